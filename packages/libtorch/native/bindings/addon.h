@@ -1,0 +1,47 @@
+// What the binding files share. Each file under bindings/ holds one concern and exposes one init
+// function; bindings.cc lists them. Only this folder knows of Node; kernels/ knows only of ATen.
+#pragma once
+
+#include <napi.h>
+
+#include <ATen/core/Tensor.h>
+#include <ATen/core/Generator.h>
+
+#include <string>
+
+namespace mamba_prune {
+
+void init_dispatch(Napi::Env env, Napi::Object exports);
+void init_tensor(Napi::Env env, Napi::Object exports);
+void init_buffers(Napi::Env env, Napi::Object exports);
+void init_autograd(Napi::Env env, Napi::Object exports);
+void init_random(Napi::Env env, Napi::Object exports);
+void init_runtime(Napi::Env env, Napi::Object exports);
+
+// Runs `body` and turns every C++ exception into a JavaScript Error whose message begins with `where`.
+// Nothing native may cross the boundary: an uncaught C++ exception ends the process.
+template <typename Body>
+auto guarded(Napi::Env env, const std::string& where, Body&& body) -> decltype(body()) {
+  try {
+    return body();
+  } catch (const Napi::Error&) {
+    throw;
+  } catch (const c10::Error& error) {
+    throw Napi::Error::New(env, where + ": " + error.what_without_backtrace());
+  } catch (const std::bad_alloc&) {
+    throw Napi::Error::New(env, where + ": out of memory");
+  } catch (const std::exception& error) {
+    throw Napi::Error::New(env, where + ": " + error.what());
+  } catch (...) {
+    throw Napi::Error::New(env, where + ": unknown native error");
+  }
+}
+
+// "float32[2, 3] cpu", for messages.
+std::string describe(const at::Tensor& tensor);
+
+const char* dtype_name(at::ScalarType type);
+// Throws c10::Error that lists the known names.
+at::ScalarType dtype_from_name(const std::string& name);
+
+}  // namespace mamba_prune

@@ -1,0 +1,20 @@
+// The addon's entry: lists every concern once.
+#include "addon.h"
+#include "handles.h"
+
+namespace {
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  env.SetInstanceData(new mamba_prune::Instance());
+  mamba_prune::init_tensor(env, exports);
+  mamba_prune::init_dispatch(env, exports);
+  mamba_prune::init_buffers(env, exports);
+  mamba_prune::init_autograd(env, exports);
+  mamba_prune::init_random(env, exports);
+  mamba_prune::init_runtime(env, exports);
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(mamba_prune, init)

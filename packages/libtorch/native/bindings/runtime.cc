@@ -1,0 +1,79 @@
+// The process as a whole: threads, versions, devices, and how the C library hands out memory.
+#include "addon.h"
+#include "handles.h"
+
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <ATen/Version.h>
+#include <ATen/detail/CUDAHooksInterface.h>
+#include <torch/csrc/api/include/torch/version.h>
+
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
+namespace mamba_prune {
+
+namespace {
+
+Napi::Value num_threads(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  return guarded(env, "numThreads", [&]() -> Napi::Value {
+    if (!info[0].IsUndefined()) {
+      const double wanted = info[0].IsNumber() ? info[0].As<Napi::Number>().DoubleValue() : 0;
+      if (!(wanted >= 1 && wanted <= 1024)) {
+        throw Napi::RangeError::New(env, "numThreads: got " + describe(info[0]) + ", expected an integer from 1 to 1024");
+      }
+      at::set_num_threads(static_cast<int>(wanted));
+    }
+    return Napi::Number::New(env, at::get_num_threads());
+  });
+}
+
+Napi::Value version(const Napi::CallbackInfo& info) { return Napi::String::New(info.Env(), TORCH_VERSION); }
+
+Napi::Value config(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), "config", [&] {
+    return Napi::String::New(info.Env(), at::show_config() + at::get_parallel_info());
+  });
+}
+
+Napi::Value cuda_device_count(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), "cudaDeviceCount", [&] {
+    const bool present = at::globalContext().hasCUDA();
+    return Napi::Number::New(info.Env(), present ? static_cast<double>(at::detail::getCUDAHooks().getNumGPUs()) : 0);
+  });
+}
+
+void synchronize(const Napi::CallbackInfo& info) {
+  guarded(info.Env(), "synchronize", [&] {
+    if (!info[0].IsString()) return;
+    const c10::Device device(info[0].As<Napi::String>().Utf8Value());
+    if (device.is_cuda()) at::detail::getCUDAHooks().deviceSynchronize(device.has_index() ? device.index() : 0);
+  });
+}
+
+void set_flush_denormal(const Napi::CallbackInfo& info) {
+  at::globalContext().setFlushDenormal(info[0].IsBoolean() && info[0].As<Napi::Boolean>().Value());
+}
+
+}  // namespace
+
+void init_runtime(Napi::Env env, Napi::Object exports) {
+#ifdef __GLIBC__
+  // Activations of a training step are megabytes each and die within it. By default glibc maps each
+  // one anew and gives it back, and every first touch of a page is a fault: up to half of the time of
+  // a memory-bound operator. Keeping freed memory makes the second step reuse the first one's pages.
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  mallopt(M_TRIM_THRESHOLD, 2147483647);
+  mallopt(M_TOP_PAD, 64 << 20);
+#endif
+  exports["numThreads"] = Napi::Function::New(env, num_threads, "numThreads");
+  exports["version"] = Napi::Function::New(env, version, "version");
+  exports["config"] = Napi::Function::New(env, config, "config");
+  exports["cudaDeviceCount"] = Napi::Function::New(env, cuda_device_count, "cudaDeviceCount");
+  exports["synchronize"] = Napi::Function::New(env, synchronize, "synchronize");
+  exports["setFlushDenormal"] = Napi::Function::New(env, set_flush_denormal, "setFlushDenormal");
+}
+
+}  // namespace mamba_prune

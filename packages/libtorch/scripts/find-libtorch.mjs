@@ -1,0 +1,105 @@
+// Finds libtorch: LIBTORCH (a folder), then the torch of the python3 on PATH, then the system's package.
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync, readdirSync, realpathSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+
+const waysOut = `  1. Debian or Ubuntu: apt-get install libtorch-dev libopenblas0-openmp
+  2. Python: pip install torch, with that python3 first on PATH
+  3. Any copy of libtorch: unpack it and set LIBTORCH to its folder (the one that holds include/ and lib/)`;
+
+/**
+ * @typedef {object} Libtorch
+ * @property {string} source where it was found, in words
+ * @property {string[]} includes header folders
+ * @property {string} lib folder of libtorch_cpu.so
+ * @property {string} version such as 1.13.1
+ * @property {boolean} cuda whether this build of libtorch has CUDA
+ * @property {string[]} flags compiler flags its ABI asks for
+ * @property {boolean} system whether the loader finds it without an rpath
+ */
+
+/** @returns {Libtorch | undefined} */
+function inspect(root, source) {
+  const include = join(root, 'include');
+  const lib = join(root, 'lib');
+  if (!existsSync(join(include, 'ATen', 'ATen.h')) || !existsSync(join(lib, 'libtorch_cpu.so'))) {
+    return undefined;
+  }
+  return describe({ include, lib, source, system: false, abiFrom: root });
+}
+
+function describe({ include, lib, source, system, abiFrom }) {
+  const api = join(include, 'torch', 'csrc', 'api', 'include');
+  const header = readFileSync(join(api, 'torch', 'version.h'), 'utf8');
+  const number = (name) =>
+    /** @type {RegExpMatchArray} */ (header.match(new RegExp(`${name} (\\d+)`)))[1];
+  const version = ['MAJOR', 'MINOR', 'PATCH']
+    .map((part) => number(`TORCH_VERSION_${part}`))
+    .join('.');
+  const flags = [];
+  const config = join(abiFrom, 'share', 'cmake', 'Torch', 'TorchConfig.cmake');
+  if (existsSync(config)) {
+    const abi = readFileSync(config, 'utf8').match(/_GLIBCXX_USE_CXX11_ABI=(\d)/);
+    if (abi) flags.push(`-D_GLIBCXX_USE_CXX11_ABI=${abi[1]}`);
+  }
+  return {
+    source,
+    includes: [include, api],
+    lib,
+    version,
+    cuda: existsSync(join(lib, 'libtorch_cuda.so')),
+    flags,
+    system,
+  };
+}
+
+function fromPython() {
+  // find_spec reads no torch code: importing torch takes seconds.
+  const script = "import importlib.util as u; s=u.find_spec('torch'); print(s.origin if s else '')";
+  try {
+    const origin = execFileSync('python3', ['-c', script], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    }).trim();
+    return origin
+      ? inspect(dirname(realpathSync(origin)), `torch of python3 (${dirname(origin)})`)
+      : undefined;
+  } catch {
+    return undefined; // no python3, or one that does not run
+  }
+}
+
+function fromSystem() {
+  const include = '/usr/include';
+  if (!existsSync(join(include, 'ATen', 'ATen.h'))) return undefined;
+  const libraries = ['/usr/lib', '/usr/lib64'].filter((folder) => existsSync(folder));
+  const multiarch = readdirSync('/usr/lib')
+    .filter((name) => name.endsWith('-linux-gnu'))
+    .map((name) => join('/usr/lib', name));
+  const lib = [...multiarch, ...libraries].find((folder) =>
+    existsSync(join(folder, 'libtorch_cpu.so')),
+  );
+  return (
+    lib &&
+    describe({ include, lib, source: `system package (${lib})`, system: true, abiFrom: '/usr' })
+  );
+}
+
+/**
+ * @returns {Libtorch}
+ * @throws {Error} with the ways to get one when there is none
+ */
+export function findLibtorch() {
+  const wanted = process.env.LIBTORCH;
+  if (wanted) {
+    const found = inspect(wanted, `LIBTORCH (${wanted})`);
+    if (found) return found;
+    throw new Error(
+      `LIBTORCH is '${wanted}', but include/ATen/ATen.h or lib/libtorch_cpu.so is missing there.\n` +
+        `Unset it, or set it to a folder that has both. Ways to get libtorch:\n${waysOut}`,
+    );
+  }
+  const found = fromPython() ?? fromSystem();
+  if (found) return found;
+  throw new Error(`libtorch was not found. Ways to get it:\n${waysOut}`);
+}

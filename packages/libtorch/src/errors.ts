@@ -1,0 +1,28 @@
+/** An operator of libtorch failed; the message is libtorch's own, without its C++ stack. */
+export class TorchError extends Error {
+  override readonly name = 'TorchError';
+
+  /** @param op - name of the operator or native function that failed, e.g. `aten::linear` */
+  constructor(
+    readonly op: string,
+    message: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}
+
+/** A tensor has a shape that the function called cannot take; the message gives both shapes. */
+export class ShapeError extends Error {
+  override readonly name = 'ShapeError';
+}
+
+/** A tensor was used after its memory had been freed. */
+export class DisposedError extends Error {
+  override readonly name = 'DisposedError';
+}
+
+/** A file is damaged, truncated, hostile or of a kind that we do not read; nothing of it was used. */
+export class FormatError extends Error {
+  override readonly name = 'FormatError';
+}

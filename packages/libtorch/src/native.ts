@@ -1,0 +1,107 @@
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import type { DType, TypedArray } from './dtype.js';
+
+/** Names a tensor or generator that lives in C++. An ordinary number is never a valid handle. */
+export type Handle = number;
+
+export interface SchemaArgument {
+  readonly name: string;
+  readonly type: string;
+  readonly keywordOnly: boolean;
+  readonly length: number | null;
+  readonly hasDefault: boolean;
+  readonly written: boolean;
+}
+
+export interface OperatorSchema {
+  readonly name: string;
+  readonly overload: string;
+  readonly arguments: readonly SchemaArgument[];
+  readonly returns: readonly SchemaArgument[];
+}
+
+/** The addon as it is: numbers in, numbers out. Everything else is built on this in TypeScript. */
+export interface Native {
+  resolve(name: string, overload: string): number;
+  call(operator: number, args: readonly unknown[]): unknown;
+  schemas(namespace: string): OperatorSchema[];
+
+  dispose(handle: Handle): boolean;
+  stats(): { tensors: number; bytes: number };
+  sizes(handle: Handle): number[];
+  strides(handle: Handle): number[];
+  dtype(handle: Handle): DType;
+  device(handle: Handle): string;
+  requiresGrad(handle: Handle): boolean;
+  isLeaf(handle: Handle): boolean;
+  isContiguous(handle: Handle): boolean;
+
+  fromBytes(view: ArrayBufferView, dtype: DType, shape: readonly number[]): Handle;
+  borrowBytes(view: ArrayBufferView, dtype: DType, shape: readonly number[]): Handle;
+  readInto(handle: Handle, view: TypedArray): void;
+  writeFrom(handle: Handle, view: ArrayBufferView): void;
+  item(handle: Handle): number;
+
+  setGradMode(on?: boolean): boolean;
+  backward(
+    roots: readonly Handle[],
+    gradients: readonly Handle[] | null,
+    retainGraph: boolean,
+    createGraph: boolean,
+  ): void;
+  gradients(
+    outputs: readonly Handle[],
+    inputs: readonly Handle[],
+    outputGradients: readonly Handle[] | null,
+    retainGraph: boolean,
+    createGraph: boolean,
+    allowUnused: boolean,
+  ): (Handle | null)[];
+  getGrad(handle: Handle): Handle | null;
+  setGrad(handle: Handle, gradient: Handle | null): void;
+  setRequiresGrad(handle: Handle, on: boolean): void;
+
+  seedAll(seed: number): void;
+  defaultGenerator(device?: string): Handle;
+  newGenerator(seed: number): Handle;
+  generatorState(generator: Handle): Handle;
+  setGeneratorState(generator: Handle, state: Handle): void;
+
+  numThreads(count?: number): number;
+  version(): string;
+  config(): string;
+  cudaDeviceCount(): number;
+  synchronize(device: string): void;
+  setFlushDenormal(on: boolean): void;
+}
+
+function load(): Native {
+  const path = fileURLToPath(new URL('../build/addon.node', import.meta.url));
+  if (!existsSync(path)) {
+    throw new Error(
+      `@mamba-prune/libtorch: the addon is not built (${path} is missing).\n` +
+        'In a clone: bash scripts/setup. In a project that depends on it: npm rebuild @mamba-prune/libtorch.',
+    );
+  }
+  // Idle OpenMP threads spin for a while by default. The matrix products have threads of their own
+  // (OpenBLAS), and on few cores the two would fight for them. Read once, when libgomp is loaded.
+  process.env.OMP_WAIT_POLICY ??= 'passive';
+  let addon: Native;
+  try {
+    addon = createRequire(import.meta.url)(path) as Native;
+  } catch (error) {
+    throw new Error(
+      `@mamba-prune/libtorch: the addon does not load: ${(error as Error).message}\n` +
+        'Has libtorch been updated or removed since the build? Build again: bash scripts/setup, or npm rebuild @mamba-prune/libtorch.',
+      { cause: error },
+    );
+  }
+  // Debian's libtorch starts with one thread whatever the machine has.
+  if (process.env.OMP_NUM_THREADS === undefined) addon.numThreads(availableParallelism());
+  return addon;
+}
+
+export const native: Native = load();

@@ -1,0 +1,36 @@
+import { native } from './native.js';
+
+/** Threads that one operator may use. */
+export function getNumThreads(): number {
+  return native.numThreads();
+}
+
+/** @throws RangeError unless 1 <= count <= 1024 */
+export function setNumThreads(count: number): void {
+  native.numThreads(count);
+}
+
+/** Version of the libtorch in use, such as `1.13.0`. */
+export function libtorchVersion(): string {
+  return native.version();
+}
+
+/** How libtorch was built and what it computes with, for reports. */
+export function libtorchConfig(): string {
+  return native.config();
+}
+
+/** GPUs that libtorch can use; 0 without CUDA. */
+export function cudaDeviceCount(): number {
+  return native.cudaDeviceCount();
+}
+
+/** Waits until the device has done all it was given. Nothing to wait for on the CPU. */
+export function synchronize(device: string): void {
+  native.synchronize(device);
+}
+
+/** Live tensors and the bytes of native memory that they own (views own none). */
+export function memoryStats(): { tensors: number; bytes: number } {
+  return native.stats();
+}
