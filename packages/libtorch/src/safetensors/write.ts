@@ -1,0 +1,144 @@
+/**
+ * Writing safetensors files. The bytes of the file are a function of the entries and the metadata in
+ * the order given, so equal models make equal files.
+ */
+import { FormatError } from '../errors.js';
+import { writeFileAtomic, writeFully } from '../files/atomic.js';
+import {
+  denseByteLength,
+  isSafetensorsDType,
+  SAFETENSORS_DTYPES,
+  type SafetensorsDType,
+} from './dtype.js';
+import { METADATA_KEY, quoted } from './header.js';
+import { MAX_HEADER_BYTES } from './read.js';
+
+/** One tensor to write. A function as `data` is called when its turn comes, so one tensor is in memory at a time. */
+export interface SafetensorsEntry {
+  readonly name: string;
+  readonly dtype: SafetensorsDType;
+  readonly shape: readonly number[];
+  readonly data: Uint8Array | (() => Uint8Array);
+}
+
+/** The format wants the data to begin at a multiple of 8, so that a mapped file can be used in place. */
+const ALIGNMENT = 8;
+
+/**
+ * Writes a file atomically: whatever fails, the old file stays as it was.
+ *
+ * Entries are written in the order given. Put larger element types first if other programs should map
+ * the file (ours copies, so any order is read).
+ *
+ * @param entries - bytes are row-major and little-endian
+ * @param metadata - free text stored in the header; strings only
+ * @throws FormatError on equal names, the reserved name `__metadata__`, bytes that do not fit shape and
+ *   dtype, text that is not valid Unicode, or a header over 100 MB; the system's error if writing fails
+ */
+export function writeSafetensorsFile(
+  path: string,
+  entries: Iterable<SafetensorsEntry>,
+  metadata: Readonly<Record<string, string>> = {},
+): void {
+  const where = `writeSafetensors "${path}"`;
+  const list = [...entries];
+  const header = encodeHeader(list, metadata, where);
+  writeFileAtomic(path, (fd) => {
+    writeFully(fd, header);
+    for (const entry of list) {
+      const data = typeof entry.data === 'function' ? entry.data() : entry.data;
+      checkLength(entry, data.byteLength, where);
+      writeFully(fd, data);
+    }
+  });
+}
+
+function encodeHeader(
+  entries: readonly SafetensorsEntry[],
+  metadata: Readonly<Record<string, string>>,
+  where: string,
+): Uint8Array {
+  // Put together by hand: an object would move names like "0" to the front.
+  const parts: string[] = [];
+  const text = Object.entries(metadata).map(([key, value]: [string, unknown]) => {
+    if (typeof value !== 'string') {
+      throw new FormatError(
+        `${where}: metadata ${quoted(key)} is a ${value === null ? 'null' : typeof value}, expected a string. ` +
+          'Use JSON.stringify for anything else.',
+      );
+    }
+    return `${encodeString(key, where)}:${encodeString(value, where)}`;
+  });
+  if (text.length > 0) parts.push(`"${METADATA_KEY}":{${text.join(',')}}`);
+
+  const names = new Set<string>();
+  let offset = 0;
+  for (const entry of entries) {
+    const { name, dtype, shape } = entry;
+    if (names.has(name) || name === METADATA_KEY) {
+      throw new FormatError(
+        `${where}: got the tensor name ${quoted(name)} ` +
+          `${name === METADATA_KEY ? 'which the format reserves' : 'twice'}, expected a name of its own.`,
+      );
+    }
+    names.add(name);
+    const end = offset + byteLengthOf(entry, where);
+    if (typeof entry.data !== 'function') checkLength(entry, entry.data.byteLength, where);
+    parts.push(
+      `${encodeString(name, where)}:{"dtype":"${dtype}","shape":[${shape.join(',')}],` +
+        `"data_offsets":[${offset},${end}]}`,
+    );
+    offset = end;
+  }
+
+  const json = Buffer.from(`{${parts.join(',')}}`);
+  const padding = (ALIGNMENT - (json.byteLength % ALIGNMENT)) % ALIGNMENT;
+  const headerBytes = json.byteLength + padding;
+  if (headerBytes > MAX_HEADER_BYTES) {
+    throw new FormatError(
+      `${where}: got a header of ${headerBytes} bytes, expected at most ${MAX_HEADER_BYTES}. ` +
+        'Shorten the metadata.',
+    );
+  }
+  const header = Buffer.alloc(8 + headerBytes, ' ');
+  header.writeBigUInt64LE(BigInt(headerBytes), 0);
+  json.copy(header, 8);
+  return header;
+}
+
+function byteLengthOf({ name, dtype, shape }: SafetensorsEntry, where: string): number {
+  if (!isSafetensorsDType(dtype)) {
+    throw new FormatError(
+      `${where}: tensor ${quoted(name)} has dtype ${quoted(String(dtype))}, ` +
+        `expected one of ${SAFETENSORS_DTYPES}.`,
+    );
+  }
+  const byteLength = denseByteLength(shape, dtype);
+  if (byteLength === undefined) {
+    throw new FormatError(
+      `${where}: tensor ${quoted(name)} has shape [${shape.join(', ')}], ` +
+        'expected at most 64 integers of at least 0.',
+    );
+  }
+  return byteLength;
+}
+
+function checkLength(entry: SafetensorsEntry, got: number, where: string): void {
+  const expected = byteLengthOf(entry, where);
+  if (got !== expected) {
+    throw new FormatError(
+      `${where}: tensor ${quoted(entry.name)} has ${got} bytes, ` +
+        `expected ${expected} for ${entry.dtype} [${entry.shape.join(', ')}].`,
+    );
+  }
+}
+
+/** JSON of a text; a lone half of a surrogate pair is no Unicode, and other readers refuse the file. */
+function encodeString(value: string, where: string): string {
+  if (/\p{Cs}/u.test(value)) {
+    throw new FormatError(
+      `${where}: ${quoted(value)} contains half a surrogate pair, expected valid Unicode.`,
+    );
+  }
+  return JSON.stringify(value);
+}

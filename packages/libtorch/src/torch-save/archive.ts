@@ -1,0 +1,209 @@
+/**
+ * The zip archive that torch.save writes (torch >= 1.6): every entry stored, not compressed, under one
+ * folder named after the file:
+ *   <root>/data.pkl     the pickled structure            <root>/data/<key>   bytes of one storage each
+ *   <root>/version      format version, text             <root>/byteorder    "little" or "big" (torch >= 2.1)
+ * Only the zip directory is read here; entries are read by position when they are needed.
+ */
+import { closeSync } from 'node:fs';
+import yauzl from 'yauzl';
+import { FormatError } from '../errors.js';
+import { openRegularFile, readExactly } from '../files/read.js';
+import { quoted } from '../safetensors/header.js';
+
+/** Where an entry's bytes lie in the file. */
+export interface ArchiveEntry {
+  readonly position: number;
+  readonly byteLength: number;
+  readonly crc32: number;
+}
+
+/** Two magic numbers in front of the formats that came before the zip archive. */
+const LEGACY_PICKLE = Buffer.from('80028a0a6cfc9c46f9206aa85019', 'hex');
+const CONVERT =
+  'Convert it once with Python: torch.save(torch.load("old.pt", map_location="cpu"), "new.pt") on torch >= 1.6.';
+
+/** An open archive; close it when done. */
+export class TorchArchive {
+  private constructor(
+    readonly path: string,
+    private readonly entries: ReadonlyMap<string, ArchiveEntry>,
+    private readonly root: string,
+    private fd: number | undefined,
+  ) {}
+
+  /**
+   * @throws FormatError if the file is no torch.save archive, or one of a kind that we do not read
+   * @throws the system's error (ENOENT, EACCES, ...) if it cannot be opened
+   */
+  static async open(path: string): Promise<TorchArchive> {
+    const where = `readTorchSave "${path}"`;
+    const { fd, size } = openRegularFile(path, where);
+    try {
+      refuseOtherFormats(fd, size, where);
+      const { entries, unreadable } = await readDirectory(fd, size, where);
+      const root = findRoot(entries, where);
+      if (unreadable !== undefined) {
+        throw new FormatError(
+          `${where}: got ${unreadable}, expected every entry as it is: torch.save never compresses. ` +
+            'The archive was packed again; save it with torch.save.',
+        );
+      }
+      const archive = new TorchArchive(path, entries, root, fd);
+      archive.checkByteOrder(where);
+      return archive;
+    } catch (error) {
+      closeSync(fd);
+      throw error;
+    }
+  }
+
+  /** The entry of that name below the root folder. */
+  entry(name: string): ArchiveEntry | undefined {
+    return this.entries.get(`${this.root}${name}`);
+  }
+
+  /** Reads a part of an entry into memory of its own. The caller keeps start + length within the entry. */
+  read(entry: ArchiveEntry, start: number, length: number, what: string): Uint8Array<ArrayBuffer> {
+    if (this.fd === undefined) {
+      throw new FormatError(`${what}: the file is closed. Read before close().`);
+    }
+    return readExactly(this.fd, entry.position + start, length, what);
+  }
+
+  /** Frees the file descriptor; a second call does nothing. */
+  close(): void {
+    if (this.fd === undefined) return;
+    closeSync(this.fd);
+    this.fd = undefined;
+  }
+
+  private checkByteOrder(where: string): void {
+    const entry = this.entry('byteorder');
+    if (entry === undefined) return; // Written before torch 2.1: the writer's order, in practice little.
+    const bytes = this.read(entry, 0, Math.min(entry.byteLength, 16), where);
+    const order = Buffer.from(bytes).toString('latin1');
+    if (order !== 'little') {
+      throw new FormatError(
+        `${where}: got byte order ${JSON.stringify(order)}, expected "little". ` +
+          'Save it again on a little-endian machine (x86, ARM).',
+      );
+    }
+  }
+}
+
+function refuseOtherFormats(fd: number, size: number, where: string): void {
+  const head = Buffer.from(readExactly(fd, 0, Math.min(size, 512), where));
+  if (head.subarray(0, LEGACY_PICKLE.length).equals(LEGACY_PICKLE)) {
+    throw new FormatError(
+      `${where}: got the format of torch < 1.6, expected a zip archive. ${CONVERT}`,
+    );
+  }
+  if (head.toString('latin1', 257, 262) === 'ustar') {
+    throw new FormatError(
+      `${where}: got the tar format of torch < 0.1.10, expected a zip archive. ${CONVERT}`,
+    );
+  }
+  if (head.toString('latin1', 0, 4) !== 'PK\x03\x04') {
+    throw new FormatError(
+      `${where}: got a file beginning with ${head.toString('hex', 0, 8) || 'nothing'}, ` +
+        'expected a zip archive (50 4b 03 04). The file was not written by torch.save, or is damaged.',
+    );
+  }
+}
+
+/**
+ * Gives the zip library bytes of our descriptor. It reads synchronously and reports every failure
+ * through the callback: an exception out of an asynchronous read would end the process.
+ */
+class DescriptorReader extends yauzl.RandomAccessReader {
+  constructor(
+    private readonly fd: number,
+    private readonly size: number,
+    private readonly where: string,
+  ) {
+    super();
+  }
+
+  override read(
+    buffer: Buffer,
+    offset: number,
+    length: number,
+    position: number,
+    callback: (error: Error | null, bytesRead?: number) => void,
+  ): void {
+    try {
+      if (position < 0 || position + length > this.size) {
+        throw new Error('its zip directory points behind the end of the file');
+      }
+      buffer.set(readExactly(this.fd, position, length, this.where), offset);
+    } catch (error) {
+      callback(error as Error);
+      return;
+    }
+    callback(null, length);
+  }
+}
+
+async function readDirectory(
+  fd: number,
+  size: number,
+  where: string,
+): Promise<{ entries: Map<string, ArchiveEntry>; unreadable: string | undefined }> {
+  const entries = new Map<string, ArchiveEntry>();
+  // Reported later, when the names have shown what kind of archive it is (TorchScript compresses code).
+  let unreadable: string | undefined;
+  let total = 0;
+  try {
+    const reader = new DescriptorReader(fd, size, where);
+    const zip = await yauzl.fromRandomAccessReaderPromise(reader, size, { autoClose: false });
+    zip.on('error', () => undefined); // eachEntry() rejects; without a listener Node would throw as well.
+    for await (const entry of zip.eachEntry()) {
+      if (entries.has(entry.fileName)) throw new Error(`two entries ${quoted(entry.fileName)}`);
+      const { fileDataStart } = await zip.readLocalFileHeaderPromise(entry, { minimal: true });
+      if (entry.isEncrypted() || entry.compressionMethod !== 0) {
+        unreadable ??= `the ${entry.isEncrypted() ? 'encrypted' : 'compressed'} entry ${quoted(entry.fileName)}`;
+      }
+      total += entry.compressedSize;
+      // Entries that share bytes would make a small file ask for any amount of memory.
+      if (total > size) throw new Error('its entries overlap');
+      entries.set(entry.fileName, {
+        position: fileDataStart,
+        byteLength: entry.compressedSize,
+        crc32: entry.crc32,
+      });
+    }
+  } catch (error) {
+    if (error instanceof FormatError) throw error;
+    throw new FormatError(
+      `${where}: not an intact zip archive: ${(error as Error).message}. ` +
+        'The file is truncated, damaged or was not written by torch.save.',
+      { cause: error },
+    );
+  }
+  return { entries, unreadable };
+}
+
+/** The folder that holds data.pkl, with its slash. */
+function findRoot(entries: ReadonlyMap<string, ArchiveEntry>, where: string): string {
+  const roots = [...entries.keys()]
+    .filter((name) => /^[^/]+\/data\.pkl$/.test(name))
+    .map((name) => name.slice(0, -'data.pkl'.length));
+  const [root] = roots;
+  if (root === undefined || roots.length > 1) {
+    throw new FormatError(
+      `${where}: got a zip archive with ${roots.length} entries <folder>/data.pkl, expected 1. ` +
+        'The file was not written by torch.save.',
+    );
+  }
+  const script = [...entries.keys()].some(
+    (name) => name === `${root}constants.pkl` || name.startsWith(`${root}code/`),
+  );
+  if (script) {
+    throw new FormatError(
+      `${where}: got a TorchScript archive (a program), expected one from torch.save. ` +
+        'Convert it once with Python: torch.save(torch.jit.load("old.pt", map_location="cpu").state_dict(), "new.pt").',
+    );
+  }
+  return root;
+}

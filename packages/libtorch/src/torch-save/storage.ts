@@ -1,0 +1,66 @@
+/** One storage of a torch.save file: the bytes that one or several tensors look at. */
+import { crc32 } from 'node:zlib';
+import { FormatError } from '../errors.js';
+import type { ArchiveEntry, TorchArchive } from './archive.js';
+
+/** Checksums are computed in pieces, so that a part of a large storage can be read with little memory. */
+const CHECK_CHUNK = 16 * 1024 * 1024;
+
+export class TorchStorage {
+  private bytes: Uint8Array<ArrayBuffer> | undefined;
+  private checked: boolean;
+
+  constructor(
+    private readonly archive: TorchArchive,
+    private readonly entry: ArchiveEntry,
+    /** Its name in the archive: tensors with equal keys share memory. */
+    readonly key: string,
+    checkCrc: boolean,
+  ) {
+    this.checked = !checkCrc;
+  }
+
+  get byteLength(): number {
+    return this.entry.byteLength;
+  }
+
+  /** Reads everything now, so that the file can be closed. */
+  load(): void {
+    this.bytes ??= this.read(0, this.byteLength);
+  }
+
+  /**
+   * Bytes [start, start + length) in memory of their own; the caller keeps them within the storage.
+   *
+   * @throws FormatError if the checksum of the storage is wrong or the file is closed
+   */
+  read(start: number, length: number): Uint8Array<ArrayBuffer> {
+    if (this.bytes !== undefined) return this.bytes.slice(start, start + length);
+    const what = `readTorchSave "${this.archive.path}", storage ${this.key}`;
+    const whole = length === this.byteLength;
+    if (!this.checked && !whole) this.checkInPieces(what);
+    const bytes = this.archive.read(this.entry, start, length, what);
+    if (!this.checked) this.compare(crc32(bytes), what);
+    return bytes;
+  }
+
+  private checkInPieces(what: string): void {
+    let sum = 0;
+    for (let at = 0; at < this.byteLength; at += CHECK_CHUNK) {
+      const length = Math.min(CHECK_CHUNK, this.byteLength - at);
+      sum = crc32(this.archive.read(this.entry, at, length, what), sum);
+    }
+    this.compare(sum, what);
+  }
+
+  private compare(sum: number, what: string): void {
+    if (sum !== this.entry.crc32) {
+      throw new FormatError(
+        `${what}: got checksum ${sum.toString(16)}, expected ${this.entry.crc32.toString(16)}. ` +
+          'The file is damaged; copy it again. (A file from torch.serialization.set_crc32_options(False) ' +
+          'has no checksums: read it with checkCrc: false.)',
+      );
+    }
+    this.checked = true;
+  }
+}

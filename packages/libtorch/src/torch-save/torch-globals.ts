@@ -1,0 +1,177 @@
+/** Globals of torch that checkpoints contain: element types, storages, and how tensors are put together. */
+import {
+  isSafetensorsDType,
+  SAFETENSORS_ITEM_SIZE,
+  type SafetensorsDType,
+} from '../safetensors/dtype.js';
+import { MAX_DIMENSIONS } from '../safetensors/dtype.js';
+import type { Call } from './python-globals.js';
+import type { TorchStorage } from './storage.js';
+import { TorchTensor } from './torch-tensor.js';
+import { describe, type Unpickler } from './unpickler.js';
+import { type PickleValue, PythonGlobal, PythonObject } from './values.js';
+
+/** torch's names of the element types that we read. */
+const DTYPES: Readonly<Record<string, SafetensorsDType>> = {
+  float64: 'F64',
+  float32: 'F32',
+  float16: 'F16',
+  bfloat16: 'BF16',
+  int64: 'I64',
+  int32: 'I32',
+  int16: 'I16',
+  int8: 'I8',
+  uint8: 'U8',
+  bool: 'BOOL',
+};
+
+/** Storage classes with their element type; null is bytes without a type (torch >= 2.1). */
+export const STORAGE_TYPES: ReadonlyMap<string, SafetensorsDType | null> = new Map([
+  ['torch.DoubleStorage', 'F64'],
+  ['torch.FloatStorage', 'F32'],
+  ['torch.HalfStorage', 'F16'],
+  ['torch.BFloat16Storage', 'BF16'],
+  ['torch.LongStorage', 'I64'],
+  ['torch.IntStorage', 'I32'],
+  ['torch.ShortStorage', 'I16'],
+  ['torch.CharStorage', 'I8'],
+  ['torch.ByteStorage', 'U8'],
+  ['torch.BoolStorage', 'BOOL'],
+  ['torch.UntypedStorage', null],
+  ['torch.storage.UntypedStorage', null],
+  ['torch.storage._UntypedStorage', null], // torch 1.12
+]);
+
+/** Element types are only named, so they become their name: `torch.float32`. */
+export const DTYPE_NAMES: ReadonlySet<string> = new Set(
+  [
+    ...Object.keys(DTYPES),
+    ...['complex32', 'complex64', 'complex128', 'uint16', 'uint32', 'uint64'],
+    ...['qint8', 'quint8', 'qint32', 'float8_e4m3fn', 'float8_e5m2'],
+  ].map((name) => `torch.${name}`),
+);
+
+/** A storage on its way into a tensor. One that is saved by itself stays, as a plain object. */
+export class StorageReference extends PythonObject {
+  constructor(
+    typeName: string,
+    readonly storage: TorchStorage,
+    readonly dtype: SafetensorsDType | null,
+    readonly device: string,
+  ) {
+    super(typeName, [storage.key]);
+  }
+}
+
+/** The functions of torch that make a tensor of a storage, or wrap one. */
+export const TENSOR_BUILDERS: ReadonlyMap<string, Call> = new Map<string, Call>([
+  // (storage, offset, shape, strides, requires_grad, backward_hooks, metadata); the first has no flags yet.
+  ['torch._utils._rebuild_tensor', (args, m) => rebuild(args, m, undefined, args[6])],
+  ['torch._utils._rebuild_tensor_v2', (args, m) => rebuild(args, m, undefined, args[6])],
+  // For element types without a storage class: (..., dtype, metadata).
+  ['torch._utils._rebuild_tensor_v3', (args, m) => rebuild(args, m, args[6] ?? null, args[7])],
+  ['torch._utils._rebuild_parameter', rebuildParameter],
+  ['torch._utils._rebuild_parameter_with_state', rebuildParameter],
+]);
+
+export const TORCH_GLOBALS: ReadonlyMap<string, Call | null> = new Map<string, Call | null>([
+  ...TENSOR_BUILDERS,
+  ['torch._tensor._rebuild_from_type_v2', rebuildFromType],
+  ['torch.Size', makeSize],
+  ['torch.device', makeDevice],
+  ['torch.torch_version.TorchVersion', (args) => (typeof args[0] === 'string' ? args[0] : null)],
+  ['torch.Tensor', null],
+  ['torch.nn.parameter.Parameter', null],
+  ['torch.storage.TypedStorage', null],
+  ['torch.storage._TypedStorage', null],
+  ...[...STORAGE_TYPES.keys()].map((name): [string, null] => [name, null]),
+]);
+
+function rebuild(
+  args: readonly PickleValue[],
+  m: Unpickler,
+  dtypeName: PickleValue | undefined,
+  metadata: PickleValue | undefined,
+): TorchTensor {
+  const [storage, offset, shape, strides, requiresGrad] = args;
+  if (!(storage instanceof StorageReference)) {
+    m.fail(`a tensor of ${describe(storage ?? null)}, expected a storage`);
+  }
+  // Lazily conjugated or negated views: their bytes alone would have the wrong sign.
+  if (metadata instanceof Map && [...metadata.values()].some((flag) => flag !== false)) {
+    m.fail(
+      'a tensor that is a lazy view (conj, neg), expected plain values: call resolve_neg() before saving',
+    );
+  }
+  const dtype = dtypeName === undefined ? storage.dtype : dtypeOf(dtypeName, m);
+  if (dtype === null) m.fail('a tensor of untyped bytes');
+  return new TorchTensor(
+    storage.storage,
+    {
+      dtype,
+      shape: naturals(shape, 'a shape', m),
+      strides: naturals(strides, 'strides', m),
+      storageOffset: natural(offset, 'a storage offset', m),
+    },
+    requiresGrad === true,
+    storage.device,
+    m.where,
+  );
+}
+
+function rebuildParameter(args: readonly PickleValue[], m: Unpickler): TorchTensor {
+  const [data, requiresGrad] = args;
+  if (!(data instanceof TorchTensor)) m.fail(`a parameter of ${describe(data ?? null)}`);
+  return data.withRequiresGrad(requiresGrad === true);
+}
+
+/** _rebuild_from_type_v2(function, type, args, state): a tensor with Python attributes, which we drop. */
+function rebuildFromType(args: readonly PickleValue[], m: Unpickler): PickleValue {
+  const [builder, , inner] = args;
+  // Only functions that make tensors: the function itself would open the door to endless recursion.
+  const build = builder instanceof PythonGlobal ? TENSOR_BUILDERS.get(builder.name) : undefined;
+  if (build === undefined || !Array.isArray(inner)) {
+    m.fail(`a tensor made by ${describe(builder ?? null)}`);
+  }
+  return build(inner, m);
+}
+
+function dtypeOf(name: PickleValue, m: Unpickler): SafetensorsDType {
+  const short = typeof name === 'string' ? name.replace(/^torch\./, '') : '';
+  const dtype = Object.hasOwn(DTYPES, short) ? DTYPES[short] : undefined;
+  if (dtype === undefined) {
+    m.fail(`a tensor of ${describe(name)}, expected one of ${Object.keys(DTYPES).join(', ')}`);
+  }
+  return dtype;
+}
+
+function makeSize(args: readonly PickleValue[], m: Unpickler): PickleValue {
+  return naturals(args[0] ?? [], 'a torch.Size', m);
+}
+
+function makeDevice(args: readonly PickleValue[], m: Unpickler): PickleValue {
+  const [type, index] = args;
+  if (typeof type !== 'string') m.fail('a torch.device without a type');
+  m.charge(type.length);
+  return typeof index === 'number' ? `${type}:${index}` : type;
+}
+
+function natural(value: PickleValue | undefined, what: string, m: Unpickler): number {
+  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) {
+    m.fail(`${describe(value ?? null)} in ${what}, expected an integer of at least 0`);
+  }
+  return value;
+}
+
+function naturals(value: PickleValue | undefined, what: string, m: Unpickler): number[] {
+  if (!Array.isArray(value) || value.length > MAX_DIMENSIONS) {
+    m.fail(`${describe(value ?? null)} as ${what}, expected at most ${MAX_DIMENSIONS} integers`);
+  }
+  m.charge(value.length);
+  return value.map((item) => natural(item, what, m));
+}
+
+/** Bytes that a storage of so many elements takes. */
+export function storageBytes(dtype: SafetensorsDType | null, numel: number): number {
+  return numel * (dtype !== null && isSafetensorsDType(dtype) ? SAFETENSORS_ITEM_SIZE[dtype] : 1);
+}

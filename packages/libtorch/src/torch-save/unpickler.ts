@@ -1,0 +1,316 @@
+/**
+ * A stack machine for Python pickles, protocols 2 to 5, that runs no code: a pickle can only build data
+ * and name the globals of an allow-list (globals.ts), whose constructors are ours. Opcodes after CPython's
+ * Lib/pickletools.py. Extension codes, text opcodes of protocol 0, out-of-band buffers and the
+ * instance opcodes of Python 2 classes are refused: torch never writes them.
+ *
+ * Everything is bounded, because a pickle of a few bytes can ask for a lot (copying one long list again
+ * and again): bytes of the pickle, objects, stack, memo, and copied elements.
+ */
+import { FormatError } from '../errors.js';
+import { quoted } from '../safetensors/header.js';
+import { OPCODES, STOP } from './opcodes.js';
+import { type PickleValue, PythonGlobal, PythonObject } from './values.js';
+
+/** Limits far above real checkpoints (100 000 tensors take 20 MB of pickle and 1 M objects). */
+export const PICKLE_LIMITS = {
+  bytes: 64 * 1024 * 1024,
+  objects: 2_000_000,
+  stack: 4_000_000,
+  marks: 1_000,
+  memo: 4_000_000,
+  integerBytes: 256,
+} as const;
+
+/** What pickles may name: a value, or something that can be called with arguments. */
+export interface PickleEnvironment {
+  /** Start of every message: `readTorchSave "file"`. */
+  readonly where: string;
+  /** @throws FormatError if the global is not allowed */
+  findGlobal(name: string): PickleValue;
+  /** What calling a global with these arguments makes. @throws FormatError if it cannot be called so */
+  call(callee: PythonGlobal, args: PickleValue[], machine: Unpickler): PickleValue;
+  /** The object behind a persistent id: torch's storages. */
+  persistent(id: PickleValue, machine: Unpickler): PickleValue;
+  /** Sets an object's state. */
+  build(target: PickleValue, state: PickleValue, machine: Unpickler): void;
+}
+
+export class Unpickler {
+  private at = 0;
+  private stack: PickleValue[] = [];
+  /** Stacks below the marks: an opcode after a mark sees only what was pushed since. */
+  private readonly below: PickleValue[][] = [];
+  private depth = 0;
+  private readonly memo = new Map<number, PickleValue>();
+  private objects = 0;
+  private copied = 0;
+  private readonly view: DataView;
+
+  constructor(
+    private readonly bytes: Uint8Array,
+    private readonly environment: PickleEnvironment,
+  ) {
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  /** @throws FormatError on anything but a complete, allowed pickle */
+  load(): PickleValue {
+    if (this.bytes.length > PICKLE_LIMITS.bytes) {
+      this.fail(`a pickle of ${this.bytes.length} bytes, expected at most ${PICKLE_LIMITS.bytes}`);
+    }
+    for (;;) {
+      const opcode = this.byte();
+      if (opcode === STOP) return this.pop();
+      const run = OPCODES[opcode];
+      if (run === undefined) {
+        this.fail(
+          `opcode 0x${opcode.toString(16).padStart(2, '0')}, expected one of protocol 2 to 5`,
+        );
+      }
+      run(this);
+      if (this.depth + this.stack.length > PICKLE_LIMITS.stack) {
+        this.fail(`more than ${PICKLE_LIMITS.stack} values on the stack`);
+      }
+    }
+  }
+
+  /** Start of messages: which file. */
+  get where(): string {
+    return this.environment.where;
+  }
+
+  /** Counts a new container or object. */
+  count(): void {
+    this.objects += 1;
+    if (this.objects > PICKLE_LIMITS.objects) {
+      this.fail(`more than ${PICKLE_LIMITS.objects} objects`);
+    }
+  }
+
+  /** Counts elements or bytes copied from existing values, which a pickle gets for a few bytes. */
+  charge(elements: number): void {
+    this.copied += elements;
+    if (this.copied > 1_000_000 + 16 * this.bytes.length) {
+      this.fail('a structure that copies its own parts again and again');
+    }
+  }
+
+  fail(found: string): never {
+    throw new FormatError(
+      `${this.environment.where}: data.pkl, byte ${this.at}: got ${found}. ` +
+        'The file is damaged, hostile or not from torch.save.',
+    );
+  }
+
+  // What follows is what the opcode table calls.
+
+  byte(): number {
+    const value = this.bytes[this.at];
+    if (value === undefined) this.fail('the end of the pickle, expected more of it');
+    this.at += 1;
+    return value;
+  }
+
+  protocol(): void {
+    const version = this.byte();
+    if (version < 2 || version > 5) this.fail(`pickle protocol ${version}, expected 2 to 5`);
+  }
+
+  /** The next bytes, not copied. */
+  take(length: number): Uint8Array {
+    if (length > this.bytes.length - this.at) {
+      this.fail(`${length} more bytes announced, expected at most ${this.bytes.length - this.at}`);
+    }
+    this.at += length;
+    return this.bytes.subarray(this.at - length, this.at);
+  }
+
+  uint16(): number {
+    this.take(2);
+    return this.view.getUint16(this.at - 2, true);
+  }
+
+  uint32(): number {
+    this.take(4);
+    return this.view.getUint32(this.at - 4, true);
+  }
+
+  int32(): number {
+    this.take(4);
+    return this.view.getInt32(this.at - 4, true);
+  }
+
+  /** A length; one beyond 2^53 is no exact number, but fails the check of take() all the same. */
+  uint64(): number {
+    this.take(8);
+    return Number(this.view.getBigUint64(this.at - 8, true));
+  }
+
+  float64(): number {
+    this.take(8);
+    return this.view.getFloat64(this.at - 8, false);
+  }
+
+  /** Python's integers: two's complement of any length. */
+  integer(length: number): number | bigint {
+    if (length > PICKLE_LIMITS.integerBytes) {
+      this.fail(`an integer of ${length} bytes, expected at most ${PICKLE_LIMITS.integerBytes}`);
+    }
+    let value = 0n;
+    const bytes = this.take(length);
+    for (let i = length - 1; i >= 0; i -= 1) value = (value << 8n) | BigInt(bytes[i] ?? 0);
+    return toNumber(BigInt.asIntN(length * 8, value));
+  }
+
+  text(length: number): string {
+    // Python writes lone surrogates ("surrogatepass"), so a wrong byte becomes U+FFFD instead of an error.
+    return Buffer.from(this.take(length)).toString('utf8');
+  }
+
+  /** Text up to the next line feed. */
+  line(): string {
+    const end = this.bytes.indexOf(0x0a, this.at);
+    if (end < 0 || end - this.at > 1000) this.fail('a name without end');
+    const text = this.text(end - this.at);
+    this.at += 1;
+    return text;
+  }
+
+  push(value: PickleValue): void {
+    this.stack.push(value);
+  }
+
+  pop(): PickleValue {
+    const value = this.stack.pop();
+    if (value === undefined) this.fail('an opcode that takes a value off an empty stack');
+    return value;
+  }
+
+  top(): PickleValue {
+    const value = this.stack.at(-1);
+    if (value === undefined) this.fail('an opcode that needs a value on an empty stack');
+    return value;
+  }
+
+  mark(): void {
+    if (this.below.length >= PICKLE_LIMITS.marks) {
+      this.fail(`more than ${PICKLE_LIMITS.marks} open marks`);
+    }
+    this.below.push(this.stack);
+    this.depth += this.stack.length;
+    this.stack = [];
+  }
+
+  /** Everything since the last mark, which is removed. */
+  popMark(): PickleValue[] {
+    const lower = this.below.pop();
+    if (lower === undefined) this.fail('an opcode that needs a mark');
+    const items = this.stack;
+    this.stack = lower;
+    this.depth -= lower.length;
+    return items;
+  }
+
+  /** Makes a tuple or list of the topmost values. */
+  tuple(size: number): void {
+    if (this.stack.length < size) this.fail('a tuple of more values than there are');
+    this.pushNew(this.stack.splice(this.stack.length - size, size));
+  }
+
+  pushNew(value: PickleValue): void {
+    this.count();
+    this.push(value);
+  }
+
+  /** Bytes of their own: slice() of a Buffer would share its memory. */
+  pushBytes(length: number): void {
+    this.pushNew(new Uint8Array(this.take(length)));
+  }
+
+  remember(index: number): void {
+    if (this.memo.size >= PICKLE_LIMITS.memo)
+      this.fail(`more than ${PICKLE_LIMITS.memo} memo entries`);
+    this.memo.set(index, this.top());
+  }
+
+  rememberNext(): void {
+    this.remember(this.memo.size);
+  }
+
+  recall(index: number): void {
+    const value = this.memo.get(index);
+    if (value === undefined) this.fail(`memo entry ${index}, which was never made`);
+    this.push(value);
+  }
+
+  /** Makes a dict of the keys and values since the last mark. */
+  dict(): void {
+    const items = this.popMark();
+    this.pushNew(new Map<PickleValue, PickleValue>());
+    this.setItems(items);
+  }
+
+  append(items: readonly PickleValue[]): void {
+    const target = this.top();
+    if (Array.isArray(target)) for (const item of items) target.push(item);
+    else if (target instanceof Set) for (const item of items) target.add(item);
+    else if (target instanceof PythonObject) for (const item of items) target.items.push(item);
+    else this.fail(`values for ${describe(target)}, expected a list or set`);
+  }
+
+  setItems(items: readonly PickleValue[]): void {
+    const target = this.top();
+    const map = target instanceof PythonObject ? target.entries : target;
+    if (!(map instanceof Map)) this.fail(`keys for ${describe(target)}, expected a dict`);
+    if (items.length % 2 !== 0) this.fail('a key without a value');
+    for (let i = 0; i < items.length; i += 2) map.set(items[i] ?? null, items[i + 1] ?? null);
+  }
+
+  global(module: PickleValue, name: PickleValue): void {
+    if (typeof module !== 'string' || typeof name !== 'string')
+      this.fail('a global without a name');
+    this.push(this.environment.findGlobal(`${module}.${name}`));
+  }
+
+  call(callee: PickleValue, args: PickleValue): void {
+    if (!(callee instanceof PythonGlobal)) this.fail(`a call of ${describe(callee)}`);
+    if (!Array.isArray(args)) this.fail(`a call with ${describe(args)}, expected a tuple`);
+    this.pushNew(this.environment.call(callee, args, this));
+  }
+
+  callWithNames(): void {
+    const named = this.pop();
+    const args = this.pop();
+    if (!(named instanceof Map) || named.size > 0) this.fail('a call with named arguments');
+    this.call(this.pop(), args);
+  }
+
+  persistent(): void {
+    this.push(this.environment.persistent(this.pop(), this));
+  }
+
+  build(): void {
+    const state = this.pop();
+    this.environment.build(this.top(), state, this);
+  }
+}
+
+/** A value in a message. */
+export function describe(value: PickleValue): string {
+  if (value === null) return 'None';
+  if (Array.isArray(value)) return 'a list or tuple';
+  if (value instanceof Map) return 'a dict';
+  if (value instanceof Set) return 'a set';
+  if (value instanceof Uint8Array) return 'bytes';
+  if (value instanceof PythonGlobal) return `the global "${value.name}"`;
+  if (value instanceof PythonObject) return `an object of "${value.global}"`;
+  if (typeof value === 'string') return `the text ${quoted(value)}`;
+  return typeof value === 'object' ? 'a tensor' : `the ${typeof value} ${value}`;
+}
+
+/** A number where it is exact, a bigint beyond. */
+export function toNumber(value: bigint): number | bigint {
+  const number = Number(value);
+  return Number.isSafeInteger(number) ? number : value;
+}
