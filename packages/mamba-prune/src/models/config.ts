@@ -1,0 +1,129 @@
+import { z } from 'zod';
+import { UsageError } from '../errors.js';
+
+const size = z.int().positive();
+
+/** What a vision Mamba is built from; stored in every model file. */
+export const mambaConfigSchema = z.strictObject({
+  family: z.literal('mamba'),
+  /** Name of the architecture that the defaults came from. */
+  arch: z.string(),
+  /** Width of the residual stream. */
+  dModel: size,
+  /** Number of blocks. */
+  depth: size,
+  /** States per SSM channel (N). */
+  dState: size,
+  /** Taps of the causal convolution. */
+  dConv: size,
+  /** Rank of the projection that makes the step sizes. */
+  dtRank: size,
+  patchSize: size,
+  imageSize: size,
+  channels: size,
+  numClasses: size,
+  /** `bi` scans the patches in both directions, with weights of its own for the way back. */
+  scan: z.enum(['uni', 'bi']),
+  /** Chance that a sample skips a block's branch in training, rising linearly to this at the last block. */
+  dropPath: z.number().min(0).max(0.99),
+  /** Width of every prunable group: `blocks.0.ssm` is d_inner of block 0, `blocks.0.mlp` its neurons. */
+  widths: z.record(z.string(), size),
+});
+
+export type MambaConfig = z.infer<typeof mambaConfigSchema>;
+
+/** What a caller may choose when making a model; the architecture's name gives the rest. */
+export interface ModelOptions {
+  readonly numClasses?: number | undefined;
+  readonly imageSize?: number | undefined;
+  readonly channels?: number | undefined;
+  readonly patchSize?: number | undefined;
+  readonly scan?: 'uni' | 'bi' | undefined;
+  readonly dropPath?: number | undefined;
+  readonly dModel?: number | undefined;
+  readonly depth?: number | undefined;
+  readonly dState?: number | undefined;
+  readonly dConv?: number | undefined;
+  /** d_inner = expand * d_model before pruning. */
+  readonly expand?: number | undefined;
+  /** Hidden neurons of the MLP = mlpRatio * d_model before pruning. */
+  readonly mlpRatio?: number | undefined;
+}
+
+interface MambaDefaults {
+  readonly dModel: number;
+  readonly depth: number;
+  readonly dState: number;
+}
+
+/** The architectures by name. */
+export const mambaArchitectures = {
+  mamba_nano: { dModel: 64, depth: 4, dState: 8 },
+  mamba_tiny: { dModel: 96, depth: 12, dState: 8 },
+  mamba_small: { dModel: 192, depth: 24, dState: 16 },
+  mamba_base: { dModel: 384, depth: 24, dState: 16 },
+} as const satisfies Record<string, MambaDefaults>;
+
+export type MambaArchitecture = keyof typeof mambaArchitectures;
+
+export const ssmGroup = (block: number): string => `blocks.${block}.ssm`;
+export const mlpGroup = (block: number): string => `blocks.${block}.mlp`;
+
+/**
+ * The configuration of a dense model: patch 4 at 32 px, 3 channels, 10 classes, d_conv 4, expand 2,
+ * mlp_ratio 4, dt_rank ceil(d_model / 16) unless told otherwise.
+ * @throws UsageError if the image does not divide into patches, or a size is no positive integer
+ */
+export function mambaConfig(arch: MambaArchitecture, options: ModelOptions = {}): MambaConfig {
+  const defaults: MambaDefaults = mambaArchitectures[arch];
+  const dModel = options.dModel ?? defaults.dModel;
+  const depth = options.depth ?? defaults.depth;
+  const widths: Record<string, number> = {};
+  for (let block = 0; block < depth; block++) {
+    widths[ssmGroup(block)] = (options.expand ?? 2) * dModel;
+    widths[mlpGroup(block)] = (options.mlpRatio ?? 4) * dModel;
+  }
+  return checkMambaConfig({
+    family: 'mamba',
+    arch,
+    dModel,
+    depth,
+    dState: options.dState ?? defaults.dState,
+    dConv: options.dConv ?? 4,
+    dtRank: Math.ceil(dModel / 16),
+    patchSize: options.patchSize ?? 4,
+    imageSize: options.imageSize ?? 32,
+    channels: options.channels ?? 3,
+    numClasses: options.numClasses ?? 10,
+    scan: options.scan ?? 'uni',
+    dropPath: options.dropPath ?? 0,
+    widths,
+  });
+}
+
+/** Checks a configuration read from a file or made by hand. */
+export function checkMambaConfig(value: unknown): MambaConfig {
+  const parsed = mambaConfigSchema.safeParse(value);
+  if (!parsed.success) {
+    throw new UsageError(`mamba configuration: ${z.prettifyError(parsed.error)}`);
+  }
+  const config = parsed.data;
+  if (config.imageSize % config.patchSize !== 0) {
+    throw new UsageError(
+      `mamba configuration: got patch size ${config.patchSize} for images of ${config.imageSize} px, expected a divisor. ` +
+        `Choose --patch from ${divisors(config.imageSize).join(', ')}.`,
+    );
+  }
+  for (let block = 0; block < config.depth; block++) {
+    for (const name of [ssmGroup(block), mlpGroup(block)]) {
+      if (config.widths[name] === undefined) {
+        throw new UsageError(`mamba configuration: the width of group '${name}' is missing`);
+      }
+    }
+  }
+  return config;
+}
+
+function divisors(n: number): number[] {
+  return Array.from({ length: n }, (_, i) => i + 1).filter((d) => n % d === 0);
+}

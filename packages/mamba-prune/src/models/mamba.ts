@@ -1,0 +1,173 @@
+// Vision Mamba: patches, blocks of a selective SSM and an MLP, mean over the patches, classifier.
+//   x = x + ssm(norm1(x));  x = x + mlp(norm2(x))
+// The parameter names are those of the PyTorch model, so state dicts cross over both ways.
+import { F, type Tensor, nn, noGrad, ops, randn } from '@mamba-prune/libtorch';
+import type { PruningGroup } from '../pruning/groups.js';
+import { type MambaConfig, checkMambaConfig, mlpGroup, ssmGroup } from './config.js';
+import type { ImageModel, MacsEntry } from './image-model.js';
+import { SelectiveSsm } from './mamba-ssm.js';
+
+class Mlp extends nn.Module {
+  readonly fc1: nn.Linear;
+  readonly fc2: nn.Linear;
+
+  constructor(dModel: number, hidden: number) {
+    super();
+    // 0 and 2: the places of the two layers in PyTorch's Sequential(Linear, GELU, Linear).
+    this.fc1 = this.child('0', new nn.Linear(dModel, hidden));
+    this.fc2 = this.child('2', new nn.Linear(hidden, dModel));
+  }
+
+  /** The activated hidden neurons, shape [batch, length, hidden]. */
+  inner(x: Tensor): Tensor {
+    const { weight, bias } = this.fc1;
+    return bias ? F.biasGelu(ops.linear(x, weight), bias) : ops.linear(x, weight).gelu();
+  }
+
+  override forward(x: Tensor): Tensor {
+    return this.fc2.forward(this.inner(x));
+  }
+}
+
+class Block extends nn.Module {
+  readonly norm1: nn.LayerNorm;
+  readonly ssm: SelectiveSsm;
+  readonly norm2: nn.LayerNorm;
+  readonly mlp: Mlp;
+
+  constructor(
+    config: MambaConfig,
+    index: number,
+    readonly dropPath: number,
+  ) {
+    super();
+    const { dModel, dState, dConv, dtRank, widths, scan } = config;
+    const dInner = widths[ssmGroup(index)] as number;
+    this.norm1 = this.child('norm1', new nn.LayerNorm(dModel));
+    this.ssm = this.child(
+      'ssm',
+      new SelectiveSsm({ dModel, dInner, dState, dConv, dtRank }, { bidirectional: scan === 'bi' }),
+    );
+    this.norm2 = this.child('norm2', new nn.LayerNorm(dModel));
+    this.mlp = this.child('mlp', new Mlp(dModel, widths[mlpGroup(index)] as number));
+  }
+
+  /** @param x - shape [batch, length, dModel]; the result has the same shape */
+  override forward(x: Tensor): Tensor {
+    const { ssm, mlp } = this;
+    if (this.training && this.dropPath > 0) {
+      const y = x.add(F.dropPath(ssm.forward(this.norm1.forward(x)), this.dropPath, true));
+      return y.add(F.dropPath(mlp.forward(this.norm2.forward(y)), this.dropPath, true));
+    }
+    const y = addLinear(x, ssm.inner(this.norm1.forward(x)), ssm.outProj);
+    return addLinear(y, mlp.inner(this.norm2.forward(y)), mlp.fc2);
+  }
+}
+
+/** residual + linear(x), adding inside the matrix product instead of in a pass of its own. */
+function addLinear(residual: Tensor, x: Tensor, { weight, bias }: nn.Linear): Tensor {
+  const rows = (t: Tensor): Tensor => t.reshape(-1, t.size(-1));
+  const base = bias ? residual.add(bias) : residual;
+  return ops.addmm(rows(base), rows(x), weight.t()).reshape(...residual.shape);
+}
+
+/** A vision Mamba of any widths: the dense one and each of its pruned forms. */
+export class VisionMamba extends nn.Module implements ImageModel {
+  readonly config: MambaConfig;
+  readonly #patchEmbed: nn.Conv2d;
+  readonly #posEmbed: Tensor;
+  readonly #blocks: readonly Block[];
+  readonly #norm: nn.LayerNorm;
+  readonly #head: nn.Linear;
+
+  constructor(config: MambaConfig) {
+    super();
+    this.config = checkMambaConfig(config);
+    const { dModel, depth, patchSize, channels, numClasses, dropPath } = config;
+    this.#patchEmbed = this.child(
+      'patch_embed',
+      new nn.Conv2d(channels, dModel, patchSize, { stride: patchSize }),
+    );
+    this.#posEmbed = this.parameter(
+      'pos_embed',
+      noGrad(() => randn([1, this.length, dModel]).mul(0.02)),
+    );
+    const blocks = Array.from(
+      { length: depth },
+      (_, index) => new Block(config, index, (dropPath * index) / Math.max(1, depth - 1)),
+    );
+    this.#blocks = this.child('blocks', new nn.ModuleList(blocks)).items;
+    this.#norm = this.child('norm', new nn.LayerNorm(dModel));
+    this.#head = this.child('head', new nn.Linear(dModel, numClasses));
+    noGrad(() => {
+      // Every block adds two branches to the residual stream; scaled down by their number the
+      // stream's variance does not grow with depth (as GPT-2 and the official Mamba code do).
+      const factor = 1 / Math.sqrt(2 * depth);
+      for (const { ssm, mlp } of this.#blocks) {
+        ssm.outProj.weight.mul_(factor);
+        mlp.fc2.weight.mul_(factor);
+      }
+    });
+  }
+
+  /** Patches of one image. */
+  get length(): number {
+    return (this.config.imageSize / this.config.patchSize) ** 2;
+  }
+
+  override forward(images: Tensor): Tensor {
+    const { channels, imageSize } = this.config;
+    const [, c, h, w] = images.shape;
+    if (images.ndim !== 4 || c !== channels || h !== imageSize || w !== imageSize) {
+      throw new Error(
+        `VisionMamba: got images of shape [${images.shape.join(', ')}], expected [batch, ${channels}, ${imageSize}, ${imageSize}]. ` +
+          'Resize the images, or make the model with --image-size and --channels.',
+      );
+    }
+    let x = this.#patchEmbed.forward(images).flatten(2).transpose(1, 2).add(this.#posEmbed);
+    for (const block of this.#blocks) x = block.forward(x);
+    return this.#head.forward(this.#norm.forward(x).mean(1));
+  }
+
+  pruningGroups(): PruningGroup[] {
+    return this.#blocks.flatMap(({ ssm, mlp }, index): PruningGroup[] => {
+      const prefix = `blocks.${index}`;
+      return [
+        {
+          name: ssmGroup(index),
+          kind: 'ssm',
+          size: ssm.sizes.dInner,
+          members: SelectiveSsm.members(`${prefix}.ssm`, ssm.sizes, this.config.scan === 'bi'),
+        },
+        {
+          name: mlpGroup(index),
+          kind: 'mlp',
+          size: mlp.fc1.weight.size(0),
+          members: [
+            { parameter: `${prefix}.mlp.0.weight`, dim: 0, scored: true },
+            { parameter: `${prefix}.mlp.0.bias`, dim: 0 },
+            { parameter: `${prefix}.mlp.2.weight`, dim: 1, scored: true },
+          ],
+        },
+      ];
+    });
+  }
+
+  macs(): MacsEntry[] {
+    const { length } = this;
+    const entries: MacsEntry[] = [{ name: 'patch_embed', macs: length * this.#patchEmbed.weight.numel }];
+    this.#blocks.forEach(({ ssm, mlp }, index) => {
+      entries.push({ name: ssmGroup(index), macs: ssm.macs(length) });
+      entries.push({
+        name: mlpGroup(index),
+        macs: length * (mlp.fc1.weight.numel + mlp.fc2.weight.numel),
+      });
+    });
+    entries.push({ name: 'head', macs: this.#head.weight.numel });
+    return entries;
+  }
+
+  withWidths(widths: Readonly<Record<string, number>>): VisionMamba {
+    return new VisionMamba({ ...this.config, widths: { ...this.config.widths, ...widths } });
+  }
+}

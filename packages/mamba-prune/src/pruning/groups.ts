@@ -1,0 +1,39 @@
+/**
+ * A place where the units of a group appear: the indices
+ * [offset + u * unitSize, offset + (u + 1) * unitSize) of dimension `dim` of one parameter or buffer
+ * belong to unit u.
+ */
+export interface GroupMember {
+  /** Name in the state dict. */
+  readonly parameter: string;
+  readonly dim: number;
+  /** First index of unit 0; 0 unless given. */
+  readonly offset?: number;
+  /** Indices per unit; 1 unless given. A head of attention has head_dim. */
+  readonly unitSize?: number;
+  /** Part of the default importance score: the plan scores SSM channels by out_proj alone. */
+  readonly scored?: boolean;
+}
+
+/**
+ * One prunable dimension of a model, with every place where it appears. Models declare groups and
+ * know nothing of pruning methods; methods work on groups and know nothing of architectures.
+ *
+ * Setting all members of a unit to zero must make the unit contribute nothing: surgery and masking
+ * then give the same function.
+ */
+export interface PruningGroup {
+  /** Such as `blocks.3.ssm`; also the key of its width in the model's configuration. */
+  readonly name: string;
+  /** Groups are ranked against groups of their own kind only: `ssm`, `mlp` ... */
+  readonly kind: string;
+  /** Number of units. */
+  readonly size: number;
+  readonly members: readonly GroupMember[];
+}
+
+/** Which units stay, per group name: increasing indices. Groups that are not named stay whole. */
+export type KeptUnits = ReadonlyMap<string, readonly number[]>;
+
+export const memberOffset = (member: GroupMember): number => member.offset ?? 0;
+export const memberUnitSize = (member: GroupMember): number => member.unitSize ?? 1;

@@ -1,0 +1,126 @@
+// Which units stay, from their scores.
+import { UsageError } from '../errors.js';
+import type { KeptUnits, PruningGroup } from './groups.js';
+
+export const selectionScopes = ['global', 'layerwise'] as const;
+export const normalizations = ['mean', 'none'] as const;
+
+export interface SelectionOptions {
+  /** Fraction of the units to remove, in [0, 1). */
+  readonly rate: number;
+  /** `global` ranks the units of all groups together, `layerwise` removes the same share of each. */
+  readonly scope: (typeof selectionScopes)[number];
+  /** Under `global`: divide a group's scores by their mean first, so that depth alone does not decide. */
+  readonly normalize?: (typeof normalizations)[number];
+  /** Round the units kept of each group up to a multiple of this. */
+  readonly roundTo?: number;
+  /** Largest fraction one group may lose under `global`. */
+  readonly maxRate?: number;
+}
+
+/** Units kept of `size` at a rate: round((1 - rate) * size), at least 1, rounded up to a multiple. */
+export function keptCount(size: number, rate: number, roundTo = 1): number {
+  const kept = Math.max(1, Math.round((1 - rate) * size));
+  return Math.min(size, Math.ceil(kept / roundTo) * roundTo);
+}
+
+/**
+ * Chooses the units that stay in groups of one kind. Ties go to the lower index and the earlier
+ * group, so the same scores give the same choice on every machine. No group ends empty.
+ *
+ * @param groups - ranked against each other; of one kind
+ * @param scores - per group name, one score per unit; larger is better
+ * @throws UsageError for a rate outside [0, 1), or scores that are no numbers
+ */
+export function selectUnits(
+  groups: readonly PruningGroup[],
+  scores: ReadonlyMap<string, ArrayLike<number>>,
+  options: SelectionOptions,
+): KeptUnits {
+  checkOptions(options);
+  const ranked = groups.map((group) => rank(group, scores.get(group.name), options));
+  const counts =
+    options.scope === 'layerwise'
+      ? ranked.map(({ group }) => keptCount(group.size, options.rate, options.roundTo))
+      : globalCounts(ranked, options);
+  return new Map(
+    ranked.map(({ group, order }, index) => [
+      group.name,
+      order.slice(0, counts[index]).sort((a, b) => a - b),
+    ]),
+  );
+}
+
+interface RankedGroup {
+  readonly group: PruningGroup;
+  /** Unit indices, best first. */
+  readonly order: number[];
+  /** Scores as compared between groups. */
+  readonly scores: Float64Array;
+}
+
+function rank(
+  group: PruningGroup,
+  given: ArrayLike<number> | undefined,
+  { scope, normalize = 'mean' }: SelectionOptions,
+): RankedGroup {
+  if (given?.length !== group.size) {
+    throw new UsageError(
+      `group '${group.name}': got ${given?.length ?? 0} scores, expected ${group.size}, one per unit`,
+    );
+  }
+  const scores = Float64Array.from(given);
+  const bad = scores.findIndex((score) => !Number.isFinite(score));
+  if (bad >= 0) {
+    throw new UsageError(
+      `group '${group.name}': the score of unit ${bad} is ${scores[bad] as number}, expected a finite number. ` +
+        'Has the model diverged?',
+    );
+  }
+  if (scope === 'global' && normalize === 'mean') {
+    const mean = scores.reduce((sum, score) => sum + score, 0) / group.size;
+    // A group of zeros stays one: all its units are equally worthless.
+    if (mean > 0) scores.forEach((score, i) => (scores[i] = score / mean));
+  }
+  const order = Array.from(scores.keys()).sort((a, b) => at(scores, b) - at(scores, a) || a - b);
+  return { group, order, scores };
+}
+
+const at = (array: Float64Array, index: number): number => array[index] as number;
+
+/** Keeps the best units of all groups together, but at least what each group must keep. */
+function globalCounts(ranked: readonly RankedGroup[], options: SelectionOptions): number[] {
+  const { rate, roundTo = 1, maxRate = 1 } = options;
+  const total = ranked.reduce((sum, { group }) => sum + group.size, 0);
+  const counts = ranked.map(({ group }) =>
+    Math.max(1, group.size - Math.floor(maxRate * group.size + 1e-9)),
+  );
+  let left = Math.round((1 - rate) * total) - counts.reduce((sum, count) => sum + count, 0);
+  const candidates = ranked.flatMap(({ order, scores }, groupIndex) =>
+    order
+      .slice(counts[groupIndex])
+      .map((unit) => ({ groupIndex, unit, score: at(scores, unit) })),
+  );
+  candidates.sort((a, b) => b.score - a.score || a.groupIndex - b.groupIndex || a.unit - b.unit);
+  for (const { groupIndex } of candidates) {
+    if (left-- <= 0) break;
+    counts[groupIndex] = (counts[groupIndex] as number) + 1;
+  }
+  return counts.map((count, index) =>
+    Math.min((ranked[index] as RankedGroup).group.size, Math.ceil(count / roundTo) * roundTo),
+  );
+}
+
+function checkOptions({ rate, roundTo = 1, maxRate = 1 }: SelectionOptions): void {
+  if (!(rate >= 0 && rate < 1)) {
+    throw new UsageError(
+      `rate: got ${rate}, expected the fraction to remove, from 0 up to but not including 1 (0.7 removes 70%)`,
+    );
+  }
+  if (!Number.isInteger(roundTo) || roundTo < 1) {
+    throw new UsageError(`round-to: got ${roundTo}, expected a positive integer such as 8`);
+  }
+  if (!(maxRate > 0 && maxRate <= 1)) {
+    throw new UsageError(`max-rate: got ${maxRate}, expected a fraction over 0 and up to 1`);
+  }
+}

@@ -1,0 +1,143 @@
+// Makes a really smaller model: new parameters, no masks, no zeros left.
+import { type Tensor, noGrad, scope } from '@mamba-prune/libtorch';
+import { UsageError } from '../errors.js';
+import type { ImageModel } from '../models/image-model.js';
+import { type KeptUnits, type PruningGroup, memberOffset, memberUnitSize } from './groups.js';
+
+/** Per parameter and dimension: which indices stay, increasing. */
+type KeptIndices = Map<string, Map<number, number[]>>;
+
+/**
+ * A new model without the removed units; `model` is left as it is. The two give the same function
+ * when the removed units of `model` are masked to zero.
+ *
+ * @param kept - increasing unit indices per group name; groups not named stay whole
+ * @throws UsageError for an unknown group, an empty one, or indices that are none of its units
+ */
+export function pruneModel(model: ImageModel, kept: KeptUnits): ImageModel {
+  const groups = model.pruningGroups();
+  checkKept(groups, kept);
+  const state = model.stateDict();
+  const indices = keptIndices(groups, kept, state);
+  const widths = Object.fromEntries(Array.from(kept, ([name, units]) => [name, units.length]));
+  const pruned = model.withWidths(widths);
+  scope(() => {
+    noGrad(() => {
+      pruned.loadStateDict(
+        new Map(Array.from(state, ([name, tensor]) => [name, cut(tensor, indices.get(name))])),
+      );
+    });
+  });
+  pruned.train(model.training);
+  return pruned;
+}
+
+function cut(tensor: Tensor, dims: Map<number, number[]> | undefined): Tensor {
+  let result = tensor.detach();
+  for (const [dim, list] of dims ?? []) result = result.indexSelect(dim, list);
+  return result;
+}
+
+/**
+ * Sets every member of the removed units to zero, in place. For tests, and to see what a cut does
+ * without changing shapes.
+ */
+export function maskModel(model: ImageModel, kept: KeptUnits): void {
+  const groups = model.pruningGroups();
+  checkKept(groups, kept);
+  const state = model.stateDict();
+  scope(() => {
+    noGrad(() => {
+      for (const group of groups) {
+        const units = kept.get(group.name);
+        if (!units) continue;
+        const removed = complement(units, group.size);
+        for (const member of group.members) {
+          const unitSize = memberUnitSize(member);
+          const tensor = parameterOf(state, member.parameter, group);
+          for (const unit of removed) {
+            tensor
+              .detach()
+              .narrow(member.dim, memberOffset(member) + unit * unitSize, unitSize)
+              .zero_();
+          }
+        }
+      }
+    });
+  });
+}
+
+function keptIndices(
+  groups: readonly PruningGroup[],
+  kept: KeptUnits,
+  state: ReadonlyMap<string, Tensor>,
+): KeptIndices {
+  const result: KeptIndices = new Map();
+  for (const group of groups) {
+    const units = kept.get(group.name);
+    if (!units) continue;
+    const removed = complement(units, group.size);
+    for (const member of group.members) {
+      const size = parameterOf(state, member.parameter, group).size(member.dim);
+      const unitSize = memberUnitSize(member);
+      const drop = new Set<number>();
+      for (const unit of removed) {
+        const first = memberOffset(member) + unit * unitSize;
+        for (let index = first; index < first + unitSize; index++) drop.add(index);
+      }
+      const dims = result.get(member.parameter) ?? new Map<number, number[]>();
+      // One dimension can hold several groups, or one group twice (the two halves of in_proj).
+      const before = dims.get(member.dim) ?? Array.from({ length: size }, (_, index) => index);
+      dims.set(
+        member.dim,
+        before.filter((index) => !drop.has(index)),
+      );
+      result.set(member.parameter, dims);
+    }
+  }
+  return result;
+}
+
+function parameterOf(
+  state: ReadonlyMap<string, Tensor>,
+  name: string,
+  group: PruningGroup,
+): Tensor {
+  const tensor = state.get(name);
+  if (!tensor) {
+    throw new UsageError(
+      `group '${group.name}': names the parameter '${name}', which the model does not have`,
+    );
+  }
+  return tensor;
+}
+
+function complement(units: readonly number[], size: number): number[] {
+  const inside = new Set(units);
+  return Array.from({ length: size }, (_, unit) => unit).filter((unit) => !inside.has(unit));
+}
+
+function checkKept(groups: readonly PruningGroup[], kept: KeptUnits): void {
+  const known = new Map(groups.map((group) => [group.name, group]));
+  for (const [name, units] of kept) {
+    const group = known.get(name);
+    if (!group) {
+      throw new UsageError(
+        `pruning: got units of a group '${name}', expected one of ${[...known.keys()].join(', ')}`,
+      );
+    }
+    if (units.length === 0) {
+      throw new UsageError(
+        `pruning: group '${name}' would end empty. Keep at least one unit, or lower the rate.`,
+      );
+    }
+    units.forEach((unit, i) => {
+      const previous = i === 0 ? -1 : (units[i - 1] as number);
+      if (!Number.isInteger(unit) || unit <= previous || unit >= group.size) {
+        throw new UsageError(
+          `pruning: group '${name}' keeps unit ${unit} after ${previous}, expected increasing indices below ${group.size}`,
+        );
+      }
+    });
+  }
+}
