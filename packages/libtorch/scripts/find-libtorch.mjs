@@ -61,9 +61,16 @@ function fromPython() {
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'ignore'],
     }).trim();
-    return origin
-      ? inspect(dirname(realpathSync(origin)), `torch of python3 (${dirname(origin)})`)
-      : undefined;
+    if (!origin) return undefined;
+    const root = dirname(realpathSync(origin));
+    // Debian's python3-torch only links to the system's libtorch: found either way, it is one and the same,
+    // and must not look like another one to build for.
+    const library = join(root, 'lib', 'libtorch_cpu.so');
+    const system = existsSync(library) ? fromSystem() : undefined;
+    if (system && realpathSync(library) === realpathSync(join(system.lib, 'libtorch_cpu.so'))) {
+      return system;
+    }
+    return inspect(root, `torch of python3 (${dirname(origin)})`);
   } catch {
     return undefined; // no python3, or one that does not run
   }

@@ -80,6 +80,24 @@ export function callOperator(name: string, ...args: RawArgument[]): unknown {
   return wrapUnknown(result);
 }
 
+const known = new Map<string, boolean>();
+
+/** Whether the libtorch in use has an operator: `hasOperator('aten::_fused_adamw_')`. */
+export function hasOperator(name: string): boolean {
+  let has = known.get(name);
+  if (has === undefined) {
+    const [base = '', overload = ''] = name.split('.');
+    try {
+      native.resolve(base, overload);
+      has = true;
+    } catch {
+      has = false;
+    }
+    known.set(name, has);
+  }
+  return has;
+}
+
 /** Tensors and plain numbers both arrive as numbers; a handle carries a tag no other number has. */
 function wrapUnknown(value: unknown): unknown {
   if (typeof value === 'number') return Tensor.isHandle(value) ? Tensor.wrap(value) : value;

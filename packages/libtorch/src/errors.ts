@@ -26,3 +26,16 @@ export class DisposedError extends Error {
 export class FormatError extends Error {
   override readonly name = 'FormatError';
 }
+
+/** Names of a state dict are not those of the model. */
+export class StateDictError extends Error {
+  override readonly name = 'StateDictError';
+
+  constructor(
+    message: string,
+    readonly missing: readonly string[],
+    readonly unexpected: readonly string[],
+  ) {
+    super(message);
+  }
+}

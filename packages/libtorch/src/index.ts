@@ -6,7 +6,7 @@ export {
   elementSize,
   isFloat,
 } from './dtype.js';
-export { DisposedError, FormatError, ShapeError, TorchError } from './errors.js';
+export { DisposedError, FormatError, ShapeError, StateDictError, TorchError } from './errors.js';
 export { type NestedNumbers, type Operand, Tensor } from './tensor.js';
 export {
   type RandomOptions,
@@ -42,5 +42,12 @@ export {
   setNumThreads,
   synchronize,
 } from './runtime.js';
-export { callOperator } from './dispatch.js';
+export { callOperator, hasOperator } from './dispatch.js';
 export * as ops from './generated/ops.js';
+export * as nn from './nn/index.js';
+export * as F from './nn/functional.js';
+export * as optim from './optim/index.js';
+export { type LoadSafetensorsOptions, loadSafetensors, saveSafetensors } from './state-dict.js';
+export { SafetensorsFile, type SafetensorsInfo } from './safetensors/read.js';
+export { type SafetensorsEntry, writeSafetensorsFile } from './safetensors/write.js';
+export { writeFileAtomic } from './files/atomic.js';

@@ -128,6 +128,23 @@ export class Tensor {
     return this;
   }
 
+  /**
+   * @internal Takes over the native tensor of `other`, which is freed as a wrapper. This is how a
+   * parameter moves to another device and stays the same object to optimizers and modules.
+   */
+  adopt(other: Tensor): void {
+    const { handle } = other;
+    native.dispose(this.handle);
+    registry.unregister(this);
+    registry.unregister(other);
+    unregister(other);
+    other.#handle = -1;
+    this.#handle = handle;
+    this.#shape = undefined;
+    this.#dtype = undefined;
+    registry.register(this, handle, this);
+  }
+
   // -- gradients
 
   get requiresGrad(): boolean {

@@ -602,6 +602,13 @@ export function relu_(self: Tensor): Tensor {
   return self;
 }
 
+/** `aten::erfinv_` */
+const $erfinv_ = operator('aten::erfinv_', '');
+export function erfinv_(self: Tensor): Tensor {
+  invoke($erfinv_, [self.handle]);
+  return self;
+}
+
 /** `aten::eq.Tensor` */
 const $eq = operator('aten::eq', 'Tensor');
 export function eq(self: Tensor, other: Tensor): Tensor {
@@ -1419,6 +1426,12 @@ export function foreachAdd_(self: readonly Tensor[], other: readonly Tensor[], a
   invoke($foreachAdd_, [handles(self), handles(other), alpha]);
 }
 
+/** `aten::_foreach_add.List` */
+const $foreachAdd = operator('aten::_foreach_add', 'List');
+export function foreachAdd(self: readonly Tensor[], other: readonly Tensor[], alpha?: number | boolean | undefined): Tensor[] {
+  return wrapAll(invoke($foreachAdd, [handles(self), handles(other), alpha]));
+}
+
 /** `aten::_foreach_mul_.Scalar` */
 const $foreachMulScalar_ = operator('aten::_foreach_mul_', 'Scalar');
 export function foreachMulScalar_(self: readonly Tensor[], scalar: number | boolean): void {
@@ -1465,4 +1478,10 @@ export function foreachZero_(self: readonly Tensor[]): void {
 const $foreachDiv_ = operator('aten::_foreach_div_', 'List');
 export function foreachDiv_(self: readonly Tensor[], other: readonly Tensor[]): void {
   invoke($foreachDiv_, [handles(self), handles(other)]);
+}
+
+/** `aten::_foreach_div_.Scalar` */
+const $foreachDivScalar_ = operator('aten::_foreach_div_', 'Scalar');
+export function foreachDivScalar_(self: readonly Tensor[], scalar: number | boolean): void {
+  invoke($foreachDivScalar_, [handles(self), scalar]);
 }

@@ -1,0 +1,126 @@
+// mamba_prune::bias_gelu: gelu(x + bias) in one pass, and its backward pass with the bias gradient. Keeps x, not the
+// output. Device code registers bias_gelu_forward and bias_gelu_backward; the CPU's are here, on gelu_kernel.h.
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/library.h>
+
+#include <algorithm>
+#include <tuple>
+
+#include "kernel_table.h"
+#include "op_util.h"
+
+namespace mamba_prune::bias_gelu_op {
+namespace {
+
+using at::Tensor;
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+// Rows are cut into chunks by the shape alone, so the bias gradient is the same for any number of threads.
+template <class T> GeluArgs<T> args_of(const Tensor& x, const Tensor& bias, Tensor& out) {
+  GeluArgs<T> a{};
+  a.columns = bias.numel();
+  a.rows = x.numel() / std::max<int64_t>(1, a.columns);
+  a.x = data_or_null<T>(x), a.bias = data_or_null<T>(bias), a.out = data_or_null<T>(out);
+  // Chunks of at least 16384 elements, at most 64 of them (the partial sums of the bias gradient).
+  const int64_t least = (16384 + a.columns - 1) / std::max<int64_t>(1, a.columns);
+  a.rows_per_chunk = std::max<int64_t>({1, least, (a.rows + 63) / 64});
+  return a;
+}
+int64_t chunks_of(int64_t rows, int64_t rows_per_chunk) { return (rows + rows_per_chunk - 1) / rows_per_chunk; }
+
+Tensor cpu_forward(const Tensor& x_, const Tensor& bias_) {
+  const Tensor x = x_.contiguous(), bias = bias_.contiguous();
+  Tensor y = at::empty(x.sizes(), x.options());
+  AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "bias_gelu_forward", [&] {
+    const auto a = args_of<scalar_t>(x, bias, y);
+    const auto kernel = kernels<scalar_t>().gelu_forward;
+    at::parallel_for(0, chunks_of(a.rows, a.rows_per_chunk), 1, [&](int64_t begin, int64_t end) { kernel(a, begin, end); });
+  });
+  return y;
+}
+
+std::tuple<Tensor, Tensor> cpu_backward(const Tensor& grad, const Tensor& x_, const Tensor& bias_) {
+  const Tensor x = x_.contiguous(), bias = bias_.contiguous(), dy = grad.contiguous();
+  Tensor dx = at::empty(x.sizes(), x.options()), sums;
+  AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "bias_gelu_backward", [&] {
+    auto a = args_of<scalar_t>(x, bias, dx);
+    const int64_t chunks = chunks_of(a.rows, a.rows_per_chunk);
+    sums = at::zeros({chunks, a.columns}, x.options());
+    a.grad_y = data_or_null<scalar_t>(dy), a.sums = data_or_null<scalar_t>(sums);
+    const auto kernel = kernels<scalar_t>().gelu_backward;
+    at::parallel_for(0, chunks, 1, [&](int64_t begin, int64_t end) { kernel(a, begin, end); });
+  });
+  return {dx, sums.sum(0)};
+}
+
+Tensor call_forward(const Tensor& x, const Tensor& bias) {
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow("mamba_prune::bias_gelu_forward", "")
+                             .typed<Tensor(const Tensor&, const Tensor&)>();
+  return op.call(x, bias);
+}
+std::tuple<Tensor, Tensor> call_backward(const Tensor& grad, const Tensor& x, const Tensor& bias) {
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow("mamba_prune::bias_gelu_backward", "")
+                             .typed<std::tuple<Tensor, Tensor>(const Tensor&, const Tensor&, const Tensor&)>();
+  return op.call(grad, x, bias);
+}
+
+void check(const Tensor& x, const Tensor& bias) {
+  TORCH_CHECK(x.dim() >= 1, "bias_gelu: got a scalar x, expected [..., channels].");
+  check_floating("bias_gelu", "x", x);
+  check_tensor("bias_gelu", "bias", bias, {x.size(-1)}, "[channels]", x);
+}
+
+class BiasGelu : public torch::autograd::Function<BiasGelu> {
+ public:
+  static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& bias) {
+    at::AutoDispatchBelowADInplaceOrView below;
+    ctx->save_for_backward({x, bias});
+    return call_forward(x, bias);
+  }
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    TORCH_CHECK(!at::GradMode::is_enabled(),
+                "bias_gelu: got backward with create_graph, expected first derivatives only. Second derivatives are not "
+                "implemented; call backward without create_graph.");
+    const variable_list s = ctx->get_saved_variables();
+    if (!grads[0].defined()) return variable_list(2);
+    at::AutoDispatchBelowADInplaceOrView below;
+    auto [dx, dbias] = call_backward(grads[0], s[0], s[1]);
+    return {dx, dbias};
+  }
+};
+
+// Without gradients: nothing is saved. Also the entry below autograd (inference mode).
+Tensor plain(const Tensor& x, const Tensor& bias) {
+  check(x, bias);
+  return call_forward(x, bias);
+}
+Tensor with_autograd(const Tensor& x, const Tensor& bias) {
+  if (!any_requires_grad({x, bias})) {
+    at::AutoDispatchBelowADInplaceOrView below;
+    return plain(x, bias);
+  }
+  check(x, bias);
+  return BiasGelu::apply(x, bias);
+}
+
+}  // namespace
+
+TORCH_LIBRARY_FRAGMENT(mamba_prune, m) {
+  m.def("bias_gelu(Tensor x, Tensor bias) -> Tensor");
+  m.def("bias_gelu_forward(Tensor x, Tensor bias) -> Tensor");
+  m.def("bias_gelu_backward(Tensor grad_y, Tensor x, Tensor bias) -> (Tensor, Tensor)");
+}
+TORCH_LIBRARY_IMPL(mamba_prune, CompositeExplicitAutograd, m) { m.impl("bias_gelu", plain); }
+TORCH_LIBRARY_IMPL(mamba_prune, Autograd, m) { m.impl("bias_gelu", with_autograd); }
+TORCH_LIBRARY_IMPL(mamba_prune, CPU, m) {
+  m.impl("bias_gelu_forward", cpu_forward);
+  m.impl("bias_gelu_backward", cpu_backward);
+}
+
+}  // namespace mamba_prune::bias_gelu_op

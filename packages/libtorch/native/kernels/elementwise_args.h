@@ -1,0 +1,30 @@
+// Plain-data arguments of the optimizer and bias_gelu kernels: no torch headers, shared by all instruction sets.
+#pragma once
+#include <cstdint>
+
+namespace mamba_prune {
+
+template <class T> struct AdamWStep {
+  T decay;            // 1 - lr * weight_decay
+  T beta1, beta2, eps;
+  T one_minus_beta1, one_minus_beta2;
+  T step_size;        // lr / (1 - beta1^step)
+  T correction2_sqrt; // sqrt(1 - beta2^step)
+};
+
+template <class T> struct SgdStep {
+  T lr, momentum, weight_decay;
+  bool nesterov, first;
+};
+
+// Rows of bias_gelu: x is [rows, columns], bias [columns].
+template <class T> struct GeluArgs {
+  int64_t rows, columns;
+  const T *x, *bias;
+  const T* grad_y;  // backward only
+  T* out;           // y, or the gradient of x
+  T* sums;          // backward only: partial sums of the bias gradient, [chunks, columns]
+  int64_t rows_per_chunk;
+};
+
+}  // namespace mamba_prune

@@ -1,0 +1,10 @@
+// Kernels for the compiler's default target: SSE2 on x86-64, NEON on arm64.
+#include <cmath>
+#include <cstdint>
+#include <utility>
+
+#include "kernel_table.h"
+
+#define MP_ISA baseline
+#define MP_BYTES 16
+#include "isa_table.h"

@@ -1,0 +1,24 @@
+// The body of every isa_*.cc: all kernels, compiled for the instruction set MP_ISA.
+#include "simd.h"
+#include "simd_math.h"
+#include "scan_forward_kernel.h"
+#include "scan_backward_kernel.h"
+#include "conv_kernel.h"
+#include "gelu_kernel.h"
+#include "optimizer_kernel.h"
+
+#define MP_STRING2(x) #x
+#define MP_STRING(x) MP_STRING2(x)
+
+namespace mamba_prune {
+namespace MP_ISA {
+
+template <class T> constexpr KernelTable<T> table() {
+  return {kTile<T>, scan_forward<T>, scan_backward<T>, conv_forward<T>, conv_backward<T>, gelu_forward<T>,
+          gelu_backward<T>, adamw<T>, sgd<T>, ema<T>, scale<T>, sum_squares<T>};
+}
+extern const Isa isa;
+const Isa isa = {MP_STRING(MP_ISA), table<float>(), table<double>()};
+
+}  // namespace MP_ISA
+}  // namespace mamba_prune

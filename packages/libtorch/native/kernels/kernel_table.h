@@ -1,0 +1,55 @@
+// The kernels of one instruction set as a table of function pointers, and the choice at run time.
+// No torch headers here: this is included by translation units compiled for newer instruction sets.
+//
+// Build: every .cc of this folder with the same flags, -O3 -fopenmp (at::parallel_for runs serially without it) and no
+// -march or -ffast-math; the isa_*.cc choose their instruction set themselves. -O2 makes the scan 1.5 times slower.
+#pragma once
+#include <cstdint>
+
+#include "conv_args.h"
+#include "elementwise_args.h"
+#include "scan_args.h"
+
+namespace mamba_prune {
+
+template <class T> struct KernelTable {
+  int64_t scan_tile;  // channels per tile
+  void (*scan_forward)(const ScanForward<T>&, int64_t begin, int64_t end, T* scratch);
+  void (*scan_backward)(const ScanBackward<T>&, int64_t begin, int64_t end, T* scratch);
+  void (*conv_forward)(const ConvForward<T>&, int64_t begin, int64_t end, T* scratch);
+  void (*conv_backward)(const ConvBackward<T>&, int64_t begin, int64_t end, T* scratch);
+  void (*gelu_forward)(const GeluArgs<T>&, int64_t begin, int64_t end);
+  void (*gelu_backward)(const GeluArgs<T>&, int64_t begin, int64_t end);
+  void (*adamw)(const AdamWStep<T>&, T* param, const T* grad, T* avg, T* avg_sq, int64_t count);
+  void (*sgd)(const SgdStep<T>&, T* param, const T* grad, T* velocity, int64_t count);
+  void (*ema)(T decay, T* average, const T* param, int64_t count);
+  void (*scale)(T factor, T* values, int64_t count);
+  double (*sum_squares)(const T* values, int64_t count);
+};
+
+struct Isa {
+  const char* name;
+  KernelTable<float> f32;
+  KernelTable<double> f64;
+};
+
+namespace baseline { extern const Isa isa; }
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define MP_HAVE_X86_ISAS 1
+namespace avx2 { extern const Isa isa; }
+// The build says so where the processor has no AVX-512: those kernels take long to compile.
+#ifndef MAMBA_PRUNE_NO_AVX512
+#define MP_HAVE_AVX512 1
+namespace avx512 { extern const Isa isa; }
+#endif
+#endif
+
+// The best instruction set of this processor, or the one named by MAMBA_PRUNE_ISA (baseline, avx2,
+// avx512). Chosen once. Throws std::runtime_error if the variable names one that cannot run here.
+const Isa& isa();
+
+template <class T> const KernelTable<T>& kernels();
+template <> inline const KernelTable<float>& kernels<float>() { return isa().f32; }
+template <> inline const KernelTable<double>& kernels<double>() { return isa().f64; }
+
+}  // namespace mamba_prune

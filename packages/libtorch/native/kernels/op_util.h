@@ -1,0 +1,62 @@
+// Helpers shared by the operator registrations: optional tensors, argument checks, layouts.
+#pragma once
+#include <ATen/ATen.h>
+#include <torch/version.h>
+
+#include <initializer_list>
+#include <string>
+#if TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 4)
+#include <optional>
+#endif
+
+#include "scan_args.h"
+
+namespace mamba_prune {
+
+#if TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 4)
+using OptionalTensor = std::optional<at::Tensor>;
+#else
+using OptionalTensor = c10::optional<at::Tensor>;
+#endif
+
+inline at::Tensor defined_or_empty(const OptionalTensor& t) { return t.has_value() ? *t : at::Tensor(); }
+// Optional arguments that autograd passes on as possibly undefined tensors.
+inline OptionalTensor optional(const at::Tensor& t) { return t.defined() ? OptionalTensor(t) : OptionalTensor(); }
+
+// Throws unless t has this shape, and the dtype and device of `like`. Undefined tensors pass (absent options).
+inline void check_tensor(const char* op, const char* name, const at::Tensor& t, at::IntArrayRef shape, const char* layout,
+                         const at::Tensor& like) {
+  if (!t.defined()) return;
+  TORCH_CHECK(t.sizes() == shape, op, ": got ", name, " of shape ", t.sizes(), ", expected ", layout, " = ", shape, ".");
+  TORCH_CHECK(t.scalar_type() == like.scalar_type(), op, ": got ", name, " of dtype ", t.scalar_type(), ", expected ",
+              like.scalar_type(), " like the first argument. Convert one of them.");
+  TORCH_CHECK(t.device() == like.device(), op, ": got ", name, " on ", t.device(), ", expected ", like.device(),
+              " like the first argument. Move one of them.");
+}
+inline void check_floating(const char* op, const char* name, const at::Tensor& t) {
+  TORCH_CHECK(t.scalar_type() == at::kFloat || t.scalar_type() == at::kDouble, op, ": got ", name, " of dtype ",
+              t.scalar_type(), ", expected float32 or float64. Convert it first.");
+}
+
+inline bool any_requires_grad(std::initializer_list<at::Tensor> tensors) {
+  if (!at::GradMode::is_enabled()) return false;
+  for (const at::Tensor& t : tensors)
+    if (t.defined() && t.requires_grad()) return true;
+  return false;
+}
+
+// The tensor itself if its last dimension is contiguous, else a contiguous copy. Undefined stays undefined.
+inline at::Tensor dense_rows(const at::Tensor& t) {
+  if (!t.defined() || t.size(-1) <= 1 || t.stride(-1) == 1) return t;
+  return t.contiguous();
+}
+
+// View of a [batch, length, row] tensor with contiguous rows; null for an undefined tensor.
+template <class T> Rows<const T> rows_of(const at::Tensor& t) {
+  Rows<const T> r;
+  if (t.defined()) r.data = static_cast<const T*>(t.data_ptr()), r.batch_stride = t.stride(0), r.step_stride = t.stride(1);
+  return r;
+}
+template <class T> T* data_or_null(const at::Tensor& t) { return t.defined() ? static_cast<T*>(t.data_ptr()) : nullptr; }
+
+}  // namespace mamba_prune

@@ -1,0 +1,146 @@
+// CPU implementation of mamba_prune::selective_scan_forward and _backward: lays out the parameters for
+// the kernels, splits the work into tasks, adds up partial sums. The loops are in scan_*_kernel.h.
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <torch/library.h>
+
+#include <algorithm>
+#include <tuple>
+#include <vector>
+
+#include "kernel_table.h"
+#include "op_util.h"
+#include "scratch.h"
+
+namespace mamba_prune::selective_scan_cpu_op {
+namespace {
+
+using at::Tensor;
+
+// Tasks of at least this many state updates: below, starting a thread costs more than it saves.
+constexpr int64_t kGrain = 16384;
+int64_t grain(int64_t updates_per_task) { return std::max<int64_t>(1, kGrain / std::max<int64_t>(1, updates_per_task)); }
+
+// [channels, rows] -> [tiles, rows, tile], zero beyond the last channel.
+Tensor pack(const Tensor& t, int64_t tiles, int64_t tile) {
+  const int64_t channels = t.size(0), rows = t.size(1);
+  Tensor padded = channels == tiles * tile ? t : at::constant_pad_nd(t, {0, 0, 0, tiles * tile - channels});
+  return padded.view({tiles, tile, rows}).transpose(1, 2).contiguous();
+}
+
+// What both directions share. Owns the packed copies that `args` points into.
+template <class T> struct Problem {
+  Tensor u, delta, z, B, C, A, A_peak, skip, bias, initial;
+  int64_t tile, tiles;
+
+  Problem(const Tensor& u_, const Tensor& delta_, const Tensor& A_, const Tensor& B_, const Tensor& C_, const Tensor& D_,
+          const Tensor& z_, const Tensor& delta_bias, const Tensor& initial_state)
+      : u(dense_rows(u_)), delta(dense_rows(delta_)), z(dense_rows(z_)), B(dense_rows(B_)), C(dense_rows(C_)) {
+    const int64_t channels = u.size(2);
+    tile = kernels<T>().scan_tile;
+    tiles = (channels + tile - 1) / tile;
+    // exp(dt A) = 2^(dt A log2(e)): one multiplication less in the innermost loop.
+    A = pack(A_.contiguous() * 1.44269504088896340736, tiles, tile);
+    A_peak = A.abs().amax({1, 2});
+    const auto row = [&](const Tensor& t) { return pack((t.defined() ? t : at::zeros({channels}, u.options())).reshape({channels, 1}), tiles, tile); };
+    skip = row(D_);
+    bias = row(delta_bias);
+    if (initial_state.defined()) initial = initial_state.contiguous();
+  }
+
+  void fill(ScanInputs<T>& a, bool softplus) const {
+    a.batch = u.size(0), a.length = u.size(1), a.channels = u.size(2), a.states = B.size(2), a.tiles = tiles;
+    a.u = rows_of<T>(u), a.delta = rows_of<T>(delta), a.z = rows_of<T>(z), a.B = rows_of<T>(B), a.C = rows_of<T>(C);
+    a.A = data_or_null<T>(A), a.A_peak = data_or_null<T>(A_peak), a.skip = data_or_null<T>(skip), a.delta_bias = data_or_null<T>(bias);
+    a.softplus = softplus;
+    a.initial = data_or_null<T>(initial);
+  }
+};
+
+// -> (y, last_state, checkpoints); checkpoints is undefined unless asked for and longer than one chunk.
+std::tuple<Tensor, Tensor, Tensor> forward(const Tensor& u, const Tensor& delta, const Tensor& A, const Tensor& B,
+                                           const Tensor& C, const OptionalTensor& D, const OptionalTensor& z,
+                                           const OptionalTensor& delta_bias, bool softplus,
+                                           const OptionalTensor& initial_state, bool save) {
+  const int64_t batch = u.size(0), length = u.size(1), channels = u.size(2), states = B.size(2);
+  Tensor y = at::empty({batch, length, channels}, u.options());
+  Tensor last = at::empty({batch, channels, states}, u.options());
+  Tensor checkpoints;
+  AT_DISPATCH_FLOATING_TYPES(u.scalar_type(), "selective_scan_forward", [&] {
+    const Problem<scalar_t> problem(u, delta, A, B, C, defined_or_empty(D), defined_or_empty(z),
+                                    defined_or_empty(delta_bias), defined_or_empty(initial_state));
+    const int64_t tile = problem.tile, tiles = problem.tiles;
+    ScanForward<scalar_t> a;
+    problem.fill(a, softplus);
+    if (save && scan_chunks(length) > 1)
+      checkpoints = at::empty({batch, tiles, scan_chunks(length) - 1, states, tile}, u.options());
+    a.y = data_or_null<scalar_t>(y), a.last = data_or_null<scalar_t>(last);
+    a.checkpoints = data_or_null<scalar_t>(checkpoints);
+    const auto kernel = kernels<scalar_t>().scan_forward;
+    at::parallel_for(0, batch * tiles, grain(length * states * tile), [&](int64_t begin, int64_t end) {
+      Scratch<scalar_t> scratch(scan_forward_scratch(states, tile));
+      kernel(a, begin, end, scratch.data());
+    });
+  });
+  return {y, last, checkpoints};
+}
+
+// -> gradients of u, delta, A, B, C, D, z, delta_bias, initial_state; undefined for absent inputs.
+std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> backward(
+    const OptionalTensor& grad_y, const OptionalTensor& grad_last, const Tensor& u, const Tensor& delta, const Tensor& A,
+    const Tensor& B, const Tensor& C, const OptionalTensor& D, const OptionalTensor& z, const OptionalTensor& delta_bias,
+    bool softplus, const OptionalTensor& initial_state, const OptionalTensor& saved) {
+  const int64_t batch = u.size(0), length = u.size(1), channels = u.size(2), states = B.size(2);
+  const auto like = [&](const Tensor& t) { return at::empty(t.sizes(), u.options()); };
+  Tensor du = like(u), ddelta = like(delta), dA, dB, dC, dD, dz, dbias, dinitial;
+  if (z.has_value() && z->defined()) dz = like(*z);
+  if (initial_state.has_value() && initial_state->defined()) dinitial = like(*initial_state);
+  AT_DISPATCH_FLOATING_TYPES(u.scalar_type(), "selective_scan_backward", [&] {
+    const Problem<scalar_t> problem(u, delta, A, B, C, defined_or_empty(D), defined_or_empty(z),
+                                    defined_or_empty(delta_bias), defined_or_empty(initial_state));
+    const int64_t tile = problem.tile, tiles = problem.tiles;
+    ScanBackward<scalar_t> a;
+    problem.fill(a, softplus);
+    // Enough tasks for big machines, few enough that partial sums stay small. Both numbers follow from
+    // the shapes alone, so the sums are the same for every number of threads.
+    a.slices = std::max<int64_t>(1, std::min<int64_t>(batch, 16));
+    a.groups = std::max<int64_t>(1, std::min<int64_t>(tiles, (32 + a.slices - 1) / a.slices));
+    a.group = 0;
+    const Tensor dy = dense_rows(defined_or_empty(grad_y)), checkpoints = defined_or_empty(saved);
+    Tensor dlast = defined_or_empty(grad_last);
+    if (dlast.defined()) dlast = dlast.contiguous();
+    Tensor sum_B = at::zeros({a.groups, batch, length, states}, u.options()), sum_C = at::zeros_like(sum_B);
+    Tensor rows = at::empty({a.slices, tiles, states + 2, tile}, u.options());
+    if (batch == 0) rows.zero_();
+    a.checkpoints = data_or_null<scalar_t>(checkpoints);
+    a.grad_y = rows_of<scalar_t>(dy), a.grad_last = data_or_null<scalar_t>(dlast);
+    a.grad_u = data_or_null<scalar_t>(du), a.grad_delta = data_or_null<scalar_t>(ddelta);
+    a.grad_z = data_or_null<scalar_t>(dz), a.grad_initial = data_or_null<scalar_t>(dinitial);
+    a.grad_B = data_or_null<scalar_t>(sum_B), a.grad_C = data_or_null<scalar_t>(sum_C);
+    a.grad_rows = data_or_null<scalar_t>(rows);
+    const auto kernel = kernels<scalar_t>().scan_backward;
+    const int64_t tasks = batch == 0 ? 0 : a.slices * a.groups;
+    at::parallel_for(0, tasks, grain(batch * length * states * channels / std::max<int64_t>(1, tasks)),
+                     [&](int64_t begin, int64_t end) {
+      Scratch<scalar_t> scratch(scan_backward_scratch(states, tile));
+      kernel(a, begin, end, scratch.data());
+    });
+    dB = a.groups == 1 ? sum_B[0] : sum_B.sum(0);
+    dC = a.groups == 1 ? sum_C[0] : sum_C.sum(0);
+    // [tiles, states + 2, tile] -> [channels, states + 2]
+    const Tensor sums = rows.sum(0).transpose(1, 2).reshape({tiles * tile, states + 2}).narrow(0, 0, channels);
+    dA = sums.narrow(1, 0, states).contiguous();
+    if (D.has_value() && D->defined()) dD = sums.select(1, states).contiguous();
+    if (delta_bias.has_value() && delta_bias->defined()) dbias = sums.select(1, states + 1).contiguous();
+  });
+  return {du, ddelta, dA, dB, dC, dD, dz, dbias, dinitial};
+}
+
+}  // namespace
+
+TORCH_LIBRARY_IMPL(mamba_prune, CPU, m) {
+  m.impl("selective_scan_forward", forward);
+  m.impl("selective_scan_backward", backward);
+}
+
+}  // namespace mamba_prune::selective_scan_cpu_op

@@ -1,0 +1,109 @@
+import { ShapeError } from '../errors.js';
+import { empty } from '../factories.js';
+import * as ops from '../generated/ops.js';
+import type { Tensor } from '../tensor.js';
+import { defaultInit } from './init.js';
+import type { PlaceOptions } from './linear.js';
+import { Module } from './module.js';
+
+export interface ConvOptions<Size> extends PlaceOptions {
+  /** 1 unless given */
+  readonly stride?: Size;
+  /** Zeros added at both ends; 0 unless given. */
+  readonly padding?: Size;
+  /** Distance of the kernel's points; 1 unless given. */
+  readonly dilation?: Size;
+  /** Channels are split into this many groups that do not mix; 1 unless given. */
+  readonly groups?: number;
+  /** true unless given */
+  readonly bias?: boolean;
+}
+
+type Pair = number | readonly [number, number];
+
+/** What one and two dimensions have in common. */
+abstract class Conv<Size extends Pair> extends Module {
+  /** Shape [outChannels, inChannels / groups, ...kernel]. */
+  readonly weight: Tensor;
+  readonly bias: Tensor | null;
+  readonly stride: Size | 1;
+  readonly padding: Size | 0;
+  readonly dilation: Size | 1;
+  readonly groups: number;
+
+  constructor(
+    readonly inChannels: number,
+    readonly outChannels: number,
+    readonly kernelSize: readonly number[],
+    options: ConvOptions<Size>,
+  ) {
+    super();
+    const { stride = 1, padding = 0, dilation = 1, groups = 1, bias = true, ...place } = options;
+    if (!(groups > 0) || inChannels % groups !== 0 || outChannels % groups !== 0) {
+      throw new ShapeError(
+        `${this.label}: got ${inChannels} input and ${outChannels} output channels in ${groups} groups, ` +
+          'expected both to be multiples of the groups.',
+      );
+    }
+    this.stride = stride;
+    this.padding = padding;
+    this.dilation = dilation;
+    this.groups = groups;
+    const weight = empty([outChannels, inChannels / groups, ...kernelSize], place);
+    const offset = bias ? empty([outChannels], place) : null;
+    defaultInit(weight, offset);
+    this.weight = this.parameter('weight', weight);
+    this.bias = offset && this.parameter('bias', offset);
+  }
+
+  protected check(x: Tensor, dims: string): void {
+    if (x.ndim !== this.kernelSize.length + 2) {
+      throw new ShapeError(
+        `${this.label}: got shape [${x.shape.join(', ')}], expected [batch, ${this.inChannels}, ${dims}].`,
+      );
+    }
+    if (x.shape[1] !== this.inChannels) {
+      throw new ShapeError(
+        `${this.label}: got ${x.shape[1]} input channels, expected ${this.inChannels}. ` +
+          'Prune it with the same keep list as the layer before it.',
+      );
+    }
+  }
+}
+
+/** Convolution over a sequence: [batch, inChannels, length] to [batch, outChannels, length']. */
+export class Conv1d extends Conv<number> {
+  constructor(
+    inChannels: number,
+    outChannels: number,
+    kernelSize: number,
+    options: ConvOptions<number> = {},
+  ) {
+    super(inChannels, outChannels, [kernelSize], options);
+  }
+
+  forward(x: Tensor): Tensor {
+    this.check(x, 'length');
+    const { weight, bias, stride, padding, dilation, groups } = this;
+    return ops.conv1d(x, weight, bias, stride, padding, dilation, groups);
+  }
+}
+
+/** Convolution over an image: [batch, inChannels, height, width] to [batch, outChannels, ...]. */
+export class Conv2d extends Conv<Pair> {
+  constructor(
+    inChannels: number,
+    outChannels: number,
+    kernelSize: Pair,
+    options: ConvOptions<Pair> = {},
+  ) {
+    const kernel = typeof kernelSize === 'number' ? [kernelSize, kernelSize] : kernelSize;
+    super(inChannels, outChannels, kernel, options);
+  }
+
+  forward(x: Tensor): Tensor {
+    this.check(x, 'height, width');
+    const { weight, bias, stride, padding, dilation, groups } = this;
+    return ops.conv2d(x, weight, bias, stride, padding, dilation, groups);
+  }
+}

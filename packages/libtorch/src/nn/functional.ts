@@ -1,0 +1,160 @@
+// Functions without state, under PyTorch's names in camelCase (torch.nn.functional).
+import { callOperator } from '../dispatch.js';
+import { ShapeError } from '../errors.js';
+import { empty } from '../factories.js';
+import * as ops from '../generated/ops.js';
+import { noGrad } from '../autograd.js';
+import type { Tensor } from '../tensor.js';
+
+export { gelu, relu, silu, softplus } from '../generated/ops.js';
+
+const reductions = { none: 0, mean: 1, sum: 2 } as const;
+
+export interface CrossEntropyOptions {
+  /** Share of every target spread evenly over all classes; 0 unless given. */
+  readonly labelSmoothing?: number;
+  /** `mean` over the batch unless given; `none` gives one loss per sample */
+  readonly reduction?: keyof typeof reductions;
+  /** Weight of each class, shape [classes]. */
+  readonly weight?: Tensor | undefined;
+  /** Samples of this class do not count; -100 unless given. Class numbers only. */
+  readonly ignoreIndex?: number;
+}
+
+/**
+ * Cross entropy of softmax(logits).
+ *
+ * @param logits - shape [batch, classes]
+ * @param target - class numbers, int64 of shape [batch], or soft targets, floats shaped like logits
+ * @throws ShapeError if target fits neither way
+ */
+export function crossEntropy(
+  logits: Tensor,
+  target: Tensor,
+  options: CrossEntropyOptions = {},
+): Tensor {
+  const { labelSmoothing = 0, reduction = 'mean', weight, ignoreIndex = -100 } = options;
+  const [batch, classes] = logits.shape;
+  const fits = target.isFloat
+    ? target.ndim === 2 && target.shape[0] === batch && target.shape[1] === classes
+    : target.ndim === 1 && target.shape[0] === batch;
+  if (logits.ndim !== 2 || !fits) {
+    throw new ShapeError(
+      `crossEntropy: got logits [${logits.shape.join(', ')}] and ${target.dtype} target [${target.shape.join(', ')}], ` +
+        'expected [batch, classes] and class numbers [batch] or soft targets [batch, classes].',
+    );
+  }
+  const labels = target.isFloat ? target : target.to('int64');
+  return ops.crossEntropyLoss(
+    logits,
+    labels,
+    weight,
+    reductions[reduction],
+    ignoreIndex,
+    labelSmoothing,
+  );
+}
+
+export interface LayerNormFunctionOptions {
+  readonly weight?: Tensor | null;
+  readonly bias?: Tensor | null;
+  /** Added to the variance; 1e-5 unless given. */
+  readonly eps?: number;
+}
+
+/** Normalises over the last dimensions, whose sizes are given. */
+export function layerNorm(
+  x: Tensor,
+  normalizedShape: readonly number[],
+  { weight = null, bias = null, eps = 1e-5 }: LayerNormFunctionOptions = {},
+): Tensor {
+  return ops.layerNorm(x, normalizedShape, weight, bias, eps);
+}
+
+/** Zeroes elements with probability p and scales the rest by 1/(1-p); x itself unless training. */
+export function dropout(x: Tensor, p: number, training: boolean): Tensor {
+  return training && p > 0 ? ops.dropout(x, p, true) : x;
+}
+
+/** Zeroes whole samples (dimension 0) with probability p and scales the rest by 1/(1-p). */
+export function dropPath(x: Tensor, p: number, training: boolean): Tensor {
+  if (!training || p === 0) return x;
+  const keep = 1 - p;
+  const mask = noGrad(() => {
+    const { device, dtype } = x;
+    const made = empty([x.size(0), ...Array<number>(x.ndim - 1).fill(1)], { dtype, device });
+    ops.bernoulli_(made, keep);
+    // With p = 1 nothing is kept, and nothing is to be scaled.
+    return keep > 0 ? made.div_(keep) : made;
+  });
+  return x.mul(mask);
+}
+
+export interface SelectiveScanOptions {
+  /** Skip connection D u, shape [channels]. */
+  readonly D?: Tensor | null;
+  /** Gate: y is multiplied by silu(z); shape [batch, length, channels]. */
+  readonly z?: Tensor | null;
+  /** Added to delta before softplus, shape [channels]. */
+  readonly deltaBias?: Tensor | null;
+  /** Whether delta still has to pass softplus; false unless given. */
+  readonly deltaSoftplus?: boolean;
+  /** State before the first step, shape [batch, channels, states]; zeros unless given. */
+  readonly initialState?: Tensor | null;
+}
+
+/**
+ * The selective scan of Mamba (Gu and Dao 2023, https://arxiv.org/abs/2312.00752, algorithm 2):
+ *
+ *     h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,    y_t = C_t . h_t + D u_t,    y *= silu(z)
+ *
+ * One fused kernel, with gradients for every tensor given and through `lastState`.
+ *
+ * @param u - input, shape [batch, length, channels]
+ * @param delta - step sizes, shaped like u
+ * @param A - shape [channels, states], negative for a stable system
+ * @param B - shape [batch, length, states]
+ * @param C - shape [batch, length, states]
+ * @returns y shaped like u, and the state after the last step, [batch, channels, states]
+ */
+export function selectiveScan(
+  u: Tensor,
+  delta: Tensor,
+  A: Tensor,
+  B: Tensor,
+  C: Tensor,
+  options: SelectiveScanOptions = {},
+): { y: Tensor; lastState: Tensor } {
+  const { D, z, deltaBias, deltaSoftplus = false, initialState } = options;
+  const [y, lastState] = callOperator(
+    'mamba_prune::selective_scan',
+    ...[u, delta, A, B, C, D, z, deltaBias, deltaSoftplus, initialState],
+  ) as [Tensor, Tensor];
+  return { y, lastState };
+}
+
+export interface CausalConvOptions {
+  /** Shape [channels]. */
+  readonly bias?: Tensor | null;
+  /** Whether silu is applied to the result; true unless given. */
+  readonly silu?: boolean;
+}
+
+/**
+ * Depthwise convolution that sees the past only: y_t = sum_k w_k x_{t-K+1+k} + bias, then silu.
+ *
+ * @param x - shape [batch, length, channels]: channels last, unlike Conv1d
+ * @param weight - shape [channels, 1, kernel], as Conv1d with one group per channel has it
+ */
+export function causalConv1d(
+  x: Tensor,
+  weight: Tensor,
+  { bias, silu = true }: CausalConvOptions = {},
+): Tensor {
+  return callOperator('mamba_prune::causal_conv1d', x, weight, bias, silu) as Tensor;
+}
+
+/** gelu(x + bias), exact (erf), in one pass. @param x - shape [..., features] */
+export function biasGelu(x: Tensor, bias: Tensor): Tensor {
+  return callOperator('mamba_prune::bias_gelu', x, bias) as Tensor;
+}

@@ -1,0 +1,47 @@
+import { ShapeError } from '../errors.js';
+import { empty, type TensorOptions } from '../factories.js';
+import * as ops from '../generated/ops.js';
+import type { Tensor } from '../tensor.js';
+import { defaultInit } from './init.js';
+import { Module } from './module.js';
+
+export type PlaceOptions = Pick<TensorOptions, 'dtype' | 'device'>;
+
+export interface LinearOptions extends PlaceOptions {
+  /** true unless given */
+  readonly bias?: boolean;
+}
+
+/** y = x W^T + b, with W of shape [outFeatures, inFeatures]. */
+export class Linear extends Module {
+  readonly weight: Tensor;
+  readonly bias: Tensor | null;
+
+  constructor(
+    readonly inFeatures: number,
+    readonly outFeatures: number,
+    { bias = true, ...place }: LinearOptions = {},
+  ) {
+    super();
+    const weight = empty([outFeatures, inFeatures], place);
+    const offset = bias ? empty([outFeatures], place) : null;
+    defaultInit(weight, offset);
+    this.weight = this.parameter('weight', weight);
+    this.bias = offset && this.parameter('bias', offset);
+  }
+
+  /**
+   * @param x - shape [..., inFeatures]
+   * @returns shape [..., outFeatures]
+   * @throws ShapeError if the last dimension differs
+   */
+  forward(x: Tensor): Tensor {
+    if (x.shape.at(-1) !== this.inFeatures) {
+      throw new ShapeError(
+        `${this.label}: got ${x.shape.at(-1) ?? 'no'} input features (shape [${x.shape.join(', ')}]), ` +
+          `expected ${this.inFeatures} in the last dimension.`,
+      );
+    }
+    return ops.linear(x, this.weight, this.bias);
+  }
+}

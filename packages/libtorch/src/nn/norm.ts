@@ -1,0 +1,107 @@
+import { ShapeError } from '../errors.js';
+import { ones, zeros } from '../factories.js';
+import * as ops from '../generated/ops.js';
+import type { Tensor } from '../tensor.js';
+import type { PlaceOptions } from './linear.js';
+import { Module } from './module.js';
+
+export interface LayerNormOptions extends PlaceOptions {
+  /** Added to the variance; 1e-5 unless given. */
+  readonly eps?: number;
+  /** Whether there are a weight and a bias; true unless given. */
+  readonly affine?: boolean;
+}
+
+/** Normalises over the last dimensions. */
+export class LayerNorm extends Module {
+  readonly normalizedShape: readonly number[];
+  readonly eps: number;
+  readonly weight: Tensor | null;
+  readonly bias: Tensor | null;
+
+  constructor(
+    normalizedShape: number | readonly number[],
+    { eps = 1e-5, affine = true, ...place }: LayerNormOptions = {},
+  ) {
+    super();
+    const shape = typeof normalizedShape === 'number' ? [normalizedShape] : [...normalizedShape];
+    this.normalizedShape = shape;
+    this.eps = eps;
+    this.weight = affine ? this.parameter('weight', ones(shape, place)) : null;
+    this.bias = affine ? this.parameter('bias', zeros(shape, place)) : null;
+  }
+
+  /** @param x - shape [..., ...normalizedShape] */
+  forward(x: Tensor): Tensor {
+    const expected = this.normalizedShape;
+    const from = x.ndim - expected.length;
+    if (from < 0 || expected.some((size, i) => x.shape[from + i] !== size)) {
+      throw new ShapeError(
+        `${this.label}: got shape [${x.shape.join(', ')}], expected [..., ${expected.join(', ')}].`,
+      );
+    }
+    return ops.layerNorm(x, expected, this.weight, this.bias, this.eps);
+  }
+}
+
+export interface BatchNormOptions extends PlaceOptions {
+  /** Added to the variance; 1e-5 unless given. */
+  readonly eps?: number;
+  /** Share of the newest batch in the running statistics; null averages over all batches. */
+  readonly momentum?: number | null;
+  /** Whether there are a weight and a bias; true unless given. */
+  readonly affine?: boolean;
+}
+
+/** Normalises every channel over batch, height and width. */
+export class BatchNorm2d extends Module {
+  readonly eps: number;
+  readonly momentum: number | null;
+  readonly weight: Tensor | null;
+  readonly bias: Tensor | null;
+  readonly runningMean: Tensor;
+  readonly runningVar: Tensor;
+  readonly numBatchesTracked: Tensor;
+
+  constructor(
+    readonly numFeatures: number,
+    { eps = 1e-5, momentum = 0.1, affine = true, ...place }: BatchNormOptions = {},
+  ) {
+    super();
+    const shape = [numFeatures];
+    this.eps = eps;
+    this.momentum = momentum;
+    this.weight = affine ? this.parameter('weight', ones(shape, place)) : null;
+    this.bias = affine ? this.parameter('bias', zeros(shape, place)) : null;
+    this.runningMean = this.buffer('running_mean', zeros(shape, place));
+    this.runningVar = this.buffer('running_var', ones(shape, place));
+    const count = zeros([], { ...place, dtype: 'int64' });
+    this.numBatchesTracked = this.buffer('num_batches_tracked', count);
+  }
+
+  /** @param x - shape [batch, numFeatures, height, width] */
+  forward(x: Tensor): Tensor {
+    if (x.ndim !== 4 || x.shape[1] !== this.numFeatures) {
+      throw new ShapeError(
+        `${this.label}: got shape [${x.shape.join(', ')}], ` +
+          `expected [batch, ${this.numFeatures}, height, width].`,
+      );
+    }
+    let momentum = this.momentum ?? 0;
+    if (this.training) {
+      this.numBatchesTracked.add_(1);
+      if (this.momentum === null) momentum = 1 / this.numBatchesTracked.item();
+    }
+    return ops.batchNorm(
+      x,
+      this.weight,
+      this.bias,
+      this.runningMean,
+      this.runningVar,
+      this.training,
+      momentum,
+      this.eps,
+      true,
+    );
+  }
+}

@@ -1,0 +1,71 @@
+import { callOperator, hasOperator } from '../dispatch.js';
+import { full } from '../factories.js';
+import * as ops from '../generated/ops.js';
+import type { Tensor } from '../tensor.js';
+import {
+  type Batch,
+  Optimizer,
+  type ParamGroup,
+  type ParamGroupOptions,
+  checkSetting,
+} from './optimizer.js';
+
+export interface AdamWOptions {
+  /** 1e-3 unless given */
+  readonly lr?: number;
+  /** Decay of the averages of the gradient and of its square; [0.9, 0.999] unless given. */
+  readonly betas?: readonly [number, number];
+  /** Added to the root of the second moment; 1e-8 unless given. */
+  readonly eps?: number;
+  /** Weights shrink by lr * weightDecay each step; 0.01 unless given. */
+  readonly weightDecay?: number;
+}
+
+/**
+ * Adam with decoupled weight decay (Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101),
+ * with the formulas and defaults of torch.optim.AdamW.
+ */
+export class AdamW extends Optimizer {
+  readonly betas: readonly [number, number];
+  readonly eps: number;
+
+  constructor(
+    params: readonly Tensor[] | readonly ParamGroupOptions[],
+    { lr = 1e-3, betas = [0.9, 0.999], eps = 1e-8, weightDecay = 0.01 }: AdamWOptions = {},
+  ) {
+    super(params, { lr, weightDecay }, ['exp_avg', 'exp_avg_sq']);
+    for (const beta of betas) {
+      checkSetting('AdamW', 'beta', beta, beta >= 0 && beta < 1, 'from 0 to below 1');
+    }
+    checkSetting('AdamW', 'eps', eps, eps >= 0, 'at least 0');
+    this.betas = betas;
+    this.eps = eps;
+  }
+
+  protected override update(batch: Batch, { lr, weightDecay }: ParamGroup): void {
+    const { params, grads, slots, step, device } = batch;
+    const [average = [], square = []] = slots;
+    const [beta1, beta2] = this.betas;
+    if (batch.kernel) {
+      const lists = [params, grads, average, square];
+      const settings = [lr, beta1, beta2, this.eps, weightDecay, step];
+      callOperator('mamba_prune::adamw_', ...lists, ...settings);
+    } else if (device.startsWith('cuda') && hasOperator('aten::_fused_adamw_')) {
+      const count = full([], step, { device });
+      const steps = params.map(() => count);
+      const lists = [params, grads, average, square, [], steps];
+      const settings = [lr, beta1, beta2, weightDecay, this.eps, false, false];
+      callOperator('aten::_fused_adamw_', ...lists, ...settings);
+    } else {
+      ops.foreachMulScalar_(params, 1 - lr * weightDecay);
+      ops.foreachMulScalar_(average, beta1);
+      ops.foreachAdd_(average, grads, 1 - beta1);
+      ops.foreachMulScalar_(square, beta2);
+      ops.foreachAddcmul_(square, grads, grads, 1 - beta2);
+      const denominator = ops.foreachSqrt(square);
+      ops.foreachDivScalar_(denominator, Math.sqrt(1 - beta2 ** step));
+      ops.foreachAddScalar_(denominator, this.eps);
+      ops.foreachAddcdiv_(params, average, denominator, -lr / (1 - beta1 ** step));
+    }
+  }
+}

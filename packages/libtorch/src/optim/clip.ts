@@ -1,0 +1,65 @@
+import { noGrad } from '../autograd.js';
+import { elementSize } from '../dtype.js';
+import { callOperator } from '../dispatch.js';
+import { stack } from '../factories.js';
+import * as ops from '../generated/ops.js';
+import { scope } from '../scope.js';
+import type { Tensor } from '../tensor.js';
+
+/** PyTorch's guard against a division by zero (torch.nn.utils.clip_grad_norm_). */
+const EPSILON = 1e-6;
+
+/**
+ * Scales all gradients by one factor so that their common norm is at most `maxNorm`. Smaller ones are
+ * left alone, and so are gradients whose norm is not finite: check the result.
+ *
+ * @param params - those without a gradient do not count
+ * @returns the norm before; reading it waits for the device
+ */
+export function clipGradNorm(params: readonly Tensor[], maxNorm: number): number {
+  if (!(maxNorm > 0)) {
+    throw new RangeError(`clipGradNorm: got maxNorm ${maxNorm}, expected a number above 0.`);
+  }
+  return noGrad(() =>
+    scope(() => {
+      const grads = params.map((param) => param.grad).filter((grad) => grad !== null);
+      if (grads.length === 0) return 0;
+      const kernel = grads.every(
+        ({ device, dtype, isContiguous }) =>
+          device === 'cpu' && (dtype === 'float32' || dtype === 'float64') && isContiguous,
+      );
+      const total = kernel
+        ? (callOperator('mamba_prune::grad_norm', grads) as Tensor)
+        : normOf(grads);
+      const norm = total.item();
+      const factor = maxNorm / (norm + EPSILON);
+      if (Number.isFinite(norm) && factor < 1) {
+        if (kernel) callOperator('mamba_prune::scale_', grads, factor);
+        else for (const list of alike(grads)) ops.foreachMulScalar_(list, factor);
+      }
+      return norm;
+    }),
+  );
+}
+
+function normOf(grads: readonly Tensor[]): Tensor {
+  const norms = alike(grads).flatMap((list) => {
+    // In 16 bits a norm would have two or three digits and overflow early.
+    if (elementSize(list[0]?.dtype ?? 'float32') > 2) return ops.foreachNorm(list);
+    return list.map((grad) => ops.linalgVectorNorm(grad, 2, null, false, 'float32'));
+  });
+  const device = grads[0]?.device ?? 'cpu';
+  return stack(norms.map((norm) => norm.to('float32').to(device))).norm();
+}
+
+/** Lists of one device and type each, which the foreach operators need. */
+function alike(tensors: readonly Tensor[]): Tensor[][] {
+  const lists = new Map<string, Tensor[]>();
+  for (const tensor of tensors) {
+    const key = `${tensor.device} ${tensor.dtype}`;
+    const list = lists.get(key);
+    if (list) list.push(tensor);
+    else lists.set(key, [tensor]);
+  }
+  return [...lists.values()];
+}

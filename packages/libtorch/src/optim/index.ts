@@ -1,0 +1,20 @@
+export { AdamW, type AdamWOptions } from './adamw.js';
+export { clipGradNorm } from './clip.js';
+export { decayGroups } from './groups.js';
+export {
+  Optimizer,
+  type OptimizerScalars,
+  type OptimizerState,
+  type ParamGroup,
+  type ParamGroupOptions,
+} from './optimizer.js';
+export {
+  type MultiStepOptions,
+  type Schedule,
+  type WarmupOptions,
+  constant,
+  linear,
+  multiStep,
+  warmupCosine,
+} from './schedules.js';
+export { SGD, type SGDOptions } from './sgd.js';

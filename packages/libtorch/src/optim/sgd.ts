@@ -1,0 +1,60 @@
+import { callOperator } from '../dispatch.js';
+import * as ops from '../generated/ops.js';
+import type { Tensor } from '../tensor.js';
+import {
+  type Batch,
+  Optimizer,
+  type ParamGroup,
+  type ParamGroupOptions,
+  checkSetting,
+} from './optimizer.js';
+
+export interface SGDOptions {
+  readonly lr: number;
+  /** 0 unless given */
+  readonly momentum?: number;
+  /** L2 penalty, added to the gradient; 0 unless given. */
+  readonly weightDecay?: number;
+  /** Looks one step of momentum ahead; needs momentum. */
+  readonly nesterov?: boolean;
+}
+
+/** Stochastic gradient descent with the formulas of torch.optim.SGD (dampening 0). */
+export class SGD extends Optimizer {
+  readonly momentum: number;
+  readonly nesterov: boolean;
+
+  constructor(
+    params: readonly Tensor[] | readonly ParamGroupOptions[],
+    { lr, momentum = 0, weightDecay = 0, nesterov = false }: SGDOptions,
+  ) {
+    super(params, { lr, weightDecay }, momentum === 0 ? [] : ['momentum_buffer']);
+    checkSetting('SGD', 'momentum', momentum, momentum >= 0, 'at least 0');
+    if (nesterov && momentum === 0) {
+      throw new RangeError('SGD: got nesterov with momentum 0, expected a momentum above 0.');
+    }
+    this.momentum = momentum;
+    this.nesterov = nesterov;
+  }
+
+  protected override update(batch: Batch, { lr, weightDecay }: ParamGroup): void {
+    const { params, grads, slots, step } = batch;
+    const [buffers = []] = slots;
+    const { momentum, nesterov } = this;
+    const first = step === 1;
+    if (batch.kernel) {
+      const settings = [lr, momentum, weightDecay, nesterov, first];
+      callOperator('mamba_prune::sgd_', params, grads, buffers, ...settings);
+      return;
+    }
+    let direction: readonly Tensor[] = grads;
+    if (weightDecay !== 0) direction = ops.foreachAdd(direction, params, weightDecay);
+    if (momentum !== 0) {
+      // The first buffer is the gradient itself, and buffers start as zeros.
+      ops.foreachMulScalar_(buffers, momentum);
+      ops.foreachAdd_(buffers, direction);
+      direction = nesterov ? ops.foreachAdd(direction, buffers, momentum) : buffers;
+    }
+    ops.foreachAdd_(params, direction, -lr);
+  }
+}

@@ -1,0 +1,83 @@
+import type { DType, TypedArray } from './dtype.js';
+import { fromTypedArray } from './factories.js';
+import type { SafetensorsDType } from './safetensors/dtype.js';
+import { SafetensorsFile } from './safetensors/read.js';
+import { type SafetensorsEntry, writeSafetensorsFile } from './safetensors/write.js';
+import { scope } from './scope.js';
+import type { Tensor } from './tensor.js';
+
+const toFile = {
+  float64: 'F64',
+  float32: 'F32',
+  float16: 'F16',
+  bfloat16: 'BF16',
+  int64: 'I64',
+  int32: 'I32',
+  int16: 'I16',
+  int8: 'I8',
+  uint8: 'U8',
+  bool: 'BOOL',
+} as const satisfies Record<DType, SafetensorsDType>;
+
+const fromFile = Object.fromEntries(
+  Object.entries(toFile).map(([dtype, name]) => [name, dtype]),
+) as Record<SafetensorsDType, DType>;
+
+export interface LoadSafetensorsOptions {
+  /** `cpu` unless given */
+  readonly device?: string;
+  /** Only these tensors; all unless given. */
+  readonly names?: readonly string[];
+}
+
+/**
+ * Reads tensors from a safetensors file, each in the type it has there. One tensor is read at a time,
+ * so no second copy of the file is ever in memory. The caller owns the tensors.
+ *
+ * @throws FormatError if the file is damaged or lacks a name asked for; nothing is left allocated
+ */
+export function loadSafetensors(
+  path: string,
+  { device, names }: LoadSafetensorsOptions = {},
+): { tensors: Map<string, Tensor>; metadata: Record<string, string> } {
+  const file = SafetensorsFile.open(path);
+  const tensors = new Map<string, Tensor>();
+  try {
+    for (const name of names ?? file.names()) {
+      const { dtype, shape } = file.info(name);
+      tensors.get(name)?.dispose();
+      const type = fromFile[dtype];
+      const load = (): Tensor => fromTypedArray(file.read(name), shape, { dtype: type, device });
+      // On the way to a GPU a copy is made here: it goes with the scope.
+      tensors.set(name, scope(load));
+    }
+    return { tensors, metadata: { ...file.metadata } };
+  } catch (error) {
+    for (const tensor of tensors.values()) tensor.dispose();
+    throw error;
+  } finally {
+    file.close();
+  }
+}
+
+/**
+ * Writes tensors to a safetensors file in the map's order, from any device, each in its own type.
+ * Atomic: the old file stays until the new one is complete. One tensor is copied at a time.
+ *
+ * @param metadata - text stored beside the tensors
+ */
+export function saveSafetensors(
+  path: string,
+  tensors: ReadonlyMap<string, Tensor>,
+  metadata: Readonly<Record<string, string>> = {},
+): void {
+  const entries = Array.from(tensors, ([name, tensor]): SafetensorsEntry => {
+    const { dtype, shape } = tensor;
+    return { name, dtype: toFile[dtype], shape, data: () => bytesOf(tensor.toTypedArray()) };
+  });
+  writeSafetensorsFile(path, entries, metadata);
+}
+
+function bytesOf(values: TypedArray): Uint8Array {
+  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+}

@@ -1,0 +1,142 @@
+import { DataError } from '../errors.js';
+import { didYouMean } from '../suggest.js';
+import type { Sampling } from './geometry.js';
+
+/** What is done to training images. Whatever is left out is not done. */
+export interface AugmentOptions {
+  /** Crop of a random area and shape, resized; replaces padCrop. Defaults: scale 0.08..1, ratio 3/4..4/3. */
+  resizedCrop?: { scale?: readonly [number, number]; ratio?: readonly [number, number] };
+  /** Padding in pixels before a crop of the image's size: 4 is usual at 32 px. */
+  padCrop?: number;
+  /** Mirrors half of the images. */
+  flip?: boolean;
+  /** Cubuk et al. 2020: `ops` random operations of strength `magnitude` (0..10) per image. */
+  randAugment?: { ops?: number; magnitude?: number };
+  /** Side of the hidden square in pixels (DeVries and Taylor 2017). */
+  cutout?: number;
+  /** Alpha of Beta(alpha, alpha) for mixup (Zhang et al. 2018). */
+  mixup?: number;
+  /** Alpha for cutmix (Yun et al. 2019). With mixup too, each batch gets one of the two. */
+  cutmix?: number;
+  /** Share of batches that are mixed; default 1. */
+  mixProbability?: number;
+  /** For randAugment's geometry; default bilinear. */
+  sampling?: Sampling;
+}
+
+export interface ResolvedAugment {
+  resizedCrop: { scale: readonly [number, number]; ratio: readonly [number, number] } | undefined;
+  padCrop: number;
+  flip: boolean;
+  randAugment: { ops: number; magnitude: number } | undefined;
+  cutout: number;
+  mixup: number;
+  cutmix: number;
+  mixProbability: number;
+  sampling: Sampling;
+}
+
+/** Checks the options and fills in the defaults. @throws DataError naming the option */
+export function resolveAugment(
+  options: AugmentOptions,
+  size: { height: number; width: number },
+): ResolvedAugment {
+  const side = Math.min(size.height, size.width);
+  const crop = options.resizedCrop;
+  const scale = crop?.scale ?? ([0.08, 1] as const);
+  const ratio = crop?.ratio ?? ([3 / 4, 4 / 3] as const);
+  checkPair('resizedCrop.scale', scale, 1);
+  checkPair('resizedCrop.ratio', ratio, Infinity);
+  const ops = options.randAugment?.ops ?? 2;
+  const magnitude = options.randAugment?.magnitude ?? 9;
+  const { padCrop = 0, cutout = 0, mixup = 0, cutmix = 0, mixProbability = 1 } = options;
+  checkNumber('padCrop', padCrop, 0, side, true);
+  checkNumber('cutout', cutout, 0, 2 * side, true);
+  checkNumber('randAugment.ops', ops, 0, 16, true);
+  checkNumber('randAugment.magnitude', magnitude, 0, 10, false);
+  checkNumber('mixup', mixup, 0, 100, false);
+  checkNumber('cutmix', cutmix, 0, 100, false);
+  checkNumber('mixProbability', mixProbability, 0, 1, false);
+  if (crop && padCrop > 0) {
+    throw new DataError(
+      'AugmentOptions: got both resizedCrop and padCrop, expected one of them. Leave one out.',
+    );
+  }
+  return {
+    resizedCrop: crop ? { scale, ratio } : undefined,
+    padCrop,
+    flip: options.flip ?? false,
+    randAugment: options.randAugment && ops > 0 ? { ops, magnitude } : undefined,
+    cutout,
+    mixup,
+    cutmix,
+    mixProbability,
+    sampling: options.sampling ?? 'bilinear',
+  };
+}
+
+function checkNumber(
+  name: string,
+  value: number,
+  low: number,
+  high: number,
+  whole: boolean,
+): void {
+  if (value >= low && value <= high && (!whole || Number.isInteger(value))) return;
+  const kind = whole ? 'an integer' : 'a number';
+  throw new DataError(
+    `AugmentOptions: ${name}: got ${value}, expected ${kind} from ${low} to ${high}.`,
+  );
+}
+
+function checkPair(name: string, [low, high]: readonly [number, number], most: number): void {
+  if (low > 0 && low <= high && high <= most && Number.isFinite(high)) return;
+  throw new DataError(
+    `AugmentOptions: ${name}: got [${low}, ${high}], expected two numbers above 0` +
+      `${most === 1 ? ' and at most 1' : ''}, the smaller first.`,
+  );
+}
+
+const PRESETS = {
+  /** Pixels as they are. */
+  none: () => ({}),
+  /** Pad by an eighth and crop, flip: the usual recipe for CIFAR. */
+  standard: (side: number) => ({ padCrop: Math.round(side / 8), flip: true }),
+  /** Standard plus RandAugment(2, 9), cutout of half the side, mixup or cutmix: for long runs. */
+  strong: (side: number) => ({
+    padCrop: Math.round(side / 8),
+    flip: true,
+    randAugment: { ops: 2, magnitude: 9 },
+    cutout: Math.round(side / 2),
+    mixup: 0.8,
+    cutmix: 1,
+  }),
+  /** Random resized crop and flip: the usual recipe for ImageNet. */
+  imagenet: () => ({ resizedCrop: {}, flip: true }),
+} satisfies Record<string, (side: number) => AugmentOptions>;
+
+export type AugmentPreset = keyof typeof PRESETS;
+
+export function augmentPresetNames(): AugmentPreset[] {
+  return Object.keys(PRESETS) as AugmentPreset[];
+}
+
+/**
+ * Options of a named recipe for images of the given size.
+ * @throws DataError if the name is unknown
+ */
+export function augmentPreset(
+  name: string,
+  size: { height: number; width: number },
+): AugmentOptions {
+  const names = augmentPresetNames();
+  const known = names.find((candidate) => candidate === name);
+  if (!known) {
+    const [meant] = didYouMean(name, names);
+    throw new DataError(
+      `augmentPreset: got "${name}", expected one of: ${names.join(', ')}.` +
+        (meant ? ` Did you mean "${meant}"?` : ''),
+    );
+  }
+  return PRESETS[known](Math.min(size.height, size.width));
+}

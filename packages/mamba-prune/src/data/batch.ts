@@ -1,0 +1,132 @@
+/** From raw pixels to what a model takes: augmentation, mixing, normalisation, targets. */
+import { Augmenter } from './augment/augmenter.js';
+import { drawMix, type MixPlan, noMix } from './augment/mix.js';
+import { type AugmentOptions, type ResolvedAugment, resolveAugment } from './augment/options.js';
+import { imageShape } from './augment/shape.js';
+import { Random } from './random.js';
+import type { DatasetInfo } from './types.js';
+
+/** One step's worth of samples. The arrays belong to whoever got the batch. */
+export interface Batch {
+  /** [size, channels, height, width], normalised: (pixel / 255 - mean) / std */
+  readonly images: Float32Array;
+  /** [size], the samples' own classes. */
+  readonly labels: Int32Array;
+  /** [size, classes], rows sum to 1; given if and only if mixup or cutmix is asked for. */
+  readonly targets?: Float32Array;
+  readonly size: number;
+  /** Number of the batch within its epoch. */
+  readonly index: number;
+}
+
+/** What a batch is made from; plain data, so that it can go to another thread. */
+export interface BatchJob {
+  /** uint8 [n, channels, height, width]; used up */
+  pixels: Uint8Array;
+  /** Sample numbers, which the random choices hang on. */
+  indices: Uint32Array;
+  labels: Int32Array;
+  epoch: number;
+  index: number;
+  /** Takes the result if it has the right length: memory in use costs no page faults. */
+  images?: Float32Array;
+}
+
+/** Plain data too: what a maker is built from. */
+export interface BatchRecipe {
+  info: Pick<DatasetInfo, 'channels' | 'height' | 'width' | 'mean' | 'std'> & { classes: number };
+  augment: AugmentOptions | undefined;
+  seed: number;
+  /** The random resized crop is done while decoding. */
+  cropped: boolean;
+}
+
+/** Makes batches; the same job always gives the same bits. */
+export class BatchMaker {
+  private readonly options: ResolvedAugment;
+  private readonly augmenter: Augmenter | undefined;
+  private readonly random = new Random();
+  private readonly plan: MixPlan = noMix();
+  /** Per channel: (v / 255 - mean) / std as v * scale + bias. */
+  private readonly scale: number[];
+  private readonly bias: number[];
+
+  constructor(private readonly recipe: BatchRecipe) {
+    const { info, augment, seed, cropped } = recipe;
+    this.options = resolveAugment(augment ?? {}, info);
+    this.augmenter = augment
+      ? new Augmenter(this.options, imageShape(info), seed, cropped)
+      : undefined;
+    this.scale = info.std.map((std) => 1 / (255 * std));
+    this.bias = info.std.map((std, c) => -(info.mean[c] as number) / std);
+  }
+
+  make(job: BatchJob): Batch {
+    const { info, seed } = this.recipe;
+    const { pixels, indices, labels, epoch, index } = job;
+    const size = indices.length;
+    const bytes = info.channels * info.height * info.width;
+    if (this.augmenter) {
+      for (let i = 0; i < size; i++) {
+        this.augmenter.apply(pixels, i * bytes, epoch, indices[i] as number);
+      }
+    }
+    const { options, plan, random } = this;
+    const key = { seed, epoch, batch: index };
+    drawMix(plan, options, random, key, size, info.height, info.width);
+    const images = this.normalise(pixels, size, job.images);
+    const mixes = options.mixup > 0 || options.cutmix > 0;
+    if (!mixes) return { images, labels, size, index };
+    return { images, labels, targets: this.targets(labels), size, index };
+  }
+
+  private normalise(pixels: Uint8Array, size: number, room?: Float32Array): Float32Array {
+    const { plan } = this;
+    const { channels, height, width } = this.recipe.info;
+    const plane = height * width;
+    const bytes = channels * plane;
+    // Every value is written, so what was in it does not matter.
+    const images = room?.length === size * bytes ? room : new Float32Array(size * bytes);
+    for (let i = 0; i < size; i++) {
+      const partner = (i + plan.shift) % size;
+      for (let c = 0; c < channels; c++) {
+        const scale = this.scale[c] as number;
+        const bias = this.bias[c] as number;
+        const start = i * bytes + c * plane;
+        const end = start + plane;
+        const away = (partner - i) * bytes; // from a pixel to the partner's
+        if (plan.kind === 'mixup') {
+          const { lambda } = plan;
+          for (let p = start; p < end; p++) {
+            const v = lambda * (pixels[p] as number) + (1 - lambda) * (pixels[p + away] as number);
+            images[p] = v * scale + bias;
+          }
+          continue;
+        }
+        for (let p = start; p < end; p++) images[p] = (pixels[p] as number) * scale + bias;
+        if (plan.kind === 'none') continue;
+        for (let y = plan.top; y < plan.bottom; y++) {
+          const row = start + y * width;
+          for (let p = row + plan.left; p < row + plan.right; p++) {
+            images[p] = (pixels[p + away] as number) * scale + bias;
+          }
+        }
+      }
+    }
+    return images;
+  }
+
+  private targets(labels: Int32Array): Float32Array {
+    const { classes } = this.recipe.info;
+    const { lambda, shift } = this.plan;
+    const targets = new Float32Array(labels.length * classes);
+    for (let i = 0; i < labels.length; i++) {
+      const own = i * classes + (labels[i] as number);
+      const other = i * classes + (labels[(i + shift) % labels.length] as number);
+      targets[own] = lambda;
+      // The same place if both are of one class: then the two shares add up to 1.
+      if (lambda < 1) targets[other] = own === other ? 1 : 1 - lambda;
+    }
+    return targets;
+  }
+}

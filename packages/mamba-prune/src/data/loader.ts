@@ -1,0 +1,179 @@
+import { existsSync } from 'node:fs';
+import { setImmediate as turn } from 'node:timers/promises';
+import type { AugmentOptions } from './augment/options.js';
+import { type Batch, type BatchJob, BatchMaker, type BatchRecipe } from './batch.js';
+import { BatchThreads } from './batch-threads.js';
+import { DataError } from './errors.js';
+import { checkSeed, epochPermutation } from './random.js';
+import type { DatasetInfo, ImageSplit, RandomCrop } from './types.js';
+
+export interface BatchLoaderOptions {
+  batchSize: number;
+  /** Seeded permutation per epoch; default false: stored order. */
+  shuffle?: boolean;
+  /** Of shuffling and augmentation; default 0. */
+  seed?: number;
+  /** Nothing is augmented if left out (evaluation). */
+  augment?: AugmentOptions;
+  /** Leaves out a last batch that is not full; default false. */
+  dropLast?: boolean;
+  /** Batches in the making ahead of the one in use; default 2. Data in memory without threads: 0. */
+  prefetch?: number;
+  /** Threads that augment and normalise; default 0: the main thread does it. The bits are the same. */
+  threads?: number;
+  /** The compiled thread script, if the package is bundled into one file. */
+  threadFile?: URL;
+}
+
+/**
+ * Batches of a split, in an order and with augmentations that are a pure function of (seed, epoch,
+ * sample): `epoch(e, k)` gives the same bits as `epoch(e)` after k batches.
+ */
+export class BatchLoader {
+  readonly batchesPerEpoch: number;
+  /** Samples in a whole epoch. */
+  readonly samplesPerEpoch: number;
+  private readonly batchSize: number;
+  private readonly shuffle: boolean;
+  private readonly seed: number;
+  private readonly prefetch: number;
+  private readonly maker: BatchMaker;
+  private readonly threads: BatchThreads | undefined;
+  /** Pixels of batches that were given back. */
+  private readonly spare: Float32Array[] = [];
+  private readonly crop: Omit<RandomCrop, 'epoch'> | undefined;
+
+  /** @throws DataError for options out of range or an empty split */
+  constructor(
+    private readonly split: ImageSplit,
+    info: DatasetInfo,
+    options: BatchLoaderOptions,
+  ) {
+    const { batchSize, shuffle = false, seed = 0, prefetch = 2, threads = 0 } = options;
+    atLeast('batchSize', batchSize, 1);
+    atLeast('prefetch', prefetch, 0);
+    atLeast('threads', threads, 0);
+    checkSeed('BatchLoader', seed);
+    if (split.length === 0) {
+      throw new DataError('BatchLoader: got an empty split, expected at least 1 image.');
+    }
+    const exact = split.length / batchSize;
+    this.batchesPerEpoch = options.dropLast ? Math.floor(exact) : Math.ceil(exact);
+    if (this.batchesPerEpoch === 0) {
+      throw new DataError(
+        `BatchLoader: got batchSize ${batchSize} with dropLast, expected at most the split's ` +
+          `${split.length} images. Choose a smaller batch.`,
+      );
+    }
+    this.samplesPerEpoch = Math.min(split.length, this.batchesPerEpoch * batchSize);
+    this.batchSize = batchSize;
+    this.shuffle = shuffle;
+    this.seed = seed;
+    this.prefetch = prefetch;
+    const { resizedCrop } = options.augment ?? {};
+    // Cut from the full picture while decoding where the split can: sharper and cheaper.
+    const cropped = resizedCrop !== undefined && split.readCropped !== undefined;
+    if (cropped) {
+      const { scale = [0.08, 1], ratio = [3 / 4, 4 / 3] } = resizedCrop;
+      this.crop = { seed, scale, ratio };
+    }
+    const { channels, height, width, mean, std } = info;
+    const recipe: BatchRecipe = {
+      info: { channels, height, width, mean, std, classes: info.classes.length },
+      augment: options.augment,
+      seed,
+      cropped,
+    };
+    this.maker = new BatchMaker(recipe); // checks the augment options, with threads too
+    if (threads > 0) {
+      const file = options.threadFile ?? new URL('./batch-worker.js', import.meta.url);
+      if (!existsSync(file)) {
+        throw new DataError(
+          `BatchLoader: the thread script ${file.pathname} does not exist, expected the compiled ` +
+            'package. Run "npm run build", or set threads to 0.',
+        );
+      }
+      this.threads = new BatchThreads(threads, recipe, file);
+    }
+  }
+
+  /**
+   * The batches of an epoch from `startBatch` on. Leaving the loop early is fine.
+   * @param epoch - integer from 0
+   */
+  async *epoch(epoch: number, startBatch = 0): AsyncGenerator<Batch, void, void> {
+    atLeast('epoch', epoch, 0);
+    if (!(Number.isInteger(startBatch) && startBatch >= 0 && startBatch <= this.batchesPerEpoch)) {
+      throw new DataError(
+        `BatchLoader: got start batch ${startBatch}, expected 0 to ${this.batchesPerEpoch}. ` +
+          'Was the checkpoint made with another data set or batch size?',
+      );
+    }
+    const order = this.shuffle ? epochPermutation(this.split.length, this.seed, epoch) : undefined;
+    const pending: Promise<Batch>[] = [];
+    let next = startBatch;
+    for (let index = startBatch; index < this.batchesPerEpoch; index++) {
+      let batch: Batch | undefined;
+      while (next < this.batchesPerEpoch && pending.length <= this.prefetch) {
+        const made = this.start(epoch, next, order);
+        if (!(made instanceof Promise)) {
+          // In memory and on this thread: making it ahead would gain nothing.
+          batch = made;
+          next++;
+          break;
+        }
+        // Kept from being reported as unhandled if the loop is left before it is awaited.
+        made.catch(() => undefined);
+        pending.push(made);
+        next++;
+      }
+      // One turn of the event loop: signals, timers and finished decodes get their chance even if
+      // the caller's step never waits for anything.
+      await turn();
+      yield batch ?? (await (pending.shift() as Promise<Batch>));
+    }
+  }
+
+  /**
+   * Gives a batch's memory back once its pixels are copied elsewhere (into a tensor); it must not
+   * be read afterwards. Optional, but fresh memory costs several times as much as filling it.
+   */
+  recycle(batch: Batch): void {
+    if (this.spare.length < this.prefetch + 2) this.spare.push(batch.images);
+  }
+
+  /** Ends the threads, if there are any. */
+  async close(): Promise<void> {
+    await this.threads?.close();
+  }
+
+  private start(
+    epoch: number,
+    index: number,
+    order: Uint32Array | undefined,
+  ): Batch | Promise<Batch> {
+    const { split, crop, batchSize } = this;
+    const first = index * batchSize;
+    const size = Math.min(batchSize, split.length - first);
+    const indices = order
+      ? order.slice(first, first + size)
+      : Uint32Array.from({ length: size }, (_, i) => first + i);
+    const labels = Int32Array.from(indices, (i) => split.label(i));
+    const pixels =
+      crop && split.readCropped
+        ? split.readCropped(indices, { ...crop, epoch })
+        : split.read(indices);
+    const finish = (raw: Uint8Array): Batch | Promise<Batch> => {
+      const job: BatchJob = { pixels: raw, indices, labels, epoch, index };
+      const images = this.spare.pop();
+      if (images) job.images = images;
+      return this.threads ? this.threads.make(job) : this.maker.make(job);
+    };
+    return pixels instanceof Promise ? pixels.then(finish) : finish(pixels);
+  }
+}
+
+function atLeast(name: string, value: number, least: number): void {
+  if (Number.isInteger(value) && value >= least) return;
+  throw new DataError(`BatchLoader: got ${name} ${value}, expected an integer from ${least}.`);
+}

@@ -1,0 +1,80 @@
+/** From a loader's typed arrays to tensors. */
+import { fromTypedArray, type Tensor } from '@mamba-prune/libtorch';
+import type { Batch, DatasetInfo, ImageSplit } from '../data/index.js';
+import { Random, Stage } from '../data/random.js';
+
+/** What training and evaluation need of a loader; `BatchLoader` is one. */
+export interface BatchSource {
+  readonly batchesPerEpoch: number;
+  readonly samplesPerEpoch: number;
+  epoch(epoch: number, startBatch?: number): AsyncIterable<Batch>;
+}
+
+export interface BatchTensors {
+  /** [batch, channels, height, width] */
+  images: Tensor;
+  /** int64 [batch] */
+  labels: Tensor;
+  /** [batch, classes] */
+  targets: Tensor | undefined;
+}
+
+/** Shares the batch's memory on the CPU: use the tensors before the batch is gone or written to. */
+export function toTensors(
+  batch: Batch,
+  info: Pick<DatasetInfo, 'channels' | 'height' | 'width'>,
+  device: string,
+): BatchTensors {
+  const { size } = batch;
+  const place = (values: Float32Array, shape: readonly number[]) =>
+    fromTypedArray(values, shape, { copy: false }).to(device);
+  return {
+    images: place(batch.images, [size, info.channels, info.height, info.width]),
+    labels: fromTypedArray(batch.labels, [size]).to('int64').to(device),
+    targets: batch.targets && place(batch.targets, [size, batch.targets.length / size]),
+  };
+}
+
+/**
+ * A split cut down to `count` images, taken evenly over the classes and the same for every seed-equal
+ * call; the split itself if it has no more.
+ */
+export function limitSplit(split: ImageSplit, count: number | null, seed: number): ImageSplit {
+  if (count === null || count >= split.length) return split;
+  const byClass = new Map<number, number[]>();
+  for (let i = 0; i < split.length; i++) {
+    const label = split.label(i);
+    const members = byClass.get(label);
+    if (members) members.push(i);
+    else byClass.set(label, [i]);
+  }
+  const random = new Random();
+  const queues = [...byClass]
+    .sort(([a], [b]) => a - b)
+    .map(([label, members]) => {
+      random.seed(seed, Stage.split, 1, label);
+      for (let i = members.length - 1; i > 0; i--) {
+        const j = random.below(i + 1);
+        [members[i], members[j]] = [members[j] as number, members[i] as number];
+      }
+      return members;
+    });
+  // One of each class in turn, until there are enough; then stored order, which reads fastest.
+  const chosen: number[] = [];
+  for (let round = 0; chosen.length < count; round++) {
+    for (const members of queues) {
+      const index = members[round];
+      if (index !== undefined && chosen.length < count) chosen.push(index);
+    }
+  }
+  chosen.sort((a, b) => a - b);
+  const at = (index: number) => chosen[index] as number;
+  const original = (indices: ArrayLike<number>) => Uint32Array.from(indices, at);
+  const cropped = split.readCropped?.bind(split);
+  return {
+    length: count,
+    label: (index) => split.label(at(index)),
+    read: (indices) => split.read(original(indices)),
+    ...(cropped && { readCropped: (indices, crop) => cropped(original(indices), crop) }),
+  };
+}

@@ -1,0 +1,97 @@
+import { callOperator, hasOperator, noGrad, ops, type Tensor } from '@mamba-prune/libtorch';
+import type { Trainable } from './types.js';
+
+/**
+ * Exponential moving average of a model's parameters (Polyak averaging): a = d a + (1 - d) p after
+ * every step. The decay d grows to the one asked for as (1 + n) / (10 + n) over the first n updates,
+ * as TensorFlow's ExponentialMovingAverage has it, so that short trainings do not average in the
+ * random start. Buffers (running statistics) are the model's own: they are averages already.
+ */
+export class Ema {
+  /** By parameter name; owned by this object. */
+  readonly averages: ReadonlyMap<string, Tensor>;
+  #updates = 0;
+  #swapped = false;
+  readonly #parameters: readonly Tensor[];
+  readonly #list: readonly Tensor[];
+  readonly #kernel: boolean;
+
+  /** @param decay - from 0 up to, not including, 1 */
+  constructor(
+    model: Trainable,
+    readonly decay: number,
+  ) {
+    const named = model.namedParameters();
+    this.averages = noGrad(
+      () => new Map([...named].map(([name, tensor]) => [name, tensor.clone().keep()])),
+    );
+    this.#parameters = [...named.values()];
+    this.#list = [...this.averages.values()];
+    this.#kernel =
+      hasOperator('mamba_prune::ema_') &&
+      this.#parameters.every(
+        ({ device, dtype }) => device === 'cpu' && (dtype === 'float32' || dtype === 'float64'),
+      );
+  }
+
+  /** How often it was updated; part of its state. */
+  get updates(): number {
+    return this.#updates;
+  }
+
+  /** After the averages were overwritten by those of a checkpoint. */
+  restore(updates: number): void {
+    this.#updates = updates;
+  }
+
+  update(): void {
+    const n = ++this.#updates;
+    const decay = Math.min(this.decay, (1 + n) / (10 + n));
+    noGrad(() => {
+      if (this.#kernel) {
+        callOperator('mamba_prune::ema_', this.#list, this.#parameters, decay);
+        return;
+      }
+      // a d + (1 - d) p, as the kernel has it; _foreach_lerp_ is not in libtorch 1.13.
+      ops.foreachMulScalar_(this.#list, decay);
+      ops.foreachAdd_(this.#list, this.#parameters, 1 - decay);
+    });
+  }
+
+  /**
+   * Exchanges the model's parameters with the averages; a second call exchanges them back, bit for
+   * bit. Values are copied, one tensor at a time, rather than storages: addresses stay what they are,
+   * which captured graphs rely on.
+   */
+  swap(): void {
+    noGrad(() => {
+      this.#parameters.forEach((parameter, i) => {
+        const average = this.#list[i] as Tensor;
+        const held = parameter.clone();
+        parameter.copy_(average);
+        average.copy_(held);
+        held.dispose();
+      });
+    });
+    this.#swapped = !this.#swapped;
+  }
+
+  /** Runs `body` while the model has the averaged weights. */
+  async during<T>(body: () => Promise<T> | T): Promise<T> {
+    this.swap();
+    try {
+      return await body();
+    } finally {
+      this.swap();
+    }
+  }
+
+  /** Whether the model has the averages now. */
+  get swapped(): boolean {
+    return this.#swapped;
+  }
+
+  dispose(): void {
+    for (const tensor of this.#list) tensor.dispose();
+  }
+}

@@ -1,0 +1,67 @@
+/** Errors of training that a caller may want to tell apart. */
+
+/** The loss, a gradient or a weight is not a number any more. Nothing of it was saved. */
+export class TrainingDivergedError extends Error {
+  override readonly name = 'TrainingDivergedError';
+
+  constructor(
+    /** What is not finite: 'loss', 'gradient norm' or the name of a tensor. */
+    readonly quantity: string,
+    readonly value: number,
+    /** Steps done before the one that failed. */
+    readonly step: number,
+    /** Counted from 1. */
+    readonly epoch: number,
+    readonly lr: number,
+    /** The last good checkpoint; undefined if the model was not finite from the start. */
+    readonly checkpoint: string | undefined,
+  ) {
+    super(
+      `train: the ${quantity} became ${value} at step ${step + 1} (epoch ${epoch}, learning rate ` +
+        `${Number(lr.toPrecision(4))}), expected a finite number. Nothing of this step was saved; ` +
+        (checkpoint === undefined
+          ? 'there is no checkpoint yet. Check the weights that the model began with.'
+          : `the last good checkpoint is ${checkpoint}. Start again with a lower learning rate, a longer ` +
+            'warm-up or gradient clipping.'),
+    );
+  }
+}
+
+/** A checkpoint is damaged, or is one of another model or training. */
+export class CheckpointError extends Error {
+  override readonly name = 'CheckpointError';
+
+  constructor(
+    readonly path: string,
+    message: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}
+
+/** A run folder cannot be used: it is taken, locked, unwritable or not a run. */
+export class RunFolderError extends Error {
+  override readonly name = 'RunFolderError';
+
+  constructor(
+    readonly path: string,
+    message: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}
+
+/** Options on resume are not those that the run began with. */
+export class ResumeError extends Error {
+  override readonly name = 'ResumeError';
+
+  constructor(
+    /** Names of the options that differ. */
+    readonly options: readonly string[],
+    message: string,
+  ) {
+    super(message);
+  }
+}

@@ -1,0 +1,91 @@
+import { F, noGrad, scope, type Tensor, zeros } from '@mamba-prune/libtorch';
+import type { DatasetInfo } from '../data/index.js';
+import { type BatchSource, toTensors } from './batches.js';
+import type { Trainable } from './types.js';
+
+export interface Evaluation {
+  /** Mean cross-entropy, without label smoothing. */
+  readonly loss: number;
+  /** Share of images whose likeliest class is right, 0 to 1. */
+  readonly accuracy: number;
+  /** The same for the five likeliest; null below six classes. */
+  readonly top5: number | null;
+  readonly images: number;
+}
+
+export interface EvaluateOptions {
+  /** Where the model is; default: where its first parameter is. */
+  device?: string | undefined;
+  /** Stops between two batches. */
+  signal?: AbortSignal | undefined;
+  onProgress?: ((done: number, total: number) => void) | undefined;
+  /** Sees every batch's logits [batch, classes] and labels [batch], freed afterwards. */
+  onBatch?: ((logits: Tensor, labels: Tensor) => void) | undefined;
+}
+
+/**
+ * Loss and accuracy over all of a loader's batches, in evaluation mode and without gradients; the
+ * model goes back to the mode it was in. Sums stay on the device until the end.
+ *
+ * @returns undefined if the signal stopped it
+ */
+export async function evaluate(
+  model: Trainable,
+  loader: BatchSource,
+  info: Pick<DatasetInfo, 'channels' | 'height' | 'width' | 'classes'>,
+  options: EvaluateOptions = {},
+): Promise<Evaluation | undefined> {
+  const device = options.device ?? deviceOf(model);
+  const { training } = model;
+  const hasTop5 = info.classes.length > 5;
+  // Loss, right, right among five.
+  const sums = zeros([3], { dtype: 'float64', device }).keep();
+  model.eval();
+  try {
+    let images = 0;
+    let done = 0;
+    for await (const batch of loader.epoch(0)) {
+      if (options.signal?.aborted) return undefined;
+      scope(() => {
+        noGrad(() => {
+          const { images, labels } = toTensors(batch, info, device);
+          const logits = model.forward(images);
+          countBatch(sums, logits, labels, hasTop5);
+          options.onBatch?.(logits, labels);
+        });
+      });
+      images += batch.size;
+      options.onProgress?.(++done, loader.batchesPerEpoch);
+    }
+    const [loss = NaN, right = NaN, among5 = NaN] = sums.toNumbers();
+    return {
+      loss: loss / images,
+      accuracy: right / images,
+      top5: hasTop5 ? among5 / images : null,
+      images,
+    };
+  } finally {
+    model.train(training);
+    sums.dispose();
+  }
+}
+
+function countBatch(sums: Tensor, logits: Tensor, labels: Tensor, top5: boolean): void {
+  const loss = F.crossEntropy(logits, labels, { reduction: 'sum' });
+  sums.select(0, 0).add_(loss);
+  sums.select(0, 1).add_(countRight(logits, labels));
+  if (!top5) return;
+  const { indices } = logits.topk(5);
+  sums.select(0, 2).add_(indices.eq(labels.unsqueeze(1)).sum());
+}
+
+/** How many rows of logits [batch, classes] have their largest value at the label; 0-d. */
+export function countRight(logits: Tensor, labels: Tensor): Tensor {
+  return logits.argmax(-1).eq(labels).sum();
+}
+
+/** Device of the first parameter; `cpu` for a model without any. */
+export function deviceOf(model: Trainable): string {
+  for (const tensor of model.namedParameters().values()) return tensor.device;
+  return 'cpu';
+}

@@ -1,0 +1,35 @@
+export type { BatchSource } from './batches.js';
+export { limitSplit } from './batches.js';
+export type { CheckpointState } from './checkpoint.js';
+export { readCheckpointInfo } from './checkpoint.js';
+export { Ema } from './ema.js';
+export type { Environment } from './environment.js';
+export { describeEnvironment } from './environment.js';
+export { CheckpointError, ResumeError, RunFolderError, TrainingDivergedError } from './errors.js';
+export type { EvaluateOptions, Evaluation } from './evaluate.js';
+export { deviceOf, evaluate } from './evaluate.js';
+export { classificationLoss, distillationLoss } from './losses.js';
+export type { MetricsLine } from './metrics.js';
+export { readMetricsFile } from './metrics.js';
+export { checkResumeOptions, resolveTrainOptions } from './options.js';
+export type { CreateOptions, RunConfig, RunDescription } from './run-folder.js';
+export { RunFolder } from './run-folder.js';
+export type { StopOnSignals } from './signals.js';
+export { stopOnSignals } from './signals.js';
+export { train } from './trainer.js';
+export type {
+  BestEpoch,
+  Distillation,
+  EpochMetrics,
+  LossTerm,
+  ResolvedTrainOptions,
+  SavedModelInfo,
+  StepContext,
+  StepInfo,
+  StepMetrics,
+  Trainable,
+  TrainControl,
+  TrainHooks,
+  TrainOptions,
+  TrainResult,
+} from './types.js';

@@ -1,0 +1,112 @@
+/** metrics.jsonl: one JSON object a line, on the disk before anything that relies on it. */
+import { closeSync, fsyncSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { fstatSync } from 'node:fs';
+import { RunFolderError } from './errors.js';
+import type { EpochMetrics, StepMetrics } from './types.js';
+
+export type MetricsLine = EpochMetrics | StepMetrics;
+
+/** Appends lines. Its length is stored in checkpoints, so that a resumed run cuts off what came later. */
+export class MetricsLog {
+  readonly path: string;
+  #fd: number | undefined;
+  #bytes: number;
+
+  /**
+   * @param keepBytes - length that the checkpoint knew; what comes after is cut off
+   * @throws RunFolderError if the file is shorter than that, or cannot be opened
+   */
+  constructor(path: string, keepBytes: number) {
+    this.path = path;
+    this.#bytes = keepBytes;
+    let fd: number;
+    try {
+      fd = openSync(path, 'a');
+    } catch (error) {
+      throw unwritable(path, error);
+    }
+    const { size } = fstatSync(fd);
+    if (size < keepBytes) {
+      closeSync(fd);
+      throw new RunFolderError(
+        path,
+        `MetricsLog: ${path} has ${size} bytes, expected at least the ${keepBytes} of its checkpoint. ` +
+          'Put the file back, or start a new run.',
+      );
+    }
+    this.#fd = fd;
+    if (size > keepBytes) ftruncateSync(fd, keepBytes);
+  }
+
+  /** Bytes written so far. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** @param durable - wait until it is on the disk; default true */
+  append(line: MetricsLine, durable = true): void {
+    if (this.#fd === undefined) return;
+    const bytes = Buffer.from(`${JSON.stringify(line)}\n`);
+    try {
+      for (let done = 0; done < bytes.length;) done += writeSync(this.#fd, bytes, done);
+    } catch (error) {
+      // Half a line helps nobody.
+      ftruncateSync(this.#fd, this.#bytes);
+      throw unwritable(this.path, error);
+    }
+    this.#bytes += bytes.length;
+    if (durable) this.sync();
+  }
+
+  sync(): void {
+    if (this.#fd === undefined) return;
+    try {
+      fsyncSync(this.#fd);
+    } catch (error) {
+      throw unwritable(this.path, error);
+    }
+  }
+
+  close(): void {
+    if (this.#fd === undefined) return;
+    closeSync(this.#fd);
+    this.#fd = undefined;
+  }
+}
+
+/**
+ * The lines of a metrics file; a last line without an end, which a running or killed process may
+ * leave, is left out. An empty list if there is no file.
+ * @throws RunFolderError if another line is no JSON
+ */
+export function readMetricsFile(path: string): MetricsLine[] {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+  const lines = text.split('\n').slice(0, -1);
+  return lines.map((line, i) => {
+    try {
+      return JSON.parse(line) as MetricsLine;
+    } catch (error) {
+      throw new RunFolderError(
+        path,
+        `readMetrics: line ${i + 1} of ${path} is no JSON: ${(error as Error).message}. Remove it.`,
+        { cause: error },
+      );
+    }
+  });
+}
+
+function unwritable(path: string, error: unknown): RunFolderError {
+  const { code, message } = error as NodeJS.ErrnoException;
+  return new RunFolderError(
+    path,
+    `MetricsLog: cannot write ${path}: ${code ?? message}. ` +
+      'Free some space or make the folder writable, then resume.',
+    { cause: error },
+  );
+}

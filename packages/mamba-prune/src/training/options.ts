@@ -1,0 +1,143 @@
+/** Training options: defaults, checks, and what may change when a run is resumed. */
+import { augmentPreset, type DatasetInfo } from '../data/index.js';
+import { UsageError } from '../errors.js';
+import { ResumeError } from './errors.js';
+import type { ResolvedTrainOptions, TrainOptions } from './types.js';
+
+const WHERE = 'TrainOptions';
+
+/**
+ * Fills in the defaults and checks every option.
+ * @param info - of the data set, whose size the augmentation presets depend on
+ * @throws UsageError naming the option; DataError for an unknown augmentation preset
+ */
+export function resolveTrainOptions(
+  options: TrainOptions,
+  info: Pick<DatasetInfo, 'height' | 'width'>,
+): ResolvedTrainOptions {
+  const optimizer = oneOf('optimizer', options.optimizer ?? 'adamw', ['adamw', 'sgd'] as const);
+  const schedule = oneOf('schedule', options.schedule ?? 'cosine', ['cosine', 'constant'] as const);
+  const adamw = optimizer === 'adamw';
+  const batchSize = whole('batchSize', options.batchSize ?? 128, 1);
+  const betas = options.betas ?? [0.9, 0.999];
+  const { augment = 'none' } = options;
+  const every = options.checkpointEvery ?? {};
+  const momentum = between('momentum', options.momentum ?? 0.9, 0, 1);
+  const nesterov = options.nesterov ?? false;
+  if (!adamw && nesterov && momentum === 0) {
+    throw new UsageError(
+      `${WHERE}: got nesterov with momentum 0, expected a momentum above 0. Give one, or leave nesterov out.`,
+    );
+  }
+  return {
+    epochs: whole('epochs', options.epochs, 1),
+    batchSize,
+    optimizer,
+    lr: positive('lr', options.lr ?? (adamw ? 1e-3 : 0.1)),
+    weightDecay: between('weightDecay', options.weightDecay ?? (adamw ? 0.05 : 5e-4), 0, Infinity),
+    momentum,
+    nesterov,
+    betas: [between('betas[0]', betas[0], 0, 1), between('betas[1]', betas[1], 0, 1)],
+    warmupEpochs: between('warmupEpochs', options.warmupEpochs ?? 0, 0, options.epochs, true),
+    minLrFactor: between('minLrFactor', options.minLrFactor ?? 0, 0, 1, true),
+    schedule,
+    labelSmoothing: between('labelSmoothing', options.labelSmoothing ?? 0, 0, 1),
+    clipGradNorm: maybe(options.clipGradNorm, (value) => positive('clipGradNorm', value)),
+    emaDecay: maybe(options.emaDecay, (value) => between('emaDecay', value, 0, 1)),
+    seed: whole('seed', options.seed ?? 0, 0),
+    augment: typeof augment === 'string' ? augmentPreset(augment, info) : augment,
+    evalEvery: whole('evalEvery', options.evalEvery ?? 1, 1),
+    evalBatchSize: whole('evalBatchSize', options.evalBatchSize ?? Math.max(256, batchSize), 1),
+    maxTrainImages: maybe(options.maxTrainImages, (value) => whole('maxTrainImages', value, 1)),
+    maxTestImages: maybe(options.maxTestImages, (value) => whole('maxTestImages', value, 1)),
+    checkpointEvery: {
+      minutes:
+        every.minutes === undefined
+          ? 10
+          : maybe(every.minutes, (value) => positive('checkpointEvery.minutes', value)),
+      steps: maybe(every.steps, (value) => whole('checkpointEvery.steps', value, 1)),
+    },
+    logEverySteps: maybe(options.logEverySteps, (value) => whole('logEverySteps', value, 1)),
+  };
+}
+
+/** May differ on resume: no weight and no line of the metrics depends on it. */
+const FREE: ReadonlySet<string> = new Set(['checkpointEvery']);
+
+/**
+ * Refuses options on resume that are not those the training began with.
+ *
+ * `checkpointEvery` is free. `epochs` may grow: the schedule from then on is that of the longer
+ * training, so a training that is stopped, lengthened and resumed is not the one that was longer
+ * from the start (with a constant schedule it is).
+ *
+ * @param source - where `before` was read from, for the message
+ * @returns a note for the user about what changes, if anything does
+ * @throws ResumeError naming every option that differs
+ */
+export function checkResumeOptions(
+  before: ResolvedTrainOptions,
+  now: ResolvedTrainOptions,
+  source: string,
+): string | undefined {
+  const changes: { name: string; before: string; now: string }[] = [];
+  for (const name of new Set([...Object.keys(before), ...Object.keys(now)])) {
+    if (FREE.has(name)) continue;
+    const a = stableJson(before[name as keyof ResolvedTrainOptions]);
+    const b = stableJson(now[name as keyof ResolvedTrainOptions]);
+    if (a !== b) changes.push({ name, before: a, now: b });
+  }
+  const longer = now.epochs > before.epochs;
+  const refused = changes.filter(({ name }) => !(name === 'epochs' && longer));
+  if (refused.length > 0) {
+    const list = refused.map((c) => `${c.name}: got ${c.now}, expected ${c.before}`).join('; ');
+    throw new ResumeError(
+      refused.map(({ name }) => name),
+      `resume: the options differ from those in ${source}: ${list}. ` +
+        'Leave them out to go on as before (only epochs may grow), or start a new run.',
+    );
+  }
+  return longer
+    ? `The training grows from ${before.epochs} to ${now.epochs} epochs; its learning rate follows the longer schedule from here on.`
+    : undefined;
+}
+
+/** JSON with sorted keys, so that equal values make equal text. */
+export function stableJson(value: unknown): string {
+  const sorted = (_key: string, item: unknown): unknown =>
+    item !== null && typeof item === 'object' && !Array.isArray(item)
+      ? Object.fromEntries(Object.entries(item).sort(([a], [b]) => (a < b ? -1 : Number(a > b))))
+      : item;
+  return value === undefined ? 'nothing' : JSON.stringify(value, sorted);
+}
+
+function maybe<T>(value: number | null | undefined, check: (value: number) => T): T | null {
+  return value === undefined || value === null ? null : check(value);
+}
+
+function oneOf<T extends string>(name: string, value: string, known: readonly T[]): T {
+  const found = known.find((candidate) => candidate === value);
+  if (found !== undefined) return found;
+  throw new UsageError(`${WHERE}: ${name}: got "${value}", expected one of: ${known.join(', ')}.`);
+}
+
+function whole(name: string, value: number, least: number): number {
+  if (Number.isSafeInteger(value) && value >= least) return value;
+  throw new UsageError(
+    `${WHERE}: ${name}: got ${value}, expected an integer of at least ${least}.`,
+  );
+}
+
+function positive(name: string, value: number): number {
+  if (value > 0 && Number.isFinite(value)) return value;
+  throw new UsageError(`${WHERE}: ${name}: got ${value}, expected a number above 0.`);
+}
+
+/** From `low` on and below `high`, or up to it. */
+function between(name: string, value: number, low: number, high: number, included = false): number {
+  if (value >= low && (value < high || (included && value === high))) return value;
+  const end = high === Infinity ? '' : included ? ` and at most ${high}` : ` and below ${high}`;
+  throw new UsageError(
+    `${WHERE}: ${name}: got ${value}, expected a number of at least ${low}${end}.`,
+  );
+}

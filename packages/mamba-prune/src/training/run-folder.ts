@@ -1,0 +1,339 @@
+/**
+ * The folder of a run:
+ *
+ *     config.json                       everything needed to repeat it
+ *     metrics.jsonl                     one JSON object a line
+ *     checkpoints/last.safetensors      to resume from
+ *     checkpoints/previous.safetensors  the one before, should the last be damaged
+ *     checkpoints/best.safetensors      model with the best validation accuracy
+ *     model.safetensors                 the finished model
+ *     run.lock                          while a process writes the run
+ */
+import { writeFileAtomic } from '@mamba-prune/libtorch';
+import {
+  copyFileSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+} from 'node:fs';
+import { basename, join, resolve } from 'node:path';
+import { z } from 'zod';
+import { describeEnvironment, type Environment } from './environment.js';
+import { RunFolderError } from './errors.js';
+import { FileLock } from './lock.js';
+import { type MetricsLine, readMetricsFile } from './metrics.js';
+import type { ResolvedTrainOptions } from './types.js';
+
+const KIND = 'mamba-prune run';
+
+/** What the caller knows of a run; versions, machine and time are added. Must be JSON. */
+export interface RunDescription {
+  /** Name of the command: 'train', 'prune', ... */
+  readonly command: string;
+  /** The command line as typed, without node and script. */
+  readonly args: readonly string[];
+  readonly seed: number;
+  /** Name and facts of the data set, and where it was read from. */
+  readonly dataset?: unknown;
+  /** From which the model can be built again. */
+  readonly model?: unknown;
+  readonly train?: ResolvedTrainOptions;
+  readonly [extra: string]: unknown;
+}
+
+/** The content of config.json. */
+export interface RunConfig extends RunDescription, Environment {
+  readonly kind: typeof KIND;
+  readonly format: 1;
+  /** ISO 8601. */
+  readonly created: string;
+  readonly cwd: string;
+  /** One entry each time the run was resumed. */
+  readonly resumed: readonly {
+    readonly at: string;
+    readonly step: number;
+    readonly note?: string;
+  }[];
+}
+
+const configSchema = z.looseObject({
+  kind: z.literal(KIND),
+  format: z.literal(1),
+  command: z.string(),
+  args: z.array(z.string()),
+  seed: z.number(),
+  created: z.string(),
+  resumed: z.array(z.looseObject({ at: z.string(), step: z.number() })),
+});
+
+/** Everything a run may have written, config.json last: with it the folder is still a run. */
+const CONTENTS = ['metrics.jsonl', 'checkpoints', 'model.safetensors', 'report', 'config.json'];
+
+export interface CreateOptions {
+  /** Deletes a run that is already there, and only a run; default false. */
+  readonly overwrite?: boolean | undefined;
+}
+
+export class RunFolder {
+  #config: RunConfig;
+
+  private constructor(
+    /** Absolute. */
+    readonly path: string,
+    config: RunConfig,
+    private readonly lock: FileLock | undefined,
+  ) {
+    this.#config = config;
+  }
+
+  /**
+   * Makes the folder of a new run, locked for this process until `release()`.
+   * @throws RunFolderError if the folder has anything in it, is locked or cannot be written
+   */
+  static create(path: string, description: RunDescription, options: CreateOptions = {}): RunFolder {
+    const folder = resolve(path);
+    const lock = guarded(folder, () => {
+      mkdirSync(folder, { recursive: true });
+      return FileLock.acquire(join(folder, 'run.lock'), folder);
+    });
+    try {
+      return guarded(folder, () => {
+        const found = contents(folder);
+        const isRun = existsSync(join(folder, 'config.json')) && isRunConfig(folder);
+        if (found.length > 0 && !(isRun && options.overwrite === true)) {
+          throw notEmpty(folder, found, isRun);
+        }
+        for (const name of CONTENTS) rmSync(join(folder, name), { recursive: true, force: true });
+        mkdirSync(join(folder, 'checkpoints'));
+        const config: RunConfig = {
+          kind: KIND,
+          format: 1,
+          created: new Date().toISOString(),
+          cwd: process.cwd(),
+          ...describeEnvironment(),
+          ...description,
+          resumed: [],
+        };
+        const run = new RunFolder(folder, config, lock);
+        run.#writeConfig(config);
+        return run;
+      });
+    } catch (error) {
+      lock.release();
+      throw error;
+    }
+  }
+
+  /**
+   * Opens a run to read it, or with `write` to go on with it (locked until `release()`).
+   * @throws RunFolderError if it is not a run, its config.json is damaged, or another process writes it
+   */
+  static open(path: string, { write = false } = {}): RunFolder {
+    const folder = resolve(path);
+    const config = readConfig(folder);
+    const lock = write
+      ? guarded(folder, () => FileLock.acquire(join(folder, 'run.lock'), folder))
+      : undefined;
+    return new RunFolder(folder, config, lock);
+  }
+
+  /** Whether a path is the folder of a run, damaged or not. */
+  static isRun(path: string): boolean {
+    const folder = resolve(path);
+    return existsSync(join(folder, 'config.json')) && isRunConfig(folder);
+  }
+
+  get config(): RunConfig {
+    return this.#config;
+  }
+
+  get name(): string {
+    return basename(this.path);
+  }
+
+  get configPath(): string {
+    return join(this.path, 'config.json');
+  }
+
+  get metricsPath(): string {
+    return join(this.path, 'metrics.jsonl');
+  }
+
+  /** The finished model; not there before. */
+  get modelPath(): string {
+    return join(this.path, 'model.safetensors');
+  }
+
+  get lastCheckpoint(): string {
+    return join(this.path, 'checkpoints', 'last.safetensors');
+  }
+
+  get previousCheckpoint(): string {
+    return join(this.path, 'checkpoints', 'previous.safetensors');
+  }
+
+  /** A model file, not a checkpoint. */
+  get bestModel(): string {
+    return join(this.path, 'checkpoints', 'best.safetensors');
+  }
+
+  /** Whether this process may write the run. */
+  get writable(): boolean {
+    return this.lock !== undefined;
+  }
+
+  /** The complete lines of metrics.jsonl. */
+  readMetrics(): MetricsLine[] {
+    return readMetricsFile(this.metricsPath);
+  }
+
+  /** Changes config.json. */
+  update(changes: Partial<RunConfig>): void {
+    this.requireLock();
+    const config = { ...this.#config, ...changes };
+    guarded(this.path, () => {
+      this.#writeConfig(config);
+    });
+    this.#config = config;
+  }
+
+  /** Keeps the last checkpoint as the previous one; there is a last one at every moment. */
+  keepPrevious(): void {
+    this.requireLock();
+    if (!existsSync(this.lastCheckpoint)) return;
+    guarded(this.path, () => {
+      replaceWithCopy(this.lastCheckpoint, this.previousCheckpoint);
+    });
+  }
+
+  /** Puts the previous checkpoint in the last one's place, which is moved aside. */
+  restorePrevious(): void {
+    this.requireLock();
+    guarded(this.path, () => {
+      if (existsSync(this.lastCheckpoint)) {
+        renameSync(this.lastCheckpoint, join(this.path, 'checkpoints', 'damaged.safetensors'));
+      }
+      replaceWithCopy(this.previousCheckpoint, this.lastCheckpoint);
+    });
+  }
+
+  /** @throws RunFolderError if the run was opened for reading only */
+  requireLock(): void {
+    if (this.lock !== undefined) return;
+    throw new RunFolderError(
+      this.path,
+      `RunFolder: ${this.path} is open for reading, expected for writing. Open it with { write: true }.`,
+    );
+  }
+
+  /** Lets other processes write the run. */
+  release(): void {
+    this.lock?.release();
+  }
+
+  #writeConfig(config: RunConfig): void {
+    writeFileAtomic(this.configPath, `${JSON.stringify(config, null, 2)}\n`);
+  }
+}
+
+/** Under a name of its own first, so that the target is never missing. Hard links cost nothing. */
+function replaceWithCopy(source: string, target: string): void {
+  const temporary = `${target}.tmp`;
+  rmSync(temporary, { force: true });
+  try {
+    linkSync(source, temporary);
+  } catch {
+    copyFileSync(source, temporary); // a file system without hard links
+  }
+  renameSync(temporary, target);
+}
+
+/** What is in the folder, less what a process killed while it began a run may have left. */
+function contents(folder: string): string[] {
+  return readdirSync(folder).filter((name) => {
+    if (name.startsWith('run.lock') || /^\.config\.json\..*\.tmp$/.test(name)) return false;
+    return !(name === 'checkpoints' && readdirSync(join(folder, name)).length === 0);
+  });
+}
+
+function notEmpty(folder: string, found: readonly string[], isRun: boolean): RunFolderError {
+  const listed = `${found.slice(0, 4).join(', ')}${found.length > 4 ? ', ...' : ''}`;
+  return new RunFolderError(
+    folder,
+    isRun
+      ? `RunFolder: ${folder} holds a run already, expected a new or empty folder. ` +
+          'Resume it (--resume), delete it (--overwrite), or choose another folder.'
+      : `RunFolder: ${folder} is not empty (${listed}) and is no run, expected a new or empty folder. ` +
+          'Choose another one.',
+  );
+}
+
+function isRunConfig(folder: string): boolean {
+  try {
+    const config: unknown = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8'));
+    return (
+      typeof config === 'object' && config !== null && 'kind' in config && config.kind === KIND
+    );
+  } catch {
+    return false;
+  }
+}
+
+function readConfig(folder: string): RunConfig {
+  const path = join(folder, 'config.json');
+  let json: unknown;
+  try {
+    json = JSON.parse(readFileSync(path, 'utf8'));
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw new RunFolderError(
+      folder,
+      code === 'ENOENT' || code === 'ENOTDIR'
+        ? `RunFolder: ${folder} is no run (it has no config.json). Give the folder that --out named.`
+        : `RunFolder: ${path} cannot be read: ${message}`,
+      { cause: error },
+    );
+  }
+  const parsed = configSchema.safeParse(json);
+  if (!parsed.success) {
+    throw new RunFolderError(
+      folder,
+      `RunFolder: ${path} does not describe a run:\n${z.prettifyError(parsed.error)}`,
+    );
+  }
+  return json as RunConfig;
+}
+
+/** Runs `body`; an error of the system becomes one that names the folder. */
+function guarded<T>(folder: string, body: () => T): T {
+  try {
+    return body();
+  } catch (error) {
+    if (error instanceof RunFolderError) throw error;
+    throw new RunFolderError(folder, `RunFolder: cannot write ${folder}: ${systemReason(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOSPC: 'the disk is full (ENOSPC). Free some space.',
+  EDQUOT: 'the disk quota is used up (EDQUOT). Free some space.',
+  EFBIG: 'the file would be larger than allowed (EFBIG).',
+  EACCES: 'no permission (EACCES). Choose a folder that you may write.',
+  EPERM: 'no permission (EPERM). Choose a folder that you may write.',
+  EROFS: 'the file system is read-only (EROFS). Choose another folder.',
+  ENOENT: 'a folder is missing (ENOENT). Was it deleted?',
+  ENOTDIR: 'a part of the path is a file (ENOTDIR). Choose another folder.',
+  EEXIST: 'a file of that name is in the way (EEXIST). Choose another folder.',
+};
+
+/** An error of the system in words. */
+export function systemReason(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  return (code === undefined ? undefined : REASONS[code]) ?? message;
+}

@@ -1,0 +1,117 @@
+/** A training under way: its parts and where it stands. Shared by the loop, saving and resuming. */
+import { optim, type Tensor } from '@mamba-prune/libtorch';
+import { existsSync } from 'node:fs';
+import type { Dataset } from '../data/index.js';
+import { findNotFinite } from './checkpoint.js';
+import { Ema } from './ema.js';
+import { TrainingDivergedError } from './errors.js';
+import { deviceOf } from './evaluate.js';
+import type { MetricsLog } from './metrics.js';
+import type { RunFolder } from './run-folder.js';
+import { RunningSums } from './running.js';
+import { termNames } from './step.js';
+import type {
+  BestEpoch,
+  EpochMetrics,
+  ResolvedTrainOptions,
+  Trainable,
+  TrainControl,
+  TrainHooks,
+} from './types.js';
+
+export class Session {
+  readonly device: string;
+  readonly phase: string;
+  readonly optimizer: optim.Optimizer;
+  readonly ema: Ema | undefined;
+  readonly sums: RunningSums;
+  log: MetricsLog | undefined;
+
+  // Where the training stands.
+  /** Epochs done. */
+  epoch = 0;
+  /** Steps done of the epoch in progress. */
+  batch = 0;
+  /** Steps done in all. */
+  steps = 0;
+  /** Of the last step. */
+  lr = 0;
+  best: BestEpoch | null = null;
+  last: EpochMetrics | null = null;
+  /** Spent by earlier processes. */
+  secondsBefore = 0;
+  readonly #started = performance.now();
+
+  constructor(
+    readonly model: Trainable,
+    readonly dataset: Dataset,
+    readonly options: ResolvedTrainOptions,
+    readonly folder: RunFolder,
+    readonly hooks: TrainHooks,
+    readonly control: TrainControl,
+  ) {
+    this.device = deviceOf(model);
+    this.phase = control.phase ?? 'train';
+    this.optimizer = makeOptimizer(model, options);
+    this.ema = options.emaDecay === null ? undefined : new Ema(model, options.emaDecay);
+    this.sums = new RunningSums(termNames(hooks, options), this.device);
+  }
+
+  isAborted(): boolean {
+    return this.control.signal?.aborted === true;
+  }
+
+  isFinished(): boolean {
+    return this.epoch >= this.options.epochs;
+  }
+
+  seconds(): number {
+    return this.secondsBefore + (performance.now() - this.#started) / 1000;
+  }
+
+  /** Accuracy of the weights that are the result so far. */
+  valAccuracy(): number | null {
+    return (this.ema ? this.last?.emaAccuracy : this.last?.valAccuracy) ?? null;
+  }
+
+  /** Facts by which a data set is recognised on resume. */
+  dataFacts(): Record<string, unknown> {
+    const { info, train, test } = this.dataset;
+    return {
+      name: info.name,
+      shape: [info.channels, info.height, info.width],
+      classes: info.classes.length,
+      trainImages: train.length,
+      testImages: test.length,
+    };
+  }
+
+  /** @throws TrainingDivergedError naming the first tensor with a value that is not finite */
+  checkFinite(tensors: ReadonlyMap<string, Tensor | Uint8Array>): void {
+    const found = findNotFinite(tensors);
+    if (found) this.fail(`tensor ${found.name}`, found.value);
+  }
+
+  /** @throws TrainingDivergedError */
+  fail(quantity: string, value: number): never {
+    const { lastCheckpoint } = this.folder;
+    const checkpoint = existsSync(lastCheckpoint) ? lastCheckpoint : undefined;
+    const { steps, epoch, lr } = this;
+    throw new TrainingDivergedError(quantity, value, steps, epoch + 1, lr, checkpoint);
+  }
+
+  close(): void {
+    this.log?.close();
+    this.sums.dispose();
+    this.optimizer.dispose();
+    this.ema?.dispose();
+  }
+}
+
+function makeOptimizer(model: Trainable, options: ResolvedTrainOptions): optim.Optimizer {
+  const { lr, weightDecay, betas, momentum, nesterov } = options;
+  const groups = optim.decayGroups(model, weightDecay);
+  return options.optimizer === 'adamw'
+    ? new optim.AdamW(groups, { lr, betas })
+    : new optim.SGD(groups, { lr, momentum, nesterov });
+}

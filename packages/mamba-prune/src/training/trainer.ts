@@ -1,0 +1,264 @@
+/**
+ * The training loop. It is written so that a run that was stopped anywhere, however harshly, and
+ * resumed ends bit for bit as one that ran through (on the CPU, with the same thread count): all that
+ * the future depends on is in the checkpoint, and everything random in the data is a pure function of
+ * (seed, epoch, sample).
+ */
+import { optim } from '@mamba-prune/libtorch';
+import { BatchLoader, type Dataset } from '../data/index.js';
+import { limitSplit } from './batches.js';
+import { begin } from './beginning.js';
+import { evaluate, type Evaluation } from './evaluate.js';
+import { resolveTrainOptions } from './options.js';
+import type { RunFolder } from './run-folder.js';
+import { RateMeter } from './running.js';
+import { saveCheckpoint, saveModelFile } from './saving.js';
+import { Session } from './session.js';
+import { GRAD_NORM, TrainStep } from './step.js';
+import type {
+  EpochMetrics,
+  ResolvedTrainOptions,
+  Trainable,
+  TrainControl,
+  TrainHooks,
+  TrainOptions,
+  TrainResult,
+} from './types.js';
+
+/**
+ * Trains a model in place and writes the run's files. Afterwards the model has the weights that
+ * model.safetensors holds: the averaged ones if `emaDecay` is given, or else those of the last epoch.
+ *
+ * Everything random in it comes from `options.seed`; seed the model's initialisation yourself. The
+ * default random generator is seeded anew.
+ *
+ * @param run - open for writing; stays so
+ * @throws UsageError for options out of range; ResumeError if they are not those of the run;
+ *   CheckpointError if the checkpoint is damaged or of another model; RunFolderError if the run has
+ *   begun and is not to be resumed, or cannot be written; TrainingDivergedError
+ */
+export async function train(
+  model: Trainable,
+  dataset: Dataset,
+  options: TrainOptions,
+  run: RunFolder,
+  hooks: TrainHooks = {},
+  control: TrainControl = {},
+): Promise<TrainResult> {
+  run.requireLock();
+  const resolved = resolveTrainOptions(options, dataset.info);
+  const loaders = makeLoaders(dataset, resolved, control.dataThreads ?? 0);
+  const session = new Session(model, dataset, resolved, run, hooks, control);
+  try {
+    return await new Trainer(session, loaders).run();
+  } finally {
+    session.close();
+    await loaders.train.close();
+  }
+}
+
+interface Loaders {
+  train: BatchLoader;
+  test: BatchLoader;
+}
+
+function makeLoaders(dataset: Dataset, options: ResolvedTrainOptions, threads: number): Loaders {
+  const { seed, batchSize, augment } = options;
+  const { info } = dataset;
+  const split = limitSplit(dataset.train, options.maxTrainImages, seed);
+  const test = limitSplit(dataset.test, options.maxTestImages, seed);
+  return {
+    train: new BatchLoader(split, info, {
+      batchSize,
+      seed,
+      augment,
+      shuffle: true,
+      // A last batch of a few images would move the weights as much as a full one.
+      dropLast: split.length >= batchSize,
+      threads,
+    }),
+    test: new BatchLoader(test, info, { batchSize: options.evalBatchSize }),
+  };
+}
+
+/** Evaluations at an epoch's end; empty in epochs without one. */
+interface Evaluations {
+  model?: Evaluation;
+  ema?: Evaluation;
+}
+
+class Trainer {
+  private readonly step: TrainStep;
+  private readonly schedule: optim.Schedule;
+  private readonly meter = new RateMeter();
+  private savedAt = performance.now();
+
+  constructor(
+    private readonly session: Session,
+    private readonly loaders: Loaders,
+  ) {
+    const { options } = session;
+    this.step = new TrainStep(session);
+    const warmupSteps = Math.round(options.warmupEpochs * loaders.train.batchesPerEpoch);
+    this.schedule =
+      options.schedule === 'cosine'
+        ? optim.warmupCosine({ warmupSteps, minFactor: options.minLrFactor })
+        : optim.constant({ warmupSteps });
+  }
+
+  async run(): Promise<TrainResult> {
+    const { session } = this;
+    begin(session);
+    while (!session.isFinished()) {
+      const evaluations = (await this.trainEpoch()) ? await this.evaluateEpoch() : undefined;
+      if (evaluations === undefined) {
+        this.save();
+        return this.result();
+      }
+      const metrics = this.endEpoch(evaluations);
+      await session.hooks.onEpoch?.(metrics);
+      if (session.isAborted() && !session.isFinished()) return this.result();
+    }
+    session.ema?.swap();
+    saveModelFile(session, session.folder.modelPath, session.epoch, session.valAccuracy());
+    return this.result();
+  }
+
+  /** @returns false if it was stopped */
+  private async trainEpoch(): Promise<boolean> {
+    const { session, loaders, meter } = this;
+    const { options, hooks } = session;
+    const stepsPerEpoch = loaders.train.batchesPerEpoch;
+    const totalSteps = stepsPerEpoch * options.epochs;
+    const epoch = session.epoch + 1;
+    session.model.train();
+    meter.restart();
+    let before = performance.now();
+    for await (const batch of loaders.train.epoch(session.epoch, session.batch)) {
+      if (session.isAborted()) return false;
+      const factor = this.schedule(session.steps, totalSteps);
+      const lr = options.lr * factor;
+      session.lr = lr;
+      session.optimizer.setLrFactor(factor);
+      const loss = this.step.run(batch, { totalSteps, progress: session.steps / stepsPerEpoch });
+      session.batch++;
+      session.steps++;
+      const { batch: step, steps, phase } = session;
+      const now = performance.now();
+      session.sums.seconds += (now - before) / 1000;
+      before = now;
+
+      const imagesPerSecond = meter.add(batch.size);
+      const { epochs, logEverySteps } = options;
+      hooks.onStep?.({ epoch, epochs, step, stepsPerEpoch, loss, lr, imagesPerSecond });
+      if (logEverySteps !== null && steps % logEverySteps === 0) {
+        session.log?.append({ type: 'step', phase, epoch, step: steps, loss, lr }, false);
+      }
+      // The epoch's end has a checkpoint of its own.
+      if (step < stepsPerEpoch && this.isCheckpointDue()) {
+        this.save();
+        before = performance.now();
+      }
+    }
+    return !session.isAborted();
+  }
+
+  private isCheckpointDue(): boolean {
+    const { options, steps } = this.session;
+    const { minutes, steps: every } = options.checkpointEvery;
+    if (every !== null && steps % every === 0) return true;
+    return minutes !== null && performance.now() - this.savedAt >= minutes * 60_000;
+  }
+
+  /** @returns undefined if it was stopped */
+  private async evaluateEpoch(): Promise<Evaluations | undefined> {
+    const { session, loaders } = this;
+    const { ema, options } = session;
+    const done = session.epoch + 1;
+    if (done % options.evalEvery !== 0 && done < options.epochs) return {};
+    const count = loaders.test.batchesPerEpoch;
+    const total = ema ? 2 * count : count;
+    const run = (first: number) =>
+      evaluate(session.model, loaders.test, session.dataset.info, {
+        device: session.device,
+        signal: session.control.signal,
+        onProgress: (batches) => session.hooks.onEvaluate?.(first + batches, total),
+      });
+    const model = await run(0);
+    if (!model || !ema) return model && { model };
+    const averaged = await ema.during(() => run(count));
+    return averaged && { model, ema: averaged };
+  }
+
+  /** The epoch's line and files, in an order that lets it be killed between any two. */
+  private endEpoch({ model, ema }: Evaluations): EpochMetrics {
+    const { session } = this;
+    const { sums, hooks } = session;
+    const means = sums.means();
+    if (!Number.isFinite(means.loss)) session.fail('loss', means.loss);
+    session.checkFinite(session.model.stateDict());
+    const { [GRAD_NORM]: gradNorm, ...terms } = means.terms;
+    const epoch = session.epoch + 1;
+    const metrics: EpochMetrics = {
+      ...hooks.epochMetrics?.(epoch),
+      type: 'epoch',
+      phase: session.phase,
+      epoch,
+      step: session.steps,
+      loss: means.loss,
+      trainAccuracy: means.accuracy,
+      valLoss: model?.loss ?? null,
+      valAccuracy: model?.accuracy ?? null,
+      valTop5: model?.top5 ?? null,
+      ...(session.ema && { emaLoss: ema?.loss ?? null, emaAccuracy: ema?.accuracy ?? null }),
+      ...(Object.keys(terms).length > 0 && { terms }),
+      ...(gradNorm !== undefined && { gradNorm }),
+      lr: session.lr,
+      imagesPerSecond: sums.images / Math.max(sums.seconds, 1e-9),
+      seconds: session.seconds(),
+    };
+    this.keepBest(epoch, (ema ?? model)?.accuracy);
+    session.log?.append(metrics);
+    sums.reset();
+    session.last = metrics;
+    session.epoch = epoch;
+    session.batch = 0;
+    this.save();
+    return metrics;
+  }
+
+  private keepBest(epoch: number, accuracy: number | undefined): void {
+    const { session } = this;
+    const { best, ema, folder } = session;
+    if (accuracy === undefined || (best && accuracy <= best.accuracy)) return;
+    session.best = { epoch, accuracy };
+    ema?.swap();
+    try {
+      saveModelFile(session, folder.bestModel, epoch, accuracy);
+    } finally {
+      ema?.swap();
+    }
+  }
+
+  private save(): void {
+    saveCheckpoint(this.session);
+    this.savedAt = performance.now();
+  }
+
+  private result(): TrainResult {
+    const { session } = this;
+    const { folder, ema } = session;
+    const finished = session.isFinished();
+    return {
+      finished,
+      epochs: session.epoch,
+      steps: session.steps,
+      last: session.last ?? undefined,
+      best: session.best ?? undefined,
+      weights: finished && ema ? 'ema' : 'model',
+      valAccuracy: session.valAccuracy(),
+      seconds: session.seconds(),
+      path: finished ? folder.modelPath : folder.lastCheckpoint,
+    };
+  }
+}

@@ -1,0 +1,248 @@
+/** The words that the pieces of training share: options, what hooks see, what comes out. */
+import type { Tensor, nn } from '@mamba-prune/libtorch';
+import type { AugmentOptions } from '../data/index.js';
+
+/** Anything that can be trained: from images [batch, channels, height, width] to logits [batch, classes]. */
+export type Trainable = nn.Module & { forward(images: Tensor): Tensor };
+
+/** How a model is trained. All but `epochs` have defaults; `resolveTrainOptions` fills them in. */
+export interface TrainOptions {
+  epochs: number;
+  /** Default 128. */
+  batchSize?: number | undefined;
+  /** Default adamw. */
+  optimizer?: 'adamw' | 'sgd' | undefined;
+  /** Highest learning rate; default 1e-3 for adamw, 0.1 for sgd. */
+  lr?: number | undefined;
+  /** Not applied to biases, norms and the like; default 0.05 for adamw, 5e-4 for sgd. */
+  weightDecay?: number | undefined;
+  /** SGD only; default 0.9. */
+  momentum?: number | undefined;
+  /** SGD only; default false. */
+  nesterov?: boolean | undefined;
+  /** AdamW only; default [0.9, 0.999]. */
+  betas?: readonly [number, number] | undefined;
+  /** The learning rate rises linearly over so many epochs (fractions allowed); default 0. */
+  warmupEpochs?: number | undefined;
+  /** Where the cosine ends, as a share of lr; default 0. */
+  minLrFactor?: number | undefined;
+  /** After the warm-up; default cosine. */
+  schedule?: 'cosine' | 'constant' | undefined;
+  /** Share of every target spread over all classes; default 0. */
+  labelSmoothing?: number | undefined;
+  /** Largest norm of all gradients together; not clipped unless given. */
+  clipGradNorm?: number | null | undefined;
+  /** Keeps an exponential moving average of the weights, which then is the result; off unless given. */
+  emaDecay?: number | null | undefined;
+  /** Of the data order, augmentation and dropout; default 0. */
+  seed?: number | undefined;
+  /** Options, or the name of a preset (none, standard, strong, imagenet); default none. */
+  augment?: AugmentOptions | string | undefined;
+  /** Evaluates after every n-th epoch, and after the last; default 1. */
+  evalEvery?: number | undefined;
+  /** Default: batchSize, at least 256. */
+  evalBatchSize?: number | undefined;
+  /** Trains on so many images, evenly over the classes; all unless given. */
+  maxTrainImages?: number | null | undefined;
+  /** Evaluates on so many images, evenly over the classes; all unless given. */
+  maxTestImages?: number | null | undefined;
+  /** Checkpoints within an epoch, besides the one at its end; default every 10 minutes. */
+  checkpointEvery?:
+    { minutes?: number | null | undefined; steps?: number | null | undefined } | undefined;
+  /** Writes a line on every n-th step to metrics.jsonl too; off unless given. */
+  logEverySteps?: number | null | undefined;
+}
+
+/** Every option decided; plain JSON, stored in config.json and in checkpoints. */
+export interface ResolvedTrainOptions {
+  readonly epochs: number;
+  readonly batchSize: number;
+  readonly optimizer: 'adamw' | 'sgd';
+  readonly lr: number;
+  readonly weightDecay: number;
+  readonly momentum: number;
+  readonly nesterov: boolean;
+  readonly betas: readonly [number, number];
+  readonly warmupEpochs: number;
+  readonly minLrFactor: number;
+  readonly schedule: 'cosine' | 'constant';
+  readonly labelSmoothing: number;
+  readonly clipGradNorm: number | null;
+  readonly emaDecay: number | null;
+  readonly seed: number;
+  readonly augment: AugmentOptions;
+  readonly evalEvery: number;
+  readonly evalBatchSize: number;
+  readonly maxTrainImages: number | null;
+  readonly maxTestImages: number | null;
+  readonly checkpointEvery: { readonly minutes: number | null; readonly steps: number | null };
+  readonly logEverySteps: number | null;
+}
+
+/** What a loss term may look at. The tensors belong to the step: they are freed when it ends. */
+export interface StepContext {
+  readonly model: Trainable;
+  /** [batch, channels, height, width] */
+  readonly images: Tensor;
+  /** Class numbers, int64 [batch]. */
+  readonly labels: Tensor;
+  /** [batch, classes], given if mixup or cutmix is on. */
+  readonly targets: Tensor | undefined;
+  /** [batch, classes] */
+  readonly logits: Tensor;
+  /** Counted from 0. */
+  readonly epoch: number;
+  /** Steps done since the training began, over all epochs. */
+  readonly step: number;
+  readonly totalSteps: number;
+  /** Epochs done, with fractions: step / steps per epoch. */
+  readonly progress: number;
+  readonly lr: number;
+}
+
+/** Something added to the loss of every step: a regulariser, say. */
+export interface LossTerm {
+  /** Its mean over the epoch stands under this name in the metrics, `terms`. */
+  readonly name: string;
+  /** A 0-d tensor, weighted as it should count; undefined where there is nothing to add. */
+  compute(context: StepContext): Tensor | undefined;
+}
+
+/** Knowledge distillation (Hinton et al. 2015, arXiv 1503.02531). */
+export interface Distillation {
+  /** Stays in evaluation mode; it must take the same images and have the same classes. */
+  readonly teacher: Trainable;
+  /** Share of the teacher in the loss, 0 to 1. */
+  readonly weight: number;
+  /** Softens both outputs; the term is multiplied by its square. Default 1. */
+  readonly temperature?: number;
+}
+
+export interface StepInfo {
+  /** Counted from 1. */
+  readonly epoch: number;
+  readonly epochs: number;
+  /** Within the epoch, counted from 1. */
+  readonly step: number;
+  readonly stepsPerEpoch: number;
+  /** Of this step on the CPU; of the last read on a GPU, where reading every step would stall it. */
+  readonly loss: number;
+  readonly lr: number;
+  /** Over the last second or so, evaluation left out. */
+  readonly imagesPerSecond: number;
+}
+
+/** One line of metrics.jsonl per epoch. Numbers of 0..1 for accuracies, seconds for times. */
+export interface EpochMetrics {
+  readonly type: 'epoch';
+  readonly phase: string;
+  /** Epochs done, so the first line says 1. */
+  readonly epoch: number;
+  /** Steps done. */
+  readonly step: number;
+  /** Mean training loss over the epoch, all terms together. */
+  readonly loss: number;
+  /** Of the augmented images, while the weights change. */
+  readonly trainAccuracy: number;
+  /** Without label smoothing; null in epochs that are not evaluated. */
+  readonly valLoss: number | null;
+  readonly valAccuracy: number | null;
+  /** Share of images whose class is among the five likeliest; null below six classes. */
+  readonly valTop5: number | null;
+  /** The same of the averaged weights, if there are any. */
+  readonly emaLoss?: number | null;
+  readonly emaAccuracy?: number | null;
+  /** Mean of each loss term. */
+  readonly terms?: Readonly<Record<string, number>>;
+  /** Mean norm of the gradients before clipping, if they are clipped. */
+  readonly gradNorm?: number;
+  /** Of the epoch's last step. */
+  readonly lr: number;
+  readonly imagesPerSecond: number;
+  /** Spent training and evaluating since the start, interruptions left out. */
+  readonly seconds: number;
+  /** What `hooks.epochMetrics` gave. */
+  readonly [extra: string]: unknown;
+}
+
+/** A line of metrics.jsonl within an epoch (`logEverySteps`). */
+export interface StepMetrics {
+  readonly type: 'step';
+  readonly phase: string;
+  readonly epoch: number;
+  readonly step: number;
+  readonly loss: number;
+  readonly lr: number;
+}
+
+/** Where other code gets a say in a training. None of it is stored: give the same again on resume. */
+export interface TrainHooks {
+  onStep?: ((info: StepInfo) => void) | undefined;
+  /** After the epoch's line and checkpoint are on the disk. */
+  onEpoch?: ((metrics: EpochMetrics) => void | Promise<void>) | undefined;
+  /** How far an evaluation is. */
+  onEvaluate?: ((done: number, total: number) => void) | undefined;
+  onCheckpoint?: ((path: string) => void) | undefined;
+  /** A line of text about something the user should know. */
+  onNote?: ((note: string) => void) | undefined;
+  /** Instead of cross-entropy with label smoothing: the main loss, a 0-d tensor. */
+  taskLoss?: ((context: StepContext) => Tensor) | undefined;
+  /** Added to the main loss. */
+  extraLosses?: readonly LossTerm[] | undefined;
+  distillation?: Distillation | undefined;
+  /** After every optimizer step, without gradients: masks are put back here, say. */
+  afterStep?: ((context: StepContext) => void) | undefined;
+  /** Further entries for the epoch's line: distribution of unit norms, say. Must be JSON. */
+  epochMetrics?: ((epoch: number) => Record<string, unknown>) | undefined;
+  /** Writes a model file (saveModel of models/); parameters and buffers alone unless given. */
+  saveModel?: ((path: string, model: Trainable, made: SavedModelInfo) => void) | undefined;
+}
+
+/** What a model file is saved with: goes into its history. */
+export interface SavedModelInfo {
+  readonly phase: string;
+  readonly epoch: number;
+  readonly weights: 'model' | 'ema';
+  /** Of these weights; null if they were not evaluated. */
+  readonly valAccuracy: number | null;
+}
+
+/** How a training is run; nothing here changes its result. */
+export interface TrainControl {
+  /** Stops after the step in progress, with a checkpoint. */
+  signal?: AbortSignal | undefined;
+  /**
+   * true: go on from the run's last checkpoint. 'previous': if that is damaged, from the one before.
+   * Without a checkpoint the training begins. Default false, which refuses a run that has begun.
+   */
+  resume?: boolean | 'previous' | undefined;
+  /** Name of this training within a run of several (rounds); default 'train'. */
+  phase?: string | undefined;
+  /** JSON kept in the checkpoint (`readCheckpointInfo`): what is needed to build the model again. */
+  extra?: unknown;
+  /** Threads that prepare batches; default 0. */
+  dataThreads?: number | undefined;
+}
+
+export interface TrainResult {
+  /** False if the signal stopped it: resume to go on. */
+  readonly finished: boolean;
+  /** Epochs done. */
+  readonly epochs: number;
+  readonly steps: number;
+  /** The last epoch's line; undefined if none is done. */
+  readonly last: EpochMetrics | undefined;
+  readonly best: BestEpoch | undefined;
+  /** Which weights the model has now and model.safetensors holds. */
+  readonly weights: 'model' | 'ema';
+  /** Of those weights; null if nothing was evaluated. */
+  readonly valAccuracy: number | null;
+  readonly seconds: number;
+  /** The finished model, or the checkpoint to resume from. */
+  readonly path: string;
+}
+
+export interface BestEpoch {
+  readonly epoch: number;
+  readonly accuracy: number;
+}
