@@ -1,8 +1,39 @@
 import js from '@eslint/js';
 import tseslint from 'typescript-eslint';
 
+// What Node offers without an import, as far as our scripts use it.
+const nodeGlobals = [
+  'AbortController',
+  'AbortSignal',
+  'Buffer',
+  'TextDecoder',
+  'TextEncoder',
+  'URL',
+  'clearInterval',
+  'clearTimeout',
+  'console',
+  'fetch',
+  'performance',
+  'process',
+  'setImmediate',
+  'setInterval',
+  'setTimeout',
+  'structuredClone',
+];
+
 export default tseslint.config(
-  { ignores: ['**/dist/', '**/build/', '**/node_modules/', 'runs/', 'data/', '.cache/', '.gpu/'] },
+  {
+    ignores: [
+      '**/dist/',
+      '**/build/',
+      '**/node_modules/',
+      'packages/libtorch/src/generated/',
+      'runs/',
+      'data/',
+      '.cache/',
+      '.gpu/',
+    ],
+  },
   js.configs.recommended,
   {
     files: ['**/*.ts'],
@@ -12,13 +43,16 @@ export default tseslint.config(
     },
     rules: {
       // Numbers in messages are what our error texts are made of.
-      '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true, allowBoolean: true }],
+      '@typescript-eslint/restrict-template-expressions': [
+        'error',
+        { allowNumber: true, allowBoolean: true },
+      ],
     },
   },
   {
     files: ['**/*.mjs', '**/*.js'],
     languageOptions: {
-      globals: { console: 'readonly', process: 'readonly', Buffer: 'readonly', URL: 'readonly', performance: 'readonly', setTimeout: 'readonly' },
+      globals: Object.fromEntries(nodeGlobals.map((name) => [name, 'readonly'])),
     },
   },
 );

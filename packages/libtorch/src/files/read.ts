@@ -1,6 +1,6 @@
 /** Positional reads that never come back short. */
 import { constants } from 'node:buffer';
-import { openSync, readSync, statSync } from 'node:fs';
+import { fstatSync, openSync, readSync, statSync } from 'node:fs';
 import { FormatError } from '../errors.js';
 
 /** One read call takes less than 2 GiB; pieces of this size keep the system calls few. */
@@ -19,7 +19,9 @@ export function openRegularFile(path: string, where: string): { fd: number; size
       `${where}: got a ${stat.isDirectory() ? 'folder' : 'special file'}, expected a regular file.`,
     );
   }
-  return { fd: openSync(path, 'r'), size: stat.size };
+  const fd = openSync(path, 'r');
+  // Of the file that is open now: between the two calls another process may have replaced the name.
+  return { fd, size: fstatSync(fd).size };
 }
 
 /**

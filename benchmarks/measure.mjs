@@ -1,0 +1,98 @@
+// One measurement of ours, in a process of its own: prints one JSON line with the median milliseconds.
+// The peer's counterpart is peers/torch_mamba.py; both warm up twice and take the median of --runs.
+//
+//   node benchmarks/measure.mjs --what train --arch mamba_small --batch 32 --threads 2 --runs 5
+import { parseArgs } from 'node:util';
+import {
+  F,
+  libtorchVersion,
+  manualSeed,
+  noGrad,
+  ops,
+  optim,
+  rand,
+  randint,
+  randn,
+  scope,
+  setNumThreads,
+} from '@mamba-prune/libtorch';
+import { createModel } from 'mamba-prune';
+
+const { values: args } = parseArgs({
+  options: {
+    what: { type: 'string', default: 'train' },
+    arch: { type: 'string', default: 'mamba_small' },
+    batch: { type: 'string', default: '32' },
+    threads: { type: 'string', default: '2' },
+    runs: { type: 'string', default: '5' },
+  },
+});
+const batch = Number(args.batch);
+
+const steps = {
+  train() {
+    const model = createModel(args.arch);
+    const optimizer = new optim.AdamW(model.parameters(), { lr: 1e-3 });
+    const [x, y] = [randn([batch, 3, 32, 32]), randint(0, 10, [batch])];
+    return () => {
+      const loss = F.crossEntropy(model.forward(x), y);
+      optimizer.zeroGrad();
+      loss.backward();
+      optimizer.step();
+    };
+  },
+  infer() {
+    const model = createModel(args.arch).eval();
+    const x = randn([batch, 3, 32, 32]);
+    return () => noGrad(() => model.forward(x));
+  },
+  'scan-forward': () => {
+    const inputs = scanInputs();
+    return () => noGrad(() => F.selectiveScan(...inputs));
+  },
+  'scan-both': () => {
+    const inputs = scanInputs();
+    for (const input of inputs) input.requiresGrad = true;
+    const gradient = randn(inputs[0].shape);
+    return () => {
+      for (const input of inputs) input.grad = null;
+      F.selectiveScan(...inputs).y.backward(gradient);
+    };
+  },
+  // The matrix products of one forward pass alone: what no other way of writing the model goes below.
+  products() {
+    const shapes = [];
+    const model = createModel(args.arch);
+    for (const [name, { shape }] of model.namedParameters()) {
+      if (shape.length === 2 && !name.endsWith('A_log') && !name.startsWith('head')) shapes.push(shape);
+    }
+    const rows = batch * 64;
+    const pairs = shapes.map(([out, features]) => [randn([rows, features]), randn([out, features])]);
+    return () => {
+      for (const [x, weight] of pairs) scope(() => noGrad(() => ops.linear(x, weight)));
+    };
+  },
+};
+
+/** B=batch, L=64, D=384, N=16, as in mamba_small. */
+function scanInputs() {
+  return [
+    randn([batch, 64, 384]),
+    rand([batch, 64, 384]).mul(0.1),
+    rand([384, 16]).mul(-16),
+    randn([batch, 64, 16]),
+    randn([batch, 64, 16]),
+  ];
+}
+
+setNumThreads(Number(args.threads));
+manualSeed(0);
+const step = steps[args.what]();
+const times = [];
+for (let run = -2; run < Number(args.runs); run++) {
+  const started = performance.now();
+  scope(() => void step());
+  if (run >= 0) times.push(performance.now() - started);
+}
+const ms = times.sort((a, b) => a - b)[times.length >> 1];
+console.log(JSON.stringify({ ours: `libtorch ${libtorchVersion()}`, what: args.what, ms }));

@@ -1,0 +1,114 @@
+import { type Tensor, fromTypedArray, noGrad, scope } from '@mamba-prune/libtorch';
+import { readImage } from '../data/read-image.js';
+import { UsageError } from '../errors.js';
+import type { ImageModel } from '../models/image-model.js';
+import type { ModelInfo } from '../models/model-file.js';
+
+export interface ClassProbability {
+  /** Place among the model's classes. */
+  readonly index: number;
+  readonly name: string;
+  readonly probability: number;
+}
+
+export interface Prediction {
+  readonly path: string;
+  /** Most probable first. */
+  readonly top: readonly ClassProbability[];
+}
+
+export interface PredictOptions {
+  /** Classes per image; 5 unless given, never more than the model has. */
+  readonly topK?: number;
+  /** Images at a time; 64 unless given. */
+  readonly batchSize?: number;
+  /** Where the model is; `cpu` unless given. */
+  readonly device?: string;
+  /** Stops between two batches: its reason is thrown. */
+  readonly signal?: AbortSignal;
+  /** Called after each batch. */
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+/**
+ * Classifies image files: each is resized (shorter side), cropped to the centre, made grey if the
+ * model has one channel, and normalised as the model's file says.
+ *
+ * @param paths - JPEG, PNG or WebP files
+ * @throws DataError naming a file that is no image; UsageError for a topK below 1
+ */
+export async function predictImages(
+  model: ImageModel,
+  info: ModelInfo,
+  paths: readonly string[],
+  options: PredictOptions = {},
+): Promise<Prediction[]> {
+  const { topK = 5, batchSize = 64, device = 'cpu', onProgress, signal } = options;
+  if (!Number.isInteger(topK) || topK < 1) {
+    throw new UsageError(`predict: top-k: got ${topK}, expected an integer from 1.`);
+  }
+  const { channels, imageSize: side, numClasses } = model.config;
+  const format = {
+    channels: channels === 1 ? 1 : 3,
+    height: side,
+    width: side,
+    mean: info.mean,
+    std: info.std,
+  } as const;
+  const training = model.training;
+  model.eval();
+  try {
+    const predictions: Prediction[] = [];
+    for (let first = 0; first < paths.length; first += batchSize) {
+      signal?.throwIfAborted();
+      const batch = paths.slice(first, first + batchSize);
+      const images = await Promise.all(batch.map((path) => readImage(path, format)));
+      const probabilities = scope(() =>
+        noGrad(() => softmax(model, joined(images), [batch.length, channels, side, side], device)),
+      );
+      batch.forEach((path, row) => {
+        const values = probabilities.subarray(row * numClasses, (row + 1) * numClasses);
+        predictions.push({ path, top: best(values, topK, info.classes) });
+      });
+      onProgress?.(predictions.length, paths.length);
+    }
+    return predictions;
+  } finally {
+    model.train(training);
+  }
+}
+
+function joined(arrays: readonly Float32Array[]): Float32Array {
+  const length = arrays.reduce((sum, array) => sum + array.length, 0);
+  const all = new Float32Array(length);
+  let at = 0;
+  for (const array of arrays) {
+    all.set(array, at);
+    at += array.length;
+  }
+  return all;
+}
+
+function softmax(
+  model: ImageModel,
+  pixels: Float32Array,
+  shape: readonly number[],
+  device: string,
+): Float32Array {
+  const images: Tensor = fromTypedArray(pixels, shape).to(device);
+  return model.forward(images).softmax(-1).to('cpu').toTypedArray() as Float32Array;
+}
+
+function best(
+  probabilities: Float32Array,
+  count: number,
+  classes: readonly string[],
+): ClassProbability[] {
+  return Array.from(probabilities, (probability, index) => ({
+    index,
+    name: classes[index] ?? `class ${index}`,
+    probability,
+  }))
+    .sort((a, b) => b.probability - a.probability || a.index - b.index)
+    .slice(0, count);
+}

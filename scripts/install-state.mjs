@@ -1,0 +1,34 @@
+// Prints what a clone lacks, one word a line: `packages` when node_modules is not in step with
+// package-lock.json. Prints nothing when all is there.
+import { readFileSync } from 'node:fs';
+
+/** Reads the package list of a lock file; undefined when there is none or it is broken. */
+function packagesOf(path) {
+  try {
+    return JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8')).packages;
+  } catch {
+    return undefined;
+  }
+}
+
+const wanted = packagesOf('../package-lock.json');
+// npm keeps its own list of what it put there; it has no entry for what this platform does not need.
+const present = packagesOf('../node_modules/.package-lock.json');
+
+/** @returns {boolean} whether an installed entry is what the lock file asks for */
+function matches(name, entry) {
+  const found = present[name];
+  if (!found) return entry.optional === true || entry.devOptional === true || entry.peer === true;
+  return (
+    entry.link === true || (found.version === entry.version && found.integrity === entry.integrity)
+  );
+}
+
+const inStep =
+  wanted !== undefined &&
+  present !== undefined &&
+  Object.entries(wanted).every(
+    ([name, entry]) => !name.startsWith('node_modules/') || matches(name, entry),
+  );
+
+if (!inStep) console.log('packages');
