@@ -1,0 +1,130 @@
+import { statSync } from 'node:fs';
+import type { Command } from 'commander';
+import type { BenchResult } from '../../bench/bench.js';
+import { type Cli, type Context, action, addExamples } from '../context.js';
+import { modelLabels, modelPath } from '../model-argument.js';
+import { type CommonOptions, addCommonOptions } from '../options/common.js';
+import { integerOption, integersOption, numberOption } from '../options/parse.js';
+import { bytes, grouped, milliseconds, plural, times } from '../terminal/format.js';
+import { interruptible } from '../work.js';
+
+interface BenchCommandOptions extends CommonOptions {
+  readonly batch: readonly number[];
+  readonly runs: number;
+  readonly minTime: number;
+}
+
+export function addBenchCommand(program: Command, cli: Cli): void {
+  const command = program
+    .command('bench')
+    .summary('measure latency and throughput of models side by side')
+    .description(
+      'Measures the forward pass of one or more models. They take turns in one process, round by ' +
+        'round, so what else the machine does hits all alike. The speed-up over the first model is ' +
+        'the median of the rounds; its quartiles stand behind it.',
+    )
+    .argument('<MODEL|RUN...>', '.safetensors files or folders of runs; the first is the reference')
+    .addOption(
+      integersOption('--batch <n,...>', 'batch sizes', { min: 1 }).default([1, 64], '1,64'),
+    )
+    .addOption(integerOption('--runs <n>', 'rounds', { min: 1 }).default(15))
+    .addOption(
+      numberOption('--min-time <ms>', 'time of one model in one round', { min: 0 }).default(50),
+    );
+  addCommonOptions(command);
+  addExamples(command, [
+    [
+      'A pruned model against the dense one',
+      'mamba-prune bench runs/quickstart/dense runs/quickstart/pruned',
+    ],
+    ['One thread, batch 1', 'mamba-prune bench model.safetensors --batch 1 --threads 1'],
+  ]);
+  action<BenchCommandOptions>(cli, command, async (context, ...given) => {
+    const { options, progress } = context;
+    const paths = given.flat().map(modelPath);
+    const labels = modelLabels(paths);
+    const { prepareDevice } = await import('../device.js');
+    const { loadModel } = await import('../../models/model-file.js');
+    const { benchmarkModels } = await import('../../bench/bench.js');
+    const { benchModel } = await import('../../bench/bench-model.js');
+    const { getNumThreads } = await import('@mamba-prune/libtorch');
+    const device = prepareDevice(options, (note) => {
+      context.note(note);
+    });
+    const models = paths.map((path, index) =>
+      benchModel(labels[index] ?? path, loadModel(path).model.to(device)),
+    );
+    progress.begin('bench', options.batch.length * options.runs, 'rounds');
+    const results = await interruptible(context, (signal) =>
+      benchmarkModels(models, {
+        batches: options.batch,
+        inputShape: models[0]?.inputShape ?? [],
+        rounds: options.runs,
+        minRoundMs: options.minTime,
+        device,
+        seed: options.seed,
+        signal,
+        onProgress: (done) => {
+          progress.update(done);
+        },
+      }),
+    );
+    const threads = getNumThreads();
+    context.json({
+      device,
+      threads,
+      runs: options.runs,
+      models: paths.map((path, index) => ({
+        name: labels[index],
+        path,
+        fileBytes: statSync(path).size,
+        parameters: models[index]?.parameters,
+      })),
+      results,
+    });
+    print(
+      context,
+      results,
+      `${device}, ${plural(threads, 'thread')}, ${plural(options.runs, 'round')}`,
+    );
+    context.print();
+    context.facts(
+      paths.map((path, index) => [labels[index] ?? path, `${bytes(statSync(path).size)}, ${path}`]),
+    );
+  });
+}
+
+function print(context: Context, results: readonly BenchResult[], where: string): void {
+  context.title(`Latency and throughput (${where})`);
+  context.table(benchColumns, benchRows(results));
+}
+
+export const benchColumns = [
+  { title: 'batch', align: 'right' },
+  { title: 'model', flexible: true },
+  { title: 'median', align: 'right' },
+  { title: 'p10 - p90', align: 'right' },
+  { title: 'images/s', align: 'right' },
+  { title: 'speed-up', align: 'right' },
+  { title: 'quartiles', align: 'right' },
+] as const;
+
+export function benchRows(results: readonly BenchResult[]): string[][] {
+  const [first] = results;
+  let batch: number | undefined;
+  return results.map((result) => {
+    const { medianMs, p10Ms, p90Ms, imagesPerSecond, speedup } = result;
+    const again = result.batch === batch;
+    batch = result.batch;
+    const reference = result.model === first?.model;
+    return [
+      again ? '' : String(result.batch),
+      result.model,
+      milliseconds(medianMs),
+      `${milliseconds(p10Ms).replace(/ .*/, '')} - ${milliseconds(p90Ms)}`,
+      grouped(Math.round(imagesPerSecond)),
+      reference ? '1x' : times(speedup.median),
+      reference ? '' : `${times(speedup.q1)} - ${times(speedup.q3)}`,
+    ];
+  });
+}

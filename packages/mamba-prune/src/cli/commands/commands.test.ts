@@ -1,0 +1,342 @@
+// Whole commands on a small data set of image files and a model of a few thousand parameters.
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { manualSeed } from '@mamba-prune/libtorch';
+import sharp from 'sharp';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { loadModel, saveModel } from '../../models/model-file.js';
+import { createModel } from '../../models/registry.js';
+import { pruneRun } from '../../workflows/prune-run.js';
+import type { PruningRecord } from '../../workflows/pruning-record.js';
+import type { PruneSettings } from '../../workflows/settings.js';
+import { runCli } from '../testing.js';
+
+let folder = '';
+const at = (...path: string[]): string => join(folder, ...path);
+const small = ['--arch', 'mamba_nano', '--d-model', '8', '--depth', '2', '--d-state', '2'];
+const data = (): string[] => ['--dataset', 'folder', '--data', at('images')];
+
+/** Dark images of class 0, bright ones of class 1. */
+async function makeImages(): Promise<void> {
+  for (const part of ['train', 'test']) {
+    for (const [name, level] of [
+      ['dark', 40],
+      ['light', 210],
+    ] as const) {
+      mkdirSync(at('images', part, name), { recursive: true });
+      for (let i = 0; i < 8; i++) {
+        const shade = level + 3 * i;
+        const background = { r: shade, g: shade, b: shade };
+        await sharp({ create: { width: 8, height: 8, channels: 3, background } })
+          .png()
+          .toFile(at('images', part, name, `${i}.png`));
+      }
+    }
+  }
+}
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'mamba-prune-cli-'));
+  vi.stubEnv('XDG_CACHE_HOME', at('cache'));
+  await makeImages();
+  manualSeed(1);
+  const model = createModel('mamba_nano', {
+    dModel: 8,
+    depth: 2,
+    dState: 2,
+    channels: 1,
+    imageSize: 8,
+    numClasses: 2,
+  });
+  const info = {
+    dataset: 'folder',
+    classes: ['dark', 'light'],
+    mean: [0.5],
+    std: [0.5],
+    history: [],
+  };
+  saveModel(at('grey.safetensors'), model, info);
+});
+
+afterAll(() => {
+  vi.unstubAllEnvs();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+async function json(argv: readonly string[]): Promise<Record<string, unknown>> {
+  const { status, stdout, stderr } = await runCli([...argv, '--json']);
+  expect(stderr.split('\n').filter((line) => line.startsWith('mamba-prune'))).toEqual([]);
+  expect(status).toBe(0);
+  return JSON.parse(stdout) as Record<string, unknown>;
+}
+
+describe('inspect', () => {
+  it('prints a table that fits 80 columns', async () => {
+    const { status, stdout } = await runCli(['inspect', at('grey.safetensors')]);
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/blocks\.0\.ssm +16 +16 +█{20} +\d+ +[\d.]+( K)?\n/);
+    expect(stdout).toContain('mlp: 64 of 64 units, nothing removed');
+    expect(
+      Math.max(
+        ...stdout
+          .split('\n')
+          .slice(1)
+          .map((line) => line.length),
+      ),
+    ).toBeLessThanOrEqual(80);
+  });
+
+  it('has the totals as numbers under --json', async () => {
+    const result = await json(['inspect', at('grey.safetensors')]);
+    const { model } = loadModel(at('grey.safetensors'));
+    expect(result).toMatchObject({
+      arch: 'mamba_nano',
+      input: [1, 8, 8],
+      parameters: model.numParameters(),
+      macs: model.macs().reduce((sum, { macs }) => sum + macs, 0),
+      classes: ['dark', 'light'],
+    });
+    model.dispose();
+  });
+});
+
+describe('predict', () => {
+  it('takes colour images of any size for a grey model', async () => {
+    const image = at('images', 'test', 'dark', '0.png');
+    const { predictions } = await json([
+      'predict',
+      at('grey.safetensors'),
+      image,
+      image,
+      '--top-k',
+      '9',
+    ]);
+    const [first, second] = predictions as {
+      path: string;
+      top: { name: string; probability: number }[];
+    }[];
+    expect(first).toEqual(second);
+    expect(first?.path).toBe(image);
+    expect(first?.top).toHaveLength(2);
+    const sum = first?.top.reduce((total, { probability }) => total + probability, 0);
+    // A softmax in float32 sums to one to some 1e-7.
+    expect(sum).toBeCloseTo(1, 5);
+    const [best, other] = first?.top ?? [];
+    expect(best?.probability).toBeGreaterThanOrEqual(other?.probability ?? 1);
+  });
+
+  it('names the file that is no image', async () => {
+    const { status, stderr, stdout } = await runCli([
+      'predict',
+      at('grey.safetensors'),
+      at('grey.safetensors'),
+    ]);
+    expect(status).toBe(1);
+    expect(stdout).toBe('');
+    expect(stderr).toMatch(/^mamba-prune predict: .*grey\.safetensors cannot be used/);
+  });
+});
+
+describe('bench', () => {
+  it('finds a model about as fast as itself', async () => {
+    const model = at('grey.safetensors');
+    const result = await json([
+      'bench',
+      model,
+      model,
+      '--batch',
+      '2',
+      '--runs',
+      '5',
+      '--min-time',
+      '5',
+    ]);
+    const results = result['results'] as {
+      model: string;
+      speedup: { median: number };
+      medianMs: number;
+    }[];
+    expect(results).toHaveLength(2);
+    expect(results[0]?.speedup.median).toBe(1);
+    // Wide: the machine may be busy with other tests, and this is one millisecond of work.
+    expect(results[1]?.speedup.median).toBeGreaterThan(0.3);
+    expect(results[1]?.speedup.median).toBeLessThan(3);
+    expect(results[0]?.medianMs).toBeGreaterThan(0);
+  });
+});
+
+describe('train, prune, eval', () => {
+  const run = (): string => at('run');
+
+  it('trains a model that tells dark from light', async () => {
+    const result = await json([
+      'train',
+      ...small,
+      ...data(),
+      ...['--image-size', '8', '--epochs', '20', '--batch-size', '8', '--lr', '0.01'],
+      ...['--augment', 'none', '--out', run()],
+    ]);
+    expect(result).toMatchObject({ finished: true, epochs: 20, valAccuracy: 1 });
+    const config = JSON.parse(readFileSync(join(run(), 'config.json'), 'utf8')) as Record<
+      string,
+      unknown
+    >;
+    expect(config).toMatchObject({
+      command: 'train',
+      seed: 0,
+      settings: {
+        arch: 'mamba_nano',
+        dataset: 'folder',
+        model: { dModel: 8 },
+        recipe: { lr: 0.01 },
+      },
+    });
+    expect(readFileSync(join(run(), 'metrics.jsonl'), 'utf8').trim().split('\n')).toHaveLength(20);
+  });
+
+  it('leaves a finished run as it is unless told to overwrite it', async () => {
+    const again = [
+      'train',
+      ...small,
+      ...data(),
+      '--image-size',
+      '8',
+      '--epochs',
+      '1',
+      '--out',
+      run(),
+    ];
+    const { status, stderr } = await runCli(again);
+    expect(status).toBe(1);
+    expect(stderr).toContain('holds a run already');
+    expect(loadModel(join(run(), 'model.safetensors')).info.history).toMatchObject([
+      { epochs: 20 },
+    ]);
+  });
+
+  it('goes on to more epochs with nothing but the folder and --epochs', async () => {
+    const result = await json(['train', '--resume', '--out', run(), '--epochs', '21']);
+    expect(result).toMatchObject({ finished: true, epochs: 21 });
+  });
+
+  it('refuses to resume with another model', async () => {
+    const { status, stderr } = await runCli(['train', '--resume', '--out', run(), '--depth', '3']);
+    expect(status).toBe(2);
+    expect(stderr).toContain('depth: got 3, expected 2');
+  });
+
+  it('measures the accuracy again, per class too', async () => {
+    const result = await json(['eval', run(), ...data(), '--per-class']);
+    expect(result).toMatchObject({ accuracy: 1, images: 16, classAccuracy: [1, 1], top5: null });
+    const { stdout } = await runCli(['eval', run(), ...data(), '--per-class']);
+    expect(stdout).toMatch(/accuracy +100\.00%/);
+  });
+
+  it('refuses data that the model does not fit', async () => {
+    const { status, stderr } = await runCli(['eval', run(), '--dataset', 'fashion-mnist']);
+    expect(status).toBe(2);
+    expect(stderr).toContain('images of 1 channels, expected 3; images of 28x28 px, expected 8x8');
+  });
+
+  it('cuts and records which units are left', async () => {
+    const out = at('cut');
+    const result = await json([
+      'prune',
+      run(),
+      '--rate',
+      '0.5',
+      '--mlp-rate',
+      '0.75',
+      ...data(),
+      '--out',
+      out,
+    ]);
+    const record = JSON.parse(readFileSync(join(out, 'pruning.json'), 'utf8')) as PruningRecord;
+    const total = (kind: string, widths: Record<string, number>): number =>
+      Object.entries(widths)
+        .filter(([name]) => name.endsWith(kind))
+        .reduce((sum, [, width]) => sum + width, 0);
+    // d_inner 16 and 32 neurons in each of 2 blocks.
+    expect(total('ssm', record.widthsAfter)).toBe(16);
+    expect(total('mlp', record.widthsAfter)).toBe(16);
+    expect(record.accuracy.before).toBe(1);
+    expect(record.accuracy.afterCut).not.toBeNull();
+    expect(record.kept).toEqual(record.keptInSource);
+    expect(result).toMatchObject({ parameters: record.parameters, training: null });
+    const { model, info } = loadModel(join(out, 'model.safetensors'));
+    expect(model.config.widths).toEqual(record.widthsAfter);
+    expect(model.numParameters()).toBe(record.parameters.after);
+    expect(info.history.at(-1)).toMatchObject({ step: 'prune', method: 'oneshot' });
+    const { stdout } = await runCli(['inspect', out]);
+    expect(stdout).toContain('ssm: 16 of 32 units, 50.0% removed');
+    expect(stdout).toContain('mlp: 16 of 64 units, 75.0% removed');
+  });
+
+  it('prunes a pruned model, fine-tunes it, and names units of the first one', async () => {
+    const out = at('cut-again');
+    await json([
+      ...['prune', at('cut'), '--target', 'mlp', '--rate', '0.5', ...data(), '--epochs', '2'],
+      ...['--batch-size', '8', '--augment', 'none', '--out', out],
+    ]);
+    const before = JSON.parse(readFileSync(at('cut', 'pruning.json'), 'utf8')) as PruningRecord;
+    const after = JSON.parse(readFileSync(join(out, 'pruning.json'), 'utf8')) as PruningRecord;
+    for (const [name, units] of Object.entries(after.keptInSource)) {
+      expect(after.kept[name]).toEqual(units.map((unit) => before.kept[name]?.[unit]));
+    }
+    expect(after.kept['blocks.0.ssm']).toEqual(before.kept['blocks.0.ssm']);
+    expect(after.denseWidths['blocks.0.mlp']).toBe(32);
+    expect(after.accuracy.after).not.toBeNull();
+    const { info } = loadModel(join(out, 'model.safetensors'));
+    expect(info.history.map(({ step }) => step)).toEqual(['train', 'prune', 'prune', 'finetune']);
+  });
+
+  it('resumes a fine-tuning without the original model and ends with the same bytes', async () => {
+    const { settings } = JSON.parse(readFileSync(at('cut-again', 'config.json'), 'utf8')) as {
+      settings: PruneSettings;
+    };
+    const out = at('cut-parts');
+    const controller = new AbortController();
+    const stopped = await pruneRun(settings, {
+      out,
+      signal: controller.signal,
+      hooks: {
+        onStep: ({ step }) => {
+          if (step === 2) controller.abort();
+        },
+      },
+    });
+    expect(stopped).toMatchObject({ finished: false, result: { steps: 2 } });
+    stopped.model.dispose();
+    const source = at('cut', 'model.safetensors');
+    renameSync(source, `${source}.away`);
+    try {
+      await json(['prune', '--resume', '--out', out]);
+    } finally {
+      renameSync(`${source}.away`, source);
+    }
+    const [whole, parts] = ['cut-again', 'cut-parts'].map((run) =>
+      readFileSync(at(run, 'model.safetensors')),
+    );
+    expect(parts?.equals(whole ?? Buffer.alloc(0))).toBe(true);
+    expect(readFileSync(join(out, 'pruning.json'), 'utf8')).toBe(
+      readFileSync(at('cut-again', 'pruning.json'), 'utf8'),
+    );
+  });
+
+  it('leaves no folder behind when something is wrong from the start', async () => {
+    const out = at('never');
+    for (const argv of [
+      ['prune', run(), '--target', 'ssm', '--mlp-rate', '0.5', '--out', out],
+      ['prune', run(), '--dataset', 'fashion-mnist', '--out', out],
+      ['prune', run(), '--epochs', '1', '--lr', '-1', '--out', out],
+      ['train', ...small, ...data(), '--image-size', '9', '--out', out],
+      ['train', ...small, '--dataset', 'cifar10', '--data', at('nothing'), '--out', out],
+      ['train', ...small, ...data(), '--image-size', '8', '--warmup-epochs', '40', '--out', out],
+    ]) {
+      const { status } = await runCli(argv);
+      expect(status).toBeGreaterThan(0);
+      expect(existsSync(out)).toBe(false);
+    }
+  });
+});

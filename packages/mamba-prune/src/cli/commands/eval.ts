@@ -1,0 +1,107 @@
+import type { Command } from 'commander';
+import type { ModelEvaluation } from '../../workflows/evaluate-model.js';
+import { UsageError } from '../../errors.js';
+import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
+import { modelPath } from '../model-argument.js';
+import { type CommonOptions, addCommonOptions } from '../options/common.js';
+import { type DataOptions, addDataOptions } from '../options/data.js';
+import { choiceOption, integerOption } from '../options/parse.js';
+import { bar } from '../terminal/bars.js';
+import { digits, grouped, percent } from '../terminal/format.js';
+import { interruptible } from '../work.js';
+
+interface EvalOptions extends CommonOptions, DataOptions {
+  readonly split: 'train' | 'test';
+  readonly batchSize: number;
+  readonly images?: number;
+  readonly perClass?: true;
+}
+
+export function addEvalCommand(program: Command, cli: Cli): void {
+  const command = program
+    .command('eval')
+    .summary('measure the accuracy of a model')
+    .description('Measures loss and accuracy of a model on a data set.')
+    .argument('<MODEL|RUN>', 'a .safetensors file, or the folder of a run');
+  addDataOptions(command, 'those the model was trained on');
+  command
+    .addOption(
+      choiceOption('--split <part>', 'which images', ['test', 'train']).default('test', 'test'),
+    )
+    .addOption(
+      integerOption('--images <n>', 'at most so many, evenly over the classes', { min: 1 }),
+    )
+    .addOption(integerOption('--batch-size <n>', 'images at a time', { min: 1 }).default(256))
+    .option('--per-class', 'accuracy of every class too');
+  addCommonOptions(command);
+  addExamples(command, [
+    ['On the data set it was trained on', 'mamba-prune eval runs/quickstart/pruned --per-class'],
+    ['CIFAR-10', 'mamba-prune eval runs/a --dataset cifar10 --data data/cifar-10-batches-bin'],
+  ]);
+  action<EvalOptions>(cli, command, async (context, argument) => {
+    const path = modelPath(argument);
+    const { options, progress } = context;
+    const { prepareDevice } = await import('../device.js');
+    const { loadModel } = await import('../../models/model-file.js');
+    const { evaluateModel } = await import('../../workflows/evaluate-model.js');
+    const { openDataFor, withModelInfo } = await import('../../workflows/fit.js');
+    const onNote = (note: string): void => {
+      context.note(note);
+    };
+    const device = prepareDevice(options, onNote);
+    const { model, info } = loadModel(path);
+    const name = options.dataset ?? info.dataset;
+    if (name === undefined) {
+      throw new UsageError(`${path} does not say what it was trained on. Give --dataset.`);
+    }
+    const found = await openDataFor(model, { dataset: name, data: options.data }, { onNote });
+    const dataset = withModelInfo(found, info);
+    model.to(device);
+    const result = await interruptible(context, (signal) =>
+      evaluateModel(model, dataset, {
+        split: options.split,
+        batchSize: options.batchSize,
+        images: options.images,
+        seed: options.seed,
+        perClass: options.perClass === true,
+        device,
+        signal,
+        onProgress: (done, total) => {
+          if (!progress.busy) progress.begin('eval', total, 'batches');
+          progress.update(done);
+        },
+      }),
+    );
+    if (!result) throw new InterruptedError('Stopped before all images were seen.');
+    const { classes } = dataset.info;
+    context.json({ model: path, dataset: name, split: options.split, device, ...result, classes });
+    print(context, path, `${name}, ${options.split} images`, result, classes);
+  });
+}
+
+function print(
+  context: Context,
+  path: string,
+  dataset: string,
+  { accuracy, top5, loss, images, classAccuracy }: ModelEvaluation,
+  classes: readonly string[],
+): void {
+  context.title(path);
+  context.facts([
+    ['data', dataset],
+    ['images', grouped(images)],
+    ['accuracy', context.colours.bold(percent(accuracy))],
+    ...(top5 === null ? [] : [['top 5', percent(top5)] as const]),
+    ['loss', digits(loss, 4)],
+  ]);
+  if (!classAccuracy) return;
+  context.print();
+  context.table(
+    [{ title: 'class', flexible: true }, { title: 'accuracy', align: 'right' }, { title: '' }],
+    classAccuracy.map((value, i) => [
+      classes[i] ?? `class ${i}`,
+      percent(value),
+      bar(value, 24, context.colours),
+    ]),
+  );
+}

@@ -1,0 +1,79 @@
+import type { Command } from 'commander';
+import type { Prediction } from '../../inference/predict.js';
+import { type Cli, type Context, action, addExamples } from '../context.js';
+import { modelPath } from '../model-argument.js';
+import { type CommonOptions, addCommonOptions } from '../options/common.js';
+import { integerOption } from '../options/parse.js';
+import { bar } from '../terminal/bars.js';
+import { percent } from '../terminal/format.js';
+import { interruptible } from '../work.js';
+
+interface PredictCommandOptions extends CommonOptions {
+  readonly topK: number;
+}
+
+export function addPredictCommand(program: Command, cli: Cli): void {
+  const command = program
+    .command('predict')
+    .summary('classify image files')
+    .description(
+      'Classifies image files (JPEG, PNG, WebP). Size, channels and normalisation come from the ' +
+        "model's file: the shorter side is resized, the centre cut out.",
+    )
+    .argument('<MODEL|RUN>', 'a .safetensors file, or the folder of a run')
+    .argument('<IMAGE...>', 'image files')
+    .addOption(integerOption('--top-k <n>', 'classes to show per image', { min: 1 }).default(5));
+  addCommonOptions(command);
+  addExamples(command, [
+    [
+      'The three likeliest classes',
+      'mamba-prune predict runs/quickstart/pruned shoe.png --top-k 3',
+    ],
+    ['Many images, for a program', 'mamba-prune predict model.safetensors *.jpg --json'],
+  ]);
+  action<PredictCommandOptions>(cli, command, async (context, argument, ...rest) => {
+    const images = rest.flat();
+    const { topK, seed } = context.options;
+    const path = modelPath(argument);
+    const { prepareDevice } = await import('../device.js');
+    const { loadModel } = await import('../../models/model-file.js');
+    const { predictImages } = await import('../../inference/predict.js');
+    const device = prepareDevice(context.options, (note) => {
+      context.note(note);
+    });
+    const { model, info } = loadModel(path);
+    model.to(device);
+    const { progress } = context;
+    if (images.length > 64) progress.begin('predict', images.length, 'img');
+    const predictions = await interruptible(context, (signal) =>
+      predictImages(model, info, images, {
+        topK,
+        device,
+        signal,
+        onProgress: (done) => {
+          progress.update(done);
+        },
+      }),
+    );
+    context.json({ model: path, device, seed, predictions });
+    print(context, predictions);
+  });
+}
+
+function print(context: Context, predictions: readonly Prediction[]): void {
+  const { colours } = context;
+  const width = Math.min(
+    36,
+    Math.max(...predictions.flatMap(({ top }) => top.map(({ name }) => name.length))),
+  );
+  predictions.forEach(({ path, top }, index) => {
+    if (index > 0) context.print();
+    context.title(path);
+    top.forEach(({ name, probability }, place) => {
+      const cut = name.length > width ? `${name.slice(0, width - 1)}…` : name.padEnd(width);
+      const label = place === 0 ? colours.bold(cut) : cut;
+      const share = percent(probability).padStart(7);
+      context.print(`  ${label}  ${share}  ${bar(probability, 24, colours)}`);
+    });
+  });
+}

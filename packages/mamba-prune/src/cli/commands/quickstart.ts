@@ -1,0 +1,183 @@
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import type { QuickstartReport, RunState } from '../../workflows/quickstart.js';
+import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
+import { type CommonOptions, addCommonOptions } from '../options/common.js';
+import { relativePath, shellCommand } from '../shell.js';
+import {
+  bytes,
+  clock,
+  count,
+  grouped,
+  milliseconds,
+  percent,
+  plural,
+  times,
+} from '../terminal/format.js';
+import { TrainingProgress } from '../training-progress.js';
+import { interruptible } from '../work.js';
+
+interface QuickstartOptions extends CommonOptions {
+  readonly out: string;
+  readonly fresh?: true;
+}
+
+export function addQuickstartCommand(program: Command, cli: Cli): void {
+  const command = program
+    .command('quickstart')
+    .summary('train, prune and measure a small model in a few minutes')
+    .description(
+      'The tour: trains a small vision Mamba on Fashion-MNIST (built in, no network), removes 70% of ' +
+        'its SSM channels and MLP neurons, fine-tunes it, and shows what that gained. A second call ' +
+        'uses what is there, or goes on where Ctrl-C stopped it.',
+    )
+    .option('--out <dir>', 'folder of the two runs, dense and pruned', join('runs', 'quickstart'))
+    .option('--fresh', 'train again even if the runs are there');
+  addCommonOptions(command);
+  addExamples(command, [
+    ['The tour', 'mamba-prune quickstart'],
+    ['From the beginning again', 'mamba-prune quickstart --fresh'],
+  ]);
+  action<QuickstartOptions>(cli, command, async (context) => {
+    const { options, progress } = context;
+    const { prepareDevice } = await import('../device.js');
+    const { quickstart, quickstartPreset: preset } = await import('../../workflows/quickstart.js');
+    const { getNumThreads } = await import('@mamba-prune/libtorch');
+    const onNote = (note: string): void => {
+      context.note(note);
+    };
+    const device = prepareDevice(options, onNote);
+    const { bold, dim } = progress.colours;
+    const minutes = `about ${preset.expectedMinutes} minutes on two cores`;
+    progress.line(bold('A vision Mamba on Fashion-MNIST: train, prune, fine-tune, measure'));
+    progress.line(dim(`  on ${device} with ${plural(getNumThreads(), 'thread')}, ${minutes}`));
+    const { train, rate, finetune } = preset;
+    const titles = {
+      train: `1. Train ${train.arch}, ${plural(train.recipe.epochs, 'epoch')}`,
+      prune: `2. Remove ${percent(rate, 0)} of both, fine-tune ${plural(finetune.epochs, 'epoch')}`,
+      bench: '3. Measure dense and pruned in turn',
+    };
+    const recipe = { ...train.recipe, seed: options.seed };
+    const report = await interruptible(context, (signal) =>
+      quickstart(
+        {
+          out: options.out,
+          fresh: options.fresh,
+          device,
+          signal,
+          args: context.argv,
+          data: { onNote },
+        },
+        { ...preset, train: { ...train, recipe }, finetune: { ...finetune, seed: options.seed } },
+        {
+          onStep: (step, state) => {
+            progress.line(`\n${bold(titles[step])}`);
+            const note = stateNote(state);
+            if (note !== undefined) progress.line(dim(`  ${note}`));
+            if (step === 'bench') progress.begin('bench', 1, 'rounds');
+          },
+          train: new TrainingProgress(context, 'train').hooks(),
+          finetune: new TrainingProgress(context, 'fine-tune').hooks(),
+          onEvaluate: (what, done, total) => {
+            if (!progress.busy) progress.begin(`accuracy ${what}`, total, 'batches');
+            progress.update(done);
+            if (done === total) progress.end();
+          },
+          onBench: (done, total) => {
+            if (done === 1) progress.begin('bench', total, 'rounds');
+            progress.update(done);
+          },
+        },
+      ),
+    );
+    if (!report) {
+      throw new InterruptedError(
+        'Stopped; what was done so far is kept.',
+        shellCommand(['mamba-prune', ...context.argv.filter((word) => word !== '--fresh')]),
+      );
+    }
+    context.json({ device, threads: getNumThreads(), ...report });
+    progress.line('');
+    print(context, report);
+  });
+}
+
+function stateNote(state: RunState): string | undefined {
+  return {
+    new: undefined,
+    finished: 'done before with the same settings: used as it is (--fresh does it again)',
+    unfinished: 'begun before: going on from its last checkpoint',
+    replaced: 'replacing the run that is there',
+  }[state];
+}
+
+function print(context: Context, report: QuickstartReport): void {
+  const { models, bench, pruning, seconds } = report;
+  const [dense, pruned] = models;
+  const { bold, green } = context.colours;
+  const smaller = (a: number, b: number): string => `${times(a / b)} smaller`;
+  const loss =
+    dense.accuracy === null || pruned.accuracy === null
+      ? ''
+      : `${pruned.accuracy < dense.accuracy ? '' : '+'}${(100 * (pruned.accuracy - dense.accuracy)).toFixed(2)} points`;
+  const rows = [
+    ['accuracy', percent(dense.accuracy), percent(pruned.accuracy), loss],
+    [
+      'parameters',
+      count(dense.parameters),
+      count(pruned.parameters),
+      smaller(dense.parameters, pruned.parameters),
+    ],
+    ['MACs per image', count(dense.macs), count(pruned.macs), smaller(dense.macs, pruned.macs)],
+    [
+      'file',
+      bytes(dense.fileBytes),
+      bytes(pruned.fileBytes),
+      smaller(dense.fileBytes, pruned.fileBytes),
+    ],
+  ];
+  for (const batch of new Set(bench.map((result) => result.batch))) {
+    const of = (name: string): (typeof bench)[number] | undefined =>
+      bench.find((result) => result.batch === batch && result.model === name);
+    const [a, b] = [of('dense'), of('pruned')];
+    if (!a || !b) continue;
+    rows.push([
+      `latency, batch ${batch}`,
+      milliseconds(a.medianMs),
+      milliseconds(b.medianMs),
+      green(`${times(b.speedup.median)} faster`),
+    ]);
+    rows.push([
+      '  images/s',
+      grouped(Math.round(a.imagesPerSecond)),
+      grouped(Math.round(b.imagesPerSecond)),
+      `(${times(b.speedup.q1)} - ${times(b.speedup.q3)})`,
+    ]);
+  }
+  context.table(
+    [
+      { title: '' },
+      { title: 'dense', align: 'right' },
+      { title: 'pruned', align: 'right' },
+      { title: 'change', align: 'right' },
+    ],
+    rows.map((row, i) => (i === 0 ? row.map(bold) : row)),
+  );
+  const { afterCut } = pruning.accuracy;
+  context.print();
+  context.print(
+    `  Right after the cut, before fine-tuning, the accuracy was ${percent(afterCut)}.`,
+  );
+  context.print(`  Speed-ups: median of the rounds (quartiles). Time: ${clock(seconds)}.`);
+  context.print();
+  context.title('Next');
+  const runs = { dense: relativePath(dense.run), pruned: relativePath(pruned.run) };
+  const lines = [
+    `mamba-prune inspect ${runs.pruned}`,
+    `mamba-prune eval ${runs.pruned} --per-class`,
+    `mamba-prune bench ${runs.dense} ${runs.pruned}`,
+    `mamba-prune prune ${runs.dense} --rate 0.9 --out runs/cut`,
+    'mamba-prune train --help',
+  ];
+  for (const line of lines) context.print(`  ${context.colours.cyan(`npx ${line}`)}`);
+}

@@ -1,0 +1,118 @@
+import type { Command } from 'commander';
+import type { CommonOptions } from './options/common.js';
+import { type CliIo, type Colours, coloursOf, columnsOf } from './terminal/io.js';
+import { Progress } from './terminal/progress.js';
+import { type Column, renderFacts, renderTable, wrapText } from './terminal/table.js';
+
+/** State of one invocation of the program. */
+export interface Cli {
+  readonly io: CliIo;
+  /** Arguments without node and script. */
+  readonly argv: readonly string[];
+  /** `mamba-prune train`, as error messages begin. */
+  current: string;
+}
+
+/** Ctrl-C was pressed and the work stopped in good order. */
+export class InterruptedError extends Error {
+  override readonly name = 'InterruptedError';
+
+  constructor(
+    message: string,
+    /** The command that goes on from here. */
+    readonly resume?: string,
+  ) {
+    super(message);
+  }
+}
+
+/** What a command's action is given: where to print, and what it was told. */
+export class Context<O extends CommonOptions = CommonOptions> {
+  readonly progress: Progress;
+  readonly colours: Colours;
+  readonly width: number;
+  readonly #noted = new Set<string>();
+
+  constructor(
+    readonly io: CliIo,
+    readonly options: O,
+    /** Options that were typed, without defaults. */
+    readonly given: Partial<O> = {},
+    /** The command line as typed. */
+    readonly argv: readonly string[] = [],
+  ) {
+    this.progress = new Progress(io);
+    this.colours = coloursOf(io.stdout, io.env);
+    this.width = columnsOf(io.stdout);
+  }
+
+  /** The result for people; under --json stdout belongs to the object. */
+  print(text = ''): void {
+    this.progress.end();
+    if (this.options.json !== true) this.io.stdout.write(`${text}\n`);
+  }
+
+  title(text: string): void {
+    this.print(this.colours.bold(text));
+  }
+
+  table(columns: readonly Column[], rows: readonly (readonly string[])[]): void {
+    this.print(renderTable(columns, rows, this.colours, this.width));
+  }
+
+  facts(facts: readonly (readonly [string, string])[]): void {
+    this.print(renderFacts(facts, this.colours));
+  }
+
+  /** The result for machines. */
+  json(value: object): void {
+    this.progress.end();
+    if (this.options.json === true) this.io.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+  }
+
+  /** Something the user should know, on stderr; the same text once only. */
+  note(text: string): void {
+    if (this.#noted.has(text)) return;
+    this.#noted.add(text);
+    const { colours } = this.progress;
+    this.progress.line(colours.yellow(wrapText(text, columnsOf(this.io.stderr))));
+  }
+}
+
+/**
+ * Connects a command to its action; arguments come first, as commander gives them.
+ * Rejected promises end the program in `run`.
+ */
+export function action<O extends CommonOptions>(
+  cli: Cli,
+  command: Command,
+  body: (context: Context<O>, ...args: string[]) => Promise<void>,
+): void {
+  command.action(async (...values: unknown[]) => {
+    const args = values.slice(0, -2) as string[];
+    const options = command.opts<O>();
+    const typed = Object.entries(options).filter(
+      ([name]) => command.getOptionValueSource(name) === 'cli',
+    );
+    const given = Object.fromEntries(typed) as Partial<O>;
+    const context = new Context(cli.io, options, given, cli.argv);
+    try {
+      await body(context, ...args);
+    } finally {
+      context.progress.end();
+    }
+  });
+}
+
+/** `Examples:` at the end of a help text. */
+export function addExamples(
+  command: Command,
+  examples: readonly (readonly [what: string, line: string])[],
+): void {
+  command.addHelpText(
+    'after',
+    ({ command: shown }) =>
+      `\n${shown.createHelp().styleTitle('Examples:')}\n` +
+      examples.map(([what, line]) => `  # ${what}\n  ${line}`).join('\n\n'),
+  );
+}

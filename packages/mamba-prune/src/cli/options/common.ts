@@ -1,0 +1,35 @@
+// What every command takes: where and how it computes, and for whom it prints.
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { integerOption } from './parse.js';
+
+export interface CommonOptions {
+  readonly json?: true;
+  readonly device: string;
+  readonly seed: number;
+  readonly threads?: number;
+}
+
+export interface CommonSettings {
+  /** For commands that compute nothing: the options are taken but not listed. */
+  readonly computes?: boolean;
+}
+
+const deviceForm = /^(auto|cpu|cuda(:\d+)?)$/;
+
+export function addCommonOptions(command: Command, { computes = true }: CommonSettings = {}): void {
+  const device = new Option('--device <name>', 'auto, cpu, cuda or cuda:N')
+    .default('auto', 'auto')
+    .argParser((text: string) => {
+      if (deviceForm.test(text)) return text;
+      throw new InvalidArgumentError('Expected auto, cpu, cuda or cuda:N.');
+    });
+  const seed = integerOption('--seed <n>', 'of everything random', { min: 0 }).default(0);
+  const threads = integerOption('--threads <n>', 'CPU threads (default: all cores)', {
+    min: 1,
+    max: 1024,
+  });
+  command.optionsGroup('General:');
+  for (const option of [device, seed, threads]) command.addOption(option.hideHelp(!computes));
+  command.option('--json', 'one JSON object on stdout, progress on stderr');
+  command.helpOption('-h, --help', 'show this help');
+}

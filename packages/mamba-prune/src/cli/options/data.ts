@@ -1,0 +1,36 @@
+// Which data set, and how much of it.
+import type { Command } from 'commander';
+import { datasetNames } from '../../data/datasets.js';
+import type { Dataset } from '../../data/types.js';
+import { UsageError } from '../../errors.js';
+import { choiceOption, suggestion } from './parse.js';
+
+export interface DataOptions {
+  readonly dataset?: string;
+  readonly data?: string;
+}
+
+export function addDataOptions(command: Command, fallback?: string): void {
+  command
+    .optionsGroup('Data:')
+    .addOption(choiceOption('--dataset <name>', 'images', datasetNames(), fallback))
+    .option('--data <dir>', 'their folder; fashion-mnist needs none');
+}
+
+/** @throws UsageError if a name is no data set's */
+export function checkDatasetName(name: string): void {
+  const names = datasetNames();
+  if ((names as readonly string[]).includes(name)) return;
+  throw new UsageError(
+    `got data set '${name}', expected one of ${names.join(', ')}.${suggestion(name, names)}`,
+  );
+}
+
+/** `fashion-mnist, 60,000 training and 10,000 test images of 1x28x28, 10 classes` */
+export function describeDataset({ info, train, test }: Dataset): string {
+  return (
+    `${info.name}, ${train.length.toLocaleString('en-US')} training and ` +
+    `${test.length.toLocaleString('en-US')} test images of ` +
+    `${info.channels}x${info.height}x${info.width}, ${info.classes.length} classes`
+  );
+}

@@ -1,0 +1,104 @@
+// Values of options, checked where they are parsed: a wrong one ends the program before any work.
+import { InvalidArgumentError, Option } from 'commander';
+import { didYouMean, editDistance } from '../../data/suggest.js';
+
+interface Range {
+  readonly min?: number;
+  readonly max?: number;
+  /** The ends do not count themselves. */
+  readonly above?: number;
+  readonly below?: number;
+}
+
+function inRange(value: number, { min, max, above, below }: Range): boolean {
+  return (
+    Number.isFinite(value) &&
+    (min === undefined || value >= min) &&
+    (max === undefined || value <= max) &&
+    (above === undefined || value > above) &&
+    (below === undefined || value < below)
+  );
+}
+
+function described(kind: string, { min, max, above, below }: Range): string {
+  const parts = [
+    min === undefined ? undefined : `at least ${min}`,
+    above === undefined ? undefined : `above ${above}`,
+    max === undefined ? undefined : `at most ${max}`,
+    below === undefined ? undefined : `below ${below}`,
+  ].filter((part) => part !== undefined);
+  return parts.length > 0 ? `${kind} of ${parts.join(' and ')}` : kind;
+}
+
+function toNumber(text: string): number {
+  return text.trim() === '' ? NaN : Number(text);
+}
+
+/** An option whose value is a number. */
+export function numberOption(flags: string, description: string, range: Range = {}): Option {
+  return new Option(flags, description).argParser((text: string) => {
+    const value = toNumber(text);
+    if (inRange(value, range)) return value;
+    throw new InvalidArgumentError(`Expected ${described('a number', range)}.`);
+  });
+}
+
+/** An option whose value is a whole number. */
+export function integerOption(flags: string, description: string, range: Range = {}): Option {
+  return new Option(flags, description).argParser((text: string) => {
+    const value = toNumber(text);
+    if (Number.isSafeInteger(value) && inRange(value, range)) return value;
+    throw new InvalidArgumentError(`Expected ${described('a whole number', range)}.`);
+  });
+}
+
+/** An option whose value is a list of whole numbers: 1,64 */
+export function integersOption(flags: string, description: string, range: Range = {}): Option {
+  return new Option(flags, description).argParser((text: string) => {
+    const values = text.split(',').map(toNumber);
+    if (values.every((value) => Number.isSafeInteger(value) && inRange(value, range))) {
+      return [...new Set(values)];
+    }
+    throw new InvalidArgumentError(
+      `Expected ${described('whole numbers', range)}, separated by commas.`,
+    );
+  });
+}
+
+/** An option whose value is one of a few words. */
+export function choiceOption(
+  flags: string,
+  description: string,
+  choices: readonly string[],
+  /** What help says happens without it; the value is filled in elsewhere. */
+  fallback?: string,
+): Option {
+  const text = `${description}: ${choices.join(', ')}`;
+  return new Option(
+    flags,
+    fallback === undefined ? text : `${text} (default: ${fallback})`,
+  ).argParser((value: string) => checkChoice(value, choices));
+}
+
+/** @throws InvalidArgumentError with the words there are, and the one that may have been meant */
+export function checkChoice(text: string, choices: readonly string[]): string {
+  if (choices.includes(text)) return text;
+  throw new InvalidArgumentError(`Expected ${listed(choices)}.${suggestion(text, choices)}`);
+}
+
+/** As commander words it, or nothing. */
+export function suggestion(text: string, choices: readonly string[]): string {
+  const [meant] = didYouMean(text, choices);
+  // A mistyped beginning of a long name: fashon for fashion-mnist.
+  const begun = choices.find(
+    (choice) => text.length > 3 && editDistance(text, choice.slice(0, text.length + 1)) <= 1,
+  );
+  const best = meant ?? begun;
+  return best === undefined ? '' : `\n(Did you mean ${best}?)`;
+}
+
+function listed(words: readonly string[]): string {
+  return words.length > 1
+    ? `${words.slice(0, -1).join(', ')} or ${words.at(-1) ?? ''}`
+    : words.join();
+}

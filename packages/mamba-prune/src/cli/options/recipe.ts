@@ -1,0 +1,179 @@
+// How to train: the flags of train, and of the fine-tuning of prune.
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { augmentPresetNames } from '../../data/augment/options.js';
+import { UsageError } from '../../errors.js';
+import type { RecipeSettings } from '../../workflows/settings.js';
+import { choiceOption, integerOption, numberOption } from './parse.js';
+
+/** Nothing here has a default of commander's: what was not typed may come from a run's config.json. */
+export interface RecipeOptions {
+  readonly epochs?: number;
+  readonly batchSize?: number;
+  readonly lr?: number;
+  readonly weightDecay?: number;
+  readonly optimizer?: 'adamw' | 'sgd';
+  readonly momentum?: number;
+  readonly warmupEpochs?: number;
+  readonly labelSmoothing?: number;
+  readonly clipGrad?: number;
+  readonly ema?: number;
+  readonly augment?: string;
+  readonly mixup?: number;
+  readonly cutmix?: number;
+  readonly trainImages?: number;
+  readonly testImages?: number;
+  readonly evalEvery?: number;
+  readonly checkpointEvery?: number;
+}
+
+/** What flags that were not typed mean. */
+export interface RecipeDefaults {
+  readonly epochs: number;
+  /** Of AdamW; SGD has its own. */
+  readonly lr: number;
+}
+
+export function addRecipeOptions(
+  command: Command,
+  heading: string,
+  defaults: RecipeDefaults,
+): void {
+  const { epochs, lr } = defaults;
+  command.optionsGroup(heading);
+  for (const option of [
+    integerOption('--epochs <n>', `passes over the data (default: ${epochsText(epochs)})`, {
+      min: epochs === 0 ? 0 : 1,
+    }),
+    integerOption('--batch-size <n>', 'images per step (default: 128)', { min: 1 }),
+    choiceOption('--optimizer <name>', 'optimizer', ['adamw', 'sgd'], 'adamw'),
+    numberOption('--lr <rate>', `highest learning rate (default: ${lr}; sgd ${lr * 100})`, {
+      above: 0,
+    }),
+    numberOption('--weight-decay <x>', 'but not of biases and norms (default: 0.05; sgd 5e-4)', {
+      min: 0,
+    }),
+    numberOption('--momentum <x>', 'of sgd (default: 0.9)', { min: 0, below: 1 }),
+    numberOption('--warmup-epochs <n>', 'before the cosine (default: a tenth of the epochs)', {
+      min: 0,
+    }),
+    numberOption('--label-smoothing <x>', 'share spread over all classes (default: 0.1)', {
+      min: 0,
+      below: 1,
+    }),
+    numberOption('--clip-grad <norm>', 'largest norm of the gradients, 0: any (default: 1)', {
+      min: 0,
+    }),
+    numberOption('--ema <decay>', 'average the weights, 0.999 say (default: off)', {
+      min: 0,
+      below: 1,
+    }),
+    choiceOption('--augment <name>', 'augmentation', augmentPresetNames(), 'standard'),
+    numberOption('--mixup <alpha>', 'mix pairs of images (default: as --augment)', { min: 0 }),
+    numberOption('--cutmix <alpha>', 'paste parts of images (default: as --augment)', { min: 0 }),
+    integerOption('--train-images <n>', 'train on so many (default: all)', { min: 1 }),
+    integerOption('--test-images <n>', 'evaluate on so many (default: all)', { min: 1 }),
+    integerOption('--eval-every <epochs>', 'epochs between evaluations (default: 1)', { min: 1 }),
+  ]) {
+    command.addOption(option);
+  }
+}
+
+const epochsText = (epochs: number): string =>
+  epochs === 0 ? '0, which only cuts' : String(epochs);
+
+export interface RunOptions {
+  readonly out?: string;
+  readonly resume?: true | 'previous';
+  readonly overwrite?: true;
+  readonly dataThreads: number;
+}
+
+export function addRunOptions(command: Command): void {
+  command
+    .optionsGroup('Run:')
+    .option('--out <dir>', 'folder of the run, new or empty (required)')
+    .addOption(
+      new Option(
+        '--resume [previous]',
+        'go on from the last checkpoint, or the one before',
+      ).argParser((text: string) => {
+        if (text === 'previous') return text;
+        throw new InvalidArgumentError("Expected nothing or 'previous'.");
+      }),
+    )
+    .addOption(
+      new Option('--overwrite', 'replace the run in --out, and only a run').conflicts('resume'),
+    )
+    .addOption(
+      numberOption('--checkpoint-every <minutes>', 'within epochs too (default: 10)', { above: 0 }),
+    )
+    .addOption(
+      integerOption('--data-threads <n>', 'threads that prepare images', { min: 0 }).default(0),
+    );
+}
+
+/**
+ * Not commander's requiredOption, which complains of a missing --out before it does of a mistyped
+ * option.
+ * @throws UsageError if there is no --out
+ */
+export function outOf({ out }: RunOptions): string {
+  if (out !== undefined) return out;
+  throw new UsageError('--out is missing, expected the folder of the run, such as runs/a.');
+}
+
+/** The typed flags over the defaults. */
+export function recipeOf(
+  options: RecipeOptions,
+  seed: number,
+  defaults: RecipeDefaults,
+  dataset: string,
+): RecipeSettings {
+  const epochs = options.epochs ?? defaults.epochs;
+  const sgd = options.optimizer === 'sgd';
+  return {
+    batchSize: 128,
+    optimizer: 'adamw',
+    lr: sgd ? defaults.lr * 100 : defaults.lr,
+    warmupEpochs: epochs / 10,
+    labelSmoothing: 0.1,
+    clipGradNorm: 1,
+    augment: dataset === 'imagenet' ? 'imagenet' : 'standard',
+    epochs,
+    seed,
+    ...typedRecipe(options),
+  };
+}
+
+/** Only what was typed. */
+export function typedRecipe(options: RecipeOptions): Partial<RecipeSettings> {
+  const { clipGrad, ema, trainImages, testImages, checkpointEvery } = options;
+  return defined({
+    epochs: options.epochs,
+    batchSize: options.batchSize,
+    optimizer: options.optimizer,
+    lr: options.lr,
+    weightDecay: options.weightDecay,
+    momentum: options.momentum,
+    warmupEpochs: options.warmupEpochs,
+    labelSmoothing: options.labelSmoothing,
+    clipGradNorm: clipGrad === 0 ? null : clipGrad,
+    emaDecay: ema === 0 ? null : ema,
+    augment: options.augment,
+    mixup: options.mixup,
+    cutmix: options.cutmix,
+    maxTrainImages: trainImages,
+    maxTestImages: testImages,
+    evalEvery: options.evalEvery,
+    checkpointEvery: checkpointEvery === undefined ? undefined : { minutes: checkpointEvery },
+  });
+}
+
+type Defined<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
+
+/** Without the entries that are undefined. */
+export function defined<T extends object>(values: T): Defined<T> {
+  return Object.fromEntries(
+    Object.entries(values).filter(([, value]) => value !== undefined),
+  ) as Defined<T>;
+}

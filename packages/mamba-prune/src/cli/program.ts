@@ -1,0 +1,146 @@
+// The program: its commands, how help looks, and what becomes of errors.
+import { inspect } from 'node:util';
+import { Command, CommanderError } from 'commander';
+import { UsageError } from '../errors.js';
+import { addBenchCommand } from './commands/bench.js';
+import { addDataCommand } from './commands/data.js';
+import { addEvalCommand } from './commands/eval.js';
+import { addInspectCommand } from './commands/inspect.js';
+import { addPredictCommand } from './commands/predict.js';
+import { addPruneCommand } from './commands/prune.js';
+import { addQuickstartCommand } from './commands/quickstart.js';
+import { addTrainCommand } from './commands/train.js';
+import { type Cli, InterruptedError, addExamples } from './context.js';
+import { type CliIo, coloursOf, columnsOf, wantsColour } from './terminal/io.js';
+import { packageVersion } from './version.js';
+
+export const exitStatus = { done: 0, failed: 1, usage: 2, interrupted: 130 } as const;
+
+const programName = 'mamba-prune';
+
+const commands = [
+  addQuickstartCommand,
+  addTrainCommand,
+  addPruneCommand,
+  addEvalCommand,
+  addPredictCommand,
+  addInspectCommand,
+  addBenchCommand,
+  addDataCommand,
+];
+
+/**
+ * Runs the program.
+ * @param argv - arguments without node and script
+ * @returns the exit status: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C
+ */
+export async function run(argv: readonly string[], io: CliIo): Promise<number> {
+  const cli: Cli = { io, argv, current: programName };
+  const program = makeProgram(cli);
+  try {
+    await program.parseAsync([...argv], { from: 'user' });
+    return exitStatus.done;
+  } catch (error) {
+    // Commander has printed its own message already.
+    if (error instanceof CommanderError) {
+      if (error.exitCode === 0) return exitStatus.done;
+      reportJson(argv, io, error.message.replace(/^error: /, ''), exitStatus.usage);
+      return exitStatus.usage;
+    }
+    return report(argv, cli, error);
+  }
+}
+
+function makeProgram(cli: Cli): Command {
+  const program = new Command(programName)
+    .description(
+      'Train vision Mamba models, prune whole channels and neurons away, see what it gains.',
+    )
+    .version(packageVersion(), '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'show this help')
+    .helpCommand('help [command]', 'show the help of a command')
+    .exitOverride();
+  decorate(program, cli);
+  for (const add of commands) add(program, cli);
+  for (const command of allCommands(program)) if (command !== program) decorate(command, cli);
+  addExamples(program, [
+    ['Train, prune and measure a small model in a few minutes', 'mamba-prune quickstart'],
+    ['What a command takes', 'mamba-prune train --help'],
+  ]);
+  return program;
+}
+
+function allCommands(command: Command): Command[] {
+  return [command, ...command.commands.flatMap(allCommands)];
+}
+
+export function fullName(command: Command): string {
+  return command.parent ? `${fullName(command.parent)} ${command.name()}` : command.name();
+}
+
+/** Colours, width, and error messages that begin with the command's name. */
+function decorate(command: Command, cli: Cli): void {
+  const { io } = cli;
+  const name = fullName(command);
+  const colours = coloursOf(io.stdout, io.env);
+  command
+    .exitOverride()
+    .configureHelp({
+      subcommandTerm: (sub) => sub.name(),
+      styleTitle: (text) => colours.bold(text),
+      styleCommandText: (text) => colours.cyan(text),
+      styleOptionTerm: (text) => colours.cyan(text),
+      styleSubcommandTerm: (text) => colours.cyan(text),
+    })
+    .configureOutput({
+      writeOut: (text) => io.stdout.write(text),
+      writeErr: (text) => io.stderr.write(text),
+      getOutHelpWidth: () => columnsOf(io.stdout),
+      getErrHelpWidth: () => columnsOf(io.stderr),
+      getOutHasColors: () => wantsColour(io.stdout, io.env),
+      getErrHasColors: () => wantsColour(io.stderr, io.env),
+      outputError: (text, write) => {
+        write(errorText(cli, name, text.trim().replace(/^error: /, '')));
+        write(`Run '${name} --help' for what it takes.\n`);
+      },
+    })
+    .hook('preAction', (_self, actionCommand) => {
+      cli.current = fullName(actionCommand);
+    });
+}
+
+function errorText({ io }: Cli, name: string, message: string): string {
+  const colours = coloursOf(io.stderr, io.env);
+  return `${colours.red(`${name}:`)} ${message}\n`;
+}
+
+function report(argv: readonly string[], cli: Cli, error: unknown): number {
+  const { io } = cli;
+  if (error instanceof InterruptedError) {
+    io.stderr.write(`${error.message}\n`);
+    if (error.resume !== undefined) io.stderr.write(`Go on with:  ${error.resume}\n`);
+    reportJson(argv, io, error.message, exitStatus.interrupted, { resume: error.resume });
+    return exitStatus.interrupted;
+  }
+  const message = error instanceof Error ? error.message : String(error);
+  io.stderr.write(errorText(cli, cli.current, message));
+  if (io.env['DEBUG']?.includes(programName) === true && error instanceof Error) {
+    io.stderr.write(`${error.stack ?? ''}\n`);
+    if (error.cause !== undefined) io.stderr.write(`cause: ${inspect(error.cause)}\n`);
+  }
+  const status = error instanceof UsageError ? exitStatus.usage : exitStatus.failed;
+  reportJson(argv, io, message, status);
+  return status;
+}
+
+/** Machines get their one object also when something went wrong. */
+function reportJson(
+  argv: readonly string[],
+  io: CliIo,
+  message: string,
+  status: number,
+  more: object = {},
+): void {
+  if (!argv.includes('--json')) return;
+  io.stdout.write(`${JSON.stringify({ error: message, exitStatus: status, ...more }, null, 2)}\n`);
+}

@@ -1,0 +1,69 @@
+// Numbers as people read them. Each function gives the unit too.
+
+/** Three significant digits, without a trailing exponent: 0.0123, 1.23, 12.3, 123. */
+export function digits(value: number, significant = 3): string {
+  if (!Number.isFinite(value)) return '-';
+  // Rounded first: 0.99995 has the digits of 1.00.
+  const rounded = Number(value.toPrecision(significant));
+  const magnitude = rounded === 0 ? 0 : Math.floor(Math.log10(Math.abs(rounded)));
+  return value.toFixed(Math.min(6, Math.max(0, significant - 1 - magnitude)));
+}
+
+/** 950, 12.3 K, 1.67 M, 2.54 G */
+export function count(value: number): string {
+  for (const [unit, factor] of [
+    ['G', 1e9],
+    ['M', 1e6],
+    ['K', 1e3],
+  ] as const) {
+    // 999,950 is 1.00 M, not 1000 K.
+    if (Math.abs(value) >= factor * 0.9995) return `${digits(value / factor)} ${unit}`;
+  }
+  return String(Math.round(value));
+}
+
+/** 1,234,567 */
+export function grouped(value: number): string {
+  return value.toLocaleString('en-US');
+}
+
+/** @param value - 0.8712 gives 87.12% */
+export function percent(value: number | null | undefined, decimals = 2): string {
+  return value === null || value === undefined ? '-' : `${(100 * value).toFixed(decimals)}%`;
+}
+
+/** Binary units: 512 B, 12.3 KiB, 6.42 MiB */
+export function bytes(value: number): string {
+  for (const [unit, factor] of [
+    ['GiB', 2 ** 30],
+    ['MiB', 2 ** 20],
+    ['KiB', 2 ** 10],
+  ] as const) {
+    if (value >= factor) return `${digits(value / factor)} ${unit}`;
+  }
+  return `${value} B`;
+}
+
+/** 0.842 ms, 12.3 ms, 1.23 s */
+export function milliseconds(value: number): string {
+  return value >= 1000 ? `${digits(value / 1000)} s` : `${digits(value)} ms`;
+}
+
+/** 0:42, 12:05, 1:02:33 */
+export function clock(seconds: number): string {
+  if (!Number.isFinite(seconds) || seconds < 0) return '-:--';
+  const whole = Math.round(seconds);
+  const two = (value: number): string => String(value).padStart(2, '0');
+  const [h, m, s] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+  return h > 0 ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
+}
+
+/** 1.92x */
+export function times(value: number): string {
+  return `${digits(value)}x`;
+}
+
+/** `1 epoch`, `3 epochs` */
+export function plural(value: number, noun: string, nouns = `${noun}s`): string {
+  return `${grouped(value)} ${value === 1 ? noun : nouns}`;
+}

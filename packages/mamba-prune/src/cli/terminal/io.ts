@@ -1,0 +1,40 @@
+import pc from 'picocolors';
+
+/** One of the two places a command writes to. */
+export interface TextStream {
+  write(text: string): unknown;
+  readonly isTTY?: boolean | undefined;
+  readonly columns?: number | undefined;
+}
+
+/** What a command knows of the world around it, so that tests can run commands in-process. */
+export interface CliIo {
+  readonly stdout: TextStream;
+  readonly stderr: TextStream;
+  readonly env: NodeJS.ProcessEnv;
+}
+
+export type Colours = ReturnType<typeof pc.createColors>;
+
+/** NO_COLOR (no-color.org) wins over FORCE_COLOR; otherwise terminals have colours and files have none. */
+export function wantsColour(stream: TextStream, env: NodeJS.ProcessEnv): boolean {
+  const set = (name: string): boolean => (env[name] ?? '') !== '';
+  if (set('NO_COLOR')) return false;
+  if (set('FORCE_COLOR')) return env['FORCE_COLOR'] !== '0';
+  return stream.isTTY === true && env['TERM'] !== 'dumb';
+}
+
+export function coloursOf(stream: TextStream, env: NodeJS.ProcessEnv): Colours {
+  return pc.createColors(wantsColour(stream, env));
+}
+
+/** Everything we print fits 80 columns; wider terminals do not make tables wider. */
+export const maxColumns = 80;
+
+export function columnsOf(stream: TextStream): number {
+  return Math.min(maxColumns, Math.max(40, stream.columns ?? maxColumns));
+}
+
+export function processIo(): CliIo {
+  return { stdout: process.stdout, stderr: process.stderr, env: process.env };
+}

@@ -1,0 +1,124 @@
+import pc from 'picocolors';
+import { describe, expect, it } from 'vitest';
+import { bar } from './bars.js';
+import { bytes, clock, count, digits, milliseconds, percent } from './format.js';
+import { wantsColour } from './io.js';
+import { renderProgress } from './progress.js';
+import { renderTable, wrapText } from './table.js';
+
+const plain = pc.createColors(false);
+
+describe('numbers', () => {
+  it.each([
+    [0, '0'],
+    [950, '950'],
+    [12_345, '12.3 K'],
+    [999_950, '1.00 M'],
+    [1_672_330, '1.67 M'],
+    [2_540_000_000, '2.54 G'],
+  ])('%d is %s', (value, text) => {
+    expect(count(value)).toBe(text);
+  });
+
+  it('have units', () => {
+    expect(bytes(512)).toBe('512 B');
+    expect(bytes(1_040_064)).toBe('1016 KiB');
+    expect(milliseconds(0.8421)).toBe('0.842 ms');
+    expect(milliseconds(12_345)).toBe('12.3 s');
+    expect(percent(0.8712)).toBe('87.12%');
+    expect(percent(null)).toBe('-');
+    expect(clock(3753)).toBe('1:02:33');
+    expect(clock(NaN)).toBe('-:--');
+    expect(digits(NaN)).toBe('-');
+  });
+});
+
+describe('a bar', () => {
+  it('is drawn in eighths of a character', () => {
+    expect(bar(0.5, 4, plain)).toBe('██··');
+    expect(bar(9 / 32, 4, plain)).toBe('█▏··');
+    expect(bar(1, 4, plain)).toBe('████');
+  });
+
+  it('shows anything over nothing', () => {
+    expect(bar(1e-6, 4, plain)).toBe('▏···');
+    expect(bar(0, 4, plain)).toBe('····');
+  });
+});
+
+describe('a table', () => {
+  const columns = [
+    { title: 'name', flexible: true },
+    { title: 'n', align: 'right' },
+  ] as const;
+
+  it('aligns its columns under one rule', () => {
+    const table = renderTable(
+      columns,
+      [
+        ['a', '5'],
+        ['bcd', '123'],
+      ],
+      plain,
+      80,
+    );
+    expect(table.split('\n')).toEqual(['  name    n', '  ─────────', '  a       5', '  bcd   123']);
+  });
+
+  it('shortens the flexible column where it does not fit', () => {
+    const table = renderTable(columns, [['x'.repeat(99), '5']], plain, 30);
+    expect(Math.max(...table.split('\n').map((line) => line.length))).toBe(30);
+    expect(table).toContain('…');
+  });
+});
+
+describe('wrapped text', () => {
+  it('breaks at blanks and keeps long words whole', () => {
+    expect(wrapText('one two three\nfour', 9)).toBe('  one two\n  three\n  four');
+    expect(wrapText('a abcdefghijkl b', 9)).toBe('  a\n  abcdefghijkl\n  b');
+  });
+});
+
+describe('progress', () => {
+  const state = {
+    label: 'train 3/20',
+    done: 250,
+    total: 1000,
+    from: 0,
+    seconds: 10,
+    unit: 'img',
+    rate: 1234.5,
+    extra: 'loss 0.512',
+  };
+
+  it('has share, rate, time left and what is extra', () => {
+    expect(renderProgress(state, 80, plain)).toBe(
+      '  train 3/20  ━━━━━━─────────────────   25%  1,235 img/s  0:30 left  loss 0.512',
+    );
+  });
+
+  it('leaves out what does not fit', () => {
+    for (let width = 30; width < 100; width++) {
+      expect(renderProgress(state, width, plain).length).toBeLessThan(width);
+    }
+  });
+
+  it('counts the time left from where resumed work began', () => {
+    const resumed = { ...state, from: 200, rate: undefined, extra: undefined };
+    // 50 of 1000 in 10 s, 750 to go.
+    expect(renderProgress(resumed, 80, plain)).toContain('2:30 left');
+  });
+});
+
+describe('colours', () => {
+  it('follow NO_COLOR, FORCE_COLOR and the terminal', () => {
+    const terminal = { write: () => true, isTTY: true };
+    const file = { write: () => true };
+    expect(wantsColour(terminal, {})).toBe(true);
+    expect(wantsColour(terminal, { NO_COLOR: '1', FORCE_COLOR: '1' })).toBe(false);
+    expect(wantsColour(terminal, { NO_COLOR: '' })).toBe(true);
+    expect(wantsColour(terminal, { TERM: 'dumb' })).toBe(false);
+    expect(wantsColour(file, {})).toBe(false);
+    expect(wantsColour(file, { FORCE_COLOR: '1' })).toBe(true);
+  });
+});

@@ -1,0 +1,117 @@
+import { describe, expect, it } from 'vitest';
+import { runCli } from './testing.js';
+
+const commands = [
+  ['quickstart'],
+  ['train'],
+  ['prune'],
+  ['eval'],
+  ['predict'],
+  ['inspect'],
+  ['bench'],
+  ['data', 'list'],
+  ['data', 'get'],
+  ['data', 'verify'],
+];
+
+describe('help', () => {
+  it.each(commands)(
+    'of %s %s has a description and an example, and fits 80 columns',
+    async (...name) => {
+      const words = name.filter((word) => typeof word === 'string');
+      const { status, stdout, stderr } = await runCli([...words, '--help']);
+      expect(status).toBe(0);
+      expect(stderr).toBe('');
+      expect(stdout).toMatch(new RegExp(`^Usage: mamba-prune ${words.join(' ')}`));
+      expect(stdout).toContain('Examples:\n  # ');
+      expect(stdout).toContain(`  mamba-prune ${words.join(' ')}`);
+      expect(stdout).toContain('--json');
+      const tooLong = stdout
+        .split('\n')
+        .filter((line) => line.length > 80 && !line.startsWith('  mamba'));
+      expect(tooLong).toEqual([]);
+    },
+  );
+
+  it('lists every command', async () => {
+    const { stdout } = await runCli(['--help']);
+    for (const [name] of commands) expect(stdout).toMatch(new RegExp(`^  ${name ?? ''} `, 'm'));
+  });
+
+  it('has colours on a terminal and none with NO_COLOR', async () => {
+    const coloured = await runCli(['--help'], { tty: true });
+    const plain = await runCli(['--help'], { tty: true, env: { NO_COLOR: '1' } });
+    expect(coloured.stdout).toContain('\u001b[');
+    expect(plain.stdout).not.toContain('\u001b[');
+  });
+});
+
+describe('usage errors', () => {
+  it.each([
+    [['trian'], "unknown command 'trian'", 'train'],
+    [['train', '--epoch', '3'], "unknown option '--epoch'", '--epochs'],
+    [['train', '--arch', 'mamba-tiny'], "'mamba-tiny' is invalid", 'mamba_tiny'],
+    [['train', '--dataset', 'cifar-10'], "'cifar-10' is invalid", 'cifar10'],
+    [['train', '--dataset', 'fashon'], "'fashon' is invalid", 'fashion-mnist'],
+    [['train', '--augment', 'stong'], "'stong' is invalid", 'strong'],
+    [['prune', 'x', '--importance', 'L2'], "'L2' is invalid", 'l2'],
+    [['data', 'get', 'cifar-100'], "got data set 'cifar-100'", 'cifar100'],
+  ])('of %j ends with 2 and says what was meant', async (argv, message, meant) => {
+    const { status, stdout, stderr } = await runCli(argv);
+    expect(status).toBe(2);
+    expect(stdout).toBe('');
+    expect(stderr).toContain(message);
+    expect(stderr).toContain(`Did you mean ${meant}?`);
+  });
+
+  it.each([
+    [
+      ['train', '--lr', '0'],
+      "option '--lr <rate>' argument '0' is invalid. Expected a number of above 0",
+    ],
+    [['train', '--epochs', '1.5'], 'Expected a whole number of at least 1'],
+    [['prune', 'x', '--rate', '1'], 'Expected a number of at least 0 and below 1'],
+    [['prune', 'x', '--method', 'rsst'], 'Expected oneshot.'],
+    [['bench', 'x', '--batch', '1,a'], 'Expected whole numbers of at least 1'],
+    [['train', '--device', 'tpu'], 'Expected auto, cpu, cuda or cuda:N'],
+    [['train', '--resume', 'first', '--out', 'x'], "Expected nothing or 'previous'"],
+    [['train', '--dataset', 'fashion-mnist'], '--out is missing'],
+    [['train', '--out', '/nonexistent/run'], '--dataset is missing'],
+    [['prune', '--out', '/nonexistent/run'], "the argument 'MODEL|RUN' is missing"],
+    [['inspect'], "missing required argument 'MODEL|RUN'"],
+    [['inspect', '/nonexistent/model'], '/nonexistent/model does not exist'],
+    [['bench', '/nonexistent/model'], '/nonexistent/model does not exist'],
+    [['predict', '/nonexistent/model', 'a.png'], '/nonexistent/model does not exist'],
+  ])('of %j is found before any work', async (argv, message) => {
+    const { status, stdout, stderr } = await runCli(argv);
+    expect(stderr).toContain(message);
+    expect(stderr).toMatch(/^mamba-prune \w+: /);
+    expect(status).toBe(2);
+    expect(stdout).toBe('');
+  });
+
+  it('print help on stderr if there is no command', async () => {
+    const { status, stdout, stderr } = await runCli([]);
+    expect(status).toBe(2);
+    expect(stdout).toBe('');
+    expect(stderr).toContain('Usage: mamba-prune');
+  });
+
+  it('give one JSON object under --json', async () => {
+    const { status, stdout } = await runCli(['train', '--epochs', 'x', '--json']);
+    expect(status).toBe(2);
+    const { error, exitStatus } = JSON.parse(stdout) as { error: string; exitStatus: number };
+    expect(exitStatus).toBe(2);
+    expect(error).toContain("option '--epochs <n>' argument 'x' is invalid");
+  });
+});
+
+describe('data list', () => {
+  it('names the data sets as a table and as JSON', async () => {
+    const table = await runCli(['data', 'list']);
+    expect(table.stdout).toMatch(/fashion-mnist +70,000 grey images/);
+    const { stdout } = await runCli(['data', 'list', '--json']);
+    const { datasets } = JSON.parse(stdout) as { datasets: { name: string }[] };
+    expect(datasets.map(({ name }) => name)).toContain('cifar100');
+  });
+});

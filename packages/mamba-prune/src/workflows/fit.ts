@@ -1,0 +1,100 @@
+// Whether a model and a data set go together.
+import { openDataset } from '../data/datasets.js';
+import type { Dataset, DatasetInfo, NoteHandler } from '../data/types.js';
+import { UsageError } from '../errors.js';
+import type { ModelConfigBase } from '../models/image-model.js';
+import type { ModelInfo } from '../models/model-file.js';
+
+/** Which images; plain JSON. */
+export interface DataSettings {
+  readonly dataset: string;
+  /** Its folder; fashion-mnist needs none. */
+  readonly data?: string | undefined;
+  /** Side of the images made from folders; that of the data set, or of the model, unless given. */
+  readonly imageSize?: number | undefined;
+}
+
+export interface DataHooks {
+  readonly onNote?: NoteHandler | undefined;
+  /** While files are checked (image folders). */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
+}
+
+const anySize: ReadonlySet<string> = new Set(['tiny-imagenet', 'imagenet', 'folder']);
+
+/**
+ * Opens a data set; only what was asked for reaches `openDataset`.
+ * @throws UsageError if images of another size are asked for than the data set has
+ */
+export async function openData(settings: DataSettings, hooks: DataHooks = {}): Promise<Dataset> {
+  const { dataset, data, imageSize } = settings;
+  const opened = await openDataset(dataset, {
+    ...(data !== undefined && { dir: data }),
+    ...(imageSize !== undefined && anySize.has(dataset) && { imageSize }),
+    ...(hooks.onNote && { onNote: hooks.onNote }),
+    ...(hooks.onProgress && { onProgress: hooks.onProgress }),
+  });
+  if (imageSize !== undefined && imageSize !== opened.info.height) {
+    throw new UsageError(
+      `image size: got ${imageSize} px, but the images of ${dataset} have ${opened.info.height} px. ` +
+        'Leave --image-size out; only image folders are resized.',
+    );
+  }
+  return opened;
+}
+
+/** As openData, with the size that the model takes. @throws UsageError if the two do not fit */
+export async function openDataFor(
+  model: { readonly config: ModelConfigBase },
+  settings: DataSettings,
+  hooks: DataHooks = {},
+): Promise<Dataset> {
+  const imageSize = anySize.has(settings.dataset) ? model.config.imageSize : undefined;
+  const dataset = await openData({ ...settings, imageSize }, hooks);
+  checkFits(model.config, dataset.info);
+  return dataset;
+}
+
+/** @throws UsageError naming every difference */
+export function checkFits(config: ModelConfigBase, info: DatasetInfo): void {
+  const problems = [
+    config.channels === info.channels
+      ? ''
+      : `images of ${info.channels} channels, expected ${config.channels}`,
+    config.imageSize === info.height && config.imageSize === info.width
+      ? ''
+      : `images of ${info.width}x${info.height} px, expected ${config.imageSize}x${config.imageSize}`,
+    config.numClasses === info.classes.length
+      ? ''
+      : `${info.classes.length} classes, expected ${config.numClasses}`,
+  ].filter((problem) => problem !== '');
+  if (problems.length === 0) return;
+  throw new UsageError(
+    `the model does not fit ${info.name}: got ${problems.join('; ')}. ` +
+      'Use the data set that the model was trained on.',
+  );
+}
+
+/**
+ * The data set, normalised as the model was trained; its classes must be the model's.
+ * @throws UsageError if the classes have other names
+ */
+export function withModelInfo(dataset: Dataset, info: ModelInfo): Dataset {
+  const { classes } = dataset.info;
+  const index = classes.findIndex(
+    (name, i) => info.classes[i] !== undefined && info.classes[i] !== name,
+  );
+  if (index >= 0) {
+    throw new UsageError(
+      `the model does not fit ${dataset.info.name}: got class ${index} '${classes[index] ?? ''}', ` +
+        `expected '${info.classes[index] ?? ''}'. Use the data set that the model was trained on.`,
+    );
+  }
+  return { ...dataset, info: { ...dataset.info, mean: info.mean, std: info.std } };
+}
+
+/** What a model file says of the data a model was trained on. */
+export function modelInfoOf(info: DatasetInfo, history: ModelInfo['history']): ModelInfo {
+  const { name, classes, mean, std } = info;
+  return { dataset: name, classes: [...classes], mean: [...mean], std: [...std], history };
+}

@@ -1,0 +1,108 @@
+// What the commands train and prune know of a run before it begins; plain JSON, kept in its
+// config.json, so that --resume needs nothing but the folder.
+import { augmentPreset, type AugmentOptions } from '../data/augment/options.js';
+import type { DatasetInfo } from '../data/types.js';
+import { UsageError } from '../errors.js';
+import type { ModelOptions } from '../models/config.js';
+import { stableJson } from '../training/options.js';
+import { RunFolder } from '../training/run-folder.js';
+import type { TrainHooks, TrainOptions } from '../training/types.js';
+import type { DataHooks, DataSettings } from './fit.js';
+
+/** How to train: as the library's TrainOptions, with the augmentation by name. */
+export interface RecipeSettings extends Omit<TrainOptions, 'augment'> {
+  /** Name of a preset. */
+  readonly augment?: string | undefined;
+  /** Alpha of mixup, in place of the preset's. */
+  readonly mixup?: number | undefined;
+  /** Alpha of cutmix, in place of the preset's. */
+  readonly cutmix?: number | undefined;
+}
+
+export interface TrainSettings extends DataSettings {
+  readonly arch: string;
+  /** What differs from the architecture; channels, classes and image size come from the data. */
+  readonly model: ModelOptions;
+  readonly recipe: RecipeSettings;
+}
+
+export interface PruneSettings extends Partial<DataSettings> {
+  /** The model's file. */
+  readonly model: string;
+  readonly method: 'oneshot';
+  /** Share to remove of each kind of group. */
+  readonly rates: Readonly<Record<string, number>>;
+  readonly importance: 'l1' | 'l2';
+  readonly ranking: 'global' | 'layerwise';
+  readonly normalize: 'mean' | 'none';
+  readonly roundTo: number;
+  readonly maxRate: number;
+  /** Fine-tuning; `epochs: 0` only cuts. */
+  readonly recipe: RecipeSettings;
+}
+
+/** Where a run goes and how it is carried out; nothing here changes its result. */
+export interface RunControl {
+  /** The run's folder. */
+  readonly out: string;
+  /** Go on with the run in `out`; 'previous' from the checkpoint before the last. */
+  readonly resume?: boolean | 'previous' | undefined;
+  /** Replace a run in `out`, and only a run. */
+  readonly overwrite?: boolean | undefined;
+  /** `cpu` unless given. */
+  readonly device?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** The command line, for config.json. */
+  readonly args?: readonly string[] | undefined;
+  /** Threads that prepare batches; 0 unless given. */
+  readonly dataThreads?: number | undefined;
+  readonly hooks?: Omit<TrainHooks, 'saveModel'> | undefined;
+  readonly data?: DataHooks | undefined;
+}
+
+/** @throws DataError for an unknown preset or strengths out of range */
+export function trainOptionsOf(recipe: RecipeSettings, info: DatasetInfo): TrainOptions {
+  const { augment = 'none', mixup, cutmix, ...rest } = recipe;
+  const options: AugmentOptions = {
+    ...augmentPreset(augment, info),
+    ...(mixup !== undefined && { mixup }),
+    ...(cutmix !== undefined && { cutmix }),
+  };
+  return { ...rest, augment: options };
+}
+
+interface SettingsOf {
+  readonly train: TrainSettings;
+  readonly prune: PruneSettings;
+}
+
+/** The settings that a run's config.json holds. @throws UsageError if the run is of another command */
+export function storedSettings<C extends keyof SettingsOf>(
+  path: string,
+  command: C,
+): SettingsOf[C] {
+  const { config } = RunFolder.open(path);
+  if (config.command !== command || typeof config['settings'] !== 'object') {
+    throw new UsageError(
+      `resume: ${path} is a run of '${config.command}', expected one of '${command}'. ` +
+        `Resume it with mamba-prune ${config.command} --resume --out ${path}.`,
+    );
+  }
+  return config['settings'] as SettingsOf[C];
+}
+
+/** @throws UsageError naming what differs from the run's config.json */
+export function checkSame(what: string, now: object, before: unknown): void {
+  const old = (before ?? {}) as Record<string, unknown>;
+  const changed = Object.entries(now).filter(
+    ([name, value]) => stableJson(value) !== stableJson(old[name]),
+  );
+  if (changed.length === 0) return;
+  const list = changed.map(
+    ([name, value]) => `${name}: got ${stableJson(value)}, expected ${stableJson(old[name])}`,
+  );
+  throw new UsageError(
+    `resume: the ${what} is not the one that the run began with: ${list.join('; ')}. ` +
+      'Leave these options out, or start a new run.',
+  );
+}

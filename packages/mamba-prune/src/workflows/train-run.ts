@@ -1,0 +1,126 @@
+import { manualSeed } from '@mamba-prune/libtorch';
+import type { Dataset } from '../data/types.js';
+import type { ModelOptions } from '../models/config.js';
+import type { ImageModel } from '../models/image-model.js';
+import { type ModelInfo, saveModel } from '../models/model-file.js';
+import { createModel } from '../models/registry.js';
+import { resolveTrainOptions } from '../training/options.js';
+import { RunFolder } from '../training/run-folder.js';
+import { train } from '../training/trainer.js';
+import type { TrainHooks, TrainResult } from '../training/types.js';
+import { modelInfoOf, openData } from './fit.js';
+import { type RunControl, type TrainSettings, checkSame, trainOptionsOf } from './settings.js';
+
+export interface TrainRun {
+  /** The trained model, or as far as it came; the caller disposes it. */
+  readonly model: ImageModel;
+  readonly info: ModelInfo;
+  readonly dataset: Dataset;
+  readonly result: TrainResult;
+  /** Absolute path of the run's folder. */
+  readonly path: string;
+}
+
+/** Called when all checks have passed and the work begins. */
+export type OnBegin = (model: ImageModel, dataset: Dataset) => void;
+
+/**
+ * Trains a new model into a run folder, or goes on with one: data, sizes, options and the folder are
+ * checked before any work is done. The seed of the recipe decides the initialisation too.
+ *
+ * @throws UsageError, DataError, RunFolderError, ResumeError, CheckpointError, TrainingDivergedError
+ */
+export async function trainRun(
+  settings: TrainSettings,
+  control: RunControl,
+  onBegin?: OnBegin,
+): Promise<TrainRun> {
+  const dataset = await openData(settings, control.data);
+  const options = trainOptionsOf(settings.recipe, dataset.info);
+  const resolved = resolveTrainOptions(options, dataset.info);
+  manualSeed(resolved.seed);
+  const model = createModel(settings.arch, modelOptionsFor(settings.model, dataset));
+  try {
+    const run = openRun(model, dataset);
+    try {
+      onBegin?.(model, dataset);
+      model.to(control.device ?? 'cpu');
+      const result = await train(
+        model,
+        dataset,
+        options,
+        run,
+        { ...control.hooks, saveModel: saver(dataset, settings) },
+        {
+          signal: control.signal,
+          resume: control.resume,
+          dataThreads: control.dataThreads,
+        },
+      );
+      model.eval();
+      const info = modelInfoOf(dataset.info, [trainingStep(settings, result.valAccuracy)]);
+      return { model, info, dataset, result, path: run.path };
+    } finally {
+      run.release();
+    }
+  } catch (error) {
+    model.dispose();
+    throw error;
+  }
+
+  function openRun(made: ImageModel, { info }: Dataset): RunFolder {
+    if (control.resume !== undefined && control.resume !== false) {
+      const run = RunFolder.open(control.out, { write: true });
+      try {
+        checkSame('model', made.config, run.config.model);
+      } catch (error) {
+        run.release();
+        throw error;
+      }
+      return run;
+    }
+    return RunFolder.create(
+      control.out,
+      {
+        command: 'train',
+        args: control.args ?? [],
+        seed: resolved.seed,
+        dataset: { name: info.name, dir: settings.data, note: info.note },
+        model: made.config,
+        train: resolved,
+        settings,
+      },
+      { overwrite: control.overwrite },
+    );
+  }
+}
+
+/** Classes, channels and size of the data; a patch size that leaves 49 to 256 patches. */
+function modelOptionsFor(options: ModelOptions, { info }: Dataset): ModelOptions {
+  return {
+    patchSize: defaultPatch(info.height),
+    ...options,
+    channels: info.channels,
+    imageSize: info.height,
+    numClasses: info.classes.length,
+  };
+}
+
+/** 4 up to 40 px as on CIFAR, 8 up to 128 px, 16 beyond as on ImageNet. */
+function defaultPatch(side: number): number {
+  if (side <= 40) return 4;
+  return side <= 128 ? 8 : 16;
+}
+
+/** An entry of a model's history; no times in it, so that equal runs give equal files. */
+function trainingStep(settings: TrainSettings, accuracy: number | null): Record<string, unknown> {
+  const { dataset, arch, recipe } = settings;
+  return { step: 'train', arch, dataset, epochs: recipe.epochs, seed: recipe.seed ?? 0, accuracy };
+}
+
+function saver({ info }: Dataset, settings: TrainSettings): NonNullable<TrainHooks['saveModel']> {
+  return (path, model, { valAccuracy, epoch, weights }) => {
+    const step = { ...trainingStep(settings, valAccuracy), epoch, weights };
+    saveModel(path, model as ImageModel, modelInfoOf(info, [step]));
+  };
+}
