@@ -69,7 +69,7 @@ const steps = {
     const rows = batch * 64;
     const pairs = shapes.map(([out, features]) => [randn([rows, features]), randn([out, features])]);
     return () => {
-      for (const [x, weight] of pairs) scope(() => noGrad(() => ops.linear(x, weight)));
+      for (const [x, weight] of pairs) scope(() => void noGrad(() => ops.linear(x, weight)));
     };
   },
 };

@@ -83,8 +83,11 @@ export function fromTypedArray(
       `fromTypedArray: got ${values.constructor.name}, which no tensor type has. Give its dtype, or convert it.`,
     );
   }
-  const make = options.copy === false ? native.borrowBytes : native.fromBytes;
-  return finish(Tensor.wrap(make(values, dtype, shape)), options);
+  const handle =
+    options.copy === false
+      ? native.borrowBytes(values, dtype, shape)
+      : native.fromBytes(values, dtype, shape);
+  return finish(Tensor.wrap(handle), options);
 }
 
 export function empty(shape: Shape, options: TensorOptions = {}): Tensor {

@@ -78,12 +78,14 @@ export interface Native {
   setFlushDenormal(on: boolean): void;
 }
 
+/** In a clone the compiler and libtorch may be missing too; from the registry the command is there. */
+const BUILD = 'In a clone: bash scripts/setup. Elsewhere: npx mamba-prune-libtorch build.';
+
 function load(): Native {
   const path = fileURLToPath(new URL('../build/addon.node', import.meta.url));
   if (!existsSync(path)) {
     throw new Error(
-      `@mamba-prune/libtorch: the addon is not built (${path} is missing).\n` +
-        'In a clone: bash scripts/setup. In a project that depends on it: npm rebuild @mamba-prune/libtorch.',
+      `@mamba-prune/libtorch: the addon is not built (${path} is missing).\n${BUILD}`,
     );
   }
   // Idle OpenMP threads spin for a while by default. The matrix products have threads of their own
@@ -95,7 +97,7 @@ function load(): Native {
   } catch (error) {
     throw new Error(
       `@mamba-prune/libtorch: the addon does not load: ${(error as Error).message}\n` +
-        'Has libtorch been updated or removed since the build? Build again: bash scripts/setup, or npm rebuild @mamba-prune/libtorch.',
+        `Has libtorch been updated or removed since the build? Build again. ${BUILD}`,
       { cause: error },
     );
   }

@@ -110,7 +110,10 @@ std::string describe(Napi::Value value) {
     const double number = value.As<Napi::Number>().DoubleValue();
     Instance& instance = Instance::of(value.Env());
     if (OwnedTensor* owned = instance.tensors.find(number)) return "tensor " + describe(owned->tensor);
-    if (number >= 1125899906842624.0) return "a disposed tensor or generator";
+    if (instance.generators.find(number)) return "a generator";
+    if (instance.tensors.could_be(number) || instance.generators.could_be(number)) {
+      return "a disposed tensor or generator";
+    }
     return "number " + value.ToString().Utf8Value();
   }
   if (value.IsString()) return "string '" + value.As<Napi::String>().Utf8Value().substr(0, 60) + "'";

@@ -55,6 +55,14 @@ class HandleTable {
 
   size_t live() const { return live_; }
 
+  // Whether the number has the form of this table's handles, live or not.
+  bool could_be(double handle) const {
+    // 2^53: above it doubles are no exact integers. The comparison is false for NaN.
+    if (!(handle >= 0 && handle < 9007199254740992.0)) return false;
+    const uint64_t bits = static_cast<uint64_t>(handle);
+    return static_cast<double>(bits) == handle && (bits & ~((1ull << 49) - 1)) == tag_;
+  }
+
  private:
   static constexpr int kIndexBits = 26;
   static constexpr uint64_t kIndexMask = (1ull << kIndexBits) - 1;
@@ -67,11 +75,8 @@ class HandleTable {
   };
 
   Slot* slot_of(double handle) {
-    // 2^53: above it doubles are no exact integers. The comparison is false for NaN.
-    if (!(handle >= 0 && handle < 9007199254740992.0)) return nullptr;
+    if (!could_be(handle)) return nullptr;
     const uint64_t bits = static_cast<uint64_t>(handle);
-    if (static_cast<double>(bits) != handle) return nullptr;
-    if ((bits & ~((1ull << 49) - 1)) != tag_) return nullptr;
     const uint64_t index = bits & kIndexMask;
     if (index >= slots_.size()) return nullptr;
     Slot& slot = slots_[index];

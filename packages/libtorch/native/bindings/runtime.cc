@@ -8,6 +8,8 @@
 #include <ATen/detail/CUDAHooksInterface.h>
 #include <torch/csrc/api/include/torch/version.h>
 
+#include <limits>
+
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
@@ -62,10 +64,11 @@ void set_flush_denormal(const Napi::CallbackInfo& info) {
 void init_runtime(Napi::Env env, Napi::Object exports) {
 #ifdef __GLIBC__
   // Activations of a training step are megabytes each and die within it. By default glibc maps each
-  // one anew and gives it back, and every first touch of a page is a fault: up to half of the time of
-  // a memory-bound operator. Keeping freed memory makes the second step reuse the first one's pages.
-  mallopt(M_MMAP_THRESHOLD, 1 << 30);
-  mallopt(M_TRIM_THRESHOLD, 2147483647);
+  // one anew and gives it back, and every first touch of a page is a fault: half of the time of a
+  // matrix product of this size. Without mappings freed memory stays in the heap, and the second
+  // step reuses the first one's pages. (M_MMAP_THRESHOLD is no way: glibc refuses more than 32 MiB.)
+  mallopt(M_MMAP_MAX, 0);
+  mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
   mallopt(M_TOP_PAD, 64 << 20);
 #endif
   exports["numThreads"] = Napi::Function::New(env, num_threads, "numThreads");

@@ -55,6 +55,29 @@ export function crossEntropy(
   );
 }
 
+export interface LinearFunctionOptions {
+  /** Shape [outFeatures]. */
+  readonly bias?: Tensor | null | undefined;
+  /** Added to the result, shaped like it: a skip connection at no extra pass over memory. */
+  readonly residual?: Tensor | undefined;
+}
+
+/**
+ * x Wᵀ + bias + residual. On the CPU in float32 one product with oneDNN where the libtorch in use has
+ * it apart (Debian's), libtorch's own operators otherwise.
+ *
+ * @param x - shape [..., inFeatures]
+ * @param weight - shape [outFeatures, inFeatures]
+ * @returns shape [..., outFeatures]
+ */
+export function linear(
+  x: Tensor,
+  weight: Tensor,
+  { bias, residual }: LinearFunctionOptions = {},
+): Tensor {
+  return callOperator('mamba_prune::linear', x, weight, bias, residual) as Tensor;
+}
+
 export interface LayerNormFunctionOptions {
   readonly weight?: Tensor | null;
   readonly bias?: Tensor | null;

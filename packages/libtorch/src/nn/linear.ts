@@ -1,6 +1,6 @@
 import { ShapeError } from '../errors.js';
 import { empty, type TensorOptions } from '../factories.js';
-import * as ops from '../generated/ops.js';
+import * as F from './functional.js';
 import type { Tensor } from '../tensor.js';
 import { defaultInit } from './init.js';
 import { Module } from './module.js';
@@ -32,16 +32,17 @@ export class Linear extends Module {
 
   /**
    * @param x - shape [..., inFeatures]
+   * @param residual - added to the result, shaped like it
    * @returns shape [..., outFeatures]
    * @throws ShapeError if the last dimension differs
    */
-  forward(x: Tensor): Tensor {
+  forward(x: Tensor, residual?: Tensor): Tensor {
     if (x.shape.at(-1) !== this.inFeatures) {
       throw new ShapeError(
         `${this.label}: got ${x.shape.at(-1) ?? 'no'} input features (shape [${x.shape.join(', ')}]), ` +
           `expected ${this.inFeatures} in the last dimension.`,
       );
     }
-    return ops.linear(x, this.weight, this.bias);
+    return F.linear(x, this.weight, { bias: this.bias, residual });
   }
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { runCli } from './testing.js';
+import { runCli } from './testing/run-cli.js';
 
 const commands = [
   ['quickstart'],

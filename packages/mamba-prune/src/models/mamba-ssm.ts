@@ -47,7 +47,7 @@ class ScanDirection {
     const { dtRank, dState } = this.sizes;
     const u = F.causalConv1d(x, this.conv1d.weight, { bias: this.conv1d.bias });
     const projected = this.xProj.forward(u);
-    const dt = ops.linear(projected.narrow(-1, 0, dtRank), this.dtProj.weight);
+    const dt = F.linear(projected.narrow(-1, 0, dtRank), this.dtProj.weight);
     const { y } = F.selectiveScan(
       u,
       dt,

@@ -1,7 +1,7 @@
 // Vision Mamba: patches, blocks of a selective SSM and an MLP, mean over the patches, classifier.
 //   x = x + ssm(norm1(x));  x = x + mlp(norm2(x))
 // The parameter names are those of the PyTorch model, so state dicts cross over both ways.
-import { F, type Tensor, nn, noGrad, ops, randn } from '@mamba-prune/libtorch';
+import { F, type Tensor, nn, noGrad, randn, scope } from '@mamba-prune/libtorch';
 import type { PruningGroup } from '../pruning/groups.js';
 import { type MambaConfig, checkMambaConfig, mlpGroup, ssmGroup } from './config.js';
 import type { ImageModel, MacsEntry } from './image-model.js';
@@ -21,7 +21,8 @@ class Mlp extends nn.Module {
   /** The activated hidden neurons, shape [batch, length, hidden]. */
   inner(x: Tensor): Tensor {
     const { weight, bias } = this.fc1;
-    return bias ? F.biasGelu(ops.linear(x, weight), bias) : ops.linear(x, weight).gelu();
+    const hidden = F.linear(x, weight);
+    return bias ? F.biasGelu(hidden, bias) : hidden.gelu();
   }
 
   override forward(x: Tensor): Tensor {
@@ -54,21 +55,19 @@ class Block extends nn.Module {
 
   /** @param x - shape [batch, length, dModel]; the result has the same shape */
   override forward(x: Tensor): Tensor {
+    return scope(() => this.#forward(x));
+  }
+
+  #forward(x: Tensor): Tensor {
     const { ssm, mlp } = this;
     if (this.training && this.dropPath > 0) {
       const y = x.add(F.dropPath(ssm.forward(this.norm1.forward(x)), this.dropPath, true));
       return y.add(F.dropPath(mlp.forward(this.norm2.forward(y)), this.dropPath, true));
     }
-    const y = addLinear(x, ssm.inner(this.norm1.forward(x)), ssm.outProj);
-    return addLinear(y, mlp.inner(this.norm2.forward(y)), mlp.fc2);
+    // Each branch frees what it made before the next begins, which then finds that memory in the cache.
+    const y = scope(() => ssm.outProj.forward(ssm.inner(this.norm1.forward(x)), x));
+    return scope(() => mlp.fc2.forward(mlp.inner(this.norm2.forward(y)), y));
   }
-}
-
-/** residual + linear(x), adding inside the matrix product instead of in a pass of its own. */
-function addLinear(residual: Tensor, x: Tensor, { weight, bias }: nn.Linear): Tensor {
-  const rows = (t: Tensor): Tensor => t.reshape(-1, t.size(-1));
-  const base = bias ? residual.add(bias) : residual;
-  return ops.addmm(rows(base), rows(x), weight.t()).reshape(...residual.shape);
 }
 
 /** A vision Mamba of any widths: the dense one and each of its pruned forms. */

@@ -75,7 +75,9 @@ describe('surgery', () => {
     const get = (state: Map<string, Tensor>, name: string): Tensor =>
       state.get(`blocks.1.ssm.${name}`) as Tensor;
     const both = [...kept, ...kept.map((u) => 32 + u)];
-    expect(get(after, 'in_proj.weight').equal(get(before, 'in_proj.weight').indexSelect(0, both))).toBe(true);
+    expect(
+      get(after, 'in_proj.weight').equal(get(before, 'in_proj.weight').indexSelect(0, both)),
+    ).toBe(true);
     for (const [name, dim] of [
       ['conv1d.weight', 0],
       ['conv1d.bias', 0],
@@ -118,7 +120,8 @@ describe('surgery', () => {
 
   it('refuses to empty a group, unknown groups and indices that are no units', () => {
     const model = freshModel();
-    const cut = (name: string, units: number[]) => () => pruneModel(model, new Map([[name, units]]));
+    const cut = (name: string, units: number[]) => () =>
+      pruneModel(model, new Map([[name, units]]));
     expect(cut('blocks.0.ssm', [])).toThrow(/would end empty/);
     expect(cut('blocks.9.ssm', [0])).toThrow(/blocks\.9\.ssm.*blocks\.0\.ssm/);
     expect(cut('blocks.0.ssm', [3, 2])).toThrow(UsageError);
@@ -151,11 +154,15 @@ describe('importance', () => {
       const fc2 = state.get('blocks.1.mlp.2.weight') as Tensor;
       fc1.zero_();
       fc2.zero_();
-      fc1.select(0, 2).narrow(0, 0, 2).copy_(randn([2]).zero_().add(3)); // [3, 3, 0 ...]
+      fc1
+        .select(0, 2)
+        .narrow(0, 0, 2)
+        .copy_(randn([2]).zero_().add(3)); // [3, 3, 0 ...]
       fc2.select(1, 2).narrow(0, 4, 1).fill_(-4);
     });
     const score = (norm: 'l1' | 'l2'): number =>
-      groupImportance(model.pruningGroups(), model.stateDict(), norm).get('blocks.1.mlp')?.[2] ?? -1;
+      groupImportance(model.pruningGroups(), model.stateDict(), norm).get('blocks.1.mlp')?.[2] ??
+      -1;
     expect(score('l1')).toBeCloseTo(10, 12);
     expect(score('l2')).toBeCloseTo(Math.sqrt(18) + 4, 12);
   });

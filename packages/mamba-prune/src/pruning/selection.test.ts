@@ -2,9 +2,17 @@ import { describe, expect, it } from 'vitest';
 import type { PruningGroup } from './groups.js';
 import { type SelectionOptions, keptCount, selectUnits } from './selection.js';
 
-const group = (name: string, size: number): PruningGroup => ({ name, kind: 'k', size, members: [] });
+const group = (name: string, size: number): PruningGroup => ({
+  name,
+  kind: 'k',
+  size,
+  members: [],
+});
 
-function select(scores: Record<string, number[]>, options: SelectionOptions): Record<string, readonly number[]> {
+function select(
+  scores: Record<string, number[]>,
+  options: SelectionOptions,
+): Record<string, readonly number[]> {
   const groups = Object.entries(scores).map(([name, list]) => group(name, list.length));
   return Object.fromEntries(selectUnits(groups, new Map(Object.entries(scores)), options));
 }
@@ -18,7 +26,10 @@ describe('selectUnits', () => {
 
   it('keeps the best units of all groups under global ranking', () => {
     expect(
-      select({ a: [1, 2, 3, 4], b: [5, 6, 7, 8] }, { rate: 0.5, scope: 'global', normalize: 'none' }),
+      select(
+        { a: [1, 2, 3, 4], b: [5, 6, 7, 8] },
+        { rate: 0.5, scope: 'global', normalize: 'none' },
+      ),
     ).toEqual({ a: [3], b: [1, 2, 3] });
   });
 
@@ -31,9 +42,10 @@ describe('selectUnits', () => {
 
   it('gives ties to the lower index and the earlier group', () => {
     expect(select({ a: [1, 1, 1, 1] }, { rate: 0.5, scope: 'layerwise' })).toEqual({ a: [0, 1] });
-    expect(
-      select({ a: [1, 1, 1], b: [1, 1, 1] }, { rate: 0.5, scope: 'global' }),
-    ).toEqual({ a: [0, 1], b: [0] });
+    expect(select({ a: [1, 1, 1], b: [1, 1, 1] }, { rate: 0.5, scope: 'global' })).toEqual({
+      a: [0, 1],
+      b: [0],
+    });
   });
 
   it('never empties a group', () => {
@@ -71,9 +83,11 @@ describe('selectUnits', () => {
     for (const rate of [1, -0.1, Number.NaN]) {
       expect(() => select({ a: [1] }, { rate, scope: 'global' })).toThrow(/rate: got/);
     }
-    expect(() => select({ a: [1, Number.NaN] }, { rate: 0.5, scope: 'global' })).toThrow(/unit 1 is NaN/);
-    expect(() => selectUnits([group('a', 3)], new Map([['a', [1]]]), { rate: 0.5, scope: 'global' })).toThrow(
-      /got 1 scores, expected 3/,
+    expect(() => select({ a: [1, Number.NaN] }, { rate: 0.5, scope: 'global' })).toThrow(
+      /unit 1 is NaN/,
     );
+    expect(() =>
+      selectUnits([group('a', 3)], new Map([['a', [1]]]), { rate: 0.5, scope: 'global' }),
+    ).toThrow(/got 1 scores, expected 3/);
   });
 });

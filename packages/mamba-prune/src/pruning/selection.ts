@@ -97,9 +97,7 @@ function globalCounts(ranked: readonly RankedGroup[], options: SelectionOptions)
   );
   let left = Math.round((1 - rate) * total) - counts.reduce((sum, count) => sum + count, 0);
   const candidates = ranked.flatMap(({ order, scores }, groupIndex) =>
-    order
-      .slice(counts[groupIndex])
-      .map((unit) => ({ groupIndex, unit, score: at(scores, unit) })),
+    order.slice(counts[groupIndex]).map((unit) => ({ groupIndex, unit, score: at(scores, unit) })),
   );
   candidates.sort((a, b) => b.score - a.score || a.groupIndex - b.groupIndex || a.unit - b.unit);
   for (const { groupIndex } of candidates) {

@@ -1,23 +1,21 @@
 /** Real processes, killed at random moments. */
 import { loadSafetensors } from '@mamba-prune/libtorch';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
+import { transpiledMambaPrune } from '../../../../test/support/transpiled.js';
 import { Random } from '../data/random.js';
 import { readCheckpoint } from './checkpoint.js';
 import { RunFolder } from './index.js';
-import { compileSources } from './testing/compiled.js';
 import { outcomeOf, temporaryFolder } from './testing/toy.js';
 
-let folder: ReturnType<typeof temporaryFolder>;
-let script: string;
-beforeAll(async () => {
-  folder = temporaryFolder();
-  script = join(await compileSources(folder.path), 'training', 'testing', 'kill-child.mjs');
-}, 60_000);
+const folder = temporaryFolder();
+const built = transpiledMambaPrune();
+const script = join(built.src, 'training', 'testing', 'kill-child.mjs');
 afterAll(() => {
   folder.remove();
+  built.remove();
 });
 
 interface Child {

@@ -7,6 +7,7 @@
  *     checkpoints/previous.safetensors  the one before, should the last be damaged
  *     checkpoints/best.safetensors      model with the best validation accuracy
  *     model.safetensors                 the finished model
+ *     pruning.json                      what was cut, if the run pruned
  *     run.lock                          while a process writes the run
  */
 import { writeFileAtomic } from '@mamba-prune/libtorch';
@@ -71,7 +72,14 @@ const configSchema = z.looseObject({
 });
 
 /** Everything a run may have written, config.json last: with it the folder is still a run. */
-const CONTENTS = ['metrics.jsonl', 'checkpoints', 'model.safetensors', 'report', 'config.json'];
+const CONTENTS = [
+  'metrics.jsonl',
+  'checkpoints',
+  'pruning.json',
+  'model.safetensors',
+  'report',
+  'config.json',
+];
 
 export interface CreateOptions {
   /** Deletes a run that is already there, and only a run; default false. */

@@ -1,4 +1,4 @@
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { inspectModel } from '../bench/inspect.js';
 import type { Dataset } from '../data/types.js';
@@ -16,12 +16,7 @@ import type { TrainHooks, TrainOptions, TrainResult } from '../training/types.js
 import { evaluateModel } from './evaluate-model.js';
 import { openDataFor, withModelInfo } from './fit.js';
 import { composeKept, encodeKept, keptInHistory } from './kept-units.js';
-import {
-  type PruningRecord,
-  pruningFile,
-  readPruningRecord,
-  writePruningRecord,
-} from './pruning-record.js';
+import { type PruningRecord, readPruningRecord, writePruningRecord } from './pruning-record.js';
 import { type PruneSettings, type RunControl, checkSame, trainOptionsOf } from './settings.js';
 
 export interface PruneRun {
@@ -266,7 +261,7 @@ function createRun(
   options: TrainOptions | undefined,
   dataset: Dataset | undefined,
 ): RunFolder {
-  const run = RunFolder.create(
+  return RunFolder.create(
     control.out,
     {
       command: 'prune',
@@ -280,6 +275,4 @@ function createRun(
     },
     { overwrite: control.overwrite },
   );
-  rmSync(pruningFile(run.path), { force: true });
-  return run;
 }

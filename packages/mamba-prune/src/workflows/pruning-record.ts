@@ -44,7 +44,7 @@ const recordSchema = z.object({
 
 export type PruningRecord = z.infer<typeof recordSchema>;
 
-export const pruningFile = (run: string): string => join(run, 'pruning.json');
+const pruningFile = (run: string): string => join(run, 'pruning.json');
 
 export function writePruningRecord(run: string, record: PruningRecord): void {
   // Through the schema, so that the order of the keys is always the same.

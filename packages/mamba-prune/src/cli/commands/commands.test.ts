@@ -10,7 +10,7 @@ import { createModel } from '../../models/registry.js';
 import { pruneRun } from '../../workflows/prune-run.js';
 import type { PruningRecord } from '../../workflows/pruning-record.js';
 import type { PruneSettings } from '../../workflows/settings.js';
-import { runCli } from '../testing.js';
+import { runCli } from '../testing/run-cli.js';
 
 let folder = '';
 const at = (...path: string[]): string => join(folder, ...path);

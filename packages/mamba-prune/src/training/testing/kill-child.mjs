@@ -1,4 +1,4 @@
-/** A training that a test kills; run by the compiled sources: `node kill-child.js RUN [--stuck]`. */
+/** A training that a test kills; run from the transpiled sources: `node kill-child.mjs RUN [--stuck]`. */
 import { existsSync } from 'node:fs';
 import { RunFolder, stopOnSignals, train } from '../index.js';
 import { toyDataset, ToyModel, toyOptions, toyRun } from './toy.js';

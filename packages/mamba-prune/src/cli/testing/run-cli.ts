@@ -1,5 +1,5 @@
 // For tests: commands run in this process, with what they print captured.
-import { run } from './program.js';
+import { run } from '../program.js';
 
 export interface Outcome {
   readonly status: number;
