@@ -20,15 +20,42 @@ const { values: args } = parseArgs({
 });
 
 const cases = [
-  { name: 'scan', title: 'selective scan, forward (B=32 L=64 D=384 N=16)', what: 'scan-forward', batch: 32, runs: 15 },
-  { name: 'scan', title: 'selective scan, forward + backward', what: 'scan-both', batch: 32, runs: 9 },
-  { name: 'train', title: 'mamba_small training step, batch 32', what: 'train', batch: 32, runs: 3 },
+  {
+    name: 'scan',
+    title: 'selective scan, forward (B=32 L=64 D=384 N=16)',
+    what: 'scan-forward',
+    batch: 32,
+    runs: 15,
+  },
+  {
+    name: 'scan',
+    title: 'selective scan, forward + backward',
+    what: 'scan-both',
+    batch: 32,
+    runs: 9,
+  },
+  {
+    name: 'train',
+    title: 'mamba_small training step, batch 32',
+    what: 'train',
+    batch: 32,
+    runs: 3,
+  },
   { name: 'infer', title: 'mamba_small inference, batch 32', what: 'infer', batch: 32, runs: 3 },
   { name: 'infer', title: 'mamba_small inference, batch 1', what: 'infer', batch: 1, runs: 9 },
 ];
 
 function run(command, script, { what, batch, runs }) {
-  const options = ['--what', what, '--batch', String(batch), '--threads', args.threads, '--runs', String(runs)];
+  const options = [
+    '--what',
+    what,
+    '--batch',
+    String(batch),
+    '--threads',
+    args.threads,
+    '--runs',
+    String(runs),
+  ];
   const output = execFileSync(command, [...script, ...options], {
     encoding: 'utf8',
     env: { ...process.env, OMP_NUM_THREADS: args.threads, OPENBLAS_NUM_THREADS: args.threads },
@@ -43,7 +70,9 @@ const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1];
 try {
   execFileSync(args.python, ['-c', 'import torch'], { stdio: 'ignore' });
 } catch {
-  console.error(`compare: ${args.python} has no torch. Debian: apt-get install python3-torch; or give --python.`);
+  console.error(
+    `compare: ${args.python} has no torch. Debian: apt-get install python3-torch; or give --python.`,
+  );
   process.exit(1);
 }
 
@@ -75,4 +104,7 @@ for (const c of cases.filter(({ name }) => !wanted || wanted.includes(name))) {
     );
   }
 }
-if (args.json) console.log(JSON.stringify({ cpu: cpus()[0]?.model, threads: Number(args.threads), results }, null, 2));
+if (args.json)
+  console.log(
+    JSON.stringify({ cpu: cpus()[0]?.model, threads: Number(args.threads), results }, null, 2),
+  );

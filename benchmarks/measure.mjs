@@ -64,10 +64,14 @@ const steps = {
     const shapes = [];
     const model = createModel(args.arch);
     for (const [name, { shape }] of model.namedParameters()) {
-      if (shape.length === 2 && !name.endsWith('A_log') && !name.startsWith('head')) shapes.push(shape);
+      if (shape.length === 2 && !name.endsWith('A_log') && !name.startsWith('head'))
+        shapes.push(shape);
     }
     const rows = batch * 64;
-    const pairs = shapes.map(([out, features]) => [randn([rows, features]), randn([out, features])]);
+    const pairs = shapes.map(([out, features]) => [
+      randn([rows, features]),
+      randn([out, features]),
+    ]);
     return () => {
       for (const [x, weight] of pairs) scope(() => void noGrad(() => ops.linear(x, weight)));
     };

@@ -30,9 +30,17 @@ function inspect(root, source) {
 
 function describe({ include, lib, source, system, abiFrom }) {
   const api = join(include, 'torch', 'csrc', 'api', 'include');
-  const header = readFileSync(join(api, 'torch', 'version.h'), 'utf8');
-  const number = (name) =>
-    /** @type {RegExpMatchArray} */ (header.match(new RegExp(`${name} (\\d+)`)))[1];
+  // Since 2.9 the numbers are in a header of their own, which the old one includes.
+  const header = [join(include, 'torch', 'headeronly'), join(api, 'torch')]
+    .map((folder) => join(folder, 'version.h'))
+    .filter((path) => existsSync(path))
+    .map((path) => readFileSync(path, 'utf8'))
+    .join('\n');
+  const number = (name) => {
+    const found = header.match(new RegExp(`${name} (\\d+)`));
+    if (!found) throw new Error(`${source}: its headers do not tell the version (${name}).`);
+    return found[1];
+  };
   const version = ['MAJOR', 'MINOR', 'PATCH']
     .map((part) => number(`TORCH_VERSION_${part}`))
     .join('.');
@@ -56,24 +64,25 @@ function describe({ include, lib, source, system, abiFrom }) {
 function fromPython() {
   // find_spec reads no torch code: importing torch takes seconds.
   const script = "import importlib.util as u; s=u.find_spec('torch'); print(s.origin if s else '')";
+  let origin;
   try {
-    const origin = execFileSync('python3', ['-c', script], {
+    origin = execFileSync('python3', ['-c', script], {
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'ignore'],
     }).trim();
-    if (!origin) return undefined;
-    const root = dirname(realpathSync(origin));
-    // Debian's python3-torch only links to the system's libtorch: found either way, it is one and the same,
-    // and must not look like another one to build for.
-    const library = join(root, 'lib', 'libtorch_cpu.so');
-    const system = existsSync(library) ? fromSystem() : undefined;
-    if (system && realpathSync(library) === realpathSync(join(system.lib, 'libtorch_cpu.so'))) {
-      return system;
-    }
-    return inspect(root, `torch of python3 (${dirname(origin)})`);
   } catch {
     return undefined; // no python3, or one that does not run
   }
+  if (!origin) return undefined;
+  const root = dirname(realpathSync(origin));
+  // Debian's python3-torch only links to the system's libtorch: found either way, it is one and the same,
+  // and must not look like another one to build for.
+  const library = join(root, 'lib', 'libtorch_cpu.so');
+  const system = existsSync(library) ? fromSystem() : undefined;
+  if (system && realpathSync(library) === realpathSync(join(system.lib, 'libtorch_cpu.so'))) {
+    return system;
+  }
+  return inspect(root, `torch of python3 (${dirname(origin)})`);
 }
 
 function fromSystem() {

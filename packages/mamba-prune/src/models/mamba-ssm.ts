@@ -100,7 +100,11 @@ export class SelectiveSsm extends nn.Module {
       this.parameter(
         which === 'forward' ? 'A_log' : 'A_b_log',
         // S4D-real: A = -(1, 2, ..., N) for every channel.
-        noGrad(() => arange(1, dState + 1).log().repeat(dInner, 1)),
+        noGrad(() =>
+          arange(1, dState + 1)
+            .log()
+            .repeat(dInner, 1),
+        ),
       ),
       this.parameter(`D${suffix}`, ones([dInner])),
     );
@@ -135,7 +139,9 @@ export class SelectiveSsm extends nn.Module {
       { parameter: `${prefix}.in_proj.weight`, dim: 0, offset: dInner },
       { parameter: `${prefix}.out_proj.weight`, dim: 1, scored: true },
     ];
-    for (const which of bidirectional ? (['forward', 'backward'] as const) : (['forward'] as const)) {
+    for (const which of bidirectional
+      ? (['forward', 'backward'] as const)
+      : (['forward'] as const)) {
       const suffix = suffixes[which];
       members.push(
         { parameter: `${prefix}.conv1d${suffix}.weight`, dim: 0 },

@@ -11,7 +11,13 @@ import {
 } from '@mamba-prune/libtorch';
 import { describe, expect, it } from 'vitest';
 import { UsageError } from '../errors.js';
-import { createModel, createModelFromConfig, isMambaModel, mambaSmall, mambaTiny } from './registry.js';
+import {
+  createModel,
+  createModelFromConfig,
+  isMambaModel,
+  mambaSmall,
+  mambaTiny,
+} from './registry.js';
 import { mambaConfig } from './config.js';
 import { VisionMamba } from './mamba.js';
 import { SelectiveSsm } from './mamba-ssm.js';
@@ -79,7 +85,11 @@ describe('parity with PyTorch', () => {
     }
     const stepped = part('stepped.');
     for (const [name, value] of model.stateDict()) {
-      const difference = value.sub(stepped.get(name) as Tensor).abs().max().item();
+      const difference = value
+        .sub(stepped.get(name) as Tensor)
+        .abs()
+        .max()
+        .item();
       expect(difference, name).toBeLessThan(2e-4);
     }
   });
@@ -174,8 +184,7 @@ describe('VisionMamba', () => {
       mambaConfig('mamba_tiny', { dModel: 16, depth: 1, dState: 4, numClasses: 5, imageSize: 12 }),
     );
     // 9 patches of 4x4x3; d_inner 32, dt_rank 1.
-    const ssm =
-      9 * (16 * 64 + 32 * 4 + 32 * (1 + 8) + 1 * 32 + 32 * (3 * 4 + 2) + 32 * 16);
+    const ssm = 9 * (16 * 64 + 32 * 4 + 32 * (1 + 8) + 1 * 32 + 32 * (3 * 4 + 2) + 32 * 16);
     expect(model.macs()).toEqual([
       { name: 'patch_embed', macs: 9 * 16 * 48 },
       { name: 'blocks.0.ssm', macs: ssm },

@@ -154,7 +154,9 @@ export class VisionMamba extends nn.Module implements ImageModel {
 
   macs(): MacsEntry[] {
     const { length } = this;
-    const entries: MacsEntry[] = [{ name: 'patch_embed', macs: length * this.#patchEmbed.weight.numel }];
+    const entries: MacsEntry[] = [
+      { name: 'patch_embed', macs: length * this.#patchEmbed.weight.numel },
+    ];
     this.#blocks.forEach(({ ssm, mlp }, index) => {
       entries.push({ name: ssmGroup(index), macs: ssm.macs(length) });
       entries.push({

@@ -22,7 +22,13 @@ const info: ModelInfo = {
 
 describe('model files', () => {
   it('bring a pruned model back, ready to evaluate, train on and prune again', () => {
-    const dense = createModel('mamba_tiny', { dModel: 16, depth: 2, dState: 4, numClasses: 5, imageSize: 12 });
+    const dense = createModel('mamba_tiny', {
+      dModel: 16,
+      depth: 2,
+      dState: 4,
+      numClasses: 5,
+      imageSize: 12,
+    });
     const options = { rates: { ssm: 0.5, mlp: 0.7 }, importance: 'l2', scope: 'global' } as const;
     const { model } = pruneOneShot(dense, options);
     model.eval();

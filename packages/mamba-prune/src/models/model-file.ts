@@ -61,7 +61,9 @@ function parseMetadata(path: string, text: string): z.infer<typeof metadataSchem
   try {
     json = JSON.parse(text);
   } catch (error) {
-    throw new FormatError(`${path}: the metadata key '${metadataKey}' is no JSON: ${(error as Error).message}`);
+    throw new FormatError(
+      `${path}: the metadata key '${metadataKey}' is no JSON: ${(error as Error).message}`,
+    );
   }
   const parsed = metadataSchema.safeParse(json);
   if (!parsed.success) {

@@ -1,5 +1,11 @@
 import { UsageError } from '../errors.js';
-import { type MambaArchitecture, type ModelOptions, checkMambaConfig, mambaArchitectures, mambaConfig } from './config.js';
+import {
+  type MambaArchitecture,
+  type ModelOptions,
+  checkMambaConfig,
+  mambaArchitectures,
+  mambaConfig,
+} from './config.js';
 import type { ImageModel } from './image-model.js';
 import { VisionMamba } from './mamba.js';
 

@@ -1,5 +1,5 @@
 /** What happens when the disk is full or the folder cannot be written. */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { RunFolder, RunFolderError, train, type TrainControl, type TrainHooks } from './index.js';
@@ -134,10 +134,15 @@ describe('RunFolder.create', () => {
   it('refuses a run that is there, unless told to overwrite it', () => {
     const first = RunFolder.create(path(), toyRun);
     writeFileSync(first.metricsPath, '{}\n');
+    writeFileSync(join(first.path, 'pruning.json'), '{}');
+    writeFileSync(join(first.path, 'notes.txt'), 'precious');
     first.release();
     expect(() => RunFolder.create(path(), toyRun)).toThrow(/holds a run already.*--resume/);
     const second = RunFolder.create(path(), toyRun, { overwrite: true });
     expect(second.readMetrics()).toEqual([]);
+    expect(readdirSync(second.path).sort()).toEqual([
+      ...['checkpoints', 'config.json', 'notes.txt', 'run.lock'],
+    ]);
     second.release();
   });
 
