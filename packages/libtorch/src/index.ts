@@ -47,7 +47,13 @@ export * as ops from './generated/ops.js';
 export * as nn from './nn/index.js';
 export * as F from './nn/functional.js';
 export * as optim from './optim/index.js';
-export { type LoadSafetensorsOptions, loadSafetensors, saveSafetensors } from './state-dict.js';
+export {
+  type LoadSafetensorsOptions,
+  type LoadTorchSaveOptions,
+  loadSafetensors,
+  loadTorchSave,
+  saveSafetensors,
+} from './state-dict.js';
 export { SafetensorsFile, type SafetensorsInfo } from './safetensors/read.js';
 export { type SafetensorsEntry, writeSafetensorsFile } from './safetensors/write.js';
 export { writeFileAtomic } from './files/atomic.js';

@@ -5,6 +5,9 @@ import { SafetensorsFile } from './safetensors/read.js';
 import { type SafetensorsEntry, writeSafetensorsFile } from './safetensors/write.js';
 import { scope } from './scope.js';
 import type { Tensor } from './tensor.js';
+import type { TorchSaveOptions } from './torch-save/environment.js';
+import { TorchSaveFile } from './torch-save/read.js';
+import { collectStateDict } from './torch-save/state-dict.js';
 
 const toFile = {
   float64: 'F64',
@@ -52,6 +55,43 @@ export function loadSafetensors(
       tensors.set(name, scope(load));
     }
     return { tensors, metadata: { ...file.metadata } };
+  } catch (error) {
+    for (const tensor of tensors.values()) tensor.dispose();
+    throw error;
+  } finally {
+    file.close();
+  }
+}
+
+export interface LoadTorchSaveOptions extends TorchSaveOptions {
+  /** `cpu` unless given */
+  readonly device?: string;
+  /** Where the state dict is inside the file, with points; found in the usual places unless given. */
+  readonly key?: string;
+}
+
+/**
+ * Reads the state dict of a file that `torch.save` wrote (PyTorch >= 1.6), without executing anything
+ * that is pickled in it. A uniform `module.` before the names is dropped. The caller owns the tensors.
+ *
+ * @throws FormatError if the file is damaged, holds no state dict, or names Python objects other than
+ *   those that tensors need; nothing is left allocated
+ */
+export async function loadTorchSave(
+  path: string,
+  { device, key, ...options }: LoadTorchSaveOptions = {},
+): Promise<Map<string, Tensor>> {
+  const file = await TorchSaveFile.open(path, options);
+  const tensors = new Map<string, Tensor>();
+  try {
+    for (const [name, stored] of collectStateDict(file.value, key === undefined ? {} : { key })) {
+      const dtype = fromFile[stored.dtype];
+      tensors.set(
+        name,
+        scope(() => fromTypedArray(stored.read(), stored.shape, { dtype, device })),
+      );
+    }
+    return tensors;
   } catch (error) {
     for (const tensor of tensors.values()) tensor.dispose();
     throw error;
