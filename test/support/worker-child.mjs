@@ -33,9 +33,12 @@ if (!isMainThread) {
   for (let i = 0; i < 500; i++) here.push(work(i));
   const same = await Promise.all(results);
   await Promise.all(workers.map((worker) => worker.terminate()));
-  const endless = start(true);
-  await once(endless, 'message');
-  await endless.terminate();
+  // Several times: stopped inside a native call, the thread can take no exception any more.
+  for (let round = 0; round < 5; round++) {
+    const endless = start(true);
+    await once(endless, 'message');
+    await endless.terminate();
+  }
   const again = start(false);
   const [last] = await once(again, 'message');
   const { tensors } = memoryStats();

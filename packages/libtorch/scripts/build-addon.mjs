@@ -131,6 +131,8 @@ function plan(libtorch) {
     ...(hasAvx512() ? [] : ['-DMAMBA_PRUNE_NO_AVX512']),
     '-DNAPI_VERSION=8',
     '-DNAPI_CPP_EXCEPTIONS',
+    // A worker thread that is stopped can take no exception any more; without this the process aborts.
+    '-DNODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS',
     ...libtorch.flags,
     ...[
       headerFolder('node-addon-api', ''),
