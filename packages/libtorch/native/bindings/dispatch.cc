@@ -8,7 +8,7 @@
 #include <c10/core/MemoryFormat.h>
 #include <c10/core/ScalarType.h>
 
-#include <memory>
+#include <deque>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -23,37 +23,28 @@ struct Operator {
   bool in_place;      // returns only what it was given to write to: nothing new for JavaScript
 };
 
-// Operators that trust their caller with a pointer, a file or an unchecked index. They end the
-// process on bad input instead of throwing, and nothing here needs them. Those of the second group
-// were found by fuzz.test.ts: arguments of the right types made libtorch 1.13 crash inside them. Nearly
-// all are private halves of public operators, which do check (`stack` calls `_stack`).
+// A leading underscore marks the private halves of public operators (`stack` checks, then calls
+// `_stack`): they trust their caller, and fuzzing them ends the process in ever new places. Only those
+// families that check for themselves and that have no public form are offered.
+bool is_private(const std::string& name) {
+  if (name.rfind("aten::_", 0) != 0) return false;
+  return name != "aten::_to_copy" && name.rfind("aten::_foreach_", 0) != 0 && name.rfind("aten::_fused_", 0) != 0;
+}
+
+// Public operators that end the process on bad input instead of throwing: arguments of the right types
+// made libtorch 1.13 crash inside them (found by fuzz.test.ts), and nothing here needs them.
 bool is_unsafe(const std::string& name) {
   static const std::unordered_set<std::string> names{
       // a file, foreign memory, or metadata changed under a live tensor
-      "aten::from_file", "aten::_unsafe_view", "aten::_unsafe_set_data", "aten::set_data",
-      "aten::_cufft_set_plan_cache_max_size",
+      "aten::from_file", "aten::set_data",
       // no check of an empty list or tensor, of the number of dimensions, or of sizes that must agree
-      "aten::_stack", "aten::align_tensors", "aten::_compute_linear_combination", "aten::_local_scalar_dense",
-      "aten::_new_zeros_with_same_feature_meta", "aten::_symeig_helper", "aten::_logcumsumexp",
-      "aten::_cummax_helper", "aten::_cummin_helper", "aten::batch_norm_update_stats",
-      "aten::_thnn_differentiable_lstm_cell_backward", "aten::_thnn_differentiable_gru_cell_backward",
-      "aten::_weight_norm_interface", "aten::_weight_norm_interface_backward",
-      "aten::fractional_max_pool2d_backward", "aten::fractional_max_pool3d_backward",
-      "aten::histogramdd", "aten::_histogramdd_bin_edges", "aten::_histogramdd_from_bin_cts", "aten::_histogramdd_from_bin_tensors",
-      "aten::_pdist_forward", "aten::_pdist_backward",
-      "aten::quantized_lstm_cell", "aten::quantized_gru_cell", "aten::quantized_rnn_relu_cell",
-      "aten::quantized_rnn_tanh_cell",
+      "aten::align_tensors", "aten::batch_norm_update_stats", "aten::fractional_max_pool2d_backward",
+      "aten::fractional_max_pool3d_backward", "aten::histogramdd", "aten::quantized_lstm_cell", "aten::quantized_gru_cell",
+      "aten::quantized_rnn_relu_cell", "aten::quantized_rnn_tanh_cell",
       // no check of values used as indices, lengths or divisors
-      "aten::_convert_indices_from_coo_to_csr", "aten::_convert_indices_from_csr_to_coo",
-      "aten::native_channel_shuffle", "aten::_fft_r2c", "aten::_fft_c2r", "aten::_fft_c2c",
-      "aten::_transform_bias_rescale_qkv", "aten::choose_qparams_optimized",
-      "aten::embedding_backward", "aten::embedding_dense_backward", "aten::embedding_sparse_backward",
-      "aten::matrix_exp_backward", "aten::pixel_shuffle", "aten::pixel_unshuffle",
-      "aten::_sobol_engine_draw", "aten::_sobol_engine_ff", "aten::_sobol_engine_ff_",
-      "aten::_sobol_engine_initialize_state", "aten::_sobol_engine_initialize_state_",
-      "aten::_sobol_engine_scramble", "aten::_sobol_engine_scramble_",
-      // only valid inside functorch
-      "aten::_add_batch_dim", "aten::_remove_batch_dim",
+      "aten::native_channel_shuffle", "aten::choose_qparams_optimized", "aten::embedding_backward",
+      "aten::embedding_dense_backward", "aten::embedding_sparse_backward", "aten::matrix_exp_backward",
+      "aten::pixel_shuffle", "aten::pixel_unshuffle",
   };
   return names.count(name) > 0;
 }
@@ -86,6 +77,8 @@ void check_trusted(const c10::Argument& argument, c10::IValue& value) {
 }
 
 Operator resolve(const std::string& name, const std::string& overload) {
+  TORCH_CHECK(!is_private(name), "this operator is private to libtorch and does not check its arguments: it can end the process on "
+              "bad input and is not offered. Call the public one of that name.");
   TORCH_CHECK(!is_unsafe(name), "this operator can end the process on bad input and is not offered");
   auto handle = c10::Dispatcher::singleton().findSchema({name, overload});
   TORCH_CHECK(handle.has_value(), "no such operator in libtorch ", "(", name, overload.empty() ? "" : ".", overload, ")");
@@ -103,9 +96,10 @@ Operator resolve(const std::string& name, const std::string& overload) {
   return Operator{*handle, overload.empty() ? name : name + "." + overload, arguments, in_place};
 }
 
-// Operators found so far, by the number JavaScript calls them with. The dispatcher is one per process.
-std::vector<Operator>& operators() {
-  thread_local std::vector<Operator> list;
+// Operators found so far, by the number JavaScript calls them with; a deque, because a reference to one
+// must outlive the finding of another.
+std::deque<Operator>& operators() {
+  thread_local std::deque<Operator> list;
   return list;
 }
 
@@ -143,8 +137,7 @@ Napi::Value call(const Napi::CallbackInfo& info) {
   if (!(id >= 0 && id < static_cast<double>(operators().size()))) {
     throw Napi::TypeError::New(env, "call: got " + describe(info[0]) + ", expected the number of a resolved operator");
   }
-  // Held by value: resolving inside an argument's conversion could move the list.
-  const Operator op = operators()[static_cast<size_t>(id)];
+  const Operator& op = operators()[static_cast<size_t>(id)];
   const c10::FunctionSchema& schema = op.handle.schema();
   torch::jit::Stack stack;
   std::string given;
