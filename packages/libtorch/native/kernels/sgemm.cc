@@ -1,6 +1,6 @@
 // oneDNN's sgemm, found in the process at run time. Debian's libtorch multiplies with OpenBLAS, which
-// has threads of its own beside OpenMP's, clears the result before it adds to it, and is up to three
-// times slower on narrow matrices (pruned widths, 64 rows). oneDNN is linked into libtorch_cpu for the
+// has threads of its own beside OpenMP's, clears the result before it adds to it, and is
+// several times slower on narrow matrices (1.5 to 2 times at pruned widths and 64 rows, 6 at 12 columns). oneDNN is linked into libtorch_cpu for the
 // convolutions and shares OpenMP's threads. Its C interface has been stable since 1.0, so declaring
 // the one function here spares its headers as a dependency.
 #include "sgemm.h"
