@@ -54,6 +54,7 @@ export {
   loadTorchSave,
   saveSafetensors,
 } from './state-dict.js';
+export { safetensorsDTypes } from './safetensors/dtype.js';
 export { SafetensorsFile, type SafetensorsInfo } from './safetensors/read.js';
 export { type SafetensorsEntry, writeSafetensorsFile } from './safetensors/write.js';
 export { writeFileAtomic } from './files/atomic.js';

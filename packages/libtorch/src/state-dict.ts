@@ -1,6 +1,6 @@
 import type { DType, TypedArray } from './dtype.js';
 import { fromTypedArray } from './factories.js';
-import type { SafetensorsDType } from './safetensors/dtype.js';
+import { type SafetensorsDType, safetensorsDTypes } from './safetensors/dtype.js';
 import { SafetensorsFile } from './safetensors/read.js';
 import { type SafetensorsEntry, writeSafetensorsFile } from './safetensors/write.js';
 import { scope } from './scope.js';
@@ -9,21 +9,8 @@ import type { TorchSaveOptions } from './torch-save/environment.js';
 import { TorchSaveFile } from './torch-save/read.js';
 import { collectStateDict } from './torch-save/state-dict.js';
 
-const toFile = {
-  float64: 'F64',
-  float32: 'F32',
-  float16: 'F16',
-  bfloat16: 'BF16',
-  int64: 'I64',
-  int32: 'I32',
-  int16: 'I16',
-  int8: 'I8',
-  uint8: 'U8',
-  bool: 'BOOL',
-} as const satisfies Record<DType, SafetensorsDType>;
-
 const fromFile = Object.fromEntries(
-  Object.entries(toFile).map(([dtype, name]) => [name, dtype]),
+  Object.entries(safetensorsDTypes).map(([dtype, name]) => [name, dtype]),
 ) as Record<SafetensorsDType, DType>;
 
 export interface LoadSafetensorsOptions {
@@ -113,7 +100,12 @@ export function saveSafetensors(
 ): void {
   const entries = Array.from(tensors, ([name, tensor]): SafetensorsEntry => {
     const { dtype, shape } = tensor;
-    return { name, dtype: toFile[dtype], shape, data: () => bytesOf(tensor.toTypedArray()) };
+    return {
+      name,
+      dtype: safetensorsDTypes[dtype],
+      shape,
+      data: () => bytesOf(tensor.toTypedArray()),
+    };
   });
   writeSafetensorsFile(path, entries, metadata);
 }

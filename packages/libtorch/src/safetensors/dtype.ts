@@ -1,3 +1,5 @@
+import type { DType } from '../dtype.js';
+
 /** Element types of the safetensors format that libtorch's tensors here can have, with their size in bytes. */
 export const SAFETENSORS_ITEM_SIZE = {
   F64: 8,
@@ -14,6 +16,20 @@ export const SAFETENSORS_ITEM_SIZE = {
 
 /** Name of an element type, as safetensors writes it. */
 export type SafetensorsDType = keyof typeof SAFETENSORS_ITEM_SIZE;
+
+/** What safetensors calls the types of tensors, which have torch's names. */
+export const safetensorsDTypes = {
+  float64: 'F64',
+  float32: 'F32',
+  float16: 'F16',
+  bfloat16: 'BF16',
+  int64: 'I64',
+  int32: 'I32',
+  int16: 'I16',
+  int8: 'I8',
+  uint8: 'U8',
+  bool: 'BOOL',
+} as const satisfies Record<DType, SafetensorsDType>;
 
 /** The same names as text, for messages. */
 export const SAFETENSORS_DTYPES = Object.keys(SAFETENSORS_ITEM_SIZE).join(', ');

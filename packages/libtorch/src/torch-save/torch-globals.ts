@@ -1,10 +1,11 @@
 /** Globals of torch that checkpoints contain: element types, storages, and how tensors are put together. */
 import {
   isSafetensorsDType,
+  MAX_DIMENSIONS,
   SAFETENSORS_ITEM_SIZE,
   type SafetensorsDType,
+  safetensorsDTypes,
 } from '../safetensors/dtype.js';
-import { MAX_DIMENSIONS } from '../safetensors/dtype.js';
 import type { Call } from './python-globals.js';
 import type { TorchStorage } from './storage.js';
 import { TorchTensor } from './torch-tensor.js';
@@ -12,18 +13,7 @@ import { describe, type Unpickler } from './unpickler.js';
 import { type PickleValue, PythonGlobal, PythonObject } from './values.js';
 
 /** torch's names of the element types that we read. */
-const DTYPES: Readonly<Record<string, SafetensorsDType>> = {
-  float64: 'F64',
-  float32: 'F32',
-  float16: 'F16',
-  bfloat16: 'BF16',
-  int64: 'I64',
-  int32: 'I32',
-  int16: 'I16',
-  int8: 'I8',
-  uint8: 'U8',
-  bool: 'BOOL',
-};
+const DTYPES: Readonly<Record<string, SafetensorsDType>> = safetensorsDTypes;
 
 /** Storage classes with their element type; null is bytes without a type (torch >= 2.1). */
 export const STORAGE_TYPES: ReadonlyMap<string, SafetensorsDType | null> = new Map([

@@ -15,6 +15,7 @@ import {
   fromTypedArray,
   noGrad,
   ops,
+  safetensorsDTypes,
   SafetensorsFile,
   scope,
   type Tensor,
@@ -71,19 +72,6 @@ export type CheckpointState = Omit<z.infer<typeof stateSchema>, 'options'> & {
   options: ResolvedTrainOptions;
 };
 
-const DTYPES = {
-  float32: 'F32',
-  float64: 'F64',
-  float16: 'F16',
-  bfloat16: 'BF16',
-  int64: 'I64',
-  int32: 'I32',
-  int16: 'I16',
-  int8: 'I8',
-  uint8: 'U8',
-  bool: 'BOOL',
-} as const satisfies Record<DType, string>;
-
 type Values = Tensor | Uint8Array;
 
 /**
@@ -98,7 +86,7 @@ export function writeCheckpoint(
   const json = JSON.stringify(state);
   const hash = createHash('sha256').update(json);
   const entries = [...tensors].map(([name, values]) => {
-    const dtype = values instanceof Uint8Array ? 'U8' : DTYPES[values.dtype];
+    const dtype = values instanceof Uint8Array ? 'U8' : safetensorsDTypes[values.dtype];
     const shape = values instanceof Uint8Array ? [values.length] : values.shape;
     const data = () => {
       const bytes = bytesOf(values);
@@ -226,7 +214,7 @@ export function restoreTensors(
   const pairs = [...targets].map(([name, target]): [Tensor, Uint8Array] => {
     const stored = tensors.get(prefix + name);
     left.delete(prefix + name);
-    const expected = `${DTYPES[target.dtype]} [${target.shape.join(', ')}]`;
+    const expected = `${safetensorsDTypes[target.dtype]} [${target.shape.join(', ')}]`;
     if (stored === undefined) throw unfit(path, prefix + name, 'nothing', expected);
     const got = `${stored.dtype} [${stored.shape.join(', ')}]`;
     if (got !== expected) throw unfit(path, prefix + name, got, expected);
@@ -247,7 +235,7 @@ function unfit(path: string, name: string, got: string, expected: string): Check
 
 /** A stored tensor as a new one on the CPU; the caller's to free. */
 export function toTensor({ dtype, shape, data }: StoredTensor): Tensor {
-  const [name] = Object.entries(DTYPES).find(([, code]) => code === dtype) ?? [];
+  const [name] = Object.entries(safetensorsDTypes).find(([, code]) => code === dtype) ?? [];
   return fromTypedArray(data, shape, { dtype: name as DType });
 }
 
