@@ -32,6 +32,7 @@ export default tseslint.config(
       'data/',
       '.cache/',
       '.gpu/',
+      'docs/api/',
     ],
   },
   js.configs.recommended,

@@ -22,7 +22,7 @@ setNumThreads(Number(args.threads));
 manualSeed(0);
 const rate = Number(args.rate);
 const dense = createModel(args.arch);
-const { model: pruned } = pruneOneShot(dense, {
+const { model: pruned } = await pruneOneShot(dense, {
   rates: { ssm: rate, mlp: rate },
   importance: 'l2',
   scope: 'layerwise',

@@ -11,7 +11,11 @@ const dense = createModel('mamba_tiny', { imageSize: 28, channels: 1, numClasses
 dense.eval();
 
 const rates = { ssm: 0.7, mlp: 0.7 };
-const { model: pruned, kept } = pruneOneShot(dense, { importance: 'l2', rates, scope: 'global' });
+const { model: pruned, kept } = await pruneOneShot(dense, {
+  importance: 'l2',
+  rates,
+  scope: 'global',
+});
 pruned.eval();
 console.log(`parameters ${dense.numParameters()} -> ${pruned.numParameters()}`);
 

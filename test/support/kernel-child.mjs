@@ -6,8 +6,11 @@ const [src] = process.argv.slice(2);
 const { threadDifferences, worstOf } = await import(
   pathToFileURL(`${src}/nn/testing/compare-kernels.js`).href
 );
+const { blockThreadDifferences, worstOfBlock } = await import(
+  pathToFileURL(`${src}/nn/testing/compare-block.js`).href
+);
 
-const found = {};
+const found = { block: { ...worstOfBlock(), threads: blockThreadDifferences() } };
 for (const dtype of ['float64', 'float32']) {
   found[dtype] = { threads: threadDifferences(dtype) };
   for (const operator of ['scan', 'conv', 'gelu'])

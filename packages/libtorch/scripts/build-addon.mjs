@@ -177,15 +177,20 @@ function compileUnits() {
   const isIsa = (path) => basename(path).startsWith('isa_');
   const of = (folder) =>
     sources.filter((path) => path.startsWith(join(native, folder)) && !isIsa(path));
+  // Loops over registers: -O3 makes the scan 1.5 times as fast as -O2 does. On x86 the baseline is only
+  // for processors without AVX2, and for float64; elsewhere it is what runs.
+  const levelOf = (path) => (process.arch === 'x64' && path.includes('baseline') ? '-O1' : '-O3');
+  // The longest first, so that no core waits for it at the end. -O1: glue, where the headers take the time.
   return [
-    { name: 'bindings', level: '-O2', sources: of('bindings') },
-    { name: 'kernels', level: '-O2', sources: of('kernels') },
-    // Loops over registers: -O3 makes the scan 1.5 times as fast as -O2 does.
-    ...sources.filter(isIsa).map((path) => ({
-      name: `kernels-${basename(path, '.cc')}`,
-      level: '-O3',
-      sources: [path],
-    })),
+    { name: 'kernels', level: '-O1', sources: of('kernels') },
+    { name: 'bindings', level: '-O1', sources: of('bindings') },
+    ...sources
+      .filter(isIsa)
+      .map((path) => ({
+        name: `kernels-${basename(path, '.cc')}`,
+        level: levelOf(path),
+        sources: [path],
+      })),
   ];
 }
 

@@ -1,3 +1,10 @@
+/**
+ * libtorch for Node.js: tensors, automatic differentiation, layers, optimizers, and files of weights.
+ *
+ * Native memory is freed by `scope`, by `dispose`, and at last by V8.
+ *
+ * @module @mamba-prune/libtorch
+ */
 export {
   type DType,
   type MemoryFormat,

@@ -1,10 +1,38 @@
-// Everything that the command line does, as functions.
+/**
+ * Everything that the command line does, as functions.
+ *
+ * @module mamba-prune
+ */
 export { UsageError } from './errors.js';
 
-export type { ImageModel, MacsEntry, ModelConfigBase } from './models/image-model.js';
+export {
+  type GroupProbe,
+  type ImageModel,
+  type MacsEntry,
+  type ModelConfigBase,
+  type UnitProbe,
+  probeOf,
+} from './models/image-model.js';
 export type { MambaArchitecture, MambaConfig, ModelOptions } from './models/config.js';
 export { mambaArchitectures, mambaConfig } from './models/config.js';
 export { VisionMamba } from './models/mamba.js';
+export {
+  type VitArchitecture,
+  type VitConfig,
+  type VitOptions,
+  vitArchitectures,
+  vitConfig,
+} from './models/vit-config.js';
+export { VisionTransformer } from './models/vit.js';
+export {
+  type ResNetArchitecture,
+  type ResNetConfig,
+  type ResNetOptions,
+  resnetArchitectures,
+  resnetConfig,
+} from './models/resnet-config.js';
+export { ResNet } from './models/resnet.js';
+export type { MambaOptions } from './models/architectures.js';
 export {
   createModel,
   createModelFromConfig,
@@ -13,11 +41,33 @@ export {
   mambaSmall,
   mambaTiny,
   modelNames,
+  modelOptionNames,
+  resnet18,
+  resnet20,
+  resnet50,
+  resnet56,
+  vitSmall,
+  vitTiny,
 } from './models/registry.js';
 export { type ModelInfo, loadModel, saveModel } from './models/model-file.js';
+export {
+  type ImportOptions,
+  type ImportedModel,
+  importModel,
+  importStateDict,
+} from './models/import-model.js';
 
 export type { GroupMember, KeptUnits, PruningGroup } from './pruning/groups.js';
-export { type ImportanceNorm, groupImportance, importanceNorms } from './pruning/importance.js';
+export {
+  type Calibration,
+  type CalibrationBatch,
+  type ImportanceNorm,
+  type ScoreOptions,
+  type UnitScore,
+  importanceNorms,
+  scoreUnits,
+  unitScores,
+} from './pruning/importance.js';
 export {
   type SelectionOptions,
   keptCount,
@@ -25,13 +75,60 @@ export {
   selectUnits,
   selectionScopes,
 } from './pruning/selection.js';
+export { type CutOptions, chooseUnits, defaultKinds } from './pruning/select-units.js';
+export { type PruningResult, pruneOneShot } from './pruning/oneshot.js';
 export {
-  type OneShotOptions,
-  type PruningResult,
-  chooseUnits,
-  pruneOneShot,
-} from './pruning/oneshot.js';
+  type RefillChoice,
+  type RefillCounts,
+  type RefillOptions,
+  pruneWithRefill,
+  refillBudgets,
+  refillCounts,
+  refillScores,
+  refillUnits,
+} from './pruning/refill.js';
 export { maskModel, pruneModel } from './pruning/surgery.js';
+export {
+  type HasWeight,
+  type PruneHybridOptions,
+  type PruneKindOptions,
+  type StructuredPruningOptions,
+  calculateChannelImportance,
+  calculateNeuronImportance,
+  pruneMambaHybrid,
+  pruneMambaMlpStructured,
+  pruneMambaSsmStructured,
+} from './pruning/plan-api.js';
+export {
+  type KindNorms,
+  type NearZeroOptions,
+  type NormCutOptions,
+  type NormSpread,
+  type RegApplication,
+  type RegNorm,
+  type RegularizerOptions,
+  type RsstHooks,
+  type RsstOptions,
+  type RsstSchedule,
+  type RsstStrength,
+  type UnitNorms,
+  type UnitSet,
+  computeMambaStructuredRegularization,
+  computeStructuredRegularization,
+  doomedUnits,
+  measureUnitNorms,
+  readUnitNorms,
+  regApplications,
+  regNorms,
+  rsstDefaults,
+  rsstHooks,
+  rsstLambda,
+  rsstScheduleExp,
+  rsstSchedules,
+  summarizeUnitNorms,
+  unitsByNorm,
+  unitsOverNearZero,
+} from './pruning/rsst/index.js';
 
 export {
   type AugmentOptions,
@@ -72,6 +169,10 @@ export {
   type Evaluation,
   type LossTerm,
   type MetricsLine,
+  type PresetName,
+  type PresetRecipe,
+  type Reestimation,
+  type ReestimateOptions,
   type ResolvedTrainOptions,
   ResumeError,
   type RunConfig,
@@ -88,16 +189,23 @@ export {
   type TrainResult,
   type Trainable,
   TrainingDivergedError,
+  type TrainingPhase,
+  checkTeacher,
   classificationLoss,
+  composeHooks,
   distillationLoss,
   evaluate,
   limitSplit,
+  presetNames,
+  presetRecipe,
   readCheckpointInfo,
   readMetricsFile,
+  reestimateBatchNorm,
   resolveTrainOptions,
   stopOnSignals,
   train as trainModel,
 } from './training/index.js';
+export { eventFilePath, tensorboardHooks, writeEventFile } from './logging/tensorboard.js';
 
 export {
   type BenchModel,
@@ -121,8 +229,22 @@ export {
   evaluateModel,
 } from './workflows/evaluate-model.js';
 export { type DataHooks, type DataSettings, modelInfoOf } from './workflows/fit.js';
-export { type PruneHooks, type PruneRun, pruneRun } from './workflows/prune-run.js';
-export { type PruningRecord, readPruningRecord } from './workflows/pruning-record.js';
+export type { PruneHooks, PrunePhase } from './workflows/prune-hooks.js';
+export { type PruneRun, pruneRun } from './workflows/prune-run.js';
+export {
+  type DistillSettings,
+  type PruneMethod,
+  type PruneSettings,
+  type RefillSettings,
+  type RsstSettings,
+  pruneMethods,
+} from './workflows/prune-settings.js';
+export {
+  type PruningRecord,
+  type RoundRecord,
+  readPruningRecord,
+} from './workflows/pruning-record.js';
+export type { Rewind } from './workflows/rewind.js';
 export {
   type QuickstartControl,
   type QuickstartHooks,
@@ -131,10 +253,5 @@ export {
   quickstart,
   quickstartPreset,
 } from './workflows/quickstart.js';
-export type {
-  PruneSettings,
-  RecipeSettings,
-  RunControl,
-  TrainSettings,
-} from './workflows/settings.js';
+export type { RecipeSettings, RunControl, TrainSettings } from './workflows/settings.js';
 export { type TrainRun, trainRun } from './workflows/train-run.js';

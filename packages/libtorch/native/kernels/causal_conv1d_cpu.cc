@@ -45,7 +45,7 @@ Tensor forward(const Tensor& x, const Tensor& weight, const OptionalTensor& bias
     const Problem<scalar_t> problem(x, weight, bias);
     ConvForward<scalar_t> a;
     problem.fill(a, silu);
-    a.y = data_or_null<scalar_t>(y);
+    a.y = data_or_null<scalar_t>(y), a.y_stride = a.channels;
     const auto kernel = kernels<scalar_t>().conv_forward;
     at::parallel_for(0, a.batch * (a.padded / kConvBlock), grain(a.length * kConvBlock), [&](int64_t begin, int64_t end) {
       Scratch<scalar_t> scratch(conv_scratch(a.taps));

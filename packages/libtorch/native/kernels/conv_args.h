@@ -20,7 +20,8 @@ template <class T> struct ConvInputs {
 };
 
 template <class T> struct ConvForward : ConvInputs<T> {
-  T* y;  // [batch, length, channels]
+  T* y;              // [batch, length, channels]
+  int64_t y_stride;  // of a step
 };
 
 // A task is a slice of the batch times a block of channels; slices depend on the shapes only.

@@ -30,7 +30,7 @@ template <int K, class T> void conv_forward_block(const ConvForward<T>& a, int64
   const T* rows[kConvMaxTaps];
   for (int64_t t = 0; t < a.length; t++) {
     tap_rows<T>(a, b, t, c0, zeros, rows);
-    T* y = a.y + (b * a.length + t) * a.channels + c0;
+    T* y = a.y + (b * a.length + t) * a.y_stride + c0;
     for (int64_t c = 0; c < width; c += W) {
       Vec<T> s = conv_at<K, T>(a, rows, c0, c, width - c);
       if (a.silu) s *= sigmoid<T>(s);

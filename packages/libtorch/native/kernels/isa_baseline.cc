@@ -8,3 +8,7 @@
 #define MP_ISA baseline
 #define MP_BYTES 16
 #include "isa_table.h"
+
+namespace mamba_prune::baseline {
+const KernelTable<double> f64 = table<double>();
+}  // namespace mamba_prune::baseline

@@ -5,6 +5,8 @@
 #include "scan_backward_kernel.h"
 #include "conv_kernel.h"
 #include "gelu_kernel.h"
+#include "gemm_kernel.h"
+#include "block_kernel.h"
 #include "optimizer_kernel.h"
 
 #define MP_STRING2(x) #x
@@ -18,7 +20,7 @@ template <class T> constexpr KernelTable<T> table() {
           gelu_backward<T>, adamw<T>, sgd<T>, ema<T>, scale<T>, sum_squares<T>};
 }
 extern const Isa isa;
-const Isa isa = {MP_STRING(MP_ISA), table<float>(), table<double>()};
+const Isa isa = {MP_STRING(MP_ISA), table<float>(), block_pack, block_forward};
 
 }  // namespace MP_ISA
 }  // namespace mamba_prune

@@ -1,11 +1,12 @@
 // The kernels of one instruction set as a table of function pointers, and the choice at run time.
 // No torch headers here: this is included by translation units compiled for newer instruction sets.
 //
-// Build: every .cc of this folder with the same flags, -O3 -fopenmp (at::parallel_for runs serially without it) and no
-// -march or -ffast-math; the isa_*.cc choose their instruction set themselves. -O2 makes the scan 1.5 times slower.
+// Build: -fopenmp everywhere (at::parallel_for runs serially without it), no -march and no -ffast-math; the isa_*.cc
+// choose their instruction set themselves and take -O3 where it matters: -O2 makes the scan 1.5 times slower.
 #pragma once
 #include <cstdint>
 
+#include "block_args.h"
 #include "conv_args.h"
 #include "elementwise_args.h"
 #include "scan_args.h"
@@ -30,10 +31,15 @@ template <class T> struct KernelTable {
 struct Isa {
   const char* name;
   KernelTable<float> f32;
-  KernelTable<double> f64;
+  void (*block_pack)(const BlockArgs&, int64_t part, int64_t parts);
+  void (*block_forward)(const BlockArgs&, int64_t part, int64_t parts, float* scratch);
 };
 
-namespace baseline { extern const Isa isa; }
+namespace baseline {
+extern const Isa isa;
+// float64 is for checking gradients: compiled once, for every processor.
+extern const KernelTable<double> f64;
+}  // namespace baseline
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #define MP_HAVE_X86_ISAS 1
 namespace avx2 { extern const Isa isa; }
@@ -50,6 +56,6 @@ const Isa& isa();
 
 template <class T> const KernelTable<T>& kernels();
 template <> inline const KernelTable<float>& kernels<float>() { return isa().f32; }
-template <> inline const KernelTable<double>& kernels<double>() { return isa().f64; }
+template <> inline const KernelTable<double>& kernels<double>() { return baseline::f64; }
 
 }  // namespace mamba_prune

@@ -55,6 +55,7 @@ void prefill(Tensor& out, const Tensor& bias, const Tensor& residual) {
       float* __restrict y = to + row * columns;
       const float* __restrict r = from ? from + row * columns : nullptr;
       if (r && add) {
+#pragma omp simd
         for (int64_t i = 0; i < columns; i++) y[i] = r[i] + add[i];
       } else {
         std::copy_n(r ? r : add, columns, y);

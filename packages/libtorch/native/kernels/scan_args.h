@@ -33,7 +33,7 @@ template <class T> struct ScanInputs {
 
 template <class T> struct ScanForward : ScanInputs<T> {
   T* y;             // [batch, length, channels]
-  T* last;          // [batch, channels, states]
+  T* last;          // [batch, channels, states] or null
   T* checkpoints;   // [batch, tiles, chunks - 1, states, tile]: the state before each chunk but the first; or null
 };
 

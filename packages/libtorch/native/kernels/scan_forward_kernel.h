@@ -100,7 +100,7 @@ template <class T, int NV, bool Tail, int N> struct ForwardTile {
         }
       }
     }
-    save_state<T>(a.last + (b * a.channels + c0) * states, h, states, valid);
+    if (a.last) save_state<T>(a.last + (b * a.channels + c0) * states, h, states, valid);
   }
 };
 

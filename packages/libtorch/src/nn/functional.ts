@@ -1,5 +1,5 @@
 // Functions without state, under PyTorch's names in camelCase (torch.nn.functional).
-import { callOperator } from '../dispatch.js';
+import { callOperator, hasOperator } from '../dispatch.js';
 import { ShapeError } from '../errors.js';
 import { empty } from '../factories.js';
 import * as ops from '../generated/ops.js';
@@ -113,6 +113,36 @@ export function dropPath(x: Tensor, p: number, training: boolean): Tensor {
   return x.mul(mask);
 }
 
+const fusedAttention = 'aten::scaled_dot_product_attention';
+
+/**
+ * Attention softmax(q kᵀ / sqrt(features)) v of every head (Vaswani et al. 2017, eq. 1). One fused
+ * operator where the libtorch in use offers it (2.0 and newer); on 1.13 two products and a softmax.
+ *
+ * @param q - queries, shape [..., length, features]
+ * @param k - keys, shape [..., keys, features]
+ * @param v - values, shape [..., keys, values]
+ * @returns shape [..., length, values]
+ * @throws ShapeError if the sizes do not go together
+ */
+export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor): Tensor {
+  if (
+    Math.min(q.ndim, k.ndim, v.ndim) < 2 ||
+    q.shape.at(-1) !== k.shape.at(-1) ||
+    k.shape.at(-2) !== v.shape.at(-2)
+  ) {
+    const [a, b, c] = [q, k, v].map(({ shape }) => `[${shape.join(', ')}]`);
+    throw new ShapeError(
+      `scaledDotProductAttention: got queries ${a}, keys ${b} and values ${c}, ` +
+        'expected [..., length, features], [..., keys, features] and [..., keys, values].',
+    );
+  }
+  if (hasOperator(fusedAttention)) return callOperator(fusedAttention, q, k, v) as Tensor;
+  // The queries are scaled, not the scores: they are the smaller tensor.
+  const scores = q.mul(q.size(-1) ** -0.5).matmul(k.transpose(-2, -1));
+  return scores.softmax(-1).matmul(v);
+}
+
 export interface SelectiveScanOptions {
   /** Skip connection D u, shape [channels]. */
   readonly D?: Tensor | null;
@@ -180,4 +210,47 @@ export function causalConv1d(
 /** gelu(x + bias), exact (erf), in one pass. @param x - shape [..., features] */
 export function biasGelu(x: Tensor, bias: Tensor): Tensor {
   return callOperator('mamba_prune::bias_gelu', x, bias) as Tensor;
+}
+
+/** The parameters of one block of the vision Mamba; shapes as in `mambaBlock`. */
+export interface MambaBlockWeights {
+  readonly norm1Weight: Tensor;
+  readonly norm1Bias: Tensor;
+  readonly inProj: Tensor;
+  readonly convWeight: Tensor;
+  readonly convBias: Tensor;
+  readonly xProj: Tensor;
+  readonly dtWeight: Tensor;
+  readonly dtBias: Tensor;
+  readonly aLog: Tensor;
+  readonly d: Tensor;
+  readonly outProj: Tensor;
+  readonly norm2Weight: Tensor;
+  readonly norm2Bias: Tensor;
+  readonly fc1Weight: Tensor;
+  readonly fc1Bias: Tensor;
+  readonly fc2Weight: Tensor;
+  readonly fc2Bias: Tensor;
+}
+
+/**
+ * A whole block of the vision Mamba, x + ssm(norm1(x)) and then x + mlp(norm2(x)), as one operator: for
+ * inference on the CPU in float32. It computes what the single operators do, up to the rounding of
+ * sums; small batches gain most, whose single operators cost more to call than to compute.
+ *
+ * @param x - shape [batch, length, dModel]; the result has the same shape
+ * @param weights - norms and biases of their one size, inProj [2 dInner, dModel], convWeight [dInner, 1, dConv],
+ *   xProj [dtRank + 2 dState, dInner], dtWeight [dInner, dtRank], aLog [dInner, dState], outProj [dModel, dInner],
+ *   fc1Weight [mlp, dModel], fc2Weight [dModel, mlp]
+ * @param eps - of both LayerNorms
+ * @throws TorchError for tensors that require gradients while they are recorded, other types or shapes
+ */
+export function mambaBlock(x: Tensor, weights: MambaBlockWeights, eps: number): Tensor {
+  const w = weights;
+  return callOperator(
+    'mamba_prune::mamba_block',
+    ...[x, w.norm1Weight, w.norm1Bias, w.inProj, w.convWeight, w.convBias, w.xProj],
+    ...[w.dtWeight, w.dtBias, w.aLog, w.d, w.outProj, w.norm2Weight, w.norm2Bias],
+    ...[w.fc1Weight, w.fc1Bias, w.fc2Weight, w.fc2Bias, eps],
+  ) as Tensor;
 }

@@ -56,7 +56,8 @@ export interface BatchNormOptions extends PlaceOptions {
 /** Normalises every channel over batch, height and width. */
 export class BatchNorm2d extends Module {
   readonly eps: number;
-  readonly momentum: number | null;
+  /** As in the options; may be changed at any time. */
+  momentum: number | null;
   readonly weight: Tensor | null;
   readonly bias: Tensor | null;
   readonly runningMean: Tensor;

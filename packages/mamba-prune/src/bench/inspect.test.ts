@@ -45,6 +45,23 @@ describe('inspectModel', () => {
         parameters: ssm,
         macs: ssmMacs,
       },
+      // Parts of the SSM's matrices, which count for its channels.
+      {
+        name: 'blocks.0.state',
+        kind: 'state',
+        width: 2,
+        denseWidth: 2,
+        parameters: 0,
+        macs: 0,
+      },
+      {
+        name: 'blocks.0.dt_rank',
+        kind: 'dt_rank',
+        width: 1,
+        denseWidth: 1,
+        parameters: 0,
+        macs: 0,
+      },
       {
         name: 'blocks.0.mlp',
         kind: 'mlp',
@@ -70,7 +87,8 @@ describe('inspectModel', () => {
       { step: 'prune', widthsBefore: { 'blocks.0.mlp': 32 } },
       { step: 'prune', widthsBefore: { 'blocks.0.mlp': 12 } },
     ];
-    const [ssm, mlp] = inspectModel(pruned, { history }).groups;
+    const { groups } = inspectModel(pruned, { history });
+    const [ssm, mlp] = ['ssm', 'mlp'].map((kind) => groups.find((group) => group.kind === kind));
     expect(mlp).toMatchObject({ width: 2, denseWidth: 32, parameters: 2 * 8 + 2 + 8 * 2 });
     expect(ssm).toMatchObject({ width: 16, denseWidth: 16 });
   });

@@ -9,6 +9,8 @@ export interface GroupSummary {
   readonly width: number;
   /** Units it had before it was ever pruned. */
   readonly denseWidth: number;
+  /** Cut only when its kind is named. */
+  readonly optional: boolean;
   /** Numbers in all parameters that the group's units are part of. */
   readonly parameters: number;
   /** For one image. */
@@ -38,7 +40,8 @@ export function inspectModel(model: ImageModel, info?: Pick<ModelInfo, 'history'
   const macs = new Map<string, number>();
   for (const { name, macs: count } of model.macs()) macs.set(name, (macs.get(name) ?? 0) + count);
   const dense = denseWidths(info?.history ?? []);
-  const groups = model.pruningGroups().map(({ name, kind, size, members }): GroupSummary => {
+  const groups = model.pruningGroups().map((group): GroupSummary => {
+    const { name, kind, size, members, optional = false } = group;
     let count = 0;
     for (const { parameter } of members) {
       count += sizes.get(parameter) ?? 0;
@@ -49,6 +52,7 @@ export function inspectModel(model: ImageModel, info?: Pick<ModelInfo, 'history'
       kind,
       width: size,
       denseWidth: dense[name] ?? size,
+      optional,
       parameters: count,
       macs: macs.get(name) ?? 0,
     };

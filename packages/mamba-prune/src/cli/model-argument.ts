@@ -1,19 +1,47 @@
 import { existsSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { UsageError } from '../errors.js';
+import { isHubSpec } from '../hub/spec.js';
+import type { Context } from './context.js';
+import { bytes } from './terminal/format.js';
+import { interruptible } from './work.js';
 
 /** The model's file in a run folder. */
 export const modelFileName = 'model.safetensors';
 
 /**
- * The file that a MODEL|RUN argument means.
+ * The file that a MODEL argument means: a file, a run, or `hf:owner/name`, which is downloaded.
+ * @throws UsageError if there is none; HubError
+ */
+export async function findModel(context: Context, argument: string): Promise<string> {
+  if (!isHubSpec(argument)) return modelPath(argument);
+  const { fetchFromHub } = await import('../hub/fetch.js');
+  const { progress } = context;
+  const { path } = await interruptible(context, (signal) =>
+    fetchFromHub(argument, {
+      signal,
+      onNote: (note) => {
+        context.note(note);
+      },
+      onProgress: ({ received, total }) => {
+        if (!progress.busy) progress.begin('download', total / 1e6, 'MB', received / 1e6);
+        progress.update(received / 1e6, { extra: bytes(total) });
+      },
+    }),
+  );
+  progress.end();
+  return path;
+}
+
+/**
+ * The file that a MODEL|RUN argument means on this machine.
  * @throws UsageError if there is none
  */
 export function modelPath(argument: string): string {
   const stat = statSync(argument, { throwIfNoEntry: false });
   if (!stat) {
     throw new UsageError(
-      `${argument} does not exist, expected a .safetensors file or a run folder.`,
+      `${argument} does not exist, expected a .safetensors file, a run folder or hf:owner/name.`,
     );
   }
   if (!stat.isDirectory()) return argument;
@@ -26,8 +54,10 @@ export function modelPath(argument: string): string {
   );
 }
 
-/** What tables call a model: the run's name, or the file's. */
+/** What tables call a model: the run's name, the file's, or that of the hub's repository. */
 export function modelLabel(path: string): string {
+  const repository = /[/\\]models--(.+?)--(.+?)[/\\]snapshots[/\\]/.exec(path);
+  if (repository) return repository.slice(1).join('/');
   return basename(path) === modelFileName
     ? basename(dirname(path)) || path
     : basename(path, '.safetensors');

@@ -3,6 +3,7 @@ import { inspect } from 'node:util';
 import { Command, CommanderError } from 'commander';
 import { UsageError } from '../errors.js';
 import { addBenchCommand } from './commands/bench.js';
+import { addCompareCommand } from './commands/compare.js';
 import { addDataCommand } from './commands/data.js';
 import { addEvalCommand } from './commands/eval.js';
 import { addInspectCommand } from './commands/inspect.js';
@@ -26,6 +27,7 @@ const commands = [
   addPredictCommand,
   addInspectCommand,
   addBenchCommand,
+  addCompareCommand,
   addDataCommand,
 ];
 

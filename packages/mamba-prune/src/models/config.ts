@@ -12,11 +12,11 @@ export const mambaConfigSchema = z.strictObject({
   dModel: size,
   /** Number of blocks. */
   depth: size,
-  /** States per SSM channel (N). */
+  /** States per SSM channel (N), in blocks whose `blocks.0.state` is not among the widths. */
   dState: size,
   /** Taps of the causal convolution. */
   dConv: size,
-  /** Rank of the projection that makes the step sizes. */
+  /** Rank of the projection that makes the step sizes, where `blocks.0.dt_rank` is not among the widths. */
   dtRank: size,
   patchSize: size,
   imageSize: size,
@@ -48,6 +48,14 @@ export interface ModelOptions {
   readonly expand?: number | undefined;
   /** Hidden neurons of the MLP = mlpRatio * d_model before pruning. */
   readonly mlpRatio?: number | undefined;
+  /** ViT: attention heads before pruning. */
+  readonly heads?: number | undefined;
+  /** ResNet: how it begins; see resnet-config.ts. */
+  readonly stem?: 'cifar' | 'imagenet' | undefined;
+  /** ResNet: channels of the first stage; each later stage has twice as many. */
+  readonly baseWidth?: number | undefined;
+  /** ResNet: blocks of each stage. */
+  readonly blocks?: readonly number[] | undefined;
 }
 
 interface MambaDefaults {
@@ -67,6 +75,8 @@ export const mambaArchitectures = {
 export type MambaArchitecture = keyof typeof mambaArchitectures;
 
 export const ssmGroup = (block: number): string => `blocks.${block}.ssm`;
+export const stateGroup = (block: number): string => `blocks.${block}.state`;
+export const dtRankGroup = (block: number): string => `blocks.${block}.dt_rank`;
 export const mlpGroup = (block: number): string => `blocks.${block}.mlp`;
 
 /**

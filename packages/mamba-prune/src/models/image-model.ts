@@ -7,6 +7,41 @@ export interface MacsEntry {
   readonly macs: number;
 }
 
+/**
+ * Looks into a forward pass at the units of prunable groups. Groups whose units pass through no one
+ * place (those of kind `state` and `dt_rank`) are not shown.
+ */
+export interface UnitProbe {
+  /**
+   * Where the whole contribution of a unit passes: the result takes the tensor's place, so that
+   * multiplying a unit by 0 here equals removing it. Called once per place: twice for a channel that
+   * is scanned in both directions.
+   * @param dim - axis of the units; it is `group.size * unitSize` long
+   */
+  gate?(group: string, x: Tensor, dim: number): Tensor;
+  /**
+   * What the units give to the layer that reads them: the gated scan before out_proj, the activated
+   * neurons before fc2 ...
+   */
+  output?(group: string, y: Tensor, dim: number): void;
+}
+
+/** A probe as one group's layer calls it. */
+export interface GroupProbe {
+  gate(x: Tensor, dim: number): Tensor;
+  output(y: Tensor, dim: number): void;
+}
+
+/** The probe of one group; undefined without a probe, so that layers do nothing then. */
+export function probeOf(probe: UnitProbe | undefined, group: string): GroupProbe | undefined {
+  return (
+    probe && {
+      gate: (x, dim) => probe.gate?.(group, x, dim) ?? x,
+      output: (y, dim) => probe.output?.(group, y, dim),
+    }
+  );
+}
+
 /** What every model has in common, so that training, pruning and export need not know which it is. */
 export interface ImageModel extends nn.Module {
   /** JSON from which `createModelFromConfig` builds the same model again. */
@@ -14,9 +49,10 @@ export interface ImageModel extends nn.Module {
 
   /**
    * @param images - normalised, shape [batch, channels, height, width]
+   * @param probe - is shown the units of the groups on their way
    * @returns logits, shape [batch, classes]
    */
-  forward(images: Tensor): Tensor;
+  forward(images: Tensor, probe?: UnitProbe): Tensor;
 
   /** Every prunable dimension, in the order of the network. */
   pruningGroups(): PruningGroup[];

@@ -5,6 +5,7 @@
 //   h_t = exp(Δ_t A) h_{t-1} + Δ_t B_t u_t,   y_t = C_t h_t + D u_t
 import { F, type Tensor, arange, nn, noGrad, ones, ops, rand } from '@mamba-prune/libtorch';
 import type { GroupMember } from '../pruning/groups.js';
+import type { GroupProbe } from './image-model.js';
 
 export interface SsmSizes {
   readonly dModel: number;
@@ -41,11 +42,13 @@ class ScanDirection {
   /**
    * @param x - the x half of in_proj's output, shape [batch, length, dInner], a view
    * @param z - the gate half, same shape
+   * @param probe - its gate is at u: where that is 0, so are x_proj's column, the scan and the skip
    * @returns the gated output, same shape
    */
-  forward(x: Tensor, z: Tensor): Tensor {
+  forward(x: Tensor, z: Tensor, probe?: GroupProbe): Tensor {
     const { dtRank, dState } = this.sizes;
-    const u = F.causalConv1d(x, this.conv1d.weight, { bias: this.conv1d.bias });
+    const convolved = F.causalConv1d(x, this.conv1d.weight, { bias: this.conv1d.bias });
+    const u = probe?.gate(convolved, 2) ?? convolved;
     const projected = this.xProj.forward(u);
     const dt = F.linear(projected.narrow(-1, 0, dtRank), this.dtProj.weight);
     const { y } = F.selectiveScan(
@@ -70,8 +73,27 @@ function initDtProj(dtProj: nn.Linear, dInner: number, dtRank: number): void {
   dtProj.bias?.copy_(dt.add(dt.neg().expm1().neg().log()));
 }
 
-/** Names in the state dict; the second direction's end in _b, as in Vision Mamba's checkpoints. */
-const suffixes = { forward: '', backward: '_b' } as const;
+interface ParameterNames {
+  readonly conv1d: string;
+  readonly xProj: string;
+  readonly dtProj: string;
+  readonly aLog: string;
+  readonly d: string;
+}
+
+/** Names in the state dict; the second direction's have a _b, as in Vision Mamba's checkpoints. */
+const names: Readonly<Record<'forward' | 'backward', ParameterNames>> = {
+  forward: { conv1d: 'conv1d', xProj: 'x_proj', dtProj: 'dt_proj', aLog: 'A_log', d: 'D' },
+  backward: {
+    conv1d: 'conv1d_b',
+    xProj: 'x_proj_b',
+    dtProj: 'dt_proj_b',
+    aLog: 'A_b_log',
+    d: 'D_b',
+  },
+};
+
+type FusedSsmWeights = Omit<F.MambaBlockWeights, `norm${string}` | `fc${string}`>;
 
 /** in_proj, one or two scans, out_proj. */
 export class SelectiveSsm extends nn.Module {
@@ -87,18 +109,17 @@ export class SelectiveSsm extends nn.Module {
     super();
     const { dModel, dInner } = sizes;
     this.inProj = this.child('in_proj', new nn.Linear(dModel, 2 * dInner, { bias: false }));
-    this.#scan = this.#direction('forward');
-    this.#reverse = bidirectional ? this.#direction('backward') : undefined;
+    this.#scan = this.#direction(names.forward);
+    this.#reverse = bidirectional ? this.#direction(names.backward) : undefined;
     this.outProj = this.child('out_proj', new nn.Linear(dInner, dModel, { bias: false }));
   }
 
-  #direction(which: 'forward' | 'backward'): ScanDirection {
+  #direction(name: ParameterNames): ScanDirection {
     const { dInner, dState } = this.sizes;
-    const suffix = suffixes[which];
     const direction = new ScanDirection(
       this.sizes,
       this.parameter(
-        which === 'forward' ? 'A_log' : 'A_b_log',
+        name.aLog,
         // S4D-real: A = -(1, 2, ..., N) for every channel.
         noGrad(() =>
           arange(1, dState + 1)
@@ -106,11 +127,11 @@ export class SelectiveSsm extends nn.Module {
             .repeat(dInner, 1),
         ),
       ),
-      this.parameter(`D${suffix}`, ones([dInner])),
+      this.parameter(name.d, ones([dInner])),
     );
-    this.child(`conv1d${suffix}`, direction.conv1d);
-    this.child(`x_proj${suffix}`, direction.xProj);
-    this.child(`dt_proj${suffix}`, direction.dtProj);
+    this.child(name.conv1d, direction.conv1d);
+    this.child(name.xProj, direction.xProj);
+    this.child(name.dtProj, direction.dtProj);
     return direction;
   }
 
@@ -118,42 +139,96 @@ export class SelectiveSsm extends nn.Module {
    * @param x - shape [batch, length, dModel]
    * @returns the gated scan before out_proj, shape [batch, length, dInner]
    */
-  inner(x: Tensor): Tensor {
+  inner(x: Tensor, probe?: GroupProbe): Tensor {
+    const y = this.#scans(x, probe);
+    probe?.output(y, 2);
+    return y;
+  }
+
+  #scans(x: Tensor, probe?: GroupProbe): Tensor {
     const { dInner } = this.sizes;
     const xz = this.inProj.forward(x);
     const u = xz.narrow(-1, 0, dInner);
     const z = xz.narrow(-1, dInner, dInner);
-    const y = this.#scan.forward(u, z);
-    return this.#reverse ? y.add(this.#reverse.forward(u.flip(1), z.flip(1)).flip(1)) : y;
+    const y = this.#scan.forward(u, z, probe);
+    if (!this.#reverse) return y;
+    return y.add(this.#reverse.forward(u.flip(1), z.flip(1), probe).flip(1));
   }
 
   /** @param x - shape [batch, length, dModel]; the result has the same shape */
-  override forward(x: Tensor): Tensor {
-    return this.outProj.forward(this.inner(x));
+  override forward(x: Tensor, probe?: GroupProbe): Tensor {
+    return this.outProj.forward(this.inner(x, probe));
+  }
+
+  /** The parameters as the fused block takes them; undefined with two directions, which it cannot do. */
+  fusedWeights(): FusedSsmWeights | undefined {
+    if (this.#reverse) return undefined;
+    const { conv1d, xProj, dtProj, aLog, d } = this.#scan;
+    if (!conv1d.bias || !dtProj.bias) return undefined;
+    return {
+      inProj: this.inProj.weight,
+      convWeight: conv1d.weight,
+      convBias: conv1d.bias,
+      xProj: xProj.weight,
+      dtWeight: dtProj.weight,
+      dtBias: dtProj.bias,
+      aLog,
+      d,
+      outProj: this.outProj.weight,
+    };
+  }
+
+  /** The directions that it scans in, by the names of their parameters. */
+  get #directions(): readonly ParameterNames[] {
+    return this.#reverse ? [names.forward, names.backward] : [names.forward];
   }
 
   /** Where channel k appears, for a module that is called `prefix` in the state dict. */
-  static members(prefix: string, { dInner }: SsmSizes, bidirectional: boolean): GroupMember[] {
-    const members: GroupMember[] = [
+  channelMembers(prefix: string): GroupMember[] {
+    return [
       { parameter: `${prefix}.in_proj.weight`, dim: 0 },
-      { parameter: `${prefix}.in_proj.weight`, dim: 0, offset: dInner },
-      { parameter: `${prefix}.out_proj.weight`, dim: 1, scored: true },
+      { parameter: `${prefix}.in_proj.weight`, dim: 0, offset: this.sizes.dInner },
+      { parameter: `${prefix}.out_proj.weight`, dim: 1, scored: true, consumer: true },
+      ...this.#directions.flatMap((name) => [
+        { parameter: `${prefix}.${name.conv1d}.weight`, dim: 0 },
+        { parameter: `${prefix}.${name.conv1d}.bias`, dim: 0 },
+        { parameter: `${prefix}.${name.xProj}.weight`, dim: 1 },
+        { parameter: `${prefix}.${name.dtProj}.weight`, dim: 0 },
+        { parameter: `${prefix}.${name.dtProj}.bias`, dim: 0 },
+        { parameter: `${prefix}.${name.aLog}`, dim: 0 },
+        { parameter: `${prefix}.${name.d}`, dim: 0 },
+      ]),
     ];
-    for (const which of bidirectional
-      ? (['forward', 'backward'] as const)
-      : (['forward'] as const)) {
-      const suffix = suffixes[which];
-      members.push(
-        { parameter: `${prefix}.conv1d${suffix}.weight`, dim: 0 },
-        { parameter: `${prefix}.conv1d${suffix}.bias`, dim: 0 },
-        { parameter: `${prefix}.x_proj${suffix}.weight`, dim: 1 },
-        { parameter: `${prefix}.dt_proj${suffix}.weight`, dim: 0 },
-        { parameter: `${prefix}.dt_proj${suffix}.bias`, dim: 0 },
-        { parameter: `${prefix}.${which === 'forward' ? 'A_log' : 'A_b_log'}`, dim: 0 },
-        { parameter: `${prefix}.D${suffix}`, dim: 0 },
-      );
-    }
-    return members;
+  }
+
+  /**
+   * Where state n appears. Scored are the rows of x_proj that make B_n and C_n: without one of them
+   * the state is never written, or never read. A_log says how long a state lasts, not how much it
+   * gives. (A masked state has A_log = 0, so A = -1, but nothing ever goes in or out.)
+   */
+  stateMembers(prefix: string): GroupMember[] {
+    const { dtRank, dState } = this.sizes;
+    return this.#directions.flatMap((name) => [
+      { parameter: `${prefix}.${name.xProj}.weight`, dim: 0, offset: dtRank, scored: true },
+      {
+        parameter: `${prefix}.${name.xProj}.weight`,
+        dim: 0,
+        offset: dtRank + dState,
+        scored: true,
+      },
+      { parameter: `${prefix}.${name.aLog}`, dim: 1 },
+    ]);
+  }
+
+  /**
+   * Where rank r of the step sizes appears: a row of x_proj makes it, a column of dt_proj reads it.
+   * Both are scored, as with the two layers of an MLP.
+   */
+  rankMembers(prefix: string): GroupMember[] {
+    return this.#directions.flatMap((name) => [
+      { parameter: `${prefix}.${name.xProj}.weight`, dim: 0, scored: true },
+      { parameter: `${prefix}.${name.dtProj}.weight`, dim: 1, scored: true },
+    ]);
   }
 
   /**

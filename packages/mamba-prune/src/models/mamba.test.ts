@@ -19,6 +19,8 @@ import {
   mambaTiny,
 } from './registry.js';
 import { mambaConfig } from './config.js';
+import { maskModel } from '../pruning/surgery.js';
+import type { ImageModel, UnitProbe } from './image-model.js';
 import { VisionMamba } from './mamba.js';
 import { SelectiveSsm } from './mamba-ssm.js';
 
@@ -95,6 +97,71 @@ describe('parity with PyTorch', () => {
   });
 });
 
+describe('a probe', () => {
+  const sizes = { dModel: 16, depth: 2, dState: 4, numClasses: 5, imageSize: 12 } as const;
+
+  for (const scan of ['uni', 'bi'] as const) {
+    for (const kind of ['ssm', 'mlp']) {
+      it(`removes a unit of kind ${kind} of a ${scan} model by a gate of 0`, () => {
+        manualSeed(5);
+        const model = createModel('mamba_tiny', { ...sizes, scan });
+        const images = randn([2, 3, 12, 12]);
+        const name = `blocks.1.${kind}`;
+        const logits = noGrad(() =>
+          model.forward(images, {
+            gate(group, x, dim) {
+              if (group !== name) return x;
+              const gated = x.clone();
+              gated.select(dim, 7).zero_();
+              return gated;
+            },
+          }),
+        );
+        const size = model.pruningGroups().find((group) => group.name === name)?.size ?? 0;
+        const units = Array.from({ length: size }, (_, unit) => unit);
+        maskModel(model, new Map([[name, units.filter((unit) => unit !== 7)]]));
+        const masked = noGrad(() => model.forward(images));
+        // Zeros in other places of the same products: float32 rounding only.
+        expect(relativeDifference(logits, masked)).toBeLessThan(1e-6);
+      });
+    }
+  }
+
+  it('is shown every group but states and ranks, and changes nothing by looking', () => {
+    const model = createModel('mamba_tiny', { ...sizes, scan: 'bi', dropPath: 0.3 });
+    const images = randn([2, 3, 12, 12]);
+    const seen: Record<string, string[]> = { gate: [], output: [] };
+    const see = (what: string, group: string, x: Tensor, dim: number): void => {
+      seen[what]?.push(`${group} [${x.shape.join(', ')}] ${dim}`);
+    };
+    const looking = {
+      gate(group: string, x: Tensor, dim: number) {
+        see('gate', group, x, dim);
+        return x;
+      },
+      output(group: string, y: Tensor, dim: number) {
+        see('output', group, y, dim);
+      },
+    };
+    for (const training of [false, true]) {
+      seen['gate'] = [];
+      seen['output'] = [];
+      model.train(training);
+      const run = (probe?: UnitProbe): Tensor => {
+        manualSeed(9); // drop path
+        return noGrad(() => model.forward(images, probe));
+      };
+      expect(run(looking).equal(run())).toBe(true);
+      expect(run({}).equal(run())).toBe(true);
+      const ssm = (block: number): string => `blocks.${block}.ssm [2, 9, 32] 2`;
+      const mlp = (block: number): string => `blocks.${block}.mlp [2, 9, 64] 2`;
+      expect(seen['output']).toEqual([ssm(0), mlp(0), ssm(1), mlp(1)]);
+      // Both directions pass the gate.
+      expect(seen['gate']).toEqual([ssm(0), ssm(0), mlp(0), ssm(1), ssm(1), mlp(1)]);
+    }
+  });
+});
+
 describe('VisionMamba', () => {
   it('has the number of parameters of the architectures it is named after', () => {
     expect(mambaTiny().numParameters()).toBe(1_669_738);
@@ -165,6 +232,26 @@ describe('VisionMamba', () => {
       [...model.stateDict()].map(([name, t]) => [name, t.shape]),
     );
     expect(isMambaModel(again)).toBe(true);
+  });
+
+  it('reads files from before states and ranks had widths of their own', () => {
+    const { config } = createModel('mamba_nano');
+    expect(Object.keys(config.widths).some((name) => /state|dt_rank/.test(name))).toBe(false);
+    const sizes = (model: ImageModel): object =>
+      Object.fromEntries(model.pruningGroups().map(({ name, size }) => [name, size]));
+    const whole = createModelFromConfig(config);
+    expect(sizes(whole)).toMatchObject({ 'blocks.3.state': 8, 'blocks.3.dt_rank': 4 });
+    const cut = whole.withWidths({ 'blocks.3.state': 5, 'blocks.0.dt_rank': 1 });
+    expect(sizes(createModelFromConfig(cut.config))).toMatchObject({
+      'blocks.0.state': 8,
+      'blocks.0.dt_rank': 1,
+      'blocks.3.state': 5,
+      'blocks.3.dt_rank': 4,
+    });
+    const state = cut.stateDict();
+    expect(state.get('blocks.3.ssm.x_proj.weight')?.shape).toEqual([4 + 2 * 5, 128]);
+    expect(state.get('blocks.3.ssm.A_log')?.shape).toEqual([128, 5]);
+    expect(state.get('blocks.0.ssm.dt_proj.weight')?.shape).toEqual([128, 1]);
   });
 
   it('refuses images of another size with both shapes', () => {

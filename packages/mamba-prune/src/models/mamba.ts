@@ -1,10 +1,23 @@
 // Vision Mamba: patches, blocks of a selective SSM and an MLP, mean over the patches, classifier.
 //   x = x + ssm(norm1(x));  x = x + mlp(norm2(x))
 // The parameter names are those of the PyTorch model, so state dicts cross over both ways.
-import { F, type Tensor, nn, noGrad, randn, scope } from '@mamba-prune/libtorch';
+import { F, type Tensor, isGradEnabled, nn, noGrad, randn, scope } from '@mamba-prune/libtorch';
 import type { PruningGroup } from '../pruning/groups.js';
-import { type MambaConfig, checkMambaConfig, mlpGroup, ssmGroup } from './config.js';
-import type { ImageModel, MacsEntry } from './image-model.js';
+import {
+  type MambaConfig,
+  checkMambaConfig,
+  dtRankGroup,
+  mlpGroup,
+  ssmGroup,
+  stateGroup,
+} from './config.js';
+import {
+  type GroupProbe,
+  type ImageModel,
+  type MacsEntry,
+  type UnitProbe,
+  probeOf,
+} from './image-model.js';
 import { SelectiveSsm } from './mamba-ssm.js';
 
 class Mlp extends nn.Module {
@@ -19,14 +32,17 @@ class Mlp extends nn.Module {
   }
 
   /** The activated hidden neurons, shape [batch, length, hidden]. */
-  inner(x: Tensor): Tensor {
+  inner(x: Tensor, probe?: GroupProbe): Tensor {
     const { weight, bias } = this.fc1;
     const hidden = F.linear(x, weight);
-    return bias ? F.biasGelu(hidden, bias) : hidden.gelu();
+    const activated = bias ? F.biasGelu(hidden, bias) : hidden.gelu();
+    const y = probe?.gate(activated, 2) ?? activated;
+    probe?.output(y, 2);
+    return y;
   }
 
-  override forward(x: Tensor): Tensor {
-    return this.fc2.forward(this.inner(x));
+  override forward(x: Tensor, probe?: GroupProbe): Tensor {
+    return this.fc2.forward(this.inner(x, probe));
   }
 }
 
@@ -35,6 +51,8 @@ class Block extends nn.Module {
   readonly ssm: SelectiveSsm;
   readonly norm2: nn.LayerNorm;
   readonly mlp: Mlp;
+  /** Names of the groups that a probe is shown. */
+  readonly #groups: { readonly ssm: string; readonly mlp: string };
 
   constructor(
     config: MambaConfig,
@@ -42,31 +60,62 @@ class Block extends nn.Module {
     readonly dropPath: number,
   ) {
     super();
-    const { dModel, dState, dConv, dtRank, widths, scan } = config;
-    const dInner = widths[ssmGroup(index)] as number;
+    const { dModel, dConv, widths, scan } = config;
+    this.#groups = { ssm: ssmGroup(index), mlp: mlpGroup(index) };
+    const dInner = widths[this.#groups.ssm] as number;
+    // Files from before these could be pruned name one size for all blocks.
+    const dState = widths[stateGroup(index)] ?? config.dState;
+    const dtRank = widths[dtRankGroup(index)] ?? config.dtRank;
     this.norm1 = this.child('norm1', new nn.LayerNorm(dModel));
     this.ssm = this.child(
       'ssm',
       new SelectiveSsm({ dModel, dInner, dState, dConv, dtRank }, { bidirectional: scan === 'bi' }),
     );
     this.norm2 = this.child('norm2', new nn.LayerNorm(dModel));
-    this.mlp = this.child('mlp', new Mlp(dModel, widths[mlpGroup(index)] as number));
+    this.mlp = this.child('mlp', new Mlp(dModel, widths[this.#groups.mlp] as number));
   }
 
   /** @param x - shape [batch, length, dModel]; the result has the same shape */
-  override forward(x: Tensor): Tensor {
-    return scope(() => this.#forward(x));
+  override forward(x: Tensor, probe?: UnitProbe): Tensor {
+    const fused = probe ? undefined : this.#fused(x);
+    return fused ? F.mambaBlock(x, fused, this.norm1.eps) : scope(() => this.#forward(x, probe));
   }
 
-  #forward(x: Tensor): Tensor {
+  /** The weights, if one operator can do the whole block: without gradients, float32 on the CPU. */
+  #fused(x: Tensor): F.MambaBlockWeights | undefined {
+    if (this.training || isGradEnabled() || x.device !== 'cpu' || x.dtype !== 'float32') {
+      return undefined;
+    }
+    const { norm1, norm2, mlp } = this;
+    const ssm = this.ssm.fusedWeights();
+    if (!ssm || !norm1.weight || !norm1.bias || !norm2.weight || !norm2.bias) return undefined;
+    if (!mlp.fc1.bias || !mlp.fc2.bias) return undefined;
+    return {
+      ...ssm,
+      norm1Weight: norm1.weight,
+      norm1Bias: norm1.bias,
+      norm2Weight: norm2.weight,
+      norm2Bias: norm2.bias,
+      fc1Weight: mlp.fc1.weight,
+      fc1Bias: mlp.fc1.bias,
+      fc2Weight: mlp.fc2.weight,
+      fc2Bias: mlp.fc2.bias,
+    };
+  }
+
+  #forward(x: Tensor, probe?: UnitProbe): Tensor {
     const { ssm, mlp } = this;
+    const ssmProbe = probeOf(probe, this.#groups.ssm);
+    const mlpProbe = probeOf(probe, this.#groups.mlp);
     if (this.training && this.dropPath > 0) {
-      const y = x.add(F.dropPath(ssm.forward(this.norm1.forward(x)), this.dropPath, true));
-      return y.add(F.dropPath(mlp.forward(this.norm2.forward(y)), this.dropPath, true));
+      const y = x.add(
+        F.dropPath(ssm.forward(this.norm1.forward(x), ssmProbe), this.dropPath, true),
+      );
+      return y.add(F.dropPath(mlp.forward(this.norm2.forward(y), mlpProbe), this.dropPath, true));
     }
     // Each branch frees what it made before the next begins, which then finds that memory in the cache.
-    const y = scope(() => ssm.outProj.forward(ssm.inner(this.norm1.forward(x)), x));
-    return scope(() => mlp.fc2.forward(mlp.inner(this.norm2.forward(y)), y));
+    const y = scope(() => ssm.outProj.forward(ssm.inner(this.norm1.forward(x), ssmProbe), x));
+    return scope(() => mlp.fc2.forward(mlp.inner(this.norm2.forward(y), mlpProbe), y));
   }
 }
 
@@ -114,7 +163,7 @@ export class VisionMamba extends nn.Module implements ImageModel {
     return (this.config.imageSize / this.config.patchSize) ** 2;
   }
 
-  override forward(images: Tensor): Tensor {
+  override forward(images: Tensor, probe?: UnitProbe): Tensor {
     const { channels, imageSize } = this.config;
     const [, c, h, w] = images.shape;
     if (images.ndim !== 4 || c !== channels || h !== imageSize || w !== imageSize) {
@@ -124,7 +173,7 @@ export class VisionMamba extends nn.Module implements ImageModel {
       );
     }
     let x = this.#patchEmbed.forward(images).flatten(2).transpose(1, 2).add(this.#posEmbed);
-    for (const block of this.#blocks) x = block.forward(x);
+    for (const block of this.#blocks) x = block.forward(x, probe);
     return this.#head.forward(this.#norm.forward(x).mean(1));
   }
 
@@ -136,16 +185,30 @@ export class VisionMamba extends nn.Module implements ImageModel {
           name: ssmGroup(index),
           kind: 'ssm',
           size: ssm.sizes.dInner,
-          members: SelectiveSsm.members(`${prefix}.ssm`, ssm.sizes, this.config.scan === 'bi'),
+          members: ssm.channelMembers(`${prefix}.ssm`),
+        },
+        {
+          name: stateGroup(index),
+          kind: 'state',
+          size: ssm.sizes.dState,
+          members: ssm.stateMembers(`${prefix}.ssm`),
+          optional: true,
+        },
+        {
+          name: dtRankGroup(index),
+          kind: 'dt_rank',
+          size: ssm.sizes.dtRank,
+          members: ssm.rankMembers(`${prefix}.ssm`),
+          optional: true,
         },
         {
           name: mlpGroup(index),
           kind: 'mlp',
           size: mlp.fc1.weight.size(0),
           members: [
-            { parameter: `${prefix}.mlp.0.weight`, dim: 0, scored: true },
+            { parameter: `${prefix}.mlp.0.weight`, dim: 0, scored: true, regularized: true },
             { parameter: `${prefix}.mlp.0.bias`, dim: 0 },
-            { parameter: `${prefix}.mlp.2.weight`, dim: 1, scored: true },
+            { parameter: `${prefix}.mlp.2.weight`, dim: 1, scored: true, consumer: true },
           ],
         },
       ];

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import type { ImageModel } from './image-model.js';
 import { createModelFromConfig } from './registry.js';
 
-const metadataKey = 'mamba_prune';
+export const metadataKey = 'mamba_prune';
 
 const modelInfoSchema = z.object({
   /** What was trained on. */

@@ -1,65 +1,99 @@
 import { UsageError } from '../errors.js';
 import {
+  type FamilyName,
+  type MambaOptions,
+  checkModelOptions,
+  familyNames,
+  familyOf,
+} from './architectures.js';
+import {
   type MambaArchitecture,
   type ModelOptions,
   checkMambaConfig,
-  mambaArchitectures,
   mambaConfig,
 } from './config.js';
 import type { ImageModel } from './image-model.js';
 import { VisionMamba } from './mamba.js';
+import { ResNet } from './resnet.js';
+import {
+  type ResNetArchitecture,
+  type ResNetOptions,
+  checkResNetConfig,
+  resnetConfig,
+} from './resnet-config.js';
+import { VisionTransformer } from './vit.js';
+import { type VitArchitecture, type VitOptions, checkVitConfig, vitConfig } from './vit-config.js';
+
+export { modelNames, modelOptionNames } from './architectures.js';
 
 interface Family {
-  /** The family's architectures by name. */
-  readonly architectures: readonly string[];
   /** A dense model. */
   create(arch: string, options: ModelOptions): ImageModel;
   /** A model of any widths, from the configuration that a model file holds. */
   fromConfig(config: unknown): ImageModel;
 }
 
-const families: Readonly<Record<string, Family>> = {
+const families: Readonly<Record<FamilyName, Family>> = {
   mamba: {
-    architectures: Object.keys(mambaArchitectures),
-    create: (arch, options) => new VisionMamba(mambaConfig(arch as MambaArchitecture, options)),
+    create: (arch, options) => mamba(arch as MambaArchitecture, options),
     fromConfig: (config) => new VisionMamba(checkMambaConfig(config)),
+  },
+  vit: {
+    create: (arch, options) => vit(arch as VitArchitecture, options),
+    fromConfig: (config) => new VisionTransformer(checkVitConfig(config)),
+  },
+  resnet: {
+    create: (arch, options) => resnet(arch as ResNetArchitecture, options),
+    fromConfig: (config) => new ResNet(checkResNetConfig(config)),
   },
 };
 
-/** Every architecture that `createModel` knows. */
-export function modelNames(): string[] {
-  return Object.values(families).flatMap((family) => family.architectures);
+function mamba(arch: MambaArchitecture, options: MambaOptions): VisionMamba {
+  checkModelOptions(arch, options);
+  return new VisionMamba(mambaConfig(arch, options));
+}
+
+function vit(arch: VitArchitecture, options: VitOptions): VisionTransformer {
+  checkModelOptions(arch, options);
+  return new VisionTransformer(vitConfig(arch, options));
+}
+
+function resnet(arch: ResNetArchitecture, options: ResNetOptions): ResNet {
+  checkModelOptions(arch, options);
+  return new ResNet(resnetConfig(arch, options));
 }
 
 /**
  * A new, randomly initialised model; `manualSeed` decides the values.
- * @throws UsageError for an unknown name or sizes that do not fit together
+ * @throws UsageError for an unknown name, an option that the architecture does not have, or sizes
+ *   that do not fit together
  */
 export function createModel(arch: string, options: ModelOptions = {}): ImageModel {
-  const family = Object.values(families).find(({ architectures }) => architectures.includes(arch));
-  if (!family) {
-    throw new UsageError(`model: got '${arch}', expected one of ${modelNames().join(', ')}`);
-  }
-  return family.create(arch, options);
+  return families[familyOf(arch)].create(arch, options);
 }
 
 /** A randomly initialised model of the shape that `config` describes. */
 export function createModelFromConfig(config: { readonly family: string }): ImageModel {
-  const family = families[config.family];
-  if (!family) {
+  if (!Object.hasOwn(families, config.family)) {
     throw new UsageError(
-      `model: got family '${config.family}', expected one of ${Object.keys(families).join(', ')}`,
+      `model: got family '${config.family}', expected one of ${Object.keys(familyNames).join(', ')}`,
     );
   }
-  return family.fromConfig(config);
+  return families[config.family as FamilyName].fromConfig(config);
 }
 
-export const mambaTiny = (options: ModelOptions = {}): VisionMamba =>
-  new VisionMamba(mambaConfig('mamba_tiny', options));
-export const mambaSmall = (options: ModelOptions = {}): VisionMamba =>
-  new VisionMamba(mambaConfig('mamba_small', options));
-export const mambaBase = (options: ModelOptions = {}): VisionMamba =>
-  new VisionMamba(mambaConfig('mamba_base', options));
+export const mambaTiny = (options: MambaOptions = {}): VisionMamba => mamba('mamba_tiny', options);
+export const mambaSmall = (options: MambaOptions = {}): VisionMamba =>
+  mamba('mamba_small', options);
+export const mambaBase = (options: MambaOptions = {}): VisionMamba => mamba('mamba_base', options);
+
+export const vitTiny = (options: VitOptions = {}): VisionTransformer => vit('vit_tiny', options);
+export const vitSmall = (options: VitOptions = {}): VisionTransformer => vit('vit_small', options);
+
+export const resnet20 = (options: ResNetOptions = {}): ResNet => resnet('resnet20', options);
+export const resnet56 = (options: ResNetOptions = {}): ResNet => resnet('resnet56', options);
+export const resnet18 = (options: ResNetOptions = {}): ResNet => resnet('resnet18', options);
+export const resnet50 = (options: ResNetOptions = {}): ResNet => resnet('resnet50', options);
 
 export function isMambaModel(model: ImageModel): model is VisionMamba {
   return model instanceof VisionMamba;

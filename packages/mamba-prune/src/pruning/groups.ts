@@ -13,6 +13,10 @@ export interface GroupMember {
   readonly unitSize?: number;
   /** Part of the default importance score: the plan scores SSM channels by out_proj alone. */
   readonly scored?: boolean;
+  /** What RSST's l1 norm is taken over; the scored members, unless one of the group has this mark. */
+  readonly regularized?: boolean;
+  /** Weights by which the next layer reads the unit's output, the one that `UnitProbe.output` shows. */
+  readonly consumer?: boolean;
 }
 
 /**
@@ -30,6 +34,8 @@ export interface PruningGroup {
   /** Number of units. */
   readonly size: number;
   readonly members: readonly GroupMember[];
+  /** Cut only when its kind is named; not part of "everything". */
+  readonly optional?: boolean;
 }
 
 /** Which units stay, per group name: increasing indices. Groups that are not named stay whole. */

@@ -79,6 +79,15 @@ describe('selectUnits', () => {
     expect(select({ a: [1, 2] }, { rate: 0, scope: 'global' })).toEqual({ a: [0, 1] });
   });
 
+  it('refuses words that it does not know', () => {
+    expect(() => select({ a: [1] }, { rate: 0, scope: 'local' as 'global' })).toThrow(
+      /scope: got 'local', expected one of global, layerwise/,
+    );
+    expect(() =>
+      select({ a: [1] }, { rate: 0, scope: 'global', normalize: 'max' as 'mean' }),
+    ).toThrow(/normalize: got 'max', expected one of mean, none/);
+  });
+
   it('refuses rates outside [0, 1) and scores that are no numbers', () => {
     for (const rate of [1, -0.1, Number.NaN]) {
       expect(() => select({ a: [1] }, { rate, scope: 'global' })).toThrow(/rate: got/);

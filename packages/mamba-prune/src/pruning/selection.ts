@@ -11,18 +11,31 @@ export interface SelectionOptions {
   /** `global` ranks the units of all groups together, `layerwise` removes the same share of each. */
   readonly scope: (typeof selectionScopes)[number];
   /** Under `global`: divide a group's scores by their mean first, so that depth alone does not decide. */
-  readonly normalize?: (typeof normalizations)[number];
+  readonly normalize?: (typeof normalizations)[number] | undefined;
   /** Round the units kept of each group up to a multiple of this. */
-  readonly roundTo?: number;
+  readonly roundTo?: number | undefined;
   /** Largest fraction one group may lose under `global`. */
-  readonly maxRate?: number;
+  readonly maxRate?: number | undefined;
+  /**
+   * What the rates are shares of, per group name: in a run of several rounds the widths that it began
+   * with, so that the last round leaves exactly what a single cut would. The groups' own sizes unless
+   * given.
+   */
+  readonly sizes?: Readonly<Record<string, number>> | undefined;
 }
+
+/** The size that a group's rate is a share of; at least what it has now. */
+export const fullSize = ({ name, size }: PruningGroup, sizes: SelectionOptions['sizes']): number =>
+  Math.max(size, sizes?.[name] ?? size);
 
 /** Units kept of `size` at a rate: round((1 - rate) * size), at least 1, rounded up to a multiple. */
 export function keptCount(size: number, rate: number, roundTo = 1): number {
-  const kept = Math.max(1, Math.round((1 - rate) * size));
-  return Math.min(size, Math.ceil(kept / roundTo) * roundTo);
+  return roundUp(Math.max(1, Math.round((1 - rate) * size)), roundTo, size);
 }
+
+/** The next multiple of `roundTo`, or `size` if that is less. */
+export const roundUp = (count: number, roundTo: number, size: number): number =>
+  Math.min(size, Math.ceil(count / roundTo) * roundTo);
 
 /**
  * Chooses the units that stay in groups of one kind. Ties go to the lower index and the earlier
@@ -37,11 +50,14 @@ export function selectUnits(
   scores: ReadonlyMap<string, ArrayLike<number>>,
   options: SelectionOptions,
 ): KeptUnits {
-  checkOptions(options);
+  checkSelection(options);
   const ranked = groups.map((group) => rank(group, scores.get(group.name), options));
   const counts =
     options.scope === 'layerwise'
-      ? ranked.map(({ group }) => keptCount(group.size, options.rate, options.roundTo))
+      ? ranked.map(({ group }) => {
+          const { rate, roundTo, sizes } = options;
+          return Math.min(group.size, keptCount(fullSize(group, sizes), rate, roundTo));
+        })
       : globalCounts(ranked, options);
   return new Map(
     ranked.map(({ group, order }, index) => [
@@ -70,31 +86,41 @@ function rank(
     );
   }
   const scores = Float64Array.from(given);
-  const bad = scores.findIndex((score) => !Number.isFinite(score));
-  if (bad >= 0) {
-    throw new UsageError(
-      `group '${group.name}': the score of unit ${bad} is ${scores[bad] as number}, expected a finite number. ` +
-        'Has the model diverged?',
-    );
-  }
+  checkScores(group.name, scores);
   if (scope === 'global' && normalize === 'mean') {
     const mean = scores.reduce((sum, score) => sum + score, 0) / group.size;
     // A group of zeros stays one: all its units are equally worthless.
     if (mean > 0) scores.forEach((score, i) => (scores[i] = score / mean));
   }
-  const order = Array.from(scores.keys()).sort((a, b) => at(scores, b) - at(scores, a) || a - b);
-  return { group, order, scores };
+  return { group, order: bestFirst(scores), scores };
+}
+
+/** Indices of the scores from the largest to the smallest; ties go to the lower index. */
+export function bestFirst(scores: Float64Array): number[] {
+  return Array.from(scores.keys()).sort((a, b) => at(scores, b) - at(scores, a) || a - b);
+}
+
+/** @throws UsageError naming the first score that is infinite or no number */
+export function checkScores(group: string, scores: Float64Array): void {
+  const bad = scores.findIndex((score) => !Number.isFinite(score));
+  if (bad >= 0) {
+    throw new UsageError(
+      `group '${group}': the score of unit ${bad} is ${scores[bad] as number}, expected a finite number. ` +
+        'Has the model diverged?',
+    );
+  }
 }
 
 const at = (array: Float64Array, index: number): number => array[index] as number;
 
 /** Keeps the best units of all groups together, but at least what each group must keep. */
 function globalCounts(ranked: readonly RankedGroup[], options: SelectionOptions): number[] {
-  const { rate, roundTo = 1, maxRate = 1 } = options;
-  const total = ranked.reduce((sum, { group }) => sum + group.size, 0);
-  const counts = ranked.map(({ group }) =>
-    Math.max(1, group.size - Math.floor(maxRate * group.size + 1e-9)),
-  );
+  const { rate, roundTo = 1, maxRate = 1, sizes } = options;
+  const total = ranked.reduce((sum, { group }) => sum + fullSize(group, sizes), 0);
+  const counts = ranked.map(({ group }) => {
+    const full = fullSize(group, sizes);
+    return Math.min(group.size, Math.max(1, full - Math.floor(maxRate * full + 1e-9)));
+  });
   let left = Math.round((1 - rate) * total) - counts.reduce((sum, count) => sum + count, 0);
   const candidates = ranked.flatMap(({ order, scores }, groupIndex) =>
     order.slice(counts[groupIndex]).map((unit) => ({ groupIndex, unit, score: at(scores, unit) })),
@@ -105,20 +131,36 @@ function globalCounts(ranked: readonly RankedGroup[], options: SelectionOptions)
     counts[groupIndex] = (counts[groupIndex] as number) + 1;
   }
   return counts.map((count, index) =>
-    Math.min((ranked[index] as RankedGroup).group.size, Math.ceil(count / roundTo) * roundTo),
+    roundUp(count, roundTo, (ranked[index] as RankedGroup).group.size),
   );
 }
 
-function checkOptions({ rate, roundTo = 1, maxRate = 1 }: SelectionOptions): void {
+/** @throws UsageError for what `selectUnits` refuses, before any scores are made */
+export function checkSelection({
+  rate,
+  scope,
+  normalize = 'mean',
+  roundTo = 1,
+  maxRate = 1,
+}: SelectionOptions): void {
   if (!(rate >= 0 && rate < 1)) {
     throw new UsageError(
       `rate: got ${rate}, expected the fraction to remove, from 0 up to but not including 1 (0.7 removes 70%)`,
     );
   }
+  checkChoice('scope', scope, selectionScopes);
+  checkChoice('normalize', normalize, normalizations);
   if (!Number.isInteger(roundTo) || roundTo < 1) {
     throw new UsageError(`round-to: got ${roundTo}, expected a positive integer such as 8`);
   }
   if (!(maxRate > 0 && maxRate <= 1)) {
     throw new UsageError(`max-rate: got ${maxRate}, expected a fraction over 0 and up to 1`);
+  }
+}
+
+/** @throws UsageError naming the valid choices */
+export function checkChoice(what: string, value: string, valid: readonly string[]): void {
+  if (!valid.includes(value)) {
+    throw new UsageError(`${what}: got '${value}', expected one of ${valid.join(', ')}`);
   }
 }

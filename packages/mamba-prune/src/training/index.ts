@@ -2,6 +2,7 @@ export type { BatchSource } from './batches.js';
 export { limitSplit } from './batches.js';
 export type { CheckpointState } from './checkpoint.js';
 export { readCheckpointInfo } from './checkpoint.js';
+export { composeHooks } from './compose-hooks.js';
 export { Ema } from './ema.js';
 export type { Environment } from './environment.js';
 export { describeEnvironment } from './environment.js';
@@ -11,11 +12,16 @@ export { deviceOf, evaluate } from './evaluate.js';
 export { classificationLoss, distillationLoss } from './losses.js';
 export type { MetricsLine } from './metrics.js';
 export { readMetricsFile } from './metrics.js';
+export type { PresetName, PresetRecipe, TrainingPhase } from './presets.js';
+export { presetNames, presetRecipe } from './presets.js';
 export { checkResumeOptions, resolveTrainOptions } from './options.js';
+export type { Reestimation, ReestimateOptions } from './reestimate-bn.js';
+export { reestimateBatchNorm } from './reestimate-bn.js';
 export type { CreateOptions, RunConfig, RunDescription } from './run-folder.js';
 export { RunFolder } from './run-folder.js';
 export type { StopOnSignals } from './signals.js';
 export { stopOnSignals } from './signals.js';
+export { checkTeacher } from './teacher.js';
 export { train } from './trainer.js';
 export type {
   BestEpoch,

@@ -2,6 +2,7 @@
 import { augmentPreset, type DatasetInfo } from '../data/index.js';
 import { UsageError } from '../errors.js';
 import { ResumeError } from './errors.js';
+import { defaultGamma } from './lr-schedule.js';
 import type { ResolvedTrainOptions, TrainOptions } from './types.js';
 
 const WHERE = 'TrainOptions';
@@ -16,7 +17,8 @@ export function resolveTrainOptions(
   info: Pick<DatasetInfo, 'height' | 'width'>,
 ): ResolvedTrainOptions {
   const optimizer = oneOf('optimizer', options.optimizer ?? 'adamw', ['adamw', 'sgd'] as const);
-  const schedule = oneOf('schedule', options.schedule ?? 'cosine', ['cosine', 'constant'] as const);
+  const schedules = ['cosine', 'constant', 'multistep'] as const;
+  const schedule = oneOf('schedule', options.schedule ?? 'cosine', schedules);
   const adamw = optimizer === 'adamw';
   const batchSize = whole('batchSize', options.batchSize ?? 128, 1);
   const betas = options.betas ?? [0.9, 0.999];
@@ -41,6 +43,7 @@ export function resolveTrainOptions(
     warmupEpochs: between('warmupEpochs', options.warmupEpochs ?? 0, 0, options.epochs, true),
     minLrFactor: between('minLrFactor', options.minLrFactor ?? 0, 0, 1, true),
     schedule,
+    ...multiStepOptions(options, schedule),
     labelSmoothing: between('labelSmoothing', options.labelSmoothing ?? 0, 0, 1),
     clipGradNorm: maybe(options.clipGradNorm, (value) => positive('clipGradNorm', value)),
     emaDecay: maybe(options.emaDecay, (value) => between('emaDecay', value, 0, 1)),
@@ -59,6 +62,35 @@ export function resolveTrainOptions(
     },
     logEverySteps: maybe(options.logEverySteps, (value) => whole('logEverySteps', value, 1)),
   };
+}
+
+/** Nothing under the other schedules, so that their stored options stay what they were. */
+function multiStepOptions(
+  { milestones, gamma }: Pick<TrainOptions, 'milestones' | 'gamma'>,
+  schedule: ResolvedTrainOptions['schedule'],
+): Pick<ResolvedTrainOptions, 'milestones' | 'gamma'> {
+  if (schedule !== 'multistep') {
+    const given = milestones ? 'milestones' : gamma === undefined ? undefined : 'gamma';
+    if (given === undefined) return {};
+    throw new UsageError(
+      `${WHERE}: got ${given} with the schedule ${schedule}, expected multistep. Give schedule multistep, or leave them out.`,
+    );
+  }
+  if (!milestones || milestones.length === 0) {
+    throw new UsageError(
+      `${WHERE}: milestones: got none, expected the epochs after which the rate falls under the schedule multistep, such as 60, 90.`,
+    );
+  }
+  milestones.forEach((epoch, i) => {
+    positive(`milestones[${i}]`, epoch);
+    const before = milestones[i - 1] ?? 0;
+    if (epoch <= before) {
+      throw new UsageError(
+        `${WHERE}: milestones: got ${epoch} after ${before}, expected increasing epochs.`,
+      );
+    }
+  });
+  return { milestones, gamma: between('gamma', gamma ?? defaultGamma, 0, 1, true) };
 }
 
 /** May differ on resume: no weight and no line of the metrics depends on it. */

@@ -8,6 +8,7 @@
  *     checkpoints/best.safetensors      model with the best validation accuracy
  *     model.safetensors                 the finished model
  *     pruning.json                      what was cut, if the run pruned
+ *     tensorboard/                      event files, if they are asked for
  *     run.lock                          while a process writes the run
  */
 import { writeFileAtomic } from '@mamba-prune/libtorch';
@@ -77,6 +78,7 @@ const CONTENTS = [
   'checkpoints',
   'pruning.json',
   'model.safetensors',
+  'tensorboard',
   'report',
   'config.json',
 ];
@@ -260,10 +262,14 @@ function replaceWithCopy(source: string, target: string): void {
   renameSync(temporary, target);
 }
 
-/** What is in the folder, less what a process killed while it began a run may have left. */
+/**
+ * What is in the folder, less what a process killed while it began a run may have left, and less runs
+ * of their own: those that this one builds on.
+ */
 function contents(folder: string): string[] {
   return readdirSync(folder).filter((name) => {
     if (name.startsWith('run.lock') || /^\.config\.json\..*\.tmp$/.test(name)) return false;
+    if (RunFolder.isRun(join(folder, name))) return false;
     return !(name === 'checkpoints' && readdirSync(join(folder, name)).length === 0);
   });
 }

@@ -56,6 +56,7 @@ export class TrainStep {
         if (!Number.isFinite(norm)) session.fail('gradient norm', norm);
         terms.push(norm);
       }
+      for (const term of hooks.extraLosses ?? []) term.addGradient?.(context);
       optimizer.step();
       noGrad(() => hooks.afterStep?.(context));
       session.ema?.update();

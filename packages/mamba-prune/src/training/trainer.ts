@@ -4,17 +4,19 @@
  * the future depends on is in the checkpoint, and everything random in the data is a pure function of
  * (seed, epoch, sample).
  */
-import { optim } from '@mamba-prune/libtorch';
+import type { optim } from '@mamba-prune/libtorch';
 import { BatchLoader, type Dataset } from '../data/index.js';
 import { limitSplit } from './batches.js';
 import { begin } from './beginning.js';
 import { evaluate, type Evaluation } from './evaluate.js';
+import { learningRateSchedule } from './lr-schedule.js';
 import { resolveTrainOptions } from './options.js';
 import type { RunFolder } from './run-folder.js';
 import { RateMeter } from './running.js';
 import { saveCheckpoint, saveModelFile } from './saving.js';
 import { Session } from './session.js';
 import { GRAD_NORM, TrainStep } from './step.js';
+import { checkTeacher } from './teacher.js';
 import type {
   EpochMetrics,
   ResolvedTrainOptions,
@@ -33,7 +35,7 @@ import type {
  * default random generator is seeded anew.
  *
  * @param run - open for writing; stays so
- * @throws UsageError for options out of range; ResumeError if they are not those of the run;
+ * @throws UsageError for options out of range or a teacher that does not fit; ResumeError if they are not those of the run;
  *   CheckpointError if the checkpoint is damaged or of another model; RunFolderError if the run has
  *   begun and is not to be resumed, or cannot be written; TrainingDivergedError
  */
@@ -47,6 +49,7 @@ export async function train(
 ): Promise<TrainResult> {
   run.requireLock();
   const resolved = resolveTrainOptions(options, dataset.info);
+  if (hooks.distillation) checkTeacher(hooks.distillation, model, dataset.info);
   const loaders = makeLoaders(dataset, resolved, control.dataThreads ?? 0);
   const session = new Session(model, dataset, resolved, run, hooks, control);
   try {
@@ -97,13 +100,8 @@ class Trainer {
     private readonly session: Session,
     private readonly loaders: Loaders,
   ) {
-    const { options } = session;
     this.step = new TrainStep(session);
-    const warmupSteps = Math.round(options.warmupEpochs * loaders.train.batchesPerEpoch);
-    this.schedule =
-      options.schedule === 'cosine'
-        ? optim.warmupCosine({ warmupSteps, minFactor: options.minLrFactor })
-        : optim.constant({ warmupSteps });
+    this.schedule = learningRateSchedule(session.options, loaders.train.batchesPerEpoch);
   }
 
   async run(): Promise<TrainResult> {
@@ -200,7 +198,7 @@ class Trainer {
     const { [GRAD_NORM]: gradNorm, ...terms } = means.terms;
     const epoch = session.epoch + 1;
     const metrics: EpochMetrics = {
-      ...hooks.epochMetrics?.(epoch),
+      ...hooks.epochMetrics?.(epoch, session.options.epochs),
       type: 'epoch',
       phase: session.phase,
       epoch,

@@ -27,7 +27,11 @@ export interface TrainOptions {
   /** Where the cosine ends, as a share of lr; default 0. */
   minLrFactor?: number | undefined;
   /** After the warm-up; default cosine. */
-  schedule?: 'cosine' | 'constant' | undefined;
+  schedule?: 'cosine' | 'constant' | 'multistep' | undefined;
+  /** Multistep only: epochs (fractions allowed) after which the rate is multiplied by `gamma`. */
+  milestones?: readonly number[] | undefined;
+  /** Multistep only; default 0.1. */
+  gamma?: number | undefined;
   /** Share of every target spread over all classes; default 0. */
   labelSmoothing?: number | undefined;
   /** Largest norm of all gradients together; not clipped unless given. */
@@ -65,7 +69,10 @@ export interface ResolvedTrainOptions {
   readonly betas: readonly [number, number];
   readonly warmupEpochs: number;
   readonly minLrFactor: number;
-  readonly schedule: 'cosine' | 'constant';
+  readonly schedule: 'cosine' | 'constant' | 'multistep';
+  /** These two are there under `multistep` alone. */
+  readonly milestones?: readonly number[];
+  readonly gamma?: number;
   readonly labelSmoothing: number;
   readonly clipGradNorm: number | null;
   readonly emaDecay: number | null;
@@ -106,11 +113,17 @@ export interface LossTerm {
   readonly name: string;
   /** A 0-d tensor, weighted as it should count; undefined where there is nothing to add. */
   compute(context: StepContext): Tensor | undefined;
+  /**
+   * For a term whose `compute` gives a constant because its gradient is known without autograd: adds
+   * it to the parameters' gradients. Called after these have been clipped, so that however hard the
+   * term pulls, the task's share of a step stays the same.
+   */
+  addGradient?(context: StepContext): void;
 }
 
 /** Knowledge distillation (Hinton et al. 2015, arXiv 1503.02531). */
 export interface Distillation {
-  /** Stays in evaluation mode; it must take the same images and have the same classes. */
+  /** Another model, put into evaluation mode; it must take the same images and have the same classes. */
   readonly teacher: Trainable;
   /** Share of the teacher in the loss, 0 to 1. */
   readonly weight: number;
@@ -192,8 +205,11 @@ export interface TrainHooks {
   distillation?: Distillation | undefined;
   /** After every optimizer step, without gradients: masks are put back here, say. */
   afterStep?: ((context: StepContext) => void) | undefined;
-  /** Further entries for the epoch's line: distribution of unit norms, say. Must be JSON. */
-  epochMetrics?: ((epoch: number) => Record<string, unknown>) | undefined;
+  /**
+   * Further entries for the epoch's line: distribution of unit norms, say. Must be JSON.
+   * @param epoch - counted from 1
+   */
+  epochMetrics?: ((epoch: number, epochs: number) => Record<string, unknown>) | undefined;
   /** Writes a model file (saveModel of models/); parameters and buffers alone unless given. */
   saveModel?: ((path: string, model: Trainable, made: SavedModelInfo) => void) | undefined;
 }

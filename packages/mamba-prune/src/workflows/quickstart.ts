@@ -1,15 +1,15 @@
 // The tour: train a small vision Mamba, remove 70% of it, fine-tune, and measure what it gained.
-import { existsSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { benchModel } from '../bench/bench-model.js';
 import { type BenchResult, benchmarkModels } from '../bench/bench.js';
 import { loadModel } from '../models/model-file.js';
-import { stableJson } from '../training/options.js';
-import { RunFolder } from '../training/run-folder.js';
 import type { TrainHooks } from '../training/types.js';
 import { pruneRun } from './prune-run.js';
 import type { PruningRecord } from './pruning-record.js';
-import type { PruneSettings, RunControl, TrainSettings } from './settings.js';
+import type { PruneSettings } from './prune-settings.js';
+import { type RunState, carryOn, runState } from './run-state.js';
+import type { RunControl, TrainSettings } from './settings.js';
 import { trainRun } from './train-run.js';
 
 export interface QuickstartPreset {
@@ -78,12 +78,6 @@ export interface QuickstartHooks {
   readonly onEvaluate?: ((what: string, done: number, total: number) => void) | undefined;
   readonly onBench?: ((done: number, total: number) => void) | undefined;
 }
-
-/**
- * `new`: nothing there; `finished`: the same run is done and is used again; `unfinished`: it is gone
- * on with; `replaced`: a run with other settings, versions or threads, or `fresh` was asked for.
- */
-export type RunState = 'new' | 'finished' | 'unfinished' | 'replaced';
 
 export interface QuickstartControl extends Pick<
   RunControl,
@@ -181,19 +175,6 @@ function pruneSettings(model: string, preset: QuickstartPreset): PruneSettings {
     dataset: train.dataset,
     recipe: finetune,
   };
-}
-
-function runState(path: string, settings: object, fresh: boolean): RunState {
-  if (!existsSync(path) || !RunFolder.isRun(path)) return 'new';
-  if (fresh) return 'replaced';
-  const { config, modelPath } = RunFolder.open(path);
-  if (stableJson(config['settings']) !== stableJson(settings)) return 'replaced';
-  return existsSync(modelPath) ? 'finished' : 'unfinished';
-}
-
-function carryOn(out: string, state: RunState): Pick<RunControl, 'out' | 'resume' | 'overwrite'> {
-  const goOn = state === 'finished' || state === 'unfinished';
-  return { out, resume: goOn, overwrite: state === 'replaced' };
 }
 
 async function measure(

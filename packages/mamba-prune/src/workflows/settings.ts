@@ -8,6 +8,7 @@ import { stableJson } from '../training/options.js';
 import { RunFolder } from '../training/run-folder.js';
 import type { TrainHooks, TrainOptions } from '../training/types.js';
 import type { DataHooks, DataSettings } from './fit.js';
+import type { PruneSettings } from './prune-settings.js';
 
 /** How to train: as the library's TrainOptions, with the augmentation by name. */
 export interface RecipeSettings extends Omit<TrainOptions, 'augment'> {
@@ -24,21 +25,12 @@ export interface TrainSettings extends DataSettings {
   /** What differs from the architecture; channels, classes and image size come from the data. */
   readonly model: ModelOptions;
   readonly recipe: RecipeSettings;
-}
-
-export interface PruneSettings extends Partial<DataSettings> {
-  /** The model's file. */
-  readonly model: string;
-  readonly method: 'oneshot';
-  /** Share to remove of each kind of group. */
-  readonly rates: Readonly<Record<string, number>>;
-  readonly importance: 'l1' | 'l2';
-  readonly ranking: 'global' | 'layerwise';
-  readonly normalize: 'mean' | 'none';
-  readonly roundTo: number;
-  readonly maxRate: number;
-  /** Fine-tuning; `epochs: 0` only cuts. */
-  readonly recipe: RecipeSettings;
+  /** Epochs after which the weights are kept, to rewind to; those of the start always are. */
+  readonly keepEpochs?: readonly number[] | undefined;
+  /** File whose weights it begins with, in place of random ones: anything that `importModel` reads. */
+  readonly init?: string | undefined;
+  /** Name of the preset that the recipe came from. */
+  readonly preset?: string | undefined;
 }
 
 /** Where a run goes and how it is carried out; nothing here changes its result. */
@@ -56,6 +48,8 @@ export interface RunControl {
   readonly args?: readonly string[] | undefined;
   /** Threads that prepare batches; 0 unless given. */
   readonly dataThreads?: number | undefined;
+  /** Keeps event files for TensorBoard in the run's folder. */
+  readonly tensorboard?: boolean | undefined;
   readonly hooks?: Omit<TrainHooks, 'saveModel'> | undefined;
   readonly data?: DataHooks | undefined;
 }

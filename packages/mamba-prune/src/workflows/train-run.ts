@@ -1,14 +1,20 @@
+import { existsSync } from 'node:fs';
 import { manualSeed } from '@mamba-prune/libtorch';
 import type { Dataset } from '../data/types.js';
+import { UsageError } from '../errors.js';
 import type { ModelOptions } from '../models/config.js';
 import type { ImageModel } from '../models/image-model.js';
+import { importModel } from '../models/import-model.js';
 import { type ModelInfo, saveModel } from '../models/model-file.js';
-import { createModel } from '../models/registry.js';
+import { createModel, modelOptionNames } from '../models/registry.js';
+import { tensorboardHooks, writeEventFile } from '../logging/tensorboard.js';
+import { composeHooks } from '../training/compose-hooks.js';
 import { resolveTrainOptions } from '../training/options.js';
 import { RunFolder } from '../training/run-folder.js';
 import { train } from '../training/trainer.js';
 import type { TrainHooks, TrainResult } from '../training/types.js';
 import { modelInfoOf, openData } from './fit.js';
+import { keptWeightsPath } from './rewinding.js';
 import { type RunControl, type TrainSettings, checkSame, trainOptionsOf } from './settings.js';
 
 export interface TrainRun {
@@ -26,7 +32,9 @@ export type OnBegin = (model: ImageModel, dataset: Dataset) => void;
 
 /**
  * Trains a new model into a run folder, or goes on with one: data, sizes, options and the folder are
- * checked before any work is done. The seed of the recipe decides the initialisation too.
+ * checked before any work is done. The seed of the recipe decides the initialisation too. The weights
+ * of the start, and those after the epochs asked for, are kept among the checkpoints as model files,
+ * so that a pruned model can be rewound to them.
  *
  * @throws UsageError, DataError, RunFolderError, ResumeError, CheckpointError, TrainingDivergedError
  */
@@ -38,11 +46,15 @@ export async function trainRun(
   const dataset = await openData(settings, control.data);
   const options = trainOptionsOf(settings.recipe, dataset.info);
   const resolved = resolveTrainOptions(options, dataset.info);
+  checkKeepEpochs(settings, resolved.epochs);
   manualSeed(resolved.seed);
-  const model = createModel(settings.arch, modelOptionsFor(settings.model, dataset));
+  const model = createModel(settings.arch, modelOptionsFor(settings.arch, settings.model, dataset));
   try {
+    if (settings.init !== undefined) await copyWeights(settings.init, settings.arch, model);
     const run = openRun(model, dataset);
     try {
+      // The same at every resume, for all that decides it is in the settings.
+      if (!existsSync(keptWeightsPath(run.path, 0))) keepWeights(run.path, 0);
       onBegin?.(model, dataset);
       model.to(control.device ?? 'cpu');
       const result = await train(
@@ -50,13 +62,26 @@ export async function trainRun(
         dataset,
         options,
         run,
-        { ...control.hooks, saveModel: saver(dataset, settings) },
+        composeHooks(
+          control.hooks,
+          control.tensorboard === true ? tensorboardHooks(run.path) : undefined,
+          {
+            // Asked before the epoch's checkpoint is written: a run that is killed in between does the
+            // epoch again, and with it this.
+            epochMetrics: (epoch) => {
+              if (settings.keepEpochs?.includes(epoch) === true) keepWeights(run.path, epoch);
+              return {};
+            },
+            saveModel: saver(dataset, settings),
+          },
+        ),
         {
           signal: control.signal,
           resume: control.resume,
           dataThreads: control.dataThreads,
         },
       );
+      if (control.tensorboard === true) writeEventFile(run);
       model.eval();
       const info = modelInfoOf(dataset.info, [trainingStep(settings, result.valAccuracy)]);
       return { model, info, dataset, result, path: run.path };
@@ -66,6 +91,12 @@ export async function trainRun(
   } catch (error) {
     model.dispose();
     throw error;
+  }
+
+  /** The weights as they are, not their average. */
+  function keepWeights(run: string, epoch: number): void {
+    const step = { ...trainingStep(settings, null), epoch, weights: 'model' };
+    saveModel(keptWeightsPath(run, epoch), model, modelInfoOf(dataset.info, [step]));
   }
 
   function openRun(made: ImageModel, { info }: Dataset): RunFolder {
@@ -95,10 +126,41 @@ export async function trainRun(
   }
 }
 
-/** Classes, channels and size of the data; a patch size that leaves 49 to 256 patches. */
-function modelOptionsFor(options: ModelOptions, { info }: Dataset): ModelOptions {
+function checkKeepEpochs({ keepEpochs = [] }: TrainSettings, epochs: number): void {
+  const wrong = keepEpochs.find((epoch) => !Number.isInteger(epoch) || epoch < 1 || epoch > epochs);
+  if (wrong === undefined) return;
+  throw new UsageError(
+    `keep epochs: got ${wrong}, expected epochs from 1 to ${epochs}, those of the training. ` +
+      'The weights of the start are always kept.',
+  );
+}
+
+/** @throws UsageError, FormatError if the file holds no such model */
+async function copyWeights(path: string, arch: string, model: ImageModel): Promise<void> {
+  const { model: given } = await importModel(path, { arch });
+  try {
+    model.loadStateDict(given.stateDict());
+  } catch (error) {
+    throw new UsageError(
+      `init: ${path} does not hold the weights of the model to train: ${(error as Error).message}`,
+    );
+  } finally {
+    given.dispose();
+  }
+}
+
+/**
+ * Classes, channels and size of the data; for models that see patches, a patch size that leaves 49 to
+ * 256 of them.
+ */
+export function modelOptionsFor(
+  arch: string,
+  options: ModelOptions,
+  { info }: Dataset,
+): ModelOptions {
+  const hasPatches = modelOptionNames(arch).includes('patchSize');
   return {
-    patchSize: defaultPatch(info.height),
+    ...(hasPatches && { patchSize: defaultPatch(info.height) }),
     ...options,
     channels: info.channels,
     imageSize: info.height,

@@ -2,7 +2,7 @@ import { statSync } from 'node:fs';
 import type { Command } from 'commander';
 import type { BenchResult } from '../../bench/bench.js';
 import { type Cli, type Context, action, addExamples } from '../context.js';
-import { modelLabels, modelPath } from '../model-argument.js';
+import { findModel, modelLabels } from '../model-argument.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { integerOption, integersOption, numberOption } from '../options/parse.js';
 import { bytes, grouped, milliseconds, plural, times } from '../terminal/format.js';
@@ -41,7 +41,9 @@ export function addBenchCommand(program: Command, cli: Cli): void {
   ]);
   action<BenchCommandOptions>(cli, command, async (context, ...given) => {
     const { options, progress } = context;
-    const paths = given.flat().map(modelPath);
+    const batches = [...new Set(options.batch)];
+    const paths: string[] = [];
+    for (const argument of given.flat()) paths.push(await findModel(context, argument));
     const labels = modelLabels(paths);
     const { prepareDevice } = await import('../device.js');
     const { loadModel } = await import('../../models/model-file.js');
@@ -54,10 +56,10 @@ export function addBenchCommand(program: Command, cli: Cli): void {
     const models = paths.map((path, index) =>
       benchModel(labels[index] ?? path, loadModel(path).model.to(device)),
     );
-    progress.begin('bench', options.batch.length * options.runs, 'rounds');
+    progress.begin('bench', batches.length * options.runs, 'rounds');
     const results = await interruptible(context, (signal) =>
       benchmarkModels(models, {
-        batches: options.batch,
+        batches,
         inputShape: models[0]?.inputShape ?? [],
         rounds: options.runs,
         minRoundMs: options.minTime,

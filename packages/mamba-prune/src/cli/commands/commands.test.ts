@@ -8,8 +8,8 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { loadModel, saveModel } from '../../models/model-file.js';
 import { createModel } from '../../models/registry.js';
 import { pruneRun } from '../../workflows/prune-run.js';
-import type { PruningRecord } from '../../workflows/pruning-record.js';
-import type { PruneSettings } from '../../workflows/settings.js';
+import { type PruningRecord, readPruningRecord } from '../../workflows/pruning-record.js';
+import type { PruneSettings } from '../../workflows/prune-settings.js';
 import { runCli } from '../testing/run-cli.js';
 
 let folder = '';
@@ -252,7 +252,7 @@ describe('train, prune, eval', () => {
       '--out',
       out,
     ]);
-    const record = JSON.parse(readFileSync(join(out, 'pruning.json'), 'utf8')) as PruningRecord;
+    const record = readPruningRecord(out) as PruningRecord;
     const total = (kind: string, widths: Record<string, number>): number =>
       Object.entries(widths)
         .filter(([name]) => name.endsWith(kind))
@@ -265,7 +265,7 @@ describe('train, prune, eval', () => {
     expect(record.kept).toEqual(record.keptInSource);
     expect(result).toMatchObject({ parameters: record.parameters, training: null });
     const { model, info } = loadModel(join(out, 'model.safetensors'));
-    expect(model.config.widths).toEqual(record.widthsAfter);
+    expect(record.widthsAfter).toMatchObject(model.config.widths);
     expect(model.numParameters()).toBe(record.parameters.after);
     expect(info.history.at(-1)).toMatchObject({ step: 'prune', method: 'oneshot' });
     const { stdout } = await runCli(['inspect', out]);
@@ -279,8 +279,8 @@ describe('train, prune, eval', () => {
       ...['prune', at('cut'), '--target', 'mlp', '--rate', '0.5', ...data(), '--epochs', '2'],
       ...['--batch-size', '8', '--augment', 'none', '--out', out],
     ]);
-    const before = JSON.parse(readFileSync(at('cut', 'pruning.json'), 'utf8')) as PruningRecord;
-    const after = JSON.parse(readFileSync(join(out, 'pruning.json'), 'utf8')) as PruningRecord;
+    const before = readPruningRecord(at('cut')) as PruningRecord;
+    const after = readPruningRecord(out) as PruningRecord;
     for (const [name, units] of Object.entries(after.keptInSource)) {
       expect(after.kept[name]).toEqual(units.map((unit) => before.kept[name]?.[unit]));
     }

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import type { ModelEvaluation } from '../../workflows/evaluate-model.js';
 import { UsageError } from '../../errors.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
-import { modelPath } from '../model-argument.js';
+import { findModel } from '../model-argument.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { type DataOptions, addDataOptions } from '../options/data.js';
 import { choiceOption, integerOption } from '../options/parse.js';
@@ -22,7 +22,7 @@ export function addEvalCommand(program: Command, cli: Cli): void {
     .command('eval')
     .summary('measure the accuracy of a model')
     .description('Measures loss and accuracy of a model on a data set.')
-    .argument('<MODEL|RUN>', 'a .safetensors file, or the folder of a run');
+    .argument('<MODEL|RUN>', 'a .safetensors file, the folder of a run, or hf:owner/name');
   addDataOptions(command, 'those the model was trained on');
   command
     .addOption(
@@ -39,7 +39,7 @@ export function addEvalCommand(program: Command, cli: Cli): void {
     ['CIFAR-10', 'mamba-prune eval runs/a --dataset cifar10 --data data/cifar-10-batches-bin'],
   ]);
   action<EvalOptions>(cli, command, async (context, argument) => {
-    const path = modelPath(argument);
+    const path = await findModel(context, argument);
     const { options, progress } = context;
     const { prepareDevice } = await import('../device.js');
     const { loadModel } = await import('../../models/model-file.js');

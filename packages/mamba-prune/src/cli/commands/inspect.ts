@@ -2,7 +2,7 @@ import { statSync } from 'node:fs';
 import type { Command } from 'commander';
 import type { GroupSummary, ModelSummary } from '../../bench/inspect.js';
 import { type Cli, type Context, action, addExamples } from '../context.js';
-import { modelPath } from '../model-argument.js';
+import { findModel } from '../model-argument.js';
 import { addCommonOptions } from '../options/common.js';
 import { bar } from '../terminal/bars.js';
 import { bytes, count, grouped, percent } from '../terminal/format.js';
@@ -15,14 +15,14 @@ export function addInspectCommand(program: Command, cli: Cli): void {
       'Shows what a model consists of: the width of every prunable group against its width before ' +
         'pruning, parameters, and multiply-accumulates (MACs) for one image.',
     )
-    .argument('<MODEL|RUN>', 'a .safetensors file, or the folder of a run');
+    .argument('<MODEL|RUN>', 'a .safetensors file, the folder of a run, or hf:owner/name');
   addCommonOptions(command, { computes: false });
   addExamples(command, [
     ['A trained model', 'mamba-prune inspect runs/quickstart/pruned'],
     ['Its MACs as a number', 'mamba-prune inspect model.safetensors --json | jq .macs'],
   ]);
   action(cli, command, async (context, argument) => {
-    const path = modelPath(argument);
+    const path = await findModel(context, argument);
     const { loadModel } = await import('../../models/model-file.js');
     const { inspectModel } = await import('../../bench/inspect.js');
     const { model, info } = loadModel(path);
@@ -62,7 +62,7 @@ function print(
       { title: 'MACs', align: 'right' },
     ],
     [
-      ...groups.map((group) => groupRow(context, group)),
+      ...groups.filter(isShown).map((group) => groupRow(context, group)),
       ['everything else', '', '', '', count(rest.parameters), count(rest.macs)],
       ['total', '', '', '', count(parameters), count(macs)].map(context.colours.bold),
     ],
@@ -71,6 +71,11 @@ function print(
   for (const kind of new Set(groups.map((group) => group.kind))) {
     context.print(`  ${kindLine(kind, groups)}`);
   }
+}
+
+/** Two small groups more for every block would bury the others, unless something was cut from them. */
+function isShown({ optional, width, denseWidth }: GroupSummary): boolean {
+  return !optional || width < denseWidth;
 }
 
 function groupRow({ colours }: Context, group: GroupSummary): string[] {
@@ -90,5 +95,7 @@ function kindLine(kind: string, groups: readonly GroupSummary[]): string {
   const width = own.reduce((sum, group) => sum + group.width, 0);
   const dense = own.reduce((sum, group) => sum + group.denseWidth, 0);
   const state = width === dense ? 'nothing removed' : `${percent(1 - width / dense, 1)} removed`;
-  return `${kind}: ${grouped(width)} of ${grouped(dense)} units, ${state}`;
+  const hidden = width === dense && own.every(({ optional }) => optional);
+  const note = hidden ? ` (not listed; cut with --${kind.replace('_', '-')}-rate)` : '';
+  return `${kind}: ${grouped(width)} of ${grouped(dense)} units, ${state}${note}`;
 }

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { Prediction } from '../../inference/predict.js';
 import { type Cli, type Context, action, addExamples } from '../context.js';
-import { modelPath } from '../model-argument.js';
+import { findModel } from '../model-argument.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { integerOption } from '../options/parse.js';
 import { bar } from '../terminal/bars.js';
@@ -20,7 +20,7 @@ export function addPredictCommand(program: Command, cli: Cli): void {
       'Classifies image files (JPEG, PNG, WebP). Size, channels and normalisation come from the ' +
         "model's file: the shorter side is resized, the centre cut out.",
     )
-    .argument('<MODEL|RUN>', 'a .safetensors file, or the folder of a run')
+    .argument('<MODEL|RUN>', 'a .safetensors file, the folder of a run, or hf:owner/name')
     .argument('<IMAGE...>', 'image files')
     .addOption(integerOption('--top-k <n>', 'classes to show per image', { min: 1 }).default(5));
   addCommonOptions(command);
@@ -34,7 +34,7 @@ export function addPredictCommand(program: Command, cli: Cli): void {
   action<PredictCommandOptions>(cli, command, async (context, argument, ...rest) => {
     const images = rest.flat();
     const { topK, seed } = context.options;
-    const path = modelPath(argument);
+    const path = await findModel(context, argument);
     const { prepareDevice } = await import('../device.js');
     const { loadModel } = await import('../../models/model-file.js');
     const { predictImages } = await import('../../inference/predict.js');

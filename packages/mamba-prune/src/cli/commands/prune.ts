@@ -2,12 +2,19 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { UsageError } from '../../errors.js';
 import type { PruneRun } from '../../workflows/prune-run.js';
-import type { PruneSettings } from '../../workflows/settings.js';
+import type { PruneSettings } from '../../workflows/prune-settings.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
-import { modelPath } from '../model-argument.js';
+import { findModel } from '../model-argument.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { type DataOptions, addDataOptions } from '../options/data.js';
-import { choiceOption, integerOption, numberOption } from '../options/parse.js';
+import {
+  type PruningFlags,
+  addPruningOptions,
+  addTeacherOptions,
+  checkPruningFlags,
+  pruningOf,
+} from '../options/pruning.js';
+import { type ModelKind, hasRates, ratesOf } from '../options/rates.js';
 import {
   type RecipeOptions,
   type RunOptions,
@@ -18,207 +25,178 @@ import {
   recipeOf,
   typedRecipe,
 } from '../options/recipe.js';
-import { printCut, printPruned } from '../pruning-tables.js';
+import { pruningHooks } from '../pruning-progress.js';
+import { printPruningRun } from '../pruning-tables.js';
 import { relativePath, resumeCommand } from '../shell.js';
-import { TrainingProgress } from '../training-progress.js';
 import { interruptible } from '../work.js';
 
-interface CutFlags {
-  readonly method?: 'oneshot';
-  readonly target?: 'ssm' | 'mlp' | 'both';
-  readonly rate?: number;
-  readonly ssmRate?: number;
-  readonly mlpRate?: number;
-  readonly importance?: 'l1' | 'l2';
-  readonly ranking?: 'global' | 'layerwise';
-  readonly normalize?: 'mean' | 'none';
-  readonly roundTo?: number;
-  readonly maxRate?: number;
-}
+type PruneCommandOptions = CommonOptions & DataOptions & PruningFlags & RecipeOptions & RunOptions;
 
-type PruneCommandOptions = CommonOptions & DataOptions & CutFlags & RecipeOptions & RunOptions;
-
-const defaults = { epochs: 0, lr: 5e-4 };
+const defaults = { epochs: 0, lr: 5e-4, phase: 'finetune' } as const;
 
 export function addPruneCommand(program: Command, cli: Cli): void {
   const command = program
     .command('prune')
-    .summary('remove channels and neurons, then fine-tune')
+    .summary('remove channels, neurons or heads, then fine-tune')
     .description(
-      'Removes the least important channels of the SSMs and neurons of the MLPs: the result is a ' +
-        'smaller model, not a masked one. With --epochs it is trained on afterwards. The folder of ' +
-        'the run gets model.safetensors, config.json and pruning.json, which names the units kept.',
+      'Removes the least important units of a model: channels of its SSMs or convolutions, neurons ' +
+        'of its MLPs, attention heads. The result is a smaller model, not a masked one. With --epochs ' +
+        'it is trained on after each cut. The folder of the run gets model.safetensors, config.json, ' +
+        'and pruning.json, which names the units kept.',
     )
-    .argument('[MODEL|RUN]', 'a .safetensors file or the folder of a run; not needed to resume');
-  addCutOptions(command);
-  addDataOptions(command, 'with --epochs those of the model');
-  addRecipeOptions(command, 'Fine-tuning:', defaults);
+    .argument(
+      '[MODEL|RUN]',
+      'a .safetensors file, the folder of a run, or hf:owner/name; not needed to resume',
+    );
+  addPruningOptions(command);
+  addDataOptions(command, 'where needed, those of the model');
+  addRecipeOptions(command, 'Fine-tuning after each cut:', defaults);
+  addTeacherOptions(command);
   addRunOptions(command);
   addCommonOptions(command);
   addExamples(command, [
     ['Cut 70% of both away', 'mamba-prune prune runs/a --rate 0.7 --out runs/a-cut'],
     [
-      'Cut, then recover accuracy',
-      'mamba-prune prune runs/a --target both --ssm-rate 0.5 --mlp-rate 0.7 \\\n' +
-        '    --dataset fashion-mnist --epochs 5 --out runs/a-pruned',
+      'In five rounds, a tenth of what was cut coming back in each',
+      'mamba-prune prune runs/a --method refill --fillback 0.1 --rounds 5 \\\n' +
+        '    --epochs 2 --out runs/a-refill',
     ],
-    ['Go on after Ctrl-C', 'mamba-prune prune --resume --out runs/a-pruned'],
+    [
+      'Drive the units to zero first, with the dense model as a teacher afterwards',
+      'mamba-prune prune runs/a --method rsst --reg-scope doomed --reg-norm group \\\n' +
+        '    --reg-epochs 3 --epochs 2 --distill 0.5 --out runs/a-rsst',
+    ],
+    ['Go on after Ctrl-C', 'mamba-prune prune --resume --out runs/a-refill'],
   ]);
   action<PruneCommandOptions>(cli, command, async (context, argument?: string) => {
     const { options } = context;
     const out = outOf(options);
-    const settings = await settingsOf(context, argument);
+    const model = argument === undefined ? undefined : resolve(await findModel(context, argument));
+    const settings = await settingsOf(context, model);
     const { prepareDevice } = await import('../device.js');
     const { pruneRun } = await import('../../workflows/prune-run.js');
     const onNote = (note: string): void => {
       context.note(note);
     };
     const device = prepareDevice(options, onNote);
+    const { resume, overwrite, dataThreads, tensorboard } = options;
     const run = await interruptible(context, (signal) =>
       pruneRun(
         settings,
         {
-          out,
-          resume: options.resume,
-          overwrite: options.overwrite,
-          dataThreads: options.dataThreads,
-          device,
-          signal,
+          ...{ out, resume, overwrite, dataThreads, tensorboard, device, signal },
           args: context.argv,
-          hooks: new TrainingProgress(context, 'fine-tune').hooks(),
           data: { onNote },
         },
-        cutProgress(context),
+        pruningHooks(context),
       ),
     );
     if (!run.finished) throw interrupted(run, resumeCommand('prune', out, context.given));
-    context.json({
-      run: run.path,
-      model: resolve(run.path, 'model.safetensors'),
-      settings,
-      device,
-      ...run.record,
-      training: run.result ?? null,
-    });
-    context.title(relativePath(run.path));
-    printPruned(context, run.record);
-    context.print();
-    printCut(context, run.record);
+    await printPruningRun(context, run, { settings, device });
   });
-}
-
-function addCutOptions(command: Command): void {
-  command.optionsGroup('Pruning:');
-  const rate = { min: 0, below: 1 };
-  for (const option of [
-    choiceOption('--method <name>', 'how', ['oneshot'], 'oneshot'),
-    choiceOption('--target <kind>', 'what to cut', ['ssm', 'mlp', 'both'], 'both'),
-    numberOption('--rate <x>', 'share to remove (default: 0.7)', rate),
-    numberOption('--ssm-rate <x>', 'share of the SSM channels (default: --rate)', rate),
-    numberOption('--mlp-rate <x>', 'share of the MLP neurons (default: --rate)', rate),
-    choiceOption('--importance <norm>', 'of a unit', ['l1', 'l2'], 'l1'),
-    choiceOption('--ranking <scope>', 'of units', ['global', 'layerwise'], 'global'),
-    choiceOption('--normalize <how>', 'scores of a group', ['mean', 'none'], 'mean'),
-    integerOption('--round-to <n>', 'round widths up to a multiple (default: 1)', { min: 1 }),
-    numberOption('--max-rate <x>', 'most that one group may lose (default: 1)', {
-      above: 0,
-      max: 1,
-    }),
-  ]) {
-    command.addOption(option);
-  }
 }
 
 async function settingsOf(
   { options, given }: Context<PruneCommandOptions>,
-  argument: string | undefined,
+  model: string | undefined,
 ): Promise<PruneSettings> {
-  const model = argument === undefined ? undefined : resolve(modelPath(argument));
-  const { importance, ranking, normalize, roundTo, maxRate, dataset, data } = given;
-  const typed = defined({ model, importance, ranking, normalize, roundTo, maxRate, dataset, data });
-  if (options.resume !== undefined) {
-    const { storedSettings } = await import('../../workflows/settings.js');
-    const stored = storedSettings(outOf(options), 'prune');
-    return {
-      ...stored,
-      ...typed,
-      rates: hasRates(given) ? ratesOf(given) : stored.rates,
-      recipe: { ...stored.recipe, ...typedRecipe(given), ...defined({ seed: given.seed }) },
-    };
-  }
+  const { storedSettings } = await import('../../workflows/settings.js');
+  const stored = options.resume === undefined ? undefined : storedSettings(outOf(options), 'prune');
+  const settings = stored
+    ? resumedSettings(given, stored, model)
+    : await newSettings(given, options.seed, model);
+  checkPruningFlags(given, settings);
+  return settings;
+}
+
+/** What was typed over what the run has; the run itself sees whether that may be. */
+function resumedSettings(
+  given: Partial<PruneCommandOptions>,
+  stored: PruneSettings,
+  model: string | undefined,
+): PruneSettings {
+  const { dataset, data, preset } = given;
+  const kinds = Object.keys(stored.rates).map((kind) => ({ kind, optional: false }));
+  return {
+    ...stored,
+    ...pruningOf(given, stored),
+    ...defined({ model, dataset, data, preset }),
+    rates: hasRates(given) ? ratesOf(given, kinds) : stored.rates,
+    recipe: { ...stored.recipe, ...typedRecipe(given), ...defined({ seed: given.seed }) },
+  };
+}
+
+async function newSettings(
+  given: Partial<PruneCommandOptions>,
+  seed: number,
+  model: string | undefined,
+): Promise<PruneSettings> {
   if (model === undefined) {
     throw new UsageError("the argument 'MODEL|RUN' is missing, expected what to prune.");
   }
-  const rates = ratesOf(given);
-  const tuned = (given.epochs ?? 0) > 0;
-  const name = dataset ?? (tuned ? await trainedOn(model) : undefined);
+  const { kinds, dataset: trainedOn } = await readModel(model);
+  const pruning = pruningOf(given);
+  const { data, preset } = given;
+  const rates = ratesOf(given, kinds);
+  const dataset = given.dataset ?? (needsImages(given) ? trainedOn : undefined);
+  if (preset !== undefined && dataset === undefined) {
+    throw new UsageError(
+      'got --preset, but the model does not say what it was trained on. Give --dataset.',
+    );
+  }
   return {
-    method: 'oneshot',
-    importance: 'l1',
-    ranking: 'global',
-    normalize: 'mean',
-    roundTo: 1,
-    maxRate: 1,
-    ...typed,
-    ...(name !== undefined && { dataset: name }),
     model,
-    rates,
-    recipe: recipeOf(given, options.seed, defaults, name ?? ''),
+    ...pruning,
+    // Under near-zero the rates only name the kinds.
+    rates: given.nearZero === undefined ? rates : mapValues(rates, () => 0),
+    ...defined({ dataset, data, preset }),
+    recipe: recipeOf(given, seed, defaults, dataset ?? ''),
   };
 }
 
-function hasRates(flags: CutFlags): boolean {
-  const { target, rate, ssmRate, mlpRate } = flags;
-  return [target, rate, ssmRate, mlpRate].some((value) => value !== undefined);
-}
-
-function ratesOf({ target = 'both', rate = 0.7, ssmRate, mlpRate }: CutFlags): {
-  ssm?: number;
-  mlp?: number;
-} {
-  if (target === 'ssm' && mlpRate !== undefined) throw needless('--mlp-rate', 'mlp');
-  if (target === 'mlp' && ssmRate !== undefined) throw needless('--ssm-rate', 'ssm');
-  return {
-    ...(target !== 'mlp' && { ssm: ssmRate ?? rate }),
-    ...(target !== 'ssm' && { mlp: mlpRate ?? rate }),
-  };
-}
-
-function needless(flag: string, target: string): UsageError {
-  return new UsageError(
-    `got ${flag}, but --target leaves the ${target} groups alone. Use --target both or ${target}.`,
+/** Whether anything that was typed takes images, so that they come from the model's own data set. */
+function needsImages({
+  epochs = 0,
+  method,
+  preset,
+  importance,
+  score,
+  refillScore,
+  bnBatches = 0,
+}: Partial<PruneCommandOptions>): boolean {
+  return (
+    epochs > 0 ||
+    bnBatches > 0 ||
+    preset !== undefined ||
+    method === 'rsst' ||
+    importance === 'taylor' ||
+    score === 'activation' ||
+    refillScore === 'gradient'
   );
 }
 
-async function trainedOn(path: string): Promise<string | undefined> {
+async function readModel(path: string): Promise<{ kinds: ModelKind[]; dataset?: string }> {
   const { loadModel } = await import('../../models/model-file.js');
   const { model, info } = loadModel(path);
+  const kinds = new Map(
+    model.pruningGroups().map(({ kind, optional = false }) => [kind, { kind, optional }]),
+  );
   model.dispose();
-  return info.dataset;
+  return { kinds: [...kinds.values()], ...defined({ dataset: info.dataset }) };
 }
 
-function cutProgress({ progress }: Context): {
-  onEvaluate: (what: string, done: number, total: number) => void;
-  onCut: () => void;
-} {
-  let last = '';
-  return {
-    onEvaluate: (what, done, total) => {
-      if (what !== last) progress.begin(`accuracy ${what}`, total, 'batches');
-      last = what;
-      progress.update(done);
-    },
-    onCut: () => {
-      progress.end();
-    },
-  };
-}
+const mapValues = <V>(record: Readonly<Record<string, V>>, change: (value: V) => V) =>
+  Object.fromEntries(Object.entries(record).map(([name, value]) => [name, change(value)]));
 
-function interrupted({ result }: PruneRun, resume: string): InterruptedError {
+export function interrupted({ result, record }: PruneRun, resume: string): InterruptedError {
+  const { rounds, plannedRounds } = record;
+  const current = rounds.filter(({ finished }) => finished).length + 1;
+  const where =
+    plannedRounds > 1 ? ` in round ${Math.min(current, plannedRounds)} of ${plannedRounds}` : '';
   return new InterruptedError(
-    result
-      ? `Stopped after ${result.steps} steps; the checkpoint is ${relativePath(result.path)}.`
-      : 'Stopped before the fine-tuning.',
+    result && !result.finished
+      ? `Stopped${where} after ${result.steps} steps; the checkpoint is ${relativePath(result.path)}.`
+      : `Stopped${where} between two trainings; what was done is kept.`,
     resume,
   );
 }

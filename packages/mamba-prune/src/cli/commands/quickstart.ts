@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import type { QuickstartReport, RunState } from '../../workflows/quickstart.js';
+import type { QuickstartReport } from '../../workflows/quickstart.js';
+import type { RunState } from '../../workflows/run-state.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { relativePath, shellCommand } from '../shell.js';

@@ -1,12 +1,12 @@
 import type { Command } from 'commander';
-import { mambaArchitectures } from '../../models/config.js';
 import { UsageError } from '../../errors.js';
 import type { TrainSettings } from '../../workflows/settings.js';
 import type { TrainRun } from '../../workflows/train-run.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { type DataOptions, addDataOptions, describeDataset } from '../options/data.js';
-import { choiceOption, integerOption, numberOption } from '../options/parse.js';
+import { type ModelFlags, addModelOptions, typedModelOptions } from '../options/model.js';
+import { integersOption } from '../options/parse.js';
 import {
   type RecipeOptions,
   type RunOptions,
@@ -22,34 +22,38 @@ import { clock, count, percent, plural } from '../terminal/format.js';
 import { TrainingProgress } from '../training-progress.js';
 import { interruptible } from '../work.js';
 
-interface ModelFlags {
-  readonly arch?: string;
-  readonly scan?: 'uni' | 'bi';
-  readonly patch?: number;
-  readonly dModel?: number;
-  readonly depth?: number;
-  readonly dState?: number;
-  readonly imageSize?: number;
-  readonly dropPath?: number;
+interface KeepFlags {
+  readonly keepEpochs?: readonly number[];
 }
 
-type TrainCommandOptions = CommonOptions & DataOptions & ModelFlags & RecipeOptions & RunOptions;
+type TrainCommandOptions = CommonOptions &
+  DataOptions &
+  ModelFlags &
+  RecipeOptions &
+  RunOptions &
+  KeepFlags;
 
-const defaults = { epochs: 30, lr: 1e-3 };
+const defaults = { epochs: 30, lr: 1e-3, phase: 'train' } as const;
+const defaultArch = 'mamba_tiny';
 
 export function addTrainCommand(program: Command, cli: Cli): void {
   const command = program
     .command('train')
     .summary('train a model')
     .description(
-      'Trains a vision Mamba on images. The folder of the run gets config.json, metrics.jsonl, ' +
-        'checkpoints and the finished model.safetensors. Ctrl-C stops with a checkpoint; --resume ' +
+      'Trains a vision Mamba, ViT or ResNet on images. The folder of the run gets config.json, ' +
+        'metrics.jsonl, checkpoints and the finished model.safetensors. Ctrl-C stops with a checkpoint; --resume ' +
         'goes on as if nothing had happened.',
     );
-  addModelOptions(command);
+  addModelOptions(command, defaultArch);
   addDataOptions(command);
   addRecipeOptions(command, 'Training:', defaults);
   addRunOptions(command);
+  command.addOption(
+    integersOption('--keep-epochs <e,e,...>', 'keep their weights, for prune --rewind epoch:E', {
+      min: 1,
+    }),
+  );
   addCommonOptions(command);
   addExamples(command, [
     [
@@ -57,9 +61,9 @@ export function addTrainCommand(program: Command, cli: Cli): void {
       'mamba-prune train --arch mamba_nano --dataset fashion-mnist --epochs 5 --out runs/a',
     ],
     [
-      'CIFAR-10, with strong augmentation and averaged weights',
+      'CIFAR-10, with a long recipe that augments strongly and averages the weights',
       'mamba-prune train --arch mamba_tiny --dataset cifar10 --data data \\\n' +
-        '    --epochs 100 --augment strong --ema 0.999 --out runs/b',
+        '    --preset best --out runs/b',
     ],
     ['Go on after Ctrl-C', 'mamba-prune train --resume --out runs/b'],
   ]);
@@ -82,6 +86,7 @@ export function addTrainCommand(program: Command, cli: Cli): void {
           resume: options.resume,
           overwrite: options.overwrite,
           dataThreads: options.dataThreads,
+          tensorboard: options.tensorboard,
           device,
           signal,
           args: context.argv,
@@ -116,35 +121,13 @@ export function addTrainCommand(program: Command, cli: Cli): void {
   });
 }
 
-function addModelOptions(command: Command): void {
-  command.optionsGroup('Model:');
-  const names = Object.keys(mambaArchitectures);
-  for (const option of [
-    choiceOption('--arch <name>', 'architecture', names, 'mamba_tiny'),
-    choiceOption('--scan <way>', 'one direction or both', ['uni', 'bi'], 'uni'),
-    integerOption('--patch <px>', 'side of a patch (default: 4; 8 over 40 px, 16 over 128)', {
-      min: 1,
-    }),
-    integerOption('--d-model <n>', 'width (default: as --arch)', { min: 1 }),
-    integerOption('--depth <n>', 'blocks (default: as --arch)', { min: 1 }),
-    integerOption('--d-state <n>', 'states per channel (default: as --arch)', { min: 1 }),
-    integerOption('--image-size <px>', 'side of images from folders (default: 224)', { min: 1 }),
-    numberOption('--drop-path <x>', 'chance that a sample skips a branch (default: 0)', {
-      min: 0,
-      below: 1,
-    }),
-  ]) {
-    command.addOption(option);
-  }
-}
-
 /** What was typed over what the run's config.json says, or over the defaults. */
 async function settingsOf({
   options,
   given,
 }: Context<TrainCommandOptions>): Promise<TrainSettings> {
-  const { arch, scan, patch, dModel, depth, dState, imageSize, dropPath } = given;
-  const model = defined({ scan, patchSize: patch, dModel, depth, dState, dropPath });
+  const { arch, imageSize, keepEpochs, preset } = given;
+  const model = typedModelOptions(given);
   const data = defined({ dataset: given.dataset, data: given.data, imageSize });
   if (options.resume !== undefined) {
     const { storedSettings } = await import('../../workflows/settings.js');
@@ -152,6 +135,7 @@ async function settingsOf({
     return {
       ...stored,
       ...data,
+      ...defined({ keepEpochs, preset }),
       arch: arch ?? stored.arch,
       model: { ...stored.model, ...model },
       recipe: { ...stored.recipe, ...typedRecipe(given), ...defined({ seed: given.seed }) },
@@ -164,9 +148,10 @@ async function settingsOf({
   return {
     ...data,
     dataset,
-    arch: arch ?? 'mamba_tiny',
+    arch: arch ?? defaultArch,
     model,
     recipe: recipeOf(given, options.seed, defaults, dataset),
+    ...defined({ keepEpochs, preset }),
   };
 }
 

@@ -57,7 +57,7 @@ export function integersOption(flags: string, description: string, range: Range 
   return new Option(flags, description).argParser((text: string) => {
     const values = text.split(',').map(toNumber);
     if (values.every((value) => Number.isSafeInteger(value) && inRange(value, range))) {
-      return [...new Set(values)];
+      return values;
     }
     throw new InvalidArgumentError(
       `Expected ${described('whole numbers', range)}, separated by commas.`,

@@ -2,17 +2,27 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { augmentPresetNames } from '../../data/augment/options.js';
 import { UsageError } from '../../errors.js';
+import {
+  type PresetName,
+  type TrainingPhase,
+  presetNames,
+  presetRecipe,
+} from '../../training/presets.js';
 import type { RecipeSettings } from '../../workflows/settings.js';
-import { choiceOption, integerOption, numberOption } from './parse.js';
+import { choiceOption, integerOption, integersOption, numberOption } from './parse.js';
 
 /** Nothing here has a default of commander's: what was not typed may come from a run's config.json. */
 export interface RecipeOptions {
+  readonly preset?: PresetName;
   readonly epochs?: number;
   readonly batchSize?: number;
   readonly lr?: number;
   readonly weightDecay?: number;
   readonly optimizer?: 'adamw' | 'sgd';
   readonly momentum?: number;
+  readonly schedule?: 'cosine' | 'constant' | 'multistep';
+  readonly milestones?: readonly number[];
+  readonly gamma?: number;
   readonly warmupEpochs?: number;
   readonly labelSmoothing?: number;
   readonly clipGrad?: number;
@@ -26,21 +36,15 @@ export interface RecipeOptions {
   readonly checkpointEvery?: number;
 }
 
-/** What flags that were not typed mean. */
-export interface RecipeDefaults {
-  readonly epochs: number;
-  /** Of AdamW; SGD has its own. */
-  readonly lr: number;
-}
-
 export function addRecipeOptions(
   command: Command,
   heading: string,
-  defaults: RecipeDefaults,
+  defaults: Pick<RecipeDefaults, 'epochs' | 'lr'>,
 ): void {
   const { epochs, lr } = defaults;
   command.optionsGroup(heading);
   for (const option of [
+    choiceOption('--preset <name>', 'a recipe for the data set', presetNames, 'none'),
     integerOption('--epochs <n>', `passes over the data (default: ${epochsText(epochs)})`, {
       min: epochs === 0 ? 0 : 1,
     }),
@@ -53,7 +57,20 @@ export function addRecipeOptions(
       min: 0,
     }),
     numberOption('--momentum <x>', 'of sgd (default: 0.9)', { min: 0, below: 1 }),
-    numberOption('--warmup-epochs <n>', 'before the cosine (default: a tenth of the epochs)', {
+    choiceOption(
+      '--schedule <name>',
+      'of the learning rate',
+      ['cosine', 'constant', 'multistep'],
+      'cosine',
+    ),
+    integersOption('--milestones <e,e,...>', 'multistep: epochs after which the rate falls', {
+      min: 1,
+    }),
+    numberOption('--gamma <x>', 'multistep: factor of each fall (default: 0.1)', {
+      above: 0,
+      max: 1,
+    }),
+    numberOption('--warmup-epochs <n>', 'of rising rate (default: a tenth of the epochs)', {
       min: 0,
     }),
     numberOption('--label-smoothing <x>', 'share spread over all classes (default: 0.1)', {
@@ -85,6 +102,7 @@ export interface RunOptions {
   readonly out?: string;
   readonly resume?: true | 'previous';
   readonly overwrite?: true;
+  readonly tensorboard?: true;
   readonly dataThreads: number;
 }
 
@@ -104,6 +122,7 @@ export function addRunOptions(command: Command): void {
     .addOption(
       new Option('--overwrite', 'replace the run in --out, and only a run').conflicts('resume'),
     )
+    .option('--tensorboard', 'write event files for TensorBoard into the run too')
     .addOption(
       numberOption('--checkpoint-every <minutes>', 'within epochs too (default: 10)', { above: 0 }),
     )
@@ -122,26 +141,62 @@ export function outOf({ out }: RunOptions): string {
   throw new UsageError('--out is missing, expected the folder of the run, such as runs/a.');
 }
 
-/** The typed flags over the defaults. */
+/** What flags that were not typed mean, without a preset. */
+export interface RecipeDefaults {
+  readonly epochs: number;
+  /** Of AdamW; SGD has a hundred times as much. */
+  readonly lr: number;
+  /** Which of a preset's recipes. */
+  readonly phase: TrainingPhase;
+}
+
+/**
+ * The typed flags over the preset's recipe, or over the defaults.
+ * @param dataset - its name; empty where nothing is trained
+ */
 export function recipeOf(
   options: RecipeOptions,
   seed: number,
   defaults: RecipeDefaults,
   dataset: string,
 ): RecipeSettings {
-  const epochs = options.epochs ?? defaults.epochs;
-  const sgd = options.optimizer === 'sgd';
+  const { preset } = options;
+  const base =
+    preset === undefined
+      ? plainRecipe(options, defaults, dataset)
+      : fromPreset(options, presetRecipe(preset, dataset, defaults.phase));
+  return { ...base, seed, ...typedRecipe(options) };
+}
+
+function plainRecipe(
+  { epochs: typed, optimizer }: RecipeOptions,
+  { epochs: usual, lr }: RecipeDefaults,
+  dataset: string,
+): RecipeSettings {
+  const epochs = typed ?? usual;
   return {
     batchSize: 128,
     optimizer: 'adamw',
-    lr: sgd ? defaults.lr * 100 : defaults.lr,
+    lr: optimizer === 'sgd' ? lr * 100 : lr,
     warmupEpochs: epochs / 10,
     labelSmoothing: 0.1,
     clipGradNorm: 1,
     augment: dataset === 'imagenet' ? 'imagenet' : 'standard',
     epochs,
-    seed,
-    ...typedRecipe(options),
+  };
+}
+
+/** With other epochs the warm-up keeps its share; another optimizer brings its own rate and decay. */
+function fromPreset(
+  { epochs = NaN, optimizer }: RecipeOptions,
+  recipe: RecipeSettings,
+): RecipeSettings {
+  const { lr, weightDecay, warmupEpochs = 0, ...rest } = recipe;
+  const share = warmupEpochs / recipe.epochs;
+  return {
+    ...rest,
+    warmupEpochs: Number.isNaN(epochs) ? warmupEpochs : share * epochs,
+    ...((optimizer ?? recipe.optimizer) === recipe.optimizer && { lr, weightDecay }),
   };
 }
 
@@ -155,6 +210,9 @@ export function typedRecipe(options: RecipeOptions): Partial<RecipeSettings> {
     lr: options.lr,
     weightDecay: options.weightDecay,
     momentum: options.momentum,
+    schedule: options.schedule ?? (options.milestones ? 'multistep' : undefined),
+    milestones: options.milestones,
+    gamma: options.gamma,
     warmupEpochs: options.warmupEpochs,
     labelSmoothing: options.labelSmoothing,
     clipGradNorm: clipGrad === 0 ? null : clipGrad,

@@ -1,0 +1,103 @@
+// Whether RSST with `--reg-scope doomed` drives the units that are to go to zero, on real images: the
+// quickstart's model on Fashion-MNIST. Trains the dense model if there is none (a minute or two), then
+// prints, epoch by epoch, what share of all units' norm the doomed units have, and what the cut costs.
+//
+//   node benchmarks/doomed.mjs [--out doomed-units] [--norm group|l1] [--apply proximal|loss]
+//                              [--strength 1000] [--lr-schedule cosine|constant] [--threads 2]
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { setNumThreads } from '@mamba-prune/libtorch';
+import {
+  BatchLoader,
+  RunFolder,
+  chooseUnits,
+  doomedUnits,
+  evaluate,
+  loadModel,
+  openDataset,
+  pruneModel,
+  quickstartPreset,
+  readUnitNorms,
+  rsstDefaults,
+  rsstHooks,
+  trainModel,
+  trainRun,
+} from 'mamba-prune';
+
+const { values: args } = parseArgs({
+  options: {
+    out: { type: 'string', default: 'doomed-units' },
+    norm: { type: 'string', default: 'group' },
+    apply: { type: 'string' },
+    strength: { type: 'string' },
+    'lr-schedule': { type: 'string', default: 'cosine' },
+    threads: { type: 'string', default: '2' },
+  },
+});
+setNumThreads(Number(args.threads));
+
+const dense = join(args.out, 'dense');
+if (!RunFolder.isRun(dense)) {
+  console.log('Training the dense model ...');
+  const { model, result } = await trainRun(quickstartPreset.train, { out: dense });
+  model.dispose();
+  console.log(`dense: ${percent(result.valAccuracy)}`);
+}
+const { model } = loadModel(join(dense, 'model.safetensors'));
+const dataset = await openDataset('fashion-mnist');
+const test = new BatchLoader(dataset.test, dataset.info, { batchSize: 500 });
+const accuracy = async (of) => (await evaluate(of, test, dataset.info)).accuracy;
+
+const rates = { ssm: 0.7, mlp: 0.7 };
+const kept = await chooseUnits(model, { rates, importance: 'l1', scope: 'global' });
+const groups = model.pruningGroups();
+const { apply, base } = rsstDefaults(true, args.norm, args.apply);
+const options = {
+  schedule: 'exp_custom_exponents',
+  base: args.strength === undefined ? base : Number(args.strength),
+  norm: args.norm,
+  apply,
+  targets: Object.keys(rates),
+  units: doomedUnits(groups, kept),
+};
+console.log(`${options.norm} norm, ${apply}, strength ${options.base}`);
+console.log(`one-shot cut of the dense model: ${percent(await accuracy(pruneModel(model, kept)))}`);
+
+const hooks = {
+  ...rsstHooks(model, groups, options),
+  onEpoch: (line) => {
+    const shares = Object.entries(readUnitNorms(line).kinds).map(
+      ([kind, { doomed, doomedShare, kept: stay }]) =>
+        `${kind} ${percent(doomedShare)} (median ${doomed.quantiles[3]}, kept ${stay.quantiles[3]})`,
+    );
+    console.log(`epoch ${line.epoch}: doomed units' share of the norm: ${shares.join(', ')}`);
+  },
+};
+const rsst = join(args.out, 'rsst');
+rmSync(rsst, { recursive: true, force: true });
+const run = RunFolder.create(rsst, { command: 'benchmark', args: [], seed: 0 });
+const { valAccuracy, seconds } = await trainModel(
+  model,
+  dataset,
+  {
+    epochs: 2,
+    maxTrainImages: 20_000,
+    batchSize: 64,
+    lr: 1e-3,
+    schedule: args['lr-schedule'],
+    warmupEpochs: 0.1,
+    labelSmoothing: 0.05,
+    clipGradNorm: 1,
+    evalEvery: 2,
+  },
+  run,
+  hooks,
+);
+run.release();
+console.log(`before the cut: ${percent(valAccuracy)}  (${seconds.toFixed(0)} s)`);
+console.log(`after the cut:  ${percent(await accuracy(pruneModel(model, kept)))}`);
+
+function percent(share) {
+  return `${(100 * share).toFixed(2)}%`;
+}

@@ -1,0 +1,73 @@
+// Plain-data arguments of the whole-block inference kernel: no torch headers, shared by all instruction sets.
+#pragma once
+#include <cstdint>
+
+#include "conv_args.h"
+#include "scan_args.h"
+
+namespace mamba_prune {
+
+// Parameters of one block as PyTorch lays them out: linear weights are [out, in].
+struct BlockWeights {
+  const float *norm1_weight, *norm1_bias;
+  const float* in_proj;                 // [2 inner, model]
+  const float *conv_weight, *conv_bias;  // [inner, 1, taps], [inner]
+  const float* x_proj;                  // [rank + 2 states, inner]
+  const float *dt_weight, *dt_bias;     // [inner, rank], [inner]
+  const float *A_log, *D;               // [inner, states], [inner]
+  const float* out_proj;                // [model, inner]
+  const float *norm2_weight, *norm2_bias;
+  const float *fc1_weight, *fc1_bias;   // [hidden, model], [hidden]
+  const float *fc2_weight, *fc2_bias;   // [model, hidden], [model]
+};
+
+struct BlockSizes {
+  int64_t length, model, inner, states, rank, taps, hidden;
+};
+
+// Parameters in the layouts of the scan and convolution kernels; see ScanInputs and ConvInputs.
+struct BlockPacked {
+  int64_t tiles, padded;  // of the scan; row length of the convolution's weight
+  float *A, *A_peak, *skip, *dt_bias;
+  float *conv_weight, *conv_bias;
+};
+
+// Intermediate results of `rows` positions: [rows, width of the name].
+struct BlockBuffers {
+  float *normed, *xz, *u, *projected, *delta, *scanned, *hidden;
+};
+
+struct BlockArgs {
+  BlockSizes sizes;
+  BlockWeights weights;
+  BlockPacked packed;
+  BlockBuffers buffers;
+  float eps;
+  int64_t batch;   // samples of this call
+  const float* x;  // [batch, length, model]
+  float* y;        // same; may not be x
+};
+
+// The depth of a panel of weights that is packed at a time: 256 rows of two AVX registers are 16 KB, half of L1.
+constexpr int64_t kPanelDepth = 256;
+
+struct BlockScratch {
+  int64_t normed, xz, u, projected, delta, scanned, hidden, total;
+  // Every part begins on a cache line, so that no two threads write into the same.
+  static constexpr int64_t aligned(int64_t count) { return (count + 15) / 16 * 16; }
+  BlockScratch(const BlockSizes& s, int64_t rows) {
+    total = 0;
+    const auto take = [&](int64_t width) {
+      const int64_t at = total;
+      total += aligned(rows * width);
+      return at;
+    };
+    normed = take(s.model), xz = take(2 * s.inner), u = take(s.inner), projected = take(s.rank + 2 * s.states);
+    delta = take(s.inner), scanned = take(s.inner), hidden = take(s.hidden);
+  }
+  BlockBuffers in(float* base) const {
+    return {base + normed, base + xz, base + u, base + projected, base + delta, base + scanned, base + hidden};
+  }
+};
+
+}  // namespace mamba_prune

@@ -1,0 +1,224 @@
+// What to compare: the flags of compare, and what they ask for.
+import { InvalidArgumentError, Option, type Command } from 'commander';
+import { UsageError } from '../../errors.js';
+import { rsstSchedules } from '../../pruning/rsst/schedule.js';
+import { normalizations, selectionScopes } from '../../pruning/selection.js';
+import type { CompareRequest } from '../../workflows/compare/compare.js';
+import type { RecipeSettings } from '../../workflows/settings.js';
+import type { Context } from '../context.js';
+import type { CommonOptions } from './common.js';
+import type { DataOptions } from './data.js';
+import { type ModelFlags, typedModelOptions } from './model.js';
+import { choiceOption, integerOption, numberOption } from './parse.js';
+import type { PruningFlags } from './pruning.js';
+import { type RecipeOptions, defined, recipeOf, typedRecipe } from './recipe.js';
+
+interface CompareFlags extends Pick<
+  PruningFlags,
+  | 'importance'
+  | 'score'
+  | 'scoreBatches'
+  | 'ranking'
+  | 'normalize'
+  | 'roundTo'
+  | 'maxRate'
+  | 'fillback'
+  | 'refillScore'
+  | 'regSchedule'
+  | 'regStrength'
+  | 'exponents'
+  | 'regNorm'
+  | 'regScope'
+  | 'regApply'
+  | 'regEpochs'
+> {
+  readonly quick?: true;
+  readonly seeds?: number;
+  readonly rate?: readonly number[];
+  readonly target?: string;
+  readonly finetuneEpochs?: number;
+  readonly finetuneLr?: number;
+  readonly jobs?: number;
+  readonly out?: string;
+  readonly overwrite?: true;
+}
+
+export type CompareOptions = CommonOptions &
+  DataOptions &
+  ModelFlags &
+  RecipeOptions &
+  CompareFlags;
+
+export const compareDefaults = {
+  arch: 'mamba_tiny',
+  seeds: 3,
+  rates: [0.7],
+  epochs: 30,
+  lr: 1e-3,
+  finetuneLr: 5e-4,
+};
+
+export function addComparisonOptions(command: Command): void {
+  command
+    .optionsGroup('Comparison:')
+    .option('--out <dir>', 'folder, new or of the same comparison (required)')
+    .option('--quick', 'model, images, epochs and methods of docs/results.md')
+    .addOption(integerOption('--seeds <n>', 'from --seed on (default: 3)', { min: 1 }))
+    .addOption(sharesOption('--rate <x,...>', 'shares to remove (default: 0.7)'))
+    .option('--target <kinds>', 'both (default), all, or a list such as ssm,mlp')
+    .addOption(
+      integerOption('--finetune-epochs <n>', 'of every method (default: half of --epochs)', {
+        min: 2,
+      }),
+    )
+    .addOption(
+      numberOption(
+        '--finetune-lr <x>',
+        `of every method (default: ${compareDefaults.finetuneLr})`,
+        {
+          above: 0,
+        },
+      ),
+    )
+    .addOption(
+      integerOption('--jobs <n>', 'runs at once (default: by cores and memory)', { min: 1 }),
+    )
+    .option('--overwrite', 'throw away the comparison in --out');
+}
+
+export function addMethodOptions(command: Command): void {
+  command.optionsGroup('Methods:');
+  for (const option of [
+    choiceOption('--importance <norm>', 'of units', ['l1', 'l2', 'taylor'], 'l1'),
+    choiceOption('--score <what>', 'of what', ['out_proj', 'group', 'activation'], 'out_proj'),
+    integerOption('--score-batches <n>', 'of 64 images for scores that need them (default: 8)', {
+      min: 1,
+    }),
+    choiceOption('--ranking <scope>', 'of units', selectionScopes, 'global'),
+    choiceOption('--normalize <how>', 'scores of a group', normalizations, 'mean'),
+    integerOption('--round-to <n>', 'round widths up to a multiple (default: 1)', { min: 1 }),
+    numberOption('--max-rate <x>', 'most that one group may lose (default: 1)', {
+      above: 0,
+      max: 1,
+    }),
+    numberOption('--fillback <x>', 'Refill: share that returns (default: 0.1)', {
+      min: 0,
+      below: 1,
+    }),
+    choiceOption(
+      '--refill-score <name>',
+      'Refill: which return',
+      ['magnitude', 'gradient'],
+      'gradient',
+    ),
+    integerOption('--reg-epochs <n>', 'RSST: of the further epochs (default: half)', { min: 1 }),
+    choiceOption('--reg-schedule <name>', 'RSST: growth', rsstSchedules, 'exp_custom_exponents'),
+    numberOption('--reg-strength <x>', 'RSST: at the end (default: 1)', { min: 0 }),
+    numberOption('--exponents <p>', 'RSST: of the schedule (default: 4)', { above: 0 }),
+    choiceOption('--reg-norm <name>', 'RSST: norm', ['l1', 'group'], 'group'),
+    choiceOption('--reg-scope <which>', 'RSST: units', ['all', 'doomed'], 'doomed'),
+    choiceOption('--reg-apply <how>', 'RSST: penalty', ['loss', 'proximal'], 'proximal'),
+  ]) {
+    command.addOption(option);
+  }
+}
+
+/** An option whose value is a list of shares: 0.5,0.7 */
+function sharesOption(flags: string, description: string): Option {
+  return new Option(flags, description).argParser((text: string) => {
+    const shares = text.split(',').map((word) => (word.trim() === '' ? NaN : Number(word)));
+    if (shares.every((share) => share > 0 && share < 1)) return [...new Set(shares)];
+    throw new InvalidArgumentError('Expected shares above 0 and below 1, separated by commas.');
+  });
+}
+
+export async function requestOf({
+  options,
+  given,
+}: Pick<Context<CompareOptions>, 'options' | 'given'>): Promise<CompareRequest> {
+  const { quickComparison } = await import('../../workflows/compare/quick.js');
+  const quick = given.quick === true ? quickComparison : undefined;
+  const { data, imageSize, target, rate, threads } = given;
+  const dataset = given.dataset ?? quick?.train.dataset;
+  if (dataset === undefined) {
+    throw new UsageError(
+      '--dataset is missing, expected a name such as fashion-mnist or cifar10, or --quick.',
+    );
+  }
+  const { train, finetune } = recipesOf(given, dataset, quick);
+  const { importance = 'l1', ranking = 'global', normalize = 'mean' } = given;
+  const { roundTo = 1, maxRate = 1, score, scoreBatches } = given;
+  const seeds = given.seeds ?? quick?.seeds.length ?? compareDefaults.seeds;
+  return {
+    train: {
+      ...defined({ data, imageSize }),
+      dataset,
+      arch: given.arch ?? quick?.train.arch ?? compareDefaults.arch,
+      model: { ...quick?.train.model, ...typedModelOptions(given) },
+      recipe: train,
+    },
+    finetune,
+    seeds: Array.from({ length: seeds }, (_, i) => options.seed + i),
+    rates: rate ?? quick?.rates ?? compareDefaults.rates,
+    targets: target === undefined || target === 'both' ? undefined : targetsOf(target),
+    cut: {
+      ...{ importance, ranking, normalize, roundTo, maxRate },
+      ...defined({ score, scoreBatches }),
+    },
+    // What works at all does not depend on the model: the preset's methods are everyone's compareDefaults.
+    refill: {
+      ...quickComparison.refill,
+      ...defined({ fillback: given.fillback, score: given.refillScore }),
+    },
+    rsst: {
+      ...quickComparison.rsst,
+      ...defined({
+        schedule: given.regSchedule,
+        strength: given.regStrength,
+        exponent: given.exponents,
+        norm: given.regNorm,
+        scope: given.regScope,
+        apply: given.regApply,
+      }),
+      epochs: given.regEpochs ?? Math.floor(finetune.epochs / 2),
+    },
+    threads,
+  };
+}
+
+const targetsOf = (target: string): CompareRequest['targets'] =>
+  target === 'all' ? target : target.split(',').map((kind) => kind.trim());
+
+/** The seed is each run's own. */
+function recipesOf(
+  given: Partial<CompareOptions>,
+  dataset: string,
+  quick: CompareRequest | undefined,
+): { train: RecipeSettings; finetune: RecipeSettings } {
+  const { finetuneEpochs, finetuneLr } = given;
+  const own = new Set(['epochs', 'lr', 'warmupEpochs']);
+  const shared = Object.fromEntries(Object.entries(given).filter(([name]) => !own.has(name)));
+  const after: RecipeOptions = {
+    ...shared,
+    ...defined({ epochs: finetuneEpochs, lr: finetuneLr }),
+  };
+  if (quick) {
+    return { train: over(quick.train.recipe, given), finetune: over(quick.finetune, after) };
+  }
+  const train = recipeOf(given, 0, { ...compareDefaults, phase: 'train' }, dataset);
+  const epochs = Math.max(2, Math.ceil(train.epochs / 2));
+  const finetune = recipeOf(
+    after,
+    0,
+    { epochs, lr: compareDefaults.finetuneLr, phase: 'finetune' },
+    dataset,
+  );
+  return { train, finetune };
+}
+
+/** What was typed over a recipe; with other epochs the warm-up keeps its share. */
+function over(recipe: RecipeSettings, typed: RecipeOptions): RecipeSettings {
+  const { epochs = recipe.epochs } = typed;
+  const warmupEpochs = ((recipe.warmupEpochs ?? 0) * epochs) / recipe.epochs;
+  return { ...recipe, warmupEpochs, ...typedRecipe(typed) };
+}

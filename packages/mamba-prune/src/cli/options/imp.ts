@@ -1,0 +1,224 @@
+// The flags of the original training script, by their own names.
+import { type Command, Option } from 'commander';
+import { datasetNames } from '../../data/datasets.js';
+import { UsageError } from '../../errors.js';
+import { rsstSchedules } from '../../pruning/rsst/schedule.js';
+import { choiceOption, integerOption, numberOption } from './parse.js';
+
+/** Nothing here has a default of commander's: what was typed tells the method. */
+export interface ImpFlags {
+  readonly data?: string;
+  readonly dataset?: string;
+  readonly arch?: string;
+  readonly init?: string;
+  readonly pretrained?: string;
+  readonly exp_name?: string;
+  readonly save_dir?: string;
+  readonly resume?: true | 'previous';
+  readonly gpu?: number;
+  readonly batch_size?: number;
+  readonly workers?: number;
+  readonly lr?: number;
+  readonly momentum?: number;
+  readonly weight_decay?: number;
+  readonly epochs?: number;
+  readonly warmup?: number;
+  readonly decreasing_lr?: readonly number[];
+  readonly print_freq?: number;
+  readonly pruning_times?: number;
+  readonly rate?: number;
+  readonly prune_type?: 'lt' | 'pt' | 'rewind_lt';
+  readonly rewind_epoch?: number;
+  readonly criteria?: string;
+  readonly sorting_mode?: 'global' | 'layerwise' | 'layer-wise';
+  readonly struct?: 'refill' | 'rsst';
+  readonly fillback_rate?: number;
+  readonly RST_schedule?: (typeof rsstSchedules)[number];
+  readonly reg_granularity_prune?: number;
+  readonly exponents?: number;
+  readonly mamba_structured?: true;
+  readonly mamba_prune_target?: 'ssm' | 'mlp' | 'both';
+  readonly mamba_mlp_prune_ratio?: number;
+  readonly vit_structured?: true;
+  readonly vit_prune_target?: 'head' | 'mlp' | 'both';
+  readonly mlp_prune_ratio?: number;
+  readonly d_model?: number;
+  readonly depth?: number;
+  readonly d_state?: number;
+  readonly patch?: number;
+  readonly image_size?: number;
+  readonly train_images?: number;
+  readonly test_images?: number;
+  readonly augment?: string;
+  readonly reg_epochs?: number;
+  readonly tensorboard?: true;
+  readonly print_plan?: true;
+}
+
+/** Architectures by the script's names; those of ours are known too. */
+export const scriptArchitectures: Readonly<Record<string, string>> = {
+  res20s: 'resnet20',
+  res56s: 'resnet56',
+  res18: 'resnet18',
+  res50: 'resnet50',
+};
+
+/** Values that flags have in the script when they are not typed. */
+export const scriptDefaults = {
+  ...{ data: 'data', dataset: 'cifar100', arch: 'res20s' },
+  ...{ batch_size: 128, lr: 0.01, momentum: 0.9, weight_decay: 1e-4 },
+  ...{ epochs: 120, warmup: 20, decreasing_lr: [91, 136] },
+  ...{ pruning_times: 20, rate: 0.2, rewind_epoch: 24, fillback_rate: 0 },
+  ...{ reg_granularity_prune: 1, RST_schedule: 'exp_custom_exponents', exponents: 4 },
+  ...{ mamba_prune_target: 'both', mamba_mlp_prune_ratio: 0.7, vit_prune_target: 'head' },
+} as const;
+
+/** Flags of the script that mean something which is not done here, and why not. */
+const refused: Readonly<Record<string, { flags: string; why: string }>> = {
+  vit_pretrained: {
+    flags: '--vit_pretrained',
+    why: 'weights are not downloaded by name: give their file with --init (to be trained on first) or --pretrained (to be pruned as they are)',
+  },
+  mamba_pretrained: {
+    flags: '--mamba_pretrained',
+    why: 'weights are not downloaded by name: give their file with --init (to be trained on first) or --pretrained (to be pruned as they are)',
+  },
+  file_name: {
+    flags: '--file_name <file>',
+    why: 'index files belong to splits that only the script makes: choose how many images with --train_images',
+  },
+  checkpoint: {
+    flags: '--checkpoint <file>',
+    why: 'the folder of the run knows its checkpoints: --resume alone goes on from the last one',
+  },
+  conv1: {
+    flags: '--conv1',
+    why: 'the first convolution makes the residual stream, which keeps its width; it is rewound with all the rest',
+  },
+  fc: {
+    flags: '--fc',
+    why: 'rewinding takes all weights back, those of the classifier too: choose the time with --prune_type',
+  },
+  block_loss_grad: {
+    flags: '--block_loss_grad [value]',
+    why: "the loss is heard by every unit here: what comes nearest is 'mamba-prune prune --method rsst --reg-scope doomed', which drives only the units that go to zero",
+  },
+};
+
+/** Values of --criteria: ours, or why not. */
+const criteria: Readonly<Record<string, { importance?: 'l1' | 'l2'; why?: string }>> = {
+  magnitude: { importance: 'l1' },
+  l1: { importance: 'l1' },
+  l2: { importance: 'l2' },
+  remain: {
+    why: 'counts the single weights that an unstructured mask left in each channel, and there is no such mask here: the nearest is --criteria l1',
+  },
+  saliency: {
+    why: "takes gradients: the nearest is 'mamba-prune prune --importance taylor', which sums |weight x gradient| over real images",
+  },
+};
+
+/** @throws UsageError for a criterion that is not offered, naming the nearest */
+export function importanceOf(criterion: string | undefined): 'l1' | 'l2' {
+  const { importance, why } = criteria[criterion ?? 'l1'] ?? {};
+  if (importance) return importance;
+  throw new UsageError(`--criteria ${criterion ?? ''} is not offered: it ${why ?? ''}.`);
+}
+
+/** @throws UsageError naming a flag that is not offered, with the reason */
+export function checkRefused(given: object): void {
+  for (const [name, { why }] of Object.entries(refused)) {
+    if (name in given) throw new UsageError(`--${name} is not offered: ${why}.`);
+  }
+}
+
+export function addImpOptions(command: Command, architectures: readonly string[]): void {
+  const d = scriptDefaults;
+  const below1 = { min: 0, below: 1 };
+  const group = (heading: string, options: readonly Option[]): void => {
+    command.optionsGroup(heading);
+    for (const option of options) command.addOption(option);
+  };
+  group('Model and data:', [
+    choiceOption('--arch <name>', 'architecture', architectures, d.arch),
+    choiceOption('--dataset <name>', 'images', datasetNames(), d.dataset),
+    new Option('--data <dir>', `their folder (default: ${d.data})`),
+    new Option('--init <file>', 'weights that the dense training begins with'),
+    new Option('--pretrained <file>', 'dense model, in place of training one'),
+  ]);
+  group('Training, dense and after each cut:', [
+    integerOption('--epochs <n>', `of each training (default: ${d.epochs})`, { min: 1 }),
+    integerOption('--batch_size <n>', `images per step (default: ${d.batch_size})`, { min: 1 }),
+    numberOption('--lr <rate>', `of SGD (default: ${d.lr})`, { above: 0 }),
+    numberOption('--momentum <x>', `(default: ${d.momentum})`, below1),
+    numberOption('--weight_decay <x>', `(default: ${d.weight_decay})`, { min: 0 }),
+    integerOption('--warmup <epochs>', `of rising rate (default: ${d.warmup})`, { min: 0 }),
+    milestonesOption(),
+    integerOption('--print_freq <steps>', 'a line in metrics.jsonl every so many', { min: 1 }),
+    integerOption('--workers <n>', 'threads that prepare images (default: 0)', { min: 0 }),
+  ]);
+  group('Pruning:', [
+    integerOption('--pruning_times <n>', `rounds (default: ${d.pruning_times})`, { min: 1 }),
+    numberOption('--rate <x>', `share gone after all rounds (default: ${d.rate})`, below1),
+    new Option('--mamba_structured', 'whole channels and neurons; needed for mamba_*'),
+    choiceOption('--mamba_prune_target <kind>', 'what', ['ssm', 'mlp', 'both'], 'both'),
+    numberOption('--mamba_mlp_prune_ratio <x>', 'of the neurons (default: 0.7)', below1),
+    new Option('--vit_structured', 'whole heads and neurons; needed for vit_*'),
+    choiceOption('--vit_prune_target <kind>', 'what', ['head', 'mlp', 'both'], 'head'),
+    numberOption('--mlp_prune_ratio <x>', 'of the neurons of a ViT (default: --rate)', below1),
+    choiceOption('--criteria <name>', 'importance', Object.keys(criteria), 'l1'),
+    choiceOption(
+      '--sorting_mode <scope>',
+      'ranking',
+      ['global', 'layerwise', 'layer-wise'],
+      'global; vit_*: layerwise',
+    ),
+    choiceOption('--prune_type <name>', 'rewinding', ['lt', 'pt', 'rewind_lt'], 'none'),
+    integerOption('--rewind_epoch <n>', `of rewind_lt (default: ${d.rewind_epoch})`, { min: 0 }),
+  ]);
+  group('Method:', [
+    choiceOption('--struct <name>', 'method', ['refill', 'rsst'], 'rsst if it has flags'),
+    numberOption('--fillback_rate <x>', 'refill: share that returns (default: 0)', {
+      min: 0,
+      max: 1,
+    }),
+    choiceOption('--RST_schedule <name>', 'rsst', rsstSchedules, d.RST_schedule),
+    numberOption('--reg_granularity_prune <x>', 'rsst: strength at the end (default: 1)', {
+      min: 0,
+    }),
+    numberOption('--exponents <p>', `rsst: of the schedule (default: ${d.exponents})`, {
+      above: 0,
+    }),
+    integerOption('--reg_epochs <n>', 'rsst: before each cut (default: --epochs)', { min: 1 }),
+  ]);
+  group('Run:', [
+    new Option('--exp_name <name>', 'name of the run, whose folder is runs/NAME'),
+    new Option('--save_dir <dir>', 'folder of the run, or of runs if it has a name too'),
+    new Option('--resume', 'go on, with the same flags as before'),
+    integerOption('--gpu <n>', 'number of the GPU (default: as --device)', { min: 0 }),
+    new Option('--tensorboard', 'write event files for TensorBoard too'),
+    new Option('--print_plan', 'print what would be done as JSON, and do nothing'),
+  ]);
+  group('Not in the script:', [
+    integerOption('--d_model <n>', 'width of the model (default: as --arch)', { min: 1 }),
+    integerOption('--depth <n>', 'blocks (default: as --arch)', { min: 1 }),
+    integerOption('--d_state <n>', 'states per channel (default: as --arch)', { min: 1 }),
+    integerOption('--patch <px>', 'side of a patch (default: by the image)', { min: 1 }),
+    integerOption('--image_size <px>', 'side of images from folders', { min: 1 }),
+    integerOption('--train_images <n>', 'train on so many (default: all)', { min: 1 }),
+    integerOption('--test_images <n>', 'evaluate on so many (default: all)', { min: 1 }),
+    choiceOption('--augment <name>', 'augmentation', ['none', 'standard', 'strong'], 'standard'),
+  ]);
+  for (const { flags } of Object.values(refused)) command.addOption(new Option(flags).hideHelp());
+}
+
+/** `91,136` */
+function milestonesOption(): Option {
+  const usual = scriptDefaults.decreasing_lr.join(',');
+  const option = new Option(
+    '--decreasing_lr <epochs>',
+    `epochs after which the rate falls to a tenth (default: ${usual})`,
+  );
+  const { parseArg } = integersWithin(option.flags);
+  return option.argParser((text: string) => parseArg?.(text, undefined) as number[]);
+}

@@ -1,0 +1,57 @@
+// Which model, and what differs from its architecture.
+import type { Command } from 'commander';
+import { modelNames } from '../../models/architectures.js';
+import type { ModelOptions } from '../../models/config.js';
+import { type ResNetStem, resnetStems } from '../../models/resnet-config.js';
+import { choiceOption, integerOption, integersOption, numberOption } from './parse.js';
+import { defined } from './recipe.js';
+
+export interface ModelFlags {
+  readonly arch?: string;
+  readonly scan?: 'uni' | 'bi';
+  readonly patch?: number;
+  readonly dModel?: number;
+  readonly depth?: number;
+  readonly dState?: number;
+  readonly heads?: number;
+  readonly stem?: ResNetStem;
+  readonly baseWidth?: number;
+  readonly blocks?: readonly number[];
+  readonly imageSize?: number;
+  readonly dropPath?: number;
+}
+
+/** @param fallback - architecture that is meant without --arch */
+export function addModelOptions(command: Command, fallback: string): void {
+  command.optionsGroup('Model:');
+  for (const option of [
+    choiceOption('--arch <name>', 'architecture', modelNames(), fallback),
+    choiceOption('--scan <way>', 'Mamba: one direction or both', ['uni', 'bi'], 'uni'),
+    integerOption('--patch <px>', 'side of a patch (default: 4; 8 over 40 px, 16 over 128)', {
+      min: 1,
+    }),
+    integerOption('--d-model <n>', 'Mamba, ViT: width (default: as --arch)', { min: 1 }),
+    integerOption('--depth <n>', 'Mamba, ViT: blocks (default: as --arch)', { min: 1 }),
+    integerOption('--d-state <n>', 'Mamba: states per channel (default: as --arch)', { min: 1 }),
+    integerOption('--heads <n>', 'ViT: attention heads (default: as --arch)', { min: 1 }),
+    choiceOption('--stem <kind>', 'ResNet: how it begins', resnetStems, 'by image size'),
+    integerOption('--base-width <n>', 'ResNet: channels of the first stage', { min: 1 }),
+    integersOption('--blocks <n,n,...>', 'ResNet: blocks of each stage', { min: 1 }),
+    integerOption('--image-size <px>', 'side of images from folders (default: 224)', { min: 1 }),
+    numberOption('--drop-path <x>', 'chance that a sample skips a branch (default: 0)', {
+      min: 0,
+      below: 1,
+    }),
+  ]) {
+    command.addOption(option);
+  }
+}
+
+/** Only what was typed; the image size belongs to the data. */
+export function typedModelOptions(flags: ModelFlags): ModelOptions {
+  const { scan, patch, dModel, depth, dState, heads, stem, baseWidth, blocks, dropPath } = flags;
+  return defined({
+    ...{ scan, patchSize: patch, dModel, depth, dState, heads },
+    ...{ stem, baseWidth, blocks, dropPath },
+  });
+}

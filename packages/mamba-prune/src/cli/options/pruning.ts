@@ -1,0 +1,241 @@
+// What to cut and how: the flags of prune. Nothing here has a default of commander's: what was not
+// typed may come from a run's config.json.
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { UsageError } from '../../errors.js';
+import type { ImportanceNorm, UnitScore } from '../../pruning/importance.js';
+import { rsstSchedules } from '../../pruning/rsst/schedule.js';
+import { normalizations, selectionScopes } from '../../pruning/selection.js';
+import type {
+  PruneMethod,
+  PruneSettings,
+  RefillSettings,
+  RsstSettings,
+} from '../../workflows/prune-settings.js';
+import { type Rewind, parseRewind } from '../../workflows/rewind.js';
+import { choiceOption, integerOption, numberOption } from './parse.js';
+import { defined } from './recipe.js';
+import { type RateFlags, addRateOptions } from './rates.js';
+
+export interface PruningFlags extends RateFlags {
+  readonly method?: PruneMethod;
+  readonly rounds?: number;
+  readonly perRound?: true;
+  readonly rewind?: Rewind;
+  readonly importance?: ImportanceNorm;
+  readonly score?: UnitScore;
+  readonly scoreBatches?: number;
+  readonly ranking?: PruneSettings['ranking'];
+  readonly normalize?: PruneSettings['normalize'];
+  readonly roundTo?: number;
+  readonly maxRate?: number;
+  readonly fillback?: number;
+  readonly refillScore?: NonNullable<RefillSettings['score']>;
+  readonly refillBudget?: NonNullable<RefillSettings['budget']>;
+  readonly regSchedule?: NonNullable<RsstSettings['schedule']>;
+  readonly regStrength?: number;
+  readonly exponents?: number;
+  readonly regNorm?: NonNullable<RsstSettings['norm']>;
+  readonly regScope?: NonNullable<RsstSettings['scope']>;
+  readonly regApply?: NonNullable<RsstSettings['apply']>;
+  readonly regEpochs?: number;
+  readonly nearZero?: number;
+  readonly distill?: number;
+  readonly temperature?: number;
+  readonly bnBatches?: number;
+}
+
+const share = { min: 0, max: 1 };
+
+export function addPruningOptions(command: Command): void {
+  command.optionsGroup('Pruning:');
+  const methods = ['oneshot', 'refill', 'rsst'] satisfies PruneMethod[];
+  command.addOption(choiceOption('--method <name>', 'how', methods, 'oneshot'));
+  addRateOptions(command);
+  add(command, [
+    integerOption('--rounds <n>', 'cut and train so often (default: 1)', { min: 1 }),
+    new Option('--per-round', 'the rate is the share of what is left that each round removes'),
+    rewindOption(),
+  ]);
+  command.optionsGroup('Importance of units:');
+  const norms = ['l1', 'l2', 'taylor'] satisfies ImportanceNorm[];
+  const scores = ['out_proj', 'group', 'activation'] satisfies UnitScore[];
+  add(command, [
+    choiceOption('--importance <norm>', 'norm', norms, 'l1'),
+    choiceOption('--score <what>', 'of what', scores, 'out_proj'),
+    integerOption(
+      '--score-batches <n>',
+      'of 64 images, for taylor, activation and gradient (default: 8)',
+      { min: 1 },
+    ),
+    choiceOption('--ranking <scope>', 'of units', selectionScopes, 'global'),
+    choiceOption('--normalize <how>', 'scores of a group', normalizations, 'mean'),
+    integerOption('--round-to <n>', 'round widths up to a multiple (default: 1)', { min: 1 }),
+    numberOption('--max-rate <x>', 'most that one group may lose (default: 1)', {
+      above: 0,
+      max: 1,
+    }),
+  ]);
+  command.optionsGroup('Method refill:');
+  add(command, [
+    numberOption('--fillback <x>', 'share of the removed units that returns (default: 0)', share),
+    choiceOption('--refill-score <name>', 'which return', ['magnitude', 'gradient'], 'magnitude'),
+    choiceOption(
+      '--refill-budget <how>',
+      'on top of the rate, or within it',
+      ['add', 'keep'],
+      'add',
+    ),
+  ]);
+  command.optionsGroup('Method rsst:');
+  add(command, [
+    integerOption('--reg-epochs <n>', 'regularised epochs before a cut (default: --epochs)', {
+      min: 1,
+    }),
+    choiceOption('--reg-schedule <name>', 'growth', rsstSchedules, 'exp_custom_exponents'),
+    numberOption('--reg-strength <x>', 'of the penalty at the end (default: 1e-4)', { min: 0 }),
+    numberOption('--exponents <p>', 'of the schedule (default: 4)', { above: 0 }),
+    choiceOption('--reg-norm <name>', 'norm', ['l1', 'group'], 'l1'),
+    choiceOption('--reg-scope <which>', 'units', ['all', 'doomed'], 'all'),
+    choiceOption('--reg-apply <how>', 'penalty', ['loss', 'proximal'], 'loss'),
+    numberOption(
+      '--near-zero <x>',
+      "delete what is under this share of a group's largest norm, in place of a rate",
+      { min: 0, below: 1 },
+    ),
+  ]);
+}
+
+/** Of the training after a cut. */
+export function addTeacherOptions(command: Command): void {
+  add(command, [
+    numberOption(
+      '--distill <x>',
+      'share of the unpruned model, as a teacher, in the loss (default: 0)',
+      share,
+    ),
+    numberOption('--temperature <t>', 'of teacher and student (default: 1)', { above: 0 }),
+    integerOption(
+      '--bn-batches <n>',
+      'measure batch normalisation again after a cut (default: 0)',
+      { min: 0 },
+    ),
+  ]);
+}
+
+function rewindOption(): Option {
+  return new Option(
+    '--rewind <when>',
+    'weights that kept units go back to: none, source, init or epoch:E (default: none)',
+  ).argParser((text: string) => {
+    try {
+      return parseRewind(text);
+    } catch {
+      throw new InvalidArgumentError('Expected none, source, init or epoch:E, such as epoch:5.');
+    }
+  });
+}
+
+function add(command: Command, options: readonly Option[]): void {
+  for (const option of options) command.addOption(option);
+}
+
+type Flag = keyof PruningFlags;
+
+/** Flags that one method has and the others ignore. */
+const ownFlags: Readonly<Record<Exclude<PruneMethod, 'oneshot'>, readonly Flag[]>> = {
+  refill: ['fillback', 'refillScore', 'refillBudget'],
+  rsst: [
+    ...(['regEpochs', 'regSchedule', 'regStrength', 'exponents'] as const),
+    ...(['regNorm', 'regScope', 'regApply', 'nearZero'] as const),
+  ],
+};
+
+/**
+ * Refuses flags that would change nothing.
+ * @param given - what was typed
+ * @param settings - what became of it
+ * @throws UsageError naming the flag, and where it belongs
+ */
+export function checkPruningFlags(given: PruningFlags, settings: PruneSettings): void {
+  const { method, rsst, refill } = settings;
+  for (const [owner, flags] of Object.entries(ownFlags)) {
+    if (owner !== method) refuse(given, flags, `belongs to --method ${owner}, not ${method}`);
+  }
+  const { nearZero = null, scope = 'all', schedule = 'exp_custom_exponents' } = rsst ?? {};
+  if (method === 'rsst' && scope === 'all') {
+    const why = 'belongs to --reg-scope doomed: otherwise the cut goes by --reg-norm';
+    refuse(given, ['importance', 'score', 'scoreBatches'], why);
+  }
+  if (nearZero !== null) {
+    const why = 'has no effect under --near-zero, which deletes as many units as there are';
+    refuse(given, [...rateFlags, 'ranking', 'normalize', 'roundTo', 'maxRate', 'perRound'], why);
+  }
+  if (schedule !== 'exp' && schedule !== 'exp_custom_exponents') {
+    refuse(given, ['exponents'], `has no effect under --reg-schedule ${schedule}`);
+  }
+  const images = settings.importance === 'taylor' || settings.score === 'activation';
+  if (!images && refill?.score !== 'gradient') {
+    const why = 'belongs to --importance taylor, --score activation or --refill-score gradient';
+    refuse(given, ['scoreBatches'], why);
+  }
+  if (settings.ranking === 'layerwise') {
+    refuse(given, ['normalize', 'maxRate'], 'belongs to --ranking global');
+  }
+  if ((settings.rounds ?? 1) === 1) refuse(given, ['perRound'], 'belongs to several --rounds');
+  if (!settings.distill) refuse(given, ['temperature'], 'belongs to --distill');
+}
+
+const rateFlags = [
+  ...(['rate', 'ssmRate', 'mlpRate', 'stateRate'] as const),
+  ...(['dtRankRate', 'headsRate', 'channelsRate'] as const),
+];
+
+function refuse(given: PruningFlags, flags: readonly Flag[], why: string): void {
+  const typed = flags.find((flag) => given[flag] !== undefined);
+  if (typed === undefined) return;
+  const name = typed.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  throw new UsageError(`got --${name}, which ${why}. Leave it out.`);
+}
+
+/** The settings but for model, rates and recipe: what was typed over what the run has. */
+export function pruningOf(given: PruningFlags, stored?: PruneSettings) {
+  const { rounds, perRound, rewind, score, scoreBatches, bnBatches } = given;
+  const method = given.method ?? stored?.method ?? 'oneshot';
+  const { weight } = { weight: given.distill ?? stored?.distill?.weight ?? 0 };
+  return {
+    method,
+    importance: given.importance ?? stored?.importance ?? 'l1',
+    ranking: given.ranking ?? stored?.ranking ?? 'global',
+    normalize: given.normalize ?? stored?.normalize ?? 'mean',
+    roundTo: given.roundTo ?? stored?.roundTo ?? 1,
+    maxRate: given.maxRate ?? stored?.maxRate ?? 1,
+    ...defined({ rounds, perRound, rewind, score, scoreBatches, bnBatches }),
+    ...(method === 'refill' && { refill: refillOf(given, stored?.refill) }),
+    ...(method === 'rsst' && { rsst: rsstOf(given, stored?.rsst) }),
+    ...(weight > 0 && {
+      distill: { ...stored?.distill, weight, ...defined({ temperature: given.temperature }) },
+    }),
+  };
+}
+
+function refillOf(given: PruningFlags, stored: RefillSettings | undefined): RefillSettings {
+  const { fillback, refillScore: score, refillBudget: budget } = given;
+  return { fillback: 0, ...stored, ...defined({ fillback, score, budget }) };
+}
+
+function rsstOf(given: PruningFlags, stored: RsstSettings | undefined): RsstSettings {
+  const { regSchedule, regStrength, exponents, regNorm, regScope, regApply, regEpochs } = given;
+  return {
+    ...stored,
+    ...defined({
+      schedule: regSchedule,
+      strength: regStrength,
+      exponent: exponents,
+      norm: regNorm,
+      scope: regScope,
+      apply: regApply,
+      epochs: regEpochs,
+      nearZero: given.nearZero,
+    }),
+  };
+}

@@ -1,0 +1,113 @@
+// Which kinds of units to cut, and how much of each.
+import type { Command } from 'commander';
+import { Option } from 'commander';
+import { UsageError } from '../../errors.js';
+import { numberOption, suggestion } from './parse.js';
+
+export interface RateFlags {
+  readonly target?: string;
+  readonly rate?: number;
+  readonly ssmRate?: number;
+  readonly mlpRate?: number;
+  readonly stateRate?: number;
+  readonly dtRankRate?: number;
+  readonly headsRate?: number;
+  readonly channelsRate?: number;
+}
+
+type KindFlag = Exclude<keyof RateFlags, 'target' | 'rate'>;
+
+/** Kinds of groups, with the flag of each. */
+const kindFlags: Readonly<Record<string, { flag: KindFlag; option: string; units: string }>> = {
+  ssm: { flag: 'ssmRate', option: '--ssm-rate', units: 'SSM channels' },
+  mlp: { flag: 'mlpRate', option: '--mlp-rate', units: 'MLP neurons' },
+  state: { flag: 'stateRate', option: '--state-rate', units: 'SSM states' },
+  dt_rank: { flag: 'dtRankRate', option: '--dt-rank-rate', units: "step sizes' rank" },
+  heads: { flag: 'headsRate', option: '--heads-rate', units: 'attention heads' },
+  channels: { flag: 'channelsRate', option: '--channels-rate', units: 'ResNet channels' },
+};
+
+const optional = new Set(['state', 'dt_rank']);
+
+export function addRateOptions(command: Command): void {
+  const rate = { min: 0, below: 1 };
+  command
+    .addOption(new Option('--target <kinds>', 'both (default), all, or a list such as ssm,state'))
+    .addOption(numberOption('--rate <x>', 'share to remove, over all rounds (default: 0.7)', rate));
+  for (const [kind, { option, units }] of Object.entries(kindFlags)) {
+    const fallback = optional.has(kind) ? 'none' : '--rate';
+    command.addOption(
+      numberOption(`${option} <x>`, `of the ${units} (default: ${fallback})`, rate),
+    );
+  }
+}
+
+/** A kind of groups that a model has. */
+export interface ModelKind {
+  readonly kind: string;
+  /** Cut only when it is named. */
+  readonly optional: boolean;
+}
+
+export function hasRates(flags: RateFlags): boolean {
+  const { target, rate } = flags;
+  return (
+    target !== undefined ||
+    rate !== undefined ||
+    Object.values(kindFlags).some(({ flag }) => flags[flag] !== undefined)
+  );
+}
+
+/**
+ * The share to remove of each kind.
+ * @param flags - what was typed
+ * @param kinds - those of the model
+ * @throws UsageError for a kind that the model does not have, or a rate of one that is left alone
+ */
+export function ratesOf(flags: RateFlags, kinds: readonly ModelKind[]): Record<string, number> {
+  const { target, rate = 0.7 } = flags;
+  const typed = Object.entries(kindFlags).filter(([, { flag }]) => flags[flag] !== undefined);
+  for (const [kind, { option }] of typed) {
+    if (kinds.some((known) => known.kind === kind)) continue;
+    throw new UsageError(
+      `got ${option}, but the model has no groups of the kind ${kind}, only ${names(kinds)}. Leave it out.`,
+    );
+  }
+  const named = typed.map(([kind]) => kind);
+  const targets = targetsOf(target, kinds, named);
+  for (const [kind, { option }] of typed) {
+    if (targets.includes(kind)) continue;
+    throw new UsageError(
+      `got ${option}, but --target ${target ?? 'both'} leaves the ${kind} groups alone. ` +
+        `Use --target ${[...targets, kind].join(',')}.`,
+    );
+  }
+  return Object.fromEntries(
+    targets.map((kind) => [kind, flags[kindFlags[kind]?.flag ?? 'rate'] ?? rate]),
+  );
+}
+
+const names = (kinds: readonly ModelKind[]): string => kinds.map(({ kind }) => kind).join(', ');
+
+function targetsOf(
+  target: string | undefined,
+  kinds: readonly ModelKind[],
+  named: readonly string[],
+): string[] {
+  const all = kinds.map(({ kind }) => kind);
+  if (target === 'all') return all;
+  if (target === undefined || target === 'both') {
+    return kinds
+      .filter((known) => !known.optional || named.includes(known.kind))
+      .map(({ kind }) => kind);
+  }
+  const wanted = target.split(',').map((kind) => kind.trim());
+  for (const kind of wanted) {
+    if (all.includes(kind)) continue;
+    throw new UsageError(
+      `--target: got '${kind}', expected both, all, or some of ${all.join(', ')}, the kinds of groups of the model.` +
+        suggestion(kind, [...all, 'both', 'all']),
+    );
+  }
+  return all.filter((kind) => wanted.includes(kind));
+}

@@ -1,0 +1,57 @@
+// What prune and imp show while they work; all on stderr.
+import type { PruneHooks, PrunePhase } from '../workflows/prune-hooks.js';
+import type { RoundRecord } from '../workflows/pruning-record.js';
+import type { Context } from './context.js';
+import { count, percent, plural } from './terminal/format.js';
+import { TrainingProgress } from './training-progress.js';
+
+/** Bars for what takes long, and lines for what each round did. */
+export function pruningHooks(context: Context): PruneHooks {
+  const { progress } = context;
+  const { bold, dim } = progress.colours;
+  let evaluated = '';
+  let round = 0;
+  const begin = (next: number, rounds: number): void => {
+    if (next === round || rounds === 1) return;
+    round = next;
+    progress.line(bold(`Round ${next} of ${rounds}`));
+  };
+  return {
+    onEvaluate: (what, done, total) => {
+      const label = what === 'batch normalisation' ? what : `accuracy ${what}`;
+      if (label !== evaluated || !progress.busy) progress.begin(label, total, 'batches');
+      evaluated = label;
+      progress.update(done);
+      if (done === total) progress.end();
+    },
+    onScore: begin,
+    onPhase: (phase) => {
+      progress.end();
+      begin(phase.round, phase.rounds);
+      progress.line(dim(`  ${phaseTitle(phase)}`));
+      return new TrainingProgress(
+        context,
+        phase.kind === 'regularize' ? 'regularise' : 'fine-tune',
+      ).hooks();
+    },
+    onCut: (cut, record) => {
+      progress.end();
+      begin(cut.round, record.plannedRounds);
+      progress.line(`  ${cutLine(cut)}`);
+    },
+  };
+}
+
+function phaseTitle({ kind, epochs }: PrunePhase): string {
+  const what = kind === 'regularize' ? 'regularised training' : 'training what is left';
+  return `${what}, ${plural(epochs, 'epoch')}`;
+}
+
+/** `cut to 1.23 M parameters (12 units came back), accuracy 88.12% -> 86.40%` */
+function cutLine({ parameters, accuracy, returned }: RoundRecord): string {
+  const { before, afterCut } = accuracy;
+  const units = Object.values(returned ?? {}).reduce((sum, list) => sum + list.length, 0);
+  const back = units === 0 ? '' : ` (${plural(units, 'unit')} came back)`;
+  const cost = afterCut === null ? '' : `, accuracy ${percent(before)} -> ${percent(afterCut)}`;
+  return `cut to ${count(parameters)} parameters${back}${cost}`;
+}

@@ -1,0 +1,68 @@
+import { HubApiError } from '@huggingface/hub';
+import { type HubSpec, formatHubSpec } from './spec.js';
+
+/** A file of the hub cannot be had; the message says why, and what to do. */
+export class HubError extends Error {
+  override readonly name = 'HubError';
+}
+
+/** Where the hub is and how one may ask it; for messages. */
+export interface HubPlace {
+  /** `https://huggingface.co`, or a mirror. */
+  readonly endpoint: string;
+  readonly token: string | undefined;
+}
+
+/** The hub answered, but not with what was asked for. */
+export function refused(
+  spec: HubSpec,
+  { endpoint, token }: HubPlace,
+  error: HubApiError,
+): HubError {
+  const { statusCode } = error;
+  const page = `${endpoint}/${spec.repo}`;
+  const said = `${formatHubSpec(spec)}: the hub answered ${statusCode}`;
+  if (statusCode === 401) {
+    return new HubError(
+      token === undefined
+        ? `${said}: there is no such repository, or it is private. Check the name at ${page}, or set HF_TOKEN ` +
+            'to a token that may read it.'
+        : `${said}: the token in HF_TOKEN may not read it. Make one that may at ${endpoint}/settings/tokens.`,
+      { cause: error },
+    );
+  }
+  if (statusCode === 403) {
+    return new HubError(
+      `${said}: access is restricted. Accept the conditions at ${page}, and set HF_TOKEN to a token of that account.`,
+      { cause: error },
+    );
+  }
+  if (statusCode === 404) {
+    return new HubError(
+      `${said}: no such repository, or no revision '${spec.revision}' in it. Look at ${page}/tree/${spec.revision}.`,
+      { cause: error },
+    );
+  }
+  return new HubError(`${said} (${error.message}). Try again later.`, { cause: error });
+}
+
+/** Nothing answered, and the cache has nothing either. */
+export function unreachable(spec: HubSpec, { endpoint }: HubPlace, cause: unknown): HubError {
+  return new HubError(
+    `${formatHubSpec(spec)}: cannot reach ${endpoint} (${reasonOf(cause)}), and the cache has no copy. ` +
+      `Set HF_ENDPOINT to a mirror, or download the file from ${endpoint}/${spec.repo} on another machine and ` +
+      'give its path in place of hf:...',
+    { cause },
+  );
+}
+
+/** The innermost reason: fetch hides it below 'fetch failed'. */
+export function reasonOf(error: unknown): string {
+  // The hub's client aborts streams with the bare message.
+  if (typeof error === 'string') return error;
+  if (!(error instanceof Error)) return String(error);
+  const { cause } = error;
+  if (cause instanceof AggregateError && cause.errors.length > 0) return reasonOf(cause.errors[0]);
+  if (cause instanceof Error) return reasonOf(cause);
+  return error.message === '' ? error.name : error.message;
+}

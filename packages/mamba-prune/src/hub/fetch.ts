@@ -1,0 +1,223 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import {
+  HUB_URL,
+  HubApiError,
+  getHFHubCachePath,
+  listFiles,
+  modelInfo,
+  pathsInfo,
+} from '@huggingface/hub';
+import { UsageError } from '../errors.js';
+import { RepoCache, isCommit } from './cache.js';
+import { chooseFile } from './choose-file.js';
+import { type DownloadOptions, type HubFile, type HubSource, downloadToFile } from './download.js';
+import { HubError, type HubPlace, refused, unreachable } from './errors.js';
+import { type HubSpec, formatHubSpec, isSafePath, parseHubSpec } from './spec.js';
+
+export interface HubOptions extends DownloadOptions {
+  /** The hub or a mirror of it; `HF_ENDPOINT` unless given. */
+  readonly endpoint?: string | undefined;
+  /** For private and gated repositories; `HF_TOKEN`, or the one that `hf auth login` stored, unless given. */
+  readonly token?: string | undefined;
+  /** `HF_HUB_CACHE`, or below `HF_HOME`, or ~/.cache/huggingface/hub unless given. */
+  readonly cacheDir?: string | undefined;
+  /** Only look into the cache; true if `HF_HUB_OFFLINE` is 1. */
+  readonly offline?: boolean | undefined;
+  /** In place of Node's own. */
+  readonly fetch?: typeof fetch | undefined;
+}
+
+export interface HubResult {
+  /** The file, in the cache: read it, but do not write it. */
+  readonly path: string;
+  readonly repo: string;
+  /** 40 hex digits: with it in place of a branch the same file comes again. */
+  readonly commit: string;
+  /** Its path in the repository. */
+  readonly file: string;
+  /** False if the cache had it. */
+  readonly downloaded: boolean;
+}
+
+/**
+ * Finds a file of weights on the Hugging Face Hub, downloads it unless the cache has it, and gives its
+ * path. Without a network the last version seen is used, which `onNote` says.
+ *
+ * @param spec - `hf:owner/name[@revision][:file]`, or its parts
+ * @throws UsageError for a spec of another form, or if it is not clear which file is meant; HubError if
+ *   the file cannot be had
+ */
+export async function fetchFromHub(
+  spec: string | HubSpec,
+  options: HubOptions = {},
+): Promise<HubResult> {
+  const wanted = typeof spec === 'string' ? parseHubSpec(spec) : spec;
+  const cache = new RepoCache(options.cacheDir ?? getHFHubCachePath(), wanted.repo);
+  const place = placeOf(options);
+  // A file of a commit never changes. (Which file a commit means may not be in the cache.)
+  if (isCommit(wanted.revision) && wanted.file !== undefined) {
+    const found = fromCache(cache, wanted);
+    if (found) return found;
+  }
+  if (options.offline ?? /^(1|true|yes|on)$/i.test(process.env['HF_HUB_OFFLINE'] ?? '')) {
+    const found = fromCache(cache, wanted);
+    if (found) return found;
+    throw new HubError(
+      `${formatHubSpec(wanted)}: HF_HUB_OFFLINE is set, and the cache ${cache.folder} has no copy. ` +
+        'Unset it, or give the path of a file in place of hf:...',
+    );
+  }
+  try {
+    return await download(wanted, cache, place, options);
+  } catch (error) {
+    if (error instanceof HubApiError) throw refused(wanted, place, error);
+    if (error instanceof HubError || error instanceof UsageError) throw error;
+    if (options.signal?.aborted === true || !isNetworkError(error)) throw error;
+    const found = fromCache(cache, wanted);
+    if (!found) throw unreachable(wanted, place, error);
+    options.onNote?.(
+      `Cannot reach ${place.endpoint}: using ${found.file} of ${wanted.repo} as it was last seen ` +
+        `(commit ${found.commit.slice(0, 8)}).`,
+    );
+    return found;
+  }
+}
+
+async function download(
+  spec: HubSpec,
+  cache: RepoCache,
+  place: HubPlace,
+  options: HubOptions,
+): Promise<HubResult> {
+  const { signal } = options;
+  const call = options.fetch ?? fetch;
+  const source: HubSource = {
+    repo: spec.repo,
+    commit: '',
+    ...place,
+    fetch: (input, init) => call(input, { ...init, ...(signal && { signal }) }),
+  };
+  const commit = await commitOf(spec, source);
+  const file = await findFile(spec, { ...source, commit });
+  const result = { path: cache.file(commit, file.path), repo: spec.repo, commit, file: file.path };
+  const inCache = cache.has(commit, file.path);
+  if (!inCache) {
+    const blob = cache.blob(file.digest.hex);
+    if (!existsSync(blob)) await downloadToFile({ ...source, commit }, file, blob, options);
+    cache.link(file.digest.hex, commit, file.path);
+  }
+  cache.remember(spec.revision, commit);
+  return { ...result, downloaded: !inCache };
+}
+
+async function commitOf({ repo, revision }: HubSpec, source: HubSource): Promise<string> {
+  if (isCommit(revision)) return revision;
+  const { sha } = await modelInfo({
+    name: repo,
+    revision,
+    additionalFields: ['sha'],
+    ...hubParameters(source),
+  });
+  if (isCommit(sha)) return sha;
+  throw new HubError(
+    `hf:${repo}: ${source.endpoint} answers without the commit of '${revision}'. Is HF_ENDPOINT a hub?`,
+  );
+}
+
+async function findFile(spec: HubSpec, source: HubSource): Promise<HubFile> {
+  const asked = { repo: spec.repo, revision: source.commit, ...hubParameters(source) };
+  if (spec.file !== undefined) {
+    const [entry] = await pathsInfo({ ...asked, paths: [spec.file] });
+    if (entry?.type === 'file') return hubFile(spec, entry);
+  }
+  const entries = [];
+  for await (const entry of listFiles(asked)) if (entry.type === 'file') entries.push(entry);
+  const names = entries.map(({ path }) => path);
+  if (spec.file !== undefined) {
+    throw new UsageError(
+      `${formatHubSpec(spec)}: the repository has no file '${spec.file}', expected one such as ` +
+        `${names.slice(0, 6).join(', ') || 'none: it is empty'}.`,
+    );
+  }
+  const name = chooseFile(spec, names);
+  return hubFile(spec, entries.find(({ path }) => path === name) ?? {});
+}
+
+function hubFile(
+  spec: HubSpec,
+  entry: { path?: string; size?: number; oid?: string; lfs?: { oid: string; size: number } },
+): HubFile {
+  const { path = '', lfs } = entry;
+  const digest = lfs
+    ? ({ kind: 'sha256', hex: lfs.oid } as const)
+    : ({ kind: 'git', hex: entry.oid ?? '' } as const);
+  const size = lfs?.size ?? entry.size;
+  // What a server says becomes names of files: nothing but digests and harmless paths gets through.
+  const length = digest.kind === 'git' ? 40 : 64;
+  if (
+    !isSafePath(path) ||
+    size === undefined ||
+    !new RegExp(`^[0-9a-f]{${length}}$`).test(digest.hex)
+  ) {
+    throw new HubError(
+      `${formatHubSpec(spec)}: the hub describes '${path}' in a way that cannot be used. Download it by hand.`,
+    );
+  }
+  return { path, size, digest };
+}
+
+function fromCache(cache: RepoCache, spec: HubSpec): HubResult | undefined {
+  const commit = cache.commitOf(spec.revision);
+  if (commit === undefined) return undefined;
+  const files = cache.files(commit);
+  if (spec.file === undefined && files.length === 0) return undefined;
+  const file = spec.file ?? chooseFile(spec, files);
+  if (!cache.has(commit, file)) return undefined;
+  return { path: cache.file(commit, file), repo: spec.repo, commit, file, downloaded: false };
+}
+
+function hubParameters({ endpoint, token, fetch }: HubSource): {
+  hubUrl: string;
+  fetch: typeof fetch;
+  accessToken?: string;
+} {
+  return { hubUrl: endpoint, fetch, ...(token !== undefined && { accessToken: token }) };
+}
+
+function placeOf({ endpoint, token }: HubOptions): HubPlace {
+  const base = endpoint ?? nonEmpty(process.env['HF_ENDPOINT']) ?? HUB_URL;
+  if (!/^https?:\/\/\S+$/.test(base)) {
+    throw new UsageError(`HF_ENDPOINT: got '${base}', expected a URL such as ${HUB_URL}.`);
+  }
+  const key = token ?? nonEmpty(process.env['HF_TOKEN']) ?? storedToken();
+  if (key !== undefined && !/^hf_\S+$/.test(key)) {
+    throw new UsageError(
+      "HF_TOKEN: got a token that does not begin with 'hf_', expected one of the hub. Unset it if you need none.",
+    );
+  }
+  return { endpoint: base.replace(/\/+$/, ''), token: key };
+}
+
+/** Where `hf auth login` puts it. */
+function storedToken(): string | undefined {
+  const home = nonEmpty(process.env['HF_HOME']);
+  const path =
+    nonEmpty(process.env['HF_TOKEN_PATH']) ??
+    join(home ?? join(homedir(), '.cache', 'huggingface'), 'token');
+  try {
+    return nonEmpty(readFileSync(path, 'utf8').trim());
+  } catch {
+    return undefined;
+  }
+}
+
+function nonEmpty(text: string | undefined): string | undefined {
+  return text === undefined || text === '' ? undefined : text;
+}
+
+/** What fetch throws without an answer: a TypeError, with the reason below it. */
+function isNetworkError(error: unknown): boolean {
+  return error instanceof TypeError && error.cause instanceof Error;
+}

@@ -1,0 +1,343 @@
+import {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { HubError } from './errors.js';
+import { type HubOptions, fetchFromHub } from './fetch.js';
+import { type FakeRepo, HubServer, gitHash, sha256 } from './testing/hub-server.js';
+
+const weights = Buffer.from(Array.from({ length: 300_000 }, (_, i) => (i * 31 + (i >> 8)) & 255));
+const [first, second] = ['1'.repeat(40), '2'.repeat(40)];
+const repos: Record<string, FakeRepo> = {
+  'lab/vim': {
+    refs: { main: first, 'v1.0': second, 'refs/pr/1': second },
+    files: {
+      'README.md': Buffer.from('# vim'),
+      'config.json': Buffer.from('{}'),
+      'model.safetensors': weights,
+      'old/model.safetensors': Buffer.from('older'),
+    },
+    lfs: ['model.safetensors'],
+  },
+  'lab/small': {
+    refs: { main: first },
+    files: { 'net.pth': Buffer.from('torch'), 'a.md': Buffer.from('') },
+  },
+  'lab/many': {
+    refs: { main: first },
+    files: { 'a.safetensors': weights, 'b.safetensors': weights },
+  },
+  'lab/none': { refs: { main: first }, files: { 'README.md': Buffer.from('nothing') } },
+  'lab/split': {
+    refs: { main: first },
+    files: { 'model.safetensors.index.json': Buffer.from('{}') },
+  },
+  'lab/private': {
+    refs: { main: first },
+    files: { 'model.safetensors': weights },
+    lfs: ['model.safetensors'],
+    access: { token: 'hf_right' },
+  },
+  'lab/gated': { refs: { main: first }, files: {}, access: 'gated' },
+};
+
+let server: HubServer;
+let cacheDir: string;
+let notes: string[];
+let quick: HubOptions;
+
+beforeEach(async () => {
+  for (const name of ['HF_ENDPOINT', 'HF_TOKEN', 'HF_HUB_OFFLINE', 'HF_HOME']) vi.stubEnv(name, '');
+  server = await HubServer.start(repos);
+  cacheDir = mkdtempSync(join(tmpdir(), 'mp-hub-'));
+  vi.stubEnv('HF_TOKEN_PATH', join(cacheDir, 'no-token'));
+  notes = [];
+  quick = {
+    cacheDir,
+    endpoint: server.endpoint,
+    retries: 2,
+    retryDelayMs: 1,
+    onNote: (note) => notes.push(note),
+  };
+});
+
+afterEach(() => {
+  server.stop();
+  vi.unstubAllEnvs();
+  rmSync(cacheDir, { recursive: true, force: true });
+});
+
+/** Nothing listens there any more. */
+function goneEndpoint(): string {
+  const { endpoint } = server;
+  server.stop();
+  return endpoint;
+}
+
+describe('fetchFromHub', () => {
+  it('downloads the weights of a repository into the cache that Python shares', async () => {
+    const progress: number[] = [];
+    const found = await fetchFromHub('hf:lab/vim', {
+      ...quick,
+      onProgress: ({ received, total }) => {
+        expect(total).toBe(weights.length);
+        progress.push(received);
+      },
+    });
+    expect(found).toEqual({
+      path: join(cacheDir, 'models--lab--vim', 'snapshots', first, 'model.safetensors'),
+      repo: 'lab/vim',
+      commit: first,
+      file: 'model.safetensors',
+      downloaded: true,
+    });
+    expect(readFileSync(found.path).equals(weights)).toBe(true);
+    expect(realpathSync(found.path)).toBe(
+      join(realpathSync(cacheDir), 'models--lab--vim', 'blobs', sha256(weights)),
+    );
+    expect(readdirSync(join(cacheDir, 'models--lab--vim', 'blobs'))).toEqual([sha256(weights)]);
+    expect(readFileSync(join(cacheDir, 'models--lab--vim', 'refs', 'main'), 'utf8')).toBe(first);
+    expect(progress[0]).toBe(0);
+    expect(progress.at(-1)).toBe(weights.length);
+  });
+
+  it('asks for nothing but the commit and the listing the second time', async () => {
+    await fetchFromHub('hf:lab/vim', quick);
+    const before = server.contents().length;
+    const again = await fetchFromHub('hf:lab/vim', quick);
+    expect(again.downloaded).toBe(false);
+    expect(server.contents().length).toBe(before);
+  });
+
+  it('asks nothing at all for a file of a commit that it has', async () => {
+    await fetchFromHub(`hf:lab/vim@${first}:model.safetensors`, quick);
+    const { length } = server.seen;
+    const again = await fetchFromHub(`hf:lab/vim@${first}:model.safetensors`, quick);
+    expect(again).toMatchObject({ commit: first, downloaded: false });
+    expect(server.seen.length).toBe(length);
+  });
+
+  it('takes a tag, a pull request and a file in a folder, and shares equal contents', async () => {
+    await fetchFromHub('hf:lab/vim', quick);
+    const before = server.contents().length;
+    const tag = await fetchFromHub('hf:lab/vim@v1.0', quick);
+    expect(tag.commit).toBe(second);
+    expect(server.contents().length).toBe(before);
+    const old = await fetchFromHub('hf:lab/vim@refs/pr/1:old/model.safetensors', quick);
+    expect(readFileSync(old.path, 'utf8')).toBe('older');
+    // Not in LFS: named by git's hash of it.
+    expect(realpathSync(old.path)).toContain(gitHash(Buffer.from('older')));
+  });
+
+  it('takes the only torch.save file where there is no safetensors file', async () => {
+    expect((await fetchFromHub('hf:lab/small', quick)).file).toBe('net.pth');
+  });
+
+  it('goes on where a connection broke off', async () => {
+    server.breakAfter.push(100_000, 50_000);
+    const found = await fetchFromHub('hf:lab/vim', quick);
+    expect(readFileSync(found.path).equals(weights)).toBe(true);
+    const ranges = server.contents().filter((request) => request.server === 'content');
+    expect(ranges.map(({ range }) => range)).toEqual([
+      undefined,
+      'bytes=100000-299999',
+      'bytes=150000-299999',
+    ]);
+    expect(notes.join('\n')).toContain('going on after 100000 bytes');
+  });
+
+  it('keeps what came when it gives up, and a later call goes on from there', async () => {
+    server.breakAfter.push(120_000, 0, 0, 0);
+    await expect(fetchFromHub('hf:lab/vim', quick)).rejects.toThrow(
+      /model\.safetensors broke off after 120000 of 300000 bytes .* The same command goes on/,
+    );
+    expect(readdirSync(join(cacheDir, 'models--lab--vim', 'blobs'))).toEqual([
+      `${sha256(weights)}.part`,
+    ]);
+    server.seen.length = 0;
+    server.breakAfter.length = 0;
+    await fetchFromHub('hf:lab/vim', quick);
+    expect(server.contents().at(-1)?.range).toBe('bytes=120000-299999');
+  });
+
+  it('downloads again from the start if a resumed file has a wrong checksum', async () => {
+    const blobs = join(cacheDir, 'models--lab--vim', 'blobs');
+    mkdirSync(blobs, { recursive: true });
+    writeFileSync(join(blobs, `${sha256(weights)}.part`), 'something else');
+    const found = await fetchFromHub('hf:lab/vim', quick);
+    expect(readFileSync(found.path).equals(weights)).toBe(true);
+    expect(notes).toEqual([
+      'model.safetensors: its checksum is wrong after resuming; downloaded again.',
+    ]);
+  });
+
+  it('refuses contents that are not those the hub lists, and leaves nothing behind', async () => {
+    server.spoil = (content) => Buffer.from(content).fill(7, 5, 9);
+    await expect(fetchFromHub('hf:lab/vim', quick)).rejects.toThrow(/came with the checksum/);
+    expect(readdirSync(join(cacheDir, 'models--lab--vim', 'blobs'))).toEqual([]);
+  });
+
+  it('tries again after trouble of the hub itself', async () => {
+    await fetchFromHub('hf:lab/vim', { ...quick, onProgress: () => undefined });
+    rmSync(join(cacheDir, 'models--lab--vim'), { recursive: true });
+    // Commit and listing come through; then the file fails twice.
+    let asked = 0;
+    const found = await fetchFromHub('hf:lab/vim', {
+      ...quick,
+      fetch: (input, init) => {
+        if (
+          !String(input instanceof Request ? input.url : input).includes('/api/') &&
+          asked++ < 2
+        ) {
+          return Promise.resolve(new Response('busy', { status: asked === 1 ? 503 : 429 }));
+        }
+        return fetch(input, init);
+      },
+    });
+    expect(found.downloaded).toBe(true);
+    expect(asked).toBeGreaterThan(2);
+  });
+
+  it('downloads once for two callers', async () => {
+    const [a, b] = await Promise.all([
+      fetchFromHub('hf:lab/vim', quick),
+      fetchFromHub('hf:lab/vim', quick),
+    ]);
+    expect(a.path).toBe(b.path);
+    expect(server.contents().filter((request) => request.server === 'content').length).toBe(1);
+  });
+
+  it('stops when it is told to, and keeps what came', async () => {
+    const stop = new AbortController();
+    await expect(
+      fetchFromHub('hf:lab/vim', {
+        ...quick,
+        signal: stop.signal,
+        onProgress: ({ received }) => {
+          if (received > 0) stop.abort(new Error('enough'));
+        },
+      }),
+    ).rejects.toThrow('enough');
+    expect(readdirSync(join(cacheDir, 'models--lab--vim', 'blobs'))).toEqual([
+      `${sha256(weights)}.part`,
+    ]);
+  });
+});
+
+describe('access', () => {
+  it('sends the token to the hub, and never to the server of the contents', async () => {
+    vi.stubEnv('HF_TOKEN', 'hf_right');
+    const found = await fetchFromHub('hf:lab/private', quick);
+    expect(readFileSync(found.path).equals(weights)).toBe(true);
+    const sent = (where: string): (string | undefined)[] =>
+      server.seen.filter((r) => r.server === where).map((r) => r.authorization);
+    expect(new Set(sent('hub'))).toEqual(new Set(['Bearer hf_right']));
+    expect(new Set(sent('content'))).toEqual(new Set([undefined]));
+  });
+
+  it('reads the token that hf auth login stored', async () => {
+    const path = join(cacheDir, 'token');
+    writeFileSync(path, 'hf_right\n');
+    vi.stubEnv('HF_TOKEN_PATH', path);
+    expect((await fetchFromHub('hf:lab/private', quick)).downloaded).toBe(true);
+  });
+
+  it('takes the endpoint from HF_ENDPOINT, with or without a slash at its end', async () => {
+    vi.stubEnv('HF_ENDPOINT', `${server.endpoint}/`);
+    const rest = { ...quick, endpoint: undefined };
+    expect((await fetchFromHub('hf:lab/vim', rest)).downloaded).toBe(true);
+  });
+
+  it.each([
+    [
+      'hf:lab/private',
+      undefined,
+      /the hub answered 401: there is no such repository, or it is private.*set HF_TOKEN/,
+    ],
+    ['hf:lab/private', 'hf_wrong', /401: the token in HF_TOKEN may not read it/],
+    ['hf:lab/nothing', undefined, /401: there is no such repository/],
+    ['hf:lab/nothing', 'hf_right', /404: no such repository, or no revision 'main'/],
+    ['hf:lab/vim@v9', undefined, /no revision 'v9' in it/],
+    ['hf:lab/gated', 'hf_right', /403: access is restricted. Accept the conditions at http/],
+  ])('%s with the token %s: says what to do', async (spec, token, message) => {
+    if (token !== undefined) vi.stubEnv('HF_TOKEN', token);
+    await expect(fetchFromHub(spec, quick)).rejects.toThrow(HubError);
+    await expect(fetchFromHub(spec, quick)).rejects.toThrow(message);
+  });
+
+  it.each([
+    [
+      'hf:lab/many',
+      /several files of weights \(a\.safetensors, b\.safetensors\).*hf:lab\/many:a\.safetensors/,
+    ],
+    ['hf:lab/none', /no file of weights among README\.md/],
+    ['hf:lab/split', /split over several files/],
+    ['hf:lab/vim:model.bin', /has no file 'model\.bin', expected one such as README\.md/],
+  ])('%s: is a wrong usage, with the names there are', async (spec, message) => {
+    await expect(fetchFromHub(spec, quick)).rejects.toMatchObject({
+      name: 'UsageError',
+      message: expect.stringMatching(message) as string,
+    });
+  });
+
+  it.each([
+    'hf:vim',
+    'hf:',
+    'hf:a/b/c',
+    'hf:a/..',
+    'hf:a/b@',
+    'hf:a/b:../x',
+    'hf:a/b:/etc/x',
+    'hf:a/b@x..y',
+  ])('refuses the form %s', async (spec) => {
+    await expect(fetchFromHub(spec, quick)).rejects.toThrow(/expected hf:owner\/name/);
+    expect(server.seen).toEqual([]);
+  });
+
+  it('refuses an endpoint and a token that cannot be right', async () => {
+    await expect(fetchFromHub('hf:lab/vim', { ...quick, endpoint: 'mirror' })).rejects.toThrow(
+      "HF_ENDPOINT: got 'mirror', expected a URL",
+    );
+    await expect(fetchFromHub('hf:lab/vim', { ...quick, token: 'abc' })).rejects.toThrow(
+      "does not begin with 'hf_'",
+    );
+  });
+});
+
+describe('without a network', () => {
+  it('uses the version last seen, and says so', async () => {
+    const { path } = await fetchFromHub('hf:lab/vim', quick);
+    const nowhere = goneEndpoint();
+    const found = await fetchFromHub('hf:lab/vim', quick);
+    expect(found).toMatchObject({ path, downloaded: false });
+    expect(notes).toEqual([
+      `Cannot reach ${nowhere}: using model.safetensors of lab/vim as it was last seen (commit 11111111).`,
+    ]);
+  });
+
+  it('says what to do if the cache has nothing', async () => {
+    goneEndpoint();
+    await expect(fetchFromHub('hf:lab/vim', quick)).rejects.toThrow(
+      /cannot reach http:\/\/127\.0\.0\.1:\d+ \(.*ECONNREFUSED.*\), and the cache has no copy\. Set HF_ENDPOINT to a mirror, or download/,
+    );
+  });
+
+  it('asks nobody under HF_HUB_OFFLINE', async () => {
+    await fetchFromHub('hf:lab/vim', quick);
+    const { length } = server.seen;
+    vi.stubEnv('HF_HUB_OFFLINE', '1');
+    expect(await fetchFromHub('hf:lab/vim', quick)).toMatchObject({ downloaded: false });
+    await expect(fetchFromHub('hf:lab/small', quick)).rejects.toThrow(
+      /HF_HUB_OFFLINE is set, and the cache .* has no copy/,
+    );
+    expect(server.seen.length).toBe(length);
+  });
+});

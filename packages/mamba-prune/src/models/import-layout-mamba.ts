@@ -1,0 +1,50 @@
+// The vision Mamba as written in PyTorch (benchmarks/peers/torch_mamba.py), dense or pruned.
+import { dtRankGroup, mambaArchitectures, mlpGroup, ssmGroup, stateGroup } from './config.js';
+import type { Layout } from './import-layout.js';
+import { ShapeReader } from './import-shapes.js';
+
+export const mambaLayout: Layout = {
+  architectures: mambaArchitectures,
+
+  recognises: (shapes) => shapes.has('blocks.0.ssm.in_proj.weight'),
+
+  read(shapes) {
+    const reader = new ShapeReader('mamba', shapes);
+    const depth = reader.count('blocks');
+    const dModel = reader.size('blocks.0.norm1.weight', 0, 1);
+    const patchSize = reader.size('patch_embed.weight', 2, 4);
+    const blocks = Array.from({ length: depth }, (_, block) => block);
+    const states = blocks.map((block) => reader.size(`blocks.${block}.ssm.A_log`, 1, 2));
+    const sizes = {
+      dModel,
+      depth,
+      // What the widest block has: pruning states leaves some block whole more often than not.
+      dState: Math.max(...states),
+      dConv: reader.size('blocks.0.ssm.conv1d.weight', 2, 3),
+      patchSize,
+      imageSize: reader.imageSize(patchSize, 0),
+      channels: reader.size('patch_embed.weight', 1, 4),
+      numClasses: reader.size('head.weight', 0, 2),
+      scan: reader.has('blocks.0.ssm.A_b_log') ? 'bi' : 'uni',
+    };
+    return {
+      sizes,
+      config(arch, options) {
+        const dtRank = Math.ceil(dModel / 16);
+        const widths: Record<string, number> = {};
+        for (const block of blocks) {
+          const ssm = `blocks.${block}.ssm`;
+          const rank = reader.size(`${ssm}.dt_proj.weight`, 1, 2);
+          widths[ssmGroup(block)] = reader.size(`${ssm}.A_log`, 0, 2);
+          widths[mlpGroup(block)] = reader.size(`blocks.${block}.mlp.0.weight`, 0, 2);
+          // As in configurations of ours, these two are named where they differ.
+          if (states[block] !== sizes.dState) widths[stateGroup(block)] = states[block] as number;
+          if (rank !== dtRank) widths[dtRankGroup(block)] = rank;
+        }
+        const dropPath = options.dropPath ?? 0;
+        const config = { family: 'mamba', arch, ...sizes, dtRank, dropPath, widths };
+        return { config, assumed: [] };
+      },
+    };
+  },
+};

@@ -1,0 +1,173 @@
+// State dicts of other programs: which model they are of, from the shapes of their tensors. The names
+// of timm, torchvision and the PyTorch vision Mamba are ours already, so no tensor is renamed or changed.
+import { FormatError } from '@mamba-prune/libtorch';
+import { UsageError } from '../errors.js';
+import { type FamilyName, checkModelOptions, familyNames, familyOf } from './architectures.js';
+import type { ModelOptions } from './config.js';
+import { listed } from './config-checks.js';
+import { mambaLayout } from './import-layout-mamba.js';
+import { resnetLayout } from './import-layout-resnet.js';
+import { vitLayout } from './import-layout-vit.js';
+
+/** Shape of every tensor by name. */
+export type Shapes = ReadonlyMap<string, readonly number[]>;
+
+/** Values that tell architectures apart, under the names of `ModelOptions` and of the tables of defaults. */
+export type Sizes = Readonly<Record<string, string | number | readonly number[]>>;
+
+/** What a caller may say of a state dict: widths are always read off it. */
+export type LayoutOptions = Omit<ModelOptions, 'expand' | 'mlpRatio'> & {
+  /** Name of the architecture; found from the shapes where they make it certain. */
+  readonly arch?: string | undefined;
+};
+
+/** What a family reads off the shapes. */
+export interface Reading {
+  /** Sizes that the shapes tell. */
+  readonly sizes: Sizes;
+  /**
+   * The configuration of a model of exactly these shapes.
+   * @param arch - an architecture of the family
+   */
+  config(arch: string, options: LayoutOptions): LayoutResult;
+}
+
+export interface LayoutResult {
+  readonly config: { readonly family: string };
+  /** What no shape tells and nobody said, with the value taken, such as `heads 3`. */
+  readonly assumed: readonly string[];
+}
+
+/** How one family lays its parameters out. */
+export interface Layout {
+  /** The family's architectures, with what tells them apart. */
+  readonly architectures: Readonly<Record<string, Sizes>>;
+  /** Whether a state dict is of this family; looks at telling names only. */
+  recognises(shapes: Shapes): boolean;
+  /** @throws FormatError if a tensor that every model of the family has is missing */
+  read(shapes: Shapes): Reading;
+}
+
+const layouts: Readonly<Record<FamilyName, Layout>> = {
+  mamba: mambaLayout,
+  vit: vitLayout,
+  resnet: resnetLayout,
+};
+
+/**
+ * The configuration of the model that a state dict is of.
+ *
+ * @param shapes - by the names that `stripPrefixes` leaves
+ * @throws FormatError if no family has such names
+ * @throws UsageError if the architecture is not certain, if it does not have one of the options, or if
+ *   what the caller says contradicts the shapes
+ */
+export function configFromShapes(shapes: Shapes, options: LayoutOptions = {}): LayoutResult {
+  const family = familyFromShapes(shapes);
+  if (options.arch !== undefined && familyOf(options.arch) !== family) {
+    throw new UsageError(
+      `import: got arch '${options.arch}' for the weights of a ${family}, ` +
+        `expected one of ${listed(familyNames[family].architectures)}`,
+    );
+  }
+  const layout = layouts[family];
+  const reading = layout.read(shapes);
+  const { arch: named, ...said } = options;
+  const arch = named ?? certainArchitecture(family, layout, reading.sizes, options);
+  checkModelOptions(arch, said);
+  const problems = differences(layout, arch, reading.sizes, options);
+  if (problems.length > 0) {
+    throw new UsageError(
+      `import: the weights are not those of ${arch} as asked for: ${problems.join('; ')}. ` +
+        'Name another architecture, or give the sizes of the file as options.',
+    );
+  }
+  return reading.config(arch, options);
+}
+
+function familyFromShapes(shapes: Shapes): FamilyName {
+  const found = Object.entries(layouts).find(([, layout]) => layout.recognises(shapes));
+  if (!found) {
+    throw new FormatError(
+      `import: got tensors ${listed([...shapes.keys()]) || '(none)'}, expected the names of ` +
+        "timm's VisionTransformer, torchvision's ResNet or the vision Mamba in PyTorch.",
+    );
+  }
+  return found[0] as FamilyName;
+}
+
+/** The one architecture that has the sizes of the file. */
+function certainArchitecture(
+  family: FamilyName,
+  layout: Layout,
+  sizes: Sizes,
+  options: LayoutOptions,
+): string {
+  const names = Object.keys(layout.architectures);
+  const fitting = names.filter((arch) => differences(layout, arch, sizes, options).length === 0);
+  if (fitting.length === 1) return fitting[0] as string;
+  const telling = Object.keys(Object.values(layout.architectures)[0] ?? {})
+    .filter((name) => sizes[name] !== undefined)
+    .map((name) => `${name} ${shown(sizes[name])}`);
+  throw new UsageError(
+    `import: the weights are of a ${family} of ${telling.join(', ')}, which ` +
+      `${fitting.length === 0 ? 'none' : 'more than one'} of ${names.join(', ')} has. ` +
+      'Say which with arch, and give the sizes that differ from it as options.',
+  );
+}
+
+/** Where the file contradicts the options, or the architecture's defaults where there is no option. */
+function differences(layout: Layout, arch: string, sizes: Sizes, options: LayoutOptions): string[] {
+  const said = options as Readonly<Record<string, unknown>>;
+  const defaults = layout.architectures[arch] ?? {};
+  return Object.entries(sizes).flatMap(([name, size]) => {
+    const expected = said[name] ?? defaults[name];
+    return expected === undefined || shown(expected) === shown(size)
+      ? []
+      : [`${name} is ${shown(size)}, expected ${shown(expected)}`];
+  });
+}
+
+const shown = (value: unknown): string =>
+  typeof value === 'string' ? value : JSON.stringify(value);
+
+const prefixes = ['module.', '_orig_mod.', 'model.'];
+
+/**
+ * Removes what DataParallel, torch.compile and wrapper classes put before every name.
+ * @returns the same tensors under the model's own names
+ */
+export function stripPrefixes<T>(tensors: ReadonlyMap<string, T>): Map<string, T> {
+  let result = new Map(tensors);
+  for (;;) {
+    const names = [...result.keys()];
+    const prefix = prefixes.find((p) => names.every((name) => name.startsWith(p)));
+    if (prefix === undefined || names.length === 0) return result;
+    result = new Map(Array.from(result, ([name, value]) => [name.slice(prefix.length), value]));
+  }
+}
+
+/**
+ * Every way in which the tensors of a file differ from those of a model, one line each.
+ * @param optional - whether the file may lack a tensor
+ */
+export function shapeProblems(
+  expected: Shapes,
+  got: Shapes,
+  optional: (name: string) => boolean,
+): string[] {
+  const missing = [...expected.keys()].filter((name) => !got.has(name) && !optional(name));
+  const unexpected = [...got.keys()].filter((name) => !expected.has(name));
+  const wrong = Array.from(expected).flatMap(([name, shape]) => {
+    const other = got.get(name);
+    return other && shown(other) !== shown(shape)
+      ? [`${name} is [${other.join(', ')}], expected [${shape.join(', ')}]`]
+      : [];
+  });
+  return [
+    ...(missing.length > 0 ? [`${missing.length} missing: ${listed(missing)}`] : []),
+    ...(unexpected.length > 0 ? [`${unexpected.length} unexpected: ${listed(unexpected)}`] : []),
+    ...wrong.slice(0, 8),
+    ...(wrong.length > 8 ? [`${wrong.length - 8} more of the wrong shape`] : []),
+  ];
+}

@@ -1,0 +1,232 @@
+// Models from files of other programs: timm's and torchvision's checkpoints, training scripts' own.
+import { closeSync, openSync, readSync } from 'node:fs';
+import { basename } from 'node:path';
+import {
+  FormatError,
+  SafetensorsFile,
+  type Tensor,
+  loadSafetensors,
+  loadTorchSave,
+  scope,
+  zeros,
+} from '@mamba-prune/libtorch';
+import { UsageError } from '../errors.js';
+import { listed } from './config-checks.js';
+import type { ImageModel, ModelConfigBase } from './image-model.js';
+import {
+  type LayoutOptions,
+  type Shapes,
+  configFromShapes,
+  shapeProblems,
+  stripPrefixes,
+} from './import-layout.js';
+import { type ModelInfo, loadModel, metadataKey } from './model-file.js';
+import { createModelFromConfig } from './registry.js';
+
+export interface ImportOptions extends LayoutOptions {
+  /** torch.save files: where the state dict is, with points; found in the usual places unless given. */
+  readonly key?: string | undefined;
+  /** What the model was trained on. */
+  readonly dataset?: string | undefined;
+  /** Names of the classes, in the order of the logits; unknown unless given. */
+  readonly classes?: readonly string[] | undefined;
+  /** Per channel, of pixel values scaled to [0, 1]; ImageNet's for colour images unless given. */
+  readonly mean?: readonly number[] | undefined;
+  readonly std?: readonly number[] | undefined;
+}
+
+export interface ImportedModel {
+  /** In evaluation mode; the caller disposes it. */
+  readonly model: ImageModel;
+  readonly info: ModelInfo;
+  /** What the file does not tell and nobody said, with the value taken, such as `imageSize 224`. */
+  readonly assumed: readonly string[];
+}
+
+/**
+ * Reads a model from a file, whoever wrote it:
+ *
+ * - a model file of ours, which describes itself;
+ * - a state dict in timm's, torchvision's or the PyTorch vision Mamba's layout, as safetensors or
+ *   written by `torch.save` (plain, or inside `state_dict`, `model`, `model_state_dict` ...), dense or
+ *   with channels cut out. Nothing pickled in the file is run.
+ *
+ * The architecture is found from the shapes where they make it certain; sizes, widths and classes
+ * always come from them.
+ *
+ * @throws FormatError if the file is damaged, of no known layout, or its tensors do not fit together;
+ *   lists what is missing, unexpected or of another shape
+ * @throws UsageError if the file cannot be opened, the architecture is not certain, or an option
+ *   contradicts the file
+ */
+export async function importModel(
+  path: string,
+  options: ImportOptions = {},
+): Promise<ImportedModel> {
+  const kind = kindOf(path);
+  if (kind === 'model') {
+    const { model, info } = loadModel(path);
+    checkSaid(path, model.config, options);
+    return { model, info, assumed: [] };
+  }
+  if (kind === 'safetensors' && options.key !== undefined) {
+    throw new UsageError(
+      `import: got the key '${options.key}' for ${path}, a safetensors file, which has no keys. Leave it out.`,
+    );
+  }
+  const tensors =
+    kind === 'safetensors'
+      ? loadSafetensors(path).tensors
+      : await loadTorchSave(path, {
+          // Checkpoints hold the script's own objects too; only tensors are taken, and nothing is run.
+          onUnknownGlobal: 'placeholder',
+          ...(options.key !== undefined && { key: options.key }),
+        });
+  try {
+    return withFileName(path, () => fromTensors(tensors, options, basename(path)));
+  } finally {
+    for (const tensor of tensors.values()) tensor.dispose();
+  }
+}
+
+/**
+ * As `importModel`, from tensors in memory. Their values are copied; the caller keeps the tensors.
+ * @throws FormatError, UsageError
+ */
+export function importStateDict(
+  tensors: ReadonlyMap<string, Tensor>,
+  options: ImportOptions = {},
+): ImportedModel {
+  return fromTensors(tensors, options);
+}
+
+function fromTensors(
+  given: ReadonlyMap<string, Tensor>,
+  options: ImportOptions,
+  file?: string,
+): ImportedModel {
+  const tensors = stripPrefixes(given);
+  const { arch, key, dataset, classes, mean, std, ...sizes } = options;
+  const shapes = shapesOf(tensors);
+  const { config, assumed } = configFromShapes(shapes, { arch, ...sizes });
+  const model = createModelFromConfig(config);
+  try {
+    const own = model.stateDict();
+    const problems = shapeProblems(shapesOf(own), shapes, isOptional);
+    if (problems.length > 0) {
+      throw new FormatError(
+        `import: the tensors are not those of ${model.config.arch}: ${problems.join('; ')}`,
+      );
+    }
+    scope(() => {
+      for (const name of own.keys()) if (!tensors.has(name)) tensors.set(name, zeros([]));
+      model.loadStateDict(tensors);
+    });
+    const data = infoOf(model.config, { dataset, classes, mean, std });
+    const allAssumed = [...assumed, ...data.assumed];
+    const step = { step: 'import', arch: model.config.arch, file, key, assumed: allAssumed };
+    const history = [Object.fromEntries(Object.entries(step).filter(([, v]) => v !== undefined))];
+    return { model: model.eval(), info: { ...data.info, history }, assumed: allAssumed };
+  } catch (error) {
+    model.dispose();
+    throw error;
+  }
+}
+
+/** BatchNorm's counter, which nothing here uses: PyTorch before 0.4.1 did not write it. */
+const isOptional = (name: string): boolean => name.endsWith('.num_batches_tracked');
+
+const shapesOf = (tensors: ReadonlyMap<string, Tensor>): Shapes =>
+  new Map(Array.from(tensors, ([name, { shape }]) => [name, shape]));
+
+const imagenet = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] } as const;
+
+function infoOf(
+  { channels, numClasses }: ModelConfigBase,
+  said: Pick<ImportOptions, 'dataset' | 'classes' | 'mean' | 'std'>,
+): { info: Omit<ModelInfo, 'history'>; assumed: string[] } {
+  const { dataset, classes = [] } = said;
+  const lengths = [
+    ['classes', said.classes, numClasses],
+    ['mean', said.mean, channels],
+    ['std', said.std, channels],
+  ] as const;
+  for (const [name, list, expected] of lengths) {
+    if (list && list.length !== expected) {
+      throw new UsageError(
+        `import: got ${list.length} values for ${name}, expected ${expected}, as many as the model has ` +
+          (name === 'classes' ? 'classes' : 'channels'),
+      );
+    }
+  }
+  const usual = channels === 3 ? imagenet : { mean: [0.5], std: [0.5] };
+  const of = (name: 'mean' | 'std'): number[] =>
+    Array.from({ length: channels }, (_, i) => (said[name] ?? usual[name])[i] ?? 0.5);
+  return {
+    info: {
+      ...(dataset !== undefined && { dataset }),
+      classes: [...classes],
+      mean: of('mean'),
+      std: of('std'),
+    },
+    assumed: (['mean', 'std'] as const)
+      .filter((name) => said[name] === undefined)
+      .map((name) => `${name} ${of(name).join('/')}`),
+  };
+}
+
+/** What a file is, from its first bytes: extensions are not to be relied on (.bin, .pt, .pth.tar ...). */
+function kindOf(path: string): 'model' | 'safetensors' | 'torch-save' {
+  const head = firstBytes(path);
+  // A zip archive, or a pickle as PyTorch before 1.6 wrote it, which the reader refuses with advice.
+  if (head.toString('latin1') === 'PK' || head[0] === 0x80) return 'torch-save';
+  const opened = SafetensorsFile.open(path);
+  try {
+    return Object.hasOwn(opened.metadata, metadataKey) ? 'model' : 'safetensors';
+  } finally {
+    opened.close();
+  }
+}
+
+function firstBytes(path: string): Buffer {
+  const head = Buffer.alloc(2);
+  try {
+    const file = openSync(path, 'r');
+    try {
+      readSync(file, head, 0, 2, 0);
+    } finally {
+      closeSync(file);
+    }
+  } catch (error) {
+    throw new UsageError(
+      `import: got ${path}, which cannot be read (${(error as Error).message}), ` +
+        'expected a .safetensors file or one of torch.save.',
+    );
+  }
+  return head;
+}
+
+/** @throws UsageError naming every option that a model of ours contradicts */
+function checkSaid(path: string, config: ModelConfigBase, options: ImportOptions): void {
+  const has: Readonly<Record<string, unknown>> = { ...config };
+  const wrong = Object.entries(options)
+    .filter(([name, value]) => value !== undefined && has[name] !== undefined)
+    .map(([name, value]) => [name, JSON.stringify(has[name]), JSON.stringify(value)] as const)
+    .filter(([, there, said]) => there !== said);
+  if (wrong.length === 0) return;
+  const list = wrong.map(([name, there, said]) => `${name} ${there}, asked for ${said}`);
+  throw new UsageError(
+    `${path}: got a model of ${listed(list)}. Leave these options out: the file describes itself.`,
+  );
+}
+
+/** Adds the file's name to what goes wrong, in an error of the same kind. */
+function withFileName<T>(path: string, body: () => T): T {
+  try {
+    return body();
+  } catch (error) {
+    if (error instanceof UsageError) throw new UsageError(`${path}: ${error.message}`);
+    if (error instanceof FormatError) throw new FormatError(`${path}: ${error.message}`);
+    throw error;
+  }
+}

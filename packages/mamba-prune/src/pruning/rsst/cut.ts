@@ -1,0 +1,79 @@
+/** What is deleted when the regularised training is over: the units it drove to zero. */
+import type { nn } from '@mamba-prune/libtorch';
+import { UsageError } from '../../errors.js';
+import type { KeptUnits, PruningGroup } from '../groups.js';
+import { type SelectionOptions, selectUnits } from '../selection.js';
+import { regularizedGroups } from './regularizer.js';
+import { measureUnitNorms } from './unit-norms.js';
+import type { RegNorm } from './unit-slices.js';
+
+export interface NearZeroOptions {
+  readonly norm: RegNorm;
+  /** Kinds of groups. */
+  readonly targets: readonly string[];
+  /** Share of the group's largest norm, 0 up to but not including 1. */
+  readonly nearZero: number;
+}
+
+/**
+ * Keeps the units whose norm is over `nearZero` times the largest of their group. A group whose units
+ * are all zero keeps its first, for no group may end empty.
+ * @throws UsageError for a share out of range, an unknown target, or norms that are no numbers
+ */
+export function unitsOverNearZero(
+  model: nn.Module,
+  groups: readonly PruningGroup[],
+  { norm, targets, nearZero }: NearZeroOptions,
+): KeptUnits {
+  if (!(nearZero >= 0 && nearZero < 1)) {
+    throw new UsageError(
+      `near-zero: got ${nearZero}, expected a share of the group's largest norm, from 0 up to but not including 1`,
+    );
+  }
+  const chosen = regularizedGroups(groups, { norm, targets });
+  const norms = measureUnitNorms(model, chosen, norm);
+  return new Map(
+    chosen.map(({ name }) => {
+      const values = [...(norms.get(name) ?? [])];
+      checkFinite(name, values);
+      const least = nearZero * Math.max(...values);
+      const kept = values.flatMap((value, unit) => (value > least ? [unit] : []));
+      return [name, kept.length > 0 ? kept : [0]];
+    }),
+  );
+}
+
+function checkFinite(group: string, norms: readonly number[]): void {
+  const bad = norms.findIndex((norm) => !Number.isFinite(norm));
+  if (bad < 0) return;
+  throw new UsageError(
+    `group '${group}': the norm of unit ${bad} is ${norms[bad]}, expected a finite number. Has the model diverged?`,
+  );
+}
+
+export interface NormCutOptions extends Omit<SelectionOptions, 'rate'> {
+  readonly norm: RegNorm;
+  /** Fraction of the units to remove of each kind of group: `{ ssm: 0.7, mlp: 0.7 }`. */
+  readonly rates: Readonly<Record<string, number>>;
+}
+
+/**
+ * Keeps the units of the largest norms, exactly as many as the rates ask for.
+ * @throws UsageError for an unknown kind, or what `selectUnits` refuses
+ */
+export function unitsByNorm(
+  model: nn.Module,
+  groups: readonly PruningGroup[],
+  { norm, rates, ...selection }: NormCutOptions,
+): KeptUnits {
+  const chosen = regularizedGroups(groups, { norm, targets: Object.keys(rates) });
+  const norms = measureUnitNorms(model, chosen, norm);
+  const kept = new Map<string, readonly number[]>();
+  for (const [kind, rate] of Object.entries(rates)) {
+    const ranked = chosen.filter((group) => group.kind === kind);
+    for (const [name, units] of selectUnits(ranked, norms, { ...selection, rate })) {
+      kept.set(name, units);
+    }
+  }
+  return kept;
+}

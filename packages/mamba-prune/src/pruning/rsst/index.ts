@@ -1,0 +1,22 @@
+export type { NearZeroOptions, NormCutOptions } from './cut.js';
+export { unitsByNorm, unitsOverNearZero } from './cut.js';
+export type { RegularizerOptions } from './regularizer.js';
+export {
+  computeMambaStructuredRegularization,
+  computeStructuredRegularization,
+  doomedUnits,
+} from './regularizer.js';
+export type { RsstSchedule, RsstStrength } from './schedule.js';
+export { defaultExponent, rsstLambda, rsstScheduleExp, rsstSchedules } from './schedule.js';
+export type { RegApplication, RsstHooks, RsstOptions } from './term.js';
+export { regApplications, Rsst, rsstDefaults, rsstHooks, RsstTerm } from './term.js';
+export type { KindNorms, NormSpread, UnitNorms } from './unit-norms.js';
+export {
+  measureUnitNorms,
+  normBins,
+  normQuantiles,
+  readUnitNorms,
+  summarizeUnitNorms,
+} from './unit-norms.js';
+export type { RegNorm, UnitSet } from './unit-slices.js';
+export { regNorms } from './unit-slices.js';

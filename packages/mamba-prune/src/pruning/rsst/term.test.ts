@@ -1,0 +1,285 @@
+import { manualSeed, memoryStats, noGrad, scope, zeros } from '@mamba-prune/libtorch';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { ImageModel } from '../../models/image-model.js';
+import { createModel } from '../../models/registry.js';
+import {
+  type EpochMetrics,
+  type LossTerm,
+  RunFolder,
+  train,
+  type TrainHooks,
+  type TrainOptions,
+} from '../../training/index.js';
+import { outcomeOf, temporaryFolder, toyDataset, toyRun } from '../../training/testing/toy.js';
+import { pruneModel } from '../surgery.js';
+import {
+  computeStructuredRegularization,
+  doomedUnits,
+  readUnitNorms,
+  type RegApplication,
+  rsstHooks,
+  rsstLambda,
+  type RsstOptions,
+} from './index.js';
+
+let folder: ReturnType<typeof temporaryFolder>;
+beforeEach(() => (folder = temporaryFolder()));
+afterEach(() => {
+  folder.remove();
+  for (const model of made.splice(0)) model.dispose();
+});
+
+const made: ImageModel[] = [];
+
+/** For the toy task: 6 px, one channel, three classes. 16 channels and 32 neurons in one block. */
+function toyMamba(seed = 2): ImageModel {
+  manualSeed(seed);
+  const sizes = { dModel: 8, depth: 1, dState: 2, patchSize: 3, imageSize: 6 };
+  const model = createModel('mamba_nano', { ...sizes, channels: 1, numClasses: 3 });
+  made.push(model);
+  return model;
+}
+
+const kept = new Map([
+  ['blocks.0.ssm', [0, 3, 5, 8]],
+  ['blocks.0.mlp', [1, 2, 30]],
+]);
+
+const base: RsstOptions = {
+  schedule: 'exp_custom_exponents',
+  base: 0.01,
+  exponent: 2,
+  norm: 'group',
+  targets: ['ssm', 'mlp'],
+};
+
+/** 2 epochs of 7 steps. */
+const options: TrainOptions = { epochs: 2, batchSize: 16, lr: 0.01, seed: 4 };
+
+interface ToyTraining {
+  readonly name?: string;
+  readonly model?: ImageModel;
+  readonly resume?: boolean;
+  readonly stopAfter?: number;
+  readonly options?: Partial<TrainOptions>;
+}
+
+async function trainToy(hooksOf: (model: ImageModel) => TrainHooks, how: ToyTraining = {}) {
+  const { name = 'run', model = toyMamba(), resume = false } = how;
+  const path = join(folder.path, name);
+  const run = resume ? RunFolder.open(path, { write: true }) : RunFolder.create(path, toyRun);
+  const controller = new AbortController();
+  const onStep: TrainHooks['onStep'] = ({ epoch, step, stepsPerEpoch }) => {
+    if ((epoch - 1) * stepsPerEpoch + step === how.stopAfter) controller.abort();
+  };
+  try {
+    const hooks = { onStep, ...hooksOf(model) };
+    const control = { resume, signal: controller.signal };
+    await train(model, toyDataset(), { ...options, ...how.options }, run, hooks, control);
+    return { run, model, lines: run.readMetrics().filter((line) => line.type === 'epoch') };
+  } finally {
+    run.release();
+  }
+}
+
+const hooksFor =
+  (given: Partial<RsstOptions>) =>
+  (model: ImageModel): TrainHooks =>
+    rsstHooks(model, model.pruningGroups(), { ...base, ...given });
+
+const doomed = doomedUnits(toyMamba().pruningGroups(), kept);
+
+/** Largest difference between two models' parameters. */
+function difference(a: ImageModel, b: ImageModel): number {
+  const other = b.stateDict();
+  return Math.max(
+    ...[...a.stateDict()].map(([name, tensor]) =>
+      scope(() =>
+        noGrad(() =>
+          tensor
+            .sub(other.get(name) ?? tensor.mul(NaN))
+            .abs()
+            .max()
+            .item(),
+        ),
+      ),
+    ),
+  );
+}
+
+describe('rsstHooks, in the loss', () => {
+  it.each(['l1', 'group'] as const)('trains as with λ R in the graph: %s', async (norm) => {
+    const own = await trainToy(hooksFor({ norm, units: doomed }), {
+      options: { optimizer: 'sgd' },
+    });
+    const graph = (model: ImageModel): TrainHooks => {
+      const groups = model.pruningGroups();
+      const term: LossTerm = {
+        name: 'rsst',
+        compute: ({ progress }) => {
+          const r = computeStructuredRegularization(model, groups, {
+            ...base,
+            norm,
+            units: doomed,
+          });
+          // λ of the progress by hand: base (e / E)^2, fractions of epochs counted.
+          return r.mul(0.01 * (progress / 2) ** 2);
+        },
+      };
+      return { extraLosses: [term] };
+    };
+    const other = await trainToy(graph, { name: 'graph', options: { optimizer: 'sgd' } });
+    // 14 steps of float32, a few roundings of values up to 1 each; without the term it is 1e-3.
+    expect(difference(own.model, other.model)).toBeLessThan(2e-6);
+    const without = await trainToy(() => ({}), { name: 'none', options: { optimizer: 'sgd' } });
+    expect(difference(own.model, without.model)).toBeGreaterThan(1e-4);
+    const terms = ({ lines }: typeof own) => lines.map((line) => line.terms?.['rsst'] ?? NaN);
+    expect(terms(own)).toHaveLength(2);
+    terms(own).forEach((value, i) => {
+      // A sum of some thousand float32.
+      expect(value / (terms(other)[i] ?? NaN)).toBeCloseTo(1, 4);
+    });
+  });
+
+  it('logs λ, R and the norms at the end of every epoch', async () => {
+    const { model, lines } = await trainToy(hooksFor({ units: doomed }));
+    const values = lines.map((line) => line['rsst'] as { lambda: number; value: number });
+    expect(values.map(({ lambda }) => lambda)).toEqual([0.0025, 0.01]);
+    const groups = model.pruningGroups();
+    const r = scope(() =>
+      noGrad(() =>
+        computeStructuredRegularization(model, groups, { ...base, units: doomed }).item(),
+      ),
+    );
+    // The same sum in float32, in another order.
+    expect((values[1]?.value ?? NaN) / r).toBeCloseTo(1, 5);
+    const { kinds } = readUnitNorms(lines[1] as EpochMetrics) ?? {};
+    expect(Object.keys(kinds ?? {})).toEqual(['ssm', 'mlp']);
+    expect(kinds?.['ssm']?.doomed?.units).toBe(12);
+    expect(kinds?.['mlp']?.kept.units).toBe(3);
+    for (const { loss, terms } of lines) {
+      expect((terms?.['task'] ?? NaN) + (terms?.['rsst'] ?? NaN)).toBeCloseTo(loss, 5);
+    }
+  });
+
+  it('adds nothing while λ is 0', async () => {
+    const seen: unknown[] = [];
+    const hooks = (model: ImageModel): TrainHooks => {
+      const { extraLosses = [], ...rest } = hooksFor({})(model);
+      const [term] = extraLosses;
+      const spy: LossTerm = {
+        name: 'rsst',
+        compute: (context) => {
+          const value = term?.compute(context);
+          seen.push(value?.item());
+          return value;
+        },
+      };
+      return { ...rest, extraLosses: [spy] };
+    };
+    await trainToy(hooks, { options: { epochs: 1 } });
+    expect(seen[0]).toBeUndefined();
+    expect(seen[1]).toBeGreaterThan(0);
+  });
+
+  it('is not clipped, so that it does not crowd out the task', async () => {
+    // A pull of 1000 would leave a thousandth of the task's gradients if both were clipped together;
+    // under SGD the classifier, which is no part of R, would hardly move then.
+    const settings = { optimizer: 'sgd', clipGradNorm: 1, weightDecay: 0, epochs: 1 } as const;
+    const head = (model: ImageModel) => model.stateDict().get('head.weight')?.toNumbers();
+    const strong = hooksFor({ units: new Map([['blocks.0.mlp', [7]]]), base: 1000 });
+    const pulled = await trainToy(strong, { options: settings });
+    const alone = await trainToy(() => ({}), { name: 'alone', options: settings });
+    const start = head(toyMamba()) ?? [];
+    const moved = (model: ImageModel) =>
+      Math.hypot(...(head(model) ?? []).map((value, i) => value - (start[i] ?? NaN)));
+    // One neuron of 32 jumps about; the classifier's way stays of the same length.
+    expect(moved(pulled.model) / moved(alone.model)).toBeGreaterThan(0.5);
+  });
+});
+
+describe('rsstHooks, proximal', () => {
+  const strong: Partial<RsstOptions> = { apply: 'proximal', units: doomed, base: 1000 };
+
+  it('drives the doomed units to zero exactly, and the cut then costs nothing', async () => {
+    const { model, lines } = await trainToy(hooksFor(strong));
+    const { kinds } = readUnitNorms(lines.at(-1) as EpochMetrics) ?? {};
+    for (const kind of ['ssm', 'mlp']) {
+      expect(kinds?.[kind]?.doomedShare).toBe(0);
+      expect(kinds?.[kind]?.doomed?.quantiles.at(-1)).toBe(0);
+      expect(kinds?.[kind]?.kept.quantiles[0]).toBeGreaterThan(0.1);
+    }
+    expect(lines.at(-1)?.terms).toBeUndefined();
+    const pruned = pruneModel(model, kept);
+    made.push(pruned);
+    model.eval();
+    pruned.eval();
+    const images = zeros([2, 1, 6, 6]).add(0.5);
+    noGrad(() => {
+      const worst = model.forward(images).sub(pruned.forward(images)).abs().max().item();
+      // Sums of other lengths in float32, logits of about 1.
+      expect(worst).toBeLessThan(1e-5);
+    });
+  });
+
+  it('shrinks by lr λ at every step', async () => {
+    // The task has no say: what is left is start - Σ lr λ, for every doomed unit.
+    const silent = (model: ImageModel): TrainHooks => ({
+      ...hooksFor({ ...strong, base: 0.5, schedule: 'x' })(model),
+      taskLoss: ({ logits }) => logits.sum().mul(0),
+    });
+    const before = await trainToy(hooksFor({ units: doomed, base: 0 }), {
+      name: 'start',
+      options: { epochs: 1, optimizer: 'sgd', lr: 1e-30, weightDecay: 0 },
+    });
+    const { lines } = await trainToy(silent, {
+      options: { schedule: 'constant', optimizer: 'sgd', weightDecay: 0 },
+    });
+    const mean = (line: EpochMetrics | undefined) =>
+      (line && readUnitNorms(line)?.kinds['ssm']?.doomed?.mean) ?? NaN;
+    let pull = 0;
+    for (let step = 0; step < 14; step++) {
+      pull += 0.01 * rsstLambda('x', { base: 0.5 }, step / 14);
+    }
+    // Means are stored with four digits, about 4.
+    expect(mean(before.lines[0]) - mean(lines.at(-1))).toBeCloseTo(pull, 2);
+    expect(pull).toBeGreaterThan(0.03);
+  });
+});
+
+describe('rsstHooks', () => {
+  it.each<RegApplication>(['loss', 'proximal'])('resumes bit for bit under %s', async (apply) => {
+    const hooks = hooksFor({ apply, units: doomed, base: 0.5 });
+    const whole = await trainToy(hooks, { name: 'whole' });
+    await trainToy(hooks, { stopAfter: 4 });
+    await trainToy(hooks, { resume: true, stopAfter: 9, model: toyMamba(8) });
+    const { run } = await trainToy(hooks, { resume: true, model: toyMamba(9) });
+    expect(outcomeOf(run)).toEqual(outcomeOf(whole.run));
+  });
+
+  it.each<RegApplication>(['loss', 'proximal'])(
+    'frees what a step makes under %s',
+    async (apply) => {
+      const counts: number[] = [];
+      await trainToy((model) => ({
+        ...hooksFor({ apply, units: doomed })(model),
+        onStep: () => counts.push(memoryStats().tensors),
+      }));
+      // The optimizer makes its state in the first step, and λ is 0 in it. The garbage collector may
+      // free what was made before, so the count can fall.
+      const [, second = NaN] = counts;
+      expect(counts).toHaveLength(14);
+      expect(Math.max(...counts.slice(2))).toBeLessThanOrEqual(second);
+    },
+  );
+
+  it('refuses options out of range before any training', () => {
+    const model = toyMamba();
+    const make = (given: Partial<RsstOptions>) => () => hooksFor(given)(model);
+    expect(make({ apply: 'later' as RegApplication })).toThrow(/got 'later', expected one of loss/);
+    expect(make({ base: -1 })).toThrow(/strength: got -1/);
+    expect(make({ schedule: 'x^9' as 'x' })).toThrow(/got 'x\^9'/);
+    expect(make({ targets: ['heads'] })).toThrow(/got 'heads'/);
+  });
+});

@@ -1,0 +1,209 @@
+/** The regulariser as a part of training. */
+import { type Tensor, type nn, noGrad, ops, scope, zerosLike } from '@mamba-prune/libtorch';
+import { UsageError } from '../../errors.js';
+import type { LossTerm, StepContext, TrainHooks } from '../../training/types.js';
+import type { PruningGroup } from '../groups.js';
+import { type RegularizerOptions, regularizedGroups } from './regularizer.js';
+import { type RsstSchedule, type RsstStrength, checkStrength, rsstLambda } from './schedule.js';
+import { summarizeUnitNorms } from './unit-norms.js';
+import {
+  type GroupSlices,
+  type RegNorm,
+  sliceGroups,
+  sliceOf,
+  spreadOver,
+  unitMask,
+  unitNorms,
+} from './unit-slices.js';
+
+/**
+ * loss: λ R is part of the loss and the optimizer sees its gradient (the plan).
+ *
+ * proximal: the optimizer sees the task's loss alone, and after each of its steps the units shrink by
+ * the proximal operator of lr λ R: every norm becomes smaller by lr λ and stops at zero (Parikh and
+ * Boyd 2014, section 6.5). Adam divides a gradient by its own size, so that under `loss` the pull
+ * hardly depends on λ, and weights near zero jump about it by lr; neither happens here.
+ */
+export const regApplications = ['loss', 'proximal'] as const;
+export type RegApplication = (typeof regApplications)[number];
+
+/**
+ * How hard to pull unless told. All units: the plan's strength, in the loss. Doomed units alone may be
+ * pulled as hard as it takes, so that they are at zero before the end of even a short training
+ * (docs/results.md), where the strength hardly matters: under p = 4 a unit is gone when t^5 reaches its
+ * norm / (strength · Σ lr / 5).
+ */
+export function rsstDefaults(
+  doomed: boolean,
+  norm: RegNorm,
+  apply: RegApplication = doomed ? 'proximal' : 'loss',
+): { readonly apply: RegApplication; readonly base: number } {
+  if (!doomed) return { apply, base: 1e-4 };
+  if (apply === 'loss') return { apply, base: 1 };
+  // A unit's norm over all its members is some 10 to 100 times one of its weights.
+  return { apply, base: norm === 'group' ? 1000 : 100 };
+}
+
+export interface RsstOptions extends RegularizerOptions, RsstStrength {
+  readonly schedule: RsstSchedule;
+  /** loss unless given. */
+  readonly apply?: RegApplication | undefined;
+}
+
+/** Below this a norm counts as zero: a gradient of w / norm needs no more than to stay finite. */
+const tiny = 1e-30;
+
+/**
+ * The two ways to apply λ R, with derivatives written out: a pass of autograd over all weights would
+ * cost three times as much.
+ */
+export class Rsst {
+  readonly #groups: readonly GroupSlices[];
+
+  /** @throws UsageError for options out of range, or that do not fit the groups */
+  constructor(
+    model: nn.Module,
+    groups: readonly PruningGroup[],
+    private readonly options: RsstOptions,
+  ) {
+    const { schedule, apply = 'loss' } = options;
+    checkStrength(schedule, options);
+    if (!regApplications.includes(apply)) {
+      throw new UsageError(
+        `rsst apply: got '${apply}', expected one of ${regApplications.join(', ')}`,
+      );
+    }
+    this.#groups = sliceGroups(model, regularizedGroups(groups, options), options.norm);
+  }
+
+  /** λ after `progress` (0 to 1) of the training. */
+  lambda(progress: number): number {
+    return rsstLambda(this.options.schedule, this.options, progress);
+  }
+
+  /** The norms of all regularised groups' units, one tensor per group; without gradients. */
+  norms(): Tensor[] {
+    return noGrad(() => this.#groups.map((sliced) => unitNorms(sliced, this.options.norm)));
+  }
+
+  /** R, 0-d. @param norms - what `norms` gave */
+  value(norms: readonly Tensor[]): Tensor {
+    return noGrad(() =>
+      this.#groups
+        .map(({ group }, i) => {
+          const all = norms[i] as Tensor;
+          return all.mul(unitMask(group, this.options.units, all)).sum();
+        })
+        .reduce((sum, part) => sum.add(part)),
+    );
+  }
+
+  /** Adds the gradient of λ R to the parameters' gradients. @param norms - those of now */
+  addGradient(lambda: number, norms: readonly Tensor[]): void {
+    const { norm, units } = this.options;
+    this.#visit((sliced, i) => {
+      const all = norms[i] as Tensor;
+      const mask = unitMask(sliced.group, units, all);
+      // The derivative of |w| is sign(w), that of the norm of a vector w / norm.
+      const perUnit = norm === 'l1' ? mask : mask.div(all.clamp(tiny));
+      for (const slice of sliced.slices) {
+        const { parameter } = slice;
+        parameter.grad ??= zerosLike(parameter);
+        const view = sliceOf(parameter, slice, sliced.group);
+        const direction = norm === 'l1' ? view.sign() : view;
+        const gradient = sliceOf(parameter.grad, slice, sliced.group);
+        ops.addcmul_(gradient, direction, spreadOver(perUnit, slice), lambda);
+      }
+    });
+  }
+
+  /** The proximal operator of `amount` times R, in place. @param amount - lr λ */
+  shrink(amount: number): void {
+    const { norm, units } = this.options;
+    this.#visit((sliced) => {
+      const { group, slices } = sliced;
+      if (norm === 'l1') {
+        // Every weight goes towards zero by `amount`, and stops there.
+        for (const slice of slices) {
+          const view = sliceOf(slice.parameter, slice, group);
+          const mask = spreadOver(unitMask(group, units, view), slice);
+          ops.addcmul_(view, view.clamp(-amount, amount), mask, -1);
+        }
+        return;
+      }
+      const all = unitNorms(sliced, norm);
+      const lost = unitMask(group, units, all).mul(amount).div(all.clamp(tiny)).clamp(0, 1);
+      const factor = lost.neg().add(1);
+      for (const slice of slices) {
+        sliceOf(slice.parameter, slice, group).mul_(spreadOver(factor, slice));
+      }
+    });
+  }
+
+  #visit(body: (sliced: GroupSlices, index: number) => void): void {
+    noGrad(() => {
+      this.#groups.forEach((sliced, i) => {
+        scope(() => {
+          body(sliced, i);
+        });
+      });
+    });
+  }
+}
+
+/**
+ * λ R as a term of the loss. `compute` gives its value as a constant, `addGradient` the gradient; the
+ * mean over an epoch stands in the metrics as `terms.rsst`, beside `terms.task`.
+ */
+export class RsstTerm implements LossTerm {
+  readonly name = 'rsst';
+  readonly #rsst: Rsst;
+  #norms: Tensor[] = [];
+
+  constructor(rsst: Rsst) {
+    this.#rsst = rsst;
+  }
+
+  compute({ step, totalSteps }: StepContext): Tensor | undefined {
+    const lambda = this.#rsst.lambda(step / totalSteps);
+    if (lambda === 0) return undefined;
+    this.#norms = this.#rsst.norms();
+    return this.#rsst.value(this.#norms).mul(lambda);
+  }
+
+  addGradient({ step, totalSteps }: StepContext): void {
+    const lambda = this.#rsst.lambda(step / totalSteps);
+    if (lambda > 0) this.#rsst.addGradient(lambda, this.#norms);
+    this.#norms = [];
+  }
+}
+
+export type RsstHooks = Pick<TrainHooks, 'extraLosses' | 'afterStep' | 'epochMetrics'>;
+
+/**
+ * What a regularised training needs of RSST. Every epoch's line has `rsst: { lambda, value }`, with λ
+ * and R (without λ) at the epoch's end, and `unitNorms`. Give the same again on resume.
+ * @throws UsageError for options out of range, or that do not fit the groups
+ */
+export function rsstHooks(
+  model: nn.Module,
+  groups: readonly PruningGroup[],
+  options: RsstOptions,
+): RsstHooks {
+  const rsst = new Rsst(model, groups, options);
+  const epochMetrics = (epoch: number, epochs: number) => ({
+    rsst: {
+      lambda: rsst.lambda(epoch / epochs),
+      value: scope(() => rsst.value(rsst.norms()).item()),
+    },
+    unitNorms: summarizeUnitNorms(model, groups, options),
+  });
+  if (options.apply !== 'proximal') return { extraLosses: [new RsstTerm(rsst)], epochMetrics };
+  return {
+    afterStep: ({ step, totalSteps, lr }) => {
+      const amount = lr * rsst.lambda(step / totalSteps);
+      if (amount > 0) rsst.shrink(amount);
+    },
+    epochMetrics,
+  };
+}

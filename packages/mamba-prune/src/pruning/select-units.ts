@@ -1,0 +1,76 @@
+// From a model and rates to the units that stay.
+import { UsageError } from '../errors.js';
+import type { ImageModel } from '../models/image-model.js';
+import type { KeptUnits, PruningGroup } from './groups.js';
+import { type Calibration, type ScoreOptions, scoreUnits } from './importance.js';
+import { type SelectionOptions, checkSelection, selectUnits } from './selection.js';
+
+export interface CutOptions extends Omit<SelectionOptions, 'rate'>, ScoreOptions {
+  /** Fraction of units to remove of each kind of group: `{ ssm: 0.7, mlp: 0.7 }`. */
+  readonly rates: Readonly<Record<string, number>>;
+}
+
+/** Units with their scores, and those that a cut keeps. */
+export interface ScoredUnits {
+  /** Of the kinds that have a rate, in the order of the network. */
+  readonly groups: readonly PruningGroup[];
+  readonly scores: ReadonlyMap<string, Float64Array>;
+  readonly kept: KeptUnits;
+}
+
+/**
+ * The units that a cut at the given rates keeps: per kind, those with the best scores. Groups come in
+ * the order of the network.
+ *
+ * @param calibration - needed for importance taylor and score activation
+ * @throws UsageError for a kind that the model has no groups of, a rate outside [0, 1), or scores
+ *   that need data where there are none; all before any pass over data
+ */
+export async function chooseUnits(
+  model: ImageModel,
+  options: CutOptions,
+  calibration?: Calibration,
+): Promise<KeptUnits> {
+  return (await scoreAndSelect(model, options, calibration)).kept;
+}
+
+/** `chooseUnits`, with the scores that it went by. */
+export async function scoreAndSelect(
+  model: ImageModel,
+  options: CutOptions,
+  calibration?: Calibration,
+): Promise<ScoredUnits> {
+  const { rates, importance, score, ...selection } = options;
+  const kinds = Object.keys(rates);
+  const groups = groupsOfKinds(model, kinds);
+  for (const kind of kinds) checkSelection({ ...selection, rate: rates[kind] as number });
+  const scores = await scoreUnits(model, groups, { importance, score }, calibration);
+  const chosen = new Map(
+    kinds.flatMap((kind) => {
+      const ofKind = groups.filter((group) => group.kind === kind);
+      return [...selectUnits(ofKind, scores, { ...selection, rate: rates[kind] as number })];
+    }),
+  );
+  const kept = new Map(groups.map(({ name }) => [name, chosen.get(name) as readonly number[]]));
+  return { groups, scores, kept };
+}
+
+/** @throws UsageError for a kind that the model has no groups of */
+export function groupsOfKinds(model: ImageModel, kinds: readonly string[]): PruningGroup[] {
+  const groups = model.pruningGroups();
+  const known = new Set(groups.map(({ kind }) => kind));
+  for (const kind of kinds) {
+    if (!known.has(kind)) {
+      throw new UsageError(
+        `pruning target: got '${kind}', expected one of ${[...known].join(', ')}, the kinds of groups of ${model.config.arch}`,
+      );
+    }
+  }
+  return groups.filter(({ kind }) => kinds.includes(kind));
+}
+
+/** The kinds of a model's groups that "everything" means: those not marked `optional`. */
+export function defaultKinds(model: ImageModel): string[] {
+  const groups = model.pruningGroups().filter(({ optional }) => !optional);
+  return [...new Set(groups.map(({ kind }) => kind))];
+}

@@ -1,0 +1,42 @@
+import type { TrainHooks } from './types.js';
+
+/**
+ * Several sets of hooks as one: calls go to each in turn, loss terms are joined, and the entries of
+ * `epochMetrics` merged (the later wins where two have one name). Of `taskLoss`, `distillation` and
+ * `saveModel`, of which a training has one each, the last that is given counts.
+ */
+export function composeHooks(...parts: readonly (TrainHooks | undefined)[]): TrainHooks {
+  const given = parts.filter((part) => part !== undefined);
+  const onEpoch = given.flatMap((part) => part.onEpoch ?? []);
+  const epochMetrics = given.flatMap((part) => part.epochMetrics ?? []);
+  return {
+    onStep: inTurn(given.map((part) => part.onStep)),
+    onEpoch: async (metrics) => {
+      for (const hook of onEpoch) await hook(metrics);
+    },
+    onEvaluate: inTurn(given.map((part) => part.onEvaluate)),
+    onCheckpoint: inTurn(given.map((part) => part.onCheckpoint)),
+    onNote: inTurn(given.map((part) => part.onNote)),
+    afterStep: inTurn(given.map((part) => part.afterStep)),
+    extraLosses: given.flatMap((part) => part.extraLosses ?? []),
+    epochMetrics: (...args) =>
+      Object.assign({}, ...epochMetrics.map((hook) => hook(...args))) as Record<string, unknown>,
+    taskLoss: last(given.map((part) => part.taskLoss)),
+    distillation: last(given.map((part) => part.distillation)),
+    saveModel: last(given.map((part) => part.saveModel)),
+  };
+}
+
+/** Calls each; undefined where there is none, for some hooks cost something by being there. */
+function inTurn<A extends unknown[]>(
+  hooks: readonly (((...args: A) => void) | undefined)[],
+): ((...args: A) => void) | undefined {
+  const given = hooks.filter((hook) => hook !== undefined);
+  if (given.length === 0) return undefined;
+  return (...args) => {
+    for (const hook of given) hook(...args);
+  };
+}
+
+const last = <T>(values: readonly (T | undefined)[]): T | undefined =>
+  values.findLast((value) => value !== undefined);

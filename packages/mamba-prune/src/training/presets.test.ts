@@ -1,0 +1,45 @@
+import { describe, expect, it } from 'vitest';
+import { augmentPreset } from '../data/index.js';
+import { datasetNames } from '../data/datasets.js';
+import { UsageError } from '../errors.js';
+import { presetNames, presetRecipe, resolveTrainOptions } from './index.js';
+
+const phases = ['train', 'finetune'] as const;
+const all = datasetNames().flatMap((dataset) => phases.map((phase) => ({ dataset, phase })));
+
+describe('presetRecipe', () => {
+  it.each(all)('has valid recipes that grow from fast to best: $dataset, $phase', (given) => {
+    const { dataset, phase } = given;
+    const side = { height: 32, width: 32 };
+    const recipes = presetNames.map((preset) => presetRecipe(preset, dataset, phase));
+    for (const { augment, mixup, cutmix, ...options } of recipes) {
+      const augmented = { ...augmentPreset(augment, side), mixup, cutmix };
+      const resolved = resolveTrainOptions({ ...options, augment: augmented }, side);
+      expect(resolved).toMatchObject({ ...options, augment: augmented });
+    }
+    const epochs = recipes.map((recipe) => recipe.epochs);
+    expect(epochs).toEqual([...epochs].sort((a, b) => a - b));
+    expect(new Set(epochs).size).toBe(3);
+    expect(recipes.map(({ emaDecay }) => emaDecay !== null)).toEqual([false, false, true]);
+  });
+
+  it.each(datasetNames())('fine-tunes more gently than it trains: %s', (dataset) => {
+    for (const preset of presetNames) {
+      const anew = presetRecipe(preset, dataset, 'train');
+      const after = presetRecipe(preset, dataset, 'finetune');
+      expect(after.epochs).toBeLessThan(anew.epochs);
+      expect(after.lr).toBeLessThan(anew.lr);
+      expect(after.mixup).toBeLessThanOrEqual(anew.mixup);
+    }
+  });
+
+  it('refuses unknown names', () => {
+    const call = (preset: string, dataset: string) => () =>
+      presetRecipe(preset as 'fast', dataset, 'train');
+    expect(call('slow', 'cifar10')).toThrow(/got 'slow', expected one of fast, standard, best/);
+    expect(call('fast', 'mnist')).toThrow(
+      /got the data set 'mnist', expected one of fashion-mnist/,
+    );
+    expect(call('fast', 'toString')).toThrow(UsageError);
+  });
+});

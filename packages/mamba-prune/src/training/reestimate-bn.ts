@@ -1,0 +1,110 @@
+/** Running statistics of batch normalisation, measured anew: after a cut they are another model's. */
+import { nn, noGrad, scope, type Tensor } from '@mamba-prune/libtorch';
+import type { DatasetInfo } from '../data/index.js';
+import { UsageError } from '../errors.js';
+import { type BatchSource, toTensors } from './batches.js';
+import { deviceOf } from './evaluate.js';
+import type { Trainable } from './types.js';
+
+export interface ReestimateOptions {
+  /** Calibration batches; as many as the source has in one epoch, if that is less. */
+  readonly batches: number;
+  /** Stops between two batches; the statistics are then as they were. */
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
+}
+
+export interface Reestimation {
+  /** Layers of batch normalisation; 0: the model has none and nothing was done. */
+  readonly layers: number;
+  /** Batches that the statistics are means over. */
+  readonly batches: number;
+}
+
+/**
+ * Resets the running mean and variance of every BatchNorm2d and makes them the plain means over
+ * calibration batches, as PyTorch's `torch.optim.swa_utils.update_bn` does. All else stays: weights,
+ * modes, and the statistics too if it does not come to the end. Other layers run in evaluation mode,
+ * so that dropout neither changes the statistics nor uses the random generator.
+ *
+ * @param source - usually the training images, augmented as in training
+ * @returns undefined if the signal stopped it
+ * @throws UsageError for a number of batches below 1, or a source without any
+ */
+export async function reestimateBatchNorm(
+  model: Trainable,
+  source: BatchSource,
+  info: Pick<DatasetInfo, 'channels' | 'height' | 'width'>,
+  { batches, signal, onProgress }: ReestimateOptions,
+): Promise<Reestimation | undefined> {
+  if (!Number.isSafeInteger(batches) || batches < 1) {
+    throw new UsageError(`bn-batches: got ${batches}, expected an integer of at least 1`);
+  }
+  const modules = [...model.namedModules().values()];
+  const layers = modules.filter((module) => module instanceof nn.BatchNorm2d);
+  if (layers.length === 0) return { layers: 0, batches: 0 };
+  const device = deviceOf(model);
+  const total = Math.min(batches, source.batchesPerEpoch);
+  if (total === 0) {
+    throw new UsageError('bn-batches: got a source without a batch, expected at least one');
+  }
+  const before = layers.map((layer) => saved(layer));
+  const modes = modules.map(({ training }) => training);
+  let done = 0;
+  try {
+    model.eval();
+    for (const layer of layers) reset(layer);
+    for await (const batch of source.epoch(0)) {
+      if (signal?.aborted) break;
+      scope(() => noGrad(() => model.forward(toTensors(batch, info, device).images)));
+      done++;
+      onProgress?.(done, total);
+      if (done === total) break;
+    }
+    return done === total ? { layers: layers.length, batches: done } : undefined;
+  } finally {
+    layers.forEach((layer, i) => {
+      restore(layer, before[i] as Saved, done === total);
+    });
+    // Parents first, for a module's mode is its children's too until they get their own.
+    modules.forEach((module, i) => module.train(modes[i]));
+  }
+}
+
+interface Saved {
+  readonly momentum: number | null;
+  readonly statistics: readonly Tensor[];
+}
+
+const statisticsOf = ({ runningMean, runningVar, numBatchesTracked }: nn.BatchNorm2d): Tensor[] => [
+  runningMean,
+  runningVar,
+  numBatchesTracked,
+];
+
+function saved(layer: nn.BatchNorm2d): Saved {
+  const statistics = noGrad(() => statisticsOf(layer).map((tensor) => tensor.clone().keep()));
+  return { momentum: layer.momentum, statistics };
+}
+
+function reset(layer: nn.BatchNorm2d): void {
+  layer.train();
+  // Without a momentum the statistics are the mean over all batches since the reset.
+  layer.momentum = null;
+  noGrad(() => {
+    layer.runningMean.zero_();
+    layer.runningVar.fill_(1);
+    layer.numBatchesTracked.zero_();
+  });
+}
+
+/** @param keepNew - the new statistics stay */
+function restore(layer: nn.BatchNorm2d, before: Saved, keepNew: boolean): void {
+  layer.momentum = before.momentum;
+  noGrad(() => {
+    before.statistics.forEach((old, i) => {
+      if (!keepNew) statisticsOf(layer)[i]?.copy_(old);
+      old.dispose();
+    });
+  });
+}

@@ -1,0 +1,402 @@
+// What the picture of a comparison looks like, in vega's words (https://vega.github.io/vega/docs).
+import type { Axis, Mark, Spec, Title } from 'vega';
+import { mean } from './statistics.js';
+
+/** One method at one size. */
+export interface ChartPoint {
+  readonly method: string;
+  /** What its models have in common with those of other methods: `70% removed`. */
+  readonly size: string;
+  /** MACs of one image. */
+  readonly macs: number;
+  /** Accuracy of every seed, 0 to 1. */
+  readonly accuracies: readonly number[];
+  /** Sample standard deviation; NaN for a single seed, which has no bar. */
+  readonly deviation: number;
+}
+
+export interface ChartText {
+  readonly title: string;
+  readonly subtitle: readonly string[];
+}
+
+interface Style {
+  readonly label: string;
+  readonly colour: string;
+  /** Tells methods apart without colours. */
+  readonly shape: string;
+}
+
+/** Colours that colour-blind people can tell apart (Okabe and Ito 2008); baselines in greys. */
+export const chartStyles: Readonly<Record<string, Style>> = {
+  dense: { label: 'dense', colour: '#3e4c59', shape: 'square' },
+  oneshot: { label: 'one-shot', colour: '#6b7a8c', shape: 'triangle-up' },
+  refill: { label: 'Refill', colour: '#0072b2', shape: 'circle' },
+  rsst: { label: 'RSST', colour: '#d55e00', shape: 'diamond' },
+};
+
+const font = "'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif";
+const ink = { dark: '#1f2933', soft: '#616e7c', grid: '#e4e9ee', band: '#f3f6f9' };
+const plot = { width: 680, height: 380 };
+/** Vega guesses how wide text is, so the room around the plot is given, not worked out. */
+const padding = { left: 88, right: 28, top: 104, bottom: 104 };
+/** Room at the top of the plot for the names of the sizes. */
+const headroom = 54;
+/** Methods of one size stand so many pixels apart, or their bars would hide each other. */
+const widest = 46;
+const narrowest = 12;
+
+export function chartSpec(points: readonly ChartPoint[], text: ChartText): Spec {
+  const methods = Object.keys(chartStyles).filter((name) => points.some((p) => p.method === name));
+  const spread = spreadOf(points);
+  // Enough for a number over every mean, and for the names of the sizes.
+  const roomy = spread >= 28;
+  const means = points.map((point) => markOf(point, points, spread));
+  const seeds = points.flatMap((point) => {
+    const { method, x, shift } = markOf(point, points, spread);
+    return point.accuracies.map((y) => ({ method, x, shift, y }));
+  });
+  const lowest = Math.min(...seeds.map(({ y }) => y), ...means.map(({ low }) => low));
+  const highest = Math.max(...seeds.map(({ y }) => y), ...means.map(({ high }) => high));
+  // Equal values would leave the axis without extent.
+  const margin = Math.max(0.08 * (highest - lowest), 1e-3);
+  const colours = methods.map((name) => chartStyles[name]?.colour ?? ink.dark);
+  return {
+    background: 'white',
+    autosize: 'none',
+    padding,
+    ...plot,
+    title: titleOf(text),
+    data: [
+      { name: 'means', values: means },
+      { name: 'seeds', values: seeds },
+      { name: 'sizes', values: sizesOf(points, spread) },
+      { name: 'dense', values: means.filter(({ method }) => method === 'dense') },
+    ],
+    scales: [
+      {
+        name: 'x',
+        type: 'linear',
+        domain: [0, extent(points)],
+        range: 'width',
+      },
+      {
+        name: 'y',
+        type: 'linear',
+        domain: [lowest - margin, highest + margin],
+        zero: false,
+        nice: 6,
+        range: [plot.height, headroom],
+      },
+      { name: 'colour', type: 'ordinal', domain: methods, range: colours },
+      {
+        name: 'shape',
+        type: 'ordinal',
+        domain: methods,
+        range: methods.map((name) => chartStyles[name]?.shape ?? 'circle'),
+      },
+      {
+        name: 'label',
+        type: 'ordinal',
+        domain: methods,
+        range: methods.map((name) => chartStyles[name]?.label ?? name),
+      },
+    ],
+    axes: [
+      axis({
+        orient: 'bottom',
+        scale: 'x',
+        title: 'multiply-accumulates (MACs) for one image',
+        tickCount: 8,
+        format: '~s',
+        encode: {
+          labels: { update: { text: { signal: "datum.value === 0 ? '0' : datum.label" } } },
+        },
+      }),
+      axis({
+        orient: 'left',
+        scale: 'y',
+        title: 'test accuracy',
+        tickCount: 6,
+        format: '.1%',
+        grid: true,
+      }),
+    ],
+    marks: [...bands(roomy), denseLine(), lines(), ...results(roomy)],
+    legends: [
+      {
+        fill: 'colour',
+        shape: 'shape',
+        orient: 'none',
+        direction: 'horizontal',
+        legendX: 0,
+        legendY: plot.height + 66,
+        columnPadding: 26,
+        labelFont: font,
+        labelFontSize: 13,
+        labelColor: ink.dark,
+        symbolSize: 130,
+        symbolStrokeWidth: 0,
+        encode: { labels: { update: { text: { signal: "scale('label', datum.value)" } } } },
+      },
+    ],
+  };
+}
+
+function titleOf(text: ChartText): Title {
+  return {
+    text: text.title,
+    subtitle: [...text.subtitle],
+    anchor: 'start',
+    frame: 'group',
+    font,
+    fontSize: 18,
+    fontWeight: 600,
+    color: ink.dark,
+    subtitleFont: font,
+    subtitleFontSize: 12.5,
+    subtitleColor: ink.soft,
+    subtitlePadding: 6,
+    offset: 20,
+  };
+}
+
+/** Values a mark is drawn from; vega reads them by name. */
+interface MarkData {
+  readonly method: string;
+  readonly x: number;
+  /** Pixels beside x. */
+  readonly shift: number;
+  readonly y: number;
+  readonly low: number;
+  readonly high: number;
+  readonly bar: boolean;
+}
+
+/** The largest number of MACs on the axis. */
+const extent = (points: readonly ChartPoint[]): number =>
+  1.08 * Math.max(...points.map(({ macs }) => macs));
+
+/** As much as keeps the bands of neighbouring sizes apart. */
+function spreadOf(points: readonly ChartPoint[]): number {
+  const places = sizesOf(points, 0).sort((a, b) => a.x - b.x);
+  const rooms = places.slice(1).map(({ x, members }, i) => {
+    const before = places[i] as (typeof places)[number];
+    const pixels = ((x - before.x) / extent(points)) * plot.width;
+    return (pixels - 12) / ((members + before.members) / 2);
+  });
+  return Math.max(narrowest, Math.min(widest, ...rooms));
+}
+
+function markOf(point: ChartPoint, points: readonly ChartPoint[], spread: number): MarkData {
+  const { method, size, macs, accuracies, deviation } = point;
+  const neighbours = points.filter((other) => other.size === size);
+  const place = neighbours.indexOf(point) - (neighbours.length - 1) / 2;
+  const y = mean(accuracies);
+  const bar = Number.isFinite(deviation);
+  const reach = bar ? deviation : 0;
+  return { method, x: macs, shift: spread * place, y, low: y - reach, high: y + reach, bar };
+}
+
+interface SizeData {
+  readonly label: string;
+  readonly x: number;
+  /** Half the width of its band, in pixels. */
+  readonly half: number;
+  /** Number of methods. */
+  readonly members: number;
+}
+
+function sizesOf(points: readonly ChartPoint[], spread: number): SizeData[] {
+  return [...new Set(points.map(({ size }) => size))].map((label) => {
+    const macs = points.filter(({ size }) => size === label).map((point) => point.macs);
+    return {
+      label,
+      x: mean(macs),
+      half: macs.length === 1 ? 30 : (spread * macs.length) / 2 + 4,
+      members: macs.length,
+    };
+  });
+}
+
+function axis(own: Axis): Axis {
+  return {
+    domain: own.orient === 'bottom',
+    domainColor: ink.soft,
+    ticks: false,
+    gridColor: ink.grid,
+    labelFont: font,
+    labelFontSize: 12,
+    labelColor: ink.soft,
+    labelPadding: 8,
+    titleFont: font,
+    titleFontSize: 12.5,
+    titleFontWeight: 'normal',
+    titleColor: ink.soft,
+    titlePadding: 12,
+    zindex: 0,
+    ...own,
+  };
+}
+
+const at = (field: string) => ({ scale: 'x', field, offset: { field: 'shift' } });
+
+/** A band behind the models of one size, with its name on top. */
+function bands(roomy: boolean): Mark[] {
+  return [
+    {
+      type: 'rect',
+      from: { data: 'sizes' },
+      encode: {
+        enter: {
+          x: { signal: "scale('x', datum.x) - datum.half" },
+          x2: { signal: "scale('x', datum.x) + datum.half" },
+          y: { value: 0 },
+          y2: { value: plot.height },
+          fill: { value: ink.band },
+          cornerRadius: { value: 6 },
+        },
+      },
+    },
+    {
+      type: 'text',
+      from: { data: 'sizes' },
+      encode: {
+        enter: {
+          x: { scale: 'x', field: 'x' },
+          y: { value: 20 },
+          // `70%` of `70% removed`.
+          text: { signal: roomy ? 'datum.label' : "split(datum.label, ' ')[0]" },
+          align: { value: 'center' },
+          font: { value: font },
+          fontSize: { value: 12.5 },
+          fontWeight: { value: 600 },
+          fill: { value: ink.dark },
+        },
+      },
+    },
+    {
+      type: 'text',
+      from: { data: 'sizes' },
+      encode: {
+        enter: {
+          x: { scale: 'x', field: 'x' },
+          y: { value: 36 },
+          text: { signal: "format(datum.x, '.3s')" },
+          align: { value: 'center' },
+          font: { value: font },
+          fontSize: { value: 11.5 },
+          fill: { value: ink.soft },
+        },
+      },
+    },
+  ];
+}
+
+/** Where the dense models are, all the way to the pruned ones. */
+function denseLine(): Mark {
+  return {
+    type: 'rule',
+    from: { data: 'dense' },
+    encode: {
+      enter: {
+        x: { value: 0 },
+        x2: { value: plot.width },
+        y: { scale: 'y', field: 'y' },
+        stroke: { scale: 'colour', field: 'method' },
+        strokeDash: { value: [2, 4] },
+        opacity: { value: 0.7 },
+      },
+    },
+  };
+}
+
+/** Joins the sizes of a method. */
+function lines(): Mark {
+  return {
+    type: 'group',
+    from: { facet: { name: 'series', data: 'means', groupby: 'method' } },
+    marks: [
+      {
+        type: 'line',
+        from: { data: 'series' },
+        sort: { field: 'x' },
+        encode: {
+          enter: {
+            x: at('x'),
+            y: { scale: 'y', field: 'y' },
+            stroke: { scale: 'colour', field: 'method' },
+            strokeWidth: { value: 1.5 },
+            opacity: { value: 0.5 },
+          },
+        },
+      },
+    ],
+  };
+}
+
+/** Seeds as small dots, then the bar of one standard deviation, the mean, and its value. */
+function results(values: boolean): Mark[] {
+  const colour = { scale: 'colour', field: 'method' };
+  return [
+    {
+      type: 'rule',
+      from: { data: 'means' },
+      encode: {
+        enter: {
+          x: at('x'),
+          y: { scale: 'y', field: 'low' },
+          y2: { scale: 'y', field: 'high' },
+          stroke: colour,
+          strokeWidth: { value: 2.5 },
+          strokeCap: { value: 'round' },
+          opacity: { signal: 'datum.bar ? 0.9 : 0' },
+        },
+      },
+    },
+    {
+      type: 'symbol',
+      from: { data: 'seeds' },
+      encode: {
+        enter: {
+          x: { ...at('x'), offset: { signal: 'datum.shift - 10' } },
+          y: { scale: 'y', field: 'y' },
+          fill: colour,
+          size: { value: 22 },
+          opacity: { value: 0.45 },
+        },
+      },
+    },
+    {
+      type: 'symbol',
+      from: { data: 'means' },
+      encode: {
+        enter: {
+          x: at('x'),
+          y: { scale: 'y', field: 'y' },
+          shape: { scale: 'shape', field: 'method' },
+          fill: colour,
+          stroke: { value: 'white' },
+          strokeWidth: { value: 1.5 },
+          size: { value: 170 },
+        },
+      },
+    },
+    {
+      type: 'text',
+      from: { data: 'means' },
+      encode: {
+        enter: {
+          x: at('x'),
+          y: { signal: "min(scale('y', datum.high), scale('y', datum.y) - 8) - 8" },
+          text: { signal: values ? "format(100 * datum.y, '.2f')" : "''" },
+          align: { value: 'center' },
+          font: { value: font },
+          fontSize: { value: 11.5 },
+          fontWeight: { value: 600 },
+          fill: colour,
+        },
+      },
+    },
+  ];
+}

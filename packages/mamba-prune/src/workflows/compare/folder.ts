@@ -1,0 +1,188 @@
+// The folder of a comparison:
+//
+//     compare.json            what is compared
+//     seed-0/base             the dense training of a seed: a run of `train`
+//     seed-0/dense, ...       the methods: runs of `prune`
+//     results.json, .md       what came out, rewritten whenever a run ends
+//     accuracy-macs.svg, .png
+//     compare.lock            while a process works on it
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { writeFileAtomic } from '@mamba-prune/libtorch';
+import { z } from 'zod';
+import { UsageError } from '../../errors.js';
+import { type Environment, describeEnvironment } from '../../training/environment.js';
+import { RunFolderError } from '../../training/errors.js';
+import { FileLock } from '../../training/lock.js';
+import { stableJson } from '../../training/options.js';
+import { RunFolder, systemReason } from '../../training/run-folder.js';
+import type { CompareSettings } from './settings.js';
+
+const kind = 'mamba-prune comparison';
+const fileName = 'compare.json';
+
+const fileSchema = z.looseObject({
+  kind: z.literal(kind),
+  format: z.literal(1),
+  settings: z.looseObject({
+    seeds: z.array(z.number()),
+    rates: z.array(z.number()),
+    threads: z.number(),
+  }),
+});
+
+interface CompareFile extends Environment {
+  readonly kind: typeof kind;
+  readonly format: 1;
+  /** ISO 8601. */
+  readonly created: string;
+  /** Command lines, the first one first. */
+  readonly args: readonly (readonly string[])[];
+  readonly settings: CompareSettings;
+}
+
+/** Seeds and rates may be added to; results do not depend on each other. */
+const free: ReadonlySet<string> = new Set(['seeds', 'rates', 'threads']);
+
+export interface OpenOptions {
+  readonly args?: readonly string[] | undefined;
+  /** Throws away what another comparison left in the folder. */
+  readonly overwrite?: boolean | undefined;
+}
+
+export class CompareFolder {
+  private constructor(
+    /** Absolute. */
+    readonly path: string,
+    private readonly lock: FileLock,
+    /** As the comparison began, with what was added to it. */
+    readonly settings: CompareSettings,
+  ) {}
+
+  /**
+   * Begins a comparison, or goes on with one. Threads of a comparison that has begun stay as they
+   * were; its seeds and rates may grow, not shrink.
+   *
+   * @throws UsageError if another comparison is there; RunFolderError if the folder holds something
+   *   else, is damaged, in use, or cannot be written
+   */
+  static open(out: string, settings: CompareSettings, options: OpenOptions = {}): CompareFolder {
+    const path = resolve(out);
+    let lock: FileLock;
+    try {
+      mkdirSync(path, { recursive: true });
+      lock = FileLock.acquire(join(path, 'compare.lock'), path);
+    } catch (error) {
+      if (error instanceof RunFolderError) throw error;
+      throw new RunFolderError(path, `compare: cannot write ${path}: ${systemReason(error)}`, {
+        cause: error,
+      });
+    }
+    try {
+      if (options.overwrite === true && isComparison(path)) clear(path);
+      const before = read(path);
+      if (!before) checkEmpty(path);
+      const now = before ? goOn(path, before.settings, settings) : settings;
+      const file: CompareFile = {
+        kind,
+        format: 1,
+        created: new Date().toISOString(),
+        ...describeEnvironment(),
+        ...before,
+        args: [...(before?.args ?? []), options.args ?? []],
+        settings: now,
+      };
+      if (stableJson(before?.settings) !== stableJson(now)) {
+        writeFileAtomic(join(path, fileName), `${JSON.stringify(file, null, 2)}\n`);
+      }
+      return new CompareFolder(path, lock, now);
+    } catch (error) {
+      lock.release();
+      throw error;
+    }
+  }
+
+  file(name: string): string {
+    return join(this.path, name);
+  }
+
+  release(): void {
+    this.lock.release();
+  }
+}
+
+function read(path: string): CompareFile | undefined {
+  const file = join(path, fileName);
+  if (!existsSync(file)) return undefined;
+  let problem: string;
+  try {
+    const json: unknown = JSON.parse(readFileSync(file, 'utf8'));
+    const parsed = fileSchema.safeParse(json);
+    if (parsed.success) return json as CompareFile;
+    problem = z.prettifyError(parsed.error);
+  } catch (error) {
+    problem = (error as Error).message;
+  }
+  throw new RunFolderError(
+    path,
+    `compare: ${file} does not describe a comparison: ${problem}. The runs beside it are whole: delete the ` +
+      'file and give the same command again, or choose another folder.',
+  );
+}
+
+function goOn(path: string, before: CompareSettings, now: CompareSettings): CompareSettings {
+  const old = before as unknown as Readonly<Record<string, unknown>>;
+  const changed = Object.entries(now).filter(
+    ([name, value]) => !free.has(name) && stableJson(value) !== stableJson(old[name]),
+  );
+  if (changed.length > 0) {
+    const list = changed.map(
+      ([name, value]) => `${name}: got ${stableJson(value)}, expected ${stableJson(old[name])}`,
+    );
+    throw new UsageError(
+      `compare: ${path} holds a comparison with other settings: ${list.join('; ')}. ` +
+        'Give the same options to go on, --overwrite to throw it away, or another --out.',
+    );
+  }
+  const missing = [
+    ...before.seeds.filter((seed) => !now.seeds.includes(seed)).map((seed) => `seed ${seed}`),
+    ...before.rates.filter((rate) => !now.rates.includes(rate)).map((rate) => `rate ${rate}`),
+  ];
+  if (missing.length > 0) {
+    throw new UsageError(
+      `compare: ${path} holds ${missing.join(', ')} too. Comparisons grow, but do not shrink: ` +
+        'give those as well, or another --out.',
+    );
+  }
+  return { ...now, threads: before.threads };
+}
+
+const isComparison = (path: string): boolean => {
+  try {
+    return read(path) !== undefined;
+  } catch {
+    return true; // damaged, but one of ours
+  }
+};
+
+const isOurs = (name: string): boolean =>
+  /^(seed-\d+|results\.(json|md)|accuracy-macs\.(svg|png)|compare\.(json|lock.*))$/.test(name);
+
+/** The comparison's own files, its description last: with it the folder is still a comparison. */
+function clear(path: string): void {
+  const names = readdirSync(path).filter((name) => isOurs(name) && !name.startsWith('compare.'));
+  for (const name of [...names, fileName])
+    rmSync(join(path, name), { recursive: true, force: true });
+}
+
+/** A folder with runs of a comparison whose description was deleted is taken up again. */
+function checkEmpty(path: string): void {
+  const foreign = readdirSync(path).filter((name) => !isOurs(name) && !name.endsWith('.tmp'));
+  if (foreign.length === 0 && !RunFolder.isRun(path)) return;
+  const listed = `${foreign.slice(0, 4).join(', ')}${foreign.length > 4 ? ', ...' : ''}`;
+  throw new RunFolderError(
+    path,
+    `compare: ${path} is not empty (${listed}) and holds no comparison, expected a new or empty folder. ` +
+      'Choose another one.',
+  );
+}

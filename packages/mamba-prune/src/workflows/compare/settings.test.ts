@@ -1,0 +1,107 @@
+import { describe, expect, it } from 'vitest';
+import type { PruneSettings } from '../prune-settings.js';
+import { type CompareSettings, checkCompareSettings, planRuns } from './settings.js';
+
+const settings: CompareSettings = {
+  train: {
+    arch: 'mamba_nano',
+    dataset: 'fashion-mnist',
+    model: { depth: 2 },
+    recipe: { epochs: 4, lr: 2e-3 },
+  },
+  finetune: { epochs: 5, lr: 1e-3, warmupEpochs: 0.5 },
+  seeds: [3, 4],
+  rates: [0.5, 0.7],
+  targets: ['ssm', 'mlp'],
+  cut: { importance: 'l1', ranking: 'global', normalize: 'mean', roundTo: 1, maxRate: 1 },
+  refill: { fillback: 0.1, score: 'gradient', budget: 'keep' },
+  rsst: { epochs: 2, strength: 1e-3 },
+  threads: 1,
+};
+
+describe('planRuns', () => {
+  const runs = planRuns(settings, '/out');
+
+  it('trains one dense model per seed, and every method from it', () => {
+    expect(runs.map(({ name }) => name)).toEqual(
+      [3, 4].flatMap((seed) =>
+        [
+          'base',
+          'dense',
+          'oneshot-50',
+          'refill-50',
+          'rsst-50',
+          'oneshot-70',
+          'refill-70',
+          'rsst-70',
+        ].map((name) => `seed-${seed}/${name}`),
+      ),
+    );
+    for (const run of runs) {
+      expect(run.settings.recipe.seed).toBe(run.seed);
+      if (run.command !== 'prune') continue;
+      expect(run.after).toBe(`seed-${run.seed}/base`);
+      expect(run.settings.model).toBe(`/out/seed-${run.seed}/base/model.safetensors`);
+      expect(run.settings.dataset).toBe('fashion-mnist');
+    }
+  });
+
+  const pruneSettings = (name: string): PruneSettings => {
+    const run = runs.find((found) => found.name === name);
+    if (run?.command !== 'prune') throw new Error(`no run ${name}`);
+    return run.settings;
+  };
+
+  it('gives every method the same number of epochs', () => {
+    for (const run of runs.filter(({ command }) => command === 'prune')) {
+      const { recipe, rsst } = run.settings as PruneSettings;
+      expect(recipe.epochs + (rsst?.epochs ?? 0)).toBe(5);
+    }
+    expect(pruneSettings('seed-3/rsst-50')).toMatchObject({
+      rsst: { epochs: 2, strength: 1e-3 },
+      // The same tenth of the epochs as the others: 0.5 of 5.
+      recipe: { epochs: 3, warmupEpochs: 0.3, lr: 1e-3 },
+    });
+  });
+
+  it('removes the same shares under every method, and nothing from the dense model', () => {
+    expect(pruneSettings('seed-4/dense').rates).toEqual({ ssm: 0, mlp: 0 });
+    for (const method of ['oneshot', 'refill', 'rsst']) {
+      const made = pruneSettings(`seed-4/${method}-70`);
+      expect(made).toMatchObject({ method, rates: { ssm: 0.7, mlp: 0.7 }, importance: 'l1' });
+      expect([made.refill, made.rsst]).toEqual([
+        method === 'refill' ? settings.refill : undefined,
+        method === 'rsst' ? settings.rsst : undefined,
+      ]);
+    }
+  });
+});
+
+describe('checkCompareSettings', () => {
+  it.each<[string, Partial<CompareSettings>, string]>([
+    ['no seeds', { seeds: [] }, 'expected different ones'],
+    ['a seed twice', { seeds: [1, 1] }, 'got the seeds 1, 1'],
+    ['no rates', { rates: [] }, 'expected different ones above 0'],
+    ['a rate of 0', { rates: [0] }, 'got the rates 0'],
+    ['a rate of 1', { rates: [0.5, 1] }, 'below 1'],
+    ['a rate that is no number', { rates: [NaN] }, 'got the rates NaN'],
+    ['nothing to cut', { targets: [] }, 'at least one kind'],
+    ['one further epoch', { finetune: { epochs: 1 } }, 'expected at least 2: RSST divides them'],
+    [
+      'no regularised epochs',
+      { rsst: { epochs: 0 } },
+      'got 0 regularised of 5 epochs, expected from 1 to 4',
+    ],
+    ['nothing left to fine-tune', { rsst: { epochs: 5 } }, 'expected from 1 to 4'],
+  ])('refuses %s', (_, change, message) => {
+    expect(() => {
+      checkCompareSettings({ ...settings, ...change });
+    }).toThrow(message);
+  });
+
+  it('takes what makes a comparison', () => {
+    expect(() => {
+      checkCompareSettings(settings);
+    }).not.toThrow();
+  });
+});

@@ -1,0 +1,193 @@
+// What a pruning run works with: models, data, options. Opening it finds everything that can be wrong
+// before anything is written.
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+import type { AugmentOptions } from '../data/augment/options.js';
+import { BatchLoader } from '../data/loader.js';
+import type { Dataset } from '../data/types.js';
+import { UsageError } from '../errors.js';
+import type { ImageModel } from '../models/image-model.js';
+import { type ModelInfo, loadModel } from '../models/model-file.js';
+import { type Calibration, checkScoring } from '../pruning/importance.js';
+import { checkRefill } from '../pruning/refill.js';
+import { groupsOfKinds } from '../pruning/select-units.js';
+import { checkSelection } from '../pruning/selection.js';
+import { type BatchSource, limitSplit } from '../training/batches.js';
+import { resolveTrainOptions } from '../training/options.js';
+import type { TrainOptions } from '../training/types.js';
+import { calibrationOf } from './calibration.js';
+import { openDataFor, withModelInfo } from './fit.js';
+import { type ResolvedPruneSettings, needForImages, scoresUnits } from './prune-settings.js';
+import type { Standing } from './prune-source.js';
+import type { PruningRecord } from './pruning-record.js';
+import { checkRewindFile, rewindFile } from './rewinding.js';
+import { cutOptions } from './round-choice.js';
+import { type RecipeSettings, type RunControl, trainOptionsOf } from './settings.js';
+
+export interface PruneJob {
+  readonly settings: ResolvedPruneSettings;
+  readonly control: RunControl;
+  readonly device: string;
+  /** Normalised as the model was trained. */
+  readonly dataset: Dataset | undefined;
+  /** Of the training after each cut; undefined if there is none. */
+  readonly tuning: TrainOptions | undefined;
+  /** Of the regularised training before each cut. */
+  readonly regularizing: TrainOptions | undefined;
+  /** Given if the method needs images. */
+  readonly calibration: Calibration | undefined;
+  /** Training images to measure batch normalisation on after a cut; undefined if it stays. */
+  readonly normSource: BatchSource | undefined;
+  /** File with the weights that kept units go back to. */
+  readonly rewindFile: string | undefined;
+  /** The model that was pruned first, for distillation; the job's. */
+  readonly teacher: ImageModel | undefined;
+}
+
+/**
+ * @param standing - what the run begins or goes on with
+ * @throws UsageError, DataError, FormatError: see `pruneRun`
+ */
+export async function openJob(
+  settings: ResolvedPruneSettings,
+  control: RunControl,
+  { model, info, record, at }: Standing,
+): Promise<PruneJob> {
+  const device = control.device ?? 'cpu';
+  checkRecipe(settings);
+  const dataset = await openImages(settings, control, model, info);
+  const { recipe, rsst, scoreBatches: batches, distill } = settings;
+  const calibration =
+    dataset && needForImages(settings) !== undefined
+      ? calibrationOf(dataset, {
+          batches,
+          device,
+          seed: recipe.seed ?? 0,
+          maxImages: recipe.maxTrainImages,
+          signal: control.signal,
+        })
+      : undefined;
+  checkCut(model, settings, calibration);
+  const roundsLeft = settings.rounds - record.rounds.length;
+  const file =
+    settings.rewind === 'none' || roundsLeft === 0
+      ? undefined
+      : rewindFile(settings.model, settings.rewind);
+  if (file !== undefined) {
+    checkRewindFile(file, { config: model.config, widths: rewoundWidths(settings, record) });
+  }
+  const tuning = dataset && recipe.epochs > 0 ? optionsOf(recipe, dataset) : undefined;
+  const trains = at !== 'done' || recipe.epochs > 0;
+  return {
+    settings,
+    control,
+    device,
+    dataset,
+    tuning,
+    regularizing: dataset && rsst ? optionsOf(regularizingRecipe(settings), dataset) : undefined,
+    calibration,
+    normSource: dataset && settings.bnBatches > 0 ? trainingBatches(dataset, settings) : undefined,
+    rewindFile: file,
+    teacher: distill && trains ? loadTeacher(settings, device) : undefined,
+  };
+}
+
+/** Width of every group of the model that units are rewound to. */
+export function rewoundWidths(
+  { rewind }: Pick<ResolvedPruneSettings, 'rewind'>,
+  { widthsBefore, denseWidths }: PruningRecord,
+): Record<string, number> {
+  return rewind === 'source' ? widthsBefore : denseWidths;
+}
+
+function optionsOf(recipe: RecipeSettings, dataset: Dataset): TrainOptions {
+  const options = trainOptionsOf(recipe, dataset.info);
+  resolveTrainOptions(options, dataset.info);
+  return options;
+}
+
+/**
+ * The recipe of the regularised training: that of the fine-tuning, over its own epochs. Without
+ * averaging: the weights that are cut have to be those that were driven to zero, not their past.
+ */
+export function regularizingRecipe({ recipe, rsst }: ResolvedPruneSettings): RecipeSettings {
+  const epochs = rsst?.epochs ?? recipe.epochs;
+  const { warmupEpochs = 0 } = recipe;
+  const warmup = recipe.epochs > 0 ? (warmupEpochs / recipe.epochs) * epochs : warmupEpochs;
+  return { ...recipe, epochs, warmupEpochs: Math.min(epochs, warmup), emaDecay: null };
+}
+
+/** As the training sees them: augmented, in batches of its size. */
+function trainingBatches(dataset: Dataset, { recipe }: ResolvedPruneSettings): BatchSource {
+  const { batchSize = 128, seed = 0, maxTrainImages = null } = recipe;
+  return new BatchLoader(limitSplit(dataset.train, maxTrainImages, seed), dataset.info, {
+    batchSize,
+    seed,
+    shuffle: true,
+    augment: trainOptionsOf(recipe, dataset.info).augment as AugmentOptions,
+  });
+}
+
+function checkRecipe(settings: ResolvedPruneSettings): void {
+  const { dataset, recipe, rsst } = settings;
+  if (dataset !== undefined) return;
+  const need =
+    needForImages(settings) ??
+    (rsst ? 'method rsst' : settings.bnBatches > 0 ? 'batches for batch normalisation' : undefined);
+  if (need !== undefined) {
+    throw new UsageError(
+      `prune: got ${need}, which needs real images, but no data set, expected one. Give --dataset.`,
+    );
+  }
+  if (recipe.epochs > 0) {
+    throw new UsageError(
+      'prune: got epochs for fine-tuning but no data set, expected one. Give --dataset, or --epochs 0.',
+    );
+  }
+}
+
+async function openImages(
+  { dataset: name, data }: ResolvedPruneSettings,
+  { data: hooks }: RunControl,
+  model: ImageModel,
+  info: ModelInfo,
+): Promise<Dataset | undefined> {
+  if (name === undefined) return undefined;
+  return withModelInfo(await openDataFor(model, { dataset: name, data }, hooks), info);
+}
+
+/** @throws UsageError for kinds, rates or scores that do not go with the model */
+function checkCut(
+  model: ImageModel,
+  settings: ResolvedPruneSettings,
+  calibration: Calibration | undefined,
+): void {
+  const { rates, refill, bnBatches } = settings;
+  const options = cutOptions(settings, rates);
+  const groups = groupsOfKinds(model, Object.keys(rates));
+  for (const rate of Object.values(rates)) checkSelection({ ...options, rate });
+  if (scoresUnits(settings)) checkScoring(groups, options, calibration);
+  if (refill) {
+    const { fillback, score: refillScore, budget } = refill;
+    checkRefill(model, { ...options, fillback, refillScore, budget }, calibration);
+  }
+  if (
+    bnBatches > 0 &&
+    ![...model.namedBuffers().keys()].some((name) => name.endsWith('running_mean'))
+  ) {
+    throw new UsageError(
+      `prune: got ${bnBatches} batches to measure batch normalisation again, but ${model.config.arch} has none. Leave --bn-batches out.`,
+    );
+  }
+}
+
+function loadTeacher({ model: path }: ResolvedPruneSettings, device: string): ImageModel {
+  if (!existsSync(path)) {
+    throw new UsageError(
+      `distillation: the teacher ${resolve(path)}, the model that was pruned, does not exist. Put it back, or leave --distill out.`,
+    );
+  }
+  const { model } = loadModel(path);
+  model.to(device);
+  return model;
+}

@@ -1,0 +1,250 @@
+// What a pruning run is told: the settings, their defaults, and what can be wrong with them before
+// any model is loaded.
+import { UsageError } from '../errors.js';
+import {
+  type ImportanceNorm,
+  type UnitScore,
+  importanceNorms,
+  unitScores,
+} from '../pruning/importance.js';
+import { type RefillOptions, refillBudgets, refillScores } from '../pruning/refill.js';
+import {
+  type RegApplication,
+  type RegNorm,
+  type RsstSchedule,
+  defaultExponent,
+  regApplications,
+  regNorms,
+  rsstSchedules,
+} from '../pruning/rsst/index.js';
+import { type SelectionOptions, normalizations, selectionScopes } from '../pruning/selection.js';
+import type { DataSettings } from './fit.js';
+import { type Rewind, parseRewind } from './rewind.js';
+import type { RecipeSettings } from './settings.js';
+
+export const pruneMethods = ['oneshot', 'refill', 'rsst'] as const;
+export type PruneMethod = (typeof pruneMethods)[number];
+
+/** How the units that come back are chosen (method refill). */
+export interface RefillSettings {
+  /** Share of the removed units that returns, 0 to 1. */
+  readonly fillback: number;
+  /** `magnitude` unless given. */
+  readonly score?: NonNullable<RefillOptions['refillScore']>;
+  /** `add` unless given. */
+  readonly budget?: NonNullable<RefillOptions['budget']>;
+}
+
+export const regScopes = ['all', 'doomed'] as const;
+
+/** How units are driven to zero (method rsst). */
+export interface RsstSettings {
+  /** `exp_custom_exponents` unless given. */
+  readonly schedule?: RsstSchedule;
+  /** λ at the end of the regularised training; 1e-4 unless given. */
+  readonly strength?: number;
+  /** 4 unless given. */
+  readonly exponent?: number;
+  /** `l1` unless given. */
+  readonly norm?: RegNorm;
+  /** `all` units of the targets (unless given), or those that are to go. */
+  readonly scope?: (typeof regScopes)[number];
+  /** How the penalty reaches the weights; `loss` unless given. */
+  readonly apply?: RegApplication;
+  /** Epochs of regularised training before each cut; those of the recipe unless given. */
+  readonly epochs?: number;
+  /**
+   * Deletes the units whose norm is at most this share of the group's largest, however many they are;
+   * the rates then only name the kinds. Exactly the rates unless given.
+   */
+  readonly nearZero?: number | null;
+}
+
+/** The dense model teaches during the fine-tuning. */
+export interface DistillSettings {
+  /** Share of the teacher in the loss, above 0 up to 1. */
+  readonly weight: number;
+  /** 1 unless given. */
+  readonly temperature?: number;
+}
+
+export interface PruneSettings extends Partial<DataSettings> {
+  /** The model's file. */
+  readonly model: string;
+  readonly method: PruneMethod;
+  /** Share to remove of each kind of group, over all rounds together (but see `perRound`). */
+  readonly rates: Readonly<Record<string, number>>;
+  /** 1 unless given. */
+  readonly rounds?: number;
+  /** Each round removes the rates of what is left, in place of all rounds together. */
+  readonly perRound?: boolean;
+  /** Weights that the kept units go back to before they train on; `none` unless given. */
+  readonly rewind?: Rewind;
+  readonly importance: ImportanceNorm;
+  /** `out_proj` unless given. */
+  readonly score?: UnitScore;
+  /** Batches of 64 images for scores that need real data; 8 unless given. */
+  readonly scoreBatches?: number;
+  readonly ranking: SelectionOptions['scope'];
+  readonly normalize: NonNullable<SelectionOptions['normalize']>;
+  readonly roundTo: number;
+  readonly maxRate: number;
+  /** Of the method refill. */
+  readonly refill?: RefillSettings | undefined;
+  /** Of the method rsst. */
+  readonly rsst?: RsstSettings | undefined;
+  readonly distill?: DistillSettings | undefined;
+  /** Batches over which batch normalisation is measured again after a cut; 0, not at all, unless given. */
+  readonly bnBatches?: number;
+  /** Name of the preset that the recipe came from. */
+  readonly preset?: string | undefined;
+  /** Training after each cut; `epochs: 0` only cuts. */
+  readonly recipe: RecipeSettings;
+}
+
+type Whole<T> = { readonly [K in keyof T]-?: Exclude<T[K], undefined> };
+
+type Defaulted = 'rounds' | 'perRound' | 'rewind' | 'score' | 'scoreBatches' | 'bnBatches';
+
+/** Every setting decided. */
+export type ResolvedPruneSettings = Omit<PruneSettings, Defaulted | 'refill' | 'rsst' | 'distill'> &
+  Whole<Pick<PruneSettings, Defaulted>> & {
+    readonly refill: Whole<RefillSettings> | undefined;
+    readonly rsst: Whole<RsstSettings> | undefined;
+    readonly distill: Whole<DistillSettings> | undefined;
+  };
+
+/**
+ * Fills in the defaults and checks every setting that can be checked without the model.
+ * @throws UsageError naming the setting
+ */
+export function resolvePruneSettings(settings: PruneSettings): ResolvedPruneSettings {
+  const { method, refill, rsst, distill, recipe } = settings;
+  oneOf('method', method, pruneMethods);
+  if (method !== 'refill' && refill) throw foreign('refill', method);
+  if (method !== 'rsst' && rsst) throw foreign('rsst', method);
+  const resolved: ResolvedPruneSettings = {
+    ...settings,
+    rounds: whole('rounds', settings.rounds ?? 1, 1),
+    perRound: settings.perRound ?? false,
+    rewind: parseRewind(settings.rewind ?? 'none'),
+    importance: oneOf('importance', settings.importance, importanceNorms),
+    score: oneOf('score', settings.score ?? 'out_proj', unitScores),
+    scoreBatches: whole('score batches', settings.scoreBatches ?? 8, 1),
+    ranking: oneOf('ranking', settings.ranking, selectionScopes),
+    normalize: oneOf('normalize', settings.normalize, normalizations),
+    bnBatches: whole('bn batches', settings.bnBatches ?? 0, 0),
+    refill: method === 'refill' ? resolveRefill(refill ?? { fillback: 0 }) : undefined,
+    rsst: method === 'rsst' ? resolveRsst(rsst ?? {}, recipe.epochs) : undefined,
+    distill: distill && resolveDistill(distill),
+  };
+  checkTogether(resolved);
+  return resolved;
+}
+
+/** Settings that each make sense, but not with each other. */
+function checkTogether({ rewind, recipe, distill, rates, rsst }: ResolvedPruneSettings): void {
+  if (Object.keys(rates).length === 0) {
+    throw new UsageError(
+      'prune: got no rates, expected one for each kind to cut, such as ssm: 0.7.',
+    );
+  }
+  if (recipe.epochs === 0) {
+    if (rewind !== 'none') {
+      throw needsTraining(
+        `rewind ${rewind}`,
+        'weights of an earlier time are there to be trained on',
+      );
+    }
+    if (distill) throw needsTraining('distillation', 'the teacher is heard in training only');
+  }
+  if (rsst?.scope === 'doomed' && rsst.nearZero !== null) {
+    throw new UsageError(
+      'prune: got near-zero with the scope doomed, expected rates: they say which units are doomed. ' +
+        'Leave near-zero out, or regularise all units.',
+    );
+  }
+}
+
+function needsTraining(what: string, why: string): UsageError {
+  return new UsageError(
+    `prune: got ${what} with 0 epochs, expected training after the cut: ${why}.`,
+  );
+}
+
+/** What needs passes over real images, in words; undefined if nothing does. */
+export function needForImages(settings: ResolvedPruneSettings): string | undefined {
+  if (scoresUnits(settings)) {
+    if (settings.importance === 'taylor') return 'importance taylor';
+    if (settings.score === 'activation') return 'score activation';
+  }
+  return settings.refill?.score === 'gradient' ? 'refill score gradient' : undefined;
+}
+
+/** Whether units are ranked by their importance: RSST's cut goes by the norm that it regularised. */
+export function scoresUnits({ rsst }: ResolvedPruneSettings): boolean {
+  return rsst === undefined || rsst.scope === 'doomed';
+}
+
+function resolveRefill({ fillback, score, budget }: RefillSettings): Whole<RefillSettings> {
+  return {
+    fillback: within('fillback', fillback, 0, 1),
+    score: oneOf('refill score', score ?? 'magnitude', refillScores),
+    budget: oneOf('refill budget', budget ?? 'add', refillBudgets),
+  };
+}
+
+function resolveRsst(given: RsstSettings, epochs: number): Whole<RsstSettings> {
+  const { strength = 1e-4, exponent = defaultExponent, nearZero = null } = given;
+  const regEpochs = given.epochs ?? epochs;
+  if (regEpochs === 0) {
+    throw new UsageError(
+      'prune: got rsst with 0 epochs of regularised training, expected at least 1. Give --epochs or --reg-epochs.',
+    );
+  }
+  return {
+    schedule: oneOf('rsst schedule', given.schedule ?? 'exp_custom_exponents', rsstSchedules),
+    strength: within('rsst strength', strength, 0, Number.MAX_VALUE),
+    exponent: within('rsst exponent', exponent, Number.MIN_VALUE, Number.MAX_VALUE),
+    norm: oneOf('rsst norm', given.norm ?? 'l1', regNorms),
+    scope: oneOf('rsst scope', given.scope ?? 'all', regScopes),
+    apply: oneOf('rsst application', given.apply ?? 'loss', regApplications),
+    epochs: whole('rsst epochs', regEpochs, 1),
+    // 1 would delete the largest too.
+    nearZero: nearZero === null ? null : within('near-zero', nearZero, 0, 1 - Number.EPSILON),
+  };
+}
+
+function resolveDistill({ weight, temperature = 1 }: DistillSettings): Whole<DistillSettings> {
+  return {
+    weight: within('distill', weight, Number.MIN_VALUE, 1),
+    temperature: within('temperature', temperature, Number.MIN_VALUE, Number.MAX_VALUE),
+  };
+}
+
+function foreign(name: string, method: string): UsageError {
+  return new UsageError(
+    `prune: got ${name} settings with the method ${method}, expected method ${name}.`,
+  );
+}
+
+function oneOf<T extends string>(name: string, value: string, known: readonly T[]): T {
+  const found = known.find((candidate) => candidate === value);
+  if (found !== undefined) return found;
+  throw new UsageError(`prune: ${name}: got '${value}', expected one of ${known.join(', ')}.`);
+}
+
+function whole(name: string, value: number, least: number): number {
+  if (Number.isSafeInteger(value) && value >= least) return value;
+  throw new UsageError(
+    `prune: ${name}: got ${value}, expected a whole number of at least ${least}.`,
+  );
+}
+
+function within(name: string, value: number, least: number, most: number): number {
+  if (value >= least && value <= most) return value;
+  const low = least === Number.MIN_VALUE ? 'above 0' : `of at least ${least}`;
+  const end = most === 1 - Number.EPSILON ? 'below 1' : `at most ${most}`;
+  const high = most === Number.MAX_VALUE ? '' : ` and ${end}`;
+  throw new UsageError(`prune: ${name}: got ${value}, expected a number ${low}${high}.`);
+}

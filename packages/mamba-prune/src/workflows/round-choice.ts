@@ -1,0 +1,73 @@
+// Which units a round keeps.
+import type { ImageModel } from '../models/image-model.js';
+import type { KeptUnits } from '../pruning/groups.js';
+import type { Calibration } from '../pruning/importance.js';
+import { refillUnits } from '../pruning/refill.js';
+import { unitsByNorm, unitsOverNearZero } from '../pruning/rsst/index.js';
+import { type CutOptions, chooseUnits } from '../pruning/select-units.js';
+import type { ResolvedPruneSettings } from './prune-settings.js';
+import { ratesAfter } from './round-rates.js';
+
+export interface RoundChoice {
+  readonly kept: KeptUnits;
+  /** Of those, the ones that refill gave back. */
+  readonly returned?: KeptUnits;
+}
+
+/**
+ * Scores and selects for a round.
+ * @param round - counted from 1
+ * @param sizes - widths that the run began with
+ */
+export async function chooseRoundUnits(
+  model: ImageModel,
+  settings: ResolvedPruneSettings,
+  round: number,
+  sizes: Readonly<Record<string, number>>,
+  calibration?: Calibration,
+): Promise<RoundChoice> {
+  const rates = ratesAfter(settings, round);
+  const options = cutOptions(settings, rates, sizes);
+  if (settings.refill) {
+    const { fillback, score: refillScore, budget } = settings.refill;
+    return refillUnits(model, { ...options, fillback, refillScore, budget }, calibration);
+  }
+  if (!settings.rsst) return { kept: await chooseUnits(model, options, calibration) };
+  const { norm, nearZero } = settings.rsst;
+  const groups = model.pruningGroups();
+  return {
+    kept:
+      nearZero === null
+        ? unitsByNorm(model, groups, { ...options, norm })
+        : unitsOverNearZero(model, groups, { norm, nearZero, targets: Object.keys(rates) }),
+  };
+}
+
+/** What a round's regularised training pushes towards zero: all but these (scope doomed). */
+export function chooseWanted(
+  model: ImageModel,
+  settings: ResolvedPruneSettings,
+  round: number,
+  sizes: Readonly<Record<string, number>>,
+  calibration?: Calibration,
+): Promise<KeptUnits> {
+  return chooseUnits(model, cutOptions(settings, ratesAfter(settings, round), sizes), calibration);
+}
+
+export function cutOptions(
+  settings: ResolvedPruneSettings,
+  rates: Readonly<Record<string, number>>,
+  sizes?: Readonly<Record<string, number>>,
+): CutOptions {
+  const { importance, score, ranking, normalize, roundTo, maxRate } = settings;
+  return {
+    rates,
+    importance,
+    score,
+    scope: ranking,
+    normalize,
+    roundTo,
+    maxRate,
+    ...(sizes && { sizes }),
+  };
+}

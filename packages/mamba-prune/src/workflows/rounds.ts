@@ -1,0 +1,224 @@
+// The rounds of a pruning run. Each step ends with its result on the disk before the next relies on
+// it, so that a run which is stopped or killed anywhere goes on where it was:
+//
+//     rsst-j      regularised training (method rsst); checkpoints/last.safetensors
+//     the cut     checkpoints/round-j-cut.safetensors, then its entry in pruning.json
+//     round-j     training; checkpoints/last.safetensors
+//     its end     checkpoints/round-j.safetensors (model.safetensors after the last round), then
+//                 `finished` in pruning.json
+import { existsSync, rmSync } from 'node:fs';
+import type { ImageModel } from '../models/image-model.js';
+import { type ModelInfo, saveModel } from '../models/model-file.js';
+import { type RsstHooks, doomedUnits, rsstHooks } from '../pruning/rsst/index.js';
+import { tensorboardHooks } from '../logging/tensorboard.js';
+import { composeHooks } from '../training/compose-hooks.js';
+import type { RunFolder } from '../training/run-folder.js';
+import { train } from '../training/trainer.js';
+import type { TrainHooks, TrainOptions, TrainResult } from '../training/types.js';
+import { cutRound, measure, unitLists, unitMap } from './cutting.js';
+import { cutPath, roundPath } from './prune-files.js';
+import type { PruneHooks, PrunePhase } from './prune-hooks.js';
+import type { PruneJob } from './prune-job.js';
+import type { Standing } from './prune-source.js';
+import { type PruningRecord, type RoundRecord, writePruningRecord } from './pruning-record.js';
+import { chooseWanted } from './round-choice.js';
+
+export class Rounds {
+  /** Of the last training. */
+  result: TrainResult | undefined;
+
+  /** @param standing - changes as the run goes on */
+  constructor(
+    private readonly job: PruneJob,
+    private readonly folder: RunFolder,
+    private readonly standing: Standing,
+    private readonly hooks: PruneHooks,
+  ) {}
+
+  /** @returns false if the signal stopped it */
+  async run(): Promise<boolean> {
+    const { standing, folder } = this;
+    // A run that was killed at the end of a round may have left it.
+    for (const { round, finished } of standing.record.rounds) {
+      if (finished) rmSync(cutPath(folder.path, round), { force: true });
+    }
+    while (standing.at !== 'done') {
+      const goesOn = standing.at === 'cut' ? await this.#toTheCut() : await this.#finetune();
+      if (!goesOn) return false;
+    }
+    return true;
+  }
+
+  async #toTheCut(): Promise<boolean> {
+    const { job, folder, standing, hooks } = this;
+    if (!(await this.#measureSource())) return false;
+    if (job.settings.rsst && !(await this.#regularize())) return false;
+    const cut = await cutRound(job, standing, hooks);
+    if (!cut) return false;
+    this.#replaceModel(cut.model, cut.info);
+    const { round, accuracy } = lastRound(cut.record);
+    standing.accuracy = undefined;
+    if (job.tuning) {
+      saveModel(cutPath(folder.path, round), cut.model, cut.info);
+      this.#keep(cut.record);
+      hooks.onCut?.(lastRound(cut.record), cut.record);
+      standing.at = 'train';
+      return true;
+    }
+    hooks.onCut?.(lastRound(cut.record), cut.record);
+    saveModel(this.#modelPath(round), cut.model, cut.info);
+    // Rewinding needs training, so these are the weights that were measured.
+    this.#finish(cut.record, null, accuracy.afterCut);
+    return true;
+  }
+
+  /** Once, before anything is done to the model that is pruned. @returns false if it was stopped */
+  async #measureSource(): Promise<boolean> {
+    const { job, standing, hooks } = this;
+    const { record, model } = standing;
+    if (!job.dataset || record.accuracy.before !== null) return true;
+    const before = await measure(job, model, 'before', hooks);
+    if (before === undefined) return false;
+    this.#keep({ ...record, accuracy: { ...record.accuracy, before } });
+    standing.accuracy = before ?? undefined;
+    return true;
+  }
+
+  /** @returns false if it was stopped */
+  async #regularize(): Promise<boolean> {
+    const { job, standing } = this;
+    const { model, record } = standing;
+    const { rsst, rates } = job.settings;
+    if (!rsst || !job.regularizing) return true;
+    const round = record.rounds.length + 1;
+    const groups = model.pruningGroups();
+    const { schedule, strength: base, exponent, norm, apply } = rsst;
+    const pull = rsstHooks(model, groups, {
+      ...{ schedule, base, exponent, norm, apply },
+      targets: Object.keys(rates),
+      ...(rsst.scope === 'doomed' && { units: doomedUnits(groups, await this.#wanted(round)) }),
+    });
+    const name = `rsst-${round}`;
+    const phase = { name, kind: 'regularize', round } as const;
+    // Its end is in the last checkpoint, from which the cut can be made again; no file of its own.
+    const saveNothing = (): void => undefined;
+    const result = await this.#train(phase, job.regularizing, pull, { saveModel: saveNothing });
+    standing.accuracy = result.valAccuracy ?? undefined;
+    return result.finished;
+  }
+
+  /** The units that stay, chosen once per round and kept in the record. */
+  async #wanted(round: number): Promise<ReadonlyMap<string, readonly number[]>> {
+    const { job, standing } = this;
+    const { record, model } = standing;
+    if (record.wanted?.round === round) return unitMap(record.wanted.kept);
+    this.hooks.onScore?.(round, job.settings.rounds);
+    const { settings, calibration } = job;
+    const kept = await chooseWanted(model, settings, round, record.widthsBefore, calibration);
+    this.#keep({ ...record, wanted: { round, kept: unitLists(kept) } });
+    return kept;
+  }
+
+  /** @returns false if it was stopped */
+  async #finetune(): Promise<boolean> {
+    const { job, folder, standing } = this;
+    const { round } = lastRound(standing.record);
+    const { tuning, teacher, settings } = job;
+    if (!tuning) return true;
+    const target = this.#modelPath(round);
+    let { info } = standing;
+    const saveTrained: NonNullable<TrainHooks['saveModel']> = (path, model, made) => {
+      const { epoch, weights, valAccuracy: accuracy } = made;
+      const { dataset } = settings;
+      const step = { step: 'finetune', round, dataset, epoch, weights, accuracy };
+      const trained = { ...standing.info, history: [...standing.info.history, step] };
+      const isResult = path === folder.modelPath;
+      if (isResult) info = trained;
+      saveModel(isResult ? target : path, model as ImageModel, trained);
+    };
+    const { distill } = settings;
+    const result = await this.#train(
+      { name: `round-${round}`, kind: 'finetune', round },
+      tuning,
+      undefined,
+      {
+        saveModel: saveTrained,
+        ...(teacher && distill && { distillation: { teacher, ...distill } }),
+      },
+    );
+    if (!result.finished) return false;
+    this.result = { ...result, path: target };
+    standing.info = info;
+    this.#finish(standing.record, result.valAccuracy, result.valAccuracy);
+    return true;
+  }
+
+  async #train(
+    { name, kind, round }: Pick<PrunePhase, 'name' | 'kind' | 'round'>,
+    options: TrainOptions,
+    added: RsstHooks | undefined,
+    own: Pick<TrainHooks, 'saveModel' | 'distillation'>,
+  ): Promise<TrainResult> {
+    const { job, folder, standing, hooks } = this;
+    const { control, settings, dataset } = job;
+    if (!dataset) throw new Error(`phase ${name}: no data set`); // openJob has refused it
+    const phase = { name, kind, round, rounds: settings.rounds, epochs: options.epochs };
+    const { signal, dataThreads, tensorboard } = control;
+    this.result = await train(
+      standing.model,
+      dataset,
+      options,
+      folder,
+      composeHooks(
+        hooks.onPhase?.(phase) ?? control.hooks,
+        tensorboard === true ? tensorboardHooks(folder.path) : undefined,
+        added,
+        own,
+      ),
+      {
+        phase: name,
+        // Anything there is of this phase, or of one before, is ours.
+        resume:
+          existsSync(folder.lastCheckpoint) && (control.resume === 'previous' ? 'previous' : true),
+        ...{ signal, dataThreads },
+      },
+    );
+    return this.result;
+  }
+
+  #finish(record: PruningRecord, after: number | null, accuracy: number | null): void {
+    const { standing, hooks, job } = this;
+    const entry = lastRound(record);
+    const finished = { ...entry, accuracy: { ...entry.accuracy, after }, finished: true };
+    this.#keep({
+      ...record,
+      accuracy: { ...record.accuracy, after },
+      rounds: [...record.rounds.slice(0, -1), finished],
+    });
+    rmSync(cutPath(this.folder.path, entry.round), { force: true });
+    standing.accuracy = accuracy ?? undefined;
+    standing.at = entry.round === job.settings.rounds ? 'done' : 'cut';
+    hooks.onRound?.(finished, standing.record);
+  }
+
+  #modelPath(round: number): string {
+    const { folder, job } = this;
+    return round === job.settings.rounds ? folder.modelPath : roundPath(folder.path, round);
+  }
+
+  #replaceModel(model: ImageModel, info: ModelInfo): void {
+    const { standing } = this;
+    standing.model.dispose();
+    standing.model = model;
+    standing.info = info;
+  }
+
+  #keep(record: PruningRecord): void {
+    writePruningRecord(this.folder.path, record);
+    this.standing.record = record;
+  }
+}
+
+function lastRound({ rounds }: PruningRecord): RoundRecord {
+  return rounds.at(-1) as RoundRecord;
+}

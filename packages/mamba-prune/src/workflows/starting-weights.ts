@@ -1,0 +1,96 @@
+// A training that begins with given weights, in place of random ones.
+import { scope } from '@mamba-prune/libtorch';
+import type { Dataset } from '../data/types.js';
+import { UsageError } from '../errors.js';
+import type { ModelOptions } from '../models/config.js';
+import type { ImageModel, ModelConfigBase } from '../models/image-model.js';
+import { importModel } from '../models/import-model.js';
+import { createModelFromConfig } from '../models/registry.js';
+
+export interface StartingModel {
+  readonly model: ImageModel;
+  /** What the user should know about the weights; none if they were taken as they are. */
+  readonly notes: readonly string[];
+}
+
+/**
+ * A model with the weights of a file: one of ours, of any widths, or a state dict in timm's,
+ * torchvision's or the PyTorch vision Mamba's layout. Where the data have another number of classes
+ * the classifier is initialised anew, from the default random generator.
+ *
+ * @param arch - checked against the file; found from it unless given
+ * @param options - what the file does not tell; checked where it does
+ * @returns the caller's to dispose
+ * @throws UsageError if the weights are not for these images, or not those of `arch`; FormatError if
+ *   the file is damaged or of no known layout
+ */
+export async function modelFromWeights(
+  path: string,
+  { info }: Pick<Dataset, 'info'>,
+  {
+    arch,
+    options = {},
+  }: { readonly arch?: string | undefined; readonly options?: ModelOptions } = {},
+): Promise<StartingModel> {
+  // Widths are read off the weights.
+  const sizes = { ...options, expand: undefined, mlpRatio: undefined };
+  const { model: given, assumed } = await importModel(path, { arch, ...sizes });
+  let model: ImageModel | undefined;
+  try {
+    const { config } = given;
+    if (config.channels !== info.channels) {
+      throw new UsageError(
+        `${path}: got weights for images of ${config.channels} channels, but those of ${info.name} have ${info.channels}.`,
+      );
+    }
+    const numClasses = info.classes.length;
+    const wanted: ModelConfigBase = { ...config, imageSize: info.height, numClasses };
+    model = createModelFromConfig(wanted);
+    const anew = copyMatching(path, given, model);
+    return {
+      model,
+      notes: [
+        ...assumed
+          .filter((text) => !/^(imageSize|mean|std) /.test(text))
+          .map((text) => `${path} does not tell everything: taken ${text}.`),
+        ...(anew.length === 0
+          ? []
+          : [
+              `The classifier (${anew.join(', ')}) begins with random weights: it was made for ` +
+                `${config.numClasses} classes, and ${info.name} has ${numClasses}.`,
+            ]),
+      ],
+    };
+  } catch (error) {
+    model?.dispose();
+    throw error;
+  } finally {
+    given.dispose();
+  }
+}
+
+/** @returns names of the tensors that were left as they are: those of the classifier */
+function copyMatching(path: string, given: ImageModel, model: ImageModel): string[] {
+  const own = model.stateDict();
+  const weights = given.stateDict();
+  const [before, now] = [given.config.numClasses, model.config.numClasses];
+  const different = Array.from(own).filter(
+    ([name, { shape }]) => String(weights.get(name)?.shape) !== String(shape),
+  );
+  for (const [name, { shape }] of different) {
+    const [first, ...rest] = weights.get(name)?.shape ?? [];
+    const isClassifier = first === before && String([now, ...rest]) === String(shape);
+    if (isClassifier && before !== now) continue;
+    throw new UsageError(
+      `${path}: its ${name} is [${[first, ...rest].join(', ')}], but the images need [${shape.join(', ')}]. ` +
+        `It was made for images of ${given.config.imageSize} px: give such ones (--image-size resizes those of folders).`,
+    );
+  }
+  const anew = new Set(different.map(([name]) => name));
+  scope(() => {
+    model.loadStateDict(new Map(Array.from(weights).filter(([name]) => !anew.has(name))), {
+      strict: false,
+    });
+  });
+  return [...anew];
+}
