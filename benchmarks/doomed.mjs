@@ -2,7 +2,7 @@
 // quickstart's model on Fashion-MNIST. Trains the dense model if there is none (a minute or two), then
 // prints, epoch by epoch, what share of all units' norm the doomed units have, and what the cut costs.
 //
-//   node benchmarks/doomed.mjs [--out doomed-units] [--norm group|l1] [--apply proximal|loss]
+//   node benchmarks/doomed.mjs [--out runs/doomed-units] [--norm group|l1] [--apply proximal|loss]
 //                              [--strength 1000] [--lr-schedule cosine|constant] [--threads 2]
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -27,7 +27,7 @@ import {
 
 const { values: args } = parseArgs({
   options: {
-    out: { type: 'string', default: 'doomed-units' },
+    out: { type: 'string', default: 'runs/doomed-units' },
     norm: { type: 'string', default: 'group' },
     apply: { type: 'string' },
     strength: { type: 'string' },

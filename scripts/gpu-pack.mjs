@@ -23,7 +23,7 @@ const leftOut = new Set(['fashion-mnist', 'sharp']);
 const packages = ['libtorch', 'mamba-prune'];
 
 function usage(message) {
-  console.error(`gpu-pack: ${message}\nscripts/gpu-pack OUT.tar [--with PACKAGE]... [PATH...]`);
+  console.error(`gpu-pack: ${message}\nscripts/gpu-pack OUT.tar.gz [--with PACKAGE]... [PATH...]`);
   process.exit(2);
 }
 
@@ -36,8 +36,8 @@ function parse(args) {
     else paths.push(args[i]);
   }
   const [out, ...extra] = paths;
-  if (!out?.endsWith('.tar'))
-    usage(`got '${out ?? ''}', expected the name of a .tar file to write`);
+  if (!out?.endsWith('.tar.gz'))
+    usage(`got '${out ?? ''}', expected the name of a .tar.gz file to write`);
   for (const path of extra) {
     const inside = relative(root, resolve(path));
     if (isAbsolute(inside) || inside.startsWith('..')) usage(`${path} is outside of the project`);
@@ -106,7 +106,7 @@ try {
 
   mkdirSync(dirname(out), { recursive: true });
   const temporary = `${out}.${process.pid}.tmp`;
-  execFileSync('tar', ['-cf', temporary, '--owner=0', '--group=0', '-C', stage, '.']);
+  execFileSync('tar', ['-czf', temporary, '--owner=0', '--group=0', '-C', stage, '.']);
   const size = statSync(temporary).size;
   if (size > limitBytes) {
     rmSync(temporary);

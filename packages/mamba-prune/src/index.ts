@@ -57,6 +57,10 @@ export {
   importStateDict,
 } from './models/import-model.js';
 
+export { HubError } from './hub/errors.js';
+export { type HubOptions, type HubResult, fetchFromHub } from './hub/fetch.js';
+export type { HubSpec } from './hub/spec.js';
+
 export type { GroupMember, KeptUnits, PruningGroup } from './pruning/groups.js';
 export {
   type Calibration,
@@ -98,7 +102,7 @@ export {
   pruneMambaHybrid,
   pruneMambaMlpStructured,
   pruneMambaSsmStructured,
-} from './pruning/plan-api.js';
+} from './plan-api.js';
 export {
   type KindNorms,
   type NearZeroOptions,
@@ -224,11 +228,30 @@ export {
 } from './inference/predict.js';
 
 export {
+  type CompareControl,
+  type CompareHooks,
+  type ComparePlan,
+  type CompareRequest,
+  type Comparison,
+  compare,
+} from './workflows/compare/compare.js';
+export { quickComparison } from './workflows/compare/quick.js';
+export type {
+  CompareResults,
+  MethodResult,
+  MethodTest,
+  RunResult,
+} from './workflows/compare/results.js';
+export type { CompareMethod, CompareSettings } from './workflows/compare/settings.js';
+export { type PairedTest, pairedTest } from './workflows/compare/statistics.js';
+export {
   type EvaluateModelOptions,
   type ModelEvaluation,
   evaluateModel,
 } from './workflows/evaluate-model.js';
+export { type CalibrationOptions, calibrationOf } from './workflows/calibration.js';
 export { type DataHooks, type DataSettings, modelInfoOf } from './workflows/fit.js';
+export { type ImpHooks, type ImpPlan, type ImpRun, impRun } from './workflows/imp.js';
 export type { PruneHooks, PrunePhase } from './workflows/prune-hooks.js';
 export { type PruneRun, pruneRun } from './workflows/prune-run.js';
 export {

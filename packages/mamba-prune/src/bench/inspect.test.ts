@@ -40,6 +40,7 @@ describe('inspectModel', () => {
       {
         name: 'blocks.0.ssm',
         kind: 'ssm',
+        optional: false,
         width: 16,
         denseWidth: 16,
         parameters: ssm,
@@ -49,6 +50,7 @@ describe('inspectModel', () => {
       {
         name: 'blocks.0.state',
         kind: 'state',
+        optional: true,
         width: 2,
         denseWidth: 2,
         parameters: 0,
@@ -57,6 +59,7 @@ describe('inspectModel', () => {
       {
         name: 'blocks.0.dt_rank',
         kind: 'dt_rank',
+        optional: true,
         width: 1,
         denseWidth: 1,
         parameters: 0,
@@ -65,6 +68,7 @@ describe('inspectModel', () => {
       {
         name: 'blocks.0.mlp',
         kind: 'mlp',
+        optional: false,
         width: 32,
         denseWidth: 32,
         parameters: mlp,

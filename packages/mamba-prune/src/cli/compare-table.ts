@@ -22,17 +22,13 @@ export function printComparison(context: Context, { settings, results, path }: C
   };
   context.title(`${settings.train.arch} on ${settings.train.dataset}`);
   context.print(dim(wrapText(`${describe(settings)}.`, width)));
-  const severalRates = settings.rates.length > 1;
   for (const rate of settings.rates) {
     const methods = results.methods.filter((result) => result.rate === 0 || result.rate === rate);
     context.print();
-    if (severalRates) context.title(`  ${removedText(rate, settings.targets)} removed`);
+    context.title(`  ${removedText(rate, settings.targets)} removed`);
     context.table(
       [
-        {
-          title: severalRates ? 'method' : `${removedText(rate, settings.targets)} removed`,
-          flexible: true,
-        },
+        { title: 'method' },
         { title: 'accuracy', align: 'right' },
         { title: 'to dense', align: 'right' },
         { title: 'at the cut', align: 'right' },

@@ -6,6 +6,7 @@ import { addBenchCommand } from './commands/bench.js';
 import { addCompareCommand } from './commands/compare.js';
 import { addDataCommand } from './commands/data.js';
 import { addEvalCommand } from './commands/eval.js';
+import { addImpCommand } from './commands/imp.js';
 import { addInspectCommand } from './commands/inspect.js';
 import { addPredictCommand } from './commands/predict.js';
 import { addPruneCommand } from './commands/prune.js';
@@ -23,6 +24,7 @@ const commands = [
   addQuickstartCommand,
   addTrainCommand,
   addPruneCommand,
+  addImpCommand,
   addEvalCommand,
   addPredictCommand,
   addInspectCommand,

@@ -5,6 +5,7 @@ const commands = [
   ['quickstart'],
   ['train'],
   ['prune'],
+  ['imp'],
   ['eval'],
   ['predict'],
   ['inspect'],

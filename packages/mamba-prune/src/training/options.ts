@@ -53,6 +53,9 @@ export function resolveTrainOptions(
     evalBatchSize: whole('evalBatchSize', options.evalBatchSize ?? Math.max(256, batchSize), 1),
     maxTrainImages: maybe(options.maxTrainImages, (value) => whole('maxTrainImages', value, 1)),
     maxTestImages: maybe(options.maxTestImages, (value) => whole('maxTestImages', value, 1)),
+    // Stored options of a training by itself stay what they were.
+    ...(options.firstEpoch !== undefined &&
+      options.firstEpoch !== 0 && { firstEpoch: whole('firstEpoch', options.firstEpoch, 0) }),
     checkpointEvery: {
       minutes:
         every.minutes === undefined

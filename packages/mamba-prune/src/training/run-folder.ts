@@ -6,6 +6,9 @@
  *     checkpoints/last.safetensors      to resume from
  *     checkpoints/previous.safetensors  the one before, should the last be damaged
  *     checkpoints/best.safetensors      model with the best validation accuracy
+ *     checkpoints/init.safetensors      model as its training began; epoch-E.safetensors: after E epochs
+ *     checkpoints/round-j.safetensors   model after round j of a pruning; round-j-cut.safetensors: while
+ *                                       the training after its cut has not ended
  *     model.safetensors                 the finished model
  *     pruning.json                      what was cut, if the run pruned
  *     tensorboard/                      event files, if they are asked for

@@ -132,7 +132,8 @@ class Trainer {
     session.model.train();
     meter.restart();
     let before = performance.now();
-    for await (const batch of loaders.train.epoch(session.epoch, session.batch)) {
+    const dataEpoch = session.epoch + (options.firstEpoch ?? 0);
+    for await (const batch of loaders.train.epoch(dataEpoch, session.batch)) {
       if (session.isAborted()) return false;
       const factor = this.schedule(session.steps, totalSteps);
       const lr = options.lr * factor;

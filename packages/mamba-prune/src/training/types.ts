@@ -40,6 +40,12 @@ export interface TrainOptions {
   emaDecay?: number | null | undefined;
   /** Of the data order, augmentation and dropout; default 0. */
   seed?: number | undefined;
+  /**
+   * Number of the first epoch in the order of the data, which is a function of seed and epoch, as the
+   * augmentation is: a training that follows another counts on, so that it does not see the images
+   * as that one did. Default 0.
+   */
+  firstEpoch?: number | undefined;
   /** Options, or the name of a preset (none, standard, strong, imagenet); default none. */
   augment?: AugmentOptions | string | undefined;
   /** Evaluates after every n-th epoch, and after the last; default 1. */
@@ -82,6 +88,8 @@ export interface ResolvedTrainOptions {
   readonly evalBatchSize: number;
   readonly maxTrainImages: number | null;
   readonly maxTestImages: number | null;
+  /** Left out where it is 0. */
+  readonly firstEpoch?: number;
   readonly checkpointEvery: { readonly minutes: number | null; readonly steps: number | null };
   readonly logEverySteps: number | null;
 }

@@ -1,20 +1,28 @@
 // Iterative magnitude pruning as the original training script ran it: a dense training, then rounds.
 // The dense run lies in the folder of the pruning run.
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import { UsageError } from '../errors.js';
+import type { ModelOptions } from '../models/config.js';
+import { importModel } from '../models/import-model.js';
+import { saveModel } from '../models/model-file.js';
 import { RunFolder } from '../training/run-folder.js';
 import type { TrainHooks, TrainResult } from '../training/types.js';
+import { modelInfoOf, openDataFor } from './fit.js';
+import { densePath } from './prune-files.js';
 import type { PruneHooks } from './prune-hooks.js';
 import { type PruneRun, pruneRun } from './prune-run.js';
 import { type PruneSettings, resolvePruneSettings } from './prune-settings.js';
-import type { RunControl, TrainSettings } from './settings.js';
+import { type RunControl, type TrainSettings, checkSame, storedSettings } from './settings.js';
 import { type OnBegin, trainRun } from './train-run.js';
 
 export interface ImpPlan {
+  /** Architecture of the dense model, and what differs from it. */
+  readonly arch: string;
+  readonly model: ModelOptions;
   /** State 0; undefined if the dense model is there already. */
   readonly dense?: TrainSettings | undefined;
-  /** Its model is the dense one's file. */
+  /** Its model is the dense one's file: of state 0, or whatever `importModel` reads. */
   readonly prune: PruneSettings;
 }
 
@@ -35,9 +43,6 @@ export interface ImpRun {
   readonly pruned: PruneRun | undefined;
 }
 
-/** The dense run of a pruning run. */
-export const densePath = (run: string): string => join(run, 'dense');
-
 /**
  * Trains and prunes as one job, resumable in either part: the same plan with `control.resume` goes on
  * where it was.
@@ -46,42 +51,70 @@ export const densePath = (run: string): string => join(run, 'dense');
  *   trainRun and pruneRun throw
  */
 export async function impRun(
-  { dense, prune }: ImpPlan,
+  plan: ImpPlan,
   control: Omit<RunControl, 'overwrite' | 'hooks'>,
   hooks: ImpHooks = {},
 ): Promise<ImpRun> {
+  const { dense, prune } = plan;
   // Before hours of dense training.
   resolvePruneSettings(prune);
-  const folder = densePath(control.out);
   checkResume(control.out, control.resume);
   let result: TrainResult | undefined;
-  if (dense && !isFinished(folder, control)) {
-    const { model, result: trained } = await trainRun(
+  if (dense && !isPruning(dense, control.out)) {
+    const out = densePath(control.out);
+    const resume = RunFolder.isRun(out) && control.resume;
+    const { model, ...trained } = await trainRun(
       dense,
-      {
-        ...control,
-        out: folder,
-        resume: RunFolder.isRun(folder) && control.resume,
-        hooks: hooks.onDense?.(dense),
-      },
+      { ...control, out, resume, hooks: hooks.onDense?.(dense) },
       hooks.onBegin,
     );
     model.dispose();
-    result = trained;
-    if (!trained.finished) return { finished: false, dense: result, pruned: undefined };
+    result = trained.result;
+    if (!result.finished) return { finished: false, dense: result, pruned: undefined };
   }
+  const model = dense ? prune.model : await ownFile(plan, control);
   hooks.onRounds?.();
   const pruned = await pruneRun(
-    prune,
+    { ...prune, model },
     { ...control, resume: RunFolder.isRun(control.out) && control.resume },
     hooks.prune,
   );
   return { finished: pruned.finished, dense: result, pruned };
 }
 
-/** The rounds have begun, so the dense training is over; its settings are checked through its model. */
-function isFinished(dense: string, { out }: Pick<RunControl, 'out'>): boolean {
-  return RunFolder.isRun(out) && existsSync(join(dense, 'model.safetensors'));
+/**
+ * Whether the rounds have begun, so that the dense training is over.
+ * @throws UsageError if that was another one
+ */
+function isPruning(dense: TrainSettings, out: string): boolean {
+  if (!RunFolder.isRun(out)) return false;
+  const folder = densePath(out);
+  if (RunFolder.isRun(folder)) checkSame('dense training', dense, storedSettings(folder, 'train'));
+  return true;
+}
+
+/**
+ * A model file of ours: the given one, or what it holds, beside the run's folder. Class names and
+ * normalisation, which other programs' files do not tell, are those of the data.
+ */
+async function ownFile(
+  { arch, model: options, prune: { model: path, dataset: name, data } }: ImpPlan,
+  { out, data: hooks }: Pick<RunControl, 'out' | 'data'>,
+): Promise<string> {
+  if (!existsSync(path)) {
+    throw new UsageError(`imp: the dense model ${path} does not exist, expected a file.`);
+  }
+  const { model, info } = await importModel(path, { arch, ...options });
+  try {
+    if (info.history.at(-1)?.['step'] !== 'import' || name === undefined) return path;
+    const dataset = await openDataFor(model, { dataset: name, data }, hooks);
+    const own = `${resolve(out)}.dense.safetensors`;
+    mkdirSync(dirname(own), { recursive: true });
+    saveModel(own, model, modelInfoOf(dataset.info, info.history));
+    return own;
+  } finally {
+    model.dispose();
+  }
 }
 
 function checkResume(out: string, resume: RunControl['resume']): void {

@@ -60,7 +60,7 @@ function openStep(path: string, round: number): ReturnType<typeof loadModel> {
   if (existsSync(path)) return loadModel(path);
   throw new DataError(
     `resume: ${path}, the model of round ${round}, is missing, expected where the run stopped. ` +
-      'Put it back, or start a new run. (Runs of versions before 0.2 cannot be resumed.)',
+      'Put it back, or start a new run. (Runs from before there were rounds cannot be resumed.)',
     { file: path },
   );
 }

@@ -163,6 +163,26 @@ describe('rounds', () => {
     ]);
   });
 
+  it('go on in the order of the data where the round before stopped', async () => {
+    const seen = async (name: string, changes: Partial<PruneSettings>): Promise<number[]> => {
+      const sums: number[] = [];
+      const settings = tinyPruning(dense(), at('images'), changes);
+      const onPhase = () => ({
+        afterStep: ({ images }: { images: Tensor }) => {
+          sums.push(images.sum().item());
+        },
+      });
+      const run = await pruneRun(settings, { out: at(name) }, { onPhase });
+      run.model.dispose();
+      return sums;
+    };
+    const once = await seen('order-once', { recipe: { ...tinyRecipe, epochs: 2 } });
+    expect(new Set(once).size).toBe(8); // no batch of the first epoch comes again
+    expect(await seen('order-rounds', { rounds: 2, recipe: tinyRecipe })).toEqual(once);
+    const rsst = { method: 'rsst', rsst: { epochs: 1 }, recipe: tinyRecipe } as const;
+    expect(await seen('order-rsst', rsst)).toEqual(once);
+  });
+
   it('prune a pruned model on in units of the first one', async () => {
     await prune('first', { rounds: 2 });
     const { record } = await prune(
@@ -257,6 +277,19 @@ describe('rewinding', () => {
       /alone\.safetensors is in no run/,
     );
     expect(existsSync(at('never'))).toBe(false);
+  });
+
+  it('has no weights of epochs that were over when they were asked for, and says so', async () => {
+    const notes: string[] = [];
+    const control = {
+      out: at('dense'),
+      resume: true,
+      hooks: { onNote: (n: string) => notes.push(n) },
+    };
+    const again = await trainRun({ ...tinyTraining(at('images')), keepEpochs: [1, 2] }, control);
+    again.model.dispose();
+    expect(notes.join()).toContain('The weights of epoch 1 are not kept');
+    expect(existsSync(at('dense', 'checkpoints', 'epoch-1.safetensors'))).toBe(false);
   });
 
   it('is refused where the run has been trained again with another model', async () => {

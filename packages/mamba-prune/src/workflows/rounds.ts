@@ -164,10 +164,11 @@ export class Rounds {
     if (!dataset) throw new Error(`phase ${name}: no data set`); // openJob has refused it
     const phase = { name, kind, round, rounds: settings.rounds, epochs: options.epochs };
     const { signal, dataThreads, tensorboard } = control;
+    const firstEpoch = epochsBefore(job, phase);
     this.result = await train(
       standing.model,
       dataset,
-      options,
+      { ...options, firstEpoch },
       folder,
       composeHooks(
         hooks.onPhase?.(phase) ?? control.hooks,
@@ -221,4 +222,10 @@ export class Rounds {
 
 function lastRound({ rounds }: PruningRecord): RoundRecord {
   return rounds.at(-1) as RoundRecord;
+}
+
+/** Trained in the phases before this one: the order of the data goes on where they left it. */
+function epochsBefore({ tuning, regularizing }: PruneJob, { kind, round }: PrunePhase): number {
+  const [tuned, regularized] = [tuning?.epochs ?? 0, regularizing?.epochs ?? 0];
+  return (round - 1) * (tuned + regularized) + (kind === 'finetune' ? regularized : 0);
 }

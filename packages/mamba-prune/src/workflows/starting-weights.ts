@@ -32,19 +32,25 @@ export async function modelFromWeights(
     options = {},
   }: { readonly arch?: string | undefined; readonly options?: ModelOptions } = {},
 ): Promise<StartingModel> {
-  // Widths are read off the weights.
-  const sizes = { ...options, expand: undefined, mlpRatio: undefined };
+  // Widths are read off the weights, and what dropout there is belongs to the training.
+  const { dropPath } = options;
+  const sizes = { ...options, expand: undefined, mlpRatio: undefined, dropPath: undefined };
   const { model: given, assumed } = await importModel(path, { arch, ...sizes });
   let model: ImageModel | undefined;
   try {
     const { config } = given;
     if (config.channels !== info.channels) {
       throw new UsageError(
-        `${path}: got weights for images of ${config.channels} channels, but those of ${info.name} have ${info.channels}.`,
+        `${path}: got weights for images with ${config.channels} channels, expected ${info.channels}, as those of ${info.name} have.`,
       );
     }
     const numClasses = info.classes.length;
-    const wanted: ModelConfigBase = { ...config, imageSize: info.height, numClasses };
+    const wanted: ModelConfigBase = {
+      ...config,
+      ...(dropPath !== undefined && { dropPath }),
+      imageSize: info.height,
+      numClasses,
+    };
     model = createModelFromConfig(wanted);
     const anew = copyMatching(path, given, model);
     return {
@@ -93,4 +99,11 @@ function copyMatching(path: string, given: ImageModel, model: ImageModel): strin
     });
   });
   return [...anew];
+}
+
+/** The architecture of a file's weights. @throws UsageError if they do not tell; FormatError */
+export async function archOfWeights(path: string): Promise<string> {
+  const { model } = await importModel(path);
+  model.dispose();
+  return model.config.arch;
 }

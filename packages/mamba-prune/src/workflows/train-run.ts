@@ -4,8 +4,7 @@ import type { Dataset } from '../data/types.js';
 import { UsageError } from '../errors.js';
 import type { ModelOptions } from '../models/config.js';
 import type { ImageModel } from '../models/image-model.js';
-import { importModel } from '../models/import-model.js';
-import { type ModelInfo, saveModel } from '../models/model-file.js';
+import { type ModelInfo, loadModel, saveModel } from '../models/model-file.js';
 import { createModel, modelOptionNames } from '../models/registry.js';
 import { tensorboardHooks, writeEventFile } from '../logging/tensorboard.js';
 import { composeHooks } from '../training/compose-hooks.js';
@@ -16,6 +15,7 @@ import type { TrainHooks, TrainResult } from '../training/types.js';
 import { modelInfoOf, openData } from './fit.js';
 import { keptWeightsPath } from './rewinding.js';
 import { type RunControl, type TrainSettings, checkSame, trainOptionsOf } from './settings.js';
+import { modelFromWeights } from './starting-weights.js';
 
 export interface TrainRun {
   /** The trained model, or as far as it came; the caller disposes it. */
@@ -48,9 +48,8 @@ export async function trainRun(
   const resolved = resolveTrainOptions(options, dataset.info);
   checkKeepEpochs(settings, resolved.epochs);
   manualSeed(resolved.seed);
-  const model = createModel(settings.arch, modelOptionsFor(settings.arch, settings.model, dataset));
+  const model = await startingModel(settings, control, dataset);
   try {
-    if (settings.init !== undefined) await copyWeights(settings.init, settings.arch, model);
     const run = openRun(model, dataset);
     try {
       // The same at every resume, for all that decides it is in the settings.
@@ -82,6 +81,7 @@ export async function trainRun(
         },
       );
       if (control.tensorboard === true) writeEventFile(run);
+      if (result.finished) noteMissing(run.path);
       model.eval();
       const info = modelInfoOf(dataset.info, [trainingStep(settings, result.valAccuracy)]);
       return { model, info, dataset, result, path: run.path };
@@ -97,6 +97,17 @@ export async function trainRun(
   function keepWeights(run: string, epoch: number): void {
     const step = { ...trainingStep(settings, null), epoch, weights: 'model' };
     saveModel(keptWeightsPath(run, epoch), model, modelInfoOf(dataset.info, [step]));
+  }
+
+  /** On resume epochs may be asked for that are over. */
+  function noteMissing(run: string): void {
+    const missing = settings.keepEpochs?.filter(
+      (epoch) => !existsSync(keptWeightsPath(run, epoch)),
+    );
+    if (missing === undefined || missing.length === 0) return;
+    control.hooks?.onNote?.(
+      `The weights of epoch ${missing.join(', ')} are not kept: it was over when they were asked for.`,
+    );
   }
 
   function openRun(made: ImageModel, { info }: Dataset): RunFolder {
@@ -135,18 +146,19 @@ function checkKeepEpochs({ keepEpochs = [] }: TrainSettings, epochs: number): vo
   );
 }
 
-/** @throws UsageError, FormatError if the file holds no such model */
-async function copyWeights(path: string, arch: string, model: ImageModel): Promise<void> {
-  const { model: given } = await importModel(path, { arch });
-  try {
-    model.loadStateDict(given.stateDict());
-  } catch (error) {
-    throw new UsageError(
-      `init: ${path} does not hold the weights of the model to train: ${(error as Error).message}`,
-    );
-  } finally {
-    given.dispose();
-  }
+/** @throws UsageError, FormatError if the file holds no model for the data */
+async function startingModel(
+  { arch, model: options, init }: TrainSettings,
+  { out, resume, hooks }: RunControl,
+  dataset: Dataset,
+): Promise<ImageModel> {
+  if (init === undefined) return createModel(arch, modelOptionsFor(arch, options, dataset));
+  // A run that has begun keeps the weights of its start: the file that they came from may be gone.
+  const kept = keptWeightsPath(out, 0);
+  if (resume !== undefined && resume !== false && existsSync(kept)) return loadModel(kept).model;
+  const { model, notes } = await modelFromWeights(init, dataset, { arch, options });
+  for (const note of notes) hooks?.onNote?.(note);
+  return model;
 }
 
 /**

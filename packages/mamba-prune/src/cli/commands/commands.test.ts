@@ -324,6 +324,64 @@ describe('train, prune, eval', () => {
     );
   });
 
+  it('keeps weights to rewind to, and the recipe of a preset', async () => {
+    const out = at('preset');
+    await json([
+      'train',
+      ...small,
+      ...data(),
+      ...['--image-size', '8', '--preset', 'fast', '--epochs', '2', '--augment', 'none'],
+      ...['--batch-size', '8', '--keep-epochs', '1', '--tensorboard', '--out', out],
+    ]);
+    const { settings } = JSON.parse(readFileSync(join(out, 'config.json'), 'utf8')) as {
+      settings: { preset: string; recipe: object };
+    };
+    // Of the preset are what was not typed; its warm-up of a tenth follows the epochs.
+    expect(settings).toMatchObject({
+      preset: 'fast',
+      recipe: { lr: 5e-4, warmupEpochs: 0.2, labelSmoothing: 0.05, epochs: 2 },
+    });
+    for (const name of ['init', 'epoch-1']) {
+      expect(existsSync(join(out, 'checkpoints', `${name}.safetensors`))).toBe(true);
+    }
+    expect(existsSync(join(out, 'tensorboard'))).toBe(true);
+  });
+
+  it('prunes in rounds with a table of them, and all of it under --json', async () => {
+    const argv = [
+      ...['prune', at('preset'), '--method', 'refill', '--fillback', '0.25', '--rounds', '2'],
+      ...['--target', 'mlp', '--rate', '0.5', '--epochs', '1', '--batch-size', '8'],
+      ...['--rewind', 'epoch:1', '--distill', '0.5', '--score', 'activation', '--augment', 'none'],
+      ...data(),
+    ];
+    const shown = await runCli([...argv, '--out', at('rounds')]);
+    expect(shown.status, shown.stderr).toBe(0);
+    expect(shown.stdout).toMatch(
+      / {2}round +mlp +before cut +after cut +trained +parameters +MACs/,
+    );
+    expect(shown.stdout).toMatch(/\n {6}2 +\d\d\.\d% /);
+    expect(shown.stderr).toMatch(
+      /Round 2 of 2\n {2}cut to [\d.]+ K parameters \(\d+ units came back\)/,
+    );
+    const result = await json([...argv, '--out', at('rounds-json')]);
+    expect(result).toMatchObject({
+      plannedRounds: 2,
+      settings: { refill: { fillback: 0.25 }, rewind: 'epoch:1', distill: { weight: 0.5 } },
+      rounds: [{ round: 1 }, { round: 2, finished: true }],
+    });
+    const { stdout } = await runCli(['inspect', at('rounds')]);
+    expect(stdout).toContain('not listed; cut with --dt-rank-rate');
+    expect(stdout).not.toMatch(/blocks\.0\.(state|dt_rank)/);
+  });
+
+  it('refuses flags of another method before any work', async () => {
+    const argv = ['prune', at('preset'), '--fillback', '0.5', '--out', at('never')];
+    const { status, stderr } = await runCli(argv);
+    expect(status).toBe(2);
+    expect(stderr).toContain('got --fillback, which belongs to --method refill, not oneshot');
+    expect(existsSync(at('never'))).toBe(false);
+  });
+
   it('leaves no folder behind when something is wrong from the start', async () => {
     const out = at('never');
     for (const argv of [

@@ -79,14 +79,14 @@ function isShown({ optional, width, denseWidth }: GroupSummary): boolean {
 }
 
 function groupRow({ colours }: Context, group: GroupSummary): string[] {
-  const { name, width, denseWidth, parameters, macs } = group;
+  const { name, width, denseWidth, parameters, macs, optional } = group;
   return [
     name,
     String(width),
     String(denseWidth),
     bar(width / denseWidth, 20, colours),
-    count(parameters),
-    count(macs),
+    // Those of optional groups count for the group whose parameters they are part of.
+    ...(optional ? ['', ''] : [count(parameters), count(macs)]),
   ];
 }
 

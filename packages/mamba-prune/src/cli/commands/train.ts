@@ -1,8 +1,10 @@
+import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { UsageError } from '../../errors.js';
 import type { TrainSettings } from '../../workflows/settings.js';
 import type { TrainRun } from '../../workflows/train-run.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
+import { findModel } from '../model-argument.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { type DataOptions, addDataOptions, describeDataset } from '../options/data.js';
 import { type ModelFlags, addModelOptions, typedModelOptions } from '../options/model.js';
@@ -22,6 +24,10 @@ import { clock, count, percent, plural } from '../terminal/format.js';
 import { TrainingProgress } from '../training-progress.js';
 import { interruptible } from '../work.js';
 
+interface FromFlags {
+  readonly from?: string;
+}
+
 interface KeepFlags {
   readonly keepEpochs?: readonly number[];
 }
@@ -31,7 +37,8 @@ type TrainCommandOptions = CommonOptions &
   ModelFlags &
   RecipeOptions &
   RunOptions &
-  KeepFlags;
+  KeepFlags &
+  FromFlags;
 
 const defaults = { epochs: 30, lr: 1e-3, phase: 'train' } as const;
 const defaultArch = 'mamba_tiny';
@@ -46,6 +53,10 @@ export function addTrainCommand(program: Command, cli: Cli): void {
         'goes on as if nothing had happened.',
     );
   addModelOptions(command, defaultArch);
+  command.option(
+    '--from <model>',
+    'begin with the weights of a file, a run or hf:owner/name (then --arch as there)',
+  );
   addDataOptions(command);
   addRecipeOptions(command, 'Training:', defaults);
   addRunOptions(command);
@@ -64,6 +75,11 @@ export function addTrainCommand(program: Command, cli: Cli): void {
       'CIFAR-10, with a long recipe that augments strongly and averages the weights',
       'mamba-prune train --arch mamba_tiny --dataset cifar10 --data data \\\n' +
         '    --preset best --out runs/b',
+    ],
+    [
+      "Fine-tune weights from the Hugging Face Hub, in timm's layout",
+      'mamba-prune train --from hf:timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k \\\n' +
+        '    --dataset folder --data photos --epochs 10 --lr 1e-4 --out runs/c',
     ],
     ['Go on after Ctrl-C', 'mamba-prune train --resume --out runs/b'],
   ]);
@@ -122,16 +138,19 @@ export function addTrainCommand(program: Command, cli: Cli): void {
 }
 
 /** What was typed over what the run's config.json says, or over the defaults. */
-async function settingsOf({
-  options,
-  given,
-}: Context<TrainCommandOptions>): Promise<TrainSettings> {
-  const { arch, imageSize, keepEpochs, preset } = given;
+async function settingsOf(context: Context<TrainCommandOptions>): Promise<TrainSettings> {
+  const { options, given } = context;
+  const { arch, imageSize, keepEpochs, preset, from } = given;
   const model = typedModelOptions(given);
   const data = defined({ dataset: given.dataset, data: given.data, imageSize });
   if (options.resume !== undefined) {
     const { storedSettings } = await import('../../workflows/settings.js');
     const stored = storedSettings(outOf(options), 'train');
+    if (from !== undefined) {
+      throw new UsageError(
+        '--from: got a model to begin with, but the run has begun. Leave it out.',
+      );
+    }
     return {
       ...stored,
       ...data,
@@ -145,14 +164,20 @@ async function settingsOf({
   if (dataset === undefined) {
     throw new UsageError('--dataset is missing, expected a name such as fashion-mnist or cifar10.');
   }
+  const init = from === undefined ? undefined : resolve(await findModel(context, from));
   return {
     ...data,
     dataset,
-    arch: arch ?? defaultArch,
+    arch: arch ?? (init === undefined ? defaultArch : await archOf(init)),
     model,
     recipe: recipeOf(given, options.seed, defaults, dataset),
-    ...defined({ keepEpochs, preset }),
+    ...defined({ keepEpochs, preset, init }),
   };
+}
+
+async function archOf(path: string): Promise<string> {
+  const { archOfWeights } = await import('../../workflows/starting-weights.js');
+  return archOfWeights(path);
 }
 
 function interrupted({ result }: TrainRun, resume: string): InterruptedError {

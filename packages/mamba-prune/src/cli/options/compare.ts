@@ -113,11 +113,15 @@ export function addMethodOptions(command: Command): void {
     ),
     integerOption('--reg-epochs <n>', 'RSST: of the further epochs (default: half)', { min: 1 }),
     choiceOption('--reg-schedule <name>', 'RSST: growth', rsstSchedules, 'exp_custom_exponents'),
-    numberOption('--reg-strength <x>', 'RSST: at the end (default: 1)', { min: 0 }),
+    numberOption(
+      '--reg-strength <x>',
+      'RSST: at the end (default: 1000; l1 100; loss 1; all 1e-4)',
+      { min: 0 },
+    ),
     numberOption('--exponents <p>', 'RSST: of the schedule (default: 4)', { above: 0 }),
     choiceOption('--reg-norm <name>', 'RSST: norm', ['l1', 'group'], 'group'),
     choiceOption('--reg-scope <which>', 'RSST: units', ['all', 'doomed'], 'doomed'),
-    choiceOption('--reg-apply <how>', 'RSST: penalty', ['loss', 'proximal'], 'proximal'),
+    choiceOption('--reg-apply <how>', 'RSST: penalty', ['loss', 'proximal'], 'proximal; all: loss'),
   ]) {
     command.addOption(option);
   }
@@ -137,6 +141,7 @@ export async function requestOf({
   given,
 }: Pick<Context<CompareOptions>, 'options' | 'given'>): Promise<CompareRequest> {
   const { quickComparison } = await import('../../workflows/compare/quick.js');
+  const { rsstDefaults } = await import('../../pruning/rsst/index.js');
   const quick = given.quick === true ? quickComparison : undefined;
   const { data, imageSize, target, rate, threads } = given;
   const dataset = given.dataset ?? quick?.train.dataset;
@@ -148,6 +153,9 @@ export async function requestOf({
   const { train, finetune } = recipesOf(given, dataset, quick);
   const { importance = 'l1', ranking = 'global', normalize = 'mean' } = given;
   const { roundTo = 1, maxRate = 1, score, scoreBatches } = given;
+  // What works at all does not depend on the model: the preset's methods are everyone's defaults.
+  const { regScope: scope = 'doomed', regNorm: norm = 'group', regApply } = given;
+  const { apply, base } = rsstDefaults(scope === 'doomed', norm, regApply);
   const seeds = given.seeds ?? quick?.seeds.length ?? compareDefaults.seeds;
   return {
     train: {
@@ -171,15 +179,11 @@ export async function requestOf({
       ...defined({ fillback: given.fillback, score: given.refillScore }),
     },
     rsst: {
-      ...quickComparison.rsst,
-      ...defined({
-        schedule: given.regSchedule,
-        strength: given.regStrength,
-        exponent: given.exponents,
-        norm: given.regNorm,
-        scope: given.regScope,
-        apply: given.regApply,
-      }),
+      scope,
+      norm,
+      apply,
+      strength: given.regStrength ?? base,
+      ...defined({ schedule: given.regSchedule, exponent: given.exponents }),
       epochs: given.regEpochs ?? Math.floor(finetune.epochs / 2),
     },
     threads,

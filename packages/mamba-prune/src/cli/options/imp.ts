@@ -2,8 +2,9 @@
 import { type Command, Option } from 'commander';
 import { datasetNames } from '../../data/datasets.js';
 import { UsageError } from '../../errors.js';
+import type { FamilyName } from '../../models/architectures.js';
 import { rsstSchedules } from '../../pruning/rsst/schedule.js';
-import { choiceOption, integerOption, numberOption } from './parse.js';
+import { choiceOption, integerOption, integersOption, numberOption } from './parse.js';
 
 /** Nothing here has a default of commander's: what was typed tells the method. */
 export interface ImpFlags {
@@ -65,13 +66,34 @@ export const scriptArchitectures: Readonly<Record<string, string>> = {
 
 /** Values that flags have in the script when they are not typed. */
 export const scriptDefaults = {
-  ...{ data: 'data', dataset: 'cifar100', arch: 'res20s' },
-  ...{ batch_size: 128, lr: 0.01, momentum: 0.9, weight_decay: 1e-4 },
-  ...{ epochs: 120, warmup: 20, decreasing_lr: [91, 136] },
-  ...{ pruning_times: 20, rate: 0.2, rewind_epoch: 24, fillback_rate: 0 },
-  ...{ reg_granularity_prune: 1, RST_schedule: 'exp_custom_exponents', exponents: 4 },
-  ...{ mamba_prune_target: 'both', mamba_mlp_prune_ratio: 0.7, vit_prune_target: 'head' },
-} as const;
+  data: 'data',
+  dataset: 'cifar100',
+  arch: 'res20s',
+  batch_size: 128,
+  lr: 0.01,
+  momentum: 0.9,
+  weight_decay: 1e-4,
+  epochs: 120,
+  warmup: 20,
+  decreasing_lr: [91, 136],
+  pruning_times: 20,
+  rate: 0.2,
+  rewind_epoch: 24,
+  fillback_rate: 0,
+  reg_granularity_prune: 1,
+  RST_schedule: 'exp_custom_exponents',
+  exponents: 4,
+  mamba_prune_target: 'both',
+  mamba_mlp_prune_ratio: 0.7,
+  vit_prune_target: 'head',
+} as const satisfies ImpFlags;
+
+/** Flags that only one family of models has; ResNets are always pruned by channels. */
+export const familyFlags = {
+  mamba: ['mamba_structured', 'mamba_prune_target', 'mamba_mlp_prune_ratio'],
+  vit: ['vit_structured', 'vit_prune_target', 'mlp_prune_ratio'],
+  resnet: [],
+} as const satisfies Record<FamilyName, readonly (keyof ImpFlags)[]>;
 
 /** Flags of the script that mean something which is not done here, and why not. */
 const refused: Readonly<Record<string, { flags: string; why: string }>> = {
@@ -153,7 +175,11 @@ export function addImpOptions(command: Command, architectures: readonly string[]
     numberOption('--momentum <x>', `(default: ${d.momentum})`, below1),
     numberOption('--weight_decay <x>', `(default: ${d.weight_decay})`, { min: 0 }),
     integerOption('--warmup <epochs>', `of rising rate (default: ${d.warmup})`, { min: 0 }),
-    milestonesOption(),
+    integersOption(
+      '--decreasing_lr <e,e,...>',
+      `epochs after which the rate falls to a tenth (default: ${d.decreasing_lr.join(',')})`,
+      { min: 1 },
+    ),
     integerOption('--print_freq <steps>', 'a line in metrics.jsonl every so many', { min: 1 }),
     integerOption('--workers <n>', 'threads that prepare images (default: 0)', { min: 0 }),
   ]);
@@ -173,7 +199,12 @@ export function addImpOptions(command: Command, architectures: readonly string[]
       ['global', 'layerwise', 'layer-wise'],
       'global; vit_*: layerwise',
     ),
-    choiceOption('--prune_type <name>', 'rewinding', ['lt', 'pt', 'rewind_lt'], 'none'),
+    choiceOption(
+      '--prune_type <name>',
+      'weights that kept units go back to, initial, dense or of an epoch',
+      ['lt', 'pt', 'rewind_lt'],
+      'none',
+    ),
     integerOption('--rewind_epoch <n>', `of rewind_lt (default: ${d.rewind_epoch})`, { min: 0 }),
   ]);
   group('Method:', [
@@ -210,15 +241,4 @@ export function addImpOptions(command: Command, architectures: readonly string[]
     choiceOption('--augment <name>', 'augmentation', ['none', 'standard', 'strong'], 'standard'),
   ]);
   for (const { flags } of Object.values(refused)) command.addOption(new Option(flags).hideHelp());
-}
-
-/** `91,136` */
-function milestonesOption(): Option {
-  const usual = scriptDefaults.decreasing_lr.join(',');
-  const option = new Option(
-    '--decreasing_lr <epochs>',
-    `epochs after which the rate falls to a tenth (default: ${usual})`,
-  );
-  const { parseArg } = integersWithin(option.flags);
-  return option.argParser((text: string) => parseArg?.(text, undefined) as number[]);
 }

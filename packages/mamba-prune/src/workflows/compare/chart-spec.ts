@@ -1,5 +1,8 @@
 // What the picture of a comparison looks like, in vega's words (https://vega.github.io/vega/docs).
-import type { Axis, Mark, Spec, Title } from 'vega';
+import type { Axis, Spec, Title } from 'vega';
+import { chartFont as font } from './chart-font.js';
+import { bands, denseLine, lines, results } from './chart-marks.js';
+import { chartStyles, ink, plot } from './chart-style.js';
 import { mean } from './statistics.js';
 
 /** One method at one size. */
@@ -20,24 +23,6 @@ export interface ChartText {
   readonly subtitle: readonly string[];
 }
 
-interface Style {
-  readonly label: string;
-  readonly colour: string;
-  /** Tells methods apart without colours. */
-  readonly shape: string;
-}
-
-/** Colours that colour-blind people can tell apart (Okabe and Ito 2008); baselines in greys. */
-export const chartStyles: Readonly<Record<string, Style>> = {
-  dense: { label: 'dense', colour: '#3e4c59', shape: 'square' },
-  oneshot: { label: 'one-shot', colour: '#6b7a8c', shape: 'triangle-up' },
-  refill: { label: 'Refill', colour: '#0072b2', shape: 'circle' },
-  rsst: { label: 'RSST', colour: '#d55e00', shape: 'diamond' },
-};
-
-const font = "'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif";
-const ink = { dark: '#1f2933', soft: '#616e7c', grid: '#e4e9ee', band: '#f3f6f9' };
-const plot = { width: 680, height: 380 };
 /** Vega guesses how wide text is, so the room around the plot is given, not worked out. */
 const padding = { left: 88, right: 28, top: 104, bottom: 104 };
 /** Room at the top of the plot for the names of the sizes. */
@@ -237,166 +222,4 @@ function axis(own: Axis): Axis {
     zindex: 0,
     ...own,
   };
-}
-
-const at = (field: string) => ({ scale: 'x', field, offset: { field: 'shift' } });
-
-/** A band behind the models of one size, with its name on top. */
-function bands(roomy: boolean): Mark[] {
-  return [
-    {
-      type: 'rect',
-      from: { data: 'sizes' },
-      encode: {
-        enter: {
-          x: { signal: "scale('x', datum.x) - datum.half" },
-          x2: { signal: "scale('x', datum.x) + datum.half" },
-          y: { value: 0 },
-          y2: { value: plot.height },
-          fill: { value: ink.band },
-          cornerRadius: { value: 6 },
-        },
-      },
-    },
-    {
-      type: 'text',
-      from: { data: 'sizes' },
-      encode: {
-        enter: {
-          x: { scale: 'x', field: 'x' },
-          y: { value: 20 },
-          // `70%` of `70% removed`.
-          text: { signal: roomy ? 'datum.label' : "split(datum.label, ' ')[0]" },
-          align: { value: 'center' },
-          font: { value: font },
-          fontSize: { value: 12.5 },
-          fontWeight: { value: 600 },
-          fill: { value: ink.dark },
-        },
-      },
-    },
-    {
-      type: 'text',
-      from: { data: 'sizes' },
-      encode: {
-        enter: {
-          x: { scale: 'x', field: 'x' },
-          y: { value: 36 },
-          text: { signal: "format(datum.x, '.3s')" },
-          align: { value: 'center' },
-          font: { value: font },
-          fontSize: { value: 11.5 },
-          fill: { value: ink.soft },
-        },
-      },
-    },
-  ];
-}
-
-/** Where the dense models are, all the way to the pruned ones. */
-function denseLine(): Mark {
-  return {
-    type: 'rule',
-    from: { data: 'dense' },
-    encode: {
-      enter: {
-        x: { value: 0 },
-        x2: { value: plot.width },
-        y: { scale: 'y', field: 'y' },
-        stroke: { scale: 'colour', field: 'method' },
-        strokeDash: { value: [2, 4] },
-        opacity: { value: 0.7 },
-      },
-    },
-  };
-}
-
-/** Joins the sizes of a method. */
-function lines(): Mark {
-  return {
-    type: 'group',
-    from: { facet: { name: 'series', data: 'means', groupby: 'method' } },
-    marks: [
-      {
-        type: 'line',
-        from: { data: 'series' },
-        sort: { field: 'x' },
-        encode: {
-          enter: {
-            x: at('x'),
-            y: { scale: 'y', field: 'y' },
-            stroke: { scale: 'colour', field: 'method' },
-            strokeWidth: { value: 1.5 },
-            opacity: { value: 0.5 },
-          },
-        },
-      },
-    ],
-  };
-}
-
-/** Seeds as small dots, then the bar of one standard deviation, the mean, and its value. */
-function results(values: boolean): Mark[] {
-  const colour = { scale: 'colour', field: 'method' };
-  return [
-    {
-      type: 'rule',
-      from: { data: 'means' },
-      encode: {
-        enter: {
-          x: at('x'),
-          y: { scale: 'y', field: 'low' },
-          y2: { scale: 'y', field: 'high' },
-          stroke: colour,
-          strokeWidth: { value: 2.5 },
-          strokeCap: { value: 'round' },
-          opacity: { signal: 'datum.bar ? 0.9 : 0' },
-        },
-      },
-    },
-    {
-      type: 'symbol',
-      from: { data: 'seeds' },
-      encode: {
-        enter: {
-          x: { ...at('x'), offset: { signal: 'datum.shift - 10' } },
-          y: { scale: 'y', field: 'y' },
-          fill: colour,
-          size: { value: 22 },
-          opacity: { value: 0.45 },
-        },
-      },
-    },
-    {
-      type: 'symbol',
-      from: { data: 'means' },
-      encode: {
-        enter: {
-          x: at('x'),
-          y: { scale: 'y', field: 'y' },
-          shape: { scale: 'shape', field: 'method' },
-          fill: colour,
-          stroke: { value: 'white' },
-          strokeWidth: { value: 1.5 },
-          size: { value: 170 },
-        },
-      },
-    },
-    {
-      type: 'text',
-      from: { data: 'means' },
-      encode: {
-        enter: {
-          x: at('x'),
-          y: { signal: "min(scale('y', datum.high), scale('y', datum.y) - 8) - 8" },
-          text: { signal: values ? "format(100 * datum.y, '.2f')" : "''" },
-          align: { value: 'center' },
-          font: { value: font },
-          fontSize: { value: 11.5 },
-          fontWeight: { value: 600 },
-          fill: colour,
-        },
-      },
-    },
-  ];
 }

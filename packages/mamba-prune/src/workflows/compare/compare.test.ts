@@ -14,7 +14,8 @@ import { FileLock } from '../../training/lock.js';
 import { readPruningRecord } from '../pruning-record.js';
 import { type CompareControl, type CompareHooks, type CompareRequest, compare } from './compare.js';
 import type { CompareResults } from './results.js';
-import { inProcess, smallRequest, writeShades } from './testing/small-comparison.js';
+import { writeTinyImages } from '../testing/tiny.js';
+import { inProcess, smallRequest } from './testing/small-comparison.js';
 
 let folder: string;
 /** A comparison that is done. */
@@ -36,7 +37,7 @@ const resultsOf = (out: string): CompareResults =>
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'mp-compare-'));
   const images = join(folder, 'images');
-  await writeShades(images);
+  await writeTinyImages(images);
   request = smallRequest(images);
   seen = [];
   whole = join(folder, 'whole');

@@ -91,7 +91,8 @@ export async function perform(
 ): Promise<boolean> {
   const out = join(folder, run.name);
   await unlocked(out, signal);
-  const shared = { ...carryOn(out, stateOf(run, folder)), device, signal, args, data: { onNote } };
+  // Whoever planned the comparison has opened the data and heard what there is to say of them.
+  const shared = { ...carryOn(out, stateOf(run, folder)), device, signal, args };
   const hooks = (before: number) => ({
     onNote,
     onStep: ({ epoch, step, stepsPerEpoch }: StepInfo) => {

@@ -24,6 +24,6 @@ export const quickComparison: CompareRequest = {
     scope: 'doomed',
     norm: 'group',
     apply: 'proximal',
-    strength: 1,
+    strength: 1000,
   },
 };

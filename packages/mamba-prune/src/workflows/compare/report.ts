@@ -1,7 +1,8 @@
 // The files of a comparison's results: JSON, Markdown, SVG, PNG.
 import { writeFileAtomic } from '@mamba-prune/libtorch';
 import { chartToPng, drawChart } from './chart.js';
-import { type ChartPoint, chartStyles } from './chart-spec.js';
+import type { ChartPoint } from './chart-spec.js';
+import { chartStyles } from './chart-style.js';
 import type { CompareFolder } from './folder.js';
 import { type CompareResults, type MethodResult, type MethodTest, sizeSpread } from './results.js';
 import { type CompareMethod, type CompareSettings, percentName } from './settings.js';
@@ -13,11 +14,11 @@ export const methodLabel = (method: CompareMethod): string => chartStyles[method
 export const removedText = (rate: number, targets: readonly string[]): string =>
   `${percentName(rate)}% of ${targets.join(' and ')}`;
 
-/** What was compared, in one line. */
+/** How it was compared, in one line. */
 export function describe({ train, finetune, seeds, rsst }: CompareSettings): string {
   const count = seeds.length === 1 ? '1 seed' : `${seeds.length} seeds`;
   return (
-    `${train.arch} on ${train.dataset}, ${count}; ${train.recipe.epochs} epochs dense, then ` +
+    `${count}; ${train.recipe.epochs} epochs dense, then ` +
     `${finetune.epochs} for every method (RSST: ${rsst.epochs} regularised)`
   );
 }

@@ -7,12 +7,12 @@
 // gradients is an error, not a silent l1; layerwise works for the MLP too; a new, smaller model is
 // returned and the given one is left alone.
 import { type Tensor, noGrad, scope } from '@mamba-prune/libtorch';
-import { UsageError } from '../errors.js';
-import type { ImageModel } from '../models/image-model.js';
-import { type Calibration, type ImportanceNorm, importanceNorms, rowNorms } from './importance.js';
-import { type PruningResult, pruneOneShot } from './oneshot.js';
-import type { CutOptions } from './select-units.js';
-import { checkChoice, selectionScopes } from './selection.js';
+import { UsageError } from './errors.js';
+import type { ImageModel } from './models/image-model.js';
+import { type Calibration, type ImportanceNorm, importanceNorms, rowNorms } from './pruning/importance.js';
+import { type PruningResult, pruneOneShot } from './pruning/oneshot.js';
+import type { CutOptions } from './pruning/select-units.js';
+import { checkChoice, selectionScopes } from './pruning/selection.js';
 
 /** A linear layer, or anything else with a weight of shape [out, in]. */
 export interface HasWeight {

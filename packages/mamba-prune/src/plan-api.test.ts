@@ -1,9 +1,9 @@
 import { F, nn, noGrad, tensor } from '@mamba-prune/libtorch';
 import { describe, expect, it } from 'vitest';
-import { UsageError } from '../errors.js';
-import { VisionMamba } from '../models/mamba.js';
-import { mambaConfig } from '../models/config.js';
-import { scoreUnits } from './importance.js';
+import { UsageError } from './errors.js';
+import { VisionMamba } from './models/mamba.js';
+import { mambaConfig } from './models/config.js';
+import { scoreUnits } from './pruning/importance.js';
 import {
   calculateChannelImportance,
   calculateNeuronImportance,
@@ -11,7 +11,7 @@ import {
   pruneMambaMlpStructured,
   pruneMambaSsmStructured,
 } from './plan-api.js';
-import { TwoLayer, randomImages, smallMamba, smallSizes, weightOf } from './testing/models.js';
+import { TwoLayer, randomImages, smallMamba, smallSizes, weightOf } from './pruning/testing/models.js';
 
 const widthsOf = (model: { readonly config: { readonly widths: object } }): object =>
   model.config.widths;

@@ -1,0 +1,137 @@
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { UsageError } from '../../errors.js';
+import { modelNames } from '../../models/architectures.js';
+import type { ImpRun } from '../../workflows/imp.js';
+import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
+import { type PlannedImp, planImp } from '../imp-plan.js';
+import { findModel } from '../model-argument.js';
+import { type CommonOptions, addCommonOptions } from '../options/common.js';
+import { describeDataset } from '../options/data.js';
+import { type ImpFlags, addImpOptions, scriptArchitectures } from '../options/imp.js';
+import { pruningHooks } from '../pruning-progress.js';
+import { printPruningRun } from '../pruning-tables.js';
+import { relativePath, shellCommand } from '../shell.js';
+import { count, percent, plural } from '../terminal/format.js';
+import { TrainingProgress } from '../training-progress.js';
+import { interruptible } from '../work.js';
+import { interrupted } from './prune.js';
+
+type ImpCommandOptions = CommonOptions & ImpFlags;
+
+export function addImpCommand(program: Command, cli: Cli): void {
+  const command = program
+    .command('imp')
+    .summary('train and prune in rounds, with the flags of the original script')
+    .description(
+      'Iterative pruning with the flags of main_imp_fillback.py, so that its launch scripts run with ' +
+        'only the command changed: trains a dense model into runs/NAME/dense (state 0), then prunes it ' +
+        'in --pruning_times rounds into runs/NAME, each round removing its part of --rate and training ' +
+        'for --epochs.',
+    );
+  addImpOptions(command, [...modelNames(), ...Object.keys(scriptArchitectures)]);
+  addCommonOptions(command);
+  addExamples(command, [
+    [
+      'Refill',
+      'mamba-prune imp --arch mamba_small --dataset cifar10 --data datasets/cifar10 \\\n' +
+        '    --mamba_structured --rate 0.7 --pruning_times 16 --epochs 60 \\\n' +
+        '    --fillback_rate 0.0 --exp_name mamba_small_refill_70p',
+    ],
+    [
+      'RSST: any of its flags means it',
+      'mamba-prune imp --arch mamba_small --dataset cifar10 --data datasets/cifar10 \\\n' +
+        '    --mamba_structured --rate 0.7 --pruning_times 16 --epochs 60 \\\n' +
+        '    --RST_schedule exp_custom_exponents --exponents 4 --exp_name rsst_70p',
+    ],
+    ['What a script would do', 'sh run_mamba_small_rsst.sh --print_plan'],
+  ]);
+  action<ImpCommandOptions>(cli, command, async (context) => {
+    const { options, given, io } = context;
+    const plan = planImp(
+      given.pretrained === undefined
+        ? given
+        : { ...given, pretrained: await findModel(context, given.pretrained) },
+      options.seed,
+    );
+    if (options.print_plan === true) {
+      io.stdout.write(`${JSON.stringify(plan, null, 2)}\n`);
+      return;
+    }
+    for (const note of plan.notes) context.note(note);
+    const { run, device } = await work(context, plan);
+    const { finished, dense, pruned } = run;
+    const again = shellCommand(['mamba-prune', ...withResume(context.argv)]);
+    if (!pruned) {
+      const where = relativePath(join(plan.out, 'dense'));
+      throw new InterruptedError(
+        `Stopped in the dense training after ${dense?.steps ?? 0} steps; its run is ${where}.`,
+        again,
+      );
+    }
+    if (!finished) throw interrupted(pruned, again);
+    await printPruningRun(context, pruned, { plan, device, dense: dense ?? null });
+  });
+}
+
+async function work(
+  context: Context<ImpCommandOptions>,
+  plan: PlannedImp,
+): Promise<{ run: ImpRun; device: string }> {
+  const { options, progress } = context;
+  const { prepareDevice } = await import('../device.js');
+  const { impRun } = await import('../../workflows/imp.js');
+  const { bold, dim } = progress.colours;
+  const onNote = (note: string): void => {
+    context.note(note);
+  };
+  const device = prepareDevice(onGpu(context), onNote);
+  const run = await interruptible(context, (signal) =>
+    impRun(
+      plan,
+      {
+        out: plan.out,
+        resume: options.resume,
+        dataThreads: options.workers,
+        tensorboard: options.tensorboard,
+        ...{ device, signal, args: context.argv, data: { onNote } },
+      },
+      {
+        onDense: ({ recipe }) => {
+          progress.line(bold(`State 0: dense training, ${plural(recipe.epochs, 'epoch')}`));
+          return new TrainingProgress(context, 'train').hooks();
+        },
+        onBegin: (model, dataset) => {
+          const { arch } = model.config;
+          progress.line(`  ${arch}, ${count(model.numParameters())} parameters, on ${device}`);
+          progress.line(`  ${describeDataset(dataset)}`);
+        },
+        onRounds: () => {
+          progress.end();
+          const { rates, rounds = 1, method } = plan.prune;
+          const shares = Object.entries(rates).map(
+            ([kind, rate]) => `${percent(rate, 0)} of ${kind}`,
+          );
+          progress.line(
+            dim(`${method}: ${shares.join(' and ')} away in ${plural(rounds, 'round')}`),
+          );
+        },
+        prune: pruningHooks(context),
+      },
+    ),
+  );
+  return { run, device };
+}
+
+/** `--gpu 1` is `--device cuda:1`. @throws UsageError if both are given and differ */
+function onGpu({ options, given }: Context<ImpCommandOptions>): CommonOptions {
+  const { gpu } = options;
+  if (gpu === undefined) return options;
+  if (given.device !== undefined && given.device !== `cuda:${gpu}`) {
+    throw new UsageError(`got --gpu ${gpu} and --device ${given.device}. Leave one of them out.`);
+  }
+  return { ...options, device: `cuda:${gpu}` };
+}
+
+const withResume = (argv: readonly string[]): string[] =>
+  argv.includes('--resume') ? [...argv] : [...argv, '--resume'];

@@ -1,0 +1,127 @@
+// `compare` as users start it: a real process with real children, on the compiled files.
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { CompareResults } from '../workflows/compare/results.js';
+import { writeTinyImages } from '../workflows/testing/tiny.js';
+
+const packageFolder = fileURLToPath(new URL('../../', import.meta.url));
+const main = join(packageFolder, 'dist', 'cli', 'main.js');
+let folder = '';
+
+beforeAll(async () => {
+  const typescript = dirname(createRequire(import.meta.url).resolve('typescript/package.json'));
+  spawnSync(process.execPath, [join(typescript, 'bin', 'tsc'), '-b', packageFolder]);
+  folder = mkdtempSync(join(tmpdir(), 'mp-compare-process-'));
+  await writeTinyImages(join(folder, 'images'));
+}, 120_000);
+
+afterAll(() => {
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const argv = (out: string): string[] => [
+  ...['compare', '--arch', 'mamba_nano', '--d-model', '8', '--depth', '1', '--d-state', '2'],
+  ...['--dataset', 'folder', '--data', 'images', '--image-size', '8', '--batch-size', '8'],
+  ...['--epochs', '2', '--finetune-epochs', '4', '--seeds', '1', '--rate', '0.5'],
+  ...['--augment', 'none', '--device', 'cpu', '--jobs', '2', '--threads', '1', '--out', out],
+];
+
+interface Ended {
+  readonly status: number | null;
+  readonly signal: string | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function start(args: readonly string[]): { child: ChildProcess; ended: Promise<Ended> } {
+  const child = spawn(process.execPath, [main, ...args], {
+    env: { ...process.env, XDG_CACHE_HOME: join(folder, 'cache'), FORCE_COLOR: '' },
+    cwd: folder,
+    // A group of its own, as a shell makes one: Ctrl-C reaches the children too.
+    detached: true,
+  });
+  let [stdout, stderr] = ['', ''];
+  child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
+  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+  const ended = new Promise<Ended>((done) => {
+    child.on('close', (status, signal) => {
+      done({ status, signal, stdout, stderr });
+    });
+  });
+  return { child, ended };
+}
+
+/** Sends a signal as soon as a run has ended. */
+async function stopAfter(
+  pattern: RegExp,
+  out: string,
+  stop: (pid: number) => void,
+): Promise<Ended> {
+  const { child, ended } = start(argv(out));
+  let [seen, asked] = ['', false];
+  child.stderr?.on('data', (chunk: Buffer) => {
+    seen += chunk.toString();
+    if (asked || !pattern.test(seen) || child.pid === undefined) return;
+    asked = true;
+    stop(child.pid);
+  });
+  return ended;
+}
+
+const outcome = (out: string): Pick<CompareResults, 'methods' | 'tests' | 'runs'> => {
+  const path = join(folder, out, 'results.json');
+  const { methods, tests, runs } = JSON.parse(readFileSync(path, 'utf8')) as CompareResults;
+  return { methods, tests, runs };
+};
+
+describe('mamba-prune compare', () => {
+  it('prints its results within 80 columns, and goes on after Ctrl-C and after a kill', async () => {
+    const whole = await start(argv('whole')).ended;
+    expect(whole.status).toBe(0);
+    expect(whole.stdout).toMatch(/^ +Refill +\d+\.\d\d% +[+-]\d+\.\d\d +/m);
+    expect(whole.stdout).toContain('one seed: no test');
+    expect(Math.max(...whole.stdout.split('\n').map((line) => line.length))).toBeLessThanOrEqual(
+      80,
+    );
+
+    const stopped = await stopAfter(/base/, 'parts', (pid) => process.kill(-pid, 'SIGINT'));
+    expect(stopped.status).toBe(130);
+    expect(stopped.stderr).toMatch(/Go on with: {2}mamba-prune compare .*--out parts/);
+
+    const killed = await stopAfter(/oneshot|dense/, 'parts', (pid) => process.kill(pid, 'SIGKILL'));
+    expect(killed.signal).toBe('SIGKILL');
+
+    const { status, stdout } = await start([...argv('parts'), '--json']).ended;
+    expect(status).toBe(0);
+    const { methods, tests, runs } = JSON.parse(stdout) as CompareResults;
+    expect({ methods, tests, runs }).toEqual(outcome('whole'));
+    expect(outcome('parts')).toEqual(outcome('whole'));
+    // Some twenty processes; each takes seconds to start on a busy machine.
+  }, 240_000);
+
+  it('names the run that failed, and why', async () => {
+    const model = join(folder, 'whole', 'seed-0', 'base', 'model.safetensors');
+    const bytes = readFileSync(model);
+    rmSync(join(folder, 'whole', 'seed-0', 'rsst-50'), { recursive: true });
+    rmSync(model);
+    writeFileSync(model, bytes.subarray(0, 600));
+    const { status, stderr } = await start(argv('whole')).ended;
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/the run seed-0\/rsst-50 failed: .*base\/model\.safetensors/);
+    expect(stderr).not.toContain('    at ');
+  });
+
+  it('ends with 2 for wrong usage', async () => {
+    const { status, stderr } = await start([...argv('x'), '--rate', '0.5,1']).ended;
+    expect(status).toBe(2);
+    expect(stderr).toContain('Expected shares above 0 and below 1');
+    const missing = await start(['compare', '--out', 'x']).ended;
+    expect(missing.status).toBe(2);
+    expect(missing.stderr).toContain('--dataset is missing');
+  });
+});

@@ -1,0 +1,214 @@
+// What the flags of the original training script ask for, in our own settings.
+import { join, resolve } from 'node:path';
+import { UsageError } from '../errors.js';
+import { type FamilyName, familyOf } from '../models/architectures.js';
+import type { ImpPlan } from '../workflows/imp.js';
+import { densePath } from '../workflows/prune-files.js';
+import type { PruneSettings } from '../workflows/prune-settings.js';
+import type { Rewind } from '../workflows/rewind.js';
+import type { RecipeSettings, TrainSettings } from '../workflows/settings.js';
+import {
+  type ImpFlags,
+  checkRefused,
+  familyFlags,
+  importanceOf,
+  scriptArchitectures,
+  scriptDefaults,
+} from './options/imp.js';
+import { defined } from './options/recipe.js';
+
+export interface PlannedImp extends ImpPlan {
+  /** Folder of the run. */
+  readonly out: string;
+  /** What the user should know of how the flags were read. */
+  readonly notes: readonly string[];
+}
+
+/**
+ * @param given - what was typed
+ * @throws UsageError for a flag that is not offered, or goes with another model or method
+ */
+export function planImp(given: ImpFlags, seed: number): PlannedImp {
+  checkRefused(given);
+  const flags: Flags = { ...scriptDefaults, ...given };
+  const arch = scriptArchitectures[flags.arch] ?? flags.arch;
+  const family = familyOf(arch);
+  checkStructured(given, flags.arch, family);
+  const out = folderOf(given);
+  const notes: string[] = [];
+  const recipe = recipeOf(flags, given, seed, notes);
+  const data = {
+    dataset: flags.dataset,
+    // It comes with the package.
+    ...(flags.dataset !== 'fashion-mnist' && { data: flags.data }),
+  };
+  const { d_model: dModel, depth, d_state: dState, patch: patchSize } = given;
+  const model = defined({ dModel, depth, dState, patchSize });
+  const dense: TrainSettings | undefined =
+    given.pretrained === undefined
+      ? {
+          arch,
+          ...data,
+          ...defined({ imageSize: given.image_size, init: given.init }),
+          model,
+          recipe,
+          ...(given.prune_type === 'rewind_lt' &&
+            flags.rewind_epoch > 0 && { keepEpochs: [flags.rewind_epoch] }),
+        }
+      : undefined;
+  if (!dense && given.init !== undefined) {
+    throw new UsageError(
+      'got --init with --pretrained, but the dense model is not trained then. Leave one of them out.',
+    );
+  }
+  return {
+    out,
+    notes,
+    arch,
+    model,
+    dense,
+    prune: {
+      model:
+        given.pretrained === undefined
+          ? resolve(densePath(out), 'model.safetensors')
+          : resolve(given.pretrained),
+      ...data,
+      ...methodOf(given, flags),
+      rates: ratesOf(flags, family),
+      rounds: flags.pruning_times,
+      rewind: rewindOf(given, flags),
+      importance: importanceOf(given.criteria),
+      ranking: rankingOf(given, family),
+      normalize: 'mean',
+      roundTo: 1,
+      maxRate: 1,
+      recipe,
+    },
+  };
+}
+
+/** With the script's defaults. */
+type Flags = ImpFlags & Required<Pick<ImpFlags, keyof typeof scriptDefaults>>;
+
+/** SGD with momentum, the rate falling to a tenth at the milestones, as the script has it. */
+function recipeOf(flags: Flags, given: ImpFlags, seed: number, notes: string[]): RecipeSettings {
+  const { epochs, batch_size, lr, momentum, weight_decay, warmup, decreasing_lr } = flags;
+  if (warmup > epochs) {
+    notes.push(`The warm-up of ${warmup} epochs is cut to the ${epochs} that there are.`);
+  }
+  return {
+    epochs,
+    batchSize: batch_size,
+    optimizer: 'sgd',
+    ...{ lr, momentum, seed },
+    weightDecay: weight_decay,
+    schedule: 'multistep',
+    milestones: decreasing_lr,
+    gamma: 0.1,
+    warmupEpochs: Math.min(warmup, epochs),
+    augment: given.augment ?? 'standard',
+    ...defined({
+      maxTrainImages: given.train_images,
+      maxTestImages: given.test_images,
+      logEverySteps: given.print_freq,
+    }),
+  };
+}
+
+function folderOf({ exp_name: name, save_dir: folder }: ImpFlags): string {
+  if (name === undefined && folder === undefined) {
+    throw new UsageError('--exp_name is missing, expected the name of the run, or --save_dir.');
+  }
+  if (name === undefined) return folder ?? '';
+  if (/[/\\]|^\.+$|^$/.test(name)) {
+    throw new UsageError(`--exp_name: got '${name}', expected the name of a folder, not a path.`);
+  }
+  return join(folder ?? 'runs', name);
+}
+
+/** Single weights set to zero leave every matrix as large as it was. */
+function checkStructured(given: ImpFlags, arch: string, family: FamilyName): void {
+  for (const [owner, flags] of Object.entries(familyFlags)) {
+    const foreign = owner === family ? undefined : flags.find((name) => given[name] !== undefined);
+    if (foreign === undefined) continue;
+    throw new UsageError(
+      `got --${foreign}, which is for ${owner} models, but ${arch} is a ${family}. Leave it out.`,
+    );
+  }
+  const [structured] = familyFlags[family];
+  if (structured === undefined || given[structured] === true) return;
+  throw new UsageError(
+    `got ${arch} without --${structured}: the script would set single weights to zero, which leaves every ` +
+      'matrix as large as it was and gains no speed, so it is not offered. ' +
+      `Add --${structured} to remove whole ${family === 'vit' ? 'heads and neurons' : 'channels and neurons'}.`,
+  );
+}
+
+function ratesOf(flags: Flags, family: FamilyName): Record<string, number> {
+  const { rate } = flags;
+  if (family === 'resnet') return { channels: rate };
+  if (family === 'mamba') {
+    const target = flags.mamba_prune_target;
+    return {
+      ...(target !== 'mlp' && { ssm: rate }),
+      ...(target !== 'ssm' && { mlp: flags.mamba_mlp_prune_ratio }),
+    };
+  }
+  const target = flags.vit_prune_target;
+  return {
+    ...(target !== 'mlp' && { heads: rate }),
+    ...(target !== 'head' && { mlp: flags.mlp_prune_ratio ?? rate }),
+  };
+}
+
+/** The script's flags of RSST mean RSST; without any it is Refill. */
+function methodOf(
+  given: ImpFlags,
+  flags: Flags,
+): Pick<PruneSettings, 'method' | 'refill' | 'rsst'> {
+  const { RST_schedule, reg_granularity_prune, exponents, reg_epochs, fillback_rate } = given;
+  const regularizing = { RST_schedule, reg_granularity_prune, exponents, reg_epochs };
+  const [typed] = Object.keys(defined(regularizing));
+  const method = given.struct ?? (typed === undefined ? 'refill' : 'rsst');
+  if (method === 'refill') {
+    if (typed !== undefined) {
+      throw new UsageError(
+        `got --${typed} with --struct refill, but it belongs to rsst. Leave one out.`,
+      );
+    }
+    return { method, refill: { fillback: flags.fillback_rate } };
+  }
+  if (fillback_rate !== undefined && fillback_rate > 0) {
+    throw new UsageError(
+      `got --fillback_rate with ${given.struct === undefined ? `--${typed ?? ''}, a flag of rsst` : '--struct rsst'}, but it belongs to refill. Leave one out.`,
+    );
+  }
+  return {
+    method,
+    rsst: {
+      schedule: flags.RST_schedule,
+      strength: flags.reg_granularity_prune,
+      exponent: flags.exponents,
+      norm: 'l1',
+      scope: 'all',
+      epochs: reg_epochs ?? flags.epochs,
+    },
+  };
+}
+
+function rewindOf({ prune_type, rewind_epoch }: ImpFlags, flags: Flags): Rewind {
+  if (rewind_epoch !== undefined && prune_type !== 'rewind_lt') {
+    throw new UsageError(
+      `got --rewind_epoch with ${prune_type === undefined ? 'no --prune_type' : `--prune_type ${prune_type}`}, expected rewind_lt. Leave it out, or give --prune_type rewind_lt.`,
+    );
+  }
+  if (prune_type === undefined) return 'none';
+  if (prune_type === 'lt') return 'init';
+  if (prune_type === 'pt') return 'source';
+  return flags.rewind_epoch === 0 ? 'init' : `epoch:${flags.rewind_epoch}`;
+}
+
+function rankingOf({ sorting_mode: mode }: ImpFlags, family: FamilyName): PruneSettings['ranking'] {
+  if (mode === undefined) return family === 'vit' ? 'layerwise' : 'global';
+  return mode === 'global' ? 'global' : 'layerwise';
+}

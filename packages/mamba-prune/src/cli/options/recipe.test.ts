@@ -1,0 +1,43 @@
+import { describe, expect, it } from 'vitest';
+import { presetRecipe } from '../../training/presets.js';
+import { recipeOf } from './recipe.js';
+
+const train = { epochs: 30, lr: 1e-3, phase: 'train' } as const;
+const tune = { epochs: 0, lr: 5e-4, phase: 'finetune' } as const;
+
+describe('a recipe', () => {
+  it('has defaults where nothing is typed', () => {
+    expect(recipeOf({}, 7, train, 'cifar10')).toMatchObject({
+      epochs: 30,
+      lr: 1e-3,
+      warmupEpochs: 3,
+      seed: 7,
+      augment: 'standard',
+    });
+    expect(recipeOf({ optimizer: 'sgd' }, 0, train, 'cifar10').lr).toBeCloseTo(0.1, 15);
+    expect(recipeOf({ milestones: [3, 4] }, 0, train, 'cifar10')).toMatchObject({
+      schedule: 'multistep',
+      milestones: [3, 4],
+    });
+  });
+
+  it('is the preset of the data set and the phase', () => {
+    for (const defaults of [train, tune]) {
+      expect(recipeOf({ preset: 'best' }, 3, defaults, 'cifar10')).toEqual({
+        ...presetRecipe('best', 'cifar10', defaults.phase),
+        seed: 3,
+      });
+    }
+  });
+
+  it('goes by what is typed over the preset', () => {
+    const preset = presetRecipe('standard', 'cifar10', 'train');
+    const typed = recipeOf({ preset: 'standard', epochs: 10, lr: 0.5 }, 0, train, 'cifar10');
+    expect(typed).toMatchObject({ epochs: 10, lr: 0.5, weightDecay: preset.weightDecay });
+    // The warm-up keeps its share of the epochs.
+    expect(typed.warmupEpochs).toBeCloseTo((preset.warmupEpochs / preset.epochs) * 10, 12);
+    // Rates and decays of AdamW mean nothing to SGD, which has its own.
+    const sgd = recipeOf({ preset: 'standard', optimizer: 'sgd' }, 0, train, 'cifar10');
+    expect([sgd.optimizer, sgd.lr, sgd.weightDecay]).toEqual(['sgd', undefined, undefined]);
+  });
+});

@@ -1,0 +1,103 @@
+import { describe, expect, it } from 'vitest';
+import { UsageError } from '../errors.js';
+import {
+  type PruneSettings,
+  needForImages,
+  resolvePruneSettings,
+  scoresUnits,
+} from './prune-settings.js';
+import { tinyPruning, tinyRecipe } from './testing/tiny.js';
+
+const resolve = (changes: Partial<PruneSettings> = {}) =>
+  resolvePruneSettings(tinyPruning('model.safetensors', 'images', changes));
+
+const trained = { ...tinyRecipe, epochs: 5 };
+
+describe('the settings of a pruning', () => {
+  it('have defaults', () => {
+    expect(resolve()).toMatchObject({
+      rounds: 1,
+      perRound: false,
+      rewind: 'none',
+      score: 'out_proj',
+      scoreBatches: 8,
+      bnBatches: 0,
+      refill: undefined,
+      rsst: undefined,
+      distill: undefined,
+    });
+    expect(resolve({ method: 'refill' }).refill).toEqual({
+      fillback: 0,
+      score: 'magnitude',
+      budget: 'add',
+    });
+    expect(resolve({ method: 'rsst', recipe: trained }).rsst).toEqual({
+      schedule: 'exp_custom_exponents',
+      strength: 1e-4,
+      exponent: 4,
+      norm: 'l1',
+      scope: 'all',
+      apply: 'loss',
+      epochs: 5,
+      nearZero: null,
+    });
+    expect(resolve({ distill: { weight: 0.5 }, recipe: trained }).distill).toEqual({
+      weight: 0.5,
+      temperature: 1,
+    });
+  });
+
+  it('resolve to themselves, so that a stored run can be compared', () => {
+    const once = resolve({ method: 'rsst', recipe: trained, rewind: 'epoch:3' });
+    expect(resolvePruneSettings(once)).toEqual(once);
+  });
+
+  it.each<[Partial<PruneSettings>, RegExp]>([
+    [{ rounds: 0 }, /rounds: got 0, expected a whole number of at least 1/],
+    [{ rounds: 1.5 }, /rounds: got 1\.5/],
+    [{ rates: {} }, /got no rates/],
+    [{ method: 'lasso' as 'rsst' }, /method: got 'lasso', expected one of oneshot, refill, rsst/],
+    [{ refill: { fillback: 0.5 } }, /got refill settings with the method oneshot/],
+    [{ rsst: {} }, /got rsst settings with the method oneshot/],
+    [
+      { method: 'refill', refill: { fillback: 1.1 } },
+      /fillback: got 1\.1, expected a number of at least 0 and at most 1/,
+    ],
+    [{ method: 'rsst' }, /0 epochs of regularised training/],
+    [{ method: 'rsst', rsst: { epochs: 1, strength: -1 } }, /rsst strength: got -1/],
+    [
+      { method: 'rsst', rsst: { epochs: 1, nearZero: 1 } },
+      /near-zero: got 1, expected a number of at least 0 and below 1/,
+    ],
+    [
+      { method: 'rsst', rsst: { epochs: 1, nearZero: 0.1, scope: 'doomed' } },
+      /near-zero with the scope doomed/,
+    ],
+    [{ distill: { weight: 0.5 } }, /distillation with 0 epochs/],
+    [
+      { distill: { weight: 0 }, recipe: trained },
+      /distill: got 0, expected a number above 0 and at most 1/,
+    ],
+    [{ rewind: 'init' }, /rewind init with 0 epochs/],
+    [{ rewind: 'epoch:x' as 'init' }, /got 'epoch:x', expected none, source, init or epoch:E/],
+  ])('%j are refused', (changes, message) => {
+    expect(() => resolve(changes)).toThrow(UsageError);
+    expect(() => resolve(changes)).toThrow(message);
+  });
+
+  it('say what needs images', () => {
+    const need = (changes: Partial<PruneSettings>) => needForImages(resolve(changes));
+    expect(need({})).toBeUndefined();
+    expect(need({ importance: 'taylor' })).toBe('importance taylor');
+    expect(need({ score: 'activation' })).toBe('score activation');
+    expect(need({ method: 'refill', refill: { fillback: 0, score: 'gradient' } })).toBe(
+      'refill score gradient',
+    );
+    // RSST's cut goes by the norm that it regularised; only doomed units are scored before.
+    const rsst = (scope: 'all' | 'doomed') =>
+      ({ method: 'rsst', importance: 'taylor', rsst: { epochs: 1, scope } }) as const;
+    expect(need(rsst('all'))).toBeUndefined();
+    expect(need(rsst('doomed'))).toBe('importance taylor');
+    expect(scoresUnits(resolve(rsst('all')))).toBe(false);
+  });
+});

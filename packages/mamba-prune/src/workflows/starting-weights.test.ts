@@ -1,0 +1,197 @@
+import { mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { manualSeed, saveSafetensors } from '@mamba-prune/libtorch';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { runCli } from '../cli/testing/run-cli.js';
+import type { DatasetInfo } from '../data/types.js';
+import { HubServer } from '../hub/testing/hub-server.js';
+import type { ImageModel } from '../models/image-model.js';
+import { loadModel, saveModel } from '../models/model-file.js';
+import { createModel } from '../models/registry.js';
+import { pruneModel } from '../pruning/surgery.js';
+import { archOfWeights, modelFromWeights } from './starting-weights.js';
+import { side, tinyTraining, writeTinyImages } from './testing/tiny.js';
+import { trainRun } from './train-run.js';
+
+let folder = '';
+const at = (...path: string[]): string => join(folder, ...path);
+
+const sizes = { dModel: 8, depth: 2, dState: 3, imageSize: side, numClasses: 5 };
+
+function dataset(changes: Partial<DatasetInfo> = {}): { info: DatasetInfo } {
+  const grey = [0.5, 0.5, 0.5];
+  const images = { channels: 3, height: side, width: side, mean: grey, std: grey } as const;
+  return { info: { name: 'tiny', classes: ['left', 'right'], ...images, ...changes } };
+}
+
+const values = (model: ImageModel): Map<string, number[]> =>
+  new Map(Array.from(model.stateDict(), ([name, tensor]) => [name, tensor.toNumbers()]));
+
+/** A model of five classes whose first block has lost half of its channels and neurons. */
+function prunedModel(): ImageModel {
+  manualSeed(3);
+  const model = createModel('mamba_nano', sizes);
+  const half = (size: number): number[] => Array.from({ length: size / 2 }, (_, i) => 2 * i);
+  const kept = new Map([
+    ['blocks.0.ssm', half(16)],
+    ['blocks.0.mlp', half(32)],
+  ]);
+  return pruneModel(model, kept);
+}
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'mp-starting-'));
+  vi.stubEnv('XDG_CACHE_HOME', at('cache'));
+  await writeTinyImages(at('images'));
+  const classes = ['a', 'b', 'c', 'd', 'e'];
+  saveModel(at('five.safetensors'), prunedModel(), {
+    classes,
+    mean: [0.5],
+    std: [0.5],
+    history: [],
+  });
+});
+
+afterAll(() => {
+  vi.unstubAllEnvs();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+describe('modelFromWeights', () => {
+  it('takes every weight of a pruned model but those of a classifier for other classes', async () => {
+    const given = values(loadModel(at('five.safetensors')).model);
+    manualSeed(7);
+    const { model, notes } = await modelFromWeights(at('five.safetensors'), dataset());
+    expect(model.config).toMatchObject({ arch: 'mamba_nano', numClasses: 2 });
+    expect(model.config.widths['blocks.0.ssm']).toBe(8);
+    const own = values(model);
+    expect([...own.keys()]).toEqual([...given.keys()]);
+    for (const [name, list] of own) {
+      if (name.startsWith('head.')) expect(list).toHaveLength(name === 'head.bias' ? 2 : 16);
+      else expect(list, name).toEqual(given.get(name));
+    }
+    expect(notes).toEqual([
+      'The classifier (head.weight, head.bias) begins with random weights: it was made for 5 classes, and tiny has 2.',
+    ]);
+  });
+
+  it('takes the classifier too where the number of classes is the same', async () => {
+    const classes = ['a', 'b', 'c', 'd', 'e'];
+    const { model, notes } = await modelFromWeights(at('five.safetensors'), dataset({ classes }));
+    expect(values(model)).toEqual(values(loadModel(at('five.safetensors')).model));
+    expect(notes).toEqual([]);
+  });
+
+  it("takes a state dict in torchvision's layout, at another image size", async () => {
+    const given = createModel('resnet20', {
+      ...{ baseWidth: 2, blocks: [1, 1, 1] },
+      imageSize: 32,
+    });
+    saveSafetensors(at('resnet.safetensors'), given.stateDict(), {});
+    expect(await archOfWeights(at('five.safetensors'))).toBe('mamba_nano');
+    const { model, notes } = await modelFromWeights(at('resnet.safetensors'), dataset(), {
+      arch: 'resnet20',
+      options: { baseWidth: 2, blocks: [1, 1, 1], stem: 'cifar' },
+    });
+    expect(model.config).toMatchObject({ arch: 'resnet20', imageSize: side, numClasses: 2 });
+    const [own, before] = [values(model), values(given)];
+    for (const [name, list] of own)
+      if (!name.startsWith('fc.')) expect(list).toEqual(before.get(name));
+    expect(notes.at(-1)).toContain(
+      'The classifier (fc.weight, fc.bias) begins with random weights',
+    );
+  });
+
+  it.each<[string, Partial<DatasetInfo>, RegExp]>([
+    [
+      'grey images',
+      { channels: 1 },
+      /weights for images with 3 channels, expected 1, as those of tiny/,
+    ],
+    [
+      'larger images',
+      { height: 16, width: 16 },
+      /its pos_embed is \[1, 4, 8\], but the images need \[1, 16, 8\]\. It was made for images of 8 px/,
+    ],
+  ])('refuses weights that are not for %s', async (_, changes, message) => {
+    await expect(modelFromWeights(at('five.safetensors'), dataset(changes))).rejects.toThrow(
+      message,
+    );
+  });
+
+  it('refuses another architecture than the one asked for', async () => {
+    await expect(
+      modelFromWeights(at('five.safetensors'), dataset(), { arch: 'mamba_tiny' }),
+    ).rejects.toThrow(/arch "mamba_nano", asked for "mamba_tiny"/);
+  });
+});
+
+describe('a training from given weights', () => {
+  const settings = () => ({
+    ...tinyTraining(at('images')),
+    model: {},
+    init: at('five.safetensors'),
+  });
+
+  it('begins with them, keeps them to rewind to, and goes on without their file', async () => {
+    const stop = new AbortController();
+    const out = at('run');
+    const notes: string[] = [];
+    const first = await trainRun(settings(), {
+      out,
+      signal: stop.signal,
+      hooks: {
+        onNote: (note) => notes.push(note),
+        onEpoch: () => {
+          stop.abort();
+        },
+      },
+    });
+    expect(first.result.finished).toBe(false);
+    expect(notes[0]).toContain('begins with random weights');
+    const start = values(loadModel(join(out, 'checkpoints', 'init.safetensors')).model);
+    const given = values(loadModel(at('five.safetensors')).model);
+    expect(start.get('blocks.0.ssm.in_proj.weight')).toEqual(
+      given.get('blocks.0.ssm.in_proj.weight'),
+    );
+
+    renameSync(at('five.safetensors'), at('moved.safetensors'));
+    const { result } = await trainRun(settings(), { out, resume: true });
+    renameSync(at('moved.safetensors'), at('five.safetensors'));
+    expect(result).toMatchObject({ finished: true, epochs: 3 });
+
+    const whole = await trainRun(settings(), { out: at('whole') });
+    const bytes = (path: string) => values(loadModel(join(path, 'model.safetensors')).model);
+    expect(bytes(out)).toEqual(bytes(whole.path));
+  });
+
+  it('is what train --from does, from a file, a run and the hub', async () => {
+    const train = (from: string, out: string) =>
+      runCli([
+        ...['train', '--from', from, '--dataset', 'folder', '--data', at('images')],
+        ...['--image-size', String(side), '--epochs', '1', '--batch-size', '8', '--out', at(out)],
+      ]);
+    const file = await train(at('five.safetensors'), 'from-file');
+    expect(file.stderr).toContain('The classifier (head.weight, head.bias)');
+    expect(file.status).toBe(0);
+    expect(loadModel(at('from-file', 'model.safetensors')).model.config).toMatchObject({
+      arch: 'mamba_nano',
+      numClasses: 2,
+      widths: { 'blocks.0.ssm': 8 },
+    });
+    expect((await train(at('from-file'), 'from-run')).status).toBe(0);
+
+    const files = { 'model.safetensors': readFileSync(at('five.safetensors')) };
+    const server = await HubServer.start({ 'lab/five': { refs: { main: 'c'.repeat(40) }, files } });
+    vi.stubEnv('HF_ENDPOINT', server.endpoint);
+    vi.stubEnv('HF_HUB_CACHE', at('hub'));
+    vi.stubEnv('HF_TOKEN_PATH', at('none'));
+    const hub = await train('hf:lab/five', 'from-hub');
+    server.stop();
+    expect(hub.status).toBe(0);
+    expect(values(loadModel(at('from-hub', 'model.safetensors')).model)).toEqual(
+      values(loadModel(at('from-file', 'model.safetensors')).model),
+    );
+  });
+});
