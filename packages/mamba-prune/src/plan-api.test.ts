@@ -11,7 +11,13 @@ import {
   pruneMambaMlpStructured,
   pruneMambaSsmStructured,
 } from './plan-api.js';
-import { TwoLayer, randomImages, smallMamba, smallSizes, weightOf } from './pruning/testing/models.js';
+import {
+  TwoLayer,
+  randomImages,
+  smallMamba,
+  smallSizes,
+  weightOf,
+} from './pruning/testing/models.js';
 
 const widthsOf = (model: { readonly config: { readonly widths: object } }): object =>
   model.config.widths;

@@ -9,7 +9,12 @@
 import { type Tensor, noGrad, scope } from '@mamba-prune/libtorch';
 import { UsageError } from './errors.js';
 import type { ImageModel } from './models/image-model.js';
-import { type Calibration, type ImportanceNorm, importanceNorms, rowNorms } from './pruning/importance.js';
+import {
+  type Calibration,
+  type ImportanceNorm,
+  importanceNorms,
+  rowNorms,
+} from './pruning/importance.js';
 import { type PruningResult, pruneOneShot } from './pruning/oneshot.js';
 import type { CutOptions } from './pruning/select-units.js';
 import { checkChoice, selectionScopes } from './pruning/selection.js';

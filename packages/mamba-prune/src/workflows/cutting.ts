@@ -38,7 +38,12 @@ export async function cutRound(
   const before = accuracy ?? (await measure(job, model, 'before', hooks));
   if (before === undefined) return undefined;
   hooks.onScore?.(round, settings.rounds);
-  const choice = await chooseRoundUnits(model, settings, round, record.widthsBefore, calibration);
+  // What was pushed towards zero goes, whether or not all of it arrived there.
+  const { wanted } = record;
+  const choice =
+    wanted?.round === round
+      ? { kept: unitMap(wanted.kept) }
+      : await chooseRoundUnits(model, settings, round, record.widthsBefore, calibration);
   const cut = pruneModel(model, choice.kept).to(device);
   try {
     const goesOn = await reestimate(job, cut, hooks);

@@ -7,6 +7,7 @@ import { loadModel, saveModel } from '../models/model-file.js';
 import type { ModelOptions } from '../models/config.js';
 import { readUnitNorms } from '../pruning/rsst/index.js';
 import { RunFolder } from '../training/run-folder.js';
+import type { EpochMetrics } from '../training/types.js';
 import { pruneRun } from './prune-run.js';
 import type { PruneSettings } from './prune-settings.js';
 import { tinyPruning, tinyRecipe, tinyTraining, writeTinyImages } from './testing/tiny.js';
@@ -84,7 +85,7 @@ describe('rsst', () => {
     const { record } = await prune('rsst', {
       method: 'rsst',
       rates: { ssm: 0.5, mlp: 0.25 },
-      rsst: { scope: 'doomed', strength: 1, schedule: 'constant', epochs: 2 },
+      rsst: { scope: 'doomed', strength: 100, schedule: 'constant', epochs: 2 },
       recipe,
     });
     expect(record.widthsAfter).toMatchObject({ 'blocks.0.ssm': 8, 'blocks.1.mlp': 24 });
@@ -92,7 +93,7 @@ describe('rsst', () => {
     expect(lines.map(({ phase }) => phase)).toEqual(['rsst-1', 'rsst-1', 'round-1']);
     const shares = lines
       .slice(0, 2)
-      .map((line) => readUnitNorms(line)?.kinds['ssm']?.doomedShare ?? NaN);
+      .map((line) => readUnitNorms(line as EpochMetrics)?.kinds['ssm']?.doomedShare ?? NaN);
     // Half of the units, the smaller ones, that a strong penalty keeps shrinking.
     expect(shares[0]).toBeLessThan(0.5);
     expect(shares[1]).toBeLessThan(shares[0] ?? 0);

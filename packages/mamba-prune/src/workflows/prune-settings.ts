@@ -15,6 +15,7 @@ import {
   defaultExponent,
   regApplications,
   regNorms,
+  rsstDefaults,
   rsstSchedules,
 } from '../pruning/rsst/index.js';
 import { type SelectionOptions, normalizations, selectionScopes } from '../pruning/selection.js';
@@ -41,15 +42,15 @@ export const regScopes = ['all', 'doomed'] as const;
 export interface RsstSettings {
   /** `exp_custom_exponents` unless given. */
   readonly schedule?: RsstSchedule;
-  /** λ at the end of the regularised training; 1e-4 unless given. */
+  /** λ at the end of the regularised training; that of `rsstDefaults` unless given. */
   readonly strength?: number;
   /** 4 unless given. */
   readonly exponent?: number;
-  /** `l1` unless given. */
+  /** `l1` unless given, for doomed units `group`. */
   readonly norm?: RegNorm;
   /** `all` units of the targets (unless given), or those that are to go. */
   readonly scope?: (typeof regScopes)[number];
-  /** How the penalty reaches the weights; `loss` unless given. */
+  /** How the penalty reaches the weights; `loss` unless given, for doomed units `proximal`. */
   readonly apply?: RegApplication;
   /** Epochs of regularised training before each cut; those of the recipe unless given. */
   readonly epochs?: number;
@@ -68,7 +69,9 @@ export interface DistillSettings {
   readonly temperature?: number;
 }
 
-export interface PruneSettings extends Partial<DataSettings> {
+export interface PruneSettings extends Partial<Omit<DataSettings, 'dataset'>> {
+  /** None: only cut, and measure nothing. */
+  readonly dataset?: string | undefined;
   /** The model's file. */
   readonly model: string;
   readonly method: PruneMethod;
@@ -195,7 +198,11 @@ function resolveRefill({ fillback, score, budget }: RefillSettings): Whole<Refil
 }
 
 function resolveRsst(given: RsstSettings, epochs: number): Whole<RsstSettings> {
-  const { strength = 1e-4, exponent = defaultExponent, nearZero = null } = given;
+  const { exponent = defaultExponent, nearZero = null } = given;
+  const scope = oneOf('rsst scope', given.scope ?? 'all', regScopes);
+  const doomed = scope === 'doomed';
+  const norm = oneOf('rsst norm', given.norm ?? (doomed ? 'group' : 'l1'), regNorms);
+  const defaults = rsstDefaults(doomed, norm, given.apply);
   const regEpochs = given.epochs ?? epochs;
   if (regEpochs === 0) {
     throw new UsageError(
@@ -204,11 +211,11 @@ function resolveRsst(given: RsstSettings, epochs: number): Whole<RsstSettings> {
   }
   return {
     schedule: oneOf('rsst schedule', given.schedule ?? 'exp_custom_exponents', rsstSchedules),
-    strength: within('rsst strength', strength, 0, Number.MAX_VALUE),
+    strength: within('rsst strength', given.strength ?? defaults.base, 0, Number.MAX_VALUE),
     exponent: within('rsst exponent', exponent, Number.MIN_VALUE, Number.MAX_VALUE),
-    norm: oneOf('rsst norm', given.norm ?? 'l1', regNorms),
-    scope: oneOf('rsst scope', given.scope ?? 'all', regScopes),
-    apply: oneOf('rsst application', given.apply ?? 'loss', regApplications),
+    norm,
+    scope,
+    apply: oneOf('rsst application', defaults.apply, regApplications),
     epochs: whole('rsst epochs', regEpochs, 1),
     // 1 would delete the largest too.
     nearZero: nearZero === null ? null : within('near-zero', nearZero, 0, 1 - Number.EPSILON),

@@ -92,11 +92,15 @@ export function addPruningOptions(command: Command): void {
       min: 1,
     }),
     choiceOption('--reg-schedule <name>', 'growth', rsstSchedules, 'exp_custom_exponents'),
-    numberOption('--reg-strength <x>', 'of the penalty at the end (default: 1e-4)', { min: 0 }),
+    numberOption(
+      '--reg-strength <x>',
+      'of the penalty at the end (default: 1e-4; doomed: 1000, l1 100, in the loss 1)',
+      { min: 0 },
+    ),
     numberOption('--exponents <p>', 'of the schedule (default: 4)', { above: 0 }),
-    choiceOption('--reg-norm <name>', 'norm', ['l1', 'group'], 'l1'),
+    choiceOption('--reg-norm <name>', 'norm', ['l1', 'group'], 'l1; doomed: group'),
     choiceOption('--reg-scope <which>', 'units', ['all', 'doomed'], 'all'),
-    choiceOption('--reg-apply <how>', 'penalty', ['loss', 'proximal'], 'loss'),
+    choiceOption('--reg-apply <how>', 'penalty', ['loss', 'proximal'], 'loss; doomed: proximal'),
     numberOption(
       '--near-zero <x>',
       "delete what is under this share of a group's largest norm, in place of a rate",

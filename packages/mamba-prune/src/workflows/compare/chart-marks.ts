@@ -152,7 +152,7 @@ export function results(values: boolean): Mark[] {
       encode: {
         enter: {
           x: at('x'),
-          y: { signal: "min(scale('y', datum.high), scale('y', datum.y) - 8) - 8" },
+          y: { signal: "min(scale('y', datum.top), scale('y', datum.y) - 8) - 9" },
           text: { signal: values ? "format(100 * datum.y, '.2f')" : "''" },
           align: { value: 'center' },
           font: { value: font },

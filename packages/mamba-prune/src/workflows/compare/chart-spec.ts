@@ -156,6 +156,8 @@ interface MarkData {
   readonly low: number;
   readonly high: number;
   readonly bar: boolean;
+  /** The highest of all that is drawn, above which its value stands. */
+  readonly top: number;
 }
 
 /** The largest number of MACs on the axis. */
@@ -180,7 +182,9 @@ function markOf(point: ChartPoint, points: readonly ChartPoint[], spread: number
   const y = mean(accuracies);
   const bar = Number.isFinite(deviation);
   const reach = bar ? deviation : 0;
-  return { method, x: macs, shift: spread * place, y, low: y - reach, high: y + reach, bar };
+  const [low, high] = [y - reach, y + reach];
+  const top = Math.max(high, ...accuracies);
+  return { method, x: macs, shift: spread * place, y, low, high, bar, top };
 }
 
 interface SizeData {

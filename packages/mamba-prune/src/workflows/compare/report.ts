@@ -73,7 +73,7 @@ export async function writeResults(
   writeFileAtomic(folder.file('results.md'), markdown(settings, results, command));
   if (!chart || results.methods.length === 0) return undefined;
   try {
-    const svg = await drawChart(results.methods.map(chartPoint(results)), chartText(settings));
+    const svg = await drawResults(settings, results);
     writeFileAtomic(folder.file('accuracy-macs.svg'), svg);
     writeFileAtomic(folder.file('accuracy-macs.png'), await chartToPng(svg));
     return undefined;
@@ -83,9 +83,12 @@ export async function writeResults(
   }
 }
 
-const chartPoint =
-  ({ runs }: CompareResults) =>
-  ({ method, rate, macs, deviation }: MethodResult): ChartPoint => ({
+/** The picture of accuracy against MACs. @returns the text of an SVG file */
+export function drawResults(
+  { seeds, train, finetune }: CompareSettings,
+  { methods, runs }: CompareResults,
+): Promise<string> {
+  const points = methods.map(({ method, rate, macs, deviation }): ChartPoint => ({
     method,
     size: rate === 0 ? 'dense' : `${percentName(rate)}% removed`,
     macs,
@@ -93,15 +96,19 @@ const chartPoint =
       .filter((run) => run.method === method && run.rate === rate)
       .map(({ accuracy }) => accuracy),
     deviation: deviation ?? NaN,
+  }));
+  const shown =
+    seeds.length === 1
+      ? 'One seed.'
+      : `Mean of ${seeds.length} seeds (small dots) with one standard deviation.`;
+  return drawChart(points, {
+    title: `Accuracy against cost: ${train.arch} on ${train.dataset}`,
+    subtitle: [
+      `${shown} Methods of one size stand side by side.`,
+      `${train.recipe.epochs} epochs dense, then ${finetune.epochs} for every method.`,
+    ],
   });
-
-const chartText = (settings: CompareSettings) => ({
-  title: `Accuracy against cost: ${settings.train.arch} on ${settings.train.dataset}`,
-  subtitle: [
-    `Mean of ${settings.seeds.length} seeds (small dots) with one standard deviation. Methods of one size stand side by side.`,
-    `${settings.train.recipe.epochs} epochs dense, then ${settings.finetune.epochs} for every method.`,
-  ],
-});
+}
 
 /** A table of the methods, the tests, and every run. */
 export function markdown(

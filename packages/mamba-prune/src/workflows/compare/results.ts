@@ -93,8 +93,10 @@ export function readResults(
 }
 
 function runResult(run: MethodRun, record: PruningRecord): RunResult[] {
-  const { before, afterCut, after } = record.accuracy;
-  if (record.rounds.at(-1)?.finished !== true) return [];
+  // The record's own `before` is of the model that all began with; a round's, of the one that was cut.
+  const round = record.rounds.at(-1);
+  if (round?.finished !== true) return [];
+  const { before, afterCut, after } = round.accuracy;
   if (before === null || afterCut === null || after === null) return [];
   return [
     {
