@@ -51,6 +51,7 @@ class Block extends nn.Module {
   readonly ssm: SelectiveSsm;
   readonly norm2: nn.LayerNorm;
   readonly mlp: Mlp;
+  #fusedWeights: F.MambaBlockWeights | null | undefined;
   /** Names of the groups that a probe is shown. */
   readonly #groups: { readonly ssm: string; readonly mlp: string };
 
@@ -86,6 +87,12 @@ class Block extends nn.Module {
     if (this.training || isGradEnabled() || x.device !== 'cpu' || x.dtype !== 'float32') {
       return undefined;
     }
+    // Parameters are never replaced, so they are collected once.
+    if (this.#fusedWeights === undefined) this.#fusedWeights = this.#collectWeights() ?? null;
+    return this.#fusedWeights ?? undefined;
+  }
+
+  #collectWeights(): F.MambaBlockWeights | undefined {
     const { norm1, norm2, mlp } = this;
     const ssm = this.ssm.fusedWeights();
     if (!ssm || !norm1.weight || !norm1.bias || !norm2.weight || !norm2.bias) return undefined;
