@@ -184,13 +184,11 @@ function compileUnits() {
   return [
     { name: 'kernels', level: '-O1', sources: of('kernels') },
     { name: 'bindings', level: '-O1', sources: of('bindings') },
-    ...sources
-      .filter(isIsa)
-      .map((path) => ({
-        name: `kernels-${basename(path, '.cc')}`,
-        level: levelOf(path),
-        sources: [path],
-      })),
+    ...sources.filter(isIsa).map((path) => ({
+      name: `kernels-${basename(path, '.cc')}`,
+      level: levelOf(path),
+      sources: [path],
+    })),
   ];
 }
 

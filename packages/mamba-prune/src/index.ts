@@ -102,6 +102,7 @@ export {
   pruneMambaHybrid,
   pruneMambaMlpStructured,
   pruneMambaSsmStructured,
+  computeMambaStructuredRegularization,
 } from './plan-api.js';
 export {
   type KindNorms,
@@ -117,7 +118,6 @@ export {
   type RsstStrength,
   type UnitNorms,
   type UnitSet,
-  computeMambaStructuredRegularization,
   computeStructuredRegularization,
   doomedUnits,
   measureUnitNorms,

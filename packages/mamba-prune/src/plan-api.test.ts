@@ -1,12 +1,15 @@
-import { F, nn, noGrad, tensor } from '@mamba-prune/libtorch';
+import { F, nn, noGrad, scope, tensor } from '@mamba-prune/libtorch';
 import { describe, expect, it } from 'vitest';
 import { UsageError } from './errors.js';
+import type { ImageModel } from './models/image-model.js';
 import { VisionMamba } from './models/mamba.js';
 import { mambaConfig } from './models/config.js';
 import { scoreUnits } from './pruning/importance.js';
+import { computeStructuredRegularization } from './pruning/rsst/index.js';
 import {
   calculateChannelImportance,
   calculateNeuronImportance,
+  computeMambaStructuredRegularization,
   pruneMambaHybrid,
   pruneMambaMlpStructured,
   pruneMambaSsmStructured,
@@ -147,6 +150,40 @@ describe('the pruning functions of the plan', () => {
     );
     await expect(pruneMambaHybrid(model, { importance: 'taylor' })).rejects.toThrow(
       /importance taylor: got no images/,
+    );
+  });
+});
+
+function regularization(model: ImageModel, targets: readonly string[]): number {
+  const groups = model.pruningGroups();
+  return scope(() =>
+    noGrad(() => computeStructuredRegularization(model, groups, { norm: 'l1', targets }).item()),
+  );
+}
+
+describe('computeMambaStructuredRegularization', () => {
+  it('is the strength times the l1 norms of the targets', () => {
+    const model = smallMamba();
+    const l1 = (targets: string[]) => regularization(model, targets);
+    const plan = (...args: [number?, ('ssm' | 'mlp' | 'both')?]) =>
+      scope(() => noGrad(() => computeMambaStructuredRegularization(model, ...args).item()));
+    // float32: one rounding of the product.
+    expect(plan() / (1e-4 * (l1(['ssm']) + l1(['mlp'])))).toBeCloseTo(1, 5);
+    expect(plan(2, 'ssm') / (2 * l1(['ssm']))).toBeCloseTo(1, 5);
+    expect(plan(2, 'mlp') / (2 * l1(['mlp']))).toBeCloseTo(1, 5);
+  });
+
+  it('can be differentiated', () => {
+    const model = smallMamba();
+    computeMambaStructuredRegularization(model, 0.5, 'mlp').backward();
+    const gradient = weightOf(model, 'blocks.0.mlp.0.weight').grad?.toNumbers() ?? [];
+    expect(new Set(gradient.map(Math.abs))).toEqual(new Set([0.5]));
+  });
+
+  it('refuses another strength, and a model without such groups', () => {
+    expect(() => computeMambaStructuredRegularization(smallMamba(), -1)).toThrow(/got -1/);
+    expect(() => computeMambaStructuredRegularization(new TwoLayer({ units: 2 }))).toThrow(
+      /got 'ssm', expected/,
     );
   });
 });

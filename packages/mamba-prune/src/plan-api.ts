@@ -17,6 +17,7 @@ import {
 } from './pruning/importance.js';
 import { type PruningResult, pruneOneShot } from './pruning/oneshot.js';
 import type { CutOptions } from './pruning/select-units.js';
+import { computeStructuredRegularization } from './pruning/rsst/index.js';
 import { checkChoice, selectionScopes } from './pruning/selection.js';
 
 /** A linear layer, or anything else with a weight of shape [out, in]. */
@@ -182,3 +183,22 @@ function sliceNorms(
 }
 
 const toArray = (scores: Tensor): Float64Array => scores.toTypedArray() as Float64Array;
+
+/**
+ * The plan's compute_mamba_structured_regularization: `regStrength` times the l1 norms of out_proj's
+ * columns (the *input* channels, which are what pruning removes) and of fc1's rows.
+ * @returns 0-d
+ * @throws UsageError for an unknown target, or a model without such groups
+ */
+export function computeMambaStructuredRegularization(
+  model: ImageModel,
+  regStrength = 1e-4,
+  regTarget: 'ssm' | 'mlp' | 'both' = 'both',
+): Tensor {
+  if (!(regStrength >= 0 && regStrength < Infinity)) {
+    throw new UsageError(`regStrength: got ${regStrength}, expected a number of at least 0`);
+  }
+  const targets = regTarget === 'both' ? ['ssm', 'mlp'] : [regTarget];
+  const options = { norm: 'l1', targets } as const;
+  return computeStructuredRegularization(model, model.pruningGroups(), options).mul(regStrength);
+}

@@ -1,11 +1,7 @@
 export type { NearZeroOptions, NormCutOptions } from './cut.js';
 export { unitsByNorm, unitsOverNearZero } from './cut.js';
 export type { RegularizerOptions } from './regularizer.js';
-export {
-  computeMambaStructuredRegularization,
-  computeStructuredRegularization,
-  doomedUnits,
-} from './regularizer.js';
+export { computeStructuredRegularization, doomedUnits } from './regularizer.js';
 export type { RsstSchedule, RsstStrength } from './schedule.js';
 export { defaultExponent, rsstLambda, rsstScheduleExp, rsstSchedules } from './schedule.js';
 export type { RegApplication, RsstHooks, RsstOptions } from './term.js';

@@ -9,7 +9,6 @@ import {
   type RegularizerOptions,
   Rsst,
   type UnitSet,
-  computeMambaStructuredRegularization,
   computeStructuredRegularization,
   doomedUnits,
   measureUnitNorms,
@@ -239,31 +238,6 @@ describe('Rsst.shrink', () => {
       const expected = before.get(name)?.map((value, unit) => (doomed.includes(unit) ? 0 : value));
       expect(norms).toEqual(expected);
     }
-  });
-});
-
-describe('computeMambaStructuredRegularization', () => {
-  it('is the strength times the l1 norms of the targets', () => {
-    const model = smallMamba();
-    const l1 = (targets: string[]) => valueOf(model, { norm: 'l1', targets });
-    const plan = (...args: [number?, ('ssm' | 'mlp' | 'both')?]) =>
-      scope(() => noGrad(() => computeMambaStructuredRegularization(model, ...args).item()));
-    // float32: one rounding of the product.
-    expect(plan() / (1e-4 * (l1(['ssm']) + l1(['mlp'])))).toBeCloseTo(1, 5);
-    expect(plan(2, 'ssm') / (2 * l1(['ssm']))).toBeCloseTo(1, 5);
-    expect(plan(2, 'mlp') / (2 * l1(['mlp']))).toBeCloseTo(1, 5);
-  });
-
-  it('can be differentiated', () => {
-    const model = smallMamba();
-    computeMambaStructuredRegularization(model, 0.5, 'mlp').backward();
-    const gradient = weightOf(model, 'blocks.0.mlp.0.weight').grad?.toNumbers() ?? [];
-    expect(new Set(gradient.map(Math.abs))).toEqual(new Set([0.5]));
-  });
-
-  it('refuses another strength, and a model without such groups', () => {
-    expect(() => computeMambaStructuredRegularization(smallMamba(), -1)).toThrow(/got -1/);
-    expect(() => computeMambaStructuredRegularization(handMade())).toThrow(/got 'ssm', expected/);
   });
 });
 

@@ -5,7 +5,6 @@
  */
 import type { Tensor, nn } from '@mamba-prune/libtorch';
 import { UsageError } from '../../errors.js';
-import type { ImageModel } from '../../models/image-model.js';
 import type { KeptUnits, PruningGroup } from '../groups.js';
 import { type RegNorm, type UnitSet, regNorms, sliceGroups, unitNorms } from './unit-slices.js';
 
@@ -40,25 +39,6 @@ export function computeStructuredRegularization(
     return (units ? norms.indexSelect(0, units) : norms).sum();
   });
   return sums.reduce((total, sum) => total.add(sum));
-}
-
-/**
- * The plan's compute_mamba_structured_regularization: `regStrength` times the l1 norms of out_proj's
- * columns (the *input* channels, which are what pruning removes) and of fc1's rows.
- * @returns 0-d
- * @throws UsageError for an unknown target, or a model without such groups
- */
-export function computeMambaStructuredRegularization(
-  model: ImageModel,
-  regStrength = 1e-4,
-  regTarget: 'ssm' | 'mlp' | 'both' = 'both',
-): Tensor {
-  if (!(regStrength >= 0 && regStrength < Infinity)) {
-    throw new UsageError(`regStrength: got ${regStrength}, expected a number of at least 0`);
-  }
-  const targets = regTarget === 'both' ? ['ssm', 'mlp'] : [regTarget];
-  const options = { norm: 'l1', targets } as const;
-  return computeStructuredRegularization(model, model.pruningGroups(), options).mul(regStrength);
 }
 
 /**
