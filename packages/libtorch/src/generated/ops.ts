@@ -1396,6 +1396,12 @@ export function upsampleNearest2d(self: Tensor, outputSize: number | readonly nu
   return Tensor.wrap(invoke($upsampleNearest2d, [self.handle, outputSize, scalesH, scalesW]));
 }
 
+/** `aten::scaled_dot_product_attention` */
+const $scaledDotProductAttention = operator('aten::scaled_dot_product_attention', '');
+export function scaledDotProductAttention(query: Tensor, key: Tensor, value: Tensor, attnMask?: Tensor | null | undefined, dropoutP?: number | undefined, isCausal?: boolean | undefined, scale?: number | null | undefined, enableGqa?: boolean | undefined): Tensor {
+  return Tensor.wrap(invoke($scaledDotProductAttention, [query.handle, key.handle, value.handle, attnMask?.handle, dropoutP, isCausal, scale, enableGqa]));
+}
+
 /** `aten::to.dtype` */
 const $toDType = operator('aten::to', 'dtype');
 export function toDType(self: Tensor, dtype: DType, nonBlocking?: boolean | undefined, copy?: boolean | undefined, memoryFormat?: MemoryFormat | null | undefined): Tensor {

@@ -137,7 +137,7 @@ export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor): Tens
         'expected [..., length, features], [..., keys, features] and [..., keys, values].',
     );
   }
-  if (hasOperator(fusedAttention)) return callOperator(fusedAttention, q, k, v) as Tensor;
+  if (hasOperator(fusedAttention)) return ops.scaledDotProductAttention(q, k, v);
   // The queries are scaled, not the scores: they are the smaller tensor.
   const scores = q.mul(q.size(-1) ** -0.5).matmul(k.transpose(-2, -1));
   return scores.softmax(-1).matmul(v);
