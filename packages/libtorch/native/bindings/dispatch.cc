@@ -26,7 +26,12 @@ struct Operator {
 // A leading underscore marks the private halves of public operators (`stack` checks, then calls
 // `_stack`): they trust their caller, and fuzzing them ends the process in ever new places. Only those
 // families that check for themselves and that have no public form are offered.
+// The halves of our own operators, which autograd calls after these have checked, end in _forward and _backward.
 bool is_private(const std::string& name) {
+  if (name.rfind("mamba_prune::", 0) == 0) {
+    const std::string ending = name.substr(name.rfind('_') + 1);
+    return ending == "forward" || ending == "backward";
+  }
   if (name.rfind("aten::_", 0) != 0) return false;
   return name != "aten::_to_copy" && name.rfind("aten::_foreach_", 0) != 0 && name.rfind("aten::_fused_", 0) != 0;
 }
@@ -40,7 +45,8 @@ bool is_unsafe(const std::string& name) {
       // no check of an empty list or tensor, of the number of dimensions, or of sizes that must agree
       "aten::align_tensors", "aten::batch_norm_update_stats", "aten::fractional_max_pool2d_backward",
       "aten::fractional_max_pool3d_backward", "aten::histogramdd", "aten::quantized_lstm_cell", "aten::quantized_gru_cell",
-      "aten::quantized_rnn_relu_cell", "aten::quantized_rnn_tanh_cell",
+      "aten::quantized_rnn_relu_cell", "aten::quantized_rnn_tanh_cell", "aten::native_batch_norm", "aten::rrelu_with_noise",
+      "aten::rrelu_with_noise_", "aten::lstm", "aten::gru", "aten::rnn_relu", "aten::rnn_tanh",
       // no check of values used as indices, lengths or divisors
       "aten::native_channel_shuffle", "aten::choose_qparams_optimized", "aten::embedding_backward",
       "aten::embedding_dense_backward", "aten::embedding_sparse_backward", "aten::matrix_exp_backward",
@@ -77,7 +83,7 @@ void check_trusted(const c10::Argument& argument, c10::IValue& value) {
 }
 
 Operator resolve(const std::string& name, const std::string& overload) {
-  TORCH_CHECK(!is_private(name), "this operator is private to libtorch and does not check its arguments: it can end the process on "
+  TORCH_CHECK(!is_private(name), "this operator is private and does not check its arguments: it can end the process on "
               "bad input and is not offered. Call the public one of that name.");
   TORCH_CHECK(!is_unsafe(name), "this operator can end the process on bad input and is not offered");
   auto handle = c10::Dispatcher::singleton().findSchema({name, overload});

@@ -1252,12 +1252,6 @@ export function batchNorm(input: Tensor, weight: Tensor | null, bias: Tensor | n
   return Tensor.wrap(invoke($batchNorm, [input.handle, weight?.handle, bias?.handle, runningMean?.handle, runningVar?.handle, training, momentum, eps, cudnnEnabled]));
 }
 
-/** `aten::native_batch_norm` */
-const $nativeBatchNorm = operator('aten::native_batch_norm', '');
-export function nativeBatchNorm(input: Tensor, weight: Tensor | null, bias: Tensor | null, runningMean: Tensor | null, runningVar: Tensor | null, training: boolean, momentum: number, eps: number): [Tensor, Tensor, Tensor] {
-  return wrapAll(invoke($nativeBatchNorm, [input.handle, weight?.handle, bias?.handle, runningMean?.handle, runningVar?.handle, training, momentum, eps])) as [Tensor, Tensor, Tensor];
-}
-
 /** `aten::group_norm` */
 const $groupNorm = operator('aten::group_norm', '');
 export function groupNorm(input: Tensor, numGroups: number, weight?: Tensor | null | undefined, bias?: Tensor | null | undefined, eps?: number | undefined, cudnnEnabled?: boolean | undefined): Tensor {
