@@ -11,40 +11,9 @@ import {
   ssmGroup,
   stateGroup,
 } from './config.js';
-import {
-  type GroupProbe,
-  type ImageModel,
-  type MacsEntry,
-  type UnitProbe,
-  probeOf,
-} from './image-model.js';
+import { type ImageModel, type MacsEntry, type UnitProbe, probeOf } from './image-model.js';
 import { SelectiveSsm } from './mamba-ssm.js';
-
-class Mlp extends nn.Module {
-  readonly fc1: nn.Linear;
-  readonly fc2: nn.Linear;
-
-  constructor(dModel: number, hidden: number) {
-    super();
-    // 0 and 2: the places of the two layers in PyTorch's Sequential(Linear, GELU, Linear).
-    this.fc1 = this.child('0', new nn.Linear(dModel, hidden));
-    this.fc2 = this.child('2', new nn.Linear(hidden, dModel));
-  }
-
-  /** The activated hidden neurons, shape [batch, length, hidden]. */
-  inner(x: Tensor, probe?: GroupProbe): Tensor {
-    const { weight, bias } = this.fc1;
-    const hidden = F.linear(x, weight);
-    const activated = bias ? F.biasGelu(hidden, bias) : hidden.gelu();
-    const y = probe?.gate(activated, 2) ?? activated;
-    probe?.output(y, 2);
-    return y;
-  }
-
-  override forward(x: Tensor, probe?: GroupProbe): Tensor {
-    return this.fc2.forward(this.inner(x, probe));
-  }
-}
+import { Mlp } from './mlp.js';
 
 class Block extends nn.Module {
   readonly norm1: nn.LayerNorm;
@@ -73,7 +42,8 @@ class Block extends nn.Module {
       new SelectiveSsm({ dModel, dInner, dState, dConv, dtRank }, { bidirectional: scan === 'bi' }),
     );
     this.norm2 = this.child('norm2', new nn.LayerNorm(dModel));
-    this.mlp = this.child('mlp', new Mlp(dModel, widths[this.#groups.mlp] as number));
+    // The places of the two layers in PyTorch's Sequential(Linear, GELU, Linear).
+    this.mlp = this.child('mlp', new Mlp(dModel, widths[this.#groups.mlp] as number, ['0', '2']));
   }
 
   /** @param x - shape [batch, length, dModel]; the result has the same shape */

@@ -15,6 +15,7 @@ import {
   probeOf,
 } from './image-model.js';
 import { type VitConfig, attentionGroup, checkVitConfig } from './vit-config.js';
+import { Mlp } from './mlp.js';
 
 /** timm's, unlike PyTorch's default of 1e-5: imported weights were trained with it. */
 const eps = 1e-6;
@@ -83,30 +84,6 @@ class Attention extends nn.Module {
   }
 }
 
-class Mlp extends nn.Module {
-  readonly fc1: nn.Linear;
-  readonly fc2: nn.Linear;
-
-  constructor(dModel: number, hidden: number) {
-    super();
-    this.fc1 = this.child('fc1', new nn.Linear(dModel, hidden));
-    this.fc2 = this.child('fc2', new nn.Linear(hidden, dModel));
-  }
-
-  /** The activated hidden neurons, shape [batch, length, hidden]. */
-  inner(x: Tensor, probe?: GroupProbe): Tensor {
-    const { weight, bias } = this.fc1;
-    const activated = F.biasGelu(F.linear(x, weight), bias as Tensor);
-    const y = probe?.gate(activated, 2) ?? activated;
-    probe?.output(y, 2);
-    return y;
-  }
-
-  override forward(x: Tensor, probe?: GroupProbe): Tensor {
-    return this.fc2.forward(this.inner(x, probe));
-  }
-}
-
 class Block extends nn.Module {
   readonly norm1: nn.LayerNorm;
   readonly attn: Attention;
@@ -125,7 +102,10 @@ class Block extends nn.Module {
     const heads = widths[attentionGroup(index)] as number;
     this.attn = this.child('attn', new Attention(dModel, heads, headDim));
     this.norm2 = this.child('norm2', new nn.LayerNorm(dModel, { eps }));
-    this.mlp = this.child('mlp', new Mlp(dModel, widths[mlpGroup(index)] as number));
+    this.mlp = this.child(
+      'mlp',
+      new Mlp(dModel, widths[mlpGroup(index)] as number, ['fc1', 'fc2']),
+    );
   }
 
   /** @param x - shape [batch, length, dModel]; the result has the same shape */
