@@ -7,6 +7,7 @@ import { addCompareCommand } from './commands/compare.js';
 import { addDataCommand } from './commands/data.js';
 import { addEvalCommand } from './commands/eval.js';
 import { addImpCommand } from './commands/imp.js';
+import { addExportCommand } from './commands/export.js';
 import { addInspectCommand } from './commands/inspect.js';
 import { addPredictCommand } from './commands/predict.js';
 import { addPruneCommand } from './commands/prune.js';
@@ -30,6 +31,7 @@ const commands = [
   addInspectCommand,
   addBenchCommand,
   addCompareCommand,
+  addExportCommand,
   addDataCommand,
 ];
 

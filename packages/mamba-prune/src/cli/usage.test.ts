@@ -10,6 +10,7 @@ const commands = [
   ['predict'],
   ['inspect'],
   ['bench'],
+  ['export'],
   ['data', 'list'],
   ['data', 'get'],
   ['data', 'verify'],

@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { manualSeed } from '@mamba-prune/libtorch';
+import { manualSeed, saveSafetensors } from '@mamba-prune/libtorch';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { loadModel, saveModel } from '../../models/model-file.js';
@@ -70,6 +70,32 @@ async function json(argv: readonly string[]): Promise<Record<string, unknown>> {
   expect(status).toBe(0);
   return JSON.parse(stdout) as Record<string, unknown>;
 }
+
+describe('export', () => {
+  it('writes a model that is the same, and replaces nothing unasked', async () => {
+    const out = at('exported.safetensors');
+    const result = await json(['export', at('grey.safetensors'), '--out', out]);
+    expect(result).toMatchObject({ arch: 'mamba_nano', format: 'safetensors', assumed: [] });
+    const [before, after] = [at('grey.safetensors'), out].map((path) => loadModel(path));
+    expect(after?.model.config).toEqual(before?.model.config);
+    expect(after?.info).toEqual(before?.info);
+    const weights = after?.model.stateDict();
+    for (const [name, tensor] of before?.model.stateDict() ?? []) {
+      expect(weights?.get(name)?.equal(tensor), name).toBe(true);
+    }
+    const again = await runCli(['export', at('grey.safetensors'), '--out', out]);
+    expect(again.status).toBe(2);
+    expect(again.stderr).toMatch(/exported\.safetensors exists, expected a new file/);
+  });
+
+  it('describes weights that came without a description', async () => {
+    const { model } = loadModel(at('grey.safetensors'));
+    saveSafetensors(at('bare.safetensors'), model.stateDict(), {});
+    const out = at('described.safetensors');
+    await json(['export', at('bare.safetensors'), ...small, '--out', out]);
+    expect(loadModel(out).model.config.widths).toEqual(model.config.widths);
+  });
+});
 
 describe('inspect', () => {
   it('prints a table that fits 80 columns', async () => {
