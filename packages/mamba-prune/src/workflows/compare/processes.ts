@@ -42,6 +42,8 @@ export const startProcess: StartRun = (order, { onProgress, onNote }) => {
     child.on('error', failed);
     child.on('close', (code, signal) => {
       if (outcome?.type === 'end') done(outcome.finished);
+      // Ctrl-C reaches the whole group, also a child that has only just begun and cannot stop in order yet.
+      else if (!outcome && (signal === 'SIGINT' || signal === 'SIGTERM')) done(false);
       else failed(new Error(outcome?.message ?? unexpected(code, signal, stderr)));
     });
   });
