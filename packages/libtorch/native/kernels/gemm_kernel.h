@@ -65,7 +65,7 @@ inline void pack_panel(float* panel, const float* weight, int64_t stride, int64_
   }
 }
 
-// M rows times one packed panel. First and Last: of the parts of the depth.
+// M rows times one packed panel, which holds `depth` elements of the depth from k0 on.
 template <int M> inline void gemm_rows(const Gemm& g, const float* panel, int64_t row, int64_t column, int64_t k0, int64_t depth) {
   const float* x = g.x + row * g.x_stride + k0;
   VF sum[M][2];

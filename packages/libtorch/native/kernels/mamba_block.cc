@@ -98,17 +98,27 @@ void run_apart(const BlockArgs& a, int threads, int64_t scratch) {
   }
 }
 
+// Refuses what there is no gradient for, instead of cutting the graph in silence.
+void refuse_gradient(const Tensor& t) {
+  TORCH_CHECK(!any_requires_grad({t}),
+              "mamba_block: got tensors that require gradients, expected none: it is for inference. Call it without gradients, or use the "
+              "single operators.");
+}
+
 Tensor forward(const Tensor& x_, const Tensor& norm1_weight, const Tensor& norm1_bias, const Tensor& in_proj, const Tensor& conv_weight,
                const Tensor& conv_bias, const Tensor& x_proj, const Tensor& dt_weight, const Tensor& dt_bias, const Tensor& A_log,
                const Tensor& D, const Tensor& out_proj, const Tensor& norm2_weight, const Tensor& norm2_bias, const Tensor& fc1_weight,
                const Tensor& fc1_bias, const Tensor& fc2_weight, const Tensor& fc2_bias, double eps) {
   TORCH_CHECK(x_.scalar_type() == at::kFloat, "mamba_block: got x of dtype ", x_.scalar_type(), ", expected float32. Use the single operators.");
+  refuse_gradient(x_);
+  at::AutoDispatchBelowADInplaceOrView below;
   const Tensor x = x_.contiguous();
   BlockArgs a{};
   a.sizes = sizes_of(x, conv_weight, A_log, dt_weight, fc1_weight);
   const BlockSizes& s = a.sizes;
   std::vector<Tensor> alive;  // contiguous copies, where there were none
   const auto pointer = [&](const char* name, const Tensor& t, at::IntArrayRef shape, const char* layout) {
+    refuse_gradient(t);
     check_tensor("mamba_block", name, t, shape, layout, x);
     alive.push_back(t.contiguous());
     return static_cast<const float*>(alive.back().data_ptr());
@@ -148,19 +158,6 @@ Tensor forward(const Tensor& x_, const Tensor& norm1_weight, const Tensor& norm1
   return y;
 }
 
-// Refuses what it has no gradient for, instead of cutting the graph in silence.
-Tensor with_autograd(const Tensor& x, const Tensor& norm1_weight, const Tensor& norm1_bias, const Tensor& in_proj, const Tensor& conv_weight,
-                     const Tensor& conv_bias, const Tensor& x_proj, const Tensor& dt_weight, const Tensor& dt_bias, const Tensor& A_log,
-                     const Tensor& D, const Tensor& out_proj, const Tensor& norm2_weight, const Tensor& norm2_bias, const Tensor& fc1_weight,
-                     const Tensor& fc1_bias, const Tensor& fc2_weight, const Tensor& fc2_bias, double eps) {
-  TORCH_CHECK(!any_requires_grad({x, norm1_weight, norm1_bias, in_proj, conv_weight, conv_bias, x_proj, dt_weight, dt_bias, A_log, D, out_proj,
-                                  norm2_weight, norm2_bias, fc1_weight, fc1_bias, fc2_weight, fc2_bias}),
-              "mamba_block: got tensors that require gradients, expected none: it is for inference. Call it without gradients, or use the single operators.");
-  at::AutoDispatchBelowADInplaceOrView below;
-  return forward(x, norm1_weight, norm1_bias, in_proj, conv_weight, conv_bias, x_proj, dt_weight, dt_bias, A_log, D, out_proj, norm2_weight,
-                 norm2_bias, fc1_weight, fc1_bias, fc2_weight, fc2_bias, eps);
-}
-
 }  // namespace
 
 TORCH_LIBRARY_FRAGMENT(mamba_prune, m) {
@@ -170,6 +167,6 @@ TORCH_LIBRARY_FRAGMENT(mamba_prune, m) {
       "Tensor fc1_weight, Tensor fc1_bias, Tensor fc2_weight, Tensor fc2_bias, float eps=1e-5) -> Tensor");
 }
 TORCH_LIBRARY_IMPL(mamba_prune, CPU, m) { m.impl("mamba_block", forward); }
-TORCH_LIBRARY_IMPL(mamba_prune, AutogradCPU, m) { m.impl("mamba_block", with_autograd); }
+TORCH_LIBRARY_IMPL(mamba_prune, AutogradCPU, m) { m.impl("mamba_block", forward); }
 
 }  // namespace mamba_prune::mamba_block_op

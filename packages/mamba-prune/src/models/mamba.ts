@@ -20,7 +20,8 @@ class Block extends nn.Module {
   readonly ssm: SelectiveSsm;
   readonly norm2: nn.LayerNorm;
   readonly mlp: Mlp;
-  #fusedWeights: F.MambaBlockWeights | null | undefined;
+  /** For the operator that does a whole block, if it can do this one; parameters are never replaced. */
+  readonly #fusedWeights: F.MambaBlockWeights | undefined;
   /** Names of the groups that a probe is shown. */
   readonly #groups: { readonly ssm: string; readonly mlp: string };
 
@@ -44,6 +45,7 @@ class Block extends nn.Module {
     this.norm2 = this.child('norm2', new nn.LayerNorm(dModel));
     // The places of the two layers in PyTorch's Sequential(Linear, GELU, Linear).
     this.mlp = this.child('mlp', new Mlp(dModel, widths[this.#groups.mlp] as number, ['0', '2']));
+    this.#fusedWeights = this.#collectWeights();
   }
 
   /** @param x - shape [batch, length, dModel]; the result has the same shape */
@@ -57,9 +59,7 @@ class Block extends nn.Module {
     if (this.training || isGradEnabled() || x.device !== 'cpu' || x.dtype !== 'float32') {
       return undefined;
     }
-    // Parameters are never replaced, so they are collected once.
-    if (this.#fusedWeights === undefined) this.#fusedWeights = this.#collectWeights() ?? null;
-    return this.#fusedWeights ?? undefined;
+    return this.#fusedWeights;
   }
 
   #collectWeights(): F.MambaBlockWeights | undefined {

@@ -43,3 +43,9 @@ export type KeptUnits = ReadonlyMap<string, readonly number[]>;
 
 export const memberOffset = (member: GroupMember): number => member.offset ?? 0;
 export const memberUnitSize = (member: GroupMember): number => member.unitSize ?? 1;
+
+/** The units of a group of `size` that are not in `units`, increasing. */
+export function complement(units: readonly number[], size: number): number[] {
+  const inside = new Set(units);
+  return Array.from({ length: size }, (_, unit) => unit).filter((unit) => !inside.has(unit));
+}

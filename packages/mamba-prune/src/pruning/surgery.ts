@@ -2,7 +2,13 @@
 import { type Tensor, noGrad, scope } from '@mamba-prune/libtorch';
 import { UsageError } from '../errors.js';
 import type { ImageModel } from '../models/image-model.js';
-import { type KeptUnits, type PruningGroup, memberOffset, memberUnitSize } from './groups.js';
+import {
+  type KeptUnits,
+  type PruningGroup,
+  complement,
+  memberOffset,
+  memberUnitSize,
+} from './groups.js';
 
 /** Per parameter and dimension: which indices stay, increasing. */
 type KeptIndices = Map<string, Map<number, number[]>>;
@@ -110,11 +116,6 @@ function parameterOf(
     );
   }
   return tensor;
-}
-
-function complement(units: readonly number[], size: number): number[] {
-  const inside = new Set(units);
-  return Array.from({ length: size }, (_, unit) => unit).filter((unit) => !inside.has(unit));
 }
 
 function checkKept(groups: readonly PruningGroup[], kept: KeptUnits): void {

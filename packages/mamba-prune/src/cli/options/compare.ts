@@ -2,7 +2,6 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { UsageError } from '../../errors.js';
 import { rsstSchedules } from '../../pruning/rsst/schedule.js';
-import { normalizations, selectionScopes } from '../../pruning/selection.js';
 import type { CompareRequest } from '../../workflows/compare/compare.js';
 import type { RecipeSettings } from '../../workflows/settings.js';
 import type { Context } from '../context.js';
@@ -10,7 +9,7 @@ import type { CommonOptions } from './common.js';
 import type { DataOptions } from './data.js';
 import { type ModelFlags, typedModelOptions } from './model.js';
 import { choiceOption, integerOption, numberOption } from './parse.js';
-import type { PruningFlags } from './pruning.js';
+import { type PruningFlags, selectionOptions } from './pruning.js';
 import { type RecipeOptions, defined, recipeOf, typedRecipe } from './recipe.js';
 
 interface CompareFlags extends Pick<
@@ -94,13 +93,7 @@ export function addMethodOptions(command: Command): void {
     integerOption('--score-batches <n>', 'of 64 images for scores that need them (default: 8)', {
       min: 1,
     }),
-    choiceOption('--ranking <scope>', 'of units', selectionScopes, 'global'),
-    choiceOption('--normalize <how>', 'scores of a group', normalizations, 'mean'),
-    integerOption('--round-to <n>', 'round widths up to a multiple (default: 1)', { min: 1 }),
-    numberOption('--max-rate <x>', 'most that one group may lose (default: 1)', {
-      above: 0,
-      max: 1,
-    }),
+    ...selectionOptions(),
     numberOption('--fillback <x>', 'Refill: share that returns (default: 0.1)', {
       min: 0,
       below: 1,
@@ -153,7 +146,6 @@ export async function requestOf({
   const { train, finetune } = recipesOf(given, dataset, quick);
   const { importance = 'l1', ranking = 'global', normalize = 'mean' } = given;
   const { roundTo = 1, maxRate = 1, score, scoreBatches } = given;
-  // What works at all does not depend on the model: the preset's methods are everyone's defaults.
   const { regScope: scope = 'doomed', regNorm: norm = 'group', regApply } = given;
   const { apply, base } = rsstDefaults(scope === 'doomed', norm, regApply);
   const seeds = given.seeds ?? quick?.seeds.length ?? compareDefaults.seeds;
@@ -173,7 +165,7 @@ export async function requestOf({
       ...{ importance, ranking, normalize, roundTo, maxRate },
       ...defined({ score, scoreBatches }),
     },
-    // What works at all does not depend on the model: the preset's methods are everyone's compareDefaults.
+    // What works at all does not depend on the model: the preset's methods are everyone's defaults.
     refill: {
       ...quickComparison.refill,
       ...defined({ fillback: given.fillback, score: given.refillScore }),

@@ -67,13 +67,7 @@ export function addPruningOptions(command: Command): void {
       'of 64 images, for taylor, activation and gradient (default: 8)',
       { min: 1 },
     ),
-    choiceOption('--ranking <scope>', 'of units', selectionScopes, 'global'),
-    choiceOption('--normalize <how>', 'scores of a group', normalizations, 'mean'),
-    integerOption('--round-to <n>', 'round widths up to a multiple (default: 1)', { min: 1 }),
-    numberOption('--max-rate <x>', 'most that one group may lose (default: 1)', {
-      above: 0,
-      max: 1,
-    }),
+    ...selectionOptions(),
   ]);
   command.optionsGroup('Method refill:');
   add(command, [
@@ -108,6 +102,14 @@ export function addPruningOptions(command: Command): void {
     ),
   ]);
 }
+
+/** From scores to the units that stay. */
+export const selectionOptions = (): Option[] => [
+  choiceOption('--ranking <scope>', 'of units', selectionScopes, 'global'),
+  choiceOption('--normalize <how>', 'scores of a group', normalizations, 'mean'),
+  integerOption('--round-to <n>', 'round widths up to a multiple (default: 1)', { min: 1 }),
+  numberOption('--max-rate <x>', 'most that one group may lose (default: 1)', { above: 0, max: 1 }),
+];
 
 /** Of the training after a cut. */
 export function addTeacherOptions(command: Command): void {

@@ -5,7 +5,7 @@
  */
 import type { Tensor, nn } from '@mamba-prune/libtorch';
 import { UsageError } from '../../errors.js';
-import type { KeptUnits, PruningGroup } from '../groups.js';
+import { type KeptUnits, type PruningGroup, complement } from '../groups.js';
 import { type RegNorm, type UnitSet, regNorms, sliceGroups, unitNorms } from './unit-slices.js';
 
 export interface RegularizerOptions {
@@ -98,9 +98,7 @@ export function doomedUnits(groups: readonly PruningGroup[], kept: KeptUnits): U
   for (const { name, size } of groups) {
     const stays = kept.get(name);
     if (!stays) continue;
-    const inside = new Set(stays);
-    const gone = Array.from({ length: size }, (_, unit) => unit).filter((u) => !inside.has(u));
-    doomed.set(name, gone);
+    doomed.set(name, complement(stays, size));
   }
   return doomed;
 }

@@ -1,5 +1,6 @@
 /** How the norms of units are spread: what shows the doomed units part from those that stay. */
 import { type nn, noGrad, scope } from '@mamba-prune/libtorch';
+import { quantile } from '../../bench/statistics.js';
 import type { EpochMetrics } from '../../training/types.js';
 import type { PruningGroup } from '../groups.js';
 import { type RegularizerOptions, regularizedGroups } from './regularizer.js';
@@ -99,20 +100,13 @@ function spread(norms: number[], max: number): NormSpread {
     const bin = max > 0 ? Math.min(normBins - 1, Math.floor((value / max) * normBins)) : 0;
     histogram[bin] = (histogram[bin] ?? 0) + 1;
   }
+  const some = sorted.length > 0;
   return {
     units: sorted.length,
-    mean: rounded(sorted.length > 0 ? sum(sorted) / sorted.length : 0),
-    quantiles: normQuantiles.map((share) => rounded(quantile(sorted, share))),
+    mean: rounded(some ? sum(sorted) / sorted.length : 0),
+    quantiles: normQuantiles.map((share) => rounded(some ? quantile(sorted, share) : 0)),
     histogram,
   };
-}
-
-/** Linear between the two nearest, as NumPy has it; 0 of none. */
-function quantile(sorted: readonly number[], share: number): number {
-  const at = share * (sorted.length - 1);
-  const low = sorted[Math.floor(at)] ?? 0;
-  const high = sorted[Math.ceil(at)] ?? 0;
-  return low + (high - low) * (at - Math.floor(at));
 }
 
 const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
