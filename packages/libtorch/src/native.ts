@@ -76,6 +76,12 @@ export interface Native {
   cudaDeviceCount(): number;
   synchronize(device: string): void;
   setFlushDenormal(on: boolean): void;
+
+  // Only where the addon was built with CUDA.
+  graphCapture?(device: string, work: () => void): number;
+  graphReplay?(graph: number): void;
+  graphDispose?(graph: number): void;
+  setKernelFolder?(path: string): void;
 }
 
 /** In a clone the compiler and libtorch may be missing too; from the registry the command is there. */
@@ -104,6 +110,7 @@ function load(): Native {
       { cause: error },
     );
   }
+  addon.setKernelFolder?.(fileURLToPath(new URL('../native/cuda/kernels', import.meta.url)));
   // Debian's libtorch starts with one thread whatever the machine has.
   if (process.env.OMP_NUM_THREADS === undefined) addon.numThreads(availableParallelism());
   return addon;

@@ -1,6 +1,7 @@
 // Helpers shared by the operator registrations: optional tensors, argument checks, layouts.
 #pragma once
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <torch/version.h>
 
 #include <initializer_list>
@@ -34,8 +35,14 @@ inline void check_tensor(const char* op, const char* name, const at::Tensor& t, 
               " like the first argument. Move one of them.");
 }
 inline void check_floating(const char* op, const char* name, const at::Tensor& t) {
-  TORCH_CHECK(t.scalar_type() == at::kFloat || t.scalar_type() == at::kDouble, op, ": got ", name, " of dtype ",
-              t.scalar_type(), ", expected float32 or float64. Convert it first.");
+  const at::ScalarType type = t.scalar_type();
+  if (t.is_cuda()) {
+    TORCH_CHECK(type == at::kFloat || type == at::kHalf || type == at::kBFloat16, op, ": got ", name, " of dtype ", type,
+                " on a GPU, expected float32, float16 or bfloat16. Convert it first.");
+  } else {
+    TORCH_CHECK(type == at::kFloat || type == at::kDouble, op, ": got ", name, " of dtype ", type,
+                ", expected float32 or float64. Convert it first.");
+  }
 }
 
 inline bool any_requires_grad(std::initializer_list<at::Tensor> tensors) {
