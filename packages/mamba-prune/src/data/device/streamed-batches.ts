@@ -1,7 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { arange, callOperator, fromTypedArray, ops, scope, type Tensor } from '@mamba-prune/libtorch';
-import type { ImageSplit, RandomCrop } from '../types.js';
-import type { DatasetInfo } from '../types.js';
+import type { DatasetInfo, ImageSplit, RandomCrop } from '../types.js';
 import { augmentInto } from './augment-op.js';
 import { BatchBuffers } from './batch-buffers.js';
 import { BatchPlan, type DeviceBatchOptions } from './batch-plan.js';
