@@ -76,6 +76,13 @@ export interface Native {
   cudaDeviceCount(): number;
   synchronize(device: string): void;
   setFlushDenormal(on: boolean): void;
+  cudaHasBfloat16(): boolean;
+  setAllowTf32(on: boolean): void;
+
+  // Of an addon that was built with CUDA.
+  graphCapture?(device: string, work: () => void): number;
+  graphReplay?(id: number): void;
+  graphDispose?(id: number): void;
 }
 
 /** In a clone the compiler and libtorch may be missing too; from the registry the command is there. */

@@ -1,5 +1,5 @@
 /** From a loader's typed arrays to tensors. */
-import { fromTypedArray, type Tensor } from '@mamba-prune/libtorch';
+import { type DType, fromTypedArray, type Tensor } from '@mamba-prune/libtorch';
 import type { Batch, DatasetInfo, ImageSplit } from '../data/index.js';
 import { Random, Stage } from '../data/random.js';
 
@@ -11,7 +11,7 @@ export interface BatchSource {
 }
 
 export interface BatchTensors {
-  /** [batch, channels, height, width] */
+  /** [batch, channels, height, width], in the type that the model computes in */
   images: Tensor;
   /** int64 [batch] */
   labels: Tensor;
@@ -19,17 +19,21 @@ export interface BatchTensors {
   targets: Tensor | undefined;
 }
 
-/** Shares the batch's memory on the CPU: use the tensors before the batch is gone or written to. */
+/**
+ * Shares the batch's memory on the CPU: use the tensors before the batch is gone or written to.
+ * @param imageType - of the images, which are converted on the device
+ */
 export function toTensors(
   batch: Batch,
   info: Pick<DatasetInfo, 'channels' | 'height' | 'width'>,
   device: string,
+  imageType: DType = 'float32',
 ): BatchTensors {
   const { size } = batch;
   const place = (values: Float32Array, shape: readonly number[]) =>
     fromTypedArray(values, shape, { copy: false }).to(device);
   return {
-    images: place(batch.images, [size, info.channels, info.height, info.width]),
+    images: place(batch.images, [size, info.channels, info.height, info.width]).to(imageType),
     labels: fromTypedArray(batch.labels, [size]).to('int64').to(device),
     targets: batch.targets && place(batch.targets, [size, batch.targets.length / size]),
   };

@@ -1,5 +1,5 @@
 /** One optimizer step. */
-import { noGrad, optim, scope, type Tensor } from '@mamba-prune/libtorch';
+import { F, noGrad, optim, scope, type Tensor } from '@mamba-prune/libtorch';
 import type { Batch } from '../data/index.js';
 import { toTensors } from './batches.js';
 import { countRight } from './evaluate.js';
@@ -41,8 +41,8 @@ export class TrainStep {
     const { epoch, steps: step, lr } = session;
     scope(() => {
       optimizer.zeroGrad();
-      const { images, labels, targets } = toTensors(batch, dataset.info, device);
-      const logits = model.forward(images);
+      const { images, labels, targets } = toTensors(batch, dataset.info, device, session.imageType);
+      const logits = F.atLeastFloat32(model.forward(images));
       const inputs = { model, images, labels, targets, logits };
       const context: StepContext = { ...inputs, epoch, step, lr, ...place };
       const { loss, terms } = this.#loss(context);
@@ -59,6 +59,7 @@ export class TrainStep {
       for (const term of hooks.extraLosses ?? []) term.addGradient?.(context);
       optimizer.step();
       noGrad(() => hooks.afterStep?.(context));
+      session.weightsChanged();
       session.ema?.update();
       const right = noGrad(() => countRight(logits, targets ? targets.argmax(-1) : labels));
       session.sums.add(batch.size, loss.detach(), right, terms);

@@ -117,7 +117,7 @@ class Trainer {
       await session.hooks.onEpoch?.(metrics);
       if (session.isAborted() && !session.isFinished()) return this.result();
     }
-    session.ema?.swap();
+    session.swapAverages();
     saveModelFile(session, session.folder.modelPath, session.epoch, session.valAccuracy());
     return this.result();
   }
@@ -180,12 +180,13 @@ class Trainer {
     const run = (first: number) =>
       evaluate(session.model, loaders.test, session.dataset.info, {
         device: session.device,
+        precision: session.precision,
         signal: session.control.signal,
         onProgress: (batches) => session.hooks.onEvaluate?.(first + batches, total),
       });
     const model = await run(0);
     if (!model || !ema) return model && { model };
-    const averaged = await ema.during(() => run(count));
+    const averaged = await session.withAverages(() => run(count));
     return averaged && { model, ema: averaged };
   }
 
@@ -228,14 +229,14 @@ class Trainer {
 
   private keepBest(epoch: number, accuracy: number | undefined): void {
     const { session } = this;
-    const { best, ema, folder } = session;
+    const { best, folder } = session;
     if (accuracy === undefined || (best && accuracy <= best.accuracy)) return;
     session.best = { epoch, accuracy };
-    ema?.swap();
+    session.swapAverages();
     try {
       saveModelFile(session, folder.bestModel, epoch, accuracy);
     } finally {
-      ema?.swap();
+      session.swapAverages();
     }
   }
 
