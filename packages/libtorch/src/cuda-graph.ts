@@ -29,7 +29,8 @@ export class CudaGraph {
 
   /** Whether this addon can capture graphs on a device. */
   static isSupported(device: string, backend: GraphBackend = native): boolean {
-    return device.startsWith('cuda') && backend.graphCapture !== undefined;
+    const isPossible = device.startsWith('cuda') || backend !== native;
+    return isPossible && backend.graphCapture !== undefined;
   }
 
   /**

@@ -20,15 +20,41 @@ export interface BatchTensors {
 }
 
 /**
+ * A batch that a source makes on the device: training takes it as it is, and where the step is captured,
+ * `next` is part of the graph.
+ */
+export interface DeviceBatch {
+  /** Images; the same number for as long as it can be. */
+  readonly size: number;
+  /**
+   * The tensors of the next batch. It only launches work of the device, and what tells the batches apart
+   * (their number, say) lies and is advanced there: a replay of what one call launched is the next one.
+   * The caller's scope frees what was made.
+   */
+  next(): BatchTensors;
+}
+
+/** What a step is given. */
+export type StepBatch = Batch | DeviceBatch;
+
+export function isOnDevice(batch: StepBatch): batch is DeviceBatch {
+  return 'next' in batch;
+}
+
+/**
  * Shares the batch's memory on the CPU: use the tensors before the batch is gone or written to.
  * @param imageType - of the images, which are converted on the device
  */
 export function toTensors(
-  batch: Batch,
+  batch: StepBatch,
   info: Pick<DatasetInfo, 'channels' | 'height' | 'width'>,
   device: string,
   imageType: DType = 'float32',
 ): BatchTensors {
+  if (isOnDevice(batch)) {
+    const made = batch.next();
+    return { ...made, images: made.images.to(imageType) };
+  }
   const { size } = batch;
   const place = (values: Float32Array, shape: readonly number[]) =>
     fromTypedArray(values, shape, { copy: false }).to(device);

@@ -11,7 +11,7 @@ import { deviceOf } from './evaluate.js';
 import type { MetricsLog } from './metrics.js';
 import type { RunFolder } from './run-folder.js';
 import { RunningSums } from './running.js';
-import { termNames } from './step.js';
+import { termNames } from './step-loss.js';
 import type {
   BestEpoch,
   EpochMetrics,

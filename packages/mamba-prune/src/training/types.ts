@@ -1,5 +1,5 @@
 /** The words that the pieces of training share: options, what hooks see, what comes out. */
-import type { Tensor, nn } from '@mamba-prune/libtorch';
+import type { GraphBackend, Tensor, nn } from '@mamba-prune/libtorch';
 import type { AugmentOptions } from '../data/index.js';
 import type { Precision } from '../precision.js';
 
@@ -185,6 +185,8 @@ export interface EpochMetrics {
   readonly terms?: Readonly<Record<string, number>>;
   /** Mean norm of the gradients before clipping, if they are clipped. */
   readonly gradNorm?: number;
+  /** On a GPU: `replayed` if the steps were replayed as one graph, or else why not. */
+  readonly graph?: string;
   /** Of the epoch's last step. */
   readonly lr: number;
   readonly imagesPerSecond: number;
@@ -254,6 +256,10 @@ export interface TrainControl {
   extra?: unknown;
   /** Threads that prepare batches; default 0. */
   dataThreads?: number | undefined;
+  /** Whether a GPU may be given the steps as one graph; default true. */
+  graph?: boolean | undefined;
+  /** @internal Captures in place of the addon: for tests, which have no GPU. */
+  graphBackend?: GraphBackend | undefined;
 }
 
 export interface TrainResult {
