@@ -76,11 +76,14 @@ export interface Native {
   cudaDeviceCount(): number;
   synchronize(device: string): void;
   setFlushDenormal(on: boolean): void;
+  cudaHasBfloat16(): boolean;
+  setAllowTf32(on: boolean): void;
 
-  // Only where the addon was built with CUDA.
+  // Of an addon that was built with CUDA.
   graphCapture?(device: string, work: () => void): number;
-  graphReplay?(graph: number): void;
-  graphDispose?(graph: number): void;
+  graphReplay?(id: number): void;
+  graphDispose?(id: number): void;
+  /** Where the sources of our kernels are. */
   setKernelFolder?(path: string): void;
 }
 

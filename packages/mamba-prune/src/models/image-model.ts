@@ -48,7 +48,8 @@ export interface ImageModel extends nn.Module {
   readonly config: ModelConfigBase;
 
   /**
-   * @param images - normalised, shape [batch, channels, height, width]
+   * @param images - normalised, shape [batch, channels, height, width]; float32, or of 16 bits, which the
+   *   activations then have too, while the classifier and what it averages over stay float32
    * @param probe - is shown the units of the groups on their way
    * @returns logits, shape [batch, classes]
    */

@@ -149,9 +149,10 @@ export class VisionMamba extends nn.Module implements ImageModel {
           'Resize the images, or make the model with --image-size and --channels.',
       );
     }
-    let x = this.#patchEmbed.forward(images).flatten(2).transpose(1, 2).add(this.#posEmbed);
+    const patches = this.#patchEmbed.forward(images).flatten(2).transpose(1, 2);
+    let x = patches.add(F.weightFor(this.#posEmbed, patches.dtype));
     for (const block of this.#blocks) x = block.forward(x, probe);
-    return this.#head.forward(this.#norm.forward(x).mean(1));
+    return this.#head.forward(F.meanFloat32(this.#norm.forward(x), 1));
   }
 
   pruningGroups(): PruningGroup[] {

@@ -103,6 +103,7 @@ function resume(session: Session, checkpoint: Checkpoint): void {
   restoreTensors(checkpoint, 'model.', model.stateDict());
   restoreTensors(checkpoint, 'ema.', ema?.averages ?? new Map<string, Tensor>());
   ema?.restore(state.emaUpdates ?? 0);
+  session.weightsChanged();
   restoreOptimizer(session.optimizer, checkpoint);
   sums.restore(state.running);
   for (const device of rngDevices(session.device)) {
@@ -158,12 +159,17 @@ function noteResume(session: Session, state: CheckpointState, note: string | und
     ...(note && isConfigured && { train: options }),
   });
   if (note) hooks.onNote?.(note);
-  const now = { threads: getNumThreads(), device: session.device, libtorch: libtorchVersion() };
-  for (const name of ['threads', 'device', 'libtorch'] as const) {
-    if (now[name] === state[name]) continue;
+  const now = {
+    threads: getNumThreads(),
+    device: session.device,
+    libtorch: libtorchVersion(),
+    precision: session.precision,
+  };
+  for (const name of ['threads', 'device', 'libtorch', 'precision'] as const) {
+    if (now[name] === state[name] || state[name] === undefined) continue;
     hooks.onNote?.(
-      `The run had ${name} ${state[name]}, now it is ${now[name]}: the result may differ in the last ` +
-        'bits from that of a run without interruption.',
+      `The run had ${name} ${state[name]}, now it is ${now[name]}: the result may differ ` +
+        `${name === 'precision' ? '' : 'in the last bits '}from that of a run without interruption.`,
     );
   }
 }

@@ -1,5 +1,7 @@
 import { F, noGrad, scope, type Tensor, zeros } from '@mamba-prune/libtorch';
 import type { DatasetInfo } from '../data/index.js';
+import { imageType, precisionOn, weightCopies } from '../models/precision.js';
+import type { Precision } from '../precision.js';
 import { type BatchSource, toTensors } from './batches.js';
 import type { Trainable } from './types.js';
 
@@ -16,6 +18,8 @@ export interface Evaluation {
 export interface EvaluateOptions {
   /** Where the model is; default: where its first parameter is. */
   device?: string | undefined;
+  /** In what the model computes; default fp32. Loss and accuracy are computed in float32. */
+  precision?: Precision | undefined;
   /** Stops between two batches. */
   signal?: AbortSignal | undefined;
   onProgress?: ((done: number, total: number) => void) | undefined;
@@ -37,9 +41,11 @@ export async function evaluate(
 ): Promise<Evaluation | undefined> {
   const device = options.device ?? deviceOf(model);
   const { training } = model;
+  const precision = precisionOn(device, options.precision ?? 'fp32');
   const hasTop5 = info.classes.length > 5;
   // Loss, right, right among five.
   const sums = zeros([3], { dtype: 'float64', device }).keep();
+  const copies = weightCopies(model, precision);
   model.eval();
   try {
     let images = 0;
@@ -48,8 +54,8 @@ export async function evaluate(
       if (options.signal?.aborted) return undefined;
       scope(() => {
         noGrad(() => {
-          const { images, labels } = toTensors(batch, info, device);
-          const logits = model.forward(images);
+          const { images, labels } = toTensors(batch, info, device, imageType(precision));
+          const logits = F.atLeastFloat32(model.forward(images));
           countBatch(sums, logits, labels, hasTop5);
           options.onBatch?.(logits, labels);
         });
@@ -67,6 +73,7 @@ export async function evaluate(
   } finally {
     model.train(training);
     sums.dispose();
+    copies?.dispose();
   }
 }
 

@@ -49,6 +49,7 @@ export function saveCheckpoint(session: Session): void {
     threads: getNumThreads(),
     device: session.device,
     libtorch: libtorchVersion(),
+    precision: session.precision,
     extra: session.control.extra ?? null,
   };
   writing(session, 'the checkpoint', folder.lastCheckpoint, () => {

@@ -1,7 +1,9 @@
 /** A training under way: its parts and where it stands. Shared by the loop, saving and resuming. */
-import { optim, type Tensor } from '@mamba-prune/libtorch';
+import { type DType, optim, type Tensor, type WeightCopies } from '@mamba-prune/libtorch';
 import { existsSync } from 'node:fs';
 import type { Dataset } from '../data/index.js';
+import { imageType, precisionOn, weightCopies } from '../models/precision.js';
+import type { ComputePrecision } from '../precision.js';
 import { findNotFinite } from './checkpoint.js';
 import { Ema } from './ema.js';
 import { TrainingDivergedError } from './errors.js';
@@ -9,7 +11,7 @@ import { deviceOf } from './evaluate.js';
 import type { MetricsLog } from './metrics.js';
 import type { RunFolder } from './run-folder.js';
 import { RunningSums } from './running.js';
-import { termNames } from './step.js';
+import { termNames } from './step-loss.js';
 import type {
   BestEpoch,
   EpochMetrics,
@@ -22,6 +24,10 @@ import type {
 export class Session {
   readonly device: string;
   readonly phase: string;
+  readonly precision: ComputePrecision;
+  /** That the model computes in. */
+  readonly imageType: DType;
+  readonly #copies: WeightCopies | undefined;
   readonly optimizer: optim.Optimizer;
   readonly ema: Ema | undefined;
   readonly sums: RunningSums;
@@ -51,10 +57,35 @@ export class Session {
     readonly control: TrainControl,
   ) {
     this.device = deviceOf(model);
+    this.precision = precisionOn(this.device, options.precision);
+    this.imageType = imageType(this.precision);
+    this.#copies = weightCopies(model, this.precision);
     this.phase = control.phase ?? 'train';
     this.optimizer = makeOptimizer(model, options);
     this.ema = options.emaDecay === null ? undefined : new Ema(model, options.emaDecay);
     this.sums = new RunningSums(termNames(hooks, options), this.device);
+  }
+
+  /** To be called after every change of the model's weights: those it computes with follow. */
+  weightsChanged(): void {
+    this.#copies?.refresh();
+  }
+
+  /** Exchanges the weights with their averages, if there are any; see `Ema.swap`. */
+  swapAverages(): void {
+    if (!this.ema) return;
+    this.ema.swap();
+    this.weightsChanged();
+  }
+
+  /** Runs `body` while the model has the averaged weights. */
+  async withAverages<T>(body: () => Promise<T> | T): Promise<T> {
+    this.swapAverages();
+    try {
+      return await body();
+    } finally {
+      this.swapAverages();
+    }
   }
 
   isAborted(): boolean {
@@ -105,6 +136,7 @@ export class Session {
     this.sums.dispose();
     this.optimizer.dispose();
     this.ema?.dispose();
+    this.#copies?.dispose();
   }
 }
 

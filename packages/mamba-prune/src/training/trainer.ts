@@ -15,7 +15,8 @@ import type { RunFolder } from './run-folder.js';
 import { RateMeter } from './running.js';
 import { saveCheckpoint, saveModelFile } from './saving.js';
 import { Session } from './session.js';
-import { GRAD_NORM, TrainStep } from './step.js';
+import { makeStep, type TrainStep } from './step.js';
+import { GRAD_NORM } from './step-loss.js';
 import { checkTeacher } from './teacher.js';
 import type {
   EpochMetrics,
@@ -52,9 +53,12 @@ export async function train(
   if (hooks.distillation) checkTeacher(hooks.distillation, model, dataset.info);
   const loaders = makeLoaders(dataset, resolved, control.dataThreads ?? 0);
   const session = new Session(model, dataset, resolved, run, hooks, control);
+  let trainer: Trainer | undefined;
   try {
-    return await new Trainer(session, loaders).run();
+    trainer = new Trainer(session, loaders);
+    return await trainer.run();
   } finally {
+    trainer?.dispose();
     session.close();
     await loaders.train.close();
   }
@@ -100,8 +104,12 @@ class Trainer {
     private readonly session: Session,
     private readonly loaders: Loaders,
   ) {
-    this.step = new TrainStep(session);
+    this.step = makeStep(session);
     this.schedule = learningRateSchedule(session.options, loaders.train.batchesPerEpoch);
+  }
+
+  dispose(): void {
+    this.step.dispose();
   }
 
   async run(): Promise<TrainResult> {
@@ -117,7 +125,7 @@ class Trainer {
       await session.hooks.onEpoch?.(metrics);
       if (session.isAborted() && !session.isFinished()) return this.result();
     }
-    session.ema?.swap();
+    session.swapAverages();
     saveModelFile(session, session.folder.modelPath, session.epoch, session.valAccuracy());
     return this.result();
   }
@@ -159,6 +167,9 @@ class Trainer {
         before = performance.now();
       }
     }
+    // A GPU may be some steps behind: they belong to the training's time, not to the evaluation's.
+    this.step.check();
+    session.sums.seconds += (performance.now() - before) / 1000;
     return !session.isAborted();
   }
 
@@ -180,12 +191,13 @@ class Trainer {
     const run = (first: number) =>
       evaluate(session.model, loaders.test, session.dataset.info, {
         device: session.device,
+        precision: session.precision,
         signal: session.control.signal,
         onProgress: (batches) => session.hooks.onEvaluate?.(first + batches, total),
       });
     const model = await run(0);
     if (!model || !ema) return model && { model };
-    const averaged = await ema.during(() => run(count));
+    const averaged = await session.withAverages(() => run(count));
     return averaged && { model, ema: averaged };
   }
 
@@ -212,6 +224,7 @@ class Trainer {
       ...(session.ema && { emaLoss: ema?.loss ?? null, emaAccuracy: ema?.accuracy ?? null }),
       ...(Object.keys(terms).length > 0 && { terms }),
       ...(gradNorm !== undefined && { gradNorm }),
+      ...(this.step.graph !== undefined && { graph: this.step.graph }),
       lr: session.lr,
       imagesPerSecond: sums.images / Math.max(sums.seconds, 1e-9),
       seconds: session.seconds(),
@@ -228,18 +241,19 @@ class Trainer {
 
   private keepBest(epoch: number, accuracy: number | undefined): void {
     const { session } = this;
-    const { best, ema, folder } = session;
+    const { best, folder } = session;
     if (accuracy === undefined || (best && accuracy <= best.accuracy)) return;
     session.best = { epoch, accuracy };
-    ema?.swap();
+    session.swapAverages();
     try {
       saveModelFile(session, folder.bestModel, epoch, accuracy);
     } finally {
-      ema?.swap();
+      session.swapAverages();
     }
   }
 
   private save(): void {
+    this.step.check();
     saveCheckpoint(this.session);
     this.savedAt = performance.now();
   }

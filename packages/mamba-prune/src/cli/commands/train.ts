@@ -93,6 +93,8 @@ export function addTrainCommand(program: Command, cli: Cli): void {
       context.note(note);
     };
     const device = prepareDevice(options, onNote);
+    const { precisionOn } = await import('../../models/precision.js');
+    const precision = precisionOn(device, settings.recipe.precision);
     const shown = new TrainingProgress(context, 'train');
     const run = await interruptible(context, (signal) =>
       trainRun(
@@ -118,7 +120,7 @@ export function addTrainCommand(program: Command, cli: Cli): void {
         },
         (model, dataset) => {
           progress.line(
-            `  ${model.config.arch}, ${count(model.numParameters())} parameters, on ${device}`,
+            `  ${model.config.arch}, ${count(model.numParameters())} parameters, on ${device} in ${precision}`,
           );
           progress.line(`  ${describeDataset(dataset)}`);
         },
@@ -130,6 +132,7 @@ export function addTrainCommand(program: Command, cli: Cli): void {
       model: run.result.path,
       settings,
       device,
+      precision,
       parameters: run.model.numParameters(),
       ...run.result,
     });

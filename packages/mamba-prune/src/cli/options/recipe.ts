@@ -2,6 +2,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { augmentPresetNames } from '../../data/augment/options.js';
 import { UsageError } from '../../errors.js';
+import type { Precision } from '../../precision.js';
 import {
   type PresetName,
   type TrainingPhase,
@@ -34,6 +35,8 @@ export interface RecipeOptions {
   readonly testImages?: number;
   readonly evalEvery?: number;
   readonly checkpointEvery?: number;
+  /** One of the common options. */
+  readonly precision?: Precision;
 }
 
 export function addRecipeOptions(
@@ -223,6 +226,7 @@ export function typedRecipe(options: RecipeOptions): Partial<RecipeSettings> {
     maxTrainImages: trainImages,
     maxTestImages: testImages,
     evalEvery: options.evalEvery,
+    precision: options.precision,
     checkpointEvery: checkpointEvery === undefined ? undefined : { minutes: checkpointEvery },
   });
 }
