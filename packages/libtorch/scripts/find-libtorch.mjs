@@ -2,6 +2,9 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, readdirSync, realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const cudaCompat = fileURLToPath(new URL('../native/cuda/compat', import.meta.url));
 
 const waysOut = `  1. Debian or Ubuntu: apt-get install libtorch-dev libopenblas0-openmp
   2. Python: pip install torch, with that python3 first on PATH
@@ -42,13 +45,15 @@ function findCudaHeaders(sitePackages) {
     : [];
   const toolkits = [process.env.CUDA_HOME, process.env.CUDA_PATH, '/usr/local/cuda']
     .filter(Boolean)
-    .map((path) => join(path, 'include'));
-  const needed = ['cuda_runtime_api.h', 'cublasLt.h', 'cusparse.h', 'cusolverDn.h'];
-  const complete = (folders) =>
-    needed.every((name) => folders.some((folder) => existsSync(join(folder, name))));
-  for (const folders of [packages, ...toolkits.map((path) => [path]), [...packages, ...toolkits]]) {
+    .flatMap((path) => [join(path, 'include'), join(path, 'include', 'cccl')]);
+  const has = (folders, name) => folders.some((folder) => existsSync(join(folder, name)));
+  const libraries = ['cuda_runtime_api.h', 'cublasLt.h', 'cusparse.h', 'cusolverDn.h'];
+  // Headers of the compiler's package: pip installs it only with nvcc. Ours stand in for them.
+  const compilers = ['crt/host_defines.h', 'nv/target'];
+  const candidates = [toolkits, [...packages, ...toolkits], [...packages, ...toolkits, cudaCompat]];
+  for (const folders of candidates) {
     const present = folders.filter((folder) => existsSync(folder));
-    if (complete(present)) return present;
+    if ([...libraries, ...compilers].every((name) => has(present, name))) return present;
   }
   return [];
 }

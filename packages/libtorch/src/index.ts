@@ -40,7 +40,13 @@ export {
 export { scope } from './scope.js';
 export { type GradOptions, enableGrad, grad, isGradEnabled, noGrad } from './autograd.js';
 export { CudaGraph, type GraphBackend } from './cuda-graph.js';
-export { type LowPrecision, WeightCopies, copyOf, isLowPrecision } from './weight-copies.js';
+export {
+  type CopyPart,
+  type LowPrecision,
+  WeightCopies,
+  copyOf,
+  isLowPrecision,
+} from './weight-copies.js';
 export { Generator, getRngState, manualSeed, setRngState } from './random.js';
 export {
   cudaDeviceCount,

@@ -26,6 +26,12 @@ export function copyOf(parameter: Tensor, dtype: DType): Tensor | undefined {
   return copy?.disposed === false ? copy : undefined;
 }
 
+/** A part of a parameter, and where its copy goes: views of one shape. */
+export interface CopyPart {
+  readonly from: Tensor;
+  readonly to: Tensor;
+}
+
 /**
  * Keeps copies of parameters in 16 bits, which layers find by themselves (`copyOf`). They are those of
  * the last `refresh()`: call it after everything that changes a parameter.
@@ -37,14 +43,19 @@ export class WeightCopies {
   readonly #copies: readonly Tensor[];
   /** Copies that these stand in front of. */
   readonly #before: readonly (Tensor | undefined)[];
+  /** What one call copies: views with gaps would send the whole list down libtorch's slow way. */
+  readonly #dense: readonly CopyPart[];
+  readonly #strided: readonly CopyPart[];
 
   /**
    * @param parameters - those of other types than float32 are left out
    * @param dtype - of the copies
+   * @param parts - further copies of somebody else, kept up to date with these
    */
   constructor(
     parameters: readonly Tensor[],
     readonly dtype: LowPrecision,
+    parts: readonly CopyPart[] = [],
   ) {
     this.#masters = parameters.filter((parameter) => parameter.dtype === 'float32');
     this.#copies = this.#masters.map(({ shape, device }) => empty(shape, { dtype, device }).keep());
@@ -52,18 +63,26 @@ export class WeightCopies {
     this.#masters.forEach((master, i) => {
       copies[dtype].set(master, this.#copies[i] as Tensor);
     });
+    const own = this.#masters.map((from, i) => ({ from, to: this.#copies[i] as Tensor }));
+    const all = [...own, ...parts];
+    const isDense = ({ from, to }: CopyPart) => from.isContiguous && to.isContiguous;
+    this.#dense = all.filter(isDense);
+    this.#strided = all.filter((part) => !isDense(part));
     this.refresh();
   }
 
   /** Copies the parameters' values as they are now. */
   refresh(): void {
-    if (this.#masters.length === 0) return;
+    const dense = this.#dense;
     noGrad(() => {
+      for (const { from, to } of this.#strided) to.copy_(from);
       // Not in libtorch 1.13.
-      if (hasOperator('aten::_foreach_copy_')) {
-        callOperator('aten::_foreach_copy_', this.#copies, this.#masters);
+      if (dense.length > 0 && hasOperator('aten::_foreach_copy_')) {
+        const targets = dense.map(({ to }) => to);
+        const sources = dense.map(({ from }) => from);
+        callOperator('aten::_foreach_copy_', targets, sources);
       } else {
-        this.#copies.forEach((copy, i) => copy.copy_(this.#masters[i] as Tensor));
+        for (const { from, to } of dense) to.copy_(from);
       }
     });
   }

@@ -7,7 +7,7 @@
 #include "launch.h"
 #include "layer_util.h"
 
-namespace mamba_prune::cuda {
+namespace mamba_prune::cuda::mlp_block_op {
 namespace {
 
 using at::Tensor;
@@ -102,7 +102,7 @@ variable_list run_backward(const Mlp& m, const Tensor& x, const Tensor& scale, c
   gemm(mat(dbefore), false, mat(m.fc1), false, mat(dn), type, type);
   const Tensor d_norm = norm_backward(x, m.norm_weight, m.eps, dn, dout, dx);
   // The residual's gradient is the branch's too, so that the normalisation has already summed it.
-  const Tensor d_bias2 = scale.defined() ? dbranch.sum({0, 1}, false, at::kFloat) : d_norm.select(0, 2);
+  const Tensor d_bias2 = scale.defined() ? at::sum(dbranch, at::IntArrayRef({0, 1}), false, at::kFloat) : d_norm.select(0, 2);
   if (m.width != m.neurons) {
     d_fc1 = d_fc1.narrow(0, 0, m.neurons), d_bias1 = d_bias1.narrow(0, 0, m.neurons);
     d_fc2 = d_fc2.narrow(1, 0, m.neurons).contiguous();
@@ -169,4 +169,4 @@ TORCH_LIBRARY_FRAGMENT(mamba_prune, m) {
 TORCH_LIBRARY_IMPL(mamba_prune, CUDA, m) { m.impl("mlp_block", plain); }
 TORCH_LIBRARY_IMPL(mamba_prune, AutogradCUDA, m) { m.impl("mlp_block", with_autograd); }
 
-}  // namespace mamba_prune::cuda
+}  // namespace mamba_prune::cuda::mlp_block_op

@@ -8,7 +8,7 @@
 #include "launch.h"
 #include "layer_util.h"
 
-namespace mamba_prune::cuda {
+namespace mamba_prune::cuda::operators_op {
 namespace {
 
 using at::Tensor;
@@ -84,7 +84,7 @@ std::tuple<Tensor, Tensor, Tensor> causal_conv1d_backward(const Tensor& grad, co
 Tensor bias_gelu_forward(const Tensor& x, const Tensor& bias) { return at::gelu(x + bias); }
 std::tuple<Tensor, Tensor> bias_gelu_backward(const Tensor& grad, const Tensor& x, const Tensor& bias) {
   const Tensor dx = at::gelu_backward(grad, x + bias);
-  return {dx, dx.reshape({-1, bias.numel()}).sum(0, false, at::kFloat).to(bias.scalar_type())};
+  return {dx, at::sum(dx.reshape({-1, bias.numel()}), at::IntArrayRef({0}), false, at::kFloat).to(bias.scalar_type())};
 }
 
 }  // namespace
@@ -98,4 +98,4 @@ TORCH_LIBRARY_IMPL(mamba_prune, CUDA, m) {
   m.impl("bias_gelu_backward", bias_gelu_backward);
 }
 
-}  // namespace mamba_prune::cuda
+}  // namespace mamba_prune::cuda::operators_op

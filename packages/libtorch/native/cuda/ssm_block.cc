@@ -9,7 +9,7 @@
 
 #include "layer_util.h"
 
-namespace mamba_prune::cuda {
+namespace mamba_prune::cuda::ssm_block_op {
 namespace {
 
 using at::Tensor;
@@ -258,4 +258,4 @@ TORCH_LIBRARY_FRAGMENT(mamba_prune, m) {
 TORCH_LIBRARY_IMPL(mamba_prune, CUDA, m) { m.impl("ssm_block", plain); }
 TORCH_LIBRARY_IMPL(mamba_prune, AutogradCUDA, m) { m.impl("ssm_block", with_autograd); }
 
-}  // namespace mamba_prune::cuda
+}  // namespace mamba_prune::cuda::ssm_block_op

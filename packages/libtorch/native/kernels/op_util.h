@@ -34,6 +34,12 @@ inline void check_tensor(const char* op, const char* name, const at::Tensor& t, 
   TORCH_CHECK(t.device() == like.device(), op, ": got ", name, " on ", t.device(), ", expected ", like.device(),
               " like the first argument. Move one of them.");
 }
+// As check_tensor; but on a GPU, where activations may have 16 bits, a parameter may be float32 beside them.
+inline void check_parameter(const char* op, const char* name, const at::Tensor& t, at::IntArrayRef shape, const char* layout,
+                            const at::Tensor& like) {
+  const bool mixed = t.defined() && t.device() == like.device() && t.is_cuda() && t.scalar_type() == at::kFloat;
+  check_tensor(op, name, t, shape, layout, mixed ? t : like);
+}
 inline void check_floating(const char* op, const char* name, const at::Tensor& t) {
   const at::ScalarType type = t.scalar_type();
   if (t.is_cuda()) {

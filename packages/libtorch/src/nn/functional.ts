@@ -9,6 +9,7 @@ import { atLeastFloat32, maybeFloat32, needsFloat32, weightFor } from './precisi
 
 export { gelu, relu, silu, softplus } from '../generated/ops.js';
 export { atLeastFloat32, meanFloat32, weightFor } from './precision.js';
+export { type BranchWeights, hasFusedBranches, mlpBranch, ssmBranch } from './fused-branches.js';
 
 const reductions = { none: 0, mean: 1, sum: 2 } as const;
 
@@ -108,15 +109,19 @@ export function dropout(x: Tensor, p: number, training: boolean): Tensor {
 /** Zeroes whole samples (dimension 0) with probability p and scales the rest by 1/(1-p). */
 export function dropPath(x: Tensor, p: number, training: boolean): Tensor {
   if (!training || p === 0) return x;
+  const scale = dropPathScale(x, p).to(x.dtype);
+  return x.mul(scale.reshape(x.size(0), ...Array<number>(x.ndim - 1).fill(1)));
+}
+
+/** The factors of `dropPath`: 0 with probability p, else 1 / (1 - p). @returns float32 [batch], on x's device */
+export function dropPathScale(x: Tensor, p: number): Tensor {
   const keep = 1 - p;
-  const mask = noGrad(() => {
-    const { device, dtype } = x;
-    const made = empty([x.size(0), ...Array<number>(x.ndim - 1).fill(1)], { dtype, device });
+  return noGrad(() => {
+    const made = empty([x.size(0)], { device: x.device });
     ops.bernoulli_(made, keep);
     // With p = 1 nothing is kept, and nothing is to be scaled.
     return keep > 0 ? made.div_(keep) : made;
   });
-  return x.mul(mask);
 }
 
 const fusedAttention = 'aten::scaled_dot_product_attention';

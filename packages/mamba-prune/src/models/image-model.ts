@@ -1,4 +1,4 @@
-import type { Tensor, nn } from '@mamba-prune/libtorch';
+import type { CopyPart, DType, Tensor, nn } from '@mamba-prune/libtorch';
 import type { PruningGroup } from '../pruning/groups.js';
 
 /** Multiply-accumulates of one part of a model for one image. */
@@ -42,6 +42,15 @@ export function probeOf(probe: UnitProbe | undefined, group: string): GroupProbe
   );
 }
 
+/** Copies of weights as a GPU's operators want them; a model uses them until they are disposed of. */
+export interface PackedWeights {
+  /** What is to be copied whenever a weight has changed. */
+  readonly parts: readonly CopyPart[];
+  /** Parameters whose other copies nothing reads. */
+  readonly masters: readonly Tensor[];
+  dispose(): void;
+}
+
 /** What every model has in common, so that training, pruning and export need not know which it is. */
 export interface ImageModel extends nn.Module {
   /** JSON from which `createModelFromConfig` builds the same model again. */
@@ -54,6 +63,9 @@ export interface ImageModel extends nn.Module {
    * @returns logits, shape [batch, classes]
    */
   forward(images: Tensor, probe?: UnitProbe): Tensor;
+
+  /** Only of models with operators of their own on a GPU. The copies hold nothing yet. */
+  packWeights?(dtype: DType): PackedWeights;
 
   /** Every prunable dimension, in the order of the network. */
   pruningGroups(): PruningGroup[];

@@ -1,8 +1,8 @@
 /** A training under way: its parts and where it stands. Shared by the loop, saving and resuming. */
-import { type DType, optim, type Tensor, type WeightCopies } from '@mamba-prune/libtorch';
+import { type DType, optim, type Tensor } from '@mamba-prune/libtorch';
 import { existsSync } from 'node:fs';
 import type { Dataset } from '../data/index.js';
-import { imageType, precisionOn, weightCopies } from '../models/precision.js';
+import { type ModelCopies, imageType, precisionOn, weightCopies } from '../models/precision.js';
 import type { ComputePrecision } from '../precision.js';
 import { findNotFinite } from './checkpoint.js';
 import { Ema } from './ema.js';
@@ -27,7 +27,7 @@ export class Session {
   readonly precision: ComputePrecision;
   /** That the model computes in. */
   readonly imageType: DType;
-  readonly #copies: WeightCopies | undefined;
+  readonly #copies: ModelCopies | undefined;
   readonly optimizer: optim.Optimizer;
   readonly ema: Ema | undefined;
   readonly sums: RunningSums;
