@@ -1,5 +1,5 @@
 // Models compute in the type of their images. Weights, gradients and optimizer state are float32 always.
-import { type DType, type nn, WeightCopies, cudaHasBfloat16 } from '@mamba-prune/libtorch';
+import { type DType, type Tensor, WeightCopies, cudaHasBfloat16 } from '@mamba-prune/libtorch';
 import { UsageError } from '../errors.js';
 import { type ComputePrecision, type Precision, precisionNames } from '../precision.js';
 
@@ -29,7 +29,7 @@ export function imageType(precision: ComputePrecision): Extract<DType, 'float32'
  * @returns the caller's to refresh and to dispose
  */
 export function weightCopies(
-  model: nn.Module,
+  model: { parameters(): Tensor[] },
   precision: ComputePrecision,
 ): WeightCopies | undefined {
   return precision === 'bf16' ? new WeightCopies(model.parameters(), 'bfloat16') : undefined;

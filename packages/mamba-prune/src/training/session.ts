@@ -140,7 +140,7 @@ export class Session {
   }
 }
 
-function makeOptimizer(model: Trainable, options: ResolvedTrainOptions): optim.Optimizer {
+export function makeOptimizer(model: Trainable, options: ResolvedTrainOptions): optim.Optimizer {
   const { lr, weightDecay, betas, momentum, nesterov } = options;
   const groups = optim.decayGroups(model, weightDecay);
   return options.optimizer === 'adamw'
