@@ -30,6 +30,7 @@ export type {
   Distillation,
   EpochMetrics,
   LossTerm,
+  Replicas,
   ResolvedTrainOptions,
   SavedModelInfo,
   StepContext,
