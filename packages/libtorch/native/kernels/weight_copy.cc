@@ -1,5 +1,6 @@
 // mamba_prune::weight_copy: stands a low-precision copy in for its float32 master. Forward it is the copy, which costs
-// nothing; backward the gradient goes to the master, converted to its type. Refreshing the copies is the caller's.
+// nothing; backward the gradient goes to the master, converted to its type. Refreshing the copies is the caller's, and not
+// between a forward pass and its backward pass.
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
@@ -24,8 +25,7 @@ class WeightCopy : public torch::autograd::Function<WeightCopy> {
   static Tensor forward(AutogradContext* ctx, const Tensor& master, const Tensor& copy) {
     at::AutoDispatchBelowADInplaceOrView below;
     ctx->saved_data["type"] = static_cast<int64_t>(master.scalar_type());
-    // Another tensor over the same memory: an input returned as it is would become a view of the copy. The version counter
-    // stays shared, so a refresh between forward and backward is found out.
+    // Another tensor over the same memory: an input returned as it is would become a view of the copy.
     return copy.detach();
   }
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {

@@ -1,6 +1,7 @@
 import { F, type Tensor, fromTypedArray, noGrad, scope } from '@mamba-prune/libtorch';
 import { readImage } from '../data/read-image.js';
 import { UsageError } from '../errors.js';
+import { explainingMemory } from '../memory.js';
 import type { ImageModel } from '../models/image-model.js';
 import type { ModelInfo } from '../models/model-file.js';
 import { imageType, precisionOn, weightCopies } from '../models/precision.js';
@@ -69,9 +70,17 @@ export async function predictImages(
       signal?.throwIfAborted();
       const batch = paths.slice(first, first + batchSize);
       const images = await Promise.all(batch.map((path) => readImage(path, format)));
-      const probabilities = scope(() =>
-        noGrad(() =>
-          softmax(model, joined(images), [batch.length, channels, side, side], device, precision),
+      const memory = () => ({
+        where: 'predict',
+        batchSize: batch.length,
+        device,
+        advice: 'Give fewer images at a time, or compute on the CPU (--device cpu).',
+      });
+      const probabilities = explainingMemory(memory, () =>
+        scope(() =>
+          noGrad(() =>
+            softmax(model, joined(images), [batch.length, channels, side, side], device, precision),
+          ),
         ),
       );
       batch.forEach((path, row) => {

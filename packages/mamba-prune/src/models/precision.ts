@@ -1,5 +1,5 @@
 // Models compute in the type of their images. Weights, gradients and optimizer state are float32 always.
-import { type DType, F, type nn, WeightCopies, cudaHasBfloat16 } from '@mamba-prune/libtorch';
+import { type DType, F, type Tensor, WeightCopies, cudaHasBfloat16 } from '@mamba-prune/libtorch';
 import { UsageError } from '../errors.js';
 import { type ComputePrecision, type Precision, precisionNames } from '../precision.js';
 import type { ImageModel } from './image-model.js';
@@ -37,7 +37,7 @@ export interface ModelCopies {
  * @returns the caller's to refresh and to dispose
  */
 export function weightCopies(
-  model: nn.Module & Pick<Partial<ImageModel>, 'packWeights'>,
+  model: { parameters(): Tensor[] } & Pick<Partial<ImageModel>, 'packWeights'>,
   precision: ComputePrecision,
 ): ModelCopies | undefined {
   if (precision !== 'bf16') return undefined;

@@ -93,7 +93,9 @@ export class DeviceStep implements TrainStep {
       this.#warm++;
       return false;
     }
-    const { device, control } = this.session;
+    const { device, control, optimizer } = this.session;
+    // They would be held beside those that the graph has of its own.
+    optimizer.zeroGrad();
     try {
       const work = () => {
         this.#launch(tensors, batch.size, place);
@@ -125,6 +127,7 @@ export class DeviceStep implements TrainStep {
       const context: StepContext = { ...inputs, epoch, step, lr, ...place };
       const { loss, terms } = stepLoss(context, hooks, options);
       loss.backward();
+      session.control.replicas?.average(this.#parameters);
       const norm =
         options.clipGradNorm === null
           ? undefined

@@ -1,5 +1,6 @@
 import { F, noGrad, scope, type Tensor, zeros } from '@mamba-prune/libtorch';
 import type { DatasetInfo } from '../data/index.js';
+import { explainingMemory, type MemoryUse } from '../memory.js';
 import { imageType, precisionOn, weightCopies } from '../models/precision.js';
 import type { Precision } from '../precision.js';
 import { type BatchSource, toTensors } from './batches.js';
@@ -52,14 +53,20 @@ export async function evaluate(
     let done = 0;
     for await (const batch of loader.epoch(0)) {
       if (options.signal?.aborted) return undefined;
-      scope(() => {
-        noGrad(() => {
-          const { images, labels } = toTensors(batch, info, device, imageType(precision));
-          const logits = F.atLeastFloat32(model.forward(images));
-          countBatch(sums, logits, labels, hasTop5);
-          options.onBatch?.(logits, labels);
-        });
-      });
+      const work = () => {
+        const { images, labels } = toTensors(batch, info, device, imageType(precision));
+        const logits = F.atLeastFloat32(model.forward(images));
+        countBatch(sums, logits, labels, hasTop5);
+        options.onBatch?.(logits, labels);
+      };
+      explainingMemory(
+        () => memoryOf(batch.size, device),
+        () => {
+          scope(() => {
+            noGrad(work);
+          });
+        },
+      );
       images += batch.size;
       options.onProgress?.(++done, loader.batchesPerEpoch);
     }
@@ -75,6 +82,11 @@ export async function evaluate(
     sums.dispose();
     copies?.dispose();
   }
+}
+
+function memoryOf(batchSize: number, device: string): MemoryUse {
+  const advice = `Evaluate fewer images at a time (${Math.max(1, batchSize >> 1)}, say), or see that nobody else uses the device.`;
+  return { where: 'evaluate', batchSize, device, advice };
 }
 
 function countBatch(sums: Tensor, logits: Tensor, labels: Tensor, top5: boolean): void {

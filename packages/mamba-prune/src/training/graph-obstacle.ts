@@ -16,6 +16,9 @@ export function graphObstacle({
   if (!CudaGraph.isSupported(device, control.graphBackend)) {
     return 'the addon was built without CUDA graphs';
   }
+  if (control.replicas?.capturable === false) {
+    return `gradients are averaged over ${control.replicas.count} processes by the CPU`;
+  }
   if (hooks.taskLoss) return 'a hook computes the loss (taskLoss)';
   const [term] = hooks.extraLosses ?? [];
   if (term) return `the loss term ${term.name} is computed anew in every step`;

@@ -28,6 +28,8 @@ export class Session {
   /** That the model computes in. */
   readonly imageType: DType;
   readonly #copies: ModelCopies | undefined;
+  /** A teacher's weights never change. */
+  readonly #teacherCopies: ModelCopies | undefined;
   readonly optimizer: optim.Optimizer;
   readonly ema: Ema | undefined;
   readonly sums: RunningSums;
@@ -60,6 +62,8 @@ export class Session {
     this.precision = precisionOn(this.device, options.precision);
     this.imageType = imageType(this.precision);
     this.#copies = weightCopies(model, this.precision);
+    const teacher = hooks.distillation?.teacher;
+    this.#teacherCopies = teacher && weightCopies(teacher, this.precision);
     this.phase = control.phase ?? 'train';
     this.optimizer = makeOptimizer(model, options);
     this.ema = options.emaDecay === null ? undefined : new Ema(model, options.emaDecay);
@@ -137,10 +141,11 @@ export class Session {
     this.optimizer.dispose();
     this.ema?.dispose();
     this.#copies?.dispose();
+    this.#teacherCopies?.dispose();
   }
 }
 
-function makeOptimizer(model: Trainable, options: ResolvedTrainOptions): optim.Optimizer {
+export function makeOptimizer(model: Trainable, options: ResolvedTrainOptions): optim.Optimizer {
   const { lr, weightDecay, betas, momentum, nesterov } = options;
   const groups = optim.decayGroups(model, weightDecay);
   return options.optimizer === 'adamw'

@@ -56,6 +56,7 @@ class HostStep implements TrainStep {
       const value = loss.item();
       if (!Number.isFinite(value)) session.fail('loss', value);
       loss.backward();
+      session.control.replicas?.average(this.#parameters);
       if (options.clipGradNorm !== null) {
         const norm = optim.clipGradNorm(this.#parameters, options.clipGradNorm);
         if (!Number.isFinite(norm)) session.fail('gradient norm', norm);

@@ -6,6 +6,7 @@
  */
 import type { optim } from '@mamba-prune/libtorch';
 import { BatchLoader, type Dataset } from '../data/index.js';
+import { explainingMemory, type MemoryUse } from '../memory.js';
 import { limitSplit } from './batches.js';
 import { begin } from './beginning.js';
 import { evaluate, type Evaluation } from './evaluate.js';
@@ -38,7 +39,7 @@ import type {
  * @param run - open for writing; stays so
  * @throws UsageError for options out of range or a teacher that does not fit; ResumeError if they are not those of the run;
  *   CheckpointError if the checkpoint is damaged or of another model; RunFolderError if the run has
- *   begun and is not to be resumed, or cannot be written; TrainingDivergedError
+ *   begun and is not to be resumed, or cannot be written; TrainingDivergedError; OutOfMemoryError
  */
 export async function train(
   model: Trainable,
@@ -147,7 +148,11 @@ class Trainer {
       const lr = options.lr * factor;
       session.lr = lr;
       session.optimizer.setLrFactor(factor);
-      const loss = this.step.run(batch, { totalSteps, progress: session.steps / stepsPerEpoch });
+      const place = { totalSteps, progress: session.steps / stepsPerEpoch };
+      const loss = explainingMemory(
+        () => this.memoryOf(batch.size),
+        () => this.step.run(batch, place),
+      );
       session.batch++;
       session.steps++;
       const { batch: step, steps, phase } = session;
@@ -171,6 +176,20 @@ class Trainer {
     this.step.check();
     session.sums.seconds += (performance.now() - before) / 1000;
     return !session.isAborted();
+  }
+
+  private memoryOf(batchSize: number): MemoryUse {
+    const { device, precision } = this.session;
+    const bf16 =
+      precision === 'fp32' && device !== 'cpu' ? ', compute in bf16 (--precision bf16)' : '';
+    return {
+      where: 'train',
+      batchSize,
+      device,
+      advice:
+        `Give fewer images per step (--batch-size ${Math.max(1, batchSize >> 1)}), let the size be found ` +
+        `(--auto-batch)${bf16}, or see that nobody else uses the device.`,
+    };
   }
 
   private isCheckpointDue(): boolean {

@@ -241,6 +241,15 @@ export interface SavedModelInfo {
   readonly valAccuracy: number | null;
 }
 
+/** Processes that train one model together, each on its share of every batch. */
+export interface Replicas {
+  readonly count: number;
+  /** Whether `average` launches work of the device and no more, so that it may be part of a CUDA graph. */
+  readonly capturable: boolean;
+  /** Makes every gradient the mean over all processes; between the backward pass and the clipping. */
+  average(parameters: readonly Tensor[]): void;
+}
+
 /** How a training is run; nothing here changes its result. */
 export interface TrainControl {
   /** Stops after the step in progress, with a checkpoint. */
@@ -256,6 +265,8 @@ export interface TrainControl {
   extra?: unknown;
   /** Threads that prepare batches; default 0. */
   dataThreads?: number | undefined;
+  /** The others that train the same model; none unless given. */
+  replicas?: Replicas | undefined;
   /** Whether a GPU may be given the steps as one graph; default true. */
   graph?: boolean | undefined;
   /** @internal Captures in place of the addon: for tests, which have no GPU. */

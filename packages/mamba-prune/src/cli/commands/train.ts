@@ -105,6 +105,7 @@ export function addTrainCommand(program: Command, cli: Cli): void {
           overwrite: options.overwrite,
           dataThreads: options.dataThreads,
           tensorboard: options.tensorboard,
+          autoBatch: options.autoBatch,
           device,
           signal,
           args: context.argv,
@@ -130,7 +131,7 @@ export function addTrainCommand(program: Command, cli: Cli): void {
     context.json({
       run: run.path,
       model: run.result.path,
-      settings,
+      settings: run.settings,
       device,
       precision,
       parameters: run.model.numParameters(),

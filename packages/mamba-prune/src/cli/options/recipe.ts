@@ -106,6 +106,7 @@ export interface RunOptions {
   readonly resume?: true | 'previous';
   readonly overwrite?: true;
   readonly tensorboard?: true;
+  readonly autoBatch?: true;
   readonly dataThreads: number;
 }
 
@@ -125,6 +126,7 @@ export function addRunOptions(command: Command): void {
     .addOption(
       new Option('--overwrite', 'replace the run in --out, and only a run').conflicts('resume'),
     )
+    .option('--auto-batch', 'halve batch size and learning rate until a step fits into memory')
     .option('--tensorboard', 'write event files for TensorBoard into the run too')
     .addOption(
       numberOption('--checkpoint-every <minutes>', 'within epochs too (default: 10)', { above: 0 }),
