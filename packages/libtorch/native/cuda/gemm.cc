@@ -61,8 +61,6 @@ cublasLtEpilogue_t epilogue_of(Epilogue e) {
     case Epilogue::bias: return CUBLASLT_EPILOGUE_BIAS;
     case Epilogue::gelu_bias: return CUBLASLT_EPILOGUE_GELU_BIAS;
     case Epilogue::gelu_aux_bias: return CUBLASLT_EPILOGUE_GELU_AUX_BIAS;
-    case Epilogue::dgelu: return CUBLASLT_EPILOGUE_DGELU;
-    case Epilogue::bias_gradient: return CUBLASLT_EPILOGUE_BGRADB;
     default: return CUBLASLT_EPILOGUE_DEFAULT;
   }
 }

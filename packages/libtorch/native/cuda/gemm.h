@@ -18,13 +18,11 @@ enum class Epilogue {
   bias,           // + bias
   gelu_bias,      // gelu(. + bias), tanh form
   gelu_aux_bias,  // the same, with . + bias kept in aux
-  dgelu,          // times gelu'(aux)
-  bias_gradient,  // unchanged; the column sums of a (transposed) go to bias, in the result's type
 };
 
 struct Extra {
   Epilogue epilogue = Epilogue::none;
-  const void* bias = nullptr;  // of the result's type; written by bias_gradient
+  const void* bias = nullptr;  // of the result's type
   void* aux = nullptr;         // of the result's shape and type
   int64_t aux_stride = 0;
   const Mat* add = nullptr;    // added to the product, before the epilogue; of the result's type

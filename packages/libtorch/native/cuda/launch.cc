@@ -45,6 +45,14 @@ struct ScanGrads {
   int batches_per_block;
 };
 
+// Whether u, delta and what is theirs have one row stride, and z and dz another: the kernels then compute fewer addresses.
+bool same_rows(const Scan& s, const Tensor& dy, const ScanGradients& g) {
+  const int first = row(s.u);
+  for (const Tensor& t : {s.delta, dy, g.du, g.ddelta})
+    if (row(t) != first) return false;
+  return row(s.z) == row(g.dz);
+}
+
 ScanArgs args_of(const Scan& s) {
   ScanArgs a{};
   a.u = pointer(s.u), a.delta = pointer(s.delta), a.z = pointer(s.z), a.B = pointer(s.B), a.C = pointer(s.C);
@@ -54,7 +62,7 @@ ScanArgs args_of(const Scan& s) {
   return a;
 }
 
-Defines defines_of(const Scan& s, bool save, bool add_y, bool add_dz) {
+Defines defines_of(const Scan& s, bool save, bool add_y, bool add_dz, bool same) {
   const int64_t states = s.A.size(1);
   return {{"SCALAR", scalar_code(s.u.scalar_type())},
           {"N", states},
@@ -67,6 +75,7 @@ Defines defines_of(const Scan& s, bool save, bool add_y, bool add_dz) {
           {"SAVE", save},
           {"ADD_Y", add_y},
           {"ADD_DZ", add_dz},
+          {"SAME_ROWS", same},
           {"WHOLE_SEGMENTS", s.u.size(1) % kSegment == 0},
           {"FORWARD_THREADS", kForwardThreads},
           // Registers decide: more of them for more states.
@@ -132,7 +141,7 @@ void scan_forward(const Scan& s, const Tensor& y, bool add, const Tensor& last, 
   ScanArgs a = args_of(s);
   a.y = pointer(y), a.y_row = row(y), a.width = static_cast<int>(y.size(-1));
   a.last = pointer(last), a.checkpoints = pointer(checkpoints);
-  const Kernel& kernel = find_kernel("scan.cu", "scan_forward", defines_of(s, checkpoints.defined(), add, false));
+  const Kernel& kernel = find_kernel("scan.cu", "scan_forward", defines_of(s, checkpoints.defined(), add, false, row(s.u) == row(s.delta)));
   kernel.launch({u32(ceil_div(a.width, kForwardThreads)), u32(a.batch)}, kForwardThreads, 0, a);
 }
 
@@ -159,7 +168,7 @@ void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const T
     g.dbc = pointer(out.states), g.params = pointer(partial), g.dinitial = pointer(out.dinitial);
     g.dy_row = row(dy), g.du_row = row(out.du), g.ddelta_row = row(out.ddelta), g.dz_row = row(out.dz);
     g.batches_per_block = static_cast<int>(per);
-    const Kernel& kernel = find_kernel("scan.cu", "scan_backward", defines_of(s, true, false, add_dz));
+    const Kernel& kernel = find_kernel("scan.cu", "scan_backward", defines_of(s, true, false, add_dz, same_rows(s, dy, out)));
     const int64_t warps = kBackwardThreads / 32;
     const int64_t shared = 4 * (kSegment * 2 * out.padded + kSegment * warps * 16 * kOwn + kSegment / kChunk * kOwn * kBackwardThreads);
     kernel.launch({u32(blocks), u32(rows)}, kBackwardThreads, u32(shared), a, g);
@@ -199,7 +208,10 @@ std::pair<Tensor, Tensor> conv_backward(const Conv& c, const Tensor& dy, const T
   const int64_t width = dx.size(-1), batch = dx.size(0), length = dx.size(1), vector = vector_of({c.x, dy, dx}, width);
   const int64_t channels = c.weight.size(0), taps = c.weight.size(1);
   const unsigned threads = 128;
-  const int64_t rows = std::clamp<int64_t>(ceil_div(batch, threads / 32), 1, 512);
+  const int64_t run = 32, across = ceil_div(width / vector, 32);
+  // As many blocks as the GPU holds at a time, each with several runs where there are more: fewer partial sums.
+  const int64_t rows =
+      std::clamp<int64_t>(ceil_div(batch * ceil_div(length, run), threads / 32), 1, std::max<int64_t>(1, int64_t{16} * multiprocessors() / across));
   const Tensor partial = at::empty({rows, (taps + 1) * channels}, floats(c.x));
   ConvArgs a{};
   a.x = pointer(c.x), a.dy = pointer(dy), a.weight = pointer(c.weight), a.bias = pointer(c.bias), a.dx = pointer(dx);
@@ -209,8 +221,8 @@ std::pair<Tensor, Tensor> conv_backward(const Conv& c, const Tensor& dy, const T
   const Kernel& kernel = find_kernel("conv.cu", "conv_backward",
                                      {{"SCALAR", scalar_code(c.x.scalar_type())}, {"TAPS", taps}, {"VECTOR", vector},
                                       {"REVERSE", c.reverse}, {"HAS_BIAS", c.bias.defined()}, {"SILU", c.silu}, {"THREADS", threads},
-                                      {"RUN", 16}, {"ADD_DX", add}});
-  kernel.launch({u32(ceil_div(width / vector, 32)), u32(rows)}, threads, 0, a);
+                                      {"RUN", run}, {"ADD_DX", add}});
+  kernel.launch({u32(across), u32(rows)}, threads, 0, a);
   const Tensor sums = reduce_rows(partial);
   return {sums.narrow(0, 0, channels * taps).view({channels, taps}), sums.narrow(0, channels * taps, channels)};
 }
@@ -244,11 +256,23 @@ Tensor norm_backward(const Tensor& x, const Tensor& weight, double eps, const Te
   return reduce_rows(partial).view({sums, rows.columns});
 }
 
+Tensor gelu_backward_(const Tensor& gradient, const Tensor& before) {
+  const int64_t columns = gradient.size(-1), rows = gradient.numel() / columns;
+  const int64_t vector = columns % 4 == 0 ? 4 : 1, across = ceil_div(columns, 32 * vector);
+  const int64_t blocks = std::clamp<int64_t>(int64_t{8} * multiprocessors() / across, 1, std::max<int64_t>(1, ceil_div(rows, 8)));
+  const Tensor partial = at::empty({blocks, columns}, floats(gradient));
+  const Kernel& kernel =
+      find_kernel("gelu.cu", "gelu_backward", {{"SCALAR", scalar_code(gradient.scalar_type())}, {"VECTOR", vector}});
+  kernel.launch({u32(across), u32(blocks)}, 256, 0, gradient.data_ptr(), static_cast<const void*>(before.data_ptr()),
+                static_cast<float*>(partial.data_ptr()), static_cast<int>(rows), static_cast<int>(columns));
+  return reduce_rows(partial);
+}
+
 Tensor reduce_rows(const Tensor& partial) {
   const int64_t rows = partial.size(0), columns = partial.size(1);
   const Tensor out = at::empty({columns}, partial.options());
   const Kernel& kernel = find_kernel("reduce.cu", "reduce_rows", {{"SCALAR", 0}});
-  kernel.launch({u32(ceil_div(columns, 32))}, 256, 0, static_cast<const float*>(partial.data_ptr()), static_cast<float*>(out.data_ptr()),
+  kernel.launch({u32(ceil_div(columns, 32))}, 1024, 0, static_cast<const float*>(partial.data_ptr()), static_cast<float*>(out.data_ptr()),
                 static_cast<int>(rows), static_cast<int>(columns));
   return out;
 }

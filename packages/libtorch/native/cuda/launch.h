@@ -56,6 +56,12 @@ void norm_forward(const at::Tensor& x, const at::Tensor& weight, const at::Tenso
 at::Tensor norm_backward(const at::Tensor& x, const at::Tensor& weight, double eps, const at::Tensor& dy, const at::Tensor& dskip,
                          const at::Tensor& dx);
 
+/**
+ * gradient becomes gradient * gelu'(before), tanh form; both contiguous.
+ * @return its sum over rows, float32
+ */
+at::Tensor gelu_backward_(const at::Tensor& gradient, const at::Tensor& before);
+
 /** Sum over the first dimension of a contiguous float32 tensor. */
 at::Tensor reduce_rows(const at::Tensor& partial);
 

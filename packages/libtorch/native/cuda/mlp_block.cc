@@ -90,14 +90,16 @@ variable_list run_backward(const Mlp& m, const Tensor& x, const Tensor& scale, c
   Tensor d_fc2 = gradient({m.model, m.width});
   gemm(mat(dbranch), true, mat(kept.hidden), false, mat(d_fc2), type, at::kFloat);
   Tensor dbefore = like(m.width);
-  Extra through;
-  if (type != at::kFloat) through.epilogue = Epilogue::dgelu, through.aux = kept.before.data_ptr(), through.aux_stride = m.width;
-  gemm(mat(dbranch), false, mat(m.fc2), false, mat(dbefore), type, type, through);
-  if (type == at::kFloat) dbefore = at::gelu_backward(dbefore, kept.before);
-  Tensor d_fc1 = gradient({m.width, m.model}), d_bias1 = gradient({m.width});
-  Extra sums;
-  sums.epilogue = Epilogue::bias_gradient, sums.bias = d_bias1.data_ptr();
-  gemm(mat(dbefore), true, mat(kept.n), false, mat(d_fc1), type, at::kFloat, sums);
+  gemm(mat(dbranch), false, mat(m.fc2), false, mat(dbefore), type, type);
+  Tensor d_bias1;
+  if (type == at::kFloat) {
+    dbefore = at::gelu_backward(dbefore, kept.before);
+    d_bias1 = at::sum(dbefore, at::IntArrayRef({0, 1}), false, at::kFloat);
+  } else {
+    d_bias1 = gelu_backward_(dbefore, kept.before);
+  }
+  Tensor d_fc1 = gradient({m.width, m.model});
+  gemm(mat(dbefore), true, mat(kept.n), false, mat(d_fc1), type, at::kFloat);
   const Tensor dn = like(m.model), dx = like(m.model);
   gemm(mat(dbefore), false, mat(m.fc1), false, mat(dn), type, type);
   const Tensor d_norm = norm_backward(x, m.norm_weight, m.eps, dn, dout, dx);
@@ -112,9 +114,9 @@ variable_list run_backward(const Mlp& m, const Tensor& x, const Tensor& scale, c
 
 struct MlpBlock : public torch::autograd::Function<MlpBlock> {
   static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bias, double eps,
-                        const std::vector<Tensor>& weights, const std::vector<Tensor>& packed, const OptionalTensor& scale) {
+                        at::TensorList weights, at::TensorList packed, const OptionalTensor& scale) {
     at::AutoDispatchBelowADInplaceOrView below;
-    const Mlp mlp = read(x, norm_weight, norm_bias, eps, weights, packed);
+    const Mlp mlp = read(x, norm_weight, norm_bias, eps, weights.vec(), packed.vec());
     Kept kept;
     const Tensor out = run_forward(mlp, x, defined_or_empty(scale), &kept);
     variable_list saved = {x, norm_weight, norm_bias, defined_or_empty(scale), kept.n, kept.before, kept.hidden};
@@ -156,7 +158,7 @@ Tensor with_autograd(const Tensor& x, const Tensor& norm_weight, const Tensor& n
     return plain(x, norm_weight, norm_bias, eps, weights, packed, scale);
   }
   check_scale("mlp_block", scale, x);
-  return MlpBlock::apply(x.contiguous(), norm_weight, norm_bias, eps, weights.vec(), packed.vec(), scale);
+  return MlpBlock::apply(x.contiguous(), norm_weight, norm_bias, eps, weights, packed, scale);
 }
 
 }  // namespace

@@ -186,9 +186,9 @@ variable_list run_backward(const Block& b, const Tensor& x, const Tensor& scale,
 
 struct SsmBlock : public torch::autograd::Function<SsmBlock> {
   static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bias, double eps,
-                        const std::vector<Tensor>& weights, const std::vector<Tensor>& packed, const OptionalTensor& scale) {
+                        at::TensorList weights, at::TensorList packed, const OptionalTensor& scale) {
     at::AutoDispatchBelowADInplaceOrView below;
-    const Block block = read(x, norm_weight, norm_bias, eps, weights, packed);
+    const Block block = read(x, norm_weight, norm_bias, eps, weights.vec(), packed.vec());
     Kept kept;
     const Tensor out = run_forward(block, x, defined_or_empty(scale), &kept);
     variable_list saved = {x, norm_weight, norm_bias, defined_or_empty(scale), kept.n, kept.xz, kept.y};
@@ -245,7 +245,7 @@ Tensor with_autograd(const Tensor& x, const Tensor& norm_weight, const Tensor& n
     return plain(x, norm_weight, norm_bias, eps, weights, packed, scale);
   }
   check_scale("ssm_block", scale, x);
-  return SsmBlock::apply(x.contiguous(), norm_weight, norm_bias, eps, weights.vec(), packed.vec(), scale);
+  return SsmBlock::apply(x.contiguous(), norm_weight, norm_bias, eps, weights, packed, scale);
 }
 
 }  // namespace

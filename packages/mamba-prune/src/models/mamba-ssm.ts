@@ -174,6 +174,12 @@ export class SelectiveSsm extends nn.Module {
     return [this.inProj.weight, this.outProj.weight, ...scans];
   }
 
+  /** Of these, the weights of matrix products. */
+  productWeights(): Tensor[] {
+    const scans = this.scans.flatMap(({ xProj, dtProj }) => [xProj.weight, dtProj.weight]);
+    return [this.inProj.weight, this.outProj.weight, ...scans];
+  }
+
   /** The parameters as the fused block takes them; undefined with two directions, which it cannot do. */
   fusedWeights(): FusedSsmWeights | undefined {
     if (this.#reverse) return undefined;

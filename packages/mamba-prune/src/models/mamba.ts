@@ -77,7 +77,7 @@ class Block extends nn.Module {
   #onGpu(x: Tensor): Tensor {
     const { norm1, norm2, ssm, mlp } = this;
     const weights = { ssm: ssm.branchWeights(), mlp: mlp.branchWeights() };
-    const packed = x.dtype === 'float32' ? weights : this.#packedFor(x.dtype);
+    const packed = this.#packedFor(x.dtype);
     const scale = () =>
       this.training && this.dropPath > 0 ? F.dropPathScale(x, this.dropPath) : undefined;
     const y = F.ssmBranch(x, norm1, { weights: weights.ssm, packed: packed.ssm }, scale());
@@ -85,6 +85,9 @@ class Block extends nn.Module {
   }
 
   #packedFor(dtype: DType): Pick<PackedBlock, 'ssm' | 'mlp'> {
+    if (dtype === 'float32') {
+      return { ssm: this.ssm.productWeights(), mlp: this.mlp.branchWeights() };
+    }
     const kept = this.#packed.get(dtype);
     if (kept) return kept;
     // Nobody keeps copies: these are for this call.

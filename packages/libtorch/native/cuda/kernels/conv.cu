@@ -2,8 +2,8 @@
 //   y_t = act(bias + sum_k w_k x_{t - TAPS + 1 + k})
 // A thread owns VECTOR channels and walks along time with the last TAPS inputs in registers.
 //
-// Defined by the caller: TAPS, VECTOR, REVERSE (time runs backwards), HAS_BIAS, SILU, THREADS, RUN (forward: steps a
-// thread writes), ADD_DX (add to dx instead of writing it).
+// Defined by the caller: TAPS, VECTOR, REVERSE (time runs backwards), HAS_BIAS, SILU, THREADS, RUN (steps whose
+// results are a thread's), ADD_DX (add to dx instead of writing it).
 struct ConvArgs {
   const scalar *x, *dy;
   const float *weight, *bias;  // [channels, TAPS], [channels]
@@ -71,7 +71,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) conv_forward(const ConvArg
   }
 }
 
-// A block's threads: x over channel groups (contiguous), so that a warp reads whole lines; each takes whole sequences.
+// A block's threads: x over channel groups (contiguous), so that a warp reads whole lines; each warp takes runs
+// of steps.
 extern "C" __global__ void __launch_bounds__(THREADS) conv_backward(const ConvArgs a) {
   const int groups = a.width / VECTOR;
   const int group = blockIdx.x * 32 + (threadIdx.x & 31), channel = min(group, groups - 1) * VECTOR;
@@ -84,15 +85,21 @@ extern "C" __global__ void __launch_bounds__(THREADS) conv_backward(const ConvAr
   for (int v = 0; v < VECTOR; v++)
 #pragma unroll
     for (int k = 0; k <= TAPS; k++) dw[v][k] = 0.0f;
-  for (int batch = blockIdx.y * kRows + (threadIdx.x >> 5); batch < a.batch; batch += gridDim.y * kRows) {
+  const int runs = (a.length + RUN - 1) / RUN;
+  for (int index = blockIdx.y * kRows + (threadIdx.x >> 5); index < a.batch * runs; index += gridDim.y * kRows) {
+    const int batch = index / runs, first = index % runs * RUN, end = min(first + RUN, a.length);
     float window[TAPS][VECTOR], dpre[TAPS][VECTOR];  // inputs and gradients before the activation, oldest first
 #pragma unroll
-    for (int k = 0; k < TAPS; k++)
+    for (int k = 0; k < TAPS; k++) {
+      read_step(window[k], a.x, a.x_row, a, batch, first - TAPS + k, channel);
 #pragma unroll
-      for (int v = 0; v < VECTOR; v++) window[k][v] = 0.0f, dpre[k][v] = 0.0f;
+      for (int v = 0; v < VECTOR; v++) dpre[k][v] = 0.0f;
+    }
     // Step t gives dx of step t - TAPS + 1, when all gradients that it takes part in are there.
 #pragma unroll 4
-    for (int t = 0; t < a.length + TAPS - 1; t++) {
+    for (int t = first; t < end + TAPS - 1; t++) {
+      // Steps of the next run are its own as far as the gradients of the weights go.
+      const float own = t < end ? 1.0f : 0.0f;
 #pragma unroll
       for (int k = 0; k + 1 < TAPS; k++)
 #pragma unroll
@@ -109,8 +116,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) conv_backward(const ConvAr
         const float d = SILU ? dy[v] * gate * (1.0f + sum * (1.0f - gate)) : dy[v];
         dpre[TAPS - 1][v] = d;
 #pragma unroll
-        for (int k = 0; k < TAPS; k++) dw[v][k] += d * window[k][v];
-        dw[v][TAPS] += d;
+        for (int k = 0; k < TAPS; k++) dw[v][k] += own * d * window[k][v];
+        dw[v][TAPS] += own * d;
         dx[v] = 0.0f;
         // x of step t - TAPS + 1 + j meets tap TAPS - 1 - j of the gradient j steps later.
 #pragma unroll
@@ -118,7 +125,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) conv_backward(const ConvAr
         if (channel + v >= a.channels) dx[v] = 0.0f;
       }
       const int at = t - TAPS + 1;
-      if (at >= 0 && inside) {
+      if (at >= first && inside) {
         scalar* to = a.dx + row_of(a, batch, at) * a.dx_row + channel;
         if (ADD_DX) {
           float before[VECTOR];

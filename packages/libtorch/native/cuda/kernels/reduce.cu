@@ -1,20 +1,20 @@
 // The last step of sums that blocks began, in a fixed order, so that they are the same at every run.
 
-// out[i] = sum over rows of partial[row][i]. A block takes 32 columns, its 8 warps every eighth row.
-extern "C" __global__ void __launch_bounds__(256) reduce_rows(const float* partial, float* out, int rows, int columns) {
-  __shared__ float sums[8][33];
+// out[i] = sum over rows of partial[row][i]. A block takes 32 columns, its 32 warps every 32nd row.
+extern "C" __global__ void __launch_bounds__(1024) reduce_rows(const float* partial, float* out, int rows, int columns) {
+  __shared__ float sums[32][33];
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, column = blockIdx.x * 32 + lane;
   float sum = 0.0f;
   if (column < columns) {
 #pragma unroll 4
-    for (int row = warp; row < rows; row += 8) sum += partial[(i64)row * columns + column];
+    for (int row = warp; row < rows; row += 32) sum += partial[(i64)row * columns + column];
   }
   sums[warp][lane] = sum;
   __syncthreads();
   if (warp == 0 && column < columns) {
     float total = 0.0f;
 #pragma unroll
-    for (int w = 0; w < 8; w++) total += sums[w][lane];
+    for (int w = 0; w < 32; w++) total += sums[w][lane];
     out[column] = total;
   }
 }

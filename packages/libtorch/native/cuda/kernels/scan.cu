@@ -5,7 +5,8 @@
 //
 // Defined by the caller: N states, REVERSE (time runs backwards), HAS_Z, HAS_D, HAS_BIAS, SOFTPLUS, A_LOG (A is given
 // as log(-A)), SAVE (leave checkpoints), ADD_Y (add to y instead of writing it), ADD_DZ (likewise dz), WHOLE_SEGMENTS
-// (length is a multiple of kSegment), FORWARD_THREADS, BACKWARD_THREADS, BACKWARD_BLOCKS (of a multiprocessor).
+// (length is a multiple of kSegment), SAME_ROWS (u, delta, dy, du and ddelta share one row stride, z and dz another),
+// FORWARD_THREADS, BACKWARD_THREADS, BACKWARD_BLOCKS (of a multiprocessor).
 constexpr int kSegment = 16;  // steps between two checkpoints
 
 struct ScanArgs {
@@ -119,7 +120,9 @@ extern "C" __global__ void __launch_bounds__(FORWARD_THREADS, FORWARD_BLOCKS) sc
         float sum = skip * us[i], more = 0.0f;
 #pragma unroll
         for (int n = 0; n < kStates; n++) {
-          h[n] = ex2(dts[i] * rate[n]) * h[n] + x * bc[t][n];
+          // The special function units are the bottleneck: in 16 bits the other ones take an eighth of their work.
+          const float decay = SCALAR != 0 && n % 8 == 7 ? ex2_by_polynomial(dts[i] * rate[n]) : ex2(dts[i] * rate[n]);
+          h[n] = decay * h[n] + x * bc[t][n];
           if (n % 2 == 0) sum += h[n] * bc[t][kStates + n];
           else more += h[n] * bc[t][kStates + n];
         }
@@ -236,7 +239,11 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS) 
     pick[n] = (lane >> 2) == n ? 1.0f : 0.0f;
   }
   const float skip = HAS_D ? s.D[c] : 0.0f, bias = HAS_BIAS ? s.bias[c] : 0.0f;
-  const int u_step = stride(s.u_row), delta_step = stride(s.delta_row), z_step = stride(s.z_row), dy_step = stride(g.dy_row);
+  // With one stride for all the compiler computes one offset for all.
+  const int u_row = s.u_row, delta_row = SAME_ROWS ? u_row : s.delta_row, dy_row = SAME_ROWS ? u_row : g.dy_row;
+  const int du_row = SAME_ROWS ? u_row : g.du_row, ddelta_row = SAME_ROWS ? u_row : g.ddelta_row;
+  const int z_row = s.z_row, dz_row = SAME_ROWS ? z_row : g.dz_row;
+  const int column = min(channel, s.width - 1);
 
   const int batch_end = min(s.batch, (int)(blockIdx.y + 1) * g.batches_per_block);
   for (int batch = blockIdx.y * g.batches_per_block; batch < batch_end; batch++) {
@@ -248,11 +255,13 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS) 
 
     for (int segment = segments - 1; segment >= 0; segment--) {
       const int first = segment * kSegment, steps = steps_of(s, first);
-      // This thread's steps of a chunk begin at group * kMine.
-      const int mine = first + group * kMine;
-      const scalar *u = sequence(s.u, s.u_row, s, batch) + c + mine * u_step;
-      const scalar* delta = sequence(s.delta, s.delta_row, s, batch) + c + mine * delta_step;
-      const auto clamped = [&](int t) { return WHOLE_SEGMENTS ? t : min(t, steps - 1 - group * kMine); };
+      // This thread's steps of a chunk begin at group * kMine. The row of such a step, counted from the segment's start:
+      const int mine = batch * s.length + (REVERSE ? s.length - 1 - first - group * kMine : first + group * kMine);
+      const auto row = [&](int t) {
+        const int live_t = WHOLE_SEGMENTS ? t : min(t, steps - 1 - group * kMine);
+        return REVERSE ? mine - live_t : mine + live_t;
+      };
+      const auto at = [&](int row, int stride) { return (i64)row * stride + column; };
       const auto live = [&](int t) { return WHOLE_SEGMENTS || group * kMine + t < steps; };
 
       __syncthreads();
@@ -278,8 +287,8 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS) 
       const auto read = [&](int chunk) {
 #pragma unroll
         for (int i = 0; i < kMine; i++) {
-          const int t = clamped(chunk * kChunk + i);
-          next_u[i] = u[t * u_step], next_delta[i] = delta[t * delta_step];
+          const int r = row(chunk * kChunk + i);
+          next_u[i] = s.u[at(r, u_row)], next_delta[i] = s.delta[at(r, delta_row)];
         }
       };
       read(0);
@@ -307,16 +316,14 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS) 
       }
 
       // Backward, chunk by chunk; the inputs of the next one are on their way meanwhile.
-      const scalar* z = HAS_Z ? sequence(s.z, s.z_row, s, batch) + c + mine * z_step : nullptr;
-      const scalar* dy = sequence(g.dy, g.dy_row, s, batch) + c + mine * dy_step;
       scalar next_z[kMine], next_dy[kMine];
       const auto read_all = [&](int chunk) {
         read(chunk);
 #pragma unroll
         for (int i = 0; i < kMine; i++) {
-          const int t = clamped(chunk * kChunk + i);
-          next_dy[i] = dy[t * dy_step];
-          if (HAS_Z) next_z[i] = z[t * z_step];
+          const int r = row(chunk * kChunk + i);
+          next_dy[i] = g.dy[at(r, dy_row)];
+          if (HAS_Z) next_z[i] = s.z[at(r, z_row)];
         }
       };
       read_all(kChunks - 1);
@@ -380,7 +387,6 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS) 
         sum_over_groups(my_ddt, ddts, group);
 #pragma unroll
         for (int i = 0; i < kMine; i++) {
-          const int t = mine + chunk * kChunk + i;
           if (channel >= s.width || !live(chunk * kChunk + i)) continue;
           const float dt = my_dt[i], u_t = my_u[i];
           // The derivative of softplus is sigmoid = 1 - exp(-softplus).
@@ -388,10 +394,11 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS) 
           const float ddelta = (my_ddt[i] * kLn2 + my_dx[i] * u_t) * slope;
           dD += my_dyt[i] * u_t;
           dbias += ddelta;
-          sequence(g.du, g.du_row, s, batch)[t * stride(g.du_row) + channel] = down(inside ? my_dx[i] * dt + my_dyt[i] * skip : 0.0f);
-          sequence(g.ddelta, g.ddelta_row, s, batch)[t * stride(g.ddelta_row) + channel] = down(inside ? ddelta : 0.0f);
+          const int r = row(chunk * kChunk + i);
+          g.du[at(r, du_row)] = down(inside ? my_dx[i] * dt + my_dyt[i] * skip : 0.0f);
+          g.ddelta[at(r, ddelta_row)] = down(inside ? ddelta : 0.0f);
           if (HAS_Z) {
-            scalar* dz = sequence(g.dz, g.dz_row, s, batch) + t * stride(g.dz_row) + channel;
+            scalar* dz = g.dz + at(r, dz_row);
             const float value = my_dy[i] * (my_y[i] + skip * u_t) * my_gate[i] * (1.0f + my_z[i] * (1.0f - my_gate[i]));
             *dz = down(!inside ? 0.0f : ADD_DZ ? up(*dz) + value : value);
           }
