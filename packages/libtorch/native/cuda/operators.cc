@@ -81,9 +81,9 @@ std::tuple<Tensor, Tensor, Tensor> causal_conv1d_backward(const Tensor& grad, co
   return {dx, dw.view(weight.sizes()).to(weight.scalar_type()), defined_or_empty(bias).defined() ? db.to(weight.scalar_type()) : Tensor()};
 }
 
-Tensor bias_gelu_forward(const Tensor& x, const Tensor& bias) { return at::gelu(x + bias); }
+Tensor bias_gelu_forward(const Tensor& x, const Tensor& bias) { return at::gelu(x + bias.to(x.scalar_type())); }
 std::tuple<Tensor, Tensor> bias_gelu_backward(const Tensor& grad, const Tensor& x, const Tensor& bias) {
-  const Tensor dx = at::gelu_backward(grad, x + bias);
+  const Tensor dx = at::gelu_backward(grad, x + bias.to(x.scalar_type()));
   return {dx, at::sum(dx.reshape({-1, bias.numel()}), at::IntArrayRef({0}), false, at::kFloat).to(bias.scalar_type())};
 }
 

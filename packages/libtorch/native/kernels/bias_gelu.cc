@@ -73,7 +73,7 @@ std::tuple<Tensor, Tensor> call_backward(const Tensor& grad, const Tensor& x, co
 void check(const Tensor& x, const Tensor& bias) {
   TORCH_CHECK(x.dim() >= 1, "bias_gelu: got a scalar x, expected [..., channels].");
   check_floating("bias_gelu", "x", x);
-  check_tensor("bias_gelu", "bias", bias, {x.size(-1)}, "[channels]", x);
+  check_parameter("bias_gelu", "bias", bias, {x.size(-1)}, "[channels]", x);
 }
 
 class BiasGelu : public torch::autograd::Function<BiasGelu> {

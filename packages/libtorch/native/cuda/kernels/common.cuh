@@ -59,13 +59,6 @@ __device__ __forceinline__ float ex2(float x) {
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(x));
   return r;
 }
-// 2^x to 4e-6 without the special function units, for code that keeps them busy all the time.
-__device__ __forceinline__ float ex2_by_polynomial(float x) {
-  const float t = fmaxf(x, -126.0f) + 12582912.0f;  // x rounded to an integer, in the low bits
-  const float f = fmaxf(x, -126.0f) - (t - 12582912.0f);
-  const float p = 1.0f + f * (0.69312105f + f * (0.24022349f + f * (0.05592198f + f * 0.00966637f)));
-  return __int_as_float(__float_as_int(p) + (__float_as_int(t) << 23));
-}
 __device__ __forceinline__ float lg2(float x) {
   float r;
   asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(x));

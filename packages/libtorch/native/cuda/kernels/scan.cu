@@ -120,9 +120,7 @@ extern "C" __global__ void __launch_bounds__(FORWARD_THREADS, FORWARD_BLOCKS) sc
         float sum = skip * us[i], more = 0.0f;
 #pragma unroll
         for (int n = 0; n < kStates; n++) {
-          // The special function units are the bottleneck: in 16 bits the other ones take an eighth of their work.
-          const float decay = SCALAR != 0 && n % 8 == 7 ? ex2_by_polynomial(dts[i] * rate[n]) : ex2(dts[i] * rate[n]);
-          h[n] = decay * h[n] + x * bc[t][n];
+          h[n] = ex2(dts[i] * rate[n]) * h[n] + x * bc[t][n];
           if (n % 2 == 0) sum += h[n] * bc[t][kStates + n];
           else more += h[n] * bc[t][kStates + n];
         }
@@ -144,9 +142,9 @@ extern "C" __global__ void __launch_bounds__(FORWARD_THREADS, FORWARD_BLOCKS) sc
 // ---------------------------------------------------------------------------------------------- backward
 // kGroups threads share a channel, 8 states each. Sums over channels (the gradients of B and C) begin in the tensor
 // cores: 16 values a lane times a matrix of zeros and ones leave the sums over 4 lanes each.
+#if N <= 32  // the backward pass takes no more
 constexpr int kOwn = 8;
 constexpr int kGroups = N <= 8 ? 1 : N <= 16 ? 2 : 4;
-static_assert(N <= 32, "the backward pass takes up to 32 states");
 constexpr int kPadded = kOwn * kGroups;
 constexpr int kChunk = 4;                // steps whose states are in registers at a time
 constexpr int kMine = kChunk / kGroups;  // steps of a chunk whose elementwise work is this thread's
@@ -442,3 +440,4 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS) 
     if (group == 0) out[N * s.channels + c] = dD, out[(N + 1) * s.channels + c] = dbias;
   }
 }
+#endif
