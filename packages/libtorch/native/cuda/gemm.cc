@@ -7,7 +7,6 @@
 #include <array>
 #include <map>
 #include <mutex>
-#include <sstream>
 
 namespace mamba_prune::cuda {
 

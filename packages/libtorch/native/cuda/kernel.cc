@@ -12,7 +12,7 @@
 #include <iterator>
 #include <map>
 #include <mutex>
-#include <sstream>
+#include <unordered_map>
 
 #include "driver.h"
 
@@ -32,10 +32,8 @@ std::string read_source(const std::string& name) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-std::string defines_text(const Defines& defines) {
-  std::ostringstream text;
-  for (const auto& [name, value] : defines) text << "#define " << name << " " << value << "\n";
-  return text.str();
+void append_defines(std::string& text, const Defines& defines) {
+  for (const auto& [name, value] : defines) text.append("#define ").append(name).append(" ").append(std::to_string(value)).append("\n");
 }
 
 // MAMBA_PRUNE_CACHE, or the user's cache folder; empty when there is none to write to.
@@ -151,19 +149,25 @@ void set_kernel_folder(std::string folder) { kernel_folder() = std::move(folder)
 
 const Kernel& find_kernel(const char* file, const char* function, const Defines& defines) {
   static std::mutex mutex;
-  static std::map<std::string, void*> modules;
-  static std::map<std::string, Kernel> kernels;
-  const std::string text = defines_text(defines);
-  const std::string module_key = std::to_string(c10::cuda::current_device()) + file + "\n" + text;
-  const std::string key = std::string(function) + "@" + module_key;
+  static std::unordered_map<std::string, void*> modules;
+  static std::unordered_map<std::string, Kernel> kernels;
+  // Called for every launch: one string, one look-up.
+  std::string key;
+  key.reserve(512);
+  append_defines(key, defines);
+  const size_t defines_end = key.size();
+  key.append(file).append("@").append(std::to_string(c10::cuda::current_device()));
+  const size_t module_end = key.size();
+  key.append("@").append(function);
   const std::lock_guard<std::mutex> lock(mutex);
   const auto known = kernels.find(key);
   if (known != kernels.end()) return known->second;
+  const std::string module_key = key.substr(0, module_end);
   auto module = modules.find(module_key);
-  if (module == modules.end()) module = modules.emplace(module_key, load_module(file, text)).first;
+  if (module == modules.end()) module = modules.emplace(module_key, load_module(file, key.substr(0, defines_end))).first;
   void* found = nullptr;
   check_driver(driver().module_get_function(&found, module->second, function), "finding a kernel");
-  return kernels.emplace(key, Kernel(found)).first->second;
+  return kernels.emplace(std::move(key), Kernel(found)).first->second;
 }
 
 void Kernel::launch_with(Grid grid, unsigned threads, unsigned shared_bytes, void** arguments) const {
