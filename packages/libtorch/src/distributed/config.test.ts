@@ -43,7 +43,7 @@ describe('workerConfigFromEnvironment', () => {
       host: 'gpu03',
       port: 24711,
     });
-    const { SLURM_JOB_NODELIST: _, ...rest } = slurm;
+    const rest = { ...slurm, SLURM_JOB_NODELIST: undefined };
     expect(
       workerConfigFromEnvironment({ ...rest, SLURM_LAUNCH_NODE_IPADDR: '10.0.0.7' }),
     ).toMatchObject({ host: '10.0.0.7' });
@@ -67,7 +67,7 @@ describe('workerConfigFromEnvironment', () => {
       }),
     ).toBeUndefined();
     expect(workerConfigFromEnvironment({ ...slurm, SLURM_NTASKS: '1' })).toBeUndefined();
-    const { SLURM_STEP_ID: _, ...batch } = { ...slurm, ENVIRONMENT: 'BATCH' };
+    const batch = { ...slurm, SLURM_STEP_ID: undefined, ENVIRONMENT: 'BATCH' };
     expect(workerConfigFromEnvironment(batch)).toBeUndefined();
   });
 

@@ -158,11 +158,17 @@ function noteResume(session: Session, state: CheckpointState, note: string | und
     ...(note && isConfigured && { train: options }),
   });
   if (note) hooks.onNote?.(note);
-  const now = { threads: getNumThreads(), device: session.device, libtorch: libtorchVersion() };
-  for (const name of ['threads', 'device', 'libtorch'] as const) {
-    if (now[name] === state[name]) continue;
+  const now = {
+    workers: session.parallel?.size ?? 1,
+    threads: getNumThreads(),
+    device: session.device,
+    libtorch: libtorchVersion(),
+  };
+  const before = { ...state, workers: state.workers ?? 1 };
+  for (const name of ['workers', 'threads', 'device', 'libtorch'] as const) {
+    if (now[name] === before[name]) continue;
     hooks.onNote?.(
-      `The run had ${name} ${state[name]}, now it is ${now[name]}: the result may differ in the last ` +
+      `The run had ${name} ${before[name]}, now it is ${now[name]}: the result may differ in the last ` +
         'bits from that of a run without interruption.',
     );
   }

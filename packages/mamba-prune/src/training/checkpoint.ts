@@ -63,6 +63,8 @@ const stateSchema = z.object({
   threads: z.number(),
   device: z.string(),
   libtorch: z.string(),
+  /** Left out where there was one. */
+  workers: z.number().optional(),
   /** The caller's. */
   extra: z.unknown(),
 });

@@ -19,6 +19,8 @@ export interface EvaluateOptions {
   /** Stops between two batches. */
   signal?: AbortSignal | undefined;
   onProgress?: ((done: number, total: number) => void) | undefined;
+  /** Sums over all workers, where each evaluates its share. */
+  reduce?: ((sums: readonly number[]) => number[]) | undefined;
   /** Sees every batch's logits [batch, classes] and labels [batch], freed afterwards. */
   onBatch?: ((logits: Tensor, labels: Tensor) => void) | undefined;
 }
@@ -46,23 +48,26 @@ export async function evaluate(
     let done = 0;
     for await (const batch of loader.epoch(0)) {
       if (options.signal?.aborted) return undefined;
-      scope(() => {
-        noGrad(() => {
-          const { images, labels } = toTensors(batch, info, device);
-          const logits = model.forward(images);
-          countBatch(sums, logits, labels, hasTop5);
-          options.onBatch?.(logits, labels);
+      // A share of a small batch may be empty.
+      if (batch.size > 0)
+        scope(() => {
+          noGrad(() => {
+            const { images, labels } = toTensors(batch, info, device);
+            const logits = model.forward(images);
+            countBatch(sums, logits, labels, hasTop5);
+            options.onBatch?.(logits, labels);
+          });
         });
-      });
       images += batch.size;
       options.onProgress?.(++done, loader.batchesPerEpoch);
     }
-    const [loss = NaN, right = NaN, among5 = NaN] = sums.toNumbers();
+    const own = [...sums.toNumbers(), images];
+    const [loss = NaN, right = NaN, among5 = NaN, total = NaN] = options.reduce?.(own) ?? own;
     return {
-      loss: loss / images,
-      accuracy: right / images,
-      top5: hasTop5 ? among5 / images : null,
-      images,
+      loss: loss / total,
+      accuracy: right / total,
+      top5: hasTop5 ? among5 / total : null,
+      images: total,
     };
   } finally {
     model.train(training);

@@ -3,6 +3,7 @@ import { optim, type Tensor } from '@mamba-prune/libtorch';
 import { existsSync } from 'node:fs';
 import type { Dataset } from '../data/index.js';
 import { findNotFinite } from './checkpoint.js';
+import type { DataParallel } from './data-parallel/data-parallel.js';
 import { Ema } from './ema.js';
 import { TrainingDivergedError } from './errors.js';
 import { deviceOf } from './evaluate.js';
@@ -49,16 +50,19 @@ export class Session {
     readonly folder: RunFolder,
     readonly hooks: TrainHooks,
     readonly control: TrainControl,
+    /** The other workers, if there are any. */
+    readonly parallel?: DataParallel,
   ) {
     this.device = deviceOf(model);
     this.phase = control.phase ?? 'train';
     this.optimizer = makeOptimizer(model, options);
     this.ema = options.emaDecay === null ? undefined : new Ema(model, options.emaDecay);
-    this.sums = new RunningSums(termNames(hooks, options), this.device);
+    this.sums = new RunningSums(termNames(hooks, options), this.device, parallel?.reduce);
+    parallel?.attach(model);
   }
 
   isAborted(): boolean {
-    return this.control.signal?.aborted === true;
+    return (this.parallel ?? this.control).signal?.aborted === true;
   }
 
   isFinished(): boolean {
@@ -102,6 +106,7 @@ export class Session {
 
   close(): void {
     this.log?.close();
+    this.parallel?.dispose();
     this.sums.dispose();
     this.optimizer.dispose();
     this.ema?.dispose();

@@ -41,6 +41,7 @@ export class TrainStep {
     const { epoch, steps: step, lr } = session;
     scope(() => {
       optimizer.zeroGrad();
+      session.parallel?.beginStep(session, batch);
       const { images, labels, targets } = toTensors(batch, dataset.info, device);
       const logits = model.forward(images);
       const inputs = { model, images, labels, targets, logits };
@@ -51,6 +52,7 @@ export class TrainStep {
         if (!Number.isFinite(this.#lastLoss)) session.fail('loss', this.#lastLoss);
       }
       loss.backward();
+      session.parallel?.averageGradients();
       if (options.clipGradNorm !== null) {
         const norm = optim.clipGradNorm(this.#parameters, options.clipGradNorm);
         if (!Number.isFinite(norm)) session.fail('gradient norm', norm);

@@ -8,6 +8,8 @@ import type { optim } from '@mamba-prune/libtorch';
 import { BatchLoader, type Dataset } from '../data/index.js';
 import { limitSplit } from './batches.js';
 import { begin } from './beginning.js';
+import { beginTogether } from './data-parallel/begin-together.js';
+import { DataParallel } from './data-parallel/data-parallel.js';
 import { evaluate, type Evaluation } from './evaluate.js';
 import { learningRateSchedule } from './lr-schedule.js';
 import { resolveTrainOptions } from './options.js';
@@ -47,11 +49,13 @@ export async function train(
   hooks: TrainHooks = {},
   control: TrainControl = {},
 ): Promise<TrainResult> {
-  run.requireLock();
+  const { group, signal } = control;
+  const parallel = group && group.size > 1 ? new DataParallel(group, signal) : undefined;
+  if (parallel?.leads !== false) run.requireLock();
   const resolved = resolveTrainOptions(options, dataset.info);
   if (hooks.distillation) checkTeacher(hooks.distillation, model, dataset.info);
-  const loaders = makeLoaders(dataset, resolved, control.dataThreads ?? 0);
-  const session = new Session(model, dataset, resolved, run, hooks, control);
+  const loaders = makeLoaders(dataset, resolved, control.dataThreads ?? 0, parallel);
+  const session = new Session(model, dataset, resolved, run, hooks, control, parallel);
   try {
     return await new Trainer(session, loaders).run();
   } finally {
@@ -65,13 +69,21 @@ interface Loaders {
   test: BatchLoader;
 }
 
-function makeLoaders(dataset: Dataset, options: ResolvedTrainOptions, threads: number): Loaders {
+function makeLoaders(
+  dataset: Dataset,
+  options: ResolvedTrainOptions,
+  threads: number,
+  parallel: DataParallel | undefined,
+): Loaders {
   const { seed, batchSize, augment } = options;
   const { info } = dataset;
   const split = limitSplit(dataset.train, options.maxTrainImages, seed);
   const test = limitSplit(dataset.test, options.maxTestImages, seed);
+  parallel?.checkBatch(Math.min(batchSize, split.length));
+  const share = parallel && { share: parallel.share };
   return {
     train: new BatchLoader(split, info, {
+      ...share,
       batchSize,
       seed,
       augment,
@@ -80,7 +92,7 @@ function makeLoaders(dataset: Dataset, options: ResolvedTrainOptions, threads: n
       dropLast: split.length >= batchSize,
       threads,
     }),
-    test: new BatchLoader(test, info, { batchSize: options.evalBatchSize }),
+    test: new BatchLoader(test, info, { ...share, batchSize: options.evalBatchSize }),
   };
 }
 
@@ -106,7 +118,8 @@ class Trainer {
 
   async run(): Promise<TrainResult> {
     const { session } = this;
-    begin(session);
+    if (session.parallel) beginTogether(session, session.parallel);
+    else begin(session);
     while (!session.isFinished()) {
       const evaluations = (await this.trainEpoch()) ? await this.evaluateEpoch() : undefined;
       if (evaluations === undefined) {
@@ -139,22 +152,26 @@ class Trainer {
       const lr = options.lr * factor;
       session.lr = lr;
       session.optimizer.setLrFactor(factor);
-      const loss = this.step.run(batch, { totalSteps, progress: session.steps / stepsPerEpoch });
+      let loss = this.step.run(batch, { totalSteps, progress: session.steps / stepsPerEpoch });
       session.batch++;
       session.steps++;
+      let isDue = this.isCheckpointDue();
+      if (session.parallel) {
+        ({ loss, isDue } = session.parallel.endStep(batch, { loss, isDue }));
+      }
       const { batch: step, steps, phase } = session;
       const now = performance.now();
       session.sums.seconds += (now - before) / 1000;
       before = now;
 
-      const imagesPerSecond = meter.add(batch.size);
+      const imagesPerSecond = meter.add(batch.globalSize ?? batch.size);
       const { epochs, logEverySteps } = options;
       hooks.onStep?.({ epoch, epochs, step, stepsPerEpoch, loss, lr, imagesPerSecond });
       if (logEverySteps !== null && steps % logEverySteps === 0) {
         session.log?.append({ type: 'step', phase, epoch, step: steps, loss, lr }, false);
       }
       // The epoch's end has a checkpoint of its own.
-      if (step < stepsPerEpoch && this.isCheckpointDue()) {
+      if (step < stepsPerEpoch && isDue) {
         this.save();
         before = performance.now();
       }
@@ -172,15 +189,18 @@ class Trainer {
   /** @returns undefined if it was stopped */
   private async evaluateEpoch(): Promise<Evaluations | undefined> {
     const { session, loaders } = this;
-    const { ema, options } = session;
+    const { ema, options, parallel } = session;
     const done = session.epoch + 1;
     if (done % options.evalEvery !== 0 && done < options.epochs) return {};
     const count = loaders.test.batchesPerEpoch;
     const total = ema ? 2 * count : count;
+    parallel?.shareBuffers(session.model);
+    const source = parallel?.inStep(loaders.test) ?? loaders.test;
     const run = (first: number) =>
-      evaluate(session.model, loaders.test, session.dataset.info, {
+      evaluate(session.model, source, session.dataset.info, {
         device: session.device,
-        signal: session.control.signal,
+        signal: (parallel ?? session.control).signal,
+        reduce: parallel?.reduce,
         onProgress: (batches) => session.hooks.onEvaluate?.(first + batches, total),
       });
     const model = await run(0);
@@ -213,7 +233,7 @@ class Trainer {
       ...(Object.keys(terms).length > 0 && { terms }),
       ...(gradNorm !== undefined && { gradNorm }),
       lr: session.lr,
-      imagesPerSecond: sums.images / Math.max(sums.seconds, 1e-9),
+      imagesPerSecond: means.images / Math.max(sums.seconds, 1e-9),
       seconds: session.seconds(),
     };
     this.keepBest(epoch, (ema ?? model)?.accuracy);

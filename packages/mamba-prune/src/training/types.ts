@@ -1,5 +1,5 @@
 /** The words that the pieces of training share: options, what hooks see, what comes out. */
-import type { Tensor, nn } from '@mamba-prune/libtorch';
+import type { Tensor, distributed, nn } from '@mamba-prune/libtorch';
 import type { AugmentOptions } from '../data/index.js';
 
 /** Anything that can be trained: from images [batch, channels, height, width] to logits [batch, classes]. */
@@ -246,6 +246,12 @@ export interface TrainControl {
   extra?: unknown;
   /** Threads that prepare batches; default 0. */
   dataThreads?: number | undefined;
+  /**
+   * Trains with the other workers of this group, each on its share of every batch. All of them call
+   * `train` with the same model, data and options; rank 0 alone writes, the others give a run that
+   * `RunFolder.follow` made. The group stays the caller's to close, or to `fail` after an error.
+   */
+  group?: distributed.ProcessGroup | undefined;
 }
 
 export interface TrainResult {

@@ -48,12 +48,13 @@ export async function trainRun(
   const resolved = resolveTrainOptions(options, dataset.info);
   checkKeepEpochs(settings, resolved.epochs);
   manualSeed(resolved.seed);
+  const leads = (control.group?.rank ?? 0) === 0;
   const model = await startingModel(settings, control, dataset);
   try {
     const run = openRun(model, dataset);
     try {
       // The same at every resume, for all that decides it is in the settings.
-      if (!existsSync(keptWeightsPath(run.path, 0))) keepWeights(run.path, 0);
+      if (leads && !existsSync(keptWeightsPath(run.path, 0))) keepWeights(run.path, 0);
       onBegin?.(model, dataset);
       model.to(control.device ?? 'cpu');
       const result = await train(
@@ -63,12 +64,13 @@ export async function trainRun(
         run,
         composeHooks(
           control.hooks,
-          control.tensorboard === true ? tensorboardHooks(run.path) : undefined,
+          leads && control.tensorboard === true ? tensorboardHooks(run.path) : undefined,
           {
             // Asked before the epoch's checkpoint is written: a run that is killed in between does the
             // epoch again, and with it this.
             epochMetrics: (epoch) => {
-              if (settings.keepEpochs?.includes(epoch) === true) keepWeights(run.path, epoch);
+              if (leads && settings.keepEpochs?.includes(epoch) === true)
+                keepWeights(run.path, epoch);
               return {};
             },
             saveModel: saver(dataset, settings),
@@ -78,10 +80,11 @@ export async function trainRun(
           signal: control.signal,
           resume: control.resume,
           dataThreads: control.dataThreads,
+          group: control.group,
         },
       );
-      if (control.tensorboard === true) writeEventFile(run);
-      if (result.finished) noteMissing(run.path);
+      if (leads && control.tensorboard === true) writeEventFile(run);
+      if (leads && result.finished) noteMissing(run.path);
       model.eval();
       const info = modelInfoOf(dataset.info, [trainingStep(settings, result.valAccuracy)]);
       return { model, info, dataset, result, path: run.path };
@@ -111,6 +114,16 @@ export async function trainRun(
   }
 
   function openRun(made: ImageModel, { info }: Dataset): RunFolder {
+    const description = {
+      command: 'train',
+      args: control.args ?? [],
+      seed: resolved.seed,
+      dataset: { name: info.name, dir: settings.data, note: info.note },
+      model: made.config,
+      train: resolved,
+      settings,
+    };
+    if (!leads) return RunFolder.follow(control.out, description);
     if (control.resume !== undefined && control.resume !== false) {
       const run = RunFolder.open(control.out, { write: true });
       try {
@@ -121,19 +134,7 @@ export async function trainRun(
       }
       return run;
     }
-    return RunFolder.create(
-      control.out,
-      {
-        command: 'train',
-        args: control.args ?? [],
-        seed: resolved.seed,
-        dataset: { name: info.name, dir: settings.data, note: info.note },
-        model: made.config,
-        train: resolved,
-        settings,
-      },
-      { overwrite: control.overwrite },
-    );
+    return RunFolder.create(control.out, description, { overwrite: control.overwrite });
   }
 }
 
