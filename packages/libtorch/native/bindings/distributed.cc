@@ -142,8 +142,10 @@ Napi::Value group_open(const Napi::CallbackInfo& info) {
     group->gloo = c10::make_intrusive<c10d::ProcessGroupGloo>(connect(at, "gloo", group->timeout), at.rank, at.size, options);
     if (device.is_cuda()) {
 #ifdef MAMBA_PRUNE_NCCL
+      // Our wait finds errors and lost workers; NCCL's own guards would end the process instead.
+      setenv("TORCH_NCCL_ASYNC_ERROR_HANDLING", "0", 0);
+      setenv("TORCH_NCCL_ENABLE_MONITORING", "0", 0);
       auto nccl = c10d::ProcessGroupNCCL::Options::create();
-      // Its own guard ends the process where ours throws; so ours comes first.
       nccl->timeout = group->timeout + std::chrono::minutes(1);
       group->nccl = c10::make_intrusive<c10d::ProcessGroupNCCL>(connect(at, "nccl", group->timeout), at.rank, at.size, nccl);
 #else
@@ -268,7 +270,9 @@ void Group::wait(const WorkPtr& work) {
     else std::this_thread::sleep_for(std::chrono::microseconds(50));
   }
   try {
-    // On a GPU the current stream waits here for the result; the CPU does not.
+    // NCCL keeps its errors to itself.
+    if (const auto error = work->exception()) std::rethrow_exception(error);
+    // On a GPU the current stream waits here for the result.
     work->wait();
   } catch (const std::exception& error) {
     fail(error.what());
@@ -292,13 +296,17 @@ void Group::close(bool failed) {
   if (failed_) {
 #ifdef MAMBA_PRUNE_NCCL
     // Ends the kernels that wait on the GPU for a worker that is gone.
-    if (nccl) nccl->abort();
+    if (nccl) {
+      nccl->abort();
+      new c10::intrusive_ptr<c10d::ProcessGroupNCCL>(std::move(nccl));
+    }
 #endif
-    // Their destructors wait for collectives that will not end.
+    // Never destroyed: the destructors wait for collectives that will not end.
     new c10::intrusive_ptr<c10d::ProcessGroupGloo>(std::move(gloo));
     return;
   }
 #ifdef MAMBA_PRUNE_NCCL
+  if (nccl) nccl->shutdown();
   nccl.reset();
 #endif
   gloo.reset();

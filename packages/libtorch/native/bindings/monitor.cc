@@ -36,6 +36,7 @@ struct Monitor::Impl {
   std::condition_variable changed;
   std::optional<Verdict> verdict;
   Clock::time_point ticked = Clock::now();
+  std::optional<Clock::time_point> stale_since;
   std::string last_state;      // set when the thread has to end
   milliseconds linger{0};      // and how long it may wait for the others then
   bool stopping = false;
@@ -87,6 +88,11 @@ struct Monitor::Impl {
   }
 
   void tick(int64_t count) {
+    const auto now = Clock::now();
+    // Stopped and continued (a suspended job): the others probably were too.
+    if (now - ticked > 4 * kInterval) {
+      for (Peer& peer : peers) peer.changed = now;
+    }
     write(state_key(options.rank), "alive " + std::to_string(count));
     if (alarmed && !alarm_told) {
       write("alarm", "1");
@@ -171,11 +177,18 @@ void Monitor::run(Impl& self) {
 std::optional<Verdict> Monitor::verdict() {
   std::lock_guard<std::mutex> lock(impl_->mutex);
   Impl& self = *impl_;
-  // The thread waits for a store whose machine has vanished without a word.
-  if (!self.verdict && !self.ended && Clock::now() - self.ticked > self.options.silence + kShortSilence) {
+  if (self.verdict || self.ended) return self.verdict;
+  // The thread waits for a store whose machine has vanished without a word; unless this process was
+  // stopped and continued, when the thread needs a moment.
+  const auto now = Clock::now();
+  if (now - self.ticked <= self.options.silence) {
+    self.stale_since.reset();
+  } else if (!self.stale_since) {
+    self.stale_since = now;
+  } else if (now - *self.stale_since > kShortSilence) {
     return Verdict{0, "rank 0 cannot be reached: the store on its machine does not answer"};
   }
-  return self.verdict;
+  return std::nullopt;
 }
 
 void Monitor::alarm() { impl_->alarmed = true; }

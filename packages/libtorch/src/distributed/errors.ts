@@ -25,7 +25,11 @@ export function guarded<T>(body: () => T): T {
     return body();
   } catch (error) {
     const { message, rank } = error as Error & { rank?: number };
-    if (typeof rank === 'number') throw new WorkerLostError(rank, message, { cause: error });
+    if (typeof rank === 'number') {
+      // Whatever was going on, the worker that is gone is the matter.
+      const text = message.replace(/^\w+: /, 'workers: ');
+      throw new WorkerLostError(rank, text, { cause: error });
+    }
     throw new DistributedError(message, { cause: error });
   }
 }

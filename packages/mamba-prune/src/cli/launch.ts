@@ -31,10 +31,7 @@ interface Ended {
  * this process alone: each signal once.
  * @throws WorkersEndedError unless all end well
  */
-export async function launchWorkers(
-  { io, options }: Context,
-  workers: number,
-): Promise<void> {
+export async function launchWorkers({ io, options }: Context, workers: number): Promise<void> {
   const children: ChildProcess[] = [];
   const ends: Promise<Ended>[] = [];
   let deadline: NodeJS.Timeout | undefined;

@@ -9,7 +9,7 @@ import { BatchLoader, type Dataset } from '../data/index.js';
 import { limitSplit } from './batches.js';
 import { begin } from './beginning.js';
 import { beginTogether } from './data-parallel/begin-together.js';
-import { DataParallel } from './data-parallel/data-parallel.js';
+import { checkShares, DataParallel } from './data-parallel/data-parallel.js';
 import { evaluate, type Evaluation } from './evaluate.js';
 import { learningRateSchedule } from './lr-schedule.js';
 import { resolveTrainOptions } from './options.js';
@@ -79,7 +79,7 @@ function makeLoaders(
   const { info } = dataset;
   const split = limitSplit(dataset.train, options.maxTrainImages, seed);
   const test = limitSplit(dataset.test, options.maxTestImages, seed);
-  parallel?.checkBatch(Math.min(batchSize, split.length));
+  if (parallel) checkShares(Math.min(batchSize, split.length), parallel.size);
   const share = parallel && { share: parallel.share };
   return {
     train: new BatchLoader(split, info, {

@@ -8,6 +8,7 @@ import { type ModelInfo, loadModel, saveModel } from '../models/model-file.js';
 import { createModel, modelOptionNames } from '../models/registry.js';
 import { tensorboardHooks, writeEventFile } from '../logging/tensorboard.js';
 import { composeHooks } from '../training/compose-hooks.js';
+import { checkShares } from '../training/data-parallel/data-parallel.js';
 import { resolveTrainOptions } from '../training/options.js';
 import { RunFolder } from '../training/run-folder.js';
 import { train } from '../training/trainer.js';
@@ -47,6 +48,7 @@ export async function trainRun(
   const options = trainOptionsOf(settings.recipe, dataset.info);
   const resolved = resolveTrainOptions(options, dataset.info);
   checkKeepEpochs(settings, resolved.epochs);
+  checkShares(resolved.batchSize, control.group?.size ?? 1);
   manualSeed(resolved.seed);
   const leads = (control.group?.rank ?? 0) === 0;
   const model = await startingModel(settings, control, dataset);

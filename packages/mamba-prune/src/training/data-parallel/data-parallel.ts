@@ -14,6 +14,15 @@ import { UsageError } from '../../errors.js';
 import type { BatchSource } from '../batches.js';
 import type { ResolvedTrainOptions, Trainable } from '../types.js';
 
+/** @throws UsageError if a worker would get no image of a batch */
+export function checkShares(batchSize: number, workers: number): void {
+  if (batchSize >= workers) return;
+  throw new UsageError(
+    `train: got batches of ${batchSize} images for ${workers} workers, expected at least one image each. ` +
+      'Choose a larger batch (the batch size counts the images of all workers), or fewer workers.',
+  );
+}
+
 interface StepEnd {
   /** Mean over the batch. */
   loss: number;
@@ -48,15 +57,6 @@ export class DataParallel {
 
   get share(): { readonly rank: number; readonly workers: number } {
     return { rank: this.rank, workers: this.size };
-  }
-
-  /** @throws UsageError if a worker would get no image of a batch */
-  checkBatch(smallest: number): void {
-    if (smallest >= this.size) return;
-    throw new UsageError(
-      `train: got batches of ${smallest} images for ${this.size} workers, expected at least one image each. ` +
-        'Choose a larger batch (--batch-size counts the images of all workers), or fewer workers.',
-    );
   }
 
   /** Averages the model's gradients from now on. */
