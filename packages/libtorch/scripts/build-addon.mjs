@@ -130,6 +130,7 @@ function plan(libtorch) {
     '-Wno-stringop-overflow', // false alarms in libtorch's own intrusive_ptr under GCC 12
     '-Wno-unknown-pragmas',
     ...(hasAvx512() ? [] : ['-DMAMBA_PRUNE_NO_AVX512']),
+    ...(libtorch.cudaIncludes.length > 0 ? ['-DMAMBA_PRUNE_CUDA'] : []),
     '-DNAPI_VERSION=8',
     '-DNAPI_CPP_EXCEPTIONS',
     // A worker thread that is stopped can take no exception any more; without this the process aborts.
@@ -140,7 +141,9 @@ function plan(libtorch) {
       headerFolder('node-api-headers', 'include'),
       native,
     ].flatMap((path) => ['-I', path]),
-    ...libtorch.includes.flatMap((path) => (path === '/usr/include' ? [] : ['-isystem', path])),
+    ...[...libtorch.includes, ...libtorch.cudaIncludes].flatMap((path) =>
+      path === '/usr/include' ? [] : ['-isystem', path],
+    ),
   ];
   const libraries = [
     `-L${libtorch.lib}`,
@@ -159,7 +162,7 @@ function plan(libtorch) {
     String(statSync(join(libtorch.lib, 'libtorch_cpu.so')).size),
     process.arch,
   );
-  const units = compileUnits().map((unit) => ({
+  const units = compileUnits(libtorch).map((unit) => ({
     ...unit,
     content: hash(
       ...unit.sources.flatMap(withIncludes).flatMap((path) => [path, readFileSync(path)]),
@@ -174,7 +177,7 @@ function plan(libtorch) {
  * the files of a folder are compiled as one; a kernel file per instruction set stays alone, because
  * its compiler flags are its own.
  */
-function compileUnits() {
+function compileUnits(libtorch) {
   const sources = filesUnder(native, '.cc');
   const isIsa = (path) => basename(path).startsWith('isa_');
   const of = (folder) =>
@@ -186,6 +189,9 @@ function compileUnits() {
   return [
     { name: 'kernels', level: '-O1', sources: of('kernels') },
     { name: 'bindings', level: '-O1', sources: of('bindings') },
+    ...(libtorch.cudaIncludes.length > 0
+      ? [{ name: 'cuda', level: '-O1', sources: of('cuda') }]
+      : []),
     ...sources.filter(isIsa).map((path) => ({
       name: `kernels-${basename(path, '.cc')}`,
       level: levelOf(path),
@@ -244,6 +250,11 @@ async function buildAddon(work, libtorch, gcc) {
   console.error(
     `Building the addon against libtorch ${libtorch.version}${libtorch.cuda ? ' with CUDA' : ''}, ${libtorch.source}`,
   );
+  if (libtorch.cuda && libtorch.cudaIncludes.length === 0) {
+    console.error(
+      '  The headers of CUDA were not found: our GPU kernels are left out. They come with pip install torch, or set CUDA_HOME.',
+    );
+  }
   const started = Date.now();
   const folder = join(build, 'objects');
   mkdirSync(folder, { recursive: true });

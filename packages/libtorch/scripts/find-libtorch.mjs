@@ -2,6 +2,9 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, readdirSync, realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const cudaCompat = fileURLToPath(new URL('../native/cuda/compat', import.meta.url));
 
 const waysOut = `  1. Debian or Ubuntu: apt-get install libtorch-dev libopenblas0-openmp
   2. Python: pip install torch, with that python3 first on PATH
@@ -14,6 +17,7 @@ const waysOut = `  1. Debian or Ubuntu: apt-get install libtorch-dev libopenblas
  * @property {string} lib folder of libtorch_cpu.so
  * @property {string} version such as 1.13.1
  * @property {boolean} cuda whether this build of libtorch has CUDA
+ * @property {string[]} cudaIncludes header folders of CUDA and its libraries; empty if none, or not all, were found
  * @property {string[]} flags compiler flags its ABI asks for
  * @property {boolean} system whether the loader finds it without an rpath
  */
@@ -26,6 +30,32 @@ function inspect(root, source) {
     return undefined;
   }
   return describe({ include, lib, source, system: false, abiFrom: root });
+}
+
+/**
+ * The header folders that libtorch's own CUDA headers need: pip's packages beside torch (one folder since CUDA 13, one
+ * for each library before), else a CUDA toolkit.
+ */
+function findCudaHeaders(sitePackages) {
+  const nvidia = join(sitePackages, 'nvidia');
+  const packages = existsSync(nvidia)
+    ? readdirSync(nvidia)
+        .sort()
+        .map((name) => join(nvidia, name, 'include'))
+    : [];
+  const toolkits = [process.env.CUDA_HOME, process.env.CUDA_PATH, '/usr/local/cuda']
+    .filter(Boolean)
+    .flatMap((path) => [join(path, 'include'), join(path, 'include', 'cccl')]);
+  const has = (folders, name) => folders.some((folder) => existsSync(join(folder, name)));
+  const libraries = ['cuda_runtime_api.h', 'cublasLt.h', 'cusparse.h', 'cusolverDn.h'];
+  // Headers of the compiler's package: pip installs it only with nvcc. Ours stand in for them.
+  const compilers = ['crt/host_defines.h', 'nv/target'];
+  const candidates = [toolkits, [...packages, ...toolkits], [...packages, ...toolkits, cudaCompat]];
+  for (const folders of candidates) {
+    const present = folders.filter((folder) => existsSync(folder));
+    if ([...libraries, ...compilers].every((name) => has(present, name))) return present;
+  }
+  return [];
 }
 
 function describe({ include, lib, source, system, abiFrom }) {
@@ -50,12 +80,14 @@ function describe({ include, lib, source, system, abiFrom }) {
     const abi = readFileSync(config, 'utf8').match(/_GLIBCXX_USE_CXX11_ABI=(\d)/);
     if (abi) flags.push(`-D_GLIBCXX_USE_CXX11_ABI=${abi[1]}`);
   }
+  const cuda = existsSync(join(lib, 'libtorch_cuda.so'));
   return {
     source,
     includes: [include, api],
     lib,
     version,
-    cuda: existsSync(join(lib, 'libtorch_cuda.so')),
+    cuda,
+    cudaIncludes: cuda ? findCudaHeaders(dirname(abiFrom)) : [],
     flags,
     system,
   };

@@ -39,13 +39,23 @@ export {
 } from './factories.js';
 export { scope } from './scope.js';
 export { type GradOptions, enableGrad, grad, isGradEnabled, noGrad } from './autograd.js';
+export { CudaGraph, type GraphBackend } from './cuda-graph.js';
+export {
+  type CopyPart,
+  type LowPrecision,
+  WeightCopies,
+  copyOf,
+  isLowPrecision,
+} from './weight-copies.js';
 export { Generator, getRngState, manualSeed, setRngState } from './random.js';
 export {
   cudaDeviceCount,
+  cudaHasBfloat16,
   getNumThreads,
   libtorchConfig,
   libtorchVersion,
   memoryStats,
+  setAllowTf32,
   setNumThreads,
   synchronize,
 } from './runtime.js';

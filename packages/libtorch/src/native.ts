@@ -103,6 +103,15 @@ export interface Native {
   bucketsBegin(buckets: Handle, weight: number): void;
   bucketsFinish(buckets: Handle): number;
   bucketsClose(buckets: Handle): void;
+  cudaHasBfloat16(): boolean;
+  setAllowTf32(on: boolean): void;
+
+  // Of an addon that was built with CUDA.
+  graphCapture?(device: string, work: () => void): number;
+  graphReplay?(id: number): void;
+  graphDispose?(id: number): void;
+  /** Where the sources of our kernels are. */
+  setKernelFolder?(path: string): void;
 }
 
 /** In a clone the compiler and libtorch may be missing too; from the registry the command is there. */
@@ -131,6 +140,7 @@ function load(): Native {
       { cause: error },
     );
   }
+  addon.setKernelFolder?.(fileURLToPath(new URL('../native/cuda/kernels', import.meta.url)));
   // Debian's libtorch starts with one thread whatever the machine has.
   if (process.env.OMP_NUM_THREADS === undefined) addon.numThreads(availableParallelism());
   return addon;

@@ -25,6 +25,19 @@ export function cudaDeviceCount(): number {
   return native.cudaDeviceCount();
 }
 
+/** Whether GPUs compute in bfloat16 by themselves (NVIDIA: from Ampere on); false without CUDA. */
+export function cudaHasBfloat16(): boolean {
+  return native.cudaDeviceCount() > 0 && native.cudaHasBfloat16();
+}
+
+/**
+ * Whether matrix products and convolutions of float32 on a GPU may be computed in TF32, which has 10
+ * bits of fraction where float32 has 23. Off unless this is called: float32 means float32.
+ */
+export function setAllowTf32(on: boolean): void {
+  native.setAllowTf32(on);
+}
+
 /** Waits until the device has done all it was given. Nothing to wait for on the CPU. */
 export function synchronize(device: string): void {
   native.synchronize(device);

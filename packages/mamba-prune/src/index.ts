@@ -4,6 +4,9 @@
  * @module mamba-prune
  */
 export { UsageError } from './errors.js';
+export { OutOfMemoryError } from './memory.js';
+export { type ComputePrecision, type Precision, precisionNames } from './precision.js';
+export { imageType, precisionOn, weightCopies } from './models/precision.js';
 
 export {
   type GroupProbe,
@@ -199,6 +202,7 @@ export {
   composeHooks,
   distillationLoss,
   evaluate,
+  fitBatchSize,
   limitSplit,
   presetNames,
   presetRecipe,

@@ -19,6 +19,8 @@ void init_random(Napi::Env env, Napi::Object exports);
 void init_runtime(Napi::Env env, Napi::Object exports);
 void init_distributed(Napi::Env env, Napi::Object exports);
 void init_buckets(Napi::Env env, Napi::Object exports);
+// In native/cuda, which is compiled where libtorch has CUDA.
+void init_cuda(Napi::Env env, Napi::Object exports);
 
 // Runs `body` and turns every C++ exception into a JavaScript Error whose message begins with `where`.
 // Nothing native may cross the boundary: an uncaught C++ exception ends the process.

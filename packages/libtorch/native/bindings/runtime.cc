@@ -55,6 +55,23 @@ void synchronize(const Napi::CallbackInfo& info) {
   });
 }
 
+// libtorch asks the device for its compute capability there; 8.0 is the first with bfloat16.
+Napi::Value cuda_has_bfloat16(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), "cudaHasBfloat16", [&] {
+    const bool present = at::globalContext().hasCUDA();
+    return Napi::Boolean::New(info.Env(), present && at::detail::getCUDAHooks().supportsBFloat16ConvolutionWithCuDNNv8());
+  });
+}
+
+void allow_tf32(bool on) {
+  at::globalContext().setAllowTF32CuDNN(on);
+  at::globalContext().setAllowTF32CuBLAS(on);
+}
+
+void set_allow_tf32(const Napi::CallbackInfo& info) {
+  guarded(info.Env(), "setAllowTf32", [&] { allow_tf32(info[0].IsBoolean() && info[0].As<Napi::Boolean>().Value()); });
+}
+
 void set_flush_denormal(const Napi::CallbackInfo& info) {
   at::globalContext().setFlushDenormal(info[0].IsBoolean() && info[0].As<Napi::Boolean>().Value());
 }
@@ -71,11 +88,15 @@ void init_runtime(Napi::Env env, Napi::Object exports) {
   mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
   mallopt(M_TOP_PAD, 64 << 20);
 #endif
+  // libtorch's default is to compute convolutions in TF32 and matrix products not.
+  allow_tf32(false);
   exports["numThreads"] = Napi::Function::New(env, num_threads, "numThreads");
   exports["version"] = Napi::Function::New(env, version, "version");
   exports["config"] = Napi::Function::New(env, config, "config");
   exports["cudaDeviceCount"] = Napi::Function::New(env, cuda_device_count, "cudaDeviceCount");
   exports["synchronize"] = Napi::Function::New(env, synchronize, "synchronize");
+  exports["cudaHasBfloat16"] = Napi::Function::New(env, cuda_has_bfloat16, "cudaHasBfloat16");
+  exports["setAllowTf32"] = Napi::Function::New(env, set_allow_tf32, "setAllowTf32");
   exports["setFlushDenormal"] = Napi::Function::New(env, set_flush_denormal, "setFlushDenormal");
 }
 

@@ -42,8 +42,8 @@ void check(const Tensor& x, const Tensor& weight, const OptionalTensor& bias) {
               weight.sizes(), ", expected [channels, 1, taps] with channels = ", x.size(2), " as in x.");
   const int64_t taps = weight.size(2);
   TORCH_CHECK(taps >= 1 && taps <= kConvMaxTaps, op, ": got a weight with ", taps, " taps, expected 1 to ", kConvMaxTaps, ".");
-  check_tensor(op, "weight", weight, {x.size(2), 1, taps}, "[channels, 1, taps]", x);
-  check_tensor(op, "bias", defined_or_empty(bias), {x.size(2)}, "[channels]", x);
+  check_parameter(op, "weight", weight, {x.size(2), 1, taps}, "[channels, 1, taps]", x);
+  check_parameter(op, "bias", defined_or_empty(bias), {x.size(2)}, "[channels]", x);
 }
 
 class CausalConv1d : public torch::autograd::Function<CausalConv1d> {

@@ -1,6 +1,7 @@
 // Helpers shared by the operator registrations: optional tensors, argument checks, layouts.
 #pragma once
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <torch/version.h>
 
 #include <initializer_list>
@@ -33,9 +34,21 @@ inline void check_tensor(const char* op, const char* name, const at::Tensor& t, 
   TORCH_CHECK(t.device() == like.device(), op, ": got ", name, " on ", t.device(), ", expected ", like.device(),
               " like the first argument. Move one of them.");
 }
+// As check_tensor; but on a GPU, where activations may have 16 bits, a parameter may be float32 beside them.
+inline void check_parameter(const char* op, const char* name, const at::Tensor& t, at::IntArrayRef shape, const char* layout,
+                            const at::Tensor& like) {
+  const bool mixed = t.defined() && t.device() == like.device() && t.is_cuda() && t.scalar_type() == at::kFloat;
+  check_tensor(op, name, t, shape, layout, mixed ? t : like);
+}
 inline void check_floating(const char* op, const char* name, const at::Tensor& t) {
-  TORCH_CHECK(t.scalar_type() == at::kFloat || t.scalar_type() == at::kDouble, op, ": got ", name, " of dtype ",
-              t.scalar_type(), ", expected float32 or float64. Convert it first.");
+  const at::ScalarType type = t.scalar_type();
+  if (t.is_cuda()) {
+    TORCH_CHECK(type == at::kFloat || type == at::kHalf || type == at::kBFloat16, op, ": got ", name, " of dtype ", type,
+                " on a GPU, expected float32, float16 or bfloat16. Convert it first.");
+  } else {
+    TORCH_CHECK(type == at::kFloat || type == at::kDouble, op, ": got ", name, " of dtype ", type,
+                ", expected float32 or float64. Convert it first.");
+  }
 }
 
 inline bool any_requires_grad(std::initializer_list<at::Tensor> tensors) {

@@ -51,14 +51,14 @@ void check(const Tensor& u, const Tensor& delta, const Tensor& A, const Tensor& 
   TORCH_CHECK(A.dim() == 2 && A.size(0) == channels && A.size(1) > 0, op, ": got A of shape ", A.sizes(),
               ", expected [channels, states] with channels = ", channels, " as in u, states above 0.");
   const int64_t states = A.size(1);
-  check_tensor(op, "A", A, {channels, states}, "[channels, states]", u);
+  check_parameter(op, "A", A, {channels, states}, "[channels, states]", u);
   check_tensor(op, "delta", delta, {batch, length, channels}, "[batch, length, channels]", u);
   check_tensor(op, "z", defined_or_empty(z), {batch, length, channels}, "[batch, length, channels]", u);
   check_tensor(op, "B", B, {batch, length, states}, "[batch, length, states]", u);
   check_tensor(op, "C", C, {batch, length, states}, "[batch, length, states]", u);
-  check_tensor(op, "D", defined_or_empty(D), {channels}, "[channels]", u);
-  check_tensor(op, "delta_bias", defined_or_empty(delta_bias), {channels}, "[channels]", u);
-  check_tensor(op, "initial_state", defined_or_empty(initial_state), {batch, channels, states}, "[batch, channels, states]", u);
+  check_parameter(op, "D", defined_or_empty(D), {channels}, "[channels]", u);
+  check_parameter(op, "delta_bias", defined_or_empty(delta_bias), {channels}, "[channels]", u);
+  check_parameter(op, "initial_state", defined_or_empty(initial_state), {batch, channels, states}, "[batch, channels, states]", u);
 }
 
 class SelectiveScan : public torch::autograd::Function<SelectiveScan> {

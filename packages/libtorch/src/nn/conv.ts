@@ -5,6 +5,7 @@ import type { Tensor } from '../tensor.js';
 import { defaultInit } from './init.js';
 import type { PlaceOptions } from './linear.js';
 import { Module } from './module.js';
+import { weightFor } from './precision.js';
 
 export interface ConvOptions<Size> extends PlaceOptions {
   /** 1 unless given */
@@ -85,7 +86,8 @@ export class Conv1d extends Conv<number> {
   forward(x: Tensor): Tensor {
     this.check(x, 'length');
     const { weight, bias, stride, padding, dilation, groups } = this;
-    return ops.conv1d(x, weight, bias, stride, padding, dilation, groups);
+    const [w, b] = [weightFor(weight, x.dtype), weightFor(bias, x.dtype)];
+    return ops.conv1d(x, w, b, stride, padding, dilation, groups);
   }
 }
 
@@ -104,6 +106,7 @@ export class Conv2d extends Conv<Pair> {
   forward(x: Tensor): Tensor {
     this.check(x, 'height, width');
     const { weight, bias, stride, padding, dilation, groups } = this;
-    return ops.conv2d(x, weight, bias, stride, padding, dilation, groups);
+    const [w, b] = [weightFor(weight, x.dtype), weightFor(bias, x.dtype)];
+    return ops.conv2d(x, w, b, stride, padding, dilation, groups);
   }
 }

@@ -5,8 +5,11 @@ import { empty } from '../factories.js';
 import * as ops from '../generated/ops.js';
 import { noGrad } from '../autograd.js';
 import type { Tensor } from '../tensor.js';
+import { atLeastFloat32, maybeFloat32, needsFloat32, weightFor } from './precision.js';
 
 export { gelu, relu, silu, softplus } from '../generated/ops.js';
+export { atLeastFloat32, meanFloat32, weightFor } from './precision.js';
+export { type BranchWeights, hasFusedBranches, mlpBranch, ssmBranch } from './fused-branches.js';
 
 const reductions = { none: 0, mean: 1, sum: 2 } as const;
 
@@ -22,7 +25,7 @@ export interface CrossEntropyOptions {
 }
 
 /**
- * Cross entropy of softmax(logits).
+ * Cross entropy of softmax(logits), in float32 for logits of 16 bits.
  *
  * @param logits - shape [batch, classes]
  * @param target - class numbers, int64 of shape [batch], or soft targets, floats shaped like logits
@@ -46,7 +49,7 @@ export function crossEntropy(
   }
   const labels = target.isFloat ? target : target.to('int64');
   return ops.crossEntropyLoss(
-    logits,
+    atLeastFloat32(logits),
     labels,
     weight,
     reductions[reduction],
@@ -64,7 +67,8 @@ export interface LinearFunctionOptions {
 
 /**
  * x Wᵀ + bias + residual. On the CPU in float32 one product with oneDNN where the libtorch in use has
- * it apart (Debian's), libtorch's own operators otherwise.
+ * it apart (Debian's), libtorch's own operators otherwise. Weight and bias may be float32 where x has 16 bits
+ * (`weightFor`).
  *
  * @param x - shape [..., inFeatures]
  * @param weight - shape [outFeatures, inFeatures]
@@ -75,7 +79,9 @@ export function linear(
   weight: Tensor,
   { bias, residual }: LinearFunctionOptions = {},
 ): Tensor {
-  return callOperator('mamba_prune::linear', x, weight, bias, residual) as Tensor;
+  const { dtype } = x;
+  const [w, b] = [weightFor(weight, dtype), weightFor(bias, dtype)];
+  return callOperator('mamba_prune::linear', x, w, b, residual) as Tensor;
 }
 
 export interface LayerNormFunctionOptions {
@@ -91,7 +97,8 @@ export function layerNorm(
   normalizedShape: readonly number[],
   { weight = null, bias = null, eps = 1e-5 }: LayerNormFunctionOptions = {},
 ): Tensor {
-  return ops.layerNorm(x, normalizedShape, weight, bias, eps);
+  const { dtype } = x;
+  return ops.layerNorm(x, normalizedShape, weightFor(weight, dtype), weightFor(bias, dtype), eps);
 }
 
 /** Zeroes elements with probability p and scales the rest by 1/(1-p); x itself unless training. */
@@ -102,15 +109,19 @@ export function dropout(x: Tensor, p: number, training: boolean): Tensor {
 /** Zeroes whole samples (dimension 0) with probability p and scales the rest by 1/(1-p). */
 export function dropPath(x: Tensor, p: number, training: boolean): Tensor {
   if (!training || p === 0) return x;
+  const scale = dropPathScale(x, p).to(x.dtype);
+  return x.mul(scale.reshape(x.size(0), ...Array<number>(x.ndim - 1).fill(1)));
+}
+
+/** The factors of `dropPath`: 0 with probability p, else 1 / (1 - p). @returns float32 [batch], on x's device */
+export function dropPathScale(x: Tensor, p: number): Tensor {
   const keep = 1 - p;
-  const mask = noGrad(() => {
-    const { device, dtype } = x;
-    const made = empty([x.size(0), ...Array<number>(x.ndim - 1).fill(1)], { dtype, device });
+  return noGrad(() => {
+    const made = empty([x.size(0)], { device: x.device });
     ops.bernoulli_(made, keep);
     // With p = 1 nothing is kept, and nothing is to be scaled.
     return keep > 0 ? made.div_(keep) : made;
   });
-  return x.mul(mask);
 }
 
 const fusedAttention = 'aten::scaled_dot_product_attention';
@@ -179,6 +190,19 @@ export function selectiveScan(
   options: SelectiveScanOptions = {},
 ): { y: Tensor; lastState: Tensor } {
   const { D, z, deltaBias, deltaSoftplus = false, initialState } = options;
+  if (needsFloat32(u)) {
+    const [u32, delta32, A32, B32, C32] = [u, delta, A, B, C].map(atLeastFloat32) as [
+      ...[Tensor, Tensor, Tensor, Tensor, Tensor],
+    ];
+    const { y, lastState } = selectiveScan(u32, delta32, A32, B32, C32, {
+      D: maybeFloat32(D),
+      z: maybeFloat32(z),
+      deltaBias: maybeFloat32(deltaBias),
+      deltaSoftplus,
+      initialState: maybeFloat32(initialState),
+    });
+    return { y: y.to(u.dtype), lastState };
+  }
   const [y, lastState] = callOperator(
     'mamba_prune::selective_scan',
     ...[u, delta, A, B, C, D, z, deltaBias, deltaSoftplus, initialState],
@@ -204,11 +228,16 @@ export function causalConv1d(
   weight: Tensor,
   { bias, silu = true }: CausalConvOptions = {},
 ): Tensor {
+  if (needsFloat32(x)) {
+    const options = { bias: maybeFloat32(bias), silu };
+    return causalConv1d(atLeastFloat32(x), atLeastFloat32(weight), options).to(x.dtype);
+  }
   return callOperator('mamba_prune::causal_conv1d', x, weight, bias, silu) as Tensor;
 }
 
 /** gelu(x + bias), exact (erf), in one pass. @param x - shape [..., features] */
 export function biasGelu(x: Tensor, bias: Tensor): Tensor {
+  if (needsFloat32(x)) return biasGelu(atLeastFloat32(x), atLeastFloat32(bias)).to(x.dtype);
   return callOperator('mamba_prune::bias_gelu', x, bias) as Tensor;
 }
 

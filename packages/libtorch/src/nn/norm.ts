@@ -4,6 +4,7 @@ import * as ops from '../generated/ops.js';
 import type { Tensor } from '../tensor.js';
 import type { PlaceOptions } from './linear.js';
 import { Module } from './module.js';
+import { needsFloat32, weightFor } from './precision.js';
 
 export interface LayerNormOptions extends PlaceOptions {
   /** Added to the variance; 1e-5 unless given. */
@@ -40,7 +41,8 @@ export class LayerNorm extends Module {
         `${this.label}: got shape [${x.shape.join(', ')}], expected [..., ${expected.join(', ')}].`,
       );
     }
-    return ops.layerNorm(x, expected, this.weight, this.bias, this.eps);
+    const [weight, bias] = [weightFor(this.weight, x.dtype), weightFor(this.bias, x.dtype)];
+    return ops.layerNorm(x, expected, weight, bias, this.eps);
   }
 }
 
@@ -93,8 +95,8 @@ export class BatchNorm2d extends Module {
       this.numBatchesTracked.add_(1);
       if (this.momentum === null) momentum = 1 / this.numBatchesTracked.item();
     }
-    return ops.batchNorm(
-      x,
+    const y = ops.batchNorm(
+      needsFloat32(x) ? x.to('float32') : x,
       this.weight,
       this.bias,
       this.runningMean,
@@ -104,5 +106,6 @@ export class BatchNorm2d extends Module {
       this.eps,
       true,
     );
+    return y.to(x.dtype);
   }
 }

@@ -2,8 +2,10 @@ import { callOperator, hasOperator } from '../dispatch.js';
 import { full } from '../factories.js';
 import * as ops from '../generated/ops.js';
 import type { Tensor } from '../tensor.js';
+import { mulAll_ } from './device-scalars.js';
 import {
   type Batch,
+  type DeviceScalars,
   Optimizer,
   type ParamGroup,
   type ParamGroupOptions,
@@ -46,7 +48,9 @@ export class AdamW extends Optimizer {
     const { params, grads, slots, step, device } = batch;
     const [average = [], square = []] = slots;
     const [beta1, beta2] = this.betas;
-    if (batch.kernel) {
+    if (batch.scalars) {
+      this.#updateByScalars(batch, batch.scalars, weightDecay);
+    } else if (batch.kernel) {
       const lists = [params, grads, average, square];
       const settings = [lr, beta1, beta2, this.eps, weightDecay, step];
       callOperator('mamba_prune::adamw_', ...lists, ...settings);
@@ -67,5 +71,32 @@ export class AdamW extends Optimizer {
       ops.foreachAddScalar_(denominator, this.eps);
       ops.foreachAddcdiv_(params, average, denominator, -lr / (1 - beta1 ** step));
     }
+  }
+
+  /** The same update with learning rate and step count read from the device. */
+  #updateByScalars(batch: Batch, scalars: DeviceScalars, weightDecay: number): void {
+    const { params, grads, slots, device } = batch;
+    const { lr, counts, skip } = scalars;
+    const [average = [], square = []] = slots;
+    const [beta1, beta2] = this.betas;
+    if (device.startsWith('cuda') && hasOperator('aten::_fused_adamw_.tensor_lr')) {
+      const lists = [params, grads, average, square, [], counts];
+      const settings = [lr, beta1, beta2, weightDecay, this.eps, false, false, null, skip];
+      callOperator('aten::_fused_adamw_.tensor_lr', ...lists, ...settings);
+      return;
+    }
+    mulAll_(params, lr.mul(-weightDecay).add(1));
+    ops.foreachMulScalar_(average, beta1);
+    ops.foreachAdd_(average, grads, 1 - beta1);
+    ops.foreachMulScalar_(square, beta2);
+    ops.foreachAddcmul_(square, grads, grads, 1 - beta2);
+    params.forEach((param, i) => {
+      // 1 - beta^t, without the cancellation that the first steps would suffer in float32.
+      const [bias1, bias2] = this.betas.map((beta) =>
+        (counts[i] as Tensor).mul(Math.log(beta)).expm1().neg(),
+      ) as [Tensor, Tensor];
+      const denominator = (square[i] as Tensor).div(bias2).sqrt().add_(this.eps);
+      param.sub_((average[i] as Tensor).div(denominator).mul_(lr.div(bias1)));
+    });
   }
 }

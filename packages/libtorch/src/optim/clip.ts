@@ -5,6 +5,7 @@ import { stack } from '../factories.js';
 import * as ops from '../generated/ops.js';
 import { scope } from '../scope.js';
 import type { Tensor } from '../tensor.js';
+import { mulAll_ } from './device-scalars.js';
 
 /** PyTorch's guard against a division by zero (torch.nn.utils.clip_grad_norm_). */
 const EPSILON = 1e-6;
@@ -17,9 +18,7 @@ const EPSILON = 1e-6;
  * @returns the norm before; reading it waits for the device
  */
 export function clipGradNorm(params: readonly Tensor[], maxNorm: number): number {
-  if (!(maxNorm > 0)) {
-    throw new RangeError(`clipGradNorm: got maxNorm ${maxNorm}, expected a number above 0.`);
-  }
+  checkMaxNorm('clipGradNorm', maxNorm);
   return noGrad(() =>
     scope(() => {
       const grads = params.map((param) => param.grad).filter((grad) => grad !== null);
@@ -40,6 +39,34 @@ export function clipGradNorm(params: readonly Tensor[], maxNorm: number): number
       return norm;
     }),
   );
+}
+
+/**
+ * `clipGradNorm` without waiting for the device: for steps that are captured. A norm that is not finite
+ * makes all gradients so.
+ *
+ * @returns the norm before, 0-d; undefined if no parameter has a gradient
+ */
+export function clipGradNormOnDevice(
+  params: readonly Tensor[],
+  maxNorm: number,
+): Tensor | undefined {
+  checkMaxNorm('clipGradNormOnDevice', maxNorm);
+  return noGrad(() =>
+    scope(() => {
+      const grads = params.map((param) => param.grad).filter((grad) => grad !== null);
+      if (grads.length === 0) return undefined;
+      const norm = normOf(grads);
+      const factor = norm.add(EPSILON).reciprocal().mul_(maxNorm);
+      for (const list of alike(grads)) mulAll_(list, ops.clampMax(factor, 1));
+      return norm;
+    }),
+  );
+}
+
+function checkMaxNorm(where: string, maxNorm: number): void {
+  if (maxNorm > 0) return;
+  throw new RangeError(`${where}: got maxNorm ${maxNorm}, expected a number above 0.`);
 }
 
 function normOf(grads: readonly Tensor[]): Tensor {

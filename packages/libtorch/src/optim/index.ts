@@ -1,5 +1,6 @@
 export { AdamW, type AdamWOptions } from './adamw.js';
-export { clipGradNorm } from './clip.js';
+export { clipGradNorm, clipGradNormOnDevice } from './clip.js';
+export { averageAll_, mulAll_ } from './device-scalars.js';
 export { decayGroups } from './groups.js';
 export {
   Optimizer,

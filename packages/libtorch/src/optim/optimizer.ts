@@ -1,7 +1,8 @@
 import { noGrad } from '../autograd.js';
 import { ShapeError, StateDictError } from '../errors.js';
 import { scope } from '../scope.js';
-import { zerosLike } from '../factories.js';
+import { full, zerosLike } from '../factories.js';
+import * as ops from '../generated/ops.js';
 import type { Tensor } from '../tensor.js';
 
 /** Parameters that share settings; what is not given is taken from the optimizer's options. */
@@ -50,17 +51,35 @@ export interface Batch {
   readonly device: string;
   /** Whether our CPU kernels take these tensors. */
   readonly kernel: boolean;
+  /** In place of `step` and the group's `lr`, if the optimizer keeps them on the device. */
+  readonly scalars?: DeviceScalars | undefined;
+}
+
+/** What changes from step to step, float32 and 0-d. */
+export interface DeviceScalars {
+  readonly lr: Tensor;
+  /** Of every parameter: 1 at its first update. */
+  readonly counts: Tensor[];
+  /** Where this is 1 nothing may be updated; operators that cannot see to it update all the same. */
+  readonly skip: Tensor | undefined;
 }
 
 interface ParamState {
   steps: number;
   slots: Tensor[];
+  /** `steps` on the device. */
+  count?: Tensor;
+  /** Had a gradient at the last launch. */
+  launched?: boolean;
 }
 
 /** Updates parameters from their gradients. State is made at a parameter's first gradient. */
 export abstract class Optimizer {
   readonly groups: readonly ParamGroup[];
   readonly #states: ParamState[];
+  /** Learning rate of each group on the device, if steps are to be captured. */
+  #rates: Tensor[] | undefined;
+  #skip: Tensor | undefined;
 
   /** @param slotNames - PyTorch's names of the tensors kept for every parameter */
   protected constructor(
@@ -95,11 +114,35 @@ export abstract class Optimizer {
     return this.groups.flatMap((group) => group.params);
   }
 
+  /**
+   * From now on learning rates and step counts are kept on the parameters' device, so that `launch`
+   * may be captured and replayed. All parameters must be on one device; the state stays as it is.
+   *
+   * @param skip - 0-d float32: a step is left out where it is 1, by operators that can (fused AdamW);
+   *   stays the caller's
+   */
+  makeCapturable(skip?: Tensor): void {
+    this.#skip = skip;
+    if (this.#rates) return;
+    this.#rates = this.groups.map(({ params, lr }) =>
+      full([], lr, { device: params[0]?.device ?? 'cpu' }).keep(),
+    );
+    this.#params().forEach((param, i) => {
+      const state = this.#states[i] as ParamState;
+      state.count = full([], state.steps, { device: param.device }).keep();
+    });
+  }
+
   /** Updates a batch in place; called inside noGrad and a scope. */
   protected abstract update(batch: Batch, group: ParamGroup): void;
 
   /** One update of every parameter that has a gradient; the others keep their value and state. */
   step(): void {
+    if (this.#rates) {
+      this.launch();
+      this.count();
+      return;
+    }
     noGrad(() => {
       scope(() => {
         let first = 0;
@@ -110,6 +153,62 @@ export abstract class Optimizer {
         }
       });
     });
+  }
+
+  /**
+   * The part of `step` that happens on the device, and nothing else: what is to be captured. Each
+   * launch, and each replay of one, is followed by `count()`.
+   * @throws TypeError without `makeCapturable`
+   */
+  launch(): void {
+    const rates = this.#rates;
+    if (!rates) {
+      throw new TypeError(
+        `${this.constructor.name}.launch: expected makeCapturable() before. Call step() otherwise.`,
+      );
+    }
+    noGrad(() => {
+      scope(() => {
+        let first = 0;
+        this.groups.forEach((group, g) => {
+          const states = this.#states.slice(first, first + group.params.length);
+          first += group.params.length;
+          const lr = rates[g] as Tensor;
+          for (const batch of this.#launchBatches(group, states, lr)) this.update(batch, group);
+        });
+      });
+    });
+  }
+
+  /** Counts the step that was launched last. */
+  count(): void {
+    for (const state of this.#states) if (state.launched) state.steps += 1;
+  }
+
+  #launchBatches({ params }: ParamGroup, states: readonly ParamState[], lr: Tensor): Batch[] {
+    const batches = new Map<string, Batch & { scalars: DeviceScalars }>();
+    params.forEach((param, i) => {
+      const state = states[i] as ParamState;
+      const { grad, device, dtype } = param;
+      state.launched = grad !== null;
+      if (!grad) return;
+      if (state.slots.length === 0) state.slots = this.#newSlots(param);
+      const key = `${device} ${dtype}`;
+      let batch = batches.get(key);
+      if (!batch) {
+        const slots = this.slotNames.map(() => []);
+        const scalars = { lr, counts: [], skip: this.#skip };
+        batch = { params: [], grads: [], slots, step: NaN, device, kernel: false, scalars };
+        batches.set(key, batch);
+      }
+      batch.params.push(param);
+      batch.grads.push(grad);
+      batch.scalars.counts.push(state.count as Tensor);
+      state.slots.forEach((slot, k) => batch.slots[k]?.push(slot));
+    });
+    const found = [...batches.values()];
+    for (const { scalars } of found) ops.foreachAddScalar_(scalars.counts, 1);
+    return found;
   }
 
   #batches(group: ParamGroup, states: readonly ParamState[]): Batch[] {
@@ -149,6 +248,15 @@ export abstract class Optimizer {
   /** Sets every group's learning rate to `factor` times its base: what a schedule gives. */
   setLrFactor(factor: number): void {
     for (const group of this.groups) group.lr = group.baseLr * factor;
+    this.#writeRates();
+  }
+
+  /** In place: a captured step reads the rates where they are. */
+  #writeRates(): void {
+    this.groups.forEach(({ lr }, i) => {
+      const rate = this.#rates?.[i];
+      if (rate) ops.fill_(rate, lr);
+    });
   }
 
   /** Everything needed to go on exactly here; see `loadStateDict`. */
@@ -196,12 +304,14 @@ export abstract class Optimizer {
         state.slots = given.map((from, k) => (had[k] ?? zerosLike(param).keep()).copy_(from));
         for (const slot of had.slice(given.length)) slot.dispose();
         state.steps = scalars.steps[i] as number;
+        if (state.count) ops.fill_(state.count, state.steps);
       });
     });
     this.groups.forEach((group, i) => {
       const { baseLr, lr, weightDecay } = scalars.groups[i] as OptimizerScalars['groups'][number];
       Object.assign(group, { baseLr, lr, weightDecay });
     });
+    this.#writeRates();
 
     function source(name: string, param: Tensor): Tensor {
       const tensor = tensors.get(name);
@@ -224,7 +334,10 @@ export abstract class Optimizer {
       for (const slot of state.slots) slot.dispose();
       state.slots = [];
       state.steps = 0;
+      state.count?.dispose();
     }
+    for (const rate of this.#rates ?? []) rate.dispose();
+    this.#rates = undefined;
   }
 }
 

@@ -55,6 +55,13 @@ export class SGD extends Optimizer {
       ops.foreachAdd_(buffers, direction);
       direction = nesterov ? ops.foreachAdd(direction, buffers, momentum) : buffers;
     }
-    ops.foreachAdd_(params, direction, -lr);
+    if (!batch.scalars) {
+      ops.foreachAdd_(params, direction, -lr);
+      return;
+    }
+    const rate = batch.scalars.lr;
+    params.forEach((param, i) => {
+      ops.addcmul_(param, direction[i] as Tensor, rate, -1);
+    });
   }
 }

@@ -1,5 +1,6 @@
-import { type Tensor, randn } from '@mamba-prune/libtorch';
+import { type Tensor, copyOf, nn, randn } from '@mamba-prune/libtorch';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { FakeGraphs } from '../training/testing/fake-graphs.js';
 import { benchmarkModels } from './bench.js';
 import { median, quantile, spreadOf } from './statistics.js';
 
@@ -136,5 +137,46 @@ describe('statistics', () => {
     expect(median([5, 1, 3])).toBe(3);
     expect(spreadOf([4, 0, 1, 3, 2])).toEqual({ median: 2, q1: 1, q3: 3, min: 0, max: 4 });
     expect(quantile([], 0.5)).toBeNaN();
+  });
+});
+
+describe('benchmarkModels on a GPU', () => {
+  it('replays a graph of each pass, timed in groups, and says so', async () => {
+    const graphBackend = new FakeGraphs();
+    const [result] = await benchmarkModels([taking('a', 0.5)], {
+      ...{ inputShape: [1], batches: [4], rounds: 2, minRoundMs: 2, warmup: 1 },
+      graphBackend,
+    });
+    expect(result).toMatchObject({ medianMs: 0.5, imagesPerSecond: 8000, graph: 'replayed' });
+    // Two to find that 4 calls take 2 ms, then one group in each round.
+    expect(graphBackend).toMatchObject({ captures: 1, replays: 2 + 2 * 4, live: 0 });
+  });
+
+  it('times the calls themselves where the capture fails, and says why', async () => {
+    const [result] = await benchmarkModels([taking('a', 5)], {
+      ...{ inputShape: [1], batches: [1], rounds: 2, minRoundMs: 0 },
+      graphBackend: new FakeGraphs('not permitted'),
+    });
+    expect(result).toMatchObject({
+      medianMs: 5,
+      calls: 2,
+      graph: 'the capture failed: not permitted',
+    });
+  });
+
+  it('gives images in bfloat16, and keeps copies of the weights for that long', async () => {
+    const module = new nn.Linear(3, 2);
+    const seen = new Set<string>();
+    const forward = (x: Tensor): Tensor => {
+      const copy = copyOf(module.weight, 'bfloat16');
+      seen.add(`${x.dtype} ${copy?.dtype ?? 'none'}`);
+      clock += 1;
+      return module.forward(x);
+    };
+    await benchmarkModels([{ name: 'a', module, forward }], {
+      ...{ inputShape: [3], batches: [1], rounds: 1, minRoundMs: 0, precision: 'bf16' },
+    });
+    expect([...seen]).toEqual(['bfloat16 bfloat16']);
+    expect(copyOf(module.weight, 'bfloat16')).toBeUndefined();
   });
 });

@@ -2,9 +2,13 @@
 // the models take turns in one process, round by round, and each round gives one ratio. What slows
 // the machine for a while slows all models of that round alike, and the ratio hardly moves.
 import { setImmediate as turn } from 'node:timers/promises';
-import { type Tensor, Generator, noGrad, randn, scope, synchronize } from '@mamba-prune/libtorch';
+import { type GraphBackend, type Tensor, Generator, randn, scope } from '@mamba-prune/libtorch';
 import { UsageError } from '../errors.js';
+import { explainingMemory } from '../memory.js';
+import { imageType, precisionOn, weightCopies } from '../models/precision.js';
+import type { ComputePrecision, Precision } from '../precision.js';
 import { type Spread, median, quantile, sortedNumbers, spreadOf } from './statistics.js';
+import { TimedCall } from './timed-call.js';
 
 /** Something that can be timed. */
 export interface BenchModel {
@@ -21,6 +25,8 @@ export interface BenchModel {
 interface Switchable {
   readonly training: boolean;
   train(on?: boolean): unknown;
+  /** Those that 16-bit copies are kept of in bf16. */
+  parameters?(): Tensor[];
 }
 
 export interface BenchOptions {
@@ -36,6 +42,10 @@ export interface BenchOptions {
   readonly minRoundMs?: number;
   /** `cpu` unless given; the models must be there. */
   readonly device?: string;
+  /** In what the models compute; fp32 unless given. */
+  readonly precision?: Precision | undefined;
+  /** @internal Captures in place of the addon: for tests, which have no GPU. */
+  readonly graphBackend?: GraphBackend | undefined;
   /** Of the random input; 0 unless given. */
   readonly seed?: number;
   /** Stops between two rounds: its reason is thrown. */
@@ -53,19 +63,21 @@ export interface BenchResult {
   readonly p90Ms: number;
   /** batch / median. */
   readonly imagesPerSecond: number;
-  /** Calls that were timed. */
+  /** Times that were taken: of one call each, on a GPU the mean of a group of calls. */
   readonly calls: number;
+  /** On a GPU: `replayed` if the pass was replayed as one CUDA graph, or else why not. */
+  readonly graph?: string;
   /** How many times faster than the first model, over the rounds; the first has 1 everywhere. */
   readonly speedup: Spread;
 }
 
 /**
  * Times the models against each other, without gradients and in evaluation mode. The device is
- * synchronised before and after each call, so a latency is that of the whole call. The order within
- * a round is reversed every other round.
+ * synchronised before and after each call, so a latency is that of the whole call; short calls of a GPU
+ * are timed in groups (`TimedCall`). The order within a round is reversed every other round.
  *
  * @returns one result per batch size and model, batch sizes outermost
- * @throws UsageError for an empty list or counts that are no positive integers
+ * @throws OutOfMemoryError if a batch does not fit; UsageError for an empty list or counts that are no positive integers
  */
 export async function benchmarkModels(
   models: readonly BenchModel[],
@@ -76,18 +88,24 @@ export async function benchmarkModels(
   for (const batch of batches) checkCount('batch', batch, 1);
   checkCount('rounds', rounds, 1);
   checkCount('warmup', warmup, 0);
+  const precision = precisionOn(options.device ?? 'cpu', options.precision ?? 'fp32');
   const modes = models.map(({ module }) => module?.training);
+  const copies = models.map(({ module }) => {
+    const parameters = module?.parameters?.();
+    return parameters && weightCopies({ parameters: () => parameters }, precision);
+  });
   for (const { module } of models) module?.train(false);
   try {
     const results: BenchResult[] = [];
     for (const [index, batch] of batches.entries()) {
-      const laps = await measure(models, batch, options, (round) =>
+      const measured = await measure(models, batch, options, precision, (round) =>
         onProgress?.(index * rounds + round, batches.length * rounds),
       );
-      results.push(...summarise(models, batch, laps));
+      results.push(...summarise(models, batch, measured));
     }
     return results;
   } finally {
+    for (const kept of copies) kept?.dispose();
     models.forEach(({ module }, index) => module?.train(modes[index]));
   }
 }
@@ -97,46 +115,45 @@ function checkCount(name: string, value: number, least: number): void {
   throw new UsageError(`bench: ${name}: got ${value}, expected an integer from ${least}.`);
 }
 
-/** Per model and round: the times of the calls in ms. */
-type Laps = number[][][];
+interface Measured {
+  /** Per model and round: the times of the calls in ms. */
+  readonly laps: number[][][];
+  /** Per model: how it was given to the GPU. */
+  readonly graphs: (string | undefined)[];
+}
 
 async function measure(
   models: readonly BenchModel[],
   batch: number,
   options: BenchOptions,
+  precision: ComputePrecision,
   onRound: (done: number) => void,
-): Promise<Laps> {
+): Promise<Measured> {
   const { rounds = 15, warmup = 3, minRoundMs = 50, device = 'cpu', seed = 0 } = options;
-  const inputs = models.map(({ inputShape = options.inputShape }) =>
-    scope(() =>
-      randn([batch, ...inputShape], { generator: new Generator(seed) })
-        .to(device)
-        .keep(),
-    ),
-  );
-  const laps: Laps = models.map(() => []);
-  const call = (index: number): number => {
-    const { [index]: model } = models;
-    const { [index]: input } = inputs;
-    synchronize(device);
-    const start = performance.now();
-    scope(() => {
-      noGrad(() => model?.forward(input as Tensor));
-      synchronize(device);
-    });
-    return performance.now() - start;
-  };
+  const advice = 'Give a smaller --batch, or see that nobody else uses the device.';
+  const memory = () => ({ where: 'bench', batchSize: batch, device, advice });
+  const inputs: Tensor[] = [];
+  const calls: TimedCall[] = [];
+  const laps: number[][][] = models.map(() => []);
   try {
+    explainingMemory(memory, () => {
+      for (const model of models) {
+        const input = inputOf(model.inputShape ?? options.inputShape);
+        inputs.push(input);
+        calls.push(new TimedCall(() => model.forward(input), device, options.graphBackend));
+      }
+      for (const call of calls) call.prepare(warmup);
+    });
     const order = [...models.keys()];
-    for (const index of order) for (let i = 0; i < warmup; i++) call(index);
     for (let round = 0; round < rounds; round++) {
       for (const index of round % 2 === 0 ? order : order.toReversed()) {
+        const call = calls[index] as TimedCall;
         const times: number[] = [];
         let spent = 0;
         do {
-          const ms = call(index);
-          times.push(ms);
-          spent += ms;
+          const { each, all } = explainingMemory(memory, () => call.time());
+          times.push(each);
+          spent += all;
         } while (spent < minRoundMs);
         laps[index]?.push(times);
       }
@@ -144,13 +161,27 @@ async function measure(
       await turn(); // Ctrl-C and the progress bar get their chance
       options.signal?.throwIfAborted();
     }
+    return { laps, graphs: calls.map(({ graph }) => graph) };
   } finally {
+    for (const call of calls) call.dispose();
     for (const input of inputs) input.dispose();
   }
-  return laps;
+
+  function inputOf(shape: readonly number[]): Tensor {
+    return scope(() =>
+      randn([batch, ...shape], { generator: new Generator(seed) })
+        .to(device)
+        .to(imageType(precision))
+        .keep(),
+    );
+  }
 }
 
-function summarise(models: readonly BenchModel[], batch: number, laps: Laps): BenchResult[] {
+function summarise(
+  models: readonly BenchModel[],
+  batch: number,
+  { laps, graphs }: Measured,
+): BenchResult[] {
   const perRound = laps.map((rounds) => rounds.map((times) => median(times)));
   return models.map(({ name }, index) => {
     const all = sortedNumbers(laps[index]?.flat() ?? []);
@@ -163,6 +194,7 @@ function summarise(models: readonly BenchModel[], batch: number, laps: Laps): Be
       p90Ms: quantile(all, 0.9),
       imagesPerSecond: (1000 * batch) / medianMs,
       calls: all.length,
+      ...(graphs[index] !== undefined && { graph: graphs[index] }),
       speedup: spreadOf(
         (perRound[0] ?? []).map((first, round) => first / (perRound[index]?.[round] ?? NaN)),
       ),

@@ -111,6 +111,7 @@ function recipeOf(flags: Flags, given: ImpFlags, seed: number, notes: string[]):
       maxTrainImages: given.train_images,
       maxTestImages: given.test_images,
       logEverySteps: given.print_freq,
+      precision: given.precision,
     }),
   };
 }

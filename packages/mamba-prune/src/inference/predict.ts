@@ -1,8 +1,11 @@
-import { type Tensor, fromTypedArray, noGrad, scope } from '@mamba-prune/libtorch';
+import { F, type Tensor, fromTypedArray, noGrad, scope } from '@mamba-prune/libtorch';
 import { readImage } from '../data/read-image.js';
 import { UsageError } from '../errors.js';
+import { explainingMemory } from '../memory.js';
 import type { ImageModel } from '../models/image-model.js';
 import type { ModelInfo } from '../models/model-file.js';
+import { imageType, precisionOn, weightCopies } from '../models/precision.js';
+import type { ComputePrecision, Precision } from '../precision.js';
 
 export interface ClassProbability {
   /** Place among the model's classes. */
@@ -24,6 +27,8 @@ export interface PredictOptions {
   readonly batchSize?: number;
   /** Where the model is; `cpu` unless given. */
   readonly device?: string;
+  /** In what the model computes; fp32 unless given. */
+  readonly precision?: Precision;
   /** Stops between two batches: its reason is thrown. */
   readonly signal?: AbortSignal;
   /** Called after each batch. */
@@ -55,7 +60,9 @@ export async function predictImages(
     mean: info.mean,
     std: info.std,
   } as const;
+  const precision = precisionOn(device, options.precision ?? 'fp32');
   const training = model.training;
+  const copies = weightCopies(model, precision);
   model.eval();
   try {
     const predictions: Prediction[] = [];
@@ -63,8 +70,18 @@ export async function predictImages(
       signal?.throwIfAborted();
       const batch = paths.slice(first, first + batchSize);
       const images = await Promise.all(batch.map((path) => readImage(path, format)));
-      const probabilities = scope(() =>
-        noGrad(() => softmax(model, joined(images), [batch.length, channels, side, side], device)),
+      const memory = () => ({
+        where: 'predict',
+        batchSize: batch.length,
+        device,
+        advice: 'Give fewer images at a time, or compute on the CPU (--device cpu).',
+      });
+      const probabilities = explainingMemory(memory, () =>
+        scope(() =>
+          noGrad(() =>
+            softmax(model, joined(images), [batch.length, channels, side, side], device, precision),
+          ),
+        ),
       );
       batch.forEach((path, row) => {
         const values = probabilities.subarray(row * numClasses, (row + 1) * numClasses);
@@ -75,6 +92,7 @@ export async function predictImages(
     return predictions;
   } finally {
     model.train(training);
+    copies?.dispose();
   }
 }
 
@@ -94,9 +112,13 @@ function softmax(
   pixels: Float32Array,
   shape: readonly number[],
   device: string,
+  precision: ComputePrecision,
 ): Float32Array {
-  const images: Tensor = fromTypedArray(pixels, shape).to(device);
-  return model.forward(images).softmax(-1).to('cpu').toTypedArray() as Float32Array;
+  const images: Tensor = fromTypedArray(pixels, shape).to(device).to(imageType(precision));
+  return F.atLeastFloat32(model.forward(images))
+    .softmax(-1)
+    .to('cpu')
+    .toTypedArray() as Float32Array;
 }
 
 function best(

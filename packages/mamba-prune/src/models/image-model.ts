@@ -1,4 +1,4 @@
-import type { Tensor, nn } from '@mamba-prune/libtorch';
+import type { CopyPart, DType, Tensor, nn } from '@mamba-prune/libtorch';
 import type { PruningGroup } from '../pruning/groups.js';
 
 /** Multiply-accumulates of one part of a model for one image. */
@@ -42,17 +42,30 @@ export function probeOf(probe: UnitProbe | undefined, group: string): GroupProbe
   );
 }
 
+/** Copies of weights as a GPU's operators want them; a model uses them until they are disposed of. */
+export interface PackedWeights {
+  /** What is to be copied whenever a weight has changed. */
+  readonly parts: readonly CopyPart[];
+  /** Parameters whose other copies nothing reads. */
+  readonly masters: readonly Tensor[];
+  dispose(): void;
+}
+
 /** What every model has in common, so that training, pruning and export need not know which it is. */
 export interface ImageModel extends nn.Module {
   /** JSON from which `createModelFromConfig` builds the same model again. */
   readonly config: ModelConfigBase;
 
   /**
-   * @param images - normalised, shape [batch, channels, height, width]
+   * @param images - normalised, shape [batch, channels, height, width]; float32, or of 16 bits, which the
+   *   activations then have too, while the classifier and what it averages over stay float32
    * @param probe - is shown the units of the groups on their way
    * @returns logits, shape [batch, classes]
    */
   forward(images: Tensor, probe?: UnitProbe): Tensor;
+
+  /** Only of models with operators of their own on a GPU. The copies hold nothing yet. */
+  packWeights?(dtype: DType): PackedWeights;
 
   /** Every prunable dimension, in the order of the network. */
   pruningGroups(): PruningGroup[];

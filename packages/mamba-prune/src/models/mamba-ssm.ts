@@ -20,7 +20,7 @@ const dtMin = 1e-3;
 const dtMax = 0.1;
 
 /** The part of an SSM that one scan direction owns: convolution, selection and state matrix. */
-class ScanDirection {
+export class ScanDirection {
   readonly conv1d: nn.Conv1d;
   readonly xProj: nn.Linear;
   readonly dtProj: nn.Linear;
@@ -158,6 +158,26 @@ export class SelectiveSsm extends nn.Module {
   /** @param x - shape [batch, length, dModel]; the result has the same shape */
   override forward(x: Tensor, probe?: GroupProbe): Tensor {
     return this.outProj.forward(this.inner(x, probe));
+  }
+
+  /** Its scan directions, the forward one first. */
+  get scans(): readonly ScanDirection[] {
+    return this.#reverse ? [this.#scan, this.#reverse] : [this.#scan];
+  }
+
+  /** The parameters as `F.ssmBranch` takes them. */
+  branchWeights(): Tensor[] {
+    const scans = this.scans.flatMap(({ conv1d, xProj, dtProj, aLog, d }) => [
+      ...[conv1d.weight, conv1d.bias as Tensor, xProj.weight],
+      ...[dtProj.weight, dtProj.bias as Tensor, aLog, d],
+    ]);
+    return [this.inProj.weight, this.outProj.weight, ...scans];
+  }
+
+  /** Of these, the weights of matrix products. */
+  productWeights(): Tensor[] {
+    const scans = this.scans.flatMap(({ xProj, dtProj }) => [xProj.weight, dtProj.weight]);
+    return [this.inProj.weight, this.outProj.weight, ...scans];
   }
 
   /** The parameters as the fused block takes them; undefined with two directions, which it cannot do. */

@@ -1,7 +1,16 @@
 // Vision Mamba: patches, blocks of a selective SSM and an MLP, mean over the patches, classifier.
 //   x = x + ssm(norm1(x));  x = x + mlp(norm2(x))
 // The parameter names are those of the PyTorch model, so state dicts cross over both ways.
-import { F, type Tensor, isGradEnabled, nn, noGrad, randn, scope } from '@mamba-prune/libtorch';
+import {
+  type DType,
+  F,
+  type Tensor,
+  isGradEnabled,
+  nn,
+  noGrad,
+  randn,
+  scope,
+} from '@mamba-prune/libtorch';
 import type { PruningGroup } from '../pruning/groups.js';
 import {
   type MambaConfig,
@@ -11,9 +20,16 @@ import {
   ssmGroup,
   stateGroup,
 } from './config.js';
-import { type ImageModel, type MacsEntry, type UnitProbe, probeOf } from './image-model.js';
+import {
+  type ImageModel,
+  type MacsEntry,
+  type PackedWeights,
+  type UnitProbe,
+  probeOf,
+} from './image-model.js';
 import { SelectiveSsm } from './mamba-ssm.js';
 import { Mlp } from './mlp.js';
+import { PackedBlock } from './packed-block.js';
 
 class Block extends nn.Module {
   readonly norm1: nn.LayerNorm;
@@ -22,6 +38,7 @@ class Block extends nn.Module {
   readonly mlp: Mlp;
   /** For the operator that does a whole block, if it can do this one; parameters are never replaced. */
   readonly #fusedWeights: F.MambaBlockWeights | undefined;
+  readonly #packed = new Map<DType, PackedBlock>();
   /** Names of the groups that a probe is shown. */
   readonly #groups: { readonly ssm: string; readonly mlp: string };
 
@@ -51,7 +68,47 @@ class Block extends nn.Module {
   /** @param x - shape [batch, length, dModel]; the result has the same shape */
   override forward(x: Tensor, probe?: UnitProbe): Tensor {
     const fused = probe ? undefined : this.#fused(x);
-    return fused ? F.mambaBlock(x, fused, this.norm1.eps) : scope(() => this.#forward(x, probe));
+    if (fused) return F.mambaBlock(x, fused, this.norm1.eps);
+    const onGpu = !probe && F.hasFusedBranches(x.device);
+    return scope(() => (onGpu ? this.#onGpu(x) : this.#forward(x, probe)));
+  }
+
+  /** Each branch as one operator. */
+  #onGpu(x: Tensor): Tensor {
+    const { norm1, norm2, ssm, mlp } = this;
+    const weights = { ssm: ssm.branchWeights(), mlp: mlp.branchWeights() };
+    const packed = this.#packedFor(x.dtype);
+    const scale = () =>
+      this.training && this.dropPath > 0 ? F.dropPathScale(x, this.dropPath) : undefined;
+    const y = F.ssmBranch(x, norm1, { weights: weights.ssm, packed: packed.ssm }, scale());
+    return F.mlpBranch(y, norm2, { weights: weights.mlp, packed: packed.mlp }, scale());
+  }
+
+  #packedFor(dtype: DType): Pick<PackedBlock, 'ssm' | 'mlp'> {
+    if (dtype === 'float32') {
+      return { ssm: this.ssm.productWeights(), mlp: this.mlp.branchWeights() };
+    }
+    const kept = this.#packed.get(dtype);
+    if (kept) return kept;
+    // Nobody keeps copies: these are for this call.
+    const made = new PackedBlock(this.ssm, this.mlp, dtype);
+    made.refresh();
+    const [ssm, mlp] = [made.ssm, made.mlp].map((tensors) => tensors.map((t) => t.detach()));
+    made.dispose();
+    return { ssm, mlp } as Pick<PackedBlock, 'ssm' | 'mlp'>;
+  }
+
+  /** Keeps copies of the weights for the operators of a GPU until they are disposed of. */
+  pack(dtype: DType): PackedBlock {
+    const packed = new PackedBlock(this.ssm, this.mlp, dtype);
+    this.#packed.set(dtype, packed);
+    return packed;
+  }
+
+  /** Frees copies; earlier ones are not taken up again. */
+  unpack(dtype: DType, packed: PackedBlock): void {
+    if (this.#packed.get(dtype) === packed) this.#packed.delete(dtype);
+    packed.dispose();
   }
 
   /** The weights, if one operator can do the whole block: without gradients, float32 on the CPU. */
@@ -140,6 +197,17 @@ export class VisionMamba extends nn.Module implements ImageModel {
     return (this.config.imageSize / this.config.patchSize) ** 2;
   }
 
+  packWeights(dtype: DType): PackedWeights {
+    const packs = this.#blocks.map((block) => ({ block, packed: block.pack(dtype) }));
+    return {
+      parts: packs.flatMap(({ packed }) => packed.parts),
+      masters: packs.flatMap(({ packed }) => packed.masters),
+      dispose: () => {
+        for (const { block, packed } of packs) block.unpack(dtype, packed);
+      },
+    };
+  }
+
   override forward(images: Tensor, probe?: UnitProbe): Tensor {
     const { channels, imageSize } = this.config;
     const [, c, h, w] = images.shape;
@@ -149,9 +217,10 @@ export class VisionMamba extends nn.Module implements ImageModel {
           'Resize the images, or make the model with --image-size and --channels.',
       );
     }
-    let x = this.#patchEmbed.forward(images).flatten(2).transpose(1, 2).add(this.#posEmbed);
+    const patches = this.#patchEmbed.forward(images).flatten(2).transpose(1, 2);
+    let x = patches.add(F.weightFor(this.#posEmbed, patches.dtype));
     for (const block of this.#blocks) x = block.forward(x, probe);
-    return this.#head.forward(this.#norm.forward(x).mean(1));
+    return this.#head.forward(F.meanFloat32(this.#norm.forward(x), 1));
   }
 
   pruningGroups(): PruningGroup[] {

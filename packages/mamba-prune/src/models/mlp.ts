@@ -13,6 +13,12 @@ export class Mlp extends nn.Module {
     this.fc2 = this.child(names[1], new nn.Linear(hidden, dModel));
   }
 
+  /** The parameters as `F.mlpBranch` takes them. */
+  branchWeights(): Tensor[] {
+    const { fc1, fc2 } = this;
+    return [fc1.weight, fc1.bias as Tensor, fc2.weight, fc2.bias as Tensor];
+  }
+
   /** The activated hidden neurons, shape [batch, length, hidden]. */
   inner(x: Tensor, probe?: GroupProbe): Tensor {
     const { weight, bias } = this.fc1;

@@ -187,7 +187,7 @@ export class ResNet extends nn.Module implements ImageModel {
       return this.config.stem === 'imagenet' ? ops.maxPool2d(y, 3, 2, 1) : y;
     });
     for (const block of this.#blocks) x = block.forward(x, probe);
-    return this.#fc.forward(x.mean([2, 3]));
+    return this.#fc.forward(F.meanFloat32(x, [2, 3]));
   }
 
   pruningGroups(): PruningGroup[] {

@@ -211,11 +211,14 @@ export class VisionTransformer extends nn.Module implements ImageModel {
 
   override forward(images: Tensor, probe?: UnitProbe): Tensor {
     checkImages('VisionTransformer', images, this.config);
-    const first = this.#clsToken.expand(images.size(0), -1, -1);
-    let x = cat([first, this.#patchEmbed.forward(images)], 1).add(this.#posEmbed);
+    const patches = this.#patchEmbed.forward(images);
+    const [token, position] = [this.#clsToken, this.#posEmbed].map((weight) =>
+      F.weightFor(weight, patches.dtype),
+    ) as [Tensor, Tensor];
+    let x = cat([token.expand(images.size(0), -1, -1), patches], 1).add(position);
     for (const block of this.#blocks) x = block.forward(x, probe);
     // LayerNorm works token by token: only the class token's is needed.
-    return this.#head.forward(this.#norm.forward(x.select(1, 0)));
+    return this.#head.forward(this.#norm.forward(F.atLeastFloat32(x.select(1, 0))));
   }
 
   pruningGroups(): PruningGroup[] {

@@ -1,5 +1,5 @@
 /** From a loader's typed arrays to tensors. */
-import { fromTypedArray, type Tensor } from '@mamba-prune/libtorch';
+import { type DType, fromTypedArray, type Tensor } from '@mamba-prune/libtorch';
 import type { Batch, DatasetInfo, ImageSplit } from '../data/index.js';
 import { Random, Stage } from '../data/random.js';
 
@@ -11,7 +11,7 @@ export interface BatchSource {
 }
 
 export interface BatchTensors {
-  /** [batch, channels, height, width] */
+  /** [batch, channels, height, width], in the type that the model computes in */
   images: Tensor;
   /** int64 [batch] */
   labels: Tensor;
@@ -19,17 +19,52 @@ export interface BatchTensors {
   targets: Tensor | undefined;
 }
 
-/** Shares the batch's memory on the CPU: use the tensors before the batch is gone or written to. */
+/**
+ * A batch that a source makes on the device: training takes it as it is, and where the step is captured,
+ * `next` is part of the graph.
+ */
+export interface DeviceBatch {
+  /** Images; the same number for as long as it can be. */
+  readonly size: number;
+  /** Of all workers' shares of the batch together; left out where the batch is whole. */
+  readonly globalSize?: number;
+  /**
+   * The tensors of the next batch. It only launches work of the device, and what tells the batches apart
+   * (their number, say) lies and is advanced there: a replay of what one call launched is the next one.
+   * The caller's scope frees what was made.
+   */
+  next(): BatchTensors;
+}
+
+/** What a step is given. */
+export type StepBatch = Batch | DeviceBatch;
+
+/** Images of this worker, and of all. */
+export type BatchSize = Pick<StepBatch, 'size' | 'globalSize'>;
+
+export function isOnDevice(batch: StepBatch): batch is DeviceBatch {
+  return 'next' in batch;
+}
+
+/**
+ * Shares the batch's memory on the CPU: use the tensors before the batch is gone or written to.
+ * @param imageType - of the images, which are converted on the device
+ */
 export function toTensors(
-  batch: Batch,
+  batch: StepBatch,
   info: Pick<DatasetInfo, 'channels' | 'height' | 'width'>,
   device: string,
+  imageType: DType = 'float32',
 ): BatchTensors {
+  if (isOnDevice(batch)) {
+    const made = batch.next();
+    return { ...made, images: made.images.to(imageType) };
+  }
   const { size } = batch;
   const place = (values: Float32Array, shape: readonly number[]) =>
     fromTypedArray(values, shape, { copy: false }).to(device);
   return {
-    images: place(batch.images, [size, info.channels, info.height, info.width]),
+    images: place(batch.images, [size, info.channels, info.height, info.width]).to(imageType),
     labels: fromTypedArray(batch.labels, [size]).to('int64').to(device),
     targets: batch.targets && place(batch.targets, [size, batch.targets.length / size]),
   };

@@ -103,6 +103,7 @@ function resume(session: Session, checkpoint: Checkpoint): void {
   restoreTensors(checkpoint, 'model.', model.stateDict());
   restoreTensors(checkpoint, 'ema.', ema?.averages ?? new Map<string, Tensor>());
   ema?.restore(state.emaUpdates ?? 0);
+  session.weightsChanged();
   restoreOptimizer(session.optimizer, checkpoint);
   sums.restore(state.running);
   for (const device of rngDevices(session.device)) {
@@ -163,13 +164,14 @@ function noteResume(session: Session, state: CheckpointState, note: string | und
     threads: getNumThreads(),
     device: session.device,
     libtorch: libtorchVersion(),
+    precision: session.precision,
   };
   const before = { ...state, workers: state.workers ?? 1 };
-  for (const name of ['workers', 'threads', 'device', 'libtorch'] as const) {
-    if (now[name] === before[name]) continue;
+  for (const name of ['workers', 'threads', 'device', 'libtorch', 'precision'] as const) {
+    if (now[name] === before[name] || before[name] === undefined) continue;
     hooks.onNote?.(
-      `The run had ${name} ${before[name]}, now it is ${now[name]}: the result may differ in the last ` +
-        'bits from that of a run without interruption.',
+      `The run had ${name} ${before[name]}, now it is ${now[name]}: the result may differ ` +
+        `${name === 'precision' ? '' : 'in the last bits '}from that of a run without interruption.`,
     );
   }
 }

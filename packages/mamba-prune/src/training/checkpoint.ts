@@ -65,6 +65,8 @@ const stateSchema = z.object({
   libtorch: z.string(),
   /** Left out where there was one. */
   workers: z.number().optional(),
+  /** Missing in files from before there was a choice: fp32. */
+  precision: z.enum(['fp32', 'bf16']).optional(),
   /** The caller's. */
   extra: z.unknown(),
 });

@@ -1,4 +1,13 @@
-import { callOperator, hasOperator, noGrad, ops, type Tensor } from '@mamba-prune/libtorch';
+import {
+  callOperator,
+  full,
+  hasOperator,
+  noGrad,
+  ops,
+  optim,
+  scope,
+  type Tensor,
+} from '@mamba-prune/libtorch';
 import type { Trainable } from './types.js';
 
 /**
@@ -15,6 +24,9 @@ export class Ema {
   readonly #parameters: readonly Tensor[];
   readonly #list: readonly Tensor[];
   readonly #kernel: boolean;
+  /** Of the next update, on the device. */
+  #nextDecay: Tensor | undefined;
+  #written = NaN;
 
   /** @param decay - from 0 up to, not including, 1 */
   constructor(
@@ -44,9 +56,45 @@ export class Ema {
     this.#updates = updates;
   }
 
+  #decayOf(update: number): number {
+    return Math.min(this.decay, (1 + update) / (10 + update));
+  }
+
+  /**
+   * From now on the decay is kept on the device, so that `launch` may be captured and replayed: an
+   * update is `prepare()`, `launch()` or its replay, `count()`.
+   */
+  makeCapturable(): void {
+    const device = this.#list[0]?.device ?? 'cpu';
+    this.#nextDecay ??= full([], this.decay, { device }).keep();
+  }
+
+  /** Writes the decay of the next update. */
+  prepare(): void {
+    const decay = this.#decayOf(this.#updates + 1);
+    if (!this.#nextDecay || decay === this.#written) return;
+    ops.fill_(this.#nextDecay, decay);
+    this.#written = decay;
+  }
+
+  /** The update's work on the device. */
+  launch(): void {
+    const decay = this.#nextDecay;
+    if (!decay) throw new TypeError('Ema.launch: expected makeCapturable() before.');
+    scope(() => {
+      noGrad(() => {
+        optim.averageAll_(this.#list, this.#parameters, decay);
+      });
+    });
+  }
+
+  /** Counts the update that was launched last. */
+  count(): void {
+    this.#updates++;
+  }
+
   update(): void {
-    const n = ++this.#updates;
-    const decay = Math.min(this.decay, (1 + n) / (10 + n));
+    const decay = this.#decayOf(++this.#updates);
     noGrad(() => {
       if (this.#kernel) {
         callOperator('mamba_prune::ema_', this.#list, this.#parameters, decay);
@@ -93,5 +141,6 @@ export class Ema {
 
   dispose(): void {
     for (const tensor of this.#list) tensor.dispose();
+    this.#nextDecay?.dispose();
   }
 }

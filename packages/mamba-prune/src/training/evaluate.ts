@@ -1,5 +1,8 @@
 import { F, noGrad, scope, type Tensor, zeros } from '@mamba-prune/libtorch';
 import type { DatasetInfo } from '../data/index.js';
+import { explainingMemory, type MemoryUse } from '../memory.js';
+import { imageType, precisionOn, weightCopies } from '../models/precision.js';
+import type { Precision } from '../precision.js';
 import { type BatchSource, toTensors } from './batches.js';
 import type { Trainable } from './types.js';
 
@@ -16,6 +19,8 @@ export interface Evaluation {
 export interface EvaluateOptions {
   /** Where the model is; default: where its first parameter is. */
   device?: string | undefined;
+  /** In what the model computes; default fp32. Loss and accuracy are computed in float32. */
+  precision?: Precision | undefined;
   /** Stops between two batches. */
   signal?: AbortSignal | undefined;
   onProgress?: ((done: number, total: number) => void) | undefined;
@@ -39,25 +44,30 @@ export async function evaluate(
 ): Promise<Evaluation | undefined> {
   const device = options.device ?? deviceOf(model);
   const { training } = model;
+  const precision = precisionOn(device, options.precision ?? 'fp32');
   const hasTop5 = info.classes.length > 5;
   // Loss, right, right among five.
   const sums = zeros([3], { dtype: 'float64', device }).keep();
+  const copies = weightCopies(model, precision);
   model.eval();
   try {
     let images = 0;
     let done = 0;
     for await (const batch of loader.epoch(0)) {
       if (options.signal?.aborted) return undefined;
-      // A share of a small batch may be empty.
-      if (batch.size > 0)
+      const work = () => {
+        const { images, labels } = toTensors(batch, info, device, imageType(precision));
+        const logits = F.atLeastFloat32(model.forward(images));
+        countBatch(sums, logits, labels, hasTop5);
+        options.onBatch?.(logits, labels);
+      };
+      const launch = () => {
         scope(() => {
-          noGrad(() => {
-            const { images, labels } = toTensors(batch, info, device);
-            const logits = model.forward(images);
-            countBatch(sums, logits, labels, hasTop5);
-            options.onBatch?.(logits, labels);
-          });
+          noGrad(work);
         });
+      };
+      // A share of a small batch may be empty.
+      if (batch.size > 0) explainingMemory(() => memoryOf(batch.size, device), launch);
       images += batch.size;
       options.onProgress?.(++done, loader.batchesPerEpoch);
     }
@@ -72,7 +82,13 @@ export async function evaluate(
   } finally {
     model.train(training);
     sums.dispose();
+    copies?.dispose();
   }
+}
+
+function memoryOf(batchSize: number, device: string): MemoryUse {
+  const advice = `Evaluate fewer images at a time (${Math.max(1, batchSize >> 1)}, say), or see that nobody else uses the device.`;
+  return { where: 'evaluate', batchSize, device, advice };
 }
 
 function countBatch(sums: Tensor, logits: Tensor, labels: Tensor, top5: boolean): void {

@@ -27,7 +27,7 @@ export function distillationLoss(student: Tensor, teacher: Tensor, temperature =
 /** Mixes a task loss with the teacher's. */
 export function distilledLoss(task: Tensor, context: StepContext, how: Distillation): Tensor {
   const { teacher, weight, temperature = 1 } = how;
-  const logits = noGrad(() => teacher.forward(context.images));
+  const logits = noGrad(() => F.atLeastFloat32(teacher.forward(context.images)));
   const term = distillationLoss(context.logits, logits, temperature);
   return task.mul(1 - weight).add(term.mul(weight));
 }

@@ -1,6 +1,7 @@
 /** Training options: defaults, checks, and what may change when a run is resumed. */
 import { augmentPreset, type DatasetInfo } from '../data/index.js';
 import { UsageError } from '../errors.js';
+import { precisionNames } from '../precision.js';
 import { ResumeError } from './errors.js';
 import { defaultGamma } from './lr-schedule.js';
 import type { ResolvedTrainOptions, TrainOptions } from './types.js';
@@ -24,6 +25,7 @@ export function resolveTrainOptions(
   const betas = options.betas ?? [0.9, 0.999];
   const { augment = 'none' } = options;
   const every = options.checkpointEvery ?? {};
+  const precision = oneOf('precision', options.precision ?? 'auto', precisionNames);
   const momentum = between('momentum', options.momentum ?? 0.9, 0, 1);
   const nesterov = options.nesterov ?? false;
   if (!adamw && nesterov && momentum === 0) {
@@ -56,6 +58,7 @@ export function resolveTrainOptions(
     // Stored options of a training by itself stay what they were.
     ...(options.firstEpoch !== undefined &&
       options.firstEpoch !== 0 && { firstEpoch: whole('firstEpoch', options.firstEpoch, 0) }),
+    ...(precision !== 'auto' && { precision }),
     checkpointEvery: {
       minutes:
         every.minutes === undefined

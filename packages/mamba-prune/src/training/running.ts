@@ -41,7 +41,12 @@ export class RunningSums {
    * @param terms - means over the batch, in the order of their names
    */
   add(size: number, loss: Tensor, right: Tensor, terms: readonly (Tensor | number)[]): void {
-    this.images += size;
+    this.launch(size, loss, right, terms);
+    this.count(size);
+  }
+
+  /** The part of `add` that the device does: what may be captured. */
+  launch(size: number, loss: Tensor, right: Tensor, terms: readonly (Tensor | number)[]): void {
     scope(() => {
       noGrad(() => {
         this.#sums.select(0, 0).add_(loss, { alpha: size });
@@ -51,6 +56,11 @@ export class RunningSums {
         });
       });
     });
+  }
+
+  /** The rest of `add`, after each launch or replay. */
+  count(size: number): void {
+    this.images += size;
   }
 
   /** Waits for the device. All workers call it, if there are several. */

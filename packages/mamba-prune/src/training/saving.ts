@@ -52,6 +52,7 @@ export function saveCheckpoint(session: Session): void {
     device: session.device,
     libtorch: libtorchVersion(),
     ...(session.parallel && { workers: session.parallel.size }),
+    precision: session.precision,
     extra: session.control.extra ?? null,
   };
   writing(session, 'the checkpoint', folder.lastCheckpoint, () => {

@@ -1,7 +1,9 @@
 /** A training under way: its parts and where it stands. Shared by the loop, saving and resuming. */
-import { optim, type Tensor } from '@mamba-prune/libtorch';
+import { type DType, optim, type Tensor } from '@mamba-prune/libtorch';
 import { existsSync } from 'node:fs';
 import type { Dataset } from '../data/index.js';
+import { type ModelCopies, imageType, precisionOn, weightCopies } from '../models/precision.js';
+import type { ComputePrecision } from '../precision.js';
 import { findNotFinite } from './checkpoint.js';
 import type { DataParallel } from './data-parallel/data-parallel.js';
 import { Ema } from './ema.js';
@@ -10,7 +12,7 @@ import { deviceOf } from './evaluate.js';
 import type { MetricsLog } from './metrics.js';
 import type { RunFolder } from './run-folder.js';
 import { RunningSums } from './running.js';
-import { termNames } from './step.js';
+import { termNames } from './step-loss.js';
 import type {
   BestEpoch,
   EpochMetrics,
@@ -23,6 +25,12 @@ import type {
 export class Session {
   readonly device: string;
   readonly phase: string;
+  readonly precision: ComputePrecision;
+  /** That the model computes in. */
+  readonly imageType: DType;
+  readonly #copies: ModelCopies | undefined;
+  /** A teacher's weights never change. */
+  readonly #teacherCopies: ModelCopies | undefined;
   readonly optimizer: optim.Optimizer;
   readonly ema: Ema | undefined;
   readonly sums: RunningSums;
@@ -54,11 +62,38 @@ export class Session {
     readonly parallel?: DataParallel,
   ) {
     this.device = deviceOf(model);
+    this.precision = precisionOn(this.device, options.precision);
+    this.imageType = imageType(this.precision);
+    this.#copies = weightCopies(model, this.precision);
+    const teacher = hooks.distillation?.teacher;
+    this.#teacherCopies = teacher && weightCopies(teacher, this.precision);
     this.phase = control.phase ?? 'train';
     this.optimizer = makeOptimizer(model, options);
     this.ema = options.emaDecay === null ? undefined : new Ema(model, options.emaDecay);
     this.sums = new RunningSums(termNames(hooks, options), this.device, parallel?.reduce);
     parallel?.attach(model);
+  }
+
+  /** To be called after every change of the model's weights: those it computes with follow. */
+  weightsChanged(): void {
+    this.#copies?.refresh();
+  }
+
+  /** Exchanges the weights with their averages, if there are any; see `Ema.swap`. */
+  swapAverages(): void {
+    if (!this.ema) return;
+    this.ema.swap();
+    this.weightsChanged();
+  }
+
+  /** Runs `body` while the model has the averaged weights. */
+  async withAverages<T>(body: () => Promise<T> | T): Promise<T> {
+    this.swapAverages();
+    try {
+      return await body();
+    } finally {
+      this.swapAverages();
+    }
   }
 
   isAborted(): boolean {
@@ -110,10 +145,12 @@ export class Session {
     this.sums.dispose();
     this.optimizer.dispose();
     this.ema?.dispose();
+    this.#copies?.dispose();
+    this.#teacherCopies?.dispose();
   }
 }
 
-function makeOptimizer(model: Trainable, options: ResolvedTrainOptions): optim.Optimizer {
+export function makeOptimizer(model: Trainable, options: ResolvedTrainOptions): optim.Optimizer {
   const { lr, weightDecay, betas, momentum, nesterov } = options;
   const groups = optim.decayGroups(model, weightDecay);
   return options.optimizer === 'adamw'

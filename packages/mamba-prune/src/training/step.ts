@@ -1,56 +1,61 @@
 /** One optimizer step. */
-import { noGrad, optim, scope, type Tensor } from '@mamba-prune/libtorch';
-import type { Batch } from '../data/index.js';
-import { toTensors } from './batches.js';
+import { F, noGrad, optim, scope, type Tensor } from '@mamba-prune/libtorch';
+import { type StepBatch, toTensors } from './batches.js';
+import { DeviceStep } from './device-step.js';
 import { countRight } from './evaluate.js';
-import { classificationLoss, distilledLoss } from './losses.js';
 import type { Session } from './session.js';
-import type { ResolvedTrainOptions, StepContext, TrainHooks } from './types.js';
+import { stepLoss } from './step-loss.js';
+import type { StepContext } from './types.js';
 
-/** On a GPU the loss is read every so many steps only: each read waits for all work given to it. */
-const READ_EVERY = 50;
+/** Where a step stands in the training. */
+export type StepPlace = Pick<StepContext, 'totalSteps' | 'progress'>;
 
-/** Name of the gradients' norm among the terms. */
-export const GRAD_NORM = 'gradNorm';
-
-/** What is summed over an epoch besides loss and right answers. */
-export function termNames(hooks: TrainHooks, options: ResolvedTrainOptions): string[] {
-  const extra = (hooks.extraLosses ?? []).map(({ name }) => name);
-  return [
-    ...(extra.length > 0 ? ['task', ...extra] : []),
-    ...(options.clipGradNorm === null ? [] : [GRAD_NORM]),
-  ];
+export interface TrainStep {
+  /** How the step is given to the GPU, for the metrics; undefined on the CPU. */
+  readonly graph: string | undefined;
+  /**
+   * Forward, backward, update; everything made on the way is freed.
+   * @returns the loss of the step, or of the last one that was read
+   * @throws TrainingDivergedError
+   */
+  run(batch: StepBatch, place: StepPlace): number;
+  /**
+   * Waits until the steps are done; before anything is made of their outcome.
+   * @throws TrainingDivergedError if one of them was not finite
+   */
+  check(): void;
+  dispose(): void;
 }
 
-export class TrainStep {
+/** The step of the CPU waits for each result; that of a GPU for none. */
+export function makeStep(session: Session): TrainStep {
+  const onDevice = session.device.startsWith('cuda') || session.control.graphBackend !== undefined;
+  return onDevice ? new DeviceStep(session) : new HostStep(session);
+}
+
+/** A step that fails before it touches the weights if loss or gradients are not finite. */
+class HostStep implements TrainStep {
+  readonly graph = undefined;
   readonly #parameters: readonly Tensor[];
-  #lastLoss = NaN;
 
   constructor(private readonly session: Session) {
     this.#parameters = session.model.parameters();
   }
 
-  /**
-   * Forward, backward, update; everything made on the way is freed.
-   * @returns the loss of the step, or of the last one that was read
-   * @throws TrainingDivergedError before the weights are touched
-   */
-  run(batch: Batch, place: Pick<StepContext, 'totalSteps' | 'progress'>): number {
+  run(batch: StepBatch, place: StepPlace): number {
     const { session } = this;
     const { model, optimizer, options, device, dataset, hooks } = session;
     const { epoch, steps: step, lr } = session;
-    scope(() => {
+    return scope(() => {
       optimizer.zeroGrad();
       session.parallel?.beginStep(session, batch);
-      const { images, labels, targets } = toTensors(batch, dataset.info, device);
-      const logits = model.forward(images);
+      const { images, labels, targets } = toTensors(batch, dataset.info, device, session.imageType);
+      const logits = F.atLeastFloat32(model.forward(images));
       const inputs = { model, images, labels, targets, logits };
       const context: StepContext = { ...inputs, epoch, step, lr, ...place };
-      const { loss, terms } = this.#loss(context);
-      if (device === 'cpu' || step % READ_EVERY === 0) {
-        this.#lastLoss = loss.item();
-        if (!Number.isFinite(this.#lastLoss)) session.fail('loss', this.#lastLoss);
-      }
+      const { loss, terms } = stepLoss(context, hooks, options);
+      const value = loss.item();
+      if (!Number.isFinite(value)) session.fail('loss', value);
       loss.backward();
       session.parallel?.averageGradients();
       if (options.clipGradNorm !== null) {
@@ -61,23 +66,19 @@ export class TrainStep {
       for (const term of hooks.extraLosses ?? []) term.addGradient?.(context);
       optimizer.step();
       noGrad(() => hooks.afterStep?.(context));
+      session.weightsChanged();
       session.ema?.update();
       const right = noGrad(() => countRight(logits, targets ? targets.argmax(-1) : labels));
       session.sums.add(batch.size, loss.detach(), right, terms);
+      return value;
     });
-    return this.#lastLoss;
   }
 
-  #loss(context: StepContext): { loss: Tensor; terms: (Tensor | number)[] } {
-    const { hooks, options } = this.session;
-    let task = hooks.taskLoss?.(context) ?? classificationLoss(context, options.labelSmoothing);
-    if (hooks.distillation) task = distilledLoss(task, context, hooks.distillation);
-    let loss = task;
-    const terms = (hooks.extraLosses ?? []).map((term) => {
-      const value = term.compute(context);
-      if (value) loss = loss.add(value);
-      return value?.detach() ?? 0;
-    });
-    return { loss, terms: terms.length > 0 ? [task.detach(), ...terms] : [] };
+  check(): void {
+    // Each step was checked.
+  }
+
+  dispose(): void {
+    // Nothing is kept between steps.
   }
 }

@@ -6,6 +6,7 @@
  */
 import type { optim } from '@mamba-prune/libtorch';
 import { BatchLoader, type Dataset } from '../data/index.js';
+import { explainingMemory, type MemoryUse } from '../memory.js';
 import { limitSplit } from './batches.js';
 import { begin } from './beginning.js';
 import { beginTogether } from './data-parallel/begin-together.js';
@@ -17,7 +18,8 @@ import type { RunFolder } from './run-folder.js';
 import { RateMeter } from './running.js';
 import { saveCheckpoint, saveModelFile } from './saving.js';
 import { Session } from './session.js';
-import { GRAD_NORM, TrainStep } from './step.js';
+import { makeStep, type TrainStep } from './step.js';
+import { GRAD_NORM } from './step-loss.js';
 import { checkTeacher } from './teacher.js';
 import type {
   EpochMetrics,
@@ -39,7 +41,7 @@ import type {
  * @param run - open for writing; stays so
  * @throws UsageError for options out of range or a teacher that does not fit; ResumeError if they are not those of the run;
  *   CheckpointError if the checkpoint is damaged or of another model; RunFolderError if the run has
- *   begun and is not to be resumed, or cannot be written; TrainingDivergedError
+ *   begun and is not to be resumed, or cannot be written; TrainingDivergedError; OutOfMemoryError
  */
 export async function train(
   model: Trainable,
@@ -56,9 +58,12 @@ export async function train(
   if (hooks.distillation) checkTeacher(hooks.distillation, model, dataset.info);
   const loaders = makeLoaders(dataset, resolved, control.dataThreads ?? 0, parallel);
   const session = new Session(model, dataset, resolved, run, hooks, control, parallel);
+  let trainer: Trainer | undefined;
   try {
-    return await new Trainer(session, loaders).run();
+    trainer = new Trainer(session, loaders);
+    return await trainer.run();
   } finally {
+    trainer?.dispose();
     session.close();
     await loaders.train.close();
   }
@@ -112,8 +117,12 @@ class Trainer {
     private readonly session: Session,
     private readonly loaders: Loaders,
   ) {
-    this.step = new TrainStep(session);
+    this.step = makeStep(session);
     this.schedule = learningRateSchedule(session.options, loaders.train.batchesPerEpoch);
+  }
+
+  dispose(): void {
+    this.step.dispose();
   }
 
   async run(): Promise<TrainResult> {
@@ -130,7 +139,7 @@ class Trainer {
       await session.hooks.onEpoch?.(metrics);
       if (session.isAborted() && !session.isFinished()) return this.result();
     }
-    session.ema?.swap();
+    session.swapAverages();
     saveModelFile(session, session.folder.modelPath, session.epoch, session.valAccuracy());
     return this.result();
   }
@@ -152,7 +161,11 @@ class Trainer {
       const lr = options.lr * factor;
       session.lr = lr;
       session.optimizer.setLrFactor(factor);
-      let loss = this.step.run(batch, { totalSteps, progress: session.steps / stepsPerEpoch });
+      const place = { totalSteps, progress: session.steps / stepsPerEpoch };
+      let loss = explainingMemory(
+        () => this.memoryOf(batch.size),
+        () => this.step.run(batch, place),
+      );
       session.batch++;
       session.steps++;
       let isDue = this.isCheckpointDue();
@@ -176,7 +189,24 @@ class Trainer {
         before = performance.now();
       }
     }
+    // A GPU may be some steps behind: they belong to the training's time, not to the evaluation's.
+    this.step.check();
+    session.sums.seconds += (performance.now() - before) / 1000;
     return !session.isAborted();
+  }
+
+  private memoryOf(batchSize: number): MemoryUse {
+    const { device, precision } = this.session;
+    const bf16 =
+      precision === 'fp32' && device !== 'cpu' ? ', compute in bf16 (--precision bf16)' : '';
+    return {
+      where: 'train',
+      batchSize,
+      device,
+      advice:
+        `Give fewer images per step (--batch-size ${Math.max(1, batchSize >> 1)}), let the size be found ` +
+        `(--auto-batch)${bf16}, or see that nobody else uses the device.`,
+    };
   }
 
   private isCheckpointDue(): boolean {
@@ -199,13 +229,14 @@ class Trainer {
     const run = (first: number) =>
       evaluate(session.model, source, session.dataset.info, {
         device: session.device,
+        precision: session.precision,
         signal: (parallel ?? session.control).signal,
         reduce: parallel?.reduce,
         onProgress: (batches) => session.hooks.onEvaluate?.(first + batches, total),
       });
     const model = await run(0);
     if (!model || !ema) return model && { model };
-    const averaged = await ema.during(() => run(count));
+    const averaged = await session.withAverages(() => run(count));
     return averaged && { model, ema: averaged };
   }
 
@@ -232,6 +263,7 @@ class Trainer {
       ...(session.ema && { emaLoss: ema?.loss ?? null, emaAccuracy: ema?.accuracy ?? null }),
       ...(Object.keys(terms).length > 0 && { terms }),
       ...(gradNorm !== undefined && { gradNorm }),
+      ...(this.step.graph !== undefined && { graph: this.step.graph }),
       lr: session.lr,
       imagesPerSecond: means.images / Math.max(sums.seconds, 1e-9),
       seconds: session.seconds(),
@@ -248,18 +280,19 @@ class Trainer {
 
   private keepBest(epoch: number, accuracy: number | undefined): void {
     const { session } = this;
-    const { best, ema, folder } = session;
+    const { best, folder } = session;
     if (accuracy === undefined || (best && accuracy <= best.accuracy)) return;
     session.best = { epoch, accuracy };
-    ema?.swap();
+    session.swapAverages();
     try {
       saveModelFile(session, folder.bestModel, epoch, accuracy);
     } finally {
-      ema?.swap();
+      session.swapAverages();
     }
   }
 
   private save(): void {
+    this.step.check();
     saveCheckpoint(this.session);
     this.savedAt = performance.now();
   }

@@ -1,6 +1,7 @@
 /** The words that the pieces of training share: options, what hooks see, what comes out. */
-import type { Tensor, distributed, nn } from '@mamba-prune/libtorch';
+import type { GraphBackend, Tensor, distributed, nn } from '@mamba-prune/libtorch';
 import type { AugmentOptions } from '../data/index.js';
+import type { Precision } from '../precision.js';
 
 /** Anything that can be trained: from images [batch, channels, height, width] to logits [batch, classes]. */
 export type Trainable = nn.Module & { forward(images: Tensor): Tensor };
@@ -38,6 +39,11 @@ export interface TrainOptions {
   clipGradNorm?: number | null | undefined;
   /** Keeps an exponential moving average of the weights, which then is the result; off unless given. */
   emaDecay?: number | null | undefined;
+  /**
+   * In what the forward and backward pass compute; weights, gradients, the optimizer and all that is
+   * saved are float32 always. Default auto: bf16 on a GPU that has it, fp32 elsewhere.
+   */
+  precision?: Precision | undefined;
   /** Of the data order, augmentation and dropout; default 0. */
   seed?: number | undefined;
   /**
@@ -90,6 +96,8 @@ export interface ResolvedTrainOptions {
   readonly maxTestImages: number | null;
   /** Left out where it is 0. */
   readonly firstEpoch?: number;
+  /** Left out where it is auto. */
+  readonly precision?: 'fp32' | 'bf16';
   readonly checkpointEvery: { readonly minutes: number | null; readonly steps: number | null };
   readonly logEverySteps: number | null;
 }
@@ -97,13 +105,13 @@ export interface ResolvedTrainOptions {
 /** What a loss term may look at. The tensors belong to the step: they are freed when it ends. */
 export interface StepContext {
   readonly model: Trainable;
-  /** [batch, channels, height, width] */
+  /** [batch, channels, height, width], in the type that the model computes in */
   readonly images: Tensor;
   /** Class numbers, int64 [batch]. */
   readonly labels: Tensor;
   /** [batch, classes], given if mixup or cutmix is on. */
   readonly targets: Tensor | undefined;
-  /** [batch, classes] */
+  /** [batch, classes], float32 */
   readonly logits: Tensor;
   /** Counted from 0. */
   readonly epoch: number;
@@ -177,6 +185,8 @@ export interface EpochMetrics {
   readonly terms?: Readonly<Record<string, number>>;
   /** Mean norm of the gradients before clipping, if they are clipped. */
   readonly gradNorm?: number;
+  /** On a GPU: `replayed` if the steps were replayed as one graph, or else why not. */
+  readonly graph?: string;
   /** Of the epoch's last step. */
   readonly lr: number;
   readonly imagesPerSecond: number;
@@ -252,6 +262,10 @@ export interface TrainControl {
    * `RunFolder.follow` made. The group stays the caller's to close, or to `fail` after an error.
    */
   group?: distributed.ProcessGroup | undefined;
+  /** Whether a GPU may be given the steps as one graph; default true. */
+  graph?: boolean | undefined;
+  /** @internal Captures in place of the addon: for tests, which have no GPU. */
+  graphBackend?: GraphBackend | undefined;
 }
 
 export interface TrainResult {

@@ -76,9 +76,10 @@ export async function measure(
   hooks: PruneHooks,
 ): Promise<number | null | undefined> {
   if (!dataset) return null;
-  const { maxTestImages, seed } = settings.recipe;
+  const { maxTestImages, seed, precision } = settings.recipe;
   const evaluation = await evaluateModel(model, dataset, {
     device,
+    precision: precision ?? 'auto',
     images: maxTestImages ?? undefined,
     seed: seed ?? 0,
     ...(control.signal && { signal: control.signal }),

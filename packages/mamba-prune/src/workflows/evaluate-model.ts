@@ -6,7 +6,7 @@ import { limitSplit } from '../training/batches.js';
 
 export interface EvaluateModelOptions extends Pick<
   EvaluateOptions,
-  'device' | 'signal' | 'onProgress'
+  'device' | 'precision' | 'signal' | 'onProgress'
 > {
   /** Part of the data set; test unless given. */
   readonly split?: 'train' | 'test';

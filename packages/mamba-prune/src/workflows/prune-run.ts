@@ -2,6 +2,7 @@
 import { writeEventFile } from '../logging/tensorboard.js';
 import type { ImageModel } from '../models/image-model.js';
 import type { ModelInfo } from '../models/model-file.js';
+import { type FittedBatch, fitBatchSize } from '../training/auto-batch.js';
 import { resolveTrainOptions } from '../training/options.js';
 import { RunFolder } from '../training/run-folder.js';
 import type { TrainResult } from '../training/types.js';
@@ -41,17 +42,25 @@ export interface PruneRun {
  *   TrainingDivergedError
  */
 export async function pruneRun(
-  settings: PruneSettings,
+  given: PruneSettings,
   control: RunControl,
   hooks: PruneHooks = {},
 ): Promise<PruneRun> {
-  const resolved = resolvePruneSettings(settings);
+  let settings = given;
+  let resolved = resolvePruneSettings(settings);
   const resuming = control.resume !== undefined && control.resume !== false;
   const earlier = resuming ? RunFolder.open(control.out) : undefined;
   const standing = earlier ? goOn(earlier, settings, resolved, control) : openSource(resolved);
   let job: PruneJob | undefined;
   try {
     job = await openJob(resolved, control, standing);
+    const fitted = earlier ? undefined : fitBatch(job, standing.model);
+    if (fitted) {
+      settings = { ...settings, recipe: { ...settings.recipe, ...fitted } };
+      resolved = resolvePruneSettings(settings);
+      job.teacher?.dispose();
+      job = await openJob(resolved, control, standing);
+    }
     const folder = earlier
       ? openFolder(settings, control)
       : createFolder(settings, control, standing, job);
@@ -77,6 +86,16 @@ export async function pruneRun(
   } finally {
     job?.teacher?.dispose();
   }
+}
+
+/** Tried with the model before the cut, which the regularised training trains, and which takes most. */
+function fitBatch(
+  { control, tuning, dataset, device, teacher }: PruneJob,
+  model: ImageModel,
+): FittedBatch | undefined {
+  if (control.autoBatch !== true || !tuning || !dataset) return undefined;
+  model.to(device);
+  return fitBatchSize(model, dataset, tuning, { teacher, onNote: control.data?.onNote });
 }
 
 function createFolder(

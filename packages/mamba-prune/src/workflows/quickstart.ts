@@ -180,7 +180,7 @@ function pruneSettings(model: string, preset: QuickstartPreset): PruneSettings {
 async function measure(
   runs: readonly string[],
   { device = 'cpu', signal }: QuickstartControl,
-  { bench }: QuickstartPreset,
+  { bench, train }: QuickstartPreset,
   hooks: QuickstartHooks,
 ): Promise<BenchResult[]> {
   const models = runs.map((run, index) => {
@@ -199,6 +199,7 @@ async function measure(
       rounds,
       minRoundMs,
       device,
+      precision: train.recipe.precision ?? 'auto',
       signal,
       ...(hooks.onBench && { onProgress: hooks.onBench }),
     });

@@ -47,6 +47,11 @@ export interface RunControl {
   readonly signal?: AbortSignal | undefined;
   /** The command line, for config.json. */
   readonly args?: readonly string[] | undefined;
+  /**
+   * Halves the batch size of a new run, and the learning rate with it, until a step fits into the
+   * device's memory (`fitBatchSize`): in its settings, so that a resumed run goes on with what was found.
+   */
+  readonly autoBatch?: boolean | undefined;
   /** Threads that prepare batches; 0 unless given. */
   readonly dataThreads?: number | undefined;
   /** Other workers to train with; rank 0 alone writes. */

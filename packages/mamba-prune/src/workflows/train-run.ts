@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { manualSeed } from '@mamba-prune/libtorch';
+import { type distributed, manualSeed } from '@mamba-prune/libtorch';
 import type { Dataset } from '../data/types.js';
 import { UsageError } from '../errors.js';
 import type { ModelOptions } from '../models/config.js';
@@ -7,6 +7,7 @@ import type { ImageModel } from '../models/image-model.js';
 import { type ModelInfo, loadModel, saveModel } from '../models/model-file.js';
 import { createModel, modelOptionNames } from '../models/registry.js';
 import { tensorboardHooks, writeEventFile } from '../logging/tensorboard.js';
+import { fitBatchSize } from '../training/auto-batch.js';
 import { composeHooks } from '../training/compose-hooks.js';
 import { checkShares } from '../training/data-parallel/data-parallel.js';
 import { resolveTrainOptions } from '../training/options.js';
@@ -24,6 +25,8 @@ export interface TrainRun {
   readonly info: ModelInfo;
   readonly dataset: Dataset;
   readonly result: TrainResult;
+  /** Those given, with the batch size that fits if that was to be found. */
+  readonly settings: TrainSettings;
   /** Absolute path of the run's folder. */
   readonly path: string;
 }
@@ -37,22 +40,24 @@ export type OnBegin = (model: ImageModel, dataset: Dataset) => void;
  * of the start, and those after the epochs asked for, are kept among the checkpoints as model files,
  * so that a pruned model can be rewound to them.
  *
- * @throws UsageError, DataError, RunFolderError, ResumeError, CheckpointError, TrainingDivergedError
+ * @throws OutOfMemoryError, UsageError, DataError, RunFolderError, ResumeError, CheckpointError, TrainingDivergedError
  */
 export async function trainRun(
-  settings: TrainSettings,
+  given: TrainSettings,
   control: RunControl,
   onBegin?: OnBegin,
 ): Promise<TrainRun> {
+  let settings = given;
   const dataset = await openData(settings, control.data);
-  const options = trainOptionsOf(settings.recipe, dataset.info);
-  const resolved = resolveTrainOptions(options, dataset.info);
+  let options = trainOptionsOf(settings.recipe, dataset.info);
+  let resolved = resolveTrainOptions(options, dataset.info);
   checkKeepEpochs(settings, resolved.epochs);
   checkShares(resolved.batchSize, control.group?.size ?? 1);
   manualSeed(resolved.seed);
   const leads = (control.group?.rank ?? 0) === 0;
   const model = await startingModel(settings, control, dataset);
   try {
+    fitBatch(model);
     const run = openRun(model, dataset);
     try {
       // The same at every resume, for all that decides it is in the settings.
@@ -89,13 +94,31 @@ export async function trainRun(
       if (leads && result.finished) noteMissing(run.path);
       model.eval();
       const info = modelInfoOf(dataset.info, [trainingStep(settings, result.valAccuracy)]);
-      return { model, info, dataset, result, path: run.path };
+      return { model, info, dataset, result, settings, path: run.path };
     } finally {
       run.release();
     }
   } catch (error) {
     model.dispose();
     throw error;
+  }
+
+  /** Once, before a run begins. */
+  function fitBatch(made: ImageModel): void {
+    const isNew = control.resume === undefined || control.resume === false;
+    if (control.autoBatch !== true || !isNew) return;
+    made.to(control.device ?? 'cpu');
+    const { group } = control;
+    const fitted = fitBatchSize(made, dataset, options, {
+      onNote: control.hooks?.onNote,
+      workers: group?.size,
+      // The smallest of all.
+      agree: (size) => (group ? Math.min(...gathered(size, group)) : size),
+    });
+    if (!fitted) return;
+    settings = { ...settings, recipe: { ...settings.recipe, ...fitted } };
+    options = { ...options, ...fitted };
+    resolved = resolveTrainOptions(options, dataset.info);
   }
 
   /** The weights as they are, not their average. */
@@ -138,6 +161,12 @@ export async function trainRun(
     }
     return RunFolder.create(control.out, description, { overwrite: control.overwrite });
   }
+}
+
+/** The workers' values, by rank. */
+function gathered(value: number, group: distributed.ProcessGroup): number[] {
+  const { rank, size } = group;
+  return group.sum(Array.from({ length: size }, (_, i) => (i === rank ? value : 0)));
 }
 
 function checkKeepEpochs({ keepEpochs = [] }: TrainSettings, epochs: number): void {

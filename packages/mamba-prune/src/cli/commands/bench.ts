@@ -56,6 +56,8 @@ export function addBenchCommand(program: Command, cli: Cli): void {
     const models = paths.map((path, index) =>
       benchModel(labels[index] ?? path, loadModel(path).model.to(device)),
     );
+    const { precisionOn } = await import('../../models/precision.js');
+    const precision = precisionOn(device, options.precision);
     progress.begin('bench', batches.length * options.runs, 'rounds');
     const results = await interruptible(context, (signal) =>
       benchmarkModels(models, {
@@ -64,6 +66,7 @@ export function addBenchCommand(program: Command, cli: Cli): void {
         rounds: options.runs,
         minRoundMs: options.minTime,
         device,
+        precision,
         seed: options.seed,
         signal,
         onProgress: (done) => {
@@ -74,6 +77,7 @@ export function addBenchCommand(program: Command, cli: Cli): void {
     const threads = getNumThreads();
     context.json({
       device,
+      precision,
       threads,
       runs: options.runs,
       models: paths.map((path, index) => ({
@@ -87,13 +91,23 @@ export function addBenchCommand(program: Command, cli: Cli): void {
     print(
       context,
       results,
-      `${device}, ${plural(threads, 'thread')}, ${plural(options.runs, 'round')}`,
+      `${device} in ${precision}${graphNote(results)}, ${plural(threads, 'thread')}, ${plural(options.runs, 'round')}`,
     );
     context.print();
     context.facts(
       paths.map((path, index) => [labels[index] ?? path, `${bytes(statSync(path).size)}, ${path}`]),
     );
   });
+}
+
+/** Whether a GPU was given each pass as one graph; nothing on the CPU. */
+function graphNote(results: readonly BenchResult[]): string {
+  const found = [...new Set(results.map(({ graph }) => graph))].filter(
+    (graph) => graph !== undefined,
+  );
+  if (found.length === 0) return '';
+  const others = found.filter((graph) => graph !== 'replayed');
+  return others.length === 0 ? ' as CUDA graphs' : ` without CUDA graphs: ${others.join('; ')}`;
 }
 
 function print(context: Context, results: readonly BenchResult[], where: string): void {

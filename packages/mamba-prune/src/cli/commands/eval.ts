@@ -49,6 +49,8 @@ export function addEvalCommand(program: Command, cli: Cli): void {
       context.note(note);
     };
     const device = prepareDevice(options, onNote);
+    const { precisionOn } = await import('../../models/precision.js');
+    const precision = precisionOn(device, options.precision);
     const { model, info } = loadModel(path);
     const name = options.dataset ?? info.dataset;
     if (name === undefined) {
@@ -65,6 +67,7 @@ export function addEvalCommand(program: Command, cli: Cli): void {
         seed: options.seed,
         perClass: options.perClass === true,
         device,
+        precision,
         signal,
         onProgress: (done, total) => {
           if (!progress.busy) progress.begin('eval', total, 'batches');
@@ -74,7 +77,15 @@ export function addEvalCommand(program: Command, cli: Cli): void {
     );
     if (!result) throw new InterruptedError('Stopped before all images were seen.');
     const { classes } = dataset.info;
-    context.json({ model: path, dataset: name, split: options.split, device, ...result, classes });
+    context.json({
+      model: path,
+      dataset: name,
+      split: options.split,
+      device,
+      precision,
+      ...result,
+      classes,
+    });
     print(context, path, `${name}, ${options.split} images`, result, classes);
   });
 }

@@ -41,6 +41,8 @@ export function addPredictCommand(program: Command, cli: Cli): void {
     const device = prepareDevice(context.options, (note) => {
       context.note(note);
     });
+    const { precisionOn } = await import('../../models/precision.js');
+    const precision = precisionOn(device, context.options.precision);
     const { model, info } = loadModel(path);
     model.to(device);
     const { progress } = context;
@@ -49,13 +51,14 @@ export function addPredictCommand(program: Command, cli: Cli): void {
       predictImages(model, info, images, {
         topK,
         device,
+        precision,
         signal,
         onProgress: (done) => {
           progress.update(done);
         },
       }),
     );
-    context.json({ model: path, device, seed, predictions });
+    context.json({ model: path, device, precision, seed, predictions });
     print(context, predictions);
   });
 }

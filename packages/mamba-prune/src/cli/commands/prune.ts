@@ -79,12 +79,12 @@ export function addPruneCommand(program: Command, cli: Cli): void {
       context.note(note);
     };
     const device = prepareDevice(options, onNote);
-    const { resume, overwrite, dataThreads, tensorboard } = options;
+    const { resume, overwrite, dataThreads, tensorboard, autoBatch } = options;
     const run = await interruptible(context, (signal) =>
       pruneRun(
         settings,
         {
-          ...{ out, resume, overwrite, dataThreads, tensorboard, device, signal },
+          ...{ out, resume, overwrite, dataThreads, tensorboard, autoBatch, device, signal },
           args: context.argv,
           data: { onNote },
         },

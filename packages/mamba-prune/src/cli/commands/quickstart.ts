@@ -4,6 +4,7 @@ import type { QuickstartReport } from '../../workflows/quickstart.js';
 import type { RunState } from '../../workflows/run-state.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
+import { defined } from '../options/recipe.js';
 import { relativePath, shellCommand } from '../shell.js';
 import {
   bytes,
@@ -58,7 +59,7 @@ export function addQuickstartCommand(program: Command, cli: Cli): void {
       prune: `2. Remove ${percent(rate, 0)} of both, fine-tune ${plural(finetune.epochs, 'epoch')}`,
       bench: '3. Measure dense and pruned in turn',
     };
-    const recipe = { ...train.recipe, seed: options.seed };
+    const own = { seed: options.seed, ...defined({ precision: options.precision }) };
     const report = await interruptible(context, (signal) =>
       quickstart(
         {
@@ -69,7 +70,11 @@ export function addQuickstartCommand(program: Command, cli: Cli): void {
           args: context.argv,
           data: { onNote },
         },
-        { ...preset, train: { ...train, recipe }, finetune: { ...finetune, seed: options.seed } },
+        {
+          ...preset,
+          train: { ...train, recipe: { ...train.recipe, ...own } },
+          finetune: { ...finetune, ...own },
+        },
         {
           onStep: (step, state) => {
             progress.line(`\n${bold(titles[step])}`);

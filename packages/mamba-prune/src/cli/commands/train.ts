@@ -115,6 +115,8 @@ async function trainCommand(
     context.note(note);
   };
   const device = prepareDevice(options, onNote);
+  const { precisionOn } = await import('../../models/precision.js');
+  const precision = precisionOn(device, settings.recipe.precision);
   const shown = new TrainingProgress(context, 'train');
   const run = await interruptible(context, (signal) =>
     trainRun(
@@ -125,6 +127,7 @@ async function trainCommand(
         overwrite: options.overwrite,
         dataThreads: options.dataThreads,
         tensorboard: options.tensorboard,
+        autoBatch: options.autoBatch,
         device,
         signal,
         group: workers?.group,
@@ -142,7 +145,7 @@ async function trainCommand(
       (model, dataset) => {
         const where = workers ? `${device}, ${workers.group.size} workers` : device;
         progress.line(
-          `  ${model.config.arch}, ${count(model.numParameters())} parameters, on ${where}`,
+          `  ${model.config.arch}, ${count(model.numParameters())} parameters, on ${where} in ${precision}`,
         );
         progress.line(`  ${describeDataset(dataset)}`);
       },
@@ -152,8 +155,9 @@ async function trainCommand(
   context.json({
     run: run.path,
     model: run.result.path,
-    settings,
+    settings: run.settings,
     device,
+    precision,
     ...(workers && { workers: workers.group.size }),
     parameters: run.model.numParameters(),
     ...run.result,

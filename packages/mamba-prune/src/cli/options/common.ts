@@ -1,10 +1,13 @@
 // What every command takes: where and how it computes, and for whom it prints.
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { integerOption } from './parse.js';
+import { type Precision, precisionNames } from '../../precision.js';
+import { choiceOption, integerOption } from './parse.js';
 
 export interface CommonOptions {
   readonly json?: true;
   readonly device: string;
+  /** What was typed. */
+  readonly precision?: Precision;
   readonly seed: number;
   readonly threads?: number;
 }
@@ -23,13 +26,21 @@ export function addCommonOptions(command: Command, { computes = true }: CommonSe
       if (deviceForm.test(text)) return text;
       throw new InvalidArgumentError('Expected auto, cpu, cuda or cuda:N.');
     });
+  const precision = choiceOption(
+    '--precision <name>',
+    'numbers to compute in',
+    precisionNames,
+    'auto, bf16 on a GPU that has it',
+  );
   const seed = integerOption('--seed <n>', 'of everything random', { min: 0 }).default(0);
   const threads = integerOption('--threads <n>', 'CPU threads (default: all cores)', {
     min: 1,
     max: 1024,
   });
   command.optionsGroup('General:');
-  for (const option of [device, seed, threads]) command.addOption(option.hideHelp(!computes));
+  for (const option of [device, precision, seed, threads]) {
+    command.addOption(option.hideHelp(!computes));
+  }
   command.option('--json', 'one JSON object on stdout, progress on stderr');
   command.helpOption('-h, --help', 'show this help');
 }

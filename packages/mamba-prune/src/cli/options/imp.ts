@@ -1,4 +1,5 @@
 // The flags of the original training script, by their own names.
+import type { Precision } from '../../precision.js';
 import { type Command, Option } from 'commander';
 import { datasetNames } from '../../data/datasets.js';
 import { UsageError } from '../../errors.js';
@@ -54,6 +55,7 @@ export interface ImpFlags {
   readonly reg_epochs?: number;
   readonly tensorboard?: true;
   readonly print_plan?: true;
+  readonly precision?: Precision;
 }
 
 /** Architectures by the script's names; those of ours are known too. */

@@ -2,6 +2,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { augmentPresetNames } from '../../data/augment/options.js';
 import { UsageError } from '../../errors.js';
+import type { Precision } from '../../precision.js';
 import {
   type PresetName,
   type TrainingPhase,
@@ -34,6 +35,8 @@ export interface RecipeOptions {
   readonly testImages?: number;
   readonly evalEvery?: number;
   readonly checkpointEvery?: number;
+  /** One of the common options. */
+  readonly precision?: Precision;
 }
 
 export function addRecipeOptions(
@@ -103,6 +106,7 @@ export interface RunOptions {
   readonly resume?: true | 'previous';
   readonly overwrite?: true;
   readonly tensorboard?: true;
+  readonly autoBatch?: true;
   readonly dataThreads: number;
 }
 
@@ -122,6 +126,7 @@ export function addRunOptions(command: Command): void {
     .addOption(
       new Option('--overwrite', 'replace the run in --out, and only a run').conflicts('resume'),
     )
+    .option('--auto-batch', 'halve batch size and learning rate until a step fits into memory')
     .option('--tensorboard', 'write event files for TensorBoard into the run too')
     .addOption(
       numberOption('--checkpoint-every <minutes>', 'within epochs too (default: 10)', { above: 0 }),
@@ -223,6 +228,7 @@ export function typedRecipe(options: RecipeOptions): Partial<RecipeSettings> {
     maxTrainImages: trainImages,
     maxTestImages: testImages,
     evalEvery: options.evalEvery,
+    precision: options.precision,
     checkpointEvery: checkpointEvery === undefined ? undefined : { minutes: checkpointEvery },
   });
 }

@@ -49,6 +49,7 @@ export function beginTogether(session: Session, parallel: DataParallel): void {
     const { epoch, batch, steps, lr, best, last } = shared;
     Object.assign(session, { epoch, batch, steps, lr, best, last });
     session.ema?.restore(shared.emaUpdates);
+    session.weightsChanged();
   }
   parallel.joined();
 }

@@ -4,14 +4,13 @@
  *
  * The batch size is that of all workers together: a run sees the same batches however many they are,
  * and can go on with another number. Random numbers of augmentation belong to samples; mixup and cutmix
- * pair images within a worker's share. Dropout draws from rank 0's generator there, and elsewhere from
+ * pair images within a worker's share, or of the whole batch where the images lie on the device. Dropout draws from rank 0's generator there, and elsewhere from
  * one that is seeded at every step, so that a checkpoint needs the state of no other rank.
  */
 import { distributed, manualSeed, noGrad, type Tensor } from '@mamba-prune/libtorch';
-import type { Batch } from '../../data/index.js';
 import { Random, Stage } from '../../data/random.js';
 import { UsageError } from '../../errors.js';
-import type { BatchSource } from '../batches.js';
+import type { BatchSize, BatchSource } from '../batches.js';
 import type { ResolvedTrainOptions, Trainable } from '../types.js';
 
 /** @throws UsageError if a worker would get no image of a batch */
@@ -77,7 +76,7 @@ export class DataParallel {
   /** Before the forward pass. */
   beginStep(
     { options, steps }: { readonly options: ResolvedTrainOptions; readonly steps: number },
-    { size, globalSize = size }: Batch,
+    { size, globalSize = size }: BatchSize,
   ): void {
     if (this.rank > 0) {
       const random = this.#random.seed(options.seed, Stage.worker, steps, this.rank);
@@ -93,7 +92,7 @@ export class DataParallel {
   }
 
   /** After the update: the batch's loss, and what all workers do next. */
-  endStep({ size, globalSize = size }: Batch, { loss, isDue }: StepEnd): StepEnd {
+  endStep({ size, globalSize = size }: BatchSize, { loss, isDue }: StepEnd): StepEnd {
     const [stop, due, mean] = this.group.sum([
       Number(this.own?.aborted === true),
       Number(this.leads && isDue),

@@ -1,0 +1,179 @@
+#include "kernel.h"
+
+#include <ATen/cuda/CUDAContext.h>
+#include <c10/cuda/CUDAStream.h>
+#include <c10/util/Exception.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <mutex>
+#include <sstream>
+
+#include "driver.h"
+
+namespace mamba_prune::cuda {
+
+namespace {
+
+std::string& kernel_folder() {
+  static std::string folder;
+  return folder;
+}
+
+std::string read_source(const std::string& name) {
+  const std::string path = kernel_folder() + "/" + name;
+  std::ifstream file(path, std::ios::binary);
+  TORCH_CHECK(file, "CUDA: the kernel source ", path, " cannot be read.");
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+std::string defines_text(const Defines& defines) {
+  std::ostringstream text;
+  for (const auto& [name, value] : defines) text << "#define " << name << " " << value << "\n";
+  return text.str();
+}
+
+// MAMBA_PRUNE_CACHE, or the user's cache folder; empty when there is none to write to.
+std::string cache_folder() {
+  const auto value = [](const char* name) -> std::string {
+    const char* found = std::getenv(name);
+    return found ? found : "";
+  };
+  std::string folder = value("MAMBA_PRUNE_CACHE");
+  if (folder.empty()) {
+    folder = value("XDG_CACHE_HOME");
+    if (folder.empty()) {
+      const std::string home = value("HOME");
+      if (home.empty()) return "";
+      folder = home + "/.cache";
+      mkdir(folder.c_str(), 0755);
+    }
+    folder += "/mamba-prune";
+  }
+  mkdir(folder.c_str(), 0755);
+  folder += "/kernels";
+  mkdir(folder.c_str(), 0755);
+  return folder;
+}
+
+uint64_t fnv1a(const std::string& text) {
+  uint64_t hash = 0xcbf29ce484222325u;
+  for (unsigned char c : text) hash = (hash ^ c) * 0x100000001b3u;
+  return hash;
+}
+
+// A cached file is its whole key, a zero, then the program: a collision of hashes is seen, not used.
+std::string read_cached(const std::string& path, const std::string& key) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return "";
+  const std::string content{std::istreambuf_iterator<char>(file), {}};
+  if (content.size() <= key.size() + 1 || content.compare(0, key.size(), key) != 0 || content[key.size()] != '\0') return "";
+  return content.substr(key.size() + 1);
+}
+
+// Written beside and renamed, so that no process ever reads half a file. A cache that cannot be written is no error.
+void write_cached(const std::string& path, const std::string& key, const std::string& program) {
+  const std::string temporary = path + "." + std::to_string(getpid()) + ".tmp";
+  {
+    std::ofstream file(temporary, std::ios::binary);
+    file << key << '\0' << program;
+    file.close();
+    if (!file) {
+      std::remove(temporary.c_str());
+      return;
+    }
+  }
+  if (std::rename(temporary.c_str(), path.c_str()) != 0) std::remove(temporary.c_str());
+}
+
+std::string compile(const std::string& source, const std::string& name, const std::string& arch) {
+  const Nvrtc& n = nvrtc();
+  void* program = nullptr;
+  int code = n.create(&program, source.c_str(), name.c_str(), 0, nullptr, nullptr);
+  TORCH_CHECK(code == 0, "CUDA: NVRTC does not start: ", n.error_string(code));
+  const std::string arch_option = "--gpu-architecture=" + arch;
+  const char* options[] = {arch_option.c_str(), "--std=c++17"};
+  code = n.compile(program, 2, options);
+  if (code != 0) {
+    size_t size = 0;
+    n.log_size(program, &size);
+    std::string log(size, '\0');
+    if (size > 0) n.log(program, log.data());
+    n.destroy(&program);
+    TORCH_CHECK(false, "CUDA: the kernel ", name, " does not compile for ", arch, ":\n", log);
+  }
+  size_t size = 0;
+  n.cubin_size(program, &size);
+  std::string cubin(size, '\0');
+  n.cubin(program, cubin.data());
+  n.destroy(&program);
+  return cubin;
+}
+
+std::string architecture() {
+  const cudaDeviceProp* device = at::cuda::getCurrentDeviceProperties();
+  TORCH_CHECK(device->major >= 8, "CUDA: got a GPU of compute capability ", device->major, ".", device->minor,
+              ", expected 8.0 or newer (Ampere on). Use --device cpu.");
+  return "sm_" + std::to_string(device->major) + std::to_string(device->minor);
+}
+
+// The module of one source with one set of defines; compiled or read from the cache.
+void* load_module(const char* file, const std::string& defines) {
+  static std::map<std::string, std::string> sources;
+  auto found = sources.find(file);
+  if (found == sources.end()) found = sources.emplace(file, read_source("common.cuh") + read_source(file)).first;
+  const std::string source = defines + found->second, arch = architecture();
+  int major = 0, minor = 0;
+  nvrtc().version(&major, &minor);
+  const std::string key = "nvrtc " + std::to_string(major) + "." + std::to_string(minor) + " " + arch + "\n" + source;
+  const std::string folder = cache_folder();
+  char hash[17];
+  std::snprintf(hash, sizeof hash, "%016llx", static_cast<unsigned long long>(fnv1a(key)));
+  const std::string path = folder + "/" + file + "-" + hash;
+  std::string program = folder.empty() ? "" : read_cached(path, key);
+  void* module = nullptr;
+  // A damaged file is compiled again.
+  if (!program.empty() && driver().module_load_data(&module, program.data()) == 0) return module;
+  program = compile(source, file, arch);
+  check_driver(driver().module_load_data(&module, program.data()), "loading a kernel");
+  if (!folder.empty()) write_cached(path, key, program);
+  return module;
+}
+
+}  // namespace
+
+void set_kernel_folder(std::string folder) { kernel_folder() = std::move(folder); }
+
+const Kernel& find_kernel(const char* file, const char* function, const Defines& defines) {
+  static std::mutex mutex;
+  static std::map<std::string, void*> modules;
+  static std::map<std::string, Kernel> kernels;
+  const std::string text = defines_text(defines);
+  const std::string module_key = std::to_string(c10::cuda::current_device()) + file + "\n" + text;
+  const std::string key = std::string(function) + "@" + module_key;
+  const std::lock_guard<std::mutex> lock(mutex);
+  const auto known = kernels.find(key);
+  if (known != kernels.end()) return known->second;
+  auto module = modules.find(module_key);
+  if (module == modules.end()) module = modules.emplace(module_key, load_module(file, text)).first;
+  void* found = nullptr;
+  check_driver(driver().module_get_function(&found, module->second, function), "finding a kernel");
+  return kernels.emplace(key, Kernel(found)).first->second;
+}
+
+void Kernel::launch_with(Grid grid, unsigned threads, unsigned shared_bytes, void** arguments) const {
+  // More than 48 KiB have to be asked for.
+  constexpr int kMaxDynamicSharedSize = 8;
+  if (shared_bytes > 48 * 1024)
+    check_driver(driver().set_attribute(function_, kMaxDynamicSharedSize, static_cast<int>(shared_bytes)), "asking for shared memory");
+  void* stream = c10::cuda::getCurrentCUDAStream().stream();
+  check_driver(driver().launch_kernel(function_, grid.x, grid.y, grid.z, threads, 1, 1, shared_bytes, stream, arguments, nullptr),
+               "launching a kernel");
+}
+
+}  // namespace mamba_prune::cuda

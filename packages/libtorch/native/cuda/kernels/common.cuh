@@ -1,0 +1,96 @@
+// Put before every kernel source: the element type, fast functions, warp sums. The includer defines SCALAR:
+// 0 float, 1 bfloat16, 2 half. Arithmetic is float32 throughout; only loads and stores know the element type.
+typedef unsigned short u16;
+typedef unsigned int u32;
+typedef unsigned long long u64;
+typedef long long i64;
+
+constexpr float kLog2e = 1.4426950408889634f;
+constexpr float kLn2 = 0.6931471805599453f;
+constexpr u32 kAllLanes = 0xffffffffu;
+
+#if SCALAR == 0
+typedef float scalar;
+__device__ __forceinline__ float up(scalar v) { return v; }
+__device__ __forceinline__ scalar down(float v) { return v; }
+#else
+struct scalar {
+  u16 bits;
+};
+#if SCALAR == 1
+__device__ __forceinline__ float up(scalar v) { return __uint_as_float((u32)v.bits << 16); }
+__device__ __forceinline__ scalar down(float v) {
+  scalar r;
+  asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(r.bits) : "f"(v));
+  return r;
+}
+#else
+__device__ __forceinline__ float up(scalar v) {
+  float r;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(r) : "h"(v.bits));
+  return r;
+}
+__device__ __forceinline__ scalar down(float v) {
+  scalar r;
+  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(r.bits) : "f"(v));
+  return r;
+}
+#endif
+#endif
+
+// `Count` neighbouring elements, moved by one instruction.
+template <int Count> struct alignas(Count * sizeof(scalar)) Pack {
+  scalar v[Count];
+};
+template <int Count> __device__ __forceinline__ void load(float (&to)[Count], const scalar* from) {
+  const Pack<Count> p = *reinterpret_cast<const Pack<Count>*>(from);
+#pragma unroll
+  for (int i = 0; i < Count; i++) to[i] = up(p.v[i]);
+}
+template <int Count> __device__ __forceinline__ void store(scalar* to, const float (&from)[Count]) {
+  Pack<Count> p;
+#pragma unroll
+  for (int i = 0; i < Count; i++) p.v[i] = down(from[i]);
+  *reinterpret_cast<Pack<Count>*>(to) = p;
+}
+
+__device__ __forceinline__ float ex2(float x) {
+  float r;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(x));
+  return r;
+}
+// 2^x to 4e-6 without the special function units, for code that keeps them busy all the time.
+__device__ __forceinline__ float ex2_by_polynomial(float x) {
+  const float t = fmaxf(x, -126.0f) + 12582912.0f;  // x rounded to an integer, in the low bits
+  const float f = fmaxf(x, -126.0f) - (t - 12582912.0f);
+  const float p = 1.0f + f * (0.69312105f + f * (0.24022349f + f * (0.05592198f + f * 0.00966637f)));
+  return __int_as_float(__float_as_int(p) + (__float_as_int(t) << 23));
+}
+__device__ __forceinline__ float lg2(float x) {
+  float r;
+  asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(x));
+  return r;
+}
+#if SCALAR == 0
+__device__ __forceinline__ float sigmoid(float x) { return __fdividef(1.0f, 1.0f + ex2(-kLog2e * x)); }
+#else
+// One instruction of the special function units instead of two; its error, 2^-11, is below the type's.
+__device__ __forceinline__ float sigmoid(float x) {
+  float r;
+  asm("tanh.approx.f32 %0, %1;" : "=f"(r) : "f"(0.5f * x));
+  return 0.5f * r + 0.5f;
+}
+#endif
+// log(1 + e^x). For small e^x the logarithm of a number near 1 loses digits; the series does not.
+__device__ __forceinline__ float softplus(float x) {
+  const float e = ex2(kLog2e * x);
+  const float small = e * (1.0f - e * (0.5f - e * (1.0f / 3.0f - e * 0.25f)));
+  const float large = kLn2 * lg2(1.0f + e);
+  return x > 20.0f ? x : e < 0.03125f ? small : large;
+}
+
+__device__ __forceinline__ float warp_sum(float v) {
+#pragma unroll
+  for (int step = 16; step > 0; step >>= 1) v += __shfl_xor_sync(kAllLanes, v, step);
+  return v;
+}

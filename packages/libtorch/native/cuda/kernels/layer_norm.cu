@@ -1,0 +1,134 @@
+// Layer normalisation over the last dimension (Ba et al. 2016, arXiv 1607.06450), forward and backward; a warp per row,
+// the row in registers. The backward pass also adds the gradient that reaches x past the layer (the residual's).
+//
+// Defined by the caller: WIDTH, VECTOR (neighbouring elements of a lane), HAS_SKIP, THREADS.
+constexpr int kPer = (WIDTH + 32 * VECTOR - 1) / (32 * VECTOR);  // vectors of a lane
+
+struct NormArgs {
+  const scalar *x, *dy, *dskip;
+  const float *weight, *bias;
+  scalar *y, *dx;
+  float* partial;  // [blocks, 2 or 3 WIDTH]: gradients of weight and bias, sum of dskip
+  i64 x_row, y_row, dy_row, dskip_row, dx_row;
+  int rows;
+  float eps;
+};
+
+__device__ __forceinline__ int column(int i) { return (i * 32 + (threadIdx.x & 31)) * VECTOR; }
+
+struct Row {
+  float v[kPer][VECTOR];
+  __device__ __forceinline__ void read(const scalar* from) {
+#pragma unroll
+    for (int i = 0; i < kPer; i++) {
+      if (column(i) < WIDTH) load<VECTOR>(v[i], from + column(i));
+      else
+#pragma unroll
+        for (int k = 0; k < VECTOR; k++) v[i][k] = 0.0f;
+    }
+  }
+  __device__ __forceinline__ void read_floats(const float* from) {
+#pragma unroll
+    for (int i = 0; i < kPer; i++)
+#pragma unroll
+      for (int k = 0; k < VECTOR; k++) v[i][k] = column(i) < WIDTH ? from[column(i) + k] : 0.0f;
+  }
+  __device__ __forceinline__ void write(scalar* to) const {
+#pragma unroll
+    for (int i = 0; i < kPer; i++)
+      if (column(i) < WIDTH) store<VECTOR>(to + column(i), v[i]);
+  }
+};
+
+// Centres and scales a row in place.
+__device__ __forceinline__ float normalize(Row& x, float eps) {
+  float sum = 0.0f;
+#pragma unroll
+  for (int i = 0; i < kPer; i++)
+#pragma unroll
+    for (int k = 0; k < VECTOR; k++) sum += x.v[i][k];
+  const float mean = warp_sum(sum) * (1.0f / WIDTH);
+  float squares = 0.0f;
+#pragma unroll
+  for (int i = 0; i < kPer; i++)
+#pragma unroll
+    for (int k = 0; k < VECTOR; k++) {
+      x.v[i][k] = column(i) < WIDTH ? x.v[i][k] - mean : 0.0f;
+      squares += x.v[i][k] * x.v[i][k];
+    }
+  const float scale = rsqrtf(warp_sum(squares) * (1.0f / WIDTH) + eps);
+#pragma unroll
+  for (int i = 0; i < kPer; i++)
+#pragma unroll
+    for (int k = 0; k < VECTOR; k++) x.v[i][k] *= scale;
+  return scale;
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS) norm_forward(const NormArgs a) {
+  const int warps = gridDim.x * (THREADS / 32);
+  Row weight, bias;
+  weight.read_floats(a.weight), bias.read_floats(a.bias);
+  for (int row = blockIdx.x * (THREADS / 32) + (threadIdx.x >> 5); row < a.rows; row += warps) {
+    Row x;
+    x.read(a.x + row * a.x_row);
+    normalize(x, a.eps);
+#pragma unroll
+    for (int i = 0; i < kPer; i++)
+#pragma unroll
+      for (int k = 0; k < VECTOR; k++) x.v[i][k] = x.v[i][k] * weight.v[i][k] + bias.v[i][k];
+    x.write(a.y + row * a.y_row);
+  }
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS) norm_backward(const NormArgs a) {
+  constexpr int kWarps = THREADS / 32;
+  constexpr int kSums = HAS_SKIP ? 3 : 2;
+  __shared__ float sums[kWarps][kSums * WIDTH];
+  const int warps = gridDim.x * kWarps, warp = threadIdx.x >> 5;
+  Row weight, dweight, dbias, total;
+  weight.read_floats(a.weight);
+#pragma unroll
+  for (int i = 0; i < kPer; i++)
+#pragma unroll
+    for (int k = 0; k < VECTOR; k++) dweight.v[i][k] = 0.0f, dbias.v[i][k] = 0.0f, total.v[i][k] = 0.0f;
+  for (int row = blockIdx.x * kWarps + warp; row < a.rows; row += warps) {
+    Row x, dy, skip;
+    x.read(a.x + row * a.x_row), dy.read(a.dy + row * a.dy_row);
+    if (HAS_SKIP) skip.read(a.dskip + row * a.dskip_row);
+    const float scale = normalize(x, a.eps);
+    float mean = 0.0f, along = 0.0f;
+#pragma unroll
+    for (int i = 0; i < kPer; i++)
+#pragma unroll
+      for (int k = 0; k < VECTOR; k++) {
+        dweight.v[i][k] += dy.v[i][k] * x.v[i][k], dbias.v[i][k] += dy.v[i][k];
+        dy.v[i][k] *= weight.v[i][k];
+        mean += dy.v[i][k], along += dy.v[i][k] * x.v[i][k];
+      }
+    mean = warp_sum(mean) * (1.0f / WIDTH), along = warp_sum(along) * (1.0f / WIDTH);
+#pragma unroll
+    for (int i = 0; i < kPer; i++)
+#pragma unroll
+      for (int k = 0; k < VECTOR; k++) {
+        const float dx = scale * (dy.v[i][k] - mean - x.v[i][k] * along);
+        if (HAS_SKIP) total.v[i][k] += skip.v[i][k];
+        x.v[i][k] = HAS_SKIP ? dx + skip.v[i][k] : dx;
+      }
+    x.write(a.dx + row * a.dx_row);
+  }
+#pragma unroll
+  for (int i = 0; i < kPer; i++)
+#pragma unroll
+    for (int k = 0; k < VECTOR; k++)
+      if (column(i) < WIDTH) {
+        sums[warp][column(i) + k] = dweight.v[i][k], sums[warp][WIDTH + column(i) + k] = dbias.v[i][k];
+        if (HAS_SKIP) sums[warp][2 * WIDTH + column(i) + k] = total.v[i][k];
+      }
+  __syncthreads();
+  for (int i = threadIdx.x; i < kSums * WIDTH; i += THREADS) {
+    float sum = 0.0f;
+#pragma unroll
+    for (int w = 0; w < kWarps; w++) sum += sums[w][i];
+    a.partial[(i64)blockIdx.x * kSums * WIDTH + i] = sum;
+  }
+}

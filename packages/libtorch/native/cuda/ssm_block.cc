@@ -1,0 +1,261 @@
+// mamba_prune::ssm_block on CUDA: x + scale * out_proj(ssm(norm(x))), one or two scan directions, with its backward pass
+// written out. Nothing is computed that a fusion can save: the residual is added by the last product, its gradient by the
+// normalisation's backward pass, and both halves of in_proj's gradient are written in place.
+#include "../kernels/op_util.h"
+#include "launch.h"
+
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/library.h>
+
+#include "layer_util.h"
+
+namespace mamba_prune::cuda::ssm_block_op {
+namespace {
+
+using at::Tensor;
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+constexpr size_t kShared = 2, kPerDirection = 7, kPackedPerDirection = 2;
+
+// One scan direction: parameters in float32, and the products' weights in the type of the activations, padded.
+struct Direction {
+  Tensor conv_weight, conv_bias, x_proj, dt_weight, dt_bias, A_log, D;
+  Tensor packed_x, packed_dt;
+};
+
+struct Block {
+  Tensor norm_weight, norm_bias;
+  double eps = 0;
+  Tensor in_proj, out_proj, packed_in, packed_out;
+  std::vector<Direction> directions;
+  // channels and their padding; dt_rank and its padding; states; columns of x_proj's result
+  int64_t channels = 0, width = 0, rank = 0, rank_width = 0, states = 0, columns = 0, model = 0;
+};
+
+Block read(const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bias, double eps, const std::vector<Tensor>& weights,
+           const std::vector<Tensor>& packed) {
+  const char* op = "ssm_block";
+  TORCH_CHECK(weights.size() == kShared + kPerDirection || weights.size() == kShared + 2 * kPerDirection, op, ": got ",
+              weights.size(), " weights, expected ", kShared + kPerDirection, ", or ", kShared + 2 * kPerDirection, " for two directions.");
+  const size_t directions = (weights.size() - kShared) / kPerDirection;
+  TORCH_CHECK(packed.size() == kShared + directions * kPackedPerDirection, op, ": got ", packed.size(), " packed weights, expected ",
+              kShared + directions * kPackedPerDirection, ".");
+  check_rows(op, x);
+  Block b;
+  b.norm_weight = norm_weight, b.norm_bias = norm_bias, b.eps = eps;
+  b.in_proj = weights[0], b.out_proj = weights[1], b.packed_in = packed[0], b.packed_out = packed[1];
+  b.model = x.size(2);
+  check_shape(op, "norm weight", norm_weight, {b.model}, at::kFloat, x), check_shape(op, "norm bias", norm_bias, {b.model}, at::kFloat, x);
+  TORCH_CHECK(b.out_proj.dim() == 2 && b.packed_out.dim() == 2, op, ": got out_proj of shape ", b.out_proj.sizes(), ", expected [d_model, d_inner].");
+  b.channels = b.out_proj.size(1), b.width = b.packed_out.size(1);
+  TORCH_CHECK(b.channels > 0 && b.width >= b.channels, op, ": got d_inner ", b.channels, " padded to ", b.width, ".");
+  check_shape(op, "in_proj", b.in_proj, {2 * b.channels, b.model}, at::kFloat, x);
+  check_shape(op, "out_proj", b.out_proj, {b.model, b.channels}, at::kFloat, x);
+  check_shape(op, "packed in_proj", b.packed_in, {2 * b.width, b.model}, x.scalar_type(), x);
+  check_shape(op, "packed out_proj", b.packed_out, {b.model, b.width}, x.scalar_type(), x);
+  for (size_t i = 0; i < directions; i++) {
+    const Tensor* w = &weights[kShared + i * kPerDirection];
+    Direction d{w[0], w[1], w[2], w[3], w[4], w[5], w[6], packed[kShared + 2 * i], packed[kShared + 2 * i + 1]};
+    TORCH_CHECK(d.dt_weight.dim() == 2 && d.A_log.dim() == 2 && d.conv_weight.dim() == 3 && d.packed_x.dim() == 2 && d.packed_dt.dim() == 2,
+                op, ": got weights of other dimensions than conv1d [d_inner, 1, taps], dt_proj [d_inner, dt_rank], A_log [d_inner, d_state].");
+    if (i == 0) {
+      b.rank = d.dt_weight.size(1), b.rank_width = d.packed_dt.size(1), b.states = d.A_log.size(1), b.columns = d.packed_x.size(0);
+      TORCH_CHECK(b.rank > 0 && b.states > 0 && b.rank_width >= b.rank && b.columns >= b.rank_width + 2 * b.states, op,
+                  ": got dt_rank ", b.rank, " padded to ", b.rank_width, ", d_state ", b.states, " and x_proj padded to ", b.columns, " rows.");
+    }
+    check_shape(op, "conv1d weight", d.conv_weight, {b.channels, 1, d.conv_weight.size(2)}, at::kFloat, x);
+    TORCH_CHECK(d.conv_weight.size(2) >= 1 && d.conv_weight.size(2) <= 8, op, ": got ", d.conv_weight.size(2), " taps, expected 1 to 8.");
+    check_shape(op, "conv1d bias", d.conv_bias, {b.channels}, at::kFloat, x);
+    check_shape(op, "x_proj", d.x_proj, {b.rank + 2 * b.states, b.channels}, at::kFloat, x);
+    check_shape(op, "dt_proj weight", d.dt_weight, {b.channels, b.rank}, at::kFloat, x);
+    check_shape(op, "dt_proj bias", d.dt_bias, {b.channels}, at::kFloat, x);
+    check_shape(op, "A_log", d.A_log, {b.channels, b.states}, at::kFloat, x), check_shape(op, "D", d.D, {b.channels}, at::kFloat, x);
+    check_shape(op, "packed x_proj", d.packed_x, {b.columns, b.width}, x.scalar_type(), x);
+    check_shape(op, "packed dt_proj", d.packed_dt, {b.width, b.rank_width}, x.scalar_type(), x);
+    b.directions.push_back(std::move(d));
+  }
+  return b;
+}
+
+// What the backward pass needs of the forward pass, in the order in which it is saved.
+struct Kept {
+  Tensor n, xz, y;
+  struct Scanned {
+    Tensor u, projected, delta, checkpoints;
+  };
+  std::vector<Scanned> scans;
+};
+
+Conv conv_of(const Block& b, const Direction& d, const Tensor& xz, bool reverse) {
+  return {xz.narrow(2, 0, b.width), d.conv_weight.view({b.channels, d.conv_weight.size(2)}), d.conv_bias, true, reverse};
+}
+
+Scan scan_of(const Block& b, const Direction& d, const Kept& kept, const Kept::Scanned& scanned, const Tensor& scale, bool reverse) {
+  Scan s;
+  s.u = scanned.u, s.delta = scanned.delta, s.z = kept.xz.narrow(2, b.width, b.width);
+  s.B = scanned.projected.narrow(2, b.rank_width, b.states), s.C = scanned.projected.narrow(2, b.rank_width + b.states, b.states);
+  s.A = d.A_log, s.D = d.D, s.bias = d.dt_bias, s.scale = scale;
+  s.softplus = s.a_is_log = true, s.reverse = reverse, s.channels = b.channels;
+  return s;
+}
+
+Tensor run_forward(const Block& b, const Tensor& x, const Tensor& scale, Kept* keep) {
+  const auto type = x.scalar_type();
+  const int64_t batch = x.size(0), length = x.size(1);
+  Kept kept;
+  kept.n = at::empty_like(x, at::MemoryFormat::Contiguous);
+  norm_forward(x, b.norm_weight, b.norm_bias, b.eps, kept.n);
+  kept.xz = at::empty({batch, length, 2 * b.width}, x.options());
+  gemm(mat(kept.n), false, mat(b.packed_in), true, mat(kept.xz), type, type);
+  kept.y = at::empty({batch, length, b.width}, x.options());
+  for (size_t i = 0; i < b.directions.size(); i++) {
+    const Direction& d = b.directions[i];
+    Kept::Scanned scanned;
+    scanned.u = at::empty({batch, length, b.width}, x.options());
+    conv_forward(conv_of(b, d, kept.xz, i == 1), scanned.u);
+    scanned.projected = at::empty({batch, length, b.columns}, x.options());
+    gemm(mat(scanned.u), false, mat(d.packed_x), true, mat(scanned.projected), type, type);
+    scanned.delta = at::empty({batch, length, b.width}, x.options());
+    gemm(mat(scanned.projected.narrow(2, 0, b.rank_width)), false, mat(d.packed_dt), true, mat(scanned.delta), type, type);
+    const Scan scan = scan_of(b, d, kept, scanned, scale, i == 1);
+    if (keep) scanned.checkpoints = scan_checkpoints(scan);
+    scan_forward(scan, kept.y, i == 1, Tensor(), scanned.checkpoints);
+    if (keep) kept.scans.push_back(std::move(scanned));
+  }
+  Tensor out = at::empty_like(x, at::MemoryFormat::Contiguous);
+  const Mat residual = mat(x);
+  Extra extra;
+  extra.add = &residual;
+  gemm(mat(kept.y), false, mat(b.packed_out), true, mat(out), type, type, extra);
+  if (keep) *keep = std::move(kept);
+  return out;
+}
+
+// Gradients of x, norm weight, norm bias, then of the weights in their order.
+variable_list run_backward(const Block& b, const Tensor& x, const Tensor& scale, const Kept& kept, const Tensor& dout) {
+  const auto type = x.scalar_type();
+  const auto like = [&](int64_t columns) { return at::empty({x.size(0), x.size(1), columns}, x.options()); };
+  const auto gradient = [&](int64_t rows, int64_t columns) { return at::empty({rows, columns}, x.options().dtype(at::kFloat)); };
+  variable_list result(3 + kShared + b.directions.size() * kPerDirection);
+  const Tensor dy = like(b.width);
+  gemm(mat(dout), false, mat(b.packed_out), false, mat(dy), type, type);
+  Tensor d_out_proj = gradient(b.model, b.width);
+  gemm(mat(dout), true, mat(kept.y), false, mat(d_out_proj), type, at::kFloat);
+  const Tensor dxz = like(2 * b.width);
+  for (size_t i = 0; i < b.directions.size(); i++) {
+    const Direction& d = b.directions[i];
+    const Kept::Scanned& scanned = kept.scans[i];
+    ScanGradients g;
+    g.du = like(b.width), g.ddelta = like(b.width), g.dz = dxz.narrow(2, b.width, b.width);
+    scan_backward(scan_of(b, d, kept, scanned, scale, i == 1), dy, Tensor(), scanned.checkpoints, i == 1, false, g);
+    const Tensor dprojected = like(b.columns);
+    reduce_states(g, b.states, dprojected, b.rank_width);
+    gemm(mat(g.ddelta), false, mat(d.packed_dt), false, mat(dprojected.narrow(2, 0, b.rank_width)), type, type);
+    const Tensor d_dt = gradient(b.width, b.rank_width);
+    gemm(mat(g.ddelta), true, mat(scanned.projected.narrow(2, 0, b.rank_width)), false, mat(d_dt), type, at::kFloat);
+    const Tensor d_x_proj = gradient(b.columns, b.width);
+    gemm(mat(dprojected), true, mat(scanned.u), false, mat(d_x_proj), type, at::kFloat);
+    const Mat du = mat(g.du);
+    Extra add;
+    add.add = &du;
+    gemm(mat(dprojected), false, mat(d.packed_x), false, du, type, type, add);
+    const auto [d_conv, d_conv_bias] = conv_backward(conv_of(b, d, kept.xz, i == 1), g.du, dxz.narrow(2, 0, b.width), i == 1);
+    Tensor* to = &result[3 + kShared + i * kPerDirection];
+    to[0] = d_conv.view_as(d.conv_weight), to[1] = d_conv_bias;
+    to[2] = b.rank == b.rank_width && b.columns == b.rank + 2 * b.states && b.width == b.channels
+                ? d_x_proj
+                : at::cat({d_x_proj.narrow(0, 0, b.rank), d_x_proj.narrow(0, b.rank_width, 2 * b.states)}).narrow(1, 0, b.channels).contiguous();
+    to[3] = d_dt.narrow(0, 0, b.channels).narrow(1, 0, b.rank).contiguous();
+    to[4] = g.dbias, to[5] = g.dA, to[6] = g.dD;
+  }
+  const Tensor dn = like(b.model);
+  gemm(mat(dxz), false, mat(b.packed_in), false, mat(dn), type, type);
+  Tensor d_in_proj = gradient(2 * b.width, b.model);
+  gemm(mat(dxz), true, mat(kept.n), false, mat(d_in_proj), type, at::kFloat);
+  const Tensor dx = like(b.model);
+  const Tensor d_norm = norm_backward(x, b.norm_weight, b.eps, dn, dout, dx);
+  if (b.width != b.channels) {
+    d_in_proj = at::cat({d_in_proj.narrow(0, 0, b.channels), d_in_proj.narrow(0, b.width, b.channels)});
+    d_out_proj = d_out_proj.narrow(1, 0, b.channels).contiguous();
+  }
+  result[0] = dx, result[1] = d_norm.select(0, 0), result[2] = d_norm.select(0, 1);
+  result[3] = d_in_proj, result[4] = d_out_proj;
+  return result;
+}
+
+struct SsmBlock : public torch::autograd::Function<SsmBlock> {
+  static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bias, double eps,
+                        at::TensorList weights, at::TensorList packed, const OptionalTensor& scale) {
+    at::AutoDispatchBelowADInplaceOrView below;
+    const Block block = read(x, norm_weight, norm_bias, eps, weights.vec(), packed.vec());
+    Kept kept;
+    const Tensor out = run_forward(block, x, defined_or_empty(scale), &kept);
+    variable_list saved = {x, norm_weight, norm_bias, defined_or_empty(scale), kept.n, kept.xz, kept.y};
+    for (const Kept::Scanned& s : kept.scans) saved.insert(saved.end(), {s.u, s.projected, s.delta, s.checkpoints});
+    saved.insert(saved.end(), weights.begin(), weights.end());
+    saved.insert(saved.end(), packed.begin(), packed.end());
+    ctx->save_for_backward(saved);
+    ctx->saved_data["eps"] = eps;
+    ctx->saved_data["directions"] = static_cast<int64_t>(block.directions.size());
+    return out;
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    TORCH_CHECK(!at::GradMode::is_enabled(), "ssm_block: got backward with create_graph, expected first derivatives only.");
+    const variable_list saved = ctx->get_saved_variables();
+    const size_t directions = static_cast<size_t>(ctx->saved_data["directions"].toInt());
+    const size_t weights = kShared + directions * kPerDirection, packed = kShared + directions * kPackedPerDirection;
+    variable_list result(4 + weights + packed + 1);
+    if (!grads[0].defined()) return result;
+    at::AutoDispatchBelowADInplaceOrView below;
+    size_t at = 0;
+    const auto next = [&] { return saved[at++]; };
+    const Tensor x = next(), norm_weight = next(), norm_bias = next(), scale = next();
+    Kept kept;
+    kept.n = next(), kept.xz = next(), kept.y = next();
+    for (size_t i = 0; i < directions; i++) {
+      Kept::Scanned s;
+      s.u = next(), s.projected = next(), s.delta = next(), s.checkpoints = next();
+      kept.scans.push_back(std::move(s));
+    }
+    const auto first = saved.begin() + static_cast<std::ptrdiff_t>(at);
+    const auto middle = first + static_cast<std::ptrdiff_t>(weights);
+    const Block block = read(x, norm_weight, norm_bias, ctx->saved_data["eps"].toDouble(), {first, middle}, {middle, saved.end()});
+    const variable_list g = run_backward(block, x, scale, kept, grads[0].contiguous());
+    for (size_t i = 0; i < 3; i++) result[i] = g[i];
+    for (size_t i = 0; i < weights; i++) result[4 + i] = g[3 + i];
+    return result;
+  }
+};
+
+Tensor plain(const Tensor& x_, const Tensor& norm_weight, const Tensor& norm_bias, double eps, at::TensorList weights, at::TensorList packed,
+             const OptionalTensor& scale) {
+  const Tensor x = x_.contiguous();
+  check_scale("ssm_block", scale, x);
+  return run_forward(read(x, norm_weight, norm_bias, eps, weights.vec(), packed.vec()), x, defined_or_empty(scale), nullptr);
+}
+
+Tensor with_autograd(const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bias, double eps, at::TensorList weights,
+                     at::TensorList packed, const OptionalTensor& scale) {
+  bool needed = any_requires_grad({x, norm_weight, norm_bias});
+  for (const Tensor& w : weights) needed = needed || any_requires_grad({w});
+  if (!needed) {
+    at::AutoDispatchBelowADInplaceOrView below;
+    return plain(x, norm_weight, norm_bias, eps, weights, packed, scale);
+  }
+  check_scale("ssm_block", scale, x);
+  return SsmBlock::apply(x.contiguous(), norm_weight, norm_bias, eps, weights, packed, scale);
+}
+
+}  // namespace
+
+TORCH_LIBRARY_FRAGMENT(mamba_prune, m) {
+  m.def(
+      "ssm_block(Tensor x, Tensor norm_weight, Tensor norm_bias, float eps, Tensor[] weights, Tensor[] packed, "
+      "Tensor? scale=None) -> Tensor");
+}
+TORCH_LIBRARY_IMPL(mamba_prune, CUDA, m) { m.impl("ssm_block", plain); }
+TORCH_LIBRARY_IMPL(mamba_prune, AutogradCUDA, m) { m.impl("ssm_block", with_autograd); }
+
+}  // namespace mamba_prune::cuda::ssm_block_op

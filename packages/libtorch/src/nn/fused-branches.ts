@@ -1,0 +1,68 @@
+// The two branches of a block of the vision Mamba as one operator each, on a GPU: forward and backward
+// passes written out, with the normalisation, the residual and the activations inside.
+import { callOperator, hasOperator } from '../dispatch.js';
+import type { Tensor } from '../tensor.js';
+import type { LayerNorm } from './norm.js';
+
+/** Whether the operators are there for tensors of a device. */
+export function hasFusedBranches(device: string): boolean {
+  return device.startsWith('cuda') && hasOperator('mamba_prune::ssm_block');
+}
+
+/** The weights of a branch, twice. */
+export interface BranchWeights {
+  /** Parameters in float32, which the gradients are for. */
+  readonly weights: readonly Tensor[];
+  /**
+   * What the matrix products read: of the activations' type, rows and columns padded with zeros as the
+   * branch describes. In float32 without padding the parameters themselves.
+   */
+  readonly packed: readonly Tensor[];
+}
+
+/**
+ * x + scale * out_proj(ssm(norm(x))), with one or two scan directions.
+ *
+ * `weights`: in_proj [2 dInner, dModel], out_proj [dModel, dInner], then for each direction conv1d weight
+ * [dInner, 1, dConv] and bias [dInner], x_proj [dtRank + 2 dState, dInner], dt_proj weight [dInner, dtRank] and
+ * bias [dInner], A_log [dInner, dState], D [dInner]. `packed`, with dInner padded to W and dtRank to R: in_proj
+ * [2 W, dModel] (the gate's half from row W on), out_proj [dModel, W], then for each direction x_proj [P, W] (B and C
+ * from row R on) and dt_proj [W, R].
+ *
+ * @param x - shape [batch, length, dModel], float32, float16 or bfloat16; the result is like it
+ * @param scale - float32 [batch], a factor of the branch for each entry (drop path); 1 without it
+ */
+export function ssmBranch(
+  x: Tensor,
+  norm: LayerNorm,
+  { weights, packed }: BranchWeights,
+  scale?: Tensor,
+): Tensor {
+  const { weight, bias, eps } = norm;
+  return callOperator(
+    'mamba_prune::ssm_block',
+    ...[x, weight, bias, eps, weights, packed, scale],
+  ) as Tensor;
+}
+
+/**
+ * x + scale * fc2(gelu(fc1(norm(x)))). In 16 bits GELU is its tanh form, which is nearer to the exact one
+ * (5e-4 at most) than neighbouring numbers of bfloat16 are to each other where it differs most.
+ *
+ * `weights`: fc1 weight [neurons, dModel] and bias, fc2 weight [dModel, neurons] and bias; `packed` the same
+ * with neurons padded.
+ *
+ * @param x - as in `ssmBranch`, like `scale`
+ */
+export function mlpBranch(
+  x: Tensor,
+  norm: LayerNorm,
+  { weights, packed }: BranchWeights,
+  scale?: Tensor,
+): Tensor {
+  const { weight, bias, eps } = norm;
+  return callOperator(
+    'mamba_prune::mlp_block',
+    ...[x, weight, bias, eps, weights, packed, scale],
+  ) as Tensor;
+}

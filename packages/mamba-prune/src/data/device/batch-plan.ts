@@ -1,0 +1,131 @@
+// Which samples make up which batch, and which of them are this worker's.
+import { type AugmentOptions, type ResolvedAugment, resolveAugment } from '../augment/options.js';
+import { DataError } from '../errors.js';
+import { checkSeed, epochPermutation } from '../random.js';
+import type { DatasetInfo } from '../types.js';
+import type { ImageDType } from './augment-op.js';
+
+export interface DeviceBatchOptions {
+  /** Samples of one step over all workers together: a multiple of `worldSize`. */
+  batchSize: number;
+  /** Seeded permutation per epoch, the one of `BatchLoader`; default false: stored order. */
+  shuffle?: boolean;
+  /** Of shuffling and augmentation; default 0. */
+  seed?: number;
+  /** Nothing is augmented if left out (evaluation). */
+  augment?: AugmentOptions;
+  /** Leaves out a last batch that is not full; default false. */
+  dropLast?: boolean;
+  /** Of the images; default float32. */
+  dtype?: ImageDType;
+  /** Number of this worker, from 0; default 0. */
+  rank?: number;
+  /** Workers that share each batch; default 1. */
+  worldSize?: number;
+}
+
+/** Rows of one batch. */
+export interface BatchRows {
+  /** This worker's rows. */
+  size: number;
+  /** The first of them in the batch of all workers. */
+  firstRow: number;
+}
+
+/** The batches of an epoch, as a pure function of (seed, epoch). */
+export class BatchPlan {
+  readonly batchesPerEpoch: number;
+  readonly samplesPerEpoch: number;
+  /** Samples of a full batch of all workers. */
+  readonly globalBatch: number;
+  /** Samples of this worker's largest batch. */
+  readonly localBatch: number;
+  readonly seed: number;
+  readonly shuffle: boolean;
+  readonly augment: ResolvedAugment;
+  readonly dtype: ImageDType;
+  readonly rank: number;
+  readonly worldSize: number;
+
+  /** @throws DataError for options out of range or an empty split */
+  constructor(
+    private readonly where: string,
+    private readonly length: number,
+    info: Pick<DatasetInfo, 'height' | 'width'>,
+    options: DeviceBatchOptions,
+  ) {
+    const { batchSize, seed = 0, rank = 0, worldSize = 1, dtype = 'float32' } = options;
+    this.check('batchSize', batchSize, 1, 2 ** 24);
+    this.check('worldSize', worldSize, 1, 2 ** 20);
+    this.check('rank', rank, 0, worldSize - 1);
+    checkSeed(where, seed);
+    if (!['float32', 'bfloat16', 'float16'].includes(dtype)) {
+      throw this.error(`dtype ${dtype}, expected float32, bfloat16 or float16.`);
+    }
+    if (length === 0) throw this.error('an empty split, expected at least 1 image.');
+    if (batchSize % worldSize !== 0) {
+      throw this.error(
+        `batchSize ${batchSize} for ${worldSize} workers, expected a multiple: all make the same ` +
+          `number of rows. Choose ${Math.ceil(batchSize / worldSize) * worldSize}.`,
+      );
+    }
+    if (options.dropLast && length < batchSize) {
+      throw this.error(
+        `batchSize ${batchSize} with dropLast, expected at most the split's ${length} images. ` +
+          'Choose a smaller batch.',
+      );
+    }
+    this.globalBatch = Math.min(batchSize, length);
+    const exact = length / this.globalBatch;
+    this.batchesPerEpoch = options.dropLast ? Math.floor(exact) : Math.ceil(exact);
+    this.samplesPerEpoch = Math.min(length, this.batchesPerEpoch * this.globalBatch);
+    this.localBatch = Math.ceil(this.globalBatch / worldSize);
+    this.seed = seed;
+    this.shuffle = options.shuffle ?? false;
+    this.augment = resolveAugment(options.augment ?? {}, info);
+    this.dtype = dtype;
+    this.rank = rank;
+    this.worldSize = worldSize;
+  }
+
+  /** Whether all batches have the same number of rows on every worker, as a graph needs. */
+  get isEven(): boolean {
+    return (
+      this.samplesPerEpoch % this.globalBatch === 0 && this.globalBatch % this.worldSize === 0
+    );
+  }
+
+  /** This worker's rows of a batch; of a last batch that is not full, about its share. */
+  rows(index: number): BatchRows {
+    const size = Math.min(this.globalBatch, this.samplesPerEpoch - index * this.globalBatch);
+    const edge = (rank: number) => Math.floor((rank * size) / this.worldSize);
+    const firstRow = edge(this.rank);
+    return { size: edge(this.rank + 1) - firstRow, firstRow };
+  }
+
+  /** Sample numbers of the epoch, [samplesPerEpoch]. */
+  order(epoch: number): Uint32Array {
+    const { length, samplesPerEpoch } = this;
+    if (!this.shuffle) return Uint32Array.from({ length: samplesPerEpoch }, (_, i) => i);
+    return epochPermutation(length, this.seed, epoch).subarray(0, samplesPerEpoch);
+  }
+
+  /** @throws DataError unless the epoch has such a batch; the end of the epoch counts as one */
+  checkPlace(epoch: number, startBatch: number): void {
+    this.check('epoch', epoch, 0, 2 ** 32 - 1);
+    if (Number.isInteger(startBatch) && startBatch >= 0 && startBatch <= this.batchesPerEpoch) return;
+    throw this.error(
+      `start batch ${startBatch}, expected 0 to ${this.batchesPerEpoch}. ` +
+        'Was the checkpoint made with another data set or batch size?',
+    );
+  }
+
+  error(given: string): DataError {
+    return new DataError(`${this.where}: got ${given}`);
+  }
+
+  private check(name: string, value: number, least: number, most: number): void {
+    if (Number.isInteger(value) && value >= least && value <= most) return;
+    throw this.error(`${name} ${value}, expected an integer from ${least} to ${most}.`);
+  }
+}

@@ -1,0 +1,26 @@
+/** Whether the steps of a training can be captured as one CUDA graph. */
+import { CudaGraph } from '@mamba-prune/libtorch';
+import type { Session } from './session.js';
+
+/**
+ * Why they cannot, in words that complete "step by step: "; undefined if nothing is known to be in the
+ * way. A replay repeats what was recorded: whatever JavaScript decides anew in each step would stay as
+ * it was. A teacher (distillation) does not change, and is no obstacle.
+ */
+export function graphObstacle({
+  device,
+  hooks,
+  control,
+  parallel,
+}: Pick<Session, 'device' | 'hooks' | 'control' | 'parallel'>): string | undefined {
+  if (control.graph === false) return 'graphs are switched off';
+  if (!CudaGraph.isSupported(device, control.graphBackend)) {
+    return 'the addon was built without CUDA graphs';
+  }
+  if (parallel) return 'several workers share every batch';
+  if (hooks.taskLoss) return 'a hook computes the loss (taskLoss)';
+  const [term] = hooks.extraLosses ?? [];
+  if (term) return `the loss term ${term.name} is computed anew in every step`;
+  if (hooks.afterStep) return 'a hook is called after every step (afterStep)';
+  return undefined;
+}

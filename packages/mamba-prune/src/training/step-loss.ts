@@ -1,0 +1,39 @@
+/** What a step minimises, and what is summed of it over an epoch. */
+import type { Tensor } from '@mamba-prune/libtorch';
+import { classificationLoss, distilledLoss } from './losses.js';
+import type { ResolvedTrainOptions, StepContext, TrainHooks } from './types.js';
+
+/** Name of the gradients' norm among the terms. */
+export const GRAD_NORM = 'gradNorm';
+
+/** What is summed over an epoch besides loss and right answers. */
+export function termNames(hooks: TrainHooks, options: ResolvedTrainOptions): string[] {
+  const extra = (hooks.extraLosses ?? []).map(({ name }) => name);
+  return [
+    ...(extra.length > 0 ? ['task', ...extra] : []),
+    ...(options.clipGradNorm === null ? [] : [GRAD_NORM]),
+  ];
+}
+
+export interface StepLoss {
+  /** 0-d */
+  readonly loss: Tensor;
+  /** In the order of `termNames`, without the gradients' norm. */
+  readonly terms: (Tensor | number)[];
+}
+
+export function stepLoss(
+  context: StepContext,
+  hooks: TrainHooks,
+  options: ResolvedTrainOptions,
+): StepLoss {
+  let task = hooks.taskLoss?.(context) ?? classificationLoss(context, options.labelSmoothing);
+  if (hooks.distillation) task = distilledLoss(task, context, hooks.distillation);
+  let loss = task;
+  const terms = (hooks.extraLosses ?? []).map((term) => {
+    const value = term.compute(context);
+    if (value) loss = loss.add(value);
+    return value?.detach() ?? 0;
+  });
+  return { loss, terms: terms.length > 0 ? [task.detach(), ...terms] : [] };
+}
