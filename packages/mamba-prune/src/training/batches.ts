@@ -3,11 +3,11 @@ import { type DType, fromTypedArray, type Tensor } from '@mamba-prune/libtorch';
 import type { Batch, DatasetInfo, ImageSplit } from '../data/index.js';
 import { Random, Stage } from '../data/random.js';
 
-/** What training and evaluation need of a loader; `BatchLoader` is one. */
+/** What training and evaluation need of a loader; `BatchLoader` is one. On a GPU batches may be made there. */
 export interface BatchSource {
   readonly batchesPerEpoch: number;
   readonly samplesPerEpoch: number;
-  epoch(epoch: number, startBatch?: number): AsyncIterable<Batch>;
+  epoch(epoch: number, startBatch?: number): AsyncIterable<StepBatch>;
 }
 
 export interface BatchTensors {

@@ -1,7 +1,7 @@
 /** A training under way: its parts and where it stands. Shared by the loop, saving and resuming. */
-import { type DType, optim, type Tensor } from '@mamba-prune/libtorch';
+import { optim, type Tensor } from '@mamba-prune/libtorch';
 import { existsSync } from 'node:fs';
-import type { Dataset } from '../data/index.js';
+import type { Dataset, ImageDType } from '../data/index.js';
 import { type ModelCopies, imageType, precisionOn, weightCopies } from '../models/precision.js';
 import type { ComputePrecision } from '../precision.js';
 import { findNotFinite } from './checkpoint.js';
@@ -27,7 +27,7 @@ export class Session {
   readonly phase: string;
   readonly precision: ComputePrecision;
   /** That the model computes in. */
-  readonly imageType: DType;
+  readonly imageType: ImageDType;
   readonly #copies: ModelCopies | undefined;
   /** A teacher's weights never change. */
   readonly #teacherCopies: ModelCopies | undefined;

@@ -5,12 +5,12 @@
  * (seed, epoch, sample).
  */
 import type { optim } from '@mamba-prune/libtorch';
-import { BatchLoader, type Dataset } from '../data/index.js';
+import type { Dataset } from '../data/index.js';
 import { explainingMemory, type MemoryUse } from '../memory.js';
-import { limitSplit } from './batches.js';
 import { begin } from './beginning.js';
 import { beginTogether } from './data-parallel/begin-together.js';
-import { checkShares, DataParallel } from './data-parallel/data-parallel.js';
+import { DataParallel } from './data-parallel/data-parallel.js';
+import { makeSources, type Sources } from './data-source.js';
 import { evaluate, type Evaluation } from './evaluate.js';
 import { learningRateSchedule } from './lr-schedule.js';
 import { resolveTrainOptions } from './options.js';
@@ -23,7 +23,6 @@ import { GRAD_NORM } from './step-loss.js';
 import { checkTeacher } from './teacher.js';
 import type {
   EpochMetrics,
-  ResolvedTrainOptions,
   Trainable,
   TrainControl,
   TrainHooks,
@@ -56,49 +55,18 @@ export async function train(
   if (parallel?.leads !== false) run.requireLock();
   const resolved = resolveTrainOptions(options, dataset.info);
   if (hooks.distillation) checkTeacher(hooks.distillation, model, dataset.info);
-  const loaders = makeLoaders(dataset, resolved, control.dataThreads ?? 0, parallel);
   const session = new Session(model, dataset, resolved, run, hooks, control, parallel);
+  let sources: Sources | undefined;
   let trainer: Trainer | undefined;
   try {
-    trainer = new Trainer(session, loaders);
+    sources = await makeSources(session);
+    trainer = new Trainer(session, sources);
     return await trainer.run();
   } finally {
     trainer?.dispose();
     session.close();
-    await loaders.train.close();
+    await sources?.close();
   }
-}
-
-interface Loaders {
-  train: BatchLoader;
-  test: BatchLoader;
-}
-
-function makeLoaders(
-  dataset: Dataset,
-  options: ResolvedTrainOptions,
-  threads: number,
-  parallel: DataParallel | undefined,
-): Loaders {
-  const { seed, batchSize, augment } = options;
-  const { info } = dataset;
-  const split = limitSplit(dataset.train, options.maxTrainImages, seed);
-  const test = limitSplit(dataset.test, options.maxTestImages, seed);
-  if (parallel) checkShares(Math.min(batchSize, split.length), parallel.size);
-  const share = parallel && { share: parallel.share };
-  return {
-    train: new BatchLoader(split, info, {
-      ...share,
-      batchSize,
-      seed,
-      augment,
-      shuffle: true,
-      // A last batch of a few images would move the weights as much as a full one.
-      dropLast: split.length >= batchSize,
-      threads,
-    }),
-    test: new BatchLoader(test, info, { ...share, batchSize: options.evalBatchSize }),
-  };
 }
 
 /** Evaluations at an epoch's end; empty in epochs without one. */
@@ -115,10 +83,10 @@ class Trainer {
 
   constructor(
     private readonly session: Session,
-    private readonly loaders: Loaders,
+    private readonly sources: Sources,
   ) {
     this.step = makeStep(session);
-    this.schedule = learningRateSchedule(session.options, loaders.train.batchesPerEpoch);
+    this.schedule = learningRateSchedule(session.options, sources.train.batchesPerEpoch);
   }
 
   dispose(): void {
@@ -146,16 +114,16 @@ class Trainer {
 
   /** @returns false if it was stopped */
   private async trainEpoch(): Promise<boolean> {
-    const { session, loaders, meter } = this;
+    const { session, sources, meter } = this;
     const { options, hooks } = session;
-    const stepsPerEpoch = loaders.train.batchesPerEpoch;
+    const stepsPerEpoch = sources.train.batchesPerEpoch;
     const totalSteps = stepsPerEpoch * options.epochs;
     const epoch = session.epoch + 1;
     session.model.train();
     meter.restart();
     let before = performance.now();
     const dataEpoch = session.epoch + (options.firstEpoch ?? 0);
-    for await (const batch of loaders.train.epoch(dataEpoch, session.batch)) {
+    for await (const batch of sources.train.epoch(dataEpoch, session.batch)) {
       if (session.isAborted()) return false;
       const factor = this.schedule(session.steps, totalSteps);
       const lr = options.lr * factor;
@@ -218,14 +186,14 @@ class Trainer {
 
   /** @returns undefined if it was stopped */
   private async evaluateEpoch(): Promise<Evaluations | undefined> {
-    const { session, loaders } = this;
+    const { session, sources } = this;
     const { ema, options, parallel } = session;
     const done = session.epoch + 1;
     if (done % options.evalEvery !== 0 && done < options.epochs) return {};
-    const count = loaders.test.batchesPerEpoch;
+    const count = sources.test.batchesPerEpoch;
     const total = ema ? 2 * count : count;
     parallel?.shareBuffers(session.model);
-    const source = parallel?.inStep(loaders.test) ?? loaders.test;
+    const source = parallel?.inStep(sources.test) ?? sources.test;
     const run = (first: number) =>
       evaluate(session.model, source, session.dataset.info, {
         device: session.device,
@@ -264,6 +232,7 @@ class Trainer {
       ...(Object.keys(terms).length > 0 && { terms }),
       ...(gradNorm !== undefined && { gradNorm }),
       ...(this.step.graph !== undefined && { graph: this.step.graph }),
+      ...(this.sources.data !== undefined && { data: this.sources.data }),
       lr: session.lr,
       imagesPerSecond: means.images / Math.max(sums.seconds, 1e-9),
       seconds: session.seconds(),

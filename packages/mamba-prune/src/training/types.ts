@@ -187,6 +187,8 @@ export interface EpochMetrics {
   readonly gradNorm?: number;
   /** On a GPU: `replayed` if the steps were replayed as one graph, or else why not. */
   readonly graph?: string;
+  /** On a GPU: `device` if the training images lay in its memory, or else why not. */
+  readonly data?: string;
   /** Of the epoch's last step. */
   readonly lr: number;
   readonly imagesPerSecond: number;
@@ -264,6 +266,11 @@ export interface TrainControl {
   group?: distributed.ProcessGroup | undefined;
   /** Whether a GPU may be given the steps as one graph; default true. */
   graph?: boolean | undefined;
+  /**
+   * Whether batches are made on the model's device, from images that lie there where they fit; default:
+   * on a GPU. Its random crops, flips and mixes are other ones than those of the host.
+   */
+  deviceData?: boolean | undefined;
   /** @internal Captures in place of the addon: for tests, which have no GPU. */
   graphBackend?: GraphBackend | undefined;
 }

@@ -4,7 +4,13 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { transpiledMambaPrune } from '../../../../../test/support/transpiled.js';
-import { RunFolder, readCheckpointInfo, train, type TrainOptions } from '../index.js';
+import {
+  RunFolder,
+  readCheckpointInfo,
+  train,
+  type TrainControl,
+  type TrainOptions,
+} from '../index.js';
 import {
   outcomeOf,
   temporaryFolder,
@@ -13,6 +19,8 @@ import {
   toyOptions,
   toyRun,
 } from '../testing/toy.js';
+import { FakeGraphs } from '../testing/fake-graphs.js';
+import type { EpochMetrics } from '../index.js';
 
 const folder = temporaryFolder();
 const built = transpiledMambaPrune();
@@ -48,6 +56,8 @@ interface Plan {
   readonly does?: 'stop' | 'stop-in-evaluation' | 'die' | 'fail';
   readonly dropout?: number;
   readonly lr?: number;
+  /** Batches and steps as on a GPU. */
+  readonly onDevice?: boolean;
 }
 
 async function trainTogether(
@@ -92,10 +102,15 @@ async function trainTogether(
 }
 
 /** As the children do, in this process. */
-async function trainAlone(path: string, resume = false): Promise<number[][]> {
+async function trainAlone(
+  path: string,
+  resume = false,
+  given: TrainOptions = options,
+  control: TrainControl = {},
+): Promise<number[][]> {
   const run = resume ? RunFolder.open(path, { write: true }) : RunFolder.create(path, toyRun);
   const model = new ToyModel(5, 16, 3, 0);
-  const { finished } = await train(model, toyDataset(), options, run, {}, { resume });
+  const { finished } = await train(model, toyDataset(), given, run, {}, { resume, ...control });
   run.release();
   expect(finished).toBe(true);
   return model.parameters().map((tensor) => tensor.toNumbers());
@@ -140,6 +155,44 @@ describe('workers that train together', () => {
     for (const { result } of ends) {
       expect(largestDifference(result.weights, alone)).toBeLessThan(TOLERANCE);
     }
+  });
+
+  it('make their rows on the device, step by step, mixed as one process would', async () => {
+    // The last batch of the evaluation has two images for three workers.
+    const sizes = { batchSize: 15, maxTestImages: 50, evalBatchSize: 48 };
+    const given = { ...options, ...sizes, augment: { padCrop: 1, mixup: 0.4 } };
+    const control = { deviceData: true, graphBackend: new FakeGraphs() };
+    const paths = ['device-one', 'device-three'].map((name) => join(folder.path, name)) as [
+      string,
+      string,
+    ];
+    const alone = await trainAlone(paths[0], false, given, control);
+    const ends = await trainTogether(paths[1], 3, given, { onDevice: true });
+    for (const { result } of ends) {
+      expect(result.message).toBeUndefined();
+      expect(largestDifference(result.weights, alone)).toBeLessThan(TOLERANCE);
+      expect(result.weights).toEqual(ends[0]?.result.weights);
+    }
+    const [one, three] = paths.map((path) => RunFolder.open(path).readMetrics().at(-1));
+    expect(one).toMatchObject({ data: 'device', graph: 'replayed' });
+    expect(three).toMatchObject({ data: 'device', graph: 'several workers share every batch' });
+    expect(three).toMatchObject({ valAccuracy: (one as EpochMetrics).valAccuracy });
+  });
+
+  it('compute in bfloat16 and end with equal weights', async () => {
+    const ends = await trainTogether(join(folder.path, 'bf16'), 2, {
+      ...options,
+      epochs: 1,
+      precision: 'bf16',
+    });
+    const alone = await trainAlone(join(folder.path, 'bf16-one'), false, {
+      ...options,
+      epochs: 1,
+      precision: 'bf16',
+    });
+    expect(ends[1]?.result.weights).toEqual(ends[0]?.result.weights);
+    // A gradient of 8 bits that differs in the last moves AdamW's step by that much, 7 times 0.01.
+    expect(largestDifference(ends[0]?.result.weights ?? [], alone)).toBeLessThan(0.01);
   });
 
   it('stop together when one is stopped, and go on bit for bit', async () => {

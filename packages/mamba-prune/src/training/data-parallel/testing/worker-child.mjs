@@ -4,6 +4,7 @@
  */
 import { distributed } from '../../../../../libtorch/src/index.js';
 import { RunFolder, train } from '../../index.js';
+import { FakeGraphs } from '../../testing/fake-graphs.js';
 import { toyDataset, ToyModel, toyRun } from '../../testing/toy.js';
 
 const [, , path, optionsJson, planJson] = process.argv;
@@ -40,7 +41,8 @@ try {
       : RunFolder.isRun(path)
         ? RunFolder.open(path, { write: true })
         : RunFolder.create(path, toyRun);
-  const control = { resume: true, signal: stop.signal, group };
+  const onDevice = plan.onDevice && { deviceData: true, graphBackend: new FakeGraphs() };
+  const control = { resume: true, signal: stop.signal, group, ...onDevice };
   const result = await train(model, toyDataset(), options, run, hooks, control);
   const weights = model.parameters().map((tensor) => tensor.toNumbers());
   group.close();
