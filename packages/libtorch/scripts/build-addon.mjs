@@ -22,6 +22,7 @@ import { basename, dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { withBuildLock } from './build-lock.mjs';
 import { findLibtorch } from './find-libtorch.mjs';
+import { ncclFlags } from './find-nccl.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const native = join(root, 'native');
@@ -153,8 +154,9 @@ function plan(libtorch) {
     '-lc10',
     ...(libtorch.system ? [] : [`-Wl,-rpath,${libtorch.lib}`]),
   ];
+  const nccl = ncclFlags(libtorch);
   const common = hash(
-    flags.join(' '),
+    [...flags, ...nccl].join(' '),
     libtorch.version,
     // An update that keeps the version number still changes the library.
     String(statSync(join(libtorch.lib, 'libtorch_cpu.so')).size),
@@ -167,7 +169,7 @@ function plan(libtorch) {
     ),
   }));
   const key = hash(common, libraries.join(' '), ...units.flatMap((u) => [u.name, u.content]));
-  return { flags, libraries, common, units, key };
+  return { flags, nccl, libraries, common, units, key };
 }
 
 /**
@@ -230,7 +232,21 @@ function writeStamp(content) {
   renameSync(temporary, stamp);
 }
 
-async function buildAddon({ flags, libraries, common, units, key }, libtorch, gcc) {
+/** NCCL's headers may be those of another version than libtorch's; the rest works without them. */
+async function compileUnit({ flags, nccl }, { name, level }, source, target) {
+  const rest = [level, '-c', source, '-o', target];
+  if (name !== 'bindings' || nccl.length === 0) return compile([...flags, ...rest]);
+  try {
+    return await compile([...flags, ...nccl, ...rest]);
+  } catch (error) {
+    const output = await compile([...flags, ...rest]);
+    const reason = error.message.split('\n').find((line) => line.includes('error')) ?? '';
+    return `${output}Built without NCCL, so that several workers train on CPUs only: ${reason}`;
+  }
+}
+
+async function buildAddon(work, libtorch, gcc) {
+  const { libraries, common, units, key } = work;
   console.error(
     `Building the addon against libtorch ${libtorch.version}${libtorch.cuda ? ' with CUDA' : ''}, ${libtorch.source}`,
   );
@@ -255,7 +271,7 @@ async function buildAddon({ flags, libraries, common, units, key }, libtorch, gc
         const source = object.path.replace(/\.o$/, '.cc');
         const lines = object.sources.map((path) => `#include "${relative(native, path)}"\n`);
         writeFileSync(source, lines.join(''));
-        const output = await compile([...flags, object.level, '-c', source, '-o', temporary]);
+        const output = await compileUnit(work, object, source, temporary);
         if (output.trim()) console.error(output);
         renameSync(temporary, object.path);
         console.error(`  [${++done}/${missing.length}] ${object.name}`);

@@ -64,6 +64,7 @@ export * as ops from './generated/ops.js';
 export * as nn from './nn/index.js';
 export * as F from './nn/functional.js';
 export * as optim from './optim/index.js';
+export * as distributed from './distributed/index.js';
 export {
   type LoadSafetensorsOptions,
   type LoadTorchSaveOptions,

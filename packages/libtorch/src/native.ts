@@ -76,6 +76,33 @@ export interface Native {
   cudaDeviceCount(): number;
   synchronize(device: string): void;
   setFlushDenormal(on: boolean): void;
+
+  storeOpen(host: string, port: number, isServer: boolean, timeoutMs: number): Handle;
+  storePort(store: Handle): number;
+  storeSet(store: Handle, key: string, value: string): void;
+  storeGet(store: Handle, key: string): string | null;
+  storeClose(store: Handle): void;
+  groupOpen(
+    host: string,
+    port: number,
+    hostedByRank0: boolean,
+    prefix: string,
+    rank: number,
+    size: number,
+    timeoutMs: number,
+    silenceMs: number,
+    device: string,
+  ): Handle;
+  groupCheck(group: Handle): void;
+  groupClose(group: Handle, reason: string | null): void;
+  allReduce(group: Handle, tensor: Handle): Handle;
+  broadcast(group: Handle, tensor: Handle, root: number): Handle;
+  waitWork(group: Handle, work: Handle): void;
+  bucketsOpen(group: Handle, parameters: readonly Handle[], bytes: number): Handle;
+  bucketsCount(buckets: Handle): number;
+  bucketsBegin(buckets: Handle, weight: number): void;
+  bucketsFinish(buckets: Handle): number;
+  bucketsClose(buckets: Handle): void;
   cudaHasBfloat16(): boolean;
   setAllowTf32(on: boolean): void;
 

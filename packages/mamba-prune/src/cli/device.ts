@@ -43,6 +43,26 @@ export function chooseDevice(name: string, onNote: (note: string) => void): stri
   return `cuda:${index}`;
 }
 
+/**
+ * The device of one of several workers: the GPU of its local rank, or the only one that it sees.
+ * @throws UsageError for a GPU that is not there, or one that all workers would share
+ */
+export function chooseWorkerDevice(
+  name: string,
+  localRank: number,
+  onNote: (note: string) => void,
+): string {
+  if (name.startsWith('cuda:')) {
+    throw new UsageError(
+      `--device: got ${name} for several workers, expected cuda: each takes a GPU of its own. ` +
+        'CUDA_VISIBLE_DEVICES chooses which.',
+    );
+  }
+  const device = chooseDevice(name, onNote);
+  if (device === 'cpu' || cudaDeviceCount() === 1) return device;
+  return chooseDevice(`cuda:${localRank}`, onNote);
+}
+
 /** A scan of one position tells whether all kernels are there. */
 function cudaProblem(): string | undefined {
   try {

@@ -14,6 +14,7 @@ import { addPruneCommand } from './commands/prune.js';
 import { addQuickstartCommand } from './commands/quickstart.js';
 import { addTrainCommand } from './commands/train.js';
 import { type Cli, InterruptedError, addExamples } from './context.js';
+import { WorkersEndedError } from './launch.js';
 import { type CliIo, coloursOf, columnsOf, wantsColour } from './terminal/io.js';
 import { packageVersion } from './version.js';
 
@@ -128,6 +129,7 @@ function report(argv: readonly string[], cli: Cli, error: unknown): number {
     reportJson(argv, io, error.message, exitStatus.interrupted, { resume: error.resume });
     return exitStatus.interrupted;
   }
+  if (error instanceof WorkersEndedError && error.message === '') return error.status;
   const message = error instanceof Error ? error.message : String(error);
   io.stderr.write(errorText(cli, cli.current, message));
   if (io.env['DEBUG']?.includes(programName) === true && error instanceof Error) {

@@ -20,11 +20,16 @@ export function relativePath(path: string): string {
 export function resumeCommand(
   command: string,
   out: string,
-  { threads, device }: { readonly threads?: number; readonly device?: string },
+  {
+    threads,
+    device,
+    workers,
+  }: { readonly threads?: number; readonly device?: string; readonly workers?: number },
 ): string {
   return shellCommand([
     ...['mamba-prune', command, '--resume', '--out', out],
     ...(threads === undefined ? [] : ['--threads', String(threads)]),
     ...(device === undefined ? [] : ['--device', device]),
+    ...(workers === undefined ? [] : ['--workers', String(workers)]),
   ]);
 }

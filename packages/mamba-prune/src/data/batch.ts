@@ -15,6 +15,8 @@ export interface Batch {
   /** [size, classes], rows sum to 1; given if and only if mixup or cutmix is asked for. */
   readonly targets?: Float32Array;
   readonly size: number;
+  /** Of all workers' shares of the batch together; left out where the batch is whole. */
+  readonly globalSize?: number;
   /** Number of the batch within its epoch. */
   readonly index: number;
 }

@@ -17,6 +17,8 @@ export interface BatchLoaderOptions {
   augment?: AugmentOptions;
   /** Leaves out a last batch that is not full; default false. */
   dropLast?: boolean;
+  /** Gives this worker's share of every batch, which may be empty; default: all of it. */
+  share?: { readonly rank: number; readonly workers: number };
   /** Batches in the making ahead of the one in use; default 2. Data in memory without threads: 0. */
   prefetch?: number;
   /** Threads that augment and normalise; default 0: the main thread does it. The bits are the same. */
@@ -37,6 +39,7 @@ export class BatchLoader {
   private readonly shuffle: boolean;
   private readonly seed: number;
   private readonly prefetch: number;
+  private readonly share: BatchLoaderOptions['share'];
   private readonly maker: BatchMaker;
   private readonly threads: BatchThreads | undefined;
   /** Pixels of batches that were given back. */
@@ -70,6 +73,7 @@ export class BatchLoader {
     this.shuffle = shuffle;
     this.seed = seed;
     this.prefetch = prefetch;
+    this.share = options.share;
     const { resizedCrop } = options.augment ?? {};
     // Cut from the full picture while decoding where the split can: sharper and cheaper.
     const cropped = resizedCrop !== undefined && split.readCropped !== undefined;
@@ -153,8 +157,10 @@ export class BatchLoader {
     order: Uint32Array | undefined,
   ): Batch | Promise<Batch> {
     const { split, crop, batchSize } = this;
-    const first = index * batchSize;
-    const size = Math.min(batchSize, split.length - first);
+    const globalSize = Math.min(batchSize, split.length - index * batchSize);
+    const own = shareOf(globalSize, this.share);
+    const first = index * batchSize + own.first;
+    const { size } = own;
     const indices = order
       ? order.slice(first, first + size)
       : Uint32Array.from({ length: size }, (_, i) => first + i);
@@ -167,10 +173,23 @@ export class BatchLoader {
       const job: BatchJob = { pixels: raw, indices, labels, epoch, index };
       const images = this.spare.pop();
       if (images) job.images = images;
-      return this.threads ? this.threads.make(job) : this.maker.make(job);
+      const made = this.threads ? this.threads.make(job) : this.maker.make(job);
+      if (this.share === undefined) return made;
+      return made instanceof Promise
+        ? made.then((batch) => ({ ...batch, globalSize }))
+        : { ...made, globalSize };
     };
     return pixels instanceof Promise ? pixels.then(finish) : finish(pixels);
   }
+}
+
+/** Shares in the order of the ranks, which differ by one sample at most. */
+function shareOf(
+  size: number,
+  { rank, workers }: { readonly rank: number; readonly workers: number } = { rank: 0, workers: 1 },
+): { first: number; size: number } {
+  const start = (n: number) => Math.floor((size * n) / workers);
+  return { first: start(rank), size: start(rank + 1) - start(rank) };
 }
 
 function atLeast(name: string, value: number, least: number): void {

@@ -29,6 +29,7 @@ export const Stage = {
   cutout: 6,
   mix: 7,
   split: 8,
+  worker: 9,
 } as const;
 export type Stage = (typeof Stage)[keyof typeof Stage];
 

@@ -54,6 +54,16 @@ describe('fitBatchSize', () => {
     ]);
   });
 
+  it('tries a share of the batch where there are several workers, and takes what fits all of them', () => {
+    const model = new SmallMemory(20);
+    const given = { workers: 3, agree: (size: number) => Math.min(size, 16) };
+    const found = fitBatchSize(model, toyDataset(), options, given);
+    expect(model.sizes).toEqual([22, 11, 11]);
+    expect(found).toEqual({ batchSize: 16, lr: 0.002 });
+    const none = () => fitBatchSize(new SmallMemory(0), toyDataset(), options, { workers: 3 });
+    expect(none).toThrow(OutOfMemoryError);
+  });
+
   it('changes nothing where the step fits, and leaves model and random numbers as they were', () => {
     const model = new SmallMemory(64);
     const facts = () => ({

@@ -28,6 +28,10 @@ export interface FitOptions {
   /** Takes the same images, and memory of its own. */
   readonly teacher?: Trainable | undefined;
   readonly onNote?: ((note: string) => void) | undefined;
+  /** That share every batch, this one among them; default 1. */
+  readonly workers?: number | undefined;
+  /** What all workers take, of what fits here. */
+  readonly agree?: ((batchSize: number) => number) | undefined;
   /** What must not run out of memory with so many images; two training steps unless given. */
   readonly attempt?: (batchSize: number) => void;
 }
@@ -45,7 +49,7 @@ export function fitBatchSize(
   model: Trainable,
   dataset: Dataset,
   options: TrainOptions,
-  { teacher, onNote, attempt }: FitOptions = {},
+  { teacher, onNote, attempt, workers = 1, agree }: FitOptions = {},
 ): FittedBatch | undefined {
   const resolved = resolveTrainOptions(options, dataset.info);
   const { batchSize, lr } = resolved;
@@ -58,17 +62,18 @@ export function fitBatchSize(
   let size = batchSize;
   for (;;) {
     try {
-      take(Math.min(size, dataset.train.length));
+      take(Math.ceil(Math.min(size, dataset.train.length) / workers));
       break;
     } catch (error) {
       if (!isOutOfMemory(error)) throw error;
-      if (size === 1) {
+      if (size <= workers) {
         const advice = 'Train a smaller model, or on a device with more memory.';
         throw outOfMemory({ where: 'auto-batch', batchSize: 1, device, advice }, error);
       }
-      size = Math.floor(Math.min(size, dataset.train.length) / 2) || 1;
+      size = Math.max(workers, Math.floor(Math.min(size, dataset.train.length) / 2));
     }
   }
+  size = agree?.(size) ?? size;
   if (size === batchSize) return undefined;
   const fitted = { batchSize: size, lr: (lr * size) / batchSize };
   onNote?.(

@@ -3,11 +3,11 @@ import { type DType, fromTypedArray, type Tensor } from '@mamba-prune/libtorch';
 import type { Batch, DatasetInfo, ImageSplit } from '../data/index.js';
 import { Random, Stage } from '../data/random.js';
 
-/** What training and evaluation need of a loader; `BatchLoader` is one. */
+/** What training and evaluation need of a loader; `BatchLoader` is one. On a GPU batches may be made there. */
 export interface BatchSource {
   readonly batchesPerEpoch: number;
   readonly samplesPerEpoch: number;
-  epoch(epoch: number, startBatch?: number): AsyncIterable<Batch>;
+  epoch(epoch: number, startBatch?: number): AsyncIterable<StepBatch>;
 }
 
 export interface BatchTensors {
@@ -26,6 +26,8 @@ export interface BatchTensors {
 export interface DeviceBatch {
   /** Images; the same number for as long as it can be. */
   readonly size: number;
+  /** Of all workers' shares of the batch together; left out where the batch is whole. */
+  readonly globalSize?: number;
   /**
    * The tensors of the next batch. It only launches work of the device, and what tells the batches apart
    * (their number, say) lies and is advanced there: a replay of what one call launched is the next one.
@@ -36,6 +38,9 @@ export interface DeviceBatch {
 
 /** What a step is given. */
 export type StepBatch = Batch | DeviceBatch;
+
+/** Images of this worker, and of all. */
+export type BatchSize = Pick<StepBatch, 'size' | 'globalSize'>;
 
 export function isOnDevice(batch: StepBatch): batch is DeviceBatch {
   return 'next' in batch;

@@ -160,15 +160,17 @@ function noteResume(session: Session, state: CheckpointState, note: string | und
   });
   if (note) hooks.onNote?.(note);
   const now = {
+    workers: session.parallel?.size ?? 1,
     threads: getNumThreads(),
     device: session.device,
     libtorch: libtorchVersion(),
     precision: session.precision,
   };
-  for (const name of ['threads', 'device', 'libtorch', 'precision'] as const) {
-    if (now[name] === state[name] || state[name] === undefined) continue;
+  const before = { ...state, workers: state.workers ?? 1 };
+  for (const name of ['workers', 'threads', 'device', 'libtorch', 'precision'] as const) {
+    if (now[name] === before[name] || before[name] === undefined) continue;
     hooks.onNote?.(
-      `The run had ${name} ${state[name]}, now it is ${now[name]}: the result may differ ` +
+      `The run had ${name} ${before[name]}, now it is ${now[name]}: the result may differ ` +
         `${name === 'precision' ? '' : 'in the last bits '}from that of a run without interruption.`,
     );
   }

@@ -63,6 +63,8 @@ const stateSchema = z.object({
   threads: z.number(),
   device: z.string(),
   libtorch: z.string(),
+  /** Left out where there was one. */
+  workers: z.number().optional(),
   /** Missing in files from before there was a choice: fp32. */
   precision: z.enum(['fp32', 'bf16']).optional(),
   /** The caller's. */

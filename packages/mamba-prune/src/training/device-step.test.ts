@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { memoryStats, randn, scope, type Tensor, tensor } from '@mamba-prune/libtorch';
+import { memoryStats, randn, scope, tensor } from '@mamba-prune/libtorch';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { BatchLoader } from '../data/index.js';
 import { type DeviceBatch, toTensors } from './batches.js';
@@ -138,28 +138,6 @@ describe('the step of a GPU', () => {
     expect(lastLine(run)['graph']).toBe(reason);
     run.release();
   });
-
-  it.each([true, false])(
-    'averages gradients over processes before clipping, in the graph where that can be (%s)',
-    async (capturable) => {
-      const graphBackend = new FakeGraphs();
-      const run = create('run');
-      let calls = 0;
-      const average = (parameters: readonly Tensor[]) => {
-        calls++;
-        for (const { grad } of parameters) grad?.mul_(0);
-      };
-      const control = { graphBackend, replicas: { count: 2, capturable, average } };
-      await go(run, control, {}, { weightDecay: 0 });
-      run.release();
-      expect(calls).toBe(28);
-      expect(graphBackend.replays).toBe(capturable ? 25 : 0);
-      expect(lastLine(run)).toMatchObject({
-        gradNorm: 0,
-        graph: capturable ? 'replayed' : 'gradients are averaged over 2 processes by the CPU',
-      });
-    },
-  );
 
   it('is captured with a teacher, who does not change', async () => {
     const graphBackend = new FakeGraphs();

@@ -7,7 +7,13 @@
  * device), learning rate, step counts and the decay of the averages in scalars.
  */
 import { CudaGraph, F, noGrad, optim, scope, type Tensor, zeros } from '@mamba-prune/libtorch';
-import { type BatchTensors, isOnDevice, type StepBatch, toTensors } from './batches.js';
+import {
+  type BatchSize,
+  type BatchTensors,
+  isOnDevice,
+  type StepBatch,
+  toTensors,
+} from './batches.js';
 import { countRight } from './evaluate.js';
 import { FixedInputs } from './fixed-inputs.js';
 import { graphObstacle } from './graph-obstacle.js';
@@ -56,7 +62,7 @@ export class DeviceStep implements TrainStep {
     session.ema?.prepare();
     const tensors = this.#place(batch);
     if (tensors && this.#capture(batch, tensors, place)) this.#graph?.replay();
-    else this.#launch(tensors ?? (() => this.#freshTensors(batch)), batch.size, place);
+    else this.#launch(tensors ?? (() => this.#freshTensors(batch)), batch, place);
     session.optimizer.count();
     session.ema?.count();
     session.sums.count(batch.size);
@@ -98,7 +104,7 @@ export class DeviceStep implements TrainStep {
     optimizer.zeroGrad();
     try {
       const work = () => {
-        this.#launch(tensors, batch.size, place);
+        this.#launch(tensors, batch, place);
       };
       this.#graph = CudaGraph.capture(device, work, control.graphBackend);
       return true;
@@ -115,11 +121,12 @@ export class DeviceStep implements TrainStep {
   }
 
   /** All that the device does in a step, given to it in order; nothing is read back. */
-  #launch(tensors: () => BatchTensors, size: number, place: StepPlace): void {
+  #launch(tensors: () => BatchTensors, batch: BatchSize, place: StepPlace): void {
     const { session } = this;
     const { model, optimizer, options, hooks, epoch, steps: step, lr } = session;
     scope(() => {
       optimizer.zeroGrad();
+      session.parallel?.beginStep(session, batch);
       const { images: given, labels, targets } = tensors();
       const images = given.to(session.imageType);
       const logits = F.atLeastFloat32(model.forward(images));
@@ -127,7 +134,7 @@ export class DeviceStep implements TrainStep {
       const context: StepContext = { ...inputs, epoch, step, lr, ...place };
       const { loss, terms } = stepLoss(context, hooks, options);
       loss.backward();
-      session.control.replicas?.average(this.#parameters);
+      session.parallel?.averageGradients();
       const norm =
         options.clipGradNorm === null
           ? undefined
@@ -142,7 +149,7 @@ export class DeviceStep implements TrainStep {
       session.weightsChanged();
       session.ema?.launch();
       const right = noGrad(() => countRight(logits, targets ? targets.argmax(-1) : labels));
-      session.sums.launch(size, loss.detach(), right, terms);
+      session.sums.launch(batch.size, loss.detach(), right, terms);
     });
   }
 

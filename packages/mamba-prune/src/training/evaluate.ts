@@ -24,6 +24,8 @@ export interface EvaluateOptions {
   /** Stops between two batches. */
   signal?: AbortSignal | undefined;
   onProgress?: ((done: number, total: number) => void) | undefined;
+  /** Sums over all workers, where each evaluates its share. */
+  reduce?: ((sums: readonly number[]) => number[]) | undefined;
   /** Sees every batch's logits [batch, classes] and labels [batch], freed afterwards. */
   onBatch?: ((logits: Tensor, labels: Tensor) => void) | undefined;
 }
@@ -59,23 +61,23 @@ export async function evaluate(
         countBatch(sums, logits, labels, hasTop5);
         options.onBatch?.(logits, labels);
       };
-      explainingMemory(
-        () => memoryOf(batch.size, device),
-        () => {
-          scope(() => {
-            noGrad(work);
-          });
-        },
-      );
+      const launch = () => {
+        scope(() => {
+          noGrad(work);
+        });
+      };
+      // A share of a small batch may be empty.
+      if (batch.size > 0) explainingMemory(() => memoryOf(batch.size, device), launch);
       images += batch.size;
       options.onProgress?.(++done, loader.batchesPerEpoch);
     }
-    const [loss = NaN, right = NaN, among5 = NaN] = sums.toNumbers();
+    const own = [...sums.toNumbers(), images];
+    const [loss = NaN, right = NaN, among5 = NaN, total = NaN] = options.reduce?.(own) ?? own;
     return {
-      loss: loss / images,
-      accuracy: right / images,
-      top5: hasTop5 ? among5 / images : null,
-      images,
+      loss: loss / total,
+      accuracy: right / total,
+      top5: hasTop5 ? among5 / total : null,
+      images: total,
     };
   } finally {
     model.train(training);

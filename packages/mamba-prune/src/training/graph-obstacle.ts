@@ -11,14 +11,13 @@ export function graphObstacle({
   device,
   hooks,
   control,
-}: Pick<Session, 'device' | 'hooks' | 'control'>): string | undefined {
+  parallel,
+}: Pick<Session, 'device' | 'hooks' | 'control' | 'parallel'>): string | undefined {
   if (control.graph === false) return 'graphs are switched off';
   if (!CudaGraph.isSupported(device, control.graphBackend)) {
     return 'the addon was built without CUDA graphs';
   }
-  if (control.replicas?.capturable === false) {
-    return `gradients are averaged over ${control.replicas.count} processes by the CPU`;
-  }
+  if (parallel) return 'several workers share every batch';
   if (hooks.taskLoss) return 'a hook computes the loss (taskLoss)';
   const [term] = hooks.extraLosses ?? [];
   if (term) return `the loss term ${term.name} is computed anew in every step`;

@@ -30,7 +30,6 @@ export type {
   Distillation,
   EpochMetrics,
   LossTerm,
-  Replicas,
   ResolvedTrainOptions,
   SavedModelInfo,
   StepContext,

@@ -154,6 +154,23 @@ export class RunFolder {
     return new RunFolder(folder, config, lock);
   }
 
+  /**
+   * The run that another process writes, rank 0 of several workers: its name and paths, for a process
+   * that neither reads nor writes it. The folder may be on another machine.
+   */
+  static follow(path: string, description: RunDescription): RunFolder {
+    const config: RunConfig = {
+      kind: KIND,
+      format: 1,
+      created: new Date().toISOString(),
+      cwd: process.cwd(),
+      ...describeEnvironment(),
+      ...description,
+      resumed: [],
+    };
+    return new RunFolder(resolve(path), config, undefined);
+  }
+
   /** Whether a path is the folder of a run, damaged or not. */
   static isRun(path: string): boolean {
     const folder = resolve(path);

@@ -5,6 +5,7 @@ export interface RunningMeans {
   readonly loss: number;
   readonly accuracy: number;
   readonly terms: Readonly<Record<string, number>>;
+  readonly images: number;
 }
 
 /** As stored in a checkpoint. */
@@ -28,6 +29,8 @@ export class RunningSums {
   constructor(
     private readonly terms: readonly string[],
     device: string,
+    /** Sums over all workers; each keeps those of its share. */
+    private readonly reduce?: (sums: readonly number[]) => readonly number[],
   ) {
     this.#sums = zeros([2 + terms.length], { dtype: 'float64', device }).keep();
   }
@@ -60,19 +63,27 @@ export class RunningSums {
     this.images += size;
   }
 
-  /** Waits for the device. */
+  /** Waits for the device. All workers call it, if there are several. */
   means(): RunningMeans {
-    const [loss = NaN, right = NaN, ...terms] = this.#sums.toNumbers();
-    const mean = (sum: number) => (this.images === 0 ? 0 : sum / this.images);
+    return this.meansOf(this.state());
+  }
+
+  meansOf({ sums, images }: RunningState): RunningMeans {
+    const [loss = NaN, right = NaN, ...terms] = sums;
+    const mean = (sum: number) => (images === 0 ? 0 : sum / images);
     return {
       loss: mean(loss),
       accuracy: mean(right),
       terms: Object.fromEntries(this.terms.map((name, i) => [name, mean(terms[i] ?? NaN)])),
+      images,
     };
   }
 
+  /** As for `means`. */
   state(): RunningState {
-    return { sums: this.#sums.toNumbers(), images: this.images, seconds: this.seconds };
+    const own = [this.images, ...this.#sums.toNumbers()];
+    const [images = NaN, ...sums] = this.reduce?.(own) ?? own;
+    return { sums, images, seconds: this.seconds };
   }
 
   /** @throws RangeError if the state has other terms */

@@ -19,8 +19,10 @@ import type { Session } from './session.js';
  */
 export function saveCheckpoint(session: Session): void {
   const { model, ema, optimizer, folder, sums, log } = session;
-  const { loss } = sums.means();
+  const running = sums.state();
+  const { loss } = sums.meansOf(running);
   if (!Number.isFinite(loss)) session.fail('loss', loss);
+  if (session.parallel?.leads === false) return;
   const { tensors: slots, scalars } = optimizer.stateDict();
   const tensors = new Map<string, Tensor | Uint8Array>([
     ...prefixed('model.', model.stateDict()),
@@ -38,7 +40,7 @@ export function saveCheckpoint(session: Session): void {
     lr: session.lr,
     finished: session.isFinished(),
     seconds: session.seconds(),
-    running: sums.state(),
+    running,
     best: session.best,
     last: session.last,
     metricsBytes: log?.bytes ?? 0,
@@ -49,6 +51,7 @@ export function saveCheckpoint(session: Session): void {
     threads: getNumThreads(),
     device: session.device,
     libtorch: libtorchVersion(),
+    ...(session.parallel && { workers: session.parallel.size }),
     precision: session.precision,
     extra: session.control.extra ?? null,
   };
@@ -68,6 +71,7 @@ export function saveModelFile(
   valAccuracy: number | null,
 ): void {
   const { hooks, model, phase, ema } = session;
+  if (session.parallel?.leads === false) return;
   const weights = ema ? 'ema' : 'model';
   writing(session, 'the model', path, () => {
     if (hooks.saveModel) hooks.saveModel(path, model, { phase, epoch, weights, valAccuracy });

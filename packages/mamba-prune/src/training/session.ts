@@ -1,10 +1,11 @@
 /** A training under way: its parts and where it stands. Shared by the loop, saving and resuming. */
-import { type DType, optim, type Tensor } from '@mamba-prune/libtorch';
+import { optim, type Tensor } from '@mamba-prune/libtorch';
 import { existsSync } from 'node:fs';
-import type { Dataset } from '../data/index.js';
+import type { Dataset, ImageDType } from '../data/index.js';
 import { type ModelCopies, imageType, precisionOn, weightCopies } from '../models/precision.js';
 import type { ComputePrecision } from '../precision.js';
 import { findNotFinite } from './checkpoint.js';
+import type { DataParallel } from './data-parallel/data-parallel.js';
 import { Ema } from './ema.js';
 import { TrainingDivergedError } from './errors.js';
 import { deviceOf } from './evaluate.js';
@@ -26,7 +27,7 @@ export class Session {
   readonly phase: string;
   readonly precision: ComputePrecision;
   /** That the model computes in. */
-  readonly imageType: DType;
+  readonly imageType: ImageDType;
   readonly #copies: ModelCopies | undefined;
   /** A teacher's weights never change. */
   readonly #teacherCopies: ModelCopies | undefined;
@@ -57,6 +58,8 @@ export class Session {
     readonly folder: RunFolder,
     readonly hooks: TrainHooks,
     readonly control: TrainControl,
+    /** The other workers, if there are any. */
+    readonly parallel?: DataParallel,
   ) {
     this.device = deviceOf(model);
     this.precision = precisionOn(this.device, options.precision);
@@ -67,7 +70,8 @@ export class Session {
     this.phase = control.phase ?? 'train';
     this.optimizer = makeOptimizer(model, options);
     this.ema = options.emaDecay === null ? undefined : new Ema(model, options.emaDecay);
-    this.sums = new RunningSums(termNames(hooks, options), this.device);
+    this.sums = new RunningSums(termNames(hooks, options), this.device, parallel?.reduce);
+    parallel?.attach(model);
   }
 
   /** To be called after every change of the model's weights: those it computes with follow. */
@@ -93,7 +97,7 @@ export class Session {
   }
 
   isAborted(): boolean {
-    return this.control.signal?.aborted === true;
+    return (this.parallel ?? this.control).signal?.aborted === true;
   }
 
   isFinished(): boolean {
@@ -137,6 +141,7 @@ export class Session {
 
   close(): void {
     this.log?.close();
+    this.parallel?.dispose();
     this.sums.dispose();
     this.optimizer.dispose();
     this.ema?.dispose();

@@ -48,6 +48,7 @@ class HostStep implements TrainStep {
     const { epoch, steps: step, lr } = session;
     return scope(() => {
       optimizer.zeroGrad();
+      session.parallel?.beginStep(session, batch);
       const { images, labels, targets } = toTensors(batch, dataset.info, device, session.imageType);
       const logits = F.atLeastFloat32(model.forward(images));
       const inputs = { model, images, labels, targets, logits };
@@ -56,7 +57,7 @@ class HostStep implements TrainStep {
       const value = loss.item();
       if (!Number.isFinite(value)) session.fail('loss', value);
       loss.backward();
-      session.control.replicas?.average(this.#parameters);
+      session.parallel?.averageGradients();
       if (options.clipGradNorm !== null) {
         const norm = optim.clipGradNorm(this.#parameters, options.clipGradNorm);
         if (!Number.isFinite(norm)) session.fail('gradient norm', norm);

@@ -5,10 +5,12 @@
  * (seed, epoch, sample).
  */
 import type { optim } from '@mamba-prune/libtorch';
-import { BatchLoader, type Dataset } from '../data/index.js';
+import type { Dataset } from '../data/index.js';
 import { explainingMemory, type MemoryUse } from '../memory.js';
-import { limitSplit } from './batches.js';
 import { begin } from './beginning.js';
+import { beginTogether } from './data-parallel/begin-together.js';
+import { DataParallel } from './data-parallel/data-parallel.js';
+import { makeSources, type Sources } from './data-source.js';
 import { evaluate, type Evaluation } from './evaluate.js';
 import { learningRateSchedule } from './lr-schedule.js';
 import { resolveTrainOptions } from './options.js';
@@ -21,7 +23,6 @@ import { GRAD_NORM } from './step-loss.js';
 import { checkTeacher } from './teacher.js';
 import type {
   EpochMetrics,
-  ResolvedTrainOptions,
   Trainable,
   TrainControl,
   TrainHooks,
@@ -49,44 +50,23 @@ export async function train(
   hooks: TrainHooks = {},
   control: TrainControl = {},
 ): Promise<TrainResult> {
-  run.requireLock();
+  const { group, signal } = control;
+  const parallel = group && group.size > 1 ? new DataParallel(group, signal) : undefined;
+  if (parallel?.leads !== false) run.requireLock();
   const resolved = resolveTrainOptions(options, dataset.info);
   if (hooks.distillation) checkTeacher(hooks.distillation, model, dataset.info);
-  const loaders = makeLoaders(dataset, resolved, control.dataThreads ?? 0);
-  const session = new Session(model, dataset, resolved, run, hooks, control);
+  const session = new Session(model, dataset, resolved, run, hooks, control, parallel);
+  let sources: Sources | undefined;
   let trainer: Trainer | undefined;
   try {
-    trainer = new Trainer(session, loaders);
+    sources = await makeSources(session);
+    trainer = new Trainer(session, sources);
     return await trainer.run();
   } finally {
     trainer?.dispose();
     session.close();
-    await loaders.train.close();
+    await sources?.close();
   }
-}
-
-interface Loaders {
-  train: BatchLoader;
-  test: BatchLoader;
-}
-
-function makeLoaders(dataset: Dataset, options: ResolvedTrainOptions, threads: number): Loaders {
-  const { seed, batchSize, augment } = options;
-  const { info } = dataset;
-  const split = limitSplit(dataset.train, options.maxTrainImages, seed);
-  const test = limitSplit(dataset.test, options.maxTestImages, seed);
-  return {
-    train: new BatchLoader(split, info, {
-      batchSize,
-      seed,
-      augment,
-      shuffle: true,
-      // A last batch of a few images would move the weights as much as a full one.
-      dropLast: split.length >= batchSize,
-      threads,
-    }),
-    test: new BatchLoader(test, info, { batchSize: options.evalBatchSize }),
-  };
 }
 
 /** Evaluations at an epoch's end; empty in epochs without one. */
@@ -103,10 +83,10 @@ class Trainer {
 
   constructor(
     private readonly session: Session,
-    private readonly loaders: Loaders,
+    private readonly sources: Sources,
   ) {
     this.step = makeStep(session);
-    this.schedule = learningRateSchedule(session.options, loaders.train.batchesPerEpoch);
+    this.schedule = learningRateSchedule(session.options, sources.train.batchesPerEpoch);
   }
 
   dispose(): void {
@@ -115,7 +95,8 @@ class Trainer {
 
   async run(): Promise<TrainResult> {
     const { session } = this;
-    begin(session);
+    if (session.parallel) beginTogether(session, session.parallel);
+    else begin(session);
     while (!session.isFinished()) {
       const evaluations = (await this.trainEpoch()) ? await this.evaluateEpoch() : undefined;
       if (evaluations === undefined) {
@@ -133,41 +114,45 @@ class Trainer {
 
   /** @returns false if it was stopped */
   private async trainEpoch(): Promise<boolean> {
-    const { session, loaders, meter } = this;
+    const { session, sources, meter } = this;
     const { options, hooks } = session;
-    const stepsPerEpoch = loaders.train.batchesPerEpoch;
+    const stepsPerEpoch = sources.train.batchesPerEpoch;
     const totalSteps = stepsPerEpoch * options.epochs;
     const epoch = session.epoch + 1;
     session.model.train();
     meter.restart();
     let before = performance.now();
     const dataEpoch = session.epoch + (options.firstEpoch ?? 0);
-    for await (const batch of loaders.train.epoch(dataEpoch, session.batch)) {
+    for await (const batch of sources.train.epoch(dataEpoch, session.batch)) {
       if (session.isAborted()) return false;
       const factor = this.schedule(session.steps, totalSteps);
       const lr = options.lr * factor;
       session.lr = lr;
       session.optimizer.setLrFactor(factor);
       const place = { totalSteps, progress: session.steps / stepsPerEpoch };
-      const loss = explainingMemory(
+      let loss = explainingMemory(
         () => this.memoryOf(batch.size),
         () => this.step.run(batch, place),
       );
       session.batch++;
       session.steps++;
+      let isDue = this.isCheckpointDue();
+      if (session.parallel) {
+        ({ loss, isDue } = session.parallel.endStep(batch, { loss, isDue }));
+      }
       const { batch: step, steps, phase } = session;
       const now = performance.now();
       session.sums.seconds += (now - before) / 1000;
       before = now;
 
-      const imagesPerSecond = meter.add(batch.size);
+      const imagesPerSecond = meter.add(batch.globalSize ?? batch.size);
       const { epochs, logEverySteps } = options;
       hooks.onStep?.({ epoch, epochs, step, stepsPerEpoch, loss, lr, imagesPerSecond });
       if (logEverySteps !== null && steps % logEverySteps === 0) {
         session.log?.append({ type: 'step', phase, epoch, step: steps, loss, lr }, false);
       }
       // The epoch's end has a checkpoint of its own.
-      if (step < stepsPerEpoch && this.isCheckpointDue()) {
+      if (step < stepsPerEpoch && isDue) {
         this.save();
         before = performance.now();
       }
@@ -201,17 +186,20 @@ class Trainer {
 
   /** @returns undefined if it was stopped */
   private async evaluateEpoch(): Promise<Evaluations | undefined> {
-    const { session, loaders } = this;
-    const { ema, options } = session;
+    const { session, sources } = this;
+    const { ema, options, parallel } = session;
     const done = session.epoch + 1;
     if (done % options.evalEvery !== 0 && done < options.epochs) return {};
-    const count = loaders.test.batchesPerEpoch;
+    const count = sources.test.batchesPerEpoch;
     const total = ema ? 2 * count : count;
+    parallel?.shareBuffers(session.model);
+    const source = parallel?.inStep(sources.test) ?? sources.test;
     const run = (first: number) =>
-      evaluate(session.model, loaders.test, session.dataset.info, {
+      evaluate(session.model, source, session.dataset.info, {
         device: session.device,
         precision: session.precision,
-        signal: session.control.signal,
+        signal: (parallel ?? session.control).signal,
+        reduce: parallel?.reduce,
         onProgress: (batches) => session.hooks.onEvaluate?.(first + batches, total),
       });
     const model = await run(0);
@@ -244,8 +232,9 @@ class Trainer {
       ...(Object.keys(terms).length > 0 && { terms }),
       ...(gradNorm !== undefined && { gradNorm }),
       ...(this.step.graph !== undefined && { graph: this.step.graph }),
+      ...(this.sources.data !== undefined && { data: this.sources.data }),
       lr: session.lr,
-      imagesPerSecond: sums.images / Math.max(sums.seconds, 1e-9),
+      imagesPerSecond: means.images / Math.max(sums.seconds, 1e-9),
       seconds: session.seconds(),
     };
     this.keepBest(epoch, (ema ?? model)?.accuracy);

@@ -1,5 +1,5 @@
 /** The words that the pieces of training share: options, what hooks see, what comes out. */
-import type { GraphBackend, Tensor, nn } from '@mamba-prune/libtorch';
+import type { GraphBackend, Tensor, distributed, nn } from '@mamba-prune/libtorch';
 import type { AugmentOptions } from '../data/index.js';
 import type { Precision } from '../precision.js';
 
@@ -187,6 +187,8 @@ export interface EpochMetrics {
   readonly gradNorm?: number;
   /** On a GPU: `replayed` if the steps were replayed as one graph, or else why not. */
   readonly graph?: string;
+  /** On a GPU: `device` if the training images lay in its memory, or else why not. */
+  readonly data?: string;
   /** Of the epoch's last step. */
   readonly lr: number;
   readonly imagesPerSecond: number;
@@ -241,15 +243,6 @@ export interface SavedModelInfo {
   readonly valAccuracy: number | null;
 }
 
-/** Processes that train one model together, each on its share of every batch. */
-export interface Replicas {
-  readonly count: number;
-  /** Whether `average` launches work of the device and no more, so that it may be part of a CUDA graph. */
-  readonly capturable: boolean;
-  /** Makes every gradient the mean over all processes; between the backward pass and the clipping. */
-  average(parameters: readonly Tensor[]): void;
-}
-
 /** How a training is run; nothing here changes its result. */
 export interface TrainControl {
   /** Stops after the step in progress, with a checkpoint. */
@@ -265,10 +258,19 @@ export interface TrainControl {
   extra?: unknown;
   /** Threads that prepare batches; default 0. */
   dataThreads?: number | undefined;
-  /** The others that train the same model; none unless given. */
-  replicas?: Replicas | undefined;
+  /**
+   * Trains with the other workers of this group, each on its share of every batch. All of them call
+   * `train` with the same model, data and options; rank 0 alone writes, the others give a run that
+   * `RunFolder.follow` made. The group stays the caller's to close, or to `fail` after an error.
+   */
+  group?: distributed.ProcessGroup | undefined;
   /** Whether a GPU may be given the steps as one graph; default true. */
   graph?: boolean | undefined;
+  /**
+   * Whether batches are made on the model's device, from images that lie there where they fit; default:
+   * on a GPU. Its random crops, flips and mixes are other ones than those of the host.
+   */
+  deviceData?: boolean | undefined;
   /** @internal Captures in place of the addon: for tests, which have no GPU. */
   graphBackend?: GraphBackend | undefined;
 }

@@ -1,5 +1,6 @@
 // What the commands train and prune know of a run before it begins; plain JSON, kept in its
 // config.json, so that --resume needs nothing but the folder.
+import type { distributed } from '@mamba-prune/libtorch';
 import { augmentPreset, type AugmentOptions } from '../data/augment/options.js';
 import type { DatasetInfo } from '../data/types.js';
 import { UsageError } from '../errors.js';
@@ -53,6 +54,8 @@ export interface RunControl {
   readonly autoBatch?: boolean | undefined;
   /** Threads that prepare batches; 0 unless given. */
   readonly dataThreads?: number | undefined;
+  /** Other workers to train with; rank 0 alone writes. */
+  readonly group?: distributed.ProcessGroup | undefined;
   /** Keeps event files for TensorBoard in the run's folder. */
   readonly tensorboard?: boolean | undefined;
   readonly hooks?: Omit<TrainHooks, 'saveModel'> | undefined;

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { manualSeed } from '@mamba-prune/libtorch';
+import { type distributed, manualSeed } from '@mamba-prune/libtorch';
 import type { Dataset } from '../data/types.js';
 import { UsageError } from '../errors.js';
 import type { ModelOptions } from '../models/config.js';
@@ -9,6 +9,7 @@ import { createModel, modelOptionNames } from '../models/registry.js';
 import { tensorboardHooks, writeEventFile } from '../logging/tensorboard.js';
 import { fitBatchSize } from '../training/auto-batch.js';
 import { composeHooks } from '../training/compose-hooks.js';
+import { checkShares } from '../training/data-parallel/data-parallel.js';
 import { resolveTrainOptions } from '../training/options.js';
 import { RunFolder } from '../training/run-folder.js';
 import { train } from '../training/trainer.js';
@@ -51,14 +52,16 @@ export async function trainRun(
   let options = trainOptionsOf(settings.recipe, dataset.info);
   let resolved = resolveTrainOptions(options, dataset.info);
   checkKeepEpochs(settings, resolved.epochs);
+  checkShares(resolved.batchSize, control.group?.size ?? 1);
   manualSeed(resolved.seed);
+  const leads = (control.group?.rank ?? 0) === 0;
   const model = await startingModel(settings, control, dataset);
   try {
     fitBatch(model);
     const run = openRun(model, dataset);
     try {
       // The same at every resume, for all that decides it is in the settings.
-      if (!existsSync(keptWeightsPath(run.path, 0))) keepWeights(run.path, 0);
+      if (leads && !existsSync(keptWeightsPath(run.path, 0))) keepWeights(run.path, 0);
       onBegin?.(model, dataset);
       model.to(control.device ?? 'cpu');
       const result = await train(
@@ -68,12 +71,13 @@ export async function trainRun(
         run,
         composeHooks(
           control.hooks,
-          control.tensorboard === true ? tensorboardHooks(run.path) : undefined,
+          leads && control.tensorboard === true ? tensorboardHooks(run.path) : undefined,
           {
             // Asked before the epoch's checkpoint is written: a run that is killed in between does the
             // epoch again, and with it this.
             epochMetrics: (epoch) => {
-              if (settings.keepEpochs?.includes(epoch) === true) keepWeights(run.path, epoch);
+              if (leads && settings.keepEpochs?.includes(epoch) === true)
+                keepWeights(run.path, epoch);
               return {};
             },
             saveModel: saver(dataset, settings),
@@ -83,10 +87,11 @@ export async function trainRun(
           signal: control.signal,
           resume: control.resume,
           dataThreads: control.dataThreads,
+          group: control.group,
         },
       );
-      if (control.tensorboard === true) writeEventFile(run);
-      if (result.finished) noteMissing(run.path);
+      if (leads && control.tensorboard === true) writeEventFile(run);
+      if (leads && result.finished) noteMissing(run.path);
       model.eval();
       const info = modelInfoOf(dataset.info, [trainingStep(settings, result.valAccuracy)]);
       return { model, info, dataset, result, settings, path: run.path };
@@ -103,7 +108,13 @@ export async function trainRun(
     const isNew = control.resume === undefined || control.resume === false;
     if (control.autoBatch !== true || !isNew) return;
     made.to(control.device ?? 'cpu');
-    const fitted = fitBatchSize(made, dataset, options, { onNote: control.hooks?.onNote });
+    const { group } = control;
+    const fitted = fitBatchSize(made, dataset, options, {
+      onNote: control.hooks?.onNote,
+      workers: group?.size,
+      // The smallest of all.
+      agree: (size) => (group ? Math.min(...gathered(size, group)) : size),
+    });
     if (!fitted) return;
     settings = { ...settings, recipe: { ...settings.recipe, ...fitted } };
     options = { ...options, ...fitted };
@@ -128,6 +139,16 @@ export async function trainRun(
   }
 
   function openRun(made: ImageModel, { info }: Dataset): RunFolder {
+    const description = {
+      command: 'train',
+      args: control.args ?? [],
+      seed: resolved.seed,
+      dataset: { name: info.name, dir: settings.data, note: info.note },
+      model: made.config,
+      train: resolved,
+      settings,
+    };
+    if (!leads) return RunFolder.follow(control.out, description);
     if (control.resume !== undefined && control.resume !== false) {
       const run = RunFolder.open(control.out, { write: true });
       try {
@@ -138,20 +159,14 @@ export async function trainRun(
       }
       return run;
     }
-    return RunFolder.create(
-      control.out,
-      {
-        command: 'train',
-        args: control.args ?? [],
-        seed: resolved.seed,
-        dataset: { name: info.name, dir: settings.data, note: info.note },
-        model: made.config,
-        train: resolved,
-        settings,
-      },
-      { overwrite: control.overwrite },
-    );
+    return RunFolder.create(control.out, description, { overwrite: control.overwrite });
   }
+}
+
+/** The workers' values, by rank. */
+function gathered(value: number, group: distributed.ProcessGroup): number[] {
+  const { rank, size } = group;
+  return group.sum(Array.from({ length: size }, (_, i) => (i === rank ? value : 0)));
 }
 
 function checkKeepEpochs({ keepEpochs = [] }: TrainSettings, epochs: number): void {

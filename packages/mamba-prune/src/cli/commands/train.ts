@@ -23,6 +23,13 @@ import { relativePath, resumeCommand } from '../shell.js';
 import { clock, count, percent, plural } from '../terminal/format.js';
 import { TrainingProgress } from '../training-progress.js';
 import { interruptible } from '../work.js';
+import {
+  type WorkerOptions,
+  type Workers,
+  addWorkerOptions,
+  agreed,
+  withWorkers,
+} from '../workers.js';
 
 interface FromFlags {
   readonly from?: string;
@@ -37,6 +44,7 @@ type TrainCommandOptions = CommonOptions &
   ModelFlags &
   RecipeOptions &
   RunOptions &
+  WorkerOptions &
   KeepFlags &
   FromFlags;
 
@@ -65,6 +73,7 @@ export function addTrainCommand(program: Command, cli: Cli): void {
       min: 1,
     }),
   );
+  addWorkerOptions(command);
   addCommonOptions(command);
   addExamples(command, [
     [
@@ -82,63 +91,78 @@ export function addTrainCommand(program: Command, cli: Cli): void {
         '    --dataset folder --data photos --epochs 10 --lr 1e-4 --out runs/c',
     ],
     ['Go on after Ctrl-C', 'mamba-prune train --resume --out runs/b'],
+    [
+      'On two GPUs of this machine; torchrun and srun work as well',
+      'mamba-prune train --arch mamba_small --dataset cifar10 --data data \\\n' +
+        '    --workers 2 --batch-size 256 --out runs/d',
+    ],
   ]);
-  action<TrainCommandOptions>(cli, command, async (context) => {
-    const { options, progress } = context;
-    const out = outOf(options);
-    const settings = await settingsOf(context);
-    const { prepareDevice } = await import('../device.js');
-    const { trainRun } = await import('../../workflows/train-run.js');
-    const onNote = (note: string): void => {
-      context.note(note);
-    };
-    const device = prepareDevice(options, onNote);
-    const { precisionOn } = await import('../../models/precision.js');
-    const precision = precisionOn(device, settings.recipe.precision);
-    const shown = new TrainingProgress(context, 'train');
-    const run = await interruptible(context, (signal) =>
-      trainRun(
-        settings,
-        {
-          out,
-          resume: options.resume,
-          overwrite: options.overwrite,
-          dataThreads: options.dataThreads,
-          tensorboard: options.tensorboard,
-          autoBatch: options.autoBatch,
-          device,
-          signal,
-          args: context.argv,
-          hooks: shown.hooks(),
-          data: {
-            onNote,
-            onProgress: (done, total) => {
-              if (!progress.busy) progress.begin('check files', total, 'files');
-              progress.update(done);
-              if (done === total) progress.end();
-            },
+  action<TrainCommandOptions>(cli, command, (context) =>
+    withWorkers(context, (workers) => trainCommand(workers?.context ?? context, workers)),
+  );
+}
+
+async function trainCommand(
+  context: Context<TrainCommandOptions>,
+  workers: Workers<TrainCommandOptions> | undefined,
+): Promise<void> {
+  const { options, progress } = context;
+  const out = outOf(options);
+  const settings = await agreed(workers, () => settingsOf(context));
+  const { prepareDevice } = await import('../device.js');
+  const { trainRun } = await import('../../workflows/train-run.js');
+  const onNote = (note: string): void => {
+    context.note(note);
+  };
+  const device = prepareDevice(options, onNote);
+  const { precisionOn } = await import('../../models/precision.js');
+  const precision = precisionOn(device, settings.recipe.precision);
+  const shown = new TrainingProgress(context, 'train');
+  const run = await interruptible(context, (signal) =>
+    trainRun(
+      settings,
+      {
+        out,
+        resume: options.resume,
+        overwrite: options.overwrite,
+        dataThreads: options.dataThreads,
+        tensorboard: options.tensorboard,
+        autoBatch: options.autoBatch,
+        device,
+        signal,
+        group: workers?.group,
+        args: context.argv,
+        hooks: shown.hooks(),
+        data: {
+          onNote,
+          onProgress: (done, total) => {
+            if (!progress.busy) progress.begin('check files', total, 'files');
+            progress.update(done);
+            if (done === total) progress.end();
           },
         },
-        (model, dataset) => {
-          progress.line(
-            `  ${model.config.arch}, ${count(model.numParameters())} parameters, on ${device} in ${precision}`,
-          );
-          progress.line(`  ${describeDataset(dataset)}`);
-        },
-      ),
-    );
-    if (!run.result.finished) throw interrupted(run, resumeCommand('train', out, context.given));
-    context.json({
-      run: run.path,
-      model: run.result.path,
-      settings: run.settings,
-      device,
-      precision,
-      parameters: run.model.numParameters(),
-      ...run.result,
-    });
-    print(context, run);
+      },
+      (model, dataset) => {
+        const where = workers ? `${device}, ${workers.group.size} workers` : device;
+        progress.line(
+          `  ${model.config.arch}, ${count(model.numParameters())} parameters, on ${where} in ${precision}`,
+        );
+        progress.line(`  ${describeDataset(dataset)}`);
+      },
+    ),
+  );
+  if (!run.result.finished) throw interrupted(run, resumeCommand('train', out, context.given));
+  context.json({
+    run: run.path,
+    model: run.result.path,
+    settings: run.settings,
+    device,
+    precision,
+    ...(workers && { workers: workers.group.size }),
+    parameters: run.model.numParameters(),
+    ...run.result,
   });
+  print(context, run);
 }
 
 /** What was typed over what the run's config.json says, or over the defaults. */

@@ -49,6 +49,11 @@ export class DeviceBatches implements DeviceBatchSource {
     return this.buffers.batch(this.plan.localBatch, 0);
   }
 
+  /** Whether all batches are of one size, as `next` needs. */
+  get isEven(): boolean {
+    return this.plan.isEven;
+  }
+
   /**
    * Sets the place that `next` goes on from. This copies the epoch's order to the device: once per
    * epoch, never inside a graph. A graph that was captured before stays valid.

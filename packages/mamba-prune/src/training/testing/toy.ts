@@ -44,7 +44,7 @@ function toySplit(count: number, seed: number): MemorySplit {
 export class ToyModel extends nn.Module {
   readonly #body: nn.Sequential;
 
-  constructor(seed = 5, hidden = 16, classes = CLASSES.length) {
+  constructor(seed = 5, hidden = 16, classes = CLASSES.length, dropout = 0.2) {
     super();
     manualSeed(seed);
     this.#body = this.child(
@@ -52,7 +52,7 @@ export class ToyModel extends nn.Module {
       new nn.Sequential(
         new nn.Linear(SIDE * SIDE, hidden),
         new nn.ReLU(),
-        new nn.Dropout(0.2),
+        new nn.Dropout(dropout),
         new nn.Linear(hidden, classes),
       ),
     );

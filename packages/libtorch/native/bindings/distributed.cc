@@ -1,0 +1,330 @@
+// Stores, groups and collectives for JavaScript.
+#include "bindings/distributed.h"
+
+#include <cmath>
+#include <cstdlib>
+
+namespace mamba_prune {
+
+namespace {
+
+using std::chrono::milliseconds;
+
+std::vector<uint8_t> to_bytes(const std::string& text) { return {text.begin(), text.end()}; }
+
+struct Tables {
+  HandleTable<c10::intrusive_ptr<c10d::TCPStore>> stores{1ull << 49};
+  HandleTable<std::shared_ptr<Group>> groups{3ull << 49};
+  HandleTable<WorkPtr> works{5ull << 49};
+};
+
+// One per JavaScript thread. Never destroyed: a group that was left open is the process's to end, and
+// its threads must not find it gone.
+Tables& tables() {
+  static thread_local Tables* made = new Tables();
+  return *made;
+}
+
+template <typename T>
+T& entry(HandleTable<T>& table, Napi::Env env, Napi::Value value, const char* what, const char* expected) {
+  T* found = value.IsNumber() ? table.find(value.As<Napi::Number>().DoubleValue()) : nullptr;
+  if (found) return *found;
+  throw Napi::TypeError::New(env, std::string(what) + ": got " + describe(value) + ", expected " + expected + " that is open");
+}
+
+c10d::TCPStore& store_of(Napi::Env env, Napi::Value value, const char* what) {
+  return *entry(tables().stores, env, value, what, "a store");
+}
+
+std::string string_argument(Napi::Env env, Napi::Value value, const char* what) {
+  if (value.IsString()) return value.As<Napi::String>().Utf8Value();
+  throw Napi::TypeError::New(env, std::string(what) + ": got " + describe(value) + ", expected a string");
+}
+
+int whole(Napi::Env env, Napi::Value value, const char* what, int low, int high) {
+  const double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : NAN;
+  if (number >= low && number <= high && number == std::floor(number)) return static_cast<int>(number);
+  throw Napi::RangeError::New(env, std::string(what) + ": got " + describe(value) + ", expected an integer from " +
+                                       std::to_string(low) + " to " + std::to_string(high));
+}
+
+milliseconds duration(Napi::Env env, Napi::Value value, const char* what) {
+  return milliseconds(whole(env, value, what, 1, 2'000'000'000));
+}
+
+// storeOpen(host, port, isServer, timeoutMs) -> store; port 0: the server chooses one
+Napi::Value store_open(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  return guarded(env, "storeOpen", [&]() -> Napi::Value {
+    c10d::TCPStoreOptions options;
+    const std::string host = string_argument(env, info[0], "storeOpen: host");
+    options.port = static_cast<uint16_t>(whole(env, info[1], "storeOpen: port", 0, 65535));
+    options.isServer = info[2].IsBoolean() && info[2].As<Napi::Boolean>().Value();
+    options.waitWorkers = false;
+    options.timeout = duration(env, info[3], "storeOpen: timeout");
+    return Napi::Number::New(env, tables().stores.insert(c10::make_intrusive<c10d::TCPStore>(host, options)));
+  });
+}
+
+Napi::Value store_port(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), "storePort", [&] {
+    return Napi::Number::New(info.Env(), store_of(info.Env(), info[0], "storePort").getPort());
+  });
+}
+
+// storeSet(store, key, value)
+void store_set(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  guarded(env, "storeSet", [&] {
+    store_of(env, info[0], "storeSet").set(string_argument(env, info[1], "storeSet"), to_bytes(string_argument(env, info[2], "storeSet")));
+  });
+}
+
+// storeGet(store, key) -> value, null if there is none yet; waits for nothing
+Napi::Value store_get(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  return guarded(env, "storeGet", [&]() -> Napi::Value {
+    c10d::TCPStore& store = store_of(env, info[0], "storeGet");
+    const std::string key = string_argument(env, info[1], "storeGet");
+    if (!store.check({key})) return env.Null();
+    const std::vector<uint8_t> value = store.get(key);
+    return Napi::String::New(env, std::string(value.begin(), value.end()));
+  });
+}
+
+void store_close(const Napi::CallbackInfo& info) {
+  if (info[0].IsNumber()) tables().stores.remove(info[0].As<Napi::Number>().DoubleValue());
+}
+
+c10::intrusive_ptr<c10d::Store> connect(const MonitorOptions& at, const std::string& prefix, milliseconds timeout) {
+  c10d::TCPStoreOptions client;
+  client.port = at.port;
+  client.waitWorkers = false;
+  client.timeout = timeout;
+  auto tcp = c10::make_intrusive<c10d::TCPStore>(at.host, client);
+  return c10::make_intrusive<c10d::PrefixStore>(at.prefix + prefix, std::move(tcp));
+}
+
+// The address that the other workers reach this one at. GLOO_SOCKET_IFNAME names a network interface,
+// as it does for PyTorch; workers of one machine need none; otherwise the host's name decides.
+auto gloo_device(const std::string& host) {
+  using Gloo = c10d::ProcessGroupGloo;
+  const char* names = std::getenv("GLOO_SOCKET_IFNAME");
+  if (names != nullptr && *names != '\0') {
+    const std::string name(names);
+    return Gloo::createDeviceForInterface(name.substr(0, name.find(',')));
+  }
+  if (host == "localhost" || host == "::1" || host.rfind("127.", 0) == 0) return Gloo::createDeviceForHostname("127.0.0.1");
+  return Gloo::createDefaultDevice();
+}
+
+// groupOpen(host, port, hostedByRank0, prefix, rank, size, timeoutMs, silenceMs, device) -> group
+// All workers call it at about the same time, when the store is there.
+Napi::Value group_open(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  return guarded(env, "groupOpen", [&]() -> Napi::Value {
+    MonitorOptions at;
+    at.host = string_argument(env, info[0], "groupOpen: host");
+    at.port = static_cast<uint16_t>(whole(env, info[1], "groupOpen: port", 1, 65535));
+    at.hosted_by_rank0 = info[2].IsBoolean() && info[2].As<Napi::Boolean>().Value();
+    at.prefix = string_argument(env, info[3], "groupOpen: prefix");
+    at.size = whole(env, info[5], "groupOpen: size", 1, 100'000);
+    at.rank = whole(env, info[4], "groupOpen: rank", 0, at.size - 1);
+    at.silence = duration(env, info[7], "groupOpen: silence");
+    const c10::Device device(string_argument(env, info[8], "groupOpen: device"));
+    auto group = std::make_shared<Group>();
+    group->rank = at.rank;
+    group->size = at.size;
+    group->timeout = duration(env, info[6], "groupOpen: timeout");
+    auto options = c10d::ProcessGroupGloo::Options::create(group->timeout);
+    options->threads = 2;
+    options->devices.push_back(gloo_device(at.host));
+    group->gloo = c10::make_intrusive<c10d::ProcessGroupGloo>(connect(at, "gloo", group->timeout), at.rank, at.size, options);
+    if (device.is_cuda()) {
+#ifdef MAMBA_PRUNE_NCCL
+      // Our wait finds errors and lost workers; NCCL's own guards would end the process instead.
+      setenv("TORCH_NCCL_ASYNC_ERROR_HANDLING", "0", 0);
+      setenv("TORCH_NCCL_ENABLE_MONITORING", "0", 0);
+      auto nccl = c10d::ProcessGroupNCCL::Options::create();
+      nccl->timeout = group->timeout + std::chrono::minutes(1);
+      group->nccl = c10::make_intrusive<c10d::ProcessGroupNCCL>(connect(at, "nccl", group->timeout), at.rank, at.size, nccl);
+#else
+      TORCH_CHECK(false, "got device ", device.str(), ", but the addon was built without NCCL, expected cpu. ",
+                  "Install the headers of CUDA and NCCL (pip brings nvidia-nccl with torch), and build again");
+#endif
+    }
+    group->monitor = std::make_unique<Monitor>(at);
+    return Napi::Number::New(env, tables().groups.insert(std::move(group)));
+  });
+}
+
+// groupClose(group, reason | null): with a reason the others are told that this worker failed
+void group_close(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  guarded(env, "groupClose", [&] {
+    if (!info[0].IsNumber()) return;
+    const double handle = info[0].As<Napi::Number>().DoubleValue();
+    std::shared_ptr<Group>* found = tables().groups.find(handle);
+    if (!found) return;
+    std::shared_ptr<Group> group = *found;
+    tables().groups.remove(handle);
+    const bool failed = info[1].IsString();
+    if (failed) group->monitor->fail(info[1].As<Napi::String>().Utf8Value());
+    group->close(failed);
+  });
+}
+
+// groupCheck(group): throws who is gone, if anyone is
+void group_check(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  guarded_group(env, "groupCheck", [&] {
+    const auto verdict = group_of(env, info[0], "groupCheck")->monitor->verdict();
+    if (verdict) throw WorkerLost(verdict->rank, verdict->reason);
+  });
+}
+
+// allReduce(group, tensor) -> work
+Napi::Value all_reduce(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  return guarded_group(env, "allReduce", [&] {
+    auto group = group_of(env, info[0], "allReduce");
+    return Napi::Number::New(env, tables().works.insert(group->all_reduce(tensor_of(env, info[1], "allReduce"))));
+  });
+}
+
+// broadcast(group, tensor, root) -> work
+Napi::Value broadcast(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  return guarded_group(env, "broadcast", [&] {
+    auto group = group_of(env, info[0], "broadcast");
+    const int root = whole(env, info[2], "broadcast: root", 0, group->size - 1);
+    return Napi::Number::New(env, tables().works.insert(group->broadcast(tensor_of(env, info[1], "broadcast"), root)));
+  });
+}
+
+// waitWork(group, work); the work is gone afterwards
+void wait_work(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  guarded_group(env, "wait", [&] {
+    auto group = group_of(env, info[0], "wait");
+    const WorkPtr work = entry(tables().works, env, info[1], "wait", "a collective");
+    tables().works.remove(info[1].As<Napi::Number>().DoubleValue());
+    group->wait(work);
+  });
+}
+
+}  // namespace
+
+std::shared_ptr<Group> group_of(Napi::Env env, Napi::Value value, const char* what) {
+  return entry(tables().groups, env, value, what, "a process group");
+}
+
+Collectives& Group::collectives_for(const at::Tensor& tensor) {
+  TORCH_CHECK(tensor.is_contiguous(), "got ", describe(tensor), " with gaps or transposed, expected a contiguous tensor");
+  if (!tensor.is_cuda()) return *gloo;
+#ifdef MAMBA_PRUNE_NCCL
+  if (nccl) return *nccl;
+#endif
+  TORCH_CHECK(false, "got ", describe(tensor), ", but the group was opened without NCCL. Open it with a device of CUDA");
+}
+
+WorkPtr Group::all_reduce(at::Tensor tensor) {
+  check_verdict();
+  std::vector<at::Tensor> tensors{tensor};
+  return collectives_for(tensor).allreduce(tensors);
+}
+
+WorkPtr Group::broadcast(at::Tensor tensor, int root) {
+  check_verdict();
+  std::vector<at::Tensor> tensors{tensor};
+  c10d::BroadcastOptions options;
+  options.rootRank = root;
+  return collectives_for(tensor).broadcast(tensors, options);
+}
+
+void Group::check_verdict() {
+  const auto verdict = monitor->verdict();
+  if (!verdict) return;
+  failed_ = true;
+  throw WorkerLost(verdict->rank, verdict->reason);
+}
+
+void Group::wait(const WorkPtr& work) {
+  using Clock = std::chrono::steady_clock;
+  const auto started = Clock::now();
+  auto looked = started;
+  // Polled rather than waited for: Gloo's wait cannot be ended from outside, and NCCL's does not even
+  // begin on the CPU while a worker that is gone keeps the GPU waiting.
+  while (!work->isCompleted()) {
+    const auto now = Clock::now();
+    if (now - started > timeout) {
+      failed_ = true;
+      TORCH_CHECK(false, "not all workers took part within ", timeout.count() / 1000,
+                  " s. Does one of them hang, or do other work than the rest?");
+    }
+    if (now - looked > milliseconds(50)) {
+      check_verdict();
+      looked = now;
+    }
+    if (now - started < std::chrono::microseconds(100)) std::this_thread::yield();
+    else std::this_thread::sleep_for(std::chrono::microseconds(50));
+  }
+  try {
+    // NCCL keeps its errors to itself.
+    if (const auto error = work->exception()) std::rethrow_exception(error);
+    // On a GPU the current stream waits here for the result.
+    work->wait();
+  } catch (const std::exception& error) {
+    fail(error.what());
+  }
+}
+
+void Group::fail(const std::string& what) {
+  using Clock = std::chrono::steady_clock;
+  failed_ = true;
+  monitor->alarm();
+  for (const auto until = Clock::now() + monitor->patience(); Clock::now() < until;) {
+    check_verdict();
+    std::this_thread::sleep_for(milliseconds(20));
+  }
+  throw std::runtime_error("the connection to another worker broke: " + what.substr(0, what.find('\n')));
+}
+
+void Group::close(bool failed) {
+  failed_ = failed_ || failed || monitor->verdict().has_value();
+  monitor->close();
+  if (failed_) {
+#ifdef MAMBA_PRUNE_NCCL
+    // Ends the kernels that wait on the GPU for a worker that is gone.
+    if (nccl) {
+      nccl->abort();
+      new c10::intrusive_ptr<c10d::ProcessGroupNCCL>(std::move(nccl));
+    }
+#endif
+    // Never destroyed: the destructors wait for collectives that will not end.
+    new c10::intrusive_ptr<c10d::ProcessGroupGloo>(std::move(gloo));
+    return;
+  }
+#ifdef MAMBA_PRUNE_NCCL
+  if (nccl) nccl->shutdown();
+  nccl.reset();
+#endif
+  gloo.reset();
+}
+
+void init_distributed(Napi::Env env, Napi::Object exports) {
+  exports["storeOpen"] = Napi::Function::New(env, store_open, "storeOpen");
+  exports["storePort"] = Napi::Function::New(env, store_port, "storePort");
+  exports["storeSet"] = Napi::Function::New(env, store_set, "storeSet");
+  exports["storeGet"] = Napi::Function::New(env, store_get, "storeGet");
+  exports["storeClose"] = Napi::Function::New(env, store_close, "storeClose");
+  exports["groupOpen"] = Napi::Function::New(env, group_open, "groupOpen");
+  exports["groupCheck"] = Napi::Function::New(env, group_check, "groupCheck");
+  exports["groupClose"] = Napi::Function::New(env, group_close, "groupClose");
+  exports["allReduce"] = Napi::Function::New(env, all_reduce, "allReduce");
+  exports["broadcast"] = Napi::Function::New(env, broadcast, "broadcast");
+  exports["waitWork"] = Napi::Function::New(env, wait_work, "waitWork");
+  init_buckets(env, exports);
+}
+
+}  // namespace mamba_prune

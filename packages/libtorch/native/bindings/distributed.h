@@ -1,0 +1,88 @@
+// Process groups: what their binding files share.
+//
+// A group is a key-value store over TCP, Gloo for tensors on the CPU, NCCL for those on a GPU where
+// libtorch has it, and a monitor that knows which worker died.
+#pragma once
+
+#define USE_C10D_GLOO
+// Set by the build when libtorch has CUDA and the headers of CUDA and NCCL were found.
+#ifdef MAMBA_PRUNE_NCCL
+#define USE_C10D_NCCL
+#endif
+
+#include "addon.h"
+#include "handles.h"
+
+#include <torch/csrc/api/include/torch/version.h>
+#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
+#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
+#include <torch/csrc/distributed/c10d/TCPStore.hpp>
+#ifdef MAMBA_PRUNE_NCCL
+#include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
+#endif
+
+#include "bindings/monitor.h"
+
+#include <memory>
+
+namespace mamba_prune {
+
+// What runs collectives; libtorch 2 made it a class of its own below ProcessGroup.
+#if TORCH_VERSION_MAJOR >= 2
+using Collectives = c10d::Backend;
+#else
+using Collectives = c10d::ProcessGroup;
+#endif
+using WorkPtr = c10::intrusive_ptr<c10d::Work>;
+
+// Another worker is to blame: becomes a JavaScript error with its rank.
+struct WorkerLost : std::runtime_error {
+  WorkerLost(int lost, const std::string& reason) : std::runtime_error(reason), rank(lost) {}
+  int rank;
+};
+
+class Group {
+ public:
+  int rank = 0;
+  int size = 1;
+  std::chrono::milliseconds timeout{0};
+  std::unique_ptr<Monitor> monitor;
+  c10::intrusive_ptr<c10d::ProcessGroupGloo> gloo;
+#ifdef MAMBA_PRUNE_NCCL
+  c10::intrusive_ptr<c10d::ProcessGroupNCCL> nccl;
+#endif
+
+  // Sum over all workers, in place. Starts it; the tensor must be kept until `wait` has returned.
+  WorkPtr all_reduce(at::Tensor tensor);
+  WorkPtr broadcast(at::Tensor tensor, int root);
+  // Until the work is done. Throws WorkerLost if another worker is gone, c10::Error after the timeout.
+  void wait(const WorkPtr& work);
+  // In good order; after an error nothing is waited for, and the connections are left to the process's end.
+  void close(bool failed);
+
+ private:
+  Collectives& collectives_for(const at::Tensor& tensor);
+  // Asks the monitor who is gone, for as long as it may need to find out, and throws.
+  [[noreturn]] void fail(const std::string& what);
+  void check_verdict();
+  bool failed_ = false;
+};
+
+// As `guarded`; an error that names a worker has its rank as the property `rank`.
+template <typename Body>
+auto guarded_group(Napi::Env env, const std::string& where, Body&& body) -> decltype(body()) {
+  return guarded(env, where, [&] {
+    try {
+      return body();
+    } catch (const WorkerLost& lost) {
+      Napi::Error error = Napi::Error::New(env, where + ": " + lost.what());
+      error.Set("rank", Napi::Number::New(env, lost.rank));
+      throw error;
+    }
+  });
+}
+
+// The group that a JavaScript value names. Throws a TypeError that says what was given.
+std::shared_ptr<Group> group_of(Napi::Env env, Napi::Value value, const char* what);
+
+}  // namespace mamba_prune

@@ -1,0 +1,87 @@
+/**
+ * A worker of a group, for tests: `node group-child.mjs MODE`, with torchrun's variables. Rank 0 tells
+ * the port over IPC. Prints one JSON object.
+ */
+import { distributed, libtorchVersion, manualSeed, nn, randn } from '../../index.js';
+
+const mode = process.argv[2];
+const config = distributed.workerConfigFromEnvironment();
+const group = await distributed.ProcessGroup.open(config, {
+  joinTimeoutMs: mode === 'alone' ? 1000 : 60_000,
+  onListening: (port) => process.send?.(port),
+}).catch(report);
+const { rank } = group;
+if (mode === 'collectives') collectives();
+if (mode === 'gradients') gradients();
+if (mode === 'endless') endless();
+process.disconnect?.();
+
+function print(value) {
+  process.stdout.write(`${JSON.stringify(value)}\n`);
+}
+
+function report(error) {
+  print({ name: error.name, rank: error.rank, message: error.message });
+  process.exit(1);
+}
+
+function collectives() {
+  const text = group.broadcastText(rank === 0 ? 'grüße' : 'ignored');
+  const sum = group.sum([1, rank, 0.5]);
+  group.barrier();
+  let refused;
+  try {
+    group.allReduce(randn([3, 4]).t());
+  } catch (error) {
+    refused = error.message;
+  }
+  group.close();
+  print({ text, sum, refused, version: libtorchVersion() });
+}
+
+/** Gradients of one's own half of a batch, averaged, beside those of the whole batch. */
+function gradients() {
+  manualSeed(7);
+  const model = new nn.Sequential(new nn.Linear(30, 40), new nn.ReLU(), new nn.Linear(40, 3));
+  const parameters = model.parameters();
+  const images = randn([12, 30]);
+  const unused = randn([2]);
+  unused.requiresGrad = true;
+  // In reverse order: the second layer and the bias before it fit a bucket of 800 bytes.
+  const all = [unused, ...parameters];
+  const buckets = new distributed.GradientBuckets(group, all, { bucketBytes: 800 });
+  const [first, size] = rank === 0 ? [0, 8] : [8, 4];
+  const early = [];
+  let averaged;
+  for (let step = 0; step < 2; step++) {
+    for (const tensor of parameters) tensor.grad = null;
+    buckets.begin(size / 12);
+    model
+      .forward(images.narrow(0, first, size))
+      .pow(2)
+      .mean()
+      .backward();
+    early.push(buckets.finish());
+    averaged = parameters.map((tensor) => tensor.grad.toNumbers());
+  }
+  buckets.dispose();
+  for (const tensor of parameters) tensor.grad = null;
+  model.forward(images).pow(2).mean().backward();
+  const whole = parameters.map((tensor) => tensor.grad.toNumbers());
+  group.close();
+  print({ averaged, whole, early, count: buckets.count, unusedGrad: unused.grad });
+}
+
+/** Until a test kills one, or tells it to fail. */
+function endless() {
+  print('running');
+  const until = process.env.FAIL_RANK === String(rank) ? Date.now() + 300 : Infinity;
+  try {
+    while (Date.now() < until) group.sum([1]);
+    group.fail('out of luck');
+    process.exit(3);
+  } catch (error) {
+    group.close();
+    report(error);
+  }
+}

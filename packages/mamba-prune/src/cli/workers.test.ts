@@ -1,0 +1,102 @@
+import { spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import sharp from 'sharp';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { transpiledMambaPrune } from '../../../../test/support/transpiled.js';
+import { runCli } from './testing/run-cli.js';
+
+const built = transpiledMambaPrune();
+const main = join(built.src, 'cli', 'main.js');
+let folder = '';
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'mamba-prune-workers-'));
+  for (const part of ['train', 'test']) {
+    for (const [name, red] of Object.entries({ a: 30, b: 220 })) {
+      mkdirSync(join(folder, 'images', part, name), { recursive: true });
+      const background = { r: red, g: 0, b: 0 };
+      const image = sharp({ create: { width: 8, height: 8, channels: 3, background } }).png();
+      const bytes = await image.toBuffer();
+      for (let i = 0; i < 8; i++) {
+        await sharp(bytes).toFile(join(folder, 'images', part, name, `${i}.png`));
+      }
+    }
+  }
+});
+
+afterAll(() => {
+  rmSync(folder, { recursive: true, force: true });
+  built.remove();
+});
+
+const trainArgs = [
+  ...['train', '--arch', 'mamba_nano', '--d-model', '8', '--depth', '1', '--image-size', '8'],
+  ...['--dataset', 'folder', '--data', 'images', '--batch-size', '8', '--augment', 'none'],
+  ...['--epochs', '2', '--device', 'cpu'],
+];
+
+function start(argv: readonly string[]) {
+  return new Promise<{ status: number | null; stdout: string; stderr: string }>((resolve) => {
+    const child = spawn(process.execPath, [main, ...argv], { cwd: folder });
+    let [stdout, stderr] = ['', ''];
+    child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
+    child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+    child.on('close', (status) => {
+      resolve({ status, stdout, stderr });
+    });
+  });
+}
+
+describe('train --workers', () => {
+  it('trains in several processes that speak with one voice', async () => {
+    const { status, stdout, stderr } = await start([
+      ...trainArgs,
+      ...['--workers', '2', '--out', 'run', '--json'],
+    ]);
+    expect(status, stderr).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ workers: 2, finished: true, steps: 4 });
+    expect(stderr.match(/ 2\/2 /g), stderr).toHaveLength(1);
+    const lines = readFileSync(join(folder, 'run', 'metrics.jsonl'), 'utf8')
+      .trim()
+      .split('\n');
+    expect(lines).toHaveLength(2);
+  });
+
+  it('ends with the status of the workers, whose errors it does not repeat', async () => {
+    const { status, stderr } = await start([
+      ...trainArgs,
+      ...['--workers', '2', '--batch-size', '1', '--out', 'small'],
+    ]);
+    expect(status).toBe(2);
+    expect(stderr).toMatch(/got batches of 1 images for 2 workers/);
+    expect(stderr.trim().split('\n').length).toBeLessThanOrEqual(4);
+  });
+});
+
+describe('a worker', () => {
+  const env = { RANK: '0', WORLD_SIZE: '2', MASTER_ADDR: '127.0.0.1', MASTER_PORT: '0' };
+
+  it('refuses another number of workers than were started', async () => {
+    const { status, stderr } = await runCli([...trainArgs, '--workers', '3', '--out', 'x'], {
+      env,
+    });
+    expect(status).toBe(2);
+    expect(stderr).toMatch(/--workers: got 3, but the launcher started 2/);
+  });
+
+  it('refuses variables that contradict each other', async () => {
+    const given = { ...env, RANK: '2' };
+    const { status, stderr } = await runCli([...trainArgs, '--out', 'x'], { env: given });
+    expect(status).toBe(2);
+    expect(stderr).toMatch(/got rank 2 of 2 workers/);
+  });
+
+  it('refuses one GPU for all', async () => {
+    const args = [...trainArgs, '--out', 'x', '--device', 'cuda:1'];
+    const { status, stderr } = await runCli(args, { env });
+    expect(status).toBe(2);
+    expect(stderr).toMatch(/got cuda:1 for several workers/);
+  });
+});

@@ -1,0 +1,282 @@
+/** Real processes that train together, compared with one process. */
+import { type ChildProcess, fork } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { transpiledMambaPrune } from '../../../../../test/support/transpiled.js';
+import {
+  RunFolder,
+  readCheckpointInfo,
+  train,
+  type TrainControl,
+  type TrainOptions,
+} from '../index.js';
+import {
+  outcomeOf,
+  temporaryFolder,
+  toyDataset,
+  ToyModel,
+  toyOptions,
+  toyRun,
+} from '../testing/toy.js';
+import { FakeGraphs } from '../testing/fake-graphs.js';
+import type { EpochMetrics } from '../index.js';
+
+const folder = temporaryFolder();
+const built = transpiledMambaPrune();
+const script = join(built.src, 'training', 'data-parallel', 'testing', 'worker-child.mjs');
+const children = new Set<ChildProcess>();
+afterAll(() => {
+  for (const child of children) child.kill('SIGKILL');
+  folder.remove();
+  built.remove();
+});
+
+/** Without what each worker draws for itself: dropout, and the partners of mixup. */
+const options: TrainOptions = { ...toyOptions, epochs: 3, augment: { padCrop: 1 } };
+
+interface Ended {
+  readonly code: number | null;
+  readonly signal: string | null;
+  readonly result: {
+    readonly finished: boolean;
+    readonly steps: number;
+    readonly weights: number[][];
+    readonly valAccuracy: number;
+    readonly name?: string;
+    readonly rank?: number;
+    readonly message: string;
+  };
+}
+
+/** What one rank does, after how many steps. */
+interface Plan {
+  readonly rank?: number;
+  readonly steps?: number;
+  readonly does?: 'stop' | 'stop-in-evaluation' | 'die' | 'fail';
+  readonly dropout?: number;
+  readonly lr?: number;
+  /** Batches and steps as on a GPU. */
+  readonly onDevice?: boolean;
+}
+
+async function trainTogether(
+  path: string,
+  workers: number,
+  given: TrainOptions = options,
+  plan: Plan = {},
+): Promise<Ended[]> {
+  const start = (rank: number, port: number) => {
+    const child = fork(script, [path, JSON.stringify(given), JSON.stringify(plan)], {
+      env: {
+        ...process.env,
+        OMP_NUM_THREADS: '1',
+        RANK: String(rank),
+        WORLD_SIZE: String(workers),
+        LOCAL_RANK: String(rank),
+        MASTER_ADDR: '127.0.0.1',
+        MASTER_PORT: String(port),
+      },
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    });
+    children.add(child);
+    let [output, errors] = ['', ''];
+    child.stdout?.on('data', (text: Buffer) => (output += text.toString()));
+    child.stderr?.on('data', (text: Buffer) => (errors += text.toString()));
+    const ended = new Promise<Ended>((resolve) => {
+      child.on('close', (code, signal) => {
+        children.delete(child);
+        const line = output.trim().split('\n').at(-1) ?? '';
+        const result = (line === '' ? { message: errors } : JSON.parse(line)) as Ended['result'];
+        resolve({ code, signal, result });
+      });
+    });
+    return { child, ended };
+  };
+  const zero = start(0, 0);
+  const port = await new Promise<number>((resolve) => {
+    zero.child.once('message', resolve as () => void);
+  });
+  const others = Array.from({ length: workers - 1 }, (_, i) => start(i + 1, port));
+  return Promise.all([zero, ...others].map(({ ended }) => ended));
+}
+
+/** As the children do, in this process. */
+async function trainAlone(
+  path: string,
+  resume = false,
+  given: TrainOptions = options,
+  control: TrainControl = {},
+): Promise<number[][]> {
+  const run = resume ? RunFolder.open(path, { write: true }) : RunFolder.create(path, toyRun);
+  const model = new ToyModel(5, 16, 3, 0);
+  const { finished } = await train(model, toyDataset(), given, run, {}, { resume, ...control });
+  run.release();
+  expect(finished).toBe(true);
+  return model.parameters().map((tensor) => tensor.toNumbers());
+}
+
+function largestDifference(a: readonly number[][], b: readonly number[][]): number {
+  expect(a.map(({ length }) => length)).toEqual(b.map(({ length }) => length));
+  return Math.max(...a.flatMap((row, i) => row.map((x, k) => Math.abs(x - (b[i]?.[k] ?? NaN)))));
+}
+
+// Sums over a batch are added in another order: float32 roundings of weights and gradients, which are
+// below 1, of 6e-8 each. 21 steps bring 5e-8; a wrong share of a batch would move weights by about the
+// learning rate, 0.01.
+const TOLERANCE = 1e-6;
+
+describe('workers that train together', () => {
+  it('end with the weights of one process with the same batches, and rank 0 alone writes', async () => {
+    const alone = await trainAlone(join(folder.path, 'one'));
+    const ends = await trainTogether(join(folder.path, 'two'), 2);
+    for (const { code, result } of ends) {
+      expect(result.message).toBeUndefined();
+      expect(code).toBe(0);
+      expect(largestDifference(result.weights, alone)).toBeLessThan(TOLERANCE);
+    }
+    expect(ends[1]?.result.weights).toEqual(ends[0]?.result.weights);
+    const [one, two] = ['one', 'two'].map((name) => RunFolder.open(join(folder.path, name)));
+    const metrics = two?.readMetrics() ?? [];
+    expect(metrics).toHaveLength(3);
+    one?.readMetrics().forEach((line, i) => {
+      // Sums over all images, not over a share.
+      expect(metrics[i]?.loss).toBeCloseTo(line.loss, 4);
+      expect(metrics[i]).toMatchObject({ step: line.step, type: 'epoch' });
+    });
+    const lines = [one, two].map((run) => run?.readMetrics().at(-1) as Record<string, unknown>);
+    expect(lines[1]?.['valAccuracy']).toBe(lines[0]?.['valAccuracy']);
+    expect(lines[1]?.['trainAccuracy']).toBe(lines[0]?.['trainAccuracy']);
+  });
+
+  it('divide a batch that their number does not divide', async () => {
+    const alone = await trainAlone(join(folder.path, 'odd-one'));
+    const ends = await trainTogether(join(folder.path, 'odd-three'), 3);
+    for (const { result } of ends) {
+      expect(largestDifference(result.weights, alone)).toBeLessThan(TOLERANCE);
+    }
+  });
+
+  it('make their rows on the device, step by step, mixed as one process would', async () => {
+    // The last batch of the evaluation has two images for three workers.
+    const sizes = { batchSize: 15, maxTestImages: 50, evalBatchSize: 48 };
+    const given = { ...options, ...sizes, augment: { padCrop: 1, mixup: 0.4 } };
+    const control = { deviceData: true, graphBackend: new FakeGraphs() };
+    const paths = ['device-one', 'device-three'].map((name) => join(folder.path, name)) as [
+      string,
+      string,
+    ];
+    const alone = await trainAlone(paths[0], false, given, control);
+    const ends = await trainTogether(paths[1], 3, given, { onDevice: true });
+    for (const { result } of ends) {
+      expect(result.message).toBeUndefined();
+      expect(largestDifference(result.weights, alone)).toBeLessThan(TOLERANCE);
+      expect(result.weights).toEqual(ends[0]?.result.weights);
+    }
+    const [one, three] = paths.map((path) => RunFolder.open(path).readMetrics().at(-1));
+    expect(one).toMatchObject({ data: 'device', graph: 'replayed' });
+    expect(three).toMatchObject({ data: 'device', graph: 'several workers share every batch' });
+    expect(three).toMatchObject({ valAccuracy: (one as EpochMetrics).valAccuracy });
+  });
+
+  it('compute in bfloat16 and end with equal weights', async () => {
+    const ends = await trainTogether(join(folder.path, 'bf16'), 2, {
+      ...options,
+      epochs: 1,
+      precision: 'bf16',
+    });
+    const alone = await trainAlone(join(folder.path, 'bf16-one'), false, {
+      ...options,
+      epochs: 1,
+      precision: 'bf16',
+    });
+    expect(ends[1]?.result.weights).toEqual(ends[0]?.result.weights);
+    // A gradient of 8 bits that differs in the last moves AdamW's step by that much, 7 times 0.01.
+    expect(largestDifference(ends[0]?.result.weights ?? [], alone)).toBeLessThan(0.01);
+  });
+
+  it('stop together when one is stopped, and go on bit for bit', async () => {
+    const whole = join(folder.path, 'whole');
+    const parts = join(folder.path, 'parts');
+    const plan = { dropout: 0.2 };
+    const random = { ...toyOptions, epochs: 3 };
+    await trainTogether(whole, 2, random, plan);
+    const stop = { ...plan, rank: 1, steps: 10, does: 'stop' } as const;
+    const stopped = await trainTogether(parts, 2, random, stop);
+    for (const { result, code } of stopped) {
+      expect(result).toMatchObject({ finished: false });
+      // The step after which rank 1 was stopped, and the one in which the others learn of it.
+      expect(result.steps).toBe(11);
+      expect(code).toBe(0);
+    }
+    expect(readCheckpointInfo(RunFolder.open(parts).lastCheckpoint)).toMatchObject({
+      step: 11,
+      workers: 2,
+    });
+    await trainTogether(parts, 2, random, plan);
+    expect(outcomeOf(RunFolder.open(parts))).toEqual(outcomeOf(RunFolder.open(whole)));
+  });
+
+  it('stop together in an evaluation, which is done again', async () => {
+    const path = join(folder.path, 'evaluating');
+    const plan = { rank: 1, does: 'stop-in-evaluation' } as const;
+    for (const { result } of await trainTogether(path, 2, options, plan)) {
+      // 120 images, 16 a step.
+      expect(result).toMatchObject({ finished: false, steps: 7 });
+    }
+    const [{ result } = { result: undefined }] = await trainTogether(path, 2);
+    expect(result).toMatchObject({ finished: true, steps: 21 });
+    expect(RunFolder.open(path).readMetrics()).toHaveLength(3);
+  });
+
+  it('go on as one process, and one process goes on as workers', async () => {
+    const alone = await trainAlone(join(folder.path, 'reference'));
+    const fewer = join(folder.path, 'fewer');
+    await trainTogether(fewer, 2, options, { rank: 0, steps: 9, does: 'stop' });
+    expect(largestDifference(await trainAlone(fewer, true), alone)).toBeLessThan(TOLERANCE);
+    const more = join(folder.path, 'more');
+    const model = new ToyModel(5, 16, 3, 0);
+    const run = RunFolder.create(more, toyRun);
+    const stop = new AbortController();
+    let steps = 0;
+    const hooks = {
+      onStep: () => {
+        if (++steps === 9) stop.abort();
+      },
+    };
+    await train(model, toyDataset(), options, run, hooks, { signal: stop.signal });
+    run.release();
+    const [{ result } = { result: { weights: [] } }] = await trainTogether(more, 2);
+    expect(largestDifference(result.weights, alone)).toBeLessThan(TOLERANCE);
+  });
+
+  it('end when one is killed, name it, and leave a run that goes on', async () => {
+    const path = join(folder.path, 'killed');
+    const plan = { rank: 1, steps: 8, does: 'die' } as const;
+    const started = Date.now();
+    const [zero, one] = await trainTogether(path, 2, options, plan);
+    expect(one?.signal).toBe('SIGKILL');
+    expect(zero?.result).toMatchObject({ name: 'WorkerLostError', rank: 1 });
+    expect(zero?.result.message).toMatch(/rank 1 is gone/);
+    // Starting included, on a busy machine.
+    expect(Date.now() - started).toBeLessThan(30_000);
+    expect(existsSync(RunFolder.open(path).lastCheckpoint)).toBe(true);
+    const ends = await trainTogether(path, 2);
+    expect(ends.map(({ result }) => result.finished)).toEqual([true, true]);
+  });
+
+  it('end when one fails, with its reason', async () => {
+    const plan = { rank: 1, steps: 2, does: 'fail' } as const;
+    const [zero] = await trainTogether(join(folder.path, 'failed'), 2, options, plan);
+    expect(zero?.result.message).toMatch(/rank 1 failed: no more room/);
+  });
+
+  it('refuse a worker with other options', async () => {
+    const [zero, one] = await trainTogether(join(folder.path, 'other'), 2, options, {
+      rank: 1,
+      lr: 0.5,
+    });
+    expect(one?.result.message).toMatch(/rank 1 has other options than rank 0: got .*"lr":0.5/);
+    expect(zero?.result).toMatchObject({ name: 'WorkerLostError', rank: 1 });
+  });
+});

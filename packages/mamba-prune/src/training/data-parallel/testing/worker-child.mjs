@@ -1,0 +1,62 @@
+/**
+ * One worker of a training, for tests, with torchrun's variables: `node worker-child.mjs RUN OPTIONS
+ * PLAN`. Rank 0 tells the port over IPC. Prints one JSON object.
+ */
+import { distributed } from '../../../../../libtorch/src/index.js';
+import { RunFolder, train } from '../../index.js';
+import { FakeGraphs } from '../../testing/fake-graphs.js';
+import { toyDataset, ToyModel, toyRun } from '../../testing/toy.js';
+
+const [, , path, optionsJson, planJson] = process.argv;
+const options = JSON.parse(optionsJson);
+/** What one rank does after so many steps: stop, die or fail; and whether it has other options. */
+const plan = JSON.parse(planJson);
+const config = distributed.workerConfigFromEnvironment();
+const group = await distributed.ProcessGroup.open(config, {
+  onListening: (port) => process.send(port),
+});
+const { rank } = group;
+const mine = plan.rank === rank;
+if (mine && plan.lr) options.lr = plan.lr;
+const stop = new AbortController();
+let steps = 0;
+const hooks = {
+  onStep() {
+    if (!mine || ++steps !== plan.steps) return;
+    if (plan.does === 'stop') stop.abort('enough');
+    if (plan.does === 'die') process.kill(process.pid, 'SIGKILL');
+    if (plan.does === 'fail') throw new Error('no more room');
+  },
+  onEvaluate() {
+    if (mine && plan.does === 'stop-in-evaluation') stop.abort('enough');
+  },
+};
+let run;
+try {
+  // Only rank 0 has the model that the run begins with.
+  const model = new ToyModel(rank === 0 ? 5 : 60 + rank, 16, 3, plan.dropout ?? 0);
+  run =
+    rank > 0
+      ? RunFolder.follow(path, toyRun)
+      : RunFolder.isRun(path)
+        ? RunFolder.open(path, { write: true })
+        : RunFolder.create(path, toyRun);
+  const onDevice = plan.onDevice && { deviceData: true, graphBackend: new FakeGraphs() };
+  const control = { resume: true, signal: stop.signal, group, ...onDevice };
+  const result = await train(model, toyDataset(), options, run, hooks, control);
+  const weights = model.parameters().map((tensor) => tensor.toNumbers());
+  group.close();
+  print({ ...result, weights });
+} catch (error) {
+  if (error instanceof distributed.WorkerLostError) group.close();
+  else group.fail(error.message);
+  print({ name: error.name, rank: error.rank, message: error.message });
+  process.exitCode = 1;
+} finally {
+  run?.release();
+  process.disconnect();
+}
+
+function print(value) {
+  process.stdout.write(`${JSON.stringify(value)}\n`);
+}
