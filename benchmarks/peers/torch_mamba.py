@@ -5,6 +5,7 @@ Same shapes and parameter names as the TypeScript model. Works with PyTorch 1.13
 python3-torch, run with /usr/bin/python3) and 2.x.
 
   torch_mamba.py time --arch mamba_small --batch 32 --threads 2 [--what train|infer] [--runs 5]
+                      [--device cuda] [--amp] [--scan index|unbind] [--compile]
       one JSON line: median milliseconds
   torch_mamba.py golden FILE
       a parity case of a small width: weights, input, logits, loss, every gradient, and the weights
@@ -28,6 +29,8 @@ ARCHS = {  # d_model, layers, d_state
 
 
 class SelectiveSSM(nn.Module):
+    scan = "unbind"
+
     def __init__(self, d_model, d_state=16, d_conv=4, expand=2):
         super().__init__()
         self.d_inner, self.d_state, self.dt_rank = expand * d_model, d_state, math.ceil(d_model / 16)
@@ -44,7 +47,7 @@ class SelectiveSSM(nn.Module):
         u, z = self.in_proj(x).chunk(2, -1)
         u = F.silu(self.conv1d(u.transpose(1, 2))[..., :length].transpose(1, 2))
         dt, b, c = self.x_proj(u).split([self.dt_rank, self.d_state, self.d_state], -1)
-        y = plain_scan(u, F.softplus(self.dt_proj(dt)), -torch.exp(self.A_log), b, c)
+        y = SCANS[self.scan](u, F.softplus(self.dt_proj(dt)), -torch.exp(self.A_log), b, c)
         return self.out_proj((y + u * self.D) * F.silu(z))
 
 
@@ -56,6 +59,19 @@ def plain_scan(u, dt, a, b, c):
         h = torch.exp(d_t.unsqueeze(-1) * a) * h + v_t.unsqueeze(-1) * b_t.unsqueeze(1)
         ys.append((h @ c_t.unsqueeze(-1)).squeeze(-1))
     return torch.stack(ys, 1)
+
+
+def index_scan(u, dt, a, b, c):
+    """The loop as most write it first. Every step's gradient fills a tensor of the whole length."""
+    h = torch.zeros(u.shape[0], u.shape[2], a.shape[1], device=u.device, dtype=u.dtype)
+    ys = []
+    for t in range(u.shape[1]):
+        h = torch.exp(dt[:, t].unsqueeze(-1) * a) * h + (dt[:, t] * u[:, t]).unsqueeze(-1) * b[:, t].unsqueeze(1)
+        ys.append((h @ c[:, t].unsqueeze(-1)).squeeze(-1))
+    return torch.stack(ys, 1)
+
+
+SCANS = {"unbind": plain_scan, "index": index_scan}
 
 
 class Block(nn.Module):
@@ -123,14 +139,25 @@ def golden(path):
     save_safetensors(path, case)
 
 
-def median_ms(step, runs):
+def median_ms(step, runs, device="cpu"):
     for _ in range(2):
         step()
+    # Waiting for a GPU after every step would leave it idle while the next one is prepared: groups of steps are timed.
+    group, wait = 1, lambda: None
+    if device.startswith("cuda"):
+        wait = torch.cuda.synchronize
+        wait()
+        started = time.perf_counter()
+        step()
+        wait()
+        group = max(1, math.ceil(0.2 / (time.perf_counter() - started)))
     times = []
     for _ in range(runs):
         started = time.perf_counter()
-        step()
-        times.append(time.perf_counter() - started)
+        for _ in range(group):
+            step()
+        wait()
+        times.append((time.perf_counter() - started) / group)
     return sorted(times)[runs // 2] * 1e3
 
 
@@ -141,27 +168,36 @@ def measure(args):
     if args.what.startswith("scan"):
         step = scan_step(args)
     else:
-        model = Mamba(d_model, depth, d_state)
-        x, y = torch.randn(args.batch, 3, 32, 32), torch.randint(0, 10, (args.batch,))
-        step = train_step(model, x, y) if args.what == "train" else infer_step(model, x)
-    print(json.dumps({"peer": f"torch {torch.__version__}", "what": args.what, "ms": median_ms(step, args.runs)}))
+        model = Mamba(d_model, depth, d_state).to(args.device)
+        for block in model.blocks:
+            block.ssm.scan = args.scan
+            if args.compile:
+                # Blocks are alike: compiled one by one they share one compilation, which takes long enough.
+                block.compile()
+        x = torch.randn(args.batch, 3, 32, 32, device=args.device)
+        y = torch.randint(0, 10, (args.batch,), device=args.device)
+        step = train_step(model, x, y, args.amp) if args.what == "train" else infer_step(model, x, args.amp)
+    ms = median_ms(step, args.runs, args.device)
+    print(json.dumps({"peer": f"torch {torch.__version__}", "what": args.what, "ms": ms}))
 
 
-def train_step(model, x, y):
-    optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
+def train_step(model, x, y, amp=False, **settings):
+    """`settings`: AdamW's, besides the learning rate."""
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-3, **settings)
 
     def step():
-        loss = F.cross_entropy(model(x), y)
-        optimizer.zero_grad()
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=amp):
+            loss = F.cross_entropy(model(x), y)
+        optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
 
     return step
 
 
-def infer_step(model, x):
+def infer_step(model, x, amp=False):
     def step():
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast(x.device.type, torch.bfloat16, enabled=amp):
             model(x)
 
     return step
@@ -204,6 +240,10 @@ def main():
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--device", default="cpu", help="of train and infer")
+    parser.add_argument("--amp", action="store_true", help="bfloat16 where autocast allows it")
+    parser.add_argument("--scan", default="unbind", choices=SCANS)
+    parser.add_argument("--compile", action="store_true", help="torch.compile, block by block")
     args = parser.parse_args()
     if args.command == "golden":
         golden(args.out)

@@ -1,0 +1,193 @@
+// One measurement of ours on a GPU, in a process of its own: prints one JSON line. gpu.mjs calls it.
+//
+//   node benchmarks/gpu-measure.mjs --what train|infer [--arch mamba_small] [--batch 512] [--precision bf16|fp32]
+//     [--rate 0.7] [--round-to 16] [--seconds 3] [--device cuda:0]
+//
+// `train` is a whole step: a batch of new random crops and flips made on the device from a data set as large as CIFAR,
+// forward, cross-entropy, backward, AdamW. `infer` is the forward pass. Each is one CUDA graph, replayed; on the
+// CPU, where there are none, it runs as it is. `--rate` prunes so much of the SSM channels and MLP neurons first.
+import { randomFillSync } from 'node:crypto';
+import { parseArgs } from 'node:util';
+import {
+  CudaGraph,
+  F,
+  libtorchVersion,
+  manualSeed,
+  noGrad,
+  optim,
+  randn,
+  scope,
+  synchronize,
+  zeros,
+} from '@mamba-prune/libtorch';
+import {
+  DeviceBatches,
+  DeviceSplit,
+  MemorySplit,
+  augmentPreset,
+  createModel,
+  imageType,
+  pruneOneShot,
+  weightCopies,
+} from 'mamba-prune';
+
+const { values: args } = parseArgs({
+  options: {
+    what: { type: 'string', default: 'train' },
+    arch: { type: 'string', default: 'mamba_small' },
+    batch: { type: 'string', default: '512' },
+    precision: { type: 'string', default: 'bf16' },
+    rate: { type: 'string', default: '0' },
+    'round-to': { type: 'string', default: '16' },
+    seconds: { type: 'string', default: '3' },
+    samples: { type: 'string', default: '50000' },
+    device: { type: 'string', default: 'cuda:0' },
+  },
+});
+const { what, arch, precision, device } = args;
+const batch = Number(args.batch);
+const rate = Number(args.rate);
+const onGpu = device !== 'cpu';
+// Libraries allocate and choose their kernels in the first steps, which must not be part of a capture.
+const warmUp = onGpu ? 3 : 1;
+
+async function makeModel() {
+  const dense = createModel(arch);
+  if (rate === 0) return dense.to(device);
+  const { model } = await pruneOneShot(dense, {
+    rates: { ssm: rate, mlp: rate },
+    importance: 'l2',
+    scope: 'layerwise',
+    roundTo: Number(args['round-to']),
+  });
+  return model.to(device);
+}
+
+/** Random pixels: what they show changes neither the work nor its time. */
+function syntheticSplit() {
+  const samples = Math.max(batch, Number(args.samples));
+  const imageBytes = 3 * 32 * 32;
+  const labels = Uint8Array.from({ length: samples }, (_, i) => i % 10);
+  const pixels = randomFillSync(new Uint8Array(samples * imageBytes));
+  const info = {
+    name: 'synthetic',
+    classes: Array.from({ length: 10 }, (_, i) => `class ${i}`),
+    channels: 3,
+    height: 32,
+    width: 32,
+    mean: [0.5, 0.5, 0.5],
+    std: [0.29, 0.29, 0.29],
+  };
+  return DeviceSplit.upload(new MemorySplit(pixels, labels, imageBytes), info, { device });
+}
+
+/** What the device is given in one step, and what the host counts after it. */
+const works = {
+  async train() {
+    const model = (await makeModel()).train();
+    const optimizer = new optim.AdamW(model.parameters(), { lr: 1e-3 });
+    optimizer.makeCapturable(zeros([], { device }).keep());
+    const copies = weightCopies(model, precision);
+    const batches = new DeviceBatches(await syntheticSplit(), {
+      batchSize: batch,
+      shuffle: true,
+      dropLast: true,
+      augment: augmentPreset('standard', { height: 32, width: 32 }),
+      dtype: imageType(precision),
+    });
+    const lastLoss = zeros([], { device }).keep();
+    const launch = () => {
+      scope(() => {
+        optimizer.zeroGrad();
+        const { images, labels } = batches.next();
+        const loss = F.crossEntropy(F.atLeastFloat32(model.forward(images)), labels);
+        loss.backward();
+        optimizer.launch();
+        copies?.refresh();
+        noGrad(() => lastLoss.copy_(loss));
+      });
+    };
+    return {
+      launch,
+      count: () => optimizer.count(),
+      // The gradients would be held beside those that the graph has of its own.
+      beforeCapture: () => optimizer.zeroGrad(),
+      extra: () => ({ loss: lastLoss.item() }),
+    };
+  },
+  async infer() {
+    const model = (await makeModel()).eval();
+    const copies = weightCopies(model, precision);
+    const images = randn([batch, 3, 32, 32], { device }).to(imageType(precision));
+    const launch = () => {
+      scope(() => {
+        noGrad(() => model.forward(images));
+      });
+    };
+    // The graph reads the copies: whoever holds the work holds them.
+    return { launch, copies, count() {}, beforeCapture() {}, extra: () => ({}) };
+  },
+};
+
+if (!(what in works)) {
+  console.error(`gpu-measure: --what: got '${what}', expected one of train, infer.`);
+  process.exit(2);
+}
+manualSeed(0);
+const work = await works[what]();
+let step = work.launch;
+
+/** Milliseconds of a step, of so many given to the device one after another. */
+function timeGroup(steps) {
+  synchronize(device);
+  const started = performance.now();
+  for (let i = 0; i < steps; i++) {
+    step();
+    work.count();
+  }
+  synchronize(device);
+  return (performance.now() - started) / steps;
+}
+
+timeGroup(warmUp);
+const eagerMs = onGpu ? timeGroup(3) : undefined;
+let graph = 'none on the CPU';
+if (onGpu) {
+  work.beforeCapture();
+  const captured = CudaGraph.capture(device, work.launch);
+  step = () => captured.replay();
+  graph = 'replayed';
+  timeGroup(2);
+}
+// A group of about a quarter of a second: waiting for the device between groups costs it nothing then.
+const seconds = Number(args.seconds);
+const group = onGpu ? Math.max(1, Math.ceil(250 / timeGroup(3))) : 1;
+const times = [];
+for (
+  const started = performance.now();
+  times.length < 3 || performance.now() - started < seconds * 1e3;
+)
+  times.push(timeGroup(group));
+times.sort((a, b) => a - b);
+const ms = times[times.length >> 1];
+console.log(
+  JSON.stringify({
+    ours: `libtorch ${libtorchVersion()}`,
+    what,
+    arch,
+    batch,
+    precision,
+    ms,
+    imagesPerSecond: (batch / ms) * 1e3,
+    fastestMs: times[0],
+    slowestMs: times.at(-1),
+    groups: times.length,
+    group,
+    eagerMs,
+    graph,
+    ...(rate > 0 && { rate }),
+    ...work.extra(),
+  }),
+);
+// Tensors that live as long as the process need not be freed one by one.
+process.exit(0);

@@ -1,0 +1,211 @@
+// Ours and the PyTorch peers on one GPU, one after another, each in a process of its own: prints one Markdown table.
+// What fails or takes too long is said in its row; the rest goes on.
+//
+//   node benchmarks/gpu.mjs [--only ours,fast,loop] [--quick] [--limit 300] [--seconds 3] [--arch mamba_small]
+//     [--train 128,512,2048] [--infer 128,512,4096] [--pruned 512,4096] [--peer-batches 512,128]
+//     [--python python3] [--peers DIR] [--device cuda:0]
+//
+// --only: which rows. --train, --infer, --pruned: batch sizes of ours. --limit: seconds for one measurement.
+// --quick leaves out the peers that take minutes: plain loops. --peers: folder of the Python scripts.
+import { execFileSync, spawn } from 'node:child_process';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+
+const here = dirname(fileURLToPath(import.meta.url));
+const { values: args } = parseArgs({
+  options: {
+    only: { type: 'string', default: 'ours,fast,loop' },
+    train: { type: 'string', default: '128,512,2048' },
+    infer: { type: 'string', default: '128,512,4096' },
+    pruned: { type: 'string', default: '512,4096' },
+    'peer-batches': { type: 'string', default: '512,128' },
+    seconds: { type: 'string', default: '3' },
+    limit: { type: 'string', default: '300' },
+    quick: { type: 'boolean', default: false },
+    python: { type: 'string', default: 'python3' },
+    peers: { type: 'string', default: join(here, 'peers') },
+    device: { type: 'string', default: 'cuda:0' },
+    arch: { type: 'string', default: 'mamba_small' },
+  },
+});
+const { arch, device } = args;
+const parts = args.only.split(',');
+const numbers = (list) => list.split(',').map(Number);
+const batches = numbers(args['peer-batches']);
+const limitMs = Number(args.limit) * 1e3;
+const unknown = parts.find((part) => !['ours', 'fast', 'loop'].includes(part));
+if (unknown !== undefined) {
+  console.error(`gpu: --only: got '${unknown}', expected some of ours, fast, loop.`);
+  process.exit(2);
+}
+
+const ours = (what, batch, rate = 0) => ({
+  what: rate > 0 ? `${what}, ${rate * 100}% pruned` : what,
+  batch,
+  name: 'ours',
+  command: process.execPath,
+  argv: [
+    join(here, 'gpu-measure.mjs'),
+    ...['--what', what, '--arch', arch, '--batch', batch, '--rate', rate],
+    ...['--seconds', args.seconds, '--device', device],
+  ].map(String),
+});
+const peer = (what, batch, name, script, ...options) => ({
+  what,
+  batch,
+  name,
+  command: args.python,
+  argv: [
+    join(args.peers, script),
+    ...['time', '--what', what, '--arch', arch, '--batch', batch, '--amp', ...options],
+    ...['--device', device],
+  ].map(String),
+});
+const loop = (batch, name, ...options) =>
+  peer('train', batch, `PyTorch, ${name}`, 'torch_mamba.py', ...options);
+const fast = (what, batch, name, ...options) =>
+  peer(what, batch, `PyTorch, Triton scan${name}`, 'torch_fast.py', ...options);
+
+const rows = [];
+if (parts.includes('ours')) {
+  for (const batch of numbers(args.train)) rows.push(ours('train', batch));
+  for (const batch of numbers(args.infer)) rows.push(ours('infer', batch));
+  for (const batch of numbers(args.pruned)) rows.push(ours('infer', batch, 0.7));
+}
+if (parts.includes('fast')) {
+  for (const batch of batches) {
+    for (const what of ['train', 'infer']) {
+      rows.push(fast(what, batch, ''));
+      rows.push(fast(what, batch, ', one CUDA graph', '--graph'));
+      rows.push(fast(what, batch, ', compiled, one CUDA graph', '--compile', '--graph'));
+    }
+  }
+}
+if (parts.includes('loop') && !args.quick) {
+  for (const batch of batches) {
+    rows.push(loop(batch, 'loop by index', '--scan', 'index', '--runs', 3));
+    rows.push(loop(batch, 'loop over unbind', '--runs', 3));
+    rows.push(loop(batch, 'loop over unbind, compiled', '--compile', '--runs', 3));
+  }
+}
+
+let running;
+
+/** Ends the process and those that it started (compilers), which are one group. */
+function endGroup(child) {
+  try {
+    process.kill(-child.pid, 'SIGKILL');
+  } catch {
+    // It ended by itself.
+  }
+}
+
+/** @returns what the last line of its output says, or `problem` */
+function measure({ command, argv }) {
+  return new Promise((resolve) => {
+    const child = spawn(command, argv, { detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
+    const texts = { stdout: '', stderr: '' };
+    for (const stream of ['stdout', 'stderr']) {
+      child[stream].setEncoding('utf8').on('data', (text) => (texts[stream] += text));
+    }
+    let isCut = false;
+    const timer = setTimeout(() => {
+      isCut = true;
+      endGroup(child);
+    }, limitMs);
+    running = child;
+    child.on('error', (error) => {
+      clearTimeout(timer);
+      resolve({ problem: error.message });
+    });
+    child.on('close', (code) => {
+      clearTimeout(timer);
+      running = undefined;
+      if (isCut) resolve({ problem: `cut off after ${args.limit} s` });
+      else if (code !== 0) resolve({ problem: problemOf(texts.stderr, code) });
+      else resolve(resultOf(texts.stdout));
+    });
+  });
+}
+
+function resultOf(stdout) {
+  try {
+    return JSON.parse(stdout.trim().split('\n').at(-1));
+  } catch {
+    return { problem: 'printed no result' };
+  }
+}
+
+function problemOf(stderr, code) {
+  if (/out of memory|OutOfMemory/i.test(stderr)) return 'out of memory';
+  const lines = stderr.split('\n').filter((line) => line.trim() !== '');
+  // Tracebacks end with the error; Node's have it in their middle.
+  const line = lines.findLast((text) => /^\w*(\.\w+)*Error\b/.test(text)) ?? lines.at(-1);
+  return line ? line.slice(0, 160) : `ended with code ${code}`;
+}
+
+for (const signal of ['SIGINT', 'SIGTERM']) {
+  process.on(signal, () => {
+    if (running) endGroup(running);
+    process.exit(1);
+  });
+}
+
+/** Lines about the machine; a Python without torch leaves the peers out. */
+function describeMachine() {
+  const script =
+    'import torch; print(torch.__version__); print(torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU")';
+  try {
+    return execFileSync(args.python, ['-c', script], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
+      .trim()
+      .split('\n');
+  } catch {
+    return undefined;
+  }
+}
+
+const machine = describeMachine();
+if (!machine) console.error(`gpu: ${args.python} has no torch: the peers are left out.`);
+const wanted = rows.filter(({ name }) => machine || name === 'ours');
+const measured = [];
+for (const row of wanted) {
+  const started = performance.now();
+  const result = await measure(row);
+  measured.push({ ...result, ...row });
+  const said =
+    result.problem ?? `${result.ms.toFixed(2)} ms${result.note ? ` (${result.note})` : ''}`;
+  console.error(
+    `[${measured.length}/${wanted.length}] ${row.what} ${row.batch} ${row.name}: ${said}; took ${((performance.now() - started) / 1e3).toFixed(0)} s`,
+  );
+}
+
+const reference = ({ what, batch }) =>
+  measured.find((row) => row.name === 'ours' && row.what === what && row.batch === batch)?.ms;
+function cells(row) {
+  const base = reference(row);
+  const head = [row.what, row.batch, row.name];
+  if (row.problem) return [...head, '', '', row.problem.replaceAll('|', '/')];
+  const speed = Math.round((row.batch / row.ms) * 1e3).toLocaleString('en');
+  const ratio = row.name === 'ours' || !base ? '' : `${(row.ms / base).toFixed(2)}x`;
+  const note = row.note ? `without a graph: ${row.note.slice(0, 80)}` : '';
+  const last = [ratio, note].filter(Boolean).join('; ').replaceAll('|', '/');
+  return [...head, row.ms.toFixed(2), speed, last];
+}
+const order = [...new Set(measured.map(({ what, batch }) => `${what} ${batch}`))];
+const place = ({ what, batch }) => order.indexOf(`${what} ${batch}`);
+const sorted = measured
+  .map((row, i) => ({ ...row, i }))
+  .sort((a, b) => place(a) - place(b) || a.i - b.i);
+
+const versions = new Set(measured.map((row) => row.ours ?? row.peer).filter(Boolean));
+const date = new Date().toISOString().slice(0, 10);
+const where = machine ? `${machine[1]}, torch ${machine[0]}` : 'GPU not known';
+console.log(`${arch}, bf16: ${where}, ${date} (${[...versions].join(', ')})\n`);
+console.log('| what | batch | who | ms | images/s | time / ours |');
+console.log('| --- | ---: | --- | ---: | ---: | --- |');
+for (const row of sorted) console.log(`| ${cells(row).join(' | ')} |`);
+process.exitCode = measured.some(({ ms }) => ms !== undefined) ? 0 : 1;
