@@ -145,10 +145,13 @@ function problemOf(stderr, code) {
   return line ? line.slice(0, 160) : `ended with code ${code}`;
 }
 
+/** Set by a signal: what has been measured until then is printed. */
+let stopped = false;
 for (const signal of ['SIGINT', 'SIGTERM']) {
   process.on(signal, () => {
+    if (stopped) process.exit(1);
+    stopped = true;
     if (running) endGroup(running);
-    process.exit(1);
   });
 }
 
@@ -175,6 +178,7 @@ const measured = [];
 for (const row of wanted) {
   const started = performance.now();
   const result = await measure(row);
+  if (stopped) break;
   measured.push({ ...result, ...row });
   const said =
     result.problem ?? `${result.ms.toFixed(2)} ms${result.note ? ` (${result.note})` : ''}`;

@@ -110,6 +110,35 @@ describe('a resumed training', () => {
     expect(outcome.tensors).toEqual(expected.tensors);
   });
 
+  it('loses short epochs without a checkpoint when it is killed, and nothing when it is stopped', async () => {
+    create().release();
+    const epochs: number[] = [];
+    const atEnd = (done: (epoch: number) => void): TrainHooks => ({
+      onEpoch: ({ epoch }) => {
+        const { lastCheckpoint } = RunFolder.open(join(folder.path, 'run'));
+        epochs.push(existsSync(lastCheckpoint) ? readCheckpointInfo(lastCheckpoint).epoch : 0);
+        done(epoch);
+      },
+    });
+    const killed = atEnd((epoch) => {
+      if (epoch === 2) throw new Error('killed');
+    });
+    const rarely = { resume: true, epochSaveSeconds: 3600 };
+    const never = { checkpointEvery: { minutes: null, steps: null } };
+    await expect(go('run', rarely, never, killed)).rejects.toThrow('killed');
+    const controller = new AbortController();
+    const stopping = atEnd((epoch) => {
+      if (epoch === 3) controller.abort();
+    });
+    const stopped = await go('run', { ...rarely, signal: controller.signal }, never, stopping);
+    expect(stopped).toMatchObject({ finished: false, epochs: 3, steps: 21 });
+    expect(readCheckpointInfo(stopped.path).epoch).toBe(3);
+    await go('run', rarely, never);
+    // None at the ends of epochs, until the one that it was stopped after.
+    expect(epochs).toEqual([0, 0, 0, 0, 0]);
+    expect(outcomeOf(RunFolder.open(join(folder.path, 'run')))).toEqual(expected);
+  });
+
   it('cuts off lines that its checkpoint does not know, whole and half', async () => {
     create().release();
     await goUntil('run', 9);

@@ -264,6 +264,11 @@ export interface TrainControl {
    * `RunFolder.follow` made. The group stays the caller's to close, or to `fail` after an error.
    */
   group?: distributed.ProcessGroup | undefined;
+  /**
+   * Seconds after a checkpoint in which the end of an epoch writes no other one; default 20 for one worker on a GPU,
+   * whose epochs may be shorter than that, else 0. The last epoch's, and one when it is stopped, are written always.
+   */
+  epochSaveSeconds?: number | undefined;
   /** Whether a GPU may be given the steps as one graph; default true. */
   graph?: boolean | undefined;
   /**
