@@ -1,5 +1,6 @@
 // CUDA graphs: work recorded once and replayed with one launch.
 #include <ATen/cuda/CUDAGraph.h>
+#include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
 #include <napi.h>
@@ -41,6 +42,8 @@ Napi::Value capture(const Napi::CallbackInfo& info) {
     const c10::cuda::CUDAGuard on(device);
     Captured captured{std::make_unique<at::cuda::CUDAGraph>(), c10::cuda::current_device()};
     c10::cuda::device_synchronize();
+    // The graph's memory is its own: what the steps before it used goes back first, or large batches would need it twice.
+    c10::cuda::CUDACachingAllocator::emptyCache();
     {
       const c10::cuda::CUDAStreamGuard stream(c10::cuda::getStreamFromPool(true));
       captured.graph->capture_begin();

@@ -138,6 +138,7 @@ Tensor scan_checkpoints(const Scan& s) {
 
 void scan_forward(const Scan& s, const Tensor& y, bool add, const Tensor& last, const Tensor& checkpoints) {
   if (s.u.size(0) == 0) return;
+  TORCH_CHECK(s.u.size(0) <= 65535, "selective_scan: got a batch of ", s.u.size(0), ", expected at most 65535 on a GPU. Split it.");
   ScanArgs a = args_of(s);
   a.y = pointer(y), a.y_row = row(y), a.width = static_cast<int>(y.size(-1));
   a.last = pointer(last), a.checkpoints = pointer(checkpoints);

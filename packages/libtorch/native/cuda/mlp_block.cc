@@ -1,6 +1,7 @@
 // mamba_prune::mlp_block on CUDA: x + scale * fc2(gelu(fc1(norm(x)))), with its backward pass written out. In 16 bits
 // bias, GELU (in its tanh form, which differs from the exact one by less than the type's rounding) and residual are part
 // of the products; in float32 the exact GELU is computed between them.
+#include <c10/core/DeviceGuard.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
@@ -116,6 +117,7 @@ struct MlpBlock : public torch::autograd::Function<MlpBlock> {
   static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bias, double eps,
                         at::TensorList weights, at::TensorList packed, const OptionalTensor& scale) {
     at::AutoDispatchBelowADInplaceOrView below;
+    const c10::DeviceGuard guard(x.device());
     const Mlp mlp = read(x, norm_weight, norm_bias, eps, weights.vec(), packed.vec());
     Kept kept;
     const Tensor out = run_forward(mlp, x, defined_or_empty(scale), &kept);
@@ -144,6 +146,7 @@ struct MlpBlock : public torch::autograd::Function<MlpBlock> {
 
 Tensor plain(const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bias, double eps, at::TensorList weights, at::TensorList packed,
              const OptionalTensor& scale) {
+  const c10::DeviceGuard guard(x.device());
   check_scale("mlp_block", scale, x);
   const Tensor rows = x.contiguous();
   return run_forward(read(rows, norm_weight, norm_bias, eps, weights.vec(), packed.vec()), rows, defined_or_empty(scale), nullptr);

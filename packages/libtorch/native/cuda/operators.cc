@@ -1,6 +1,7 @@
 // The CUDA halves of selective_scan, causal_conv1d and bias_gelu, for models that go operator by operator. Their schemas,
 // checks and autograd are in native/kernels.
 #include <ATen/ATen.h>
+#include <c10/core/DeviceGuard.h>
 #include <torch/library.h>
 
 #include <tuple>
@@ -37,6 +38,7 @@ std::tuple<Tensor, Tensor, Tensor> selective_scan_forward(const Tensor& u, const
                                                           const Tensor& C, const OptionalTensor& D, const OptionalTensor& z,
                                                           const OptionalTensor& bias, bool softplus, const OptionalTensor& initial,
                                                           bool save) {
+  const c10::DeviceGuard guard(u.device());
   const Scan s = scan_of(u, delta, A, B, C, D, z, bias, softplus, initial);
   const Tensor y = at::empty(u.sizes(), u.options());
   const Tensor last = at::empty({u.size(0), u.size(2), A.size(1)}, u.options().dtype(at::kFloat));
@@ -49,6 +51,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tenso
     const OptionalTensor& grad_y, const OptionalTensor& grad_last, const Tensor& u, const Tensor& delta, const Tensor& A, const Tensor& B,
     const Tensor& C, const OptionalTensor& D, const OptionalTensor& z, const OptionalTensor& bias, bool softplus,
     const OptionalTensor& initial, const OptionalTensor& checkpoints) {
+  const c10::DeviceGuard guard(u.device());
   const Scan s = scan_of(u, delta, A, B, C, D, z, bias, softplus, initial);
   const Tensor given = defined_or_empty(grad_y);
   const Tensor dy = given.defined() ? rows_of(given) : at::zeros(u.sizes(), u.options());
@@ -69,6 +72,7 @@ Conv conv_of(const Tensor& x, const Tensor& weight, const OptionalTensor& bias, 
 }
 
 Tensor causal_conv1d_forward(const Tensor& x, const Tensor& weight, const OptionalTensor& bias, bool silu) {
+  const c10::DeviceGuard guard(x.device());
   const Tensor y = at::empty(x.sizes(), x.options());
   conv_forward(conv_of(x, weight, bias, silu), y);
   return y;
@@ -76,6 +80,7 @@ Tensor causal_conv1d_forward(const Tensor& x, const Tensor& weight, const Option
 
 std::tuple<Tensor, Tensor, Tensor> causal_conv1d_backward(const Tensor& grad, const Tensor& x, const Tensor& weight,
                                                           const OptionalTensor& bias, bool silu) {
+  const c10::DeviceGuard guard(x.device());
   const Tensor dx = at::empty(x.sizes(), x.options());
   const auto [dw, db] = conv_backward(conv_of(x, weight, bias, silu), rows_of(grad), dx, false);
   return {dx, dw.view(weight.sizes()).to(weight.scalar_type()), defined_or_empty(bias).defined() ? db.to(weight.scalar_type()) : Tensor()};

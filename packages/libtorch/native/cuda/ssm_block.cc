@@ -4,6 +4,7 @@
 #include "../kernels/op_util.h"
 #include "launch.h"
 
+#include <c10/core/DeviceGuard.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
@@ -188,6 +189,7 @@ struct SsmBlock : public torch::autograd::Function<SsmBlock> {
   static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bias, double eps,
                         at::TensorList weights, at::TensorList packed, const OptionalTensor& scale) {
     at::AutoDispatchBelowADInplaceOrView below;
+    const c10::DeviceGuard guard(x.device());
     const Block block = read(x, norm_weight, norm_bias, eps, weights.vec(), packed.vec());
     Kept kept;
     const Tensor out = run_forward(block, x, defined_or_empty(scale), &kept);
@@ -231,6 +233,7 @@ struct SsmBlock : public torch::autograd::Function<SsmBlock> {
 
 Tensor plain(const Tensor& x_, const Tensor& norm_weight, const Tensor& norm_bias, double eps, at::TensorList weights, at::TensorList packed,
              const OptionalTensor& scale) {
+  const c10::DeviceGuard guard(x_.device());
   const Tensor x = x_.contiguous();
   check_scale("ssm_block", scale, x);
   return run_forward(read(x, norm_weight, norm_bias, eps, weights.vec(), packed.vec()), x, defined_or_empty(scale), nullptr);
