@@ -1,21 +1,30 @@
 // mamba_prune::mlp_block on CUDA: x + scale * fc2(gelu(fc1(norm(x)))), with its backward pass written out. In 16 bits
 // bias, GELU (in its tanh form, which differs from the exact one by less than the type's rounding) and residual are part
 // of the products; in float32 the exact GELU is computed between them.
-#include <c10/core/DeviceGuard.h>
-#include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
+#include "branch.h"
 #include "launch.h"
-#include "layer_util.h"
 
 namespace mamba_prune::cuda::mlp_block_op {
 namespace {
 
 using at::Tensor;
-using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 struct Mlp {
+  // before: fc1's result with its bias.
+  struct Kept {
+    Tensor n, before, hidden;
+    variable_list list() const { return {n, before, hidden}; }
+    static Kept of(const variable_list& all) { return {all[0], all[1], all[2]}; }
+  };
+  static constexpr const char* kName = "mlp_block";
+  static Mlp read(const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bias, double eps, const variable_list& weights,
+                  const variable_list& packed);
+  Tensor forward(const Tensor& x, const Tensor& scale, Kept* keep) const;
+  variable_list backward(const Tensor& x, const Tensor& scale, const Kept& kept, const Tensor& dout) const;
+
   Tensor norm_weight, norm_bias;
   double eps = 0;
   // The products' weights and biases in the type of the activations, padded.
@@ -25,13 +34,15 @@ struct Mlp {
 
 constexpr size_t kWeights = 4;
 
-Mlp read(const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bias, double eps, const std::vector<Tensor>& weights,
-         const std::vector<Tensor>& packed) {
-  const char* op = "mlp_block";
+Mlp Mlp::read(const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bias, double eps, const variable_list& weights,
+              const variable_list& packed) {
+  const char* op = kName;
   TORCH_CHECK(weights.size() == kWeights && packed.size() == kWeights, op, ": got ", weights.size(), " weights and ", packed.size(),
               " packed weights, expected 4 of each: fc1, its bias, fc2, its bias.");
   check_rows(op, x);
-  Mlp m{norm_weight, norm_bias, eps, packed[0], packed[1], packed[2], packed[3]};
+  Mlp m;
+  m.norm_weight = norm_weight, m.norm_bias = norm_bias, m.eps = eps;
+  m.fc1 = packed[0], m.bias1 = packed[1], m.fc2 = packed[2], m.bias2 = packed[3];
   TORCH_CHECK(weights[0].dim() == 2 && m.fc1.dim() == 2, op, ": got fc1 of shape ", weights[0].sizes(), ", expected [neurons, d_model].");
   m.model = x.size(2), m.neurons = weights[0].size(0), m.width = m.fc1.size(0);
   TORCH_CHECK(m.neurons > 0 && m.width >= m.neurons, op, ": got ", m.neurons, " neurons padded to ", m.width, ".");
@@ -44,12 +55,8 @@ Mlp read(const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bias, do
   return m;
 }
 
-// before: fc1's result with its bias.
-struct Kept {
-  Tensor n, before, hidden;
-};
-
-Tensor run_forward(const Mlp& m, const Tensor& x, const Tensor& scale, Kept* keep) {
+Tensor Mlp::forward(const Tensor& x, const Tensor& scale, Kept* keep) const {
+  const Mlp& m = *this;
   const auto type = x.scalar_type();
   const auto like = [&](int64_t columns) { return at::empty({x.size(0), x.size(1), columns}, x.options()); };
   Kept kept;
@@ -83,7 +90,8 @@ Tensor run_forward(const Mlp& m, const Tensor& x, const Tensor& scale, Kept* kee
 }
 
 // Gradients of x, norm weight, norm bias, then of the four weights.
-variable_list run_backward(const Mlp& m, const Tensor& x, const Tensor& scale, const Kept& kept, const Tensor& dout) {
+variable_list Mlp::backward(const Tensor& x, const Tensor& scale, const Kept& kept, const Tensor& dout) const {
+  const Mlp& m = *this;
   const auto type = x.scalar_type();
   const auto like = [&](int64_t columns) { return at::empty({x.size(0), x.size(1), columns}, x.options()); };
   const auto gradient = [&](at::IntArrayRef shape) { return at::empty(shape, x.options().dtype(at::kFloat)); };
@@ -113,57 +121,6 @@ variable_list run_backward(const Mlp& m, const Tensor& x, const Tensor& scale, c
   return {dx, d_norm.select(0, 0), d_norm.select(0, 1), d_fc1, d_bias1, d_fc2, d_bias2};
 }
 
-struct MlpBlock : public torch::autograd::Function<MlpBlock> {
-  static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bias, double eps,
-                        at::TensorList weights, at::TensorList packed, const OptionalTensor& scale) {
-    at::AutoDispatchBelowADInplaceOrView below;
-    const c10::DeviceGuard guard(x.device());
-    const Mlp mlp = read(x, norm_weight, norm_bias, eps, weights.vec(), packed.vec());
-    Kept kept;
-    const Tensor out = run_forward(mlp, x, defined_or_empty(scale), &kept);
-    variable_list saved = {x, norm_weight, norm_bias, defined_or_empty(scale), kept.n, kept.before, kept.hidden};
-    saved.insert(saved.end(), weights.begin(), weights.end());
-    saved.insert(saved.end(), packed.begin(), packed.end());
-    ctx->save_for_backward(saved);
-    ctx->saved_data["eps"] = eps;
-    return out;
-  }
-
-  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
-    TORCH_CHECK(!at::GradMode::is_enabled(), "mlp_block: got backward with create_graph, expected first derivatives only.");
-    const variable_list saved = ctx->get_saved_variables();
-    variable_list result(4 + 2 * kWeights + 1);
-    if (!grads[0].defined()) return result;
-    at::AutoDispatchBelowADInplaceOrView below;
-    const auto weights = saved.begin() + 7, packed = weights + kWeights;
-    const Mlp mlp = read(saved[0], saved[1], saved[2], ctx->saved_data["eps"].toDouble(), {weights, packed}, {packed, saved.end()});
-    const variable_list g = run_backward(mlp, saved[0], saved[3], {saved[4], saved[5], saved[6]}, grads[0].contiguous());
-    for (size_t i = 0; i < 3; i++) result[i] = g[i];
-    for (size_t i = 0; i < kWeights; i++) result[4 + i] = g[3 + i];
-    return result;
-  }
-};
-
-Tensor plain(const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bias, double eps, at::TensorList weights, at::TensorList packed,
-             const OptionalTensor& scale) {
-  const c10::DeviceGuard guard(x.device());
-  check_scale("mlp_block", scale, x);
-  const Tensor rows = x.contiguous();
-  return run_forward(read(rows, norm_weight, norm_bias, eps, weights.vec(), packed.vec()), rows, defined_or_empty(scale), nullptr);
-}
-
-Tensor with_autograd(const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bias, double eps, at::TensorList weights,
-                     at::TensorList packed, const OptionalTensor& scale) {
-  bool needed = any_requires_grad({x, norm_weight, norm_bias});
-  for (const Tensor& w : weights) needed = needed || any_requires_grad({w});
-  if (!needed) {
-    at::AutoDispatchBelowADInplaceOrView below;
-    return plain(x, norm_weight, norm_bias, eps, weights, packed, scale);
-  }
-  check_scale("mlp_block", scale, x);
-  return MlpBlock::apply(x.contiguous(), norm_weight, norm_bias, eps, weights, packed, scale);
-}
-
 }  // namespace
 
 TORCH_LIBRARY_FRAGMENT(mamba_prune, m) {
@@ -171,7 +128,7 @@ TORCH_LIBRARY_FRAGMENT(mamba_prune, m) {
       "mlp_block(Tensor x, Tensor norm_weight, Tensor norm_bias, float eps, Tensor[] weights, Tensor[] packed, "
       "Tensor? scale=None) -> Tensor");
 }
-TORCH_LIBRARY_IMPL(mamba_prune, CUDA, m) { m.impl("mlp_block", plain); }
-TORCH_LIBRARY_IMPL(mamba_prune, AutogradCUDA, m) { m.impl("mlp_block", with_autograd); }
+TORCH_LIBRARY_IMPL(mamba_prune, CUDA, m) { m.impl("mlp_block", branch_plain<Mlp>); }
+TORCH_LIBRARY_IMPL(mamba_prune, AutogradCUDA, m) { m.impl("mlp_block", branch_with_autograd<Mlp>); }
 
 }  // namespace mamba_prune::cuda::mlp_block_op

@@ -1,20 +1,15 @@
 // mamba_prune::ssm_block on CUDA: x + scale * out_proj(ssm(norm(x))), one or two scan directions, with its backward pass
 // written out. Nothing is computed that a fusion can save: the residual is added by the last product, its gradient by the
 // normalisation's backward pass, and both halves of in_proj's gradient are written in place.
-#include "../kernels/op_util.h"
-#include "launch.h"
-
-#include <c10/core/DeviceGuard.h>
-#include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
-#include "layer_util.h"
+#include "branch.h"
+#include "launch.h"
 
 namespace mamba_prune::cuda::ssm_block_op {
 namespace {
 
 using at::Tensor;
-using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 constexpr size_t kShared = 2, kPerDirection = 7, kPackedPerDirection = 2;
@@ -25,7 +20,34 @@ struct Direction {
   Tensor packed_x, packed_dt;
 };
 
+// What the backward pass needs of the forward pass.
+struct Kept {
+  Tensor n, xz, y;
+  struct Scanned {
+    Tensor u, projected, delta, checkpoints;
+  };
+  std::vector<Scanned> scans;
+
+  variable_list list() const {
+    variable_list all = {n, xz, y};
+    for (const Scanned& s : scans) all.insert(all.end(), {s.u, s.projected, s.delta, s.checkpoints});
+    return all;
+  }
+  static Kept of(const variable_list& all) {
+    Kept kept{all[0], all[1], all[2], {}};
+    for (size_t at = 3; at < all.size(); at += 4) kept.scans.push_back({all[at], all[at + 1], all[at + 2], all[at + 3]});
+    return kept;
+  }
+};
+
 struct Block {
+  using Kept = ssm_block_op::Kept;
+  static constexpr const char* kName = "ssm_block";
+  static Block read(const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bias, double eps, const variable_list& weights,
+                    const variable_list& packed);
+  Tensor forward(const Tensor& x, const Tensor& scale, Kept* keep) const;
+  variable_list backward(const Tensor& x, const Tensor& scale, const Kept& kept, const Tensor& dout) const;
+
   Tensor norm_weight, norm_bias;
   double eps = 0;
   Tensor in_proj, out_proj, packed_in, packed_out;
@@ -34,9 +56,9 @@ struct Block {
   int64_t channels = 0, width = 0, rank = 0, rank_width = 0, states = 0, columns = 0, model = 0;
 };
 
-Block read(const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bias, double eps, const std::vector<Tensor>& weights,
-           const std::vector<Tensor>& packed) {
-  const char* op = "ssm_block";
+Block Block::read(const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bias, double eps, const variable_list& weights,
+                  const variable_list& packed) {
+  const char* op = kName;
   TORCH_CHECK(weights.size() == kShared + kPerDirection || weights.size() == kShared + 2 * kPerDirection, op, ": got ",
               weights.size(), " weights, expected ", kShared + kPerDirection, ", or ", kShared + 2 * kPerDirection, " for two directions.");
   const size_t directions = (weights.size() - kShared) / kPerDirection;
@@ -79,15 +101,6 @@ Block read(const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bias, 
   return b;
 }
 
-// What the backward pass needs of the forward pass, in the order in which it is saved.
-struct Kept {
-  Tensor n, xz, y;
-  struct Scanned {
-    Tensor u, projected, delta, checkpoints;
-  };
-  std::vector<Scanned> scans;
-};
-
 Conv conv_of(const Block& b, const Direction& d, const Tensor& xz, bool reverse) {
   return {xz.narrow(2, 0, b.width), d.conv_weight.view({b.channels, d.conv_weight.size(2)}), d.conv_bias, true, reverse};
 }
@@ -101,7 +114,8 @@ Scan scan_of(const Block& b, const Direction& d, const Kept& kept, const Kept::S
   return s;
 }
 
-Tensor run_forward(const Block& b, const Tensor& x, const Tensor& scale, Kept* keep) {
+Tensor Block::forward(const Tensor& x, const Tensor& scale, Kept* keep) const {
+  const Block& b = *this;
   const auto type = x.scalar_type();
   const int64_t batch = x.size(0), length = x.size(1);
   Kept kept;
@@ -134,7 +148,8 @@ Tensor run_forward(const Block& b, const Tensor& x, const Tensor& scale, Kept* k
 }
 
 // Gradients of x, norm weight, norm bias, then of the weights in their order.
-variable_list run_backward(const Block& b, const Tensor& x, const Tensor& scale, const Kept& kept, const Tensor& dout) {
+variable_list Block::backward(const Tensor& x, const Tensor& scale, const Kept& kept, const Tensor& dout) const {
+  const Block& b = *this;
   const auto type = x.scalar_type();
   const auto like = [&](int64_t columns) { return at::empty({x.size(0), x.size(1), columns}, x.options()); };
   const auto gradient = [&](int64_t rows, int64_t columns) { return at::empty({rows, columns}, x.options().dtype(at::kFloat)); };
@@ -185,72 +200,6 @@ variable_list run_backward(const Block& b, const Tensor& x, const Tensor& scale,
   return result;
 }
 
-struct SsmBlock : public torch::autograd::Function<SsmBlock> {
-  static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bias, double eps,
-                        at::TensorList weights, at::TensorList packed, const OptionalTensor& scale) {
-    at::AutoDispatchBelowADInplaceOrView below;
-    const c10::DeviceGuard guard(x.device());
-    const Block block = read(x, norm_weight, norm_bias, eps, weights.vec(), packed.vec());
-    Kept kept;
-    const Tensor out = run_forward(block, x, defined_or_empty(scale), &kept);
-    variable_list saved = {x, norm_weight, norm_bias, defined_or_empty(scale), kept.n, kept.xz, kept.y};
-    for (const Kept::Scanned& s : kept.scans) saved.insert(saved.end(), {s.u, s.projected, s.delta, s.checkpoints});
-    saved.insert(saved.end(), weights.begin(), weights.end());
-    saved.insert(saved.end(), packed.begin(), packed.end());
-    ctx->save_for_backward(saved);
-    ctx->saved_data["eps"] = eps;
-    ctx->saved_data["directions"] = static_cast<int64_t>(block.directions.size());
-    return out;
-  }
-
-  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
-    TORCH_CHECK(!at::GradMode::is_enabled(), "ssm_block: got backward with create_graph, expected first derivatives only.");
-    const variable_list saved = ctx->get_saved_variables();
-    const size_t directions = static_cast<size_t>(ctx->saved_data["directions"].toInt());
-    const size_t weights = kShared + directions * kPerDirection, packed = kShared + directions * kPackedPerDirection;
-    variable_list result(4 + weights + packed + 1);
-    if (!grads[0].defined()) return result;
-    at::AutoDispatchBelowADInplaceOrView below;
-    size_t at = 0;
-    const auto next = [&] { return saved[at++]; };
-    const Tensor x = next(), norm_weight = next(), norm_bias = next(), scale = next();
-    Kept kept;
-    kept.n = next(), kept.xz = next(), kept.y = next();
-    for (size_t i = 0; i < directions; i++) {
-      Kept::Scanned s;
-      s.u = next(), s.projected = next(), s.delta = next(), s.checkpoints = next();
-      kept.scans.push_back(std::move(s));
-    }
-    const auto first = saved.begin() + static_cast<std::ptrdiff_t>(at);
-    const auto middle = first + static_cast<std::ptrdiff_t>(weights);
-    const Block block = read(x, norm_weight, norm_bias, ctx->saved_data["eps"].toDouble(), {first, middle}, {middle, saved.end()});
-    const variable_list g = run_backward(block, x, scale, kept, grads[0].contiguous());
-    for (size_t i = 0; i < 3; i++) result[i] = g[i];
-    for (size_t i = 0; i < weights; i++) result[4 + i] = g[3 + i];
-    return result;
-  }
-};
-
-Tensor plain(const Tensor& x_, const Tensor& norm_weight, const Tensor& norm_bias, double eps, at::TensorList weights, at::TensorList packed,
-             const OptionalTensor& scale) {
-  const c10::DeviceGuard guard(x_.device());
-  const Tensor x = x_.contiguous();
-  check_scale("ssm_block", scale, x);
-  return run_forward(read(x, norm_weight, norm_bias, eps, weights.vec(), packed.vec()), x, defined_or_empty(scale), nullptr);
-}
-
-Tensor with_autograd(const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bias, double eps, at::TensorList weights,
-                     at::TensorList packed, const OptionalTensor& scale) {
-  bool needed = any_requires_grad({x, norm_weight, norm_bias});
-  for (const Tensor& w : weights) needed = needed || any_requires_grad({w});
-  if (!needed) {
-    at::AutoDispatchBelowADInplaceOrView below;
-    return plain(x, norm_weight, norm_bias, eps, weights, packed, scale);
-  }
-  check_scale("ssm_block", scale, x);
-  return SsmBlock::apply(x.contiguous(), norm_weight, norm_bias, eps, weights, packed, scale);
-}
-
 }  // namespace
 
 TORCH_LIBRARY_FRAGMENT(mamba_prune, m) {
@@ -258,7 +207,7 @@ TORCH_LIBRARY_FRAGMENT(mamba_prune, m) {
       "ssm_block(Tensor x, Tensor norm_weight, Tensor norm_bias, float eps, Tensor[] weights, Tensor[] packed, "
       "Tensor? scale=None) -> Tensor");
 }
-TORCH_LIBRARY_IMPL(mamba_prune, CUDA, m) { m.impl("ssm_block", plain); }
-TORCH_LIBRARY_IMPL(mamba_prune, AutogradCUDA, m) { m.impl("ssm_block", with_autograd); }
+TORCH_LIBRARY_IMPL(mamba_prune, CUDA, m) { m.impl("ssm_block", branch_plain<Block>); }
+TORCH_LIBRARY_IMPL(mamba_prune, AutogradCUDA, m) { m.impl("ssm_block", branch_with_autograd<Block>); }
 
 }  // namespace mamba_prune::cuda::ssm_block_op

@@ -35,14 +35,10 @@ export interface BranchWeights {
 export function ssmBranch(
   x: Tensor,
   norm: LayerNorm,
-  { weights, packed }: BranchWeights,
+  weights: BranchWeights,
   scale?: Tensor,
 ): Tensor {
-  const { weight, bias, eps } = norm;
-  return callOperator(
-    'mamba_prune::ssm_block',
-    ...[x, weight, bias, eps, weights, packed, scale],
-  ) as Tensor;
+  return branch('mamba_prune::ssm_block', x, norm, weights, scale);
 }
 
 /**
@@ -57,12 +53,18 @@ export function ssmBranch(
 export function mlpBranch(
   x: Tensor,
   norm: LayerNorm,
+  weights: BranchWeights,
+  scale?: Tensor,
+): Tensor {
+  return branch('mamba_prune::mlp_block', x, norm, weights, scale);
+}
+
+function branch(
+  operator: string,
+  x: Tensor,
+  { weight, bias, eps }: LayerNorm,
   { weights, packed }: BranchWeights,
   scale?: Tensor,
 ): Tensor {
-  const { weight, bias, eps } = norm;
-  return callOperator(
-    'mamba_prune::mlp_block',
-    ...[x, weight, bias, eps, weights, packed, scale],
-  ) as Tensor;
+  return callOperator(operator, x, weight, bias, eps, weights, packed, scale) as Tensor;
 }

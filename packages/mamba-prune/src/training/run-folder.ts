@@ -91,6 +91,19 @@ export interface CreateOptions {
   readonly overwrite?: boolean | undefined;
 }
 
+/** Of a run that begins now. */
+function newConfig(description: RunDescription): RunConfig {
+  return {
+    kind: KIND,
+    format: 1,
+    created: new Date().toISOString(),
+    cwd: process.cwd(),
+    ...describeEnvironment(),
+    ...description,
+    resumed: [],
+  };
+}
+
 export class RunFolder {
   #config: RunConfig;
 
@@ -122,15 +135,7 @@ export class RunFolder {
         }
         for (const name of CONTENTS) rmSync(join(folder, name), { recursive: true, force: true });
         mkdirSync(join(folder, 'checkpoints'));
-        const config: RunConfig = {
-          kind: KIND,
-          format: 1,
-          created: new Date().toISOString(),
-          cwd: process.cwd(),
-          ...describeEnvironment(),
-          ...description,
-          resumed: [],
-        };
+        const config = newConfig(description);
         const run = new RunFolder(folder, config, lock);
         run.#writeConfig(config);
         return run;
@@ -159,15 +164,7 @@ export class RunFolder {
    * that neither reads nor writes it. The folder may be on another machine.
    */
   static follow(path: string, description: RunDescription): RunFolder {
-    const config: RunConfig = {
-      kind: KIND,
-      format: 1,
-      created: new Date().toISOString(),
-      cwd: process.cwd(),
-      ...describeEnvironment(),
-      ...description,
-      resumed: [],
-    };
+    const config = newConfig(description);
     return new RunFolder(resolve(path), config, undefined);
   }
 

@@ -1,0 +1,85 @@
+// What the two fused branches of a block are to autograd: x, a normalisation, a list of float32 weights, and their packed
+// copies in the type of x, which take no part in it. A Branch offers
+//   static Branch read(x, norm_weight, norm_bias, eps, weights, packed)   checks, and knows all but x afterwards
+//   Tensor forward(x, scale, Kept*) const                                keeps what backward needs where that is given
+//   variable_list backward(x, scale, Kept, dout) const                   of x, norm weight, norm bias, then the weights
+//   struct Kept { variable_list list() const; static Kept of(list) }
+//   static constexpr const char* kName
+#pragma once
+#include <c10/core/DeviceGuard.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include "layer_util.h"
+
+namespace mamba_prune::cuda {
+
+template <class Branch> struct BranchFunction : public torch::autograd::Function<BranchFunction<Branch>> {
+  using Tensor = at::Tensor;
+  using variable_list = torch::autograd::variable_list;
+  using Context = torch::autograd::AutogradContext;
+  // x, norm weight, norm bias, scale: saved in front of the lists.
+  static constexpr size_t kFirst = 4;
+
+  static Tensor forward(Context* ctx, const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bias, double eps,
+                        at::TensorList weights, at::TensorList packed, const OptionalTensor& scale) {
+    at::AutoDispatchBelowADInplaceOrView below;
+    const c10::DeviceGuard guard(x.device());
+    typename Branch::Kept kept;
+    const Tensor out =
+        Branch::read(x, norm_weight, norm_bias, eps, weights.vec(), packed.vec()).forward(x, defined_or_empty(scale), &kept);
+    variable_list saved = {x, norm_weight, norm_bias, defined_or_empty(scale)};
+    saved.insert(saved.end(), weights.begin(), weights.end());
+    saved.insert(saved.end(), packed.begin(), packed.end());
+    const variable_list more = kept.list();
+    saved.insert(saved.end(), more.begin(), more.end());
+    ctx->save_for_backward(saved);
+    ctx->saved_data["eps"] = eps;
+    ctx->saved_data["weights"] = static_cast<int64_t>(weights.size());
+    ctx->saved_data["packed"] = static_cast<int64_t>(packed.size());
+    return out;
+  }
+
+  static variable_list backward(Context* ctx, const variable_list& grads) {
+    TORCH_CHECK(!at::GradMode::is_enabled(), Branch::kName, ": got backward with create_graph, expected first derivatives only.");
+    const variable_list saved = ctx->get_saved_variables();
+    const auto weights = ctx->saved_data["weights"].toInt(), packed = ctx->saved_data["packed"].toInt();
+    // One for every tensor and every other argument of forward; eps, the packed copies and scale get none.
+    variable_list result(static_cast<size_t>(4 + weights + packed + 1));
+    if (!grads[0].defined()) return result;
+    at::AutoDispatchBelowADInplaceOrView below;
+    const c10::DeviceGuard guard(saved[0].device());
+    const auto first = saved.begin() + kFirst, middle = first + weights, last = middle + packed;
+    const Branch branch =
+        Branch::read(saved[0], saved[1], saved[2], ctx->saved_data["eps"].toDouble(), {first, middle}, {middle, last});
+    const variable_list g =
+        branch.backward(saved[0], saved[3], Branch::Kept::of({last, saved.end()}), grads[0].contiguous());
+    for (size_t i = 0; i < 3; i++) result[i] = g[i];
+    for (size_t i = 3; i < g.size(); i++) result[i + 1] = g[i];
+    return result;
+  }
+};
+
+/** Without gradients: nothing is kept. Also the entry below autograd (inference mode). */
+template <class Branch>
+at::Tensor branch_plain(const at::Tensor& x_, const at::Tensor& norm_weight, const at::Tensor& norm_bias, double eps,
+                        at::TensorList weights, at::TensorList packed, const OptionalTensor& scale) {
+  const c10::DeviceGuard guard(x_.device());
+  const at::Tensor x = x_.contiguous();
+  check_scale(Branch::kName, scale, x);
+  return Branch::read(x, norm_weight, norm_bias, eps, weights.vec(), packed.vec()).forward(x, defined_or_empty(scale), nullptr);
+}
+
+template <class Branch>
+at::Tensor branch_with_autograd(const at::Tensor& x, const at::Tensor& norm_weight, const at::Tensor& norm_bias, double eps,
+                                at::TensorList weights, at::TensorList packed, const OptionalTensor& scale) {
+  bool needed = any_requires_grad({x, norm_weight, norm_bias});
+  for (const at::Tensor& weight : weights) needed = needed || any_requires_grad({weight});
+  if (!needed) {
+    at::AutoDispatchBelowADInplaceOrView below;
+    return branch_plain<Branch>(x, norm_weight, norm_bias, eps, weights, packed, scale);
+  }
+  check_scale(Branch::kName, scale, x);
+  return BranchFunction<Branch>::apply(x.contiguous(), norm_weight, norm_bias, eps, weights, packed, scale);
+}
+
+}  // namespace mamba_prune::cuda
