@@ -36,26 +36,15 @@ void append_defines(std::string& text, const Defines& defines) {
   for (const auto& [name, value] : defines) text.append("#define ").append(name).append(" ").append(std::to_string(value)).append("\n");
 }
 
-// MAMBA_PRUNE_CACHE, or the user's cache folder; empty when there is none to write to.
+// $XDG_CACHE_HOME/mamba-prune/kernels, or that in ~/.cache; empty when there is no place to write to.
 std::string cache_folder() {
-  const auto value = [](const char* name) -> std::string {
-    const char* found = std::getenv(name);
-    return found ? found : "";
-  };
-  std::string folder = value("MAMBA_PRUNE_CACHE");
-  if (folder.empty()) {
-    folder = value("XDG_CACHE_HOME");
-    if (folder.empty()) {
-      const std::string home = value("HOME");
-      if (home.empty()) return "";
-      folder = home + "/.cache";
-      mkdir(folder.c_str(), 0755);
-    }
-    folder += "/mamba-prune";
+  const char *given = std::getenv("XDG_CACHE_HOME"), *home = std::getenv("HOME");
+  std::string folder = given && *given ? given : home && *home ? std::string(home) + "/.cache" : "";
+  if (folder.empty()) return "";
+  for (const char* part : {"", "/mamba-prune", "/kernels"}) {
+    folder += part;
+    mkdir(folder.c_str(), 0755);  // it may be there already; if it cannot be made, nothing is kept
   }
-  mkdir(folder.c_str(), 0755);
-  folder += "/kernels";
-  mkdir(folder.c_str(), 0755);
   return folder;
 }
 
