@@ -5,6 +5,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { type GraphBackend, type Tensor, Generator, randn, scope } from '@mamba-prune/libtorch';
 import { UsageError } from '../errors.js';
 import { explainingMemory } from '../memory.js';
+import type { ImageModel } from '../models/image-model.js';
 import { imageType, precisionOn, weightCopies } from '../models/precision.js';
 import type { ComputePrecision, Precision } from '../precision.js';
 import { type Spread, median, quantile, sortedNumbers, spreadOf } from './statistics.js';
@@ -21,12 +22,18 @@ export interface BenchModel {
   readonly module?: Switchable | undefined;
 }
 
-/** What `nn.Module` has. */
-interface Switchable {
+/** What models have. */
+interface Switchable extends Pick<Partial<ImageModel>, 'packWeights'> {
   readonly training: boolean;
   train(on?: boolean): unknown;
   /** Those that 16-bit copies are kept of in bf16. */
   parameters?(): Tensor[];
+}
+
+function hasParameters<T extends Switchable>(
+  module: T,
+): module is T & Required<Pick<Switchable, 'parameters'>> {
+  return module.parameters !== undefined;
 }
 
 export interface BenchOptions {
@@ -90,10 +97,9 @@ export async function benchmarkModels(
   checkCount('warmup', warmup, 0);
   const precision = precisionOn(options.device ?? 'cpu', options.precision ?? 'fp32');
   const modes = models.map(({ module }) => module?.training);
-  const copies = models.map(({ module }) => {
-    const parameters = module?.parameters?.();
-    return parameters && weightCopies({ parameters: () => parameters }, precision);
-  });
+  const copies = models.map(({ module }) =>
+    module && hasParameters(module) ? weightCopies(module, precision) : undefined,
+  );
   for (const { module } of models) module?.train(false);
   try {
     const results: BenchResult[] = [];

@@ -38,7 +38,8 @@ class Block extends nn.Module {
   readonly mlp: Mlp;
   /** For the operator that does a whole block, if it can do this one; parameters are never replaced. */
   readonly #fusedWeights: F.MambaBlockWeights | undefined;
-  readonly #packed = new Map<DType, PackedBlock>();
+  /** Kept copies, those in use last. */
+  readonly #packed: PackedBlock[] = [];
   /** Names of the groups that a probe is shown. */
   readonly #groups: { readonly ssm: string; readonly mlp: string };
 
@@ -88,7 +89,7 @@ class Block extends nn.Module {
     if (dtype === 'float32') {
       return { ssm: this.ssm.productWeights(), mlp: this.mlp.branchWeights() };
     }
-    const kept = this.#packed.get(dtype);
+    const kept = this.#packed.findLast((packed) => packed.dtype === dtype);
     if (kept) return kept;
     // Nobody keeps copies: these are for this call.
     const made = new PackedBlock(this.ssm, this.mlp, dtype);
@@ -101,13 +102,13 @@ class Block extends nn.Module {
   /** Keeps copies of the weights for the operators of a GPU until they are disposed of. */
   pack(dtype: DType): PackedBlock {
     const packed = new PackedBlock(this.ssm, this.mlp, dtype);
-    this.#packed.set(dtype, packed);
+    this.#packed.push(packed);
     return packed;
   }
 
-  /** Frees copies; earlier ones are not taken up again. */
-  unpack(dtype: DType, packed: PackedBlock): void {
-    if (this.#packed.get(dtype) === packed) this.#packed.delete(dtype);
+  /** Frees copies; those that were there before are used again. */
+  unpack(packed: PackedBlock): void {
+    this.#packed.splice(this.#packed.indexOf(packed), 1);
     packed.dispose();
   }
 
@@ -203,7 +204,7 @@ export class VisionMamba extends nn.Module implements ImageModel {
       parts: packs.flatMap(({ packed }) => packed.parts),
       masters: packs.flatMap(({ packed }) => packed.masters),
       dispose: () => {
-        for (const { block, packed } of packs) block.unpack(dtype, packed);
+        for (const { block, packed } of packs) block.unpack(packed);
       },
     };
   }

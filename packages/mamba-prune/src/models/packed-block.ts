@@ -19,7 +19,11 @@ export class PackedBlock {
   /** Parameters that need no other copy. */
   readonly masters: readonly Tensor[];
 
-  constructor(ssm: SelectiveSsm, mlp: Mlp, dtype: DType) {
+  constructor(
+    ssm: SelectiveSsm,
+    mlp: Mlp,
+    readonly dtype: DType,
+  ) {
     const parts: CopyPart[] = [];
     const masters: Tensor[] = [];
     const { device } = ssm.inProj.weight;
