@@ -44,7 +44,7 @@ export class WeightCopies {
   /** Copies that these stand in front of. */
   readonly #before: readonly (Tensor | undefined)[];
   /** What one call copies: views with gaps would send the whole list down libtorch's slow way. */
-  readonly #dense: readonly CopyPart[];
+  readonly #dense: { readonly from: readonly Tensor[]; readonly to: readonly Tensor[] };
   readonly #strided: readonly CopyPart[];
 
   /**
@@ -66,23 +66,22 @@ export class WeightCopies {
     const own = this.#masters.map((from, i) => ({ from, to: this.#copies[i] as Tensor }));
     const all = [...own, ...parts];
     const isDense = ({ from, to }: CopyPart) => from.isContiguous && to.isContiguous;
-    this.#dense = all.filter(isDense);
+    const dense = all.filter(isDense);
+    this.#dense = { from: dense.map(({ from }) => from), to: dense.map(({ to }) => to) };
     this.#strided = all.filter((part) => !isDense(part));
     this.refresh();
   }
 
   /** Copies the parameters' values as they are now. */
   refresh(): void {
-    const dense = this.#dense;
+    const { from: sources, to: targets } = this.#dense;
     noGrad(() => {
       for (const { from, to } of this.#strided) to.copy_(from);
       // Not in libtorch 1.13.
-      if (dense.length > 0 && hasOperator('aten::_foreach_copy_')) {
-        const targets = dense.map(({ to }) => to);
-        const sources = dense.map(({ from }) => from);
+      if (targets.length > 0 && hasOperator('aten::_foreach_copy_')) {
         callOperator('aten::_foreach_copy_', targets, sources);
       } else {
-        for (const { from, to } of dense) to.copy_(from);
+        targets.forEach((target, i) => target.copy_(sources[i] as Tensor));
       }
     });
   }

@@ -62,26 +62,19 @@ ScanArgs args_of(const Scan& s) {
   return a;
 }
 
-Defines defines_of(const Scan& s, bool save, bool add_y, bool add_dz, bool same) {
-  const int64_t states = s.A.size(1);
-  return {{"SCALAR", scalar_code(s.u.scalar_type())},
-          {"N", states},
-          {"REVERSE", s.reverse},
-          {"HAS_Z", s.z.defined()},
-          {"HAS_D", s.D.defined()},
-          {"HAS_BIAS", s.bias.defined()},
-          {"SOFTPLUS", s.softplus},
-          {"A_LOG", s.a_is_log},
-          {"SAVE", save},
-          {"ADD_Y", add_y},
-          {"ADD_DZ", add_dz},
-          {"SAME_ROWS", same},
-          {"WHOLE_SEGMENTS", s.u.size(1) % kSegment == 0},
-          {"FORWARD_THREADS", kForwardThreads},
-          // Registers decide: more of them for more states.
-          {"FORWARD_BLOCKS", states <= 16 ? 8 : states <= 40 ? 5 : 4},
-          {"BACKWARD_THREADS", kBackwardThreads},
-          {"BACKWARD_BLOCKS", 3}};
+// What both passes are told, then what one of them is.
+Defines defines_of(const Scan& s, const Defines& own) {
+  Defines all = {{"SCALAR", scalar_code(s.u.scalar_type())},
+                 {"N", s.A.size(1)},
+                 {"REVERSE", s.reverse},
+                 {"HAS_Z", s.z.defined()},
+                 {"HAS_D", s.D.defined()},
+                 {"HAS_BIAS", s.bias.defined()},
+                 {"SOFTPLUS", s.softplus},
+                 {"A_LOG", s.a_is_log},
+                 {"WHOLE_SEGMENTS", s.u.size(1) % kSegment == 0}};
+  all.insert(all.end(), own.begin(), own.end());
+  return all;
 }
 
 int64_t groups_of(int64_t states) { return states <= 8 ? 1 : states <= 16 ? 2 : 4; }
@@ -142,7 +135,13 @@ void scan_forward(const Scan& s, const Tensor& y, bool add, const Tensor& last, 
   ScanArgs a = args_of(s);
   a.y = pointer(y), a.y_row = row(y), a.width = static_cast<int>(y.size(-1));
   a.last = pointer(last), a.checkpoints = pointer(checkpoints);
-  const Kernel& kernel = find_kernel("scan.cu", "scan_forward", defines_of(s, checkpoints.defined(), add, false, row(s.u) == row(s.delta)));
+  const int64_t states = s.A.size(1);
+  // Registers decide how many blocks fit: more states take more of them.
+  const Kernel& kernel = find_kernel("scan.cu", "scan_forward",
+                                     defines_of(s, {{"SAVE", checkpoints.defined()},
+                                                    {"ADD_Y", add},
+                                                    {"FORWARD_THREADS", kForwardThreads},
+                                                    {"FORWARD_BLOCKS", states <= 16 ? 8 : states <= 40 ? 5 : 4}}));
   kernel.launch({u32(ceil_div(a.width, kForwardThreads)), u32(a.batch)}, kForwardThreads, 0, a);
 }
 
@@ -169,7 +168,11 @@ void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const T
     g.dbc = pointer(out.states), g.params = pointer(partial), g.dinitial = pointer(out.dinitial);
     g.dy_row = row(dy), g.du_row = row(out.du), g.ddelta_row = row(out.ddelta), g.dz_row = row(out.dz);
     g.batches_per_block = static_cast<int>(per);
-    const Kernel& kernel = find_kernel("scan.cu", "scan_backward", defines_of(s, true, false, add_dz, same_rows(s, dy, out)));
+    const Kernel& kernel = find_kernel("scan.cu", "scan_backward",
+                                       defines_of(s, {{"ADD_DZ", add_dz},
+                                                      {"SAME_ROWS", same_rows(s, dy, out)},
+                                                      {"BACKWARD_THREADS", kBackwardThreads},
+                                                      {"BACKWARD_BLOCKS", 3}}));
     const int64_t warps = kBackwardThreads / 32;
     const int64_t shared = 4 * (kSegment * 2 * out.padded + kSegment * warps * 16 * kOwn + kSegment / kChunk * kOwn * kBackwardThreads);
     kernel.launch({u32(blocks), u32(rows)}, kBackwardThreads, u32(shared), a, g);

@@ -56,34 +56,33 @@ Mlp Mlp::read(const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bia
 }
 
 Tensor Mlp::forward(const Tensor& x, const Tensor& scale, Kept* keep) const {
-  const Mlp& m = *this;
   const auto type = x.scalar_type();
   const auto like = [&](int64_t columns) { return at::empty({x.size(0), x.size(1), columns}, x.options()); };
   Kept kept;
-  kept.n = like(m.model);
-  norm_forward(x, m.norm_weight, m.norm_bias, m.eps, kept.n);
+  kept.n = like(model);
+  norm_forward(x, norm_weight, norm_bias, eps, kept.n);
   Extra first;
-  first.bias = m.bias1.data_ptr();
+  first.bias = bias1.data_ptr();
   if (type == at::kFloat) {
-    kept.before = like(m.width);
+    kept.before = like(width);
     first.epilogue = Epilogue::bias;
-    gemm(mat(kept.n), false, mat(m.fc1), true, mat(kept.before), type, type, first);
+    gemm(mat(kept.n), false, mat(fc1), true, mat(kept.before), type, type, first);
     kept.hidden = at::gelu(kept.before);
   } else {
-    kept.hidden = like(m.width);
+    kept.hidden = like(width);
     first.epilogue = Epilogue::gelu_bias;
     if (keep) {
-      kept.before = like(m.width);
-      first.epilogue = Epilogue::gelu_aux_bias, first.aux = kept.before.data_ptr(), first.aux_stride = m.width;
+      kept.before = like(width);
+      first.epilogue = Epilogue::gelu_aux_bias, first.aux = kept.before.data_ptr(), first.aux_stride = width;
     }
-    gemm(mat(kept.n), false, mat(m.fc1), true, mat(kept.hidden), type, type, first);
+    gemm(mat(kept.n), false, mat(fc1), true, mat(kept.hidden), type, type, first);
   }
-  const Tensor out = like(m.model);
+  const Tensor out = like(model);
   const Mat residual = mat(x);
   Extra second;
-  second.epilogue = Epilogue::bias, second.bias = m.bias2.data_ptr();
+  second.epilogue = Epilogue::bias, second.bias = bias2.data_ptr();
   if (!scale.defined()) second.add = &residual;
-  gemm(mat(kept.hidden), false, mat(m.fc2), true, mat(out), type, type, second);
+  gemm(mat(kept.hidden), false, mat(fc2), true, mat(out), type, type, second);
   if (scale.defined()) out.mul_(scale.view({-1, 1, 1})).add_(x);
   if (keep) *keep = kept;
   return out;
@@ -91,15 +90,14 @@ Tensor Mlp::forward(const Tensor& x, const Tensor& scale, Kept* keep) const {
 
 // Gradients of x, norm weight, norm bias, then of the four weights.
 variable_list Mlp::backward(const Tensor& x, const Tensor& scale, const Kept& kept, const Tensor& dout) const {
-  const Mlp& m = *this;
   const auto type = x.scalar_type();
   const auto like = [&](int64_t columns) { return at::empty({x.size(0), x.size(1), columns}, x.options()); };
   const auto gradient = [&](at::IntArrayRef shape) { return at::empty(shape, x.options().dtype(at::kFloat)); };
   const Tensor dbranch = scale.defined() ? dout * scale.view({-1, 1, 1}).to(type) : dout;
-  Tensor d_fc2 = gradient({m.model, m.width});
+  Tensor d_fc2 = gradient({model, width});
   gemm(mat(dbranch), true, mat(kept.hidden), false, mat(d_fc2), type, at::kFloat);
-  Tensor dbefore = like(m.width);
-  gemm(mat(dbranch), false, mat(m.fc2), false, mat(dbefore), type, type);
+  Tensor dbefore = like(width);
+  gemm(mat(dbranch), false, mat(fc2), false, mat(dbefore), type, type);
   Tensor d_bias1;
   if (type == at::kFloat) {
     dbefore = at::gelu_backward(dbefore, kept.before);
@@ -107,16 +105,16 @@ variable_list Mlp::backward(const Tensor& x, const Tensor& scale, const Kept& ke
   } else {
     d_bias1 = gelu_backward_(dbefore, kept.before);
   }
-  Tensor d_fc1 = gradient({m.width, m.model});
+  Tensor d_fc1 = gradient({width, model});
   gemm(mat(dbefore), true, mat(kept.n), false, mat(d_fc1), type, at::kFloat);
-  const Tensor dn = like(m.model), dx = like(m.model);
-  gemm(mat(dbefore), false, mat(m.fc1), false, mat(dn), type, type);
-  const Tensor d_norm = norm_backward(x, m.norm_weight, m.eps, dn, dout, dx);
+  const Tensor dn = like(model), dx = like(model);
+  gemm(mat(dbefore), false, mat(fc1), false, mat(dn), type, type);
+  const Tensor d_norm = norm_backward(x, norm_weight, eps, dn, dout, dx);
   // The residual's gradient is the branch's too, so that the normalisation has already summed it.
   const Tensor d_bias2 = scale.defined() ? at::sum(dbranch, at::IntArrayRef({0, 1}), false, at::kFloat) : d_norm.select(0, 2);
-  if (m.width != m.neurons) {
-    d_fc1 = d_fc1.narrow(0, 0, m.neurons), d_bias1 = d_bias1.narrow(0, 0, m.neurons);
-    d_fc2 = d_fc2.narrow(1, 0, m.neurons).contiguous();
+  if (width != neurons) {
+    d_fc1 = d_fc1.narrow(0, 0, neurons), d_bias1 = d_bias1.narrow(0, 0, neurons);
+    d_fc2 = d_fc2.narrow(1, 0, neurons).contiguous();
   }
   return {dx, d_norm.select(0, 0), d_norm.select(0, 1), d_fc1, d_bias1, d_fc2, d_bias2};
 }

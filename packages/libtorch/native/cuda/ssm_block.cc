@@ -115,25 +115,24 @@ Scan scan_of(const Block& b, const Direction& d, const Kept& kept, const Kept::S
 }
 
 Tensor Block::forward(const Tensor& x, const Tensor& scale, Kept* keep) const {
-  const Block& b = *this;
   const auto type = x.scalar_type();
   const int64_t batch = x.size(0), length = x.size(1);
   Kept kept;
   kept.n = at::empty_like(x, at::MemoryFormat::Contiguous);
-  norm_forward(x, b.norm_weight, b.norm_bias, b.eps, kept.n);
-  kept.xz = at::empty({batch, length, 2 * b.width}, x.options());
-  gemm(mat(kept.n), false, mat(b.packed_in), true, mat(kept.xz), type, type);
-  kept.y = at::empty({batch, length, b.width}, x.options());
-  for (size_t i = 0; i < b.directions.size(); i++) {
-    const Direction& d = b.directions[i];
+  norm_forward(x, norm_weight, norm_bias, eps, kept.n);
+  kept.xz = at::empty({batch, length, 2 * width}, x.options());
+  gemm(mat(kept.n), false, mat(packed_in), true, mat(kept.xz), type, type);
+  kept.y = at::empty({batch, length, width}, x.options());
+  for (size_t i = 0; i < directions.size(); i++) {
+    const Direction& d = directions[i];
     Kept::Scanned scanned;
-    scanned.u = at::empty({batch, length, b.width}, x.options());
-    conv_forward(conv_of(b, d, kept.xz, i == 1), scanned.u);
-    scanned.projected = at::empty({batch, length, b.columns}, x.options());
+    scanned.u = at::empty({batch, length, width}, x.options());
+    conv_forward(conv_of(*this, d, kept.xz, i == 1), scanned.u);
+    scanned.projected = at::empty({batch, length, columns}, x.options());
     gemm(mat(scanned.u), false, mat(d.packed_x), true, mat(scanned.projected), type, type);
-    scanned.delta = at::empty({batch, length, b.width}, x.options());
-    gemm(mat(scanned.projected.narrow(2, 0, b.rank_width)), false, mat(d.packed_dt), true, mat(scanned.delta), type, type);
-    const Scan scan = scan_of(b, d, kept, scanned, scale, i == 1);
+    scanned.delta = at::empty({batch, length, width}, x.options());
+    gemm(mat(scanned.projected.narrow(2, 0, rank_width)), false, mat(d.packed_dt), true, mat(scanned.delta), type, type);
+    const Scan scan = scan_of(*this, d, kept, scanned, scale, i == 1);
     if (keep) scanned.checkpoints = scan_checkpoints(scan);
     scan_forward(scan, kept.y, i == 1, Tensor(), scanned.checkpoints);
     if (keep) kept.scans.push_back(std::move(scanned));
@@ -142,58 +141,57 @@ Tensor Block::forward(const Tensor& x, const Tensor& scale, Kept* keep) const {
   const Mat residual = mat(x);
   Extra extra;
   extra.add = &residual;
-  gemm(mat(kept.y), false, mat(b.packed_out), true, mat(out), type, type, extra);
+  gemm(mat(kept.y), false, mat(packed_out), true, mat(out), type, type, extra);
   if (keep) *keep = std::move(kept);
   return out;
 }
 
 // Gradients of x, norm weight, norm bias, then of the weights in their order.
 variable_list Block::backward(const Tensor& x, const Tensor& scale, const Kept& kept, const Tensor& dout) const {
-  const Block& b = *this;
   const auto type = x.scalar_type();
   const auto like = [&](int64_t columns) { return at::empty({x.size(0), x.size(1), columns}, x.options()); };
   const auto gradient = [&](int64_t rows, int64_t columns) { return at::empty({rows, columns}, x.options().dtype(at::kFloat)); };
-  variable_list result(3 + kShared + b.directions.size() * kPerDirection);
-  const Tensor dy = like(b.width);
-  gemm(mat(dout), false, mat(b.packed_out), false, mat(dy), type, type);
-  Tensor d_out_proj = gradient(b.model, b.width);
+  variable_list result(3 + kShared + directions.size() * kPerDirection);
+  const Tensor dy = like(width);
+  gemm(mat(dout), false, mat(packed_out), false, mat(dy), type, type);
+  Tensor d_out_proj = gradient(model, width);
   gemm(mat(dout), true, mat(kept.y), false, mat(d_out_proj), type, at::kFloat);
-  const Tensor dxz = like(2 * b.width);
-  for (size_t i = 0; i < b.directions.size(); i++) {
-    const Direction& d = b.directions[i];
+  const Tensor dxz = like(2 * width);
+  for (size_t i = 0; i < directions.size(); i++) {
+    const Direction& d = directions[i];
     const Kept::Scanned& scanned = kept.scans[i];
     ScanGradients g;
-    g.du = like(b.width), g.ddelta = like(b.width), g.dz = dxz.narrow(2, b.width, b.width);
-    scan_backward(scan_of(b, d, kept, scanned, scale, i == 1), dy, Tensor(), scanned.checkpoints, i == 1, false, g);
-    const Tensor dprojected = like(b.columns);
-    reduce_states(g, b.states, dprojected, b.rank_width);
-    gemm(mat(g.ddelta), false, mat(d.packed_dt), false, mat(dprojected.narrow(2, 0, b.rank_width)), type, type);
-    const Tensor d_dt = gradient(b.width, b.rank_width);
-    gemm(mat(g.ddelta), true, mat(scanned.projected.narrow(2, 0, b.rank_width)), false, mat(d_dt), type, at::kFloat);
-    const Tensor d_x_proj = gradient(b.columns, b.width);
+    g.du = like(width), g.ddelta = like(width), g.dz = dxz.narrow(2, width, width);
+    scan_backward(scan_of(*this, d, kept, scanned, scale, i == 1), dy, Tensor(), scanned.checkpoints, i == 1, false, g);
+    const Tensor dprojected = like(columns);
+    reduce_states(g, states, dprojected, rank_width);
+    gemm(mat(g.ddelta), false, mat(d.packed_dt), false, mat(dprojected.narrow(2, 0, rank_width)), type, type);
+    const Tensor d_dt = gradient(width, rank_width);
+    gemm(mat(g.ddelta), true, mat(scanned.projected.narrow(2, 0, rank_width)), false, mat(d_dt), type, at::kFloat);
+    const Tensor d_x_proj = gradient(columns, width);
     gemm(mat(dprojected), true, mat(scanned.u), false, mat(d_x_proj), type, at::kFloat);
     const Mat du = mat(g.du);
     Extra add;
     add.add = &du;
     gemm(mat(dprojected), false, mat(d.packed_x), false, du, type, type, add);
-    const auto [d_conv, d_conv_bias] = conv_backward(conv_of(b, d, kept.xz, i == 1), g.du, dxz.narrow(2, 0, b.width), i == 1);
+    const auto [d_conv, d_conv_bias] = conv_backward(conv_of(*this, d, kept.xz, i == 1), g.du, dxz.narrow(2, 0, width), i == 1);
     Tensor* to = &result[3 + kShared + i * kPerDirection];
     to[0] = d_conv.view_as(d.conv_weight), to[1] = d_conv_bias;
-    to[2] = b.rank == b.rank_width && b.columns == b.rank + 2 * b.states && b.width == b.channels
+    to[2] = rank == rank_width && columns == rank + 2 * states && width == channels
                 ? d_x_proj
-                : at::cat({d_x_proj.narrow(0, 0, b.rank), d_x_proj.narrow(0, b.rank_width, 2 * b.states)}).narrow(1, 0, b.channels).contiguous();
-    to[3] = d_dt.narrow(0, 0, b.channels).narrow(1, 0, b.rank).contiguous();
+                : at::cat({d_x_proj.narrow(0, 0, rank), d_x_proj.narrow(0, rank_width, 2 * states)}).narrow(1, 0, channels).contiguous();
+    to[3] = d_dt.narrow(0, 0, channels).narrow(1, 0, rank).contiguous();
     to[4] = g.dbias, to[5] = g.dA, to[6] = g.dD;
   }
-  const Tensor dn = like(b.model);
-  gemm(mat(dxz), false, mat(b.packed_in), false, mat(dn), type, type);
-  Tensor d_in_proj = gradient(2 * b.width, b.model);
+  const Tensor dn = like(model);
+  gemm(mat(dxz), false, mat(packed_in), false, mat(dn), type, type);
+  Tensor d_in_proj = gradient(2 * width, model);
   gemm(mat(dxz), true, mat(kept.n), false, mat(d_in_proj), type, at::kFloat);
-  const Tensor dx = like(b.model);
-  const Tensor d_norm = norm_backward(x, b.norm_weight, b.eps, dn, dout, dx);
-  if (b.width != b.channels) {
-    d_in_proj = at::cat({d_in_proj.narrow(0, 0, b.channels), d_in_proj.narrow(0, b.width, b.channels)});
-    d_out_proj = d_out_proj.narrow(1, 0, b.channels).contiguous();
+  const Tensor dx = like(model);
+  const Tensor d_norm = norm_backward(x, norm_weight, eps, dn, dout, dx);
+  if (width != channels) {
+    d_in_proj = at::cat({d_in_proj.narrow(0, 0, channels), d_in_proj.narrow(0, width, channels)});
+    d_out_proj = d_out_proj.narrow(1, 0, channels).contiguous();
   }
   result[0] = dx, result[1] = d_norm.select(0, 0), result[2] = d_norm.select(0, 1);
   result[3] = d_in_proj, result[4] = d_out_proj;

@@ -1,7 +1,7 @@
 /** Trainings whose batches are made on the device: the CPU stands for it, and a replay does the work again. */
 import { join } from 'node:path';
 import { memoryStats } from '@mamba-prune/libtorch';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { BatchLoader, type Dataset, type ImageSplit } from '../data/index.js';
 import { makeSources } from './data-source.js';
 import {
@@ -14,21 +14,10 @@ import {
   type TrainOptions,
 } from './index.js';
 import { FakeGraphs } from './testing/fake-graphs.js';
-import {
-  outcomeOf,
-  temporaryFolder,
-  toyDataset,
-  toyInfo,
-  ToyModel,
-  toyOptions,
-  toyRun,
-} from './testing/toy.js';
+import { eachTestsFolder } from './testing/each-folder.js';
+import { outcomeOf, toyDataset, toyInfo, ToyModel, toyOptions, toyRun } from './testing/toy.js';
 
-let folder: ReturnType<typeof temporaryFolder>;
-beforeEach(() => (folder = temporaryFolder()));
-afterEach(() => {
-  folder.remove();
-});
+const folder = eachTestsFolder();
 
 const create = (name: string) => RunFolder.create(join(folder.path, name), toyRun);
 const augment = { padCrop: 1, flip: true, mixup: 0.2, cutmix: 1 };

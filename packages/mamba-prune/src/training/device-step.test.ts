@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { memoryStats, randn, scope, tensor } from '@mamba-prune/libtorch';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { BatchLoader } from '../data/index.js';
 import { type DeviceBatch, toTensors } from './batches.js';
 import {
@@ -15,10 +15,10 @@ import {
 import { Session } from './session.js';
 import { makeStep } from './step.js';
 import { FakeGraphs } from './testing/fake-graphs.js';
+import { eachTestsFolder } from './testing/each-folder.js';
 import {
   outcomeOf,
   SIDE,
-  temporaryFolder,
   toyDataset,
   toyInfo,
   ToyModel,
@@ -26,11 +26,7 @@ import {
   toyRun,
 } from './testing/toy.js';
 
-let folder: ReturnType<typeof temporaryFolder>;
-beforeEach(() => (folder = temporaryFolder()));
-afterEach(() => {
-  folder.remove();
-});
+const folder = eachTestsFolder();
 
 const create = (name: string) => RunFolder.create(join(folder.path, name), toyRun);
 

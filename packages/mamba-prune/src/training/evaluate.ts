@@ -21,6 +21,8 @@ export interface EvaluateOptions {
   device?: string | undefined;
   /** In what the model computes; default fp32. Loss and accuracy are computed in float32. */
   precision?: Precision | undefined;
+  /** Whether the caller keeps the model's 16-bit copies (`weightCopies`) up to date; default: none are kept. */
+  hasCopies?: boolean | undefined;
   /** Stops between two batches. */
   signal?: AbortSignal | undefined;
   onProgress?: ((done: number, total: number) => void) | undefined;
@@ -48,7 +50,7 @@ export async function evaluate(
   const hasTop5 = info.classes.length > 5;
   // Loss, right, right among five.
   const sums = zeros([3], { dtype: 'float64', device }).keep();
-  const copies = weightCopies(model, precision);
+  const copies = options.hasCopies ? undefined : weightCopies(model, precision);
   model.eval();
   try {
     let images = 0;

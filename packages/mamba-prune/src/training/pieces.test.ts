@@ -1,7 +1,7 @@
 import { memoryStats, noGrad, tensor, type Tensor } from '@mamba-prune/libtorch';
 import { appendFileSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { BatchLoader } from '../data/index.js';
 import { limitSplit } from './batches.js';
 import {
@@ -15,20 +15,10 @@ import {
   train,
 } from './index.js';
 import { MetricsLog } from './metrics.js';
-import {
-  temporaryFolder,
-  toyDataset,
-  toyInfo,
-  ToyModel,
-  toyOptions,
-  toyRun,
-} from './testing/toy.js';
+import { eachTestsFolder } from './testing/each-folder.js';
+import { toyDataset, toyInfo, ToyModel, toyOptions, toyRun } from './testing/toy.js';
 
-let folder: ReturnType<typeof temporaryFolder>;
-beforeEach(() => (folder = temporaryFolder()));
-afterEach(() => {
-  folder.remove();
-});
+const folder = eachTestsFolder();
 
 describe('Ema', () => {
   it('averages parameters with a decay that grows to the one asked for', () => {

@@ -1,24 +1,13 @@
 import { join } from 'node:path';
 import { copyOf } from '@mamba-prune/libtorch';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { BatchLoader } from '../data/index.js';
 import { readCheckpoint } from './checkpoint.js';
 import { evaluate, RunFolder, train, type TrainControl, type TrainHooks } from './index.js';
-import {
-  outcomeOf,
-  temporaryFolder,
-  toyDataset,
-  toyInfo,
-  ToyModel,
-  toyOptions,
-  toyRun,
-} from './testing/toy.js';
+import { eachTestsFolder } from './testing/each-folder.js';
+import { outcomeOf, toyDataset, toyInfo, ToyModel, toyOptions, toyRun } from './testing/toy.js';
 
-let folder: ReturnType<typeof temporaryFolder>;
-beforeEach(() => (folder = temporaryFolder()));
-afterEach(() => {
-  folder.remove();
-});
+const folder = eachTestsFolder();
 
 const create = (name: string) => RunFolder.create(join(folder.path, name), toyRun);
 const options = { ...toyOptions, precision: 'bf16' } as const;

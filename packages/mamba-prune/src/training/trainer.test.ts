@@ -1,6 +1,6 @@
 import { SafetensorsFile } from '@mamba-prune/libtorch';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import {
   type EpochMetrics,
   type LossTerm,
@@ -12,13 +12,10 @@ import {
   type TrainOptions,
 } from './index.js';
 import { readCheckpoint } from './checkpoint.js';
-import { temporaryFolder, toyDataset, ToyModel, toyOptions, toyRun } from './testing/toy.js';
+import { eachTestsFolder } from './testing/each-folder.js';
+import { toyDataset, ToyModel, toyOptions, toyRun } from './testing/toy.js';
 
-let folder: ReturnType<typeof temporaryFolder>;
-beforeEach(() => (folder = temporaryFolder()));
-afterEach(() => {
-  folder.remove();
-});
+const folder = eachTestsFolder();
 
 async function trainToy(options: Partial<TrainOptions>, hooks: TrainHooks = {}, name = 'run') {
   const run = RunFolder.create(join(folder.path, name), toyRun);

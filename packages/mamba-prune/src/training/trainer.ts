@@ -203,6 +203,7 @@ class Trainer {
       evaluate(session.model, source, session.dataset.info, {
         device: session.device,
         precision: session.precision,
+        hasCopies: true,
         signal: (parallel ?? session.control).signal,
         reduce: parallel?.reduce,
         onProgress: (batches) => session.hooks.onEvaluate?.(first + batches, total),

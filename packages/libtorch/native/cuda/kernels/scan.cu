@@ -4,9 +4,10 @@
 // leaves a checkpoint; the backward pass works through the segments in reverse, each recomputed from its checkpoint.
 //
 // Defined by the caller: N states, REVERSE (time runs backwards), HAS_Z, HAS_D, HAS_BIAS, SOFTPLUS, A_LOG (A is given
-// as log(-A)), SAVE (leave checkpoints), ADD_Y (add to y instead of writing it), ADD_DZ (likewise dz), WHOLE_SEGMENTS
-// (length is a multiple of kSegment), SAME_ROWS (u, delta, dy, du and ddelta share one row stride, z and dz another),
-// FORWARD_THREADS, BACKWARD_THREADS, BACKWARD_BLOCKS (of a multiprocessor).
+// as log(-A)), WHOLE_SEGMENTS (length is a multiple of kSegment). For the forward pass SAVE (leave checkpoints), ADD_Y
+// (add to y instead of writing it), FORWARD_THREADS, FORWARD_BLOCKS (of a multiprocessor); for the backward pass, which
+// takes up to 32 states, ADD_DZ (as ADD_Y), SAME_ROWS (u, delta, dy, du and ddelta share one row stride, z and dz
+// another), BACKWARD_THREADS, BACKWARD_BLOCKS. Only the pass that has its threads is compiled.
 constexpr int kSegment = 16;  // steps between two checkpoints
 
 struct ScanArgs {
@@ -55,9 +56,11 @@ __device__ __forceinline__ void stage_bc(float (*bc)[2 * States], const scalar* 
   }
 }
 
+constexpr int kStates = (N + 3) / 4 * 4;  // of a channel in a checkpoint
+
 // ---------------------------------------------------------------------------------------------- forward
 // A thread owns a channel with all of its states.
-constexpr int kStates = (N + 3) / 4 * 4;
+#ifdef FORWARD_THREADS
 constexpr int kAhead = 4;  // steps whose inputs are loaded before they are needed
 
 extern "C" __global__ void __launch_bounds__(FORWARD_THREADS, FORWARD_BLOCKS) scan_forward(const ScanArgs s) {
@@ -138,11 +141,12 @@ extern "C" __global__ void __launch_bounds__(FORWARD_THREADS, FORWARD_BLOCKS) sc
     for (int n = 0; n < N; n++) s.last[((i64)batch * s.channels + c) * N + n] = h[n];
   }
 }
+#endif
 
 // ---------------------------------------------------------------------------------------------- backward
+#ifdef BACKWARD_THREADS
 // kGroups threads share a channel, 8 states each. Sums over channels (the gradients of B and C) begin in the tensor
 // cores: 16 values a lane times a matrix of zeros and ones leave the sums over 4 lanes each.
-#if N <= 32  // the backward pass takes no more
 constexpr int kOwn = 8;
 constexpr int kGroups = N <= 8 ? 1 : N <= 16 ? 2 : 4;
 constexpr int kPadded = kOwn * kGroups;
