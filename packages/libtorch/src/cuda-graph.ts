@@ -54,6 +54,27 @@ export class CudaGraph {
     }
   }
 
+  /** As `capture`, for work that can be done without a graph: @returns the graph, or why there is none. */
+  static attempt(
+    device: string,
+    work: () => void,
+    backend: GraphBackend = native,
+  ): CudaGraph | string {
+    const obstacle = CudaGraph.obstacle(device, backend);
+    if (obstacle !== undefined) return obstacle;
+    try {
+      return CudaGraph.capture(device, work, backend);
+    } catch (error) {
+      return `the capture failed: ${(error as Error).message.split('\n')[0] ?? ''}`;
+    }
+  }
+
+  /** Why nothing can be captured on a device; undefined if something can. */
+  static obstacle(device: string, backend: GraphBackend = native): string | undefined {
+    if (CudaGraph.isSupported(device, backend)) return undefined;
+    return 'the addon was built without CUDA graphs';
+  }
+
   /**
    * Gives the recorded work to the device, without waiting for it.
    * @throws TorchError after `dispose`, or if the device refuses

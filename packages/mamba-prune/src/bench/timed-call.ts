@@ -36,15 +36,9 @@ export class TimedCall {
   prepare(warmup: number): void {
     for (let i = 0; i < warmup; i++) this.#run(1);
     if (!this.#onGpu) return;
-    if (!CudaGraph.isSupported(this.device, this.backend)) {
-      this.#obstacle = 'the addon was built without CUDA graphs';
-    } else {
-      try {
-        this.#graph = CudaGraph.capture(this.device, this.#launch, this.backend);
-      } catch (error) {
-        this.#obstacle = `the capture failed: ${(error as Error).message.split('\n')[0] ?? ''}`;
-      }
-    }
+    const captured = CudaGraph.attempt(this.device, this.#launch, this.backend);
+    if (typeof captured === 'string') this.#obstacle = captured;
+    else this.#graph = captured;
     this.#run(1);
     const once = Math.max(this.#run(1), 1e-3);
     this.#group = Math.min(MOST_CALLS, Math.max(1, Math.ceil(TARGET_MS / once)));

@@ -102,18 +102,21 @@ export class DeviceStep implements TrainStep {
     const { device, control, optimizer } = this.session;
     // They would be held beside those that the graph has of its own.
     optimizer.zeroGrad();
-    try {
-      const work = () => {
+    const captured = CudaGraph.attempt(
+      device,
+      () => {
         this.#launch(tensors, batch, place);
-      };
-      this.#graph = CudaGraph.capture(device, work, control.graphBackend);
+      },
+      control.graphBackend,
+    );
+    if (typeof captured !== 'string') {
+      this.#graph = captured;
       return true;
-    } catch (error) {
-      // Half a step was recorded and nothing of it run: it is done anew, as all after it, without a graph.
-      this.#obstacle = `the capture failed: ${(error as Error).message.split('\n')[0] ?? ''}`;
-      this.#say(this.#obstacle);
-      return false;
     }
+    // Half a step was recorded and nothing of it run: it is done anew, as all after it, without a graph.
+    this.#obstacle = captured;
+    this.#say(captured);
+    return false;
   }
 
   #say(obstacle: string): void {

@@ -14,9 +14,8 @@ export function graphObstacle({
   parallel,
 }: Pick<Session, 'device' | 'hooks' | 'control' | 'parallel'>): string | undefined {
   if (control.graph === false) return 'graphs are switched off';
-  if (!CudaGraph.isSupported(device, control.graphBackend)) {
-    return 'the addon was built without CUDA graphs';
-  }
+  const impossible = CudaGraph.obstacle(device, control.graphBackend);
+  if (impossible !== undefined) return impossible;
   if (parallel) return 'several workers share every batch';
   if (hooks.taskLoss) return 'a hook computes the loss (taskLoss)';
   const [term] = hooks.extraLosses ?? [];
