@@ -1,4 +1,6 @@
 import type { Module } from '../nn/module.js';
+import { Conv2d } from '../nn/conv.js';
+import { Linear } from '../nn/linear.js';
 import { BatchNorm2d, LayerNorm } from '../nn/norm.js';
 import type { Tensor } from '../tensor.js';
 import type { ParamGroupOptions } from './optimizer.js';
@@ -33,5 +35,29 @@ export function decayGroups(
   return [
     { params: decayed, weightDecay },
     { params: others, weightDecay: 0 },
+  ];
+}
+
+/**
+ * The groups for `Muon`: the matrices inside the network, then the rest as `decayGroups` has it. Inside
+ * are the weights of linear layers and convolutions but of the first such layer, which embeds the pixels,
+ * and of the last, the classifier: their steps have no reason to be orthogonal (Jordan et al. 2024).
+ */
+export function muonGroups(
+  module: Module,
+  weightDecay: number,
+  exempt?: readonly string[],
+): ParamGroupOptions[] {
+  const layers = [...module.namedModules().values()].filter(
+    (part) => part instanceof Linear || part instanceof Conv2d,
+  );
+  const matrices = layers.slice(1, -1).map(({ weight }) => weight);
+  const inside = new Set<Tensor>(matrices);
+  return [
+    { params: matrices, weightDecay, orthogonalize: true },
+    ...decayGroups(module, weightDecay, exempt).map((group) => ({
+      ...group,
+      params: group.params.filter((tensor) => !inside.has(tensor)),
+    })),
   ];
 }

@@ -10,10 +10,13 @@ export interface ParamGroupOptions {
   readonly params: readonly Tensor[];
   readonly lr?: number;
   readonly weightDecay?: number;
+  /** Matrices whose steps `Muon` orthogonalises; other optimizers make no difference. */
+  readonly orthogonalize?: boolean;
 }
 
 export interface ParamGroup {
   readonly params: readonly Tensor[];
+  readonly orthogonalize: boolean;
   /** Learning rate before any schedule. */
   baseLr: number;
   /** Learning rate of the next step. */
@@ -93,7 +96,8 @@ export abstract class Optimizer {
       const { lr = defaults.lr, weightDecay = defaults.weightDecay } = group;
       checkSetting(name, 'lr', lr, lr >= 0, 'at least 0');
       checkSetting(name, 'weightDecay', weightDecay, weightDecay >= 0, 'at least 0');
-      return { params: [...group.params], baseLr: lr, lr, weightDecay };
+      const { orthogonalize = false } = group;
+      return { params: [...group.params], orthogonalize, baseLr: lr, lr, weightDecay };
     });
     const all = this.#params();
     if (new Set(all).size !== all.length) {
@@ -131,6 +135,14 @@ export abstract class Optimizer {
       const state = this.#states[i] as ParamState;
       state.count = full([], state.steps, { device: param.device }).keep();
     });
+  }
+
+  /** Names of the tensors kept for every parameter of a group. */
+  protected readonly slotsOf: (group: ParamGroup) => readonly string[] = () => this.slotNames;
+
+  /** For every parameter in order, its group's names. */
+  #slotNames(): (readonly string[])[] {
+    return this.groups.flatMap((group) => group.params.map(() => this.slotsOf(group)));
   }
 
   /** Updates a batch in place; called inside noGrad and a scope. */
@@ -185,18 +197,19 @@ export abstract class Optimizer {
     for (const state of this.#states) if (state.launched) state.steps += 1;
   }
 
-  #launchBatches({ params }: ParamGroup, states: readonly ParamState[], lr: Tensor): Batch[] {
+  #launchBatches(group: ParamGroup, states: readonly ParamState[], lr: Tensor): Batch[] {
+    const names = this.slotsOf(group);
     const batches = new Map<string, Batch & { scalars: DeviceScalars }>();
-    params.forEach((param, i) => {
+    group.params.forEach((param, i) => {
       const state = states[i] as ParamState;
       const { grad, device, dtype } = param;
       state.launched = grad !== null;
       if (!grad) return;
-      if (state.slots.length === 0) state.slots = this.#newSlots(param);
+      if (state.slots.length === 0) state.slots = newSlots(names, param);
       const key = `${device} ${dtype}`;
       let batch = batches.get(key);
       if (!batch) {
-        const slots = this.slotNames.map(() => []);
+        const slots = names.map(() => []);
         const scalars = { lr, counts: [], skip: this.#skip };
         batch = { params: [], grads: [], slots, step: NaN, device, kernel: false, scalars };
         batches.set(key, batch);
@@ -212,6 +225,7 @@ export abstract class Optimizer {
   }
 
   #batches(group: ParamGroup, states: readonly ParamState[]): Batch[] {
+    const names = this.slotsOf(group);
     const batches = new Map<string, Batch>();
     group.params.forEach((param, i) => {
       const grad = param.grad;
@@ -220,12 +234,12 @@ export abstract class Optimizer {
       const { device, dtype } = param;
       const kernel =
         device === 'cpu' && (dtype === 'float32' || dtype === 'float64') && param.isContiguous;
-      if (state.slots.length === 0) state.slots = this.#newSlots(param);
+      if (state.slots.length === 0) state.slots = newSlots(names, param);
       state.steps += 1;
       const key = `${state.steps} ${device} ${dtype} ${kernel}`;
       let batch = batches.get(key);
       if (!batch) {
-        const slots = this.slotNames.map(() => []);
+        const slots = names.map(() => []);
         batch = { params: [], grads: [], slots, step: state.steps, device, kernel };
         batches.set(key, batch);
       }
@@ -234,10 +248,6 @@ export abstract class Optimizer {
       state.slots.forEach((slot, k) => batch.slots[k]?.push(slot));
     });
     return [...batches.values()];
-  }
-
-  #newSlots(param: Tensor): Tensor[] {
-    return this.slotNames.map(() => noGrad(() => zerosLike(param)).keep());
   }
 
   /** Forgets all gradients, so that parameters without a new one are left alone. */
@@ -262,8 +272,9 @@ export abstract class Optimizer {
   /** Everything needed to go on exactly here; see `loadStateDict`. */
   stateDict(): OptimizerState {
     const tensors = new Map<string, Tensor>();
+    const names = this.#slotNames();
     this.#states.forEach(({ slots }, i) => {
-      slots.forEach((slot, k) => tensors.set(`${i}.${this.slotNames[k]}`, slot));
+      slots.forEach((slot, k) => tensors.set(`${i}.${names[i]?.[k]}`, slot));
     });
     const groups = this.groups.map(({ params, baseLr, lr, weightDecay }) => {
       return { size: params.length, baseLr, lr, weightDecay };
@@ -293,8 +304,9 @@ export abstract class Optimizer {
       );
     }
     const params = this.#params();
+    const names = this.#slotNames();
     const sources = params.map((param, i) =>
-      scalars.steps[i] === 0 ? [] : this.slotNames.map((slot) => source(`${i}.${slot}`, param)),
+      scalars.steps[i] === 0 ? [] : (names[i] ?? []).map((slot) => source(`${i}.${slot}`, param)),
     );
     noGrad(() => {
       sources.forEach((given, i) => {
@@ -339,6 +351,10 @@ export abstract class Optimizer {
     for (const rate of this.#rates ?? []) rate.dispose();
     this.#rates = undefined;
   }
+}
+
+function newSlots(names: readonly string[], param: Tensor): Tensor[] {
+  return names.map(() => noGrad(() => zerosLike(param)).keep());
 }
 
 function isGroups(

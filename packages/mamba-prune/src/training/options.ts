@@ -4,7 +4,7 @@ import { UsageError } from '../errors.js';
 import { precisionNames } from '../precision.js';
 import { ResumeError } from './errors.js';
 import { defaultGamma } from './lr-schedule.js';
-import type { ResolvedTrainOptions, TrainOptions } from './types.js';
+import { type ResolvedTrainOptions, type TrainOptions, optimizerNames } from './types.js';
 
 const WHERE = 'TrainOptions';
 
@@ -17,10 +17,10 @@ export function resolveTrainOptions(
   options: TrainOptions,
   info: Pick<DatasetInfo, 'height' | 'width'>,
 ): ResolvedTrainOptions {
-  const optimizer = oneOf('optimizer', options.optimizer ?? 'adamw', ['adamw', 'sgd'] as const);
+  const optimizer = oneOf('optimizer', options.optimizer ?? 'adamw', optimizerNames);
   const schedules = ['cosine', 'constant', 'multistep'] as const;
   const schedule = oneOf('schedule', options.schedule ?? 'cosine', schedules);
-  const adamw = optimizer === 'adamw';
+  const sgd = optimizer === 'sgd';
   const batchSize = whole('batchSize', options.batchSize ?? 128, 1);
   const betas = options.betas ?? [0.9, 0.999];
   const { augment = 'none' } = options;
@@ -28,7 +28,7 @@ export function resolveTrainOptions(
   const precision = oneOf('precision', options.precision ?? 'auto', precisionNames);
   const momentum = between('momentum', options.momentum ?? 0.9, 0, 1);
   const nesterov = options.nesterov ?? false;
-  if (!adamw && nesterov && momentum === 0) {
+  if (sgd && nesterov && momentum === 0) {
     throw new UsageError(
       `${WHERE}: got nesterov with momentum 0, expected a momentum above 0. Give one, or leave nesterov out.`,
     );
@@ -37,8 +37,8 @@ export function resolveTrainOptions(
     epochs: whole('epochs', options.epochs, 1),
     batchSize,
     optimizer,
-    lr: positive('lr', options.lr ?? (adamw ? 1e-3 : 0.1)),
-    weightDecay: between('weightDecay', options.weightDecay ?? (adamw ? 0.05 : 5e-4), 0, Infinity),
+    lr: positive('lr', options.lr ?? (sgd ? 0.1 : 1e-3)),
+    weightDecay: between('weightDecay', options.weightDecay ?? (sgd ? 5e-4 : 0.05), 0, Infinity),
     momentum,
     nesterov,
     betas: [between('betas[0]', betas[0], 0, 1), between('betas[1]', betas[1], 0, 1)],

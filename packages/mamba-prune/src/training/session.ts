@@ -152,6 +152,9 @@ export class Session {
 
 export function makeOptimizer(model: Trainable, options: ResolvedTrainOptions): optim.Optimizer {
   const { lr, weightDecay, betas, momentum, nesterov } = options;
+  if (options.optimizer === 'muon') {
+    return new optim.Muon(optim.muonGroups(model, weightDecay), { lr, betas });
+  }
   const groups = optim.decayGroups(model, weightDecay);
   return options.optimizer === 'adamw'
     ? new optim.AdamW(groups, { lr, betas })

@@ -6,22 +6,25 @@ import type { Precision } from '../precision.js';
 /** Anything that can be trained: from images [batch, channels, height, width] to logits [batch, classes]. */
 export type Trainable = nn.Module & { forward(images: Tensor): Tensor };
 
+export const optimizerNames = ['adamw', 'muon', 'sgd'] as const;
+export type OptimizerName = (typeof optimizerNames)[number];
+
 /** How a model is trained. All but `epochs` have defaults; `resolveTrainOptions` fills them in. */
 export interface TrainOptions {
   epochs: number;
   /** Default 128. */
   batchSize?: number | undefined;
   /** Default adamw. */
-  optimizer?: 'adamw' | 'sgd' | undefined;
-  /** Highest learning rate; default 1e-3 for adamw, 0.1 for sgd. */
+  optimizer?: OptimizerName | undefined;
+  /** Highest learning rate; default 1e-3 for adamw and muon, 0.1 for sgd. */
   lr?: number | undefined;
-  /** Not applied to biases, norms and the like; default 0.05 for adamw, 5e-4 for sgd. */
+  /** Not applied to biases, norms and the like; default 0.05 for adamw and muon, 5e-4 for sgd. */
   weightDecay?: number | undefined;
   /** SGD only; default 0.9. */
   momentum?: number | undefined;
   /** SGD only; default false. */
   nesterov?: boolean | undefined;
-  /** AdamW only; default [0.9, 0.999]. */
+  /** AdamW and Muon; default [0.9, 0.999]. */
   betas?: readonly [number, number] | undefined;
   /** The learning rate rises linearly over so many epochs (fractions allowed); default 0. */
   warmupEpochs?: number | undefined;
@@ -73,7 +76,7 @@ export interface TrainOptions {
 export interface ResolvedTrainOptions {
   readonly epochs: number;
   readonly batchSize: number;
-  readonly optimizer: 'adamw' | 'sgd';
+  readonly optimizer: OptimizerName;
   readonly lr: number;
   readonly weightDecay: number;
   readonly momentum: number;

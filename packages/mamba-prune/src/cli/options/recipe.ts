@@ -9,6 +9,7 @@ import {
   presetNames,
   presetRecipe,
 } from '../../training/presets.js';
+import { type OptimizerName, optimizerNames } from '../../training/types.js';
 import type { RecipeSettings } from '../../workflows/settings.js';
 import { choiceOption, integerOption, integersOption, numberOption } from './parse.js';
 
@@ -19,7 +20,7 @@ export interface RecipeOptions {
   readonly batchSize?: number;
   readonly lr?: number;
   readonly weightDecay?: number;
-  readonly optimizer?: 'adamw' | 'sgd';
+  readonly optimizer?: OptimizerName;
   readonly momentum?: number;
   readonly schedule?: 'cosine' | 'constant' | 'multistep';
   readonly milestones?: readonly number[];
@@ -52,7 +53,7 @@ export function addRecipeOptions(
       min: epochs === 0 ? 0 : 1,
     }),
     integerOption('--batch-size <n>', 'images per step (default: 128)', { min: 1 }),
-    choiceOption('--optimizer <name>', 'optimizer', ['adamw', 'sgd'], 'adamw'),
+    choiceOption('--optimizer <name>', 'optimizer', optimizerNames, 'adamw'),
     numberOption('--lr <rate>', `highest learning rate (default: ${lr}; sgd ${lr * 100})`, {
       above: 0,
     }),

@@ -1,0 +1,124 @@
+import * as ops from '../generated/ops.js';
+import type { Tensor } from '../tensor.js';
+import { AdamW, type AdamWOptions } from './adamw.js';
+import { mulAll_ } from './device-scalars.js';
+import { type Batch, type ParamGroup, type ParamGroupOptions, checkSetting } from './optimizer.js';
+
+export interface MuonOptions extends AdamWOptions {
+  /** Decay of the average of the matrices' gradients; 0.95 unless given. */
+  readonly momentum?: number;
+}
+
+/** Makes the singular values of almost any matrix about 1 in five steps (Jordan et al. 2024). */
+const [A, B, C] = [3.4445, -4.775, 2.0315];
+const STEPS = 5;
+
+/** Least norm of a matrix, as torch.optim.Muon has it. */
+const EPS = 1e-7;
+
+/**
+ * Muon for the matrices inside a network, AdamW for all else.
+ *
+ * The step of a matrix is the matrix nearest to its Nesterov momentum whose singular values are equal:
+ * directions that the gradient hardly shows move as far as those that dominate it (Jordan et al. 2024,
+ * https://kellerjordan.github.io/posts/muon/). It is scaled to the size that steps of AdamW have,
+ * 0.2 sqrt(max(rows, columns)), so that both share one learning rate and one weight decay (Liu et al. 2025,
+ * https://arxiv.org/abs/2502.16982, section 2.2). The formulas are those of torch.optim.Muon with
+ * `adjust_lr_fn="match_rms_adamw"`.
+ *
+ * Which parameters are matrices is for their group to say: see `muonGroups`. Tensors of more than two
+ * dimensions, the kernels of convolutions, count as [first, all others].
+ */
+export class Muon extends AdamW {
+  readonly momentum: number;
+
+  constructor(
+    params: readonly ParamGroupOptions[],
+    { momentum = 0.95, ...others }: MuonOptions = {},
+  ) {
+    super(params, others);
+    checkSetting('Muon', 'momentum', momentum, momentum >= 0 && momentum < 1, 'from 0 to below 1');
+    for (const group of this.groups) {
+      for (const tensor of group.orthogonalize ? group.params : []) {
+        if (tensor.ndim >= 2) continue;
+        throw new TypeError(
+          `Muon: got ${tensor.toString()} among the matrices, expected two dimensions or more. ` +
+            'Put it into a group without orthogonalize.',
+        );
+      }
+    }
+    this.momentum = momentum;
+  }
+
+  protected override readonly slotsOf = ({ orthogonalize }: ParamGroup): readonly string[] =>
+    orthogonalize ? ['momentum_buffer'] : ['exp_avg', 'exp_avg_sq'];
+
+  protected override update(batch: Batch, group: ParamGroup): void {
+    if (!group.orthogonalize) {
+      super.update(batch, group);
+      return;
+    }
+    const { params, grads, scalars } = batch;
+    const { lr, weightDecay } = group;
+    const [buffers = []] = batch.slots;
+    ops.foreachMulScalar_(buffers, this.momentum);
+    ops.foreachAdd_(buffers, grads, 1 - this.momentum);
+    if (scalars) mulAll_(params, scalars.lr.mul(-weightDecay).add(1));
+    else ops.foreachMulScalar_(params, 1 - lr * weightDecay);
+    for (const { members, shape } of sameShapes(params)) {
+      const ahead = stackOf(members, grads).mul(1 - this.momentum);
+      const direction = orthogonalized(
+        ahead.add_(stackOf(members, buffers), { alpha: this.momentum }),
+      );
+      const factor = -0.2 * Math.sqrt(Math.max(...shape));
+      const change = scalars ? direction.mul(scalars.lr.mul(factor)) : direction.mul(lr * factor);
+      const changed = members.map((i) => params[i] as Tensor);
+      const changes = ops.unbind(change);
+      ops.foreachAdd_(
+        changed,
+        changes.map((tensor, i) => tensor.reshape(...(changed[i] as Tensor).shape)),
+        1,
+      );
+    }
+  }
+}
+
+/**
+ * Five steps of a quintic Newton-Schulz iteration on each matrix.
+ *
+ * @param matrices - shape [count, rows, columns]; on a GPU the products are computed in bfloat16, whose
+ *   rounding the iteration forgives
+ * @returns the same shape and type; singular values between about 0.7 and 1.2
+ */
+export function orthogonalized(matrices: Tensor): Tensor {
+  const { dtype, device } = matrices;
+  const tall = matrices.size(1) > matrices.size(2);
+  let x = tall ? matrices.transpose(1, 2) : matrices;
+  if (device.startsWith('cuda')) x = x.to('bfloat16');
+  // In float32, where the sum of many small squares would be lost in bfloat16.
+  const norms = ops.linalgVectorNorm(matrices, 2, [1, 2], true).clamp(EPS);
+  x = x.div(norms.to(x.dtype));
+  for (let step = 0; step < STEPS; step++) {
+    const square = x.matmul(x.transpose(1, 2));
+    const polynomial = ops.baddbmm(square, square, square, B, C);
+    x = ops.baddbmm(x, polynomial, x, A, 1);
+  }
+  return (tall ? x.transpose(1, 2) : x).to(dtype);
+}
+
+/** The numbers of the parameters that have the same shape, as matrices: they are updated as one stack. */
+function sameShapes(params: readonly Tensor[]): { members: number[]; shape: [number, number] }[] {
+  const found = new Map<string, { members: number[]; shape: [number, number] }>();
+  params.forEach((param, i) => {
+    const rows = param.size(0);
+    const shape: [number, number] = [rows, param.numel / rows];
+    const stack = found.get(shape.join());
+    if (stack) stack.members.push(i);
+    else found.set(shape.join(), { members: [i], shape });
+  });
+  return [...found.values()];
+}
+
+function stackOf(members: readonly number[], tensors: readonly Tensor[]): Tensor {
+  return ops.stack(members.map((i) => (tensors[i] as Tensor).flatten(1)));
+}
