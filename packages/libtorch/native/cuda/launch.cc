@@ -36,7 +36,6 @@ struct ScanArgs {
   int u_row, delta_row, z_row, b_row, c_row, y_row;
   int batch, length, channels, width;
   const void* scale;
-  const void* project;
 };
 struct ScanGrads {
   const void *dy, *dlast;
@@ -58,7 +57,6 @@ ScanArgs args_of(const Scan& s) {
   ScanArgs a{};
   a.u = pointer(s.u), a.delta = pointer(s.delta), a.z = pointer(s.z), a.B = pointer(s.B), a.C = pointer(s.C);
   a.A = pointer(s.A), a.D = pointer(s.D), a.bias = pointer(s.bias), a.initial = pointer(s.initial), a.scale = pointer(s.scale);
-  a.project = pointer(s.project);
   a.u_row = row(s.u), a.delta_row = row(s.delta), a.z_row = row(s.z), a.b_row = row(s.B), a.c_row = row(s.C);
   a.batch = static_cast<int>(s.u.size(0)), a.length = static_cast<int>(s.u.size(1)), a.channels = static_cast<int>(s.channels);
   return a;
@@ -91,16 +89,6 @@ int64_t vector_of(std::initializer_list<Tensor> tensors, int64_t width) {
     if (mat(t).stride % 2 != 0 || reinterpret_cast<uintptr_t>(t.data_ptr()) % static_cast<uintptr_t>(bytes) != 0) return 1;
   }
   return 2;
-}
-
-// Channels of a thread in the forward pass: two halve what it reads of B and C, where there are enough threads all the same.
-int64_t channels_of(const Scan& s, const Tensor& y) {
-  const int64_t width = y.size(-1), threads = s.u.size(0) * width / 2;
-  const Tensor delta = s.project.defined() ? Tensor() : s.delta;
-  if (s.A.size(1) > 16 || threads < int64_t{256} * multiprocessors()) return 1;
-  for (const Tensor& t : {s.u, delta, s.z})
-    if (t.defined() && t.size(-1) < width) return 1;
-  return vector_of({s.u, delta, s.z, y}, width);
 }
 
 at::TensorOptions floats(const Tensor& like) { return like.options().dtype(at::kFloat); }
@@ -136,12 +124,6 @@ int64_t scalar_code(at::ScalarType type) {
   }
 }
 
-bool can_project(const Tensor& ranks, const Tensor& project) {
-  const int64_t rank = project.size(1);
-  // Beyond 32 a product of its own costs less than the scan's 16 rows at a time.
-  return ranks.element_size() == 2 && rank % 8 == 0 && rank <= 32 && project.is_contiguous() && vector_of({ranks, project}, rank) == 2;
-}
-
 Tensor scan_checkpoints(const Scan& s) {
   const int64_t segments = ceil_div(s.u.size(1), kSegment);
   return at::empty({s.u.size(0), segments - 1, s.channels, saved_states(s.A.size(1))}, floats(s.u));
@@ -153,17 +135,14 @@ void scan_forward(const Scan& s, const Tensor& y, bool add, const Tensor& last, 
   ScanArgs a = args_of(s);
   a.y = pointer(y), a.y_row = row(y), a.width = static_cast<int>(y.size(-1));
   a.last = pointer(last), a.checkpoints = pointer(checkpoints);
-  const int64_t states = s.A.size(1), channels = channels_of(s, y);
+  const int64_t states = s.A.size(1);
   // Registers decide how many blocks fit: more states take more of them.
-  const int64_t blocks = channels == 2 ? 6 : states <= 16 ? 8 : states <= 40 ? 5 : 4;
   const Kernel& kernel = find_kernel("scan.cu", "scan_forward",
                                      defines_of(s, {{"SAVE", checkpoints.defined()},
                                                     {"ADD_Y", add},
-                                                    {"CHANNELS", channels},
-                                                    {"RANK", s.project.defined() ? s.project.size(1) : 0},
                                                     {"FORWARD_THREADS", kForwardThreads},
-                                                    {"FORWARD_BLOCKS", blocks}}));
-  kernel.launch({u32(ceil_div(a.width, kForwardThreads * channels)), u32(a.batch)}, kForwardThreads, 0, a);
+                                                    {"FORWARD_BLOCKS", states <= 16 ? 8 : states <= 40 ? 5 : 4}}));
+  kernel.launch({u32(ceil_div(a.width, kForwardThreads)), u32(a.batch)}, kForwardThreads, 0, a);
 }
 
 void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const Tensor& checkpoints, bool add_dz, bool want_dinitial,

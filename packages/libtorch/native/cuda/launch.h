@@ -13,14 +13,11 @@ int64_t scalar_code(at::ScalarType type);
 struct Scan {
   at::Tensor u, delta, z, B, C;  // [batch, length, channels or more], [batch, length, states]; z may be undefined
   at::Tensor A, D, bias;         // [channels, states], [channels]; D and bias may be undefined
-  at::Tensor project;            // [channels or more, rank] or undefined: delta is then [batch, length, rank] times this
   at::Tensor initial;            // float32 [batch, channels, states] or undefined
   at::Tensor scale;              // float32 [batch] or undefined: factor of the result
   bool softplus = false, a_is_log = false, reverse = false;
   int64_t channels = 0;
 };
-/** Whether the scan can make delta from `ranks`: of 16 bits, few, and in rows that begin at a pair. */
-bool can_project(const at::Tensor& ranks, const at::Tensor& project);
 /** Floats that the forward pass leaves for the backward pass: [batch, segments - 1, channels, states]. */
 at::Tensor scan_checkpoints(const Scan& s);
 /**

@@ -130,16 +130,9 @@ Tensor Block::forward(const Tensor& x, const Tensor& scale, Kept* keep) const {
     conv_forward(conv_of(*this, d, kept.xz, i == 1), scanned.u);
     scanned.projected = at::empty({batch, length, columns}, x.options());
     gemm(mat(scanned.u), false, mat(d.packed_x), true, mat(scanned.projected), type, type);
-    const Tensor ranks = scanned.projected.narrow(2, 0, rank_width);
-    // The backward pass needs dt; without one the scan makes it from its few numbers as it goes.
-    const bool projects = !keep && can_project(ranks, d.packed_dt);
-    if (projects) scanned.delta = ranks;
-    else {
-      scanned.delta = at::empty({batch, length, width}, x.options());
-      gemm(mat(ranks), false, mat(d.packed_dt), true, mat(scanned.delta), type, type);
-    }
-    Scan scan = scan_of(*this, d, kept, scanned, scale, i == 1);
-    if (projects) scan.project = d.packed_dt;
+    scanned.delta = at::empty({batch, length, width}, x.options());
+    gemm(mat(scanned.projected.narrow(2, 0, rank_width)), false, mat(d.packed_dt), true, mat(scanned.delta), type, type);
+    const Scan scan = scan_of(*this, d, kept, scanned, scale, i == 1);
     if (keep) scanned.checkpoints = scan_checkpoints(scan);
     scan_forward(scan, kept.y, i == 1, Tensor(), scanned.checkpoints);
     if (keep) kept.scans.push_back(std::move(scanned));

@@ -5,11 +5,9 @@
 //
 // Defined by the caller: N states, REVERSE (time runs backwards), HAS_Z, HAS_D, HAS_BIAS, SOFTPLUS, A_LOG (A is given
 // as log(-A)), WHOLE_SEGMENTS (length is a multiple of kSegment). For the forward pass SAVE (leave checkpoints), ADD_Y
-// (add to y instead of writing it), CHANNELS (of a thread: 1, or 2 where every row begins at a pair), RANK (not 0: delta
-// holds so many numbers a step, a multiple of 8, from which `project` makes those of the channels; 16 bits only),
-// FORWARD_THREADS, FORWARD_BLOCKS (of a multiprocessor); for the backward pass, which takes up to 32 states, ADD_DZ (as
-// ADD_Y), SAME_ROWS (u, delta, dy, du and ddelta share one row stride, z and dz another), BACKWARD_THREADS,
-// BACKWARD_BLOCKS. Only the pass that has its threads is compiled.
+// (add to y instead of writing it), FORWARD_THREADS, FORWARD_BLOCKS (of a multiprocessor); for the backward pass, which
+// takes up to 32 states, ADD_DZ (as ADD_Y), SAME_ROWS (u, delta, dy, du and ddelta share one row stride, z and dz
+// another), BACKWARD_THREADS, BACKWARD_BLOCKS. Only the pass that has its threads is compiled.
 constexpr int kSegment = 16;  // steps between two checkpoints
 
 struct ScanArgs {
@@ -22,7 +20,6 @@ struct ScanArgs {
   // Results are written in columns [0, width); those from `channels` on are zero.
   int batch, length, channels, width;
   const float* scale;  // of the result, one number a batch entry, or null
-  const scalar* project;  // [width, RANK]
 };
 
 // Where a sequence begins, and the way from a step to the next one: scanned backwards it begins at its last row.
@@ -62,124 +59,56 @@ __device__ __forceinline__ void stage_bc(float (*bc)[2 * States], const scalar* 
 constexpr int kStates = (N + 3) / 4 * 4;  // of a channel in a checkpoint
 
 // ---------------------------------------------------------------------------------------------- forward
-// A thread owns CHANNELS neighbouring channels with all of their states: what it reads of B and C serves each of them,
-// and shared memory, which hands 16 bytes to a warp in four cycles, would otherwise be what the pass waits for.
+// A thread owns a channel with all of its states.
 #ifdef FORWARD_THREADS
-constexpr int kOwned = CHANNELS;
-constexpr int kAhead = kOwned == 1 ? 4 : 2;  // steps whose inputs are loaded before they are needed
-
-#if RANK > 0
-constexpr int kForwardChannels = FORWARD_THREADS * kOwned;
-
-// dt of a segment from its RANK numbers a step (dt_proj without its bias), by the tensor cores: a warp makes
-// [16 steps, 8 channels] at a time. The rows' padding keeps the lanes' writes in different banks.
-constexpr int kDtRow = kForwardChannels + 8;
-
-__device__ __forceinline__ void project_tile(float (&d)[4], u32 a0, u32 a1, u32 b) {
-#if SCALAR == 1
-  asm("mma.sync.aligned.m16n8k8.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
-#else
-  asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
-#endif
-      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-      : "r"(a0), "r"(a1), "r"(b));
-}
-__device__ __forceinline__ u32 pair_at(const scalar* p) { return *reinterpret_cast<const u32*>(p); }
-
-constexpr int kTiles = kOwned * 4, kParts = RANK / 8;  // of a warp; of the sum over the RANK numbers
-
-// @param rows the segment's first row; steps that are not there repeat the last one
-__device__ __forceinline__ void project(float (*dt)[kDtRow], const ScanArgs& s, const scalar* rows, int row_step, int steps) {
-  const int lane = threadIdx.x & 31, t = lane >> 2, column = (lane & 3) * 2, warp = (threadIdx.x >> 5) * kTiles * 8;
-  const int row0 = WHOLE_SEGMENTS ? t : min(t, steps - 1), row1 = WHOLE_SEGMENTS ? t + 8 : min(t + 8, steps - 1);
-  u32 a[kParts][2];
-#pragma unroll
-  for (int part = 0; part < kParts; part++) {
-    a[part][0] = pair_at(rows + row0 * row_step + part * 8 + column);
-    a[part][1] = pair_at(rows + row1 * row_step + part * 8 + column);
-  }
-#pragma unroll
-  for (int tile = 0; tile < kTiles; tile++) {
-    // Small enough to stay in the first cache: registers are what the pass is short of.
-    const int channel = blockIdx.x * kForwardChannels + warp + tile * 8 + t;
-    const scalar* weights = s.project + (i64)min(channel, s.width - 1) * RANK + column;
-    float d[4] = {0.0f, 0.0f, 0.0f, 0.0f};
-#pragma unroll
-    for (int part = 0; part < kParts; part++) project_tile(d, a[part][0], a[part][1], pair_at(weights + part * 8));
-    const int to = warp + tile * 8 + column;
-    *reinterpret_cast<float2*>(&dt[t][to]) = make_float2(d[0], d[1]);
-    *reinterpret_cast<float2*>(&dt[t + 8][to]) = make_float2(d[2], d[3]);
-  }
-}
-#endif
+constexpr int kAhead = 4;  // steps whose inputs are loaded before they are needed
 
 extern "C" __global__ void __launch_bounds__(FORWARD_THREADS, FORWARD_BLOCKS) scan_forward(const ScanArgs s) {
   __shared__ __align__(16) float bc[kSegment][2 * kStates];
-#if RANK > 0
-  __shared__ __align__(16) float projected[kSegment][kDtRow];
-#endif
-  const int channel = (blockIdx.x * FORWARD_THREADS + threadIdx.x) * kOwned, batch = blockIdx.y;
-  // Rows hold all of a thread's channels, or none: where there are fewer, the last are read once more.
-  const int column = min(channel, s.width - kOwned);
-  float rate[kOwned][kStates], h[kOwned][kStates], skip[kOwned], bias[kOwned];
-  i64 state[kOwned];  // of a channel that is there
+  const int channel = blockIdx.x * FORWARD_THREADS + threadIdx.x, batch = blockIdx.y;
+  const bool inside = channel < s.channels;
+  const int c = inside ? channel : s.channels - 1;
+  float rate[kStates], h[kStates];
 #pragma unroll
-  for (int k = 0; k < kOwned; k++) {
-    const int c = min(channel + k, s.channels - 1);
-    state[k] = (i64)batch * s.channels + c;
-    skip[k] = HAS_D ? s.D[c] : 0.0f, bias[k] = HAS_BIAS ? s.bias[c] : 0.0f;
-#pragma unroll
-    for (int n = 0; n < kStates; n++) {
-      rate[k][n] = decay_rate(s, c, n);
-      h[k][n] = s.initial && n < N ? s.initial[state[k] * N + n] : 0.0f;
-    }
+  for (int n = 0; n < kStates; n++) {
+    rate[n] = decay_rate(s, c, n);
+    h[n] = s.initial && n < N ? s.initial[((i64)batch * s.channels + c) * N + n] : 0.0f;
   }
-  const scalar* u = sequence(s.u, s.u_row, s, batch) + column;
-  const scalar* delta = sequence(s.delta, s.delta_row, s, batch) + (RANK > 0 ? 0 : column);
-  const scalar* z = HAS_Z ? sequence(s.z, s.z_row, s, batch) + column : nullptr;
+  const float skip = HAS_D ? s.D[c] : 0.0f, bias = HAS_BIAS ? s.bias[c] : 0.0f;
+  const scalar *u = sequence(s.u, s.u_row, s, batch) + c, *delta = sequence(s.delta, s.delta_row, s, batch) + c;
+  const scalar* z = HAS_Z ? sequence(s.z, s.z_row, s, batch) + c : nullptr;
   const scalar *B = sequence(s.B, s.b_row, s, batch), *C = sequence(s.C, s.c_row, s, batch);
   scalar* y = sequence(s.y, s.y_row, s, batch) + channel;
   const float scale = s.scale ? s.scale[batch] : 1.0f;
   const int u_step = stride(s.u_row), delta_step = stride(s.delta_row), z_step = stride(s.z_row), y_step = stride(s.y_row);
-  typedef Pack<kOwned> Inputs;
-  const auto at = [](const scalar* p) { return *reinterpret_cast<const Inputs*>(p); };
-  Inputs next_u[kAhead], next_delta[kAhead] = {}, next_z[kAhead];
+  scalar next_u[kAhead], next_delta[kAhead], next_z[kAhead];
   const auto read = [&](int i, int step) {
     const int t = WHOLE_SEGMENTS && kAhead <= kSegment ? step : min(step, s.length - 1);
-    next_u[i] = at(u + t * u_step);
-    if (RANK == 0) next_delta[i] = at(delta + t * delta_step);
-    if (HAS_Z) next_z[i] = at(z + t * z_step);
+    next_u[i] = u[t * u_step], next_delta[i] = delta[t * delta_step];
+    if (HAS_Z) next_z[i] = z[t * z_step];
   };
 #pragma unroll
   for (int i = 0; i < kAhead; i++) read(i, i);
 
   for (int first = 0; first < s.length; first += kSegment) {
     const int steps = steps_of(s, first);
-    if (SAVE && first > 0) {
-      const i64 before = ((i64)batch * ((s.length - 1) / kSegment) + first / kSegment - 1) * s.channels;
+    if (SAVE && first > 0 && inside) {
+      const i64 segment = (i64)batch * ((s.length - 1) / kSegment) + first / kSegment - 1;
+      float* to = s.checkpoints + (segment * s.channels + c) * kStates;
 #pragma unroll
-      for (int k = 0; k < kOwned; k++) {
-        float* to = s.checkpoints + (before + channel + k) * kStates;
-#pragma unroll
-        for (int n = 0; n < kStates; n += 4)
-          if (channel + k < s.channels)
-            *reinterpret_cast<float4*>(to + n) = make_float4(h[k][n], h[k][n + 1], h[k][n + 2], h[k][n + 3]);
-      }
+      for (int n = 0; n < kStates; n += 4)
+        *reinterpret_cast<float4*>(to + n) = make_float4(h[n], h[n + 1], h[n + 2], h[n + 3]);
     }
     __syncthreads();
     stage_bc<kStates, FORWARD_THREADS>(bc, B + first * stride(s.b_row), C + first * stride(s.c_row), stride(s.b_row), stride(s.c_row), steps);
-#if RANK > 0
-    project(projected, s, delta + first * delta_step, delta_step, steps);
-#endif
     __syncthreads();
 #pragma unroll 1
     for (int t0 = 0; t0 < steps; t0 += kAhead) {
-      Inputs now_u[kAhead], now_delta[kAhead], now_z[kAhead];
+      float us[kAhead], dts[kAhead], gates[kAhead];
 #pragma unroll
       for (int i = 0; i < kAhead; i++) {
-        now_u[i] = next_u[i];
-        now_delta[i] = next_delta[i];
-        if (HAS_Z) now_z[i] = next_z[i];
+        us[i] = up(next_u[i]), dts[i] = step_size(up(next_delta[i]), bias);
+        if (HAS_Z) gates[i] = up(next_z[i]);
       }
       const int ahead = first + t0 + kAhead;
       if (ahead < s.length) {
@@ -190,52 +119,26 @@ extern "C" __global__ void __launch_bounds__(FORWARD_THREADS, FORWARD_BLOCKS) sc
       for (int i = 0; i < kAhead; i++) {
         const int t = t0 + i;
         if (!WHOLE_SEGMENTS && t >= steps) break;
-        float dt[kOwned], x[kOwned], sum[kOwned], more[kOwned];
-#pragma unroll
-        for (int k = 0; k < kOwned; k++) {
-          const float value = up(now_u[i].v[k]);
-#if RANK > 0
-          const float delta = projected[t][threadIdx.x * kOwned + k];
-#else
-          const float delta = up(now_delta[i].v[k]);
-#endif
-          dt[k] = step_size(delta, bias[k]);
-          x[k] = dt[k] * value, sum[k] = skip[k] * value, more[k] = 0.0f;
-        }
+        const float x = dts[i] * us[i];
+        float sum = skip * us[i], more = 0.0f;
 #pragma unroll
         for (int n = 0; n < kStates; n++) {
-          const float b = bc[t][n], c = bc[t][kStates + n];
-#pragma unroll
-          for (int k = 0; k < kOwned; k++) {
-            h[k][n] = ex2(dt[k] * rate[k][n]) * h[k][n] + x[k] * b;
-            if (n % 2 == 0) sum[k] += h[k][n] * c;
-            else more[k] += h[k][n] * c;
-          }
+          h[n] = ex2(dts[i] * rate[n]) * h[n] + x * bc[t][n];
+          if (n % 2 == 0) sum += h[n] * bc[t][kStates + n];
+          else more += h[n] * bc[t][kStates + n];
         }
+        sum += more;
+        if (HAS_Z) sum *= gates[i] * sigmoid(gates[i]);
         if (channel < s.width) {
-          Inputs* to = reinterpret_cast<Inputs*>(y + (first + t) * y_step);
-          Inputs out;
-          if (ADD_Y) out = *to;
-#pragma unroll
-          for (int k = 0; k < kOwned; k++) {
-            float value = sum[k] + more[k];
-            if (HAS_Z) {
-              const float gate = up(now_z[i].v[k]);
-              value *= gate * sigmoid(gate);
-            }
-            out.v[k] = down(channel + k >= s.channels ? 0.0f : ADD_Y ? up(out.v[k]) + value * scale : value * scale);
-          }
-          *to = out;
+          scalar* to = y + (first + t) * y_step;
+          *to = down(!inside ? 0.0f : ADD_Y ? up(*to) + sum * scale : sum * scale);
         }
       }
     }
   }
-  if (s.last) {
+  if (s.last && inside) {
 #pragma unroll
-    for (int k = 0; k < kOwned; k++)
-#pragma unroll
-      for (int n = 0; n < N; n++)
-        if (channel + k < s.channels) s.last[state[k] * N + n] = h[k][n];
+    for (int n = 0; n < N; n++) s.last[((i64)batch * s.channels + c) * N + n] = h[n];
   }
 }
 #endif
