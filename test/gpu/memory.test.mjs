@@ -1,7 +1,7 @@
 // Running out of a GPU's memory.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { empty } from '@mamba-prune/libtorch';
+import { cudaMemory, empty, emptyCudaCache } from '@mamba-prune/libtorch';
 import { createModel } from 'mamba-prune';
 import { fitBatchSize } from '../../packages/mamba-prune/dist/training/auto-batch.js';
 import { isOutOfMemory } from '../../packages/mamba-prune/dist/memory.js';
@@ -18,10 +18,25 @@ function fillAllBut(free) {
     assert.ok(isOutOfMemory(error), String(error));
   }
   for (let i = 0; i < free; i++) taken.pop()?.dispose();
+  emptyCudaCache(gpu);
   return () => {
     for (const tensor of taken) tensor.dispose();
   };
 }
+
+describe('the memory of a GPU', { skip }, () => {
+  it('is told, and given back when the cache is emptied', () => {
+    const before = cudaMemory(gpu);
+    const tensor = empty([GIB], { dtype: 'uint8', device: gpu }).keep();
+    assert.equal(cudaMemory(gpu).allocated - before.allocated, GIB);
+    tensor.dispose();
+    assert.equal(cudaMemory(gpu).allocated, before.allocated);
+    assert.ok(cudaMemory(gpu).reserved >= before.reserved + GIB);
+    emptyCudaCache(gpu);
+    assert.ok(cudaMemory(gpu).reserved <= before.reserved);
+    assert.ok(cudaMemory(gpu).free <= before.total);
+  });
+});
 
 describe('auto-batch on a GPU', { skip }, () => {
   it('halves no further than it must: twice what it found does not fit', () => {
@@ -30,8 +45,20 @@ describe('auto-batch on a GPU', { skip }, () => {
       const model = createModel('mamba_small').to(gpu);
       const dataset = { info: { channels: 3, height: 32, width: 32 }, train: { length: 1e6 } };
       const fit = (batchSize) => fitBatchSize(model, dataset, { epochs: 1, batchSize, lr: 1 });
+      const before = cudaMemory(gpu);
       const found = fit(2 ** 14);
-      console.log(`4 GiB: batches of ${found?.batchSize}`);
+      const { allocated, free } = cudaMemory(gpu);
+      console.log(`${(before.free / GIB).toFixed(1)} GiB: batches of ${found?.batchSize}`);
+      // Kernels and cuBLAS take some memory of their own when first used.
+      assert.ok(
+        allocated - before.allocated < 2 ** 26,
+        `${allocated - before.allocated} bytes stay`,
+      );
+      emptyCudaCache(gpu);
+      assert.ok(
+        cudaMemory(gpu).free > before.free - GIB / 2,
+        `${free} bytes free after, ${before.free} before`,
+      );
       assert.ok(found && found.batchSize >= 1);
       assert.equal(found.lr, found.batchSize / 2 ** 14);
       assert.equal(fit(found.batchSize), undefined);

@@ -49,8 +49,11 @@ export {
 } from './weight-copies.js';
 export { Generator, getRngState, manualSeed, setRngState } from './random.js';
 export {
+  type CudaMemory,
   cudaDeviceCount,
   cudaHasBfloat16,
+  cudaMemory,
+  emptyCudaCache,
   getNumThreads,
   libtorchConfig,
   libtorchVersion,

@@ -110,6 +110,9 @@ export interface Native {
   graphCapture?(device: string, work: () => void): number;
   graphReplay?(id: number): void;
   graphDispose?(id: number): void;
+  /** Bytes in tensors, held by the allocator, free, in all. */
+  cudaMemory?(device: string): number[];
+  emptyCudaCache?(device: string): void;
   /** Where the sources of our kernels are. */
   setKernelFolder?(path: string): void;
 }

@@ -38,6 +38,43 @@ export function setAllowTf32(on: boolean): void {
   native.setAllowTf32(on);
 }
 
+export interface CudaMemory {
+  /** Bytes of tensors. */
+  readonly allocated: number;
+  /** Bytes that libtorch has taken from the GPU: those of tensors, and those it keeps for the next ones. */
+  readonly reserved: number;
+  /** Bytes that nobody has taken. */
+  readonly free: number;
+  readonly total: number;
+}
+
+/**
+ * The memory of a GPU, and this process's share of it.
+ * @param device - such as `cuda:0`
+ * @throws Error without CUDA
+ */
+export function cudaMemory(device: string): CudaMemory {
+  if (!native.cudaMemory) throw withoutCuda('cudaMemory', device);
+  const [allocated = NaN, reserved = NaN, free = NaN, total = NaN] = native.cudaMemory(device);
+  return { allocated, reserved, free, total };
+}
+
+/**
+ * Waits for a GPU and gives back what libtorch keeps of its memory for the next tensors: for other processes,
+ * or for tensors of other sizes, which might not find room between those that are there.
+ * @throws Error without CUDA
+ */
+export function emptyCudaCache(device: string): void {
+  if (!native.emptyCudaCache) throw withoutCuda('emptyCudaCache', device);
+  native.emptyCudaCache(device);
+}
+
+function withoutCuda(where: string, device: string): Error {
+  return new Error(
+    `${where}: got the device ${device}, but the addon was built without CUDA. Build it where libtorch has CUDA.`,
+  );
+}
+
 /** Waits until the device has done all it was given. Nothing to wait for on the CPU. */
 export function synchronize(device: string): void {
   native.synchronize(device);

@@ -1,10 +1,11 @@
-// CUDA graphs: work recorded once and replayed with one launch.
+// What JavaScript asks of a GPU: graphs (work recorded once and replayed with one launch) and its memory.
 #include <ATen/cuda/CUDAGraph.h>
 #include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
 #include <napi.h>
 
+#include <array>
 #include <map>
 #include <memory>
 
@@ -32,14 +33,19 @@ Captured& graph_of(Napi::Env env, Napi::Value id) {
   return found->second;
 }
 
+c10::Device device_of(const Napi::Value& value) {
+  if (!value.IsString()) throw Napi::TypeError::New(value.Env(), "expected the name of a device, such as cuda:0");
+  const c10::Device device(value.As<Napi::String>().Utf8Value());
+  TORCH_CHECK(device.is_cuda(), "got the device ", device, ", expected a GPU");
+  return device;
+}
+
 // graphCapture(device, work) -> id. Runs work once, recorded and not computed, on a stream of its own.
 Napi::Value capture(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   return guarded(env, "CUDA graph", [&]() -> Napi::Value {
-    if (!info[0].IsString() || !info[1].IsFunction()) throw Napi::TypeError::New(env, "CUDA graph: expected a device and a function");
-    const c10::Device device(info[0].As<Napi::String>().Utf8Value());
-    TORCH_CHECK(device.is_cuda(), "got the device ", device, ", expected a GPU");
-    const c10::cuda::CUDAGuard on(device);
+    if (!info[1].IsFunction()) throw Napi::TypeError::New(env, "expected a device and a function");
+    const c10::cuda::CUDAGuard on(device_of(info[0]));
     Captured captured{std::make_unique<at::cuda::CUDAGraph>(), c10::cuda::current_device()};
     c10::cuda::device_synchronize();
     // The graph's memory is its own: what the steps before it used goes back first, or large batches would need it twice.
@@ -85,12 +91,38 @@ void set_folder(const Napi::CallbackInfo& info) {
   guarded(info.Env(), "kernels", [&] { cuda::set_kernel_folder(info[0].As<Napi::String>().Utf8Value()); });
 }
 
+// cudaMemory(device) -> [bytes in tensors, bytes that the allocator holds, bytes free, bytes in all]
+Napi::Value memory(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  return guarded(env, "cudaMemory", [&]() -> Napi::Value {
+    const c10::cuda::CUDAGuard on(device_of(info[0]));
+    const auto stats = c10::cuda::CUDACachingAllocator::getDeviceStats(c10::cuda::current_device());
+    size_t free = 0, total = 0;
+    C10_CUDA_CHECK(cudaMemGetInfo(&free, &total));
+    const std::array<double, 4> values = {static_cast<double>(stats.allocated_bytes[0].current), static_cast<double>(stats.reserved_bytes[0].current),
+                                          static_cast<double>(free), static_cast<double>(total)};
+    auto result = Napi::Array::New(env, values.size());
+    for (uint32_t i = 0; i < values.size(); i++) result[i] = values[i];
+    return result;
+  });
+}
+
+void empty_cache(const Napi::CallbackInfo& info) {
+  guarded(info.Env(), "emptyCudaCache", [&] {
+    const c10::cuda::CUDAGuard on(device_of(info[0]));
+    c10::cuda::device_synchronize();
+    c10::cuda::CUDACachingAllocator::emptyCache();
+  });
+}
+
 }  // namespace
 
 void init_cuda(Napi::Env env, Napi::Object exports) {
   exports["graphCapture"] = Napi::Function::New(env, capture, "graphCapture");
   exports["graphReplay"] = Napi::Function::New(env, replay, "graphReplay");
   exports["graphDispose"] = Napi::Function::New(env, dispose, "graphDispose");
+  exports["cudaMemory"] = Napi::Function::New(env, memory, "cudaMemory");
+  exports["emptyCudaCache"] = Napi::Function::New(env, empty_cache, "emptyCudaCache");
   exports["setKernelFolder"] = Napi::Function::New(env, set_folder, "setKernelFolder");
 }
 

@@ -1,6 +1,7 @@
 /** Finds a batch size that the device has memory for, before a training begins. */
 import {
   F,
+  emptyCudaCache,
   getRngState,
   noGrad,
   scope,
@@ -71,6 +72,8 @@ export function fitBatchSize(
         throw outOfMemory({ where: 'auto-batch', batchSize: 1, device, advice }, error);
       }
       size = Math.max(workers, Math.floor(Math.min(size, dataset.train.length) / 2));
+      // What the allocator keeps is cut for tensors twice the size.
+      if (device.startsWith('cuda')) emptyCudaCache(device);
     }
   }
   size = agree?.(size) ?? size;

@@ -33,6 +33,31 @@ describe('presetRecipe', () => {
     }
   });
 
+  it('gives CIFAR-10 the recipe of the measured run, and CIFAR-100 the general one', () => {
+    const best = presetRecipe('best', 'cifar10', 'train');
+    // The options of the command in docs/results.md.
+    expect(best).toEqual({
+      epochs: 154,
+      batchSize: 256,
+      optimizer: 'muon',
+      lr: 3e-3,
+      weightDecay: 0.05,
+      schedule: 'cosine',
+      warmupEpochs: 5,
+      minLrFactor: 0,
+      labelSmoothing: 0.1,
+      clipGradNorm: 1,
+      emaDecay: 0.999,
+      augment: 'strong',
+      mixup: 0.2,
+      cutmix: 0.5,
+    });
+    expect(presetRecipe('best', 'cifar100', 'train')).toMatchObject({
+      optimizer: 'adamw',
+      epochs: 300,
+    });
+  });
+
   it('refuses unknown names', () => {
     const call = (preset: string, dataset: string) => () =>
       presetRecipe(preset as 'fast', dataset, 'train');
