@@ -32,6 +32,15 @@ describe('composeHooks', () => {
     expect(both.epochMetrics?.(2, 5)).toEqual({ epoch: 2, epochs: 5, who: 'b' });
   });
 
+  it('is replayable if all that work in steps are', () => {
+    const afterStep = () => undefined;
+    const good: TrainHooks = { afterStep, replayable: true };
+    expect(composeHooks(good, { onNote: () => undefined }).replayable).toBe(true);
+    expect(composeHooks(good, { afterStep }).replayable).toBe(false);
+    expect(composeHooks(good, { extraLosses: [term('x')] }).replayable).toBe(false);
+    expect(composeHooks(good, { taskLoss: ({ logits }) => logits.mean() }).replayable).toBe(false);
+  });
+
   it('has one task loss, teacher and way to save: the last given', () => {
     const save = () => undefined;
     const both = composeHooks({ saveModel: () => undefined }, { saveModel: save }, {});

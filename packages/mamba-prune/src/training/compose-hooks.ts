@@ -23,9 +23,13 @@ export function composeHooks(...parts: readonly (TrainHooks | undefined)[]): Tra
       Object.assign({}, ...epochMetrics.map((hook) => hook(...args))) as Record<string, unknown>,
     taskLoss: last(given.map((part) => part.taskLoss)),
     distillation: last(given.map((part) => part.distillation)),
+    replayable: given.every((part) => part.replayable ?? !worksInSteps(part)),
     saveModel: last(given.map((part) => part.saveModel)),
   };
 }
+
+const worksInSteps = ({ taskLoss, extraLosses = [], afterStep }: TrainHooks): boolean =>
+  taskLoss !== undefined || afterStep !== undefined || extraLosses.length > 0;
 
 /** Calls each; undefined where there is none, for some hooks cost something by being there. */
 function inTurn<A extends unknown[]>(

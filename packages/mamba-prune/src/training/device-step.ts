@@ -19,6 +19,7 @@ import { FixedInputs } from './fixed-inputs.js';
 import { graphObstacle } from './graph-obstacle.js';
 import type { Session } from './session.js';
 import { stepLoss } from './step-loss.js';
+import { StepScalars } from './step-scalars.js';
 import type { StepPlace, TrainStep } from './step.js';
 import type { StepContext } from './types.js';
 
@@ -34,6 +35,7 @@ export class DeviceStep implements TrainStep {
   readonly #state: Tensor;
   /** 1 from the first such step on: fused optimizers leave the weights alone then. */
   readonly #skip: Tensor;
+  readonly #scalars: StepScalars;
   #inputs: FixedInputs | undefined;
   #graph: CudaGraph | undefined;
   /** Images of a captured step. */
@@ -47,6 +49,7 @@ export class DeviceStep implements TrainStep {
     this.#parameters = session.model.parameters();
     this.#state = zeros([3], { device }).keep();
     this.#skip = zeros([], { device }).keep();
+    this.#scalars = new StepScalars(device);
     optimizer.makeCapturable(this.#skip);
     ema?.makeCapturable();
     this.#obstacle = graphObstacle(session);
@@ -60,6 +63,7 @@ export class DeviceStep implements TrainStep {
   run(batch: StepBatch, place: StepPlace): number {
     const { session } = this;
     session.ema?.prepare();
+    this.#scalars.write({ epoch: session.epoch, step: session.steps, lr: session.lr, ...place });
     const tensors = this.#place(batch);
     if (tensors && this.#capture(batch, tensors, place)) this.#graph?.replay();
     else this.#launch(tensors ?? (() => this.#freshTensors(batch)), batch, place);
@@ -105,7 +109,7 @@ export class DeviceStep implements TrainStep {
     const captured = CudaGraph.attempt(
       device,
       () => {
-        this.#launch(tensors, batch, place);
+        this.#launch(tensors, batch, place, true);
       },
       control.graphBackend,
     );
@@ -124,8 +128,15 @@ export class DeviceStep implements TrainStep {
   }
 
   /** All that the device does in a step, given to it in order; nothing is read back. */
-  #launch(tensors: () => BatchTensors, batch: BatchSize, place: StepPlace): void {
+  #launch(
+    tensors: () => BatchTensors,
+    batch: BatchSize,
+    place: StepPlace,
+    recording = false,
+  ): void {
     const { session } = this;
+    const { scalar } = this.#scalars;
+    this.#scalars.begin(recording);
     const { model, optimizer, options, hooks, epoch, steps: step, lr } = session;
     scope(() => {
       optimizer.zeroGrad();
@@ -134,7 +145,7 @@ export class DeviceStep implements TrainStep {
       const images = given.to(session.imageType);
       const logits = F.atLeastFloat32(model.forward(images));
       const inputs = { model, images, labels, targets, logits };
-      const context: StepContext = { ...inputs, epoch, step, lr, ...place };
+      const context: StepContext = { ...inputs, epoch, step, lr, ...place, scalar };
       const { loss, terms } = stepLoss(context, hooks, options);
       loss.backward();
       session.parallel?.averageGradients();
@@ -177,6 +188,7 @@ export class DeviceStep implements TrainStep {
     this.session.optimizer.zeroGrad();
     this.#graph?.dispose();
     this.#inputs?.dispose();
+    this.#scalars.dispose();
     this.#state.dispose();
     this.#skip.dispose();
   }

@@ -5,7 +5,7 @@ import type { Session } from './session.js';
 /**
  * Why they cannot, in words that complete "step by step: "; undefined if nothing is known to be in the
  * way. A replay repeats what was recorded: whatever JavaScript decides anew in each step would stay as
- * it was. A teacher (distillation) does not change, and is no obstacle.
+ * it was, unless hooks say that they see to it. A teacher (distillation) does not change, and is no obstacle.
  */
 export function graphObstacle({
   device,
@@ -17,6 +17,7 @@ export function graphObstacle({
   const impossible = CudaGraph.obstacle(device, control.graphBackend);
   if (impossible !== undefined) return impossible;
   if (parallel) return 'several workers share every batch';
+  if (hooks.replayable) return undefined;
   if (hooks.taskLoss) return 'a hook computes the loss (taskLoss)';
   const [term] = hooks.extraLosses ?? [];
   if (term) return `the loss term ${term.name} is computed anew in every step`;

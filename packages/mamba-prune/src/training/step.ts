@@ -1,5 +1,5 @@
 /** One optimizer step. */
-import { F, noGrad, optim, scope, type Tensor } from '@mamba-prune/libtorch';
+import { F, full, noGrad, optim, scope, type Tensor } from '@mamba-prune/libtorch';
 import { type StepBatch, toTensors } from './batches.js';
 import { DeviceStep } from './device-step.js';
 import { countRight } from './evaluate.js';
@@ -52,7 +52,9 @@ class HostStep implements TrainStep {
       const { images, labels, targets } = toTensors(batch, dataset.info, device, session.imageType);
       const logits = F.atLeastFloat32(model.forward(images));
       const inputs = { model, images, labels, targets, logits };
-      const context: StepContext = { ...inputs, epoch, step, lr, ...place };
+      const numbers = { epoch, step, lr, ...place };
+      const scalar: StepContext['scalar'] = (value) => full([], value(numbers), { device });
+      const context: StepContext = { ...inputs, ...numbers, scalar };
       const { loss, terms } = stepLoss(context, hooks, options);
       const value = loss.item();
       if (!Number.isFinite(value)) session.fail('loss', value);

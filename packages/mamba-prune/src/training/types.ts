@@ -105,8 +105,20 @@ export interface ResolvedTrainOptions {
   readonly logEverySteps: number | null;
 }
 
+/** What differs between steps. */
+export interface StepNumbers {
+  /** Counted from 0. */
+  readonly epoch: number;
+  /** Steps done since the training began, over all epochs. */
+  readonly step: number;
+  readonly totalSteps: number;
+  /** Epochs done, with fractions: step / steps per epoch. */
+  readonly progress: number;
+  readonly lr: number;
+}
+
 /** What a loss term may look at. The tensors belong to the step: they are freed when it ends. */
-export interface StepContext {
+export interface StepContext extends StepNumbers {
   readonly model: Trainable;
   /** [batch, channels, height, width], in the type that the model computes in */
   readonly images: Tensor;
@@ -116,14 +128,13 @@ export interface StepContext {
   readonly targets: Tensor | undefined;
   /** [batch, classes], float32 */
   readonly logits: Tensor;
-  /** Counted from 0. */
-  readonly epoch: number;
-  /** Steps done since the training began, over all epochs. */
-  readonly step: number;
-  readonly totalSteps: number;
-  /** Epochs done, with fractions: step / steps per epoch. */
-  readonly progress: number;
-  readonly lr: number;
+  /**
+   * A number of this step on the model's device, float32 and 0-d; the step's, and not to be changed. A step
+   * that is replayed (`TrainHooks.replayable`) repeats what was recorded: numbers that JavaScript computed
+   * stay what they were, while these are computed anew before each step: the same function of the numbers
+   * every time, asked for in the same order.
+   */
+  readonly scalar: (value: (numbers: StepNumbers) => number) => Tensor;
 }
 
 /** Something added to the loss of every step: a regulariser, say. */
@@ -228,6 +239,12 @@ export interface TrainHooks {
   distillation?: Distillation | undefined;
   /** After every optimizer step, without gradients: masks are put back here, say. */
   afterStep?: ((context: StepContext) => void) | undefined;
+  /**
+   * Whether `taskLoss`, `extraLosses` and `afterStep` do the same work in every step, read nothing from
+   * the device, and take every number that changes from `StepContext.scalar`: only then can a GPU be
+   * given the steps as one graph. Default false, which matters only where there is one of these.
+   */
+  replayable?: boolean | undefined;
   /**
    * Further entries for the epoch's line: distribution of unit norms, say. Must be JSON.
    * @param epoch - counted from 1

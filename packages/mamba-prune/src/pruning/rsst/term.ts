@@ -59,6 +59,8 @@ const tiny = 1e-30;
  */
 export class Rsst {
   readonly #groups: readonly GroupSlices[];
+  /** Made once: a step that is captured may not bring numbers from the host. */
+  readonly #masks = new Map<string, Tensor>();
 
   /** @throws UsageError for options out of range, or that do not fit the groups */
   constructor(
@@ -90,54 +92,69 @@ export class Rsst {
   value(norms: readonly Tensor[]): Tensor {
     return noGrad(() =>
       this.#groups
-        .map(({ group }, i) => {
+        .map((sliced, i) => {
           const all = norms[i] as Tensor;
-          return all.mul(unitMask(group, this.options.units, all)).sum();
+          return all.mul(this.#mask(sliced, all)).sum();
         })
         .reduce((sum, part) => sum.add(part)),
     );
   }
 
-  /** Adds the gradient of λ R to the parameters' gradients. @param norms - those of now */
-  addGradient(lambda: number, norms: readonly Tensor[]): void {
-    const { norm, units } = this.options;
+  /**
+   * Adds the gradient of λ R to the parameters' gradients.
+   * @param lambda - a number, or 0-d
+   * @param norms - those of now
+   */
+  addGradient(lambda: number | Tensor, norms: readonly Tensor[]): void {
+    const { norm } = this.options;
     this.#visit((sliced, i) => {
       const all = norms[i] as Tensor;
-      const mask = unitMask(sliced.group, units, all);
+      const pull = this.#mask(sliced, all).mul(lambda);
       // The derivative of |w| is sign(w), that of the norm of a vector w / norm.
-      const perUnit = norm === 'l1' ? mask : mask.div(all.clamp(tiny));
+      const perUnit = norm === 'l1' ? pull : pull.div(all.clamp(tiny));
       for (const slice of sliced.slices) {
         const { parameter } = slice;
         parameter.grad ??= zerosLike(parameter);
         const view = sliceOf(parameter, slice, sliced.group);
         const direction = norm === 'l1' ? view.sign() : view;
         const gradient = sliceOf(parameter.grad, slice, sliced.group);
-        ops.addcmul_(gradient, direction, spreadOver(perUnit, slice), lambda);
+        ops.addcmul_(gradient, direction, spreadOver(perUnit, slice));
       }
     });
   }
 
-  /** The proximal operator of `amount` times R, in place. @param amount - lr λ */
-  shrink(amount: number): void {
-    const { norm, units } = this.options;
+  /** The proximal operator of `amount` times R, in place. @param amount - lr λ, a number or 0-d */
+  shrink(amount: number | Tensor): void {
+    const { norm } = this.options;
     this.#visit((sliced) => {
       const { group, slices } = sliced;
       if (norm === 'l1') {
         // Every weight goes towards zero by `amount`, and stops there.
         for (const slice of slices) {
           const view = sliceOf(slice.parameter, slice, group);
-          const mask = spreadOver(unitMask(group, units, view), slice);
-          ops.addcmul_(view, view.clamp(-amount, amount), mask, -1);
+          const most = this.#mask(sliced, view).mul(amount);
+          view.sub_(view.sign().mul_(ops.minimum(view.abs(), spreadOver(most, slice))));
         }
         return;
       }
       const all = unitNorms(sliced, norm);
-      const lost = unitMask(group, units, all).mul(amount).div(all.clamp(tiny)).clamp(0, 1);
+      const lost = this.#mask(sliced, all).mul(amount).div(all.clamp(tiny)).clamp(0, 1);
       const factor = lost.neg().add(1);
       for (const slice of slices) {
         sliceOf(slice.parameter, slice, group).mul_(spreadOver(factor, slice));
       }
     });
+  }
+
+  /** 1 for the units that are regularised. */
+  #mask({ group }: GroupSlices, like: Tensor): Tensor {
+    const key = `${group.name} ${like.dtype} ${like.device}`;
+    let mask = this.#masks.get(key);
+    if (!mask) {
+      mask = unitMask(group, this.options.units, like).keep();
+      this.#masks.set(key, mask);
+    }
+    return mask;
   }
 
   #visit(body: (sliced: GroupSlices, index: number) => void): void {
@@ -158,27 +175,31 @@ export class Rsst {
 export class RsstTerm implements LossTerm {
   readonly name = 'rsst';
   readonly #rsst: Rsst;
+  #lambda: Tensor | undefined;
   #norms: Tensor[] = [];
 
   constructor(rsst: Rsst) {
     this.#rsst = rsst;
   }
 
-  compute({ step, totalSteps }: StepContext): Tensor | undefined {
-    const lambda = this.#rsst.lambda(step / totalSteps);
-    if (lambda === 0) return undefined;
+  compute({ scalar }: StepContext): Tensor {
+    const lambda = scalar((numbers) => this.#rsst.lambda(numbers.step / numbers.totalSteps));
+    this.#lambda = lambda;
     this.#norms = this.#rsst.norms();
     return this.#rsst.value(this.#norms).mul(lambda);
   }
 
-  addGradient({ step, totalSteps }: StepContext): void {
-    const lambda = this.#rsst.lambda(step / totalSteps);
-    if (lambda > 0) this.#rsst.addGradient(lambda, this.#norms);
+  addGradient(): void {
+    if (this.#lambda) this.#rsst.addGradient(this.#lambda, this.#norms);
+    this.#lambda = undefined;
     this.#norms = [];
   }
 }
 
-export type RsstHooks = Pick<TrainHooks, 'extraLosses' | 'afterStep' | 'epochMetrics'>;
+export type RsstHooks = Pick<
+  TrainHooks,
+  'extraLosses' | 'afterStep' | 'epochMetrics' | 'replayable'
+>;
 
 /**
  * What a regularised training needs of RSST. Every epoch's line has `rsst: { lambda, value }`, with λ
@@ -198,12 +219,14 @@ export function rsstHooks(
     },
     unitNorms: summarizeUnitNorms(model, groups, options),
   });
-  if (options.apply !== 'proximal') return { extraLosses: [new RsstTerm(rsst)], epochMetrics };
+  if (options.apply !== 'proximal') {
+    return { extraLosses: [new RsstTerm(rsst)], replayable: true, epochMetrics };
+  }
   return {
-    afterStep: ({ step, totalSteps, lr }) => {
-      const amount = lr * rsst.lambda(step / totalSteps);
-      if (amount > 0) rsst.shrink(amount);
+    afterStep: ({ scalar }) => {
+      rsst.shrink(scalar(({ step, totalSteps, lr }) => lr * rsst.lambda(step / totalSteps)));
     },
+    replayable: true,
     epochMetrics,
   };
 }
