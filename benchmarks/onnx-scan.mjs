@@ -1,10 +1,9 @@
 // Ways to write Mamba's selective scan in ONNX, timed by onnxruntime in turn with our own kernel.
 //
 //   node benchmarks/onnx-scan.mjs [--batches 1,32] [--length 64] [--channels 384] [--states 16] [--threads 2] [--rounds 9]
-//       [--only scan,scan-exp-before]
+//       [--only scan,scan-hoisted]
 //
-// `scan` and `linear-attention` are what `mamba-prune export` offers. The others:
-//   scan-exp-before  exp(Δ A) of all positions before the loop, whose body has two nodes less
+// `scan`, `scan-hoisted` and `linear-attention` are what `mamba-prune export` offers. The others:
 //   scan-outer-mul   Δ B u by broadcasting, not as a matrix product
 //   scan-states-last states innermost, [batch, d_inner, d_state], as the equations are usually written
 //   scan-two-steps   two positions per turn of the loop
@@ -67,23 +66,8 @@ const exp = (g, dt, a) => o.unary(g, 'Exp', o.mul(g, dt, a));
 /** Inputs and result are sequences with the length first. */
 const forms = {
   scan: (g, inputs, layout) => selectiveScan(g, inputs, layout, 'scan'),
+  'scan-hoisted': (g, inputs, layout) => selectiveScan(g, inputs, layout, 'scan-hoisted'),
   'linear-attention': (g, inputs, layout) => selectiveScan(g, inputs, layout, 'linear-attention'),
-  'scan-exp-before'(g, { delta, deltaU, B, C }, layout) {
-    const [dt, dtu, c] = rows(g, [delta, deltaU, C]);
-    const decay = exp(g, dt, g.constant('A', type, turned, [N, D]));
-    const b = o.unsqueeze(g, B, 3);
-    const y = loop(
-      g,
-      [layout.zeros([N, D])],
-      [decay, b, dtu, c],
-      dt.shape,
-      (i, [h], [e, bt, x, ct]) => {
-        const next = o.add(i, o.mul(i, e, h), o.matMul(i, bt, x));
-        return [next, o.matMul(i, ct, next)];
-      },
-    );
-    return o.squeeze(g, y, 2);
-  },
   'scan-outer-mul'(g, { delta, deltaU, B, C }, layout) {
     const a = g.constant('A', type, turned, [N, D]);
     const [dt, dtu, c] = rows(g, [delta, deltaU, C]);

@@ -4,9 +4,11 @@ export const inputTypes = ['uint8', 'float32'] as const;
 /** `uint8`: pixels from 0 to 255. `float32`: the same divided by 255. Both RGB, [batch, channels, height, width]. */
 export type InputType = (typeof inputTypes)[number];
 
-export const scanOps = ['scan', 'linear-attention'] as const;
+export const scanOps = ['scan', 'scan-hoisted', 'linear-attention'] as const;
 /**
  * `scan`: the standard's Scan, a loop over the positions; every runtime has it.
+ * `scan-hoisted`: the same with the exponentials of all positions before the loop: fewer nodes in it, for single
+ * images; memory for length * d_state * d_inner numbers per image, which makes large batches slower.
  * `linear-attention`: one node of com.microsoft, which onnxruntime computes on WebGPU too.
  */
 export type ScanOp = (typeof scanOps)[number];

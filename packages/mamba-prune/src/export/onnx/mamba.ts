@@ -15,7 +15,7 @@ export function mambaGraph(
   scanOp: ScanOp,
 ): Value {
   const { g } = layers;
-  const layout = new Layout(g, image, scanOp === 'scan' ? 'length' : 'batch');
+  const layout = new Layout(g, image, scanOp === 'linear-attention' ? 'batch' : 'length');
   const length = (imageSize / patchSize) ** 2;
   const patches = reshape(g, layers.conv2d('patch_embed', image), [layout.batch, dModel, length]);
   const position = layers.weight('pos_embed').data;
