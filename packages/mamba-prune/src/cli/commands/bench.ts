@@ -61,7 +61,8 @@ export function addBenchCommand(program: Command, cli: Cli): void {
     const { options, progress } = context;
     const batches = [...new Set(options.batch)];
     const paths: string[] = [];
-    for (const argument of given.flat()) paths.push(await findModel(context, argument));
+    for (const argument of given.flat())
+      paths.push(await findModel(context, argument, { takesOnnx: true }));
     const { prepareDevice } = await import('../device.js');
     const { benchmarkModels } = await import('../../bench/bench.js');
     const { getNumThreads } = await import('@mamba-prune/libtorch');

@@ -42,7 +42,7 @@ export function addEvalCommand(program: Command, cli: Cli): void {
     ['CIFAR-10', 'mamba-prune eval runs/a --dataset cifar10 --data data/cifar-10-batches-bin'],
   ]);
   action<EvalOptions>(cli, command, async (context, argument) => {
-    const path = await findModel(context, argument);
+    const path = await findModel(context, argument, { takesOnnx: true });
     const { options } = context;
     const { prepareDevice } = await import('../device.js');
     const device = prepareDevice(options, (note) => {

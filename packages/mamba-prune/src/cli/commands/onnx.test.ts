@@ -158,7 +158,24 @@ describe('commands that take an ONNX file', () => {
 
   it('say what a file is that is none of ours', async () => {
     const { status, stderr } = await runCli(['eval', at('missing.onnx'), ...data()]);
-    expect(stderr).toMatch(/missing\.onnx does not exist/);
+    expect(stderr).toMatch(/missing\.onnx does not exist, expected a \.safetensors or \.onnx file/);
     expect(status).toBe(2);
+  });
+
+  it('are the only ones: the others say which', async () => {
+    const out = at('other.onnx');
+    await json(['export', at('mamba.safetensors'), '--out', out]);
+    for (const argv of [
+      ['inspect', out],
+      ['prune', out, '--rate', '0.5', '--out', at('never')],
+      ['export', out, '--out', at('never.safetensors')],
+    ]) {
+      const { status, stderr } = await runCli(argv);
+      expect(stderr).toMatch(
+        /other\.onnx is an ONNX file, which only eval, predict and bench take/,
+      );
+      expect(status).toBe(2);
+    }
+    expect(existsSync(at('never'))).toBe(false);
   });
 });

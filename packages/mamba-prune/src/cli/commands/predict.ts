@@ -34,7 +34,7 @@ export function addPredictCommand(program: Command, cli: Cli): void {
   action<PredictCommandOptions>(cli, command, async (context, argument, ...rest) => {
     const images = rest.flat();
     const { topK, seed } = context.options;
-    const path = await findModel(context, argument);
+    const path = await findModel(context, argument, { takesOnnx: true });
     const { prepareDevice } = await import('../device.js');
     const device = prepareDevice(context.options, (note) => {
       context.note(note);
