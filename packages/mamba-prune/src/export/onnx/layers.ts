@@ -79,11 +79,14 @@ export class Layers {
   linear(name: string, x: Value): Value {
     const here = this.at(name);
     const weight = transposed(here.weight('weight'));
+    const hasBias = here.has('bias');
+    // The last node of the layer has the layer's name.
+    const [g, named] = hasBias ? [here.g, {}] : [this.g, { name }];
     const product =
       this.format.quantize === 'int8-dynamic'
         ? dynamicProduct(here.g, x, weight)
-        : matMul(here.g, x, here.#weight(weight, 1));
-    return here.has('bias') ? add(this.g, product, here.parameter('bias'), { name }) : product;
+        : matMul(g, x, here.#weight(weight, 1), named);
+    return hasBias ? add(this.g, product, here.parameter('bias'), { name }) : product;
   }
 
   /** @param axis - dimension of the output channels */
