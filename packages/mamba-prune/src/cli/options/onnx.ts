@@ -1,0 +1,71 @@
+// How an ONNX file is written.
+import { type Command, Option } from 'commander';
+import { UsageError } from '../../errors.js';
+import {
+  type FloatType,
+  type InputType,
+  type Quantization,
+  type ScanOp,
+  type Target,
+  floatTypes,
+  inputTypes,
+  quantizations,
+  scanOps,
+  targets,
+} from '../../export/onnx/choices.js';
+import { type DataOptions, addDataOptions } from './data.js';
+import { choiceOption, integerOption } from './parse.js';
+
+export interface OnnxFlags extends DataOptions {
+  readonly input?: InputType;
+  readonly target?: Target;
+  readonly scanOp?: ScanOp;
+  readonly dtype?: FloatType;
+  readonly quantize?: Quantization;
+  readonly images?: number;
+  readonly verify: boolean;
+}
+
+export function addOnnxOptions(command: Command): void {
+  command.optionsGroup('ONNX:');
+  for (const option of [
+    choiceOption('--input <type>', 'pixels, 0 to 255 or 0 to 1', inputTypes, 'uint8'),
+    choiceOption('--target <name>', 'what it will run on', targets, 'cpu'),
+    choiceOption(
+      '--scan-op <name>',
+      'Mamba: operator of the scan',
+      scanOps,
+      'scan; linear-attention for webgpu',
+    ),
+    choiceOption('--dtype <name>', 'numbers to compute in', floatTypes, 'float32'),
+    choiceOption('--quantize <name>', 'integer weights', quantizations, 'none'),
+    new Option('--no-verify', 'do not run the file and compare it with the model'),
+  ]) {
+    command.addOption(option);
+  }
+  addDataOptions(command, 'none: with one the accuracy is measured');
+  command.addOption(
+    integerOption('--images <n>', 'test images for the accuracy (default: 2000)', { min: 1 }),
+  );
+}
+
+/** @throws UsageError naming an option that the format does not have */
+export function refuseOnnxOptions(given: Partial<OnnxFlags>, format: string): void {
+  const names = {
+    input: '--input',
+    target: '--target',
+    scanOp: '--scan-op',
+    dtype: '--dtype',
+    quantize: '--quantize',
+    verify: '--no-verify',
+    dataset: '--dataset',
+    data: '--data',
+    images: '--images',
+  } as const satisfies Record<keyof OnnxFlags, string>;
+  for (const [key, name] of Object.entries(names)) {
+    if (given[key as keyof OnnxFlags] === undefined) continue;
+    throw new UsageError(
+      `${name}: belongs to --format onnx, not ${format}. Leave it out, or give --format onnx.`,
+    );
+  }
+}
