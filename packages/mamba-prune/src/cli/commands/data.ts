@@ -131,11 +131,14 @@ function addVerify(data: Command, cli: Cli): void {
       );
     }
     context.json(report);
-    print(context, report);
+    printVerified(context, report);
   });
 }
 
-function print(context: Context, { name, dir, classes, counts, files, notes }: VerifyReport): void {
+export function printVerified(
+  context: Context,
+  { name, dir, classes, counts, files, notes }: VerifyReport,
+): void {
   const total = (values: readonly number[]): number => values.reduce((sum, n) => sum + n, 0);
   const range = (values: readonly number[]): string => {
     const [least, most] = [Math.min(...values), Math.max(...values)];

@@ -70,7 +70,7 @@ export function addExportCommand(program: Command, cli: Cli): void {
       fileBytes,
       assumed,
     });
-    context.title(out);
+    context.pathTitle(out);
     context.facts([
       ['model', name],
       ['parameters', count(parameters)],

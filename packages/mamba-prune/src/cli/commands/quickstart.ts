@@ -104,7 +104,7 @@ export function addQuickstartCommand(program: Command, cli: Cli): void {
     }
     context.json({ device, threads: getNumThreads(), ...report });
     progress.line('');
-    print(context, report);
+    printReport(context, report);
   });
 }
 
@@ -117,7 +117,7 @@ function stateNote(state: RunState): string | undefined {
   }[state];
 }
 
-function print(context: Context, report: QuickstartReport): void {
+export function printReport(context: Context, report: QuickstartReport): void {
   const { models, bench, pruning, seconds } = report;
   const [dense, pruned] = models;
   const { bold, green } = context.colours;
@@ -171,10 +171,10 @@ function print(context: Context, report: QuickstartReport): void {
   );
   const { afterCut } = pruning.accuracy;
   context.print();
-  context.print(
-    `  Right after the cut, before fine-tuning, the accuracy was ${percent(afterCut)}.`,
+  context.paragraph(
+    `Right after the cut, before fine-tuning, the accuracy was ${percent(afterCut)}.`,
   );
-  context.print(`  Speed-ups: median of the rounds (quartiles). Time: ${clock(seconds)}.`);
+  context.paragraph(`Speed-ups: median of the rounds (quartiles). Time: ${clock(seconds)}.`);
   context.print();
   context.title('Next');
   const runs = { dense: relativePath(dense.run), pruned: relativePath(pruned.run) };

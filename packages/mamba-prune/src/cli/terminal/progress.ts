@@ -1,7 +1,7 @@
 import cliProgress from 'cli-progress';
 import { clock, digits, grouped } from './format.js';
 import { type CliIo, type Colours, coloursOf, columnsOf } from './io.js';
-import { visible } from './table.js';
+import { visible } from './text.js';
 
 export interface ProgressState {
   readonly label: string;

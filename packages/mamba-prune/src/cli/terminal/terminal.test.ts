@@ -4,7 +4,8 @@ import { bar } from './bars.js';
 import { bytes, clock, count, digits, milliseconds, percent } from './format.js';
 import { wantsColour } from './io.js';
 import { renderProgress } from './progress.js';
-import { renderTable, wrapText } from './table.js';
+import { renderFacts, renderTable } from './table.js';
+import { wrapText } from './text.js';
 
 const plain = pc.createColors(false);
 
@@ -70,6 +71,75 @@ describe('a table', () => {
     expect(Math.max(...table.split('\n').map((line) => line.length))).toBe(30);
     expect(table).toContain('…');
   });
+
+  it('gives names lines of their own where they would be cut too short', () => {
+    const rows = [
+      ['a name of some length', '5'],
+      ['a name of some length', '6'],
+      ['x', '7'],
+    ];
+    expect(renderTable(columns, rows, plain, 20).split('\n')).toEqual([
+      '  name',
+      '  n',
+      '  ──────────────────',
+      '  …me of some length',
+      '  5',
+      '  6',
+      '  x',
+      '  7',
+    ]);
+  });
+
+  it('gives names lines of their own where they would be cut to the same', () => {
+    const same = 'y'.repeat(20);
+    const table = renderTable(
+      columns,
+      [
+        [`one ${same}`, '1'],
+        [`two ${same}`, '2'],
+      ],
+      plain,
+      27,
+    );
+    expect(table).toContain(`one ${same}\n`);
+    expect(table).toContain(`two ${same}\n`);
+  });
+
+  it('draws its bars in the room that is left, and leaves them out where there is none', () => {
+    const barred = [{ title: 'name' }, { title: '' }, { title: 'n', align: 'right' }] as const;
+    const rows = [['abc', { share: 0.5 }, '5']];
+    const drawn = (width: number): string =>
+      renderTable(barred, rows, plain, width).split('\n')[2] ?? '';
+    expect(drawn(80)).toBe(`  abc   ${'█'.repeat(16)}${'·'.repeat(16)}  5`);
+    expect(drawn(21)).toBe('  abc   █████·····  5');
+    expect(drawn(19)).toBe('  abc   ████····  5');
+    expect(drawn(18)).toBe('  abc   5');
+  });
+
+  it('counts columns as a terminal does', () => {
+    const rows = [
+      ['蜘蛛', '1'],
+      ['ab', '2'],
+    ];
+    expect(renderTable(columns, rows, plain, 80).split('\n').slice(2)).toEqual([
+      '  蜘蛛  1',
+      '  ab    2',
+    ]);
+  });
+});
+
+describe('facts', () => {
+  it('continue below their beginning, with paths whole', () => {
+    const facts = [
+      ['a', 'one two three'],
+      ['model', '/a/long/path/to/copy'],
+    ] as const;
+    expect(renderFacts(facts, plain, 18).split('\n')).toEqual([
+      '  a      one two',
+      '         three',
+      '  model  /a/long/path/to/copy',
+    ]);
+  });
 });
 
 describe('wrapped text', () => {
@@ -120,5 +190,7 @@ describe('colours', () => {
     expect(wantsColour(terminal, { TERM: 'dumb' })).toBe(false);
     expect(wantsColour(file, {})).toBe(false);
     expect(wantsColour(file, { FORCE_COLOR: '1' })).toBe(true);
+    expect(wantsColour(terminal, { FORCE_COLOR: '0' })).toBe(false);
+    expect(wantsColour(terminal, { FORCE_COLOR: 'false' })).toBe(false);
   });
 });
