@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { bar } from './bars.js';
 import { bytes, clock, count, digits, milliseconds, percent } from './format.js';
 import { wantsColour } from './io.js';
-import { renderProgress } from './progress.js';
+import { Progress, renderProgress } from './progress.js';
 import { renderFacts, renderTable } from './table.js';
 import { wrapText } from './text.js';
 
@@ -177,6 +177,36 @@ describe('progress', () => {
     const resumed = { ...state, from: 200, rate: undefined, extra: undefined };
     // 50 of 1000 in 10 s, 750 to go.
     expect(renderProgress(resumed, 80, plain)).toContain('2:30 left');
+  });
+});
+
+describe('the progress bar', () => {
+  const drawn = (stream: { isTTY?: boolean }, env: NodeJS.ProcessEnv): string => {
+    const written: string[] = [];
+    const stderr = { ...stream, columns: 80, write: (text: string) => written.push(text) };
+    const progress = new Progress({ stdout: stderr, stderr, env });
+    progress.begin('train', 1000, 'img');
+    progress.update(250, { label: 'train 100/200', rate: 12_345, extra: 'loss 0.5120' });
+    // Redraws what was updated.
+    progress.line('a line');
+    progress.end();
+    return written.join('');
+  };
+
+  it('shows all that fits, whatever its colours', () => {
+    expect(drawn({ isTTY: true }, {})).toMatch(/25% {2}12,345 img\/s {2}\S+ left {2}loss 0\.5120/);
+  });
+
+  it.each([{}, { FORCE_COLOR: '1' }])('is not drawn where stderr is no terminal (%j)', (env) => {
+    expect(drawn({}, env)).toBe('a line\n');
+    expect(drawn({ isTTY: true }, { ...env, TERM: 'dumb' })).toBe('a line\n');
+  });
+
+  it('has no colours under NO_COLOR', () => {
+    const text = drawn({ isTTY: true }, { NO_COLOR: '1' });
+    expect(text).toContain('loss 0.5120');
+    // eslint-disable-next-line no-control-regex
+    expect(text).not.toMatch(/\u001b\[[\d;]*m/);
   });
 });
 
