@@ -313,12 +313,12 @@ describe('what is printed', () => {
     expect(stdout()).toContain('batch 1');
   });
 
-  it('while training fits 80 columns', () => {
+  it('while training fits 80 columns', async () => {
     const { context, stderr } = fakeContext();
     const hooks = new TrainingProgress(context, 'regularise').hooks();
     const step = { epoch: 1000, epochs: 1000, step: 1, stepsPerEpoch: 10, loss: 1 };
     hooks.onStep?.({ ...step, imagesPerSecond: 1_234_567 } as StepInfo);
-    hooks.onEpoch?.({
+    await hooks.onEpoch?.({
       epoch: 1000,
       loss: 1234.5678,
       trainAccuracy: 1,

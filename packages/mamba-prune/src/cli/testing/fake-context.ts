@@ -5,8 +5,8 @@ import type { CommonOptions } from '../options/common.js';
 export interface FakeContext {
   readonly context: Context;
   /** What was printed on stdout so far. */
-  stdout(): string;
-  stderr(): string;
+  readonly stdout: () => string;
+  readonly stderr: () => string;
 }
 
 /** A context that captures; no terminal and no colours unless asked for. */
