@@ -25,8 +25,8 @@ export class Admission {
   enter(request: FastifyRequest, reply: FastifyReply): void {
     const { maxConcurrent, timeoutMs } = this.limits;
     if (this.#inside >= maxConcurrent) {
-      // The body is not read: nothing else can come over this connection.
-      void reply.header('retry-after', '1').header('connection', 'close');
+      // Node.js reads the body and drops it; closing instead could cost the client this answer.
+      void reply.header('retry-after', '1');
       throw busy();
     }
     this.#inside++;

@@ -3,19 +3,21 @@ import type { Socket } from 'node:net';
 import type { FastifyError, FastifyInstance } from 'fastify';
 import { HttpError } from './errors.js';
 
-export function answerErrors(app: FastifyInstance): void {
+/** @param maxBytes - of an upload, for the message */
+export function answerErrors(app: FastifyInstance, maxBytes: number): void {
   app.setNotFoundHandler((request) => {
     const message = `There is no ${request.method} ${request.url}. Try POST /classify.`;
     throw new HttpError(404, 'not_found', message);
   });
   app.setErrorHandler((error: FastifyError | HttpError, request, reply) => {
-    const { statusCode, code, message } = toHttpError(error);
+    const { statusCode, code, message } = toHttpError(error, maxBytes);
     request.outcome = { ...request.outcome, error: code };
     if (code === 'internal') request.log.error({ err: error }, 'failed');
     return reply.code(statusCode).send(errorBody(code, message, request.id));
   });
 }
 
+const tooLarge = new Set(['FST_ERR_CTP_BODY_TOO_LARGE', 'FST_REQ_FILE_TOO_LARGE']);
 const formLimits = 'Send a form of one file and at most a few short fields.';
 
 /** What Fastify and its plugins find, in our words. */
@@ -24,15 +26,17 @@ const known: Readonly<Record<string, readonly [code: string, message: string]>> 
     'unsupported_type',
     'Expected content-type image/jpeg, image/png, image/webp, or a form (multipart/form-data).',
   ],
-  FST_ERR_CTP_BODY_TOO_LARGE: ['too_large', 'The image has too many bytes.'],
-  FST_REQ_FILE_TOO_LARGE: ['too_large', 'The image has too many bytes.'],
   FST_FILES_LIMIT: ['bad_form', formLimits],
   FST_FIELDS_LIMIT: ['bad_form', formLimits],
   FST_PARTS_LIMIT: ['bad_form', formLimits],
 };
 
-function toHttpError(error: FastifyError | HttpError): HttpError {
+function toHttpError(error: FastifyError | HttpError, maxBytes: number): HttpError {
   if (error instanceof HttpError) return error;
+  if (error.statusCode === 413 && tooLarge.has(error.code)) {
+    const message = `The image has too many bytes, expected at most ${maxBytes}.`;
+    return new HttpError(413, 'too_large', message);
+  }
   const status = error.statusCode ?? 500;
   if (status >= 500) {
     return new HttpError(500, 'internal', 'The server failed; its log says why.');

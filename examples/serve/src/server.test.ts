@@ -210,6 +210,28 @@ describe('what is wrong with a request', () => {
     expect(await working(url)).toBe(0);
   });
 
+  it('is said of an endless upload as soon as it is too long', async () => {
+    const url = await serve({ MAX_UPLOAD_BYTES: 10_000 });
+    let sent = 0;
+    const head =
+      'POST /classify HTTP/1.1\r\nhost: a\r\ncontent-type: image/jpeg\r\ntransfer-encoding: chunked\r\n\r\n';
+    const { socket, answer } = raw(url, head);
+    const flood = setInterval(() => {
+      if (!socket.writable) return;
+      sent += 4096;
+      socket.write(`1000\r\n${'a'.repeat(4096)}\r\n`);
+    }, 2);
+    try {
+      const text = await answer;
+      expect(text).toMatch(/^HTTP\/1\.1 413 /);
+      expect(text).toContain('"code":"too_large"');
+    } finally {
+      clearInterval(flood);
+    }
+    expect(sent).toBeLessThan(1_000_000);
+    expect(await working(url)).toBe(0);
+  });
+
   it('is said to what is not HTTP too', async () => {
     const url = await serve();
     const answer = await raw(url, noise(2000)).answer;

@@ -55,7 +55,7 @@ export async function buildServer(
   const admission = new Admission({ maxConcurrent: MAX_CONCURRENT, timeoutMs: TIMEOUT_MS });
   const limits = { maxPixels: MAX_PIXELS, maxSide: MAX_SIDE, timeoutMs: TIMEOUT_MS };
   await acceptUploads(app, MAX_UPLOAD_BYTES);
-  answerErrors(app);
+  answerErrors(app, MAX_UPLOAD_BYTES);
 
   app.addHook('onRequest', async (request, reply) => {
     void reply.header('x-request-id', request.id).header('x-content-type-options', 'nosniff');
