@@ -1,5 +1,5 @@
 import { existsSync, statSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, extname, join } from 'node:path';
 import { UsageError } from '../errors.js';
 import { isHubSpec } from '../hub/spec.js';
 import type { Context } from './context.js';
@@ -8,6 +8,9 @@ import { interruptible } from './work.js';
 
 /** The model's file in a run folder. */
 export const modelFileName = 'model.safetensors';
+
+/** Whether a file is a model for onnxruntime, which only some commands take. */
+export const isOnnx = (path: string): boolean => extname(path).toLowerCase() === '.onnx';
 
 /**
  * The file that a MODEL argument means: a file, a run, or `hf:owner/name`, which is downloaded.

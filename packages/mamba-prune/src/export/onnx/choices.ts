@@ -10,3 +10,27 @@ export const scanOps = ['scan', 'linear-attention'] as const;
  * `linear-attention`: one node of com.microsoft, which onnxruntime computes on WebGPU too.
  */
 export type ScanOp = (typeof scanOps)[number];
+
+export const floatTypes = ['float32', 'float16'] as const;
+/**
+ * What the graph computes in. `float16` is for GPUs; the scan, the mean, the classifier and softmax stay
+ * float32, and so do input and outputs.
+ */
+export type FloatType = (typeof floatTypes)[number];
+
+export const quantizations = ['int8', 'int8-dynamic'] as const;
+/**
+ * `int8`: weights in a quarter of the bytes, computed with as floats. `int8-dynamic`: products of
+ * integers too, for models of linear layers.
+ */
+export type Quantization = (typeof quantizations)[number];
+
+export const targets = ['cpu', 'webgpu'] as const;
+/** What a file is meant to run on; decides what is not chosen by hand. */
+export type Target = (typeof targets)[number];
+
+/** On a CPU the loop is several times faster; WebGPU has no kernel for it. */
+export const scanOpFor = { cpu: 'scan', webgpu: 'linear-attention' } as const satisfies Record<
+  Target,
+  ScanOp
+>;
