@@ -46,9 +46,7 @@ function problemsOf({ folder, manifest, files }) {
     const source = path.replace(/^dist\//, 'src/').replace(/\.d\.ts$/, '');
     const stale = ['.ts', '.tsx'].every((ending) => !existsSync(join(folder, source + ending)));
     if (path.endsWith('.d.ts') && path.startsWith('dist/') && stale) {
-      problems.push(
-        `${path} has no source any more. Run: git clean -fX packages/*/dist packages/*/*.tsbuildinfo && npm run build`,
-      );
+      problems.push(`${path} has no source any more. Run: node scripts/remove-stale.mjs`);
     }
   }
   return [...problems, ...missingNatives(folder, has)];

@@ -3,6 +3,7 @@ import { stripVTControlCharacters } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import type { BenchResult } from '../bench/bench.js';
 import type { ModelSummary } from '../bench/inspect.js';
+import type { Verification } from '../export/onnx/verify.js';
 import type { Comparison } from '../workflows/compare/compare.js';
 import type { MethodResult, MethodTest } from '../workflows/compare/results.js';
 import type { PruneRun } from '../workflows/prune-run.js';
@@ -18,6 +19,7 @@ import { printReport } from './commands/quickstart.js';
 import { printTrained } from './commands/train.js';
 import { printComparison } from './compare-table.js';
 import type { Context } from './context.js';
+import { type OnnxOutcome, onnxFacts, printAccuracy } from './onnx-export.js';
 import { printPruningRun } from './pruning-tables.js';
 import { visible } from './terminal/text.js';
 import { fakeContext } from './testing/fake-context.js';
@@ -229,6 +231,22 @@ const printed: readonly (readonly [string, (context: Context) => void | Promise<
       const names = [className, '一种名字很长的花园蜘蛛的中文名字在这里', 'cat'];
       const top = names.map((name, index) => ({ index, name, probability: 1 - index / 2 }));
       printPredictions(context, [{ path: `${longPath}.jpg`, top }]);
+    },
+  ],
+  [
+    'export',
+    (context) => {
+      const row = { accuracy: 0.9999, loss: 12.3456, images: 10_000, fileBytes: 1023 * 2 ** 20 };
+      const outcome: OnnxOutcome = {
+        precision: 'float16, int8 weights',
+        verifiedOn: 'test images of tiny-imagenet',
+        verification: { images: 10_000, maxDifference: 1.234e-5, maxLogit: 123.4 } as Verification,
+        accuracy: ['libtorch, float32', 'ONNX, float32', 'ONNX, float16 and int8 weights'].map(
+          (model) => ({ ...row, model }),
+        ),
+      };
+      context.facts(onnxFacts(outcome));
+      printAccuracy(context, outcome);
     },
   ],
   [
