@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { QuickstartReport } from '../../workflows/quickstart.js';
 import type { RunState } from '../../workflows/run-state.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
@@ -33,7 +33,12 @@ export function addQuickstartCommand(program: Command, cli: Cli): void {
         'its SSM channels and MLP neurons, fine-tunes it, and shows what that gained. A second call ' +
         'uses what is there, or goes on where Ctrl-C stopped it.',
     )
-    .option('--out <dir>', 'folder of the two runs, dense and pruned', join('runs', 'quickstart'))
+    .addOption(
+      new Option('--out <dir>', 'folder of the two runs, dense and pruned').default(
+        join('runs', 'quickstart'),
+        'runs/quickstart',
+      ),
+    )
     .option('--fresh', 'train again even if the runs are there');
   addCommonOptions(command);
   addExamples(command, [
