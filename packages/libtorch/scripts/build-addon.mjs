@@ -105,14 +105,16 @@ async function inParallel(jobs, limit) {
   );
 }
 
-function headerFolder(packageName, sub) {
+function headerPackage(packageName, sub) {
   const require = createRequire(import.meta.url);
   try {
-    return join(dirname(require.resolve(`${packageName}/package.json`)), sub);
+    const manifest = require.resolve(`${packageName}/package.json`);
+    const { version } = JSON.parse(readFileSync(manifest, 'utf8'));
+    return { folder: join(dirname(manifest), sub), version };
   } catch {
     // Without npm's folder (a server without network, say) the headers can lie beside the sources.
     const vendored = join(root, 'vendor', packageName, sub);
-    if (existsSync(vendored)) return vendored;
+    if (existsSync(vendored)) return { folder: vendored, version: 'vendored' };
     return fail(`the npm package ${packageName} is missing. Run npm ci first.`);
   }
 }
@@ -136,11 +138,6 @@ function plan(libtorch) {
     // A worker thread that is stopped can take no exception any more; without this the process aborts.
     '-DNODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS',
     ...libtorch.flags,
-    ...[
-      headerFolder('node-addon-api', ''),
-      headerFolder('node-api-headers', 'include'),
-      native,
-    ].flatMap((path) => ['-I', path]),
     ...[...libtorch.includes, ...libtorch.cudaIncludes].flatMap((path) =>
       path === '/usr/include' ? [] : ['-isystem', path],
     ),
@@ -155,8 +152,14 @@ function plan(libtorch) {
     ...(libtorch.system ? [] : [`-Wl,-rpath,${libtorch.lib}`]),
   ];
   const nccl = ncclFlags(libtorch);
+  const headers = [
+    headerPackage('node-addon-api', ''),
+    headerPackage('node-api-headers', 'include'),
+  ];
+  // Names what was compiled, not where: objects are the same in another clone or installation.
   const common = hash(
     [...flags, ...nccl].join(' '),
+    headers.map(({ version }) => version).join(' '),
     libtorch.version,
     // An update that keeps the version number still changes the library.
     String(statSync(join(libtorch.lib, 'libtorch_cpu.so')).size),
@@ -165,11 +168,14 @@ function plan(libtorch) {
   const units = compileUnits(libtorch).map((unit) => ({
     ...unit,
     content: hash(
-      ...unit.sources.flatMap(withIncludes).flatMap((path) => [path, readFileSync(path)]),
+      ...unit.sources
+        .flatMap(withIncludes)
+        .flatMap((path) => [relative(native, path), readFileSync(path)]),
     ),
   }));
   const key = hash(common, libraries.join(' '), ...units.flatMap((u) => [u.name, u.content]));
-  return { flags, nccl, libraries, common, units, key };
+  const folders = [...headers.map(({ folder }) => folder), native].flatMap((path) => ['-I', path]);
+  return { flags: [...flags, ...folders], nccl, libraries, common, units, key };
 }
 
 /**

@@ -11,15 +11,12 @@ import { type MethodResult, sizeSpread } from '../workflows/compare/results.js';
 import type { Context } from './context.js';
 import { relativePath } from './shell.js';
 import { count, percent } from './terminal/format.js';
-import { wrapText } from './terminal/table.js';
+import { wrapText } from './terminal/text.js';
 
 export function printComparison(context: Context, { settings, results, path }: Comparison): void {
   const { colours, width } = context;
   const { bold, dim } = colours;
   const dense = results.methods.find(({ method }) => method === 'dense');
-  const paragraph = (text: string): void => {
-    context.print(wrapText(text, width));
-  };
   context.title(`${settings.train.arch} on ${settings.train.dataset}`);
   context.print(dim(wrapText(`${describe(settings)}.`, width)));
   for (const rate of settings.rates) {
@@ -42,7 +39,7 @@ export function printComparison(context: Context, { settings, results, path }: C
     );
     context.print();
     const tests = [...results.tests, ...results.baselineTests].filter((test) => test.rate === rate);
-    for (const test of tests) paragraph(`${testText(test)}.`);
+    for (const test of tests) context.paragraph(`${testText(test)}.`);
   }
   context.print();
   context.print(
@@ -55,7 +52,9 @@ export function printComparison(context: Context, { settings, results, path }: C
     ),
   );
   const spread = sizeSpread(results);
-  if (spread > 0.005) paragraph(`Within one rate the MACs differ by up to ${percent(spread, 1)}.`);
+  if (spread > 0.005) {
+    context.paragraph(`Within one rate the MACs differ by up to ${percent(spread, 1)}.`);
+  }
   context.print();
   context.facts([
     ['table', relativePath(`${path}/results.md`)],

@@ -1,8 +1,11 @@
 import type { Command } from 'commander';
 import type { CommonOptions } from './options/common.js';
+import { relativePath } from './shell.js';
 import { type CliIo, type Colours, coloursOf, columnsOf } from './terminal/io.js';
 import { Progress } from './terminal/progress.js';
-import { type Column, renderFacts, renderTable, wrapText } from './terminal/table.js';
+import type { Cell, Column } from './terminal/layout.js';
+import { renderFacts, renderTable } from './terminal/table.js';
+import { shorten, wrapText } from './terminal/text.js';
 
 /** State of one invocation of the program. */
 export interface Cli {
@@ -53,15 +56,27 @@ export class Context<O extends CommonOptions = CommonOptions> {
   }
 
   title(text: string): void {
-    this.print(this.colours.bold(text));
+    // Not indented, so that it may be two columns longer.
+    const lines = wrapText(text, this.width + 2).replaceAll(/^ {2}/gm, '');
+    this.print(this.colours.bold(lines));
   }
 
-  table(columns: readonly Column[], rows: readonly (readonly string[])[]): void {
+  /** A path above what is said of it: that it fits matters more than its beginning. */
+  pathTitle(path: string): void {
+    this.title(shorten(relativePath(path), this.width));
+  }
+
+  /** Text for people, indented and broken at blanks. */
+  paragraph(text: string): void {
+    this.print(wrapText(text, this.width));
+  }
+
+  table(columns: readonly Column[], rows: readonly (readonly Cell[])[]): void {
     this.print(renderTable(columns, rows, this.colours, this.width));
   }
 
   facts(facts: readonly (readonly [string, string])[]): void {
-    this.print(renderFacts(facts, this.colours));
+    this.print(renderFacts(facts, this.colours, this.width));
   }
 
   /** The result for machines. */

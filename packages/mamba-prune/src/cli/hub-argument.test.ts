@@ -51,7 +51,7 @@ describe('hf:owner/name as a MODEL', () => {
     const bench = ['bench', 'hf:lab/small', '--batch', '1', '--runs', '1', '--min-time', '0'];
     const { status, stdout } = await runCli(bench);
     expect(status).toBe(0);
-    expect(stdout).toMatch(/^ +1 {2}lab\/small /m);
+    expect(stdout).toMatch(/^ {2}batch 1 .*\n.*\n {2}lab\/small /m);
   });
 
   it('fails with what to do if there is no such repository', async () => {

@@ -82,10 +82,24 @@ export function modelLabel(path: string): string {
     : basename(path, '.safetensors');
 }
 
-/** Labels that differ: the whole paths where short names are the same. */
+/** Labels that differ: where short names are the same, with as many folders before them as it takes. */
 export function modelLabels(paths: readonly string[]): string[] {
   const labels = paths.map(modelLabel);
-  return labels.map((label, index) =>
-    labels.filter((other) => other === label).length > 1 ? (paths[index] ?? label) : label,
-  );
+  return labels.map((label, index) => {
+    const alike = paths.filter((_, other) => other !== index && labels[other] === label);
+    if (alike.length === 0) return label;
+    const own = foldersOf(paths[index] ?? label);
+    const others = alike.map(foldersOf);
+    for (let taken = 1; taken < own.length; taken++) {
+      const name = (parts: readonly string[]): string => parts.slice(-taken).join('/');
+      if (others.every((parts) => name(parts) !== name(own))) return name(own);
+    }
+    return own.join('/');
+  });
+}
+
+/** The parts of a path; the file's name only where it tells something. */
+function foldersOf(path: string): string[] {
+  const parts = path.split(/[/\\]/);
+  return parts.at(-1) === modelFileName ? parts.slice(0, -1) : parts;
 }

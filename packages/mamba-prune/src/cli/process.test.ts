@@ -85,8 +85,12 @@ describe('mamba-prune', () => {
 
   it('stops at SIGINT with 130, says how to go on, and ends as if nothing had happened', async () => {
     const whole = start([...trainArgs, '--epochs', '12', '--out', 'whole']);
-    const { status } = await whole.ended;
+    const { status, stdout, stderr } = await whole.ended;
     expect(status).toBe(0);
+    // Not a terminal: no colours, and no bar that redraws itself.
+    expect(stderr).toMatch(/^ +12\/12 /m);
+    // eslint-disable-next-line no-control-regex
+    expect(stdout + stderr).not.toMatch(/[\r\u001b]/);
 
     const { child, ended } = start([...trainArgs, '--epochs', '12', '--out', 'parts']);
     let seen = '';

@@ -61,7 +61,7 @@ export async function run(argv: readonly string[], io: CliIo): Promise<number> {
 function makeProgram(cli: Cli): Command {
   const program = new Command(programName)
     .description(
-      'Train vision Mamba models, prune whole channels and neurons away, see what it gains.',
+      'Train vision Mamba models (or ViTs, ResNets), prune whole channels and neurons away, see what it gains.',
     )
     .version(packageVersion(), '-V, --version', 'print the version')
     .helpOption('-h, --help', 'show this help')
@@ -72,7 +72,15 @@ function makeProgram(cli: Cli): Command {
   for (const command of allCommands(program)) if (command !== program) decorate(command, cli);
   addExamples(program, [
     ['Train, prune and measure a small model in a few minutes', 'mamba-prune quickstart'],
-    ['What a command takes', 'mamba-prune train --help'],
+    [
+      'The same by hand: train, prune and fine-tune, compare, export',
+      'mamba-prune train --arch mamba_nano --dataset fashion-mnist \\\n' +
+        '    --epochs 5 --out runs/a\n' +
+        '  mamba-prune prune runs/a --rate 0.7 --epochs 2 --out runs/b\n' +
+        '  mamba-prune bench runs/a runs/b\n' +
+        '  mamba-prune export runs/b --out pruned.onnx',
+    ],
+    ['What a command takes', 'mamba-prune prune --help'],
   ]);
   return program;
 }

@@ -2,8 +2,6 @@ import { resolve } from 'node:path';
 import type { PruneRun } from '../workflows/prune-run.js';
 import type { PruningRecord, RoundRecord } from '../workflows/pruning-record.js';
 import type { Context } from './context.js';
-import { relativePath } from './shell.js';
-import { bar } from './terminal/bars.js';
 import { count, percent, times } from './terminal/format.js';
 
 /**
@@ -25,7 +23,7 @@ export async function printPruningRun(
   });
   // Apart from the lines about the rounds.
   if (record.rounds.length > 1) context.progress.line('');
-  context.title(relativePath(path));
+  context.pathTitle(path);
   printPruned(context, record);
   context.print();
   // Regularised training comes between what was pruned and the cut.
@@ -123,11 +121,13 @@ function printCut(context: Context, record: PruningRecord): void {
       { title: 'group', flexible: true },
       { title: 'before', align: 'right' },
       { title: 'after', align: 'right' },
+      { title: 'kept', align: 'right' },
       { title: '' },
     ],
     groups.map(([name, before]) => {
       const after = widthsAfter[name] ?? before;
-      return [name, String(before), String(after), bar(after / before, 32, context.colours)];
+      const share = after / before;
+      return [name, String(before), String(after), percent(share, 1), { share }];
     }),
   );
 }

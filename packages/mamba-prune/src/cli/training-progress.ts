@@ -73,7 +73,8 @@ export class TrainingProgress {
   }
 }
 
-const widths = [9, 9, 9, 9, 10, 11, 9];
+// Room for 1000/1000 epochs, a loss of 1234.5678 and 100 hours, a blank before each.
+const widths = [11, 10, 9, 9, 9, 11, 11];
 
 function row(...cells: string[]): string {
   return cells.map((cell, i) => cell.padStart(widths[i] ?? 0)).join('');

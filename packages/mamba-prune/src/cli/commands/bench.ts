@@ -5,6 +5,7 @@ import { type Cli, type Context, action, addExamples } from '../context.js';
 import { findModel, isOnnx, modelLabels } from '../model-argument.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { integerOption, integersOption, numberOption } from '../options/parse.js';
+import { relativePath } from '../shell.js';
 import { bytes, grouped, milliseconds, plural, times } from '../terminal/format.js';
 import { interruptible } from '../work.js';
 
@@ -104,13 +105,13 @@ export function addBenchCommand(program: Command, cli: Cli): void {
       })),
       results,
     });
-    print(
-      context,
-      results,
-      `${device} in ${precision}${graphNote(results)}, ${plural(threads, 'thread')}, ${plural(options.runs, 'round')}`,
-    );
+    const where = `${device} in ${precision}${graphNote(results)}`;
+    const how = `${plural(threads, 'thread')}, ${plural(options.runs, 'round')}`;
+    context.title(`Latency and throughput (${where}, ${how})`);
+    printBench(context, results);
     context.print();
-    context.facts(models.map(({ name, path }) => [name, `${bytes(statSync(path).size)}, ${path}`]));
+    const files = [...new Set(paths)];
+    context.facts(files.map((path) => [bytes(statSync(path).size), relativePath(path)]));
   });
 }
 
@@ -154,37 +155,35 @@ function graphNote(results: readonly BenchResult[]): string {
   return others.length === 0 ? ' as CUDA graphs' : ` without CUDA graphs: ${others.join('; ')}`;
 }
 
-function print(context: Context, results: readonly BenchResult[], where: string): void {
-  context.title(`Latency and throughput (${where})`);
-  context.table(benchColumns, benchRows(results));
+/** One table for each batch size. */
+export function printBench(context: Context, results: readonly BenchResult[]): void {
+  for (const batch of new Set(results.map((result) => result.batch))) {
+    context.print();
+    context.table(
+      [
+        { title: `batch ${batch}`, flexible: true },
+        { title: 'median', align: 'right' },
+        { title: 'p10 - p90', align: 'right' },
+        { title: 'images/s', align: 'right' },
+        { title: 'speed-up', align: 'right' },
+        { title: 'quartiles', align: 'right' },
+      ],
+      results
+        .filter((result) => result.batch === batch)
+        .map(({ model, medianMs, p10Ms, p90Ms, imagesPerSecond, speedup }, index) => [
+          model,
+          milliseconds(medianMs),
+          range(milliseconds(p10Ms), milliseconds(p90Ms)),
+          grouped(Math.round(imagesPerSecond)),
+          index === 0 ? '1x' : times(speedup.median),
+          index === 0 ? '' : range(times(speedup.q1), times(speedup.q3)),
+        ]),
+    );
+  }
 }
 
-export const benchColumns = [
-  { title: 'batch', align: 'right' },
-  { title: 'model', flexible: true },
-  { title: 'median', align: 'right' },
-  { title: 'p10 - p90', align: 'right' },
-  { title: 'images/s', align: 'right' },
-  { title: 'speed-up', align: 'right' },
-  { title: 'quartiles', align: 'right' },
-] as const;
-
-export function benchRows(results: readonly BenchResult[]): string[][] {
-  const [first] = results;
-  let batch: number | undefined;
-  return results.map((result) => {
-    const { medianMs, p10Ms, p90Ms, imagesPerSecond, speedup } = result;
-    const again = result.batch === batch;
-    batch = result.batch;
-    const reference = result.model === first?.model;
-    return [
-      again ? '' : String(result.batch),
-      result.model,
-      milliseconds(medianMs),
-      `${milliseconds(p10Ms).replace(/ .*/, '')} - ${milliseconds(p90Ms)}`,
-      grouped(Math.round(imagesPerSecond)),
-      reference ? '1x' : times(speedup.median),
-      reference ? '' : `${times(speedup.q1)} - ${times(speedup.q3)}`,
-    ];
-  });
+/** `1.10 - 1.52 ms`: a unit that both have is said once. */
+function range(from: string, to: string): string {
+  const unit = / ?[a-z]+$/.exec(to)?.[0] ?? '';
+  return `${from.endsWith(unit) ? from.slice(0, from.length - unit.length) : from} - ${to}`;
 }

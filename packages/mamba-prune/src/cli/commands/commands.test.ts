@@ -101,8 +101,8 @@ describe('inspect', () => {
   it('prints a table that fits 80 columns', async () => {
     const { status, stdout } = await runCli(['inspect', at('grey.safetensors')]);
     expect(status).toBe(0);
-    expect(stdout).toMatch(/blocks\.0\.ssm +16 +16 +█{20} +\d+ +[\d.]+( K)?\n/);
-    expect(stdout).toContain('mlp: 64 of 64 units, nothing removed');
+    expect(stdout).toMatch(/blocks\.0\.ssm +16 +16 +100\.0% +█{20} +\d+ +[\d.]+( K)?\n/);
+    expect(stdout).toMatch(/mlp +64 +64 +100\.0% +█{32}\n/);
     expect(
       Math.max(
         ...stdout
@@ -295,8 +295,8 @@ describe('train, prune, eval', () => {
     expect(model.numParameters()).toBe(record.parameters.after);
     expect(info.history.at(-1)).toMatchObject({ step: 'prune', method: 'oneshot' });
     const { stdout } = await runCli(['inspect', out]);
-    expect(stdout).toContain('ssm: 16 of 32 units, 50.0% removed');
-    expect(stdout).toContain('mlp: 16 of 64 units, 75.0% removed');
+    expect(stdout).toMatch(/ssm +32 +16 +50\.0% +█{16}·{16}\n/);
+    expect(stdout).toMatch(/mlp +64 +16 +25\.0% +█{8}·{24}\n/);
   });
 
   it('prunes a pruned model, fine-tunes it, and names units of the first one', async () => {
@@ -396,7 +396,8 @@ describe('train, prune, eval', () => {
       rounds: [{ round: 1 }, { round: 2, finished: true }],
     });
     const { stdout } = await runCli(['inspect', at('rounds')]);
-    expect(stdout).toContain('not listed; cut with --dt-rank-rate');
+    expect(stdout).toMatch(/Not listed, nothing removed: .*dt_rank/);
+    expect(stdout).toContain('--dt-rank-rate');
     expect(stdout).not.toMatch(/blocks\.0\.(state|dt_rank)/);
   });
 

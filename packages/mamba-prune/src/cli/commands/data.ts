@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { datasetNames } from '../../data/datasets.js';
 import type { VerifyReport } from '../../data/types.js';
 import { DataError } from '../../data/errors.js';
@@ -69,7 +69,7 @@ function addGet(data: Command, cli: Cli): void {
         'unpacks it. A broken download continues where it stopped.',
     )
     .argument('<name>', 'cifar10 or cifar100')
-    .option('--data <dir>', 'where to', 'data');
+    .addOption(new Option('--data <dir>', 'where to').default('data', 'data'));
   addCommonOptions(command, { computes: false });
   addExamples(command, [['CIFAR-10, into data/', 'mamba-prune data get cifar10 --data data']]);
   action<FolderOptions>(cli, command, async (context, name = '') => {
@@ -131,11 +131,14 @@ function addVerify(data: Command, cli: Cli): void {
       );
     }
     context.json(report);
-    print(context, report);
+    printVerified(context, report);
   });
 }
 
-function print(context: Context, { name, dir, classes, counts, files, notes }: VerifyReport): void {
+export function printVerified(
+  context: Context,
+  { name, dir, classes, counts, files, notes }: VerifyReport,
+): void {
   const total = (values: readonly number[]): number => values.reduce((sum, n) => sum + n, 0);
   const range = (values: readonly number[]): string => {
     const [least, most] = [Math.min(...values), Math.max(...values)];

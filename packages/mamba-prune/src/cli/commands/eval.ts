@@ -9,7 +9,6 @@ import { findModel, isOnnx } from '../model-argument.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { type DataOptions, addDataOptions } from '../options/data.js';
 import { choiceOption, integerOption } from '../options/parse.js';
-import { bar } from '../terminal/bars.js';
 import { digits, grouped, percent } from '../terminal/format.js';
 import { interruptible } from '../work.js';
 
@@ -63,7 +62,7 @@ export function addEvalCommand(program: Command, cli: Cli): void {
       ...result,
       classes,
     });
-    print(context, path, `${name}, ${options.split} images`, result, classes);
+    printEvaluation(context, path, `${name}, ${options.split} images`, result, classes);
   });
 }
 
@@ -149,14 +148,14 @@ function measurement({ options, progress }: EvalContext, unit: string) {
   };
 }
 
-function print(
+export function printEvaluation(
   context: Context,
   path: string,
   dataset: string,
   { accuracy, top5, loss, images, classAccuracy }: ModelEvaluation,
   classes: readonly string[],
 ): void {
-  context.title(path);
+  context.pathTitle(path);
   context.facts([
     ['data', dataset],
     ['images', grouped(images)],
@@ -168,10 +167,6 @@ function print(
   context.print();
   context.table(
     [{ title: 'class', flexible: true }, { title: 'accuracy', align: 'right' }, { title: '' }],
-    classAccuracy.map((value, i) => [
-      classes[i] ?? `class ${i}`,
-      percent(value),
-      bar(value, 24, context.colours),
-    ]),
+    classAccuracy.map((value, i) => [classes[i] ?? `class ${i}`, percent(value), { share: value }]),
   );
 }

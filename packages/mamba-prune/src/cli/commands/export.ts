@@ -33,7 +33,7 @@ export function addExportCommand(program: Command, cli: Cli): void {
     .argument('<MODEL|RUN>', 'a model or checkpoint file, the folder of a run, or hf:owner/name');
   for (const option of [
     choiceOption('--format <name>', 'of the file', formats, 'as --out ends, else safetensors'),
-    new Option('--out <file>', 'the file to write').makeOptionMandatory(),
+    new Option('--out <file>', 'the file to write (required)').makeOptionMandatory(),
     new Option('--overwrite', 'replace the file if there is one'),
   ]) {
     command.addOption(option);
@@ -94,7 +94,7 @@ async function exportModel(
     assumed,
     ...onnx,
   });
-  context.title(out);
+  context.pathTitle(out);
   context.facts([
     ['model', name],
     ['parameters', count(parameters)],

@@ -4,8 +4,8 @@ import type { GroupSummary, ModelSummary } from '../../bench/inspect.js';
 import { type Cli, type Context, action, addExamples } from '../context.js';
 import { findModel } from '../model-argument.js';
 import { addCommonOptions } from '../options/common.js';
-import { bar } from '../terminal/bars.js';
 import { bytes, count, grouped, percent } from '../terminal/format.js';
+import type { Cell } from '../terminal/layout.js';
 
 export function addInspectCommand(program: Command, cli: Cli): void {
   const command = program
@@ -31,11 +31,12 @@ export function addInspectCommand(program: Command, cli: Cli): void {
     model.dispose();
     const { history, ...facts } = info;
     context.json({ path, fileBytes, ...summary, ...facts, history });
-    print(context, path, fileBytes, summary, info.dataset);
+    printSummary(context, path, fileBytes, summary, info.dataset);
   });
 }
 
-function print(
+/** What the model is, the width of every group, and what is left of every kind. */
+export function printSummary(
   context: Context,
   path: string,
   fileBytes: number,
@@ -43,9 +44,9 @@ function print(
   dataset: string | undefined,
 ): void {
   const { arch, input, classes, groups, rest, parameters, macs } = summary;
-  context.title(path);
+  context.pathTitle(path);
   context.facts([
-    ['model', `${arch}, input ${input.join('x')}, ${classes} classes`],
+    ['model', `${arch}, input ${input.join('x')}, ${grouped(classes)} classes`],
     ...(dataset === undefined ? [] : [['trained on', dataset] as const]),
     ['parameters', `${count(parameters)}  (${grouped(parameters)})`],
     ['MACs', `${count(macs)} for one image`],
@@ -55,22 +56,21 @@ function print(
   context.table(
     [
       { title: 'group', flexible: true },
-      { title: 'width', align: 'right' },
-      { title: 'of', align: 'right' },
+      { title: 'before', align: 'right' },
+      { title: 'now', align: 'right' },
+      { title: 'kept', align: 'right' },
       { title: '' },
       { title: 'parameters', align: 'right' },
       { title: 'MACs', align: 'right' },
     ],
     [
-      ...groups.filter(isShown).map((group) => groupRow(context, group)),
-      ['everything else', '', '', '', count(rest.parameters), count(rest.macs)],
-      ['total', '', '', '', count(parameters), count(macs)].map(context.colours.bold),
+      ...groups.filter(isShown).map(groupRow),
+      ['everything else', '', '', '', '', count(rest.parameters), count(rest.macs)],
+      ['total', '', '', '', '', count(parameters), count(macs)].map(context.colours.bold),
     ],
   );
   context.print();
-  for (const kind of new Set(groups.map((group) => group.kind))) {
-    context.print(`  ${kindLine(kind, groups)}`);
-  }
+  printKinds(context, groups);
 }
 
 /** Two small groups more for every block would bury the others, unless something was cut from them. */
@@ -78,24 +78,47 @@ function isShown({ optional, width, denseWidth }: GroupSummary): boolean {
   return !optional || width < denseWidth;
 }
 
-function groupRow({ colours }: Context, group: GroupSummary): string[] {
+function groupRow(group: GroupSummary): Cell[] {
   const { name, width, denseWidth, parameters, macs, optional } = group;
   return [
     name,
-    String(width),
-    String(denseWidth),
-    bar(width / denseWidth, 20, colours),
+    ...widthCells(denseWidth, width),
     // Those of optional groups count for the group whose parameters they are part of.
     ...(optional ? ['', ''] : [count(parameters), count(macs)]),
   ];
 }
 
-function kindLine(kind: string, groups: readonly GroupSummary[]): string {
-  const own = groups.filter((group) => group.kind === kind);
-  const width = own.reduce((sum, group) => sum + group.width, 0);
-  const dense = own.reduce((sum, group) => sum + group.denseWidth, 0);
-  const state = width === dense ? 'nothing removed' : `${percent(1 - width / dense, 1)} removed`;
-  const hidden = width === dense && own.every(({ optional }) => optional);
-  const note = hidden ? ` (not listed; cut with --${kind.replace('_', '-')}-rate)` : '';
-  return `${kind}: ${grouped(width)} of ${grouped(dense)} units, ${state}${note}`;
+function widthCells(before: number, now: number): Cell[] {
+  const share = now / before;
+  return [grouped(before), grouped(now), percent(share, 1), { share }];
+}
+
+/** The units of each kind, in all groups together. */
+function printKinds(context: Context, groups: readonly GroupSummary[]): void {
+  const kinds = [...new Set(groups.map(({ kind }) => kind))].map((kind) => {
+    const own = groups.filter((group) => group.kind === kind);
+    const sum = (of: (group: GroupSummary) => number): number =>
+      own.reduce((total, group) => total + of(group), 0);
+    const [before, now] = [sum(({ denseWidth }) => denseWidth), sum(({ width }) => width)];
+    return { kind, before, now, hidden: !own.some(isShown) };
+  });
+  context.table(
+    [
+      { title: 'units', flexible: true },
+      { title: 'before', align: 'right' },
+      { title: 'now', align: 'right' },
+      { title: 'kept', align: 'right' },
+      { title: '' },
+    ],
+    kinds
+      .filter(({ hidden }) => !hidden)
+      .map(({ kind, before, now }) => [kind, ...widthCells(before, now)]),
+  );
+  const hidden = kinds.filter((kind) => kind.hidden).map(({ kind }) => kind);
+  if (hidden.length === 0) return;
+  const flags = hidden.map((kind) => `--${kind.replace('_', '-')}-rate`);
+  context.print();
+  context.paragraph(
+    `Not listed, nothing removed: ${hidden.join(', ')} (prune cuts them with ${flags.join(', ')}).`,
+  );
 }

@@ -6,6 +6,7 @@ import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { integerOption } from '../options/parse.js';
 import { bar } from '../terminal/bars.js';
 import { percent } from '../terminal/format.js';
+import { padEnd, shorten, visible } from '../terminal/text.js';
 import { interruptible } from '../work.js';
 
 interface PredictCommandOptions extends CommonOptions {
@@ -56,7 +57,7 @@ export function addPredictCommand(program: Command, cli: Cli): void {
     const precision = precisionOn(device, context.options.precision);
     const computed = isOnnx(path) ? { runtime: 'onnxruntime' } : { device, precision };
     context.json({ model: path, ...computed, seed, predictions });
-    print(context, predictions);
+    printPredictions(context, predictions);
   });
 }
 
@@ -91,17 +92,17 @@ async function onnxPredictor(path: string): Promise<Predictor> {
   };
 }
 
-function print(context: Context, predictions: readonly Prediction[]): void {
+export function printPredictions(context: Context, predictions: readonly Prediction[]): void {
   const { colours } = context;
   const width = Math.min(
     36,
-    Math.max(...predictions.flatMap(({ top }) => top.map(({ name }) => name.length))),
+    Math.max(...predictions.flatMap(({ top }) => top.map(({ name }) => visible(name)))),
   );
   predictions.forEach(({ path, top }, index) => {
     if (index > 0) context.print();
-    context.title(path);
+    context.pathTitle(path);
     top.forEach(({ name, probability }, place) => {
-      const cut = name.length > width ? `${name.slice(0, width - 1)}…` : name.padEnd(width);
+      const cut = padEnd(shorten(name, width, 'start'), width);
       const label = place === 0 ? colours.bold(cut) : cut;
       const share = percent(probability).padStart(7);
       context.print(`  ${label}  ${share}  ${bar(probability, 24, colours)}`);

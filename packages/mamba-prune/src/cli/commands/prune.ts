@@ -55,7 +55,10 @@ export function addPruneCommand(program: Command, cli: Cli): void {
   addRunOptions(command);
   addCommonOptions(command);
   addExamples(command, [
-    ['Cut 70% of both away', 'mamba-prune prune runs/a --rate 0.7 --out runs/a-cut'],
+    [
+      'Cut 70% of the SSM channels and MLP neurons away, and no more',
+      'mamba-prune prune runs/a --rate 0.7 --out runs/a-cut',
+    ],
     [
       'In five rounds, a tenth of what was cut coming back in each',
       'mamba-prune prune runs/a --method refill --fillback 0.1 --rounds 5 \\\n' +

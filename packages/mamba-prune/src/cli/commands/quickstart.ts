@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { QuickstartReport } from '../../workflows/quickstart.js';
 import type { RunState } from '../../workflows/run-state.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
@@ -33,7 +33,12 @@ export function addQuickstartCommand(program: Command, cli: Cli): void {
         'its SSM channels and MLP neurons, fine-tunes it, and shows what that gained. A second call ' +
         'uses what is there, or goes on where Ctrl-C stopped it.',
     )
-    .option('--out <dir>', 'folder of the two runs, dense and pruned', join('runs', 'quickstart'))
+    .addOption(
+      new Option('--out <dir>', 'folder of the two runs, dense and pruned').default(
+        join('runs', 'quickstart'),
+        'runs/quickstart',
+      ),
+    )
     .option('--fresh', 'train again even if the runs are there');
   addCommonOptions(command);
   addExamples(command, [
@@ -104,7 +109,7 @@ export function addQuickstartCommand(program: Command, cli: Cli): void {
     }
     context.json({ device, threads: getNumThreads(), ...report });
     progress.line('');
-    print(context, report);
+    printReport(context, report);
   });
 }
 
@@ -117,7 +122,7 @@ function stateNote(state: RunState): string | undefined {
   }[state];
 }
 
-function print(context: Context, report: QuickstartReport): void {
+export function printReport(context: Context, report: QuickstartReport): void {
   const { models, bench, pruning, seconds } = report;
   const [dense, pruned] = models;
   const { bold, green } = context.colours;
@@ -171,10 +176,10 @@ function print(context: Context, report: QuickstartReport): void {
   );
   const { afterCut } = pruning.accuracy;
   context.print();
-  context.print(
-    `  Right after the cut, before fine-tuning, the accuracy was ${percent(afterCut)}.`,
+  context.paragraph(
+    `Right after the cut, before fine-tuning, the accuracy was ${percent(afterCut)}.`,
   );
-  context.print(`  Speed-ups: median of the rounds (quartiles). Time: ${clock(seconds)}.`);
+  context.paragraph(`Speed-ups: median of the rounds (quartiles). Time: ${clock(seconds)}.`);
   context.print();
   context.title('Next');
   const runs = { dense: relativePath(dense.run), pruned: relativePath(pruned.run) };

@@ -78,7 +78,8 @@ export function addTrainCommand(program: Command, cli: Cli): void {
   addExamples(command, [
     [
       'A small model on the built-in images',
-      'mamba-prune train --arch mamba_nano --dataset fashion-mnist --epochs 5 --out runs/a',
+      'mamba-prune train --arch mamba_nano --dataset fashion-mnist \\\n' +
+        '    --epochs 5 --out runs/a',
     ],
     [
       'CIFAR-10, with a long recipe that augments strongly and averages the weights',
@@ -162,7 +163,7 @@ async function trainCommand(
     parameters: run.model.numParameters(),
     ...run.result,
   });
-  print(context, run);
+  printTrained(context, run);
 }
 
 /** What was typed over what the run's config.json says, or over the defaults. */
@@ -215,9 +216,9 @@ function interrupted({ result }: TrainRun, resume: string): InterruptedError {
   );
 }
 
-function print(context: Context, { result, path, model }: TrainRun): void {
+export function printTrained(context: Context, { result, path, model }: TrainRun): void {
   const { valAccuracy, best, seconds, epochs } = result;
-  context.title(relativePath(path));
+  context.pathTitle(path);
   context.facts([
     ['test accuracy', context.colours.bold(percent(valAccuracy))],
     ...(best === undefined

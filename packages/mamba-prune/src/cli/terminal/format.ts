@@ -29,7 +29,8 @@ export function grouped(value: number): string {
 
 /** @param value - 0.8712 gives 87.12% */
 export function percent(value: number | null | undefined, decimals = 2): string {
-  return value === null || value === undefined ? '-' : `${(100 * value).toFixed(decimals)}%`;
+  if (value === null || value === undefined || Number.isNaN(value)) return '-';
+  return `${(100 * value).toFixed(decimals)}%`;
 }
 
 /** Binary units: 512 B, 12.3 KiB, 6.42 MiB */

@@ -20,7 +20,7 @@ export type Colours = ReturnType<typeof pc.createColors>;
 export function wantsColour(stream: TextStream, env: NodeJS.ProcessEnv): boolean {
   const set = (name: string): boolean => (env[name] ?? '') !== '';
   if (set('NO_COLOR')) return false;
-  if (set('FORCE_COLOR')) return env['FORCE_COLOR'] !== '0';
+  if (set('FORCE_COLOR')) return !['0', 'false'].includes(env['FORCE_COLOR'] ?? '');
   return stream.isTTY === true && env['TERM'] !== 'dumb';
 }
 

@@ -1,7 +1,7 @@
 import cliProgress from 'cli-progress';
 import { clock, digits, grouped } from './format.js';
-import { type CliIo, type Colours, coloursOf, columnsOf } from './io.js';
-import { visible } from './table.js';
+import { type CliIo, type Colours, type TextStream, coloursOf, columnsOf } from './io.js';
+import { visible } from './text.js';
 
 export interface ProgressState {
   readonly label: string;
@@ -38,6 +38,15 @@ export function renderProgress(state: ProgressState, width: number, colours: Col
   const filled = Math.round(share * size);
   const line = colours.cyan('━'.repeat(filled)) + colours.dim('─'.repeat(size - filled));
   return `${head}${line}  ${tail}`;
+}
+
+/**
+ * cli-progress cuts a line to the width and counts the characters of colours, so that it would cut off what
+ * fits. `renderProgress` keeps to the width by itself.
+ */
+function unbounded(stream: TextStream): NodeJS.WritableStream {
+  const write = (text: string): boolean => Boolean(stream.write(text));
+  return { isTTY: true, columns: Infinity, write } as unknown as NodeJS.WritableStream;
 }
 
 /** What may change from one update to the next; what is left out stays. */
@@ -118,7 +127,7 @@ export class Progress {
 
   #draw(): void {
     const bar = new cliProgress.SingleBar({
-      stream: this.#io.stderr as NodeJS.WritableStream,
+      stream: unbounded(this.#io.stderr),
       clearOnComplete: true,
       fps: 8,
       // Hidden cursors and switched-off wrapping would outlive a process that is killed; our lines

@@ -1,13 +1,8 @@
-import { stripVTControlCharacters } from 'node:util';
 import Table from 'cli-table3';
+import { bar } from './bars.js';
 import type { Colours } from './io.js';
-
-export interface Column {
-  readonly title: string;
-  readonly align?: 'left' | 'right';
-  /** May be cut with an ellipsis when the table is too wide; one column at most. */
-  readonly flexible?: boolean;
-}
+import { type Cell, type Column, type Layout, gap, layOut, textOf } from './layout.js';
+import { indent, padEnd, shorten, visible, wrapText } from './text.js';
 
 /** No frames: columns and one rule carry a table well enough. */
 const chars = {
@@ -27,8 +22,6 @@ const chars = {
   'right-mid': '',
   middle: '',
 };
-const gap = 2;
-const indent = '  ';
 
 /**
  * A table that fits the width: head, rule, rows.
@@ -36,81 +29,72 @@ const indent = '  ';
  */
 export function renderTable(
   columns: readonly Column[],
-  rows: readonly (readonly string[])[],
+  rows: readonly (readonly Cell[])[],
   colours: Colours,
   width: number,
 ): string {
-  const cells = fit(columns, rows, width);
+  const layout = layOut(columns, rows, width);
+  const { shown, bars, name, nameWidth } = layout;
   const table = new Table({
-    head: columns.map(({ title }) => colours.dim(title)),
-    colAligns: columns.map(({ align = 'left' }) => align),
+    head: shown.map((i) => colours.dim(columns[i]?.title ?? '')),
+    colAligns: shown.map((i) => columns[i]?.align ?? 'left'),
     chars,
     style: { head: [], border: [], 'padding-left': 0, 'padding-right': gap, compact: true },
   });
-  table.push(...cells.map((row) => [...row]));
-  const lines = table
+  const show = (cell: Cell, i: number): string => {
+    if (typeof cell === 'object') return bar(cell.share, bars, colours);
+    return i === name ? shorten(cell, nameWidth) : cell;
+  };
+  table.push(...rows.map((row) => shown.map((i) => show(row[i] ?? '', i))));
+  const [head = '', ...body] = table
     .toString()
     .split('\n')
     .map((line) => trimEnd(indent + line));
-  const longest = Math.max(...lines.map(visible));
-  lines.splice(1, 0, colours.dim(indent + '─'.repeat(longest - indent.length)));
-  return lines.join('\n');
+  const title = columns[name]?.title ?? '';
+  const heads = layout.stacked && title !== '' ? [colours.dim(indent + title), head] : [head];
+  const lines = layout.stacked ? underNames(body, rows, layout, width) : body;
+  const longest = Math.max(...[...heads, ...lines].map(visible));
+  const rule = colours.dim(indent + '─'.repeat(longest - indent.length));
+  return [...heads, rule, ...lines].join('\n');
 }
 
-/** Trailing blanks would wrap in a narrow terminal; a reset code may stand behind them. */
+/** Each row below its name; rows of one name below one line. */
+function underNames(
+  lines: readonly string[],
+  rows: readonly (readonly Cell[])[],
+  { name }: Layout,
+  width: number,
+): string[] {
+  const names = rows.map((row) => textOf(row[name]));
+  return lines.flatMap((line, i) => {
+    const own = names[i] ?? '';
+    return i > 0 && own === names[i - 1]
+      ? [line]
+      : [indent + shorten(own, width - indent.length), line];
+  });
+}
+
+/** Trailing blanks would wrap in a narrow terminal. */
 function trimEnd(line: string): string {
   return line.replace(/ +$/, '');
 }
 
-export function visible(text: string): number {
-  return stripVTControlCharacters(text).length;
-}
-
-function fit(
-  columns: readonly Column[],
-  rows: readonly (readonly string[])[],
-  width: number,
-): (readonly string[])[] {
-  const widths = columns.map(({ title }, index) =>
-    Math.max(visible(title), ...rows.map((row) => visible(row[index] ?? ''))),
-  );
-  const total = indent.length + widths.reduce((sum, w) => sum + w, 0) + gap * (columns.length - 1);
-  const flexible = columns.findIndex((column) => column.flexible === true);
-  if (total <= width || flexible < 0) return [...rows];
-  const room = Math.max(8, (widths[flexible] ?? 0) - (total - width));
-  return rows.map((row) =>
-    row.map((cell, index) => (index === flexible ? shorten(cell, room) : cell)),
-  );
-}
-
-/** Keeps the end, which tells paths apart. */
-export function shorten(text: string, width: number): string {
-  return visible(text) <= width ? text : `…${text.slice(text.length - width + 1)}`;
-}
-
-/** Two columns without a head: labels dim, values plain. */
+/**
+ * Two columns without a head: labels dim, values plain. Values that do not fit continue on the next
+ * line; words, and so paths that someone may copy, stay whole.
+ */
 export function renderFacts(
   facts: readonly (readonly [string, string])[],
   colours: Colours,
+  width: number,
 ): string {
-  const width = Math.max(...facts.map(([label]) => label.length));
+  const labels = Math.max(...facts.map(([label]) => visible(label)));
+  const before = ' '.repeat(indent.length + labels + gap);
   return facts
-    .map(([label, value]) => `${indent}${colours.dim(label.padEnd(width))}  ${value}`)
+    .map(([label, value]) => {
+      const lines = wrapText(value, width - before.length + indent.length);
+      const block = lines.slice(indent.length).replaceAll(`\n${indent}`, `\n${before}`);
+      return indent + colours.dim(padEnd(label, labels)) + ' '.repeat(gap) + block;
+    })
     .join('\n');
-}
-
-/** Text broken at blanks into indented lines of at most `width`. Longer words stay whole. */
-export function wrapText(text: string, width: number): string {
-  const lines: string[] = [];
-  for (const paragraph of text.split('\n')) {
-    let line = '';
-    for (const word of paragraph.split(/ +/)) {
-      if (line !== '' && indent.length + line.length + 1 + word.length > width) {
-        lines.push(indent + line);
-        line = word;
-      } else line = line === '' ? word : `${line} ${word}`;
-    }
-    lines.push(indent + line);
-  }
-  return lines.join('\n');
 }

@@ -3,8 +3,9 @@ import { describe, expect, it } from 'vitest';
 import { bar } from './bars.js';
 import { bytes, clock, count, digits, milliseconds, percent } from './format.js';
 import { wantsColour } from './io.js';
-import { renderProgress } from './progress.js';
-import { renderTable, wrapText } from './table.js';
+import { Progress, renderProgress } from './progress.js';
+import { renderFacts, renderTable } from './table.js';
+import { wrapText } from './text.js';
 
 const plain = pc.createColors(false);
 
@@ -70,6 +71,75 @@ describe('a table', () => {
     expect(Math.max(...table.split('\n').map((line) => line.length))).toBe(30);
     expect(table).toContain('…');
   });
+
+  it('gives names lines of their own where they would be cut too short', () => {
+    const rows = [
+      ['a name of some length', '5'],
+      ['a name of some length', '6'],
+      ['x', '7'],
+    ];
+    expect(renderTable(columns, rows, plain, 20).split('\n')).toEqual([
+      '  name',
+      '  n',
+      '  ──────────────────',
+      '  …me of some length',
+      '  5',
+      '  6',
+      '  x',
+      '  7',
+    ]);
+  });
+
+  it('gives names lines of their own where they would be cut to the same', () => {
+    const same = 'y'.repeat(20);
+    const table = renderTable(
+      columns,
+      [
+        [`one ${same}`, '1'],
+        [`two ${same}`, '2'],
+      ],
+      plain,
+      27,
+    );
+    expect(table).toContain(`one ${same}\n`);
+    expect(table).toContain(`two ${same}\n`);
+  });
+
+  it('draws its bars in the room that is left, and leaves them out where there is none', () => {
+    const barred = [{ title: 'name' }, { title: '' }, { title: 'n', align: 'right' }] as const;
+    const rows = [['abc', { share: 0.5 }, '5']];
+    const drawn = (width: number): string =>
+      renderTable(barred, rows, plain, width).split('\n')[2] ?? '';
+    expect(drawn(80)).toBe(`  abc   ${'█'.repeat(16)}${'·'.repeat(16)}  5`);
+    expect(drawn(21)).toBe('  abc   █████·····  5');
+    expect(drawn(19)).toBe('  abc   ████····  5');
+    expect(drawn(18)).toBe('  abc   5');
+  });
+
+  it('counts columns as a terminal does', () => {
+    const rows = [
+      ['蜘蛛', '1'],
+      ['ab', '2'],
+    ];
+    expect(renderTable(columns, rows, plain, 80).split('\n').slice(2)).toEqual([
+      '  蜘蛛  1',
+      '  ab    2',
+    ]);
+  });
+});
+
+describe('facts', () => {
+  it('continue below their beginning, with paths whole', () => {
+    const facts = [
+      ['a', 'one two three'],
+      ['model', '/a/long/path/to/copy'],
+    ] as const;
+    expect(renderFacts(facts, plain, 18).split('\n')).toEqual([
+      '  a      one two',
+      '         three',
+      '  model  /a/long/path/to/copy',
+    ]);
+  });
 });
 
 describe('wrapped text', () => {
@@ -110,6 +180,36 @@ describe('progress', () => {
   });
 });
 
+describe('the progress bar', () => {
+  const drawn = (stream: { isTTY?: boolean }, env: NodeJS.ProcessEnv): string => {
+    const written: string[] = [];
+    const stderr = { ...stream, columns: 80, write: (text: string) => written.push(text) };
+    const progress = new Progress({ stdout: stderr, stderr, env });
+    progress.begin('train', 1000, 'img');
+    progress.update(250, { label: 'train 100/200', rate: 12_345, extra: 'loss 0.5120' });
+    // Redraws what was updated.
+    progress.line('a line');
+    progress.end();
+    return written.join('');
+  };
+
+  it('shows all that fits, whatever its colours', () => {
+    expect(drawn({ isTTY: true }, {})).toMatch(/25% {2}12,345 img\/s {2}\S+ left {2}loss 0\.5120/);
+  });
+
+  it.each([{}, { FORCE_COLOR: '1' }])('is not drawn where stderr is no terminal (%j)', (env) => {
+    expect(drawn({}, env)).toBe('a line\n');
+    expect(drawn({ isTTY: true }, { ...env, TERM: 'dumb' })).toBe('a line\n');
+  });
+
+  it('has no colours under NO_COLOR', () => {
+    const text = drawn({ isTTY: true }, { NO_COLOR: '1' });
+    expect(text).toContain('loss 0.5120');
+    // eslint-disable-next-line no-control-regex
+    expect(text).not.toMatch(/\u001b\[[\d;]*m/);
+  });
+});
+
 describe('colours', () => {
   it('follow NO_COLOR, FORCE_COLOR and the terminal', () => {
     const terminal = { write: () => true, isTTY: true };
@@ -120,5 +220,7 @@ describe('colours', () => {
     expect(wantsColour(terminal, { TERM: 'dumb' })).toBe(false);
     expect(wantsColour(file, {})).toBe(false);
     expect(wantsColour(file, { FORCE_COLOR: '1' })).toBe(true);
+    expect(wantsColour(terminal, { FORCE_COLOR: '0' })).toBe(false);
+    expect(wantsColour(terminal, { FORCE_COLOR: 'false' })).toBe(false);
   });
 });

@@ -1,7 +1,7 @@
 // A model file in ONNX form, ready to classify images.
 import { readFileSync } from 'node:fs';
 import { FormatError } from '@mamba-prune/libtorch';
-import type { InferenceSession } from 'onnxruntime-node';
+import type { InferenceSession } from 'onnxruntime-common';
 import { type ModelDescription, metadataKey, parseMetadata } from '../../models/model-file.js';
 import { type InputType, inputTypes } from './choices.js';
 import { tensorNames } from './build-model.js';

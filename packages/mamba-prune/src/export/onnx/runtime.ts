@@ -1,9 +1,10 @@
 // onnxruntime-node, loaded only when an ONNX model is to run: most users never need its 290 MB.
 import { FormatError, getNumThreads } from '@mamba-prune/libtorch';
-import type { InferenceSession } from 'onnxruntime-node';
+import type { InferenceSession } from 'onnxruntime-common';
 import { UsageError } from '../../errors.js';
 
-type Runtime = typeof import('onnxruntime-node');
+// The types come from the small package behind it, so that ours compile where the large one is not installed.
+type Runtime = typeof import('onnxruntime-common');
 
 export const runtimePackage = 'onnxruntime-node';
 

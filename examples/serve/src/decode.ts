@@ -1,0 +1,140 @@
+// Uploaded bytes to what the model takes, through sharp (libvips). What is wrong with them is found before memory
+// is spent on it: the header says the size, and only three loaders of libvips can be reached at all.
+import { availableParallelism } from 'node:os';
+import pLimit from 'p-limit';
+import sharp, { type Metadata, type Sharp } from 'sharp';
+import { type ImageType, checkEnd, imageTypes, sniff } from './container.js';
+import { badImage } from './errors.js';
+
+export interface ImageLimits {
+  /** Of the image as it is sent. */
+  readonly maxPixels: number;
+  readonly maxSide: number;
+  readonly timeoutMs: number;
+}
+
+/** [channels, height, width]; 1 or 3 channels. */
+export type ImageShape = readonly [number, number, number];
+
+/** Longer side over shorter side: of a strip next to nothing would be in the square that is cut out. */
+const maxAspect = 32;
+
+sharp.cache(false);
+// Requests run side by side; more threads for each would only get in each other's way.
+sharp.concurrency(1);
+sharp.block({ operation: ['VipsForeignLoad'] });
+sharp.unblock({
+  operation: ['VipsForeignLoadJpegBuffer', 'VipsForeignLoadPngBuffer', 'VipsForeignLoadWebpBuffer'],
+});
+
+/** Pictures decoded at a time, which bounds memory. */
+const limit = pLimit(availableParallelism());
+
+/**
+ * Decodes an upload, turns it upright, resizes its shorter side to the model's and cuts the centre out.
+ *
+ * @param declared - the content type that it was sent with; application/octet-stream says nothing
+ * @param shape - of the result
+ * @returns planar bytes
+ * @throws HttpError 415 or 422 saying what is wrong; the signal's reason
+ */
+export async function decodeImage(
+  bytes: Buffer,
+  declared: string,
+  shape: ImageShape,
+  limits: ImageLimits,
+  signal?: AbortSignal,
+): Promise<Uint8Array> {
+  if (bytes.length === 0) throw badImage('empty', 'The image has no bytes.');
+  checkEnd(bytes, typeOf(bytes, declared));
+  return limit(async () => {
+    // The client may have gone while others were decoded.
+    signal?.throwIfAborted();
+    checkHeader(await headerOf(bytes), limits);
+    return planar(await pixelsOf(bytes, shape, limits), shape);
+  });
+}
+
+function typeOf(bytes: Buffer, declared: string): ImageType {
+  const found = sniff(bytes);
+  if (found === undefined) {
+    throw badImage('unsupported_type', `The bytes are none of ${imageTypes.join(', ')}.`);
+  }
+  if (declared !== 'application/octet-stream' && declared !== found) {
+    throw badImage('unsupported_type', `Sent as ${declared}, but the bytes are ${found}.`);
+  }
+  return found;
+}
+
+const open = (bytes: Buffer, limitInputPixels: number | false): Sharp =>
+  sharp(bytes, { failOn: 'error', limitInputPixels, sequentialRead: true });
+
+async function headerOf(bytes: Buffer): Promise<Metadata> {
+  try {
+    // Read without the limit, so that the answer can say how large it is.
+    return await open(bytes, false).metadata();
+  } catch (error) {
+    throw damaged(error);
+  }
+}
+
+function checkHeader({ width, height, pages = 1 }: Metadata, limits: ImageLimits): void {
+  const { maxPixels, maxSide } = limits;
+  const size = `The image has ${width}x${height} pixels`;
+  if (width * height > maxPixels || Math.max(width, height) > maxSide) {
+    const most = `at most ${maxPixels} pixels and ${maxSide} on a side`;
+    throw badImage('too_many_pixels', `${size}, expected ${most}.`);
+  }
+  if (Math.max(width, height) > maxAspect * Math.min(width, height)) {
+    throw badImage('too_narrow', `${size}, expected sides of at most 1:${maxAspect}.`);
+  }
+  if (pages > 1) {
+    throw badImage('animated', `The image has ${pages} frames, expected a still picture.`);
+  }
+}
+
+async function pixelsOf(
+  bytes: Buffer,
+  [, height, width]: ImageShape,
+  limits: ImageLimits,
+): Promise<{ data: Buffer; channels: number }> {
+  try {
+    const { data, info } = await open(bytes, limits.maxPixels)
+      .timeout({ seconds: Math.max(1, Math.ceil(limits.timeoutMs / 1000)) })
+      .autoOrient()
+      .resize(width, height, { fit: 'cover', kernel: 'linear' })
+      .toColourspace('srgb')
+      .removeAlpha()
+      .raw({ depth: 'uchar' })
+      .toBuffer({ resolveWithObject: true });
+    return { data, channels: info.channels };
+  } catch (error) {
+    throw damaged(error);
+  }
+}
+
+/** libvips says in its first line what is wrong. */
+function damaged(error: unknown): Error {
+  const [reason = ''] = (error as Error).message.split('\n');
+  return badImage('damaged', `The image cannot be decoded: ${reason}.`);
+}
+
+/** [pixels][channels] to [channels][pixels]; colour to grey as the training does. */
+function planar(
+  { data, channels }: { readonly data: Buffer; readonly channels: number },
+  [depth, height, width]: ImageShape,
+): Uint8Array {
+  const plane = height * width;
+  const out = new Uint8Array(depth * plane);
+  // A grey image comes with one channel: it is all three.
+  const at = (pixel: number, channel: number): number =>
+    data[pixel * channels + (channels >= 3 ? channel : 0)] ?? 0;
+  for (let i = 0; i < plane; i++) {
+    if (depth === 1) {
+      out[i] = Math.round(0.299 * at(i, 0) + 0.587 * at(i, 1) + 0.114 * at(i, 2));
+    } else {
+      for (let channel = 0; channel < depth; channel++) out[channel * plane + i] = at(i, channel);
+    }
+  }
+  return out;
+}

@@ -1,0 +1,370 @@
+// Through real sockets: what clients do to a server is not all HTTP.
+import { type Socket, connect } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { Config } from './config.js';
+import type { RunningServer } from './start.js';
+import { type FakeClassifier, fakeClassifier, fakeServer } from './testing/fake-classifier.js';
+import { forgedPng, noise, picture } from './testing/images.js';
+
+let [bright, dark]: [Buffer, Buffer] = [Buffer.alloc(0), Buffer.alloc(0)];
+let classifier: FakeClassifier;
+let server: RunningServer | undefined;
+
+beforeAll(async () => {
+  bright = await picture('jpeg', { level: 230 });
+  dark = await picture('png', { level: 20 });
+});
+
+afterEach(async () => {
+  await server?.stop();
+  server = undefined;
+});
+
+async function serve(settings: Partial<Config> = {}): Promise<string> {
+  classifier = fakeClassifier();
+  server = await fakeServer(classifier, settings);
+  return server.url;
+}
+
+interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly body: {
+    readonly predictions?: readonly { class: string; index: number; probability: number }[];
+    readonly timing?: { readonly batch: number };
+    readonly error?: { readonly code: string; readonly message: string };
+    readonly requestId?: string;
+    readonly status?: string;
+  };
+}
+
+async function send(url: string, init: RequestInit = {}): Promise<Answer> {
+  const response = await fetch(url, init);
+  const body = (await response.json()) as Answer['body'];
+  return { status: response.status, headers: response.headers, body };
+}
+
+const upload = (url: string, bytes: Buffer, type = 'image/jpeg', query = ''): Promise<Answer> =>
+  send(`${url}/classify${query}`, {
+    method: 'POST',
+    headers: { 'content-type': type },
+    body: new Uint8Array(bytes),
+  });
+
+/** Sends text over a socket of its own. @returns all that came back when the server closed it */
+function raw(url: string, text: string | Buffer): { socket: Socket; answer: Promise<string> } {
+  const { hostname, port } = new URL(url);
+  const socket = connect(Number(port), hostname);
+  socket.write(text);
+  let received = '';
+  const answer = new Promise<string>((resolve) => {
+    socket.on('data', (chunk: Buffer) => (received += chunk.toString()));
+    socket.on('error', () => undefined);
+    socket.on('close', () => {
+      resolve(received);
+    });
+  });
+  return { socket, answer };
+}
+
+const eventually = async (condition: () => boolean | Promise<boolean>): Promise<void> => {
+  const end = Date.now() + 5000;
+  while (!(await condition())) {
+    if (Date.now() > end) throw new Error('it did not happen within 5 s');
+    await sleep(5);
+  }
+};
+
+const working = async (url: string): Promise<number> =>
+  ((await send(`${url}/ready`)).body as { working: number }).working;
+
+describe('POST /classify', () => {
+  it('names the classes of a body, likeliest first', async () => {
+    const url = await serve();
+    const { status, headers, body } = await upload(url, bright);
+    expect(status).toBe(200);
+    const [first, second] = body.predictions ?? [];
+    expect(first).toMatchObject({ class: 'bright', index: 1 });
+    // 230 / 255, to the loss of a JPEG.
+    expect(first?.probability).toBeCloseTo(0.902, 1);
+    expect(second?.class).toBe('dark');
+    expect(headers.get('x-request-id')).toBe(body.requestId);
+    expect(body.timing?.batch).toBe(1);
+  });
+
+  it('takes a form, and as many classes as are asked for', async () => {
+    const url = await serve();
+    const form = new FormData();
+    form.append('comment', 'holiday');
+    form.append('image', new Blob([new Uint8Array(dark)], { type: 'image/png' }), 'a.png');
+    const { status, body } = await send(`${url}/classify?top=1`, { method: 'POST', body: form });
+    expect(status).toBe(200);
+    expect(body.predictions).toHaveLength(1);
+    expect(body.predictions?.[0]?.class).toBe('dark');
+  });
+
+  it('gives concurrent requests one inference, and each its own result', async () => {
+    const url = await serve({ MAX_BATCH: 8 });
+    const open = classifier.hold();
+    const first = upload(url, bright);
+    await eventually(async () => (await working(url)) === 1);
+    await sleep(20); // the first is running by now
+    const images = [dark, bright, dark, bright, dark, dark, bright, bright];
+    const others = images.map((bytes) => upload(url, bytes, 'application/octet-stream'));
+    await eventually(async () => (await send(`${url}/ready`)).body.status === 'ready');
+    await eventually(
+      async () => ((await send(`${url}/ready`)).body as { waiting?: number }).waiting === 8,
+    );
+    open();
+    await first;
+    const answers = await Promise.all(others);
+    expect(answers.map(({ body }) => body.predictions?.[0]?.class)).toEqual(
+      images.map((bytes) => (bytes === bright ? 'bright' : 'dark')),
+    );
+    expect(answers.map(({ body }) => body.timing?.batch)).toEqual(Array(8).fill(8));
+    expect(classifier.batches).toEqual([1, 8]);
+  });
+});
+
+describe('what is wrong with a request', () => {
+  const wrong: readonly (readonly [string, number, string, (url: string) => Promise<Answer>])[] = [
+    ['no body', 400, 'no_image', (url) => upload(url, Buffer.alloc(0))],
+    ['a body of text', 415, 'unsupported_type', (url) => upload(url, bright, 'text/plain')],
+    [
+      'a body of JSON',
+      415,
+      'unsupported_type',
+      (url) => upload(url, Buffer.from('{}'), 'application/json'),
+    ],
+    [
+      'another type than it says',
+      415,
+      'unsupported_type',
+      (url) => upload(url, bright, 'image/png'),
+    ],
+    ['noise for an image', 415, 'unsupported_type', (url) => upload(url, noise(1000))],
+    ['half an image', 422, 'truncated', (url) => upload(url, bright.subarray(0, 400))],
+    [
+      'a bomb',
+      422,
+      'too_many_pixels',
+      (url) => upload(url, forgedPng(30_000, 30_000), 'image/png'),
+    ],
+    ['too many bytes', 413, 'too_large', (url) => upload(url, noise(20_000))],
+    [
+      'a form without a file',
+      400,
+      'no_image',
+      (url) => send(`${url}/classify`, { method: 'POST', body: form([]) }),
+    ],
+    [
+      'a form with two files',
+      413,
+      'bad_form',
+      (url) => send(`${url}/classify`, { method: 'POST', body: form([dark, dark]) }),
+    ],
+    [
+      'a form with too large a file',
+      413,
+      'too_large',
+      (url) => send(`${url}/classify`, { method: 'POST', body: form([noise(20_000)]) }),
+    ],
+    [
+      'a form that breaks off',
+      400,
+      'bad_form',
+      (url) =>
+        send(`${url}/classify`, {
+          method: 'POST',
+          headers: { 'content-type': 'multipart/form-data; boundary=x' },
+          body: '--x\r\ncontent-disposition: form-data; name="a"; filename="a.png"\r\ncontent-type: image/png\r\n\r\nabc',
+        }),
+    ],
+    ['a top of nothing', 400, 'bad_query', (url) => upload(url, bright, 'image/jpeg', '?top=0')],
+    ['another path', 404, 'not_found', (url) => send(`${url}/etc/passwd`)],
+    ['another method', 404, 'not_found', (url) => send(`${url}/classify`)],
+  ];
+
+  const form = (files: readonly Buffer[]): FormData => {
+    const data = new FormData();
+    files.forEach((bytes, i) => {
+      data.append(`image${i}`, new Blob([new Uint8Array(bytes)], { type: 'image/png' }), 'a.png');
+    });
+    return data;
+  };
+
+  it('is said in the same JSON always, and the server goes on', async () => {
+    const url = await serve({ MAX_UPLOAD_BYTES: 10_000 });
+    for (const [what, status, code, request] of wrong) {
+      const answer = await request(url);
+      expect({ what, status: answer.status, code: answer.body.error?.code }).toEqual({
+        what,
+        status,
+        code,
+      });
+      expect(answer.body.error?.message).toMatch(/^[A-Z].*\.$/s);
+      expect(answer.body.requestId).toMatch(/^[\da-f-]{36}$/);
+    }
+    expect((await upload(url, bright)).status).toBe(200);
+    expect(await working(url)).toBe(0);
+  });
+
+  it('is said of an endless upload as soon as it is too long', async () => {
+    const url = await serve({ MAX_UPLOAD_BYTES: 10_000 });
+    let sent = 0;
+    const head =
+      'POST /classify HTTP/1.1\r\nhost: a\r\ncontent-type: image/jpeg\r\ntransfer-encoding: chunked\r\n\r\n';
+    const { socket, answer } = raw(url, head);
+    const flood = setInterval(() => {
+      if (!socket.writable) return;
+      sent += 4096;
+      socket.write(`1000\r\n${'a'.repeat(4096)}\r\n`);
+    }, 2);
+    try {
+      const text = await answer;
+      expect(text).toMatch(/^HTTP\/1\.1 413 /);
+      expect(text).toContain('"code":"too_large"');
+    } finally {
+      clearInterval(flood);
+    }
+    expect(sent).toBeLessThan(1_000_000);
+    expect(await working(url)).toBe(0);
+  });
+
+  it('is said to what is not HTTP too', async () => {
+    const url = await serve();
+    const answer = await raw(url, noise(2000)).answer;
+    expect(answer).toMatch(/^HTTP\/1\.1 400 /);
+    expect(answer).toContain('"code":"bad_request"');
+  });
+});
+
+describe('limits', () => {
+  it('send away whom there is no room for, and let the next one in', async () => {
+    const url = await serve({ MAX_CONCURRENT: 2 });
+    const open = classifier.hold();
+    const inside = [upload(url, bright), upload(url, bright)];
+    await eventually(async () => (await working(url)) === 2);
+    const { status, headers, body } = await upload(url, bright);
+    expect({ status, code: body.error?.code, retry: headers.get('retry-after') }).toEqual({
+      status: 503,
+      code: 'busy',
+      retry: '1',
+    });
+    // Its health does not suffer.
+    expect((await send(`${url}/health`)).status).toBe(200);
+    open();
+    expect((await Promise.all(inside)).map((answer) => answer.status)).toEqual([200, 200]);
+    await eventually(async () => (await working(url)) === 0);
+    expect((await upload(url, bright)).status).toBe(200);
+  });
+
+  it('end a request that takes too long with 504, and its place is free', async () => {
+    const url = await serve({ TIMEOUT_MS: 100 });
+    const open = classifier.hold();
+    const { status, body } = await upload(url, bright);
+    expect({ status, code: body.error?.code }).toEqual({ status: 504, code: 'timeout' });
+    expect(await working(url)).toBe(0);
+    open();
+  });
+
+  it('end an upload that only trickles in', async () => {
+    const url = await serve({ TIMEOUT_MS: 200 });
+    const head =
+      'POST /classify HTTP/1.1\r\nhost: a\r\ncontent-type: image/jpeg\r\ncontent-length: 5000\r\n\r\n';
+    const { socket, answer } = raw(url, head);
+    const drip = setInterval(() => socket.write('a'), 20);
+    try {
+      expect(await answer).toMatch(/^HTTP\/1\.1 408 /);
+    } finally {
+      clearInterval(drip);
+    }
+    expect(await working(url)).toBe(0);
+  });
+
+  it('forget a client that hangs up, before it costs an inference', async () => {
+    const url = await serve({ MAX_BATCH: 1 });
+    const open = classifier.hold();
+    const first = upload(url, bright);
+    await eventually(async () => (await working(url)) === 1);
+    await sleep(20);
+    const head = `POST /classify HTTP/1.1\r\nhost: a\r\ncontent-type: image/jpeg\r\ncontent-length: ${bright.length}\r\n\r\n`;
+    const { socket } = raw(url, Buffer.concat([Buffer.from(head), bright]));
+    await eventually(
+      async () => ((await send(`${url}/ready`)).body as { waiting?: number }).waiting === 1,
+    );
+    socket.destroy();
+    await eventually(async () => (await working(url)) === 1);
+    open();
+    await first;
+    expect(classifier.batches).toEqual([1]);
+  });
+});
+
+describe('a server', () => {
+  it('is alive before its model is loaded, and ready after', async () => {
+    let loaded = (): void => undefined;
+    const { startServer } = await import('./start.js');
+    const { readConfig } = await import('./config.js');
+    const config = readConfig({ MODEL: 'fake.onnx', PORT: '18937', LOG_LEVEL: 'silent' });
+    const starting = startServer(
+      config,
+      () =>
+        new Promise((resolve) => {
+          loaded = () => {
+            resolve(fakeClassifier());
+          };
+        }),
+    );
+    const url = 'http://127.0.0.1:18937';
+    await eventually(() =>
+      fetch(`${url}/health`).then(
+        ({ status }) => status === 200,
+        () => false,
+      ),
+    );
+    expect(await send(`${url}/ready`)).toMatchObject({ status: 503, body: { status: 'loading' } });
+    expect(await upload(url, bright)).toMatchObject({
+      status: 503,
+      body: { error: { code: 'loading' } },
+    });
+    loaded();
+    server = await starting;
+    expect(await send(`${url}/ready`)).toMatchObject({ status: 200, body: { status: 'ready' } });
+  });
+
+  it('finishes what it has when it is stopped, takes nothing new, and frees the model last', async () => {
+    const url = await serve();
+    const open = classifier.hold();
+    const inFlight = [upload(url, bright), upload(url, dark, 'image/png')];
+    await eventually(async () => (await working(url)) === 2);
+    const stopped = server?.stop();
+    await eventually(() =>
+      fetch(`${url}/health`).then(
+        () => false,
+        () => true,
+      ),
+    );
+    expect(classifier.released()).toBe(false);
+    open();
+    const answers = await Promise.all(inFlight);
+    expect(answers.map(({ status }) => status)).toEqual([200, 200]);
+    // Else the client would keep the connection, and the server.
+    expect(answers.map(({ headers }) => headers.get('connection'))).toEqual(['close', 'close']);
+    const begun = performance.now();
+    await stopped;
+    expect(performance.now() - begun).toBeLessThan(1000);
+    expect(classifier.released()).toBe(true);
+    server = undefined;
+  });
+
+  it('says that it is not ready while it drains, and still serves', async () => {
+    const url = await serve({ DRAIN_MS: 300 });
+    const stopped = server?.stop();
+    expect(await send(`${url}/ready`)).toMatchObject({ status: 503, body: { status: 'draining' } });
+    expect((await upload(url, bright)).status).toBe(200);
+    await stopped;
+    server = undefined;
+  });
+});

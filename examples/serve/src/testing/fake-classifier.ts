@@ -1,0 +1,55 @@
+// For tests: a model that says how bright an image is, and that can be held up.
+import type { Classifier } from '../classifier.js';
+import { type Config, readConfig } from '../config.js';
+import { type RunningServer, startServer } from '../start.js';
+
+export interface FakeClassifier extends Classifier {
+  /** Sizes of the batches that were run. */
+  readonly batches: number[];
+  readonly released: () => boolean;
+  /** Runs wait until the function returned is called. */
+  hold(): () => void;
+}
+
+/** Probability of `bright` is the mean of the image's bytes over 255. */
+export function fakeClassifier(): FakeClassifier {
+  const batches: number[] = [];
+  let gate = Promise.resolve();
+  let released = false;
+  return {
+    shape: [3, 8, 8],
+    classes: ['dark', 'bright'],
+    description: { arch: 'fake' },
+    batches,
+    released: () => released,
+    hold() {
+      let open = (): void => undefined;
+      gate = new Promise((resolve) => {
+        open = resolve;
+      });
+      return open;
+    },
+    async run(images) {
+      await gate;
+      if (released) throw new Error('the model was freed already');
+      batches.push(images.length);
+      return images.map((image) => {
+        const bright = image.reduce((sum, byte) => sum + byte, 0) / image.length / 255;
+        return Float32Array.of(1 - bright, bright);
+      });
+    },
+    release() {
+      released = true;
+      return Promise.resolve();
+    },
+  };
+}
+
+/** A server on a free port, without a log. */
+export function fakeServer(
+  classifier: Classifier,
+  settings: Partial<Config> = {},
+): Promise<RunningServer> {
+  const config = readConfig({ MODEL: 'fake.onnx', PORT: '0', LOG_LEVEL: 'silent' });
+  return startServer({ ...config, ...settings }, () => Promise.resolve(classifier));
+}

@@ -1,0 +1,354 @@
+// Every table with the longest values that can realistically stand in it: 80 columns, and a narrow terminal.
+import { stripVTControlCharacters } from 'node:util';
+import { describe, expect, it } from 'vitest';
+import type { BenchResult } from '../bench/bench.js';
+import type { ModelSummary } from '../bench/inspect.js';
+import type { Verification } from '../export/onnx/verify.js';
+import type { Comparison } from '../workflows/compare/compare.js';
+import type { MethodResult, MethodTest } from '../workflows/compare/results.js';
+import type { PruneRun } from '../workflows/prune-run.js';
+import type { PruningRecord, RoundRecord } from '../workflows/pruning-record.js';
+import type { TrainRun } from '../workflows/train-run.js';
+import type { EpochMetrics, StepInfo } from '../training/types.js';
+import { printBench } from './commands/bench.js';
+import { printVerified } from './commands/data.js';
+import { printEvaluation } from './commands/eval.js';
+import { printSummary } from './commands/inspect.js';
+import { printPredictions } from './commands/predict.js';
+import { printReport } from './commands/quickstart.js';
+import { printTrained } from './commands/train.js';
+import { printComparison } from './compare-table.js';
+import type { Context } from './context.js';
+import { type OnnxOutcome, onnxFacts, printAccuracy } from './onnx-export.js';
+import { printPruningRun } from './pruning-tables.js';
+import { visible } from './terminal/text.js';
+import { fakeContext } from './testing/fake-context.js';
+import { TrainingProgress } from './training-progress.js';
+
+const longName = 'mamba_base_patch16_imagenet_refill_global_taylor_70_percent_seed_2026';
+const longPath = `/data/experiments/2026-11-23/${longName}/model.safetensors`;
+const className = 'black-and-gold garden spider, Argiope aurantia';
+const accuracy = { before: 1, afterCut: 0.1, after: 0.9999 };
+
+const groupNames = Array.from({ length: 24 }, (_, i) => [
+  `blocks.${i}.ssm`,
+  `blocks.${i}.mlp`,
+  `blocks.${i}.dt_rank`,
+  `blocks.${i}.state`,
+]).flat();
+const kindOf = (name: string): string => name.split('.').at(-1) ?? '';
+const per = <T>(value: (name: string) => T): Record<string, T> =>
+  Object.fromEntries(groupNames.map((name) => [name, value(name)]));
+
+const round: RoundRecord = {
+  round: 16,
+  rates: { ssm: 0.99, mlp: 0.99 },
+  widths: per(() => 1536),
+  kept: {},
+  parameters: 123_456_789,
+  macs: 123_456_789_012,
+  accuracy,
+  finished: true,
+};
+const record: PruningRecord = {
+  kind: 'mamba-prune pruning',
+  format: 2,
+  method: 'rsst',
+  source: longPath,
+  rates: { ssm: 0.99, dt_rank: 0.99 },
+  importance: 'l2',
+  score: 'norm',
+  ranking: 'global',
+  normalize: 'none',
+  roundTo: 1,
+  maxRate: 1,
+  perRound: false,
+  rewind: 'none',
+  plannedRounds: 16,
+  kinds: per(kindOf),
+  denseWidths: per(() => 1536),
+  widthsBefore: per(() => 1536),
+  widthsAfter: per(() => 1535),
+  kept: {},
+  keptInSource: {},
+  parameters: { before: 987_654_321, after: 999_499 },
+  macs: { before: 987_654_321_012, after: 999_499_999 },
+  accuracy,
+  rounds: Array.from({ length: 16 }, () => round),
+};
+
+const method = (name: MethodResult['method'], rate: number): MethodResult => ({
+  method: name,
+  rate,
+  seeds: [0, 1, 2],
+  accuracy: 0.0999,
+  deviation: 0.1234,
+  beforeCut: 1,
+  afterCut: 1,
+  parameters: 999_400_000,
+  macs: 999_400_000_000,
+});
+const comparison = {
+  finished: true,
+  path: `/data/experiments/${longName}`,
+  settings: {
+    train: { arch: longName, dataset: 'tiny-imagenet', recipe: { epochs: 300 } },
+    finetune: { epochs: 300 },
+    seeds: Array.from({ length: 12 }, (_, i) => i),
+    rates: [0.9],
+    targets: ['ssm', 'mlp', 'state', 'dt_rank'],
+    rsst: { epochs: 150 },
+  },
+  results: {
+    done: 4,
+    planned: 4,
+    methods: [
+      method('dense', 0),
+      { ...method('oneshot', 0.9), accuracy: 1 },
+      method('refill', 0.9),
+      method('rsst', 0.9),
+    ],
+    tests: [
+      {
+        rate: 0.9,
+        methods: ['refill', 'rsst'],
+        pairs: 12,
+        difference: -0.1234,
+        deviation: 0.1,
+        t: -12.345,
+        p: 0.0001,
+        interval: [-0.2345, -0.0123],
+        confidence: 0.95,
+      } satisfies MethodTest,
+    ],
+    baselineTests: [],
+    runs: [],
+  },
+} as unknown as Comparison;
+
+const benched = (model: string, batch: number): BenchResult => ({
+  model,
+  batch,
+  medianMs: 0.8765,
+  p10Ms: 0.7654,
+  p90Ms: 12_345,
+  imagesPerSecond: 1_234_567,
+  calls: 100,
+  speedup: { median: 0.0876, q1: 0.0765, q3: 123.4, min: 0, max: 200 },
+});
+
+const group = (name: string): ModelSummary['groups'][number] => ({
+  name,
+  kind: kindOf(name),
+  width: 1535,
+  denseWidth: 1536,
+  optional: ['dt_rank', 'state'].includes(kindOf(name)),
+  parameters: 999_400_000,
+  macs: 999_400_000_000,
+});
+const summary: ModelSummary = {
+  arch: 'mamba_small_patch16',
+  input: [3, 224, 224],
+  classes: 21_843,
+  groups: groupNames.map(group),
+  rest: { parameters: 999_400_000, macs: 999_400_000_000 },
+  parameters: 999_400_000,
+  macs: 999_400_000_000,
+};
+/** Nothing removed from the optional groups, which are then named in a sentence. */
+const untouched: ModelSummary = {
+  ...summary,
+  groups: summary.groups.map((each) => ({ ...each, width: each.denseWidth })),
+};
+
+const quick = (name: 'dense' | 'pruned') => ({
+  name,
+  run: `/data/${longName}/${name}`,
+  accuracy: 0.9999,
+  parameters: 999_400_000,
+  macs: 999_400_000_000,
+  fileBytes: 1023 * 2 ** 20,
+});
+
+const printed: readonly (readonly [string, (context: Context) => void | Promise<void>])[] = [
+  [
+    'inspect',
+    (context) => {
+      printSummary(context, longPath, 2 ** 30, summary, 'tiny-imagenet');
+    },
+  ],
+  [
+    'inspect of a dense model',
+    (context) => {
+      printSummary(context, longPath, 999, untouched, undefined);
+    },
+  ],
+  [
+    'prune',
+    (context) =>
+      printPruningRun(context, { path: `/data/${longName}`, record } as unknown as PruneRun, {}),
+  ],
+  [
+    'prune of every kind',
+    (context) => {
+      const rates = { ssm: 0.9, mlp: 0.9, state: 0.9, dt_rank: 0.9 };
+      const run = { path: '/data/a', record: { ...record, rates } };
+      return printPruningRun(context, run as unknown as PruneRun, {});
+    },
+  ],
+  [
+    'compare',
+    (context) => {
+      printComparison(context, comparison);
+    },
+  ],
+  [
+    'bench',
+    (context) => {
+      const models = [longName, longName.replace('refill', 'rsst'), 'dense'];
+      printBench(
+        context,
+        [1, 65_536].flatMap((batch) => models.map((name) => benched(name, batch))),
+      );
+    },
+  ],
+  [
+    'eval',
+    (context) => {
+      const classAccuracy = [1, 0.5, NaN, 0];
+      const result = { accuracy: 1, top5: 1, loss: 12.34, images: 1_281_167, classAccuracy };
+      const classes = [
+        className,
+        `${className} and another one of those`,
+        '一种名字很长的花园蜘蛛'.repeat(5),
+      ];
+      printEvaluation(context, longPath, 'tiny-imagenet, train images', result, classes);
+    },
+  ],
+  [
+    'predict',
+    (context) => {
+      const names = [className, '一种名字很长的花园蜘蛛的中文名字在这里', 'cat'];
+      const top = names.map((name, index) => ({ index, name, probability: 1 - index / 2 }));
+      printPredictions(context, [{ path: `${longPath}.jpg`, top }]);
+    },
+  ],
+  [
+    'export',
+    (context) => {
+      const row = { accuracy: 0.9999, loss: 12.3456, images: 10_000, fileBytes: 1023 * 2 ** 20 };
+      const outcome: OnnxOutcome = {
+        precision: 'float16, int8 weights',
+        verifiedOn: 'test images of tiny-imagenet',
+        verification: { images: 10_000, maxDifference: 1.234e-5, maxLogit: 123.4 } as Verification,
+        accuracy: ['libtorch, float32', 'ONNX, float32', 'ONNX, float16 and int8 weights'].map(
+          (model) => ({ ...row, model }),
+        ),
+      };
+      context.facts(onnxFacts(outcome));
+      printAccuracy(context, outcome);
+    },
+  ],
+  [
+    'quickstart',
+    (context) => {
+      const bench = [1, 64].flatMap((batch) => [benched('dense', batch), benched('pruned', batch)]);
+      const models = [quick('dense'), quick('pruned')] as const;
+      printReport(context, { models, pruning: record, bench, seconds: 12_345 });
+    },
+  ],
+  [
+    'train',
+    (context) => {
+      const run = {
+        path: `/data/${longName}`,
+        model: { numParameters: () => 999_400_000 },
+        result: {
+          path: `/data/${longName}/model.safetensors`,
+          valAccuracy: 0.9999,
+          best: { accuracy: 1, epoch: 300 },
+          seconds: 123_456,
+          epochs: 300,
+        },
+      };
+      printTrained(context, run as unknown as TrainRun);
+    },
+  ],
+  [
+    'data verify',
+    (context) => {
+      const counts = { train: [732, 1300], test: [50, 50] };
+      const report = { name: 'imagenet', dir: `/data/${longName}`, classes: ['a', 'b'], counts };
+      printVerified(context, { ...report, ok: true, problems: [], files: [], notes: [] });
+    },
+  ],
+];
+
+/** Paths and commands are there to be copied, and stay whole: a terminal wraps them. */
+const toCopy = (coloured: string): boolean => {
+  const line = stripVTControlCharacters(coloured);
+  return (
+    /^ *(\S+ +)?\S*\/\S+$/.test(line) ||
+    /^ +npx mamba-prune /.test(line) ||
+    / and \.png$/.test(line)
+  );
+};
+
+const tooLong = (text: string, width: number): string[] =>
+  text.split('\n').filter((line) => visible(line) > width && !toCopy(line));
+
+describe('what is printed', () => {
+  it.each(printed)('by %s fits 80 columns with the longest values', async (_, print) => {
+    const { context, stdout } = fakeContext();
+    await print(context);
+    expect(stdout().split('\n').length).toBeGreaterThan(2);
+    expect(tooLong(stdout(), 80)).toEqual([]);
+  });
+
+  it.each(printed)('by %s has colours only if they are asked for', async (_, print) => {
+    const escape = '\u001b[';
+    const [plain, forced] = [fakeContext(), fakeContext({ env: { FORCE_COLOR: '1' } })];
+    await print(plain.context);
+    await print(forced.context);
+    expect(plain.stdout()).not.toContain(escape);
+    expect(forced.stdout()).toContain(escape);
+    expect(tooLong(forced.stdout(), 80).map((line) => line.replaceAll(escape, ''))).toEqual([]);
+  });
+
+  it('by inspect fits 60 columns without its bars', () => {
+    const { context, stdout } = fakeContext({ columns: 60 });
+    printSummary(context, longPath, 2 ** 30, summary, 'tiny-imagenet');
+    expect(stdout()).toMatch(/blocks\.0\.ssm +1,536 +1,535 +99\.9% +999 M +999 G/);
+    expect(tooLong(stdout(), 60)).toEqual([]);
+  });
+
+  it('by bench names each model, however long its name', () => {
+    const { context, stdout } = fakeContext();
+    const other = longName.replace('2026', '2027');
+    printBench(context, [benched(longName, 1), benched(other, 1)]);
+    expect(stdout()).toContain(`  ${longName}\n`);
+    expect(stdout()).toContain(`  ${other}\n`);
+    expect(stdout()).toContain('batch 1');
+  });
+
+  it('while training fits 80 columns', async () => {
+    const { context, stderr } = fakeContext();
+    const hooks = new TrainingProgress(context, 'regularise').hooks();
+    const step = { epoch: 1000, epochs: 1000, step: 1, stepsPerEpoch: 10, loss: 1 };
+    hooks.onStep?.({ ...step, imagesPerSecond: 1_234_567 } as StepInfo);
+    await hooks.onEpoch?.({
+      epoch: 1000,
+      loss: 1234.5678,
+      trainAccuracy: 1,
+      valAccuracy: 1,
+      lr: 1e-3,
+      imagesPerSecond: 1_234_567,
+      seconds: 360_000,
+    } as EpochMetrics);
+    const lines = stderr().trimEnd().split('\n');
+    expect(lines).toHaveLength(2);
+    expect(tooLong(stderr(), 80)).toEqual([]);
+    // Columns stay apart.
+    expect(lines[1]?.trim().split(/ +/)).toHaveLength(7);
+  });
+});

@@ -1,0 +1,30 @@
+// Text measured in terminal columns: colours take none, Chinese characters take two.
+import cliTruncate from 'cli-truncate';
+import stringWidth from 'string-width';
+import wrapAnsi from 'wrap-ansi';
+
+/** What every line but titles begins with. */
+export const indent = '  ';
+
+/** Columns that a line takes. */
+export const visible = (text: string): number => stringWidth(text);
+
+/**
+ * Cuts a text that does not fit and puts an ellipsis there.
+ * @param keep - which end stays: the `end` tells paths apart, the `start` names
+ */
+export function shorten(text: string, width: number, keep: 'start' | 'end' = 'end'): string {
+  return cliTruncate(text, width, { position: keep === 'end' ? 'start' : 'end' });
+}
+
+/** Text broken at blanks into indented lines of at most `width`. Longer words stay whole. */
+export function wrapText(text: string, width: number): string {
+  return wrapAnsi(text, width - indent.length)
+    .split('\n')
+    .map((line) => indent + line)
+    .join('\n');
+}
+
+/** Blanks behind, up to the width; `padEnd` counts characters. */
+export const padEnd = (text: string, width: number): string =>
+  text + ' '.repeat(Math.max(0, width - visible(text)));
