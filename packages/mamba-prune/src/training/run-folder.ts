@@ -11,6 +11,7 @@
  *                                       the training after its cut has not ended
  *     model.safetensors                 the finished model
  *     pruning.json                      what was cut, if the run pruned
+ *     importance/round-j.json           the scores that a cut went by
  *     tensorboard/                      event files, if they are asked for
  *     run.lock                          while a process writes the run
  */
@@ -80,6 +81,7 @@ const CONTENTS = [
   'metrics.jsonl',
   'checkpoints',
   'pruning.json',
+  'importance',
   'model.safetensors',
   'tensorboard',
   'report',
