@@ -210,6 +210,11 @@ export class RunFolder {
     return join(this.path, 'checkpoints', 'best.safetensors');
   }
 
+  /** Whether a process writes the run right now. */
+  get isWritten(): boolean {
+    return FileLock.isHeld(join(this.path, 'run.lock'));
+  }
+
   /** Whether this process may write the run. */
   get writable(): boolean {
     return this.lock !== undefined;
