@@ -15,10 +15,20 @@ const wanted = packagesOf('../package-lock.json');
 // npm keeps its own list of what it put there; it has no entry for what this platform does not need.
 const present = packagesOf('../node_modules/.package-lock.json');
 
+// What the clone itself asks for is never left out, though a package of it may call the same optional.
+const own = new Set(
+  Object.keys(wanted?.['']?.devDependencies ?? {}).map((name) => `node_modules/${name}`),
+);
+
 /** @returns {boolean} whether an installed entry is what the lock file asks for */
 function matches(name, entry) {
   const found = present[name];
-  if (!found) return entry.optional === true || entry.devOptional === true || entry.peer === true;
+  if (!found) {
+    return (
+      !own.has(name) &&
+      (entry.optional === true || entry.devOptional === true || entry.peer === true)
+    );
+  }
   return (
     entry.link === true || (found.version === entry.version && found.integrity === entry.integrity)
   );

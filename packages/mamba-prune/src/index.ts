@@ -53,6 +53,12 @@ export {
   vitTiny,
 } from './models/registry.js';
 export { type ModelInfo, loadModel, saveModel } from './models/model-file.js';
+export { type OnnxExport, type OnnxExportOptions, exportOnnx } from './export/onnx/export-onnx.js';
+export { type BuildOptions, buildOnnxModel } from './export/onnx/build-model.js';
+export type { InputType, ScanOp } from './export/onnx/choices.js';
+export { OnnxModel, type OnnxResult } from './export/onnx/onnx-model.js';
+export { type ModelProto, decodeModel, encodeModel } from './export/onnx/proto.js';
+export { type Verification, VerificationError, verifyOnnx } from './export/onnx/verify.js';
 export {
   type ImportOptions,
   type ImportedModel,

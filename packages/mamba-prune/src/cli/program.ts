@@ -18,7 +18,7 @@ import { addTrainCommand } from './commands/train.js';
 import { type Cli, InterruptedError, addExamples } from './context.js';
 import { WorkersEndedError } from './launch.js';
 import { type CliIo, coloursOf, columnsOf, wantsColour } from './terminal/io.js';
-import { packageVersion } from './version.js';
+import { packageVersion } from '../version.js';
 
 export const exitStatus = { done: 0, failed: 1, usage: 2, interrupted: 130 } as const;
 

@@ -23,13 +23,26 @@ export type ModelInfo = z.infer<typeof modelInfoSchema>;
 
 const metadataSchema = modelInfoSchema.extend({
   format: z.literal(1),
-  model: z.looseObject({ family: z.string() }),
+  model: z.looseObject({
+    family: z.string(),
+    arch: z.string(),
+    imageSize: z.int().positive(),
+    channels: z.int().positive(),
+    numClasses: z.int().positive(),
+  }),
 });
+
+/** What a file says of its model: its configuration, and what ModelInfo has. */
+export type ModelDescription = z.infer<typeof metadataSchema>;
+
+/** The description of a model that files have under `metadataKey`, as JSON. */
+export function modelMetadata(model: ImageModel, info: ModelInfo): string {
+  return JSON.stringify({ format: 1, model: model.config, ...info });
+}
 
 /** Writes a model atomically. @throws Error if the folder cannot be written */
 export function saveModel(path: string, model: ImageModel, info: ModelInfo): void {
-  const metadata = JSON.stringify({ format: 1, model: model.config, ...info });
-  saveSafetensors(path, model.stateDict(), { [metadataKey]: metadata });
+  saveSafetensors(path, model.stateDict(), { [metadataKey]: modelMetadata(model, info) });
 }
 
 /**
@@ -56,7 +69,8 @@ export function loadModel(path: string): { model: ImageModel; info: ModelInfo } 
   }
 }
 
-function parseMetadata(path: string, text: string): z.infer<typeof metadataSchema> {
+/** @throws FormatError if the text does not describe a model */
+export function parseMetadata(path: string, text: string): ModelDescription {
   let json: unknown;
   try {
     json = JSON.parse(text);

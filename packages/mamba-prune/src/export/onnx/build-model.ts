@@ -1,0 +1,108 @@
+// A trained model as an ONNX model: from pixels to probabilities.
+import { scope } from '@mamba-prune/libtorch';
+import { UsageError } from '../../errors.js';
+import type { MambaConfig } from '../../models/config.js';
+import type { ImageModel } from '../../models/image-model.js';
+import { type ModelInfo, metadataKey, modelMetadata } from '../../models/model-file.js';
+import type { ResNetConfig } from '../../models/resnet-config.js';
+import type { VitConfig } from '../../models/vit-config.js';
+import type { InputType, ScanOp } from './choices.js';
+import { GraphBuilder, type Value } from './graph-builder.js';
+import { Layers } from './layers.js';
+import { mambaGraph } from './mamba.js';
+import { modelOf } from './model.js';
+import { add, cast, mul, softmax } from './operators.js';
+import type { ModelProto } from './proto.js';
+import { resnetGraph } from './resnet.js';
+import { vitGraph } from './vit.js';
+
+/** Names of the graph's input and outputs. */
+export const tensorNames = {
+  images: 'images',
+  logits: 'logits',
+  probabilities: 'probabilities',
+} as const;
+
+/** Key of metadata_props whose value is the JSON array of the class names. */
+export const classesKey = 'classes';
+
+export interface BuildOptions {
+  /** uint8 unless given */
+  readonly input?: InputType;
+  /** Vision Mamba: scan unless given. */
+  readonly scanOp?: ScanOp;
+}
+
+/**
+ * The graph of a model, dense or pruned, with its weights: `images` to `logits` and `probabilities`,
+ * [batch, classes]. Normalisation is part of it; metadata_props holds what a model file has as metadata.
+ */
+export function buildOnnxModel(
+  model: ImageModel,
+  info: ModelInfo,
+  options: BuildOptions = {},
+): ModelProto {
+  const { input = 'uint8', scanOp = 'scan' } = options;
+  const { arch, channels, imageSize } = model.config;
+  const range = input === 'uint8' ? '0 to 255' : '0 to 1';
+  return scope(() => {
+    const g = new GraphBuilder();
+    const images = g.input(
+      tensorNames.images,
+      input,
+      ['batch', channels, imageSize, imageSize],
+      `${channels === 1 ? 'grey' : 'RGB'} images of ${imageSize}x${imageSize} pixels, ${range}`,
+    );
+    const image = normalised(g.at('normalise'), images, info, input);
+    const logits = graphOf(model, Layers.of(model, g), image, scanOp);
+    const outputs = [
+      g.node('Identity', [logits], logits, { name: tensorNames.logits }),
+      softmax(g, logits, { name: tensorNames.probabilities }),
+    ];
+    return modelOf(g, outputs, {
+      name: arch,
+      doc: `${arch}, written by mamba-prune. Classes: ${info.classes.join(', ')}`,
+      metadata: {
+        [metadataKey]: modelMetadata(model, info),
+        [classesKey]: JSON.stringify(info.classes),
+      },
+    });
+  });
+}
+
+function graphOf(model: ImageModel, layers: Layers, image: Value, scanOp: ScanOp): Value {
+  const { config } = model;
+  switch (config.family) {
+    case 'mamba':
+      return mambaGraph(config as MambaConfig, layers, image, scanOp);
+    case 'vit':
+      return vitGraph(config as VitConfig, layers, image);
+    case 'resnet':
+      return resnetGraph(config as ResNetConfig, layers, image);
+    default:
+      throw new UsageError(
+        `ONNX export: got a model of family '${config.family}', expected mamba, vit or resnet.`,
+      );
+  }
+}
+
+/** (pixel / 255 - mean) / std as one product and one sum, with the program's own rounding. */
+function normalised(
+  g: GraphBuilder,
+  images: Value,
+  { mean, std }: Pick<ModelInfo, 'mean' | 'std'>,
+  input: InputType,
+): Value {
+  const full = input === 'uint8' ? 255 : 1;
+  const perChannel = (name: string, values: readonly number[]): Value =>
+    g.constant(name, 'float32', values, [1, values.length, 1, 1]);
+  const scale = perChannel(
+    'scale',
+    std.map((value) => 1 / (full * value)),
+  );
+  const shift = perChannel(
+    'shift',
+    std.map((value, i) => -(mean[i] as number) / value),
+  );
+  return add(g, mul(g, cast(g, images, 'float32'), scale), shift);
+}

@@ -1,0 +1,112 @@
+// Vision Mamba as a graph; models/mamba.ts is what it computes.
+import type { MambaConfig } from '../../models/config.js';
+import type { ScanOp } from './choices.js';
+import type { Value } from './graph-builder.js';
+import type { Layers, Weight } from './layers.js';
+import { Layout } from './layout.js';
+import { add, conv, mul, reduceMean, reshape, silu, split, unary } from './operators.js';
+import { selectiveScan } from './selective-scan.js';
+
+/** @param image - normalised, [batch, channels, side, side]; @returns logits */
+export function mambaGraph(
+  { depth, scan, dModel, imageSize, patchSize }: MambaConfig,
+  layers: Layers,
+  image: Value,
+  scanOp: ScanOp,
+): Value {
+  const { g } = layers;
+  const layout = new Layout(g, image, scanOp === 'scan' ? 'length' : 'batch');
+  const length = (imageSize / patchSize) ** 2;
+  const patches = reshape(g, layers.conv2d('patch_embed', image), [layout.batch, dModel, length]);
+  const position = layers.weight('pos_embed').data;
+  let x = add(
+    g,
+    layout.fromChannels(g, patches),
+    layers.constant('pos_embed', { data: position, shape: layout.constantShape(length, dModel) }),
+  );
+  for (let block = 0; block < depth; block++) {
+    const here = layers.at(`blocks.${block}`);
+    x = add(here.g, x, ssm(here.at('ssm'), here.layerNorm('norm1', x), layout, scanOp, scan));
+    x = add(here.g, x, here.mlp('mlp', ['0', '2'], here.layerNorm('norm2', x)));
+  }
+  return layers.linear('head', reduceMean(g, layers.layerNorm('norm', x), [layout.axis]));
+}
+
+/** Suffixes of the parameters of each direction, as in the state dict. */
+const directions = { uni: [''], bi: ['', '_b'] } as const;
+
+function ssm(
+  layers: Layers,
+  x: Value,
+  layout: Layout,
+  scanOp: ScanOp,
+  scan: MambaConfig['scan'],
+): Value {
+  const { g } = layers;
+  const dInner = (layers.weight('in_proj.weight').shape[0] as number) / 2;
+  const [u, z] = split(g, layers.linear('in_proj', x), 2, [dInner, dInner]) as [Value, Value];
+  const [forward, backward] = directions[scan].map((suffix) =>
+    direction(layers, u, suffix, layout, scanOp),
+  ) as [Value, Value?];
+  const y = backward ? add(g, forward, backward) : forward;
+  // Both directions have the same gate.
+  return layers.linear('out_proj', mul(g, y, silu(g, z)));
+}
+
+/** Convolution, selection, scan and skip of one direction, before the gate. */
+function direction(
+  layers: Layers,
+  x: Value,
+  suffix: '' | '_b',
+  layout: Layout,
+  scanOp: ScanOp,
+): Value {
+  const { g } = layers;
+  const reverse = suffix === '_b';
+  const u = silu(g, causalConv(layers, `conv1d${suffix}`, x, layout, reverse));
+  const aLog = layers.weight(reverse ? 'A_b_log' : 'A_log');
+  const dState = aLog.shape[1] as number;
+  const dtRank = layers.weight(`dt_proj${suffix}.weight`).shape[1] as number;
+  const selection = layers.linear(`x_proj${suffix}`, u);
+  const [dt, B, C] = split(g, selection, 2, [dtRank, dState, dState]) as [Value, Value, Value];
+  const delta = unary(g, 'Softplus', layers.linear(`dt_proj${suffix}`, dt));
+  const y = selectiveScan(
+    g.at(`scan${suffix}`),
+    { delta, deltaU: mul(g, delta, u), B, C, A: negativeExp(aLog), reverse },
+    layout,
+    scanOp,
+  );
+  const skip = layers.constant(`D${suffix}`, layers.weight(`D${suffix}`));
+  return add(g, y, mul(g, u, skip, { name: `skip${suffix}` }));
+}
+
+/** Each channel sees itself and the positions before it: those after it, in reverse. */
+function causalConv(
+  layers: Layers,
+  name: string,
+  x: Value,
+  layout: Layout,
+  reverse: boolean,
+): Value {
+  const { g } = layers;
+  const here = layers.at(name);
+  const { data, shape } = here.weight('weight');
+  const [dInner, , taps] = shape as [number, number, number];
+  const weight = here.constant('weight', { data: reverse ? flipped(data, taps) : data, shape });
+  const y = conv(g, layout.toChannels(g, x), weight, here.parameter('bias'), {
+    name,
+    groups: dInner,
+    pads: reverse ? [0, taps - 1] : [taps - 1, 0],
+  });
+  return layout.fromChannels(g, y);
+}
+
+const negativeExp = ({ data, shape }: Weight): Weight => ({
+  data: data.map((value) => -Math.exp(value)),
+  shape,
+});
+
+/** Every row of `width` numbers from its end to its beginning. */
+function flipped(data: Float32Array, width: number): Float32Array {
+  return data.map((_, i) => data[i - (i % width) + (width - 1 - (i % width))] as number);
+}

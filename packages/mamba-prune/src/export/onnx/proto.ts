@@ -1,0 +1,201 @@
+// ONNX files: one protobuf message, ModelProto. https://github.com/onnx/onnx/blob/main/onnx/onnx.proto3
+import protobuf from 'protobufjs';
+import { FormatError } from '@mamba-prune/libtorch';
+
+/** The part of onnx.proto3 that we write and read; numbers and names are the standard's. */
+const schema = `
+  syntax = "proto3";
+  message AttributeProto {
+    string name = 1;
+    float f = 2;
+    int64 i = 3;
+    bytes s = 4;
+    TensorProto t = 5;
+    GraphProto g = 6;
+    repeated float floats = 7;
+    repeated int64 ints = 8;
+    repeated bytes strings = 9;
+    int32 type = 20;
+  }
+  message NodeProto {
+    repeated string input = 1;
+    repeated string output = 2;
+    string name = 3;
+    string op_type = 4;
+    repeated AttributeProto attribute = 5;
+    string doc_string = 6;
+    string domain = 7;
+  }
+  message TensorProto {
+    repeated int64 dims = 1;
+    int32 data_type = 2;
+    string name = 8;
+    bytes raw_data = 9;
+  }
+  message Dimension {
+    oneof value {
+      int64 dim_value = 1;
+      string dim_param = 2;
+    }
+  }
+  message TensorShapeProto {
+    repeated Dimension dim = 1;
+  }
+  message TensorType {
+    int32 elem_type = 1;
+    TensorShapeProto shape = 2;
+  }
+  message TypeProto {
+    TensorType tensor_type = 1;
+  }
+  message ValueInfoProto {
+    string name = 1;
+    TypeProto type = 2;
+    string doc_string = 3;
+  }
+  message StringStringEntryProto {
+    string key = 1;
+    string value = 2;
+  }
+  message OperatorSetIdProto {
+    string domain = 1;
+    int64 version = 2;
+  }
+  message GraphProto {
+    repeated NodeProto node = 1;
+    string name = 2;
+    repeated TensorProto initializer = 5;
+    string doc_string = 10;
+    repeated ValueInfoProto input = 11;
+    repeated ValueInfoProto output = 12;
+    repeated ValueInfoProto value_info = 13;
+  }
+  message ModelProto {
+    int64 ir_version = 1;
+    string producer_name = 2;
+    string producer_version = 3;
+    string domain = 4;
+    int64 model_version = 5;
+    string doc_string = 6;
+    GraphProto graph = 7;
+    repeated OperatorSetIdProto opset_import = 8;
+    repeated StringStringEntryProto metadata_props = 14;
+  }
+`;
+
+// Names as in the standard, without camel case.
+const modelType = protobuf.parse(schema, { keepCase: true }).root.lookupType('ModelProto');
+
+/** TensorProto.DataType */
+export const elementTypes = {
+  float32: 1,
+  uint8: 2,
+  int8: 3,
+  int32: 6,
+  int64: 7,
+  float16: 10,
+} as const;
+export type ElementType = keyof typeof elementTypes;
+
+/** AttributeProto.AttributeType */
+export const attributeTypes = { f: 1, i: 2, s: 3, t: 4, g: 5, floats: 6, ints: 7 } as const;
+
+export interface AttributeProto {
+  readonly name: string;
+  readonly type: number;
+  readonly f?: number;
+  readonly i?: number;
+  readonly s?: Uint8Array;
+  readonly t?: TensorProto;
+  readonly g?: GraphProto;
+  readonly floats?: readonly number[];
+  readonly ints?: readonly number[];
+}
+
+export interface NodeProto {
+  readonly name: string;
+  readonly op_type: string;
+  readonly domain: string;
+  /** Names of values; an empty one leaves an optional input out. */
+  readonly input: readonly string[];
+  readonly output: readonly string[];
+  readonly attribute: readonly AttributeProto[];
+}
+
+export interface TensorProto {
+  readonly name: string;
+  readonly dims: readonly number[];
+  readonly data_type: number;
+  /** Little-endian, row by row. */
+  readonly raw_data: Uint8Array;
+}
+
+export interface ValueInfoProto {
+  readonly name: string;
+  readonly type: {
+    readonly tensor_type: {
+      readonly elem_type: number;
+      readonly shape: {
+        readonly dim: readonly { readonly dim_value?: number; readonly dim_param?: string }[];
+      };
+    };
+  };
+  readonly doc_string?: string;
+}
+
+export interface GraphProto {
+  readonly name: string;
+  readonly node: readonly NodeProto[];
+  readonly initializer: readonly TensorProto[];
+  readonly input: readonly ValueInfoProto[];
+  readonly output: readonly ValueInfoProto[];
+  readonly value_info: readonly ValueInfoProto[];
+  readonly doc_string?: string;
+}
+
+export interface ModelProto {
+  readonly ir_version: number;
+  readonly producer_name: string;
+  readonly producer_version: string;
+  readonly doc_string?: string;
+  readonly graph: GraphProto;
+  readonly opset_import: readonly { readonly domain: string; readonly version: number }[];
+  readonly metadata_props: readonly { readonly key: string; readonly value: string }[];
+}
+
+/** Protobuf's own limit of a message; files beyond it would need their weights outside. */
+const mostBytes = 2 ** 31 - 1;
+
+/** @throws FormatError if the weights take 2 GiB or more, which one ONNX file cannot hold */
+export function encodeModel(model: ModelProto): Uint8Array {
+  const weights = model.graph.initializer.reduce((sum, { raw_data }) => sum + raw_data.length, 0);
+  if (weights >= mostBytes) {
+    throw new FormatError(
+      `ONNX: got ${weights} bytes of weights, but one file holds less than 2 GiB. Use --dtype float16 or prune the model.`,
+    );
+  }
+  return modelType.encode(modelType.create(model)).finish();
+}
+
+/**
+ * The bytes of tensors are views of `bytes`.
+ * @throws FormatError if they are no ONNX model
+ */
+export function decodeModel(bytes: Uint8Array, where = 'ONNX'): ModelProto {
+  let model: Omit<ModelProto, 'graph'> & { readonly graph: GraphProto | null };
+  try {
+    // Integers as numbers: all that we read are far below 2^53.
+    model = modelType.toObject(modelType.decode(bytes), {
+      longs: Number,
+      arrays: true,
+      defaults: true,
+    }) as typeof model;
+  } catch (error) {
+    throw new FormatError(`${where}: is no ONNX model: ${(error as Error).message}`);
+  }
+  const { graph } = model;
+  if (graph === null || model.opset_import.length === 0) {
+    throw new FormatError(`${where}: is no ONNX model: it has no graph or no operator sets.`);
+  }
+  return { ...model, graph };
+}
