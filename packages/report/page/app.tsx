@@ -16,6 +16,8 @@ import { Overview } from './sections/overview.js';
 import { Regularizer, regularizedRuns } from './sections/regularizer.js';
 import { Repeat } from './sections/repeat.js';
 import { Tradeoff } from './sections/tradeoff.js';
+import { TryOut, triableRuns } from './sections/try-out.js';
+import type { Models } from './try-out/models.js';
 
 /** Of the studio's connection; a report in a file has none. */
 export type LiveState = 'connecting' | 'live';
@@ -24,7 +26,7 @@ interface SectionEntry {
   readonly id: string;
   readonly title: TextKey;
   readonly Body: FunctionComponent;
-  readonly hasContent: (data: ReportData) => boolean;
+  readonly hasContent: (data: ReportData, models: Models | undefined) => boolean;
 }
 
 const sections: readonly SectionEntry[] = [
@@ -71,15 +73,23 @@ const sections: readonly SectionEntry[] = [
     Body: Images,
     hasContent: ({ evaluation }) => evaluation !== undefined,
   },
+  {
+    id: 'try-out',
+    title: 'tryOut',
+    Body: TryOut,
+    hasContent: ({ runs }, models) => triableRuns(runs, models).length > 1,
+  },
   { id: 'repeat', title: 'repeat', Body: Repeat, hasContent: ({ runs }) => runs.length > 0 },
 ];
 
 interface AppProps {
   readonly data: ReportData;
   readonly live?: LiveState | undefined;
+  /** Undefined where the models cannot be had. */
+  readonly models?: Models | undefined;
 }
 
-export function App({ data, live }: AppProps) {
+export function App({ data, live, models }: AppProps) {
   const [language, setLanguage] = useStored<Language>('language', preferredLanguage());
   const [theme, setTheme] = useStored<Theme>('theme', 'auto');
   const [hidden, setHidden] = useState<ReadonlySet<string>>(new Set());
@@ -92,8 +102,8 @@ export function App({ data, live }: AppProps) {
   }, [language, theme, t, live]);
   const focus = data.runs.find(({ id }) => id === focusId) ?? mostTelling(data.runs);
   const colourOf = useMemo(() => runColours(data.runs), [data.runs]);
-  const state: PageState = { data, language, t, theme, hidden, focus, colourOf, setFocus };
-  const shown = sections.filter(({ hasContent }) => hasContent(data));
+  const state: PageState = { data, models, language, t, theme, hidden, focus, colourOf, setFocus };
+  const shown = sections.filter(({ hasContent }) => hasContent(data, models));
   return (
     <PageContext.Provider value={state}>
       <a class="skip" href="#content">

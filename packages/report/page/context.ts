@@ -3,11 +3,14 @@ import { createContext } from 'preact';
 import { useContext } from 'preact/hooks';
 import type { ReportData, RunData } from '../src/data/types.js';
 import type { Language, Translate } from './i18n/index.js';
+import type { Models } from './try-out/models.js';
 
 export type Theme = 'auto' | 'light' | 'dark';
 
 export interface PageState {
   readonly data: ReportData;
+  /** Undefined where the models cannot be had. */
+  readonly models: Models | undefined;
   readonly language: Language;
   readonly t: Translate;
   readonly theme: Theme;

@@ -1,4 +1,4 @@
-// Bundles the page into dist/page: page.js and page.css, fonts inside. Needs nothing but what npm installed.
+// Bundles the page into dist/page: page.js and page.css with the fonts inside, and the workers that run models. Needs nothing but what npm installed.
 //
 //     node scripts/build-page.mjs            builds
 //     node scripts/build-page.mjs --check    builds only if a source is newer than the bundle
@@ -25,9 +25,8 @@ function isCurrent() {
 
 if (!process.argv.includes('--check') || !isCurrent()) {
   mkdirSync(out, { recursive: true });
-  await build({
+  const options = {
     absWorkingDir: folder,
-    entryPoints: { page: 'page/main.tsx' },
     outdir: out,
     bundle: true,
     minify: true,
@@ -40,5 +39,13 @@ if (!process.argv.includes('--check') || !isCurrent()) {
     charset: 'utf8',
     legalComments: 'none',
     logLevel: 'warning',
+  };
+  await build({ ...options, entryPoints: { page: 'page/main.tsx' } });
+  // The studio serves onnxruntime's files, which have to stay apart for its threads.
+  await build({
+    ...options,
+    entryPoints: { 'studio-worker': 'page/try-out/studio-worker.ts' },
+    conditions: ['onnxruntime-web-use-extern-wasm'],
   });
+  await build({ ...options, entryPoints: { 'file-worker': 'page/try-out/file-worker.ts' } });
 }

@@ -8,3 +8,4 @@ export { collect } from './data/collect.js';
 export { type FoundRuns, findRuns } from './data/find-runs.js';
 export { reportHtml } from './report-html.js';
 export { writeReport } from './write-report.js';
+export { startStudio } from './studio/start-studio.js';

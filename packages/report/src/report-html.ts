@@ -1,5 +1,6 @@
 // A report as one file that needs nothing else: no network, no server.
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import type { ReportData } from './data/types.js';
 
 /**
@@ -54,17 +55,18 @@ const icon =
       '<rect x="17" y="7" width="5" height="14" rx="2.5"/></g></svg>',
   );
 
-/** A file of the bundle. @throws Error if the package was not built */
-export function asset(name: string): string {
+const asset = (name: string): string => readFileSync(assetPath(name), 'utf8');
+
+/** Of a file of the bundle. @throws Error if the package was not built */
+export function assetPath(name: string): string {
   // Beside this file in dist; one folder up and into dist when tests run the sources.
-  for (const place of ['./page/', '../dist/page/']) {
-    try {
-      return readFileSync(new URL(`${place}${name}`, import.meta.url), 'utf8');
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    }
-  }
-  throw new Error(`report: dist/page/${name} is missing, expected it beside the code. Run: npm run build`);
+  const path = ['./page/', '../dist/page/']
+    .map((place) => fileURLToPath(new URL(`${place}${name}`, import.meta.url)))
+    .find((candidate) => existsSync(candidate));
+  if (path !== undefined) return path;
+  throw new Error(
+    `report: dist/page/${name} is missing, expected it beside the code. Run: npm run build`,
+  );
 }
 
 /** No text in it can end the element that it stands in. */

@@ -157,6 +157,24 @@ export const en = {
   bothWrong: 'both wrong',
   all: 'All',
 
+  tryOut: 'Try the models',
+  tryOutHelp:
+    'Both models run here in your browser, through onnxruntime-web. Nothing leaves this machine.',
+  tryOutSamples: 'Test images',
+  tryOutIdle: 'Choose a test image, or drop one of your own.',
+  tryOutBusy: 'Loading the models ...',
+  tryOutFailed: 'The models could not run: {message}',
+  tryOutNeedsStudio:
+    'To try the models in the browser, write the report with --with-models, or open them in the studio:',
+  model: 'Model {n}',
+  backend: 'Computed on',
+  dropImage: 'Drop an image here, or choose a file',
+  chosenImage: 'The image that was chosen',
+  isClass: 'It is: {label}',
+  asFast: 'as fast: {second} against {first}, in this browser',
+  asFastSlower: 'the speed: {second} against {first}, in this browser',
+  perImage: 'per image (median of {times})',
+
   repeat: 'Repeat a run',
   repeatHelp: 'The command that made the run. In the same folder, with the same versions and threads, it makes the same weights.',
   copy: 'Copy',

@@ -28,7 +28,7 @@ export function linked(read: readonly ReadRun[]): RunData[] {
   }));
 }
 
-function packageVersion(): string {
+export function packageVersion(): string {
   // Two folders up both from src/data and from dist/data.
   const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
   return (JSON.parse(text) as { version: string }).version;

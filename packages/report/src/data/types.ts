@@ -243,6 +243,34 @@ export interface ComparedTest {
   readonly confidence: number;
 }
 
+/** What the page needs to try a model, besides the model. */
+export interface TryOutModel {
+  readonly run: string;
+  readonly classes: readonly string[];
+  readonly channels: number;
+  /** Of the square images that it takes, in pixels. */
+  readonly side: number;
+  /** Test images; empty where the data set is not at hand. */
+  readonly samples: readonly TryOutSample[];
+}
+
+export interface TryOutSample {
+  /** Class number. */
+  readonly label: number;
+  /** data: URI of a PNG of the size that the model takes. */
+  readonly image: string;
+}
+
+/** What the studio sends when something has changed. */
+export interface StudioUpdate {
+  /** Of all runs, in order. */
+  readonly order: readonly string[];
+  /** Those that changed. */
+  readonly runs: readonly RunData[];
+  readonly comparisons: readonly ComparisonData[];
+  readonly notes: readonly string[];
+}
+
 /** Measured in one session, the models taking turns. */
 export interface LatencyData {
   readonly device: string;
