@@ -41,7 +41,8 @@ const sections: readonly SectionEntry[] = [
     id: 'tradeoff',
     title: 'tradeoff',
     Body: Tradeoff,
-    hasContent: ({ runs }) => runs.filter(({ size, accuracy }) => size && accuracy !== null).length > 1,
+    hasContent: ({ runs }) =>
+      runs.filter(({ size, accuracy }) => size && accuracy !== null).length > 1,
   },
   {
     id: 'layers',
@@ -127,7 +128,10 @@ export function App({ data, live, models }: AppProps) {
           <Body key={id} />
         ))}
         <footer>
-          {t('created', { date: data.created.slice(0, 16).replace('T', ' '), version: data.version })}
+          {t('created', {
+            date: data.created.slice(0, 16).replace('T', ' '),
+            version: data.version,
+          })}
         </footer>
       </main>
     </PageContext.Provider>
@@ -141,7 +145,9 @@ function Empty() {
       <h2>{t('noRuns')}</h2>
       <p class="help">{t('noRunsHelp')}</p>
       <pre tabIndex={0}>
-        <code>npx mamba-prune train --arch mamba_nano --dataset fashion-mnist --out runs/dense</code>
+        <code>
+          npx mamba-prune train --arch mamba_nano --dataset fashion-mnist --out runs/dense
+        </code>
       </pre>
     </section>
   );

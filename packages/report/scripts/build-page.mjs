@@ -47,5 +47,11 @@ if (!process.argv.includes('--check') || !isCurrent()) {
     entryPoints: { 'studio-worker': 'page/try-out/studio-worker.ts' },
     conditions: ['onnxruntime-web-use-extern-wasm'],
   });
-  await build({ ...options, entryPoints: { 'file-worker': 'page/try-out/file-worker.ts' } });
+  // Pages from the disk may start no workers that are modules.
+  await build({
+    ...options,
+    entryPoints: { 'file-worker': 'page/try-out/file-worker.ts' },
+    format: 'iife',
+    define: { 'import.meta.url': 'self.location.href' },
+  });
 }

@@ -1,7 +1,9 @@
 // A report as one file that needs nothing else: no network, no server.
 import { existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
-import type { ReportData } from './data/types.js';
+import { gzipSync } from 'node:zlib';
+import type { ReportData, TryOutModel } from './data/types.js';
 
 /**
  * What the page may do: run what stands in it, and reach nothing outside. A report that is opened from
@@ -17,15 +19,43 @@ const policy = [
   'connect-src data: blob:',
 ].join('; ');
 
-/** The text of a page that shows `data`. */
-export function reportHtml(data: ReportData): string {
+/** A model to put into a page. */
+export interface EmbeddedModel {
+  readonly model: TryOutModel;
+  /** ONNX. */
+  readonly file: Uint8Array;
+}
+
+/** The text of a page that shows `data`, and runs the models that are given. */
+export function reportHtml(data: ReportData, models: readonly EmbeddedModel[] = []): string {
   return page({
     head: `<meta http-equiv="Content-Security-Policy" content="${policy}">\n<style>${asset('page.css')}</style>`,
     body:
       `<script type="application/json" id="data">${jsonForHtml(data)}</script>\n` +
+      (models.length > 0 ? embedded(models) : '') +
       `<script type="module">${scriptForHtml(asset('page.js'))}</script>`,
   });
 }
+
+/** The models, what runs them, and the worker that it runs in. */
+function embedded(models: readonly EmbeddedModel[]): string {
+  const described = models.map(({ model }, i) => ({ ...model, element: `model-${i}` }));
+  const runtime = readFileSync(runtimePath('ort-wasm-simd-threaded.wasm'));
+  const text = (id: string, content: string): string =>
+    `<script type="text/plain" id="${id}">${content}</script>\n`;
+  return [
+    `<script type="application/json" id="models">${jsonForHtml(described)}</script>\n`,
+    ...models.map(({ file }, i) => text(`model-${i}`, packed(file))),
+    text('ort', packed(runtime)),
+    text('worker', scriptForHtml(asset('file-worker.js'))),
+  ].join('');
+}
+
+const packed = (bytes: Uint8Array): string => gzipSync(bytes, { level: 9 }).toString('base64');
+
+/** Of a file of onnxruntime-web. */
+export const runtimePath = (name: string): string =>
+  createRequire(import.meta.url).resolve(`onnxruntime-web/${name}`);
 
 /** The document around a page, whose scripts may be inside or served. */
 export function page({ head, body }: { readonly head: string; readonly body: string }): string {

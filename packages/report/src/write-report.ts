@@ -8,7 +8,8 @@ import { findRuns } from './data/find-runs.js';
 import type { EvaluationData, RunData } from './data/types.js';
 import { evaluateRuns, isAboutData } from './images/evaluate-runs.js';
 import { timeRuns } from './latency.js';
-import { reportHtml } from './report-html.js';
+import { type EmbeddedModel, reportHtml } from './report-html.js';
+import { canTry, onnxOf, tryOutModel } from './try-out/models.js';
 
 /**
  * Writes one HTML file that shows the runs and needs nothing else.
@@ -32,9 +33,10 @@ export async function writeReport(
       onProgress: (done, total) => hooks.onProgress?.('bench', done, total),
     }));
   const data = { ...collected, evaluation, latency, notes: [...collected.notes, ...notes] };
+  const models = options.withModels ? await modelsOf(data.runs, options) : [];
   const path = resolve(options.out ?? defaultPath(options.paths));
   mkdirSync(dirname(path), { recursive: true });
-  writeFileAtomic(path, reportHtml(data));
+  writeFileAtomic(path, reportHtml(data, models));
   return {
     path,
     bytes: statSync(path).size,
@@ -42,6 +44,18 @@ export async function writeReport(
     comparisons: data.comparisons.map(({ id }) => id),
     notes: data.notes,
   };
+}
+
+async function modelsOf(
+  runs: readonly RunData[],
+  { data, signal }: ReportOptions,
+): Promise<EmbeddedModel[]> {
+  const models: EmbeddedModel[] = [];
+  for (const run of runs.filter(canTry)) {
+    signal?.throwIfAborted();
+    models.push({ model: await tryOutModel(run, data), file: onnxOf(run) });
+  }
+  return models;
 }
 
 /** Where the reader looks first: beside the runs. */

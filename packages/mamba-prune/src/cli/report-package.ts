@@ -2,8 +2,8 @@
 // by name when it is asked for, so that neither needs the other to be compiled or installed.
 /** What the commands use of it; the package checks that it offers this. */
 export interface ReportPackage {
-  writeReport(options: ReportOptions, hooks?: ReportHooks): Promise<ReportResult>;
-  startStudio(options: StudioOptions): Promise<Studio>;
+  readonly writeReport: (options: ReportOptions, hooks?: ReportHooks) => Promise<ReportResult>;
+  readonly startStudio: (options: StudioOptions) => Promise<Studio>;
 }
 
 export interface ReportOptions {

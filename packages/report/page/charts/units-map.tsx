@@ -74,7 +74,9 @@ function Row({ group, run, round }: RowProps) {
   const [pointed, point] = useState<number>();
   const width = useWidth(holder);
   const returned = new Set(run.pruning?.rounds[round - 1]?.returned[group.name]);
-  const units = [...(group.fate ?? '')].map((fate, unit) => fateAfter(fate, round, returned.has(unit)));
+  const units = [...(group.fate ?? '')].map((fate, unit) =>
+    fateAfter(fate, round, returned.has(unit)),
+  );
   const left = units.filter((fate) => fate === 'kept' || fate === 'returned').length;
   const text = t('ofUnits', { kept: grouped(left), total: grouped(units.length) });
   const cell = units.length > 1500 ? 5 : units.length < 40 ? 14 : 8;

@@ -71,7 +71,8 @@ export const en = {
   latencyAt: 'Latency, batch {batch}',
 
   layers: 'Widths and units',
-  layersHelp: 'How wide every group of units is before and after each cut, and which units are left.',
+  layersHelp:
+    'How wide every group of units is before and after each cut, and which units are left.',
   group: 'Group',
   kind: 'Kind',
   width: 'Width',
@@ -142,7 +143,8 @@ export const en = {
   images: 'Images',
   imagesHelp: '{images} of {available} test images of {dataset}, classified by every model.',
   confusion: 'Confusion matrix',
-  confusionHelp: 'Rows: the true class. Columns: what the model said. Numbers are percent of the row.',
+  confusionHelp:
+    'Rows: the true class. Columns: what the model said. Numbers are percent of the row.',
   trueClass: 'True class',
   predicted: 'Predicted',
   disagreements: 'Where dense and pruned disagree',
@@ -176,7 +178,8 @@ export const en = {
   perImage: 'per image (median of {times})',
 
   repeat: 'Repeat a run',
-  repeatHelp: 'The command that made the run. In the same folder, with the same versions and threads, it makes the same weights.',
+  repeatHelp:
+    'The command that made the run. In the same folder, with the same versions and threads, it makes the same weights.',
   copy: 'Copy',
   copied: 'Copied',
   inFolder: 'in {cwd}',

@@ -110,7 +110,8 @@ export const zh: Readonly<Record<TextKey, string>> = {
   removedUnits: '移除',
 
   regularizer: '正则化',
-  regularizerHelp: 'RSST 在剪枝前把单元的范数推向零。色带:5% 到 95% 与 25% 到 75% 的单元;线:中位数。',
+  regularizerHelp:
+    'RSST 在剪枝前把单元的范数推向零。色带:5% 到 95% 与 25% 到 75% 的单元;线:中位数。',
   lambda: '强度 λ',
   penalty: '范数之和 R',
   norms: '{kind}的范数',

@@ -74,20 +74,27 @@ function Curve({ value, runs, isLog }: CurveProps) {
       marks: [
         Plot.gridY(gridStyle),
         Plot.axisY({ label: null, tickSize: 0, tickFormat: tickText[value] }),
-        Plot.ruleX(cuts, { x: 'x', stroke: 'var(--soft)', strokeDasharray: '2,3', strokeOpacity: 0.7 }),
+        Plot.ruleX(cuts, {
+          x: 'x',
+          stroke: 'var(--soft)',
+          strokeDasharray: '2,3',
+          strokeOpacity: 0.7,
+        }),
         cuts.length > 6
           ? null
           : Plot.text(cuts, {
-            x: 'x',
-            text: ({ round }: { round: number }) => t('cut', { round }),
-            frameAnchor: 'top-left',
-            dx: 4,
-            fontSize: 11,
-            fill: 'var(--soft)',
-          }),
+              x: 'x',
+              text: ({ round }: { round: number }) => t('cut', { round }),
+              frameAnchor: 'top-left',
+              dx: 4,
+              fontSize: 11,
+              fill: 'var(--soft)',
+            }),
         ...(['train', 'test'] as const).map((part) =>
           Plot.lineY(
-            dots.filter((dot) => dot.part === part && Number.isFinite(dot.y) && !(isLog && dot.y <= 0)),
+            dots.filter(
+              (dot) => dot.part === part && Number.isFinite(dot.y) && !(isLog && dot.y <= 0),
+            ),
             {
               x: 'x',
               y: 'y',
@@ -117,7 +124,12 @@ function Curve({ value, runs, isLog }: CurveProps) {
     { label: t('trainSet'), colour: 'currentColor', line: 'dashed' as const },
   ];
   return (
-    <Chart title={title} summary={summaryOf(runs, value, t)} draw={draw} table={tableOf(runs, value, t)}>
+    <Chart
+      title={title}
+      summary={summaryOf(runs, value, t)}
+      draw={draw}
+      table={tableOf(runs, value, t)}
+    >
       {value !== 'lr' && <Legend entries={lines} />}
     </Chart>
   );
@@ -159,7 +171,9 @@ function testAccuracies(run: RunData): Dot[] {
   // Stable: what an epoch ends with comes before the cut that follows it.
   return [...epochs, ...cuts]
     .sort((a, b) => a.x - b.x)
-    .flatMap(({ x, y, phase }) => (y === null ? [] : [{ run, x, y, phase, part: 'test' as const }]));
+    .flatMap(({ x, y, phase }) =>
+      y === null ? [] : [{ run, x, y, phase, part: 'test' as const }],
+    );
 }
 
 /** A cut lies where the training after it begins, or where the one before it ended. */

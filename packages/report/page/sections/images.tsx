@@ -1,7 +1,11 @@
 // Confusion matrices, and test images that the dense and the pruned model see differently.
 import * as Plot from '@observablehq/plot';
 import { useState } from 'preact/hooks';
-import type { DisagreementData, DisagreementExample, EvaluationData } from '../../src/data/types.js';
+import type {
+  DisagreementData,
+  DisagreementExample,
+  EvaluationData,
+} from '../../src/data/types.js';
 import { Chart } from '../charts/chart.js';
 import { plotStyle, tipStyle } from '../charts/plot-style.js';
 import { usePage } from '../context.js';
@@ -14,7 +18,8 @@ export function Images() {
   const { evaluation } = data;
   const shown = evaluation?.runs.find(({ run }) => run === focus?.id) ?? evaluation?.runs.at(-1);
   if (!evaluation || !shown) return null;
-  const pair = evaluation.pairs.find(({ pruned }) => pruned === shown.run) ?? evaluation.pairs.at(-1);
+  const pair =
+    evaluation.pairs.find(({ pruned }) => pruned === shown.run) ?? evaluation.pairs.at(-1);
   const { images, available, dataset } = evaluation;
   return (
     <Section
@@ -78,9 +83,17 @@ function Confusion({ evaluation: { classes }, run }: ConfusionProps) {
       y: { domain: classes, label: null },
       marks: [
         few
-          ? Plot.axisX({ tickSize: 0, label: null, tickRotate: -35, fill: 'var(--ink)', fontSize: 11 })
+          ? Plot.axisX({
+              tickSize: 0,
+              label: null,
+              tickRotate: -35,
+              fill: 'var(--ink)',
+              fontSize: 11,
+            })
           : null,
-        few && width > 480 ? Plot.axisY({ tickSize: 0, label: null, fill: 'var(--ink)', fontSize: 11 }) : null,
+        few && width > 480
+          ? Plot.axisY({ tickSize: 0, label: null, fill: 'var(--ink)', fontSize: 11 })
+          : null,
         Plot.cell(cells, {
           x: 'predicted',
           y: 'label',
@@ -91,13 +104,16 @@ function Confusion({ evaluation: { classes }, run }: ConfusionProps) {
           rx: few ? 3 : 0,
         }),
         cell > 26
-          ? Plot.text(cells.filter(({ images }) => images > 0), {
-              x: 'predicted',
-              y: 'label',
-              text: ({ share }: Cell) => (100 * share).toFixed(share < 0.095 ? 1 : 0),
-              fill: ({ share }: Cell) => (share > 0.3 ? 'var(--on-fill)' : 'var(--ink)'),
-              fontSize: Math.min(12, cell / 3),
-            })
+          ? Plot.text(
+              cells.filter(({ images }) => images > 0),
+              {
+                x: 'predicted',
+                y: 'label',
+                text: ({ share }: Cell) => (100 * share).toFixed(share < 0.095 ? 1 : 0),
+                fill: ({ share }: Cell) => (share > 0.3 ? 'var(--on-fill)' : 'var(--ink)'),
+                fontSize: Math.min(12, cell / 3),
+              },
+            )
           : null,
         Plot.tip(
           cells,
@@ -120,14 +136,22 @@ function Confusion({ evaluation: { classes }, run }: ConfusionProps) {
       title={`${t('confusion')}: ${run.run}, ${percent(run.accuracy)}`}
       summary={mistakes
         .slice(0, 3)
-        .map((found) => `${t('confused', { true: found.label, predicted: found.predicted })}: ${found.images}`)
+        .map(
+          (found) =>
+            `${t('confused', { true: found.label, predicted: found.predicted })}: ${found.images}`,
+        )
         .join('; ')}
       draw={draw}
       table={{
         columns: [t('trueClass'), t('predicted'), t('images'), t('share')],
         rows: mistakes
           .slice(0, 60)
-          .map(({ label, predicted, images, share }) => [label, predicted, String(images), percent(share, 1)]),
+          .map(({ label, predicted, images, share }) => [
+            label,
+            predicted,
+            String(images),
+            percent(share, 1),
+          ]),
       }}
     >
       <p class="help">{t('confusionHelp')}</p>

@@ -8,7 +8,13 @@ import { usePage } from '../context.js';
 import { Legend, Section, Segments, Select } from '../controls.js';
 import { digits, grouped } from '../format.js';
 import type { TextKey } from '../i18n/index.js';
-import { type ScoredUnit, type UnitFate, isNormalized, scoredUnits, thresholdOf } from '../scores.js';
+import {
+  type ScoredUnit,
+  type UnitFate,
+  isNormalized,
+  scoredUnits,
+  thresholdOf,
+} from '../scores.js';
 import { kindName } from '../words.js';
 
 const all = '*';
@@ -69,7 +75,11 @@ export function Importance() {
   );
 }
 
-const fates: readonly { readonly fate: UnitFate; readonly name: TextKey; readonly colour: string }[] = [
+const fates: readonly {
+  readonly fate: UnitFate;
+  readonly name: TextKey;
+  readonly colour: string;
+}[] = [
   { fate: 'k', name: 'kept', colour: 'var(--kept)' },
   { fate: 'r', name: 'returned', colour: 'var(--returned)' },
   { fate: 'x', name: 'removedUnits', colour: 'var(--removed)' },
@@ -96,7 +106,12 @@ function binned(units: readonly ScoredUnit[], count: number): Bin[] {
       const bin = Math.min(count - 1, Math.floor((unit.value - low) / size));
       counts[bin] = (counts[bin] ?? 0) + 1;
     }
-    return counts.map((sum, i) => ({ x1: low + i * size, x2: low + (i + 1) * size, units: sum, colour }));
+    return counts.map((sum, i) => ({
+      x1: low + i * size,
+      x2: low + (i + 1) * size,
+      units: sum,
+      colour,
+    }));
   });
 }
 
@@ -126,22 +141,35 @@ function Histogram({ scores, kind }: { readonly scores: ScoresData; readonly kin
         Plot.axisY({ label: null, tickSize: 0 }),
         Plot.rectY(
           binned(units, Math.max(20, Math.min(60, Math.floor(width / 9)))),
-          Plot.stackY({ x1: 'x1', x2: 'x2', y: 'units', fill: 'colour', insetLeft: 0.5, insetRight: 0.5 }),
-        ),
-        threshold === undefined ? null : [
-          Plot.ruleX([threshold], { stroke: 'var(--ink)', strokeWidth: 1.5, strokeDasharray: '4,3' }),
-          Plot.text([threshold], {
-            x: (x: number) => x,
-            text: () => border,
-            frameAnchor: 'top',
-            textAnchor: 'start',
-            dx: 6,
-            dy: 2,
-            fill: 'var(--ink)',
-            stroke: 'var(--card)',
-            strokeWidth: 4,
+          Plot.stackY({
+            x1: 'x1',
+            x2: 'x2',
+            y: 'units',
+            fill: 'colour',
+            insetLeft: 0.5,
+            insetRight: 0.5,
           }),
-        ],
+        ),
+        threshold === undefined
+          ? null
+          : [
+              Plot.ruleX([threshold], {
+                stroke: 'var(--ink)',
+                strokeWidth: 1.5,
+                strokeDasharray: '4,3',
+              }),
+              Plot.text([threshold], {
+                x: (x: number) => x,
+                text: () => border,
+                frameAnchor: 'top',
+                textAnchor: 'start',
+                dx: 6,
+                dy: 2,
+                fill: 'var(--ink)',
+                stroke: 'var(--card)',
+                strokeWidth: 4,
+              }),
+            ],
         Plot.ruleY([0], { stroke: 'var(--line)' }),
       ],
     });

@@ -38,7 +38,12 @@ export function Layers() {
             choices={pruned.map(({ id }) => ({ value: id, label: id }))}
             onChange={setFocus}
           />
-          <Segments label={t('rounds')} choices={rounds} value={String(round)} onChange={setRound} />
+          <Segments
+            label={t('rounds')}
+            choices={rounds}
+            value={String(round)}
+            onChange={setRound}
+          />
         </>
       }
     >
@@ -83,18 +88,23 @@ function Widths({ run, kind, round }: { run: RunData; kind: string; round: numbe
           tickSize: 0,
           ticks: bars.map(({ block }) => block).filter((_, i) => i % Math.ceil(22 / room) === 0),
         }),
-        Plot.barY(bars, { x: 'block', y: ({ group }: Bar) => group.dense, fill: 'var(--track)', rx: 3 }),
+        Plot.barY(bars, {
+          x: 'block',
+          y: ({ group }: Bar) => group.dense,
+          fill: 'var(--track)',
+          rx: 3,
+        }),
         Plot.barY(bars, { x: 'block', y: 'width', fill: colourOf(run), rx: 3 }),
         room < 30
           ? null
           : Plot.text(bars, {
-            x: 'block',
-            y: 'width',
-            text: ({ width: kept }: Bar) => String(kept),
-            dy: -8,
-            fill: 'var(--ink)',
-            fontWeight: 600,
-          }),
+              x: 'block',
+              y: 'width',
+              text: ({ width: kept }: Bar) => String(kept),
+              dy: -8,
+              fill: 'var(--ink)',
+              fontWeight: 600,
+            }),
         Plot.tip(
           bars,
           Plot.pointerX({

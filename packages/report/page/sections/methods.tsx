@@ -1,7 +1,12 @@
 // The comparison of methods over seeds: means, spread, tests.
 import * as Plot from '@observablehq/plot';
 import { useState } from 'preact/hooks';
-import type { ComparedMethod, ComparedRun, ComparedTest, ComparisonData } from '../../src/data/types.js';
+import type {
+  ComparedMethod,
+  ComparedRun,
+  ComparedTest,
+  ComparisonData,
+} from '../../src/data/types.js';
 import { Chart } from '../charts/chart.js';
 import { gridStyle, plotStyle, tipStyle } from '../charts/plot-style.js';
 import { methodColour } from '../colours.js';
@@ -21,7 +26,13 @@ export function Methods() {
     <Section
       id="methods"
       title={t('methods')}
-      help={t('methodsHelp', { arch, dataset, epochs, finetune: finetuneEpochs, seeds: seeds.length })}
+      help={t('methodsHelp', {
+        arch,
+        dataset,
+        epochs,
+        finetune: finetuneEpochs,
+        seeds: seeds.length,
+      })}
       controls={
         data.comparisons.length > 1 && (
           <Select
@@ -45,7 +56,8 @@ export function Methods() {
 const methodName = (method: string, t: Translate): string =>
   ['dense', 'oneshot', 'refill', 'rsst'].includes(method) ? t(method as TextKey) : method;
 
-const rateName = (rate: number): string => (rate === 0 ? '' : `${Number((100 * rate).toFixed(4))}%`);
+const rateName = (rate: number): string =>
+  rate === 0 ? '' : `${Number((100 * rate).toFixed(4))}%`;
 
 function MethodTable({ comparison: { methods } }: { readonly comparison: ComparisonData }) {
   const { t } = usePage();
@@ -57,7 +69,16 @@ function MethodTable({ comparison: { methods } }: { readonly comparison: Compari
         <thead>
           <tr>
             {(
-              ['method', 'removed', 'accuracy', 'toDense', 'beforeCut', 'afterCut', 'parameters', 'macs'] as const
+              [
+                'method',
+                'removed',
+                'accuracy',
+                'toDense',
+                'beforeCut',
+                'afterCut',
+                'parameters',
+                'macs',
+              ] as const
             ).map((key) => (
               <th key={key} scope="col">
                 {t(key)}
@@ -139,7 +160,8 @@ function Strips({ comparison: { methods, runs } }: { readonly comparison: Compar
           Plot.pointer({
             y: name,
             x: 'accuracy',
-            title: (run: ComparedRun) => `${name(run)}\n${t('seed')} ${run.seed}: ${percent(run.accuracy)}`,
+            title: (run: ComparedRun) =>
+              `${name(run)}\n${t('seed')} ${run.seed}: ${percent(run.accuracy)}`,
             ...tipStyle,
           }),
         ),

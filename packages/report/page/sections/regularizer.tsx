@@ -81,7 +81,8 @@ function Line({ points, name, of }: LineProps) {
           Plot.pointerX({
             x: 'x',
             y: of,
-            title: (point: NormPoint) => `${t('epoch')} ${point.x}, ${point.phase}\n${scientific(of(point))}`,
+            title: (point: NormPoint) =>
+              `${t('epoch')} ${point.x}, ${point.phase}\n${scientific(of(point))}`,
             ...tipStyle,
           }),
         ),
@@ -149,9 +150,30 @@ function Fan({ points, kind }: KindProps) {
         Plot.gridY(gridStyle),
         Plot.axisY({ label: null, tickSize: 0 }),
         ...spreads.flatMap((part) => [
-          Plot.areaY(part.points, { x: 'x', y1: at(1), y2: at(5), z: phase, fill: part.colour, fillOpacity: 0.15 }),
-          Plot.areaY(part.points, { x: 'x', y1: at(2), y2: at(4), z: phase, fill: part.colour, fillOpacity: 0.28 }),
-          Plot.lineY(part.points, { x: 'x', y: at(3), z: phase, stroke: part.colour, strokeWidth: 2, marker: 'dot' }),
+          Plot.areaY(part.points, {
+            x: 'x',
+            y1: at(1),
+            y2: at(5),
+            z: phase,
+            fill: part.colour,
+            fillOpacity: 0.15,
+          }),
+          Plot.areaY(part.points, {
+            x: 'x',
+            y1: at(2),
+            y2: at(4),
+            z: phase,
+            fill: part.colour,
+            fillOpacity: 0.28,
+          }),
+          Plot.lineY(part.points, {
+            x: 'x',
+            y: at(3),
+            z: phase,
+            stroke: part.colour,
+            strokeWidth: 2,
+            marker: 'dot',
+          }),
         ]),
       ],
     });
@@ -159,10 +181,15 @@ function Fan({ points, kind }: KindProps) {
   return (
     <Chart
       title={title}
-      summary={parts.map(({ name, of }) => `${t(name)}: ${digits((last && of(last)?.quantiles[3]) ?? NaN)}`).join(', ')}
+      summary={parts
+        .map(({ name, of }) => `${t(name)}: ${digits((last && of(last)?.quantiles[3]) ?? NaN)}`)
+        .join(', ')}
       draw={draw}
       table={{
-        columns: [t('epoch'), ...parts.flatMap(({ name }) => ['5%', '50%', '95%'].map((q) => `${t(name)} ${q}`))],
+        columns: [
+          t('epoch'),
+          ...parts.flatMap(({ name }) => ['5%', '50%', '95%'].map((q) => `${t(name)} ${q}`)),
+        ],
         rows: points.map(({ x, unitNorms }) => [
           String(x),
           ...parts.flatMap(({ of }) => {
@@ -206,7 +233,14 @@ function Distribution({ points, kind }: KindProps) {
         Plot.axisY({ label: null, tickSize: 0, ticks: 5 }),
         Plot.rectY(
           bars,
-          Plot.stackY({ x1: 'x1', x2: 'x2', y: 'units', fill: 'colour', insetLeft: 0.5, insetRight: 0.5 }),
+          Plot.stackY({
+            x1: 'x1',
+            x2: 'x2',
+            y: 'units',
+            fill: 'colour',
+            insetLeft: 0.5,
+            insetRight: 0.5,
+          }),
         ),
         Plot.ruleY([0], { stroke: 'var(--line)' }),
       ],
@@ -218,7 +252,10 @@ function Distribution({ points, kind }: KindProps) {
       draw={draw}
     >
       <Legend
-        entries={parts.map(({ name, colour, of }) => ({ label: `${t(name)} ${of(norms)?.units ?? 0}`, colour }))}
+        entries={parts.map(({ name, colour, of }) => ({
+          label: `${t(name)} ${of(norms)?.units ?? 0}`,
+          colour,
+        }))}
       />
     </Chart>
   );

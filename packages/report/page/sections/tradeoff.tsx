@@ -37,7 +37,9 @@ export function Tradeoff() {
       id="tradeoff"
       title={t('tradeoff')}
       help={t('tradeoffHelp')}
-      controls={<Segments label={t('costAxis')} choices={costs} value={cost.value} onChange={choose} />}
+      controls={
+        <Segments label={t('costAxis')} choices={costs} value={cost.value} onChange={choose} />
+      }
     >
       <Picture cost={cost} />
     </Section>
@@ -47,7 +49,12 @@ export function Tradeoff() {
 function costsOf(data: ReportData, t: Translate): Cost[] {
   const all: Cost[] = [
     { value: 'macs', label: t('macs'), of: ({ size }) => size?.macs, text: count },
-    { value: 'parameters', label: t('parameters'), of: ({ size }) => size?.parameters, text: count },
+    {
+      value: 'parameters',
+      label: t('parameters'),
+      of: ({ size }) => size?.parameters,
+      text: count,
+    },
     ...timedBatches(data).map((batch) => ({
       value: `latency-${batch}`,
       label: t('latencyAt', { batch }),
@@ -63,7 +70,9 @@ function Picture({ cost }: { readonly cost: Cost }) {
   const { t, colourOf } = usePage();
   const models = useShownRuns().flatMap((run): Model[] => {
     const value = cost.of(run);
-    return value == null || run.accuracy === null ? [] : [{ run, cost: value, accuracy: run.accuracy }];
+    return value == null || run.accuracy === null
+      ? []
+      : [{ run, cost: value, accuracy: run.accuracy }];
   });
   const front = paretoFront(models);
   const isOnFront = new Set(front);
@@ -72,12 +81,23 @@ function Picture({ cost }: { readonly cost: Cost }) {
     Plot.plot({
       ...plotStyle(width, Math.round(Math.min(420, Math.max(280, width * 0.5)))),
       marginRight: 24,
-      x: { label: `${cost.label} →`, nice: true, tickFormat: cost.text, ticks: Math.max(3, width / 110), inset: 24 },
+      x: {
+        label: `${cost.label} →`,
+        nice: true,
+        tickFormat: cost.text,
+        ticks: Math.max(3, width / 110),
+        inset: 24,
+      },
       y: { label: `↑ ${t('accuracy')}`, nice: true, inset: 14 },
       marks: [
         Plot.gridX(gridStyle),
         Plot.gridY(gridStyle),
-        Plot.axisX({ label: `${cost.label} →`, tickSize: 0, tickFormat: cost.text, ticks: Math.max(3, width / 110) }),
+        Plot.axisX({
+          label: `${cost.label} →`,
+          tickSize: 0,
+          tickFormat: cost.text,
+          ticks: Math.max(3, width / 110),
+        }),
         Plot.axisY({
           label: `↑ ${t('accuracy')}`,
           tickSize: 0,

@@ -6,12 +6,13 @@ import { Section, Segments, Select } from '../controls.js';
 import { count, digits, milliseconds, percent } from '../format.js';
 import { Engine } from '../try-out/engine.js';
 import type { Models } from '../try-out/models.js';
+import { Command } from './repeat.js';
 import { imageInput } from '../try-out/pixels.js';
 import type { Backend, RunResult } from '../try-out/protocol.js';
 
-/** Runs whose models can be tried. */
+/** Runs whose models can be tried, here or in the studio. */
 export const triableRuns = (runs: readonly RunData[], models: Models | undefined): RunData[] =>
-  models ? runs.filter((run) => models.has(run)) : [];
+  runs.filter((run) => models?.has(run) ?? (run.state === 'finished' && run.size?.bytes != null));
 
 interface Picture {
   readonly url: string;
@@ -34,7 +35,17 @@ interface Done {
 
 export function TryOut() {
   const { models } = usePage();
-  return models ? <Bench models={models} /> : null;
+  return models ? <Bench models={models} /> : <NeedsStudio />;
+}
+
+/** A report that was written without models says how to get them. */
+function NeedsStudio() {
+  const { t, data } = usePage();
+  return (
+    <Section id="try-out" title={t('tryOut')} help={t('tryOutNeedsStudio')}>
+      <Command command={{ cwd: '', line: `mamba-prune studio ${data.folder}` }} />
+    </Section>
+  );
 }
 
 function Bench({ models }: { readonly models: Models }) {
@@ -63,13 +74,26 @@ function Bench({ models }: { readonly models: Models }) {
       help={t('tryOutHelp')}
       controls={
         <>
-          <Select label={t('model', { n: 1 })} value={left?.id ?? ''} choices={choices} onChange={chooseLeft} />
-          <Select label={t('model', { n: 2 })} value={right?.id ?? ''} choices={choices} onChange={chooseRight} />
+          <Select
+            label={t('model', { n: 1 })}
+            value={left?.id ?? ''}
+            choices={choices}
+            onChange={chooseLeft}
+          />
+          <Select
+            label={t('model', { n: 2 })}
+            value={right?.id ?? ''}
+            choices={choices}
+            onChange={chooseRight}
+          />
           {backends.length > 1 && (
             <Segments
               label={t('backend')}
               value={backend}
-              choices={backends.map((value) => ({ value, label: value === 'wasm' ? 'CPU' : 'WebGPU' }))}
+              choices={backends.map((value) => ({
+                value,
+                label: value === 'wasm' ? 'CPU' : 'WebGPU',
+              }))}
               onChange={setBackend}
             />
           )}
@@ -120,10 +144,7 @@ const byId = (runs: readonly RunData[], id: string | undefined): RunData | undef
   runs.find((run) => run.id === id);
 
 /** What the models of two runs take; undefined until it is known. */
-function useDescribed(
-  models: Models,
-  pair: readonly string[],
-): readonly TryOutModel[] | undefined {
+function useDescribed(models: Models, pair: readonly string[]): readonly TryOutModel[] | undefined {
   const [described, setDescribed] = useState<readonly TryOutModel[]>();
   useEffect(() => {
     let isCurrent = true;
@@ -224,7 +245,9 @@ function DropZone({ picture, names, onBlob }: DropProps) {
         </span>
       )}
       <span>
-        {picture?.label === undefined ? t('dropImage') : t('isClass', { label: names[picture.label] ?? '' })}
+        {picture?.label === undefined
+          ? t('dropImage')
+          : t('isClass', { label: names[picture.label] ?? '' })}
       </span>
       <input
         type="file"
@@ -245,11 +268,14 @@ interface AnswersProps {
 
 function Answers({ outcome, pair, label }: AnswersProps) {
   const { t, data } = usePage();
-  const done = outcome.state === 'done' ? outcome : outcome.state === 'busy' ? outcome.last : undefined;
+  const done =
+    outcome.state === 'done' ? outcome : outcome.state === 'busy' ? outcome.last : undefined;
   const [first, second] = done?.results ?? [];
   return (
     <div class="answers" aria-live="polite" aria-busy={outcome.state === 'busy'}>
-      {outcome.state === 'failed' && <p class="note">{t('tryOutFailed', { message: outcome.message })}</p>}
+      {outcome.state === 'failed' && (
+        <p class="note">{t('tryOutFailed', { message: outcome.message })}</p>
+      )}
       {outcome.state === 'idle' && <p class="help">{t('tryOutIdle')}</p>}
       {outcome.state === 'busy' && !done && <p class="help">{t('tryOutBusy')}</p>}
       {done && first && second && (
@@ -269,7 +295,10 @@ function Answers({ outcome, pair, label }: AnswersProps) {
           </div>
           <p class="speedup">
             <b>{digits(first.medianMs / second.medianMs)}x</b>{' '}
-            {t(first.medianMs >= second.medianMs ? 'asFast' : 'asFastSlower', { first: pair[0] ?? '', second: pair[1] ?? '' })}
+            {t(first.medianMs >= second.medianMs ? 'asFast' : 'asFastSlower', {
+              first: pair[0] ?? '',
+              second: pair[1] ?? '',
+            })}
           </p>
         </>
       )}
@@ -299,7 +328,10 @@ function ModelAnswer({ name, run, result, classes, label, slowest }: ModelAnswer
         <i class="dot" />
         {name}
       </h3>
-      <p class="help">{run?.size && `${count(run.size.parameters)} ${t('parameters')}, ${count(run.size.macs)} ${t('macs')}`}</p>
+      <p class="help">
+        {run?.size &&
+          `${count(run.size.parameters)} ${t('parameters')}, ${count(run.size.macs)} ${t('macs')}`}
+      </p>
       <ol>
         {best.map(({ probability, index }, place) => (
           <li key={index} class={place === 0 ? 'top' : ''}>

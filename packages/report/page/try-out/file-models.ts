@@ -24,7 +24,7 @@ export function fileModels(): Models | undefined {
     backends: () => Promise.resolve(['wasm']),
     startWorker: async () => {
       const source = URL.createObjectURL(new Blob([worker], { type: 'text/javascript' }));
-      const started = new Worker(source, { type: 'module' });
+      const started = new Worker(source);
       const wasm = await unpack('ort');
       started.postMessage({ type: 'runtime', wasm } satisfies Request, [wasm]);
       return started;

@@ -3,7 +3,7 @@
 import * as ort from 'onnxruntime-web/wasm';
 import { type Runtime, type WorkerScope, answerRequests } from './sessions.js';
 
-answerRequests(self as WorkerScope, (_backend, wasm): Promise<Runtime> => {
+answerRequests(self, (_backend, wasm): Promise<Runtime> => {
   if (wasm) ort.env.wasm.wasmBinary = wasm;
   ort.env.wasm.numThreads = 1;
   return Promise.resolve(ort);

@@ -17,4 +17,4 @@ async function load(backend: Backend): Promise<Runtime> {
   return runtime;
 }
 
-answerRequests(self as WorkerScope, load);
+answerRequests(self, load);

@@ -13,6 +13,7 @@ export function collect({ root, runs, comparisons }: FoundRuns): ReportData {
     format: 1,
     version: packageVersion(),
     created: new Date().toISOString(),
+    folder: root,
     runs: linked(runs.map((path) => readRun(path, idOf(path, root)))),
     comparisons: comparisons.map((path) => readComparison(path, idOf(path, root))),
     notes: [],

@@ -1,11 +1,10 @@
 // What the studio answers. Everything is read only; nothing is served but the page, the runtime of the
 // browser, and what belongs to runs below the folder.
 import { createReadStream, statSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { Readable } from 'node:stream';
 import { Hono } from 'hono';
 import { streamSSE } from 'hono/streaming';
-import { assetPath, page } from '../report-html.js';
+import { assetPath, page, runtimePath } from '../report-html.js';
 import { canTry, onnxOf, tryOutModel } from '../try-out/models.js';
 import type { Watcher } from './watcher.js';
 
@@ -17,7 +16,7 @@ const policy = [
   "script-src 'self' 'wasm-unsafe-eval'",
   "style-src 'self' 'unsafe-inline'",
   "img-src 'self' data: blob:",
-  "font-src data:",
+  'font-src data:',
   "worker-src 'self' blob:",
   "connect-src 'self' data: blob:",
 ].join('; ');
@@ -120,6 +119,3 @@ function file(path: string): Response {
     headers: { 'Content-Type': type, 'Content-Length': String(stat.size) },
   });
 }
-
-export const runtimePath = (name: string): string =>
-  createRequire(import.meta.url).resolve(`onnxruntime-web/${name}`);

@@ -43,6 +43,7 @@ export class Watcher {
       format: 1,
       version: packageVersion(),
       created: new Date().toISOString(),
+      folder: this.#folder,
       runs: this.#linkedRuns(),
       comparisons: values(this.#comparisons),
       notes: problems(this.#runs, this.#comparisons),
@@ -79,7 +80,9 @@ export class Watcher {
   #update(): StudioUpdate | undefined {
     const { root, runs, comparisons } = findRunsBelow(this.#folder);
     const before = [...this.#runs.values(), ...this.#comparisons.values()];
-    this.#runs = refreshed(this.#runs, runs, runSignature, (path) => readRun(path, idOf(path, root)));
+    this.#runs = refreshed(this.#runs, runs, runSignature, (path) =>
+      readRun(path, idOf(path, root)),
+    );
     this.#comparisons = refreshed(this.#comparisons, comparisons, comparisonSignature, (path) =>
       readComparison(path, idOf(path, root)),
     );
@@ -110,7 +113,10 @@ function refreshed<T>(
     paths.map((path) => {
       const signature = signatureOf(path);
       const entry = old.get(path);
-      return [path, entry?.signature === signature ? entry : readEntry(signature, () => read(path), entry)];
+      return [
+        path,
+        entry?.signature === signature ? entry : readEntry(signature, () => read(path), entry),
+      ];
     }),
   );
 }
