@@ -4,11 +4,8 @@ import type { GroupData, RunData } from '../../src/data/types.js';
 import { usePage } from '../context.js';
 import { Legend } from '../controls.js';
 import { grouped } from '../format.js';
-import type { TextKey } from '../i18n/index.js';
 import { useWidth } from './chart.js';
-
-const fates = ['kept', 'returned', 'removedNow', 'removedEarlier'] as const satisfies TextKey[];
-type Fate = (typeof fates)[number];
+import { type Fate, fateAfter, fates } from './fate.js';
 
 const colours: Readonly<Record<Fate, string>> = {
   kept: '--kept',
@@ -16,14 +13,6 @@ const colours: Readonly<Record<Fate, string>> = {
   removedNow: '--removed',
   removedEarlier: '--gone',
 };
-
-/** What has become of a unit after a round; a round of 0 is before the first. */
-export function fateAfter(fate: string, round: number, isReturned: boolean): Fate {
-  if (fate === '-') return 'removedEarlier';
-  const cut = fate.charCodeAt(0) - 48;
-  if (cut === 0 || cut > round) return isReturned ? 'returned' : 'kept';
-  return cut === round ? 'removedNow' : 'removedEarlier';
-}
 
 export function UnitsMap({ run, round }: { readonly run: RunData; readonly round: number }) {
   const { t } = usePage();

@@ -63,6 +63,7 @@ function Curve({ value, runs, isLog }: CurveProps) {
       ...plotStyle(width, heightFor(width)),
       x: {
         label: t('epoch'),
+        domain: [0, lastEpoch(dots)],
         ticks: integerTicks(dots, width),
         tickFormat: (x: number) => String(x),
       },
@@ -191,8 +192,11 @@ const textOf = (value: Value, y: number): string =>
 const phaseText = ({ x, phase, part }: Dot, t: Translate): string =>
   `${t('epoch')} ${Number(x.toFixed(2))}${phase === '' ? '' : `, ${phase}`}, ${t(part === 'test' ? 'testSet' : 'trainSet')}`;
 
+const lastEpoch = (dots: readonly Dot[]): number =>
+  dots.reduce((last, { x }) => Math.max(last, Math.ceil(x)), 1);
+
 function integerTicks(dots: readonly Dot[], width: number): number[] {
-  const last = Math.max(1, ...dots.map(({ x }) => Math.ceil(x)));
+  const last = lastEpoch(dots);
   const step = Math.max(1, Math.ceil(last / Math.max(3, width / 60)));
   return Array.from({ length: Math.floor(last / step) + 1 }, (_, i) => i * step);
 }

@@ -131,31 +131,53 @@ function Confusion({ evaluation: { classes }, run }: ConfusionProps) {
     });
   };
   return (
-    <Chart
-      wide
-      title={`${t('confusion')}: ${run.run}, ${percent(run.accuracy)}`}
-      summary={mistakes
-        .slice(0, 3)
-        .map(
-          (found) =>
-            `${t('confused', { true: found.label, predicted: found.predicted })}: ${found.images}`,
-        )
-        .join('; ')}
-      draw={draw}
-      table={{
-        columns: [t('trueClass'), t('predicted'), t('images'), t('share')],
-        rows: mistakes
-          .slice(0, 60)
-          .map(({ label, predicted, images, share }) => [
-            label,
-            predicted,
-            String(images),
-            percent(share, 1),
-          ]),
-      }}
-    >
-      <p class="help">{t('confusionHelp')}</p>
-    </Chart>
+    <div class="beside">
+      <Chart
+        title={`${t('confusion')}: ${run.run}, ${percent(run.accuracy)}`}
+        summary={mistakes
+          .slice(0, 3)
+          .map(
+            (found) =>
+              `${t('confused', { true: found.label, predicted: found.predicted })}: ${found.images}`,
+          )
+          .join('; ')}
+        draw={draw}
+        table={{
+          columns: [t('trueClass'), t('predicted'), t('images'), t('share')],
+          rows: mistakes
+            .slice(0, 60)
+            .map(({ label, predicted, images, share }) => [
+              label,
+              predicted,
+              String(images),
+              percent(share, 1),
+            ]),
+        }}
+      >
+        <p class="help">{t('confusionHelp')}</p>
+      </Chart>
+      <Mistakes mistakes={mistakes.slice(0, 12)} />
+    </div>
+  );
+}
+
+/** The commonest mistakes as bars. */
+function Mistakes({ mistakes }: { readonly mistakes: readonly Cell[] }) {
+  const { t } = usePage();
+  const most = mistakes[0]?.images ?? 1;
+  return (
+    <div class="chart">
+      <h3>{t('mistakes')}</h3>
+      <ol class="bars">
+        {mistakes.map(({ label, predicted, images }) => (
+          <li key={`${label}-${predicted}`}>
+            <span>{t('confused', { true: label, predicted })}</span>
+            <b>{images}</b>
+            <i style={{ width: `${(100 * images) / most}%` }} />
+          </li>
+        ))}
+      </ol>
+    </div>
   );
 }
 

@@ -63,7 +63,7 @@ function MethodTable({ comparison: { methods } }: { readonly comparison: Compari
   const { t } = usePage();
   const dense = methods.find(({ method }) => method === 'dense');
   return (
-    <div class="scroll card" tabIndex={0} role="region" aria-label={t('methods')}>
+    <div class="scroll card" tabIndex={0} role="region" aria-label={t('meanDeviation')}>
       <table>
         <caption>{t('meanDeviation')}</caption>
         <thead>

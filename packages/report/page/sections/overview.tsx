@@ -106,7 +106,7 @@ function RunTable() {
   const { data, t, focus, setFocus, colourOf } = usePage();
   const hasLatency = data.latency !== undefined;
   return (
-    <div class="scroll card" tabIndex={0} role="region" aria-label={t('overview')}>
+    <div class="scroll card" tabIndex={0} role="region" aria-label={t('allRuns')}>
       <table class="runs">
         <thead>
           <tr>

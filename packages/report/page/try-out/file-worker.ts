@@ -1,7 +1,7 @@
 // The worker of a report in a file: the runtime is handed to it, and has one thread, as pages from the
 // disk may not share memory.
 import * as ort from 'onnxruntime-web/wasm';
-import { type Runtime, type WorkerScope, answerRequests } from './sessions.js';
+import { type Runtime, answerRequests } from './sessions.js';
 
 answerRequests(self, (_backend, wasm): Promise<Runtime> => {
   if (wasm) ort.env.wasm.wasmBinary = wasm;

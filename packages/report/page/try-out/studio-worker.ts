@@ -1,6 +1,6 @@
 // The worker of the studio, which serves the runtime's files: with threads, and with WebGPU.
 import type { Backend } from './protocol.js';
-import { type Runtime, type WorkerScope, answerRequests } from './sessions.js';
+import { type Runtime, answerRequests } from './sessions.js';
 
 /** More gain little on models of this size, and a laptop has other things to do. */
 const mostThreads = 4;

@@ -40,7 +40,11 @@ export function findRuns(paths: readonly string[]): FoundRuns {
       );
     }
   }
-  return { root: commonFolder([...runs, ...comparisons]), runs: [...runs], comparisons: [...comparisons] };
+  return {
+    root: commonFolder([...runs, ...comparisons]),
+    runs: [...runs],
+    comparisons: [...comparisons],
+  };
 }
 
 /** As `findRuns` for one folder, which may be empty. */
