@@ -20,6 +20,8 @@ export function UnitsMap({ run, round }: { readonly run: RunData; readonly round
   const groups = (run.pruning?.groups ?? []).filter(({ fate }) => fate !== undefined);
   if (groups.length === 0) return null;
   const hasReturned = run.pruning?.rounds.some(({ returned }) => Object.keys(returned).length > 0);
+  const hasEarlier =
+    (run.pruning?.plannedRounds ?? 1) > 1 || groups.some(({ fate }) => fate?.includes('-'));
   const shown = isOpen ? groups : groups.slice(0, 8);
   return (
     <figure class="chart wide">
@@ -28,6 +30,7 @@ export function UnitsMap({ run, round }: { readonly run: RunData; readonly round
       <Legend
         entries={fates
           .filter((fate) => fate !== 'returned' || hasReturned)
+          .filter((fate) => fate !== 'removedEarlier' || hasEarlier)
           .map((fate) => ({ label: t(fate), colour: `var(${colours[fate]})` }))}
       />
       <div class="units">

@@ -6,7 +6,7 @@ import { Chart, type TableData } from '../charts/chart.js';
 import { gridStyle, heightFor, plotStyle, tipStyle } from '../charts/plot-style.js';
 import { usePage, useShownRuns } from '../context.js';
 import { Legend, Section, Switch } from '../controls.js';
-import { percent, scientific } from '../format.js';
+import { percent } from '../format.js';
 import type { Translate } from '../i18n/index.js';
 
 type Value = 'accuracy' | 'loss' | 'lr';
@@ -158,7 +158,7 @@ function dotsOf(run: RunData, value: Value): Dot[] {
 const tickText: Readonly<Record<Value, (y: number) => string>> = {
   accuracy: (y) => `${Number((100 * y).toFixed(1))}%`,
   loss: (y) => String(Number(y.toPrecision(3))),
-  lr: scientific,
+  lr: (y) => (y === 0 ? '0' : y.toExponential(1).replace('.0e', 'e')),
 };
 
 /** After every epoch, and before and after every cut, which is a drop. */

@@ -28,6 +28,7 @@ function Tiles({ run, dense }: { readonly run: RunData; readonly dense: RunData 
     <div class="tiles">
       <Tile
         name={t('accuracy')}
+        isLoss={(accuracy ?? 0) < (denseAccuracy ?? 0)}
         value={percent(accuracy)}
         before={isPruned ? percent(denseAccuracy) : undefined}
         gain={
@@ -80,24 +81,24 @@ interface TileProps {
   readonly value: string;
   readonly before: string | undefined;
   readonly gain: string | undefined;
+  /** Whether it is one in truth. */
+  readonly isLoss?: boolean;
 }
 
-function Tile({ name, value, before, gain }: TileProps) {
+function Tile({ name, value, before, gain, isLoss = false }: TileProps) {
   return (
     <div class="tile">
       <div class="name">{name}</div>
       <div class="value">
         {before !== undefined && (
-          <>
-            <s>{before}</s>
-            <span class="arrow" aria-hidden="true">
-              →
-            </span>
-          </>
+          <span>
+            {before}
+            <span aria-hidden="true"> →</span>
+          </span>
         )}
         <b>{value}</b>
       </div>
-      {gain !== undefined && <div class="gain">{gain}</div>}
+      {gain !== undefined && <div class={isLoss ? 'gain loss' : 'gain'}>{gain}</div>}
     </div>
   );
 }

@@ -77,6 +77,8 @@ function Picture({ cost }: { readonly cost: Cost }) {
   const front = paretoFront(models);
   const isOnFront = new Set(front);
   const labelled = models.length <= 14 ? models : front;
+  const dearest = models.reduce((most, model) => Math.max(most, model.cost), 0);
+  const isAtEdge = ({ cost: value }: Model): boolean => value > 0.85 * dearest;
   const draw = (width: number): Element =>
     Plot.plot({
       ...plotStyle(width, Math.round(Math.min(420, Math.max(280, width * 0.5)))),
@@ -120,16 +122,24 @@ function Picture({ cost }: { readonly cost: Cost }) {
           stroke: 'var(--card)',
           strokeWidth: 1.5,
         }),
-        Plot.text(labelled, {
-          x: 'cost',
-          y: 'accuracy',
-          text: ({ run }: Model) => run.id,
-          dy: -14,
-          fill: 'var(--ink)',
-          stroke: 'var(--card)',
-          strokeWidth: 4,
-          fontSize: 12,
-        }),
+        // At the right edge a label begins before its point.
+        ...(['middle', 'end'] as const).map((textAnchor) =>
+          Plot.text(
+            labelled.filter((model) => isAtEdge(model) === (textAnchor === 'end')),
+            {
+              x: 'cost',
+              y: 'accuracy',
+              text: ({ run }: Model) => run.id,
+              textAnchor,
+              dx: textAnchor === 'end' ? 8 : 0,
+              dy: -14,
+              fill: 'var(--ink)',
+              stroke: 'var(--card)',
+              strokeWidth: 4,
+              fontSize: 12,
+            },
+          ),
+        ),
         Plot.tip(
           models,
           Plot.pointer({

@@ -87,7 +87,7 @@ describe('units', () => {
   it('are followed from the dense model to the last round', () => {
     const { rounds } = record('refill');
     const group = run('refill').pruning?.groups.find(({ name }) => name === 'blocks.0.mlp');
-    const fates = [...(group?.fate ?? '')];
+    const fates = Array.from(group?.fate ?? '');
     expect(fates).toHaveLength(32);
     for (const [index, fate] of fates.entries()) {
       const kept = rounds.map((round) => round.kept['blocks.0.mlp']?.includes(index));
@@ -118,7 +118,7 @@ describe('units', () => {
 
   it('that refill gave back are marked', () => {
     const groups = run('refill').pruning?.rounds[0]?.scores?.groups ?? [];
-    const marked = groups.map(({ fates }) => [...fates].filter((fate) => fate === 'r').length);
+    const marked = groups.map(({ fates }) => Array.from(fates).filter((fate) => fate === 'r').length);
     const returned = record('refill').rounds[0]?.returned ?? {};
     expect(marked).toEqual(groups.map(({ name }) => returned[name]?.length));
     expect(Math.max(...marked)).toBeGreaterThan(0);

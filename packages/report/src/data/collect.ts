@@ -7,7 +7,7 @@ import { type ReadRun, readRun } from './read-run.js';
 import type { ReportData, RunData } from './types.js';
 
 /** @throws RunFolderError, DataError naming the file that is damaged */
-export function collect({ root, runs, comparisons }: FoundRuns): ReportData {
+export function collect({ root, comparisonRoot, runs, comparisons }: FoundRuns): ReportData {
   return {
     kind: 'mamba-prune report',
     format: 1,
@@ -15,7 +15,7 @@ export function collect({ root, runs, comparisons }: FoundRuns): ReportData {
     created: new Date().toISOString(),
     folder: root,
     runs: linked(runs.map((path) => readRun(path, idOf(path, root)))),
-    comparisons: comparisons.map((path) => readComparison(path, idOf(path, root))),
+    comparisons: comparisons.map((path) => readComparison(path, idOf(path, comparisonRoot))),
     notes: [],
   };
 }

@@ -31,7 +31,7 @@ function flatten(name: string, value: unknown): Fact[] {
   if (typeof value === 'object') {
     return Object.entries(value).flatMap(([inner, v]) => flatten(`${name}.${inner}`, v));
   }
-  return [{ name, value: String(value) }];
+  return [{ name, value: typeof value === 'string' ? value : JSON.stringify(value) }];
 }
 
 /** @param args - as typed, without node and script */

@@ -9,8 +9,10 @@ const skipped = new Set(['checkpoints', 'tensorboard', 'importance', 'node_modul
 const maxDepth = 5;
 
 export interface FoundRuns {
-  /** What ids are relative to: the folder that holds everything. */
+  /** What ids of runs are relative to: the folder that holds them all. */
   readonly root: string;
+  /** The same for comparisons, which may lie elsewhere. */
+  readonly comparisonRoot: string;
   /** Absolute paths, in order and each once. */
   readonly runs: readonly string[];
   readonly comparisons: readonly string[];
@@ -41,7 +43,8 @@ export function findRuns(paths: readonly string[]): FoundRuns {
     }
   }
   return {
-    root: commonFolder([...runs, ...comparisons]),
+    root: commonFolder(runs.size > 0 ? [...runs] : [...comparisons]),
+    comparisonRoot: commonFolder([...comparisons]),
     runs: [...runs],
     comparisons: [...comparisons],
   };
@@ -52,7 +55,8 @@ export function findRunsBelow(folder: string): FoundRuns {
   const runs = new Set<string>();
   const comparisons = new Set<string>();
   visit(resolve(folder), 0, runs, comparisons);
-  return { root: resolve(folder), runs: [...runs], comparisons: [...comparisons] };
+  const root = resolve(folder);
+  return { root, comparisonRoot: root, runs: [...runs], comparisons: [...comparisons] };
 }
 
 /** The name of a run in a report. */

@@ -1,9 +1,8 @@
 // For tests: a real browser, and what is asked of every page in it.
-import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { fileURLToPath } from 'node:url';
 import { type Browser, type BrowserContextOptions, type Page, chromium } from 'playwright-core';
+import { buildPage } from './build-page.js';
 
 const places = [
   process.env['CHROMIUM'],
@@ -18,9 +17,7 @@ export const noBrowser =
     : undefined;
 
 export async function openBrowser(): Promise<Browser> {
-  // Tests run on the sources, and so must the page.
-  const script = fileURLToPath(new URL('../../scripts/build-page.mjs', import.meta.url));
-  execFileSync(process.execPath, [script, '--check'], { stdio: 'inherit' });
+  buildPage();
   return chromium.launch({
     ...(executablePath !== undefined && { executablePath }),
     // As root, which CI often is, the sandbox does not start.

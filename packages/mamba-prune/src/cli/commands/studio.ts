@@ -4,7 +4,6 @@ import { type Cli, action, addExamples } from '../context.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { integerOption } from '../options/parse.js';
 import { loadReportPackage } from '../report-package.js';
-import { interruptible } from '../work.js';
 
 interface StudioCommandOptions extends CommonOptions {
   readonly port: number;
@@ -33,12 +32,16 @@ export function addStudioCommand(program: Command, cli: Cli): void {
   ]);
   action<StudioCommandOptions>(cli, command, async (context, folder) => {
     const { startStudio } = await loadReportPackage();
-    await interruptible(context, async (signal) => {
-      const studio = await startStudio({ folder, port: context.options.port });
+    const { stopOnSignals } = await import('../../training/signals.js');
+    const studio = await startStudio({ folder, port: context.options.port });
+    const stop = stopOnSignals(() => undefined);
+    try {
       context.json({ url: studio.url, folder });
       context.print(`${studio.url}  shows the runs below ${folder}. Ctrl-C ends it.`);
-      if (!signal.aborted) await once(signal, 'abort');
+      if (!stop.signal.aborted) await once(stop.signal, 'abort');
+    } finally {
+      stop.dispose();
       await studio.close();
-    });
+    }
   });
 }
