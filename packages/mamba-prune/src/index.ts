@@ -55,7 +55,7 @@ export {
 export { type ModelInfo, loadModel, saveModel } from './models/model-file.js';
 export { type OnnxExport, type OnnxExportOptions, exportOnnx } from './export/onnx/export-onnx.js';
 export { type BuildOptions, buildOnnxModel } from './export/onnx/build-model.js';
-export type { InputType, ScanOp } from './export/onnx/choices.js';
+export type { FloatType, InputType, Quantization, ScanOp } from './export/onnx/choices.js';
 export { OnnxModel, type OnnxResult } from './export/onnx/onnx-model.js';
 export { type ModelProto, decodeModel, encodeModel } from './export/onnx/proto.js';
 export { type Verification, VerificationError, verifyOnnx } from './export/onnx/verify.js';
@@ -230,12 +230,15 @@ export {
 export { eventFilePath, tensorboardHooks, writeEventFile } from './logging/tensorboard.js';
 
 export {
+  type BenchCandidate,
   type BenchModel,
   type BenchOptions,
   type BenchResult,
+  type ForeignModel,
   benchmarkModels,
 } from './bench/bench.js';
 export { benchModel } from './bench/bench-model.js';
+export { type OnnxCandidate, benchOnnx } from './bench/bench-onnx.js';
 export type { Spread } from './bench/statistics.js';
 export { type GroupSummary, type ModelSummary, inspectModel } from './bench/inspect.js';
 export {
@@ -243,6 +246,7 @@ export {
   type PredictOptions,
   type Prediction,
   predictImages,
+  predictImagesOnnx,
 } from './inference/predict.js';
 
 export {

@@ -9,7 +9,19 @@ import type { ImageModel } from '../models/image-model.js';
 import { imageType, precisionOn, weightCopies } from '../models/precision.js';
 import type { ComputePrecision, Precision } from '../precision.js';
 import { type Spread, median, quantile, sortedNumbers, spreadOf } from './statistics.js';
-import { TimedCall } from './timed-call.js';
+import { ForeignCall, type Timed, TimedCall } from './timed-call.js';
+
+/** Something that can be timed: a model of ours, or one that another runtime computes. */
+export type BenchCandidate = BenchModel | ForeignModel;
+
+/** A model that another runtime computes, on the same machine with as many threads. */
+export interface ForeignModel {
+  readonly name: string;
+  /** What computes it, such as `onnxruntime cpu`. */
+  readonly runtime: string;
+  /** Makes an input for `batch` images. @returns one call of the model */
+  prepare(batch: number, seed: number): Promise<() => Promise<unknown>>;
+}
 
 /** Something that can be timed. */
 export interface BenchModel {
@@ -80,14 +92,15 @@ export interface BenchResult {
 
 /**
  * Times the models against each other, without gradients and in evaluation mode. The device is
- * synchronised before and after each call, so a latency is that of the whole call; short calls of a GPU
+ * synchronised before and after each call, so a latency is that of the whole call; those of other
+ * runtimes end when they have given their results. Short calls of a GPU
  * are timed in groups (`TimedCall`). The order within a round is reversed every other round.
  *
  * @returns one result per batch size and model, batch sizes outermost
  * @throws OutOfMemoryError if a batch does not fit; UsageError for an empty list or counts that are no positive integers
  */
 export async function benchmarkModels(
-  models: readonly BenchModel[],
+  models: readonly BenchCandidate[],
   options: BenchOptions,
 ): Promise<BenchResult[]> {
   const { batches = [1, 64], rounds = 15, warmup = 3, onProgress } = options;
@@ -96,11 +109,12 @@ export async function benchmarkModels(
   checkCount('rounds', rounds, 1);
   checkCount('warmup', warmup, 0);
   const precision = precisionOn(options.device ?? 'cpu', options.precision ?? 'fp32');
-  const modes = models.map(({ module }) => module?.training);
-  const copies = models.map(({ module }) =>
+  const modules = models.map((model) => ('forward' in model ? model.module : undefined));
+  const modes = modules.map((module) => module?.training);
+  const copies = modules.map((module) =>
     module && hasParameters(module) ? weightCopies(module, precision) : undefined,
   );
-  for (const { module } of models) module?.train(false);
+  for (const module of modules) module?.train(false);
   try {
     const results: BenchResult[] = [];
     for (const [index, batch] of batches.entries()) {
@@ -112,7 +126,7 @@ export async function benchmarkModels(
     return results;
   } finally {
     for (const kept of copies) kept?.dispose();
-    models.forEach(({ module }, index) => module?.train(modes[index]));
+    modules.forEach((module, index) => module?.train(modes[index]));
   }
 }
 
@@ -129,7 +143,7 @@ interface Measured {
 }
 
 async function measure(
-  models: readonly BenchModel[],
+  models: readonly BenchCandidate[],
   batch: number,
   options: BenchOptions,
   precision: ComputePrecision,
@@ -139,29 +153,28 @@ async function measure(
   const advice = 'Give a smaller --batch, or see that nobody else uses the device.';
   const memory = () => ({ where: 'bench', batchSize: batch, device, advice });
   const inputs: Tensor[] = [];
-  const calls: TimedCall[] = [];
+  const calls: Timed[] = [];
   const laps: number[][][] = models.map(() => []);
   try {
-    explainingMemory(memory, () => {
-      for (const model of models) {
-        const input = inputOf(model.inputShape ?? options.inputShape);
-        inputs.push(input);
-        calls.push(new TimedCall(() => model.forward(input), device, options.graphBackend));
-      }
-      for (const call of calls) call.prepare(warmup);
-    });
+    for (const model of models) calls.push(await callOf(model));
+    for (const call of calls) {
+      const warm = explainingMemory(memory, () => call.prepare(warmup));
+      if (warm) await warm;
+    }
     const order = [...models.keys()];
     for (let round = 0; round < rounds; round++) {
       for (const index of round % 2 === 0 ? order : order.toReversed()) {
-        const call = calls[index] as TimedCall;
+        const call = calls[index] as Timed;
         const times: number[] = [];
         let spent = 0;
         do {
-          const { each, all } = explainingMemory(memory, () => call.time());
+          const timed = explainingMemory(memory, () => call.time());
+          const { each, all } = timed instanceof Promise ? await timed : timed;
           times.push(each);
           spent += all;
         } while (spent < minRoundMs);
         laps[index]?.push(times);
+        await call.rest?.();
       }
       onRound(round + 1);
       await turn(); // Ctrl-C and the progress bar get their chance
@@ -171,6 +184,13 @@ async function measure(
   } finally {
     for (const call of calls) call.dispose();
     for (const input of inputs) input.dispose();
+  }
+
+  async function callOf(model: BenchCandidate): Promise<Timed> {
+    if (!('forward' in model)) return new ForeignCall(await model.prepare(batch, seed));
+    const input = explainingMemory(memory, () => inputOf(model.inputShape ?? options.inputShape));
+    inputs.push(input);
+    return new TimedCall(() => model.forward(input), device, options.graphBackend);
   }
 
   function inputOf(shape: readonly number[]): Tensor {
@@ -184,7 +204,7 @@ async function measure(
 }
 
 function summarise(
-  models: readonly BenchModel[],
+  models: readonly BenchCandidate[],
   batch: number,
   { laps, graphs }: Measured,
 ): BenchResult[] {

@@ -1,16 +1,64 @@
-// One model's forward pass as it is timed: on a GPU replayed as a graph where that can be.
+// One model's forward pass as it is timed: on a GPU replayed as a graph where that can be; and one of
+// another runtime.
+import { setTimeout as sleep } from 'node:timers/promises';
 import { CudaGraph, type GraphBackend, noGrad, scope, synchronize } from '@mamba-prune/libtorch';
 
 /** On a GPU so many milliseconds of calls are given to it before it is waited for. */
 const TARGET_MS = 2;
 const MOST_CALLS = 100;
 
+/** Milliseconds of one call, and of all that were timed together. */
+export interface Lap {
+  readonly each: number;
+  readonly all: number;
+}
+
+/** Promises are of runtimes that compute beside JavaScript; nothing waits where there is none. */
+export interface Timed {
+  /** `replayed`, or why not; undefined where that is no question. */
+  readonly graph: string | undefined;
+  prepare(warmup: number): Promise<void> | undefined;
+  time(): Lap | Promise<Lap>;
+  /** Between its turn and the next model's. */
+  rest?(): Promise<unknown>;
+  dispose(): void;
+}
+
+/** onnxruntime's threads look for more work for 45 ms after a call (1.30), which slows whoever is next. */
+const SETTLE_MS = 60;
+
+/** A call of another runtime, timed alone from its start to its results. */
+export class ForeignCall implements Timed {
+  readonly graph = undefined;
+
+  constructor(private readonly run: () => Promise<unknown>) {}
+
+  async prepare(warmup: number): Promise<void> {
+    for (let i = 0; i < warmup; i++) await this.run();
+  }
+
+  async time(): Promise<Lap> {
+    const start = performance.now();
+    await this.run();
+    const all = performance.now() - start;
+    return { each: all, all };
+  }
+
+  rest(): Promise<unknown> {
+    return sleep(SETTLE_MS);
+  }
+
+  dispose(): void {
+    // Whoever made the call frees the model.
+  }
+}
+
 /**
  * A call that can be timed. On the CPU it is timed alone. Waiting for a GPU takes some 10 us, more than
  * a small pass, so calls are timed in groups there: each begins when the one before it ends, as it is
  * where a GPU is kept busy.
  */
-export class TimedCall {
+export class TimedCall implements Timed {
   #graph: CudaGraph | undefined;
   #obstacle: string | undefined;
   #group = 1;
@@ -33,7 +81,7 @@ export class TimedCall {
   }
 
   /** Calls it so many times, then records it, and finds how many calls to time at once. */
-  prepare(warmup: number): void {
+  prepare(warmup: number): undefined {
     for (let i = 0; i < warmup; i++) this.#run(1);
     if (!this.#onGpu) return;
     const captured = CudaGraph.attempt(this.device, this.#launch, this.backend);
@@ -61,8 +109,7 @@ export class TimedCall {
     return performance.now() - start;
   }
 
-  /** @returns milliseconds of one call, and of all that were timed together */
-  time(): { readonly each: number; readonly all: number } {
+  time(): Lap {
     const all = this.#run(this.#group);
     return { each: all / this.#group, all };
   }

@@ -1,5 +1,5 @@
 import { existsSync, statSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, extname, join } from 'node:path';
 import { UsageError } from '../errors.js';
 import { isHubSpec } from '../hub/spec.js';
 import type { Context } from './context.js';
@@ -9,12 +9,19 @@ import { interruptible } from './work.js';
 /** The model's file in a run folder. */
 export const modelFileName = 'model.safetensors';
 
+/** Whether a file is a model for onnxruntime, which only some commands take. */
+export const isOnnx = (path: string): boolean => extname(path).toLowerCase() === '.onnx';
+
 /**
  * The file that a MODEL argument means: a file, a run, or `hf:owner/name`, which is downloaded.
  * @throws UsageError if there is none; HubError
  */
-export async function findModel(context: Context, argument: string): Promise<string> {
-  if (!isHubSpec(argument)) return modelPath(argument);
+export async function findModel(
+  context: Context,
+  argument: string,
+  options: ModelPathOptions = {},
+): Promise<string> {
+  if (!isHubSpec(argument)) return modelPath(argument, options);
   const { fetchFromHub } = await import('../hub/fetch.js');
   const { progress } = context;
   const { path } = await interruptible(context, (signal) =>
@@ -33,15 +40,27 @@ export async function findModel(context: Context, argument: string): Promise<str
   return path;
 }
 
+export interface ModelPathOptions {
+  /** Whether the command takes ONNX files too; not unless given. */
+  readonly takesOnnx?: boolean;
+}
+
 /**
  * The file that a MODEL|RUN argument means on this machine.
- * @throws UsageError if there is none
+ * @throws UsageError if there is none, or it is an ONNX file that the command does not take
  */
-export function modelPath(argument: string): string {
+export function modelPath(argument: string, { takesOnnx = false }: ModelPathOptions = {}): string {
   const stat = statSync(argument, { throwIfNoEntry: false });
   if (!stat) {
+    const files = takesOnnx ? 'a .safetensors or .onnx file' : 'a .safetensors file';
     throw new UsageError(
-      `${argument} does not exist, expected a .safetensors file, a run folder or hf:owner/name.`,
+      `${argument} does not exist, expected ${files}, a run folder or hf:owner/name.`,
+    );
+  }
+  if (isOnnx(argument) && stat.isFile() && !takesOnnx) {
+    throw new UsageError(
+      `${argument} is an ONNX file, which only eval, predict and bench take. ` +
+        'Give the .safetensors file or the run that it was made from.',
     );
   }
   if (!stat.isDirectory()) return argument;

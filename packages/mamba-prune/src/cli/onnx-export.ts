@@ -1,23 +1,42 @@
 // What `export --format onnx` does and says.
+import { statSync } from 'node:fs';
+import { UsageError } from '../errors.js';
+import type { Dataset } from '../data/types.js';
+import type { BuildOptions } from '../export/onnx/build-model.js';
+import { scanOpFor } from '../export/onnx/choices.js';
+import { isRounded, precisionName } from '../export/onnx/tolerance.js';
+import type { Verification } from '../export/onnx/verify.js';
 import type { ImageModel } from '../models/image-model.js';
 import type { ModelInfo } from '../models/model-file.js';
-import type { Verification } from '../export/onnx/verify.js';
-import type { Dataset } from '../data/types.js';
 import type { Context } from './context.js';
 import type { CommonOptions } from './options/common.js';
 import type { OnnxFlags } from './options/onnx.js';
-import { digits, plural } from './terminal/format.js';
+import { bytes, digits, percent, plural } from './terminal/format.js';
+import { interruptible } from './work.js';
 
 type OnnxContext = Context<CommonOptions & OnnxFlags & { readonly out: string }>;
 
+interface Accuracy {
+  readonly model: string;
+  readonly accuracy: number;
+  readonly loss: number;
+  readonly images: number;
+  /** Of the file, where there is one. */
+  readonly fileBytes: number | null;
+}
+
 export interface OnnxOutcome {
+  readonly precision: string;
   /** What the file was compared on. */
   readonly verifiedOn: string | null;
   readonly verification: Verification | null;
+  /** On test images of the data set given. */
+  readonly accuracy: readonly Accuracy[] | null;
 }
 
 /** Images that a file is compared on where a data set is at hand. */
 const comparedImages = 16;
+const accuracyImages = 2000;
 
 /** Writes the file, or fails and leaves none. */
 export async function writeOnnx(
@@ -26,17 +45,33 @@ export async function writeOnnx(
   info: ModelInfo,
 ): Promise<OnnxOutcome> {
   const { options, given } = context;
+  const { family, arch } = model.config;
+  if (given.scanOp !== undefined && family !== 'mamba') {
+    throw new UsageError(`--scan-op: ${arch} has no scan, only mamba models do. Leave it out.`);
+  }
+  const { dtype, quantize, input, scanOp = scanOpFor[options.target ?? 'cpu'] } = options;
+  const build: BuildOptions = {
+    scanOp,
+    ...(input && { input }),
+    ...(dtype && { dtype }),
+    ...(quantize && { quantize }),
+  };
   const { exportOnnx } = await import('../export/onnx/export-onnx.js');
   const dataset = await datasetFor(context, model, info);
   const images = dataset && (await firstImages(dataset));
   const { verification = null } = await exportOnnx(options.out, model, info, {
+    ...build,
     verify: options.verify,
-    ...(given.input && { input: given.input }),
-    ...(given.scanOp && { scanOp: given.scanOp }),
     ...(images && { images }),
   });
   const verifiedOn = dataset ? `test images of ${dataset.info.name}` : 'made-up images';
-  return { verification, verifiedOn: verification && verifiedOn };
+  const asked = options.dataset !== undefined || options.data !== undefined;
+  return {
+    precision: precisionName(build),
+    verification,
+    verifiedOn: verification && verifiedOn,
+    accuracy: dataset && asked ? await accuracies(context, model, info, build, dataset) : null,
+  };
 }
 
 /** The data set asked for, or the model's own where it needs no folder. */
@@ -50,15 +85,10 @@ async function datasetFor(
   const name = options.dataset ?? (options.data === undefined ? own : info.dataset);
   if (name === undefined) return undefined;
   const { openDataFor, withModelInfo } = await import('../workflows/fit.js');
-  const found = await openDataFor(
-    model,
-    { dataset: name, data: options.data },
-    {
-      onNote: (text) => {
-        context.note(text);
-      },
-    },
-  );
+  const onNote = (text: string): void => {
+    context.note(text);
+  };
+  const found = await openDataFor(model, { dataset: name, data: options.data }, { onNote });
   return withModelInfo(found, info);
 }
 
@@ -69,14 +99,95 @@ async function firstImages({ test }: Dataset): Promise<Uint8Array> {
   return test.read(indices);
 }
 
-export function printOnnx(context: Context, { verification, verifiedOn }: OnnxOutcome): void {
-  if (!verification) {
-    context.note('The file was not run: --no-verify was given.');
-    return;
-  }
+/** Of the model itself, of the file, and of the same file in float32 if this one is rounded. */
+async function accuracies(
+  context: OnnxContext,
+  model: ImageModel,
+  info: ModelInfo,
+  build: BuildOptions,
+  dataset: Dataset,
+): Promise<Accuracy[]> {
+  const { options, progress } = context;
+  const { ownLogits } = await import('../export/onnx/verify.js');
+  const { OnnxModel } = await import('../export/onnx/onnx-model.js');
+  const { measureAccuracy } = await import('../export/onnx/accuracy.js');
+  const { encodeModel } = await import('../export/onnx/proto.js');
+  const { buildOnnxModel } = await import('../export/onnx/build-model.js');
+  const { inFloat32 } = await import('../export/onnx/export-onnx.js');
+  const exact = isRounded(build)
+    ? encodeModel(buildOnnxModel(model, info, inFloat32(build)))
+    : undefined;
+  const files = [
+    ...(exact
+      ? [{ name: 'ONNX, float32', onnx: await OnnxModel.load(exact), size: exact.length }]
+      : []),
+    {
+      name: `ONNX, ${precisionName(build)}`,
+      onnx: await OnnxModel.open(options.out),
+      size: statSync(options.out).size,
+    },
+  ];
+  const images = Math.min(options.images ?? accuracyImages, dataset.test.length);
+  const results = await interruptible(context, (signal) => {
+    progress.begin('accuracy', images, 'img');
+    return measureAccuracy(
+      [
+        (pixels) => ownLogits(model, info, pixels),
+        ...files.map(
+          ({ onnx }) =>
+            async (pixels: Uint8Array) =>
+              (await onnx.classify(pixels)).logits,
+        ),
+      ],
+      dataset,
+      {
+        images,
+        seed: options.seed,
+        signal,
+        onProgress: (done) => {
+          progress.update(done);
+        },
+      },
+    );
+  });
+  for (const { onnx } of files) await onnx.release();
+  return results.map(({ accuracy, loss, images: seen }, i) => ({
+    model: i === 0 ? 'libtorch, float32' : (files[i - 1]?.name ?? ''),
+    accuracy,
+    loss,
+    images: seen,
+    fileBytes: files[i - 1]?.size ?? null,
+  }));
+}
+
+/** What the summary says of the check. */
+export function onnxFacts({ verification, verifiedOn }: OnnxOutcome): [string, string][] {
+  if (!verification) return [['checked', 'no: --no-verify was given']];
   const { images, maxDifference, maxLogit } = verification;
-  context.facts([
-    ['checked', `onnxruntime, ${plural(images, 'image')} (${verifiedOn ?? ''})`],
-    ['logits', `differ by at most ${digits(maxDifference)}, the largest is ${digits(maxLogit)}`],
-  ]);
+  const range = `differ by ${digits(maxDifference, 2)} at most, the largest is ${digits(maxLogit)}`;
+  return [
+    ['checked', `by onnxruntime, ${plural(images, 'image')} (${verifiedOn ?? ''})`],
+    ['logits', range],
+  ];
+}
+
+/** The accuracy, if it was measured. */
+export function printAccuracy(context: Context, { accuracy }: OnnxOutcome): void {
+  if (!accuracy) return;
+  context.print();
+  context.table(
+    [
+      { title: 'model', flexible: true },
+      { title: 'accuracy', align: 'right' },
+      { title: 'loss', align: 'right' },
+      { title: 'file', align: 'right' },
+    ],
+    accuracy.map((row) => [
+      row.model,
+      percent(row.accuracy),
+      digits(row.loss, 4),
+      row.fileBytes === null ? '' : bytes(row.fileBytes),
+    ]),
+  );
+  context.print(`  ${plural(accuracy[0]?.images ?? 0, 'test image')}`);
 }

@@ -1,6 +1,7 @@
 import { F, type Tensor, fromTypedArray, noGrad, scope } from '@mamba-prune/libtorch';
 import { readImage } from '../data/read-image.js';
 import { UsageError } from '../errors.js';
+import type { OnnxModel } from '../export/onnx/onnx-model.js';
 import { explainingMemory } from '../memory.js';
 import type { ImageModel } from '../models/image-model.js';
 import type { ModelInfo } from '../models/model-file.js';
@@ -48,27 +49,15 @@ export async function predictImages(
   paths: readonly string[],
   options: PredictOptions = {},
 ): Promise<Prediction[]> {
-  const { topK = 5, batchSize = 64, device = 'cpu', onProgress, signal } = options;
-  if (!Number.isInteger(topK) || topK < 1) {
-    throw new UsageError(`predict: top-k: got ${topK}, expected an integer from 1.`);
-  }
+  const { device = 'cpu' } = options;
   const { channels, imageSize: side, numClasses } = model.config;
-  const format = {
-    channels: channels === 1 ? 1 : 3,
-    height: side,
-    width: side,
-    mean: info.mean,
-    std: info.std,
-  } as const;
   const precision = precisionOn(device, options.precision ?? 'fp32');
   const training = model.training;
+  const format = imageFormat(model.config, info);
   const copies = weightCopies(model, precision);
   model.eval();
   try {
-    const predictions: Prediction[] = [];
-    for (let first = 0; first < paths.length; first += batchSize) {
-      signal?.throwIfAborted();
-      const batch = paths.slice(first, first + batchSize);
+    return await predictBatches(paths, options, { ...info, numClasses }, async (batch) => {
       const images = await Promise.all(batch.map((path) => readImage(path, format)));
       const memory = () => ({
         where: 'predict',
@@ -76,24 +65,75 @@ export async function predictImages(
         device,
         advice: 'Give fewer images at a time, or compute on the CPU (--device cpu).',
       });
-      const probabilities = explainingMemory(memory, () =>
+      return explainingMemory(memory, () =>
         scope(() =>
           noGrad(() =>
             softmax(model, joined(images), [batch.length, channels, side, side], device, precision),
           ),
         ),
       );
-      batch.forEach((path, row) => {
-        const values = probabilities.subarray(row * numClasses, (row + 1) * numClasses);
-        predictions.push({ path, top: best(values, topK, info.classes) });
-      });
-      onProgress?.(predictions.length, paths.length);
-    }
-    return predictions;
+    });
   } finally {
     model.train(training);
     copies?.dispose();
   }
+}
+
+/**
+ * Classifies image files with an ONNX model, prepared as for `predictImages`.
+ * @throws DataError naming a file that is no image; UsageError for a topK below 1
+ */
+export async function predictImagesOnnx(
+  onnx: OnnxModel,
+  paths: readonly string[],
+  options: Omit<PredictOptions, 'device' | 'precision'> = {},
+): Promise<Prediction[]> {
+  const { model, classes } = onnx.description;
+  const { channels } = model;
+  // Its graph normalises; a mean of 0 and this deviation leave the pixels as they are, 0 to 255.
+  const asTheyAre = {
+    mean: Array.from({ length: channels }, () => 0),
+    std: Array.from({ length: channels }, () => 1 / 255),
+  };
+  const format = imageFormat(model, asTheyAre);
+  const { numClasses } = model;
+  return predictBatches(paths, options, { classes, numClasses }, async (batch) => {
+    const images = await Promise.all(batch.map((path) => readImage(path, format)));
+    const { probabilities } = await onnx.classify(Uint8Array.from(joined(images), Math.round));
+    return probabilities;
+  });
+}
+
+/** How `readImage` makes an image for a model. */
+function imageFormat(
+  { channels, imageSize: side }: Pick<ImageModel['config'], 'channels' | 'imageSize'>,
+  { mean, std }: Pick<ModelInfo, 'mean' | 'std'>,
+) {
+  return { channels: channels === 1 ? 1 : 3, height: side, width: side, mean, std } as const;
+}
+
+/** @param classify - gives the probabilities [batch, classes] of some files */
+async function predictBatches(
+  paths: readonly string[],
+  { topK = 5, batchSize = 64, onProgress, signal }: PredictOptions,
+  { classes, numClasses }: { readonly classes: readonly string[]; readonly numClasses: number },
+  classify: (batch: readonly string[]) => Promise<Float32Array>,
+): Promise<Prediction[]> {
+  if (!Number.isInteger(topK) || topK < 1) {
+    throw new UsageError(`predict: top-k: got ${topK}, expected an integer from 1.`);
+  }
+  const predictions: Prediction[] = [];
+  for (let first = 0; first < paths.length; first += batchSize) {
+    signal?.throwIfAborted();
+    const batch = paths.slice(first, first + batchSize);
+    const probabilities = await classify(batch);
+    batch.forEach((path, row) => {
+      const values = probabilities.subarray(row * numClasses, (row + 1) * numClasses);
+      predictions.push({ path, top: best(values, topK, classes) });
+    });
+    onProgress?.(predictions.length, paths.length);
+  }
+  return predictions;
 }
 
 function joined(arrays: readonly Float32Array[]): Float32Array {

@@ -43,9 +43,12 @@ export async function openData(settings: DataSettings, hooks: DataHooks = {}): P
   return opened;
 }
 
+/** What a model asks of its data. */
+type InputFacts = Pick<ModelConfigBase, 'channels' | 'imageSize' | 'numClasses'>;
+
 /** As openData, with the size that the model takes. @throws UsageError if the two do not fit */
 export async function openDataFor(
-  model: { readonly config: ModelConfigBase },
+  model: { readonly config: InputFacts },
   settings: DataSettings,
   hooks: DataHooks = {},
 ): Promise<Dataset> {
@@ -56,7 +59,7 @@ export async function openDataFor(
 }
 
 /** @throws UsageError naming every difference */
-export function checkFits(config: ModelConfigBase, info: DatasetInfo): void {
+export function checkFits(config: InputFacts, info: DatasetInfo): void {
   const problems = [
     config.channels === info.channels
       ? ''
@@ -79,7 +82,10 @@ export function checkFits(config: ModelConfigBase, info: DatasetInfo): void {
  * The data set, normalised as the model was trained; its classes must be the model's.
  * @throws UsageError if the classes have other names
  */
-export function withModelInfo(dataset: Dataset, info: ModelInfo): Dataset {
+export function withModelInfo(
+  dataset: Dataset,
+  info: Pick<ModelInfo, 'classes' | 'mean' | 'std'>,
+): Dataset {
   const { classes } = dataset.info;
   const index = classes.findIndex(
     (name, i) => info.classes[i] !== undefined && info.classes[i] !== name,

@@ -1,8 +1,8 @@
 import { statSync } from 'node:fs';
 import type { Command } from 'commander';
-import type { BenchResult } from '../../bench/bench.js';
+import type { BenchCandidate, BenchResult } from '../../bench/bench.js';
 import { type Cli, type Context, action, addExamples } from '../context.js';
-import { findModel, modelLabels } from '../model-argument.js';
+import { findModel, isOnnx, modelLabels } from '../model-argument.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { integerOption, integersOption, numberOption } from '../options/parse.js';
 import { bytes, grouped, milliseconds, plural, times } from '../terminal/format.js';
@@ -12,7 +12,16 @@ interface BenchCommandOptions extends CommonOptions {
   readonly batch: readonly number[];
   readonly runs: number;
   readonly minTime: number;
+  readonly webgpu?: true;
 }
+
+/** What is timed, and what the table and --json say of it. */
+type Candidate = BenchCandidate & {
+  readonly path: string;
+  readonly inputShape: readonly number[];
+  readonly parameters: number;
+  release?(): Promise<void>;
+};
 
 export function addBenchCommand(program: Command, cli: Cli): void {
   const command = program
@@ -21,21 +30,30 @@ export function addBenchCommand(program: Command, cli: Cli): void {
     .description(
       'Measures the forward pass of one or more models. They take turns in one process, round by ' +
         'round, so what else the machine does hits all alike. The speed-up over the first model is ' +
-        'the median of the rounds; its quartiles stand behind it.',
+        'the median of the rounds; its quartiles stand behind it. ONNX files are run by onnxruntime ' +
+        'with as many threads.',
     )
-    .argument('<MODEL|RUN...>', '.safetensors files or folders of runs; the first is the reference')
+    .argument(
+      '<MODEL|RUN...>',
+      '.safetensors and .onnx files or folders of runs; the first is the reference',
+    )
     .addOption(
       integersOption('--batch <n,...>', 'batch sizes', { min: 1 }).default([1, 64], '1,64'),
     )
     .addOption(integerOption('--runs <n>', 'rounds', { min: 1 }).default(15))
     .addOption(
       numberOption('--min-time <ms>', 'time of one model in one round', { min: 0 }).default(50),
-    );
+    )
+    .option('--webgpu', 'ONNX files on WebGPU too, where it starts');
   addCommonOptions(command);
   addExamples(command, [
     [
       'A pruned model against the dense one',
       'mamba-prune bench runs/quickstart/dense runs/quickstart/pruned',
+    ],
+    [
+      'Against onnxruntime',
+      'mamba-prune bench dense.safetensors dense.onnx pruned.safetensors pruned.onnx',
     ],
     ['One thread, batch 1', 'mamba-prune bench model.safetensors --batch 1 --threads 1'],
   ]);
@@ -43,19 +61,15 @@ export function addBenchCommand(program: Command, cli: Cli): void {
     const { options, progress } = context;
     const batches = [...new Set(options.batch)];
     const paths: string[] = [];
-    for (const argument of given.flat()) paths.push(await findModel(context, argument));
-    const labels = modelLabels(paths);
+    for (const argument of given.flat())
+      paths.push(await findModel(context, argument, { takesOnnx: true }));
     const { prepareDevice } = await import('../device.js');
-    const { loadModel } = await import('../../models/model-file.js');
     const { benchmarkModels } = await import('../../bench/bench.js');
-    const { benchModel } = await import('../../bench/bench-model.js');
     const { getNumThreads } = await import('@mamba-prune/libtorch');
     const device = prepareDevice(options, (note) => {
       context.note(note);
     });
-    const models = paths.map((path, index) =>
-      benchModel(labels[index] ?? path, loadModel(path).model.to(device)),
-    );
+    const models = await candidates(context, paths, device);
     const { precisionOn } = await import('../../models/precision.js');
     const precision = precisionOn(device, options.precision);
     progress.begin('bench', batches.length * options.runs, 'rounds');
@@ -74,17 +88,19 @@ export function addBenchCommand(program: Command, cli: Cli): void {
         },
       }),
     );
+    for (const model of models) await model.release?.();
     const threads = getNumThreads();
     context.json({
       device,
       precision,
       threads,
       runs: options.runs,
-      models: paths.map((path, index) => ({
-        name: labels[index],
-        path,
-        fileBytes: statSync(path).size,
-        parameters: models[index]?.parameters,
+      models: models.map((model) => ({
+        name: model.name,
+        path: model.path,
+        runtime: 'runtime' in model ? model.runtime : 'libtorch',
+        fileBytes: statSync(model.path).size,
+        parameters: model.parameters,
       })),
       results,
     });
@@ -94,10 +110,38 @@ export function addBenchCommand(program: Command, cli: Cli): void {
       `${device} in ${precision}${graphNote(results)}, ${plural(threads, 'thread')}, ${plural(options.runs, 'round')}`,
     );
     context.print();
-    context.facts(
-      paths.map((path, index) => [labels[index] ?? path, `${bytes(statSync(path).size)}, ${path}`]),
-    );
+    context.facts(models.map(({ name, path }) => [name, `${bytes(statSync(path).size)}, ${path}`]));
   });
+}
+
+/** Every file once; an ONNX file a second time on WebGPU if asked for. */
+async function candidates(
+  context: Context<BenchCommandOptions>,
+  paths: readonly string[],
+  device: string,
+): Promise<Candidate[]> {
+  const { loadModel } = await import('../../models/model-file.js');
+  const { benchModel } = await import('../../bench/bench-model.js');
+  const { benchOnnx } = await import('../../bench/bench-onnx.js');
+  const { getNumThreads } = await import('@mamba-prune/libtorch');
+  const labels = modelLabels(paths);
+  const found: Candidate[] = [];
+  for (const [index, path] of paths.entries()) {
+    const name = labels[index] ?? path;
+    if (!isOnnx(path)) {
+      found.push({ ...benchModel(name, loadModel(path).model.to(device)), path });
+      continue;
+    }
+    found.push({ ...(await benchOnnx(name, path, getNumThreads())), path });
+    if (!context.options.webgpu) continue;
+    try {
+      const onGpu = await benchOnnx(`${name} (webgpu)`, path, getNumThreads(), 'webgpu');
+      found.push({ ...onGpu, path });
+    } catch (error) {
+      context.note(`WebGPU does not start: ${(error as Error).message}`);
+    }
+  }
+  return found;
 }
 
 /** Whether a GPU was given each pass as one graph; nothing on the CPU. */

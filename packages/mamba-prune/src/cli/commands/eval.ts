@@ -1,8 +1,11 @@
 import type { Command } from 'commander';
+import type { Dataset } from '../../data/types.js';
+import type { ModelInfo } from '../../models/model-file.js';
 import type { ModelEvaluation } from '../../workflows/evaluate-model.js';
+import type { openDataFor } from '../../workflows/fit.js';
 import { UsageError } from '../../errors.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
-import { findModel } from '../model-argument.js';
+import { findModel, isOnnx } from '../model-argument.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { type DataOptions, addDataOptions } from '../options/data.js';
 import { choiceOption, integerOption } from '../options/parse.js';
@@ -22,7 +25,7 @@ export function addEvalCommand(program: Command, cli: Cli): void {
     .command('eval')
     .summary('measure the accuracy of a model')
     .description('Measures loss and accuracy of a model on a data set.')
-    .argument('<MODEL|RUN>', 'a .safetensors file, the folder of a run, or hf:owner/name');
+    .argument('<MODEL|RUN>', 'a .safetensors or .onnx file, the folder of a run, or hf:owner/name');
   addDataOptions(command, 'those the model was trained on');
   command
     .addOption(
@@ -39,55 +42,111 @@ export function addEvalCommand(program: Command, cli: Cli): void {
     ['CIFAR-10', 'mamba-prune eval runs/a --dataset cifar10 --data data/cifar-10-batches-bin'],
   ]);
   action<EvalOptions>(cli, command, async (context, argument) => {
-    const path = await findModel(context, argument);
-    const { options, progress } = context;
+    const path = await findModel(context, argument, { takesOnnx: true });
+    const { options } = context;
     const { prepareDevice } = await import('../device.js');
-    const { loadModel } = await import('../../models/model-file.js');
-    const { evaluateModel } = await import('../../workflows/evaluate-model.js');
-    const { openDataFor, withModelInfo } = await import('../../workflows/fit.js');
-    const onNote = (note: string): void => {
+    const device = prepareDevice(options, (note) => {
       context.note(note);
-    };
-    const device = prepareDevice(options, onNote);
+    });
     const { precisionOn } = await import('../../models/precision.js');
     const precision = precisionOn(device, options.precision);
-    const { model, info } = loadModel(path);
-    const name = options.dataset ?? info.dataset;
-    if (name === undefined) {
-      throw new UsageError(`${path} does not say what it was trained on. Give --dataset.`);
-    }
-    const found = await openDataFor(model, { dataset: name, data: options.data }, { onNote });
-    const dataset = withModelInfo(found, info);
-    model.to(device);
-    const result = await interruptible(context, (signal) =>
-      evaluateModel(model, dataset, {
-        split: options.split,
-        batchSize: options.batchSize,
-        images: options.images,
-        seed: options.seed,
-        perClass: options.perClass === true,
-        device,
-        precision,
-        signal,
-        onProgress: (done, total) => {
-          if (!progress.busy) progress.begin('eval', total, 'batches');
-          progress.update(done);
-        },
-      }),
-    );
+    const { result, dataset } = await (isOnnx(path)
+      ? evaluateOnnx(context, path)
+      : evaluateFile(context, path, device));
     if (!result) throw new InterruptedError('Stopped before all images were seen.');
-    const { classes } = dataset.info;
+    const { classes, name } = dataset.info;
     context.json({
       model: path,
       dataset: name,
       split: options.split,
-      device,
-      precision,
+      ...(isOnnx(path) ? { runtime: 'onnxruntime' } : { device, precision }),
       ...result,
       classes,
     });
     print(context, path, `${name}, ${options.split} images`, result, classes);
   });
+}
+
+type EvalContext = Context<EvalOptions>;
+
+interface Evaluated {
+  readonly result: ModelEvaluation | undefined;
+  readonly dataset: Dataset;
+}
+
+async function evaluateFile(
+  context: EvalContext,
+  path: string,
+  device: string,
+): Promise<Evaluated> {
+  const { options } = context;
+  const { loadModel } = await import('../../models/model-file.js');
+  const { evaluateModel } = await import('../../workflows/evaluate-model.js');
+  const { precisionOn } = await import('../../models/precision.js');
+  const { model, info } = loadModel(path);
+  const dataset = await datasetFor(context, path, model.config, info);
+  model.to(device);
+  const result = await interruptible(context, (signal) =>
+    evaluateModel(model, dataset, {
+      ...measurement(context, 'batches'),
+      perClass: options.perClass === true,
+      device,
+      precision: precisionOn(device, options.precision),
+      signal,
+    }),
+  );
+  return { result, dataset };
+}
+
+async function evaluateOnnx(context: EvalContext, path: string): Promise<Evaluated> {
+  const { OnnxModel } = await import('../../export/onnx/onnx-model.js');
+  const { measureAccuracy } = await import('../../export/onnx/accuracy.js');
+  const onnx = await OnnxModel.open(path);
+  const { model, ...info } = onnx.description;
+  const dataset = await datasetFor(context, path, model, info);
+  const classify = async (pixels: Uint8Array) => (await onnx.classify(pixels)).logits;
+  const [measured] = await interruptible(context, (signal) =>
+    measureAccuracy([classify], dataset, { ...measurement(context, 'img'), signal }),
+  );
+  await onnx.release();
+  if (!measured) return { result: undefined, dataset };
+  const { classAccuracy, ...result } = measured;
+  return { result: context.options.perClass ? { ...result, classAccuracy } : result, dataset };
+}
+
+async function datasetFor(
+  context: EvalContext,
+  path: string,
+  config: Parameters<typeof openDataFor>[0]['config'],
+  info: Omit<ModelInfo, 'history'>,
+): Promise<Dataset> {
+  const { openDataFor: open, withModelInfo } = await import('../../workflows/fit.js');
+  const { options } = context;
+  const name = options.dataset ?? info.dataset;
+  if (name === undefined) {
+    throw new UsageError(`${path} does not say what it was trained on. Give --dataset.`);
+  }
+  const onNote = (note: string): void => {
+    context.note(note);
+  };
+  return withModelInfo(
+    await open({ config }, { dataset: name, data: options.data }, { onNote }),
+    info,
+  );
+}
+
+/** What both ways to evaluate are told. */
+function measurement({ options, progress }: EvalContext, unit: string) {
+  return {
+    split: options.split,
+    batchSize: options.batchSize,
+    images: options.images,
+    seed: options.seed,
+    onProgress: (done: number, total: number): void => {
+      if (!progress.busy) progress.begin('eval', total, unit);
+      progress.update(done);
+    },
+  };
 }
 
 function print(

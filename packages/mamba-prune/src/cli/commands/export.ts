@@ -9,7 +9,7 @@ import { type ModelFlags, addModelOptions, typedModelOptions } from '../options/
 import { type OnnxFlags, addOnnxOptions, refuseOnnxOptions } from '../options/onnx.js';
 import { choiceOption } from '../options/parse.js';
 import { bytes, count } from '../terminal/format.js';
-import { type OnnxOutcome, printOnnx, writeOnnx } from '../onnx-export.js';
+import { type OnnxOutcome, onnxFacts, printAccuracy, writeOnnx } from '../onnx-export.js';
 
 const formats = ['safetensors', 'onnx'] as const;
 
@@ -99,6 +99,7 @@ async function exportModel(
     ['model', name],
     ['parameters', count(parameters)],
     ['file', bytes(fileBytes)],
+    ...(onnx ? onnxFacts(onnx) : []),
   ]);
-  if (onnx) printOnnx(context, onnx);
+  if (onnx) printAccuracy(context, onnx);
 }

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
-import type { Prediction } from '../../inference/predict.js';
+import type { PredictOptions, Prediction } from '../../inference/predict.js';
 import { type Cli, type Context, action, addExamples } from '../context.js';
-import { findModel } from '../model-argument.js';
+import { findModel, isOnnx } from '../model-argument.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { integerOption } from '../options/parse.js';
 import { bar } from '../terminal/bars.js';
@@ -20,7 +20,7 @@ export function addPredictCommand(program: Command, cli: Cli): void {
       'Classifies image files (JPEG, PNG, WebP). Size, channels and normalisation come from the ' +
         "model's file: the shorter side is resized, the centre cut out.",
     )
-    .argument('<MODEL|RUN>', 'a .safetensors file, the folder of a run, or hf:owner/name')
+    .argument('<MODEL|RUN>', 'a .safetensors or .onnx file, the folder of a run, or hf:owner/name')
     .argument('<IMAGE...>', 'image files')
     .addOption(integerOption('--top-k <n>', 'classes to show per image', { min: 1 }).default(5));
   addCommonOptions(command);
@@ -34,33 +34,61 @@ export function addPredictCommand(program: Command, cli: Cli): void {
   action<PredictCommandOptions>(cli, command, async (context, argument, ...rest) => {
     const images = rest.flat();
     const { topK, seed } = context.options;
-    const path = await findModel(context, argument);
+    const path = await findModel(context, argument, { takesOnnx: true });
     const { prepareDevice } = await import('../device.js');
-    const { loadModel } = await import('../../models/model-file.js');
-    const { predictImages } = await import('../../inference/predict.js');
     const device = prepareDevice(context.options, (note) => {
       context.note(note);
     });
     const { precisionOn } = await import('../../models/precision.js');
-    const precision = precisionOn(device, context.options.precision);
-    const { model, info } = loadModel(path);
-    model.to(device);
     const { progress } = context;
     if (images.length > 64) progress.begin('predict', images.length, 'img');
+    const work = await (isOnnx(path) ? onnxPredictor(path) : modelPredictor(path, device, context));
     const predictions = await interruptible(context, (signal) =>
-      predictImages(model, info, images, {
+      work.predict(images, {
         topK,
-        device,
-        precision,
         signal,
         onProgress: (done) => {
           progress.update(done);
         },
       }),
     );
-    context.json({ model: path, device, precision, seed, predictions });
+    await work.release?.();
+    const precision = precisionOn(device, context.options.precision);
+    const computed = isOnnx(path) ? { runtime: 'onnxruntime' } : { device, precision };
+    context.json({ model: path, ...computed, seed, predictions });
     print(context, predictions);
   });
+}
+
+interface Predictor {
+  predict(paths: readonly string[], options: PredictOptions): Promise<Prediction[]>;
+  release?(): Promise<void>;
+}
+
+async function modelPredictor(
+  path: string,
+  device: string,
+  { options }: Context<PredictCommandOptions>,
+): Promise<Predictor> {
+  const { loadModel } = await import('../../models/model-file.js');
+  const { predictImages } = await import('../../inference/predict.js');
+  const { precisionOn } = await import('../../models/precision.js');
+  const precision = precisionOn(device, options.precision);
+  const { model, info } = loadModel(path);
+  model.to(device);
+  return {
+    predict: (paths, more) => predictImages(model, info, paths, { ...more, device, precision }),
+  };
+}
+
+async function onnxPredictor(path: string): Promise<Predictor> {
+  const { OnnxModel } = await import('../../export/onnx/onnx-model.js');
+  const { predictImagesOnnx } = await import('../../inference/predict.js');
+  const onnx = await OnnxModel.open(path);
+  return {
+    predict: (paths, more) => predictImagesOnnx(onnx, paths, more),
+    release: () => onnx.release(),
+  };
 }
 
 function print(context: Context, predictions: readonly Prediction[]): void {

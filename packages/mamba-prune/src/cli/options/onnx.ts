@@ -1,13 +1,27 @@
 // How an ONNX file is written.
 import { type Command, Option } from 'commander';
 import { UsageError } from '../../errors.js';
-import { type InputType, type ScanOp, inputTypes, scanOps } from '../../export/onnx/choices.js';
+import {
+  type FloatType,
+  type InputType,
+  type Quantization,
+  type ScanOp,
+  type Target,
+  floatTypes,
+  inputTypes,
+  quantizations,
+  scanOps,
+  targets,
+} from '../../export/onnx/choices.js';
 import { type DataOptions, addDataOptions } from './data.js';
 import { choiceOption, integerOption } from './parse.js';
 
 export interface OnnxFlags extends DataOptions {
   readonly input?: InputType;
+  readonly target?: Target;
   readonly scanOp?: ScanOp;
+  readonly dtype?: FloatType;
+  readonly quantize?: Quantization;
   readonly images?: number;
   readonly verify: boolean;
 }
@@ -16,20 +30,33 @@ export function addOnnxOptions(command: Command): void {
   command.optionsGroup('ONNX:');
   for (const option of [
     choiceOption('--input <type>', 'pixels, 0 to 255 or 0 to 1', inputTypes, 'uint8'),
-    choiceOption('--scan-op <name>', 'Mamba: operator of the scan', scanOps, 'scan'),
+    choiceOption('--target <name>', 'what it will run on', targets, 'cpu'),
+    choiceOption(
+      '--scan-op <name>',
+      'Mamba: operator of the scan',
+      scanOps,
+      'scan; linear-attention for webgpu',
+    ),
+    choiceOption('--dtype <name>', 'numbers to compute in', floatTypes, 'float32'),
+    choiceOption('--quantize <name>', 'integer weights', quantizations, 'none'),
     new Option('--no-verify', 'do not run the file and compare it with the model'),
   ]) {
     command.addOption(option);
   }
-  addDataOptions(command, "the model's own where it is at hand, for verifying");
-  command.addOption(integerOption('--images <n>', 'test images for the accuracy', { min: 1 }));
+  addDataOptions(command, 'none: with one the accuracy is measured');
+  command.addOption(
+    integerOption('--images <n>', 'test images for the accuracy (default: 2000)', { min: 1 }),
+  );
 }
 
 /** @throws UsageError naming an option that the format does not have */
 export function refuseOnnxOptions(given: Partial<OnnxFlags>, format: string): void {
   const names = {
     input: '--input',
+    target: '--target',
     scanOp: '--scan-op',
+    dtype: '--dtype',
+    quantize: '--quantize',
     verify: '--no-verify',
     dataset: '--dataset',
     data: '--data',

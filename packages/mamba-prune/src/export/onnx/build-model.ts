@@ -6,7 +6,7 @@ import type { ImageModel } from '../../models/image-model.js';
 import { type ModelInfo, metadataKey, modelMetadata } from '../../models/model-file.js';
 import type { ResNetConfig } from '../../models/resnet-config.js';
 import type { VitConfig } from '../../models/vit-config.js';
-import type { InputType, ScanOp } from './choices.js';
+import type { FloatType, InputType, Quantization, ScanOp } from './choices.js';
 import { GraphBuilder, type Value } from './graph-builder.js';
 import { Layers } from './layers.js';
 import { mambaGraph } from './mamba.js';
@@ -31,6 +31,10 @@ export interface BuildOptions {
   readonly input?: InputType;
   /** Vision Mamba: scan unless given. */
   readonly scanOp?: ScanOp;
+  /** What it computes in; float32 unless given. */
+  readonly dtype?: FloatType;
+  /** Weights as integers; none unless given. */
+  readonly quantize?: Quantization | undefined;
 }
 
 /**
@@ -42,7 +46,8 @@ export function buildOnnxModel(
   info: ModelInfo,
   options: BuildOptions = {},
 ): ModelProto {
-  const { input = 'uint8', scanOp = 'scan' } = options;
+  const { input = 'uint8', scanOp = 'scan', dtype = 'float32', quantize } = options;
+  checkQuantization(model, quantize);
   const { arch, channels, imageSize } = model.config;
   const range = input === 'uint8' ? '0 to 255' : '0 to 1';
   return scope(() => {
@@ -53,8 +58,9 @@ export function buildOnnxModel(
       ['batch', channels, imageSize, imageSize],
       `${channels === 1 ? 'grey' : 'RGB'} images of ${imageSize}x${imageSize} pixels, ${range}`,
     );
-    const image = normalised(g.at('normalise'), images, info, input);
-    const logits = graphOf(model, Layers.of(model, g), image, scanOp);
+    const image = cast(g, normalised(g.at('normalise'), images, info, input), dtype);
+    const layers = Layers.of(model, g, { type: dtype, quantize });
+    const logits = graphOf(model, layers, image, scanOp);
     const outputs = [
       g.node('Identity', [logits], logits, { name: tensorNames.logits }),
       softmax(g, logits, { name: tensorNames.probabilities }),
@@ -68,6 +74,14 @@ export function buildOnnxModel(
       },
     });
   });
+}
+
+function checkQuantization({ config }: ImageModel, quantize: Quantization | undefined): void {
+  if (quantize !== 'int8-dynamic' || config.family !== 'resnet') return;
+  throw new UsageError(
+    `ONNX export: got int8-dynamic for ${config.arch}, whose layers are convolutions; it is for linear layers. ` +
+      'Use int8, which keeps the weights of convolutions in a quarter of the bytes.',
+  );
 }
 
 function graphOf(model: ImageModel, layers: Layers, image: Value, scanOp: ScanOp): Value {

@@ -2,12 +2,21 @@
 // graph's weights and nodes have the parameters' names, and sizes come from the weights themselves.
 import { StateDictError, type Tensor, nn } from '@mamba-prune/libtorch';
 import type { ImageModel } from '../../models/image-model.js';
+import type { FloatType, Quantization } from './choices.js';
 import type { GraphBuilder, Value } from './graph-builder.js';
 import { add, conv, gelu, matMul } from './operators.js';
+import { dynamicProduct, int8Weight } from './weight-formats.js';
 
 export interface Weight {
   readonly data: Float32Array;
   readonly shape: readonly number[];
+}
+
+/** How weights are written. */
+export interface WeightFormat {
+  readonly type: FloatType;
+  /** Of linear layers and convolutions; not of what is small. */
+  readonly quantize?: Quantization | undefined;
 }
 
 /** What a layer is made from: a model, a graph under construction, and the part of it where we are. */
@@ -20,18 +29,26 @@ export class Layers {
     tensors: ReadonlyMap<string, Tensor>,
     modules: ReadonlyMap<string, nn.Module>,
     private readonly prefix: string,
+    readonly format: WeightFormat,
   ) {
     this.#tensors = tensors;
     this.#modules = modules;
   }
 
-  static of(model: ImageModel, g: GraphBuilder): Layers {
-    return new Layers(g, model.stateDict(), model.namedModules(), '');
+  static of(model: ImageModel, g: GraphBuilder, format: WeightFormat): Layers {
+    return new Layers(g, model.stateDict(), model.namedModules(), '', format);
+  }
+
+  /** The same layers, their weights as they are: float32. */
+  get exact(): Layers {
+    const format = { type: 'float32' } as const;
+    return new Layers(this.g, this.#tensors, this.#modules, this.prefix, format);
   }
 
   /** The layers below `name`; what is made there has names below it too. */
   at(name: string): Layers {
-    return new Layers(this.g.at(name), this.#tensors, this.#modules, `${this.prefix}${name}.`);
+    const prefix = `${this.prefix}${name}.`;
+    return new Layers(this.g.at(name), this.#tensors, this.#modules, prefix, this.format);
   }
 
   has(name: string): boolean {
@@ -55,16 +72,28 @@ export class Layers {
   }
 
   constant(name: string, { data, shape }: Weight): Value {
-    return this.g.constant(name, 'float32', data, shape);
+    return this.g.constant(name, this.format.type, data, shape);
   }
 
   /** x Wᵀ + b: the weight is stored transposed, [in, out], as MatMul takes it. */
   linear(name: string, x: Value): Value {
     const here = this.at(name);
-    const weight = here.constant('weight', transposed(here.weight('weight')));
-    if (!here.has('bias')) return matMul(this.g, x, weight, { name });
-    const product = matMul(here.g, x, weight);
-    return add(this.g, product, here.parameter('bias'), { name });
+    const weight = transposed(here.weight('weight'));
+    const hasBias = here.has('bias');
+    // The last node of the layer has the layer's name.
+    const [g, named] = hasBias ? [here.g, {}] : [this.g, { name }];
+    const product =
+      this.format.quantize === 'int8-dynamic'
+        ? dynamicProduct(here.g, x, weight)
+        : matMul(g, x, here.#weight(weight, 1), named);
+    return hasBias ? add(this.g, product, here.parameter('bias'), { name }) : product;
+  }
+
+  /** @param axis - dimension of the output channels */
+  #weight(weight: Weight, axis: number): Value {
+    return this.format.quantize === undefined
+      ? this.constant('weight', weight)
+      : int8Weight(this.g, weight, axis, this.format.type);
   }
 
   layerNorm(name: string, x: Value): Value {
@@ -92,7 +121,7 @@ export class Layers {
     const here = this.at(name);
     const { stride, padding, groups } = this.#module(name, nn.Conv2d);
     const { weight, bias } = norm === undefined ? this.#plainConv(here) : this.#folded(name, norm);
-    return conv(this.g, x, here.constant('weight', weight), bias && here.constant('bias', bias), {
+    return conv(this.g, x, here.#weight(weight, 0), bias && here.constant('bias', bias), {
       name,
       groups,
       stride: stride as number,

@@ -4,7 +4,7 @@ import type { ScanOp } from './choices.js';
 import type { Value } from './graph-builder.js';
 import type { Layers, Weight } from './layers.js';
 import { Layout } from './layout.js';
-import { add, conv, mul, reduceMean, reshape, silu, split, unary } from './operators.js';
+import { add, cast, conv, mul, reduceMean, reshape, silu, softplus, split } from './operators.js';
 import { selectiveScan } from './selective-scan.js';
 
 /** @param image - normalised, [batch, channels, side, side]; @returns logits */
@@ -15,7 +15,7 @@ export function mambaGraph(
   scanOp: ScanOp,
 ): Value {
   const { g } = layers;
-  const layout = new Layout(g, image, scanOp === 'scan' ? 'length' : 'batch');
+  const layout = new Layout(g, image, scanOp === 'linear-attention' ? 'batch' : 'length');
   const length = (imageSize / patchSize) ** 2;
   const patches = reshape(g, layers.conv2d('patch_embed', image), [layout.batch, dModel, length]);
   const position = layers.weight('pos_embed').data;
@@ -29,7 +29,9 @@ export function mambaGraph(
     x = add(here.g, x, ssm(here.at('ssm'), here.layerNorm('norm1', x), layout, scanOp, scan));
     x = add(here.g, x, here.mlp('mlp', ['0', '2'], here.layerNorm('norm2', x)));
   }
-  return layers.linear('head', reduceMean(g, layers.layerNorm('norm', x), [layout.axis]));
+  const exact = layers.exact;
+  const normed = exact.layerNorm('norm', cast(g, x, 'float32'));
+  return exact.linear('head', reduceMean(g, normed, [layout.axis]));
 }
 
 /** Suffixes of the parameters of each direction, as in the state dict. */
@@ -50,7 +52,7 @@ function ssm(
   ) as [Value, Value?];
   const y = backward ? add(g, forward, backward) : forward;
   // Both directions have the same gate.
-  return layers.linear('out_proj', mul(g, y, silu(g, z)));
+  return layers.linear('out_proj', mul(g, cast(g, y, z.type), silu(g, z)));
 }
 
 /** Convolution, selection, scan and skip of one direction, before the gate. */
@@ -69,15 +71,26 @@ function direction(
   const dtRank = layers.weight(`dt_proj${suffix}.weight`).shape[1] as number;
   const selection = layers.linear(`x_proj${suffix}`, u);
   const [dt, B, C] = split(g, selection, 2, [dtRank, dState, dState]) as [Value, Value, Value];
-  const delta = unary(g, 'Softplus', layers.linear(`dt_proj${suffix}`, dt));
+  // From here on in float32: sums over all positions.
+  const [steps, input] = [layers.linear(`dt_proj${suffix}`, dt), u].map((value) =>
+    cast(g, value, 'float32'),
+  ) as [Value, Value];
+  const delta = softplus(g, steps, { name: `delta${suffix}` });
   const y = selectiveScan(
     g.at(`scan${suffix}`),
-    { delta, deltaU: mul(g, delta, u), B, C, A: negativeExp(aLog), reverse },
+    {
+      delta,
+      deltaU: mul(g, delta, input),
+      B: cast(g, B, 'float32'),
+      C: cast(g, C, 'float32'),
+      A: negativeExp(aLog),
+      reverse,
+    },
     layout,
     scanOp,
   );
-  const skip = layers.constant(`D${suffix}`, layers.weight(`D${suffix}`));
-  return add(g, y, mul(g, u, skip, { name: `skip${suffix}` }));
+  const skip = layers.exact.parameter(`D${suffix}`);
+  return add(g, y, mul(g, input, skip, { name: `skip${suffix}` }));
 }
 
 /** Each channel sees itself and the positions before it: those after it, in reverse. */

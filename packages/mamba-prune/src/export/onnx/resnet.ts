@@ -3,7 +3,7 @@
 import { type ResNetConfig, blockName } from '../../models/resnet-config.js';
 import type { Value } from './graph-builder.js';
 import type { Layers } from './layers.js';
-import { add, maxPool, reduceMean, unary } from './operators.js';
+import { add, cast, maxPool, reduceMean, unary } from './operators.js';
 
 /** @param image - normalised, [batch, channels, side, side]; @returns logits */
 export function resnetGraph(config: ResNetConfig, layers: Layers, image: Value): Value {
@@ -15,7 +15,7 @@ export function resnetGraph(config: ResNetConfig, layers: Layers, image: Value):
       x = block(layers.at(blockName(stage, index)), x, config.block === 'basic' ? 2 : 3);
     }
   });
-  return layers.linear('fc', reduceMean(g, x, [2, 3]));
+  return layers.exact.linear('fc', reduceMean(g, cast(g, x, 'float32'), [2, 3]));
 }
 
 function block(layers: Layers, x: Value, convs: number): Value {

@@ -27,7 +27,7 @@ export function selectiveScan(
   layout: Layout,
   op: ScanOp,
 ): Value {
-  return op === 'scan' ? scan(g, inputs, layout) : linearAttention(g, inputs);
+  return op === 'linear-attention' ? linearAttention(g, inputs) : scan(g, inputs, layout, op);
 }
 
 /**
@@ -38,21 +38,29 @@ function scan(
   g: GraphBuilder,
   { delta, deltaU, B, C, A, reverse }: ScanInputs,
   layout: Layout,
+  op: Exclude<ScanOp, 'linear-attention'>,
 ): Value {
   const { data, shape: sizes } = transposed(A);
   const a = g.constant('A', 'float32', data, sizes);
+  const decayOf = (at: GraphBuilder, dt: Value): Value => unary(at, 'Exp', mul(at, dt, a));
+  const isHoisted = op === 'scan-hoisted';
   // Of one position Δ, Δ u and C are rows, B is a column.
   const delta4 = unsqueeze(g, delta, 2);
-  const sequences = [delta4, unsqueeze(g, deltaU, 2), unsqueeze(g, B, 3), unsqueeze(g, C, 2)];
+  const sequences = [
+    isHoisted ? decayOf(g, delta4) : delta4,
+    unsqueeze(g, deltaU, 2),
+    unsqueeze(g, B, 3),
+    unsqueeze(g, C, 2),
+  ];
   const state: Shape = [layout.batch, ...sizes];
 
   const body = g.at('step').inner();
   const h = body.input('h', 'float32', state);
-  const names = ['delta', 'delta_u', 'B', 'C'];
+  const names = [isHoisted ? 'decay' : 'delta', 'delta_u', 'B', 'C'];
   const [dt, dtu, b, c] = sequences.map(({ shape }, i) =>
     body.input(names[i] as string, 'float32', shape.toSpliced(layout.axis, 1)),
   ) as [Value, Value, Value, Value];
-  const decay = unary(body, 'Exp', mul(body, dt, a));
+  const decay = isHoisted ? dt : decayOf(body, dt);
   const next = add(body, mul(body, decay, h), matMul(body, b, dtu), { name: 'h_next' });
   const y = matMul(body, c, next, { name: 'y' });
 

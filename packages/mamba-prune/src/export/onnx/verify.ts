@@ -6,6 +6,7 @@ import type { ImageModel } from '../../models/image-model.js';
 import type { ModelInfo } from '../../models/model-file.js';
 import { OnnxModel } from './onnx-model.js';
 import type { SessionOptions } from './runtime.js';
+import { type Precision, isRounded, precisionName, toleranceOf } from './tolerance.js';
 
 /** An exported model does not compute what it should. */
 export class VerificationError extends Error {
@@ -22,13 +23,6 @@ export interface Verification {
   /** Share of images with the same likeliest class. */
   readonly agreement: number;
 }
-
-/**
- * Largest difference allowed, as a share of the largest logit. Two correct programs that add float32
- * numbers in different orders differ by some 1e-6 of it after a hundred layers (the most we have seen is
- * 2e-6); a wrong weight, order or constant differs by far more than 1e-4.
- */
-export const float32Tolerance = 1e-4;
 
 /**
  * The logits of a model for planar pixels.
@@ -70,7 +64,9 @@ export function ownLogits(model: ImageModel, info: ModelInfo, pixels: Uint8Array
 /**
  * Runs an ONNX model on the images, all at once and the first alone, and compares.
  * @param bytes - the file
+ * @param expected - the original's logits, [batch, classes]
  * @param pixels - uint8 [batch, channels, height, width]
+ * @param precision - of the file, which decides how near its logits must be
  * @throws VerificationError if a logit differs by more than the tolerance; FormatError if the runtime
  *   cannot load it
  */
@@ -78,9 +74,10 @@ export async function verifyOnnx(
   bytes: Uint8Array,
   expected: Float32Array,
   pixels: Uint8Array,
-  options: SessionOptions & { readonly tolerance?: number } = {},
+  precision: Precision = {},
+  session: SessionOptions = {},
 ): Promise<Verification> {
-  const { tolerance = float32Tolerance, ...session } = options;
+  const tolerance = toleranceOf(precision);
   const onnx = await OnnxModel.load(bytes, session, 'ONNX export');
   try {
     const classes = onnx.description.model.numClasses;
@@ -95,9 +92,12 @@ export async function verifyOnnx(
       const limit = tolerance * result.maxLogit;
       if (result.maxDifference <= limit) continue;
       throw new VerificationError(
-        `ONNX export: the exported model gives other logits than the original: they differ by up to ` +
-          `${result.maxDifference.toPrecision(3)} in ${result.images} images, expected at most ${limit.toPrecision(3)}. ` +
-          'No file was written. This is an error of the export or of the runtime; please report it.',
+        `ONNX export: the exported model (${precisionName(precision)}) gives other logits than the original: ` +
+          `they differ by up to ${result.maxDifference.toPrecision(3)} in ${result.images} images, ` +
+          `expected at most ${limit.toPrecision(3)}. No file was written. ` +
+          (isRounded(precision)
+            ? 'The model does not bear so few bits: export it in float32.'
+            : 'This is an error of the export or of the runtime; please report it.'),
       );
     }
     return compared[0] as Verification;

@@ -1,0 +1,214 @@
+"""The models of mamba-prune in plain PyTorch (1.13 or newer), dense or pruned.
+
+Each is built from the configuration in the model file, which holds the width of every prunable group,
+and has the same parameter names, so `load_state_dict` takes the file's weights as they are.
+"""
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+
+class SelectiveSSM(nn.Module):
+    """Mamba's selective state space model; `bi` scans in both directions, with weights for each."""
+
+    def __init__(self, d_model, d_inner, d_state, d_conv, dt_rank, scan):
+        super().__init__()
+        self.d_inner, self.d_state, self.dt_rank = d_inner, d_state, dt_rank
+        self.directions = [""] if scan == "uni" else ["", "_b"]
+        self.in_proj = nn.Linear(d_model, 2 * d_inner, bias=False)
+        for way in self.directions:
+            conv = nn.Conv1d(d_inner, d_inner, d_conv, groups=d_inner, padding=d_conv - 1)
+            self.add_module(f"conv1d{way}", conv)
+            self.add_module(f"x_proj{way}", nn.Linear(d_inner, dt_rank + 2 * d_state, bias=False))
+            self.add_module(f"dt_proj{way}", nn.Linear(dt_rank, d_inner))
+            self.register_parameter(f"A{way}_log", nn.Parameter(torch.zeros(d_inner, d_state)))
+            self.register_parameter(f"D{way}", nn.Parameter(torch.ones(d_inner)))
+        self.out_proj = nn.Linear(d_inner, d_model, bias=False)
+
+    def forward(self, x):  # [batch, length, d_model]
+        u, z = self.in_proj(x).chunk(2, -1)
+        y = self.direction(u, "")
+        if "_b" in self.directions:
+            y = y + self.direction(u.flip(1), "_b").flip(1)
+        return self.out_proj(y * F.silu(z))
+
+    def direction(self, x, way):
+        part = lambda name: getattr(self, f"{name}{way}")
+        u = F.silu(part("conv1d")(x.transpose(1, 2))[..., : x.shape[1]].transpose(1, 2))
+        dt, b, c = part("x_proj")(u).split([self.dt_rank, self.d_state, self.d_state], -1)
+        a = -torch.exp(getattr(self, f"A{way}_log"))
+        return selective_scan(u, F.softplus(part("dt_proj")(dt)), a, b, c) + u * part("D")
+
+
+def selective_scan(u, dt, a, b, c):
+    """h_t = exp(dt_t A) h_(t-1) + dt_t B_t u_t, y_t = C_t h_t; u and dt are [batch, length, d_inner]."""
+    h = u.new_zeros(u.shape[0], u.shape[2], a.shape[1])
+    ys = []
+    for dt_t, v_t, b_t, c_t in zip(dt.unbind(1), (dt * u).unbind(1), b.unbind(1), c.unbind(1)):
+        h = torch.exp(dt_t.unsqueeze(-1) * a) * h + v_t.unsqueeze(-1) * b_t.unsqueeze(1)
+        ys.append((h @ c_t.unsqueeze(-1)).squeeze(-1))
+    return torch.stack(ys, 1)
+
+
+class MambaBlock(nn.Module):
+    def __init__(self, config, index):
+        super().__init__()
+        d_model, widths = config["dModel"], config["widths"]
+        mlp = widths[f"blocks.{index}.mlp"]
+        self.norm1 = nn.LayerNorm(d_model)
+        self.ssm = SelectiveSSM(
+            d_model,
+            widths[f"blocks.{index}.ssm"],
+            widths.get(f"blocks.{index}.state", config["dState"]),
+            config["dConv"],
+            widths.get(f"blocks.{index}.dt_rank", config["dtRank"]),
+            config["scan"],
+        )
+        self.norm2 = nn.LayerNorm(d_model)
+        self.mlp = nn.Sequential(nn.Linear(d_model, mlp), nn.GELU(), nn.Linear(mlp, d_model))
+
+    def forward(self, x):
+        x = x + self.ssm(self.norm1(x))
+        return x + self.mlp(self.norm2(x))
+
+
+class VisionMamba(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        d_model, patch = config["dModel"], config["patchSize"]
+        self.patch_embed = nn.Conv2d(config["channels"], d_model, patch, patch)
+        self.pos_embed = nn.Parameter(torch.zeros(1, (config["imageSize"] // patch) ** 2, d_model))
+        self.blocks = nn.ModuleList([MambaBlock(config, i) for i in range(config["depth"])])
+        self.norm, self.head = nn.LayerNorm(d_model), nn.Linear(d_model, config["numClasses"])
+
+    def forward(self, x):  # [batch, channels, side, side], normalised
+        x = self.patch_embed(x).flatten(2).transpose(1, 2) + self.pos_embed
+        for block in self.blocks:
+            x = block(x)
+        return self.head(self.norm(x).mean(1))
+
+
+class Attention(nn.Module):
+    def __init__(self, d_model, heads, head_dim):
+        super().__init__()
+        self.heads, self.head_dim = heads, head_dim
+        self.qkv = nn.Linear(d_model, 3 * heads * head_dim)
+        self.proj = nn.Linear(heads * head_dim, d_model)
+
+    def forward(self, x):
+        batch, length, _ = x.shape
+        qkv = self.qkv(x).view(batch, length, 3, self.heads, self.head_dim)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        weights = (q @ k.transpose(-2, -1) * self.head_dim**-0.5).softmax(-1)
+        return self.proj((weights @ v).transpose(1, 2).reshape(batch, length, -1))
+
+
+class Mlp(nn.Module):
+    def __init__(self, d_model, hidden):
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(d_model, hidden), nn.Linear(hidden, d_model)
+
+    def forward(self, x):
+        return self.fc2(F.gelu(self.fc1(x)))
+
+
+class VitBlock(nn.Module):
+    def __init__(self, config, index):
+        super().__init__()
+        d_model, widths = config["dModel"], config["widths"]
+        self.norm1 = nn.LayerNorm(d_model, eps=1e-6)
+        self.attn = Attention(d_model, widths[f"blocks.{index}.attn"], config["headDim"])
+        self.norm2 = nn.LayerNorm(d_model, eps=1e-6)
+        self.mlp = Mlp(d_model, widths[f"blocks.{index}.mlp"])
+
+    def forward(self, x):
+        x = x + self.attn(self.norm1(x))
+        return x + self.mlp(self.norm2(x))
+
+
+class PatchEmbed(nn.Module):
+    def __init__(self, channels, d_model, patch):
+        super().__init__()
+        self.proj = nn.Conv2d(channels, d_model, patch, patch)
+
+    def forward(self, x):
+        return self.proj(x).flatten(2).transpose(1, 2)
+
+
+class VisionTransformer(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        d_model, patch = config["dModel"], config["patchSize"]
+        length = (config["imageSize"] // patch) ** 2 + 1
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, d_model))
+        self.pos_embed = nn.Parameter(torch.zeros(1, length, d_model))
+        self.patch_embed = PatchEmbed(config["channels"], d_model, patch)
+        self.blocks = nn.ModuleList([VitBlock(config, i) for i in range(config["depth"])])
+        self.norm = nn.LayerNorm(d_model, eps=1e-6)
+        self.head = nn.Linear(d_model, config["numClasses"])
+
+    def forward(self, x):
+        token = self.cls_token.expand(x.shape[0], -1, -1)
+        x = torch.cat([token, self.patch_embed(x)], 1) + self.pos_embed
+        for block in self.blocks:
+            x = block(x)
+        return self.head(self.norm(x)[:, 0])
+
+
+class ResidualBlock(nn.Module):
+    def __init__(self, channels, kernels, stride):
+        """channels: of the input and after each convolution."""
+        super().__init__()
+        self.count = len(kernels)
+        for i, kernel in enumerate(kernels):
+            step = stride if i == kernels.index(3) else 1
+            conv = nn.Conv2d(channels[i], channels[i + 1], kernel, step, kernel // 2, bias=False)
+            self.add_module(f"conv{i + 1}", conv)
+            self.add_module(f"bn{i + 1}", nn.BatchNorm2d(channels[i + 1]))
+        self.downsample = nn.Sequential()
+        if stride != 1 or channels[0] != channels[-1]:
+            conv = nn.Conv2d(channels[0], channels[-1], 1, stride, bias=False)
+            self.downsample = nn.Sequential(conv, nn.BatchNorm2d(channels[-1]))
+
+    def forward(self, x):
+        y = x
+        for i in range(1, self.count + 1):
+            y = getattr(self, f"bn{i}")(getattr(self, f"conv{i}")(y))
+            if i < self.count:
+                y = y.relu()
+        return (y + self.downsample(x)).relu()
+
+
+class ResNet(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        width, widths = config["baseWidth"], config["widths"]
+        inner, kernels, expansion = {
+            "basic": (["conv1"], [3, 3], 1),
+            "bottleneck": (["conv1", "conv2"], [1, 3, 1], 4),
+        }[config["block"]]
+        self.has_pool = config["stem"] == "imagenet"
+        stem = (7, 2, 3) if self.has_pool else (3, 1, 1)
+        self.conv1 = nn.Conv2d(config["channels"], width, *stem, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.stages, before = len(config["blocks"]), width
+        for stage, count in enumerate(config["blocks"]):
+            blocks, out = [], width * 2**stage * expansion
+            for index in range(count):
+                between = [widths[f"layer{stage + 1}.{index}.{conv}"] for conv in inner]
+                stride = 2 if stage > 0 and index == 0 else 1
+                blocks.append(ResidualBlock([before, *between, out], kernels, stride))
+                before = out
+            self.add_module(f"layer{stage + 1}", nn.Sequential(*blocks))
+        self.fc = nn.Linear(before, config["numClasses"])
+
+    def forward(self, x):
+        x = self.bn1(self.conv1(x)).relu()
+        if self.has_pool:
+            x = F.max_pool2d(x, 3, 2, 1)
+        for stage in range(self.stages):
+            x = getattr(self, f"layer{stage + 1}")(x)
+        return self.fc(x.mean((2, 3)))
+
+
+FAMILIES = {"mamba": VisionMamba, "vit": VisionTransformer, "resnet": ResNet}

@@ -1,0 +1,181 @@
+// Commands that write and take ONNX files, on a model and images of a few pixels.
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { manualSeed } from '@mamba-prune/libtorch';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { saveModel } from '../../models/model-file.js';
+import { createModel } from '../../models/registry.js';
+import { side, writeTinyImages } from '../../workflows/testing/tiny.js';
+import { runCli } from '../testing/run-cli.js';
+
+let folder = '';
+const at = (name: string): string => join(folder, name);
+const data = (): string[] => ['--dataset', 'folder', '--data', at('images')];
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'mamba-prune-onnx-'));
+  vi.stubEnv('XDG_CACHE_HOME', at('cache'));
+  await writeTinyImages(at('images'));
+  manualSeed(3);
+  const info = {
+    dataset: 'folder',
+    classes: ['left', 'right'],
+    mean: [0.5, 0.5, 0.5],
+    std: [0.25, 0.25, 0.25],
+    history: [],
+  };
+  const common = { imageSize: side, numClasses: 2 };
+  const mamba = { ...common, dModel: 8, depth: 2, dState: 2 };
+  saveModel(at('mamba.safetensors'), createModel('mamba_nano', mamba), info);
+  const resnet = createModel('resnet20', { ...common, baseWidth: 4, blocks: [1] });
+  saveModel(at('resnet.safetensors'), resnet, info);
+});
+
+afterAll(() => {
+  vi.unstubAllEnvs();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+async function json(argv: readonly string[]): Promise<Record<string, unknown>> {
+  const { status, stdout, stderr } = await runCli([...argv, '--json']);
+  expect(status, stderr).toBe(0);
+  return JSON.parse(stdout) as Record<string, unknown>;
+}
+
+describe('export to ONNX', () => {
+  it('takes the format from the name of the file, and says what was checked', async () => {
+    const out = at('plain.onnx');
+    const shown = await runCli(['export', at('mamba.safetensors'), '--out', out]);
+    expect(shown.status, shown.stderr).toBe(0);
+    expect(shown.stdout).toMatch(/checked +by onnxruntime, 4 images \(made-up images\)/);
+    const again = await json(['export', at('mamba.safetensors'), '--out', out, '--overwrite']);
+    expect(again).toMatchObject({
+      format: 'onnx',
+      precision: 'float32',
+      verifiedOn: 'made-up images',
+      verification: { images: 4, agreement: 1 },
+      accuracy: null,
+    });
+  });
+
+  it('measures the accuracy that fewer bits cost, where a data set is given', async () => {
+    const argv = ['export', at('mamba.safetensors'), ...data(), '--quantize', 'int8'];
+    const result = await json([...argv, '--out', at('int8.onnx'), '--images', '10']);
+    expect(result).toMatchObject({
+      precision: 'int8',
+      verifiedOn: 'test images of folder',
+      accuracy: [
+        { model: 'libtorch, float32', images: 10, fileBytes: null },
+        { model: 'ONNX, float32', images: 10 },
+        { model: 'ONNX, int8', images: 10, fileBytes: result['fileBytes'] },
+      ],
+    });
+    const shown = await runCli([...argv, '--out', at('int8.onnx'), '--overwrite']);
+    expect(shown.stdout).toMatch(/ONNX, int8 +\d+\.\d\d% +[\d.]+ +[\d.]+ KiB/);
+    expect(shown.stdout).toContain('16 test images');
+  });
+
+  it('refuses what does not fit together, and writes nothing', async () => {
+    const cases = [
+      [
+        ['mamba.safetensors', '--format', 'safetensors', '--dtype', 'float16'],
+        /--dtype: belongs to --format onnx/,
+      ],
+      [
+        ['resnet.safetensors', '--format', 'onnx', '--scan-op', 'scan'],
+        /--scan-op: resnet20 has no scan/,
+      ],
+      [
+        ['resnet.safetensors', '--format', 'onnx', '--quantize', 'int8-dynamic'],
+        /layers are convolutions/,
+      ],
+      [
+        ['mamba.safetensors', '--format', 'onnx', '--scan-op', 'loop'],
+        /Expected scan, scan-hoisted or linear-attention/,
+      ],
+    ] as const;
+    for (const [[model, ...options], message] of cases) {
+      const { status, stderr } = await runCli([
+        'export',
+        at(model),
+        ...options,
+        '--out',
+        at('never'),
+      ]);
+      expect(stderr).toMatch(message);
+      expect(status).toBe(2);
+    }
+    expect(existsSync(at('never'))).toBe(false);
+  });
+});
+
+describe('commands that take an ONNX file', () => {
+  it('evaluate it as the model it was made from', async () => {
+    const out = at('eval.onnx');
+    await json(['export', at('mamba.safetensors'), '--out', out, '--target', 'webgpu']);
+    const [own, onnx] = [
+      await json(['eval', at('mamba.safetensors'), ...data(), '--per-class']),
+      await json(['eval', out, ...data(), '--per-class']),
+    ];
+    expect(onnx).toMatchObject({ runtime: 'onnxruntime', images: 16, accuracy: own['accuracy'] });
+    expect(onnx['classAccuracy']).toEqual(own['classAccuracy']);
+    expect(onnx['loss']).toBeCloseTo(own['loss'] as number, 5);
+  });
+
+  it('classify image files with it', async () => {
+    const out = at('predict.onnx');
+    await json(['export', at('mamba.safetensors'), '--out', out]);
+    const image = at(join('images', 'test', 'left', '0.png'));
+    const top = async (model: string) => {
+      const { predictions } = await json(['predict', model, image]);
+      return (predictions as { top: { name: string; probability: number }[] }[])[0]?.top;
+    };
+    const [own, onnx] = [await top(at('mamba.safetensors')), await top(out)];
+    expect(onnx?.map(({ name }) => name)).toEqual(own?.map(({ name }) => name));
+    expect(onnx?.[0]?.probability).toBeCloseTo(own?.[0]?.probability ?? NaN, 5);
+  });
+
+  it('time it beside the model, with as many threads', async () => {
+    const out = at('bench.onnx');
+    await json(['export', at('mamba.safetensors'), '--out', out]);
+    const result = await json([
+      ...['bench', at('mamba.safetensors'), out],
+      ...['--batch', '2', '--runs', '2', '--min-time', '0', '--threads', '1'],
+    ]);
+    expect(result).toMatchObject({
+      threads: 1,
+      models: [
+        { name: 'mamba', runtime: 'libtorch' },
+        { name: 'bench.onnx', runtime: 'onnxruntime cpu' },
+      ],
+      results: [
+        { model: 'mamba', batch: 2, calls: 2 },
+        { model: 'bench.onnx', batch: 2, calls: 2 },
+      ],
+    });
+  });
+
+  it('say what a file is that is none of ours', async () => {
+    const { status, stderr } = await runCli(['eval', at('missing.onnx'), ...data()]);
+    expect(stderr).toMatch(/missing\.onnx does not exist, expected a \.safetensors or \.onnx file/);
+    expect(status).toBe(2);
+  });
+
+  it('are the only ones: the others say which', async () => {
+    const out = at('other.onnx');
+    await json(['export', at('mamba.safetensors'), '--out', out]);
+    for (const argv of [
+      ['inspect', out],
+      ['prune', out, '--rate', '0.5', '--out', at('never')],
+      ['export', out, '--out', at('never.safetensors')],
+    ]) {
+      const { status, stderr } = await runCli(argv);
+      expect(stderr).toMatch(
+        /other\.onnx is an ONNX file, which only eval, predict and bench take/,
+      );
+      expect(status).toBe(2);
+    }
+    expect(existsSync(at('never'))).toBe(false);
+  });
+});

@@ -1,0 +1,36 @@
+import { describe, expect, it } from 'vitest';
+import { encodeElements, fromFloat16Bits, toFloat16Bits } from './elements.js';
+
+describe('toFloat16Bits', () => {
+  it('gives every float16 number back', () => {
+    const numbers = Array.from({ length: 0x10000 }, (_, half) => half).filter(
+      (half) => !Number.isNaN(fromFloat16Bits(half)),
+    );
+    expect(numbers.filter((half) => toFloat16Bits(fromFloat16Bits(half)) !== half)).toEqual([]);
+    expect(toFloat16Bits(NaN) & 0x7fff).toBe(0x7e00);
+  });
+
+  it('rounds to the nearest, ties to even', () => {
+    const wrong: number[] = [];
+    for (let half = 0; half < 0x7bff; half++) {
+      const middle = (fromFloat16Bits(half) + fromFloat16Bits(half + 1)) / 2;
+      const even = half % 2 === 0 ? half : half + 1;
+      if (toFloat16Bits(middle) !== even || toFloat16Bits(-middle) !== (0x8000 | even)) {
+        wrong.push(half);
+      }
+    }
+    expect(wrong).toEqual([]);
+    expect(toFloat16Bits(65519)).toBe(0x7bff);
+    expect(toFloat16Bits(65520)).toBe(0x7c00);
+    expect(toFloat16Bits(1e-9)).toBe(0);
+  });
+});
+
+describe('encodeElements', () => {
+  it('writes little-endian bytes of each type', () => {
+    expect([...encodeElements('float32', [1.5])]).toEqual([0, 0, 0xc0, 0x3f]);
+    expect([...encodeElements('float16', [1.5, -2])]).toEqual([0, 0x3e, 0, 0xc0]);
+    expect([...encodeElements('int8', [-1, 127])]).toEqual([255, 127]);
+    expect([...encodeElements('int64', [-2])]).toEqual([254, ...Array<number>(7).fill(255)]);
+  });
+});

@@ -1,0 +1,178 @@
+// The examples in Python compute what the models do; each is skipped where Python lacks what it needs.
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import {
+  type Tensor,
+  fromTypedArray,
+  manualSeed,
+  noGrad,
+  ops,
+  randint,
+  randn,
+  saveSafetensors,
+} from '@mamba-prune/libtorch';
+import { type ModelOptions, createModel, exportOnnx, pruneOneShot, saveModel } from 'mamba-prune';
+import sharp from 'sharp';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+const example = (file: string): string =>
+  fileURLToPath(new URL(`../examples/python/${file}`, import.meta.url));
+
+/** The first Python that has all modules; the system's has Debian's torch. */
+function pythonWith(modules: string): string | undefined {
+  return ['/usr/bin/python3', 'python3'].find((python) => {
+    try {
+      execFileSync(python, ['-c', `import ${modules}`], { stdio: 'ignore' });
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+const needs = { torch: 'torch', onnxruntime: 'onnxruntime, numpy, PIL', checker: 'onnx' };
+const torchPython = pythonWith(needs.torch);
+const onnxPython = pythonWith(needs.onnxruntime);
+const checkerPython = pythonWith(needs.checker);
+const unless = (python: string | undefined, modules: string): string =>
+  python === undefined ? ` (skipped: no python3 has ${modules})` : '';
+
+const folder = mkdtempSync(join(tmpdir(), 'python-example-'));
+afterAll(() => {
+  rmSync(folder, { recursive: true });
+});
+
+const info = {
+  classes: ['ant', 'bee', 'cat', 'dog', 'eel'],
+  mean: [0.5, 0.45, 0.4],
+  std: [0.2, 0.25, 0.3],
+  history: [],
+};
+const size = { numClasses: 5, imageSize: 16 };
+
+/** A pruned model whose weights are none of the initial zeros and ones. */
+async function pruned(arch: string, options: ModelOptions) {
+  manualSeed(1);
+  const dense = createModel(arch, { ...size, ...options });
+  noGrad(() => {
+    for (const tensor of dense.parameters()) tensor.add_(randn(tensor.shape).mul(0.1));
+    for (const [name, tensor] of dense.stateDict()) {
+      if (name.endsWith('running_mean')) tensor.add_(randn(tensor.shape));
+      if (name.endsWith('running_var')) ops.uniform_(tensor, 0.5, 2);
+    }
+  });
+  const kinds = new Set(dense.pruningGroups().map(({ kind }) => kind));
+  const rates = Object.fromEntries(Array.from(kinds, (kind) => [kind, 0.4]));
+  const { model } = await pruneOneShot(dense, { rates, importance: 'l2', scope: 'global' });
+  model.eval();
+  return model;
+}
+
+const perChannel = (values: readonly number[]): Tensor => {
+  return fromTypedArray(Float32Array.from(values), [1, values.length, 1, 1]);
+};
+
+const cases: readonly (readonly [string, ModelOptions])[] = [
+  ['mamba_nano', { dModel: 16, depth: 2, dState: 4 }],
+  ['mamba_nano', { dModel: 16, depth: 2, dState: 4, scan: 'bi' }],
+  ['vit_tiny', { dModel: 24, heads: 3, depth: 2 }],
+  ['resnet20', { baseWidth: 8, blocks: [1, 2] }],
+  ['resnet50', { baseWidth: 8, blocks: [1, 1], stem: 'imagenet', imageSize: 32 }],
+];
+
+/** Runs load_model.py as one would on the command line, for all cases in one process: torch loads slowly. */
+const runAll = `
+import json, sys
+sys.path.insert(0, sys.argv[1])
+import load_model
+for model, images in json.loads(sys.argv[2]):
+    sys.argv = ["load_model.py", model, "--images", images]
+    load_model.main()
+`;
+
+describe.skipIf(torchPython === undefined)('load_model.py', () => {
+  const expected: number[][] = [];
+  let printed: number[][] = [];
+
+  beforeAll(async () => {
+    const files: [string, string][] = [];
+    for (const [index, [arch, options]] of cases.entries()) {
+      const model = await pruned(arch, options);
+      const paths = [`model-${index}`, `images-${index}`].map((name) =>
+        join(folder, `${name}.safetensors`),
+      ) as [string, string];
+      files.push(paths);
+      saveModel(paths[0], model, info);
+      const { imageSize } = model.config;
+      const images = randint(0, 256, [3, 3, imageSize, imageSize]);
+      saveSafetensors(paths[1], new Map([['images', images]]), {});
+      const normalised = images
+        .to('float32')
+        .div(255)
+        .sub(perChannel(info.mean))
+        .div(perChannel(info.std));
+      expected.push(noGrad(() => model.forward(normalised)).toNumbers());
+    }
+    const output = execFileSync(
+      torchPython ?? '',
+      ['-c', runAll, dirname(example('load_model.py')), JSON.stringify(files)],
+      { encoding: 'utf8', env: { ...process.env, OMP_NUM_THREADS: '1' } },
+    );
+    const lines = output.trimEnd().split('\n');
+    printed = lines.map((line) => (JSON.parse(line) as number[][]).flat());
+  });
+
+  it.each(cases.map(([arch, options], index) => [arch, options, index] as const))(
+    `gives the same logits for a pruned %s %j${unless(torchPython, needs.torch)}`,
+    (_arch, _options, index) => {
+      const [got = [], want = []] = [printed[index], expected[index]];
+      expect(got.length).toBe(15);
+      // Two correct programs round float32 sums differently, by some 1e-6 of the largest.
+      const difference = Math.max(...got.map((value, i) => Math.abs(value - (want[i] ?? NaN))));
+      expect(difference / Math.max(...want.map(Math.abs))).toBeLessThan(2e-5);
+    },
+  );
+});
+
+describe('an exported file', () => {
+  it.skipIf(onnxPython === undefined)(
+    `classifies images in run_onnx.py${unless(onnxPython, needs.onnxruntime)}`,
+    async () => {
+      const path = join(folder, 'model.onnx');
+      await exportOnnx(path, await pruned('mamba_nano', { dModel: 16, depth: 2 }), info);
+      const image = join(folder, 'image.png');
+      await sharp({ create: { width: 20, height: 30, channels: 3, background: 'teal' } })
+        .png()
+        .toFile(image);
+      const printed = execFileSync(onnxPython ?? '', [example('run_onnx.py'), path, image], {
+        encoding: 'utf8',
+      });
+      expect(printed).toMatch(/image\.png: (ant|bee|cat|dog|eel) \d+\.\d%\n$/);
+    },
+  );
+
+  it.skipIf(checkerPython === undefined)(
+    `passes the checker of ONNX${unless(checkerPython, needs.checker)}`,
+    async () => {
+      const script =
+        'import onnx, sys\nfor path in sys.argv[1:]: onnx.checker.check_model(path, full_check=True)';
+      const mamba = await pruned('mamba_nano', { dModel: 16, depth: 1, scan: 'bi' });
+      const resnet = await pruned('resnet20', { baseWidth: 8, blocks: [1, 1] });
+      const vit = await pruned('vit_tiny', { dModel: 24, heads: 3, depth: 1 });
+      const files: string[] = [];
+      for (const [model, options] of [
+        [mamba, {}],
+        [mamba, { dtype: 'float16', input: 'float32' }],
+        [resnet, { quantize: 'int8' }],
+        [vit, { quantize: 'int8-dynamic' }],
+      ] as const) {
+        files.push(join(folder, `checked-${files.length}.onnx`));
+        await exportOnnx(files.at(-1) ?? '', model, info, options);
+      }
+      execFileSync(checkerPython ?? '', ['-c', script, ...files], { stdio: 'pipe' });
+    },
+  );
+});
