@@ -72,7 +72,9 @@ const sections: readonly SectionEntry[] = [
     id: 'images',
     title: 'images',
     Body: Images,
-    hasContent: ({ evaluation }) => evaluation !== undefined,
+    hasContent: ({ evaluation, runs }, models) =>
+      evaluation !== undefined ||
+      (models?.evaluate !== undefined && runs.some(({ state }) => state === 'finished')),
   },
   {
     id: 'try-out',

@@ -220,6 +220,11 @@ browserSuite(`the studio${because}`, () => {
     await page.locator('#try-out .pair:not(.busy)').waitFor();
     const tops = await page.locator('#try-out li.top').allInnerTexts();
     expect(tops[0]).toMatch(/^right/);
+    await page.getByRole('button', { name: 'Classify test images' }).click();
+    await page.getByText('16 of 16 test images of folder').waitFor();
+    expect(await page.locator('#images figcaption').first().innerText()).toMatch(
+      /^Confusion matrix: /,
+    );
     expect(errors).toEqual([]);
     expect(await seriousBarriers(page)).toEqual([]);
   });

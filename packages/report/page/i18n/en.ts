@@ -143,6 +143,10 @@ export const en = {
 
   images: 'Images',
   imagesHelp: '{images} of {available} test images of {dataset}, classified by every model.',
+  classify: 'Classify test images',
+  classifying: 'Classifying ...',
+  classifyHelp:
+    'Confusion matrices, and the images that dense and pruned models see differently. It keeps this machine busy for a while.',
   confusion: 'Confusion matrix',
   confusionHelp:
     'Rows: the true class. Columns: what the model said. Numbers are percent of the row.',

@@ -142,6 +142,9 @@ export const zh: Readonly<Record<TextKey, string>> = {
 
   images: '图像',
   imagesHelp: '{dataset} 的 {available} 张测试图像中的 {images} 张,由每个模型分类。',
+  classify: '分类测试图像',
+  classifying: '正在分类……',
+  classifyHelp: '混淆矩阵,以及稠密模型与剪枝模型判断不同的图像。这会让本机忙碌一会儿。',
   confusion: '混淆矩阵',
   confusionHelp: '行:真实类别。列:模型的回答。数字为该行的百分比。',
   trueClass: '真实类别',

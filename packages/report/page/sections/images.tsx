@@ -12,12 +12,74 @@ import { usePage } from '../context.js';
 import { Section, Segments, Select } from '../controls.js';
 import { grouped, percent } from '../format.js';
 import type { TextKey } from '../i18n/index.js';
+import type { Evaluated } from '../try-out/models.js';
 
 export function Images() {
-  const { t, data, focus, setFocus } = usePage();
-  const { evaluation } = data;
-  const shown = evaluation?.runs.find(({ run }) => run === focus?.id) ?? evaluation?.runs.at(-1);
-  if (!evaluation || !shown) return null;
+  const { data, models } = usePage();
+  const [asked, setAsked] = useState<EvaluationData>();
+  const evaluation = asked ?? data.evaluation;
+  const ask = models?.evaluate;
+  return (
+    <>
+      {evaluation && <Shown evaluation={evaluation} />}
+      {ask && <Ask ask={ask} isAgain={evaluation !== undefined} onAnswer={setAsked} />}
+    </>
+  );
+}
+
+interface AskProps {
+  readonly ask: () => Promise<Evaluated>;
+  readonly isAgain: boolean;
+  readonly onAnswer: (evaluation: EvaluationData) => void;
+}
+
+/** The studio classifies the images when it is asked: that takes the machine a while. */
+function Ask({ ask, isAgain, onAnswer }: AskProps) {
+  const { t } = usePage();
+  const [state, setState] = useState<'idle' | 'busy'>('idle');
+  const [problem, setProblem] = useState('');
+  const start = async (): Promise<void> => {
+    setState('busy');
+    setProblem('');
+    try {
+      const { evaluation, notes } = await ask();
+      if (evaluation) onAnswer(evaluation);
+      setProblem(notes.join(' '));
+    } catch (error) {
+      setProblem((error as Error).message);
+    }
+    setState('idle');
+  };
+  const button = (
+    <button
+      type="button"
+      id="classify"
+      disabled={state === 'busy'}
+      onClick={() => {
+        void start();
+      }}
+    >
+      {t(state === 'busy' ? 'classifying' : 'classify')}
+    </button>
+  );
+  return (
+    <>
+      {isAgain ? (
+        <p class="again">{button}</p>
+      ) : (
+        <Section id="images" title={t('images')} help={t('classifyHelp')}>
+          {button}
+        </Section>
+      )}
+      <div role="status">{problem !== '' && <p class="note">{problem}</p>}</div>
+    </>
+  );
+}
+
+function Shown({ evaluation }: { readonly evaluation: EvaluationData }) {
+  const { t, focus, setFocus } = usePage();
+  const shown = evaluation.runs.find(({ run }) => run === focus?.id) ?? evaluation.runs.at(-1);
+  if (!shown) return null;
   const pair =
     evaluation.pairs.find(({ pruned }) => pruned === shown.run) ?? evaluation.pairs.at(-1);
   const { images, available, dataset } = evaluation;

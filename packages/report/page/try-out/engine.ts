@@ -43,7 +43,7 @@ export class Engine {
     const key = JSON.stringify([backend, ...runs]);
     if (this.#loaded === key) return;
     this.#loaded = undefined;
-    const models = await Promise.all(runs.map((run) => this.models.file(run)));
+    const models = await Promise.all(runs.map((run) => this.models.file(run, backend)));
     await this.#ask({ type: 'load', models, backend });
     this.#loaded = key;
   }

@@ -118,7 +118,9 @@ describe('units', () => {
 
   it('that refill gave back are marked', () => {
     const groups = run('refill').pruning?.rounds[0]?.scores?.groups ?? [];
-    const marked = groups.map(({ fates }) => Array.from(fates).filter((fate) => fate === 'r').length);
+    const marked = groups.map(
+      ({ fates }) => Array.from(fates).filter((fate) => fate === 'r').length,
+    );
     const returned = record('refill').rounds[0]?.returned ?? {};
     expect(marked).toEqual(groups.map(({ name }) => returned[name]?.length));
     expect(Math.max(...marked)).toBeGreaterThan(0);

@@ -6,6 +6,7 @@ import { Hono } from 'hono';
 import { streamSSE } from 'hono/streaming';
 import { assetPath, page, runtimePath } from '../report-html.js';
 import { canTry, onnxOf, tryOutModel } from '../try-out/models.js';
+import { Evaluations } from './evaluations.js';
 import type { Watcher } from './watcher.js';
 
 /** A line now and then keeps proxies and browsers from giving up, in ms. */
@@ -39,6 +40,7 @@ const runtime = new Set(
 /** @param isHost - whether a Host header names this server */
 export function studioApp(watcher: Watcher, isHost: (host: string) => boolean): Hono {
   const app = new Hono();
+  const evaluations = new Evaluations();
   app.use(async (context, next) => {
     // Another site's name that was made to point here (DNS rebinding) gets nothing.
     if (!isHost(context.req.header('host') ?? '')) return context.text('wrong host', 403);
@@ -77,13 +79,18 @@ export function studioApp(watcher: Watcher, isHost: (host: string) => boolean): 
   app.get('/api/model', ({ req }) => {
     const run = watcher.run(req.query('run') ?? '');
     if (!run || !canTry(run)) return notFound();
-    return new Response(Uint8Array.from(onnxOf(run)), {
+    const target = req.query('target') === 'webgpu' ? 'webgpu' : 'cpu';
+    return new Response(Uint8Array.from(onnxOf(run, target)), {
       headers: { 'Content-Type': 'application/octet-stream' },
     });
   });
   app.get('/api/try-out', async (context) => {
     const run = watcher.run(context.req.query('run') ?? '');
     return run && canTry(run) ? context.json(await tryOutModel(run)) : notFound();
+  });
+  app.get('/api/evaluation', async (context) => {
+    const { evaluation, notes } = await evaluations.of(watcher.report().runs);
+    return context.json({ evaluation: evaluation ?? null, notes });
   });
   app.onError((error, context) => context.json({ error: error.message }, 500));
   return app;
