@@ -6,9 +6,15 @@ import { pathToFileURL } from 'node:url';
 import { type Studio, readPruningRecord } from 'mamba-prune';
 import type { Browser, Page } from 'playwright-core';
 import sharp from 'sharp';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { startStudio } from './studio/start-studio.js';
-import { noBrowser, openBrowser, openPage, seriousBarriers } from './testing/browser.js';
+import {
+  type OpenedPage,
+  noBrowser,
+  openBrowser,
+  openPage,
+  seriousBarriers,
+} from './testing/browser.js';
 import { type SmallRuns, makeSmallRuns } from './testing/small-runs.js';
 import { writeReport } from './write-report.js';
 
@@ -17,10 +23,17 @@ const because = noBrowser === undefined ? '' : ` (skipped: ${noBrowser})`;
 
 let small: SmallRuns;
 let browser: Browser;
+/** A report, for the tests that leave it as it was. */
+let shared: OpenedPage;
 beforeAll(async () => {
   if (noBrowser !== undefined) return;
   small = await makeSmallRuns();
   browser = await openBrowser();
+});
+afterEach(async () => {
+  // A page that is left open goes on asking and drawing.
+  const others = browser.contexts().filter((context) => context !== shared.page.context());
+  for (const context of others) await context.close();
 });
 afterAll(async () => {
   if (noBrowser !== undefined) return;
@@ -52,10 +65,11 @@ browserSuite(`a report${because}`, () => {
     };
     url = await write('report.html', 16, false);
     modelsUrl = await write('models.html', 0, true);
+    shared = await openPage(browser, url);
   });
 
   it('opens from the disk, asks for nothing else and complains of nothing', async () => {
-    const { page, errors, foreign } = await openPage(browser, url);
+    const { page, errors, foreign } = shared;
     const titles = await page.locator('h2').allInnerTexts();
     expect(titles).toEqual([
       ...['Overview', 'Training', 'Accuracy against cost', 'Widths and units', 'Importance'],
@@ -66,7 +80,7 @@ browserSuite(`a report${because}`, () => {
   });
 
   it('shows what the runs wrote: accuracies, widths, commands', async () => {
-    const { page } = await openPage(browser, url);
+    const { page } = shared;
     const record = readPruningRecord(join(small.runs, 'oneshot'));
     const row = page.locator('table.runs tbody tr', { hasText: 'oneshot' });
     expect(await row.innerText()).toContain(percent(record?.accuracy.after));
@@ -84,7 +98,7 @@ browserSuite(`a report${because}`, () => {
   });
 
   it('draws curves with the same numbers as its tables', async () => {
-    const { page } = await openPage(browser, url);
+    const { page } = shared;
     const figure = page.locator('#curves figure').first();
     expect(await figure.locator('svg').getAttribute('aria-label')).toMatch(/^Accuracy\. dense: /);
     await figure.getByText('As a table').click();
@@ -105,7 +119,7 @@ browserSuite(`a report${because}`, () => {
   });
 
   it('has confusion matrices and the images on which two models differ', async () => {
-    const { page } = await openPage(browser, url);
+    const { page } = shared;
     const images = page.locator('#images');
     await images.locator('select').first().selectOption('oneshot');
     expect(await images.innerText()).toContain('16 of 16 test images of folder');
