@@ -14,13 +14,13 @@ const methodColours: Readonly<Record<string, string>> = {
 export const methodColour = (method: string): string => methodColours[method] ?? 'var(--series-1)';
 
 /**
- * Few runs have a colour each, a dense one always grey; many are told apart by method, as the eye
+ * Few runs have a colour each, a dense one alone is grey; many are told apart by method, as the eye
  * tells no more than about seven colours apart.
  */
 export function runColours(runs: readonly RunData[]): (run: RunData) => string {
   const pruned = runs.filter(({ method }) => method !== 'train');
-  const dense = runs.length - pruned.length;
-  if (pruned.length > palette.length || dense > 1) return ({ method }) => methodColour(method);
-  const colours = new Map(pruned.map(({ id }, i) => [id, palette[i] ?? '']));
+  const coloured = runs.length - pruned.length > 1 ? runs : pruned;
+  if (coloured.length > palette.length) return ({ method }) => methodColour(method);
+  const colours = new Map(coloured.map(({ id }, i) => [id, palette[i] ?? '']));
   return ({ id, method }) => colours.get(id) ?? methodColour(method);
 }

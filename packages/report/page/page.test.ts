@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import type { ReportData, RunData } from '../src/data/types.js';
 import { fateAfter } from './charts/fate.js';
+import { runColours } from './colours.js';
 import { bytes, count, digits, points } from './format.js';
 import { en } from './i18n/en.js';
 import { translator } from './i18n/index.js';
@@ -92,6 +93,24 @@ describe('texts', () => {
       ...['1.00M', '157K', '2.00 MiB', '0.0123'],
     ]);
     expect([points(0.0012), points(-0.25, 1)]).toEqual(['+0.12', '−25.0']);
+  });
+});
+
+describe('the colour of a run', () => {
+  const runs = (...methods: RunData['method'][]): RunData[] =>
+    methods.map((method, i) => ({ id: String(i), method }) as RunData);
+  const coloursOf = (all: RunData[]): string[] => all.map(runColours(all));
+
+  it('is its own among few, and grey for the only dense one', () => {
+    expect(coloursOf(runs('train', 'rsst', 'rsst'))).toEqual([
+      ...['var(--dense)', 'var(--series-1)', 'var(--series-2)'],
+    ]);
+    expect(new Set(coloursOf(runs('train', 'train', 'rsst'))).size).toBe(3);
+  });
+
+  it('is that of its method among many', () => {
+    const many = runs('train', 'train', ...Array<'rsst'>(6).fill('rsst'));
+    expect([...new Set(coloursOf(many))]).toEqual(['var(--dense)', 'var(--rsst)']);
   });
 });
 

@@ -22,6 +22,8 @@ export function UnitsMap({ run, round }: { readonly run: RunData; readonly round
   const hasReturned = run.pruning?.rounds.some(({ returned }) => Object.keys(returned).length > 0);
   const hasEarlier =
     (run.pruning?.plannedRounds ?? 1) > 1 || groups.some(({ fate }) => fate?.includes('-'));
+  const widest = Math.max(...groups.map(({ dense }) => dense));
+  const cell = widest > 1500 ? 5 : widest < 100 ? 12 : 8;
   const shown = isOpen ? groups : groups.slice(0, 8);
   return (
     <figure class="chart wide">
@@ -35,7 +37,7 @@ export function UnitsMap({ run, round }: { readonly run: RunData; readonly round
       />
       <div class="units">
         {shown.map((group) => (
-          <Row key={group.name} group={group} run={run} round={round} />
+          <Row key={group.name} group={group} run={run} round={round} cell={cell} />
         ))}
       </div>
       {groups.length > shown.length && (
@@ -57,9 +59,11 @@ interface RowProps {
   readonly group: GroupData;
   readonly run: RunData;
   readonly round: number;
+  /** Side of a square, in pixels. */
+  readonly cell: number;
 }
 
-function Row({ group, run, round }: RowProps) {
+function Row({ group, run, round, cell }: RowProps) {
   const { t, theme } = usePage();
   const holder = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
@@ -71,7 +75,6 @@ function Row({ group, run, round }: RowProps) {
   );
   const left = units.filter((fate) => fate === 'kept' || fate === 'returned').length;
   const text = t('ofUnits', { kept: grouped(left), total: grouped(units.length) });
-  const cell = units.length > 1500 ? 5 : units.length < 40 ? 14 : 8;
   const columns = Math.max(1, Math.floor(width / cell));
 
   useLayoutEffect(() => {

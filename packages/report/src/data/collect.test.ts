@@ -116,6 +116,15 @@ describe('units', () => {
     }
   });
 
+  it('have scores where they were chosen before they were driven to zero', () => {
+    const groups = run('rsst').pruning?.rounds[0]?.scores?.groups ?? [];
+    expect(groups.map(({ name }) => name)).toContain('blocks.1.mlp');
+    for (const { name, fates } of groups) {
+      const kept = record('rsst').rounds[0]?.kept[name] ?? [];
+      expect(Array.from(fates).flatMap((fate, i) => (fate === 'k' ? [i] : []))).toEqual(kept);
+    }
+  });
+
   it('that refill gave back are marked', () => {
     const groups = run('refill').pruning?.rounds[0]?.scores?.groups ?? [];
     const marked = groups.map(

@@ -44,6 +44,11 @@ export function studioApp(watcher: Watcher, isHost: (host: string) => boolean): 
   app.use(async (context, next) => {
     // Another site's name that was made to point here (DNS rebinding) gets nothing.
     if (!isHost(context.req.header('host') ?? '')) return context.text('wrong host', 403);
+    // Nor may another site make the browser ask for anything but the page: an answer costs time here.
+    const site = context.req.header('sec-fetch-site') ?? 'none';
+    if (context.req.path !== '/' && site !== 'same-origin' && site !== 'none') {
+      return context.text('wrong site', 403);
+    }
     await next();
     const { headers } = context.res;
     headers.set('Content-Security-Policy', policy);

@@ -56,6 +56,15 @@ describe('the studio', () => {
     expect(await statusFor('127.0.0.1:1')).toBe(403);
   });
 
+  it('does nothing for pages of other sites', async () => {
+    const from = async (site: string, path: string): Promise<number> =>
+      (await fetch(new URL(path, studio.url), { headers: { 'sec-fetch-site': site } })).status;
+    expect(await from('cross-site', '/api/evaluation')).toBe(403);
+    expect(await from('same-site', '/api/report')).toBe(403);
+    expect(await from('same-origin', '/api/report')).toBe(200);
+    expect(await from('cross-site', '/')).toBe(200); // a link
+  });
+
   it('gives all runs as JSON, and a page that may load nothing from elsewhere', async () => {
     const report = (await (await get('/api/report')).json()) as ReportData;
     expect(report.runs.map(({ id }) => id)).toEqual(['dense', 'oneshot', 'refill', 'rsst']);
