@@ -8,11 +8,16 @@ export default defineConfig({
     // Tests run on the TypeScript sources, so they never test a stale build.
     alias: {
       '@mamba-prune/libtorch': source('packages/libtorch/src/index.ts'),
+      '@mamba-prune/report': source('packages/report/src/index.ts'),
       'mamba-prune': source('packages/mamba-prune/src/index.ts'),
     },
   },
   test: {
-    include: ['packages/*/src/**/*.test.ts', 'examples/*/src/**/*.test.ts', 'test/**/*.test.ts'],
+    include: [
+      'packages/*/{src,page}/**/*.test.ts',
+      'examples/*/src/**/*.test.ts',
+      'test/**/*.test.ts',
+    ],
     // A native addon is loaded once per process, so files run in processes of their own.
     pool: 'forks',
     maxWorkers: 2,

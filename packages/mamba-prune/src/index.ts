@@ -162,6 +162,7 @@ export {
   type DownloadProgress,
   type ImageDType,
   type ImageSplit,
+  type NoteHandler,
   type LoaderSpeed,
   MemorySplit,
   type OpenDatasetOptions,
@@ -271,7 +272,13 @@ export {
   evaluateModel,
 } from './workflows/evaluate-model.js';
 export { type CalibrationOptions, calibrationOf } from './workflows/calibration.js';
-export { type DataHooks, type DataSettings, modelInfoOf } from './workflows/fit.js';
+export {
+  type DataHooks,
+  type DataSettings,
+  modelInfoOf,
+  openDataFor,
+  withModelInfo,
+} from './workflows/fit.js';
 export { type ImpHooks, type ImpPlan, type ImpRun, impRun } from './workflows/imp.js';
 export type { PruneHooks, PrunePhase } from './workflows/prune-hooks.js';
 export { type PruneRun, pruneRun } from './workflows/prune-run.js';
@@ -288,6 +295,14 @@ export {
   type RoundRecord,
   readPruningRecord,
 } from './workflows/pruning-record.js';
+export {
+  type GroupScores,
+  type RoundScores,
+  type RoundScoresFile,
+  readRoundScores,
+  unpackScores,
+} from './workflows/unit-scores.js';
+export { decodeUnits, encodeUnits } from './workflows/kept-units.js';
 export type { Rewind } from './workflows/rewind.js';
 export {
   type QuickstartControl,
@@ -298,4 +313,13 @@ export {
   quickstartPreset,
 } from './workflows/quickstart.js';
 export type { RecipeSettings, RunControl, TrainSettings } from './workflows/settings.js';
+export type {
+  ReportHooks,
+  ReportOptions,
+  ReportPackage,
+  ReportResult,
+  Studio,
+  StudioOptions,
+} from './cli/report-package.js';
+export { shellCommand } from './cli/shell.js';
 export { type TrainRun, trainRun } from './workflows/train-run.js';

@@ -12,6 +12,8 @@ import { addInspectCommand } from './commands/inspect.js';
 import { addPredictCommand } from './commands/predict.js';
 import { addPruneCommand } from './commands/prune.js';
 import { addQuickstartCommand } from './commands/quickstart.js';
+import { addReportCommand } from './commands/report.js';
+import { addStudioCommand } from './commands/studio.js';
 import { addTrainCommand } from './commands/train.js';
 import { type Cli, InterruptedError, addExamples } from './context.js';
 import { WorkersEndedError } from './launch.js';
@@ -32,6 +34,8 @@ const commands = [
   addInspectCommand,
   addBenchCommand,
   addCompareCommand,
+  addReportCommand,
+  addStudioCommand,
   addExportCommand,
   addDataCommand,
 ];

@@ -34,6 +34,8 @@ export interface RefillChoice {
   readonly selected: KeptUnits;
   /** What came back; `kept` is `selected` and `returned` together. */
   readonly returned: KeptUnits;
+  /** Of every unit, those of the first cut. */
+  readonly scores: ReadonlyMap<string, Float64Array>;
 }
 
 type CountOptions = Pick<RefillOptions, 'fillback' | 'budget' | 'roundTo'>;
@@ -118,7 +120,7 @@ export async function refillUnits(
   const kept = new Map(
     plan.map(({ name, stay }) => [name, increasing([...stay, ...unitsOf(returned, name)])]),
   );
-  return { kept, selected, returned };
+  return { kept, selected, returned, scores };
 }
 
 /**

@@ -60,6 +60,12 @@ export class FileLock {
     }
   }
 
+  /** Whether a living process holds a lock, or one of another machine does. */
+  static isHeld(path: string): boolean {
+    const content = read(path);
+    return content !== undefined && livingHolder(content, path, path) !== undefined;
+  }
+
   /** Gives the lock back; a second call does nothing. */
   release(): void {
     if (!this.#held) return;

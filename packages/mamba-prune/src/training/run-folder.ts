@@ -11,6 +11,7 @@
  *                                       the training after its cut has not ended
  *     model.safetensors                 the finished model
  *     pruning.json                      what was cut, if the run pruned
+ *     importance/round-j.json           the scores that a cut went by
  *     tensorboard/                      event files, if they are asked for
  *     run.lock                          while a process writes the run
  */
@@ -80,6 +81,7 @@ const CONTENTS = [
   'metrics.jsonl',
   'checkpoints',
   'pruning.json',
+  'importance',
   'model.safetensors',
   'tensorboard',
   'report',
@@ -206,6 +208,11 @@ export class RunFolder {
   /** A model file, not a checkpoint. */
   get bestModel(): string {
     return join(this.path, 'checkpoints', 'best.safetensors');
+  }
+
+  /** Whether a process writes the run right now. */
+  get isWritten(): boolean {
+    return FileLock.isHeld(join(this.path, 'run.lock'));
   }
 
   /** Whether this process may write the run. */

@@ -10,10 +10,12 @@ import { composeKept, encodeKept } from './kept-units.js';
 import { type PruneJob, rewoundWidths } from './prune-job.js';
 import type { Standing } from './prune-source.js';
 import type { PruneHooks } from './prune-hooks.js';
+import type { ResolvedPruneSettings } from './prune-settings.js';
 import type { PruningRecord, RoundRecord } from './pruning-record.js';
 import { rewoundModel } from './rewinding.js';
 import { type RoundChoice, chooseRoundUnits } from './round-choice.js';
 import { ratesAfter } from './round-rates.js';
+import type { RoundScores } from './unit-scores.js';
 
 export interface Cut {
   /** The caller's to dispose. */
@@ -22,6 +24,8 @@ export interface Cut {
   readonly info: ModelInfo;
   /** With the round as its last entry, not finished. */
   readonly record: PruningRecord;
+  /** What it went by; undefined if the units were chosen before. */
+  readonly scores: RoundScores | undefined;
 }
 
 /**
@@ -40,7 +44,7 @@ export async function cutRound(
   hooks.onScore?.(round, settings.rounds);
   // What was pushed towards zero goes, whether or not all of it arrived there.
   const { wanted } = record;
-  const choice =
+  const choice: RoundChoice =
     wanted?.round === round
       ? { kept: unitMap(wanted.kept) }
       : await chooseRoundUnits(model, settings, round, record.widthsBefore, calibration);
@@ -58,6 +62,7 @@ export async function cutRound(
       model: rewound(job, next, cut),
       info: { ...info, history: [...info.history, step] },
       record: next,
+      scores: choice.scores && roundScores(settings, record, model, choice.scores),
     };
   } catch (error) {
     cut.dispose();
@@ -133,6 +138,28 @@ function withRound(
     macs: { before: record.macs.before, after: macs },
     accuracy: { ...record.accuracy, afterCut: accuracy.afterCut, after: null },
     rounds: [...record.rounds, entry],
+  };
+}
+
+/** @param model - the one that the scores are of */
+export function roundScores(
+  { rsst, importance, score, ranking, normalize }: ResolvedPruneSettings,
+  record: PruningRecord,
+  model: ImageModel,
+  scores: NonNullable<RoundChoice['scores']>,
+): RoundScores {
+  // Doomed units are chosen by importance before they are driven to zero.
+  const byNorm = rsst !== undefined && rsst.scope !== 'doomed';
+  return {
+    round: record.rounds.length + 1,
+    measure: byNorm ? `${rsst.norm} norm` : `${importance} of ${score}`,
+    ranking,
+    normalize,
+    groups: model.pruningGroups().flatMap(({ name, kind, size }) => {
+      const values = scores.get(name);
+      const units = record.kept[name] ?? Array.from({ length: size }, (_, i) => i);
+      return values ? [{ name, kind, units, scores: values }] : [];
+    }),
   };
 }
 

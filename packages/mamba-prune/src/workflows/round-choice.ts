@@ -3,8 +3,13 @@ import type { ImageModel } from '../models/image-model.js';
 import type { KeptUnits } from '../pruning/groups.js';
 import type { Calibration } from '../pruning/importance.js';
 import { refillUnits } from '../pruning/refill.js';
-import { unitsByNorm, unitsOverNearZero } from '../pruning/rsst/index.js';
-import { type CutOptions, chooseUnits } from '../pruning/select-units.js';
+import { measureUnitNorms, unitsByNorm, unitsOverNearZero } from '../pruning/rsst/index.js';
+import {
+  type CutOptions,
+  type ScoredUnits,
+  groupsOfKinds,
+  scoreAndSelect,
+} from '../pruning/select-units.js';
 import type { ResolvedPruneSettings } from './prune-settings.js';
 import { ratesAfter } from './round-rates.js';
 
@@ -12,6 +17,8 @@ export interface RoundChoice {
   readonly kept: KeptUnits;
   /** Of those, the ones that refill gave back. */
   readonly returned?: KeptUnits;
+  /** Of every unit that could have gone, by group name. */
+  readonly scores?: ScoredUnits['scores'];
 }
 
 /**
@@ -32,10 +39,12 @@ export async function chooseRoundUnits(
     const { fillback, score: refillScore, budget } = settings.refill;
     return refillUnits(model, { ...options, fillback, refillScore, budget }, calibration);
   }
-  if (!settings.rsst) return { kept: await chooseUnits(model, options, calibration) };
+  if (!settings.rsst) return scoreAndSelect(model, options, calibration);
   const { norm, nearZero } = settings.rsst;
   const groups = model.pruningGroups();
+  const scored = groupsOfKinds(model, Object.keys(rates));
   return {
+    scores: measureUnitNorms(model, scored, norm),
     kept:
       nearZero === null
         ? unitsByNorm(model, groups, { ...options, norm })
@@ -50,8 +59,12 @@ export function chooseWanted(
   round: number,
   sizes: Readonly<Record<string, number>>,
   calibration?: Calibration,
-): Promise<KeptUnits> {
-  return chooseUnits(model, cutOptions(settings, ratesAfter(settings, round), sizes), calibration);
+): Promise<ScoredUnits> {
+  return scoreAndSelect(
+    model,
+    cutOptions(settings, ratesAfter(settings, round), sizes),
+    calibration,
+  );
 }
 
 export function cutOptions(

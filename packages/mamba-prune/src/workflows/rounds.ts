@@ -15,13 +15,14 @@ import { composeHooks } from '../training/compose-hooks.js';
 import type { RunFolder } from '../training/run-folder.js';
 import { train } from '../training/trainer.js';
 import type { TrainHooks, TrainOptions, TrainResult } from '../training/types.js';
-import { cutRound, measure, unitLists, unitMap } from './cutting.js';
+import { cutRound, measure, roundScores, unitLists, unitMap } from './cutting.js';
 import { cutPath, roundPath } from './prune-files.js';
 import type { PruneHooks, PrunePhase } from './prune-hooks.js';
 import type { PruneJob } from './prune-job.js';
 import type { Standing } from './prune-source.js';
 import { type PruningRecord, type RoundRecord, writePruningRecord } from './pruning-record.js';
 import { chooseWanted } from './round-choice.js';
+import { writeRoundScores } from './unit-scores.js';
 
 export class Rounds {
   /** Of the last training. */
@@ -55,6 +56,7 @@ export class Rounds {
     if (job.settings.rsst && !(await this.#regularize())) return false;
     const cut = await cutRound(job, standing, hooks);
     if (!cut) return false;
+    if (cut.scores) writeRoundScores(folder.path, cut.scores);
     this.#replaceModel(cut.model, cut.info);
     const { round, accuracy } = lastRound(cut.record);
     standing.accuracy = undefined;
@@ -114,7 +116,14 @@ export class Rounds {
     if (record.wanted?.round === round) return unitMap(record.wanted.kept);
     this.hooks.onScore?.(round, job.settings.rounds);
     const { settings, calibration } = job;
-    const kept = await chooseWanted(model, settings, round, record.widthsBefore, calibration);
+    const { kept, scores } = await chooseWanted(
+      model,
+      settings,
+      round,
+      record.widthsBefore,
+      calibration,
+    );
+    writeRoundScores(this.folder.path, roundScores(settings, record, model, scores));
     this.#keep({ ...record, wanted: { round, kept: unitLists(kept) } });
     return kept;
   }

@@ -1,0 +1,88 @@
+import type { Command } from 'commander';
+import { type Cli, action, addExamples } from '../context.js';
+import { type CommonOptions, addCommonOptions } from '../options/common.js';
+import { type DataOptions, addDataOptions } from '../options/data.js';
+import { integerOption, integersOption } from '../options/parse.js';
+import { loadReportPackage } from '../report-package.js';
+import { relativePath } from '../shell.js';
+import { bytes, plural } from '../terminal/format.js';
+import { interruptible } from '../work.js';
+
+interface ReportCommandOptions extends CommonOptions, DataOptions {
+  readonly out?: string;
+  readonly images: number;
+  readonly bench?: readonly number[] | true;
+  readonly withModels?: true;
+}
+
+export function addReportCommand(program: Command, cli: Cli): void {
+  const command = program
+    .command('report')
+    .summary('write a page about runs: curves, widths, trade-off, images')
+    .description(
+      'Writes one HTML file about runs and comparisons: curves of the training, the width of every ' +
+        'group before and after each cut, scores and threshold, accuracy against MACs, parameters and ' +
+        'latency, confusion matrices, images that dense and pruned models see differently, and the ' +
+        'commands that repeat the runs. The file needs no network and no server.',
+    )
+    .argument('<RUN...>', 'folders of runs or comparisons, or folders that hold some')
+    .option('--out <file>', 'where to write (default: report.html beside the runs)')
+    .addOption(
+      integerOption('--images <n>', 'test images to show every model; 0 for none', {
+        min: 0,
+      }).default(1000),
+    )
+    .addOption(
+      integersOption('--bench [sizes]', 'time the models too, at these batch sizes (1,64)', {
+        min: 1,
+      }),
+    )
+    .option('--with-models', 'put the models into the page, to try them there without a server');
+  addDataOptions(command, 'those the runs were trained on');
+  addCommonOptions(command);
+  addExamples(command, [
+    ['Everything below a folder', 'mamba-prune report runs/quickstart'],
+    [
+      'Three runs, with latencies, and models that run in the page',
+      'mamba-prune report runs/dense runs/refill runs/rsst --bench --with-models \\\n' +
+        '    --out report.html',
+    ],
+  ]);
+  action<ReportCommandOptions>(cli, command, async (context, ...args) => {
+    const { options, progress } = context;
+    const { out, images, dataset, data, bench, withModels = false } = options;
+    const { writeReport } = await loadReportPackage();
+    const { prepareDevice } = await import('../device.js');
+    const onNote = (note: string): void => {
+      context.note(note);
+    };
+    const device = prepareDevice(options, onNote);
+    let current = '';
+    const result = await interruptible(context, (signal) =>
+      writeReport(
+        {
+          ...{ paths: args.flat(), out, images, dataset, data, withModels, device, signal },
+          benchBatches: bench === true ? [1, 64] : bench,
+        },
+        {
+          onNote,
+          onProgress: (what, done, total) => {
+            if (what !== current) progress.begin(what, total, labels[what] ?? '');
+            current = what;
+            progress.update(done);
+          },
+        },
+      ),
+    );
+    context.json(result);
+    const { runs, comparisons } = result;
+    const compared =
+      comparisons.length > 0 ? ` and ${plural(comparisons.length, 'comparison')}` : '';
+    context.print(
+      `${relativePath(result.path)}  ${bytes(result.bytes)}, ${plural(runs.length, 'run')}${compared}`,
+    );
+  });
+}
+
+/** Of what the progress counts. */
+const labels: Readonly<Record<string, string>> = { images: 'models', bench: 'rounds' };

@@ -1,0 +1,47 @@
+import type { Command } from 'commander';
+import { once } from 'node:events';
+import { type Cli, action, addExamples } from '../context.js';
+import { type CommonOptions, addCommonOptions } from '../options/common.js';
+import { integerOption } from '../options/parse.js';
+import { loadReportPackage } from '../report-package.js';
+
+interface StudioCommandOptions extends CommonOptions {
+  readonly port: number;
+}
+
+export function addStudioCommand(program: Command, cli: Cli): void {
+  const command = program
+    .command('studio')
+    .summary('show runs live in the browser, and try the models there')
+    .description(
+      'Serves a page about all runs below a folder, on this machine alone. It follows runs while they ' +
+        'train, and shows new ones as they appear. Models that are finished can be tried in the page, ' +
+        'dense and pruned side by side. Ctrl-C ends it.',
+    )
+    .argument('<DIR>', 'folder with runs, which may come later')
+    .addOption(
+      integerOption('--port <n>', 'port on 127.0.0.1; 0 for a free one', {
+        min: 0,
+        max: 65_535,
+      }).default(8420),
+    );
+  addCommonOptions(command, { computes: false });
+  addExamples(command, [
+    ['All runs below runs/', 'mamba-prune studio runs'],
+    ['On a port that is free', 'mamba-prune studio runs --port 0'],
+  ]);
+  action<StudioCommandOptions>(cli, command, async (context, folder) => {
+    const { startStudio } = await loadReportPackage();
+    const { stopOnSignals } = await import('../../training/signals.js');
+    const studio = await startStudio({ folder, port: context.options.port });
+    const stop = stopOnSignals(() => undefined);
+    try {
+      context.json({ url: studio.url, folder });
+      context.print(`${studio.url}  shows the runs below ${folder}. Ctrl-C ends it.`);
+      if (!stop.signal.aborted) await once(stop.signal, 'abort');
+    } finally {
+      stop.dispose();
+      await studio.close();
+    }
+  });
+}

@@ -1,0 +1,71 @@
+// Pages are made by a package of their own, @mamba-prune/report, which builds on this one. It is loaded
+// by name when it is asked for, so that neither needs the other to be compiled or installed.
+/** What the commands use of it; the package checks that it offers this. */
+export interface ReportPackage {
+  readonly writeReport: (options: ReportOptions, hooks?: ReportHooks) => Promise<ReportResult>;
+  readonly startStudio: (options: StudioOptions) => Promise<Studio>;
+}
+
+export interface ReportOptions {
+  /** Folders of runs, or folders that hold some. */
+  readonly paths: readonly string[];
+  /** File to write; `report.html` beside the runs unless given. */
+  readonly out?: string | undefined;
+  /** Test images to classify with every model; 0 for none. */
+  readonly images: number;
+  /** Data set to use in place of the one that the runs name. */
+  readonly dataset?: string | undefined;
+  /** Its folder. */
+  readonly data?: string | undefined;
+  /** Batch sizes to time the models at; none unless given. */
+  readonly benchBatches?: readonly number[] | undefined;
+  /** Puts the models themselves into the page. */
+  readonly withModels: boolean;
+  readonly device: string;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface ReportHooks {
+  readonly onProgress?: ((what: string, done: number, total: number) => void) | undefined;
+  readonly onNote?: ((note: string) => void) | undefined;
+}
+
+export interface ReportResult {
+  /** Absolute. */
+  readonly path: string;
+  readonly bytes: number;
+  readonly runs: readonly string[];
+  readonly comparisons: readonly string[];
+  readonly notes: readonly string[];
+}
+
+export interface StudioOptions {
+  /** Folder with runs, which may come later. */
+  readonly folder: string;
+  /** 0 for any that is free. */
+  readonly port: number;
+}
+
+export interface Studio {
+  readonly url: string;
+  close(): Promise<void>;
+}
+
+const name = '@mamba-prune/report';
+
+/** @throws Error saying how to install it, if it is not */
+export async function loadReportPackage(): Promise<ReportPackage> {
+  try {
+    return (await import(name)) as ReportPackage;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    // Of this package itself, not of one that it needs.
+    const isMissing = code === 'ERR_MODULE_NOT_FOUND' && (error as Error).message.includes(name);
+    if (!isMissing) throw error;
+    throw new Error(
+      `pages need the package ${name}, which is not installed (in a clone: not built). ` +
+        `Run: npm install ${name} (in a clone: npm run build)`,
+      { cause: error },
+    );
+  }
+}

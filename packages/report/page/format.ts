@@ -1,0 +1,50 @@
+// Numbers as people read them; they are the same in every language.
+
+/** Three significant digits, without an exponent: 0.0123, 1.23, 12.3, 123. */
+export function digits(value: number, significant = 3): string {
+  if (!Number.isFinite(value)) return '-';
+  const rounded = Number(value.toPrecision(significant));
+  const magnitude = rounded === 0 ? 0 : Math.floor(Math.log10(Math.abs(rounded)));
+  return value.toFixed(Math.min(6, Math.max(0, significant - 1 - magnitude)));
+}
+
+/** 950, 12.3K, 1.67M, 2.54G */
+export function count(value: number): string {
+  for (const [unit, factor] of [
+    ['G', 1e9],
+    ['M', 1e6],
+    ['K', 1e3],
+  ] as const) {
+    if (Math.abs(value) >= factor * 0.9995) return `${digits(value / factor)}${unit}`;
+  }
+  return String(Math.round(value));
+}
+
+export const grouped = (value: number): string => Math.round(value).toLocaleString('en-US');
+
+/** 0.8712 gives 87.12% */
+export const percent = (value: number | null | undefined, decimals = 2): string =>
+  value === null || value === undefined ? '–' : `${(100 * value).toFixed(decimals)}%`;
+
+/** +0.12 or −0.12, in points of a percent. */
+export const points = (value: number, decimals = 2): string =>
+  `${value < 0 ? '−' : '+'}${Math.abs(100 * value).toFixed(decimals)}`;
+
+export function bytes(value: number | null | undefined): string {
+  if (value === null || value === undefined) return '–';
+  for (const [unit, factor] of [
+    ['GiB', 2 ** 30],
+    ['MiB', 2 ** 20],
+    ['KiB', 2 ** 10],
+  ] as const) {
+    if (value >= factor) return `${digits(value / factor)} ${unit}`;
+  }
+  return `${value} B`;
+}
+
+export const milliseconds = (value: number): string =>
+  value >= 1000 ? `${digits(value / 1000)} s` : `${digits(value)} ms`;
+
+/** 1.2e-5 where 0.000012 is hard to read. */
+export const scientific = (value: number): string =>
+  value !== 0 && Math.abs(value) < 1e-3 ? value.toExponential(1) : digits(value);

@@ -1,0 +1,14 @@
+import type { LatencyData, ReportData } from '../src/data/types.js';
+
+/** The batch sizes that were timed, the smallest first. */
+export const timedBatches = ({ latency }: ReportData): number[] =>
+  [...new Set(latency?.results.map(({ batch }) => batch))].sort((a, b) => a - b);
+
+/** Of a run at a batch size; the smallest that was timed unless given. */
+export function latencyOf(
+  data: ReportData,
+  run: string,
+  batch = timedBatches(data)[0],
+): LatencyData['results'][number] | undefined {
+  return data.latency?.results.find((result) => result.run === run && result.batch === batch);
+}

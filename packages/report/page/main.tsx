@@ -1,0 +1,23 @@
+// Starts the page: with the data that lies in it, or with those of the studio that serves it.
+import { render } from 'preact';
+import type { ReportData } from '../src/data/types.js';
+import { App } from './app.js';
+import { useLive } from './live.js';
+import { fileModels } from './try-out/file-models.js';
+import { studioModels } from './try-out/studio-models.js';
+import './style/index.css';
+
+function Studio() {
+  const { data, isConnected } = useLive();
+  if (!data) return null;
+  return <App data={data} live={isConnected ? 'live' : 'connecting'} models={studioModels} />;
+}
+
+const text = document.getElementById('data')?.textContent;
+const root = document.getElementById('app');
+if (root) {
+  render(
+    text ? <App data={JSON.parse(text) as ReportData} models={fileModels()} /> : <Studio />,
+    root,
+  );
+}

@@ -1,0 +1,135 @@
+// What the page works out by itself, without a browser.
+import { describe, expect, it } from 'vitest';
+import type { ReportData, RunData } from '../src/data/types.js';
+import { fateAfter } from './charts/fate.js';
+import { runColours } from './colours.js';
+import { bytes, count, digits, points } from './format.js';
+import { en } from './i18n/en.js';
+import { translator } from './i18n/index.js';
+import { zh } from './i18n/zh.js';
+import { updated } from './live.js';
+import { paretoFront } from './pareto.js';
+import { decodeScores, scoredUnits, thresholdOf } from './scores.js';
+import { planes } from './try-out/pixels.js';
+import { blockName, rateText } from './words.js';
+
+describe('the Pareto front', () => {
+  it('leaves out what another model beats at its price or below', () => {
+    const models = [
+      { cost: 3, accuracy: 0.9 },
+      { cost: 1, accuracy: 0.7 },
+      { cost: 2, accuracy: 0.7 },
+      { cost: 2, accuracy: 0.8 },
+      { cost: 4, accuracy: 0.89 },
+    ];
+    expect(paretoFront(models)).toEqual([models[1], models[3], models[0]]);
+    expect(paretoFront([])).toEqual([]);
+  });
+});
+
+describe('scores', () => {
+  const packed = (levels: number[]): string =>
+    btoa(String.fromCharCode(...new Uint8Array(Uint16Array.from(levels).buffer)));
+  const group = (scores: number[], fates: string, max = 65_535) => ({
+    ...{ name: 'g', kind: 'ssm', min: 0, max, scores: packed(scores), fates },
+  });
+
+  it('come back from two bytes each', () => {
+    expect(decodeScores({ ...group([0, 65_535], 'kk'), min: 2, max: 4 })).toEqual([2, 4]);
+  });
+
+  it('are divided by the mean of their group where they were ranked so', () => {
+    const scores = { measure: '', groups: [], ranking: 'global', normalize: 'mean' };
+    const groups = [group([10, 30], 'xk'), group([100, 300], 'xk')];
+    expect(scoredUnits(scores, groups).map(({ value }) => value)).toEqual([0.5, 1.5, 0.5, 1.5]);
+    const raw = scoredUnits({ ...scores, normalize: 'none' }, groups);
+    expect(raw.map(({ value }) => value)).toEqual([10, 30, 100, 300]);
+  });
+
+  it('have a threshold half way between removed and kept, if one parts them', () => {
+    const unit = (value: number, fate: 'k' | 'x' | 'r') => ({ value, fate });
+    expect(thresholdOf([unit(1, 'x'), unit(4, 'k'), unit(0, 'r')])).toBe(2.5);
+    expect(thresholdOf([unit(5, 'x'), unit(4, 'k')])).toBeUndefined();
+    expect(thresholdOf([unit(4, 'k')])).toBeUndefined();
+  });
+});
+
+describe('the fate of a unit', () => {
+  it('depends on the round that is shown', () => {
+    expect([0, 1, 2].map((round) => fateAfter('2', round, false))).toEqual([
+      ...['kept', 'kept', 'removedNow'],
+    ]);
+    expect(fateAfter('1', 2, false)).toBe('removedEarlier');
+    expect(fateAfter('-', 0, false)).toBe('removedEarlier');
+    expect(fateAfter('0', 1, true)).toBe('returned');
+  });
+});
+
+describe('texts', () => {
+  it('say the same things in both languages, with the same values', () => {
+    const values = (text: string): string[] => (text.match(/\{\w+\}/g) ?? []).sort();
+    expect(Object.keys(zh)).toEqual(Object.keys(en));
+    for (const [key, text] of Object.entries(en)) {
+      expect([key, values(zh[key as keyof typeof en])]).toEqual([key, values(text)]);
+    }
+  });
+
+  it('put values into their places', () => {
+    expect(translator('en')('ofUnits', { kept: 3, total: 9 })).toBe('3 of 9');
+    expect(translator('zh')('ofUnits', { kept: 3, total: 9 })).toBe('9 中的 3');
+  });
+
+  it('name blocks and rates briefly', () => {
+    expect(blockName('blocks.12.ssm')).toBe('12');
+    expect(blockName('layer1.0.conv1')).toBe('1.0');
+    const pruning = { rates: { ssm: 0.7, mlp: 0.7 } } as unknown as RunData['pruning'];
+    expect(rateText({ pruning })).toBe('70%');
+    const two = { rates: { ssm: 0.125, mlp: 0.5 } } as unknown as RunData['pruning'];
+    expect(rateText({ pruning: two })).toBe('ssm 12.5%, mlp 50%');
+  });
+
+  it('give numbers their units', () => {
+    expect([count(999_950), count(157_000), bytes(2 ** 21), digits(0.0123)]).toEqual([
+      ...['1.00M', '157K', '2.00 MiB', '0.0123'],
+    ]);
+    expect([points(0.0012), points(-0.25, 1)]).toEqual(['+0.12', '−25.0']);
+  });
+});
+
+describe('the colour of a run', () => {
+  const runs = (...methods: RunData['method'][]): RunData[] =>
+    methods.map((method, i) => ({ id: String(i), method }) as RunData);
+  const coloursOf = (all: RunData[]): string[] => all.map(runColours(all));
+
+  it('is its own among few, and grey for the only dense one', () => {
+    expect(coloursOf(runs('train', 'rsst', 'rsst'))).toEqual([
+      ...['var(--dense)', 'var(--series-1)', 'var(--series-2)'],
+    ]);
+    expect(new Set(coloursOf(runs('train', 'train', 'rsst'))).size).toBe(3);
+  });
+
+  it('is that of its method among many', () => {
+    const many = runs('train', 'train', ...Array<'rsst'>(6).fill('rsst'));
+    expect([...new Set(coloursOf(many))]).toEqual(['var(--dense)', 'var(--rsst)']);
+  });
+});
+
+describe('pixels', () => {
+  const rgba = [255, 0, 0, 255, 10, 20, 30, 255];
+
+  it('become planes of colours, or grey by their luma', () => {
+    expect([...planes(rgba, 3)]).toEqual([255, 10, 0, 20, 0, 30]);
+    expect([...planes(rgba, 1)]).toEqual([76, 18]); // 0.299 * 255; 2.99 + 11.74 + 3.42
+  });
+});
+
+describe('an update of the studio', () => {
+  it('replaces what changed, and drops what is gone', () => {
+    const run = (id: string, accuracy: number) => ({ id, accuracy }) as RunData;
+    const before = { runs: [run('a', 1), run('b', 2)], comparisons: [], notes: [] };
+    const update = { order: ['c', 'b'], runs: [run('c', 3)], comparisons: [], notes: ['n'] };
+    const after = updated(before as unknown as ReportData, update);
+    expect(after.runs).toEqual([run('c', 3), run('b', 2)]);
+    expect(after.notes).toEqual(['n']);
+  });
+});

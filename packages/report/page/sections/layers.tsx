@@ -1,0 +1,157 @@
+// Widths of the groups before and after each round, and which units are left.
+import * as Plot from '@observablehq/plot';
+import { useState } from 'preact/hooks';
+import type { GroupData, RunData } from '../../src/data/types.js';
+import { Chart } from '../charts/chart.js';
+import { gridStyle, plotStyle, tipStyle } from '../charts/plot-style.js';
+import { UnitsMap } from '../charts/units-map.js';
+import { usePage } from '../context.js';
+import { Legend, Section, Segments, Select } from '../controls.js';
+import { grouped, percent } from '../format.js';
+import { blockName, cutKinds, groupsOf, kindName } from '../words.js';
+
+export function Layers() {
+  const { t, data, focus, setFocus } = usePage();
+  const pruned = data.runs.filter(({ pruning }) => pruning !== undefined);
+  const run = pruned.find(({ id }) => id === focus?.id) ?? pruned[0];
+  const last = run?.pruning?.rounds.length ?? 0;
+  const [chosen, setRound] = useState<string>();
+  if (!run?.pruning) return null;
+  const round = Math.min(Number(chosen ?? last), last);
+  const rounds = [
+    { value: '0', label: t('before') },
+    ...run.pruning.rounds.map((entry) => ({
+      value: String(entry.round),
+      label: last === 1 ? t('after') : t('round', { round: entry.round }),
+    })),
+  ];
+  return (
+    <Section
+      id="layers"
+      title={t('layers')}
+      help={t('layersHelp')}
+      controls={
+        <>
+          <Select
+            label={t('run')}
+            value={run.id}
+            choices={pruned.map(({ id }) => ({ value: id, label: id }))}
+            onChange={setFocus}
+          />
+          <Segments
+            label={t('rounds')}
+            choices={rounds}
+            value={String(round)}
+            onChange={setRound}
+          />
+        </>
+      }
+    >
+      <div class="grid">
+        {cutKinds(run).map((kind) => (
+          <Widths key={kind} run={run} kind={kind} round={round} />
+        ))}
+      </div>
+      <UnitsMap run={run} round={round} />
+    </Section>
+  );
+}
+
+interface Bar {
+  readonly group: GroupData;
+  readonly block: string;
+  readonly width: number;
+}
+
+function Widths({ run, kind, round }: { run: RunData; kind: string; round: number }) {
+  const { t, colourOf } = usePage();
+  const groups = groupsOf(run, kind);
+  const bars = groups.map((group): Bar => ({
+    group,
+    block: blockName(group.name),
+    width: widthAfter(run, group, round),
+  }));
+  const total = bars.reduce((sum, { width }) => sum + width, 0);
+  const dense = groups.reduce((sum, group) => sum + group.dense, 0);
+  const title = kindName(kind, t);
+  const draw = (width: number): Element => {
+    const room = (width - 70) / bars.length;
+    return Plot.plot({
+      ...plotStyle(width, 230),
+      x: { type: 'band', domain: bars.map(({ block }) => block), padding: 0.18, label: t('group') },
+      y: { label: null, nice: true },
+      marks: [
+        Plot.gridY(gridStyle),
+        Plot.axisY({ label: null, tickSize: 0 }),
+        Plot.axisX({
+          label: t('group'),
+          tickSize: 0,
+          ticks: bars.map(({ block }) => block).filter((_, i) => i % Math.ceil(22 / room) === 0),
+        }),
+        Plot.barY(bars, {
+          x: 'block',
+          y: ({ group }: Bar) => group.dense,
+          fill: 'var(--track)',
+          rx: 3,
+        }),
+        Plot.barY(bars, { x: 'block', y: 'width', fill: colourOf(run), rx: 3 }),
+        room < 30
+          ? null
+          : Plot.text(bars, {
+              x: 'block',
+              y: 'width',
+              text: ({ width: kept }: Bar) => String(kept),
+              dy: -8,
+              fill: 'var(--ink)',
+              fontWeight: 600,
+            }),
+        Plot.tip(
+          bars,
+          Plot.pointerX({
+            x: 'block',
+            y: 'width',
+            title: ({ group, width: kept }: Bar) =>
+              `${group.name}\n${t('ofUnits', { kept: grouped(kept), total: grouped(group.dense) })} (${percent(kept / group.dense, 1)})`,
+            ...tipStyle,
+          }),
+        ),
+      ],
+    });
+  };
+  return (
+    <Chart
+      title={title}
+      summary={t('ofUnits', { kept: grouped(total), total: grouped(dense) })}
+      draw={draw}
+      table={{
+        columns: [
+          t('group'),
+          t('dense'),
+          t('before'),
+          ...(run.pruning?.rounds ?? []).map((entry) => t('round', { round: entry.round })),
+        ],
+        rows: groups.map((group) => [
+          group.name,
+          String(group.dense),
+          String(group.before),
+          ...(run.pruning?.rounds ?? []).map(({ widths }) => String(widths[group.name] ?? '')),
+        ]),
+      }}
+    >
+      <Legend
+        entries={[
+          {
+            label: `${t('ofUnits', { kept: grouped(total), total: grouped(dense) })} (${percent(total / dense, 1)})`,
+            colour: colourOf(run),
+          },
+          { label: t('dense'), colour: 'var(--track-strong)' },
+        ]}
+      />
+    </Chart>
+  );
+}
+
+function widthAfter({ pruning }: RunData, group: GroupData, round: number): number {
+  if (round === 0) return group.before;
+  return pruning?.rounds[round - 1]?.widths[group.name] ?? group.before;
+}

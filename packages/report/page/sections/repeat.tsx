@@ -1,0 +1,88 @@
+// How to make a run again.
+import { useState } from 'preact/hooks';
+import type { RepeatCommand, RunData } from '../../src/data/types.js';
+import { usePage } from '../context.js';
+import { Section, Select } from '../controls.js';
+
+export function Repeat() {
+  const { t, data, focus, setFocus } = usePage();
+  const run = focus ?? data.runs[0];
+  if (!run) return null;
+  return (
+    <Section
+      id="repeat"
+      title={t('repeat')}
+      help={t('repeatHelp')}
+      controls={
+        <Select
+          label={t('run')}
+          value={run.id}
+          choices={data.runs.map(({ id }) => ({ value: id, label: id }))}
+          onChange={setFocus}
+        />
+      }
+    >
+      {run.repeat ? <Command command={run.repeat} /> : <p class="note">{t('noCommand')}</p>}
+      {run.dataset?.note !== undefined && <p class="help">{run.dataset.note}</p>}
+      <Facts run={run} />
+    </Section>
+  );
+}
+
+export function Command({ command: { line, cwd } }: { readonly command: RepeatCommand }) {
+  const { t } = usePage();
+  const [isCopied, setCopied] = useState(false);
+  const text = `npx ${line}`;
+  return (
+    <div class="command">
+      <pre tabIndex={0}>
+        <code>{text}</code>
+      </pre>
+      <button
+        type="button"
+        onClick={() => {
+          void copy(text).then(() => {
+            setCopied(true);
+            setTimeout(() => {
+              setCopied(false);
+            }, 2000);
+          });
+        }}
+      >
+        {t(isCopied ? 'copied' : 'copy')}
+      </button>
+      {cwd !== '' && <span class="help">{t('inFolder', { cwd })}</span>}
+    </div>
+  );
+}
+
+/** A page from the disk may be refused the clipboard. */
+async function copy(text: string): Promise<void> {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    const area = document.createElement('textarea');
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    document.execCommand('copy');
+    area.remove();
+  }
+}
+
+function Facts({ run }: { readonly run: RunData }) {
+  const { t } = usePage();
+  return (
+    <details class="facts">
+      <summary>{t('settings')}</summary>
+      <dl>
+        {run.facts.map(({ name, value }, i) => (
+          <div key={i}>
+            <dt>{name}</dt>
+            <dd>{value}</dd>
+          </div>
+        ))}
+      </dl>
+    </details>
+  );
+}

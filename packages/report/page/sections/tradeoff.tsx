@@ -1,0 +1,191 @@
+// Accuracy against what a model costs, with the Pareto front.
+import * as Plot from '@observablehq/plot';
+import { useState } from 'preact/hooks';
+import type { ReportData, RunData } from '../../src/data/types.js';
+import { Chart } from '../charts/chart.js';
+import { gridStyle, plotStyle, tipStyle } from '../charts/plot-style.js';
+import { usePage, useShownRuns } from '../context.js';
+import { Section, Segments } from '../controls.js';
+import { bytes, count, milliseconds, percent } from '../format.js';
+import type { Translate } from '../i18n/index.js';
+import { latencyOf, timedBatches } from '../latency.js';
+import { paretoFront } from '../pareto.js';
+import { rateText } from '../words.js';
+
+interface Model {
+  readonly run: RunData;
+  readonly cost: number;
+  readonly accuracy: number;
+}
+
+/** Something on the x axis; the latencies are `latency-1`, `latency-64` ... */
+interface Cost {
+  readonly value: string;
+  readonly label: string;
+  readonly of: (run: RunData) => number | null | undefined;
+  readonly text: (cost: number) => string;
+}
+
+export function Tradeoff() {
+  const { data, t } = usePage();
+  const costs = costsOf(data, t);
+  const [chosen, choose] = useState('macs');
+  const cost = costs.find(({ value }) => value === chosen) ?? costs[0];
+  if (!cost) return null;
+  return (
+    <Section
+      id="tradeoff"
+      title={t('tradeoff')}
+      help={t('tradeoffHelp')}
+      controls={
+        <Segments label={t('costAxis')} choices={costs} value={cost.value} onChange={choose} />
+      }
+    >
+      <Picture cost={cost} />
+    </Section>
+  );
+}
+
+function costsOf(data: ReportData, t: Translate): Cost[] {
+  const all: Cost[] = [
+    { value: 'macs', label: t('macs'), of: ({ size }) => size?.macs, text: count },
+    {
+      value: 'parameters',
+      label: t('parameters'),
+      of: ({ size }) => size?.parameters,
+      text: count,
+    },
+    ...timedBatches(data).map((batch) => ({
+      value: `latency-${batch}`,
+      label: t('latencyAt', { batch }),
+      of: ({ id }: RunData) => latencyOf(data, id, batch)?.medianMs,
+      text: milliseconds,
+    })),
+    { value: 'bytes', label: t('fileSize'), of: ({ size }) => size?.bytes, text: bytes },
+  ];
+  return all.filter(({ of }) => data.runs.some((run) => of(run) != null));
+}
+
+function Picture({ cost }: { readonly cost: Cost }) {
+  const { t, colourOf } = usePage();
+  const models = useShownRuns().flatMap((run): Model[] => {
+    const value = cost.of(run);
+    return value == null || run.accuracy === null
+      ? []
+      : [{ run, cost: value, accuracy: run.accuracy }];
+  });
+  const front = paretoFront(models);
+  const isOnFront = new Set(front);
+  const labelled = models.length <= 14 ? models : front;
+  const dearest = models.reduce((most, model) => Math.max(most, model.cost), 0);
+  const isAtEdge = ({ cost: value }: Model): boolean => value > 0.85 * dearest;
+  const draw = (width: number): Element =>
+    Plot.plot({
+      ...plotStyle(width, Math.round(Math.min(420, Math.max(280, width * 0.5)))),
+      marginRight: 24,
+      x: {
+        label: `${cost.label} →`,
+        nice: true,
+        tickFormat: cost.text,
+        ticks: Math.max(3, width / 110),
+        inset: 24,
+      },
+      y: { label: `↑ ${t('accuracy')}`, nice: true, inset: 14 },
+      marks: [
+        Plot.gridX(gridStyle),
+        Plot.gridY(gridStyle),
+        Plot.axisX({
+          label: `${cost.label} →`,
+          tickSize: 0,
+          tickFormat: cost.text,
+          ticks: Math.max(3, width / 110),
+        }),
+        Plot.axisY({
+          label: `↑ ${t('accuracy')}`,
+          tickSize: 0,
+          tickFormat: (y: number) => `${Number((100 * y).toFixed(2))}%`,
+        }),
+        Plot.line(front, {
+          x: 'cost',
+          y: 'accuracy',
+          curve: 'step-after',
+          stroke: 'var(--accent)',
+          strokeOpacity: 0.55,
+          strokeWidth: 2,
+        }),
+        Plot.dot(models, {
+          x: 'cost',
+          y: 'accuracy',
+          r: 6.5,
+          symbol: ({ run }: Model) => symbols[run.method],
+          fill: ({ run }: Model) => colourOf(run),
+          stroke: 'var(--card)',
+          strokeWidth: 1.5,
+        }),
+        // At the right edge a label begins before its point.
+        ...(['middle', 'end'] as const).map((textAnchor) =>
+          Plot.text(
+            labelled.filter((model) => isAtEdge(model) === (textAnchor === 'end')),
+            {
+              x: 'cost',
+              y: 'accuracy',
+              text: ({ run }: Model) => run.id,
+              textAnchor,
+              dx: textAnchor === 'end' ? 8 : 0,
+              dy: -14,
+              fill: 'var(--ink)',
+              stroke: 'var(--card)',
+              strokeWidth: 4,
+              fontSize: 12,
+            },
+          ),
+        ),
+        Plot.tip(
+          models,
+          Plot.pointer({
+            x: 'cost',
+            y: 'accuracy',
+            title: (model: Model) => modelText(model),
+            ...tipStyle,
+          }),
+        ),
+      ],
+    });
+  return (
+    <Chart
+      wide
+      title={`${t('accuracy')} / ${cost.label}`}
+      summary={`${t('onFront')}: ${front.map(({ run }) => run.id).join(', ')}`}
+      draw={draw}
+      table={{
+        columns: [t('run'), t('method'), t('removed'), cost.label, t('accuracy'), t('onFront')],
+        rows: models.map((model) => [
+          model.run.id,
+          t(model.run.method),
+          rateText(model.run),
+          cost.text(model.cost),
+          percent(model.accuracy),
+          isOnFront.has(model) ? '✓' : '',
+        ]),
+      }}
+    />
+  );
+
+  function modelText(model: Model): string {
+    const { run, accuracy } = model;
+    return [
+      run.id,
+      `${t(run.method)} ${rateText(run)}`.trim(),
+      `${t('accuracy')}: ${percent(accuracy)}`,
+      `${cost.label}: ${cost.text(model.cost)}`,
+      ...(isOnFront.has(model) ? [t('onFront')] : []),
+    ].join('\n');
+  }
+}
+
+const symbols: Readonly<Record<RunData['method'], string>> = {
+  train: 'square',
+  oneshot: 'triangle',
+  refill: 'circle',
+  rsst: 'diamond',
+};

@@ -1,0 +1,47 @@
+// Names of groups, kinds and runs.
+import type { GroupData, RunData } from '../src/data/types.js';
+import type { TextKey, Translate } from './i18n/index.js';
+
+const kinds: Readonly<Record<string, TextKey>> = {
+  ssm: 'kindSsm',
+  mlp: 'kindMlp',
+  state: 'kindState',
+  dt_rank: 'kindDtRank',
+  heads: 'kindHeads',
+  channels: 'kindConv',
+};
+
+export function kindName(kind: string, t: Translate): string {
+  const key = kinds[kind];
+  return key ? t(key) : kind;
+}
+
+/** `blocks.3.ssm` is `3`; names of other models lose only the kind at their end. */
+export function blockName(group: string): string {
+  const short = group.replace(/^blocks\.(\d+)\..*$/, '$1');
+  return short === group ? group.replace(/^layer/, '').replace(/\.[a-z]\w*$/, '') : short;
+}
+
+/** `70%` where all kinds lose the same share, else `ssm 70%, mlp 50%`. */
+export function rateText({ pruning }: Pick<RunData, 'pruning'>): string {
+  const rates = Object.entries(pruning?.rates ?? {});
+  const percents = rates.map(([kind, rate]) => [kind, `${Number((100 * rate).toFixed(4))}%`]);
+  const same = new Set(percents.map(([, rate]) => rate));
+  if (same.size === 1) return percents[0]?.[1] ?? '';
+  return percents.map((parts) => parts.join(' ')).join(', ');
+}
+
+/** Kinds with groups that some round changed, or all if none did. */
+export function cutKinds({ pruning }: Pick<RunData, 'pruning'>): string[] {
+  if (!pruning) return [];
+  const all = [...new Set(pruning.groups.map(({ kind }) => kind))];
+  const cut = all.filter(
+    (kind) =>
+      kind in pruning.rates ||
+      pruning.groups.some((group) => group.kind === kind && group.fate !== undefined),
+  );
+  return cut.length > 0 ? cut : all;
+}
+
+export const groupsOf = ({ pruning }: Pick<RunData, 'pruning'>, kind: string): GroupData[] =>
+  pruning?.groups.filter((group) => group.kind === kind) ?? [];

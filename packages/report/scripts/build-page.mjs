@@ -1,0 +1,83 @@
+// Bundles the page into dist/page: page.js and page.css with the fonts inside, the workers that run models,
+// and the licences of everything that went in. Needs nothing but what npm installed.
+//
+//     node scripts/build-page.mjs            builds
+//     node scripts/build-page.mjs --check    builds only if a source is newer than the bundle
+import { mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+const folder = join(dirname(fileURLToPath(import.meta.url)), '..');
+const out = join(folder, 'dist/page');
+
+/** The latest change of anything that the bundle is made of. */
+function newest(path) {
+  const stat = statSync(path);
+  if (!stat.isDirectory()) return stat.mtimeMs;
+  return Math.max(0, ...readdirSync(path).map((name) => newest(join(path, name))));
+}
+
+function isCurrent() {
+  // Written last.
+  const built = statSync(join(out, 'licences.txt'), { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  const sources = ['page', 'scripts', 'package.json', '../../package-lock.json'];
+  return sources.every((path) => newest(join(folder, path)) < built);
+}
+
+const options = {
+  absWorkingDir: folder,
+  outdir: out,
+  bundle: true,
+  minify: true,
+  metafile: true,
+  format: 'esm',
+  target: 'es2022',
+  jsx: 'automatic',
+  jsxImportSource: 'preact',
+  loader: { '.woff2': 'dataurl' },
+  tsconfig: 'page/tsconfig.json',
+  charset: 'utf8',
+  legalComments: 'none',
+  banner: { js: '/* Licences: licences.txt of @mamba-prune/report */' },
+  logLevel: 'warning',
+};
+
+/** The folders of the npm packages that a file comes from. */
+const packageOf = (input) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(input)?.[0];
+
+/** Name, version and licence text of every package in the bundles. */
+function licences(results) {
+  const inputs = results.flatMap(({ metafile }) => Object.keys(metafile.inputs));
+  const packages = [...new Set(inputs.map(packageOf).filter(Boolean))].sort();
+  return packages.map((path) => {
+    const place = join(folder, path);
+    const { name, version, license } = JSON.parse(
+      readFileSync(join(place, 'package.json'), 'utf8'),
+    );
+    const file = readdirSync(place).find((entry) => /^licen[cs]e/i.test(entry));
+    const text = file === undefined ? '' : `\n\n${readFileSync(join(place, file), 'utf8').trim()}`;
+    return `${name} ${version}: ${license}${text}\n`;
+  });
+}
+
+if (!process.argv.includes('--check') || !isCurrent()) {
+  mkdirSync(out, { recursive: true });
+  const results = [
+    await build({ ...options, entryPoints: { page: 'page/main.tsx' } }),
+    // The studio serves onnxruntime's files, which have to stay apart for its threads.
+    await build({
+      ...options,
+      entryPoints: { 'studio-worker': 'page/try-out/studio-worker.ts' },
+      conditions: ['onnxruntime-web-use-extern-wasm'],
+    }),
+    // Pages from the disk may start no workers that are modules.
+    await build({
+      ...options,
+      entryPoints: { 'file-worker': 'page/try-out/file-worker.ts' },
+      format: 'iife',
+      define: { 'import.meta.url': 'self.location.href' },
+    }),
+  ];
+  writeFileSync(join(out, 'licences.txt'), licences(results).join(`\n${'-'.repeat(72)}\n\n`));
+}

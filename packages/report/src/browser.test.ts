@@ -1,0 +1,245 @@
+// The pages in a real browser.
+import { appendFileSync, cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { type Studio, readPruningRecord } from 'mamba-prune';
+import type { Browser, Page } from 'playwright-core';
+import sharp from 'sharp';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { startStudio } from './studio/start-studio.js';
+import {
+  type OpenedPage,
+  noBrowser,
+  openBrowser,
+  openPage,
+  seriousBarriers,
+} from './testing/browser.js';
+import { type SmallRuns, makeSmallRuns } from './testing/small-runs.js';
+import { writeReport } from './write-report.js';
+
+const browserSuite = describe.skipIf(noBrowser !== undefined);
+const because = noBrowser === undefined ? '' : ` (skipped: ${noBrowser})`;
+
+let small: SmallRuns;
+let browser: Browser;
+/** A report, for the tests that leave it as it was. */
+let shared: OpenedPage;
+beforeAll(async () => {
+  if (noBrowser !== undefined) return;
+  small = await makeSmallRuns();
+  browser = await openBrowser();
+});
+afterEach(async () => {
+  // A page that is left open goes on asking and drawing.
+  const others = browser.contexts().filter((context) => context !== shared.page.context());
+  for (const context of others) await context.close();
+});
+afterAll(async () => {
+  if (noBrowser !== undefined) return;
+  await browser.close();
+  small.remove();
+});
+
+const percent = (value: number | null | undefined): string =>
+  `${(100 * (value ?? NaN)).toFixed(2)}%`;
+
+/** Chooses a test image, waits for both models' answers. */
+async function tryOut(page: Page): Promise<string> {
+  await page.locator('#try-out .samples button').first().click();
+  await page.locator('#try-out .speedup').waitFor();
+  return page.locator('#try-out .answers').innerText();
+}
+
+browserSuite(`a report${because}`, () => {
+  let url: string;
+  /** The same with the models inside: six megabytes more, which every page that opens it reads. */
+  let modelsUrl: string;
+  beforeAll(async () => {
+    const write = async (name: string, images: number, withModels: boolean): Promise<string> => {
+      const { path } = await writeReport({
+        ...{ paths: [small.runs], out: join(small.folder, name) },
+        ...{ images, withModels, benchBatches: images > 0 ? [1] : undefined, device: 'cpu' },
+      });
+      return pathToFileURL(path).href;
+    };
+    url = await write('report.html', 16, false);
+    modelsUrl = await write('models.html', 0, true);
+    shared = await openPage(browser, url);
+  });
+
+  it('opens from the disk, asks for nothing else and complains of nothing', async () => {
+    const { page, errors, foreign } = shared;
+    const titles = await page.locator('h2').allInnerTexts();
+    expect(titles).toEqual([
+      ...['Overview', 'Training', 'Accuracy against cost', 'Widths and units', 'Importance'],
+      ...['Regularisation', 'Images', 'Try the models', 'Repeat a run'],
+    ]);
+    expect(errors).toEqual([]);
+    expect(foreign).toEqual([]);
+  });
+
+  it('shows what the runs wrote: accuracies, widths, commands', async () => {
+    const { page } = shared;
+    const record = readPruningRecord(join(small.runs, 'oneshot'));
+    const row = page.locator('table.runs tbody tr', { hasText: 'oneshot' });
+    expect(await row.innerText()).toContain(percent(record?.accuracy.after));
+    await row.getByRole('button').click();
+    expect(await row.getByRole('button').getAttribute('aria-pressed')).toBe('true');
+    const layers = page.locator('#layers');
+    const width = record?.widthsAfter['blocks.0.ssm'] ?? NaN;
+    expect(await layers.locator('figure').first().innerText()).toContain(String(width));
+    const label = await layers.locator('canvas').first().getAttribute('aria-label');
+    expect(label).toBe(`blocks.0.ssm: ${width} of ${record?.denseWidths['blocks.0.ssm'] ?? NaN}`);
+    await layers.getByLabel('Before').check({ force: true });
+    expect(await layers.locator('canvas').first().getAttribute('aria-label')).toMatch(/16 of 16$/);
+    await page.locator('#repeat select').selectOption('dense');
+    expect(await page.locator('#repeat pre').innerText()).toContain("--out 'it is here'");
+  });
+
+  it('draws curves with the same numbers as its tables', async () => {
+    const { page } = shared;
+    const figure = page.locator('#curves figure').first();
+    expect(await figure.locator('svg').getAttribute('aria-label')).toMatch(/^Accuracy\. dense: /);
+    await figure.getByText('As a table').click();
+    const lines = readFileSync(join(small.runs, 'dense', 'metrics.jsonl'), 'utf8').split('\n');
+    const { valAccuracy } = JSON.parse(lines[2] ?? '') as { valAccuracy: number };
+    const row = figure.locator('tbody tr').nth(2);
+    expect(await row.innerText()).toMatch(
+      new RegExp(`^dense\\s+train\\s+3\\s.*${percent(valAccuracy)}$`),
+    );
+  });
+
+  it('hides runs that are not wanted', async () => {
+    const { page } = await openPage(browser, url);
+    const names = page.locator('#curves > .legend li');
+    expect(await names.allInnerTexts()).toEqual(['dense', 'oneshot', 'refill', 'rsst']);
+    await page.locator('.filter').getByLabel('refill').uncheck();
+    expect(await names.allInnerTexts()).toEqual(['dense', 'oneshot', 'rsst']);
+  });
+
+  it('has confusion matrices and the images on which two models differ', async () => {
+    const { page } = shared;
+    const images = page.locator('#images');
+    await images.locator('select').first().selectOption('oneshot');
+    expect(await images.innerText()).toContain('16 of 16 test images of folder');
+    const counted =
+      /Both right (\d+), both wrong (\d+), only the dense one right (\d+), only the pruned one right (\d+)/
+        .exec(await images.innerText())
+        ?.slice(1)
+        .map(Number);
+    expect(counted?.reduce((sum, count) => sum + count)).toBe(16);
+    const record = readPruningRecord(join(small.runs, 'oneshot'));
+    const right = (counted?.[0] ?? NaN) + (counted?.[3] ?? NaN);
+    expect(right / 16).toBe(record?.accuracy.after);
+    const shown = await images.locator('.gallery li').count();
+    // With two classes the models differ exactly where one of them alone is right.
+    expect(shown).toBe((counted?.[2] ?? NaN) + (counted?.[3] ?? NaN));
+  });
+
+  it('runs the models that it holds', async () => {
+    const { page, errors } = await openPage(browser, modelsUrl);
+    const text = await tryOut(page);
+    expect(text).toMatch(/left|right/);
+    expect(text).toMatch(/[\d.]+x (as fast|the speed)/);
+    expect(errors).toEqual([]);
+  });
+
+  it.each([
+    ['light', 'en-US'],
+    ['dark', 'zh-CN'],
+  ] as const)('has no barrier that axe-core finds: %s, %s', async (colorScheme, locale) => {
+    const { page } = await openPage(browser, url, { colorScheme, locale });
+    await page.evaluate(
+      "for (const details of document.querySelectorAll('main details')) details.open = true",
+    );
+    expect(await seriousBarriers(page)).toEqual([]);
+  });
+
+  it('speaks Chinese, and remembers it', async () => {
+    const { page } = await openPage(browser, url);
+    await page.getByLabel('中文').check({ force: true });
+    expect(await page.locator('h2').first().innerText()).toBe('概览');
+    expect(await page.locator('html').getAttribute('lang')).toBe('zh-CN');
+    await page.reload();
+    expect(await page.locator('h2').first().innerText()).toBe('概览');
+  });
+
+  it('fits a phone: nothing is wider than the screen', async () => {
+    const { page } = await openPage(browser, url, { viewport: { width: 360, height: 740 } });
+    await page.waitForTimeout(300);
+    const width = await page.evaluate<number>('document.documentElement.scrollWidth');
+    expect(width).toBe(360);
+  });
+
+  it('can be used with the keyboard alone', async () => {
+    const { page } = await openPage(browser, url);
+    await page.keyboard.press('Tab');
+    expect(await page.evaluate<string>('document.activeElement.textContent')).toBe(
+      'Skip to the content',
+    );
+    await page.getByLabel('MACs', { exact: true }).focus();
+    await page.keyboard.press('ArrowRight');
+    expect(await page.locator('#tradeoff figcaption').innerText()).toBe('Accuracy / Parameters');
+  });
+});
+
+browserSuite(`the studio${because}`, () => {
+  let studio: Studio;
+  let runs: string;
+  beforeAll(async () => {
+    runs = join(small.folder, 'studio');
+    mkdirSync(runs);
+    studio = await startStudio({ folder: runs, port: 0 });
+  });
+  afterAll(() => studio.close());
+
+  it('shows runs as they appear, train and end, without a reload', async () => {
+    const { page, errors, foreign } = await openPage(browser, studio.url);
+    await page.getByText('No runs yet').waitFor();
+    const dense = join(runs, 'dense');
+    mkdirSync(dense);
+    const lines = readFileSync(join(small.runs, 'dense', 'metrics.jsonl'), 'utf8').split('\n');
+    const holder = { pid: process.pid, host: hostname(), started: null, since: '' };
+    writeFileSync(join(dense, 'run.lock'), JSON.stringify(holder));
+    writeFileSync(join(dense, 'metrics.jsonl'), `${lines[0] ?? ''}\n`);
+    cpSync(join(small.runs, 'dense', 'config.json'), join(dense, 'config.json'));
+    const row = page.locator('table.runs tbody tr', { hasText: 'dense' });
+    await row.getByText('running').waitFor();
+    const label = () => page.locator('#curves svg').first().getAttribute('aria-label');
+    expect(await label()).toMatch(/\(Epoch 1\)$/);
+    appendFileSync(join(dense, 'metrics.jsonl'), `${lines[1] ?? ''}\n${lines[2] ?? ''}\n`);
+    await expect.poll(label, { timeout: 5000 }).toMatch(/\(Epoch 3\)$/);
+    cpSync(join(small.runs, 'dense'), dense, { recursive: true });
+    writeFileSync(join(dense, 'run.lock'), JSON.stringify({ ...holder, pid: 2 ** 30 }));
+    await row.getByText('finished').waitFor();
+    expect(errors).toEqual([]);
+    expect(foreign).toEqual([]);
+  });
+
+  it('lets a model and what was pruned from it compete, on an image of the user too', async () => {
+    cpSync(join(small.runs, 'dense'), join(runs, 'dense'), { recursive: true });
+    cpSync(join(small.runs, 'oneshot'), join(runs, 'oneshot'), { recursive: true });
+    const { page, errors } = await openPage(browser, studio.url);
+    expect(await tryOut(page)).toMatch(/[\d.]+x (as fast|the speed)/);
+    // Bright on the right, as the second class is: both models learned that.
+    const pixels = Uint8Array.from({ length: 64 * 64 }, (_, i) => (i % 64 < 32 ? 40 : 220));
+    const buffer = await sharp(pixels, { raw: { width: 64, height: 64, channels: 1 } })
+      .png()
+      .toBuffer();
+    await page
+      .locator('#try-out input[type=file]')
+      .setInputFiles({ name: 'right.png', mimeType: 'image/png', buffer });
+    await page.getByText('Drop an image here').waitFor();
+    await page.locator('#try-out .pair:not(.busy)').waitFor();
+    const tops = await page.locator('#try-out li.top').allInnerTexts();
+    expect(tops[0]).toMatch(/^right/);
+    await page.getByRole('button', { name: 'Classify test images' }).click();
+    await page.getByText('16 of 16 test images of folder').waitFor();
+    expect(await page.locator('#images figcaption').first().innerText()).toMatch(
+      /^Confusion matrix: /,
+    );
+    expect(errors).toEqual([]);
+    expect(await seriousBarriers(page)).toEqual([]);
+  });
+});

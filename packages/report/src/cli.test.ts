@@ -1,0 +1,97 @@
+// The two commands, in this process, as users type them.
+import { cpSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { runCli } from '../../mamba-prune/src/cli/testing/run-cli.js';
+import type { ReportPackage } from '../../mamba-prune/src/cli/report-package.js';
+import * as report from './index.js';
+import { buildPage } from './testing/build-page.js';
+import { type SmallRuns, makeSmallRuns } from './testing/small-runs.js';
+
+let small: SmallRuns;
+beforeAll(async () => {
+  buildPage();
+  small = await makeSmallRuns();
+});
+afterAll(() => {
+  small.remove();
+});
+
+const textOf = (path: string): string => readFileSync(path, 'utf8');
+
+describe('mamba-prune report', () => {
+  it('finds in the package what it asks for', () => {
+    expect({ ...report } satisfies ReportPackage).toHaveProperty('writeReport');
+  });
+
+  it('writes beside the runs, and says what it wrote as JSON', async () => {
+    const { status, stdout } = await runCli(['report', small.runs, '--images', '4', '--json']);
+    expect(status).toBe(0);
+    const path = join(small.runs, 'report.html');
+    expect(JSON.parse(stdout)).toMatchObject({
+      ...{ path, bytes: statSync(path).size },
+      ...{ runs: ['dense', 'oneshot', 'refill', 'rsst'], comparisons: [], notes: [] },
+    });
+  });
+
+  it('writes into the folder of a single run', async () => {
+    const dense = join(small.runs, 'dense');
+    const { status, stdout } = await runCli(['report', dense, '--images', '0']);
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/dense\/report\/report\.html {2}[\d.]+ KiB, 1 run\n$/);
+    expect(existsSync(join(dense, 'report', 'report.html'))).toBe(true);
+  });
+
+  it('goes without images that are not at hand, unless they were asked for', async () => {
+    const copy = join(small.folder, 'moved');
+    cpSync(small.runs, copy, { recursive: true });
+    for (const name of ['dense', 'oneshot', 'refill', 'rsst']) {
+      const path = join(copy, name, 'config.json');
+      writeFileSync(path, textOf(path).replaceAll(small.images, '/nonexistent/images'));
+    }
+    const out = join(small.folder, 'moved.html');
+    const quiet = await runCli(['report', copy, '--out', out]);
+    expect(quiet.status).toBe(0);
+    expect(quiet.stderr).toContain('Images were left out');
+    expect(textOf(out)).toContain('Images were left out');
+    const asked = await runCli(['report', copy, '--out', out, '--data', '/nonexistent/other']);
+    expect(asked.status).toBe(1);
+    expect(asked.stderr).toContain('/nonexistent/other');
+    const found = await runCli(['report', copy, '--out', out, '--data', small.images]);
+    expect(found.stderr).not.toContain('left out');
+  });
+
+  it('cannot be broken by the names in it', async () => {
+    const evil = join(small.folder, 'evil', '<script>alert(1)<', 'script> <!-- x');
+    cpSync(join(small.runs, 'dense'), evil, { recursive: true });
+    const out = join(small.folder, 'evil.html');
+    await runCli(['report', join(small.folder, 'evil'), '--out', out, '--images', '0']);
+    const html = textOf(out);
+    expect(html).not.toContain('<script>alert');
+    expect(html.match(/<script/g)).toHaveLength(2); // the data and the page's own
+    const json = /id="data">(.*?)<\/script>/s.exec(html)?.[1] ?? '';
+    expect((JSON.parse(json) as report.ReportData).runs[0]?.path).toBe(evil);
+  });
+
+  it('ends with 2 where there is no run', async () => {
+    const { status, stderr } = await runCli(['report', small.images]);
+    expect(status).toBe(2);
+    expect(stderr).toContain('holds no run, expected the folder that --out named');
+  });
+});
+
+describe('mamba-prune studio', () => {
+  it('ends with 2 where there is no folder', async () => {
+    const { status, stderr } = await runCli(['studio', join(small.runs, 'nowhere')]);
+    expect(status).toBe(2);
+    expect(stderr).toContain('is no folder, expected one that holds runs');
+  });
+
+  it('serves until it is interrupted, and then ends in good order', async () => {
+    const running = runCli(['studio', small.runs, '--port', '0']);
+    setTimeout(() => process.emit('SIGINT'), 1500);
+    const { status, stdout } = await running;
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/ {2}shows the runs below/);
+  });
+});

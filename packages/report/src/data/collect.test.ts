@@ -1,0 +1,183 @@
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { readPruningRecord, unpackScores, readRoundScores } from 'mamba-prune';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type SmallRuns, makeSmallRuns } from '../testing/small-runs.js';
+import { collect } from './collect.js';
+import { findRuns } from './find-runs.js';
+import type { ReportData, RunData } from './types.js';
+
+let small: SmallRuns;
+let report: ReportData;
+beforeAll(async () => {
+  small = await makeSmallRuns();
+  report = collect(findRuns([small.runs]));
+});
+afterAll(() => {
+  small.remove();
+});
+
+const run = (id: string): RunData => {
+  const found = report.runs.find((candidate) => candidate.id === id);
+  if (!found) throw new Error(`no run ${id}`);
+  return found;
+};
+const record = (id: string) => {
+  const found = readPruningRecord(join(small.runs, id));
+  if (!found) throw new Error(`no record of ${id}`);
+  return found;
+};
+
+describe('runs', () => {
+  it('are found below a folder, named by their path in it, with what they pruned', () => {
+    expect(report.runs.map(({ id, source }) => [id, source])).toEqual([
+      ['dense', undefined],
+      ['oneshot', 'dense'],
+      ['refill', 'dense'],
+      ['rsst', 'dense'],
+    ]);
+    expect(report.runs.every(({ state }) => state === 'finished')).toBe(true);
+  });
+
+  it('have sizes and accuracies of their records', () => {
+    const { parameters, macs, accuracy } = record('oneshot');
+    expect(run('oneshot').size).toMatchObject({ parameters: parameters.after, macs: macs.after });
+    expect(run('oneshot').accuracy).toBe(accuracy.after);
+    expect(run('oneshot').accuracyBefore).toBe(accuracy.before);
+    // Counted from a model of the same shape, not read.
+    expect(run('dense').size).toMatchObject({ parameters: parameters.before, macs: macs.before });
+  });
+
+  it('have the command that repeats them, ready for a shell', () => {
+    expect(run('dense').repeat?.line).toBe(
+      "mamba-prune train --arch mamba_nano --out 'it is here'",
+    );
+    expect(run('dense').repeat?.cwd).toBe(process.cwd());
+    expect(run('oneshot').repeat).toBeUndefined();
+    expect(run('dense').facts).toContainEqual({ name: 'batchSize', value: '8' });
+  });
+
+  it('place the epochs of all trainings on one axis', () => {
+    expect(run('dense').epochs.map(({ x }) => x)).toEqual([1, 2, 3]);
+    expect(run('refill').phases.map(({ name, before }) => [name, before])).toEqual([
+      ['round-1', 0],
+      ['round-2', 1],
+    ]);
+    expect(run('refill').epochs.map(({ x, phase }) => [x, phase])).toEqual([
+      [1, 'round-1'],
+      [2, 'round-2'],
+    ]);
+    expect(run('rsst').epochs.map(({ x, phase }) => [x, phase])).toEqual([
+      [1, 'rsst-1'],
+      [2, 'rsst-1'],
+      [3, 'round-1'],
+    ]);
+  });
+
+  it('have λ and the norms of units for regularised epochs alone', () => {
+    const [first, , last] = run('rsst').epochs;
+    expect(first?.rsst?.lambda).toBe(100);
+    expect(first?.unitNorms?.kinds['ssm']?.doomed?.units).toBeGreaterThan(0);
+    expect(last?.rsst).toBeUndefined();
+    expect(last?.unitNorms).toBeUndefined();
+  });
+});
+
+describe('units', () => {
+  it('are followed from the dense model to the last round', () => {
+    const { rounds } = record('refill');
+    const group = run('refill').pruning?.groups.find(({ name }) => name === 'blocks.0.mlp');
+    const fates = Array.from(group?.fate ?? '');
+    expect(fates).toHaveLength(32);
+    for (const [index, fate] of fates.entries()) {
+      const kept = rounds.map((round) => round.kept['blocks.0.mlp']?.includes(index));
+      const expected = kept[0] === false ? '1' : kept[1] === false ? '2' : '0';
+      expect(fate).toBe(expected);
+    }
+    expect(fates.filter((fate) => fate === '0')).toHaveLength(
+      rounds[1]?.widths['blocks.0.mlp'] ?? NaN,
+    );
+  });
+
+  it('of kinds that were not cut have no fate', () => {
+    const group = run('oneshot').pruning?.groups.find(({ kind }) => kind === 'state');
+    expect(group).toMatchObject({ before: 3, fate: undefined });
+  });
+
+  it('have scores, and the kept ones of a global ranking have the better ones', () => {
+    const scores = run('oneshot').pruning?.rounds[0]?.scores;
+    expect(scores).toMatchObject({ measure: 'l2 of out_proj', ranking: 'global' });
+    const file = readRoundScores(join(small.runs, 'oneshot'), 1);
+    for (const group of scores?.groups ?? []) {
+      const { scores: values } = unpackScores(file?.groups[group.name] as never);
+      const of = (fate: string) => [...values].filter((_, i) => group.fates[i] === fate);
+      expect(of('k').length + of('x').length).toBe(values.length);
+      expect(Math.min(...of('k'))).toBeGreaterThanOrEqual(Math.max(...of('x')));
+    }
+  });
+
+  it('have scores where they were chosen before they were driven to zero', () => {
+    const groups = run('rsst').pruning?.rounds[0]?.scores?.groups ?? [];
+    expect(groups.map(({ name }) => name)).toContain('blocks.1.mlp');
+    for (const { name, fates } of groups) {
+      const kept = record('rsst').rounds[0]?.kept[name] ?? [];
+      expect(Array.from(fates).flatMap((fate, i) => (fate === 'k' ? [i] : []))).toEqual(kept);
+    }
+  });
+
+  it('that refill gave back are marked', () => {
+    const groups = run('refill').pruning?.rounds[0]?.scores?.groups ?? [];
+    const marked = groups.map(
+      ({ fates }) => Array.from(fates).filter((fate) => fate === 'r').length,
+    );
+    const returned = record('refill').rounds[0]?.returned ?? {};
+    expect(marked).toEqual(groups.map(({ name }) => returned[name]?.length));
+    expect(Math.max(...marked)).toBeGreaterThan(0);
+  });
+});
+
+describe('what cannot be shown', () => {
+  it('is a usage error: no folder, or one without runs', () => {
+    expect(() => findRuns([join(small.folder, 'nowhere')])).toThrow(/does not exist, expected/);
+    expect(() => findRuns([small.images])).toThrow(/holds no run, expected the folder that --out/);
+  });
+
+  it('is an error that names the file', () => {
+    const copy = join(small.folder, 'damaged');
+    cpSync(join(small.runs, 'dense'), join(copy, 'dense'), { recursive: true });
+    const path = join(copy, 'dense', 'metrics.jsonl');
+    writeFileSync(path, `no JSON\n${readFileSync(path, 'utf8')}`);
+    expect(() => collect(findRuns([copy]))).toThrow(/line 1 of .*metrics\.jsonl is no JSON/);
+  });
+});
+
+describe('a comparison', () => {
+  it('is read from its results, without its runs', () => {
+    const folder = join(small.folder, 'comparisons', 'first');
+    mkdirSync(folder, { recursive: true });
+    const result = { parameters: 9, macs: 90, beforeCut: 0.9, afterCut: 0.8 };
+    const results = {
+      kind: 'mamba-prune comparison results',
+      ...{ done: 2, planned: 4 },
+      methods: [
+        { method: 'dense', rate: 0, seeds: [0], accuracy: 0.9, deviation: null, ...result },
+      ],
+      runs: [{ method: 'dense', rate: 0, seed: 0, run: 'seed-0/dense', accuracy: 0.9, ...result }],
+      ...{ tests: [], baselineTests: [] },
+      settings: {
+        train: { arch: 'mamba_nano', dataset: 'folder', recipe: { epochs: 3 } },
+        ...{ finetune: { epochs: 2 }, rsst: { epochs: 1 }, targets: ['ssm'], seeds: [0] },
+      },
+    };
+    writeFileSync(join(folder, 'results.json'), JSON.stringify(results));
+    writeFileSync(join(folder, 'compare.json'), JSON.stringify({ args: [['compare', '--quick']] }));
+    const { comparisons } = collect(findRuns([folder]));
+    expect(comparisons).toHaveLength(1);
+    expect(comparisons[0]).toMatchObject({
+      ...{ id: 'first', arch: 'mamba_nano', done: 2, planned: 4, finetuneEpochs: 2 },
+      repeat: { line: 'mamba-prune compare --quick' },
+    });
+    writeFileSync(join(folder, 'results.json'), '{}');
+    expect(() => collect(findRuns([folder]))).toThrow(/results\.json is no file of a comparison/);
+  });
+});

@@ -1,0 +1,95 @@
+// The runs and comparisons below what was named on the command line.
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { dirname, join, relative, resolve, sep } from 'node:path';
+import { RunFolder, UsageError } from 'mamba-prune';
+
+/** Folders of runs hold checkpoints and event files, but may hold a run that they began with. */
+const skipped = new Set(['checkpoints', 'tensorboard', 'importance', 'node_modules']);
+/** A comparison in a folder of comparisons has its runs three levels down. */
+const maxDepth = 5;
+
+export interface FoundRuns {
+  /** What ids of runs are relative to: the folder that holds them all. */
+  readonly root: string;
+  /** The same for comparisons, which may lie elsewhere. */
+  readonly comparisonRoot: string;
+  /** Absolute paths, in order and each once. */
+  readonly runs: readonly string[];
+  readonly comparisons: readonly string[];
+}
+
+/**
+ * @param paths - folders of runs, or folders that hold some anywhere below
+ * @throws UsageError for a path that does not exist, or if there is no run in any
+ */
+export function findRuns(paths: readonly string[]): FoundRuns {
+  const runs = new Set<string>();
+  const comparisons = new Set<string>();
+  for (const path of paths) {
+    const before = runs.size + comparisons.size;
+    const folder = resolve(path);
+    const stat = statSync(folder, { throwIfNoEntry: false });
+    if (!stat?.isDirectory()) {
+      throw new UsageError(
+        `${path} ${stat ? 'is no folder' : 'does not exist'}, expected the folder of a run, or one that holds runs.`,
+      );
+    }
+    visit(folder, 0, runs, comparisons);
+    const isKnown = runs.has(folder) || comparisons.has(folder);
+    if (runs.size + comparisons.size === before && !isKnown) {
+      throw new UsageError(
+        `${path} holds no run, expected the folder that --out named, or one above it.`,
+      );
+    }
+  }
+  return {
+    root: commonFolder(runs.size > 0 ? [...runs] : [...comparisons]),
+    comparisonRoot: commonFolder([...comparisons]),
+    runs: [...runs],
+    comparisons: [...comparisons],
+  };
+}
+
+/** As `findRuns` for one folder, which may be empty. */
+export function findRunsBelow(folder: string): FoundRuns {
+  const runs = new Set<string>();
+  const comparisons = new Set<string>();
+  visit(resolve(folder), 0, runs, comparisons);
+  const root = resolve(folder);
+  return { root, comparisonRoot: root, runs: [...runs], comparisons: [...comparisons] };
+}
+
+/** The name of a run in a report. */
+export function idOf(path: string, root: string): string {
+  const id = relative(root, path).split(sep).join('/');
+  return id === '' ? path.slice(path.lastIndexOf(sep) + 1) : id;
+}
+
+function visit(folder: string, depth: number, runs: Set<string>, comparisons: Set<string>): void {
+  if (RunFolder.isRun(folder)) runs.add(folder);
+  else if (existsSync(join(folder, 'results.json')) && existsSync(join(folder, 'compare.json'))) {
+    comparisons.add(folder);
+  }
+  if (depth >= maxDepth) return;
+  for (const name of namesIn(folder)) visit(join(folder, name), depth + 1, runs, comparisons);
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory() && !entry.name.startsWith('.'))
+      .map(({ name }) => name)
+      .filter((name) => !skipped.has(name))
+      .sort((a, b) => a.localeCompare(b, 'en', { numeric: true }));
+  } catch {
+    return []; // not ours to read, or gone meanwhile
+  }
+}
+
+/** The folder that all paths lie in; of one path the folder around it. */
+function commonFolder(paths: readonly string[]): string {
+  const parts = paths.map((path) => dirname(path).split(sep));
+  const first = parts[0] ?? [];
+  const same = first.findIndex((part, i) => parts.some((other) => other[i] !== part));
+  return (same < 0 ? first : first.slice(0, same)).join(sep) || sep;
+}

@@ -1,0 +1,50 @@
+// The trainings that a run consists of.
+import type { MetricsLine, PruningRecord, RunConfig } from 'mamba-prune';
+import type { PhaseData } from './types.js';
+
+/** `epochs` of `settings.rsst` and of the recipe, as far as they are of use here. */
+interface PruneTraining {
+  readonly method?: string;
+  readonly rsst?: { readonly epochs?: number };
+  readonly recipe?: { readonly epochs?: number };
+}
+
+/** Those that are planned, in order; a dense training is one. */
+export function phasesOf(
+  config: RunConfig,
+  record: PruningRecord | undefined,
+  lines: readonly MetricsLine[],
+): PhaseData[] {
+  const planned = record ? pruningPhases(config, record) : trainingPhase(config);
+  const known = new Set(planned.map(({ name }) => name));
+  // Of a kind of run that is not known here: shown after the others.
+  const others = [...new Set(lines.map(({ phase }) => phase))].filter((name) => !known.has(name));
+  return others.reduce<PhaseData[]>((phases, name) => {
+    const epochs = Math.max(0, ...lines.filter((l) => l.phase === name).map((l) => l.epoch));
+    return [...phases, { name, epochs, before: end(phases), round: 0, kind: 'train' }];
+  }, planned);
+}
+
+const end = (phases: readonly PhaseData[]): number => {
+  const last = phases.at(-1);
+  return last ? last.before + last.epochs : 0;
+};
+
+function trainingPhase({ train }: RunConfig): PhaseData[] {
+  return [{ name: 'train', epochs: train?.epochs ?? 0, before: 0, round: 0, kind: 'train' }];
+}
+
+function pruningPhases(config: RunConfig, { plannedRounds, method }: PruningRecord): PhaseData[] {
+  const { rsst, recipe } = (config['settings'] ?? {}) as PruneTraining;
+  const tuned = recipe?.epochs ?? config.train?.epochs ?? 0;
+  const regularized = method === 'rsst' ? (rsst?.epochs ?? tuned) : 0;
+  const phases: PhaseData[] = [];
+  for (let round = 1; round <= plannedRounds; round++) {
+    const add = (kind: PhaseData['kind'], name: string, epochs: number): void => {
+      if (epochs > 0) phases.push({ name, epochs, before: end(phases), round, kind });
+    };
+    add('regularize', `rsst-${round}`, regularized);
+    add('finetune', `round-${round}`, tuned);
+  }
+  return phases;
+}

@@ -1,0 +1,101 @@
+// results.json of a comparison.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { DataError, shellCommand } from 'mamba-prune';
+import { z } from 'zod';
+import { repeatCommand } from './facts.js';
+import type { ComparisonData } from './types.js';
+
+const test = z.object({
+  methods: z.tuple([z.string(), z.string()]),
+  rate: z.number(),
+  pairs: z.number(),
+  difference: z.number(),
+  t: z.number().nullable(),
+  p: z.number().nullable(),
+  interval: z.tuple([z.number(), z.number()]).nullable(),
+  confidence: z.number(),
+});
+
+const resultsSchema = z.object({
+  kind: z.literal('mamba-prune comparison results'),
+  done: z.number(),
+  planned: z.number(),
+  methods: z.array(
+    z.object({
+      method: z.string(),
+      rate: z.number(),
+      seeds: z.array(z.number()),
+      accuracy: z.number(),
+      deviation: z.number().nullable(),
+      beforeCut: z.number(),
+      afterCut: z.number(),
+      parameters: z.number(),
+      macs: z.number(),
+    }),
+  ),
+  runs: z.array(
+    z.object({
+      method: z.string(),
+      rate: z.number(),
+      seed: z.number(),
+      run: z.string(),
+      accuracy: z.number(),
+      parameters: z.number(),
+      macs: z.number(),
+    }),
+  ),
+  tests: z.array(test),
+  baselineTests: z.array(test),
+  settings: z.object({
+    train: z.object({
+      arch: z.string(),
+      dataset: z.string(),
+      recipe: z.object({ epochs: z.number() }),
+    }),
+    finetune: z.object({ epochs: z.number() }),
+    rsst: z.object({ epochs: z.number() }),
+    targets: z.array(z.string()),
+    seeds: z.array(z.number()),
+  }),
+});
+
+const folderSchema = z.object({ args: z.array(z.array(z.string())) });
+
+/** @throws DataError if the results are not those of a comparison */
+export function readComparison(path: string, id: string): ComparisonData {
+  const { settings, tests, baselineTests, ...results } = readJson(
+    join(path, 'results.json'),
+    resultsSchema,
+  );
+  const { args } = readJson(join(path, 'compare.json'), folderSchema);
+  const { train, finetune, rsst, targets, seeds } = settings;
+  return {
+    id,
+    arch: train.arch,
+    dataset: train.dataset,
+    targets,
+    seeds,
+    epochs: train.recipe.epochs,
+    finetuneEpochs: finetune.epochs,
+    regularizedEpochs: rsst.epochs,
+    repeat: repeatCommand(args.at(-1) ?? [], '', shellCommand),
+    ...results,
+    tests: [...tests, ...baselineTests],
+  };
+}
+
+function readJson<T>(path: string, schema: z.ZodType<T>): T {
+  let problem: string;
+  try {
+    const parsed = schema.safeParse(JSON.parse(readFileSync(path, 'utf8')));
+    if (parsed.success) return parsed.data;
+    problem = z.prettifyError(parsed.error);
+  } catch (error) {
+    problem = (error as Error).message;
+  }
+  throw new DataError(
+    `${path} is no file of a comparison: ${problem}. Give the command of the comparison again: it writes the file anew.`,
+    { file: path },
+  );
+}

@@ -1,0 +1,329 @@
+/**
+ * What a page is made of: plain JSON, read from the folders of runs. The page knows nothing else, so
+ * that the file a report is in and the studio show the same.
+ */
+
+export interface ReportData {
+  readonly kind: 'mamba-prune report';
+  readonly format: 1;
+  /** Of mamba-prune. */
+  readonly version: string;
+  /** ISO 8601. */
+  readonly created: string;
+  /** The folder that holds all runs, on the machine of the report. */
+  readonly folder: string;
+  readonly runs: readonly RunData[];
+  readonly comparisons: readonly ComparisonData[];
+  readonly latency?: LatencyData | undefined;
+  readonly evaluation?: EvaluationData | undefined;
+  /** Things the reader should know: a data set that was not found, say. */
+  readonly notes: readonly string[];
+}
+
+export type RunState = 'running' | 'finished' | 'stopped';
+/** `train` is a dense training. */
+export type RunMethod = 'train' | 'oneshot' | 'refill' | 'rsst';
+
+export interface RunData {
+  /** Its path below what all runs have in common; unique in a report. */
+  readonly id: string;
+  /** Absolute, on the machine of the run. */
+  readonly path: string;
+  readonly method: RunMethod;
+  readonly state: RunState;
+  /** ISO 8601. */
+  readonly created: string;
+  readonly arch: string;
+  readonly dataset: { readonly name: string; readonly note?: string | undefined } | undefined;
+  readonly seed: number;
+  /** Command line that makes the same run again; undefined if a program made it. */
+  readonly repeat: RepeatCommand | undefined;
+  /** Versions, machine and options, as words. */
+  readonly facts: readonly Fact[];
+  /** Id of the run that was pruned, if it is in the report. */
+  readonly source: string | undefined;
+  /** Share of 1; of the finished model, or of the last epoch so far. */
+  readonly accuracy: number | null;
+  readonly size: ModelSize | undefined;
+  /** Before the first cut of this run; of a dense training undefined. */
+  readonly sizeBefore: ModelSize | undefined;
+  readonly accuracyBefore: number | null;
+  /** Every line that an epoch left. */
+  readonly epochs: readonly EpochPoint[];
+  /** Of lines within epochs, thinned out. */
+  readonly steps: readonly StepPoint[];
+  /** Trainings in order, with the epochs each is to have; later ones may not have begun. */
+  readonly phases: readonly PhaseData[];
+  readonly pruning: PruningData | undefined;
+}
+
+export interface Fact {
+  readonly name: string;
+  readonly value: string;
+}
+
+export interface RepeatCommand {
+  /** Folder that it was typed in. */
+  readonly cwd: string;
+  readonly line: string;
+}
+
+export interface ModelSize {
+  readonly parameters: number;
+  /** Multiply-accumulates of one image. */
+  readonly macs: number;
+  /** Of the model's file; null while there is none. */
+  readonly bytes: number | null;
+}
+
+export interface PhaseData {
+  readonly name: string;
+  /** Epochs that it is to have. */
+  readonly epochs: number;
+  /** Epochs of the run before it. */
+  readonly before: number;
+  /** Of the pruning, counted from 1; 0 for a dense training. */
+  readonly round: number;
+  readonly kind: 'train' | 'regularize' | 'finetune';
+}
+
+export interface EpochPoint {
+  readonly phase: string;
+  /** Counted from 1 within the phase. */
+  readonly epoch: number;
+  /** Counted over the whole run. */
+  readonly x: number;
+  readonly loss: number;
+  readonly trainAccuracy: number;
+  readonly valLoss: number | null;
+  readonly valAccuracy: number | null;
+  readonly emaAccuracy?: number | null;
+  readonly lr: number;
+  readonly gradNorm?: number;
+  readonly imagesPerSecond: number;
+  readonly seconds: number;
+  /** Of RSST: λ, and the sum of the norms without it. */
+  readonly rsst?: { readonly lambda: number; readonly value: number };
+  readonly unitNorms?: UnitNormsPoint;
+}
+
+export interface UnitNormsPoint {
+  readonly norm: string;
+  readonly kinds: Readonly<Record<string, KindNormsPoint>>;
+}
+
+export interface KindNormsPoint {
+  readonly max: number;
+  readonly kept: NormSpreadPoint;
+  readonly doomed?: NormSpreadPoint;
+  readonly doomedShare?: number;
+}
+
+export interface NormSpreadPoint {
+  readonly units: number;
+  readonly mean: number;
+  /** At 0, 5, 25, 50, 75, 95 and 100%. */
+  readonly quantiles: readonly number[];
+  /** Bins that share the range from 0 to the kind's `max` evenly. */
+  readonly histogram: readonly number[];
+}
+
+export interface StepPoint {
+  readonly x: number;
+  readonly loss: number;
+  readonly lr: number;
+}
+
+export interface PruningData {
+  /** Shares that are asked for, per kind. */
+  readonly rates: Readonly<Record<string, number>>;
+  readonly plannedRounds: number;
+  readonly groups: readonly GroupData[];
+  readonly rounds: readonly RoundData[];
+}
+
+export interface GroupData {
+  readonly name: string;
+  readonly kind: string;
+  /** Before any cut ever. */
+  readonly dense: number;
+  /** Before the first cut of this run. */
+  readonly before: number;
+  /**
+   * What became of every unit of the dense model, one character each: `-` was gone before this run,
+   * `0` is still there, and the character 48 + j is gone since round j. Undefined if never cut.
+   */
+  readonly fate: string | undefined;
+}
+
+export interface RoundData {
+  /** Counted from 1. */
+  readonly round: number;
+  readonly rates: Readonly<Record<string, number>>;
+  /** Width of every group after the cut. */
+  readonly widths: Readonly<Record<string, number>>;
+  /** Units of the dense model that refill gave back, per group. */
+  readonly returned: Readonly<Record<string, readonly number[]>>;
+  readonly parameters: number;
+  readonly macs: number;
+  readonly accuracy: {
+    readonly before: number | null;
+    readonly afterCut: number | null;
+    readonly after: number | null;
+  };
+  readonly finished: boolean;
+  readonly scores: ScoresData | undefined;
+}
+
+/** The scores that a cut went by. */
+export interface ScoresData {
+  /** `l1 of out_proj`, `group norm`. */
+  readonly measure: string;
+  readonly ranking: string;
+  readonly normalize: string;
+  readonly groups: readonly GroupScoresData[];
+}
+
+export interface GroupScoresData {
+  readonly name: string;
+  readonly kind: string;
+  readonly min: number;
+  readonly max: number;
+  /** Little-endian uint16 in base64, one per unit: the place between `min` and `max`. */
+  readonly scores: string;
+  /** What became of each: `k` kept, `x` removed, `r` given back. */
+  readonly fates: string;
+}
+
+export interface ComparisonData {
+  readonly id: string;
+  readonly arch: string;
+  readonly dataset: string;
+  readonly targets: readonly string[];
+  readonly seeds: readonly number[];
+  readonly epochs: number;
+  readonly finetuneEpochs: number;
+  readonly regularizedEpochs: number;
+  readonly done: number;
+  readonly planned: number;
+  readonly repeat: RepeatCommand | undefined;
+  readonly methods: readonly ComparedMethod[];
+  readonly runs: readonly ComparedRun[];
+  readonly tests: readonly ComparedTest[];
+}
+
+export interface ComparedMethod {
+  readonly method: string;
+  readonly rate: number;
+  readonly seeds: readonly number[];
+  readonly accuracy: number;
+  readonly deviation: number | null;
+  readonly beforeCut: number;
+  readonly afterCut: number;
+  readonly parameters: number;
+  readonly macs: number;
+}
+
+export interface ComparedRun {
+  readonly method: string;
+  readonly rate: number;
+  readonly seed: number;
+  readonly run: string;
+  readonly accuracy: number;
+  readonly parameters: number;
+  readonly macs: number;
+}
+
+export interface ComparedTest {
+  readonly methods: readonly [string, string];
+  readonly rate: number;
+  readonly pairs: number;
+  readonly difference: number;
+  readonly t: number | null;
+  readonly p: number | null;
+  readonly interval: readonly [number, number] | null;
+  readonly confidence: number;
+}
+
+/** What the page needs to try a model, besides the model. */
+export interface TryOutModel {
+  readonly run: string;
+  readonly classes: readonly string[];
+  readonly channels: number;
+  /** Of the square images that it takes, in pixels. */
+  readonly side: number;
+  /** Test images; empty where the data set is not at hand. */
+  readonly samples: readonly TryOutSample[];
+}
+
+export interface TryOutSample {
+  /** Class number. */
+  readonly label: number;
+  /** data: URI of a PNG of the size that the model takes. */
+  readonly image: string;
+}
+
+/** What the studio sends when something has changed. */
+export interface StudioUpdate {
+  /** Of all runs, in order. */
+  readonly order: readonly string[];
+  /** Those that changed. */
+  readonly runs: readonly RunData[];
+  readonly comparisons: readonly ComparisonData[];
+  readonly notes: readonly string[];
+}
+
+/** Measured in one session, the models taking turns. */
+export interface LatencyData {
+  readonly device: string;
+  readonly machine: string;
+  readonly threads: number;
+  readonly results: readonly {
+    readonly run: string;
+    readonly batch: number;
+    readonly medianMs: number;
+    readonly p10Ms: number;
+    readonly p90Ms: number;
+  }[];
+}
+
+export interface EvaluationData {
+  readonly dataset: string;
+  readonly classes: readonly string[];
+  /** Images that were classified. */
+  readonly images: number;
+  /** Of how many there are. */
+  readonly available: number;
+  readonly runs: readonly {
+    readonly run: string;
+    readonly accuracy: number;
+    /** Row by row, [true class][predicted class]. */
+    readonly confusion: readonly number[];
+  }[];
+  readonly pairs: readonly DisagreementData[];
+}
+
+/** A dense and a pruned model on the same images. */
+export interface DisagreementData {
+  readonly dense: string;
+  readonly pruned: string;
+  /** Images of how many kinds. */
+  readonly counts: {
+    readonly bothRight: number;
+    readonly bothWrong: number;
+    readonly onlyDense: number;
+    readonly onlyPruned: number;
+  };
+  /** Images on which the two differ, the surest first. */
+  readonly examples: readonly DisagreementExample[];
+}
+
+export interface DisagreementExample {
+  /** In the test split. */
+  readonly index: number;
+  readonly label: number;
+  readonly dense: { readonly predicted: number; readonly probability: number };
+  readonly pruned: { readonly predicted: number; readonly probability: number };
+  /** data: URI of a PNG. */
+  readonly image: string;
+}

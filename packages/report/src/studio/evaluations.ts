@@ -1,0 +1,41 @@
+// Test images shown to all finished models, when a page asks for it: it keeps this machine busy for a while.
+import type { EvaluationData, RunData } from '../data/types.js';
+import { evaluateRuns, isAboutData } from '../images/evaluate-runs.js';
+
+/** As many as a report shows unless told otherwise. */
+const imageCount = 1000;
+
+export interface StudioEvaluation {
+  readonly evaluation: EvaluationData | undefined;
+  /** Why there is none. */
+  readonly notes: readonly string[];
+}
+
+export class Evaluations {
+  /** Of the models that `#key` names. */
+  #last: Promise<StudioEvaluation> | undefined;
+  #key = '';
+
+  /** The same models give the same answer, also to a page that asks while another one waits. */
+  of(runs: readonly RunData[]): Promise<StudioEvaluation> {
+    const finished = runs.filter(({ state }) => state === 'finished');
+    const key = JSON.stringify(finished.map(({ id, created, size }) => [id, created, size]));
+    if (this.#last === undefined || key !== this.#key) {
+      this.#key = key;
+      // One after the other: two at once would take twice as long.
+      const before = this.#last ?? Promise.resolve();
+      this.#last = before.catch(() => undefined).then(() => evaluate(finished));
+    }
+    return this.#last;
+  }
+}
+
+async function evaluate(runs: readonly RunData[]): Promise<StudioEvaluation> {
+  try {
+    const evaluation = await evaluateRuns(runs, { images: imageCount, device: 'cpu' });
+    return { evaluation, notes: [] };
+  } catch (error) {
+    if (!isAboutData(error)) throw error;
+    return { evaluation: undefined, notes: [error.message] };
+  }
+}

@@ -1,0 +1,60 @@
+// `mamba-prune studio`: a server on this machine, for this machine.
+import { existsSync, statSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
+import { resolve } from 'node:path';
+import { type ServerType, serve } from '@hono/node-server';
+import { type Studio, type StudioOptions, UsageError } from 'mamba-prune';
+import { studioApp } from './app.js';
+import { Watcher } from './watcher.js';
+
+const address = '127.0.0.1';
+
+/**
+ * Serves the runs below a folder on the loopback address until it is closed.
+ * @throws UsageError if the folder does not exist, or the port is taken
+ */
+export async function startStudio({ folder, port }: StudioOptions): Promise<Studio> {
+  const path = resolve(folder);
+  if (!existsSync(path) || !statSync(path).isDirectory()) {
+    throw new UsageError(
+      `${folder} is no folder, expected one that holds runs, or will: make it first.`,
+    );
+  }
+  let own = port;
+  const names = new Set([address, 'localhost']);
+  const isHost = (host: string): boolean => {
+    const [, name = '', at = '80'] = /^(.*?)(?::(\d+))?$/.exec(host) ?? [];
+    return names.has(name) && Number(at) === own;
+  };
+  const app = studioApp(new Watcher(path), isHost);
+  const server = await listen(app.fetch, port);
+  own = (server.address() as AddressInfo).port;
+  return {
+    url: `http://${address}:${own}/`,
+    close: () =>
+      new Promise<void>((done) => {
+        server.close(() => {
+          done();
+        });
+        // Pages that are open hold a connection each.
+        if ('closeAllConnections' in server) server.closeAllConnections();
+      }),
+  };
+}
+
+function listen(fetch: Parameters<typeof serve>[0]['fetch'], port: number): Promise<ServerType> {
+  return new Promise((done, fail) => {
+    const server = serve({ fetch, port, hostname: address }, () => {
+      done(server);
+    });
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      fail(
+        error.code === 'EADDRINUSE' || error.code === 'EACCES'
+          ? new UsageError(
+              `--port: ${port} cannot be used (${error.code}), expected one that is free. Give another one, or 0.`,
+            )
+          : error,
+      );
+    });
+  });
+}

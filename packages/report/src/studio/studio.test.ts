@@ -1,0 +1,169 @@
+import { appendFileSync, cpSync, mkdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import type { Studio } from 'mamba-prune';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { ReportData, StudioUpdate, TryOutModel } from '../data/types.js';
+import { type SmallRuns, makeSmallRuns } from '../testing/small-runs.js';
+import { startStudio } from './start-studio.js';
+import { Watcher } from './watcher.js';
+
+let small: SmallRuns;
+let studio: Studio;
+beforeAll(async () => {
+  small = await makeSmallRuns();
+  studio = await startStudio({ folder: small.runs, port: 0 });
+});
+afterAll(async () => {
+  await studio.close();
+  small.remove();
+});
+
+const get = (path: string): Promise<Response> => fetch(new URL(path, studio.url));
+
+/** Node's fetch does not let a Host header be chosen. */
+const statusFor = (host: string): Promise<number | undefined> =>
+  new Promise((done, fail) => {
+    request(studio.url, { headers: { host } }, (response) => {
+      response.resume();
+      done(response.statusCode);
+    })
+      .on('error', fail)
+      .end();
+  });
+
+describe('the studio', () => {
+  it('listens on the loopback address alone', () => {
+    expect(new URL(studio.url).hostname).toBe('127.0.0.1');
+  });
+
+  it('refuses a port that is taken, and a folder that does not exist', async () => {
+    const port = Number(new URL(studio.url).port);
+    await expect(startStudio({ folder: small.runs, port })).rejects.toThrow(
+      `--port: ${port} cannot be used (EADDRINUSE)`,
+    );
+    await expect(startStudio({ folder: join(small.runs, 'no'), port: 0 })).rejects.toThrow(
+      /is no folder, expected one that holds runs/,
+    );
+  });
+
+  it('gives nothing to another name that points to it', async () => {
+    const { port } = new URL(studio.url);
+    expect(await statusFor(`127.0.0.1:${port}`)).toBe(200);
+    expect(await statusFor(`localhost:${port}`)).toBe(200);
+    expect(await statusFor(`evil.example:${port}`)).toBe(403);
+    expect(await statusFor('127.0.0.1:1')).toBe(403);
+  });
+
+  it('does nothing for pages of other sites', async () => {
+    const from = async (site: string, path: string): Promise<number> =>
+      (await fetch(new URL(path, studio.url), { headers: { 'sec-fetch-site': site } })).status;
+    expect(await from('cross-site', '/api/evaluation')).toBe(403);
+    expect(await from('same-site', '/api/report')).toBe(403);
+    expect(await from('same-origin', '/api/report')).toBe(200);
+    expect(await from('cross-site', '/')).toBe(200); // a link
+  });
+
+  it('gives all runs as JSON, and a page that may load nothing from elsewhere', async () => {
+    const report = (await (await get('/api/report')).json()) as ReportData;
+    expect(report.runs.map(({ id }) => id)).toEqual(['dense', 'oneshot', 'refill', 'rsst']);
+    const { headers } = await get('/');
+    expect(headers.get('content-security-policy')).toContain("default-src 'none'");
+    expect(headers.get('cross-origin-embedder-policy')).toBe('require-corp');
+  });
+
+  it.each([
+    '/assets/../package.json',
+    '/assets/%2e%2e%2fpackage.json',
+    '/ort/ort.all.mjs',
+    '/api/model?run=../images',
+    '/api/model?run=/etc',
+    '/api/model',
+    '/api/try-out?run=nothing',
+  ])('serves nothing for %s', async (path) => {
+    expect((await get(path)).status).toBe(404);
+  });
+
+  it('exports a model that says what the run says', async () => {
+    const bytes = new Uint8Array(await (await get('/api/model?run=oneshot')).arrayBuffer());
+    const text = Buffer.from(bytes).toString('latin1');
+    expect(text).toContain('mamba_prune');
+    expect(text).toContain('probabilities');
+  });
+
+  it('has test images to try, of the size that the model takes', async () => {
+    const tried = (await (await get('/api/try-out?run=oneshot')).json()) as TryOutModel;
+    expect(tried).toMatchObject({ run: 'oneshot', side: 8, classes: ['left', 'right'] });
+    expect(tried.samples).toHaveLength(16); // all there are
+    expect(tried.samples.filter(({ label }) => label === 1)).toHaveLength(8);
+    expect(tried.samples[0]?.image).toMatch(/^data:image\/png;base64,/);
+  });
+});
+
+describe('a watcher', () => {
+  let folder: string;
+  let watcher: Watcher;
+  let updates: StudioUpdate[];
+  let end: () => void;
+  beforeEach(() => {
+    folder = join(small.folder, 'watched');
+    cpSync(join(small.runs, 'dense'), join(folder, 'dense'), { recursive: true });
+    watcher = new Watcher(folder);
+    updates = [];
+    end = watcher.subscribe((update) => updates.push(update));
+  });
+  afterEach(() => {
+    end();
+    rmSync(folder, { recursive: true });
+  });
+
+  it('says nothing while nothing changes', () => {
+    watcher.refresh();
+    expect(updates).toEqual([]);
+  });
+
+  it('tells of a new epoch, and of that run alone', () => {
+    cpSync(join(small.runs, 'rsst'), join(folder, 'rsst'), { recursive: true });
+    watcher.refresh();
+    expect(updates[0]?.order).toEqual(['dense', 'rsst']);
+    const line = { ...watcher.run('dense')?.epochs.at(-1), type: 'epoch', epoch: 4, step: 16 };
+    appendFileSync(join(folder, 'dense', 'metrics.jsonl'), `${JSON.stringify(line)}\n`);
+    watcher.refresh();
+    expect(updates[1]?.runs.map(({ id, epochs }) => [id, epochs.at(-1)?.x])).toEqual([
+      ['dense', 4],
+    ]);
+  });
+
+  it('tells everybody who listens', () => {
+    const others: StudioUpdate[] = [];
+    const endOther = watcher.subscribe((update) => others.push(update));
+    rmSync(join(folder, 'dense'), { recursive: true });
+    watcher.refresh();
+    endOther();
+    expect(updates).toEqual(others);
+    expect(updates[0]?.order).toEqual([]);
+  });
+
+  it('sees that a run begins to be written, and that its process is gone', () => {
+    const lock = join(folder, 'dense', 'run.lock');
+    const holder = { pid: process.pid, host: hostname(), started: null, since: '' };
+    writeFileSync(lock, JSON.stringify(holder));
+    watcher.refresh();
+    expect(updates[0]?.runs[0]?.state).toBe('running');
+    // No process has this id: Linux has fewer than 2^22.
+    writeFileSync(lock, JSON.stringify({ ...holder, pid: 2 ** 30 }));
+    watcher.refresh();
+    expect(updates[1]?.runs[0]?.state).toBe('finished');
+  });
+
+  it('goes on showing a run whose file was damaged, and says so', () => {
+    mkdirSync(join(folder, 'dense', 'importance'));
+    const path = join(folder, 'dense', 'metrics.jsonl');
+    writeFileSync(path, 'no JSON\n');
+    utimesSync(path, 1, 1);
+    watcher.refresh();
+    expect(updates[0]?.notes[0]).toMatch(/line 1 of .*metrics\.jsonl is no JSON/);
+    expect(watcher.run('dense')?.epochs).toHaveLength(3);
+  });
+});

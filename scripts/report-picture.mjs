@@ -1,0 +1,47 @@
+// The picture of a report in the README, from real runs:
+//
+//     node scripts/report-picture.mjs docs/images/report.png FOCUS RUN...
+//
+// FOCUS is the run on top, as the report names it.
+//
+// Needs Chromium (scripts/setup --browser, or CHROMIUM).
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { writeReport } from '@mamba-prune/report';
+import { chromium } from 'playwright-core';
+import sharp from 'sharp';
+
+const [out, focus, ...paths] = process.argv.slice(2);
+if (!out || !focus || paths.length === 0) {
+  console.error('report-picture: expected the file to write, the run on top, and runs');
+  process.exit(2);
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'mp-picture-'));
+try {
+  const file = join(folder, 'report.html');
+  await writeReport({
+    ...{ paths, out: file, images: 0, withModels: false, device: 'cpu' },
+  });
+  const browser = await chromium.launch({
+    executablePath: process.env['CHROMIUM'] ?? '/usr/bin/chromium',
+    args: process.getuid?.() === 0 ? ['--no-sandbox'] : [],
+  });
+  const page = await browser.newPage({
+    viewport: { width: 1320, height: 990 },
+    deviceScaleFactor: 1.5,
+    locale: 'en-US',
+  });
+  await page.goto(pathToFileURL(file).href);
+  await page.getByRole('button', { name: focus, exact: true }).click();
+  await page.evaluate('document.activeElement.blur()');
+  await page.waitForTimeout(500);
+  await sharp(await page.screenshot())
+    .png({ palette: true, compressionLevel: 9 })
+    .toFile(out);
+  await browser.close();
+} finally {
+  rmSync(folder, { recursive: true });
+}
