@@ -1,19 +1,25 @@
 // The picture of a report in the README, from real runs:
 //
 //     node scripts/report-picture.mjs docs/images/report.png FOCUS RUN...
+//     node scripts/report-picture.mjs docs/images/cifar10.png FOCUS --section curves RUN...
 //
-// FOCUS is the run on top, as the report names it.
+// FOCUS is the run on top, as the report names it; with a section, that one alone.
 //
 // Needs Chromium (scripts/setup --browser, or CHROMIUM).
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { parseArgs } from 'node:util';
 import { writeReport } from '@mamba-prune/report';
 import { chromium } from 'playwright-core';
 import sharp from 'sharp';
 
-const [out, focus, ...paths] = process.argv.slice(2);
+const { values, positionals } = parseArgs({
+  options: { section: { type: 'string' } },
+  allowPositionals: true,
+});
+const [out, focus, ...paths] = positionals;
 if (!out || !focus || paths.length === 0) {
   console.error('report-picture: expected the file to write, the run on top, and runs');
   process.exit(2);
@@ -38,7 +44,8 @@ try {
   await page.getByRole('button', { name: focus, exact: true }).click();
   await page.evaluate('document.activeElement.blur()');
   await page.waitForTimeout(500);
-  await sharp(await page.screenshot())
+  const shown = values.section === undefined ? page : page.locator(`#${values.section}`);
+  await sharp(await shown.screenshot())
     .png({ palette: true, compressionLevel: 9 })
     .toFile(out);
   await browser.close();

@@ -5,7 +5,12 @@ import { cudaDeviceCount, cudaMemory, emptyCudaCache } from './index.js';
 describe.skipIf(cudaDeviceCount() > 0)('the memory of a GPU', () => {
   it.each([
     ['cudaMemory', () => cudaMemory('cuda:0')],
-    ['emptyCudaCache', () => emptyCudaCache('cuda:0')],
+    [
+      'emptyCudaCache',
+      () => {
+        emptyCudaCache('cuda:0');
+      },
+    ],
   ])('%s says that there is no CUDA where there is none', (name, ask) => {
     expect(ask).toThrow(
       `${name}: got the device cuda:0, but the addon was built without CUDA. Build it where libtorch has CUDA.`,

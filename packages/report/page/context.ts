@@ -19,7 +19,7 @@ export interface PageState {
   /** Whose layers are shown. */
   readonly focus: RunData | undefined;
   readonly colourOf: (run: RunData) => string;
-  setFocus(id: string): void;
+  readonly setFocus: (id: string) => void;
 }
 
 export const PageContext = createContext<PageState | undefined>(undefined);

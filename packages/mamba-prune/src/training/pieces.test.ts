@@ -206,7 +206,7 @@ describe('resolveTrainOptions', () => {
     [{ warmupEpochs: 4 }, 'warmupEpochs: got 4, expected a number of at least 0 and at most 3'],
     [{ emaDecay: 1 }, 'emaDecay: got 1'],
     [{ clipGradNorm: 0 }, 'clipGradNorm: got 0'],
-    [{ optimizer: 'adam' as 'adamw' }, 'optimizer: got "adam", expected one of: adamw, sgd'],
+    [{ optimizer: 'adam' as 'adamw' }, 'optimizer: got "adam", expected one of: adamw, muon, sgd'],
     [{ augment: 'srong' }, 'srong'],
     [{ checkpointEvery: { steps: 0 } }, 'checkpointEvery.steps: got 0'],
   ])('refuses %j', (options, message) => {

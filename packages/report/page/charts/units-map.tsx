@@ -70,7 +70,7 @@ function Row({ group, run, round, cell }: RowProps) {
   const [pointed, point] = useState<number>();
   const width = useWidth(holder);
   const returned = new Set(run.pruning?.rounds[round - 1]?.returned[group.name]);
-  const units = [...(group.fate ?? '')].map((fate, unit) =>
+  const units = Array.from(group.fate ?? '', (fate, unit) =>
     fateAfter(fate, round, returned.has(unit)),
   );
   const left = units.filter((fate) => fate === 'kept' || fate === 'returned').length;

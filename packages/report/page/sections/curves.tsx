@@ -56,6 +56,9 @@ function Curve({ value, runs, isLog }: CurveProps) {
   const { t, colourOf, focus } = usePage();
   const title = t(value);
   const dots = runs.flatMap((run) => dotsOf(run, value));
+  // Points that touch hide each other and the line.
+  const points = Math.max(...runs.map(({ id }) => countOf(dots, id)));
+  const marked = runs.length < 12 && points <= 40;
   // The cuts of every run would be a thicket.
   const cuts = runs.some(({ id }) => id === focus?.id) && focus ? cutsOf(focus) : [];
   const draw = (width: number): Element =>
@@ -104,7 +107,7 @@ function Curve({ value, runs, isLog }: CurveProps) {
               strokeWidth: part === 'test' ? 2 : 1.25,
               strokeDasharray: part === 'test' ? 'none' : '4,3',
               strokeOpacity: part === 'test' ? 1 : 0.75,
-              ...(runs.length < 12 && part === 'test' && { marker: 'dot' as const }),
+              ...(marked && part === 'test' && { marker: 'dot' as const }),
             },
           ),
         ),
@@ -135,6 +138,9 @@ function Curve({ value, runs, isLog }: CurveProps) {
     </Chart>
   );
 }
+
+const countOf = (dots: readonly Dot[], id: string): number =>
+  dots.filter(({ part, run }) => part === 'test' && run.id === id).length;
 
 function dotsOf(run: RunData, value: Value): Dot[] {
   const dot = (part: Dot['part'], { x, phase }: EpochPoint, y: number | null | undefined): Dot[] =>

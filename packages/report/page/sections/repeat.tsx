@@ -65,6 +65,8 @@ async function copy(text: string): Promise<void> {
     area.value = text;
     document.body.append(area);
     area.select();
+    // Deprecated, and the one way there is left.
+    // eslint-disable-next-line @typescript-eslint/no-deprecated
     document.execCommand('copy');
     area.remove();
   }
