@@ -13,22 +13,37 @@ import { parseArgs } from 'node:util';
 import autocannon from 'autocannon';
 import { type LoadImage, loadImages } from './images.js';
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    seconds: { type: 'string', default: '60' },
-    connections: { type: 'string', default: '32' },
-    largest: { type: 'string', default: '1280' },
-  },
-});
-const [model] = positionals;
-const seconds = Number(values.seconds);
-const connections = Number(values.connections);
-const largest = Number(values.largest);
-if (model === undefined || !(seconds > 0) || !Number.isInteger(connections) || !(largest >= 32)) {
-  console.error('load: expected MODEL.onnx [--seconds 60] [--connections 32] [--largest 1280]');
-  process.exit(2);
+const usage = 'expected MODEL.onnx [--seconds 60] [--connections 32] [--largest 1280]';
+
+function settings() {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      seconds: { type: 'string', default: '60' },
+      connections: { type: 'string', default: '32' },
+      largest: { type: 'string', default: '1280' },
+    },
+  });
+  const [path] = positionals;
+  const [seconds, connections, largest] = [values.seconds, values.connections, values.largest].map(
+    Number,
+  ) as [number, number, number];
+  const isWhole = Number.isInteger(connections) && connections > 0;
+  if (path === undefined || !(seconds > 0) || !isWhole || !(largest >= 32)) throw new Error(usage);
+  return { model: path, seconds, connections, largest };
 }
+
+function given(): ReturnType<typeof settings> {
+  try {
+    return settings();
+  } catch (error) {
+    const { message } = error as Error;
+    console.error(`load: ${message === usage ? usage : `${message.split('. ')[0]}; ${usage}`}`);
+    process.exit(2);
+  }
+}
+
+const { model, seconds, connections, largest } = given();
 
 /** The server as a process, ready to be asked. */
 async function startServer(

@@ -133,7 +133,9 @@ function Confusion({ evaluation: { classes }, run }: ConfusionProps) {
   const few = classes.length <= 24;
   const draw = (width: number): Element => {
     const longest = Math.max(...classes.map((name) => name.length));
-    const left = few && width > 480 ? Math.min(130, 14 + 7 * longest) : 14;
+    // A phone has room for the names of few classes.
+    const named = few && (width > 480 || classes.length <= 12);
+    const left = named ? Math.min(130, 14 + 7 * longest) : 14;
     const side = Math.min(560, width - left - 20);
     const cell = side / classes.length;
     return Plot.plot({
@@ -142,7 +144,7 @@ function Confusion({ evaluation: { classes }, run }: ConfusionProps) {
       marginBottom: 66,
       marginTop: 8,
       x: { domain: classes, label: t('predicted') },
-      y: { domain: classes, label: null },
+      y: { domain: classes, label: null, ...(!named && { axis: null }) },
       marks: [
         few
           ? Plot.axisX({
@@ -153,9 +155,7 @@ function Confusion({ evaluation: { classes }, run }: ConfusionProps) {
               fontSize: 11,
             })
           : null,
-        few && width > 480
-          ? Plot.axisY({ tickSize: 0, label: null, fill: 'var(--ink)', fontSize: 11 })
-          : null,
+        named ? Plot.axisY({ tickSize: 0, label: null, fill: 'var(--ink)', fontSize: 11 }) : null,
         Plot.cell(cells, {
           x: 'predicted',
           y: 'label',
@@ -165,7 +165,7 @@ function Confusion({ evaluation: { classes }, run }: ConfusionProps) {
           inset: few ? 1 : 0,
           rx: few ? 3 : 0,
         }),
-        cell > 26
+        cell > 22
           ? Plot.text(
               cells.filter(({ images }) => images > 0),
               {
