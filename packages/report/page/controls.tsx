@@ -1,5 +1,6 @@
 // Choices: one of a few, one of many, yes or no.
 import type { ComponentChildren } from 'preact';
+import { usePage } from './context.js';
 
 export interface Choice<T extends string> {
   readonly value: T;
@@ -118,5 +119,24 @@ export function Section({ id, title, help, controls, children }: SectionProps) {
       </header>
       {children}
     </section>
+  );
+}
+
+interface RunSelectProps {
+  readonly value: string;
+  /** Ids of the runs to choose from. */
+  readonly runs: readonly string[];
+}
+
+/** Chooses the run that every section shows. */
+export function RunSelect({ value, runs }: RunSelectProps) {
+  const { t, setFocus } = usePage();
+  return (
+    <Select
+      label={t('run')}
+      value={value}
+      choices={runs.map((id) => ({ value: id, label: id }))}
+      onChange={setFocus}
+    />
   );
 }

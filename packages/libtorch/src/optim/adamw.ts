@@ -44,12 +44,13 @@ export class AdamW extends Optimizer {
     this.eps = eps;
   }
 
-  protected override update(batch: Batch, { lr, weightDecay }: ParamGroup): void {
+  protected override update(batch: Batch, group: ParamGroup): void {
+    const { lr, weightDecay } = group;
     const { params, grads, slots, step, device } = batch;
     const [average = [], square = []] = slots;
     const [beta1, beta2] = this.betas;
     if (batch.scalars) {
-      this.#updateByScalars(batch, batch.scalars, weightDecay);
+      this.#updateByScalars(batch, batch.scalars, group);
     } else if (batch.kernel) {
       const lists = [params, grads, average, square];
       const settings = [lr, beta1, beta2, this.eps, weightDecay, step];
@@ -61,7 +62,7 @@ export class AdamW extends Optimizer {
       const settings = [lr, beta1, beta2, weightDecay, this.eps, false, false];
       callOperator('aten::_fused_adamw_', ...lists, ...settings);
     } else {
-      ops.foreachMulScalar_(params, 1 - lr * weightDecay);
+      decay_(batch, group);
       ops.foreachMulScalar_(average, beta1);
       ops.foreachAdd_(average, grads, 1 - beta1);
       ops.foreachMulScalar_(square, beta2);
@@ -74,18 +75,18 @@ export class AdamW extends Optimizer {
   }
 
   /** The same update with learning rate and step count read from the device. */
-  #updateByScalars(batch: Batch, scalars: DeviceScalars, weightDecay: number): void {
+  #updateByScalars(batch: Batch, scalars: DeviceScalars, group: ParamGroup): void {
     const { params, grads, slots, device } = batch;
     const { lr, counts, skip } = scalars;
     const [average = [], square = []] = slots;
     const [beta1, beta2] = this.betas;
     if (device.startsWith('cuda') && hasOperator('aten::_fused_adamw_.tensor_lr')) {
       const lists = [params, grads, average, square, [], counts];
-      const settings = [lr, beta1, beta2, weightDecay, this.eps, false, false, null, skip];
+      const settings = [lr, beta1, beta2, group.weightDecay, this.eps, false, false, null, skip];
       callOperator('aten::_fused_adamw_.tensor_lr', ...lists, ...settings);
       return;
     }
-    mulAll_(params, lr.mul(-weightDecay).add(1));
+    decay_(batch, group);
     ops.foreachMulScalar_(average, beta1);
     ops.foreachAdd_(average, grads, 1 - beta1);
     ops.foreachMulScalar_(square, beta2);
@@ -99,4 +100,10 @@ export class AdamW extends Optimizer {
       param.sub_((average[i] as Tensor).div(denominator).mul_(lr.div(bias1)));
     });
   }
+}
+
+/** Shrinks the weights by lr * weightDecay, with the learning rate of the device where it is kept there. */
+export function decay_({ params, scalars }: Batch, { lr, weightDecay }: ParamGroup): void {
+  if (scalars) mulAll_(params, scalars.lr.mul(-weightDecay).add(1));
+  else ops.foreachMulScalar_(params, 1 - lr * weightDecay);
 }

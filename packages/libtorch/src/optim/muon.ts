@@ -1,7 +1,6 @@
 import * as ops from '../generated/ops.js';
 import type { Tensor } from '../tensor.js';
-import { AdamW, type AdamWOptions } from './adamw.js';
-import { mulAll_ } from './device-scalars.js';
+import { AdamW, type AdamWOptions, decay_ } from './adamw.js';
 import { type Batch, type ParamGroup, type ParamGroupOptions, checkSetting } from './optimizer.js';
 
 export interface MuonOptions extends AdamWOptions {
@@ -51,7 +50,7 @@ export class Muon extends AdamW {
   }
 
   protected override readonly slotsOf = ({ orthogonalize }: ParamGroup): readonly string[] =>
-    orthogonalize ? ['momentum_buffer'] : ['exp_avg', 'exp_avg_sq'];
+    orthogonalize ? ['momentum_buffer'] : this.slotNames;
 
   protected override update(batch: Batch, group: ParamGroup): void {
     if (!group.orthogonalize) {
@@ -59,12 +58,11 @@ export class Muon extends AdamW {
       return;
     }
     const { params, grads, scalars } = batch;
-    const { lr, weightDecay } = group;
+    const { lr } = group;
     const [buffers = []] = batch.slots;
     ops.foreachMulScalar_(buffers, this.momentum);
     ops.foreachAdd_(buffers, grads, 1 - this.momentum);
-    if (scalars) mulAll_(params, scalars.lr.mul(-weightDecay).add(1));
-    else ops.foreachMulScalar_(params, 1 - lr * weightDecay);
+    decay_(batch, group);
     for (const { members, shape } of sameShapes(params)) {
       const ahead = stackOf(members, grads).mul(1 - this.momentum);
       const direction = orthogonalized(

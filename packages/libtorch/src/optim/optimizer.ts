@@ -88,7 +88,7 @@ export abstract class Optimizer {
   protected constructor(
     params: readonly Tensor[] | readonly ParamGroupOptions[],
     defaults: { readonly lr: number; readonly weightDecay: number },
-    private readonly slotNames: readonly string[],
+    protected readonly slotNames: readonly string[],
   ) {
     const name = this.constructor.name;
     const given = isGroups(params) ? params : [{ params }];

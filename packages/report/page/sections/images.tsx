@@ -9,7 +9,7 @@ import type {
 import { Chart } from '../charts/chart.js';
 import { plotStyle, tipStyle } from '../charts/plot-style.js';
 import { usePage } from '../context.js';
-import { Section, Segments, Select } from '../controls.js';
+import { RunSelect, Section, Segments } from '../controls.js';
 import { grouped, percent } from '../format.js';
 import type { TextKey } from '../i18n/index.js';
 import type { Evaluated } from '../try-out/models.js';
@@ -77,7 +77,7 @@ function Ask({ ask, isAgain, onAnswer }: AskProps) {
 }
 
 function Shown({ evaluation }: { readonly evaluation: EvaluationData }) {
-  const { t, focus, setFocus } = usePage();
+  const { t, focus } = usePage();
   const shown = evaluation.runs.find(({ run }) => run === focus?.id) ?? evaluation.runs.at(-1);
   if (!shown) return null;
   const pair =
@@ -88,14 +88,7 @@ function Shown({ evaluation }: { readonly evaluation: EvaluationData }) {
       id="images"
       title={t('images')}
       help={t('imagesHelp', { images: grouped(images), available: grouped(available), dataset })}
-      controls={
-        <Select
-          label={t('run')}
-          value={shown.run}
-          choices={evaluation.runs.map(({ run }) => ({ value: run, label: run }))}
-          onChange={setFocus}
-        />
-      }
+      controls={<RunSelect value={shown.run} runs={evaluation.runs.map(({ run }) => run)} />}
     >
       <Confusion evaluation={evaluation} run={shown} />
       {pair && <Disagreements pair={pair} classes={evaluation.classes} />}

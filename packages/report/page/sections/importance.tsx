@@ -5,7 +5,7 @@ import type { RunData, ScoresData } from '../../src/data/types.js';
 import { Chart } from '../charts/chart.js';
 import { gridStyle, heightFor, plotStyle } from '../charts/plot-style.js';
 import { usePage } from '../context.js';
-import { Legend, Section, Segments, Select } from '../controls.js';
+import { Legend, RunSelect, Section, Segments, Select } from '../controls.js';
 import { digits, grouped } from '../format.js';
 import type { TextKey } from '../i18n/index.js';
 import {
@@ -25,7 +25,7 @@ const hasScores = ({ pruning }: RunData): boolean =>
 export const importanceRuns = (runs: readonly RunData[]): RunData[] => runs.filter(hasScores);
 
 export function Importance() {
-  const { t, data, focus, setFocus } = usePage();
+  const { t, data, focus } = usePage();
   const runs = importanceRuns(data.runs);
   const run = runs.find(({ id }) => id === focus?.id) ?? runs[0];
   const [chosen, setRound] = useState<string>();
@@ -46,12 +46,7 @@ export function Importance() {
       help={`${t('importanceHelp', { measure: scores.measure })} ${t(explained)}`}
       controls={
         <>
-          <Select
-            label={t('run')}
-            value={run.id}
-            choices={runs.map(({ id }) => ({ value: id, label: id }))}
-            onChange={setFocus}
-          />
+          <RunSelect value={run.id} runs={runs.map(({ id }) => id)} />
           {rounds.length > 1 && (
             <Segments
               label={`${t('rounds')} `}

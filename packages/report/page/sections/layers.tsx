@@ -6,12 +6,12 @@ import { Chart } from '../charts/chart.js';
 import { gridStyle, plotStyle, tipStyle } from '../charts/plot-style.js';
 import { UnitsMap } from '../charts/units-map.js';
 import { usePage } from '../context.js';
-import { Legend, Section, Segments, Select } from '../controls.js';
+import { Legend, RunSelect, Section, Segments } from '../controls.js';
 import { grouped, percent } from '../format.js';
 import { blockName, cutKinds, groupsOf, kindName } from '../words.js';
 
 export function Layers() {
-  const { t, data, focus, setFocus } = usePage();
+  const { t, data, focus } = usePage();
   const pruned = data.runs.filter(({ pruning }) => pruning !== undefined);
   const run = pruned.find(({ id }) => id === focus?.id) ?? pruned[0];
   const last = run?.pruning?.rounds.length ?? 0;
@@ -32,12 +32,7 @@ export function Layers() {
       help={t('layersHelp')}
       controls={
         <>
-          <Select
-            label={t('run')}
-            value={run.id}
-            choices={pruned.map(({ id }) => ({ value: id, label: id }))}
-            onChange={setFocus}
-          />
+          <RunSelect value={run.id} runs={pruned.map(({ id }) => id)} />
           <Segments
             label={t('rounds')}
             choices={rounds}

@@ -4,7 +4,7 @@ import type { EpochPoint, KindNormsPoint, NormSpreadPoint, RunData } from '../..
 import { Chart } from '../charts/chart.js';
 import { gridStyle, heightFor, plotStyle, tipStyle } from '../charts/plot-style.js';
 import { usePage } from '../context.js';
-import { Legend, Section, Select } from '../controls.js';
+import { Legend, RunSelect, Section } from '../controls.js';
 import { digits, percent, scientific } from '../format.js';
 import type { TextKey } from '../i18n/index.js';
 import { kindName } from '../words.js';
@@ -17,8 +17,14 @@ const hasNorms = (point: EpochPoint): point is NormPoint =>
 export const regularizedRuns = (runs: readonly RunData[]): RunData[] =>
   runs.filter(({ epochs }) => epochs.some(hasNorms));
 
+/** The first epochs get a tick each, and values begin at 0. */
+const axesOver = (points: readonly { readonly x: number }[], label: string): Plot.PlotOptions => ({
+  x: { label, ticks: points.map(({ x }) => x).slice(0, 12), tickFormat: String },
+  y: { nice: true, zero: true },
+});
+
 export function Regularizer() {
-  const { t, data, focus, setFocus } = usePage();
+  const { t, data, focus } = usePage();
   const runs = regularizedRuns(data.runs);
   const run = runs.find(({ id }) => id === focus?.id) ?? runs[0];
   if (!run) return null;
@@ -29,14 +35,7 @@ export function Regularizer() {
       id="regularizer"
       title={t('regularizer')}
       help={t('regularizerHelp')}
-      controls={
-        <Select
-          label={t('run')}
-          value={run.id}
-          choices={runs.map(({ id }) => ({ value: id, label: id }))}
-          onChange={setFocus}
-        />
-      }
+      controls={<RunSelect value={run.id} runs={runs.map(({ id }) => id)} />}
     >
       <div class="grid">
         <Line points={points} name="lambda" of={({ rsst }) => rsst.lambda} />
@@ -63,8 +62,7 @@ function Line({ points, name, of }: LineProps) {
   const draw = (width: number): Element =>
     Plot.plot({
       ...plotStyle(width, heightFor(width)),
-      x: { label: t('epoch'), ticks: points.map(({ x }) => x).slice(0, 12), tickFormat: String },
-      y: { nice: true, zero: true },
+      ...axesOver(points, t('epoch')),
       marks: [
         Plot.gridY(gridStyle),
         Plot.axisY({ label: null, tickSize: 0, tickFormat: (y: number) => scientific(y) }),
@@ -144,8 +142,7 @@ function Fan({ points, kind }: KindProps) {
   const draw = (width: number): Element =>
     Plot.plot({
       ...plotStyle(width, heightFor(width)),
-      x: { label: t('epoch'), ticks: points.map(({ x }) => x).slice(0, 12), tickFormat: String },
-      y: { nice: true, zero: true },
+      ...axesOver(points, t('epoch')),
       marks: [
         Plot.gridY(gridStyle),
         Plot.axisY({ label: null, tickSize: 0 }),

@@ -2,10 +2,10 @@
 import { useState } from 'preact/hooks';
 import type { RepeatCommand, RunData } from '../../src/data/types.js';
 import { usePage } from '../context.js';
-import { Section, Select } from '../controls.js';
+import { RunSelect, Section } from '../controls.js';
 
 export function Repeat() {
-  const { t, data, focus, setFocus } = usePage();
+  const { t, data, focus } = usePage();
   const run = focus ?? data.runs[0];
   if (!run) return null;
   return (
@@ -13,14 +13,7 @@ export function Repeat() {
       id="repeat"
       title={t('repeat')}
       help={t('repeatHelp')}
-      controls={
-        <Select
-          label={t('run')}
-          value={run.id}
-          choices={data.runs.map(({ id }) => ({ value: id, label: id }))}
-          onChange={setFocus}
-        />
-      }
+      controls={<RunSelect value={run.id} runs={data.runs.map(({ id }) => id)} />}
     >
       {run.repeat ? <Command command={run.repeat} /> : <p class="note">{t('noCommand')}</p>}
       {run.dataset?.note !== undefined && <p class="help">{run.dataset.note}</p>}
