@@ -162,6 +162,7 @@ export {
   type DownloadProgress,
   type ImageDType,
   type ImageSplit,
+  type LastAugment,
   type NoteHandler,
   type LoaderSpeed,
   MemorySplit,

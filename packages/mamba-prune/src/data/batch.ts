@@ -1,7 +1,8 @@
 /** From raw pixels to what a model takes: augmentation, mixing, normalisation, targets. */
 import { Augmenter } from './augment/augmenter.js';
 import { drawMix, type MixPlan, noMix } from './augment/mix.js';
-import { type AugmentOptions, type ResolvedAugment, resolveAugment } from './augment/options.js';
+import { EpochAugments, type LastAugment } from './augment/epoch-augments.js';
+import type { AugmentOptions, ResolvedAugment } from './augment/options.js';
 import { imageShape } from './augment/shape.js';
 import { Random } from './random.js';
 import type { DatasetInfo } from './types.js';
@@ -12,7 +13,7 @@ export interface Batch {
   readonly images: Float32Array;
   /** [size], the samples' own classes. */
   readonly labels: Int32Array;
-  /** [size, classes], rows sum to 1; given if and only if mixup or cutmix is asked for. */
+  /** [size, classes], rows sum to 1; given if and only if mixup or cutmix is asked for, in some epoch. */
   readonly targets?: Float32Array;
   readonly size: number;
   /** Of all workers' shares of the batch together; left out where the batch is whole. */
@@ -38,6 +39,7 @@ export interface BatchJob {
 export interface BatchRecipe {
   info: Pick<DatasetInfo, 'channels' | 'height' | 'width' | 'mean' | 'std'> & { classes: number };
   augment: AugmentOptions | undefined;
+  lastAugment?: LastAugment | undefined;
   seed: number;
   /** The random resized crop is done while decoding. */
   cropped: boolean;
@@ -45,8 +47,9 @@ export interface BatchRecipe {
 
 /** Makes batches; the same job always gives the same bits. */
 export class BatchMaker {
-  private readonly options: ResolvedAugment;
-  private readonly augmenter: Augmenter | undefined;
+  /** What is done in which epoch. */
+  readonly augments: EpochAugments;
+  private readonly augmenters = new Map<ResolvedAugment, Augmenter>();
   private readonly random = new Random();
   private readonly plan: MixPlan = noMix();
   /** Per channel: (v / 255 - mean) / std as v * scale + bias. */
@@ -54,11 +57,13 @@ export class BatchMaker {
   private readonly bias: number[];
 
   constructor(private readonly recipe: BatchRecipe) {
-    const { info, augment, seed, cropped } = recipe;
-    this.options = resolveAugment(augment ?? {}, info);
-    this.augmenter = augment
-      ? new Augmenter(this.options, imageShape(info), seed, cropped)
-      : undefined;
+    const { info, augment, lastAugment, seed, cropped } = recipe;
+    this.augments = new EpochAugments(augment, info, lastAugment);
+    if (augment ?? lastAugment) {
+      for (const options of new Set([this.augments.first, this.augments.last])) {
+        this.augmenters.set(options, new Augmenter(options, imageShape(info), seed, cropped));
+      }
+    }
     this.scale = info.std.map((std) => 1 / (255 * std));
     this.bias = info.std.map((std, c) => -(info.mean[c] as number) / std);
   }
@@ -68,17 +73,18 @@ export class BatchMaker {
     const { pixels, indices, labels, epoch, index } = job;
     const size = indices.length;
     const bytes = info.channels * info.height * info.width;
-    if (this.augmenter) {
+    const options = this.augments.at(epoch);
+    const augmenter = this.augmenters.get(options);
+    if (augmenter) {
       for (let i = 0; i < size; i++) {
-        this.augmenter.apply(pixels, i * bytes, epoch, indices[i] as number);
+        augmenter.apply(pixels, i * bytes, epoch, indices[i] as number);
       }
     }
-    const { options, plan, random } = this;
+    const { plan, random } = this;
     const key = { seed, epoch, batch: index };
     drawMix(plan, options, random, key, size, info.height, info.width);
     const images = this.normalise(pixels, size, job.images);
-    const mixes = options.mixup > 0 || options.cutmix > 0;
-    if (!mixes) return { images, labels, size, index };
+    if (!this.augments.haveTargets) return { images, labels, size, index };
     return { images, labels, targets: this.targets(labels), size, index };
   }
 

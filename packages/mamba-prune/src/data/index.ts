@@ -1,5 +1,6 @@
 export type { AugmentOptions, AugmentPreset } from './augment/options.js';
 export { augmentPreset, augmentPresetNames } from './augment/options.js';
+export type { LastAugment } from './augment/epoch-augments.js';
 export type { Batch } from './batch.js';
 export { defaultCacheDir } from './cache.js';
 export type { DatasetName } from './datasets.js';

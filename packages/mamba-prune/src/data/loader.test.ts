@@ -249,6 +249,39 @@ describe('mixing', () => {
   });
 });
 
+describe('another augmentation at the end', () => {
+  const augment = { ...strong, mixup: 1 };
+  const lastAugment = { fromEpoch: 2, augment: { flip: true } };
+  const options = { shuffle: true, seed: 4, augment, lastAugment };
+
+  it('is that of the epochs from its first on, with one-hot targets where there was mixing', async () => {
+    const loader = make(options);
+    expect(await collect(loader, 1)).toEqual(await collect(make({ ...options, lastAugment: undefined }), 1));
+    const plain = await collect(make({ ...options, augment: { flip: true }, lastAugment: undefined }), 2);
+    const last = await collect(loader, 2);
+    expect(last.map((batch) => ({ ...batch, targets: undefined }))).toEqual(plain);
+    for (const { targets, labels } of last) {
+      expect([...targets as Float32Array]).toEqual([...labels].flatMap((own) => [0, 1, 2, 3].map((c) => Number(c === own))));
+    }
+    expect(await collect(loader, 2, 5)).toEqual(last.slice(5));
+  });
+
+  it('has the crop cut while decoding in its epochs alone', async () => {
+    const crops: (RandomCrop | undefined)[] = [];
+    const inner = makeSplit(8);
+    const split: ImageSplit = {
+      length: 8,
+      label: (i) => inner.label(i),
+      read: (indices) => { crops.push(undefined); return inner.read(indices); },
+      readCropped: (indices, crop) => { crops.push(crop); return Promise.resolve(inner.read(indices)); },
+    };
+    const last = { fromEpoch: 1, augment: { resizedCrop: {} } };
+    const loader = make({ seed: 4, augment: { flip: true }, lastAugment: last }, split);
+    for (const epoch of [0, 1]) await collect(loader, epoch);
+    expect(crops).toEqual([undefined, { seed: 4, epoch: 1, scale: [0.08, 1], ratio: [3 / 4, 4 / 3] }]);
+  });
+});
+
 describe('BatchLoader with threads', () => {
   let out: string;
   let threadFile: URL;
@@ -289,6 +322,14 @@ describe('BatchLoader with threads', () => {
     }
     await loader.close();
     await expect(collect(loader, 0)).rejects.toThrow('closed');
+  });
+
+  it('gives the same bits as without, before and after the augmentation changes', async () => {
+    const lastAugment = { fromEpoch: 2, augment: { flip: true } };
+    const options = { shuffle: true, seed: 11, augment: strong, lastAugment };
+    const loader = make({ ...options, threads: 2, threadFile });
+    for (const epoch of [1, 2]) expect(await collect(loader, epoch)).toEqual(await collect(make(options), epoch));
+    await loader.close();
   });
 
   it('passes on that a thread cannot start', async () => {

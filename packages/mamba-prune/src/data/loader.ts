@@ -1,11 +1,12 @@
 import { existsSync } from 'node:fs';
 import { setImmediate as turn } from 'node:timers/promises';
+import type { LastAugment } from './augment/epoch-augments.js';
 import type { AugmentOptions } from './augment/options.js';
 import { type Batch, type BatchJob, BatchMaker, type BatchRecipe } from './batch.js';
 import { BatchThreads } from './batch-threads.js';
 import { DataError } from './errors.js';
 import { checkSeed, epochPermutation } from './random.js';
-import type { DatasetInfo, ImageSplit, RandomCrop } from './types.js';
+import type { DatasetInfo, ImageSplit } from './types.js';
 
 export interface BatchLoaderOptions {
   batchSize: number;
@@ -15,6 +16,8 @@ export interface BatchLoaderOptions {
   seed?: number;
   /** Nothing is augmented if left out (evaluation). */
   augment?: AugmentOptions;
+  /** Another augmentation from an epoch on. */
+  lastAugment?: LastAugment | undefined;
   /** Leaves out a last batch that is not full; default false. */
   dropLast?: boolean;
   /** Gives this worker's share of every batch, which may be empty; default: all of it. */
@@ -44,7 +47,6 @@ export class BatchLoader {
   private readonly threads: BatchThreads | undefined;
   /** Pixels of batches that were given back. */
   private readonly spare: Float32Array[] = [];
-  private readonly crop: Omit<RandomCrop, 'epoch'> | undefined;
 
   /** @throws DataError for options out of range or an empty split */
   constructor(
@@ -74,19 +76,14 @@ export class BatchLoader {
     this.seed = seed;
     this.prefetch = prefetch;
     this.share = options.share;
-    const { resizedCrop } = options.augment ?? {};
-    // Cut from the full picture while decoding where the split can: sharper and cheaper.
-    const cropped = resizedCrop !== undefined && split.readCropped !== undefined;
-    if (cropped) {
-      const { scale = [0.08, 1], ratio = [3 / 4, 4 / 3] } = resizedCrop;
-      this.crop = { seed, scale, ratio };
-    }
     const { channels, height, width, mean, std } = info;
     const recipe: BatchRecipe = {
       info: { channels, height, width, mean, std, classes: info.classes.length },
       augment: options.augment,
+      lastAugment: options.lastAugment,
       seed,
-      cropped,
+      // Cut from the full picture while decoding where the split can: sharper and cheaper.
+      cropped: split.readCropped !== undefined,
     };
     this.maker = new BatchMaker(recipe); // checks the augment options, with threads too
     if (threads > 0) {
@@ -156,7 +153,7 @@ export class BatchLoader {
     index: number,
     order: Uint32Array | undefined,
   ): Batch | Promise<Batch> {
-    const { split, crop, batchSize } = this;
+    const { split, seed, batchSize } = this;
     const globalSize = Math.min(batchSize, split.length - index * batchSize);
     const own = shareOf(globalSize, this.share);
     const first = index * batchSize + own.first;
@@ -165,9 +162,10 @@ export class BatchLoader {
       ? order.slice(first, first + size)
       : Uint32Array.from({ length: size }, (_, i) => first + i);
     const labels = Int32Array.from(indices, (i) => split.label(i));
+    const { resizedCrop } = this.maker.augments.at(epoch);
     const pixels =
-      crop && split.readCropped
-        ? split.readCropped(indices, { ...crop, epoch })
+      resizedCrop && split.readCropped
+        ? split.readCropped(indices, { ...resizedCrop, seed, epoch })
         : split.read(indices);
     const finish = (raw: Uint8Array): Batch | Promise<Batch> => {
       const job: BatchJob = { pixels: raw, indices, labels, epoch, index };

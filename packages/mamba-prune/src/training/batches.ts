@@ -34,6 +34,11 @@ export interface DeviceBatch {
    * The caller's scope frees what was made.
    */
   next(): BatchTensors;
+  /**
+   * What `next` launches with as constants: a captured step is right for batches with this same object
+   * alone. Left out where they differ in their tensors only.
+   */
+  readonly augment?: object;
 }
 
 /** What a step is given. */

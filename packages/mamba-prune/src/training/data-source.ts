@@ -13,6 +13,7 @@ import { isOutOfMemory } from '../memory.js';
 import { type BatchSource, limitSplit } from './batches.js';
 import { checkShares } from './data-parallel/data-parallel.js';
 import { type OnDevice, sourceOf } from './device-source.js';
+import { plainEnd } from './plain-epochs.js';
 import type { Session } from './session.js';
 
 /** libtorch does not tell how much memory is free; the weights and activations need the most of it. */
@@ -43,6 +44,7 @@ export async function makeSources(
 ): Promise<Sources> {
   const { dataset, options, control, parallel, device, hooks } = session;
   const { seed, batchSize, augment, evalBatchSize } = options;
+  const lastAugment = plainEnd(options);
   const train = limitSplit(dataset.train, options.maxTrainImages, seed);
   const test = limitSplit(dataset.test, options.maxTestImages, seed);
   if (parallel) checkShares(Math.min(batchSize, train.length), parallel.size);
@@ -50,6 +52,7 @@ export async function makeSources(
     batchSize,
     seed,
     augment,
+    ...(lastAugment && { lastAugment }),
     shuffle: true,
     // A last batch of a few images would move the weights as much as a full one.
     dropLast: train.length >= batchSize,
@@ -126,7 +129,9 @@ async function onDevice(
     rank: parallel?.rank ?? 0,
     worldSize: workers,
   };
-  let obstacle = whyNotOnDevice(split, info, { augment: plan.augment, budgetBytes });
+  let obstacle =
+    whyNotOnDevice(split, info, { augment: plan.augment, budgetBytes }) ??
+    whyNotOnDevice(split, info, { augment: plan.lastAugment?.augment });
   const uploaded = obstacle === undefined ? await upload(session, split) : undefined;
   if (uploaded instanceof DeviceSplit) {
     const close = () => {

@@ -31,7 +31,8 @@ export function sourceOf(
   async function* launched(even: DeviceBatches, epoch: number, start: number) {
     even.seek(epoch, start);
     // The device counts the batches: one object stands for all, whose `next` may be part of a graph.
-    const batch: DeviceBatch = { ...sizes(0), next: () => even.next() };
+    const { augment } = even;
+    const batch: DeviceBatch = { ...sizes(0), augment, next: () => even.next() };
     for (let index = start; index < batchesPerEpoch; index++) {
       // One turn of the event loop: signals and timers get their chance.
       await turn();

@@ -40,6 +40,8 @@ export class DeviceStep implements TrainStep {
   #graph: CudaGraph | undefined;
   /** Images of a captured step. */
   #size = 0;
+  /** What its batches are made with. */
+  #augment: object | undefined;
   #warm = 0;
   #obstacle: string | undefined;
   #lastLoss = NaN;
@@ -83,7 +85,10 @@ export class DeviceStep implements TrainStep {
     if (this.#obstacle !== undefined) return undefined;
     if (this.#size === 0) this.#size = batch.size;
     if (batch.size !== this.#size) return undefined;
-    if (isOnDevice(batch)) return () => batch.next();
+    if (isOnDevice(batch)) {
+      if (batch.augment !== this.#augment) this.#recapture(batch.augment);
+      return () => batch.next();
+    }
     this.#inputs ??= new FixedInputs(batch, dataset.info, device);
     const inputs = this.#inputs;
     if (!inputs.fits(batch)) return undefined;
@@ -94,6 +99,22 @@ export class DeviceStep implements TrainStep {
   #freshTensors(batch: StepBatch): BatchTensors {
     const { device, dataset } = this.session;
     return toTensors(batch, dataset.info, device);
+  }
+
+  /**
+   * The augmentation is an argument of the kernel that makes the batch, and so a constant of the graph.
+   * It changes once in a training at most (`plainEpochs`): four steps in place of an argument that every
+   * step would read from the device.
+   */
+  #recapture(augment: object | undefined): void {
+    this.#augment = augment;
+    this.#warm = 0;
+    if (!this.#graph) return;
+    // Replays may still be under way, and the gradients lie in the graph's memory.
+    this.check();
+    this.session.optimizer.zeroGrad();
+    this.#graph.dispose();
+    this.#graph = undefined;
   }
 
   /** @returns whether there is a graph of this step */

@@ -1,5 +1,5 @@
 /** Training options: defaults, checks, and what may change when a run is resumed. */
-import { augmentPreset, type DatasetInfo } from '../data/index.js';
+import { type AugmentOptions, augmentPreset, type DatasetInfo } from '../data/index.js';
 import { UsageError } from '../errors.js';
 import { precisionNames } from '../precision.js';
 import { ResumeError } from './errors.js';
@@ -13,10 +13,7 @@ const WHERE = 'TrainOptions';
  * @param info - of the data set, whose size the augmentation presets depend on
  * @throws UsageError naming the option; DataError for an unknown augmentation preset
  */
-export function resolveTrainOptions(
-  options: TrainOptions,
-  info: Pick<DatasetInfo, 'height' | 'width'>,
-): ResolvedTrainOptions {
+export function resolveTrainOptions(options: TrainOptions, info: ImageSize): ResolvedTrainOptions {
   const optimizer = oneOf('optimizer', options.optimizer ?? 'adamw', optimizerNames);
   const schedules = ['cosine', 'constant', 'multistep'] as const;
   const schedule = oneOf('schedule', options.schedule ?? 'cosine', schedules);
@@ -50,7 +47,8 @@ export function resolveTrainOptions(
     clipGradNorm: maybe(options.clipGradNorm, (value) => positive('clipGradNorm', value)),
     emaDecay: maybe(options.emaDecay, (value) => between('emaDecay', value, 0, 1)),
     seed: whole('seed', options.seed ?? 0, 0),
-    augment: typeof augment === 'string' ? augmentPreset(augment, info) : augment,
+    augment: augmentOf(augment, info),
+    ...plainOptions(options, info),
     evalEvery: whole('evalEvery', options.evalEvery ?? 1, 1),
     evalBatchSize: whole('evalBatchSize', options.evalBatchSize ?? Math.max(256, batchSize), 1),
     maxTrainImages: maybe(options.maxTrainImages, (value) => whole('maxTrainImages', value, 1)),
@@ -68,6 +66,30 @@ export function resolveTrainOptions(
     },
     logEverySteps: maybe(options.logEverySteps, (value) => whole('logEverySteps', value, 1)),
   };
+}
+
+type ImageSize = Pick<DatasetInfo, 'height' | 'width'>;
+
+const augmentOf = (augment: AugmentOptions | string, info: ImageSize): AugmentOptions =>
+  typeof augment === 'string' ? augmentPreset(augment, info) : augment;
+
+/** Nothing where there are none, so that the stored options of other trainings stay what they were. */
+function plainOptions(
+  { epochs, plainEpochs = 0, plainAugment }: TrainOptions,
+  info: ImageSize,
+): Pick<ResolvedTrainOptions, 'plainEpochs' | 'plainAugment'> {
+  if (whole('plainEpochs', plainEpochs, 0) > epochs) {
+    throw new UsageError(
+      `${WHERE}: plainEpochs: got ${plainEpochs}, expected at most ${epochs}, the epochs of the training.`,
+    );
+  }
+  if (plainEpochs > 0) {
+    return { plainEpochs, ...(plainAugment && { plainAugment: augmentOf(plainAugment, info) }) };
+  }
+  if (plainAugment === undefined) return {};
+  throw new UsageError(
+    `${WHERE}: got plainAugment without plain epochs, expected some. Give plainEpochs, or leave it out.`,
+  );
 }
 
 /** Nothing under the other schedules, so that their stored options stay what they were. */
@@ -135,9 +157,9 @@ export function checkResumeOptions(
         'Leave them out to go on as before (only epochs may grow), or start a new run.',
     );
   }
-  return longer
-    ? `The training grows from ${before.epochs} to ${now.epochs} epochs; its learning rate follows the longer schedule from here on.`
-    : undefined;
+  if (!longer) return undefined;
+  const plain = now.plainEpochs === undefined ? '' : `, and its plain epochs are the last of those`;
+  return `The training grows from ${before.epochs} to ${now.epochs} epochs; its learning rate follows the longer schedule from here on${plain}.`;
 }
 
 /** JSON with sorted keys, so that equal values make equal text. */

@@ -14,6 +14,7 @@ import { makeSources, type Sources } from './data-source.js';
 import { evaluate, type Evaluation } from './evaluate.js';
 import { learningRateSchedule } from './lr-schedule.js';
 import { resolveTrainOptions } from './options.js';
+import { isPlainEpoch } from './plain-epochs.js';
 import type { RunFolder } from './run-folder.js';
 import { RateMeter } from './running.js';
 import { saveCheckpoint, saveModelFile } from './saving.js';
@@ -239,6 +240,7 @@ class Trainer {
       ...(gradNorm !== undefined && { gradNorm }),
       ...(this.step.graph !== undefined && { graph: this.step.graph }),
       ...(this.sources.data !== undefined && { data: this.sources.data }),
+      ...(isPlainEpoch(session.options, session.epoch) && { plain: true }),
       lr: session.lr,
       imagesPerSecond: means.images / Math.max(sums.seconds, 1e-9),
       seconds: session.seconds(),

@@ -57,6 +57,13 @@ export interface TrainOptions {
   firstEpoch?: number | undefined;
   /** Options, or the name of a preset (none, standard, strong, imagenet); default none. */
   augment?: AugmentOptions | string | undefined;
+  /**
+   * The last so many epochs are trained without mixup and cutmix, on images nearer to those of the test;
+   * default 0. If `epochs` grows on resume, they are the last of those.
+   */
+  plainEpochs?: number | undefined;
+  /** As `augment`, in the plain epochs, its mixing left out; default: the same as before. */
+  plainAugment?: AugmentOptions | string | undefined;
   /** Evaluates after every n-th epoch, and after the last; default 1. */
   evalEvery?: number | undefined;
   /** Default: batchSize, at least 256. */
@@ -93,6 +100,10 @@ export interface ResolvedTrainOptions {
   readonly emaDecay: number | null;
   readonly seed: number;
   readonly augment: AugmentOptions;
+  /** Left out where it is 0. */
+  readonly plainEpochs?: number;
+  /** Left out where it is as before. */
+  readonly plainAugment?: AugmentOptions;
   readonly evalEvery: number;
   readonly evalBatchSize: number;
   readonly maxTrainImages: number | null;
@@ -124,7 +135,7 @@ export interface StepContext extends StepNumbers {
   readonly images: Tensor;
   /** Class numbers, int64 [batch]. */
   readonly labels: Tensor;
-  /** [batch, classes], given if mixup or cutmix is on. */
+  /** [batch, classes], given if mixup or cutmix is on; one-hot in plain epochs. */
   readonly targets: Tensor | undefined;
   /** [batch, classes], float32 */
   readonly logits: Tensor;
@@ -203,6 +214,8 @@ export interface EpochMetrics {
   readonly graph?: string;
   /** On a GPU: `device` if the training images lay in its memory, or else why not. */
   readonly data?: string;
+  /** In the epochs at the end without mixing (`plainEpochs`): `trainAccuracy` is of easier images there. */
+  readonly plain?: true;
   /** Of the epoch's last step. */
   readonly lr: number;
   readonly imagesPerSecond: number;

@@ -108,13 +108,20 @@ function optionsOf(recipe: RecipeSettings, dataset: Dataset): TrainOptions {
 
 /**
  * The recipe of the regularised training: that of the fine-tuning, over its own epochs. Without
- * averaging: the weights that are cut have to be those that were driven to zero, not their past.
+ * averaging: the weights that are cut have to be those that were driven to zero, not their past. Plain
+ * epochs end the training of a round, which is the fine-tuning if there is one.
  */
 export function regularizingRecipe({ recipe, rsst }: ResolvedPruneSettings): RecipeSettings {
   const epochs = rsst?.epochs ?? recipe.epochs;
   const { warmupEpochs = 0 } = recipe;
   const warmup = recipe.epochs > 0 ? (warmupEpochs / recipe.epochs) * epochs : warmupEpochs;
-  return { ...recipe, epochs, warmupEpochs: Math.min(epochs, warmup), emaDecay: null };
+  return {
+    ...recipe,
+    epochs,
+    warmupEpochs: Math.min(epochs, warmup),
+    emaDecay: null,
+    ...(recipe.epochs > 0 && { plainEpochs: undefined, plainAugment: undefined }),
+  };
 }
 
 /** As the training sees them: augmented, in batches of its size. */

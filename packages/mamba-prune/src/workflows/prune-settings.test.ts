@@ -6,6 +6,7 @@ import {
   resolvePruneSettings,
   scoresUnits,
 } from './prune-settings.js';
+import { regularizingRecipe } from './prune-job.js';
 import { tinyPruning, tinyRecipe } from './testing/tiny.js';
 
 const resolve = (changes: Partial<PruneSettings> = {}) =>
@@ -45,6 +46,16 @@ describe('the settings of a pruning', () => {
       weight: 0.5,
       temperature: 1,
     });
+  });
+
+  it('have plain epochs in the training that ends a round', () => {
+    const recipe = { ...trained, plainEpochs: 2, plainAugment: 'standard' };
+    const rsst = { epochs: 3 };
+    const tuned = regularizingRecipe(resolve({ method: 'rsst', rsst, recipe }));
+    expect(tuned).toMatchObject({ epochs: 3, plainEpochs: undefined, plainAugment: undefined });
+    const cutOnly = { ...recipe, epochs: 0 };
+    const last = regularizingRecipe(resolve({ method: 'rsst', rsst, recipe: cutOnly }));
+    expect(last).toMatchObject({ epochs: 3, plainEpochs: 2, plainAugment: 'standard' });
   });
 
   it('resolve to themselves, so that a stored run can be compared', () => {

@@ -12,13 +12,15 @@ import type { DataHooks, DataSettings } from './fit.js';
 import type { PruneSettings } from './prune-settings.js';
 
 /** How to train: as the library's TrainOptions, with the augmentation by name. */
-export interface RecipeSettings extends Omit<TrainOptions, 'augment'> {
+export interface RecipeSettings extends Omit<TrainOptions, 'augment' | 'plainAugment'> {
   /** Name of a preset. */
   readonly augment?: string | undefined;
   /** Alpha of mixup, in place of the preset's. */
   readonly mixup?: number | undefined;
   /** Alpha of cutmix, in place of the preset's. */
   readonly cutmix?: number | undefined;
+  /** Name of a preset, whose mixing is left out. */
+  readonly plainAugment?: string | undefined;
 }
 
 export interface TrainSettings extends DataSettings {

@@ -19,6 +19,8 @@ describe('a recipe', () => {
       schedule: 'multistep',
       milestones: [3, 4],
     });
+    const plain = recipeOf({ plainEpochs: 5, plainAugment: 'standard' }, 0, tune, 'cifar10');
+    expect(plain).toMatchObject({ plainEpochs: 5, plainAugment: 'standard', epochs: 0 });
   });
 
   it('is the preset of the data set and the phase', () => {

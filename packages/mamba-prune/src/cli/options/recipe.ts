@@ -32,6 +32,8 @@ export interface RecipeOptions {
   readonly augment?: string;
   readonly mixup?: number;
   readonly cutmix?: number;
+  readonly plainEpochs?: number;
+  readonly plainAugment?: string;
   readonly trainImages?: number;
   readonly testImages?: number;
   readonly evalEvery?: number;
@@ -91,6 +93,15 @@ export function addRecipeOptions(
     choiceOption('--augment <name>', 'augmentation', augmentPresetNames(), 'standard'),
     numberOption('--mixup <alpha>', 'mix pairs of images (default: as --augment)', { min: 0 }),
     numberOption('--cutmix <alpha>', 'paste parts of images (default: as --augment)', { min: 0 }),
+    integerOption('--plain-epochs <n>', 'the last ones without mixup and cutmix (default: 0)', {
+      min: 0,
+    }),
+    choiceOption(
+      '--plain-augment <name>',
+      'of the plain epochs',
+      augmentPresetNames(),
+      'as --augment',
+    ),
     integerOption('--train-images <n>', 'train on so many (default: all)', { min: 1 }),
     integerOption('--test-images <n>', 'evaluate on so many (default: all)', { min: 1 }),
     integerOption('--eval-every <epochs>', 'epochs between evaluations (default: 1)', { min: 1 }),
@@ -226,6 +237,8 @@ export function typedRecipe(options: RecipeOptions): Partial<RecipeSettings> {
     augment: options.augment,
     mixup: options.mixup,
     cutmix: options.cutmix,
+    plainEpochs: options.plainEpochs,
+    plainAugment: options.plainAugment,
     maxTrainImages: trainImages,
     maxTestImages: testImages,
     evalEvery: options.evalEvery,

@@ -43,10 +43,6 @@ export interface AugmentRows {
   classes: number;
 }
 
-export function mixes(augment: ResolvedAugment): boolean {
-  return augment.mixup > 0 || augment.cutmix > 0;
-}
-
 /**
  * Makes the next batch into `out`: device work only, no copy from the host and no wait for it.
  * @throws TorchError naming the argument that does not fit

@@ -1,6 +1,6 @@
 import { type DType, empty, scope, type Tensor } from '@mamba-prune/libtorch';
 import type { DatasetInfo } from '../types.js';
-import { type AugmentOutputs, mixes } from './augment-op.js';
+import type { AugmentOutputs } from './augment-op.js';
 import type { BatchPlan } from './batch-plan.js';
 import { normalisation } from './device-split.js';
 import type { DeviceBatch } from './types.js';
@@ -18,7 +18,7 @@ export class BatchBuffers {
   constructor(info: DatasetInfo, plan: BatchPlan, device: string) {
     const { channels, height, width } = info;
     const { localBatch: rows } = plan;
-    this.hasTargets = mixes(plan.augment);
+    this.hasTargets = plan.augments.haveTargets;
     const make = (shape: number[], dtype: DType) => empty(shape, { dtype, device }).keep();
     this.state = make([3], 'int64');
     this.out = {

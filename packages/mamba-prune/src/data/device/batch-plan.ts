@@ -1,5 +1,6 @@
 // Which samples make up which batch, and which of them are this worker's.
-import { type AugmentOptions, type ResolvedAugment, resolveAugment } from '../augment/options.js';
+import { EpochAugments, type LastAugment } from '../augment/epoch-augments.js';
+import type { AugmentOptions } from '../augment/options.js';
 import { DataError } from '../errors.js';
 import { checkSeed, epochPermutation } from '../random.js';
 import type { DatasetInfo } from '../types.js';
@@ -14,6 +15,8 @@ export interface DeviceBatchOptions {
   seed?: number;
   /** Nothing is augmented if left out (evaluation). */
   augment?: AugmentOptions;
+  /** Another augmentation from an epoch on. */
+  lastAugment?: LastAugment | undefined;
   /** Leaves out a last batch that is not full; default false. */
   dropLast?: boolean;
   /** Of the images; default float32. */
@@ -42,7 +45,7 @@ export class BatchPlan {
   readonly localBatch: number;
   readonly seed: number;
   readonly shuffle: boolean;
-  readonly augment: ResolvedAugment;
+  readonly augments: EpochAugments;
   readonly dtype: ImageDType;
   readonly rank: number;
   readonly worldSize: number;
@@ -82,7 +85,7 @@ export class BatchPlan {
     this.localBatch = Math.ceil(this.globalBatch / worldSize);
     this.seed = seed;
     this.shuffle = options.shuffle ?? false;
-    this.augment = resolveAugment(options.augment ?? {}, info);
+    this.augments = new EpochAugments(options.augment, info, options.lastAugment);
     this.dtype = dtype;
     this.rank = rank;
     this.worldSize = worldSize;

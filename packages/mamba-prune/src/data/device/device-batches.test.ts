@@ -202,6 +202,31 @@ describe('DeviceBatches', () => {
     });
   });
 
+  it('has another augmentation from an epoch on, with one-hot targets where there was mixing', async () => {
+    const lastAugment = { fromEpoch: 2, augment: { padCrop: 1, flip: true } };
+    const options = { batchSize: 8, shuffle: true, seed: 4, augment: strong, dropLast: true };
+    const [mixed, plain] = [
+      await withBatches(options, (batches) => collect(batches, 1)),
+      await withBatches({ ...options, augment: lastAugment.augment }, (b) => collect(b, 2)),
+    ];
+    await withBatches({ ...options, lastAugment }, async (batches) => {
+      expect(await collect(batches, 1)).toEqual(mixed);
+      const before = batches.augment;
+      const last = await collect(batches, 2);
+      expect(batches.augment).not.toBe(before);
+      expect(last.map((batch) => ({ ...batch, targets: undefined }))).toEqual(plain);
+      for (const { targets, labels } of last) {
+        expect(targets).toEqual(labels.flatMap((own) => [0, 1, 2, 3, 4].map((c) => +(c === own))));
+      }
+      expect(await collect(batches, 2, 1)).toEqual(last.slice(1));
+      batches.seek(2);
+      batches.next();
+      expect(batches.tensors.images.toNumbers()).toEqual(last[0]?.images);
+      batches.seek(0);
+      expect(batches.augment).toBe(before);
+    });
+  });
+
   it('refuses next() when the last batch is smaller, and says what to do', async () => {
     await withBatches({ batchSize: 8 }, (batches) => {
       expect(() => batches.next()).toThrow(/26 samples in batches of 8 .* Set dropLast/);
@@ -267,6 +292,12 @@ describe('StreamedBatches', () => {
     const wanted = await withBatches(options, (batches) => collect(batches, 2));
     expect(await stream(data.split, options, 2)).toEqual(wanted);
     expect(await stream(data.split, options, 2, 3)).toEqual(wanted.slice(3));
+    const lastAugment = { fromEpoch: 2, augment: { padCrop: 1, flip: true } };
+    for (const epoch of [1, 2]) {
+      const both = { ...options, lastAugment };
+      const last = await withBatches(both, (batches) => collect(batches, epoch));
+      expect(await stream(data.split, both, epoch)).toEqual(last);
+    }
   });
 
   it('gives each worker its rows, also of a last batch that has too few', async () => {

@@ -1,5 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { empty, type Tensor } from '@mamba-prune/libtorch';
+import type { ResolvedAugment } from '../augment/options.js';
 import { augmentInto } from './augment-op.js';
 import { BatchBuffers } from './batch-buffers.js';
 import { type BatchRows, BatchPlan, type DeviceBatchOptions } from './batch-plan.js';
@@ -18,6 +19,8 @@ export class DeviceBatches implements DeviceBatchSource {
   private readonly plan: BatchPlan;
   private readonly buffers: BatchBuffers;
   private readonly order: Tensor;
+  /** Of the epoch that `seek` was told. */
+  private current: ResolvedAugment;
 
   /**
    * @param split - stays the caller's: dispose it after the batches
@@ -30,13 +33,15 @@ export class DeviceBatches implements DeviceBatchSource {
   ) {
     const { info, device } = split;
     const plan = new BatchPlan('DeviceBatches', split.length, info, options);
-    if (plan.augment.resizedCrop && split.cutsWhileDecoding) {
+    const { first, last } = plan.augments;
+    if ((first.resizedCrop ?? last.resizedCrop) && split.cutsWhileDecoding) {
       throw plan.error(
         'resizedCrop for images that are cut out of the full picture while decoding, expected none ' +
           'on the device. Stream the batches, or use padCrop.',
       );
     }
     this.plan = plan;
+    this.current = first;
     this.batchesPerEpoch = plan.batchesPerEpoch;
     this.samplesPerEpoch = plan.samplesPerEpoch;
     this.buffers = new BatchBuffers(info, plan, device);
@@ -49,6 +54,14 @@ export class DeviceBatches implements DeviceBatchSource {
     return this.buffers.batch(this.plan.localBatch, 0);
   }
 
+  /**
+   * What `next` does to images, where it stands now. A captured graph goes on doing what it did when it
+   * was captured: capture anew when this is another object.
+   */
+  get augment(): Readonly<ResolvedAugment> {
+    return this.current;
+  }
+
   /** Whether all batches are of one size, as `next` needs. */
   get isEven(): boolean {
     return this.plan.isEven;
@@ -56,7 +69,8 @@ export class DeviceBatches implements DeviceBatchSource {
 
   /**
    * Sets the place that `next` goes on from. This copies the epoch's order to the device: once per
-   * epoch, never inside a graph. A graph that was captured before stays valid.
+   * epoch, never inside a graph. A graph that was captured before stays valid while
+   * `augment` is the same.
    * @throws DataError for an epoch or batch out of range
    */
   seek(epoch: number, startBatch = 0): void {
@@ -64,6 +78,7 @@ export class DeviceBatches implements DeviceBatchSource {
     plan.checkPlace(epoch, startBatch);
     this.order.setValues(BigInt64Array.from(plan.order(epoch), BigInt));
     this.buffers.seek(plan.seed, epoch, startBatch);
+    this.current = plan.augments.at(epoch);
   }
 
   /**
@@ -112,7 +127,7 @@ export class DeviceBatches implements DeviceBatchSource {
       { images: split.images, labels: split.labels, order, state, mean, std },
       buffers.room(size),
       { batch: size, firstRow, globalBatch: plan.globalBatch, classes: split.info.classes.length },
-      plan.augment,
+      this.current,
     );
     return buffers.batch(size, index);
   }

@@ -1,5 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { arange, callOperator, fromTypedArray, ops, scope, type Tensor } from '@mamba-prune/libtorch';
+import type { ResolvedAugment } from '../augment/options.js';
 import type { DatasetInfo, ImageSplit, RandomCrop } from '../types.js';
 import { augmentInto } from './augment-op.js';
 import { BatchBuffers } from './batch-buffers.js';
@@ -20,6 +21,12 @@ interface RawBatch {
   index: number;
 }
 
+/** An epoch's augmentation. */
+interface Divided {
+  crop: RandomCrop | undefined;
+  augment: ResolvedAugment;
+}
+
 /**
  * Batches of a split that stays on the host: pixels are read one batch ahead, sent as uint8 (a quarter
  * of float32) from pinned memory without waiting, and augmented on the device by the kernel that
@@ -34,7 +41,6 @@ export class StreamedBatches implements DeviceBatchSource {
   /** The rows of a batch in the order they come, int64 [rows]. */
   private readonly rows: Tensor;
   private readonly labels: BigInt64Array;
-  private readonly crop: Omit<RandomCrop, 'epoch'> | undefined;
 
   /** @throws DataError for options out of range, an empty split, or labels without a class */
   constructor(
@@ -44,10 +50,6 @@ export class StreamedBatches implements DeviceBatchSource {
   ) {
     const plan = new BatchPlan('StreamedBatches', split.length, info, options);
     this.labels = labelsOf(split, info.classes.length);
-    if (plan.augment.resizedCrop && split.readCropped) {
-      this.crop = { seed: plan.seed, ...plan.augment.resizedCrop };
-      plan.augment.resizedCrop = undefined; // done while decoding
-    }
     this.plan = plan;
     this.batchesPerEpoch = plan.batchesPerEpoch;
     this.samplesPerEpoch = plan.samplesPerEpoch;
@@ -66,17 +68,18 @@ export class StreamedBatches implements DeviceBatchSource {
     const { plan, batchesPerEpoch } = this;
     plan.checkPlace(epoch, startBatch);
     const order = plan.order(epoch);
+    const { crop, augment } = this.divide(plan.augments.at(epoch), epoch);
     this.buffers.seek(plan.seed, epoch, startBatch);
     let ahead: Promise<RawBatch> | undefined;
     for (let index = startBatch; index < batchesPerEpoch; index++) {
-      const raw = await (ahead ?? this.read(order, epoch, index));
-      ahead = index + 1 < batchesPerEpoch ? this.read(order, epoch, index + 1) : undefined;
+      const raw = await (ahead ?? this.read(order, index, crop));
+      ahead = index + 1 < batchesPerEpoch ? this.read(order, index + 1, crop) : undefined;
       // Kept from being reported as unhandled if the loop is left before it is awaited.
       ahead?.catch(() => undefined);
       await turn(); // signals and timers get their chance
       const size = raw.numbers.length / 2;
       if (size === 0) continue;
-      this.make(raw, size);
+      this.make(raw, size, augment);
       yield this.buffers.batch(size, index);
     }
   }
@@ -87,8 +90,20 @@ export class StreamedBatches implements DeviceBatchSource {
     this.rows.dispose();
   }
 
-  private async read(order: Uint32Array, epoch: number, index: number): Promise<RawBatch> {
-    const { split, plan, crop, labels } = this;
+  /** What is done while decoding, and what is left to the device. */
+  private divide(augment: ResolvedAugment, epoch: number): Divided {
+    const { resizedCrop } = augment;
+    if (!resizedCrop || !this.split.readCropped) return { crop: undefined, augment };
+    const crop = { seed: this.plan.seed, epoch, ...resizedCrop };
+    return { crop, augment: { ...augment, resizedCrop: undefined } };
+  }
+
+  private async read(
+    order: Uint32Array,
+    index: number,
+    crop: RandomCrop | undefined,
+  ): Promise<RawBatch> {
+    const { split, plan, labels } = this;
     const { size, firstRow } = plan.rows(index);
     const first = index * plan.globalBatch + firstRow;
     const indices = order.slice(first, first + size);
@@ -99,13 +114,13 @@ export class StreamedBatches implements DeviceBatchSource {
     });
     const pixels =
       crop && split.readCropped
-        ? await split.readCropped(indices, { ...crop, epoch })
+        ? await split.readCropped(indices, crop)
         : await split.read(indices);
     return { pixels, numbers, index };
   }
 
-  private make({ pixels, numbers }: RawBatch, size: number): void {
-    const { buffers, plan, info } = this;
+  private make({ pixels, numbers }: RawBatch, size: number, augment: ResolvedAugment): void {
+    const { buffers, info } = this;
     const { channels, height, width } = info;
     const { state, mean, std } = buffers;
     scope(() => {
@@ -123,7 +138,7 @@ export class StreamedBatches implements DeviceBatchSource {
         },
         buffers.room(size),
         { batch: size, firstRow: 0, globalBatch: size, classes: info.classes.length },
-        plan.augment,
+        augment,
       );
     });
   }

@@ -9,7 +9,7 @@ export interface DeviceBatch {
   readonly images: Tensor;
   /** int64 [size], the samples' own classes */
   readonly labels: Tensor;
-  /** float32 [size, classes], rows sum to 1; given if and only if mixup or cutmix is asked for */
+  /** float32 [size, classes], rows sum to 1; given if and only if mixup or cutmix is asked for, in some epoch */
   readonly targets: Tensor | undefined;
   /** Samples of this worker. */
   readonly size: number;

@@ -1,6 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import type { PruneSettings } from '../prune-settings.js';
-import { type CompareSettings, checkCompareSettings, planRuns } from './settings.js';
+import {
+  type CompareRun,
+  type CompareSettings,
+  checkCompareSettings,
+  planRuns,
+} from './settings.js';
 
 const settings: CompareSettings = {
   train: {
@@ -64,6 +69,24 @@ describe('planRuns', () => {
     });
   });
 
+  it('ends every training without mixing', () => {
+    const plain = { ...settings, finetune: { ...settings.finetune, plainEpochs: 4 } };
+    const found = planRuns(plain, '/out').map(
+      ({ method, settings: { recipe } }: CompareRun & { method?: string }) => [
+        method,
+        recipe.plainEpochs,
+      ],
+    );
+    // RSST has three epochs left after its regularised ones.
+    expect(found.slice(0, 5)).toEqual([
+      [undefined, undefined],
+      ['dense', 4],
+      ['oneshot', 4],
+      ['refill', 4],
+      ['rsst', 3],
+    ]);
+  });
+
   it('removes the same shares under every method, and nothing from the dense model', () => {
     expect(pruneSettings('seed-4/dense').rates).toEqual({ ssm: 0, mlp: 0 });
     for (const method of ['oneshot', 'refill', 'rsst']) {
@@ -91,6 +114,11 @@ describe('checkCompareSettings', () => {
       'no regularised epochs',
       { rsst: { epochs: 0 } },
       'got 0 regularised of 5 epochs, expected from 1 to 4',
+    ],
+    [
+      'more plain epochs than epochs',
+      { finetune: { epochs: 5, plainEpochs: 6 } },
+      'got 6 plain epochs, expected at most 5',
     ],
     ['nothing left to fine-tune', { rsst: { epochs: 5 } }, 'expected from 1 to 4'],
   ])('refuses %s', (_, change, message) => {

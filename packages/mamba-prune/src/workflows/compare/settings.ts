@@ -117,7 +117,7 @@ function pruneSettings(
   const { dataset, data } = train;
   const regularized = method === 'rsst' ? rsst.epochs : 0;
   const epochs = finetune.epochs - regularized;
-  const { warmupEpochs } = finetune;
+  const { warmupEpochs, plainEpochs } = finetune;
   return {
     model,
     dataset,
@@ -134,6 +134,8 @@ function pruneSettings(
       ...(warmupEpochs !== undefined && {
         warmupEpochs: (warmupEpochs * epochs) / finetune.epochs,
       }),
+      // As many for every method, but where RSST has fewer epochs left.
+      ...(plainEpochs !== undefined && { plainEpochs: Math.min(plainEpochs, epochs) }),
       seed,
     },
   };
@@ -144,6 +146,7 @@ export function checkCompareSettings({
   seeds,
   rates,
   targets,
+  train,
   finetune,
   rsst,
 }: CompareSettings): void {
@@ -163,6 +166,13 @@ export function checkCompareSettings({
     throw new UsageError(
       `compare: got ${finetune.epochs} epochs after the dense training, expected at least 2: RSST divides them ` +
         'between regularised training and fine-tuning. Raise --finetune-epochs.',
+    );
+  }
+  for (const { epochs, plainEpochs = 0 } of [train.recipe, finetune]) {
+    if (plainEpochs <= epochs) continue;
+    throw new UsageError(
+      `compare: got ${plainEpochs} plain epochs, expected at most ${epochs}, the epochs of that training. ` +
+        'Lower --plain-epochs.',
     );
   }
   if (rsst.epochs < 1 || rsst.epochs >= finetune.epochs) {

@@ -64,8 +64,10 @@ export function referenceBatch(
     cropped: false,
   });
   Object.assign(maker, { random: new PhiloxRandom() });
-  const { augmenter } = maker as unknown as { augmenter: object | undefined };
-  if (augmenter) Object.assign(augmenter, { random: new PhiloxRandom() });
+  const { augmenters } = maker as unknown as { augmenters: ReadonlyMap<unknown, object> };
+  for (const augmenter of augmenters.values()) {
+    Object.assign(augmenter, { random: new PhiloxRandom() });
+  }
   return maker.make({
     pixels: split.read(indices),
     labels: Int32Array.from(indices, (i) => split.label(i)),
