@@ -45,13 +45,14 @@ describe('auto-batch on a GPU', { skip }, () => {
       const model = createModel('mamba_small').to(gpu);
       const dataset = { info: { channels: 3, height: 32, width: 32 }, train: { length: 1e6 } };
       const fit = (batchSize) => fitBatchSize(model, dataset, { epochs: 1, batchSize, lr: 1 });
+      // cuBLAS takes memory for good when it is first used, in the thread of the backward pass once more.
+      fit(1);
       const before = cudaMemory(gpu);
       const found = fit(2 ** 14);
       const { allocated, free } = cudaMemory(gpu);
       console.log(`${(before.free / GIB).toFixed(1)} GiB: batches of ${found?.batchSize}`);
-      // Kernels and cuBLAS take some memory of their own when first used.
       assert.ok(
-        allocated - before.allocated < 2 ** 26,
+        allocated - before.allocated < 2 ** 20,
         `${allocated - before.allocated} bytes stay`,
       );
       emptyCudaCache(gpu);

@@ -95,6 +95,7 @@ void set_folder(const Napi::CallbackInfo& info) {
 Napi::Value memory(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   return guarded(env, "cudaMemory", [&]() -> Napi::Value {
+    at::globalContext().lazyInitDevice(at::kCUDA);  // the allocator knows of no device before
     const c10::cuda::CUDAGuard on(device_of(info[0]));
     const auto stats = c10::cuda::CUDACachingAllocator::getDeviceStats(c10::cuda::current_device());
     size_t free = 0, total = 0;
@@ -109,6 +110,7 @@ Napi::Value memory(const Napi::CallbackInfo& info) {
 
 void empty_cache(const Napi::CallbackInfo& info) {
   guarded(info.Env(), "emptyCudaCache", [&] {
+    at::globalContext().lazyInitDevice(at::kCUDA);
     const c10::cuda::CUDAGuard on(device_of(info[0]));
     c10::cuda::device_synchronize();
     c10::cuda::CUDACachingAllocator::emptyCache();
