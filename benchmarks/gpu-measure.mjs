@@ -117,7 +117,7 @@ const works = {
   },
   async infer() {
     const model = (await makeModel()).eval();
-    const copies = weightCopies(model, precision);
+    const copies = weightCopies(model, precision, { fixed: true });
     const images = randn([batch, 3, 32, 32], { device }).to(imageType(precision));
     const launch = () => {
       scope(() => {

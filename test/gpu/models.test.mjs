@@ -85,6 +85,40 @@ describe('models on a GPU', { skip }, () => {
     });
   }
 
+  it('all blocks as one operator give what they give one by one', () => {
+    const config = { depth: 3 };
+    const models = {
+      'of 128': createModel('mamba_small', { ...config, dModel: 128 }),
+      mamba_small: createModel('mamba_small', config),
+      'mamba_small with two directions': createModel('mamba_small', { ...config, scan: 'bi' }),
+      'mamba_small of odd widths': pruned(createModel('mamba_small', config)),
+    };
+    for (const [name, model] of Object.entries(models)) {
+      model.to(gpu).eval();
+      const runs = F.hasFusedBlocks(
+        zeros([1], { device: gpu, dtype: 'bfloat16' }),
+        model.config.dModel,
+      );
+      // Too few images for all multiprocessors, two warpgroups a block, several tiles a block.
+      for (const batch of [1, 7, 200, 600]) {
+        scope(() => {
+          manualSeed(batch);
+          const images = randn([batch, 3, 32, 32], { device: gpu }).to('bfloat16');
+          const [fixed, plain] = [true, false].map((fixed) => {
+            const copies = weightCopies(model, 'bf16', { fixed });
+            const logits = noGrad(() => model.forward(images));
+            copies.dispose();
+            return logits;
+          });
+          // Rounded at other places: 2^-9 a layer.
+          const apart = distance(fixed, plain);
+          assert.ok(apart < 0.02, `${name}, batch ${batch}: ${apart}`);
+          if (runs) assert.ok(apart > 0, `${name}: the operator was not used`);
+        });
+      }
+    }
+  });
+
   it('a captured step trains as the eager one does', () => {
     const train = (captured) =>
       scope(() => {

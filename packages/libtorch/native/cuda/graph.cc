@@ -1,4 +1,5 @@
 // What JavaScript asks of a GPU: graphs (work recorded once and replayed with one launch) and its memory.
+#include <ATen/Context.h>
 #include <ATen/cuda/CUDAGraph.h>
 #include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAGuard.h>

@@ -106,7 +106,9 @@ std::string architecture() {
   const cudaDeviceProp* device = at::cuda::getCurrentDeviceProperties();
   TORCH_CHECK(device->major >= 8, "CUDA: got a GPU of compute capability ", device->major, ".", device->minor,
               ", expected 8.0 or newer (Ampere on). Use --device cpu.");
-  return "sm_" + std::to_string(device->major) + std::to_string(device->minor);
+  // With the instructions that Hopper alone has.
+  const char* own = device->major == 9 && device->minor == 0 ? "a" : "";
+  return "sm_" + std::to_string(device->major) + std::to_string(device->minor) + own;
 }
 
 // The module of one source with one set of defines; compiled or read from the cache.

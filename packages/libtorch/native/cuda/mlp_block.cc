@@ -3,36 +3,10 @@
 // of the products; in float32 the exact GELU is computed between them.
 #include <torch/library.h>
 
-#include "branch.h"
 #include "launch.h"
+#include "mlp_block.h"
 
 namespace mamba_prune::cuda::mlp_block_op {
-namespace {
-
-using at::Tensor;
-using torch::autograd::variable_list;
-
-struct Mlp {
-  // before: fc1's result with its bias.
-  struct Kept {
-    Tensor n, before, hidden;
-    variable_list list() const { return {n, before, hidden}; }
-    static Kept of(const variable_list& all) { return {all[0], all[1], all[2]}; }
-  };
-  static constexpr const char* kName = "mlp_block";
-  static Mlp read(const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bias, double eps, const variable_list& weights,
-                  const variable_list& packed);
-  Tensor forward(const Tensor& x, const Tensor& scale, Kept* keep) const;
-  variable_list backward(const Tensor& x, const Tensor& scale, const Kept& kept, const Tensor& dout) const;
-
-  Tensor norm_weight, norm_bias;
-  double eps = 0;
-  // The products' weights and biases in the type of the activations, padded.
-  Tensor fc1, bias1, fc2, bias2;
-  int64_t neurons = 0, width = 0, model = 0;
-};
-
-constexpr size_t kWeights = 4;
 
 Mlp Mlp::read(const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bias, double eps, const variable_list& weights,
               const variable_list& packed) {
@@ -118,8 +92,6 @@ variable_list Mlp::backward(const Tensor& x, const Tensor& scale, const Kept& ke
   }
   return {dx, d_norm.select(0, 0), d_norm.select(0, 1), d_fc1, d_bias1, d_fc2, d_bias2};
 }
-
-}  // namespace
 
 TORCH_LIBRARY_FRAGMENT(mamba_prune, m) {
   m.def(

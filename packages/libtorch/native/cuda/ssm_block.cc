@@ -3,58 +3,10 @@
 // normalisation's backward pass, and both halves of in_proj's gradient are written in place.
 #include <torch/library.h>
 
-#include "branch.h"
 #include "launch.h"
+#include "ssm_block.h"
 
 namespace mamba_prune::cuda::ssm_block_op {
-namespace {
-
-using at::Tensor;
-using torch::autograd::variable_list;
-
-constexpr size_t kShared = 2, kPerDirection = 7, kPackedPerDirection = 2;
-
-// One scan direction: parameters in float32, and the products' weights in the type of the activations, padded.
-struct Direction {
-  Tensor conv_weight, conv_bias, x_proj, dt_weight, dt_bias, A_log, D;
-  Tensor packed_x, packed_dt;
-};
-
-// What the backward pass needs of the forward pass.
-struct Kept {
-  Tensor n, xz, y;
-  struct Scanned {
-    Tensor u, projected, delta, checkpoints;
-  };
-  std::vector<Scanned> scans;
-
-  variable_list list() const {
-    variable_list all = {n, xz, y};
-    for (const Scanned& s : scans) all.insert(all.end(), {s.u, s.projected, s.delta, s.checkpoints});
-    return all;
-  }
-  static Kept of(const variable_list& all) {
-    Kept kept{all[0], all[1], all[2], {}};
-    for (size_t at = 3; at < all.size(); at += 4) kept.scans.push_back({all[at], all[at + 1], all[at + 2], all[at + 3]});
-    return kept;
-  }
-};
-
-struct Block {
-  using Kept = ssm_block_op::Kept;
-  static constexpr const char* kName = "ssm_block";
-  static Block read(const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bias, double eps, const variable_list& weights,
-                    const variable_list& packed);
-  Tensor forward(const Tensor& x, const Tensor& scale, Kept* keep) const;
-  variable_list backward(const Tensor& x, const Tensor& scale, const Kept& kept, const Tensor& dout) const;
-
-  Tensor norm_weight, norm_bias;
-  double eps = 0;
-  Tensor in_proj, out_proj, packed_in, packed_out;
-  std::vector<Direction> directions;
-  // channels and their padding; dt_rank and its padding; states; columns of x_proj's result
-  int64_t channels = 0, width = 0, rank = 0, rank_width = 0, states = 0, columns = 0, model = 0;
-};
 
 Block Block::read(const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bias, double eps, const variable_list& weights,
                   const variable_list& packed) {
@@ -101,6 +53,8 @@ Block Block::read(const Tensor& x, const Tensor& norm_weight, const Tensor& norm
   return b;
 }
 
+namespace {
+
 Conv conv_of(const Block& b, const Direction& d, const Tensor& xz, bool reverse) {
   return {xz.narrow(2, 0, b.width), d.conv_weight.view({b.channels, d.conv_weight.size(2)}), d.conv_bias, true, reverse};
 }
@@ -114,14 +68,19 @@ Scan scan_of(const Block& b, const Direction& d, const Kept& kept, const Kept::S
   return s;
 }
 
-Tensor Block::forward(const Tensor& x, const Tensor& scale, Kept* keep) const {
+}  // namespace
+
+void Block::begin(const Tensor& x, Kept& kept) const {
   const auto type = x.scalar_type();
-  const int64_t batch = x.size(0), length = x.size(1);
-  Kept kept;
   kept.n = at::empty_like(x, at::MemoryFormat::Contiguous);
   norm_forward(x, norm_weight, norm_bias, eps, kept.n);
-  kept.xz = at::empty({batch, length, 2 * width}, x.options());
+  kept.xz = at::empty({x.size(0), x.size(1), 2 * width}, x.options());
   gemm(mat(kept.n), false, mat(packed_in), true, mat(kept.xz), type, type);
+}
+
+Tensor Block::finish(const Tensor& x, const Tensor& scale, Kept& kept, bool keep) const {
+  const auto type = x.scalar_type();
+  const int64_t batch = x.size(0), length = x.size(1);
   kept.y = at::empty({batch, length, width}, x.options());
   for (size_t i = 0; i < directions.size(); i++) {
     const Direction& d = directions[i];
@@ -142,6 +101,13 @@ Tensor Block::forward(const Tensor& x, const Tensor& scale, Kept* keep) const {
   Extra extra;
   extra.add = &residual;
   gemm(mat(kept.y), false, mat(packed_out), true, mat(out), type, type, extra);
+  return out;
+}
+
+Tensor Block::forward(const Tensor& x, const Tensor& scale, Kept* keep) const {
+  Kept kept;
+  begin(x, kept);
+  const Tensor out = finish(x, scale, kept, keep != nullptr);
   if (keep) *keep = std::move(kept);
   return out;
 }
@@ -197,8 +163,6 @@ variable_list Block::backward(const Tensor& x, const Tensor& scale, const Kept& 
   result[3] = d_in_proj, result[4] = d_out_proj;
   return result;
 }
-
-}  // namespace
 
 TORCH_LIBRARY_FRAGMENT(mamba_prune, m) {
   m.def(

@@ -9,6 +9,7 @@ import { atLeastFloat32, maybeFloat32, needsFloat32, weightFor } from './precisi
 
 export { gelu, relu, silu, softplus } from '../generated/ops.js';
 export { atLeastFloat32, meanFloat32, weightFor } from './precision.js';
+export { type FusedBlock, hasFusedBlocks, mambaBlocks, packUnits } from './fused-blocks.js';
 export { type BranchWeights, hasFusedBranches, mlpBranch, ssmBranch } from './fused-branches.js';
 
 const reductions = { none: 0, mean: 1, sum: 2 } as const;

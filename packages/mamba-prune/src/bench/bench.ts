@@ -112,7 +112,7 @@ export async function benchmarkModels(
   const modules = models.map((model) => ('forward' in model ? model.module : undefined));
   const modes = modules.map((module) => module?.training);
   const copies = modules.map((module) =>
-    module && hasParameters(module) ? weightCopies(module, precision) : undefined,
+    module && hasParameters(module) ? weightCopies(module, precision, { fixed: true }) : undefined,
   );
   for (const module of modules) module?.train(false);
   try {

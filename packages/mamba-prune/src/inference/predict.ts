@@ -54,7 +54,7 @@ export async function predictImages(
   const precision = precisionOn(device, options.precision ?? 'fp32');
   const training = model.training;
   const format = imageFormat(model.config, info);
-  const copies = weightCopies(model, precision);
+  const copies = weightCopies(model, precision, { fixed: true });
   model.eval();
   try {
     return await predictBatches(paths, options, { ...info, numClasses }, async (batch) => {

@@ -64,8 +64,12 @@ export interface ImageModel extends nn.Module {
    */
   forward(images: Tensor, probe?: UnitProbe): Tensor;
 
-  /** Only of models with operators of their own on a GPU. The copies hold nothing yet. */
-  packWeights?(dtype: DType): PackedWeights;
+  /**
+   * Only of models with operators of their own on a GPU. The copies hold nothing yet.
+   * @param fixed - whether the weights stay as they are until the copies are disposed of: inference is
+   *   faster where that is known
+   */
+  packWeights?(dtype: DType, fixed?: boolean): PackedWeights;
 
   /** Every prunable dimension, in the order of the network. */
   pruningGroups(): PruningGroup[];

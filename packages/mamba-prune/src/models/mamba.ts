@@ -29,6 +29,7 @@ import {
 } from './image-model.js';
 import { SelectiveSsm } from './mamba-ssm.js';
 import { Mlp } from './mlp.js';
+import { BlockStack } from './block-stack.js';
 import { PackedBlock } from './packed-block.js';
 
 class Block extends nn.Module {
@@ -74,15 +75,22 @@ class Block extends nn.Module {
     return scope(() => (onGpu ? this.#onGpu(x) : this.#forward(x, probe)));
   }
 
+  /** What the operators of a GPU are given; the caller chooses the copies. */
+  branches(packed: Pick<PackedBlock, 'ssm' | 'mlp'>): F.FusedBlock {
+    return {
+      norm1: this.norm1,
+      ssm: { weights: this.ssm.branchWeights(), packed: packed.ssm },
+      norm2: this.norm2,
+      mlp: { weights: this.mlp.branchWeights(), packed: packed.mlp },
+    };
+  }
+
   /** Each branch as one operator. */
   #onGpu(x: Tensor): Tensor {
-    const { norm1, norm2, ssm, mlp } = this;
-    const weights = { ssm: ssm.branchWeights(), mlp: mlp.branchWeights() };
-    const packed = this.#packedFor(x.dtype);
+    const { norm1, norm2, ssm, mlp } = this.branches(this.#packedFor(x.dtype));
     const scale = () =>
       this.training && this.dropPath > 0 ? F.dropPathScale(x, this.dropPath) : undefined;
-    const y = F.ssmBranch(x, norm1, { weights: weights.ssm, packed: packed.ssm }, scale());
-    return F.mlpBranch(y, norm2, { weights: weights.mlp, packed: packed.mlp }, scale());
+    return F.mlpBranch(F.ssmBranch(x, norm1, ssm, scale()), norm2, mlp, scale());
   }
 
   #packedFor(dtype: DType): Pick<PackedBlock, 'ssm' | 'mlp'> {
@@ -162,6 +170,8 @@ export class VisionMamba extends nn.Module implements ImageModel {
   readonly #blocks: readonly Block[];
   readonly #norm: nn.LayerNorm;
   readonly #head: nn.Linear;
+  /** While somebody keeps copies of weights that do not change; those in use last. */
+  readonly #stacks: BlockStack[] = [];
 
   constructor(config: MambaConfig) {
     super();
@@ -198,12 +208,23 @@ export class VisionMamba extends nn.Module implements ImageModel {
     return (this.config.imageSize / this.config.patchSize) ** 2;
   }
 
-  packWeights(dtype: DType): PackedWeights {
+  packWeights(dtype: DType, fixed = false): PackedWeights {
     const packs = this.#blocks.map((block) => ({ block, packed: block.pack(dtype) }));
+    const like = packs[0]?.packed.mlp[0];
+    const stack =
+      fixed && like && F.hasFusedBlocks(like, this.config.dModel)
+        ? new BlockStack(
+            packs.map(({ block, packed }) => block.branches(packed)),
+            dtype,
+          )
+        : undefined;
+    if (stack) this.#stacks.push(stack);
     return {
       parts: packs.flatMap(({ packed }) => packed.parts),
       masters: packs.flatMap(({ packed }) => packed.masters),
       dispose: () => {
+        if (stack) this.#stacks.splice(this.#stacks.indexOf(stack), 1);
+        stack?.dispose();
         for (const { block, packed } of packs) block.unpack(packed);
       },
     };
@@ -220,8 +241,15 @@ export class VisionMamba extends nn.Module implements ImageModel {
     }
     const patches = this.#patchEmbed.forward(images).flatten(2).transpose(1, 2);
     let x = patches.add(F.weightFor(this.#posEmbed, patches.dtype));
-    for (const block of this.#blocks) x = block.forward(x, probe);
+    const stack = probe ? undefined : this.#stackFor(x);
+    if (stack) x = stack.forward(x);
+    else for (const block of this.#blocks) x = block.forward(x, probe);
     return this.#head.forward(F.meanFloat32(this.#norm.forward(x), 1));
+  }
+
+  #stackFor(x: Tensor): BlockStack | undefined {
+    if (this.training || isGradEnabled()) return undefined;
+    return this.#stacks.findLast(({ dtype }) => dtype === x.dtype);
   }
 
   pruningGroups(): PruningGroup[] {

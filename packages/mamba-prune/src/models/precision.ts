@@ -34,17 +34,20 @@ export interface ModelCopies {
 /**
  * 16-bit copies of a model's weights, for as long as it computes in them; nothing for fp32. Without
  * them it computes the same, but converts every weight at every use.
+ * @param fixed - that the weights stay as they are until the copies are disposed of: a GPU may then be
+ *   given them in an order of its own
  * @returns the caller's to refresh and to dispose
  */
 export function weightCopies(
   model: { parameters(): Tensor[] } & Pick<Partial<ImageModel>, 'packWeights'>,
   precision: ComputePrecision,
+  { fixed = false }: { readonly fixed?: boolean } = {},
 ): ModelCopies | undefined {
   if (precision !== 'bf16') return undefined;
   const dtype = imageType(precision);
   const parameters = model.parameters();
   const device = parameters[0]?.device ?? 'cpu';
-  const packed = F.hasFusedBranches(device) ? model.packWeights?.(dtype) : undefined;
+  const packed = F.hasFusedBranches(device) ? model.packWeights?.(dtype, fixed) : undefined;
   const masters = new Set(packed?.masters);
   const others = parameters.filter((parameter) => !masters.has(parameter));
   const copies = new WeightCopies(others, 'bfloat16', packed?.parts);

@@ -50,7 +50,7 @@ export async function evaluate(
   const hasTop5 = info.classes.length > 5;
   // Loss, right, right among five.
   const sums = zeros([3], { dtype: 'float64', device }).keep();
-  const copies = options.hasCopies ? undefined : weightCopies(model, precision);
+  const copies = options.hasCopies ? undefined : weightCopies(model, precision, { fixed: true });
   model.eval();
   try {
     let images = 0;

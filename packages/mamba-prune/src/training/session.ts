@@ -66,7 +66,7 @@ export class Session {
     this.imageType = imageType(this.precision);
     this.#copies = weightCopies(model, this.precision);
     const teacher = hooks.distillation?.teacher;
-    this.#teacherCopies = teacher && weightCopies(teacher, this.precision);
+    this.#teacherCopies = teacher && weightCopies(teacher, this.precision, { fixed: true });
     this.phase = control.phase ?? 'train';
     this.optimizer = makeOptimizer(model, options);
     this.ema = options.emaDecay === null ? undefined : new Ema(model, options.emaDecay);

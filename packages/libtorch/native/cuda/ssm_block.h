@@ -1,0 +1,59 @@
+// The SSM branch of a block, for the operators that run it alone or a whole stack of blocks.
+#pragma once
+#include "branch.h"
+
+namespace mamba_prune::cuda::ssm_block_op {
+
+using at::Tensor;
+using torch::autograd::variable_list;
+
+constexpr size_t kShared = 2, kPerDirection = 7, kPackedPerDirection = 2;
+
+// One scan direction: parameters in float32, and the products' weights in the type of the activations, padded.
+struct Direction {
+  Tensor conv_weight, conv_bias, x_proj, dt_weight, dt_bias, A_log, D;
+  Tensor packed_x, packed_dt;
+};
+
+// What the backward pass needs of the forward pass.
+struct Kept {
+  Tensor n, xz, y;
+  struct Scanned {
+    Tensor u, projected, delta, checkpoints;
+  };
+  std::vector<Scanned> scans;
+
+  variable_list list() const {
+    variable_list all = {n, xz, y};
+    for (const Scanned& s : scans) all.insert(all.end(), {s.u, s.projected, s.delta, s.checkpoints});
+    return all;
+  }
+  static Kept of(const variable_list& all) {
+    Kept kept{all[0], all[1], all[2], {}};
+    for (size_t at = 3; at < all.size(); at += 4) kept.scans.push_back({all[at], all[at + 1], all[at + 2], all[at + 3]});
+    return kept;
+  }
+};
+
+/** The SSM branch of a block; see branch.h. */
+struct Block {
+  using Kept = ssm_block_op::Kept;
+  static constexpr const char* kName = "ssm_block";
+  static Block read(const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bias, double eps, const variable_list& weights,
+                    const variable_list& packed);
+  Tensor forward(const Tensor& x, const Tensor& scale, Kept* keep) const;
+  /** in_proj of norm(x): kept.n and kept.xz. */
+  void begin(const Tensor& x, Kept& kept) const;
+  /** The rest, from kept.xz on; x is the residual. */
+  Tensor finish(const Tensor& x, const Tensor& scale, Kept& kept, bool keep) const;
+  variable_list backward(const Tensor& x, const Tensor& scale, const Kept& kept, const Tensor& dout) const;
+
+  Tensor norm_weight, norm_bias;
+  double eps = 0;
+  Tensor in_proj, out_proj, packed_in, packed_out;
+  std::vector<Direction> directions;
+  // channels and their padding; dt_rank and its padding; states; columns of x_proj's result
+  int64_t channels = 0, width = 0, rank = 0, rank_width = 0, states = 0, columns = 0, model = 0;
+};
+
+}  // namespace mamba_prune::cuda::ssm_block_op
