@@ -10,6 +10,16 @@ import { atLeastFloat32, maybeFloat32, needsFloat32, weightFor } from './precisi
 export { gelu, relu, silu, softplus } from '../generated/ops.js';
 export { atLeastFloat32, meanFloat32, weightFor } from './precision.js';
 export { type BranchWeights, hasFusedBranches, mlpBranch, ssmBranch } from './fused-branches.js';
+export {
+  type PackedConvolution,
+  type Shortcut,
+  type VitBlockSizes,
+  type VitBlockWeights,
+  convBlock,
+  packWeights,
+  vitBlock,
+} from './inference-blocks.js';
+export { type ConvolutionForm, packConvolution } from './convolution-weights.js';
 
 const reductions = { none: 0, mean: 1, sum: 2 } as const;
 
@@ -281,58 +291,5 @@ export function mambaBlock(x: Tensor, weights: MambaBlockWeights, eps: number): 
     ...[x, w.norm1Weight, w.norm1Bias, w.inProj, w.convWeight, w.convBias, w.xProj],
     ...[w.dtWeight, w.dtBias, w.aLog, w.d, w.outProj, w.norm2Weight, w.norm2Bias],
     ...[w.fc1Weight, w.fc1Bias, w.fc2Weight, w.fc2Bias, eps],
-  ) as Tensor;
-}
-
-/**
- * Matrices as the fused operators for inference on the CPU read them: in panels of columns, whose width depends on
- * the processor, so they are not for files.
- *
- * @param weight - float32, shape [count, out, in]
- * @returns shape [count, panels, in, panel]
- */
-export function packWeights(weight: Tensor): Tensor {
-  return callOperator('mamba_prune::pack_weights', weight) as Tensor;
-}
-
-/** The parameters of one block of a vision transformer; shapes as in `vitBlock`. */
-export interface VitBlockWeights {
-  readonly norm1Weight: Tensor;
-  readonly norm1Bias: Tensor;
-  readonly qkv: Tensor;
-  readonly qkvBias: Tensor;
-  readonly proj: Tensor;
-  readonly projBias: Tensor;
-  readonly norm2Weight: Tensor;
-  readonly norm2Bias: Tensor;
-  readonly fc1: Tensor;
-  readonly fc1Bias: Tensor;
-  readonly fc2: Tensor;
-  readonly fc2Bias: Tensor;
-}
-
-export interface VitBlockSizes {
-  readonly heads: number;
-  readonly headDim: number;
-  /** Of both LayerNorms. */
-  readonly eps: number;
-}
-
-/**
- * A whole block of a vision transformer, x + proj(attention(norm1(x))) and then x + mlp(norm2(x)), as one operator:
- * for inference on the CPU in float32. It computes what the single operators do, up to the rounding of sums.
- *
- * @param x - shape [batch, length, dModel]; the result has the same shape
- * @param weights - norms and biases of their one size; the matrices from `packWeights`: qkv of
- *   [1, 3 heads headDim, dModel], proj of [1, dModel, heads headDim], fc1 of [1, mlp, dModel], fc2 of [1, dModel, mlp]
- * @throws TorchError for tensors that require gradients while they are recorded, other types or shapes
- */
-export function vitBlock(x: Tensor, weights: VitBlockWeights, sizes: VitBlockSizes): Tensor {
-  const w = weights;
-  return callOperator(
-    'mamba_prune::vit_block',
-    ...[x, w.norm1Weight, w.norm1Bias, w.qkv, w.qkvBias, w.proj, w.projBias],
-    ...[w.norm2Weight, w.norm2Bias, w.fc1, w.fc1Bias, w.fc2, w.fc2Bias],
-    ...[sizes.heads, sizes.headDim, sizes.eps],
   ) as Tensor;
 }
