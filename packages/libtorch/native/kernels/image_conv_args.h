@@ -40,8 +40,9 @@ struct ImageConv {
 // Working memory of one convolution: inputs and results of the products, for so many rows (pixels or squares) at a time
 // that they stay near, and enough that the weights are not read too often.
 struct ConvScratch : Layout {
-  static constexpr int64_t kFloats = 192 * 1024, kLeastRows = 48, kGroup = 12;
+  static constexpr int64_t kFloats = 48 * 1024, kLeastRows = 48, kGroup = 12;
   int64_t row_in, row_out;  // floats of one row, in full registers
+  int64_t in_stride, out_stride;  // from one position to the next
   int64_t rows, inputs, results;
   ConvScratch(const ImageConv& c, int64_t batch) {
     const bool winograd = c.form != ConvForm::gather;
@@ -51,7 +52,9 @@ struct ConvScratch : Layout {
     rows = one == 0 ? 132 : kFloats / one / kGroup * kGroup;
     if (rows < kLeastRows) rows = kLeastRows;
     if (rows > all) rows = all;
-    inputs = take(c.positions() * rows * row_in), results = take(c.positions() * rows * row_out);
+    // A line more, or the positions would often lie a multiple of 4 KB apart and push each other out of the first-level cache.
+    in_stride = rows * row_in + 16, out_stride = rows * row_out + 16;
+    inputs = take(c.positions() * in_stride), results = take(c.positions() * out_stride);
   }
   static int64_t padded(int64_t channels) { return (channels + 15) / 16 * 16; }
 };

@@ -42,14 +42,14 @@ template <int E>
 void winograd_conv(const ImageConv& c, const Team& team, int64_t batch, const float* x, float* y, const float* residual, bool relu,
                    const ConvScratch& layout, float* scratch) {
   const int64_t all = batch * c.tiles(), positions = c.positions();
-  const int64_t in_stride = layout.rows * layout.row_in, out_stride = layout.rows * layout.row_out;
+  const int64_t in_stride = layout.in_stride, out_stride = layout.out_stride;
   const int64_t panels = panels_of(c.out), panel_stride = c.in * kPanel;
   // In full registers, as the results are stored: what lies beyond the last channel is zero.
   const int64_t columns = (c.out + kWidth - 1) / kWidth * kWidth;
   for (int64_t first = 0; first < all; first += layout.rows) {
     const int64_t rows = all - first < layout.rows ? all - first : layout.rows;
-    for (int64_t r = team.first(rows); r < team.last(rows); r++)
-      winograd_input<E>(c, x, first + r, scratch + layout.inputs + r * layout.row_in, in_stride);
+    const auto input = c.in % kWidth ? winograd_input<E, true> : winograd_input<E, false>;
+    for (int64_t r = team.first(rows); r < team.last(rows); r++) input(c, x, first + r, scratch + layout.inputs + r * layout.row_in, in_stride);
     team.wait();
     for (int64_t task = team.first(positions * panels); task < team.last(positions * panels); task++) {
       const int64_t position = task / panels;
@@ -58,8 +58,9 @@ void winograd_conv(const ImageConv& c, const Team& team, int64_t batch, const fl
                   task % panels, 1);
     }
     team.wait();
+    const auto output = c.out % kWidth ? winograd_output<E, true> : winograd_output<E, false>;
     for (int64_t r = team.first(rows); r < team.last(rows); r++)
-      winograd_output<E>(c, scratch + layout.results + r * layout.row_out, out_stride, first + r, residual, relu, y);
+      output(c, scratch + layout.results + r * layout.row_out, out_stride, first + r, residual, relu, y);
     team.wait();
   }
 }

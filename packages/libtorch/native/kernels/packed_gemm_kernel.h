@@ -46,9 +46,9 @@ template <int M, int H> MP_INLINE void packed_step(VF (&sum)[M][H], const float*
 }
 
 // M rows times a panel, of which the first H registers' worth of columns are in use. Every kStep steps down the panel
-// `ahead` is asked for and moves on by `advance`.
+// the next `advance` floats from `ahead` to `past` are asked for.
 template <int M, int H> void packed_rows(const PackedProduct& g, const float* panel, int64_t row, int64_t column, const float* ahead,
-                                         int64_t advance) {
+                                         const float* past, int64_t advance) {
   const int64_t stride = g.x_stride, depth = g.depth;
   const float* x = g.x + row * stride;
   VF sum[M][H];
@@ -57,8 +57,11 @@ template <int M, int H> void packed_rows(const PackedProduct& g, const float* pa
 #pragma GCC unroll 2
     for (int h = 0; h < H; h++) sum[m][h] = VF{};
   int64_t k = 0;
-  for (; k + kStep <= depth; k += kStep, ahead += advance) {
-    for (int64_t line = 0; line < kPanel; line += 16) __builtin_prefetch(ahead + line, 0, 2);
+  for (; k + kStep <= depth; k += kStep) {
+    if (ahead < past) {
+      for (int64_t line = 0; line < advance; line += 16) __builtin_prefetch(ahead + line, 0, 2);
+      ahead += advance;
+    }
 #pragma GCC unroll 4
     for (int64_t i = 0; i < kStep; i++) packed_step<M, H>(sum, x + k + i, stride, panel + (k + i) * kPanel);
   }
@@ -81,20 +84,18 @@ template <int M, int H> void packed_rows(const PackedProduct& g, const float* pa
 
 // The rows that are left when no kGemmRows are.
 template <int M, int H> inline void packed_rest(int64_t rows, const PackedProduct& g, const float* panel, int64_t row, int64_t column) {
-  if (rows == M) return packed_rows<M, H>(g, panel, row, column, panel, 0);
+  if (rows == M) return packed_rows<M, H>(g, panel, row, column, nullptr, nullptr, 0);
   if constexpr (M > 1) packed_rest<M - 1, H>(rows, g, panel, row, column);
 }
 
 // Weights come from far away, every one once: the first rows ask for the next panel, which lies behind this one.
 template <int H> inline void packed_panel(const PackedProduct& g, int64_t index, int64_t begin, int64_t end) {
   const float *panel = g.weight + index * g.panel_stride, *next = panel + g.panel_stride;
-  const float* past = (index + 1) * kPanel < g.columns ? next + g.panel_stride : next;
+  const int64_t tiles = (end - begin) / kGemmRows, advance = kPanel * (tiles > 0 && tiles < kStep ? (kStep + tiles - 1) / tiles : 1);
+  const int64_t share = (index + 1) * kPanel < g.columns && tiles > 0 ? (g.depth + tiles - 1) / tiles * kPanel : 0;
   int64_t row = begin;
-  for (; row + kGemmRows <= end; row += kGemmRows) {
-    const bool more = next < past;
-    packed_rows<kGemmRows, H>(g, panel, row, index * kPanel, more ? next : panel, more ? kPanel : 0);
-    next += (g.depth + kStep - 1) / kStep * kPanel;
-  }
+  for (; row + kGemmRows <= end; row += kGemmRows, next += share)
+    packed_rows<kGemmRows, H>(g, panel, row, index * kPanel, next, next + share, advance);
   if (row < end) packed_rest<kGemmRows - 1, H>(end - row, g, panel, row, index * kPanel);
 }
 

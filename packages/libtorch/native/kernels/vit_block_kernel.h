@@ -64,6 +64,8 @@ inline void attention_stage(const VitArgs& a, const Team& team, float* scratch) 
   }
 }
 
+constexpr int64_t kDepthAtATime = 768;
+
 inline void vit_forward(const VitArgs& a, int64_t part, int64_t parts, float* scratch) {
   const Team team{part, parts};
   const VitSizes& s = a.sizes;
@@ -83,7 +85,10 @@ inline void vit_forward(const VitArgs& a, int64_t part, int64_t parts, float* sc
   packed_stage(team, {b.normed, s.model, rows, s.model, w.fc1, s.model * kPanel, s.hidden, b.hidden, s.hidden, w.fc1_bias, nullptr,
                       Activation::gelu});
   team.wait();
-  packed_stage(team, {b.hidden, s.hidden, rows, s.hidden, w.fc2, s.hidden * kPanel, s.model, a.y, s.model, w.fc2_bias, a.y});
+  // In parts of the depth: with all of it, the rows of `hidden` would fill the second-level cache.
+  for (int64_t k = 0; k < s.hidden; k += kDepthAtATime)
+    packed_stage(team, {b.hidden + k, s.hidden, rows, s.hidden - k < kDepthAtATime ? s.hidden - k : kDepthAtATime, w.fc2 + k * kPanel,
+                        s.hidden * kPanel, s.model, a.y, s.model, k ? nullptr : w.fc2_bias, a.y});
 }
 
 }  // namespace MP_ISA

@@ -33,54 +33,66 @@ struct Square {
   }
 };
 
-// to[position] of square `index`: the transformed pixels of the square and its border.
-template <int E> void winograd_input(const ImageConv& c, const float* image, int64_t index, float* to, int64_t position_stride) {
+// to[position] of square `index`: the transformed pixels of the square and its border. Tail: the last register of
+// channels is not full.
+template <int E, bool Tail>
+void winograd_input(const ImageConv& c, const float* image, int64_t index, float* to, int64_t position_stride) {
   constexpr int N = E + 2;
   const Square square(c, index, E);
-  const float* pixels = image + square.sample * c.height * c.width * c.in;
+  // Of its N x N pixels, those from (top, left) to before (bottom, right) are in the image.
+  const int64_t y = square.y - 1, x = square.x - 1;
+  const int64_t top = y < 0, bottom = c.height - y < N ? c.height - y : N, left = x < 0, right = c.width - x < N ? c.width - x : N;
+  const float* pixels = image + ((square.sample * c.height + y) * c.width + x) * c.in;
   for (int64_t channel = 0; channel < c.in; channel += kWidth) {
-    VF columns[N][N], d[N], v[N];
-    for (int j = 0; j < N; j++) {
-      const int64_t x = square.x + j - 1;
-      for (int i = 0; i < N; i++) {
-        const int64_t y = square.y + i - 1;
-        const bool inside = x >= 0 && x < c.width && y >= 0 && y < c.height;
-        d[i] = inside ? load_n<true>(pixels + (y * c.width + x) * c.in + channel, c.in - channel) : VF{};
-      }
-      Winograd<E>::input(d, v);
-      for (int i = 0; i < N; i++) columns[i][j] = v[i];
+    VF rows[N][N], d[N], v[N];
+    for (int64_t i = 0; i < N; i++) {
+      const float* row = pixels + i * c.width * c.in + channel;
+      const bool inside = i >= top && i < bottom;
+#pragma GCC unroll 6
+      for (int64_t j = 0; j < N; j++) d[j] = inside && j >= left && j < right ? load_n<Tail>(row + j * c.in, c.in - channel) : VF{};
+      Winograd<E>::input(d, rows[i]);
     }
-    for (int i = 0; i < N; i++) {
-      Winograd<E>::input(columns[i], v);
-      for (int j = 0; j < N; j++) store<float>(to + (i * N + j) * position_stride + channel, v[j]);
+#pragma GCC unroll 6
+    for (int64_t j = 0; j < N; j++) {
+#pragma GCC unroll 6
+      for (int64_t i = 0; i < N; i++) d[i] = rows[i][j];
+      Winograd<E>::input(d, v);
+#pragma GCC unroll 6
+      for (int64_t i = 0; i < N; i++) store<float>(to + (i * N + j) * position_stride + channel, v[i]);
     }
   }
 }
 
 // The pixels of square `index` from the products at all positions, with bias, shortcut and ReLU.
-template <int E>
+template <int E, bool Tail>
 void winograd_output(const ImageConv& c, const float* from, int64_t position_stride, int64_t index, const float* residual, bool relu,
                      float* image) {
   constexpr int N = E + 2;
   const Square square(c, index, E);
-  const int64_t first = square.sample * c.height * c.width;
+  const int64_t bottom = c.height - square.y < E ? c.height - square.y : E, right = c.width - square.x < E ? c.width - square.x : E;
+  const int64_t first = ((square.sample * c.height + square.y) * c.width + square.x) * c.out;
   for (int64_t channel = 0; channel < c.out; channel += kWidth) {
     const int64_t left = c.out - channel;
-    const VF bias = load_n<true>(c.bias + channel, left);
-    VF rows[E][N], m[N], y[E];
-    for (int j = 0; j < N; j++) {
-      for (int i = 0; i < N; i++) m[i] = load(from + (i * N + j) * position_stride + channel);
-      Winograd<E>::output(m, y);
-      for (int i = 0; i < E; i++) rows[i][j] = y[i];
+    const VF bias = load_n<Tail>(c.bias + channel, left);
+    VF columns[N][E], m[N], y[E];
+    for (int64_t i = 0; i < N; i++) {
+#pragma GCC unroll 6
+      for (int64_t j = 0; j < N; j++) m[j] = load(from + (i * N + j) * position_stride + channel);
+      Winograd<E>::output(m, columns[i]);
     }
-    for (int i = 0; i < E && square.y + i < c.height; i++) {
-      Winograd<E>::output(rows[i], y);
-      for (int j = 0; j < E && square.x + j < c.width; j++) {
-        const int64_t place = (first + (square.y + i) * c.width + square.x + j) * c.out + channel;
-        VF value = y[j] + bias;
-        if (residual) value += load_n<true>(residual + place, left);
+    for (int64_t j = 0; j < right; j++) {
+#pragma GCC unroll 6
+      for (int64_t i = 0; i < N; i++) m[i] = columns[i][j];
+      Winograd<E>::output(m, y);
+      const int64_t place = first + j * c.out + channel;
+#pragma GCC unroll 4
+      for (int64_t i = 0; i < E; i++) {
+        if (i >= bottom) break;
+        const int64_t at = place + i * c.width * c.out;
+        VF value = y[i] + bias;
+        if (residual) value += load_n<Tail>(residual + at, left);
         if (relu) value = max(value, VF{});
-        store_n<true>(image + place, value, left);
+        store_n<Tail>(image + at, value, left);
       }
     }
   }

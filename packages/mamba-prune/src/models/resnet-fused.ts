@@ -50,7 +50,7 @@ export class FusedConvolutions {
       const stride = conv.stride as number;
       // The shortcut comes last and has a kernel of 1: its size does not matter.
       [h, w] = [Math.ceil(h / stride), Math.ceil(w / stride)];
-      return conv.kernelSize[0] === 3 && stride === 1 ? formFor(batch, h, w) : 0;
+      return conv.kernelSize[0] === 3 && stride === 1 ? formFor(conv, batch, h, w) : 0;
     });
   }
 
@@ -74,16 +74,25 @@ export class FusedConvolutions {
   }
 }
 
-/** Squares below which reading the larger weights of a form takes longer than its multiplications save. */
-const LEAST_SQUARES = 16;
+/**
+ * Squares of an image or batch from which on a form is faster than the one before it: with fewer, reading its larger
+ * weights takes longer than its multiplications save. Weights that stay in the second-level cache need fewer.
+ */
+const LEAST_SQUARES = { 2: 8, 4: 12 };
+const LEAST_SQUARES_NEAR = 4;
+const NEAR_WEIGHTS = 64 * 64;
 
 /** For a 3x3 convolution at stride 1. */
-function formFor(batch: number, height: number, width: number): F.ConvolutionForm {
+function formFor(
+  { inChannels, outChannels }: nn.Conv2d,
+  batch: number,
+  height: number,
+  width: number,
+): F.ConvolutionForm {
   const squares = (side: number) => batch * Math.ceil(height / side) * Math.ceil(width / side);
-  const forced = process.env.FORM;
-  if (forced) return Number(forced) as F.ConvolutionForm;
-  if (squares(4) >= LEAST_SQUARES) return 4;
-  return squares(2) >= LEAST_SQUARES ? 2 : 0;
+  const isNear = inChannels * outChannels <= NEAR_WEIGHTS;
+  if (squares(4) >= (isNear ? LEAST_SQUARES_NEAR : LEAST_SQUARES[4])) return 4;
+  return squares(2) >= LEAST_SQUARES[2] ? 2 : 0;
 }
 
 /** Weights and bias of the convolution and its BatchNorm together, in float64. */
