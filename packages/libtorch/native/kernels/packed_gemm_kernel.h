@@ -57,13 +57,16 @@ template <int M, int H> void packed_rows(const PackedProduct& g, const float* pa
 #pragma GCC unroll 2
     for (int h = 0; h < H; h++) sum[m][h] = VF{};
   int64_t k = 0;
-  for (; k + kStep <= depth; k += kStep) {
-    if (ahead < past) {
-      for (int64_t line = 0; line < advance; line += 16) __builtin_prefetch(ahead + line, 0, 2);
-      ahead += advance;
-    }
+  // Other numbers of rows come once in a panel: not worth the time that it takes to compile them unrolled.
+  if constexpr (M == kGemmRows) {
+    for (; k + kStep <= depth; k += kStep) {
+      if (ahead < past) {
+        for (int64_t line = 0; line < advance; line += 16) __builtin_prefetch(ahead + line, 0, 2);
+        ahead += advance;
+      }
 #pragma GCC unroll 4
-    for (int64_t i = 0; i < kStep; i++) packed_step<M, H>(sum, x + k + i, stride, panel + (k + i) * kPanel);
+      for (int64_t i = 0; i < kStep; i++) packed_step<M, H>(sum, x + k + i, stride, panel + (k + i) * kPanel);
+    }
   }
   for (; k < depth; k++) packed_step<M, H>(sum, x + k, stride, panel + k * kPanel);
   const bool plain = !g.bias && !g.residual && g.activation == Activation::none;

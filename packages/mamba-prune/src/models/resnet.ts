@@ -197,7 +197,8 @@ export class ResNet extends nn.Module implements ImageModel {
 
   override forward(images: Tensor, probe?: UnitProbe): Tensor {
     checkImages('ResNet', images, this.config);
-    if (!probe && !this.training && !isGradEnabled() && isFloat32OnCpu(images)) {
+    const canFuse = !probe && !this.training && !isGradEnabled();
+    if (canFuse && [images, this.#conv1.weight].every(isFloat32OnCpu)) {
       return scope(() => this.#fused(images));
     }
     let x = scope(() => {
