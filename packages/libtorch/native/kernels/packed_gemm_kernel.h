@@ -91,15 +91,34 @@ template <int M, int H> inline void packed_rest(int64_t rows, const PackedProduc
   if constexpr (M > 1) packed_rest<M - 1, H>(rows, g, panel, row, column);
 }
 
-// Weights come from far away, every one once: the first rows ask for the next panel, which lies behind this one.
-template <int H> inline void packed_panel(const PackedProduct& g, int64_t index, int64_t begin, int64_t end) {
-  const float *panel = g.weight + index * g.panel_stride, *next = panel + g.panel_stride;
+// The depth that is summed in registers at a time: this part of a panel and the next, which is on its way, fit into the
+// second-level cache.
+constexpr int64_t kPartDepth = 1024;
+
+// Weights come from far away, every one once: the rows share in asking for what lies behind this part of the panel.
+template <int H> inline void packed_part(const PackedProduct& g, const float* panel, int64_t column, int64_t begin, int64_t end, bool more) {
   const int64_t tiles = (end - begin) / kGemmRows, advance = kPanel * (tiles > 0 && tiles < kStep ? (kStep + tiles - 1) / tiles : 1);
-  const int64_t share = (index + 1) * kPanel < g.columns && tiles > 0 ? (g.depth + tiles - 1) / tiles * kPanel : 0;
+  const int64_t share = more && tiles > 0 ? (g.depth + tiles - 1) / tiles * kPanel : 0;
+  const float* next = panel + g.depth * kPanel;
   int64_t row = begin;
   for (; row + kGemmRows <= end; row += kGemmRows, next += share)
-    packed_rows<kGemmRows, H>(g, panel, row, index * kPanel, next, next + share, advance);
-  if (row < end) packed_rest<kGemmRows - 1, H>(end - row, g, panel, row, index * kPanel);
+    packed_rows<kGemmRows, H>(g, panel, row, column, next, next + share, advance);
+  if (row < end) packed_rest<kGemmRows - 1, H>(end - row, g, panel, row, column);
+}
+
+template <int H> inline void packed_panel(const PackedProduct& g, int64_t index, int64_t begin, int64_t end) {
+  const float* panel = g.weight + index * g.panel_stride;
+  const int64_t column = index * kPanel;
+  const bool last = column + kPanel >= g.columns;
+  if (g.depth <= kPartDepth) return packed_part<H>(g, panel, column, begin, end, !last);
+  PackedProduct part = g;
+  for (int64_t k = 0; k < g.depth; k += part.depth) {
+    const bool more = g.depth - k > kPartDepth;
+    part.x = g.x + k, part.depth = more ? kPartDepth : g.depth - k;
+    part.activation = more ? Activation::none : g.activation;
+    packed_part<H>(part, panel + k * kPanel, column, begin, end, more || !last);
+    part.bias = nullptr, part.residual = g.out;
+  }
 }
 
 inline int64_t panels_of(int64_t columns) { return (columns + kPanel - 1) / kPanel; }

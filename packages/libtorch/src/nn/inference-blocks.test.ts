@@ -21,7 +21,13 @@ describe('packWeights', () => {
       ]);
       const columns = packed.permute(0, 1, 3, 2).reshape(2, -1, 3);
       expect(columns.narrow(1, 0, 5).equal(weight)).toBe(true);
-      expect(columns.narrow(1, 5, panels * panel - 5).abs().sum().item()).toBe(0);
+      expect(
+        columns
+          .narrow(1, 5, panels * panel - 5)
+          .abs()
+          .sum()
+          .item(),
+      ).toBe(0);
     });
   });
 

@@ -59,7 +59,10 @@ export function vitBlock(x: Tensor, weights: VitBlockWeights, sizes: VitBlockSiz
 /** How the blocks' input comes to their result. */
 export type Shortcut = 'none' | 'identity' | 'projected';
 
-const shortcuts = { none: 0, identity: 1, projected: 2 } as const satisfies Record<Shortcut, number>;
+const shortcuts = { none: 0, identity: 1, projected: 2 } as const satisfies Record<
+  Shortcut,
+  number
+>;
 
 /** A convolution of `convBlock`. */
 export interface PackedConvolution {

@@ -117,10 +117,11 @@ describe.each(Object.entries(cases))('%s', (_, { arch, options }) => {
     const { tensors } = memoryStats();
     const model = scope(trained);
     const own = memoryStats().tensors;
-    const use = () =>
+    const use = (): void => {
       scope(() => {
         for (const count of [1, 40]) fused(model, images(count));
       });
+    };
     use();
     expect(memoryStats().tensors).toBeGreaterThan(own);
     model.train();

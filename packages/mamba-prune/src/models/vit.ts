@@ -128,7 +128,13 @@ class Block extends nn.Module {
 
   /** @param x - shape [batch, length, dModel]; the result has the same shape */
   override forward(x: Tensor, probe?: UnitProbe): Tensor {
-    if (!probe && !this.training && !isGradEnabled() && x.device === 'cpu' && x.dtype === 'float32') {
+    if (
+      !probe &&
+      !this.training &&
+      !isGradEnabled() &&
+      x.device === 'cpu' &&
+      x.dtype === 'float32'
+    ) {
       return this.#fused(x);
     }
     return scope(() => this.#forward(x, probe));
