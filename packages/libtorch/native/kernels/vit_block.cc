@@ -17,9 +17,9 @@ namespace {
 
 using at::Tensor;
 
-// Rows that a thread works on at a time when it has samples of its own: enough for weights to be read from far away
-// seldom, few enough for the widest intermediate result to stay in a share of the third-level cache.
-constexpr int64_t kRowsAtATime = 130;
+// Rows that a thread works on at a time when it has samples of its own, at least one sample: what a stage reads and
+// writes for them stays in the second-level cache. More rows would read the weights less often, which are in the third.
+constexpr int64_t kRowsAtATime = 70;
 // Multiply-adds of a block below which a second thread costs more than it saves.
 constexpr int64_t kSmallWork = 200'000;
 // Sizes beyond this are refused, so that no product of two or three of them leaves 64 bits.

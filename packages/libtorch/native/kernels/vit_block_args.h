@@ -9,6 +9,9 @@ namespace mamba_prune {
 struct VitSizes {
   int64_t length, model, heads, head_dim, hidden;
   int64_t inner() const { return heads * head_dim; }
+  // Of the hidden layer that are computed at a time: a multiple of every panel.
+  int64_t neurons() const { return hidden < kNeurons ? hidden : kNeurons; }
+  static constexpr int64_t kNeurons = 384;
 };
 
 // The matrices are packed: [panels, depth, panel].
@@ -21,7 +24,8 @@ struct VitWeights {
   const float *fc2, *fc2_bias;  // model columns, depth hidden
 };
 
-// Intermediate results of `rows` tokens: [rows, width of the name]. `seen` is what the heads give, side by side.
+// Intermediate results of `rows` tokens: [rows, width of the name], `hidden` of neurons() at a time. `seen` is what the
+// heads give, side by side.
 struct VitBuffers {
   float *normed, *qkv, *seen, *hidden;
 };
@@ -39,7 +43,7 @@ struct VitArgs {
 struct VitScratch : Layout {
   int64_t normed, qkv, seen, hidden;
   VitScratch(const VitSizes& s, int64_t rows)
-      : normed(take(rows * s.model)), qkv(take(rows * 3 * s.inner())), seen(take(rows * s.inner())), hidden(take(rows * s.hidden)) {}
+      : normed(take(rows * s.model)), qkv(take(rows * 3 * s.inner())), seen(take(rows * s.inner())), hidden(take(rows * s.neurons())) {}
   VitBuffers in(float* base) const { return {base + normed, base + qkv, base + seen, base + hidden}; }
 };
 

@@ -64,8 +64,6 @@ inline void attention_stage(const VitArgs& a, const Team& team, float* scratch) 
   }
 }
 
-constexpr int64_t kDepthAtATime = 768;
-
 inline void vit_forward(const VitArgs& a, int64_t part, int64_t parts, float* scratch) {
   const Team team{part, parts};
   const VitSizes& s = a.sizes;
@@ -82,13 +80,17 @@ inline void vit_forward(const VitArgs& a, int64_t part, int64_t parts, float* sc
   team.wait();
   norm_stage(team, rows, s.model, a.y, w.norm2_weight, w.norm2_bias, a.eps, b.normed);
   team.wait();
-  packed_stage(team, {b.normed, s.model, rows, s.model, w.fc1, s.model * kPanel, s.hidden, b.hidden, s.hidden, w.fc1_bias, nullptr,
-                      Activation::gelu});
-  team.wait();
-  // In parts of the depth: with all of it, the rows of `hidden` would fill the second-level cache.
-  for (int64_t k = 0; k < s.hidden; k += kDepthAtATime)
-    packed_stage(team, {b.hidden + k, s.hidden, rows, s.hidden - k < kDepthAtATime ? s.hidden - k : kDepthAtATime, w.fc2 + k * kPanel,
-                        s.hidden * kPanel, s.model, a.y, s.model, k ? nullptr : w.fc2_bias, a.y});
+  // Some neurons at a time, which are in the second-level cache when fc2 reads them.
+  const int64_t stride = s.neurons();
+  for (int64_t k = 0; k < s.hidden; k += stride) {
+    const int64_t count = s.hidden - k < stride ? s.hidden - k : stride;
+    packed_stage(team, {b.normed, s.model, rows, s.model, w.fc1 + k * s.model, s.model * kPanel, count, b.hidden, stride, w.fc1_bias + k,
+                        nullptr, Activation::gelu});
+    team.wait();
+    packed_stage(team, {b.hidden, stride, rows, count, w.fc2 + k * kPanel, s.hidden * kPanel, s.model, a.y, s.model,
+                        k ? nullptr : w.fc2_bias, a.y});
+    team.wait();
+  }
 }
 
 }  // namespace MP_ISA

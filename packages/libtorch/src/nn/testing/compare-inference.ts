@@ -22,7 +22,7 @@ export interface VitCase {
 }
 
 // Widths below, at and beyond a register and a panel of any instruction set (4 to 32 columns); lengths
-// beyond the queries that are scored at a time (48); more neurons than fc2 adds up at a time (768); one image, fewer and
+// beyond the queries that are scored at a time (48); more neurons than are computed at a time (384); one image, fewer and
 // more images than threads.
 export const vitCases: readonly VitCase[] = [
   { batch: 1, length: 1, model: 1, heads: 1, headDim: 1, hidden: 1 },
