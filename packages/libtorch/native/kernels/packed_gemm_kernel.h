@@ -13,7 +13,8 @@ inline void finish_rows(const PackedProduct& g, const float* sums, int64_t count
       VF value = load(sums);
       if (g.bias) value += load_n<true>(g.bias + at, left);
       if (g.residual) value += load_n<true>(g.residual + place, left);
-      if (g.activation == Activation::relu) value = max(value, VF{});
+      // In this order NaN stays NaN.
+      if (g.activation == Activation::relu) value = max(VF{}, value);
       if (g.activation == Activation::gelu) value = gelu<float>(value);
       store_n<true>(g.out + place, value, left);
     }

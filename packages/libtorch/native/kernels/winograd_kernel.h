@@ -91,7 +91,7 @@ void winograd_output(const ImageConv& c, const float* from, int64_t position_str
         const int64_t at = place + i * c.width * c.out;
         VF value = y[i] + bias;
         if (residual) value += load_n<Tail>(residual + at, left);
-        if (relu) value = max(value, VF{});
+        if (relu) value = max(VF{}, value);
         store_n<Tail>(image + at, value, left);
       }
     }

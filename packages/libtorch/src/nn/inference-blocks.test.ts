@@ -133,6 +133,17 @@ describe('convBlock', () => {
     });
   });
 
+  it.each([0, 2, 4] as const)('passes NaN on, in form %i', (form) => {
+    scope(() => {
+      const { x, convolutions } = convInputs(test);
+      const [first, second] = packedConvolutions(convolutions, form);
+      if (!first || !second) throw new Error('the case has two convolutions');
+      const bias = first.bias.clone().fill_(NaN);
+      const y = F.convBlock(x, [{ ...first, bias }, second]);
+      expect(y.toNumbers().every(Number.isNaN)).toBe(true);
+    });
+  });
+
   it('takes views, and an empty batch', () => {
     scope(() => {
       const { x, packed } = made();
