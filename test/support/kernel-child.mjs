@@ -9,8 +9,14 @@ const { threadDifferences, worstOf } = await import(
 const { blockThreadDifferences, worstOfBlock } = await import(
   pathToFileURL(`${src}/nn/testing/compare-block.js`).href
 );
+const { compareInference } = await import(
+  pathToFileURL(`${src}/nn/testing/compare-inference.js`).href
+);
 
-const found = { block: { ...worstOfBlock(), threads: blockThreadDifferences() } };
+const found = {
+  block: { ...worstOfBlock(), threads: blockThreadDifferences() },
+  inference: compareInference(),
+};
 for (const dtype of ['float64', 'float32']) {
   found[dtype] = { threads: threadDifferences(dtype) };
   for (const operator of ['scan', 'conv', 'gelu'])

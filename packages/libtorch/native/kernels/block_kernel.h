@@ -2,49 +2,12 @@
 //   x = x + out_proj(scan(in_proj(norm1(x)))),  y = x + fc2(gelu(fc1(norm2(x)))).
 // At batch 1 the operators of a pruned block are so small that calling them costs more than computing them. Here one
 // call does the block, with one parallel region and a barrier between the stages; what a stage leaves stays in cache.
-// `part` of `parts` threads work on the same rows; with parts == 1 a thread works on samples of its own.
-// Included by isa_*.cc after gemm_kernel.h, scan_forward_kernel.h and conv_kernel.h.
+// Included by isa_*.cc after team_kernel.h, gemm_kernel.h, scan_forward_kernel.h and conv_kernel.h.
 namespace mamba_prune {
 namespace MP_ISA {
 
 // Channels that a task of the convolution covers.
 constexpr int64_t kConvTask = 32;
-
-struct Team {
-  int64_t part, parts;
-  int64_t first(int64_t tasks) const { return tasks * part / parts; }
-  int64_t last(int64_t tasks) const { return tasks * (part + 1) / parts; }
-  void wait() const {
-    if (parts > 1) {
-#pragma omp barrier
-    }
-  }
-};
-
-inline float sum_lanes(VF v) {
-  float sum = 0;
-  for (int i = 0; i < kWidth; i++) sum += v[i];
-  return sum;
-}
-
-// LayerNorm over the last dimension (Ba et al. 2016): mean first, then the variance around it.
-inline void layer_norm(const float* x, const float* weight, const float* bias, float eps, int64_t columns, float* out) {
-  VF total{};
-  for (int64_t c = 0; c < columns; c += kWidth) total += load_n<true>(x + c, columns - c);
-  const float mean = sum_lanes(total) / static_cast<float>(columns);
-  VF squares{};
-  for (int64_t c = 0; c < columns; c += kWidth) {
-    VF d = load_n<true>(x + c, columns - c) - mean;
-    if (columns - c < kWidth)
-      for (int i = 0; i < kWidth; i++) d[i] = i < columns - c ? d[i] : 0.0f;
-    squares += d * d;
-  }
-  const float scale = 1.0f / __builtin_sqrtf(sum_lanes(squares) / static_cast<float>(columns) + eps);
-  for (int64_t c = 0; c < columns; c += kWidth) {
-    const VF d = (load_n<true>(x + c, columns - c) - mean) * scale;
-    store_n<true>(out + c, d * load_n<true>(weight + c, columns - c) + load_n<true>(bias + c, columns - c), columns - c);
-  }
-}
 
 // Lays out A = -exp(A_log), D, and the biases of tile `tile`, and the convolution's weights of its channels.
 inline void pack_tile(const BlockArgs& a, int64_t tile) {
@@ -79,20 +42,9 @@ inline void block_pack(const BlockArgs& a, int64_t part, int64_t parts) {
   for (int64_t tile = team.first(a.packed.tiles); tile < team.last(a.packed.tiles); tile++) pack_tile(a, tile);
 }
 
-inline void norm_stage(const BlockArgs& a, const Team& team, const float* x, const float* weight, const float* bias) {
-  const int64_t rows = a.batch * a.sizes.length, columns = a.sizes.model;
-  for (int64_t r = team.first(rows); r < team.last(rows); r++)
-    layer_norm(x + r * columns, weight, bias, a.eps, columns, a.buffers.normed + r * columns);
-}
-
 // Panels are shared out; where there are fewer than threads, the rows are too.
 inline void gemm_stage(const Gemm& g, const Team& team, float* panel) {
-  const int64_t panels = g.panels();
-  int64_t slices = panels >= 4 * team.parts ? 1 : (2 * team.parts + panels - 1) / panels;
-  if (team.parts == 1) slices = 1;
-  const int64_t most = (g.rows + kGemmRows - 1) / kGemmRows;
-  if (slices > most) slices = most;
-  const int64_t tasks = panels * slices;
+  const int64_t slices = team.slices(g.panels(), (g.rows + kGemmRows - 1) / kGemmRows), tasks = g.panels() * slices;
   for (int64_t task = team.first(tasks); task < team.last(tasks); task++) {
     const int64_t slice = task % slices;
     gemm_panel(g, task / slices, g.rows * slice / slices, g.rows * (slice + 1) / slices, panel);
@@ -155,7 +107,7 @@ inline void block_forward(const BlockArgs& a, int64_t part, int64_t parts, float
   const BlockBuffers& b = a.buffers;
   const int64_t rows = a.batch * s.length;
   if (parts > 1) block_pack(a, part, parts);
-  norm_stage(a, team, a.x, w.norm1_weight, w.norm1_bias);
+  norm_stage(team, rows, s.model, a.x, w.norm1_weight, w.norm1_bias, a.eps, b.normed);
   team.wait();
   product(team, rows, b.normed, s.model, w.in_proj, 2 * s.inner, b.xz, scratch);
   conv_stage(a, team, scratch);
@@ -164,7 +116,7 @@ inline void block_forward(const BlockArgs& a, int64_t part, int64_t parts, float
   scan_stage(a, team, scratch);
   team.wait();
   product(team, rows, b.scanned, s.inner, w.out_proj, s.model, a.y, scratch, nullptr, a.x);
-  norm_stage(a, team, a.y, w.norm2_weight, w.norm2_bias);
+  norm_stage(team, rows, s.model, a.y, w.norm2_weight, w.norm2_bias, a.eps, b.normed);
   team.wait();
   product(team, rows, b.normed, s.model, w.fc1_weight, s.hidden, b.hidden, scratch, w.fc1_bias, nullptr, true);
   product(team, rows, b.hidden, s.hidden, w.fc2_weight, s.model, a.y, scratch, w.fc2_bias, a.y);

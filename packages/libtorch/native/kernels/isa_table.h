@@ -6,7 +6,12 @@
 #include "conv_kernel.h"
 #include "gelu_kernel.h"
 #include "gemm_kernel.h"
+#include "team_kernel.h"
 #include "block_kernel.h"
+#include "packed_gemm_kernel.h"
+#include "vit_block_kernel.h"
+#include "winograd_kernel.h"
+#include "image_conv_kernel.h"
 #include "optimizer_kernel.h"
 
 #define MP_STRING2(x) #x
@@ -20,7 +25,7 @@ template <class T> constexpr KernelTable<T> table() {
           gelu_backward<T>, adamw<T>, sgd<T>, ema<T>, scale<T>, sum_squares<T>};
 }
 extern const Isa isa;
-const Isa isa = {MP_STRING(MP_ISA), table<float>(), block_pack, block_forward};
+const Isa isa = {MP_STRING(MP_ISA), table<float>(), block_pack, block_forward, kPanel, vit_forward, conv_block_forward};
 
 }  // namespace MP_ISA
 }  // namespace mamba_prune

@@ -9,7 +9,9 @@
 #include "block_args.h"
 #include "conv_args.h"
 #include "elementwise_args.h"
+#include "image_conv_args.h"
 #include "scan_args.h"
+#include "vit_block_args.h"
 
 namespace mamba_prune {
 
@@ -33,6 +35,9 @@ struct Isa {
   KernelTable<float> f32;
   void (*block_pack)(const BlockArgs&, int64_t part, int64_t parts);
   void (*block_forward)(const BlockArgs&, int64_t part, int64_t parts, float* scratch);
+  int64_t panel;  // columns of a panel of packed weights
+  void (*vit_forward)(const VitArgs&, int64_t part, int64_t parts, float* scratch);
+  void (*conv_block_forward)(const ConvBlock&, int64_t part, int64_t parts, float* scratch);
 };
 
 namespace baseline {

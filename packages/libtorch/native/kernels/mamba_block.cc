@@ -10,6 +10,7 @@
 
 #include "kernel_table.h"
 #include "op_util.h"
+#include "packed.h"
 #include "scratch.h"
 
 namespace mamba_prune::mamba_block_op {
@@ -98,19 +99,12 @@ void run_apart(const BlockArgs& a, int threads, int64_t scratch) {
   }
 }
 
-// Refuses what there is no gradient for, instead of cutting the graph in silence.
-void refuse_gradient(const Tensor& t) {
-  TORCH_CHECK(!any_requires_grad({t}),
-              "mamba_block: got tensors that require gradients, expected none: it is for inference. Call it without gradients, or use the "
-              "single operators.");
-}
-
 Tensor forward(const Tensor& x_, const Tensor& norm1_weight, const Tensor& norm1_bias, const Tensor& in_proj, const Tensor& conv_weight,
                const Tensor& conv_bias, const Tensor& x_proj, const Tensor& dt_weight, const Tensor& dt_bias, const Tensor& A_log,
                const Tensor& D, const Tensor& out_proj, const Tensor& norm2_weight, const Tensor& norm2_bias, const Tensor& fc1_weight,
                const Tensor& fc1_bias, const Tensor& fc2_weight, const Tensor& fc2_bias, double eps) {
   TORCH_CHECK(x_.scalar_type() == at::kFloat, "mamba_block: got x of dtype ", x_.scalar_type(), ", expected float32. Use the single operators.");
-  refuse_gradient(x_);
+  refuse_gradient("mamba_block", x_);
   at::AutoDispatchBelowADInplaceOrView below;
   const Tensor x = x_.contiguous();
   BlockArgs a{};
@@ -118,7 +112,7 @@ Tensor forward(const Tensor& x_, const Tensor& norm1_weight, const Tensor& norm1
   const BlockSizes& s = a.sizes;
   std::vector<Tensor> alive;  // contiguous copies, where there were none
   const auto pointer = [&](const char* name, const Tensor& t, at::IntArrayRef shape, const char* layout) {
-    refuse_gradient(t);
+    refuse_gradient("mamba_block", t);
     check_tensor("mamba_block", name, t, shape, layout, x);
     alive.push_back(t.contiguous());
     return static_cast<const float*>(alive.back().data_ptr());

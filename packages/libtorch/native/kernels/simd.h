@@ -35,7 +35,8 @@ template <> struct Simd<double> {
 template <class T> using Vec = typename Simd<T>::V;
 template <class T> using Int = typename Simd<T>::I;
 
-template <class T> MP_INLINE Vec<T> splat(T x) { return Vec<T>{} + x; }
+// Minus zero, which the compiler leaves out; adding zero would turn -0 into 0, so that it has to be done.
+template <class T> MP_INLINE Vec<T> splat(T x) { return x - Vec<T>{}; }
 
 template <class T> MP_INLINE Vec<T> load(const T* p) {
   Vec<T> v;

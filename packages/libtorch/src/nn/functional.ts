@@ -11,6 +11,16 @@ export { gelu, relu, silu, softplus } from '../generated/ops.js';
 export { atLeastFloat32, meanFloat32, weightFor } from './precision.js';
 export { type FusedBlock, hasFusedBlocks, mambaBlocks, packUnits } from './fused-blocks.js';
 export { type BranchWeights, hasFusedBranches, mlpBranch, ssmBranch } from './fused-branches.js';
+export {
+  type PackedConvolution,
+  type Shortcut,
+  type VitBlockSizes,
+  type VitBlockWeights,
+  convBlock,
+  packWeights,
+  vitBlock,
+} from './inference-blocks.js';
+export { type ConvolutionForm, packConvolution } from './convolution-weights.js';
 
 const reductions = { none: 0, mean: 1, sum: 2 } as const;
 

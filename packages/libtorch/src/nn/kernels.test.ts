@@ -15,7 +15,8 @@ afterAll(() => {
 type Found = Record<
   'float64' | 'float32',
   Record<'scan' | 'conv' | 'gelu', Worst> & { readonly threads: readonly string[] }
-> & { readonly block: Worst & { readonly threads: readonly string[] } };
+> &
+  Record<'block' | 'inference', Worst & { readonly threads: readonly string[] }>;
 
 /** What the child found; undefined if this processor (or build) has no such instruction set. */
 function withInstructions(isa: string): Promise<Found | undefined> {
@@ -54,6 +55,9 @@ describe.each(['baseline', 'avx2', 'avx512'])('the kernels with %s', (isa) => {
     // Float32 sums of up to 513 terms, several products deep: some tens of roundings of 6e-8.
     expect(found.block.error, found.block.at).toBeLessThan(3e-6);
     expect(found.block.threads).toEqual([]);
+    // As above; Winograd's transforms multiply by up to 8 and subtract, which costs two or three bits.
+    expect(found.inference.error, found.inference.at).toBeLessThan(3e-6);
+    expect(found.inference.threads).toEqual([]);
     expect(found.float64.threads).toEqual([]);
     expect(found.float32.threads).toEqual([]);
   });

@@ -134,7 +134,9 @@ describe.each(Object.entries(families))('%s', (_, { arch, options }) => {
       },
     });
     expect(seen).toEqual(groups.flatMap(({ name }) => [`gate ${name}`, `output ${name}`]));
-    expect(probed.equal(run(model, x))).toBe(true);
+    // Without a probe, and without gradients, whole blocks are one operator, which rounds differently.
+    expect(probed.equal(model.forward(x))).toBe(true);
+    expect(relativeDifference(probed, run(model, x))).toBeLessThan(rounding);
   });
 
   it('learns a few images, is pruned, saved, loaded and learns on', () => {

@@ -1,7 +1,7 @@
 // Residual networks (He et al. 2016, arXiv 1512.03385) with the parameter names of torchvision's
 // ResNet, so that state dicts cross over both ways. As there, bottlenecks have their stride in the
 // 3x3 convolution ("v1.5"), and a shortcut that changes shape is a 1x1 convolution with BatchNorm.
-import { type Tensor, F, nn, ops, scope } from '@mamba-prune/libtorch';
+import { type Tensor, F, isGradEnabled, nn, ops, scope } from '@mamba-prune/libtorch';
 import type { PruningGroup } from '../pruning/groups.js';
 import { checkImages, dropPathRate } from './config-checks.js';
 import { type ImageModel, type MacsEntry, type UnitProbe, probeOf } from './image-model.js';
@@ -13,6 +13,7 @@ import {
   innerConvs,
   stageWidth,
 } from './resnet-config.js';
+import { type ConvNorm, FusedConvolutions } from './resnet-fused.js';
 
 /** Without bias, which BatchNorm has; the image keeps its size at stride 1. */
 function conv(from: number, to: number, kernel: number, stride = 1): nn.Conv2d {
@@ -22,11 +23,6 @@ function conv(from: number, to: number, kernel: number, stride = 1): nn.Conv2d {
 /** Side of what a convolution or pooling with padding kernel >> 1 gives for a side of `side`. */
 const sideAfter = (side: number, kernel: number, stride: number): number =>
   Math.floor((side + 2 * (kernel >> 1) - kernel) / stride) + 1;
-
-interface ConvNorm {
-  readonly conv: nn.Conv2d;
-  readonly bn: nn.BatchNorm2d;
-}
 
 interface BlockSizes {
   /** Name in the state dict, such as `layer1.0`. */
@@ -46,6 +42,7 @@ class Block extends nn.Module {
   readonly #layers: readonly ConvNorm[];
   readonly #downsample: nn.Sequential | undefined;
   readonly #shortcut: nn.Conv2d | undefined;
+  readonly #fused: FusedConvolutions;
 
   constructor(readonly sizes: BlockSizes) {
     super();
@@ -62,11 +59,27 @@ class Block extends nn.Module {
     });
     if (stride !== 1 || from !== out) {
       this.#shortcut = conv(from, out, 1, stride);
-      this.#downsample = this.child(
-        'downsample',
-        new nn.Sequential(this.#shortcut, new nn.BatchNorm2d(out)),
-      );
+      const bn = new nn.BatchNorm2d(out);
+      this.#downsample = this.child('downsample', new nn.Sequential(this.#shortcut, bn));
+      this.#fused = new FusedConvolutions(this.#layers, { conv: this.#shortcut, bn });
+    } else {
+      this.#fused = new FusedConvolutions(this.#layers, 'identity');
     }
+  }
+
+  /** The block as one operator. @param x - shape [batch, height, width, from], unlike `forward` */
+  fused(x: Tensor): Tensor {
+    return this.#fused.forward(x);
+  }
+
+  override train(on = true): this {
+    if (on) this.#fused.release();
+    return super.train(on);
+  }
+
+  override dispose(): void {
+    this.#fused.release();
+    super.dispose();
   }
 
   /** @param x - shape [batch, from, height, width] */
@@ -158,6 +171,7 @@ export class ResNet extends nn.Module implements ImageModel {
   readonly #bn1: nn.BatchNorm2d;
   readonly #blocks: readonly Block[];
   readonly #fc: nn.Linear;
+  readonly #stem: FusedConvolutions;
 
   constructor(config: ResNetConfig) {
     super();
@@ -168,6 +182,7 @@ export class ResNet extends nn.Module implements ImageModel {
       stem === 'cifar' ? conv(channels, baseWidth, 3) : conv(channels, baseWidth, 7, 2),
     );
     this.#bn1 = this.child('bn1', new nn.BatchNorm2d(baseWidth));
+    this.#stem = new FusedConvolutions([{ conv: this.#conv1, bn: this.#bn1 }], 'none');
     const stages = makeStages(config).map((blocks, stage) =>
       this.child(`layer${stage + 1}`, new nn.ModuleList(blocks)),
     );
@@ -182,12 +197,37 @@ export class ResNet extends nn.Module implements ImageModel {
 
   override forward(images: Tensor, probe?: UnitProbe): Tensor {
     checkImages('ResNet', images, this.config);
+    const canFuse = !probe && !this.training && !isGradEnabled();
+    if (canFuse && [images, this.#conv1.weight].every(isFloat32OnCpu)) {
+      return scope(() => this.#fused(images));
+    }
     let x = scope(() => {
       const y = this.#bn1.forward(this.#conv1.forward(images)).relu();
       return this.config.stem === 'imagenet' ? ops.maxPool2d(y, 3, 2, 1) : y;
     });
     for (const block of this.#blocks) x = block.forward(x, probe);
     return this.#fc.forward(F.meanFloat32(x, [2, 3]));
+  }
+
+  /** Without gradients: a block is one operator, and channels come last between them. */
+  #fused(images: Tensor): Tensor {
+    let x = this.#stem.forward(images.permute(0, 2, 3, 1));
+    if (this.config.stem === 'imagenet') {
+      x = ops.maxPool2d(x.permute(0, 3, 1, 2), 3, 2, 1).permute(0, 2, 3, 1);
+    }
+    for (const block of this.#blocks) x = block.fused(x);
+    return this.#fc.forward(x.mean([1, 2]));
+  }
+
+  override train(on = true): this {
+    if (on) this.#stem.release();
+    return super.train(on);
+  }
+
+  override dispose(): void {
+    this.#stem.release();
+    for (const block of this.#blocks) block.dispose();
+    super.dispose();
   }
 
   pruningGroups(): PruningGroup[] {
@@ -214,6 +254,9 @@ export class ResNet extends nn.Module implements ImageModel {
     return new ResNet({ ...this.config, widths: { ...this.config.widths, ...widths } });
   }
 }
+
+const isFloat32OnCpu = ({ device, dtype }: Tensor): boolean =>
+  device === 'cpu' && dtype === 'float32';
 
 /** Channels of the residual stream after stage `stage`. */
 const streamWidth = ({ block, baseWidth }: ResNetConfig, stage: number): number =>

@@ -3,7 +3,18 @@
 //   x = [class token; patches] + pos_embed
 //   x = x + attn(norm1(x));  x = x + mlp(norm2(x))
 //   logits = head(norm(x)[0])
-import { F, type Tensor, cat, nn, noGrad, randn, scope, zeros } from '@mamba-prune/libtorch';
+import {
+  DerivedWeights,
+  F,
+  type Tensor,
+  cat,
+  isGradEnabled,
+  nn,
+  noGrad,
+  randn,
+  scope,
+  zeros,
+} from '@mamba-prune/libtorch';
 import type { PruningGroup } from '../pruning/groups.js';
 import { mlpGroup } from './config.js';
 import { checkImages, dropPathRate } from './config-checks.js';
@@ -90,6 +101,8 @@ class Block extends nn.Module {
   readonly norm2: nn.LayerNorm;
   readonly mlp: Mlp;
   readonly dropPath: number;
+  /** The matrices of qkv, proj, fc1 and fc2 for the operator that does a whole block. */
+  readonly #packed: DerivedWeights;
 
   constructor(
     config: VitConfig,
@@ -106,11 +119,56 @@ class Block extends nn.Module {
       'mlp',
       new Mlp(dModel, widths[mlpGroup(index)] as number, ['fc1', 'fc2']),
     );
+    const { attn, mlp } = this;
+    const matrices = [attn.qkv, attn.proj, mlp.fc1, mlp.fc2].map(({ weight }) => weight);
+    this.#packed = new DerivedWeights(matrices, () =>
+      matrices.map((matrix) => F.packWeights(matrix.unsqueeze(0))),
+    );
   }
 
   /** @param x - shape [batch, length, dModel]; the result has the same shape */
   override forward(x: Tensor, probe?: UnitProbe): Tensor {
+    if (
+      !probe &&
+      !this.training &&
+      !isGradEnabled() &&
+      x.device === 'cpu' &&
+      x.dtype === 'float32'
+    ) {
+      return this.#fused(x);
+    }
     return scope(() => this.#forward(x, probe));
+  }
+
+  override train(on = true): this {
+    if (on) this.#packed.release();
+    return super.train(on);
+  }
+
+  override dispose(): void {
+    this.#packed.release();
+    super.dispose();
+  }
+
+  /** As one operator. */
+  #fused(x: Tensor): Tensor {
+    const { norm1, attn, norm2, mlp } = this;
+    const [qkv, proj, fc1, fc2] = this.#packed.get() as [Tensor, Tensor, Tensor, Tensor];
+    const weights = {
+      norm1Weight: norm1.weight as Tensor,
+      norm1Bias: norm1.bias as Tensor,
+      qkv,
+      qkvBias: attn.qkv.bias as Tensor,
+      proj,
+      projBias: attn.proj.bias as Tensor,
+      norm2Weight: norm2.weight as Tensor,
+      norm2Bias: norm2.bias as Tensor,
+      fc1,
+      fc1Bias: mlp.fc1.bias as Tensor,
+      fc2,
+      fc2Bias: mlp.fc2.bias as Tensor,
+    };
+    return F.vitBlock(x, weights, { heads: attn.heads, headDim: attn.headDim, eps });
   }
 
   #forward(x: Tensor, probe?: UnitProbe): Tensor {
@@ -219,6 +277,11 @@ export class VisionTransformer extends nn.Module implements ImageModel {
     for (const block of this.#blocks) x = block.forward(x, probe);
     // LayerNorm works token by token: only the class token's is needed.
     return this.#head.forward(this.#norm.forward(F.atLeastFloat32(x.select(1, 0))));
+  }
+
+  override dispose(): void {
+    for (const block of this.#blocks) block.dispose();
+    super.dispose();
   }
 
   pruningGroups(): PruningGroup[] {

@@ -1,0 +1,34 @@
+// Plain-data arguments of the products with packed weights: no torch headers, shared by all instruction sets.
+#pragma once
+#include <cstdint>
+
+namespace mamba_prune {
+
+enum class Activation { none, relu, gelu };
+
+// out[r] = activation(W x[r] + bias + residual[r]) for rows r. W [columns, depth] lies in panels of isa().panel columns:
+// [panels, depth, panel], with zeros in the columns beyond the last.
+struct PackedProduct {
+  const float* x;
+  int64_t x_stride, rows, depth;
+  const float* weight;
+  int64_t panel_stride;  // from one panel to the next
+  int64_t columns;
+  float* out;
+  int64_t out_stride;
+  const float* bias = nullptr;      // [columns]
+  const float* residual = nullptr;  // rows out_stride apart
+  Activation activation = Activation::none;
+};
+
+// Parts of one array of working memory. Every part begins on a cache line, so that no two threads write into the same.
+struct Layout {
+  int64_t total = 0;
+  int64_t take(int64_t count) {
+    const int64_t at = total;
+    total += (count + 15) / 16 * 16;
+    return at;
+  }
+};
+
+}  // namespace mamba_prune

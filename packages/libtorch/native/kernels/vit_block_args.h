@@ -1,0 +1,67 @@
+// Plain-data arguments of the kernel for a whole block of a vision transformer: no torch headers.
+#pragma once
+#include <cstdint>
+
+#include "packed_args.h"
+
+namespace mamba_prune {
+
+struct VitSizes {
+  int64_t length, model, heads, head_dim, hidden;
+  int64_t inner() const { return heads * head_dim; }
+  // Of the hidden layer that are computed at a time: a multiple of every panel.
+  int64_t neurons() const { return hidden < kNeurons ? hidden : kNeurons; }
+  static constexpr int64_t kNeurons = 384;
+};
+
+// The matrices are packed: [panels, depth, panel].
+struct VitWeights {
+  const float *norm1_weight, *norm1_bias;
+  const float *qkv, *qkv_bias;    // 3 inner columns, depth model
+  const float *proj, *proj_bias;  // model columns, depth inner
+  const float *norm2_weight, *norm2_bias;
+  const float *fc1, *fc1_bias;  // hidden columns, depth model
+  const float *fc2, *fc2_bias;  // model columns, depth hidden
+};
+
+// Intermediate results of `rows` tokens: [rows, width of the name], `hidden` of neurons() at a time. `seen` is what the
+// heads give, side by side.
+struct VitBuffers {
+  float *normed, *qkv, *seen, *hidden;
+};
+
+struct VitArgs {
+  VitSizes sizes;
+  VitWeights weights;
+  VitBuffers buffers;
+  float eps;
+  int64_t batch;   // samples of this call
+  const float* x;  // [batch, length, model]
+  float* y;        // same; may not be x
+};
+
+struct VitScratch : Layout {
+  int64_t normed, qkv, seen, hidden;
+  VitScratch(const VitSizes& s, int64_t rows)
+      : normed(take(rows * s.model)), qkv(take(rows * 3 * s.inner())), seen(take(rows * s.inner())), hidden(take(rows * s.neurons())) {}
+  VitBuffers in(float* base) const { return {base + normed, base + qkv, base + seen, base + hidden}; }
+};
+
+// Queries whose scores a thread holds at a time.
+constexpr int64_t kAttentionRows = 48;
+
+// Working memory of a thread for one head: its keys and values packed, scores of kAttentionRows queries.
+struct AttentionScratch : Layout {
+  int64_t keys, values, scores;
+  int64_t score_stride;
+  AttentionScratch(const VitSizes& s, int64_t panel)
+      : keys(take(ceil(s.length, panel) * ceil(s.head_dim, panel))),
+        values(take(ceil(s.head_dim, panel) * s.length)),
+        scores(take(kAttentionRows * ceil(s.length, panel))),
+        score_stride(ceil(s.length, panel)) {}
+
+ private:
+  static int64_t ceil(int64_t count, int64_t step) { return (count + step - 1) / step * step; }
+};
+
+}  // namespace mamba_prune

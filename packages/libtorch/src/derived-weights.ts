@@ -1,0 +1,54 @@
+// Weights in another form, such as the layout that a kernel reads fastest, kept as long as they are those of the
+// parameters: every change in place counts up a tensor's version, which is compared at each use.
+import { noGrad } from './autograd.js';
+import { callOperator } from './dispatch.js';
+import type { Handle } from './native.js';
+import { scope } from './scope.js';
+import type { Tensor } from './tensor.js';
+
+interface Made {
+  readonly tensors: readonly Tensor[];
+  /** What the sources were when these were made. */
+  readonly handles: readonly Handle[];
+  readonly version: number;
+}
+
+/**
+ * Tensors computed from others, made at their first use and again whenever one of the others was changed or moved.
+ *
+ * A write past libtorch, to an array that a tensor borrows, is not seen. Nor are the statistics that `BatchNorm2d`
+ * gathers: give its `numBatchesTracked` as a source too, which counts with them.
+ */
+export class DerivedWeights {
+  #made: Made | undefined;
+
+  /**
+   * @param sources - all that `make` reads
+   * @param make - is called without gradients, in a scope: what it returns is kept, the rest freed
+   */
+  constructor(
+    private readonly sources: readonly Tensor[],
+    private readonly make: () => readonly Tensor[],
+  ) {}
+
+  /** As of the sources' present values. They are freed by the next change or `release()`: do not keep them. */
+  get(): readonly Tensor[] {
+    const version = callOperator('mamba_prune::weights_version', this.sources) as number;
+    const made = this.#made;
+    const current =
+      made?.version === version &&
+      this.sources.every(({ handle }, i) => handle === made.handles[i]);
+    if (current) return made.tensors;
+    this.release();
+    const tensors = noGrad(() => scope(() => this.make().map((tensor) => tensor.keep())));
+    const handles = this.sources.map(({ handle }) => handle);
+    this.#made = { tensors, handles, version };
+    return tensors;
+  }
+
+  /** Frees them; the next use makes them again. */
+  release(): void {
+    for (const tensor of this.#made?.tensors ?? []) tensor.dispose();
+    this.#made = undefined;
+  }
+}

@@ -1,0 +1,108 @@
+// Convolutions with their BatchNorm, ReLU and shortcut as one operator, for inference on the CPU: BatchNorm is folded
+// into weights and bias, and the weights are laid out for the form of the convolution that is fastest for a size.
+import { DerivedWeights, F, type Tensor, nn } from '@mamba-prune/libtorch';
+
+/** A convolution without bias and the BatchNorm behind it. */
+export interface ConvNorm {
+  readonly conv: nn.Conv2d;
+  readonly bn: nn.BatchNorm2d;
+}
+
+/** Convolutions in a row with ReLU, and what is added to the last. */
+export class FusedConvolutions {
+  readonly #layers: readonly ConvNorm[];
+  readonly #shortcut: F.Shortcut;
+  /** By the forms of all convolutions, which depend on the batch. */
+  readonly #packed = new Map<string, DerivedWeights>();
+
+  constructor(layers: readonly ConvNorm[], shortcut: 'none' | 'identity' | ConvNorm) {
+    const projected = typeof shortcut !== 'string';
+    this.#layers = projected ? [...layers, shortcut] : layers;
+    this.#shortcut = projected ? 'projected' : shortcut;
+  }
+
+  /**
+   * @param x - shape [batch, height, width, channels]
+   * @returns shape [batch, height', width', out]
+   */
+  forward(x: Tensor): Tensor {
+    const [batch, height, width] = x.shape as [number, number, number];
+    const forms = this.#forms(batch, height, width);
+    const tensors = this.#packedFor(forms).get();
+    const convolutions = this.#layers.map(({ conv }, i) => ({
+      weight: tensors[2 * i] as Tensor,
+      bias: tensors[2 * i + 1] as Tensor,
+      kernel: conv.kernelSize[0] as number,
+      stride: conv.stride as number,
+    }));
+    return F.convBlock(x, convolutions, this.#shortcut);
+  }
+
+  /** Frees what was made for inference; the next call makes it again. */
+  release(): void {
+    for (const packed of this.#packed.values()) packed.release();
+    this.#packed.clear();
+  }
+
+  #forms(batch: number, height: number, width: number): F.ConvolutionForm[] {
+    let [h, w] = [height, width];
+    return this.#layers.map(({ conv }) => {
+      const stride = conv.stride as number;
+      // The shortcut comes last and has a kernel of 1: its size does not matter.
+      [h, w] = [Math.ceil(h / stride), Math.ceil(w / stride)];
+      return conv.kernelSize[0] === 3 && stride === 1 ? formFor(conv, batch, h, w) : 0;
+    });
+  }
+
+  #packedFor(forms: readonly F.ConvolutionForm[]): DerivedWeights {
+    const key = forms.join();
+    const known = this.#packed.get(key);
+    if (known) return known;
+    const sources = this.#layers.flatMap(({ conv, bn }) => [
+      conv.weight,
+      ...[bn.weight, bn.bias].filter((t) => t !== null),
+      ...[bn.runningMean, bn.runningVar, bn.numBatchesTracked],
+    ]);
+    const packed = new DerivedWeights(sources, () =>
+      this.#layers.flatMap((layer, i) => {
+        const { weight, bias } = folded(layer);
+        return [F.packConvolution(weight, forms[i] ?? 0), bias.to('float32')];
+      }),
+    );
+    this.#packed.set(key, packed);
+    return packed;
+  }
+}
+
+/**
+ * Squares of an image or batch from which on a form is faster than the one before it: with fewer, reading its larger
+ * weights takes longer than its multiplications save. Weights that stay in the second-level cache need fewer.
+ */
+const LEAST_SQUARES = { 2: 8, 4: 12 };
+const LEAST_SQUARES_NEAR = 4;
+const NEAR_WEIGHTS = 64 * 64;
+
+/** For a 3x3 convolution at stride 1. */
+function formFor(
+  { inChannels, outChannels }: nn.Conv2d,
+  batch: number,
+  height: number,
+  width: number,
+): F.ConvolutionForm {
+  const squares = (side: number) => batch * Math.ceil(height / side) * Math.ceil(width / side);
+  const isNear = inChannels * outChannels <= NEAR_WEIGHTS;
+  if (squares(4) >= (isNear ? LEAST_SQUARES_NEAR : LEAST_SQUARES[4])) return 4;
+  return squares(2) >= LEAST_SQUARES[2] ? 2 : 0;
+}
+
+/** Weights and bias of the convolution and its BatchNorm together, in float64. */
+function folded({ conv, bn }: ConvNorm): { weight: Tensor; bias: Tensor } {
+  const exact = (t: Tensor) => t.to('float64');
+  const deviation = exact(bn.runningVar).add(bn.eps).sqrt();
+  const scale = bn.weight ? exact(bn.weight).div(deviation) : deviation.reciprocal();
+  const shift = exact(bn.runningMean).mul(scale).neg();
+  return {
+    weight: exact(conv.weight).mul(scale.view(-1, 1, 1, 1)),
+    bias: bn.bias ? shift.add(exact(bn.bias)) : shift,
+  };
+}
