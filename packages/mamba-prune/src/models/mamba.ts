@@ -31,6 +31,7 @@ import { SelectiveSsm } from './mamba-ssm.js';
 import { Mlp } from './mlp.js';
 import { BlockStack } from './block-stack.js';
 import { PackedBlock } from './packed-block.js';
+import { embedPatches } from './patches.js';
 
 class Block extends nn.Module {
   readonly norm1: nn.LayerNorm;
@@ -239,7 +240,7 @@ export class VisionMamba extends nn.Module implements ImageModel {
           'Resize the images, or make the model with --image-size and --channels.',
       );
     }
-    const patches = this.#patchEmbed.forward(images).flatten(2).transpose(1, 2);
+    const patches = embedPatches(images, this.#patchEmbed);
     let x = patches.add(F.weightFor(this.#posEmbed, patches.dtype));
     const stack = probe ? undefined : this.#stackFor(x);
     if (stack) x = stack.forward(x);

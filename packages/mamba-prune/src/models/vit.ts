@@ -27,6 +27,7 @@ import {
 } from './image-model.js';
 import { type VitConfig, attentionGroup, checkVitConfig } from './vit-config.js';
 import { Mlp } from './mlp.js';
+import { embedPatches } from './patches.js';
 
 /** timm's, unlike PyTorch's default of 1e-5: imported weights were trained with it. */
 const eps = 1e-6;
@@ -45,7 +46,7 @@ class PatchEmbed extends nn.Module {
 
   /** @returns shape [batch, patches, dModel] */
   override forward(images: Tensor): Tensor {
-    return this.proj.forward(images).flatten(2).transpose(1, 2);
+    return embedPatches(images, this.proj);
   }
 }
 
