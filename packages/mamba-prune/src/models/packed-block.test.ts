@@ -1,4 +1,11 @@
-import { type Tensor, noGrad, randn, scope, WeightCopies } from '@mamba-prune/libtorch';
+import {
+  memoryStats,
+  type Tensor,
+  noGrad,
+  randn,
+  scope,
+  WeightCopies,
+} from '@mamba-prune/libtorch';
 import { describe, expect, it } from 'vitest';
 import { SelectiveSsm } from './mamba-ssm.js';
 import { Mlp } from './mlp.js';
@@ -29,6 +36,14 @@ describe('PackedBlock', () => {
       expect(shapes(packed.mlp)).toEqual([[hidden, 24], [hidden], [24, hidden], [24]]);
       packed.dispose();
     });
+  });
+
+  it('leaves nothing behind when it is disposed of, also outside of a scope', () => {
+    const { ssm, mlp } = make();
+    const before = memoryStats();
+    new PackedBlock(ssm, mlp, 'bfloat16').dispose();
+    expect(memoryStats()).toEqual(before);
+    for (const module of [ssm, mlp]) for (const tensor of module.parameters()) tensor.dispose();
   });
 
   it('holds the weights in their places after a refresh, and zeros everywhere else', () => {

@@ -1,6 +1,13 @@
 // The weights of a block as the GPU's matrix products want them: 16 bits, and every row a multiple of 16
 // bytes. A pruned width such as 115 takes twice as long as 120; the columns in between are zeros.
-import { type CopyPart, type DType, noGrad, type Tensor, zeros } from '@mamba-prune/libtorch';
+import {
+  type CopyPart,
+  type DType,
+  noGrad,
+  scope,
+  type Tensor,
+  zeros,
+} from '@mamba-prune/libtorch';
 import type { SelectiveSsm } from './mamba-ssm.js';
 import type { Mlp } from './mlp.js';
 
@@ -30,11 +37,14 @@ export class PackedBlock {
     const make = (shape: readonly number[]) => zeros(shape, { dtype, device }).keep();
     /** `rows` and `columns` say where a part of the master goes. */
     const put = (to: Tensor, master: Tensor, first = 0, count = master.size(0), row = 0) => {
-      noGrad(() => {
-        const from = master.narrow(0, first, count).keep();
-        const rows = to.narrow(0, row, count);
-        const place = master.ndim > 1 ? rows.narrow(1, 0, master.size(1)) : rows;
-        parts.push({ from, to: place.keep() });
+      // A view that is forgotten here would hold the memory of all copies until it is collected.
+      scope(() => {
+        noGrad(() => {
+          const from = master.narrow(0, first, count).keep();
+          const rows = to.narrow(0, row, count);
+          const place = master.ndim > 1 ? rows.narrow(1, 0, master.size(1)) : rows;
+          parts.push({ from, to: place.keep() });
+        });
       });
       if (!masters.includes(master)) masters.push(master);
     };
