@@ -212,7 +212,7 @@ function Tests({ tests }: { readonly tests: readonly ComparedTest[] }) {
               <td>{rateName(test.rate)}</td>
               <td>{points(test.difference)}</td>
               <td>{test.interval ? test.interval.map((end) => points(end)).join(' … ') : '–'}</td>
-              <td>{test.t === null ? '–' : test.t.toFixed(2)}</td>
+              <td>{test.t === null ? '–' : test.t.toFixed(2).replace('-', '−')}</td>
               <td>{pText(test.p)}</td>
               <td>{verdict(test)}</td>
             </tr>
