@@ -150,9 +150,10 @@ describe('a training from device memory', () => {
       { onStep: () => seen.push(memoryStats().tensors) },
       { deviceData: true, graphBackend: new FakeGraphs() },
     );
-    expect(new Set(seen.slice(5)).size).toBe(1);
+    // Models of earlier tests may be collected meanwhile: there may be fewer tensors, never more.
+    expect(Math.max(...seen.slice(6))).toBeLessThanOrEqual(seen[5] as number);
     for (const parameter of model.parameters()) parameter.grad = null;
-    expect(memoryStats().tensors).toBe(before);
+    expect(memoryStats().tensors).toBeLessThanOrEqual(before);
   });
 });
 
