@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { F, noGrad, randn, saveSafetensors, tensor } from '@mamba-prune/libtorch';
@@ -47,6 +47,16 @@ describe('model files', () => {
     expect([...loaded.model.namedParameters()].every(([, p]) => p.grad !== null)).toBe(true);
     const again = (await pruneOneShot(loaded.model, options)).model;
     expect(again.numParameters()).toBeLessThan(model.numParameters());
+  });
+
+  it('are not written with information that they could not be read with', () => {
+    const path = join(folder, 'incomplete.safetensors');
+    const { history: _, ...incomplete } = info;
+    const model = createModel('mamba_nano', { depth: 1 });
+    expect(() => {
+      saveModel(path, model, incomplete as ModelInfo);
+    }).toThrow(/not complete[^]*history/);
+    expect(existsSync(path)).toBe(false);
   });
 
   it('say what is wrong with a file that is none', () => {

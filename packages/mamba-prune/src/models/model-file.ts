@@ -1,6 +1,7 @@
 // A model file: one .safetensors whose metadata key `mamba_prune` says how to build the model.
 import { FormatError, loadSafetensors, saveSafetensors } from '@mamba-prune/libtorch';
 import { z } from 'zod';
+import { UsageError } from '../errors.js';
 import type { ImageModel } from './image-model.js';
 import { createModelFromConfig } from './registry.js';
 
@@ -35,12 +36,25 @@ const metadataSchema = modelInfoSchema.extend({
 /** What a file says of its model: its configuration, and what ModelInfo has. */
 export type ModelDescription = z.infer<typeof metadataSchema>;
 
-/** The description of a model that files have under `metadataKey`, as JSON. */
+/**
+ * The description of a model that files have under `metadataKey`, as JSON.
+ * @throws UsageError for a description that no file could be read with
+ */
 export function modelMetadata(model: ImageModel, info: ModelInfo): string {
-  return JSON.stringify({ format: 1, model: model.config, ...info });
+  const metadata = { format: 1, model: model.config, ...info };
+  const parsed = metadataSchema.safeParse(metadata);
+  if (!parsed.success) {
+    throw new UsageError(
+      `saveModel: the model's information is not complete:\n${z.prettifyError(parsed.error)}`,
+    );
+  }
+  return JSON.stringify(metadata);
 }
 
-/** Writes a model atomically. @throws Error if the folder cannot be written */
+/**
+ * Writes a model atomically.
+ * @throws UsageError for information that is not complete, Error if the folder cannot be written
+ */
 export function saveModel(path: string, model: ImageModel, info: ModelInfo): void {
   saveSafetensors(path, model.stateDict(), { [metadataKey]: modelMetadata(model, info) });
 }
