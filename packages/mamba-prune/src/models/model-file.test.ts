@@ -51,7 +51,7 @@ describe('model files', () => {
 
   it('are not written with information that they could not be read with', () => {
     const path = join(folder, 'incomplete.safetensors');
-    const { history: _, ...incomplete } = info;
+    const incomplete: unknown = { ...info, history: undefined };
     const model = createModel('mamba_nano', { depth: 1 });
     expect(() => {
       saveModel(path, model, incomplete as ModelInfo);
