@@ -14,7 +14,7 @@ class SelectiveSSM(nn.Module):
     def __init__(self, d_model, d_inner, d_state, d_conv, dt_rank, scan):
         super().__init__()
         self.d_inner, self.d_state, self.dt_rank = d_inner, d_state, dt_rank
-        self.directions = [""] if scan == "uni" else ["", "_b"]
+        self.directions = ["", "_b"] if scan == "bi" else [""]
         self.in_proj = nn.Linear(d_model, 2 * d_inner, bias=False)
         for way in self.directions:
             conv = nn.Conv1d(d_inner, d_inner, d_conv, groups=d_inner, padding=d_conv - 1)
@@ -72,6 +72,13 @@ class MambaBlock(nn.Module):
         return x + self.mlp(self.norm2(x))
 
 
+def transposed(x):
+    """Patches column by column that were row by row, or the other way round."""
+    batch, length, _ = x.shape
+    side = int(length**0.5)
+    return x.view(batch, side, side, -1).transpose(1, 2).reshape(batch, length, -1)
+
+
 class VisionMamba(nn.Module):
     def __init__(self, config):
         super().__init__()
@@ -80,10 +87,14 @@ class VisionMamba(nn.Module):
         self.pos_embed = nn.Parameter(torch.zeros(1, (config["imageSize"] // patch) ** 2, d_model))
         self.blocks = nn.ModuleList([MambaBlock(config, i) for i in range(config["depth"])])
         self.norm, self.head = nn.LayerNorm(d_model), nn.Linear(d_model, config["numClasses"])
+        self.takes_turns = config["scan"] == "cross"
 
     def forward(self, x):  # [batch, channels, side, side], normalised
         x = self.patch_embed(x).flatten(2).transpose(1, 2) + self.pos_embed
-        for block in self.blocks:
+        for index, block in enumerate(self.blocks):
+            if self.takes_turns and index > 0:
+                # Rows forward, columns forward, columns backward, rows backward, and again.
+                x = transposed(x) if index % 2 == 1 else x.flip(1)
             x = block(x)
         return self.head(self.norm(x).mean(1))
 

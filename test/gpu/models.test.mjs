@@ -47,6 +47,7 @@ describe('models on a GPU', { skip }, () => {
   const models = {
     mamba_tiny: () => createModel('mamba_tiny'),
     'mamba_tiny with two directions': () => createModel('mamba_tiny', { scan: 'bi' }),
+    'mamba_tiny with four directions by turns': () => createModel('mamba_tiny', { scan: 'cross' }),
     'mamba_tiny of odd widths': () => pruned(createModel('mamba_tiny')),
     vit_tiny: () => createModel('vit_tiny'),
   };
@@ -87,10 +88,12 @@ describe('models on a GPU', { skip }, () => {
 
   it('all blocks as one operator give what they give one by one', () => {
     const config = { depth: 3 };
+    const cross = { depth: 5, scan: 'cross' };
     const models = {
       'of 128': createModel('mamba_small', { ...config, dModel: 128 }),
       mamba_small: createModel('mamba_small', config),
       'mamba_small with two directions': createModel('mamba_small', { ...config, scan: 'bi' }),
+      'mamba_small with four by turns': createModel('mamba_small', cross),
       'mamba_small of odd widths': pruned(createModel('mamba_small', config)),
     };
     for (const [name, model] of Object.entries(models)) {

@@ -5,6 +5,7 @@
 
 #include "fused_mlp.h"
 #include "mlp_block.h"
+#include "reorder_cuda.h"
 #include "ssm_block.h"
 
 namespace mamba_prune::cuda {
@@ -25,7 +26,9 @@ struct Part {
   }
 };
 
-Tensor mamba_blocks(const Tensor& x_, double eps, at::TensorList weights, at::TensorList packed, at::TensorList units) {
+// orders: how the tokens are reordered before each block, as for reorder_tokens, -1 for not at all.
+Tensor mamba_blocks(const Tensor& x_, double eps, at::TensorList weights, at::TensorList packed, at::TensorList units,
+                    at::IntArrayRef orders) {
   const c10::DeviceGuard guard(x_.device());
   check_rows(kName, x_);
   TORCH_CHECK(x_.is_cuda() && fused_mlp_runs(x_.size(2), x_.scalar_type()), kName, ": got x of ", x_.scalar_type(), " with d_model ",
@@ -33,6 +36,7 @@ Tensor mamba_blocks(const Tensor& x_, double eps, at::TensorList weights, at::Te
   const size_t blocks = units.size();
   TORCH_CHECK(blocks > 0 && weights.size() % blocks == 0 && packed.size() % blocks == 0, kName, ": got ", weights.size(), " weights and ",
               packed.size(), " packed weights of ", blocks, " blocks, expected equally many of each.");
+  TORCH_CHECK(orders.size() == blocks, kName, ": got ", orders.size(), " orders of ", blocks, " blocks, expected one for each.");
   constexpr size_t kNorms = 4;
   const size_t of_weights = weights.size() / blocks, of_packed = packed.size() / blocks;
   TORCH_CHECK(of_weights > kNorms + mlp_block_op::kWeights && of_packed > mlp_block_op::kWeights, kName, ": got ", of_weights,
@@ -52,11 +56,14 @@ Tensor mamba_blocks(const Tensor& x_, double eps, at::TensorList weights, at::Te
     const auto [count, bytes] = fused_mlp_units_shape(x_.size(2), mlp[i].neurons, columns);
     check_shape(kName, "units", units[i], {count, bytes}, at::kByte, x_);
   }
-  Tensor x = x_.contiguous();
+  const auto ordered = [&](const Tensor& tokens, size_t block) { return orders[block] < 0 ? tokens : reorder_tokens(tokens, orders[block]); };
+  Tensor x = ordered(x_.contiguous(), 0);
   ssm_block_op::Kept kept;
   ssm[0].begin(x, kept);
   for (size_t i = 0; i < blocks; i++) {
-    const Tensor middle = ssm[i].finish(x, Tensor(), kept, false);
+    Tensor middle = ssm[i].finish(x, Tensor(), kept, false);
+    // Before the MLP rather than after it, which does not mind: the next block's in-projection is in the same kernel.
+    if (i + 1 < blocks) middle = ordered(middle, i + 1);
     x = at::empty_like(middle);
     kept = {};
     if (i + 1 < blocks) kept.xz = at::empty({x.size(0), x.size(1), 2 * ssm[i + 1].width}, x.options());
@@ -98,7 +105,7 @@ Tensor units_of(const Tensor& norm_weight, const Tensor& norm_bias, const Tensor
 }  // namespace
 
 TORCH_LIBRARY_FRAGMENT(mamba_prune, m) {
-  m.def("mamba_blocks(Tensor x, float eps, Tensor[] weights, Tensor[] packed, Tensor[] units) -> Tensor");
+  m.def("mamba_blocks(Tensor x, float eps, Tensor[] weights, Tensor[] packed, Tensor[] units, int[] orders) -> Tensor");
   m.def("mamba_blocks_run(Tensor like, int d_model) -> bool");
   m.def(
       "mlp_units(Tensor norm_weight, Tensor norm_bias, Tensor fc1, Tensor bias1, Tensor fc2, Tensor? next_norm_weight, "

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { F, type Tensor, manualSeed, noGrad, randn, stack, zeros } from '../index.js';
+import { F, type Tensor, manualSeed, noGrad, randn, stack, tensor, zeros } from '../index.js';
 
 /** Largest difference of two tensors' values. */
 function difference(a: Tensor, b: Tensor): number {
@@ -74,5 +74,32 @@ describe('functional', () => {
     const x = random(2, 2);
     expect(F.dropout(x, 0.5, false)).toBe(x);
     expect(F.dropPath(x, 0.5, false)).toBe(x);
+  });
+
+  it('reorderTokens reverses a sequence, or exchanges rows and columns of its grid, with gradients', () => {
+    const grid = tensor([[0, 1, 2, 3, 4, 5, 6, 7, 8]], { dtype: 'float64' }).unsqueeze(-1);
+    expect(F.reorderTokens(grid, 'reversed').toNumbers()).toEqual([8, 7, 6, 5, 4, 3, 2, 1, 0]);
+    expect(F.reorderTokens(grid, 'transposed').toNumbers()).toEqual([0, 3, 6, 1, 4, 7, 2, 5, 8]);
+    // More than one thread copies; the source has gaps.
+    const x = randn([50, 2 * 49, 96]).narrow(1, 0, 49);
+    const weight = randn([50, 49, 96]);
+    for (const order of ['reversed', 'transposed'] as const) {
+      const leaf = x.detach();
+      leaf.requiresGrad = true;
+      const y = F.reorderTokens(leaf, order);
+      const expected =
+        order === 'reversed'
+          ? x.flip(1)
+          : x.reshape(50, 7, 7, 96).transpose(1, 2).reshape(50, 49, 96);
+      expect(y.equal(expected)).toBe(true);
+      y.mul(weight).sum().backward();
+      // Each is its own inverse.
+      expect(leaf.grad?.equal(F.reorderTokens(weight, order))).toBe(true);
+    }
+  });
+
+  it('reorderTokens says what it cannot reorder', () => {
+    expect(() => F.reorderTokens(zeros([1, 6, 2]), 'transposed')).toThrow(/6 tokens.*square/);
+    expect(() => F.reorderTokens(zeros([6, 2]), 'reversed')).toThrow(/shape \[6, 2\]/);
   });
 });

@@ -21,6 +21,7 @@ export {
   vitBlock,
 } from './inference-blocks.js';
 export { type ConvolutionForm, packConvolution } from './convolution-weights.js';
+export { type TokenOrder, reorderTokens } from './token-order.js';
 
 const reductions = { none: 0, mean: 1, sum: 2 } as const;
 

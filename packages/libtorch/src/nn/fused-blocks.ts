@@ -4,9 +4,12 @@ import { callOperator, hasOperator } from '../dispatch.js';
 import type { Tensor } from '../tensor.js';
 import type { BranchWeights } from './fused-branches.js';
 import type { LayerNorm } from './norm.js';
+import { type TokenOrder, sideOf } from './token-order.js';
 
 /** One block: x = x + ssm(norm1(x)), x = x + mlp(norm2(x)); the weights as for `ssmBranch` and `mlpBranch`. */
 export interface FusedBlock {
+  /** What is done to the order of the tokens before it. */
+  readonly reorder?: TokenOrder | undefined;
   readonly norm1: LayerNorm;
   readonly ssm: BranchWeights;
   readonly norm2: LayerNorm;
@@ -50,5 +53,14 @@ export function mambaBlocks(
     ...[...ssm.weights, ...mlp.weights],
   ]);
   const packed = blocks.flatMap(({ ssm, mlp }) => [...ssm.packed, ...mlp.packed]);
-  return callOperator('mamba_prune::mamba_blocks', x, eps, weights, packed, units) as Tensor;
+  const orders = blocks.map(({ reorder }) => (reorder ? sideOf(reorder, x.size(1)) : -1));
+  return callOperator(
+    'mamba_prune::mamba_blocks',
+    x,
+    eps,
+    weights,
+    packed,
+    units,
+    orders,
+  ) as Tensor;
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { UsageError } from '../errors.js';
+import { type ScanMode, scanModes } from './scan-order.js';
 
 const size = z.int().positive();
 
@@ -22,8 +23,8 @@ export const mambaConfigSchema = z.strictObject({
   imageSize: size,
   channels: size,
   numClasses: size,
-  /** `bi` scans the patches in both directions, with weights of its own for the way back. */
-  scan: z.enum(['uni', 'bi']),
+  /** In which directions the patches are scanned; see scan-order.ts. */
+  scan: z.enum(scanModes),
   /** Chance that a sample skips a block's branch in training, rising linearly to this at the last block. */
   dropPath: z.number().min(0).max(0.99),
   /** Width of every prunable group: `blocks.0.ssm` is d_inner of block 0, `blocks.0.mlp` its neurons. */
@@ -38,7 +39,7 @@ export interface ModelOptions {
   readonly imageSize?: number | undefined;
   readonly channels?: number | undefined;
   readonly patchSize?: number | undefined;
-  readonly scan?: 'uni' | 'bi' | undefined;
+  readonly scan?: ScanMode | undefined;
   readonly dropPath?: number | undefined;
   readonly dModel?: number | undefined;
   readonly depth?: number | undefined;

@@ -1,4 +1,5 @@
 // The vision Mamba as written in PyTorch (benchmarks/peers/torch_mamba.py), dense or pruned.
+import { UsageError } from '../errors.js';
 import { dtRankGroup, mambaArchitectures, mlpGroup, ssmGroup, stateGroup } from './config.js';
 import type { Layout } from './import-layout.js';
 import { ShapeReader } from './import-shapes.js';
@@ -15,6 +16,7 @@ export const mambaLayout: Layout = {
     const patchSize = reader.size('patch_embed.weight', 2, 4);
     const blocks = Array.from({ length: depth }, (_, block) => block);
     const states = blocks.map((block) => reader.size(`blocks.${block}.ssm.A_log`, 1, 2));
+    const twoWays = reader.has('blocks.0.ssm.A_b_log');
     const sizes = {
       dModel,
       depth,
@@ -25,7 +27,6 @@ export const mambaLayout: Layout = {
       imageSize: reader.imageSize(patchSize, 0),
       channels: reader.size('patch_embed.weight', 1, 4),
       numClasses: reader.size('head.weight', 0, 2),
-      scan: reader.has('blocks.0.ssm.A_b_log') ? 'bi' : 'uni',
     };
     return {
       sizes,
@@ -41,8 +42,15 @@ export const mambaLayout: Layout = {
           if (states[block] !== sizes.dState) widths[stateGroup(block)] = states[block] as number;
           if (rank !== dtRank) widths[dtRankGroup(block)] = rank;
         }
-        const dropPath = options.dropPath ?? 0;
-        const config = { family: 'mamba', arch, ...sizes, dtRank, dropPath, widths };
+        // Weights of one direction may be for uni or cross; that no shape tells.
+        const { dropPath = 0, scan = twoWays ? 'bi' : 'uni' } = options;
+        if ((scan === 'bi') !== twoWays) {
+          throw new UsageError(
+            `import: got scan '${scan}' for weights of ${twoWays ? 'two directions' : 'one direction'}, ` +
+              `expected ${twoWays ? 'bi' : 'uni or cross'}`,
+          );
+        }
+        const config = { family: 'mamba', arch, ...sizes, scan, dtRank, dropPath, widths };
         return { config, assumed: [] };
       },
     };

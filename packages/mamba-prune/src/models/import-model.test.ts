@@ -137,6 +137,18 @@ describe('importStateDict', () => {
     expect(found.model.stateDict().get(name)?.equal(value)).toBe(true);
   });
 
+  it('takes the word of the caller for the order of the scans, which no shape tells', () => {
+    const tensors = tensorsOf('mamba_nano');
+    const found = (options: ModelOptions): unknown =>
+      importStateDict(tensors, options).model.config;
+    expect(found({})).toMatchObject({ scan: 'uni' });
+    expect(found({ scan: 'cross' })).toMatchObject({ scan: 'cross' });
+    expect(() => found({ scan: 'bi' })).toThrow(/weights of one direction, expected uni or cross/);
+    expect(() =>
+      importStateDict(tensorsOf('mamba_nano', { scan: 'bi' }), { scan: 'cross' }),
+    ).toThrow(/two directions, expected bi/);
+  });
+
   it('says what it had to assume', () => {
     expect(importStateDict(tensorsOf('vit_tiny')).assumed).toEqual([
       'heads 3',

@@ -213,6 +213,46 @@ describe('VisionMamba', () => {
     }
   });
 
+  it('scans by turns in four directions at the cost of one', () => {
+    const options = { dModel: 16, depth: 5, dState: 4, numClasses: 3, imageSize: 12 } as const;
+    const make = (scan: 'uni' | 'cross') => {
+      manualSeed(6);
+      return createModel('mamba_nano', { ...options, scan });
+    };
+    const [uni, cross] = [make('uni'), make('cross')];
+    expect(cross.macs()).toEqual(uni.macs());
+    const shapes = (model: ImageModel) =>
+      [...model.stateDict()].map(([name, t]) => [name, t.shape]);
+    expect(shapes(cross)).toEqual(shapes(uni));
+    // Where the last position of the image is in the sequence of each block: what it changes in the SSM's
+    // output are positions from there on.
+    const images = randn([1, 3, 12, 12]);
+    const changed = images.clone();
+    changed.narrow(2, 8, 4).narrow(3, 8, 4).add_(1);
+    const seen = (pixels: Tensor): Tensor[] => {
+      const outputs: Tensor[] = [];
+      noGrad(() =>
+        cross.forward(pixels, {
+          output(group, y) {
+            if (group.endsWith('ssm')) outputs.push(y.clone().keep());
+          },
+        }),
+      );
+      return outputs;
+    };
+    const after = seen(changed);
+    const first = seen(images).map((y, block) =>
+      y
+        .sub(after[block] as Tensor)
+        .abs()
+        .amax(2)
+        .toNumbers()
+        .findIndex((difference) => difference > 0),
+    );
+    // Rows and columns forward it is the last of nine; from the first block that goes backwards, all see it.
+    expect(first).toEqual([8, 8, 0, 0, 0]);
+  });
+
   it('trains with drop path and is deterministic without', () => {
     manualSeed(2);
     const model = createModel('mamba_nano', { dropPath: 0.5 });

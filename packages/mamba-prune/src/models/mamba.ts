@@ -32,6 +32,7 @@ import { Mlp } from './mlp.js';
 import { BlockStack } from './block-stack.js';
 import { PackedBlock } from './packed-block.js';
 import { embedPatches } from './patches.js';
+import { reorderBefore } from './scan-order.js';
 
 class Block extends nn.Module {
   readonly norm1: nn.LayerNorm;
@@ -40,6 +41,7 @@ class Block extends nn.Module {
   readonly mlp: Mlp;
   /** For the operator that does a whole block, if it can do this one; parameters are never replaced. */
   readonly #fusedWeights: F.MambaBlockWeights | undefined;
+  readonly #reorder: F.TokenOrder | undefined;
   /** Kept copies, those in use last. */
   readonly #packed: PackedBlock[] = [];
   /** Names of the groups that a probe is shown. */
@@ -53,6 +55,7 @@ class Block extends nn.Module {
     super();
     const { dModel, dConv, widths, scan } = config;
     this.#groups = { ssm: ssmGroup(index), mlp: mlpGroup(index) };
+    this.#reorder = reorderBefore(index, scan);
     const dInner = widths[this.#groups.ssm] as number;
     // Files from before these could be pruned name one size for all blocks.
     const dState = widths[stateGroup(index)] ?? config.dState;
@@ -68,17 +71,24 @@ class Block extends nn.Module {
     this.#fusedWeights = this.#collectWeights();
   }
 
-  /** @param x - shape [batch, length, dModel]; the result has the same shape */
+  /**
+   * @param x - shape [batch, length, dModel], in the order of the block before
+   * @returns the same shape, in the order of this block
+   */
   override forward(x: Tensor, probe?: UnitProbe): Tensor {
-    const fused = probe ? undefined : this.#fused(x);
-    if (fused) return F.mambaBlock(x, fused, this.norm1.eps);
-    const onGpu = !probe && F.hasFusedBranches(x.device);
-    return scope(() => (onGpu ? this.#onGpu(x) : this.#forward(x, probe)));
+    return scope(() => {
+      const ordered = this.#reorder ? F.reorderTokens(x, this.#reorder) : x;
+      const fused = probe ? undefined : this.#fused(x);
+      if (fused) return F.mambaBlock(ordered, fused, this.norm1.eps);
+      if (!probe && F.hasFusedBranches(x.device)) return this.#onGpu(ordered);
+      return this.#forward(ordered, probe);
+    });
   }
 
   /** What the operators of a GPU are given; the caller chooses the copies. */
   branches(packed: Pick<PackedBlock, 'ssm' | 'mlp'>): F.FusedBlock {
     return {
+      reorder: this.#reorder,
       norm1: this.norm1,
       ssm: { weights: this.ssm.branchWeights(), packed: packed.ssm },
       norm2: this.norm2,

@@ -3,12 +3,13 @@ import type { Command } from 'commander';
 import { modelNames } from '../../models/architectures.js';
 import type { ModelOptions } from '../../models/config.js';
 import { type ResNetStem, resnetStems } from '../../models/resnet-config.js';
+import { type ScanMode, scanModes } from '../../models/scan-order.js';
 import { choiceOption, integerOption, integersOption, numberOption } from './parse.js';
 import { defined } from './recipe.js';
 
 export interface ModelFlags {
   readonly arch?: string;
-  readonly scan?: 'uni' | 'bi';
+  readonly scan?: ScanMode;
   readonly patch?: number;
   readonly dModel?: number;
   readonly depth?: number;
@@ -26,7 +27,7 @@ export function addModelOptions(command: Command, fallback: string): void {
   command.optionsGroup('Model:');
   for (const option of [
     choiceOption('--arch <name>', 'architecture', modelNames(), fallback),
-    choiceOption('--scan <way>', 'Mamba: one direction or both', ['uni', 'bi'], 'uni'),
+    choiceOption('--scan <way>', 'Mamba: one direction, both, or four by turns', scanModes, 'uni'),
     integerOption('--patch <px>', 'side of a patch (default: 4; 8 over 40 px, 16 over 128)', {
       min: 1,
     }),

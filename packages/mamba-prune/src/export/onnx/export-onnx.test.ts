@@ -76,11 +76,13 @@ describe('an ONNX model computes what its model does', () => {
   it.each([
     ['scan', 'uni'],
     ['scan', 'bi'],
+    ['scan', 'cross'],
     ['scan-hoisted', 'uni'],
     ['scan-hoisted', 'bi'],
     ['linear-attention', 'uni'],
     ['linear-attention', 'bi'],
-  ] as const)('for a vision Mamba with %s, %sdirectional', async (scanOp, scan) => {
+    ['linear-attention', 'cross'],
+  ] as const)('for a vision Mamba with %s, scanning %s', async (scanOp, scan) => {
     const dense = trained('mamba_nano', { ...mamba, scan });
     for (const model of [dense, await pruned(dense)]) {
       const found = operators(await expectSame(model, { scanOp }));

@@ -1,10 +1,23 @@
 // Vision Mamba as a graph; models/mamba.ts is what it computes.
+import type { F } from '@mamba-prune/libtorch';
 import type { MambaConfig } from '../../models/config.js';
+import { reorderBefore } from '../../models/scan-order.js';
 import type { ScanOp } from './choices.js';
-import type { Value } from './graph-builder.js';
+import type { GraphBuilder, Value } from './graph-builder.js';
 import type { Layers, Weight } from './layers.js';
 import { Layout } from './layout.js';
-import { add, cast, conv, mul, reduceMean, reshape, silu, softplus, split } from './operators.js';
+import {
+  add,
+  cast,
+  conv,
+  gather,
+  mul,
+  reduceMean,
+  reshape,
+  silu,
+  softplus,
+  split,
+} from './operators.js';
 import { selectiveScan } from './selective-scan.js';
 
 /** @param image - normalised, [batch, channels, side, side]; @returns logits */
@@ -26,6 +39,7 @@ export function mambaGraph(
   );
   for (let block = 0; block < depth; block++) {
     const here = layers.at(`blocks.${block}`);
+    x = reordered(here.g, x, layout, reorderBefore(block, scan), length);
     x = add(here.g, x, ssm(here.at('ssm'), here.layerNorm('norm1', x), layout, scanOp, scan));
     x = add(here.g, x, here.mlp('mlp', ['0', '2'], here.layerNorm('norm2', x)));
   }
@@ -34,8 +48,24 @@ export function mambaGraph(
   return exact.linear('head', reduceMean(g, normed, [layout.axis]));
 }
 
+/** The patches as `F.reorderTokens` puts them, by where each comes from. */
+function reordered(
+  g: GraphBuilder,
+  x: Value,
+  { axis }: Layout,
+  order: F.TokenOrder | undefined,
+  length: number,
+): Value {
+  if (!order) return x;
+  const side = Math.sqrt(length);
+  const from = Array.from({ length }, (_, token) =>
+    order === 'reversed' ? length - 1 - token : (token % side) * side + Math.floor(token / side),
+  );
+  return gather(g, x, axis, from, { name: order });
+}
+
 /** Suffixes of the parameters of each direction, as in the state dict. */
-const directions = { uni: [''], bi: ['', '_b'] } as const;
+const directions = { uni: [''], cross: [''], bi: ['', '_b'] } as const;
 
 function ssm(
   layers: Layers,

@@ -122,6 +122,23 @@ export function reversed(g: GraphBuilder, x: Value, axis: number): Value {
   return g.node('Slice', [x, ...parts], x, { name: 'Reverse' });
 }
 
+/** The elements at `indices` of one dimension, in that order. */
+export function gather(
+  g: GraphBuilder,
+  x: Value,
+  axis: number,
+  indices: readonly number[],
+  named: Named = {},
+): Value {
+  const shape = x.shape.with(axis, indices.length);
+  return g.node(
+    'Gather',
+    [x, ints(g, 'indices', indices)],
+    { type: x.type, shape },
+    { ...named, attributes: { axis: { int: axis } } },
+  );
+}
+
 /** The element at `index` of one dimension, which goes away. */
 export function select(g: GraphBuilder, x: Value, axis: number, index: number): Value {
   const at = g.constant('index', 'int64', [index], []);
