@@ -3,9 +3,9 @@
 //
 //   node benchmarks/gpu.mjs [--only ours,fast,loop] [--quick] [--limit 300] [--seconds 3] [--arch mamba_small]
 //     [--train 128,512,2048] [--infer 128,512,4096] [--pruned 512,4096] [--peer-batches 512,128]
-//     [--python python3] [--peers DIR] [--device cuda:0]
+//     [--what train,infer] [--python python3] [--peers DIR] [--device cuda:0]
 //
-// --only: which rows. --train, --infer, --pruned: batch sizes of ours. --limit: seconds for one measurement.
+// --only: which rows; --what: of what. --train, --infer, --pruned: batch sizes of ours. --limit: seconds for one measurement.
 // --quick leaves out the peers that take minutes: plain loops. --peers: folder of the Python scripts.
 import { execFileSync, spawn } from 'node:child_process';
 import { dirname, join } from 'node:path';
@@ -16,6 +16,7 @@ const here = dirname(fileURLToPath(import.meta.url));
 const { values: args } = parseArgs({
   options: {
     only: { type: 'string', default: 'ours,fast,loop' },
+    what: { type: 'string', default: 'train,infer' },
     train: { type: 'string', default: '128,512,2048' },
     infer: { type: 'string', default: '128,512,4096' },
     pruned: { type: 'string', default: '512,4096' },
@@ -173,7 +174,10 @@ function describeMachine() {
 
 const machine = describeMachine();
 if (!machine) console.error(`gpu: ${args.python} has no torch: the peers are left out.`);
-const wanted = rows.filter(({ name }) => machine || name === 'ours');
+const wanted = rows.filter(
+  ({ name, what }) =>
+    (machine || name === 'ours') && args.what.split(',').includes(what.split(',')[0]),
+);
 const measured = [];
 for (const row of wanted) {
   const started = performance.now();

@@ -220,6 +220,7 @@ export {
   fitBatchSize,
   limitSplit,
   presetNames,
+  presetModelOptions,
   presetRecipe,
   readCheckpointInfo,
   readMetricsFile,

@@ -15,7 +15,7 @@ export { classificationLoss, distillationLoss } from './losses.js';
 export type { MetricsLine } from './metrics.js';
 export { readMetricsFile } from './metrics.js';
 export type { PresetName, PresetRecipe, TrainingPhase } from './presets.js';
-export { presetNames, presetRecipe } from './presets.js';
+export { presetModelOptions, presetNames, presetRecipe } from './presets.js';
 export { checkResumeOptions, resolveTrainOptions } from './options.js';
 export type { Reestimation, ReestimateOptions } from './reestimate-bn.js';
 export { reestimateBatchNorm } from './reestimate-bn.js';

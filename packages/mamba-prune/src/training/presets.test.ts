@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { augmentPreset } from '../data/index.js';
 import { datasetNames } from '../data/datasets.js';
 import { UsageError } from '../errors.js';
-import { presetNames, presetRecipe, resolveTrainOptions } from './index.js';
+import { presetModelOptions, presetNames, presetRecipe, resolveTrainOptions } from './index.js';
 
 const phases = ['train', 'finetune'] as const;
 const all = datasetNames().flatMap((dataset) => phases.map((phase) => ({ dataset, phase })));
@@ -66,5 +66,14 @@ describe('presetRecipe', () => {
       /got the data set 'mnist', expected one of fashion-mnist/,
     );
     expect(call('fast', 'toString')).toThrow(UsageError);
+  });
+});
+
+describe('presetModelOptions', () => {
+  it('lets a vision Mamba take turns in four directions on CIFAR-10, where that was measured', () => {
+    expect(presetModelOptions('best', 'cifar10', 'mamba_small')).toEqual({ scan: 'cross' });
+    expect(presetModelOptions('best', 'cifar10', 'resnet20')).toEqual({});
+    expect(presetModelOptions('best', 'fashion-mnist', 'mamba_small')).toEqual({});
+    expect(() => presetModelOptions('best', 'cifar11', 'mamba_small')).toThrow(UsageError);
   });
 });

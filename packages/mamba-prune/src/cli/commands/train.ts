@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { UsageError } from '../../errors.js';
+import { presetModelOptions } from '../../training/presets.js';
 import type { TrainSettings } from '../../workflows/settings.js';
 import type { TrainRun } from '../../workflows/train-run.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
@@ -194,11 +195,14 @@ async function settingsOf(context: Context<TrainCommandOptions>): Promise<TrainS
     throw new UsageError('--dataset is missing, expected a name such as fashion-mnist or cifar10.');
   }
   const init = from === undefined ? undefined : resolve(await findModel(context, from));
+  const chosen = arch ?? (init === undefined ? defaultArch : await archOf(init));
+  const found =
+    preset === undefined || init !== undefined ? {} : presetModelOptions(preset, dataset, chosen);
   return {
     ...data,
     dataset,
-    arch: arch ?? (init === undefined ? defaultArch : await archOf(init)),
-    model,
+    arch: chosen,
+    model: { ...found, ...model },
     recipe: recipeOf(given, options.seed, defaults, dataset),
     ...defined({ keepEpochs, preset, init }),
   };
