@@ -48,6 +48,8 @@ export type PresetRecipe = {
   /** Alpha of mixup and of cutmix, in place of the augmentation preset's; 0 for none. */
   readonly mixup: number;
   readonly cutmix: number;
+  /** Last epochs without either, where that was found to be good. */
+  readonly plainEpochs?: number;
 };
 
 /** What differs between data sets. */

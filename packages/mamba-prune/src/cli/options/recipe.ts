@@ -203,16 +203,17 @@ function plainRecipe(
   };
 }
 
-/** With other epochs the warm-up keeps its share; another optimizer brings its own rate and decay. */
+/** With other epochs warm-up and plain epochs keep their share; another optimizer brings its own rate and decay. */
 function fromPreset(
   { epochs = NaN, optimizer }: RecipeOptions,
   recipe: RecipeSettings,
 ): RecipeSettings {
-  const { lr, weightDecay, warmupEpochs = 0, ...rest } = recipe;
-  const share = warmupEpochs / recipe.epochs;
+  const { lr, weightDecay, warmupEpochs = 0, plainEpochs, ...rest } = recipe;
+  const stretch = Number.isNaN(epochs) ? 1 : epochs / recipe.epochs;
   return {
     ...rest,
-    warmupEpochs: Number.isNaN(epochs) ? warmupEpochs : share * epochs,
+    warmupEpochs: warmupEpochs * stretch,
+    ...(plainEpochs !== undefined && { plainEpochs: Math.round(plainEpochs * stretch) }),
     ...((optimizer ?? recipe.optimizer) === recipe.optimizer && { lr, weightDecay }),
   };
 }
