@@ -10,10 +10,12 @@
 #include <ATen/Functions.h>
 #include <ATen/ScalarOps.h>
 #include <c10/core/GradMode.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/utils/lambda_post_hook.h>
 #include <torch/csrc/autograd/variable.h>
 
+#include <optional>
 #include <utility>
 
 namespace mamba_prune {
@@ -50,12 +52,18 @@ class Buckets : public std::enable_shared_from_this<Buckets> {
     for (Bucket& bucket : buckets_) bucket.flat = at::empty({bucket.length}, bucket.options);
   }
 
-  ~Buckets() {
-    for (auto& [node, key] : hooks_) node->del_post_hook(key);
-  }
+  ~Buckets() { detach(); }
 
   // Not in the constructor: the hooks must not keep this object alive.
   void attach() {
+    if (parameters_.empty()) return;
+    const c10::Device device = parameters_.front().device();
+    const c10::Stream stream = c10::impl::VirtualGuardImpl(device.type()).getStream(device);
+    if (stream_ == stream) return;
+    // A node works on the stream that was current when it was made, for as long as it lives. Made anew on the
+    // one that records a graph, it can be recorded; an old one would bring a stream into it that cannot.
+    detach();
+    stream_ = stream;
     for (size_t i = 0; i < parameters_.size(); ++i) {
       // The node that adds to .grad; its tensor holds it weakly, so we keep it.
       NodePtr node = torch::autograd::impl::grad_accumulator(parameters_[i]);
@@ -70,8 +78,10 @@ class Buckets : public std::enable_shared_from_this<Buckets> {
 
   size_t count() const { return buckets_.size(); }
 
-  // The next backward's gradients count; each is multiplied by `weight` before the sum.
+  // The next backward's gradients count; each is multiplied by `weight` before the sum. No graph of a backward
+  // before may be alive: it would hold the nodes of the stream that was current then.
   void begin(double weight) {
+    attach();
     std::lock_guard<std::mutex> lock(mutex_);
     weight_ = weight;
     next_ = 0;
@@ -111,6 +121,11 @@ class Buckets : public std::enable_shared_from_this<Buckets> {
   }
 
  private:
+  void detach() {
+    for (auto& [node, key] : hooks_) node->del_post_hook(key);
+    hooks_.clear();
+  }
+
   struct Bucket {
     at::TensorOptions options;
     std::vector<size_t> members = {};
@@ -152,6 +167,7 @@ class Buckets : public std::enable_shared_from_this<Buckets> {
   std::vector<Place> places_;
   std::vector<Bucket> buckets_;
   std::vector<std::pair<NodePtr, uintptr_t>> hooks_;
+  std::optional<c10::Stream> stream_;  // that the hooked nodes work on
 
   std::mutex mutex_;
   double weight_ = 1;
