@@ -152,7 +152,10 @@ Napi::Value group_open(const Napi::CallbackInfo& info) {
     if (device.is_cuda()) {
 #ifdef MAMBA_PRUNE_NCCL
       if (!device.has_index()) device.set_index(c10::cuda::current_device());
-      group->device = device;
+      group->gpu = device;
+      // What asks for the current device, such as the seeding of random generators, makes a context on it: all
+      // workers of a machine would have one on the first GPU.
+      c10::cuda::set_device(device.index());
       // Our waits find errors and lost workers; libtorch's own guards would end the process instead. The first is
       // also what PyTorch asks for where collectives are captured in graphs.
       setenv("TORCH_NCCL_ASYNC_ERROR_HANDLING", "0", 0);
@@ -295,8 +298,7 @@ void idle(Clock::duration waited) {
 bool Group::is_recording() const {
 #ifdef MAMBA_PRUNE_NCCL
   if (nccl) {
-    // The question makes a context on the current device, which may be another worker's.
-    const c10::cuda::CUDAGuard on(device);
+    const c10::cuda::CUDAGuard on(gpu);
     return c10::cuda::currentStreamCaptureStatusMayInitCtx() != c10::cuda::CaptureStatus::None;
   }
 #endif

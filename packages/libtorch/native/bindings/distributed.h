@@ -51,7 +51,7 @@ class Group {
   c10::intrusive_ptr<c10d::ProcessGroupGloo> gloo;
 #ifdef MAMBA_PRUNE_NCCL
   c10::intrusive_ptr<c10d::ProcessGroupNCCL> nccl;
-  c10::Device device = c10::kCUDA;
+  c10::Device gpu = c10::kCUDA;  // of this worker
 #endif
 
   // Sum over all workers, in place. Starts it; the tensor must be kept until `wait` has returned.
