@@ -97,6 +97,7 @@ export interface Native {
   groupClose(group: Handle, reason: string | null): void;
   allReduce(group: Handle, tensor: Handle): Handle;
   broadcast(group: Handle, tensor: Handle, root: number): Handle;
+  groupSettle(group: Handle, device: string): void;
   waitWork(group: Handle, work: Handle): void;
   bucketsOpen(group: Handle, parameters: readonly Handle[], bytes: number): Handle;
   bucketsCount(buckets: Handle): number;

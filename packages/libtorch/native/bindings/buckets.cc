@@ -2,18 +2,20 @@
 //
 // As PyTorch's DistributedDataParallel does (Li et al. 2020, arXiv 2006.15704, section 3.2): parameters
 // are assigned to buckets in the reverse of their order, which is about the order in which backward
-// reaches them; a hook behind each gradient's accumulation copies it into its bucket; a full bucket is
-// summed over the workers at once. Buckets begin in the same order on every worker, because collectives
-// are matched by order.
+// reaches them; a hook behind each gradient's accumulation counts it; a bucket whose gradients are all
+// there is filled and summed over the workers at once. Buckets begin in the same order on every worker,
+// because collectives are matched by order. Gradients are copied by bucket, in and out: a model has
+// hundreds of small ones, and a GPU takes microseconds for each kernel.
 #include "bindings/distributed.h"
 
 #include <ATen/Functions.h>
-#include <ATen/ScalarOps.h>
 #include <c10/core/GradMode.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/utils/lambda_post_hook.h>
 #include <torch/csrc/autograd/variable.h>
 
+#include <optional>
 #include <utility>
 
 namespace mamba_prune {
@@ -50,28 +52,14 @@ class Buckets : public std::enable_shared_from_this<Buckets> {
     for (Bucket& bucket : buckets_) bucket.flat = at::empty({bucket.length}, bucket.options);
   }
 
-  ~Buckets() {
-    for (auto& [node, key] : hooks_) node->del_post_hook(key);
-  }
-
-  // Not in the constructor: the hooks must not keep this object alive.
-  void attach() {
-    for (size_t i = 0; i < parameters_.size(); ++i) {
-      // The node that adds to .grad; its tensor holds it weakly, so we keep it.
-      NodePtr node = torch::autograd::impl::grad_accumulator(parameters_[i]);
-      auto hook = [weak = weak_from_this(), i](const variable_list& outputs, const variable_list&) {
-        if (auto self = weak.lock()) self->arrived(i);
-        return outputs;
-      };
-      const auto key = node->add_post_hook(std::make_unique<torch::autograd::utils::LambdaPostHook>(std::move(hook)));
-      hooks_.emplace_back(std::move(node), key);
-    }
-  }
+  ~Buckets() { detach(); }
 
   size_t count() const { return buckets_.size(); }
 
-  // The next backward's gradients count; each is multiplied by `weight` before the sum.
+  // The next backward's gradients count; each is multiplied by `weight` before the sum. No graph of a backward
+  // before may be alive: it would hold the nodes of the stream that was current then.
   void begin(double weight) {
+    attach();
     std::lock_guard<std::mutex> lock(mutex_);
     weight_ = weight;
     next_ = 0;
@@ -93,24 +81,44 @@ class Buckets : public std::enable_shared_from_this<Buckets> {
       TORCH_CHECK(active_, "got no step to finish, expected begin before backward");
       active_ = false;
       early_ = next_;
-      for (; next_ < buckets_.size(); ++next_) {
-        for (size_t i : buckets_[next_].members) {
-          if (!seen_[i]) view(i).zero_();
-        }
-        start(buckets_[next_]);
-      }
+      for (; next_ < buckets_.size(); ++next_) start(buckets_[next_]);
     }
     for (Bucket& bucket : buckets_) {
       group_->wait(bucket.work);
       bucket.work.reset();
-      for (size_t i : bucket.members) {
-        if (seen_[i]) parameters_[i].mutable_grad().copy_(view(i));
-      }
+      take_back(bucket);
     }
     return early_;
   }
 
  private:
+  // The hooks must not keep this object alive.
+  void attach() {
+    if (parameters_.empty()) return;
+    const c10::Device device = parameters_.front().device();
+    const c10::Stream stream = c10::impl::VirtualGuardImpl(device.type()).getStream(device);
+    if (stream_ == stream) return;
+    // A node works on the stream that was current when it was made, for as long as it lives. Made anew on the
+    // one that records a graph, it can be recorded; an old one would bring a stream into it that cannot.
+    detach();
+    stream_ = stream;
+    for (size_t i = 0; i < parameters_.size(); ++i) {
+      // The node that adds to .grad; its tensor holds it weakly, so we keep it.
+      NodePtr node = torch::autograd::impl::grad_accumulator(parameters_[i]);
+      auto hook = [weak = weak_from_this(), i](const variable_list& outputs, const variable_list&) {
+        if (auto self = weak.lock()) self->arrived(i);
+        return outputs;
+      };
+      const auto key = node->add_post_hook(std::make_unique<torch::autograd::utils::LambdaPostHook>(std::move(hook)));
+      hooks_.emplace_back(std::move(node), key);
+    }
+  }
+
+  void detach() {
+    for (auto& [node, key] : hooks_) node->del_post_hook(key);
+    hooks_.clear();
+  }
+
   struct Bucket {
     at::TensorOptions options;
     std::vector<size_t> members = {};
@@ -138,20 +146,41 @@ class Buckets : public std::enable_shared_from_this<Buckets> {
     const at::Tensor& gradient = parameters_[i].grad();
     if (!gradient.defined()) return;
     c10::AutoGradMode no_grad(false);
-    at::Tensor target = view(i);
-    at::mul_out(target, gradient, at::scalar_tensor(weight_, target.options().device(at::kCPU)));
     seen_[i] = true;
     ++buckets_[places_[i].bucket].ready;
     while (next_ < buckets_.size() && buckets_[next_].ready == buckets_[next_].members.size()) start(buckets_[next_++]);
   }
 
-  void start(Bucket& bucket) { bucket.work = group_->all_reduce(bucket.flat); }
+  void start(Bucket& bucket) {
+    std::vector<at::Tensor> parts;
+    parts.reserve(bucket.members.size());
+    for (size_t i : bucket.members) {
+      parts.push_back(seen_[i] ? parameters_[i].grad().reshape({-1}) : at::zeros({parameters_[i].numel()}, bucket.options));
+    }
+    at::cat_out(bucket.flat, parts);
+    bucket.flat.mul_(weight_);
+    bucket.work = group_->all_reduce(bucket.flat);
+  }
+
+  // _foreach_copy_ is not in libtorch 1.13.
+  void take_back(const Bucket& bucket) {
+    std::vector<at::Tensor> gradients, sums;
+    for (size_t i : bucket.members) {
+      if (!seen_[i]) continue;
+      gradients.push_back(parameters_[i].grad());
+      sums.push_back(view(i));
+    }
+    if (gradients.empty()) return;
+    at::_foreach_zero_(gradients);
+    at::_foreach_add_(gradients, sums);
+  }
 
   std::shared_ptr<Group> group_;
   std::vector<at::Tensor> parameters_;
   std::vector<Place> places_;
   std::vector<Bucket> buckets_;
   std::vector<std::pair<NodePtr, uintptr_t>> hooks_;
+  std::optional<c10::Stream> stream_;  // that the hooked nodes work on
 
   std::mutex mutex_;
   double weight_ = 1;
@@ -189,7 +218,6 @@ Napi::Value buckets_open(const Napi::CallbackInfo& info) {
     for (uint32_t i = 0; i < array.Length(); ++i) parameters.push_back(tensor_of(env, array.Get(i), "bucketsOpen"));
     const double bytes = positive(env, info[2], "bucketsOpen: bytes");
     auto made = std::make_shared<Buckets>(std::move(group), std::move(parameters), static_cast<int64_t>(bytes));
-    made->attach();
     return Napi::Number::New(env, table().insert(std::move(made)));
   });
 }

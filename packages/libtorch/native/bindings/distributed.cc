@@ -1,8 +1,17 @@
 // Stores, groups and collectives for JavaScript.
 #include "bindings/distributed.h"
 
+#include <ATen/Functions.h>
+#include <c10/core/Event.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+#ifdef MAMBA_PRUNE_NCCL
+#include <c10/cuda/CUDAGraphsC10Utils.h>
+#include <c10/cuda/CUDAGuard.h>
+#endif
+
 #include <cmath>
 #include <cstdlib>
+#include <optional>
 
 namespace mamba_prune {
 
@@ -131,7 +140,7 @@ Napi::Value group_open(const Napi::CallbackInfo& info) {
     at.size = whole(env, info[5], "groupOpen: size", 1, 100'000);
     at.rank = whole(env, info[4], "groupOpen: rank", 0, at.size - 1);
     at.silence = duration(env, info[7], "groupOpen: silence");
-    const c10::Device device(string_argument(env, info[8], "groupOpen: device"));
+    c10::Device device(string_argument(env, info[8], "groupOpen: device"));
     auto group = std::make_shared<Group>();
     group->rank = at.rank;
     group->size = at.size;
@@ -142,9 +151,20 @@ Napi::Value group_open(const Napi::CallbackInfo& info) {
     group->gloo = c10::make_intrusive<c10d::ProcessGroupGloo>(connect(at, "gloo", group->timeout), at.rank, at.size, options);
     if (device.is_cuda()) {
 #ifdef MAMBA_PRUNE_NCCL
-      // Our wait finds errors and lost workers; NCCL's own guards would end the process instead.
+      if (!device.has_index()) device.set_index(c10::cuda::current_device());
+      group->gpu = device;
+      // What asks for the current device, such as the seeding of random generators, makes a context on it: all
+      // workers of a machine would have one on the first GPU.
+      c10::cuda::set_device(device.index());
+      // Our waits find errors and lost workers; libtorch's own guards would end the process instead. The first is
+      // also what PyTorch asks for where collectives are captured in graphs.
       setenv("TORCH_NCCL_ASYNC_ERROR_HANDLING", "0", 0);
       setenv("TORCH_NCCL_ENABLE_MONITORING", "0", 0);
+      setenv("TORCH_NCCL_RETHROW_CUDA_ERRORS", "0", 0);
+      setenv("TORCH_NCCL_DUMP_ON_TIMEOUT", "0", 0);
+      // Registering the buffers of a captured collective is an exchange between the workers during the capture:
+      // one whose capture fails would leave the others in it.
+      setenv("NCCL_GRAPH_REGISTER", "0", 0);
       auto nccl = c10d::ProcessGroupNCCL::Options::create();
       nccl->timeout = group->timeout + std::chrono::minutes(1);
       group->nccl = c10::make_intrusive<c10d::ProcessGroupNCCL>(connect(at, "nccl", group->timeout), at.rank, at.size, nccl);
@@ -202,6 +222,15 @@ Napi::Value broadcast(const Napi::CallbackInfo& info) {
   });
 }
 
+// groupSettle(group, device)
+void group_settle(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  guarded_group(env, "settle", [&] {
+    auto group = group_of(env, info[0], "settle");
+    group->settle(c10::Device(string_argument(env, info[1], "settle: device")));
+  });
+}
+
 // waitWork(group, work); the work is gone afterwards
 void wait_work(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
@@ -245,29 +274,55 @@ WorkPtr Group::broadcast(at::Tensor tensor, int root) {
 void Group::check_verdict() {
   const auto verdict = monitor->verdict();
   if (!verdict) return;
-  failed_ = true;
+  give_up();
   throw WorkerLost(verdict->rank, verdict->reason);
 }
 
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+#ifdef MAMBA_PRUNE_NCCL
+// Without a graph left that holds its collectives NCCL ends within a fraction of a second.
+constexpr milliseconds kNcclEnd{10'000};
+#endif
+
+// For a moment that grows with the time that was waited so far: short collectives are not made longer.
+void idle(Clock::duration waited) {
+  if (waited < std::chrono::microseconds(100)) std::this_thread::yield();
+  else std::this_thread::sleep_for(std::chrono::microseconds(50));
+}
+
+}  // namespace
+
+bool Group::is_recording() const {
+#ifdef MAMBA_PRUNE_NCCL
+  if (nccl) {
+    const c10::cuda::CUDAGuard on(gpu);
+    return c10::cuda::currentStreamCaptureStatusMayInitCtx() != c10::cuda::CaptureStatus::None;
+  }
+#endif
+  return false;
+}
+
 void Group::wait(const WorkPtr& work) {
-  using Clock = std::chrono::steady_clock;
+  if (is_recording()) {
+    // The event of the work is the graph's: asking for it would end the capture.
+    work->wait();
+    return;
+  }
   const auto started = Clock::now();
   auto looked = started;
   // Polled rather than waited for: Gloo's wait cannot be ended from outside, and NCCL's does not even
   // begin on the CPU while a worker that is gone keeps the GPU waiting.
   while (!work->isCompleted()) {
     const auto now = Clock::now();
-    if (now - started > timeout) {
-      failed_ = true;
-      TORCH_CHECK(false, "not all workers took part within ", timeout.count() / 1000,
-                  " s. Does one of them hang, or do other work than the rest?");
-    }
+    if (now - started > timeout) fail_late();
     if (now - looked > milliseconds(50)) {
       check_verdict();
       looked = now;
     }
-    if (now - started < std::chrono::microseconds(100)) std::this_thread::yield();
-    else std::this_thread::sleep_for(std::chrono::microseconds(50));
+    idle(now - started);
   }
   try {
     // NCCL keeps its errors to itself.
@@ -279,36 +334,91 @@ void Group::wait(const WorkPtr& work) {
   }
 }
 
+void Group::settle(const c10::Device& device) {
+  std::optional<c10::Event> event;
+  if (!device.is_cpu()) {
+    event.emplace(device.type());
+    event->record(c10::impl::VirtualGuardImpl(device.type()).getStream(device));
+  }
+  const auto started = Clock::now();
+  // In rounds that all workers go through together, through Gloo: a worker that dies while the GPUs compute breaks
+  // a connection at once, and replayed collectives tell the CPU nothing.
+  for (;;) {
+    bool done = !event;
+    for (const auto round = Clock::now(); !done && Clock::now() - round < milliseconds(20);) {
+      done = event->query();
+      if (!done) idle(Clock::now() - round);
+    }
+    check_verdict();
+    at::Tensor busy = at::full({1}, done ? 0.0 : 1.0, at::kDouble);
+    wait(all_reduce(busy));
+    if (busy.item<double>() == 0) return;
+    if (Clock::now() - started > timeout) fail_late();
+  }
+}
+
+void Group::fail_late() {
+  give_up();
+  TORCH_CHECK(false, "not all workers took part within ", timeout.count() / 1000,
+              " s. Does one of them hang, or do other work than the rest?");
+}
+
 void Group::fail(const std::string& what) {
-  using Clock = std::chrono::steady_clock;
   failed_ = true;
   monitor->alarm();
   for (const auto until = Clock::now() + monitor->patience(); Clock::now() < until;) {
     check_verdict();
     std::this_thread::sleep_for(milliseconds(20));
   }
+  give_up();
   throw std::runtime_error("the connection to another worker broke: " + what.substr(0, what.find('\n')));
 }
 
+void Group::give_up() {
+  failed_ = true;
+#ifdef MAMBA_PRUNE_NCCL
+  end_nccl(true);
+#endif
+}
+
+#ifdef MAMBA_PRUNE_NCCL
+void Group::end_nccl(bool abort) {
+  if (!nccl || nccl_end_.valid()) return;
+  std::promise<void> ended;
+  nccl_end_ = ended.get_future();
+  // Kernels end as soon as an abort begins. But NCCL returns only when the last graph with its collectives is gone,
+  // and who has the graph is told of the error by this thread.
+  std::thread([group = nccl, abort, ended = std::move(ended)]() mutable {
+    try {
+      if (abort) group->abort();
+      else group->shutdown();
+    } catch (...) {
+      // The group is not used any more either way.
+    }
+    // Before anyone is told: what is destroyed last is destroyed by the thread that waits.
+    group.reset();
+    ended.set_value();
+  }).detach();
+}
+#endif
+
 void Group::close(bool failed) {
   failed_ = failed_ || failed || monitor->verdict().has_value();
+#ifdef MAMBA_PRUNE_NCCL
+  if (failed_) end_nccl(true);
+#endif
   monitor->close();
-  if (failed_) {
 #ifdef MAMBA_PRUNE_NCCL
-    // Ends the kernels that wait on the GPU for a worker that is gone.
-    if (nccl) {
-      nccl->abort();
-      new c10::intrusive_ptr<c10d::ProcessGroupNCCL>(std::move(nccl));
-    }
-#endif
-    // Never destroyed: the destructors wait for collectives that will not end.
-    new c10::intrusive_ptr<c10d::ProcessGroupGloo>(std::move(gloo));
-    return;
+  if (nccl) {
+    end_nccl(failed_);
+    const bool ended = nccl_end_.wait_for(kNcclEnd) == std::future_status::ready;
+    // Never destroyed where it did not end, or not well: the destructor would wait.
+    if (failed_ || !ended) new c10::intrusive_ptr<c10d::ProcessGroupNCCL>(nccl);
+    nccl.reset();
   }
-#ifdef MAMBA_PRUNE_NCCL
-  if (nccl) nccl->shutdown();
-  nccl.reset();
 #endif
+  // As is Gloo's: it waits for collectives that will not end.
+  if (failed_) new c10::intrusive_ptr<c10d::ProcessGroupGloo>(std::move(gloo));
   gloo.reset();
 }
 
@@ -323,6 +433,7 @@ void init_distributed(Napi::Env env, Napi::Object exports) {
   exports["groupClose"] = Napi::Function::New(env, group_close, "groupClose");
   exports["allReduce"] = Napi::Function::New(env, all_reduce, "allReduce");
   exports["broadcast"] = Napi::Function::New(env, broadcast, "broadcast");
+  exports["groupSettle"] = Napi::Function::New(env, group_settle, "groupSettle");
   exports["waitWork"] = Napi::Function::New(env, wait_work, "waitWork");
   init_buckets(env, exports);
 }

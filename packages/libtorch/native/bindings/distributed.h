@@ -23,6 +23,7 @@
 
 #include "bindings/monitor.h"
 
+#include <future>
 #include <memory>
 
 namespace mamba_prune {
@@ -50,22 +51,36 @@ class Group {
   c10::intrusive_ptr<c10d::ProcessGroupGloo> gloo;
 #ifdef MAMBA_PRUNE_NCCL
   c10::intrusive_ptr<c10d::ProcessGroupNCCL> nccl;
+  c10::Device gpu = c10::kCUDA;  // of this worker
 #endif
 
   // Sum over all workers, in place. Starts it; the tensor must be kept until `wait` has returned.
   WorkPtr all_reduce(at::Tensor tensor);
   WorkPtr broadcast(at::Tensor tensor, int root);
   // Until the work is done. Throws WorkerLost if another worker is gone, c10::Error after the timeout.
+  // While the current stream records a graph, what is recorded waits, and the CPU does not.
   void wait(const WorkPtr& work);
-  // In good order; after an error nothing is waited for, and the connections are left to the process's end.
+  // Until the device has done all that every worker has given to it so far. All workers call it. Throws as `wait`.
+  void settle(const c10::Device& device);
+  // In good order; after an error little is waited for, and the connections are left to the process's end.
   void close(bool failed);
 
  private:
+  // Whether the current stream records a graph: what is given to it is not done now.
+  bool is_recording() const;
   Collectives& collectives_for(const at::Tensor& tensor);
   // Asks the monitor who is gone, for as long as it may need to find out, and throws.
   [[noreturn]] void fail(const std::string& what);
+  [[noreturn]] void fail_late();
   void check_verdict();
+  // There will be no more collectives: ends those that the GPU is in, which would wait for a lost worker for ever.
+  void give_up();
   bool failed_ = false;
+#ifdef MAMBA_PRUNE_NCCL
+  // Runs one of NCCL's ends in a thread of its own, at most once.
+  void end_nccl(bool abort);
+  std::future<void> nccl_end_;
+#endif
 };
 
 // As `guarded`; an error that names a worker has its rank as the property `rank`.

@@ -53,7 +53,8 @@ Napi::Value capture(const Napi::CallbackInfo& info) {
     c10::cuda::CUDACachingAllocator::emptyCache();
     {
       const c10::cuda::CUDAStreamGuard stream(c10::cuda::getStreamFromPool(true));
-      captured.graph->capture_begin();
+      // What other threads ask of the GPU meanwhile, such as that of NCCL's watchdog, does not end the capture.
+      captured.graph->capture_begin({0, 0}, cudaStreamCaptureModeThreadLocal);
       try {
         info[1].As<Napi::Function>().Call({});
       } catch (...) {

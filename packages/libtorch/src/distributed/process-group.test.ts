@@ -67,17 +67,18 @@ const ends = (workers: readonly Worker[]) => Promise.all(workers.map(({ ended })
 describe('ProcessGroup', () => {
   it('sums and broadcasts between two processes', async () => {
     for (const { code, result } of await ends(await pair('collectives'))) {
-      expect(result).toMatchObject({ text: 'grüße', sum: [2, 1, 1] });
+      expect(result).toMatchObject({ text: 'grüße', other: 'back', sum: [2, 1, 1] });
       expect((result as { refused: string }).refused).toMatch(/expected a contiguous tensor/);
       expect(code).toBe(0);
     }
   });
 
   it.each([
-    [1, 0],
-    [0, 1],
-  ])('names rank %i within seconds when it is killed', async (killed, survivor) => {
-    const workers = await pair('endless');
+    [1, 0, 'endless'],
+    [0, 1, 'endless'],
+    [1, 0, 'settling'],
+  ])('names rank %i within seconds when it is killed (%s, %s)', async (killed, survivor, mode) => {
+    const workers = await pair(mode);
     await Promise.all(workers.map(({ running }) => running));
     const started = Date.now();
     workers[killed]?.process.kill('SIGKILL');

@@ -33,6 +33,10 @@ export interface Work {
 /**
  * Workers that compute together. All of them must call the same collectives in the same order.
  * Tensors of the CPU go through Gloo, those of a GPU through NCCL.
+ *
+ * NCCL's can be captured in a `CudaGraph`, by all workers or by none, after the same ones were done without:
+ * the first makes the connections. `wait` then belongs into the capture as well, before it ends, and is no
+ * wait of the CPU. Such graphs must be disposed of before the group is closed.
  */
 export class ProcessGroup {
   readonly rank: number;
@@ -111,17 +115,30 @@ export class ProcessGroup {
     });
   }
 
-  /** Rank 0's text, everywhere. @param text - of rank 0; the others' is not looked at */
-  broadcastText(text = ''): string {
+  /** Rank `root`'s text, everywhere. @param text - of that rank; the others' is not looked at */
+  broadcastText(text = '', root = 0): string {
     return scope(() => {
-      const own = Buffer.from(this.rank === 0 ? text : '');
+      const own = Buffer.from(this.rank === root ? text : '');
       const [length = 0] = this.sum([own.length]);
       const bytes = new Uint8Array(length);
-      if (this.rank === 0) bytes.set(own);
+      if (this.rank === root) bytes.set(own);
       if (length === 0) return '';
       const tensor = fromTypedArray(bytes, [length], { copy: true });
-      this.broadcast(tensor).wait();
+      this.broadcast(tensor, root).wait();
       return Buffer.from(tensor.toTypedArray() as Uint8Array).toString();
+    });
+  }
+
+  /**
+   * Returns when the devices of all workers have done what was given to them so far: before a value is read
+   * that replayed collectives had a part in, for such a read would wait for ever for a worker that is gone.
+   * All workers call it, as a collective.
+   * @param device - of this worker
+   * @throws WorkerLostError, DistributedError after the group's timeout
+   */
+  settle(device: string): void {
+    guarded(() => {
+      native.groupSettle(this.handle, device);
     });
   }
 

@@ -5,6 +5,9 @@
  *
  * What differs between steps lies in tensors: the batch in fixed ones (or the source makes it on the
  * device), learning rate, step counts and the decay of the averages in scalars.
+ *
+ * With several workers the sums over them are part of the graph. All of them replay or none does, and each
+ * takes every decision of this file as the others do.
  */
 import { CudaGraph, F, noGrad, optim, scope, type Tensor, zeros } from '@mamba-prune/libtorch';
 import {
@@ -38,7 +41,7 @@ export class DeviceStep implements TrainStep {
   readonly #scalars: StepScalars;
   #inputs: FixedInputs | undefined;
   #graph: CudaGraph | undefined;
-  /** Images of a captured step. */
+  /** Images of a captured step, of all workers together: that of each follows. */
   #size = 0;
   /** What its batches are made with. */
   #augment: object | undefined;
@@ -54,8 +57,12 @@ export class DeviceStep implements TrainStep {
     this.#scalars = new StepScalars(device);
     optimizer.makeCapturable(this.#skip);
     ema?.makeCapturable();
-    this.#obstacle = graphObstacle(session);
-    if (this.#obstacle !== undefined) this.#say(this.#obstacle);
+    try {
+      this.#stepByStep(this.#agreed(graphObstacle(session)));
+    } catch (error) {
+      this.dispose();
+      throw error;
+    }
   }
 
   get graph(): string {
@@ -65,10 +72,16 @@ export class DeviceStep implements TrainStep {
   run(batch: StepBatch, place: StepPlace): number {
     const { session } = this;
     session.ema?.prepare();
+    session.parallel?.seedStep(session);
     this.#scalars.write({ epoch: session.epoch, step: session.steps, lr: session.lr, ...place });
     const tensors = this.#place(batch);
-    if (tensors && this.#capture(batch, tensors, place)) this.#graph?.replay();
-    else this.#launch(tensors ?? (() => this.#freshTensors(batch)), batch, place);
+    if (tensors && this.#capture(batch, tensors, place)) {
+      this.#graph?.replay();
+    } else {
+      // A launch may wait for the device, where it has to find memory, say.
+      if (this.#graph) this.#settle();
+      this.#launch(tensors ?? (() => this.#freshTensors(batch)), batch, place);
+    }
     session.optimizer.count();
     session.ema?.count();
     session.sums.count(batch.size);
@@ -83,8 +96,9 @@ export class DeviceStep implements TrainStep {
   #place(batch: StepBatch): (() => BatchTensors) | undefined {
     const { device, dataset } = this.session;
     if (this.#obstacle !== undefined) return undefined;
-    if (this.#size === 0) this.#size = batch.size;
-    if (batch.size !== this.#size) return undefined;
+    const { size, globalSize = size } = batch;
+    if (this.#size === 0) this.#size = globalSize;
+    if (globalSize !== this.#size) return undefined;
     if (isOnDevice(batch)) {
       if (batch.augment !== this.#augment) this.#recapture(batch.augment);
       return () => batch.next();
@@ -92,6 +106,8 @@ export class DeviceStep implements TrainStep {
     this.#inputs ??= new FixedInputs(batch, dataset.info, device);
     const inputs = this.#inputs;
     if (!inputs.fits(batch)) return undefined;
+    // The copy from the host's memory waits for the steps before it.
+    if (this.#graph) this.#settle();
     inputs.write(batch);
     return () => inputs.tensors();
   }
@@ -110,11 +126,9 @@ export class DeviceStep implements TrainStep {
     this.#augment = augment;
     this.#warm = 0;
     if (!this.#graph) return;
-    // Replays may still be under way, and the gradients lie in the graph's memory.
+    // Replays may still be under way.
     this.check();
-    this.session.optimizer.zeroGrad();
-    this.#graph.dispose();
-    this.#graph = undefined;
+    this.#dropGraph();
   }
 
   /** @returns whether there is a graph of this step */
@@ -134,18 +148,38 @@ export class DeviceStep implements TrainStep {
       },
       control.graphBackend,
     );
-    if (typeof captured !== 'string') {
-      this.#graph = captured;
-      return true;
-    }
+    if (typeof captured !== 'string') this.#graph = captured;
+    const obstacle = this.#agreed(typeof captured === 'string' ? captured : undefined);
+    if (obstacle === undefined) return true;
     // Half a step was recorded and nothing of it run: it is done anew, as all after it, without a graph.
-    this.#obstacle = captured;
-    this.#say(captured);
+    this.#dropGraph();
+    this.#stepByStep(obstacle);
     return false;
   }
 
-  #say(obstacle: string): void {
+  /** Of all workers: why this or another one cannot capture its step. */
+  #agreed(own: string | undefined): string | undefined {
+    const { parallel } = this.session;
+    return parallel ? parallel.obstacle(own) : own;
+  }
+
+  #stepByStep(obstacle: string | undefined): void {
+    this.#obstacle = obstacle;
+    if (obstacle === undefined) return;
     this.session.hooks.onNote?.(`Training on ${this.session.device} step by step: ${obstacle}.`);
+  }
+
+  #dropGraph(): void {
+    // The gradients of a captured step lie in the graph's memory.
+    this.session.optimizer.zeroGrad();
+    this.#graph?.dispose();
+    this.#graph = undefined;
+  }
+
+  /** Before anything that waits for the device. */
+  #settle(): void {
+    const { parallel, device } = this.session;
+    parallel?.settle(device);
   }
 
   /** All that the device does in a step, given to it in order; nothing is read back. */
@@ -161,7 +195,7 @@ export class DeviceStep implements TrainStep {
     const { model, optimizer, options, hooks, epoch, steps: step, lr } = session;
     scope(() => {
       optimizer.zeroGrad();
-      session.parallel?.beginStep(session, batch);
+      session.parallel?.beginGradients(batch);
       const { images: given, labels, targets } = tensors();
       const images = given.to(session.imageType);
       const logits = F.atLeastFloat32(model.forward(images));
@@ -198,6 +232,7 @@ export class DeviceStep implements TrainStep {
 
   /** Happens by itself every 50 steps, so the error may name a step that much later. */
   check(): void {
+    this.#settle();
     const [loss = NaN, badLosses = 0, badNorms = 0] = this.#state.toNumbers();
     if (badLosses > 0) this.session.fail('loss', Number.isFinite(loss) ? NaN : loss);
     if (badNorms > 0) this.session.fail('gradient norm', NaN);
@@ -205,9 +240,7 @@ export class DeviceStep implements TrainStep {
   }
 
   dispose(): void {
-    // The gradients of a captured step lie in the graph's memory.
-    this.session.optimizer.zeroGrad();
-    this.#graph?.dispose();
+    this.#dropGraph();
     this.#inputs?.dispose();
     this.#scalars.dispose();
     this.#state.dispose();

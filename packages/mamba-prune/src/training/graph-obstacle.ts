@@ -11,12 +11,10 @@ export function graphObstacle({
   device,
   hooks,
   control,
-  parallel,
-}: Pick<Session, 'device' | 'hooks' | 'control' | 'parallel'>): string | undefined {
+}: Pick<Session, 'device' | 'hooks' | 'control'>): string | undefined {
   if (control.graph === false) return 'graphs are switched off';
   const impossible = CudaGraph.obstacle(device, control.graphBackend);
   if (impossible !== undefined) return impossible;
-  if (parallel) return 'several workers share every batch';
   if (hooks.replayable) return undefined;
   if (hooks.taskLoss) return 'a hook computes the loss (taskLoss)';
   const [term] = hooks.extraLosses ?? [];

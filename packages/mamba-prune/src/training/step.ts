@@ -48,7 +48,8 @@ class HostStep implements TrainStep {
     const { epoch, steps: step, lr } = session;
     return scope(() => {
       optimizer.zeroGrad();
-      session.parallel?.beginStep(session, batch);
+      session.parallel?.seedStep(session);
+      session.parallel?.beginGradients(batch);
       const { images, labels, targets } = toTensors(batch, dataset.info, device, session.imageType);
       const logits = F.atLeastFloat32(model.forward(images));
       const inputs = { model, images, labels, targets, logits };

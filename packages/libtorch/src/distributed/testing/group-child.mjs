@@ -13,7 +13,12 @@ const group = await distributed.ProcessGroup.open(config, {
 const { rank } = group;
 if (mode === 'collectives') collectives();
 if (mode === 'gradients') gradients();
-if (mode === 'endless') endless();
+if (mode === 'endless') endless(() => group.sum([1]));
+if (mode === 'settling') {
+  endless(() => {
+    group.settle('cpu');
+  });
+}
 process.disconnect?.();
 
 function print(value) {
@@ -27,8 +32,10 @@ function report(error) {
 
 function collectives() {
   const text = group.broadcastText(rank === 0 ? 'grüße' : 'ignored');
+  const other = group.broadcastText(rank === 1 ? 'back' : 'ignored', 1);
   const sum = group.sum([1, rank, 0.5]);
   group.barrier();
+  group.settle('cpu');
   let refused;
   try {
     group.allReduce(randn([3, 4]).t());
@@ -36,7 +43,7 @@ function collectives() {
     refused = error.message;
   }
   group.close();
-  print({ text, sum, refused, version: libtorchVersion() });
+  print({ text, other, sum, refused, version: libtorchVersion() });
 }
 
 /** Gradients of one's own half of a batch, averaged, beside those of the whole batch. */
@@ -73,11 +80,11 @@ function gradients() {
 }
 
 /** Until a test kills one, or tells it to fail. */
-function endless() {
+function endless(collective) {
   print('running');
   const until = process.env.FAIL_RANK === String(rank) ? Date.now() + 300 : Infinity;
   try {
-    while (Date.now() < until) group.sum([1]);
+    while (Date.now() < until) collective();
     group.fail('out of luck');
     process.exit(3);
   } catch (error) {

@@ -46,6 +46,9 @@ interface Ended {
     readonly name?: string;
     readonly rank?: number;
     readonly message: string;
+    /** Captures, replays, and graphs that were not disposed. */
+    readonly graphs: readonly number[];
+    readonly notes: readonly string[];
   };
 }
 
@@ -53,11 +56,11 @@ interface Ended {
 interface Plan {
   readonly rank?: number;
   readonly steps?: number;
-  readonly does?: 'stop' | 'stop-in-evaluation' | 'die' | 'fail';
+  readonly does?: 'stop' | 'stop-in-evaluation' | 'die' | 'fail' | 'fail-capture';
   readonly dropout?: number;
   readonly lr?: number;
-  /** Batches and steps as on a GPU. */
-  readonly onDevice?: boolean;
+  /** Batches and steps as on a GPU, or steps alone. */
+  readonly onDevice?: boolean | 'steps';
 }
 
 async function trainTogether(
@@ -157,7 +160,7 @@ describe('workers that train together', () => {
     }
   });
 
-  it('make their rows on the device, step by step, mixed as one process would', async () => {
+  it('make their rows on the device, in replayed steps, mixed as one process would', async () => {
     // The last batch of the evaluation has two images for three workers.
     const sizes = { batchSize: 15, maxTestImages: 50, evalBatchSize: 48 };
     const given = { ...options, ...sizes, augment: { padCrop: 1, mixup: 0.4 } };
@@ -175,8 +178,41 @@ describe('workers that train together', () => {
     }
     const [one, three] = paths.map((path) => RunFolder.open(path).readMetrics().at(-1));
     expect(one).toMatchObject({ data: 'device', graph: 'replayed' });
-    expect(three).toMatchObject({ data: 'device', graph: 'several workers share every batch' });
+    expect(three).toMatchObject({ data: 'device', graph: 'replayed' });
     expect(three).toMatchObject({ valAccuracy: (one as EpochMetrics).valAccuracy });
+    // 120 images, 15 a step, 3 epochs; the first three steps are launched.
+    for (const { result } of ends) expect(result.graphs).toEqual([1, 21, 0]);
+  });
+
+  it('replay steps whose batches come from the host and are divided unevenly', async () => {
+    const control = { graphBackend: new FakeGraphs() };
+    const alone = await trainAlone(join(folder.path, 'sent-one'), false, options, control);
+    const path = join(folder.path, 'sent-three');
+    for (const { result } of await trainTogether(path, 3, options, { onDevice: 'steps' })) {
+      expect(result.message).toBeUndefined();
+      expect(largestDifference(result.weights, alone)).toBeLessThan(TOLERANCE);
+      expect(result.graphs).toEqual([1, 18, 0]);
+    }
+    expect(RunFolder.open(path).readMetrics().at(-1)).toMatchObject({ graph: 'replayed' });
+  });
+
+  it('go on step by step, all of them, where one cannot capture its step', async () => {
+    const alone = await trainAlone(join(folder.path, 'uncaptured-one'));
+    const path = join(folder.path, 'uncaptured-three');
+    const plan = { rank: 1, does: 'fail-capture', onDevice: 'steps' } as const;
+    const ends = await trainTogether(path, 3, options, plan);
+    const reason = 'the capture failed: no room for it (rank 1)';
+    for (const { result } of ends) {
+      expect(result.message).toBeUndefined();
+      expect(largestDifference(result.weights, alone)).toBeLessThan(TOLERANCE);
+      expect(result.notes).toEqual([`Training on cpu step by step: ${reason}.`]);
+    }
+    expect(ends.map(({ result }) => result.graphs)).toEqual([
+      [1, 0, 0],
+      [0, 0, 0],
+      [1, 0, 0],
+    ]);
+    expect(RunFolder.open(path).readMetrics().at(-1)).toMatchObject({ graph: reason });
   });
 
   it('compute in bfloat16 and end with equal weights', async () => {
@@ -250,20 +286,26 @@ describe('workers that train together', () => {
     expect(largestDifference(result.weights, alone)).toBeLessThan(TOLERANCE);
   });
 
-  it('end when one is killed, name it, and leave a run that goes on', async () => {
-    const path = join(folder.path, 'killed');
-    const plan = { rank: 1, steps: 8, does: 'die' } as const;
-    const started = Date.now();
-    const [zero, one] = await trainTogether(path, 2, options, plan);
-    expect(one?.signal).toBe('SIGKILL');
-    expect(zero?.result).toMatchObject({ name: 'WorkerLostError', rank: 1 });
-    expect(zero?.result.message).toMatch(/rank 1 is gone/);
-    // Starting included, on a busy machine.
-    expect(Date.now() - started).toBeLessThan(30_000);
-    expect(existsSync(RunFolder.open(path).lastCheckpoint)).toBe(true);
-    const ends = await trainTogether(path, 2);
-    expect(ends.map(({ result }) => result.finished)).toEqual([true, true]);
-  });
+  it.each([
+    ['', undefined],
+    [' between replayed steps', 'steps'],
+  ] as const)(
+    'end when one is killed%s, name it, and leave a run that goes on',
+    async (name, at) => {
+      const path = join(folder.path, `killed${name}`);
+      const plan = { rank: 1, steps: 8, does: 'die', ...(at && { onDevice: at }) } as const;
+      const started = Date.now();
+      const [zero, one] = await trainTogether(path, 2, options, plan);
+      expect(one?.signal).toBe('SIGKILL');
+      expect(zero?.result).toMatchObject({ name: 'WorkerLostError', rank: 1 });
+      expect(zero?.result.message).toMatch(/rank 1 is gone/);
+      // Starting included, on a busy machine.
+      expect(Date.now() - started).toBeLessThan(30_000);
+      expect(existsSync(RunFolder.open(path).lastCheckpoint)).toBe(true);
+      const ends = await trainTogether(path, 2);
+      expect(ends.map(({ result }) => result.finished)).toEqual([true, true]);
+    },
+  );
 
   it('end when one fails, with its reason', async () => {
     const plan = { rank: 1, steps: 2, does: 'fail' } as const;

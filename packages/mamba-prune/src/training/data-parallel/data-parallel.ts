@@ -22,6 +22,12 @@ export function checkShares(batchSize: number, workers: number): void {
   );
 }
 
+interface Place {
+  readonly options: ResolvedTrainOptions;
+  /** Done so far. */
+  readonly steps: number;
+}
+
 interface StepEnd {
   /** Mean over the batch. */
   loss: number;
@@ -73,15 +79,15 @@ export class DataParallel {
   readonly reduce = (values: readonly number[]): number[] =>
     this.#joined ? this.group.sum(values) : [...values];
 
+  /** Before each step, captured or not: a graph draws from the generator that it finds, but cannot seed it. */
+  seedStep({ options, steps }: Place): void {
+    if (this.rank === 0) return;
+    const random = this.#random.seed(options.seed, Stage.worker, steps, this.rank);
+    manualSeed(random.below(2 ** 31));
+  }
+
   /** Before the forward pass. */
-  beginStep(
-    { options, steps }: { readonly options: ResolvedTrainOptions; readonly steps: number },
-    { size, globalSize = size }: BatchSize,
-  ): void {
-    if (this.rank > 0) {
-      const random = this.#random.seed(options.seed, Stage.worker, steps, this.rank);
-      manualSeed(random.below(2 ** 31));
-    }
+  beginGradients({ size, globalSize = size }: BatchSize): void {
     // The loss is a mean over the share: weighted so, the sum is the mean over the whole batch.
     this.#buckets?.begin(size / globalSize);
   }
@@ -89,6 +95,30 @@ export class DataParallel {
   /** After backward. */
   averageGradients(): void {
     this.#buckets?.finish();
+  }
+
+  /**
+   * All workers' word on something that either none or all of them must do without.
+   * @param own - why this worker cannot do it; undefined if it can
+   * @returns why the first that cannot does not; undefined if all can
+   */
+  obstacle(own: string | undefined): string | undefined {
+    const flags = Array.from({ length: this.size }, (_, rank) =>
+      Number(rank === this.rank && own !== undefined),
+    );
+    const all = this.group.sum(flags);
+    const first = all.findIndex((flag) => flag > 0);
+    if (first === -1) return undefined;
+    const reason = this.group.broadcastText(own, first);
+    return all.includes(0) ? `${reason} (rank ${first})` : reason;
+  }
+
+  /**
+   * Until the GPUs are done, before the CPU waits for its own: it would wait for ever for a step of which
+   * another worker's part is missing. All workers call it at the same places.
+   */
+  settle(device: string): void {
+    this.group.settle(device);
   }
 
   /** After the update: the batch's loss, and what all workers do next. */

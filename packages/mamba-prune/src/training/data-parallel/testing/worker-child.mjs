@@ -20,7 +20,9 @@ const mine = plan.rank === rank;
 if (mine && plan.lr) options.lr = plan.lr;
 const stop = new AbortController();
 let steps = 0;
+const notes = [];
 const hooks = {
+  onNote: (note) => notes.push(note),
   onStep() {
     if (!mine || ++steps !== plan.steps) return;
     if (plan.does === 'stop') stop.abort('enough');
@@ -41,12 +43,14 @@ try {
       : RunFolder.isRun(path)
         ? RunFolder.open(path, { write: true })
         : RunFolder.create(path, toyRun);
-  const onDevice = plan.onDevice && { deviceData: true, graphBackend: new FakeGraphs() };
+  const failure = mine && plan.does === 'fail-capture' ? 'no room for it' : undefined;
+  const graphs = new FakeGraphs(failure);
+  const onDevice = plan.onDevice && { deviceData: plan.onDevice === true, graphBackend: graphs };
   const control = { resume: true, signal: stop.signal, group, ...onDevice };
   const result = await train(model, toyDataset(), options, run, hooks, control);
   const weights = model.parameters().map((tensor) => tensor.toNumbers());
   group.close();
-  print({ ...result, weights });
+  print({ ...result, weights, graphs: [graphs.captures, graphs.replays, graphs.live], notes });
 } catch (error) {
   if (error instanceof distributed.WorkerLostError) group.close();
   else group.fail(error.message);
