@@ -37,20 +37,21 @@ describe('presetRecipe', () => {
     const best = presetRecipe('best', 'cifar10', 'train');
     // The options of the command in docs/results.md.
     expect(best).toEqual({
-      epochs: 154,
-      batchSize: 256,
+      epochs: 176,
+      batchSize: 512,
       optimizer: 'muon',
-      lr: 3e-3,
+      lr: 4.5e-3,
       weightDecay: 0.05,
       schedule: 'cosine',
       warmupEpochs: 5,
       minLrFactor: 0,
       labelSmoothing: 0.1,
       clipGradNorm: 1,
-      emaDecay: 0.999,
+      emaDecay: 0.998,
       augment: 'strong',
       mixup: 0.2,
       cutmix: 0.5,
+      plainEpochs: 15,
     });
     expect(presetRecipe('best', 'cifar100', 'train')).toMatchObject({
       optimizer: 'adamw',
