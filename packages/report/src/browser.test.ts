@@ -15,6 +15,7 @@ import {
   openPage,
   seriousBarriers,
 } from './testing/browser.js';
+import { writeSmallComparison } from './testing/small-comparison.js';
 import { type SmallRuns, makeSmallRuns } from './testing/small-runs.js';
 import { writeReport } from './write-report.js';
 
@@ -56,9 +57,11 @@ browserSuite(`a report${because}`, () => {
   /** The same with the models inside: six megabytes more, which every page that opens it reads. */
   let modelsUrl: string;
   beforeAll(async () => {
+    const comparison = join(small.folder, 'comparison');
+    writeSmallComparison(comparison);
     const write = async (name: string, images: number, withModels: boolean): Promise<string> => {
       const { path } = await writeReport({
-        ...{ paths: [small.runs], out: join(small.folder, name) },
+        ...{ paths: [small.runs, comparison], out: join(small.folder, name) },
         ...{ images, withModels, benchBatches: images > 0 ? [1] : undefined, device: 'cpu' },
       });
       return pathToFileURL(path).href;
@@ -72,8 +75,9 @@ browserSuite(`a report${because}`, () => {
     const { page, errors, foreign } = shared;
     const titles = await page.locator('h2').allInnerTexts();
     expect(titles).toEqual([
-      ...['Overview', 'Training', 'Accuracy against cost', 'Widths and units', 'Importance'],
-      ...['Regularisation', 'Images', 'Try the models', 'Repeat a run'],
+      ...['Overview', 'Methods over seeds', 'Training', 'Accuracy against cost'],
+      ...['Widths and units', 'Importance', 'Regularisation', 'Images', 'Try the models'],
+      'Repeat a run',
     ]);
     expect(errors).toEqual([]);
     expect(foreign).toEqual([]);
@@ -137,10 +141,27 @@ browserSuite(`a report${because}`, () => {
     expect(shown).toBe((counted?.[2] ?? NaN) + (counted?.[3] ?? NaN));
   });
 
+  it('compares the methods over seeds: table, picture, tests, command', async () => {
+    const methods = shared.page.locator('#methods');
+    const row = methods.locator('table').first().locator('tbody tr').nth(2);
+    expect(await row.innerText()).toMatch(/^one-shot\s+70%\s+73\.00% ± 1\.00\s+−18\.00/);
+    expect(await methods.locator('svg').getAttribute('aria-label')).toContain('RSST 70%: 82.00%');
+    const verdicts = await methods.locator('table').last().locator('tbody tr').allInnerTexts();
+    expect(verdicts.map((text) => text.split('\t').at(-1))).toEqual([
+      ...['no difference shown', 'RSST is better', 'no difference shown', 'RSST is better'],
+    ]);
+    expect(await methods.getByText('21 of 24 runs are done.').count()).toBe(1);
+    expect(await methods.locator('pre').innerText()).toBe(
+      "npx mamba-prune compare --quick --out 'a b'",
+    );
+    expect(await methods.getByText('in /work').count()).toBe(1);
+  });
+
   it('runs the models that it holds', async () => {
     const { page, errors } = await openPage(browser, modelsUrl);
     const text = await tryOut(page);
     expect(text).toMatch(/left|right/);
+    expect(text).toMatch(/parameters, .* MACs, [\d.]+ KiB/);
     expect(text).toMatch(/[\d.]+x (as fast|the speed)/);
     expect(errors).toEqual([]);
   });
@@ -163,6 +184,15 @@ browserSuite(`a report${because}`, () => {
     expect(await page.locator('html').getAttribute('lang')).toBe('zh-CN');
     await page.reload();
     expect(await page.locator('h2').first().innerText()).toBe('概览');
+  });
+
+  it('has Chinese punctuation between Chinese words', async () => {
+    const { page } = await openPage(browser, modelsUrl, { locale: 'zh-CN' });
+    await tryOut(page);
+    const texts = await page.evaluate<string[]>(`[...document.querySelectorAll('main *')].flatMap(
+      (element) => [element.getAttribute('aria-label'), element.childElementCount ? '' : element.textContent])`);
+    const wrong = texts.filter((text) => /\p{Script=Han} ?[:;,.] /u.test(text));
+    expect(wrong).toEqual([]);
   });
 
   it('fits a phone: nothing is wider than the screen', async () => {
@@ -197,6 +227,9 @@ browserSuite(`the studio${because}`, () => {
   it('shows runs as they appear, train and end, without a reload', async () => {
     const { page, errors, foreign } = await openPage(browser, studio.url);
     await page.getByText('No runs yet').waitFor();
+    await page.getByLabel('中文').check({ force: true });
+    await page.getByText('还没有运行').waitFor();
+    await page.getByLabel('English').check({ force: true });
     const dense = join(runs, 'dense');
     mkdirSync(dense);
     const lines = readFileSync(join(small.runs, 'dense', 'metrics.jsonl'), 'utf8').split('\n');

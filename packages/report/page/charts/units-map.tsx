@@ -106,7 +106,7 @@ function Row({ group, run, round, cell }: RowProps) {
         <canvas
           ref={canvas}
           role="img"
-          aria-label={`${group.name}: ${text}`}
+          aria-label={t('labelled', { name: group.name, value: text })}
           onMouseMove={(event) => {
             const unit =
               Math.floor(event.offsetY / cell) * columns + Math.floor(event.offsetX / cell);

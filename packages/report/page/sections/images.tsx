@@ -188,14 +188,16 @@ function Confusion({ evaluation: { classes }, run }: ConfusionProps) {
   return (
     <div class="beside">
       <Chart
-        title={`${t('confusion')}: ${run.run}, ${percent(run.accuracy)}`}
+        title={t('labelled', {
+          name: t('confusion'),
+          value: [run.run, percent(run.accuracy)].join(t('comma')),
+        })}
         summary={mistakes
           .slice(0, 3)
-          .map(
-            (found) =>
-              `${t('confused', { true: found.label, predicted: found.predicted })}: ${found.images}`,
+          .map(({ label, predicted, images }) =>
+            t('labelled', { name: t('confused', { true: label, predicted }), value: images }),
           )
-          .join('; ')}
+          .join(t('separator'))}
         draw={draw}
         table={{
           columns: [t('trueClass'), t('predicted'), t('images'), t('share')],
@@ -257,7 +259,7 @@ function Disagreements({ pair, classes }: DisagreementsProps) {
   return (
     <div class="chart wide" id="disagreements">
       <h3>
-        {t('disagreements')}: {pair.dense} / {pair.pruned}
+        {t('labelled', { name: t('disagreements'), value: `${pair.dense} / ${pair.pruned}` })}
       </h3>
       <p class="help">
         {t(

@@ -171,7 +171,12 @@ function Histogram({ scores, kind }: { readonly scores: ScoresData; readonly kin
   return (
     <Chart
       title={title}
-      summary={`${present.map(({ fate, name }) => `${t(name)}: ${count(fate)}`).join(', ')}. ${border}`}
+      summary={t('titled', {
+        title: present
+          .map(({ fate, name }) => t('labelled', { name: t(name), value: count(fate) }))
+          .join(t('separator')),
+        text: border,
+      })}
       draw={draw}
     >
       <div class="row">

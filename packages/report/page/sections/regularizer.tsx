@@ -179,8 +179,13 @@ function Fan({ points, kind }: KindProps) {
     <Chart
       title={title}
       summary={parts
-        .map(({ name, of }) => `${t(name)}: ${digits((last && of(last)?.quantiles[3]) ?? NaN)}`)
-        .join(', ')}
+        .map(({ name, of }) =>
+          t('labelled', {
+            name: t(name),
+            value: digits((last && of(last)?.quantiles[3]) ?? NaN),
+          }),
+        )
+        .join(t('separator'))}
       draw={draw}
       table={{
         columns: [
@@ -200,7 +205,7 @@ function Fan({ points, kind }: KindProps) {
       <Legend entries={parts.map(({ name, colour }) => ({ label: t(name), colour }))} />
       {last?.doomedShare !== undefined && (
         <p class="help">
-          {t('doomedShare')}: {percent(last.doomedShare)}
+          {t('labelled', { name: t('doomedShare'), value: percent(last.doomedShare) })}
         </p>
       )}
     </Chart>
@@ -244,8 +249,13 @@ function Distribution({ points, kind }: KindProps) {
     });
   return (
     <Chart
-      title={`${kindName(kind, t)}: ${t('distribution', { epoch: last.x })}`}
-      summary={parts.map(({ name, of }) => `${t(name)}: ${of(norms)?.units ?? 0}`).join(', ')}
+      title={t('labelled', {
+        name: kindName(kind, t),
+        value: t('distribution', { epoch: last.x }),
+      })}
+      summary={parts
+        .map(({ name, of }) => t('labelled', { name: t(name), value: of(norms)?.units ?? 0 }))
+        .join(t('separator'))}
       draw={draw}
     >
       <Legend

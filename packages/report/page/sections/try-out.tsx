@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import type { RunData, TryOutModel } from '../../src/data/types.js';
 import { usePage } from '../context.js';
 import { Section, Segments, Select } from '../controls.js';
-import { count, digits, milliseconds, percent } from '../format.js';
+import { bytes, count, digits, milliseconds, percent } from '../format.js';
 import { Engine } from '../try-out/engine.js';
 import type { Models } from '../try-out/models.js';
 import { Command } from './repeat.js';
@@ -43,7 +43,7 @@ function NeedsStudio() {
   const { t, data } = usePage();
   return (
     <Section id="try-out" title={t('tryOut')} help={t('tryOutNeedsStudio')}>
-      <Command command={{ cwd: '', line: `mamba-prune studio ${data.folder}` }} />
+      <Command command={data.studio} />
     </Section>
   );
 }
@@ -293,12 +293,9 @@ function Answers({ outcome, pair, label }: AnswersProps) {
               />
             ))}
           </div>
-          <p class="speedup">
-            <b>{digits(first.medianMs / second.medianMs)}x</b>{' '}
-            {t(first.medianMs >= second.medianMs ? 'asFast' : 'asFastSlower', {
-              first: pair[0] ?? '',
-              second: pair[1] ?? '',
-            })}
+          <p class={first.medianMs >= second.medianMs ? 'speedup' : 'speedup slower'}>
+            <b>{t('asFast', { value: digits(first.medianMs / second.medianMs) })}</b>{' '}
+            {t('asFastWhere', { first: pair[0] ?? '', second: pair[1] ?? '' })}
           </p>
         </>
       )}
@@ -330,7 +327,11 @@ function ModelAnswer({ name, run, result, classes, label, slowest }: ModelAnswer
       </h3>
       <p class="help">
         {run?.size &&
-          `${count(run.size.parameters)} ${t('parameters')}, ${count(run.size.macs)} ${t('macs')}`}
+          t('modelSize', {
+            parameters: count(run.size.parameters),
+            macs: count(run.size.macs),
+            bytes: bytes(run.size.bytes),
+          })}
       </p>
       <ol>
         {best.map(({ probability, index }, place) => (
