@@ -267,6 +267,10 @@ browserSuite(`the studio${because}`, () => {
     await page.locator('#try-out .pair:not(.busy)').waitFor();
     const tops = await page.locator('#try-out li.top').allInnerTexts();
     expect(tops[0]).toMatch(/^right/);
+    await page
+      .locator('#try-out input[type=file]')
+      .setInputFiles({ name: 'no.png', mimeType: 'image/png', buffer: Buffer.from('no image') });
+    await page.getByText('This file is no image that the browser can read').waitFor();
     await page.getByRole('button', { name: 'Classify test images' }).click();
     await page.getByText('16 of 16 test images of folder').waitFor();
     expect(await page.locator('#images figcaption').first().innerText()).toMatch(

@@ -177,6 +177,7 @@ export const en = {
   tryOutSamples: 'Test images',
   tryOutIdle: 'Choose a test image, or drop one of your own.',
   tryOutBusy: 'Loading the models ...',
+  tryOutUnreadable: 'This file is no image that the browser can read. Choose a PNG, JPEG or WebP.',
   tryOutFailed: 'The models could not run: {message}',
   tryOutNeedsStudio:
     'To try the models in the browser, write the report with --with-models, or open them in the studio:',

@@ -172,6 +172,7 @@ export const zh: Readonly<Record<TextKey, string>> = {
   tryOutSamples: '测试图像',
   tryOutIdle: '选择一张测试图像，或拖入您自己的图像。',
   tryOutBusy: '正在加载模型……',
+  tryOutUnreadable: '浏览器无法将该文件读作图像。请选择 PNG、JPEG 或 WebP。',
   tryOutFailed: '模型无法运行：{message}',
   tryOutNeedsStudio: '要在浏览器中试用模型，请用 --with-models 生成报告，或在工作室中打开：',
   model: '模型 {n}',

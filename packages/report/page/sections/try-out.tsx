@@ -24,6 +24,7 @@ interface Picture {
 type Outcome =
   | { readonly state: 'idle' }
   | { readonly state: 'busy'; readonly last: Done | undefined }
+  | { readonly state: 'unreadable' }
   | { readonly state: 'failed'; readonly message: string }
   | Done;
 
@@ -188,7 +189,10 @@ function useOutcome(models: Models, { pair, described, backend, picture }: Task)
       last: before.state === 'done' ? before : before.state === 'busy' ? before.last : undefined,
     }));
     const work = async (): Promise<Outcome> => {
-      const inputs = await Promise.all(described.map((model) => imageInput(picture.blob, model)));
+      const inputs = await Promise.all(
+        described.map((model) => imageInput(picture.blob, model)),
+      ).catch(() => undefined);
+      if (!inputs) return { state: 'unreadable' };
       engine.current ??= Engine.start(models);
       const results = await (await engine.current).run(pair, backend, inputs);
       return { state: 'done', models: described, results };
@@ -273,6 +277,7 @@ function Answers({ outcome, pair, label }: AnswersProps) {
   const [first, second] = done?.results ?? [];
   return (
     <div class="answers" aria-live="polite" aria-busy={outcome.state === 'busy'}>
+      {outcome.state === 'unreadable' && <p class="note">{t('tryOutUnreadable')}</p>}
       {outcome.state === 'failed' && (
         <p class="note">{t('tryOutFailed', { message: outcome.message })}</p>
       )}
