@@ -114,6 +114,24 @@ browserSuite(`a report${because}`, () => {
     );
   });
 
+  it('has a table below every picture, histograms too', async () => {
+    const { page } = shared;
+    const without = page.locator('figure.chart:has(.plot):not(:has(details.numbers))');
+    expect(await without.count()).toBe(0);
+    const run = 'rsst';
+    await page.locator('#importance select').first().selectOption(run);
+    const figure = page.locator('#importance figure').first();
+    await figure.getByText('As a table').click();
+    const cells = await figure.locator('tbody tr').allInnerTexts();
+    const sum = (column: number): number =>
+      cells.reduce((total, row) => total + Number(row.split('\t')[column]), 0);
+    const record = readPruningRecord(join(small.runs, run));
+    const widths = (all: Readonly<Record<string, number>> = {}): number =>
+      Object.entries(all).reduce((total, [name, w]) => total + (/ssm/.test(name) ? w : 0), 0);
+    expect(sum(1)).toBe(widths(record?.widthsAfter));
+    expect(sum(1) + sum(2)).toBe(widths(record?.widthsBefore));
+  });
+
   it('hides runs that are not wanted', async () => {
     const { page } = await openPage(browser, url);
     const names = page.locator('#curves > .legend li');

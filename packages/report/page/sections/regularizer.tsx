@@ -2,6 +2,7 @@
 import * as Plot from '@observablehq/plot';
 import type { EpochPoint, KindNormsPoint, NormSpreadPoint, RunData } from '../../src/data/types.js';
 import { Chart } from '../charts/chart.js';
+import { type Bin, binTable, stackedBars } from '../charts/histogram.js';
 import { gridStyle, heightFor, plotStyle, tipStyle } from '../charts/plot-style.js';
 import { usePage } from '../context.js';
 import { Legend, RunSelect, Section } from '../controls.js';
@@ -219,7 +220,7 @@ function Distribution({ points, kind }: KindProps) {
   const norms = last?.unitNorms.kinds[kind];
   if (!last || !norms) return null;
   const parts = partsOf(points, kind);
-  const bars = parts.flatMap(({ colour, of }) => {
+  const bars = parts.flatMap(({ colour, of }): Bin[] => {
     const histogram = of(norms)?.histogram ?? [];
     const bin = norms.max / histogram.length;
     return histogram.map((units, i) => ({ x1: i * bin, x2: (i + 1) * bin, units, colour }));
@@ -233,17 +234,7 @@ function Distribution({ points, kind }: KindProps) {
       marks: [
         Plot.gridY(gridStyle),
         Plot.axisY({ label: null, tickSize: 0, ticks: 5 }),
-        Plot.rectY(
-          bars,
-          Plot.stackY({
-            x1: 'x1',
-            x2: 'x2',
-            y: 'units',
-            fill: 'colour',
-            insetLeft: 0.5,
-            insetRight: 0.5,
-          }),
-        ),
+        stackedBars(bars),
         Plot.ruleY([0], { stroke: 'var(--line)' }),
       ],
     });
@@ -257,6 +248,11 @@ function Distribution({ points, kind }: KindProps) {
         .map(({ name, of }) => t('labelled', { name: t(name), value: of(norms)?.units ?? 0 }))
         .join(t('separator'))}
       draw={draw}
+      table={binTable(
+        bars,
+        parts.map(({ name, colour }) => ({ label: t(name), colour })),
+        t('norm'),
+      )}
     >
       <Legend
         entries={parts.map(({ name, colour, of }) => ({
