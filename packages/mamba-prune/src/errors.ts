@@ -2,3 +2,8 @@
 export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
+
+/** Errors of other classes that are about an argument say so: the program ends with 2 then. */
+export const isUsageError = (error: unknown): boolean =>
+  error instanceof UsageError ||
+  (error instanceof Error && 'isUsage' in error && error.isUsage === true);

@@ -3,7 +3,7 @@ import type { FunctionComponent } from 'preact';
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import type { ReportData, RunData } from '../src/data/types.js';
 import { runColours } from './colours.js';
-import { PageContext, type PageState, type Theme } from './context.js';
+import { PageContext, type PageState, type Theme, usePage } from './context.js';
 import { type Language, type TextKey, preferredLanguage, translator } from './i18n/index.js';
 import { useStored } from './stored.js';
 import { Sidebar } from './sidebar.js';
@@ -31,6 +31,12 @@ interface SectionEntry {
 
 const sections: readonly SectionEntry[] = [
   { id: 'overview', title: 'overview', Body: Overview, hasContent: ({ runs }) => runs.length > 0 },
+  {
+    id: 'methods',
+    title: 'methods',
+    Body: Methods,
+    hasContent: ({ comparisons }) => comparisons.length > 0,
+  },
   {
     id: 'curves',
     title: 'curves',
@@ -61,12 +67,6 @@ const sections: readonly SectionEntry[] = [
     title: 'regularizer',
     Body: Regularizer,
     hasContent: ({ runs }) => regularizedRuns(runs).length > 0,
-  },
-  {
-    id: 'methods',
-    title: 'methods',
-    Body: Methods,
-    hasContent: ({ comparisons }) => comparisons.length > 0,
   },
   {
     id: 'images',
@@ -141,7 +141,7 @@ export function App({ data, live, models }: AppProps) {
 }
 
 function Empty() {
-  const t = translator(preferredLanguage());
+  const { t } = usePage();
   return (
     <section>
       <h2>{t('noRuns')}</h2>

@@ -122,6 +122,21 @@ export function Section({ id, title, help, controls, children }: SectionProps) {
   );
 }
 
+interface ShowAllProps {
+  readonly count: number;
+  readonly onClick: () => void;
+}
+
+/** Below a list that shows its beginning. */
+export function ShowAll({ count, onClick }: ShowAllProps) {
+  const { t } = usePage();
+  return (
+    <button type="button" class="more" onClick={onClick}>
+      {t('showAll')} ({count})
+    </button>
+  );
+}
+
 interface RunSelectProps {
   readonly value: string;
   /** Ids of the runs to choose from. */

@@ -3,8 +3,9 @@
 /** Three significant digits, without an exponent: 0.0123, 1.23, 12.3, 123. */
 export function digits(value: number, significant = 3): string {
   if (!Number.isFinite(value)) return '-';
+  if (value === 0) return '0';
   const rounded = Number(value.toPrecision(significant));
-  const magnitude = rounded === 0 ? 0 : Math.floor(Math.log10(Math.abs(rounded)));
+  const magnitude = Math.floor(Math.log10(Math.abs(rounded)));
   return value.toFixed(Math.min(6, Math.max(0, significant - 1 - magnitude)));
 }
 
@@ -19,6 +20,10 @@ export function count(value: number): string {
   }
   return String(Math.round(value));
 }
+
+/** The same without what only tells of precision: the ticks of an axis. */
+export const tick = (text: string): string =>
+  text.replace(/(\.\d*?)0+(?=\D|$)/, '$1').replace(/\.(?=\D|$)/, '');
 
 export const grouped = (value: number): string => Math.round(value).toLocaleString('en-US');
 

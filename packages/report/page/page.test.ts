@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { ReportData, RunData } from '../src/data/types.js';
 import { fateAfter } from './charts/fate.js';
 import { runColours } from './colours.js';
-import { bytes, count, digits, points } from './format.js';
+import { bytes, count, digits, points, tick } from './format.js';
 import { en } from './i18n/en.js';
 import { translator } from './i18n/index.js';
 import { zh } from './i18n/zh.js';
@@ -89,6 +89,9 @@ describe('texts', () => {
   });
 
   it('give numbers their units', () => {
+    expect([digits(0), tick('3.00M'), tick('2.50 ms'), tick('100K')]).toEqual([
+      ...['0', '3M', '2.5 ms', '100K'],
+    ]);
     expect([count(999_950), count(157_000), bytes(2 ** 21), digits(0.0123)]).toEqual([
       ...['1.00M', '157K', '2.00 MiB', '0.0123'],
     ]);

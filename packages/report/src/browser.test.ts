@@ -15,6 +15,7 @@ import {
   openPage,
   seriousBarriers,
 } from './testing/browser.js';
+import { writeSmallComparison } from './testing/small-comparison.js';
 import { type SmallRuns, makeSmallRuns } from './testing/small-runs.js';
 import { writeReport } from './write-report.js';
 
@@ -56,9 +57,11 @@ browserSuite(`a report${because}`, () => {
   /** The same with the models inside: six megabytes more, which every page that opens it reads. */
   let modelsUrl: string;
   beforeAll(async () => {
+    const comparison = join(small.folder, 'comparison');
+    writeSmallComparison(comparison);
     const write = async (name: string, images: number, withModels: boolean): Promise<string> => {
       const { path } = await writeReport({
-        ...{ paths: [small.runs], out: join(small.folder, name) },
+        ...{ paths: [small.runs, comparison], out: join(small.folder, name) },
         ...{ images, withModels, benchBatches: images > 0 ? [1] : undefined, device: 'cpu' },
       });
       return pathToFileURL(path).href;
@@ -72,8 +75,9 @@ browserSuite(`a report${because}`, () => {
     const { page, errors, foreign } = shared;
     const titles = await page.locator('h2').allInnerTexts();
     expect(titles).toEqual([
-      ...['Overview', 'Training', 'Accuracy against cost', 'Widths and units', 'Importance'],
-      ...['Regularisation', 'Images', 'Try the models', 'Repeat a run'],
+      ...['Overview', 'Methods over seeds', 'Training', 'Accuracy against cost'],
+      ...['Widths and units', 'Importance', 'Regularisation', 'Images', 'Try the models'],
+      'Repeat a run',
     ]);
     expect(errors).toEqual([]);
     expect(foreign).toEqual([]);
@@ -110,6 +114,24 @@ browserSuite(`a report${because}`, () => {
     );
   });
 
+  it('has a table below every picture, histograms too', async () => {
+    const { page } = shared;
+    const without = page.locator('figure.chart:has(.plot):not(:has(details.numbers))');
+    expect(await without.count()).toBe(0);
+    const run = 'rsst';
+    await page.locator('#importance select').first().selectOption(run);
+    const figure = page.locator('#importance figure').first();
+    await figure.getByText('As a table').click();
+    const cells = await figure.locator('tbody tr').allInnerTexts();
+    const sum = (column: number): number =>
+      cells.reduce((total, row) => total + Number(row.split('\t')[column]), 0);
+    const record = readPruningRecord(join(small.runs, run));
+    const widths = (all: Readonly<Record<string, number>> = {}): number =>
+      Object.entries(all).reduce((total, [name, w]) => total + (/ssm/.test(name) ? w : 0), 0);
+    expect(sum(1)).toBe(widths(record?.widthsAfter));
+    expect(sum(1) + sum(2)).toBe(widths(record?.widthsBefore));
+  });
+
   it('hides runs that are not wanted', async () => {
     const { page } = await openPage(browser, url);
     const names = page.locator('#curves > .legend li');
@@ -137,10 +159,27 @@ browserSuite(`a report${because}`, () => {
     expect(shown).toBe((counted?.[2] ?? NaN) + (counted?.[3] ?? NaN));
   });
 
+  it('compares the methods over seeds: table, picture, tests, command', async () => {
+    const methods = shared.page.locator('#methods');
+    const row = methods.locator('table').first().locator('tbody tr').nth(2);
+    expect(await row.innerText()).toMatch(/^one-shot\s+70%\s+73\.00% ± 1\.00\s+−18\.00/);
+    expect(await methods.locator('svg').getAttribute('aria-label')).toContain('RSST 70%: 82.00%');
+    const verdicts = await methods.locator('table').last().locator('tbody tr').allInnerTexts();
+    expect(verdicts.map((text) => text.split('\t').at(-1))).toEqual([
+      ...['no difference shown', 'RSST is better', 'no difference shown', 'RSST is better'],
+    ]);
+    expect(await methods.getByText('21 of 24 runs are done.').count()).toBe(1);
+    expect(await methods.locator('pre').innerText()).toBe(
+      "npx mamba-prune compare --quick --out 'a b'",
+    );
+    expect(await methods.getByText('in /work').count()).toBe(1);
+  });
+
   it('runs the models that it holds', async () => {
     const { page, errors } = await openPage(browser, modelsUrl);
     const text = await tryOut(page);
     expect(text).toMatch(/left|right/);
+    expect(text).toMatch(/parameters, .* MACs, [\d.]+ KiB/);
     expect(text).toMatch(/[\d.]+x (as fast|the speed)/);
     expect(errors).toEqual([]);
   });
@@ -163,6 +202,15 @@ browserSuite(`a report${because}`, () => {
     expect(await page.locator('html').getAttribute('lang')).toBe('zh-CN');
     await page.reload();
     expect(await page.locator('h2').first().innerText()).toBe('概览');
+  });
+
+  it('has Chinese punctuation between Chinese words', async () => {
+    const { page } = await openPage(browser, modelsUrl, { locale: 'zh-CN' });
+    await tryOut(page);
+    const texts = await page.evaluate<string[]>(`[...document.querySelectorAll('main *')].flatMap(
+      (element) => [element.getAttribute('aria-label'), element.childElementCount ? '' : element.textContent])`);
+    const wrong = texts.filter((text) => /\p{Script=Han} ?[:;,.] /u.test(text));
+    expect(wrong).toEqual([]);
   });
 
   it('fits a phone: nothing is wider than the screen', async () => {
@@ -197,6 +245,9 @@ browserSuite(`the studio${because}`, () => {
   it('shows runs as they appear, train and end, without a reload', async () => {
     const { page, errors, foreign } = await openPage(browser, studio.url);
     await page.getByText('No runs yet').waitFor();
+    await page.getByLabel('中文').check({ force: true });
+    await page.getByText('还没有运行').waitFor();
+    await page.getByLabel('English').check({ force: true });
     const dense = join(runs, 'dense');
     mkdirSync(dense);
     const lines = readFileSync(join(small.runs, 'dense', 'metrics.jsonl'), 'utf8').split('\n');
@@ -234,6 +285,10 @@ browserSuite(`the studio${because}`, () => {
     await page.locator('#try-out .pair:not(.busy)').waitFor();
     const tops = await page.locator('#try-out li.top').allInnerTexts();
     expect(tops[0]).toMatch(/^right/);
+    await page
+      .locator('#try-out input[type=file]')
+      .setInputFiles({ name: 'no.png', mimeType: 'image/png', buffer: Buffer.from('no image') });
+    await page.getByText('This file is no image that the browser can read').waitFor();
     await page.getByRole('button', { name: 'Classify test images' }).click();
     await page.getByText('16 of 16 test images of folder').waitFor();
     expect(await page.locator('#images figcaption').first().innerText()).toMatch(

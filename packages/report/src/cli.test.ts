@@ -73,6 +73,16 @@ describe('mamba-prune report', () => {
     expect((JSON.parse(json) as report.ReportData).runs[0]?.path).toBe(evil);
   });
 
+  it('ends with 2 where no file can be written, before anything is measured', async () => {
+    const folder = await runCli(['report', small.runs, '--out', small.images, '--bench']);
+    expect(folder.status).toBe(2);
+    expect(folder.stderr).toContain(`${small.images} is a folder, expected a file`);
+    const file = join(small.runs, 'dense', 'config.json');
+    const below = await runCli(['report', small.runs, '--out', join(file, 'r.html'), '--bench']);
+    expect(below.status).toBe(2);
+    expect(below.stderr).toContain(`nothing can be written in ${file} (it is no folder)`);
+  });
+
   it('ends with 2 where there is no run', async () => {
     const { status, stderr } = await runCli(['report', small.images]);
     expect(status).toBe(2);

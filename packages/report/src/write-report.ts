@@ -1,8 +1,14 @@
 // `mamba-prune report`: reads, measures what was asked for, writes the page.
-import { mkdirSync, statSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { writeFileAtomic } from '@mamba-prune/libtorch';
-import { type ReportHooks, type ReportOptions, type ReportResult, RunFolder } from 'mamba-prune';
+import {
+  type ReportHooks,
+  type ReportOptions,
+  type ReportResult,
+  RunFolder,
+  UsageError,
+} from 'mamba-prune';
 import { collect } from './data/collect.js';
 import { findRuns } from './data/find-runs.js';
 import type { EvaluationData, RunData } from './data/types.js';
@@ -13,7 +19,7 @@ import { canTry, onnxOf, tryOutModel } from './try-out/models.js';
 
 /**
  * Writes one HTML file that shows the runs and needs nothing else.
- * @throws UsageError if there is no run, or the images that were asked for do not fit;
+ * @throws UsageError if there is no run, the file cannot be written, or the images that were asked for do not fit;
  *   RunFolderError, DataError for damaged files; the signal's reason if it was stopped
  */
 export async function writeReport(
@@ -21,7 +27,9 @@ export async function writeReport(
   hooks: ReportHooks = {},
 ): Promise<ReportResult> {
   const { device, signal, benchBatches } = options;
+  const path = resolve(options.out ?? defaultPath(options.paths));
   const found = findRuns(options.paths);
+  checkWritable(path);
   const collected = collect(found);
   const notes: string[] = [];
   const evaluation = await evaluated(collected.runs, options, hooks, notes);
@@ -34,7 +42,6 @@ export async function writeReport(
     }));
   const data = { ...collected, evaluation, latency, notes: [...collected.notes, ...notes] };
   const models = options.withModels ? await modelsOf(data.runs, options) : [];
-  const path = resolve(options.out ?? defaultPath(options.paths));
   mkdirSync(dirname(path), { recursive: true });
   writeFileAtomic(path, reportHtml(data, models));
   return {
@@ -44,6 +51,30 @@ export async function writeReport(
     comparisons: data.comparisons.map(({ id }) => id),
     notes: data.notes,
   };
+}
+
+/**
+ * Before models are timed for minutes.
+ * @throws UsageError if no file can be written there
+ */
+function checkWritable(path: string): void {
+  if (existsSync(path) && statSync(path).isDirectory()) {
+    throw new UsageError(
+      `--out: ${path} is a folder, expected a file, such as ${join(path, 'report.html')}.`,
+    );
+  }
+  let folder = dirname(path);
+  while (!existsSync(folder)) folder = dirname(folder);
+  try {
+    if (!statSync(folder).isDirectory()) throw new Error('it is no folder');
+    accessSync(folder, constants.W_OK);
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw new UsageError(
+      `--out: nothing can be written in ${folder} (${code ?? message}), expected a folder that you ` +
+        `may write. Name another file (--out FILE).`,
+    );
+  }
 }
 
 async function modelsOf(

@@ -164,7 +164,7 @@ async function accuracies(
 export function onnxFacts({ verification, verifiedOn }: OnnxOutcome): [string, string][] {
   if (!verification) return [['checked', 'no: --no-verify was given']];
   const { images, maxDifference, maxLogit } = verification;
-  const range = `differ by ${digits(maxDifference, 2)} at most, the largest is ${digits(maxLogit)}`;
+  const range = `differ by ${maxDifference.toExponential(1)} at most, the largest is ${digits(maxLogit)}`;
   return [
     ['checked', `by onnxruntime, ${plural(images, 'image')} (${verifiedOn ?? ''})`],
     ['logits', range],

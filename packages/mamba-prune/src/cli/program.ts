@@ -1,7 +1,7 @@
 // The program: its commands, how help looks, and what becomes of errors.
 import { inspect } from 'node:util';
 import { Command, CommanderError } from 'commander';
-import { UsageError } from '../errors.js';
+import { isUsageError } from '../errors.js';
 import { addBenchCommand } from './commands/bench.js';
 import { addCompareCommand } from './commands/compare.js';
 import { addDataCommand } from './commands/data.js';
@@ -148,7 +148,7 @@ function report(argv: readonly string[], cli: Cli, error: unknown): number {
     io.stderr.write(`${error.stack ?? ''}\n`);
     if (error.cause !== undefined) io.stderr.write(`cause: ${inspect(error.cause)}\n`);
   }
-  const status = error instanceof UsageError ? exitStatus.usage : exitStatus.failed;
+  const status = isUsageError(error) ? exitStatus.usage : exitStatus.failed;
   reportJson(argv, io, message, status);
   return status;
 }

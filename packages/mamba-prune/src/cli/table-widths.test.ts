@@ -245,6 +245,7 @@ const printed: readonly (readonly [string, (context: Context) => void | Promise<
           (model) => ({ ...row, model }),
         ),
       };
+      expect(onnxFacts(outcome)[1]?.[1]).toBe('differ by 1.2e-5 at most, the largest is 123');
       context.facts(onnxFacts(outcome));
       printAccuracy(context, outcome);
     },

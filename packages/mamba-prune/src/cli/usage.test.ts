@@ -81,6 +81,14 @@ describe('usage errors', () => {
     [['train', '--dataset', 'fashion-mnist'], '--out is missing'],
     [['train', '--out', '/nonexistent/run'], '--dataset is missing'],
     [['prune', '--out', '/nonexistent/run'], "the argument 'MODEL|RUN' is missing"],
+    [
+      ['train', '--dataset', 'cifar10', '--out', '/nonexistent/run'],
+      'got no folder, expected the one with cifar-10-batches-bin. Give its path (--data DIR).',
+    ],
+    [
+      ['train', '--dataset', 'folder', '--out', '/nonexistent/run'],
+      'got no folder, expected one with train/CLASS/IMAGE',
+    ],
     [['inspect'], "missing required argument 'MODEL|RUN'"],
     [['report'], "missing required argument 'RUN"],
     [['report', 'x', '--images', '-1'], 'Expected a whole number of at least 0'],

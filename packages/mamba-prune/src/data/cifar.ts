@@ -78,6 +78,7 @@ function requireDir(spec: CifarSpec, options: OpenDatasetOptions): string {
   throw new DataError(
     `openDataset "${spec.name}": got no folder, expected the one with ${spec.folder}. ` +
       `Give its path (--data DIR).`,
+    { isUsage: true },
   );
 }
 

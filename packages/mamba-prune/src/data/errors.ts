@@ -6,10 +6,16 @@ export class DataError extends Error {
   override readonly name: string = 'DataError';
   /** The file at fault, if there is one. */
   readonly file: string | undefined;
+  /** Whether an argument is missing or names nothing: see `isUsageError`. */
+  readonly isUsage: boolean;
 
-  constructor(message: string, options: { file?: string; cause?: unknown } = {}) {
+  constructor(
+    message: string,
+    options: { file?: string; cause?: unknown; isUsage?: boolean } = {},
+  ) {
     super(message, 'cause' in options ? { cause: options.cause } : undefined);
     this.file = options.file;
+    this.isUsage = options.isUsage ?? false;
   }
 }
 

@@ -107,7 +107,7 @@ describe('openFashionMnist, of a small package', () => {
     const opened = openFashionMnist({ ...options, onNote }, source);
     expect(sha(pixelsOf(opened.train))).toBe(expected);
     expect(notes).toEqual([
-      `fashion-mnist: the cache ${path} is damaged (checksum does not match); made anew.`,
+      `fashion-mnist: the cache ${path} cannot be used (checksum does not match); made anew.`,
       'fashion-mnist: dropped 1 of 4 records of class 1 (Trouser): record 1 is empty.',
     ]);
     expect(readFileSync(path).equals(good)).toBe(true);

@@ -91,7 +91,7 @@ export function openFashionMnist(
     } catch (error) {
       options.onNote?.(
         `${NAME}: the cache ${path} cannot be written (${reasonOf(error)}); ` +
-          'working from memory, the next start converts again. Set another cache folder to avoid it.',
+          'working from memory, the next start converts again. XDG_CACHE_HOME sets another folder.',
       );
     }
   }
@@ -188,7 +188,7 @@ function fromCache(
   const read = readCache(path);
   if (read.state === 'missing') return undefined;
   if (read.state === 'corrupt') {
-    options.onNote?.(`${NAME}: the cache ${path} is damaged (${read.reason}); made anew.`);
+    options.onNote?.(`${NAME}: the cache ${path} cannot be used (${read.reason}); made anew.`);
     return undefined;
   }
   const header = Header.safeParse(read.content.header);

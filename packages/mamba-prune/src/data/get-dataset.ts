@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { extract } from 'tar';
 import { CIFAR10, CIFAR100, type CifarSpec } from './cifar-spec.js';
 import { downloadFile, type DownloadOptions } from './download.js';
-import { DataError, reasonOf } from './errors.js';
+import { DataError, errnoOf, reasonOf } from './errors.js';
 
 /** The names that `downloadDataset` knows. */
 export type DownloadableName = 'cifar10' | 'cifar100';
@@ -37,6 +37,18 @@ export async function downloadDataset(
   return getDataset(SPECS[name as DownloadableName], dir, options);
 }
 
+function makeFolder(spec: CifarSpec, dir: string): void {
+  try {
+    mkdirSync(dir, { recursive: true });
+  } catch (error) {
+    throw new DataError(
+      `downloadDataset "${spec.name}": the folder ${dir} cannot be made (${errnoOf(error) ?? reasonOf(error)}). ` +
+        'Give another one that you may write (--data DIR).',
+      { cause: error, file: dir },
+    );
+  }
+}
+
 /** As downloadDataset, for any layout. */
 export async function getDataset(
   spec: CifarSpec,
@@ -46,8 +58,8 @@ export async function getDataset(
   const folder = join(dir, spec.folder);
   const archive = join(dir, spec.archive);
   try {
+    makeFolder(spec, dir);
     if (isWhole(spec, folder)) return folder;
-    mkdirSync(dir, { recursive: true });
     await downloadFile(options.url ?? spec.url, archive, spec.md5, options);
     await unpack(spec, dir, archive, folder);
   } catch (error) {

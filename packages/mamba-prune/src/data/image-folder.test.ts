@@ -286,7 +286,7 @@ describe('readImage', () => {
     expect(grey[5]).toBeCloseTo((0.299 * 255 + 0.114 * 102) / 255, 6);
   });
   it('names a file that is no image or not there', async () => {
-    await expect(readImage(join(dir, 'no.png'), { ...info, channels: 3 })).rejects.toThrow(/no\.png cannot be used \(ENOENT/);
+    await expect(readImage(join(dir, 'no.png'), { ...info, channels: 3 })).rejects.toThrow(/no\.png does not exist, expected a JPEG/);
     writeFileSync(join(dir, 'bad.png'), 'abcdefghijklmnop');
     await expect(readImage(join(dir, 'bad.png'), { ...info, channels: 3 })).rejects.toThrow(
       /readImage: .*bad\.png cannot be used .* expected a JPEG, PNG or WebP file/,

@@ -113,6 +113,7 @@ function requireDir(name: string, options: OpenDatasetOptions): string {
   throw new DataError(
     `openDataset "${name}": got no folder, expected one with train/CLASS/IMAGE and ` +
       'val/CLASS/IMAGE. Give its path (--data DIR).',
+    { isUsage: true },
   );
 }
 

@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises';
-import { DataError, reasonOf } from './errors.js';
+import { DataError, errnoOf, reasonOf } from './errors.js';
 import type { DatasetInfo } from './types.js';
 
 /**
@@ -23,6 +23,12 @@ export async function readImage(
   try {
     header = await checkImage(path, (await stat(path)).size);
   } catch (error) {
+    if (errnoOf(error) === 'ENOENT') {
+      throw new DataError(
+        `readImage: ${path} does not exist, expected a JPEG, PNG or WebP file.`,
+        { cause: error, file: path, isUsage: true },
+      );
+    }
     throw new DataError(
       `readImage: ${path} cannot be used (${reasonOf(error)}), expected a JPEG, PNG or WebP file.`,
       { cause: error, file: path },

@@ -9,7 +9,7 @@ import type { TrainResult } from '../training/types.js';
 import type { PruneHooks } from './prune-hooks.js';
 import { type PruneJob, openJob } from './prune-job.js';
 import { goOn } from './prune-resume.js';
-import { type Standing, digestOf, openSource } from './prune-source.js';
+import { type Standing, fileFacts, openSource } from './prune-source.js';
 import { type PruneSettings, resolvePruneSettings } from './prune-settings.js';
 import { type PruningRecord, writePruningRecord } from './pruning-record.js';
 import { Rounds } from './rounds.js';
@@ -112,7 +112,7 @@ function createFolder(
       seed: settings.recipe.seed ?? 0,
       dataset: dataset && { name: dataset.info.name, dir: settings.data, note: dataset.info.note },
       model: model.config,
-      source: { path: settings.model, sha256: digestOf(settings.model) },
+      source: fileFacts(settings.model),
       ...(tuning && dataset && { train: resolveTrainOptions(tuning, dataset.info) }),
       settings,
     },

@@ -106,5 +106,12 @@ function damagedHistory(path: string, problem: string): DataError {
 
 /** SHA-256 of a model's file, by which a resumed run sees that it is still the same. */
 export function digestOf(path: string): string {
-  return createHash('sha256').update(readFileSync(path)).digest('hex');
+  return fileFacts(path).sha256;
+}
+
+/** By which the file is known again, wherever it was moved to. */
+export function fileFacts(path: string): { path: string; sha256: string; bytes: number } {
+  const content = readFileSync(path);
+  const sha256 = createHash('sha256').update(content).digest('hex');
+  return { path, sha256, bytes: content.length };
 }

@@ -28,7 +28,7 @@ export function Chart({ title, summary, draw, table, children, wide = false }: C
     if (width === 0 || !holder.current) return;
     const picture = draw(width);
     picture.setAttribute('role', 'img');
-    picture.setAttribute('aria-label', `${title}. ${summary}`);
+    picture.setAttribute('aria-label', t('titled', { title, text: summary }));
     // Its texts are in the label and in the table; one by one they are noise.
     for (const part of picture.children) part.setAttribute('aria-hidden', 'true');
     holder.current.replaceChildren(picture);

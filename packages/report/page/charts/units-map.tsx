@@ -2,7 +2,7 @@
 import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { GroupData, RunData } from '../../src/data/types.js';
 import { usePage } from '../context.js';
-import { Legend } from '../controls.js';
+import { Legend, ShowAll } from '../controls.js';
 import { grouped } from '../format.js';
 import { useWidth } from './chart.js';
 import { type Fate, fateAfter, fates } from './fate.js';
@@ -41,15 +41,12 @@ export function UnitsMap({ run, round }: { readonly run: RunData; readonly round
         ))}
       </div>
       {groups.length > shown.length && (
-        <button
-          type="button"
-          class="more"
+        <ShowAll
+          count={groups.length}
           onClick={() => {
             setOpen(true);
           }}
-        >
-          {t('showAll')} ({groups.length})
-        </button>
+        />
       )}
     </figure>
   );
@@ -106,7 +103,7 @@ function Row({ group, run, round, cell }: RowProps) {
         <canvas
           ref={canvas}
           role="img"
-          aria-label={`${group.name}: ${text}`}
+          aria-label={t('labelled', { name: group.name, value: text })}
           onMouseMove={(event) => {
             const unit =
               Math.floor(event.offsetY / cell) * columns + Math.floor(event.offsetX / cell);

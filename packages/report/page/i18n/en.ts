@@ -2,6 +2,11 @@
 export const en = {
   title: 'Report',
   studio: 'Studio',
+  /** A name and what it has; the parts of a list; a title and what follows it. */
+  labelled: '{name}: {value}',
+  separator: '; ',
+  comma: ', ',
+  titled: '{title}. {text}',
   skip: 'Skip to the content',
   language: 'Language',
   theme: 'Colours',
@@ -30,7 +35,7 @@ export const en = {
   points: '{value} points',
   fewer: '{value}x fewer',
   smaller: '{value}x smaller',
-  faster: '{value}x faster',
+  faster: '{value}x as fast',
   same: 'unchanged',
   run: 'Run',
   allRuns: 'All runs',
@@ -129,6 +134,7 @@ export const en = {
   methodsHelp:
     '{arch} on {dataset}: {epochs} epochs dense, then {finetune} for every method, at equal size. {seeds} seeds.',
   methodsUnfinished: '{done} of {planned} runs are done.',
+  stripsHelp: 'Circles: one seed each; line: mean; band: one standard deviation to each side.',
   meanDeviation: 'mean ± standard deviation over the seeds',
   beforeCut: 'Before the cut',
   afterCut: 'After the cut',
@@ -171,6 +177,7 @@ export const en = {
   tryOutSamples: 'Test images',
   tryOutIdle: 'Choose a test image, or drop one of your own.',
   tryOutBusy: 'Loading the models ...',
+  tryOutUnreadable: 'This file is no image that the browser can read. Choose a PNG, JPEG or WebP.',
   tryOutFailed: 'The models could not run: {message}',
   tryOutNeedsStudio:
     'To try the models in the browser, write the report with --with-models, or open them in the studio:',
@@ -179,8 +186,9 @@ export const en = {
   dropImage: 'Drop an image here, or choose a file',
   chosenImage: 'The image that was chosen',
   isClass: 'It is: {label}',
-  asFast: 'as fast: {second} against {first}, in this browser',
-  asFastSlower: 'the speed: {second} against {first}, in this browser',
+  asFast: '{value}x as fast',
+  asFastWhere: '{second} against {first}, in this browser',
+  modelSize: '{parameters} parameters, {macs} MACs, {bytes}',
   perImage: 'per image (median of {times})',
 
   repeat: 'Repeat a run',

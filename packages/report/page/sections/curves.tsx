@@ -117,7 +117,11 @@ function Curve({ value, runs, isLog }: CurveProps) {
             x: 'x',
             y: 'y',
             title: (dot: Dot) =>
-              `${dot.run.id}\n${phaseText(dot, t)}\n${title}: ${textOf(value, dot.y)}`,
+              [
+                dot.run.id,
+                phaseText(dot, t),
+                t('labelled', { name: title, value: textOf(value, dot.y) }),
+              ].join('\n'),
             ...tipStyle,
           }),
         ),
@@ -196,7 +200,11 @@ const textOf = (value: Value, y: number): string =>
   value === 'accuracy' ? percent(y) : value === 'lr' ? y.toExponential(2) : y.toFixed(4);
 
 const phaseText = ({ x, phase, part }: Dot, t: Translate): string =>
-  `${t('epoch')} ${Number(x.toFixed(2))}${phase === '' ? '' : `, ${phase}`}, ${t(part === 'test' ? 'testSet' : 'trainSet')}`;
+  [
+    `${t('epoch')} ${Number(x.toFixed(2))}`,
+    ...(phase === '' ? [] : [phase]),
+    t(part === 'test' ? 'testSet' : 'trainSet'),
+  ].join(t('comma'));
 
 const lastEpoch = (dots: readonly Dot[]): number =>
   dots.reduce((last, { x }) => Math.max(last, Math.ceil(x)), 1);
@@ -211,9 +219,16 @@ function summaryOf(runs: readonly RunData[], value: Value, t: Translate): string
   return runs
     .flatMap((run) => {
       const last = dotsOf(run, value).findLast(({ part }) => part === 'test');
-      return last ? [`${run.id}: ${textOf(value, last.y)} (${t('epoch')} ${last.x})`] : [];
+      return last
+        ? [
+            t('labelled', {
+              name: run.id,
+              value: `${textOf(value, last.y)} (${t('epoch')} ${last.x})`,
+            }),
+          ]
+        : [];
     })
-    .join('; ');
+    .join(t('separator'));
 }
 
 function tableOf(runs: readonly RunData[], value: Value, t: Translate): TableData {

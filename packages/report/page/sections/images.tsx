@@ -9,7 +9,7 @@ import type {
 import { Chart } from '../charts/chart.js';
 import { plotStyle, tipStyle } from '../charts/plot-style.js';
 import { usePage } from '../context.js';
-import { RunSelect, Section, Segments } from '../controls.js';
+import { RunSelect, Section, Segments, ShowAll } from '../controls.js';
 import { grouped, percent } from '../format.js';
 import type { TextKey } from '../i18n/index.js';
 import type { Evaluated } from '../try-out/models.js';
@@ -188,14 +188,16 @@ function Confusion({ evaluation: { classes }, run }: ConfusionProps) {
   return (
     <div class="beside">
       <Chart
-        title={`${t('confusion')}: ${run.run}, ${percent(run.accuracy)}`}
+        title={t('labelled', {
+          name: t('confusion'),
+          value: [run.run, percent(run.accuracy)].join(t('comma')),
+        })}
         summary={mistakes
           .slice(0, 3)
-          .map(
-            (found) =>
-              `${t('confused', { true: found.label, predicted: found.predicted })}: ${found.images}`,
+          .map(({ label, predicted, images }) =>
+            t('labelled', { name: t('confused', { true: label, predicted }), value: images }),
           )
-          .join('; ')}
+          .join(t('separator'))}
         draw={draw}
         table={{
           columns: [t('trueClass'), t('predicted'), t('images'), t('share')],
@@ -243,6 +245,9 @@ function kindOf({ label, dense, pruned }: DisagreementExample): Kind {
   return pruned.predicted === label ? 'onlyPrunedRight' : 'bothWrong';
 }
 
+/** Rows of two, three or four; on a phone the page stays short. */
+const firstExamples = 12;
+
 interface DisagreementsProps {
   readonly pair: DisagreementData;
   readonly classes: readonly string[];
@@ -253,11 +258,13 @@ function Disagreements({ pair, classes }: DisagreementsProps) {
   const [kind, choose] = useState<Kind>('all');
   const { counts, examples } = pair;
   const kinds: Kind[] = ['all', 'onlyDenseRight', 'onlyPrunedRight', 'bothWrong'];
-  const shown = examples.filter((example) => kind === 'all' || kindOf(example) === kind);
+  const [isOpen, setOpen] = useState(false);
+  const chosen = examples.filter((example) => kind === 'all' || kindOf(example) === kind);
+  const shown = isOpen ? chosen : chosen.slice(0, firstExamples);
   return (
     <div class="chart wide" id="disagreements">
       <h3>
-        {t('disagreements')}: {pair.dense} / {pair.pruned}
+        {t('labelled', { name: t('disagreements'), value: `${pair.dense} / ${pair.pruned}` })}
       </h3>
       <p class="help">
         {t(
@@ -280,6 +287,14 @@ function Disagreements({ pair, classes }: DisagreementsProps) {
               <Example key={example.index} example={example} classes={classes} />
             ))}
           </ul>
+          {chosen.length > shown.length && (
+            <ShowAll
+              count={chosen.length}
+              onClick={() => {
+                setOpen(true);
+              }}
+            />
+          )}
         </>
       )}
     </div>

@@ -3,6 +3,7 @@ import * as Plot from '@observablehq/plot';
 import { useState } from 'preact/hooks';
 import type { RunData, ScoresData } from '../../src/data/types.js';
 import { Chart } from '../charts/chart.js';
+import { type Bin, binTable, stackedBars } from '../charts/histogram.js';
 import { gridStyle, heightFor, plotStyle } from '../charts/plot-style.js';
 import { usePage } from '../context.js';
 import { Legend, RunSelect, Section, Segments, Select } from '../controls.js';
@@ -80,14 +81,6 @@ const fates: readonly {
   { fate: 'x', name: 'removedUnits', colour: 'var(--removed)' },
 ];
 
-/** A part of one bar. */
-interface Bin {
-  readonly x1: number;
-  readonly x2: number;
-  readonly units: number;
-  readonly colour: string;
-}
-
 /** @param count - of bins, which share the range of the scores evenly */
 function binned(units: readonly ScoredUnit[], count: number): Bin[] {
   const values = units.map(({ value }) => value);
@@ -134,17 +127,7 @@ function Histogram({ scores, kind }: { readonly scores: ScoresData; readonly kin
       marks: [
         Plot.gridY(gridStyle),
         Plot.axisY({ label: null, tickSize: 0 }),
-        Plot.rectY(
-          binned(units, Math.max(20, Math.min(60, Math.floor(width / 9)))),
-          Plot.stackY({
-            x1: 'x1',
-            x2: 'x2',
-            y: 'units',
-            fill: 'colour',
-            insetLeft: 0.5,
-            insetRight: 0.5,
-          }),
-        ),
+        stackedBars(binned(units, Math.max(20, Math.min(60, Math.floor(width / 9))))),
         threshold === undefined
           ? null
           : [
@@ -171,8 +154,18 @@ function Histogram({ scores, kind }: { readonly scores: ScoresData; readonly kin
   return (
     <Chart
       title={title}
-      summary={`${present.map(({ fate, name }) => `${t(name)}: ${count(fate)}`).join(', ')}. ${border}`}
+      summary={t('titled', {
+        title: present
+          .map(({ fate, name }) => t('labelled', { name: t(name), value: count(fate) }))
+          .join(t('separator')),
+        text: border,
+      })}
       draw={draw}
+      table={binTable(
+        binned(units, 20),
+        present.map(({ name, colour }) => ({ label: t(name), colour })),
+        label,
+      )}
     >
       <div class="row">
         <Legend

@@ -161,7 +161,7 @@ function Strips({ comparison: { methods, runs } }: { readonly comparison: Compar
             y: name,
             x: 'accuracy',
             title: (run: ComparedRun) =>
-              `${name(run)}\n${t('seed')} ${run.seed}: ${percent(run.accuracy)}`,
+              `${name(run)}\n${t('labelled', { name: `${t('seed')} ${run.seed}`, value: percent(run.accuracy) })}`,
             ...tipStyle,
           }),
         ),
@@ -171,7 +171,9 @@ function Strips({ comparison: { methods, runs } }: { readonly comparison: Compar
     <Chart
       wide
       title={t('accuracy')}
-      summary={methods.map((result) => `${name(result)}: ${percent(result.accuracy)}`).join('; ')}
+      summary={methods
+        .map((result) => t('labelled', { name: name(result), value: percent(result.accuracy) }))
+        .join(t('separator'))}
       draw={draw}
       table={{
         columns: [t('method'), t('removed'), t('seed'), t('accuracy'), t('macs')],
@@ -183,7 +185,9 @@ function Strips({ comparison: { methods, runs } }: { readonly comparison: Compar
           count(run.macs),
         ]),
       }}
-    />
+    >
+      <p class="help">{t('stripsHelp')}</p>
+    </Chart>
   );
 }
 

@@ -61,6 +61,7 @@ function Tiles({ run, dense }: { readonly run: RunData; readonly dense: RunData 
           value={milliseconds(fast.medianMs)}
           before={slow && milliseconds(slow.medianMs)}
           gain={ratio('faster', slow?.medianMs, fast.medianMs)}
+          isLoss={(slow?.medianMs ?? Infinity) < fast.medianMs}
         />
       )}
     </div>

@@ -2,6 +2,7 @@
 import * as Plot from '@observablehq/plot';
 import type { EpochPoint, KindNormsPoint, NormSpreadPoint, RunData } from '../../src/data/types.js';
 import { Chart } from '../charts/chart.js';
+import { type Bin, binTable, stackedBars } from '../charts/histogram.js';
 import { gridStyle, heightFor, plotStyle, tipStyle } from '../charts/plot-style.js';
 import { usePage } from '../context.js';
 import { Legend, RunSelect, Section } from '../controls.js';
@@ -179,8 +180,13 @@ function Fan({ points, kind }: KindProps) {
     <Chart
       title={title}
       summary={parts
-        .map(({ name, of }) => `${t(name)}: ${digits((last && of(last)?.quantiles[3]) ?? NaN)}`)
-        .join(', ')}
+        .map(({ name, of }) =>
+          t('labelled', {
+            name: t(name),
+            value: digits((last && of(last)?.quantiles[3]) ?? NaN),
+          }),
+        )
+        .join(t('separator'))}
       draw={draw}
       table={{
         columns: [
@@ -200,7 +206,7 @@ function Fan({ points, kind }: KindProps) {
       <Legend entries={parts.map(({ name, colour }) => ({ label: t(name), colour }))} />
       {last?.doomedShare !== undefined && (
         <p class="help">
-          {t('doomedShare')}: {percent(last.doomedShare)}
+          {t('labelled', { name: t('doomedShare'), value: percent(last.doomedShare) })}
         </p>
       )}
     </Chart>
@@ -214,7 +220,7 @@ function Distribution({ points, kind }: KindProps) {
   const norms = last?.unitNorms.kinds[kind];
   if (!last || !norms) return null;
   const parts = partsOf(points, kind);
-  const bars = parts.flatMap(({ colour, of }) => {
+  const bars = parts.flatMap(({ colour, of }): Bin[] => {
     const histogram = of(norms)?.histogram ?? [];
     const bin = norms.max / histogram.length;
     return histogram.map((units, i) => ({ x1: i * bin, x2: (i + 1) * bin, units, colour }));
@@ -228,25 +234,25 @@ function Distribution({ points, kind }: KindProps) {
       marks: [
         Plot.gridY(gridStyle),
         Plot.axisY({ label: null, tickSize: 0, ticks: 5 }),
-        Plot.rectY(
-          bars,
-          Plot.stackY({
-            x1: 'x1',
-            x2: 'x2',
-            y: 'units',
-            fill: 'colour',
-            insetLeft: 0.5,
-            insetRight: 0.5,
-          }),
-        ),
+        stackedBars(bars),
         Plot.ruleY([0], { stroke: 'var(--line)' }),
       ],
     });
   return (
     <Chart
-      title={`${kindName(kind, t)}: ${t('distribution', { epoch: last.x })}`}
-      summary={parts.map(({ name, of }) => `${t(name)}: ${of(norms)?.units ?? 0}`).join(', ')}
+      title={t('labelled', {
+        name: kindName(kind, t),
+        value: t('distribution', { epoch: last.x }),
+      })}
+      summary={parts
+        .map(({ name, of }) => t('labelled', { name: t(name), value: of(norms)?.units ?? 0 }))
+        .join(t('separator'))}
       draw={draw}
+      table={binTable(
+        bars,
+        parts.map(({ name, colour }) => ({ label: t(name), colour })),
+        t('norm'),
+      )}
     >
       <Legend
         entries={parts.map(({ name, colour, of }) => ({

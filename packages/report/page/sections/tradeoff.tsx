@@ -6,7 +6,7 @@ import { Chart } from '../charts/chart.js';
 import { gridStyle, plotStyle, tipStyle } from '../charts/plot-style.js';
 import { usePage, useShownRuns } from '../context.js';
 import { Section, Segments } from '../controls.js';
-import { bytes, count, milliseconds, percent } from '../format.js';
+import { bytes, count, milliseconds, percent, tick } from '../format.js';
 import type { Translate } from '../i18n/index.js';
 import { latencyOf, timedBatches } from '../latency.js';
 import { paretoFront } from '../pareto.js';
@@ -86,7 +86,6 @@ function Picture({ cost }: { readonly cost: Cost }) {
       x: {
         label: `${cost.label} →`,
         nice: true,
-        tickFormat: cost.text,
         ticks: Math.max(3, width / 110),
         inset: 24,
       },
@@ -97,7 +96,7 @@ function Picture({ cost }: { readonly cost: Cost }) {
         Plot.axisX({
           label: `${cost.label} →`,
           tickSize: 0,
-          tickFormat: cost.text,
+          tickFormat: (x: number) => tick(cost.text(x)),
           ticks: Math.max(3, width / 110),
         }),
         Plot.axisY({
@@ -155,7 +154,10 @@ function Picture({ cost }: { readonly cost: Cost }) {
     <Chart
       wide
       title={`${t('accuracy')} / ${cost.label}`}
-      summary={`${t('onFront')}: ${front.map(({ run }) => run.id).join(', ')}`}
+      summary={t('labelled', {
+        name: t('onFront'),
+        value: front.map(({ run }) => run.id).join(t('comma')),
+      })}
       draw={draw}
       table={{
         columns: [t('run'), t('method'), t('removed'), cost.label, t('accuracy'), t('onFront')],
@@ -176,8 +178,8 @@ function Picture({ cost }: { readonly cost: Cost }) {
     return [
       run.id,
       `${t(run.method)} ${rateText(run)}`.trim(),
-      `${t('accuracy')}: ${percent(accuracy)}`,
-      `${cost.label}: ${cost.text(model.cost)}`,
+      t('labelled', { name: t('accuracy'), value: percent(accuracy) }),
+      t('labelled', { name: cost.label, value: cost.text(model.cost) }),
       ...(isOnFront.has(model) ? [t('onFront')] : []),
     ].join('\n');
   }

@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import type { RunData, TryOutModel } from '../../src/data/types.js';
 import { usePage } from '../context.js';
 import { Section, Segments, Select } from '../controls.js';
-import { count, digits, milliseconds, percent } from '../format.js';
+import { bytes, count, digits, milliseconds, percent } from '../format.js';
 import { Engine } from '../try-out/engine.js';
 import type { Models } from '../try-out/models.js';
 import { Command } from './repeat.js';
@@ -24,6 +24,7 @@ interface Picture {
 type Outcome =
   | { readonly state: 'idle' }
   | { readonly state: 'busy'; readonly last: Done | undefined }
+  | { readonly state: 'unreadable' }
   | { readonly state: 'failed'; readonly message: string }
   | Done;
 
@@ -43,7 +44,7 @@ function NeedsStudio() {
   const { t, data } = usePage();
   return (
     <Section id="try-out" title={t('tryOut')} help={t('tryOutNeedsStudio')}>
-      <Command command={{ cwd: '', line: `mamba-prune studio ${data.folder}` }} />
+      <Command command={data.studio} />
     </Section>
   );
 }
@@ -188,7 +189,10 @@ function useOutcome(models: Models, { pair, described, backend, picture }: Task)
       last: before.state === 'done' ? before : before.state === 'busy' ? before.last : undefined,
     }));
     const work = async (): Promise<Outcome> => {
-      const inputs = await Promise.all(described.map((model) => imageInput(picture.blob, model)));
+      const inputs = await Promise.all(
+        described.map((model) => imageInput(picture.blob, model)),
+      ).catch(() => undefined);
+      if (!inputs) return { state: 'unreadable' };
       engine.current ??= Engine.start(models);
       const results = await (await engine.current).run(pair, backend, inputs);
       return { state: 'done', models: described, results };
@@ -273,6 +277,7 @@ function Answers({ outcome, pair, label }: AnswersProps) {
   const [first, second] = done?.results ?? [];
   return (
     <div class="answers" aria-live="polite" aria-busy={outcome.state === 'busy'}>
+      {outcome.state === 'unreadable' && <p class="note">{t('tryOutUnreadable')}</p>}
       {outcome.state === 'failed' && (
         <p class="note">{t('tryOutFailed', { message: outcome.message })}</p>
       )}
@@ -293,12 +298,9 @@ function Answers({ outcome, pair, label }: AnswersProps) {
               />
             ))}
           </div>
-          <p class="speedup">
-            <b>{digits(first.medianMs / second.medianMs)}x</b>{' '}
-            {t(first.medianMs >= second.medianMs ? 'asFast' : 'asFastSlower', {
-              first: pair[0] ?? '',
-              second: pair[1] ?? '',
-            })}
+          <p class={first.medianMs >= second.medianMs ? 'speedup' : 'speedup slower'}>
+            <b>{t('asFast', { value: digits(first.medianMs / second.medianMs) })}</b>{' '}
+            {t('asFastWhere', { first: pair[0] ?? '', second: pair[1] ?? '' })}
           </p>
         </>
       )}
@@ -330,7 +332,11 @@ function ModelAnswer({ name, run, result, classes, label, slowest }: ModelAnswer
       </h3>
       <p class="help">
         {run?.size &&
-          `${count(run.size.parameters)} ${t('parameters')}, ${count(run.size.macs)} ${t('macs')}`}
+          t('modelSize', {
+            parameters: count(run.size.parameters),
+            macs: count(run.size.macs),
+            bytes: bytes(run.size.bytes),
+          })}
       </p>
       <ol>
         {best.map(({ probability, index }, place) => (

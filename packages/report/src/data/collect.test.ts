@@ -1,7 +1,9 @@
-import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { readPruningRecord, unpackScores, readRoundScores } from 'mamba-prune';
+import { pruneRun, readPruningRecord, unpackScores, readRoundScores } from 'mamba-prune';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { tinyPruning } from '../../../mamba-prune/src/workflows/testing/tiny.js';
+import { writeSmallComparison } from '../testing/small-comparison.js';
 import { type SmallRuns, makeSmallRuns } from '../testing/small-runs.js';
 import { collect } from './collect.js';
 import { findRuns } from './find-runs.js';
@@ -154,30 +156,54 @@ describe('what cannot be shown', () => {
 describe('a comparison', () => {
   it('is read from its results, without its runs', () => {
     const folder = join(small.folder, 'comparisons', 'first');
-    mkdirSync(folder, { recursive: true });
-    const result = { parameters: 9, macs: 90, beforeCut: 0.9, afterCut: 0.8 };
-    const results = {
-      kind: 'mamba-prune comparison results',
-      ...{ done: 2, planned: 4 },
-      methods: [
-        { method: 'dense', rate: 0, seeds: [0], accuracy: 0.9, deviation: null, ...result },
-      ],
-      runs: [{ method: 'dense', rate: 0, seed: 0, run: 'seed-0/dense', accuracy: 0.9, ...result }],
-      ...{ tests: [], baselineTests: [] },
-      settings: {
-        train: { arch: 'mamba_nano', dataset: 'folder', recipe: { epochs: 3 } },
-        ...{ finetune: { epochs: 2 }, rsst: { epochs: 1 }, targets: ['ssm'], seeds: [0] },
-      },
-    };
-    writeFileSync(join(folder, 'results.json'), JSON.stringify(results));
-    writeFileSync(join(folder, 'compare.json'), JSON.stringify({ args: [['compare', '--quick']] }));
+    writeSmallComparison(folder);
     const { comparisons } = collect(findRuns([folder]));
     expect(comparisons).toHaveLength(1);
     expect(comparisons[0]).toMatchObject({
-      ...{ id: 'first', arch: 'mamba_nano', done: 2, planned: 4, finetuneEpochs: 2 },
-      repeat: { line: 'mamba-prune compare --quick' },
+      ...{ id: 'first', arch: 'mamba_nano', done: 21, planned: 24, finetuneEpochs: 2 },
+      repeat: { line: "mamba-prune compare --quick --out 'a b'", cwd: '/work' },
     });
+    // As the methods: those of one rate together.
+    expect(comparisons[0]?.tests.map(({ methods, rate }) => [rate, methods[0]])).toEqual([
+      ...[0.5, 0.7].flatMap((rate) => ['refill', 'oneshot'].map((method) => [rate, method])),
+    ]);
     writeFileSync(join(folder, 'results.json'), '{}');
     expect(() => collect(findRuns([folder]))).toThrow(/results\.json is no file of a comparison/);
+  });
+});
+
+describe('a run that cuts nothing', () => {
+  it('is a dense training, whatever its method', async () => {
+    const out = join(small.folder, 'uncut');
+    const source = join(small.runs, 'dense', 'model.safetensors');
+    const settings = tinyPruning(source, small.images, { rates: { ssm: 0, mlp: 0 } });
+    (await pruneRun(settings, { out })).model.dispose();
+    expect(collect(findRuns([out])).runs.map(({ method }) => method)).toEqual(['train']);
+  });
+});
+
+describe('runs that were moved', () => {
+  it('are known by the content of the model that they pruned', () => {
+    const moved = join(small.folder, 'elsewhere', 'of mine');
+    cpSync(small.runs, moved, { recursive: true });
+    const { runs, studio } = collect(findRuns([moved]));
+    expect(runs.map(({ id, source }) => [id, source])).toEqual([
+      ['dense', undefined],
+      ...['oneshot', 'refill', 'rsst'].map((id) => [id, 'dense']),
+    ]);
+    expect(studio.line).toBe(`mamba-prune studio '${moved}'`);
+  });
+
+  it('tell how large the file was that they pruned, without it', () => {
+    const alone = join(small.folder, 'alone');
+    cpSync(join(small.runs, 'oneshot'), alone, { recursive: true });
+    const config = join(alone, 'config.json');
+    const text = readFileSync(config, 'utf8').replaceAll(small.runs, '/somewhere');
+    writeFileSync(config, text);
+    const pruning = join(alone, 'pruning.json');
+    writeFileSync(pruning, readFileSync(pruning, 'utf8').replaceAll(small.runs, '/somewhere'));
+    const [only] = collect(findRuns([alone])).runs;
+    expect(only?.source).toBeUndefined();
+    expect(only?.sizeBefore?.bytes).toBe(run('dense').size?.bytes);
   });
 });

@@ -1,5 +1,5 @@
 // What a run was made with, in words; names are the options of the command line.
-import type { RunConfig } from 'mamba-prune';
+import { type RunConfig, shellCommand } from 'mamba-prune';
 import type { Fact, RepeatCommand } from './types.js';
 
 /** Left out of the page: said elsewhere, or of no use to a reader. */
@@ -35,10 +35,12 @@ function flatten(name: string, value: unknown): Fact[] {
 }
 
 /** @param args - as typed, without node and script */
-export function repeatCommand(
-  args: readonly string[],
-  cwd: string,
-  shellCommand: (words: readonly string[]) => string,
-): RepeatCommand | undefined {
+export function repeatCommand(args: readonly string[], cwd: string): RepeatCommand | undefined {
   return args.length === 0 ? undefined : { cwd, line: shellCommand(['mamba-prune', ...args]) };
 }
+
+/** @param folder - absolute, so that it does not matter where it is typed */
+export const studioCommand = (folder: string): RepeatCommand => ({
+  cwd: '',
+  line: shellCommand(['mamba-prune', 'studio', folder]),
+});

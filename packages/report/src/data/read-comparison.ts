@@ -1,7 +1,7 @@
 // results.json of a comparison.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { DataError, shellCommand } from 'mamba-prune';
+import { DataError } from 'mamba-prune';
 import { z } from 'zod';
 import { repeatCommand } from './facts.js';
 import type { ComparisonData } from './types.js';
@@ -60,7 +60,11 @@ const resultsSchema = z.object({
   }),
 });
 
-const folderSchema = z.object({ args: z.array(z.array(z.string())) });
+const folderSchema = z.object({
+  args: z.array(z.array(z.string())),
+  /** Folders of older versions do not say it. */
+  cwd: z.string().default(''),
+});
 
 /** @throws DataError if the results are not those of a comparison */
 export function readComparison(path: string, id: string): ComparisonData {
@@ -68,7 +72,7 @@ export function readComparison(path: string, id: string): ComparisonData {
     join(path, 'results.json'),
     resultsSchema,
   );
-  const { args } = readJson(join(path, 'compare.json'), folderSchema);
+  const { args, cwd } = readJson(join(path, 'compare.json'), folderSchema);
   const { train, finetune, rsst, targets, seeds } = settings;
   return {
     id,
@@ -79,9 +83,10 @@ export function readComparison(path: string, id: string): ComparisonData {
     epochs: train.recipe.epochs,
     finetuneEpochs: finetune.epochs,
     regularizedEpochs: rsst.epochs,
-    repeat: repeatCommand(args.at(-1) ?? [], '', shellCommand),
+    repeat: repeatCommand(args.at(-1) ?? [], cwd),
     ...results,
-    tests: [...tests, ...baselineTests],
+    // What belongs to one rate stands together, as the methods do.
+    tests: [...tests, ...baselineTests].sort((a, b) => a.rate - b.rate),
   };
 }
 

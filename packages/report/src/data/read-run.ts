@@ -8,7 +8,6 @@ import {
   createModelFromConfig,
   inspectModel,
   readPruningRecord,
-  shellCommand,
 } from 'mamba-prune';
 import { factsOf, repeatCommand } from './facts.js';
 import { epochPoints, stepPoints } from './metrics.js';
@@ -16,11 +15,20 @@ import { phasesOf } from './phases.js';
 import { pruningData } from './pruning.js';
 import type { EpochPoint, ModelSize, RunData, RunMethod, RunState } from './types.js';
 
-/** A run, and where the model lies that it pruned. */
+/** A run, and the model that it pruned. */
 export interface ReadRun {
   readonly data: RunData;
-  /** Absolute path of the file; undefined for a dense training. */
-  readonly sourcePath: string | undefined;
+  /** Undefined for a dense training. */
+  readonly source: Source | undefined;
+}
+
+/** The file of a model as it was when it was pruned; it may have moved since. */
+export interface Source {
+  /** Absolute. */
+  readonly path: string;
+  /** Runs of older versions do not say these. */
+  readonly sha256?: string | undefined;
+  readonly bytes?: number | undefined;
 }
 
 /**
@@ -36,8 +44,9 @@ export function readRun(path: string, id: string): ReadRun {
   const phases = phasesOf(config, record, lines);
   const epochs = epochPoints(lines, phases);
   const bytes = bytesOf(folder.modelPath);
+  const source = record && sourceOf(config, record);
   return {
-    sourcePath: sourceOf(config, record),
+    source,
     data: {
       id,
       path: folder.path,
@@ -47,7 +56,7 @@ export function readRun(path: string, id: string): ReadRun {
       arch: archOf(config),
       dataset: datasetOf(config),
       seed: config.seed,
-      repeat: repeatCommand(config.args, config.cwd, shellCommand),
+      repeat: repeatCommand(config.args, config.cwd),
       facts: factsOf(config),
       source: undefined,
       accuracy: accuracyOf(record, epochs),
@@ -56,7 +65,7 @@ export function readRun(path: string, id: string): ReadRun {
       sizeBefore: record && {
         parameters: record.parameters.before,
         macs: record.macs.before,
-        bytes: null,
+        bytes: source?.bytes ?? (source ? bytesOf(source.path) : null),
       },
       epochs,
       steps: stepPoints(lines, phases),
@@ -72,6 +81,9 @@ const after = ({ parameters, macs }: PruningRecord): Omit<ModelSize, 'bytes'> =>
 });
 
 function methodOf(record: PruningRecord | undefined): RunMethod {
+  // The dense models of a comparison are trained on as the pruned ones are: cut, but by nothing.
+  const rates = Object.values(record?.rates ?? {});
+  if (record?.method === 'oneshot' && rates.every((rate) => rate === 0)) return 'train';
   const method = record?.method;
   return method === 'oneshot' || method === 'refill' || method === 'rsst' ? method : 'train';
 }
@@ -95,8 +107,9 @@ function datasetOf({ dataset }: RunConfig): RunData['dataset'] {
   return { name, ...(typeof note === 'string' && { note }) };
 }
 
-function sourceOf({ cwd }: RunConfig, record: PruningRecord | undefined): string | undefined {
-  return record && resolve(cwd, record.source);
+function sourceOf(config: RunConfig, record: PruningRecord): Source {
+  const { sha256, bytes } = (config['source'] ?? {}) as Partial<Source>;
+  return { path: resolve(config.cwd, record.source), sha256, bytes };
 }
 
 /** Of the finished model where that was measured, else of the last epoch that was. */

@@ -10,8 +10,8 @@ export interface ReportData {
   readonly version: string;
   /** ISO 8601. */
   readonly created: string;
-  /** The folder that holds all runs, on the machine of the report. */
-  readonly folder: string;
+  /** What shows the same runs live, on the machine of the report. */
+  readonly studio: RepeatCommand;
   readonly runs: readonly RunData[];
   readonly comparisons: readonly ComparisonData[];
   readonly latency?: LatencyData | undefined;

@@ -4,6 +4,7 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { RunFolder } from 'mamba-prune';
 import { linked, packageVersion } from '../data/collect.js';
+import { studioCommand } from '../data/facts.js';
 import { findRunsBelow, idOf } from '../data/find-runs.js';
 import { readComparison } from '../data/read-comparison.js';
 import { type ReadRun, readRun } from '../data/read-run.js';
@@ -43,7 +44,7 @@ export class Watcher {
       format: 1,
       version: packageVersion(),
       created: new Date().toISOString(),
-      folder: this.#folder,
+      studio: studioCommand(this.#folder),
       runs: this.#linkedRuns(),
       comparisons: values(this.#comparisons),
       notes: problems(this.#runs, this.#comparisons),

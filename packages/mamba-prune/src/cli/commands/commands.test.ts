@@ -128,6 +128,12 @@ describe('inspect', () => {
 });
 
 describe('predict', () => {
+  it('ends with 2 if an image is not there', async () => {
+    const { status, stderr } = await runCli(['predict', at('grey.safetensors'), at('none.png')]);
+    expect(status).toBe(2);
+    expect(stderr).toContain('none.png does not exist, expected a JPEG, PNG or WebP file');
+  });
+
   it('takes colour images of any size for a grey model', async () => {
     const image = at('images', 'test', 'dark', '0.png');
     const { predictions } = await json([
@@ -234,11 +240,17 @@ describe('train, prune, eval', () => {
       run(),
     ];
     const { status, stderr } = await runCli(again);
-    expect(status).toBe(1);
+    expect(status).toBe(2);
     expect(stderr).toContain('holds a run already');
     expect(loadModel(join(run(), 'model.safetensors')).info.history).toMatchObject([
       { epochs: 20 },
     ]);
+  });
+
+  it('ends with 2 where there is nothing to resume', async () => {
+    const { status, stderr } = await runCli(['train', '--resume', '--out', at('images')]);
+    expect(status).toBe(2);
+    expect(stderr).toContain('is no run (it has no config.json)');
   });
 
   it('goes on to more epochs with nothing but the folder and --epochs', async () => {

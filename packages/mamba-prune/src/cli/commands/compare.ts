@@ -119,7 +119,7 @@ function progressOf(context: Context): CompareHooks {
     },
     onProgress: (done, total) => {
       if (!progress.busy) progress.begin('compare', total, 'epochs', done);
-      progress.update(done, { extra: last > 0 ? `${last} runs done` : undefined });
+      progress.update(done, { extra: last > 0 ? `${plural(last, 'run')} done` : undefined });
     },
     onRunEnd: ({ name }, accuracy) => {
       last++;

@@ -13,6 +13,8 @@ import { pruningHooks } from '../pruning-progress.js';
 import { printPruningRun } from '../pruning-tables.js';
 import { relativePath, shellCommand } from '../shell.js';
 import { count, percent, plural } from '../terminal/format.js';
+import { columnsOf } from '../terminal/io.js';
+import { wrapText } from '../terminal/text.js';
 import { TrainingProgress } from '../training-progress.js';
 import { interruptible } from '../work.js';
 import { interrupted } from './prune.js';
@@ -104,7 +106,8 @@ async function work(
         onBegin: (model, dataset) => {
           const { arch } = model.config;
           progress.line(`  ${arch}, ${count(model.numParameters())} parameters, on ${device}`);
-          progress.line(`  ${describeDataset(dataset)}`);
+          const { recipe } = plan.dense ?? plan.prune;
+          progress.line(wrapText(describeDataset(dataset, recipe), columnsOf(context.io.stderr)));
         },
         onRounds: () => {
           progress.end();

@@ -20,6 +20,7 @@ import {
   type RunOptions,
   addRecipeOptions,
   addRunOptions,
+  checkNew,
   defined,
   outOf,
   recipeOf,
@@ -105,6 +106,7 @@ async function settingsOf(
 ): Promise<PruneSettings> {
   const { storedSettings } = await import('../../workflows/settings.js');
   const stored = options.resume === undefined ? undefined : storedSettings(outOf(options), 'prune');
+  if (!stored) await checkNew(options);
   const settings = stored
     ? resumedSettings(given, stored, model)
     : await newSettings(given, options.seed, model);

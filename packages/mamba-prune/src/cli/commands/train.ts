@@ -15,6 +15,7 @@ import {
   type RunOptions,
   addRecipeOptions,
   addRunOptions,
+  checkNew,
   defined,
   outOf,
   recipeOf,
@@ -22,6 +23,8 @@ import {
 } from '../options/recipe.js';
 import { relativePath, resumeCommand } from '../shell.js';
 import { clock, count, percent, plural } from '../terminal/format.js';
+import { columnsOf } from '../terminal/io.js';
+import { wrapText } from '../terminal/text.js';
 import { TrainingProgress } from '../training-progress.js';
 import { interruptible } from '../work.js';
 import {
@@ -149,7 +152,9 @@ async function trainCommand(
         progress.line(
           `  ${model.config.arch}, ${count(model.numParameters())} parameters, on ${where} in ${precision}`,
         );
-        progress.line(`  ${describeDataset(dataset)}`);
+        progress.line(
+          wrapText(describeDataset(dataset, settings.recipe), columnsOf(context.io.stderr)),
+        );
       },
     ),
   );
@@ -190,6 +195,7 @@ async function settingsOf(context: Context<TrainCommandOptions>): Promise<TrainS
       recipe: { ...stored.recipe, ...typedRecipe(given), ...defined({ seed: given.seed }) },
     };
   }
+  await checkNew(options);
   const { dataset } = given;
   if (dataset === undefined) {
     throw new UsageError('--dataset is missing, expected a name such as fashion-mnist or cifar10.');

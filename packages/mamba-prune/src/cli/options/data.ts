@@ -3,6 +3,8 @@ import type { Command } from 'commander';
 import { datasetNames } from '../../data/datasets.js';
 import type { Dataset } from '../../data/types.js';
 import { UsageError } from '../../errors.js';
+import type { RecipeSettings } from '../../workflows/settings.js';
+import { grouped } from '../terminal/format.js';
 import { choiceOption, suggestion } from './parse.js';
 
 export interface DataOptions {
@@ -26,11 +28,17 @@ export function checkDatasetName(name: string): void {
   );
 }
 
-/** `fashion-mnist, 60,000 training and 10,000 test images of 1x28x28, 10 classes` */
-export function describeDataset({ info, train, test }: Dataset): string {
+/** `fashion-mnist, 4,000 of 60,000 training and 10,000 test images of 1x28x28, 10 classes` */
+export function describeDataset(
+  { info, train, test }: Dataset,
+  { maxTrainImages, maxTestImages }: Pick<RecipeSettings, 'maxTrainImages' | 'maxTestImages'>,
+): string {
   return (
-    `${info.name}, ${train.length.toLocaleString('en-US')} training and ` +
-    `${test.length.toLocaleString('en-US')} test images of ` +
+    `${info.name}, ${usedOf(train.length, maxTrainImages)} training and ` +
+    `${usedOf(test.length, maxTestImages)} test images of ` +
     `${info.channels}x${info.height}x${info.width}, ${info.classes.length} classes`
   );
 }
+
+const usedOf = (all: number, most: number | null | undefined): string =>
+  most == null || most >= all ? grouped(all) : `${grouped(most)} of ${grouped(all)}`;

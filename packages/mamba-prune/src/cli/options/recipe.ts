@@ -158,6 +158,19 @@ export function outOf({ out }: RunOptions): string {
   throw new UsageError('--out is missing, expected the folder of the run, such as runs/a.');
 }
 
+/**
+ * Before anything else is read, so that a mistake in a name costs no time.
+ * @throws UsageError if a run is in the folder that a new one is to have
+ */
+export async function checkNew({ out, overwrite }: RunOptions): Promise<void> {
+  const { RunFolder } = await import('../../training/run-folder.js');
+  if (out === undefined || overwrite === true || !RunFolder.isRun(out)) return;
+  throw new UsageError(
+    `--out: ${out} holds a run already, expected a new or empty folder. ` +
+      'Resume it (--resume), replace it (--overwrite), or choose another folder.',
+  );
+}
+
 /** What flags that were not typed mean, without a preset. */
 export interface RecipeDefaults {
   readonly epochs: number;

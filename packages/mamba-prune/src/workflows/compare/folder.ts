@@ -36,8 +36,9 @@ interface CompareFile extends Environment {
   readonly format: 1;
   /** ISO 8601. */
   readonly created: string;
-  /** Command lines, the first one first. */
+  /** Command lines, the first one first; and the folder that the last was typed in. */
   readonly args: readonly (readonly string[])[];
+  readonly cwd: string;
   readonly settings: CompareSettings;
 }
 
@@ -90,6 +91,7 @@ export class CompareFolder {
         ...describeEnvironment(),
         ...before,
         args: [...(before?.args ?? []), options.args ?? []],
+        cwd: process.cwd(),
         settings: now,
       };
       if (stableJson(before?.settings) !== stableJson(now)) {
