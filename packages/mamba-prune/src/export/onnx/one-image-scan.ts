@@ -43,7 +43,7 @@ export function adaptiveScan(
  * starts a node fastest.
  * @returns y without the skip D u, [length, 1, d_inner]
  */
-export function oneImageScan(g: GraphBuilder, inputs: ScanInputs, a: Value, layout: Layout): Value {
+function oneImageScan(g: GraphBuilder, inputs: ScanInputs, a: Value, layout: Layout): Value {
   const { delta, deltaU, B, C, reverse } = inputs;
   const [length, dState, dInner] = sizesOf(inputs, a);
   const flat = (x: Value): Value => reshape(g, x, [length, dState * dInner]);
@@ -55,7 +55,6 @@ export function oneImageScan(g: GraphBuilder, inputs: ScanInputs, a: Value, layo
   const kept = scanLoop(g, {
     initial: reshape(g, layout.zeros([dState, dInner]), [dState * dInner]),
     sequences: { decay, input },
-    output: [dState * dInner],
     reverse,
     step(body, h, slices) {
       const output = mul(body, slices.decay, h);

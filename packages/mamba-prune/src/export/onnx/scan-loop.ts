@@ -1,13 +1,11 @@
 // The standard's Scan: a graph that is run for one position after another.
-import type { GraphBuilder, Shape, Value } from './graph-builder.js';
+import type { GraphBuilder, Value } from './graph-builder.js';
 
 export interface Loop<Name extends string> {
   /** What the first position begins with. */
   readonly initial: Value;
   /** Taken apart along their first dimension, the length, one slice for each position. */
   readonly sequences: Readonly<Record<Name, Value>>;
-  /** Shape of the slices of the result. */
-  readonly output: Shape;
   /** From the last position to the first. */
   readonly reverse: boolean;
   /** @returns the state for the next position, and this one's slice of the result */
@@ -18,10 +16,10 @@ export interface Loop<Name extends string> {
   ) => { readonly next: Value; readonly output: Value };
 }
 
-/** @returns the slices of all positions, [length, ...output] */
+/** @returns the results of all positions, one below the other along a first dimension */
 export function scanLoop<Name extends string>(
   g: GraphBuilder,
-  { initial, sequences, output, reverse, step }: Loop<Name>,
+  { initial, sequences, reverse, step }: Loop<Name>,
 ): Value {
   const names = Object.keys(sequences) as Name[];
   const values = names.map((name) => sequences[name]);
@@ -33,16 +31,16 @@ export function scanLoop<Name extends string>(
       return [name, body.input(name, type, shape.slice(1))];
     }),
   ) as Record<Name, Value>;
-  const made = step(body, state, slices);
+  const { next, output } = step(body, state, slices);
   const length = values[0]?.shape[0] ?? 0;
   const direction = Number(reverse);
   const [, result] = g.nodes(
     'Scan',
     [initial, ...values],
-    [initial, { type: made.output.type, shape: [length, ...output] }],
+    [initial, { type: output.type, shape: [length, ...output.shape] }],
     {
       attributes: {
-        body: { graph: body.build(`${state.name}.step`, [made.next, made.output]) },
+        body: { graph: body.build(`${state.name}.step`, [next, output]) },
         num_scan_inputs: { int: values.length },
         scan_input_directions: { ints: values.map(() => direction) },
         scan_output_directions: { ints: [direction] },

@@ -57,7 +57,6 @@ function scan(
   const y = scanLoop(g, {
     initial: layout.zeros(a.shape as number[]),
     sequences,
-    output: sequences.delta.shape.slice(1),
     reverse,
     step(body, h, at) {
       const decay = unary(body, 'Exp', mul(body, at.delta, a));
