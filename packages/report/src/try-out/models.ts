@@ -16,13 +16,13 @@ export const canTry = ({ size, state }: RunData): boolean =>
   size?.bytes != null && state === 'finished';
 
 /**
- * The model of a run as an ONNX file. On the CPU the scan is a loop, which onnxruntime-web computes 1.3
+ * The model of a run as an ONNX file. On the CPU the scan is a loop, which onnxruntime-web computes 1.5
  * times as fast as the one operator that WebGPU needs (mamba_tiny, one image).
  * @throws FormatError if the file is damaged
  */
 export function onnxOf(run: Pick<RunData, 'path'>, target: 'cpu' | 'webgpu' = 'cpu'): Uint8Array {
   const { model, info } = loadModel(modelFile(run));
-  const scanOp = target === 'webgpu' ? 'linear-attention' : 'scan';
+  const scanOp = target === 'webgpu' ? 'linear-attention' : 'scan-adaptive';
   try {
     return encodeModel(buildOnnxModel(model, info, { scanOp }));
   } finally {

@@ -92,7 +92,7 @@ describe('export to ONNX', () => {
       ],
       [
         ['mamba.safetensors', '--format', 'onnx', '--scan-op', 'loop'],
-        /Expected scan, scan-hoisted or linear-attention/,
+        /Expected scan-adaptive, scan or linear-attention/,
       ],
     ] as const;
     for (const [[model, ...options], message] of cases) {

@@ -35,7 +35,7 @@ export function addOnnxOptions(command: Command): void {
       '--scan-op <name>',
       'Mamba: operator of the scan',
       scanOps,
-      'scan; linear-attention for webgpu',
+      'scan-adaptive; linear-attention for webgpu',
     ),
     choiceOption('--dtype <name>', 'numbers to compute in', floatTypes, 'float32'),
     choiceOption('--quantize <name>', 'integer weights', quantizations, 'none'),

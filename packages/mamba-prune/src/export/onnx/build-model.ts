@@ -6,7 +6,13 @@ import type { ImageModel } from '../../models/image-model.js';
 import { type ModelInfo, metadataKey, modelMetadata } from '../../models/model-file.js';
 import type { ResNetConfig } from '../../models/resnet-config.js';
 import type { VitConfig } from '../../models/vit-config.js';
-import type { FloatType, InputType, Quantization, ScanOp } from './choices.js';
+import {
+  type FloatType,
+  type InputType,
+  type Quantization,
+  type ScanOp,
+  scanOpFor,
+} from './choices.js';
 import { GraphBuilder, type Value } from './graph-builder.js';
 import { Layers } from './layers.js';
 import { mambaGraph } from './mamba.js';
@@ -29,7 +35,7 @@ export const classesKey = 'classes';
 export interface BuildOptions {
   /** uint8 unless given */
   readonly input?: InputType;
-  /** Vision Mamba: scan unless given. */
+  /** Vision Mamba: scan-adaptive unless given. */
   readonly scanOp?: ScanOp;
   /** What it computes in; float32 unless given. */
   readonly dtype?: FloatType;
@@ -46,7 +52,7 @@ export function buildOnnxModel(
   info: ModelInfo,
   options: BuildOptions = {},
 ): ModelProto {
-  const { input = 'uint8', scanOp = 'scan', dtype = 'float32', quantize } = options;
+  const { input = 'uint8', scanOp = scanOpFor.cpu, dtype = 'float32', quantize } = options;
   checkQuantization(model, quantize);
   const { arch, channels, imageSize } = model.config;
   const range = input === 'uint8' ? '0 to 255' : '0 to 1';

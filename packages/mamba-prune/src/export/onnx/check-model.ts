@@ -9,6 +9,7 @@ const elementBytes: ReadonlyMap<number, number> = new Map([
   [elementTypes.int8, 1],
   [elementTypes.int32, 4],
   [elementTypes.int64, 8],
+  [elementTypes.bool, 1],
   [elementTypes.float16, 2],
 ]);
 

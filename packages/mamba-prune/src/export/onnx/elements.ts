@@ -8,6 +8,7 @@ const arrays = {
   uint8: Uint8Array,
   int8: Int8Array,
   int32: Int32Array,
+  bool: Uint8Array,
 } as const;
 
 export function encodeElements(type: ElementType, data: NumberArray): Uint8Array {

@@ -9,6 +9,7 @@ import { type ModelInfo, metadataKey } from '../../models/model-file.js';
 import { createModel } from '../../models/registry.js';
 import { pruneOneShot } from '../../pruning/oneshot.js';
 import { type BuildOptions, buildOnnxModel } from './build-model.js';
+import { scanOps } from './choices.js';
 import { exportOnnx } from './export-onnx.js';
 import { OnnxModel } from './onnx-model.js';
 import { type ModelProto, decodeModel, encodeModel } from './proto.js';
@@ -63,6 +64,13 @@ async function expectSame(model: ImageModel, options: BuildOptions = {}): Promis
   return proto;
 }
 
+/** SSM channels of every block. */
+const widthsOf = (model: ImageModel): number[] =>
+  model
+    .pruningGroups()
+    .filter(({ kind }) => kind === 'ssm')
+    .map(({ size }) => size);
+
 const operators = ({ graph }: ModelProto): Set<string> =>
   new Set(graph.node.map((node) => node.op_type));
 
@@ -77,8 +85,8 @@ describe('an ONNX model computes what its model does', () => {
     ['scan', 'uni'],
     ['scan', 'bi'],
     ['scan', 'cross'],
-    ['scan-hoisted', 'uni'],
-    ['scan-hoisted', 'bi'],
+    ['scan-adaptive', 'uni'],
+    ['scan-adaptive', 'bi'],
     ['linear-attention', 'uni'],
     ['linear-attention', 'bi'],
     ['linear-attention', 'cross'],
@@ -86,9 +94,38 @@ describe('an ONNX model computes what its model does', () => {
     const dense = trained('mamba_nano', { ...mamba, scan });
     for (const model of [dense, await pruned(dense)]) {
       const found = operators(await expectSame(model, { scanOp }));
-      expect(found.has('Scan')).toBe(scanOp !== 'linear-attention');
+      expect(found.has('Scan')).toBe(scanOp === 'scan');
+      expect(found.has('If')).toBe(scanOp === 'scan-adaptive');
       expect(found.has('LinearAttention')).toBe(scanOp === 'linear-attention');
     }
+  });
+
+  it.each([
+    ['one position', { imageSize: 4, dState: 1 }],
+    ['nine positions', { imageSize: 12, dModel: 10 }],
+    ['one channel', { dModel: 8 }],
+  ] as const)('for %s in both directions, one image and several', async (what, options) => {
+    let model = trained('mamba_nano', { ...mamba, ...options, scan: 'bi' });
+    if (what === 'one channel') {
+      const rates = { ssm: 15 / 16 };
+      model = (await pruneOneShot(model, { rates, importance: 'l2', scope: 'layerwise' })).model;
+      expect(widthsOf(model)).toEqual([1, 1]);
+    }
+    for (const scanOp of scanOps) await expectSame(model, { scanOp });
+  });
+
+  it('with a scan for one image in narrow blocks alone', async () => {
+    const options = { ...size, imageSize: 32, patchSize: 2, dModel: 64, dState: 16, depth: 2 };
+    const dense = trained('mamba_nano', options);
+    const rates = { ssm: 0.6 };
+    const { model } = await pruneOneShot(dense, { rates, importance: 'l2', scope: 'layerwise' });
+    // 256 positions of 16 states, 524288 numbers and 208896; the limit is 262144.
+    expect([widthsOf(dense), widthsOf(model)]).toEqual([
+      [128, 128],
+      [51, 51],
+    ]);
+    expect(operators(await expectSame(dense)).has('If')).toBe(false);
+    expect(operators(await expectSame(model)).has('If')).toBe(true);
   });
 
   it('for a ViT, also without some of its heads', async () => {

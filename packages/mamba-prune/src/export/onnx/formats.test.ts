@@ -43,7 +43,7 @@ function made(arch: string, options: object): ImageModel {
   model.eval();
   return model;
 }
-const mamba = made('mamba_nano', { dModel: 32, depth: 2, dState: 4 });
+const mamba = made('mamba_nano', { dModel: 40, depth: 2, dState: 4 });
 const vit = made('vit_tiny', { dModel: 48, heads: 3, depth: 2 });
 const resnet = made('resnet20', { baseWidth: 8, blocks: [1, 1] });
 
@@ -55,7 +55,7 @@ describe('float16 and int8', () => {
     ['float16, vision Mamba', mamba, { dtype: 'float16' }, 0.62],
     [
       'float16, both directions',
-      made('mamba_nano', { dModel: 32, depth: 1, scan: 'bi' }),
+      made('mamba_nano', { dModel: 40, depth: 1, scan: 'bi' }),
       { dtype: 'float16' },
       0.65,
     ],

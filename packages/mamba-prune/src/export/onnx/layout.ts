@@ -7,6 +7,8 @@ export class Layout {
   /** The dimension of the length: 0 or 1. */
   readonly axis: 0 | 1;
   readonly #zeros = new Map<string, Value>();
+  #size: Value | undefined;
+  #isOne: Value | undefined;
 
   /** @param images - the graph's input, whose first dimension is the batch */
   constructor(
@@ -42,18 +44,10 @@ export class Layout {
     const found = this.#zeros.get(key);
     if (found) return found;
     const g = this.g.at(`zeros.${key}`);
-    const batch = g.node(
-      'Shape',
-      [this.images],
-      { type: 'int64', shape: [1] },
-      {
-        attributes: { start: { int: 0 }, end: { int: 1 } },
-      },
-    );
     const shape: Shape = [this.batch, ...rest];
     const sizes = g.node(
       'Concat',
-      [batch, ints(g, 'sizes', rest)],
+      [this.#batchSize(), ints(g, 'sizes', rest)],
       { type: 'int64', shape: [shape.length] },
       {
         attributes: { axis: { int: 0 } },
@@ -62,5 +56,27 @@ export class Layout {
     const made = g.node('ConstantOfShape', [sizes], { type: 'float32', shape });
     this.#zeros.set(key, made);
     return made;
+  }
+
+  /** Whether there is one image alone: a bool, made once. */
+  isOneImage(): Value {
+    const g = this.g.at('batch');
+    this.#isOne ??= g.node('Equal', [this.#batchSize(), ints(g, 'one', [1])], {
+      type: 'bool',
+      shape: [1],
+    });
+    return this.#isOne;
+  }
+
+  /** Number of images: int64 [1]. */
+  #batchSize(): Value {
+    const attributes = { start: { int: 0 }, end: { int: 1 } };
+    this.#size ??= this.g.node(
+      'Shape',
+      [this.images],
+      { type: 'int64', shape: [1] },
+      { name: 'batch', attributes },
+    );
+    return this.#size;
   }
 }

@@ -93,6 +93,7 @@ export const elementTypes = {
   int8: 3,
   int32: 6,
   int64: 7,
+  bool: 9,
   float16: 10,
 } as const;
 export type ElementType = keyof typeof elementTypes;

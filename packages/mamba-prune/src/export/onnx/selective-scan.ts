@@ -1,10 +1,12 @@
 // The recurrence of Mamba, h_t = exp(Δ_t A) h_{t-1} + Δ_t B_t u_t and y_t = C_t h_t, in operators that a
 // runtime has. benchmarks/onnx-scan.mjs compares them with others.
 import type { ScanOp } from './choices.js';
-import type { GraphBuilder, Shape, Value } from './graph-builder.js';
+import type { GraphBuilder, Value } from './graph-builder.js';
 import { type Weight, transposed } from './layers.js';
 import type { Layout } from './layout.js';
+import { adaptiveScan } from './one-image-scan.js';
 import { add, matMul, mul, reshape, reversed, squeeze, unary, unsqueeze } from './operators.js';
+import { scanLoop } from './scan-loop.js';
 
 export interface ScanInputs {
   /** Δ after softplus: a sequence of the layout, d_inner wide. */
@@ -27,61 +29,43 @@ export function selectiveScan(
   layout: Layout,
   op: ScanOp,
 ): Value {
-  return op === 'linear-attention' ? linearAttention(g, inputs) : scan(g, inputs, layout, op);
+  if (op === 'linear-attention') return linearAttention(g, inputs);
+  const { data, shape } = transposed(inputs.A);
+  const a = g.constant('A', 'float32', data, shape);
+  const plain = (at: GraphBuilder): Value => scan(at, inputs, a, layout);
+  return op === 'scan' ? plain(g) : adaptiveScan(g, inputs, a, layout, plain);
 }
 
 /**
  * Channels are the innermost dimension, [batch, d_state, d_inner]: runtimes broadcast their long rows
  * several times faster than the few states of a channel.
+ * @param a - [d_state, d_inner]
  */
 function scan(
   g: GraphBuilder,
-  { delta, deltaU, B, C, A, reverse }: ScanInputs,
+  { delta, deltaU, B, C, reverse }: ScanInputs,
+  a: Value,
   layout: Layout,
-  op: Exclude<ScanOp, 'linear-attention'>,
 ): Value {
-  const { data, shape: sizes } = transposed(A);
-  const a = g.constant('A', 'float32', data, sizes);
-  const decayOf = (at: GraphBuilder, dt: Value): Value => unary(at, 'Exp', mul(at, dt, a));
-  const isHoisted = op === 'scan-hoisted';
   // Of one position Δ, Δ u and C are rows, B is a column.
-  const delta4 = unsqueeze(g, delta, 2);
-  const sequences = [
-    isHoisted ? decayOf(g, delta4) : delta4,
-    unsqueeze(g, deltaU, 2),
-    unsqueeze(g, B, 3),
-    unsqueeze(g, C, 2),
-  ];
-  const state: Shape = [layout.batch, ...sizes];
-
-  const body = g.at('step').inner();
-  const h = body.input('h', 'float32', state);
-  const names = [isHoisted ? 'decay' : 'delta', 'delta_u', 'B', 'C'];
-  const [dt, dtu, b, c] = sequences.map(({ shape }, i) =>
-    body.input(names[i] as string, 'float32', shape.toSpliced(layout.axis, 1)),
-  ) as [Value, Value, Value, Value];
-  const decay = isHoisted ? dt : decayOf(body, dt);
-  const next = add(body, mul(body, decay, h), matMul(body, b, dtu), { name: 'h_next' });
-  const y = matMul(body, c, next, { name: 'y' });
-
-  const each = (value: number) => ({ ints: sequences.map(() => value) });
-  const direction = Number(reverse);
-  const results = g.nodes(
-    'Scan',
-    [layout.zeros(sizes), ...sequences],
-    [{ type: 'float32', shape: state }, delta4],
-    {
-      attributes: {
-        body: { graph: body.build(`${h.name}.step`, [next, y]) },
-        num_scan_inputs: { int: sequences.length },
-        scan_input_axes: each(layout.axis),
-        scan_input_directions: each(direction),
-        scan_output_axes: { ints: [layout.axis] },
-        scan_output_directions: { ints: [direction] },
-      },
+  const sequences = {
+    delta: unsqueeze(g, delta, 2),
+    deltaU: unsqueeze(g, deltaU, 2),
+    B: unsqueeze(g, B, 3),
+    C: unsqueeze(g, C, 2),
+  };
+  const y = scanLoop(g, {
+    initial: layout.zeros(a.shape as number[]),
+    sequences,
+    reverse,
+    step(body, h, at) {
+      const decay = unary(body, 'Exp', mul(body, at.delta, a));
+      const input = matMul(body, at.B, at.deltaU);
+      const next = add(body, mul(body, decay, h), input, { name: 'h_next' });
+      return { next, output: matMul(body, at.C, next, { name: 'y' }) };
     },
-  );
-  return squeeze(g, results[1] as Value, 2);
+  });
+  return squeeze(g, y, 2);
 }
 
 /**
