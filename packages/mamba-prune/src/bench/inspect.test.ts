@@ -96,4 +96,12 @@ describe('inspectModel', () => {
     expect(mlp).toMatchObject({ width: 2, denseWidth: 32, parameters: 2 * 8 + 2 + 8 * 2 });
     expect(ssm).toMatchObject({ width: 16, denseWidth: 16 });
   });
+
+  it('says in which directions a vision Mamba scans, and nothing of that for others', () => {
+    const scans = (['uni', 'cross'] as const).map((scan) =>
+      inspectModel(createModel('mamba_nano', { ...options, scan })),
+    );
+    expect(scans.map(({ scan }) => scan)).toEqual(['uni', 'cross']);
+    expect(inspectModel(createModel('resnet20', { blocks: [1] }))).not.toHaveProperty('scan');
+  });
 });

@@ -1,6 +1,8 @@
 // What a model consists of: the width, parameters and multiply-accumulates of every group.
 import type { ModelInfo } from '../models/model-file.js';
 import type { ImageModel } from '../models/image-model.js';
+import { isMambaModel } from '../models/registry.js';
+import type { ScanMode } from '../models/scan-order.js';
 
 export interface GroupSummary {
   readonly name: string;
@@ -21,6 +23,8 @@ export interface ModelSummary {
   readonly arch: string;
   readonly input: readonly [channels: number, height: number, width: number];
   readonly classes: number;
+  /** Of a vision Mamba. */
+  readonly scan?: ScanMode;
   readonly groups: readonly GroupSummary[];
   /** Everything that belongs to no group: embedding, norms, classifier, some biases. */
   readonly rest: { readonly parameters: number; readonly macs: number };
@@ -62,6 +66,7 @@ export function inspectModel(model: ImageModel, info?: Pick<ModelInfo, 'history'
     arch,
     input: [channels, imageSize, imageSize],
     classes: numClasses,
+    ...(isMambaModel(model) && { scan: model.config.scan }),
     groups,
     rest: { parameters: sum(sizes.values()), macs: total - sum(groups.map((g) => g.macs)) },
     parameters,

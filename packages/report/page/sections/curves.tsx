@@ -211,7 +211,10 @@ const lastEpoch = (dots: readonly Dot[]): number =>
 
 function integerTicks(dots: readonly Dot[], width: number): number[] {
   const last = lastEpoch(dots);
-  const step = Math.max(1, Math.ceil(last / Math.max(3, width / 60)));
+  const least = Math.max(1, last / Math.max(3, width / 60));
+  const power = 10 ** Math.floor(Math.log10(least));
+  // 1, 2, 5, 10, 20, 50 ...; the last of these four is never below `least`.
+  const step = [1, 2, 5, 10].map((n) => n * power).find((n) => n >= least) ?? last;
   return Array.from({ length: Math.floor(last / step) + 1 }, (_, i) => i * step);
 }
 

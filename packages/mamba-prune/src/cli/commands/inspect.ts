@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs';
 import type { Command } from 'commander';
 import type { GroupSummary, ModelSummary } from '../../bench/inspect.js';
+import type { ScanMode } from '../../models/scan-order.js';
 import { type Cli, type Context, action, addExamples } from '../context.js';
 import { findModel } from '../model-argument.js';
 import { addCommonOptions } from '../options/common.js';
@@ -35,6 +36,12 @@ export function addInspectCommand(program: Command, cli: Cli): void {
   });
 }
 
+const scanText: Readonly<Record<ScanMode, string>> = {
+  uni: 'uni, one direction',
+  bi: 'bi, both directions in every block',
+  cross: 'cross, four directions by turns',
+};
+
 /** What the model is, the width of every group, and what is left of every kind. */
 export function printSummary(
   context: Context,
@@ -43,10 +50,11 @@ export function printSummary(
   summary: ModelSummary,
   dataset: string | undefined,
 ): void {
-  const { arch, input, classes, groups, rest, parameters, macs } = summary;
+  const { arch, input, classes, scan, groups, rest, parameters, macs } = summary;
   context.pathTitle(path);
   context.facts([
     ['model', `${arch}, input ${input.join('x')}, ${grouped(classes)} classes`],
+    ...(scan === undefined ? [] : [['scans', scanText[scan]] as const]),
     ...(dataset === undefined ? [] : [['trained on', dataset] as const]),
     ['parameters', `${count(parameters)}  (${grouped(parameters)})`],
     ['MACs', `${count(macs)} for one image`],

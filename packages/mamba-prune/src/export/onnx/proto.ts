@@ -192,11 +192,16 @@ export function decodeModel(bytes: Uint8Array, where = 'ONNX'): ModelProto {
       defaults: true,
     }) as typeof model;
   } catch (error) {
-    throw new FormatError(`${where}: is no ONNX model: ${(error as Error).message}`);
+    throw new FormatError(
+      `${where}: is no ONNX model, or cut short: ${(error as Error).message}. ` +
+        'Expected a file of mamba-prune export; write or copy it anew.',
+    );
   }
   const { graph } = model;
   if (graph === null || model.opset_import.length === 0) {
-    throw new FormatError(`${where}: is no ONNX model: it has no graph or no operator sets.`);
+    throw new FormatError(
+      `${where}: is no ONNX model: it has no graph or no operator sets. Expected a file of mamba-prune export.`,
+    );
   }
   return { ...model, graph };
 }
