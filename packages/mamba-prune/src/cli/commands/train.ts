@@ -1,14 +1,18 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { UsageError } from '../../errors.js';
-import { presetModelOptions } from '../../training/presets.js';
 import type { TrainSettings } from '../../workflows/settings.js';
 import type { TrainRun } from '../../workflows/train-run.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
 import { findModel } from '../model-argument.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { type DataOptions, addDataOptions, describeDataset } from '../options/data.js';
-import { type ModelFlags, addModelOptions, typedModelOptions } from '../options/model.js';
+import {
+  type ModelFlags,
+  addModelOptions,
+  newModelOptions,
+  typedModelOptions,
+} from '../options/model.js';
 import { integersOption } from '../options/parse.js';
 import {
   type RecipeOptions,
@@ -202,13 +206,12 @@ async function settingsOf(context: Context<TrainCommandOptions>): Promise<TrainS
   }
   const init = from === undefined ? undefined : resolve(await findModel(context, from));
   const chosen = arch ?? (init === undefined ? defaultArch : await archOf(init));
-  const found =
-    preset === undefined || init !== undefined ? {} : presetModelOptions(preset, dataset, chosen);
   return {
     ...data,
     dataset,
     arch: chosen,
-    model: { ...found, ...model },
+    // Weights to begin with bring their own.
+    model: init === undefined ? newModelOptions(given, dataset, chosen) : model,
     recipe: recipeOf(given, options.seed, defaults, dataset),
     ...defined({ keepEpochs, preset, init }),
   };

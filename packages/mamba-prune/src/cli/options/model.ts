@@ -4,6 +4,7 @@ import { modelNames } from '../../models/architectures.js';
 import type { ModelOptions } from '../../models/config.js';
 import { type ResNetStem, resnetStems } from '../../models/resnet-config.js';
 import { type ScanMode, scanModes } from '../../models/scan-order.js';
+import { type PresetName, presetModelOptions } from '../../training/presets.js';
 import { choiceOption, integerOption, integersOption, numberOption } from './parse.js';
 import { defined } from './recipe.js';
 
@@ -55,4 +56,18 @@ export function typedModelOptions(flags: ModelFlags): ModelOptions {
     ...{ scan, patchSize: patch, dModel, depth, dState, heads },
     ...{ stem, baseWidth, blocks, dropPath },
   });
+}
+
+/**
+ * Of a model that is trained anew: what was typed over what the preset found for the data set.
+ * @param arch - name of the architecture
+ */
+export function newModelOptions(
+  flags: ModelFlags & { readonly preset?: PresetName },
+  dataset: string,
+  arch: string,
+): ModelOptions {
+  const { preset } = flags;
+  const found = preset === undefined ? {} : presetModelOptions(preset, dataset, arch);
+  return { ...found, ...typedModelOptions(flags) };
 }
