@@ -32,8 +32,9 @@ beforeAll(async () => {
   browser = await openBrowser();
 });
 afterEach(async () => {
-  // A page that is left open goes on asking and drawing.
-  const others = browser.contexts().filter((context) => context !== shared.page.context());
+  // A page that is left open goes on asking and drawing. Not there where only tests of the studio run.
+  const kept = (shared as OpenedPage | undefined)?.page.context();
+  const others = browser.contexts().filter((context) => context !== kept);
   for (const context of others) await context.close();
 });
 afterAll(async () => {
@@ -296,5 +297,28 @@ browserSuite(`the studio${because}`, () => {
     );
     expect(errors).toEqual([]);
     expect(await seriousBarriers(page)).toEqual([]);
+  });
+
+  it('computes the same on WebGPU, with other operators', async (test) => {
+    cpSync(join(small.runs, 'dense'), join(runs, 'dense'), { recursive: true });
+    cpSync(join(small.runs, 'oneshot'), join(runs, 'oneshot'), { recursive: true });
+    const { page, errors } = await openPage(browser, studio.url);
+    // As text: these are the browser's types.
+    const hasAdapter = await page.evaluate<boolean>(
+      'navigator.gpu ? navigator.gpu.requestAdapter().then(Boolean) : false',
+    );
+    test.skip(!hasAdapter, 'this browser has no WebGPU, not even a software adapter');
+    await tryOut(page);
+    const answers = () => page.locator('#try-out li').allInnerTexts();
+    const onCpu = await answers();
+    const asked: string[] = [];
+    page.on('request', (request) => asked.push(request.url()));
+    await page.getByLabel('WebGPU').check({ force: true });
+    const exported = () => asked.filter((url) => url.includes('target=webgpu')).length;
+    await expect.poll(exported, { timeout: 20_000 }).toBe(2);
+    await page.locator('#try-out .pair:not(.busy)').waitFor({ timeout: 60_000 });
+    // Percent with one decimal: the kernels add in another order.
+    expect(await answers()).toEqual(onCpu);
+    expect(errors).toEqual([]);
   });
 });

@@ -176,7 +176,8 @@ export const en = {
     'Both models run here in your browser, through onnxruntime-web. Nothing leaves this machine.',
   tryOutSamples: 'Test images',
   tryOutIdle: 'Choose a test image, or drop one of your own.',
-  tryOutBusy: 'Loading the models ...',
+  tryOutLoading: 'Loading the models ...',
+  tryOutBusy: 'Computing anew; above is the last result ...',
   tryOutUnreadable: 'This file is no image that the browser can read. Choose a PNG, JPEG or WebP.',
   tryOutFailed: 'The models could not run: {message}',
   tryOutNeedsStudio:

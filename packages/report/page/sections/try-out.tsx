@@ -282,7 +282,7 @@ function Answers({ outcome, pair, label }: AnswersProps) {
         <p class="note">{t('tryOutFailed', { message: outcome.message })}</p>
       )}
       {outcome.state === 'idle' && <p class="help">{t('tryOutIdle')}</p>}
-      {outcome.state === 'busy' && !done && <p class="help">{t('tryOutBusy')}</p>}
+      {outcome.state === 'busy' && !done && <p class="help">{t('tryOutLoading')}</p>}
       {done && first && second && (
         <>
           <div class={outcome.state === 'busy' ? 'pair busy' : 'pair'}>
@@ -298,10 +298,14 @@ function Answers({ outcome, pair, label }: AnswersProps) {
               />
             ))}
           </div>
-          <p class={first.medianMs >= second.medianMs ? 'speedup' : 'speedup slower'}>
-            <b>{t('asFast', { value: digits(first.medianMs / second.medianMs) })}</b>{' '}
-            {t('asFastWhere', { first: pair[0] ?? '', second: pair[1] ?? '' })}
-          </p>
+          {outcome.state === 'busy' ? (
+            <p class="help">{t('tryOutBusy')}</p>
+          ) : (
+            <p class={first.medianMs >= second.medianMs ? 'speedup' : 'speedup slower'}>
+              <b>{t('asFast', { value: digits(first.medianMs / second.medianMs) })}</b>{' '}
+              {t('asFastWhere', { first: pair[0] ?? '', second: pair[1] ?? '' })}
+            </p>
+          )}
         </>
       )}
     </div>

@@ -20,8 +20,12 @@ export async function openBrowser(): Promise<Browser> {
   buildPage();
   return chromium.launch({
     ...(executablePath !== undefined && { executablePath }),
-    // As root, which CI often is, the sandbox does not start.
-    args: process.getuid?.() === 0 ? ['--no-sandbox'] : [],
+    args: [
+      // As root, which CI often is, the sandbox does not start.
+      ...(process.getuid?.() === 0 ? ['--no-sandbox'] : []),
+      // WebGPU computed on the CPU, where there is no GPU.
+      ...['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'],
+    ],
   });
 }
 
