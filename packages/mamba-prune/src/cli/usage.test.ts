@@ -1,3 +1,6 @@
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { runCli } from './testing/run-cli.js';
 
@@ -128,5 +131,25 @@ describe('data list', () => {
     const { stdout } = await runCli(['data', 'list', '--json']);
     const { datasets } = JSON.parse(stdout) as { datasets: { name: string }[] };
     expect(datasets.map(({ name }) => name)).toContain('cifar100');
+  });
+});
+
+describe('a folder of something else as --out', () => {
+  it('is a mistake in the arguments: the program ends with 2 and leaves it as it was', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'mamba-prune-out-'));
+    writeFileSync(join(folder, 'thesis.txt'), 'years of work');
+    try {
+      for (const words of [
+        ['train', '--arch', 'mamba_nano', '--dataset', 'fashion-mnist', '--train-images', '10'],
+        ['compare', '--quick'],
+      ]) {
+        const { status, stderr } = await runCli([...words, '--out', folder]);
+        expect(stderr).toMatch(/is not empty \(thesis\.txt\).*expected a new or empty folder/);
+        expect(status).toBe(2);
+      }
+      expect(readdirSync(folder)).toEqual(['thesis.txt']);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 });

@@ -43,13 +43,16 @@ export class CheckpointError extends Error {
 /** A run folder cannot be used: it is taken, locked, unwritable or not a run. */
 export class RunFolderError extends Error {
   override readonly name = 'RunFolderError';
+  /** Whether another folder was to be named: see `isUsageError`. */
+  readonly isUsage: boolean;
 
   constructor(
     readonly path: string,
     message: string,
-    options?: ErrorOptions,
+    { isUsage = false, ...options }: ErrorOptions & { readonly isUsage?: boolean } = {},
   ) {
     super(message, options);
+    this.isUsage = isUsage;
   }
 }
 

@@ -307,6 +307,7 @@ function notEmpty(folder: string, found: readonly string[], isRun: boolean): Run
           'Resume it (--resume), delete it (--overwrite), or choose another folder.'
       : `RunFolder: ${folder} is not empty (${listed}) and is no run, expected a new or empty folder. ` +
           'Choose another one.',
+    { isUsage: true },
   );
 }
 

@@ -186,5 +186,6 @@ function checkEmpty(path: string): void {
     path,
     `compare: ${path} is not empty (${listed}) and holds no comparison, expected a new or empty folder. ` +
       'Choose another one.',
+    { isUsage: true },
   );
 }
