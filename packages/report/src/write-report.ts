@@ -31,6 +31,7 @@ export async function writeReport(
   const found = findRuns(options.paths);
   checkWritable(path);
   const collected = collect(found);
+  for (const note of collected.notes) hooks.onNote?.(note);
   const notes: string[] = [];
   const evaluation = await evaluated(collected.runs, options, hooks, notes);
   const latency =

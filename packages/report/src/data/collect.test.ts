@@ -153,6 +153,23 @@ describe('what cannot be shown', () => {
   });
 });
 
+describe('a run whose config.json is damaged', () => {
+  it('is named, beside the others and alone', () => {
+    const folder = join(small.folder, 'half');
+    for (const id of ['dense', 'oneshot']) {
+      cpSync(join(small.runs, id), join(folder, id), { recursive: true });
+    }
+    const damaged = join(folder, 'oneshot');
+    writeFileSync(join(damaged, 'config.json'), '{"kind": "mamba-');
+    const { runs, notes } = collect(findRuns([folder]));
+    expect(runs.map(({ id }) => id)).toEqual(['dense']);
+    expect(notes).toEqual([
+      `${damaged} was left out: its config.json is damaged, expected that of a run.`,
+    ]);
+    expect(() => findRuns([damaged])).toThrow(/holds no run.*The config\.json of .*oneshot is dam/);
+  });
+});
+
 describe('a comparison', () => {
   it('is read from its results, without its runs', () => {
     const folder = join(small.folder, 'comparisons', 'first');

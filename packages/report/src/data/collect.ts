@@ -9,7 +9,8 @@ import { type ReadRun, type Source, readRun } from './read-run.js';
 import type { ReportData, RunData } from './types.js';
 
 /** @throws RunFolderError, DataError naming the file that is damaged */
-export function collect({ root, comparisonRoot, runs, comparisons }: FoundRuns): ReportData {
+export function collect(found: FoundRuns): ReportData {
+  const { root, comparisonRoot, runs, comparisons, damaged } = found;
   return {
     kind: 'mamba-prune report',
     format: 1,
@@ -18,7 +19,9 @@ export function collect({ root, comparisonRoot, runs, comparisons }: FoundRuns):
     studio: studioCommand(root),
     runs: linked(runs.map((path) => readRun(path, idOf(path, root)))),
     comparisons: comparisons.map((path) => readComparison(path, idOf(path, comparisonRoot))),
-    notes: [],
+    notes: damaged.map(
+      (path) => `${path} was left out: its config.json is damaged, expected that of a run.`,
+    ),
   };
 }
 

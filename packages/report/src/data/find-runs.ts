@@ -16,15 +16,32 @@ export interface FoundRuns {
   /** Absolute paths, in order and each once. */
   readonly runs: readonly string[];
   readonly comparisons: readonly string[];
+  /** Folders with a log whose config.json cannot be read, so that nobody knows what they are. */
+  readonly damaged: readonly string[];
 }
+
+/** The same while they are looked for. */
+interface Found {
+  readonly runs: Set<string>;
+  readonly comparisons: Set<string>;
+  readonly damaged: Set<string>;
+}
+
+const nothing = (): Found => ({ runs: new Set(), comparisons: new Set(), damaged: new Set() });
+
+const listed = ({ runs, comparisons, damaged }: Found) => ({
+  runs: [...runs],
+  comparisons: [...comparisons],
+  damaged: [...damaged],
+});
 
 /**
  * @param paths - folders of runs, or folders that hold some anywhere below
  * @throws UsageError for a path that does not exist, or if there is no run in any
  */
 export function findRuns(paths: readonly string[]): FoundRuns {
-  const runs = new Set<string>();
-  const comparisons = new Set<string>();
+  const found = nothing();
+  const { runs, comparisons } = found;
   for (const path of paths) {
     const before = runs.size + comparisons.size;
     const folder = resolve(path);
@@ -34,29 +51,28 @@ export function findRuns(paths: readonly string[]): FoundRuns {
         `${path} ${stat ? 'is no folder' : 'does not exist'}, expected the folder of a run, or one that holds runs.`,
       );
     }
-    visit(folder, 0, runs, comparisons);
+    visit(folder, 0, found);
     const isKnown = runs.has(folder) || comparisons.has(folder);
     if (runs.size + comparisons.size === before && !isKnown) {
+      const damaged = [...found.damaged].map((run) => ` The config.json of ${run} is damaged.`);
       throw new UsageError(
-        `${path} holds no run, expected the folder that --out named, or one above it.`,
+        `${path} holds no run, expected the folder that --out named, or one above it.${damaged.join('')}`,
       );
     }
   }
   return {
     root: commonFolder(runs.size > 0 ? [...runs] : [...comparisons]),
     comparisonRoot: commonFolder([...comparisons]),
-    runs: [...runs],
-    comparisons: [...comparisons],
+    ...listed(found),
   };
 }
 
 /** As `findRuns` for one folder, which may be empty. */
 export function findRunsBelow(folder: string): FoundRuns {
-  const runs = new Set<string>();
-  const comparisons = new Set<string>();
-  visit(resolve(folder), 0, runs, comparisons);
+  const found = nothing();
   const root = resolve(folder);
-  return { root, comparisonRoot: root, runs: [...runs], comparisons: [...comparisons] };
+  visit(root, 0, found);
+  return { root, comparisonRoot: root, ...listed(found) };
 }
 
 /** The name of a run in a report. */
@@ -65,13 +81,13 @@ export function idOf(path: string, root: string): string {
   return id === '' ? path.slice(path.lastIndexOf(sep) + 1) : id;
 }
 
-function visit(folder: string, depth: number, runs: Set<string>, comparisons: Set<string>): void {
-  if (RunFolder.isRun(folder)) runs.add(folder);
-  else if (existsSync(join(folder, 'results.json')) && existsSync(join(folder, 'compare.json'))) {
-    comparisons.add(folder);
-  }
+function visit(folder: string, depth: number, found: Found): void {
+  const has = (name: string): boolean => existsSync(join(folder, name));
+  if (RunFolder.isRun(folder)) found.runs.add(folder);
+  else if (has('results.json') && has('compare.json')) found.comparisons.add(folder);
+  else if (has('config.json') && has('metrics.jsonl')) found.damaged.add(folder);
   if (depth >= maxDepth) return;
-  for (const name of namesIn(folder)) visit(join(folder, name), depth + 1, runs, comparisons);
+  for (const name of namesIn(folder)) visit(join(folder, name), depth + 1, found);
 }
 
 function namesIn(folder: string): string[] {
