@@ -119,6 +119,20 @@ export class RunFolder {
   }
 
   /**
+   * What `create` asks of a folder, for those who have long work to do before it. None there is as good as an empty one.
+   * @throws RunFolderError if the folder has anything in it, or cannot be read
+   */
+  static checkNew(path: string, { overwrite }: CreateOptions = {}): void {
+    const folder = resolve(path);
+    if (!existsSync(folder)) return;
+    guarded(folder, () => {
+      const found = contents(folder);
+      const isRun = RunFolder.isRun(folder);
+      if (found.length > 0 && !(isRun && overwrite === true)) throw notEmpty(folder, found, isRun);
+    });
+  }
+
+  /**
    * Makes the folder of a new run, locked for this process until `release()`.
    * @throws RunFolderError if the folder has anything in it, is locked or cannot be written
    */
@@ -130,11 +144,7 @@ export class RunFolder {
     });
     try {
       return guarded(folder, () => {
-        const found = contents(folder);
-        const isRun = existsSync(join(folder, 'config.json')) && isRunConfig(folder);
-        if (found.length > 0 && !(isRun && options.overwrite === true)) {
-          throw notEmpty(folder, found, isRun);
-        }
+        RunFolder.checkNew(folder, options);
         for (const name of CONTENTS) rmSync(join(folder, name), { recursive: true, force: true });
         mkdirSync(join(folder, 'checkpoints'));
         const config = newConfig(description);

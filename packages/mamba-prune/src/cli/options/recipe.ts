@@ -160,15 +160,11 @@ export function outOf({ out }: RunOptions): string {
 
 /**
  * Before anything else is read, so that a mistake in a name costs no time.
- * @throws UsageError if a run is in the folder that a new one is to have
+ * @throws RunFolderError if there is something in the folder that a new run is to have
  */
 export async function checkNew({ out, overwrite }: RunOptions): Promise<void> {
   const { RunFolder } = await import('../../training/run-folder.js');
-  if (out === undefined || overwrite === true || !RunFolder.isRun(out)) return;
-  throw new UsageError(
-    `--out: ${out} holds a run already, expected a new or empty folder. ` +
-      'Resume it (--resume), replace it (--overwrite), or choose another folder.',
-  );
+  if (out !== undefined) RunFolder.checkNew(out, { overwrite });
 }
 
 /** What flags that were not typed mean, without a preset. */
