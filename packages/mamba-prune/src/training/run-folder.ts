@@ -339,12 +339,13 @@ function readConfig(folder: string): RunConfig {
     json = JSON.parse(readFileSync(path, 'utf8'));
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
+    const isMissing = code === 'ENOENT' || code === 'ENOTDIR';
     throw new RunFolderError(
       folder,
-      code === 'ENOENT' || code === 'ENOTDIR'
+      isMissing
         ? `RunFolder: ${folder} is no run (it has no config.json). Give the folder that --out named.`
         : `RunFolder: ${path} cannot be read: ${message}`,
-      { cause: error },
+      { cause: error, isUsage: isMissing },
     );
   }
   const parsed = configSchema.safeParse(json);

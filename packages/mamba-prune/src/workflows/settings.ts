@@ -1,7 +1,5 @@
 // What the commands train and prune know of a run before it begins; plain JSON, kept in its
 // config.json, so that --resume needs nothing but the folder.
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import type { distributed } from '@mamba-prune/libtorch';
 import { augmentPreset, type AugmentOptions } from '../data/augment/options.js';
 import type { DatasetInfo } from '../data/types.js';
@@ -82,16 +80,14 @@ interface SettingsOf {
   readonly prune: PruneSettings;
 }
 
-/** The settings that a run's config.json holds. @throws UsageError if there is none, or one of another command */
+/**
+ * The settings that a run's config.json holds.
+ * @throws UsageError if the run is of another command; RunFolderError if it is none
+ */
 export function storedSettings<C extends keyof SettingsOf>(
   path: string,
   command: C,
 ): SettingsOf[C] {
-  if (!existsSync(join(path, 'config.json'))) {
-    throw new UsageError(
-      `resume: ${path} is no run (it has no config.json), expected the folder that --out named.`,
-    );
-  }
   const { config } = RunFolder.open(path);
   if (config.command !== command || typeof config['settings'] !== 'object') {
     throw new UsageError(
