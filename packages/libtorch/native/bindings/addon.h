@@ -19,6 +19,8 @@ void init_random(Napi::Env env, Napi::Object exports);
 void init_runtime(Napi::Env env, Napi::Object exports);
 void init_distributed(Napi::Env env, Napi::Object exports);
 void init_buckets(Napi::Env env, Napi::Object exports);
+// Before any of libtorch's threads is started: blocks signals on the thread that loads the addon.
+void init_signals();
 // In native/cuda, which is compiled where libtorch has CUDA.
 void init_cuda(Napi::Env env, Napi::Object exports);
 
@@ -40,6 +42,10 @@ auto guarded(Napi::Env env, const std::string& where, Body&& body) -> decltype(b
     throw Napi::Error::New(env, where + ": unknown native error");
   }
 }
+
+// Blocks signals in the threads that an operator may use from now on, also those that another addon's OpenMP
+// started before this one was loaded.
+void shield_team();
 
 // "float32[2, 3] cpu", for messages.
 std::string describe(const at::Tensor& tensor);

@@ -5,6 +5,7 @@
 namespace {
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
+  mamba_prune::guarded(env, "signals", [] { mamba_prune::init_signals(); });
   env.SetInstanceData(new mamba_prune::Instance());
   mamba_prune::init_tensor(env, exports);
   mamba_prune::init_dispatch(env, exports);

@@ -27,6 +27,7 @@ Napi::Value num_threads(const Napi::CallbackInfo& info) {
         throw Napi::RangeError::New(env, "numThreads: got " + describe(info[0]) + ", expected an integer from 1 to 1024");
       }
       at::set_num_threads(static_cast<int>(wanted));
+      shield_team();
     }
     return Napi::Number::New(env, at::get_num_threads());
   });

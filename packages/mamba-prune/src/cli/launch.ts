@@ -1,6 +1,7 @@
 // Starts the workers of `--workers N` on this machine, and ends when they have ended.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { availableParallelism } from 'node:os';
+import { stopSignals } from '../training/signals.js';
 import type { Context } from './context.js';
 
 /** The workers have ended and said why: nothing remains but the exit status. */
@@ -61,8 +62,7 @@ export async function launchWorkers({ io, options }: Context, workers: number): 
   const forward = (name: NodeJS.Signals) => {
     for (const child of children) child.kill(name);
   };
-  const signals = ['SIGINT', 'SIGTERM'] as const;
-  for (const name of signals) process.on(name, forward);
+  for (const name of stopSignals) process.on(name, forward);
   try {
     const lead = start(0, 0);
     const port = await Promise.race([
@@ -77,7 +77,7 @@ export async function launchWorkers({ io, options }: Context, workers: number): 
     report(await Promise.all(ends));
   } finally {
     clearTimeout(deadline);
-    for (const name of signals) process.off(name, forward);
+    for (const name of stopSignals) process.off(name, forward);
     forward('SIGKILL');
   }
 }

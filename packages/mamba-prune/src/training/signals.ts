@@ -1,10 +1,11 @@
 /** Ctrl-C: stop gracefully at first, at once when asked again. */
+import { constants } from 'node:os';
 
-// Not SIGHUP: under nohup it is ignored, and a handler would undo that.
-const SIGNALS: ReadonlyMap<NodeJS.Signals, number> = new Map([
-  ['SIGINT', 2],
-  ['SIGTERM', 15],
-]);
+/**
+ * The signals that ask the process to stop. SIGHUP is that of a closed terminal or a lost connection; Node.js itself
+ * undoes what nohup does (it puts the default action back when it starts), so nohup cannot mean to ignore it.
+ */
+export const stopSignals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const satisfies NodeJS.Signals[];
 
 export interface StopOnSignals {
   /** Aborted by the first signal; its reason is the signal's name. */
@@ -14,22 +15,22 @@ export interface StopOnSignals {
 }
 
 /**
- * The first SIGINT or SIGTERM aborts the signal returned; the second ends the process at once, with
+ * The first of `stopSignals` aborts the signal returned; the second ends the process at once, with
  * the exit status that shells give for it (128 + its number).
  * @param onFirst - tells the user that the process is stopping, and what a second one does
  */
 export function stopOnSignals(onFirst: (name: NodeJS.Signals) => void): StopOnSignals {
   const controller = new AbortController();
   const handler = (name: NodeJS.Signals) => {
-    if (controller.signal.aborted) process.exit(128 + (SIGNALS.get(name) ?? 0));
+    if (controller.signal.aborted) process.exit(128 + constants.signals[name]);
     controller.abort(name);
     onFirst(name);
   };
-  for (const name of SIGNALS.keys()) process.on(name, handler);
+  for (const name of stopSignals) process.on(name, handler);
   return {
     signal: controller.signal,
     dispose() {
-      for (const name of SIGNALS.keys()) process.off(name, handler);
+      for (const name of stopSignals) process.off(name, handler);
     },
   };
 }

@@ -49,8 +49,8 @@ process.on('message', (message: ToChild) => {
 process.on('disconnect', () => {
   stop.abort();
 });
-// Ctrl-C in a terminal reaches every process of the group: the parent decides what it means.
-process.on('SIGINT', () => undefined);
+// Ctrl-C, and a terminal that closes, reach every process of the group: the parent decides what they mean.
+for (const name of ['SIGINT', 'SIGHUP'] as const) process.on(name, () => undefined);
 process.on('SIGTERM', () => {
   stop.abort();
 });

@@ -1,5 +1,6 @@
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { stopSignals } from '../../training/signals.js';
 import type { FromChild, ToChild } from './child.js';
 import type { RunOrder } from './perform.js';
 
@@ -43,7 +44,7 @@ export const startProcess: StartRun = (order, { onProgress, onNote }) => {
     child.on('close', (code, signal) => {
       if (outcome?.type === 'end') done(outcome.finished);
       // Ctrl-C reaches the whole group, also a child that has only just begun and cannot stop in order yet.
-      else if (!outcome && (signal === 'SIGINT' || signal === 'SIGTERM')) done(false);
+      else if (!outcome && stopSignals.some((name) => name === signal)) done(false);
       else failed(new Error(outcome?.message ?? unexpected(code, signal, stderr)));
     });
   });
