@@ -373,13 +373,26 @@ async function main() {
         '  Elsewhere: install GCC 11 or newer, or set CXX to a compiler that has C++17 (C++20 for libtorch 2.x).',
     );
   }
-  mkdirSync(build, { recursive: true });
+  makeFolder(build);
   const waiting = `${firstUse ? 'mamba-prune: w' : 'W'}aiting for another process that is building the addon`;
   await withBuildLock(join(build, 'lock'), waiting, async () => {
     // Another process may have built just this since we looked.
     if (!force && isCurrent(work.key, gcc)) return;
     await buildAddon(work, libtorch, gcc);
   });
+}
+
+/** As mkdirSync with `recursive`, which never returns where a folder exists and nothing can be made in it (/proc). */
+function makeFolder(path) {
+  if (existsSync(path) && statSync(path).isDirectory()) return;
+  const parent = dirname(path);
+  if (!existsSync(parent)) makeFolder(parent);
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    // Another process may have been quicker.
+    if (error.code !== 'EEXIST' || !statSync(path).isDirectory()) throw error;
+  }
 }
 
 /** What the file system refused, and what to do; other errors as they are. */
