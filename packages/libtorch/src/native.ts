@@ -73,6 +73,8 @@ export interface Native {
   cudaDeviceCount(): number;
   synchronize(device: string): void;
   setFlushDenormal(on: boolean): void;
+  /** Bytes that malloc has handed out; null where the C library does not tell (older than glibc 2.33, or another). */
+  mallocBytes(): number | null;
 
   storeOpen(host: string, port: number, isServer: boolean, timeoutMs: number): Handle;
   storePort(store: Handle): number;
