@@ -76,8 +76,8 @@ async function started(env: NodeJS.ProcessEnv, threads = 0): Promise<Ended> {
   const stdio = ['ignore', 'pipe', 'pipe'] as const;
   const running = spawn(process.execPath, [...child, String(threads)], { env, stdio: [...stdio] });
   let [stdout, stderr] = ['', ''];
-  running.stdout?.on('data', (text: Buffer) => (stdout += text.toString()));
-  running.stderr?.on('data', (text: Buffer) => (stderr += text.toString()));
+  running.stdout.on('data', (text: Buffer) => (stdout += text.toString()));
+  running.stderr.on('data', (text: Buffer) => (stderr += text.toString()));
   const [status] = (await once(running, 'close')) as [number | null];
   return { status, stdout, stderr };
 }

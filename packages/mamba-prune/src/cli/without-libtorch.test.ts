@@ -64,7 +64,8 @@ describe('without libtorch', () => {
     const args = ['train', '--arch', 'mamba_nano', '--dataset', 'fashion-mnist', '--out', 'run'];
     const { status, stdout, stderr } = run(...args, '--json');
     expect(status).toBe(1);
-    const said = /^mamba-prune train: @mamba-prune\/libtorch: the addon is not built, and could not be built now: /;
+    const said =
+      /^mamba-prune train: @mamba-prune\/libtorch: the addon is not built, and could not be built now: /;
     expect(stderr).toMatch(said);
     expect(stderr).toContain('apt-get install libtorch-dev');
     expect(stderr).toContain('npx mamba-prune-libtorch build');
