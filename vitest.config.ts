@@ -22,5 +22,7 @@ export default defineConfig({
     pool: 'forks',
     maxWorkers: 2,
     testTimeout: 60_000,
+    // Many files train models or start Python before their first test, which a busy machine does slowly.
+    hookTimeout: 120_000,
   },
 });

@@ -21,9 +21,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 const example = (file: string): string =>
   fileURLToPath(new URL(`../examples/python/${file}`, import.meta.url));
 
-/** The first Python that has all modules; the system's has Debian's torch. */
+/** The first Python that has all modules; the system's has Debian's torch. TEST_PYTHON names another one. */
 function pythonWith(modules: string): string | undefined {
-  return ['/usr/bin/python3', 'python3'].find((python) => {
+  const other = process.env['TEST_PYTHON'] ?? 'python3';
+  return ['/usr/bin/python3', other].find((python) => {
     try {
       execFileSync(python, ['-c', `import ${modules}`], { stdio: 'ignore' });
       return true;

@@ -1,5 +1,5 @@
-// The tarballs in an empty project, as a user gets them: npm installs them (the addon is compiled there), the
-// types are read, the library computes, the commands run.
+// The tarballs in an empty project, as a user gets them: npm installs them and runs no script, the types are read, the
+// library computes (which builds the addon), the commands run.
 //
 //   node scripts/package-check/install.mjs [--compile] [--keep]
 //
@@ -28,7 +28,9 @@ process.on('exit', () => {
 });
 
 /** @returns what it printed on stdout; a failure ends the check, with all that was printed */
-function run(command, ...args) {
+const run = (command, ...args) => runBoth(command, ...args).stdout;
+
+function runBoth(command, ...args) {
   console.log(`  $ ${[command, ...args].join(' ')}`);
   const started = performance.now();
   const { status, stdout, stderr, error } = spawnSync(command, args, {
@@ -36,14 +38,14 @@ function run(command, ...args) {
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'pipe'],
     // Nothing of the workspace may help: `npm run` puts its commands on PATH, vitest sets variables.
-    env: { ...process.env, PATH: ownPath(), NODE_ENV: '', NODE_PATH: '' },
+    env: { ...process.env, PATH: ownPath(), NODE_ENV: '', NODE_PATH: '', MAMBA_PRUNE_BUILD: '' },
   });
   if (status !== 0) {
     console.error(`${stdout}${stderr}${error?.message ?? ''}`);
     report([`'${[command, ...args].join(' ')}' ended with ${status}`]);
   }
   console.log(`    ${((performance.now() - started) / 1000).toFixed(1)} s`);
-  return stdout;
+  return { stdout, stderr };
 }
 
 const ownPath = () =>
@@ -59,30 +61,33 @@ const tarballs = packAll();
 const nameOf = ({ manifest }) => manifest.name;
 const has = (name) => tarballs.some((tarball) => nameOf(tarball) === name);
 
-// Newer npm runs only the install scripts that a project allows; others ignore the field.
-writeJson('package.json', {
-  name: 'a-user',
-  private: true,
-  type: 'module',
-  allowScripts: Object.fromEntries(tarballs.map((tarball) => [nameOf(tarball), true])),
-});
+writeJson('package.json', { name: 'a-user', private: true, type: 'module' });
 // In one go: the packages need each other in versions that the registry may not have yet.
 const paths = tarballs.map(({ path }) => path);
 run('npm', 'install', '--ignore-scripts', '--no-audit', '--no-fund', '--prefer-offline', ...paths);
-if (has('@mamba-prune/libtorch')) buildAddon();
-
-/**
- * Runs the package's install script. Objects are named after all that they are compiled from, so those of the
- * workspace are taken only if they are just what would be compiled here; --compile does without them.
- */
-function buildAddon() {
-  const objects = join('build', 'objects');
-  const workspace = join(root, 'packages', 'libtorch', objects);
+const addon = join(project, 'node_modules', '@mamba-prune', 'libtorch', 'build', 'addon.node');
+const objects = join('build', 'objects');
+// Objects are named after all that they are compiled from, so those of the workspace are taken only if they are
+// just what would be compiled here; --compile does without them.
+const compiled = join(root, 'packages', 'libtorch', objects);
+if (!compile && existsSync(compiled)) {
   const installed = join(project, 'node_modules', '@mamba-prune', 'libtorch', objects);
-  if (!compile && existsSync(workspace)) cpSync(workspace, installed, { recursive: true });
-  run('npm', 'rebuild', '--foreground-scripts', '@mamba-prune/libtorch');
-  // For an npm that has not run the script; it does nothing otherwise.
-  run('npx', '--no-install', 'mamba-prune-libtorch', 'build');
+  cpSync(compiled, installed, { recursive: true });
+}
+const problems = [];
+
+/** @returns what it printed on stdout */
+function expectOnStderr(expected, command) {
+  const { stdout, stderr } = runBoth(...command);
+  if (!expected.test(stderr)) {
+    problems.push(`stderr of ${command.join(' ')}: got '${stderr}', expected ${expected}`);
+  }
+  return stdout;
+}
+
+/** What has run so far needs no tensors, and has built nothing. */
+function expectNoAddon(what) {
+  if (existsSync(addon)) problems.push(`${what}: the addon was built, which nothing there needs`);
 }
 
 // Every entry point loads, and its types are whole.
@@ -112,28 +117,30 @@ writeJson('tsconfig.json', {
 });
 run(process.execPath, join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', '.');
 run(process.execPath, 'entries.js');
-if (has('mamba-prune')) run(process.execPath, 'use-library.js', 'tiny.safetensors');
 
-// Every command starts; the main one reads the model that the library has just written.
+// Every command starts. What first computes, the library or a command, builds the addon and says so in a line; then
+// nothing is said any more.
 for (const { manifest } of tarballs) {
   for (const command of Object.keys(manifest.bin ?? {})) {
     run('npx', '--no-install', command, '--help');
   }
 }
-const problems = [];
 if (has('mamba-prune')) {
   const version = run('npx', '--no-install', 'mamba-prune', '--version').trim();
   const { version: expected } = tarballs.find((t) => nameOf(t) === 'mamba-prune').manifest;
   if (version !== expected) problems.push(`--version: got ${version}, expected ${expected}`);
-  const inspected = run(
-    'npx',
-    '--no-install',
-    'mamba-prune',
-    'inspect',
-    'tiny.safetensors',
-    '--json',
-  );
-  const { parameters } = JSON.parse(inspected);
+  run('npx', '--no-install', 'mamba-prune', 'data', 'list');
+  expectNoAddon('version, help, types, imports and data list');
+
+  const once = /^mamba-prune: building the addon, once, [^\n]+\n$/;
+  const silent = /^$/;
+  const library = [process.execPath, 'use-library.js', 'tiny.safetensors'];
+  const command = ['npx', '--no-install', 'mamba-prune', 'inspect', 'tiny.safetensors', '--json'];
+  expectOnStderr(once, library);
+  expectOnStderr(silent, library);
+  rmSync(addon);
+  expectOnStderr(once, command);
+  const { parameters } = JSON.parse(expectOnStderr(silent, command));
   const { parameters: written } = JSON.parse(readFileSync(join(project, 'tiny.json'), 'utf8'));
   if (parameters !== written) problems.push(`inspect: got ${parameters}, expected ${written}`);
 }

@@ -57,7 +57,10 @@ function transpilePackage(name: string, folder: string): void {
   const to = join(folder, 'packages', name);
   mkdirSync(to, { recursive: true });
   symlinkSync(join(from, 'package.json'), join(to, 'package.json'));
-  if (name === 'libtorch') symlinkSync(join(from, 'build'), join(to, 'build'));
+  if (name === 'libtorch') {
+    // The addon, and what builds it.
+    for (const part of ['build', 'scripts']) symlinkSync(join(from, part), join(to, part));
+  }
   // The workspace's own link leads to dist/.
   const libtorch = JSON.stringify(join(folder, 'packages', 'libtorch', 'src', 'index.js'));
   for (const file of readdirSync(join(from, 'src'), { recursive: true, encoding: 'utf8' })) {

@@ -1,9 +1,12 @@
 // Builds build/addon.node against the libtorch found. Does nothing when neither the sources, nor
 // libtorch, nor the compiler changed; recompiles only the parts that did. Safe to run twice at once.
 //
-//   node scripts/build-addon.mjs [--check] [--force] [--verbose]
+//   node scripts/build-addon.mjs [--check] [--force] [--verbose] [--first-use]
 //
 // --check builds nothing: exit status 0 if the addon is current, 3 if it has to be built.
+// --first-use is for a program that finds no addon (src/build-at-first-use.ts): one line on stderr when there is
+// something to wait for, and on stdout nothing but why it failed.
+// MAMBA_PRUNE_BUILD names another folder than build/: for two libtorchs, or where the package cannot be written.
 import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
@@ -15,30 +18,38 @@ import {
   rmSync,
   statSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { basename, dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { buildFolder as build } from './build-folder.mjs';
 import { withBuildLock } from './build-lock.mjs';
 import { findLibtorch } from './find-libtorch.mjs';
 import { ncclFlags } from './find-nccl.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const native = join(root, 'native');
-const build = join(root, 'build');
 // CXX may hold words, such as `ccache g++`.
 const [compiler, ...compilerPrefix] = (process.env.CXX?.trim() || 'g++').split(/\s+/);
 const check = process.argv.includes('--check');
 const force = process.argv.includes('--force');
 const verbose = process.argv.includes('--verbose');
+const firstUse = process.argv.includes('--first-use');
 const addon = join(build, 'addon.node');
 const stamp = join(build, 'addon.json');
 
 /** Ends with a message; process.exit runs the lock's own clean-up. */
 function fail(message) {
-  console.error(`build-addon: ${message}`);
+  if (firstUse) writeSync(1, `${message}\n`);
+  else console.error(`build-addon: ${message}`);
   process.exit(1);
+}
+
+/** Progress, for those who asked for a build. */
+function tell(message) {
+  if (!firstUse) console.error(message);
 }
 
 function filesUnder(folder, ending) {
@@ -105,6 +116,8 @@ async function inParallel(jobs, limit) {
   );
 }
 
+const librarySize = (lib) => statSync(join(lib, 'libtorch_cpu.so')).size;
+
 function headerPackage(packageName, sub) {
   const require = createRequire(import.meta.url);
   try {
@@ -115,7 +128,9 @@ function headerPackage(packageName, sub) {
     // Without npm's folder (a server without network, say) the headers can lie beside the sources.
     const vendored = join(root, 'vendor', packageName, sub);
     if (existsSync(vendored)) return { folder: vendored, version: 'vendored' };
-    return fail(`the npm package ${packageName} is missing. Run npm ci first.`);
+    return fail(
+      `the npm package ${packageName} is missing. Install the dependencies again: npm install (in a clone: npm ci).`,
+    );
   }
 }
 
@@ -162,7 +177,7 @@ function plan(libtorch) {
     headers.map(({ version }) => version).join(' '),
     libtorch.version,
     // An update that keeps the version number still changes the library.
-    String(statSync(join(libtorch.lib, 'libtorch_cpu.so')).size),
+    String(librarySize(libtorch.lib)),
     process.arch,
   );
   const units = compileUnits(libtorch).map((unit) => ({
@@ -251,15 +266,38 @@ async function compileUnit({ flags, nccl }, { name, level }, source, target) {
   }
 }
 
+/** A compiler's output goes on for pages; what is wrong stands in few of its lines. */
+function firstErrors(output) {
+  const lines = output.split('\n').filter((line) => line.trim() !== '');
+  const errors = lines.filter((line) => /error|cannot find|undefined reference/i.test(line));
+  return (errors.length > 0 ? errors : lines).slice(0, 5).join('\n');
+}
+
+/** What the addon will lack, and what to do about it; empty if nothing. */
+function leftOut({ cuda, cudaIncludes, cudaMissing }) {
+  if (cudaMissing.length > 0) {
+    return (
+      `This libtorch has CUDA, but libraries are missing (${cudaMissing.join(', ')}): the addon computes on the CPU only. ` +
+      'They come with pip install torch.'
+    );
+  }
+  if (cuda && cudaIncludes.length === 0) {
+    return 'The headers of CUDA were not found: our GPU kernels are left out. They come with pip install torch, or set CUDA_HOME.';
+  }
+  return '';
+}
+
 async function buildAddon(work, libtorch, gcc) {
   const { libraries, common, units, key } = work;
-  console.error(
-    `Building the addon against libtorch ${libtorch.version}${libtorch.cuda ? ' with CUDA' : ''}, ${libtorch.source}`,
-  );
-  if (libtorch.cuda && libtorch.cudaIncludes.length === 0) {
+  const from = `libtorch ${libtorch.version}${libtorch.cuda ? ' with CUDA' : ''}, ${libtorch.source}`;
+  const without = leftOut(libtorch);
+  if (firstUse) {
     console.error(
-      '  The headers of CUDA were not found: our GPU kernels are left out. They come with pip install torch, or set CUDA_HOME.',
+      `mamba-prune: building the addon, once, against ${from}: about a minute on two cores.${without && ` ${without}`}`,
     );
+  } else {
+    console.error(`Building the addon against ${from}`);
+    if (without) console.error(`  ${without}`);
   }
   const started = Date.now();
   const folder = join(build, 'objects');
@@ -278,9 +316,9 @@ async function buildAddon(work, libtorch, gcc) {
         const lines = object.sources.map((path) => `#include "${relative(native, path)}"\n`);
         writeFileSync(source, lines.join(''));
         const output = await compileUnit(work, object, source, temporary);
-        if (output.trim()) console.error(output);
+        if (output.trim()) tell(output);
         renameSync(temporary, object.path);
-        console.error(`  [${++done}/${missing.length}] ${object.name}`);
+        tell(`  [${++done}/${missing.length}] ${object.name}`);
       }),
       availableParallelism(),
     );
@@ -291,7 +329,7 @@ async function buildAddon(work, libtorch, gcc) {
     renameSync(temporary, addon);
   } catch (error) {
     return fail(
-      `the compiler failed.\n${error.message}\n` +
+      `the compiler failed.\n${firstUse ? firstErrors(error.message) : error.message}\n` +
         `libtorch ${libtorch.version} of ${libtorch.lib}, ${gcc}. If libtorch's headers and libraries do not belong together, reinstall it or set LIBTORCH.`,
     );
   }
@@ -301,8 +339,18 @@ async function buildAddon(work, libtorch, gcc) {
   }
   const { size, mtimeMs } = statSync(addon);
   const { version, lib, cuda } = libtorch;
-  writeStamp({ key, size, mtimeMs, libtorch: version, lib, cuda, compiler: gcc });
-  console.error(
+  writeStamp({
+    key,
+    size,
+    mtimeMs,
+    libtorch: version,
+    lib,
+    cuda,
+    compiler: gcc,
+    // What a later start compares: an update in the same place. The system's library has its version in its name.
+    ...(libtorch.system ? {} : { librarySize: librarySize(libtorch.lib) }),
+  });
+  tell(
     `Built ${relative(process.cwd(), addon)} in ${((Date.now() - started) / 1000).toFixed(0)} s`,
   );
 }
@@ -325,12 +373,42 @@ async function main() {
         '  Elsewhere: install GCC 11 or newer, or set CXX to a compiler that has C++17 (C++20 for libtorch 2.x).',
     );
   }
-  mkdirSync(build, { recursive: true });
-  await withBuildLock(join(build, 'lock'), async (waited) => {
-    // The process that held the lock has probably built just this.
-    if (waited && !force && isCurrent(work.key, gcc)) return;
+  makeFolder(build);
+  const waiting = `${firstUse ? 'mamba-prune: w' : 'W'}aiting for another process that is building the addon`;
+  await withBuildLock(join(build, 'lock'), waiting, async () => {
+    // Another process may have built just this since we looked.
+    if (!force && isCurrent(work.key, gcc)) return;
     await buildAddon(work, libtorch, gcc);
   });
 }
 
-await main();
+/** As mkdirSync with `recursive`, which never returns where a folder exists and nothing can be made in it (/proc). */
+function makeFolder(path) {
+  if (existsSync(path) && statSync(path).isDirectory()) return;
+  const parent = dirname(path);
+  if (!existsSync(parent)) makeFolder(parent);
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    // Another process may have been quicker.
+    if (error.code !== 'EEXIST' || !statSync(path).isDirectory()) throw error;
+  }
+}
+
+/** What the file system refused, and what to do; other errors as they are. */
+function explain(error) {
+  if (!['EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'EEXIST', 'ENOENT', 'ENOSPC'].includes(error.code)) {
+    return error.message;
+  }
+  return (
+    `the addon cannot be built in ${build}: ${error.message}.\n` +
+    'Build it as a user who may write there (npx mamba-prune-libtorch build), or set MAMBA_PRUNE_BUILD to a folder ' +
+    'that can be written, now and whenever it is used.'
+  );
+}
+
+try {
+  await main();
+} catch (error) {
+  fail(explain(error));
+}

@@ -16,11 +16,28 @@ function take(path) {
   }
 }
 
-function ageMs(path) {
+function isStale(path) {
   try {
-    return Date.now() - statSync(path).mtimeMs;
+    return Date.now() - statSync(path).mtimeMs > staleAfterMs;
   } catch {
-    return 0; // released this moment
+    return false; // released this moment
+  }
+}
+
+/**
+ * Removes a lock that its holder left. Several processes may find it at once: only one removes it, and looks again
+ * before, lest it remove the new lock of one that was quicker.
+ */
+function removeStale(path) {
+  const guard = `${path}.stale`;
+  if (!take(guard)) {
+    if (isStale(guard)) rmSync(guard, { force: true });
+    return;
+  }
+  try {
+    if (isStale(path)) rmSync(path, { force: true });
+  } finally {
+    rmSync(guard, { force: true });
   }
 }
 
@@ -28,17 +45,18 @@ function ageMs(path) {
  * Runs `job` while holding the lock file `path`.
  *
  * @param {string} path
- * @param {(waited: boolean) => Promise<void>} job told whether another process held the lock before
+ * @param {string} waiting told on stderr, once, when another process holds the lock
+ * @param {() => Promise<void>} job
  */
-export async function withBuildLock(path, job) {
+export async function withBuildLock(path, waiting, job) {
   let waited = false;
   while (!take(path)) {
-    if (ageMs(path) > staleAfterMs) {
-      rmSync(path, { force: true });
-      continue;
+    if (isStale(path)) {
+      removeStale(path);
+    } else if (!waited) {
+      console.error(waiting);
+      waited = true;
     }
-    if (!waited) console.error('Waiting for another process that is building the addon');
-    waited = true;
     await sleep(200);
   }
   const release = () => rmSync(path, { force: true });
@@ -59,7 +77,7 @@ export async function withBuildLock(path, job) {
   process.once('SIGINT', stop);
   process.once('SIGTERM', stop);
   try {
-    await job(waited);
+    await job();
   } finally {
     clearInterval(touch);
     process.off('exit', release);

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// mamba-prune-libtorch build|info: for installs where npm ran no install script.
+// mamba-prune-libtorch build|info: builds the addon ahead of its first use, and tells what it is built against.
 import { findLibtorch } from './find-libtorch.mjs';
 
 const command = process.argv[2];

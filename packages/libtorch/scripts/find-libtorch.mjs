@@ -16,7 +16,8 @@ const waysOut = `  1. Debian or Ubuntu: apt-get install libtorch-dev libopenblas
  * @property {string[]} includes header folders
  * @property {string} lib folder of libtorch_cpu.so
  * @property {string} version such as 1.13.1
- * @property {boolean} cuda whether this build of libtorch has CUDA
+ * @property {boolean} cuda whether this build of libtorch has CUDA, with all the libraries which that needs
+ * @property {string[]} cudaMissing names of libraries for want of which its CUDA is left out
  * @property {string[]} cudaIncludes header folders of CUDA and its libraries; empty if none, or not all, were found
  * @property {string[]} flags compiler flags its ABI asks for
  * @property {boolean} system whether the loader finds it without an rpath
@@ -58,6 +59,24 @@ function findCudaHeaders(sitePackages) {
   return [];
 }
 
+/**
+ * Libraries that the loader would not find for libtorch_cuda.so, as after `pip install --no-deps torch`. What is linked
+ * to it would not load then, though the CPU's part is whole. The driver's library is none of them: it is often missing
+ * where programs are only built.
+ */
+function missingForCuda(lib) {
+  try {
+    const listed = execFileSync('ldd', [join(lib, 'libtorch_cuda.so')], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    const names = [...listed.matchAll(/^\s*(\S+) => not found/gm)].map(([, name]) => name);
+    return [...new Set(names)].filter((name) => !name.startsWith('libcuda.so')).sort();
+  } catch {
+    return []; // no ldd, or one that does not answer: the linker and the loader decide
+  }
+}
+
 function describe({ include, lib, source, system, abiFrom }) {
   const api = join(include, 'torch', 'csrc', 'api', 'include');
   // Since 2.9 the numbers are in a header of their own, which the old one includes.
@@ -80,13 +99,16 @@ function describe({ include, lib, source, system, abiFrom }) {
     const abi = readFileSync(config, 'utf8').match(/_GLIBCXX_USE_CXX11_ABI=(\d)/);
     if (abi) flags.push(`-D_GLIBCXX_USE_CXX11_ABI=${abi[1]}`);
   }
-  const cuda = existsSync(join(lib, 'libtorch_cuda.so'));
+  const withCuda = existsSync(join(lib, 'libtorch_cuda.so'));
+  const cudaMissing = withCuda ? missingForCuda(lib) : [];
+  const cuda = withCuda && cudaMissing.length === 0;
   return {
     source,
     includes: [include, api],
     lib,
     version,
     cuda,
+    cudaMissing,
     cudaIncludes: cuda ? findCudaHeaders(dirname(abiFrom)) : [],
     flags,
     system,

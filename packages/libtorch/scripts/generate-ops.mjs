@@ -7,9 +7,10 @@ import { readFileSync, writeFileSync, existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { buildFolder } from './build-folder.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
-const native = createRequire(import.meta.url)(join(root, 'build', 'addon.node'));
+const native = createRequire(import.meta.url)(join(buildFolder, 'addon.node'));
 const target = join(root, 'src', 'generated', 'ops.ts');
 
 const schemas = new Map(

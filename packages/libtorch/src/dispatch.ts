@@ -1,6 +1,6 @@
 // Calls of operators by name. The generated functions and everything that needs an operator without
 // one (our own kernels, say) go through here.
-import { DisposedError, TorchError } from './errors.js';
+import { AddonError, DisposedError, TorchError } from './errors.js';
 import { type Handle, native } from './native.js';
 import { Tensor } from './tensor.js';
 
@@ -21,6 +21,7 @@ export function invoke(op: Operator, args: readonly unknown[]): unknown {
     if (op.id < 0) op.id = native.resolve(op.name, op.overload);
     return native.call(op.id, args);
   } catch (error) {
+    if (error instanceof AddonError) throw error; // the first operator of all loads the addon
     const { message } = error as Error;
     throw message.includes('a disposed tensor')
       ? new DisposedError(message)
@@ -90,7 +91,8 @@ export function hasOperator(name: string): boolean {
     try {
       native.resolve(base, overload);
       has = true;
-    } catch {
+    } catch (error) {
+      if (error instanceof AddonError) throw error;
       has = false;
     }
     known.set(name, has);

@@ -39,3 +39,8 @@ export class StateDictError extends Error {
     super(message);
   }
 }
+
+/** The addon could not be loaded, nor built; the message says what to do. */
+export class AddonError extends Error {
+  override readonly name = 'AddonError';
+}

@@ -13,7 +13,14 @@ export {
   elementSize,
   isFloat,
 } from './dtype.js';
-export { DisposedError, FormatError, ShapeError, StateDictError, TorchError } from './errors.js';
+export {
+  AddonError,
+  DisposedError,
+  FormatError,
+  ShapeError,
+  StateDictError,
+  TorchError,
+} from './errors.js';
 export { type NestedNumbers, type Operand, Tensor } from './tensor.js';
 export {
   type RandomOptions,

@@ -1,8 +1,5 @@
-import { existsSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { availableParallelism } from 'node:os';
-import { fileURLToPath } from 'node:url';
 import type { DType, TypedArray } from './dtype.js';
+import { loadAddon } from './load-addon.js';
 
 /** Names a tensor or generator that lives in C++. An ordinary number is never a valid handle. */
 export type Handle = number;
@@ -76,6 +73,8 @@ export interface Native {
   cudaDeviceCount(): number;
   synchronize(device: string): void;
   setFlushDenormal(on: boolean): void;
+  /** Bytes that malloc has handed out; null where the C library does not tell (older than glibc 2.33, or another). */
+  mallocBytes(): number | null;
 
   storeOpen(host: string, port: number, isServer: boolean, timeoutMs: number): Handle;
   storePort(store: Handle): number;
@@ -118,36 +117,24 @@ export interface Native {
   setKernelFolder?(path: string): void;
 }
 
-/** In a clone the compiler and libtorch may be missing too; from the registry the command is there. */
-const BUILD = 'In a clone: bash scripts/setup. Elsewhere: npx mamba-prune-libtorch build.';
-
-function load(): Native {
-  const path = fileURLToPath(new URL('../build/addon.node', import.meta.url));
-  if (!existsSync(path)) {
-    throw new Error(
-      `@mamba-prune/libtorch: the addon is not built (${path} is missing).\n${BUILD}`,
-    );
-  }
-  // How long an idle OpenMP thread spins before it sleeps. By default it spins for long: on a shared
-  // machine that starves whoever has work. Without spinning every small operator waits for a thread
-  // to wake up, and one image takes nearly twice as long. Chosen by measurement (1,000 to 50,000 were
-  // alike on a quiet machine, and less does least harm on a busy one). Read when libgomp is loaded.
-  process.env.OMP_WAIT_POLICY ??= 'passive';
-  process.env.GOMP_SPINCOUNT ??= '5000';
-  let addon: Native;
-  try {
-    addon = createRequire(import.meta.url)(path) as Native;
-  } catch (error) {
-    throw new Error(
-      `@mamba-prune/libtorch: the addon does not load: ${(error as Error).message}\n` +
-        `Has libtorch been updated or removed since the build? Build again. ${BUILD}`,
-      { cause: error },
-    );
-  }
-  addon.setKernelFolder?.(fileURLToPath(new URL('../native/cuda/kernels', import.meta.url)));
-  // Debian's libtorch starts with one thread whatever the machine has.
-  if (process.env.OMP_NUM_THREADS === undefined) addon.numThreads(availableParallelism());
-  return addon;
+/**
+ * The addon, loaded (and built, where it is missing) when something of it is first used: a program that only prints its
+ * help must work without libtorch. From then on its functions are ordinary properties, at no cost for a call.
+ */
+function onFirstUse(load: () => Native): Native {
+  const functions = {};
+  const unloaded = new Proxy(
+    {},
+    {
+      get: (_target, name) => {
+        const addon = load();
+        Object.setPrototypeOf(functions, Object.prototype);
+        Object.assign(functions, addon);
+        return Reflect.get(functions, name) as unknown;
+      },
+    },
+  );
+  return Object.setPrototypeOf(functions, unloaded) as Native;
 }
 
-export const native: Native = load();
+export const native: Native = onFirstUse(loadAddon);

@@ -8,7 +8,8 @@ import type { LatencyData, RunData } from './data/types.js';
 
 export interface TimeRunsOptions {
   readonly batches: readonly number[];
-  readonly device: string;
+  /** Or what chooses it, once there is a model to run. */
+  readonly device: string | (() => string);
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
@@ -16,16 +17,18 @@ export interface TimeRunsOptions {
 /** @returns undefined if no run has a model yet */
 export async function timeRuns(
   runs: readonly RunData[],
-  { batches, device, signal, onProgress }: TimeRunsOptions,
+  { batches, device: wanted, signal, onProgress }: TimeRunsOptions,
 ): Promise<LatencyData | undefined> {
-  const models = runs
+  const files = runs
     .map(({ id, path }) => ({ id, file: join(path, 'model.safetensors') }))
-    .filter(({ file }) => existsSync(file))
-    .map(({ id, file }) => {
-      const { model } = loadModel(file);
-      model.to(device);
-      return { ...benchModel(id, model), model };
-    });
+    .filter(({ file }) => existsSync(file));
+  if (files.length === 0) return undefined;
+  const device = typeof wanted === 'string' ? wanted : wanted();
+  const models = files.map(({ id, file }) => {
+    const { model } = loadModel(file);
+    model.to(device);
+    return { ...benchModel(id, model), model };
+  });
   const [first] = models;
   if (!first) return undefined;
   try {

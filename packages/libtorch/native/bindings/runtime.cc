@@ -64,6 +64,17 @@ Napi::Value cuda_has_bfloat16(const Napi::CallbackInfo& info) {
   });
 }
 
+// Bytes that malloc has handed out and not got back, in all threads: tensors of the CPU, what C++ keeps of them and of
+// graphs, and what Node.js itself has outside of its heap. Not the resident memory, which also holds what was freed.
+Napi::Value malloc_bytes(const Napi::CallbackInfo& info) {
+#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 33)
+  const struct mallinfo2 all = mallinfo2();
+  return Napi::Number::New(info.Env(), static_cast<double>(all.uordblks) + static_cast<double>(all.hblkhd));
+#else
+  return info.Env().Null();
+#endif
+}
+
 void allow_tf32(bool on) {
   at::globalContext().setAllowTF32CuDNN(on);
   at::globalContext().setAllowTF32CuBLAS(on);
@@ -98,6 +109,7 @@ void init_runtime(Napi::Env env, Napi::Object exports) {
   exports["synchronize"] = Napi::Function::New(env, synchronize, "synchronize");
   exports["cudaHasBfloat16"] = Napi::Function::New(env, cuda_has_bfloat16, "cudaHasBfloat16");
   exports["setAllowTf32"] = Napi::Function::New(env, set_allow_tf32, "setAllowTf32");
+  exports["mallocBytes"] = Napi::Function::New(env, malloc_bytes, "mallocBytes");
   exports["setFlushDenormal"] = Napi::Function::New(env, set_flush_denormal, "setFlushDenormal");
 }
 

@@ -64,12 +64,17 @@ void prefill(Tensor& out, const Tensor& bias, const Tensor& residual) {
   });
 }
 
+// A residual that is merely expanded to the result's shape would be a mistake of the caller: never done by either way.
+void check_residual(const Tensor& residual, at::IntArrayRef shape) {
+  TORCH_CHECK(!residual.defined() || residual.sizes() == shape, "linear: got residual of shape ",
+              residual.defined() ? residual.sizes() : at::IntArrayRef(), ", expected the result's, ", shape, ".");
+}
+
 Tensor fast_forward(const Tensor& x, const Tensor& weight_, const Tensor& bias, const Tensor& residual) {
   const Matrix rows = matrix_of(x), weight = matrix_of(weight_);
   std::vector<int64_t> shape = x.sizes().vec();
   shape.back() = weight.rows;
-  TORCH_CHECK(!residual.defined() || residual.sizes() == at::IntArrayRef(shape), "linear: got residual of shape ",
-              residual.defined() ? residual.sizes() : at::IntArrayRef(), ", expected the result's, ", at::IntArrayRef(shape), ".");
+  check_residual(residual, shape);
   Tensor out = at::empty(shape, x.options());
   const bool start = bias.defined() || residual.defined();
   if (start) prefill(out, bias.defined() ? bias.contiguous() : bias, residual.defined() ? residual.contiguous() : residual);
@@ -81,6 +86,7 @@ Tensor fast_forward(const Tensor& x, const Tensor& weight_, const Tensor& bias, 
 // libtorch's own operators: other types, other devices, and second derivatives.
 Tensor general(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& residual) {
   const Tensor y = at::linear(x, weight, optional(bias));
+  check_residual(residual, y.sizes());
   return residual.defined() ? residual + y : y;
 }
 

@@ -104,8 +104,18 @@ describe('F.linear', () => {
     expect(() => F.linear(randn([2, 3]), randn([5, 4]))).toThrow(
       /float32\[2, 3\].*float32\[5, 4\]/,
     );
-    expect(() => F.linear(randn([2, 4]), randn([5, 4]), { residual: randn([2, 4]) })).toThrow(
-      /residual.*2, 4.*2, 5/,
-    );
+    // By our kernel, and by libtorch's operators, which would expand a residual of one row.
+    for (const dtype of ['float32', 'float64'] as const) {
+      const [x, weight] = [randn([2, 4], { dtype }), randn([5, 4], { dtype })];
+      for (const shape of [
+        [2, 4],
+        [1, 5],
+      ]) {
+        const residual = randn(shape, { dtype });
+        expect(() => F.linear(x, weight, { residual })).toThrow(
+          new RegExp(`residual.*${shape.join(', ')}.*2, 5`),
+        );
+      }
+    }
   });
 });

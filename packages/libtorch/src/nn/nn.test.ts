@@ -6,6 +6,7 @@ import {
   StateDictError,
   Tensor,
   fromTypedArray,
+  libtorchVersion,
   manualSeed,
   memoryStats,
   nn,
@@ -32,7 +33,7 @@ const drawn = [
 ];
 
 /** All of `drawn` in one run of Python, which takes seconds to start; undefined without PyTorch. */
-function askTorch(): Record<string, number[]> | undefined {
+function askTorch(): { version: string; values: Record<string, number[]> } | undefined {
   const code = `
 import json, sys, torch
 def draw(text):
@@ -40,11 +41,12 @@ def draw(text):
     if text[0].isupper():
         return sum([p.flatten().tolist() for p in eval("torch.nn." + text).parameters()], [])
     return eval("torch.nn.init." + text.replace("(", "(torch.empty(6, 5), ", 1)).flatten().tolist()
-print(json.dumps({text: draw(text) for text in json.loads(sys.argv[1])}))`;
+values = {text: draw(text) for text in json.loads(sys.argv[1])}
+print(json.dumps({"version": torch.__version__, "values": values}))`;
   try {
     const args = ['-c', code, JSON.stringify(drawn)];
     const text = execFileSync(PYTHON, args, { stdio: ['ignore', 'pipe', 'ignore'] });
-    return JSON.parse(text.toString()) as Record<string, number[]>;
+    return JSON.parse(text.toString()) as { version: string; values: Record<string, number[]> };
   } catch {
     return undefined;
   }
@@ -234,8 +236,19 @@ describe('start values', () => {
   };
   withTorch.each(drawn)('by %s are bit for bit those of the PyTorch installed', (text) => {
     manualSeed(7);
-    const tensors = makers[text]?.() ?? [];
-    expect(tensors.flatMap((t) => t.toNumbers())).toEqual(torch?.[text]);
+    const values = (makers[text]?.() ?? []).flatMap((t) => t.toNumbers());
+    const expected = torch?.values[text] ?? [];
+    if (torch?.version.startsWith(libtorchVersion()) === true || !text.startsWith('trunc')) {
+      expect(values).toEqual(expected);
+      return;
+    }
+    // The same numbers are drawn, but erfinv has another last bit in another version of libtorch: here that of Python is
+    // not the one in use. One bit before and one bit after the product with std, 2^-23 of the value each.
+    expect(values).toHaveLength(expected.length);
+    for (const [i, value] of values.entries()) {
+      const wanted = expected[i] ?? NaN;
+      expect(Math.abs(value - wanted)).toBeLessThanOrEqual(Math.abs(wanted) * 2 ** -22);
+    }
   });
 });
 

@@ -21,7 +21,8 @@ export interface ReportOptions {
   readonly benchBatches?: readonly number[] | undefined;
   /** Puts the models themselves into the page. */
   readonly withModels: boolean;
-  readonly device: string;
+  /** Or what chooses it, called when there is a model to run: a page of curves and widths needs no libtorch. */
+  readonly device: string | (() => string);
   readonly signal?: AbortSignal | undefined;
 }
 

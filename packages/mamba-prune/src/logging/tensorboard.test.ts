@@ -139,8 +139,8 @@ describe('writeEventFile', () => {
   });
 });
 
-// Another Python than the one on the path: TENSORBOARD_PYTHON=/path/to/python.
-const python = process.env['TENSORBOARD_PYTHON'] ?? 'python3';
+// Another Python than the one on the path: TEST_PYTHON=/path/to/python.
+const python = process.env['TEST_PYTHON'] ?? 'python3';
 
 function whyNot(): string | undefined {
   try {

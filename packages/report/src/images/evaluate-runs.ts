@@ -23,7 +23,8 @@ export interface EvaluateRunsOptions {
   /** In place of what the runs name. */
   readonly dataset?: string | undefined;
   readonly data?: string | undefined;
-  readonly device: string;
+  /** Or what chooses it, once there is a model to run. */
+  readonly device: string | (() => string);
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
   readonly onNote?: NoteHandler | undefined;
@@ -56,6 +57,7 @@ export async function evaluateRuns(
   if (chosen.length < fitting.length) {
     options.onNote?.(`The images were shown to ${chosen.length} of ${fitting.length} models.`);
   }
+  const device = typeof options.device === 'string' ? options.device : options.device();
   const dataset = await openFor(first, name, options);
   const split = chooseImages(dataset, options.images);
   const labels = Int32Array.from({ length: split.length }, (_, i) => split.label(i));
@@ -63,7 +65,7 @@ export async function evaluateRuns(
   const predictions = new Map<string, Predictions>();
   for (const [index, { run, model }] of chosen.entries()) {
     const result = await classify(model, dataset, split, {
-      device: options.device,
+      device,
       signal: options.signal,
       onProgress: (done, total) => options.onProgress?.(index + done / total, chosen.length),
     });

@@ -56,7 +56,10 @@ export function addReportCommand(program: Command, cli: Cli): void {
     const onNote = (note: string): void => {
       context.note(note);
     };
-    const device = prepareDevice(options, onNote);
+    let chosen: string | undefined;
+    const device = (): string => (chosen ??= prepareDevice(options, onNote));
+    // A GPU that is not there is told of whatever there is to run.
+    if (options.device.startsWith('cuda')) device();
     let current = '';
     const result = await interruptible(context, (signal) =>
       writeReport(
