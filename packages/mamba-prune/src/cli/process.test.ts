@@ -1,20 +1,19 @@
-// The program as users start it: real processes on the compiled files.
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+// The program as users start it: real processes.
+import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { support, transpiledMambaPrune } from '../../../../test/support/transpiled.js';
 
 const packageFolder = fileURLToPath(new URL('../../', import.meta.url));
-const main = join(packageFolder, 'dist', 'cli', 'main.js');
+const built = transpiledMambaPrune();
+const main = join(built.src, 'cli', 'main.js');
 let folder = '';
 
 beforeAll(async () => {
-  const typescript = dirname(createRequire(import.meta.url).resolve('typescript/package.json'));
-  spawnSync(process.execPath, [join(typescript, 'bin', 'tsc'), '-b', packageFolder]);
   folder = mkdtempSync(join(tmpdir(), 'mamba-prune-process-'));
   for (const part of ['train', 'test']) {
     for (const name of ['a', 'b']) {
@@ -28,10 +27,11 @@ beforeAll(async () => {
       }
     }
   }
-}, 120_000);
+});
 
 afterAll(() => {
   rmSync(folder, { recursive: true, force: true });
+  built.remove();
 });
 
 interface Ended {
@@ -40,20 +40,26 @@ interface Ended {
   readonly stderr: string;
 }
 
-function start(argv: readonly string[]): { child: ChildProcess; ended: Promise<Ended> } {
-  const child = spawn(process.execPath, [main, ...argv], {
-    env: { ...process.env, XDG_CACHE_HOME: join(folder, 'cache'), FORCE_COLOR: '' },
+/** @param signalWhen - for signal-self.mjs */
+function start(argv: readonly string[], signalWhen?: object): Promise<Ended> {
+  const hook = signalWhen ? ['--import', join(support, 'signal-self.mjs')] : [];
+  const child = spawn(process.execPath, [...hook, main, ...argv], {
+    env: {
+      ...process.env,
+      XDG_CACHE_HOME: join(folder, 'cache'),
+      FORCE_COLOR: '',
+      ...(signalWhen && { SIGNAL_WHEN: JSON.stringify(signalWhen) }),
+    },
     cwd: folder,
   });
   let [stdout, stderr] = ['', ''];
   child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
   child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
-  const ended = new Promise<Ended>((done) => {
+  return new Promise<Ended>((done) => {
     child.on('close', (status) => {
       done({ status, stdout, stderr });
     });
   });
-  return { child, ended };
 }
 
 const trainArgs = [
@@ -68,7 +74,7 @@ describe('mamba-prune', () => {
     const { version } = JSON.parse(readFileSync(join(packageFolder, 'package.json'), 'utf8')) as {
       version: string;
     };
-    expect(await start(['--version']).ended).toEqual({
+    expect(await start(['--version'])).toEqual({
       status: 0,
       stdout: `${version}\n`,
       stderr: '',
@@ -76,7 +82,7 @@ describe('mamba-prune', () => {
   });
 
   it('ends with 2 and a line on stderr for wrong usage', async () => {
-    const { status, stdout, stderr } = await start(['train', '--lr', 'fast']).ended;
+    const { status, stdout, stderr } = await start(['train', '--lr', 'fast']);
     expect(status).toBe(2);
     expect(stdout).toBe('');
     expect(stderr).toMatch(/^mamba-prune train: option '--lr <rate>' argument 'fast' is invalid/);
@@ -84,28 +90,22 @@ describe('mamba-prune', () => {
   });
 
   it('stops at SIGINT with 130, says how to go on, and ends as if nothing had happened', async () => {
-    const whole = start([...trainArgs, '--epochs', '12', '--out', 'whole']);
-    const { status, stdout, stderr } = await whole.ended;
+    const whole = [...trainArgs, '--epochs', '12', '--out', 'whole'];
+    const { status, stdout, stderr } = await start(whole);
     expect(status).toBe(0);
     // Not a terminal: no colours, and no bar that redraws itself.
     expect(stderr).toMatch(/^ +12\/12 /m);
     // eslint-disable-next-line no-control-regex
     expect(stdout + stderr).not.toMatch(/[\r\u001b]/);
 
-    const { child, ended } = start([...trainArgs, '--epochs', '12', '--out', 'parts']);
-    let seen = '';
-    let asked = false;
-    child.stderr?.on('data', (chunk: Buffer) => {
-      seen += chunk.toString();
-      if (!asked && / 2\/12 /.test(seen)) asked = child.kill('SIGINT');
-    });
-    const stopped = await ended;
+    const parts = [...trainArgs, '--epochs', '12', '--out', 'parts'];
+    const stopped = await start(parts, { pattern: ' 2/12 ', signal: 'SIGINT' });
     expect(stopped.stderr).toContain(
       'Go on with:  mamba-prune train --resume --out parts --threads 1 --device cpu',
     );
     expect(stopped.status).toBe(130);
 
-    const resumed = await start(['train', '--resume', '--out', 'parts', '--threads', '1']).ended;
+    const resumed = await start(['train', '--resume', '--out', 'parts', '--threads', '1']);
     expect(resumed.status).toBe(0);
     const bytes = (run: string): Buffer => readFileSync(join(folder, run, 'model.safetensors'));
     expect(bytes('parts').equals(bytes('whole'))).toBe(true);
