@@ -72,5 +72,5 @@ describe('a pruning run that is killed', () => {
     }
     expect(await child('killed')).toBe('0 finished\n');
     expect(outcomeOf(at('killed'))).toEqual(outcomeOf(at('whole')));
-  }, 120_000);
+  });
 });
