@@ -54,7 +54,7 @@ beforeAll(async () => {
   expected = predictions.map(({ top }) =>
     top.toSorted((a, b) => a.index - b.index).map(({ probability }) => probability),
   );
-}, 240_000);
+});
 
 afterAll(() => {
   rmSync(folder, { recursive: true, force: true });
@@ -145,7 +145,7 @@ describe('the program', () => {
       { encoding: 'utf8' },
     );
     expect(status, stdout).toBe(0);
-  }, 240_000);
+  });
   afterEach(() => {
     for (const child of running) child.kill('SIGKILL');
   });
