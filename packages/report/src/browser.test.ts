@@ -266,7 +266,7 @@ browserSuite(`the studio${because}`, () => {
     const row = page.locator('table.runs tbody tr', { hasText: 'dense' });
     await row.getByText('running').waitFor();
     const label = () => page.locator('#curves svg').first().getAttribute('aria-label');
-    expect(await label()).toMatch(/\(Epoch 1\)$/);
+    await expect.poll(label, { timeout: patience }).toMatch(/\(Epoch 1\)$/);
     appendFileSync(join(dense, 'metrics.jsonl'), `${lines[1] ?? ''}\n${lines[2] ?? ''}\n`);
     await expect.poll(label, { timeout: patience }).toMatch(/\(Epoch 3\)$/);
     cpSync(join(small.runs, 'dense'), dense, { recursive: true });
@@ -286,10 +286,16 @@ browserSuite(`the studio${because}`, () => {
     const buffer = await sharp(pixels, { raw: { width: 64, height: 64, channels: 1 } })
       .png()
       .toBuffer();
+    // The moment in which the new image is shown: the answers to the one before are not its own.
+    await page.evaluate(`new MutationObserver(() => {
+      if (!document.querySelector('#try-out .drop').textContent.includes('Drop an image')) return;
+      window.busyAtOnce ??= document.querySelector('#try-out .pair.busy') !== null;
+    }).observe(document.querySelector('#try-out'), { subtree: true, childList: true, characterData: true })`);
     await page
       .locator('#try-out input[type=file]')
       .setInputFiles({ name: 'right.png', mimeType: 'image/png', buffer });
     await page.getByText('Drop an image here').waitFor();
+    expect(await page.evaluate<boolean>('window.busyAtOnce')).toBe(true);
     await page.locator('#try-out .pair:not(.busy)').waitFor();
     const tops = await page.locator('#try-out li.top').allInnerTexts();
     expect(tops[0]).toMatch(/^right/);
