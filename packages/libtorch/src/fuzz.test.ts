@@ -7,6 +7,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { endsWithTests } from '../../../test/support/children.js';
 import { support, transpiledLibtorch } from '../../../test/support/transpiled.js';
 import { TorchError, callOperator, empty, fromTypedArray, ones, ops, tensor } from './index.js';
 
@@ -58,9 +59,11 @@ function run(script: string, args: readonly string[], log?: string): Promise<End
     // A limit on the address space makes a huge allocation an error wherever the kernel would rather
     // promise the memory now and kill the process later. V8 and the libraries take 2 of the 6 GB.
     const command = 'ulimit -c 0; ulimit -v 6000000; exec "$0" "$@"';
-    const child = spawn('sh', ['-c', command, process.execPath, join(support, script), ...args], {
-      env: { ...process.env, OMP_NUM_THREADS: '1', OPENBLAS_NUM_THREADS: '1' },
-    });
+    const child = endsWithTests(
+      spawn('sh', ['-c', command, process.execPath, join(support, script), ...args], {
+        env: { ...process.env, OMP_NUM_THREADS: '1', OPENBLAS_NUM_THREADS: '1' },
+      }),
+    );
     let out = '';
     let errors = '';
     let hung = false;

@@ -17,6 +17,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import ts from 'typescript';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { endsWithTests } from '../../../../test/support/children.js';
 import { writeFileAtomic } from './atomic.js';
 
 let folder: string;
@@ -141,7 +142,9 @@ describe('writeFileAtomic', () => {
     );
     const versions: (number | undefined)[] = [];
     for (let round = 0; round < 8; round += 1) {
-      const child = spawn(process.execPath, [script], { stdio: ['ignore', 'pipe', 'inherit'] });
+      const child = endsWithTests(
+        spawn(process.execPath, [script], { stdio: ['ignore', 'pipe', 'inherit'] }),
+      );
       const ended = new Promise((resolve) => child.once('exit', resolve));
       // Counted in writes, so that a busy machine does not kill it before its first one; the signal then comes
       // at whatever moment of a later one.

@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { endsWithTests } from '../../../../test/support/children.js';
 import { support, transpiledMambaPrune } from '../../../../test/support/transpiled.js';
 import type { CompareResults } from '../workflows/compare/results.js';
 import { writeTinyImages } from '../workflows/testing/tiny.js';
@@ -39,17 +40,19 @@ interface Ended {
 /** @param signalWhen - for signal-self.mjs */
 function start(args: readonly string[], signalWhen?: object): Promise<Ended> {
   const hook = signalWhen ? ['--import', join(support, 'signal-self.mjs')] : [];
-  const child = spawn(process.execPath, [...hook, main, ...args], {
-    env: {
-      ...process.env,
-      XDG_CACHE_HOME: join(folder, 'cache'),
-      FORCE_COLOR: '',
-      ...(signalWhen && { SIGNAL_WHEN: JSON.stringify(signalWhen) }),
-    },
-    cwd: folder,
-    // A group of its own, as a shell makes one: Ctrl-C reaches the children too.
-    detached: true,
-  });
+  const child = endsWithTests(
+    spawn(process.execPath, [...hook, main, ...args], {
+      env: {
+        ...process.env,
+        XDG_CACHE_HOME: join(folder, 'cache'),
+        FORCE_COLOR: '',
+        ...(signalWhen && { SIGNAL_WHEN: JSON.stringify(signalWhen) }),
+      },
+      cwd: folder,
+      // A group of its own, as a shell makes one: Ctrl-C reaches the children too.
+      detached: true,
+    }),
+  );
   let [stdout, stderr] = ['', ''];
   child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
   child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { endsWithTests } from '../../../../test/support/children.js';
 import { support, transpiledMambaPrune } from '../../../../test/support/transpiled.js';
 
 const packageFolder = fileURLToPath(new URL('../../', import.meta.url));
@@ -43,15 +44,17 @@ interface Ended {
 /** @param signalWhen - for signal-self.mjs */
 function start(argv: readonly string[], signalWhen?: object): Promise<Ended> {
   const hook = signalWhen ? ['--import', join(support, 'signal-self.mjs')] : [];
-  const child = spawn(process.execPath, [...hook, main, ...argv], {
-    env: {
-      ...process.env,
-      XDG_CACHE_HOME: join(folder, 'cache'),
-      FORCE_COLOR: '',
-      ...(signalWhen && { SIGNAL_WHEN: JSON.stringify(signalWhen) }),
-    },
-    cwd: folder,
-  });
+  const child = endsWithTests(
+    spawn(process.execPath, [...hook, main, ...argv], {
+      env: {
+        ...process.env,
+        XDG_CACHE_HOME: join(folder, 'cache'),
+        FORCE_COLOR: '',
+        ...(signalWhen && { SIGNAL_WHEN: JSON.stringify(signalWhen) }),
+      },
+      cwd: folder,
+    }),
+  );
   let [stdout, stderr] = ['', ''];
   child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
   child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
