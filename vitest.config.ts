@@ -21,8 +21,9 @@ export default defineConfig({
     // A native addon is loaded once per process, so files run in processes of their own.
     pool: 'forks',
     maxWorkers: 2,
-    testTimeout: 60_000,
-    // Many files train models or start Python before their first test, which a busy machine does slowly.
-    hookTimeout: 120_000,
+    // Nets for what never ends, not measures of what is quick: the machine may be busy with other things, and many
+    // hooks train models or start processes.
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
   },
 });

@@ -1,5 +1,6 @@
-// Calls operators with hostile arguments until its time is up. Run by fuzz.test.ts in a process of its
-// own: what it is about to do stands in a file, so that a crash names its operator.
+// Calls operators with hostile arguments. Run by fuzz.test.ts in a process of its own: what it is about to do
+// stands in a file, after the number of the call and of the operator, so that a crash names its operator and
+// loses no count.
 //
 //   node fuzz-child.mjs '{"src": folder, "log": file, "seed": 1, "what": "aten" | "typed",
 //                         "trials": 3, "from": 0, "skip": [names], "only": name}'
@@ -261,9 +262,9 @@ for (let i = options.from ?? 0; i < all.length; i++) {
       if (random() < 0.03) args.push(wrong());
     } else
       args = list(() => (random() < 0.6 ? makeTensor() : random() < 0.5 ? integer() : wrong()));
-    const text = `${i} ${name}(${args.map(show).join(', ')})`.slice(0, 1000);
-    writeSync(log, text.padEnd(1000) + '\n', 0);
     calls++;
+    const text = `${calls} ${i} ${name}(${args.map(show).join(', ')})`.slice(0, 1000);
+    writeSync(log, text.padEnd(1000) + '\n', 0);
     try {
       call(args);
       worked++;
@@ -275,4 +276,5 @@ for (let i = options.from ?? 0; i < all.length; i++) {
     made = [];
   }
 }
-process.stdout.write(JSON.stringify({ calls, worked, live: native.stats().tensors }));
+const operators = all.length;
+process.stdout.write(JSON.stringify({ operators, calls, worked, live: native.stats().tensors }));

@@ -5,7 +5,6 @@ import {
   copyFileSync,
   mkdirSync,
   mkdtempSync,
-  readFileSync,
   readdirSync,
   rmSync,
   symlinkSync,
@@ -14,7 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import ts from 'typescript';
+import { buildSync } from 'esbuild';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -63,25 +62,27 @@ function transpilePackage(name: string, folder: string): void {
   }
   // The workspace's own link leads to dist/.
   const libtorch = JSON.stringify(join(folder, 'packages', 'libtorch', 'src', 'index.js'));
-  for (const file of readdirSync(join(from, 'src'), { recursive: true, encoding: 'utf8' })) {
-    if (!/\.(ts|mjs)$/.test(file) || file.endsWith('.test.ts')) continue;
-    const [source, target] = [join(from, 'src', file), join(to, 'src', file)];
+  const all = readdirSync(join(from, 'src'), { recursive: true, encoding: 'utf8' });
+  const sources = all.filter((file) => file.endsWith('.ts') && !file.endsWith('.test.ts'));
+  // All files in one call, by what vitest itself translates with: tsc takes ten times as long.
+  const { outputFiles } = buildSync({
+    absWorkingDir: from,
+    entryPoints: sources.map((file) => join('src', file)),
+    outbase: 'src',
+    outdir: join(to, 'src'),
+    format: 'esm',
+    target: 'es2022',
+    tsconfigRaw: { compilerOptions: { verbatimModuleSyntax: true } },
+    logLevel: 'warning',
+    write: false,
+  });
+  for (const { path, text } of outputFiles) {
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, text.replaceAll(/(['"])@mamba-prune\/libtorch\1/g, libtorch));
+  }
+  for (const file of all.filter((name) => name.endsWith('.mjs'))) {
+    const target = join(to, 'src', file);
     mkdirSync(dirname(target), { recursive: true });
-    if (file.endsWith('.mjs')) {
-      copyFileSync(source, target);
-      continue;
-    }
-    const { outputText } = ts.transpileModule(readFileSync(source, 'utf8'), {
-      fileName: file,
-      compilerOptions: {
-        target: ts.ScriptTarget.ES2022,
-        module: ts.ModuleKind.ES2022,
-        verbatimModuleSyntax: true,
-      },
-    });
-    writeFileSync(
-      target.replace(/\.ts$/, '.js'),
-      outputText.replaceAll(/(['"])@mamba-prune\/libtorch\1/g, libtorch),
-    );
+    copyFileSync(join(from, 'src', file), target);
   }
 }

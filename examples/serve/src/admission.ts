@@ -1,10 +1,13 @@
 // Who is let in, and for how long.
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { type Clock, realClock } from './clock.js';
 import { busy, clientGone, tooSlow } from './errors.js';
 
 export interface AdmissionLimits {
   readonly maxConcurrent: number;
   readonly timeoutMs: number;
+  /** The real one by default. */
+  readonly clock?: Clock | undefined;
 }
 
 /** Counts the requests that are being worked on, from their header to the end of their answer. */
@@ -23,7 +26,7 @@ export class Admission {
    * @throws HttpError 503 if there are too many
    */
   enter(request: FastifyRequest, reply: FastifyReply): void {
-    const { maxConcurrent, timeoutMs } = this.limits;
+    const { maxConcurrent, timeoutMs, clock = realClock } = this.limits;
     if (this.#inside >= maxConcurrent) {
       // Node.js reads the body and drops it; closing instead could cost the client this answer.
       void reply.header('retry-after', '1');
@@ -31,14 +34,14 @@ export class Admission {
     }
     this.#inside++;
     const gone = new AbortController();
-    const timer = setTimeout(() => {
+    const inTime = clock.after(timeoutMs, () => {
       gone.abort(tooSlow(timeoutMs));
-    }, timeoutMs);
+    });
     this.#signals.set(request, gone.signal);
     // Comes after the answer, and when the client hangs up before it.
     reply.raw.once('close', () => {
       this.#inside--;
-      clearTimeout(timer);
+      inTime();
       gone.abort(clientGone());
     });
   }

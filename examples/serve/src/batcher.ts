@@ -1,11 +1,18 @@
 // Dynamic batching: requests that come at about the same time share one inference. One runs at a time; what
 // comes meanwhile is the next batch.
+//
+// A batch is cut at once when it is full. Otherwise the time only says when to cut, and the cut itself waits
+// for the end of the event loop's turn: however late this process gets the processor back, all that was
+// submitted in that turn, or lay ready to be read, goes together.
+import { type Clock, realClock } from './clock.js';
 import { stopping } from './errors.js';
 
 export interface BatcherOptions {
   readonly maxBatch: number;
   /** How long an item waits for others while nothing is running. */
   readonly waitMs: number;
+  /** The real one by default. */
+  readonly clock?: Clock;
 }
 
 export interface Batched<R> {
@@ -25,15 +32,21 @@ interface Waiting<T, R> {
 
 export class Batcher<T, R> {
   readonly #queue: Waiting<T, R>[] = [];
-  #timer: NodeJS.Timeout | undefined;
+  readonly #clock: Clock;
+  #cancelTimer: (() => void) | undefined;
+  /** The cut at the end of this turn of the event loop. */
+  #turn: NodeJS.Immediate | undefined;
   #running: Promise<void> | undefined;
+  #hurried = false;
   #closed = false;
 
   /** @param run - gives a result for every item, in their order */
   constructor(
     private readonly run: (items: readonly T[]) => Promise<readonly R[]>,
     private readonly options: BatcherOptions,
-  ) {}
+  ) {
+    this.#clock = options.clock ?? realClock;
+  }
 
   /** Items that wait for their batch. */
   get waiting(): number {
@@ -48,7 +61,7 @@ export class Batcher<T, R> {
     return new Promise((resolve, reject) => {
       signal?.throwIfAborted();
       if (this.#closed) throw stopping();
-      const waiting: Waiting<T, R> = { item, since: performance.now(), resolve, reject };
+      const waiting: Waiting<T, R> = { item, since: this.#clock.now(), resolve, reject };
       this.#queue.push(waiting);
       signal?.addEventListener(
         'abort',
@@ -63,6 +76,12 @@ export class Batcher<T, R> {
     });
   }
 
+  /** From now on nothing waits for company: what would come is not let in any more. */
+  hurry(): void {
+    this.#hurried = true;
+    this.#plan();
+  }
+
   /** Takes nothing more; resolves when all that was taken is done. */
   async close(): Promise<void> {
     this.#closed = true;
@@ -71,27 +90,41 @@ export class Batcher<T, R> {
   }
 
   #plan(): void {
-    if (this.#running) return;
-    clearTimeout(this.#timer);
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
     const [oldest] = this.#queue;
-    if (!oldest) return;
+    if (this.#running || !oldest) return;
     const { maxBatch, waitMs } = this.options;
-    const left = oldest.since + waitMs - performance.now();
-    if (this.#closed || this.#queue.length >= maxBatch || left <= 0) {
-      this.#running = this.#next();
-    } else {
-      this.#timer = setTimeout(() => {
-        this.#plan();
-      }, Math.ceil(left));
+    if (this.#closed || this.#queue.length >= maxBatch) {
+      this.#cut();
+      return;
     }
+    if (this.#turn) return;
+    const left = this.#hurried ? 0 : oldest.since + waitMs - this.#clock.now();
+    if (left > 0) {
+      this.#cancelTimer = this.#clock.after(Math.ceil(left), () => {
+        this.#plan();
+      });
+    } else {
+      this.#turn = setImmediate(() => {
+        this.#cut();
+      });
+    }
+  }
+
+  #cut(): void {
+    clearImmediate(this.#turn);
+    this.#turn = undefined;
+    // Those it was for may have gone meanwhile.
+    if (this.#queue.length > 0) this.#running = this.#next();
   }
 
   async #next(): Promise<void> {
     const batch = this.#queue.splice(0, this.options.maxBatch);
-    const started = performance.now();
+    const started = this.#clock.now();
     try {
       const values = await this.run(batch.map(({ item }) => item));
-      const runMs = performance.now() - started;
+      const runMs = this.#clock.now() - started;
       batch.forEach(({ since, resolve }, i) => {
         const value = values[i] as R;
         resolve({ value, batch: batch.length, queueMs: started - since, runMs });

@@ -4,6 +4,7 @@ import fastify, { type FastifyInstance, LogController } from 'fastify';
 import { Admission, orAborted } from './admission.js';
 import type { Batcher } from './batcher.js';
 import type { Classifier } from './classifier.js';
+import type { Clock } from './clock.js';
 import type { Config } from './config.js';
 import { decodeImage } from './decode.js';
 import { answerBrokenRequest, answerErrors } from './error-answers.js';
@@ -36,6 +37,7 @@ const classifyQuery = {
 export async function buildServer(
   state: ServerState,
   config: ServerConfig,
+  clock?: Clock,
 ): Promise<FastifyInstance> {
   const { MAX_UPLOAD_BYTES, MAX_CONCURRENT, TIMEOUT_MS, MAX_PIXELS, MAX_SIDE } = config;
   const app = fastify({
@@ -52,7 +54,9 @@ export async function buildServer(
     return503OnClosing: false,
     clientErrorHandler: answerBrokenRequest,
   });
-  const admission = new Admission({ maxConcurrent: MAX_CONCURRENT, timeoutMs: TIMEOUT_MS });
+  const admission = new Admission({
+    ...{ maxConcurrent: MAX_CONCURRENT, timeoutMs: TIMEOUT_MS, clock },
+  });
   const limits = { maxPixels: MAX_PIXELS, maxSide: MAX_SIDE, timeoutMs: TIMEOUT_MS };
   await acceptUploads(app, MAX_UPLOAD_BYTES);
   answerErrors(app, MAX_UPLOAD_BYTES);

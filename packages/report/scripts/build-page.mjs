@@ -3,7 +3,7 @@
 //
 //     node scripts/build-page.mjs            builds
 //     node scripts/build-page.mjs --check    builds only if a source is newer than the bundle
-import { mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
@@ -41,7 +41,15 @@ const options = {
   legalComments: 'none',
   banner: { js: '/* Licences: licences.txt of @mamba-prune/report */' },
   logLevel: 'warning',
+  write: false,
 };
+
+/** In one step: tests may build at the same time, and another one reads what is there. */
+function replace(path, contents) {
+  const temporary = `${path}.${process.pid}.tmp`;
+  writeFileSync(temporary, contents);
+  renameSync(temporary, path);
+}
 
 /** The folders of the npm packages that a file comes from. */
 const packageOf = (input) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(input)?.[0];
@@ -79,5 +87,8 @@ if (!process.argv.includes('--check') || !isCurrent()) {
       define: { 'import.meta.url': 'self.location.href' },
     }),
   ];
-  writeFileSync(join(out, 'licences.txt'), licences(results).join(`\n${'-'.repeat(72)}\n\n`));
+  for (const { outputFiles } of results) {
+    for (const { path, contents } of outputFiles) replace(path, contents);
+  }
+  replace(join(out, 'licences.txt'), licences(results).join(`\n${'-'.repeat(72)}\n\n`));
 }

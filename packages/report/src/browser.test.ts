@@ -13,6 +13,7 @@ import {
   noBrowser,
   openBrowser,
   openPage,
+  patience,
   seriousBarriers,
 } from './testing/browser.js';
 import { writeSmallComparison } from './testing/small-comparison.js';
@@ -45,6 +46,12 @@ afterAll(async () => {
 
 const percent = (value: number | null | undefined): string =>
   `${(100 * (value ?? NaN)).toFixed(2)}%`;
+
+/** Waits until fonts are there and what depends on the width has been drawn. */
+async function settled(page: Page): Promise<void> {
+  await page.evaluate(`document.fonts.ready.then(() => new Promise((drawn) =>
+    requestAnimationFrame(() => requestAnimationFrame(drawn))))`);
+}
 
 /** Chooses a test image, waits for both models' answers. */
 async function tryOut(page: Page): Promise<string> {
@@ -216,7 +223,7 @@ browserSuite(`a report${because}`, () => {
 
   it('fits a phone: nothing is wider than the screen', async () => {
     const { page } = await openPage(browser, url, { viewport: { width: 360, height: 740 } });
-    await page.waitForTimeout(300);
+    await settled(page);
     const width = await page.evaluate<number>('document.documentElement.scrollWidth');
     expect(width).toBe(360);
   });
@@ -259,9 +266,9 @@ browserSuite(`the studio${because}`, () => {
     const row = page.locator('table.runs tbody tr', { hasText: 'dense' });
     await row.getByText('running').waitFor();
     const label = () => page.locator('#curves svg').first().getAttribute('aria-label');
-    expect(await label()).toMatch(/\(Epoch 1\)$/);
+    await expect.poll(label, { timeout: patience }).toMatch(/\(Epoch 1\)$/);
     appendFileSync(join(dense, 'metrics.jsonl'), `${lines[1] ?? ''}\n${lines[2] ?? ''}\n`);
-    await expect.poll(label, { timeout: 5000 }).toMatch(/\(Epoch 3\)$/);
+    await expect.poll(label, { timeout: patience }).toMatch(/\(Epoch 3\)$/);
     cpSync(join(small.runs, 'dense'), dense, { recursive: true });
     writeFileSync(join(dense, 'run.lock'), JSON.stringify({ ...holder, pid: 2 ** 30 }));
     await row.getByText('finished').waitFor();
@@ -279,10 +286,16 @@ browserSuite(`the studio${because}`, () => {
     const buffer = await sharp(pixels, { raw: { width: 64, height: 64, channels: 1 } })
       .png()
       .toBuffer();
+    // The moment in which the new image is shown: the answers to the one before are not its own.
+    await page.evaluate(`new MutationObserver(() => {
+      if (!document.querySelector('#try-out .drop').textContent.includes('Drop an image')) return;
+      window.busyAtOnce ??= document.querySelector('#try-out .pair.busy') !== null;
+    }).observe(document.querySelector('#try-out'), { subtree: true, childList: true, characterData: true })`);
     await page
       .locator('#try-out input[type=file]')
       .setInputFiles({ name: 'right.png', mimeType: 'image/png', buffer });
     await page.getByText('Drop an image here').waitFor();
+    expect(await page.evaluate<boolean>('window.busyAtOnce')).toBe(true);
     await page.locator('#try-out .pair:not(.busy)').waitFor();
     const tops = await page.locator('#try-out li.top').allInnerTexts();
     expect(tops[0]).toMatch(/^right/);
@@ -315,8 +328,8 @@ browserSuite(`the studio${because}`, () => {
     page.on('request', (request) => asked.push(request.url()));
     await page.getByLabel('WebGPU').check({ force: true });
     const exported = () => asked.filter((url) => url.includes('target=webgpu')).length;
-    await expect.poll(exported, { timeout: 20_000 }).toBe(2);
-    await page.locator('#try-out .pair:not(.busy)').waitFor({ timeout: 60_000 });
+    await expect.poll(exported, { timeout: patience }).toBe(2);
+    await page.locator('#try-out .pair:not(.busy)').waitFor();
     // Percent with one decimal: the kernels add in another order.
     expect(await answers()).toEqual(onCpu);
     expect(errors).toEqual([]);

@@ -98,9 +98,10 @@ describe('mamba-prune studio', () => {
   });
 
   it('serves until it is interrupted, and then ends in good order', async () => {
-    const running = runCli(['studio', small.runs, '--port', '0']);
-    setTimeout(() => process.emit('SIGINT'), 1500);
-    const { status, stdout } = await running;
+    const { status, stdout } = await runCli(['studio', small.runs, '--port', '0'], {
+      // It listens when it says where.
+      onStdout: () => process.emit('SIGINT'),
+    });
     expect(status).toBe(0);
     expect(stdout).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/ {2}shows the runs below/);
   });

@@ -1,11 +1,14 @@
 // For tests: a model that says how bright an image is, and that can be held up.
 import type { Classifier } from '../classifier.js';
+import type { Clock } from '../clock.js';
 import { type Config, readConfig } from '../config.js';
 import { type RunningServer, startServer } from '../start.js';
 
 export interface FakeClassifier extends Classifier {
   /** Sizes of the batches that were run. */
   readonly batches: number[];
+  /** Runs that have begun, those that are held up too. */
+  readonly begun: () => number;
   readonly released: () => boolean;
   /** Runs wait until the function returned is called. */
   hold(): () => void;
@@ -16,11 +19,13 @@ export function fakeClassifier(): FakeClassifier {
   const batches: number[] = [];
   let gate = Promise.resolve();
   let released = false;
+  let begun = 0;
   return {
     shape: [3, 8, 8],
     classes: ['dark', 'bright'],
     description: { arch: 'fake' },
     batches,
+    begun: () => begun,
     released: () => released,
     hold() {
       let open = (): void => undefined;
@@ -30,6 +35,7 @@ export function fakeClassifier(): FakeClassifier {
       return open;
     },
     async run(images) {
+      begun++;
       await gate;
       if (released) throw new Error('the model was freed already');
       batches.push(images.length);
@@ -45,11 +51,15 @@ export function fakeClassifier(): FakeClassifier {
   };
 }
 
-/** A server on a free port, without a log. */
+/** For a server on a free port, without a log. Nothing times out: a busy machine is no reason to fail. */
+export const fakeConfig = (): Config =>
+  readConfig({ MODEL: 'fake.onnx', PORT: '0', LOG_LEVEL: 'silent', TIMEOUT_MS: '3600000' });
+
 export function fakeServer(
   classifier: Classifier,
   settings: Partial<Config> = {},
+  clock?: Clock,
 ): Promise<RunningServer> {
-  const config = readConfig({ MODEL: 'fake.onnx', PORT: '0', LOG_LEVEL: 'silent' });
-  return startServer({ ...config, ...settings }, () => Promise.resolve(classifier));
+  const config = { ...fakeConfig(), ...settings };
+  return startServer(config, () => Promise.resolve(classifier), clock);
 }

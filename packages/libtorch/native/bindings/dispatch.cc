@@ -46,10 +46,10 @@ bool is_unsafe(const std::string& name) {
       "aten::align_tensors", "aten::batch_norm_update_stats", "aten::fractional_max_pool2d_backward",
       "aten::fractional_max_pool3d_backward", "aten::histogramdd", "aten::quantized_lstm_cell", "aten::quantized_gru_cell",
       "aten::quantized_rnn_relu_cell", "aten::quantized_rnn_tanh_cell", "aten::native_batch_norm", "aten::rrelu_with_noise",
-      "aten::rrelu_with_noise_", "aten::lstm", "aten::gru", "aten::rnn_relu", "aten::rnn_tanh",
+      "aten::rrelu_with_noise_", "aten::lstm", "aten::gru", "aten::rnn_relu", "aten::rnn_tanh", "aten::unfold_backward",
       // no check of values used as indices, lengths or divisors
       "aten::native_channel_shuffle", "aten::choose_qparams_optimized", "aten::embedding_backward",
-      "aten::embedding_dense_backward", "aten::embedding_sparse_backward", "aten::matrix_exp_backward",
+      "aten::embedding_bag", "aten::embedding_dense_backward", "aten::embedding_sparse_backward", "aten::matrix_exp_backward",
       "aten::pixel_shuffle", "aten::pixel_unshuffle",
   };
   return names.count(name) > 0;

@@ -1,4 +1,4 @@
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import {
   chmodSync,
   mkdtempSync,
@@ -17,6 +17,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import ts from 'typescript';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { endsWithTests } from '../../../../test/support/children.js';
 import { writeFileAtomic } from './atomic.js';
 
 let folder: string;
@@ -111,7 +112,8 @@ describe('writeFileAtomic', () => {
     writeFileAtomic(target, () => {
       own = temporaries()[0] ?? '';
     });
-    const dead = spawnSync(process.execPath, ['-e', '']).pid;
+    // No process has this id: Linux has fewer than 2^22.
+    const dead = 2 ** 30;
     const withPid = (pid: number) => own.replace(`-${process.pid}-`, `-${pid}-`);
     const reused = own.replace(/-[0-9a-f]+\.tmp$/, '-0123.tmp');
     const otherTarget = withPid(dead).replace(/\.[0-9a-f]{12}-/, '.000000000000-');
@@ -135,24 +137,35 @@ describe('writeFileAtomic', () => {
       `import { writeFileAtomic } from './atomic.mjs';
        for (let k = 1; ; k = (k % 255) + 1) {
          writeFileAtomic(${JSON.stringify(target)}, Buffer.alloc(${size}, k));
-         if (k === 1) process.stdout.write('go');
+         process.stdout.write('.');
        }`,
     );
-    const versions = new Set<number | undefined>();
+    const versions: (number | undefined)[] = [];
     for (let round = 0; round < 8; round += 1) {
-      const child = spawn(process.execPath, [script], { stdio: ['ignore', 'pipe', 'inherit'] });
+      const child = endsWithTests(
+        spawn(process.execPath, [script], { stdio: ['ignore', 'pipe', 'inherit'] }),
+      );
       const ended = new Promise((resolve) => child.once('exit', resolve));
-      await new Promise((resolve) => child.stdout.once('data', resolve));
-      await new Promise((resolve) => setTimeout(resolve, Math.random() * 40));
+      // Counted in writes, so that a busy machine does not kill it before its first one; the signal then comes
+      // at whatever moment of a later one.
+      await new Promise<void>((resolve) => {
+        let written = 0;
+        child.stdout.on('data', (dots: Buffer) => {
+          written += dots.length;
+          if (written > 3 * round) resolve();
+        });
+      });
       child.kill('SIGKILL');
       await ended;
       const content = readFileSync(target);
       expect(content.length).toBe(size);
       expect(content.equals(Buffer.alloc(size, content[0]))).toBe(true);
-      versions.add(content[0]);
+      versions.push(content[0]);
     }
-    // Several versions, so the children were killed among their writes and not before.
-    expect(versions.size).toBeGreaterThan(1);
+    // As late as was asked for, so the children were killed among their writes and not before.
+    versions.forEach((version, round) => {
+      expect(version).toBeGreaterThan(3 * round);
+    });
 
     writeFileAtomic(target, 'last');
     expect(temporaries()).toEqual([]);

@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { endsWithTests } from '../../../../test/support/children.js';
 import { support, transpiledLibtorch } from '../../../../test/support/transpiled.js';
 import { F, type Tensor, grad, manualSeed, noGrad, randn, scope, zeros } from '../index.js';
 import type { Worst } from './testing/compare-kernels.js';
@@ -20,9 +21,11 @@ type Found = Record<
 
 /** What the child found; undefined if this processor (or build) has no such instruction set. */
 function withInstructions(isa: string): Promise<Found | undefined> {
-  const child = spawn(process.execPath, [join(support, 'kernel-child.mjs'), built.src], {
-    env: { ...process.env, MAMBA_PRUNE_ISA: isa },
-  });
+  const child = endsWithTests(
+    spawn(process.execPath, [join(support, 'kernel-child.mjs'), built.src], {
+      env: { ...process.env, MAMBA_PRUNE_ISA: isa },
+    }),
+  );
   let [out, errors] = ['', ''];
   child.stdout.on('data', (data: Buffer) => (out += data.toString()));
   child.stderr.on('data', (data: Buffer) => (errors += data.toString()));

@@ -1,27 +1,26 @@
-// `compare` as users start it: a real process with real children, on the compiled files.
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+// `compare` as users start it: a real process with real children.
+import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { endsWithTests } from '../../../../test/support/children.js';
+import { support, transpiledMambaPrune } from '../../../../test/support/transpiled.js';
 import type { CompareResults } from '../workflows/compare/results.js';
 import { writeTinyImages } from '../workflows/testing/tiny.js';
 
-const packageFolder = fileURLToPath(new URL('../../', import.meta.url));
-const main = join(packageFolder, 'dist', 'cli', 'main.js');
+const built = transpiledMambaPrune();
+const main = join(built.src, 'cli', 'main.js');
 let folder = '';
 
 beforeAll(async () => {
-  const typescript = dirname(createRequire(import.meta.url).resolve('typescript/package.json'));
-  spawnSync(process.execPath, [join(typescript, 'bin', 'tsc'), '-b', packageFolder]);
   folder = mkdtempSync(join(tmpdir(), 'mp-compare-process-'));
   await writeTinyImages(join(folder, 'images'));
-}, 120_000);
+});
 
 afterAll(() => {
   rmSync(folder, { recursive: true, force: true });
+  built.remove();
 });
 
 const argv = (out: string): string[] => [
@@ -38,39 +37,30 @@ interface Ended {
   readonly stderr: string;
 }
 
-function start(args: readonly string[]): { child: ChildProcess; ended: Promise<Ended> } {
-  const child = spawn(process.execPath, [main, ...args], {
-    env: { ...process.env, XDG_CACHE_HOME: join(folder, 'cache'), FORCE_COLOR: '' },
-    cwd: folder,
-    // A group of its own, as a shell makes one: Ctrl-C reaches the children too.
-    detached: true,
-  });
+/** @param signalWhen - for signal-self.mjs */
+function start(args: readonly string[], signalWhen?: object): Promise<Ended> {
+  const hook = signalWhen ? ['--import', join(support, 'signal-self.mjs')] : [];
+  const child = endsWithTests(
+    spawn(process.execPath, [...hook, main, ...args], {
+      env: {
+        ...process.env,
+        XDG_CACHE_HOME: join(folder, 'cache'),
+        FORCE_COLOR: '',
+        ...(signalWhen && { SIGNAL_WHEN: JSON.stringify(signalWhen) }),
+      },
+      cwd: folder,
+      // A group of its own, as a shell makes one: Ctrl-C reaches the children too.
+      detached: true,
+    }),
+  );
   let [stdout, stderr] = ['', ''];
   child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
   child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
-  const ended = new Promise<Ended>((done) => {
+  return new Promise<Ended>((done) => {
     child.on('close', (status, signal) => {
       done({ status, signal, stdout, stderr });
     });
   });
-  return { child, ended };
-}
-
-/** Sends a signal as soon as a run has ended. */
-async function stopAfter(
-  pattern: RegExp,
-  out: string,
-  stop: (pid: number) => void,
-): Promise<Ended> {
-  const { child, ended } = start(argv(out));
-  let [seen, asked] = ['', false];
-  child.stderr?.on('data', (chunk: Buffer) => {
-    seen += chunk.toString();
-    if (asked || !pattern.test(seen) || child.pid === undefined) return;
-    asked = true;
-    stop(child.pid);
-  });
-  return ended;
 }
 
 const outcome = (out: string): Pick<CompareResults, 'methods' | 'tests' | 'runs'> => {
@@ -81,7 +71,7 @@ const outcome = (out: string): Pick<CompareResults, 'methods' | 'tests' | 'runs'
 
 describe('mamba-prune compare', () => {
   it('prints its results within 80 columns, and goes on after Ctrl-C and after a kill', async () => {
-    const whole = await start(argv('whole')).ended;
+    const whole = await start(argv('whole'));
     expect(whole.status).toBe(0);
     expect(whole.stdout).toMatch(/^ +Refill +\d+\.\d\d% +[+-]\d+\.\d\d +/m);
     expect(whole.stdout).toContain('one seed: no test');
@@ -89,20 +79,22 @@ describe('mamba-prune compare', () => {
       80,
     );
 
-    const stopped = await stopAfter(/base/, 'parts', (pid) => process.kill(-pid, 'SIGINT'));
+    const stop = { pattern: 'base', signal: 'SIGINT', group: true };
+    const stopped = await start(argv('parts'), stop);
     expect(stopped.status).toBe(130);
     expect(stopped.stderr).toMatch(/Go on with: {2}mamba-prune compare .*--out parts/);
 
-    const killed = await stopAfter(/oneshot|dense/, 'parts', (pid) => process.kill(pid, 'SIGKILL'));
+    const kill = { pattern: 'oneshot|dense', signal: 'SIGKILL' };
+    const killed = await start(argv('parts'), kill);
     expect(killed.signal).toBe('SIGKILL');
 
-    const { status, stdout } = await start([...argv('parts'), '--json']).ended;
+    const { status, stdout } = await start([...argv('parts'), '--json']);
     expect(status).toBe(0);
     const { methods, tests, runs } = JSON.parse(stdout) as CompareResults;
     expect({ methods, tests, runs }).toEqual(outcome('whole'));
     expect(outcome('parts')).toEqual(outcome('whole'));
     // Some twenty processes; each takes seconds to start on a busy machine.
-  }, 240_000);
+  }, 600_000);
 
   it('names the run that failed, and why', async () => {
     const model = join(folder, 'whole', 'seed-0', 'base', 'model.safetensors');
@@ -110,17 +102,17 @@ describe('mamba-prune compare', () => {
     rmSync(join(folder, 'whole', 'seed-0', 'rsst-50'), { recursive: true });
     rmSync(model);
     writeFileSync(model, bytes.subarray(0, 600));
-    const { status, stderr } = await start(argv('whole')).ended;
+    const { status, stderr } = await start(argv('whole'));
     expect(status).toBe(1);
     expect(stderr).toMatch(/the run seed-0\/rsst-50 failed: .*base\/model\.safetensors/);
     expect(stderr).not.toContain('    at ');
   });
 
   it('ends with 2 for wrong usage', async () => {
-    const { status, stderr } = await start([...argv('x'), '--rate', '0.5,1']).ended;
+    const { status, stderr } = await start([...argv('x'), '--rate', '0.5,1']);
     expect(status).toBe(2);
     expect(stderr).toContain('Expected shares above 0 and below 1');
-    const missing = await start(['compare', '--out', 'x']).ended;
+    const missing = await start(['compare', '--out', 'x']);
     expect(missing.status).toBe(2);
     expect(missing.stderr).toContain('--dataset is missing');
   });

@@ -1,20 +1,20 @@
-// The program as users start it: real processes on the compiled files.
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+// The program as users start it: real processes.
+import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { endsWithTests } from '../../../../test/support/children.js';
+import { support, transpiledMambaPrune } from '../../../../test/support/transpiled.js';
 
 const packageFolder = fileURLToPath(new URL('../../', import.meta.url));
-const main = join(packageFolder, 'dist', 'cli', 'main.js');
+const built = transpiledMambaPrune();
+const main = join(built.src, 'cli', 'main.js');
 let folder = '';
 
 beforeAll(async () => {
-  const typescript = dirname(createRequire(import.meta.url).resolve('typescript/package.json'));
-  spawnSync(process.execPath, [join(typescript, 'bin', 'tsc'), '-b', packageFolder]);
   folder = mkdtempSync(join(tmpdir(), 'mamba-prune-process-'));
   for (const part of ['train', 'test']) {
     for (const name of ['a', 'b']) {
@@ -28,10 +28,11 @@ beforeAll(async () => {
       }
     }
   }
-}, 120_000);
+});
 
 afterAll(() => {
   rmSync(folder, { recursive: true, force: true });
+  built.remove();
 });
 
 interface Ended {
@@ -40,20 +41,28 @@ interface Ended {
   readonly stderr: string;
 }
 
-function start(argv: readonly string[]): { child: ChildProcess; ended: Promise<Ended> } {
-  const child = spawn(process.execPath, [main, ...argv], {
-    env: { ...process.env, XDG_CACHE_HOME: join(folder, 'cache'), FORCE_COLOR: '' },
-    cwd: folder,
-  });
+/** @param signalWhen - for signal-self.mjs */
+function start(argv: readonly string[], signalWhen?: object): Promise<Ended> {
+  const hook = signalWhen ? ['--import', join(support, 'signal-self.mjs')] : [];
+  const child = endsWithTests(
+    spawn(process.execPath, [...hook, main, ...argv], {
+      env: {
+        ...process.env,
+        XDG_CACHE_HOME: join(folder, 'cache'),
+        FORCE_COLOR: '',
+        ...(signalWhen && { SIGNAL_WHEN: JSON.stringify(signalWhen) }),
+      },
+      cwd: folder,
+    }),
+  );
   let [stdout, stderr] = ['', ''];
   child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
   child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
-  const ended = new Promise<Ended>((done) => {
+  return new Promise<Ended>((done) => {
     child.on('close', (status) => {
       done({ status, stdout, stderr });
     });
   });
-  return { child, ended };
 }
 
 const trainArgs = [
@@ -68,7 +77,7 @@ describe('mamba-prune', () => {
     const { version } = JSON.parse(readFileSync(join(packageFolder, 'package.json'), 'utf8')) as {
       version: string;
     };
-    expect(await start(['--version']).ended).toEqual({
+    expect(await start(['--version'])).toEqual({
       status: 0,
       stdout: `${version}\n`,
       stderr: '',
@@ -76,7 +85,7 @@ describe('mamba-prune', () => {
   });
 
   it('ends with 2 and a line on stderr for wrong usage', async () => {
-    const { status, stdout, stderr } = await start(['train', '--lr', 'fast']).ended;
+    const { status, stdout, stderr } = await start(['train', '--lr', 'fast']);
     expect(status).toBe(2);
     expect(stdout).toBe('');
     expect(stderr).toMatch(/^mamba-prune train: option '--lr <rate>' argument 'fast' is invalid/);
@@ -84,45 +93,29 @@ describe('mamba-prune', () => {
   });
 
   describe('while it trains', () => {
-    // So many that a training is not over before a busy machine lets this process send its signal.
-    const epochs = '60';
+    const train = [...trainArgs, '--epochs', '12', '--out'];
     const bytes = (run: string): Buffer => readFileSync(join(folder, run, 'model.safetensors'));
 
     beforeAll(async () => {
-      const whole = start([...trainArgs, '--epochs', epochs, '--out', 'whole']);
-      const { status, stdout, stderr } = await whole.ended;
+      const { status, stdout, stderr } = await start([...train, 'whole']);
       expect(status).toBe(0);
       // Not a terminal: no colours, and no bar that redraws itself.
-      expect(stderr).toMatch(/^ +60\/60 /m);
+      expect(stderr).toMatch(/^ +12\/12 /m);
       // eslint-disable-next-line no-control-regex
       expect(stdout + stderr).not.toMatch(/[\r\u001b]/);
     });
 
-    /** Trains, and gets the signal after two epochs. */
-    async function trainAndSignal(name: NodeJS.Signals, out: string): Promise<Ended> {
-      const { child, ended } = start([...trainArgs, '--epochs', epochs, '--out', out]);
-      let seen = '';
-      let asked = false;
-      child.stderr?.on('data', (chunk: Buffer) => {
-        seen += chunk.toString();
-        if (!asked && / 2\/60 /.test(seen)) asked = child.kill(name);
-      });
-      const result = await ended;
-      expect(asked).toBe(true);
-      return result;
-    }
-
     it.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)(
       'stops at %s with 130, says how to go on, and ends as if nothing had happened',
-      async (name) => {
-        const out = `parts-${name}`;
-        const stopped = await trainAndSignal(name, out);
+      async (signal) => {
+        const out = `parts-${signal}`;
+        const stopped = await start([...train, out], { pattern: ' 2/12 ', signal });
         expect(stopped.stderr).toContain(
           `Go on with:  mamba-prune train --resume --out ${out} --threads 1 --device cpu`,
         );
         expect(stopped.status).toBe(130);
 
-        const resumed = await start(['train', '--resume', '--out', out, '--threads', '1']).ended;
+        const resumed = await start(['train', '--resume', '--out', out, '--threads', '1']);
         expect(resumed.status).toBe(0);
         expect(bytes(out).equals(bytes('whole'))).toBe(true);
       },

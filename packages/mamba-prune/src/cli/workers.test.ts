@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { endsWithTests } from '../../../../test/support/children.js';
 import { transpiledMambaPrune } from '../../../../test/support/transpiled.js';
 import { runCli } from './testing/run-cli.js';
 
@@ -39,7 +40,7 @@ const trainArgs = [
 
 function start(argv: readonly string[]) {
   return new Promise<{ status: number | null; stdout: string; stderr: string }>((resolve) => {
-    const child = spawn(process.execPath, [main, ...argv], { cwd: folder });
+    const child = endsWithTests(spawn(process.execPath, [main, ...argv], { cwd: folder }));
     let [stdout, stderr] = ['', ''];
     child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
     child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));

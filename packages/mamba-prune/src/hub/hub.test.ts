@@ -65,6 +65,9 @@ beforeEach(async () => {
     endpoint: server.endpoint,
     retries: 2,
     retryDelayMs: 1,
+    onProgress: ({ received }) => {
+      server.arrived(received);
+    },
     onNote: (note) => notes.push(note),
   };
 });
@@ -75,10 +78,11 @@ afterEach(() => {
   rmSync(cacheDir, { recursive: true, force: true });
 });
 
-/** Nothing listens there any more. */
+/** From now on nothing listens: at none of the ports that systems hand out. */
 function goneEndpoint(): string {
-  const { endpoint } = server;
   server.stop();
+  const endpoint = 'http://127.0.0.1:2';
+  quick = { ...quick, endpoint };
   return endpoint;
 }
 

@@ -185,6 +185,5 @@ describe('TensorBoard', () => {
         [2, doomed],
       ]);
     },
-    60_000,
   );
 });

@@ -69,7 +69,7 @@ beforeAll(async () => {
   await go('whole');
   expected = outcomeOf(RunFolder.open(join(folder.path, 'whole')));
   folder.remove();
-}, 60_000);
+});
 
 describe('a resumed training', () => {
   it('ends bit for bit as one that was not stopped, wherever it was', async () => {

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { endsWithTests } from '../../../../test/support/children.js';
 import { transpiledMambaPrune } from '../../../../test/support/transpiled.js';
 import { outcomeOf } from './testing/outcome.js';
 import { tinyPruning, tinyRecipe, tinyTraining, writeTinyImages } from './testing/tiny.js';
@@ -38,10 +39,12 @@ afterAll(() => {
 
 /** Runs to the end, or to the event, where it is killed. */
 async function child(run: string, ...until: string[]): Promise<string> {
-  const started = spawn(process.execPath, [script, at(run), at('settings.json'), ...until], {
-    // One thread: the bits depend on the number.
-    env: { ...process.env, OMP_NUM_THREADS: '1', OPENBLAS_NUM_THREADS: '1' },
-  });
+  const started = endsWithTests(
+    spawn(process.execPath, [script, at(run), at('settings.json'), ...until], {
+      // One thread: the bits depend on the number.
+      env: { ...process.env, OMP_NUM_THREADS: '1', OPENBLAS_NUM_THREADS: '1' },
+    }),
+  );
   let output = '';
   for (const stream of [started.stdout, started.stderr]) {
     stream.on('data', (chunk: Buffer) => {
@@ -72,5 +75,5 @@ describe('a pruning run that is killed', () => {
     }
     expect(await child('killed')).toBe('0 finished\n');
     expect(outcomeOf(at('killed'))).toEqual(outcomeOf(at('whole')));
-  }, 120_000);
+  });
 });

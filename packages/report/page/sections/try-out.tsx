@@ -170,8 +170,9 @@ interface Task {
 }
 
 /** Runs both models whenever something changes; the worker starts with the first picture. */
-function useOutcome(models: Models, { pair, described, backend, picture }: Task): Outcome {
-  const [outcome, setOutcome] = useState<Outcome>({ state: 'idle' });
+function useOutcome(models: Models, task: Task): Outcome {
+  const { pair, described, backend, picture } = task;
+  const [{ of, outcome }, setKept] = useState<Kept>({ of: undefined, outcome: { state: 'idle' } });
   const engine = useRef<Promise<Engine> | undefined>(undefined);
   useEffect(
     () => () => {
@@ -184,10 +185,7 @@ function useOutcome(models: Models, { pair, described, backend, picture }: Task)
   useEffect(() => {
     if (!picture || !described) return undefined;
     let isCurrent = true;
-    setOutcome((before) => ({
-      state: 'busy',
-      last: before.state === 'done' ? before : before.state === 'busy' ? before.last : undefined,
-    }));
+    setKept((before) => ({ of: task, outcome: busyAfter(before.outcome) }));
     const work = async (): Promise<Outcome> => {
       const inputs = await Promise.all(
         described.map((model) => imageInput(picture.blob, model)),
@@ -203,14 +201,27 @@ function useOutcome(models: Models, { pair, described, backend, picture }: Task)
         message: error instanceof Error ? error.message : String(error),
       }))
       .then((made) => {
-        if (isCurrent) setOutcome(made);
+        if (isCurrent) setKept({ of: task, outcome: made });
       });
     return () => {
       isCurrent = false;
     };
   }, [models, described, backend, picture]);
-  return outcome;
+  // Effects come after the picture is drawn: the answer to another one is none from the first frame on.
+  const isAnswer = of?.backend === backend && of.described === described && of.picture === picture;
+  return isAnswer || !picture || !described ? outcome : busyAfter(outcome);
 }
+
+interface Kept {
+  /** What was asked. */
+  readonly of: Task | undefined;
+  readonly outcome: Outcome;
+}
+
+const busyAfter = (before: Outcome): Outcome => ({
+  state: 'busy',
+  last: before.state === 'done' ? before : before.state === 'busy' ? before.last : undefined,
+});
 
 interface DropProps {
   readonly picture: Picture | undefined;

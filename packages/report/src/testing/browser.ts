@@ -16,10 +16,17 @@ export const noBrowser =
     ? 'no Chromium here: run scripts/setup --browser, or set CHROMIUM to its path'
     : undefined;
 
+/**
+ * How long a page is given for what it does, in ms. A net: a machine that is busy with other things is slow, and
+ * Playwright's own 30 s are few.
+ */
+export const patience = 240_000;
+
 export async function openBrowser(): Promise<Browser> {
   buildPage();
   return chromium.launch({
     ...(executablePath !== undefined && { executablePath }),
+    timeout: patience,
     args: [
       // As root, which CI often is, the sandbox does not start.
       ...(process.getuid?.() === 0 ? ['--no-sandbox'] : []),
@@ -47,6 +54,7 @@ export async function openPage(
     reducedMotion: 'reduce',
     ...options,
   });
+  context.setDefaultTimeout(patience);
   const page = await context.newPage();
   const errors: string[] = [];
   const foreign: string[] = [];

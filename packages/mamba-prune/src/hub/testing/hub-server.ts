@@ -51,6 +51,8 @@ export class HubServer {
     });
   }
 
+  readonly #breaks: { readonly at: number; readonly response: ServerResponse }[] = [];
+
   static async start(repos: Record<string, FakeRepo>): Promise<HubServer> {
     const server = new HubServer(repos);
     for (const part of [server.#hub, server.#content]) {
@@ -163,8 +165,19 @@ export class HubServer {
     });
     const limit = body.length > 1 ? this.breakAfter.shift() : undefined;
     if (limit === undefined || limit >= body.length) response.end(body);
-    // Gone only once the bytes have left, or the client may see none of them.
-    else response.write(body.subarray(0, limit), () => setTimeout(() => response.destroy(), 20));
+    else {
+      this.#breaks.push({ at: start + limit, response });
+      response.write(body.subarray(0, limit));
+      if (limit === 0) this.arrived(start);
+    }
+  }
+
+  /**
+   * For a client to say how many bytes of the file it has: a connection breaks only when all that was sent
+   * before has arrived, for what waits to be read is lost with it.
+   */
+  arrived(received: number): void {
+    for (const { at, response } of this.#breaks) if (received >= at) response.destroy();
   }
 }
 

@@ -294,13 +294,10 @@ describe('workers that train together', () => {
     async (name, at) => {
       const path = join(folder.path, `killed${name}`);
       const plan = { rank: 1, steps: 8, does: 'die', ...(at && { onDevice: at }) } as const;
-      const started = Date.now();
       const [zero, one] = await trainTogether(path, 2, options, plan);
       expect(one?.signal).toBe('SIGKILL');
       expect(zero?.result).toMatchObject({ name: 'WorkerLostError', rank: 1 });
       expect(zero?.result.message).toMatch(/rank 1 is gone/);
-      // Starting included, on a busy machine.
-      expect(Date.now() - started).toBeLessThan(30_000);
       expect(existsSync(RunFolder.open(path).lastCheckpoint)).toBe(true);
       const ends = await trainTogether(path, 2);
       expect(ends.map(({ result }) => result.finished)).toEqual([true, true]);

@@ -1,9 +1,20 @@
-/** A training that a test kills; run from the transpiled sources: `node kill-child.mjs RUN [--stuck]`. */
+/**
+ * A training that a test kills; run from the transpiled sources: `node kill-child.mjs RUN [HOW]`. It waits for the
+ * signal where it would otherwise end before a busy machine sends it:
+ *
+ *     --stuck      after the first epoch, for an hour
+ *     --patient    after the first epoch, until it is asked to stop
+ *     --steps=N    after N steps, for an hour, without giving anything else a turn
+ */
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { RunFolder, stopOnSignals, train } from '../index.js';
 import { toyDataset, ToyModel, toyOptions, toyRun } from './toy.js';
 
-const [, , path, stuck] = process.argv;
+const [, , path, how] = process.argv;
+const most = Number(/^--steps=(\d+)$/.exec(how ?? '')?.[1] ?? Infinity);
+const wait = (ms) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+let steps = 0;
 const stop = stopOnSignals(() => console.log('stopping'));
 // As a command line does it: what was killed before it had a config.json begins anew.
 const run = RunFolder.isRun(path)
@@ -14,13 +25,16 @@ const options = { ...toyOptions, epochs: 12, logEverySteps: 2, checkpointEvery: 
 const hooks = {
   onStep: () => {
     // Long enough that kills hit every part of a step, a checkpoint and an evaluation.
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2);
+    wait(2);
     console.log('step');
+    // Longer than any test waits; not for ever, lest one that fails leave it behind.
+    if (++steps >= most) wait(3_600_000);
   },
   onEpoch: () => {
-    if (!stuck) return;
+    if (how === '--patient' && !stop.signal.aborted) return once(stop.signal, 'abort');
+    if (how !== '--stuck') return;
     console.log('stuck');
-    return new Promise((resolve) => setTimeout(resolve, 100_000));
+    return new Promise((resolve) => setTimeout(resolve, 3_600_000));
   },
 };
 const control = { resume: true, signal: stop.signal };

@@ -43,7 +43,7 @@ beforeAll(async () => {
   whole = join(folder, 'whole');
   const { finished } = await run(whole, { args: ['compare', '--out', 'whole'] });
   expect(finished).toBe(true);
-}, 120_000);
+});
 
 beforeEach(() => {
   seen = [];

@@ -1,4 +1,5 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { once } from 'node:events';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { type QueueOptions, type Task, runQueue } from './queue.js';
 
@@ -16,8 +17,11 @@ interface Watched {
   readonly run: QueueOptions<Task>['run'];
 }
 
-/** Tasks that take a moment, and notice when they are to stop. */
-function watched(behaviour: Record<string, 'fail' | 'long'> = {}): Watched {
+/** Tasks that take a turn of the event loop, and notice when they are to stop. */
+function watched(
+  behaviour: Record<string, 'fail' | 'long'> = {},
+  onLong: () => void = () => undefined,
+): Watched {
   const order: string[] = [];
   let [now, most] = [0, 0];
   return {
@@ -28,10 +32,12 @@ function watched(behaviour: Record<string, 'fail' | 'long'> = {}): Watched {
       most = Math.max(most, ++now);
       try {
         if (behaviour[name] === 'long') {
-          await sleep(60_000, undefined, { signal }).catch(() => undefined);
+          const stopped = once(signal, 'abort');
+          onLong();
+          await stopped;
           return false;
         }
-        await sleep(5);
+        await nextTurn();
         if (behaviour[name] === 'fail') throw new Error(`${name} failed`);
         return true;
       } finally {
@@ -69,11 +75,10 @@ describe('runQueue', () => {
   });
 
   it('stops when the signal says so', async () => {
-    const { run, order } = watched({ a1: 'long' });
     const stop = new AbortController();
-    setTimeout(() => {
+    const { run, order } = watched({ a1: 'long' }, () => {
       stop.abort();
-    }, 50);
+    });
     expect(await runQueue(tasks, { limit: 1, done: [], run, signal: stop.signal })).toBe(false);
     expect(order).toEqual(['a', 'a1']);
   });

@@ -12,8 +12,9 @@ let seen = 0;
 const hear = (name) => () => {
   if (name !== event || ++seen < Number(nth)) return;
   console.log('here');
-  // Until it is killed, without giving anything else a turn.
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+  // Until it is killed, without giving anything else a turn. Longer than any test waits; not for ever, lest one
+  // that fails leave it behind.
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3_600_000);
 };
 const { finished } = await pruneRun(
   settings,
