@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { UsageError } from '../errors.js';
+import { checkPatches } from './config-checks.js';
 import { type ScanMode, scanModes } from './scan-order.js';
 
 const size = z.int().positive();
@@ -119,12 +120,7 @@ export function checkMambaConfig(value: unknown): MambaConfig {
     throw new UsageError(`mamba configuration: ${z.prettifyError(parsed.error)}`);
   }
   const config = parsed.data;
-  if (config.imageSize % config.patchSize !== 0) {
-    throw new UsageError(
-      `mamba configuration: got patch size ${config.patchSize} for images of ${config.imageSize} px, expected a divisor. ` +
-        `Choose --patch from ${divisors(config.imageSize).join(', ')}.`,
-    );
-  }
+  checkPatches('mamba', config.imageSize, config.patchSize);
   for (let block = 0; block < config.depth; block++) {
     for (const name of [ssmGroup(block), mlpGroup(block)]) {
       if (config.widths[name] === undefined) {
@@ -133,8 +129,4 @@ export function checkMambaConfig(value: unknown): MambaConfig {
     }
   }
   return config;
-}
-
-function divisors(n: number): number[] {
-  return Array.from({ length: n }, (_, i) => i + 1).filter((d) => n % d === 0);
 }

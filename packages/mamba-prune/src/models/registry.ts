@@ -14,6 +14,7 @@ import {
 } from './config.js';
 import type { ImageModel } from './image-model.js';
 import { VisionMamba } from './mamba.js';
+import { type ModelShapes, mambaShapes, resnetShapes, vitShapes } from './model-shapes.js';
 import { ResNet } from './resnet.js';
 import {
   type ResNetArchitecture,
@@ -31,20 +32,25 @@ interface Family {
   create(arch: string, options: ModelOptions): ImageModel;
   /** A model of any widths, from the configuration that a model file holds. */
   fromConfig(config: unknown): ImageModel;
+  /** Shapes of its tensors, without making them. */
+  shapes(config: unknown): ModelShapes;
 }
 
 const families: Readonly<Record<FamilyName, Family>> = {
   mamba: {
     create: (arch, options) => mamba(arch as MambaArchitecture, options),
     fromConfig: (config) => new VisionMamba(checkMambaConfig(config)),
+    shapes: (config) => mambaShapes(checkMambaConfig(config)),
   },
   vit: {
     create: (arch, options) => vit(arch as VitArchitecture, options),
     fromConfig: (config) => new VisionTransformer(checkVitConfig(config)),
+    shapes: (config) => vitShapes(checkVitConfig(config)),
   },
   resnet: {
     create: (arch, options) => resnet(arch as ResNetArchitecture, options),
     fromConfig: (config) => new ResNet(checkResNetConfig(config)),
+    shapes: (config) => resnetShapes(checkResNetConfig(config)),
   },
 };
 
@@ -72,14 +78,27 @@ export function createModel(arch: string, options: ModelOptions = {}): ImageMode
   return families[familyOf(arch)].create(arch, options);
 }
 
-/** A randomly initialised model of the shape that `config` describes. */
+/**
+ * A randomly initialised model of the shape that `config` describes.
+ * @throws UsageError for a configuration that no model has
+ */
 export function createModelFromConfig(config: { readonly family: string }): ImageModel {
-  if (!Object.hasOwn(families, config.family)) {
-    throw new UsageError(
-      `model: got family '${config.family}', expected one of ${Object.keys(familyNames).join(', ')}`,
-    );
-  }
-  return families[config.family as FamilyName].fromConfig(config);
+  return familyFor(config).fromConfig(config);
+}
+
+/**
+ * Shapes of the tensors that such a model has, in no particular order; nothing is allocated.
+ * @throws UsageError for a configuration that no model has
+ */
+export function modelShapes(config: { readonly family: string }): ModelShapes {
+  return familyFor(config).shapes(config);
+}
+
+function familyFor({ family }: { readonly family: string }): Family {
+  if (Object.hasOwn(families, family)) return families[family as FamilyName];
+  throw new UsageError(
+    `model: got family '${family}', expected one of ${Object.keys(familyNames).join(', ')}`,
+  );
 }
 
 export const mambaTiny = (options: MambaOptions = {}): VisionMamba => mamba('mamba_tiny', options);

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { ModelOptions } from './config.js';
-import { checkWidths, parseConfig, size } from './config-checks.js';
+import { checkDepth, checkWidths, parseConfig, size } from './config-checks.js';
 
 export const resnetBlocks = ['basic', 'bottleneck'] as const;
 export const resnetStems = ['cifar', 'imagenet'] as const;
@@ -20,7 +20,8 @@ export const resnetConfigSchema = z.strictObject({
   baseWidth: size,
   /** `cifar`: 3x3 at stride 1; `imagenet`: 7x7 at stride 2 and a max pooling at stride 2. */
   stem: z.enum(resnetStems),
-  imageSize: size,
+  /** No tensor tells it, so it has a bound of its own: that of the data sets. */
+  imageSize: size.max(4096),
   channels: size,
   numClasses: size,
   /** Chance that a sample skips a block in training, rising linearly to this at the last block. */
@@ -121,6 +122,11 @@ export function resnetConfig(arch: ResNetArchitecture, options: ResNetOptions = 
 /** Checks a configuration read from a file or made by hand. */
 export function checkResNetConfig(value: unknown): ResNetConfig {
   const config = parseConfig('resnet', resnetConfigSchema, value);
+  checkDepth(
+    'resnet',
+    config.blocks.reduce((sum, count) => sum + count, 0),
+    config.widths,
+  );
   checkWidths('resnet', config.widths, Object.keys(denseResNetWidths(config)));
   return config;
 }

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { UsageError } from '../errors.js';
 import { type ModelOptions, mlpGroup } from './config.js';
-import { checkPatches, checkWidths, parseConfig, size } from './config-checks.js';
+import { checkDepth, checkPatches, checkWidths, parseConfig, size } from './config-checks.js';
 
 /** What a vision transformer is built from; stored in every model file. */
 export const vitConfigSchema = z.strictObject({
@@ -102,6 +102,7 @@ export function headDimOf(dModel: number, heads: number): number {
 export function checkVitConfig(value: unknown): VitConfig {
   const config = parseConfig('vit', vitConfigSchema, value);
   checkPatches('vit', config.imageSize, config.patchSize);
+  checkDepth('vit', config.depth, config.widths);
   const blocks = Array.from({ length: config.depth }, (_, block) => block);
   checkWidths(
     'vit',

@@ -26,13 +26,20 @@ export function addInspectCommand(program: Command, cli: Cli): void {
     const path = await findModel(context, argument);
     const { loadModel } = await import('../../models/model-file.js');
     const { inspectModel } = await import('../../bench/inspect.js');
-    const { model, info } = loadModel(path);
+    const { notFinite, notFiniteText } = await import('../../models/finite.js');
+    const { model, info } = loadModel(path, { allowNotFinite: true });
     const summary = inspectModel(model, info);
+    const broken = notFinite(model.stateDict());
     const fileBytes = statSync(path).size;
     model.dispose();
     const { history, ...facts } = info;
-    context.json({ path, fileBytes, ...summary, ...facts, history });
+    context.json({ path, fileBytes, ...summary, ...facts, notFinite: broken, history });
     printSummary(context, path, fileBytes, summary, info.dataset);
+    if (broken.length > 0) {
+      context.note(
+        `${path} has weights that are NaN or infinite: ${notFiniteText(broken)}. Commands that compute with the model refuse it.`,
+      );
+    }
   });
 }
 
