@@ -19,10 +19,8 @@ const cases: [arch: string, options: ModelOptions, widths: Record<string, number
 describe('shapes from a configuration', () => {
   it.each(cases)('are those of a %s with %j and widths %j', (arch, options, widths) => {
     const dense = createModel(arch, options);
-    const model = createModelFromConfig({
-      ...dense.config,
-      widths: { ...dense.config.widths, ...widths },
-    });
+    const config = { ...dense.config, widths: { ...dense.config.widths, ...widths } };
+    const model = createModelFromConfig(config);
     const real = Array.from(model.stateDict(), ([name, { shape }]) => [name, [...shape]]);
     expect([...modelShapes(model.config)].sort()).toEqual(real.sort());
     dense.dispose();

@@ -1,8 +1,8 @@
 // pruning.json: what a pruning run cut, round by round, and what it cost. It is written before
 // anything relies on it, so a resumed run knows from it where it stopped.
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { writeFileAtomic } from '@mamba-prune/libtorch';
+import { readTextFile, writeFileAtomic } from '@mamba-prune/libtorch';
 import { z } from 'zod';
 import { DataError } from '../data/errors.js';
 import { decodeUnits, encodeUnits } from './kept-units.js';
@@ -123,7 +123,7 @@ export function readPruningRecord(run: string): PruningRecord | undefined {
   if (!existsSync(path)) return undefined;
   let problem: string;
   try {
-    const json: unknown = JSON.parse(readFileSync(path, 'utf8'));
+    const json: unknown = JSON.parse(readTextFile(path));
     const first = firstFormat.safeParse(json);
     if (first.success) return fromFirstFormat(run, first.data);
     const parsed = recordSchema.safeParse(json);

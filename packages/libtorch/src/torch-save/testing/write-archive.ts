@@ -17,7 +17,7 @@ export function writeTorchArchive(
   tensors: readonly MadeTensor[],
   storages: Readonly<Record<string, readonly number[]>>,
 ): void {
-  const parts = [Buffer.from([0x80, 2]), Buffer.from('}(')];
+  const parts: Buffer[] = [Buffer.from([0x80, 2]), Buffer.from('}(')];
   for (const { name, shape, strides, storage } of tensors) {
     parts.push(
       ...[text(name), Buffer.from('ctorch._utils\n_rebuild_tensor_v2\n(('), text('storage')],

@@ -1,6 +1,5 @@
 // A model file in ONNX form, ready to classify images.
-import { readFileSync } from 'node:fs';
-import { FormatError } from '@mamba-prune/libtorch';
+import { FormatError, readRegularFile } from '@mamba-prune/libtorch';
 import type { InferenceSession } from 'onnxruntime-common';
 import { type ModelDescription, metadataKey, parseMetadata } from '../../models/model-file.js';
 import { type InputType, inputTypes } from './choices.js';
@@ -53,7 +52,7 @@ export class OnnxModel {
   }
 
   static async open(path: string, options: SessionOptions = {}): Promise<OnnxModel> {
-    return OnnxModel.load(readFileSync(path), options, path);
+    return OnnxModel.load(readRegularFile(path), options, path);
   }
 
   /** Shape of one image: [channels, height, width]. */
