@@ -6,7 +6,7 @@ import { type Cli, type Context, action, addExamples } from '../context.js';
 import { findModel } from '../model-argument.js';
 import { addCommonOptions } from '../options/common.js';
 import { bytes, count, grouped, percent } from '../terminal/format.js';
-import type { Cell } from '../terminal/layout.js';
+import { type Cell, bold } from '../terminal/layout.js';
 
 export function addInspectCommand(program: Command, cli: Cli): void {
   const command = program
@@ -81,7 +81,7 @@ export function printSummary(
     [
       ...groups.filter(isShown).map(groupRow),
       ['everything else', '', '', '', '', count(rest.parameters), count(rest.macs)],
-      ['total', '', '', '', '', count(parameters), count(macs)].map(context.colours.bold),
+      ['total', '', '', '', '', count(parameters), count(macs)].map(bold),
     ],
   );
   context.print();
