@@ -1,30 +1,30 @@
 // Times the models of several runs against each other.
-import { existsSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { getNumThreads } from '@mamba-prune/libtorch';
-import { benchModel, benchmarkModels, loadModel } from 'mamba-prune';
+import { type NoteHandler, benchModel, benchmarkModels } from 'mamba-prune';
 import type { LatencyData, RunData } from './data/types.js';
+import { loadOrNote } from './load-or-note.js';
 
 export interface TimeRunsOptions {
   readonly batches: readonly number[];
   readonly device: string;
   readonly signal?: AbortSignal | undefined;
+  /** Told of models that cannot be read. */
+  readonly onNote?: NoteHandler | undefined;
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
 /** @returns undefined if no run has a model yet */
 export async function timeRuns(
   runs: readonly RunData[],
-  { batches, device, signal, onProgress }: TimeRunsOptions,
+  { batches, device, signal, onProgress, onNote }: TimeRunsOptions,
 ): Promise<LatencyData | undefined> {
   const models = runs
-    .map(({ id, path }) => ({ id, file: join(path, 'model.safetensors') }))
-    .filter(({ file }) => existsSync(file))
-    .map(({ id, file }) => {
-      const { model } = loadModel(file);
-      model.to(device);
-      return { ...benchModel(id, model), model };
+    .filter(({ size }) => size?.bytes != null)
+    .flatMap(({ id, path }) => {
+      const model = loadOrNote(join(path, 'model.safetensors'), onNote);
+      return model ? [{ ...benchModel(id, model.to(device)), model }] : [];
     });
   const [first] = models;
   if (!first) return undefined;

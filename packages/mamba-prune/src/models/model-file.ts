@@ -126,6 +126,27 @@ export function loadModel(
   }
 }
 
+/**
+ * Holds what a model file says against its tensors, without reading these.
+ * @throws FormatError as `loadModel`, but for weights that are no numbers; the system's error if it cannot
+ *   be opened
+ */
+export function checkModelFile(path: string): void {
+  const file = SafetensorsFile.open(path);
+  try {
+    const { model } = descriptionOf(file);
+    withFileName(
+      path,
+      () => {
+        checkTensors(model, storedTensors(file));
+      },
+      { isOurs: true },
+    );
+  } finally {
+    file.close();
+  }
+}
+
 /** What a file says of its model. @throws FormatError if it is none of ours */
 function descriptionOf({ path, metadata }: SafetensorsFile): ModelDescription {
   const text = Object.hasOwn(metadata, metadataKey) ? metadata[metadataKey] : undefined;
@@ -148,7 +169,7 @@ function readWeights(file: SafetensorsFile, model: ImageModel): void {
 }
 
 /** What the header says of every tensor. */
-export function storedTensors(file: SafetensorsFile): Map<string, StoredTensor> {
+function storedTensors(file: SafetensorsFile): Map<string, StoredTensor> {
   return new Map(
     file.names().map((name) => {
       const { dtype, shape } = file.info(name);

@@ -9,10 +9,19 @@ import { decodeUnits, encodeUnits } from './kept-units.js';
 
 const levels = 65_535;
 
+function isUnits(text: string): boolean {
+  try {
+    decodeUnits(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 const groupSchema = z.object({
   kind: z.string(),
   /** Units of the dense model that were left before the cut, which the scores belong to: `0-255`. */
-  units: z.string(),
+  units: z.string().refine(isUnits, 'expected increasing units such as 0-3,7'),
   min: z.number(),
   max: z.number(),
   /** Little-endian uint16 in base64, one per unit: the place between `min` and `max`. */
