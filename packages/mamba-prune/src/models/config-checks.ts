@@ -39,6 +39,17 @@ export function checkWidths(
 /** A file may name an image size beyond all bounds: its divisors are not looked for up to there. */
 const maxPatchListed = 4096;
 
+/** No network has so many; a file or an option may ask for any number. */
+const maxBlocks = 10_000;
+
+/** Before anything is made for every block. @throws UsageError for more blocks than any network has */
+export function checkBlockCount(family: string, blocks: number): void {
+  if (!(blocks > maxBlocks)) return;
+  throw new UsageError(
+    `${family} configuration: got ${blocks} blocks, expected at most ${maxBlocks}. Choose fewer.`,
+  );
+}
+
 /**
  * Before anything is made for every block.
  * @throws UsageError for a depth that is larger than the number of widths, which name every block

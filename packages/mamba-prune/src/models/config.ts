@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { UsageError } from '../errors.js';
-import { checkPatches } from './config-checks.js';
+import { checkBlockCount, checkPatches } from './config-checks.js';
 import { type ScanMode, scanModes } from './scan-order.js';
 
 const size = z.int().positive();
@@ -90,6 +90,7 @@ export function mambaConfig(arch: MambaArchitecture, options: ModelOptions = {})
   const defaults: MambaDefaults = mambaArchitectures[arch];
   const dModel = options.dModel ?? defaults.dModel;
   const depth = options.depth ?? defaults.depth;
+  checkBlockCount('mamba', depth);
   const widths: Record<string, number> = {};
   for (let block = 0; block < depth; block++) {
     widths[ssmGroup(block)] = (options.expand ?? 2) * dModel;

@@ -64,20 +64,20 @@ export function modelMetadata(model: ImageModel, info: ModelInfo): string {
       `saveModel: the model's information is not complete:\n${z.prettifyError(parsed.error)}`,
     );
   }
+  return JSON.stringify(metadata);
+}
+
+/**
+ * Writes a model atomically.
+ * @throws UsageError for information that is not complete or not that of the model, Error if the folder cannot be written
+ */
+export function saveModel(path: string, model: ImageModel, info: ModelInfo): void {
   const problems = infoProblems(model.config, info);
   if (problems.length > 0) {
     throw new UsageError(
       `saveModel: the information is not that of the model: ${problems.join('; ')}`,
     );
   }
-  return JSON.stringify(metadata);
-}
-
-/**
- * Writes a model atomically.
- * @throws UsageError for information that is not complete, Error if the folder cannot be written
- */
-export function saveModel(path: string, model: ImageModel, info: ModelInfo): void {
   saveSafetensors(path, model.stateDict(), { [metadataKey]: modelMetadata(model, info) });
 }
 
@@ -155,7 +155,7 @@ function descriptionOf({ path, metadata }: SafetensorsFile): ModelDescription {
       `${path}: got a safetensors file without the metadata key '${metadataKey}', expected a model written by mamba-prune.`,
     );
   }
-  return parseMetadata(path, text);
+  return checkDescription(path, parseMetadata(path, text));
 }
 
 /** One tensor at a time, so that the file is never in memory a second time. */
@@ -178,7 +178,20 @@ function storedTensors(file: SafetensorsFile): Map<string, StoredTensor> {
   );
 }
 
-/** @throws FormatError if the text does not describe a model, or contradicts itself */
+/**
+ * Whether the images and classes of a description are those of its model.
+ * @throws FormatError naming the file
+ */
+export function checkDescription(path: string, description: ModelDescription): ModelDescription {
+  const problems = infoProblems(description.model, description);
+  if (problems.length === 0) return description;
+  throw new FormatError(
+    `${path}: the metadata key '${metadataKey}' does not describe one model: ${problems.join('; ')}. ` +
+      'The file is damaged; export or train the model again.',
+  );
+}
+
+/** @throws FormatError if the text does not describe a model */
 export function parseMetadata(path: string, text: string): ModelDescription {
   let json: unknown;
   try {
@@ -192,13 +205,6 @@ export function parseMetadata(path: string, text: string): ModelDescription {
   if (!parsed.success) {
     throw new FormatError(
       `${path}: the metadata key '${metadataKey}' does not describe a model:\n${z.prettifyError(parsed.error)}`,
-    );
-  }
-  const problems = infoProblems(parsed.data.model, parsed.data);
-  if (problems.length > 0) {
-    throw new FormatError(
-      `${path}: the metadata key '${metadataKey}' does not describe one model: ${problems.join('; ')}. ` +
-        'The file is damaged; export or train the model again.',
     );
   }
   return parsed.data;

@@ -1,3 +1,4 @@
+import { totalmem } from 'node:os';
 import { UsageError } from '../errors.js';
 import {
   type FamilyName,
@@ -28,8 +29,8 @@ import { type VitArchitecture, type VitOptions, checkVitConfig, vitConfig } from
 export { modelNames, modelOptionNames } from './architectures.js';
 
 interface Family {
-  /** A dense model. */
-  create(arch: string, options: ModelOptions): ImageModel;
+  /** Of a dense model. */
+  config(arch: string, options: ModelOptions): unknown;
   /** A model of any widths, from the configuration that a model file holds. */
   fromConfig(config: unknown): ImageModel;
   /** Shapes of its tensors, without making them. */
@@ -38,35 +39,42 @@ interface Family {
 
 const families: Readonly<Record<FamilyName, Family>> = {
   mamba: {
-    create: (arch, options) => mamba(arch as MambaArchitecture, options),
+    config: (arch, options) => denseConfig(arch, options, mambaConfig),
     fromConfig: (config) => new VisionMamba(checkMambaConfig(config)),
     shapes: (config) => mambaShapes(checkMambaConfig(config)),
   },
   vit: {
-    create: (arch, options) => vit(arch as VitArchitecture, options),
+    config: (arch, options) => denseConfig(arch, options, vitConfig),
     fromConfig: (config) => new VisionTransformer(checkVitConfig(config)),
     shapes: (config) => vitShapes(checkVitConfig(config)),
   },
   resnet: {
-    create: (arch, options) => resnet(arch as ResNetArchitecture, options),
+    config: (arch, options) => denseConfig(arch, options, resnetConfig),
     fromConfig: (config) => new ResNet(checkResNetConfig(config)),
     shapes: (config) => resnetShapes(checkResNetConfig(config)),
   },
 };
 
-function mamba(arch: MambaArchitecture, options: MambaOptions): VisionMamba {
+/** @param make - of the architecture's family */
+function denseConfig<A extends string>(
+  arch: string,
+  options: ModelOptions,
+  make: (arch: A, options: ModelOptions) => unknown,
+): unknown {
   checkModelOptions(arch, options);
-  return new VisionMamba(mambaConfig(arch, options));
+  return make(arch as A, options);
+}
+
+function mamba(arch: MambaArchitecture, options: MambaOptions): VisionMamba {
+  return createModel(arch, options) as VisionMamba;
 }
 
 function vit(arch: VitArchitecture, options: VitOptions): VisionTransformer {
-  checkModelOptions(arch, options);
-  return new VisionTransformer(vitConfig(arch, options));
+  return createModel(arch, options) as VisionTransformer;
 }
 
 function resnet(arch: ResNetArchitecture, options: ResNetOptions): ResNet {
-  checkModelOptions(arch, options);
-  return new ResNet(resnetConfig(arch, options));
+  return createModel(arch, options) as ResNet;
 }
 
 /**
@@ -75,7 +83,32 @@ function resnet(arch: ResNetArchitecture, options: ResNetOptions): ResNet {
  *   that do not fit together
  */
 export function createModel(arch: string, options: ModelOptions = {}): ImageModel {
-  return families[familyOf(arch)].create(arch, options);
+  const family = families[familyOf(arch)];
+  const config = family.config(arch, options);
+  checkFits(family.shapes(config));
+  return family.fromConfig(config);
+}
+
+/**
+ * Shapes of the tensors that `createModel` would make; nothing is allocated.
+ * @throws as `createModel`
+ */
+export function denseShapes(arch: string, options: ModelOptions = {}): ModelShapes {
+  const family = families[familyOf(arch)];
+  return family.shapes(family.config(arch, options));
+}
+
+/** @throws UsageError for a model whose weights alone are larger than the memory of this machine */
+function checkFits(shapes: ModelShapes): void {
+  let numbers = 0;
+  for (const shape of shapes.values()) numbers += shape.reduce((a, b) => a * b, 1);
+  const [bytes, memory] = [4 * numbers, totalmem()];
+  if (!(bytes > memory)) return;
+  const gib = (value: number): string => `${(value / 2 ** 30).toPrecision(3)} GiB`;
+  throw new UsageError(
+    `model: got sizes of ${numbers} parameters (${gib(bytes)}), expected less than the ${gib(memory)} of memory ` +
+      'that this machine has. Choose smaller ones.',
+  );
 }
 
 /**

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { ModelOptions } from './config.js';
-import { checkDepth, checkWidths, parseConfig, size } from './config-checks.js';
+import { checkBlockCount, checkDepth, checkWidths, parseConfig, size } from './config-checks.js';
 
 export const resnetBlocks = ['basic', 'bottleneck'] as const;
 export const resnetStems = ['cifar', 'imagenet'] as const;
@@ -76,6 +76,9 @@ export const blockName = (stage: number, index: number): string => `layer${stage
 /** Inner channels of the blocks of a stage before pruning. */
 export const stageWidth = (baseWidth: number, stage: number): number => baseWidth * 2 ** stage;
 
+const blockCount = ({ blocks }: Pick<ResNetSizes, 'blocks'>): number =>
+  blocks.reduce((sum, count) => sum + count, 0);
+
 /** The names of all groups, with their widths before pruning. */
 export function denseResNetWidths({
   block,
@@ -106,6 +109,7 @@ export function resnetConfig(arch: ResNetArchitecture, options: ResNetOptions = 
     blocks: [...(options.blocks ?? defaults.blocks)],
     baseWidth: options.baseWidth ?? defaults.baseWidth,
   };
+  checkBlockCount('resnet', blockCount(sizes));
   return checkResNetConfig({
     family: 'resnet',
     arch,
@@ -122,11 +126,7 @@ export function resnetConfig(arch: ResNetArchitecture, options: ResNetOptions = 
 /** Checks a configuration read from a file or made by hand. */
 export function checkResNetConfig(value: unknown): ResNetConfig {
   const config = parseConfig('resnet', resnetConfigSchema, value);
-  checkDepth(
-    'resnet',
-    config.blocks.reduce((sum, count) => sum + count, 0),
-    config.widths,
-  );
+  checkDepth('resnet', blockCount(config), config.widths);
   checkWidths('resnet', config.widths, Object.keys(denseResNetWidths(config)));
   return config;
 }

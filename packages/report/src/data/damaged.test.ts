@@ -129,9 +129,9 @@ describe('one damaged run', () => {
   });
 
   const models: [what: string, damage: (path: string) => void, reason: RegExp][] = [
-    ['is cut', (path) => truncateSync(path, statSync(path).size - 9), /truncated/],
-    ['is empty', (path) => truncateSync(path, 0), /got 0 bytes/],
-    ['is another file', (path) => writeFileSync(path, 'nothing of the kind'), /not safetensors/],
+    ['is cut', (path) => { truncateSync(path, statSync(path).size - 9); }, /truncated/],
+    ['is empty', (path) => { truncateSync(path, 0); }, /got 0 bytes/],
+    ['is another file', (path) => { writeFileSync(path, 'nothing of the kind'); }, /not safetensors/],
     ['says more than it has', (path) => {
       const { tensors, metadata } = loadSafetensors(path);
       const text = (metadata['mamba_prune'] ?? '').replace('"dState":3', '"dState":3000000');
