@@ -34,10 +34,10 @@ function writeModel(name: string, change: (tensors: Map<string, Tensor>, model: 
   const metadata = JSON.parse(modelMetadata(model, { ...info, dataset: 'folder' })) as {
     model: object;
   };
-  const changes = change(tensors, metadata.model);
+  const changes = JSON.parse(change(tensors, metadata.model)) as object;
   const text = JSON.stringify({
     ...metadata,
-    model: { ...metadata.model, ...JSON.parse(changes) },
+    model: { ...metadata.model, ...changes },
   });
   saveSafetensors(at(name), tensors, { mamba_prune: text });
   model.dispose();

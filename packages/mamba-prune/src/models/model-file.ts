@@ -72,13 +72,14 @@ export function modelMetadata(model: ImageModel, info: ModelInfo): string {
  * @throws UsageError for information that is not complete or not that of the model, Error if the folder cannot be written
  */
 export function saveModel(path: string, model: ImageModel, info: ModelInfo): void {
+  const metadata = modelMetadata(model, info);
   const problems = infoProblems(model.config, info);
   if (problems.length > 0) {
     throw new UsageError(
       `saveModel: the information is not that of the model: ${problems.join('; ')}`,
     );
   }
-  saveSafetensors(path, model.stateDict(), { [metadataKey]: modelMetadata(model, info) });
+  saveSafetensors(path, model.stateDict(), { [metadataKey]: metadata });
 }
 
 export interface LoadModelOptions {

@@ -39,42 +39,35 @@ interface Family {
 
 const families: Readonly<Record<FamilyName, Family>> = {
   mamba: {
-    config: (arch, options) => denseConfig(arch, options, mambaConfig),
+    config: (arch, options) => mambaConfig(arch as MambaArchitecture, options),
     fromConfig: (config) => new VisionMamba(checkMambaConfig(config)),
     shapes: (config) => mambaShapes(checkMambaConfig(config)),
   },
   vit: {
-    config: (arch, options) => denseConfig(arch, options, vitConfig),
+    config: (arch, options) => vitConfig(arch as VitArchitecture, options),
     fromConfig: (config) => new VisionTransformer(checkVitConfig(config)),
     shapes: (config) => vitShapes(checkVitConfig(config)),
   },
   resnet: {
-    config: (arch, options) => denseConfig(arch, options, resnetConfig),
+    config: (arch, options) => resnetConfig(arch as ResNetArchitecture, options),
     fromConfig: (config) => new ResNet(checkResNetConfig(config)),
     shapes: (config) => resnetShapes(checkResNetConfig(config)),
   },
 };
 
-/** @param make - of the architecture's family */
-function denseConfig<A extends string>(
-  arch: string,
-  options: ModelOptions,
-  make: (arch: A, options: ModelOptions) => unknown,
-): unknown {
-  checkModelOptions(arch, options);
-  return make(arch as A, options);
-}
-
 function mamba(arch: MambaArchitecture, options: MambaOptions): VisionMamba {
-  return createModel(arch, options) as VisionMamba;
+  checkModelOptions(arch, options);
+  return new VisionMamba(mambaConfig(arch, options));
 }
 
 function vit(arch: VitArchitecture, options: VitOptions): VisionTransformer {
-  return createModel(arch, options) as VisionTransformer;
+  checkModelOptions(arch, options);
+  return new VisionTransformer(vitConfig(arch, options));
 }
 
 function resnet(arch: ResNetArchitecture, options: ResNetOptions): ResNet {
-  return createModel(arch, options) as ResNet;
+  checkModelOptions(arch, options);
+  return new ResNet(resnetConfig(arch, options));
 }
 
 /**
@@ -84,6 +77,7 @@ function resnet(arch: ResNetArchitecture, options: ResNetOptions): ResNet {
  */
 export function createModel(arch: string, options: ModelOptions = {}): ImageModel {
   const family = families[familyOf(arch)];
+  checkModelOptions(arch, options);
   const config = family.config(arch, options);
   checkFits(family.shapes(config));
   return family.fromConfig(config);
@@ -95,6 +89,7 @@ export function createModel(arch: string, options: ModelOptions = {}): ImageMode
  */
 export function denseShapes(arch: string, options: ModelOptions = {}): ModelShapes {
   const family = families[familyOf(arch)];
+  checkModelOptions(arch, options);
   return family.shapes(family.config(arch, options));
 }
 
