@@ -85,5 +85,18 @@ export {
 } from './state-dict.js';
 export { safetensorsDTypes } from './safetensors/dtype.js';
 export { SafetensorsFile, type SafetensorsInfo } from './safetensors/read.js';
+export {
+  fromFile as dtypeFromFile,
+  readTensor as readSafetensorsTensor,
+  tensorPieces,
+} from './safetensors/tensors.js';
 export { type SafetensorsEntry, writeSafetensorsFile } from './safetensors/write.js';
 export { writeFileAtomic } from './files/atomic.js';
+export {
+  type ReadFileOptions,
+  digestFile,
+  openRegularFile,
+  readRegularFile,
+  readTextFile,
+  updateHash,
+} from './files/read.js';

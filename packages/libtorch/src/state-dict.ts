@@ -1,17 +1,14 @@
-import type { DType, TypedArray } from './dtype.js';
+import { FormatError } from './errors.js';
 import { fromTypedArray } from './factories.js';
-import { type SafetensorsDType, safetensorsDTypes } from './safetensors/dtype.js';
+import { safetensorsDTypes } from './safetensors/dtype.js';
 import { SafetensorsFile } from './safetensors/read.js';
+import { fromFile, readTensor, tensorPieces } from './safetensors/tensors.js';
 import { type SafetensorsEntry, writeSafetensorsFile } from './safetensors/write.js';
 import { scope } from './scope.js';
 import type { Tensor } from './tensor.js';
 import type { TorchSaveOptions } from './torch-save/environment.js';
 import { TorchSaveFile } from './torch-save/read.js';
 import { collectStateDict } from './torch-save/state-dict.js';
-
-const fromFile = Object.fromEntries(
-  Object.entries(safetensorsDTypes).map(([dtype, name]) => [name, dtype]),
-) as Record<SafetensorsDType, DType>;
 
 export interface LoadSafetensorsOptions {
   /** `cpu` unless given */
@@ -21,8 +18,8 @@ export interface LoadSafetensorsOptions {
 }
 
 /**
- * Reads tensors from a safetensors file, each in the type it has there. One tensor is read at a time,
- * so no second copy of the file is ever in memory. The caller owns the tensors.
+ * Reads tensors from a safetensors file, each in the type it has there, in pieces: no second copy of the
+ * file, nor of a large tensor, is ever in memory. The caller owns the tensors.
  *
  * @throws FormatError if the file is damaged or lacks a name asked for; nothing is left allocated
  */
@@ -34,12 +31,8 @@ export function loadSafetensors(
   const tensors = new Map<string, Tensor>();
   try {
     for (const name of names ?? file.names()) {
-      const { dtype, shape } = file.info(name);
       tensors.get(name)?.dispose();
-      const type = fromFile[dtype];
-      const load = (): Tensor => fromTypedArray(file.read(name), shape, { dtype: type, device });
-      // On the way to a GPU a copy is made here: it goes with the scope.
-      tensors.set(name, scope(load));
+      tensors.set(name, readTensor(file, name, device));
     }
     return { tensors, metadata: { ...file.metadata } };
   } catch (error) {
@@ -61,8 +54,8 @@ export interface LoadTorchSaveOptions extends TorchSaveOptions {
  * Reads the state dict of a file that `torch.save` wrote (PyTorch >= 1.6), without executing anything
  * that is pickled in it. A uniform `module.` before the names is dropped. The caller owns the tensors.
  *
- * @throws FormatError if the file is damaged, holds no state dict, or names Python objects other than
- *   those that tensors need; nothing is left allocated
+ * @throws FormatError if the file is damaged, holds no state dict, names Python objects other than those
+ *   that tensors need, or has tensors far larger than itself; nothing is left allocated
  */
 export async function loadTorchSave(
   path: string,
@@ -71,7 +64,9 @@ export async function loadTorchSave(
   const file = await TorchSaveFile.open(path, options);
   const tensors = new Map<string, Tensor>();
   try {
-    for (const [name, stored] of collectStateDict(file.value, key === undefined ? {} : { key })) {
+    const found = stateDictOf(path, file, key);
+    checkTotal(path, file.size, found);
+    for (const [name, stored] of found) {
       const dtype = fromFile[stored.dtype];
       tensors.set(
         name,
@@ -85,6 +80,44 @@ export async function loadTorchSave(
   } finally {
     file.close();
   }
+}
+
+/** @throws FormatError naming the file if there is none in it */
+function stateDictOf(
+  path: string,
+  file: TorchSaveFile,
+  key: string | undefined,
+): ReturnType<typeof collectStateDict> {
+  try {
+    return collectStateDict(file.value, key === undefined ? {} : { key });
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error;
+    throw new FormatError(`readTorchSave "${path}": ${error.message}`, { cause: error });
+  }
+}
+
+/** Views of shared memory that repeat what is in the file: tied weights, masks that were expanded. */
+const MAX_REPEATED_BYTES = 64 * 1024 ** 2;
+
+/**
+ * Tensors of one file may share their memory and repeat it (`expand`), and each becomes a tensor of its
+ * own here: a small file must not fill the memory.
+ *
+ * @throws FormatError if together they are far larger than the file
+ */
+function checkTotal(
+  path: string,
+  size: number,
+  tensors: ReadonlyMap<string, { readonly byteLength: number }>,
+): void {
+  let total = 0;
+  for (const { byteLength } of tensors.values()) total += byteLength;
+  const most = 2 * size + MAX_REPEATED_BYTES;
+  if (total <= most) return;
+  throw new FormatError(
+    `readTorchSave "${path}": got ${tensors.size} tensors of ${total} bytes in all out of a file of ${size} by repetition, ` +
+      `expected at most ${most}. Save tensors before they are expanded, and shared ones once.`,
+  );
 }
 
 /**
@@ -104,12 +137,8 @@ export function saveSafetensors(
       name,
       dtype: safetensorsDTypes[dtype],
       shape,
-      data: () => bytesOf(tensor.toTypedArray()),
+      data: () => tensorPieces(tensor),
     };
   });
   writeSafetensorsFile(path, entries, metadata);
-}
-
-function bytesOf(values: TypedArray): Uint8Array {
-  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 }

@@ -45,6 +45,7 @@ export {
   mambaTiny,
   modelNames,
   modelOptionNames,
+  modelShapes,
   resnet18,
   resnet20,
   resnet50,
@@ -52,7 +53,14 @@ export {
   vitSmall,
   vitTiny,
 } from './models/registry.js';
-export { type ModelInfo, loadModel, saveModel } from './models/model-file.js';
+export {
+  type LoadModelOptions,
+  type ModelInfo,
+  checkModelFile,
+  loadModel,
+  saveModel,
+} from './models/model-file.js';
+export { type NotFinite, notFinite } from './models/finite.js';
 export { type OnnxExport, type OnnxExportOptions, exportOnnx } from './export/onnx/export-onnx.js';
 export { type BuildOptions, buildOnnxModel } from './export/onnx/build-model.js';
 export type { FloatType, InputType, Quantization, ScanOp } from './export/onnx/choices.js';

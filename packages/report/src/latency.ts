@@ -1,33 +1,32 @@
 // Times the models of several runs against each other.
-import { existsSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { getNumThreads } from '@mamba-prune/libtorch';
-import { benchModel, benchmarkModels, loadModel } from 'mamba-prune';
+import { type NoteHandler, benchModel, benchmarkModels } from 'mamba-prune';
 import type { LatencyData, RunData } from './data/types.js';
+import { loadOrNote } from './load-or-note.js';
 
 export interface TimeRunsOptions {
   readonly batches: readonly number[];
   /** Or what chooses it, once there is a model to run. */
   readonly device: string | (() => string);
   readonly signal?: AbortSignal | undefined;
+  /** Told of models that cannot be read. */
+  readonly onNote?: NoteHandler | undefined;
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
 /** @returns undefined if no run has a model yet */
 export async function timeRuns(
   runs: readonly RunData[],
-  { batches, device: wanted, signal, onProgress }: TimeRunsOptions,
+  { batches, device: wanted, signal, onProgress, onNote }: TimeRunsOptions,
 ): Promise<LatencyData | undefined> {
-  const files = runs
-    .map(({ id, path }) => ({ id, file: join(path, 'model.safetensors') }))
-    .filter(({ file }) => existsSync(file));
-  if (files.length === 0) return undefined;
+  const finished = runs.filter(({ size }) => size?.bytes != null);
+  if (finished.length === 0) return undefined;
   const device = typeof wanted === 'string' ? wanted : wanted();
-  const models = files.map(({ id, file }) => {
-    const { model } = loadModel(file);
-    model.to(device);
-    return { ...benchModel(id, model), model };
+  const models = finished.flatMap(({ id, path }) => {
+    const model = loadOrNote(join(path, 'model.safetensors'), onNote);
+    return model ? [{ ...benchModel(id, model.to(device)), model }] : [];
   });
   const [first] = models;
   if (!first) return undefined;

@@ -14,6 +14,7 @@ import { findRuns } from './data/find-runs.js';
 import type { EvaluationData, RunData } from './data/types.js';
 import { evaluateRuns, isAboutData } from './images/evaluate-runs.js';
 import { timeRuns } from './latency.js';
+import { isAboutFile } from './load-or-note.js';
 import { type EmbeddedModel, reportHtml } from './report-html.js';
 import { canTry, onnxOf, tryOutModel } from './try-out/models.js';
 
@@ -33,16 +34,22 @@ export async function writeReport(
   const collected = collect(found);
   for (const note of collected.notes) hooks.onNote?.(note);
   const notes: string[] = [];
-  const evaluation = await evaluated(collected.runs, options, hooks, notes);
+  const note = (text: string): void => {
+    if (notes.includes(text)) return;
+    notes.push(text);
+    hooks.onNote?.(text);
+  };
+  const evaluation = await evaluated(collected.runs, options, hooks, note);
   const latency =
     benchBatches &&
     (await timeRuns(collected.runs, {
       batches: benchBatches,
       ...{ device, signal },
+      onNote: note,
       onProgress: (done, total) => hooks.onProgress?.('bench', done, total),
     }));
+  const models = options.withModels ? await modelsOf(collected.runs, options, note) : [];
   const data = { ...collected, evaluation, latency, notes: [...collected.notes, ...notes] };
-  const models = options.withModels ? await modelsOf(data.runs, options) : [];
   mkdirSync(dirname(path), { recursive: true });
   writeFileAtomic(path, reportHtml(data, models));
   return {
@@ -81,11 +88,17 @@ function checkWritable(path: string): void {
 async function modelsOf(
   runs: readonly RunData[],
   { data, signal }: ReportOptions,
+  note: (text: string) => void,
 ): Promise<EmbeddedModel[]> {
   const models: EmbeddedModel[] = [];
   for (const run of runs.filter(canTry)) {
     signal?.throwIfAborted();
-    models.push({ model: await tryOutModel(run, data), file: onnxOf(run) });
+    try {
+      models.push({ model: await tryOutModel(run, data), file: onnxOf(run) });
+    } catch (error) {
+      if (!isAboutFile(error)) throw error;
+      note(`A model was left out: ${error.message}`);
+    }
   }
   return models;
 }
@@ -101,19 +114,16 @@ async function evaluated(
   runs: readonly RunData[],
   { images, dataset, data, device, signal }: ReportOptions,
   { onProgress, onNote }: ReportHooks,
-  notes: string[],
+  note: (text: string) => void,
 ): Promise<EvaluationData | undefined> {
   if (images === 0) return undefined;
-  const note = (text: string): void => {
-    notes.push(text);
-    onNote?.(text);
-  };
   try {
     return await evaluateRuns(runs, {
       ...{ images, dataset, data, device, signal },
       onProgress: (done, total) => onProgress?.('images', done, total),
       // What a data set says of itself stands in the runs already.
       onNote: (text) => onNote?.(text),
+      onDamaged: note,
     });
   } catch (error) {
     // Runs are often looked at on another machine than the one with the images.

@@ -1,10 +1,14 @@
-/** Positional reads that never come back short. */
+/** Reading files that may be anything: nothing here waits for a pipe, or comes back short. */
 import { constants } from 'node:buffer';
-import { fstatSync, openSync, readSync, statSync } from 'node:fs';
+import { createHash, type Hash } from 'node:crypto';
+import { closeSync, constants as flags, fstatSync, openSync, readSync, statSync } from 'node:fs';
 import { FormatError } from '../errors.js';
 
 /** One read call takes less than 2 GiB; pieces of this size keep the system calls few. */
 const READ_CHUNK = 256 * 1024 * 1024;
+
+/** What hashing takes at a time: crypto takes less than 2 GiB, and smaller pieces stay in the cache. */
+const HASH_CHUNK = 4 * 1024 * 1024;
 
 /**
  * Opens a file for reading. Asked for before opening, because opening a named pipe would wait for ever.
@@ -13,15 +17,96 @@ const READ_CHUNK = 256 * 1024 * 1024;
  * @throws FormatError if it is a folder, a pipe or a device; the system's error if it cannot be opened
  */
 export function openRegularFile(path: string, where: string): { fd: number; size: number } {
-  const stat = statSync(path);
-  if (!stat.isFile()) {
-    throw new FormatError(
-      `${where}: got a ${stat.isDirectory() ? 'folder' : 'special file'}, expected a regular file.`,
-    );
+  requireRegular(statSync(path), where);
+  // Between the two calls another process may have put a pipe there: without blocking it opens at once.
+  const fd = openSync(path, flags.O_RDONLY | flags.O_NONBLOCK);
+  try {
+    const stat = fstatSync(fd);
+    requireRegular(stat, where);
+    return { fd, size: stat.size };
+  } catch (error) {
+    closeSync(fd);
+    throw error;
   }
-  const fd = openSync(path, 'r');
-  // Of the file that is open now: between the two calls another process may have replaced the name.
-  return { fd, size: fstatSync(fd).size };
+}
+
+interface Kind {
+  isFile(): boolean;
+  isDirectory(): boolean;
+  isFIFO(): boolean;
+  isSocket(): boolean;
+}
+
+/** @throws FormatError unless it is a regular file */
+function requireRegular(stat: Kind, where: string): void {
+  if (stat.isFile()) return;
+  const kind = stat.isDirectory()
+    ? 'folder'
+    : stat.isFIFO()
+      ? 'named pipe'
+      : stat.isSocket()
+        ? 'socket'
+        : 'device';
+  throw new FormatError(`${where}: got a ${kind}, expected a regular file.`);
+}
+
+export interface ReadFileOptions {
+  /** Start of messages; the path unless given. */
+  readonly where?: string;
+  /** Bytes beyond which a file is not read; what one buffer of Node.js can hold unless given. */
+  readonly most?: number;
+}
+
+/**
+ * A whole file, as `readFileSync` reads it, if it is a regular one.
+ *
+ * @throws FormatError if it is a folder, a pipe or a device, or larger than `most`; the system's error
+ *   if it cannot be opened
+ */
+export function readRegularFile(
+  path: string,
+  { where = path, most = constants.MAX_LENGTH }: ReadFileOptions = {},
+): Uint8Array<ArrayBuffer> {
+  const { fd, size } = openRegularFile(path, where);
+  try {
+    if (size > most) {
+      throw new FormatError(`${where}: got ${size} bytes, expected at most ${most}.`);
+    }
+    return readExactly(fd, 0, size, where);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/**
+ * A whole file of UTF-8 text, if it is a regular one.
+ * @throws as `readRegularFile`
+ */
+export function readTextFile(path: string, options: ReadFileOptions = {}): string {
+  const most = Math.min(options.most ?? Infinity, constants.MAX_STRING_LENGTH);
+  return Buffer.from(readRegularFile(path, { ...options, most }).buffer).toString('utf8');
+}
+
+/**
+ * SHA-256 of a file of any size, and how many bytes it has, with little memory.
+ * @throws as `readRegularFile`
+ */
+export function digestFile(path: string): { readonly sha256: string; readonly bytes: number } {
+  const { fd, size } = openRegularFile(path, path);
+  try {
+    const hash = createHash('sha256');
+    for (let at = 0; at < size; at += HASH_CHUNK) {
+      hash.update(readExactly(fd, at, Math.min(HASH_CHUNK, size - at), path));
+    }
+    return { sha256: hash.digest('hex'), bytes: size };
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** `hash.update` for bytes of any number: one call takes less than 2 GiB. */
+export function updateHash(hash: Hash, bytes: Uint8Array, chunk = READ_CHUNK): void {
+  for (let at = 0; at < bytes.byteLength; at += chunk) hash.update(bytes.subarray(at, at + chunk));
 }
 
 /**

@@ -86,17 +86,22 @@ export class SafetensorsFile {
   }
 
   /**
-   * The bytes of one tensor in memory of their own (so aligned for any element type).
+   * The bytes of one tensor, or of a part of it, in memory of their own (so aligned for any element type).
    *
+   * @param part - in bytes; the caller keeps it within the tensor
    * @throws FormatError if the file has no such tensor, is closed, or was cut short meanwhile
    */
-  read(name: string): Uint8Array<ArrayBuffer> {
+  read(
+    name: string,
+    part?: { readonly start: number; readonly length: number },
+  ): Uint8Array<ArrayBuffer> {
     const { position, byteLength } = this.locate(name);
     const what = `readSafetensors "${this.path}", tensor ${quoted(name)}`;
     if (this.fd === undefined) {
       throw new FormatError(`${what}: the file is closed. Read before close().`);
     }
-    return readExactly(this.fd, position, byteLength, what);
+    const { start, length } = part ?? { start: 0, length: byteLength };
+    return readExactly(this.fd, position + start, length, what);
   }
 
   /** Frees the file descriptor; a second call does nothing. */

@@ -13,12 +13,15 @@ import {
 import { METADATA_KEY, quoted } from './header.js';
 import { MAX_HEADER_BYTES } from './read.js';
 
-/** One tensor to write. A function as `data` is called when its turn comes, so one tensor is in memory at a time. */
+/**
+ * One tensor to write. A function as `data` is called when its turn comes, so one tensor is in memory at a
+ * time, or with pieces only a part of one.
+ */
 export interface SafetensorsEntry {
   readonly name: string;
   readonly dtype: SafetensorsDType;
   readonly shape: readonly number[];
-  readonly data: Uint8Array | (() => Uint8Array);
+  readonly data: Uint8Array | (() => Uint8Array | Iterable<Uint8Array>);
 }
 
 /** The format wants the data to begin at a multiple of 8, so that a mapped file can be used in place. */
@@ -47,8 +50,13 @@ export function writeSafetensorsFile(
     writeFully(fd, header);
     for (const entry of list) {
       const data = typeof entry.data === 'function' ? entry.data() : entry.data;
-      checkLength(entry, data.byteLength, where);
-      writeFully(fd, data);
+      let written = 0;
+      for (const piece of data instanceof Uint8Array ? [data] : data) {
+        writeFully(fd, piece);
+        written += piece.byteLength;
+      }
+      // What was written is thrown away with the temporary file.
+      checkLength(entry, written, where);
     }
   });
 }

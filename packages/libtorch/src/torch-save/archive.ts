@@ -27,6 +27,8 @@ const CONVERT =
 export class TorchArchive {
   private constructor(
     readonly path: string,
+    /** Bytes of the whole file. */
+    readonly size: number,
     private readonly entries: ReadonlyMap<string, ArchiveEntry>,
     private readonly root: string,
     private fd: number | undefined,
@@ -49,7 +51,7 @@ export class TorchArchive {
             'The archive was packed again; save it with torch.save.',
         );
       }
-      const archive = new TorchArchive(path, entries, root, fd);
+      const archive = new TorchArchive(path, size, entries, root, fd);
       archive.checkByteOrder(where);
       return archive;
     } catch (error) {

@@ -1,6 +1,16 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { FormatError, loadTorchSave, memoryStats } from '../index.js';
+import { writeTorchArchive } from './testing/write-archive.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'torch-save-'));
+afterAll(() => {
+  rmSync(folder, { recursive: true });
+});
 
 const fixture = (name: string): string =>
   fileURLToPath(new URL(`fixtures/${name}`, import.meta.url));
@@ -32,5 +42,59 @@ describe('loadTorchSave', () => {
     const before = memoryStats().tensors;
     await expect(loadTorchSave(fixture('malicious.pt'))).rejects.toThrow(FormatError);
     expect(memoryStats().tensors).toBe(before);
+  });
+
+  it('takes tensors that repeat a little of the file', async () => {
+    const path = join(folder, 'repeated.pt');
+    writeTorchArchive(
+      path,
+      [
+        { name: 'a', shape: [2, 3], strides: [0, 1], storage: '0' },
+        { name: 'tied', shape: [3], strides: [1], storage: '0' },
+      ],
+      { 0: [1, 2, 3] },
+    );
+    const tensors = await loadTorchSave(path);
+    expect(tensors.get('a')?.toNumbers()).toEqual([1, 2, 3, 1, 2, 3]);
+    expect(tensors.get('tied')?.toNumbers()).toEqual([1, 2, 3]);
+  });
+
+  const large = 240 * 1024 ** 2;
+  const bombs: [string, { shape: number[]; strides: number[]; count: number; values: number }][] = [
+    ['many tensors of 960 MB', { shape: [large], strides: [0], count: 200, values: 1 }],
+    ['one tensor of 960 MB', { shape: [large], strides: [0], count: 1, values: 1 }],
+    ['many tensors below every limit', { shape: [250_000], strides: [0], count: 100, values: 1 }],
+    [
+      'one storage that many look at',
+      { shape: [50_000], strides: [1], count: 400, values: 50_000 },
+    ],
+  ];
+  it.each(bombs)('refuses to make %s out of a small file, before it makes any', async (_, bomb) => {
+    const path = join(folder, 'bomb.pt');
+    const { shape, strides, count, values } = bomb;
+    writeTorchArchive(
+      path,
+      Array.from({ length: count }, (__, i) => ({ name: `t${i}`, shape, strides, storage: '0' })),
+      { 0: Array<number>(values).fill(1) },
+    );
+    const before = memoryStats().tensors;
+    await expect(loadTorchSave(path)).rejects.toThrow(FormatError);
+    await expect(loadTorchSave(path)).rejects.toThrow(
+      `readTorchSave "${path}": got ${count} tensors of ${count * (shape[0] ?? 0) * 4} bytes in all`,
+    );
+    expect(memoryStats().tensors).toBe(before);
+  });
+
+  it('names the file in which it finds no state dict', async () => {
+    const path = fixture('tensors.pt');
+    await expect(loadTorchSave(path, { key: 'none' })).rejects.toThrow(
+      `readTorchSave "${path}": collectStateDict: got the key "none"`,
+    );
+  });
+
+  it('does not wait for a named pipe', async () => {
+    const pipe = join(folder, 'pipe.pt');
+    execFileSync('mkfifo', [pipe]);
+    await expect(loadTorchSave(pipe)).rejects.toThrow(`"${pipe}": got a named pipe`);
   });
 });

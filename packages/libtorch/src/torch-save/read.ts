@@ -37,6 +37,11 @@ export class TorchSaveFile {
     }
   }
 
+  /** Bytes of the whole file. */
+  get size(): number {
+    return this.archive.size;
+  }
+
   /** Frees the file descriptor; a second call does nothing. */
   close(): void {
     this.archive.close();

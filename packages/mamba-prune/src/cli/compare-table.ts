@@ -11,14 +11,16 @@ import { type MethodResult, sizeSpread } from '../workflows/compare/results.js';
 import type { Context } from './context.js';
 import { relativePath } from './shell.js';
 import { count, percent } from './terminal/format.js';
+import { bold } from './terminal/layout.js';
+import { printable } from './terminal/printable.js';
 import { wrapText } from './terminal/text.js';
 
 export function printComparison(context: Context, { settings, results, path }: Comparison): void {
   const { colours, width } = context;
-  const { bold, dim } = colours;
+  const { dim } = colours;
   const dense = results.methods.find(({ method }) => method === 'dense');
   context.title(`${settings.train.arch} on ${settings.train.dataset}`);
-  context.print(dim(wrapText(`${describe(settings)}.`, width)));
+  context.print(dim(wrapText(printable(`${describe(settings)}.`), width)));
   for (const rate of settings.rates) {
     const methods = results.methods.filter((result) => result.rate === 0 || result.rate === rate);
     context.print();
@@ -34,7 +36,7 @@ export function printComparison(context: Context, { settings, results, path }: C
       ],
       methods.map((result) => {
         const row = rowOf(result, dense);
-        return result === best(methods) ? row.map((cell) => bold(cell)) : row;
+        return result === best(methods) ? row.map(bold) : row;
       }),
     );
     context.print();

@@ -4,7 +4,8 @@ import { relativePath } from './shell.js';
 import { type CliIo, type Colours, coloursOf, columnsOf } from './terminal/io.js';
 import { Progress } from './terminal/progress.js';
 import type { Cell, Column } from './terminal/layout.js';
-import { renderFacts, renderTable } from './terminal/table.js';
+import { printable, printableLine, printableMessage } from './terminal/printable.js';
+import { type Fact, renderFacts, renderTable } from './terminal/table.js';
 import { shorten, wrapText } from './terminal/text.js';
 
 /** State of one invocation of the program. */
@@ -49,7 +50,7 @@ export class Context<O extends CommonOptions = CommonOptions> {
     this.width = columnsOf(io.stdout);
   }
 
-  /** The result for people; under --json stdout belongs to the object. */
+  /** The result for people, printable but for its colours; under --json stdout belongs to the object. */
   print(text = ''): void {
     this.progress.end();
     if (this.options.json !== true) this.io.stdout.write(`${text}\n`);
@@ -57,25 +58,25 @@ export class Context<O extends CommonOptions = CommonOptions> {
 
   title(text: string): void {
     // Not indented, so that it may be two columns longer.
-    const lines = wrapText(text, this.width + 2).replaceAll(/^ {2}/gm, '');
+    const lines = wrapText(printable(text), this.width + 2).replaceAll(/^ {2}/gm, '');
     this.print(this.colours.bold(lines));
   }
 
   /** A path above what is said of it: that it fits matters more than its beginning. */
   pathTitle(path: string): void {
-    this.title(shorten(relativePath(path), this.width));
+    this.title(shorten(printableLine(relativePath(path)), this.width));
   }
 
   /** Text for people, indented and broken at blanks. */
   paragraph(text: string): void {
-    this.print(wrapText(text, this.width));
+    this.print(wrapText(printable(text), this.width));
   }
 
   table(columns: readonly Column[], rows: readonly (readonly Cell[])[]): void {
     this.print(renderTable(columns, rows, this.colours, this.width));
   }
 
-  facts(facts: readonly (readonly [string, string])[]): void {
+  facts(facts: readonly Fact[]): void {
     this.print(renderFacts(facts, this.colours, this.width));
   }
 
@@ -90,7 +91,7 @@ export class Context<O extends CommonOptions = CommonOptions> {
     if (this.#noted.has(text)) return;
     this.#noted.add(text);
     const { colours } = this.progress;
-    this.progress.line(colours.yellow(wrapText(text, columnsOf(this.io.stderr))));
+    this.progress.line(colours.yellow(wrapText(printableMessage(text), columnsOf(this.io.stderr))));
   }
 }
 

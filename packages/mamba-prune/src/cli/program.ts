@@ -17,7 +17,9 @@ import { addStudioCommand } from './commands/studio.js';
 import { addTrainCommand } from './commands/train.js';
 import { type Cli, InterruptedError, addExamples } from './context.js';
 import { WorkersEndedError } from './launch.js';
+import { guardedIo } from './terminal/guarded-io.js';
 import { type CliIo, coloursOf, columnsOf, wantsColour } from './terminal/io.js';
+import { printable, printableMessage } from './terminal/printable.js';
 import { packageVersion } from '../version.js';
 
 export const exitStatus = { done: 0, failed: 1, usage: 2, interrupted: 130 } as const;
@@ -45,7 +47,8 @@ const commands = [
  * @param argv - arguments without node and script
  * @returns the exit status: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C
  */
-export async function run(argv: readonly string[], io: CliIo): Promise<number> {
+export async function run(argv: readonly string[], unguarded: CliIo): Promise<number> {
+  const io = guardedIo(unguarded);
   const cli: Cli = { io, argv, current: programName };
   const program = makeProgram(cli);
   try {
@@ -130,14 +133,14 @@ function decorate(command: Command, cli: Cli): void {
 
 function errorText({ io }: Cli, name: string, message: string): string {
   const colours = coloursOf(io.stderr, io.env);
-  return `${colours.red(`${name}:`)} ${message}\n`;
+  return `${colours.red(`${name}:`)} ${printableMessage(message)}\n`;
 }
 
 function report(argv: readonly string[], cli: Cli, error: unknown): number {
   const { io } = cli;
   if (error instanceof InterruptedError) {
-    io.stderr.write(`${error.message}\n`);
-    if (error.resume !== undefined) io.stderr.write(`Go on with:  ${error.resume}\n`);
+    io.stderr.write(`${printableMessage(error.message)}\n`);
+    if (error.resume !== undefined) io.stderr.write(`Go on with:  ${printable(error.resume)}\n`);
     reportJson(argv, io, error.message, exitStatus.interrupted, { resume: error.resume });
     return exitStatus.interrupted;
   }
@@ -145,7 +148,7 @@ function report(argv: readonly string[], cli: Cli, error: unknown): number {
   const message = error instanceof Error ? error.message : String(error);
   io.stderr.write(errorText(cli, cli.current, message));
   if (io.env['DEBUG']?.includes(programName) === true && error instanceof Error) {
-    io.stderr.write(`${error.stack ?? ''}\n`);
+    io.stderr.write(`${printableMessage(error.stack ?? '')}\n`);
     if (error.cause !== undefined) io.stderr.write(`cause: ${inspect(error.cause)}\n`);
   }
   const status = isUsageError(error) ? exitStatus.usage : exitStatus.failed;

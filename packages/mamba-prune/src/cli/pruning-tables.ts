@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import type { PruneRun } from '../workflows/prune-run.js';
 import type { PruningRecord, RoundRecord } from '../workflows/pruning-record.js';
 import type { Context } from './context.js';
+import { type Cell, bold } from './terminal/layout.js';
 import { count, percent, times } from './terminal/format.js';
 
 /**
@@ -38,7 +39,7 @@ export async function printPruningRun(
 function printPruned(context: Context, record: PruningRecord): void {
   const { parameters, macs, accuracy, rounds } = record;
   const { before, afterCut, after } = accuracy;
-  const row = (name: string, value: number | null, shown: string): string[] => [
+  const row = (name: string, value: number | null, shown: Cell): Cell[] => [
     name,
     percent(before),
     shown,
@@ -46,7 +47,6 @@ function printPruned(context: Context, record: PruningRecord): void {
   ];
   // Of several cuts the table of the rounds tells.
   const cut = after === null || rounds.length === 1;
-  const { bold } = context.colours;
   context.table(
     [
       { title: '' },

@@ -10,10 +10,11 @@
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { closeSync, fsyncSync, mkdirSync, openSync } from 'node:fs';
-import { readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { renameSync, rmSync, writeSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { errnoOf, reasonOf } from './errors.js';
+import { readWhole } from './read-whole.js';
 
 const MAGIC = Buffer.from('MPCACHE1', 'latin1');
 const HEADER_AT = MAGIC.length + 32 + 4;
@@ -39,7 +40,7 @@ export type CacheRead =
 export function readCache(path: string): CacheRead {
   let bytes: Buffer;
   try {
-    bytes = readFileSync(path);
+    bytes = readWhole(path);
   } catch (error) {
     if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'ENOTDIR') return { state: 'missing' };
     return { state: 'corrupt', reason: reasonOf(error) };

@@ -1,9 +1,11 @@
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync } from 'node:fs';
 import { writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { create } from 'tar';
+import { gzipSync } from 'node:zlib';
+import { Header, create } from 'tar';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openCifar, verifyCifar } from './cifar.js';
 import { CIFAR10, CIFAR100, type CifarSpec } from './cifar-spec.js';
@@ -112,6 +114,72 @@ describe('openCifar', () => {
         'cifar-10-batches-bin/data_batch_1.bin or cifar-10-binary.tar.gz. ' +
         `Run "mamba-prune data get cifar10 --data ${empty}"`,
     );
+  });
+
+  /** One entry of an archive: its head says a size that its bytes may not have. */
+  function entryOf(name: string, size: number, bytes: Buffer): Buffer {
+    const head = Buffer.alloc(512);
+    new Header({ path: `${CIFAR10.folder}/${name}`, type: 'File', mode: 0o644, size }).encode(head);
+    return Buffer.concat([head, bytes]);
+  }
+
+  const archives: [what: string, entries: () => Buffer[], message: RegExp][] = [
+    [
+      'a file of 8 GiB',
+      () => [entryOf('data_batch_1.bin', 8 * 1024 ** 3, Buffer.alloc(32 * 1024 ** 2))],
+      /data_batch_1\.bin: got 8589934592 bytes, expected 61460\. Delete it and run/,
+    ],
+    [
+      'a file that is too short',
+      () => [entryOf('test_batch.bin', 512, Buffer.alloc(512)), Buffer.alloc(1024)],
+      /test_batch\.bin: got 512 bytes, expected 61460/,
+    ],
+    [
+      'a large file that does not belong there',
+      () => [entryOf('readme.html', 2 ** 40, Buffer.alloc(32 * 1024 ** 2))],
+      /cannot be unpacked \(it holds 1099511627776 bytes that are no part of CIFAR-10\)/,
+    ],
+    [
+      'many files that do not belong there',
+      () => Array.from({ length: 40 }, (_, i) => entryOf(`${i}`, 2 ** 19, Buffer.alloc(2 ** 19))),
+      /it holds 1\d{7} bytes that are no part of CIFAR-10/,
+    ],
+    [
+      'the same file again and again',
+      () => {
+        const one = entryOf('test_batch.bin', 61460, Buffer.alloc(61952));
+        return Array.from({ length: 400 }, () => one);
+      },
+      /it holds 16\d{6} bytes that are no part of CIFAR-10/,
+    ],
+  ];
+  it.each(archives)('refuses an archive with %s as soon as it sees it', async (_, entries, message) => {
+    rmSync(folder, { recursive: true });
+    const archive = join(dir, CIFAR10.archive);
+    for (const pack of [gzipSync, (bytes: Buffer) => bytes]) {
+      writeFileSync(archive, pack(Buffer.concat(entries())));
+      await expect(openCifar(small10, { dir })).rejects.toThrow(message);
+      await expect(verifyCifar(small10, { dir })).rejects.toThrow(archive);
+    }
+  });
+
+  it('refuses a file far too large and a named pipe without reading them', async () => {
+    const file = join(folder, 'data_batch_3.bin');
+    truncateSync(file, 2 ** 42); // holes
+    await expect(openCifar(small10, { dir })).rejects.toThrow(
+      `${file}: got ${2 ** 42} bytes, expected 61460.`,
+    );
+    rmSync(file);
+    execFileSync('mkfifo', [file]);
+    await expect(openCifar(small10, { dir })).rejects.toThrow(
+      `${file}: cannot be read (it is no regular file).`,
+    );
+    rmSync(folder, { recursive: true });
+    const archive = join(dir, CIFAR10.archive);
+    execFileSync('mkfifo', [archive]);
+    await expect(openCifar(small10, { dir })).rejects.toThrow(/found no CIFAR-10/);
+    writeFiles(small10, folder);
+    await expect(verifyCifar(small10, { dir })).rejects.toThrow(`${archive}: it is no regular file`);
   });
 
   it('refuses an archive that breaks off or lacks a file', async () => {

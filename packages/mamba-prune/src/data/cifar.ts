@@ -2,13 +2,14 @@
  * Opens CIFAR-10 and CIFAR-100, binary version: records of 1 or 2 label bytes and 3,072 pixel bytes
  * (1,024 red, 1,024 green, 1,024 blue, row by row), which is the planar layout used here.
  */
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { createReadStream, existsSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { list } from 'tar';
+import { Parser, type ReadEntry } from 'tar';
 import type { CifarSpec } from './cifar-spec.js';
 import { DataError, reasonOf } from './errors.js';
 import { md5OfFile } from './md5.js';
 import { countLabels, MemorySplit } from './memory-split.js';
+import { readWhole, statRegular } from './read-whole.js';
 import type { Dataset, OpenDatasetOptions, VerifyReport } from './types.js';
 
 const SIDE = 32;
@@ -85,6 +86,12 @@ function requireDir(spec: CifarSpec, options: OpenDatasetOptions): string {
 const redo = (spec: CifarSpec): string =>
   `Delete it and run "mamba-prune data get ${spec.name}" again.`;
 
+/** Of a file with so many records. */
+const bytesOf = (spec: CifarSpec, records: number): number => records * (spec.labelBytes + PIXELS);
+
+const wrongSize = (spec: CifarSpec, path: string, got: number, expected: number): string =>
+  `${path}: got ${got} bytes, expected ${expected}. ${redo(spec)}`;
+
 interface Records {
   images: Uint8Array;
   labels: Uint8Array;
@@ -116,7 +123,15 @@ async function load(
       const path = join(location.path, name);
       let bytes: Buffer | undefined;
       try {
-        bytes = location.kind === 'archive' ? contents.get(name) : readFileSync(path);
+        const expected = bytesOf(spec, perFile);
+        if (location.kind === 'folder') {
+          const { size } = statRegular(path);
+          if (size !== expected) {
+            problems.push({ text: wrongSize(spec, path, size, expected), file: path });
+            return;
+          }
+        }
+        bytes = location.kind === 'archive' ? contents.get(name) : readWhole(path, expected);
         contents.delete(name); // 30 to 150 MB each: do not hold them longer than needed
         if (bytes === undefined) throw new Error('the archive does not contain it');
       } catch (error) {
@@ -125,12 +140,6 @@ async function load(
         return;
       }
       files.push({ path, bytes: bytes.length });
-      const expected = perFile * (spec.labelBytes + PIXELS);
-      if (bytes.length !== expected) {
-        const text = `${path}: got ${bytes.length} bytes, expected ${expected}. ${redo(spec)}`;
-        problems.push({ text, file: path });
-        return;
-      }
       const text = unpack(spec, path, bytes, perFile, {
         images: images.subarray(i * perFile * PIXELS),
         labels: labels.subarray(i * perFile),
@@ -190,23 +199,46 @@ function locate(spec: CifarSpec, dir: string): Location {
   );
 }
 
-/** The .bin files of a .tar.gz, in memory. */
+/** Of what else the archives hold, a page and a list of names, with room to spare. */
+const OTHER_BYTES = 16 * 1024 ** 2;
+
+/**
+ * The .bin files of a .tar.gz, in memory. What an entry says of its size is looked at before its bytes are:
+ * a small archive can unpack to any number of them.
+ */
 async function readArchive(spec: CifarSpec, path: string): Promise<Map<string, Buffer>> {
-  const wanted = new Set([...spec.train, ...spec.test]);
+  const expected = new Map([
+    ...spec.train.map((name): [string, number] => [name, bytesOf(spec, spec.recordsPerTrainFile)]),
+    ...spec.test.map((name): [string, number] => [name, bytesOf(spec, spec.recordsPerTestFile)]),
+  ]);
   const found = new Map<string, Buffer>();
+  let others = 0;
   try {
-    await list({
-      file: path,
-      strict: true,
-      onReadEntry: (entry) => {
-        const name = basename(entry.path);
-        if (!wanted.has(name)) return;
-        const parts: Buffer[] = [];
-        entry.on('data', (part: Buffer) => parts.push(part));
-        entry.on('end', () => found.set(name, Buffer.concat(parts)));
-      },
+    statRegular(path);
+    await eachEntry(path, (entry) => {
+      const name = basename(entry.path);
+      const bytes = expected.get(name);
+      if (bytes === undefined || found.has(name)) {
+        others += entry.size;
+        if (others > OTHER_BYTES) {
+          throw new DataError(`it holds ${others} bytes that are no part of ${spec.title}`);
+        }
+        entry.resume();
+        return;
+      }
+      if (entry.size !== bytes) {
+        const file = join(path, name);
+        throw new DataError(
+          `openDataset "${spec.name}": ${wrongSize(spec, file, entry.size, bytes)}`,
+          { file },
+        );
+      }
+      const parts: Buffer[] = [];
+      entry.on('data', (part: Buffer) => parts.push(part));
+      entry.on('end', () => found.set(name, Buffer.concat(parts)));
     });
   } catch (error) {
+    if (error instanceof DataError && error.file !== undefined) throw error;
     throw new DataError(
       `openDataset "${spec.name}": ${path} (${statSync(path).size} bytes) cannot be unpacked ` +
         `(${reasonOf(error)}). ${redo(spec)}`,
@@ -214,6 +246,39 @@ async function readArchive(spec: CifarSpec, path: string): Promise<Map<string, B
     );
   }
   return found;
+}
+
+/** Calls `visit` with every entry of an archive; whatever it throws ends the reading at once. */
+function eachEntry(path: string, visit: (entry: ReadEntry) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const source = createReadStream(path, { highWaterMark: 1024 ** 2 });
+    const fail = (error: unknown): void => {
+      source.destroy();
+      reject(error instanceof Error ? error : new Error(String(error)));
+    };
+    let failed = false;
+    const parser = new Parser({
+      strict: true,
+      onReadEntry: (entry) => {
+        if (failed) return; // What was unpacked already when the reading ended.
+        try {
+          visit(entry);
+        } catch (error) {
+          failed = true;
+          fail(error);
+        }
+      },
+    });
+    parser.on('error', fail);
+    parser.on('end', resolve);
+    source.on('error', fail);
+    source.on('end', () => parser.end());
+    source.on('data', (chunk) => {
+      if (parser.write(chunk as Buffer)) return;
+      source.pause();
+      parser.once('drain', () => source.resume());
+    });
+  });
 }
 
 function unevenClasses(

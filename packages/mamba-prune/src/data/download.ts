@@ -141,6 +141,9 @@ async function fetchOnce(url: string, part: string, options: DownloadOptions): P
       if (response.status === 429 || response.status >= 500) throw new DataError(text);
       throw new FinalError(`${text} Has the file moved? Download it by hand to the data folder.`);
     }
+    if (statSync(part, { throwIfNoEntry: false })?.isFile() === false) {
+      throw new FinalError(`download: ${part} is no regular file. Delete it.`);
+    }
     const file = openSync(part, start > 0 ? 'a' : 'w');
     let received = start;
     try {

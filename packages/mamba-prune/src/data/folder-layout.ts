@@ -6,10 +6,11 @@
  *
  * Labels follow the sorted names of the class folders, as in torchvision's ImageFolder.
  */
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { DataError, reasonOf } from './errors.js';
 import { IMAGE_ENDING } from './image-decode.js';
+import { readList } from './read-whole.js';
 
 export interface FoundPart {
   /** Relative to the data set's folder. */
@@ -115,7 +116,7 @@ function readAnnotations(
   labelOf: ReadonlyMap<string, number>,
 ): FoundPart {
   const found = emptyPart();
-  const lines = readFileSync(file, 'utf8').split(/\r?\n/);
+  const lines = readList(file).split(/\r?\n/);
   for (const [i, line] of lines.entries()) {
     if (line.trim() === '') continue;
     const [name = '', folder = ''] = line.split('\t');
@@ -182,7 +183,7 @@ function classNames(dir: string, folders: readonly string[]): string[] {
   const file = ['words.txt', 'LOC_synset_mapping.txt'].map((f) => join(dir, f)).find(existsSync);
   if (file === undefined) return [...folders];
   const names = new Map<string, string>();
-  for (const line of readFileSync(file, 'utf8').split(/\r?\n/)) {
+  for (const line of readList(file).split(/\r?\n/)) {
     const [, wnid, words] = /^(\S+)\s+(.*)$/.exec(line) ?? [];
     if (wnid !== undefined && words !== undefined) names.set(wnid, words.split(',')[0] ?? words);
   }

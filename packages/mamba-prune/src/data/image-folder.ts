@@ -1,6 +1,5 @@
 /** Data sets kept as image files: checked once, decoded whenever they are read. */
 import { createHash } from 'node:crypto';
-import { statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { defaultCacheDir, readCache, writeCache } from './cache.js';
@@ -11,6 +10,7 @@ import { checkImage, decodeFully, decodeInto, type Framing } from './image-decod
 import { forEachLimited, Limiter } from './limit.js';
 import { countLabels, outOfRange } from './memory-split.js';
 import { Random, Stage } from './random.js';
+import { statRegular } from './read-whole.js';
 import type { Dataset, ImageSplit, OpenDatasetOptions, RandomCrop, VerifyReport } from './types.js';
 
 /** Mean and deviation of ImageNet's training images, which pretrained models expect. */
@@ -84,7 +84,7 @@ export async function verifyImageFolder(
   await forEachLimited(paths.length, 8, async (i) => {
     const path = join(dir, paths[i] as string);
     try {
-      await checkImage(path, statSync(path).size);
+      await checkImage(path, statRegular(path).size);
       await decodeFully(path);
     } catch (error) {
       faults.set(path, reasonOf(error));
@@ -154,7 +154,7 @@ async function checkAll(
     const path = paths[i] as string;
     const full = join(dir, path);
     try {
-      const { size, mtimeMs } = statSync(full);
+      const { size, mtimeMs } = statRegular(full);
       const before = known.get(path);
       if (before?.[0] === size && before[1] === mtimeMs) headers.set(path, before);
       else {

@@ -1,5 +1,5 @@
-import { stat } from 'node:fs/promises';
 import { DataError, errnoOf, reasonOf } from './errors.js';
+import { statRegular } from './read-whole.js';
 import type { DatasetInfo } from './types.js';
 
 /**
@@ -21,7 +21,7 @@ export async function readImage(
   const { checkImage, decodeInto } = await import('./image-decode.js');
   let header;
   try {
-    header = await checkImage(path, (await stat(path)).size);
+    header = await checkImage(path, statRegular(path).size);
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') {
       throw new DataError(

@@ -9,6 +9,9 @@ const COMMA = 0x2c;
 const ZERO = 0x30;
 const SPACE = 0x20;
 
+/** A file with more bad records than this is no file of the data set; their list must not fill the memory. */
+const MAX_DROPPED = 1000;
+
 export interface ScannedRecords {
   /** Good records; those beyond the capacity of `out` are counted, not stored. */
   kept: number;
@@ -65,7 +68,9 @@ export function scanRecords(
     if (values === 0) fault ??= 'is empty';
     else if (values !== size) fault ??= `has ${values} values instead of ${size}`;
     if (fault === undefined) kept++;
-    else dropped.push(`record ${index} ${fault}`);
+    else if (dropped.push(`record ${index} ${fault}`) > MAX_DROPPED) {
+      return { kept, dropped, complete: false };
+    }
   }
 }
 

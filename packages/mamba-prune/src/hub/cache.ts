@@ -7,16 +7,10 @@
  *     models--owner--name/refs/REVISION             the commit that a branch or tag was last seen at
  */
 import { randomBytes } from 'node:crypto';
-import {
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  readFileSync,
-  readdirSync,
-  renameSync,
-} from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs';
 import { rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
+import { readTextFile } from '@mamba-prune/libtorch';
 
 export const isCommit = (revision: string): boolean => /^[0-9a-f]{40}$/.test(revision);
 
@@ -52,7 +46,7 @@ export class RepoCache {
   commitOf(revision: string): string | undefined {
     if (isCommit(revision)) return revision;
     try {
-      const commit = readFileSync(this.#ref(revision), 'utf8').trim();
+      const commit = readTextFile(this.#ref(revision)).trim();
       return isCommit(commit) ? commit : undefined;
     } catch {
       return undefined;

@@ -131,7 +131,8 @@ async function receive(
   part: string,
   { onProgress, signal }: DownloadOptions,
 ): Promise<void> {
-  if (sizeOf(part) > file.size) rmSync(part);
+  const there = statSync(part, { throwIfNoEntry: false });
+  if (there && (!there.isFile() || there.size > file.size)) rmSync(part);
   const blob = await downloadFile({
     repo,
     path: file.path,
@@ -167,6 +168,7 @@ async function receive(
 async function digestOf(path: string, { digest, size }: HubFile): Promise<string> {
   const hash = createHash(digest.kind === 'git' ? 'sha1' : 'sha256');
   if (digest.kind === 'git') hash.update(`blob ${size}\0`);
+  if (!statSync(path).isFile()) throw new HubError(`${path}: expected a regular file. Delete it.`);
   for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
   return hash.digest('hex');
 }

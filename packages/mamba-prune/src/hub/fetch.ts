@@ -1,6 +1,7 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { readTextFile } from '@mamba-prune/libtorch';
 import {
   HUB_URL,
   HubApiError,
@@ -207,7 +208,7 @@ function storedToken(): string | undefined {
     nonEmpty(process.env['HF_TOKEN_PATH']) ??
     join(home ?? join(homedir(), '.cache', 'huggingface'), 'token');
   try {
-    return nonEmpty(readFileSync(path, 'utf8').trim());
+    return nonEmpty(readTextFile(path).trim());
   } catch {
     return undefined;
   }

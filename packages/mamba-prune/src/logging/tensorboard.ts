@@ -10,6 +10,7 @@ import {
   constants,
   ftruncateSync,
   mkdirSync,
+  fstatSync,
   openSync,
   readFileSync,
   writeSync,
@@ -123,8 +124,9 @@ function histogramOf({ units, mean, quantiles, histogram }: NormSpread, max: num
 function matchFile(path: string, content: Buffer): void {
   try {
     mkdirSync(dirname(path), { recursive: true });
-    const fd = openSync(path, constants.O_RDWR | constants.O_CREAT);
+    const fd = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NONBLOCK);
     try {
+      if (!fstatSync(fd).isFile()) throw new Error('it is no regular file');
       const present = readFileSync(fd);
       let same = 0;
       while (same < present.length && present[same] === content[same]) same++;

@@ -36,10 +36,41 @@ export function checkWidths(
   );
 }
 
+/** A file may name an image size beyond all bounds: its divisors are not looked for up to there. */
+const maxPatchListed = 4096;
+
+/** No network has so many; a file or an option may ask for any number. */
+const maxBlocks = 10_000;
+
+/** Before anything is made for every block. @throws UsageError for more blocks than any network has */
+export function checkBlockCount(family: string, blocks: number): void {
+  if (!(blocks > maxBlocks)) return;
+  throw new UsageError(
+    `${family} configuration: got ${blocks} blocks, expected at most ${maxBlocks}. Choose fewer.`,
+  );
+}
+
+/**
+ * Before anything is made for every block.
+ * @throws UsageError for a depth that is larger than the number of widths, which name every block
+ */
+export function checkDepth(
+  family: string,
+  depth: number,
+  widths: Readonly<Record<string, number>>,
+): void {
+  const named = Object.keys(widths).length;
+  if (depth <= named) return;
+  throw new UsageError(
+    `${family} configuration: got ${depth} blocks and ${named} widths, expected at least one width for every block`,
+  );
+}
+
 /** @throws UsageError unless the image divides into patches; lists the patch sizes that do */
 export function checkPatches(family: string, imageSize: number, patchSize: number): void {
   if (imageSize % patchSize === 0) return;
-  const divisors = Array.from({ length: imageSize }, (_, i) => i + 1).filter(
+  const candidates = Math.min(imageSize, maxPatchListed);
+  const divisors = Array.from({ length: candidates }, (_, i) => i + 1).filter(
     (d) => imageSize % d === 0,
   );
   throw new UsageError(

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { UsageError } from '../errors.js';
+import { checkBlockCount, checkPatches } from './config-checks.js';
 import { type ScanMode, scanModes } from './scan-order.js';
 
 const size = z.int().positive();
@@ -89,6 +90,7 @@ export function mambaConfig(arch: MambaArchitecture, options: ModelOptions = {})
   const defaults: MambaDefaults = mambaArchitectures[arch];
   const dModel = options.dModel ?? defaults.dModel;
   const depth = options.depth ?? defaults.depth;
+  checkBlockCount('mamba', depth);
   const widths: Record<string, number> = {};
   for (let block = 0; block < depth; block++) {
     widths[ssmGroup(block)] = (options.expand ?? 2) * dModel;
@@ -119,12 +121,7 @@ export function checkMambaConfig(value: unknown): MambaConfig {
     throw new UsageError(`mamba configuration: ${z.prettifyError(parsed.error)}`);
   }
   const config = parsed.data;
-  if (config.imageSize % config.patchSize !== 0) {
-    throw new UsageError(
-      `mamba configuration: got patch size ${config.patchSize} for images of ${config.imageSize} px, expected a divisor. ` +
-        `Choose --patch from ${divisors(config.imageSize).join(', ')}.`,
-    );
-  }
+  checkPatches('mamba', config.imageSize, config.patchSize);
   for (let block = 0; block < config.depth; block++) {
     for (const name of [ssmGroup(block), mlpGroup(block)]) {
       if (config.widths[name] === undefined) {
@@ -133,8 +130,4 @@ export function checkMambaConfig(value: unknown): MambaConfig {
     }
   }
   return config;
-}
-
-function divisors(n: number): number[] {
-  return Array.from({ length: n }, (_, i) => i + 1).filter((d) => n % d === 0);
 }

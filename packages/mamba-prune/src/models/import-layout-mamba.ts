@@ -21,7 +21,7 @@ export const mambaLayout: Layout = {
       dModel,
       depth,
       // What the widest block has: pruning states leaves some block whole more often than not.
-      dState: Math.max(...states),
+      dState: states.reduce((most, count) => Math.max(most, count), 0),
       dConv: reader.size('blocks.0.ssm.conv1d.weight', 2, 3),
       patchSize,
       imageSize: reader.imageSize(patchSize, 0),

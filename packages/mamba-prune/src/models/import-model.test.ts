@@ -276,7 +276,12 @@ describe('importStateDict', () => {
 describe('importModel', () => {
   it('reads model files of ours, and refuses what contradicts them', async () => {
     const model = createModel('resnet20', { baseWidth: 4 }).withWidths({ 'layer1.0.conv1': 2 });
-    const info = { classes: ['a'], mean: [0, 0, 0], std: [1, 1, 1], history: [] };
+    const info = {
+      classes: Array.from('abcdefghij'),
+      mean: [0, 0, 0],
+      std: [1, 1, 1],
+      history: [],
+    };
     saveModel(at('own.safetensors'), model, info);
     const found = await importModel(at('own.safetensors'), { arch: 'resnet20' });
     expect(found).toMatchObject({ info, assumed: [] });

@@ -1,5 +1,5 @@
 // Models from files of other programs: timm's and torchvision's checkpoints, training scripts' own.
-import { closeSync, openSync, readSync } from 'node:fs';
+import { closeSync, readSync } from 'node:fs';
 import { basename } from 'node:path';
 import {
   FormatError,
@@ -7,17 +7,19 @@ import {
   type Tensor,
   loadSafetensors,
   loadTorchSave,
+  openRegularFile,
   scope,
   zeros,
 } from '@mamba-prune/libtorch';
 import { UsageError } from '../errors.js';
 import { listed } from './config-checks.js';
+import { checkTensors, withFileName } from './file-checks.js';
+import { checkFinite } from './finite.js';
 import type { ImageModel, ModelConfigBase } from './image-model.js';
 import {
   type LayoutOptions,
   type Shapes,
   configFromShapes,
-  shapeProblems,
   stripPrefixes,
 } from './import-layout.js';
 import { type ModelInfo, loadModel, metadataKey } from './model-file.js';
@@ -33,6 +35,8 @@ export interface ImportOptions extends LayoutOptions {
   /** Per channel, of pixel values scaled to [0, 1]; ImageNet's for colour images unless given. */
   readonly mean?: readonly number[] | undefined;
   readonly std?: readonly number[] | undefined;
+  /** As for `loadModel`. */
+  readonly allowNotFinite?: boolean | undefined;
 }
 
 export interface ImportedModel {
@@ -65,8 +69,14 @@ export async function importModel(
 ): Promise<ImportedModel> {
   const kind = kindOf(path);
   if (kind === 'model') {
-    const { model, info } = loadModel(path);
-    checkSaid(path, model.config, options);
+    const { allowNotFinite = false, ...said } = options;
+    const { model, info } = loadModel(path, { allowNotFinite });
+    try {
+      checkSaid(path, model.config, said);
+    } catch (error) {
+      model.dispose();
+      throw error;
+    }
     return { model, info, assumed: [] };
   }
   if (kind === 'safetensors' && options.key !== undefined) {
@@ -106,22 +116,20 @@ function fromTensors(
   file?: string,
 ): ImportedModel {
   const tensors = stripPrefixes(given);
-  const { arch, key, dataset, classes, mean, std, ...sizes } = options;
+  const { arch, key, dataset, classes, mean, std, allowNotFinite = false, ...sizes } = options;
   const shapes = shapesOf(tensors);
   const { config, assumed } = configFromShapes(shapes, { arch, ...sizes });
+  checkImported(config, tensors);
   const model = createModelFromConfig(config);
   try {
-    const own = model.stateDict();
-    const problems = shapeProblems(shapesOf(own), shapes, isOptional);
-    if (problems.length > 0) {
-      throw new FormatError(
-        `import: the tensors are not those of ${model.config.arch}: ${problems.join('; ')}`,
-      );
-    }
     scope(() => {
-      for (const name of own.keys()) if (!tensors.has(name)) tensors.set(name, zeros([]));
+      // Counters that the file does not have.
+      for (const name of model.stateDict().keys()) {
+        if (!tensors.has(name)) tensors.set(name, zeros([]));
+      }
       model.loadStateDict(tensors);
     });
+    if (!allowNotFinite) checkFinite(model.stateDict());
     const data = infoOf(model.config, { dataset, classes, mean, std });
     const allAssumed = [...assumed, ...data.assumed];
     const step = { step: 'import', arch: model.config.arch, file, key, assumed: allAssumed };
@@ -133,8 +141,17 @@ function fromTensors(
   }
 }
 
-/** BatchNorm's counter, which nothing here uses: PyTorch before 0.4.1 did not write it. */
-const isOptional = (name: string): boolean => name.endsWith('.num_batches_tracked');
+/** Before a model is made. @throws FormatError as `checkTensors` */
+function checkImported(
+  config: Parameters<typeof checkTensors>[0],
+  tensors: ReadonlyMap<string, Tensor>,
+): void {
+  try {
+    checkTensors(config, tensors);
+  } catch (error) {
+    throw error instanceof FormatError ? new FormatError(`import: ${error.message}`) : error;
+  }
+}
 
 const shapesOf = (tensors: ReadonlyMap<string, Tensor>): Shapes =>
   new Map(Array.from(tensors, ([name, { shape }]) => [name, shape]));
@@ -158,6 +175,9 @@ function infoOf(
           (name === 'classes' ? 'classes' : 'channels'),
       );
     }
+  }
+  if (said.std?.some((value) => !(value > 0)) === true) {
+    throw new UsageError(`import: got ${said.std.join(', ')} for std, expected numbers above 0`);
   }
   const usual = channels === 3 ? imagenet : { mean: [0.5], std: [0.5] };
   const of = (name: 'mean' | 'std'): number[] =>
@@ -191,11 +211,11 @@ function kindOf(path: string): 'model' | 'safetensors' | 'torch-save' {
 function firstBytes(path: string): Buffer {
   const head = Buffer.alloc(2);
   try {
-    const file = openSync(path, 'r');
+    const { fd } = openRegularFile(path, path);
     try {
-      readSync(file, head, 0, 2, 0);
+      readSync(fd, head, 0, 2, 0);
     } finally {
-      closeSync(file);
+      closeSync(fd);
     }
   } catch (error) {
     throw new UsageError(
@@ -218,15 +238,4 @@ function checkSaid(path: string, config: ModelConfigBase, options: ImportOptions
   throw new UsageError(
     `${path}: got a model of ${listed(list)}. Leave these options out: the file describes itself.`,
   );
-}
-
-/** Adds the file's name to what goes wrong, in an error of the same kind. */
-function withFileName<T>(path: string, body: () => T): T {
-  try {
-    return body();
-  } catch (error) {
-    if (error instanceof UsageError) throw new UsageError(`${path}: ${error.message}`);
-    if (error instanceof FormatError) throw new FormatError(`${path}: ${error.message}`);
-    throw error;
-  }
 }

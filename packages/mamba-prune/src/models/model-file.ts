@@ -1,7 +1,23 @@
 // A model file: one .safetensors whose metadata key `mamba_prune` says how to build the model.
-import { FormatError, loadSafetensors, saveSafetensors } from '@mamba-prune/libtorch';
+import {
+  FormatError,
+  SafetensorsFile,
+  dtypeFromFile,
+  noGrad,
+  readSafetensorsTensor,
+  saveSafetensors,
+  scope,
+} from '@mamba-prune/libtorch';
 import { z } from 'zod';
 import { UsageError } from '../errors.js';
+import {
+  type StoredTensor,
+  checkTensors,
+  infoProblems,
+  isCounter,
+  withFileName,
+} from './file-checks.js';
+import { checkFinite } from './finite.js';
 import type { ImageModel } from './image-model.js';
 import { createModelFromConfig } from './registry.js';
 
@@ -53,34 +69,127 @@ export function modelMetadata(model: ImageModel, info: ModelInfo): string {
 
 /**
  * Writes a model atomically.
- * @throws UsageError for information that is not complete, Error if the folder cannot be written
+ * @throws UsageError for information that is not complete or not that of the model, Error if the folder cannot be written
  */
 export function saveModel(path: string, model: ImageModel, info: ModelInfo): void {
-  saveSafetensors(path, model.stateDict(), { [metadataKey]: modelMetadata(model, info) });
+  const metadata = modelMetadata(model, info);
+  const problems = infoProblems(model.config, info);
+  if (problems.length > 0) {
+    throw new UsageError(
+      `saveModel: the information is not that of the model: ${problems.join('; ')}`,
+    );
+  }
+  saveSafetensors(path, model.stateDict(), { [metadataKey]: metadata });
+}
+
+export interface LoadModelOptions {
+  /** Takes weights that are NaN or infinite too, to look at them; they are refused unless given. */
+  readonly allowNotFinite?: boolean;
 }
 
 /**
- * Reads a model file; the model is in evaluation mode.
- * @throws FormatError if it is no safetensors file, or one of another program, or its weights do not
- *   fit its description
+ * Reads a model file; the model is in evaluation mode. What the file says of the model is held against its
+ * tensors before anything is allocated.
+ * @throws FormatError naming the file if it is no safetensors file, or one of another program, if its
+ *   tensors or its information do not fit its description, or if weights are NaN or infinite
  */
-export function loadModel(path: string): { model: ImageModel; info: ModelInfo } {
-  const { tensors, metadata } = loadSafetensors(path);
+export function loadModel(
+  path: string,
+  { allowNotFinite = false }: LoadModelOptions = {},
+): { model: ImageModel; info: ModelInfo } {
+  const file = SafetensorsFile.open(path);
   try {
-    const text = metadata[metadataKey];
-    if (text === undefined) {
-      throw new FormatError(
-        `${path}: got a safetensors file without the metadata key '${metadataKey}', expected a model written by mamba-prune.`,
-      );
+    const { model: config, ...info } = descriptionOf(file);
+    const model = withFileName(
+      path,
+      () => {
+        checkTensors(config, storedTensors(file));
+        // What its initial values are made of goes with the scope.
+        return scope(() => createModelFromConfig(config));
+      },
+      { isOurs: true },
+    );
+    try {
+      readWeights(file, model);
+      if (!allowNotFinite) {
+        withFileName(path, () => {
+          checkFinite(model.stateDict());
+        });
+      }
+    } catch (error) {
+      model.dispose();
+      throw error;
     }
-    const { model: config, ...info } = parseMetadata(path, text);
-    const model = createModelFromConfig(config);
-    model.loadStateDict(tensors);
     model.eval();
     return { model, info: modelInfoSchema.parse(info) };
   } finally {
-    for (const tensor of tensors.values()) tensor.dispose();
+    file.close();
   }
+}
+
+/**
+ * Holds what a model file says against its tensors, without reading these.
+ * @throws FormatError as `loadModel`, but for weights that are no numbers; the system's error if it cannot
+ *   be opened
+ */
+export function checkModelFile(path: string): void {
+  const file = SafetensorsFile.open(path);
+  try {
+    const { model } = descriptionOf(file);
+    withFileName(
+      path,
+      () => {
+        checkTensors(model, storedTensors(file));
+      },
+      { isOurs: true },
+    );
+  } finally {
+    file.close();
+  }
+}
+
+/** What a file says of its model. @throws FormatError if it is none of ours */
+function descriptionOf({ path, metadata }: SafetensorsFile): ModelDescription {
+  const text = Object.hasOwn(metadata, metadataKey) ? metadata[metadataKey] : undefined;
+  if (text === undefined) {
+    throw new FormatError(
+      `${path}: got a safetensors file without the metadata key '${metadataKey}', expected a model written by mamba-prune.`,
+    );
+  }
+  return checkDescription(path, parseMetadata(path, text));
+}
+
+/** One tensor at a time, so that the file is never in memory a second time. */
+function readWeights(file: SafetensorsFile, model: ImageModel): void {
+  for (const [name, target] of model.stateDict()) {
+    if (isCounter(name) && !file.has(name)) continue;
+    scope(() => {
+      noGrad(() => target.copy_(readSafetensorsTensor(file, name)));
+    });
+  }
+}
+
+/** What the header says of every tensor. */
+function storedTensors(file: SafetensorsFile): Map<string, StoredTensor> {
+  return new Map(
+    file.names().map((name) => {
+      const { dtype, shape } = file.info(name);
+      return [name, { dtype: dtypeFromFile[dtype], shape }];
+    }),
+  );
+}
+
+/**
+ * Whether the images and classes of a description are those of its model.
+ * @throws FormatError naming the file
+ */
+export function checkDescription(path: string, description: ModelDescription): ModelDescription {
+  const problems = infoProblems(description.model, description);
+  if (problems.length === 0) return description;
+  throw new FormatError(
+    `${path}: the metadata key '${metadataKey}' does not describe one model: ${problems.join('; ')}. ` +
+      'The file is damaged; export or train the model again.',
+  );
 }
 
 /** @throws FormatError if the text does not describe a model */

@@ -1,3 +1,4 @@
+import { totalmem } from 'node:os';
 import { UsageError } from '../errors.js';
 import {
   type FamilyName,
@@ -14,6 +15,7 @@ import {
 } from './config.js';
 import type { ImageModel } from './image-model.js';
 import { VisionMamba } from './mamba.js';
+import { type ModelShapes, mambaShapes, resnetShapes, vitShapes } from './model-shapes.js';
 import { ResNet } from './resnet.js';
 import {
   type ResNetArchitecture,
@@ -27,24 +29,29 @@ import { type VitArchitecture, type VitOptions, checkVitConfig, vitConfig } from
 export { modelNames, modelOptionNames } from './architectures.js';
 
 interface Family {
-  /** A dense model. */
-  create(arch: string, options: ModelOptions): ImageModel;
+  /** Of a dense model. */
+  config(arch: string, options: ModelOptions): unknown;
   /** A model of any widths, from the configuration that a model file holds. */
   fromConfig(config: unknown): ImageModel;
+  /** Shapes of its tensors, without making them. */
+  shapes(config: unknown): ModelShapes;
 }
 
 const families: Readonly<Record<FamilyName, Family>> = {
   mamba: {
-    create: (arch, options) => mamba(arch as MambaArchitecture, options),
+    config: (arch, options) => mambaConfig(arch as MambaArchitecture, options),
     fromConfig: (config) => new VisionMamba(checkMambaConfig(config)),
+    shapes: (config) => mambaShapes(checkMambaConfig(config)),
   },
   vit: {
-    create: (arch, options) => vit(arch as VitArchitecture, options),
+    config: (arch, options) => vitConfig(arch as VitArchitecture, options),
     fromConfig: (config) => new VisionTransformer(checkVitConfig(config)),
+    shapes: (config) => vitShapes(checkVitConfig(config)),
   },
   resnet: {
-    create: (arch, options) => resnet(arch as ResNetArchitecture, options),
+    config: (arch, options) => resnetConfig(arch as ResNetArchitecture, options),
     fromConfig: (config) => new ResNet(checkResNetConfig(config)),
+    shapes: (config) => resnetShapes(checkResNetConfig(config)),
   },
 };
 
@@ -69,17 +76,57 @@ function resnet(arch: ResNetArchitecture, options: ResNetOptions): ResNet {
  *   that do not fit together
  */
 export function createModel(arch: string, options: ModelOptions = {}): ImageModel {
-  return families[familyOf(arch)].create(arch, options);
+  const family = families[familyOf(arch)];
+  checkModelOptions(arch, options);
+  const config = family.config(arch, options);
+  checkFits(family.shapes(config));
+  return family.fromConfig(config);
 }
 
-/** A randomly initialised model of the shape that `config` describes. */
+/**
+ * Shapes of the tensors that `createModel` would make; nothing is allocated.
+ * @throws as `createModel`
+ */
+export function denseShapes(arch: string, options: ModelOptions = {}): ModelShapes {
+  const family = families[familyOf(arch)];
+  checkModelOptions(arch, options);
+  return family.shapes(family.config(arch, options));
+}
+
+/** @throws UsageError for a model whose weights alone are larger than the memory of this machine */
+function checkFits(shapes: ModelShapes): void {
+  let numbers = 0;
+  for (const shape of shapes.values()) numbers += shape.reduce((a, b) => a * b, 1);
+  const [bytes, memory] = [4 * numbers, totalmem()];
+  if (!(bytes > memory)) return;
+  const gib = (value: number): string => `${(value / 2 ** 30).toPrecision(3)} GiB`;
+  throw new UsageError(
+    `model: got sizes of ${numbers} parameters (${gib(bytes)}), expected less than the ${gib(memory)} of memory ` +
+      'that this machine has. Choose smaller ones.',
+  );
+}
+
+/**
+ * A randomly initialised model of the shape that `config` describes.
+ * @throws UsageError for a configuration that no model has
+ */
 export function createModelFromConfig(config: { readonly family: string }): ImageModel {
-  if (!Object.hasOwn(families, config.family)) {
-    throw new UsageError(
-      `model: got family '${config.family}', expected one of ${Object.keys(familyNames).join(', ')}`,
-    );
-  }
-  return families[config.family as FamilyName].fromConfig(config);
+  return familyFor(config).fromConfig(config);
+}
+
+/**
+ * Shapes of the tensors that such a model has, in no particular order; nothing is allocated.
+ * @throws UsageError for a configuration that no model has
+ */
+export function modelShapes(config: { readonly family: string }): ModelShapes {
+  return familyFor(config).shapes(config);
+}
+
+function familyFor({ family }: { readonly family: string }): Family {
+  if (Object.hasOwn(families, family)) return families[family as FamilyName];
+  throw new UsageError(
+    `model: got family '${family}', expected one of ${Object.keys(familyNames).join(', ')}`,
+  );
 }
 
 export const mambaTiny = (options: MambaOptions = {}): VisionMamba => mamba('mamba_tiny', options);

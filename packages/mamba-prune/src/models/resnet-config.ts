@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { ModelOptions } from './config.js';
-import { checkWidths, parseConfig, size } from './config-checks.js';
+import { checkBlockCount, checkDepth, checkWidths, parseConfig, size } from './config-checks.js';
 
 export const resnetBlocks = ['basic', 'bottleneck'] as const;
 export const resnetStems = ['cifar', 'imagenet'] as const;
@@ -20,7 +20,8 @@ export const resnetConfigSchema = z.strictObject({
   baseWidth: size,
   /** `cifar`: 3x3 at stride 1; `imagenet`: 7x7 at stride 2 and a max pooling at stride 2. */
   stem: z.enum(resnetStems),
-  imageSize: size,
+  /** No tensor tells it, so it has a bound of its own: that of the data sets. */
+  imageSize: size.max(4096),
   channels: size,
   numClasses: size,
   /** Chance that a sample skips a block in training, rising linearly to this at the last block. */
@@ -75,6 +76,9 @@ export const blockName = (stage: number, index: number): string => `layer${stage
 /** Inner channels of the blocks of a stage before pruning. */
 export const stageWidth = (baseWidth: number, stage: number): number => baseWidth * 2 ** stage;
 
+const blockCount = ({ blocks }: Pick<ResNetSizes, 'blocks'>): number =>
+  blocks.reduce((sum, count) => sum + count, 0);
+
 /** The names of all groups, with their widths before pruning. */
 export function denseResNetWidths({
   block,
@@ -105,6 +109,7 @@ export function resnetConfig(arch: ResNetArchitecture, options: ResNetOptions = 
     blocks: [...(options.blocks ?? defaults.blocks)],
     baseWidth: options.baseWidth ?? defaults.baseWidth,
   };
+  checkBlockCount('resnet', blockCount(sizes));
   return checkResNetConfig({
     family: 'resnet',
     arch,
@@ -121,6 +126,7 @@ export function resnetConfig(arch: ResNetArchitecture, options: ResNetOptions = 
 /** Checks a configuration read from a file or made by hand. */
 export function checkResNetConfig(value: unknown): ResNetConfig {
   const config = parseConfig('resnet', resnetConfigSchema, value);
+  checkDepth('resnet', blockCount(config), config.widths);
   checkWidths('resnet', config.widths, Object.keys(denseResNetWidths(config)));
   return config;
 }

@@ -1,7 +1,14 @@
 import { z } from 'zod';
 import { UsageError } from '../errors.js';
 import { type ModelOptions, mlpGroup } from './config.js';
-import { checkPatches, checkWidths, parseConfig, size } from './config-checks.js';
+import {
+  checkBlockCount,
+  checkDepth,
+  checkPatches,
+  checkWidths,
+  parseConfig,
+  size,
+} from './config-checks.js';
 
 /** What a vision transformer is built from; stored in every model file. */
 export const vitConfigSchema = z.strictObject({
@@ -67,6 +74,7 @@ export function vitConfig(arch: VitArchitecture, options: VitOptions = {}): VitC
   const defaults: VitSizes = vitArchitectures[arch];
   const dModel = options.dModel ?? defaults.dModel;
   const depth = options.depth ?? defaults.depth;
+  checkBlockCount('vit', depth);
   const heads = options.heads ?? defaults.heads;
   const widths: Record<string, number> = {};
   for (let block = 0; block < depth; block++) {
@@ -102,6 +110,7 @@ export function headDimOf(dModel: number, heads: number): number {
 export function checkVitConfig(value: unknown): VitConfig {
   const config = parseConfig('vit', vitConfigSchema, value);
   checkPatches('vit', config.imageSize, config.patchSize);
+  checkDepth('vit', config.depth, config.widths);
   const blocks = Array.from({ length: config.depth }, (_, block) => block);
   checkWidths(
     'vit',

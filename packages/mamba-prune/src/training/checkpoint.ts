@@ -19,6 +19,8 @@ import {
   SafetensorsFile,
   scope,
   type Tensor,
+  tensorPieces,
+  updateHash,
   writeSafetensorsFile,
 } from '@mamba-prune/libtorch';
 import { createHash, type Hash } from 'node:crypto';
@@ -93,9 +95,8 @@ export function writeCheckpoint(
     const dtype = values instanceof Uint8Array ? 'U8' : safetensorsDTypes[values.dtype];
     const shape = values instanceof Uint8Array ? [values.length] : values.shape;
     const data = () => {
-      const bytes = bytesOf(values);
-      hashTensor(hash, name, dtype, shape, bytes);
-      return bytes;
+      hashHead(hash, name, dtype, shape);
+      return hashed(hash, values instanceof Uint8Array ? [values] : tensorPieces(values));
     };
     return { name, dtype, shape, data };
   });
@@ -107,20 +108,15 @@ export function writeCheckpoint(
   );
 }
 
-function bytesOf(values: Values): Uint8Array {
-  if (values instanceof Uint8Array) return values;
-  const array = values.toTypedArray();
-  return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+function* hashed(hash: Hash, pieces: Iterable<Uint8Array>): Generator<Uint8Array> {
+  for (const piece of pieces) {
+    updateHash(hash, piece);
+    yield piece;
+  }
 }
 
-function hashTensor(
-  hash: Hash,
-  name: string,
-  dtype: string,
-  shape: readonly number[],
-  bytes: Uint8Array,
-): void {
-  hash.update(`\n${JSON.stringify([name, dtype, shape])}\n`).update(bytes);
+function hashHead(hash: Hash, name: string, dtype: string, shape: readonly number[]): void {
+  hash.update(`\n${JSON.stringify([name, dtype, shape])}\n`);
 }
 
 /** A tensor of a checkpoint, as bytes. */
@@ -149,7 +145,8 @@ export function readCheckpoint(path: string): Checkpoint {
       if (name === DIGEST) continue;
       const { dtype, shape } = file.info(name);
       const data = file.read(name);
-      hashTensor(hash, name, dtype, shape, data);
+      hashHead(hash, name, dtype, shape);
+      updateHash(hash, data);
       tensors.set(name, { dtype, shape, data });
     }
     if (!file.has(DIGEST) || !hash.digest().equals(file.read(DIGEST))) {

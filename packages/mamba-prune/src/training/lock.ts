@@ -3,6 +3,7 @@
  * process that holds it, and a lock whose process is gone counts for nothing.
  */
 import { randomBytes } from 'node:crypto';
+import { readTextFile } from '@mamba-prune/libtorch';
 import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { RunFolderError } from './errors.js';
@@ -77,7 +78,7 @@ export class FileLock {
 
 function read(path: string): string | undefined {
   try {
-    return readFileSync(path, 'utf8');
+    return readTextFile(path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;

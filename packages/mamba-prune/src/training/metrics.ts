@@ -1,6 +1,14 @@
 /** metrics.jsonl: one JSON object a line, on the disk before anything that relies on it. */
-import { closeSync, fsyncSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
-import { fstatSync } from 'node:fs';
+import { readTextFile } from '@mamba-prune/libtorch';
+import {
+  closeSync,
+  fstatSync,
+  fsyncSync,
+  ftruncateSync,
+  openSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { RunFolderError } from './errors.js';
 import type { EpochMetrics, StepMetrics } from './types.js';
 
@@ -21,6 +29,10 @@ export class MetricsLog {
     this.#bytes = keepBytes;
     let fd: number;
     try {
+      // A named pipe would make the process wait for somebody who reads it.
+      if (statSync(path, { throwIfNoEntry: false })?.isFile() === false) {
+        throw new Error('it is no regular file');
+      }
       fd = openSync(path, 'a');
     } catch (error) {
       throw unwritable(path, error);
@@ -77,20 +89,22 @@ export class MetricsLog {
 /**
  * The lines of a metrics file; a last line without an end, which a running or killed process may
  * leave, is left out. An empty list if there is no file.
- * @throws RunFolderError if another line is no JSON
+ * @throws RunFolderError if another line is no JSON, or none of a training; FormatError if the file is no
+ *   regular one
  */
 export function readMetricsFile(path: string): MetricsLine[] {
   let text: string;
   try {
-    text = readFileSync(path, 'utf8');
+    text = readTextFile(path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw error;
   }
   const lines = text.split('\n').slice(0, -1);
   return lines.map((line, i) => {
+    let value: unknown;
     try {
-      return JSON.parse(line) as MetricsLine;
+      value = JSON.parse(line);
     } catch (error) {
       throw new RunFolderError(
         path,
@@ -98,7 +112,24 @@ export function readMetricsFile(path: string): MetricsLine[] {
         { cause: error },
       );
     }
+    if (isMetricsLine(value)) return value;
+    throw new RunFolderError(
+      path,
+      `readMetrics: line ${i + 1} of ${path} is no line of a training, expected an object with type, phase, ` +
+        'epoch, step, loss and lr. Remove it.',
+    );
   });
+}
+
+/** Whether it has what every line has. */
+function isMetricsLine(value: unknown): value is MetricsLine {
+  if (typeof value !== 'object' || value === null) return false;
+  const line = value as Readonly<Record<string, unknown>>;
+  return (
+    typeof line['type'] === 'string' &&
+    typeof line['phase'] === 'string' &&
+    ['epoch', 'step', 'loss', 'lr'].every((name) => typeof line[name] === 'number')
+  );
 }
 
 function unwritable(path: string, error: unknown): RunFolderError {

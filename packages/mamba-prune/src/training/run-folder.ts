@@ -15,14 +15,13 @@
  *     tensorboard/                      event files, if they are asked for
  *     run.lock                          while a process writes the run
  */
-import { writeFileAtomic } from '@mamba-prune/libtorch';
+import { readTextFile, writeFileAtomic } from '@mamba-prune/libtorch';
 import {
   copyFileSync,
   existsSync,
   linkSync,
   mkdirSync,
   readdirSync,
-  readFileSync,
   renameSync,
   rmSync,
 } from 'node:fs';
@@ -321,9 +320,12 @@ function notEmpty(folder: string, found: readonly string[], isRun: boolean): Run
   );
 }
 
+/** What describes a run has a few kilobytes; a larger file is something else. */
+const readConfigText = (path: string): string => readTextFile(path, { most: 64 * 1024 ** 2 });
+
 function isRunConfig(folder: string): boolean {
   try {
-    const config: unknown = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8'));
+    const config: unknown = JSON.parse(readConfigText(join(folder, 'config.json')));
     return (
       typeof config === 'object' && config !== null && 'kind' in config && config.kind === KIND
     );
@@ -336,7 +338,7 @@ function readConfig(folder: string): RunConfig {
   const path = join(folder, 'config.json');
   let json: unknown;
   try {
-    json = JSON.parse(readFileSync(path, 'utf8'));
+    json = JSON.parse(readConfigText(path));
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     const isMissing = code === 'ENOENT' || code === 'ENOTDIR';

@@ -17,16 +17,30 @@ export function encodeUnits(units: readonly number[]): string {
   return ranges.join(',');
 }
 
-/** @throws RangeError for a text that `encodeUnits` does not write */
+/** More than any layer has: a few bytes of a file must not become a list without end. */
+export const maxUnits = 2 ** 24;
+
+/** @throws RangeError for a text that `encodeUnits` does not write, or for units from 2^24 on */
 export function decodeUnits(text: string): number[] {
-  if (text === '') return [];
-  return text.split(',').flatMap((range) => {
+  const units: number[] = [];
+  if (text === '') return units;
+  let next = 0;
+  for (const range of text.split(',')) {
     const match = /^(\d+)(?:-(\d+))?$/.exec(range);
     const first = Number(match?.[1] ?? NaN);
     const last = Number(match?.[2] ?? first);
-    if (!(last >= first)) throw new RangeError(`kept units: got '${range}', expected 7 or 3-9`);
-    return Array.from({ length: last - first + 1 }, (_, i) => first + i);
-  });
+    if (!(last >= first)) {
+      throw new RangeError(`kept units: got '${range.slice(0, 40)}', expected 7 or 3-9`);
+    }
+    if (first < next || last >= maxUnits) {
+      throw new RangeError(
+        `kept units: got '${range.slice(0, 40)}' after unit ${next - 1}, expected increasing units below ${maxUnits}`,
+      );
+    }
+    for (let unit = first; unit <= last; unit++) units.push(unit);
+    next = last + 1;
+  }
+  return units;
 }
 
 /** The units of the dense model that `kept`, units of a model with `earlier` kept, stands for. */

@@ -1,7 +1,6 @@
 // What a pruning run begins with: the model, and a record without a cut.
-import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { digestFile } from '@mamba-prune/libtorch';
 import { inspectModel } from '../bench/inspect.js';
 import { DataError } from '../data/errors.js';
 import type { ImageModel } from '../models/image-model.js';
@@ -111,7 +110,5 @@ export function digestOf(path: string): string {
 
 /** By which the file is known again, wherever it was moved to. */
 export function fileFacts(path: string): { path: string; sha256: string; bytes: number } {
-  const content = readFileSync(path);
-  const sha256 = createHash('sha256').update(content).digest('hex');
-  return { path, sha256, bytes: content.length };
+  return { path, ...digestFile(path) };
 }

@@ -1,13 +1,17 @@
 // pruning.json: what a pruning run cut, round by round, and what it cost. It is written before
 // anything relies on it, so a resumed run knows from it where it stopped.
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { writeFileAtomic } from '@mamba-prune/libtorch';
+import { readTextFile, writeFileAtomic } from '@mamba-prune/libtorch';
 import { z } from 'zod';
 import { DataError } from '../data/errors.js';
-import { decodeUnits, encodeUnits } from './kept-units.js';
+import { decodeUnits, encodeUnits, maxUnits } from './kept-units.js';
 
 const numbers = z.record(z.string(), z.number());
+/** Units per group. */
+const widths = z.record(z.string(), z.int().min(0).max(maxUnits));
+/** Far more than anybody prunes in; what reads a record makes something for each. */
+const maxRounds = 10_000;
 const beforeAfter = z.object({ before: z.number(), after: z.number() });
 const measured = z.number().nullable();
 const accuracy = z.object({ before: measured, afterCut: measured, after: measured });
@@ -34,7 +38,7 @@ const roundSchema = z.object({
   /** Share of the run's first units that is gone after the round, per kind. */
   rates: numbers,
   /** Width of every group after the cut. */
-  widths: numbers,
+  widths,
   /** Units of the dense model that are left, per group that was ever cut. */
   kept: units,
   /** Of those, the ones that refill gave back in this round. */
@@ -64,14 +68,14 @@ const recordSchema = z.object({
   perRound: z.boolean(),
   rewind: z.string(),
   /** Rounds that are asked for. */
-  plannedRounds: z.number(),
+  plannedRounds: z.int().min(0).max(maxRounds),
   /** Kind of every group. */
   kinds: z.record(z.string(), z.string()),
   /** Before any cut ever. */
-  denseWidths: numbers,
-  widthsBefore: numbers,
+  denseWidths: widths,
+  widthsBefore: widths,
   /** After the last round so far, as the next three. */
-  widthsAfter: numbers,
+  widthsAfter: widths,
   /** Units of the dense model that are left, per group that was ever cut. */
   kept: units,
   /** The same as units of the file that was pruned, per group that this run cut. */
@@ -123,7 +127,7 @@ export function readPruningRecord(run: string): PruningRecord | undefined {
   if (!existsSync(path)) return undefined;
   let problem: string;
   try {
-    const json: unknown = JSON.parse(readFileSync(path, 'utf8'));
+    const json: unknown = JSON.parse(readTextFile(path));
     const first = firstFormat.safeParse(json);
     if (first.success) return fromFirstFormat(run, first.data);
     const parsed = recordSchema.safeParse(json);
@@ -140,7 +144,10 @@ export function readPruningRecord(run: string): PruningRecord | undefined {
 }
 
 /** What does not fit together in a record that has the right form. */
-function contradiction({ rounds, kept, widthsAfter }: PruningRecord): string | undefined {
+function contradiction(record: PruningRecord): string | undefined {
+  const { rounds, kept, denseWidths, widthsAfter } = record;
+  const units = Object.values(denseWidths).reduce((sum, width) => sum + width, 0);
+  if (units > maxUnits) return `got ${units} units in all groups, expected at most ${maxUnits}`;
   const misnumbered = rounds.findIndex(({ round }, i) => round !== i + 1);
   if (misnumbered >= 0) {
     return `got round ${rounds[misnumbered]?.round ?? NaN} as entry ${misnumbered + 1} of the rounds`;

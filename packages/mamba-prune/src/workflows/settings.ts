@@ -1,10 +1,13 @@
 // What the commands train and prune know of a run before it begins; plain JSON, kept in its
 // config.json, so that --resume needs nothing but the folder.
+import { join } from 'node:path';
 import type { distributed } from '@mamba-prune/libtorch';
+import { z } from 'zod';
 import { augmentPreset, type AugmentOptions } from '../data/augment/options.js';
 import type { DatasetInfo } from '../data/types.js';
 import { UsageError } from '../errors.js';
 import type { ModelOptions } from '../models/config.js';
+import { RunFolderError } from '../training/errors.js';
 import { stableJson } from '../training/options.js';
 import { RunFolder } from '../training/run-folder.js';
 import type { TrainHooks, TrainOptions } from '../training/types.js';
@@ -80,6 +83,15 @@ interface SettingsOf {
   readonly prune: PruneSettings;
 }
 
+const object = z.looseObject({});
+const recipe = z.looseObject({ epochs: z.number() });
+
+/** What is used of them before they are checked as those of a new run are. */
+const storedSchemas = {
+  train: z.looseObject({ arch: z.string(), dataset: z.string(), model: object.optional(), recipe }),
+  prune: z.looseObject({ model: z.string(), rates: z.record(z.string(), z.number()), recipe }),
+} as const;
+
 /**
  * The settings that a run's config.json holds.
  * @throws UsageError if the run is of another command; RunFolderError if it is none
@@ -93,6 +105,14 @@ export function storedSettings<C extends keyof SettingsOf>(
     throw new UsageError(
       `resume: ${path} is a run of '${config.command}', expected one of '${command}'. ` +
         `Resume it with mamba-prune ${config.command} --resume --out ${path}.`,
+    );
+  }
+  const parsed = storedSchemas[command].safeParse(config['settings']);
+  if (!parsed.success) {
+    throw new RunFolderError(
+      path,
+      `resume: the settings in ${join(path, 'config.json')} are damaged: ${z.prettifyError(parsed.error)}. ` +
+        'Put the file back, or start a new run.',
     );
   }
   return config['settings'] as SettingsOf[C];

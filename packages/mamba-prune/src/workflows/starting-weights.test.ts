@@ -47,8 +47,8 @@ beforeAll(async () => {
   const classes = ['a', 'b', 'c', 'd', 'e'];
   saveModel(at('five.safetensors'), prunedModel(), {
     classes,
-    mean: [0.5],
-    std: [0.5],
+    mean: [0.5, 0.5, 0.5],
+    std: [0.5, 0.5, 0.5],
     history: [],
   });
 });

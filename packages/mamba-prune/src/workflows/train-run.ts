@@ -5,7 +5,7 @@ import { UsageError } from '../errors.js';
 import type { ModelOptions } from '../models/config.js';
 import type { ImageModel } from '../models/image-model.js';
 import { type ModelInfo, loadModel, saveModel } from '../models/model-file.js';
-import { createModel, modelOptionNames } from '../models/registry.js';
+import { createModel, denseShapes, modelOptionNames } from '../models/registry.js';
 import { tensorboardHooks, writeEventFile } from '../logging/tensorboard.js';
 import { fitBatchSize } from '../training/auto-batch.js';
 import { composeHooks } from '../training/compose-hooks.js';
@@ -16,6 +16,7 @@ import { train } from '../training/trainer.js';
 import type { TrainHooks, TrainResult } from '../training/types.js';
 import { modelInfoOf, openData } from './fit.js';
 import { keptWeightsPath } from './rewinding.js';
+import { checkResumedSizes } from './resumed-sizes.js';
 import { type RunControl, type TrainSettings, checkSame, trainOptionsOf } from './settings.js';
 import { modelFromWeights } from './starting-weights.js';
 
@@ -184,7 +185,13 @@ async function startingModel(
   { out, resume, hooks }: RunControl,
   dataset: Dataset,
 ): Promise<ImageModel> {
-  if (init === undefined) return createModel(arch, modelOptionsFor(arch, options, dataset));
+  if (init === undefined) {
+    const sizes = modelOptionsFor(arch, options, dataset);
+    if (resume !== undefined && resume !== false) {
+      checkResumedSizes(out, denseShapes(arch, sizes));
+    }
+    return createModel(arch, sizes);
+  }
   // A run that has begun keeps the weights of its start: the file that they came from may be gone.
   const kept = keptWeightsPath(out, 0);
   if (resume !== undefined && resume !== false && existsSync(kept)) return loadModel(kept).model;

@@ -1,18 +1,27 @@
 // importance/round-j.json: the scores that a cut went by, for reports. Nothing reads them to go on with
 // a run. Two bytes a unit are more than any picture shows, and keep a round of mamba_small at 74 KB.
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { writeFileAtomic } from '@mamba-prune/libtorch';
+import { readTextFile, writeFileAtomic } from '@mamba-prune/libtorch';
 import { z } from 'zod';
 import { DataError } from '../data/errors.js';
 import { decodeUnits, encodeUnits } from './kept-units.js';
 
 const levels = 65_535;
 
+function isUnits(text: string): boolean {
+  try {
+    decodeUnits(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 const groupSchema = z.object({
   kind: z.string(),
   /** Units of the dense model that were left before the cut, which the scores belong to: `0-255`. */
-  units: z.string(),
+  units: z.string().refine(isUnits, 'expected increasing units such as 0-3,7'),
   min: z.number(),
   max: z.number(),
   /** Little-endian uint16 in base64, one per unit: the place between `min` and `max`. */
@@ -82,7 +91,7 @@ export function readRoundScores(run: string, round: number): RoundScoresFile | u
   if (!existsSync(path)) return undefined;
   let problem: string;
   try {
-    const parsed = fileSchema.safeParse(JSON.parse(readFileSync(path, 'utf8')));
+    const parsed = fileSchema.safeParse(JSON.parse(readTextFile(path)));
     if (parsed.success) return parsed.data;
     problem = z.prettifyError(parsed.error);
   } catch (error) {

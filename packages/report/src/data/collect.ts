@@ -1,28 +1,64 @@
 // Everything that a page shows, from the folders that were found.
-import { createHash } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { digestFile } from '@mamba-prune/libtorch';
 import { type FoundRuns, idOf } from './find-runs.js';
 import { studioCommand } from './facts.js';
 import { readComparison } from './read-comparison.js';
 import { type ReadRun, type Source, readRun } from './read-run.js';
 import type { ReportData, RunData } from './types.js';
 
-/** @throws RunFolderError, DataError naming the file that is damaged */
+/**
+ * Everything that can be read. A damaged run or comparison is left out, and named in the notes.
+ * @throws RunFolderError, DataError, FormatError naming the file that is damaged if nothing is left
+ */
 export function collect(found: FoundRuns): ReportData {
-  const { root, comparisonRoot, runs, comparisons, damaged } = found;
+  const { root, comparisonRoot, damaged } = found;
+  const runs = readEach(found.runs, (path) => readRun(path, idOf(path, root)));
+  const comparisons = readEach(found.comparisons, (path) =>
+    readComparison(path, idOf(path, comparisonRoot)),
+  );
+  const [first] = [...runs.failed, ...comparisons.failed];
+  if (first && runs.read.length + comparisons.read.length === 0) throw first.error;
   return {
     kind: 'mamba-prune report',
     format: 1,
     version: packageVersion(),
     created: new Date().toISOString(),
     studio: studioCommand(root),
-    runs: linked(runs.map((path) => readRun(path, idOf(path, root)))),
-    comparisons: comparisons.map((path) => readComparison(path, idOf(path, comparisonRoot))),
-    notes: damaged.map(
-      (path) => `${path} was left out: its config.json is damaged, expected that of a run.`,
-    ),
+    runs: linked(runs.read),
+    comparisons: comparisons.read,
+    notes: [
+      ...damaged.map(damagedNote),
+      ...[...runs.failed, ...comparisons.failed].map(
+        ({ path, error }) => `${path} was left out: ${error.message}`,
+      ),
+      ...runs.read.flatMap(({ problems }) => problems),
+    ],
   };
+}
+
+/** Of a folder with a log whose config.json nobody can read. */
+export const damagedNote = (path: string): string =>
+  `${path} was left out: its config.json is damaged, expected that of a run.`;
+
+interface ReadEach<T> {
+  readonly read: readonly T[];
+  readonly failed: readonly { readonly path: string; readonly error: Error }[];
+}
+
+/** One damaged folder must not hide the others. */
+function readEach<T>(paths: readonly string[], read: (path: string) => T): ReadEach<T> {
+  const results: T[] = [];
+  const failed: { path: string; error: Error }[] = [];
+  for (const path of paths) {
+    try {
+      results.push(read(path));
+    } catch (error) {
+      failed.push({ path, error: error instanceof Error ? error : new Error(String(error)) });
+    }
+  }
+  return { read: results, failed };
 }
 
 /** Runs with the id of what they pruned. */
@@ -52,9 +88,13 @@ function digestOf(path: string): string | undefined {
   const stat = statSync(path, { throwIfNoEntry: false });
   if (!stat) return undefined;
   const key = `${path} ${stat.size} ${stat.mtimeMs}`;
-  const digest = digests.get(key) ?? createHash('sha256').update(readFileSync(path)).digest('hex');
-  digests.set(key, digest);
-  return digest;
+  try {
+    const digest = digests.get(key) ?? digestFile(path).sha256;
+    digests.set(key, digest);
+    return digest;
+  } catch {
+    return undefined; // A file that cannot be read is not known to be the same.
+  }
 }
 
 export function packageVersion(): string {

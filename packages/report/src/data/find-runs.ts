@@ -42,8 +42,11 @@ const listed = ({ runs, comparisons, damaged }: Found) => ({
 export function findRuns(paths: readonly string[]): FoundRuns {
   const found = nothing();
   const { runs, comparisons } = found;
+  // Of a path that holds nothing but damaged runs: no reason to leave those of other paths out.
+  let onlyDamaged: UsageError | undefined;
   for (const path of paths) {
     const before = runs.size + comparisons.size;
+    const damagedBefore = found.damaged.size;
     const folder = resolve(path);
     const stat = statSync(folder, { throwIfNoEntry: false });
     if (!stat?.isDirectory()) {
@@ -55,11 +58,14 @@ export function findRuns(paths: readonly string[]): FoundRuns {
     const isKnown = runs.has(folder) || comparisons.has(folder);
     if (runs.size + comparisons.size === before && !isKnown) {
       const damaged = [...found.damaged].map((run) => ` The config.json of ${run} is damaged.`);
-      throw new UsageError(
+      const error = new UsageError(
         `${path} holds no run, expected the folder that --out named, or one above it.${damaged.join('')}`,
       );
+      if (found.damaged.size === damagedBefore) throw error;
+      onlyDamaged ??= error;
     }
   }
+  if (onlyDamaged && runs.size + comparisons.size === 0) throw onlyDamaged;
   return {
     root: commonFolder(runs.size > 0 ? [...runs] : [...comparisons]),
     comparisonRoot: commonFolder([...comparisons]),

@@ -1,11 +1,65 @@
 // From the lines of metrics.jsonl to points on one axis over all trainings of a run.
-import { type MetricsLine, readUnitNorms } from 'mamba-prune';
+import { DataError, type MetricsLine, readUnitNorms } from 'mamba-prune';
+import { z } from 'zod';
 import type { EpochPoint, PhaseData, StepPoint } from './types.js';
 
 /** Points of single steps that a page gets: more than it has pixels. */
 const maxSteps = 2000;
 
 type EpochLine = Extract<MetricsLine, { type: 'epoch' }>;
+
+const measured = z.number().nullable();
+const spread = z.object({
+  units: z.number(),
+  mean: z.number(),
+  quantiles: z.array(z.number()),
+  histogram: z.array(z.number()),
+});
+
+/** What a page draws of an epoch's line: anything else in its place would stop the page. */
+const epochSchema = z.object({
+  type: z.literal('epoch'),
+  phase: z.string(),
+  epoch: z.number(),
+  step: z.number(),
+  loss: z.number(),
+  trainAccuracy: z.number(),
+  valLoss: measured,
+  valAccuracy: measured,
+  lr: z.number(),
+  imagesPerSecond: z.number(),
+  seconds: z.number(),
+  emaAccuracy: measured.optional(),
+  gradNorm: z.number().optional(),
+  rsst: z.object({ lambda: z.number(), value: z.number() }).optional(),
+  unitNorms: z
+    .object({
+      norm: z.string(),
+      kinds: z.record(
+        z.string(),
+        z.object({
+          max: z.number(),
+          kept: spread,
+          doomed: spread.optional(),
+          doomedShare: z.number().optional(),
+        }),
+      ),
+    })
+    .optional(),
+});
+
+/** @throws DataError naming a line that is not as the page needs it */
+export function checkLines(path: string, lines: readonly MetricsLine[]): void {
+  lines.forEach((line, i) => {
+    if (line.type !== 'epoch') return;
+    const parsed = epochSchema.safeParse(line);
+    if (parsed.success) return;
+    throw new DataError(
+      `line ${i + 1} of ${path} is not the line of an epoch: ${z.prettifyError(parsed.error)}. Remove it.`,
+      { file: path },
+    );
+  });
+}
 
 export function epochPoints(
   lines: readonly MetricsLine[],

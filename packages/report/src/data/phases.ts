@@ -20,7 +20,8 @@ export function phasesOf(
   // Of a kind of run that is not known here: shown after the others.
   const others = [...new Set(lines.map(({ phase }) => phase))].filter((name) => !known.has(name));
   return others.reduce<PhaseData[]>((phases, name) => {
-    const epochs = Math.max(0, ...lines.filter((l) => l.phase === name).map((l) => l.epoch));
+    const own = lines.filter((line) => line.phase === name);
+    const epochs = own.reduce((most, { epoch }) => Math.max(most, epoch), 0);
     return [...phases, { name, epochs, before: end(phases), round: 0, kind: 'train' }];
   }, planned);
 }

@@ -47,7 +47,7 @@ function fateOf(
 ): string | undefined {
   if (rounds.every(({ kept }) => kept[name] === undefined)) return undefined;
   const fates = Array.from<string>({ length: dense }).fill('-');
-  for (const unit of there) fates[unit] = '0';
+  for (const unit of there) if (unit < dense) fates[unit] = '0';
   for (const { round, kept } of rounds) {
     const units = kept[name];
     if (!units) continue;

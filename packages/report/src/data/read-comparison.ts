@@ -1,6 +1,6 @@
 // results.json of a comparison.
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { readTextFile } from '@mamba-prune/libtorch';
 import { DataError } from 'mamba-prune';
 import { z } from 'zod';
 import { repeatCommand } from './facts.js';
@@ -93,7 +93,7 @@ export function readComparison(path: string, id: string): ComparisonData {
 function readJson<T>(path: string, schema: z.ZodType<T>): T {
   let problem: string;
   try {
-    const parsed = schema.safeParse(JSON.parse(readFileSync(path, 'utf8')));
+    const parsed = schema.safeParse(JSON.parse(readTextFile(path)));
     if (parsed.success) return parsed.data;
     problem = z.prettifyError(parsed.error);
   } catch (error) {

@@ -5,14 +5,17 @@ import {
   type PruningRecord,
   type RunConfig,
   RunFolder,
+  checkModelFile,
   createModelFromConfig,
   inspectModel,
+  modelShapes,
   readPruningRecord,
 } from 'mamba-prune';
 import { factsOf, repeatCommand } from './facts.js';
-import { epochPoints, stepPoints } from './metrics.js';
+import { checkLines, epochPoints, stepPoints } from './metrics.js';
 import { phasesOf } from './phases.js';
 import { pruningData } from './pruning.js';
+import { checkConfig } from './run-config.js';
 import type { EpochPoint, ModelSize, RunData, RunMethod, RunState } from './types.js';
 
 /** A run, and the model that it pruned. */
@@ -20,6 +23,8 @@ export interface ReadRun {
   readonly data: RunData;
   /** Undefined for a dense training. */
   readonly source: Source | undefined;
+  /** Why something of it is not shown, a model that is damaged for instance. */
+  readonly problems: readonly string[];
 }
 
 /** The file of a model as it was when it was pruned; it may have moved since. */
@@ -34,24 +39,28 @@ export interface Source {
 /**
  * Reads a run that may be in the making.
  * @param id - its name in the report
- * @throws RunFolderError, DataError naming the file that is damaged
+ * @throws RunFolderError, DataError, FormatError naming the file that is damaged; a damaged model is a
+ *   problem of the run, which is shown as if there were none
  */
 export function readRun(path: string, id: string): ReadRun {
   const folder = RunFolder.open(path);
   const { config } = folder;
+  checkConfig(folder.configPath, config);
   const record = readPruningRecord(path);
   const lines = folder.readMetrics();
+  checkLines(folder.metricsPath, lines);
   const phases = phasesOf(config, record, lines);
   const epochs = epochPoints(lines, phases);
-  const bytes = bytesOf(folder.modelPath);
+  const { bytes, problems } = modelFile(folder);
   const source = record && sourceOf(config, record);
   return {
     source,
+    problems,
     data: {
       id,
       path: folder.path,
       method: methodOf(record),
-      state: stateOf(folder, record),
+      state: stateOf(folder, record, bytes),
       created: config.created,
       arch: archOf(config),
       dataset: datasetOf(config),
@@ -88,11 +97,15 @@ function methodOf(record: PruningRecord | undefined): RunMethod {
   return method === 'oneshot' || method === 'refill' || method === 'rsst' ? method : 'train';
 }
 
-function stateOf(folder: RunFolder, record: PruningRecord | undefined): RunState {
+function stateOf(
+  folder: RunFolder,
+  record: PruningRecord | undefined,
+  bytes: number | null,
+): RunState {
   if (folder.isWritten) return 'running';
   const isDone = record
     ? record.rounds.length === record.plannedRounds && record.rounds.at(-1)?.finished === true
-    : bytesOf(folder.modelPath) !== null;
+    : bytes !== null;
   return isDone ? 'finished' : 'stopped';
 }
 
@@ -128,6 +141,7 @@ function denseSize({ model }: RunConfig, bytes: number | null): ModelSize | unde
   const key = JSON.stringify(model);
   let counted = counts.get(key);
   if (!counted) {
+    if (numbersIn(model) > maxNumbers) return undefined;
     const made = createModelFromConfig(model);
     const { parameters, macs } = inspectModel(made);
     made.dispose();
@@ -135,6 +149,32 @@ function denseSize({ model }: RunConfig, bytes: number | null): ModelSize | unde
     counts.set(key, counted);
   }
   return { ...counted, bytes };
+}
+
+/** A model of more parameters is not made only to be counted. */
+const maxNumbers = 2 ** 28;
+
+function numbersIn(model: { readonly family: string }): number {
+  let sum = 0;
+  for (const shape of modelShapes(model).values()) {
+    sum += shape.reduce((product, size) => product * size, 1);
+  }
+  return sum;
+}
+
+/** Size of the finished model; a file that is damaged counts as none, and is named. */
+function modelFile({ modelPath }: RunFolder): {
+  readonly bytes: number | null;
+  readonly problems: readonly string[];
+} {
+  const bytes = bytesOf(modelPath);
+  if (bytes === null) return { bytes, problems: [] };
+  try {
+    checkModelFile(modelPath);
+    return { bytes, problems: [] };
+  } catch (error) {
+    return { bytes: null, problems: [`${modelPath} is damaged: ${(error as Error).message}`] };
+  }
 }
 
 /** By the configuration: the studio reads a run again whenever it changes. */

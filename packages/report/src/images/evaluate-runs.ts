@@ -10,6 +10,7 @@ import {
   openDataFor,
 } from 'mamba-prune';
 import type { DisagreementData, EvaluationData, RunData } from '../data/types.js';
+import { loadOrNote } from '../load-or-note.js';
 import { type Predictions, chooseImages, classify } from './classify.js';
 import { confusionOf, disagreements } from './compare-predictions.js';
 import { thumbnail } from './thumbnail.js';
@@ -28,6 +29,8 @@ export interface EvaluateRunsOptions {
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
   readonly onNote?: NoteHandler | undefined;
+  /** Told of models that cannot be read, which are left out. */
+  readonly onDamaged?: NoteHandler | undefined;
 }
 
 interface Chosen {
@@ -46,14 +49,18 @@ export async function evaluateRuns(
 ): Promise<EvaluationData | undefined> {
   const finished = runs
     .map((run): Chosen => ({ run, model: join(run.path, 'model.safetensors') }))
-    .filter(({ model }) => existsSync(model));
+    .filter(({ run, model }) => run.size?.bytes != null && existsSync(model));
   const name = options.dataset ?? finished.at(-1)?.run.dataset?.name;
   const fitting = finished.filter(
     ({ run }) => options.dataset !== undefined || run.dataset?.name === name,
   );
-  const [first] = fitting;
+  const chosen = withSources(fitting).filter(({ model: path }) => {
+    const model = loadOrNote(path, options.onDamaged);
+    model?.dispose();
+    return model !== undefined;
+  });
+  const [first] = chosen;
   if (!first || name === undefined) return undefined;
-  const chosen = withSources(fitting);
   if (chosen.length < fitting.length) {
     options.onNote?.(`The images were shown to ${chosen.length} of ${fitting.length} models.`);
   }

@@ -32,8 +32,12 @@ export class Evaluations {
 
 async function evaluate(runs: readonly RunData[]): Promise<StudioEvaluation> {
   try {
-    const evaluation = await evaluateRuns(runs, { images: imageCount, device: 'cpu' });
-    return { evaluation, notes: [] };
+    const notes: string[] = [];
+    const onDamaged = (note: string): void => {
+      notes.push(note);
+    };
+    const options = { images: imageCount, device: 'cpu', onDamaged };
+    return { evaluation: await evaluateRuns(runs, options), notes };
   } catch (error) {
     if (!isAboutData(error)) throw error;
     return { evaluation: undefined, notes: [error.message] };

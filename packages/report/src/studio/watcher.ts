@@ -3,7 +3,7 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { RunFolder } from 'mamba-prune';
-import { linked, packageVersion } from '../data/collect.js';
+import { damagedNote, linked, packageVersion } from '../data/collect.js';
 import { studioCommand } from '../data/facts.js';
 import { findRunsBelow, idOf } from '../data/find-runs.js';
 import { readComparison } from '../data/read-comparison.js';
@@ -30,6 +30,7 @@ export class Watcher {
   #timer: NodeJS.Timeout | undefined;
   #runs = new Map<string, Entry<ReadRun>>();
   #comparisons = new Map<string, Entry<ComparisonData>>();
+  #damaged: readonly string[] = [];
   #shown = new Map<string, string>();
 
   constructor(folder: string) {
@@ -47,7 +48,11 @@ export class Watcher {
       studio: studioCommand(this.#folder),
       runs: this.#linkedRuns(),
       comparisons: values(this.#comparisons),
-      notes: problems(this.#runs, this.#comparisons),
+      notes: [
+        ...this.#damaged.map(damagedNote),
+        ...problems(this.#runs, this.#comparisons),
+        ...values(this.#runs).flatMap((run) => run.problems),
+      ],
     };
   }
 
@@ -79,7 +84,9 @@ export class Watcher {
   }
 
   #update(): StudioUpdate | undefined {
-    const { root, runs, comparisons } = findRunsBelow(this.#folder);
+    const { root, runs, comparisons, damaged } = findRunsBelow(this.#folder);
+    const sameDamaged = damaged.join('\0') === this.#damaged.join('\0');
+    this.#damaged = damaged;
     const before = [...this.#runs.values(), ...this.#comparisons.values()];
     this.#runs = refreshed(this.#runs, runs, runSignature, (path) =>
       readRun(path, idOf(path, root)),
@@ -88,7 +95,11 @@ export class Watcher {
       readComparison(path, idOf(path, root)),
     );
     const after = [...this.#runs.values(), ...this.#comparisons.values()];
-    if (after.length === before.length && after.every((entry, i) => entry === before[i])) {
+    if (
+      sameDamaged &&
+      after.length === before.length &&
+      after.every((entry, i) => entry === before[i])
+    ) {
       return undefined;
     }
     const { runs: all, comparisons: compared, notes } = this.report();
@@ -133,8 +144,15 @@ function readEntry<T>(signature: string, read: () => T, old: Entry<T> | undefine
 
 function runSignature(path: string): string {
   // A process that was killed leaves its lock behind: then no file changes.
-  const isWritten = RunFolder.isRun(path) && RunFolder.open(path).isWritten;
-  return `${stamps(path, runFiles)} ${isWritten}`;
+  return `${stamps(path, runFiles)} ${isWritten(path)}`;
+}
+
+function isWritten(path: string): boolean {
+  try {
+    return RunFolder.open(path).isWritten;
+  } catch {
+    return false; // Damaged, which reading it says.
+  }
 }
 
 const comparisonSignature = (path: string): string => stamps(path, comparisonFiles);

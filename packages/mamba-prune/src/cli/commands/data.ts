@@ -3,6 +3,7 @@ import { datasetNames } from '../../data/datasets.js';
 import type { VerifyReport } from '../../data/types.js';
 import { DataError } from '../../data/errors.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
+import { printableLine } from '../terminal/printable.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { checkDatasetName } from '../options/data.js';
 import { shellCommand } from '../shell.js';
@@ -97,7 +98,7 @@ function addGet(data: Command, cli: Cli): void {
       }),
     );
     context.json({ name, dir: folder });
-    context.print(`${name} is in ${folder}`);
+    context.print(`${name} is in ${printableLine(folder)}`);
   });
 }
 

@@ -159,7 +159,7 @@ export function printEvaluation(
   context.facts([
     ['data', dataset],
     ['images', grouped(images)],
-    ['accuracy', context.colours.bold(percent(accuracy))],
+    ['accuracy', { text: percent(accuracy), style: 'bold' }],
     ...(top5 === null ? [] : [['top 5', percent(top5)] as const]),
     ['loss', digits(loss, 4)],
   ]);

@@ -6,7 +6,7 @@ import { type Cli, type Context, action, addExamples } from '../context.js';
 import { findModel } from '../model-argument.js';
 import { addCommonOptions } from '../options/common.js';
 import { bytes, count, grouped, percent } from '../terminal/format.js';
-import type { Cell } from '../terminal/layout.js';
+import { type Cell, bold } from '../terminal/layout.js';
 
 export function addInspectCommand(program: Command, cli: Cli): void {
   const command = program
@@ -26,13 +26,20 @@ export function addInspectCommand(program: Command, cli: Cli): void {
     const path = await findModel(context, argument);
     const { loadModel } = await import('../../models/model-file.js');
     const { inspectModel } = await import('../../bench/inspect.js');
-    const { model, info } = loadModel(path);
+    const { notFinite, notFiniteText } = await import('../../models/finite.js');
+    const { model, info } = loadModel(path, { allowNotFinite: true });
     const summary = inspectModel(model, info);
+    const broken = notFinite(model.stateDict());
     const fileBytes = statSync(path).size;
     model.dispose();
     const { history, ...facts } = info;
-    context.json({ path, fileBytes, ...summary, ...facts, history });
+    context.json({ path, fileBytes, ...summary, ...facts, notFinite: broken, history });
     printSummary(context, path, fileBytes, summary, info.dataset);
+    if (broken.length > 0) {
+      context.note(
+        `${path} has weights that are NaN or infinite: ${notFiniteText(broken)}. Commands that compute with the model refuse it.`,
+      );
+    }
   });
 }
 
@@ -74,7 +81,7 @@ export function printSummary(
     [
       ...groups.filter(isShown).map(groupRow),
       ['everything else', '', '', '', '', count(rest.parameters), count(rest.macs)],
-      ['total', '', '', '', '', count(parameters), count(macs)].map(context.colours.bold),
+      ['total', '', '', '', '', count(parameters), count(macs)].map(bold),
     ],
   );
   context.print();

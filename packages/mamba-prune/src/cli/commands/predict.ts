@@ -6,6 +6,7 @@ import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { integerOption } from '../options/parse.js';
 import { bar } from '../terminal/bars.js';
 import { percent } from '../terminal/format.js';
+import { printableLine } from '../terminal/printable.js';
 import { padEnd, shorten, visible } from '../terminal/text.js';
 import { interruptible } from '../work.js';
 
@@ -96,13 +97,15 @@ export function printPredictions(context: Context, predictions: readonly Predict
   const { colours } = context;
   const width = Math.min(
     36,
-    Math.max(...predictions.flatMap(({ top }) => top.map(({ name }) => visible(name)))),
+    Math.max(
+      ...predictions.flatMap(({ top }) => top.map(({ name }) => visible(printableLine(name)))),
+    ),
   );
   predictions.forEach(({ path, top }, index) => {
     if (index > 0) context.print();
     context.pathTitle(path);
     top.forEach(({ name, probability }, place) => {
-      const cut = padEnd(shorten(name, width, 'start'), width);
+      const cut = padEnd(shorten(printableLine(name), width, 'start'), width);
       const label = place === 0 ? colours.bold(cut) : cut;
       const share = percent(probability).padStart(7);
       context.print(`  ${label}  ${share}  ${bar(probability, 24, colours)}`);

@@ -3,6 +3,8 @@ import { type Command, Option } from 'commander';
 import type { QuickstartReport } from '../../workflows/quickstart.js';
 import type { RunState } from '../../workflows/run-state.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
+import { type Cell, bold as strong } from '../terminal/layout.js';
+import { printableLine } from '../terminal/printable.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { defined } from '../options/recipe.js';
 import { relativePath, shellCommand } from '../shell.js';
@@ -125,14 +127,13 @@ function stateNote(state: RunState): string | undefined {
 export function printReport(context: Context, report: QuickstartReport): void {
   const { models, bench, pruning, seconds } = report;
   const [dense, pruned] = models;
-  const { bold, green } = context.colours;
   const smaller = (a: number, b: number): string => `${times(a / b)} smaller`;
   const loss =
     dense.accuracy === null || pruned.accuracy === null
       ? ''
       : `${pruned.accuracy < dense.accuracy ? '' : '+'}${(100 * (pruned.accuracy - dense.accuracy)).toFixed(2)} points`;
-  const rows = [
-    ['accuracy', percent(dense.accuracy), percent(pruned.accuracy), loss],
+  const rows: Cell[][] = [
+    ['accuracy', percent(dense.accuracy), percent(pruned.accuracy), loss].map(strong),
     [
       'parameters',
       count(dense.parameters),
@@ -156,7 +157,7 @@ export function printReport(context: Context, report: QuickstartReport): void {
       `latency, batch ${batch}`,
       milliseconds(a.medianMs),
       milliseconds(b.medianMs),
-      green(`${times(b.speedup.median)} faster`),
+      { text: `${times(b.speedup.median)} faster`, style: 'green' },
     ]);
     rows.push([
       '  images/s',
@@ -172,7 +173,7 @@ export function printReport(context: Context, report: QuickstartReport): void {
       { title: 'pruned', align: 'right' },
       { title: 'change', align: 'right' },
     ],
-    rows.map((row, i) => (i === 0 ? row.map(bold) : row)),
+    rows,
   );
   const { afterCut } = pruning.accuracy;
   context.print();
@@ -190,5 +191,6 @@ export function printReport(context: Context, report: QuickstartReport): void {
     `mamba-prune prune ${runs.dense} --rate 0.9 --out runs/cut`,
     'mamba-prune train --help',
   ];
-  for (const line of lines) context.print(`  ${context.colours.cyan(`npx ${line}`)}`);
+  for (const line of lines)
+    context.print(`  ${context.colours.cyan(printableLine(`npx ${line}`))}`);
 }

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { type Cli, action, addExamples } from '../context.js';
+import { printableLine } from '../terminal/printable.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { type DataOptions, addDataOptions } from '../options/data.js';
 import { integerOption, integersOption } from '../options/parse.js';
@@ -82,7 +83,7 @@ export function addReportCommand(program: Command, cli: Cli): void {
     const compared =
       comparisons.length > 0 ? ` and ${plural(comparisons.length, 'comparison')}` : '';
     context.print(
-      `${relativePath(result.path)}  ${bytes(result.bytes)}, ${plural(runs.length, 'run')}${compared}`,
+      `${printableLine(relativePath(result.path))}  ${bytes(result.bytes)}, ${plural(runs.length, 'run')}${compared}`,
     );
   });
 }

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { once } from 'node:events';
 import { type Cli, action, addExamples } from '../context.js';
+import { printableLine } from '../terminal/printable.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { integerOption } from '../options/parse.js';
 import { loadReportPackage } from '../report-package.js';
@@ -37,7 +38,9 @@ export function addStudioCommand(program: Command, cli: Cli): void {
     const stop = stopOnSignals(() => undefined);
     try {
       context.json({ url: studio.url, folder });
-      context.print(`${studio.url}  shows the runs below ${folder}. Ctrl-C ends it.`);
+      context.print(
+        `${studio.url}  shows the runs below ${printableLine(folder)}. Ctrl-C ends it.`,
+      );
       if (!stop.signal.aborted) await once(stop.signal, 'abort');
     } finally {
       stop.dispose();

@@ -5,6 +5,8 @@ export interface TextStream {
   write(text: string): unknown;
   readonly isTTY?: boolean | undefined;
   readonly columns?: number | undefined;
+  /** What lies behind a stream that escapes control characters, for the bar, which needs them. */
+  readonly raw?: TextStream | undefined;
 }
 
 /** What a command knows of the world around it, so that tests can run commands in-process. */

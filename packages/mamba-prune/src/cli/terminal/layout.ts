@@ -1,4 +1,5 @@
 // How a table is made to fit: who gets which share of the width.
+import { printableLine } from './printable.js';
 import { indent, shorten, visible } from './text.js';
 
 export interface Column {
@@ -14,7 +15,15 @@ export interface Share {
   readonly share: number;
 }
 
-export type Cell = string | Share;
+/** Text of a colour: none is taken from the text itself, which may come from a file. */
+export interface Styled {
+  readonly text: string;
+  readonly style: 'bold' | 'green';
+}
+
+export const bold = (text: string): Styled => ({ text, style: 'bold' });
+
+export type Cell = string | Share | Styled;
 
 export interface Layout {
   /** Columns shown, by their places. */
@@ -45,7 +54,7 @@ export function layOut(
   width: number,
 ): Layout {
   const places = columns.map((_, i) => i);
-  const isBar = (i: number): boolean => rows.some((row) => typeof row[i] === 'object');
+  const isBar = (i: number): boolean => rows.some((row) => isShare(row[i]));
   const name = columns.findIndex(({ flexible }) => flexible === true);
   const widthOf = (i: number): number =>
     Math.max(visible(columns[i]?.title ?? ''), ...rows.map((row) => visible(textOf(row[i]))));
@@ -75,6 +84,12 @@ export function layOut(
   };
 }
 
-export const textOf = (cell: Cell | undefined): string => (typeof cell === 'string' ? cell : '');
+/** What a cell says, on one line and without anything that a terminal obeys. */
+export function textOf(cell: Cell | undefined): string {
+  if (typeof cell === 'string') return printableLine(cell);
+  return cell && 'text' in cell ? printableLine(cell.text) : '';
+}
+
+const isShare = (cell: Cell | undefined): boolean => typeof cell === 'object' && 'share' in cell;
 
 const distinct = (texts: readonly string[]): number => new Set(texts).size;

@@ -1,6 +1,7 @@
 import cliProgress from 'cli-progress';
 import { clock, digits, grouped } from './format.js';
 import { type CliIo, type Colours, type TextStream, coloursOf, columnsOf } from './io.js';
+import { printableLine } from './printable.js';
 import { visible } from './text.js';
 
 export interface ProgressState {
@@ -26,11 +27,11 @@ export function renderProgress(state: ProgressState, width: number, colours: Col
   const perSecond = seconds > 0 ? (done - from) / seconds : 0;
   const rate = state.rate ?? perSecond;
   const left = perSecond > 0 ? clock((total - done) / perSecond) : '-:--';
-  const head = `  ${label}  `;
+  const head = `  ${printableLine(label)}  `;
   const parts = [`${Math.floor(100 * share)}%`.padStart(4)];
   if (rate > 0) parts.push(`${rate >= 100 ? grouped(Math.round(rate)) : digits(rate)} ${unit}/s`);
   parts.push(`${left} left`);
-  if (extra !== undefined) parts.push(extra);
+  if (extra !== undefined) parts.push(printableLine(extra));
   const room = width - 1 - visible(head);
   while (parts.length > 1 && room - visible(parts.join('  ')) < 8) parts.pop();
   const tail = parts.join('  ');
@@ -45,7 +46,8 @@ export function renderProgress(state: ProgressState, width: number, colours: Col
  * fits. `renderProgress` keeps to the width by itself.
  */
 function unbounded(stream: TextStream): NodeJS.WritableStream {
-  const write = (text: string): boolean => Boolean(stream.write(text));
+  const target = stream.raw ?? stream;
+  const write = (text: string): boolean => Boolean(target.write(text));
   return { isTTY: true, columns: Infinity, write } as unknown as NodeJS.WritableStream;
 }
 

@@ -1,7 +1,8 @@
 import Table from 'cli-table3';
 import { bar } from './bars.js';
 import type { Colours } from './io.js';
-import { type Cell, type Column, type Layout, gap, layOut, textOf } from './layout.js';
+import { type Cell, type Column, type Layout, type Styled, gap, layOut, textOf } from './layout.js';
+import { printable, printableLine } from './printable.js';
 import { indent, padEnd, shorten, visible, wrapText } from './text.js';
 
 /** No frames: columns and one rule carry a table well enough. */
@@ -42,8 +43,9 @@ export function renderTable(
     style: { head: [], border: [], 'padding-left': 0, 'padding-right': gap, compact: true },
   });
   const show = (cell: Cell, i: number): string => {
-    if (typeof cell === 'object') return bar(cell.share, bars, colours);
-    return i === name ? shorten(cell, nameWidth) : cell;
+    if (typeof cell === 'object' && 'share' in cell) return bar(cell.share, bars, colours);
+    const text = i === name ? shorten(textOf(cell), nameWidth) : textOf(cell);
+    return typeof cell === 'object' ? colours[cell.style](text) : text;
   };
   table.push(...rows.map((row) => shown.map((i) => show(row[i] ?? '', i))));
   const [head = '', ...body] = table
@@ -79,22 +81,23 @@ function trimEnd(line: string): string {
   return line.replace(/ +$/, '');
 }
 
+/** A label, and what it says. */
+export type Fact = readonly [label: string, value: string | Styled];
+
 /**
  * Two columns without a head: labels dim, values plain. Values that do not fit continue on the next
  * line; words, and so paths that someone may copy, stay whole.
  */
-export function renderFacts(
-  facts: readonly (readonly [string, string])[],
-  colours: Colours,
-  width: number,
-): string {
-  const labels = Math.max(...facts.map(([label]) => visible(label)));
+export function renderFacts(facts: readonly Fact[], colours: Colours, width: number): string {
+  const labels = Math.max(...facts.map(([label]) => visible(printableLine(label))));
   const before = ' '.repeat(indent.length + labels + gap);
   return facts
     .map(([label, value]) => {
-      const lines = wrapText(value, width - before.length + indent.length);
+      const text =
+        typeof value === 'string' ? printable(value) : colours[value.style](printable(value.text));
+      const lines = wrapText(text, width - before.length + indent.length);
       const block = lines.slice(indent.length).replaceAll(`\n${indent}`, `\n${before}`);
-      return indent + colours.dim(padEnd(label, labels)) + ' '.repeat(gap) + block;
+      return indent + colours.dim(padEnd(printableLine(label), labels)) + ' '.repeat(gap) + block;
     })
     .join('\n');
 }

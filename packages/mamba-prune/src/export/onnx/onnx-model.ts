@@ -1,8 +1,12 @@
 // A model file in ONNX form, ready to classify images.
-import { readFileSync } from 'node:fs';
-import { FormatError } from '@mamba-prune/libtorch';
+import { FormatError, readRegularFile } from '@mamba-prune/libtorch';
 import type { InferenceSession } from 'onnxruntime-common';
-import { type ModelDescription, metadataKey, parseMetadata } from '../../models/model-file.js';
+import {
+  type ModelDescription,
+  checkDescription,
+  metadataKey,
+  parseMetadata,
+} from '../../models/model-file.js';
 import { type InputType, inputTypes } from './choices.js';
 import { tensorNames } from './build-model.js';
 import { type ModelProto, decodeModel, elementTypes } from './proto.js';
@@ -52,8 +56,18 @@ export class OnnxModel {
     );
   }
 
+  /** As `load`, of a file, whose weights have to be numbers. */
   static async open(path: string, options: SessionOptions = {}): Promise<OnnxModel> {
-    return OnnxModel.load(readFileSync(path), options, path);
+    const bytes = readRegularFile(path);
+    checkFinite(decodeModel(bytes, path), path);
+    const onnx = await OnnxModel.load(bytes, options, path);
+    try {
+      checkDescription(path, onnx.description);
+    } catch (error) {
+      await onnx.release();
+      throw error;
+    }
+    return onnx;
   }
 
   /** Shape of one image: [channels, height, width]. */
@@ -103,6 +117,32 @@ function inputTypeOf({ graph }: ModelProto, where: string): InputType {
     );
   }
   return type;
+}
+
+/** @throws FormatError naming the first tensor with a value that is NaN or infinite */
+function checkFinite({ graph }: ModelProto, where: string): void {
+  for (const { name, data_type: type, raw_data: raw } of graph.initializer) {
+    // All ones where the exponent is, by which both types tell such values.
+    const [size, ones] =
+      type === elementTypes.float32
+        ? [4, 0x7f800000]
+        : type === elementTypes.float16
+          ? [2, 0x7c00]
+          : [0, 0];
+    if (size === 0) continue;
+    const view = new DataView(raw.buffer, raw.byteOffset, raw.byteLength);
+    const values = Math.floor(raw.byteLength / size);
+    let count = 0;
+    for (let at = 0; at < values * size; at += size) {
+      const bits = size === 4 ? view.getUint32(at, true) : view.getUint16(at, true);
+      if ((bits & ones) === ones) count++;
+    }
+    if (count === 0) continue;
+    throw new FormatError(
+      `${where}: got weights that are NaN or infinite: ${name} (${count} of ${values} values), expected numbers. ` +
+        'Export the model again from one whose weights are whole.',
+    );
+  }
 }
 
 /** int64 tensors are shapes and axes, not weights. */

@@ -6,9 +6,9 @@
 //     results.json, .md       what came out, rewritten whenever a run ends
 //     accuracy-macs.svg, .png
 //     compare.lock            while a process works on it
-import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { writeFileAtomic } from '@mamba-prune/libtorch';
+import { readTextFile, writeFileAtomic } from '@mamba-prune/libtorch';
 import { z } from 'zod';
 import { UsageError } from '../../errors.js';
 import { type Environment, describeEnvironment } from '../../training/environment.js';
@@ -118,7 +118,7 @@ function read(path: string): CompareFile | undefined {
   if (!existsSync(file)) return undefined;
   let problem: string;
   try {
-    const json: unknown = JSON.parse(readFileSync(file, 'utf8'));
+    const json: unknown = JSON.parse(readTextFile(file));
     const parsed = fileSchema.safeParse(json);
     if (parsed.success) return json as CompareFile;
     problem = z.prettifyError(parsed.error);

@@ -1,0 +1,76 @@
+// Tensors to and from files in pieces: a tensor may be larger than what one buffer of Node.js holds
+// (4 GiB in version 20), and a large one should not be in memory twice.
+import { noGrad } from '../autograd.js';
+import { type DType, elementSize } from '../dtype.js';
+import { empty, fromTypedArray } from '../factories.js';
+import { scope } from '../scope.js';
+import type { Tensor } from '../tensor.js';
+import { type SafetensorsDType, safetensorsDTypes } from './dtype.js';
+import type { SafetensorsFile } from './read.js';
+
+/** A multiple of every element's size. */
+const PIECE_BYTES = 64 * 1024 ** 2;
+
+/** Element types by their names in files. */
+export const fromFile = Object.fromEntries(
+  Object.entries(safetensorsDTypes).map(([dtype, name]) => [name, dtype]),
+) as Record<SafetensorsDType, DType>;
+
+/**
+ * One tensor of an open file, read into its own memory.
+ * @param pieceBytes - read at a time; a multiple of 8
+ * @throws FormatError if the file has no such tensor or was cut short meanwhile
+ */
+export function readTensor(
+  file: SafetensorsFile,
+  name: string,
+  device?: string,
+  pieceBytes = PIECE_BYTES,
+): Tensor {
+  const { dtype: stored, shape, byteLength } = file.info(name);
+  const dtype = fromFile[stored];
+  // On the way to a GPU a copy is made here: it goes with the scope.
+  return scope(() => {
+    if (byteLength <= pieceBytes) {
+      return fromTypedArray(file.read(name), shape, { dtype, device });
+    }
+    const size = elementSize(dtype);
+    const flat = empty([byteLength / size], { dtype });
+    for (let at = 0; at < byteLength; at += pieceBytes) {
+      const length = Math.min(pieceBytes, byteLength - at);
+      const piece = file.read(name, { start: at, length });
+      scope(() => {
+        flat.narrow(0, at / size, length / size).setValues(piece);
+      });
+    }
+    const tensor = flat.view(...shape);
+    return device === undefined ? tensor : tensor.to(device);
+  });
+}
+
+/**
+ * The bytes of a tensor on any device, row-major, in pieces that are made when they are asked for.
+ * @param pieceBytes - at most so many at a time; a multiple of 8
+ */
+export function* tensorPieces(tensor: Tensor, pieceBytes = PIECE_BYTES): Generator<Uint8Array> {
+  const size = elementSize(tensor.dtype);
+  if (tensor.numel * size <= pieceBytes) {
+    yield bytesOf(tensor);
+    return;
+  }
+  // A view where the values lie one behind the other, else a copy.
+  const flat = scope(() => noGrad(() => tensor.detach().reshape(-1)));
+  try {
+    const most = pieceBytes / size;
+    for (let at = 0; at < flat.numel; at += most) {
+      yield scope(() => bytesOf(flat.narrow(0, at, Math.min(most, flat.numel - at))));
+    }
+  } finally {
+    flat.dispose();
+  }
+}
+
+function bytesOf(tensor: Tensor): Uint8Array {
+  const values = tensor.toTypedArray();
+  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+}

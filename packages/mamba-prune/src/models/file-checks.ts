@@ -1,0 +1,98 @@
+// What a file says of its model, held against its tensors before anything is allocated.
+import { type DType, FormatError, isFloat } from '@mamba-prune/libtorch';
+import { UsageError } from '../errors.js';
+import { listed } from './config-checks.js';
+import { shapeProblems } from './import-layout.js';
+import { modelShapes } from './registry.js';
+
+/** What the header of a file says of a tensor. */
+export interface StoredTensor {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+}
+
+/** BatchNorm's counter is the one tensor of integers, and nothing here uses it: PyTorch before 0.4.1 did not write it. */
+export const isCounter = (name: string): boolean => name.endsWith('.num_batches_tracked');
+
+/**
+ * @param config - as a file describes its model
+ * @param stored - the tensors of the same file
+ * @throws FormatError if the tensors are not those of such a model: lists what is missing, unexpected,
+ *   of another shape, or of integers
+ * @throws UsageError for a configuration that no model has
+ */
+export function checkTensors(
+  config: { readonly family: string; readonly arch?: string },
+  stored: ReadonlyMap<string, StoredTensor>,
+): void {
+  const shapes = new Map(Array.from(stored, ([name, { shape }]) => [name, shape]));
+  const expected = modelShapes(config);
+  const problems = shapeProblems(expected, shapes, isCounter);
+  const integers = Array.from(stored)
+    .filter(([name, { dtype }]) => expected.has(name) && !isFloat(dtype) && !isCounter(name))
+    .map(([name, { dtype }]) => `${name} (${dtype})`);
+  if (integers.length > 0) {
+    problems.push(`${integers.length} of integers, expected floats: ${listed(integers)}`);
+  }
+  if (problems.length === 0) return;
+  throw new FormatError(
+    `the tensors are not those of ${config.arch ?? 'the model'}: ${problems.join('; ')}`,
+  );
+}
+
+/**
+ * What in the description of a model contradicts its sizes or cannot be computed with; none if all fits.
+ */
+export function infoProblems(
+  { channels, numClasses }: { readonly channels: number; readonly numClasses: number },
+  {
+    classes,
+    mean,
+    std,
+  }: {
+    readonly classes: readonly string[];
+    readonly mean: readonly number[];
+    readonly std: readonly number[];
+  },
+): string[] {
+  const problems: string[] = [];
+  // Of an imported model the names are not known.
+  if (classes.length > 0 && classes.length !== numClasses) {
+    problems.push(
+      `got ${classes.length} names of classes, expected ${numClasses}, as many as the model has classes`,
+    );
+  }
+  for (const [name, values] of [
+    ['mean', mean],
+    ['std', std],
+  ] as const) {
+    if (values.length !== channels) {
+      problems.push(
+        `got ${values.length} values for ${name}, expected ${channels}, as many as the model has channels`,
+      );
+    }
+  }
+  const flat = std.find((value) => !(value > 0));
+  if (flat !== undefined) problems.push(`got ${flat} in std, expected numbers above 0`);
+  return problems;
+}
+
+/**
+ * Adds a file's name to what goes wrong while it is read.
+ * @param options.isOurs - the file describes itself: then nothing in it is a mistake in the arguments
+ */
+export function withFileName<T>(
+  path: string,
+  body: () => T,
+  { isOurs = false }: { readonly isOurs?: boolean } = {},
+): T {
+  try {
+    return body();
+  } catch (error) {
+    if (!(error instanceof UsageError || error instanceof FormatError)) throw error;
+    const message = error.message.includes(path) ? error.message : `${path}: ${error.message}`;
+    throw error instanceof UsageError && !isOurs
+      ? new UsageError(message, { cause: error })
+      : new FormatError(message, { cause: error });
+  }
+}
