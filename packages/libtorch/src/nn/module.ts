@@ -37,6 +37,16 @@ export abstract class Module {
     return this.#training;
   }
 
+  /**
+   * Whether this module and all below are in evaluation mode. What computes a module in one go, as for inference, must
+   * ask this: one layer may gather statistics, or drop, while the module around it evaluates.
+   */
+  get isEvaluating(): boolean {
+    if (this.#training) return false;
+    for (const child of this.#children.values()) if (!child.isEvaluating) return false;
+    return true;
+  }
+
   /** Switches this module and all below to training, or to evaluation. */
   train(on = true): this {
     this.#training = on;

@@ -5,6 +5,7 @@ import type { OnnxModel } from '../export/onnx/onnx-model.js';
 import { explainingMemory } from '../memory.js';
 import type { ImageModel } from '../models/image-model.js';
 import type { ModelInfo } from '../models/model-file.js';
+import { rememberModes } from '../models/modes.js';
 import { imageType, precisionOn, weightCopies } from '../models/precision.js';
 import type { ComputePrecision, Precision } from '../precision.js';
 
@@ -52,7 +53,7 @@ export async function predictImages(
   const { device = 'cpu' } = options;
   const { channels, imageSize: side, numClasses } = model.config;
   const precision = precisionOn(device, options.precision ?? 'fp32');
-  const training = model.training;
+  const restoreModes = rememberModes(model);
   const format = imageFormat(model.config, info);
   const copies = weightCopies(model, precision, { fixed: true });
   model.eval();
@@ -74,7 +75,7 @@ export async function predictImages(
       );
     });
   } finally {
-    model.train(training);
+    restoreModes();
     copies?.dispose();
   }
 }

@@ -259,7 +259,7 @@ export class VisionMamba extends nn.Module implements ImageModel {
   }
 
   #stackFor(x: Tensor): BlockStack | undefined {
-    if (this.training || isGradEnabled()) return undefined;
+    if (this.#stacks.length === 0 || isGradEnabled() || !this.isEvaluating) return undefined;
     return this.#stacks.findLast(({ dtype }) => dtype === x.dtype);
   }
 
