@@ -3,11 +3,14 @@ import { callOperator, hasOperator } from '../dispatch.js';
 import { ShapeError } from '../errors.js';
 import { empty } from '../factories.js';
 import * as ops from '../generated/ops.js';
-import { noGrad } from '../autograd.js';
+import { isGradEnabled, noGrad } from '../autograd.js';
 import type { Tensor } from '../tensor.js';
+import { isLowPrecision } from '../weight-copies.js';
+import { causalConvOfAnyWidth, kernelLimits, scanInParts } from './general-paths.js';
 import { atLeastFloat32, maybeFloat32, needsFloat32, weightFor } from './precision.js';
 
 export { gelu, relu, silu, softplus } from '../generated/ops.js';
+export { kernelLimits } from './general-paths.js';
 export { atLeastFloat32, meanFloat32, weightFor } from './precision.js';
 export { type FusedBlock, hasFusedBlocks, mambaBlocks, packUnits } from './fused-blocks.js';
 export { type BranchWeights, hasFusedBranches, mlpBranch, ssmBranch } from './fused-branches.js';
@@ -184,7 +187,8 @@ export interface SelectiveScanOptions {
  *
  *     h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,    y_t = C_t . h_t + D u_t,    y *= silu(z)
  *
- * One fused kernel, with gradients for every tensor given and through `lastState`.
+ * One fused kernel, with gradients for every tensor given and through `lastState`. (On a GPU with gradients one for each
+ * 32 states.)
  *
  * @param u - input, shape [batch, length, channels]
  * @param delta - step sizes, shaped like u
@@ -215,6 +219,10 @@ export function selectiveScan(
     });
     return { y: y.to(u.dtype), lastState };
   }
+  const most = kernelLimits.gpuStates;
+  if (u.device.startsWith('cuda') && A.ndim === 2 && A.size(1) > most && isGradEnabled()) {
+    return scanInParts((...part) => selectiveScan(u, delta, ...part), [A, B, C], options, most);
+  }
   const [y, lastState] = callOperator(
     'mamba_prune::selective_scan',
     ...[u, delta, A, B, C, D, z, deltaBias, deltaSoftplus, initialState],
@@ -230,7 +238,8 @@ export interface CausalConvOptions {
 }
 
 /**
- * Depthwise convolution that sees the past only: y_t = sum_k w_k x_{t-K+1+k} + bias, then silu.
+ * Depthwise convolution that sees the past only: y_t = sum_k w_k x_{t-K+1+k} + bias, then silu. One kernel for up to 8
+ * taps.
  *
  * @param x - shape [batch, length, channels]: channels last, unlike Conv1d
  * @param weight - shape [channels, 1, kernel], as Conv1d with one group per channel has it
@@ -240,10 +249,12 @@ export function causalConv1d(
   weight: Tensor,
   { bias, silu = true }: CausalConvOptions = {},
 ): Tensor {
-  if (needsFloat32(x)) {
+  const isWide = weight.ndim === 3 && weight.size(2) > kernelLimits.convTaps;
+  if (needsFloat32(x) || (isWide && isLowPrecision(x.dtype))) {
     const options = { bias: maybeFloat32(bias), silu };
     return causalConv1d(atLeastFloat32(x), atLeastFloat32(weight), options).to(x.dtype);
   }
+  if (isWide) return causalConvOfAnyWidth(x, weight, bias, silu);
   return callOperator('mamba_prune::causal_conv1d', x, weight, bias, silu) as Tensor;
 }
 

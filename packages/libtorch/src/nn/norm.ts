@@ -82,7 +82,10 @@ export class BatchNorm2d extends Module {
     this.numBatchesTracked = this.buffer('num_batches_tracked', count);
   }
 
-  /** @param x - shape [batch, numFeatures, height, width] */
+  /**
+   * @param x - shape [batch, numFeatures, height, width]
+   * @throws ShapeError for another shape, and in training for a single value per channel, as in PyTorch
+   */
   forward(x: Tensor): Tensor {
     if (x.ndim !== 4 || x.shape[1] !== this.numFeatures) {
       throw new ShapeError(
@@ -92,6 +95,13 @@ export class BatchNorm2d extends Module {
     }
     let momentum = this.momentum ?? 0;
     if (this.training) {
+      // Their variance is 0/0, and would stay in the running one for ever. (No images at all change nothing.)
+      if (x.numel === this.numFeatures) {
+        throw new ShapeError(
+          `${this.label}: got shape [${x.shape.join(', ')}] in training, one value per channel, expected at least two: ` +
+            'a single value has no variance. Give larger batches or images, or set the layer to eval().',
+        );
+      }
       this.numBatchesTracked.add_(1);
       if (this.momentum === null) momentum = 1 / this.numBatchesTracked.item();
     }

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { ModelOptions } from './config.js';
-import { checkWidths, parseConfig, size } from './config-checks.js';
+import { UsageError } from '../errors.js';
+import { blockCount, checkWidths, parseConfig, size } from './config-checks.js';
 
 export const resnetBlocks = ['basic', 'bottleneck'] as const;
 export const resnetStems = ['cifar', 'imagenet'] as const;
@@ -15,7 +16,7 @@ export const resnetConfigSchema = z.strictObject({
   /** `basic`: two 3x3 convolutions; `bottleneck`: 1x1, 3x3, 1x1 with four times the width at the end. */
   block: z.enum(resnetBlocks),
   /** Blocks of each stage; every stage but the first halves the image and doubles the width. */
-  blocks: z.array(size).min(1),
+  blocks: z.array(blockCount).min(1).max(12),
   /** Channels of the stem and of the first stage's blocks. */
   baseWidth: size,
   /** `cifar`: 3x3 at stride 1; `imagenet`: 7x7 at stride 2 and a max pooling at stride 2. */
@@ -102,7 +103,7 @@ export function resnetConfig(arch: ResNetArchitecture, options: ResNetOptions = 
   const imageSize = options.imageSize ?? 32;
   const sizes: ResNetSizes = {
     block: defaults.block,
-    blocks: [...(options.blocks ?? defaults.blocks)],
+    blocks: blocksOf(options.blocks ?? defaults.blocks),
     baseWidth: options.baseWidth ?? defaults.baseWidth,
   };
   return checkResNetConfig({
@@ -116,6 +117,16 @@ export function resnetConfig(arch: ResNetArchitecture, options: ResNetOptions = 
     dropPath: options.dropPath ?? 0,
     widths: denseResNetWidths(sizes),
   });
+}
+
+/** Before anything is made for each block. @throws UsageError */
+function blocksOf(blocks: unknown): number[] {
+  const parsed = resnetConfigSchema.shape.blocks.safeParse(blocks);
+  if (parsed.success) return parsed.data;
+  throw new UsageError(
+    `resnet configuration: blocks: got ${JSON.stringify(blocks)}, expected the number of blocks of each stage, such as ` +
+      '[3, 3, 3]: up to 12 stages of 1 to 1000 blocks.',
+  );
 }
 
 /** Checks a configuration read from a file or made by hand. */
