@@ -1,3 +1,4 @@
+import { checkOptions } from './check-options.js';
 import type { DType, TypedArray } from './dtype.js';
 import { fromTypedArray } from './factories.js';
 import { type SafetensorsDType, safetensorsDTypes } from './safetensors/dtype.js';
@@ -28,8 +29,10 @@ export interface LoadSafetensorsOptions {
  */
 export function loadSafetensors(
   path: string,
-  { device, names }: LoadSafetensorsOptions = {},
+  options: LoadSafetensorsOptions = {},
 ): { tensors: Map<string, Tensor>; metadata: Record<string, string> } {
+  checkOptions('loadSafetensors', options, { device: 'string', names: 'array' });
+  const { device, names } = options;
   const file = SafetensorsFile.open(path);
   const tensors = new Map<string, Tensor>();
   try {

@@ -1,4 +1,5 @@
 import { noGrad } from '../autograd.js';
+import { checkOptions } from '../check-options.js';
 import type { DType } from '../dtype.js';
 import { ShapeError, StateDictError } from '../errors.js';
 import { scope } from '../scope.js';
@@ -183,7 +184,12 @@ export abstract class Module {
    * @throws ShapeError naming the tensor and both shapes
    * @throws StateDictError listing missing and unexpected names, when strict
    */
-  loadStateDict(state: ReadonlyMap<string, Tensor>, { strict = true } = {}): LoadResult {
+  loadStateDict(
+    state: ReadonlyMap<string, Tensor>,
+    options: { readonly strict?: boolean } = {},
+  ): LoadResult {
+    checkOptions(`${this.label}.loadStateDict`, options, { strict: 'boolean' });
+    const { strict = true } = options;
     const own = this.stateDict();
     const missing = [...own.keys()].filter((name) => !state.has(name));
     const unexpected = [...state.keys()].filter((name) => !own.has(name));

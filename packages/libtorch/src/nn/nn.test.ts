@@ -263,7 +263,9 @@ describe('layers', () => {
 
   it('BatchNorm2d refuses a single value per channel in training, whose variance is none', () => {
     const bn = new nn.BatchNorm2d(2);
-    expect(() => bn.forward(ones([1, 2, 1, 1]))).toThrow(/one value per channel, expected at least/);
+    expect(() => bn.forward(ones([1, 2, 1, 1]))).toThrow(
+      /one value per channel, expected at least/,
+    );
     expect(bn.runningVar.toNumbers()).toEqual([1, 1]);
     expect(bn.numBatchesTracked.item()).toBe(0);
     expect(bn.forward(ones([2, 2, 1, 1])).shape).toEqual([2, 2, 1, 1]);

@@ -8,6 +8,7 @@ import { explainingMemory } from '../memory.js';
 import type { ImageModel } from '../models/image-model.js';
 import { rememberModes } from '../models/modes.js';
 import { imageType, precisionOn, weightCopies } from '../models/precision.js';
+import { type OptionKinds, requireOptions } from '../option-checks.js';
 import type { ComputePrecision, Precision } from '../precision.js';
 import { type Spread, median, quantile, sortedNumbers, spreadOf } from './statistics.js';
 import { ForeignCall, type Timed, TimedCall } from './timed-call.js';
@@ -74,6 +75,20 @@ export interface BenchOptions {
   readonly onProgress?: (done: number, total: number) => void;
 }
 
+const benchKinds: OptionKinds<BenchOptions> = {
+  batches: 'array',
+  inputShape: 'array',
+  warmup: 'number',
+  rounds: 'number',
+  minRoundMs: 'number',
+  device: 'string',
+  precision: 'string',
+  graphBackend: 'any',
+  seed: 'number',
+  signal: 'object',
+  onProgress: 'function',
+};
+
 export interface BenchResult {
   readonly model: string;
   readonly batch: number;
@@ -104,6 +119,7 @@ export async function benchmarkModels(
   models: readonly BenchCandidate[],
   options: BenchOptions,
 ): Promise<BenchResult[]> {
+  requireOptions('bench', options, benchKinds);
   const { batches = [1, 64], rounds = 15, warmup = 3, onProgress } = options;
   if (models.length === 0) throw new UsageError('bench: got no model, expected at least one.');
   for (const batch of batches) checkCount('batch', batch, 1);

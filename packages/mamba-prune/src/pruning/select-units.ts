@@ -2,13 +2,20 @@
 import { UsageError } from '../errors.js';
 import type { ImageModel } from '../models/image-model.js';
 import type { KeptUnits, PruningGroup } from './groups.js';
-import { type Calibration, type ScoreOptions, scoreUnits } from './importance.js';
-import { type SelectionOptions, checkSelection, selectUnits } from './selection.js';
+import { type OptionKinds, requireOptions } from '../option-checks.js';
+import { type Calibration, type ScoreOptions, scoreKinds, scoreUnits } from './importance.js';
+import { type SelectionOptions, checkSelection, selectUnits, selectionKinds } from './selection.js';
 
 export interface CutOptions extends Omit<SelectionOptions, 'rate'>, ScoreOptions {
   /** Fraction of units to remove of each kind of group: `{ ssm: 0.7, mlp: 0.7 }`. */
   readonly rates: Readonly<Record<string, number>>;
 }
+
+export const cutKinds: OptionKinds<CutOptions> = {
+  rates: 'object',
+  ...scoreKinds,
+  ...selectionKinds,
+};
 
 /** Units with their scores, and those that a cut keeps. */
 export interface ScoredUnits {
@@ -40,6 +47,7 @@ export async function scoreAndSelect(
   options: CutOptions,
   calibration?: Calibration,
 ): Promise<ScoredUnits> {
+  requireOptions('CutOptions', options, cutKinds);
   const { rates, importance, score, ...selection } = options;
   const kinds = Object.keys(rates);
   const groups = groupsOfKinds(model, kinds);

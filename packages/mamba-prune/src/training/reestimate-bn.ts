@@ -3,6 +3,7 @@ import { nn, noGrad, scope, type Tensor } from '@mamba-prune/libtorch';
 import type { DatasetInfo } from '../data/index.js';
 import { UsageError } from '../errors.js';
 import { rememberModes } from '../models/modes.js';
+import { type OptionKinds, requireOptions } from '../option-checks.js';
 import { type BatchSource, toTensors } from './batches.js';
 import { deviceOf } from './evaluate.js';
 import type { Trainable } from './types.js';
@@ -14,6 +15,12 @@ export interface ReestimateOptions {
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
+
+const reestimateKinds: OptionKinds<ReestimateOptions> = {
+  batches: 'number',
+  signal: 'object',
+  onProgress: 'function',
+};
 
 export interface Reestimation {
   /** Layers of batch normalisation; 0: the model has none and nothing was done. */
@@ -36,8 +43,10 @@ export async function reestimateBatchNorm(
   model: Trainable,
   source: BatchSource,
   info: Pick<DatasetInfo, 'channels' | 'height' | 'width'>,
-  { batches, signal, onProgress }: ReestimateOptions,
+  options: ReestimateOptions,
 ): Promise<Reestimation | undefined> {
+  requireOptions('reestimateBatchNorm', options, reestimateKinds);
+  const { batches, signal, onProgress } = options;
   if (!Number.isSafeInteger(batches) || batches < 1) {
     throw new UsageError(`bn-batches: got ${batches}, expected an integer of at least 1`);
   }
