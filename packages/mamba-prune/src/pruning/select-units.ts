@@ -17,6 +17,9 @@ export const cutKinds: OptionKinds<CutOptions> = {
   ...selectionKinds,
 };
 
+/** Options of a refill are options of a cut: the same ones say what the cut alone would have kept. */
+const refillNames = { fillback: 'any', refillScore: 'any', budget: 'any' } as const;
+
 /** Units with their scores, and those that a cut keeps. */
 export interface ScoredUnits {
   /** Of the kinds that have a rate, in the order of the network. */
@@ -47,7 +50,7 @@ export async function scoreAndSelect(
   options: CutOptions,
   calibration?: Calibration,
 ): Promise<ScoredUnits> {
-  requireOptions('CutOptions', options, cutKinds);
+  requireOptions('CutOptions', options, { ...cutKinds, ...refillNames });
   const { rates, importance, score, ...selection } = options;
   const kinds = Object.keys(rates);
   const groups = groupsOfKinds(model, kinds);
