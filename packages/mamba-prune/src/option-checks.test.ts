@@ -58,7 +58,7 @@ describe.each(Object.entries(calls))('%s', (_, call) => {
     ['a string in place of the options', 'layerwise', /'?"?layerwise'?"? in place of the options/],
     ['an array in place of the options', [0.2], /in place of the options/],
   ])('refuses %s', async (__, options, words) => {
-    const result = (async () => call(options as never))();
+    const result = Promise.resolve().then(() => call(options as never));
     await expect(result).rejects.toThrow(words);
     await expect(result).rejects.toThrow(UsageError);
   });

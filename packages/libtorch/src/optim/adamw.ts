@@ -46,8 +46,9 @@ export class AdamW extends Optimizer {
     checkOptions('AdamW', options, adamWKinds);
     const { lr = 1e-3, betas = [0.9, 0.999], eps = 1e-8, weightDecay = 0.01 } = options;
     super(params, { lr, weightDecay }, ['exp_avg', 'exp_avg_sq']);
-    if (betas.length !== 2) {
-      throw new RangeError(`AdamW: got ${betas.length} betas, expected two.`);
+    const { length }: readonly number[] = betas;
+    if (length !== 2) {
+      throw new RangeError(`AdamW: got ${length} betas, expected two.`);
     }
     for (const beta of betas) {
       checkSetting('AdamW', 'beta', beta, beta >= 0 && beta < 1, 'from 0 to below 1');

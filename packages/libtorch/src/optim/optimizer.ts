@@ -99,7 +99,8 @@ export abstract class Optimizer {
     protected readonly slotNames: readonly string[],
   ) {
     const name = this.constructor.name;
-    if (!Array.isArray(params)) {
+    const list: unknown = params;
+    if (!Array.isArray(list)) {
       throw new TypeError(
         `${name}: got no list of parameters, expected one, or a list of groups: a module's parameters(), say.`,
       );

@@ -51,7 +51,8 @@ export async function scoreAndSelect(
   calibration?: Calibration,
 ): Promise<ScoredUnits> {
   requireOptions('CutOptions', options, { ...cutKinds, ...refillNames });
-  const { rates, importance, score, ...selection } = options;
+  const { rates, importance, score, scope, normalize, roundTo, maxRate, sizes } = options;
+  const selection = { scope, normalize, roundTo, maxRate, sizes };
   const kinds = Object.keys(rates);
   const groups = groupsOfKinds(model, kinds);
   for (const kind of kinds) checkSelection({ ...selection, rate: rates[kind] as number });

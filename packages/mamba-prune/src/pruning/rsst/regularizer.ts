@@ -26,6 +26,9 @@ export const regularizerKinds: OptionKinds<RegularizerOptions> = {
   units: 'any',
 };
 
+/** Options of RSST are options of its norm: the same ones say what is pulled, and how hard. */
+const rsstNames = { schedule: 'any', base: 'any', exponent: 'any', apply: 'any' } as const;
+
 /**
  * Σ ‖unit‖ over the units of the targets, without λ; differentiable, with a gradient of zero at zero.
  * @param groups - those of the model; others than the targets' are left out
@@ -37,7 +40,7 @@ export function computeStructuredRegularization(
   groups: readonly PruningGroup[],
   options: RegularizerOptions,
 ): Tensor {
-  requireOptions('RegularizerOptions', options, regularizerKinds);
+  requireOptions('RegularizerOptions', options, { ...regularizerKinds, ...rsstNames });
   const { norm } = options;
   const chosen = regularizedGroups(groups, options);
   const slices = sliceGroups(model, chosen, norm);
