@@ -1,3 +1,4 @@
+import { checkOptions } from './check-options.js';
 import { TorchError } from './errors.js';
 import { native } from './native.js';
 import { Tensor } from './tensor.js';
@@ -50,8 +51,14 @@ export interface GradOptions {
 export function grad(
   outputs: readonly Tensor[],
   inputs: readonly Tensor[],
-  { gradOutputs, retainGraph = false, createGraph = false }: GradOptions = {},
+  options: GradOptions = {},
 ): (Tensor | null)[] {
+  checkOptions('grad', options, {
+    gradOutputs: 'array',
+    retainGraph: 'boolean',
+    createGraph: 'boolean',
+  });
+  const { gradOutputs, retainGraph = false, createGraph = false } = options;
   try {
     return native
       .gradients(

@@ -1,3 +1,4 @@
+import { type OptionKinds, checkOptions } from './check-options.js';
 import { type DType, dtypeOfArray, newTypedArray } from './dtype.js';
 import { ShapeError } from './errors.js';
 import * as ops from './generated/ops.js';
@@ -19,6 +20,14 @@ export interface RandomOptions extends TensorOptions {
 }
 
 type Shape = readonly number[];
+
+const tensorKinds: OptionKinds<TensorOptions> = {
+  dtype: 'string',
+  device: 'string',
+  requiresGrad: 'boolean',
+};
+const randomKinds: OptionKinds<RandomOptions> = { ...tensorKinds, generator: 'object' };
+const arrayKinds = { ...tensorKinds, copy: 'boolean' } as const;
 
 function finish(made: Tensor, { device, requiresGrad }: TensorOptions): Tensor {
   const tensor = device === undefined ? made : made.to(device);
@@ -52,6 +61,7 @@ function ragged(shape: Shape): ShapeError {
 
 /** A tensor of the given numbers: one number, or nested arrays of equal lengths. */
 export function tensor(values: NestedNumbers, options: TensorOptions = {}): Tensor {
+  checkOptions('tensor', options, tensorKinds);
   const shape = shapeOf(values);
   const flat: number[] = [];
   flattenInto(values, shape, 0, flat);
@@ -77,6 +87,7 @@ export function fromTypedArray(
   shape: Shape,
   options: TensorOptions & { readonly copy?: boolean } = {},
 ): Tensor {
+  checkOptions('fromTypedArray', options, arrayKinds);
   const dtype = options.dtype ?? dtypeOfArray(values);
   if (dtype === undefined) {
     throw new TypeError(
@@ -91,23 +102,28 @@ export function fromTypedArray(
 }
 
 export function empty(shape: Shape, options: TensorOptions = {}): Tensor {
+  checkOptions('empty', options, tensorKinds);
   return finish(ops.empty(shape, options.dtype, options.device), options);
 }
 
 export function zeros(shape: Shape, options: TensorOptions = {}): Tensor {
+  checkOptions('zeros', options, tensorKinds);
   return finish(ops.zeros(shape, options.dtype, options.device), options);
 }
 
 export function ones(shape: Shape, options: TensorOptions = {}): Tensor {
+  checkOptions('ones', options, tensorKinds);
   return finish(ops.ones(shape, options.dtype, options.device), options);
 }
 
 export function full(shape: Shape, value: number, options: TensorOptions = {}): Tensor {
+  checkOptions('full', options, tensorKinds);
   return finish(ops.full(shape, value, options.dtype ?? 'float32', options.device), options);
 }
 
 /** Numbers from `start` (0 unless given) up to, not including, `end`. */
 export function arange(start: number, end?: number, step = 1, options: TensorOptions = {}): Tensor {
+  checkOptions('arange', options, tensorKinds);
   const [from, to] = end === undefined ? [0, start] : [start, end];
   return finish(ops.arange(from, to, step, options.dtype ?? 'float32', options.device), options);
 }
@@ -118,20 +134,24 @@ export function linspace(
   steps: number,
   options: TensorOptions = {},
 ): Tensor {
+  checkOptions('linspace', options, tensorKinds);
   return finish(ops.linspace(start, end, steps, options.dtype, options.device), options);
 }
 
 export function eye(n: number, options: TensorOptions = {}): Tensor {
+  checkOptions('eye', options, tensorKinds);
   return finish(ops.eye(n, options.dtype, options.device), options);
 }
 
 /** Uniform on [0, 1). */
 export function rand(shape: Shape, options: RandomOptions = {}): Tensor {
+  checkOptions('rand', options, randomKinds);
   return finish(ops.rand(shape, options.generator, options.dtype, options.device), options);
 }
 
 /** Standard normal. */
 export function randn(shape: Shape, options: RandomOptions = {}): Tensor {
+  checkOptions('randn', options, randomKinds);
   return finish(ops.randn(shape, options.generator, options.dtype, options.device), options);
 }
 
@@ -142,12 +162,14 @@ export function randint(
   shape: Shape,
   options: RandomOptions = {},
 ): Tensor {
+  checkOptions('randint', options, randomKinds);
   const dtype = options.dtype ?? 'int64';
   return finish(ops.randint(low, high, shape, options.generator, dtype, options.device), options);
 }
 
 /** 0 to n-1 in random order, int64. */
 export function randperm(n: number, options: RandomOptions = {}): Tensor {
+  checkOptions('randperm', options, randomKinds);
   return finish(
     ops.randperm(n, options.generator, options.dtype ?? 'int64', options.device),
     options,

@@ -70,6 +70,7 @@ export {
   setNumThreads,
   synchronize,
 } from './runtime.js';
+export { type OptionKind, type OptionKinds, checkOptions } from './check-options.js';
 export { callOperator, hasOperator } from './dispatch.js';
 export * as ops from './generated/ops.js';
 export * as nn from './nn/index.js';

@@ -1,3 +1,4 @@
+import { checkOptions } from './check-options.js';
 import { FormatError } from './errors.js';
 import { fromTypedArray } from './factories.js';
 import { safetensorsDTypes } from './safetensors/dtype.js';
@@ -25,8 +26,10 @@ export interface LoadSafetensorsOptions {
  */
 export function loadSafetensors(
   path: string,
-  { device, names }: LoadSafetensorsOptions = {},
+  options: LoadSafetensorsOptions = {},
 ): { tensors: Map<string, Tensor>; metadata: Record<string, string> } {
+  checkOptions('loadSafetensors', options, { device: 'string', names: 'array' });
+  const { device, names } = options;
   const file = SafetensorsFile.open(path);
   const tensors = new Map<string, Tensor>();
   try {

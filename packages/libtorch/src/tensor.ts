@@ -1,4 +1,5 @@
 import { DisposedError, ShapeError, TorchError } from './errors.js';
+import { checkOptions } from './check-options.js';
 import { type DType, type TypedArray, dtypes, isFloat, newTypedArray } from './dtype.js';
 import * as ops from './generated/ops.js';
 import { type Handle, native } from './native.js';
@@ -177,7 +178,12 @@ export class Tensor {
    * Adds the gradients of this tensor to `.grad` of every leaf that it was made from.
    * @param gradient - gradient of this tensor, shaped like it; needed unless it has one element
    */
-  backward(gradient?: Tensor, { retainGraph = false, createGraph = false } = {}): void {
+  backward(
+    gradient?: Tensor,
+    options: { readonly retainGraph?: boolean; readonly createGraph?: boolean } = {},
+  ): void {
+    checkOptions('backward', options, { retainGraph: 'boolean', createGraph: 'boolean' });
+    const { retainGraph = false, createGraph = false } = options;
     try {
       native.backward(
         [this.handle],
@@ -244,12 +250,14 @@ export class Tensor {
 
   // -- arithmetic, with broadcasting
 
-  add(other: Operand, { alpha = 1 } = {}): Tensor {
+  add(other: Operand, options?: { readonly alpha?: number }): Tensor {
+    const alpha = alphaOf('add', options);
     return typeof other === 'number'
       ? ops.addScalar(this, other, alpha)
       : ops.add(this, other, alpha);
   }
-  sub(other: Operand, { alpha = 1 } = {}): Tensor {
+  sub(other: Operand, options?: { readonly alpha?: number }): Tensor {
+    const alpha = alphaOf('sub', options);
     return typeof other === 'number'
       ? ops.subScalar(this, other, alpha)
       : ops.sub(this, other, alpha);
@@ -342,12 +350,14 @@ export class Tensor {
 
   // -- in place
 
-  add_(other: Operand, { alpha = 1 } = {}): this {
+  add_(other: Operand, options?: { readonly alpha?: number }): this {
+    const alpha = alphaOf('add_', options);
     if (typeof other === 'number') ops.addScalar_(this, other, alpha);
     else ops.add_(this, other, alpha);
     return this;
   }
-  sub_(other: Operand, { alpha = 1 } = {}): this {
+  sub_(other: Operand, options?: { readonly alpha?: number }): this {
+    const alpha = alphaOf('sub_', options);
     if (typeof other === 'number') ops.subScalar_(this, other, alpha);
     else ops.sub_(this, other, alpha);
     return this;
@@ -566,4 +576,11 @@ export class Tensor {
   get isFloat(): boolean {
     return isFloat(this.dtype);
   }
+}
+
+/** Without options, as in all but a few calls, nothing is made or looked at. */
+function alphaOf(where: string, options: { readonly alpha?: number } | undefined): number {
+  if (options === undefined) return 1;
+  checkOptions(where, options, { alpha: 'number' });
+  return options.alpha ?? 1;
 }

@@ -125,6 +125,56 @@ describe('the pruning functions of the plan', () => {
     expect(widthsOf(model)).toMatchObject({ 'blocks.0.ssm': 32, 'blocks.1.mlp': 64 });
   });
 
+  it('take ratio and method one after the other too, as in Python', async () => {
+    const model = smallMamba();
+    const widths = async (result: ReturnType<typeof pruneMambaHybrid>) =>
+      widthsOf((await result).model);
+    expect(await widths(pruneMambaSsmStructured(model, 0.25, 'layerwise'))).toEqual(
+      await widths(pruneMambaSsmStructured(model, { pruneRatio: 0.25, method: 'layerwise' })),
+    );
+    expect(await widths(pruneMambaSsmStructured(model, 0.25, 'layerwise'))).toMatchObject({
+      ...{ 'blocks.0.ssm': 24, 'blocks.1.ssm': 24, 'blocks.0.mlp': 64 },
+    });
+    expect(await widths(pruneMambaMlpStructured(model, 0.5))).toEqual(
+      await widths(pruneMambaMlpStructured(model, { pruneRatio: 0.5 })),
+    );
+    expect(await widths(pruneMambaHybrid(model, 0.5, 0.25))).toEqual(
+      await widths(pruneMambaHybrid(model, { ssmRatio: 0.5, mlpRatio: 0.25 })),
+    );
+  });
+
+  it('refuse what they would pass over', async () => {
+    const model = smallMamba();
+    const wrong: [Promise<unknown>, RegExp][] = [
+      [
+        pruneMambaSsmStructured(model, { rat: 0.2 } as never),
+        /option 'rat', expected some of pruneRatio, method/,
+      ],
+      [
+        pruneMambaSsmStructured(model, { pruneRatio: '0.2' } as never),
+        /pruneRatio: got the string '0.2'/,
+      ],
+      [
+        pruneMambaSsmStructured(model, '0.2' as never),
+        /got the string '0.2' in place of the options/,
+      ],
+      [pruneMambaSsmStructured(model, null as never), /got null in place of the options/],
+      [pruneMambaSsmStructured(model, [0.2] as never), /in place of the options/],
+      [pruneMambaSsmStructured(model, {}, 'layerwise'), /got "layerwise" after the options/],
+      [pruneMambaMlpStructured(model, 0.2, 'layers' as never), /method: got 'layers'/],
+      [
+        pruneMambaHybrid(model, { pruneRatio: 0.2 } as never),
+        /option 'pruneRatio', expected some of ssmRatio/,
+      ],
+      [pruneMambaHybrid(model, 0.2, 'layerwise' as never), /mlpRatio: got the string 'layerwise'/],
+      [pruneMambaHybrid(model, NaN), /got ssmRatio NaN/],
+    ];
+    for (const [result, words] of wrong) {
+      await expect(result).rejects.toThrow(UsageError);
+      await expect(result).rejects.toThrow(words);
+    }
+  });
+
   it('rank all blocks together unless told otherwise', async () => {
     const model = smallMamba();
     noGrad(() => weightOf(model, 'blocks.1.mlp.2.weight').narrow(1, 0, 32).mul_(0));

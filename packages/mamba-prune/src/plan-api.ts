@@ -9,6 +9,7 @@
 import { type Tensor, noGrad, scope } from '@mamba-prune/libtorch';
 import { UsageError } from './errors.js';
 import type { ImageModel } from './models/image-model.js';
+import { type OptionKinds, checkOptions } from './option-checks.js';
 import {
   type Calibration,
   type ImportanceNorm,
@@ -16,7 +17,7 @@ import {
   rowNorms,
 } from './pruning/importance.js';
 import { type PruningResult, pruneOneShot } from './pruning/oneshot.js';
-import type { CutOptions } from './pruning/select-units.js';
+import { type CutOptions, cutKinds } from './pruning/select-units.js';
 import { computeStructuredRegularization } from './pruning/rsst/index.js';
 import { checkChoice, selectionScopes } from './pruning/selection.js';
 
@@ -90,38 +91,91 @@ export function calculateNeuronImportance(
   return rows.map((value, unit) => value + (columns[unit] as number));
 }
 
+type Method = NonNullable<StructuredPruningOptions['method']>;
+
 /**
  * `prune_mamba_ssm_structured(model, prune_ratio, method)`: cuts whole SSM channels (d_inner).
- * @throws UsageError for a model without SSMs, a ratio outside [0, 1), and what `pruneOneShot` refuses
+ * @param options - or the ratio, with the method after it, as in Python
+ * @throws UsageError for a model without SSMs, a ratio outside [0, 1), an option that there is not, and what
+ *   `pruneOneShot` refuses
  */
-export function pruneMambaSsmStructured(
+export async function pruneMambaSsmStructured(
   model: ImageModel,
-  { pruneRatio = 0.7, ...options }: PruneKindOptions = {},
+  options: PruneKindOptions | number = {},
+  method?: Method,
 ): Promise<PruningResult> {
-  return prune('pruneMambaSsmStructured', model, { ssm: ['pruneRatio', pruneRatio] }, options);
+  return pruneKind('pruneMambaSsmStructured', 'ssm', model, options, method);
 }
 
 /**
  * `prune_mamba_mlp_structured(model, prune_ratio, method)`: cuts whole hidden neurons of the MLPs.
  * @throws as `pruneMambaSsmStructured`
  */
-export function pruneMambaMlpStructured(
+export async function pruneMambaMlpStructured(
   model: ImageModel,
-  { pruneRatio = 0.7, ...options }: PruneKindOptions = {},
+  options: PruneKindOptions | number = {},
+  method?: Method,
 ): Promise<PruningResult> {
-  return prune('pruneMambaMlpStructured', model, { mlp: ['pruneRatio', pruneRatio] }, options);
+  return pruneKind('pruneMambaMlpStructured', 'mlp', model, options, method);
 }
 
 /**
  * `prune_mamba_hybrid(model, ssm_ratio, mlp_ratio)`: both at once, each ranked inside its own kind.
+ * @param given - or the ratio of the SSM channels, with that of the neurons after it, as in Python
  * @throws as `pruneMambaSsmStructured`
  */
-export function pruneMambaHybrid(
+export async function pruneMambaHybrid(
   model: ImageModel,
-  { ssmRatio = 0.7, mlpRatio = 0.7, ...options }: PruneHybridOptions = {},
+  given: PruneHybridOptions | number = {},
+  second?: number,
 ): Promise<PruningResult> {
+  const where = 'pruneMambaHybrid';
+  const all =
+    typeof given === 'number'
+      ? { ssmRatio: given, ...(second !== undefined && { mlpRatio: second }) }
+      : given;
+  if (all === given) refuseSecond(where, second);
+  checkOptions(where, all, { ssmRatio: 'number', mlpRatio: 'number', ...structuredKinds });
+  const { ssmRatio = 0.7, mlpRatio = 0.7, ...options } = all;
   const ratios = { ssm: ['ssmRatio', ssmRatio], mlp: ['mlpRatio', mlpRatio] } as const;
-  return prune('pruneMambaHybrid', model, ratios, options);
+  return prune(where, model, ratios, options);
+}
+
+const structuredKinds: OptionKinds<StructuredPruningOptions> = {
+  method: 'string',
+  importance: cutKinds.importance,
+  score: cutKinds.score,
+  normalize: cutKinds.normalize,
+  roundTo: cutKinds.roundTo,
+  maxRate: cutKinds.maxRate,
+  sizes: cutKinds.sizes,
+  calibration: 'function',
+};
+
+/** One kind, told as an object or as in Python. */
+function pruneKind(
+  where: string,
+  kind: 'ssm' | 'mlp',
+  model: ImageModel,
+  given: PruneKindOptions | number,
+  method: Method | undefined,
+): Promise<PruningResult> {
+  const all =
+    typeof given === 'number'
+      ? { pruneRatio: given, ...(method !== undefined && { method }) }
+      : given;
+  if (all === given) refuseSecond(where, method);
+  checkOptions(where, all, { pruneRatio: 'number', ...structuredKinds });
+  const { pruneRatio = 0.7, ...options } = all;
+  return prune(where, model, { [kind]: ['pruneRatio', pruneRatio] }, options);
+}
+
+/** What comes after an object would be passed over. */
+function refuseSecond(where: string, second: unknown): void {
+  if (second === undefined) return;
+  throw new UsageError(
+    `${where}: got ${JSON.stringify(second)} after the options, expected it among them, or numbers in place of the options.`,
+  );
 }
 
 /** Per kind of group: what the caller calls the ratio, and the ratio. */
@@ -135,7 +189,7 @@ async function prune(
 ): Promise<PruningResult> {
   checkChoice(`${where}: method`, method, selectionScopes);
   for (const [name, ratio] of Object.values(ratios)) {
-    if (!(ratio >= 0 && ratio < 1)) {
+    if (!(typeof ratio === 'number' && ratio >= 0 && ratio < 1)) {
       throw new UsageError(
         `${where}: got ${name} ${ratio}, expected the fraction to remove, from 0 up to but not including 1 (0.7 removes 70%)`,
       );

@@ -257,14 +257,22 @@ Collectives& Group::collectives_for(const at::Tensor& tensor) {
   TORCH_CHECK(false, "got ", describe(tensor), ", but the group was opened without NCCL. Open it with a device of CUDA");
 }
 
+// The backends write through raw pointers, which no version counts: what is derived from weights (weights_version) would
+// go on with the old values.
+static void will_be_written(const at::Tensor& tensor) {
+  if (!tensor.is_inference()) tensor.unsafeGetTensorImpl()->bump_version();
+}
+
 WorkPtr Group::all_reduce(at::Tensor tensor) {
   check_verdict();
+  will_be_written(tensor);
   std::vector<at::Tensor> tensors{tensor};
   return collectives_for(tensor).allreduce(tensors);
 }
 
 WorkPtr Group::broadcast(at::Tensor tensor, int root) {
   check_verdict();
+  will_be_written(tensor);
   std::vector<at::Tensor> tensors{tensor};
   c10d::BroadcastOptions options;
   options.rootRank = root;

@@ -67,7 +67,8 @@ const ends = (workers: readonly Worker[]) => Promise.all(workers.map(({ ended })
 describe('ProcessGroup', () => {
   it('sums and broadcasts between two processes', async () => {
     for (const { code, result } of await ends(await pair('collectives'))) {
-      expect(result).toMatchObject({ text: 'grüße', other: 'back', sum: [2, 1, 1] });
+      const expected = { text: 'grüße', other: 'back', sum: [2, 1, 1], versions: [true, true] };
+      expect(result).toMatchObject(expected);
       expect((result as { refused: string }).refused).toMatch(/expected a contiguous tensor/);
       expect(code).toBe(0);
     }

@@ -1,9 +1,10 @@
+import { type OptionKinds, checkOptions } from '../check-options.js';
 import { ShapeError } from '../errors.js';
 import { empty } from '../factories.js';
 import * as ops from '../generated/ops.js';
 import type { Tensor } from '../tensor.js';
 import { defaultInit } from './init.js';
-import type { PlaceOptions } from './linear.js';
+import { type PlaceOptions, placeKinds } from './linear.js';
 import { Module } from './module.js';
 import { weightFor } from './precision.js';
 
@@ -19,6 +20,15 @@ export interface ConvOptions<Size> extends PlaceOptions {
   /** true unless given */
   readonly bias?: boolean;
 }
+
+const convKinds: OptionKinds<ConvOptions<Pair>> = {
+  stride: ['number', 'array'],
+  padding: ['number', 'array'],
+  dilation: ['number', 'array'],
+  groups: 'number',
+  bias: 'boolean',
+  ...placeKinds,
+};
 
 type Pair = number | readonly [number, number];
 
@@ -39,6 +49,7 @@ abstract class Conv<Size extends Pair> extends Module {
     options: ConvOptions<Size>,
   ) {
     super();
+    checkOptions(this.constructor.name, options, convKinds);
     const { stride = 1, padding = 0, dilation = 1, groups = 1, bias = true, ...place } = options;
     if (!(groups > 0) || inChannels % groups !== 0 || outChannels % groups !== 0) {
       throw new ShapeError(

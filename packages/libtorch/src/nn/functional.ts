@@ -1,13 +1,17 @@
 // Functions without state, under PyTorch's names in camelCase (torch.nn.functional).
+import { type OptionKinds, checkOptions } from '../check-options.js';
 import { callOperator, hasOperator } from '../dispatch.js';
 import { ShapeError } from '../errors.js';
 import { empty } from '../factories.js';
 import * as ops from '../generated/ops.js';
-import { noGrad } from '../autograd.js';
+import { isGradEnabled, noGrad } from '../autograd.js';
 import type { Tensor } from '../tensor.js';
+import { isLowPrecision } from '../weight-copies.js';
+import { causalConvOfAnyWidth, kernelLimits, scanInParts } from './general-paths.js';
 import { atLeastFloat32, maybeFloat32, needsFloat32, weightFor } from './precision.js';
 
 export { gelu, relu, silu, softplus } from '../generated/ops.js';
+export { kernelLimits } from './general-paths.js';
 export { atLeastFloat32, meanFloat32, weightFor } from './precision.js';
 export { type FusedBlock, hasFusedBlocks, mambaBlocks, packUnits } from './fused-blocks.js';
 export { type BranchWeights, hasFusedBranches, mlpBranch, ssmBranch } from './fused-branches.js';
@@ -36,6 +40,13 @@ export interface CrossEntropyOptions {
   readonly ignoreIndex?: number;
 }
 
+const crossEntropyKinds: OptionKinds<CrossEntropyOptions> = {
+  labelSmoothing: 'number',
+  reduction: 'string',
+  weight: 'object',
+  ignoreIndex: 'number',
+};
+
 /**
  * Cross entropy of softmax(logits), in float32 for logits of 16 bits.
  *
@@ -48,7 +59,18 @@ export function crossEntropy(
   target: Tensor,
   options: CrossEntropyOptions = {},
 ): Tensor {
+  checkOptions('crossEntropy', options, crossEntropyKinds);
   const { labelSmoothing = 0, reduction = 'mean', weight, ignoreIndex = -100 } = options;
+  if (!(labelSmoothing >= 0 && labelSmoothing <= 1)) {
+    throw new RangeError(
+      `crossEntropy: got labelSmoothing ${labelSmoothing}, expected a share from 0 to 1.`,
+    );
+  }
+  if (!Object.hasOwn(reductions, reduction)) {
+    throw new RangeError(
+      `crossEntropy: got reduction '${reduction}', expected one of ${Object.keys(reductions).join(', ')}.`,
+    );
+  }
   const [batch, classes] = logits.shape;
   const fits = target.isFloat
     ? target.ndim === 2 && target.shape[0] === batch && target.shape[1] === classes
@@ -77,6 +99,11 @@ export interface LinearFunctionOptions {
   readonly residual?: Tensor | undefined;
 }
 
+const linearKinds: OptionKinds<LinearFunctionOptions> = {
+  bias: ['object', 'null'],
+  residual: 'object',
+};
+
 /**
  * x Wᵀ + bias + residual. On the CPU in float32 one product with oneDNN where the libtorch in use has
  * it apart (Debian's), libtorch's own operators otherwise. Weight and bias may be float32 where x has 16 bits
@@ -86,11 +113,9 @@ export interface LinearFunctionOptions {
  * @param weight - shape [outFeatures, inFeatures]
  * @returns shape [..., outFeatures]
  */
-export function linear(
-  x: Tensor,
-  weight: Tensor,
-  { bias, residual }: LinearFunctionOptions = {},
-): Tensor {
+export function linear(x: Tensor, weight: Tensor, options: LinearFunctionOptions = {}): Tensor {
+  checkOptions('linear', options, linearKinds);
+  const { bias, residual } = options;
   const { dtype } = x;
   const [w, b] = [weightFor(weight, dtype), weightFor(bias, dtype)];
   return callOperator('mamba_prune::linear', x, w, b, residual) as Tensor;
@@ -103,12 +128,20 @@ export interface LayerNormFunctionOptions {
   readonly eps?: number;
 }
 
+const layerNormKinds: OptionKinds<LayerNormFunctionOptions> = {
+  weight: ['object', 'null'],
+  bias: ['object', 'null'],
+  eps: 'number',
+};
+
 /** Normalises over the last dimensions, whose sizes are given. */
 export function layerNorm(
   x: Tensor,
   normalizedShape: readonly number[],
-  { weight = null, bias = null, eps = 1e-5 }: LayerNormFunctionOptions = {},
+  options: LayerNormFunctionOptions = {},
 ): Tensor {
+  checkOptions('layerNorm', options, layerNormKinds);
+  const { weight = null, bias = null, eps = 1e-5 } = options;
   const { dtype } = x;
   return ops.layerNorm(x, normalizedShape, weightFor(weight, dtype), weightFor(bias, dtype), eps);
 }
@@ -179,12 +212,21 @@ export interface SelectiveScanOptions {
   readonly initialState?: Tensor | null;
 }
 
+const scanKinds: OptionKinds<SelectiveScanOptions> = {
+  D: ['object', 'null'],
+  z: ['object', 'null'],
+  deltaBias: ['object', 'null'],
+  deltaSoftplus: 'boolean',
+  initialState: ['object', 'null'],
+};
+
 /**
  * The selective scan of Mamba (Gu and Dao 2023, https://arxiv.org/abs/2312.00752, algorithm 2):
  *
  *     h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,    y_t = C_t . h_t + D u_t,    y *= silu(z)
  *
- * One fused kernel, with gradients for every tensor given and through `lastState`.
+ * One fused kernel, with gradients for every tensor given and through `lastState`. (On a GPU with gradients one for each
+ * 32 states.)
  *
  * @param u - input, shape [batch, length, channels]
  * @param delta - step sizes, shaped like u
@@ -201,6 +243,7 @@ export function selectiveScan(
   C: Tensor,
   options: SelectiveScanOptions = {},
 ): { y: Tensor; lastState: Tensor } {
+  checkOptions('selectiveScan', options, scanKinds);
   const { D, z, deltaBias, deltaSoftplus = false, initialState } = options;
   if (needsFloat32(u)) {
     const [u32, delta32, A32, B32, C32] = [u, delta, A, B, C].map(atLeastFloat32) as [
@@ -214,6 +257,10 @@ export function selectiveScan(
       initialState: maybeFloat32(initialState),
     });
     return { y: y.to(u.dtype), lastState };
+  }
+  const most = kernelLimits.gpuStates;
+  if (u.device.startsWith('cuda') && A.ndim === 2 && A.size(1) > most && isGradEnabled()) {
+    return scanInParts((...part) => selectiveScan(u, delta, ...part), [A, B, C], options, most);
   }
   const [y, lastState] = callOperator(
     'mamba_prune::selective_scan',
@@ -229,21 +276,24 @@ export interface CausalConvOptions {
   readonly silu?: boolean;
 }
 
+const convKinds: OptionKinds<CausalConvOptions> = { bias: ['object', 'null'], silu: 'boolean' };
+
 /**
- * Depthwise convolution that sees the past only: y_t = sum_k w_k x_{t-K+1+k} + bias, then silu.
+ * Depthwise convolution that sees the past only: y_t = sum_k w_k x_{t-K+1+k} + bias, then silu. One kernel for up to 8
+ * taps.
  *
  * @param x - shape [batch, length, channels]: channels last, unlike Conv1d
  * @param weight - shape [channels, 1, kernel], as Conv1d with one group per channel has it
  */
-export function causalConv1d(
-  x: Tensor,
-  weight: Tensor,
-  { bias, silu = true }: CausalConvOptions = {},
-): Tensor {
-  if (needsFloat32(x)) {
-    const options = { bias: maybeFloat32(bias), silu };
-    return causalConv1d(atLeastFloat32(x), atLeastFloat32(weight), options).to(x.dtype);
+export function causalConv1d(x: Tensor, weight: Tensor, options: CausalConvOptions = {}): Tensor {
+  checkOptions('causalConv1d', options, convKinds);
+  const { bias, silu = true } = options;
+  const isWide = weight.ndim === 3 && weight.size(2) > kernelLimits.convTaps;
+  if (needsFloat32(x) || (isWide && isLowPrecision(x.dtype))) {
+    const wide = { bias: maybeFloat32(bias), silu };
+    return causalConv1d(atLeastFloat32(x), atLeastFloat32(weight), wide).to(x.dtype);
   }
+  if (isWide) return causalConvOfAnyWidth(x, weight, bias, silu);
   return callOperator('mamba_prune::causal_conv1d', x, weight, bias, silu) as Tensor;
 }
 

@@ -1,6 +1,7 @@
 // Initial values, written in place. Formulas and the order of the random draws are those of
 // torch.nn.init, so that a seed gives the same model as in PyTorch.
 import { noGrad } from '../autograd.js';
+import { type OptionKinds, checkOptions } from '../check-options.js';
 import { ShapeError } from '../errors.js';
 import { tensor as makeTensor } from '../factories.js';
 import * as ops from '../generated/ops.js';
@@ -23,6 +24,15 @@ export interface KaimingOptions extends InitOptions {
   /** leaky_relu unless given */
   readonly nonlinearity?: Nonlinearity;
 }
+
+const initKinds: OptionKinds<InitOptions> = { generator: 'object' };
+const kaimingKinds: OptionKinds<KaimingOptions> = {
+  a: 'number',
+  mode: 'string',
+  nonlinearity: 'string',
+  ...initKinds,
+};
+const xavierKinds = { gain: 'number', ...initKinds } as const;
 
 /** Inputs and outputs of one unit, for a weight of shape [out, in, ...kernel]. */
 export function fans(weight: Tensor): { fanIn: number; fanOut: number } {
@@ -50,6 +60,10 @@ export function gainOf(nonlinearity: Nonlinearity, a = 0.01): number {
       return Math.sqrt(2 / (1 + a ** 2));
     case 'selu':
       return 3 / 4;
+    default:
+      throw new RangeError(
+        `init: got the nonlinearity '${nonlinearity as string}', expected linear, sigmoid, tanh, relu, leaky_relu or selu.`,
+      );
   }
 }
 
@@ -59,28 +73,33 @@ export function constant(tensor: Tensor, value: number): Tensor {
 
 /** Uniform on [low, high). */
 export function uniform(tensor: Tensor, low = 0, high = 1, options: InitOptions = {}): Tensor {
+  checkOptions('uniform', options, initKinds);
   return noGrad(() => ops.uniform_(tensor, low, high, options.generator));
 }
 
 export function normal(tensor: Tensor, mean = 0, std = 1, options: InitOptions = {}): Tensor {
+  checkOptions('normal', options, initKinds);
   return noGrad(() => ops.normal_(tensor, mean, std, options.generator));
 }
 
 /** He et al. 2015, https://arxiv.org/abs/1502.01852, uniform. */
 export function kaimingUniform(tensor: Tensor, options: KaimingOptions = {}): Tensor {
-  const bound = Math.sqrt(3) * kaimingStd(tensor, options);
-  return uniform(tensor, -bound, bound, options);
+  const bound = Math.sqrt(3) * kaimingStd('kaimingUniform', tensor, options);
+  return uniform(tensor, -bound, bound, { generator: options.generator });
 }
 
 /** He et al. 2015, https://arxiv.org/abs/1502.01852, normal. */
 export function kaimingNormal(tensor: Tensor, options: KaimingOptions = {}): Tensor {
-  return normal(tensor, 0, kaimingStd(tensor, options), options);
+  const std = kaimingStd('kaimingNormal', tensor, options);
+  return normal(tensor, 0, std, { generator: options.generator });
 }
 
-function kaimingStd(
-  tensor: Tensor,
-  { a = 0, mode = 'fan_in', nonlinearity = 'leaky_relu' }: KaimingOptions,
-): number {
+function kaimingStd(where: string, tensor: Tensor, options: KaimingOptions): number {
+  checkOptions(where, options, kaimingKinds);
+  const { a = 0, mode = 'fan_in', nonlinearity = 'leaky_relu' } = options;
+  if (!['fan_in', 'fan_out'].includes(mode)) {
+    throw new RangeError(`${where}: got mode '${mode}', expected fan_in or fan_out.`);
+  }
   const { fanIn, fanOut } = fans(tensor);
   return gainOf(nonlinearity, a) / Math.sqrt(mode === 'fan_in' ? fanIn : fanOut);
 }
@@ -88,8 +107,10 @@ function kaimingStd(
 /** Glorot and Bengio 2010, uniform. */
 export function xavierUniform(
   tensor: Tensor,
-  { gain = 1, ...options }: InitOptions & { readonly gain?: number } = {},
+  given: InitOptions & { readonly gain?: number } = {},
 ): Tensor {
+  checkOptions('xavierUniform', given, xavierKinds);
+  const { gain = 1, ...options } = given;
   const { fanIn, fanOut } = fans(tensor);
   const bound = Math.sqrt(3) * (gain * Math.sqrt(2 / (fanIn + fanOut)));
   return uniform(tensor, -bound, bound, options);
@@ -98,8 +119,10 @@ export function xavierUniform(
 /** Glorot and Bengio 2010, normal. */
 export function xavierNormal(
   tensor: Tensor,
-  { gain = 1, ...options }: InitOptions & { readonly gain?: number } = {},
+  given: InitOptions & { readonly gain?: number } = {},
 ): Tensor {
+  checkOptions('xavierNormal', given, xavierKinds);
+  const { gain = 1, ...options } = given;
   const { fanIn, fanOut } = fans(tensor);
   return normal(tensor, 0, gain * Math.sqrt(2 / (fanIn + fanOut)), options);
 }
@@ -112,11 +135,18 @@ export interface TruncNormalOptions extends InitOptions {
   readonly high?: number;
 }
 
+const truncNormalKinds: OptionKinds<TruncNormalOptions> = {
+  mean: 'number',
+  std: 'number',
+  low: 'number',
+  high: 'number',
+  ...initKinds,
+};
+
 /** Normal, with values outside [low, high] drawn again (by the inverse of the distribution). */
-export function truncNormal(
-  tensor: Tensor,
-  { mean = 0, std = 1, low = -2, high = 2, generator }: TruncNormalOptions = {},
-): Tensor {
+export function truncNormal(tensor: Tensor, options: TruncNormalOptions = {}): Tensor {
+  checkOptions('truncNormal', options, truncNormalKinds);
+  const { mean = 0, std = 1, low = -2, high = 2, generator } = options;
   const [from, to] = [normalCdf((low - mean) / std), normalCdf((high - mean) / std)];
   return noGrad(() => {
     ops.uniform_(tensor, 2 * from - 1, 2 * to - 1, generator);

@@ -1,3 +1,4 @@
+import { type OptionKinds, checkOptions } from '../check-options.js';
 import { ShapeError } from '../errors.js';
 import { empty, type TensorOptions } from '../factories.js';
 import * as F from './functional.js';
@@ -6,6 +7,8 @@ import { defaultInit } from './init.js';
 import { Module } from './module.js';
 
 export type PlaceOptions = Pick<TensorOptions, 'dtype' | 'device'>;
+
+export const placeKinds: OptionKinds<PlaceOptions> = { dtype: 'string', device: 'string' };
 
 export interface LinearOptions extends PlaceOptions {
   /** true unless given */
@@ -20,9 +23,11 @@ export class Linear extends Module {
   constructor(
     readonly inFeatures: number,
     readonly outFeatures: number,
-    { bias = true, ...place }: LinearOptions = {},
+    options: LinearOptions = {},
   ) {
     super();
+    checkOptions('Linear', options, { bias: 'boolean', ...placeKinds });
+    const { bias = true, ...place } = options;
     const weight = empty([outFeatures, inFeatures], place);
     const offset = bias ? empty([outFeatures], place) : null;
     defaultInit(weight, offset);

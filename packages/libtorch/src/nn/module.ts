@@ -1,4 +1,5 @@
 import { noGrad } from '../autograd.js';
+import { checkOptions } from '../check-options.js';
 import type { DType } from '../dtype.js';
 import { ShapeError, StateDictError } from '../errors.js';
 import { scope } from '../scope.js';
@@ -35,6 +36,16 @@ export abstract class Module {
   /** Whether the module behaves as in training (dropout, batch statistics); true at first. */
   get training(): boolean {
     return this.#training;
+  }
+
+  /**
+   * Whether this module and all below are in evaluation mode. What computes a module in one go, as for inference, must
+   * ask this: one layer may gather statistics, or drop, while the module around it evaluates.
+   */
+  get isEvaluating(): boolean {
+    if (this.#training) return false;
+    for (const child of this.#children.values()) if (!child.isEvaluating) return false;
+    return true;
   }
 
   /** Switches this module and all below to training, or to evaluation. */
@@ -173,7 +184,12 @@ export abstract class Module {
    * @throws ShapeError naming the tensor and both shapes
    * @throws StateDictError listing missing and unexpected names, when strict
    */
-  loadStateDict(state: ReadonlyMap<string, Tensor>, { strict = true } = {}): LoadResult {
+  loadStateDict(
+    state: ReadonlyMap<string, Tensor>,
+    options: { readonly strict?: boolean } = {},
+  ): LoadResult {
+    checkOptions(`${this.label}.loadStateDict`, options, { strict: 'boolean' });
+    const { strict = true } = options;
     const own = this.stateDict();
     const missing = [...own.keys()].filter((name) => !state.has(name));
     const unexpected = [...state.keys()].filter((name) => !own.has(name));

@@ -274,6 +274,17 @@ describe('layers', () => {
     expect(bn.runningMean.item()).toBeCloseTo(3, 6);
   });
 
+  it('BatchNorm2d refuses a single value per channel in training, whose variance is none', () => {
+    const bn = new nn.BatchNorm2d(2);
+    expect(() => bn.forward(ones([1, 2, 1, 1]))).toThrow(
+      /one value per channel, expected at least/,
+    );
+    expect(bn.runningVar.toNumbers()).toEqual([1, 1]);
+    expect(bn.numBatchesTracked.item()).toBe(0);
+    expect(bn.forward(ones([2, 2, 1, 1])).shape).toEqual([2, 2, 1, 1]);
+    expect(bn.eval().forward(ones([1, 2, 1, 1])).shape).toEqual([1, 2, 1, 1]);
+  });
+
   it('DropPath drops whole samples, scales the rest, and rests in evaluation', () => {
     manualSeed(1);
     const layer = new nn.DropPath(0.25);

@@ -1,8 +1,9 @@
+import { type OptionKinds, checkOptions } from '../check-options.js';
 import { ShapeError } from '../errors.js';
 import { ones, zeros } from '../factories.js';
 import * as ops from '../generated/ops.js';
 import type { Tensor } from '../tensor.js';
-import type { PlaceOptions } from './linear.js';
+import { type PlaceOptions, placeKinds } from './linear.js';
 import { Module } from './module.js';
 import { needsFloat32, weightFor } from './precision.js';
 
@@ -13,6 +14,12 @@ export interface LayerNormOptions extends PlaceOptions {
   readonly affine?: boolean;
 }
 
+const layerNormKinds: OptionKinds<LayerNormOptions> = {
+  eps: 'number',
+  affine: 'boolean',
+  ...placeKinds,
+};
+
 /** Normalises over the last dimensions. */
 export class LayerNorm extends Module {
   readonly normalizedShape: readonly number[];
@@ -20,11 +27,10 @@ export class LayerNorm extends Module {
   readonly weight: Tensor | null;
   readonly bias: Tensor | null;
 
-  constructor(
-    normalizedShape: number | readonly number[],
-    { eps = 1e-5, affine = true, ...place }: LayerNormOptions = {},
-  ) {
+  constructor(normalizedShape: number | readonly number[], options: LayerNormOptions = {}) {
     super();
+    checkOptions('LayerNorm', options, layerNormKinds);
+    const { eps = 1e-5, affine = true, ...place } = options;
     const shape = typeof normalizedShape === 'number' ? [normalizedShape] : [...normalizedShape];
     this.normalizedShape = shape;
     this.eps = eps;
@@ -55,6 +61,13 @@ export interface BatchNormOptions extends PlaceOptions {
   readonly affine?: boolean;
 }
 
+const batchNormKinds: OptionKinds<BatchNormOptions> = {
+  eps: 'number',
+  momentum: ['number', 'null'],
+  affine: 'boolean',
+  ...placeKinds,
+};
+
 /** Normalises every channel over batch, height and width. */
 export class BatchNorm2d extends Module {
   readonly eps: number;
@@ -68,9 +81,11 @@ export class BatchNorm2d extends Module {
 
   constructor(
     readonly numFeatures: number,
-    { eps = 1e-5, momentum = 0.1, affine = true, ...place }: BatchNormOptions = {},
+    options: BatchNormOptions = {},
   ) {
     super();
+    checkOptions('BatchNorm2d', options, batchNormKinds);
+    const { eps = 1e-5, momentum = 0.1, affine = true, ...place } = options;
     const shape = [numFeatures];
     this.eps = eps;
     this.momentum = momentum;
@@ -82,7 +97,10 @@ export class BatchNorm2d extends Module {
     this.numBatchesTracked = this.buffer('num_batches_tracked', count);
   }
 
-  /** @param x - shape [batch, numFeatures, height, width] */
+  /**
+   * @param x - shape [batch, numFeatures, height, width]
+   * @throws ShapeError for another shape, and in training for a single value per channel, as in PyTorch
+   */
   forward(x: Tensor): Tensor {
     if (x.ndim !== 4 || x.shape[1] !== this.numFeatures) {
       throw new ShapeError(
@@ -92,6 +110,13 @@ export class BatchNorm2d extends Module {
     }
     let momentum = this.momentum ?? 0;
     if (this.training) {
+      // Their variance is 0/0, and would stay in the running one for ever. (No images at all change nothing.)
+      if (x.numel === this.numFeatures) {
+        throw new ShapeError(
+          `${this.label}: got shape [${x.shape.join(', ')}] in training, one value per channel, expected at least two: ` +
+            'a single value has no variance. Give larger batches or images, or set the layer to eval().',
+        );
+      }
       this.numBatchesTracked.add_(1);
       if (this.momentum === null) momentum = 1 / this.numBatchesTracked.item();
     }

@@ -1,3 +1,4 @@
+import { type OptionKinds, checkOptions } from '../check-options.js';
 import { callOperator, hasOperator } from '../dispatch.js';
 import { full } from '../factories.js';
 import * as ops from '../generated/ops.js';
@@ -23,6 +24,13 @@ export interface AdamWOptions {
   readonly weightDecay?: number;
 }
 
+export const adamWKinds: OptionKinds<AdamWOptions> = {
+  lr: 'number',
+  betas: 'array',
+  eps: 'number',
+  weightDecay: 'number',
+};
+
 /**
  * Adam with decoupled weight decay (Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101),
  * with the formulas and defaults of torch.optim.AdamW.
@@ -33,9 +41,15 @@ export class AdamW extends Optimizer {
 
   constructor(
     params: readonly Tensor[] | readonly ParamGroupOptions[],
-    { lr = 1e-3, betas = [0.9, 0.999], eps = 1e-8, weightDecay = 0.01 }: AdamWOptions = {},
+    options: AdamWOptions = {},
   ) {
+    checkOptions('AdamW', options, adamWKinds);
+    const { lr = 1e-3, betas = [0.9, 0.999], eps = 1e-8, weightDecay = 0.01 } = options;
     super(params, { lr, weightDecay }, ['exp_avg', 'exp_avg_sq']);
+    const { length }: readonly number[] = betas;
+    if (length !== 2) {
+      throw new RangeError(`AdamW: got ${length} betas, expected two.`);
+    }
     for (const beta of betas) {
       checkSetting('AdamW', 'beta', beta, beta >= 0 && beta < 1, 'from 0 to below 1');
     }

@@ -5,19 +5,29 @@ import { BatchNorm2d, LayerNorm } from '../nn/norm.js';
 import type { Tensor } from '../tensor.js';
 import type { ParamGroupOptions } from './optimizer.js';
 
-/** Parameters of more than one dimension that weight decay would harm all the same. */
-const EXEMPT = ['A_log', 'D', 'pos_embed'];
+/**
+ * Parameters that weight decay would harm though they may have two dimensions or more, by the last part of their names.
+ * Everything of at most one dimension (biases, D, the bias of dt_proj, scales) and every norm is without decay anyway.
+ */
+export const noDecayNames: readonly string[] = [
+  // A = -exp(A_log) says how long a state lasts: pulled to 0, every state would come to last equally long. The authors of
+  // Mamba mark it and D so (`_no_weight_decay`); with _b those of the second direction (Zhu et al. 2024).
+  ...['A_log', 'D', 'A_b_log', 'D_b'],
+  // Where a token is and what it starts from, no weights that multiply anything: `no_weight_decay()` of timm's DeiT and of
+  // Vision Mamba.
+  ...['pos_embed', 'cls_token', 'dist_token', 'cls_token_head', 'cls_token_tail'],
+];
 
 /**
  * A model's parameters in two groups, with and without weight decay. Without: biases, norms and
  * everything else of at most one dimension, and the names given.
  *
- * @param exempt - last parts of names; those of Mamba and of position embeddings unless given
+ * @param exempt - last parts of names; `noDecayNames` unless given
  */
 export function decayGroups(
   module: Module,
   weightDecay: number,
-  exempt: readonly string[] = EXEMPT,
+  exempt: readonly string[] = noDecayNames,
 ): [ParamGroupOptions, ParamGroupOptions] {
   const norms = new Set<Tensor>();
   for (const part of module.namedModules().values()) {
@@ -40,21 +50,24 @@ export function decayGroups(
 
 /**
  * The groups for `Muon`: the matrices inside the network, then the rest as `decayGroups` has it. Inside
- * are the weights of linear layers and convolutions but of the first such layer, which embeds the pixels,
- * and of the last, the classifier: their steps have no reason to be orthogonal (Jordan et al. 2024).
+ * are the weights of linear layers and convolutions of images but of the first such layer, which embeds the pixels,
+ * and of the last, the classifier: their steps have no reason to be orthogonal (Jordan et al. 2024). Nor have those of
+ * tables (A_log, embeddings) and of depthwise convolutions over a sequence, a filter per channel.
  */
 export function muonGroups(
   module: Module,
   weightDecay: number,
   exempt?: readonly string[],
 ): ParamGroupOptions[] {
-  const layers = [...module.namedModules().values()].filter(
-    (part) => part instanceof Linear || part instanceof Conv2d,
+  // One that is used in two places counts once.
+  const layers = new Set(
+    [...module.namedModules().values()].filter(
+      (part) => part instanceof Linear || part instanceof Conv2d,
+    ),
   );
-  const matrices = layers.slice(1, -1).map(({ weight }) => weight);
-  const inside = new Set<Tensor>(matrices);
+  const inside = new Set([...layers].slice(1, -1).map(({ weight }): Tensor => weight));
   return [
-    { params: matrices, weightDecay, orthogonalize: true },
+    { params: [...inside], weightDecay, orthogonalize: true },
     ...decayGroups(module, weightDecay, exempt).map((group) => ({
       ...group,
       params: group.params.filter((tensor) => !inside.has(tensor)),

@@ -1,7 +1,7 @@
 export { AdamW, type AdamWOptions } from './adamw.js';
 export { clipGradNorm, clipGradNormOnDevice } from './clip.js';
 export { averageAll_, mulAll_ } from './device-scalars.js';
-export { decayGroups, muonGroups } from './groups.js';
+export { decayGroups, muonGroups, noDecayNames } from './groups.js';
 export { Muon, type MuonOptions, orthogonalized } from './muon.js';
 export {
   Optimizer,

@@ -1,12 +1,15 @@
 import * as ops from '../generated/ops.js';
 import type { Tensor } from '../tensor.js';
-import { AdamW, type AdamWOptions, decay_ } from './adamw.js';
+import { type OptionKinds, checkOptions } from '../check-options.js';
+import { AdamW, type AdamWOptions, adamWKinds, decay_ } from './adamw.js';
 import { type Batch, type ParamGroup, type ParamGroupOptions, checkSetting } from './optimizer.js';
 
 export interface MuonOptions extends AdamWOptions {
   /** Decay of the average of the matrices' gradients; 0.95 unless given. */
   readonly momentum?: number;
 }
+
+const muonKinds: OptionKinds<MuonOptions> = { momentum: 'number', ...adamWKinds };
 
 /** Makes the singular values of almost any matrix about 1 in five steps (Jordan et al. 2024). */
 const [A, B, C] = [3.4445, -4.775, 2.0315];
@@ -31,10 +34,9 @@ const EPS = 1e-7;
 export class Muon extends AdamW {
   readonly momentum: number;
 
-  constructor(
-    params: readonly ParamGroupOptions[],
-    { momentum = 0.95, ...others }: MuonOptions = {},
-  ) {
+  constructor(params: readonly ParamGroupOptions[], options: MuonOptions = {}) {
+    checkOptions('Muon', options, muonKinds);
+    const { momentum = 0.95, ...others } = options;
     super(params, others);
     checkSetting('Muon', 'momentum', momentum, momentum >= 0 && momentum < 1, 'from 0 to below 1');
     for (const group of this.groups) {

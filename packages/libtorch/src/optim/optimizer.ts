@@ -1,4 +1,5 @@
 import { noGrad } from '../autograd.js';
+import { type OptionKinds, checkOptions } from '../check-options.js';
 import { ShapeError, StateDictError } from '../errors.js';
 import { scope } from '../scope.js';
 import { full, zerosLike } from '../factories.js';
@@ -13,6 +14,13 @@ export interface ParamGroupOptions {
   /** Matrices whose steps `Muon` orthogonalises; other optimizers make no difference. */
   readonly orthogonalize?: boolean;
 }
+
+const groupKinds: OptionKinds<ParamGroupOptions> = {
+  params: 'array',
+  lr: 'number',
+  weightDecay: 'number',
+  orthogonalize: 'boolean',
+};
 
 export interface ParamGroup {
   readonly params: readonly Tensor[];
@@ -91,8 +99,15 @@ export abstract class Optimizer {
     protected readonly slotNames: readonly string[],
   ) {
     const name = this.constructor.name;
+    const list: unknown = params;
+    if (!Array.isArray(list)) {
+      throw new TypeError(
+        `${name}: got no list of parameters, expected one, or a list of groups: a module's parameters(), say.`,
+      );
+    }
     const given = isGroups(params) ? params : [{ params }];
-    this.groups = given.map((group) => {
+    this.groups = given.map((group, i) => {
+      checkOptions(`${name}: group ${i}`, group, groupKinds);
       const { lr = defaults.lr, weightDecay = defaults.weightDecay } = group;
       checkSetting(name, 'lr', lr, lr >= 0, 'at least 0');
       checkSetting(name, 'weightDecay', weightDecay, weightDecay >= 0, 'at least 0');

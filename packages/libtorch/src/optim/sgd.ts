@@ -1,3 +1,4 @@
+import { type OptionKinds, checkOptions } from '../check-options.js';
 import { callOperator } from '../dispatch.js';
 import * as ops from '../generated/ops.js';
 import type { Tensor } from '../tensor.js';
@@ -19,15 +20,21 @@ export interface SGDOptions {
   readonly nesterov?: boolean;
 }
 
+const sgdKinds: OptionKinds<SGDOptions> = {
+  lr: 'number',
+  momentum: 'number',
+  weightDecay: 'number',
+  nesterov: 'boolean',
+};
+
 /** Stochastic gradient descent with the formulas of torch.optim.SGD (dampening 0). */
 export class SGD extends Optimizer {
   readonly momentum: number;
   readonly nesterov: boolean;
 
-  constructor(
-    params: readonly Tensor[] | readonly ParamGroupOptions[],
-    { lr, momentum = 0, weightDecay = 0, nesterov = false }: SGDOptions,
-  ) {
+  constructor(params: readonly Tensor[] | readonly ParamGroupOptions[], options: SGDOptions) {
+    checkOptions('SGD', options, sgdKinds);
+    const { lr, momentum = 0, weightDecay = 0, nesterov = false } = options;
     super(params, { lr, weightDecay }, momentum === 0 ? [] : ['momentum_buffer']);
     checkSetting('SGD', 'momentum', momentum, momentum >= 0, 'at least 0');
     if (nesterov && momentum === 0) {

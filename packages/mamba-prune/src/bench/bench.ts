@@ -2,11 +2,13 @@
 // the models take turns in one process, round by round, and each round gives one ratio. What slows
 // the machine for a while slows all models of that round alike, and the ratio hardly moves.
 import { setImmediate as turn } from 'node:timers/promises';
-import { type GraphBackend, type Tensor, Generator, randn, scope } from '@mamba-prune/libtorch';
+import { type GraphBackend, type Tensor, Generator, nn, randn, scope } from '@mamba-prune/libtorch';
 import { UsageError } from '../errors.js';
 import { explainingMemory } from '../memory.js';
 import type { ImageModel } from '../models/image-model.js';
+import { rememberModes } from '../models/modes.js';
 import { imageType, precisionOn, weightCopies } from '../models/precision.js';
+import { type OptionKinds, requireOptions } from '../option-checks.js';
 import type { ComputePrecision, Precision } from '../precision.js';
 import { type Spread, median, quantile, sortedNumbers, spreadOf } from './statistics.js';
 import { ForeignCall, type Timed, TimedCall } from './timed-call.js';
@@ -73,6 +75,20 @@ export interface BenchOptions {
   readonly onProgress?: (done: number, total: number) => void;
 }
 
+const benchKinds: OptionKinds<BenchOptions> = {
+  batches: 'array',
+  inputShape: 'array',
+  warmup: 'number',
+  rounds: 'number',
+  minRoundMs: 'number',
+  device: 'string',
+  precision: 'string',
+  graphBackend: 'any',
+  seed: 'number',
+  signal: 'object',
+  onProgress: 'function',
+};
+
 export interface BenchResult {
   readonly model: string;
   readonly batch: number;
@@ -103,6 +119,7 @@ export async function benchmarkModels(
   models: readonly BenchCandidate[],
   options: BenchOptions,
 ): Promise<BenchResult[]> {
+  requireOptions('bench', options, benchKinds);
   const { batches = [1, 64], rounds = 15, warmup = 3, onProgress } = options;
   if (models.length === 0) throw new UsageError('bench: got no model, expected at least one.');
   for (const batch of batches) checkCount('batch', batch, 1);
@@ -110,7 +127,7 @@ export async function benchmarkModels(
   checkCount('warmup', warmup, 0);
   const precision = precisionOn(options.device ?? 'cpu', options.precision ?? 'fp32');
   const modules = models.map((model) => ('forward' in model ? model.module : undefined));
-  const modes = modules.map((module) => module?.training);
+  const restoreModes = modules.map((module) => module && modesOf(module));
   const copies = modules.map((module) =>
     module && hasParameters(module) ? weightCopies(module, precision, { fixed: true }) : undefined,
   );
@@ -126,13 +143,22 @@ export async function benchmarkModels(
     return results;
   } finally {
     for (const kept of copies) kept?.dispose();
-    modules.forEach((module, index) => module?.train(modes[index]));
+    for (const restore of restoreModes) restore?.();
   }
 }
 
 function checkCount(name: string, value: number, least: number): void {
   if (Number.isInteger(value) && value >= least) return;
   throw new UsageError(`bench: ${name}: got ${value}, expected an integer from ${least}.`);
+}
+
+/** @returns puts the module's modes back */
+function modesOf(module: Switchable): () => void {
+  if (module instanceof nn.Module) return rememberModes(module);
+  const { training } = module;
+  return () => {
+    module.train(training);
+  };
 }
 
 interface Measured {

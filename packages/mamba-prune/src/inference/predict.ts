@@ -5,7 +5,9 @@ import type { OnnxModel } from '../export/onnx/onnx-model.js';
 import { explainingMemory } from '../memory.js';
 import type { ImageModel } from '../models/image-model.js';
 import type { ModelInfo } from '../models/model-file.js';
+import { rememberModes } from '../models/modes.js';
 import { imageType, precisionOn, weightCopies } from '../models/precision.js';
+import { type OptionKinds, checkOptions } from '../option-checks.js';
 import type { ComputePrecision, Precision } from '../precision.js';
 
 export interface ClassProbability {
@@ -20,6 +22,15 @@ export interface Prediction {
   /** Most probable first. */
   readonly top: readonly ClassProbability[];
 }
+
+const predictKinds: OptionKinds<PredictOptions> = {
+  topK: 'number',
+  batchSize: 'number',
+  device: 'string',
+  precision: 'string',
+  signal: 'object',
+  onProgress: 'function',
+};
 
 export interface PredictOptions {
   /** Classes per image; 5 unless given, never more than the model has. */
@@ -49,10 +60,11 @@ export async function predictImages(
   paths: readonly string[],
   options: PredictOptions = {},
 ): Promise<Prediction[]> {
+  checkOptions('predict', options, predictKinds);
   const { device = 'cpu' } = options;
   const { channels, imageSize: side, numClasses } = model.config;
   const precision = precisionOn(device, options.precision ?? 'fp32');
-  const training = model.training;
+  const restoreModes = rememberModes(model);
   const format = imageFormat(model.config, info);
   const copies = weightCopies(model, precision, { fixed: true });
   model.eval();
@@ -74,7 +86,7 @@ export async function predictImages(
       );
     });
   } finally {
-    model.train(training);
+    restoreModes();
     copies?.dispose();
   }
 }
@@ -121,6 +133,9 @@ async function predictBatches(
 ): Promise<Prediction[]> {
   if (!Number.isInteger(topK) || topK < 1) {
     throw new UsageError(`predict: top-k: got ${topK}, expected an integer from 1.`);
+  }
+  if (!Number.isInteger(batchSize) || batchSize < 1) {
+    throw new UsageError(`predict: batch size: got ${batchSize}, expected an integer from 1.`);
   }
   const predictions: Prediction[] = [];
   for (let first = 0; first < paths.length; first += batchSize) {

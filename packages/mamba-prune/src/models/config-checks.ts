@@ -3,8 +3,14 @@ import type { Tensor } from '@mamba-prune/libtorch';
 import { z } from 'zod';
 import { UsageError } from '../errors.js';
 
+/** Beyond this no kernel goes, and no memory. */
+const MOST = 2 ** 20;
+
 /** A size of a model: an integer over 0. */
-export const size = z.int().positive();
+export const size = z.int().positive().max(MOST);
+
+/** A number of blocks. Each is a module with tensors of its own. */
+export const blockCount = z.int().positive().max(1000);
 
 /** A configuration read from a file or made by hand. @throws UsageError naming every wrong field */
 export function parseConfig<S extends z.ZodType>(
@@ -17,14 +23,54 @@ export function parseConfig<S extends z.ZodType>(
   throw new UsageError(`${family} configuration: ${z.prettifyError(parsed.error)}`);
 }
 
-/** @throws UsageError unless `widths` names exactly the groups that the model has */
+/**
+ * The number of blocks that a model is asked to have, before anything is made for each.
+ * @throws UsageError
+ */
+export function checkDepth(family: string, depth: unknown): void {
+  if (blockCount.safeParse(depth).success) return;
+  throw new UsageError(
+    `${family} configuration: depth: got ${shown(depth)}, expected an integer from 1 to 1000`,
+  );
+}
+
+/**
+ * A width that is given as a multiple of another one.
+ * @param name - of the option, such as expand
+ * @throws UsageError unless it is a whole number
+ */
+export function multipleOf(family: string, name: string, factor: number, width: number): number {
+  const isNumber = typeof factor === 'number' && Number.isFinite(factor);
+  const exact = factor * width;
+  // 1.1 * 30 is 33.00000000000001.
+  const whole = Math.round(exact);
+  if (isNumber && whole >= 1 && Math.abs(exact - whole) <= 1e-9 * whole) return whole;
+  // Another option is what is wrong, and is refused by name.
+  if (isNumber && factor > 0 && !(Number.isInteger(width) && width > 0)) return exact;
+  const makes = isNumber ? `, which makes ${exact} of a width of ${width}` : '';
+  throw new UsageError(
+    `${family} configuration: ${name}: got ${shown(factor)}${makes}, expected a number above 0 that makes a whole number. ` +
+      `Choose ${name} and dModel together.`,
+  );
+}
+
+const shown = (value: unknown): string =>
+  typeof value === 'string' ? `'${value}'` : typeof value === 'number' ? `${value}` : typeof value;
+
+/**
+ * @param groups - that must be there
+ * @param optional - that may be
+ * @throws UsageError unless `widths` names the groups that the model has
+ */
 export function checkWidths(
   family: string,
   widths: Readonly<Record<string, number>>,
   groups: readonly string[],
+  optional: readonly string[] = [],
 ): void {
+  const known = new Set([...groups, ...optional]);
   const missing = groups.filter((name) => widths[name] === undefined);
-  const unknown = Object.keys(widths).filter((name) => !groups.includes(name));
+  const unknown = Object.keys(widths).filter((name) => !known.has(name));
   const problems = [
     missing.length > 0 ? `without the width of ${listed(missing)}` : '',
     unknown.length > 0 ? `with the width of ${listed(unknown)}` : '',
@@ -38,33 +84,6 @@ export function checkWidths(
 
 /** A file may name an image size beyond all bounds: its divisors are not looked for up to there. */
 const maxPatchListed = 4096;
-
-/** No network has so many; a file or an option may ask for any number. */
-const maxBlocks = 10_000;
-
-/** Before anything is made for every block. @throws UsageError for more blocks than any network has */
-export function checkBlockCount(family: string, blocks: number): void {
-  if (!(blocks > maxBlocks)) return;
-  throw new UsageError(
-    `${family} configuration: got ${blocks} blocks, expected at most ${maxBlocks}. Choose fewer.`,
-  );
-}
-
-/**
- * Before anything is made for every block.
- * @throws UsageError for a depth that is larger than the number of widths, which name every block
- */
-export function checkDepth(
-  family: string,
-  depth: number,
-  widths: Readonly<Record<string, number>>,
-): void {
-  const named = Object.keys(widths).length;
-  if (depth <= named) return;
-  throw new UsageError(
-    `${family} configuration: got ${depth} blocks and ${named} widths, expected at least one width for every block`,
-  );
-}
 
 /** @throws UsageError unless the image divides into patches; lists the patch sizes that do */
 export function checkPatches(family: string, imageSize: number, patchSize: number): void {

@@ -1,9 +1,14 @@
 import { z } from 'zod';
-import { UsageError } from '../errors.js';
-import { checkBlockCount, checkPatches } from './config-checks.js';
+import {
+  blockCount,
+  checkDepth,
+  checkPatches,
+  checkWidths,
+  multipleOf,
+  parseConfig,
+  size,
+} from './config-checks.js';
 import { type ScanMode, scanModes } from './scan-order.js';
-
-const size = z.int().positive();
 
 /** What a vision Mamba is built from; stored in every model file. */
 export const mambaConfigSchema = z.strictObject({
@@ -13,7 +18,7 @@ export const mambaConfigSchema = z.strictObject({
   /** Width of the residual stream. */
   dModel: size,
   /** Number of blocks. */
-  depth: size,
+  depth: blockCount,
   /** States per SSM channel (N), in blocks whose `blocks.0.state` is not among the widths. */
   dState: size,
   /** Taps of the causal convolution. */
@@ -90,11 +95,13 @@ export function mambaConfig(arch: MambaArchitecture, options: ModelOptions = {})
   const defaults: MambaDefaults = mambaArchitectures[arch];
   const dModel = options.dModel ?? defaults.dModel;
   const depth = options.depth ?? defaults.depth;
-  checkBlockCount('mamba', depth);
   const widths: Record<string, number> = {};
+  checkDepth('mamba', depth);
+  const dInner = multipleOf('mamba', 'expand', options.expand ?? 2, dModel);
+  const hidden = multipleOf('mamba', 'mlpRatio', options.mlpRatio ?? 4, dModel);
   for (let block = 0; block < depth; block++) {
-    widths[ssmGroup(block)] = (options.expand ?? 2) * dModel;
-    widths[mlpGroup(block)] = (options.mlpRatio ?? 4) * dModel;
+    widths[ssmGroup(block)] = dInner;
+    widths[mlpGroup(block)] = hidden;
   }
   return checkMambaConfig({
     family: 'mamba',
@@ -116,18 +123,14 @@ export function mambaConfig(arch: MambaArchitecture, options: ModelOptions = {})
 
 /** Checks a configuration read from a file or made by hand. */
 export function checkMambaConfig(value: unknown): MambaConfig {
-  const parsed = mambaConfigSchema.safeParse(value);
-  if (!parsed.success) {
-    throw new UsageError(`mamba configuration: ${z.prettifyError(parsed.error)}`);
-  }
-  const config = parsed.data;
+  const config = parseConfig('mamba', mambaConfigSchema, value);
   checkPatches('mamba', config.imageSize, config.patchSize);
-  for (let block = 0; block < config.depth; block++) {
-    for (const name of [ssmGroup(block), mlpGroup(block)]) {
-      if (config.widths[name] === undefined) {
-        throw new UsageError(`mamba configuration: the width of group '${name}' is missing`);
-      }
-    }
-  }
+  const blocks = Array.from({ length: config.depth }, (_, block) => block);
+  checkWidths(
+    'mamba',
+    config.widths,
+    blocks.flatMap((block) => [ssmGroup(block), mlpGroup(block)]),
+    blocks.flatMap((block) => [stateGroup(block), dtRankGroup(block)]),
+  );
   return config;
 }

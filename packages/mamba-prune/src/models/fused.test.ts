@@ -4,6 +4,7 @@ import {
   type Tensor,
   memoryStats,
   manualSeed,
+  nn,
   noGrad,
   optim,
   randn,
@@ -12,6 +13,9 @@ import {
   tensor,
 } from '@mamba-prune/libtorch';
 import { describe, expect, it } from 'vitest';
+import { Rsst } from '../pruning/rsst/term.js';
+import { maskModel } from '../pruning/surgery.js';
+import { Ema } from '../training/ema.js';
 import type { ModelOptions } from './config.js';
 import type { ImageModel } from './image-model.js';
 import { createModel } from './registry.js';
@@ -89,6 +93,47 @@ describe.each(Object.entries(cases))('%s', (_, { arch, options }) => {
           const other = createModel(arch, { numClasses: 4, ...options });
           model.loadStateDict(other.stateDict());
         },
+        'steps of the other optimizers': () => {
+          const parameters = model.parameters();
+          const matrices = parameters.filter(({ ndim }) => ndim > 1);
+          const rest = parameters.filter(({ ndim }) => ndim <= 1);
+          for (const optimizer of [
+            new optim.SGD(parameters, { lr: 0.01, momentum: 0.9 }),
+            new optim.Muon([{ params: matrices, orthogonalize: true }, { params: rest }]),
+          ]) {
+            F.crossEntropy(model.forward(x), tensor([0, 1, 2], { dtype: 'int64' })).backward();
+            optimizer.step();
+          }
+        },
+        'an exchange with the averages': () => {
+          const ema = new Ema(model, 0.5);
+          noGrad(() => {
+            for (const parameter of model.parameters()) parameter.mul_(1.1);
+          });
+          fused(model, x);
+          ema.swap();
+        },
+        'values from an array': () => {
+          for (const parameter of model.parameters()) {
+            parameter.setValues(Float32Array.from(parameter.toNumbers(), (value) => value * 0.9));
+          }
+        },
+        'masked units': () => {
+          const groups = model.pruningGroups();
+          maskModel(model, new Map(groups.map(({ name }) => [name, [0, 1]])));
+        },
+        'a regulariser that shrinks weights': () => {
+          const targets = [...new Set(model.pruningGroups().map(({ kind }) => kind))];
+          const options = { norm: 'l1', targets, schedule: 'constant', base: 1 } as const;
+          new Rsst(model, model.pruningGroups(), options).shrink(0.01);
+        },
+        'another type and back': () => {
+          model.to('float64');
+          noGrad(() => {
+            for (const parameter of model.parameters()) parameter.mul_(1.1);
+          });
+          model.to('float32');
+        },
         'training mode, which gathers statistics': () => {
           model.train();
           noGrad(() => model.forward(images(8).add(1)));
@@ -109,6 +154,26 @@ describe.each(Object.entries(cases))('%s', (_, { arch, options }) => {
         fused(model, x);
         change();
         expect(relativeDifference(fused(model, x), plain(model, x)), name).toBeLessThan(rounding);
+      }
+    });
+  });
+
+  it('leaves a part that is in training mode its say while the rest evaluates', () => {
+    scope(() => {
+      const model = trained();
+      const x = images(8).mul(3).add(1);
+      for (const [name, part] of model.namedModules()) {
+        if (name === '') continue;
+        fused(model, x);
+        part.train();
+        const norms = [...part.namedModules().values()].filter((m) => m instanceof nn.BatchNorm2d);
+        const counted = norms.map((norm) => norm.numBatchesTracked.item());
+        const [got, expected] = [fused(model, x), plain(model, x)];
+        expect(relativeDifference(got, expected), name).toBeLessThan(rounding);
+        norms.forEach((norm, i) => {
+          expect(norm.numBatchesTracked.item(), name).toBe((counted[i] as number) + 2);
+        });
+        part.eval();
       }
     });
   });

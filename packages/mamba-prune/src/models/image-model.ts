@@ -65,11 +65,12 @@ export interface ImageModel extends nn.Module {
   forward(images: Tensor, probe?: UnitProbe): Tensor;
 
   /**
-   * Only of models with operators of their own on a GPU. The copies hold nothing yet.
+   * Only of models with operators of their own on a GPU; undefined for sizes that these do not take. The copies hold
+   * nothing yet.
    * @param fixed - whether the weights stay as they are until the copies are disposed of: inference is
    *   faster where that is known
    */
-  packWeights?(dtype: DType, fixed?: boolean): PackedWeights;
+  packWeights?(dtype: DType, fixed?: boolean): PackedWeights | undefined;
 
   /** Every prunable dimension, in the order of the network. */
   pruningGroups(): PruningGroup[];

@@ -80,9 +80,16 @@ class Block extends nn.Module {
       const ordered = this.#reorder ? F.reorderTokens(x, this.#reorder) : x;
       const fused = probe ? undefined : this.#fused(x);
       if (fused) return F.mambaBlock(ordered, fused, this.norm1.eps);
-      if (!probe && F.hasFusedBranches(x.device)) return this.#onGpu(ordered);
+      if (!probe && this.hasBranches(x.device)) return this.#onGpu(ordered);
       return this.#forward(ordered, probe);
     });
+  }
+
+  /** Whether the operators of a GPU that do a branch each can do this block's. */
+  hasBranches(device: string): boolean {
+    const { dConv, dState } = this.ssm.sizes;
+    if (!F.hasFusedBranches(device) || dConv > F.kernelLimits.convTaps) return false;
+    return dState <= F.kernelLimits.gpuStates || !isGradEnabled();
   }
 
   /** What the operators of a GPU are given; the caller chooses the copies. */
@@ -144,6 +151,7 @@ class Block extends nn.Module {
     const ssm = this.ssm.fusedWeights();
     if (!ssm || !norm1.weight || !norm1.bias || !norm2.weight || !norm2.bias) return undefined;
     if (!mlp.fc1.bias || !mlp.fc2.bias) return undefined;
+    if (this.ssm.sizes.dConv > F.kernelLimits.convTaps) return undefined;
     return {
       ...ssm,
       norm1Weight: norm1.weight,
@@ -219,7 +227,9 @@ export class VisionMamba extends nn.Module implements ImageModel {
     return (this.config.imageSize / this.config.patchSize) ** 2;
   }
 
-  packWeights(dtype: DType, fixed = false): PackedWeights {
+  packWeights(dtype: DType, fixed = false): PackedWeights | undefined {
+    // Blocks of single operators read copies of the plain kind.
+    if (this.config.dConv > F.kernelLimits.convTaps) return undefined;
     const packs = this.#blocks.map((block) => ({ block, packed: block.pack(dtype) }));
     const like = packs[0]?.packed.mlp[0];
     const stack =
@@ -259,7 +269,7 @@ export class VisionMamba extends nn.Module implements ImageModel {
   }
 
   #stackFor(x: Tensor): BlockStack | undefined {
-    if (this.training || isGradEnabled()) return undefined;
+    if (this.#stacks.length === 0 || isGradEnabled() || !this.isEvaluating) return undefined;
     return this.#stacks.findLast(({ dtype }) => dtype === x.dtype);
   }
 

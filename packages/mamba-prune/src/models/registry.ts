@@ -76,6 +76,11 @@ function resnet(arch: ResNetArchitecture, options: ResNetOptions): ResNet {
  *   that do not fit together
  */
 export function createModel(arch: string, options: ModelOptions = {}): ImageModel {
+  if (typeof (options as unknown) !== 'object' || Array.isArray(options)) {
+    throw new UsageError(
+      `createModel: got ${JSON.stringify(options)} in place of the options, expected an object such as { numClasses: 10 }.`,
+    );
+  }
   const family = families[familyOf(arch)];
   checkModelOptions(arch, options);
   const config = family.config(arch, options);

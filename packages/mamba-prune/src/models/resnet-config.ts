@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { ModelOptions } from './config.js';
-import { checkBlockCount, checkDepth, checkWidths, parseConfig, size } from './config-checks.js';
+import { UsageError } from '../errors.js';
+import { blockCount, checkWidths, parseConfig, size } from './config-checks.js';
 
 export const resnetBlocks = ['basic', 'bottleneck'] as const;
 export const resnetStems = ['cifar', 'imagenet'] as const;
@@ -15,7 +16,7 @@ export const resnetConfigSchema = z.strictObject({
   /** `basic`: two 3x3 convolutions; `bottleneck`: 1x1, 3x3, 1x1 with four times the width at the end. */
   block: z.enum(resnetBlocks),
   /** Blocks of each stage; every stage but the first halves the image and doubles the width. */
-  blocks: z.array(size).min(1),
+  blocks: z.array(blockCount).min(1).max(12),
   /** Channels of the stem and of the first stage's blocks. */
   baseWidth: size,
   /** `cifar`: 3x3 at stride 1; `imagenet`: 7x7 at stride 2 and a max pooling at stride 2. */
@@ -76,9 +77,6 @@ export const blockName = (stage: number, index: number): string => `layer${stage
 /** Inner channels of the blocks of a stage before pruning. */
 export const stageWidth = (baseWidth: number, stage: number): number => baseWidth * 2 ** stage;
 
-const blockCount = ({ blocks }: Pick<ResNetSizes, 'blocks'>): number =>
-  blocks.reduce((sum, count) => sum + count, 0);
-
 /** The names of all groups, with their widths before pruning. */
 export function denseResNetWidths({
   block,
@@ -106,10 +104,9 @@ export function resnetConfig(arch: ResNetArchitecture, options: ResNetOptions = 
   const imageSize = options.imageSize ?? 32;
   const sizes: ResNetSizes = {
     block: defaults.block,
-    blocks: [...(options.blocks ?? defaults.blocks)],
+    blocks: blocksOf(options.blocks ?? defaults.blocks),
     baseWidth: options.baseWidth ?? defaults.baseWidth,
   };
-  checkBlockCount('resnet', blockCount(sizes));
   return checkResNetConfig({
     family: 'resnet',
     arch,
@@ -123,10 +120,19 @@ export function resnetConfig(arch: ResNetArchitecture, options: ResNetOptions = 
   });
 }
 
+/** Before anything is made for each block. @throws UsageError */
+function blocksOf(blocks: unknown): number[] {
+  const parsed = resnetConfigSchema.shape.blocks.safeParse(blocks);
+  if (parsed.success) return parsed.data;
+  throw new UsageError(
+    `resnet configuration: blocks: got ${JSON.stringify(blocks)}, expected the number of blocks of each stage, such as ` +
+      '[3, 3, 3]: up to 12 stages of 1 to 1000 blocks.',
+  );
+}
+
 /** Checks a configuration read from a file or made by hand. */
 export function checkResNetConfig(value: unknown): ResNetConfig {
   const config = parseConfig('resnet', resnetConfigSchema, value);
-  checkDepth('resnet', blockCount(config), config.widths);
   checkWidths('resnet', config.widths, Object.keys(denseResNetWidths(config)));
   return config;
 }

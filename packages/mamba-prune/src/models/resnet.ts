@@ -197,7 +197,7 @@ export class ResNet extends nn.Module implements ImageModel {
 
   override forward(images: Tensor, probe?: UnitProbe): Tensor {
     checkImages('ResNet', images, this.config);
-    const canFuse = !probe && !this.training && !isGradEnabled();
+    const canFuse = !probe && !isGradEnabled() && this.isEvaluating;
     if (canFuse && [images, this.#conv1.weight].every(isFloat32OnCpu)) {
       return scope(() => this.#fused(images));
     }

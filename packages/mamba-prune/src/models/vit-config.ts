@@ -2,10 +2,11 @@ import { z } from 'zod';
 import { UsageError } from '../errors.js';
 import { type ModelOptions, mlpGroup } from './config.js';
 import {
-  checkBlockCount,
+  blockCount,
   checkDepth,
   checkPatches,
   checkWidths,
+  multipleOf,
   parseConfig,
   size,
 } from './config-checks.js';
@@ -18,7 +19,7 @@ export const vitConfigSchema = z.strictObject({
   /** Width of the residual stream. */
   dModel: size,
   /** Number of blocks. */
-  depth: size,
+  depth: blockCount,
   /** Width of one attention head. It stays when heads are pruned, so it is stored and not computed. */
   headDim: size,
   patchSize: size,
@@ -74,12 +75,13 @@ export function vitConfig(arch: VitArchitecture, options: VitOptions = {}): VitC
   const defaults: VitSizes = vitArchitectures[arch];
   const dModel = options.dModel ?? defaults.dModel;
   const depth = options.depth ?? defaults.depth;
-  checkBlockCount('vit', depth);
   const heads = options.heads ?? defaults.heads;
   const widths: Record<string, number> = {};
+  checkDepth('vit', depth);
+  const hidden = multipleOf('vit', 'mlpRatio', options.mlpRatio ?? 4, dModel);
   for (let block = 0; block < depth; block++) {
     widths[attentionGroup(block)] = heads;
-    widths[mlpGroup(block)] = (options.mlpRatio ?? 4) * dModel;
+    widths[mlpGroup(block)] = hidden;
   }
   return checkVitConfig({
     family: 'vit',
@@ -99,7 +101,7 @@ export function vitConfig(arch: VitArchitecture, options: VitOptions = {}): VitC
 /** Width of one head before pruning. @throws UsageError unless the heads divide the width */
 export function headDimOf(dModel: number, heads: number): number {
   const headDim = dModel / heads;
-  if (Number.isInteger(headDim) && headDim > 0) return headDim;
+  if (Number.isInteger(heads) && Number.isInteger(headDim) && headDim > 0) return headDim;
   throw new UsageError(
     `vit configuration: got ${heads} heads for a width of ${dModel}, expected a divisor of the width. ` +
       'Choose --heads and --d-model together.',
@@ -110,7 +112,6 @@ export function headDimOf(dModel: number, heads: number): number {
 export function checkVitConfig(value: unknown): VitConfig {
   const config = parseConfig('vit', vitConfigSchema, value);
   checkPatches('vit', config.imageSize, config.patchSize);
-  checkDepth('vit', config.depth, config.widths);
   const blocks = Array.from({ length: config.depth }, (_, block) => block);
   checkWidths(
     'vit',

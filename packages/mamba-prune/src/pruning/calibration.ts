@@ -2,6 +2,7 @@
 import { type Tensor, getRngState, noGrad, scope, setRngState } from '@mamba-prune/libtorch';
 import { UsageError } from '../errors.js';
 import type { ImageModel } from '../models/image-model.js';
+import { rememberModes } from '../models/modes.js';
 
 export interface CalibrationBatch {
   /** Normalised, shape [n, channels, height, width], on the model's device. */
@@ -88,17 +89,12 @@ function addTo(
 }
 
 function inEvaluation<T>(model: ImageModel, body: () => T): T {
-  // Module by module: parts of a model can be frozen in evaluation mode while the rest trains.
-  const modes = Array.from(model.namedModules().values(), (module) => ({
-    module,
-    training: module.training,
-  }));
+  const restoreModes = rememberModes(model);
   model.eval();
   try {
     return body();
   } finally {
-    // Parents come first, and `train` sets all below: each child then gets its own back.
-    for (const { module, training } of modes) module.train(training);
+    restoreModes();
   }
 }
 

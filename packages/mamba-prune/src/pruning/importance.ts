@@ -1,6 +1,7 @@
 // How much a unit matters. Linear weights are [out, in].
 import { type Tensor, noGrad, scope, zeros } from '@mamba-prune/libtorch';
 import { UsageError } from '../errors.js';
+import { type OptionKinds, requireOptions } from '../option-checks.js';
 import type { ImageModel } from '../models/image-model.js';
 import { type Calibration, free } from './calibration.js';
 import { type GroupMember, type PruningGroup, memberOffset, memberUnitSize } from './groups.js';
@@ -36,6 +37,8 @@ export interface ScoreOptions {
   readonly score?: UnitScore | undefined;
 }
 
+export const scoreKinds: OptionKinds<ScoreOptions> = { importance: 'string', score: 'string' };
+
 /** A tensor per parameter whose slices are summed up, and how. */
 interface Weighing {
   readonly values: ReadonlyMap<string, Tensor>;
@@ -56,6 +59,7 @@ export async function scoreUnits(
   options: ScoreOptions,
   calibration?: Calibration,
 ): Promise<Map<string, Float64Array>> {
+  requireOptions('scoreUnits', options, scoreKinds);
   checkScoring(groups, options, calibration);
   const { importance, score = 'out_proj' } = options;
   const members = membersThatCount(model, groups, score);

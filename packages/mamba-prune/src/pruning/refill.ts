@@ -2,11 +2,12 @@
 // 2022, "Coarsening the Granularity", arXiv 2202.04736, moved from weights to whole units).
 import { UsageError } from '../errors.js';
 import type { ImageModel } from '../models/image-model.js';
+import { type OptionKinds, requireOptions } from '../option-checks.js';
 import type { KeptUnits } from './groups.js';
 import { type Calibration, requireProbe } from './importance.js';
 import { gateGradients } from './measure.js';
 import type { PruningResult } from './oneshot.js';
-import { type CutOptions, groupsOfKinds, scoreAndSelect } from './select-units.js';
+import { type CutOptions, cutKinds, groupsOfKinds, scoreAndSelect } from './select-units.js';
 import { bestFirst, checkChoice, checkScores, roundUp } from './selection.js';
 import { pruneModel } from './surgery.js';
 
@@ -26,6 +27,13 @@ export interface RefillOptions extends CutOptions {
   /** `add` unless given. */
   readonly budget?: (typeof refillBudgets)[number] | undefined;
 }
+
+const refillKinds: OptionKinds<RefillOptions> = {
+  fillback: 'number',
+  refillScore: 'string',
+  budget: 'string',
+  ...cutKinds,
+};
 
 export interface RefillChoice {
   /** After refilling. */
@@ -93,6 +101,7 @@ export async function refillUnits(
   options: RefillOptions,
   calibration?: Calibration,
 ): Promise<RefillChoice> {
+  requireOptions('RefillOptions', options, refillKinds);
   checkRefill(model, options, calibration);
   const { fillback, refillScore = 'magnitude', budget, ...cut } = options;
   const { groups, scores, kept: target } = await scoreAndSelect(model, cut, calibration);

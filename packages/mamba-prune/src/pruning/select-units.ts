@@ -2,13 +2,23 @@
 import { UsageError } from '../errors.js';
 import type { ImageModel } from '../models/image-model.js';
 import type { KeptUnits, PruningGroup } from './groups.js';
-import { type Calibration, type ScoreOptions, scoreUnits } from './importance.js';
-import { type SelectionOptions, checkSelection, selectUnits } from './selection.js';
+import { type OptionKinds, requireOptions } from '../option-checks.js';
+import { type Calibration, type ScoreOptions, scoreKinds, scoreUnits } from './importance.js';
+import { type SelectionOptions, checkSelection, selectUnits, selectionKinds } from './selection.js';
 
 export interface CutOptions extends Omit<SelectionOptions, 'rate'>, ScoreOptions {
   /** Fraction of units to remove of each kind of group: `{ ssm: 0.7, mlp: 0.7 }`. */
   readonly rates: Readonly<Record<string, number>>;
 }
+
+export const cutKinds: OptionKinds<CutOptions> = {
+  rates: 'object',
+  ...scoreKinds,
+  ...selectionKinds,
+};
+
+/** Options of a refill are options of a cut: the same ones say what the cut alone would have kept. */
+const refillNames = { fillback: 'any', refillScore: 'any', budget: 'any' } as const;
 
 /** Units with their scores, and those that a cut keeps. */
 export interface ScoredUnits {
@@ -40,7 +50,9 @@ export async function scoreAndSelect(
   options: CutOptions,
   calibration?: Calibration,
 ): Promise<ScoredUnits> {
-  const { rates, importance, score, ...selection } = options;
+  requireOptions('CutOptions', options, { ...cutKinds, ...refillNames });
+  const { rates, importance, score, scope, normalize, roundTo, maxRate, sizes } = options;
+  const selection = { scope, normalize, roundTo, maxRate, sizes };
   const kinds = Object.keys(rates);
   const groups = groupsOfKinds(model, kinds);
   for (const kind of kinds) checkSelection({ ...selection, rate: rates[kind] as number });

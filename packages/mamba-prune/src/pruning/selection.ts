@@ -1,5 +1,6 @@
 // Which units stay, from their scores.
 import { UsageError } from '../errors.js';
+import { type OptionKinds, requireOptions } from '../option-checks.js';
 import type { KeptUnits, PruningGroup } from './groups.js';
 
 export const selectionScopes = ['global', 'layerwise'] as const;
@@ -23,6 +24,15 @@ export interface SelectionOptions {
    */
   readonly sizes?: Readonly<Record<string, number>> | undefined;
 }
+
+/** Of the options that every kind of selection has. */
+export const selectionKinds: OptionKinds<Omit<SelectionOptions, 'rate'>> = {
+  scope: 'string',
+  normalize: 'string',
+  roundTo: 'number',
+  maxRate: 'number',
+  sizes: 'object',
+};
 
 /** The size that a group's rate is a share of; at least what it has now. */
 export const fullSize = ({ name, size }: PruningGroup, sizes: SelectionOptions['sizes']): number =>
@@ -50,6 +60,7 @@ export function selectUnits(
   scores: ReadonlyMap<string, ArrayLike<number>>,
   options: SelectionOptions,
 ): KeptUnits {
+  requireOptions('selectUnits', options, { rate: 'number', ...selectionKinds });
   checkSelection(options);
   const ranked = groups.map((group) => rank(group, scores.get(group.name), options));
   const counts =
@@ -143,7 +154,7 @@ export function checkSelection({
   roundTo = 1,
   maxRate = 1,
 }: SelectionOptions): void {
-  if (!(rate >= 0 && rate < 1)) {
+  if (!(typeof rate === 'number' && rate >= 0 && rate < 1)) {
     throw new UsageError(
       `rate: got ${rate}, expected the fraction to remove, from 0 up to but not including 1 (0.7 removes 70%)`,
     );

@@ -12,6 +12,7 @@ import {
 } from '@mamba-prune/libtorch';
 import type { Dataset } from '../data/index.js';
 import { isOutOfMemory, outOfMemory } from '../memory.js';
+import { rememberModes } from '../models/modes.js';
 import { imageType, precisionOn, weightCopies } from '../models/precision.js';
 import { Ema } from './ema.js';
 import { deviceOf } from './evaluate.js';
@@ -98,7 +99,7 @@ function trySteps(
 ): void {
   const device = deviceOf(model);
   const precision = precisionOn(device, options.precision);
-  const { training } = model;
+  const restoreModes = rememberModes(model);
   const before = stored(model);
   const random = rngDevices(device).map((name) => [name, getRngState(name)] as const);
   const optimizer = makeOptimizer(model, options);
@@ -129,7 +130,7 @@ function trySteps(
     copies?.dispose();
     for (const [tensor, values] of before) tensor.setValues(values);
     for (const [name, state] of random) setRngState(state, name);
-    model.train(training);
+    restoreModes();
   }
 }
 

@@ -1,7 +1,9 @@
 import { F, noGrad, scope, type Tensor, zeros } from '@mamba-prune/libtorch';
 import type { DatasetInfo } from '../data/index.js';
 import { explainingMemory, type MemoryUse } from '../memory.js';
+import { rememberModes } from '../models/modes.js';
 import { imageType, precisionOn, weightCopies } from '../models/precision.js';
+import { type OptionKinds, checkOptions } from '../option-checks.js';
 import type { Precision } from '../precision.js';
 import { type BatchSource, toTensors } from './batches.js';
 import type { Trainable } from './types.js';
@@ -32,9 +34,19 @@ export interface EvaluateOptions {
   onBatch?: ((logits: Tensor, labels: Tensor) => void) | undefined;
 }
 
+const evaluateKinds: OptionKinds<EvaluateOptions> = {
+  device: 'string',
+  precision: 'string',
+  hasCopies: 'boolean',
+  signal: 'object',
+  onProgress: 'function',
+  reduce: 'function',
+  onBatch: 'function',
+};
+
 /**
  * Loss and accuracy over all of a loader's batches, in evaluation mode and without gradients; the
- * model goes back to the mode it was in. Sums stay on the device until the end.
+ * model goes back to the modes it was in. Sums stay on the device until the end.
  *
  * @returns undefined if the signal stopped it
  */
@@ -44,8 +56,9 @@ export async function evaluate(
   info: Pick<DatasetInfo, 'channels' | 'height' | 'width' | 'classes'>,
   options: EvaluateOptions = {},
 ): Promise<Evaluation | undefined> {
+  checkOptions('evaluate', options, evaluateKinds);
   const device = options.device ?? deviceOf(model);
-  const { training } = model;
+  const restoreModes = rememberModes(model);
   const precision = precisionOn(device, options.precision ?? 'fp32');
   const hasTop5 = info.classes.length > 5;
   // Loss, right, right among five.
@@ -82,7 +95,7 @@ export async function evaluate(
       images: total,
     };
   } finally {
-    model.train(training);
+    restoreModes();
     sums.dispose();
     copies?.dispose();
   }

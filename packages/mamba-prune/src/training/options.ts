@@ -1,6 +1,7 @@
 /** Training options: defaults, checks, and what may change when a run is resumed. */
 import { type AugmentOptions, augmentPreset, type DatasetInfo } from '../data/index.js';
 import { UsageError } from '../errors.js';
+import { type OptionKinds, checkOptions, requireOptions } from '../option-checks.js';
 import { precisionNames } from '../precision.js';
 import { ResumeError } from './errors.js';
 import { defaultGamma } from './lr-schedule.js';
@@ -8,12 +9,58 @@ import { type ResolvedTrainOptions, type TrainOptions, optimizerNames } from './
 
 const WHERE = 'TrainOptions';
 
+const maybeNumber = ['number', 'null'] as const;
+
+const trainKinds: OptionKinds<TrainOptions> = {
+  epochs: 'number',
+  batchSize: 'number',
+  optimizer: 'string',
+  lr: 'number',
+  weightDecay: 'number',
+  momentum: 'number',
+  nesterov: 'boolean',
+  betas: 'array',
+  warmupEpochs: 'number',
+  minLrFactor: 'number',
+  schedule: 'string',
+  milestones: 'array',
+  gamma: 'number',
+  labelSmoothing: 'number',
+  clipGradNorm: maybeNumber,
+  emaDecay: maybeNumber,
+  precision: 'string',
+  seed: 'number',
+  firstEpoch: 'number',
+  augment: ['string', 'object'],
+  plainEpochs: 'number',
+  plainAugment: ['string', 'object'],
+  evalEvery: 'number',
+  evalBatchSize: 'number',
+  maxTrainImages: maybeNumber,
+  maxTestImages: maybeNumber,
+  checkpointEvery: 'object',
+  logEverySteps: maybeNumber,
+};
+
+const augmentKinds: OptionKinds<AugmentOptions> = {
+  resizedCrop: 'object',
+  padCrop: 'number',
+  flip: 'boolean',
+  randAugment: 'object',
+  cutout: 'number',
+  mixup: 'number',
+  cutmix: 'number',
+  mixProbability: 'number',
+  sampling: 'string',
+};
+
 /**
  * Fills in the defaults and checks every option.
  * @param info - of the data set, whose size the augmentation presets depend on
  * @throws UsageError naming the option; DataError for an unknown augmentation preset
  */
 export function resolveTrainOptions(options: TrainOptions, info: ImageSize): ResolvedTrainOptions {
+  requireOptions(WHERE, options, trainKinds);
   const optimizer = oneOf('optimizer', options.optimizer ?? 'adamw', optimizerNames);
   const schedules = ['cosine', 'constant', 'multistep'] as const;
   const schedule = oneOf('schedule', options.schedule ?? 'cosine', schedules);
@@ -22,6 +69,7 @@ export function resolveTrainOptions(options: TrainOptions, info: ImageSize): Res
   const betas = options.betas ?? [0.9, 0.999];
   const { augment = 'none' } = options;
   const every = options.checkpointEvery ?? {};
+  checkOptions(`${WHERE}: checkpointEvery`, every, { minutes: maybeNumber, steps: maybeNumber });
   const precision = oneOf('precision', options.precision ?? 'auto', precisionNames);
   const momentum = between('momentum', options.momentum ?? 0.9, 0, 1);
   const nesterov = options.nesterov ?? false;
@@ -70,8 +118,17 @@ export function resolveTrainOptions(options: TrainOptions, info: ImageSize): Res
 
 type ImageSize = Pick<DatasetInfo, 'height' | 'width'>;
 
-const augmentOf = (augment: AugmentOptions | string, info: ImageSize): AugmentOptions =>
-  typeof augment === 'string' ? augmentPreset(augment, info) : augment;
+function augmentOf(augment: AugmentOptions | string, info: ImageSize): AugmentOptions {
+  if (typeof augment === 'string') return augmentPreset(augment, info);
+  checkOptions(`${WHERE}: augment`, augment, augmentKinds);
+  const { resizedCrop, randAugment } = augment;
+  checkOptions(`${WHERE}: augment.resizedCrop`, resizedCrop, { scale: 'array', ratio: 'array' });
+  checkOptions(`${WHERE}: augment.randAugment`, randAugment, {
+    ops: 'number',
+    magnitude: 'number',
+  });
+  return augment;
+}
 
 /** Nothing where there are none, so that the stored options of other trainings stay what they were. */
 function plainOptions(

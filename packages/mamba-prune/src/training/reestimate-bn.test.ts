@@ -1,9 +1,22 @@
-import { manualSeed, nn, noGrad, randn, type Tensor } from '@mamba-prune/libtorch';
+import {
+  F,
+  manualSeed,
+  nn,
+  noGrad,
+  ops,
+  optim,
+  randn,
+  scope,
+  type Tensor,
+} from '@mamba-prune/libtorch';
 import { describe, expect, it } from 'vitest';
+import { benchmarkModels } from '../bench/bench.js';
+import { BatchLoader } from '../data/index.js';
 import { UsageError } from '../errors.js';
-import type { BatchSource } from './batches.js';
-import { reestimateBatchNorm } from './index.js';
-import { ToyModel } from './testing/toy.js';
+import { createModel } from '../models/registry.js';
+import { type BatchSource, toTensors } from './batches.js';
+import { evaluate, fitBatchSize, reestimateBatchNorm, resolveTrainOptions } from './index.js';
+import { SIDE, ToyModel, toyDataset, toyInfo } from './testing/toy.js';
 
 const info = { channels: 3, height: 3, width: 3 } as const;
 
@@ -145,6 +158,153 @@ describe('reestimateBatchNorm', () => {
     await expect(call(0, 2)).rejects.toThrow(/bn-batches: got 0, expected an integer/);
     await expect(call(1.5, 2)).rejects.toThrow(UsageError);
     await expect(call(1, 0)).rejects.toThrow(/source without a batch/);
+  });
+});
+
+/** Its statistics by name. */
+const statisticsOf = (model: nn.Module): Map<string, number[]> =>
+  new Map(
+    Array.from(model.namedBuffers(), ([name, buffer]) => [name, buffer.to('float64').toNumbers()]),
+  );
+
+describe('reestimateBatchNorm of a ResNet, which computes whole blocks at once in evaluation', () => {
+  const sizes = { imageSize: SIDE, channels: 1, numClasses: 3, blocks: [1, 1], baseWidth: 4 };
+  const small = () => createModel('resnet20', sizes);
+  const batches = () => new BatchLoader(toyDataset().train, toyInfo, { batchSize: 40 });
+
+  /** The network written out in float64, as its own statistics of a batch normalise it. */
+  function byHand(model: nn.Module, images: Tensor): Map<string, number[]> {
+    const state = new Map(Array.from(model.stateDict(), ([name, t]) => [name, t.to('float64')]));
+    const get = (name: string) => state.get(name) as Tensor;
+    const found = new Map<string, number[]>();
+    const layer = (x: Tensor, conv: string, bn: string, stride: number): Tensor => {
+      const kernel = get(`${conv}.weight`).size(-1);
+      const y = ops.conv2d(x, get(`${conv}.weight`), null, stride, kernel >> 1, 1, 1);
+      const count = y.numel / y.size(1);
+      const mean = y.mean([0, 2, 3], true);
+      const squares = y.sub(mean).pow(2).sum([0, 2, 3], true);
+      found.set(`${bn}.running_mean`, mean.flatten().toNumbers());
+      found.set(
+        `${bn}.running_var`,
+        squares
+          .div(count - 1)
+          .flatten()
+          .toNumbers(),
+      );
+      const normed = y.sub(mean).div(squares.div(count).add(1e-5).sqrt());
+      const shape = [1, -1, 1, 1];
+      return normed.mul(get(`${bn}.weight`).view(...shape)).add(get(`${bn}.bias`).view(...shape));
+    };
+    let x = layer(images.to('float64'), 'conv1', 'bn1', 1).relu();
+    for (const [block, stride] of [
+      ['layer1.0', 1],
+      ['layer2.0', 2],
+    ] as const) {
+      const inner = layer(x, `${block}.conv1`, `${block}.bn1`, stride).relu();
+      const outer = layer(inner, `${block}.conv2`, `${block}.bn2`, 1);
+      const isProjected = state.has(`${block}.downsample.0.weight`);
+      const beside = isProjected
+        ? layer(x, `${block}.downsample.0`, `${block}.downsample.1`, stride)
+        : x;
+      x = outer.add(beside).relu();
+    }
+    return found;
+  }
+
+  it('gives the statistics of a computation by hand in float64, from either mode', async () => {
+    for (const training of [true, false]) {
+      manualSeed(2);
+      const model = small();
+      noGrad(() => {
+        for (const parameter of model.parameters()) parameter.add_(randn(parameter.shape).mul(0.1));
+      });
+      model.train(training);
+      const expected: Map<string, number[]>[] = [];
+      for await (const batch of batches().epoch(0)) {
+        expected.push(scope(() => byHand(model, toTensors(batch, toyInfo, 'cpu').images)));
+      }
+      const result = await reestimateBatchNorm(model, batches(), toyInfo, { batches: 3 });
+      expect(result).toEqual({ layers: 6, batches: 3 });
+      for (const [name, values] of statisticsOf(model)) {
+        if (name.endsWith('num_batches_tracked')) {
+          expect(values, name).toEqual([3]);
+          continue;
+        }
+        values.forEach((value, i) => {
+          const wanted = mean(expected.map((found) => found.get(name)?.[i] as number));
+          // float32 against float64 over some six layers of sums of a few hundred values of about 1.
+          expect(Math.abs(value - wanted), `${name}[${i}]`).toBeLessThan(
+            2e-5 * Math.max(1, Math.abs(wanted)),
+          );
+        });
+      }
+      expect([...model.namedModules().values()].every((m) => m.training === training)).toBe(true);
+    }
+  });
+
+  it('brings back the accuracy that the statistics of another model cost', async () => {
+    manualSeed(4);
+    const model = small();
+    const optimizer = new optim.AdamW(model.parameters(), { lr: 0.01 });
+    for (let epoch = 0; epoch < 6; epoch++) {
+      for await (const batch of batches().epoch(epoch)) {
+        scope(() => {
+          const { images, labels } = toTensors(batch, toyInfo, 'cpu');
+          optimizer.zeroGrad();
+          F.crossEntropy(model.forward(images), labels).backward();
+          optimizer.step();
+        });
+      }
+    }
+    model.eval();
+    const test = new BatchLoader(toyDataset().test, toyInfo, { batchSize: 60 });
+    const accuracy = async () => (await evaluate(model, test, toyInfo))?.accuracy as number;
+    await reestimateBatchNorm(model, batches(), toyInfo, { batches: 3 });
+    const trained = await accuracy();
+    const right = statisticsOf(model);
+    noGrad(() => {
+      for (const [name, buffer] of model.namedBuffers()) {
+        if (name.endsWith('running_mean')) buffer.add_(randn(buffer.shape).mul(2));
+        if (name.endsWith('running_var')) buffer.mul_(25);
+      }
+    });
+    const disturbed = await accuracy();
+    await reestimateBatchNorm(model, batches(), toyInfo, { batches: 3 });
+    // Fifteen percentage points lie far beyond one image of sixty; the statistics are then the same to the bit.
+    expect(trained).toBeGreaterThan(disturbed + 0.15);
+    expect(await accuracy()).toBe(trained);
+    expect(statisticsOf(model)).toEqual(right);
+  });
+});
+
+describe('what evaluates a model for a while', () => {
+  it('leaves every part in the mode that it was in', async () => {
+    const model = createModel('resnet20', { imageSize: SIDE, channels: 1, numClasses: 3 });
+    const modes = () => [...model.namedModules().values()].map(({ training }) => training);
+    // Frozen batch normalisation in a model that trains.
+    for (const part of model.namedModules().values())
+      if (part instanceof nn.BatchNorm2d) part.eval();
+    const before = modes();
+    const test = new BatchLoader(toyDataset().test, toyInfo, { batchSize: 60 });
+    await evaluate(model, test, toyInfo);
+    expect(modes()).toEqual(before);
+    const candidate = { name: 'it', forward: (x: Tensor) => model.forward(x), module: model };
+    const shape = {
+      inputShape: [1, SIDE, SIDE],
+      batches: [1],
+      rounds: 1,
+      warmup: 0,
+      minRoundMs: 0,
+    };
+    await benchmarkModels([candidate], shape);
+    expect(modes()).toEqual(before);
+    fitBatchSize(
+      model,
+      toyDataset(),
+      resolveTrainOptions({ epochs: 1, batchSize: 8, lr: 0.1 }, toyInfo),
+      {},
+    );
+    expect(modes()).toEqual(before);
   });
 });
 

@@ -2,6 +2,8 @@
 import { nn, noGrad, scope, type Tensor } from '@mamba-prune/libtorch';
 import type { DatasetInfo } from '../data/index.js';
 import { UsageError } from '../errors.js';
+import { rememberModes } from '../models/modes.js';
+import { type OptionKinds, requireOptions } from '../option-checks.js';
 import { type BatchSource, toTensors } from './batches.js';
 import { deviceOf } from './evaluate.js';
 import type { Trainable } from './types.js';
@@ -13,6 +15,12 @@ export interface ReestimateOptions {
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
+
+const reestimateKinds: OptionKinds<ReestimateOptions> = {
+  batches: 'number',
+  signal: 'object',
+  onProgress: 'function',
+};
 
 export interface Reestimation {
   /** Layers of batch normalisation; 0: the model has none and nothing was done. */
@@ -35,13 +43,16 @@ export async function reestimateBatchNorm(
   model: Trainable,
   source: BatchSource,
   info: Pick<DatasetInfo, 'channels' | 'height' | 'width'>,
-  { batches, signal, onProgress }: ReestimateOptions,
+  options: ReestimateOptions,
 ): Promise<Reestimation | undefined> {
+  requireOptions('reestimateBatchNorm', options, reestimateKinds);
+  const { batches, signal, onProgress } = options;
   if (!Number.isSafeInteger(batches) || batches < 1) {
     throw new UsageError(`bn-batches: got ${batches}, expected an integer of at least 1`);
   }
-  const modules = [...model.namedModules().values()];
-  const layers = modules.filter((module) => module instanceof nn.BatchNorm2d);
+  const layers = [...model.namedModules().values()].filter(
+    (module) => module instanceof nn.BatchNorm2d,
+  );
   if (layers.length === 0) return { layers: 0, batches: 0 };
   const device = deviceOf(model);
   const total = Math.min(batches, source.batchesPerEpoch);
@@ -49,7 +60,7 @@ export async function reestimateBatchNorm(
     throw new UsageError('bn-batches: got a source without a batch, expected at least one');
   }
   const before = layers.map((layer) => saved(layer));
-  const modes = modules.map(({ training }) => training);
+  const restoreModes = rememberModes(model);
   let done = 0;
   try {
     model.eval();
@@ -66,8 +77,7 @@ export async function reestimateBatchNorm(
     layers.forEach((layer, i) => {
       restore(layer, before[i] as Saved, done === total);
     });
-    // Parents first, for a module's mode is its children's too until they get their own.
-    modules.forEach((module, i) => module.train(modes[i]));
+    restoreModes();
   }
 }
 

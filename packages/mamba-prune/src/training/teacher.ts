@@ -2,10 +2,17 @@
 import { noGrad, scope, zeros } from '@mamba-prune/libtorch';
 import type { DatasetInfo } from '../data/index.js';
 import { UsageError } from '../errors.js';
+import { type OptionKinds, requireOptions } from '../option-checks.js';
 import { deviceOf } from './evaluate.js';
 import type { Distillation, Trainable } from './types.js';
 
 const WHERE = 'distillation';
+
+const distillationKinds: OptionKinds<Distillation> = {
+  teacher: 'any',
+  weight: 'number',
+  temperature: 'number',
+};
 
 /**
  * Checks the numbers, and shows the teacher one black image of the data set's size: it must take it
@@ -19,6 +26,7 @@ export function checkTeacher(
   student: Trainable,
   info: Pick<DatasetInfo, 'name' | 'channels' | 'height' | 'width' | 'classes'>,
 ): void {
+  requireOptions(WHERE, how, distillationKinds);
   const { weight, temperature = 1 } = how;
   if (!(weight >= 0 && weight <= 1)) {
     throw new UsageError(

@@ -47,7 +47,7 @@ export async function chooseRoundUnits(
     scores: measureUnitNorms(model, scored, norm),
     kept:
       nearZero === null
-        ? unitsByNorm(model, groups, { ...options, norm })
+        ? unitsByNorm(model, groups, { norm, ...selectionOf(settings, rates, sizes) })
         : unitsOverNearZero(model, groups, { norm, nearZero, targets: Object.keys(rates) }),
   };
 }
@@ -72,15 +72,14 @@ export function cutOptions(
   rates: Readonly<Record<string, number>>,
   sizes?: Readonly<Record<string, number>>,
 ): CutOptions {
-  const { importance, score, ranking, normalize, roundTo, maxRate } = settings;
-  return {
-    rates,
-    importance,
-    score,
-    scope: ranking,
-    normalize,
-    roundTo,
-    maxRate,
-    ...(sizes && { sizes }),
-  };
+  const { importance, score } = settings;
+  return { importance, score, ...selectionOf(settings, rates, sizes) };
+}
+
+function selectionOf(
+  { ranking, normalize, roundTo, maxRate }: ResolvedPruneSettings,
+  rates: Readonly<Record<string, number>>,
+  sizes?: Readonly<Record<string, number>>,
+): Omit<CutOptions, 'importance' | 'score'> {
+  return { rates, scope: ranking, normalize, roundTo, maxRate, ...(sizes && { sizes }) };
 }

@@ -2,7 +2,7 @@
  * A worker of a group, for tests: `node group-child.mjs MODE`, with torchrun's variables. Rank 0 tells
  * the port over IPC. Prints one JSON object.
  */
-import { distributed, libtorchVersion, manualSeed, nn, randn } from '../../index.js';
+import { callOperator, distributed, libtorchVersion, manualSeed, nn, randn } from '../../index.js';
 
 const mode = process.argv[2];
 const config = distributed.workerConfigFromEnvironment();
@@ -36,6 +36,14 @@ function collectives() {
   const sum = group.sum([1, rank, 0.5]);
   group.barrier();
   group.settle('cpu');
+  // What is derived from weights asks their version.
+  const written = randn([2]);
+  const version = () => callOperator('mamba_prune::weights_version', [written]);
+  const before = version();
+  group.broadcast(written).wait();
+  const afterBroadcast = version();
+  group.allReduce(written).wait();
+  const versions = [afterBroadcast > before, version() > afterBroadcast];
   let refused;
   try {
     group.allReduce(randn([3, 4]).t());
@@ -43,7 +51,7 @@ function collectives() {
     refused = error.message;
   }
   group.close();
-  print({ text, other, sum, refused, version: libtorchVersion() });
+  print({ text, other, sum, versions, refused, version: libtorchVersion() });
 }
 
 /** Gradients of one's own half of a batch, averaged, beside those of the whole batch. */

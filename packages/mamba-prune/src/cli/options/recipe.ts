@@ -59,9 +59,13 @@ export function addRecipeOptions(
     numberOption('--lr <rate>', `highest learning rate (default: ${lr}; sgd ${lr * 100})`, {
       above: 0,
     }),
-    numberOption('--weight-decay <x>', 'but not of biases and norms (default: 0.05; sgd 5e-4)', {
-      min: 0,
-    }),
+    numberOption(
+      '--weight-decay <x>',
+      'but not of biases, norms, embeddings, A_log (default: 0.05; sgd 5e-4)',
+      {
+        min: 0,
+      },
+    ),
     numberOption('--momentum <x>', 'of sgd (default: 0.9)', { min: 0, below: 1 }),
     choiceOption(
       '--schedule <name>',

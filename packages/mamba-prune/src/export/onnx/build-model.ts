@@ -4,6 +4,7 @@ import { UsageError } from '../../errors.js';
 import type { MambaConfig } from '../../models/config.js';
 import type { ImageModel } from '../../models/image-model.js';
 import { type ModelInfo, metadataKey, modelMetadata } from '../../models/model-file.js';
+import { type OptionKinds, checkOptions } from '../../option-checks.js';
 import type { ResNetConfig } from '../../models/resnet-config.js';
 import type { VitConfig } from '../../models/vit-config.js';
 import {
@@ -43,6 +44,13 @@ export interface BuildOptions {
   readonly quantize?: Quantization | undefined;
 }
 
+export const buildKinds: OptionKinds<BuildOptions> = {
+  input: 'string',
+  scanOp: 'string',
+  dtype: 'string',
+  quantize: 'string',
+};
+
 /**
  * The graph of a model, dense or pruned, with its weights: `images` to `logits` and `probabilities`,
  * [batch, classes]. Normalisation is part of it; metadata_props holds what a model file has as metadata.
@@ -52,6 +60,7 @@ export function buildOnnxModel(
   info: ModelInfo,
   options: BuildOptions = {},
 ): ModelProto {
+  checkOptions('buildOnnxModel', options, buildKinds);
   const { input = 'uint8', scanOp = scanOpFor.cpu, dtype = 'float32', quantize } = options;
   checkQuantization(model, quantize);
   const { arch, channels, imageSize } = model.config;

@@ -2,7 +2,8 @@
 import { writeFileAtomic } from '@mamba-prune/libtorch';
 import type { ImageModel } from '../../models/image-model.js';
 import type { ModelInfo } from '../../models/model-file.js';
-import { type BuildOptions, buildOnnxModel } from './build-model.js';
+import { type OptionKinds, checkOptions } from '../../option-checks.js';
+import { type BuildOptions, buildKinds, buildOnnxModel } from './build-model.js';
 import { checkModel } from './check-model.js';
 import { encodeModel } from './proto.js';
 import { isRounded } from './tolerance.js';
@@ -14,6 +15,12 @@ export interface OnnxExportOptions extends BuildOptions {
   /** Whether the file is run and compared with the model, for which onnxruntime-node is needed; true unless given. */
   readonly verify?: boolean;
 }
+
+const exportKinds: OptionKinds<OnnxExportOptions> = {
+  images: 'any',
+  verify: 'boolean',
+  ...buildKinds,
+};
 
 export interface OnnxExport {
   readonly fileBytes: number;
@@ -34,16 +41,18 @@ export async function exportOnnx(
   info: ModelInfo,
   options: OnnxExportOptions = {},
 ): Promise<OnnxExport> {
-  const bytes = encoded(model, info, options);
-  const { verify = true, images = syntheticImages(syntheticCount, model.config) } = options;
+  checkOptions('exportOnnx', options, exportKinds);
+  const { verify = true, images: given, ...build } = options;
+  const bytes = encoded(model, info, build);
+  const images = given ?? syntheticImages(syntheticCount, model.config);
   let verification: Verification | undefined;
   if (verify) {
     const expected = ownLogits(model, info, images);
-    if (isRounded(options)) {
-      const exact = encoded(model, info, inFloat32(options));
+    if (isRounded(build)) {
+      const exact = encoded(model, info, inFloat32(build));
       await verifyOnnx(exact, expected, images);
     }
-    verification = await verifyOnnx(bytes, expected, images, options);
+    verification = await verifyOnnx(bytes, expected, images, build);
   }
   writeFileAtomic(path, bytes);
   return { fileBytes: bytes.length, verification };

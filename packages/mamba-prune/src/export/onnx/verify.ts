@@ -4,6 +4,7 @@ import { BatchMaker } from '../../data/batch.js';
 import { Random, Stage } from '../../data/random.js';
 import type { ImageModel } from '../../models/image-model.js';
 import type { ModelInfo } from '../../models/model-file.js';
+import { rememberModes } from '../../models/modes.js';
 import { OnnxModel } from './onnx-model.js';
 import type { SessionOptions } from './runtime.js';
 import { type Precision, isRounded, precisionName, toleranceOf } from './tolerance.js';
@@ -45,7 +46,7 @@ export function ownLogits(model: ImageModel, info: ModelInfo, pixels: Uint8Array
     epoch: 0,
     index: 0,
   });
-  const { training } = model;
+  const restoreModes = rememberModes(model);
   model.eval();
   try {
     const logits = scope(() =>
@@ -57,7 +58,7 @@ export function ownLogits(model: ImageModel, info: ModelInfo, pixels: Uint8Array
     );
     return logits as Float32Array;
   } finally {
-    model.train(training);
+    restoreModes();
   }
 }
 

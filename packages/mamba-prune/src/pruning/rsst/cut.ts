@@ -1,8 +1,9 @@
 /** What is deleted when the regularised training is over: the units it drove to zero. */
 import type { nn } from '@mamba-prune/libtorch';
 import { UsageError } from '../../errors.js';
+import { type OptionKinds, requireOptions } from '../../option-checks.js';
 import type { KeptUnits, PruningGroup } from '../groups.js';
-import { type SelectionOptions, selectUnits } from '../selection.js';
+import { type SelectionOptions, selectUnits, selectionKinds } from '../selection.js';
 import { regularizedGroups } from './regularizer.js';
 import { measureUnitNorms } from './unit-norms.js';
 import type { RegNorm } from './unit-slices.js';
@@ -15,6 +16,12 @@ export interface NearZeroOptions {
   readonly nearZero: number;
 }
 
+const nearZeroKinds: OptionKinds<NearZeroOptions> = {
+  norm: 'string',
+  targets: 'array',
+  nearZero: 'number',
+};
+
 /**
  * Keeps the units whose norm is over `nearZero` times the largest of their group. A group whose units
  * are all zero keeps its first, for no group may end empty.
@@ -23,8 +30,10 @@ export interface NearZeroOptions {
 export function unitsOverNearZero(
   model: nn.Module,
   groups: readonly PruningGroup[],
-  { norm, targets, nearZero }: NearZeroOptions,
+  options: NearZeroOptions,
 ): KeptUnits {
+  requireOptions('NearZeroOptions', options, nearZeroKinds);
+  const { norm, targets, nearZero } = options;
   if (!(nearZero >= 0 && nearZero < 1)) {
     throw new UsageError(
       `near-zero: got ${nearZero}, expected a share of the group's largest norm, from 0 up to but not including 1`,
@@ -57,6 +66,12 @@ export interface NormCutOptions extends Omit<SelectionOptions, 'rate'> {
   readonly rates: Readonly<Record<string, number>>;
 }
 
+const normCutKinds: OptionKinds<NormCutOptions> = {
+  norm: 'string',
+  rates: 'object',
+  ...selectionKinds,
+};
+
 /**
  * Keeps the units of the largest norms, exactly as many as the rates ask for.
  * @throws UsageError for an unknown kind, or what `selectUnits` refuses
@@ -64,8 +79,10 @@ export interface NormCutOptions extends Omit<SelectionOptions, 'rate'> {
 export function unitsByNorm(
   model: nn.Module,
   groups: readonly PruningGroup[],
-  { norm, rates, ...selection }: NormCutOptions,
+  options: NormCutOptions,
 ): KeptUnits {
+  requireOptions('NormCutOptions', options, normCutKinds);
+  const { norm, rates, ...selection } = options;
   const chosen = regularizedGroups(groups, { norm, targets: Object.keys(rates) });
   const norms = measureUnitNorms(model, chosen, norm);
   const kept = new Map<string, readonly number[]>();

@@ -5,6 +5,7 @@
  */
 import type { Tensor, nn } from '@mamba-prune/libtorch';
 import { UsageError } from '../../errors.js';
+import { type OptionKinds, requireOptions } from '../../option-checks.js';
 import { type KeptUnits, type PruningGroup, complement } from '../groups.js';
 import { type RegNorm, type UnitSet, regNorms, sliceGroups, unitNorms } from './unit-slices.js';
 
@@ -19,6 +20,15 @@ export interface RegularizerOptions {
   readonly units?: UnitSet | undefined;
 }
 
+export const regularizerKinds: OptionKinds<RegularizerOptions> = {
+  norm: 'string',
+  targets: 'array',
+  units: 'any',
+};
+
+/** Options of RSST are options of its norm: the same ones say what is pulled, and how hard. */
+const rsstNames = { schedule: 'any', base: 'any', exponent: 'any', apply: 'any' } as const;
+
 /**
  * Σ ‖unit‖ over the units of the targets, without λ; differentiable, with a gradient of zero at zero.
  * @param groups - those of the model; others than the targets' are left out
@@ -30,6 +40,7 @@ export function computeStructuredRegularization(
   groups: readonly PruningGroup[],
   options: RegularizerOptions,
 ): Tensor {
+  requireOptions('RegularizerOptions', options, { ...regularizerKinds, ...rsstNames });
   const { norm } = options;
   const chosen = regularizedGroups(groups, options);
   const slices = sliceGroups(model, chosen, norm);

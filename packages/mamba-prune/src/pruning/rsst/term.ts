@@ -3,7 +3,8 @@ import { type Tensor, type nn, noGrad, ops, scope, zerosLike } from '@mamba-prun
 import { UsageError } from '../../errors.js';
 import type { LossTerm, StepContext, TrainHooks } from '../../training/types.js';
 import type { PruningGroup } from '../groups.js';
-import { type RegularizerOptions, regularizedGroups } from './regularizer.js';
+import { type OptionKinds, requireOptions } from '../../option-checks.js';
+import { type RegularizerOptions, regularizedGroups, regularizerKinds } from './regularizer.js';
 import { type RsstSchedule, type RsstStrength, checkStrength, rsstLambda } from './schedule.js';
 import { summarizeUnitNorms } from './unit-norms.js';
 import {
@@ -50,6 +51,14 @@ export interface RsstOptions extends RegularizerOptions, RsstStrength {
   readonly apply?: RegApplication | undefined;
 }
 
+const rsstKinds: OptionKinds<RsstOptions> = {
+  schedule: 'string',
+  base: 'number',
+  exponent: 'number',
+  apply: 'string',
+  ...regularizerKinds,
+};
+
 /** Below this a norm counts as zero: a gradient of w / norm needs no more than to stay finite. */
 const tiny = 1e-30;
 
@@ -68,6 +77,7 @@ export class Rsst {
     groups: readonly PruningGroup[],
     private readonly options: RsstOptions,
   ) {
+    requireOptions('RsstOptions', options, rsstKinds);
     const { schedule, apply = 'loss' } = options;
     checkStrength(schedule, options);
     if (!regApplications.includes(apply)) {

@@ -1,5 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { mean, pairedTest, sampleDeviation, studentInside, studentQuantile } from './statistics.js';
+import {
+  mean,
+  pairedTest,
+  sampleDeviation,
+  studentInside,
+  studentOutside,
+  studentQuantile,
+} from './statistics.js';
 
 // The expected values are those of SciPy 1.17.1: 2 * stats.t.sf(t, degrees), stats.t.ppf and
 // stats.ttest_rel, to the digits printed; hence the tolerances of a few units of the last digit.
@@ -31,6 +38,64 @@ describe("Student's t", () => {
     [30, 0.99, 2.7499956535672],
   ])('with %d degrees of freedom has %d within +-%d', (degrees, inside, t) => {
     expect(studentQuantile(inside, degrees) / t).toBeCloseTo(1, 12);
+  });
+});
+
+describe("Student's t far out", () => {
+  // mpmath 1.3, betainc with 60 digits (SciPy 1.10 gives 0 for those under about 1e-150). In float64 the power of up to 199
+  // multiplies one rounding of 1.1e-16 by as much, and so does the product of 99 factors.
+  it.each([
+    [1, 100000000.0, 6.366197723675813e-9],
+    [1, 1e160, 6.366197723675813e-161],
+    [1, 1e300, 6.366197723675813e-301],
+    [2, 0.0, 1.0],
+    [2, 1e-9, 0.9999999992928932],
+    [2, 2.9, 0.1011801953080717],
+    [2, 1000000.0, 9.999999999985e-13],
+    [2, 1000000000.0, 1.0e-18],
+    [3, 100000.0, 2.205315580893255e-15],
+    [4, 200.0, 3.749375082021407e-9],
+    [4, 10000000000000.0, 6.0e-52],
+    [5, 1e60, 1.898033449112473e-299],
+    [9, 1.9, 0.08988808901626867],
+    [9, 60.0, 5.001190471672904e-13],
+    [9, 1000000000000.0, 5.09179407421404e-105],
+    [10, 1.7, 0.1199693459090204],
+    [10, 1.85, 0.0940451168022562],
+    [29, 10000.0, 2.353786608812438e-96],
+    [30, 40.0, 1.37260451944064e-27],
+    [199, 1.5, 0.1351992374415576],
+    [199, 1.7, 0.0906932896382404],
+    [199, 35.0, 5.571110168908313e-87],
+    [199, 60.0, 2.10047909707556e-129],
+  ])('has with %d degrees of freedom beyond %d the share %d', (degrees, t, p) => {
+    expect(Math.abs(studentOutside(t, degrees) / p - 1)).toBeLessThan(5e-14);
+    expect(studentOutside(-t, degrees)).toBe(studentOutside(t, degrees));
+  });
+
+  it('never says that chance is out of the question', () => {
+    for (const [t, degrees] of [
+      [1e13, 40],
+      [1e300, 5],
+      [Number.MAX_VALUE, 1000],
+    ] as const) {
+      expect(studentOutside(t, degrees)).toBe(Number.MIN_VALUE);
+    }
+  });
+
+  it('falls as t rises, without a step where the two sums meet', () => {
+    for (const degrees of [1, 2, 5, 30]) {
+      const at = (t: number) => studentOutside(t, degrees);
+      for (let t = 0; t < 12; t += 0.01) expect(at(t + 0.01)).toBeLessThan(at(t));
+    }
+  });
+
+  it.each([
+    [0.999999, 2, 999.9992499854659],
+    [1 - 2 ** -40, 3, 13434.56228993828],
+    [1 - 2 ** -52, 9, 141.6023202919415],
+  ])('has the share %d with %d degrees of freedom within +-%d', (inside, degrees, t) => {
+    expect(studentQuantile(inside, degrees) / t).toBeCloseTo(1, 13);
   });
 });
 
@@ -72,6 +137,32 @@ describe('the paired test', () => {
       deviation: 0,
       p: null,
     });
+  });
+
+  it('gives a p above 0 for differences that hardly vary', () => {
+    const noise = [1, -1, 2, -2, 1, 3, -1, -3, 1, 2].map((value) => value * 1e-9);
+    for (const pairs of [3, 5, 8, 10]) {
+      const [more, less] = [
+        noise.slice(0, pairs).map((v) => 0.9 + v),
+        Array<number>(pairs).fill(0.7),
+      ];
+      const { t, p } = pairedTest(more, less);
+      // By hand, for two degrees of freedom: p = 1 - t / sqrt(2 + t²), which is 1 / t² for a large t.
+      if (pairs === 3) expect(((p as number) * (t as number) ** 2 - 1) * 1e12).toBeCloseTo(0, 0);
+      expect(p).toBeGreaterThan(0);
+      expect(p).toBeLessThan(1e-12);
+    }
+  });
+
+  it('refuses a confidence that is none, and values that are not finite', () => {
+    for (const confidence of [0, 1, 95, -0.5, NaN]) {
+      expect(() => pairedTest([1, 2], [2, 4], confidence)).toThrow(
+        `got confidence ${confidence}, expected a share between 0 and 1`,
+      );
+    }
+    for (const value of [NaN, Infinity]) {
+      expect(() => pairedTest([1, value], [2, 4])).toThrow(`got the value ${value}`);
+    }
   });
 
   it('refuses lists that are not pairs', () => {

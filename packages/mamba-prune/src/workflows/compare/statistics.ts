@@ -31,14 +31,55 @@ export function studentInside(t: number, degrees: number): number {
   return odd ? (2 / Math.PI) * (angle + series) : series;
 }
 
+/** From here down 1 - inside would lose more than the last digit of a probability, and far out all of it. */
+const FAR_OUT = 0.1;
+
+/**
+ * P(|T| > t), the two-sided p of a t: what `studentInside` leaves of 1, but exact to rounding however little that is.
+ *
+ * It is the incomplete beta function I_x(a, 1/2) with a = degrees / 2 and x = 1 / (1 + t² / degrees), far out summed as
+ * x^a / B(a, 1/2) · Σ_k c_k x^k / (a + k), c_k = Π_{j ≤ k} (j - 1/2) / j (Abramowitz and Stegun 1964, 6.6.8 with 15.1.1): all
+ * terms are positive, so that nothing cancels.
+ *
+ * @returns above 0 for every finite t: the smallest number there is where the true one is smaller still
+ */
+export function studentOutside(t: number, degrees: number): number {
+  const near = 1 - studentInside(Math.abs(t), degrees);
+  if (near > FAR_OUT || Number.isNaN(near)) return near;
+  if (!Number.isFinite(t)) return 0;
+  const a = degrees / 2;
+  // No square of t, which may overflow.
+  const root = 1 / Math.hypot(1, t / Math.sqrt(degrees));
+  const x = root * root;
+  let sum = 1 / a;
+  let factor = 1;
+  for (let k = 1; ; k++) {
+    factor *= ((k - 0.5) / k) * x;
+    const term = factor / (a + k);
+    sum += term;
+    // What is left is at most term / (1 - x).
+    if (term <= sum * (1 - x) * 2 ** -54) break;
+  }
+  return Math.max((root ** degrees * sum) / betaHalf(degrees), Number.MIN_VALUE);
+}
+
+/** B(degrees / 2, 1/2), from B(1/2, 1/2) or B(1, 1/2) up. */
+function betaHalf(degrees: number): number {
+  const odd = degrees % 2 === 1;
+  let value = odd ? Math.PI : 2;
+  for (let k = odd ? 1 : 2; k < degrees; k += 2) value *= k / (k + 1);
+  return value;
+}
+
 /** The t that a share `inside` of the distribution lies within, on both sides: 12.706 for 0.95 and 1. */
 export function studentQuantile(inside: number, degrees: number): number {
+  const outside = 1 - inside;
   let high = 1;
-  while (studentInside(high, degrees) < inside) high *= 2;
+  while (studentOutside(high, degrees) > outside) high *= 2;
   let low = 0;
   // Halving until the two are neighbours.
   for (let middle = high / 2; middle > low && middle < high; middle = low + (high - low) / 2) {
-    if (studentInside(middle, degrees) < inside) low = middle;
+    if (studentOutside(middle, degrees) > outside) low = middle;
     else high = middle;
   }
   return high;
@@ -53,7 +94,9 @@ export interface PairedTest {
   readonly deviation: number | null;
   /** Null where the differences have no spread: the test says nothing then. */
   readonly t: number | null;
-  /** Two-sided: how often chance alone gives a difference as large, if the methods are equally good. */
+  /**
+   * Two-sided: how often chance alone gives a difference as large, if the methods are equally good. Above 0 always.
+   */
   readonly p: number | null;
   /** Where the true mean difference lies, with this confidence. */
   readonly interval: readonly [number, number] | null;
@@ -62,7 +105,8 @@ export interface PairedTest {
 
 /**
  * Student's t-test of pairs: the same seeds under two methods, so that what a seed does to both cancels.
- * @throws RangeError for lists of different or no length
+ * @param confidence - between 0 and 1, both excluded
+ * @throws RangeError for lists of different or no length, values that are not finite, or another confidence
  */
 export function pairedTest(
   a: readonly number[],
@@ -71,6 +115,15 @@ export function pairedTest(
 ): PairedTest {
   if (a.length !== b.length || a.length === 0) {
     throw new RangeError(`pairedTest: got ${a.length} and ${b.length} values, expected pairs`);
+  }
+  if (!(confidence > 0 && confidence < 1)) {
+    throw new RangeError(
+      `pairedTest: got confidence ${confidence}, expected a share between 0 and 1, such as 0.95`,
+    );
+  }
+  const bad = [...a, ...b].find((value) => !Number.isFinite(value));
+  if (bad !== undefined) {
+    throw new RangeError(`pairedTest: got the value ${bad}, expected finite numbers`);
   }
   const differences = a.map((value, i) => value - (b[i] as number));
   const difference = mean(differences);
@@ -90,7 +143,7 @@ export function pairedTest(
     difference,
     deviation,
     t,
-    p: 1 - studentInside(Math.abs(t), pairs - 1),
+    p: studentOutside(t, pairs - 1),
     interval: [difference - reach, difference + reach],
     confidence,
   };
