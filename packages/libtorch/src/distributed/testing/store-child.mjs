@@ -3,7 +3,8 @@
  *
  * - host: holds a store until it is killed; dies by itself 300 ms after the message 'die'
  * - set: sets the key `late` in the store at PORT after a moment, and ends
- * - mute, http: listens as a store that answers nothing but the greeting, or as another program
+ * - mute, http, reset: listens as a store that answers nothing but the greeting, as another program, or as
+ *   one that dies
  * - leave: leaves word under the key `word`, says so, and waits to be killed
  */
 import { createServer } from 'node:net';
@@ -17,10 +18,11 @@ if (mode === 'host') {
     setTimeout(() => process.kill(process.pid, 'SIGKILL'), 300);
   });
   process.send(native.storePort(store));
-} else if (mode === 'mute' || mode === 'http') {
+} else if (mode === 'mute' || mode === 'http' || mode === 'reset') {
   const server = createServer((socket) => {
     socket.on('error', () => undefined);
     if (mode === 'mute') socket.write('mps-1\r\n\0');
+    else if (mode === 'reset') socket.once('data', () => socket.resetAndDestroy());
     else socket.end('HTTP/1.1 400 Bad Request\r\n\r\n');
   });
   server.listen(0, '127.0.0.1', () => process.send(server.address().port));
