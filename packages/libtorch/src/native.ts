@@ -80,11 +80,20 @@ export interface Native {
   storePort(store: Handle): number;
   storeSet(store: Handle, key: string, value: string): void;
   storeGet(store: Handle, key: string): string | null;
+  storeCheck(store: Handle, keys: readonly string[]): boolean;
+  storeWait(store: Handle, keys: readonly string[], timeoutMs: number): string[];
+  storeAdd(store: Handle, key: string, value: number): number;
+  storeCompareSet(store: Handle, key: string, expected: string, desired: string): string;
+  storeAppend(store: Handle, key: string, value: string): void;
+  storeDelete(store: Handle, key: string): boolean;
+  storeCount(store: Handle): number;
+  storeLeave(store: Handle, key: string, value: string): void;
   storeClose(store: Handle): void;
+  launcherSet(host: string, port: number, key: string, value: string, timeoutMs: number): void;
+  launcherGet(host: string, port: number, key: string, timeoutMs: number): string | null;
   groupOpen(
     host: string,
     port: number,
-    hostedByRank0: boolean,
     prefix: string,
     rank: number,
     size: number,

@@ -13,6 +13,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   mamba_prune::init_autograd(env, exports);
   mamba_prune::init_random(env, exports);
   mamba_prune::init_runtime(env, exports);
+  mamba_prune::init_store(env, exports);
   mamba_prune::init_distributed(env, exports);
 #ifdef MAMBA_PRUNE_CUDA
   mamba_prune::init_cuda(env, exports);

@@ -15,6 +15,7 @@
 #include <torch/csrc/autograd/utils/lambda_post_hook.h>
 #include <torch/csrc/autograd/variable.h>
 
+#include <exception>
 #include <optional>
 #include <utility>
 
@@ -64,6 +65,7 @@ class Buckets : public std::enable_shared_from_this<Buckets> {
     weight_ = weight;
     next_ = 0;
     active_ = true;
+    failure_ = nullptr;
     early_ = 0;
     seen_.assign(parameters_.size(), false);
     for (Bucket& bucket : buckets_) {
@@ -74,12 +76,14 @@ class Buckets : public std::enable_shared_from_this<Buckets> {
 
   // Waits until all is summed and copies it back; a parameter without a gradient keeps none, and
   // counts as zero for workers where it has one. Returns how many buckets had begun during backward.
+  // Throws what went wrong during backward, too.
   size_t finish() {
     c10::AutoGradMode no_grad(false);
     {
       std::lock_guard<std::mutex> lock(mutex_);
       TORCH_CHECK(active_, "got no step to finish, expected begin before backward");
       active_ = false;
+      if (const auto failure = std::exchange(failure_, nullptr)) std::rethrow_exception(failure);
       early_ = next_;
       for (; next_ < buckets_.size(); ++next_) start(buckets_[next_]);
     }
@@ -148,7 +152,13 @@ class Buckets : public std::enable_shared_from_this<Buckets> {
     c10::AutoGradMode no_grad(false);
     seen_[i] = true;
     ++buckets_[places_[i].bucket].ready;
-    while (next_ < buckets_.size() && buckets_[next_].ready == buckets_[next_].members.size()) start(buckets_[next_++]);
+    if (failure_) return;
+    try {
+      while (next_ < buckets_.size() && buckets_[next_].ready == buckets_[next_].members.size()) start(buckets_[next_++]);
+    } catch (...) {
+      // Kept for `finish`: backward would report a failed operator, and not which worker is gone.
+      failure_ = std::current_exception();
+    }
   }
 
   void start(Bucket& bucket) {
@@ -187,6 +197,7 @@ class Buckets : public std::enable_shared_from_this<Buckets> {
   size_t next_ = 0;  // the first bucket that has not begun
   size_t early_ = 0;
   bool active_ = false;
+  std::exception_ptr failure_;  // of a collective that backward began
   std::vector<bool> seen_;
 };
 

@@ -1,5 +1,7 @@
-// Stores, groups and collectives for JavaScript.
+// Groups and collectives for JavaScript.
 #include "bindings/distributed.h"
+
+#include "bindings/arguments.h"
 
 #include <ATen/Functions.h>
 #include <c10/core/Event.h>
@@ -9,7 +11,6 @@
 #include <c10/cuda/CUDAGuard.h>
 #endif
 
-#include <cmath>
 #include <cstdlib>
 #include <optional>
 
@@ -19,10 +20,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-std::vector<uint8_t> to_bytes(const std::string& text) { return {text.begin(), text.end()}; }
-
 struct Tables {
-  HandleTable<c10::intrusive_ptr<c10d::TCPStore>> stores{1ull << 49};
   HandleTable<std::shared_ptr<Group>> groups{3ull << 49};
   HandleTable<WorkPtr> works{5ull << 49};
 };
@@ -32,86 +30,6 @@ struct Tables {
 Tables& tables() {
   static thread_local Tables* made = new Tables();
   return *made;
-}
-
-template <typename T>
-T& entry(HandleTable<T>& table, Napi::Env env, Napi::Value value, const char* what, const char* expected) {
-  T* found = value.IsNumber() ? table.find(value.As<Napi::Number>().DoubleValue()) : nullptr;
-  if (found) return *found;
-  throw Napi::TypeError::New(env, std::string(what) + ": got " + describe(value) + ", expected " + expected + " that is open");
-}
-
-c10d::TCPStore& store_of(Napi::Env env, Napi::Value value, const char* what) {
-  return *entry(tables().stores, env, value, what, "a store");
-}
-
-std::string string_argument(Napi::Env env, Napi::Value value, const char* what) {
-  if (value.IsString()) return value.As<Napi::String>().Utf8Value();
-  throw Napi::TypeError::New(env, std::string(what) + ": got " + describe(value) + ", expected a string");
-}
-
-int whole(Napi::Env env, Napi::Value value, const char* what, int low, int high) {
-  const double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : NAN;
-  if (number >= low && number <= high && number == std::floor(number)) return static_cast<int>(number);
-  throw Napi::RangeError::New(env, std::string(what) + ": got " + describe(value) + ", expected an integer from " +
-                                       std::to_string(low) + " to " + std::to_string(high));
-}
-
-milliseconds duration(Napi::Env env, Napi::Value value, const char* what) {
-  return milliseconds(whole(env, value, what, 1, 2'000'000'000));
-}
-
-// storeOpen(host, port, isServer, timeoutMs) -> store; port 0: the server chooses one
-Napi::Value store_open(const Napi::CallbackInfo& info) {
-  Napi::Env env = info.Env();
-  return guarded(env, "storeOpen", [&]() -> Napi::Value {
-    c10d::TCPStoreOptions options;
-    const std::string host = string_argument(env, info[0], "storeOpen: host");
-    options.port = static_cast<uint16_t>(whole(env, info[1], "storeOpen: port", 0, 65535));
-    options.isServer = info[2].IsBoolean() && info[2].As<Napi::Boolean>().Value();
-    options.waitWorkers = false;
-    options.timeout = duration(env, info[3], "storeOpen: timeout");
-    return Napi::Number::New(env, tables().stores.insert(c10::make_intrusive<c10d::TCPStore>(host, options)));
-  });
-}
-
-Napi::Value store_port(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), "storePort", [&] {
-    return Napi::Number::New(info.Env(), store_of(info.Env(), info[0], "storePort").getPort());
-  });
-}
-
-// storeSet(store, key, value)
-void store_set(const Napi::CallbackInfo& info) {
-  Napi::Env env = info.Env();
-  guarded(env, "storeSet", [&] {
-    store_of(env, info[0], "storeSet").set(string_argument(env, info[1], "storeSet"), to_bytes(string_argument(env, info[2], "storeSet")));
-  });
-}
-
-// storeGet(store, key) -> value, null if there is none yet; waits for nothing
-Napi::Value store_get(const Napi::CallbackInfo& info) {
-  Napi::Env env = info.Env();
-  return guarded(env, "storeGet", [&]() -> Napi::Value {
-    c10d::TCPStore& store = store_of(env, info[0], "storeGet");
-    const std::string key = string_argument(env, info[1], "storeGet");
-    if (!store.check({key})) return env.Null();
-    const std::vector<uint8_t> value = store.get(key);
-    return Napi::String::New(env, std::string(value.begin(), value.end()));
-  });
-}
-
-void store_close(const Napi::CallbackInfo& info) {
-  if (info[0].IsNumber()) tables().stores.remove(info[0].As<Napi::Number>().DoubleValue());
-}
-
-c10::intrusive_ptr<c10d::Store> connect(const MonitorOptions& at, const std::string& prefix, milliseconds timeout) {
-  c10d::TCPStoreOptions client;
-  client.port = at.port;
-  client.waitWorkers = false;
-  client.timeout = timeout;
-  auto tcp = c10::make_intrusive<c10d::TCPStore>(at.host, client);
-  return c10::make_intrusive<c10d::PrefixStore>(at.prefix + prefix, std::move(tcp));
 }
 
 // The address that the other workers reach this one at. GLOO_SOCKET_IFNAME names a network interface,
@@ -127,53 +45,23 @@ auto gloo_device(const std::string& host) {
   return Gloo::createDefaultDevice();
 }
 
-// groupOpen(host, port, hostedByRank0, prefix, rank, size, timeoutMs, silenceMs, device) -> group
+// groupOpen(host, port, prefix, rank, size, timeoutMs, silenceMs, device) -> group
 // All workers call it at about the same time, when the store is there.
 Napi::Value group_open(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
-  return guarded(env, "groupOpen", [&]() -> Napi::Value {
+  return guarded_group(env, "groupOpen", [&]() -> Napi::Value {
     MonitorOptions at;
     at.host = string_argument(env, info[0], "groupOpen: host");
     at.port = static_cast<uint16_t>(whole(env, info[1], "groupOpen: port", 1, 65535));
-    at.hosted_by_rank0 = info[2].IsBoolean() && info[2].As<Napi::Boolean>().Value();
-    at.prefix = string_argument(env, info[3], "groupOpen: prefix");
-    at.size = whole(env, info[5], "groupOpen: size", 1, 100'000);
-    at.rank = whole(env, info[4], "groupOpen: rank", 0, at.size - 1);
-    at.silence = duration(env, info[7], "groupOpen: silence");
-    c10::Device device(string_argument(env, info[8], "groupOpen: device"));
+    at.prefix = string_argument(env, info[2], "groupOpen: prefix");
+    at.size = whole(env, info[4], "groupOpen: size", 1, 100'000);
+    at.rank = whole(env, info[3], "groupOpen: rank", 0, at.size - 1);
+    at.silence = duration(env, info[6], "groupOpen: silence");
     auto group = std::make_shared<Group>();
     group->rank = at.rank;
     group->size = at.size;
-    group->timeout = duration(env, info[6], "groupOpen: timeout");
-    auto options = c10d::ProcessGroupGloo::Options::create(group->timeout);
-    options->threads = 2;
-    options->devices.push_back(gloo_device(at.host));
-    group->gloo = c10::make_intrusive<c10d::ProcessGroupGloo>(connect(at, "gloo", group->timeout), at.rank, at.size, options);
-    if (device.is_cuda()) {
-#ifdef MAMBA_PRUNE_NCCL
-      if (!device.has_index()) device.set_index(c10::cuda::current_device());
-      group->gpu = device;
-      // What asks for the current device, such as the seeding of random generators, makes a context on it: all
-      // workers of a machine would have one on the first GPU.
-      c10::cuda::set_device(device.index());
-      // Our waits find errors and lost workers; libtorch's own guards would end the process instead. The first is
-      // also what PyTorch asks for where collectives are captured in graphs.
-      setenv("TORCH_NCCL_ASYNC_ERROR_HANDLING", "0", 0);
-      setenv("TORCH_NCCL_ENABLE_MONITORING", "0", 0);
-      setenv("TORCH_NCCL_RETHROW_CUDA_ERRORS", "0", 0);
-      setenv("TORCH_NCCL_DUMP_ON_TIMEOUT", "0", 0);
-      // Registering the buffers of a captured collective is an exchange between the workers during the capture:
-      // one whose capture fails would leave the others in it.
-      setenv("NCCL_GRAPH_REGISTER", "0", 0);
-      auto nccl = c10d::ProcessGroupNCCL::Options::create();
-      nccl->timeout = group->timeout + std::chrono::minutes(1);
-      group->nccl = c10::make_intrusive<c10d::ProcessGroupNCCL>(connect(at, "nccl", group->timeout), at.rank, at.size, nccl);
-#else
-      TORCH_CHECK(false, "got device ", device.str(), ", but the addon was built without NCCL, expected cpu. ",
-                  "Install the headers of CUDA and NCCL (pip brings nvidia-nccl with torch), and build again");
-#endif
-    }
-    group->monitor = std::make_unique<Monitor>(at);
+    group->timeout = duration(env, info[5], "groupOpen: timeout");
+    group->open(at, c10::Device(string_argument(env, info[7], "groupOpen: device")));
     return Napi::Number::New(env, tables().groups.insert(std::move(group)));
   });
 }
@@ -248,6 +136,94 @@ std::shared_ptr<Group> group_of(Napi::Env env, Napi::Value value, const char* wh
   return entry(tables().groups, env, value, what, "a process group");
 }
 
+namespace {
+
+constexpr const char* kRank0Gone = "rank 0 is gone: its process was killed, or its machine cannot be reached";
+
+c10::intrusive_ptr<StoreClient> connect(const MonitorOptions& at, milliseconds timeout) {
+  return c10::make_intrusive<StoreClient>(at.host, at.port, timeout);
+}
+
+c10::intrusive_ptr<c10d::Store> with_prefix(const MonitorOptions& at, const char* name, c10::intrusive_ptr<StoreClient> store) {
+  return c10::make_intrusive<c10d::PrefixStore>(at.prefix + name, std::move(store));
+}
+
+}  // namespace
+
+void Group::open(const MonitorOptions& at, const c10::Device& device) {
+  try {
+    monitor = std::make_unique<Monitor>(at);
+  } catch (const StoreLost&) {
+    throw WorkerLost(0, kRank0Gone);
+  }
+  try {
+    open_gloo(at);
+    if (device.is_cuda()) open_nccl(at, device);
+  } catch (const WorkerLost&) {
+    close(true);
+    throw;
+  } catch (const c10::Error& error) {
+    monitor->fail(error.what_without_backtrace());
+    close(true);
+    throw;
+  } catch (const std::exception& error) {
+    monitor->fail(error.what());
+    close(true);
+    throw;
+  }
+}
+
+void Group::open_gloo(const MonitorOptions& at) {
+  auto options = c10d::ProcessGroupGloo::Options::create(timeout);
+  options->threads = 2;
+  options->devices.push_back(gloo_device(at.host));
+  // In a thread of its own: Gloo waits for a worker that died meanwhile until its timeout, and nothing can end that.
+  // Then the thread is left behind, and ends by itself.
+  using Made = c10::intrusive_ptr<c10d::ProcessGroupGloo>;
+  std::packaged_task<Made()> make([at, options, timeout = timeout] {
+    auto store = with_prefix(at, "gloo", connect(at, timeout));
+    return c10::make_intrusive<c10d::ProcessGroupGloo>(store, at.rank, at.size, options);
+  });
+  std::future<Made> made = make.get_future();
+  std::thread(std::move(make)).detach();
+  while (made.wait_for(milliseconds(10)) != std::future_status::ready) check_verdict();
+  try {
+    gloo = made.get();
+  } catch (const std::exception& error) {
+    fail(error.what());
+  }
+}
+
+void Group::open_nccl(const MonitorOptions& at, c10::Device device) {
+#ifdef MAMBA_PRUNE_NCCL
+  if (!device.has_index()) device.set_index(c10::cuda::current_device());
+  gpu = device;
+  // What asks for the current device, such as the seeding of random generators, makes a context on it: all
+  // workers of a machine would have one on the first GPU.
+  c10::cuda::set_device(device.index());
+  // Our waits find errors and lost workers; libtorch's own guards would end the process instead. The first is
+  // also what PyTorch asks for where collectives are captured in graphs.
+  setenv("TORCH_NCCL_ASYNC_ERROR_HANDLING", "0", 0);
+  setenv("TORCH_NCCL_ENABLE_MONITORING", "0", 0);
+  setenv("TORCH_NCCL_RETHROW_CUDA_ERRORS", "0", 0);
+  setenv("TORCH_NCCL_DUMP_ON_TIMEOUT", "0", 0);
+  // Registering the buffers of a captured collective is an exchange between the workers during the capture:
+  // one whose capture fails would leave the others in it.
+  setenv("NCCL_GRAPH_REGISTER", "0", 0);
+  auto options = c10d::ProcessGroupNCCL::Options::create();
+  options->timeout = timeout + std::chrono::minutes(1);
+  try {
+    nccl_store = connect(at, timeout);
+    nccl = c10::make_intrusive<c10d::ProcessGroupNCCL>(with_prefix(at, "nccl", nccl_store), at.rank, at.size, options);
+  } catch (const StoreLost& error) {
+    fail(error.what());
+  }
+#else
+  TORCH_CHECK(false, "got device ", device.str(), ", but the addon was built without NCCL, expected cpu. ",
+              "Install the headers of CUDA and NCCL (pip brings nvidia-nccl with torch), and build again");
+#endif
+}
+
 Collectives& Group::collectives_for(const at::Tensor& tensor) {
   TORCH_CHECK(tensor.is_contiguous(), "got ", describe(tensor), " with gaps or transposed, expected a contiguous tensor");
   if (!tensor.is_cuda()) return *gloo;
@@ -263,20 +239,37 @@ static void will_be_written(const at::Tensor& tensor) {
   if (!tensor.is_inference()) tensor.unsafeGetTensorImpl()->bump_version();
 }
 
-WorkPtr Group::all_reduce(at::Tensor tensor) {
+template <typename Start>
+WorkPtr Group::started(Start&& start) {
   check_verdict();
-  will_be_written(tensor);
-  std::vector<at::Tensor> tensors{tensor};
-  return collectives_for(tensor).allreduce(tensors);
+#ifdef MAMBA_PRUNE_NCCL
+  try {
+    return start();
+  } catch (const std::exception& error) {
+    if (nccl_store && nccl_store->is_lost()) fail(error.what());
+    throw;
+  }
+#else
+  return start();
+#endif
+}
+
+WorkPtr Group::all_reduce(at::Tensor tensor) {
+  return started([&] {
+    will_be_written(tensor);
+    std::vector<at::Tensor> tensors{tensor};
+    return collectives_for(tensor).allreduce(tensors);
+  });
 }
 
 WorkPtr Group::broadcast(at::Tensor tensor, int root) {
-  check_verdict();
-  will_be_written(tensor);
-  std::vector<at::Tensor> tensors{tensor};
-  c10d::BroadcastOptions options;
-  options.rootRank = root;
-  return collectives_for(tensor).broadcast(tensors, options);
+  return started([&] {
+    will_be_written(tensor);
+    std::vector<at::Tensor> tensors{tensor};
+    c10d::BroadcastOptions options;
+    options.rootRank = root;
+    return collectives_for(tensor).broadcast(tensors, options);
+  });
 }
 
 void Group::check_verdict() {
@@ -373,7 +366,6 @@ void Group::fail_late() {
 
 void Group::fail(const std::string& what) {
   failed_ = true;
-  monitor->alarm();
   for (const auto until = Clock::now() + monitor->patience(); Clock::now() < until;) {
     check_verdict();
     std::this_thread::sleep_for(milliseconds(20));
@@ -426,16 +418,11 @@ void Group::close(bool failed) {
   }
 #endif
   // As is Gloo's: it waits for collectives that will not end.
-  if (failed_) new c10::intrusive_ptr<c10d::ProcessGroupGloo>(std::move(gloo));
+  if (failed_ && gloo) new c10::intrusive_ptr<c10d::ProcessGroupGloo>(std::move(gloo));
   gloo.reset();
 }
 
 void init_distributed(Napi::Env env, Napi::Object exports) {
-  exports["storeOpen"] = Napi::Function::New(env, store_open, "storeOpen");
-  exports["storePort"] = Napi::Function::New(env, store_port, "storePort");
-  exports["storeSet"] = Napi::Function::New(env, store_set, "storeSet");
-  exports["storeGet"] = Napi::Function::New(env, store_get, "storeGet");
-  exports["storeClose"] = Napi::Function::New(env, store_close, "storeClose");
   exports["groupOpen"] = Napi::Function::New(env, group_open, "groupOpen");
   exports["groupCheck"] = Napi::Function::New(env, group_check, "groupCheck");
   exports["groupClose"] = Napi::Function::New(env, group_close, "groupClose");

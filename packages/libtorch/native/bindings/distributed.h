@@ -1,6 +1,6 @@
 // Process groups: what their binding files share.
 //
-// A group is a key-value store over TCP, Gloo for tensors on the CPU, NCCL for those on a GPU where
+// A group is a key-value store that rank 0 hosts, Gloo for tensors on the CPU, NCCL for those on a GPU where
 // libtorch has it, and a monitor that knows which worker died.
 #pragma once
 
@@ -13,15 +13,14 @@
 #include "addon.h"
 #include "handles.h"
 
-#include <torch/csrc/api/include/torch/version.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
-#include <torch/csrc/distributed/c10d/TCPStore.hpp>
 #ifdef MAMBA_PRUNE_NCCL
 #include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
 #endif
 
 #include "bindings/monitor.h"
+#include "bindings/store.h"
 
 #include <future>
 #include <memory>
@@ -50,10 +49,14 @@ class Group {
   std::unique_ptr<Monitor> monitor;
   c10::intrusive_ptr<c10d::ProcessGroupGloo> gloo;
 #ifdef MAMBA_PRUNE_NCCL
+  c10::intrusive_ptr<StoreClient> nccl_store;
   c10::intrusive_ptr<c10d::ProcessGroupNCCL> nccl;
   c10::Device gpu = c10::kCUDA;  // of this worker
 #endif
 
+  // Joins the others, with a monitor that watches while it does. Throws WorkerLost if one of them is lost meanwhile,
+  // and tells the others of any other error.
+  void open(const MonitorOptions& at, const c10::Device& device);
   // Sum over all workers, in place. Starts it; the tensor must be kept until `wait` has returned.
   WorkPtr all_reduce(at::Tensor tensor);
   WorkPtr broadcast(at::Tensor tensor, int root);
@@ -69,6 +72,11 @@ class Group {
   // Whether the current stream records a graph: what is given to it is not done now.
   bool is_recording() const;
   Collectives& collectives_for(const at::Tensor& tensor);
+  // Starts a collective; what NCCL makes for its first ones needs the store.
+  template <typename Start>
+  WorkPtr started(Start&& start);
+  void open_gloo(const MonitorOptions& at);
+  void open_nccl(const MonitorOptions& at, c10::Device device);
   // Asks the monitor who is gone, for as long as it may need to find out, and throws.
   [[noreturn]] void fail(const std::string& what);
   [[noreturn]] void fail_late();

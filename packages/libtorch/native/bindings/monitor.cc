@@ -1,4 +1,8 @@
-#include "bindings/distributed.h"
+#include "bindings/monitor.h"
+
+#include "bindings/store.h"
+
+#include <charconv>
 
 namespace mamba_prune {
 
@@ -8,13 +12,30 @@ using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
 constexpr milliseconds kInterval{400};
-// After an alarm. A thread that only sleeps and sends is not late by so much on a busy machine.
-constexpr milliseconds kShortSilence{2500};
-constexpr milliseconds kLinger{3000};
+// For the others to hear of an error before this process, and with it the store, goes.
+constexpr milliseconds kLinger{10'000};
 
-std::vector<uint8_t> bytes(const std::string& text) { return {text.begin(), text.end()}; }
+// What a worker's state says besides its heartbeats.
+constexpr const char* kClosed = "closed";
+constexpr const char* kTold = "told";  // it has read the verdict, and needs the store no more
+constexpr const char* kGone = "gone";  // its connection ended without a word: the store says so
+constexpr const char* kFailed = "failed ";
 
-std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+std::string text_of(const Verdict& verdict) { return std::to_string(verdict.rank) + "\n" + verdict.reason; }
+
+// Nothing if that is no verdict.
+std::optional<Verdict> verdict_of(const std::string& text) {
+  const size_t line = text.find('\n');
+  if (line == std::string::npos) return std::nullopt;
+  int rank = -1;
+  const auto [end, code] = std::from_chars(text.data(), text.data() + line, rank);
+  if (code != std::errc() || end != text.data() + line || rank < 0) return std::nullopt;
+  return Verdict{rank, text.substr(line + 1)};
+}
+
+std::string gone(int rank) {
+  return "rank " + std::to_string(rank) + " is gone: its process was killed, or its machine cannot be reached";
+}
 
 }  // namespace
 
@@ -22,51 +43,48 @@ struct Monitor::Impl {
   struct Peer {
     std::string state;
     Clock::time_point changed = Clock::now();
-    bool closed = false;
+    bool closed = false;  // nothing more is to be expected of it
   };
 
-  explicit Impl(MonitorOptions given) : options(std::move(given)), peers(options.size) {}
+  explicit Impl(MonitorOptions given)
+      : options(std::move(given)), peers(options.size), store(options.host, options.port, options.silence) {}
 
   const MonitorOptions options;
   std::vector<Peer> peers;
-  c10::intrusive_ptr<c10d::Store> store;
+  StoreClient store;
   std::thread thread;
+  Clock::time_point ticked = Clock::now();
 
   std::mutex mutex;
   std::condition_variable changed;
   std::optional<Verdict> verdict;
-  Clock::time_point ticked = Clock::now();
-  std::optional<Clock::time_point> stale_since;
-  std::string last_state;      // set when the thread has to end
-  milliseconds linger{0};      // and how long it may wait for the others then
+  std::string last_state;  // set when the thread has to end
+  milliseconds linger{0};  // and how long it may wait for the others then
   bool stopping = false;
   bool ended = false;
-  std::atomic<bool> alarmed{false};
-  bool alarm_told = false;
 
-  std::string read(const std::string& key) {
-    if (!store->check({key})) return "";
-    const std::vector<uint8_t> value = store->get(key);
-    return {value.begin(), value.end()};
+  std::string read(const std::string& key) { return store.look(options.prefix + key).value_or(""); }
+
+  void write(const std::string& key, const std::string& value) {
+    store.set(options.prefix + key, {value.begin(), value.end()});
   }
-
-  void write(const std::string& key, const std::string& value) { store->set(key, bytes(value)); }
 
   static std::string state_key(int rank) { return "state/" + std::to_string(rank); }
 
-  milliseconds silence() const { return alarmed ? std::min(kShortSilence, options.silence) : options.silence; }
+  // What the store is to say of this worker if it ends without a word.
+  void leave_word() { store.leave({{options.prefix + state_key(options.rank), kGone}}); }
 
   void condemn(int rank, const std::string& reason) {
     std::lock_guard<std::mutex> lock(mutex);
     if (!verdict) verdict = Verdict{rank, reason};
   }
 
-  bool has_verdict() {
+  std::optional<Verdict> found() {
     std::lock_guard<std::mutex> lock(mutex);
-    return verdict.has_value();
+    return verdict;
   }
 
-  // Reads a worker's heartbeat and judges it.
+  // Reads a worker's state and judges it.
   void look_at(int rank) {
     Peer& peer = peers[rank];
     if (peer.closed) return;
@@ -76,14 +94,15 @@ struct Monitor::Impl {
       peer.state = std::move(state);
       peer.changed = now;
     }
-    if (peer.state == "closed") {
+    if (peer.state == kClosed || peer.state == kTold) {
       peer.closed = true;
-    } else if (peer.state.rfind("failed ", 0) == 0) {
+    } else if (peer.state.rfind(kFailed, 0) == 0) {
       peer.closed = true;
-      condemn(rank, "rank " + std::to_string(rank) + " failed: " + peer.state.substr(7));
-    } else if (now - peer.changed > silence()) {
+      condemn(rank, "rank " + std::to_string(rank) + " failed: " + peer.state.substr(std::string(kFailed).size()));
+    } else if (peer.state == kGone || (rank != 0 && now - peer.changed > options.silence)) {
+      // Rank 0 is not silent as long as its store answers.
       peer.closed = true;
-      condemn(rank, "rank " + std::to_string(rank) + " is gone: its process was killed, or its machine cannot be reached");
+      condemn(rank, gone(rank));
     }
   }
 
@@ -93,111 +112,97 @@ struct Monitor::Impl {
     if (now - ticked > 4 * kInterval) {
       for (Peer& peer : peers) peer.changed = now;
     }
+    ticked = now;
     write(state_key(options.rank), "alive " + std::to_string(count));
-    if (alarmed && !alarm_told) {
-      write("alarm", "1");
-      alarm_told = true;
-    } else if (!alarmed && !read("alarm").empty()) {
-      alarmed = alarm_told = true;
-    }
-    const std::string published = read("verdict");
-    if (!published.empty()) {
-      condemn(std::stoi(first_line(published)), published.substr(published.find('\n') + 1));
-    } else if (options.rank == 0) {
+    if (options.rank == 0) {
       for (int rank = 1; rank < options.size; ++rank) look_at(rank);
       publish();
+      return;
+    }
+    if (const auto published = verdict_of(read("verdict"))) {
+      condemn(published->rank, published->reason);
     } else {
       look_at(0);
     }
-    std::lock_guard<std::mutex> lock(mutex);
-    ticked = Clock::now();
   }
 
   void publish() {
-    std::optional<Verdict> found;
-    {
-      std::lock_guard<std::mutex> lock(mutex);
-      found = verdict;
-    }
-    if (found) write("verdict", std::to_string(found->rank) + "\n" + found->reason);
+    if (const auto known = found()) write("verdict", text_of(*known));
+  }
+
+  // The last word, which the store must not replace by its own.
+  void say(const std::string& state) {
+    write(state_key(options.rank), state);
+    store.leave({});
   }
 
   // All others know, or are gone.
   bool all_closed() {
-    for (int rank = 0; rank < options.size; ++rank) {
-      if (rank == options.rank || peers[rank].closed) continue;
-      const std::string state = read(state_key(rank));
-      if (state == "closed" || state.rfind("failed ", 0) == 0) peers[rank].closed = true;
-      else return false;
+    for (int rank = 1; rank < options.size; ++rank) {
+      look_at(rank);
+      if (!peers[rank].closed) return false;
     }
     return true;
+  }
+
+  // False when it is time to end.
+  bool sleep(std::unique_lock<std::mutex>& lock, milliseconds time) {
+    return !changed.wait_for(lock, time, [&] { return stopping; });
+  }
+
+  void watch() {
+    for (int64_t count = 0;; ++count) {
+      tick(count);
+      const bool told = options.rank != 0 && found();
+      if (told) say(kTold);
+      std::unique_lock<std::mutex> lock(mutex);
+      if (told) changed.wait(lock, [&] { return stopping; });
+      if (told) return;
+      if (!sleep(lock, kInterval)) break;
+    }
+    say(last_state);
+    if (options.rank != 0) return;
+    if (last_state != kClosed) condemn(0, "rank 0 failed: " + last_state.substr(std::string(kFailed).size()));
+    publish();
+    for (const auto until = Clock::now() + linger; Clock::now() < until && !all_closed();) {
+      // Somebody else may be lost meanwhile.
+      publish();
+      std::this_thread::sleep_for(milliseconds(20));
+    }
   }
 };
 
 Monitor::Monitor(MonitorOptions options) : impl_(std::make_shared<Impl>(std::move(options))) {
-  Impl& self = *impl_;
-  c10d::TCPStoreOptions client;
-  client.port = self.options.port;
-  client.waitWorkers = false;
-  client.timeout = std::chrono::seconds(20);
-  auto tcp = c10::make_intrusive<c10d::TCPStore>(self.options.host, client);
-  self.store = c10::make_intrusive<c10d::PrefixStore>(self.options.prefix, std::move(tcp));
-  self.thread = std::thread([shared = impl_] { run(*shared); });
+  if (impl_->options.rank != 0) impl_->leave_word();
+  impl_->thread = std::thread([shared = impl_] { run(*shared); });
 }
 
-Monitor::~Monitor() { stop("closed", milliseconds(0)); }
+Monitor::~Monitor() { stop(kClosed, milliseconds(0)); }
 
 void Monitor::run(Impl& self) {
+  const int rank = self.options.rank;
   try {
-    for (int64_t count = 0;; ++count) {
-      self.tick(count);
-      std::unique_lock<std::mutex> lock(self.mutex);
-      self.changed.wait_for(lock, kInterval, [&] { return self.stopping; });
-      if (self.stopping) break;
-    }
-    self.write(Impl::state_key(self.options.rank), self.last_state);
-    if (self.options.rank == 0 && self.last_state != "closed") {
-      self.condemn(0, "rank 0 failed: " + self.last_state.substr(7));
-      self.publish();
-    }
-    const auto until = Clock::now() + self.linger;
-    while (self.options.rank == 0 && Clock::now() < until && !self.all_closed()) {
-      std::this_thread::sleep_for(milliseconds(20));
-    }
-  } catch (const std::exception&) {
-    self.condemn(0, self.options.hosted_by_rank0
-                        ? "rank 0 is gone: its process was killed, or its machine cannot be reached"
-                        : "the launcher that holds the store is gone");
+    self.watch();
+  } catch (const StoreLost&) {
+    // Unless it had said that it was done, and this worker is the last.
+    if (!self.peers[0].closed) self.condemn(0, gone(0));
+  } catch (const std::exception& error) {
+    self.condemn(rank, "rank " + std::to_string(rank) + " cannot watch the others: " + error.what());
+  } catch (...) {
+    self.condemn(rank, "rank " + std::to_string(rank) + " cannot watch the others");
   }
   std::lock_guard<std::mutex> lock(self.mutex);
   self.ended = true;
   self.changed.notify_all();
 }
 
-std::optional<Verdict> Monitor::verdict() {
-  std::lock_guard<std::mutex> lock(impl_->mutex);
-  Impl& self = *impl_;
-  if (self.verdict || self.ended) return self.verdict;
-  // The thread waits for a store whose machine has vanished without a word; unless this process was
-  // stopped and continued, when the thread needs a moment.
-  const auto now = Clock::now();
-  if (now - self.ticked <= self.options.silence) {
-    self.stale_since.reset();
-  } else if (!self.stale_since) {
-    self.stale_since = now;
-  } else if (now - *self.stale_since > kShortSilence) {
-    return Verdict{0, "rank 0 cannot be reached: the store on its machine does not answer"};
-  }
-  return std::nullopt;
-}
+std::optional<Verdict> Monitor::verdict() { return impl_->found(); }
 
-void Monitor::alarm() { impl_->alarmed = true; }
+milliseconds Monitor::patience() const { return impl_->options.silence + 4 * kInterval; }
 
-milliseconds Monitor::patience() const { return std::min(kShortSilence, impl_->options.silence) + 4 * kInterval; }
+void Monitor::fail(const std::string& reason) { stop(kFailed + reason, kLinger); }
 
-void Monitor::fail(const std::string& reason) { stop("failed " + reason, kLinger); }
-
-void Monitor::close() { stop("closed", impl_->has_verdict() ? kLinger : impl_->options.silence); }
+void Monitor::close() { stop(kClosed, impl_->found() ? kLinger : impl_->options.silence); }
 
 void Monitor::stop(const std::string& last_state, milliseconds linger) {
   Impl& self = *impl_;

@@ -1,12 +1,12 @@
 // Knows which worker is gone. A collective only says that a connection broke, or nothing at all.
 //
-// Every worker's monitor, a thread with a connection of its own to the store, renews a heartbeat. That
-// of rank 0 reads all of them and publishes the first worker that failed or fell silent; the others
-// read that verdict, and watch rank 0. The thread needs nothing of JavaScript: a worker that computes
-// or reads files for long is not silent.
+// Every worker's monitor, a thread with a connection of its own to the store of rank 0, renews a heartbeat,
+// and leaves word there that the store reads out when the connection ends: so a killed process is noticed at
+// once, and a machine that vanished by its silence. The monitor of rank 0 reads all of them and publishes the
+// first worker that failed or is gone; the others read that verdict, and if the store itself is gone, rank 0
+// is. The thread needs nothing of JavaScript: a worker that computes or reads files for long is not silent.
 #pragma once
 
-#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <memory>
@@ -24,8 +24,6 @@ struct MonitorOptions {
   std::string prefix;
   int rank = 0;
   int size = 1;
-  // The store lives in rank 0's process, rather than in a launcher's.
-  bool hosted_by_rank0 = true;
   // Without a heartbeat for so long a worker is gone.
   std::chrono::milliseconds silence{0};
 };
@@ -37,18 +35,17 @@ struct Verdict {
 
 class Monitor {
  public:
+  // Throws StoreLost if the store cannot be reached.
   explicit Monitor(MonitorOptions options);
   ~Monitor();
 
   // Who is gone, if anyone is.
   std::optional<Verdict> verdict();
-  // A connection broke: somebody is gone, so that a shorter silence is enough to tell who.
-  void alarm();
-  // How long to wait for a verdict after an alarm.
+  // How long to wait for a verdict when a connection to somebody broke.
   std::chrono::milliseconds patience() const;
   // Tells the others why this worker ends, and waits for a moment until they know.
   void fail(const std::string& reason);
-  // Tells that this worker is done; rank 0 waits for the others, whose store it may hold.
+  // Tells that this worker is done; rank 0 waits for the others, whose store it holds.
   void close();
 
  private:

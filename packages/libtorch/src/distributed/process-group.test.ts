@@ -13,11 +13,19 @@ afterAll(() => {
   built.remove();
 });
 
+interface End {
+  readonly code: number | null;
+  readonly signal: string | null;
+  /** The last line, parsed; the whole output where that is no JSON. */
+  readonly result: unknown;
+  readonly errors: string;
+}
+
 interface Worker {
   readonly process: ChildProcess;
   readonly port: Promise<number>;
   readonly running: Promise<void>;
-  readonly ended: Promise<{ code: number | null; signal: string | null; result: unknown }>;
+  readonly ended: Promise<End>;
 }
 
 function start(mode: string, rank: number, port: number, env: NodeJS.ProcessEnv = {}): Worker {
@@ -44,25 +52,62 @@ function start(mode: string, rank: number, port: number, env: NodeJS.ProcessEnv 
       resolve();
     });
   });
-  const chosen = new Promise<number>((resolve) => child.once('message', resolve as () => void));
-  const ended = new Promise<Awaited<Worker['ended']>>((resolve) => {
+  const ended = new Promise<End>((resolve) => {
     child.on('close', (code, signal) => {
       children.delete(child);
-      const line = output.trim().split('\n').at(-1) ?? '';
-      const result: unknown = line === '' ? errors : JSON.parse(line);
-      resolve({ code, signal, result });
+      resolve({ code, signal, result: parsed(output), errors });
     });
   });
+  const chosen = new Promise<number>((resolve, reject) => {
+    child.once('message', resolve as () => void);
+    void ended.then((end) => {
+      reject(new Error(`rank ${rank} ended before it listened: ${JSON.stringify(end)}`));
+    });
+  });
+  // Only who waits for a port wants to know that there is none.
+  chosen.catch(() => undefined);
   return { process: child, port: chosen, running, ended };
 }
 
-/** Two workers; rank 0's store chooses the port. */
-async function pair(mode: string, env: NodeJS.ProcessEnv = {}): Promise<[Worker, Worker]> {
-  const zero = start(mode, 0, 0, env);
-  return [zero, start(mode, 1, await zero.port, env)];
+function parsed(output: string): unknown {
+  try {
+    return JSON.parse(output.trim().split('\n').at(-1) ?? '') as unknown;
+  } catch {
+    return output;
+  }
 }
 
+/** As many workers as asked for; rank 0's store chooses the port. */
+async function team(
+  mode: string,
+  size: number,
+  envOf: (rank: number) => NodeJS.ProcessEnv = () => ({}),
+): Promise<Worker[]> {
+  const env = (rank: number) => ({ WORLD_SIZE: String(size), ...envOf(rank) });
+  const zero = start(mode, 0, 0, env(0));
+  const port = await zero.port;
+  const others = Array.from({ length: size - 1 }, (_, i) => i + 1);
+  return [zero, ...others.map((rank) => start(mode, rank, port, env(rank)))];
+}
+
+const pair = (mode: string, env: NodeJS.ProcessEnv = {}) => team(mode, 2, () => env);
 const ends = (workers: readonly Worker[]) => Promise.all(workers.map(({ ended }) => ended));
+
+/** That a worker ended by itself, and named the one that is gone; shows all that it said otherwise. */
+function expectNamed(end: End | undefined, lost: number, message = 'is gone'): void {
+  expect(end, JSON.stringify(end)).toMatchObject({
+    code: 1,
+    signal: null,
+    result: {
+      name: 'WorkerLostError',
+      rank: lost,
+      message: expect.stringContaining(`rank ${lost} ${message}`) as string,
+    },
+  });
+}
+
+/** So long that silence tells nothing before the test's own end: what is noticed is the end of the process. */
+const BY_ITS_END = { SILENCE_MS: '1000000' };
 
 describe('ProcessGroup', () => {
   it('sums and broadcasts between two processes', async () => {
@@ -75,33 +120,87 @@ describe('ProcessGroup', () => {
   });
 
   it.each([
-    [1, 0, 'endless'],
-    [0, 1, 'endless'],
-    [1, 0, 'settling'],
-  ])('names rank %i within seconds when it is killed (%s, %s)', async (killed, survivor, mode) => {
-    const workers = await pair(mode);
+    [0, 2, 'endless'],
+    [1, 2, 'endless'],
+    [0, 3, 'endless'],
+    [1, 3, 'endless'],
+    [0, 2, 'training'],
+    [1, 2, 'training'],
+    [0, 3, 'training'],
+    [1, 2, 'settling'],
+    [1, 2, 'late'],
+  ])('names rank %i of %i, whom it misses, when that is killed (%s)', async (lost, size, mode) => {
+    const workers = await team(mode, size, () => BY_ITS_END);
     await Promise.all(workers.map(({ running }) => running));
-    const started = Date.now();
-    workers[killed]?.process.kill('SIGKILL');
-    const { result, code } = (await workers[survivor]?.ended) ?? {};
-    expect(result).toMatchObject({ name: 'WorkerLostError', rank: killed });
-    expect((result as Error).message).toMatch(new RegExp(`rank ${killed} is gone`));
-    expect(code).toBe(1);
-    // 2.5 s of silence and a few heartbeats, on a busy machine.
-    expect(Date.now() - started).toBeLessThan(10_000);
+    workers[lost]?.process.kill('SIGKILL');
+    const all = await ends(workers);
+    expect(all[lost]).toMatchObject({ code: null, signal: 'SIGKILL' });
+    for (const [rank, end] of all.entries()) if (rank !== lost) expectNamed(end, lost);
+  });
+
+  it.each([0, 1])('names rank %i when it falls silent', async (lost) => {
+    const workers = await team('endless', 2, () => ({ SILENCE_MS: '4000' }));
+    await Promise.all(workers.map(({ running }) => running));
+    workers[lost]?.process.kill('SIGSTOP');
+    expectNamed(await workers[1 - lost]?.ended, lost);
+    workers[lost]?.process.kill('SIGKILL');
+  });
+
+  it.each([
+    [0, 'groupOpen'],
+    [1, 'groupOpen'],
+    [2, 'groupOpen'],
+    [1, 'storeGet'],
+  ])('names rank %i when it is killed while it joins, before %s', async (lost, before) => {
+    const workers = await team('endless', 3, (rank) => ({
+      // Before it has a monitor only silence can tell.
+      SILENCE_MS: '4000',
+      ...(rank === lost ? { DIE_BEFORE: before } : {}),
+    }));
+    const all = await ends(workers);
+    for (const [rank, end] of all.entries()) if (rank !== lost) expectNamed(end, lost);
   });
 
   it.each([
     [1, 0],
     [0, 1],
   ])('tells the others why rank %i failed', async (failing, survivor) => {
-    const [zero, one] = await ends(await pair('endless', { FAIL_RANK: String(failing) }));
-    const results = [zero, one];
-    expect(results[failing]?.code).toBe(3);
-    expect(results[survivor]?.result).toMatchObject({ name: 'WorkerLostError', rank: failing });
-    expect((results[survivor]?.result as Error).message).toMatch(
-      new RegExp(`rank ${failing} failed: out of luck`),
+    const all = await ends(await pair('endless', { FAIL_RANK: String(failing), ...BY_ITS_END }));
+    expect(all[failing], JSON.stringify(all)).toMatchObject({ code: 3, signal: null });
+    expectNamed(all[survivor], failing, 'failed: out of luck');
+  });
+
+  it('tells the others why a worker cannot join', async () => {
+    const workers = await team('endless', 2, (rank) =>
+      rank === 1 ? { GLOO_SOCKET_IFNAME: 'none0' } : {},
     );
+    const [zero, one] = await ends(workers);
+    expect(one?.result).toMatchObject({ name: 'DistributedError' });
+    expectNamed(zero, 1, 'failed: ');
+  });
+
+  it('tells all workers which of them differs', async () => {
+    const workers = await team('endless', 2, (rank) => ({ WORLD_SIZE: String(2 + rank) }));
+    for (const { result, signal } of await ends(workers)) {
+      expect(signal).toBeNull();
+      expect((result as Error).message).toMatch(
+        /rank 1 has 3 workers, libtorch .*, expected as rank 0 2 workers/,
+      );
+    }
+  });
+
+  it('refuses a rank that is there already', async () => {
+    const env = { WORLD_SIZE: '3' };
+    const zero = start('endless', 0, 0, env);
+    const port = await zero.port;
+    const twins = [start('endless', 1, port, env), start('endless', 1, port, env)];
+    const end = await Promise.race(twins.map(({ ended }) => ended));
+    expect(end, JSON.stringify(end)).toMatchObject({
+      code: 1,
+      result: { name: 'DistributedError' },
+    });
+    expect((end.result as Error).message).toMatch(/rank 1 is there already/);
+    for (const { process } of [zero, ...twins]) process.kill('SIGKILL');
   });
 
   it('names the ranks that do not come', async () => {

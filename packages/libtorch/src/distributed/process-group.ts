@@ -17,7 +17,7 @@ export interface ProcessGroupOptions {
   readonly silenceMs?: number | undefined;
   /** Stops waiting for the others. */
   readonly signal?: AbortSignal | undefined;
-  /** Rank 0 alone: the port that it listens at, for a config with port 0. */
+  /** Rank 0 alone: the port that it listens at, for a config with port 0. Not called where a launcher has a store. */
   readonly onListening?: ((port: number) => void) | undefined;
 }
 
@@ -57,7 +57,7 @@ export class ProcessGroup {
 
   /**
    * Joins the others.
-   * @throws DistributedError if they do not come or do not fit; the signal's reason
+   * @throws DistributedError if they do not come or do not fit; WorkerLostError if one is lost meanwhile; the signal's reason
    */
   static async open(
     config: WorkerConfig,
@@ -66,13 +66,16 @@ export class ProcessGroup {
     checkConfig(config);
     const { joinTimeoutMs = 300_000, timeoutMs = 600_000, silenceMs = 15_000 } = options;
     const { signal, onListening, device = 'cpu' } = options;
-    const { store, port, prefix } = await meet(config, { joinTimeoutMs, signal, onListening });
+    const { store, host, port, prefix } = await meet(config, {
+      joinTimeoutMs,
+      signal,
+      onListening,
+    });
     try {
       const handle = guarded(() =>
         native.groupOpen(
-          config.host,
+          host,
           port,
-          config.launcherHasStore !== true,
           prefix,
           config.rank,
           config.workers,

@@ -1,13 +1,14 @@
-/** How workers find each other: a store at rank 0 or at a launcher, which all of them reach. */
+/** How workers find each other: a store at rank 0, which all of them reach. */
 import { createConnection } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { type Handle, native } from '../native.js';
-import { libtorchVersion } from '../runtime.js';
 import type { WorkerConfig } from './config.js';
-import { DistributedError, guarded } from './errors.js';
+import { DistributedError } from './errors.js';
+import { gather } from './gather.js';
 
 export interface Rendezvous {
   readonly store: Handle;
+  readonly host: string;
   readonly port: number;
   readonly prefix: string;
 }
@@ -16,135 +17,199 @@ export interface RendezvousOptions {
   /** Until all workers are there. */
   readonly joinTimeoutMs: number;
   readonly signal?: AbortSignal | undefined;
-  /** Rank 0 alone: the port that the store listens at. */
+  /** Rank 0 alone, where no launcher has a store: the port that its own listens at. */
   readonly onListening?: ((port: number) => void) | undefined;
 }
 
+/** Where a store listens. */
+interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
 /** For one request to a store that is there. */
-const STORE_TIMEOUT_MS = 60_000;
+const STORE_TIMEOUT_MS = 20_000;
 
 /**
  * Waits without blocking the process, so that Ctrl-C ends it, until all workers are there.
+ *
+ * Rank 0 hosts the store. A launcher's own, which torchrun keeps through all its attempts, only tells the others
+ * where that is: no connection to it stays.
  * @throws DistributedError naming the ranks that did not come, or what differs; the signal's reason
  */
 export async function meet(config: WorkerConfig, options: RendezvousOptions): Promise<Rendezvous> {
-  const { host, rank } = config;
-  const hosts = rank === 0 && config.launcherHasStore !== true;
+  const prefix = `mamba_prune/${config.attempt ?? 0}/`;
   const deadline = Date.now() + options.joinTimeoutMs;
-  if (!hosts) await untilListening(config, deadline, options.signal);
-  const store = openStore(config, hosts);
+  const opened =
+    config.rank === 0
+      ? await host(config, prefix, deadline, options)
+      : await join(config, prefix, deadline, options.signal);
+  const meeting = { ...opened, prefix };
   try {
-    const port = native.storePort(store);
-    if (hosts) options.onListening?.(port);
-    const prefix = `mamba_prune/${config.attempt ?? 0}/`;
-    await gather({ store, port, prefix }, config, deadline, options.signal);
-    return { store, port, prefix };
+    await gather({ ...meeting, deadline, signal: options.signal }, config);
+    return meeting;
   } catch (error) {
-    native.storeClose(store);
+    native.storeClose(meeting.store);
     throw error;
-  }
-
-  function openStore({ port }: WorkerConfig, isServer: boolean): Handle {
-    try {
-      return native.storeOpen(host, port, isServer, STORE_TIMEOUT_MS);
-    } catch (error) {
-      const reason = (error as Error).message.split('\n')[0] ?? '';
-      throw new DistributedError(
-        isServer
-          ? `workers: rank 0 cannot listen at ${host}:${port}: ${reason} Is the port taken? Choose another (MASTER_PORT).`
-          : `workers: rank ${rank} cannot use the store at ${host}:${port}: ${reason}`,
-        { cause: error },
-      );
-    }
   }
 }
 
-async function untilListening(
+/** Rank 0: opens the store, and says where. */
+async function host(
+  config: WorkerConfig,
+  prefix: string,
+  deadline: number,
+  { signal, onListening }: RendezvousOptions,
+): Promise<Omit<Rendezvous, 'prefix'>> {
+  const launcher = config.launcherHasStore === true;
+  // Before the store opens: it may have to wait for the launcher.
+  const own = launcher ? await ownAddress(config, deadline, signal) : config.host;
+  const at = { host: own, port: launcher ? 0 : config.port };
+  let store: Handle;
+  try {
+    store = native.storeOpen(at.host, at.port, true, STORE_TIMEOUT_MS);
+  } catch (error) {
+    throw new DistributedError(
+      `workers: rank 0 cannot listen at ${at.host}:${at.port}: ${reasonOf(error)}. Is the port taken, or the address ` +
+        'that of another machine? Choose others (MASTER_ADDR, MASTER_PORT).',
+      { cause: error },
+    );
+  }
+  try {
+    const port = native.storePort(store);
+    if (launcher) {
+      const value = JSON.stringify({ host: own, port } satisfies Address);
+      native.launcherSet(config.host, config.port, addressKey(prefix), value, STORE_TIMEOUT_MS);
+    } else {
+      onListening?.(port);
+    }
+    return { store, host: own, port };
+  } catch (error) {
+    native.storeClose(store);
+    if (!launcher) throw error;
+    throw new DistributedError(
+      `workers: rank 0 cannot use the launcher's store at ${config.host}:${config.port}: ${reasonOf(error)}.`,
+      { cause: error },
+    );
+  }
+}
+
+/** Every other rank: looks for the store until it is there. */
+async function join(
+  config: WorkerConfig,
+  prefix: string,
+  deadline: number,
+  signal: AbortSignal | undefined,
+): Promise<Omit<Rendezvous, 'prefix'>> {
+  return await retry(config, deadline, signal, async () => {
+    const at = config.launcherHasStore === true ? await launcherAddress(config, prefix) : config;
+    if (typeof at === 'string') return at;
+    // Opening a store blocks the process, so that it must be quick: somebody has to listen there.
+    const { problem } = await probe(at.host, at.port);
+    if (problem !== undefined) return problem;
+    try {
+      const store = native.storeOpen(at.host, at.port, false, STORE_TIMEOUT_MS);
+      return { store, host: at.host, port: at.port };
+    } catch (error) {
+      const reason = reasonOf(error);
+      // Rank 0 may come yet where nothing listens, or something that is just ending.
+      if (!reason.includes('another program')) return reason;
+      throw new DistributedError(
+        `workers: rank ${config.rank} cannot use what listens at ${at.host}:${at.port}: ${reason}. ` +
+          'Choose another port (MASTER_PORT).',
+        { cause: error },
+      );
+    }
+  });
+}
+
+/**
+ * How the others reach this machine: as the launcher's store, if that is here too; else by the address that
+ * this machine has towards it.
+ */
+async function ownAddress(
+  config: WorkerConfig,
+  deadline: number,
+  signal: AbortSignal | undefined,
+): Promise<string> {
+  const found = await retry(config, deadline, signal, async () => {
+    const { problem, local, remote } = await probe(config.host, config.port);
+    return problem ?? { address: local === remote ? config.host : (local ?? config.host) };
+  });
+  return found.address;
+}
+
+const addressKey = (prefix: string) => `${prefix}address`;
+
+/** Of rank 0's store, or why the launcher does not tell it. */
+async function launcherAddress(
+  { host, port }: WorkerConfig,
+  prefix: string,
+): Promise<Address | string> {
+  const { problem } = await probe(host, port);
+  if (problem !== undefined) return problem;
+  try {
+    const text = native.launcherGet(host, port, addressKey(prefix), STORE_TIMEOUT_MS);
+    const found = JSON.parse(text ?? 'null') as Partial<Address> | null;
+    if (typeof found?.host !== 'string' || typeof found.port !== 'number') {
+      return 'the launcher is there, but rank 0 has not told it its address';
+    }
+    return { host: found.host, port: found.port };
+  } catch (error) {
+    return `the launcher's store: ${reasonOf(error)}`;
+  }
+}
+
+/** Until `attempt` gives more than the reason why it failed. */
+async function retry<T extends object>(
   { host, port, rank }: WorkerConfig,
   deadline: number,
   signal: AbortSignal | undefined,
-): Promise<void> {
-  let reason = 'no answer';
+  attempt: () => Promise<T | string>,
+): Promise<T> {
   for (;;) {
     signal?.throwIfAborted();
+    const result = await attempt();
+    if (typeof result !== 'string') return result;
     if (Date.now() > deadline) {
+      const whom = rank === 0 ? 'the launcher' : 'rank 0';
       throw new DistributedError(
-        `workers: rank ${rank} got no answer from rank 0 at ${host}:${port}: ${reason}. ` +
-          'Has rank 0 started, and can this machine reach it there? (MASTER_ADDR, MASTER_PORT)',
+        `workers: rank ${rank} got no answer from ${whom} at ${host}:${port}: ${result}. ` +
+          `Has ${whom} started, and can this machine reach it there? (MASTER_ADDR, MASTER_PORT)`,
       );
     }
-    const problem = await connectionProblem(host, port);
-    if (problem === undefined) return;
-    reason = problem;
     await pause(100, undefined, signal && { signal });
   }
 }
 
-/** @returns undefined if something listens there */
-function connectionProblem(host: string, port: number): Promise<string | undefined> {
-  return new Promise((resolve) => {
-    const socket = createConnection({ host, port });
-    const end = (problem?: string) => {
-      socket.destroy();
-      resolve(problem);
-    };
-    socket.setTimeout(2000, () => {
-      end('no connection within 2 s');
-    });
-    socket.on('connect', () => {
-      end();
-    });
-    socket.on('error', (error: NodeJS.ErrnoException) => {
-      end(error.code ?? error.message);
-    });
-  });
+/** What a native error says, without its function's name. */
+function reasonOf(error: unknown): string {
+  const [line = ''] = (error as Error).message.split('\n');
+  return line.replace(/^\w+: /, '');
 }
 
-/** Everyone says who it is; rank 0 looks whether all are there and alike, and lets them go. */
-async function gather(
-  { store, prefix }: Rendezvous,
-  { rank, workers }: WorkerConfig,
-  deadline: number,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  const key = (name: string) => `${prefix}${name}`;
-  const get = (name: string) => guarded(() => native.storeGet(store, key(name)));
-  const set = (name: string, value: string) => {
-    guarded(() => {
-      native.storeSet(store, key(name), value);
+/** Both ends of a connection that was made and closed again, or why there is none. */
+interface Probe {
+  readonly problem?: string;
+  readonly local?: string | undefined;
+  readonly remote?: string | undefined;
+}
+
+function probe(host: string, port: number): Promise<Probe> {
+  return new Promise((resolve) => {
+    const socket = createConnection({ host, port });
+    const end = (result: Probe) => {
+      socket.destroy();
+      resolve(result);
+    };
+    socket.setTimeout(2000, () => {
+      end({ problem: 'no connection within 2 s' });
     });
-  };
-  const own = `${workers} workers, libtorch ${libtorchVersion()}`;
-  if (get(`here/${rank}`) !== null) {
-    throw new DistributedError(
-      `workers: rank ${rank} is there already, expected every rank once. Give each worker a RANK of its own.`,
-    );
-  }
-  set(`here/${rank}`, own);
-  const missing = new Set(Array.from({ length: workers }, (_, i) => i));
-  for (;;) {
-    signal?.throwIfAborted();
-    const answer = get('go');
-    if (answer === 'yes') return;
-    if (answer !== null) throw new DistributedError(answer);
-    if (rank === 0) {
-      for (const other of missing) {
-        const found = get(`here/${other}`);
-        if (found === null) continue;
-        missing.delete(other);
-        if (found === own) continue;
-        const problem = `workers: rank ${other} has ${found}, expected as rank 0 ${own}.`;
-        set('go', problem);
-        throw new DistributedError(problem);
-      }
-      if (missing.size === 0) set('go', 'yes');
-    }
-    if (Date.now() > deadline) {
-      const who = rank === 0 ? `rank ${[...missing].join(', ')} of ${workers}` : 'all workers';
-      throw new DistributedError(
-        `workers: ${who} did not come in time. Has every worker been started, with the same WORLD_SIZE?`,
-      );
-    }
-    await pause(20, undefined, signal && { signal });
-  }
+    socket.on('connect', () => {
+      end({ local: socket.localAddress, remote: socket.remoteAddress });
+    });
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      end({ problem: error.code ?? error.message });
+    });
+  });
 }

@@ -1,19 +1,29 @@
 /**
  * A worker of a group, for tests: `node group-child.mjs MODE`, with torchrun's variables. Rank 0 tells
  * the port over IPC. Prints one JSON object.
+ *
+ * SILENCE_MS: of the group. FAIL_RANK: fails. DIE_BEFORE: kills itself at the first call of that native function.
  */
 import { callOperator, distributed, libtorchVersion, manualSeed, nn, randn } from '../../index.js';
+import { native } from '../../native.js';
 
 const mode = process.argv[2];
 const config = distributed.workerConfigFromEnvironment();
+if (process.env.DIE_BEFORE) {
+  native.version(); // loads it: what is loaded later would take the place of this
+  native[process.env.DIE_BEFORE] = () => process.kill(process.pid, 'SIGKILL');
+}
 const group = await distributed.ProcessGroup.open(config, {
   joinTimeoutMs: mode === 'alone' ? 1000 : 60_000,
+  silenceMs: process.env.SILENCE_MS ? Number(process.env.SILENCE_MS) : undefined,
   onListening: (port) => process.send?.(port),
 }).catch(report);
 const { rank } = group;
 if (mode === 'collectives') collectives();
 if (mode === 'gradients') gradients();
 if (mode === 'endless') endless(() => group.sum([1]));
+if (mode === 'training') training(() => undefined);
+if (mode === 'late') training(untilLost);
 if (mode === 'settling') {
   endless(() => {
     group.settle('cpu');
@@ -85,6 +95,30 @@ function gradients() {
   const whole = parameters.map((tensor) => tensor.grad.toNumbers());
   group.close();
   print({ averaged, whole, early, count: buckets.count, unusedGrad: unused.grad });
+}
+
+/** Backward begins the collectives, and must not hide whom they miss. @param before - each step */
+function training(before) {
+  const model = new nn.Sequential(new nn.Linear(30, 40), new nn.ReLU(), new nn.Linear(40, 3));
+  const images = randn([12, 30]);
+  const buckets = new distributed.GradientBuckets(group, model.parameters(), { bucketBytes: 800 });
+  endless(() => {
+    before();
+    buckets.begin(1 / group.size);
+    model.forward(images).pow(2).mean().backward();
+    buckets.finish();
+  });
+}
+
+/** Busy with something else while a worker is lost. */
+function untilLost() {
+  for (;;) {
+    try {
+      group.check();
+    } catch {
+      return;
+    }
+  }
 }
 
 /** Until a test kills one, or tells it to fail. */
