@@ -80,3 +80,4 @@ export { safetensorsDTypes } from './safetensors/dtype.js';
 export { SafetensorsFile, type SafetensorsInfo } from './safetensors/read.js';
 export { type SafetensorsEntry, writeSafetensorsFile } from './safetensors/write.js';
 export { writeFileAtomic } from './files/atomic.js';
+export { systemReason } from './files/reason.js';

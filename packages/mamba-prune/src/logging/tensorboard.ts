@@ -5,16 +5,9 @@
  * metrics.jsonl stays the one record of a run. The event file is made from it, and a training that is
  * resumed cuts both back to its checkpoint.
  */
-import {
-  closeSync,
-  constants,
-  ftruncateSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, constants, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { makeFolder } from '../files/folder.js';
 import { type NormSpread, normBins, normQuantiles, readUnitNorms } from '../pruning/rsst/index.js';
 import { RunFolderError } from '../training/errors.js';
 import { RunFolder } from '../training/run-folder.js';
@@ -122,7 +115,7 @@ function histogramOf({ units, mean, quantiles, histogram }: NormSpread, max: num
 /** Gives a file this content, writing only from the first byte on that differs. */
 function matchFile(path: string, content: Buffer): void {
   try {
-    mkdirSync(dirname(path), { recursive: true });
+    makeFolder(dirname(path));
     const fd = openSync(path, constants.O_RDWR | constants.O_CREAT);
     try {
       const present = readFileSync(fd);

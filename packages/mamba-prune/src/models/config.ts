@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { UsageError } from '../errors.js';
+import { checkLimits, modelLimits } from '../limits.js';
 import { type ScanMode, scanModes } from './scan-order.js';
 
 const size = z.int().positive();
@@ -12,7 +13,7 @@ export const mambaConfigSchema = z.strictObject({
   /** Width of the residual stream. */
   dModel: size,
   /** Number of blocks. */
-  depth: size,
+  depth: size.max(modelLimits.depth),
   /** States per SSM channel (N), in blocks whose `blocks.0.state` is not among the widths. */
   dState: size,
   /** Taps of the causal convolution. */
@@ -83,9 +84,11 @@ export const mlpGroup = (block: number): string => `blocks.${block}.mlp`;
 /**
  * The configuration of a dense model: patch 4 at 32 px, 3 channels, 10 classes, d_conv 4, expand 2,
  * mlp_ratio 4, dt_rank ceil(d_model / 16) unless told otherwise.
- * @throws UsageError if the image does not divide into patches, or a size is no positive integer
+ * @throws UsageError if the image does not divide into patches, or a size is no positive integer;
+ *   TooLargeError if one is beyond `modelLimits`
  */
 export function mambaConfig(arch: MambaArchitecture, options: ModelOptions = {}): MambaConfig {
+  checkLimits(arch, { ...options }, modelLimits);
   const defaults: MambaDefaults = mambaArchitectures[arch];
   const dModel = options.dModel ?? defaults.dModel;
   const depth = options.depth ?? defaults.depth;

@@ -12,8 +12,10 @@ import {
   checkMambaConfig,
   mambaConfig,
 } from './config.js';
+import { checkModelNeed } from './dense-config.js';
 import type { ImageModel } from './image-model.js';
 import { VisionMamba } from './mamba.js';
+import type { AnyConfig } from './parameter-count.js';
 import { ResNet } from './resnet.js';
 import {
   type ResNetArchitecture,
@@ -36,43 +38,50 @@ interface Family {
 const families: Readonly<Record<FamilyName, Family>> = {
   mamba: {
     create: (arch, options) => mamba(arch as MambaArchitecture, options),
-    fromConfig: (config) => new VisionMamba(checkMambaConfig(config)),
+    fromConfig: (config) => new VisionMamba(fitting(checkMambaConfig(config))),
   },
   vit: {
     create: (arch, options) => vit(arch as VitArchitecture, options),
-    fromConfig: (config) => new VisionTransformer(checkVitConfig(config)),
+    fromConfig: (config) => new VisionTransformer(fitting(checkVitConfig(config))),
   },
   resnet: {
     create: (arch, options) => resnet(arch as ResNetArchitecture, options),
-    fromConfig: (config) => new ResNet(checkResNetConfig(config)),
+    fromConfig: (config) => new ResNet(fitting(checkResNetConfig(config))),
   },
 };
 
+/** @throws TooLargeError if the machine has not enough memory for such a model */
+function fitting<C extends AnyConfig>(config: C): C {
+  checkModelNeed(config);
+  return config;
+}
+
 function mamba(arch: MambaArchitecture, options: MambaOptions): VisionMamba {
   checkModelOptions(arch, options);
-  return new VisionMamba(mambaConfig(arch, options));
+  return new VisionMamba(fitting(mambaConfig(arch, options)));
 }
 
 function vit(arch: VitArchitecture, options: VitOptions): VisionTransformer {
   checkModelOptions(arch, options);
-  return new VisionTransformer(vitConfig(arch, options));
+  return new VisionTransformer(fitting(vitConfig(arch, options)));
 }
 
 function resnet(arch: ResNetArchitecture, options: ResNetOptions): ResNet {
   checkModelOptions(arch, options);
-  return new ResNet(resnetConfig(arch, options));
+  return new ResNet(fitting(resnetConfig(arch, options)));
 }
 
 /**
  * A new, randomly initialised model; `manualSeed` decides the values.
  * @throws UsageError for an unknown name, an option that the architecture does not have, or sizes
- *   that do not fit together
+ *   that do not fit together; TooLargeError for a size beyond its range, or a model that the
+ *   machine's memory cannot hold
  */
 export function createModel(arch: string, options: ModelOptions = {}): ImageModel {
   return families[familyOf(arch)].create(arch, options);
 }
 
-/** A randomly initialised model of the shape that `config` describes. */
+/** A randomly initialised model of the shape that `config` describes. @throws as `createModel` */
 export function createModelFromConfig(config: { readonly family: string }): ImageModel {
   if (!Object.hasOwn(families, config.family)) {
     throw new UsageError(

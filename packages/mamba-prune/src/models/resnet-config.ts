@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { checkLimits, modelLimits, mostStages } from '../limits.js';
 import type { ModelOptions } from './config.js';
 import { checkWidths, parseConfig, size } from './config-checks.js';
 
@@ -15,7 +16,7 @@ export const resnetConfigSchema = z.strictObject({
   /** `basic`: two 3x3 convolutions; `bottleneck`: 1x1, 3x3, 1x1 with four times the width at the end. */
   block: z.enum(resnetBlocks),
   /** Blocks of each stage; every stage but the first halves the image and doubles the width. */
-  blocks: z.array(size).min(1),
+  blocks: z.array(size.max(modelLimits.depth)).min(1).max(mostStages),
   /** Channels of the stem and of the first stage's blocks. */
   baseWidth: size,
   /** `cifar`: 3x3 at stride 1; `imagenet`: 7x7 at stride 2 and a max pooling at stride 2. */
@@ -95,9 +96,12 @@ export function denseResNetWidths({
 /**
  * The configuration of a dense model: 32 px, 3 channels, 10 classes unless told otherwise; the CIFAR
  * stem up to 64 px and the ImageNet stem beyond.
- * @throws UsageError if a size is no positive integer
+ * @throws UsageError if a size is no positive integer; TooLargeError if one is beyond `modelLimits`
  */
 export function resnetConfig(arch: ResNetArchitecture, options: ResNetOptions = {}): ResNetConfig {
+  checkLimits(arch, { ...options }, modelLimits);
+  for (const depth of options.blocks ?? []) checkLimits(arch, { depth }, modelLimits);
+  checkLimits(arch, { stages: options.blocks?.length }, { stages: mostStages });
   const defaults: ResNetSizes = resnetArchitectures[arch];
   const imageSize = options.imageSize ?? 32;
   const sizes: ResNetSizes = {

@@ -15,7 +15,7 @@
  *     tensorboard/                      event files, if they are asked for
  *     run.lock                          while a process writes the run
  */
-import { writeFileAtomic } from '@mamba-prune/libtorch';
+import { systemReason, writeFileAtomic } from '@mamba-prune/libtorch';
 import {
   copyFileSync,
   existsSync,
@@ -28,6 +28,7 @@ import {
 } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { z } from 'zod';
+import { checkFolder, isWrongName, makeFolder } from '../files/folder.js';
 import { describeEnvironment, type Environment } from './environment.js';
 import { RunFolderError } from './errors.js';
 import { FileLock } from './lock.js';
@@ -120,12 +121,13 @@ export class RunFolder {
 
   /**
    * What `create` asks of a folder, for those who have long work to do before it. None there is as good as an empty one.
-   * @throws RunFolderError if the folder has anything in it, or cannot be read
+   * @throws RunFolderError if the folder has anything in it, or cannot be read, written or made
    */
   static checkNew(path: string, { overwrite }: CreateOptions = {}): void {
     const folder = resolve(path);
-    if (!existsSync(folder)) return;
     guarded(folder, () => {
+      checkFolder(folder);
+      if (!existsSync(folder)) return;
       const found = contents(folder);
       const isRun = RunFolder.isRun(folder);
       if (found.length > 0 && !(isRun && overwrite === true)) throw notEmpty(folder, found, isRun);
@@ -139,7 +141,7 @@ export class RunFolder {
   static create(path: string, description: RunDescription, options: CreateOptions = {}): RunFolder {
     const folder = resolve(path);
     const lock = guarded(folder, () => {
-      mkdirSync(folder, { recursive: true });
+      makeFolder(folder);
       return FileLock.acquire(join(folder, 'run.lock'), folder);
     });
     try {
@@ -366,24 +368,7 @@ function guarded<T>(folder: string, body: () => T): T {
     if (error instanceof RunFolderError) throw error;
     throw new RunFolderError(folder, `RunFolder: cannot write ${folder}: ${systemReason(error)}`, {
       cause: error,
+      isUsage: isWrongName(error),
     });
   }
-}
-
-const REASONS: Readonly<Record<string, string>> = {
-  ENOSPC: 'the disk is full (ENOSPC). Free some space.',
-  EDQUOT: 'the disk quota is used up (EDQUOT). Free some space.',
-  EFBIG: 'the file would be larger than allowed (EFBIG).',
-  EACCES: 'no permission (EACCES). Choose a folder that you may write.',
-  EPERM: 'no permission (EPERM). Choose a folder that you may write.',
-  EROFS: 'the file system is read-only (EROFS). Choose another folder.',
-  ENOENT: 'a folder is missing (ENOENT). Was it deleted?',
-  ENOTDIR: 'a part of the path is a file (ENOTDIR). Choose another folder.',
-  EEXIST: 'a file of that name is in the way (EEXIST). Choose another folder.',
-};
-
-/** An error of the system in words. */
-export function systemReason(error: unknown): string {
-  const { code, message } = error as NodeJS.ErrnoException;
-  return (code === undefined ? undefined : REASONS[code]) ?? message;
 }

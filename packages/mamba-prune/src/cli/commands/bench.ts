@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs';
 import type { Command } from 'commander';
+import { benchLimits, trainLimits } from '../../limits.js';
 import type { BenchCandidate, BenchResult } from '../../bench/bench.js';
 import { type Cli, type Context, action, addExamples } from '../context.js';
 import { findModel, isOnnx, modelLabels } from '../model-argument.js';
@@ -39,11 +40,19 @@ export function addBenchCommand(program: Command, cli: Cli): void {
       '.safetensors and .onnx files or folders of runs; the first is the reference',
     )
     .addOption(
-      integersOption('--batch <n,...>', 'batch sizes', { min: 1 }).default([1, 64], '1,64'),
+      integersOption('--batch <n,...>', 'batch sizes', {
+        min: 1,
+        max: trainLimits.batchSize,
+      }).default([1, 64], '1,64'),
     )
-    .addOption(integerOption('--runs <n>', 'rounds', { min: 1 }).default(15))
     .addOption(
-      numberOption('--min-time <ms>', 'time of one model in one round', { min: 0 }).default(50),
+      integerOption('--runs <n>', 'rounds', { min: 1, max: benchLimits.rounds }).default(15),
+    )
+    .addOption(
+      numberOption('--min-time <ms>', 'time of one model in one round', {
+        min: 0,
+        max: benchLimits.roundMs,
+      }).default(50),
     )
     .option('--webgpu', 'ONNX files on WebGPU too, where it starts');
   addCommonOptions(command);

@@ -1,5 +1,6 @@
 // What to compare: the flags of compare, and what they ask for.
 import { InvalidArgumentError, Option, type Command } from 'commander';
+import { compareLimits, mostProcesses, pruneLimits, trainLimits } from '../../limits.js';
 import { UsageError } from '../../errors.js';
 import { rsstSchedules } from '../../pruning/rsst/schedule.js';
 import type { CompareRequest } from '../../workflows/compare/compare.js';
@@ -62,12 +63,18 @@ export function addComparisonOptions(command: Command): void {
     .optionsGroup('Comparison:')
     .option('--out <dir>', 'folder, new or of the same comparison (required)')
     .option('--quick', 'model, images, epochs and methods of docs/results.md')
-    .addOption(integerOption('--seeds <n>', 'from --seed on (default: 3)', { min: 1 }))
+    .addOption(
+      integerOption('--seeds <n>', 'from --seed on (default: 3)', {
+        min: 1,
+        max: compareLimits.seeds,
+      }),
+    )
     .addOption(sharesOption('--rate <x,...>', 'shares to remove (default: 0.7)'))
     .option('--target <kinds>', 'both (default), all, or a list such as ssm,mlp')
     .addOption(
       integerOption('--finetune-epochs <n>', 'of every method (default: half of --epochs)', {
         min: 2,
+        max: trainLimits.epochs,
       }),
     )
     .addOption(
@@ -76,11 +83,15 @@ export function addComparisonOptions(command: Command): void {
         `of every method (default: ${compareDefaults.finetuneLr})`,
         {
           above: 0,
+          max: trainLimits.lr,
         },
       ),
     )
     .addOption(
-      integerOption('--jobs <n>', 'runs at once (default: by cores and memory)', { min: 1 }),
+      integerOption('--jobs <n>', 'runs at once (default: by cores and memory)', {
+        min: 1,
+        max: mostProcesses,
+      }),
     )
     .option('--overwrite', 'throw away the comparison in --out');
 }
@@ -92,6 +103,7 @@ export function addMethodOptions(command: Command): void {
     choiceOption('--score <what>', 'of what', ['out_proj', 'group', 'activation'], 'out_proj'),
     integerOption('--score-batches <n>', 'of 64 images for scores that need them (default: 8)', {
       min: 1,
+      max: pruneLimits.batches,
     }),
     ...selectionOptions(),
     numberOption('--fillback <x>', 'Refill: share that returns (default: 0.1)', {
@@ -104,14 +116,20 @@ export function addMethodOptions(command: Command): void {
       ['magnitude', 'gradient'],
       'gradient',
     ),
-    integerOption('--reg-epochs <n>', 'RSST: of the further epochs (default: half)', { min: 1 }),
+    integerOption('--reg-epochs <n>', 'RSST: of the further epochs (default: half)', {
+      min: 1,
+      max: trainLimits.epochs,
+    }),
     choiceOption('--reg-schedule <name>', 'RSST: growth', rsstSchedules, 'exp_custom_exponents'),
     numberOption(
       '--reg-strength <x>',
       'RSST: at the end (default: 1000; l1 100; loss 1; all 1e-4)',
-      { min: 0 },
+      { min: 0, max: trainLimits.strength },
     ),
-    numberOption('--exponents <p>', 'RSST: of the schedule (default: 4)', { above: 0 }),
+    numberOption('--exponents <p>', 'RSST: of the schedule (default: 4)', {
+      above: 0,
+      max: pruneLimits.exponent,
+    }),
     choiceOption('--reg-norm <name>', 'RSST: norm', ['l1', 'group'], 'group'),
     choiceOption('--reg-scope <which>', 'RSST: units', ['all', 'doomed'], 'doomed'),
     choiceOption('--reg-apply <how>', 'RSST: penalty', ['loss', 'proximal'], 'proximal; all: loss'),

@@ -1,5 +1,6 @@
 // How to train: the flags of train, and of the fine-tuning of prune.
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { mostThreads, trainLimits } from '../../limits.js';
 import { augmentPresetNames } from '../../data/augment/options.js';
 import { UsageError } from '../../errors.js';
 import type { Precision } from '../../precision.js';
@@ -53,14 +54,20 @@ export function addRecipeOptions(
     choiceOption('--preset <name>', 'a recipe for the data set', presetNames, 'none'),
     integerOption('--epochs <n>', `passes over the data (default: ${epochsText(epochs)})`, {
       min: epochs === 0 ? 0 : 1,
+      max: trainLimits.epochs,
     }),
-    integerOption('--batch-size <n>', 'images per step (default: 128)', { min: 1 }),
+    integerOption('--batch-size <n>', 'images per step (default: 128)', {
+      min: 1,
+      max: trainLimits.batchSize,
+    }),
     choiceOption('--optimizer <name>', 'optimizer', optimizerNames, 'adamw'),
     numberOption('--lr <rate>', `highest learning rate (default: ${lr}; sgd ${lr * 100})`, {
       above: 0,
+      max: trainLimits.lr,
     }),
     numberOption('--weight-decay <x>', 'but not of biases and norms (default: 0.05; sgd 5e-4)', {
       min: 0,
+      max: trainLimits.strength,
     }),
     numberOption('--momentum <x>', 'of sgd (default: 0.9)', { min: 0, below: 1 }),
     choiceOption(
@@ -71,6 +78,7 @@ export function addRecipeOptions(
     ),
     integersOption('--milestones <e,e,...>', 'multistep: epochs after which the rate falls', {
       min: 1,
+      max: trainLimits.epochs,
     }),
     numberOption('--gamma <x>', 'multistep: factor of each fall (default: 0.1)', {
       above: 0,
@@ -78,6 +86,7 @@ export function addRecipeOptions(
     }),
     numberOption('--warmup-epochs <n>', 'of rising rate (default: a tenth of the epochs)', {
       min: 0,
+      max: trainLimits.epochs,
     }),
     numberOption('--label-smoothing <x>', 'share spread over all classes (default: 0.1)', {
       min: 0,
@@ -85,16 +94,24 @@ export function addRecipeOptions(
     }),
     numberOption('--clip-grad <norm>', 'largest norm of the gradients, 0: any (default: 1)', {
       min: 0,
+      max: trainLimits.strength,
     }),
     numberOption('--ema <decay>', 'average the weights, 0.999 say (default: off)', {
       min: 0,
       below: 1,
     }),
     choiceOption('--augment <name>', 'augmentation', augmentPresetNames(), 'standard'),
-    numberOption('--mixup <alpha>', 'mix pairs of images (default: as --augment)', { min: 0 }),
-    numberOption('--cutmix <alpha>', 'paste parts of images (default: as --augment)', { min: 0 }),
+    numberOption('--mixup <alpha>', 'mix pairs of images (default: as --augment)', {
+      min: 0,
+      max: 1000,
+    }),
+    numberOption('--cutmix <alpha>', 'paste parts of images (default: as --augment)', {
+      min: 0,
+      max: 1000,
+    }),
     integerOption('--plain-epochs <n>', 'the last ones without mixup and cutmix (default: 0)', {
       min: 0,
+      max: trainLimits.epochs,
     }),
     choiceOption(
       '--plain-augment <name>',
@@ -102,9 +119,18 @@ export function addRecipeOptions(
       augmentPresetNames(),
       'as --augment',
     ),
-    integerOption('--train-images <n>', 'train on so many (default: all)', { min: 1 }),
-    integerOption('--test-images <n>', 'evaluate on so many (default: all)', { min: 1 }),
-    integerOption('--eval-every <epochs>', 'epochs between evaluations (default: 1)', { min: 1 }),
+    integerOption('--train-images <n>', 'train on so many (default: all)', {
+      min: 1,
+      max: trainLimits.images,
+    }),
+    integerOption('--test-images <n>', 'evaluate on so many (default: all)', {
+      min: 1,
+      max: trainLimits.images,
+    }),
+    integerOption('--eval-every <epochs>', 'epochs between evaluations (default: 1)', {
+      min: 1,
+      max: trainLimits.epochs,
+    }),
   ]) {
     command.addOption(option);
   }
@@ -141,10 +167,16 @@ export function addRunOptions(command: Command): void {
     .option('--auto-batch', 'halve batch size and learning rate until a step fits into memory')
     .option('--tensorboard', 'write event files for TensorBoard into the run too')
     .addOption(
-      numberOption('--checkpoint-every <minutes>', 'within epochs too (default: 10)', { above: 0 }),
+      numberOption('--checkpoint-every <minutes>', 'within epochs too (default: 10)', {
+        above: 0,
+        max: 1e6,
+      }),
     )
     .addOption(
-      integerOption('--data-threads <n>', 'threads that prepare images', { min: 0 }).default(0),
+      integerOption('--data-threads <n>', 'threads that prepare images', {
+        min: 0,
+        max: mostThreads,
+      }).default(0),
     );
 }
 
