@@ -14,6 +14,7 @@ import { resolveTrainOptions } from '../training/options.js';
 import { RunFolder } from '../training/run-folder.js';
 import { train } from '../training/trainer.js';
 import type { TrainHooks, TrainResult } from '../training/types.js';
+import { checkBatch, checkNewModel } from './check-need.js';
 import { modelInfoOf, openData } from './fit.js';
 import { keptWeightsPath } from './rewinding.js';
 import { type RunControl, type TrainSettings, checkSame, trainOptionsOf } from './settings.js';
@@ -40,7 +41,7 @@ export type OnBegin = (model: ImageModel, dataset: Dataset) => void;
  * of the start, and those after the epochs asked for, are kept among the checkpoints as model files,
  * so that a pruned model can be rewound to them.
  *
- * @throws OutOfMemoryError, UsageError, DataError, RunFolderError, ResumeError, CheckpointError, TrainingDivergedError
+ * @throws TooLargeError, OutOfMemoryError, UsageError, DataError, RunFolderError, ResumeError, CheckpointError, TrainingDivergedError
  */
 export async function trainRun(
   given: TrainSettings,
@@ -48,6 +49,7 @@ export async function trainRun(
   onBegin?: OnBegin,
 ): Promise<TrainRun> {
   let settings = given;
+  checkNewModel(settings, control.device);
   const dataset = await openData(settings, control.data);
   let options = trainOptionsOf(settings.recipe, dataset.info);
   let resolved = resolveTrainOptions(options, dataset.info);
@@ -57,6 +59,7 @@ export async function trainRun(
   const leads = (control.group?.rank ?? 0) === 0;
   const model = await startingModel(settings, control, dataset);
   try {
+    if (control.autoBatch !== true) checkBatch(model, dataset, resolved.batchSize, control.device);
     fitBatch(model);
     const run = openRun(model, dataset);
     try {

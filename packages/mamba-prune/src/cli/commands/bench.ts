@@ -80,6 +80,10 @@ export function addBenchCommand(program: Command, cli: Cli): void {
       context.note(note);
     });
     const models = await candidates(context, paths, device);
+    const { checkBatchNeed } = await import('../../memory-need.js');
+    for (const { inputShape } of models) {
+      checkBatchNeed('bench', Math.max(...batches), inputShape, 'Give fewer (--batch).');
+    }
     const { precisionOn } = await import('../../models/precision.js');
     const precision = precisionOn(device, options.precision);
     progress.begin('bench', batches.length * options.runs, 'rounds');
