@@ -5,6 +5,7 @@
  *     metrics.jsonl                     one JSON object a line
  *     checkpoints/last.safetensors      to resume from
  *     checkpoints/previous.safetensors  the one before, should the last be damaged
+ *     checkpoints/lost/                 what was left when a training began anew (--restart)
  *     checkpoints/best.safetensors      model with the best validation accuracy
  *     checkpoints/init.safetensors      model as its training began; epoch-E.safetensors: after E epochs
  *     checkpoints/round-j.safetensors   model after round j of a pruning; round-j-cut.safetensors: while
@@ -25,6 +26,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
 } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { z } from 'zod';
@@ -217,6 +219,20 @@ export class RunFolder {
     return join(this.path, 'checkpoints', 'previous.safetensors');
   }
 
+  /** Where a training that begins anew puts what is left of the one before. */
+  get asidePath(): string {
+    return join(this.path, 'checkpoints', 'lost');
+  }
+
+  /** Whether a training has begun in it: one that was killed before its first checkpoint has not. */
+  get hasTrained(): boolean {
+    return (
+      existsSync(this.lastCheckpoint) ||
+      existsSync(this.previousCheckpoint) ||
+      (statSync(this.metricsPath, { throwIfNoEntry: false })?.size ?? 0) > 0
+    );
+  }
+
   /** A model file, not a checkpoint. */
   get bestModel(): string {
     return join(this.path, 'checkpoints', 'best.safetensors');
@@ -264,6 +280,20 @@ export class RunFolder {
         renameSync(this.lastCheckpoint, join(this.path, 'checkpoints', 'damaged.safetensors'));
       }
       replaceWithCopy(this.previousCheckpoint, this.lastCheckpoint);
+    });
+  }
+
+  /** Checkpoints that cannot be read, and a copy of the metrics, whose lines will be written anew. */
+  setCheckpointsAside(): void {
+    this.requireLock();
+    guarded(this.path, () => {
+      makeFolder(this.asidePath);
+      for (const path of [this.lastCheckpoint, this.previousCheckpoint]) {
+        if (existsSync(path)) renameSync(path, join(this.asidePath, basename(path)));
+      }
+      if (existsSync(this.metricsPath)) {
+        copyFileSync(this.metricsPath, join(this.asidePath, basename(this.metricsPath)));
+      }
     });
   }
 

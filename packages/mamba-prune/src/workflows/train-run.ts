@@ -1,13 +1,16 @@
 import { existsSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { type distributed, manualSeed } from '@mamba-prune/libtorch';
 import type { Dataset } from '../data/types.js';
 import { UsageError } from '../errors.js';
+import { makeFolder } from '../files/folder.js';
 import type { ModelOptions } from '../models/config.js';
 import type { ImageModel } from '../models/image-model.js';
 import { type ModelInfo, loadModel, saveModel } from '../models/model-file.js';
 import { createModel, modelOptionNames } from '../models/registry.js';
 import { tensorboardHooks, writeEventFile } from '../logging/tensorboard.js';
 import { fitBatchSize } from '../training/auto-batch.js';
+import { checkCheckpoints } from '../training/beginning.js';
 import { composeHooks } from '../training/compose-hooks.js';
 import { checkShares } from '../training/data-parallel/data-parallel.js';
 import { resolveTrainOptions } from '../training/options.js';
@@ -89,6 +92,7 @@ export async function trainRun(
         {
           signal: control.signal,
           resume: control.resume,
+          restart: control.restart,
           dataThreads: control.dataThreads,
           group: control.group,
         },
@@ -155,7 +159,10 @@ export async function trainRun(
     if (control.resume !== undefined && control.resume !== false) {
       const run = RunFolder.open(control.out, { write: true });
       try {
+        checkCheckpoints(run, control);
         checkSame('model', made.config, run.config.model);
+        // It may be what was lost.
+        makeFolder(dirname(run.lastCheckpoint));
       } catch (error) {
         run.release();
         throw error;

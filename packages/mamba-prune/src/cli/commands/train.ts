@@ -135,6 +135,7 @@ async function trainCommand(
       {
         out,
         resume: options.resume,
+        restart: options.restart,
         overwrite: options.overwrite,
         dataThreads: options.dataThreads,
         tensorboard: options.tensorboard,

@@ -142,6 +142,7 @@ const epochsText = (epochs: number): string =>
 export interface RunOptions {
   readonly out?: string;
   readonly resume?: true | 'previous';
+  readonly restart?: true;
   readonly overwrite?: true;
   readonly tensorboard?: true;
   readonly autoBatch?: true;
@@ -161,6 +162,7 @@ export function addRunOptions(command: Command): void {
         throw new InvalidArgumentError("Expected nothing or 'previous'.");
       }),
     )
+    .option('--restart', 'with --resume: begin anew if no checkpoint can be read')
     .addOption(
       new Option('--overwrite', 'replace the run in --out, and only a run').conflicts('resume'),
     )
@@ -183,9 +185,14 @@ export function addRunOptions(command: Command): void {
 /**
  * Not commander's requiredOption, which complains of a missing --out before it does of a mistyped
  * option.
- * @throws UsageError if there is no --out
+ * @throws UsageError if there is no --out, or --restart without --resume
  */
-export function outOf({ out }: RunOptions): string {
+export function outOf({ out, resume, restart }: RunOptions): string {
+  if (restart === true && resume === undefined) {
+    throw new UsageError(
+      '--restart: belongs to --resume, of a run whose checkpoints are lost. Give both; or --overwrite for a new run.',
+    );
+  }
   if (out !== undefined) return out;
   throw new UsageError('--out is missing, expected the folder of the run, such as runs/a.');
 }
