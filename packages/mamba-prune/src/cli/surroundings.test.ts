@@ -6,10 +6,13 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { manualSeed } from '@mamba-prune/libtorch';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { saveModel } from '../models/model-file.js';
 import { createModel } from '../models/registry.js';
 import { fewestOpenFiles } from './surroundings.js';
+
+// Each test starts several processes, which on a busy machine take seconds to load.
+vi.setConfig({ testTimeout: 300_000 });
 
 const packageFolder = fileURLToPath(new URL('../../', import.meta.url));
 const main = join(packageFolder, 'dist', 'cli', 'main.js');
@@ -59,7 +62,7 @@ function shell(script: string, env: NodeJS.ProcessEnv = {}): Ended {
         '--test-images 16 --batch-size 16 --epochs 1 --threads 1 --device cpu --augment none',
     },
     // What hangs is ended, whatever it does with other signals.
-    timeout: 50_000,
+    timeout: 120_000,
     killSignal: 'SIGKILL',
   });
   expect(signal).toBeNull();

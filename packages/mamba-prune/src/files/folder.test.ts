@@ -62,6 +62,8 @@ describe('makeFolder', () => {
     expect(failure(join(folder, 'file', 'x')).code).toBe('ENOTDIR');
     expect(failure(join(folder, 'pipe', 'x', 'y')).code).toBe('ENOTDIR');
     expect(failure(join(folder, 'a'.repeat(300))).reason).toMatch(/the name is too long/);
+    expect(failure(join(folder, 'new', 'a'.repeat(300))).reason).toMatch(/the name is too long/);
+    expect(existsSync(join(folder, 'new'))).toBe(false);
     expect(failure(join(folder, 'loop', 'x')).reason).toMatch(/go round in a circle/);
   });
 });

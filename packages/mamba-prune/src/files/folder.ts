@@ -1,6 +1,6 @@
 /** Making folders, from a path that may be anything a user typed. */
 import { accessSync, constants, lstatSync, mkdirSync, statSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { basename, dirname, resolve } from 'node:path';
 
 /**
  * Makes a folder and those above it that are missing. Not by `mkdirSync` with `recursive`: where the
@@ -78,10 +78,18 @@ export class FolderError extends Error {
   }
 }
 
+/** Most bytes of one name, on every common file system. */
+const longestName = 255;
+
 /** @throws the system's error if it is something else, or that cannot be found out (ENAMETOOLONG, ELOOP, ...) */
 function isFolder(path: string, wanted: string): boolean {
   const found = statSync(path, { throwIfNoEntry: false });
-  if (found === undefined || found.isDirectory()) return found !== undefined;
+  if (found?.isDirectory() === true) return true;
+  if (found === undefined) {
+    // The system says so only where the folder above is there.
+    if (Buffer.byteLength(basename(path)) <= longestName) return false;
+    throw Object.assign(new Error('ENAMETOOLONG: name too long, mkdir'), { code: 'ENAMETOOLONG' });
+  }
   const code = path === wanted ? 'EEXIST' : 'ENOTDIR';
   throw Object.assign(new Error(`${code}: no folder, mkdir '${path}'`), { code, path });
 }

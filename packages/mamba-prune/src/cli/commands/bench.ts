@@ -69,7 +69,7 @@ export function addBenchCommand(program: Command, cli: Cli): void {
   ]);
   action<BenchCommandOptions>(cli, command, async (context, ...given) => {
     const { options, progress } = context;
-    const batches = [...new Set(options.batch)];
+    const batches = options.batch;
     const paths: string[] = [];
     for (const argument of given.flat())
       paths.push(await findModel(context, argument, { takesOnnx: true }));

@@ -9,8 +9,9 @@ import type { Context } from '../context.js';
 import type { CommonOptions } from './common.js';
 import type { DataOptions } from './data.js';
 import { type ModelFlags, typedModelOptions } from './model.js';
-import { choiceOption, integerOption, numberOption } from './parse.js';
+import { checkOnce, choiceOption, integerOption, numberOption } from './parse.js';
 import { type PruningFlags, selectionOptions } from './pruning.js';
+import { targetKinds, targetOption } from './rates.js';
 import { type RecipeOptions, defined, recipeOf, typedRecipe } from './recipe.js';
 
 interface CompareFlags extends Pick<
@@ -70,7 +71,7 @@ export function addComparisonOptions(command: Command): void {
       }),
     )
     .addOption(sharesOption('--rate <x,...>', 'shares to remove (default: 0.7)'))
-    .option('--target <kinds>', 'both (default), all, or a list such as ssm,mlp')
+    .addOption(targetOption('both (default), all, or a list such as ssm,mlp'))
     .addOption(
       integerOption('--finetune-epochs <n>', 'of every method (default: half of --epochs)', {
         min: 2,
@@ -142,7 +143,10 @@ export function addMethodOptions(command: Command): void {
 function sharesOption(flags: string, description: string): Option {
   return new Option(flags, description).argParser((text: string) => {
     const shares = text.split(',').map((word) => (word.trim() === '' ? NaN : Number(word)));
-    if (shares.every((share) => share > 0 && share < 1)) return [...new Set(shares)];
+    if (shares.every((share) => share > 0 && share < 1)) {
+      checkOnce(shares);
+      return shares;
+    }
     throw new InvalidArgumentError('Expected shares above 0 and below 1, separated by commas.');
   });
 }
@@ -201,7 +205,7 @@ export async function requestOf({
 }
 
 const targetsOf = (target: string): CompareRequest['targets'] =>
-  target === 'all' ? target : target.split(',').map((kind) => kind.trim());
+  target === 'all' ? target : targetKinds(target);
 
 /** The seed is each run's own. */
 function recipesOf(

@@ -58,6 +58,7 @@ export function addModelOptions(command: Command, fallback: string): void {
     integersOption('--blocks <n,n,...>', 'ResNet: blocks of each stage', {
       min: 1,
       max: modelLimits.depth,
+      repeats: true,
     }),
     integerOption('--image-size <px>', 'side of images from folders (default: 224)', {
       min: 1,
