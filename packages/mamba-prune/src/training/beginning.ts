@@ -59,12 +59,12 @@ export function checkCheckpoints(
   folder: RunFolder,
   { resume, restart }: Pick<TrainControl, 'resume' | 'restart'>,
 ): void {
-  const { lastCheckpoint, previousCheckpoint, path, metricsPath } = folder;
+  const { lastCheckpoint, previousCheckpoint, path, metricsPath, modelPath } = folder;
   if (!resume || restart === true || !folder.hasTrained) return;
   if (existsSync(lastCheckpoint) || existsSync(previousCheckpoint)) return;
   throw new CheckpointError(
     lastCheckpoint,
-    `resume: ${path} has no checkpoint any more (${lastCheckpoint}), but it has begun, as ${metricsPath} says. ${restartAdvice}`,
+    `resume: ${path} has no checkpoint any more (${lastCheckpoint}), but it has begun: there is ${existsSync(metricsPath) ? metricsPath : modelPath}. ${restartAdvice}`,
   );
 }
 

@@ -389,6 +389,17 @@ describe('a run whose checkpoints are all lost', () => {
     expect(outcomeOf(RunFolder.open(at()))).toEqual(expected);
   });
 
+  it('is known by its model if the metrics are lost too', async () => {
+    create().release();
+    await go('run');
+    for (const path of [last(), previous(), at('metrics.jsonl')]) rmSync(path);
+    const model = readFileSync(at('model.safetensors'));
+    await expect(go('run', { resume: true })).rejects.toThrow(/model\.safetensors\..*--restart/s);
+    expect(readFileSync(at('model.safetensors'))).toEqual(model);
+    await go('run', { resume: true, restart: true });
+    expect(outcomeOf(RunFolder.open(at()))).toEqual(expected);
+  });
+
   it('keeps the lines of the phases before', async () => {
     create().release();
     await go('run', { phase: 'dense' }, { epochs: 1, logEverySteps: null });

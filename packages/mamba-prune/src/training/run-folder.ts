@@ -229,6 +229,7 @@ export class RunFolder {
     return (
       existsSync(this.lastCheckpoint) ||
       existsSync(this.previousCheckpoint) ||
+      (this.#config.command === 'train' && existsSync(this.modelPath)) ||
       (statSync(this.metricsPath, { throwIfNoEntry: false })?.size ?? 0) > 0
     );
   }
