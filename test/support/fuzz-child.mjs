@@ -224,7 +224,9 @@ function targets() {
   // The generated file says which operator a function calls; its parameters are the schema's but for
   // three that JavaScript has no use for.
   const source = readFileSync(`${options.src}/generated/ops.js`, 'utf8');
-  return [...source.matchAll(/const \$(\w+) = operator\('([^']+)', '([^']*)'\)/g)].map((match) => {
+  return [
+    ...source.matchAll(/const \$(\w+) = operator\(["']([^"']+)["'], ["']([^"']*)["']\)/g),
+  ].map((match) => {
     const [, alias, name, overload] = match;
     const schema = byName.get(overload ? `${name}.${overload}` : name);
     const used = schema?.arguments.filter(

@@ -17,8 +17,12 @@ const schema = z.object({
   MAX_BATCH: whole(1, 4096).default(16),
   /** How long the first image of a batch waits for others while nothing is running. */
   BATCH_WAIT_MS: whole(0, hour).default(2),
-  /** Uploads that are being worked on; one more is sent away with 503. */
+  /** Images that are being worked on; one more is sent away with 503. */
   MAX_CONCURRENT: whole(1, 100_000).default(64),
+  /** Uploads that are coming in; one more ends the slowest, or is sent away with 503 if none is slow. */
+  MAX_UPLOADING: whole(1, 100_000).default(1024),
+  /** After which an upload under 16 KiB/s counts as slow. */
+  SLOW_AFTER_MS: whole(1, hour).default(1000),
   MAX_UPLOAD_BYTES: whole(1, 2 ** 30).default(5 * 2 ** 20),
   /** Of an image before it is made small. */
   MAX_PIXELS: whole(1, 1_000_000_000).default(25_000_000),

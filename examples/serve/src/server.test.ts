@@ -309,6 +309,84 @@ describe('limits', () => {
   });
 });
 
+describe('uploads that are dragged out', () => {
+  const head = (more: string) => `POST /classify HTTP/1.1\r\nhost: a\r\n${more}`;
+  const body = head('content-type: image/jpeg\r\ncontent-length: 5000\r\n\r\n');
+  const form = head(
+    'content-type: multipart/form-data; boundary=x\r\ncontent-length: 5000\r\n\r\n--x',
+  );
+  const uploading = async (url: string): Promise<number> =>
+    ((await send(`${url}/ready`)).body as { uploading?: number }).uploading ?? -1;
+
+  it('shut nobody out, and end at their deadline', async () => {
+    const url = await serve({ MAX_CONCURRENT: 4, TIMEOUT_MS: 20_000 });
+    const slow = Array.from({ length: 150 }, (_, i) =>
+      raw(url, [body, form, head('x-slow: ')][i % 3] ?? ''),
+    );
+    await eventually(async () => (await uploading(url)) === 100);
+    const drip = setInterval(() => {
+      for (const { socket } of slow) socket.write('a');
+    }, 50);
+    try {
+      for (let i = 0; i < 8; i++) expect((await upload(url, bright)).status).toBe(200);
+      expect(await working(url)).toBe(0);
+      expect(await uploading(url)).toBe(100);
+    } finally {
+      clearInterval(drip);
+      for (const { socket } of slow) socket.destroy();
+    }
+    await eventually(async () => (await uploading(url)) === 0);
+  });
+
+  it('are ended at their deadline, header or body', async () => {
+    const url = await serve({ TIMEOUT_MS: 300 });
+    const slow = [body, form, head('x-slow: ')].map((text) => raw(url, text));
+    const drip = setInterval(() => {
+      for (const { socket } of slow) socket.write('a');
+    }, 20);
+    try {
+      for (const { answer } of slow) expect(await answer).toMatch(/^HTTP\/1\.1 (408|504) /);
+    } finally {
+      clearInterval(drip);
+    }
+    expect(await uploading(url)).toBe(0);
+  });
+
+  it('give way to a new one when there are too many of them', async () => {
+    const url = await serve({ MAX_UPLOADING: 3, SLOW_AFTER_MS: 1, TIMEOUT_MS: 60_000 });
+    const slow = Array.from({ length: 3 }, () => raw(url, body));
+    await eventually(async () => (await uploading(url)) === 3);
+    await sleep(5);
+    expect((await upload(url, bright)).status).toBe(200);
+    const ended = await Promise.race(slow.map(({ answer }) => answer));
+    expect(ended).toMatch(/^HTTP\/1\.1 408 /);
+    expect(await uploading(url)).toBe(2);
+    for (const { socket } of slow) socket.destroy();
+  });
+
+  it('are not thought slow before their time: the new one is sent away', async () => {
+    const url = await serve({ MAX_UPLOADING: 1, SLOW_AFTER_MS: 3_600_000, TIMEOUT_MS: 60_000 });
+    const { socket } = raw(url, body);
+    await eventually(async () => (await uploading(url)) === 1);
+    const { status, headers } = await upload(url, bright);
+    expect([status, headers.get('retry-after')]).toEqual([503, '1']);
+    socket.destroy();
+  });
+
+  it('hold no more bytes than there is memory for', async () => {
+    const url = await serve({ MAX_CONCURRENT: 1, MAX_UPLOAD_BYTES: 10_000, TIMEOUT_MS: 60_000 });
+    const large = head('content-type: image/jpeg\r\ncontent-length: 9000\r\n\r\n');
+    const part = Buffer.concat([Buffer.from(large), Buffer.alloc(6000)]);
+    const small = Buffer.concat([Buffer.from(large), Buffer.alloc(100)]);
+    const others = [small, small].map((text) => raw(url, text));
+    await eventually(async () => (await uploading(url)) === 2);
+    const two = [part, part].map((text) => raw(url, text));
+    expect(await Promise.race(two.map(({ answer }) => answer))).toMatch(/^HTTP\/1\.1 408 /);
+    expect(await uploading(url)).toBe(3);
+    for (const { socket } of [...others, ...two]) socket.destroy();
+  });
+});
+
 describe('a server', () => {
   it('is alive before its model is loaded, and ready after', async () => {
     let loaded = (): void => undefined;

@@ -40,6 +40,7 @@ export async function buildServer(
   clock?: Clock,
 ): Promise<FastifyInstance> {
   const { MAX_UPLOAD_BYTES, MAX_CONCURRENT, TIMEOUT_MS, MAX_PIXELS, MAX_SIDE } = config;
+  const { MAX_UPLOADING, SLOW_AFTER_MS } = config;
   const app = fastify({
     logger: { level: config.LOG_LEVEL },
     // One line for each request, written below.
@@ -48,14 +49,23 @@ export async function buildServer(
     // A form is a little larger than its file.
     bodyLimit: MAX_UPLOAD_BYTES + 64 * 1024,
     requestTimeout: TIMEOUT_MS,
-    http: { headersTimeout: Math.min(TIMEOUT_MS, 10_000), connectionsCheckingInterval: 1000 },
+    http: {
+      headersTimeout: Math.min(TIMEOUT_MS, 10_000),
+      // How late a deadline may be noticed.
+      connectionsCheckingInterval: Math.min(1000, Math.ceil(TIMEOUT_MS / 4)),
+    },
     keepAliveTimeout: 5000,
     // We say it ourselves, in the same JSON as all else.
     return503OnClosing: false,
     clientErrorHandler: answerBrokenRequest,
   });
   const admission = new Admission({
-    ...{ maxConcurrent: MAX_CONCURRENT, timeoutMs: TIMEOUT_MS, clock },
+    maxConcurrent: MAX_CONCURRENT,
+    maxUploading: MAX_UPLOADING,
+    maxWaitingBytes: MAX_CONCURRENT * MAX_UPLOAD_BYTES,
+    slowAfterMs: SLOW_AFTER_MS,
+    timeoutMs: TIMEOUT_MS,
+    clock,
   });
   const limits = { maxPixels: MAX_PIXELS, maxSide: MAX_SIDE, timeoutMs: TIMEOUT_MS };
   await acceptUploads(app, MAX_UPLOAD_BYTES);
@@ -86,7 +96,8 @@ export async function buildServer(
     void reply.code(state.stage === 'ready' ? 200 : 503);
     return {
       status: state.stage,
-      working: admission.inside,
+      working: admission.working,
+      uploading: admission.uploading,
       waiting: service?.batcher.waiting ?? 0,
     };
   });
@@ -106,10 +117,11 @@ export async function buildServer(
         done();
       },
     },
-    async (request) => {
+    async (request, reply) => {
       const signal = admission.signalOf(request);
       const { classifier, batcher } = serviceOf(state);
       const { bytes, declared } = await orAborted(uploadOf(request), signal);
+      admission.received(request, reply);
       request.outcome = { bytes: bytes.length };
       const started = performance.now();
       const decoded = decodeImage(bytes, declared, classifier.shape, limits, signal);

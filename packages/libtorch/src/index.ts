@@ -101,3 +101,4 @@ export {
   readTextFile,
   updateHash,
 } from './files/read.js';
+export { systemReason } from './files/reason.js';

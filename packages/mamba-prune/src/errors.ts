@@ -3,6 +3,12 @@ export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
+/** A number beyond its range, or sizes that together need more than the machine has. Nothing was made. */
+export class TooLargeError extends RangeError {
+  override readonly name = 'TooLargeError';
+  readonly isUsage = true;
+}
+
 /** Errors of other classes that are about an argument say so: the program ends with 2 then. */
 export const isUsageError = (error: unknown): boolean =>
   error instanceof UsageError ||

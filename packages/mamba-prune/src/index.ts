@@ -3,7 +3,8 @@
  *
  * @module mamba-prune
  */
-export { UsageError } from './errors.js';
+export { TooLargeError, UsageError } from './errors.js';
+export { makeFolder } from './files/folder.js';
 export { OutOfMemoryError } from './memory.js';
 export { type ComputePrecision, type Precision, precisionNames } from './precision.js';
 export { imageType, precisionOn, weightCopies } from './models/precision.js';

@@ -1,5 +1,5 @@
 // `mamba-prune report`: reads, measures what was asked for, writes the page.
-import { accessSync, constants, existsSync, mkdirSync, statSync } from 'node:fs';
+import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { writeFileAtomic } from '@mamba-prune/libtorch';
 import {
@@ -8,6 +8,7 @@ import {
   type ReportResult,
   RunFolder,
   UsageError,
+  makeFolder,
 } from 'mamba-prune';
 import { collect } from './data/collect.js';
 import { findRuns } from './data/find-runs.js';
@@ -50,7 +51,7 @@ export async function writeReport(
     }));
   const models = options.withModels ? await modelsOf(collected.runs, options, note) : [];
   const data = { ...collected, evaluation, latency, notes: [...collected.notes, ...notes] };
-  mkdirSync(dirname(path), { recursive: true });
+  makeFolder(dirname(path));
   writeFileAtomic(path, reportHtml(data, models));
   return {
     path,

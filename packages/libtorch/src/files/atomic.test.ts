@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import {
   chmodSync,
   mkdtempSync,
@@ -30,15 +30,15 @@ afterEach(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** The function as a module that plain Node can run, for child processes. */
-function compiled(): string {
-  const source = readFileSync(new URL('./atomic.ts', import.meta.url), 'utf8');
-  const module = join(folder, 'atomic.mjs');
-  const { outputText } = ts.transpileModule(source, {
-    compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 },
-  });
-  writeFileSync(module, outputText);
-  return module;
+/** The function as modules that plain Node can run, for child processes. */
+function compiled(): void {
+  for (const name of ['atomic', 'reason']) {
+    const source = readFileSync(new URL(`./${name}.ts`, import.meta.url), 'utf8');
+    const { outputText } = ts.transpileModule(source, {
+      compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 },
+    });
+    writeFileSync(join(folder, `${name}.mjs`), outputText.replaceAll(/(\.\/\w+)\.js/g, '$1.mjs'));
+  }
 }
 
 const temporaries = () => readdirSync(folder).filter((name) => name.endsWith('.tmp'));
@@ -82,6 +82,32 @@ describe('writeFileAtomic', () => {
     expect(() => {
       writeFileAtomic(missing, 'x');
     }).toThrow(`writeFileAtomic: cannot write "${missing}": ENOENT`);
+  });
+
+  it('says in words what is wrong, with the code of the system', () => {
+    const long = join(folder, 'a'.repeat(300));
+    const below = join(target, 'x');
+    writeFileSync(target, 'a file');
+    for (const [path, code, words] of [
+      [long, 'ENAMETOOLONG', 'the name is too long'],
+      [below, 'ENOTDIR', 'a part of the path is a file'],
+    ] as const) {
+      const failed = (): void => {
+        writeFileAtomic(path, 'x');
+      };
+      expect(failed).toThrow(expect.objectContaining({ code }) as Error);
+      expect(failed).toThrow(`writeFileAtomic: cannot write "${path}": ${words} (${code})`);
+    }
+  });
+
+  it('never takes a pipe or device away, which other programs use', () => {
+    const pipe = join(folder, 'pipe');
+    expect(spawnSync('mkfifo', [pipe]).status).toBe(0);
+    expect(() => {
+      writeFileAtomic(pipe, 'x');
+    }).toThrow(`cannot write "${pipe}": it is a device or pipe, expected a regular file`);
+    expect(statSync(pipe).isFIFO()).toBe(true);
+    expect(readdirSync(folder)).toEqual(['pipe']);
   });
 
   it('keeps the permissions of the file it replaces', () => {

@@ -8,6 +8,7 @@
  */
 import { createHash, randomBytes } from 'node:crypto';
 import {
+  type Stats,
   closeSync,
   fchmodSync,
   fsyncSync,
@@ -21,6 +22,7 @@ import {
 } from 'node:fs';
 import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
+import { systemReason } from './reason.js';
 
 /** One write call takes less than 2 GiB on Linux; smaller pieces cost nothing. */
 const WRITE_CHUNK = 64 * 1024 * 1024;
@@ -28,18 +30,21 @@ const WRITE_CHUNK = 64 * 1024 * 1024;
 /**
  * Writes a whole file atomically, replacing what was there and keeping its permissions. A symbolic
  * link is followed: the file it points to is replaced. Temporary files that killed processes of this
- * machine left for the same target are removed.
+ * machine left for the same target are removed. Only regular files are replaced: renaming over a device
+ * such as /dev/null would take it away from every program of the machine.
  *
  * @param path - the file to write; its directory must exist
  * @param data - the content, or a function that writes it to the descriptor it is given (which stays
  *   ours to close); whatever it throws leaves the old file as it was
- * @throws the error of the writer, or the system's (ENOENT, ENOSPC, EACCES, ...); no temporary file stays
+ * @throws the error of the writer, or one with the system's `code` (ENOENT, ENOSPC, EACCES, ...) and
+ *   the reason in words; no temporary file stays
  */
 export function writeFileAtomic(
   path: string,
   data: string | Uint8Array | ((fd: number) => void),
 ): void {
   const target = resolveLink(path);
+  checkReplaceable(target, path);
   const directory = dirname(target);
   const tag = temporaryTag(target);
   removeStale(directory, tag);
@@ -62,7 +67,7 @@ export function writeFileAtomic(
     renameSync(temporary, target);
   } catch (error) {
     rmSync(temporary, { force: true });
-    throw error;
+    throw isOfSystem(error) ? cannotWrite(path, error) : error;
   }
   syncDirectory(directory);
 }
@@ -84,20 +89,44 @@ function resolveLink(path: string): string {
   }
 }
 
+/** @throws an error with the code of what is in the way, unless there is a regular file or nothing */
+function checkReplaceable(target: string, path: string): void {
+  let found: Stats | undefined;
+  try {
+    found = statSync(target, { throwIfNoEntry: false });
+  } catch (error) {
+    throw cannotWrite(path, error);
+  }
+  if (found === undefined || found.isFile()) return;
+  const code = found.isDirectory() ? 'EISDIR' : 'EEXIST';
+  const reason = found.isDirectory()
+    ? systemReason(Object.assign(new Error(), { code }))
+    : 'it is a device or pipe, expected a regular file. Give the name of a file.';
+  throw Object.assign(new Error(`writeFileAtomic: cannot write "${path}": ${reason}`), { code });
+}
+
 function openTemporary(temporary: string, path: string): number {
   try {
     return openSync(temporary, 'wx');
   } catch (error) {
-    const reason = error as NodeJS.ErrnoException;
-    // The system's message names the temporary file, which nobody asked for.
-    const wrapped: NodeJS.ErrnoException = new Error(
-      `writeFileAtomic: cannot write "${path}": ${reason.code ?? reason.message}. ` +
-        'Its directory must exist and be writable.',
-      { cause: error },
-    );
-    if (reason.code !== undefined) wrapped.code = reason.code;
-    throw wrapped;
+    throw cannotWrite(path, error);
   }
+}
+
+const isOfSystem = (error: unknown): boolean =>
+  error instanceof Error && 'syscall' in error && 'code' in error;
+
+/** The system's message names the temporary file, which nobody asked for. */
+function cannotWrite(path: string, error: unknown): NodeJS.ErrnoException {
+  const { code } = error as NodeJS.ErrnoException;
+  const reason =
+    code === 'ENOENT' ? 'ENOENT. Its directory must exist and be writable.' : systemReason(error);
+  const wrapped: NodeJS.ErrnoException = new Error(
+    `writeFileAtomic: cannot write "${path}": ${reason}`,
+    { cause: error },
+  );
+  if (code !== undefined) wrapped.code = code;
+  return wrapped;
 }
 
 function modeOf(target: string): number | undefined {

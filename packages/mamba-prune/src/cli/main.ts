@@ -1,11 +1,32 @@
 #!/usr/bin/env node
-import { run } from './program.js';
-import { processIo } from './terminal/io.js';
+import { checkOpenFiles } from './surroundings.js';
+import { guardOutputs } from './terminal/outputs.js';
 
-// `mamba-prune inspect MODEL | head -1` closes our stdout early: that is no error.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(0);
-  throw error;
+const name = 'mamba-prune';
+const outputs = guardOutputs(process, name);
+
+// The last resort: whatever nobody else catches is a sentence too, and ends the process.
+process.on('uncaughtException', (error: unknown) => {
+  process.stderr.write(said(error));
+  process.exit(1);
 });
 
-process.exitCode = await run(process.argv.slice(2), processIo());
+process.exitCode = await outputs.finish(await main());
+
+async function main(): Promise<number> {
+  try {
+    checkOpenFiles();
+    const { run } = await import('./program.js');
+    const { processIo } = await import('./terminal/io.js');
+    return await run(process.argv.slice(2), processIo());
+  } catch (error) {
+    process.stderr.write(said(error));
+    return 1;
+  }
+}
+
+function said(error: unknown): string {
+  if (!(error instanceof Error)) return `${name}: ${String(error)}\n`;
+  const isDebugged = process.env['DEBUG']?.includes(name) === true;
+  return `${name}: ${error.message}\n${isDebugged ? `${error.stack ?? ''}\n` : ''}`;
+}

@@ -17,6 +17,7 @@ import { addStudioCommand } from './commands/studio.js';
 import { addTrainCommand } from './commands/train.js';
 import { type Cli, InterruptedError, addExamples } from './context.js';
 import { WorkersEndedError } from './launch.js';
+import { checkCurrentFolder } from './surroundings.js';
 import { guardedIo } from './terminal/guarded-io.js';
 import { type CliIo, coloursOf, columnsOf, wantsColour } from './terminal/io.js';
 import { printable, printableMessage } from './terminal/printable.js';
@@ -128,6 +129,7 @@ function decorate(command: Command, cli: Cli): void {
     })
     .hook('preAction', (_self, actionCommand) => {
       cli.current = fullName(actionCommand);
+      checkCurrentFolder();
     });
 }
 

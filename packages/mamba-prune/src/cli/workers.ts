@@ -2,6 +2,7 @@
 import type { distributed } from '@mamba-prune/libtorch';
 import type { Command } from 'commander';
 import { UsageError } from '../errors.js';
+import { mostProcesses } from '../limits.js';
 import { Context, InterruptedError } from './context.js';
 import type { CommonOptions } from './options/common.js';
 import { integerOption } from './options/parse.js';
@@ -20,7 +21,7 @@ export function addWorkerOptions(command: Command): void {
         '--workers <n>',
         'processes on this machine that share every batch, on a GPU each if there are any; --batch-size ' +
           'counts the images of all of them (default: 1, or as torchrun or srun started)',
-        { min: 1, max: 1024 },
+        { min: 1, max: mostProcesses },
       ),
     );
 }

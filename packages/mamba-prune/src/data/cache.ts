@@ -9,10 +9,11 @@
  * A cache is only ever a copy of something: whatever is wrong with it, it is made anew.
  */
 import { createHash, randomBytes } from 'node:crypto';
-import { closeSync, fsyncSync, mkdirSync, openSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync } from 'node:fs';
 import { renameSync, rmSync, writeSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { makeFolder } from '../files/folder.js';
 import { errnoOf, reasonOf } from './errors.js';
 import { readWhole } from './read-whole.js';
 
@@ -71,7 +72,7 @@ export function writeCache(path: string, header: unknown, payload: readonly Uint
   const digest = createHash('sha256');
   for (const part of body) digest.update(part);
 
-  mkdirSync(dirname(path), { recursive: true });
+  makeFolder(dirname(path));
   // Two runs may convert at the same time: each writes a file of its own, the last rename wins.
   const temporary = `${path}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`;
   try {

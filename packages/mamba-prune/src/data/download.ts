@@ -2,10 +2,11 @@
  * Downloads one large file over a connection that may break: into FILE.part, continued with an HTTP
  * Range request, renamed to FILE only when its checksum is right.
  */
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, renameSync } from 'node:fs';
+import { closeSync, existsSync, fsyncSync, openSync, renameSync } from 'node:fs';
 import { rmSync, statSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { makeFolder } from '../files/folder.js';
 import { md5OfFile } from './md5.js';
 import { DataError, reasonOf } from './errors.js';
 
@@ -50,7 +51,7 @@ export async function downloadFile(
     if ((await md5OfFile(file)) === md5) return;
     options.onNote?.(`${file}: its checksum is wrong; downloaded again.`);
   }
-  mkdirSync(dirname(file), { recursive: true });
+  makeFolder(dirname(file));
   const part = `${file}.part`;
   for (;;) {
     const resumed = sizeOf(part) > 0;

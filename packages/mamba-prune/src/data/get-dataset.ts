@@ -1,6 +1,7 @@
-import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { extract } from 'tar';
+import { makeFolder } from '../files/folder.js';
 import { CIFAR10, CIFAR100, type CifarSpec } from './cifar-spec.js';
 import { downloadFile, type DownloadOptions } from './download.js';
 import { DataError, errnoOf, reasonOf } from './errors.js';
@@ -37,9 +38,9 @@ export async function downloadDataset(
   return getDataset(SPECS[name as DownloadableName], dir, options);
 }
 
-function makeFolder(spec: CifarSpec, dir: string): void {
+function makeDataFolder(spec: CifarSpec, dir: string): void {
   try {
-    mkdirSync(dir, { recursive: true });
+    makeFolder(dir);
   } catch (error) {
     throw new DataError(
       `downloadDataset "${spec.name}": the folder ${dir} cannot be made (${errnoOf(error) ?? reasonOf(error)}). ` +
@@ -58,7 +59,7 @@ export async function getDataset(
   const folder = join(dir, spec.folder);
   const archive = join(dir, spec.archive);
   try {
-    makeFolder(spec, dir);
+    makeDataFolder(spec, dir);
     if (isWhole(spec, folder)) return folder;
     await downloadFile(options.url ?? spec.url, archive, spec.md5, options);
     await unpack(spec, dir, archive, folder);
@@ -91,7 +92,7 @@ async function unpack(
       );
     }
     // File by file: whatever else the user keeps in that folder stays.
-    mkdirSync(folder, { recursive: true });
+    makeFolder(folder);
     for (const name of readdirSync(unpacked)) renameSync(join(unpacked, name), join(folder, name));
   } finally {
     rmSync(temporary, { recursive: true, force: true });

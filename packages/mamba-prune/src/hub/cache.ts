@@ -7,10 +7,11 @@
  *     models--owner--name/refs/REVISION             the commit that a branch or tag was last seen at
  */
 import { randomBytes } from 'node:crypto';
-import { copyFileSync, existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs';
+import { copyFileSync, existsSync, readdirSync, renameSync } from 'node:fs';
 import { rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { readTextFile } from '@mamba-prune/libtorch';
+import { makeFolder } from '../files/folder.js';
 
 export const isCommit = (revision: string): boolean => /^[0-9a-f]{40}$/.test(revision);
 
@@ -80,7 +81,7 @@ export class RepoCache {
 
 /** Writes under a name of its own first: nobody reads half a file. */
 function replace(path: string, write: (temporary: string) => void): void {
-  mkdirSync(dirname(path), { recursive: true });
+  makeFolder(dirname(path));
   const temporary = `${path}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`;
   try {
     write(temporary);

@@ -1,10 +1,11 @@
 /** One file of the hub into the cache: continued where it broke off, checked, and only then given its name. */
 import { createHash } from 'node:crypto';
-import { createReadStream, existsSync, mkdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { createReadStream, existsSync, renameSync, rmSync, statSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HubApiError, downloadFile } from '@huggingface/hub';
+import { makeFolder } from '../files/folder.js';
 import { FileLock } from '../training/lock.js';
 import { HubError, reasonOf } from './errors.js';
 
@@ -51,7 +52,7 @@ export async function downloadToFile(
   target: string,
   options: DownloadOptions = {},
 ): Promise<void> {
-  mkdirSync(dirname(target), { recursive: true });
+  makeFolder(dirname(target));
   const lock = await takeTurn(target, options);
   try {
     if (existsSync(target)) return;

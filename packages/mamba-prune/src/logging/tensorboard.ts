@@ -8,14 +8,14 @@
 import {
   closeSync,
   constants,
-  ftruncateSync,
-  mkdirSync,
   fstatSync,
+  ftruncateSync,
   openSync,
   readFileSync,
   writeSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { makeFolder } from '../files/folder.js';
 import { type NormSpread, normBins, normQuantiles, readUnitNorms } from '../pruning/rsst/index.js';
 import { RunFolderError } from '../training/errors.js';
 import { RunFolder } from '../training/run-folder.js';
@@ -123,7 +123,7 @@ function histogramOf({ units, mean, quantiles, histogram }: NormSpread, max: num
 /** Gives a file this content, writing only from the first byte on that differs. */
 function matchFile(path: string, content: Buffer): void {
   try {
-    mkdirSync(dirname(path), { recursive: true });
+    makeFolder(dirname(path));
     const fd = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NONBLOCK);
     try {
       if (!fstatSync(fd).isFile()) throw new Error('it is no regular file');

@@ -2,6 +2,7 @@
 import type { Tensor } from '@mamba-prune/libtorch';
 import { z } from 'zod';
 import { UsageError } from '../errors.js';
+import { modelLimits } from '../limits.js';
 
 /** Beyond this no kernel goes, and no memory. */
 const MOST = 2 ** 20;
@@ -10,7 +11,7 @@ const MOST = 2 ** 20;
 export const size = z.int().positive().max(MOST);
 
 /** A number of blocks. Each is a module with tensors of its own. */
-export const blockCount = z.int().positive().max(1000);
+export const blockCount = z.int().positive().max(modelLimits.depth);
 
 /** A configuration read from a file or made by hand. @throws UsageError naming every wrong field */
 export function parseConfig<S extends z.ZodType>(
@@ -30,7 +31,7 @@ export function parseConfig<S extends z.ZodType>(
 export function checkDepth(family: string, depth: unknown): void {
   if (blockCount.safeParse(depth).success) return;
   throw new UsageError(
-    `${family} configuration: depth: got ${shown(depth)}, expected an integer from 1 to 1000`,
+    `${family} configuration: depth: got ${shown(depth)}, expected an integer from 1 to ${modelLimits.depth}`,
   );
 }
 

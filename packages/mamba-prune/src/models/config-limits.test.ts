@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { F, manualSeed, noGrad, randn, scope, tensor } from '@mamba-prune/libtorch';
 import { describe, expect, it } from 'vitest';
 import { exportOnnx } from '../export/onnx/export-onnx.js';
-import { UsageError } from '../errors.js';
+import { isUsageError } from '../errors.js';
 import { temporaryFolder, toyInfo } from '../training/testing/toy.js';
 import { modelInfoOf } from '../workflows/fit.js';
 import type { ModelOptions } from './config.js';
@@ -113,6 +113,7 @@ const refused: [string, object, RegExp][] = [
   ['resnet20', { blocks: [] }, /blocks: got \[\]/],
   ['resnet20', { blocks: [1, 0] }, /blocks: got \[1,0\]/],
   ['resnet20', { blocks: [1e9] }, /blocks: got \[1000000000\]/],
+  ['resnet20', { blocks: Array(13).fill(1) }, /expected .*: up to 12 stages of 1 to 1000 blocks/],
   ['resnet20', { baseWidth: 0 }, /baseWidth/],
   ['resnet20', { stem: 'large' }, /stem/],
   ['resnet20', { imageSize: 0 }, /imageSize/],
@@ -123,8 +124,14 @@ describe('options that cannot work', () => {
     refused.map(([arch, options, words]) => [nameOf(arch, options), arch, options, words] as const),
   )('%s is refused by name, before a tensor is made', (_, arch, options, words) => {
     const make = () => createModel(arch, { ...small[arch], ...options });
-    expect(make).toThrow(UsageError);
     expect(make).toThrow(words);
+    let refusal: unknown;
+    try {
+      make();
+    } catch (error) {
+      refusal = error;
+    }
+    expect(isUsageError(refusal)).toBe(true);
   });
 
   it('refuses widths that a configuration has too many of, in every family', () => {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { checkLimits, modelLimits } from '../limits.js';
 import {
   blockCount,
   checkDepth,
@@ -89,9 +90,11 @@ export const mlpGroup = (block: number): string => `blocks.${block}.mlp`;
 /**
  * The configuration of a dense model: patch 4 at 32 px, 3 channels, 10 classes, d_conv 4, expand 2,
  * mlp_ratio 4, dt_rank ceil(d_model / 16) unless told otherwise.
- * @throws UsageError if the image does not divide into patches, or a size is no positive integer
+ * @throws UsageError if the image does not divide into patches, or a size is no positive integer;
+ *   TooLargeError if one is beyond `modelLimits`
  */
 export function mambaConfig(arch: MambaArchitecture, options: ModelOptions = {}): MambaConfig {
+  checkLimits(arch, { ...options }, modelLimits);
   const defaults: MambaDefaults = mambaArchitectures[arch];
   const dModel = options.dModel ?? defaults.dModel;
   const depth = options.depth ?? defaults.depth;

@@ -12,6 +12,8 @@ import { type VitConfig, attentionGroup } from './vit-config.js';
 
 type Entry = [name: string, shape: readonly number[]];
 
+export type AnyConfig = MambaConfig | VitConfig | ResNetConfig;
+
 /** Shape of every tensor by name. */
 export type ModelShapes = Map<string, readonly number[]>;
 
@@ -38,7 +40,26 @@ const width = ({ widths }: { readonly widths: Readonly<Record<string, number>> }
 const blocksOf = ({ depth }: { readonly depth: number }): number[] =>
   Array.from({ length: depth }, (_, block) => block);
 
-export function mambaShapes(config: MambaConfig): ModelShapes {
+/** Of every tensor, buffers included. */
+export function shapesOf(config: AnyConfig): ModelShapes {
+  if (config.family === 'mamba') return mambaShapes(config);
+  return config.family === 'vit' ? vitShapes(config) : resnetShapes(config);
+}
+
+/** The same as `numParameters()` of the model. */
+export function countParameters(config: AnyConfig): number {
+  let sum = 0;
+  for (const [name, shape] of shapesOf(config)) {
+    if (!isBuffer(name)) sum += shape.reduce((product, size) => product * size, 1);
+  }
+  return sum;
+}
+
+/** The statistics of BatchNorm. */
+const isBuffer = (name: string): boolean =>
+  /\.(running_mean|running_var|num_batches_tracked)$/.test(name);
+
+function mambaShapes(config: MambaConfig): ModelShapes {
   const { dModel, patchSize, imageSize, channels, numClasses, scan } = config;
   const blocks = blocksOf(config).flatMap((block): Entry[] => {
     const ssm = `blocks.${block}.ssm`;
@@ -76,7 +97,7 @@ export function mambaShapes(config: MambaConfig): ModelShapes {
   ]);
 }
 
-export function vitShapes(config: VitConfig): ModelShapes {
+function vitShapes(config: VitConfig): ModelShapes {
   const { dModel, headDim, patchSize, imageSize, channels, numClasses } = config;
   const blocks = blocksOf(config).flatMap((block): Entry[] => {
     const inner = width(config, attentionGroup(block)) * headDim;
@@ -101,7 +122,7 @@ export function vitShapes(config: VitConfig): ModelShapes {
   ]);
 }
 
-export function resnetShapes(config: ResNetConfig): ModelShapes {
+function resnetShapes(config: ResNetConfig): ModelShapes {
   const { block, blocks, baseWidth, stem, channels, numClasses } = config;
   const kernels = block === 'basic' ? [3, 3] : [1, 3, 1];
   const kernel = stem === 'cifar' ? 3 : 7;

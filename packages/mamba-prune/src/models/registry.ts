@@ -1,11 +1,9 @@
-import { totalmem } from 'node:os';
 import { UsageError } from '../errors.js';
 import {
   type FamilyName,
   type MambaOptions,
   checkModelOptions,
   familyNames,
-  familyOf,
 } from './architectures.js';
 import {
   type MambaArchitecture,
@@ -13,9 +11,10 @@ import {
   checkMambaConfig,
   mambaConfig,
 } from './config.js';
+import { checkModelNeed, denseConfig } from './dense-config.js';
 import type { ImageModel } from './image-model.js';
 import { VisionMamba } from './mamba.js';
-import { type ModelShapes, mambaShapes, resnetShapes, vitShapes } from './model-shapes.js';
+import { type AnyConfig, type ModelShapes, shapesOf } from './model-shapes.js';
 import { ResNet } from './resnet.js';
 import {
   type ResNetArchitecture,
@@ -29,51 +28,53 @@ import { type VitArchitecture, type VitOptions, checkVitConfig, vitConfig } from
 export { modelNames, modelOptionNames } from './architectures.js';
 
 interface Family {
-  /** Of a dense model. */
-  config(arch: string, options: ModelOptions): unknown;
+  /** A configuration that was read from a file or made by hand. @throws UsageError */
+  checked(config: unknown): AnyConfig;
   /** A model of any widths, from the configuration that a model file holds. */
   fromConfig(config: unknown): ImageModel;
-  /** Shapes of its tensors, without making them. */
-  shapes(config: unknown): ModelShapes;
 }
 
 const families: Readonly<Record<FamilyName, Family>> = {
   mamba: {
-    config: (arch, options) => mambaConfig(arch as MambaArchitecture, options),
-    fromConfig: (config) => new VisionMamba(checkMambaConfig(config)),
-    shapes: (config) => mambaShapes(checkMambaConfig(config)),
+    checked: checkMambaConfig,
+    fromConfig: (config) => new VisionMamba(fitting(checkMambaConfig(config))),
   },
   vit: {
-    config: (arch, options) => vitConfig(arch as VitArchitecture, options),
-    fromConfig: (config) => new VisionTransformer(checkVitConfig(config)),
-    shapes: (config) => vitShapes(checkVitConfig(config)),
+    checked: checkVitConfig,
+    fromConfig: (config) => new VisionTransformer(fitting(checkVitConfig(config))),
   },
   resnet: {
-    config: (arch, options) => resnetConfig(arch as ResNetArchitecture, options),
-    fromConfig: (config) => new ResNet(checkResNetConfig(config)),
-    shapes: (config) => resnetShapes(checkResNetConfig(config)),
+    checked: checkResNetConfig,
+    fromConfig: (config) => new ResNet(fitting(checkResNetConfig(config))),
   },
 };
 
+/** @throws TooLargeError if the machine has not enough memory for such a model */
+function fitting<C extends AnyConfig>(config: C): C {
+  checkModelNeed(config);
+  return config;
+}
+
 function mamba(arch: MambaArchitecture, options: MambaOptions): VisionMamba {
   checkModelOptions(arch, options);
-  return new VisionMamba(mambaConfig(arch, options));
+  return new VisionMamba(fitting(mambaConfig(arch, options)));
 }
 
 function vit(arch: VitArchitecture, options: VitOptions): VisionTransformer {
   checkModelOptions(arch, options);
-  return new VisionTransformer(vitConfig(arch, options));
+  return new VisionTransformer(fitting(vitConfig(arch, options)));
 }
 
 function resnet(arch: ResNetArchitecture, options: ResNetOptions): ResNet {
   checkModelOptions(arch, options);
-  return new ResNet(resnetConfig(arch, options));
+  return new ResNet(fitting(resnetConfig(arch, options)));
 }
 
 /**
  * A new, randomly initialised model; `manualSeed` decides the values.
  * @throws UsageError for an unknown name, an option that the architecture does not have, or sizes
- *   that do not fit together
+ *   that do not fit together; TooLargeError for a size beyond its range, or a model that the
+ *   machine's memory cannot hold
  */
 export function createModel(arch: string, options: ModelOptions = {}): ImageModel {
   if (typeof (options as unknown) !== 'object' || Array.isArray(options)) {
@@ -81,11 +82,7 @@ export function createModel(arch: string, options: ModelOptions = {}): ImageMode
       `createModel: got ${JSON.stringify(options)} in place of the options, expected an object such as { numClasses: 10 }.`,
     );
   }
-  const family = families[familyOf(arch)];
-  checkModelOptions(arch, options);
-  const config = family.config(arch, options);
-  checkFits(family.shapes(config));
-  return family.fromConfig(config);
+  return createModelFromConfig(denseConfig(arch, options));
 }
 
 /**
@@ -93,27 +90,12 @@ export function createModel(arch: string, options: ModelOptions = {}): ImageMode
  * @throws as `createModel`
  */
 export function denseShapes(arch: string, options: ModelOptions = {}): ModelShapes {
-  const family = families[familyOf(arch)];
-  checkModelOptions(arch, options);
-  return family.shapes(family.config(arch, options));
-}
-
-/** @throws UsageError for a model whose weights alone are larger than the memory of this machine */
-function checkFits(shapes: ModelShapes): void {
-  let numbers = 0;
-  for (const shape of shapes.values()) numbers += shape.reduce((a, b) => a * b, 1);
-  const [bytes, memory] = [4 * numbers, totalmem()];
-  if (!(bytes > memory)) return;
-  const gib = (value: number): string => `${(value / 2 ** 30).toPrecision(3)} GiB`;
-  throw new UsageError(
-    `model: got sizes of ${numbers} parameters (${gib(bytes)}), expected less than the ${gib(memory)} of memory ` +
-      'that this machine has. Choose smaller ones.',
-  );
+  return shapesOf(denseConfig(arch, options));
 }
 
 /**
  * A randomly initialised model of the shape that `config` describes.
- * @throws UsageError for a configuration that no model has
+ * @throws UsageError for a configuration that no model has, otherwise as `createModel`
  */
 export function createModelFromConfig(config: { readonly family: string }): ImageModel {
   return familyFor(config).fromConfig(config);
@@ -124,7 +106,7 @@ export function createModelFromConfig(config: { readonly family: string }): Imag
  * @throws UsageError for a configuration that no model has
  */
 export function modelShapes(config: { readonly family: string }): ModelShapes {
-  return familyFor(config).shapes(config);
+  return shapesOf(familyFor(config).checked(config));
 }
 
 function familyFor({ family }: { readonly family: string }): Family {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { checkLimits, modelLimits, mostStages } from '../limits.js';
 import type { ModelOptions } from './config.js';
 import { UsageError } from '../errors.js';
 import { blockCount, checkWidths, parseConfig, size } from './config-checks.js';
@@ -16,7 +17,7 @@ export const resnetConfigSchema = z.strictObject({
   /** `basic`: two 3x3 convolutions; `bottleneck`: 1x1, 3x3, 1x1 with four times the width at the end. */
   block: z.enum(resnetBlocks),
   /** Blocks of each stage; every stage but the first halves the image and doubles the width. */
-  blocks: z.array(blockCount).min(1).max(12),
+  blocks: z.array(blockCount).min(1).max(mostStages),
   /** Channels of the stem and of the first stage's blocks. */
   baseWidth: size,
   /** `cifar`: 3x3 at stride 1; `imagenet`: 7x7 at stride 2 and a max pooling at stride 2. */
@@ -97,9 +98,10 @@ export function denseResNetWidths({
 /**
  * The configuration of a dense model: 32 px, 3 channels, 10 classes unless told otherwise; the CIFAR
  * stem up to 64 px and the ImageNet stem beyond.
- * @throws UsageError if a size is no positive integer
+ * @throws UsageError if a size is no positive integer; TooLargeError if one is beyond `modelLimits`
  */
 export function resnetConfig(arch: ResNetArchitecture, options: ResNetOptions = {}): ResNetConfig {
+  checkLimits(arch, { ...options }, modelLimits);
   const defaults: ResNetSizes = resnetArchitectures[arch];
   const imageSize = options.imageSize ?? 32;
   const sizes: ResNetSizes = {
@@ -126,7 +128,7 @@ function blocksOf(blocks: unknown): number[] {
   if (parsed.success) return parsed.data;
   throw new UsageError(
     `resnet configuration: blocks: got ${JSON.stringify(blocks)}, expected the number of blocks of each stage, such as ` +
-      '[3, 3, 3]: up to 12 stages of 1 to 1000 blocks.',
+      `[3, 3, 3]: up to ${mostStages} stages of 1 to ${modelLimits.depth} blocks.`,
   );
 }
 

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { UsageError } from '../errors.js';
+import { checkLimits, modelLimits } from '../limits.js';
 import { type ModelOptions, mlpGroup } from './config.js';
 import {
   blockCount,
@@ -69,9 +70,10 @@ export const attentionGroup = (block: number): string => `blocks.${block}.attn`;
  * The configuration of a dense model: patch 4 at 32 px, 3 channels, 10 classes, mlp_ratio 4 unless
  * told otherwise.
  * @throws UsageError if the image does not divide into patches or the width into heads, or a size is
- *   no positive integer
+ *   no positive integer; TooLargeError if one is beyond `modelLimits`
  */
 export function vitConfig(arch: VitArchitecture, options: VitOptions = {}): VitConfig {
+  checkLimits(arch, { ...options }, modelLimits);
   const defaults: VitSizes = vitArchitectures[arch];
   const dModel = options.dModel ?? defaults.dModel;
   const depth = options.depth ?? defaults.depth;

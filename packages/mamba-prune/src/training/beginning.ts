@@ -17,15 +17,17 @@ import {
   toTensor,
 } from './checkpoint.js';
 import { CheckpointError, ResumeError, RunFolderError } from './errors.js';
-import { MetricsLog } from './metrics.js';
+import { MetricsLog, bytesBefore } from './metrics.js';
 import { checkResumeOptions, stableJson } from './options.js';
+import type { RunFolder } from './run-folder.js';
 import { rngDevices, saveCheckpoint } from './saving.js';
 import type { Session } from './session.js';
-import type { EpochMetrics } from './types.js';
+import type { EpochMetrics, TrainControl } from './types.js';
 
 /** Begins the session's phase, or resumes it. @throws see `train` */
 export function begin(session: Session): void {
   const { folder, control, phase } = session;
+  checkCheckpoints(folder, control);
   const state = lastState(session);
   if (state?.phase !== phase) {
     if (state && !state.finished) {
@@ -43,56 +45,117 @@ export function begin(session: Session): void {
         'a new run. Resume it (--resume), or choose another folder.',
     );
   } else {
-    resume(session, readLast(session));
+    const checkpoint = readLast(session);
+    if (checkpoint) resume(session, checkpoint);
+    else beginAnew(session, undefined);
   }
 }
 
-/** What the last checkpoint says, or the previous one if that is asked for and the last is damaged. */
-function lastState({ folder, control }: Session): CheckpointState | undefined {
+/**
+ * For those who have other work to do before a training goes on.
+ * @throws CheckpointError if the run has begun and nothing is left to go on from, unless it may begin anew
+ */
+export function checkCheckpoints(
+  folder: RunFolder,
+  { resume, restart }: Pick<TrainControl, 'resume' | 'restart'>,
+): void {
+  const { lastCheckpoint, previousCheckpoint, path, metricsPath, modelPath } = folder;
+  if (!resume || restart === true || !folder.hasTrained) return;
+  if (existsSync(lastCheckpoint) || existsSync(previousCheckpoint)) return;
+  throw new CheckpointError(
+    lastCheckpoint,
+    `resume: ${path} has no checkpoint any more (${lastCheckpoint}), but it has begun: there is ${existsSync(metricsPath) ? metricsPath : modelPath}. ${restartAdvice}`,
+  );
+}
+
+const restartAdvice =
+  'Put a checkpoint back, begin anew in the same folder (--resume --restart, or quickstart --fresh), or start a new run.';
+
+/**
+ * What the last checkpoint says, or the previous one if that is asked for and the last is damaged.
+ * Undefined if there is none to go on from, and the training may begin.
+ */
+function lastState(session: Session): CheckpointState | undefined {
+  const { lastCheckpoint, previousCheckpoint } = session.folder;
+  if (!existsSync(lastCheckpoint) && !existsSync(previousCheckpoint)) return undefined;
+  return orPrevious(session, readCheckpointInfo)?.value;
+}
+
+/** Undefined if all are damaged and the training may begin anew. */
+function readLast(session: Session): Checkpoint | undefined {
+  const { folder, hooks } = session;
+  const found = orPrevious(session, readCheckpoint);
+  if (found?.lost === undefined) return found?.value;
+  hooks.onNote?.(`${found.lost}\nGoing on from the one before, ${found.value.path}.`);
+  folder.restorePrevious();
+  return found.value;
+}
+
+/**
+ * @param read - reads a checkpoint
+ * @returns what it read, and what is wrong with the last one if it is the previous; undefined if both
+ *   cannot be read and the training may begin anew
+ * @throws CheckpointError with what can be done
+ */
+function orPrevious<T>(
+  { folder, control }: Session,
+  read: (path: string) => T,
+): { readonly value: T; readonly lost?: string } | undefined {
   const { lastCheckpoint, previousCheckpoint } = folder;
-  if (!existsSync(lastCheckpoint)) return undefined;
+  let lost: CheckpointError;
   try {
-    return readCheckpointInfo(lastCheckpoint);
+    return { value: readThere(lastCheckpoint, read) };
   } catch (error) {
-    if (control.resume === 'previous') return readCheckpointInfo(previousCheckpoint);
-    throw withAdvice(error, previousCheckpoint);
+    if (!(error instanceof CheckpointError)) throw error;
+    lost = error;
   }
+  const { message } = lost;
+  let value: T;
+  try {
+    value = readThere(previousCheckpoint, read);
+  } catch (error) {
+    if (!(error instanceof CheckpointError)) throw error;
+    if (control.restart === true) return undefined;
+    const all = `${message}\n${error.message}\n${restartAdvice}`;
+    throw new CheckpointError(lastCheckpoint, all, { cause: lost });
+  }
+  if (control.resume === 'previous' || control.restart === true) return { value, lost: message };
+  throw new CheckpointError(
+    lastCheckpoint,
+    `${message}\nResume from the one before, ${previousCheckpoint} (--resume previous), or start a new run.`,
+    { cause: lost },
+  );
 }
 
-function readLast({ folder, control, hooks }: Session): Checkpoint {
-  const { lastCheckpoint, previousCheckpoint } = folder;
-  try {
-    return readCheckpoint(lastCheckpoint);
-  } catch (error) {
-    if (control.resume !== 'previous') throw withAdvice(error, previousCheckpoint);
-    const previous = readCheckpoint(previousCheckpoint);
-    hooks.onNote?.(`${(error as Error).message}\nGoing on from the one before, ${previous.path}.`);
-    folder.restorePrevious();
-    return previous;
-  }
-}
-
-/** Says of a damaged checkpoint that there is one before it. */
-function withAdvice(error: unknown, previous: string): unknown {
-  if (!(error instanceof CheckpointError)) return error;
-  const advice = existsSync(previous)
-    ? `Resume from the one before, ${previous} (--resume previous), or start a new run.`
-    : 'Start a new run.';
-  return new CheckpointError(error.path, `${error.message}\n${advice}`, { cause: error });
+function readThere<T>(path: string, read: (path: string) => T): T {
+  if (existsSync(path)) return read(path);
+  throw new CheckpointError(path, `readCheckpoint: the checkpoint ${path} is missing.`);
 }
 
 /** @param before - of the phase before, if there was one */
 function beginAnew(session: Session, before: CheckpointState | undefined): void {
-  const { folder, control, options } = session;
+  const { folder, control, options, phase } = session;
   const configured = folder.config.train;
-  if (control.resume && configured && before === undefined) {
-    // Killed before its first checkpoint: the run still is what config.json says.
+  if (control.resume && configured && before === undefined && control.phase === undefined) {
+    // Killed before its first checkpoint, or all of them are lost: the run still is what config.json says.
     checkResumeOptions(configured, options, folder.configPath);
   }
+  const isRestart = control.restart === true && before === undefined && folder.hasTrained;
+  if (isRestart) noteRestart(session);
+  const keep = isRestart ? bytesBefore(folder.metricsPath, phase) : (before?.metricsBytes ?? 0);
   manualSeed(options.seed);
-  session.log = new MetricsLog(folder.metricsPath, before?.metricsBytes ?? 0);
+  session.log = new MetricsLog(folder.metricsPath, keep);
   // Before any work is done, so that a full disk shows now.
   saveCheckpoint(session);
+}
+
+/** What is there is kept aside: damaged files may still be worth something to somebody. */
+function noteRestart({ folder, hooks, phase }: Session): void {
+  folder.setCheckpointsAside();
+  hooks.onNote?.(
+    `No checkpoint of ${folder.path} can be read: the training ${phase === 'train' ? '' : `"${phase}" `}begins anew. ` +
+      `What was there is in ${folder.asidePath}.`,
+  );
 }
 
 function resume(session: Session, checkpoint: Checkpoint): void {

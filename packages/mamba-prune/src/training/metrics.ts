@@ -132,6 +132,14 @@ function isMetricsLine(value: unknown): value is MetricsLine {
   );
 }
 
+/** Length of the lines before the first one of a phase; 0 if there is no file. */
+export function bytesBefore(path: string, phase: string): number {
+  const lines = readMetricsFile(path);
+  const first = lines.findIndex((line) => line.phase === phase);
+  const kept = first < 0 ? lines : lines.slice(0, first);
+  return kept.reduce((sum, line) => sum + Buffer.byteLength(`${JSON.stringify(line)}\n`), 0);
+}
+
 function unwritable(path: string, error: unknown): RunFolderError {
   const { code, message } = error as NodeJS.ErrnoException;
   return new RunFolderError(

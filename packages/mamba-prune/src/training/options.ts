@@ -1,6 +1,7 @@
 /** Training options: defaults, checks, and what may change when a run is resumed. */
 import { type AugmentOptions, augmentPreset, type DatasetInfo } from '../data/index.js';
 import { UsageError } from '../errors.js';
+import { checkLimits, trainLimits } from '../limits.js';
 import { type OptionKinds, checkOptions, requireOptions } from '../option-checks.js';
 import { precisionNames } from '../precision.js';
 import { ResumeError } from './errors.js';
@@ -54,13 +55,30 @@ const augmentKinds: OptionKinds<AugmentOptions> = {
   sampling: 'string',
 };
 
+/** By the names of the options. */
+const limits = {
+  epochs: trainLimits.epochs,
+  firstEpoch: trainLimits.epochs,
+  warmupEpochs: trainLimits.epochs,
+  batchSize: trainLimits.batchSize,
+  evalBatchSize: trainLimits.batchSize,
+  lr: trainLimits.lr,
+  weightDecay: trainLimits.strength,
+  clipGradNorm: trainLimits.strength,
+  evalEvery: trainLimits.epochs,
+  maxTrainImages: trainLimits.images,
+  maxTestImages: trainLimits.images,
+  logEverySteps: trainLimits.steps,
+} as const satisfies Partial<Record<keyof TrainOptions, number>>;
+
 /**
  * Fills in the defaults and checks every option.
  * @param info - of the data set, whose size the augmentation presets depend on
- * @throws UsageError naming the option; DataError for an unknown augmentation preset
+ * @throws UsageError naming the option, TooLargeError if it is a number beyond its range; DataError for an unknown augmentation preset
  */
 export function resolveTrainOptions(options: TrainOptions, info: ImageSize): ResolvedTrainOptions {
   requireOptions(WHERE, options, trainKinds);
+  checkLimits(WHERE, { ...options }, limits);
   const optimizer = oneOf('optimizer', options.optimizer ?? 'adamw', optimizerNames);
   const schedules = ['cosine', 'constant', 'multistep'] as const;
   const schedule = oneOf('schedule', options.schedule ?? 'cosine', schedules);

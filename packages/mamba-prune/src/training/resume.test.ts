@@ -1,4 +1,13 @@
-import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { Random } from '../data/random.js';
@@ -271,6 +280,137 @@ describe('a damaged checkpoint', () => {
     await go('run', { resume: 'previous' }, {}, hooks);
     expect(notes).toEqual([expect.stringMatching(/damaged.*Going on from the one before/s)]);
     expect(outcomeOf(RunFolder.open(join(folder.path, 'run')))).toEqual(expected);
+  });
+});
+
+describe('a run whose checkpoints are all lost', () => {
+  const at = (...names: string[]) => join(folder.path, 'run', ...names);
+  const last = () => at('checkpoints', 'last.safetensors');
+  const previous = () => at('checkpoints', 'previous.safetensors');
+  const files = () =>
+    readdirSync(at(), { recursive: true, encoding: 'utf8' })
+      .filter((name) => !statSync(at(name)).isDirectory())
+      .map((name) => [name, readFileSync(at(name)).toString('base64')])
+      .sort();
+
+  const losses: [string, () => void][] = [
+    [
+      'gone',
+      () => {
+        rmSync(last());
+        rmSync(previous());
+      },
+    ],
+    [
+      'gone with their folder',
+      () => {
+        rmSync(at('checkpoints'), { recursive: true });
+        mkdirSync(at('checkpoints'));
+      },
+    ],
+    [
+      'damaged',
+      () => {
+        for (const path of [last(), previous()]) writeFileSync(path, 'damaged');
+      },
+    ],
+    [
+      'damaged where their checksum tells',
+      () => {
+        for (const path of [last(), previous()]) {
+          const bytes = readFileSync(path);
+          writeFileSync(path, flip(bytes, bytes.length - 3000));
+        }
+      },
+    ],
+    [
+      'damaged or gone',
+      () => {
+        writeFileSync(last(), '');
+        rmSync(previous());
+      },
+    ],
+  ];
+
+  it.each(losses)(
+    '%s, loses nothing more, and begins anew only if told to',
+    async (_what, lose) => {
+      create().release();
+      await goUntil('run', 16);
+      lose();
+      const before = files();
+      for (const resume of [true, 'previous'] as const) {
+        await expect(go('run', { resume })).rejects.toThrow(
+          /(no checkpoint any more|damaged|missing).*--restart/s,
+        );
+        expect(files()).toEqual(before);
+      }
+      const notes: string[] = [];
+      const hooks = { onNote: (note: string) => notes.push(note) };
+      const run = RunFolder.open(at(), { write: true });
+      const options = { ...toyOptions, logEverySteps: 4 };
+      const control = { resume: true, restart: true };
+      const metrics = readFileSync(run.metricsPath);
+      await train(new ToyModel(5), toyDataset(), options, run, hooks, control);
+      run.release();
+      expect(notes).toEqual([expect.stringMatching(/begins anew\. What was there is in .*lost/)]);
+      expect(outcomeOf(RunFolder.open(at()))).toEqual(expected);
+      expect(readFileSync(at('checkpoints', 'lost', 'metrics.jsonl'))).toEqual(metrics);
+    },
+  );
+
+  it('goes on where it was if one can be read, whatever it is allowed', async () => {
+    for (const lose of [
+      () => undefined,
+      () => {
+        rmSync(last());
+      },
+      () => {
+        writeFileSync(last(), 'damaged');
+      },
+    ]) {
+      rmSync(at(), { recursive: true, force: true });
+      create().release();
+      await goUntil('run', 16);
+      lose();
+      const result = await go('run', { resume: true, restart: true });
+      expect(result.finished).toBe(true);
+      expect(existsSync(at('checkpoints', 'lost'))).toBe(false);
+      expect(outcomeOf(RunFolder.open(at()))).toEqual(expected);
+    }
+  });
+
+  it('is told that the one before is there', async () => {
+    create().release();
+    await goUntil('run', 16);
+    rmSync(last());
+    await expect(go('run', { resume: true })).rejects.toThrow(/missing.*--resume previous/s);
+    await go('run', { resume: 'previous' });
+    expect(outcomeOf(RunFolder.open(at()))).toEqual(expected);
+  });
+
+  it('is known by its model if the metrics are lost too', async () => {
+    create().release();
+    await go('run');
+    for (const path of [last(), previous(), at('metrics.jsonl')]) rmSync(path);
+    const model = readFileSync(at('model.safetensors'));
+    await expect(go('run', { resume: true })).rejects.toThrow(/model\.safetensors\..*--restart/s);
+    expect(readFileSync(at('model.safetensors'))).toEqual(model);
+    await go('run', { resume: true, restart: true });
+    expect(outcomeOf(RunFolder.open(at()))).toEqual(expected);
+  });
+
+  it('keeps the lines of the phases before', async () => {
+    create().release();
+    await go('run', { phase: 'dense' }, { epochs: 1, logEverySteps: null });
+    await goUntil('run', 9, { phase: 'round 1' });
+    rmSync(last());
+    rmSync(previous());
+    await expect(go('run', { phase: 'round 1', resume: true })).rejects.toThrow(/--restart/);
+    await go('run', { phase: 'round 1', resume: true, restart: true });
+    const lines = RunFolder.open(at()).readMetrics();
+    const epochs = lines.filter(({ type }) => type === 'epoch').map(({ phase }) => phase);
+    expect(epochs).toEqual(['dense', ...Array<string>(4).fill('round 1')]);
   });
 });
 

@@ -5,6 +5,7 @@
  *     metrics.jsonl                     one JSON object a line
  *     checkpoints/last.safetensors      to resume from
  *     checkpoints/previous.safetensors  the one before, should the last be damaged
+ *     checkpoints/lost/                 what was left when a training began anew (--restart)
  *     checkpoints/best.safetensors      model with the best validation accuracy
  *     checkpoints/init.safetensors      model as its training began; epoch-E.safetensors: after E epochs
  *     checkpoints/round-j.safetensors   model after round j of a pruning; round-j-cut.safetensors: while
@@ -15,7 +16,7 @@
  *     tensorboard/                      event files, if they are asked for
  *     run.lock                          while a process writes the run
  */
-import { readTextFile, writeFileAtomic } from '@mamba-prune/libtorch';
+import { readTextFile, systemReason, writeFileAtomic } from '@mamba-prune/libtorch';
 import {
   copyFileSync,
   existsSync,
@@ -24,9 +25,11 @@ import {
   readdirSync,
   renameSync,
   rmSync,
+  statSync,
 } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { z } from 'zod';
+import { checkFolder, isWrongName, makeFolder } from '../files/folder.js';
 import { describeEnvironment, type Environment } from './environment.js';
 import { RunFolderError } from './errors.js';
 import { FileLock } from './lock.js';
@@ -119,12 +122,13 @@ export class RunFolder {
 
   /**
    * What `create` asks of a folder, for those who have long work to do before it. None there is as good as an empty one.
-   * @throws RunFolderError if the folder has anything in it, or cannot be read
+   * @throws RunFolderError if the folder has anything in it, or cannot be read, written or made
    */
   static checkNew(path: string, { overwrite }: CreateOptions = {}): void {
     const folder = resolve(path);
-    if (!existsSync(folder)) return;
     guarded(folder, () => {
+      checkFolder(folder);
+      if (!existsSync(folder)) return;
       const found = contents(folder);
       const isRun = RunFolder.isRun(folder);
       if (found.length > 0 && !(isRun && overwrite === true)) throw notEmpty(folder, found, isRun);
@@ -138,7 +142,7 @@ export class RunFolder {
   static create(path: string, description: RunDescription, options: CreateOptions = {}): RunFolder {
     const folder = resolve(path);
     const lock = guarded(folder, () => {
-      mkdirSync(folder, { recursive: true });
+      makeFolder(folder);
       return FileLock.acquire(join(folder, 'run.lock'), folder);
     });
     try {
@@ -214,6 +218,21 @@ export class RunFolder {
     return join(this.path, 'checkpoints', 'previous.safetensors');
   }
 
+  /** Where a training that begins anew puts what is left of the one before. */
+  get asidePath(): string {
+    return join(this.path, 'checkpoints', 'lost');
+  }
+
+  /** Whether a training has begun in it: one that was killed before its first checkpoint has not. */
+  get hasTrained(): boolean {
+    return (
+      existsSync(this.lastCheckpoint) ||
+      existsSync(this.previousCheckpoint) ||
+      (this.#config.command === 'train' && existsSync(this.modelPath)) ||
+      (statSync(this.metricsPath, { throwIfNoEntry: false })?.size ?? 0) > 0
+    );
+  }
+
   /** A model file, not a checkpoint. */
   get bestModel(): string {
     return join(this.path, 'checkpoints', 'best.safetensors');
@@ -261,6 +280,20 @@ export class RunFolder {
         renameSync(this.lastCheckpoint, join(this.path, 'checkpoints', 'damaged.safetensors'));
       }
       replaceWithCopy(this.previousCheckpoint, this.lastCheckpoint);
+    });
+  }
+
+  /** Checkpoints that cannot be read, and a copy of the metrics, whose lines will be written anew. */
+  setCheckpointsAside(): void {
+    this.requireLock();
+    guarded(this.path, () => {
+      makeFolder(this.asidePath);
+      for (const path of [this.lastCheckpoint, this.previousCheckpoint]) {
+        if (existsSync(path)) renameSync(path, join(this.asidePath, basename(path)));
+      }
+      if (existsSync(this.metricsPath)) {
+        copyFileSync(this.metricsPath, join(this.asidePath, basename(this.metricsPath)));
+      }
     });
   }
 
@@ -368,24 +401,7 @@ function guarded<T>(folder: string, body: () => T): T {
     if (error instanceof RunFolderError) throw error;
     throw new RunFolderError(folder, `RunFolder: cannot write ${folder}: ${systemReason(error)}`, {
       cause: error,
+      isUsage: isWrongName(error),
     });
   }
-}
-
-const REASONS: Readonly<Record<string, string>> = {
-  ENOSPC: 'the disk is full (ENOSPC). Free some space.',
-  EDQUOT: 'the disk quota is used up (EDQUOT). Free some space.',
-  EFBIG: 'the file would be larger than allowed (EFBIG).',
-  EACCES: 'no permission (EACCES). Choose a folder that you may write.',
-  EPERM: 'no permission (EPERM). Choose a folder that you may write.',
-  EROFS: 'the file system is read-only (EROFS). Choose another folder.',
-  ENOENT: 'a folder is missing (ENOENT). Was it deleted?',
-  ENOTDIR: 'a part of the path is a file (ENOTDIR). Choose another folder.',
-  EEXIST: 'a file of that name is in the way (EEXIST). Choose another folder.',
-};
-
-/** An error of the system in words. */
-export function systemReason(error: unknown): string {
-  const { code, message } = error as NodeJS.ErrnoException;
-  return (code === undefined ? undefined : REASONS[code]) ?? message;
 }

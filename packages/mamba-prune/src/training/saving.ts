@@ -4,12 +4,12 @@ import {
   getRngState,
   libtorchVersion,
   saveSafetensors,
+  systemReason,
   type Tensor,
 } from '@mamba-prune/libtorch';
 import { existsSync } from 'node:fs';
 import { type CheckpointState, writeCheckpoint } from './checkpoint.js';
 import { RunFolderError } from './errors.js';
-import { systemReason } from './run-folder.js';
 import type { Session } from './session.js';
 
 /**

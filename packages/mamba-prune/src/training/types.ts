@@ -282,9 +282,15 @@ export interface TrainControl {
   signal?: AbortSignal | undefined;
   /**
    * true: go on from the run's last checkpoint. 'previous': if that is damaged, from the one before.
-   * Without a checkpoint the training begins. Default false, which refuses a run that has begun.
+   * A run that was killed before its first checkpoint begins. Default false, which refuses a run that has
+   * begun.
    */
   resume?: boolean | 'previous' | undefined;
+  /**
+   * With `resume`: begins anew if no checkpoint of a run that has begun can be read, the previous one
+   * neither; what is left of them is kept in checkpoints/lost. Default false, which throws a CheckpointError.
+   */
+  restart?: boolean | undefined;
   /** Name of this training within a run of several (rounds); default 'train'. */
   phase?: string | undefined;
   /** JSON kept in the checkpoint (`readCheckpointInfo`): what is needed to build the model again. */

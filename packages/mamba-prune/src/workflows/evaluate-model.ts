@@ -1,5 +1,6 @@
 import { BatchLoader } from '../data/loader.js';
 import type { Dataset } from '../data/types.js';
+import { checkBatchNeed } from '../memory-need.js';
 import type { ImageModel } from '../models/image-model.js';
 import { type EvaluateOptions, type Evaluation, evaluate } from '../training/evaluate.js';
 import { limitSplit } from '../training/batches.js';
@@ -28,6 +29,7 @@ export interface ModelEvaluation extends Evaluation {
 /**
  * Accuracy and loss of a model on a data set, without augmentation.
  * @returns undefined if the signal stopped it
+ * @throws TooLargeError if the machine has not enough memory for a batch
  */
 export async function evaluateModel(
   model: ImageModel,
@@ -36,6 +38,9 @@ export async function evaluateModel(
 ): Promise<ModelEvaluation | undefined> {
   const { split = 'test', batchSize = 256, images, seed = 0, perClass = false, ...rest } = options;
   const chosen = limitSplit(dataset[split], images ?? null, seed);
+  const { channels, height, width } = dataset.info;
+  const most = Math.min(batchSize, chosen.length);
+  checkBatchNeed('eval', most, [channels, height, width], 'Give fewer (--batch-size).');
   const loader = new BatchLoader(chosen, dataset.info, { batchSize });
   const classes = dataset.info.classes.length;
   const right = perClass ? new Float64Array(classes) : undefined;

@@ -1,7 +1,8 @@
 // Iterative magnitude pruning as the original training script ran it: a dense training, then rounds.
 // The dense run lies in the folder of the pruning run.
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
+import { makeFolder } from '../files/folder.js';
 import { UsageError } from '../errors.js';
 import type { ModelOptions } from '../models/config.js';
 import { importModel } from '../models/import-model.js';
@@ -109,7 +110,7 @@ async function ownFile(
     if (info.history.at(-1)?.['step'] !== 'import' || name === undefined) return path;
     const dataset = await openDataFor(model, { dataset: name, data }, hooks);
     const own = `${resolve(out)}.dense.safetensors`;
-    mkdirSync(dirname(own), { recursive: true });
+    makeFolder(dirname(own));
     saveModel(own, model, modelInfoOf(dataset.info, info.history));
     return own;
   } finally {

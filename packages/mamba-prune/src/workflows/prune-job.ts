@@ -16,6 +16,7 @@ import { type BatchSource, limitSplit } from '../training/batches.js';
 import { resolveTrainOptions } from '../training/options.js';
 import type { TrainOptions } from '../training/types.js';
 import { calibrationOf } from './calibration.js';
+import { checkBatch } from './check-need.js';
 import { openDataFor, withModelInfo } from './fit.js';
 import { type ResolvedPruneSettings, needForImages, scoresUnits } from './prune-settings.js';
 import type { Standing } from './prune-source.js';
@@ -75,6 +76,9 @@ export async function openJob(
       : rewindFile(settings.model, settings.rewind);
   if (file !== undefined) {
     checkRewindFile(file, { config: model.config, widths: rewoundWidths(settings, record) });
+  }
+  if (dataset && (recipe.epochs > 0 || rsst) && control.autoBatch !== true) {
+    checkBatch(model, dataset, recipe.batchSize ?? 128, device);
   }
   const tuning = dataset && recipe.epochs > 0 ? optionsOf(recipe, dataset) : undefined;
   const trains = at !== 'done' || recipe.epochs > 0;

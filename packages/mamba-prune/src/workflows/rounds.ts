@@ -6,7 +6,7 @@
 //     round-j     training; checkpoints/last.safetensors
 //     its end     checkpoints/round-j.safetensors (model.safetensors after the last round), then
 //                 `finished` in pruning.json
-import { existsSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import type { ImageModel } from '../models/image-model.js';
 import { type ModelInfo, saveModel } from '../models/model-file.js';
 import { type RsstHooks, doomedUnits, rsstHooks } from '../pruning/rsst/index.js';
@@ -188,8 +188,8 @@ export class Rounds {
       {
         phase: name,
         // Anything there is of this phase, or of one before, is ours.
-        resume:
-          existsSync(folder.lastCheckpoint) && (control.resume === 'previous' ? 'previous' : true),
+        resume: folder.hasTrained && (control.resume === 'previous' ? 'previous' : true),
+        restart: control.restart,
         ...{ signal, dataThreads },
       },
     );

@@ -1,19 +1,23 @@
 import { existsSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { type distributed, manualSeed } from '@mamba-prune/libtorch';
 import type { Dataset } from '../data/types.js';
 import { UsageError } from '../errors.js';
+import { makeFolder } from '../files/folder.js';
 import type { ModelOptions } from '../models/config.js';
 import type { ImageModel } from '../models/image-model.js';
 import { type ModelInfo, loadModel, saveModel } from '../models/model-file.js';
 import { createModel, denseShapes, modelOptionNames } from '../models/registry.js';
 import { tensorboardHooks, writeEventFile } from '../logging/tensorboard.js';
 import { fitBatchSize } from '../training/auto-batch.js';
+import { checkCheckpoints } from '../training/beginning.js';
 import { composeHooks } from '../training/compose-hooks.js';
 import { checkShares } from '../training/data-parallel/data-parallel.js';
 import { resolveTrainOptions } from '../training/options.js';
 import { RunFolder } from '../training/run-folder.js';
 import { train } from '../training/trainer.js';
 import type { TrainHooks, TrainResult } from '../training/types.js';
+import { checkBatch, checkNewModel } from './check-need.js';
 import { modelInfoOf, openData } from './fit.js';
 import { keptWeightsPath } from './rewinding.js';
 import { checkResumedSizes } from './resumed-sizes.js';
@@ -41,7 +45,7 @@ export type OnBegin = (model: ImageModel, dataset: Dataset) => void;
  * of the start, and those after the epochs asked for, are kept among the checkpoints as model files,
  * so that a pruned model can be rewound to them.
  *
- * @throws OutOfMemoryError, UsageError, DataError, RunFolderError, ResumeError, CheckpointError, TrainingDivergedError
+ * @throws TooLargeError, OutOfMemoryError, UsageError, DataError, RunFolderError, ResumeError, CheckpointError, TrainingDivergedError
  */
 export async function trainRun(
   given: TrainSettings,
@@ -49,6 +53,7 @@ export async function trainRun(
   onBegin?: OnBegin,
 ): Promise<TrainRun> {
   let settings = given;
+  checkNewModel(settings, control.device);
   const dataset = await openData(settings, control.data);
   let options = trainOptionsOf(settings.recipe, dataset.info);
   let resolved = resolveTrainOptions(options, dataset.info);
@@ -58,6 +63,7 @@ export async function trainRun(
   const leads = (control.group?.rank ?? 0) === 0;
   const model = await startingModel(settings, control, dataset);
   try {
+    if (control.autoBatch !== true) checkBatch(model, dataset, resolved.batchSize, control.device);
     fitBatch(model);
     const run = openRun(model, dataset);
     try {
@@ -87,6 +93,7 @@ export async function trainRun(
         {
           signal: control.signal,
           resume: control.resume,
+          restart: control.restart,
           dataThreads: control.dataThreads,
           group: control.group,
         },
@@ -153,7 +160,10 @@ export async function trainRun(
     if (control.resume !== undefined && control.resume !== false) {
       const run = RunFolder.open(control.out, { write: true });
       try {
+        checkCheckpoints(run, control);
         checkSame('model', made.config, run.config.model);
+        // It may be what was lost.
+        makeFolder(dirname(run.lastCheckpoint));
       } catch (error) {
         run.release();
         throw error;

@@ -1,9 +1,10 @@
 // importance/round-j.json: the scores that a cut went by, for reports. Nothing reads them to go on with
 // a run. Two bytes a unit are more than any picture shows, and keep a round of mamba_small at 74 KB.
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { readTextFile, writeFileAtomic } from '@mamba-prune/libtorch';
 import { z } from 'zod';
+import { makeFolder } from '../files/folder.js';
 import { DataError } from '../data/errors.js';
 import { decodeUnits, encodeUnits } from './kept-units.js';
 
@@ -66,7 +67,7 @@ export const scoresPath = (run: string, round: number): string =>
 /** Writes the scores of a round into a run's folder. */
 export function writeRoundScores(run: string, { groups, ...rest }: RoundScores): void {
   const path = scoresPath(run, rest.round);
-  mkdirSync(dirname(path), { recursive: true });
+  makeFolder(dirname(path));
   const file: RoundScoresFile = {
     kind: 'mamba-prune scores',
     format: 1,

@@ -1,7 +1,7 @@
 // Everything that a page shows, from the folders that were found.
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { digestFile } from '@mamba-prune/libtorch';
+import { AddonError, digestFile } from '@mamba-prune/libtorch';
 import { type FoundRuns, idOf } from './find-runs.js';
 import { studioCommand } from './facts.js';
 import { readComparison } from './read-comparison.js';
@@ -55,6 +55,8 @@ function readEach<T>(paths: readonly string[], read: (path: string) => T): ReadE
     try {
       results.push(read(path));
     } catch (error) {
+      // That is of this program, not of the run.
+      if (error instanceof AddonError) throw error;
       failed.push({ path, error: error instanceof Error ? error : new Error(String(error)) });
     }
   }

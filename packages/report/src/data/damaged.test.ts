@@ -134,7 +134,7 @@ describe('one damaged run', () => {
     ['is another file', (path) => { writeFileSync(path, 'nothing of the kind'); }, /not safetensors/],
     ['says more than it has', (path) => {
       const { tensors, metadata } = loadSafetensors(path);
-      const text = (metadata['mamba_prune'] ?? '').replace('"dState":3', '"dState":3000000');
+      const text = (metadata['mamba_prune'] ?? '').replace('"dState":3', '"dState":300000');
       saveSafetensors(path, tensors, { mamba_prune: text });
     }, /A_log is/],
     ['is a named pipe', (path) => {

@@ -141,7 +141,7 @@ function denseSize({ model }: RunConfig, bytes: number | null): ModelSize | unde
   const key = JSON.stringify(model);
   let counted = counts.get(key);
   if (!counted) {
-    if (numbersIn(model) > maxNumbers) return undefined;
+    if (!(numbersIn(model) <= maxNumbers)) return undefined;
     const made = createModelFromConfig(model);
     const { parameters, macs } = inspectModel(made);
     made.dispose();
@@ -154,11 +154,16 @@ function denseSize({ model }: RunConfig, bytes: number | null): ModelSize | unde
 /** A model of more parameters is not made only to be counted. */
 const maxNumbers = 2 ** 28;
 
+/** NaN for what no model has. */
 function numbersIn(model: { readonly family: string }): number {
-  let sum = 0;
-  for (const shape of modelShapes(model).values()) {
-    sum += shape.reduce((product, size) => product * size, 1);
+  let shapes: ReturnType<typeof modelShapes>;
+  try {
+    shapes = modelShapes(model);
+  } catch {
+    return NaN;
   }
+  let sum = 0;
+  for (const shape of shapes.values()) sum += shape.reduce((product, size) => product * size, 1);
   return sum;
 }
 

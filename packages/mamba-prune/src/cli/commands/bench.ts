@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs';
 import type { Command } from 'commander';
+import { benchLimits, trainLimits } from '../../limits.js';
 import type { BenchCandidate, BenchResult } from '../../bench/bench.js';
 import { type Cli, type Context, action, addExamples } from '../context.js';
 import { findModel, isOnnx, modelLabels } from '../model-argument.js';
@@ -39,11 +40,19 @@ export function addBenchCommand(program: Command, cli: Cli): void {
       '.safetensors and .onnx files or folders of runs; the first is the reference',
     )
     .addOption(
-      integersOption('--batch <n,...>', 'batch sizes', { min: 1 }).default([1, 64], '1,64'),
+      integersOption('--batch <n,...>', 'batch sizes', {
+        min: 1,
+        max: trainLimits.batchSize,
+      }).default([1, 64], '1,64'),
     )
-    .addOption(integerOption('--runs <n>', 'rounds', { min: 1 }).default(15))
     .addOption(
-      numberOption('--min-time <ms>', 'time of one model in one round', { min: 0 }).default(50),
+      integerOption('--runs <n>', 'rounds', { min: 1, max: benchLimits.rounds }).default(15),
+    )
+    .addOption(
+      numberOption('--min-time <ms>', 'time of one model in one round', {
+        min: 0,
+        max: benchLimits.roundMs,
+      }).default(50),
     )
     .option('--webgpu', 'ONNX files on WebGPU too, where it starts');
   addCommonOptions(command);
@@ -60,7 +69,7 @@ export function addBenchCommand(program: Command, cli: Cli): void {
   ]);
   action<BenchCommandOptions>(cli, command, async (context, ...given) => {
     const { options, progress } = context;
-    const batches = [...new Set(options.batch)];
+    const batches = options.batch;
     const paths: string[] = [];
     for (const argument of given.flat())
       paths.push(await findModel(context, argument, { takesOnnx: true }));
@@ -71,6 +80,10 @@ export function addBenchCommand(program: Command, cli: Cli): void {
       context.note(note);
     });
     const models = await candidates(context, paths, device);
+    const { checkBatchNeed } = await import('../../memory-need.js');
+    for (const { inputShape } of models) {
+      checkBatchNeed('bench', Math.max(...batches), inputShape, 'Give fewer (--batch).');
+    }
     const { precisionOn } = await import('../../models/precision.js');
     const precision = precisionOn(device, options.precision);
     progress.begin('bench', batches.length * options.runs, 'rounds');

@@ -64,6 +64,8 @@ export function addCompareCommand(program: Command, cli: Cli): void {
       context.note(note);
     };
     const device = chooseDevice(options.device, onNote);
+    const { checkNewModel } = await import('../../workflows/check-need.js');
+    checkNewModel(request.train, device);
     const comparison = await interruptible(context, (signal) =>
       compare(
         request,

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { trainLimits } from '../../limits.js';
 import type { Dataset } from '../../data/types.js';
 import type { ModelInfo } from '../../models/model-file.js';
 import type { ModelEvaluation } from '../../workflows/evaluate-model.js';
@@ -31,9 +32,17 @@ export function addEvalCommand(program: Command, cli: Cli): void {
       choiceOption('--split <part>', 'which images', ['test', 'train']).default('test', 'test'),
     )
     .addOption(
-      integerOption('--images <n>', 'at most so many, evenly over the classes', { min: 1 }),
+      integerOption('--images <n>', 'at most so many, evenly over the classes', {
+        min: 1,
+        max: trainLimits.images,
+      }),
     )
-    .addOption(integerOption('--batch-size <n>', 'images at a time', { min: 1 }).default(256))
+    .addOption(
+      integerOption('--batch-size <n>', 'images at a time', {
+        min: 1,
+        max: trainLimits.batchSize,
+      }).default(256),
+    )
     .option('--per-class', 'accuracy of every class too');
   addCommonOptions(command);
   addExamples(command, [

@@ -1,5 +1,5 @@
 import { existsSync, statSync } from 'node:fs';
-import { extname, resolve } from 'node:path';
+import { basename, dirname, extname, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { UsageError } from '../../errors.js';
 import { type Cli, type Context, action, addExamples } from '../context.js';
@@ -54,9 +54,19 @@ export function addExportCommand(program: Command, cli: Cli): void {
         `--out: ${out} exists, expected a new file. Give another name, or --overwrite.`,
       );
     }
+    checkFolderOf(out);
     const path = await findModel(context, argument);
     await exportModel(context, path, format);
   });
+}
+
+/** Before a model is read and checked. @throws UsageError if there can be no such file */
+function checkFolderOf(out: string): void {
+  const folder = dirname(resolve(out));
+  if (existsSync(folder) && statSync(folder).isDirectory()) return;
+  throw new UsageError(
+    `--out: ${folder} is no folder, expected one for ${basename(out)}. Make it.`,
+  );
 }
 
 async function exportModel(

@@ -50,6 +50,9 @@ export function addImpCommand(program: Command, cli: Cli): void {
   ]);
   action<ImpCommandOptions>(cli, command, async (context) => {
     const { options, given, io } = context;
+    if (options.restart === true && options.resume === undefined) {
+      throw new UsageError('--restart: belongs to --resume, of a run whose checkpoints are lost.');
+    }
     const plan = planImp(
       given.pretrained === undefined
         ? given
@@ -94,6 +97,7 @@ async function work(
       {
         out: plan.out,
         resume: options.resume,
+        restart: options.restart,
         dataThreads: options.workers,
         tensorboard: options.tensorboard,
         ...{ device, signal, args: context.argv, data: { onNote } },

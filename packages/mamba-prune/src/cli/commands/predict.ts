@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { modelLimits } from '../../limits.js';
 import type { PredictOptions, Prediction } from '../../inference/predict.js';
 import { type Cli, type Context, action, addExamples } from '../context.js';
 import { findModel, isOnnx } from '../model-argument.js';
@@ -24,7 +25,12 @@ export function addPredictCommand(program: Command, cli: Cli): void {
     )
     .argument('<MODEL|RUN>', 'a .safetensors or .onnx file, the folder of a run, or hf:owner/name')
     .argument('<IMAGE...>', 'image files')
-    .addOption(integerOption('--top-k <n>', 'classes to show per image', { min: 1 }).default(5));
+    .addOption(
+      integerOption('--top-k <n>', 'classes to show per image', {
+        min: 1,
+        max: modelLimits.numClasses,
+      }).default(5),
+    );
   addCommonOptions(command);
   addExamples(command, [
     [

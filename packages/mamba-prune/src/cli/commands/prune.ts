@@ -83,12 +83,22 @@ export function addPruneCommand(program: Command, cli: Cli): void {
       context.note(note);
     };
     const device = prepareDevice(options, onNote);
-    const { resume, overwrite, dataThreads, tensorboard, autoBatch } = options;
+    const { resume, restart, overwrite, dataThreads, tensorboard, autoBatch } = options;
     const run = await interruptible(context, (signal) =>
       pruneRun(
         settings,
         {
-          ...{ out, resume, overwrite, dataThreads, tensorboard, autoBatch, device, signal },
+          ...{
+            out,
+            resume,
+            restart,
+            overwrite,
+            dataThreads,
+            tensorboard,
+            autoBatch,
+            device,
+            signal,
+          },
           args: context.argv,
           data: { onNote },
         },

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { trainLimits } from '../../limits.js';
 import { type Cli, action, addExamples } from '../context.js';
 import { printableLine } from '../terminal/printable.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
@@ -31,11 +32,13 @@ export function addReportCommand(program: Command, cli: Cli): void {
     .addOption(
       integerOption('--images <n>', 'test images to show every model; 0 for none', {
         min: 0,
+        max: trainLimits.images,
       }).default(1000),
     )
     .addOption(
       integersOption('--bench [sizes]', 'time the models too, at these batch sizes (1,64)', {
         min: 1,
+        max: trainLimits.batchSize,
       }),
     )
     .option('--with-models', 'put the models into the page, to try them there without a server');

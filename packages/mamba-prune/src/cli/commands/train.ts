@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
+import { trainLimits } from '../../limits.js';
 import { UsageError } from '../../errors.js';
 import type { TrainSettings } from '../../workflows/settings.js';
 import type { TrainRun } from '../../workflows/train-run.js';
@@ -79,6 +80,7 @@ export function addTrainCommand(program: Command, cli: Cli): void {
   command.addOption(
     integersOption('--keep-epochs <e,e,...>', 'keep their weights, for prune --rewind epoch:E', {
       min: 1,
+      max: trainLimits.epochs,
     }),
   );
   addWorkerOptions(command);
@@ -133,6 +135,7 @@ async function trainCommand(
       {
         out,
         resume: options.resume,
+        restart: options.restart,
         overwrite: options.overwrite,
         dataThreads: options.dataThreads,
         tensorboard: options.tensorboard,

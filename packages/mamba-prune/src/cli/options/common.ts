@@ -1,6 +1,7 @@
 // What every command takes: where and how it computes, and for whom it prints.
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type Precision, precisionNames } from '../../precision.js';
+import { mostThreads } from '../../limits.js';
 import { choiceOption, integerOption } from './parse.js';
 
 export interface CommonOptions {
@@ -32,10 +33,13 @@ export function addCommonOptions(command: Command, { computes = true }: CommonSe
     precisionNames,
     'auto, bf16 on a GPU that has it',
   );
-  const seed = integerOption('--seed <n>', 'of everything random', { min: 0 }).default(0);
+  const seed = integerOption('--seed <n>', 'of everything random', {
+    min: 0,
+    max: Number.MAX_SAFE_INTEGER,
+  }).default(0);
   const threads = integerOption('--threads <n>', 'CPU threads (default: all cores)', {
     min: 1,
-    max: 1024,
+    max: mostThreads,
   });
   command.optionsGroup('General:');
   for (const option of [device, precision, seed, threads]) {

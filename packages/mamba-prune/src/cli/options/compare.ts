@@ -1,5 +1,6 @@
 // What to compare: the flags of compare, and what they ask for.
 import { InvalidArgumentError, Option, type Command } from 'commander';
+import { compareLimits, mostProcesses, pruneLimits, trainLimits } from '../../limits.js';
 import { UsageError } from '../../errors.js';
 import { rsstSchedules } from '../../pruning/rsst/schedule.js';
 import type { CompareRequest } from '../../workflows/compare/compare.js';
@@ -8,8 +9,9 @@ import type { Context } from '../context.js';
 import type { CommonOptions } from './common.js';
 import type { DataOptions } from './data.js';
 import { type ModelFlags, typedModelOptions } from './model.js';
-import { choiceOption, integerOption, numberOption } from './parse.js';
+import { checkOnce, choiceOption, integerOption, numberOption } from './parse.js';
 import { type PruningFlags, selectionOptions } from './pruning.js';
+import { targetKinds, targetOption } from './rates.js';
 import { type RecipeOptions, defined, recipeOf, typedRecipe } from './recipe.js';
 
 interface CompareFlags extends Pick<
@@ -62,12 +64,18 @@ export function addComparisonOptions(command: Command): void {
     .optionsGroup('Comparison:')
     .option('--out <dir>', 'folder, new or of the same comparison (required)')
     .option('--quick', 'model, images, epochs and methods of docs/results.md')
-    .addOption(integerOption('--seeds <n>', 'from --seed on (default: 3)', { min: 1 }))
+    .addOption(
+      integerOption('--seeds <n>', 'from --seed on (default: 3)', {
+        min: 1,
+        max: compareLimits.seeds,
+      }),
+    )
     .addOption(sharesOption('--rate <x,...>', 'shares to remove (default: 0.7)'))
-    .option('--target <kinds>', 'both (default), all, or a list such as ssm,mlp')
+    .addOption(targetOption('both (default), all, or a list such as ssm,mlp'))
     .addOption(
       integerOption('--finetune-epochs <n>', 'of every method (default: half of --epochs)', {
         min: 2,
+        max: trainLimits.epochs,
       }),
     )
     .addOption(
@@ -76,11 +84,15 @@ export function addComparisonOptions(command: Command): void {
         `of every method (default: ${compareDefaults.finetuneLr})`,
         {
           above: 0,
+          max: trainLimits.lr,
         },
       ),
     )
     .addOption(
-      integerOption('--jobs <n>', 'runs at once (default: by cores and memory)', { min: 1 }),
+      integerOption('--jobs <n>', 'runs at once (default: by cores and memory)', {
+        min: 1,
+        max: mostProcesses,
+      }),
     )
     .option('--overwrite', 'throw away the comparison in --out');
 }
@@ -92,6 +104,7 @@ export function addMethodOptions(command: Command): void {
     choiceOption('--score <what>', 'of what', ['out_proj', 'group', 'activation'], 'out_proj'),
     integerOption('--score-batches <n>', 'of 64 images for scores that need them (default: 8)', {
       min: 1,
+      max: pruneLimits.batches,
     }),
     ...selectionOptions(),
     numberOption('--fillback <x>', 'Refill: share that returns (default: 0.1)', {
@@ -104,14 +117,20 @@ export function addMethodOptions(command: Command): void {
       ['magnitude', 'gradient'],
       'gradient',
     ),
-    integerOption('--reg-epochs <n>', 'RSST: of the further epochs (default: half)', { min: 1 }),
+    integerOption('--reg-epochs <n>', 'RSST: of the further epochs (default: half)', {
+      min: 1,
+      max: trainLimits.epochs,
+    }),
     choiceOption('--reg-schedule <name>', 'RSST: growth', rsstSchedules, 'exp_custom_exponents'),
     numberOption(
       '--reg-strength <x>',
       'RSST: at the end (default: 1000; l1 100; loss 1; all 1e-4)',
-      { min: 0 },
+      { min: 0, max: trainLimits.strength },
     ),
-    numberOption('--exponents <p>', 'RSST: of the schedule (default: 4)', { above: 0 }),
+    numberOption('--exponents <p>', 'RSST: of the schedule (default: 4)', {
+      above: 0,
+      max: pruneLimits.exponent,
+    }),
     choiceOption('--reg-norm <name>', 'RSST: norm', ['l1', 'group'], 'group'),
     choiceOption('--reg-scope <which>', 'RSST: units', ['all', 'doomed'], 'doomed'),
     choiceOption('--reg-apply <how>', 'RSST: penalty', ['loss', 'proximal'], 'proximal; all: loss'),
@@ -124,7 +143,10 @@ export function addMethodOptions(command: Command): void {
 function sharesOption(flags: string, description: string): Option {
   return new Option(flags, description).argParser((text: string) => {
     const shares = text.split(',').map((word) => (word.trim() === '' ? NaN : Number(word)));
-    if (shares.every((share) => share > 0 && share < 1)) return [...new Set(shares)];
+    if (shares.every((share) => share > 0 && share < 1)) {
+      checkOnce(shares);
+      return shares;
+    }
     throw new InvalidArgumentError('Expected shares above 0 and below 1, separated by commas.');
   });
 }
@@ -183,7 +205,7 @@ export async function requestOf({
 }
 
 const targetsOf = (target: string): CompareRequest['targets'] =>
-  target === 'all' ? target : target.split(',').map((kind) => kind.trim());
+  target === 'all' ? target : targetKinds(target);
 
 /** The seed is each run's own. */
 function recipesOf(

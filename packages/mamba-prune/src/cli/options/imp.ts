@@ -1,4 +1,5 @@
 // The flags of the original training script, by their own names.
+import { modelLimits, mostThreads, pruneLimits, trainLimits } from '../../limits.js';
 import type { Precision } from '../../precision.js';
 import { type Command, Option } from 'commander';
 import { datasetNames } from '../../data/datasets.js';
@@ -17,6 +18,7 @@ export interface ImpFlags {
   readonly exp_name?: string;
   readonly save_dir?: string;
   readonly resume?: true | 'previous';
+  readonly restart?: true;
   readonly gpu?: number;
   readonly batch_size?: number;
   readonly workers?: number;
@@ -171,22 +173,43 @@ export function addImpOptions(command: Command, architectures: readonly string[]
     new Option('--pretrained <file>', 'dense model, in place of training one'),
   ]);
   group('Training, dense and after each cut:', [
-    integerOption('--epochs <n>', `of each training (default: ${d.epochs})`, { min: 1 }),
-    integerOption('--batch_size <n>', `images per step (default: ${d.batch_size})`, { min: 1 }),
-    numberOption('--lr <rate>', `of SGD (default: ${d.lr})`, { above: 0 }),
+    integerOption('--epochs <n>', `of each training (default: ${d.epochs})`, {
+      min: 1,
+      max: trainLimits.epochs,
+    }),
+    integerOption('--batch_size <n>', `images per step (default: ${d.batch_size})`, {
+      min: 1,
+      max: trainLimits.batchSize,
+    }),
+    numberOption('--lr <rate>', `of SGD (default: ${d.lr})`, { above: 0, max: trainLimits.lr }),
     numberOption('--momentum <x>', `(default: ${d.momentum})`, below1),
-    numberOption('--weight_decay <x>', `(default: ${d.weight_decay})`, { min: 0 }),
-    integerOption('--warmup <epochs>', `of rising rate (default: ${d.warmup})`, { min: 0 }),
+    numberOption('--weight_decay <x>', `(default: ${d.weight_decay})`, {
+      min: 0,
+      max: trainLimits.strength,
+    }),
+    integerOption('--warmup <epochs>', `of rising rate (default: ${d.warmup})`, {
+      min: 0,
+      max: trainLimits.epochs,
+    }),
     integersOption(
       '--decreasing_lr <e,e,...>',
       `epochs after which the rate falls to a tenth (default: ${d.decreasing_lr.join(',')})`,
-      { min: 1 },
+      { min: 1, max: trainLimits.epochs },
     ),
-    integerOption('--print_freq <steps>', 'a line in metrics.jsonl every so many', { min: 1 }),
-    integerOption('--workers <n>', 'threads that prepare images (default: 0)', { min: 0 }),
+    integerOption('--print_freq <steps>', 'a line in metrics.jsonl every so many', {
+      min: 1,
+      max: trainLimits.steps,
+    }),
+    integerOption('--workers <n>', 'threads that prepare images (default: 0)', {
+      min: 0,
+      max: mostThreads,
+    }),
   ]);
   group('Pruning:', [
-    integerOption('--pruning_times <n>', `rounds (default: ${d.pruning_times})`, { min: 1 }),
+    integerOption('--pruning_times <n>', `rounds (default: ${d.pruning_times})`, {
+      min: 1,
+      max: pruneLimits.rounds,
+    }),
     numberOption('--rate <x>', `share gone after all rounds (default: ${d.rate})`, below1),
     new Option('--mamba_structured', 'whole channels and neurons; needed for mamba_*'),
     choiceOption('--mamba_prune_target <kind>', 'what', ['ssm', 'mlp', 'both'], 'both'),
@@ -207,7 +230,10 @@ export function addImpOptions(command: Command, architectures: readonly string[]
       ['lt', 'pt', 'rewind_lt'],
       'none',
     ),
-    integerOption('--rewind_epoch <n>', `of rewind_lt (default: ${d.rewind_epoch})`, { min: 0 }),
+    integerOption('--rewind_epoch <n>', `of rewind_lt (default: ${d.rewind_epoch})`, {
+      min: 0,
+      max: trainLimits.epochs,
+    }),
   ]);
   group('Method:', [
     choiceOption('--struct <name>', 'method', ['refill', 'rsst'], 'rsst if it has flags'),
@@ -218,28 +244,52 @@ export function addImpOptions(command: Command, architectures: readonly string[]
     choiceOption('--RST_schedule <name>', 'rsst', rsstSchedules, d.RST_schedule),
     numberOption('--reg_granularity_prune <x>', 'rsst: strength at the end (default: 1)', {
       min: 0,
+      max: trainLimits.strength,
     }),
     numberOption('--exponents <p>', `rsst: of the schedule (default: ${d.exponents})`, {
       above: 0,
+      max: pruneLimits.exponent,
     }),
-    integerOption('--reg_epochs <n>', 'rsst: before each cut (default: --epochs)', { min: 1 }),
+    integerOption('--reg_epochs <n>', 'rsst: before each cut (default: --epochs)', {
+      min: 1,
+      max: trainLimits.epochs,
+    }),
   ]);
   group('Run:', [
     new Option('--exp_name <name>', 'name of the run, whose folder is runs/NAME'),
     new Option('--save_dir <dir>', 'folder of the run, or of runs if it has a name too'),
     new Option('--resume', 'go on, with the same flags as before'),
-    integerOption('--gpu <n>', 'number of the GPU (default: as --device)', { min: 0 }),
+    new Option('--restart', 'with --resume: begin anew if no checkpoint can be read'),
+    integerOption('--gpu <n>', 'number of the GPU (default: as --device)', { min: 0, max: 1023 }),
     new Option('--tensorboard', 'write event files for TensorBoard too'),
     new Option('--print_plan', 'print what would be done as JSON, and do nothing'),
   ]);
   group('Not in the script:', [
-    integerOption('--d_model <n>', 'width of the model (default: as --arch)', { min: 1 }),
-    integerOption('--depth <n>', 'blocks (default: as --arch)', { min: 1 }),
-    integerOption('--d_state <n>', 'states per channel (default: as --arch)', { min: 1 }),
-    integerOption('--patch <px>', 'side of a patch (default: by the image)', { min: 1 }),
-    integerOption('--image_size <px>', 'side of images from folders', { min: 1 }),
-    integerOption('--train_images <n>', 'train on so many (default: all)', { min: 1 }),
-    integerOption('--test_images <n>', 'evaluate on so many (default: all)', { min: 1 }),
+    integerOption('--d_model <n>', 'width of the model (default: as --arch)', {
+      min: 1,
+      max: modelLimits.dModel,
+    }),
+    integerOption('--depth <n>', 'blocks (default: as --arch)', { min: 1, max: modelLimits.depth }),
+    integerOption('--d_state <n>', 'states per channel (default: as --arch)', {
+      min: 1,
+      max: modelLimits.dState,
+    }),
+    integerOption('--patch <px>', 'side of a patch (default: by the image)', {
+      min: 1,
+      max: modelLimits.patchSize,
+    }),
+    integerOption('--image_size <px>', 'side of images from folders', {
+      min: 1,
+      max: modelLimits.imageSize,
+    }),
+    integerOption('--train_images <n>', 'train on so many (default: all)', {
+      min: 1,
+      max: trainLimits.images,
+    }),
+    integerOption('--test_images <n>', 'evaluate on so many (default: all)', {
+      min: 1,
+      max: trainLimits.images,
+    }),
     choiceOption('--augment <name>', 'augmentation', ['none', 'standard', 'strong'], 'standard'),
   ]);
   for (const { flags } of Object.values(refused)) command.addOption(new Option(flags).hideHelp());

@@ -1,5 +1,6 @@
 // Which model, and what differs from its architecture.
 import type { Command } from 'commander';
+import { modelLimits } from '../../limits.js';
 import { modelNames } from '../../models/architectures.js';
 import type { ModelOptions } from '../../models/config.js';
 import { type ResNetStem, resnetStems } from '../../models/resnet-config.js';
@@ -31,15 +32,38 @@ export function addModelOptions(command: Command, fallback: string): void {
     choiceOption('--scan <way>', 'Mamba: one direction, both, or four by turns', scanModes, 'uni'),
     integerOption('--patch <px>', 'side of a patch (default: 4; 8 over 40 px, 16 over 128)', {
       min: 1,
+      max: modelLimits.patchSize,
     }),
-    integerOption('--d-model <n>', 'Mamba, ViT: width (default: as --arch)', { min: 1 }),
-    integerOption('--depth <n>', 'Mamba, ViT: blocks (default: as --arch)', { min: 1 }),
-    integerOption('--d-state <n>', 'Mamba: states per channel (default: as --arch)', { min: 1 }),
-    integerOption('--heads <n>', 'ViT: attention heads (default: as --arch)', { min: 1 }),
+    integerOption('--d-model <n>', 'Mamba, ViT: width (default: as --arch)', {
+      min: 1,
+      max: modelLimits.dModel,
+    }),
+    integerOption('--depth <n>', 'Mamba, ViT: blocks (default: as --arch)', {
+      min: 1,
+      max: modelLimits.depth,
+    }),
+    integerOption('--d-state <n>', 'Mamba: states per channel (default: as --arch)', {
+      min: 1,
+      max: modelLimits.dState,
+    }),
+    integerOption('--heads <n>', 'ViT: attention heads (default: as --arch)', {
+      min: 1,
+      max: modelLimits.heads,
+    }),
     choiceOption('--stem <kind>', 'ResNet: how it begins', resnetStems, 'by image size'),
-    integerOption('--base-width <n>', 'ResNet: channels of the first stage', { min: 1 }),
-    integersOption('--blocks <n,n,...>', 'ResNet: blocks of each stage', { min: 1 }),
-    integerOption('--image-size <px>', 'side of images from folders (default: 224)', { min: 1 }),
+    integerOption('--base-width <n>', 'ResNet: channels of the first stage', {
+      min: 1,
+      max: modelLimits.baseWidth,
+    }),
+    integersOption('--blocks <n,n,...>', 'ResNet: blocks of each stage', {
+      min: 1,
+      max: modelLimits.depth,
+      repeats: true,
+    }),
+    integerOption('--image-size <px>', 'side of images from folders (default: 224)', {
+      min: 1,
+      max: modelLimits.imageSize,
+    }),
     numberOption('--drop-path <x>', 'chance that a sample skips a branch (default: 0)', {
       min: 0,
       below: 1,

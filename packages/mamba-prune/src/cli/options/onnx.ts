@@ -1,5 +1,6 @@
 // How an ONNX file is written.
 import { type Command, Option } from 'commander';
+import { trainLimits } from '../../limits.js';
 import { UsageError } from '../../errors.js';
 import {
   type FloatType,
@@ -45,7 +46,10 @@ export function addOnnxOptions(command: Command): void {
   }
   addDataOptions(command, 'none: with one the accuracy is measured');
   command.addOption(
-    integerOption('--images <n>', 'test images for the accuracy (default: 2000)', { min: 1 }),
+    integerOption('--images <n>', 'test images for the accuracy (default: 2000)', {
+      min: 1,
+      max: trainLimits.images,
+    }),
   );
 }
 

@@ -10,6 +10,9 @@ interface Range {
   readonly below?: number;
 }
 
+/** Every number has an end: what lies beyond would hang or be ended by the system, hours later maybe. */
+type Bounded = Range & ({ readonly max: number } | { readonly below: number });
+
 function inRange(value: number, { min, max, above, below }: Range): boolean {
   return (
     Number.isFinite(value) &&
@@ -35,7 +38,7 @@ function toNumber(text: string): number {
 }
 
 /** An option whose value is a number. */
-export function numberOption(flags: string, description: string, range: Range = {}): Option {
+export function numberOption(flags: string, description: string, range: Bounded): Option {
   return new Option(flags, description).argParser((text: string) => {
     const value = toNumber(text);
     if (inRange(value, range)) return value;
@@ -44,7 +47,7 @@ export function numberOption(flags: string, description: string, range: Range = 
 }
 
 /** An option whose value is a whole number. */
-export function integerOption(flags: string, description: string, range: Range = {}): Option {
+export function integerOption(flags: string, description: string, range: Bounded): Option {
   return new Option(flags, description).argParser((text: string) => {
     const value = toNumber(text);
     if (Number.isSafeInteger(value) && inRange(value, range)) return value;
@@ -53,16 +56,30 @@ export function integerOption(flags: string, description: string, range: Range =
 }
 
 /** An option whose value is a list of whole numbers: 1,64 */
-export function integersOption(flags: string, description: string, range: Range = {}): Option {
+export function integersOption(
+  flags: string,
+  description: string,
+  range: Bounded & {
+    /** A number may come again, as in 3,3,3; default false. */
+    readonly repeats?: boolean;
+  },
+): Option {
   return new Option(flags, description).argParser((text: string) => {
     const values = text.split(',').map(toNumber);
     if (values.every((value) => Number.isSafeInteger(value) && inRange(value, range))) {
+      if (range.repeats !== true) checkOnce(values);
       return values;
     }
     throw new InvalidArgumentError(
       `Expected ${described('whole numbers', range)}, separated by commas.`,
     );
   });
+}
+
+/** @throws InvalidArgumentError naming what is in a list twice: one of the two was meant to be another */
+export function checkOnce(values: readonly (string | number)[]): void {
+  const twice = values.find((value, i) => values.indexOf(value) < i);
+  if (twice !== undefined) throw new InvalidArgumentError(`Got ${twice} twice, expected it once.`);
 }
 
 /** An option whose value is one of a few words. */

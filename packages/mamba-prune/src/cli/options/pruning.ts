@@ -1,6 +1,7 @@
 // What to cut and how: the flags of prune. Nothing here has a default of commander's: what was not
 // typed may come from a run's config.json.
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { pruneLimits, trainLimits } from '../../limits.js';
 import { UsageError } from '../../errors.js';
 import type { ImportanceNorm, UnitScore } from '../../pruning/importance.js';
 import { rsstSchedules } from '../../pruning/rsst/schedule.js';
@@ -52,7 +53,10 @@ export function addPruningOptions(command: Command): void {
   command.addOption(choiceOption('--method <name>', 'how', methods, 'oneshot'));
   addRateOptions(command);
   add(command, [
-    integerOption('--rounds <n>', 'cut and train so often (default: 1)', { min: 1 }),
+    integerOption('--rounds <n>', 'cut and train so often (default: 1)', {
+      min: 1,
+      max: pruneLimits.rounds,
+    }),
     new Option('--per-round', 'the rate is the share of what is left that each round removes'),
     rewindOption(),
   ]);
@@ -65,7 +69,7 @@ export function addPruningOptions(command: Command): void {
     integerOption(
       '--score-batches <n>',
       'of 64 images, for taylor, activation and gradient (default: 8)',
-      { min: 1 },
+      { min: 1, max: pruneLimits.batches },
     ),
     ...selectionOptions(),
   ]);
@@ -84,14 +88,18 @@ export function addPruningOptions(command: Command): void {
   add(command, [
     integerOption('--reg-epochs <n>', 'regularised epochs before a cut (default: --epochs)', {
       min: 1,
+      max: trainLimits.epochs,
     }),
     choiceOption('--reg-schedule <name>', 'growth', rsstSchedules, 'exp_custom_exponents'),
     numberOption(
       '--reg-strength <x>',
       'of the penalty at the end (default: 1e-4; doomed: 1000, l1 100, in the loss 1)',
-      { min: 0 },
+      { min: 0, max: trainLimits.strength },
     ),
-    numberOption('--exponents <p>', 'of the schedule (default: 4)', { above: 0 }),
+    numberOption('--exponents <p>', 'of the schedule (default: 4)', {
+      above: 0,
+      max: pruneLimits.exponent,
+    }),
     choiceOption('--reg-norm <name>', 'norm', ['l1', 'group'], 'l1; doomed: group'),
     choiceOption('--reg-scope <which>', 'units', ['all', 'doomed'], 'all'),
     choiceOption('--reg-apply <how>', 'penalty', ['loss', 'proximal'], 'loss; doomed: proximal'),
@@ -107,7 +115,10 @@ export function addPruningOptions(command: Command): void {
 export const selectionOptions = (): Option[] => [
   choiceOption('--ranking <scope>', 'of units', selectionScopes, 'global'),
   choiceOption('--normalize <how>', 'scores of a group', normalizations, 'mean'),
-  integerOption('--round-to <n>', 'round widths up to a multiple (default: 1)', { min: 1 }),
+  integerOption('--round-to <n>', 'round widths up to a multiple (default: 1)', {
+    min: 1,
+    max: pruneLimits.width,
+  }),
   numberOption('--max-rate <x>', 'most that one group may lose (default: 1)', { above: 0, max: 1 }),
 ];
 
@@ -119,11 +130,14 @@ export function addTeacherOptions(command: Command): void {
       'share of the unpruned model, as a teacher, in the loss (default: 0)',
       share,
     ),
-    numberOption('--temperature <t>', 'of teacher and student (default: 1)', { above: 0 }),
+    numberOption('--temperature <t>', 'of teacher and student (default: 1)', {
+      above: 0,
+      max: pruneLimits.temperature,
+    }),
     integerOption(
       '--bn-batches <n>',
       'measure batch normalisation again after a cut (default: 0)',
-      { min: 0 },
+      { min: 0, max: pruneLimits.batches },
     ),
   ]);
 }

@@ -1,6 +1,6 @@
 // Which kinds of units to cut, and how much of each.
 import type { Command } from 'commander';
-import { Option } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 import { UsageError } from '../../errors.js';
 import { numberOption, suggestion } from './parse.js';
 
@@ -32,7 +32,7 @@ const optional = new Set(['state', 'dt_rank']);
 export function addRateOptions(command: Command): void {
   const rate = { min: 0, below: 1 };
   command
-    .addOption(new Option('--target <kinds>', 'both (default), all, or a list such as ssm,state'))
+    .addOption(targetOption('both (default), all, or a list such as ssm,state'))
     .addOption(numberOption('--rate <x>', 'share to remove, over all rounds (default: 0.7)', rate));
   for (const [kind, { option, units }] of Object.entries(kindFlags)) {
     const fallback = optional.has(kind) ? 'none' : '--rate';
@@ -40,6 +40,46 @@ export function addRateOptions(command: Command): void {
       numberOption(`${option} <x>`, `of the ${units} (default: ${fallback})`, rate),
     );
   }
+}
+
+/** Several kinds at once: they stand alone. */
+const groupWords = ['both', 'all'];
+
+export function targetOption(description: string): Option {
+  return new Option('--target <kinds>', description).argParser((text: string) => {
+    const problem = targetProblem(text);
+    if (problem === undefined) return text;
+    throw new InvalidArgumentError(problem);
+  });
+}
+
+/**
+ * The kinds that a list names, in its order.
+ * @throws UsageError for an empty part, a kind twice, or a list with both or all in it
+ */
+export function targetKinds(text: string): string[] {
+  const problem = targetProblem(text);
+  if (problem === undefined) return partsOf(text);
+  throw new UsageError(`--target: got '${text}'. ${problem}`);
+}
+
+const partsOf = (text: string): string[] => text.split(',').map((kind) => kind.trim());
+
+function targetProblem(text: string): string | undefined {
+  const parts = partsOf(text);
+  const example = 'Expected both, all, or kinds separated by commas, such as ssm,mlp.';
+  if (parts.includes('')) {
+    return parts.length === 1 ? `There is no kind. ${example}` : `A part is empty. ${example}`;
+  }
+  const word = parts.length > 1 ? parts.find((kind) => groupWords.includes(kind)) : undefined;
+  if (word !== undefined) {
+    const others = parts.filter((kind) => !groupWords.includes(kind));
+    const list =
+      others.length > 0 ? `, or only the kinds meant (${[...new Set(others)].join(',')})` : '';
+    return `'${word}' names several kinds already and stands alone. Give ${word}${list}.`;
+  }
+  const twice = parts.find((kind, i) => parts.indexOf(kind) < i);
+  return twice === undefined ? undefined : `Got ${twice} twice, expected it once.`;
 }
 
 /** A kind of groups that a model has. */
@@ -101,7 +141,7 @@ function targetsOf(
       .filter((known) => !known.optional || named.includes(known.kind))
       .map(({ kind }) => kind);
   }
-  const wanted = target.split(',').map((kind) => kind.trim());
+  const wanted = targetKinds(target);
   for (const kind of wanted) {
     if (all.includes(kind)) continue;
     throw new UsageError(

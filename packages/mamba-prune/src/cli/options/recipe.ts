@@ -1,5 +1,6 @@
 // How to train: the flags of train, and of the fine-tuning of prune.
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { mostThreads, trainLimits } from '../../limits.js';
 import { augmentPresetNames } from '../../data/augment/options.js';
 import { UsageError } from '../../errors.js';
 import type { Precision } from '../../precision.js';
@@ -53,18 +54,21 @@ export function addRecipeOptions(
     choiceOption('--preset <name>', 'a recipe for the data set', presetNames, 'none'),
     integerOption('--epochs <n>', `passes over the data (default: ${epochsText(epochs)})`, {
       min: epochs === 0 ? 0 : 1,
+      max: trainLimits.epochs,
     }),
-    integerOption('--batch-size <n>', 'images per step (default: 128)', { min: 1 }),
+    integerOption('--batch-size <n>', 'images per step (default: 128)', {
+      min: 1,
+      max: trainLimits.batchSize,
+    }),
     choiceOption('--optimizer <name>', 'optimizer', optimizerNames, 'adamw'),
     numberOption('--lr <rate>', `highest learning rate (default: ${lr}; sgd ${lr * 100})`, {
       above: 0,
+      max: trainLimits.lr,
     }),
     numberOption(
       '--weight-decay <x>',
       'but not of biases, norms, embeddings, A_log (default: 0.05; sgd 5e-4)',
-      {
-        min: 0,
-      },
+      { min: 0, max: trainLimits.strength },
     ),
     numberOption('--momentum <x>', 'of sgd (default: 0.9)', { min: 0, below: 1 }),
     choiceOption(
@@ -75,6 +79,7 @@ export function addRecipeOptions(
     ),
     integersOption('--milestones <e,e,...>', 'multistep: epochs after which the rate falls', {
       min: 1,
+      max: trainLimits.epochs,
     }),
     numberOption('--gamma <x>', 'multistep: factor of each fall (default: 0.1)', {
       above: 0,
@@ -82,6 +87,7 @@ export function addRecipeOptions(
     }),
     numberOption('--warmup-epochs <n>', 'of rising rate (default: a tenth of the epochs)', {
       min: 0,
+      max: trainLimits.epochs,
     }),
     numberOption('--label-smoothing <x>', 'share spread over all classes (default: 0.1)', {
       min: 0,
@@ -89,16 +95,24 @@ export function addRecipeOptions(
     }),
     numberOption('--clip-grad <norm>', 'largest norm of the gradients, 0: any (default: 1)', {
       min: 0,
+      max: trainLimits.strength,
     }),
     numberOption('--ema <decay>', 'average the weights, 0.999 say (default: off)', {
       min: 0,
       below: 1,
     }),
     choiceOption('--augment <name>', 'augmentation', augmentPresetNames(), 'standard'),
-    numberOption('--mixup <alpha>', 'mix pairs of images (default: as --augment)', { min: 0 }),
-    numberOption('--cutmix <alpha>', 'paste parts of images (default: as --augment)', { min: 0 }),
+    numberOption('--mixup <alpha>', 'mix pairs of images (default: as --augment)', {
+      min: 0,
+      max: 1000,
+    }),
+    numberOption('--cutmix <alpha>', 'paste parts of images (default: as --augment)', {
+      min: 0,
+      max: 1000,
+    }),
     integerOption('--plain-epochs <n>', 'the last ones without mixup and cutmix (default: 0)', {
       min: 0,
+      max: trainLimits.epochs,
     }),
     choiceOption(
       '--plain-augment <name>',
@@ -106,9 +120,18 @@ export function addRecipeOptions(
       augmentPresetNames(),
       'as --augment',
     ),
-    integerOption('--train-images <n>', 'train on so many (default: all)', { min: 1 }),
-    integerOption('--test-images <n>', 'evaluate on so many (default: all)', { min: 1 }),
-    integerOption('--eval-every <epochs>', 'epochs between evaluations (default: 1)', { min: 1 }),
+    integerOption('--train-images <n>', 'train on so many (default: all)', {
+      min: 1,
+      max: trainLimits.images,
+    }),
+    integerOption('--test-images <n>', 'evaluate on so many (default: all)', {
+      min: 1,
+      max: trainLimits.images,
+    }),
+    integerOption('--eval-every <epochs>', 'epochs between evaluations (default: 1)', {
+      min: 1,
+      max: trainLimits.epochs,
+    }),
   ]) {
     command.addOption(option);
   }
@@ -120,6 +143,7 @@ const epochsText = (epochs: number): string =>
 export interface RunOptions {
   readonly out?: string;
   readonly resume?: true | 'previous';
+  readonly restart?: true;
   readonly overwrite?: true;
   readonly tensorboard?: true;
   readonly autoBatch?: true;
@@ -139,25 +163,37 @@ export function addRunOptions(command: Command): void {
         throw new InvalidArgumentError("Expected nothing or 'previous'.");
       }),
     )
+    .option('--restart', 'with --resume: begin anew if no checkpoint can be read')
     .addOption(
       new Option('--overwrite', 'replace the run in --out, and only a run').conflicts('resume'),
     )
     .option('--auto-batch', 'halve batch size and learning rate until a step fits into memory')
     .option('--tensorboard', 'write event files for TensorBoard into the run too')
     .addOption(
-      numberOption('--checkpoint-every <minutes>', 'within epochs too (default: 10)', { above: 0 }),
+      numberOption('--checkpoint-every <minutes>', 'within epochs too (default: 10)', {
+        above: 0,
+        max: 1e6,
+      }),
     )
     .addOption(
-      integerOption('--data-threads <n>', 'threads that prepare images', { min: 0 }).default(0),
+      integerOption('--data-threads <n>', 'threads that prepare images', {
+        min: 0,
+        max: mostThreads,
+      }).default(0),
     );
 }
 
 /**
  * Not commander's requiredOption, which complains of a missing --out before it does of a mistyped
  * option.
- * @throws UsageError if there is no --out
+ * @throws UsageError if there is no --out, or --restart without --resume
  */
-export function outOf({ out }: RunOptions): string {
+export function outOf({ out, resume, restart }: RunOptions): string {
+  if (restart === true && resume === undefined) {
+    throw new UsageError(
+      '--restart: belongs to --resume, of a run whose checkpoints are lost. Give both; or --overwrite for a new run.',
+    );
+  }
   if (out !== undefined) return out;
   throw new UsageError('--out is missing, expected the folder of the run, such as runs/a.');
 }

@@ -1,6 +1,7 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
+import { makeFolder } from '../../files/folder.js';
 import { defaultCacheDir } from '../../data/cache.js';
 
 /** The font of the picture; viewers of the SVG that lack it take the next one. */
@@ -27,7 +28,7 @@ export function provideChartFont(): void {
     '</fontconfig>',
   ];
   try {
-    mkdirSync(folder, { recursive: true });
+    makeFolder(folder);
     writeFileSync(file, `${lines.join('\n')}\n`);
   } catch {
     return; // The system's fonts will do.

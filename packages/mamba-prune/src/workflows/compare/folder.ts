@@ -6,16 +6,17 @@
 //     results.json, .md       what came out, rewritten whenever a run ends
 //     accuracy-macs.svg, .png
 //     compare.lock            while a process works on it
-import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { readTextFile, writeFileAtomic } from '@mamba-prune/libtorch';
+import { readTextFile, systemReason, writeFileAtomic } from '@mamba-prune/libtorch';
 import { z } from 'zod';
+import { isWrongName, makeFolder } from '../../files/folder.js';
 import { UsageError } from '../../errors.js';
 import { type Environment, describeEnvironment } from '../../training/environment.js';
 import { RunFolderError } from '../../training/errors.js';
 import { FileLock } from '../../training/lock.js';
 import { stableJson } from '../../training/options.js';
-import { RunFolder, systemReason } from '../../training/run-folder.js';
+import { RunFolder } from '../../training/run-folder.js';
 import type { CompareSettings } from './settings.js';
 
 const kind = 'mamba-prune comparison';
@@ -71,12 +72,13 @@ export class CompareFolder {
     const path = resolve(out);
     let lock: FileLock;
     try {
-      mkdirSync(path, { recursive: true });
+      makeFolder(path);
       lock = FileLock.acquire(join(path, 'compare.lock'), path);
     } catch (error) {
       if (error instanceof RunFolderError) throw error;
       throw new RunFolderError(path, `compare: cannot write ${path}: ${systemReason(error)}`, {
         cause: error,
+        isUsage: isWrongName(error),
       });
     }
     try {

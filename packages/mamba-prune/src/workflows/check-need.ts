@@ -1,0 +1,61 @@
+// Whether the machine can do what was asked for, before data are opened or a model is made.
+import type { Dataset } from '../data/types.js';
+import { checkBatchNeed, checkNeed } from '../memory-need.js';
+import { modelOptionNames } from '../models/architectures.js';
+import { checkModelNeed, denseConfig } from '../models/dense-config.js';
+import type { ImageModel } from '../models/image-model.js';
+import type { TrainSettings } from './settings.js';
+
+/**
+ * The least that a new model can need, for what the data say of it is not known yet: one channel, one
+ * class, one patch.
+ * @throws TooLargeError if the machine has not enough memory for it; UsageError for sizes that do not fit together
+ */
+export function checkNewModel(
+  { arch, model, recipe, init }: TrainSettings,
+  device: string | undefined,
+): void {
+  if (init !== undefined) return;
+  const hasPatches = modelOptionNames(arch).includes('patchSize');
+  const side = hasPatches ? (model.patchSize ?? 1) : 32;
+  const patch = hasPatches ? { patchSize: side } : {};
+  const config = denseConfig(arch, {
+    ...model,
+    ...patch,
+    ...{ channels: 1, numClasses: 1, imageSize: side },
+  });
+  // Weights, gradients, and what the optimizer keeps: AdamW two moments, the others at least one.
+  const moments = (recipe.optimizer ?? 'adamw') === 'adamw' ? 2 : 1;
+  checkModelNeed(config, onCpu(device) ? 2 + moments : 1);
+}
+
+/**
+ * The least that a step can need: the images, and of models that see patches what two branches of every
+ * block keep for the gradients.
+ * @throws TooLargeError if the machine has not enough memory for it
+ */
+export function checkBatch(
+  { config }: ImageModel,
+  { info, train }: Dataset,
+  batchSize: number,
+  device: string | undefined,
+): void {
+  const images = Math.min(batchSize, train.length);
+  const advice = 'Give fewer images per step (--batch-size).';
+  checkBatchNeed('train', images, [info.channels, info.height, info.width], advice);
+  if (!onCpu(device)) return;
+  // bfloat16 at least.
+  const bytes = 2 * images * keptNumbers(config, info.height);
+  checkNeed('train', `${images} images per step for ${config.arch}`, bytes, advice);
+}
+
+/** For each image; 0 for models of unknown shape. */
+function keptNumbers(config: object, side: number): number {
+  if (!('dModel' in config && 'depth' in config && 'patchSize' in config)) return 0;
+  const { dModel, depth, patchSize } = config;
+  if (typeof dModel !== 'number' || typeof depth !== 'number') return 0;
+  if (typeof patchSize !== 'number') return 0;
+  return (side / patchSize) ** 2 * dModel * 2 * depth;
+}
+
+const onCpu = (device = 'cpu'): boolean => device === 'cpu';
