@@ -147,19 +147,23 @@ describe('ProcessGroup', () => {
   });
 
   it.each([
-    [0, 'groupOpen'],
-    [1, 'groupOpen'],
-    [2, 'groupOpen'],
-    [1, 'storeGet'],
-  ])('names rank %i when it is killed while it joins, before %s', async (lost, before) => {
-    const workers = await team('endless', 3, (rank) => ({
-      // Before it has a monitor only silence can tell.
-      SILENCE_MS: '4000',
-      ...(rank === lost ? { DIE_BEFORE: before } : {}),
-    }));
-    const all = await ends(workers);
-    for (const [rank, end] of all.entries()) if (rank !== lost) expectNamed(end, lost);
-  });
+    [0, 3, 'groupOpen'],
+    [1, 3, 'groupOpen'],
+    [2, 3, 'groupOpen'],
+    // A third that comes after rank 0 has ended over this finds nobody who could name rank 1.
+    [1, 2, 'storeGet'],
+  ])(
+    'names rank %i of %i when it is killed while it joins, before %s',
+    async (lost, size, before) => {
+      const workers = await team('endless', size, (rank) => ({
+        // Before it has a monitor only silence can tell.
+        SILENCE_MS: '4000',
+        ...(rank === lost ? { DIE_BEFORE: before } : {}),
+      }));
+      const all = await ends(workers);
+      for (const [rank, end] of all.entries()) if (rank !== lost) expectNamed(end, lost);
+    },
+  );
 
   it.each([
     [1, 0],
