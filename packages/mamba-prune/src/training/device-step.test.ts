@@ -158,7 +158,7 @@ describe('the step of a GPU', () => {
       run,
       { graphBackend: new FakeGraphs() },
       {},
-      { lr: 1e38, warmupEpochs: 0 },
+      { optimizer: 'sgd', lr: 1e6, warmupEpochs: 0 },
     ).catch((reason: unknown) => reason);
     run.release();
     expect(error).toBeInstanceOf(TrainingDivergedError);
