@@ -31,7 +31,10 @@ describe('calculateChannelImportance', () => {
 
   it('scores input channels, the columns of the weight', () => {
     expect([...calculateChannelImportance(layer)]).toEqual([7, 2, 2]);
-    expect([...calculateChannelImportance(layer, 'l2')]).toEqual([5, 2, Math.SQRT2]);
+    const [first, second, third] = calculateChannelImportance(layer, 'l2');
+    expect([first, second]).toEqual([5, 2]);
+    // libtorch's norm of two ones is a rounding away from that on some processors.
+    expect(Math.abs((third ?? NaN) - Math.SQRT2)).toBeLessThanOrEqual(2 ** -51);
   });
 
   it('takes the gradient that the weight holds for taylor', () => {
