@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
 import { FormatError, loadTorchSave, memoryStats } from '../index.js';
 import { writeTorchArchive } from './testing/write-archive.js';
+import { settledMemory } from '../../../../test/support/garbage.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'torch-save-'));
 afterAll(() => {
@@ -39,7 +40,7 @@ describe('loadTorchSave', () => {
   });
 
   it('runs nothing that is pickled, and leaves no tensor behind', async () => {
-    const before = memoryStats().tensors;
+    const before = (await settledMemory()).tensors;
     await expect(loadTorchSave(fixture('malicious.pt'))).rejects.toThrow(FormatError);
     expect(memoryStats().tensors).toBe(before);
   });
@@ -77,7 +78,7 @@ describe('loadTorchSave', () => {
       Array.from({ length: count }, (__, i) => ({ name: `t${i}`, shape, strides, storage: '0' })),
       { 0: Array<number>(values).fill(1) },
     );
-    const before = memoryStats().tensors;
+    const before = (await settledMemory()).tensors;
     await expect(loadTorchSave(path)).rejects.toThrow(FormatError);
     await expect(loadTorchSave(path)).rejects.toThrow(
       `readTorchSave "${path}": got ${count} tensors of ${count * (shape[0] ?? 0) * 4} bytes in all`,

@@ -13,6 +13,7 @@ import { type Calibration, averageOverBatches, free } from './calibration.js';
 import { scoreUnits } from './importance.js';
 import { refillUnits } from './refill.js';
 import { TwoLayer, randomImages, smallMamba } from './testing/models.js';
+import { settledMemory } from '../../../../test/support/garbage.js';
 
 /** Everything about a model that a pass might change, as plain values. */
 function traceOf(model: ImageModel): unknown {
@@ -144,7 +145,7 @@ describe('a pass over calibration data', () => {
       await scoreUnits(model, watched, { importance: 'l1', score: 'activation' }, calibration);
     };
     await pass();
-    const before = memoryStats();
+    const before = await settledMemory();
     await pass();
     expect(memoryStats()).toEqual(before);
   });

@@ -16,6 +16,7 @@ import {
 import { FakeGraphs } from './testing/fake-graphs.js';
 import { eachTestsFolder } from './testing/each-folder.js';
 import { outcomeOf, toyDataset, toyInfo, ToyModel, toyOptions, toyRun } from './testing/toy.js';
+import { settledMemory } from '../../../../test/support/garbage.js';
 
 const folder = eachTestsFolder();
 
@@ -140,7 +141,7 @@ describe('a training from device memory', () => {
   it('holds no memory afterwards, nor more from step to step', async () => {
     await go(create('first'), { options: { epochs: 1 } });
     const model = new ToyModel();
-    const before = memoryStats().tensors;
+    const before = (await settledMemory()).tensors;
     const seen: number[] = [];
     await train(
       model,

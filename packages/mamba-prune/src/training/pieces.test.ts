@@ -17,6 +17,7 @@ import {
 import { MetricsLog } from './metrics.js';
 import { eachTestsFolder } from './testing/each-folder.js';
 import { toyDataset, toyInfo, ToyModel, toyOptions, toyRun } from './testing/toy.js';
+import { settledMemory } from '../../../../test/support/garbage.js';
 
 const folder = eachTestsFolder();
 
@@ -113,7 +114,7 @@ describe('train', () => {
   it('frees everything it makes', async () => {
     const model = new ToyModel();
     const run = RunFolder.create(join(folder.path, 'run'), toyRun);
-    const before = memoryStats().tensors;
+    const before = (await settledMemory()).tensors;
     await train(model, toyDataset(), { ...toyOptions, epochs: 1 }, run);
     model.zeroGrad();
     expect(memoryStats().tensors).toBe(before);

@@ -9,6 +9,7 @@ import { deviceBytes, DeviceSplit, whyNotOnDevice } from './device-split.js';
 import { StreamedBatches } from './streamed-batches.js';
 import { makeImages } from './testing/reference.js';
 import type { DeviceBatch, DeviceBatchSource } from './types.js';
+import { settledMemory } from '../../../../../test/support/garbage.js';
 
 const data = makeImages(26, { channels: 3, height: 6, width: 5 });
 const strong: AugmentOptions = {
@@ -98,7 +99,7 @@ describe('DeviceSplit', () => {
   });
 
   it('stops between chunks when told to, and frees what was sent', async () => {
-    const before = memoryStats().tensors;
+    const before = (await settledMemory()).tensors;
     const stop = new AbortController();
     const sent = DeviceSplit.upload(data.split, data.info, {
       device: 'cpu',
@@ -234,7 +235,7 @@ describe('DeviceBatches', () => {
   });
 
   it('keeps native memory flat', async () => {
-    const before = memoryStats().tensors;
+    const before = (await settledMemory()).tensors;
     await withBatches({ batchSize: 8, augment: strong }, async (batches) => {
       await collect(batches);
       const during = memoryStats();
