@@ -98,6 +98,37 @@ async function go(
   return finished;
 }
 
+describe('rounds without data, which only cut', () => {
+  it('stop when the event loop brings a signal, and go on to the same end', async () => {
+    const settings: PruneSettings = {
+      ...tinyPruning(dense(), at('images'), { rounds: 6 }),
+      dataset: undefined,
+    };
+    expect(await go('cuts', settings)).toBe(true);
+
+    const controller = new AbortController();
+    const rounds: number[] = [];
+    const stopped = await go(
+      'cuts-stopped',
+      settings,
+      { signal: controller.signal },
+      {
+        onRound: ({ round }) => {
+          rounds.push(round);
+          // As a signal of the system does: in a task of its own.
+          setImmediate(() => {
+            controller.abort();
+          });
+        },
+      },
+    );
+    expect(stopped).toBe(false);
+    expect(rounds).toEqual([1]);
+    expect(await go('cuts-stopped', settings, { resume: true })).toBe(true);
+    expect(outcomeOf(at('cuts-stopped'))).toEqual(outcomeOf(at('cuts')));
+  });
+});
+
 describe.each(Object.entries(cases))('%s', (title, changes) => {
   const name = title.replaceAll(' ', '-');
   const settings = (): PruneSettings => tinyPruning(dense(), at('images'), changes);

@@ -7,6 +7,7 @@
 //     its end     checkpoints/round-j.safetensors (model.safetensors after the last round), then
 //                 `finished` in pruning.json
 import { rmSync } from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
 import type { ImageModel } from '../models/image-model.js';
 import { type ModelInfo, saveModel } from '../models/model-file.js';
 import { type RsstHooks, doomedUnits, rsstHooks } from '../pruning/rsst/index.js';
@@ -38,12 +39,15 @@ export class Rounds {
 
   /** @returns false if the signal stopped it */
   async run(): Promise<boolean> {
-    const { standing, folder } = this;
+    const { job, standing, folder } = this;
     // A run that was killed at the end of a round may have left it.
     for (const { round, finished } of standing.record.rounds) {
       if (finished) rmSync(cutPath(folder.path, round), { force: true });
     }
     while (standing.at !== 'done') {
+      // Without training a round takes no turn of the event loop, and only there does a process learn of its signals.
+      await setImmediate();
+      if (job.control.signal?.aborted === true) return false;
       const goesOn = standing.at === 'cut' ? await this.#toTheCut() : await this.#finetune();
       if (!goesOn) return false;
     }
