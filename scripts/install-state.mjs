@@ -1,6 +1,6 @@
 // Prints what a clone lacks, one word a line: `packages` when node_modules is not in step with
 // package-lock.json. Prints nothing when all is there.
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 
 /** Reads the package list of a lock file; undefined when there is none or it is broken. */
 function packagesOf(path) {
@@ -34,11 +34,18 @@ function matches(name, entry) {
   );
 }
 
+// Packages of a workspace that need another version than the rest have a node_modules of their own; npm's list names
+// them, but a folder that was copied without them does not have them.
+const isThere = (name) =>
+  !present[name] ||
+  name.startsWith('node_modules/') ||
+  existsSync(new URL(`../${name}`, import.meta.url));
+
 const inStep =
   wanted !== undefined &&
   present !== undefined &&
   Object.entries(wanted).every(
-    ([name, entry]) => !name.startsWith('node_modules/') || matches(name, entry),
+    ([name, entry]) => !name.includes('node_modules/') || (matches(name, entry) && isThere(name)),
   );
 
 if (!inStep) console.log('packages');

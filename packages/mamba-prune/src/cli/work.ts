@@ -1,8 +1,8 @@
 import { type Context, InterruptedError } from './context.js';
 
 /**
- * Runs work that can stop in good order: the first Ctrl-C (or SIGTERM) aborts the signal, a second
- * one ends the process at once.
+ * Runs work that can stop in good order: the first Ctrl-C (or SIGTERM, SIGHUP) aborts the signal, a second
+ * one ends the process as soon as the operator in progress returns.
  * @throws InterruptedError if the work stopped by throwing the signal's reason
  */
 export async function interruptible<T>(
@@ -11,7 +11,7 @@ export async function interruptible<T>(
 ): Promise<T> {
   const { stopOnSignals } = await import('../training/signals.js');
   const stop = stopOnSignals(() => {
-    progress.line('  Stopping after this step. Press Ctrl-C again to stop at once.');
+    progress.line('  Stopping after this step. Press Ctrl-C again to stop without saving it.');
   });
   const { signal } = stop;
   try {

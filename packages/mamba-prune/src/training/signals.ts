@@ -1,4 +1,4 @@
-/** Ctrl-C: stop gracefully at first, at once when asked again. */
+/** Ctrl-C: stop gracefully at first, without more ado when asked again. */
 import { constants } from 'node:os';
 
 /**
@@ -15,7 +15,7 @@ export interface StopOnSignals {
 }
 
 /**
- * The first of `stopSignals` aborts the signal returned; the second ends the process at once, with
+ * The first of `stopSignals` aborts the signal returned; the second ends the process, with
  * the exit status that shells give for it (128 + its number).
  * @param onFirst - tells the user that the process is stopping, and what a second one does
  */
