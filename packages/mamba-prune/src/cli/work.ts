@@ -11,7 +11,7 @@ export async function interruptible<T>(
 ): Promise<T> {
   const { stopOnSignals } = await import('../training/signals.js');
   const stop = stopOnSignals(() => {
-    progress.line('  Stopping after this step. Press Ctrl-C again to stop without saving it.');
+    progress.line('  Stopping after this step. Press Ctrl-C again to stop without waiting for it.');
   });
   const { signal } = stop;
   try {
