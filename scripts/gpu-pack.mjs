@@ -1,5 +1,5 @@
 // The work of scripts/gpu-pack; see there.
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import {
   cpSync,
   existsSync,
@@ -27,6 +27,13 @@ function usage(message) {
   process.exit(2);
 }
 
+/** Data sets are archives of the same kind, and take long to download again. */
+function isPack(path) {
+  if (!statSync(path).isFile()) return false;
+  const members = ['./gpu-run.sh', './bin/node.xz'];
+  return spawnSync('tar', ['-tzf', path, ...members], { stdio: 'ignore' }).status === 0;
+}
+
 function parse(args) {
   const paths = [];
   for (let i = 0; i < args.length; i++) {
@@ -38,6 +45,8 @@ function parse(args) {
   const [out, ...extra] = paths;
   if (!out?.endsWith('.tar.gz'))
     usage(`got '${out ?? ''}', expected the name of a .tar.gz file to write`);
+  if (existsSync(out) && !isPack(out))
+    usage(`${out} exists and is no pack, expected a new file or an earlier pack`);
   for (const path of extra) {
     const inside = relative(root, resolve(path));
     if (isAbsolute(inside) || inside.startsWith('..')) usage(`${path} is outside of the project`);

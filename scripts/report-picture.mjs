@@ -6,7 +6,7 @@
 // FOCUS is the run on top, as the report names it; with a section, that one alone.
 //
 // Needs Chromium (scripts/setup --browser, or CHROMIUM).
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -23,6 +23,17 @@ const [out, focus, ...paths] = positionals;
 if (!out || !focus || paths.length === 0) {
   console.error('report-picture: expected the file to write, the run on top, and runs');
   process.exit(2);
+}
+if (existsSync(out) && !isPng(out)) {
+  console.error(
+    `report-picture: ${out} exists and is no PNG, expected a new file or an earlier picture. Give another name.`,
+  );
+  process.exit(2);
+}
+
+function isPng(path) {
+  const signature = Buffer.from('\x89PNG\r\n\x1a\n', 'latin1');
+  return statSync(path).isFile() && readFileSync(path).subarray(0, 8).equals(signature);
 }
 
 const folder = mkdtempSync(join(tmpdir(), 'mp-picture-'));

@@ -87,6 +87,19 @@ describe('options inside options', () => {
     expect(() => resolveTrainOptions({ epochs: 1, ...options }, toyInfo)).toThrow(words);
   });
 
+  it.each([
+    [{ mean: [] }, 'got 0 values for mean, expected'],
+    [{ std: [0] }, 'got 0 in std, expected'],
+    [{ std: [] }, 'got 0 values for std, expected'],
+    [{ mean: info.mean.map(() => NaN) }, 'got NaN in mean, expected'],
+    [{ std: info.std.map(() => 1e-320) }, 'got 1e-320 in std, expected'],
+  ])('of images: %o', async (changes, words) => {
+    const wrong = { ...info, ...changes };
+    await expect(predictImages(model, wrong, ['nowhere.png'])).rejects.toThrow(UsageError);
+    await expect(predictImages(model, wrong, ['nowhere.png'])).rejects.toThrow(words);
+    await expect(exportOnnx('nowhere/m.onnx', model, wrong)).rejects.toThrow(words);
+  });
+
   it('are looked at in a cut too', async () => {
     const cut = { importance: 'l1', scope: 'global' } as const;
     await expect(pruneOneShot(model, { ...cut, rates: 0.2 as never })).rejects.toThrow(

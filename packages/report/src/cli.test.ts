@@ -1,5 +1,6 @@
 // The two commands, in this process, as users type them.
-import { cpSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { cpSync, existsSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runCli } from '../../mamba-prune/src/cli/testing/run-cli.js';
@@ -81,6 +82,48 @@ describe('mamba-prune report', () => {
     const below = await runCli(['report', small.runs, '--out', join(file, 'r.html'), '--bench']);
     expect(below.status).toBe(2);
     expect(below.stderr).toContain(`nothing can be written in ${file} (it is no folder)`);
+  });
+
+  it('replaces an earlier report, and nothing else', async () => {
+    const command = (out: string) => runCli(['report', small.runs, '--images', '0', '--out', out]);
+    const page = join(small.folder, 'again.html');
+    expect((await command(page)).status).toBe(0);
+    const tag = '<meta name="generator" content="mamba-prune report">\n';
+    expect(textOf(page)).toContain(tag);
+    expect((await command(page)).status).toBe(0);
+    // As pages were before they had the tag.
+    writeFileSync(page, textOf(page).replace(tag, ''));
+    expect((await command(page)).status).toBe(0);
+    expect(textOf(page)).toContain(tag);
+
+    const notes = join(small.folder, 'notes.html');
+    writeFileSync(notes, '<!doctype html>\n<title>mamba-prune</title>\n<p>My notes.</p>\n');
+    const empty = join(small.folder, 'empty.html');
+    writeFileSync(empty, '');
+    const tagged = join(small.folder, 'tagged.txt');
+    writeFileSync(tagged, `# ${tag}${textOf(page)}`);
+    const pipe = join(small.folder, 'pipe.html');
+    execFileSync('mkfifo', [pipe]);
+    const link = join(small.folder, 'link.html');
+    symlinkSync(notes, link);
+    const run = join(small.runs, 'dense');
+    for (const path of [
+      ...[notes, empty, tagged, link],
+      ...['model.safetensors', 'metrics.jsonl', 'config.json'].map((name) => join(run, name)),
+    ]) {
+      const before = readFileSync(path);
+      const { status, stderr } = await command(path);
+      expect([status, stderr]).toEqual([
+        2,
+        expect.stringContaining(
+          `--out: ${path} exists and is no report, expected a new file or an earlier report. Give another name.`,
+        ),
+      ]);
+      expect(readFileSync(path).equals(before)).toBe(true);
+    }
+    const toPipe = await command(pipe);
+    expect(toPipe.status).toBe(2);
+    expect(toPipe.stderr).toContain(`${pipe} exists and is no report`);
   });
 
   it('ends with 2 where there is no run', async () => {

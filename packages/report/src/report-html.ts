@@ -4,6 +4,7 @@ import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import type { ReportData, TryOutModel } from './data/types.js';
+import { generatorTag } from './report-file.js';
 
 /**
  * What the page may do: run what stands in it, and reach nothing outside. A report that is opened from
@@ -65,6 +66,7 @@ export function page({ head, body }: { readonly head: string; readonly body: str
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
+${generatorTag}
 <title>mamba-prune</title>
 <link rel="icon" href="${icon}">
 ${head}

@@ -1,5 +1,5 @@
 // `mamba-prune report`: reads, measures what was asked for, writes the page.
-import { accessSync, constants, existsSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { writeFileAtomic } from '@mamba-prune/libtorch';
 import {
@@ -7,7 +7,6 @@ import {
   type ReportOptions,
   type ReportResult,
   RunFolder,
-  UsageError,
   makeFolder,
 } from 'mamba-prune';
 import { collect } from './data/collect.js';
@@ -16,12 +15,13 @@ import type { EvaluationData, RunData } from './data/types.js';
 import { evaluateRuns, isAboutData } from './images/evaluate-runs.js';
 import { timeRuns } from './latency.js';
 import { isAboutFile } from './load-or-note.js';
+import { checkWritable } from './report-file.js';
 import { type EmbeddedModel, reportHtml } from './report-html.js';
 import { canTry, onnxOf, tryOutModel } from './try-out/models.js';
 
 /**
  * Writes one HTML file that shows the runs and needs nothing else.
- * @throws UsageError if there is no run, the file cannot be written, or the images that were asked for do not fit;
+ * @throws UsageError if there is no run, the file cannot be written or is there and no report, or the images that were asked for do not fit;
  *   RunFolderError, DataError for damaged files; the signal's reason if it was stopped
  */
 export async function writeReport(
@@ -60,30 +60,6 @@ export async function writeReport(
     comparisons: data.comparisons.map(({ id }) => id),
     notes: data.notes,
   };
-}
-
-/**
- * Before models are timed for minutes.
- * @throws UsageError if no file can be written there
- */
-function checkWritable(path: string): void {
-  if (existsSync(path) && statSync(path).isDirectory()) {
-    throw new UsageError(
-      `--out: ${path} is a folder, expected a file, such as ${join(path, 'report.html')}.`,
-    );
-  }
-  let folder = dirname(path);
-  while (!existsSync(folder)) folder = dirname(folder);
-  try {
-    if (!statSync(folder).isDirectory()) throw new Error('it is no folder');
-    accessSync(folder, constants.W_OK);
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    throw new UsageError(
-      `--out: nothing can be written in ${folder} (${code ?? message}), expected a folder that you ` +
-        `may write. Name another file (--out FILE).`,
-    );
-  }
 }
 
 async function modelsOf(

@@ -1,6 +1,6 @@
 // Every command that reads a file, given one that nobody should trust.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Tensor, saveSafetensors } from '@mamba-prune/libtorch';
@@ -43,6 +43,22 @@ function writeModel(name: string, change: (tensors: Map<string, Tensor>, model: 
   model.dispose();
 }
 
+/** Two files of a model of whole weights, with which the first layer is beyond float32 for every image. */
+function writeOverflowing(name: string): void {
+  const coloured = createModel('mamba_nano', { ...sizes, channels: 3 });
+  const patches = coloured.stateDict().get('patch_embed.weight');
+  patches?.setValues(new Float32Array(patches.numel).fill(3e38));
+  const classes = ['dark', 'light'];
+  const [mean, std] = [
+    [0.5, 0.5, 0.5],
+    [0.5, 0.5, 0.5],
+  ];
+  const three = { dataset: 'folder', classes, mean, std, history: [] };
+  saveModel(at(`${name}.safetensors`), coloured, three);
+  writeFileSync(at(`${name}.onnx`), encodeModel(buildOnnxModel(coloured, three)));
+  coloured.dispose();
+}
+
 beforeAll(async () => {
   const model = createModel('mamba_nano', sizes);
   saveModel(at('escapes.safetensors'), model, info);
@@ -51,6 +67,7 @@ beforeAll(async () => {
     return '{}';
   });
   writeModel('huge.safetensors', () => '{"imageSize":1048576}');
+  writeOverflowing('overflow');
   model.stateDict().get('head.bias')?.setValues(new Float32Array(2).fill(NaN));
   writeFileSync(at('nan.onnx'), encodeModel(buildOnnxModel(model, { ...info, dataset: 'folder' })));
   model.dispose();
@@ -156,6 +173,32 @@ describe('inspect', () => {
     expect(json.stdout).not.toContain('\u009b');
     expect(json.stdout).toContain(String.raw`\u009b`);
     expect(JSON.stringify(JSON.parse(json.stdout))).toContain(JSON.stringify(info.classes[0]));
+  });
+});
+
+describe('a model that gives NaN with whole weights', () => {
+  it.each(['overflow.safetensors', 'overflow.onnx'])(
+    '%s: no image gets an answer',
+    async (name) => {
+      const predicted = await runCli(['predict', at(name), image(), '--json']);
+      expectRefusal(predicted, image(), 'gives probabilities that are NaN, expected numbers');
+      expect(predicted.status).toBe(1);
+      expect(Object.keys(JSON.parse(predicted.stdout) as object)).toEqual(['error', 'exitStatus']);
+      const measured = await runCli([
+        ...['eval', at(name), '--dataset', 'folder', '--data', at('images'), '--json'],
+      ]);
+      expectRefusal(measured, at(name), 'got a loss of NaN on the test images of');
+      expect(measured.status).toBe(1);
+      expect(Object.keys(JSON.parse(measured.stdout) as object)).toEqual(['error', 'exitStatus']);
+    },
+  );
+
+  it('is not exported, and the export says why', async () => {
+    const to = at('overflow-exported.onnx');
+    const outcome = await runCli(['export', at('overflow.safetensors'), '--out', to]);
+    expectRefusal(outcome, 'the model itself gives logits that are NaN or infinite');
+    expect(outcome.status).toBe(1);
+    expect(existsSync(to)).toBe(false);
   });
 });
 

@@ -9,6 +9,7 @@ import { Header, create } from 'tar';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openCifar, verifyCifar } from './cifar.js';
 import { CIFAR10, CIFAR100, type CifarSpec } from './cifar-spec.js';
+import { eachTarEntry } from './tar-entries.js';
 
 /** The official layouts with 20 records per file. */
 const small10: CifarSpec = { ...CIFAR10, recordsPerTrainFile: 20, recordsPerTestFile: 20 };
@@ -153,6 +154,57 @@ describe('openCifar', () => {
       /it holds 16\d{6} bytes that are no part of CIFAR-10/,
     ],
   ];
+  /** 60 MiB: far more than the files of the small layout and what else an archive may hold. */
+  const zeros = () => Buffer.alloc(60 * 1024 ** 2);
+  const bombs: [what: string, bytes: () => Buffer, message: RegExp][] = [
+    ['zeros alone', zeros, /cannot be unpacked \(it holds no files\)/],
+    [
+      'heads of empty files without end',
+      () => Buffer.alloc(40 * 1024 ** 2, entryOf('x', 0, Buffer.alloc(0))),
+      /it unpacks to more than the \d+ bytes that its files may take/,
+    ],
+    ['a gzip in it', () => gzipSync(zeros()), /it is compressed twice/],
+    ['nothing in it', () => Buffer.alloc(0), /cannot be unpacked/],
+  ];
+  it.each(bombs)('refuses an archive with %s', async (_, bytes, message) => {
+    rmSync(folder, { recursive: true });
+    const archive = join(dir, CIFAR10.archive);
+    writeFileSync(archive, gzipSync(bytes()));
+    await expect(openCifar(small10, { dir })).rejects.toThrow(message);
+    await expect(openCifar(small10, { dir })).rejects.toThrow(archive);
+  });
+
+  it('reads an archive with zeros behind its end, and gives the parser none of them', async () => {
+    const archive = join(dir, CIFAR10.archive);
+    await create({ file: archive, cwd: dir }, [CIFAR10.folder]);
+    rmSync(folder, { recursive: true });
+    const plain = readFileSync(archive);
+    const long = Buffer.concat([plain, Buffer.alloc(30 * 1024 ** 2)]);
+    for (const bytes of [long, gzipSync(long), Buffer.concat([gzipSync(plain), gzipSync(zeros())])]) {
+      writeFileSync(archive, bytes);
+      const { train, test } = await openCifar(small10, { dir });
+      expect([train.length, test.length, train.label(47)]).toEqual([100, 20, 7]);
+      const names: string[] = [];
+      const fed = await eachTarEntry(archive, { most: 2 ** 26 }, (entry) => {
+        names.push(entry.path);
+        entry.resume();
+      });
+      expect(names).toHaveLength(7); // the folder and six files
+      // It is seen in the piece that holds the end mark.
+      expect(fed).toBeLessThan(plain.length + 2 ** 18);
+    }
+  });
+
+  it('notices a wrong checksum behind the end of the files', async () => {
+    const archive = join(dir, CIFAR10.archive);
+    await create({ gzip: true, file: archive, cwd: dir }, [CIFAR10.folder]);
+    rmSync(folder, { recursive: true });
+    const bytes = readFileSync(archive);
+    bytes.writeUInt32LE((bytes.readUInt32LE(bytes.length - 8) ^ 1) >>> 0, bytes.length - 8);
+    writeFileSync(archive, bytes);
+    await expect(openCifar(small10, { dir })).rejects.toThrow(/incorrect data check.*Delete it/);
+  });
+
   it.each(archives)('refuses an archive with %s as soon as it sees it', async (_, entries, message) => {
     rmSync(folder, { recursive: true });
     const archive = join(dir, CIFAR10.archive);

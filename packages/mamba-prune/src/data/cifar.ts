@@ -2,14 +2,14 @@
  * Opens CIFAR-10 and CIFAR-100, binary version: records of 1 or 2 label bytes and 3,072 pixel bytes
  * (1,024 red, 1,024 green, 1,024 blue, row by row), which is the planar layout used here.
  */
-import { createReadStream, existsSync, statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { Parser, type ReadEntry } from 'tar';
 import type { CifarSpec } from './cifar-spec.js';
 import { DataError, reasonOf } from './errors.js';
 import { md5OfFile } from './md5.js';
 import { countLabels, MemorySplit } from './memory-split.js';
 import { readWhole, statRegular } from './read-whole.js';
+import { eachTarEntry } from './tar-entries.js';
 import type { Dataset, OpenDatasetOptions, VerifyReport } from './types.js';
 
 const SIDE = 32;
@@ -213,9 +213,11 @@ async function readArchive(spec: CifarSpec, path: string): Promise<Map<string, B
   ]);
   const found = new Map<string, Buffer>();
   let others = 0;
+  // The heads of entries and what fills up their last blocks count here, and not among the other bytes.
+  const most = Array.from(expected.values()).reduce((sum, n) => sum + n, 2 * OTHER_BYTES);
   try {
     statRegular(path);
-    await eachEntry(path, (entry) => {
+    await eachTarEntry(path, { most }, (entry) => {
       const name = basename(entry.path);
       const bytes = expected.get(name);
       if (bytes === undefined || found.has(name)) {
@@ -246,39 +248,6 @@ async function readArchive(spec: CifarSpec, path: string): Promise<Map<string, B
     );
   }
   return found;
-}
-
-/** Calls `visit` with every entry of an archive; whatever it throws ends the reading at once. */
-function eachEntry(path: string, visit: (entry: ReadEntry) => void): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const source = createReadStream(path, { highWaterMark: 1024 ** 2 });
-    const fail = (error: unknown): void => {
-      source.destroy();
-      reject(error instanceof Error ? error : new Error(String(error)));
-    };
-    let failed = false;
-    const parser = new Parser({
-      strict: true,
-      onReadEntry: (entry) => {
-        if (failed) return; // What was unpacked already when the reading ended.
-        try {
-          visit(entry);
-        } catch (error) {
-          failed = true;
-          fail(error);
-        }
-      },
-    });
-    parser.on('error', fail);
-    parser.on('end', resolve);
-    source.on('error', fail);
-    source.on('end', () => parser.end());
-    source.on('data', (chunk) => {
-      if (parser.write(chunk as Buffer)) return;
-      source.pause();
-      parser.once('drain', () => source.resume());
-    });
-  });
 }
 
 function unevenClasses(

@@ -1,8 +1,10 @@
 import { F, type Tensor, fromTypedArray, noGrad, scope } from '@mamba-prune/libtorch';
+import { DataError } from '../data/errors.js';
 import { readImage } from '../data/read-image.js';
 import { UsageError } from '../errors.js';
 import type { OnnxModel } from '../export/onnx/onnx-model.js';
 import { explainingMemory } from '../memory.js';
+import { checkInfo } from '../models/file-checks.js';
 import type { ImageModel } from '../models/image-model.js';
 import type { ModelInfo } from '../models/model-file.js';
 import { rememberModes } from '../models/modes.js';
@@ -52,7 +54,8 @@ export interface PredictOptions {
  * model has one channel, and normalised as the model's file says.
  *
  * @param paths - JPEG, PNG or WebP files
- * @throws DataError naming a file that is no image; UsageError for a topK below 1
+ * @throws DataError naming a file that is no image, or for which the model gives no numbers; UsageError for a
+ *   topK below 1, or information that is not that of the model
  */
 export async function predictImages(
   model: ImageModel,
@@ -64,6 +67,7 @@ export async function predictImages(
   const { device = 'cpu' } = options;
   const { channels, imageSize: side, numClasses } = model.config;
   const precision = precisionOn(device, options.precision ?? 'fp32');
+  checkInfo('predict', model.config, info);
   const restoreModes = rememberModes(model);
   const format = imageFormat(model.config, info);
   const copies = weightCopies(model, precision, { fixed: true });
@@ -93,7 +97,7 @@ export async function predictImages(
 
 /**
  * Classifies image files with an ONNX model, prepared as for `predictImages`.
- * @throws DataError naming a file that is no image; UsageError for a topK below 1
+ * @throws as `predictImages`
  */
 export async function predictImagesOnnx(
   onnx: OnnxModel,
@@ -144,11 +148,21 @@ async function predictBatches(
     const probabilities = await classify(batch);
     batch.forEach((path, row) => {
       const values = probabilities.subarray(row * numClasses, (row + 1) * numClasses);
+      if (!values.every(Number.isFinite)) throw notNumbers(path);
       predictions.push({ path, top: best(values, topK, classes) });
     });
     onProgress?.(predictions.length, paths.length);
   }
   return predictions;
+}
+
+function notNumbers(path: string): DataError {
+  return new DataError(
+    `predict: ${path}: the model gives probabilities that are NaN, expected numbers: a value inside the model ` +
+      'is too large for its precision. Where that has 16 bits, take fp32 (--precision fp32); else train the ' +
+      'model again.',
+    { file: path },
+  );
 }
 
 function joined(arrays: readonly Float32Array[]): Float32Array {

@@ -161,6 +161,19 @@ describe('what a model file says of its images and classes is checked:', () => {
     ['no means', { mean: [] }, /got 0 values for mean, expected 3/],
     ['a deviation of 0', { std: [1, 0, 1] }, /got 0 in std, expected numbers above 0/],
     ['a deviation below 0', { std: [1, 1, -2] }, /got -2 in std/],
+    [
+      'a mean beyond all',
+      { mean: [0, 1e308, 0] },
+      /got 1e\+308 in mean, expected .*-10000 to 10000/,
+    ],
+    ['a mean below all', { mean: [0, 0, -10001] }, /got -10001 in mean, expected/],
+    [
+      'a deviation near 0',
+      { std: [1e-320, 1, 1] },
+      /got 1e-320 in std, expected .*0\.000001 to 10000/,
+    ],
+    ['a deviation too small', { std: [1, 9e-7, 1] }, /got 9e-7 in std/],
+    ['a deviation beyond all', { std: [1, 1, 1e5] }, /got 100000 in std/],
     ['a deviation that is no number', { std: [1, 1, null] }, /does not describe a model/],
     ['a mean that is text', { mean: [0, 0, 'x'] }, /does not describe a model/],
     ['fewer names than classes', { classes: ['a'] }, /got 1 names of classes, expected 2/],
@@ -170,6 +183,14 @@ describe('what a model file says of its images and classes is checked:', () => {
   it.each(cases)('%s', (_, changes, message) => {
     writeWith('mamba_nano', { info: changes });
     expect(refusal()).toMatch(message);
+  });
+
+  it('takes what is unusual but can be computed with', () => {
+    const bounds = { mean: [-1e4, 1e4, 123.675], std: [1e-6, 1e4, 58.395] };
+    writeWith('mamba_nano', { info: bounds });
+    const loaded = loadModel(path);
+    loaded.model.dispose();
+    expect(loaded.info).toMatchObject(bounds);
   });
 
   it('takes a model whose classes have no names', () => {
@@ -250,6 +271,8 @@ describe('weights', () => {
     expect(() => importStateDict(tensors, options)).toThrow(/1 of integers.*bn1.running_var/);
     const flat = { ...options, std: [0, 1, 1] };
     expect(() => importStateDict(model.stateDict(), flat)).toThrow(/expected numbers above 0/);
+    const far = { ...options, mean: [1e308, 0, 0] };
+    expect(() => importStateDict(model.stateDict(), far)).toThrow(/got 1e\+308 in mean, expected/);
   });
 
   it('of other programs are compared before a model is made', () => {

@@ -72,9 +72,44 @@ export function infoProblems(
       );
     }
   }
+  return [...problems, ...rangeProblems(mean, std)];
+}
+
+/** Room for what is off by any usual factor, 255 among them; what lies beyond overflows float32 soon. */
+const farthest = 1e4;
+const narrowest = 1e-6;
+
+/** Which means and deviations no image can be normalised with; none if all are sensible. */
+export function rangeProblems(mean: readonly number[], std: readonly number[]): string[] {
+  const problems: string[] = [];
+  const far = mean.find((value) => !(Math.abs(value) <= farthest));
+  if (far !== undefined) {
+    problems.push(
+      `got ${far} in mean, expected numbers from -${farthest} to ${farthest}, of pixels from 0 to 1`,
+    );
+  }
   const flat = std.find((value) => !(value > 0));
+  const odd = std.find((value) => value > 0 && !(value >= narrowest && value <= farthest));
   if (flat !== undefined) problems.push(`got ${flat} in std, expected numbers above 0`);
+  if (odd !== undefined) {
+    problems.push(
+      `got ${odd} in std, expected numbers from ${narrowest} to ${farthest}, of pixels from 0 to 1`,
+    );
+  }
   return problems;
+}
+
+/** @throws UsageError for information, made by hand maybe, that is not that of the model */
+export function checkInfo(
+  where: string,
+  config: Parameters<typeof infoProblems>[0],
+  info: Parameters<typeof infoProblems>[1],
+): void {
+  const problems = infoProblems(config, info);
+  if (problems.length === 0) return;
+  throw new UsageError(
+    `${where}: the information is not that of the model: ${problems.join('; ')}`,
+  );
 }
 
 /**

@@ -13,7 +13,7 @@ import {
 } from '@mamba-prune/libtorch';
 import { UsageError } from '../errors.js';
 import { listed } from './config-checks.js';
-import { checkTensors, withFileName } from './file-checks.js';
+import { checkTensors, rangeProblems, withFileName } from './file-checks.js';
 import { checkFinite } from './finite.js';
 import type { ImageModel, ModelConfigBase } from './image-model.js';
 import {
@@ -176,9 +176,8 @@ function infoOf(
       );
     }
   }
-  if (said.std?.some((value) => !(value > 0)) === true) {
-    throw new UsageError(`import: got ${said.std.join(', ')} for std, expected numbers above 0`);
-  }
+  const [problem] = rangeProblems(said.mean ?? [], said.std ?? []);
+  if (problem !== undefined) throw new UsageError(`import: ${problem}`);
   const usual = channels === 3 ? imagenet : { mean: [0.5], std: [0.5] };
   const of = (name: 'mean' | 'std'): number[] =>
     Array.from({ length: channels }, (_, i) => (said[name] ?? usual[name])[i] ?? 0.5);

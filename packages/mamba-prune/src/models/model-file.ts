@@ -13,6 +13,7 @@ import { UsageError } from '../errors.js';
 import {
   type StoredTensor,
   checkTensors,
+  checkInfo,
   infoProblems,
   isCounter,
   withFileName,
@@ -73,12 +74,7 @@ export function modelMetadata(model: ImageModel, info: ModelInfo): string {
  */
 export function saveModel(path: string, model: ImageModel, info: ModelInfo): void {
   const metadata = modelMetadata(model, info);
-  const problems = infoProblems(model.config, info);
-  if (problems.length > 0) {
-    throw new UsageError(
-      `saveModel: the information is not that of the model: ${problems.join('; ')}`,
-    );
-  }
+  checkInfo('saveModel', model.config, info);
   saveSafetensors(path, model.stateDict(), { [metadataKey]: metadata });
 }
 

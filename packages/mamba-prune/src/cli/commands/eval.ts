@@ -63,6 +63,14 @@ export function addEvalCommand(program: Command, cli: Cli): void {
       : evaluateFile(context, path, device));
     if (!result) throw new InterruptedError('Stopped before all images were seen.');
     const { classes, name } = dataset.info;
+    if (!Number.isFinite(result.loss)) {
+      const { FormatError } = await import('@mamba-prune/libtorch');
+      throw new FormatError(
+        `eval: ${path}: got a loss of ${result.loss} on the ${options.split} images of ${name}, expected a number: ` +
+          'a value inside the model is too large for its precision. Where that has 16 bits, take fp32 ' +
+          '(--precision fp32); else train the model again.',
+      );
+    }
     context.json({
       model: path,
       dataset: name,

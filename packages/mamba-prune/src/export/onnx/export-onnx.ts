@@ -1,5 +1,6 @@
 // A model into an ONNX file that has been seen to work.
 import { writeFileAtomic } from '@mamba-prune/libtorch';
+import { checkInfo } from '../../models/file-checks.js';
 import type { ImageModel } from '../../models/image-model.js';
 import type { ModelInfo } from '../../models/model-file.js';
 import { type OptionKinds, checkOptions } from '../../option-checks.js';
@@ -33,7 +34,8 @@ const syntheticCount = 4;
 /**
  * Writes a model as ONNX, atomically, after onnxruntime has computed the same logits with it. In fewer bits
  * the graph is first verified in float32, then with the rounding.
- * @throws VerificationError if they differ: then there is no file; UsageError if onnxruntime-node is missing
+ * @throws VerificationError if they differ: then there is no file; UsageError if onnxruntime-node
+ *   is missing, or the information is not that of the model
  */
 export async function exportOnnx(
   path: string,
@@ -42,6 +44,7 @@ export async function exportOnnx(
   options: OnnxExportOptions = {},
 ): Promise<OnnxExport> {
   checkOptions('exportOnnx', options, exportKinds);
+  checkInfo('exportOnnx', model.config, info);
   const { verify = true, images: given, ...build } = options;
   const bytes = encoded(model, info, build);
   const images = given ?? syntheticImages(syntheticCount, model.config);

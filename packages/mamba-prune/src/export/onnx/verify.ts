@@ -68,7 +68,7 @@ export function ownLogits(model: ImageModel, info: ModelInfo, pixels: Uint8Array
  * @param expected - the original's logits, [batch, classes]
  * @param pixels - uint8 [batch, channels, height, width]
  * @param precision - of the file, which decides how near its logits must be
- * @throws VerificationError if a logit differs by more than the tolerance; FormatError if the runtime
+ * @throws VerificationError if a logit differs by more than the tolerance, or the original's is no number; FormatError if the runtime
  *   cannot load it
  */
 export async function verifyOnnx(
@@ -78,6 +78,12 @@ export async function verifyOnnx(
   precision: Precision = {},
   session: SessionOptions = {},
 ): Promise<Verification> {
+  if (!expected.every(Number.isFinite)) {
+    throw new VerificationError(
+      'ONNX export: the model itself gives logits that are NaN or infinite, before any export, expected numbers: ' +
+        'a value inside it is too large for float32. No file was written. Train the model again.',
+    );
+  }
   const tolerance = toleranceOf(precision);
   const onnx = await OnnxModel.load(bytes, session, 'ONNX export');
   try {
