@@ -189,6 +189,13 @@ export abstract class Module {
     options: { readonly strict?: boolean } = {},
   ): LoadResult {
     checkOptions(`${this.label}.loadStateDict`, options, { strict: 'boolean' });
+    const map = state as Partial<typeof state> | null | undefined;
+    if (typeof map?.has !== 'function' || typeof map.get !== 'function') {
+      throw new TypeError(
+        `${this.label}.loadStateDict: got ${map === null ? 'null' : typeof map} in place of the tensors, ` +
+          'expected a Map of them by name, as stateDict() gives.',
+      );
+    }
     const { strict = true } = options;
     const own = this.stateDict();
     const missing = [...own.keys()].filter((name) => !state.has(name));

@@ -2,6 +2,7 @@
 import { writeEventFile } from '../logging/tensorboard.js';
 import type { ImageModel } from '../models/image-model.js';
 import type { ModelInfo } from '../models/model-file.js';
+import { requireOptions } from '../option-checks.js';
 import { type FittedBatch, fitBatchSize } from '../training/auto-batch.js';
 import { resolveTrainOptions } from '../training/options.js';
 import { RunFolder } from '../training/run-folder.js';
@@ -13,7 +14,7 @@ import { type Standing, fileFacts, openSource } from './prune-source.js';
 import { type PruneSettings, resolvePruneSettings } from './prune-settings.js';
 import { type PruningRecord, writePruningRecord } from './pruning-record.js';
 import { Rounds } from './rounds.js';
-import type { RunControl } from './settings.js';
+import { type RunControl, controlKinds } from './settings.js';
 
 export interface PruneRun {
   /** False if the signal stopped it: resume to go on. */
@@ -46,6 +47,7 @@ export async function pruneRun(
   control: RunControl,
   hooks: PruneHooks = {},
 ): Promise<PruneRun> {
+  requireOptions('pruneRun: control', control, controlKinds, ['out']);
   let settings = given;
   let resolved = resolvePruneSettings(settings);
   const resuming = control.resume !== undefined && control.resume !== false;
