@@ -1,4 +1,5 @@
 // Prunes a model in one or more rounds, into the folder of a run.
+import { rmSync } from 'node:fs';
 import { writeEventFile } from '../logging/tensorboard.js';
 import type { ImageModel } from '../models/image-model.js';
 import type { ModelInfo } from '../models/model-file.js';
@@ -67,6 +68,7 @@ export async function pruneRun(
       ? openFolder(settings, control)
       : createFolder(settings, control, standing, job);
     try {
+      if (standing.lost !== undefined) beginAnew(folder, standing.lost, control);
       writePruningRecord(folder.path, standing.record);
       standing.model.to(job.device);
       const rounds = new Rounds(job, folder, standing, hooks);
@@ -119,6 +121,15 @@ function createFolder(
       settings,
     },
     { overwrite: control.overwrite },
+  );
+}
+
+/** Before the record says so: one that is killed in between finds the same model missing. */
+function beginAnew(folder: RunFolder, lost: string, { data, hooks }: RunControl): void {
+  folder.setCheckpointsAside();
+  rmSync(folder.metricsPath, { force: true });
+  (data?.onNote ?? hooks?.onNote)?.(
+    `${lost}: the pruning begins anew with the model that was pruned. What was there is in ${folder.asidePath}.`,
   );
 }
 

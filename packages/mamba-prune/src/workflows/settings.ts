@@ -46,7 +46,10 @@ export interface RunControl {
   readonly out: string;
   /** Go on with the run in `out`; 'previous' from the checkpoint before the last. */
   readonly resume?: boolean | 'previous' | undefined;
-  /** With `resume`: begin a training anew of which no checkpoint can be read. */
+  /**
+   * With `resume`: begin a training anew of which no checkpoint can be read, and a pruning whose model to
+   * go on with is missing or damaged.
+   */
   readonly restart?: boolean | undefined;
   /** Replace a run in `out`, and only a run. */
   readonly overwrite?: boolean | undefined;
