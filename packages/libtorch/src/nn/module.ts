@@ -268,6 +268,10 @@ function sameShape(a: readonly number[], b: readonly number[]): boolean {
 
 function listed(names: readonly string[]): string {
   if (names.length === 0) return '';
-  const shown = names.slice(0, 10).join(', ');
+  // Names come from files: one with a line feed would end the line.
+  const shown = names
+    .slice(0, 10)
+    .map((name) => name.replaceAll('\n', String.raw`\n`))
+    .join(', ');
   return ` (${shown}${names.length > 10 ? `, and ${names.length - 10} more` : ''})`;
 }

@@ -12,6 +12,7 @@ import {
 } from '@huggingface/hub';
 import { UsageError } from '../errors.js';
 import { type OptionKinds, checkOptions, requireOptions } from '../option-checks.js';
+import { printableLine } from '../printable.js';
 import { RepoCache, isCommit } from './cache.js';
 import { chooseFile } from './choose-file.js';
 import { type DownloadOptions, type HubFile, type HubSource, downloadToFile } from './download.js';
@@ -162,7 +163,7 @@ async function findFile(spec: HubSpec, source: HubSource): Promise<HubFile> {
   if (spec.file !== undefined) {
     throw new UsageError(
       `${formatHubSpec(spec)}: the repository has no file '${spec.file}', expected one such as ` +
-        `${names.slice(0, 6).join(', ') || 'none: it is empty'}.`,
+        `${names.slice(0, 6).map(printableLine).join(', ') || 'none: it is empty'}.`,
     );
   }
   const name = chooseFile(spec, names);
@@ -186,7 +187,7 @@ function hubFile(
     !new RegExp(`^[0-9a-f]{${length}}$`).test(digest.hex)
   ) {
     throw new HubError(
-      `${formatHubSpec(spec)}: the hub describes '${path}' in a way that cannot be used. Download it by hand.`,
+      `${formatHubSpec(spec)}: the hub describes '${printableLine(path)}' in a way that cannot be used. Download it by hand.`,
     );
   }
   return { path, size, digest };
