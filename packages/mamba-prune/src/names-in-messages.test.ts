@@ -10,7 +10,7 @@ import { checkTensors } from './models/file-checks.js';
 import { importStateDict } from './models/import-model.js';
 import { createModel, createModelFromConfig } from './models/registry.js';
 import { toyDataset } from './training/testing/toy.js';
-import { withModelInfo } from './workflows/fit.js';
+import { modelInfoOf, withModelInfo } from './workflows/fit.js';
 
 const nasty = 'cat\nmamba-prune: all is well';
 const shown = String.raw`cat\nmamba-prune: all is well`;
@@ -27,6 +27,7 @@ const model = createModel('mamba_nano', {
   ...{ dModel: 8, depth: 1, imageSize: 6, patchSize: 3, channels: 1, numClasses: 3 },
 });
 const dataset = toyDataset();
+const info = modelInfoOf(dataset.info, []);
 
 function folder(name: string, ...paths: string[]): string {
   for (const path of paths) mkdirSync(join(dir, name, path), { recursive: true });
@@ -50,12 +51,9 @@ function withAnnotations(name: string, line: string): string {
 const open = (path: string) => openDataset('folder', { dir: path, cacheDir: join(dir, 'cache') });
 
 const cases: Record<string, () => unknown> = {
-  'a class of a model': () => withModelInfo(dataset, { ...dataset.info, classes: [nasty] }),
+  'a class of a model': () => withModelInfo(dataset, { ...info, classes: [nasty] }),
   'a class of a data set': () =>
-    withModelInfo(
-      { ...dataset, info: { ...dataset.info, classes: [nasty, 'b', 'c'] } },
-      dataset.info,
-    ),
+    withModelInfo({ ...dataset, info: { ...dataset.info, classes: [nasty, 'b', 'c'] } }, info),
   'a tensor that is not expected': () => {
     checkTensors(model.config, new Map([[nasty, { dtype: 'float32', shape: [1] }]]));
   },
