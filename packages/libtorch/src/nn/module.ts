@@ -189,6 +189,13 @@ export abstract class Module {
     options: { readonly strict?: boolean } = {},
   ): LoadResult {
     checkOptions(`${this.label}.loadStateDict`, options, { strict: 'boolean' });
+    const map = state as Partial<typeof state> | null | undefined;
+    if (typeof map?.has !== 'function' || typeof map.get !== 'function') {
+      throw new TypeError(
+        `${this.label}.loadStateDict: got ${map === null ? 'null' : typeof map} in place of the tensors, ` +
+          'expected a Map of them by name, as stateDict() gives.',
+      );
+    }
     const { strict = true } = options;
     const own = this.stateDict();
     const missing = [...own.keys()].filter((name) => !state.has(name));
@@ -261,6 +268,10 @@ function sameShape(a: readonly number[], b: readonly number[]): boolean {
 
 function listed(names: readonly string[]): string {
   if (names.length === 0) return '';
-  const shown = names.slice(0, 10).join(', ');
+  // Names come from files: one with a line feed would end the line.
+  const shown = names
+    .slice(0, 10)
+    .map((name) => name.replaceAll('\n', String.raw`\n`))
+    .join(', ');
   return ` (${shown}${names.length > 10 ? `, and ${names.length - 10} more` : ''})`;
 }

@@ -1,7 +1,9 @@
 import { openCifar, verifyCifar } from './cifar.js';
 import { CIFAR10, CIFAR100 } from './cifar-spec.js';
+import { type OptionKinds, checkOptions } from '../option-checks.js';
 import { DataError } from './errors.js';
 import { openFashionMnist, verifyFashionMnist } from './fashion-mnist.js';
+import { UsageError } from '../errors.js';
 import { didYouMean } from './suggest.js';
 import type { Dataset, OpenDatasetOptions, VerifyReport } from './types.js';
 
@@ -37,6 +39,14 @@ function folder(name: 'tiny-imagenet' | 'imagenet' | 'folder'): Entry {
   };
 }
 
+const openKinds: OptionKinds<OpenDatasetOptions> = {
+  dir: 'string',
+  imageSize: 'any',
+  cacheDir: 'string',
+  onNote: 'function',
+  onProgress: 'function',
+};
+
 export type DatasetName = keyof typeof DATASETS;
 
 export function datasetNames(): DatasetName[] {
@@ -46,10 +56,12 @@ export function datasetNames(): DatasetName[] {
 /**
  * Opens a data set and checks it; nothing damaged gets as far as training.
  * @param name - one of datasetNames()
- * @throws DataError naming the file at fault, or the names there are
+ * @throws DataError naming the file at fault, or the names there are; UsageError for an option that there is not
  */
 export async function openDataset(name: string, options: OpenDatasetOptions = {}): Promise<Dataset> {
-  return entry('openDataset', name).open(options);
+  const { open } = entry('openDataset', name);
+  checkOptions('openDataset', options, openKinds);
+  return open(options);
 }
 
 /**
@@ -61,7 +73,12 @@ export async function verifyDataset(
   dir?: string,
   options: Omit<OpenDatasetOptions, 'dir'> = {},
 ): Promise<VerifyReport> {
-  return entry('verifyDataset', name).verify(dir === undefined ? options : { ...options, dir });
+  const { verify } = entry('verifyDataset', name);
+  if (dir !== undefined && typeof (dir as unknown) !== 'string') {
+    throw new UsageError(`verifyDataset: got a folder of type ${typeof dir}, expected its path.`);
+  }
+  checkOptions('verifyDataset', options, openKinds);
+  return verify(dir === undefined ? options : { ...options, dir });
 }
 
 function entry(where: string, name: string): Entry {

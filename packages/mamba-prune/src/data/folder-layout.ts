@@ -9,6 +9,7 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { DataError, reasonOf } from './errors.js';
+import { printableLine } from '../printable.js';
 import { IMAGE_ENDING } from './image-decode.js';
 import { readList } from './read-whole.js';
 
@@ -37,7 +38,7 @@ export function findImages(name: string, dir: string): FoundImages {
   const folders = subfolders(where, trainDir, dir);
   if (folders.length < 2) {
     throw new DataError(
-      `${where}: got ${folders.length} class folders in ${trainDir}, expected at least 2 ` +
+      `${where}: got ${folders.length} class folders in ${printableLine(trainDir)}, expected at least 2 ` +
         '(train/CLASS/IMAGE).',
       { file: trainDir },
     );
@@ -50,7 +51,7 @@ export function findImages(name: string, dir: string): FoundImages {
     const names = imageNames(join(dir, from), ignored);
     if (names.length === 0) {
       throw new DataError(
-        `${where}: found no images in ${join(dir, from)}, expected .jpg, .jpeg, .png or .webp ` +
+        `${where}: found no images in ${printableLine(join(dir, from))}, expected .jpg, .jpeg, .png or .webp ` +
           'files. Fill or delete this class folder.',
         { file: join(dir, from) },
       );
@@ -92,7 +93,7 @@ function findTest(
     const label = labelOf.get(folder);
     if (label === undefined) {
       throw new DataError(
-        `${where}: ${join(dir, part, folder)} is a class that train does not have. ` +
+        `${where}: ${printableLine(join(dir, part, folder))} is a class that train does not have. ` +
           'Add it to train or delete it.',
         { file: join(dir, part, folder) },
       );
@@ -123,14 +124,14 @@ function readAnnotations(
     const label = labelOf.get(folder);
     if (label === undefined) {
       throw new DataError(
-        `${where}: ${file} line ${i + 1}: got class "${folder}", expected one of the ` +
+        `${where}: ${file} line ${i + 1}: got class "${printableLine(folder)}", expected one of the ` +
           `${labelOf.size} folders in train.`,
         { file },
       );
     }
     // A name is a name: "../x" would lead out of the folder.
     if (!IMAGE_ENDING.test(name) || /[/\\]/.test(name)) {
-      throw new DataError(`${where}: ${file} line ${i + 1}: got "${name}", expected an image name.`, {
+      throw new DataError(`${where}: ${file} line ${i + 1}: got "${printableLine(name)}", expected an image name.`, {
         file,
       });
     }

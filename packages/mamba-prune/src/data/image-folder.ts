@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { defaultCacheDir, readCache, writeCache } from './cache.js';
 import { type Box, drawCropBox } from './crop-box.js';
 import { DataError, reasonOf } from './errors.js';
+import { printableLine } from '../printable.js';
 import { findImages, type FoundImages, type FoundPart } from './folder-layout.js';
 import { checkImage, decodeFully, decodeInto, type Framing } from './image-decode.js';
 import { forEachLimited, Limiter } from './limit.js';
@@ -48,7 +49,7 @@ export async function openImageFolder(
     const more = problems.length > NAMED ? ` and ${problems.length - NAMED} more` : '';
     throw new DataError(
       `openDataset "${name}": ${problems.length} of ${headers.size} images cannot be used: ` +
-        `${problems.slice(0, NAMED).join('; ')}${more}. Replace or delete them.`,
+        `${problems.slice(0, NAMED).map(printableLine).join('; ')}${more}. Replace or delete them.`,
       { file: dir },
     );
   }
@@ -122,7 +123,7 @@ function noteIgnored(name: string, found: FoundImages, options: OpenDatasetOptio
   if (first === undefined) return;
   options.onNote?.(
     `${name}: ignored ${found.ignored.length} files that are no .jpg, .jpeg, .png or .webp, ` +
-      `such as ${first}.`,
+      `such as ${printableLine(first)}.`,
   );
 }
 

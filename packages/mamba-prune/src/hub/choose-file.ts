@@ -1,4 +1,5 @@
 import { UsageError } from '../errors.js';
+import { printableLine } from '../printable.js';
 import { type HubSpec, formatHubSpec } from './spec.js';
 
 /** What torch.save files are called, likeliest first. */
@@ -39,5 +40,5 @@ export function chooseFile(spec: HubSpec, files: readonly string[]): string {
 
 function listed(files: readonly string[]): string {
   if (files.length === 0) return 'nothing';
-  return `${files.slice(0, 6).join(', ')}${files.length > 6 ? `, ${files.length - 6} more` : ''}`;
+  return `${files.slice(0, 6).map(printableLine).join(', ')}${files.length > 6 ? `, ${files.length - 6} more` : ''}`;
 }

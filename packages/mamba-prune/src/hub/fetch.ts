@@ -11,6 +11,8 @@ import {
   pathsInfo,
 } from '@huggingface/hub';
 import { UsageError } from '../errors.js';
+import { type OptionKinds, checkOptions, requireOptions } from '../option-checks.js';
+import { printableLine } from '../printable.js';
 import { RepoCache, isCommit } from './cache.js';
 import { chooseFile } from './choose-file.js';
 import { type DownloadOptions, type HubFile, type HubSource, downloadToFile } from './download.js';
@@ -29,6 +31,19 @@ export interface HubOptions extends DownloadOptions {
   /** In place of Node's own. */
   readonly fetch?: typeof fetch | undefined;
 }
+
+const hubKinds: OptionKinds<HubOptions> = {
+  endpoint: 'string',
+  token: 'string',
+  cacheDir: 'string',
+  offline: 'boolean',
+  fetch: 'function',
+  onProgress: 'function',
+  onNote: 'function',
+  signal: 'object',
+  retries: 'number',
+  retryDelayMs: 'number',
+};
 
 export interface HubResult {
   /** The file, in the cache: read it, but do not write it. */
@@ -54,6 +69,8 @@ export async function fetchFromHub(
   spec: string | HubSpec,
   options: HubOptions = {},
 ): Promise<HubResult> {
+  checkOptions('fetchFromHub', options, hubKinds);
+  checkSpec(spec);
   const wanted = typeof spec === 'string' ? parseHubSpec(spec) : spec;
   const cache = new RepoCache(options.cacheDir ?? getHFHubCachePath(), wanted.repo);
   const place = placeOf(options);
@@ -84,6 +101,13 @@ export async function fetchFromHub(
     );
     return found;
   }
+}
+
+/** @throws UsageError for neither form of a spec */
+function checkSpec(spec: unknown): void {
+  if (typeof spec === 'string') return;
+  const names = { repo: 'string', revision: 'string', file: 'string' } as const;
+  requireOptions('fetchFromHub', spec, names, ['repo', 'revision']);
 }
 
 async function download(
@@ -139,7 +163,7 @@ async function findFile(spec: HubSpec, source: HubSource): Promise<HubFile> {
   if (spec.file !== undefined) {
     throw new UsageError(
       `${formatHubSpec(spec)}: the repository has no file '${spec.file}', expected one such as ` +
-        `${names.slice(0, 6).join(', ') || 'none: it is empty'}.`,
+        `${names.slice(0, 6).map(printableLine).join(', ') || 'none: it is empty'}.`,
     );
   }
   const name = chooseFile(spec, names);
@@ -163,7 +187,7 @@ function hubFile(
     !new RegExp(`^[0-9a-f]{${length}}$`).test(digest.hex)
   ) {
     throw new HubError(
-      `${formatHubSpec(spec)}: the hub describes '${path}' in a way that cannot be used. Download it by hand.`,
+      `${formatHubSpec(spec)}: the hub describes '${printableLine(path)}' in a way that cannot be used. Download it by hand.`,
     );
   }
   return { path, size, digest };

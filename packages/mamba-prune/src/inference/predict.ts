@@ -34,6 +34,14 @@ const predictKinds: OptionKinds<PredictOptions> = {
   onProgress: 'function',
 };
 
+/** onnxruntime has its own device and precision. */
+const onnxKinds: OptionKinds<Omit<PredictOptions, 'device' | 'precision'>> = {
+  topK: predictKinds.topK,
+  batchSize: predictKinds.batchSize,
+  signal: predictKinds.signal,
+  onProgress: predictKinds.onProgress,
+};
+
 export interface PredictOptions {
   /** Classes per image; 5 unless given, never more than the model has. */
   readonly topK?: number;
@@ -104,6 +112,7 @@ export async function predictImagesOnnx(
   paths: readonly string[],
   options: Omit<PredictOptions, 'device' | 'precision'> = {},
 ): Promise<Prediction[]> {
+  checkOptions('predict', options, onnxKinds);
   const { model, classes } = onnx.description;
   const { channels } = model;
   // Its graph normalises; a mean of 0 and this deviation leave the pixels as they are, 0 to 255.

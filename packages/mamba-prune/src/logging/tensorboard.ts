@@ -15,6 +15,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { UsageError } from '../errors.js';
 import { makeFolder } from '../files/folder.js';
 import { type NormSpread, normBins, normQuantiles, readUnitNorms } from '../pruning/rsst/index.js';
 import { RunFolderError } from '../training/errors.js';
@@ -36,6 +37,9 @@ export function eventFilePath(run: RunFolder): string {
  * @throws RunFolderError if it cannot be written
  */
 export function writeEventFile(run: RunFolder): string {
+  if (!((run as unknown) instanceof RunFolder)) {
+    throw new UsageError('writeEventFile: got no run, expected what RunFolder.open gives.');
+  }
   const created = Date.parse(run.config.created) / 1000;
   const epochs = run.readMetrics().filter((line) => line.type === 'epoch');
   const records = epochs.map((line) => epochRecord(line, created));

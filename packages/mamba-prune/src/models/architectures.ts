@@ -1,6 +1,7 @@
 // Which architectures there are and what they can be told. Loads no native code, so that the command
 // line can list and check names before any work.
 import { UsageError } from '../errors.js';
+import { printableLine } from '../printable.js';
 import { type ModelOptions, mambaArchitectures } from './config.js';
 import { listed } from './config-checks.js';
 import { resnetArchitectures, resnetOptionNames } from './resnet-config.js';
@@ -51,7 +52,9 @@ export function familyOf(arch: string): FamilyName {
     architectures.includes(arch),
   );
   if (!found) {
-    throw new UsageError(`model: got '${arch}', expected one of ${modelNames().join(', ')}`);
+    throw new UsageError(
+      `model: got '${printableLine(arch)}', expected one of ${modelNames().join(', ')}`,
+    );
   }
   return found[0] as FamilyName;
 }

@@ -2,6 +2,7 @@
 import type { Tensor } from '@mamba-prune/libtorch';
 import { z } from 'zod';
 import { UsageError } from '../errors.js';
+import { printableLine } from '../printable.js';
 import { modelLimits } from '../limits.js';
 
 /** Beyond this no kernel goes, and no memory. */
@@ -121,8 +122,8 @@ export function dropPathRate(last: number, index: number, blocks: number): numbe
   return (last * index) / Math.max(1, blocks - 1);
 }
 
-/** Names in one line; a long list is cut. */
+/** Names in one line, wherever they come from; a long list is cut. */
 export function listed(names: readonly string[], most = 8): string {
-  const shown = names.slice(0, most).join(', ');
+  const shown = names.slice(0, most).map(printableLine).join(', ');
   return names.length > most ? `${shown} and ${names.length - most} more` : shown;
 }

@@ -1,6 +1,7 @@
 // What a file says of its model, held against its tensors before anything is allocated.
 import { type DType, FormatError, isFloat } from '@mamba-prune/libtorch';
 import { UsageError } from '../errors.js';
+import { printableLine } from '../printable.js';
 import { listed } from './config-checks.js';
 import { shapeProblems } from './import-layout.js';
 import { modelShapes } from './registry.js';
@@ -36,7 +37,7 @@ export function checkTensors(
   }
   if (problems.length === 0) return;
   throw new FormatError(
-    `the tensors are not those of ${config.arch ?? 'the model'}: ${problems.join('; ')}`,
+    `the tensors are not those of ${printableLine(config.arch ?? 'the model')}: ${problems.join('; ')}`,
   );
 }
 

@@ -12,9 +12,11 @@ import {
   zeros,
 } from '@mamba-prune/libtorch';
 import { UsageError } from '../errors.js';
+import { type OptionKinds, checkOptions, requirePath } from '../option-checks.js';
 import { listed } from './config-checks.js';
 import { checkTensors, rangeProblems, withFileName } from './file-checks.js';
 import { checkFinite } from './finite.js';
+import type { ModelOptions } from './config.js';
 import type { ImageModel, ModelConfigBase } from './image-model.js';
 import {
   type LayoutOptions,
@@ -38,6 +40,34 @@ export interface ImportOptions extends LayoutOptions {
   /** As for `loadModel`. */
   readonly allowNotFinite?: boolean | undefined;
 }
+
+/** The sizes are looked at where their ranges are known. */
+const importKinds: OptionKinds<ImportOptions & ModelOptions> = {
+  key: 'string',
+  dataset: 'string',
+  classes: 'array',
+  mean: 'array',
+  std: 'array',
+  allowNotFinite: 'boolean',
+  arch: 'string',
+  numClasses: 'any',
+  imageSize: 'any',
+  channels: 'any',
+  patchSize: 'any',
+  scan: 'any',
+  dropPath: 'any',
+  dModel: 'any',
+  depth: 'any',
+  dState: 'any',
+  dConv: 'any',
+  heads: 'any',
+  stem: 'any',
+  baseWidth: 'any',
+  blocks: 'any',
+  // Read off the file; who says so hears it there.
+  expand: 'any',
+  mlpRatio: 'any',
+};
 
 export interface ImportedModel {
   /** In evaluation mode; the caller disposes it. */
@@ -67,6 +97,8 @@ export async function importModel(
   path: string,
   options: ImportOptions = {},
 ): Promise<ImportedModel> {
+  requirePath('importModel', path, 'a file with weights');
+  checkOptions('importModel', options, importKinds);
   const kind = kindOf(path);
   if (kind === 'model') {
     const { allowNotFinite = false, ...said } = options;
@@ -107,6 +139,10 @@ export function importStateDict(
   tensors: ReadonlyMap<string, Tensor>,
   options: ImportOptions = {},
 ): ImportedModel {
+  if (!((tensors as unknown) instanceof Map)) {
+    throw new UsageError('importStateDict: got no Map, expected one of tensors by name.');
+  }
+  checkOptions('importStateDict', options, importKinds);
   return fromTensors(tensors, options);
 }
 

@@ -10,6 +10,7 @@ import {
 } from '@mamba-prune/libtorch';
 import { z } from 'zod';
 import { UsageError } from '../errors.js';
+import { type OptionKinds, checkOptions, requirePath } from '../option-checks.js';
 import {
   type StoredTensor,
   checkTensors,
@@ -73,6 +74,7 @@ export function modelMetadata(model: ImageModel, info: ModelInfo): string {
  * @throws UsageError for information that is not complete or not that of the model, Error if the folder cannot be written
  */
 export function saveModel(path: string, model: ImageModel, info: ModelInfo): void {
+  requirePath('saveModel', path, 'the file to write');
   const metadata = modelMetadata(model, info);
   checkInfo('saveModel', model.config, info);
   saveSafetensors(path, model.stateDict(), { [metadataKey]: metadata });
@@ -83,16 +85,22 @@ export interface LoadModelOptions {
   readonly allowNotFinite?: boolean;
 }
 
+const loadKinds: OptionKinds<LoadModelOptions> = { allowNotFinite: 'boolean' };
+
 /**
  * Reads a model file; the model is in evaluation mode. What the file says of the model is held against its
  * tensors before anything is allocated.
  * @throws FormatError naming the file if it is no safetensors file, or one of another program, if its
  *   tensors or its information do not fit its description, or if weights are NaN or infinite
+ * @throws UsageError for no path, or an option that there is not
  */
 export function loadModel(
   path: string,
-  { allowNotFinite = false }: LoadModelOptions = {},
+  options: LoadModelOptions = {},
 ): { model: ImageModel; info: ModelInfo } {
+  requirePath('loadModel', path, 'a model file');
+  checkOptions('loadModel', options, loadKinds);
+  const { allowNotFinite = false } = options;
   const file = SafetensorsFile.open(path);
   try {
     const { model: config, ...info } = descriptionOf(file);

@@ -1,4 +1,5 @@
 import { UsageError } from '../errors.js';
+import { printableLine } from '../printable.js';
 import {
   type FamilyName,
   type MambaOptions,
@@ -112,7 +113,7 @@ export function modelShapes(config: { readonly family: string }): ModelShapes {
 function familyFor({ family }: { readonly family: string }): Family {
   if (Object.hasOwn(families, family)) return families[family as FamilyName];
   throw new UsageError(
-    `model: got family '${family}', expected one of ${Object.keys(familyNames).join(', ')}`,
+    `model: got family '${printableLine(family)}', expected one of ${Object.keys(familyNames).join(', ')}`,
   );
 }
 

@@ -7,7 +7,13 @@ import type { KeptUnits } from './groups.js';
 import { type Calibration, requireProbe } from './importance.js';
 import { gateGradients } from './measure.js';
 import type { PruningResult } from './oneshot.js';
-import { type CutOptions, cutKinds, groupsOfKinds, scoreAndSelect } from './select-units.js';
+import {
+  type CutOptions,
+  checkRates,
+  cutKinds,
+  groupsOfKinds,
+  scoreAndSelect,
+} from './select-units.js';
 import { bestFirst, checkChoice, checkScores, roundUp } from './selection.js';
 import { pruneModel } from './surgery.js';
 
@@ -101,7 +107,8 @@ export async function refillUnits(
   options: RefillOptions,
   calibration?: Calibration,
 ): Promise<RefillChoice> {
-  requireOptions('RefillOptions', options, refillKinds);
+  requireOptions('RefillOptions', options, refillKinds, ['rates', 'fillback']);
+  checkRates('RefillOptions', options.rates);
   checkRefill(model, options, calibration);
   const { fillback, refillScore = 'magnitude', budget, ...cut } = options;
   const { groups, scores, kept: target } = await scoreAndSelect(model, cut, calibration);

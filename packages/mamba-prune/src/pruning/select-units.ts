@@ -3,8 +3,20 @@ import { UsageError } from '../errors.js';
 import type { ImageModel } from '../models/image-model.js';
 import type { KeptUnits, PruningGroup } from './groups.js';
 import { type OptionKinds, requireOptions } from '../option-checks.js';
-import { type Calibration, type ScoreOptions, scoreKinds, scoreUnits } from './importance.js';
-import { type SelectionOptions, checkSelection, selectUnits, selectionKinds } from './selection.js';
+import {
+  type Calibration,
+  type ScoreOptions,
+  importanceNorms,
+  scoreKinds,
+  scoreUnits,
+} from './importance.js';
+import {
+  type SelectionOptions,
+  checkChoice,
+  checkSelection,
+  selectUnits,
+  selectionKinds,
+} from './selection.js';
 
 export interface CutOptions extends Omit<SelectionOptions, 'rate'>, ScoreOptions {
   /** Fraction of units to remove of each kind of group: `{ ssm: 0.7, mlp: 0.7 }`. */
@@ -50,11 +62,13 @@ export async function scoreAndSelect(
   options: CutOptions,
   calibration?: Calibration,
 ): Promise<ScoredUnits> {
-  requireOptions('CutOptions', options, { ...cutKinds, ...refillNames });
+  requireOptions('CutOptions', options, { ...cutKinds, ...refillNames }, ['rates']);
+  checkRates('CutOptions', options.rates);
   const { rates, importance, score, scope, normalize, roundTo, maxRate, sizes } = options;
   const selection = { scope, normalize, roundTo, maxRate, sizes };
   const kinds = Object.keys(rates);
   const groups = groupsOfKinds(model, kinds);
+  checkChoice('importance', importance, importanceNorms);
   for (const kind of kinds) checkSelection({ ...selection, rate: rates[kind] as number });
   const scores = await scoreUnits(model, groups, { importance, score }, calibration);
   const chosen = new Map(
@@ -65,6 +79,14 @@ export async function scoreAndSelect(
   );
   const kept = new Map(groups.map(({ name }) => [name, chosen.get(name) as readonly number[]]));
   return { groups, scores, kept };
+}
+
+/** @throws UsageError for none, with which a cut would remove nothing and say nothing */
+export function checkRates(where: string, rates: Readonly<Record<string, number>>): void {
+  if (Object.keys(rates).length > 0) return;
+  throw new UsageError(
+    `${where}: got no rates, expected one for each kind of groups to cut, such as { ssm: 0.7 }.`,
+  );
 }
 
 /** @throws UsageError for a kind that the model has no groups of */

@@ -170,8 +170,13 @@ export function checkSelection({
 }
 
 /** @throws UsageError naming the valid choices */
-export function checkChoice(what: string, value: string, valid: readonly string[]): void {
-  if (!valid.includes(value)) {
-    throw new UsageError(`${what}: got '${value}', expected one of ${valid.join(', ')}`);
+export function checkChoice(
+  what: string,
+  value: string | undefined,
+  valid: readonly string[],
+): void {
+  if (value === undefined || !valid.includes(value)) {
+    const got = value === undefined ? 'nothing' : `'${value}'`;
+    throw new UsageError(`${what}: got ${got}, expected one of ${valid.join(', ')}`);
   }
 }

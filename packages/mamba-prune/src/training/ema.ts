@@ -8,6 +8,7 @@ import {
   scope,
   type Tensor,
 } from '@mamba-prune/libtorch';
+import { UsageError } from '../errors.js';
 import type { Trainable } from './types.js';
 
 /**
@@ -28,11 +29,20 @@ export class Ema {
   #nextDecay: Tensor | undefined;
   #written = NaN;
 
-  /** @param decay - from 0 up to, not including, 1 */
+  /**
+   * @param decay - from 0 up to, not including, 1
+   * @throws UsageError for another one
+   */
   constructor(
     model: Trainable,
     readonly decay: number,
   ) {
+    if (!(typeof (decay as unknown) === 'number' && decay >= 0 && decay < 1)) {
+      const got = typeof (decay as unknown) === 'number' ? decay : JSON.stringify(decay);
+      throw new UsageError(
+        `Ema: got the decay ${got}, expected a number from 0 up to but not including 1, such as 0.999.`,
+      );
+    }
     const named = model.namedParameters();
     this.averages = noGrad(
       () => new Map([...named].map(([name, tensor]) => [name, tensor.clone().keep()])),

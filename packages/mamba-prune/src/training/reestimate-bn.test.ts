@@ -78,12 +78,49 @@ function statistics(pixels: Float32Array): [number, number] {
 const mean = (values: number[]) => values.reduce((a, b) => a + b, 0) / values.length;
 
 describe('reestimateBatchNorm', () => {
+  it.each<[string, number, number, string[]]>([
+    [
+      'few images in fewer batches',
+      2,
+      9,
+      [
+        'batch normalisation: its statistics come from 8 images, in 2 of the 9 batches asked for: there are no more. ' +
+          'So few can make the model worse than it was: give at least 32, or leave --bn-batches out.',
+      ],
+    ],
+    [
+      'few images in all batches',
+      2,
+      2,
+      [
+        'batch normalisation: its statistics come from 8 images. ' +
+          'So few can make the model worse than it was: give at least 32, or leave --bn-batches out.',
+      ],
+    ],
+    [
+      'enough images in fewer batches',
+      8,
+      9,
+      [
+        'batch normalisation: its statistics come from 32 images, in 8 of the 9 batches asked for: there are no more.',
+      ],
+    ],
+    ['nothing of enough images', 8, 8, []],
+  ])('notes %s', async (_, there, asked, expected) => {
+    const notes: string[] = [];
+    const onNote = (note: string): void => {
+      notes.push(note);
+    };
+    await reestimateBatchNorm(new Normed(), source(there), info, { batches: asked, onNote });
+    expect(notes).toEqual(expected);
+  });
+
   it('averages the statistics of the batches plainly, whatever the momentum', async () => {
     for (const momentum of [0.1, null]) {
       const model = new Normed(momentum);
       const from = source(5);
       const result = await reestimateBatchNorm(model, from, info, { batches: 3 });
-      expect(result).toEqual({ layers: 2, batches: 3 });
+      expect(result).toEqual({ layers: 2, batches: 3, images: 3 * SIZE });
       const wanted = from.pixels.slice(0, 3).map((pixels) => statistics(pixels));
       const { runningMean, runningVar, numBatchesTracked } = model.first;
       // float32 sums over 36 values of up to 10.
@@ -124,7 +161,7 @@ describe('reestimateBatchNorm', () => {
       onProgress: (done: number, total: number) => progress.push(`${done}/${total}`),
     };
     const result = await reestimateBatchNorm(new Normed(), source(2), info, options);
-    expect(result).toEqual({ layers: 2, batches: 2 });
+    expect(result).toEqual({ layers: 2, batches: 2, images: 2 * SIZE });
     expect(progress).toEqual(['1/2', '2/2']);
   });
 
@@ -149,7 +186,7 @@ describe('reestimateBatchNorm', () => {
   it('does nothing to a model without batch norm, and says so', async () => {
     const model = new ToyModel();
     const result = await reestimateBatchNorm(model, source(2), info, { batches: 2 });
-    expect(result).toEqual({ layers: 0, batches: 0 });
+    expect(result).toEqual({ layers: 0, batches: 0, images: 0 });
   });
 
   it('refuses a number below 1, and a source without a batch', async () => {
@@ -224,7 +261,7 @@ describe('reestimateBatchNorm of a ResNet, which computes whole blocks at once i
         expected.push(scope(() => byHand(model, toTensors(batch, toyInfo, 'cpu').images)));
       }
       const result = await reestimateBatchNorm(model, batches(), toyInfo, { batches: 3 });
-      expect(result).toEqual({ layers: 6, batches: 3 });
+      expect(result).toMatchObject({ layers: 6, batches: 3 });
       for (const [name, values] of statisticsOf(model)) {
         if (name.endsWith('num_batches_tracked')) {
           expect(values, name).toEqual([3]);

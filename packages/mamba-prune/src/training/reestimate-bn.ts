@@ -1,6 +1,6 @@
 /** Running statistics of batch normalisation, measured anew: after a cut they are another model's. */
 import { nn, noGrad, scope, type Tensor } from '@mamba-prune/libtorch';
-import type { DatasetInfo } from '../data/index.js';
+import type { DatasetInfo, NoteHandler } from '../data/index.js';
 import { UsageError } from '../errors.js';
 import { rememberModes } from '../models/modes.js';
 import { type OptionKinds, requireOptions } from '../option-checks.js';
@@ -14,19 +14,27 @@ export interface ReestimateOptions {
   /** Stops between two batches; the statistics are then as they were. */
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
+  /** Told if the images are fewer than were asked for, or too few for statistics worth having. */
+  readonly onNote?: NoteHandler | undefined;
 }
 
 const reestimateKinds: OptionKinds<ReestimateOptions> = {
   batches: 'number',
   signal: 'object',
   onProgress: 'function',
+  onNote: 'function',
 };
+
+/** With fewer the error of a mean is over a sixth of the deviation, and a cut model soon worse for it. */
+const fewImages = 32;
 
 export interface Reestimation {
   /** Layers of batch normalisation; 0: the model has none and nothing was done. */
   readonly layers: number;
   /** Batches that the statistics are means over. */
   readonly batches: number;
+  /** In those batches. */
+  readonly images: number;
 }
 
 /**
@@ -46,14 +54,14 @@ export async function reestimateBatchNorm(
   options: ReestimateOptions,
 ): Promise<Reestimation | undefined> {
   requireOptions('reestimateBatchNorm', options, reestimateKinds);
-  const { batches, signal, onProgress } = options;
+  const { batches, signal, onProgress, onNote } = options;
   if (!Number.isSafeInteger(batches) || batches < 1) {
     throw new UsageError(`bn-batches: got ${batches}, expected an integer of at least 1`);
   }
   const layers = [...model.namedModules().values()].filter(
     (module) => module instanceof nn.BatchNorm2d,
   );
-  if (layers.length === 0) return { layers: 0, batches: 0 };
+  if (layers.length === 0) return { layers: 0, batches: 0, images: 0 };
   const device = deviceOf(model);
   const total = Math.min(batches, source.batchesPerEpoch);
   if (total === 0) {
@@ -62,6 +70,7 @@ export async function reestimateBatchNorm(
   const before = layers.map((layer) => saved(layer));
   const restoreModes = rememberModes(model);
   let done = 0;
+  let images = 0;
   try {
     model.eval();
     for (const layer of layers) reset(layer);
@@ -69,16 +78,33 @@ export async function reestimateBatchNorm(
       if (signal?.aborted) break;
       scope(() => noGrad(() => model.forward(toTensors(batch, info, device).images)));
       done++;
+      images += batch.size;
       onProgress?.(done, total);
       if (done === total) break;
     }
-    return done === total ? { layers: layers.length, batches: done } : undefined;
+    if (done !== total) return undefined;
+    const note = scarcity(images, done, batches);
+    if (note !== undefined) onNote?.(note);
+    return { layers: layers.length, batches: done, images };
   } finally {
     layers.forEach((layer, i) => {
       restore(layer, before[i] as Saved, done === total);
     });
     restoreModes();
   }
+}
+
+/** What there is to say of how little was seen; undefined if it was enough. */
+function scarcity(images: number, done: number, asked: number): string | undefined {
+  const of = `${images} ${images === 1 ? 'image' : 'images'}`;
+  const what = `batch normalisation: its statistics come from ${of}`;
+  const fewer =
+    done < asked ? `, in ${done} of the ${asked} batches asked for: there are no more` : '';
+  const poor =
+    images < fewImages
+      ? ` So few can make the model worse than it was: give at least ${fewImages}, or leave --bn-batches out.`
+      : '';
+  return fewer === '' && poor === '' ? undefined : `${what}${fewer}.${poor}`;
 }
 
 interface Saved {

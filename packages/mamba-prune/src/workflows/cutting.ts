@@ -103,6 +103,7 @@ async function reestimate(
   const done = await reestimateBatchNorm(model, normSource, dataset.info, {
     batches: settings.bnBatches,
     signal: control.signal,
+    onNote: control.data?.onNote ?? control.hooks?.onNote,
     onProgress: (batches, total) => hooks.onEvaluate?.('batch normalisation', batches, total),
   });
   return done !== undefined;

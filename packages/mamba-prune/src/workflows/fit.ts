@@ -2,6 +2,7 @@
 import { openDataset } from '../data/datasets.js';
 import type { Dataset, DatasetInfo, NoteHandler } from '../data/types.js';
 import { UsageError } from '../errors.js';
+import { printableLine } from '../printable.js';
 import type { ModelConfigBase } from '../models/image-model.js';
 import type { ModelInfo } from '../models/model-file.js';
 
@@ -92,8 +93,8 @@ export function withModelInfo(
   );
   if (index >= 0) {
     throw new UsageError(
-      `the model does not fit ${dataset.info.name}: got class ${index} '${classes[index] ?? ''}', ` +
-        `expected '${info.classes[index] ?? ''}'. Use the data set that the model was trained on.`,
+      `the model does not fit ${dataset.info.name}: got class ${index} '${printableLine(classes[index] ?? '')}', ` +
+        `expected '${printableLine(info.classes[index] ?? '')}'. Use the data set that the model was trained on.`,
     );
   }
   return { ...dataset, info: { ...dataset.info, mean: info.mean, std: info.std } };

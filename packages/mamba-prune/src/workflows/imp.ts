@@ -7,6 +7,7 @@ import { UsageError } from '../errors.js';
 import type { ModelOptions } from '../models/config.js';
 import { importModel } from '../models/import-model.js';
 import { saveModel } from '../models/model-file.js';
+import { type OptionKinds, requireOptions } from '../option-checks.js';
 import { RunFolder } from '../training/run-folder.js';
 import type { TrainHooks, TrainResult } from '../training/types.js';
 import { modelInfoOf, openDataFor } from './fit.js';
@@ -14,7 +15,13 @@ import { densePath } from './prune-files.js';
 import type { PruneHooks } from './prune-hooks.js';
 import { type PruneRun, pruneRun } from './prune-run.js';
 import { type PruneSettings, resolvePruneSettings } from './prune-settings.js';
-import { type RunControl, type TrainSettings, checkSame, storedSettings } from './settings.js';
+import {
+  type RunControl,
+  type TrainSettings,
+  checkSame,
+  controlKinds,
+  storedSettings,
+} from './settings.js';
 import { type OnBegin, trainRun } from './train-run.js';
 
 export interface ImpPlan {
@@ -26,6 +33,13 @@ export interface ImpPlan {
   /** Its model is the dense one's file: of state 0, or whatever `importModel` reads. */
   readonly prune: PruneSettings;
 }
+
+const planKinds: OptionKinds<ImpPlan> = {
+  arch: 'string',
+  model: 'object',
+  dense: 'object',
+  prune: 'object',
+};
 
 export interface ImpHooks {
   /** Before the dense training, unless it is done. */
@@ -56,6 +70,8 @@ export async function impRun(
   control: Omit<RunControl, 'overwrite' | 'hooks'>,
   hooks: ImpHooks = {},
 ): Promise<ImpRun> {
+  requireOptions('impRun', plan, planKinds, ['arch', 'prune']);
+  requireOptions('impRun: control', control, controlKinds, ['out']);
   const { dense, prune } = plan;
   // Before hours of dense training.
   resolvePruneSettings(prune);

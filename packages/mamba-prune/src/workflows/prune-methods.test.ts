@@ -161,6 +161,21 @@ describe('other families', () => {
     plain?.dispose();
     again?.dispose();
   });
+
+  it('say of how few images the batch normalisation was measured', async () => {
+    const notes: string[] = [];
+    const data = { onNote: (note: string): number => notes.push(note) };
+    const few = { ...recipe, maxTrainImages: 6, epochs: 0 };
+    const changes = { rates: { channels: 0.5 }, bnBatches: 3, recipe: few };
+    const settings = tinyPruning(modelOf('resnet'), at('images'), changes);
+    const { model } = await pruneRun(settings, { out: at('resnet-few'), data });
+    model.dispose();
+    expect(notes).toContainEqual(
+      expect.stringMatching(
+        /its statistics come from 6 images, in 1 of the 3 batches asked for.*So few can make the model worse/,
+      ),
+    );
+  });
 });
 
 describe('before anything is written', () => {

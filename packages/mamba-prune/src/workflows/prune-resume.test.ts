@@ -298,6 +298,44 @@ describe('resuming', () => {
     });
   });
 
+  it('begins anew with --restart when the model to go on with is gone or damaged', async () => {
+    const lose: Record<string, (path: string) => void> = {
+      missing: rmSync,
+      damaged: (path) => {
+        writeFileSync(path, 'damaged');
+      },
+    };
+    for (const [state, damage] of Object.entries(lose)) {
+      const name = `lost-${state}`;
+      await stopped(name);
+      damage(at(name, 'checkpoints', 'round-2-cut.safetensors'));
+      const resumed = go(name, settings(), { resume: true });
+      await expect(resumed).rejects.toThrow('round-2-cut.safetensors');
+      await expect(resumed).rejects.not.toThrow('before there were rounds');
+      const notes: string[] = [];
+      const onNote = (note: string): void => {
+        notes.push(note);
+      };
+      const again = { resume: true, restart: true, data: { onNote } } as const;
+      expect(await go(name, settings(), again)).toBe(true);
+      expect(notes.join('\n')).toContain(
+        `the model of round 2, is ${state}: the pruning begins anew with the model that was pruned`,
+      );
+      expect(outcomeOf(at(name))).toEqual(outcomeOf(at('reference')));
+      expect(existsSync(at(name, 'checkpoints', 'lost', 'last.safetensors'))).toBe(true);
+    }
+  });
+
+  it('begins a finished run anew of which the result is gone, and says how without --restart', async () => {
+    await go('gone', settings());
+    rmSync(at('gone', 'model.safetensors'));
+    await expect(go('gone', settings(), { resume: true })).rejects.toThrow(
+      /model of round 2, is missing.*--resume --restart.*its first command again, with --overwrite/,
+    );
+    expect(await go('gone', settings(), { resume: true, restart: true })).toBe(true);
+    expect(outcomeOf(at('gone'))).toEqual(outcomeOf(at('reference')));
+  });
+
   it('names what is left when the record is damaged, and touches nothing', async () => {
     await stopped('record');
     const file = at('record', 'pruning.json');

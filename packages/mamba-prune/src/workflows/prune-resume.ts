@@ -1,5 +1,6 @@
 // Where a pruning run stopped, from what it left on the disk.
 import { existsSync } from 'node:fs';
+import { FormatError } from '@mamba-prune/libtorch';
 import { DataError } from '../data/errors.js';
 import { UsageError } from '../errors.js';
 import { type ModelInfo, loadModel } from '../models/model-file.js';
@@ -43,7 +44,12 @@ export function goOn(
       ? run.modelPath
       : roundPath(run.path, last.round)
     : cutPath(run.path, last.round);
-  const { model, info } = openStep(path, last.round);
+  const step = openStep(path, last.round, control);
+  if ('lost' in step) {
+    checkSource(run, resolved);
+    return { ...openSource(resolved), lost: step.lost };
+  }
+  const { model, info } = step;
   const accuracy = last.accuracy.after ?? undefined;
   const trained = resolved.recipe.epochs > 0;
   // A finished last round may be trained on; one whose end is lost has to be.
@@ -56,11 +62,28 @@ export function goOn(
   return { record, model, info, accuracy, at: isLast ? 'done' : 'cut' };
 }
 
-function openStep(path: string, round: number): ReturnType<typeof loadModel> {
-  if (existsSync(path)) return loadModel(path);
+/**
+ * The model to go on with; what is wrong with it if the run may begin anew.
+ * @throws DataError if it is missing, FormatError if it is damaged, unless the run may begin anew
+ */
+function openStep(
+  path: string,
+  round: number,
+  { restart }: RunControl,
+): ReturnType<typeof loadModel> | { readonly lost: string } {
+  const what = `${path}, the model of round ${round},`;
+  if (existsSync(path)) {
+    try {
+      return loadModel(path);
+    } catch (error) {
+      if (restart === true && error instanceof FormatError) return { lost: `${what} is damaged` };
+      throw error;
+    }
+  }
+  if (restart === true) return { lost: `${what} is missing` };
   throw new DataError(
-    `resume: ${path}, the model of round ${round}, is missing, expected where the run stopped. ` +
-      'Put it back, or start a new run. (Runs from before there were rounds cannot be resumed.)',
+    `resume: ${what} is missing, expected where the run stopped. Put it back, prune anew in the same ` +
+      'folder (--resume --restart), or replace the run: its first command again, with --overwrite.',
     { file: path },
   );
 }

@@ -1,7 +1,9 @@
 // Prunes a model in one or more rounds, into the folder of a run.
+import { rmSync } from 'node:fs';
 import { writeEventFile } from '../logging/tensorboard.js';
 import type { ImageModel } from '../models/image-model.js';
 import type { ModelInfo } from '../models/model-file.js';
+import { requireOptions } from '../option-checks.js';
 import { type FittedBatch, fitBatchSize } from '../training/auto-batch.js';
 import { resolveTrainOptions } from '../training/options.js';
 import { RunFolder } from '../training/run-folder.js';
@@ -13,7 +15,7 @@ import { type Standing, fileFacts, openSource } from './prune-source.js';
 import { type PruneSettings, resolvePruneSettings } from './prune-settings.js';
 import { type PruningRecord, writePruningRecord } from './pruning-record.js';
 import { Rounds } from './rounds.js';
-import type { RunControl } from './settings.js';
+import { type RunControl, controlKinds } from './settings.js';
 
 export interface PruneRun {
   /** False if the signal stopped it: resume to go on. */
@@ -46,6 +48,7 @@ export async function pruneRun(
   control: RunControl,
   hooks: PruneHooks = {},
 ): Promise<PruneRun> {
+  requireOptions('pruneRun: control', control, controlKinds, ['out']);
   let settings = given;
   let resolved = resolvePruneSettings(settings);
   const resuming = control.resume !== undefined && control.resume !== false;
@@ -65,6 +68,7 @@ export async function pruneRun(
       ? openFolder(settings, control)
       : createFolder(settings, control, standing, job);
     try {
+      if (standing.lost !== undefined) beginAnew(folder, standing.lost, control);
       writePruningRecord(folder.path, standing.record);
       standing.model.to(job.device);
       const rounds = new Rounds(job, folder, standing, hooks);
@@ -117,6 +121,15 @@ function createFolder(
       settings,
     },
     { overwrite: control.overwrite },
+  );
+}
+
+/** Before the record says so: one that is killed in between finds the same model missing. */
+function beginAnew(folder: RunFolder, lost: string, { data, hooks }: RunControl): void {
+  folder.setCheckpointsAside();
+  rmSync(folder.metricsPath, { force: true });
+  (data?.onNote ?? hooks?.onNote)?.(
+    `${lost}: the pruning begins anew with the model that was pruned. What was there is in ${folder.asidePath}.`,
   );
 }
 

@@ -1,6 +1,7 @@
 // What a pruning run is told: the settings, their defaults, and what can be wrong with them before
 // any model is loaded.
 import { UsageError } from '../errors.js';
+import { type OptionKinds, requireOptions } from '../option-checks.js';
 import {
   type ImportanceNorm,
   type UnitScore,
@@ -105,6 +106,31 @@ export interface PruneSettings extends Partial<Omit<DataSettings, 'dataset'>> {
   readonly recipe: RecipeSettings;
 }
 
+const pruneSettingsKinds: OptionKinds<PruneSettings> = {
+  dataset: 'string',
+  data: 'string',
+  imageSize: 'number',
+  model: 'string',
+  method: 'any',
+  rates: 'object',
+  rounds: 'any',
+  perRound: 'boolean',
+  rewind: 'any',
+  importance: 'any',
+  score: 'any',
+  scoreBatches: 'any',
+  ranking: 'any',
+  normalize: 'any',
+  roundTo: 'number',
+  maxRate: 'number',
+  refill: 'object',
+  rsst: 'object',
+  distill: 'object',
+  bnBatches: 'any',
+  preset: 'string',
+  recipe: 'object',
+};
+
 type Whole<T> = { readonly [K in keyof T]-?: Exclude<T[K], undefined> };
 
 type Defaulted = 'rounds' | 'perRound' | 'rewind' | 'score' | 'scoreBatches' | 'bnBatches';
@@ -122,6 +148,7 @@ export type ResolvedPruneSettings = Omit<PruneSettings, Defaulted | 'refill' | '
  * @throws UsageError naming the setting
  */
 export function resolvePruneSettings(settings: PruneSettings): ResolvedPruneSettings {
+  requireOptions('prune', settings, pruneSettingsKinds, ['model', 'rates', 'recipe']);
   const { method, refill, rsst, distill, recipe } = settings;
   oneOf('method', method, pruneMethods);
   if (method !== 'refill' && refill) throw foreign('refill', method);

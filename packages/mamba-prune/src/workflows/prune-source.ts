@@ -5,6 +5,7 @@ import { inspectModel } from '../bench/inspect.js';
 import { DataError } from '../data/errors.js';
 import type { ImageModel } from '../models/image-model.js';
 import { type ModelInfo, loadModel } from '../models/model-file.js';
+import { printableLine } from '../printable.js';
 import type { KeptUnits } from '../pruning/groups.js';
 import { keptInHistory } from './kept-units.js';
 import type { ResolvedPruneSettings } from './prune-settings.js';
@@ -20,6 +21,8 @@ export interface Standing {
   accuracy?: number | undefined;
   /** `cut`: the next round begins. `train`: the last cut is made and is to be trained on. */
   at: 'cut' | 'train' | 'done';
+  /** Why a run that had come further begins anew here. */
+  readonly lost?: string;
 }
 
 /** What is pruned, and the record of a run that has not cut anything yet. */
@@ -86,7 +89,7 @@ function checkedKept(
     if (group?.width !== units.length || last >= group.denseWidth || !increasing) {
       throw damagedHistory(
         path,
-        `it keeps ${units.length} units of '${name}', up to unit ${last}, but the model has ` +
+        `it keeps ${units.length} units of '${printableLine(name)}', up to unit ${last}, but the model has ` +
           (group ? `${group.width} of ${group.denseWidth}` : 'no such group'),
       );
     }

@@ -7,6 +7,7 @@ import { augmentPreset, type AugmentOptions } from '../data/augment/options.js';
 import type { DatasetInfo } from '../data/types.js';
 import { UsageError } from '../errors.js';
 import type { ModelOptions } from '../models/config.js';
+import type { OptionKinds } from '../option-checks.js';
 import { RunFolderError } from '../training/errors.js';
 import { stableJson } from '../training/options.js';
 import { RunFolder } from '../training/run-folder.js';
@@ -45,7 +46,10 @@ export interface RunControl {
   readonly out: string;
   /** Go on with the run in `out`; 'previous' from the checkpoint before the last. */
   readonly resume?: boolean | 'previous' | undefined;
-  /** With `resume`: begin a training anew of which no checkpoint can be read. */
+  /**
+   * With `resume`: begin a training anew of which no checkpoint can be read, and a pruning whose model to
+   * go on with is missing or damaged.
+   */
   readonly restart?: boolean | undefined;
   /** Replace a run in `out`, and only a run. */
   readonly overwrite?: boolean | undefined;
@@ -68,6 +72,34 @@ export interface RunControl {
   readonly hooks?: Omit<TrainHooks, 'saveModel'> | undefined;
   readonly data?: DataHooks | undefined;
 }
+
+export const trainSettingsKinds: OptionKinds<TrainSettings> = {
+  arch: 'string',
+  model: 'object',
+  recipe: 'object',
+  dataset: 'string',
+  data: 'string',
+  imageSize: 'number',
+  keepEpochs: 'array',
+  init: 'string',
+  preset: 'string',
+};
+
+export const controlKinds: OptionKinds<RunControl> = {
+  out: 'string',
+  resume: ['boolean', 'string'],
+  restart: 'boolean',
+  overwrite: 'boolean',
+  device: 'string',
+  signal: 'object',
+  args: 'array',
+  autoBatch: 'boolean',
+  dataThreads: 'number',
+  group: 'object',
+  tensorboard: 'boolean',
+  hooks: 'object',
+  data: 'object',
+};
 
 /** @throws DataError for an unknown preset or strengths out of range */
 export function trainOptionsOf(recipe: RecipeSettings, info: DatasetInfo): TrainOptions {

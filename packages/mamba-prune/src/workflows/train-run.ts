@@ -8,6 +8,7 @@ import type { ModelOptions } from '../models/config.js';
 import type { ImageModel } from '../models/image-model.js';
 import { type ModelInfo, loadModel, saveModel } from '../models/model-file.js';
 import { createModel, denseShapes, modelOptionNames } from '../models/registry.js';
+import { requireOptions } from '../option-checks.js';
 import { tensorboardHooks, writeEventFile } from '../logging/tensorboard.js';
 import { fitBatchSize } from '../training/auto-batch.js';
 import { checkCheckpoints } from '../training/beginning.js';
@@ -21,7 +22,14 @@ import { checkBatch, checkNewModel } from './check-need.js';
 import { modelInfoOf, openData } from './fit.js';
 import { keptWeightsPath } from './rewinding.js';
 import { checkResumedSizes } from './resumed-sizes.js';
-import { type RunControl, type TrainSettings, checkSame, trainOptionsOf } from './settings.js';
+import {
+  type RunControl,
+  type TrainSettings,
+  checkSame,
+  controlKinds,
+  trainOptionsOf,
+  trainSettingsKinds,
+} from './settings.js';
 import { modelFromWeights } from './starting-weights.js';
 
 export interface TrainRun {
@@ -52,6 +60,8 @@ export async function trainRun(
   control: RunControl,
   onBegin?: OnBegin,
 ): Promise<TrainRun> {
+  requireOptions('trainRun', given, trainSettingsKinds, ['arch', 'dataset', 'recipe']);
+  requireOptions('trainRun: control', control, controlKinds, ['out']);
   let settings = given;
   checkNewModel(settings, control.device);
   const dataset = await openData(settings, control.data);

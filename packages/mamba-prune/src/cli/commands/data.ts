@@ -128,7 +128,7 @@ function addVerify(data: Command, cli: Cli): void {
       progress.end();
       throw new DataError(
         `${name}: ${plural(report.problems.length, 'problem')}:\n` +
-          report.problems.map((problem) => `  ${problem}`).join('\n'),
+          report.problems.map((problem) => `  ${printableLine(problem)}`).join('\n'),
       );
     }
     context.json(report);
@@ -155,5 +155,5 @@ export function printVerified(
       ? []
       : [['files', `${files.length}, ${bytes(total(files.map((file) => file.bytes)))}`] as const]),
   ]);
-  for (const note of notes) context.note(note);
+  for (const note of notes) context.note(printableLine(note));
 }

@@ -93,7 +93,7 @@ async function work(
   const device = prepareDevice(onGpu(context), onNote);
   const run = await interruptible(context, (signal) =>
     impRun(
-      plan,
+      { arch: plan.arch, model: plan.model, dense: plan.dense, prune: plan.prune },
       {
         out: plan.out,
         resume: options.resume,

@@ -6,6 +6,7 @@ import { type Cli, type Context, action, addExamples } from '../context.js';
 import { findModel } from '../model-argument.js';
 import { addCommonOptions } from '../options/common.js';
 import { bytes, count, grouped, percent } from '../terminal/format.js';
+import { printableLine } from '../terminal/printable.js';
 import { type Cell, bold } from '../terminal/layout.js';
 
 export function addInspectCommand(program: Command, cli: Cli): void {
@@ -62,7 +63,7 @@ export function printSummary(
   context.facts([
     ['model', `${arch}, input ${input.join('x')}, ${grouped(classes)} classes`],
     ...(scan === undefined ? [] : [['scans', scanText[scan]] as const]),
-    ...(dataset === undefined ? [] : [['trained on', dataset] as const]),
+    ...(dataset === undefined ? [] : [['trained on', printableLine(dataset)] as const]),
     ['parameters', `${count(parameters)}  (${grouped(parameters)})`],
     ['MACs', `${count(macs)} for one image`],
     ['file', bytes(fileBytes)],

@@ -259,7 +259,10 @@ export function addImpOptions(command: Command, architectures: readonly string[]
     new Option('--exp_name <name>', 'name of the run, whose folder is runs/NAME'),
     new Option('--save_dir <dir>', 'folder of the run, or of runs if it has a name too'),
     new Option('--resume', 'go on, with the same flags as before'),
-    new Option('--restart', 'with --resume: begin anew if no checkpoint can be read'),
+    new Option(
+      '--restart',
+      "with --resume: begin anew if no checkpoint, or a round's model, can be read",
+    ),
     integerOption('--gpu <n>', 'number of the GPU (default: as --device)', { min: 0, max: 1023 }),
     new Option('--tensorboard', 'write event files for TensorBoard too'),
     new Option('--print_plan', 'print what would be done as JSON, and do nothing'),

@@ -163,7 +163,12 @@ export function addRunOptions(command: Command): void {
         throw new InvalidArgumentError("Expected nothing or 'previous'.");
       }),
     )
-    .option('--restart', 'with --resume: begin anew if no checkpoint can be read')
+    .option(
+      '--restart',
+      command.name() === 'prune'
+        ? "with --resume: begin anew if no checkpoint, or a round's model, can be read"
+        : 'with --resume: begin anew if no checkpoint can be read',
+    )
     .addOption(
       new Option('--overwrite', 'replace the run in --out, and only a run').conflicts('resume'),
     )

@@ -1,29 +1,10 @@
-// Text that came from a file or a folder's name may hold what a terminal obeys: colours, moves of the
-// cursor, titles, text from right to left. It is shown, and not obeyed.
+// What the program prints: every control character of it as an escape, but for its own colours.
+import { printable, printableLine } from '../../printable.js';
 
-/**
- * Control characters but tab and line feed, separators of lines, marks that turn the direction of text
- * around, and halves of surrogate pairs.
- */
-const control =
-  // eslint-disable-next-line no-control-regex -- these are looked for
-  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]|\p{Cs}/gu;
+export { printable, printableLine };
 
 /** A message is read by people: beyond this it is a file's content. */
 const longestMessage = 8000;
-
-/** As JSON writes it, so that JSON stays what it is. */
-const escaped = (character: string): string =>
-  `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
-
-/** Text of several lines with every control character as an escape: `\u001b[31m`. */
-export const printable = (text: string): string => text.replace(control, escaped);
-
-/** The same for what stands in one line, such as a name. */
-export const printableLine = (text: string): string =>
-  printable(text)
-    .replaceAll('\n', String.raw`\n`)
-    .replaceAll('\t', String.raw`\t`);
 
 /** What errors say, cut where it is longer than anybody reads. */
 export function printableMessage(text: string): string {

@@ -1,5 +1,5 @@
 // A trained model as an ONNX model: from pixels to probabilities.
-import { scope } from '@mamba-prune/libtorch';
+import { nn, scope } from '@mamba-prune/libtorch';
 import { UsageError } from '../../errors.js';
 import type { MambaConfig } from '../../models/config.js';
 import type { ImageModel } from '../../models/image-model.js';
@@ -61,6 +61,16 @@ export function buildOnnxModel(
   options: BuildOptions = {},
 ): ModelProto {
   checkOptions('buildOnnxModel', options, buildKinds);
+  if (!((model as unknown) instanceof nn.Module)) {
+    throw new UsageError(
+      'ONNX export: got no model, expected one such as loadModel or createModel gives.',
+    );
+  }
+  if (!Array.isArray((info as Partial<ModelInfo> | undefined)?.classes)) {
+    throw new UsageError(
+      'ONNX export: got no information on the model with its classes, expected what loadModel gives as info.',
+    );
+  }
   const { input = 'uint8', scanOp = scanOpFor.cpu, dtype = 'float32', quantize } = options;
   checkQuantization(model, quantize);
   const { arch, channels, imageSize } = model.config;

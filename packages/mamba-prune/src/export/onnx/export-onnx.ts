@@ -3,7 +3,7 @@ import { writeFileAtomic } from '@mamba-prune/libtorch';
 import { checkInfo } from '../../models/file-checks.js';
 import type { ImageModel } from '../../models/image-model.js';
 import type { ModelInfo } from '../../models/model-file.js';
-import { type OptionKinds, checkOptions } from '../../option-checks.js';
+import { type OptionKinds, checkOptions, requirePath } from '../../option-checks.js';
 import { type BuildOptions, buildKinds, buildOnnxModel } from './build-model.js';
 import { checkModel } from './check-model.js';
 import { encodeModel } from './proto.js';
@@ -43,6 +43,7 @@ export async function exportOnnx(
   info: ModelInfo,
   options: OnnxExportOptions = {},
 ): Promise<OnnxExport> {
+  requirePath('exportOnnx', path, 'the file to write');
   checkOptions('exportOnnx', options, exportKinds);
   checkInfo('exportOnnx', model.config, info);
   const { verify = true, images: given, ...build } = options;

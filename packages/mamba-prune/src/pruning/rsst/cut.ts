@@ -3,6 +3,7 @@ import type { nn } from '@mamba-prune/libtorch';
 import { UsageError } from '../../errors.js';
 import { type OptionKinds, requireOptions } from '../../option-checks.js';
 import type { KeptUnits, PruningGroup } from '../groups.js';
+import { checkRates } from '../select-units.js';
 import { type SelectionOptions, selectUnits, selectionKinds } from '../selection.js';
 import { regularizedGroups } from './regularizer.js';
 import { measureUnitNorms } from './unit-norms.js';
@@ -81,7 +82,8 @@ export function unitsByNorm(
   groups: readonly PruningGroup[],
   options: NormCutOptions,
 ): KeptUnits {
-  requireOptions('NormCutOptions', options, normCutKinds);
+  requireOptions('NormCutOptions', options, normCutKinds, ['rates']);
+  checkRates('NormCutOptions', options.rates);
   const { norm, rates, ...selection } = options;
   const chosen = regularizedGroups(groups, { norm, targets: Object.keys(rates) });
   const norms = measureUnitNorms(model, chosen, norm);

@@ -4,8 +4,10 @@ import { MemorySplit } from '../../data/memory-split.js';
 import type { Dataset } from '../../data/types.js';
 import { createModel } from '../../models/registry.js';
 import { defaultKinds, groupsOfKinds } from '../../pruning/select-units.js';
+import { type OptionKinds, requireOptions } from '../../option-checks.js';
 import { RunFolder } from '../../training/run-folder.js';
 import { type DataHooks, openData } from '../fit.js';
+import { trainSettingsKinds } from '../settings.js';
 import type { RunState } from '../run-state.js';
 import { modelOptionsFor } from '../train-run.js';
 import { CompareFolder } from './folder.js';
@@ -47,6 +49,31 @@ export interface CompareControl {
   readonly start?: StartRun | undefined;
 }
 
+const requestKinds: OptionKinds<CompareRequest> = {
+  train: 'object',
+  finetune: 'object',
+  seeds: 'array',
+  rates: 'array',
+  targets: ['array', 'string'],
+  cut: 'object',
+  refill: 'object',
+  rsst: 'object',
+  threads: 'number',
+};
+
+const neededOfRequest = ['train', 'finetune', 'seeds', 'rates', 'cut', 'refill', 'rsst'] as const;
+
+const controlKinds: OptionKinds<CompareControl> = {
+  out: 'string',
+  overwrite: 'boolean',
+  jobs: 'number',
+  device: 'string',
+  signal: 'object',
+  args: 'array',
+  data: 'object',
+  start: 'function',
+};
+
 export interface ComparePlan extends Division {
   readonly settings: CompareSettings;
   readonly runs: readonly CompareRun[];
@@ -84,6 +111,8 @@ export async function compare(
   control: CompareControl,
   hooks: CompareHooks = {},
 ): Promise<Comparison> {
+  requireOptions('compare', request, requestKinds, neededOfRequest);
+  requireOptions('compare: control', control, controlKinds, ['out']);
   const { device = 'cpu', signal, args = [], start = startProcess } = control;
   const { targets, bytes } = await examine(request, control.data);
   const side = request.seeds.length * (1 + 3 * request.rates.length);
@@ -162,6 +191,7 @@ async function examine(
   { train, targets }: CompareRequest,
   hooks: DataHooks | undefined,
 ): Promise<{ targets: readonly string[]; bytes: number }> {
+  requireOptions('compare: train', train, trainSettingsKinds, ['arch', 'dataset', 'recipe']);
   const dataset = await openData(train, hooks);
   const model = createModel(train.arch, modelOptionsFor(train.arch, train.model, dataset));
   try {

@@ -7,9 +7,10 @@ import { RunFolder } from '../../training/run-folder.js';
 /** Hashes of the models, the record, and the metrics without times. */
 export function outcomeOf(path: string): Record<string, unknown> {
   const run = RunFolder.open(path);
-  // A checkpoint holds times, and how often the run was resumed decides which one is the previous.
+  // A checkpoint holds times, and how often the run was resumed decides which one is the previous; what
+  // was set aside is no outcome.
   const models = readdirSync(join(path, 'checkpoints')).filter(
-    (name) => !/^(?:last|previous)\./.test(name),
+    (name) => !/^(?:(?:last|previous)\.|lost$)/.test(name),
   );
   return {
     metrics: run.readMetrics().map((line) => ({ ...line, seconds: 0, imagesPerSecond: 0 })),

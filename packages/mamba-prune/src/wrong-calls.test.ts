@@ -1,0 +1,187 @@
+/** Calls as JavaScript can make them, with something else than what is expected: each is told what is wrong. */
+import { describe, expect, it } from 'vitest';
+import { openDataset, verifyDataset } from './data/index.js';
+import { UsageError } from './errors.js';
+import { exportOnnx } from './export/onnx/export-onnx.js';
+import { fetchFromHub } from './hub/fetch.js';
+import { predictImagesOnnx } from './inference/predict.js';
+import { writeEventFile } from './logging/tensorboard.js';
+import { importModel, importStateDict } from './models/import-model.js';
+import { loadModel, saveModel } from './models/model-file.js';
+import { createModel } from './models/registry.js';
+import { pruneOneShot } from './pruning/oneshot.js';
+import { pruneWithRefill } from './pruning/refill.js';
+import { unitsByNorm } from './pruning/rsst/index.js';
+import { Ema } from './training/ema.js';
+import { toyInfo } from './training/testing/toy.js';
+import { compare } from './workflows/compare/compare.js';
+import { modelInfoOf } from './workflows/fit.js';
+import { impRun } from './workflows/imp.js';
+import { pruneRun } from './workflows/prune-run.js';
+import { trainRun } from './workflows/train-run.js';
+
+const model = createModel('mamba_nano', {
+  ...{ dModel: 8, depth: 1, imageSize: 6, patchSize: 3, channels: 1, numClasses: 3 },
+});
+const info = modelInfoOf(toyInfo, []);
+const nowhere = '/nonexistent/model.safetensors';
+const onnx = { description: { model: model.config, classes: info.classes } };
+const recipe = { epochs: 1 };
+
+/** What no type allows. */
+const wrong = (value: unknown): never => value as never;
+
+const calls: Record<string, [call: () => unknown, words: string]> = {
+  'loadModel with a misspelt option': [
+    () => loadModel(nowhere, wrong({ allowNotFinit: true })),
+    "loadModel: got the option 'allowNotFinit', expected some of allowNotFinite",
+  ],
+  'loadModel without a path': [
+    () => loadModel(wrong(undefined)),
+    'loadModel: got undefined, expected the path of a model file',
+  ],
+  'saveModel without a path': [
+    () => {
+      saveModel(wrong(null), model, info);
+    },
+    'saveModel: got null, expected the path of',
+  ],
+  'importModel with a misspelt option': [
+    () => importModel(nowhere, wrong({ meann: [1] })),
+    "importModel: got the option 'meann', expected some of key",
+  ],
+  'importModel without a path': [
+    () => importModel(wrong(undefined)),
+    'importModel: got undefined, expected the path of a file with weights',
+  ],
+  'importStateDict with a misspelt option': [
+    () => importStateDict(new Map(), wrong({ meann: [1] })),
+    "importStateDict: got the option 'meann'",
+  ],
+  'importStateDict of an object': [() => importStateDict(wrong({})), 'got no Map, expected one'],
+  'openDataset with a misspelt option': [
+    () => openDataset('fashion-mnist', wrong({ dirr: 'x' })),
+    "openDataset: got the option 'dirr', expected some of dir",
+  ],
+  'verifyDataset with a misspelt option': [
+    () => verifyDataset('fashion-mnist', '/nonexistent', wrong({ cachedir: 'x' })),
+    "verifyDataset: got the option 'cachedir'",
+  ],
+  'verifyDataset with the options in place of the folder': [
+    () => verifyDataset('fashion-mnist', wrong({ dir: 'x' })),
+    'verifyDataset: got a folder of type object, expected its path',
+  ],
+  'predictImagesOnnx with a misspelt option': [
+    () => predictImagesOnnx(wrong(onnx), [], wrong({ topk: 1 })),
+    "predict: got the option 'topk', expected some of topK",
+  ],
+  'predictImagesOnnx on a device': [
+    () => predictImagesOnnx(wrong(onnx), [], wrong({ device: 'cuda' })),
+    "predict: got the option 'device'",
+  ],
+  'Ema with an object as its decay': [
+    () => new Ema(model, wrong({ deca: 1 })),
+    'Ema: got the decay {"deca":1}, expected a number from 0 up to but not including 1',
+  ],
+  'Ema with a decay of 1': [() => new Ema(model, 1), 'Ema: got the decay 1, expected'],
+  'Ema with a decay that is no number': [() => new Ema(model, NaN), 'Ema: got the decay NaN'],
+  'pruneOneShot without rates': [
+    () => pruneOneShot(model, wrong({ importance: 'l2', scope: 'global' })),
+    'CutOptions: got options without rates, expected it to be given',
+  ],
+  'pruneOneShot with no rates': [
+    () => pruneOneShot(model, { rates: {}, importance: 'l2', scope: 'global' }),
+    'CutOptions: got no rates, expected one for each kind',
+  ],
+  'pruneOneShot by an importance that there is not': [
+    () => pruneOneShot(model, wrong({ rates: { ssm: 0.5 }, importance: 'l3' })),
+    "importance: got 'l3', expected one of l1, l2, taylor",
+  ],
+  'pruneOneShot without a scope': [
+    () => pruneOneShot(model, wrong({ rates: { ssm: 0.5 }, importance: 'l1' })),
+    'scope: got nothing, expected one of global, layerwise',
+  ],
+  'pruneWithRefill without rates': [
+    () => pruneWithRefill(model, wrong({ fillback: 0.1, refillScore: 'gradient' })),
+    'RefillOptions: got options without rates',
+  ],
+  'pruneWithRefill with no rates': [
+    () => pruneWithRefill(model, wrong({ fillback: 0.1, rates: {} })),
+    'RefillOptions: got no rates',
+  ],
+  'unitsByNorm without rates': [
+    () => unitsByNorm(model, model.pruningGroups(), wrong({ norm: 'l1', scope: 'global' })),
+    'NormCutOptions: got options without rates',
+  ],
+  'loadStateDict of an object': [
+    () => model.loadStateDict(wrong({})),
+    'loadStateDict: got object in place of the tensors, expected a Map of them by name',
+  ],
+  'trainRun with nothing': [
+    () => trainRun(wrong({}), { out: '/nonexistent' }),
+    'trainRun: got options without arch, dataset, recipe, expected them to be given',
+  ],
+  'trainRun without a folder': [
+    () =>
+      trainRun(
+        { arch: 'mamba_nano', model: {}, dataset: 'fashion-mnist', recipe },
+        wrong(undefined),
+      ),
+    'trainRun: control: got null in place of the options',
+  ],
+  'pruneRun with nothing': [
+    () => pruneRun(wrong({}), { out: '/nonexistent' }),
+    'prune: got options without model, rates, recipe',
+  ],
+  'pruneRun without a folder': [
+    () => pruneRun(wrong({}), wrong({})),
+    'pruneRun: control: got options without out',
+  ],
+  'impRun with nothing': [
+    () => impRun(wrong({}), wrong({ out: '/nonexistent' })),
+    'impRun: got options without arch, prune',
+  ],
+  'impRun with a wrong plan inside': [
+    () => impRun(wrong({ arch: 'mamba_nano', prune: {} }), wrong({ out: '/nonexistent' })),
+    'prune: got options without model, rates, recipe',
+  ],
+  'compare with nothing': [
+    () => compare(wrong({}), { out: '/nonexistent' }),
+    'compare: got options without train, finetune, seeds',
+  ],
+  'writeEventFile of an object': [
+    () => writeEventFile(wrong({})),
+    'writeEventFile: got no run, expected what RunFolder.open gives',
+  ],
+  'exportOnnx without a model': [
+    () => exportOnnx('/nonexistent/model.onnx', wrong({}), info),
+    'ONNX export: got no model, expected one',
+  ],
+  'exportOnnx without information': [
+    () => exportOnnx('/nonexistent/model.onnx', model, wrong({})),
+    'ONNX export: got no information on the model',
+  ],
+  'exportOnnx without a path': [
+    () => exportOnnx(wrong(model), wrong(info), wrong(undefined)),
+    'exportOnnx: got object, expected the path of the file to write',
+  ],
+  'fetchFromHub with an object': [
+    () => fetchFromHub(wrong({})),
+    'fetchFromHub: got options without repo, revision',
+  ],
+  'fetchFromHub with nothing': [() => fetchFromHub(wrong(undefined)), 'fetchFromHub: got null'],
+  'fetchFromHub with a misspelt option': [
+    () => fetchFromHub('hf:lab/vim', wrong({ cachedir: 'x' })),
+    "fetchFromHub: got the option 'cachedir'",
+  ],
+};
+
+describe('a wrong call is told what is wrong with it', () => {
+  it.each(Object.entries(calls))('%s', async (name, [call, words]) => {
+    const result = Promise.resolve().then(call);
+    await expect(result).rejects.toThrow(words);
+    // The engine, which has no such error, throws its own kind.
+    const kind = name.startsWith('loadStateDict') ? TypeError : UsageError;
+    await expect(result).rejects.toThrow(kind);
+  });
+});
