@@ -45,9 +45,10 @@ export async function exportOnnx(
 ): Promise<OnnxExport> {
   requirePath('exportOnnx', path, 'the file to write');
   checkOptions('exportOnnx', options, exportKinds);
-  checkInfo('exportOnnx', model.config, info);
   const { verify = true, images: given, ...build } = options;
+  // Building it finds out whether these are a model and its information at all.
   const bytes = encoded(model, info, build);
+  checkInfo('exportOnnx', model.config, info);
   const images = given ?? syntheticImages(syntheticCount, model.config);
   let verification: Verification | undefined;
   if (verify) {
