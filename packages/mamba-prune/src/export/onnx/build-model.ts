@@ -2,6 +2,7 @@
 import { nn, scope } from '@mamba-prune/libtorch';
 import { UsageError } from '../../errors.js';
 import type { MambaConfig } from '../../models/config.js';
+import { checkInfo } from '../../models/file-checks.js';
 import type { ImageModel } from '../../models/image-model.js';
 import { type ModelInfo, metadataKey, modelMetadata } from '../../models/model-file.js';
 import { type OptionKinds, checkOptions } from '../../option-checks.js';
@@ -71,6 +72,7 @@ export function buildOnnxModel(
       'ONNX export: got no information on the model with its classes, expected what loadModel gives as info.',
     );
   }
+  checkInfo('ONNX export', model.config, info);
   const { input = 'uint8', scanOp = scanOpFor.cpu, dtype = 'float32', quantize } = options;
   checkQuantization(model, quantize);
   const { arch, channels, imageSize } = model.config;

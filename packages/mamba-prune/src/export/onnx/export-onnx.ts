@@ -1,6 +1,5 @@
 // A model into an ONNX file that has been seen to work.
 import { writeFileAtomic } from '@mamba-prune/libtorch';
-import { checkInfo } from '../../models/file-checks.js';
 import type { ImageModel } from '../../models/image-model.js';
 import type { ModelInfo } from '../../models/model-file.js';
 import { type OptionKinds, checkOptions, requirePath } from '../../option-checks.js';
@@ -46,9 +45,7 @@ export async function exportOnnx(
   requirePath('exportOnnx', path, 'the file to write');
   checkOptions('exportOnnx', options, exportKinds);
   const { verify = true, images: given, ...build } = options;
-  // Building it finds out whether these are a model and its information at all.
   const bytes = encoded(model, info, build);
-  checkInfo('exportOnnx', model.config, info);
   const images = given ?? syntheticImages(syntheticCount, model.config);
   let verification: Verification | undefined;
   if (verify) {
