@@ -77,7 +77,10 @@ export async function launchWorkers({ io, options }: Context, workers: number): 
     report(await Promise.all(ends));
   } finally {
     clearTimeout(deadline);
-    for (const name of stopSignals) process.off(name, forward);
+    // A signal that comes when all is done must not make a failure of it.
+    if (io.isWholeProcess !== true) {
+      for (const name of stopSignals) process.off(name, forward);
+    }
     forward('SIGKILL');
   }
 }

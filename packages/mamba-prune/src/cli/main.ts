@@ -11,7 +11,9 @@ process.on('uncaughtException', (error: unknown) => {
   process.exit(1);
 });
 
-process.exitCode = await outputs.finish(await main());
+// Not by process.exitCode: Node.js takes its handlers of signals away before it frees everything, and one that came
+// then would end a process whose work is done.
+process.exit(await outputs.finish(await main()));
 
 async function main(): Promise<number> {
   try {

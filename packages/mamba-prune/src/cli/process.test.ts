@@ -120,5 +120,19 @@ describe('mamba-prune', () => {
         expect(bytes(out).equals(bytes('whole'))).toBe(true);
       },
     );
+
+    it.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)(
+      'ends with 0 if %s comes when all is done and saved',
+      async (signal) => {
+        const out = `late-${signal}`;
+        const { status, stdout } = await start([...train, out], {
+          pattern: 'test accuracy',
+          signal,
+        });
+        expect(stdout).toContain('model.safetensors');
+        expect(status).toBe(0);
+        expect(bytes(out).equals(bytes('whole'))).toBe(true);
+      },
+    );
   });
 });

@@ -1,19 +1,32 @@
+import type { StopOnSignals } from '../training/signals.js';
 import { type Context, InterruptedError } from './context.js';
+
+let untilTheEnd: StopOnSignals | undefined;
+let atWork = 0;
 
 /**
  * Runs work that can stop in good order: the first Ctrl-C (or SIGTERM, SIGHUP) aborts the signal, a second
- * one ends the process as soon as the operator in progress returns.
+ * one ends the process as soon as the operator in progress returns. A process goes on listening when its work is
+ * done: a signal that comes a moment later must not make a failure of what is finished and saved.
  * @throws InterruptedError if the work stopped by throwing the signal's reason
  */
 export async function interruptible<T>(
-  { progress }: Context,
+  { progress, io }: Context,
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const { stopOnSignals } = await import('../training/signals.js');
-  const stop = stopOnSignals(() => {
-    progress.line('  Stopping after this step. Press Ctrl-C again to stop without waiting for it.');
-  });
+  const listen = () =>
+    stopOnSignals(() => {
+      if (atWork === 0) return;
+      progress.line(
+        '  Stopping after this step. Press Ctrl-C again to stop without waiting for it.',
+      );
+    });
+  const stop = io.isWholeProcess === true ? (untilTheEnd ??= listen()) : listen();
+  // It came between two pieces of work.
+  if (stop.signal.aborted) throw new InterruptedError('Stopped.');
   const { signal } = stop;
+  atWork += 1;
   try {
     return await work(signal);
   } catch (error) {
@@ -23,6 +36,7 @@ export async function interruptible<T>(
     }
     throw error;
   } finally {
-    stop.dispose();
+    atWork -= 1;
+    if (stop !== untilTheEnd) stop.dispose();
   }
 }

@@ -14,6 +14,8 @@ export interface CliIo {
   readonly stdout: TextStream;
   readonly stderr: TextStream;
   readonly env: NodeJS.ProcessEnv;
+  /** The command is all that the process does; tests run many commands in theirs. */
+  readonly isWholeProcess?: boolean;
 }
 
 export type Colours = ReturnType<typeof pc.createColors>;
@@ -38,5 +40,10 @@ export function columnsOf(stream: TextStream): number {
 }
 
 export function processIo(): CliIo {
-  return { stdout: process.stdout, stderr: process.stderr, env: process.env };
+  return {
+    stdout: process.stdout,
+    stderr: process.stderr,
+    env: process.env,
+    isWholeProcess: true,
+  };
 }
