@@ -11,6 +11,8 @@ export interface DatasetInfo {
   /** Per channel, of pixels scaled to 0..1. */
   readonly mean: readonly number[];
   readonly std: readonly number[];
+  /** The folder that it was read from, absolute; undefined where it came from a package. */
+  readonly dir?: string;
   /** Anything that makes results differ from published ones; belongs into every report. */
   readonly note?: string;
 }
