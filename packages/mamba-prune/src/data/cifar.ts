@@ -21,7 +21,7 @@ import {
 import type { CifarSpec } from './cifar-spec.js';
 import { readPythonBatch, readPythonNames } from './cifar-python.js';
 import { DataError, reasonOf } from './errors.js';
-import { md5OfFile } from './md5.js';
+import { md5OfFile } from './checksum.js';
 import { countLabels, MemorySplit } from './memory-split.js';
 import { printableLine } from '../printable.js';
 import type { Dataset, OpenDatasetOptions, VerifyReport } from './types.js';

@@ -47,7 +47,7 @@ export interface Dataset {
 export type NoteHandler = (note: string) => void;
 
 export interface OpenDatasetOptions {
-  /** Folder of the data; needed by all but fashion-mnist. */
+  /** Folder of the data; needed by all but fashion-mnist, whose official files may be in one. */
   dir?: string;
   /** Side of the square images made from image folders; default 224, tiny-imagenet 64. */
   imageSize?: number;
