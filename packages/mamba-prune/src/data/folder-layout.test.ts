@@ -160,7 +160,7 @@ describe('findImages, of class names', () => {
     mkdirSync(latin('train/caf\xe9'));
     writeFileSync(latin('val/dog/\xfc.png'), '');
     expect(find).toThrow(
-      `openDataset "folder": 1 names of images or folders are no UTF-8: ${dir}/train/caf\\xe9. Rename them`,
+      `openDataset "folder": the name of 1 image or folder is no UTF-8: ${dir}/train/caf\\xe9. Rename it; where`,
     );
     renameSync(latin('train/caf\xe9'), join(dir, `val/${NFC}`));
     expect(find).toThrow(`${dir}/val/dog/\\xfc.png`);

@@ -55,7 +55,10 @@ export function findImages(name: string, dir: string): FoundImages {
   const search = { where, root, findings };
   const classFolders = foldersOf(search, trainName);
   const folders = [...classFolders.keys()];
-  if (folders.length < 2) throw tooFewClasses(search, trainName, folders);
+  if (folders.length < 2) {
+    checkNames(search, dir);
+    throw tooFewClasses(search, trainName, folders);
+  }
   const train: FoundPart = { paths: [], labels: [] };
   const empty: string[] = [];
   folders.forEach((folder, label) => {
@@ -108,9 +111,9 @@ function checkNames({ where, findings }: Search, dir: string): void {
   const { notUtf8 } = findings;
   if (notUtf8.length === 0) return;
   throw new DataError(
-    `${where}: ${notUtf8.length} names of images or folders are no UTF-8: ` +
-      `${listed(notUtf8.map(printableLine), '; ')}. Rename them; where they are Latin-1, ` +
-      `"convmv -f latin1 -t utf8 -r --notest" does so for all in a folder.`,
+    `${where}: ${notUtf8.length === 1 ? 'the name of 1 image or folder is' : `the names of ${notUtf8.length} images or folders are`} no UTF-8: ` +
+      `${listed(notUtf8.map(printableLine), '; ')}. Rename ${notUtf8.length === 1 ? 'it' : 'them'}; ` +
+      `where names are Latin-1, "convmv -f latin1 -t utf8 -r --notest" does so for all in a folder.`,
     { file: dir },
   );
 }
@@ -121,7 +124,7 @@ function tooFewClasses(
   folders: readonly string[],
 ): DataError {
   const path = join(root, trainName);
-  const { loose, notUtf8 } = findings;
+  const { loose } = findings;
   const [only] = folders;
   const got = only === undefined ? 'no class folders' : `1 class folder (${printableLine(only)})`;
   const unsorted =
@@ -129,12 +132,8 @@ function tooFewClasses(
       ? ''
       : `; ${loose.length} image${loose.length === 1 ? ' lies' : 's lie'} in no class folder, such as ` +
         printableLine(loose[0] ?? '');
-  const named =
-    notUtf8.length === 0
-      ? ''
-      : `; names that are no UTF-8 and have to be changed: ${listed(notUtf8.map(printableLine))}`;
   return new DataError(
-    `${where}: got ${got} in ${printableLine(path)}${unsorted}${named}, expected at least 2 ` +
+    `${where}: got ${got} in ${printableLine(path)}${unsorted}, expected at least 2 ` +
       `(${trainName}/CLASS/IMAGE).`,
     { file: path },
   );
