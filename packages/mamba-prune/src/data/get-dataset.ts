@@ -37,6 +37,7 @@ export async function downloadDataset(
     throw new DataError(
       `downloadDataset: got "${name}", expected one of: fashion-mnist, ${Object.keys(SPECS).join(', ')}. ` +
         'Get other data sets from their own sites and give their folder.',
+      { isUsage: true },
     );
   }
   return getDataset(spec, dir, options);
