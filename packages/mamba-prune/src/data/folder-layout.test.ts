@@ -181,6 +181,11 @@ describe('findImages, of the parts', () => {
     ]);
   });
 
+  it('says that it reads one of two folders of training images', () => {
+    twoClasses('train', 'training', 'val');
+    expect(notes()).toEqual(['folder: the training images are those in train; training is not read.']);
+  });
+
   it('takes the part that has images, in capitals too', () => {
     twoClasses('Train', 'TEST');
     touch('val/readme.txt');
@@ -229,7 +234,7 @@ describe('findImages, of the parts', () => {
     rmSync(join(dir, 'train/cat'), { recursive: true });
     rmSync(join(dir, 'train/dog'), { recursive: true });
     expect(find).toThrow(
-      `got no class folders in ${dir}/train; 2 images lie in no class folder, such as ${dir}/train/a.png, expected at least 2`,
+      `got no class folders in ${dir}/train; 2 images in no class folder, such as ${dir}/train/a.png, expected at least 2`,
     );
   });
 

@@ -74,6 +74,8 @@ export function findImages(name: string, dir: string): FoundImages {
   return { root, folders, classes: classNames(root, folders), train, test, notes };
 }
 
+const images = (count: number): string => (count === 1 ? '1 image' : `${count} images`);
+
 function addAll(part: FoundPart, paths: readonly string[], label: number): void {
   for (const path of paths) {
     part.paths.push(path);
@@ -130,8 +132,7 @@ function tooFewClasses(
   const unsorted =
     loose.length === 0
       ? ''
-      : `; ${loose.length} image${loose.length === 1 ? ' lies' : 's lie'} in no class folder, such as ` +
-        printableLine(loose[0] ?? '');
+      : `; ${images(loose.length)} in no class folder, such as ${printableLine(loose[0] ?? '')}`;
   return new DataError(
     `${where}: got ${got} in ${printableLine(path)}${unsorted}, expected at least 2 ` +
       `(${trainName}/CLASS/IMAGE).`,
@@ -196,7 +197,7 @@ function findTest(name: string, search: Search, folders: readonly string[]): Fou
   }
   const { loose = [], unread = [] } = tried ?? {};
   const seen = [
-    ...(loose.length > 0 ? [`${loose.length} images that lie in no class folder`] : []),
+    ...(loose.length > 0 ? [`${images(loose.length)} in no class folder`] : []),
     ...(unread.length > 0 ? [`files of formats that are not read: ${unreadFormats(unread)}`] : []),
   ];
   throw new DataError(

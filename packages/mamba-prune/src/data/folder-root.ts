@@ -25,8 +25,13 @@ export function findRoot(
   dir: string,
   findings: Findings,
 ): { root: string; trainName: string } {
-  const trainName = partsIn(entriesAt(where, dir), TRAIN_NAMES)[0];
-  if (trainName !== undefined) return { root: dir, trainName };
+  const [trainName, ...others] = partsIn(entriesAt(where, dir), TRAIN_NAMES);
+  if (trainName !== undefined) {
+    for (const other of others) {
+      findings.notes.push(`the training images are those in ${trainName}; ${other} is not read.`);
+    }
+    return { root: dir, trainName };
+  }
   const below = searchBelow(dir);
   const [only] = below;
   if (only === undefined) throw noTrain(where, dir);
