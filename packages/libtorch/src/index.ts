@@ -84,6 +84,8 @@ export {
   loadTorchSave,
   saveSafetensors,
 } from './state-dict.js';
+export { PickledArray, readArrayPickle } from './torch-save/array-pickle.js';
+export type { PickleValue } from './torch-save/values.js';
 export { safetensorsDTypes } from './safetensors/dtype.js';
 export { SafetensorsFile, type SafetensorsInfo } from './safetensors/read.js';
 export {

@@ -286,6 +286,7 @@ export { type CalibrationOptions, calibrationOf } from './workflows/calibration.
 export {
   type DataHooks,
   type DataSettings,
+  dataFor,
   modelInfoOf,
   openDataFor,
   withModelInfo,

@@ -7,6 +7,7 @@
  * Everything is bounded, because a pickle of a few bytes can ask for a lot (copying one long list again
  * and again): bytes of the pickle, objects, stack, memo, and copied elements.
  */
+import { isUtf8 } from 'node:buffer';
 import { FormatError } from '../errors.js';
 import { quoted } from '../safetensors/header.js';
 import { OPCODES, STOP } from './opcodes.js';
@@ -14,7 +15,10 @@ import { type PickleValue, PythonGlobal, PythonObject } from './values.js';
 
 /** Limits far above real checkpoints (100 000 tensors take 20 MB of pickle and 1 M objects). */
 export const PICKLE_LIMITS = {
-  bytes: 64 * 1024 * 1024,
+  /** Arrays of numpy lie in the pickle itself, so a large one is nothing strange. */
+  bytes: 1024 ** 3,
+  /** One text of V8 holds about 512 MiB. */
+  text: 384 * 1024 ** 2,
   objects: 2_000_000,
   stack: 4_000_000,
   marks: 1_000,
@@ -73,6 +77,11 @@ export class Unpickler {
         this.fail(`more than ${PICKLE_LIMITS.stack} values on the stack`);
       }
     }
+  }
+
+  /** Bytes of the pickle that were read: what follows begins there. */
+  get position(): number {
+    return this.at;
   }
 
   /** Start of messages: which file. */
@@ -165,7 +174,24 @@ export class Unpickler {
 
   text(length: number): string {
     // Python writes lone surrogates ("surrogatepass"), so a wrong byte becomes U+FFFD instead of an error.
-    return Buffer.from(this.take(length)).toString('utf8');
+    const bytes = this.take(length);
+    if (length > PICKLE_LIMITS.text) {
+      this.fail(`a text of ${length} bytes, expected at most ${PICKLE_LIMITS.text}`);
+    }
+    return Buffer.from(bytes.buffer, bytes.byteOffset, length).toString('utf8');
+  }
+
+  /** A str of Python 2, which may hold bytes: those that are no UTF-8 stay what they are. */
+  pushText2(length: number): void {
+    if (length <= PICKLE_LIMITS.text) {
+      const bytes = this.take(length);
+      if (isUtf8(bytes)) {
+        this.push(Buffer.from(bytes.buffer, bytes.byteOffset, length).toString('utf8'));
+        return;
+      }
+      this.at -= length;
+    }
+    this.pushBytes(length);
   }
 
   /** Text up to the next line feed. */

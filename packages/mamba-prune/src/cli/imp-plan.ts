@@ -39,8 +39,8 @@ export function planImp(given: ImpFlags, seed: number): PlannedImp {
   const recipe = recipeOf(flags, given, seed, notes);
   const data = {
     dataset: flags.dataset,
-    // It comes with the package.
-    ...(flags.dataset !== 'fashion-mnist' && { data: flags.data }),
+    // It needs no folder: the scripts' own is not meant for it.
+    ...defined({ data: flags.dataset === 'fashion-mnist' ? given.data : flags.data }),
   };
   const { d_model: dModel, depth, d_state: dState, patch: patchSize } = given;
   const model = defined({ dModel, depth, dState, patchSize });

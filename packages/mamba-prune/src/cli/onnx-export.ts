@@ -74,21 +74,26 @@ export async function writeOnnx(
   };
 }
 
-/** The data set asked for, or the model's own where it needs no folder. */
+/** The data set asked for, or the model's own where it is at hand and small. */
 async function datasetFor(
   context: OnnxContext,
   model: ImageModel,
   info: ModelInfo,
 ): Promise<Dataset | undefined> {
   const { options } = context;
-  const own = info.dataset === 'fashion-mnist' ? info.dataset : undefined;
-  const name = options.dataset ?? (options.data === undefined ? own : info.dataset);
-  if (name === undefined) return undefined;
-  const { openDataFor, withModelInfo } = await import('../workflows/fit.js');
+  const { dataset, data } = options;
+  const { findFashionMnist } = await import('../data/fashion-mnist.js');
+  const isAsked = dataset !== undefined || data !== undefined;
+  const isAtHand =
+    info.dataset === 'fashion-mnist' &&
+    findFashionMnist(info.data === undefined ? {} : { dir: info.data }) !== undefined;
+  const { dataFor, openDataFor, withModelInfo } = await import('../workflows/fit.js');
+  const settings = isAsked || isAtHand ? dataFor(info, { dataset, data }) : undefined;
+  if (settings === undefined) return undefined;
   const onNote = (text: string): void => {
     context.note(text);
   };
-  const found = await openDataFor(model, { dataset: name, data: options.data }, { onNote });
+  const found = await openDataFor(model, settings, { onNote });
   return withModelInfo(found, info);
 }
 

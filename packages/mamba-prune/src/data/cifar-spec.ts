@@ -1,9 +1,7 @@
-/** The two CIFAR data sets (Krizhevsky 2009) as the official "binary version" stores them. */
+/** The two CIFAR data sets (Krizhevsky 2009) as the official "binary" and "python" versions store them. */
 
-/** Layout of one binary data set. */
-export interface CifarSpec {
-  readonly name: string;
-  readonly title: string;
+/** What both versions have: an archive, and in it a folder of files. */
+export interface CifarVersion {
   /** The folder inside the archive. */
   readonly folder: string;
   readonly archive: string;
@@ -11,6 +9,23 @@ export interface CifarSpec {
   readonly md5: string;
   readonly train: readonly string[];
   readonly test: readonly string[];
+}
+
+/** One pickled dict per file. */
+export interface CifarPython extends CifarVersion {
+  /** The file with the names of the classes. */
+  readonly meta: string;
+  /** Key of the labels in a file of images. */
+  readonly labels: string;
+  /** Key of the names in `meta`. */
+  readonly names: string;
+}
+
+/** One data set; what is not in `python` is of the binary version. */
+export interface CifarSpec extends CifarVersion {
+  readonly name: string;
+  readonly title: string;
+  readonly python: CifarPython;
   readonly recordsPerTrainFile: number;
   readonly recordsPerTestFile: number;
   /** Label bytes before the pixels of a record; the last one is the label used. */
@@ -29,6 +44,17 @@ export const CIFAR10: CifarSpec = {
   md5: 'c32a1d4ab5d03f1284b67883e8d87530',
   train: [1, 2, 3, 4, 5].map((i) => `data_batch_${i}.bin`),
   test: ['test_batch.bin'],
+  python: {
+    folder: 'cifar-10-batches-py',
+    archive: 'cifar-10-python.tar.gz',
+    url: 'https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz',
+    md5: 'c58f30108f718f92721af3b95e74349a',
+    train: [1, 2, 3, 4, 5].map((i) => `data_batch_${i}`),
+    test: ['test_batch'],
+    meta: 'batches.meta',
+    labels: 'labels',
+    names: 'label_names',
+  },
   recordsPerTrainFile: 10_000,
   recordsPerTestFile: 10_000,
   labelBytes: 1,
@@ -49,6 +75,17 @@ export const CIFAR100: CifarSpec = {
   md5: '03b5dce01913d631647c71ecec9e9cb8',
   train: ['train.bin'],
   test: ['test.bin'],
+  python: {
+    folder: 'cifar-100-python',
+    archive: 'cifar-100-python.tar.gz',
+    url: 'https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz',
+    md5: 'eb9058c3a382ffc7106e4002c42a8d85',
+    train: ['train'],
+    test: ['test'],
+    meta: 'meta',
+    labels: 'fine_labels',
+    names: 'fine_label_names',
+  },
   recordsPerTrainFile: 50_000,
   recordsPerTestFile: 10_000,
   labelBytes: 2, // coarse (20 superclasses), then fine

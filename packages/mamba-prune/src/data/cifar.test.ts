@@ -107,12 +107,13 @@ describe('openCifar', () => {
 
   it('says what it looked for if nothing is there', async () => {
     await expect(openCifar(small10, {})).rejects.toThrow(
-      'openDataset "cifar10": got no folder, expected the one with cifar-10-batches-bin.',
+      'openDataset "cifar10": got no folder, expected the one with cifar-10-batches-bin or cifar-10-batches-py.',
     );
     const empty = join(dir, 'empty');
     await expect(openCifar(small10, { dir: empty })).rejects.toThrow(
-      `found no CIFAR-10 binary version in ${empty}, expected ` +
-        'cifar-10-batches-bin/data_batch_1.bin or cifar-10-binary.tar.gz. ' +
+      `found no CIFAR-10 binary version or python version in ${empty}, expected ` +
+        'cifar-10-batches-bin/data_batch_1.bin or cifar-10-binary.tar.gz, or ' +
+        'cifar-10-batches-py/data_batch_1 or cifar-10-python.tar.gz. ' +
         `Run "mamba-prune data get cifar10 --data ${empty}"`,
     );
   });

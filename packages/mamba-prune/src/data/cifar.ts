@@ -1,28 +1,38 @@
 /**
- * Opens CIFAR-10 and CIFAR-100, binary version: records of 1 or 2 label bytes and 3,072 pixel bytes
- * (1,024 red, 1,024 green, 1,024 blue, row by row), which is the planar layout used here.
+ * Opens CIFAR-10 and CIFAR-100. Binary version: records of 1 or 2 label bytes and 3,072 pixel bytes
+ * (1,024 red, 1,024 green, 1,024 blue, row by row), which is the planar layout used here. Python version:
+ * the same pixels in pickles (cifar-python.ts).
  */
-import { existsSync, statSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { FormatError } from '@mamba-prune/libtorch';
+import {
+  bytesOf,
+  type CifarFile,
+  type CifarLocation,
+  expectedFiles,
+  findCifar,
+  PIXELS,
+  readCifarArchive,
+  readCifarFile,
+  redo,
+  SIDE,
+} from './cifar-files.js';
 import type { CifarSpec } from './cifar-spec.js';
+import { readPythonBatch, readPythonNames } from './cifar-python.js';
 import { DataError, reasonOf } from './errors.js';
-import { md5OfFile } from './md5.js';
+import { md5OfFile } from './checksum.js';
 import { countLabels, MemorySplit } from './memory-split.js';
-import { readWhole, statRegular } from './read-whole.js';
-import { eachTarEntry } from './tar-entries.js';
+import { printableLine } from '../printable.js';
 import type { Dataset, OpenDatasetOptions, VerifyReport } from './types.js';
-
-const SIDE = 32;
-const PIXELS = 3 * SIDE * SIDE;
-
-/** Where the records are: a folder of .bin files or the archive as downloaded. */
-type Location = { kind: 'folder'; path: string } | { kind: 'archive'; path: string };
 
 /** Opens the data set in memory (180 MB). Every size and label is checked first. */
 export async function openCifar(spec: CifarSpec, options: OpenDatasetOptions): Promise<Dataset> {
-  const { train, test, problems } = await load(spec, requireDir(spec, options));
+  const dir = requireDir(spec, options);
+  const { train, test, problems, notes } = await load(spec, dir);
   const [problem] = problems;
   if (problem) throw new DataError(`openDataset "${spec.name}": ${problem.text}`, problem);
+  for (const note of notes) options.onNote?.(note);
   const split = (part: Records) => new MemorySplit(part.images, part.labels, PIXELS);
   return {
     info: {
@@ -33,6 +43,7 @@ export async function openCifar(spec: CifarSpec, options: OpenDatasetOptions): P
       width: SIDE,
       mean: spec.mean,
       std: spec.std,
+      dir: resolve(dir),
     },
     train: split(train),
     test: split(test),
@@ -45,21 +56,22 @@ export async function verifyCifar(
   options: OpenDatasetOptions,
 ): Promise<VerifyReport> {
   const dir = requireDir(spec, options);
-  const { train, test, problems, files } = await load(spec, dir);
+  const { location, train, test, problems, files, notes } = await load(spec, dir);
   const texts = problems.map(({ text }) => text);
   const counts = {
     train: countLabels(train.labels, spec.classes.length),
     test: countLabels(test.labels, spec.classes.length),
   };
   if (problems.length === 0) {
-    texts.push(...unevenClasses(spec, 'train', counts.train, train.labels.length));
-    texts.push(...unevenClasses(spec, 'test', counts.test, test.labels.length));
+    texts.push(...unevenClasses(spec, location, 'train', counts.train, train.labels.length));
+    texts.push(...unevenClasses(spec, location, 'test', counts.test, test.labels.length));
   }
-  const archive = join(dir, spec.archive);
-  if (existsSync(archive)) {
-    const md5 = await md5OfFile(archive);
-    if (md5 !== spec.md5) {
-      texts.push(`${archive}: got md5 ${md5}, expected ${spec.md5}. ${redo(spec)}`);
+  const { archive, md5: expected } = location.version;
+  const path = location.kind === 'archive' ? location.path : join(dir, archive);
+  if (existsSync(path)) {
+    const md5 = await md5OfFile(path);
+    if (md5 !== expected) {
+      texts.push(`${path}: got md5 ${md5}, expected ${expected}. ${redo(spec, location)}`);
     }
   }
   return {
@@ -70,27 +82,18 @@ export async function verifyCifar(
     counts,
     files,
     problems: texts,
-    notes: [],
+    notes,
   };
 }
 
 function requireDir(spec: CifarSpec, options: OpenDatasetOptions): string {
   if (options.dir !== undefined && options.dir !== '') return options.dir;
   throw new DataError(
-    `openDataset "${spec.name}": got no folder, expected the one with ${spec.folder}. ` +
+    `openDataset "${spec.name}": got no folder, expected the one with ${spec.folder} or ${spec.python.folder}. ` +
       `Give its path (--data DIR).`,
     { isUsage: true },
   );
 }
-
-const redo = (spec: CifarSpec): string =>
-  `Delete it and run "mamba-prune data get ${spec.name}" again.`;
-
-/** Of a file with so many records. */
-const bytesOf = (spec: CifarSpec, records: number): number => records * (spec.labelBytes + PIXELS);
-
-const wrongSize = (spec: CifarSpec, path: string, got: number, expected: number): string =>
-  `${path}: got ${got} bytes, expected ${expected}. ${redo(spec)}`;
 
 interface Records {
   images: Uint8Array;
@@ -100,47 +103,49 @@ interface Problem {
   text: string;
   file: string;
 }
-
-async function load(
-  spec: CifarSpec,
-  dir: string,
-): Promise<{
+interface Loaded {
+  location: CifarLocation;
   train: Records;
   test: Records;
   problems: Problem[];
   files: { path: string; bytes: number }[];
-}> {
-  const location = locate(spec, dir);
-  const problems: Problem[] = [];
-  const files: { path: string; bytes: number }[] = [];
-  const contents =
-    location.kind === 'archive' ? await readArchive(spec, location.path) : new Map<string, Buffer>();
+  notes: string[];
+}
 
+async function load(spec: CifarSpec, dir: string): Promise<Loaded> {
+  const { location, other } = findCifar(spec, dir);
+  const problems: Problem[] = [];
+  const files: Loaded['files'] = [];
+  const contents =
+    location.kind === 'archive' ? await readCifarArchive(spec, location) : undefined;
+
+  /** The bytes of a file, or a problem in its place. */
+  const read = (file: CifarFile): Buffer | undefined => {
+    const path = join(location.path, file.name);
+    try {
+      const bytes = contents ? contents.get(file.name) : readCifarFile(spec, location, file);
+      contents?.delete(file.name); // 30 to 150 MB each: do not hold them longer than needed
+      if (bytes === undefined) throw new Error('the archive does not contain it');
+      files.push({ path, bytes: bytes.length });
+      return bytes;
+    } catch (error) {
+      const isWhole = error instanceof DataError && error.file !== undefined;
+      const text = isWhole
+        ? error.message
+        : `${path}: cannot be read (${reasonOf(error)}). ${redo(spec, location)}`;
+      problems.push({ text, file: path });
+      return undefined;
+    }
+  };
+  const expected = new Map(expectedFiles(spec, location).map((file) => [file.name, file]));
   const part = (names: readonly string[], perFile: number): Records => {
     const images = new Uint8Array(names.length * perFile * PIXELS);
     const labels = new Uint8Array(names.length * perFile);
     names.forEach((name, i) => {
+      const bytes = read(expected.get(name) ?? { name, most: bytesOf(spec, perFile) });
+      if (bytes === undefined) return;
       const path = join(location.path, name);
-      let bytes: Buffer | undefined;
-      try {
-        const expected = bytesOf(spec, perFile);
-        if (location.kind === 'folder') {
-          const { size } = statRegular(path);
-          if (size !== expected) {
-            problems.push({ text: wrongSize(spec, path, size, expected), file: path });
-            return;
-          }
-        }
-        bytes = location.kind === 'archive' ? contents.get(name) : readWhole(path, expected);
-        contents.delete(name); // 30 to 150 MB each: do not hold them longer than needed
-        if (bytes === undefined) throw new Error('the archive does not contain it');
-      } catch (error) {
-        const text = `${path}: cannot be read (${reasonOf(error)}). ${redo(spec)}`;
-        problems.push({ text, file: path });
-        return;
-      }
-      files.push({ path, bytes: bytes.length });
-      const text = unpack(spec, path, bytes, perFile, {
+      const text = unpack(spec, location, path, bytes, perFile, {
         images: images.subarray(i * perFile * PIXELS),
         labels: labels.subarray(i * perFile),
       });
@@ -148,28 +153,47 @@ async function load(
     });
     return { images, labels };
   };
-  const train = part(spec.train, spec.recordsPerTrainFile);
-  const test = part(spec.test, spec.recordsPerTestFile);
-  return { train, test, problems, files };
+  const train = part(location.version.train, spec.recordsPerTrainFile);
+  const test = part(location.version.test, spec.recordsPerTestFile);
+  const isThere = (name: string) => contents?.has(name) ?? existsSync(join(location.path, name));
+  if (location.isPython && isThere(location.version.meta)) {
+    const { meta, names } = location.version;
+    const bytes = read(expected.get(meta) ?? { name: meta, most: 0 });
+    const text = bytes && wrongNames(spec, location, bytes, names, join(location.path, meta));
+    if (text !== undefined) problems.push({ text, file: join(location.path, meta) });
+  }
+  const notes = other
+    ? [`${spec.name}: reads ${location.path}; the other version in ${other.path} is not read.`]
+    : [];
+  return { location, train, test, problems, files, notes };
 }
 
 /** Copies records out of one file; returns the first thing wrong with them. */
 function unpack(
   spec: CifarSpec,
+  location: CifarLocation,
   path: string,
   bytes: Buffer,
   count: number,
   out: Records,
 ): string | undefined {
+  const { length } = spec.classes;
+  if (location.isPython) {
+    try {
+      const { images, labels } = readPythonBatch(bytes, location.version.labels, count, length);
+      out.images.set(images);
+      out.labels.set(labels);
+      return undefined;
+    } catch (error) {
+      return badPickle(spec, location, path, error);
+    }
+  }
   const stride = spec.labelBytes + PIXELS;
   for (let r = 0; r < count; r++) {
     const at = r * stride + spec.labelBytes;
     const label = bytes[at - 1] as number;
-    if (label >= spec.classes.length) {
-      return (
-        `${path}: record ${r}: got label ${label}, expected 0 to ${spec.classes.length - 1}. ` +
-        redo(spec)
-      );
+    if (label >= length) {
+      return `${path}: record ${r}: got label ${label}, expected 0 to ${length - 1}. ${redo(spec, location)}`;
     }
     out.labels[r] = label;
     out.images.set(bytes.subarray(at, at + PIXELS), r * PIXELS);
@@ -177,90 +201,58 @@ function unpack(
   return undefined;
 }
 
-function locate(spec: CifarSpec, dir: string): Location {
-  const first = spec.train[0] ?? '';
-  const folders = [join(dir, spec.folder), dir];
-  // A folder counts as soon as one of its files is there, so that a missing one is named.
-  for (const folder of folders) {
-    if ([...spec.train, ...spec.test].some((name) => existsSync(join(folder, name)))) {
-      return { kind: 'folder', path: folder };
-    }
-  }
-  for (const path of [join(dir, spec.archive), dir]) {
-    if (basename(path) === spec.archive && existsSync(path) && statSync(path).isFile()) {
-      return { kind: 'archive', path };
-    }
-  }
-  throw new DataError(
-    `openDataset "${spec.name}": found no ${spec.title} binary version in ${dir}, expected ` +
-      `${spec.folder}/${first} or ${spec.archive}. ` +
-      `Run "mamba-prune data get ${spec.name} --data ${dir}" or download ${spec.url} into it.`,
-    { file: dir },
+/** @throws what is no finding about the file */
+function badPickle(
+  spec: CifarSpec,
+  location: CifarLocation,
+  path: string,
+  error: unknown,
+): string {
+  if (!(error instanceof DataError || error instanceof FormatError)) throw error;
+  return (
+    `${path}: got something else than a file of ${spec.title}'s python version (${error.message}). ` +
+    redo(spec, location)
   );
 }
 
-/** Of what else the archives hold, a page and a list of names, with room to spare. */
-const OTHER_BYTES = 16 * 1024 ** 2;
-
-/**
- * The .bin files of a .tar.gz, in memory. What an entry says of its size is looked at before its bytes are:
- * a small archive can unpack to any number of them.
- */
-async function readArchive(spec: CifarSpec, path: string): Promise<Map<string, Buffer>> {
-  const expected = new Map([
-    ...spec.train.map((name): [string, number] => [name, bytesOf(spec, spec.recordsPerTrainFile)]),
-    ...spec.test.map((name): [string, number] => [name, bytesOf(spec, spec.recordsPerTestFile)]),
-  ]);
-  const found = new Map<string, Buffer>();
-  let others = 0;
-  // The heads of entries and what fills up their last blocks count here, and not among the other bytes.
-  const most = Array.from(expected.values()).reduce((sum, n) => sum + n, 2 * OTHER_BYTES);
+/** Other names mean another data set: every label would be told wrong. */
+function wrongNames(
+  spec: CifarSpec,
+  location: CifarLocation,
+  bytes: Buffer,
+  key: string,
+  path: string,
+): string | undefined {
   try {
-    statRegular(path);
-    await eachTarEntry(path, { most }, (entry) => {
-      const name = basename(entry.path);
-      const bytes = expected.get(name);
-      if (bytes === undefined || found.has(name)) {
-        others += entry.size;
-        if (others > OTHER_BYTES) {
-          throw new DataError(`it holds ${others} bytes that are no part of ${spec.title}`);
-        }
-        entry.resume();
-        return;
-      }
-      if (entry.size !== bytes) {
-        const file = join(path, name);
-        throw new DataError(
-          `openDataset "${spec.name}": ${wrongSize(spec, file, entry.size, bytes)}`,
-          { file },
-        );
-      }
-      const parts: Buffer[] = [];
-      entry.on('data', (part: Buffer) => parts.push(part));
-      entry.on('end', () => found.set(name, Buffer.concat(parts)));
-    });
-  } catch (error) {
-    if (error instanceof DataError && error.file !== undefined) throw error;
+    const names = readPythonNames(bytes, key);
+    const index = spec.classes.findIndex((name, i) => names[i] !== name);
+    if (index < 0 && names.length === spec.classes.length) return undefined;
     throw new DataError(
-      `openDataset "${spec.name}": ${path} (${statSync(path).size} bytes) cannot be unpacked ` +
-        `(${reasonOf(error)}). ${redo(spec)}`,
-      { cause: error, file: path },
+      index < 0
+        ? `"${key}" has ${names.length} names, expected ${spec.classes.length}`
+        : `class ${index} is called "${printableLine(names[index] ?? '')}", expected "${spec.classes[index] ?? ''}"`,
     );
+  } catch (error) {
+    return badPickle(spec, location, path, error);
   }
-  return found;
 }
 
 function unevenClasses(
   spec: CifarSpec,
+  location: CifarLocation,
   part: string,
   counts: readonly number[],
   total: number,
 ): string[] {
   const expected = total / spec.classes.length;
+  const again = redo(spec, location).replace(
+    'Delete it',
+    `Delete the ${location.kind}`,
+  );
   return counts.flatMap((count, label) =>
     count === expected
       ? []
       : `${part}: got ${count} images of class ${label} (${spec.classes[label] ?? ''}), ` +
-        `expected ${expected}. ${redo(spec).replace('Delete it', 'Delete the folder')}`,
+        `expected ${expected}. ${again}`,
   );
 }

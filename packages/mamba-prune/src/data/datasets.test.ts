@@ -6,14 +6,14 @@ import { DataError, errnoOf, reasonOf } from './errors.js';
 import { channelStatistics, countLabels, MemorySplit } from './memory-split.js';
 
 describe('openDataset and verifyDataset', () => {
-  it('know six data sets', () => {
-    expect(datasetNames()).toEqual(['fashion-mnist', 'cifar10', 'cifar100', 'tiny-imagenet', 'imagenet', 'folder']);
+  it('know seven data sets', () => {
+    expect(datasetNames()).toEqual(['fashion-mnist', 'mnist', 'cifar10', 'cifar100', 'tiny-imagenet', 'imagenet', 'folder']);
   });
 
   it('list the names and guess what an unknown one meant', async () => {
     await expect(openDataset('CIFAR-10')).rejects.toThrow(
-      'openDataset: got data set "CIFAR-10", expected one of: fashion-mnist, cifar10, cifar100, ' +
-        'tiny-imagenet, imagenet, folder. Did you mean "cifar10" or "cifar100"?',
+      'openDataset: got data set "CIFAR-10", expected one of: fashion-mnist, mnist, cifar10, ' +
+        'cifar100, tiny-imagenet, imagenet, folder. Did you mean "cifar10" or "cifar100"?',
     );
     await expect(verifyDataset('toString')).rejects.toThrow(/^verifyDataset: got data set "toString".*folder\.$/);
   });

@@ -2,6 +2,7 @@ import { openCifar, verifyCifar } from './cifar.js';
 import { CIFAR10, CIFAR100 } from './cifar-spec.js';
 import { type OptionKinds, checkOptions } from '../option-checks.js';
 import { DataError } from './errors.js';
+import { MNIST, openIdx, verifyIdx } from './idx-dataset.js';
 import { openFashionMnist, verifyFashionMnist } from './fashion-mnist.js';
 import { UsageError } from '../errors.js';
 import { didYouMean } from './suggest.js';
@@ -16,6 +17,10 @@ const DATASETS = {
   'fashion-mnist': {
     open: (options) => openFashionMnist(options),
     verify: (options) => verifyFashionMnist(options),
+  },
+  mnist: {
+    open: (options) => openIdx(MNIST, options),
+    verify: (options) => verifyIdx(MNIST, options),
   },
   cifar10: {
     open: (options) => openCifar(CIFAR10, options),

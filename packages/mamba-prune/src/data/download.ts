@@ -7,7 +7,7 @@ import { rmSync, statSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { makeFolder } from '../files/folder.js';
-import { md5OfFile } from './md5.js';
+import { checksumOfFile, describeChecksum } from './checksum.js';
 import { DataError, reasonOf } from './errors.js';
 
 export interface DownloadProgress {
@@ -38,17 +38,17 @@ class FinalError extends DataError {}
 /**
  * @param url - http or https
  * @param file - where to; a .part file beside it keeps what has come
- * @param md5 - of the whole file, hex
+ * @param checksum - of the whole file: md5 in hex, or `sha512-` and base64 as npm writes it
  * @throws DataError if the server refuses, the network is gone, or the checksum is wrong
  */
 export async function downloadFile(
   url: string,
   file: string,
-  md5: string,
+  checksum: string,
   options: DownloadOptions = {},
 ): Promise<void> {
   if (existsSync(file)) {
-    if ((await md5OfFile(file)) === md5) return;
+    if ((await checksumOfFile(file, checksum)) === checksum) return;
     options.onNote?.(`${file}: its checksum is wrong; downloaded again.`);
   }
   makeFolder(dirname(file));
@@ -56,12 +56,12 @@ export async function downloadFile(
   for (;;) {
     const resumed = sizeOf(part) > 0;
     await fetchAll(url, part, options);
-    const got = await md5OfFile(part);
-    if (got === md5) break;
+    const got = await checksumOfFile(part, checksum);
+    if (got === checksum) break;
     rmSync(part, { force: true });
     if (!resumed) {
       throw new DataError(
-        `download: ${url}: got md5 ${got}, expected ${md5}. The server sends another file ` +
+        `download: ${url}: got ${describeChecksum(got)}, expected ${checksum}. The server sends another file ` +
           '(a proxy or a login page?). Download it by hand to ' + `${file}.`,
         { file },
       );

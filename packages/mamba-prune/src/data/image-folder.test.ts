@@ -152,7 +152,9 @@ describe('openImageFolder', () => {
       expect([train.length, train.label(0), test.length, test.label(0)]).toEqual([2, 0, 1, 1]);
       const [red, green, blue] = first(await test.read([0]), 0, 64) as Rgb;
       expect(red < 3 && green < 3 && blue > 252).toBe(true);
-      expect(notes).toEqual([]);
+      expect(notes).toEqual([
+        'tiny-imagenet: val has no images of the class n01, so that its accuracy is not measured.',
+      ]);
     });
 
     it('refuses annotations of unknown classes and of files elsewhere', async () => {
@@ -217,17 +219,17 @@ describe('openImageFolder', () => {
     const notes: string[] = [];
     const onNote = (note: string) => notes.push(note);
     await openImageFolder('folder', { dir, cacheDir: join(dir, 'blocked', 'x'), onNote });
-    expect(notes[0]).toMatch(/the cache .* cannot be written .* checked again on the next start/);
+    expect(notes.at(-1)).toMatch(/the cache .* cannot be written .* checked again on the next start/);
   });
 
   it('says what is missing in a folder', async () => {
     const open = (options: object = {}) => openImageFolder('folder', { dir, cacheDir, ...options });
     await expect(openImageFolder('folder', {})).rejects.toThrow('openDataset "folder": got no folder');
-    await expect(open()).rejects.toThrow(/train cannot be read \(ENOENT.*Give the folder that holds train/);
+    await expect(open()).rejects.toThrow(/found no train in .*Give the folder that holds train/);
     await flat('train/cat/a.png', [1, 2, 3]);
-    await expect(open()).rejects.toThrow('got 1 class folders in');
+    await expect(open()).rejects.toThrow('got 1 class folder (cat) in');
     mkdirSync(join(dir, 'train/dog'));
-    await expect(open()).rejects.toThrow(/found no images in .*dog, expected \.jpg/);
+    await expect(open()).rejects.toThrow(/found no images in .*dog, expected files such as \.jpg/);
     await flat('train/dog/a.png', [1, 2, 3]);
     await expect(open()).rejects.toThrow(`found neither val nor test in ${dir}`);
     await flat('test/loose.png', [1, 2, 3]);
@@ -246,10 +248,12 @@ describe('openImageFolder', () => {
     writeFileSync(join(dir, 'train/cat/.DS_Store'), '');
     const notes: string[] = [];
     await openImageFolder('folder', { dir, cacheDir, onNote: (note) => notes.push(note) });
-    expect(notes).toEqual([
-      'folder: ignored 1 files that are no .jpg, .jpeg, .png or .webp, ' +
-        `such as ${join(dir, 'train/cat/notes.txt')}.`,
-    ]);
+    const expected = [
+      'folder: val has no images of the class cat, so that its accuracy is not measured.',
+      `folder: ignored 1 file that is no image, ${join(dir, 'train/cat/notes.txt')}.`,
+    ];
+    expect(notes).toEqual(expected);
+    expect((await verifyImageFolder('folder', { dir, cacheDir })).notes).toEqual(expected);
   });
 });
 

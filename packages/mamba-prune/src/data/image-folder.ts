@@ -6,6 +6,7 @@ import { defaultCacheDir, readCache, writeCache } from './cache.js';
 import { type Box, drawCropBox } from './crop-box.js';
 import { DataError, reasonOf } from './errors.js';
 import { printableLine } from '../printable.js';
+import { NAMED } from './folder-findings.js';
 import { findImages, type FoundImages, type FoundPart } from './folder-layout.js';
 import { checkImage, decodeFully, decodeInto, type Framing } from './image-decode.js';
 import { forEachLimited, Limiter } from './limit.js';
@@ -27,8 +28,6 @@ const CHECKS_AT_ONCE = 32;
  * training step blocks the main thread: what is queued before is what the threads work on.
  */
 const DECODES_AT_ONCE = 512;
-/** How many bad files an error names. */
-const NAMED = 10;
 
 /** Opens a data set of image files; every file's header is checked, unchanged files only once. */
 export async function openImageFolder(
@@ -43,8 +42,9 @@ export async function openImageFolder(
     );
   }
   const found = findImages(name, dir);
-  noteIgnored(name, found, options);
-  const { headers, problems } = await checkAll(name, dir, found, options);
+  const { root } = found;
+  for (const note of found.notes) options.onNote?.(note);
+  const { headers, problems } = await checkAll(name, root, found, options);
   if (problems.length > 0) {
     const more = problems.length > NAMED ? ` and ${problems.length - NAMED} more` : '';
     throw new DataError(
@@ -55,7 +55,7 @@ export async function openImageFolder(
   }
   // Whole images, where they have the right size already; else the usual 87.5 % centre.
   const resizeTo = name === 'tiny-imagenet' ? size : Math.round(size / 0.875);
-  const split = (part: FoundPart) => new FolderSplit(dir, part, headers, size, resizeTo);
+  const split = (part: FoundPart) => new FolderSplit(root, part, headers, size, resizeTo);
   return {
     info: {
       name,
@@ -65,6 +65,7 @@ export async function openImageFolder(
       width: size,
       mean: IMAGENET_MEAN,
       std: IMAGENET_STD,
+      dir,
     },
     train: split(found.train),
     test: split(found.test),
@@ -83,7 +84,7 @@ export async function verifyImageFolder(
   let done = 0;
   // 8, not more: each holds a whole decoded image.
   await forEachLimited(paths.length, 8, async (i) => {
-    const path = join(dir, paths[i] as string);
+    const path = join(found.root, paths[i] as string);
     try {
       await checkImage(path, statRegular(path).size);
       await decodeFully(path);
@@ -93,7 +94,6 @@ export async function verifyImageFolder(
     options.onProgress?.(++done, paths.length);
   });
   const problems = [...faults].map(([path, reason]) => `${path}: ${reason}`).sort();
-  const notes = found.ignored.map((path) => `${path}: no image, ignored`);
   return {
     name,
     dir,
@@ -105,7 +105,7 @@ export async function verifyImageFolder(
     },
     files: [],
     problems,
-    notes,
+    notes: found.notes,
   };
 }
 
@@ -115,15 +115,6 @@ function requireDir(name: string, options: OpenDatasetOptions): string {
     `openDataset "${name}": got no folder, expected one with train/CLASS/IMAGE and ` +
       'val/CLASS/IMAGE. Give its path (--data DIR).',
     { isUsage: true },
-  );
-}
-
-function noteIgnored(name: string, found: FoundImages, options: OpenDatasetOptions): void {
-  const [first] = found.ignored;
-  if (first === undefined) return;
-  options.onNote?.(
-    `${name}: ignored ${found.ignored.length} files that are no .jpg, .jpeg, .png or .webp, ` +
-      `such as ${printableLine(first)}.`,
   );
 }
 

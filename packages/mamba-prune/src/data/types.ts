@@ -11,6 +11,8 @@ export interface DatasetInfo {
   /** Per channel, of pixels scaled to 0..1. */
   readonly mean: readonly number[];
   readonly std: readonly number[];
+  /** The folder that it was read from, absolute; undefined where it came from a package. */
+  readonly dir?: string;
   /** Anything that makes results differ from published ones; belongs into every report. */
   readonly note?: string;
 }
@@ -45,7 +47,7 @@ export interface Dataset {
 export type NoteHandler = (note: string) => void;
 
 export interface OpenDatasetOptions {
-  /** Folder of the data; needed by all but fashion-mnist. */
+  /** Folder of the data; needed by all but fashion-mnist, whose official files may be in one. */
   dir?: string;
   /** Side of the square images made from image folders; default 224, tiny-imagenet 64. */
   imageSize?: number;

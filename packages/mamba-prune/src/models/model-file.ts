@@ -28,6 +28,8 @@ export const metadataKey = 'mamba_prune';
 const modelInfoSchema = z.object({
   /** What was trained on. */
   dataset: z.string().optional(),
+  /** The folder that it was in, absolute, where the data set has one. */
+  data: z.string().optional(),
   /** Names of the classes, in the order of the logits. */
   classes: z.array(z.string()),
   /** Per channel, of pixel values scaled to [0, 1]. */

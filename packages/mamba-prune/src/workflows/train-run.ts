@@ -161,7 +161,7 @@ export async function trainRun(
       command: 'train',
       args: control.args ?? [],
       seed: resolved.seed,
-      dataset: { name: info.name, dir: settings.data, note: info.note },
+      dataset: { name: info.name, dir: info.dir, note: info.note },
       model: made.config,
       train: resolved,
       settings,

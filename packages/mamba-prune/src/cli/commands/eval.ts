@@ -136,19 +136,16 @@ async function datasetFor(
   config: Parameters<typeof openDataFor>[0]['config'],
   info: Omit<ModelInfo, 'history'>,
 ): Promise<Dataset> {
-  const { openDataFor: open, withModelInfo } = await import('../../workflows/fit.js');
-  const { options } = context;
-  const name = options.dataset ?? info.dataset;
-  if (name === undefined) {
+  const { dataFor, openDataFor: open, withModelInfo } = await import('../../workflows/fit.js');
+  const { dataset, data } = context.options;
+  const settings = dataFor(info, { dataset, data });
+  if (settings === undefined) {
     throw new UsageError(`${path} does not say what it was trained on. Give --dataset.`);
   }
   const onNote = (note: string): void => {
     context.note(note);
   };
-  return withModelInfo(
-    await open({ config }, { dataset: name, data: options.data }, { onNote }),
-    info,
-  );
+  return withModelInfo(await open({ config }, settings, { onNote }), info);
 }
 
 /** What both ways to evaluate are told. */

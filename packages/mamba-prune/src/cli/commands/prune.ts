@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { UsageError } from '../../errors.js';
+import type { ModelInfo } from '../../models/model-file.js';
 import type { PruneRun } from '../../workflows/prune-run.js';
 import type { PruneSettings } from '../../workflows/prune-settings.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
@@ -149,11 +150,14 @@ async function newSettings(
   if (model === undefined) {
     throw new UsageError("the argument 'MODEL|RUN' is missing, expected what to prune.");
   }
-  const { kinds, dataset: trainedOn } = await readModel(model);
+  const { kinds, info } = await readModel(model);
   const pruning = pruningOf(given);
-  const { data, preset } = given;
+  const { preset } = given;
   const rates = ratesOf(given, kinds);
-  const dataset = given.dataset ?? (needsImages(given) ? trainedOn : undefined);
+  const { dataFor } = await import('../../workflows/fit.js');
+  const asked = defined({ dataset: given.dataset, data: given.data });
+  const isNeeded = Object.keys(asked).length > 0 || needsImages(given);
+  const { dataset, data } = (isNeeded ? dataFor(info, asked) : undefined) ?? asked;
   if (preset !== undefined && dataset === undefined) {
     throw new UsageError(
       'got --preset, but the model does not say what it was trained on. Give --dataset.',
@@ -190,14 +194,14 @@ function needsImages({
   );
 }
 
-async function readModel(path: string): Promise<{ kinds: ModelKind[]; dataset?: string }> {
+async function readModel(path: string): Promise<{ kinds: ModelKind[]; info: ModelInfo }> {
   const { loadModel } = await import('../../models/model-file.js');
   const { model, info } = loadModel(path);
   const kinds = new Map(
     model.pruningGroups().map(({ kind, optional = false }) => [kind, { kind, optional }]),
   );
   model.dispose();
-  return { kinds: [...kinds.values()], ...defined({ dataset: info.dataset }) };
+  return { kinds: [...kinds.values()], info };
 }
 
 const mapValues = <V>(record: Readonly<Record<string, V>>, change: (value: V) => V) =>

@@ -87,7 +87,7 @@ export function addTrainCommand(program: Command, cli: Cli): void {
   addCommonOptions(command);
   addExamples(command, [
     [
-      'A small model on the built-in images',
+      'A small model on Fashion-MNIST',
       'mamba-prune train --arch mamba_nano --dataset fashion-mnist \\\n' +
         '    --epochs 5 --out runs/a',
     ],

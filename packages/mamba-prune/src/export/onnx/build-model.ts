@@ -96,7 +96,8 @@ export function buildOnnxModel(
       name: arch,
       doc: `${arch}, written by mamba-prune. Classes: ${info.classes.join(', ')}`,
       metadata: {
-        [metadataKey]: modelMetadata(model, info),
+        // Such files are handed on: the folders of the machine that made them concern nobody.
+        [metadataKey]: modelMetadata(model, { ...info, data: undefined }),
         [classesKey]: JSON.stringify(info.classes),
       },
     });
