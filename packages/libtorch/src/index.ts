@@ -84,6 +84,11 @@ export {
   loadTorchSave,
   saveSafetensors,
 } from './state-dict.js';
+export { TorchCheckpoint } from './torch-save/checkpoint.js';
+export type { StoredStateDict } from './torch-save/state-dicts.js';
+export type { TorchTensor } from './torch-save/torch-tensor.js';
+export type { TorchSaveOptions } from './torch-save/environment.js';
+export { rankOf as stateDictRank } from './torch-save/choose.js';
 export { safetensorsDTypes } from './safetensors/dtype.js';
 export { SafetensorsFile, type SafetensorsInfo } from './safetensors/read.js';
 export {
@@ -101,4 +106,5 @@ export {
   readTextFile,
   updateHash,
 } from './files/read.js';
+export { type FileFormat, type FileKind, kindOfFile } from './files/kind.js';
 export { systemReason } from './files/reason.js';

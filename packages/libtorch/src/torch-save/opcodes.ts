@@ -28,8 +28,8 @@ export const OPCODES: Readonly<Record<number, (m: Unpickler) => void>> = {
   /* BINUNICODE       */ 0x58: (m) => { m.push(m.text(m.uint32())); },
   /* SHORT_BINUNICODE */ 0x8c: (m) => { m.push(m.text(m.byte())); },
   /* BINUNICODE8      */ 0x8d: (m) => { m.push(m.text(m.uint64())); },
-  /* BINSTRING        */ 0x54: (m) => { m.push(m.text(m.uint32())); }, // str of Python 2
-  /* SHORT_BINSTRING  */ 0x55: (m) => { m.push(m.text(m.byte())); },
+  /* BINSTRING        */ 0x54: (m) => { m.pushText2(m.uint32()); },
+  /* SHORT_BINSTRING  */ 0x55: (m) => { m.pushText2(m.byte()); },
   /* BINBYTES         */ 0x42: (m) => { m.pushBytes(m.uint32()); },
   /* SHORT_BINBYTES   */ 0x43: (m) => { m.pushBytes(m.byte()); },
   /* BINBYTES8        */ 0x8e: (m) => { m.pushBytes(m.uint64()); },

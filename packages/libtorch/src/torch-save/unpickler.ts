@@ -7,14 +7,21 @@
  * Everything is bounded, because a pickle of a few bytes can ask for a lot (copying one long list again
  * and again): bytes of the pickle, objects, stack, memo, and copied elements.
  */
+import { isUtf8 } from 'node:buffer';
 import { FormatError } from '../errors.js';
 import { quoted } from '../safetensors/header.js';
 import { OPCODES, STOP } from './opcodes.js';
 import { type PickleValue, PythonGlobal, PythonObject } from './values.js';
 
-/** Limits far above real checkpoints (100 000 tensors take 20 MB of pickle and 1 M objects). */
+/**
+ * Limits far above real checkpoints (100 000 tensors take 20 MB of pickle and 1 M objects). What takes memory
+ * is counted by itself: a long pickle alone takes no more than its file.
+ */
 export const PICKLE_LIMITS = {
-  bytes: 64 * 1024 * 1024,
+  /** Arrays of numpy lie in the pickle itself, so a large one is nothing strange. */
+  bytes: 1024 ** 3,
+  /** One text of V8 holds about 512 MiB. */
+  text: 384 * 1024 ** 2,
   objects: 2_000_000,
   stack: 4_000_000,
   marks: 1_000,
@@ -22,14 +29,21 @@ export const PICKLE_LIMITS = {
   integerBytes: 256,
 } as const;
 
+/** A global, or a placeholder for what a global made: functools.partial, a method that getattr looked up. */
+export type Callee = PythonGlobal | PythonObject;
+
 /** What pickles may name: a value, or something that can be called with arguments. */
 export interface PickleEnvironment {
   /** Start of every message: `readTorchSave "file"`. */
   readonly where: string;
+  /** The part of the file that the pickle is, for messages; `data.pkl` unless given. */
+  readonly part?: string;
   /** @throws FormatError if the global is not allowed */
   findGlobal(name: string): PickleValue;
   /** What calling a global with these arguments makes. @throws FormatError if it cannot be called so */
-  call(callee: PythonGlobal, args: PickleValue[], machine: Unpickler): PickleValue;
+  call(callee: Callee, args: PickleValue[], machine: Unpickler): PickleValue;
+  /** The same with named arguments; such calls are refused if there is no such function. */
+  callWithNames?(callee: Callee, args: PickleValue[], named: PickleValue): PickleValue | undefined;
   /** The object behind a persistent id: torch's storages. */
   persistent(id: PickleValue, machine: Unpickler): PickleValue;
   /** Sets an object's state. */
@@ -45,11 +59,13 @@ export class Unpickler {
   private readonly memo = new Map<number, PickleValue>();
   private objects = 0;
   private copied = 0;
-  private readonly view: DataView;
+  private view: DataView;
 
   constructor(
-    private readonly bytes: Uint8Array,
+    private bytes: Uint8Array,
     private readonly environment: PickleEnvironment,
+    /** More of the pickle, from its first byte on; undefined if the file has no more than so many. */
+    private readonly more: (have: number) => Uint8Array | undefined = () => undefined,
   ) {
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
@@ -75,6 +91,11 @@ export class Unpickler {
     }
   }
 
+  /** Bytes of the pickle that were read: what follows begins there. */
+  get position(): number {
+    return this.at;
+  }
+
   /** Start of messages: which file. */
   get where(): string {
     return this.environment.where;
@@ -98,7 +119,7 @@ export class Unpickler {
 
   fail(found: string): never {
     throw new FormatError(
-      `${this.environment.where}: data.pkl, byte ${this.at}: got ${found}. ` +
+      `${this.environment.where}: ${this.environment.part ?? 'data.pkl'}, byte ${this.at}: got ${found}. ` +
         'The file is damaged, hostile or not from torch.save.',
     );
   }
@@ -106,6 +127,7 @@ export class Unpickler {
   // What follows is what the opcode table calls.
 
   byte(): number {
+    if (this.at >= this.bytes.length) this.available(1);
     const value = this.bytes[this.at];
     if (value === undefined) this.fail('the end of the pickle, expected more of it');
     this.at += 1;
@@ -119,11 +141,22 @@ export class Unpickler {
 
   /** The next bytes, not copied. */
   take(length: number): Uint8Array {
-    if (length > this.bytes.length - this.at) {
+    if (length > this.bytes.length - this.at && !this.available(length)) {
       this.fail(`${length} more bytes announced, expected at most ${this.bytes.length - this.at}`);
     }
     this.at += length;
     return this.bytes.subarray(this.at - length, this.at);
+  }
+
+  /** Whether there are so many more bytes; reads on if the file has them. */
+  private available(length: number): boolean {
+    while (length > this.bytes.length - this.at) {
+      const longer = this.more(this.bytes.length);
+      if (longer === undefined) return false;
+      this.bytes = longer;
+      this.view = new DataView(longer.buffer, longer.byteOffset, longer.byteLength);
+    }
+    return true;
   }
 
   uint16(): number {
@@ -165,11 +198,29 @@ export class Unpickler {
 
   text(length: number): string {
     // Python writes lone surrogates ("surrogatepass"), so a wrong byte becomes U+FFFD instead of an error.
-    return Buffer.from(this.take(length)).toString('utf8');
+    const bytes = this.take(length);
+    if (length > PICKLE_LIMITS.text) {
+      this.fail(`a text of ${length} bytes, expected at most ${PICKLE_LIMITS.text}`);
+    }
+    return Buffer.from(bytes.buffer, bytes.byteOffset, length).toString('utf8');
+  }
+
+  /** A str of Python 2, which may hold bytes: those that are no UTF-8 stay what they are. */
+  pushText2(length: number): void {
+    if (length <= PICKLE_LIMITS.text) {
+      const bytes = this.take(length);
+      if (isUtf8(bytes)) {
+        this.push(Buffer.from(bytes.buffer, bytes.byteOffset, length).toString('utf8'));
+        return;
+      }
+      this.at -= length;
+    }
+    this.pushBytes(length);
   }
 
   /** Text up to the next line feed. */
   line(): string {
+    this.available(1001);
     const end = this.bytes.indexOf(0x0a, this.at);
     if (end < 0 || end - this.at > 1000) this.fail('a name without end');
     const text = this.text(end - this.at);
@@ -274,7 +325,7 @@ export class Unpickler {
   }
 
   call(callee: PickleValue, args: PickleValue): void {
-    if (!(callee instanceof PythonGlobal)) this.fail(`a call of ${describe(callee)}`);
+    if (!isCallee(callee)) this.fail(`a call of ${describe(callee)}`);
     if (!Array.isArray(args)) this.fail(`a call with ${describe(args)}, expected a tuple`);
     this.pushNew(this.environment.call(callee, args, this));
   }
@@ -282,8 +333,16 @@ export class Unpickler {
   callWithNames(): void {
     const named = this.pop();
     const args = this.pop();
-    if (!(named instanceof Map) || named.size > 0) this.fail('a call with named arguments');
-    this.call(this.pop(), args);
+    const callee = this.pop();
+    if (named instanceof Map && named.size === 0) {
+      this.call(callee, args);
+      return;
+    }
+    const made = isCallee(callee) && Array.isArray(args)
+      ? this.environment.callWithNames?.(callee, args, named)
+      : undefined;
+    if (made === undefined) this.fail('a call with named arguments');
+    this.pushNew(made);
   }
 
   persistent(): void {
@@ -295,6 +354,9 @@ export class Unpickler {
     this.environment.build(this.top(), state, this);
   }
 }
+
+const isCallee = (value: PickleValue): value is Callee =>
+  value instanceof PythonGlobal || value instanceof PythonObject;
 
 /** A value in a message. */
 export function describe(value: PickleValue): string {
