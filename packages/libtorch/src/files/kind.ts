@@ -46,7 +46,11 @@ export function kindOfFile(fd: number, size: number, where: string): FileKind {
   }
   const bytes = head.toString('latin1');
   if (isLegacy(bytes)) {
-    return kind('torch-legacy', 'a file of torch.save (torch < 1.6)', 'Read it with loadTorchSave.');
+    return kind(
+      'torch-legacy',
+      'a file of torch.save (torch < 1.6)',
+      'Read it with loadTorchSave.',
+    );
   }
   if (bytes.startsWith('PK\x03\x04') || bytes.startsWith('PK\x05\x06')) {
     return describeZip(zipNames(fd, size, where));
@@ -100,7 +104,8 @@ function bySignature(bytes: string): FileKind | undefined {
       : other('a tar archive', 'Unpack it with tar xf, and give the file inside.');
   }
   if (bytes.startsWith('TFL3', 4)) return other('a TensorFlow Lite model', SAVE_AGAIN);
-  if (/^\x80[\x00-\x05]/.test(bytes)) { // eslint-disable-line no-control-regex
+  if (/^\x80[\x00-\x05]/.test(bytes)) {
+    // eslint-disable-line no-control-regex
     return other(
       'a Python pickle, but none of torch.save',
       'Convert it once with Python: torch.save(pickle.load(open("old.pkl", "rb")), "new.pt").',

@@ -50,7 +50,9 @@ export function torchRoots(names: readonly string[]): string[] {
 export function describeZip(names: readonly string[]): FileKind {
   const [root, ...more] = torchRoots(names);
   const has = (test: (name: string) => boolean): boolean => names.some(test);
-  if (has((name) => /^(?:[^/]+\/)?(?:archive_format|serialized_exported_program\.\w+)$/.test(name))) {
+  if (
+    has((name) => /^(?:[^/]+\/)?(?:archive_format|serialized_exported_program\.\w+)$/.test(name))
+  ) {
     return other(
       'a program of torch.export',
       'Convert it once with Python: torch.save(torch.export.load("old.pt2").state_dict, "new.pt").',

@@ -6,6 +6,7 @@ import { scope } from '../scope.js';
 import type { Tensor } from '../tensor.js';
 import type { TorchSaveOptions } from './environment.js';
 import { TorchSaveFile } from './read.js';
+import { outline } from './state-dict.js';
 import { findStateDicts, type StoredStateDict } from './state-dicts.js';
 import type { TorchTensor } from './torch-tensor.js';
 
@@ -17,6 +18,11 @@ export class TorchCheckpoint {
     readonly stateDicts: readonly StoredStateDict[],
     private readonly file: TorchSaveFile,
   ) {}
+
+  /** What lies at the top of the file, for messages: `a dict with the keys "epoch", "optimizer"`. */
+  get outline(): string {
+    return outline(this.file.value);
+  }
 
   /**
    * @throws FormatError if the file is damaged, of another format, or names Python objects other than those

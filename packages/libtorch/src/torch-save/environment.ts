@@ -94,11 +94,7 @@ export class TorchEnvironment implements PickleEnvironment {
     return make(args, machine);
   }
 
-  callWithNames(
-    callee: Callee,
-    args: PickleValue[],
-    named: PickleValue,
-  ): PickleValue | undefined {
+  callWithNames(callee: Callee, args: PickleValue[], named: PickleValue): PickleValue | undefined {
     if (!this.placeholders) return undefined;
     const name = callee instanceof PythonGlobal ? callee.name : callee.global;
     return callOf(name) ? undefined : new PythonObject(name, [...args, named]);

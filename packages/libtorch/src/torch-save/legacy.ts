@@ -44,12 +44,7 @@ export class LegacyFile implements StorageSource {
     return entry;
   }
 
-  read(
-    entry: ArchiveEntry,
-    start: number,
-    length: number,
-    what: string,
-  ): Uint8Array<ArrayBuffer> {
+  read(entry: ArchiveEntry, start: number, length: number, what: string): Uint8Array<ArrayBuffer> {
     return this.bytes(entry.position + start, length, what);
   }
 

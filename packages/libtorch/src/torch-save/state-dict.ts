@@ -70,7 +70,8 @@ function stripPrefixes(tensors: ReadonlyMap<string, TorchTensor>): Map<string, T
   }
 }
 
-function outline(value: PickleValue): string {
+/** What a value holds, in a message. */
+export function outline(value: PickleValue): string {
   if (!(value instanceof Map)) return describe(value);
   const keys = [...value.keys()];
   const shown = keys

@@ -23,7 +23,8 @@ const MAX_DEPTH = 6;
 const MAX_ENTRIES = 2_000_000;
 
 /** Where training scripts keep what is no model. */
-const NO_MODEL = /^(?:.*_)?(?:optim|optimi[sz]ers?|opt|lr_?schedulers?|schedulers?|scaler|amp)(?:_.*)?$/i;
+const NO_MODEL =
+  /^(?:.*_)?(?:optim|optimi[sz]ers?|opt|lr_?schedulers?|schedulers?|scaler|amp)(?:_.*)?$/i;
 
 /**
  * Every dict with tensors in it and every module, in the order of the file. State of optimizers is none:

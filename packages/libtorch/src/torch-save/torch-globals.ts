@@ -197,7 +197,8 @@ export function isOpaque(name: string, args: readonly PickleValue[]): boolean {
     const [builder, , inner] = args;
     return (
       builder instanceof PythonGlobal &&
-      (!TENSOR_BUILDERS.has(builder.name) || (Array.isArray(inner) && isOpaque(builder.name, inner)))
+      (!TENSOR_BUILDERS.has(builder.name) ||
+        (Array.isArray(inner) && isOpaque(builder.name, inner)))
     );
   }
   if (!TENSOR_BUILDERS.has(name)) return false;

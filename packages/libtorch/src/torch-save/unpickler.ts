@@ -338,9 +338,10 @@ export class Unpickler {
       this.call(callee, args);
       return;
     }
-    const made = isCallee(callee) && Array.isArray(args)
-      ? this.environment.callWithNames?.(callee, args, named)
-      : undefined;
+    const made =
+      isCallee(callee) && Array.isArray(args)
+        ? this.environment.callWithNames?.(callee, args, named)
+        : undefined;
     if (made === undefined) this.fail('a call with named arguments');
     this.pushNew(made);
   }
