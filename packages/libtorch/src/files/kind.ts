@@ -106,10 +106,7 @@ function bySignature(bytes: string): FileKind | undefined {
   if (bytes.startsWith('TFL3', 4)) return other('a TensorFlow Lite model', SAVE_AGAIN);
   if (/^\x80[\x00-\x05]/.test(bytes)) {
     // eslint-disable-line no-control-regex
-    return other(
-      'a Python pickle, but none of torch.save',
-      'Convert it once with Python: torch.save(pickle.load(open("old.pkl", "rb")), "new.pt").',
-    );
+    return pickle();
   }
   return byProtobuf(bytes);
 }
@@ -147,6 +144,8 @@ function byText(head: Buffer): FileKind | undefined {
   if (text.startsWith('<')) {
     return other('an XML text', `It may be what a server said in place of the file. ${AGAIN}`);
   }
+  // Protocol 0 is text: a dict or a list with its place in the memo.
+  if (/^\([dl]p\d+\n/.test(text)) return pickle();
   if (text.startsWith('{') || text.startsWith('[')) {
     return text.includes('"weight_map"')
       ? other(
@@ -174,6 +173,13 @@ function asText(head: Buffer): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+function pickle(): FileKind {
+  return other(
+    'a Python pickle, but none of torch.save',
+    'Convert it once with Python: torch.save(pickle.load(open("old.pkl", "rb")), "new.pt").',
+  );
 }
 
 function unknown(head: Buffer): FileKind {

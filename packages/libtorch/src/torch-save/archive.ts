@@ -36,7 +36,8 @@ export class TorchArchive implements StorageSource {
       if (unreadable !== undefined) {
         throw new FormatError(
           `${where}: got ${unreadable}, expected every entry as it is: torch.save never compresses. ` +
-            'The archive was packed again; save it with torch.save.',
+            'The archive was packed again. Convert it once with Python: ' +
+            'torch.save(torch.load("old.pt", map_location="cpu"), "new.pt").',
         );
       }
       const archive = new TorchArchive(path, size, entries, root, fd);
@@ -150,12 +151,17 @@ async function readDirectory(
   } catch (error) {
     if (error instanceof FormatError) throw error;
     throw new FormatError(
-      `${where}: not an intact zip archive: ${(error as Error).message}. ` +
+      `${where}: not an intact zip archive: ${firstSentence((error as Error).message)}. ` +
         'The file is truncated, damaged or was not written by torch.save.',
       { cause: error },
     );
   }
   return { entries, unreadable };
+}
+
+/** The zip library goes on with guesses, and shows bytes of signatures. */
+function firstSentence(text: string): string {
+  return text.split(/[.?](?:\s|$)/, 1)[0] ?? text;
 }
 
 /** The folder that holds data.pkl, with its slash. */

@@ -86,7 +86,11 @@ function stateDict(key: string, children: readonly [string, PickleValue][]): Sto
 /** What a value holds under names: entries of dicts, of lists by their index, attributes of objects. */
 function childrenOf(value: PickleValue): [string, PickleValue][] {
   if (Array.isArray(value)) return value.map((item, index) => [String(index), item]);
+  // The arguments of an object are what a namedtuple holds.
   const maps = value instanceof PythonObject ? [value.entries, value.state] : [value];
+  if (value instanceof PythonObject && Array.isArray(value.args)) {
+    maps.push(new Map(value.args.map((item, index) => [String(index), item])));
+  }
   return maps.flatMap((map) =>
     map instanceof Map
       ? [...map].filter((entry): entry is [string, PickleValue] => typeof entry[0] === 'string')

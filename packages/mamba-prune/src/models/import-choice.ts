@@ -51,7 +51,11 @@ export function chooseStateDict<D extends FoundDict>(
 ): Choice<D> {
   const models = inUsualOrder(dicts.flatMap((dict) => modelsIn(dict, isModel)));
   const chosen = key === undefined ? (models[0] ?? usual(dicts)) : named(dicts, models, key);
-  const others = models.filter((model) => model.key !== chosen.key).map((model) => model.key);
+  // A key that names one model leaves no choice; one that names a dict of several does.
+  const others = models
+    .map((model) => model.key)
+    .filter((other) => other !== chosen.key)
+    .filter((other) => key === undefined || (key !== chosen.key && other.startsWith(`${key}.`)));
   // Of names that nobody knows none can be said to be left out.
   const used = models.includes(chosen)
     ? new Map(
@@ -65,7 +69,7 @@ export function chooseStateDict<D extends FoundDict>(
     key: chosen.key,
     names: used,
     notes: [
-      ...(key === undefined && others.length > 0 ? [severalNote(chosen.key, others)] : []),
+      ...(others.length > 0 ? [severalNote(chosen.key, others)] : []),
       ...leftOutNotes(chosen, used, models),
       ...(chosen.dict.module === undefined
         ? []
@@ -181,8 +185,9 @@ function whole<D extends FoundDict>(dict: D): Candidate<D> {
 function named<D extends FoundDict>(
   dicts: readonly D[],
   models: readonly Candidate<D>[],
-  key: string,
+  given: string,
 ): Candidate<D> {
+  const key = given === top ? '' : given;
   const under = (path: string): boolean => path.startsWith(`${key}.`);
   const dict = dicts.find((found) => found.key === key);
   const found =
@@ -196,7 +201,7 @@ function named<D extends FoundDict>(
     (k) => k !== '',
   );
   throw new UsageError(
-    `--weights: got the key "${listed([key])}", ` +
+    `--weights: got the key "${listed([given])}", ` +
       (keys.length > 0
         ? `expected one that holds tensors: ${listed(keys.map(place), 12)}.`
         : 'expected none: the tensors lie at the top of the file. Leave it out.'),
@@ -220,4 +225,8 @@ function underPrefix<D extends FoundDict>(
   return undefined;
 }
 
-const place = (key: string): string => (key === '' ? 'the top of the file' : `"${key}"`);
+/** The key that names the top of a file. */
+const top = '.';
+
+const place = (key: string): string =>
+  key === '' ? `"${top}" (the top of the file)` : `"${key}"`;

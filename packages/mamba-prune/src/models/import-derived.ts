@@ -2,6 +2,7 @@
 // normalisation (a direction and a length). What they make together is what the model computes with.
 import { FormatError, type Tensor, noGrad, scope } from '@mamba-prune/libtorch';
 import { listed } from './config-checks.js';
+import { isCounter } from './file-checks.js';
 import type { Shapes } from './import-layout.js';
 
 /** The end of a part's name, with its counterpart's. */
@@ -76,7 +77,11 @@ export function joinParts(given: ReadonlyMap<string, Tensor>): Joined {
   for (const [name, tensor] of given) {
     const part = partOf(name, has);
     if (part === undefined) {
-      tensors.set(name, tensor);
+      const counter = isCounter(name) && tensor.numel === 1 && tensor.shape.length > 0;
+      // NumPy makes arrays of one number out of numbers, and PyTorch takes them for these, too.
+      const value = counter ? tensor.reshape() : tensor;
+      if (counter) made.push(value);
+      tensors.set(name, value);
       continue;
     }
     const roles = parts.get(part.name) ?? {};

@@ -80,8 +80,8 @@ async function torchWeights(path: string): Promise<WeightsFile> {
   if (file.stateDicts.length === 0) {
     file.close();
     throw new FormatError(
-      `${path}: found no tensors under names in ${file.outline}, expected a state dict or a model. ` +
-        'The state of an optimizer is none. Save model.state_dict().',
+      `${path}: found no weights of a model in ${file.outline}, expected a state dict or a module. ` +
+        'Save model.state_dict(): what an optimizer keeps is no model.',
     );
   }
   const stored = new Map<FoundDict, StoredStateDict>(

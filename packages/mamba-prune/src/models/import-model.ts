@@ -23,7 +23,7 @@ import { createModelFromConfig } from './registry.js';
 export interface ImportOptions extends LayoutOptions {
   /**
    * Where the state dict is, with points: `state_dict_ema`, `checkpoint.model`, `0` in a tuple; a prefix of the
-   * names may follow (`state_dict.encoder_k`). Found in the usual places unless given.
+   * names may follow (`state_dict.encoder_k`), and `.` is the top of the file. Found in the usual places unless given.
    */
   readonly key?: string | undefined;
   /** What the model was trained on. */
