@@ -7,8 +7,6 @@ import { type PickleValue, PythonObject } from './values.js';
 
 /** Modules in modules; real ones have about ten levels. */
 const MAX_DEPTH = 200;
-/** A module that holds another one twice, which holds a third one twice, ... has any number of names. */
-const MAX_NAMES = 1_000_000;
 
 /** What was found under one module. */
 export interface ModuleTensors {
@@ -29,11 +27,16 @@ export function isModule(value: PickleValue): value is PythonObject {
  * keep there (`register_buffer(..., persistent=False)`) are left out.
  *
  * @param where - start of messages
- * @throws FormatError if a module contains itself
+ * @param budget - names that may be looked at, counted down: a module that holds another one twice, which
+ *   holds a third one twice, ... has any number of them
+ * @throws FormatError if a module contains itself, or if the budget is spent
  */
-export function moduleTensors(module: PythonObject, where: string): ModuleTensors {
+export function moduleTensors(
+  module: PythonObject,
+  where: string,
+  budget: { left: number },
+): ModuleTensors {
   const result: ModuleTensors = { tensors: new Map(), others: new Map() };
-  const budget = { left: MAX_NAMES };
   collect(module, '', [], result, budget, where);
   return result;
 }
@@ -55,7 +58,7 @@ function collect(
   if (above.length >= MAX_DEPTH) fail(`of more than ${MAX_DEPTH} levels`);
   const count = (): void => {
     budget.left -= 1;
-    if (budget.left < 0) fail(`of more than ${MAX_NAMES} names`);
+    if (budget.left < 0) fail('of far too many names');
   };
   const leftOut = items(member(module, '_non_persistent_buffers_set'));
   for (const [name, value] of [

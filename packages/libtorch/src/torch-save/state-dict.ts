@@ -31,7 +31,7 @@ export function collectStateDict(
 }
 
 function usual(dicts: readonly StoredStateDict[], value: PickleValue): StoredStateDict {
-  const most = Math.max(0, ...dicts.map(({ tensors }) => tensors.size));
+  const most = dicts.reduce((size, { tensors }) => Math.max(size, tensors.size), 0);
   // Numbers beside the weights (`{best_acc: tensor(...), encoder: ...}`) do not make the top a state dict.
   const candidates = inUsualOrder(dicts).filter(
     ({ key, tensors }) => key !== '' || tensors.size === most,

@@ -20,7 +20,9 @@ export interface StoredStateDict {
 /** A state dict may lie in a wrapper in a wrapper; deeper is something else (or a cycle). */
 const MAX_DEPTH = 6;
 /** Entries that are looked at: a structure may contain the same list again and again. */
-const MAX_ENTRIES = 2_000_000;
+const MAX_ENTRIES = 1_000_000;
+/** More than any checkpoint has. */
+const MAX_DICTS = 10_000;
 
 /** Where training scripts keep what is no model. */
 const NO_MODEL =
@@ -48,10 +50,11 @@ function visit(
   budget: { left: number },
   where: string,
 ): void {
-  if (path.length > MAX_DEPTH || above.includes(value)) return;
+  if (path.length > MAX_DEPTH || above.includes(value) || budget.left < 0) return;
+  if (found.length >= MAX_DICTS) return;
   const key = path.join('.');
   if (isModule(value)) {
-    const { tensors, others } = moduleTensors(value, where);
+    const { tensors, others } = moduleTensors(value, where, budget);
     if (tensors.size > 0) found.push({ key, tensors, others, module: value.global });
     return;
   }

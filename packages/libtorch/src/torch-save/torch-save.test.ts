@@ -271,6 +271,14 @@ describe('collectStateDict', () => {
     expect(keys(new PythonObject('run.Named', [dict({ a: w }), 3]))).toEqual(['a']);
   });
 
+  it('ends soon on a structure that repeats its parts', () => {
+    // 1000^6 ways to the innermost list.
+    let lists: PickleValue = Array<PickleValue>(1000).fill(dict({ a: w, b: w }));
+    for (let level = 0; level < 5; level += 1) lists = Array<PickleValue>(1000).fill(lists);
+    expect(() => keys(lists)).toThrow(FormatError);
+    expect(keys(dict({ model: dict({ a: w }), lists }))).toEqual(['a']);
+  });
+
   it('never takes the state of an optimizer', () => {
     const moments = dict({ exp_avg: w, exp_avg_sq: w });
     const optimizer = dict({ state: new Map([[0, moments]]), param_groups: [] });

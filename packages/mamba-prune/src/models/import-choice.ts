@@ -52,7 +52,7 @@ export function chooseStateDict<D extends FoundDict>(
   const models = inUsualOrder(dicts.flatMap((dict) => modelsIn(dict, isModel)));
   const chosen = key === undefined ? (models[0] ?? usual(dicts)) : named(dicts, models, key);
   // A key that names one model leaves no choice; one that names a dict of several does.
-  const others = models
+  const others = (models.length > 0 ? models : dicts)
     .map((model) => model.key)
     .filter((other) => other !== chosen.key)
     .filter((other) => key === undefined || (key !== chosen.key && other.startsWith(`${key}.`)));
@@ -168,7 +168,7 @@ function inUsualOrder<D extends FoundDict>(candidates: readonly Candidate<D>[]):
 
 /** Where no model is found: the largest state dict, whose names a message can show. */
 function usual<D extends FoundDict>(dicts: readonly D[]): Candidate<D> {
-  const most = Math.max(...dicts.map(({ shapes }) => shapes.size));
+  const most = dicts.reduce((size, { shapes }) => Math.max(size, shapes.size), 0);
   const [first] = inUsualOrder(
     dicts.filter(({ shapes }) => 2 * shapes.size > most).map((dict) => whole(dict)),
   );
@@ -228,5 +228,4 @@ function underPrefix<D extends FoundDict>(
 /** The key that names the top of a file. */
 const top = '.';
 
-const place = (key: string): string =>
-  key === '' ? `"${top}" (the top of the file)` : `"${key}"`;
+const place = (key: string): string => (key === '' ? `"${top}" (the top of the file)` : `"${key}"`);

@@ -194,9 +194,13 @@ describe('importStateDict', () => {
     for (const prefix of ['module.', '_orig_mod.module.', 'model.']) {
       expect(importStateDict(wrapped(prefix)).model.config.arch).toBe('resnet20');
     }
-    expect(() =>
-      importStateDict(new Map([...wrapped('module.'), ['fc.weight', zeros([1])]])),
-    ).toThrow(FormatError);
+    // What does not lie behind the prefix is none of the model's.
+    const more = importStateDict(new Map([...wrapped('module.'), ['fc.weight', zeros([1])]]));
+    expect(more.notes).toEqual(["Left out 1 entry that is not the model's: fc.weight."]);
+    const without = new Map([...wrapped('module.')].slice(0, -1));
+    expect(() => importStateDict(new Map([...without, ['fc.bias', zeros([10])]]))).toThrow(
+      /1 missing: fc\.bias\. Left out 1 entry that is not the model's: fc\.bias\./,
+    );
   });
 
   it('does without the counters that PyTorch before 0.4.1 did not write', () => {
@@ -266,7 +270,7 @@ describe('importStateDict', () => {
 
   it('leaves no tensor behind when it refuses', () => {
     const state = tensorsOf('resnet20');
-    state.set('extra', zeros([1]));
+    state.set('extra', zeros([2]));
     const before = memoryStats().tensors;
     expect(() => importStateDict(state)).toThrow(/1 unexpected: extra/);
     expect(memoryStats().tensors).toBe(before);
