@@ -6,6 +6,17 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { FormatError, loadTorchSave } from '../index.js';
 import { readTorchSaveFile, TorchSaveFile } from './read.js';
 import { TorchTensor } from './torch-tensor.js';
+import {
+  floats,
+  int64,
+  keys,
+  machine,
+  magic,
+  start,
+  structure,
+  text,
+  version,
+} from './testing/write-legacy.js';
 
 const fixture = (name: string): string =>
   fileURLToPath(new URL(`fixtures/${name}`, import.meta.url));
@@ -26,25 +37,6 @@ function file(name: string, ...parts: (Buffer | string)[]): string {
   );
   return path;
 }
-
-const int64 = (value: bigint): Buffer => {
-  const bytes = Buffer.alloc(8);
-  bytes.writeBigInt64LE(value);
-  return bytes;
-};
-const text = (value: string): string => `U${String.fromCharCode(value.length)}${value}`;
-
-const magic = '\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.';
-const version = '\x80\x02M\xe9\x03.';
-const machine = `\x80\x02}${text('little_endian')}\x88s.`;
-const start = magic + version + machine;
-
-/** The pickle of `{w: tensor}` over a storage of float32; `count` is the opcode of a number. */
-const structure = (count: string, { part = 'N', offset = 'K\x00', size = 'K\x02' } = {}): string =>
-  `\x80\x02}${text('w')}ctorch._utils\n_rebuild_tensor_v2\n((${text('storage')}ctorch\nFloatStorage\n` +
-  `${text('0')}${text('cpu')}${count}${part}tQ${offset}${size}\x85K\x01\x85\x89}tRs.`;
-const keys = (...names: string[]): string => `\x80\x02](${names.map(text).join('')}e.`;
-const floats = (...values: number[]): Buffer => Buffer.from(new Float32Array(values).buffer);
 
 describe('the format of torch < 1.6', () => {
   it('is read, with views over one storage', async () => {
