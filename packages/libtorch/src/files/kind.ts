@@ -104,8 +104,8 @@ function bySignature(bytes: string): FileKind | undefined {
       : other('a tar archive', 'Unpack it with tar xf, and give the file inside.');
   }
   if (bytes.startsWith('TFL3', 4)) return other('a TensorFlow Lite model', SAVE_AGAIN);
+  // eslint-disable-next-line no-control-regex
   if (/^\x80[\x00-\x05]/.test(bytes)) {
-    // eslint-disable-line no-control-regex
     return pickle();
   }
   return byProtobuf(bytes);

@@ -107,7 +107,7 @@ describe('the format of torch < 1.6', () => {
   });
 
   const wrong: [what: string, parts: (Buffer | string)[], message: string][] = [
-    ['another version', [magic, '\x80\x02K\x07.'], 'got version 7'],
+    ['another version', [magic, '\x80\x02K\x07.'], 'got the number 7 as the version'],
     ['big-endian storages', [magic, version, machine.replace('\x88', '\x89')], 'big-endian'],
     [
       '2^60 elements',

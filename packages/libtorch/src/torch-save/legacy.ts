@@ -10,7 +10,7 @@ import { FormatError } from '../errors.js';
 import { readExactly } from '../files/read.js';
 import { quoted } from '../safetensors/header.js';
 import type { ArchiveEntry, StorageSource } from './source.js';
-import { PICKLE_LIMITS, type PickleEnvironment, Unpickler } from './unpickler.js';
+import { describe, PICKLE_LIMITS, type PickleEnvironment, Unpickler } from './unpickler.js';
 import type { PickleValue } from './values.js';
 
 const PROTOCOL = 1001;
@@ -81,7 +81,7 @@ export class LegacyFile implements StorageSource {
     const protocol = next('version');
     if (protocol !== PROTOCOL) {
       throw new FormatError(
-        `${where}: got version ${String(protocol)} of the format of torch < 1.6, expected ${PROTOCOL}. The file is damaged.`,
+        `${where}: got ${describe(protocol)} as the version of the format of torch < 1.6, expected ${PROTOCOL}. The file is damaged.`,
       );
     }
     const machine = next('machine');

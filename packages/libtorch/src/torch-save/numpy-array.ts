@@ -36,11 +36,12 @@ const CHARACTER_BYTES = 4;
 export function numpyDTypeOf(value: PickleValue | undefined): NumpyDType | undefined {
   if (!(value instanceof PythonObject) || value.global !== 'numpy.dtype') return undefined;
   const name = Array.isArray(value.args) ? value.args[0] : undefined;
-  const match = typeof name === 'string' ? /^[<>=|]?([biufcSUMmV])(\d{1,9})$/.exec(name) : null;
+  if (typeof name !== 'string') return undefined;
+  const match = /^[<>=|]?([biufcSUMmV])(\d{1,9})$/.exec(name);
   if (match === null) return undefined;
   const [, kind = '', digits = ''] = match;
   // The type's state is (version, byte order, ...); '|' and '=' need no swap.
-  const order = Array.isArray(value.state) ? value.state[1] : String(name)[0];
+  const order = Array.isArray(value.state) ? value.state[1] : name[0];
   return {
     code: `${kind}${digits}`,
     kind,

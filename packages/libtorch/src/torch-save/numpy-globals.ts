@@ -100,5 +100,5 @@ function text(view: DataView, little: boolean): string {
     const code = view.getUint32(at, little);
     result += code <= 0x10ffff ? String.fromCodePoint(code) : '\ufffd';
   }
-  return result.replace(/\0+$/, ''); // eslint-disable-line no-control-regex
+  return result.replace(/\0+$/, '');
 }
