@@ -4,13 +4,14 @@ import { FormatError, SafetensorsFile, type Tensor, scope, zeros } from '@mamba-
 import { UsageError } from '../errors.js';
 import { type OptionKinds, checkOptions, requirePath } from '../option-checks.js';
 import { listed } from './config-checks.js';
-import { checkTensors, rangeProblems, withFileName } from './file-checks.js';
+import { checkTensors, withFileName } from './file-checks.js';
 import { checkFinite } from './finite.js';
 import type { ModelOptions } from './config.js';
 import type { ImageModel, ModelConfigBase } from './image-model.js';
 import { type Choice, type FoundDict, chooseStateDict } from './import-choice.js';
 import { joinParts } from './import-derived.js';
 import { type WeightsFile, fileKind, openWeights } from './import-file.js';
+import { type SaidInfo, infoOf } from './import-info.js';
 import {
   type LayoutOptions,
   type Shapes,
@@ -20,19 +21,12 @@ import {
 import { type ModelInfo, loadModel, metadataKey } from './model-file.js';
 import { createModelFromConfig } from './registry.js';
 
-export interface ImportOptions extends LayoutOptions {
+export interface ImportOptions extends LayoutOptions, SaidInfo {
   /**
    * Where the state dict is, with points: `state_dict_ema`, `checkpoint.model`, `0` in a tuple; a prefix of the
    * names may follow (`state_dict.encoder_k`), and `.` is the top of the file. Found in the usual places unless given.
    */
   readonly key?: string | undefined;
-  /** What the model was trained on. */
-  readonly dataset?: string | undefined;
-  /** Names of the classes, in the order of the logits; unknown unless given. */
-  readonly classes?: readonly string[] | undefined;
-  /** Per channel, of pixel values scaled to [0, 1]; ImageNet's for colour images unless given. */
-  readonly mean?: readonly number[] | undefined;
-  readonly std?: readonly number[] | undefined;
   /** As for `loadModel`. */
   readonly allowNotFinite?: boolean | undefined;
 }
@@ -266,44 +260,6 @@ function checkImported(
 
 const shapesOf = (tensors: ReadonlyMap<string, Tensor>): Shapes =>
   new Map(Array.from(tensors, ([name, { shape }]) => [name, shape]));
-
-const imagenet = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] } as const;
-
-function infoOf(
-  { channels, numClasses }: ModelConfigBase,
-  said: Pick<ImportOptions, 'dataset' | 'classes' | 'mean' | 'std'>,
-): { info: Omit<ModelInfo, 'history'>; assumed: string[] } {
-  const { dataset, classes = [] } = said;
-  const lengths = [
-    ['classes', said.classes, numClasses],
-    ['mean', said.mean, channels],
-    ['std', said.std, channels],
-  ] as const;
-  for (const [name, list, expected] of lengths) {
-    if (list && list.length !== expected) {
-      throw new UsageError(
-        `import: got ${list.length} values for ${name}, expected ${expected}, as many as the model has ` +
-          (name === 'classes' ? 'classes' : 'channels'),
-      );
-    }
-  }
-  const [problem] = rangeProblems(said.mean ?? [], said.std ?? []);
-  if (problem !== undefined) throw new UsageError(`import: ${problem}`);
-  const usual = channels === 3 ? imagenet : { mean: [0.5], std: [0.5] };
-  const of = (name: 'mean' | 'std'): number[] =>
-    Array.from({ length: channels }, (_, i) => (said[name] ?? usual[name])[i] ?? 0.5);
-  return {
-    info: {
-      ...(dataset !== undefined && { dataset }),
-      classes: [...classes],
-      mean: of('mean'),
-      std: of('std'),
-    },
-    assumed: (['mean', 'std'] as const)
-      .filter((name) => said[name] === undefined)
-      .map((name) => `${name} ${of(name).join('/')}`),
-  };
-}
 
 /** Whether a safetensors file describes its model itself. */
 function isOurs(path: string): boolean {
