@@ -163,6 +163,8 @@ everything = torch.cat([v.reshape(-1).double() for v in state.values()]).float()
 files = {
     "objects": {"model": state, **objects}, "values": {"state_dict": state, **values}, "namedtuple": Run(state, 1),
     "tuple": (state, 1), "list": [1, {"model": state}], "object": held, "ordered": collections.OrderedDict(state),
+    "shadow": {"model": state, "ema": {k: v + 1 for k, v in state.items() if "running" not in k and "num_b" not in k}},
+    "inner": {k.replace("layer1.", "layer1._orig_mod.").replace("0.conv1", "0._checkpoint_wrapped_module.conv1"): v for k, v in state.items()},
     "nested": {"checkpoint": {"net": {"state_dict": under("module.")}}}, "number": {**state, "epoch": 3, "loss": torch.tensor(.5)},
     "average": {"n_averaged": torch.tensor(3), **under("module.")}, "backbone": {"state_dict": under("backbone.")},
     "compiled": under("_orig_mod.module."), "lightning": {"state_dict": {**under("net."), "criterion.weight": torch.ones(3)}},
@@ -218,7 +220,7 @@ const names = [
   ...['objects', 'values', 'namedtuple', 'tuple', 'list', 'object', 'ordered', 'nested', 'number'],
   ...['average', 'backbone', 'compiled', 'lightning', 'counters', 'timm', 'torchvision'],
   ...['ema-names', 'ema-top', 'dino', 'none', 'optimizer', 'optimizer-object', 'parameters'],
-  ...['channels-last', 'fortran', 'big-endian', 'double'],
+  ...['channels-last', 'fortran', 'big-endian', 'double', 'shadow', 'inner'],
 ];
 
 describe.skipIf(reason !== undefined)(

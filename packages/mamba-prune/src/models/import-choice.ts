@@ -5,7 +5,13 @@ import { UsageError } from '../errors.js';
 import { listed } from './config-checks.js';
 import { joinedShapes } from './import-derived.js';
 import type { Shapes } from './import-layout.js';
-import { isNoWeight, prefixGroups, stripPrefixes, withoutWrappers } from './import-names.js';
+import {
+  cleanName,
+  isNoWeight,
+  prefixGroups,
+  stripPrefixes,
+  withoutWrappers,
+} from './import-names.js';
 
 /** One state dict of a file, before any tensor is read. */
 export interface FoundDict {
@@ -93,11 +99,11 @@ function leftOutNotes<D extends FoundDict>(
   used: ReadonlyMap<string, string>,
   models: readonly Candidate<D>[],
 ): string[] {
-  const taken = new Set(used.values());
   const elsewhere = models.filter((model) => model.dict === dict && model.prefix !== prefix);
-  const tensors = [...dict.shapes.keys()].filter(
-    (name) => !taken.has(name) && !elsewhere.some((model) => name.startsWith(model.prefix)),
+  const taken = new Set(
+    [used, ...elsewhere.map(({ names }) => names)].flatMap((n) => [...n.values()]),
   );
+  const tensors = [...dict.shapes.keys()].filter((name) => !taken.has(name));
   const values = Array.from(dict.others ?? [], ([name, what]) => `${name} (${what})`);
   const all = [...tensors, ...values];
   if (all.length === 0) return [];
@@ -110,7 +116,8 @@ function modelsIn<D extends FoundDict>(
   dict: D,
   isModel: (shapes: Shapes) => boolean,
 ): Candidate<D>[] {
-  const known = Array.from(prefixGroups(dict.shapes)).filter(([, shapes]) =>
+  const cleaned = new Map(Array.from(dict.shapes, ([name, shape]) => [cleanName(name), shape]));
+  const known = Array.from(prefixGroups(cleaned)).filter(([, shapes]) =>
     isModel(joinedShapes(shapes)),
   );
   const found: Candidate<D>[] = [];
@@ -140,14 +147,14 @@ function candidate<D extends FoundDict>(
   prefix: string,
   without: readonly string[] = [],
 ): Candidate<D> {
-  const names = [...dict.shapes.keys()].filter(
-    (name) => name.startsWith(prefix) && !without.some((other) => name.startsWith(other)),
+  const names = Array.from(dict.shapes.keys(), (name) => [cleanName(name), name] as const).filter(
+    ([name]) => name.startsWith(prefix) && !without.some((other) => name.startsWith(other)),
   );
   return {
     dict,
     prefix,
     key: joined(dict.key, prefix.slice(0, -1)),
-    names: new Map(names.map((name) => [name.slice(prefix.length), name])),
+    names: new Map(names.map(([name, stored]) => [name.slice(prefix.length), stored])),
   };
 }
 
@@ -162,8 +169,18 @@ function withShortKeys<D extends FoundDict>(models: readonly Candidate<D>[]): Ca
 
 const joined = (...steps: string[]): string => steps.filter((step) => step !== '').join('.');
 
+/**
+ * By `stateDictRank`; an average of the parameters alone, without the statistics of batch normalisation that
+ * another has, is no whole model and comes last.
+ */
 function inUsualOrder<D extends FoundDict>(candidates: readonly Candidate<D>[]): Candidate<D>[] {
-  return [...candidates].sort((a, b) => stateDictRank(a.key) - stateDictRank(b.key));
+  const ranked = candidates.map((candidate) => ({
+    candidate,
+    rank: stateDictRank(candidate.key),
+    whole: [...candidate.names.keys()].some((name) => name.endsWith('.running_mean')),
+  }));
+  ranked.sort((a, b) => Number(b.whole) - Number(a.whole) || a.rank - b.rank);
+  return ranked.map(({ candidate }) => candidate);
 }
 
 /** Where no model is found: the largest state dict, whose names a message can show. */
@@ -178,8 +195,8 @@ function usual<D extends FoundDict>(dicts: readonly D[]): Candidate<D> {
 
 /** All of a dict, without what wrappers put before every name. */
 function whole<D extends FoundDict>(dict: D): Candidate<D> {
-  const names = stripPrefixes(new Map(Array.from(dict.shapes.keys(), (name) => [name, name])));
-  return { ...candidate(dict, ''), names };
+  const all = candidate(dict, '');
+  return { ...all, names: stripPrefixes(all.names) };
 }
 
 function named<D extends FoundDict>(
@@ -219,7 +236,7 @@ function underPrefix<D extends FoundDict>(
   for (const dict of dicts) {
     const start = dict.key === '' ? '' : `${dict.key}.`;
     if (!key.startsWith(start)) continue;
-    const found = candidate(dict, `${key.slice(start.length)}.`);
+    const found = candidate(dict, cleanName(`${key.slice(start.length)}.`));
     if (found.names.size > 0) return found;
   }
   return undefined;

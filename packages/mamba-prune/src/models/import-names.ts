@@ -6,6 +6,12 @@ const wrappers = ['module.', '_orig_mod.', 'model.'];
 /** Modules in modules before a model's own names; real files have two or three. */
 const maxDepth = 6;
 
+/** What torch.compile, FSDP and activation checkpoints put before the names of the module that they wrap, at any depth. */
+const innerWrappers = /(^|\.)(?:(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.)+/g;
+
+/** A name without the steps of wrappers that no model has: `layer1._orig_mod.0.bn1.bias`. */
+export const cleanName = (name: string): string => name.replace(innerWrappers, '$1');
+
 /**
  * Removes what wrappers put before every name.
  * @returns the same tensors under the model's own names
