@@ -4,7 +4,13 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type Tensor, loadTorchSave, memoryStats, setNumThreads } from '@mamba-prune/libtorch';
+import {
+  type Tensor,
+  loadTorchSave,
+  memoryStats,
+  saveSafetensors,
+  setNumThreads,
+} from '@mamba-prune/libtorch';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { UsageError } from '../errors.js';
 import { type ImportOptions, type ImportedModel, importModel } from './import-model.js';
@@ -96,6 +102,22 @@ describe('a checkpoint', () => {
     expect(await weights(fixture('plain.pt'), '.')).toEqual(await weights(fixture('plain.pt')));
   });
 
+  it('names the models behind prefixes of a safetensors file, too', async () => {
+    const tensors = await loadTorchSave(fixture('plain.pt'));
+    const both = ['student.', 'ema.'].flatMap((prefix) =>
+      Array.from(tensors, ([name, tensor]) => [prefix + name, tensor] as const),
+    );
+    const path = join(folder, 'both.safetensors');
+    saveSafetensors(path, new Map(both));
+    expect((await read(path)).notes).toEqual([
+      'Took the weights at "ema"; the file holds others at "student": --weights KEY chooses.',
+    ]);
+    expect(await weights(path, 'student')).toEqual(await weights(fixture('plain.pt')));
+    await expect(read(path, 'teacher')).rejects.toThrow(
+      '--weights: got the key "teacher", expected one that holds tensors: "ema", "student"',
+    );
+  });
+
   it.each(['optimizer', 'optimizer.state', 'ema', 'state_dict.encoder'])(
     'has no weights at %s, and says where there are some',
     async (key) => {
@@ -167,7 +189,7 @@ files = {
     "inner": {k.replace("layer1.", "layer1._orig_mod.").replace("0.conv1", "0._checkpoint_wrapped_module.conv1"): v for k, v in state.items()},
     "nested": {"checkpoint": {"net": {"state_dict": under("module.")}}}, "number": {**state, "epoch": 3, "loss": torch.tensor(.5)},
     "average": {"n_averaged": torch.tensor(3), **under("module.")}, "backbone": {"state_dict": under("backbone.")},
-    "compiled": under("_orig_mod.module."), "lightning": {"state_dict": {**under("net."), "criterion.weight": torch.ones(3)}},
+    "compiled": under("_orig_mod.module."), "lightning": {"state_dict": {**under("net."), "criterion.weight": torch.ones(3)}}, "losses": {**state, "loss_fn.weight": torch.ones(3), "class_weights": torch.ones(3)},
     "counters": {**state, "total_ops": torch.zeros(1), "conv1.total_ops": torch.zeros(1), "fc.total_params": torch.zeros(1)},
     "timm": {"state_dict": other, "state_dict_ema": under("module.")}, "torchvision": {"model": other, "model_ema": under("module.")},
     "ema-names": {**under("model.", other), **under("ema_model.")}, "ema-top": {**other, **under("ema.")},
@@ -220,7 +242,7 @@ const names = [
   ...['objects', 'values', 'namedtuple', 'tuple', 'list', 'object', 'ordered', 'nested', 'number'],
   ...['average', 'backbone', 'compiled', 'lightning', 'counters', 'timm', 'torchvision'],
   ...['ema-names', 'ema-top', 'dino', 'none', 'optimizer', 'optimizer-object', 'parameters'],
-  ...['channels-last', 'fortran', 'big-endian', 'double', 'shadow', 'inner'],
+  ...['channels-last', 'fortran', 'big-endian', 'double', 'shadow', 'inner', 'losses'],
 ];
 
 describe.skipIf(reason !== undefined)(

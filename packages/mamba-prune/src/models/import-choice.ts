@@ -221,7 +221,7 @@ function named<D extends FoundDict>(
     `--weights: got the key "${listed([given])}", ` +
       (keys.length > 0
         ? `expected one that holds tensors: ${listed(keys.map(place), 12)}.`
-        : 'expected none: the tensors lie at the top of the file. Leave it out.'),
+        : 'expected none: the tensors lie at the top of the file, which has no keys. Leave it out.'),
   );
 }
 

@@ -8,9 +8,9 @@ import { checkTensors, withFileName } from './file-checks.js';
 import { checkFinite } from './finite.js';
 import type { ModelOptions } from './config.js';
 import type { ImageModel, ModelConfigBase } from './image-model.js';
-import { type Choice, type FoundDict, chooseStateDict } from './import-choice.js';
+import { chooseStateDict } from './import-choice.js';
 import { joinParts } from './import-derived.js';
-import { type WeightsFile, fileKind, openWeights } from './import-file.js';
+import { fileKind, openWeights } from './import-file.js';
 import { type SaidInfo, infoOf } from './import-info.js';
 import {
   type LayoutOptions,
@@ -104,7 +104,11 @@ export async function importModel(
   const kind = fileKind(path);
   if (kind.format === 'safetensors' && isOurs(path)) {
     const { key, allowNotFinite = false, ...said } = options;
-    if (key !== undefined) throw noKeys(path, key);
+    if (key !== undefined) {
+      throw new UsageError(
+        `--weights: got the key "${key}" for ${path}, a model file of mamba-prune, which has no keys. Leave it out.`,
+      );
+    }
     const { model, info } = loadModel(path, { allowNotFinite });
     try {
       checkSaid(path, model.config, said);
@@ -117,7 +121,7 @@ export async function importModel(
   const file = await openWeights(path, kind);
   try {
     return withFileName(path, () => {
-      const choice = chooseFrom(path, file, options.key);
+      const choice = chooseStateDict(file.dicts, isKnownLayout, options.key);
       const tensors = file.load(choice.dict, choice.names);
       try {
         const taken = { ...options, key: choice.key === '' ? undefined : choice.key };
@@ -130,26 +134,6 @@ export async function importModel(
     file.close();
   }
 }
-
-/** @throws UsageError as `chooseStateDict`, and for a key where no file of the kind has one */
-function chooseFrom(
-  path: string,
-  { dicts }: WeightsFile,
-  key: string | undefined,
-): Choice<FoundDict> {
-  try {
-    return chooseStateDict(dicts, isKnownLayout, key);
-  } catch (error) {
-    const [only, ...more] = dicts;
-    const isFlat = more.length === 0 && only?.others === undefined;
-    throw error instanceof UsageError && isFlat && key !== undefined ? noKeys(path, key) : error;
-  }
-}
-
-const noKeys = (path: string, key: string): UsageError =>
-  new UsageError(
-    `--weights: got the key '${key}' for ${path}, a safetensors file, which has no keys. Leave it out.`,
-  );
 
 /** Says what was left out of a file in the message on what is missing in it, too. */
 function withNotes(notes: readonly string[], body: () => ImportedModel): ImportedModel {

@@ -50,9 +50,9 @@ export function prefixGroups<T>(tensors: ReadonlyMap<string, T>): Map<string, Ma
   return groups;
 }
 
-/** Counters of thop, parts of losses and metrics that Lightning modules keep. */
+/** Counters of thop, parts of losses and metrics that Lightning modules keep, weights of classes. */
 const noWeights =
-  /(?:^|\.)total_(?:ops|params)$|^(?:loss\w*|\w*_loss|criterion\w*|metrics?|\w*_metrics?)\./i;
+  /(?:^|\.)total_(?:ops|params)$|^(?:loss\w*|\w*_loss|criterion\w*|metrics?|\w*_metrics?)\.|^(?:class|pos|loss)_weights?$/i;
 
 /**
  * Whether a tensor is known to be none of a model's: a counter, a part of a loss, or one number under a name
