@@ -86,6 +86,11 @@ export {
 } from './state-dict.js';
 export { PickledArray, readArrayPickle } from './torch-save/array-pickle.js';
 export type { PickleValue } from './torch-save/values.js';
+export { TorchCheckpoint } from './torch-save/checkpoint.js';
+export type { StoredStateDict } from './torch-save/state-dicts.js';
+export type { TorchTensor } from './torch-save/torch-tensor.js';
+export type { TorchSaveOptions } from './torch-save/environment.js';
+export { rankOf as stateDictRank } from './torch-save/choose.js';
 export { safetensorsDTypes } from './safetensors/dtype.js';
 export { SafetensorsFile, type SafetensorsInfo } from './safetensors/read.js';
 export {
@@ -103,4 +108,5 @@ export {
   readTextFile,
   updateHash,
 } from './files/read.js';
+export { type FileFormat, type FileKind, kindOfFile } from './files/kind.js';
 export { systemReason } from './files/reason.js';

@@ -1,12 +1,11 @@
 import { checkOptions } from './check-options.js';
 import { FormatError } from './errors.js';
-import { fromTypedArray } from './factories.js';
 import { safetensorsDTypes } from './safetensors/dtype.js';
 import { SafetensorsFile } from './safetensors/read.js';
-import { fromFile, readTensor, tensorPieces } from './safetensors/tensors.js';
+import { readTensor, tensorPieces } from './safetensors/tensors.js';
 import { type SafetensorsEntry, writeSafetensorsFile } from './safetensors/write.js';
-import { scope } from './scope.js';
 import type { Tensor } from './tensor.js';
+import { loadTensors } from './torch-save/checkpoint.js';
 import type { TorchSaveOptions } from './torch-save/environment.js';
 import { TorchSaveFile } from './torch-save/read.js';
 import { collectStateDict } from './torch-save/state-dict.js';
@@ -54,8 +53,9 @@ export interface LoadTorchSaveOptions extends TorchSaveOptions {
 }
 
 /**
- * Reads the state dict of a file that `torch.save` wrote (PyTorch >= 1.6), without executing anything
- * that is pickled in it. A uniform `module.` before the names is dropped. The caller owns the tensors.
+ * Reads the state dict of a file that `torch.save` wrote, of any version from PyTorch 0.1.10 on, without
+ * executing anything that is pickled in it. Of several the usual one is taken, see `collectStateDict`; what
+ * is no tensor in it, and a uniform `module.` before the names, is left out. The caller owns the tensors.
  *
  * @throws FormatError if the file is damaged, holds no state dict, names Python objects other than those
  *   that tensors need, or has tensors far larger than itself; nothing is left allocated
@@ -65,21 +65,8 @@ export async function loadTorchSave(
   { device, key, ...options }: LoadTorchSaveOptions = {},
 ): Promise<Map<string, Tensor>> {
   const file = await TorchSaveFile.open(path, options);
-  const tensors = new Map<string, Tensor>();
   try {
-    const found = stateDictOf(path, file, key);
-    checkTotal(path, file.size, found);
-    for (const [name, stored] of found) {
-      const dtype = fromFile[stored.dtype];
-      tensors.set(
-        name,
-        scope(() => fromTypedArray(stored.read(), stored.shape, { dtype, device })),
-      );
-    }
-    return tensors;
-  } catch (error) {
-    for (const tensor of tensors.values()) tensor.dispose();
-    throw error;
+    return loadTensors(file, stateDictOf(path, file, key), device);
   } finally {
     file.close();
   }
@@ -97,30 +84,6 @@ function stateDictOf(
     if (!(error instanceof FormatError)) throw error;
     throw new FormatError(`readTorchSave "${path}": ${error.message}`, { cause: error });
   }
-}
-
-/** Views of shared memory that repeat what is in the file: tied weights, masks that were expanded. */
-const MAX_REPEATED_BYTES = 64 * 1024 ** 2;
-
-/**
- * Tensors of one file may share their memory and repeat it (`expand`), and each becomes a tensor of its
- * own here: a small file must not fill the memory.
- *
- * @throws FormatError if together they are far larger than the file
- */
-function checkTotal(
-  path: string,
-  size: number,
-  tensors: ReadonlyMap<string, { readonly byteLength: number }>,
-): void {
-  let total = 0;
-  for (const { byteLength } of tensors.values()) total += byteLength;
-  const most = 2 * size + MAX_REPEATED_BYTES;
-  if (total <= most) return;
-  throw new FormatError(
-    `readTorchSave "${path}": got ${tensors.size} tensors of ${total} bytes in all out of a file of ${size} by repetition, ` +
-      `expected at most ${most}. Save tensors before they are expanded, and shared ones once.`,
-  );
 }
 
 /**

@@ -25,6 +25,9 @@ export interface SafetensorsHeader {
 /** The key that holds free text about the file instead of a tensor. */
 export const METADATA_KEY = '__metadata__';
 
+/** The reference implementation's limit, so that a hostile length cannot ask for all memory. */
+export const MAX_HEADER_BYTES = 100_000_000;
+
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 

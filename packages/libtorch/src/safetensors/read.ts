@@ -7,6 +7,7 @@
  */
 import { closeSync } from 'node:fs';
 import { FormatError } from '../errors.js';
+import { kindOfFile } from '../files/kind.js';
 import { openRegularFile, readExactly } from '../files/read.js';
 import {
   denseByteLength,
@@ -14,10 +15,7 @@ import {
   SAFETENSORS_DTYPES,
   type SafetensorsDType,
 } from './dtype.js';
-import { type DeclaredTensor, parseHeader, quoted } from './header.js';
-
-/** The reference implementation's limit, so that a hostile length cannot ask for all memory. */
-export const MAX_HEADER_BYTES = 100_000_000;
+import { type DeclaredTensor, MAX_HEADER_BYTES, parseHeader, quoted } from './header.js';
 
 /** Length of the header's length. */
 const PREFIX_BYTES = 8;
@@ -62,6 +60,7 @@ export class SafetensorsFile {
     const where = `readSafetensors "${path}"`;
     const { fd, size } = openRegularFile(path, where);
     try {
+      refuseOtherFormats(fd, size, where);
       const { metadata, tensors } = readLayout(fd, size, where);
       return new SafetensorsFile(path, metadata, tensors, fd);
     } catch (error) {
@@ -139,6 +138,13 @@ export function readSafetensorsFile(path: string): {
   } finally {
     file.close();
   }
+}
+
+/** @throws FormatError naming what the file is, if that is known and something else */
+function refuseOtherFormats(fd: number, size: number, where: string): void {
+  const { format, what, advice } = kindOfFile(fd, size, where);
+  if (format === 'safetensors' || format === 'unknown') return;
+  throw new FormatError(`${where}: got ${what}, which is not safetensors. ${advice}`);
 }
 
 function readLayout(

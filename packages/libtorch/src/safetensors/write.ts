@@ -10,8 +10,7 @@ import {
   SAFETENSORS_DTYPES,
   type SafetensorsDType,
 } from './dtype.js';
-import { METADATA_KEY, quoted } from './header.js';
-import { MAX_HEADER_BYTES } from './read.js';
+import { MAX_HEADER_BYTES, METADATA_KEY, quoted } from './header.js';
 
 /**
  * One tensor to write. A function as `data` is called when its turn comes, so one tensor is in memory at a

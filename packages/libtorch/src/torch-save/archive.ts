@@ -8,23 +8,13 @@
 import { closeSync } from 'node:fs';
 import yauzl from 'yauzl';
 import { FormatError } from '../errors.js';
-import { openRegularFile, readExactly } from '../files/read.js';
+import { readExactly } from '../files/read.js';
+import { describeZip, torchRoots } from '../files/zip-names.js';
 import { quoted } from '../safetensors/header.js';
-
-/** Where an entry's bytes lie in the file. */
-export interface ArchiveEntry {
-  readonly position: number;
-  readonly byteLength: number;
-  readonly crc32: number;
-}
-
-/** Two magic numbers in front of the formats that came before the zip archive. */
-const LEGACY_PICKLE = Buffer.from('80028a0a6cfc9c46f9206aa85019', 'hex');
-const CONVERT =
-  'Convert it once with Python: torch.save(torch.load("old.pt", map_location="cpu"), "new.pt") on torch >= 1.6.';
+import type { ArchiveEntry, StorageSource } from './source.js';
 
 /** An open archive; close it when done. */
-export class TorchArchive {
+export class TorchArchive implements StorageSource {
   private constructor(
     readonly path: string,
     /** Bytes of the whole file. */
@@ -35,20 +25,19 @@ export class TorchArchive {
   ) {}
 
   /**
-   * @throws FormatError if the file is no torch.save archive, or one of a kind that we do not read
-   * @throws the system's error (ENOENT, EACCES, ...) if it cannot be opened
+   * Takes over an open file, and closes it if it cannot be read.
+   * @throws FormatError if the file is no torch.save archive, or one of a kind that is not read here
    */
-  static async open(path: string): Promise<TorchArchive> {
+  static async from(path: string, fd: number, size: number): Promise<TorchArchive> {
     const where = `readTorchSave "${path}"`;
-    const { fd, size } = openRegularFile(path, where);
     try {
-      refuseOtherFormats(fd, size, where);
       const { entries, unreadable } = await readDirectory(fd, size, where);
       const root = findRoot(entries, where);
       if (unreadable !== undefined) {
         throw new FormatError(
           `${where}: got ${unreadable}, expected every entry as it is: torch.save never compresses. ` +
-            'The archive was packed again; save it with torch.save.',
+            'The archive was packed again. Convert it once with Python: ' +
+            'torch.save(torch.load("old.pt", map_location="cpu"), "new.pt").',
         );
       }
       const archive = new TorchArchive(path, size, entries, root, fd);
@@ -63,6 +52,10 @@ export class TorchArchive {
   /** The entry of that name below the root folder. */
   entry(name: string): ArchiveEntry | undefined {
     return this.entries.get(`${this.root}${name}`);
+  }
+
+  locate(key: string): ArchiveEntry | undefined {
+    return this.entry(`data/${key}`);
   }
 
   /** Reads a part of an entry into memory of its own. The caller keeps start + length within the entry. */
@@ -91,26 +84,6 @@ export class TorchArchive {
           'Save it again on a little-endian machine (x86, ARM).',
       );
     }
-  }
-}
-
-function refuseOtherFormats(fd: number, size: number, where: string): void {
-  const head = Buffer.from(readExactly(fd, 0, Math.min(size, 512), where));
-  if (head.subarray(0, LEGACY_PICKLE.length).equals(LEGACY_PICKLE)) {
-    throw new FormatError(
-      `${where}: got the format of torch < 1.6, expected a zip archive. ${CONVERT}`,
-    );
-  }
-  if (head.toString('latin1', 257, 262) === 'ustar') {
-    throw new FormatError(
-      `${where}: got the tar format of torch < 0.1.10, expected a zip archive. ${CONVERT}`,
-    );
-  }
-  if (head.toString('latin1', 0, 4) !== 'PK\x03\x04') {
-    throw new FormatError(
-      `${where}: got a file beginning with ${head.toString('hex', 0, 8) || 'nothing'}, ` +
-        'expected a zip archive (50 4b 03 04). The file was not written by torch.save, or is damaged.',
-    );
   }
 }
 
@@ -178,7 +151,7 @@ async function readDirectory(
   } catch (error) {
     if (error instanceof FormatError) throw error;
     throw new FormatError(
-      `${where}: not an intact zip archive: ${(error as Error).message}. ` +
+      `${where}: not an intact zip archive: ${firstSentence((error as Error).message)}. ` +
         'The file is truncated, damaged or was not written by torch.save.',
       { cause: error },
     );
@@ -186,26 +159,20 @@ async function readDirectory(
   return { entries, unreadable };
 }
 
+/** The zip library goes on with guesses, and shows bytes of signatures. */
+function firstSentence(text: string): string {
+  return text.split(/[.?](?:\s|$)/, 1)[0] ?? text;
+}
+
 /** The folder that holds data.pkl, with its slash. */
 function findRoot(entries: ReadonlyMap<string, ArchiveEntry>, where: string): string {
-  const roots = [...entries.keys()]
-    .filter((name) => /^[^/]+\/data\.pkl$/.test(name))
-    .map((name) => name.slice(0, -'data.pkl'.length));
+  const names = [...entries.keys()];
+  const roots = torchRoots(names);
   const [root] = roots;
-  if (root === undefined || roots.length > 1) {
-    throw new FormatError(
-      `${where}: got a zip archive with ${roots.length} entries <folder>/data.pkl, expected 1. ` +
-        'The file was not written by torch.save.',
-    );
-  }
-  const script = [...entries.keys()].some(
-    (name) => name === `${root}constants.pkl` || name.startsWith(`${root}code/`),
+  const { format, what, advice } = describeZip(names);
+  if (format === 'torch-zip' && root !== undefined) return root;
+  throw new FormatError(
+    `${where}: got ${what}, expected one entry <folder>/data.pkl, as torch.save writes it` +
+      `${roots.length > 1 ? `, and not ${roots.length}` : ''}. ${advice}`,
   );
-  if (script) {
-    throw new FormatError(
-      `${where}: got a TorchScript archive (a program), expected one from torch.save. ` +
-        'Convert it once with Python: torch.save(torch.jit.load("old.pt", map_location="cpu").state_dict(), "new.pt").',
-    );
-  }
-  return root;
 }

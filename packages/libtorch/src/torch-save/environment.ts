@@ -1,18 +1,22 @@
 /** The restricted world in which a torch.save pickle is read: known globals, storages, and nothing else. */
 import { FormatError } from '../errors.js';
 import { quoted } from '../safetensors/header.js';
-import { type TorchArchive } from './archive.js';
-import { NamespaceMap, PYTHON_GLOBALS } from './python-globals.js';
+import { TorchArchive } from './archive.js';
+import { NumpyArray } from './numpy-array.js';
+import { NUMPY_GLOBALS, setArrayState } from './numpy-globals.js';
+import { type Call, NamespaceMap, PYTHON_GLOBALS } from './python-globals.js';
+import type { StorageSource } from './source.js';
 import { TorchStorage } from './storage.js';
 import {
   DTYPE_NAMES,
+  isOpaque,
   STORAGE_TYPES,
-  storageBytes,
+  storageItemSize,
   StorageReference,
   TORCH_GLOBALS,
 } from './torch-globals.js';
 import { TorchTensor } from './torch-tensor.js';
-import { describe, type PickleEnvironment, type Unpickler } from './unpickler.js';
+import { type Callee, describe, type PickleEnvironment, type Unpickler } from './unpickler.js';
 import { type PickleValue, PythonGlobal, PythonObject } from './values.js';
 
 export interface TorchSaveOptions {
@@ -29,17 +33,38 @@ export interface TorchSaveOptions {
 export class TorchEnvironment implements PickleEnvironment {
   readonly where: string;
   readonly storages = new Map<string, TorchStorage>();
+  private readonly itemSizes = new Map<string, number>();
   private readonly globals = new Map<string, PickleValue>();
   private readonly placeholders: boolean;
   private readonly checkCrc: boolean;
 
   constructor(
-    private readonly archive: TorchArchive,
+    private readonly source: StorageSource,
     options: TorchSaveOptions,
   ) {
-    this.where = `readTorchSave "${archive.path}"`;
+    this.where = `readTorchSave "${source.path}"`;
     this.placeholders = options.onUnknownGlobal === 'placeholder';
     this.checkCrc = options.checkCrc ?? true;
+  }
+
+  /** The same world under the name of one of several pickles of a file. */
+  forPart(part: string): PickleEnvironment {
+    return {
+      where: this.where,
+      part,
+      findGlobal: (name) => this.findGlobal(name),
+      call: (callee, args, machine) => this.call(callee, args, machine),
+      callWithNames: (callee, args, named) => this.callWithNames(callee, args, named),
+      persistent: (id, machine) => this.persistent(id, machine),
+      build: (target, state, machine) => {
+        this.build(target, state, machine);
+      },
+    };
+  }
+
+  /** Bytes of an element of a storage that was asked for. */
+  itemSize(key: string): number {
+    return this.itemSizes.get(key) ?? 1;
   }
 
   findGlobal(name: string): PickleValue {
@@ -48,9 +73,7 @@ export class TorchEnvironment implements PickleEnvironment {
       if (DTYPE_NAMES.has(name)) {
         found = name;
       } else {
-        if (!this.placeholders && !PYTHON_GLOBALS.has(name) && !TORCH_GLOBALS.has(name)) {
-          throw this.unknown(name);
-        }
+        if (!this.placeholders && !isKnown(name)) throw this.unknown(name);
         found = new PythonGlobal(name);
       }
       this.globals.set(name, found);
@@ -58,55 +81,76 @@ export class TorchEnvironment implements PickleEnvironment {
     return found;
   }
 
-  call(callee: PythonGlobal, args: PickleValue[], machine: Unpickler): PickleValue {
-    const make = TORCH_GLOBALS.get(callee.name) ?? PYTHON_GLOBALS.get(callee.name);
-    const first = args[0];
-    if (this.placeholders) {
-      // A tensor whose storage has an unknown type becomes a placeholder too.
-      const opaque =
-        TORCH_GLOBALS.has(callee.name) &&
-        first instanceof PythonObject &&
-        !(first instanceof StorageReference);
-      if (opaque || !make) return new PythonObject(callee.name, args);
+  call(callee: Callee, args: PickleValue[], machine: Unpickler): PickleValue {
+    if (!(callee instanceof PythonGlobal)) {
+      if (this.placeholders) return new PythonObject(callee.global, args);
+      machine.fail(`a call of ${describe(callee)}`);
+    }
+    const make = callOf(callee.name);
+    if (this.placeholders && (!make || isOpaque(callee.name, args))) {
+      return new PythonObject(callee.name, args);
     }
     if (!make) machine.fail(`a call of "${callee.name}", which has no meaning in a checkpoint`);
     return make(args, machine);
   }
 
-  /** torch's persistent ids: ('storage', class, key, device, number of elements). */
+  callWithNames(callee: Callee, args: PickleValue[], named: PickleValue): PickleValue | undefined {
+    if (!this.placeholders) return undefined;
+    const name = callee instanceof PythonGlobal ? callee.name : callee.global;
+    return callOf(name) ? undefined : new PythonObject(name, [...args, named]);
+  }
+
+  /** torch's persistent ids: ('storage', class, key, device, number of elements[, part of another storage]). */
   persistent(id: PickleValue, machine: Unpickler): PickleValue {
+    // A class with its source code, as torch < 1.6 saved whole modules.
+    if (Array.isArray(id) && id[0] === 'module' && id[1] instanceof PythonGlobal) return id[1];
     if (!Array.isArray(id) || id[0] !== 'storage') {
       machine.fail(`the persistent id ${describe(id)}, expected a storage`);
     }
-    const [, type, key, device, numel] = id;
+    const [, type, key, device, numel, part = null] = id;
     if (
       !(type instanceof PythonGlobal) ||
-      typeof key !== 'string' ||
-      typeof device !== 'string' ||
-      typeof numel !== 'number'
+      (typeof key !== 'string' && typeof key !== 'number') ||
+      typeof device !== 'string'
     ) {
       machine.fail('a storage without class, key, device and size');
     }
+    if (typeof numel !== 'number' || !Number.isSafeInteger(numel) || numel < 0) {
+      machine.fail(`a storage of ${describe(numel ?? null)} elements, expected fewer than 2^53`);
+    }
     machine.count();
-    const dtype = STORAGE_TYPES.get(type.name);
+    const name = type.name.replace('torch.cuda.', 'torch.');
+    const dtype = STORAGE_TYPES.get(name);
+    const itemSize = storageItemSize(name);
+    // In an archive every storage has its entry; before, the bytes of all lie one behind the other.
+    if (itemSize === undefined) {
+      if (this.placeholders && this.source instanceof TorchArchive) {
+        return new PythonObject(type.name, [key]);
+      }
+      machine.fail(`a storage of class "${type.name}"`);
+    }
+    const storage = this.storage(String(key), numel * itemSize, machine);
+    this.itemSizes.set(storage.key, itemSize);
+    if (numel * itemSize !== storage.byteLength) {
+      machine.fail(
+        `storage ${quoted(storage.key)} of ${numel} elements in "${type.name}" = ${numel * itemSize} bytes, ` +
+          `expected the ${storage.byteLength} bytes of its entry`,
+      );
+    }
     if (dtype === undefined) {
       if (this.placeholders) return new PythonObject(type.name, [key]);
       machine.fail(`a storage of class "${type.name}"`);
     }
-    const storage = this.storage(key, machine);
-    const bytes = storageBytes(dtype, numel);
-    if (bytes !== storage.byteLength) {
-      machine.fail(
-        `storage ${quoted(key)} of ${numel} elements in "${type.name}" = ${bytes} bytes, ` +
-          `expected the ${storage.byteLength} bytes of its entry`,
-      );
-    }
-    return new StorageReference(type.name, storage, dtype, device);
+    return new StorageReference(type.name, storage, dtype, device, viewOffset(part, machine));
   }
 
   build(target: PickleValue, state: PickleValue, machine: Unpickler): void {
-    if (target instanceof PythonObject) {
+    if (target instanceof NumpyArray) {
+      setArrayState(target, state, machine);
+    } else if (target instanceof PythonObject) {
       target.state = state;
+    } else if (this.placeholders && !(state instanceof Map)) {
+      // Attributes of a kind that plain data has no place for.
     } else if (target instanceof NamespaceMap) {
       if (!(state instanceof Map))
         machine.fail(`${describe(state)} as attributes, expected a dict`);
@@ -115,20 +159,26 @@ export class TorchEnvironment implements PickleEnvironment {
     } else if (
       !(target instanceof Map || target instanceof Set || target instanceof TorchTensor) &&
       !Array.isArray(target) &&
-      typeof target !== 'string'
+      typeof target !== 'string' &&
+      !this.placeholders
     ) {
       machine.fail(`attributes for ${describe(target)}`);
     }
     // Attributes of the others (OrderedDict's _metadata, hooks of tensors) have no place in plain data.
   }
 
-  private storage(key: string, machine: Unpickler): TorchStorage {
+  private storage(key: string, byteLength: number, machine: Unpickler): TorchStorage {
     let storage = this.storages.get(key);
     if (storage === undefined) {
-      const entry = this.archive.entry(`data/${key}`);
-      if (entry === undefined)
-        machine.fail(`storage ${quoted(key)}, which the archive does not have`);
-      storage = new TorchStorage(this.archive, entry, key, this.checkCrc);
+      const entry = this.source.locate(key, byteLength);
+      if (entry === undefined) {
+        machine.fail(
+          this.source instanceof TorchArchive
+            ? `storage ${quoted(key)}, which the archive does not have`
+            : `storage ${quoted(key)} of ${byteLength} bytes in a file of ${this.source.size}`,
+        );
+      }
+      storage = new TorchStorage(this.source, entry, key, this.checkCrc);
       this.storages.set(key, storage);
     }
     return storage;
@@ -144,4 +194,20 @@ export class TorchEnvironment implements PickleEnvironment {
         `and tensors. Nothing of it was run. ${advice}`,
     );
   }
+}
+
+const isKnown = (name: string): boolean =>
+  PYTHON_GLOBALS.has(name) || NUMPY_GLOBALS.has(name) || TORCH_GLOBALS.has(name);
+
+const callOf = (name: string): Call | null | undefined =>
+  TORCH_GLOBALS.get(name) ?? NUMPY_GLOBALS.get(name) ?? PYTHON_GLOBALS.get(name);
+
+/** A part of another storage: (its key, offset, size). @returns the offset, in elements */
+function viewOffset(part: PickleValue, machine: Unpickler): number {
+  if (part === null) return 0;
+  const offset = Array.isArray(part) ? part[1] : undefined;
+  if (typeof offset !== 'number' || !Number.isSafeInteger(offset) || offset < 0) {
+    machine.fail(`${describe(part)} as the part of a storage`);
+  }
+  return offset;
 }

@@ -1,6 +1,6 @@
-/** Globals of Python and numpy that checkpoints contain, each as a function on plain data. */
-import { describe, toNumber, type Unpickler } from './unpickler.js';
-import { type PickleValue, PythonObject } from './values.js';
+/** Globals of Python's own modules that checkpoints contain, each as a function on plain data. */
+import { describe, type Unpickler } from './unpickler.js';
+import { type PickleValue, PythonGlobal, PythonObject } from './values.js';
 
 /** Makes what calling a global with these arguments would give, or fails. */
 export type Call = (args: readonly PickleValue[], machine: Unpickler) => PickleValue;
@@ -35,9 +35,9 @@ export const PYTHON_GLOBALS: ReadonlyMap<string, Call | null> = new Map<string, 
   ['collections.defaultdict', (args, m) => makeMap(args[1], m)], // the first is the factory
   ['argparse.Namespace', () => new NamespaceMap()],
   ['_codecs.encode', encode], // how protocol 2 writes bytes
-  ['numpy.dtype', (args) => new PythonObject('numpy.dtype', [...args])],
-  ['numpy.core.multiarray.scalar', numpyScalar],
-  ['numpy._core.multiarray.scalar', numpyScalar], // numpy >= 2
+  // How classes of Python 2 and protocol 2 are made: (class, base, state of the base).
+  ['copy_reg._reconstructor', reconstruct],
+  ['copyreg._reconstructor', reconstruct],
 ]);
 
 /** A list of a list's, tuple's or set's items. */
@@ -87,52 +87,14 @@ function encode(args: readonly PickleValue[], m: Unpickler): Uint8Array {
     m.fail('an encoding of text other than latin1, which is how bytes are written');
   }
   m.charge(text.length);
-  const bytes = new Uint8Array(text.length);
-  for (let i = 0; i < text.length; i += 1) {
-    const code = text.charCodeAt(i);
-    if (code > 0xff) m.fail('text for bytes with a character that is no byte');
-    bytes[i] = code;
-  }
-  return bytes;
+  // eslint-disable-next-line no-control-regex -- all that bytes can be
+  if (/[^\x00-\xff]/.test(text)) m.fail('text for bytes with a character that is no byte');
+  return new Uint8Array(Buffer.from(text, 'latin1'));
 }
 
-type ReadScalar = (view: DataView, little: boolean) => number | bigint | boolean;
-
-/** numpy's names of element types, by kind and size. */
-const NUMPY_SCALARS: Readonly<Record<string, readonly [bytes: number, read: ReadScalar]>> = {
-  f8: [8, (view, little) => view.getFloat64(0, little)],
-  f4: [4, (view, little) => view.getFloat32(0, little)],
-  i8: [8, (view, little) => toNumber(view.getBigInt64(0, little))],
-  i4: [4, (view, little) => view.getInt32(0, little)],
-  i2: [2, (view, little) => view.getInt16(0, little)],
-  i1: [1, (view) => view.getInt8(0)],
-  u8: [8, (view, little) => toNumber(view.getBigUint64(0, little))],
-  u4: [4, (view, little) => view.getUint32(0, little)],
-  u2: [2, (view, little) => view.getUint16(0, little)],
-  u1: [1, (view) => view.getUint8(0)],
-  b1: [1, (view) => view.getUint8(0) !== 0],
-};
-
-/** numpy.core.multiarray.scalar(dtype, bytes): one number, such as a mean accuracy. */
-function numpyScalar(args: readonly PickleValue[], m: Unpickler): PickleValue {
-  const [dtype, bytes] = args;
-  if (
-    !(dtype instanceof PythonObject) ||
-    dtype.global !== 'numpy.dtype' ||
-    !(bytes instanceof Uint8Array)
-  ) {
-    m.fail('a numpy scalar without dtype and bytes');
-  }
-  const code = Array.isArray(dtype.args) ? (dtype.args[0] ?? null) : null;
-  const found =
-    typeof code === 'string' && Object.hasOwn(NUMPY_SCALARS, code)
-      ? NUMPY_SCALARS[code]
-      : undefined;
-  if (found?.[0] !== bytes.length) {
-    m.fail(`a numpy scalar of dtype ${describe(code)} in ${bytes.length} bytes, expected a number`);
-  }
-  // The dtype's state is (version, byte order, ...); '|' and '=' need no swap.
-  const order = Array.isArray(dtype.state) ? dtype.state[1] : '<';
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return found[1](view, order !== '>');
+/** Only a name is known of the class: the object is a placeholder, as one that NEWOBJ makes. */
+function reconstruct(args: readonly PickleValue[], m: Unpickler): PickleValue {
+  const [type] = args;
+  if (!(type instanceof PythonGlobal)) m.fail(`an object of ${describe(type ?? null)}`);
+  return new PythonObject(type.name, []);
 }

@@ -1,35 +1,21 @@
 /** Finding the model's weights in a checkpoint. */
 import { FormatError } from '../errors.js';
 import { quoted } from '../safetensors/header.js';
-import { TorchTensor } from './torch-tensor.js';
+import { inUsualOrder, keyList, rankOf } from './choose.js';
+import { findStateDicts, type StoredStateDict } from './state-dicts.js';
+import type { TorchTensor } from './torch-tensor.js';
 import { describe } from './unpickler.js';
 import type { PickleValue } from './values.js';
-
-/** Where training scripts put the weights, most specific first. */
-const USUAL_KEYS = [
-  'state_dict',
-  'model_state_dict',
-  'model_state',
-  'model',
-  'net',
-  'network',
-  'module',
-  'weights',
-  'params',
-];
 
 /** What DataParallel and torch.compile put in front of every name. */
 const WRAPPER_PREFIXES = ['module.', '_orig_mod.'];
 
-/** A state dict may lie in a wrapper in a wrapper; deeper is something else (or a cycle). */
-const MAX_DEPTH = 4;
-
-type Dict = Map<PickleValue, PickleValue>;
-
 /**
  * The model's weights by their PyTorch names, whatever the checkpoint wraps around them: a plain state
- * dict, `{state_dict: ...}`, `{model: ...}` and the like, or the only dict of tensors there is. The
- * prefixes `module.` (DataParallel) and `_orig_mod.` (torch.compile) are removed if all names have them.
+ * dict, `{state_dict: ...}`, `{model: ...}` and the like, a whole module, or the only dict of tensors there
+ * is. An average of the weights (`state_dict_ema`, `model_ema`, `ema`) comes first, as in timm. What is no
+ * tensor is left out, and so are the prefixes `module.` (DataParallel) and `_orig_mod.` (torch.compile) if
+ * all names have them.
  *
  * @param value - what readTorchSaveFile gave
  * @param options.key - where the weights are, if that is not clear: `ema`, or `models.teacher`
@@ -39,86 +25,43 @@ export function collectStateDict(
   value: PickleValue,
   options: { readonly key?: string } = {},
 ): Map<string, TorchTensor> {
-  const dict = options.key === undefined ? find(value, 0) : followKey(value, options.key);
-  if (dict === undefined) {
-    throw new FormatError(
-      `collectStateDict: found no dict of tensors in ${outline(value)}. ` +
-        'Name the place of the weights with the option key.',
-    );
-  }
-  const tensors = new Map<string, TorchTensor>();
-  for (const [name, tensor] of dict) {
-    if (isExtra(name, tensor)) continue;
-    if (typeof name !== 'string' || !(tensor instanceof TorchTensor)) {
-      throw new FormatError(
-        `collectStateDict: got ${describe(tensor)} under ${describe(name)}, expected names with tensors. ` +
-          'Name the place of the weights with the option key.',
-      );
-    }
-    tensors.set(name, tensor);
-  }
-  return stripPrefixes(tensors);
+  const dicts = findStateDicts(value, 'collectStateDict');
+  const { key } = options;
+  return stripPrefixes((key === undefined ? usual(dicts, value) : named(dicts, key)).tensors);
 }
 
-/** Weights at the usual keys come before tensors at the top (`{best_acc: tensor(...), state_dict: ...}`). */
-function find(value: PickleValue, depth: number): Dict | undefined {
-  if (!(value instanceof Map) || depth > MAX_DEPTH) return undefined;
-  for (const key of USUAL_KEYS) {
-    const found = find(value.get(key) ?? null, depth + 1);
-    if (found !== undefined) return found;
+function usual(dicts: readonly StoredStateDict[], value: PickleValue): StoredStateDict {
+  const most = dicts.reduce((size, { tensors }) => Math.max(size, tensors.size), 0);
+  // Numbers beside the weights (`{best_acc: tensor(...), encoder: ...}`) do not make the top a state dict.
+  const candidates = inUsualOrder(dicts).filter(
+    ({ key, tensors }) => key !== '' || tensors.size === most,
+  );
+  const [first, second] = candidates;
+  if (first === undefined) {
+    throw new FormatError(`collectStateDict: found no dict of tensors in ${outline(value)}.`);
   }
-  if (isStateDict(value)) return value;
-  const inside = [...value].filter(([, item]) => item instanceof Map && isStateDict(item));
-  if (inside.length > 1) {
+  if (second !== undefined && rankOf(first.key) >= rankOf('other')) {
     throw new FormatError(
-      `collectStateDict: found ${inside.length} dicts of tensors, at ${keysOf(inside.map(([key]) => key))}. ` +
+      `collectStateDict: found ${candidates.length} dicts of tensors, at ${keyList(candidates.map(({ key }) => key))}. ` +
         'Choose one with the option key.',
     );
   }
-  return inside[0]?.[1] as Dict | undefined;
+  return first;
 }
 
-/** All entries are tensors under text keys, and there is one at least. */
-function isStateDict(dict: Dict): boolean {
-  let tensors = 0;
-  for (const [name, value] of dict) {
-    if (isExtra(name, value)) continue;
-    if (typeof name !== 'string' || !(value instanceof TorchTensor)) return false;
-    tensors += 1;
-  }
-  return tensors > 0;
-}
-
-/** What modules keep beside their tensors (get_extra_state): no weights. */
-function isExtra(name: PickleValue, value: PickleValue): boolean {
-  return (
-    typeof name === 'string' && name.endsWith('_extra_state') && !(value instanceof TorchTensor)
+function named(dicts: readonly StoredStateDict[], key: string): StoredStateDict {
+  const exact = dicts.find((dict) => dict.key === key);
+  const [within] = inUsualOrder(dicts.filter((dict) => dict.key.startsWith(`${key}.`)));
+  const found = exact ?? within;
+  if (found !== undefined) return found;
+  throw new FormatError(
+    `collectStateDict: got the key ${quoted(key)}, expected one that holds tensors: ` +
+      `${keyList(dicts.map((dict) => dict.key))}.`,
   );
 }
 
-function followKey(value: PickleValue, key: string): Dict {
-  // A key may contain dots itself, so the whole of it is tried first.
-  const steps = value instanceof Map && value.has(key) ? [key] : key.split('.');
-  let at = value;
-  for (const step of steps) {
-    const next = at instanceof Map ? at.get(step) : undefined;
-    if (next === undefined) {
-      throw new FormatError(
-        `collectStateDict: got the key ${quoted(key)}, but there is no ${quoted(step)} in ${outline(at)}.`,
-      );
-    }
-    at = next;
-  }
-  if (!(at instanceof Map)) {
-    throw new FormatError(
-      `collectStateDict: got ${describe(at)} at the key ${quoted(key)}, expected a dict of tensors.`,
-    );
-  }
-  return at;
-}
-
-function stripPrefixes(tensors: Map<string, TorchTensor>): Map<string, TorchTensor> {
-  let result = tensors;
+function stripPrefixes(tensors: ReadonlyMap<string, TorchTensor>): Map<string, TorchTensor> {
+  let result = new Map(tensors);
   for (;;) {
     const names = [...result.keys()];
     const prefix = WRAPPER_PREFIXES.find((p) => names.every((name) => name.startsWith(p)));
@@ -127,14 +70,12 @@ function stripPrefixes(tensors: Map<string, TorchTensor>): Map<string, TorchTens
   }
 }
 
-function outline(value: PickleValue): string {
+/** What a value holds, in a message. */
+export function outline(value: PickleValue): string {
   if (!(value instanceof Map)) return describe(value);
-  return `a dict with the keys ${keysOf([...value.keys()])}`;
-}
-
-function keysOf(keys: readonly PickleValue[]): string {
+  const keys = [...value.keys()];
   const shown = keys
     .slice(0, 12)
     .map((key) => (typeof key === 'string' ? quoted(key) : describe(key)));
-  return shown.join(', ') + (keys.length > 12 ? ', ...' : '') || '(none)';
+  return `a dict with the keys ${shown.join(', ') + (keys.length > 12 ? ', ...' : '') || '(none)'}`;
 }

@@ -1,23 +1,47 @@
 /** One storage of a torch.save file: the bytes that one or several tensors look at. */
 import { crc32 } from 'node:zlib';
 import { FormatError } from '../errors.js';
-import type { ArchiveEntry, TorchArchive } from './archive.js';
+import type { ArchiveEntry, StorageSource } from './source.js';
 
 /** Checksums are computed in pieces, so that a part of a large storage can be read with little memory. */
 const CHECK_CHUNK = 16 * 1024 * 1024;
 
-export class TorchStorage {
+/** Bytes that one or several tensors look at, wherever they lie. */
+export interface StorageBytes {
+  /** Tensors of one file with equal keys share memory. */
+  readonly key: string;
+  readonly byteLength: number;
+  /** Bytes [start, start + length) in memory of their own; the caller keeps them within the storage. */
+  read(start: number, length: number): Uint8Array<ArrayBuffer>;
+}
+
+/** Bytes that the pickle itself holds: arrays of numpy. */
+export class MemoryStorage implements StorageBytes {
+  constructor(
+    private readonly bytes: Uint8Array,
+    readonly key: string,
+  ) {}
+
+  get byteLength(): number {
+    return this.bytes.byteLength;
+  }
+
+  read(start: number, length: number): Uint8Array<ArrayBuffer> {
+    return new Uint8Array(this.bytes.subarray(start, start + length));
+  }
+}
+
+export class TorchStorage implements StorageBytes {
   private bytes: Uint8Array<ArrayBuffer> | undefined;
   private checked: boolean;
 
   constructor(
-    private readonly archive: TorchArchive,
+    private readonly source: StorageSource,
     private readonly entry: ArchiveEntry,
-    /** Its name in the archive: tensors with equal keys share memory. */
     readonly key: string,
     checkCrc: boolean,
   ) {
-    this.checked = !checkCrc;
+    this.checked = !checkCrc || entry.crc32 === undefined;
   }
 
   get byteLength(): number {
@@ -36,10 +60,10 @@ export class TorchStorage {
    */
   read(start: number, length: number): Uint8Array<ArrayBuffer> {
     if (this.bytes !== undefined) return this.bytes.slice(start, start + length);
-    const what = `readTorchSave "${this.archive.path}", storage ${this.key}`;
+    const what = `readTorchSave "${this.source.path}", storage ${this.key}`;
     const whole = length === this.byteLength;
     if (!this.checked && !whole) this.checkInPieces(what);
-    const bytes = this.archive.read(this.entry, start, length, what);
+    const bytes = this.source.read(this.entry, start, length, what);
     if (!this.checked) this.compare(crc32InPieces(bytes), what);
     return bytes;
   }
@@ -48,15 +72,16 @@ export class TorchStorage {
     let sum = 0;
     for (let at = 0; at < this.byteLength; at += CHECK_CHUNK) {
       const length = Math.min(CHECK_CHUNK, this.byteLength - at);
-      sum = crc32(this.archive.read(this.entry, at, length, what), sum);
+      sum = crc32(this.source.read(this.entry, at, length, what), sum);
     }
     this.compare(sum, what);
   }
 
   private compare(sum: number, what: string): void {
-    if (sum !== this.entry.crc32) {
+    const { crc32: expected = sum } = this.entry;
+    if (sum !== expected) {
       throw new FormatError(
-        `${what}: got checksum ${sum.toString(16)}, expected ${this.entry.crc32.toString(16)}. ` +
+        `${what}: got checksum ${sum.toString(16)}, expected ${expected.toString(16)}. ` +
           'The file is damaged; copy it again. (A file from torch.serialization.set_crc32_options(False) ' +
           'has no checksums: read it with checkCrc: false.)',
       );

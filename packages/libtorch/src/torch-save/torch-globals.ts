@@ -1,13 +1,12 @@
 /** Globals of torch that checkpoints contain: element types, storages, and how tensors are put together. */
 import {
-  isSafetensorsDType,
   MAX_DIMENSIONS,
   SAFETENSORS_ITEM_SIZE,
   type SafetensorsDType,
   safetensorsDTypes,
 } from '../safetensors/dtype.js';
 import type { Call } from './python-globals.js';
-import type { TorchStorage } from './storage.js';
+import type { StorageBytes } from './storage.js';
 import { TorchTensor } from './torch-tensor.js';
 import { describe, type Unpickler } from './unpickler.js';
 import { type PickleValue, PythonGlobal, PythonObject } from './values.js';
@@ -45,15 +44,17 @@ export const DTYPE_NAMES: ReadonlySet<string> = new Set(
 export class StorageReference extends PythonObject {
   constructor(
     typeName: string,
-    readonly storage: TorchStorage,
+    readonly storage: StorageBytes,
     readonly dtype: SafetensorsDType | null,
     readonly device: string,
+    /** Where it begins in the storage, in elements: before torch 0.4 a storage could be a part of another. */
+    readonly offset: number,
   ) {
     super(typeName, [storage.key]);
   }
 }
 
-/** The functions of torch that make a tensor of a storage, or wrap one. */
+/** The functions and classes of torch that make a tensor of a storage, or wrap one. */
 export const TENSOR_BUILDERS: ReadonlyMap<string, Call> = new Map<string, Call>([
   // (storage, offset, shape, strides, requires_grad, backward_hooks, metadata); the first has no flags yet.
   ['torch._utils._rebuild_tensor', (args, m) => rebuild(args, m, undefined, args[6])],
@@ -62,6 +63,9 @@ export const TENSOR_BUILDERS: ReadonlyMap<string, Call> = new Map<string, Call>(
   ['torch._utils._rebuild_tensor_v3', (args, m) => rebuild(args, m, args[6] ?? null, args[7])],
   ['torch._utils._rebuild_parameter', rebuildParameter],
   ['torch._utils._rebuild_parameter_with_state', rebuildParameter],
+  // torch < 0.4 (torchvision's first weights): the class with the data, and flags as its state.
+  ['torch.nn.parameter.Parameter', rebuildParameter],
+  ['torch.autograd.variable.Variable', rebuildParameter],
 ]);
 
 export const TORCH_GLOBALS: ReadonlyMap<string, Call | null> = new Map<string, Call | null>([
@@ -71,7 +75,6 @@ export const TORCH_GLOBALS: ReadonlyMap<string, Call | null> = new Map<string, C
   ['torch.device', makeDevice],
   ['torch.torch_version.TorchVersion', (args) => (typeof args[0] === 'string' ? args[0] : null)],
   ['torch.Tensor', null],
-  ['torch.nn.parameter.Parameter', null],
   ['torch.storage.TypedStorage', null],
   ['torch.storage._TypedStorage', null],
   ...[...STORAGE_TYPES.keys()].map((name): [string, null] => [name, null]),
@@ -101,7 +104,7 @@ function rebuild(
       dtype,
       shape: naturals(shape, 'a shape', m),
       strides: naturals(strides, 'strides', m),
-      storageOffset: natural(offset, 'a storage offset', m),
+      storageOffset: storage.offset + natural(offset, 'a storage offset', m),
     },
     requiresGrad === true,
     storage.device,
@@ -127,12 +130,16 @@ function rebuildFromType(args: readonly PickleValue[], m: Unpickler): PickleValu
 }
 
 function dtypeOf(name: PickleValue, m: Unpickler): SafetensorsDType {
-  const short = typeof name === 'string' ? name.replace(/^torch\./, '') : '';
-  const dtype = Object.hasOwn(DTYPES, short) ? DTYPES[short] : undefined;
+  const dtype = known(name);
   if (dtype === undefined) {
     m.fail(`a tensor of ${describe(name)}, expected one of ${Object.keys(DTYPES).join(', ')}`);
   }
   return dtype;
+}
+
+function known(name: PickleValue): SafetensorsDType | undefined {
+  const short = typeof name === 'string' ? name.replace(/^torch\./, '') : '';
+  return Object.hasOwn(DTYPES, short) ? DTYPES[short] : undefined;
 }
 
 function makeSize(args: readonly PickleValue[], m: Unpickler): PickleValue {
@@ -161,7 +168,42 @@ function naturals(value: PickleValue | undefined, what: string, m: Unpickler): n
   return value.map((item) => natural(item, what, m));
 }
 
-/** Bytes that a storage of so many elements takes. */
-export function storageBytes(dtype: SafetensorsDType | null, numel: number): number {
-  return numel * (dtype !== null && isSafetensorsDType(dtype) ? SAFETENSORS_ITEM_SIZE[dtype] : 1);
+/** Sizes of elements that no tensor here has, but whose storages lie among others. */
+const OTHER_ITEM_SIZES: Readonly<Record<string, number>> = {
+  'torch.ComplexDoubleStorage': 16,
+  'torch.ComplexFloatStorage': 8,
+  'torch.QInt32Storage': 4,
+  'torch.QInt8Storage': 1,
+  'torch.QUInt8Storage': 1,
+};
+
+/**
+ * Bytes of an element of a class of storages.
+ * @returns undefined for a class that is not known
+ */
+export function storageItemSize(name: string): number | undefined {
+  const dtype = STORAGE_TYPES.get(name);
+  if (dtype === null) return 1;
+  if (dtype !== undefined) return SAFETENSORS_ITEM_SIZE[dtype];
+  return Object.hasOwn(OTHER_ITEM_SIZES, name) ? OTHER_ITEM_SIZES[name] : undefined;
+}
+
+/**
+ * Whether a call would make a tensor of what is only a placeholder, or of an element type that no tensor
+ * here has: then the tensor becomes a placeholder too.
+ */
+export function isOpaque(name: string, args: readonly PickleValue[]): boolean {
+  if (name === 'torch._tensor._rebuild_from_type_v2') {
+    const [builder, , inner] = args;
+    return (
+      builder instanceof PythonGlobal &&
+      (!TENSOR_BUILDERS.has(builder.name) ||
+        (Array.isArray(inner) && isOpaque(builder.name, inner)))
+    );
+  }
+  if (!TENSOR_BUILDERS.has(name)) return false;
+  const [first] = args;
+  if (first instanceof PythonObject && !(first instanceof StorageReference)) return true;
+  const type = name === 'torch._utils._rebuild_tensor_v3' ? args[6] : undefined;
+  return type !== undefined && known(type) === undefined;
 }

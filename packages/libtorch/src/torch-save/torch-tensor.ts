@@ -5,7 +5,7 @@ import {
   SAFETENSORS_ITEM_SIZE,
   type SafetensorsDType,
 } from '../safetensors/dtype.js';
-import type { TorchStorage } from './storage.js';
+import type { StorageBytes } from './storage.js';
 import { copyStrided, isRowMajor } from './strided.js';
 
 /**
@@ -38,7 +38,7 @@ export class TorchTensor implements TensorLayout {
    * @throws FormatError if the layout reaches outside the storage
    */
   constructor(
-    private readonly storage: TorchStorage,
+    private readonly storage: StorageBytes,
     layout: TensorLayout,
     readonly requiresGrad: boolean,
     readonly device: string,

@@ -12,8 +12,9 @@ const environment: PickleEnvironment = {
     return new PythonGlobal(name);
   },
   call: (callee, args, machine) => {
-    const make = PYTHON_GLOBALS.get(callee.name);
-    return make ? make(args, machine) : machine.fail(`a call of ${callee.name}`);
+    const name = callee instanceof PythonGlobal ? callee.name : callee.global;
+    const make = PYTHON_GLOBALS.get(name);
+    return make ? make(args, machine) : machine.fail(`a call of ${name}`);
   },
   persistent: (id) => id,
   build: (target, state) => {

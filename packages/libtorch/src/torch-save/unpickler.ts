@@ -13,7 +13,10 @@ import { quoted } from '../safetensors/header.js';
 import { OPCODES, STOP } from './opcodes.js';
 import { type PickleValue, PythonGlobal, PythonObject } from './values.js';
 
-/** Limits far above real checkpoints (100 000 tensors take 20 MB of pickle and 1 M objects). */
+/**
+ * Limits far above real checkpoints (100 000 tensors take 20 MB of pickle and 1 M objects). What takes memory
+ * is counted by itself: a long pickle alone takes no more than its file.
+ */
 export const PICKLE_LIMITS = {
   /** Arrays of numpy lie in the pickle itself, so a large one is nothing strange. */
   bytes: 1024 ** 3,
@@ -26,14 +29,21 @@ export const PICKLE_LIMITS = {
   integerBytes: 256,
 } as const;
 
+/** A global, or a placeholder for what a global made: functools.partial, a method that getattr looked up. */
+export type Callee = PythonGlobal | PythonObject;
+
 /** What pickles may name: a value, or something that can be called with arguments. */
 export interface PickleEnvironment {
   /** Start of every message: `readTorchSave "file"`. */
   readonly where: string;
+  /** The part of the file that the pickle is, for messages; `data.pkl` unless given. */
+  readonly part?: string;
   /** @throws FormatError if the global is not allowed */
   findGlobal(name: string): PickleValue;
   /** What calling a global with these arguments makes. @throws FormatError if it cannot be called so */
-  call(callee: PythonGlobal, args: PickleValue[], machine: Unpickler): PickleValue;
+  call(callee: Callee, args: PickleValue[], machine: Unpickler): PickleValue;
+  /** The same with named arguments; such calls are refused if there is no such function. */
+  callWithNames?(callee: Callee, args: PickleValue[], named: PickleValue): PickleValue | undefined;
   /** The object behind a persistent id: torch's storages. */
   persistent(id: PickleValue, machine: Unpickler): PickleValue;
   /** Sets an object's state. */
@@ -49,11 +59,13 @@ export class Unpickler {
   private readonly memo = new Map<number, PickleValue>();
   private objects = 0;
   private copied = 0;
-  private readonly view: DataView;
+  private view: DataView;
 
   constructor(
-    private readonly bytes: Uint8Array,
+    private bytes: Uint8Array,
     private readonly environment: PickleEnvironment,
+    /** More of the pickle, from its first byte on; undefined if the file has no more than so many. */
+    private readonly more: (have: number) => Uint8Array | undefined = () => undefined,
   ) {
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
@@ -107,7 +119,7 @@ export class Unpickler {
 
   fail(found: string): never {
     throw new FormatError(
-      `${this.environment.where}: data.pkl, byte ${this.at}: got ${found}. ` +
+      `${this.environment.where}: ${this.environment.part ?? 'data.pkl'}, byte ${this.at}: got ${found}. ` +
         'The file is damaged, hostile or not from torch.save.',
     );
   }
@@ -115,6 +127,7 @@ export class Unpickler {
   // What follows is what the opcode table calls.
 
   byte(): number {
+    if (this.at >= this.bytes.length) this.available(1);
     const value = this.bytes[this.at];
     if (value === undefined) this.fail('the end of the pickle, expected more of it');
     this.at += 1;
@@ -128,11 +141,22 @@ export class Unpickler {
 
   /** The next bytes, not copied. */
   take(length: number): Uint8Array {
-    if (length > this.bytes.length - this.at) {
+    if (length > this.bytes.length - this.at && !this.available(length)) {
       this.fail(`${length} more bytes announced, expected at most ${this.bytes.length - this.at}`);
     }
     this.at += length;
     return this.bytes.subarray(this.at - length, this.at);
+  }
+
+  /** Whether there are so many more bytes; reads on if the file has them. */
+  private available(length: number): boolean {
+    while (length > this.bytes.length - this.at) {
+      const longer = this.more(this.bytes.length);
+      if (longer === undefined) return false;
+      this.bytes = longer;
+      this.view = new DataView(longer.buffer, longer.byteOffset, longer.byteLength);
+    }
+    return true;
   }
 
   uint16(): number {
@@ -196,6 +220,7 @@ export class Unpickler {
 
   /** Text up to the next line feed. */
   line(): string {
+    this.available(1001);
     const end = this.bytes.indexOf(0x0a, this.at);
     if (end < 0 || end - this.at > 1000) this.fail('a name without end');
     const text = this.text(end - this.at);
@@ -300,7 +325,7 @@ export class Unpickler {
   }
 
   call(callee: PickleValue, args: PickleValue): void {
-    if (!(callee instanceof PythonGlobal)) this.fail(`a call of ${describe(callee)}`);
+    if (!isCallee(callee)) this.fail(`a call of ${describe(callee)}`);
     if (!Array.isArray(args)) this.fail(`a call with ${describe(args)}, expected a tuple`);
     this.pushNew(this.environment.call(callee, args, this));
   }
@@ -308,8 +333,17 @@ export class Unpickler {
   callWithNames(): void {
     const named = this.pop();
     const args = this.pop();
-    if (!(named instanceof Map) || named.size > 0) this.fail('a call with named arguments');
-    this.call(this.pop(), args);
+    const callee = this.pop();
+    if (named instanceof Map && named.size === 0) {
+      this.call(callee, args);
+      return;
+    }
+    const made =
+      isCallee(callee) && Array.isArray(args)
+        ? this.environment.callWithNames?.(callee, args, named)
+        : undefined;
+    if (made === undefined) this.fail('a call with named arguments');
+    this.pushNew(made);
   }
 
   persistent(): void {
@@ -321,6 +355,9 @@ export class Unpickler {
     this.environment.build(this.top(), state, this);
   }
 }
+
+const isCallee = (value: PickleValue): value is Callee =>
+  value instanceof PythonGlobal || value instanceof PythonObject;
 
 /** A value in a message. */
 export function describe(value: PickleValue): string {

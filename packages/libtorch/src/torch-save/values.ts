@@ -5,6 +5,8 @@ import type { TorchTensor } from './torch-tensor.js';
  * Python | JavaScript: None null, bool boolean, int number (bigint from 2^53 on), float number,
  * str string, bytes Uint8Array, list, tuple and torch.Size array, dict and its kin and
  * argparse.Namespace Map, set Set, dtype `'torch.float32'`, device `'cuda:0'`, tensor TorchTensor.
+ * Arrays of numpy are NumpyArray, with a tensor if their elements are numbers; single values of numpy are
+ * numbers, text or bytes where JavaScript has the like, else PythonObject.
  * The structure may contain the same object twice, and itself, as in Python.
  */
 export type PickleValue =

@@ -57,7 +57,7 @@ const layouts: Readonly<Record<FamilyName, Layout>> = {
 /**
  * The configuration of the model that a state dict is of.
  *
- * @param shapes - by the names that `stripPrefixes` leaves
+ * @param shapes - by the model's own names, without the prefixes of wrappers
  * @throws FormatError if no family has such names
  * @throws UsageError if the architecture is not certain, if it does not have one of the options, or if
  *   what the caller says contradicts the shapes
@@ -83,6 +83,11 @@ export function configFromShapes(shapes: Shapes, options: LayoutOptions = {}): L
     );
   }
   return reading.config(arch, options);
+}
+
+/** Whether shapes are those of a family, by telling names only. */
+export function isKnownLayout(shapes: Shapes): boolean {
+  return Object.values(layouts).some((layout) => layout.recognises(shapes));
 }
 
 function familyFromShapes(shapes: Shapes): FamilyName {
@@ -130,22 +135,6 @@ function differences(layout: Layout, arch: string, sizes: Sizes, options: Layout
 
 const shown = (value: unknown): string =>
   typeof value === 'string' ? value : JSON.stringify(value);
-
-const prefixes = ['module.', '_orig_mod.', 'model.'];
-
-/**
- * Removes what DataParallel, torch.compile and wrapper classes put before every name.
- * @returns the same tensors under the model's own names
- */
-export function stripPrefixes<T>(tensors: ReadonlyMap<string, T>): Map<string, T> {
-  let result = new Map(tensors);
-  for (;;) {
-    const names = [...result.keys()];
-    const prefix = prefixes.find((p) => names.every((name) => name.startsWith(p)));
-    if (prefix === undefined || names.length === 0) return result;
-    result = new Map(Array.from(result, ([name, value]) => [name.slice(prefix.length), value]));
-  }
-}
 
 /**
  * Every way in which the tensors of a file differ from those of a model, one line each.

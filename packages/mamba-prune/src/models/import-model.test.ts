@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -18,7 +18,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { UsageError } from '../errors.js';
 import type { ModelOptions } from './config.js';
 import { type ImportOptions, importModel, importStateDict } from './import-model.js';
-import { saveModel } from './model-file.js';
+import { loadModel, saveModel } from './model-file.js';
 import { createModel } from './registry.js';
 import { relativeDifference } from './testing/parity.js';
 
@@ -112,7 +112,9 @@ describe.skipIf(reason !== undefined)(
       );
       await expect(
         importModel(at('vit.safetensors'), { ...options['vit'], key: 'ema' }),
-      ).rejects.toThrow(/safetensors file, which has no keys/);
+      ).rejects.toThrow(
+        /vit\.safetensors: --weights: got the key "ema", expected none: .* has no keys/,
+      );
     });
   },
 );
@@ -194,9 +196,13 @@ describe('importStateDict', () => {
     for (const prefix of ['module.', '_orig_mod.module.', 'model.']) {
       expect(importStateDict(wrapped(prefix)).model.config.arch).toBe('resnet20');
     }
-    expect(() =>
-      importStateDict(new Map([...wrapped('module.'), ['fc.weight', zeros([1])]])),
-    ).toThrow(FormatError);
+    // What does not lie behind the prefix is none of the model's.
+    const more = importStateDict(new Map([...wrapped('module.'), ['fc.weight', zeros([1])]]));
+    expect(more.notes).toEqual(["Left out 1 entry that is not the model's: fc.weight."]);
+    const without = new Map([...wrapped('module.')].slice(0, -1));
+    expect(() => importStateDict(new Map([...without, ['fc.bias', zeros([10])]]))).toThrow(
+      /1 missing: fc\.bias\. Left out 1 entry that is not the model's: fc\.bias\./,
+    );
   });
 
   it('does without the counters that PyTorch before 0.4.1 did not write', () => {
@@ -266,7 +272,7 @@ describe('importStateDict', () => {
 
   it('leaves no tensor behind when it refuses', () => {
     const state = tensorsOf('resnet20');
-    state.set('extra', zeros([1]));
+    state.set('extra', zeros([2]));
     const before = memoryStats().tensors;
     expect(() => importStateDict(state)).toThrow(/1 unexpected: extra/);
     expect(memoryStats().tensors).toBe(before);
@@ -289,6 +295,45 @@ describe('importModel', () => {
     await expect(
       importModel(at('own.safetensors'), { arch: 'vit_tiny', numClasses: 100 }),
     ).rejects.toThrow(/arch "resnet20", asked for "vit_tiny", numClasses 10, asked for 100/);
+  });
+
+  it('takes a safetensors file for one whatever the bytes of its length are', async () => {
+    const model = createModel('resnet20', { baseWidth: 4 });
+    // The first bytes are the length of the header, which grows with the metadata.
+    const firsts = new Set<number>();
+    for (let padding = 0; padding < 256; padding += 8) {
+      const path = at('padded.safetensors');
+      saveSafetensors(path, model.stateDict(), { note: ' '.repeat(padding) });
+      firsts.add(readFileSync(path)[0] ?? -1);
+      const found = await importModel(path, { arch: 'resnet20', baseWidth: 4 });
+      expect(found.model.config).toEqual(model.config);
+      found.model.dispose();
+    }
+    // All that a multiple of 8 can begin with, 0x80 among them, which begins a pickle.
+    expect(firsts.size).toBe(32);
+    expect(firsts).toContain(0x80);
+  });
+
+  const others: [what: string, content: string, message: RegExp][] = [
+    ['a web page', '<!DOCTYPE html><html>404</html>', /got a web page \(HTML\)/],
+    [
+      'a Git LFS pointer',
+      'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 22000000\n',
+      /got a Git LFS pointer.*git lfs pull/,
+    ],
+    ['an empty file', '', /got an empty file/],
+    ['a gzip archive', '\x1f\x8b\x08\0', /got a gzip archive.*gunzip/],
+    ['a zip archive', 'PK\x05\x06'.padEnd(22, '\0'), /got a zip archive/],
+  ];
+  it.each(others)('says of %s what it is and what to do', async (_, content, message) => {
+    const path = at('other.pth');
+    writeFileSync(path, content, 'latin1');
+    const error: unknown = await importModel(path).catch((e: unknown) => e);
+    expect(error).toBeInstanceOf(FormatError);
+    expect((error as Error).message).toMatch(message);
+    expect((error as Error).message).toContain(path);
+    expect(() => loadModel(path)).toThrow(FormatError);
+    expect(() => loadModel(path)).toThrow(message);
   });
 
   it('names the file in everything that it refuses', async () => {

@@ -1,42 +1,32 @@
 // Models from files of other programs: timm's and torchvision's checkpoints, training scripts' own.
-import { closeSync, readSync } from 'node:fs';
 import { basename } from 'node:path';
-import {
-  FormatError,
-  SafetensorsFile,
-  type Tensor,
-  loadSafetensors,
-  loadTorchSave,
-  openRegularFile,
-  scope,
-  zeros,
-} from '@mamba-prune/libtorch';
+import { FormatError, SafetensorsFile, type Tensor, scope, zeros } from '@mamba-prune/libtorch';
 import { UsageError } from '../errors.js';
 import { type OptionKinds, checkOptions, requirePath } from '../option-checks.js';
 import { listed } from './config-checks.js';
-import { checkTensors, rangeProblems, withFileName } from './file-checks.js';
+import { checkTensors, withFileName } from './file-checks.js';
 import { checkFinite } from './finite.js';
 import type { ModelOptions } from './config.js';
 import type { ImageModel, ModelConfigBase } from './image-model.js';
+import { chooseStateDict } from './import-choice.js';
+import { joinParts } from './import-derived.js';
+import { fileKind, openWeights } from './import-file.js';
+import { type SaidInfo, infoOf } from './import-info.js';
 import {
   type LayoutOptions,
   type Shapes,
   configFromShapes,
-  stripPrefixes,
+  isKnownLayout,
 } from './import-layout.js';
 import { type ModelInfo, loadModel, metadataKey } from './model-file.js';
 import { createModelFromConfig } from './registry.js';
 
-export interface ImportOptions extends LayoutOptions {
-  /** torch.save files: where the state dict is, with points; found in the usual places unless given. */
+export interface ImportOptions extends LayoutOptions, SaidInfo {
+  /**
+   * Where the state dict is, with points: `state_dict_ema`, `checkpoint.model`, `0` in a tuple; a prefix of the
+   * names may follow (`state_dict.encoder_k`), and `.` is the top of the file. Found in the usual places unless given.
+   */
   readonly key?: string | undefined;
-  /** What the model was trained on. */
-  readonly dataset?: string | undefined;
-  /** Names of the classes, in the order of the logits; unknown unless given. */
-  readonly classes?: readonly string[] | undefined;
-  /** Per channel, of pixel values scaled to [0, 1]; ImageNet's for colour images unless given. */
-  readonly mean?: readonly number[] | undefined;
-  readonly std?: readonly number[] | undefined;
   /** As for `loadModel`. */
   readonly allowNotFinite?: boolean | undefined;
 }
@@ -75,15 +65,27 @@ export interface ImportedModel {
   readonly info: ModelInfo;
   /** What the file does not tell and nobody said, with the value taken, such as `imageSize 224`. */
   readonly assumed: readonly string[];
+  /**
+   * Whole sentences for people: which of several state dicts was taken, what was left out, and what was
+   * converted.
+   */
+  readonly notes: readonly string[];
 }
 
 /**
- * Reads a model from a file, whoever wrote it:
+ * Reads a model from a file, whoever wrote it; what it is is told by its content:
  *
  * - a model file of ours, which describes itself;
  * - a state dict in timm's, torchvision's or the PyTorch vision Mamba's layout, as safetensors or
- *   written by `torch.save` (plain, or inside `state_dict`, `model`, `model_state_dict` ...), dense or
- *   with channels cut out. Nothing pickled in the file is run.
+ *   written by `torch.save` of any version from PyTorch 0.1.10 on, of tensors or of arrays of numpy, or a
+ *   whole module; dense or with channels cut out, pruned by `torch.nn.utils.prune` or under weight
+ *   normalisation. Nothing pickled in the file is run.
+ *
+ * Of several state dicts an average of the weights is taken first (`state_dict_ema`, `model_ema`, `ema`, as
+ * timm's `load_state_dict` does), then `state_dict`, `model_state_dict`, `model_state`, `model`, `net` ..., then
+ * what lies at the top, then any other; teachers and momentum encoders come last. Inside of a state dict any
+ * prefix may stand before the names (`module.`, `backbone.`, `encoder_q.` ...); what does not lie behind it is
+ * left out.
  *
  * The architecture is found from the shapes where they make it certain; sizes, widths and classes
  * always come from them.
@@ -99,9 +101,14 @@ export async function importModel(
 ): Promise<ImportedModel> {
   requirePath('importModel', path, 'a file with weights');
   checkOptions('importModel', options, importKinds);
-  const kind = kindOf(path);
-  if (kind === 'model') {
-    const { allowNotFinite = false, ...said } = options;
+  const kind = fileKind(path);
+  if (kind.format === 'safetensors' && isOurs(path)) {
+    const { key, allowNotFinite = false, ...said } = options;
+    if (key !== undefined) {
+      throw new UsageError(
+        `--weights: got the key "${key}" for ${path}, a model file of mamba-prune, which has no keys. Leave it out.`,
+      );
+    }
     const { model, info } = loadModel(path, { allowNotFinite });
     try {
       checkSaid(path, model.config, said);
@@ -109,25 +116,38 @@ export async function importModel(
       model.dispose();
       throw error;
     }
-    return { model, info, assumed: [] };
+    return { model, info, assumed: [], notes: [] };
   }
-  if (kind === 'safetensors' && options.key !== undefined) {
-    throw new UsageError(
-      `import: got the key '${options.key}' for ${path}, a safetensors file, which has no keys. Leave it out.`,
-    );
-  }
-  const tensors =
-    kind === 'safetensors'
-      ? loadSafetensors(path).tensors
-      : await loadTorchSave(path, {
-          // Checkpoints hold the script's own objects too; only tensors are taken, and nothing is run.
-          onUnknownGlobal: 'placeholder',
-          ...(options.key !== undefined && { key: options.key }),
-        });
+  const file = await openWeights(path, kind);
   try {
-    return withFileName(path, () => fromTensors(tensors, options, basename(path)));
+    return withFileName(path, () => {
+      const choice = chooseStateDict(file.dicts, isKnownLayout, options.key);
+      const tensors = file.load(choice.dict, choice.names);
+      try {
+        const taken = { ...options, key: choice.key === '' ? undefined : choice.key };
+        return withNotes(choice.notes, () => fromTensors(tensors, taken, basename(path)));
+      } finally {
+        for (const tensor of tensors.values()) tensor.dispose();
+      }
+    });
   } finally {
-    for (const tensor of tensors.values()) tensor.dispose();
+    file.close();
+  }
+}
+
+/** Says what was left out of a file in the message on what is missing in it, too. */
+function withNotes(notes: readonly string[], body: () => ImportedModel): ImportedModel {
+  try {
+    const imported = body();
+    return { ...imported, notes: [...notes, ...imported.notes] };
+  } catch (error) {
+    if (notes.length === 0 || !(error instanceof FormatError || error instanceof UsageError)) {
+      throw error;
+    }
+    const message = [error.message.replace(/[.]?$/, '.'), ...notes].join(' ');
+    throw error instanceof UsageError
+      ? new UsageError(message, { cause: error })
+      : new FormatError(message, { cause: error });
   }
 }
 
@@ -143,38 +163,71 @@ export function importStateDict(
     throw new UsageError('importStateDict: got no Map, expected one of tensors by name.');
   }
   checkOptions('importStateDict', options, importKinds);
-  return fromTensors(tensors, options);
+  if (tensors.size === 0) return fromTensors(tensors, options);
+  const dict = { key: '', shapes: shapesOf(tensors) };
+  const { names, notes } = chooseStateDict([dict], isKnownLayout, options.key);
+  const chosen = new Map(
+    Array.from(names).flatMap(([name, stored]) => {
+      const tensor = tensors.get(stored);
+      return tensor === undefined ? [] : [[name, tensor] as const];
+    }),
+  );
+  return withNotes(notes, () => fromTensors(chosen, options));
 }
 
+/** @param given - under the model's own names */
 function fromTensors(
   given: ReadonlyMap<string, Tensor>,
   options: ImportOptions,
   file?: string,
 ): ImportedModel {
-  const tensors = stripPrefixes(given);
-  const { arch, key, dataset, classes, mean, std, allowNotFinite = false, ...sizes } = options;
-  const shapes = shapesOf(tensors);
-  const { config, assumed } = configFromShapes(shapes, { arch, ...sizes });
-  checkImported(config, tensors);
-  const model = createModelFromConfig(config);
+  const { tensors, made, notes } = joinParts(given);
   try {
-    scope(() => {
-      // Counters that the file does not have.
-      for (const name of model.stateDict().keys()) {
-        if (!tensors.has(name)) tensors.set(name, zeros([]));
-      }
-      model.loadStateDict(tensors);
-    });
-    if (!allowNotFinite) checkFinite(model.stateDict());
-    const data = infoOf(model.config, { dataset, classes, mean, std });
-    const allAssumed = [...assumed, ...data.assumed];
-    const step = { step: 'import', arch: model.config.arch, file, key, assumed: allAssumed };
-    const history = [Object.fromEntries(Object.entries(step).filter(([, v]) => v !== undefined))];
-    return { model: model.eval(), info: { ...data.info, history }, assumed: allAssumed };
-  } catch (error) {
-    model.dispose();
-    throw error;
+    const { arch, key, dataset, classes, mean, std, allowNotFinite = false, ...sizes } = options;
+    const shapes = shapesOf(tensors);
+    const { config, assumed } = configFromShapes(shapes, { arch, ...sizes });
+    checkImported(config, tensors);
+    const converted = conversionNotes(tensors);
+    const model = createModelFromConfig(config);
+    try {
+      scope(() => {
+        // Counters that the file does not have.
+        for (const name of model.stateDict().keys()) {
+          if (!tensors.has(name)) tensors.set(name, zeros([]));
+        }
+        model.loadStateDict(tensors);
+      });
+      if (!allowNotFinite) checkFinite(model.stateDict());
+      const data = infoOf(model.config, { dataset, classes, mean, std });
+      const allAssumed = [...assumed, ...data.assumed];
+      const step = { step: 'import', arch: model.config.arch, file, key, assumed: allAssumed };
+      const history = [Object.fromEntries(Object.entries(step).filter(([, v]) => v !== undefined))];
+      return {
+        model: model.eval(),
+        info: { ...data.info, history },
+        assumed: allAssumed,
+        notes: [...notes, ...converted],
+      };
+    } catch (error) {
+      model.dispose();
+      throw error;
+    }
+  } finally {
+    for (const tensor of made) tensor.dispose();
   }
+}
+
+/** Models compute in float32, whatever the file has. */
+function conversionNotes(tensors: ReadonlyMap<string, Tensor>): string[] {
+  const counts = new Map<string, number>();
+  for (const { isFloat, dtype } of tensors.values()) {
+    if (isFloat && dtype !== 'float32') counts.set(dtype, (counts.get(dtype) ?? 0) + 1);
+  }
+  return Array.from(
+    counts,
+    ([dtype, count]) =>
+      `Converted ${count} ${count === 1 ? 'tensor' : 'tensors'} from ${dtype} to float32.`,
+  );
 }
 
 /** Before a model is made. @throws FormatError as `checkTensors` */
@@ -192,73 +245,14 @@ function checkImported(
 const shapesOf = (tensors: ReadonlyMap<string, Tensor>): Shapes =>
   new Map(Array.from(tensors, ([name, { shape }]) => [name, shape]));
 
-const imagenet = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] } as const;
-
-function infoOf(
-  { channels, numClasses }: ModelConfigBase,
-  said: Pick<ImportOptions, 'dataset' | 'classes' | 'mean' | 'std'>,
-): { info: Omit<ModelInfo, 'history'>; assumed: string[] } {
-  const { dataset, classes = [] } = said;
-  const lengths = [
-    ['classes', said.classes, numClasses],
-    ['mean', said.mean, channels],
-    ['std', said.std, channels],
-  ] as const;
-  for (const [name, list, expected] of lengths) {
-    if (list && list.length !== expected) {
-      throw new UsageError(
-        `import: got ${list.length} values for ${name}, expected ${expected}, as many as the model has ` +
-          (name === 'classes' ? 'classes' : 'channels'),
-      );
-    }
-  }
-  const [problem] = rangeProblems(said.mean ?? [], said.std ?? []);
-  if (problem !== undefined) throw new UsageError(`import: ${problem}`);
-  const usual = channels === 3 ? imagenet : { mean: [0.5], std: [0.5] };
-  const of = (name: 'mean' | 'std'): number[] =>
-    Array.from({ length: channels }, (_, i) => (said[name] ?? usual[name])[i] ?? 0.5);
-  return {
-    info: {
-      ...(dataset !== undefined && { dataset }),
-      classes: [...classes],
-      mean: of('mean'),
-      std: of('std'),
-    },
-    assumed: (['mean', 'std'] as const)
-      .filter((name) => said[name] === undefined)
-      .map((name) => `${name} ${of(name).join('/')}`),
-  };
-}
-
-/** What a file is, from its first bytes: extensions are not to be relied on (.bin, .pt, .pth.tar ...). */
-function kindOf(path: string): 'model' | 'safetensors' | 'torch-save' {
-  const head = firstBytes(path);
-  // A zip archive, or a pickle as PyTorch before 1.6 wrote it, which the reader refuses with advice.
-  if (head.toString('latin1') === 'PK' || head[0] === 0x80) return 'torch-save';
+/** Whether a safetensors file describes its model itself. */
+function isOurs(path: string): boolean {
   const opened = SafetensorsFile.open(path);
   try {
-    return Object.hasOwn(opened.metadata, metadataKey) ? 'model' : 'safetensors';
+    return Object.hasOwn(opened.metadata, metadataKey);
   } finally {
     opened.close();
   }
-}
-
-function firstBytes(path: string): Buffer {
-  const head = Buffer.alloc(2);
-  try {
-    const { fd } = openRegularFile(path, path);
-    try {
-      readSync(fd, head, 0, 2, 0);
-    } finally {
-      closeSync(fd);
-    }
-  } catch (error) {
-    throw new UsageError(
-      `import: got ${path}, which cannot be read (${(error as Error).message}), ` +
-        'expected a .safetensors file or one of torch.save.',
-    );
-  }
-  return head;
 }
 
 /** @throws UsageError naming every option that a model of ours contradicts */

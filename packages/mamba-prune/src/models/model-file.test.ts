@@ -1,10 +1,11 @@
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { F, noGrad, randn, saveSafetensors, tensor } from '@mamba-prune/libtorch';
+import { fileURLToPath } from 'node:url';
+import { F, FormatError, noGrad, randn, saveSafetensors, tensor } from '@mamba-prune/libtorch';
 import { afterAll, describe, expect, it } from 'vitest';
 import { pruneOneShot } from '../pruning/oneshot.js';
-import { type ModelInfo, loadModel, saveModel } from './model-file.js';
+import { type ModelInfo, checkModelFile, loadModel, saveModel } from './model-file.js';
 import { createModel } from './registry.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'model-file-'));
@@ -59,10 +60,28 @@ describe('model files', () => {
     expect(existsSync(path)).toBe(false);
   });
 
+  it('are told from checkpoints of PyTorch, which export converts', () => {
+    for (const [name, what] of [
+      ['plain.pt', 'a file of torch.save'],
+      ['legacy-module.pt', 'a file of torch.save (torch < 1.6)'],
+    ] as const) {
+      const path = fileURLToPath(new URL(`fixtures/checkpoint-${name}`, import.meta.url));
+      for (const read of [loadModel, checkModelFile]) {
+        expect(() => read(path)).toThrow(FormatError);
+        expect(() => read(path)).toThrow(
+          `${path}: got ${what}, expected a model file (.safetensors) written by mamba-prune. ` +
+            `Convert it: mamba-prune export ${path} --out model.safetensors`,
+        );
+      }
+    }
+  });
+
   it('say what is wrong with a file that is none', () => {
     const path = join(folder, 'other.safetensors');
     saveSafetensors(path, new Map([['x', tensor([1])]]), {});
-    expect(() => loadModel(path)).toThrow(/without the metadata key 'mamba_prune'/);
+    expect(() => loadModel(path)).toThrow(
+      `without the metadata key 'mamba_prune', expected a model written by mamba-prune. Convert it: mamba-prune export ${path} --out model.safetensors`,
+    );
     saveSafetensors(path, new Map([['x', tensor([1])]]), { mamba_prune: '{"format": 7}' });
     expect(() => loadModel(path)).toThrow(/does not describe a model/);
     writeFileSync(path, 'nonsense');

@@ -1,9 +1,12 @@
 // A model file: one .safetensors whose metadata key `mamba_prune` says how to build the model.
+import { closeSync } from 'node:fs';
 import {
   FormatError,
   SafetensorsFile,
   dtypeFromFile,
+  kindOfFile,
   noGrad,
+  openRegularFile,
   readSafetensorsTensor,
   saveSafetensors,
   scope,
@@ -103,7 +106,7 @@ export function loadModel(
   requirePath('loadModel', path, 'a model file');
   checkOptions('loadModel', options, loadKinds);
   const { allowNotFinite = false } = options;
-  const file = SafetensorsFile.open(path);
+  const file = openModelFile(path);
   try {
     const { model: config, ...info } = descriptionOf(file);
     const model = withFileName(
@@ -139,7 +142,7 @@ export function loadModel(
  *   be opened
  */
 export function checkModelFile(path: string): void {
-  const file = SafetensorsFile.open(path);
+  const file = openModelFile(path);
   try {
     const { model } = descriptionOf(file);
     withFileName(
@@ -154,12 +157,38 @@ export function checkModelFile(path: string): void {
   }
 }
 
+/** What makes a model file of another program's weights. */
+const converted = (path: string): string =>
+  `Convert it: mamba-prune export ${path} --out model.safetensors`;
+
+/**
+ * @throws FormatError naming what the file is if it is no safetensors file; the system's error if it cannot
+ *   be opened
+ */
+function openModelFile(path: string): SafetensorsFile {
+  const { fd, size } = openRegularFile(path, path);
+  try {
+    const { format, what, advice } = kindOfFile(fd, size, path);
+    if (format !== 'safetensors' && format !== 'unknown') {
+      const isTorch = format === 'torch-zip' || format === 'torch-legacy';
+      throw new FormatError(
+        `${path}: got ${what}, expected a model file (.safetensors) written by mamba-prune. ` +
+          (isTorch ? converted(path) : advice),
+      );
+    }
+  } finally {
+    closeSync(fd);
+  }
+  return SafetensorsFile.open(path);
+}
+
 /** What a file says of its model. @throws FormatError if it is none of ours */
 function descriptionOf({ path, metadata }: SafetensorsFile): ModelDescription {
   const text = Object.hasOwn(metadata, metadataKey) ? metadata[metadataKey] : undefined;
   if (text === undefined) {
     throw new FormatError(
-      `${path}: got a safetensors file without the metadata key '${metadataKey}', expected a model written by mamba-prune.`,
+      `${path}: got a safetensors file without the metadata key '${metadataKey}', expected a model written by mamba-prune. ` +
+        converted(path),
     );
   }
   return checkDescription(path, parseMetadata(path, text));

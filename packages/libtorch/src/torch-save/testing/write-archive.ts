@@ -52,7 +52,7 @@ const tuple = (values: readonly number[]): Buffer =>
   Buffer.concat([Buffer.from('('), ...values.map(integer), Buffer.from('t')]);
 
 /** A zip archive whose entries are not compressed. */
-function storedZip(entries: readonly (readonly [name: string, data: Buffer])[]): Buffer {
+export function storedZip(entries: readonly (readonly [name: string, data: Buffer])[]): Buffer {
   const local: Buffer[] = [];
   const directory: Buffer[] = [];
   let at = 0;

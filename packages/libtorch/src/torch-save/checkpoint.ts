@@ -1,0 +1,102 @@
+/** An open file of torch.save, to choose among the state dicts in it before any tensor is made. */
+import { FormatError } from '../errors.js';
+import { fromTypedArray } from '../factories.js';
+import { fromFile } from '../safetensors/tensors.js';
+import { scope } from '../scope.js';
+import type { Tensor } from '../tensor.js';
+import type { TorchSaveOptions } from './environment.js';
+import { TorchSaveFile } from './read.js';
+import { outline } from './state-dict.js';
+import { findStateDicts, type StoredStateDict } from './state-dicts.js';
+import type { TorchTensor } from './torch-tensor.js';
+
+/** Close it when done: tensors that were loaded stay. */
+export class TorchCheckpoint {
+  private constructor(
+    readonly path: string,
+    /** In the order of the file: every dict with tensors in it, and every pickled module. */
+    readonly stateDicts: readonly StoredStateDict[],
+    private readonly file: TorchSaveFile,
+  ) {}
+
+  /** What lies at the top of the file, for messages: `a dict with the keys "epoch", "optimizer"`. */
+  get outline(): string {
+    return outline(this.file.value);
+  }
+
+  /**
+   * @throws FormatError if the file is damaged, of another format, or names Python objects other than those
+   *   that tensors need (unless `onUnknownGlobal` is `placeholder`); nothing pickled is run
+   * @throws the system's error (ENOENT, EACCES, ...) if it cannot be opened
+   */
+  static async open(path: string, options: TorchSaveOptions = {}): Promise<TorchCheckpoint> {
+    const file = await TorchSaveFile.open(path, options);
+    try {
+      const dicts = findStateDicts(file.value, `readTorchSave "${path}"`);
+      return new TorchCheckpoint(path, dicts, file);
+    } catch (error) {
+      file.close();
+      throw error;
+    }
+  }
+
+  /**
+   * Makes tensors of stored ones, under the names that they are given here. The caller owns them.
+   * @param device - `cpu` unless given
+   * @throws FormatError if the file is damaged, or they are far larger than it; nothing is left allocated
+   */
+  load(stored: ReadonlyMap<string, TorchTensor>, device?: string): Map<string, Tensor> {
+    return loadTensors(this.file, stored, device);
+  }
+
+  close(): void {
+    this.file.close();
+  }
+}
+
+/** As `TorchCheckpoint.load`. */
+export function loadTensors(
+  file: TorchSaveFile,
+  stored: ReadonlyMap<string, TorchTensor>,
+  device?: string,
+): Map<string, Tensor> {
+  checkTotal(file, stored);
+  const tensors = new Map<string, Tensor>();
+  try {
+    for (const [name, tensor] of stored) {
+      const { shape } = tensor;
+      const dtype = fromFile[tensor.dtype];
+      tensors.set(
+        name,
+        scope(() => fromTypedArray(tensor.read(), shape, { dtype, device })),
+      );
+    }
+    return tensors;
+  } catch (error) {
+    for (const tensor of tensors.values()) tensor.dispose();
+    throw error;
+  }
+}
+
+/** Views of shared memory that repeat what is in the file: tied weights, masks that were expanded. */
+const MAX_REPEATED_BYTES = 64 * 1024 ** 2;
+
+/**
+ * Tensors of one file may share their memory and repeat it (`expand`), and each becomes a tensor of its
+ * own here: a small file must not fill the memory.
+ *
+ * @throws FormatError if together they are far larger than the file
+ */
+function checkTotal(
+  { path, size }: TorchSaveFile,
+  tensors: ReadonlyMap<string, { readonly byteLength: number }>,
+): void {
+  let total = 0;
+  for (const { byteLength } of tensors.values()) total += byteLength;
+  const most = 2 * size + MAX_REPEATED_BYTES;
+  if (total <= most) return;
+  throw new FormatError(
+    `readTorchSave "${path}": got ${tensors.size} tensors of ${total} bytes in all out of a file of ${size} by repetition, ` +
+      `expected at most ${most}. Save tensors before they are expanded, and shared ones once.`,
+  );
+}

@@ -1,0 +1,93 @@
+/** The tensors of a pickled torch.nn.Module, as its state_dict() would list them. No code of its class is run. */
+import { FormatError } from '../errors.js';
+import { tensorOf } from './tensor-of.js';
+import type { TorchTensor } from './torch-tensor.js';
+import { describe } from './unpickler.js';
+import { type PickleValue, PythonObject } from './values.js';
+
+/** Modules in modules; real ones have about ten levels. */
+const MAX_DEPTH = 200;
+
+/** What was found under one module. */
+export interface ModuleTensors {
+  readonly tensors: Map<string, TorchTensor>;
+  /** Parameters and buffers that are no tensors that can be read, with what they are. */
+  readonly others: Map<string, string>;
+}
+
+/** Whether an object has what every torch.nn.Module has. */
+export function isModule(value: PickleValue): value is PythonObject {
+  if (!(value instanceof PythonObject) || !(value.state instanceof Map)) return false;
+  const { state } = value;
+  return state.get('_parameters') instanceof Map && state.get('_modules') instanceof Map;
+}
+
+/**
+ * Parameters and buffers by their names, as `torch.nn.Module.state_dict`: buffers that the module does not
+ * keep there (`register_buffer(..., persistent=False)`) are left out.
+ *
+ * @param where - start of messages
+ * @param budget - names that may be looked at, counted down: a module that holds another one twice, which
+ *   holds a third one twice, ... has any number of them
+ * @throws FormatError if a module contains itself, or if the budget is spent
+ */
+export function moduleTensors(
+  module: PythonObject,
+  where: string,
+  budget: { left: number },
+): ModuleTensors {
+  const result: ModuleTensors = { tensors: new Map(), others: new Map() };
+  collect(module, '', [], result, budget, where);
+  return result;
+}
+
+function collect(
+  module: PythonObject,
+  prefix: string,
+  above: readonly PythonObject[],
+  result: ModuleTensors,
+  budget: { left: number },
+  where: string,
+): void {
+  const fail = (problem: string): never => {
+    throw new FormatError(
+      `${where}: got a pickled module ${problem}. The file is damaged or hostile.`,
+    );
+  };
+  if (above.includes(module)) fail(`that contains itself, at "${prefix}"`);
+  if (above.length >= MAX_DEPTH) fail(`of more than ${MAX_DEPTH} levels`);
+  const count = (): void => {
+    budget.left -= 1;
+    if (budget.left < 0) fail('of far too many names');
+  };
+  const leftOut = items(member(module, '_non_persistent_buffers_set'));
+  for (const [name, value] of [
+    ...entries(member(module, '_parameters')),
+    ...entries(member(module, '_buffers')).filter(([name]) => !leftOut.has(name)),
+  ]) {
+    count();
+    if (value === null) continue; // registered, and not there: a layer without bias
+    const tensor = tensorOf(value);
+    if (tensor === undefined) result.others.set(prefix + name, describe(value));
+    else result.tensors.set(prefix + name, tensor);
+  }
+  for (const [name, child] of entries(member(module, '_modules'))) {
+    count();
+    if (isModule(child)) {
+      collect(child, `${prefix}${name}.`, [...above, module], result, budget, where);
+    }
+  }
+}
+
+function member(module: PythonObject, name: string): PickleValue {
+  return module.state instanceof Map ? (module.state.get(name) ?? null) : null;
+}
+
+function entries(value: PickleValue): [string, PickleValue][] {
+  if (!(value instanceof Map)) return [];
+  return [...value].filter((entry): entry is [string, PickleValue] => typeof entry[0] === 'string');
+}
+
+function items(value: PickleValue): ReadonlySet<PickleValue> {
+  return value instanceof Set ? value : new Set(Array.isArray(value) ? value : []);
+}

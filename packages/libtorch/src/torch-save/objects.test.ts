@@ -1,0 +1,62 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { FormatError, loadTorchSave } from '../index.js';
+import { floats, int64, keys, start, structure, text } from './testing/write-legacy.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'objects-'));
+afterAll(() => {
+  rmSync(folder, { recursive: true });
+});
+
+/** A file of `{x: object, w: tensor([1, 2])}`; the object is what these opcodes leave on the stack. */
+function fileWith(object: string): string {
+  const path = join(folder, 'objects.pt');
+  const dict = structure('K\x02');
+  const parts = [start, dict.slice(0, 3), text('x'), object, 's', dict.slice(3), keys('0')];
+  writeFileSync(
+    path,
+    Buffer.concat([Buffer.from(parts.join(''), 'latin1'), int64(2n), floats(1, 2)]),
+  );
+  return path;
+}
+
+const storage = (type: string): string =>
+  `(${text('storage')}ctorch\n${type}\n${text('0')}${text('cpu')}K\x02tQ`;
+const dims = 'K\x00K\x02\x85K\x01\x85\x89}';
+
+// Each was a file that could not be read for what lies beside its tensors, or would be one.
+const objects: [what: string, opcodes: string][] = [
+  ['an object with named arguments', 'cmy.run\nConfig\n)}X\x01\0\0\0aK\x01s\x92'],
+  ['a call of what getattr found', `c__builtin__\ngetattr\ncmy.run\nColor\n${text('RED')}\x86R)R`],
+  ['functools.partial', 'cfunctools\npartial\ncmy.run\nf\n\x85R(cmy.run\nf\n)}NtbK\x01\x85R'],
+  ['a class of Python 2', 'ccopy_reg\n_reconstructor\n(cmy.run\nOld\nc__builtin__\nobject\nNtR}b'],
+  ['a state that is no dict', 'cmy.run\nSlots\n)\x81N}\x86b'],
+  ['a state for a namespace that is no dict', 'cargparse\nNamespace\n)R)b'],
+  ['a state for a class', 'cmy.run\nMeta\n}b'],
+  ['a state for a number', 'K\x01}b'],
+  [
+    'a tensor of another type',
+    `ctorch._utils\n_rebuild_tensor_v3\n(${storage('UntypedStorage').replace('K\x02tQ', 'K\x08tQ')}${dims}ctorch\nfloat8_e4m3fn\ntR`,
+  ],
+  [
+    'a tensor that a class wraps',
+    `ctorch._tensor\n_rebuild_from_type_v2\n(cmy.run\nmake\ncmy.run\nT\n)}tR`,
+  ],
+  ['a parameter of an object', 'ctorch._utils\n_rebuild_parameter\n(cmy.run\nT\n)R\x88}tR'],
+  ['a list subclass', 'cmy.run\nList\n)\x81(K\x01K\x02e'],
+  ['a dict subclass', `cmy.run\nDict\n)\x81(${text('a')}K\x01u`],
+];
+
+describe('objects beside the tensors', () => {
+  it.each(objects)('do not keep them from being read: %s', async (_, opcodes) => {
+    const path = fileWith(opcodes);
+    const tensors = await loadTorchSave(path, { onUnknownGlobal: 'placeholder' });
+    expect(tensors.get('w')?.toNumbers()).toEqual([1, 2]);
+  });
+
+  it.each(objects)('are refused where placeholders are not asked for: %s', async (_, opcodes) => {
+    await expect(loadTorchSave(fileWith(opcodes))).rejects.toThrow(FormatError);
+  });
+});

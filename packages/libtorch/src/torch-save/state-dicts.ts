@@ -1,0 +1,102 @@
+/** All state dicts that a checkpoint holds, wherever they are. */
+import { isModule, moduleTensors } from './module.js';
+import { tensorOf } from './tensor-of.js';
+import type { TorchTensor } from './torch-tensor.js';
+import { describe } from './unpickler.js';
+import { type PickleValue, PythonObject } from './values.js';
+
+/** Tensors by name, at one place of a checkpoint. */
+export interface StoredStateDict {
+  /** Where it is, with points: `state_dict`, `checkpoint.model`, `0` in a tuple; '' is the file itself. */
+  readonly key: string;
+  /** In the file's order, under the names that they have there. */
+  readonly tensors: ReadonlyMap<string, TorchTensor>;
+  /** What lies beside the tensors and is none, with what it is: `the number 3`. */
+  readonly others: ReadonlyMap<string, string>;
+  /** Of a whole module that was pickled: its class. */
+  readonly module?: string;
+}
+
+/** A state dict may lie in a wrapper in a wrapper; deeper is something else (or a cycle). */
+const MAX_DEPTH = 6;
+/** Entries that are looked at: a structure may contain the same list again and again. */
+const MAX_ENTRIES = 1_000_000;
+/** More than any checkpoint has. */
+const MAX_DICTS = 10_000;
+
+/** Where training scripts keep what is no model. */
+const NO_MODEL =
+  /^(?:.*_)?(?:optim|optimi[sz]ers?|opt|lr_?schedulers?|schedulers?|scaler|amp)(?:_.*)?$/i;
+
+/**
+ * Every dict with tensors in it and every module, in the order of the file. State of optimizers is none:
+ * what lies under such a key, or beside `param_groups`.
+ *
+ * @param where - start of messages
+ * @throws FormatError if a module contains itself
+ */
+export function findStateDicts(value: PickleValue, where: string): StoredStateDict[] {
+  const found: StoredStateDict[] = [];
+  const budget = { left: MAX_ENTRIES };
+  visit(value, [], [], found, budget, where);
+  return found;
+}
+
+function visit(
+  value: PickleValue,
+  path: readonly string[],
+  above: readonly PickleValue[],
+  found: StoredStateDict[],
+  budget: { left: number },
+  where: string,
+): void {
+  if (path.length > MAX_DEPTH || above.includes(value) || budget.left < 0) return;
+  if (found.length >= MAX_DICTS) return;
+  const key = path.join('.');
+  if (isModule(value)) {
+    const { tensors, others } = moduleTensors(value, where, budget);
+    if (tensors.size > 0) found.push({ key, tensors, others, module: value.global });
+    return;
+  }
+  const children = childrenOf(value);
+  budget.left -= children.length;
+  if (budget.left < 0 || children.some(([name]) => name === 'param_groups')) return;
+  // A list of tensors has no names: weights are looked for in dicts.
+  if (!Array.isArray(value)) {
+    const dict = stateDict(key, children);
+    if (dict.tensors.size > 0) found.push(dict);
+  }
+  for (const [name, child] of children) {
+    if (typeof child !== 'object' || child === null || tensorOf(child) || NO_MODEL.test(name)) {
+      continue;
+    }
+    visit(child, [...path, name], [...above, value], found, budget, where);
+  }
+}
+
+function stateDict(key: string, children: readonly [string, PickleValue][]): StoredStateDict {
+  const tensors = new Map<string, TorchTensor>();
+  const others = new Map<string, string>();
+  for (const [name, value] of children) {
+    const tensor = tensorOf(value);
+    if (tensor !== undefined) tensors.set(name, tensor);
+    // What modules keep beside their tensors (get_extra_state): no weights.
+    else if (!name.endsWith('_extra_state')) others.set(name, describe(value));
+  }
+  return { key, tensors, others };
+}
+
+/** What a value holds under names: entries of dicts, of lists by their index, attributes of objects. */
+function childrenOf(value: PickleValue): [string, PickleValue][] {
+  if (Array.isArray(value)) return value.map((item, index) => [String(index), item]);
+  // The arguments of an object are what a namedtuple holds.
+  const maps = value instanceof PythonObject ? [value.entries, value.state] : [value];
+  if (value instanceof PythonObject && Array.isArray(value.args)) {
+    maps.push(new Map(value.args.map((item, index) => [String(index), item])));
+  }
+  return maps.flatMap((map) =>
+    map instanceof Map
+      ? [...map].filter((entry): entry is [string, PickleValue] => typeof entry[0] === 'string')
+      : [],
+  );
+}
