@@ -6,6 +6,9 @@
 //     round-j     training; checkpoints/last.safetensors
 //     its end     checkpoints/round-j.safetensors (model.safetensors after the last round), then
 //                 `finished` in pruning.json
+//
+// Under lr-through rsst-j and round-j are two parts of one training: round-j begins with what the cut leaves of
+// the last checkpoint of rsst-j.
 import { rmSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import type { ImageModel } from '../models/image-model.js';
@@ -15,8 +18,8 @@ import { tensorboardHooks } from '../logging/tensorboard.js';
 import { composeHooks } from '../training/compose-hooks.js';
 import type { RunFolder } from '../training/run-folder.js';
 import { train } from '../training/trainer.js';
-import type { TrainHooks, TrainOptions, TrainResult } from '../training/types.js';
-import { cutRound, measure, roundScores, unitLists, unitMap } from './cutting.js';
+import type { TrainControl, TrainHooks, TrainOptions, TrainResult } from '../training/types.js';
+import { cutRound, lastCut, measure, roundScores, unitLists, unitMap } from './cutting.js';
 import { cutPath, roundPath } from './prune-files.js';
 import type { PruneHooks, PrunePhase } from './prune-hooks.js';
 import type { PruneJob } from './prune-job.js';
@@ -102,13 +105,16 @@ export class Rounds {
     const pull = rsstHooks(model, groups, {
       ...{ schedule, base, exponent, norm, apply },
       targets: Object.keys(rates),
+      ...(rsst.lrThrough && { epochs: rsst.epochs }),
       ...(rsst.scope === 'doomed' && { units: doomedUnits(groups, await this.#wanted(round)) }),
     });
     const name = `rsst-${round}`;
     const phase = { name, kind: 'regularize', round } as const;
     // Its end is in the last checkpoint, from which the cut can be made again; no file of its own.
     const saveNothing = (): void => undefined;
-    const result = await this.#train(phase, job.regularizing, pull, { saveModel: saveNothing });
+    const own = { saveModel: saveNothing };
+    const part = rsst.lrThrough ? { untilEpoch: rsst.epochs } : undefined;
+    const result = await this.#train(phase, job.regularizing, { added: pull, own, part });
     standing.accuracy = result.valAccuracy ?? undefined;
     return result.finished;
   }
@@ -149,16 +155,16 @@ export class Rounds {
       if (isResult) info = trained;
       saveModel(isResult ? target : path, model as ImageModel, trained);
     };
-    const { distill } = settings;
-    const result = await this.#train(
-      { name: `round-${round}`, kind: 'finetune', round },
-      tuning,
-      undefined,
-      {
-        saveModel: saveTrained,
-        ...(teacher && distill && { distillation: { teacher, ...distill } }),
-      },
-    );
+    const { distill, rsst } = settings;
+    const own = {
+      saveModel: saveTrained,
+      ...(teacher && distill && { distillation: { teacher, ...distill } }),
+    };
+    const phase = { name: `round-${round}`, kind: 'finetune', round } as const;
+    const part = rsst?.lrThrough
+      ? { continues: { phase: `rsst-${round}`, cut: lastCut(standing) } }
+      : undefined;
+    const result = await this.#train(phase, tuning, { own, part });
     if (!result.finished) return false;
     this.result = { ...result, path: target };
     standing.info = info;
@@ -169,15 +175,14 @@ export class Rounds {
   async #train(
     { name, kind, round }: Pick<PrunePhase, 'name' | 'kind' | 'round'>,
     options: TrainOptions,
-    added: RsstHooks | undefined,
-    own: Pick<TrainHooks, 'saveModel' | 'distillation'>,
+    { added, own, part }: PhaseParts,
   ): Promise<TrainResult> {
     const { job, folder, standing, hooks } = this;
     const { control, settings, dataset } = job;
     if (!dataset) throw new Error(`phase ${name}: no data set`); // openJob has refused it
-    const phase = { name, kind, round, rounds: settings.rounds, epochs: options.epochs };
+    const { firstEpoch, ...counts } = phaseEpochs(job, { kind, round });
+    const phase = { name, kind, round, rounds: settings.rounds, ...counts };
     const { signal, dataThreads, tensorboard } = control;
-    const firstEpoch = epochsBefore(job, phase);
     this.result = await train(
       standing.model,
       dataset,
@@ -191,6 +196,7 @@ export class Rounds {
       ),
       {
         phase: name,
+        ...part,
         // Anything there is of this phase, or of one before, is ours.
         resume: folder.hasTrained && (control.resume === 'previous' ? 'previous' : true),
         restart: control.restart,
@@ -237,8 +243,25 @@ function lastRound({ rounds }: PruningRecord): RoundRecord {
   return rounds.at(-1) as RoundRecord;
 }
 
-/** Trained in the phases before this one: the order of the data goes on where they left it. */
-function epochsBefore({ tuning, regularizing }: PruneJob, { kind, round }: PrunePhase): number {
-  const [tuned, regularized] = [tuning?.epochs ?? 0, regularizing?.epochs ?? 0];
-  return (round - 1) * (tuned + regularized) + (kind === 'finetune' ? regularized : 0);
+/** What one training of a run has of its own. */
+interface PhaseParts {
+  readonly added?: RsstHooks;
+  readonly own: Pick<TrainHooks, 'saveModel' | 'distillation'>;
+  /** Of one training that the cut divides. */
+  readonly part?: Pick<TrainControl, 'untilEpoch' | 'continues'> | undefined;
+}
+
+/** How a phase's epochs are counted, and `firstEpoch`: the order of the data goes on where trainings before left it. */
+function phaseEpochs(
+  { tuning, regularizing, settings }: PruneJob,
+  { kind, round }: Pick<PrunePhase, 'kind' | 'round'>,
+): Pick<PrunePhase, 'epochs' | 'epochsBefore'> & { readonly firstEpoch: number } {
+  const isThrough = settings.rsst?.lrThrough === true;
+  const regularized = (isThrough ? settings.rsst?.epochs : regularizing?.epochs) ?? 0;
+  const tuned = (tuning?.epochs ?? 0) - (isThrough ? regularized : 0);
+  const before = (round - 1) * (tuned + regularized);
+  if (kind === 'regularize') return { epochs: regularized, epochsBefore: 0, firstEpoch: before };
+  return isThrough
+    ? { epochs: tuned, epochsBefore: regularized, firstEpoch: before }
+    : { epochs: tuned, epochsBefore: 0, firstEpoch: before + regularized };
 }

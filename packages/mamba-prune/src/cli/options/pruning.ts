@@ -40,6 +40,7 @@ export interface PruningFlags extends RateFlags {
   readonly regApply?: NonNullable<RsstSettings['apply']>;
   readonly regEpochs?: number;
   readonly nearZero?: number;
+  readonly lrThrough?: true;
   readonly distill?: number;
   readonly temperature?: number;
   readonly bnBatches?: number;
@@ -108,6 +109,10 @@ export function addPruningOptions(command: Command): void {
       "delete what is under this share of a group's largest norm, in place of a rate",
       { min: 0, below: 1 },
     ),
+    new Option(
+      '--lr-through',
+      'one learning rate schedule over --reg-epochs and --epochs; what the optimizer knows of kept units stays',
+    ),
   ]);
 }
 
@@ -166,7 +171,7 @@ const ownFlags: Readonly<Record<Exclude<PruneMethod, 'oneshot'>, readonly Flag[]
   refill: ['fillback', 'refillScore', 'refillBudget'],
   rsst: [
     ...(['regEpochs', 'regSchedule', 'regStrength', 'exponents'] as const),
-    ...(['regNorm', 'regScope', 'regApply', 'nearZero'] as const),
+    ...(['regNorm', 'regScope', 'regApply', 'nearZero', 'lrThrough'] as const),
   ],
 };
 
@@ -256,6 +261,7 @@ function rsstOf(given: PruningFlags, stored: RsstSettings | undefined): RsstSett
       apply: regApply,
       epochs: regEpochs,
       nearZero: given.nearZero,
+      lrThrough: given.lrThrough,
     }),
   };
 }

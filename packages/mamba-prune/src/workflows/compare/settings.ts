@@ -1,6 +1,7 @@
 // What a comparison is told, and the runs that follow from it.
 import { join } from 'node:path';
 import { UsageError } from '../../errors.js';
+import { lrThroughDefault } from '../lr-through.js';
 import type { PruneSettings } from '../prune-settings.js';
 import type { RecipeSettings, TrainSettings } from '../settings.js';
 
@@ -118,6 +119,8 @@ function pruneSettings(
   const regularized = method === 'rsst' ? rsst.epochs : 0;
   const epochs = finetune.epochs - regularized;
   const { warmupEpochs, plainEpochs } = finetune;
+  // One training through the cut is as long as that of the other methods.
+  const trained = method === 'rsst' && (rsst.lrThrough ?? lrThroughDefault) ? finetune.epochs : epochs;
   return {
     model,
     dataset,
@@ -132,10 +135,10 @@ function pruneSettings(
       epochs,
       // The same share of each training.
       ...(warmupEpochs !== undefined && {
-        warmupEpochs: (warmupEpochs * epochs) / finetune.epochs,
+        warmupEpochs: (warmupEpochs * trained) / finetune.epochs,
       }),
       // As many for every method, but where RSST has fewer epochs left.
-      ...(plainEpochs !== undefined && { plainEpochs: Math.min(plainEpochs, epochs) }),
+      ...(plainEpochs !== undefined && { plainEpochs: Math.min(plainEpochs, trained) }),
       seed,
     },
   };
