@@ -1,9 +1,10 @@
 // One learning rate schedule through the cut: what goes on after it, and that nothing else changes.
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Tensor, optim } from '@mamba-prune/libtorch';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { runCli } from '../cli/testing/run-cli.js';
 import type { ModelOptions } from '../models/config.js';
 import { loadModel } from '../models/model-file.js';
 import type { KeptUnits, PruningGroup } from '../pruning/groups.js';
@@ -400,4 +401,46 @@ describe('a run through the cut that is stopped', () => {
       expect(outcomeOf(out)).toEqual(outcomeOf(at(`whole-${moment}`)));
     },
   );
+});
+
+describe('--lr-through', () => {
+  const command = (out: string, ...more: string[]): string[] => [
+    ...['prune', modelOf('mamba'), '--dataset', 'folder', '--data', at('images')],
+    ...['--ssm-rate', '0.5', '--batch-size', '8', '--out', at(out), ...more],
+  ];
+  const method = ['--method', 'rsst', '--reg-scope', 'doomed', '--reg-epochs', '1'];
+
+  it('trains through the cut, shows epochs of the whole, and is kept for --resume', async () => {
+    const { status, stdout, stderr } = await runCli([
+      ...command('cli', ...method, '--epochs', '2', '--lr-through', '--json'),
+    ]);
+    expect([stderr, status]).toEqual([expect.stringMatching(/3\/3/), 0]);
+    expect(JSON.parse(stdout)).toMatchObject({ training: { epochs: 3, steps: 12 } });
+    const { config } = RunFolder.open(at('cli'));
+    expect(config['settings']).toMatchObject({ rsst: { epochs: 1, lrThrough: true } });
+    // A tenth of all three.
+    expect(config.train).toMatchObject({ epochs: 3, warmupEpochs: expect.closeTo(0.3) as number });
+    expect(epochsOf('cli').map(({ phase, epoch }) => `${phase}/${epoch}`)).toEqual([
+      'rsst-1/1',
+      'round-1/2',
+      'round-1/3',
+    ]);
+    const again = await runCli(['prune', '--resume', '--out', at('cli')]);
+    expect(again.status).toBe(0);
+    expect(epochsOf('cli')).toHaveLength(3);
+  });
+
+  it.each([
+    [['--epochs', '2'], 'got --lr-through, which belongs to --method rsst, not oneshot'],
+    [['--method', 'refill', '--epochs', '2'], 'got --lr-through, which belongs to --method rsst'],
+    [method, 'got lr-through with 0 epochs, expected training after the cut'],
+    [[...method, '--epochs', '2', '--rewind', 'init'], 'got lr-through with rewind init'],
+    [['--method', 'rsst', '--reg-epochs', '0', '--epochs', '2'], "'--reg-epochs <n>' argument '0'"],
+    [[...method, '--epochs', '2', '--warmup-epochs', '4'], 'warmupEpochs: got 4'],
+  ])('with %j is a usage error, and nothing is written', async (more, message) => {
+    const { status, stderr } = await runCli(command('never', ...more, '--lr-through'));
+    expect(stderr).toContain(message);
+    expect(status).toBe(2);
+    expect(existsSync(at('never'))).toBe(false);
+  });
 });

@@ -80,7 +80,8 @@ export async function openJob(
   if (dataset && (recipe.epochs > 0 || rsst) && control.autoBatch !== true) {
     checkBatch(model, dataset, recipe.batchSize ?? 128, device);
   }
-  const regularizing = dataset && rsst ? optionsOf(regularizingRecipe(settings), dataset) : undefined;
+  const regularizing =
+    dataset && rsst ? optionsOf(regularizingRecipe(settings), dataset) : undefined;
   const tuning =
     dataset && recipe.epochs > 0 ? optionsOf(tuningRecipe(settings), dataset) : undefined;
   const trains = at !== 'done' || recipe.epochs > 0;

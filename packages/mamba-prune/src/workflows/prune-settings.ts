@@ -21,7 +21,7 @@ import {
 } from '../pruning/rsst/index.js';
 import { type SelectionOptions, normalizations, selectionScopes } from '../pruning/selection.js';
 import type { DataSettings } from './fit.js';
-import { lrThroughDefault } from './lr-through.js';
+import { goesThrough } from './lr-through.js';
 import { type Rewind, parseRewind } from './rewind.js';
 import type { RecipeSettings } from './settings.js';
 
@@ -254,7 +254,7 @@ const rsstKinds: OptionKinds<RsstSettings> = {
 
 function resolveRsst(given: RsstSettings, settings: PruneSettings): Whole<RsstSettings> {
   requireOptions('prune: rsst', given, rsstKinds);
-  const { recipe, rewind = 'none' } = settings;
+  const { recipe, rewind } = settings;
   const { exponent = defaultExponent, nearZero = null } = given;
   const scope = oneOf('rsst scope', given.scope ?? 'all', regScopes);
   const doomed = scope === 'doomed';
@@ -276,7 +276,7 @@ function resolveRsst(given: RsstSettings, settings: PruneSettings): Whole<RsstSe
     epochs: whole('rsst epochs', regEpochs, 1),
     // 1 would delete the largest too.
     nearZero: nearZero === null ? null : within('near-zero', nearZero, 0, 1 - Number.EPSILON),
-    lrThrough: given.lrThrough ?? (lrThroughDefault && recipe.epochs > 0 && rewind === 'none'),
+    lrThrough: goesThrough(given.lrThrough, { epochs: recipe.epochs, rewind }),
   };
 }
 

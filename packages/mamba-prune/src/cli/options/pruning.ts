@@ -12,6 +12,8 @@ import type {
   RefillSettings,
   RsstSettings,
 } from '../../workflows/prune-settings.js';
+import type { RecipeSettings } from '../../workflows/settings.js';
+import { goesThrough } from '../../workflows/lr-through.js';
 import { type Rewind, parseRewind } from '../../workflows/rewind.js';
 import { choiceOption, integerOption, numberOption } from './parse.js';
 import { defined } from './recipe.js';
@@ -241,6 +243,23 @@ export function pruningOf(given: PruningFlags, stored?: PruneSettings) {
       distill: { ...stored?.distill, weight, ...defined({ temperature: given.temperature }) },
     }),
   };
+}
+
+/**
+ * Under lr-through the training has the regularised epochs too: the warm-up and plain epochs that a recipe has as a
+ * share of its epochs are a share of all.
+ * @param make - a recipe of the epochs that it is told
+ */
+export function recipeThrough<F extends PruningFlags & { readonly epochs?: number }>(
+  given: F,
+  make: (flags: F) => RecipeSettings,
+): RecipeSettings {
+  const recipe = make(given);
+  const { method, lrThrough, rewind, regEpochs = recipe.epochs } = given;
+  const { epochs } = recipe;
+  if (method !== 'rsst' || epochs === 0 || !goesThrough(lrThrough, { epochs, rewind }))
+    return recipe;
+  return { ...make({ ...given, epochs: regEpochs + epochs }), epochs };
 }
 
 function refillOf(given: PruningFlags, stored: RefillSettings | undefined): RefillSettings {

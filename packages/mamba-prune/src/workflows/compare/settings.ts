@@ -1,7 +1,7 @@
 // What a comparison is told, and the runs that follow from it.
 import { join } from 'node:path';
 import { UsageError } from '../../errors.js';
-import { lrThroughDefault } from '../lr-through.js';
+import { goesThrough } from '../lr-through.js';
 import type { PruneSettings } from '../prune-settings.js';
 import type { RecipeSettings, TrainSettings } from '../settings.js';
 
@@ -120,7 +120,8 @@ function pruneSettings(
   const epochs = finetune.epochs - regularized;
   const { warmupEpochs, plainEpochs } = finetune;
   // One training through the cut is as long as that of the other methods.
-  const trained = method === 'rsst' && (rsst.lrThrough ?? lrThroughDefault) ? finetune.epochs : epochs;
+  const isThrough = method === 'rsst' && goesThrough(rsst.lrThrough, { epochs });
+  const trained = isThrough ? finetune.epochs : epochs;
   return {
     model,
     dataset,
