@@ -388,7 +388,11 @@ describe('a run through the cut that is stopped', () => {
       });
       const hooks: PruneHooks = {
         before: step('regularize'),
-        at: { onCut: ({ round }: { round: number }) => (round === 2 ? stop() : undefined) },
+        at: {
+          onCut: ({ round }: { round: number }) => {
+            if (round === 2) stop();
+          },
+        },
         after: step('finetune'),
       }[moment];
       const out = at(`stopped-${moment}`);

@@ -257,7 +257,8 @@ function phaseEpochs(
   { kind, round }: Pick<PrunePhase, 'kind' | 'round'>,
 ): Pick<PrunePhase, 'epochs' | 'epochsBefore'> & { readonly firstEpoch: number } {
   const isThrough = settings.rsst?.lrThrough === true;
-  const regularized = (isThrough ? settings.rsst?.epochs : regularizing?.epochs) ?? 0;
+  const regularized =
+    settings.rsst && isThrough ? settings.rsst.epochs : (regularizing?.epochs ?? 0);
   const tuned = (tuning?.epochs ?? 0) - (isThrough ? regularized : 0);
   const before = (round - 1) * (tuned + regularized);
   if (kind === 'regularize') return { epochs: regularized, epochsBefore: 0, firstEpoch: before };

@@ -1,4 +1,4 @@
-import type { MetricsLine, PruningRecord, RunConfig } from 'mamba-prune';
+import type { PruningRecord, RunConfig } from 'mamba-prune';
 import { describe, expect, it } from 'vitest';
 import { epochPoints, stepPoints } from './metrics.js';
 import { phasesOf } from './phases.js';
@@ -10,8 +10,8 @@ const config = { settings: { rsst: { epochs: 2 }, recipe: { epochs: 3 } } } as u
 function linesOf(phases: readonly (readonly [name: string, first: number, last: number])[]) {
   return phases.flatMap(([phase, first, last]) =>
     Array.from({ length: last - first + 1 }, (_, i) => first + i).flatMap((epoch) => [
-      { type: 'step', phase, epoch, step: 2 * epoch - 1 } as MetricsLine,
-      { type: 'epoch', phase, epoch, step: 2 * epoch } as MetricsLine,
+      { type: 'step', phase, epoch, step: 2 * epoch - 1 },
+      { type: 'epoch', phase, epoch, step: 2 * epoch },
     ]),
   );
 }
