@@ -54,6 +54,13 @@ const cases: Record<string, Partial<PruneSettings>> = {
     rsst: { scope: 'doomed', norm: 'group', strength: 5, epochs: 1, lrThrough: true },
     recipe: { ...recipe, emaDecay: 0.9, warmupEpochs: 2 },
   },
+  'rsst with units chosen anew, through the cut': {
+    method: 'rsst',
+    importance: 'taylor',
+    scoreBatches: 1,
+    rsst: { scope: 'doomed', strength: 20, epochs: 3, rechoose: 1, lrThrough: true },
+    recipe: { ...recipe, emaDecay: 0.9, epochs: 1, lr: 1e-2 },
+  },
   'refill by gradient with a teacher': {
     method: 'refill',
     rounds: 3,

@@ -42,6 +42,7 @@ describe('the settings of a pruning', () => {
       epochs: 5,
       nearZero: null,
       lrThrough: false,
+      rechoose: null,
     });
     expect(resolve({ distill: { weight: 0.5 }, recipe: trained }).distill).toEqual({
       weight: 0.5,
@@ -110,6 +111,18 @@ describe('the settings of a pruning', () => {
     [
       { method: 'rsst', rsst: { lrThrough: 'yes' as unknown as true }, recipe: trained },
       /prune: rsst: .*lrThrough/,
+    ],
+    [
+      { method: 'rsst', rsst: { epochs: 4, rechoose: 2 } },
+      /got rechoose with the scope all, expected doomed/,
+    ],
+    [
+      { method: 'rsst', rsst: { epochs: 4, rechoose: 4, scope: 'doomed' } },
+      /rechoose: got 4, expected fewer than the 4 regularised epochs/,
+    ],
+    [
+      { method: 'rsst', rsst: { epochs: 4, rechoose: 0.5, scope: 'doomed' } },
+      /rechoose: got 0\.5, expected a whole number of at least 1/,
     ],
     [{ distill: { weight: 0.5 } }, /distillation with 0 epochs/],
     [

@@ -67,6 +67,11 @@ export interface RsstSettings {
    * `lrThroughDefault` unless given, where there is a training after the cut and no rewind.
    */
   readonly lrThrough?: boolean;
+  /**
+   * After every so many regularised epochs the doomed units are chosen anew, by the same importance; those that are
+   * doomed no more are left alone from then on. Once, before the first epoch, unless given. Scope doomed alone.
+   */
+  readonly rechoose?: number | null;
 }
 
 /** The dense model teaches during the fine-tuning. */
@@ -250,6 +255,7 @@ const rsstKinds: OptionKinds<RsstSettings> = {
   epochs: 'any',
   nearZero: 'any',
   lrThrough: 'boolean',
+  rechoose: 'any',
 };
 
 function resolveRsst(given: RsstSettings, settings: PruneSettings): Whole<RsstSettings> {
@@ -277,7 +283,27 @@ function resolveRsst(given: RsstSettings, settings: PruneSettings): Whole<RsstSe
     // 1 would delete the largest too.
     nearZero: nearZero === null ? null : within('near-zero', nearZero, 0, 1 - Number.EPSILON),
     lrThrough: goesThrough(given.lrThrough, { epochs: recipe.epochs, rewind }),
+    rechoose: resolveRechoose(given.rechoose ?? null, scope, regEpochs),
   };
+}
+
+function resolveRechoose(
+  rechoose: number | null,
+  scope: RsstSettings['scope'],
+  epochs: number,
+): number | null {
+  if (rechoose === null) return null;
+  whole('rechoose', rechoose, 1);
+  if (scope !== 'doomed') {
+    throw new UsageError(
+      `prune: got rechoose with the scope ${scope}, expected doomed: where all units are regularised none is chosen ` +
+        'before the cut. Leave rechoose out, or regularise the doomed units.',
+    );
+  }
+  if (rechoose < epochs) return rechoose;
+  throw new UsageError(
+    `prune: rechoose: got ${rechoose}, expected fewer than the ${epochs} regularised epochs. Lower it, or leave it out.`,
+  );
 }
 
 function resolveDistill({ weight, temperature = 1 }: DistillSettings): Whole<DistillSettings> {

@@ -13,6 +13,7 @@ import { rmSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import type { ImageModel } from '../models/image-model.js';
 import { type ModelInfo, saveModel } from '../models/model-file.js';
+import type { KeptUnits } from '../pruning/groups.js';
 import { type RsstHooks, doomedUnits, rsstHooks } from '../pruning/rsst/index.js';
 import { tensorboardHooks } from '../logging/tensorboard.js';
 import { composeHooks } from '../training/compose-hooks.js';
@@ -21,16 +22,19 @@ import { train } from '../training/trainer.js';
 import type { TrainControl, TrainHooks, TrainOptions, TrainResult } from '../training/types.js';
 import { cutRound, lastCut, measure, roundScores, unitLists, unitMap } from './cutting.js';
 import { cutPath, roundPath } from './prune-files.js';
-import type { PruneHooks, PrunePhase } from './prune-hooks.js';
+import { phaseEpochs } from './phase-epochs.js';
+import type { PhaseHooks, PruneHooks, PrunePhase } from './prune-hooks.js';
 import type { PruneJob } from './prune-job.js';
 import type { Standing } from './prune-source.js';
 import { type PruningRecord, type RoundRecord, writePruningRecord } from './pruning-record.js';
 import { chooseWanted } from './round-choice.js';
+import { epochsDone, remainingParts, wantedSince, withWanted } from './wanted.js';
 import { writeRoundScores } from './unit-scores.js';
 
 export class Rounds {
   /** Of the last training. */
   result: TrainResult | undefined;
+  #phase: { readonly name: string; readonly hooks: PhaseHooks | undefined } | undefined;
 
   /** @param standing - changes as the run goes on */
   constructor(
@@ -95,35 +99,47 @@ export class Rounds {
 
   /** @returns false if it was stopped */
   async #regularize(): Promise<boolean> {
-    const { job, standing } = this;
-    const { model, record } = standing;
-    const { rsst, rates } = job.settings;
+    const { job, standing, folder } = this;
+    const { rsst } = job.settings;
     if (!rsst || !job.regularizing) return true;
-    const round = record.rounds.length + 1;
-    const groups = model.pruningGroups();
-    const { schedule, strength: base, exponent, norm, apply } = rsst;
-    const pull = rsstHooks(model, groups, {
-      ...{ schedule, base, exponent, norm, apply },
-      targets: Object.keys(rates),
-      ...(rsst.lrThrough && { epochs: rsst.epochs }),
-      ...(rsst.scope === 'doomed' && { units: doomedUnits(groups, await this.#wanted(round)) }),
-    });
-    const name = `rsst-${round}`;
-    const phase = { name, kind: 'regularize', round } as const;
+    const round = standing.record.rounds.length + 1;
+    const phase = { name: `rsst-${round}`, kind: 'regularize', round } as const;
+    const { epochs, rechoose } = rsst;
+    const plan = { epochs, every: rechoose ?? epochs, done: epochsDone(folder, phase.name) };
     // Its end is in the last checkpoint, from which the cut can be made again; no file of its own.
-    const saveNothing = (): void => undefined;
-    const own = { saveModel: saveNothing };
-    const part = rsst.lrThrough ? { untilEpoch: rsst.epochs } : undefined;
-    const result = await this.#train(phase, job.regularizing, { added: pull, own, part });
-    standing.accuracy = result.valAccuracy ?? undefined;
-    return result.finished;
+    const own = { saveModel: (): void => undefined };
+    for (const { from, until } of remainingParts(standing.record, round, plan)) {
+      const added = await this.#pull(round, from);
+      const part = { untilEpoch: until };
+      const result = await this.#train(phase, job.regularizing, { added, own, part });
+      standing.accuracy = result.valAccuracy ?? undefined;
+      if (!result.finished) return false;
+    }
+    return true;
   }
 
-  /** The units that stay, chosen once per round and kept in the record. */
-  async #wanted(round: number): Promise<ReadonlyMap<string, readonly number[]>> {
+  /** What pulls on the units. @param epoch - regularised epochs that are done */
+  async #pull(round: number, epoch: number): Promise<RsstHooks> {
+    const { job, standing } = this;
+    const { rsst, rates } = job.settings;
+    const { schedule, strength: base, exponent, norm, apply } = rsst as NonNullable<typeof rsst>;
+    const groups = standing.model.pruningGroups();
+    return rsstHooks(standing.model, groups, {
+      ...{ schedule, base, exponent, norm, apply },
+      targets: Object.keys(rates),
+      ...(rsst?.lrThrough && { epochs: rsst.epochs }),
+      ...(rsst?.scope === 'doomed' && {
+        units: doomedUnits(groups, await this.#wanted(round, epoch)),
+      }),
+    });
+  }
+
+  /** The units that stay, as they are chosen after `epoch` regularised epochs, and kept in the record. */
+  async #wanted(round: number, epoch: number): Promise<KeptUnits> {
     const { job, standing } = this;
     const { record, model } = standing;
-    if (record.wanted?.round === round) return unitMap(record.wanted.kept);
+    const known = wantedSince(record, round, epoch);
+    if (known) return unitMap(known);
     this.hooks.onScore?.(round, job.settings.rounds);
     const { settings, calibration } = job;
     const { kept, scores } = await chooseWanted(
@@ -134,7 +150,8 @@ export class Rounds {
       calibration,
     );
     writeRoundScores(this.folder.path, roundScores(settings, record, model, scores));
-    this.#keep({ ...record, wanted: { round, kept: unitLists(kept) } });
+    const choice = { epoch, kept: unitLists(kept) };
+    this.#keep({ ...record, wanted: withWanted(record, round, choice) });
     return kept;
   }
 
@@ -177,7 +194,7 @@ export class Rounds {
     options: TrainOptions,
     { added, own, part }: PhaseParts,
   ): Promise<TrainResult> {
-    const { job, folder, standing, hooks } = this;
+    const { job, folder, standing } = this;
     const { control, settings, dataset } = job;
     if (!dataset) throw new Error(`phase ${name}: no data set`); // openJob has refused it
     const { firstEpoch, ...counts } = phaseEpochs(job, { kind, round });
@@ -189,7 +206,7 @@ export class Rounds {
       { ...options, firstEpoch },
       folder,
       composeHooks(
-        hooks.onPhase?.(phase) ?? control.hooks,
+        this.#hooksOf(phase) ?? control.hooks,
         tensorboard === true ? tensorboardHooks(folder.path) : undefined,
         added,
         own,
@@ -204,6 +221,14 @@ export class Rounds {
       },
     );
     return this.result;
+  }
+
+  /** One set for all parts of a phase. */
+  #hooksOf(phase: PrunePhase): PhaseHooks | undefined {
+    if (this.#phase?.name !== phase.name) {
+      this.#phase = { name: phase.name, hooks: this.hooks.onPhase?.(phase) };
+    }
+    return this.#phase.hooks;
   }
 
   #finish(record: PruningRecord, after: number | null, accuracy: number | null): void {
@@ -249,20 +274,4 @@ interface PhaseParts {
   readonly own: Pick<TrainHooks, 'saveModel' | 'distillation'>;
   /** Of one training that the cut divides. */
   readonly part?: Pick<TrainControl, 'untilEpoch' | 'continues'> | undefined;
-}
-
-/** How a phase's epochs are counted, and `firstEpoch`: the order of the data goes on where trainings before left it. */
-function phaseEpochs(
-  { tuning, regularizing, settings }: PruneJob,
-  { kind, round }: Pick<PrunePhase, 'kind' | 'round'>,
-): Pick<PrunePhase, 'epochs' | 'epochsBefore'> & { readonly firstEpoch: number } {
-  const isThrough = settings.rsst?.lrThrough === true;
-  const regularized =
-    settings.rsst && isThrough ? settings.rsst.epochs : (regularizing?.epochs ?? 0);
-  const tuned = (tuning?.epochs ?? 0) - (isThrough ? regularized : 0);
-  const before = (round - 1) * (tuned + regularized);
-  if (kind === 'regularize') return { epochs: regularized, epochsBefore: 0, firstEpoch: before };
-  return isThrough
-    ? { epochs: tuned, epochsBefore: regularized, firstEpoch: before }
-    : { epochs: tuned, epochsBefore: 0, firstEpoch: before + regularized };
 }

@@ -1,4 +1,4 @@
-import type { PruningRecord, RunConfig } from 'mamba-prune';
+import type { MetricsLine, PruningRecord, RunConfig } from 'mamba-prune';
 import { describe, expect, it } from 'vitest';
 import { epochPoints, stepPoints } from './metrics.js';
 import { phasesOf } from './phases.js';
@@ -6,14 +6,17 @@ import { phasesOf } from './phases.js';
 const record = { plannedRounds: 2, method: 'rsst' } as PruningRecord;
 const config = { settings: { rsst: { epochs: 2 }, recipe: { epochs: 3 } } } as unknown as RunConfig;
 
-/** Two steps an epoch, a line for each and for the epoch. */
-function linesOf(phases: readonly (readonly [name: string, first: number, last: number])[]) {
-  return phases.flatMap(([phase, first, last]) =>
+/** Two steps an epoch, a line for each and for the epoch; only what places them. */
+function linesOf(
+  phases: readonly (readonly [name: string, first: number, last: number])[],
+): MetricsLine[] {
+  const lines = phases.flatMap(([phase, first, last]) =>
     Array.from({ length: last - first + 1 }, (_, i) => first + i).flatMap((epoch) => [
       { type: 'step', phase, epoch, step: 2 * epoch - 1 },
       { type: 'epoch', phase, epoch, step: 2 * epoch },
     ]),
   );
+  return lines as unknown as MetricsLine[];
 }
 
 const apart = linesOf([

@@ -58,6 +58,7 @@ describe('the flags of prune', () => {
       { method: 'refill', lrThrough: true },
       /got --lr-through, which belongs to --method rsst, not refill/,
     ],
+    [{ method: 'refill', rechoose: 2 }, /got --rechoose, which belongs to --method rsst/],
     [{ method: 'refill', nearZero: 0.1 }, /got --near-zero, which belongs to --method rsst/],
     [{ method: 'rsst', importance: 'l2' }, /got --importance, which belongs to --reg-scope doomed/],
     [

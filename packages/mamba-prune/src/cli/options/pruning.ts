@@ -43,6 +43,7 @@ export interface PruningFlags extends RateFlags {
   readonly regEpochs?: number;
   readonly nearZero?: number;
   readonly lrThrough?: true;
+  readonly rechoose?: number;
   readonly distill?: number;
   readonly temperature?: number;
   readonly bnBatches?: number;
@@ -115,6 +116,10 @@ export function addPruningOptions(command: Command): void {
       '--lr-through',
       'one learning rate schedule over --reg-epochs and --epochs; what the optimizer knows of kept units stays',
     ),
+    integerOption('--rechoose <n>', 'doomed units anew after every n regularised epochs', {
+      min: 1,
+      max: trainLimits.epochs,
+    }),
   ]);
 }
 
@@ -173,7 +178,7 @@ const ownFlags: Readonly<Record<Exclude<PruneMethod, 'oneshot'>, readonly Flag[]
   refill: ['fillback', 'refillScore', 'refillBudget'],
   rsst: [
     ...(['regEpochs', 'regSchedule', 'regStrength', 'exponents'] as const),
-    ...(['regNorm', 'regScope', 'regApply', 'nearZero', 'lrThrough'] as const),
+    ...(['regNorm', 'regScope', 'regApply', 'nearZero', 'lrThrough', 'rechoose'] as const),
   ],
 };
 
@@ -281,6 +286,7 @@ function rsstOf(given: PruningFlags, stored: RsstSettings | undefined): RsstSett
       epochs: regEpochs,
       nearZero: given.nearZero,
       lrThrough: given.lrThrough,
+      rechoose: given.rechoose,
     }),
   };
 }
