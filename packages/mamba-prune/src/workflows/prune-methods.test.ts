@@ -2,6 +2,7 @@
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { distributed } from '@mamba-prune/libtorch';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { loadModel, saveModel } from '../models/model-file.js';
 import type { ModelOptions } from '../models/config.js';
@@ -270,6 +271,15 @@ describe('before anything is written', () => {
   ])('%s is refused', async (_what, changes, source, message) => {
     const settings = { ...tinyPruning(modelOf(source), at('images')), ...changes };
     await expect(pruneRun(settings, { out: at('never') })).rejects.toThrow(message);
+    expect(existsSync(at('never'))).toBe(false);
+  });
+
+  it('workers are refused', async () => {
+    const settings = tinyPruning(modelOf('mamba'), at('images'));
+    // What is asked of it before it is refused; a real one is made of processes.
+    const group = { rank: 0, size: 2 } as distributed.ProcessGroup;
+    const pruned = pruneRun(settings, { out: at('never'), group });
+    await expect(pruned).rejects.toThrow(/got a group of 2 workers, expected none/);
     expect(existsSync(at('never'))).toBe(false);
   });
 
