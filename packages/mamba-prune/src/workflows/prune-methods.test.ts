@@ -2,7 +2,7 @@
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { distributed } from '@mamba-prune/libtorch';
+import { distributed } from '@mamba-prune/libtorch';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { loadModel, saveModel } from '../models/model-file.js';
 import type { ModelOptions } from '../models/config.js';
@@ -277,7 +277,9 @@ describe('before anything is written', () => {
   it('workers are refused', async () => {
     const settings = tinyPruning(modelOf('mamba'), at('images'));
     // What is asked of it before it is refused; a real one is made of processes.
-    const group = { rank: 0, size: 2 } as distributed.ProcessGroup;
+    const group = Object.create(distributed.ProcessGroup.prototype, {
+      size: { value: 2 },
+    }) as distributed.ProcessGroup;
     const pruned = pruneRun(settings, { out: at('never'), group });
     await expect(pruned).rejects.toThrow(/got a group of 2 workers, expected none/);
     expect(existsSync(at('never'))).toBe(false);
