@@ -177,6 +177,29 @@ describe('the training over the cut', () => {
     );
   });
 
+  it('goes with a cut by near-zero norms, a teacher and batch normalisation measured again', async () => {
+    const { record, result } = await prune(
+      'others',
+      {
+        rates: { channels: 0 },
+        rsst: {
+          ...{ nearZero: 0.9, apply: 'proximal', strength: 0.5 },
+          epochs: 2,
+          lrThrough: true,
+        },
+        distill: { weight: 0.5 },
+        bnBatches: 2,
+      },
+      {},
+      'resnet',
+    );
+    expect(result).toMatchObject({ epochs: 5, steps: 20 });
+    expect(record.parameters.after).toBeLessThan(record.parameters.before);
+    expect(stepsOf('others').map(({ step }) => step)).toEqual(
+      Array.from({ length: 20 }, (_, i) => i + 1),
+    );
+  });
+
   it('measures the weights that are cut before and after it, and the averages at the end', async () => {
     const { record, result } = await prune('measured');
     const [, second, , , last] = epochsOf('measured');
