@@ -109,7 +109,8 @@ export {
   refillScores,
   refillUnits,
 } from './pruning/refill.js';
-export { maskModel, pruneModel } from './pruning/surgery.js';
+export type { TensorCut } from './pruning/surgery.js';
+export { maskModel, pruneModel, tensorCut } from './pruning/surgery.js';
 export {
   type HasWeight,
   type PruneHybridOptions,
@@ -193,6 +194,7 @@ export {
   type BestEpoch,
   CheckpointError,
   type CheckpointState,
+  type Continuation,
   type Distillation,
   Ema,
   type EpochMetrics,

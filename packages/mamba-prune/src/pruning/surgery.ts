@@ -21,16 +21,13 @@ type KeptIndices = Map<string, Map<number, number[]>>;
  * @throws UsageError for an unknown group, an empty one, or indices that are none of its units
  */
 export function pruneModel(model: ImageModel, kept: KeptUnits): ImageModel {
-  const groups = model.pruningGroups();
-  checkKept(groups, kept);
-  const state = model.stateDict();
-  const indices = keptIndices(groups, kept, state);
+  const cut = tensorCut(model, kept);
   const widths = Object.fromEntries(Array.from(kept, ([name, units]) => [name, units.length]));
   const pruned = model.withWidths(widths);
   scope(() => {
     noGrad(() => {
       pruned.loadStateDict(
-        new Map(Array.from(state, ([name, tensor]) => [name, cut(tensor, indices.get(name))])),
+        new Map(Array.from(model.stateDict(), ([name, tensor]) => [name, cut(name, tensor)])),
       );
     });
   });
@@ -38,10 +35,28 @@ export function pruneModel(model: ImageModel, kept: KeptUnits): ImageModel {
   return pruned;
 }
 
-function cut(tensor: Tensor, dims: Map<number, number[]> | undefined): Tensor {
-  let result = tensor.detach();
-  for (const [dim, list] of dims ?? []) result = result.indexSelect(dim, list);
-  return result;
+/**
+ * What is left of a tensor of the shape of a parameter or buffer: itself, or its moments and averages.
+ * @param name - of the parameter or buffer
+ * @param tensor - of the shape that it has in the model before the cut
+ * @returns the indices that the cut leaves of it; the tensor itself, detached, if it loses none
+ */
+export type TensorCut = (name: string, tensor: Tensor) => Tensor;
+
+/**
+ * How `pruneModel` cuts each tensor of a model, for others of the same shapes. It needs the model no more.
+ * @param model - before the cut
+ * @throws UsageError as `pruneModel`
+ */
+export function tensorCut(model: ImageModel, kept: KeptUnits): TensorCut {
+  const groups = model.pruningGroups();
+  checkKept(groups, kept);
+  const indices = keptIndices(groups, kept, model.stateDict());
+  return (name, tensor) => {
+    let result = tensor.detach();
+    for (const [dim, list] of indices.get(name) ?? []) result = result.indexSelect(dim, list);
+    return result;
+  };
 }
 
 /**

@@ -16,13 +16,14 @@ import {
   restoreTensors,
   toTensor,
 } from './checkpoint.js';
+import { cutCheckpoint } from './continuing.js';
 import { CheckpointError, ResumeError, RunFolderError } from './errors.js';
 import { MetricsLog, bytesBefore } from './metrics.js';
 import { checkResumeOptions, stableJson } from './options.js';
 import type { RunFolder } from './run-folder.js';
 import { rngDevices, saveCheckpoint } from './saving.js';
 import type { Session } from './session.js';
-import type { EpochMetrics, TrainControl } from './types.js';
+import type { Continuation, EpochMetrics, TrainControl } from './types.js';
 
 /** Begins the session's phase, or resumes it. @throws see `train` */
 export function begin(session: Session): void {
@@ -37,7 +38,8 @@ export function begin(session: Session): void {
           `"${phase}" begins. Resume it first.`,
       );
     }
-    beginAnew(session, state);
+    if (control.continues) continueFrom(session, control.continues, state && readLast(session));
+    else beginAnew(session, state);
   } else if (control.resume === undefined || control.resume === false) {
     throw new RunFolderError(
       folder.path,
@@ -159,16 +161,43 @@ function noteRestart({ folder, hooks, phase }: Session): void {
 }
 
 function resume(session: Session, checkpoint: Checkpoint): void {
-  const { state, tensors, path } = checkpoint;
-  const { options, model, ema, sums, folder } = session;
+  const { state, path } = checkpoint;
+  const { options, model, sums } = session;
   const note = checkResumeOptions(state.options, options, path);
   checkData(session, state);
   restoreTensors(checkpoint, 'model.', model.stateDict());
+  session.weightsChanged();
+  restoreProgress(session, checkpoint);
+  sums.restore(state.running);
+  session.best = state.best;
+  session.last = state.last as EpochMetrics | null;
+  noteResume(session, state, note);
+}
+
+/** The model has the weights that it is to go on with; what was best before, and last, was another one. */
+function continueFrom(
+  session: Session,
+  continues: Continuation,
+  end: Checkpoint | undefined,
+): void {
+  const { options, hooks } = session;
+  const checkpoint = cutCheckpoint(session, end, continues);
+  const { state, path } = checkpoint;
+  const note = checkResumeOptions(state.options, options, path);
+  checkData(session, state);
+  restoreProgress(session, checkpoint);
+  if (note) hooks.onNote?.(note);
+  noteSurroundings(session, state);
+  saveCheckpoint(session);
+}
+
+/** All but the weights, and what was measured of them. */
+function restoreProgress(session: Session, checkpoint: Checkpoint): void {
+  const { state, tensors } = checkpoint;
+  const { ema, folder } = session;
   restoreTensors(checkpoint, 'ema.', ema?.averages ?? new Map<string, Tensor>());
   ema?.restore(state.emaUpdates ?? 0);
-  session.weightsChanged();
   restoreOptimizer(session.optimizer, checkpoint);
-  sums.restore(state.running);
   for (const device of rngDevices(session.device)) {
     const stored = tensors.get(`rng.${device}`);
     if (stored) setRngState(stored.data, device);
@@ -177,11 +206,8 @@ function resume(session: Session, checkpoint: Checkpoint): void {
   session.batch = state.batch;
   session.steps = state.step;
   session.lr = state.lr;
-  session.best = state.best;
-  session.last = state.last as EpochMetrics | null;
   session.secondsBefore = state.seconds;
   session.log = new MetricsLog(folder.metricsPath, state.metricsBytes);
-  noteResume(session, state, note);
 }
 
 function checkData(session: Session, state: CheckpointState): void {
@@ -222,6 +248,12 @@ function noteResume(session: Session, state: CheckpointState, note: string | und
     ...(note && isConfigured && { train: options }),
   });
   if (note) hooks.onNote?.(note);
+  noteSurroundings(session, state);
+}
+
+/** Says what is other than before and may change the last bits. */
+function noteSurroundings(session: Session, state: CheckpointState): void {
+  const { hooks } = session;
   const now = {
     workers: session.parallel?.size ?? 1,
     threads: getNumThreads(),

@@ -27,6 +27,7 @@ export { checkTeacher } from './teacher.js';
 export { train } from './trainer.js';
 export type {
   BestEpoch,
+  Continuation,
   Distillation,
   EpochMetrics,
   LossTerm,

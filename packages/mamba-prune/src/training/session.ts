@@ -100,8 +100,23 @@ export class Session {
     return (this.parallel ?? this.control).signal?.aborted === true;
   }
 
+  /** Epochs of the training that are this phase's, and those before it. */
+  get lastEpoch(): number {
+    return this.control.untilEpoch ?? this.options.epochs;
+  }
+
+  /** Whether another phase goes on with this training. */
+  get endsEarly(): boolean {
+    return this.lastEpoch < this.options.epochs;
+  }
+
   isFinished(): boolean {
-    return this.epoch >= this.options.epochs;
+    return this.epoch >= this.lastEpoch;
+  }
+
+  /** Whether the averages are the result: those of a training that ends early only go on. */
+  get givesAverages(): boolean {
+    return this.ema !== undefined && !this.endsEarly;
   }
 
   seconds(): number {
@@ -110,7 +125,7 @@ export class Session {
 
   /** Accuracy of the weights that are the result so far. */
   valAccuracy(): number | null {
-    return (this.ema ? this.last?.emaAccuracy : this.last?.valAccuracy) ?? null;
+    return (this.givesAverages ? this.last?.emaAccuracy : this.last?.valAccuracy) ?? null;
   }
 
   /** Facts by which a data set is recognised on resume. */

@@ -6,6 +6,7 @@
  */
 import type { optim } from '@mamba-prune/libtorch';
 import type { Dataset } from '../data/index.js';
+import { UsageError } from '../errors.js';
 import { explainingMemory, type MemoryUse } from '../memory.js';
 import { begin } from './beginning.js';
 import { beginTogether } from './data-parallel/begin-together.js';
@@ -24,6 +25,7 @@ import { GRAD_NORM } from './step-loss.js';
 import { checkTeacher } from './teacher.js';
 import type {
   EpochMetrics,
+  ResolvedTrainOptions,
   Trainable,
   TrainControl,
   TrainHooks,
@@ -55,6 +57,7 @@ export async function train(
   const parallel = group && group.size > 1 ? new DataParallel(group, signal) : undefined;
   if (parallel?.leads !== false) run.requireLock();
   const resolved = resolveTrainOptions(options, dataset.info);
+  checkPart(control, resolved);
   if (hooks.distillation) checkTeacher(hooks.distillation, model, dataset.info);
   const session = new Session(model, dataset, resolved, run, hooks, control, parallel);
   let sources: Sources | undefined;
@@ -68,6 +71,15 @@ export async function train(
     session.close();
     await sources?.close();
   }
+}
+
+/** @throws UsageError for a part that is none */
+function checkPart({ untilEpoch }: TrainControl, { epochs }: ResolvedTrainOptions): void {
+  if (untilEpoch === undefined) return;
+  if (Number.isInteger(untilEpoch) && untilEpoch >= 1 && untilEpoch <= epochs) return;
+  throw new UsageError(
+    `train: untilEpoch: got ${untilEpoch}, expected a whole number from 1 to ${epochs}, the epochs of the training.`,
+  );
 }
 
 /** Evaluations at an epoch's end; empty in epochs without one. */
@@ -113,6 +125,7 @@ class Trainer {
         return this.result();
       }
     }
+    if (session.endsEarly) return this.result();
     session.swapAverages();
     saveModelFile(session, session.folder.modelPath, session.epoch, session.valAccuracy());
     return this.result();
@@ -195,7 +208,7 @@ class Trainer {
     const { session, sources } = this;
     const { ema, options, parallel } = session;
     const done = session.epoch + 1;
-    if (done % options.evalEvery !== 0 && done < options.epochs) return {};
+    if (done % options.evalEvery !== 0 && done < session.lastEpoch) return {};
     const count = sources.test.batchesPerEpoch;
     const total = ema ? 2 * count : count;
     parallel?.shareBuffers(session.model);
@@ -286,7 +299,7 @@ class Trainer {
 
   private result(): TrainResult {
     const { session } = this;
-    const { folder, ema } = session;
+    const { folder } = session;
     const finished = session.isFinished();
     return {
       finished,
@@ -294,10 +307,10 @@ class Trainer {
       steps: session.steps,
       last: session.last ?? undefined,
       best: session.best ?? undefined,
-      weights: finished && ema ? 'ema' : 'model',
+      weights: finished && session.givesAverages ? 'ema' : 'model',
       valAccuracy: session.valAccuracy(),
       seconds: session.seconds(),
-      path: finished ? folder.modelPath : folder.lastCheckpoint,
+      path: finished && !session.endsEarly ? folder.modelPath : folder.lastCheckpoint,
     };
   }
 }

@@ -293,6 +293,14 @@ export interface TrainControl {
   restart?: boolean | undefined;
   /** Name of this training within a run of several (rounds); default 'train'. */
   phase?: string | undefined;
+  /**
+   * Ends after so many of the epochs, as the first part of the training that the options describe: with the
+   * weights as they are, not their averages, and without a model file. Another phase goes on from the last
+   * checkpoint (`continues`). Default: all epochs.
+   */
+  untilEpoch?: number | undefined;
+  /** The rest of a training whose first part was another phase. */
+  continues?: Continuation | undefined;
   /** JSON kept in the checkpoint (`readCheckpointInfo`): what is needed to build the model again. */
   extra?: unknown;
   /** Threads that prepare batches; default 0. */
@@ -319,6 +327,22 @@ export interface TrainControl {
   graphBackend?: GraphBackend | undefined;
 }
 
+/**
+ * Goes on where another phase ended (`TrainControl.untilEpoch`): at its epoch and step, with the optimizer's
+ * state, the averages and the random generators of its last checkpoint. The options are those of both.
+ * The model may have been cut in between; its weights are taken as they are.
+ */
+export interface Continuation {
+  /** Name of that phase. */
+  readonly phase: string;
+  /**
+   * What is left of a tensor that has the shape which a parameter had in that phase: its moments, its average.
+   * The tensor itself unless given.
+   * @param parameter - its name
+   */
+  readonly cut?: ((parameter: string, tensor: Tensor) => Tensor) | undefined;
+}
+
 export interface TrainResult {
   /** False if the signal stopped it: resume to go on. */
   readonly finished: boolean;
@@ -328,7 +352,7 @@ export interface TrainResult {
   /** The last epoch's line; undefined if none is done. */
   readonly last: EpochMetrics | undefined;
   readonly best: BestEpoch | undefined;
-  /** Which weights the model has now and model.safetensors holds. */
+  /** Which weights the model has now and model.safetensors holds, where the training did not end early (`untilEpoch`). */
   readonly weights: 'model' | 'ema';
   /** Of those weights; null if nothing was evaluated. */
   readonly valAccuracy: number | null;

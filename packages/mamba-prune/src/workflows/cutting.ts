@@ -3,7 +3,7 @@ import { inspectModel } from '../bench/inspect.js';
 import type { ImageModel } from '../models/image-model.js';
 import type { ModelInfo } from '../models/model-file.js';
 import type { KeptUnits } from '../pruning/groups.js';
-import { pruneModel } from '../pruning/surgery.js';
+import { type TensorCut, pruneModel, tensorCut } from '../pruning/surgery.js';
 import { reestimateBatchNorm } from '../training/reestimate-bn.js';
 import { evaluateModel } from './evaluate-model.js';
 import { composeKept, encodeKept } from './kept-units.js';
@@ -68,6 +68,32 @@ export async function cutRound(
     cut.dispose();
     throw error;
   }
+}
+
+/**
+ * How the last cut of a run cut each tensor, for what has the shape of the parameters before it. From the
+ * record: in a run that is resumed the model of then is gone.
+ * @param standing - with the model that the cut made
+ */
+export function lastCut({ model, record }: Pick<Standing, 'model' | 'record'>): TensorCut {
+  const before = model.withWidths(record.rounds.at(-2)?.widths ?? record.widthsBefore);
+  try {
+    return tensorCut(before, keptInLastCut(record));
+  } finally {
+    before.dispose();
+  }
+}
+
+/** Units that the last cut left, as the model just before it had them. */
+function keptInLastCut({ rounds, kept, keptInSource }: PruningRecord): KeptUnits {
+  const earlier = rounds.at(-2)?.kept;
+  if (!earlier) return unitMap(keptInSource);
+  return new Map(
+    Object.entries(kept).map(([name, units]) => {
+      const places = new Map(earlier[name]?.map((unit, place) => [unit, place]));
+      return [name, earlier[name] ? units.map((unit) => places.get(unit) as number) : units];
+    }),
+  );
 }
 
 /**

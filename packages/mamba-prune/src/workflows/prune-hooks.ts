@@ -10,7 +10,10 @@ export interface PrunePhase {
   /** Counted from 1. */
   readonly round: number;
   readonly rounds: number;
+  /** Its own. */
   readonly epochs: number;
+  /** Of the same training in the phase before, which its epochs are counted on from: 0 but under lr-through. */
+  readonly epochsBefore: number;
 }
 
 export type PhaseHooks = Omit<TrainHooks, 'saveModel'>;

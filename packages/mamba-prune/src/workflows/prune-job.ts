@@ -31,7 +31,7 @@ export interface PruneJob {
   readonly device: string;
   /** Normalised as the model was trained. */
   readonly dataset: Dataset | undefined;
-  /** Of the training after each cut; undefined if there is none. */
+  /** Of the training after each cut; undefined if there is none. Under lr-through of the whole, as the next. */
   readonly tuning: TrainOptions | undefined;
   /** Of the regularised training before each cut. */
   readonly regularizing: TrainOptions | undefined;
@@ -80,7 +80,10 @@ export async function openJob(
   if (dataset && (recipe.epochs > 0 || rsst) && control.autoBatch !== true) {
     checkBatch(model, dataset, recipe.batchSize ?? 128, device);
   }
-  const tuning = dataset && recipe.epochs > 0 ? optionsOf(recipe, dataset) : undefined;
+  const regularizing =
+    dataset && rsst ? optionsOf(regularizingRecipe(settings), dataset) : undefined;
+  const tuning =
+    dataset && recipe.epochs > 0 ? optionsOf(tuningRecipe(settings), dataset) : undefined;
   const trains = at !== 'done' || recipe.epochs > 0;
   return {
     settings,
@@ -88,7 +91,7 @@ export async function openJob(
     device,
     dataset,
     tuning,
-    regularizing: dataset && rsst ? optionsOf(regularizingRecipe(settings), dataset) : undefined,
+    regularizing,
     calibration,
     normSource: dataset && settings.bnBatches > 0 ? trainingBatches(dataset, settings) : undefined,
     rewindFile: file,
@@ -114,8 +117,12 @@ function optionsOf(recipe: RecipeSettings, dataset: Dataset): TrainOptions {
  * The recipe of the regularised training: that of the fine-tuning, over its own epochs. Without
  * averaging: the weights that are cut have to be those that were driven to zero, not their past. Plain
  * epochs end the training of a round, which is the fine-tuning if there is one.
+ *
+ * Under lr-through it is the first part of one training, whose averages go on after the cut.
  */
-export function regularizingRecipe({ recipe, rsst }: ResolvedPruneSettings): RecipeSettings {
+export function regularizingRecipe(settings: ResolvedPruneSettings): RecipeSettings {
+  const { recipe, rsst } = settings;
+  if (rsst?.lrThrough) return tuningRecipe(settings);
   const epochs = rsst?.epochs ?? recipe.epochs;
   const { warmupEpochs = 0 } = recipe;
   const warmup = recipe.epochs > 0 ? (warmupEpochs / recipe.epochs) * epochs : warmupEpochs;
@@ -126,6 +133,11 @@ export function regularizingRecipe({ recipe, rsst }: ResolvedPruneSettings): Rec
     emaDecay: null,
     ...(recipe.epochs > 0 && { plainEpochs: undefined, plainAugment: undefined }),
   };
+}
+
+/** Of the training that ends a round; under lr-through of all its epochs, those before the cut among them. */
+export function tuningRecipe({ recipe, rsst }: ResolvedPruneSettings): RecipeSettings {
+  return rsst?.lrThrough ? { ...recipe, epochs: rsst.epochs + recipe.epochs } : recipe;
 }
 
 /** As the training sees them: augmented, in batches of its size. */

@@ -2,6 +2,7 @@
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { distributed } from '@mamba-prune/libtorch';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { loadModel, saveModel } from '../models/model-file.js';
 import type { ModelOptions } from '../models/config.js';
@@ -10,6 +11,7 @@ import { RunFolder } from '../training/run-folder.js';
 import type { EpochMetrics } from '../training/types.js';
 import { pruneRun } from './prune-run.js';
 import type { PruneSettings } from './prune-settings.js';
+import { readPruningRecord } from './pruning-record.js';
 import { tinyPruning, tinyRecipe, tinyTraining, writeTinyImages } from './testing/tiny.js';
 import { trainRun } from './train-run.js';
 
@@ -102,6 +104,59 @@ describe('rsst', () => {
     expect(record.rounds[0]?.accuracy.before).toBe(
       (lines[1] as { valAccuracy: number }).valAccuracy,
     );
+  });
+
+  it('chooses the doomed units anew, and leaves those alone that are doomed no more', async () => {
+    const chosen: (readonly [epoch: number, gone: readonly number[]])[] = [];
+    const zeros: number[][] = [];
+    const units = Array.from({ length: 32 }, (_, unit) => unit);
+    const settings = tinyPruning(modelOf('mamba'), at('images'), {
+      ...{ method: 'rsst', rates: { mlp: 0.5 }, importance: 'taylor', scoreBatches: 1 },
+      rsst: {
+        ...{ scope: 'doomed', norm: 'group', strength: 1000 },
+        ...{ epochs: 3, rechoose: 1, lrThrough: true },
+      },
+      recipe: { ...recipe, lr: 2e-2, epochs: 1 },
+    });
+    const run = await pruneRun(
+      settings,
+      { out: at('rechosen') },
+      {
+        onPhase: ({ kind }) => {
+          if (kind !== 'regularize') return {};
+          let values: () => number[] = () => [];
+          return {
+            afterStep: ({ model }) => {
+              values = () => model.stateDict().get('blocks.0.mlp.0.weight')?.toNumbers() ?? [];
+            },
+            // At its end an epoch's units are still those that were chosen before it.
+            epochMetrics: (epoch) => {
+              const { wanted } = readPruningRecord(at('rechosen')) ?? {};
+              const weights = values();
+              const isZero = (unit: number) =>
+                weights.slice(8 * unit, 8 * unit + 8).every((value) => value === 0);
+              chosen.push([epoch, units.filter((u) => !wanted?.kept['blocks.0.mlp']?.includes(u))]);
+              zeros.push(units.filter(isZero));
+              return {};
+            },
+          };
+        },
+      },
+    );
+    run.model.dispose();
+    expect(chosen.map(([epoch]) => epoch)).toEqual([1, 2, 3]);
+    const [first = [], second = [], third = []] = chosen.map(([, gone]) => gone);
+    // What matters has changed: some units came back, others went in their place.
+    expect(second).not.toEqual(first);
+    expect(new Set([first, second, third].map((gone) => gone.length))).toEqual(new Set([16]));
+    // Hardly pulled at first, and hard enough at last to be gone within the epoch: those of then, and no others.
+    expect(zeros[0]).toEqual([]);
+    expect(third).not.toEqual(first);
+    expect(zeros[2]).toEqual(third);
+    expect(run.record.rounds[0]?.kept['blocks.0.mlp']).toEqual(
+      units.filter((unit) => !third.includes(unit)),
+    );
+    expect(run.record.wanted).toBeUndefined();
   });
 
   it('deletes what is nearly zero, however much that is', async () => {
@@ -216,6 +271,17 @@ describe('before anything is written', () => {
   ])('%s is refused', async (_what, changes, source, message) => {
     const settings = { ...tinyPruning(modelOf(source), at('images')), ...changes };
     await expect(pruneRun(settings, { out: at('never') })).rejects.toThrow(message);
+    expect(existsSync(at('never'))).toBe(false);
+  });
+
+  it('workers are refused', async () => {
+    const settings = tinyPruning(modelOf('mamba'), at('images'));
+    // What is asked of it before it is refused; a real one is made of processes.
+    const group = Object.create(distributed.ProcessGroup.prototype, {
+      size: { value: 2 },
+    }) as distributed.ProcessGroup;
+    const pruned = pruneRun(settings, { out: at('never'), group });
+    await expect(pruned).rejects.toThrow(/got a group of 2 workers, expected none/);
     expect(existsSync(at('never'))).toBe(false);
   });
 

@@ -48,6 +48,19 @@ const cases: Record<string, Partial<PruneSettings>> = {
     rewind: 'epoch:2',
     recipe: { ...recipe, emaDecay: 0.9 },
   },
+  'rsst through the cut, with averaged weights': {
+    method: 'rsst',
+    rounds: 2,
+    rsst: { scope: 'doomed', norm: 'group', strength: 5, epochs: 1, lrThrough: true },
+    recipe: { ...recipe, emaDecay: 0.9, warmupEpochs: 2 },
+  },
+  'rsst with units chosen anew, through the cut': {
+    method: 'rsst',
+    importance: 'taylor',
+    scoreBatches: 1,
+    rsst: { scope: 'doomed', strength: 20, epochs: 3, rechoose: 1, lrThrough: true },
+    recipe: { ...recipe, emaDecay: 0.9, epochs: 1, lr: 1e-2 },
+  },
   'refill by gradient with a teacher': {
     method: 'refill',
     rounds: 3,
@@ -334,6 +347,74 @@ describe('resuming', () => {
     );
     expect(await go('gone', settings(), { resume: true, restart: true })).toBe(true);
     expect(outcomeOf(at('gone'))).toEqual(outcomeOf(at('reference')));
+  });
+
+  it('says under lr-through that the training before the cut is lost, and begins anew if told to', async () => {
+    const through: Partial<PruneSettings> = {
+      method: 'rsst',
+      rounds: 1,
+      rsst: { epochs: 2, lrThrough: true },
+      recipe: { ...recipe, epochs: 1 },
+    };
+    expect(await go('through', settings(through))).toBe(true);
+    // Between the cut and the first checkpoint after it.
+    const fallen = async (name: string): Promise<void> => {
+      const onCut = (): void => {
+        throw new Error('fell over');
+      };
+      await expect(go(name, settings(through), {}, { onCut })).rejects.toThrow('fell over');
+      writeFileSync(at(name, 'checkpoints', 'last.safetensors'), 'damaged');
+    };
+    await fallen('through-lost');
+    const resume = (control: Partial<RunControl>, name = 'through-lost'): Promise<boolean> =>
+      go(name, settings(through), control);
+    await expect(resume({ resume: true })).rejects.toThrow(/--resume previous/);
+    await expect(resume({ resume: 'previous' })).rejects.toThrow(
+      /last\.safetensors, the checkpoint that the training of round 1 goes on from, is damaged; under --lr-through.*--resume --restart/,
+    );
+    const notes: string[] = [];
+    const data = { onNote: (note: string) => notes.push(note) };
+    expect(await resume({ resume: true, restart: true, data })).toBe(true);
+    expect(notes.join()).toContain('the pruning begins anew with the model that was pruned');
+    expect(outcomeOf(at('through-lost'))).toEqual(outcomeOf(at('through')));
+
+    await fallen('through-none');
+    rmSync(at('through-none', 'checkpoints', 'last.safetensors'));
+    rmSync(at('through-none', 'checkpoints', 'previous.safetensors'));
+    await expect(resume({ resume: true }, 'through-none')).rejects.toThrow(/--resume --restart/);
+    await expect(resume({ resume: 'previous' }, 'through-none')).rejects.toThrow(/--restart/);
+    expect(await resume({ resume: true, restart: true }, 'through-none')).toBe(true);
+    expect(outcomeOf(at('through-none'))).toEqual(outcomeOf(at('through')));
+  });
+
+  it('lets the epochs of a single round through the cut grow, before and after its end', async () => {
+    const one = (epochs: number): PruneSettings =>
+      settings({
+        method: 'rsst',
+        rounds: 1,
+        rsst: { epochs: 1, lrThrough: true },
+        recipe: { ...recipe, epochs, schedule: 'constant' },
+      });
+    expect(await go('through-longer', one(3))).toBe(true);
+    const controller = new AbortController();
+    const onCut = (): void => {
+      controller.abort();
+    };
+    const { signal } = controller;
+    expect(await go('through-grown', one(1), { signal }, { onCut })).toBe(false);
+    expect(await go('through-grown', one(2), { resume: true })).toBe(true);
+    expect(await go('through-grown', one(3), { resume: true })).toBe(true);
+    // Under a constant schedule the longer training is the shorter one and more.
+    const { model, metrics } = outcomeOf(at('through-grown'));
+    expect({ model, metrics }).toEqual({
+      model: outcomeOf(at('through-longer'))['model'],
+      metrics: outcomeOf(at('through-longer'))['metrics'],
+    });
+    await expect(
+      go('through-grown', settings({ method: 'rsst', rounds: 1, rsst: { epochs: 1 }, recipe }), {
+        resume: true,
+      }),
+    ).rejects.toThrow(/rsst: got .*"lrThrough":false.*, expected .*"lrThrough":true/);
   });
 
   it('names what is left when the record is damaged, and touches nothing', async () => {

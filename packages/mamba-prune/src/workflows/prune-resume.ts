@@ -4,7 +4,7 @@ import { FormatError } from '@mamba-prune/libtorch';
 import { DataError } from '../data/errors.js';
 import { UsageError } from '../errors.js';
 import { type ModelInfo, loadModel } from '../models/model-file.js';
-import { readCheckpointInfo } from '../training/checkpoint.js';
+import { readCheckpoint, readCheckpointInfo } from '../training/checkpoint.js';
 import type { RunFolder } from '../training/run-folder.js';
 import { cutPath, roundPath } from './prune-files.js';
 import { type Standing, digestOf, openSource } from './prune-source.js';
@@ -57,6 +57,18 @@ export function goOn(
     ? trained && existsSync(run.lastCheckpoint)
     : lostEnd(run, control) === `round-${last.round}`;
   if (!last.finished || again) {
+    let lost: string | undefined;
+    try {
+      lost = lostTraining(run, last.round, resolved, control);
+      if (lost !== undefined) checkSource(run, resolved);
+    } catch (error) {
+      model.dispose();
+      throw error;
+    }
+    if (lost !== undefined) {
+      model.dispose();
+      return { ...openSource(resolved), lost };
+    }
     return { record, model, info: infoAtCut(info), at: 'train' };
   }
   return { record, model, info, accuracy, at: isLast ? 'done' : 'cut' };
@@ -85,6 +97,46 @@ function openStep(
     `resume: ${what} is missing, expected where the run stopped. Put it back, prune anew in the same ` +
       'folder (--resume --restart), or replace the run: its first command again, with --overwrite.',
     { file: path },
+  );
+}
+
+/**
+ * Under lr-through the training after a cut needs what the one before it left: its last checkpoint, or one of its own.
+ * @returns what is wrong if there is neither and the run may begin anew
+ * @throws DataError if it may not
+ */
+function lostTraining(
+  run: RunFolder,
+  round: number,
+  { rsst }: ResolvedPruneSettings,
+  { resume, restart }: RunControl,
+): string | undefined {
+  if (!rsst?.lrThrough) return undefined;
+  const { lastCheckpoint, previousCheckpoint } = run;
+  const goesOn = (path: string): boolean | undefined => {
+    try {
+      // All of it is read only where it decides whether to begin anew.
+      const { phase, finished } = restart ? readCheckpoint(path).state : readCheckpointInfo(path);
+      return phase === `round-${round}` || (phase === `rsst-${round}` && finished);
+    } catch {
+      return undefined;
+    }
+  };
+  const last = goesOn(lastCheckpoint);
+  if (last === true) return undefined;
+  const previous = last === undefined ? goesOn(previousCheckpoint) : undefined;
+  if (previous === true) return undefined;
+  // Where the training reads the checkpoints it says which is damaged, and what can be done.
+  const isTold = last === undefined && (previous === undefined || resume !== 'previous');
+  if (isTold && restart !== true) return undefined;
+  const state =
+    last === false ? 'is another' : existsSync(lastCheckpoint) ? 'is damaged' : 'is missing';
+  const lost = `${lastCheckpoint}, the checkpoint that the training of round ${round} goes on from, ${state}`;
+  if (restart === true) return lost;
+  throw new DataError(
+    `resume: ${lost}; under --lr-through nothing else will do. Put the file back, prune anew in the same folder ` +
+      '(--resume --restart), or replace the run: its first command again, with --overwrite.',
+    { file: lastCheckpoint },
   );
 }
 

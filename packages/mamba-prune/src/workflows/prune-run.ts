@@ -1,5 +1,6 @@
 // Prunes a model in one or more rounds, into the folder of a run.
 import { rmSync } from 'node:fs';
+import { UsageError } from '../errors.js';
 import { writeEventFile } from '../logging/tensorboard.js';
 import type { ImageModel } from '../models/image-model.js';
 import type { ModelInfo } from '../models/model-file.js';
@@ -49,6 +50,12 @@ export async function pruneRun(
   hooks: PruneHooks = {},
 ): Promise<PruneRun> {
   requireOptions('pruneRun: control', control, controlKinds, ['out']);
+  const workers = control.group?.size ?? 1;
+  if (workers > 1) {
+    throw new UsageError(
+      `pruneRun: got a group of ${workers} workers, expected none: a pruning is one process. Leave the group out.`,
+    );
+  }
   let settings = given;
   let resolved = resolvePruneSettings(settings);
   const resuming = control.resume !== undefined && control.resume !== false;

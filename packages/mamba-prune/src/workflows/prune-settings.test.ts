@@ -6,7 +6,7 @@ import {
   resolvePruneSettings,
   scoresUnits,
 } from './prune-settings.js';
-import { regularizingRecipe } from './prune-job.js';
+import { regularizingRecipe, tuningRecipe } from './prune-job.js';
 import { tinyPruning, tinyRecipe } from './testing/tiny.js';
 
 const resolve = (changes: Partial<PruneSettings> = {}) =>
@@ -41,6 +41,8 @@ describe('the settings of a pruning', () => {
       apply: 'loss',
       epochs: 5,
       nearZero: null,
+      lrThrough: false,
+      rechoose: null,
     });
     expect(resolve({ distill: { weight: 0.5 }, recipe: trained }).distill).toEqual({
       weight: 0.5,
@@ -56,6 +58,15 @@ describe('the settings of a pruning', () => {
     const cutOnly = { ...recipe, epochs: 0 };
     const last = regularizingRecipe(resolve({ method: 'rsst', rsst, recipe: cutOnly }));
     expect(last).toMatchObject({ epochs: 3, plainEpochs: 2, plainAugment: 'standard' });
+  });
+
+  it('have one recipe over all epochs under lr-through', () => {
+    const recipe = { ...trained, warmupEpochs: 6, plainEpochs: 7, emaDecay: 0.99 };
+    const settings = resolve({ method: 'rsst', rsst: { epochs: 3, lrThrough: true }, recipe });
+    expect(regularizingRecipe(settings)).toEqual({ ...recipe, epochs: 8 });
+    expect(tuningRecipe(settings)).toEqual({ ...recipe, epochs: 8 });
+    const apart = resolve({ method: 'rsst', rsst: { epochs: 3 }, recipe });
+    expect(tuningRecipe(apart)).toEqual(recipe);
   });
 
   it('resolve to themselves, so that a stored run can be compared', () => {
@@ -83,6 +94,35 @@ describe('the settings of a pruning', () => {
     [
       { method: 'rsst', rsst: { epochs: 1, nearZero: 0.1, scope: 'doomed' } },
       /near-zero with the scope doomed/,
+    ],
+    [
+      { method: 'rsst', rsst: { epochs: 2, lrThrough: true } },
+      /got lr-through with 0 epochs, expected training after the cut: the learning rate goes on/,
+    ],
+    [
+      { method: 'rsst', rsst: { lrThrough: true }, recipe: trained, rewind: 'init' },
+      /got lr-through with rewind init, expected rewind none/,
+    ],
+    [
+      { method: 'rsst', rsst: { epochs: 0, lrThrough: true }, recipe: trained },
+      /0 epochs of regularised training/,
+    ],
+    [{ method: 'refill', rsst: { lrThrough: true } }, /got rsst settings with the method refill/],
+    [
+      { method: 'rsst', rsst: { lrThrough: 'yes' as unknown as true }, recipe: trained },
+      /prune: rsst: .*lrThrough/,
+    ],
+    [
+      { method: 'rsst', rsst: { epochs: 4, rechoose: 2 } },
+      /got rechoose with the scope all, expected doomed/,
+    ],
+    [
+      { method: 'rsst', rsst: { epochs: 4, rechoose: 4, scope: 'doomed' } },
+      /rechoose: got 4, expected fewer than the 4 regularised epochs/,
+    ],
+    [
+      { method: 'rsst', rsst: { epochs: 4, rechoose: 0.5, scope: 'doomed' } },
+      /rechoose: got 0\.5, expected a whole number of at least 1/,
     ],
     [{ distill: { weight: 0.5 } }, /distillation with 0 epochs/],
     [

@@ -21,6 +21,7 @@ import {
 } from '../pruning/rsst/index.js';
 import { type SelectionOptions, normalizations, selectionScopes } from '../pruning/selection.js';
 import type { DataSettings } from './fit.js';
+import { goesThrough } from './lr-through.js';
 import { type Rewind, parseRewind } from './rewind.js';
 import type { RecipeSettings } from './settings.js';
 
@@ -60,6 +61,17 @@ export interface RsstSettings {
    * the rates then only name the kinds. Exactly the rates unless given.
    */
   readonly nearZero?: number | null;
+  /**
+   * One training through the cut: the regularised epochs and those after the cut share one learning rate schedule,
+   * and the optimizer's state and the averages of the kept units live on. Else each has a schedule of its own.
+   * `lrThroughDefault` unless given, where there is a training after the cut and no rewind.
+   */
+  readonly lrThrough?: boolean;
+  /**
+   * After every so many regularised epochs the doomed units are chosen anew, by the same importance; those that are
+   * doomed no more are left alone from then on. Once, before the first epoch, unless given. Scope doomed alone.
+   */
+  readonly rechoose?: number | null;
 }
 
 /** The dense model teaches during the fine-tuning. */
@@ -149,7 +161,7 @@ export type ResolvedPruneSettings = Omit<PruneSettings, Defaulted | 'refill' | '
  */
 export function resolvePruneSettings(settings: PruneSettings): ResolvedPruneSettings {
   requireOptions('prune', settings, pruneSettingsKinds, ['model', 'rates', 'recipe']);
-  const { method, refill, rsst, distill, recipe } = settings;
+  const { method, refill, rsst, distill } = settings;
   oneOf('method', method, pruneMethods);
   if (method !== 'refill' && refill) throw foreign('refill', method);
   if (method !== 'rsst' && rsst) throw foreign('rsst', method);
@@ -165,7 +177,7 @@ export function resolvePruneSettings(settings: PruneSettings): ResolvedPruneSett
     normalize: oneOf('normalize', settings.normalize, normalizations),
     bnBatches: whole('bn batches', settings.bnBatches ?? 0, 0),
     refill: method === 'refill' ? resolveRefill(refill ?? { fillback: 0 }) : undefined,
-    rsst: method === 'rsst' ? resolveRsst(rsst ?? {}, recipe.epochs) : undefined,
+    rsst: method === 'rsst' ? resolveRsst(rsst ?? {}, settings) : undefined,
     distill: distill && resolveDistill(distill),
   };
   checkTogether(resolved);
@@ -187,6 +199,15 @@ function checkTogether({ rewind, recipe, distill, rates, rsst }: ResolvedPruneSe
       );
     }
     if (distill) throw needsTraining('distillation', 'the teacher is heard in training only');
+    if (rsst?.lrThrough) {
+      throw needsTraining('lr-through', 'the learning rate goes on where it was before the cut');
+    }
+  }
+  if (rsst?.lrThrough && rewind !== 'none') {
+    throw new UsageError(
+      `prune: got lr-through with rewind ${rewind}, expected rewind none: the optimizer's state that goes on belongs to ` +
+        'the weights as they are. Leave one of the two out.',
+    );
   }
   if (rsst?.scope === 'doomed' && rsst.nearZero !== null) {
     throw new UsageError(
@@ -224,13 +245,28 @@ function resolveRefill({ fillback, score, budget }: RefillSettings): Whole<Refil
   };
 }
 
-function resolveRsst(given: RsstSettings, epochs: number): Whole<RsstSettings> {
+const rsstKinds: OptionKinds<RsstSettings> = {
+  schedule: 'any',
+  strength: 'any',
+  exponent: 'any',
+  norm: 'any',
+  scope: 'any',
+  apply: 'any',
+  epochs: 'any',
+  nearZero: 'any',
+  lrThrough: 'boolean',
+  rechoose: 'any',
+};
+
+function resolveRsst(given: RsstSettings, settings: PruneSettings): Whole<RsstSettings> {
+  requireOptions('prune: rsst', given, rsstKinds);
+  const { recipe, rewind } = settings;
   const { exponent = defaultExponent, nearZero = null } = given;
   const scope = oneOf('rsst scope', given.scope ?? 'all', regScopes);
   const doomed = scope === 'doomed';
   const norm = oneOf('rsst norm', given.norm ?? (doomed ? 'group' : 'l1'), regNorms);
   const defaults = rsstDefaults(doomed, norm, given.apply);
-  const regEpochs = given.epochs ?? epochs;
+  const regEpochs = given.epochs ?? recipe.epochs;
   if (regEpochs === 0) {
     throw new UsageError(
       'prune: got rsst with 0 epochs of regularised training, expected at least 1. Give --epochs or --reg-epochs.',
@@ -246,7 +282,28 @@ function resolveRsst(given: RsstSettings, epochs: number): Whole<RsstSettings> {
     epochs: whole('rsst epochs', regEpochs, 1),
     // 1 would delete the largest too.
     nearZero: nearZero === null ? null : within('near-zero', nearZero, 0, 1 - Number.EPSILON),
+    lrThrough: goesThrough(given.lrThrough, { epochs: recipe.epochs, rewind }),
+    rechoose: resolveRechoose(given.rechoose ?? null, scope, regEpochs),
   };
+}
+
+function resolveRechoose(
+  rechoose: number | null,
+  scope: RsstSettings['scope'],
+  epochs: number,
+): number | null {
+  if (rechoose === null) return null;
+  whole('rechoose', rechoose, 1);
+  if (scope !== 'doomed') {
+    throw new UsageError(
+      `prune: got rechoose with the scope ${scope}, expected doomed: where all units are regularised none is chosen ` +
+        'before the cut. Leave rechoose out, or regularise the doomed units.',
+    );
+  }
+  if (rechoose < epochs) return rechoose;
+  throw new UsageError(
+    `prune: rechoose: got ${rechoose}, expected fewer than the ${epochs} regularised epochs. Lower it, or leave it out.`,
+  );
 }
 
 function resolveDistill({ weight, temperature = 1 }: DistillSettings): Whole<DistillSettings> {

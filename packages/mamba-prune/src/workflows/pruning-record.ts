@@ -87,7 +87,15 @@ const recordSchema = z.object({
   /** Every cut so far. */
   rounds: z.array(roundSchema),
   /** Units, as the model has them now, that the round in progress wants to keep: the others are doomed. */
-  wanted: z.object({ round: z.number(), kept: units }).optional(),
+  wanted: z
+    .object({
+      round: z.number(),
+      kept: units,
+      /** Regularised epochs that were done when they were chosen, and the choices before; where it is done anew. */
+      epoch: z.number().optional(),
+      earlier: z.array(z.object({ epoch: z.number(), kept: units })).optional(),
+    })
+    .optional(),
 });
 
 /** Before there were rounds. */

@@ -6,28 +6,35 @@
 //     round-j     training; checkpoints/last.safetensors
 //     its end     checkpoints/round-j.safetensors (model.safetensors after the last round), then
 //                 `finished` in pruning.json
+//
+// Under lr-through rsst-j and round-j are two parts of one training: round-j begins with what the cut leaves of
+// the last checkpoint of rsst-j.
 import { rmSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import type { ImageModel } from '../models/image-model.js';
 import { type ModelInfo, saveModel } from '../models/model-file.js';
+import type { KeptUnits } from '../pruning/groups.js';
 import { type RsstHooks, doomedUnits, rsstHooks } from '../pruning/rsst/index.js';
 import { tensorboardHooks } from '../logging/tensorboard.js';
 import { composeHooks } from '../training/compose-hooks.js';
 import type { RunFolder } from '../training/run-folder.js';
 import { train } from '../training/trainer.js';
-import type { TrainHooks, TrainOptions, TrainResult } from '../training/types.js';
-import { cutRound, measure, roundScores, unitLists, unitMap } from './cutting.js';
+import type { TrainControl, TrainHooks, TrainOptions, TrainResult } from '../training/types.js';
+import { cutRound, lastCut, measure, roundScores, unitLists, unitMap } from './cutting.js';
 import { cutPath, roundPath } from './prune-files.js';
-import type { PruneHooks, PrunePhase } from './prune-hooks.js';
+import { phaseEpochs } from './phase-epochs.js';
+import type { PhaseHooks, PruneHooks, PrunePhase } from './prune-hooks.js';
 import type { PruneJob } from './prune-job.js';
 import type { Standing } from './prune-source.js';
 import { type PruningRecord, type RoundRecord, writePruningRecord } from './pruning-record.js';
 import { chooseWanted } from './round-choice.js';
+import { epochsDone, remainingParts, wantedSince, withWanted } from './wanted.js';
 import { writeRoundScores } from './unit-scores.js';
 
 export class Rounds {
   /** Of the last training. */
   result: TrainResult | undefined;
+  #phase: { readonly name: string; readonly hooks: PhaseHooks | undefined } | undefined;
 
   /** @param standing - changes as the run goes on */
   constructor(
@@ -92,32 +99,47 @@ export class Rounds {
 
   /** @returns false if it was stopped */
   async #regularize(): Promise<boolean> {
-    const { job, standing } = this;
-    const { model, record } = standing;
-    const { rsst, rates } = job.settings;
+    const { job, standing, folder } = this;
+    const { rsst } = job.settings;
     if (!rsst || !job.regularizing) return true;
-    const round = record.rounds.length + 1;
-    const groups = model.pruningGroups();
-    const { schedule, strength: base, exponent, norm, apply } = rsst;
-    const pull = rsstHooks(model, groups, {
-      ...{ schedule, base, exponent, norm, apply },
-      targets: Object.keys(rates),
-      ...(rsst.scope === 'doomed' && { units: doomedUnits(groups, await this.#wanted(round)) }),
-    });
-    const name = `rsst-${round}`;
-    const phase = { name, kind: 'regularize', round } as const;
+    const round = standing.record.rounds.length + 1;
+    const phase = { name: `rsst-${round}`, kind: 'regularize', round } as const;
+    const { epochs, rechoose } = rsst;
+    const plan = { epochs, every: rechoose ?? epochs, done: epochsDone(folder, phase.name) };
     // Its end is in the last checkpoint, from which the cut can be made again; no file of its own.
-    const saveNothing = (): void => undefined;
-    const result = await this.#train(phase, job.regularizing, pull, { saveModel: saveNothing });
-    standing.accuracy = result.valAccuracy ?? undefined;
-    return result.finished;
+    const own = { saveModel: (): void => undefined };
+    for (const { from, until } of remainingParts(standing.record, round, plan)) {
+      const added = await this.#pull(round, from);
+      const part = { untilEpoch: until };
+      const result = await this.#train(phase, job.regularizing, { added, own, part });
+      standing.accuracy = result.valAccuracy ?? undefined;
+      if (!result.finished) return false;
+    }
+    return true;
   }
 
-  /** The units that stay, chosen once per round and kept in the record. */
-  async #wanted(round: number): Promise<ReadonlyMap<string, readonly number[]>> {
+  /** What pulls on the units. @param epoch - regularised epochs that are done */
+  async #pull(round: number, epoch: number): Promise<RsstHooks> {
+    const { job, standing } = this;
+    const { rsst, rates } = job.settings;
+    const { schedule, strength: base, exponent, norm, apply } = rsst as NonNullable<typeof rsst>;
+    const groups = standing.model.pruningGroups();
+    return rsstHooks(standing.model, groups, {
+      ...{ schedule, base, exponent, norm, apply },
+      targets: Object.keys(rates),
+      ...(rsst?.lrThrough && { epochs: rsst.epochs }),
+      ...(rsst?.scope === 'doomed' && {
+        units: doomedUnits(groups, await this.#wanted(round, epoch)),
+      }),
+    });
+  }
+
+  /** The units that stay, as they are chosen after `epoch` regularised epochs, and kept in the record. */
+  async #wanted(round: number, epoch: number): Promise<KeptUnits> {
     const { job, standing } = this;
     const { record, model } = standing;
-    if (record.wanted?.round === round) return unitMap(record.wanted.kept);
+    const known = wantedSince(record, round, epoch);
+    if (known) return unitMap(known);
     this.hooks.onScore?.(round, job.settings.rounds);
     const { settings, calibration } = job;
     const { kept, scores } = await chooseWanted(
@@ -128,7 +150,8 @@ export class Rounds {
       calibration,
     );
     writeRoundScores(this.folder.path, roundScores(settings, record, model, scores));
-    this.#keep({ ...record, wanted: { round, kept: unitLists(kept) } });
+    const choice = { epoch, kept: unitLists(kept) };
+    this.#keep({ ...record, wanted: withWanted(record, round, choice) });
     return kept;
   }
 
@@ -149,16 +172,16 @@ export class Rounds {
       if (isResult) info = trained;
       saveModel(isResult ? target : path, model as ImageModel, trained);
     };
-    const { distill } = settings;
-    const result = await this.#train(
-      { name: `round-${round}`, kind: 'finetune', round },
-      tuning,
-      undefined,
-      {
-        saveModel: saveTrained,
-        ...(teacher && distill && { distillation: { teacher, ...distill } }),
-      },
-    );
+    const { distill, rsst } = settings;
+    const own = {
+      saveModel: saveTrained,
+      ...(teacher && distill && { distillation: { teacher, ...distill } }),
+    };
+    const phase = { name: `round-${round}`, kind: 'finetune', round } as const;
+    const part = rsst?.lrThrough
+      ? { continues: { phase: `rsst-${round}`, cut: lastCut(standing) } }
+      : undefined;
+    const result = await this.#train(phase, tuning, { own, part });
     if (!result.finished) return false;
     this.result = { ...result, path: target };
     standing.info = info;
@@ -169,28 +192,28 @@ export class Rounds {
   async #train(
     { name, kind, round }: Pick<PrunePhase, 'name' | 'kind' | 'round'>,
     options: TrainOptions,
-    added: RsstHooks | undefined,
-    own: Pick<TrainHooks, 'saveModel' | 'distillation'>,
+    { added, own, part }: PhaseParts,
   ): Promise<TrainResult> {
-    const { job, folder, standing, hooks } = this;
+    const { job, folder, standing } = this;
     const { control, settings, dataset } = job;
     if (!dataset) throw new Error(`phase ${name}: no data set`); // openJob has refused it
-    const phase = { name, kind, round, rounds: settings.rounds, epochs: options.epochs };
+    const { firstEpoch, ...counts } = phaseEpochs(job, { kind, round });
+    const phase = { name, kind, round, rounds: settings.rounds, ...counts };
     const { signal, dataThreads, tensorboard } = control;
-    const firstEpoch = epochsBefore(job, phase);
     this.result = await train(
       standing.model,
       dataset,
       { ...options, firstEpoch },
       folder,
       composeHooks(
-        hooks.onPhase?.(phase) ?? control.hooks,
+        this.#hooksOf(phase) ?? control.hooks,
         tensorboard === true ? tensorboardHooks(folder.path) : undefined,
         added,
         own,
       ),
       {
         phase: name,
+        ...part,
         // Anything there is of this phase, or of one before, is ours.
         resume: folder.hasTrained && (control.resume === 'previous' ? 'previous' : true),
         restart: control.restart,
@@ -198,6 +221,14 @@ export class Rounds {
       },
     );
     return this.result;
+  }
+
+  /** One set for all parts of a phase. */
+  #hooksOf(phase: PrunePhase): PhaseHooks | undefined {
+    if (this.#phase?.name !== phase.name) {
+      this.#phase = { name: phase.name, hooks: this.hooks.onPhase?.(phase) };
+    }
+    return this.#phase.hooks;
   }
 
   #finish(record: PruningRecord, after: number | null, accuracy: number | null): void {
@@ -237,8 +268,10 @@ function lastRound({ rounds }: PruningRecord): RoundRecord {
   return rounds.at(-1) as RoundRecord;
 }
 
-/** Trained in the phases before this one: the order of the data goes on where they left it. */
-function epochsBefore({ tuning, regularizing }: PruneJob, { kind, round }: PrunePhase): number {
-  const [tuned, regularized] = [tuning?.epochs ?? 0, regularizing?.epochs ?? 0];
-  return (round - 1) * (tuned + regularized) + (kind === 'finetune' ? regularized : 0);
+/** What one training of a run has of its own. */
+interface PhaseParts {
+  readonly added?: RsstHooks;
+  readonly own: Pick<TrainHooks, 'saveModel' | 'distillation'>;
+  /** Of one training that the cut divides. */
+  readonly part?: Pick<TrainControl, 'untilEpoch' | 'continues'> | undefined;
 }

@@ -101,9 +101,11 @@ export function stepPoints(
     });
 }
 
-/** Epochs of the run before a phase; 0 for one that is not planned. */
-const before = (phase: string, phases: readonly PhaseData[]): number =>
-  phases.find(({ name }) => name === phase)?.before ?? 0;
+/** Epochs of the run before the training of a phase; 0 for one that is not planned. */
+function before(phase: string, phases: readonly PhaseData[]): number {
+  const found = phases.find(({ name }) => name === phase);
+  return found ? found.before - (found.epochsBefore ?? 0) : 0;
+}
 
 function stepsPerEpoch(lines: readonly MetricsLine[]): Map<string, number> {
   const result = new Map<string, number>();

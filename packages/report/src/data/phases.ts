@@ -15,7 +15,7 @@ export function phasesOf(
   record: PruningRecord | undefined,
   lines: readonly MetricsLine[],
 ): PhaseData[] {
-  const planned = record ? pruningPhases(config, record) : trainingPhase(config);
+  const planned = record ? pruningPhases(config, record, lines) : trainingPhase(config);
   const known = new Set(planned.map(({ name }) => name));
   // Of a kind of run that is not known here: shown after the others.
   const others = [...new Set(lines.map(({ phase }) => phase))].filter((name) => !known.has(name));
@@ -35,7 +35,11 @@ function trainingPhase({ train }: RunConfig): PhaseData[] {
   return [{ name: 'train', epochs: train?.epochs ?? 0, before: 0, round: 0, kind: 'train' }];
 }
 
-function pruningPhases(config: RunConfig, { plannedRounds, method }: PruningRecord): PhaseData[] {
+function pruningPhases(
+  config: RunConfig,
+  { plannedRounds, method }: PruningRecord,
+  lines: readonly MetricsLine[],
+): PhaseData[] {
   const { rsst, recipe } = (config['settings'] ?? {}) as PruneTraining;
   const tuned = recipe?.epochs ?? config.train?.epochs ?? 0;
   const regularized = method === 'rsst' ? (rsst?.epochs ?? tuned) : 0;
@@ -45,7 +49,18 @@ function pruningPhases(config: RunConfig, { plannedRounds, method }: PruningReco
       if (epochs > 0) phases.push({ name, epochs, before: end(phases), round, kind });
     };
     add('regularize', `rsst-${round}`, regularized);
-    add('finetune', `round-${round}`, tuned);
+    const name = `round-${round}`;
+    add('finetune', name, tuned);
+    const last = phases.at(-1);
+    if (last?.name === name && countsOn(name, regularized, lines)) {
+      phases[phases.length - 1] = { ...last, epochsBefore: regularized };
+    }
   }
   return phases;
+}
+
+/** Whether a phase goes on with the training of the one before (`--lr-through`), and with its epochs' numbers. */
+function countsOn(phase: string, before: number, lines: readonly MetricsLine[]): boolean {
+  const own = lines.filter((line) => line.phase === phase);
+  return before > 0 && own.length > 0 && own.every(({ epoch }) => epoch > before);
 }

@@ -82,6 +82,8 @@ export interface PhaseData {
   readonly epochs: number;
   /** Epochs of the run before it. */
   readonly before: number;
+  /** Of those, the ones that its own are counted on from; none unless given. */
+  readonly epochsBefore?: number;
   /** Of the pruning, counted from 1; 0 for a dense training. */
   readonly round: number;
   readonly kind: 'train' | 'regularize' | 'finetune';
@@ -89,7 +91,7 @@ export interface PhaseData {
 
 export interface EpochPoint {
   readonly phase: string;
-  /** Counted from 1 within the phase. */
+  /** Counted from 1 within the training. */
   readonly epoch: number;
   /** Counted over the whole run. */
   readonly x: number;

@@ -14,6 +14,7 @@ import {
   addTeacherOptions,
   checkPruningFlags,
   pruningOf,
+  recipeThrough,
 } from '../options/pruning.js';
 import { type ModelKind, hasRates, ratesOf } from '../options/rates.js';
 import {
@@ -169,7 +170,7 @@ async function newSettings(
     // Under near-zero the rates only name the kinds.
     rates: given.nearZero === undefined ? rates : mapValues(rates, () => 0),
     ...defined({ dataset, data, preset }),
-    recipe: recipeOf(given, seed, defaults, dataset ?? ''),
+    recipe: recipeThrough(given, (flags) => recipeOf(flags, seed, defaults, dataset ?? '')),
   };
 }
 

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { PruneSettings } from '../../workflows/prune-settings.js';
 import { tinyPruning } from '../../workflows/testing/tiny.js';
-import { type PruningFlags, checkPruningFlags, pruningOf } from './pruning.js';
+import { type PruningFlags, checkPruningFlags, pruningOf, recipeThrough } from './pruning.js';
+import { type RecipeOptions, recipeOf } from './recipe.js';
 
 /** As the command does it. */
 function settingsOf(given: PruningFlags, stored?: PruneSettings): PruneSettings {
@@ -22,6 +23,8 @@ describe('the flags of prune', () => {
     expect(
       settingsOf({ method: 'rsst', regScope: 'doomed', importance: 'l2', exponents: 2 }),
     ).toMatchObject({ importance: 'l2', rsst: { scope: 'doomed', exponent: 2 } });
+    expect(settingsOf({ method: 'rsst', lrThrough: true }).rsst).toEqual({ lrThrough: true });
+    expect(settingsOf({ method: 'rsst' }).rsst).toEqual({});
     expect(settingsOf({ distill: 0.3, temperature: 4 }).distill).toEqual({
       weight: 0.3,
       temperature: 4,
@@ -36,6 +39,8 @@ describe('the flags of prune', () => {
       ...stored,
       refill: { fillback: 0.1, budget: 'keep' },
     });
+    const through = settingsOf({ method: 'rsst', lrThrough: true });
+    expect(settingsOf({ regEpochs: 2 }, through).rsst).toEqual({ lrThrough: true, epochs: 2 });
   });
 
   it.each<[PruningFlags, RegExp]>([
@@ -48,6 +53,12 @@ describe('the flags of prune', () => {
       { method: 'refill', regStrength: 1 },
       /got --reg-strength, which belongs to --method rsst, not refill/,
     ],
+    [{ lrThrough: true }, /got --lr-through, which belongs to --method rsst, not oneshot/],
+    [
+      { method: 'refill', lrThrough: true },
+      /got --lr-through, which belongs to --method rsst, not refill/,
+    ],
+    [{ method: 'refill', rechoose: 2 }, /got --rechoose, which belongs to --method rsst/],
     [{ method: 'refill', nearZero: 0.1 }, /got --near-zero, which belongs to --method rsst/],
     [{ method: 'rsst', importance: 'l2' }, /got --importance, which belongs to --reg-scope doomed/],
     [
@@ -64,5 +75,38 @@ describe('the flags of prune', () => {
     [{ temperature: 2 }, /got --temperature, which belongs to --distill/],
   ])('%j are refused', (given, message) => {
     expect(() => settingsOf(given)).toThrow(message);
+  });
+});
+
+describe('the recipe of prune', () => {
+  const recipe = (given: PruningFlags & RecipeOptions) =>
+    recipeThrough(given, (flags) =>
+      recipeOf(flags, 0, { epochs: 0, lr: 5e-4, phase: 'finetune' }, 'cifar10'),
+    );
+  const through = { method: 'rsst', lrThrough: true } as const;
+
+  it('warms up for a share of all epochs under --lr-through', () => {
+    expect(recipe({ ...through, regEpochs: 8, epochs: 32 })).toMatchObject({
+      epochs: 32,
+      warmupEpochs: 4,
+    });
+    // As many regularised epochs as others, unless told otherwise.
+    expect(recipe({ ...through, epochs: 5 })).toMatchObject({ epochs: 5, warmupEpochs: 1 });
+    expect(recipe({ ...through, regEpochs: 8, epochs: 32, warmupEpochs: 0.5 })).toMatchObject({
+      epochs: 32,
+      warmupEpochs: 0.5,
+    });
+    const apart = { method: 'rsst', regEpochs: 8, epochs: 32 } as const;
+    expect(recipe(apart)).toMatchObject({ epochs: 32, warmupEpochs: 3.2 });
+  });
+
+  it('has a share of all epochs of what a preset has', () => {
+    const own = recipe({ preset: 'best' });
+    const whole = recipe({ preset: 'best', epochs: own.epochs + 6 });
+    expect(recipe({ ...through, preset: 'best', regEpochs: 6 })).toEqual({
+      ...whole,
+      epochs: own.epochs,
+    });
+    expect(whole.warmupEpochs).toBeGreaterThan(own.warmupEpochs ?? Infinity);
   });
 });

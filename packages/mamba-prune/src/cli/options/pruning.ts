@@ -12,6 +12,8 @@ import type {
   RefillSettings,
   RsstSettings,
 } from '../../workflows/prune-settings.js';
+import type { RecipeSettings } from '../../workflows/settings.js';
+import { goesThrough } from '../../workflows/lr-through.js';
 import { type Rewind, parseRewind } from '../../workflows/rewind.js';
 import { choiceOption, integerOption, numberOption } from './parse.js';
 import { defined } from './recipe.js';
@@ -40,6 +42,8 @@ export interface PruningFlags extends RateFlags {
   readonly regApply?: NonNullable<RsstSettings['apply']>;
   readonly regEpochs?: number;
   readonly nearZero?: number;
+  readonly lrThrough?: true;
+  readonly rechoose?: number;
   readonly distill?: number;
   readonly temperature?: number;
   readonly bnBatches?: number;
@@ -108,6 +112,14 @@ export function addPruningOptions(command: Command): void {
       "delete what is under this share of a group's largest norm, in place of a rate",
       { min: 0, below: 1 },
     ),
+    new Option(
+      '--lr-through',
+      'one learning rate schedule over --reg-epochs and --epochs; what the optimizer knows of kept units stays',
+    ),
+    integerOption('--rechoose <n>', 'doomed units anew after every n regularised epochs', {
+      min: 1,
+      max: trainLimits.epochs,
+    }),
   ]);
 }
 
@@ -166,7 +178,7 @@ const ownFlags: Readonly<Record<Exclude<PruneMethod, 'oneshot'>, readonly Flag[]
   refill: ['fillback', 'refillScore', 'refillBudget'],
   rsst: [
     ...(['regEpochs', 'regSchedule', 'regStrength', 'exponents'] as const),
-    ...(['regNorm', 'regScope', 'regApply', 'nearZero'] as const),
+    ...(['regNorm', 'regScope', 'regApply', 'nearZero', 'lrThrough', 'rechoose'] as const),
   ],
 };
 
@@ -238,6 +250,23 @@ export function pruningOf(given: PruningFlags, stored?: PruneSettings) {
   };
 }
 
+/**
+ * Under lr-through the training has the regularised epochs too: the warm-up and plain epochs that a recipe has as a
+ * share of its epochs are a share of all.
+ * @param make - a recipe of the epochs that it is told
+ */
+export function recipeThrough<F extends PruningFlags & { readonly epochs?: number }>(
+  given: F,
+  make: (flags: F) => RecipeSettings,
+): RecipeSettings {
+  const recipe = make(given);
+  const { method, lrThrough, rewind, regEpochs = recipe.epochs } = given;
+  const { epochs } = recipe;
+  if (method !== 'rsst' || epochs === 0 || !goesThrough(lrThrough, { epochs, rewind }))
+    return recipe;
+  return { ...make({ ...given, epochs: regEpochs + epochs }), epochs };
+}
+
 function refillOf(given: PruningFlags, stored: RefillSettings | undefined): RefillSettings {
   const { fillback, refillScore: score, refillBudget: budget } = given;
   return { fillback: 0, ...stored, ...defined({ fillback, score, budget }) };
@@ -256,6 +285,8 @@ function rsstOf(given: PruningFlags, stored: RsstSettings | undefined): RsstSett
       apply: regApply,
       epochs: regEpochs,
       nearZero: given.nearZero,
+      lrThrough: given.lrThrough,
+      rechoose: given.rechoose,
     }),
   };
 }

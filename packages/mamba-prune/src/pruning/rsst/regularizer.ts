@@ -27,7 +27,10 @@ export const regularizerKinds: OptionKinds<RegularizerOptions> = {
 };
 
 /** Options of RSST are options of its norm: the same ones say what is pulled, and how hard. */
-const rsstNames = { schedule: 'any', base: 'any', exponent: 'any', apply: 'any' } as const;
+const rsstNames = {
+  ...({ schedule: 'any', base: 'any', exponent: 'any' } as const),
+  ...({ apply: 'any', epochs: 'any' } as const),
+};
 
 /**
  * Σ ‖unit‖ over the units of the targets, without λ; differentiable, with a gradient of zero at zero.

@@ -1,7 +1,7 @@
 /** The regulariser as a part of training. */
 import { type Tensor, type nn, noGrad, ops, scope, zerosLike } from '@mamba-prune/libtorch';
 import { UsageError } from '../../errors.js';
-import type { LossTerm, StepContext, TrainHooks } from '../../training/types.js';
+import type { LossTerm, StepContext, StepNumbers, TrainHooks } from '../../training/types.js';
 import type { PruningGroup } from '../groups.js';
 import { type OptionKinds, requireOptions } from '../../option-checks.js';
 import { type RegularizerOptions, regularizedGroups, regularizerKinds } from './regularizer.js';
@@ -49,6 +49,8 @@ export interface RsstOptions extends RegularizerOptions, RsstStrength {
   readonly schedule: RsstSchedule;
   /** loss unless given. */
   readonly apply?: RegApplication | undefined;
+  /** Epochs over which the strength grows, of a training that goes on after them; all of its epochs unless given. */
+  readonly epochs?: number | undefined;
 }
 
 const rsstKinds: OptionKinds<RsstOptions> = {
@@ -56,6 +58,7 @@ const rsstKinds: OptionKinds<RsstOptions> = {
   base: 'number',
   exponent: 'number',
   apply: 'string',
+  epochs: 'number',
   ...regularizerKinds,
 };
 
@@ -78,8 +81,11 @@ export class Rsst {
     private readonly options: RsstOptions,
   ) {
     requireOptions('RsstOptions', options, rsstKinds);
-    const { schedule, apply = 'loss' } = options;
+    const { schedule, apply = 'loss', epochs } = options;
     checkStrength(schedule, options);
+    if (epochs !== undefined && !(epochs > 0 && epochs < Infinity)) {
+      throw new UsageError(`rsst epochs: got ${epochs}, expected a number above 0`);
+    }
     if (!regApplications.includes(apply)) {
       throw new UsageError(
         `rsst apply: got '${apply}', expected one of ${regApplications.join(', ')}`,
@@ -91,6 +97,17 @@ export class Rsst {
   /** λ after `progress` (0 to 1) of the training. */
   lambda(progress: number): number {
     return rsstLambda(this.options.schedule, this.options, progress);
+  }
+
+  /** λ of a step. */
+  lambdaAt({ step, totalSteps, progress }: StepNumbers): number {
+    const { epochs } = this.options;
+    return this.lambda(epochs === undefined ? step / totalSteps : Math.min(progress / epochs, 1));
+  }
+
+  /** λ at the end of an epoch, counted from 1, of a training of `epochs` epochs. */
+  lambdaAfter(epoch: number, epochs: number): number {
+    return this.lambda(Math.min(epoch / (this.options.epochs ?? epochs), 1));
   }
 
   /** The norms of all regularised groups' units, one tensor per group; without gradients. */
@@ -193,7 +210,7 @@ export class RsstTerm implements LossTerm {
   }
 
   compute({ scalar }: StepContext): Tensor {
-    const lambda = scalar((numbers) => this.#rsst.lambda(numbers.step / numbers.totalSteps));
+    const lambda = scalar((numbers) => this.#rsst.lambdaAt(numbers));
     this.#lambda = lambda;
     this.#norms = this.#rsst.norms();
     return this.#rsst.value(this.#norms).mul(lambda);
@@ -224,7 +241,7 @@ export function rsstHooks(
   const rsst = new Rsst(model, groups, options);
   const epochMetrics = (epoch: number, epochs: number) => ({
     rsst: {
-      lambda: rsst.lambda(epoch / epochs),
+      lambda: rsst.lambdaAfter(epoch, epochs),
       value: scope(() => rsst.value(rsst.norms()).item()),
     },
     unitNorms: summarizeUnitNorms(model, groups, options),
@@ -234,7 +251,7 @@ export function rsstHooks(
   }
   return {
     afterStep: ({ scalar }) => {
-      rsst.shrink(scalar(({ step, totalSteps, lr }) => lr * rsst.lambda(step / totalSteps)));
+      rsst.shrink(scalar((numbers) => numbers.lr * rsst.lambdaAt(numbers)));
     },
     replayable: true,
     epochMetrics,

@@ -61,6 +61,8 @@ interface Plan {
   readonly lr?: number;
   /** Batches and steps as on a GPU, or steps alone. */
   readonly onDevice?: boolean | 'steps';
+  /** Of the first of two phases that are one training. */
+  readonly untilEpoch?: number;
 }
 
 async function trainTogether(
@@ -150,6 +152,24 @@ describe('workers that train together', () => {
     const lines = [one, two].map((run) => run?.readMetrics().at(-1) as Record<string, unknown>);
     expect(lines[1]?.['valAccuracy']).toBe(lines[0]?.['valAccuracy']);
     expect(lines[1]?.['trainAccuracy']).toBe(lines[0]?.['trainAccuracy']);
+  });
+
+  it('go on in another phase with the state of rank 0', async () => {
+    const alone = await trainAlone(join(folder.path, 'whole-one'));
+    const ends = await trainTogether(join(folder.path, 'parts-two'), 2, options, { untilEpoch: 2 });
+    for (const { code, result } of ends) {
+      expect(result.message).toBeUndefined();
+      expect(code).toBe(0);
+      expect(result).toMatchObject({ finished: true, steps: 21 });
+      expect(largestDifference(result.weights, alone)).toBeLessThan(TOLERANCE);
+      expect(result.weights).toEqual(ends[0]?.result.weights);
+    }
+    const lines = RunFolder.open(join(folder.path, 'parts-two')).readMetrics();
+    expect(lines.map(({ phase, epoch }) => `${phase}/${epoch}`)).toEqual([
+      'first/1',
+      'first/2',
+      'rest/3',
+    ]);
   });
 
   it('divide a batch that their number does not divide', async () => {

@@ -106,7 +106,8 @@ export async function perform(
   }
   const { model, finished } = await pruneRun(run.settings, shared, {
     // The regularised training comes first, the fine-tuning last.
-    onPhase: ({ kind, epochs }) => hooks(kind === 'regularize' ? 0 : run.epochs - epochs),
+    onPhase: ({ kind, epochs, epochsBefore }) =>
+      hooks(kind === 'regularize' ? 0 : run.epochs - epochs - epochsBefore),
   });
   model.dispose();
   return finished;

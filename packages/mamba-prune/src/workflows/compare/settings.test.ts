@@ -69,6 +69,13 @@ describe('planRuns', () => {
     });
   });
 
+  it('gives RSST through the cut the warm-up and the plain epochs of the others', () => {
+    const finetune = { ...settings.finetune, plainEpochs: 4 };
+    const through = { ...settings, finetune, rsst: { ...settings.rsst, lrThrough: true } };
+    const made = planRuns(through, '/out').find(({ name }) => name === 'seed-3/rsst-50');
+    expect(made?.settings.recipe).toMatchObject({ epochs: 3, warmupEpochs: 0.5, plainEpochs: 4 });
+  });
+
   it('ends every training without mixing', () => {
     const plain = { ...settings, finetune: { ...settings.finetune, plainEpochs: 4 } };
     const found = planRuns(plain, '/out').map(

@@ -1,6 +1,7 @@
 // What a comparison is told, and the runs that follow from it.
 import { join } from 'node:path';
 import { UsageError } from '../../errors.js';
+import { goesThrough } from '../lr-through.js';
 import type { PruneSettings } from '../prune-settings.js';
 import type { RecipeSettings, TrainSettings } from '../settings.js';
 
@@ -118,6 +119,9 @@ function pruneSettings(
   const regularized = method === 'rsst' ? rsst.epochs : 0;
   const epochs = finetune.epochs - regularized;
   const { warmupEpochs, plainEpochs } = finetune;
+  // One training through the cut is as long as that of the other methods.
+  const isThrough = method === 'rsst' && goesThrough(rsst.lrThrough, { epochs });
+  const trained = isThrough ? finetune.epochs : epochs;
   return {
     model,
     dataset,
@@ -132,10 +136,10 @@ function pruneSettings(
       epochs,
       // The same share of each training.
       ...(warmupEpochs !== undefined && {
-        warmupEpochs: (warmupEpochs * epochs) / finetune.epochs,
+        warmupEpochs: (warmupEpochs * trained) / finetune.epochs,
       }),
       // As many for every method, but where RSST has fewer epochs left.
-      ...(plainEpochs !== undefined && { plainEpochs: Math.min(plainEpochs, epochs) }),
+      ...(plainEpochs !== undefined && { plainEpochs: Math.min(plainEpochs, trained) }),
       seed,
     },
   };

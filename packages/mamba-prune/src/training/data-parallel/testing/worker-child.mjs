@@ -47,6 +47,11 @@ try {
   const graphs = new FakeGraphs(failure);
   const onDevice = plan.onDevice && { deviceData: plan.onDevice === true, graphBackend: graphs };
   const control = { resume: true, signal: stop.signal, group, ...onDevice };
+  if (plan.untilEpoch) {
+    const first = { ...control, phase: 'first', untilEpoch: plan.untilEpoch };
+    await train(model, toyDataset(), options, run, hooks, first);
+    Object.assign(control, { phase: 'rest', continues: { phase: 'first' } });
+  }
   const result = await train(model, toyDataset(), options, run, hooks, control);
   const weights = model.parameters().map((tensor) => tensor.toNumbers());
   group.close();

@@ -1,0 +1,59 @@
+// One training on a GPU in two phases, with a cut between them: the step is captured in each.
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { RunFolder, pruneModel, readCheckpointInfo, tensorCut, trainModel } from 'mamba-prune';
+import { gpu, skip } from './support.mjs';
+import { dataset, newModel, options as recipe } from './training.mjs';
+
+const options = { ...recipe, optimizer: 'muon', lr: 1e-3, emaDecay: 0.9, precision: 'auto' };
+
+describe('a training through a cut', { skip }, () => {
+  it('goes on with the optimizer, the averages and the schedule, its step captured anew', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'mamba-prune-through-'));
+    const run = RunFolder.create(join(folder, 'run'), { command: 'prune', args: [], seed: 3 });
+    try {
+      const images = dataset(1280);
+      const model = newModel(gpu);
+      const half = await trainModel(model, images, options, run, {}, { phase: 'a', untilEpoch: 2 });
+      assert.equal(half.finished, true);
+      const before = readCheckpointInfo(run.lastCheckpoint);
+      const kept = new Map(
+        model
+          .pruningGroups()
+          .filter(({ kind }) => kind === 'ssm' || kind === 'mlp')
+          .map(({ name, size }) => [name, Array.from({ length: size / 2 }, (_, i) => 2 * i)]),
+      );
+      const cut = tensorCut(model, kept);
+      const small = pruneModel(model, kept).to(gpu);
+      model.dispose();
+      let begun;
+      const onCheckpoint = (path) => {
+        begun ??= readCheckpointInfo(path);
+      };
+      const control = { phase: 'b', continues: { phase: 'a', cut }, resume: true };
+      const whole = await trainModel(small, images, options, run, { onCheckpoint }, control);
+      assert.deepEqual(begun.optimizer, before.optimizer);
+      assert.equal(begun.emaUpdates, 20);
+      assert.deepEqual([whole.finished, whole.epochs, whole.steps], [true, 4, 40]);
+      const lines = run.readMetrics();
+      assert.deepEqual(
+        lines.map(({ phase, epoch, graph }) => [phase, epoch, graph]),
+        [1, 2, 3, 4].map((epoch) => [epoch <= 2 ? 'a' : 'b', epoch, 'replayed']),
+      );
+      // Ten steps an epoch, a cosine over all 40.
+      for (const { step, lr } of lines) {
+        const expected = (1e-3 * (1 + Math.cos((Math.PI * (step - 1)) / 40))) / 2;
+        assert.ok(Math.abs(lr - expected) < 1e-9, `step ${step}: ${lr}`);
+      }
+      // Half of the units of a model that had hardly learnt: the loss goes on from where it was.
+      assert.ok(lines[3].loss < lines[0].loss, `${lines[3].loss}`);
+      small.dispose();
+    } finally {
+      run.release();
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+});
