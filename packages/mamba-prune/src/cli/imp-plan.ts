@@ -12,6 +12,7 @@ import {
   checkRefused,
   familyFlags,
   importanceOf,
+  pretrainedOf,
   scriptArchitectures,
   scriptDefaults,
 } from './options/imp.js';
@@ -42,14 +43,19 @@ export function planImp(given: ImpFlags, seed: number): PlannedImp {
     // It comes with the package.
     ...(flags.dataset !== 'fashion-mnist' && { data: flags.data }),
   };
-  const { d_model: dModel, depth, d_state: dState, patch: patchSize } = given;
-  const model = defined({ dModel, depth, dState, patchSize });
+  const { d_model: dModel, depth, d_state: dState, patch: patchSize, heads } = given;
+  const model = defined({ dModel, depth, dState, patchSize, heads });
+  const pretrained = pretrainedOf(given);
   const dense: TrainSettings | undefined =
-    given.pretrained === undefined
+    pretrained === undefined
       ? {
           arch,
           ...data,
-          ...defined({ imageSize: given.image_size, init: given.init }),
+          ...defined({
+            imageSize: given.image_size,
+            init: given.init === undefined ? undefined : resolve(given.init),
+          }),
+          ...(given.weights !== undefined && { import: { key: given.weights } }),
           model,
           recipe,
           ...(given.prune_type === 'rewind_lt' &&
@@ -61,6 +67,13 @@ export function planImp(given: ImpFlags, seed: number): PlannedImp {
       'got --init with --pretrained, but the dense model is not trained then. Leave one of them out.',
     );
   }
+  refuseWithoutFile(given, pretrained);
+  const said = defined({
+    key: given.weights,
+    mean: given.mean,
+    std: given.std,
+    imageSize: given.image_size,
+  });
   return {
     out,
     notes,
@@ -69,9 +82,10 @@ export function planImp(given: ImpFlags, seed: number): PlannedImp {
     dense,
     prune: {
       model:
-        given.pretrained === undefined
+        pretrained === undefined
           ? resolve(densePath(out), 'model.safetensors')
-          : resolve(given.pretrained),
+          : resolve(pretrained),
+      ...(pretrained !== undefined && Object.keys(said).length > 0 && { import: said }),
       ...data,
       ...methodOf(given, flags),
       rates: ratesOf(flags, family),
@@ -85,6 +99,22 @@ export function planImp(given: ImpFlags, seed: number): PlannedImp {
       recipe,
     },
   };
+}
+
+/** @throws UsageError for a flag about a file that is not given */
+function refuseWithoutFile(given: ImpFlags, pretrained: string | undefined): void {
+  const flags = ['mean', 'std'] as const;
+  const foreign =
+    pretrained === undefined ? flags.find((name) => given[name] !== undefined) : undefined;
+  if (foreign !== undefined) {
+    throw new UsageError(
+      `got --${foreign} without --pretrained: what is trained here is normalised as the data are. Leave it out.`,
+    );
+  }
+  if (given.weights === undefined || pretrained !== undefined || given.init !== undefined) return;
+  throw new UsageError(
+    `got --weights '${given.weights}' without --pretrained or --init, the file that it is about. Leave it out.`,
+  );
 }
 
 /** With the script's defaults. */
