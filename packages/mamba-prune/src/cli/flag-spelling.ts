@@ -9,8 +9,12 @@ const unmistakable =
 
 const quotedNames = /`[a-zA-Z]\w*`(?:, `[a-zA-Z]\w*`)*/g;
 
+/** As options are refused that an architecture does not have. */
+const refused = /got the option ('\w+'(?:, '\w+')*), expected some of (\w+(?:, \w+)*)/g;
+
 /** Words that messages of libtorch and of importing put before the name of an option. */
-const spokenOf = /\b(option|with|got|got the|values for|in) (arch|key|heads|classes|mean|std|scan)\b(?!-)/g;
+const spokenOf =
+  /\b(option|with|got|got the|values for|in) (arch|key|heads|classes|mean|std|scan)\b(?!-)/g;
 
 /**
  * The message of an error with the names of options as the command spells them. Where it lists several, those
@@ -32,11 +36,18 @@ export function inFlags(
         return flag === undefined ? all : `${before.replace(/ the$/, '')} ${flag}`;
       })
     : message;
-  const shown = spoken.replaceAll(quotedNames, (list) => {
-    const names = list.split(', ').map((name) => name.slice(1, -1));
-    const known = names.map(flagOf).filter((flag) => flag !== undefined);
-    return known.length > 0 ? known.join(', ') : names.join(', ');
-  });
+  const shown = spoken
+    .replaceAll(refused, (all, got: string, known: string) => {
+      const inQuotes = got.replaceAll("'", '`');
+      return flagOf(got.split("'")[1] ?? '') === undefined
+        ? all
+        : `got the option ${inQuotes}, expected some of \`${known.replaceAll(', ', '`, `')}\``;
+    })
+    .replaceAll(quotedNames, (list) => {
+      const names = list.split(', ').map((name) => name.slice(1, -1));
+      const known = names.map(flagOf).filter((flag) => flag !== undefined);
+      return known.length > 0 ? known.join(', ') : names.join(', ');
+    });
   return isUsage ? shown.replaceAll(unmistakable, (name) => flagOf(name) ?? name) : shown;
 }
 

@@ -62,11 +62,7 @@ export function planImp(given: ImpFlags, seed: number): PlannedImp {
             flags.rewind_epoch > 0 && { keepEpochs: [flags.rewind_epoch] }),
         }
       : undefined;
-  if (!dense && given.init !== undefined) {
-    throw new UsageError(
-      'got --init with --pretrained, but the dense model is not trained then. Leave one of them out.',
-    );
-  }
+  checkOneFile(given.init, pretrained);
   refuseWithoutFile(given, pretrained);
   const said = defined({
     key: given.weights,
@@ -99,6 +95,14 @@ export function planImp(given: ImpFlags, seed: number): PlannedImp {
       recipe,
     },
   };
+}
+
+/** @throws UsageError for weights to begin with where nothing is trained */
+export function checkOneFile(init: string | undefined, pretrained: string | undefined): void {
+  if (init === undefined || pretrained === undefined) return;
+  throw new UsageError(
+    'got --init with --pretrained, but the dense model is not trained then. Leave one of them out.',
+  );
 }
 
 /** @throws UsageError for a flag about a file that is not given */

@@ -23,7 +23,9 @@ export function isOnnx(path: string): boolean {
   const isOther = head.toString('latin1', 0, 2) === 'PK' || head[0] === 0x80 || head[8] === 0x7b;
   if (isOther) return false;
   // The version of the format, the first entry of every ONNX file that exporters write, then the next entry.
-  return isNamed || (head[0] === 0x08 && (head[1] ?? 0) < 0x20 && [0x12, 0x3a].includes(head[2] ?? 0));
+  return (
+    isNamed || (head[0] === 0x08 && (head[1] ?? 0) < 0x20 && [0x12, 0x3a].includes(head[2] ?? 0))
+  );
 }
 
 /** None of a pipe, say, which would be waited for. */
@@ -141,7 +143,7 @@ function inFolder(folder: string, { onNote }: ModelPathOptions): string {
     first === undefined
       ? `${folder} is a folder without ${modelFileName}, expected a run folder or ${weightsFile}.`
       : `${folder} has several files of weights (${candidates.slice(0, 6).map(printableLine).join(', ')}), expected one. ` +
-        `Give its path, such as ${join(folder, first)}.`,
+          `Give its path, such as ${join(folder, first)}.`,
   );
 }
 
@@ -151,7 +153,8 @@ function isRun(folder: string): boolean {
     const path = join(folder, 'config.json');
     if (statSync(path).size > 2 ** 24 || !statSync(path).isFile()) return false;
     const config: unknown = JSON.parse(readFileSync(path, 'utf8'));
-    const kind = typeof config === 'object' && config !== null && 'kind' in config ? config.kind : '';
+    const kind =
+      typeof config === 'object' && config !== null && 'kind' in config ? config.kind : '';
     return typeof kind === 'string' && kind.startsWith('mamba-prune');
   } catch {
     return false;

@@ -132,11 +132,10 @@ async function download(
   const { file, beside } = await findFile(spec, here, options.onNote);
   const result = { path: cache.file(commit, file.path), repo: spec.repo, commit, file: file.path };
   const inCache = cache.has(commit, file.path);
-  // They come first: weights that are in the cache are taken from it without asking again.
+  await bring(here, file, cache, options);
   for (const small of beside) {
     await bring(here, small, cache, { ...options, onProgress: undefined });
   }
-  await bring(here, file, cache, options);
   cache.remember(spec.revision, commit);
   return { ...result, downloaded: !inCache };
 }

@@ -146,7 +146,10 @@ function timmOf(json: unknown): Partial<Found> {
   const { data } = timmSchema.safeParse(json);
   if (!data) return {};
   const { architecture, pretrained_cfg: nested = {} } = data;
-  const { mean, std, interpolation, crop_pct, input_size, label_names } = { ...data, ...set(nested) };
+  const { mean, std, interpolation, crop_pct, input_size, label_names } = {
+    ...data,
+    ...set(nested),
+  };
   const [, height, width] = input_size ?? [];
   return {
     arch: archOf(architecture),

@@ -69,12 +69,10 @@ export function checkModelOptions(arch: string, options: ModelOptions): void {
   const known: readonly string[] = modelOptionNames(arch);
   const foreign = Object.entries(options)
     .filter(([name, value]) => value !== undefined && !known.includes(name))
-    .map(([name]) => quoted(name));
+    .map(([name]) => `'${name}'`);
   if (foreign.length === 0) return;
   throw new UsageError(
-    `${arch}: got the option ${listed(foreign)}, expected some of ${listed(known.map(quoted), known.length)}. ` +
+    `${arch}: got the option ${listed(foreign)}, expected some of ${listed(known, known.length)}. ` +
       'Leave it out, or choose an architecture that has it.',
   );
 }
-
-const quoted = (name: string): string => `\`${name}\``;

@@ -201,11 +201,7 @@ function historyStep(
 }
 
 /** The cut model, or the same units as they were at the time to rewind to. */
-async function rewound(
-  job: PruneJob,
-  record: PruningRecord,
-  cut: ImageModel,
-): Promise<ImageModel> {
+async function rewound(job: PruneJob, record: PruningRecord, cut: ImageModel): Promise<ImageModel> {
   const { rewindFile: file, settings, device } = job;
   if (file === undefined) return cut;
   const kept = settings.rewind === 'source' ? record.keptInSource : record.kept;

@@ -46,7 +46,8 @@ export interface ImpHooks {
   readonly onDense?: ((settings: TrainSettings) => Omit<TrainHooks, 'saveModel'>) | undefined;
   readonly onBegin?: OnBegin | undefined;
   /** The dense model was opened from a file that another program wrote. */
-  readonly onImport?: ((path: string, opened: Pick<OpenedWeights, 'assumed' | 'notes'>) => void) | undefined;
+  readonly onImport?:
+    ((path: string, opened: Pick<OpenedWeights, 'assumed' | 'notes'>) => void) | undefined;
   /** Before the rounds. */
   readonly onRounds?: (() => void) | undefined;
   readonly prune?: PruneHooks | undefined;

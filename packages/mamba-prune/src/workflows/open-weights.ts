@@ -5,13 +5,9 @@ import { UsageError, isUsageError } from '../errors.js';
 import { type ModelCardConfig, besideFile } from '../hub/model-card-config.js';
 import { checkModelOptions } from '../models/architectures.js';
 import type { ImageModel, ModelConfigBase } from '../models/image-model.js';
-import {
-  type ImportOptions,
-  type ImportedModel,
-  importModel,
-} from '../models/import-model.js';
+import { type ImportOptions, type ImportedModel, importModel } from '../models/import-model.js';
 import { rangeProblems } from '../models/file-checks.js';
-import { type ModelInfo, metadataKey } from '../models/model-file.js';
+import { type ModelInfo, loadModel, metadataKey } from '../models/model-file.js';
 import { printableLine } from '../printable.js';
 
 export interface OpenedWeights {
@@ -70,14 +66,14 @@ export function describesItself(path: string): boolean {
   }
 }
 
-async function openOurs(path: string, said: ImportOptions): Promise<OpenedWeights> {
-  const { allowNotFinite, key } = said;
+function openOurs(path: string, said: ImportOptions): OpenedWeights {
+  const { allowNotFinite = false, key } = said;
   if (key !== undefined) {
     throw new UsageError(
       `import: got \`key\` '${key}' for ${path}, a safetensors file, which has no keys. Leave it out.`,
     );
   }
-  const { model, info } = await importModel(path, defined({ allowNotFinite }));
+  const { model, info } = loadModel(path, { allowNotFinite });
   try {
     const same = sameInfo(path, model.config, info, said);
     const isNamed = info.classes.length === 0 && same.classes.length > 0;

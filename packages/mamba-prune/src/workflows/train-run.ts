@@ -145,11 +145,7 @@ export async function trainRun(
   /** The weights as they are, not their average. */
   function keepWeights(run: string, epoch: number): void {
     const step = { ...trainingStep(settings, null), epoch, weights: 'model' };
-    saveModel(
-      keptWeightsPath(run, epoch),
-      model,
-      modelInfoOf(dataset.info, [...origin, step]),
-    );
+    saveModel(keptWeightsPath(run, epoch), model, modelInfoOf(dataset.info, [...origin, step]));
   }
 
   /** On resume epochs may be asked for that are over. */

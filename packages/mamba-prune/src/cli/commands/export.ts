@@ -35,7 +35,10 @@ export function addExportCommand(program: Command, cli: Cli): void {
     .argument('<MODEL|RUN>', modelArgument);
   for (const option of [
     choiceOption('--format <name>', 'of the file', formats, 'as --out ends'),
-    new Option('--out <file>', 'the file to write, .safetensors or .onnx (required)').makeOptionMandatory(),
+    new Option(
+      '--out <file>',
+      'the file to write, .safetensors or .onnx (required)',
+    ).makeOptionMandatory(),
     new Option('--overwrite', 'replace the file if there is one'),
   ]) {
     command.addOption(option);

@@ -4,18 +4,13 @@ import { UsageError } from '../../errors.js';
 import { modelNames } from '../../models/architectures.js';
 import type { ImpRun } from '../../workflows/imp.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
-import { type PlannedImp, planImp } from '../imp-plan.js';
+import { type PlannedImp, checkOneFile, planImp } from '../imp-plan.js';
 import { inFlags } from '../flag-spelling.js';
 import { findModel } from '../model-argument.js';
 import { type ModelFacts, sayAssumptions } from '../open-model.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { describeDataset } from '../options/data.js';
-import {
-  type ImpFlags,
-  addImpOptions,
-  pretrainedOf,
-  scriptArchitectures,
-} from '../options/imp.js';
+import { type ImpFlags, addImpOptions, pretrainedOf, scriptArchitectures } from '../options/imp.js';
 import { pruningHooks } from '../pruning-progress.js';
 import { printPruningRun } from '../pruning-tables.js';
 import { relativePath, shellCommand } from '../shell.js';
@@ -89,6 +84,7 @@ async function withFiles(context: Context<ImpCommandOptions>): Promise<ImpFlags>
   const { mamba_pretrained: _mamba, vit_pretrained: _vit, ...given } = context.given;
   const pretrained = pretrainedOf(context.given);
   const { init } = given;
+  checkOneFile(init, pretrained);
   return {
     ...given,
     ...(pretrained !== undefined && { pretrained: await findModel(context, pretrained) }),

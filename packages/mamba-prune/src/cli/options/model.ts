@@ -60,10 +60,14 @@ export function sizeOptions(fallback: 'as --arch' | 'as the shapes say'): Option
       scanModes,
       isNew ? 'uni' : 'uni or bi, as the shapes say',
     ),
-    integerOption('--patch <px>', `side of a patch (default: ${or('4; 8 over 40 px, 16 over 128')})`, {
-      min: 1,
-      max: modelLimits.patchSize,
-    }),
+    integerOption(
+      '--patch <px>',
+      `side of a patch (default: ${or('4; 8 over 40 px, 16 over 128')})`,
+      {
+        min: 1,
+        max: modelLimits.patchSize,
+      },
+    ),
     integerOption('--d-model <n>', `Mamba, ViT: width (default: ${fallback})`, {
       min: 1,
       max: modelLimits.dModel,
