@@ -1,5 +1,5 @@
 import { closeSync, existsSync, openSync, readFileSync, readSync } from 'node:fs';
-import { readdirSync, statSync } from 'node:fs';
+import { type Stats, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, extname, join } from 'node:path';
 import { UsageError } from '../errors.js';
 import { chooseWeights, isShardIndex, splitAdvice } from '../hub/choose-file.js';
@@ -94,7 +94,7 @@ const weightsFile = 'a file of weights (.safetensors, or as torch.save writes it
  * @throws UsageError if there is none, or it is an ONNX file that the command does not take
  */
 export function modelPath(argument: string, options: ModelPathOptions = {}): string {
-  const stat = statSync(argument, { throwIfNoEntry: false });
+  const stat = statOf(argument);
   if (!stat) {
     const onnx = options.takesOnnx === true ? ', an .onnx file' : '';
     throw new UsageError(
@@ -102,6 +102,21 @@ export function modelPath(argument: string, options: ModelPathOptions = {}): str
     );
   }
   return stat.isDirectory() ? inFolder(argument, options) : checkedFile(argument, options);
+}
+
+/** @throws UsageError for a path that nothing can have, such as a ring of links */
+function statOf(path: string): Stats | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    // A file where the path has a folder.
+    if (code === 'ENOTDIR') return undefined;
+    throw new UsageError(
+      `${path} cannot be opened (${(error as Error).message}), expected ${weightsFile}, a run folder or hf:owner/name.`,
+      { cause: error },
+    );
+  }
 }
 
 function checkedFile(path: string, { takesOnnx = false }: ModelPathOptions): string {

@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path';
 import { readTextFile } from '@mamba-prune/libtorch';
 import { z } from 'zod';
 import { modelNames } from '../models/architectures.js';
+import { type VitSizes, vitArchitectures } from '../models/vit-config.js';
 
 /** Names of the files, as libraries look for them beside the weights. */
 export const cardFiles = ['config.json', 'preprocessor_config.json'] as const;
@@ -151,8 +152,12 @@ function timmOf(json: unknown): Partial<Found> {
     ...set(nested),
   };
   const [, height, width] = input_size ?? [];
+  const arch = archOf(architecture);
+  const known: Readonly<Record<string, VitSizes>> = vitArchitectures;
   return {
-    arch: archOf(architecture),
+    arch,
+    // The name stands for the number, which no shape tells.
+    heads: known[arch ?? '']?.heads,
     mean,
     std,
     interpolation,

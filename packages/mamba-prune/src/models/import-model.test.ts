@@ -237,7 +237,7 @@ describe('importStateDict', () => {
       /not those of vit_tiny as asked for: `dModel` is 384, expected 192; `depth` is 2, expected 12/,
     );
     expect(() => importStateDict(small, { arch: 'resnet20' })).toThrow(
-      /arch 'resnet20' for the weights of a vit, expected one of vit_tiny, vit_small/,
+      /`arch` 'resnet20' for the weights of a vit, expected one of vit_tiny, vit_small/,
     );
     expect(() => importStateDict(small, { dModel: 384, depth: 2 })).toThrow(/more than one of/);
     const { config } = importStateDict(small, { arch: 'vit_small', depth: 2 }).model;

@@ -32,12 +32,12 @@ export interface OpenedWeights {
 export async function openWeights(path: string, said: ImportOptions = {}): Promise<OpenedWeights> {
   if (describesItself(path)) return openOurs(path, said);
   const card = besideFile(path);
-  const hints = { ...hintsOf(card), ...defined(said) };
+  const hints = { ...hintsOf(card, said), ...defined(said) };
   const imported = await importWith(path, hints, card, said);
   try {
     checkActivation(path, imported.model, card);
     const { notes = [] } = imported as { readonly notes?: readonly string[] };
-    const taken = takenFrom(card, imported, hints, said);
+    const taken = takenFrom(path, card, imported, hints, said);
     const options = { ...hints, ...taken.options };
     return {
       model: imported.model,
@@ -146,9 +146,11 @@ function shown(value: unknown): string {
 }
 
 /** What importing itself has use for; sizes that every shape tells are not among it. */
-function hintsOf({ arch, heads, imageSize }: ModelCardConfig): ImportOptions {
+function hintsOf({ arch, heads, imageSize }: ModelCardConfig, said: ImportOptions): ImportOptions {
   const isResNet = arch?.startsWith('resnet') === true;
-  return defined({ arch, heads, imageSize: isResNet ? imageSize : undefined });
+  // A card of another architecture than the one that was named is not that of the weights.
+  const isOther = said.arch !== undefined && arch !== undefined && said.arch !== arch;
+  return isOther ? {} : defined({ arch, heads, imageSize: isResNet ? imageSize : undefined });
 }
 
 async function importWith(
@@ -192,6 +194,7 @@ interface Taken {
 
 /** Normalisation and names that nobody said, where they can be those of the model. */
 function takenFrom(
+  path: string,
   card: ModelCardConfig,
   { model, info, assumed }: ImportedModel,
   hints: ImportOptions,
@@ -209,9 +212,9 @@ function takenFrom(
   const options = Object.fromEntries(
     names.filter((name) => fitting[name]).map((name) => [name, [...(card[name] ?? [])]]),
   ) as Partial<Record<'mean' | 'std', number[]> & Record<'classes', string[]>>;
-  const left = assumed.filter((entry) => !(entry.split(' ', 1)[0] ?? '' in options));
+  const left = assumed.filter((entry) => !Object.hasOwn(options, nameOf(entry)));
   const history = info.history.map((step) =>
-    step['step'] === 'import' ? { ...step, assumed: left } : step,
+    step['step'] === 'import' ? { ...step, ...sourceOf(path), assumed: left } : step,
   );
   const hinted = (['arch', 'heads', 'imageSize'] as const).filter(
     (name) => hints[name] !== undefined && said[name] === undefined,
@@ -232,6 +235,17 @@ function takenFrom(
     ],
   };
 }
+
+/** Where a file of the hub comes from, in the form that fetches it again: its own name tells nothing. */
+function sourceOf(path: string): { readonly source?: string } {
+  const match = /[/\\]models--(.+?)--(.+?)[/\\]snapshots[/\\]([0-9a-f]{40})[/\\](.+)$/.exec(path);
+  if (!match) return {};
+  const [, owner = '', name = '', commit = '', file = ''] = match;
+  return { source: `hf:${owner}/${name}@${commit}:${file.replaceAll('\\', '/')}` };
+}
+
+/** Of an assumption such as `mean 0.5/0.5/0.5`. */
+const nameOf = (assumed: string): string => assumed.split(' ', 1)[0] ?? '';
 
 const fits = <T>(list: readonly T[] | undefined, length: number): list is readonly T[] =>
   list?.length === length;

@@ -53,11 +53,11 @@ export function addExportCommand(program: Command, cli: Cli): void {
   ]);
   action<ExportOptions>(cli, command, async (context, argument: string) => {
     const { out, overwrite = false } = context.options;
-    const format = formatOf(out, context.options.format);
-    if (format !== 'onnx') refuseOnnxOptions(context.given, format);
-    if (statSync(out, { throwIfNoEntry: false })?.isDirectory() === true) {
+    if (existsSync(out) && statSync(out).isDirectory()) {
       throw new UsageError(`--out: ${out} is a folder, expected the file to write.`);
     }
+    const format = formatOf(out, context.options.format);
+    if (format !== 'onnx') refuseOnnxOptions(context.given, format);
     if (existsSync(out) && !overwrite) {
       throw new UsageError(
         `--out: ${out} exists, expected a new file. Give another name, or --overwrite.`,
