@@ -38,7 +38,7 @@ const short = (): string[] => [...data(), '--epochs', '1', '--batch-size', '32']
 
 interface CommandCase {
   readonly name: string;
-  argv(model: string, flags: readonly string[]): string[];
+  readonly argv: (model: string, flags: readonly string[]) => string[];
   /** Whether classes, mean and deviation are those of the data. */
   readonly takesDataInfo?: true;
   readonly takesOnnx?: true;

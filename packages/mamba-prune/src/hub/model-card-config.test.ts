@@ -19,7 +19,8 @@ function beside(files: Readonly<Record<string, object | string>>): Omit<ModelCar
     const text = typeof content === 'string' ? content : JSON.stringify(content);
     writeFileSync(join(folder, name), text);
   }
-  const { from: _, ...entries } = besideFile(join(folder, 'weights.bin'));
+  const { from, ...entries } = besideFile(join(folder, 'weights.bin'));
+  expect(Object.keys(from).sort()).toEqual(Object.keys(entries).sort());
   return entries;
 }
 
@@ -118,7 +119,7 @@ describe('what lies beside weights', () => {
     });
   });
 
-  it.each([
+  it.each<[string, Readonly<Record<string, object | string>>?]>([
     ['nothing'],
     ['no JSON', { 'config.json': '{"architecture": ' }],
     ['no object', { 'config.json': '[1, 2]', 'preprocessor_config.json': 'null' }],

@@ -125,7 +125,8 @@ async function ownFile(
 ): Promise<string> {
   const own = `${resolve(out)}.dense.safetensors`;
   const resuming = resume !== undefined && resume !== false && RunFolder.isRun(out);
-  if (resuming && RunFolder.open(out).config['source'] !== undefined && existsSync(own)) return own;
+  const { path: used } = resuming ? sourceOf(out) : {};
+  if (used === own && existsSync(own)) return own;
   if (!existsSync(path)) {
     throw new UsageError(`imp: the dense model ${path} does not exist, expected a file.`);
   }
@@ -151,6 +152,10 @@ async function ownFile(
     model.dispose();
   }
 }
+
+/** What a run of the rounds says of the model that it prunes. */
+const sourceOf = (run: string): { readonly path?: string } =>
+  (RunFolder.open(run).config['source'] ?? {});
 
 function checkResume(out: string, resume: RunControl['resume']): void {
   const exists = RunFolder.isRun(out) || RunFolder.isRun(densePath(out));

@@ -107,7 +107,10 @@ export function sameInfo<I extends Pick<ModelInfo, 'classes' | 'mean' | 'std'>>(
   info: I,
   said: ImportOptions,
 ): I {
-  const { classes, mean, std, arch, key, dataset, allowNotFinite, ...sizes } = said;
+  const { classes, mean, std, arch, ...more } = said;
+  // What is no part of a description.
+  const about = { key: undefined, dataset: undefined, allowNotFinite: undefined };
+  const sizes = defined({ ...more, ...about });
   const isNamed = info.classes.length > 0;
   const given = { arch, ...sizes, mean, std, classes: isNamed ? classes : undefined };
   const has: Readonly<Record<string, unknown>> = { ...config, ...headsOf(config), ...info };
@@ -123,7 +126,7 @@ export function sameInfo<I extends Pick<ModelInfo, 'classes' | 'mean' | 'std'>>(
       `${path}: got a model of ${list.join('; ')}. Leave these options out: the file describes itself.`,
     );
   }
-  const foreign = Object.entries(sizes).filter(([name, v]) => v !== undefined && !(name in has));
+  const foreign = Object.entries(sizes).filter(([name]) => !(name in has));
   if (foreign.length > 0) checkModelOptions(config.arch, Object.fromEntries(foreign));
   if (isNamed || classes === undefined) return info;
   if (classes.length !== config.numClasses) {

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
+import { defined } from '../../defined.js';
 import { UsageError } from '../../errors.js';
 import { modelNames } from '../../models/architectures.js';
 import type { ImpRun } from '../../workflows/imp.js';
@@ -81,12 +82,12 @@ export function addImpCommand(program: Command, cli: Cli): void {
 
 /** With paths in place of runs and hf:owner/name. */
 async function withFiles(context: Context<ImpCommandOptions>): Promise<ImpFlags> {
-  const { mamba_pretrained: _mamba, vit_pretrained: _vit, ...given } = context.given;
-  const pretrained = pretrainedOf(context.given);
+  const { given } = context;
+  const pretrained = pretrainedOf(given);
   const { init } = given;
   checkOneFile(init, pretrained);
   return {
-    ...given,
+    ...defined({ ...given, mamba_pretrained: undefined, vit_pretrained: undefined }),
     ...(pretrained !== undefined && { pretrained: await findModel(context, pretrained) }),
     ...(init !== undefined && { init: await findModel(context, init) }),
   };

@@ -243,7 +243,8 @@ async function settingsOf(
   }
   const init = resolve(await findModel(context, from));
   const { startingWeights } = await import('../../workflows/starting-weights.js');
-  const { dropPath: _ofTheTraining, ...sizes } = model;
+  // Dropout is of the training, not of the file.
+  const sizes = { ...model, dropPath: undefined };
   const found = await startingWeights(init, defined({ arch, key: weights, ...sizes }));
   // Weights to begin with bring their own sizes.
   const settings = { ...rest, init, arch: found.arch, import: found.import, model };
