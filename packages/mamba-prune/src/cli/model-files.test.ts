@@ -131,11 +131,9 @@ describe.each(commands)('$name', ({ name: command, argv, takesDataInfo, takesOnn
     const facts = factsOf(command, JSON.parse(stdout) as Record<string, unknown>);
     if (command !== 'imp --init') expect(typeof facts.model).toBe('string');
     const assumesPixels = file.isBare === true && takesDataInfo !== true;
-    if (command !== 'train --from') {
-      expect(facts.assumed).toEqual(
-        assumesPixels ? ['mean 0.485/0.456/0.406', 'std 0.229/0.224/0.225'] : [],
-      );
-    }
+    expect(facts.assumed).toEqual(
+      assumesPixels ? ['mean 0.485/0.456/0.406', 'std 0.229/0.224/0.225'] : [],
+    );
     const said =
       'does not tell everything. Assumed: --mean 0.485,0.456,0.406, --std 0.229,0.224,0.225.';
     if (assumesPixels) expect(flat(stderr)).toContain(said);

@@ -155,7 +155,7 @@ async function ownFile(
 
 /** What a run of the rounds says of the model that it prunes. */
 const sourceOf = (run: string): { readonly path?: string } =>
-  (RunFolder.open(run).config['source'] ?? {});
+  RunFolder.open(run).config['source'] ?? {};
 
 function checkResume(out: string, resume: RunControl['resume']): void {
   const exists = RunFolder.isRun(out) || RunFolder.isRun(densePath(out));

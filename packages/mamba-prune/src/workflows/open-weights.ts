@@ -232,8 +232,8 @@ function takenFrom(
         .filter((name) => !fitting[name])
         .map(
           (name) =>
-            `The ${card.from[name] ?? ''} beside it has ${described(name, card)}, which was not taken: ` +
-            `the model has ${name === 'classes' ? `${numClasses} classes` : `${channels} channels`}.`,
+            `Left out of the ${card.from[name] ?? ''} beside it: ${described(name, card)}, for ` +
+            `${misfit(name, card, { channels, numClasses })}.`,
         ),
     ],
   };
@@ -249,6 +249,20 @@ function sourceOf(path: string): { readonly source?: string } {
 
 /** Of an assumption such as `mean 0.5/0.5/0.5`. */
 const nameOf = (assumed: string): string => assumed.split(' ', 1)[0] ?? '';
+
+/** Why an entry cannot be of the model. */
+function misfit(
+  name: 'mean' | 'std' | 'classes',
+  card: ModelCardConfig,
+  { channels, numClasses }: Pick<ModelConfigBase, 'channels' | 'numClasses'>,
+): string {
+  if (name === 'classes') return `the model has ${numClasses} classes`;
+  const values = card[name] ?? [];
+  const [problem] = name === 'mean' ? rangeProblems(values, []) : rangeProblems([], values);
+  return values.length === channels && problem !== undefined
+    ? problem.replace(/^got (\S+) in \w+, /, 'it has a $1, ')
+    : `the model has ${channels} channels`;
+}
 
 const fits = <T>(list: readonly T[] | undefined, length: number): list is readonly T[] =>
   list?.length === length;

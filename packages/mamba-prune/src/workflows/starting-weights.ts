@@ -50,7 +50,8 @@ export async function modelFromWeights(
   const { dropPath } = options;
   const sizes = { ...options, expand: undefined, mlpRatio: undefined, dropPath: undefined };
   const opened = await openWeights(path, { ...said, ...defined({ arch, ...sizes }) });
-  const { model: given, info: givenInfo, assumed, notes } = opened;
+  const { model: given, info: givenInfo, notes } = opened;
+  const ofTheWeights = opened.assumed.filter((text) => !ofTheData.test(text));
   let model: ImageModel | undefined;
   try {
     const { config } = given;
@@ -70,12 +71,13 @@ export async function modelFromWeights(
     const anew = copyMatching(path, given, model);
     return {
       model,
-      origin: givenInfo.history.filter(({ step }) => step === 'import').slice(-1),
+      origin: givenInfo.history
+        .filter(({ step }) => step === 'import')
+        .slice(-1)
+        .map((step) => ({ ...step, assumed: ofTheWeights })),
       notes: [
         ...notes.map((note) => `${path}: ${note}`),
-        ...assumed
-          .filter((text) => !ofTheData.test(text))
-          .map((text) => `${path} does not tell everything. Assumed: ${named(text)}.`),
+        ...ofTheWeights.map((text) => `${path} does not tell everything. Assumed: ${named(text)}.`),
         ...(anew.length === 0
           ? []
           : [
