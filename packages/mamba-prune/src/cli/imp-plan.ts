@@ -43,8 +43,8 @@ export function planImp(given: ImpFlags, seed: number): PlannedImp {
     // It comes with the package.
     ...(flags.dataset !== 'fashion-mnist' && { data: flags.data }),
   };
-  const { d_model: dModel, depth, d_state: dState, patch: patchSize, heads } = given;
-  const model = defined({ dModel, depth, dState, patchSize, heads });
+  const { d_model: dModel, depth, d_state: dState, patch: patchSize, heads, scan } = given;
+  const model = defined({ dModel, depth, dState, patchSize, heads, scan });
   const pretrained = pretrainedOf(given);
   const dense: TrainSettings | undefined =
     pretrained === undefined

@@ -5,6 +5,7 @@ import { type Command, Option } from 'commander';
 import { datasetNames } from '../../data/datasets.js';
 import { UsageError } from '../../errors.js';
 import type { FamilyName } from '../../models/architectures.js';
+import { type ScanMode, scanModes } from '../../models/scan-order.js';
 import { rsstSchedules } from '../../pruning/rsst/schedule.js';
 import { pixelOptions, weightsOption } from './import.js';
 import { choiceOption, integerOption, integersOption, numberOption } from './parse.js';
@@ -23,6 +24,7 @@ export interface ImpFlags {
   readonly mean?: readonly number[];
   readonly std?: readonly number[];
   readonly heads?: number;
+  readonly scan?: ScanMode;
   readonly exp_name?: string;
   readonly save_dir?: string;
   readonly resume?: true | 'previous';
@@ -305,6 +307,7 @@ export function addImpOptions(command: Command, architectures: readonly string[]
       min: 1,
       max: modelLimits.patchSize,
     }),
+    choiceOption('--scan <way>', 'directions of a Mamba', scanModes, 'uni; of weights as they say'),
     integerOption('--heads <n>', 'ViT: attention heads (default: as --arch)', {
       min: 1,
       max: modelLimits.heads,

@@ -14,14 +14,8 @@ export const smallSizes = { dModel: 8, depth: 1, dState: 2, imageSize: 8, numCla
 
 /** What a state dict of the model does not tell, but its architecture. */
 export const smallFlags = [
-  '--arch',
-  'mamba_nano',
-  '--d-model',
-  '8',
-  '--depth',
-  '1',
-  '--d-state',
-  '2',
+  ...['--arch', 'mamba_nano', '--d-model', '8', '--depth', '1', '--d-state', '2'],
+  ...['--scan', 'uni'],
 ];
 
 export const smallInfo: ModelInfo = {
