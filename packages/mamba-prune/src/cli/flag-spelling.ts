@@ -12,7 +12,7 @@ const quotedNames = /`[a-zA-Z]\w*`(?:, `[a-zA-Z]\w*`)*/g;
 /** As options are refused that an architecture does not have. */
 const refused = /got the option ('\w+'(?:, '\w+')*), expected some of (\w+(?:, \w+)*)/g;
 
-/** Words that messages of libtorch and of importing put before the name of an option. */
+/** Words that messages of libtorch, and some of importing, put before the name of an option without quotes. */
 const spokenOf =
   /\b(option|with|got|got the|values for|in) (arch|key|heads|classes|mean|std|scan)\b(?!-)/g;
 

@@ -241,7 +241,7 @@ describe('a file that is none', () => {
       // The architecture has a default in imp.
       if (name.startsWith('imp')) continue;
       const { status, stderr } = await runCli(argv(at('net.pth'), []));
-      expect(stderr).toMatch(/a mamba of --d-model 8, --depth 1, .*Say which with --arch/);
+      expect(stderr).toMatch(/a mamba of --d-model 8, (--)?depth 1, .*Say which with --arch/);
       expect(stderr).not.toContain('`');
       expect(status).toBe(2);
       const keyed = await runCli(argv(at('net.pth'), [...smallFlags, '--weights', 'none']));

@@ -43,7 +43,7 @@ export interface OpenOptions {
 
 /**
  * Opens the model that an argument means.
- * @throws UsageError, FormatError, HubError: see `findModel` and `openWeights`
+ * @throws UsageError, FormatError, HubError: see `findModel` and `openModelFile`
  */
 export async function openModel(
   context: ImportContext,
@@ -60,8 +60,8 @@ export async function openFile(
   { allowNotFinite, said }: OpenOptions = {},
 ): Promise<OpenedModel> {
   const typed = said ?? (await importOptionsOf(context.given));
-  const { openWeights } = await import('../workflows/open-weights.js');
-  const { model, info, assumed, notes, options } = await openWeights(path, {
+  const { openModelFile } = await import('../workflows/open-model-file.js');
+  const { model, info, assumed, notes, options } = await openModelFile(path, {
     ...typed,
     ...(allowNotFinite && { allowNotFinite }),
   });

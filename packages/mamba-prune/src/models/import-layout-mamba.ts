@@ -46,7 +46,7 @@ export const mambaLayout: Layout = {
         const { dropPath = 0, scan = twoWays ? 'bi' : 'uni' } = options;
         if ((scan === 'bi') !== twoWays) {
           throw new UsageError(
-            `import: got \`scan\` '${scan}' for weights of ${twoWays ? 'two directions' : 'one direction'}, ` +
+            `import: got scan '${scan}' for weights of ${twoWays ? 'two directions' : 'one direction'}, ` +
               `expected ${twoWays ? 'bi' : 'uni or cross'}`,
           );
         }

@@ -55,7 +55,7 @@ function headsOf(reader: ShapeReader, block: number, headDim: number): number {
   if (rows === 0 || rows % (3 * headDim) !== 0) {
     throw new FormatError(
       `import: got '${name}' of ${rows} rows, expected a multiple of ${3 * headDim}: q, k and v of heads of width ${headDim}. ` +
-        'Give the number of heads that the model had before it was ever pruned (`heads`).',
+        'Give the number of heads that the model had before it was ever pruned.',
     );
   }
   return rows / (3 * headDim);

@@ -66,7 +66,7 @@ export function configFromShapes(shapes: Shapes, options: LayoutOptions = {}): L
   const family = familyFromShapes(shapes);
   if (options.arch !== undefined && familyOf(options.arch) !== family) {
     throw new UsageError(
-      `import: got \`arch\` '${options.arch}' for the weights of a ${family}, ` +
+      `import: got arch '${options.arch}' for the weights of a ${family}, ` +
         `expected one of ${listed(familyNames[family].architectures)}`,
     );
   }
@@ -108,11 +108,11 @@ function certainArchitecture(
   if (fitting.length === 1) return fitting[0] as string;
   const telling = Object.keys(Object.values(layout.architectures)[0] ?? {})
     .filter((name) => sizes[name] !== undefined)
-    .map((name) => `\`${name}\` ${shown(sizes[name])}`);
+    .map((name) => `${name} ${shown(sizes[name])}`);
   throw new UsageError(
     `import: the weights are of a ${family} of ${telling.join(', ')}, which ` +
       `${fitting.length === 0 ? 'none' : 'more than one'} of ${names.join(', ')} has. ` +
-      'Say which with `arch`, and give the sizes that differ from it as options.',
+      'Say which with arch, and give the sizes that differ from it as options.',
   );
 }
 
@@ -124,7 +124,7 @@ function differences(layout: Layout, arch: string, sizes: Sizes, options: Layout
     const expected = said[name] ?? defaults[name];
     return expected === undefined || shown(expected) === shown(size)
       ? []
-      : [`\`${name}\` is ${shown(size)}, expected ${shown(expected)}`];
+      : [`${name} is ${shown(size)}, expected ${shown(expected)}`];
   });
 }
 

@@ -231,13 +231,13 @@ describe('importStateDict', () => {
   it('refuses an architecture that the shapes contradict, and asks when they do not decide', () => {
     const small = tensorsOf('vit_small', { depth: 2 });
     expect(() => importStateDict(small)).toThrow(
-      /vit of `dModel` 384, `depth` 2, which none of vit_tiny, vit_small has.*arch/,
+      /vit of dModel 384, depth 2, which none of vit_tiny, vit_small has.*arch/,
     );
     expect(() => importStateDict(small, { arch: 'vit_tiny' })).toThrow(
-      /not those of vit_tiny as asked for: `dModel` is 384, expected 192; `depth` is 2, expected 12/,
+      /not those of vit_tiny as asked for: dModel is 384, expected 192; depth is 2, expected 12/,
     );
     expect(() => importStateDict(small, { arch: 'resnet20' })).toThrow(
-      /`arch` 'resnet20' for the weights of a vit, expected one of vit_tiny, vit_small/,
+      /arch 'resnet20' for the weights of a vit, expected one of vit_tiny, vit_small/,
     );
     expect(() => importStateDict(small, { dModel: 384, depth: 2 })).toThrow(/more than one of/);
     const { config } = importStateDict(small, { arch: 'vit_small', depth: 2 }).model;
@@ -247,10 +247,10 @@ describe('importStateDict', () => {
   it('refuses options that contradict the shapes or that the family does not have', () => {
     const state = tensorsOf('resnet20');
     const give = (said: ImportOptions) => () => importStateDict(state, said);
-    expect(give({ arch: 'resnet20', numClasses: 100 })).toThrow(/`numClasses` is 10, expected 100/);
+    expect(give({ arch: 'resnet20', numClasses: 100 })).toThrow(/numClasses is 10, expected 100/);
     expect(give({ arch: 'resnet20', heads: 3 })).toThrow(/resnet20: got the option 'heads'/);
-    expect(give({ classes: ['a', 'b'] })).toThrow(/got 2 values for `classes`, expected 10/);
-    expect(give({ mean: [0] })).toThrow(/got 1 values for `mean`, expected 3/);
+    expect(give({ classes: ['a', 'b'] })).toThrow(/got 2 values for classes, expected 10/);
+    expect(give({ mean: [0] })).toThrow(/got 1 values for mean, expected 3/);
     expect(give({ mean: [0] })).toThrow(UsageError);
     expect(() => importStateDict(tensorsOf('vit_tiny'), { heads: 5 })).toThrow(
       /5 heads for a width of 192/,

@@ -113,7 +113,7 @@ export async function importModel(
   }
   if (kind === 'safetensors' && options.key !== undefined) {
     throw new UsageError(
-      `import: got \`key\` '${options.key}' for ${path}, a safetensors file, which has no keys. Leave it out.`,
+      `import: got the key '${options.key}' for ${path}, a safetensors file, which has no keys. Leave it out.`,
     );
   }
   const tensors =
@@ -207,7 +207,7 @@ function infoOf(
   for (const [name, list, expected] of lengths) {
     if (list && list.length !== expected) {
       throw new UsageError(
-        `import: got ${list.length} values for \`${name}\`, expected ${expected}, as many as the model has ` +
+        `import: got ${list.length} values for ${name}, expected ${expected}, as many as the model has ` +
           (name === 'classes' ? 'classes' : 'channels'),
       );
     }

@@ -10,7 +10,7 @@ import { type OptionKinds, requireOptions } from '../option-checks.js';
 import { RunFolder } from '../training/run-folder.js';
 import type { TrainHooks, TrainResult } from '../training/types.js';
 import { modelInfoOf, openDataFor } from './fit.js';
-import { type OpenedWeights, openWeights } from './open-weights.js';
+import { type OpenedModelFile, openModelFile } from './open-model-file.js';
 import { densePath } from './prune-files.js';
 import type { PruneHooks } from './prune-hooks.js';
 import { type PruneRun, pruneRun } from './prune-run.js';
@@ -47,7 +47,7 @@ export interface ImpHooks {
   readonly onBegin?: OnBegin | undefined;
   /** The dense model was opened from a file that another program wrote. */
   readonly onImport?:
-    ((path: string, opened: Pick<OpenedWeights, 'assumed' | 'notes'>) => void) | undefined;
+    ((path: string, opened: Pick<OpenedModelFile, 'assumed' | 'notes'>) => void) | undefined;
   /** Before the rounds. */
   readonly onRounds?: (() => void) | undefined;
   readonly prune?: PruneHooks | undefined;
@@ -130,7 +130,7 @@ async function ownFile(
   if (!existsSync(path)) {
     throw new UsageError(`imp: the dense model ${path} does not exist, expected a file.`);
   }
-  const opened = await openWeights(path, { ...said, arch, ...options });
+  const opened = await openModelFile(path, { ...said, arch, ...options });
   const { model, info } = opened;
   try {
     if (info.history.at(-1)?.['step'] !== 'import' || name === undefined) return path;

@@ -18,7 +18,7 @@ import type { TrainOptions } from '../training/types.js';
 import { calibrationOf } from './calibration.js';
 import { checkBatch } from './check-need.js';
 import { openDataFor, withModelInfo } from './fit.js';
-import { openWeights } from './open-weights.js';
+import { openModelFile } from './open-model-file.js';
 import { type ResolvedPruneSettings, needForImages, scoresUnits } from './prune-settings.js';
 import type { Standing } from './prune-source.js';
 import type { PruningRecord } from './pruning-record.js';
@@ -210,7 +210,7 @@ async function loadTeacher(
       `distillation: the teacher ${resolve(path)}, the model that was pruned, does not exist. Put it back, or leave --distill out.`,
     );
   }
-  const { model } = await openWeights(path, said);
+  const { model } = await openModelFile(path, said);
   model.to(device);
   return model;
 }

@@ -8,7 +8,7 @@ import type { ModelInfo } from '../models/model-file.js';
 import { printableLine } from '../printable.js';
 import type { KeptUnits } from '../pruning/groups.js';
 import { keptInHistory } from './kept-units.js';
-import { openWeights } from './open-weights.js';
+import { openModelFile } from './open-model-file.js';
 import type { ResolvedPruneSettings } from './prune-settings.js';
 import type { PruningRecord } from './pruning-record.js';
 
@@ -28,7 +28,7 @@ export interface Standing {
 
 /** What is pruned, and the record of a run that has not cut anything yet. */
 export async function openSource(settings: ResolvedPruneSettings): Promise<Standing> {
-  const { model, info } = await openWeights(settings.model, settings.import);
+  const { model, info } = await openModelFile(settings.model, settings.import);
   try {
     return { model, info, at: 'cut', record: firstRecord(settings, model, info) };
   } catch (error) {

@@ -9,7 +9,7 @@ import type { KeptUnits } from '../pruning/groups.js';
 import { pruneModel } from '../pruning/surgery.js';
 import { stableJson } from '../training/options.js';
 import { RunFolder } from '../training/run-folder.js';
-import { openWeights } from './open-weights.js';
+import { openModelFile } from './open-model-file.js';
 import type { Rewind } from './rewind.js';
 
 const keptName = /^(?:init|epoch-(\d+))\.safetensors$/;
@@ -98,7 +98,7 @@ export async function rewoundModel(
   kept: KeptUnits,
   expected: DenseShape,
 ): Promise<ImageModel> {
-  const { model } = await openWeights(file, expected.import);
+  const { model } = await openModelFile(file, expected.import);
   try {
     checkShape(file, model, expected);
     return pruneModel(model, kept);
@@ -109,7 +109,7 @@ export async function rewoundModel(
 
 /** @throws UsageError if a file's model is not of the shape; it may be of another training */
 export async function checkRewindFile(file: string, expected: DenseShape): Promise<void> {
-  const { model } = await openWeights(file, expected.import);
+  const { model } = await openModelFile(file, expected.import);
   try {
     checkShape(file, model, expected);
   } finally {

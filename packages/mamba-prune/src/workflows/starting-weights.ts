@@ -8,7 +8,7 @@ import type { ImageModel, ModelConfigBase } from '../models/image-model.js';
 import type { ImportOptions } from '../models/import-model.js';
 import type { ModelInfo } from '../models/model-file.js';
 import { createModelFromConfig } from '../models/registry.js';
-import { openWeights } from './open-weights.js';
+import { openModelFile } from './open-model-file.js';
 
 export interface StartingModel {
   readonly model: ImageModel;
@@ -49,7 +49,7 @@ export async function modelFromWeights(
   // Widths are read off the weights, and what dropout there is belongs to the training.
   const { dropPath } = options;
   const sizes = { ...options, expand: undefined, mlpRatio: undefined, dropPath: undefined };
-  const opened = await openWeights(path, { ...said, ...defined({ arch, ...sizes }) });
+  const opened = await openModelFile(path, { ...said, ...defined({ arch, ...sizes }) });
   const { model: given, info: givenInfo, notes } = opened;
   const ofTheWeights = opened.assumed.filter((text) => !ofTheData.test(text));
   let model: ImageModel | undefined;
@@ -135,7 +135,7 @@ export async function startingWeights(
   readonly import: ImportOptions;
   readonly notes: readonly string[];
 }> {
-  const { model, options, notes } = await openWeights(path, said);
+  const { model, options, notes } = await openModelFile(path, said);
   model.dispose();
   const { key, heads } = options;
   return { arch: model.config.arch, import: defined({ key, heads }), notes };

@@ -143,7 +143,7 @@ async function candidates(
   const { benchModel } = await import('../../bench/bench-model.js');
   const { benchOnnx } = await import('../../bench/bench-onnx.js');
   const { getNumThreads } = await import('@mamba-prune/libtorch');
-  const { describesItself, sameInfo } = await import('../../workflows/open-weights.js');
+  const { describesItself, sameInfo } = await import('../../workflows/open-model-file.js');
   const { OnnxModel } = await import('../../export/onnx/onnx-model.js');
   const typed = await importOptionsOf(context.given);
   const isOurs = (path: string): boolean => isOnnx(path) || describesItself(path);

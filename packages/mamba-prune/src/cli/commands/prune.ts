@@ -116,7 +116,7 @@ export function addPruneCommand(program: Command, cli: Cli): void {
       ),
     );
     if (!run.finished) throw interrupted(run, resumeCommand('prune', out, context.given));
-    const { assumedIn } = await import('../../workflows/open-weights.js');
+    const { assumedIn } = await import('../../workflows/open-model-file.js');
     await printPruningRun(context, run, {
       ...{ settings, device, assumed: assumedIn(run.info), notes },
     });

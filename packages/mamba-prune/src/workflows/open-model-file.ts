@@ -10,7 +10,7 @@ import { rangeProblems } from '../models/file-checks.js';
 import { type ModelInfo, loadModel, metadataKey } from '../models/model-file.js';
 import { printableLine } from '../printable.js';
 
-export interface OpenedWeights {
+export interface OpenedModelFile {
   /** In evaluation mode; the caller disposes it. */
   readonly model: ImageModel;
   readonly info: ModelInfo;
@@ -29,7 +29,10 @@ export interface OpenedWeights {
  * @param said - of a file of ours it may say what the file says, or does not say, and nothing else
  * @throws FormatError, UsageError as `importModel`; UsageError if a file of ours says otherwise
  */
-export async function openWeights(path: string, said: ImportOptions = {}): Promise<OpenedWeights> {
+export async function openModelFile(
+  path: string,
+  said: ImportOptions = {},
+): Promise<OpenedModelFile> {
   if (describesItself(path)) return openOurs(path, said);
   const card = besideFile(path);
   const hints = { ...hintsOf(card, said), ...defined(said) };
@@ -66,7 +69,7 @@ export function describesItself(path: string): boolean {
   }
 }
 
-function openOurs(path: string, said: ImportOptions): OpenedWeights {
+function openOurs(path: string, said: ImportOptions): OpenedModelFile {
   const { allowNotFinite = false, key } = said;
   if (key !== undefined) {
     throw new UsageError(

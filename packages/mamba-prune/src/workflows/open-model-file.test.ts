@@ -7,12 +7,12 @@ import type { ModelOptions } from '../models/config.js';
 import type { ImportOptions } from '../models/import-model.js';
 import { saveModel } from '../models/model-file.js';
 import { createModel } from '../models/registry.js';
-import { openWeights } from './open-weights.js';
+import { openModelFile } from './open-model-file.js';
 
 let folder = '';
 const at = (name: string): string => join(folder, name);
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'mp-open-weights-'));
+  folder = mkdtempSync(join(tmpdir(), 'mp-open-model-file-'));
 });
 afterEach(() => {
   rmSync(folder, { recursive: true, force: true });
@@ -31,13 +31,13 @@ function write(config: object, arch = 'vit_tiny', options: ModelOptions = vit): 
 }
 
 async function opened(path: string, said: ImportOptions) {
-  const { model, ...rest } = await openWeights(path, said);
+  const { model, ...rest } = await openModelFile(path, said);
   const { config } = model;
   model.dispose();
   return { ...rest, config };
 }
 
-describe('openWeights', () => {
+describe('openModelFile', () => {
   it('takes what nobody said from the files beside a state dict, and says so', async () => {
     const half = [0.5, 0.5, 0.5];
     const path = write({
@@ -90,7 +90,7 @@ describe('openWeights', () => {
     const resnet = { baseWidth: 4, blocks: [1], imageSize: 8, numClasses: 2 };
     const other = write({ architecture: 'vit_tiny_patch16_224' }, 'resnet20', resnet);
     await expect(opened(other, { blocks: [1], baseWidth: 4 })).rejects.toThrow(
-      /`arch` 'vit_tiny' for the weights of a resnet.*arch vit_tiny and heads 3: so says/,
+      /'vit_tiny' for the weights of a resnet.*arch vit_tiny and heads 3: so says/,
     );
     // Named, the architecture is not that of the file beside it any more, nor are its heads.
     const { config } = await opened(other, { arch: 'resnet20', blocks: [1], baseWidth: 4 });
