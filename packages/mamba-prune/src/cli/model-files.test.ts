@@ -245,7 +245,7 @@ describe('a file that is none', () => {
       expect(stderr).not.toContain('`');
       expect(status).toBe(2);
       const keyed = await runCli(argv(at('net.pth'), [...smallFlags, '--weights', 'none']));
-      expect(keyed.stderr).toContain('got --weights "none"');
+      expect(keyed.stderr).toMatch(/--weights\b.*"none"/);
       const foreign = await runCli(argv(at('net.pth'), [...smallFlags, '--heads', '2']));
       expect(foreign.stderr).toMatch(/mamba_nano: got the option --heads, expected some of --/);
       expect(foreign.stderr).not.toMatch(/numClasses|dConv|mlpRatio/);
@@ -316,6 +316,21 @@ describe('what was said of a file of another program', () => {
     expect(info.history).toMatchObject([
       { step: 'import', source: `hf:lab/timm@${'a'.repeat(40)}:model.safetensors`, assumed: [] },
     ]);
+  });
+
+  it('is said of what was made from it, where it was assumed', async () => {
+    const to = at('made.safetensors');
+    const made = await runCli(['export', at('net.pth'), ...smallFlags, '--out', to]);
+    expect(made.status, made.stderr).toBe(0);
+    const { stdout, stderr } = await runCli(['inspect', to, '--json']);
+    expect(JSON.parse(stdout)).toMatchObject({
+      assumed: ['mean 0.485/0.456/0.406', 'std 0.229/0.224/0.225'],
+    });
+    expect(flat(stderr)).toContain(
+      'made.safetensors: when its weights were imported, this was assumed: --mean 0.485,0.456,0.406, --std',
+    );
+    // It would be refused.
+    expect(stderr).not.toContain('Give what is otherwise');
   });
 
   it('takes names of classes from a file, and refuses what is no list of names', async () => {

@@ -61,21 +61,30 @@ export async function openFile(
 ): Promise<OpenedModel> {
   const typed = said ?? (await importOptionsOf(context.given));
   const { openModelFile } = await import('../workflows/open-model-file.js');
-  const { model, info, assumed, notes, options } = await openModelFile(path, {
+  const { model, info, isOurs, assumed, notes, options } = await openModelFile(path, {
     ...typed,
     ...(allowNotFinite && { allowNotFinite }),
   });
   const facts = { model: path, assumed, notes: notes.map((note) => inFlags(note, context.flags)) };
-  sayAssumptions(context, facts);
+  sayAssumptions(context, facts, isOurs);
   return { path, model, info, options, facts };
 }
 
 /** One form for all commands, on stderr. */
-export function sayAssumptions(context: Context, { model, assumed, notes }: ModelFacts): void {
+export function sayAssumptions(
+  context: Context,
+  { model, assumed, notes }: ModelFacts,
+  isOurs = false,
+): void {
   const name = printableLine(isOfHub(model) ? modelLabel(model) : relativePath(model));
   for (const note of notes) context.note(`${name}: ${note}`);
   if (assumed.length === 0) return;
   const list = assumed.map((entry) => asFlag(entry, context.flags)).join(', ');
+  if (isOurs) {
+    // It says what it takes; whoever wants it otherwise imports it anew.
+    context.note(`${name}: when its weights were imported, this was assumed: ${list}.`);
+    return;
+  }
   context.note(`${name} does not tell everything. Assumed: ${list}. Give what is otherwise.`);
 }
 

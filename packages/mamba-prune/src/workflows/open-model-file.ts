@@ -14,6 +14,8 @@ export interface OpenedModelFile {
   /** In evaluation mode; the caller disposes it. */
   readonly model: ImageModel;
   readonly info: ModelInfo;
+  /** Whether the file is one of ours: what was assumed of it was assumed when it was imported. */
+  readonly isOurs: boolean;
   /** What nothing tells and nobody said, with the value taken, such as `imageSize 224`. */
   readonly assumed: readonly string[];
   /** What was taken from where, dropped or converted; whole sentences. */
@@ -45,6 +47,7 @@ export async function openModelFile(
     return {
       model: imported.model,
       info: taken.info,
+      isOurs: false,
       assumed: taken.assumed,
       notes: [...notes, ...taken.notes],
       options,
@@ -83,6 +86,7 @@ function openOurs(path: string, said: ImportOptions): OpenedModelFile {
     return {
       model,
       info: same,
+      isOurs: true,
       assumed: assumedIn(info),
       notes: [],
       options: isNamed ? { classes: same.classes } : {},
