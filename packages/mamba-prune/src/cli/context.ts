@@ -15,6 +15,8 @@ export interface Cli {
   readonly argv: readonly string[];
   /** `mamba-prune train`, as error messages begin. */
   current: string;
+  /** Of that command, with their dashes. */
+  flags: readonly string[];
 }
 
 /** Ctrl-C was pressed and the work stopped in good order. */
@@ -44,6 +46,8 @@ export class Context<O extends CommonOptions = CommonOptions> {
     readonly given: Partial<O> = {},
     /** The command line as typed. */
     readonly argv: readonly string[] = [],
+    /** That the command has, with their dashes. */
+    readonly flags: readonly string[] = [],
   ) {
     this.progress = new Progress(io);
     this.colours = coloursOf(io.stdout, io.env);
@@ -111,7 +115,7 @@ export function action<O extends CommonOptions>(
       ([name]) => command.getOptionValueSource(name) === 'cli',
     );
     const given = Object.fromEntries(typed) as Partial<O>;
-    const context = new Context(cli.io, options, given, cli.argv);
+    const context = new Context(cli.io, options, given, cli.argv, cli.flags);
     try {
       await body(context, ...args);
     } finally {

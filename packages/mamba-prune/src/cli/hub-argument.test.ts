@@ -43,7 +43,8 @@ describe('hf:owner/name as a MODEL', () => {
     expect(status).toBe(0);
     const here = await runCli(['inspect', join(folder, 'small.safetensors'), '--json']);
     const facts = JSON.parse(stdout) as { path: string };
-    expect(facts).toMatchObject({ ...(JSON.parse(here.stdout) as object), path: facts.path });
+    const { path } = facts;
+    expect(facts).toEqual({ ...(JSON.parse(here.stdout) as object), path, model: path });
     expect(facts.path).toContain(join('models--lab--small', 'snapshots', 'a'.repeat(40)));
   });
 

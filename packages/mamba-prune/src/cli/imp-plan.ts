@@ -12,6 +12,7 @@ import {
   checkRefused,
   familyFlags,
   importanceOf,
+  pretrainedOf,
   scriptArchitectures,
   scriptDefaults,
 } from './options/imp.js';
@@ -42,25 +43,33 @@ export function planImp(given: ImpFlags, seed: number): PlannedImp {
     // It needs no folder: the scripts' own is not meant for it.
     ...defined({ data: flags.dataset === 'fashion-mnist' ? given.data : flags.data }),
   };
-  const { d_model: dModel, depth, d_state: dState, patch: patchSize } = given;
-  const model = defined({ dModel, depth, dState, patchSize });
+  const { d_model: dModel, depth, d_state: dState, patch: patchSize, heads, scan } = given;
+  const model = defined({ dModel, depth, dState, patchSize, heads, scan });
+  const pretrained = pretrainedOf(given);
   const dense: TrainSettings | undefined =
-    given.pretrained === undefined
+    pretrained === undefined
       ? {
           arch,
           ...data,
-          ...defined({ imageSize: given.image_size, init: given.init }),
+          ...defined({
+            imageSize: given.image_size,
+            init: given.init === undefined ? undefined : resolve(given.init),
+          }),
+          ...(given.weights !== undefined && { import: { key: given.weights } }),
           model,
           recipe,
           ...(given.prune_type === 'rewind_lt' &&
             flags.rewind_epoch > 0 && { keepEpochs: [flags.rewind_epoch] }),
         }
       : undefined;
-  if (!dense && given.init !== undefined) {
-    throw new UsageError(
-      'got --init with --pretrained, but the dense model is not trained then. Leave one of them out.',
-    );
-  }
+  checkOneFile(given.init, pretrained);
+  refuseWithoutFile(given, pretrained);
+  const said = defined({
+    key: given.weights,
+    mean: given.mean,
+    std: given.std,
+    imageSize: given.image_size,
+  });
   return {
     out,
     notes,
@@ -69,9 +78,10 @@ export function planImp(given: ImpFlags, seed: number): PlannedImp {
     dense,
     prune: {
       model:
-        given.pretrained === undefined
+        pretrained === undefined
           ? resolve(densePath(out), 'model.safetensors')
-          : resolve(given.pretrained),
+          : resolve(pretrained),
+      ...(pretrained !== undefined && Object.keys(said).length > 0 && { import: said }),
       ...data,
       ...methodOf(given, flags),
       rates: ratesOf(flags, family),
@@ -85,6 +95,30 @@ export function planImp(given: ImpFlags, seed: number): PlannedImp {
       recipe,
     },
   };
+}
+
+/** @throws UsageError for weights to begin with where nothing is trained */
+export function checkOneFile(init: string | undefined, pretrained: string | undefined): void {
+  if (init === undefined || pretrained === undefined) return;
+  throw new UsageError(
+    'got --init with --pretrained, but the dense model is not trained then. Leave one of them out.',
+  );
+}
+
+/** @throws UsageError for a flag about a file that is not given */
+function refuseWithoutFile(given: ImpFlags, pretrained: string | undefined): void {
+  const flags = ['mean', 'std'] as const;
+  const foreign =
+    pretrained === undefined ? flags.find((name) => given[name] !== undefined) : undefined;
+  if (foreign !== undefined) {
+    throw new UsageError(
+      `got --${foreign} without --pretrained: what is trained here is normalised as the data are. Leave it out.`,
+    );
+  }
+  if (given.weights === undefined || pretrained !== undefined || given.init !== undefined) return;
+  throw new UsageError(
+    `got --weights '${given.weights}' without --pretrained or --init, the file that it is about. Leave it out.`,
+  );
 }
 
 /** With the script's defaults. */

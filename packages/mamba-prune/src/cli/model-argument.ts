@@ -1,16 +1,49 @@
-import { existsSync, statSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, readSync } from 'node:fs';
+import { type Stats, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, extname, join } from 'node:path';
 import { UsageError } from '../errors.js';
+import { chooseWeights, isShardIndex, splitAdvice } from '../hub/choose-file.js';
 import { isHubSpec } from '../hub/spec.js';
 import type { Context } from './context.js';
 import { bytes } from './terminal/format.js';
+import { printableLine } from './terminal/printable.js';
 import { interruptible } from './work.js';
 
 /** The model's file in a run folder. */
 export const modelFileName = 'model.safetensors';
 
-/** Whether a file is a model for onnxruntime, which only some commands take. */
-export const isOnnx = (path: string): boolean => extname(path).toLowerCase() === '.onnx';
+/**
+ * Whether a file is a model for onnxruntime, which only some commands take: by its content, and by its name
+ * where it has none that could be told apart.
+ */
+export function isOnnx(path: string): boolean {
+  const isNamed = extname(path).toLowerCase() === '.onnx';
+  const head = firstBytes(path);
+  // A zip archive or a pickle of torch.save; '{' begins the header of a safetensors file.
+  const isOther = head.toString('latin1', 0, 2) === 'PK' || head[0] === 0x80 || head[8] === 0x7b;
+  if (isOther) return false;
+  // The version of the format, the first entry of every ONNX file that exporters write, then the next entry.
+  return (
+    isNamed || (head[0] === 0x08 && (head[1] ?? 0) < 0x20 && [0x12, 0x3a].includes(head[2] ?? 0))
+  );
+}
+
+/** None of a pipe, say, which would be waited for. */
+function firstBytes(path: string): Buffer {
+  const head = Buffer.alloc(9);
+  if (statSync(path, { throwIfNoEntry: false })?.isFile() !== true) return head;
+  try {
+    const file = openSync(path, 'r');
+    try {
+      readSync(file, head, 0, head.length, 0);
+    } finally {
+      closeSync(file);
+    }
+  } catch {
+    // Whoever reads all of it says what is wrong.
+  }
+  return head;
+}
 
 /**
  * The file that a MODEL argument means: a file, a run, or `hf:owner/name`, which is downloaded.
@@ -21,7 +54,14 @@ export async function findModel(
   argument: string,
   options: ModelPathOptions = {},
 ): Promise<string> {
-  if (!isHubSpec(argument)) return modelPath(argument, options);
+  if (!isHubSpec(argument)) {
+    return modelPath(argument, {
+      onNote: (note) => {
+        context.note(note);
+      },
+      ...options,
+    });
+  }
   const { fetchFromHub } = await import('../hub/fetch.js');
   const { progress } = context;
   const { path } = await interruptible(context, (signal) =>
@@ -37,45 +77,113 @@ export async function findModel(
     }),
   );
   progress.end();
-  return path;
+  return checkedFile(path, options);
 }
 
 export interface ModelPathOptions {
   /** Whether the command takes ONNX files too; not unless given. */
   readonly takesOnnx?: boolean;
+  /** Is told which file was taken of several. */
+  readonly onNote?: (note: string) => void;
 }
+
+const weightsFile = 'a file of weights (.safetensors, or as torch.save writes it)';
 
 /**
  * The file that a MODEL|RUN argument means on this machine.
  * @throws UsageError if there is none, or it is an ONNX file that the command does not take
  */
-export function modelPath(argument: string, { takesOnnx = false }: ModelPathOptions = {}): string {
-  const stat = statSync(argument, { throwIfNoEntry: false });
+export function modelPath(argument: string, options: ModelPathOptions = {}): string {
+  const stat = statOf(argument);
   if (!stat) {
-    const files = takesOnnx ? 'a .safetensors or .onnx file' : 'a .safetensors file';
+    const onnx = options.takesOnnx === true ? ', an .onnx file' : '';
     throw new UsageError(
-      `${argument} does not exist, expected ${files}, a run folder or hf:owner/name.`,
+      `${argument} does not exist, expected ${weightsFile}${onnx}, a run folder or hf:owner/name.`,
     );
   }
-  if (isOnnx(argument) && stat.isFile() && !takesOnnx) {
+  return stat.isDirectory() ? inFolder(argument, options) : checkedFile(argument, options);
+}
+
+/** @throws UsageError for a path that nothing can have, such as a ring of links */
+function statOf(path: string): Stats | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    // A file where the path has a folder.
+    if (code === 'ENOTDIR') return undefined;
     throw new UsageError(
-      `${argument} is an ONNX file, which only eval, predict and bench take. ` +
-        'Give the .safetensors file or the run that it was made from.',
+      `${path} cannot be opened (${(error as Error).message}), expected ${weightsFile}, a run folder or hf:owner/name.`,
+      { cause: error },
     );
   }
-  if (!stat.isDirectory()) return argument;
-  const file = join(argument, modelFileName);
-  if (existsSync(file)) return file;
+}
+
+function checkedFile(path: string, { takesOnnx = false }: ModelPathOptions): string {
+  if (isShardIndex(basename(path))) throw new UsageError(`${path}: ${splitAdvice}`);
+  if (takesOnnx || !isOnnx(path)) return path;
   throw new UsageError(
-    existsSync(join(argument, 'config.json'))
-      ? `${argument} has no ${modelFileName} yet: its training is not finished. Resume it with --resume.`
-      : `${argument} is a folder without ${modelFileName}, expected a run folder or a .safetensors file.`,
+    `${path} is an ONNX file, which only eval, predict and bench take. ` +
+      'Give the .safetensors file or the run that it was made from.',
   );
 }
 
+/** Of a run, or of a repository of the hub that was downloaded by other means. */
+function inFolder(folder: string, { onNote }: ModelPathOptions): string {
+  const file = join(folder, modelFileName);
+  if (existsSync(file)) return file;
+  if (isRun(folder)) {
+    throw new UsageError(
+      `${folder} has no ${modelFileName} yet: its training is not finished. Resume it with --resume.`,
+    );
+  }
+  const files = readdirSync(folder).sort();
+  const { file: chosen, candidates } = chooseWeights(files);
+  const [first, another] = candidates;
+  if (chosen !== undefined) {
+    if (another !== undefined) {
+      const others = candidates.filter((name) => name !== chosen).map(printableLine);
+      onNote?.(
+        `${folder} has several files of weights: ${chosen} was taken, not ${others.join(', ')}. ` +
+          'Another one is taken where its own path is given.',
+      );
+    }
+    return join(folder, chosen);
+  }
+  const index = files.find(isShardIndex);
+  if (first === undefined && index !== undefined) {
+    throw new UsageError(`${join(folder, index)}: ${splitAdvice}`);
+  }
+  throw new UsageError(
+    first === undefined
+      ? `${folder} is a folder without ${modelFileName}, expected a run folder or ${weightsFile}.`
+      : `${folder} has several files of weights (${candidates.slice(0, 6).map(printableLine).join(', ')}), expected one. ` +
+          `Give its path, such as ${join(folder, first)}.`,
+  );
+}
+
+/** Whether a config.json is that of a run, and not that of another program. */
+function isRun(folder: string): boolean {
+  try {
+    const path = join(folder, 'config.json');
+    if (statSync(path).size > 2 ** 24 || !statSync(path).isFile()) return false;
+    const config: unknown = JSON.parse(readFileSync(path, 'utf8'));
+    const kind =
+      typeof config === 'object' && config !== null && 'kind' in config ? config.kind : '';
+    return typeof kind === 'string' && kind.startsWith('mamba-prune');
+  } catch {
+    return false;
+  }
+}
+
+const inHubCache = /[/\\]models--(.+?)--(.+?)[/\\]snapshots[/\\]/;
+
+/** Whether a file was downloaded, so that its path tells less than the name of the repository. */
+export const isOfHub = (path: string): boolean => inHubCache.test(path);
+
 /** What tables call a model: the run's name, the file's, or that of the hub's repository. */
 export function modelLabel(path: string): string {
-  const repository = /[/\\]models--(.+?)--(.+?)[/\\]snapshots[/\\]/.exec(path);
+  const repository = inHubCache.exec(path);
   if (repository) return repository.slice(1).join('/');
   return basename(path) === modelFileName
     ? basename(dirname(path)) || path

@@ -16,6 +16,7 @@ import { addReportCommand } from './commands/report.js';
 import { addStudioCommand } from './commands/studio.js';
 import { addTrainCommand } from './commands/train.js';
 import { type Cli, InterruptedError, addExamples } from './context.js';
+import { inFlags } from './flag-spelling.js';
 import { WorkersEndedError } from './launch.js';
 import { checkCurrentFolder } from './surroundings.js';
 import { guardedIo } from './terminal/guarded-io.js';
@@ -50,7 +51,7 @@ const commands = [
  */
 export async function run(argv: readonly string[], unguarded: CliIo): Promise<number> {
   const io = guardedIo(unguarded);
-  const cli: Cli = { io, argv, current: programName };
+  const cli: Cli = { io, argv, current: programName, flags: [] };
   const program = makeProgram(cli);
   try {
     await program.parseAsync([...argv], { from: 'user' });
@@ -129,6 +130,7 @@ function decorate(command: Command, cli: Cli): void {
     })
     .hook('preAction', (_self, actionCommand) => {
       cli.current = fullName(actionCommand);
+      cli.flags = actionCommand.options.flatMap(({ long }) => long ?? []);
       checkCurrentFolder();
     });
 }
@@ -147,7 +149,7 @@ function report(argv: readonly string[], cli: Cli, error: unknown): number {
     return exitStatus.interrupted;
   }
   if (error instanceof WorkersEndedError && error.message === '') return error.status;
-  const message = error instanceof Error ? error.message : String(error);
+  const message = messageOf(cli, error);
   io.stderr.write(errorText(cli, cli.current, message));
   if (io.env['DEBUG']?.includes(programName) === true && error instanceof Error) {
     io.stderr.write(`${printableMessage(error.stack ?? '')}\n`);
@@ -156,6 +158,14 @@ function report(argv: readonly string[], cli: Cli, error: unknown): number {
   const status = isUsageError(error) ? exitStatus.usage : exitStatus.failed;
   reportJson(argv, io, message, status);
   return status;
+}
+
+/** In the flags' spelling where it is about what was given, or about how a file is to be read. */
+function messageOf({ flags }: Cli, error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const isUsage = isUsageError(error);
+  const namesOptions = isUsage || error.name === 'FormatError';
+  return namesOptions ? inFlags(error.message, flags, { isUsage }) : error.message;
 }
 
 /** Machines get their one object also when something went wrong. */

@@ -87,7 +87,7 @@ async function asWorker<O extends CommonOptions & WorkerOptions>(
   };
   const device = chooseWorkerDevice(given.options.device, config.localRank, note);
   const options = { ...given.options, device };
-  const context = new Context<O>(io, options, given.given, given.argv);
+  const context = new Context<O>(io, options, given.given, given.argv, given.flags);
   stopWithLauncher();
   const group = await interruptible(context, (signal) =>
     distributed.ProcessGroup.open(config, {

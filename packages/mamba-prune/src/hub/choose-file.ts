@@ -5,28 +5,76 @@ import { type HubSpec, formatHubSpec } from './spec.js';
 /** What torch.save files are called, likeliest first. */
 const torchNames = /\.(bin|pth|pt|pth\.tar|ckpt)$/;
 
+/** torch.save files that are no weights: what a Trainer keeps of its own. */
+const noWeights = /^(training_args|optimizer|scheduler|scaler|rng_state.*)\.(bin|pt|pth)$/;
+
+/** A part of weights that are split over several files, which is of no use alone. */
+const shard = /-\d{5}-of-\d{5}\.\w+$/;
+const shardIndex = /\.(safetensors|bin)\.index\.json$/;
+
+/** Whether a file says of which others weights consist that are split. */
+export const isShardIndex = (name: string): boolean => shardIndex.test(name);
+
+/** What to do about weights that are split. */
+export const splitAdvice =
+  'its weights are split over several files, expected one. ' +
+  'Join them on another machine (transformers: save_pretrained with a larger max_shard_size) and give the path of the result.';
+
+/** What a folder has to offer. */
+export interface Choice {
+  /** The file that is meant; undefined if there is none, or it is not clear which. */
+  readonly file?: string;
+  /** Every file that may be one of weights, safetensors first: reading them is quicker, and they are never run. */
+  readonly candidates: readonly string[];
+}
+
 /**
- * The file of weights that a repository without further word means: model.safetensors, or else the only
- * .safetensors file, pytorch_model.bin, the only torch.save file.
+ * Among files of one folder: model.safetensors, else the only .safetensors file, pytorch_model.bin, the only
+ * torch.save file.
+ */
+export function chooseWeights(files: readonly string[]): Choice {
+  const whole = files.filter((file) => !shard.test(file) && !noWeights.test(file));
+  const safetensors = whole.filter((file) => file.endsWith('.safetensors'));
+  const torch = whole.filter((file) => torchNames.test(file));
+  const candidates = [...safetensors, ...torch];
+  const usual = ['model.safetensors', ...(safetensors.length > 0 ? [] : ['pytorch_model.bin'])];
+  const named = usual.find((name) => candidates.includes(name));
+  const preferred = safetensors.length > 0 ? safetensors : torch;
+  const file = named ?? (preferred.length === 1 ? preferred[0] : undefined);
+  return { candidates, ...(file !== undefined && { file }) };
+}
+
+/**
+ * The file of weights that a repository without further word means, as `chooseWeights` has it.
  *
  * @param files - names on the top level
+ * @param onNote - is told which was taken of several
  * @throws UsageError if there is none, or several that are equally likely
  */
-export function chooseFile(spec: HubSpec, files: readonly string[]): string {
-  if (files.includes('model.safetensors')) return 'model.safetensors';
-  if (files.includes('model.safetensors.index.json')) {
-    throw new UsageError(
-      `${formatHubSpec(spec)}: its weights are split over several files, expected one. ` +
-        'Join them on another machine and give the path of the result.',
-    );
+export function chooseFile(
+  spec: HubSpec,
+  files: readonly string[],
+  onNote?: (note: string) => void,
+): string {
+  const { file, candidates } = chooseWeights(files);
+  if (file !== undefined) {
+    const others = candidates.filter((name) => name !== file);
+    const [another] = others;
+    if (another !== undefined) {
+      onNote?.(
+        `${formatHubSpec(spec)} has several files of weights: ${file} was taken, not ${listed(others)}. ` +
+          `Another one is named with ${formatHubSpec({ ...spec, file: another })}.`,
+      );
+    }
+    return file;
   }
-  const safetensors = files.filter((file) => file.endsWith('.safetensors'));
-  const torch = files.filter((file) => torchNames.test(file));
-  const candidates = safetensors.length > 0 ? safetensors : torch;
-  const [only, second] = candidates;
-  if (only !== undefined && second === undefined) return only;
-  if (candidates.includes('pytorch_model.bin')) return 'pytorch_model.bin';
-  if (only === undefined) {
+  const [first] = candidates;
+  const index = files.find(isShardIndex);
+  if (first === undefined && (index !== undefined || files.some((name) => shard.test(name)))) {
+    const which = index === undefined ? '' : ` (${printableLine(index)})`;
+    throw new UsageError(`${formatHubSpec(spec)}${which}: ${splitAdvice}`);
+  }
+  if (first === undefined) {
     throw new UsageError(
       `${formatHubSpec(spec)}: got no file of weights among ${listed(files)}, expected a .safetensors or ` +
         `torch.save file. Name one in a folder with ${formatHubSpec({ ...spec, file: 'FOLDER/FILE' })}.`,
@@ -34,7 +82,7 @@ export function chooseFile(spec: HubSpec, files: readonly string[]): string {
   }
   throw new UsageError(
     `${formatHubSpec(spec)}: got several files of weights (${listed(candidates)}), expected one. ` +
-      `Name it: ${formatHubSpec({ ...spec, file: only })}.`,
+      `Name it: ${formatHubSpec({ ...spec, file: first })}.`,
   );
 }
 

@@ -17,6 +17,7 @@ import { RepoCache, isCommit } from './cache.js';
 import { chooseFile } from './choose-file.js';
 import { type DownloadOptions, type HubFile, type HubSource, downloadToFile } from './download.js';
 import { HubError, type HubPlace, refused, unreachable } from './errors.js';
+import { cardFiles, largestCardFile } from './model-card-config.js';
 import { type HubSpec, formatHubSpec, isSafePath, parseHubSpec } from './spec.js';
 
 export interface HubOptions extends DownloadOptions {
@@ -59,7 +60,9 @@ export interface HubResult {
 
 /**
  * Finds a file of weights on the Hugging Face Hub, downloads it unless the cache has it, and gives its
- * path. Without a network the last version seen is used, which `onNote` says.
+ * path. The config.json and preprocessor_config.json of the same folder come along, for they tell how images
+ * are prepared and what the classes are called. Without a network the last version seen is used, which
+ * `onNote` says, as it says which file was taken where the repository has several.
  *
  * @param spec - `hf:owner/name[@revision][:file]`, or its parts
  * @throws UsageError for a spec of another form, or if it is not clear which file is meant; HubError if
@@ -125,16 +128,30 @@ async function download(
     fetch: (input, init) => call(input, { ...init, ...(signal && { signal }) }),
   };
   const commit = await commitOf(spec, source);
-  const file = await findFile(spec, { ...source, commit });
+  const here = { ...source, commit };
+  const { file, beside } = await findFile(spec, here, options.onNote);
   const result = { path: cache.file(commit, file.path), repo: spec.repo, commit, file: file.path };
   const inCache = cache.has(commit, file.path);
-  if (!inCache) {
-    const blob = cache.blob(file.digest.hex);
-    if (!existsSync(blob)) await downloadToFile({ ...source, commit }, file, blob, options);
-    cache.link(file.digest.hex, commit, file.path);
+  await bring(here, file, cache, options);
+  for (const small of beside) {
+    await bring(here, small, cache, { ...options, onProgress: undefined });
   }
   cache.remember(spec.revision, commit);
   return { ...result, downloaded: !inCache };
+}
+
+/** Into the cache, unless it is there. */
+async function bring(
+  source: HubSource,
+  file: HubFile,
+  cache: RepoCache,
+  options: HubOptions,
+): Promise<void> {
+  const { commit } = source;
+  if (cache.has(commit, file.path)) return;
+  const blob = cache.blob(file.digest.hex);
+  if (!existsSync(blob)) await downloadToFile(source, file, blob, options);
+  cache.link(file.digest.hex, commit, file.path);
 }
 
 async function commitOf({ repo, revision }: HubSpec, source: HubSource): Promise<string> {
@@ -151,11 +168,25 @@ async function commitOf({ repo, revision }: HubSpec, source: HubSource): Promise
   );
 }
 
-async function findFile(spec: HubSpec, source: HubSource): Promise<HubFile> {
+interface FoundFiles {
+  readonly file: HubFile;
+  /** What describes the weights, as far as it is there. */
+  readonly beside: readonly HubFile[];
+}
+
+async function findFile(
+  spec: HubSpec,
+  source: HubSource,
+  onNote: HubOptions['onNote'],
+): Promise<FoundFiles> {
   const asked = { repo: spec.repo, revision: source.commit, ...hubParameters(source) };
+  const besideOf = (path: string): string[] =>
+    cardFiles.map((name) => path.slice(0, path.lastIndexOf('/') + 1) + name);
   if (spec.file !== undefined) {
-    const [entry] = await pathsInfo({ ...asked, paths: [spec.file] });
-    if (entry?.type === 'file') return hubFile(spec, entry);
+    const wanted = [spec.file, ...besideOf(spec.file)];
+    const found = await pathsInfo({ ...asked, paths: wanted });
+    const file = found.find(({ path, type }) => path === spec.file && type === 'file');
+    if (file) return { file: hubFile(spec, file), beside: describing(spec, found, file.path) };
   }
   const entries = [];
   for await (const entry of listFiles(asked)) if (entry.type === 'file') entries.push(entry);
@@ -166,8 +197,21 @@ async function findFile(spec: HubSpec, source: HubSource): Promise<HubFile> {
         `${names.slice(0, 6).map(printableLine).join(', ') || 'none: it is empty'}.`,
     );
   }
-  const name = chooseFile(spec, names);
-  return hubFile(spec, entries.find(({ path }) => path === name) ?? {});
+  const name = chooseFile(spec, names, onNote);
+  const file = hubFile(spec, entries.find(({ path }) => path === name) ?? {});
+  return { file, beside: describing(spec, entries, name) };
+
+  function describing(
+    of: HubSpec,
+    all: readonly { readonly path: string; readonly type: string }[],
+    weights: string,
+  ): HubFile[] {
+    const wanted = besideOf(weights);
+    return all
+      .filter(({ path, type }) => type === 'file' && path !== weights && wanted.includes(path))
+      .map((entry) => hubFile(of, entry))
+      .filter((entry) => entry.size <= largestCardFile);
+  }
 }
 
 function hubFile(

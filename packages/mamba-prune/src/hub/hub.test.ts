@@ -12,6 +12,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { HubError } from './errors.js';
 import { type HubOptions, fetchFromHub } from './fetch.js';
+import { besideFile } from './model-card-config.js';
 import { type FakeRepo, HubServer, gitHash, sha256 } from './testing/hub-server.js';
 
 const weights = Buffer.from(Array.from({ length: 300_000 }, (_, i) => (i * 31 + (i >> 8)) & 255));
@@ -34,6 +35,25 @@ const repos: Record<string, FakeRepo> = {
   'lab/many': {
     refs: { main: first },
     files: { 'a.safetensors': weights, 'b.safetensors': weights },
+  },
+  'lab/described': {
+    refs: { main: first },
+    files: {
+      'config.json': Buffer.from('{"architecture": "vit_tiny_patch16_224"}'),
+      'pytorch_model.bin': Buffer.from('torch'),
+      'training_args.bin': Buffer.from('arguments'),
+      'other.pth': Buffer.from('torch too'),
+      'sub/net.pth': Buffer.from('deep'),
+      'sub/preprocessor_config.json': Buffer.from('{"do_normalize": false}'),
+    },
+  },
+  'lab/shards': {
+    refs: { main: first },
+    files: {
+      'model-00001-of-00002.safetensors': weights,
+      'model-00002-of-00002.safetensors': weights,
+      'model.safetensors.index.json': Buffer.from('{}'),
+    },
   },
   'lab/none': { refs: { main: first }, files: { 'README.md': Buffer.from('nothing') } },
   'lab/split': {
@@ -107,7 +127,10 @@ describe('fetchFromHub', () => {
     expect(realpathSync(found.path)).toBe(
       join(realpathSync(cacheDir), 'models--lab--vim', 'blobs', sha256(weights)),
     );
-    expect(readdirSync(join(cacheDir, 'models--lab--vim', 'blobs'))).toEqual([sha256(weights)]);
+    // What describes the weights comes along.
+    expect(readdirSync(join(cacheDir, 'models--lab--vim', 'blobs')).sort()).toEqual(
+      [sha256(weights), gitHash(Buffer.from('{}'))].sort(),
+    );
     expect(readFileSync(join(cacheDir, 'models--lab--vim', 'refs', 'main'), 'utf8')).toBe(first);
     expect(progress[0]).toBe(0);
     expect(progress.at(-1)).toBe(weights.length);
@@ -145,6 +168,22 @@ describe('fetchFromHub', () => {
     expect((await fetchFromHub('hf:lab/small', quick)).file).toBe('net.pth');
   });
 
+  it('brings along what describes the weights, from the same folder', async () => {
+    const found = await fetchFromHub('hf:lab/described', quick);
+    expect(found.file).toBe('pytorch_model.bin');
+    expect(besideFile(found.path)).toMatchObject({ arch: 'vit_tiny' });
+    expect(notes).toEqual([
+      'hf:lab/described has several files of weights: pytorch_model.bin was taken, not other.pth. ' +
+        'Another one is named with hf:lab/described:other.pth.',
+    ]);
+    const deep = await fetchFromHub('hf:lab/described:sub/net.pth', quick);
+    expect(besideFile(deep.path)).toMatchObject({ mean: [0, 0, 0], std: [1, 1, 1] });
+    const { length } = server.contents();
+    await fetchFromHub('hf:lab/described', quick);
+    await fetchFromHub('hf:lab/described:sub/net.pth', quick);
+    expect(server.contents()).toHaveLength(length);
+  });
+
   it('goes on where a connection broke off', async () => {
     server.breakAfter.push(100_000, 50_000);
     const found = await fetchFromHub('hf:lab/vim', quick);
@@ -169,7 +208,8 @@ describe('fetchFromHub', () => {
     server.seen.length = 0;
     server.breakAfter.length = 0;
     await fetchFromHub('hf:lab/vim', quick);
-    expect(server.contents().at(-1)?.range).toBe('bytes=120000-299999');
+    const ranges = server.contents().filter((request) => request.server === 'content');
+    expect(ranges.at(-1)?.range).toBe('bytes=120000-299999');
   });
 
   it('downloads again from the start if a resumed file has a wrong checksum', async () => {
@@ -283,7 +323,14 @@ describe('access', () => {
       /several files of weights \(a\.safetensors, b\.safetensors\).*hf:lab\/many:a\.safetensors/,
     ],
     ['hf:lab/none', /no file of weights among README\.md/],
-    ['hf:lab/split', /split over several files/],
+    [
+      'hf:lab/split',
+      /\(model\.safetensors\.index\.json\): its weights are split over several files/,
+    ],
+    [
+      'hf:lab/shards',
+      /\(model\.safetensors\.index\.json\): its weights are split over several files/,
+    ],
     ['hf:lab/vim:model.bin', /has no file 'model\.bin', expected one such as README\.md/],
   ])('%s: is a wrong usage, with the names there are', async (spec, message) => {
     await expect(fetchFromHub(spec, quick)).rejects.toMatchObject({

@@ -7,7 +7,7 @@ import { type TensorCut, pruneModel, tensorCut } from '../pruning/surgery.js';
 import { reestimateBatchNorm } from '../training/reestimate-bn.js';
 import { evaluateModel } from './evaluate-model.js';
 import { composeKept, encodeKept } from './kept-units.js';
-import { type PruneJob, rewoundWidths } from './prune-job.js';
+import { type PruneJob, importOfRewind, rewoundWidths } from './prune-job.js';
 import type { Standing } from './prune-source.js';
 import type { PruneHooks } from './prune-hooks.js';
 import type { ResolvedPruneSettings } from './prune-settings.js';
@@ -59,7 +59,7 @@ export async function cutRound(
     const next = withRound(job, record, cut, choice, { before, afterCut, after: null });
     const step = historyStep(job, next, model);
     return {
-      model: rewound(job, next, cut),
+      model: await rewound(job, next, cut),
       info: { ...info, history: [...info.history, step] },
       record: next,
       scores: choice.scores && roundScores(settings, record, model, choice.scores),
@@ -227,12 +227,16 @@ function historyStep(
 }
 
 /** The cut model, or the same units as they were at the time to rewind to. */
-function rewound(job: PruneJob, record: PruningRecord, cut: ImageModel): ImageModel {
+async function rewound(job: PruneJob, record: PruningRecord, cut: ImageModel): Promise<ImageModel> {
   const { rewindFile: file, settings, device } = job;
   if (file === undefined) return cut;
   const kept = settings.rewind === 'source' ? record.keptInSource : record.kept;
-  const shape = { config: cut.config, widths: rewoundWidths(settings, record) };
-  const model = rewoundModel(file, unitMap(kept), shape).to(device);
+  const shape = {
+    config: cut.config,
+    widths: rewoundWidths(settings, record),
+    import: importOfRewind(settings),
+  };
+  const model = (await rewoundModel(file, unitMap(kept), shape)).to(device);
   cut.dispose();
   return model;
 }

@@ -1,5 +1,5 @@
 // The dense training and the rounds as one job.
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { saveSafetensors } from '@mamba-prune/libtorch';
@@ -147,6 +147,11 @@ describe('imp', () => {
     expect(run.pruned?.info).toMatchObject({ classes: info.classes, mean: info.mean });
     expect(run.pruned?.record.source).toBe(at('foreign.dense.safetensors'));
     run.pruned?.model.dispose();
+    // The run goes on with its own copy.
+    renameSync(at('foreign.safetensors'), at('moved.safetensors'));
+    const again = await impRun(plan, { out: at('foreign'), resume: true });
+    expect(again.finished).toBe(true);
+    again.pruned?.model.dispose();
     const missing = { ...prune, model: at('nothing') };
     await expect(impRun({ ...plan, prune: missing }, { out: at('never') })).rejects.toThrow(
       /the dense model .*nothing does not exist/,

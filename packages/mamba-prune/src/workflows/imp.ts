@@ -5,12 +5,12 @@ import { dirname, resolve } from 'node:path';
 import { makeFolder } from '../files/folder.js';
 import { UsageError } from '../errors.js';
 import type { ModelOptions } from '../models/config.js';
-import { importModel } from '../models/import-model.js';
 import { saveModel } from '../models/model-file.js';
 import { type OptionKinds, requireOptions } from '../option-checks.js';
 import { RunFolder } from '../training/run-folder.js';
 import type { TrainHooks, TrainResult } from '../training/types.js';
 import { modelInfoOf, openDataFor } from './fit.js';
+import { type OpenedModelFile, openModelFile } from './open-model-file.js';
 import { densePath } from './prune-files.js';
 import type { PruneHooks } from './prune-hooks.js';
 import { type PruneRun, pruneRun } from './prune-run.js';
@@ -45,6 +45,9 @@ export interface ImpHooks {
   /** Before the dense training, unless it is done. */
   readonly onDense?: ((settings: TrainSettings) => Omit<TrainHooks, 'saveModel'>) | undefined;
   readonly onBegin?: OnBegin | undefined;
+  /** The dense model was opened from a file that another program wrote. */
+  readonly onImport?:
+    ((path: string, opened: Pick<OpenedModelFile, 'assumed' | 'notes'>) => void) | undefined;
   /** Before the rounds. */
   readonly onRounds?: (() => void) | undefined;
   readonly prune?: PruneHooks | undefined;
@@ -89,10 +92,11 @@ export async function impRun(
     result = trained.result;
     if (!result.finished) return { finished: false, dense: result, pruned: undefined };
   }
-  const model = dense ? prune.model : await ownFile(plan, control);
+  const given = prune.model;
+  const model = dense ? given : await ownFile(plan, control, hooks);
   hooks.onRounds?.();
   const pruned = await pruneRun(
-    { ...prune, model },
+    { ...prune, model, ...(model !== given && { import: undefined }) },
     { ...control, resume: RunFolder.isRun(control.out) && control.resume },
     hooks.prune,
   );
@@ -111,28 +115,47 @@ function isPruning(dense: TrainSettings, out: string): boolean {
 }
 
 /**
- * A model file of ours: the given one, or what it holds, beside the run's folder. Class names and
- * normalisation, which other programs' files do not tell, are those of the data.
+ * A model file of ours: the given one, or what it holds, beside the run's folder, where it stays for the run to go
+ * on with. Class names are those of the data, and so is the normalisation that nothing tells.
  */
 async function ownFile(
-  { arch, model: options, prune: { model: path, dataset: name, data } }: ImpPlan,
-  { out, data: hooks }: Pick<RunControl, 'out' | 'data'>,
+  { arch, model: options, prune: { model: path, import: said, dataset: name, data } }: ImpPlan,
+  { out, data: dataHooks, resume }: Pick<RunControl, 'out' | 'data' | 'resume'>,
+  { onImport }: ImpHooks,
 ): Promise<string> {
+  const own = `${resolve(out)}.dense.safetensors`;
+  const resuming = resume !== undefined && resume !== false && RunFolder.isRun(out);
+  const { path: used } = resuming ? sourceOf(out) : {};
+  if (used === own && existsSync(own)) return own;
   if (!existsSync(path)) {
     throw new UsageError(`imp: the dense model ${path} does not exist, expected a file.`);
   }
-  const { model, info } = await importModel(path, { arch, ...options });
+  const opened = await openModelFile(path, { ...said, arch, ...options });
+  const { model, info } = opened;
   try {
     if (info.history.at(-1)?.['step'] !== 'import' || name === undefined) return path;
-    const dataset = await openDataFor(model, { dataset: name, data }, hooks);
-    const own = `${resolve(out)}.dense.safetensors`;
+    const dataset = await openDataFor(model, { dataset: name, data }, dataHooks);
+    const { mean, std } = opened.options;
+    const assumed = opened.assumed.filter((text) => !/^(mean|std) /.test(text));
+    onImport?.(path, { notes: opened.notes, assumed });
+    const history = info.history.map((step) =>
+      step['step'] === 'import' ? { ...step, assumed } : step,
+    );
     makeFolder(dirname(own));
-    saveModel(own, model, modelInfoOf(dataset.info, info.history));
+    saveModel(own, model, {
+      ...modelInfoOf(dataset.info, history),
+      ...(mean && { mean: [...mean] }),
+      ...(std && { std: [...std] }),
+    });
     return own;
   } finally {
     model.dispose();
   }
 }
+
+/** What a run of the rounds says of the model that it prunes. */
+const sourceOf = (run: string): { readonly path?: string } =>
+  RunFolder.open(run).config['source'] ?? {};
 
 function checkResume(out: string, resume: RunControl['resume']): void {
   const exists = RunFolder.isRun(out) || RunFolder.isRun(densePath(out));

@@ -7,7 +7,7 @@ import { BatchLoader } from '../data/loader.js';
 import type { Dataset } from '../data/types.js';
 import { UsageError } from '../errors.js';
 import type { ImageModel } from '../models/image-model.js';
-import { type ModelInfo, loadModel } from '../models/model-file.js';
+import type { ModelInfo } from '../models/model-file.js';
 import { type Calibration, checkScoring } from '../pruning/importance.js';
 import { checkRefill } from '../pruning/refill.js';
 import { groupsOfKinds } from '../pruning/select-units.js';
@@ -18,6 +18,7 @@ import type { TrainOptions } from '../training/types.js';
 import { calibrationOf } from './calibration.js';
 import { checkBatch } from './check-need.js';
 import { openDataFor, withModelInfo } from './fit.js';
+import { openModelFile } from './open-model-file.js';
 import { type ResolvedPruneSettings, needForImages, scoresUnits } from './prune-settings.js';
 import type { Standing } from './prune-source.js';
 import type { PruningRecord } from './pruning-record.js';
@@ -75,7 +76,11 @@ export async function openJob(
       ? undefined
       : rewindFile(settings.model, settings.rewind);
   if (file !== undefined) {
-    checkRewindFile(file, { config: model.config, widths: rewoundWidths(settings, record) });
+    await checkRewindFile(file, {
+      config: model.config,
+      widths: rewoundWidths(settings, record),
+      import: importOfRewind(settings),
+    });
   }
   if (dataset && (recipe.epochs > 0 || rsst) && control.autoBatch !== true) {
     checkBatch(model, dataset, recipe.batchSize ?? 128, device);
@@ -95,9 +100,13 @@ export async function openJob(
     calibration,
     normSource: dataset && settings.bnBatches > 0 ? trainingBatches(dataset, settings) : undefined,
     rewindFile: file,
-    teacher: distill && trains ? loadTeacher(settings, device) : undefined,
+    teacher: distill && trains ? await loadTeacher(settings, device) : undefined,
   };
 }
+
+/** What the file that units are rewound to does not tell: those of a training are ours. */
+export const importOfRewind = ({ rewind, import: said }: ResolvedPruneSettings) =>
+  rewind === 'source' ? said : undefined;
 
 /** Width of every group of the model that units are rewound to. */
 export function rewoundWidths(
@@ -204,13 +213,16 @@ function checkCut(
   }
 }
 
-function loadTeacher({ model: path }: ResolvedPruneSettings, device: string): ImageModel {
+async function loadTeacher(
+  { model: path, import: said }: ResolvedPruneSettings,
+  device: string,
+): Promise<ImageModel> {
   if (!existsSync(path)) {
     throw new UsageError(
       `distillation: the teacher ${resolve(path)}, the model that was pruned, does not exist. Put it back, or leave --distill out.`,
     );
   }
-  const { model } = loadModel(path);
+  const { model } = await openModelFile(path, said);
   model.to(device);
   return model;
 }

@@ -20,19 +20,19 @@ import { type RunControl, checkSame } from './settings.js';
  * @param settings - now; they must be those of the run, but epochs of a single round may grow
  * @throws UsageError if they are not; DataError if the record, or the model to go on with, is damaged
  */
-export function goOn(
+export async function goOn(
   run: RunFolder,
   settings: PruneSettings,
   resolved: ResolvedPruneSettings,
   control: RunControl,
-): Standing {
+): Promise<Standing> {
   checkSettings(settings, resolved, run.config['settings'] as PruneSettings | undefined);
   const record = readPruningRecord(run.path);
   const last = record?.rounds.at(-1);
   // Nothing cut: the model to go on with is still the one that was pruned.
   if (!record || !last) {
     checkSource(run, resolved);
-    const source = openSource(resolved);
+    const source = await openSource(resolved);
     // Still the accuracy of that model: nothing else has been done to it on the disk.
     return record ? { ...source, record, accuracy: record.accuracy.before ?? undefined } : source;
   }
@@ -47,7 +47,7 @@ export function goOn(
   const step = openStep(path, last.round, control);
   if ('lost' in step) {
     checkSource(run, resolved);
-    return { ...openSource(resolved), lost: step.lost };
+    return { ...(await openSource(resolved)), lost: step.lost };
   }
   const { model, info } = step;
   const accuracy = last.accuracy.after ?? undefined;

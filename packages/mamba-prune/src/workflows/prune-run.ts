@@ -60,7 +60,9 @@ export async function pruneRun(
   let resolved = resolvePruneSettings(settings);
   const resuming = control.resume !== undefined && control.resume !== false;
   const earlier = resuming ? RunFolder.open(control.out) : undefined;
-  const standing = earlier ? goOn(earlier, settings, resolved, control) : openSource(resolved);
+  const standing = await (earlier
+    ? goOn(earlier, settings, resolved, control)
+    : openSource(resolved));
   let job: PruneJob | undefined;
   try {
     job = await openJob(resolved, control, standing);

@@ -1,6 +1,7 @@
 // What a pruning run is told: the settings, their defaults, and what can be wrong with them before
 // any model is loaded.
 import { UsageError } from '../errors.js';
+import type { ImportOptions } from '../models/import-model.js';
 import { type OptionKinds, requireOptions } from '../option-checks.js';
 import {
   type ImportanceNorm,
@@ -85,8 +86,10 @@ export interface DistillSettings {
 export interface PruneSettings extends Partial<Omit<DataSettings, 'dataset'>> {
   /** None: only cut, and measure nothing. */
   readonly dataset?: string | undefined;
-  /** The model's file. */
+  /** The model's file: one of ours, or anything that `importModel` reads. */
   readonly model: string;
+  /** What a file of another program does not tell of its model. */
+  readonly import?: ImportOptions | undefined;
   readonly method: PruneMethod;
   /** Share to remove of each kind of group, over all rounds together (but see `perRound`). */
   readonly rates: Readonly<Record<string, number>>;
@@ -123,6 +126,7 @@ const pruneSettingsKinds: OptionKinds<PruneSettings> = {
   data: 'string',
   imageSize: 'number',
   model: 'string',
+  import: 'object',
   method: 'any',
   rates: 'object',
   rounds: 'any',

@@ -4,10 +4,11 @@ import { digestFile } from '@mamba-prune/libtorch';
 import { inspectModel } from '../bench/inspect.js';
 import { DataError } from '../data/errors.js';
 import type { ImageModel } from '../models/image-model.js';
-import { type ModelInfo, loadModel } from '../models/model-file.js';
+import type { ModelInfo } from '../models/model-file.js';
 import { printableLine } from '../printable.js';
 import type { KeptUnits } from '../pruning/groups.js';
 import { keptInHistory } from './kept-units.js';
+import { openModelFile } from './open-model-file.js';
 import type { ResolvedPruneSettings } from './prune-settings.js';
 import type { PruningRecord } from './pruning-record.js';
 
@@ -26,8 +27,8 @@ export interface Standing {
 }
 
 /** What is pruned, and the record of a run that has not cut anything yet. */
-export function openSource(settings: ResolvedPruneSettings): Standing {
-  const { model, info: stored } = loadModel(settings.model);
+export async function openSource(settings: ResolvedPruneSettings): Promise<Standing> {
+  const { model, info: stored } = await openModelFile(settings.model, settings.import);
   const { dataset, data } = settings;
   // Where its images are now.
   const isMoved = data !== undefined && dataset === stored.dataset;

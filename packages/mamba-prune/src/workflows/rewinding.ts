@@ -4,11 +4,12 @@ import { existsSync, readdirSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { UsageError } from '../errors.js';
 import type { ImageModel } from '../models/image-model.js';
-import { loadModel } from '../models/model-file.js';
+import type { ImportOptions } from '../models/import-model.js';
 import type { KeptUnits } from '../pruning/groups.js';
 import { pruneModel } from '../pruning/surgery.js';
 import { stableJson } from '../training/options.js';
 import { RunFolder } from '../training/run-folder.js';
+import { openModelFile } from './open-model-file.js';
 import type { Rewind } from './rewind.js';
 
 const keptName = /^(?:init|epoch-(\d+))\.safetensors$/;
@@ -81,6 +82,8 @@ export interface DenseShape {
   readonly config: object;
   /** Width of every group. */
   readonly widths: Readonly<Record<string, number>>;
+  /** What the file does not tell of it. */
+  readonly import?: ImportOptions | undefined;
 }
 
 /**
@@ -90,8 +93,12 @@ export interface DenseShape {
  * @returns the caller's to dispose
  * @throws UsageError if the file holds another model; FormatError if it is damaged
  */
-export function rewoundModel(file: string, kept: KeptUnits, expected: DenseShape): ImageModel {
-  const { model } = loadModel(file);
+export async function rewoundModel(
+  file: string,
+  kept: KeptUnits,
+  expected: DenseShape,
+): Promise<ImageModel> {
+  const { model } = await openModelFile(file, expected.import);
   try {
     checkShape(file, model, expected);
     return pruneModel(model, kept);
@@ -101,8 +108,8 @@ export function rewoundModel(file: string, kept: KeptUnits, expected: DenseShape
 }
 
 /** @throws UsageError if a file's model is not of the shape; it may be of another training */
-export function checkRewindFile(file: string, expected: DenseShape): void {
-  const { model } = loadModel(file);
+export async function checkRewindFile(file: string, expected: DenseShape): Promise<void> {
+  const { model } = await openModelFile(file, expected.import);
   try {
     checkShape(file, model, expected);
   } finally {

@@ -7,6 +7,7 @@ import { augmentPreset, type AugmentOptions } from '../data/augment/options.js';
 import type { DatasetInfo } from '../data/types.js';
 import { UsageError } from '../errors.js';
 import type { ModelOptions } from '../models/config.js';
+import type { ImportOptions } from '../models/import-model.js';
 import type { OptionKinds } from '../option-checks.js';
 import { RunFolderError } from '../training/errors.js';
 import { stableJson } from '../training/options.js';
@@ -36,6 +37,8 @@ export interface TrainSettings extends DataSettings {
   readonly keepEpochs?: readonly number[] | undefined;
   /** File whose weights it begins with, in place of random ones: anything that `importModel` reads. */
   readonly init?: string | undefined;
+  /** What that file does not tell of its model, if another program wrote it. */
+  readonly import?: ImportOptions | undefined;
   /** Name of the preset that the recipe came from. */
   readonly preset?: string | undefined;
 }
@@ -82,6 +85,7 @@ export const trainSettingsKinds: OptionKinds<TrainSettings> = {
   imageSize: 'number',
   keepEpochs: 'array',
   init: 'string',
+  import: 'object',
   preset: 'string',
 };
 

@@ -10,7 +10,7 @@ import type { ImageModel } from '../models/image-model.js';
 import { loadModel, saveModel } from '../models/model-file.js';
 import { createModel } from '../models/registry.js';
 import { pruneModel } from '../pruning/surgery.js';
-import { archOfWeights, modelFromWeights } from './starting-weights.js';
+import { modelFromWeights, startingWeights } from './starting-weights.js';
 import { side, tinyTraining, writeTinyImages } from './testing/tiny.js';
 import { trainRun } from './train-run.js';
 
@@ -89,7 +89,9 @@ describe('modelFromWeights', () => {
       imageSize: 32,
     });
     saveSafetensors(at('resnet.safetensors'), given.stateDict(), {});
-    expect(await archOfWeights(at('five.safetensors'))).toBe('mamba_nano');
+    expect(await startingWeights(at('five.safetensors'))).toEqual({
+      ...{ arch: 'mamba_nano', import: {}, notes: [] },
+    });
     const { model, notes } = await modelFromWeights(at('resnet.safetensors'), dataset(), {
       arch: 'resnet20',
       options: { baseWidth: 2, blocks: [1, 1, 1], stem: 'cifar' },
@@ -123,7 +125,7 @@ describe('modelFromWeights', () => {
   it('refuses another architecture than the one asked for', async () => {
     await expect(
       modelFromWeights(at('five.safetensors'), dataset(), { arch: 'mamba_tiny' }),
-    ).rejects.toThrow(/arch "mamba_nano", asked for "mamba_tiny"/);
+    ).rejects.toThrow(/`arch` mamba_nano, asked for mamba_tiny/);
   });
 });
 

@@ -1,17 +1,25 @@
 // A training that begins with given weights, in place of random ones.
 import { scope } from '@mamba-prune/libtorch';
 import type { Dataset } from '../data/types.js';
+import { defined } from '../defined.js';
 import { UsageError } from '../errors.js';
 import type { ModelOptions } from '../models/config.js';
 import type { ImageModel, ModelConfigBase } from '../models/image-model.js';
-import { importModel } from '../models/import-model.js';
+import type { ImportOptions } from '../models/import-model.js';
+import type { ModelInfo } from '../models/model-file.js';
 import { createModelFromConfig } from '../models/registry.js';
+import { openModelFile } from './open-model-file.js';
 
 export interface StartingModel {
   readonly model: ImageModel;
   /** What the user should know about the weights; none if they were taken as they are. */
   readonly notes: readonly string[];
+  /** How the weights were imported, if another program wrote them: the beginning of the model's history. */
+  readonly origin: ModelInfo['history'];
 }
+
+/** What of an imported model is the data's in a training, whatever the file says. */
+const ofTheData = /^(imageSize|mean|std|classes|interpolation|cropShare)\b/;
 
 /**
  * A model with the weights of a file: one of ours, of any widths, or a state dict in timm's,
@@ -20,6 +28,7 @@ export interface StartingModel {
  *
  * @param arch - checked against the file; found from it unless given
  * @param options - what the file does not tell; checked where it does
+ * @param said - how the file is to be read, if another program wrote it
  * @returns the caller's to dispose
  * @throws UsageError if the weights are not for these images, or not those of `arch`; FormatError if
  *   the file is damaged or of no known layout
@@ -30,12 +39,19 @@ export async function modelFromWeights(
   {
     arch,
     options = {},
-  }: { readonly arch?: string | undefined; readonly options?: ModelOptions } = {},
+    import: said = {},
+  }: {
+    readonly arch?: string | undefined;
+    readonly options?: ModelOptions;
+    readonly import?: ImportOptions | undefined;
+  } = {},
 ): Promise<StartingModel> {
   // Widths are read off the weights, and what dropout there is belongs to the training.
   const { dropPath } = options;
   const sizes = { ...options, expand: undefined, mlpRatio: undefined, dropPath: undefined };
-  const { model: given, assumed } = await importModel(path, { arch, ...sizes });
+  const opened = await openModelFile(path, { ...said, ...defined({ arch, ...sizes }) });
+  const { model: given, info: givenInfo, notes } = opened;
+  const ofTheWeights = opened.assumed.filter((text) => !ofTheData.test(text));
   let model: ImageModel | undefined;
   try {
     const { config } = given;
@@ -55,10 +71,13 @@ export async function modelFromWeights(
     const anew = copyMatching(path, given, model);
     return {
       model,
+      origin: givenInfo.history
+        .filter(({ step }) => step === 'import')
+        .slice(-1)
+        .map((step) => ({ ...step, assumed: ofTheWeights })),
       notes: [
-        ...assumed
-          .filter((text) => !/^(imageSize|mean|std) /.test(text))
-          .map((text) => `${path} does not tell everything: taken ${text}.`),
+        ...notes.map((note) => `${path}: ${note}`),
+        ...ofTheWeights.map((text) => `${path} does not tell everything. Assumed: ${named(text)}.`),
         ...(anew.length === 0
           ? []
           : [
@@ -101,9 +120,23 @@ function copyMatching(path: string, given: ImageModel, model: ImageModel): strin
   return [...anew];
 }
 
-/** The architecture of a file's weights. @throws UsageError if they do not tell; FormatError */
-export async function archOfWeights(path: string): Promise<string> {
-  const { model } = await importModel(path);
+/** `heads 3` with the name as an option. */
+const named = (assumed: string): string => assumed.replace(/^\w+/, (name) => `\`${name}\``);
+
+/**
+ * The architecture of a file's weights, and what has to be said for it to be read that way again.
+ * @throws UsageError if they do not tell; FormatError
+ */
+export async function startingWeights(
+  path: string,
+  said: ImportOptions = {},
+): Promise<{
+  readonly arch: string;
+  readonly import: ImportOptions;
+  readonly notes: readonly string[];
+}> {
+  const { model, options, notes } = await openModelFile(path, said);
   model.dispose();
-  return model.config.arch;
+  const { key, heads } = options;
+  return { arch: model.config.arch, import: defined({ key, heads }), notes };
 }

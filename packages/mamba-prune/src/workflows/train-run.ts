@@ -30,7 +30,7 @@ import {
   trainOptionsOf,
   trainSettingsKinds,
 } from './settings.js';
-import { modelFromWeights } from './starting-weights.js';
+import { type StartingModel, modelFromWeights } from './starting-weights.js';
 
 export interface TrainRun {
   /** The trained model, or as far as it came; the caller disposes it. */
@@ -71,7 +71,7 @@ export async function trainRun(
   checkShares(resolved.batchSize, control.group?.size ?? 1);
   manualSeed(resolved.seed);
   const leads = (control.group?.rank ?? 0) === 0;
-  const model = await startingModel(settings, control, dataset);
+  const { model, origin } = await startingModel(settings, control, dataset);
   try {
     if (control.autoBatch !== true) checkBatch(model, dataset, resolved.batchSize, control.device);
     fitBatch(model);
@@ -97,7 +97,7 @@ export async function trainRun(
                 keepWeights(run.path, epoch);
               return {};
             },
-            saveModel: saver(dataset, settings),
+            saveModel: saver(dataset, settings, origin),
           },
         ),
         {
@@ -111,7 +111,10 @@ export async function trainRun(
       if (leads && control.tensorboard === true) writeEventFile(run);
       if (leads && result.finished) noteMissing(run.path);
       model.eval();
-      const info = modelInfoOf(dataset.info, [trainingStep(settings, result.valAccuracy)]);
+      const info = modelInfoOf(dataset.info, [
+        ...origin,
+        trainingStep(settings, result.valAccuracy),
+      ]);
       return { model, info, dataset, result, settings, path: run.path };
     } finally {
       run.release();
@@ -142,7 +145,7 @@ export async function trainRun(
   /** The weights as they are, not their average. */
   function keepWeights(run: string, epoch: number): void {
     const step = { ...trainingStep(settings, null), epoch, weights: 'model' };
-    saveModel(keptWeightsPath(run, epoch), model, modelInfoOf(dataset.info, [step]));
+    saveModel(keptWeightsPath(run, epoch), model, modelInfoOf(dataset.info, [...origin, step]));
   }
 
   /** On resume epochs may be asked for that are over. */
@@ -201,23 +204,28 @@ function checkKeepEpochs({ keepEpochs = [] }: TrainSettings, epochs: number): vo
 
 /** @throws UsageError, FormatError if the file holds no model for the data */
 async function startingModel(
-  { arch, model: options, init }: TrainSettings,
+  { arch, model: options, init, import: said }: TrainSettings,
   { out, resume, hooks }: RunControl,
   dataset: Dataset,
-): Promise<ImageModel> {
+): Promise<Pick<StartingModel, 'model' | 'origin'>> {
   if (init === undefined) {
     const sizes = modelOptionsFor(arch, options, dataset);
     if (resume !== undefined && resume !== false) {
       checkResumedSizes(out, denseShapes(arch, sizes));
     }
-    return createModel(arch, sizes);
+    return { model: createModel(arch, sizes), origin: [] };
   }
   // A run that has begun keeps the weights of its start: the file that they came from may be gone.
   const kept = keptWeightsPath(out, 0);
-  if (resume !== undefined && resume !== false && existsSync(kept)) return loadModel(kept).model;
-  const { model, notes } = await modelFromWeights(init, dataset, { arch, options });
+  if (resume !== undefined && resume !== false && existsSync(kept)) {
+    const { model, info } = loadModel(kept);
+    return { model, origin: info.history.filter(({ step }) => step === 'import') };
+  }
+  const { model, origin, notes } = await modelFromWeights(init, dataset, {
+    ...{ arch, options, import: said },
+  });
   for (const note of notes) hooks?.onNote?.(note);
-  return model;
+  return { model, origin };
 }
 
 /**
@@ -247,13 +255,19 @@ function defaultPatch(side: number): number {
 
 /** An entry of a model's history; no times in it, so that equal runs give equal files. */
 function trainingStep(settings: TrainSettings, accuracy: number | null): Record<string, unknown> {
-  const { dataset, arch, recipe } = settings;
-  return { step: 'train', arch, dataset, epochs: recipe.epochs, seed: recipe.seed ?? 0, accuracy };
+  const { dataset, arch, recipe, init } = settings;
+  const { epochs, seed = 0 } = recipe;
+  const from = init === undefined ? {} : { from: init };
+  return { step: 'train', arch, dataset, ...from, epochs, seed, accuracy };
 }
 
-function saver({ info }: Dataset, settings: TrainSettings): NonNullable<TrainHooks['saveModel']> {
+function saver(
+  { info }: Dataset,
+  settings: TrainSettings,
+  origin: ModelInfo['history'],
+): NonNullable<TrainHooks['saveModel']> {
   return (path, model, { valAccuracy, epoch, weights }) => {
     const step = { ...trainingStep(settings, valAccuracy), epoch, weights };
-    saveModel(path, model as ImageModel, modelInfoOf(info, [step]));
+    saveModel(path, model as ImageModel, modelInfoOf(info, [...origin, step]));
   };
 }

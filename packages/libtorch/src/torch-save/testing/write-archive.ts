@@ -11,13 +11,18 @@ export interface MadeTensor {
   readonly storage: string;
 }
 
-/** Writes a state dict of float32 tensors; several may look at one storage. */
+/**
+ * Writes a state dict of float32 tensors; several may look at one storage.
+ * @param under - key of a dict around it, as checkpoints have; none unless given
+ */
 export function writeTorchArchive(
   path: string,
   tensors: readonly MadeTensor[],
   storages: Readonly<Record<string, readonly number[]>>,
+  under?: string,
 ): void {
-  const parts: Buffer[] = [Buffer.from([0x80, 2]), Buffer.from('}(')];
+  const around = under === undefined ? [] : [Buffer.from('}'), text(under)];
+  const parts: Buffer[] = [Buffer.from([0x80, 2]), ...around, Buffer.from('}(')];
   for (const { name, shape, strides, storage } of tensors) {
     parts.push(
       ...[text(name), Buffer.from('ctorch._utils\n_rebuild_tensor_v2\n(('), text('storage')],
@@ -27,7 +32,7 @@ export function writeTorchArchive(
       Buffer.from('ccollections\nOrderedDict\n)RtR'),
     );
   }
-  parts.push(Buffer.from('u.'));
+  parts.push(Buffer.from(under === undefined ? 'u.' : 'us.'));
   const entries: [string, Buffer][] = [['made/data.pkl', Buffer.concat(parts)]];
   for (const [key, values] of Object.entries(storages)) {
     entries.push([`made/data/${key}`, Buffer.from(new Float32Array(values).buffer)]);

@@ -4,13 +4,15 @@ import { benchLimits, trainLimits } from '../../limits.js';
 import type { BenchCandidate, BenchResult } from '../../bench/bench.js';
 import { type Cli, type Context, action, addExamples } from '../context.js';
 import { findModel, isOnnx, modelLabels } from '../model-argument.js';
+import { type ModelFacts, openFile } from '../open-model.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
+import { type ImportFlags, addImportOptions, importOptionsOf } from '../options/import.js';
 import { integerOption, integersOption, numberOption } from '../options/parse.js';
 import { relativePath } from '../shell.js';
 import { bytes, grouped, milliseconds, plural, times } from '../terminal/format.js';
 import { interruptible } from '../work.js';
 
-interface BenchCommandOptions extends CommonOptions {
+interface BenchCommandOptions extends CommonOptions, ImportFlags {
   readonly batch: readonly number[];
   readonly runs: number;
   readonly minTime: number;
@@ -20,6 +22,7 @@ interface BenchCommandOptions extends CommonOptions {
 /** What is timed, and what the table and --json say of it. */
 type Candidate = BenchCandidate & {
   readonly path: string;
+  readonly facts?: ModelFacts;
   readonly inputShape: readonly number[];
   readonly parameters: number;
   release?(): Promise<void>;
@@ -37,7 +40,8 @@ export function addBenchCommand(program: Command, cli: Cli): void {
     )
     .argument(
       '<MODEL|RUN...>',
-      '.safetensors and .onnx files or folders of runs; the first is the reference',
+      'files of ours or of PyTorch (.safetensors, .pt, .pth, .bin ...) or .onnx, folders of runs, or ' +
+        'hf:owner/name; the first is the reference',
     )
     .addOption(
       integersOption('--batch <n,...>', 'batch sizes', {
@@ -55,6 +59,7 @@ export function addBenchCommand(program: Command, cli: Cli): void {
       }).default(50),
     )
     .option('--webgpu', 'ONNX files on WebGPU too, where it starts');
+  addImportOptions(command, 'Files of other programs among them, as far as they do not tell:');
   addCommonOptions(command);
   addExamples(command, [
     [
@@ -112,6 +117,7 @@ export function addBenchCommand(program: Command, cli: Cli): void {
       models: models.map((model) => ({
         name: model.name,
         path: model.path,
+        ...(model.facts ?? { model: model.path, assumed: [], notes: [] }),
         runtime: 'runtime' in model ? model.runtime : 'libtorch',
         fileBytes: statSync(model.path).size,
         parameters: model.parameters,
@@ -134,17 +140,29 @@ async function candidates(
   paths: readonly string[],
   device: string,
 ): Promise<Candidate[]> {
-  const { loadModel } = await import('../../models/model-file.js');
   const { benchModel } = await import('../../bench/bench-model.js');
   const { benchOnnx } = await import('../../bench/bench-onnx.js');
   const { getNumThreads } = await import('@mamba-prune/libtorch');
+  const { describesItself, sameInfo } = await import('../../workflows/open-model-file.js');
+  const { OnnxModel } = await import('../../export/onnx/onnx-model.js');
+  const typed = await importOptionsOf(context.given);
+  const isOurs = (path: string): boolean => isOnnx(path) || describesItself(path);
+  // What was typed is of the others; where there are none, it has to be true of all.
+  const saidOf = (path: string) => (isOurs(path) && !paths.every(isOurs) ? {} : typed);
   const labels = modelLabels(paths);
   const found: Candidate[] = [];
   for (const [index, path] of paths.entries()) {
     const name = labels[index] ?? path;
     if (!isOnnx(path)) {
-      found.push({ ...benchModel(name, loadModel(path).model.to(device)), path });
+      const { model, facts } = await openFile(context, path, { said: saidOf(path) });
+      found.push({ ...benchModel(name, model.to(device)), path, facts });
       continue;
+    }
+    if (Object.keys(saidOf(path)).length > 0) {
+      const onnx = await OnnxModel.open(path);
+      const { model, ...info } = onnx.description;
+      await onnx.release();
+      sameInfo(path, model, info, typed);
     }
     found.push({ ...(await benchOnnx(name, path, getNumThreads())), path });
     if (!context.options.webgpu) continue;

@@ -411,8 +411,8 @@ describe('train, prune, eval', () => {
       settings: { refill: { fillback: 0.25 }, rewind: 'epoch:1', distill: { weight: 0.5 } },
       rounds: [{ round: 1 }, { round: 2, finished: true }],
     });
-    const { stdout } = await runCli(['inspect', at('rounds')]);
-    expect(stdout).toMatch(/Not listed, nothing removed: .*dt_rank/);
+    const { stdout, stderr } = await runCli(['inspect', at('rounds')]);
+    expect(stdout, stderr).toMatch(/Not listed, nothing removed: .*dt_rank/);
     expect(stdout).toContain('--dt-rank-rate');
     expect(stdout).not.toMatch(/blocks\.0\.(state|dt_rank)/);
   });

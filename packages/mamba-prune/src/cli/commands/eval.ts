@@ -7,13 +7,20 @@ import type { openDataFor } from '../../workflows/fit.js';
 import { UsageError } from '../../errors.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
 import { findModel, isOnnx } from '../model-argument.js';
+import { type ModelFacts, openFile } from '../open-model.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { type DataOptions, addDataOptions } from '../options/data.js';
+import {
+  type ImportFlags,
+  addImportOptions,
+  importOptionsOf,
+  modelOrOnnxArgument,
+} from '../options/import.js';
 import { choiceOption, integerOption } from '../options/parse.js';
 import { digits, grouped, percent } from '../terminal/format.js';
 import { interruptible } from '../work.js';
 
-interface EvalOptions extends CommonOptions, DataOptions {
+interface EvalOptions extends CommonOptions, DataOptions, ImportFlags {
   readonly split: 'train' | 'test';
   readonly batchSize: number;
   readonly images?: number;
@@ -25,7 +32,7 @@ export function addEvalCommand(program: Command, cli: Cli): void {
     .command('eval')
     .summary('measure the accuracy of a model')
     .description('Measures loss and accuracy of a model on a data set.')
-    .argument('<MODEL|RUN>', 'a .safetensors or .onnx file, the folder of a run, or hf:owner/name');
+    .argument('<MODEL|RUN>', modelOrOnnxArgument);
   addDataOptions(command, 'those the model was trained on');
   command
     .addOption(
@@ -44,6 +51,7 @@ export function addEvalCommand(program: Command, cli: Cli): void {
       }).default(256),
     )
     .option('--per-class', 'accuracy of every class too');
+  addImportOptions(command);
   addCommonOptions(command);
   addExamples(command, [
     ['On the data set it was trained on', 'mamba-prune eval runs/quickstart/pruned --per-class'],
@@ -58,7 +66,7 @@ export function addEvalCommand(program: Command, cli: Cli): void {
     });
     const { precisionOn } = await import('../../models/precision.js');
     const precision = precisionOn(device, options.precision);
-    const { result, dataset } = await (isOnnx(path)
+    const { result, dataset, facts } = await (isOnnx(path)
       ? evaluateOnnx(context, path)
       : evaluateFile(context, path, device));
     if (!result) throw new InterruptedError('Stopped before all images were seen.');
@@ -72,7 +80,7 @@ export function addEvalCommand(program: Command, cli: Cli): void {
       );
     }
     context.json({
-      model: path,
+      ...facts,
       dataset: name,
       split: options.split,
       ...(isOnnx(path) ? { runtime: 'onnxruntime' } : { device, precision }),
@@ -86,6 +94,7 @@ export function addEvalCommand(program: Command, cli: Cli): void {
 type EvalContext = Context<EvalOptions>;
 
 interface Evaluated {
+  readonly facts: ModelFacts;
   readonly result: ModelEvaluation | undefined;
   readonly dataset: Dataset;
 }
@@ -96,10 +105,9 @@ async function evaluateFile(
   device: string,
 ): Promise<Evaluated> {
   const { options } = context;
-  const { loadModel } = await import('../../models/model-file.js');
   const { evaluateModel } = await import('../../workflows/evaluate-model.js');
   const { precisionOn } = await import('../../models/precision.js');
-  const { model, info } = loadModel(path);
+  const { model, info, facts } = await openFile(context, path);
   const dataset = await datasetFor(context, path, model.config, info);
   model.to(device);
   const result = await interruptible(context, (signal) =>
@@ -111,23 +119,27 @@ async function evaluateFile(
       signal,
     }),
   );
-  return { result, dataset };
+  return { result, dataset, facts };
 }
 
 async function evaluateOnnx(context: EvalContext, path: string): Promise<Evaluated> {
   const { OnnxModel } = await import('../../export/onnx/onnx-model.js');
   const { measureAccuracy } = await import('../../export/onnx/accuracy.js');
   const onnx = await OnnxModel.open(path);
+  const { sameInfo } = await import('../../workflows/open-model-file.js');
   const { model, ...info } = onnx.description;
+  sameInfo(path, model, info, await importOptionsOf(context.given));
+  const facts: ModelFacts = { model: path, assumed: [], notes: [] };
   const dataset = await datasetFor(context, path, model, info);
   const classify = async (pixels: Uint8Array) => (await onnx.classify(pixels)).logits;
   const [measured] = await interruptible(context, (signal) =>
     measureAccuracy([classify], dataset, { ...measurement(context, 'img'), signal }),
   );
   await onnx.release();
-  if (!measured) return { result: undefined, dataset };
+  if (!measured) return { result: undefined, dataset, facts };
   const { classAccuracy, ...result } = measured;
-  return { result: context.options.perClass ? { ...result, classAccuracy } : result, dataset };
+  const shown = context.options.perClass ? { ...result, classAccuracy } : result;
+  return { result: shown, dataset, facts };
 }
 
 async function datasetFor(

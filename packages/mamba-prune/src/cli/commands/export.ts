@@ -2,10 +2,12 @@ import { existsSync, statSync } from 'node:fs';
 import { basename, dirname, extname, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { UsageError } from '../../errors.js';
+import { checkFolder, isWrongName, makeFolder } from '../../files/folder.js';
 import { type Cli, type Context, action, addExamples } from '../context.js';
-import { findModel } from '../model-argument.js';
+import { openModel } from '../open-model.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
-import { type ModelFlags, addModelOptions, typedModelOptions } from '../options/model.js';
+import { type ImportFlags, addImportOptions, modelArgument } from '../options/import.js';
+import { dropPathOption } from '../options/model.js';
 import { type OnnxFlags, addOnnxOptions, refuseOnnxOptions } from '../options/onnx.js';
 import { choiceOption } from '../options/parse.js';
 import { bytes, count } from '../terminal/format.js';
@@ -13,7 +15,7 @@ import { type OnnxOutcome, onnxFacts, printAccuracy, writeOnnx } from '../onnx-e
 
 const formats = ['safetensors', 'onnx'] as const;
 
-export interface ExportOptions extends CommonOptions, ModelFlags, OnnxFlags {
+export interface ExportOptions extends CommonOptions, ImportFlags, OnnxFlags {
   readonly format?: (typeof formats)[number];
   readonly out: string;
   readonly overwrite?: boolean;
@@ -30,16 +32,20 @@ export function addExportCommand(program: Command, cli: Cli): void {
         'models, dense or pruned, and checkpoints of PyTorch, timm and torchvision (safetensors and ' +
         'torch.save), whose architecture the shapes tell or --arch names.',
     )
-    .argument('<MODEL|RUN>', 'a model or checkpoint file, the folder of a run, or hf:owner/name');
+    .argument('<MODEL|RUN>', modelArgument);
   for (const option of [
-    choiceOption('--format <name>', 'of the file', formats, 'as --out ends, else safetensors'),
-    new Option('--out <file>', 'the file to write (required)').makeOptionMandatory(),
+    choiceOption('--format <name>', 'of the file', formats, 'as --out ends'),
+    new Option(
+      '--out <file>',
+      'the file to write, .safetensors or .onnx (required)',
+    ).makeOptionMandatory(),
     new Option('--overwrite', 'replace the file if there is one'),
   ]) {
     command.addOption(option);
   }
   addOnnxOptions(command);
-  addModelOptions(command, 'as the shapes say');
+  addImportOptions(command);
+  command.addOption(dropPathOption());
   addCommonOptions(command, { computes: false });
   addExamples(command, [
     ['A pruned model for onnxruntime', 'mamba-prune export runs/pruned --out pruned.onnx'],
@@ -47,7 +53,10 @@ export function addExportCommand(program: Command, cli: Cli): void {
   ]);
   action<ExportOptions>(cli, command, async (context, argument: string) => {
     const { out, overwrite = false } = context.options;
-    const format = context.options.format ?? (extname(out) === '.onnx' ? 'onnx' : 'safetensors');
+    if (existsSync(out) && statSync(out).isDirectory()) {
+      throw new UsageError(`--out: ${out} is a folder, expected the file to write.`);
+    }
+    const format = formatOf(out, context.options.format);
     if (format !== 'onnx') refuseOnnxOptions(context.given, format);
     if (existsSync(out) && !overwrite) {
       throw new UsageError(
@@ -55,39 +64,57 @@ export function addExportCommand(program: Command, cli: Cli): void {
       );
     }
     checkFolderOf(out);
-    const path = await findModel(context, argument);
-    await exportModel(context, path, format);
+    await exportModel(context, argument, format);
   });
+}
+
+type Format = (typeof formats)[number];
+
+/** @throws UsageError for a name that ends as no format does, or as another one than was asked for */
+function formatOf(out: string, asked: Format | undefined): Format {
+  const ending = extname(out).toLowerCase();
+  const named = formats.find((format) => ending === `.${format}`);
+  if (named === undefined && asked === undefined) {
+    throw new UsageError(
+      `--out: ${out} ends ${ending === '' ? 'without a format' : `in ${ending}`}, expected ` +
+        `${formats.map((format) => `.${format}`).join(' or ')}. Give such a name, or --format.`,
+    );
+  }
+  if (named !== undefined && asked !== undefined && named !== asked) {
+    throw new UsageError(
+      `--out: ${out} ends in ${ending}, but --format is ${asked}. Leave --format out, or give another name.`,
+    );
+  }
+  return asked ?? named ?? 'safetensors';
 }
 
 /** Before a model is read and checked. @throws UsageError if there can be no such file */
 function checkFolderOf(out: string): void {
   const folder = dirname(resolve(out));
-  if (existsSync(folder) && statSync(folder).isDirectory()) return;
-  throw new UsageError(
-    `--out: ${folder} is no folder, expected one for ${basename(out)}. Make it.`,
-  );
+  try {
+    checkFolder(folder);
+  } catch (error) {
+    if (!isWrongName(error)) throw error;
+    throw new UsageError(
+      `--out: ${folder} is no folder and cannot be made one (${(error as Error).message}), expected one for ${basename(out)}.`,
+      { cause: error },
+    );
+  }
 }
 
 async function exportModel(
   context: Context<ExportOptions>,
-  path: string,
-  format: (typeof formats)[number],
+  argument: string,
+  format: Format,
 ): Promise<void> {
   const { out } = context.options;
-  const { arch, imageSize } = context.given;
-  const { importModel } = await import('../../models/import-model.js');
   const { saveModel } = await import('../../models/model-file.js');
-  const { model, info, assumed } = await importModel(path, {
-    ...typedModelOptions(context.given),
-    ...(arch !== undefined && { arch }),
-    ...(imageSize !== undefined && { imageSize }),
-  });
-  for (const note of assumed) context.note(note);
+  const { path, model, info, facts } = await openModel(context, argument);
   let onnx: OnnxOutcome | undefined;
   const { arch: name } = model.config;
   const parameters = model.numParameters();
   try {
+    makeFolder(dirname(resolve(out)));
     if (format === 'onnx') onnx = await writeOnnx(context, model, info);
     else saveModel(out, model, info);
   } finally {
@@ -96,12 +123,12 @@ async function exportModel(
   const fileBytes = statSync(out).size;
   context.json({
     path,
+    ...facts,
     out: resolve(out),
     format,
     arch: name,
     parameters,
     fileBytes,
-    assumed,
     ...onnx,
   });
   context.pathTitle(out);

@@ -1,14 +1,17 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
+import { defined } from '../../defined.js';
 import { UsageError } from '../../errors.js';
 import { modelNames } from '../../models/architectures.js';
 import type { ImpRun } from '../../workflows/imp.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
-import { type PlannedImp, planImp } from '../imp-plan.js';
+import { type PlannedImp, checkOneFile, planImp } from '../imp-plan.js';
+import { inFlags } from '../flag-spelling.js';
 import { findModel } from '../model-argument.js';
+import { type ModelFacts, sayAssumptions } from '../open-model.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { describeDataset } from '../options/data.js';
-import { type ImpFlags, addImpOptions, scriptArchitectures } from '../options/imp.js';
+import { type ImpFlags, addImpOptions, pretrainedOf, scriptArchitectures } from '../options/imp.js';
 import { pruningHooks } from '../pruning-progress.js';
 import { printPruningRun } from '../pruning-tables.js';
 import { relativePath, shellCommand } from '../shell.js';
@@ -49,22 +52,17 @@ export function addImpCommand(program: Command, cli: Cli): void {
     ['What a script would do', 'sh run_mamba_small_rsst.sh --print_plan'],
   ]);
   action<ImpCommandOptions>(cli, command, async (context) => {
-    const { options, given, io } = context;
+    const { options, io } = context;
     if (options.restart === true && options.resume === undefined) {
       throw new UsageError('--restart: belongs to --resume, of a run whose checkpoints are lost.');
     }
-    const plan = planImp(
-      given.pretrained === undefined
-        ? given
-        : { ...given, pretrained: await findModel(context, given.pretrained) },
-      options.seed,
-    );
+    const plan = planImp(await withFiles(context), options.seed);
     if (options.print_plan === true) {
       io.stdout.write(`${JSON.stringify(plan, null, 2)}\n`);
       return;
     }
     for (const note of plan.notes) context.note(note);
-    const { run, device } = await work(context, plan);
+    const { run, device, facts } = await work(context, plan);
     const { finished, dense, pruned } = run;
     const again = shellCommand(['mamba-prune', ...withResume(context.argv)]);
     if (!pruned) {
@@ -75,14 +73,30 @@ export function addImpCommand(program: Command, cli: Cli): void {
       );
     }
     if (!finished) throw interrupted(pruned, again);
-    await printPruningRun(context, pruned, { plan, device, dense: dense ?? null });
+    const { assumed = [], notes = [] } = facts ?? {};
+    await printPruningRun(context, pruned, {
+      ...{ plan, device, dense: dense ?? null, assumed, notes },
+    });
   });
+}
+
+/** With paths in place of runs and hf:owner/name. */
+async function withFiles(context: Context<ImpCommandOptions>): Promise<ImpFlags> {
+  const { given } = context;
+  const pretrained = pretrainedOf(given);
+  const { init } = given;
+  checkOneFile(init, pretrained);
+  return {
+    ...defined({ ...given, mamba_pretrained: undefined, vit_pretrained: undefined }),
+    ...(pretrained !== undefined && { pretrained: await findModel(context, pretrained) }),
+    ...(init !== undefined && { init: await findModel(context, init) }),
+  };
 }
 
 async function work(
   context: Context<ImpCommandOptions>,
   plan: PlannedImp,
-): Promise<{ run: ImpRun; device: string }> {
+): Promise<{ run: ImpRun; device: string; facts: ModelFacts | undefined }> {
   const { options, progress } = context;
   const { prepareDevice } = await import('../device.js');
   const { impRun } = await import('../../workflows/imp.js');
@@ -91,6 +105,7 @@ async function work(
     context.note(note);
   };
   const device = prepareDevice(onGpu(context), onNote);
+  let facts: ModelFacts | undefined;
   const run = await interruptible(context, (signal) =>
     impRun(
       { arch: plan.arch, model: plan.model, dense: plan.dense, prune: plan.prune },
@@ -113,6 +128,10 @@ async function work(
           const { recipe } = plan.dense ?? plan.prune;
           progress.line(wrapText(describeDataset(dataset, recipe), columnsOf(context.io.stderr)));
         },
+        onImport: (model, { assumed, notes }) => {
+          facts = { model, assumed, notes: notes.map((note) => inFlags(note, context.flags)) };
+          sayAssumptions(context, facts);
+        },
         onRounds: () => {
           progress.end();
           const { rates, rounds = 1, method } = plan.prune;
@@ -127,7 +146,7 @@ async function work(
       },
     ),
   );
-  return { run, device };
+  return { run, device, facts };
 }
 
 /** `--gpu 1` is `--device cuda:1`. @throws UsageError if both are given and differ */

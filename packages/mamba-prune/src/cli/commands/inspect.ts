@@ -3,8 +3,9 @@ import type { Command } from 'commander';
 import type { GroupSummary, ModelSummary } from '../../bench/inspect.js';
 import type { ScanMode } from '../../models/scan-order.js';
 import { type Cli, type Context, action, addExamples } from '../context.js';
-import { findModel } from '../model-argument.js';
-import { addCommonOptions } from '../options/common.js';
+import { openModel } from '../open-model.js';
+import { type CommonOptions, addCommonOptions } from '../options/common.js';
+import { type ImportFlags, addImportOptions, modelArgument } from '../options/import.js';
 import { bytes, count, grouped, percent } from '../terminal/format.js';
 import { printableLine } from '../terminal/printable.js';
 import { type Cell, bold } from '../terminal/layout.js';
@@ -17,24 +18,27 @@ export function addInspectCommand(program: Command, cli: Cli): void {
       'Shows what a model consists of: the width of every prunable group against its width before ' +
         'pruning, parameters, and multiply-accumulates (MACs) for one image.',
     )
-    .argument('<MODEL|RUN>', 'a .safetensors file, the folder of a run, or hf:owner/name');
+    .argument('<MODEL|RUN>', modelArgument);
+  addImportOptions(command);
   addCommonOptions(command, { computes: false });
   addExamples(command, [
     ['A trained model', 'mamba-prune inspect runs/quickstart/pruned'],
     ['Its MACs as a number', 'mamba-prune inspect model.safetensors --json | jq .macs'],
   ]);
-  action(cli, command, async (context, argument) => {
-    const path = await findModel(context, argument);
-    const { loadModel } = await import('../../models/model-file.js');
+  action<CommonOptions & ImportFlags>(cli, command, async (context, argument: string) => {
     const { inspectModel } = await import('../../bench/inspect.js');
     const { notFinite, notFiniteText } = await import('../../models/finite.js');
-    const { model, info } = loadModel(path, { allowNotFinite: true });
+    const opened = await openModel(context, argument, { allowNotFinite: true });
+    const { path, model, info } = opened;
     const summary = inspectModel(model, info);
     const broken = notFinite(model.stateDict());
     const fileBytes = statSync(path).size;
     model.dispose();
     const { history, ...facts } = info;
-    context.json({ path, fileBytes, ...summary, ...facts, notFinite: broken, history });
+    context.json({
+      ...{ path, ...opened.facts, fileBytes },
+      ...{ ...summary, ...facts, notFinite: broken, history },
+    });
     printSummary(context, path, fileBytes, summary, info.dataset);
     if (broken.length > 0) {
       context.note(

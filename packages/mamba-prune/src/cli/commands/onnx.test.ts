@@ -158,7 +158,9 @@ describe('commands that take an ONNX file', () => {
 
   it('say what a file is that is none of ours', async () => {
     const { status, stderr } = await runCli(['eval', at('missing.onnx'), ...data()]);
-    expect(stderr).toMatch(/missing\.onnx does not exist, expected a \.safetensors or \.onnx file/);
+    expect(stderr).toMatch(
+      /missing\.onnx does not exist, expected a file of weights .*, an \.onnx file, a run folder or hf:owner\/name/,
+    );
     expect(status).toBe(2);
   });
 

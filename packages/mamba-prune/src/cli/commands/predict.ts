@@ -3,7 +3,14 @@ import { modelLimits } from '../../limits.js';
 import type { PredictOptions, Prediction } from '../../inference/predict.js';
 import { type Cli, type Context, action, addExamples } from '../context.js';
 import { findModel, isOnnx } from '../model-argument.js';
+import { type ModelFacts, openFile } from '../open-model.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
+import {
+  type ImportFlags,
+  addImportOptions,
+  importOptionsOf,
+  modelOrOnnxArgument,
+} from '../options/import.js';
 import { integerOption } from '../options/parse.js';
 import { bar } from '../terminal/bars.js';
 import { percent } from '../terminal/format.js';
@@ -11,7 +18,7 @@ import { printableLine } from '../terminal/printable.js';
 import { padEnd, shorten, visible } from '../terminal/text.js';
 import { interruptible } from '../work.js';
 
-interface PredictCommandOptions extends CommonOptions {
+interface PredictCommandOptions extends CommonOptions, ImportFlags {
   readonly topK: number;
 }
 
@@ -23,7 +30,7 @@ export function addPredictCommand(program: Command, cli: Cli): void {
       'Classifies image files (JPEG, PNG, WebP). Size, channels and normalisation come from the ' +
         "model's file: the shorter side is resized, the centre cut out.",
     )
-    .argument('<MODEL|RUN>', 'a .safetensors or .onnx file, the folder of a run, or hf:owner/name')
+    .argument('<MODEL|RUN>', modelOrOnnxArgument)
     .argument('<IMAGE...>', 'image files')
     .addOption(
       integerOption('--top-k <n>', 'classes to show per image', {
@@ -31,6 +38,7 @@ export function addPredictCommand(program: Command, cli: Cli): void {
         max: modelLimits.numClasses,
       }).default(5),
     );
+  addImportOptions(command);
   addCommonOptions(command);
   addExamples(command, [
     [
@@ -50,7 +58,9 @@ export function addPredictCommand(program: Command, cli: Cli): void {
     const { precisionOn } = await import('../../models/precision.js');
     const { progress } = context;
     if (images.length > 64) progress.begin('predict', images.length, 'img');
-    const work = await (isOnnx(path) ? onnxPredictor(path) : modelPredictor(path, device, context));
+    const work = await (isOnnx(path)
+      ? onnxPredictor(context, path)
+      : modelPredictor(context, path, device));
     const predictions = await interruptible(context, (signal) =>
       work.predict(images, {
         topK,
@@ -63,37 +73,44 @@ export function addPredictCommand(program: Command, cli: Cli): void {
     await work.release?.();
     const precision = precisionOn(device, context.options.precision);
     const computed = isOnnx(path) ? { runtime: 'onnxruntime' } : { device, precision };
-    context.json({ model: path, ...computed, seed, predictions });
+    context.json({ ...work.facts, ...computed, seed, predictions });
     printPredictions(context, predictions);
   });
 }
 
 interface Predictor {
+  readonly facts: ModelFacts;
   predict(paths: readonly string[], options: PredictOptions): Promise<Prediction[]>;
   release?(): Promise<void>;
 }
 
+type PredictContext = Context<PredictCommandOptions>;
+
 async function modelPredictor(
+  context: PredictContext,
   path: string,
   device: string,
-  { options }: Context<PredictCommandOptions>,
 ): Promise<Predictor> {
-  const { loadModel } = await import('../../models/model-file.js');
   const { predictImages } = await import('../../inference/predict.js');
   const { precisionOn } = await import('../../models/precision.js');
-  const precision = precisionOn(device, options.precision);
-  const { model, info } = loadModel(path);
+  const precision = precisionOn(device, context.options.precision);
+  const { model, info, facts } = await openFile(context, path);
   model.to(device);
   return {
+    facts,
     predict: (paths, more) => predictImages(model, info, paths, { ...more, device, precision }),
   };
 }
 
-async function onnxPredictor(path: string): Promise<Predictor> {
+async function onnxPredictor(context: PredictContext, path: string): Promise<Predictor> {
   const { OnnxModel } = await import('../../export/onnx/onnx-model.js');
   const { predictImagesOnnx } = await import('../../inference/predict.js');
+  const { sameInfo } = await import('../../workflows/open-model-file.js');
   const onnx = await OnnxModel.open(path);
+  const { model, ...info } = onnx.description;
+  sameInfo(path, model, info, await importOptionsOf(context.given));
   return {
+    facts: { model: path, assumed: [], notes: [] },
     predict: (paths, more) => predictImagesOnnx(onnx, paths, more),
     release: () => onnx.release(),
   };

@@ -1,13 +1,20 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { UsageError } from '../../errors.js';
-import type { ModelInfo } from '../../models/model-file.js';
+import type { ImageModel } from '../../models/image-model.js';
 import type { PruneRun } from '../../workflows/prune-run.js';
 import type { PruneSettings } from '../../workflows/prune-settings.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
 import { findModel } from '../model-argument.js';
+import { openModel } from '../open-model.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { type DataOptions, addDataOptions } from '../options/data.js';
+import {
+  type ImportFlags,
+  addImportOptions,
+  importOptionsOf,
+  modelArgument,
+} from '../options/import.js';
 import {
   type PruningFlags,
   addPruningOptions,
@@ -33,7 +40,12 @@ import { printPruningRun } from '../pruning-tables.js';
 import { relativePath, resumeCommand } from '../shell.js';
 import { interruptible } from '../work.js';
 
-type PruneCommandOptions = CommonOptions & DataOptions & PruningFlags & RecipeOptions & RunOptions;
+type PruneCommandOptions = CommonOptions &
+  DataOptions &
+  ImportFlags &
+  PruningFlags &
+  RecipeOptions &
+  RunOptions;
 
 const defaults = { epochs: 0, lr: 5e-4, phase: 'finetune' } as const;
 
@@ -47,14 +59,12 @@ export function addPruneCommand(program: Command, cli: Cli): void {
         'it is trained on after each cut. The folder of the run gets model.safetensors, config.json, ' +
         'and pruning.json, which names the units kept.',
     )
-    .argument(
-      '[MODEL|RUN]',
-      'a .safetensors file, the folder of a run, or hf:owner/name; not needed to resume',
-    );
+    .argument('[MODEL|RUN]', `${modelArgument}; not needed to resume`);
   addPruningOptions(command);
   addDataOptions(command, 'where needed, those of the model');
   addRecipeOptions(command, 'Fine-tuning after each cut:', defaults);
   addTeacherOptions(command);
+  addImportOptions(command);
   addRunOptions(command);
   addCommonOptions(command);
   addExamples(command, [
@@ -77,8 +87,7 @@ export function addPruneCommand(program: Command, cli: Cli): void {
   action<PruneCommandOptions>(cli, command, async (context, argument?: string) => {
     const { options } = context;
     const out = outOf(options);
-    const model = argument === undefined ? undefined : resolve(await findModel(context, argument));
-    const settings = await settingsOf(context, model);
+    const { settings, notes } = await settingsOf(context, argument);
     const { prepareDevice } = await import('../device.js');
     const { pruneRun } = await import('../../workflows/prune-run.js');
     const onNote = (note: string): void => {
@@ -108,50 +117,68 @@ export function addPruneCommand(program: Command, cli: Cli): void {
       ),
     );
     if (!run.finished) throw interrupted(run, resumeCommand('prune', out, context.given));
-    await printPruningRun(context, run, { settings, device });
+    const { assumedIn } = await import('../../workflows/open-model-file.js');
+    await printPruningRun(context, run, {
+      ...{ settings, device, assumed: assumedIn(run.info), notes },
+    });
   });
 }
 
+interface Told {
+  readonly settings: PruneSettings;
+  /** Of the model's file. */
+  readonly notes: readonly string[];
+}
+
 async function settingsOf(
-  { options, given }: Context<PruneCommandOptions>,
-  model: string | undefined,
-): Promise<PruneSettings> {
+  context: Context<PruneCommandOptions>,
+  argument: string | undefined,
+): Promise<Told> {
+  const { options, given } = context;
   const { storedSettings } = await import('../../workflows/settings.js');
   const stored = options.resume === undefined ? undefined : storedSettings(outOf(options), 'prune');
   if (!stored) await checkNew(options);
-  const settings = stored
-    ? resumedSettings(given, stored, model)
-    : await newSettings(given, options.seed, model);
-  checkPruningFlags(given, settings);
-  return settings;
+  const told = stored
+    ? await resumedSettings(context, stored, argument)
+    : await newSettings(context, argument);
+  checkPruningFlags(given, told.settings);
+  return told;
 }
 
 /** What was typed over what the run has; the run itself sees whether that may be. */
-function resumedSettings(
-  given: Partial<PruneCommandOptions>,
+async function resumedSettings(
+  context: Context<PruneCommandOptions>,
   stored: PruneSettings,
-  model: string | undefined,
-): PruneSettings {
+  argument: string | undefined,
+): Promise<Told> {
+  const { given } = context;
   const { dataset, data, preset } = given;
   const kinds = Object.keys(stored.rates).map((kind) => ({ kind, optional: false }));
-  return {
+  const model = argument === undefined ? undefined : resolve(await findModel(context, argument));
+  const said = await importOptionsOf(given);
+  const settings = {
     ...stored,
     ...pruningOf(given, stored),
     ...defined({ model, dataset, data, preset }),
+    ...(Object.keys(said).length > 0 && { import: { ...stored.import, ...said } }),
     rates: hasRates(given) ? ratesOf(given, kinds) : stored.rates,
     recipe: { ...stored.recipe, ...typedRecipe(given), ...defined({ seed: given.seed }) },
   };
+  return { settings, notes: [] };
 }
 
 async function newSettings(
-  given: Partial<PruneCommandOptions>,
-  seed: number,
-  model: string | undefined,
-): Promise<PruneSettings> {
-  if (model === undefined) {
+  context: Context<PruneCommandOptions>,
+  argument: string | undefined,
+): Promise<Told> {
+  if (argument === undefined) {
     throw new UsageError("the argument 'MODEL|RUN' is missing, expected what to prune.");
   }
-  const { kinds, info } = await readModel(model);
+  const { given, options } = context;
+  const opened = await openModel(context, argument);
+  const kinds = kindsOf(opened.model);
+  opened.model.dispose();
+  const { facts, info, options: said } = opened;
   const pruning = pruningOf(given);
   const { preset } = given;
   const rates = ratesOf(given, kinds);
@@ -164,14 +191,17 @@ async function newSettings(
       'got --preset, but the model does not say what it was trained on. Give --dataset.',
     );
   }
-  return {
-    model,
+  const settings = {
+    model: resolve(opened.path),
+    // Whoever resumes the run need not say it again, and what lies beside the file may change.
+    ...(Object.keys(said).length > 0 && { import: said }),
     ...pruning,
     // Under near-zero the rates only name the kinds.
     rates: given.nearZero === undefined ? rates : mapValues(rates, () => 0),
     ...defined({ dataset, data, preset }),
-    recipe: recipeThrough(given, (flags) => recipeOf(flags, seed, defaults, dataset ?? '')),
+    recipe: recipeThrough(given, (flags) => recipeOf(flags, options.seed, defaults, dataset ?? '')),
   };
+  return { settings, notes: facts.notes };
 }
 
 /** Whether anything that was typed takes images, so that they come from the model's own data set. */
@@ -195,14 +225,11 @@ function needsImages({
   );
 }
 
-async function readModel(path: string): Promise<{ kinds: ModelKind[]; info: ModelInfo }> {
-  const { loadModel } = await import('../../models/model-file.js');
-  const { model, info } = loadModel(path);
+function kindsOf(model: ImageModel): ModelKind[] {
   const kinds = new Map(
     model.pruningGroups().map(({ kind, optional = false }) => [kind, { kind, optional }]),
   );
-  model.dispose();
-  return { kinds: [...kinds.values()], info };
+  return [...kinds.values()];
 }
 
 const mapValues = <V>(record: Readonly<Record<string, V>>, change: (value: V) => V) =>

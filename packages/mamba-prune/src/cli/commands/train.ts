@@ -6,6 +6,7 @@ import type { TrainSettings } from '../../workflows/settings.js';
 import type { TrainRun } from '../../workflows/train-run.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
 import { findModel } from '../model-argument.js';
+import type { ModelFacts } from '../open-model.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { type DataOptions, addDataOptions, describeDataset } from '../options/data.js';
 import {
@@ -14,6 +15,7 @@ import {
   newModelOptions,
   typedModelOptions,
 } from '../options/model.js';
+import { weightsOption } from '../options/import.js';
 import { integersOption } from '../options/parse.js';
 import {
   type RecipeOptions,
@@ -42,6 +44,7 @@ import {
 
 interface FromFlags {
   readonly from?: string;
+  readonly weights?: string;
 }
 
 interface KeepFlags {
@@ -70,10 +73,13 @@ export function addTrainCommand(program: Command, cli: Cli): void {
         'goes on as if nothing had happened.',
     );
   addModelOptions(command, defaultArch);
+  command.optionsGroup('Weights to begin with:');
   command.option(
     '--from <model>',
-    'begin with the weights of a file, a run or hf:owner/name (then --arch as there)',
+    'file of ours or of PyTorch, run or hf:owner/name; then --arch and sizes are as there, ' +
+      'while image size, classes, mean and deviation are those of the data',
   );
+  command.addOption(weightsOption());
   addDataOptions(command);
   addRecipeOptions(command, 'Training:', defaults);
   addRunOptions(command);
@@ -119,7 +125,7 @@ async function trainCommand(
 ): Promise<void> {
   const { options, progress } = context;
   const out = outOf(options);
-  const settings = await agreed(workers, () => settingsOf(context));
+  const { settings, notes } = await agreed(workers, () => settingsOf(context));
   const { prepareDevice } = await import('../device.js');
   const { trainRun } = await import('../../workflows/train-run.js');
   const onNote = (note: string): void => {
@@ -170,6 +176,7 @@ async function trainCommand(
     run: run.path,
     model: run.result.path,
     settings: run.settings,
+    from: await factsOf(run, notes),
     device,
     precision,
     ...(workers && { workers: workers.group.size }),
@@ -179,10 +186,22 @@ async function trainCommand(
   printTrained(context, run);
 }
 
+/** Of the weights that the run began with, if it did with any. */
+async function factsOf(
+  { settings, info }: TrainRun,
+  notes: readonly string[],
+): Promise<ModelFacts | null> {
+  if (settings.init === undefined) return null;
+  const { assumedIn } = await import('../../workflows/open-model-file.js');
+  return { model: settings.init, assumed: assumedIn(info), notes };
+}
+
 /** What was typed over what the run's config.json says, or over the defaults. */
-async function settingsOf(context: Context<TrainCommandOptions>): Promise<TrainSettings> {
+async function settingsOf(
+  context: Context<TrainCommandOptions>,
+): Promise<{ readonly settings: TrainSettings; readonly notes: readonly string[] }> {
   const { options, given } = context;
-  const { arch, imageSize, keepEpochs, preset, from } = given;
+  const { arch, imageSize, keepEpochs, preset, from, weights } = given;
   const model = typedModelOptions(given);
   const data = defined({ dataset: given.dataset, data: given.data, imageSize });
   if (options.resume !== undefined) {
@@ -193,36 +212,49 @@ async function settingsOf(context: Context<TrainCommandOptions>): Promise<TrainS
         '--from: got a model to begin with, but the run has begun. Leave it out.',
       );
     }
-    return {
+    refuseWeights(weights, 'the run has begun');
+    const recipe = { ...stored.recipe, ...typedRecipe(given), ...defined({ seed: given.seed }) };
+    const settings = {
       ...stored,
       ...data,
       ...defined({ keepEpochs, preset }),
       arch: arch ?? stored.arch,
       model: { ...stored.model, ...model },
-      recipe: { ...stored.recipe, ...typedRecipe(given), ...defined({ seed: given.seed }) },
+      recipe,
     };
+    return { settings, notes: [] };
   }
   await checkNew(options);
   const { dataset } = given;
   if (dataset === undefined) {
     throw new UsageError('--dataset is missing, expected a name such as fashion-mnist or cifar10.');
   }
-  const init = from === undefined ? undefined : resolve(await findModel(context, from));
-  const chosen = arch ?? (init === undefined ? defaultArch : await archOf(init));
-  return {
+  const rest = {
     ...data,
     dataset,
-    arch: chosen,
-    // Weights to begin with bring their own.
-    model: init === undefined ? newModelOptions(given, dataset, chosen) : model,
     recipe: recipeOf(given, options.seed, defaults, dataset),
-    ...defined({ keepEpochs, preset, init }),
+    ...defined({ keepEpochs, preset }),
   };
+  if (from === undefined) {
+    refuseWeights(weights, 'there is no --from');
+    const chosen = arch ?? defaultArch;
+    const settings = { ...rest, arch: chosen, model: newModelOptions(given, dataset, chosen) };
+    return { settings, notes: [] };
+  }
+  const init = resolve(await findModel(context, from));
+  const { startingWeights } = await import('../../workflows/starting-weights.js');
+  // Dropout is of the training, not of the file.
+  const sizes = { ...model, dropPath: undefined };
+  const found = await startingWeights(init, defined({ arch, key: weights, ...sizes }));
+  // Weights to begin with bring their own sizes.
+  const settings = { ...rest, init, arch: found.arch, import: found.import, model };
+  return { settings, notes: found.notes };
 }
 
-async function archOf(path: string): Promise<string> {
-  const { archOfWeights } = await import('../../workflows/starting-weights.js');
-  return archOfWeights(path);
+/** @throws UsageError if there is no file that it is about */
+function refuseWeights(weights: string | undefined, why: string): void {
+  if (weights === undefined) return;
+  throw new UsageError(`--weights: got '${weights}', but ${why}. Leave it out.`);
 }
 
 function interrupted({ result }: TrainRun, resume: string): InterruptedError {

@@ -5,7 +5,9 @@ import { type Command, Option } from 'commander';
 import { datasetNames } from '../../data/datasets.js';
 import { UsageError } from '../../errors.js';
 import type { FamilyName } from '../../models/architectures.js';
+import { type ScanMode, scanModes } from '../../models/scan-order.js';
 import { rsstSchedules } from '../../pruning/rsst/schedule.js';
+import { pixelOptions, weightsOption } from './import.js';
 import { choiceOption, integerOption, integersOption, numberOption } from './parse.js';
 
 /** Nothing here has a default of commander's: what was typed tells the method. */
@@ -15,6 +17,14 @@ export interface ImpFlags {
   readonly arch?: string;
   readonly init?: string;
   readonly pretrained?: string;
+  /** The script downloads weights by name; a model in its place means what --pretrained does. */
+  readonly mamba_pretrained?: string | true;
+  readonly vit_pretrained?: string | true;
+  readonly weights?: string;
+  readonly mean?: readonly number[];
+  readonly std?: readonly number[];
+  readonly heads?: number;
+  readonly scan?: ScanMode;
   readonly exp_name?: string;
   readonly save_dir?: string;
   readonly resume?: true | 'previous';
@@ -101,14 +111,6 @@ export const familyFlags = {
 
 /** Flags of the script that mean something which is not done here, and why not. */
 const refused: Readonly<Record<string, { flags: string; why: string }>> = {
-  vit_pretrained: {
-    flags: '--vit_pretrained',
-    why: 'weights are not downloaded by name: give their file with --init (to be trained on first) or --pretrained (to be pruned as they are)',
-  },
-  mamba_pretrained: {
-    flags: '--mamba_pretrained',
-    why: 'weights are not downloaded by name: give their file with --init (to be trained on first) or --pretrained (to be pruned as they are)',
-  },
   file_name: {
     flags: '--file_name <file>',
     why: 'index files belong to splits that only the script makes: choose how many images with --train_images',
@@ -158,6 +160,28 @@ export function checkRefused(given: object): void {
   }
 }
 
+/**
+ * The dense model, by whichever of the script's flags.
+ * @throws UsageError if one is given without a model, or several are
+ */
+export function pretrainedOf(given: ImpFlags): string | undefined {
+  const flags = ['pretrained', 'mamba_pretrained', 'vit_pretrained'] as const;
+  const typed = flags.filter((name) => given[name] !== undefined);
+  const [first, second] = typed;
+  if (first === undefined) return undefined;
+  if (second !== undefined) {
+    throw new UsageError(
+      `got --${first} and --${second}, expected one dense model. Leave one of them out.`,
+    );
+  }
+  const model = given[first];
+  if (typeof model === 'string') return model;
+  throw new UsageError(
+    `--${first} is not offered without a model: weights are not downloaded by name. Give their file, run or ` +
+      `hf:owner/name with --${first} or --pretrained (to be pruned as they are), or with --init (to be trained on first).`,
+  );
+}
+
 export function addImpOptions(command: Command, architectures: readonly string[]): void {
   const d = scriptDefaults;
   const below1 = { min: 0, below: 1 };
@@ -169,8 +193,10 @@ export function addImpOptions(command: Command, architectures: readonly string[]
     choiceOption('--arch <name>', 'architecture', architectures, d.arch),
     choiceOption('--dataset <name>', 'images', datasetNames(), d.dataset),
     new Option('--data <dir>', `their folder (default: ${d.data})`),
-    new Option('--init <file>', 'weights that the dense training begins with'),
-    new Option('--pretrained <file>', 'dense model, in place of training one'),
+    new Option('--init <model>', 'weights that the dense training begins with'),
+    new Option('--pretrained <model>', 'dense model, in place of training one'),
+    new Option('--mamba_pretrained [model]', 'the same as --pretrained, of a mamba_*'),
+    new Option('--vit_pretrained [model]', 'the same as --pretrained, of a vit_*'),
   ]);
   group('Training, dense and after each cut:', [
     integerOption('--epochs <n>', `of each training (default: ${d.epochs})`, {
@@ -281,7 +307,14 @@ export function addImpOptions(command: Command, architectures: readonly string[]
       min: 1,
       max: modelLimits.patchSize,
     }),
-    integerOption('--image_size <px>', 'side of images from folders', {
+    choiceOption('--scan <way>', 'directions of a Mamba', scanModes, 'uni; of weights as they say'),
+    integerOption('--heads <n>', 'ViT: attention heads (default: as --arch)', {
+      min: 1,
+      max: modelLimits.heads,
+    }),
+    weightsOption(),
+    ...pixelOptions('as the data'),
+    integerOption('--image_size <px>', 'side of images from folders, or of a pretrained ResNet', {
       min: 1,
       max: modelLimits.imageSize,
     }),

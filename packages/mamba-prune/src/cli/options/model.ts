@@ -1,5 +1,5 @@
 // Which model, and what differs from its architecture.
-import type { Command } from 'commander';
+import type { Command, Option } from 'commander';
 import { modelLimits } from '../../limits.js';
 import { modelNames } from '../../models/architectures.js';
 import type { ModelOptions } from '../../models/config.js';
@@ -29,20 +29,54 @@ export function addModelOptions(command: Command, fallback: string): void {
   command.optionsGroup('Model:');
   for (const option of [
     choiceOption('--arch <name>', 'architecture', modelNames(), fallback),
-    choiceOption('--scan <way>', 'Mamba: one direction, both, or four by turns', scanModes, 'uni'),
-    integerOption('--patch <px>', 'side of a patch (default: 4; 8 over 40 px, 16 over 128)', {
+    ...sizeOptions('as --arch'),
+    integerOption('--image-size <px>', 'side of images from folders (default: 224)', {
       min: 1,
-      max: modelLimits.patchSize,
+      max: modelLimits.imageSize,
     }),
-    integerOption('--d-model <n>', 'Mamba, ViT: width (default: as --arch)', {
+    dropPathOption(),
+  ]) {
+    command.addOption(option);
+  }
+}
+
+export const dropPathOption = (): Option =>
+  numberOption('--drop-path <x>', 'chance that a sample skips a branch (default: 0)', {
+    min: 0,
+    below: 1,
+  });
+
+/**
+ * What differs from an architecture.
+ * @param fallback - what holds where nothing is typed
+ */
+export function sizeOptions(fallback: 'as --arch' | 'as the shapes say'): Option[] {
+  const isNew = fallback === 'as --arch';
+  const or = (usual: string): string => (isNew ? usual : fallback);
+  return [
+    choiceOption(
+      '--scan <way>',
+      'Mamba: one direction, both, or four by turns',
+      scanModes,
+      isNew ? 'uni' : 'uni or bi, as the shapes say',
+    ),
+    integerOption(
+      '--patch <px>',
+      `side of a patch (default: ${or('4; 8 over 40 px, 16 over 128')})`,
+      {
+        min: 1,
+        max: modelLimits.patchSize,
+      },
+    ),
+    integerOption('--d-model <n>', `Mamba, ViT: width (default: ${fallback})`, {
       min: 1,
       max: modelLimits.dModel,
     }),
-    integerOption('--depth <n>', 'Mamba, ViT: blocks (default: as --arch)', {
+    integerOption('--depth <n>', `Mamba, ViT: blocks (default: ${fallback})`, {
       min: 1,
       max: modelLimits.depth,
     }),
-    integerOption('--d-state <n>', 'Mamba: states per channel (default: as --arch)', {
+    integerOption('--d-state <n>', `Mamba: states per channel (default: ${fallback})`, {
       min: 1,
       max: modelLimits.dState,
     }),
@@ -50,7 +84,7 @@ export function addModelOptions(command: Command, fallback: string): void {
       min: 1,
       max: modelLimits.heads,
     }),
-    choiceOption('--stem <kind>', 'ResNet: how it begins', resnetStems, 'by image size'),
+    choiceOption('--stem <kind>', 'ResNet: how it begins', resnetStems, or('by image size')),
     integerOption('--base-width <n>', 'ResNet: channels of the first stage', {
       min: 1,
       max: modelLimits.baseWidth,
@@ -60,17 +94,7 @@ export function addModelOptions(command: Command, fallback: string): void {
       max: modelLimits.depth,
       repeats: true,
     }),
-    integerOption('--image-size <px>', 'side of images from folders (default: 224)', {
-      min: 1,
-      max: modelLimits.imageSize,
-    }),
-    numberOption('--drop-path <x>', 'chance that a sample skips a branch (default: 0)', {
-      min: 0,
-      below: 1,
-    }),
-  ]) {
-    command.addOption(option);
-  }
+  ];
 }
 
 /** Only what was typed; the image size belongs to the data. */

@@ -76,6 +76,15 @@ export function integersOption(
   });
 }
 
+/** An option whose value is a list of numbers: 0.485,0.456,0.406 */
+export function numbersOption(flags: string, description: string, range: Bounded): Option {
+  return new Option(flags, description).argParser((text: string) => {
+    const values = text.split(',').map(toNumber);
+    if (values.every((value) => inRange(value, range))) return values;
+    throw new InvalidArgumentError(`Expected ${described('numbers', range)}, separated by commas.`);
+  });
+}
+
 /** @throws InvalidArgumentError naming what is in a list twice: one of the two was meant to be another */
 export function checkOnce(values: readonly (string | number)[]): void {
   const twice = values.find((value, i) => values.indexOf(value) < i);

@@ -12,7 +12,10 @@ import {
 } from '../../training/presets.js';
 import { type OptimizerName, optimizerNames } from '../../training/types.js';
 import type { RecipeSettings } from '../../workflows/settings.js';
+import { defined } from '../../defined.js';
 import { choiceOption, integerOption, integersOption, numberOption } from './parse.js';
+
+export { defined };
 
 /** Nothing here has a default of commander's: what was not typed may come from a run's config.json. */
 export interface RecipeOptions {
@@ -300,13 +303,4 @@ export function typedRecipe(options: RecipeOptions): Partial<RecipeSettings> {
     precision: options.precision,
     checkpointEvery: checkpointEvery === undefined ? undefined : { minutes: checkpointEvery },
   });
-}
-
-type Defined<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
-
-/** Without the entries that are undefined. */
-export function defined<T extends object>(values: T): Defined<T> {
-  return Object.fromEntries(
-    Object.entries(values).filter(([, value]) => value !== undefined),
-  ) as Defined<T>;
 }

@@ -1,0 +1,44 @@
+import { describe, expect, it } from 'vitest';
+import { inFlags } from './flag-spelling.js';
+
+const flags = ['--arch', '--weights', '--patch', '--d-model', '--image-size', '--heads', '--mean'];
+
+describe('options in messages', () => {
+  it.each([
+    ['Say which with `arch`.', 'Say which with --arch.'],
+    ['got `key` "ema" and `patchSize` 4', 'got --weights "ema" and --patch 4'],
+    // A list shows what the command has.
+    ['some of `numClasses`, `imageSize`, `dConv`, `heads`.', 'some of --image-size, --heads.'],
+    ['only `numClasses`.', 'only numClasses.'],
+    ['dModel is 32, imageSize: got 7', '--d-model is 32, --image-size: got 7'],
+    [
+      "r: got the option 'heads', expected some of numClasses, dModel. Leave it out.",
+      'r: got the option --heads, expected some of --d-model. Leave it out.',
+    ],
+    [
+      'collectStateDict: got the key "a". Name it with the option key.',
+      'collectStateDict: got --weights "a". Name it with the option --weights.',
+    ],
+    ['import: got 1 values for mean, expected 3', 'import: got 1 values for --mean, expected 3'],
+    // Words, parts of paths and what stands in quotes are none.
+    [
+      '/data/imageSize.pth: no dModel.x, mean or heads',
+      '/data/imageSize.pth: no dModel.x, mean or heads',
+    ],
+    ["got the key 'x' in a JSON file", "got the key 'x' in a JSON file"],
+    ["'imageSize' is missing", "'imageSize' is missing"],
+  ])('%s', (message, expected) => {
+    expect(inFlags(message, flags)).toBe(expected);
+  });
+
+  it('have the spelling of the command', () => {
+    expect(inFlags('dModel is 32', ['--d_model'])).toBe('--d_model is 32');
+    expect(inFlags('dModel is 32', [])).toBe('dModel is 32');
+  });
+
+  it('are not looked for in what a file says of itself', () => {
+    expect(inFlags('x.safetensors: dModel: got 7', flags, { isUsage: false })).toBe(
+      'x.safetensors: dModel: got 7',
+    );
+  });
+});

@@ -1,0 +1,54 @@
+// Errors name options as the library has them; the command line names its flags.
+
+/** What the library calls what flags have other names for. */
+const otherNames: Readonly<Record<string, string>> = { key: 'weights', patchSize: 'patch' };
+
+/** Names that are no words, so that they mean options wherever they stand alone. */
+const unmistakable =
+  /(?<![\w./\\'"`-])(?:numClasses|imageSize|patchSize|dModel|dState|dConv|dropPath|baseWidth|headDim|resamplePositions|mlpRatio)(?![\w/\\'"`-]|\.\w)/g;
+
+const quotedNames = /`[a-zA-Z]\w*`(?:, `[a-zA-Z]\w*`)*/g;
+
+/** As options are refused that an architecture does not have. */
+const refused = /got the option ('\w+'(?:, '\w+')*), expected some of (\w+(?:, \w+)*)/g;
+
+/** Words that messages of libtorch, and some of importing, put before the name of an option without quotes. */
+const spokenOf =
+  /\b(option|with|got|got the|values for|in) (arch|key|heads|classes|mean|std|scan)\b(?!-)/g;
+
+/**
+ * The message of an error with the names of options as the command spells them. Where it lists several, those
+ * that the command does not have are left out.
+ * @param flags - of the command, with their dashes: `--d-model`, `--d_model`
+ * @param options.isUsage - it is about what was given, so that names which are no words mean options too
+ */
+export function inFlags(
+  message: string,
+  flags: readonly string[],
+  { isUsage = true }: { readonly isUsage?: boolean } = {},
+): string {
+  const byName = new Map(flags.map((flag) => [plain(flag), flag]));
+  const flagOf = (name: string): string | undefined => byName.get(plain(otherNames[name] ?? name));
+  const isImporting = /\b(?:import\w*|collectStateDict): /.test(message);
+  const spoken = isImporting
+    ? message.replaceAll(spokenOf, (all: string, before: string, name: string) => {
+        const flag = flagOf(name);
+        return flag === undefined ? all : `${before.replace(/ the$/, '')} ${flag}`;
+      })
+    : message;
+  const shown = spoken
+    .replaceAll(refused, (all, got: string, known: string) => {
+      const inQuotes = got.replaceAll("'", '`');
+      return flagOf(got.split("'")[1] ?? '') === undefined
+        ? all
+        : `got the option ${inQuotes}, expected some of \`${known.replaceAll(', ', '`, `')}\``;
+    })
+    .replaceAll(quotedNames, (list) => {
+      const names = list.split(', ').map((name) => name.slice(1, -1));
+      const known = names.map(flagOf).filter((flag) => flag !== undefined);
+      return known.length > 0 ? known.join(', ') : names.join(', ');
+    });
+  return isUsage ? shown.replaceAll(unmistakable, (name) => flagOf(name) ?? name) : shown;
+}
+
+const plain = (name: string): string => name.replaceAll(/[-_]/g, '').toLowerCase();

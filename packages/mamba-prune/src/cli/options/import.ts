@@ -1,0 +1,113 @@
+// What a file of another program does not tell of its model: the same flags wherever a command takes MODEL.
+import { existsSync, statSync } from 'node:fs';
+import { type Command, Option } from 'commander';
+import { defined } from '../../defined.js';
+import { UsageError } from '../../errors.js';
+import { modelLimits } from '../../limits.js';
+import { modelNames } from '../../models/architectures.js';
+import type { ImportOptions } from '../../models/import-model.js';
+import { type ModelFlags, sizeOptions, typedModelOptions } from './model.js';
+import { choiceOption, integerOption, numbersOption } from './parse.js';
+
+/** `dropPath` is of a training. */
+export interface ImportFlags extends Omit<ModelFlags, 'dropPath'> {
+  readonly weights?: string;
+  readonly classes?: string;
+  readonly mean?: readonly number[];
+  readonly std?: readonly number[];
+}
+
+/** What a MODEL may be, for help texts. */
+export const modelArgument =
+  'file of ours or of PyTorch (.safetensors, .pt, .pth, .bin ...), folder of a run, or hf:owner/name';
+
+/** As `modelArgument`, for commands that onnxruntime runs files for too. */
+export const modelOrOnnxArgument =
+  'file of ours or of PyTorch (.safetensors, .pt, .pth, .bin ...) or .onnx, folder of a run, or hf:owner/name';
+
+export const weightsOption = (): Option =>
+  new Option(
+    '--weights <key>',
+    'place of the state dict in the file, such as ema (default: the usual ones)',
+  );
+
+/** @param fallback - what is taken where neither the flags nor the files tell */
+export const pixelOptions = (fallback: string): Option[] => [
+  numbersOption('--mean <x,x,x>', `of pixels from 0 to 1, by channel (default: ${fallback})`, {
+    min: -1e4,
+    max: 1e4,
+  }),
+  numbersOption('--std <x,x,x>', `deviation of pixels, by channel (default: ${fallback})`, {
+    above: 0,
+    max: 1e4,
+  }),
+];
+
+/** @param heading - of the group in help texts */
+export function addImportOptions(
+  command: Command,
+  heading = 'Files of other programs, as far as they do not tell:',
+): void {
+  command.optionsGroup(heading);
+  for (const option of [
+    choiceOption('--arch <name>', 'architecture', modelNames(), 'as the shapes say'),
+    weightsOption(),
+    new Option('--classes <names>', 'names of the classes (a,b,c), or a file with one per line'),
+    ...pixelOptions("ImageNet's"),
+    integerOption('--image-size <px>', 'side of the images (default: 224; small ResNets 32)', {
+      min: 1,
+      max: modelLimits.imageSize,
+    }),
+    ...sizeOptions('as the shapes say'),
+  ]) {
+    command.addOption(option);
+  }
+}
+
+/**
+ * What was typed, as importing takes it.
+ * @throws UsageError for names of classes that no list can have
+ */
+export async function importOptionsOf(flags: ImportFlags): Promise<ImportOptions> {
+  const { arch, weights: key, classes, mean, std, imageSize } = flags;
+  return defined({
+    arch,
+    key,
+    classes: classes === undefined ? undefined : await classNames(classes),
+    mean,
+    std,
+    imageSize,
+    ...typedModelOptions(flags),
+  });
+}
+
+async function classNames(text: string): Promise<string[]> {
+  const isFile = existsSync(text) && !statSync(text).isDirectory();
+  const names = isFile ? await linesOf(text) : text.split(',');
+  const trimmed = names.map((name) => name.trim());
+  const empty = trimmed.indexOf('');
+  if (empty < 0) return trimmed;
+  throw new UsageError(
+    `--classes: name ${empty + 1} of ${trimmed.length} is empty in ${isFile ? text : `'${text}'`}, expected ` +
+      `${isFile ? 'a name on each line' : 'names separated by commas, such as cat,dog, or a file with a name on each line'}.`,
+  );
+}
+
+/** Names of ten thousands of classes are a MB. */
+const largestFile = 2 ** 24;
+
+async function linesOf(path: string): Promise<string[]> {
+  const { readTextFile } = await import('@mamba-prune/libtorch');
+  try {
+    const text = readTextFile(path, { most: largestFile });
+    return text
+      .replace(/^\uFEFF/, '')
+      .trimEnd()
+      .split(/\r?\n/);
+  } catch (error) {
+    throw new UsageError(
+      `--classes: ${path} cannot be read (${(error as Error).message}), expected a file with a name on each line.`,
+      { cause: error },
+    );
+  }
+}

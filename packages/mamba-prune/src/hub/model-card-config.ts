@@ -1,0 +1,216 @@
+// What lies beside weights and says what their tensors do not: config.json of timm and transformers, and
+// preprocessor_config.json of transformers. None of these files has a format that anything promises, so
+// an entry of another form than expected is passed over as if it were not there.
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { readTextFile } from '@mamba-prune/libtorch';
+import { z } from 'zod';
+import { modelNames } from '../models/architectures.js';
+import { type VitSizes, vitArchitectures } from '../models/vit-config.js';
+
+/** Names of the files, as libraries look for them beside the weights. */
+export const cardFiles = ['config.json', 'preprocessor_config.json'] as const;
+
+/** What the files beside weights say; nothing but what they say. */
+export interface ModelCardConfig {
+  /** Per channel, of pixel values scaled to [0, 1]. */
+  readonly mean?: readonly number[];
+  readonly std?: readonly number[];
+  /** Names of the classes, in the order of the logits. */
+  readonly classes?: readonly string[];
+  /** One of ours. */
+  readonly arch?: string;
+  /** Of a ViT, before it was ever pruned. */
+  readonly heads?: number;
+  /** Side of the images in pixels. */
+  readonly imageSize?: number;
+  readonly interpolation?: 'bilinear' | 'bicubic';
+  /** Side of the cut-out over the shorter side that images are resized to, in (0, 1]. */
+  readonly cropShare?: number;
+  readonly layerNormEps?: number;
+  /** Of the neurons, as transformers calls it: `gelu` and others. */
+  readonly activation?: string;
+  /** Which of the files has said an entry. */
+  readonly from: Readonly<Partial<Record<Exclude<keyof ModelCardConfig, 'from'>, string>>>;
+}
+
+/** Config files are a few KB; with the names of 21,000 classes a MB or two. */
+export const largestCardFile = 16 * 2 ** 20;
+
+/**
+ * Reads what there is beside a file of weights.
+ * @param path - of the weights; neither they nor the files beside them need to be there
+ */
+export function besideFile(path: string): ModelCardConfig {
+  const folder = dirname(path);
+  const [config, preprocessor] = cardFiles.map((name) => read(join(folder, name)));
+  const found = [
+    // What prepares the images knows best how they are prepared.
+    [cardFiles[1], preprocessorOf(preprocessor)],
+    [cardFiles[0], timmOf(config)],
+    [cardFiles[0], transformersOf(config)],
+  ] as const;
+  const result: Record<string, unknown> = {};
+  const from: Record<string, string> = {};
+  for (const [file, entries] of found) {
+    for (const [name, value] of Object.entries(entries)) {
+      if (value === undefined || name in result) continue;
+      result[name] = value;
+      from[name] = file;
+    }
+  }
+  return { ...(result as Entries), from };
+}
+
+type Entries = Omit<ModelCardConfig, 'from'>;
+type Found = { readonly [K in keyof Entries]: Entries[K] | undefined };
+
+const number = z.number().optional().catch(undefined);
+const count = z.int().positive().optional().catch(undefined);
+const text = z.string().optional().catch(undefined);
+const flag = z.boolean().optional().catch(undefined);
+const numbers = z.array(z.number()).min(1).optional().catch(undefined);
+const strings = z.array(z.string()).min(1).optional().catch(undefined);
+const share = z.number().gt(0).max(1).optional().catch(undefined);
+
+/** One number, or sides by name: `{height, width}`, `{shortest_edge}`. */
+const size = z
+  .union([
+    z.int().positive(),
+    z.object({ shortest_edge: z.int().positive() }).transform((sides) => sides.shortest_edge),
+    z
+      .object({ height: z.int().positive(), width: z.int().positive() })
+      .refine(({ height, width }) => height === width)
+      .transform(({ height }) => height),
+  ])
+  .optional()
+  .catch(undefined);
+
+const preprocessorSchema = z.object({
+  image_mean: numbers,
+  image_std: numbers,
+  do_normalize: flag,
+  do_resize: flag,
+  do_center_crop: flag,
+  size,
+  crop_size: size,
+  crop_pct: share,
+  resample: number,
+});
+
+function preprocessorOf(json: unknown): Partial<Found> {
+  const { data } = preprocessorSchema.safeParse(json);
+  if (!data) return {};
+  const { size: resized, crop_size: cropped, do_center_crop: crops } = data;
+  const cut = crops === false ? undefined : cropped;
+  const normalizes = data.do_normalize !== false;
+  const channels = data.image_mean?.length ?? 3;
+  const pixels = (value: number): number[] => Array.from({ length: channels }, () => value);
+  return {
+    mean: normalizes ? data.image_mean : pixels(0),
+    std: normalizes ? data.image_std : pixels(1),
+    // Numbers of Pillow's filters.
+    interpolation: ({ 2: 'bilinear', 3: 'bicubic' } as const)[data.resample ?? NaN],
+    imageSize: cut ?? resized,
+    cropShare: data.crop_pct ?? shareOf(cut, resized, crops),
+  };
+}
+
+/** Nothing is cut off where nothing is cropped. */
+function shareOf(
+  cut: number | undefined,
+  resized: number | undefined,
+  crops: boolean | undefined,
+): number | undefined {
+  if (resized === undefined) return undefined;
+  if (cut === undefined) return crops === true ? undefined : 1;
+  return cut <= resized ? cut / resized : undefined;
+}
+
+const pretrained = {
+  mean: numbers,
+  std: numbers,
+  interpolation: z.enum(['bilinear', 'bicubic']).optional().catch(undefined),
+  crop_pct: share,
+  input_size: z.tuple([count, count, count]).optional().catch(undefined),
+  label_names: strings,
+};
+
+/** timm writes `pretrained_cfg`; before 0.9 its entries lay at the top. */
+const timmSchema = z.object({
+  ...pretrained,
+  architecture: z.string(),
+  pretrained_cfg: z.object(pretrained).optional().catch(undefined),
+});
+
+function timmOf(json: unknown): Partial<Found> {
+  const { data } = timmSchema.safeParse(json);
+  if (!data) return {};
+  const { architecture, pretrained_cfg: nested = {} } = data;
+  const { mean, std, interpolation, crop_pct, input_size, label_names } = {
+    ...data,
+    ...set(nested),
+  };
+  const [, height, width] = input_size ?? [];
+  const arch = archOf(architecture);
+  const known: Readonly<Record<string, VitSizes>> = vitArchitectures;
+  return {
+    arch,
+    // The name stands for the number, which no shape tells.
+    heads: known[arch ?? '']?.heads,
+    mean,
+    std,
+    interpolation,
+    cropShare: crop_pct,
+    imageSize: height === width ? height : undefined,
+    classes: label_names,
+  };
+}
+
+const transformersSchema = z.object({
+  id2label: z.record(z.string().regex(/^\d+$/), z.string()).optional().catch(undefined),
+  num_attention_heads: count,
+  layer_norm_eps: number,
+  hidden_act: text,
+  image_size: size,
+});
+
+function transformersOf(json: unknown): Partial<Found> {
+  const { data } = transformersSchema.safeParse(json);
+  if (!data) return {};
+  return {
+    classes: labels(data.id2label),
+    heads: data.num_attention_heads,
+    layerNormEps: data.layer_norm_eps,
+    activation: data.hidden_act,
+    imageSize: data.image_size,
+  };
+}
+
+/** In the order of the numbers; none where one is missing, or all are the names that mean nothing. */
+function labels(id2label: Readonly<Record<string, string>> | undefined): string[] | undefined {
+  const names = Object.entries(id2label ?? {});
+  const ordered = names.map((_, i) => id2label?.[String(i)]);
+  const known = ordered.filter((name) => name !== undefined);
+  if (known.length === 0 || known.length !== ordered.length) return undefined;
+  return known.every((name) => /^LABEL_\d+$/.test(name)) ? undefined : known;
+}
+
+/** `vit_tiny_patch16_224`, `deit_small_patch16_224` and `resnet18` under our names; none for others. */
+function archOf(architecture: string): string | undefined {
+  const name = architecture.replace(/_patch\d+.*$/, '').replace(/^deit_/, 'vit_');
+  return modelNames().find((known) => known === name);
+}
+
+/** Of our runs too, whose config.json has none of these entries. */
+function read(path: string): unknown {
+  try {
+    if (!existsSync(path)) return undefined;
+    return JSON.parse(readTextFile(path));
+  } catch {
+    return undefined;
+  }
+}
+
+const set = <T extends object>(entries: T): Partial<T> =>
+  Object.fromEntries(Object.entries(entries).filter(([, v]) => v !== undefined)) as Partial<T>;

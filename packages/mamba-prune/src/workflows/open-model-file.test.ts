@@ -1,0 +1,132 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { saveSafetensors } from '@mamba-prune/libtorch';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { ModelOptions } from '../models/config.js';
+import type { ImportOptions } from '../models/import-model.js';
+import { saveModel } from '../models/model-file.js';
+import { createModel } from '../models/registry.js';
+import { openModelFile } from './open-model-file.js';
+
+let folder = '';
+const at = (name: string): string => join(folder, name);
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'mp-open-model-file-'));
+});
+afterEach(() => {
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const vit = { dModel: 24, depth: 1, heads: 3, imageSize: 8, patchSize: 4, numClasses: 2 };
+const sizes: ImportOptions = { arch: 'vit_tiny', dModel: 24, depth: 1 };
+
+/** A state dict of a small model, with a config.json beside it. */
+function write(config: object, arch = 'vit_tiny', options: ModelOptions = vit): string {
+  const model = createModel(arch, options);
+  saveSafetensors(at('weights.safetensors'), model.stateDict(), {});
+  model.dispose();
+  writeFileSync(at('config.json'), JSON.stringify(config));
+  return at('weights.safetensors');
+}
+
+async function opened(path: string, said: ImportOptions) {
+  const { model, ...rest } = await openModelFile(path, said);
+  const { config } = model;
+  model.dispose();
+  return { ...rest, config };
+}
+
+describe('openModelFile', () => {
+  it('takes what nobody said from the files beside a state dict, and says so', async () => {
+    const half = [0.5, 0.5, 0.5];
+    const path = write({
+      ...{ num_attention_heads: 6, id2label: { 0: 'cat', 1: 'dog' }, hidden_act: 'gelu' },
+      ...{ architecture: 'x', pretrained_cfg: { mean: half, std: half } },
+    });
+    const { config, info, assumed, notes, options } = await opened(path, sizes);
+    expect(config).toMatchObject({ headDim: 4 });
+    expect(info).toMatchObject({ mean: half, std: half, classes: ['cat', 'dog'] });
+    expect(info.history).toMatchObject([{ step: 'import', assumed: [] }]);
+    expect(assumed).toEqual([]);
+    expect(notes).toEqual([
+      'Taken from the config.json beside it: `heads` 6, `mean` 0.5,0.5,0.5, `std` 0.5,0.5,0.5, the names of 2 classes.',
+    ]);
+    // With what was found the file alone gives the same.
+    rmSync(at('config.json'));
+    const again = await opened(path, options);
+    expect(again).toEqual({ ...again, config, info, assumed: [], notes: [] });
+  });
+
+  it('puts what is said before what the files say', async () => {
+    const path = write({ num_attention_heads: 6, id2label: { 0: 'cat', 1: 'dog' } });
+    const said = { ...sizes, heads: 3, classes: ['a', 'b'], mean: [0, 0, 0], std: [1, 1, 1] };
+    const { config, info, notes } = await opened(path, said);
+    expect(config).toMatchObject({ headDim: 8 });
+    expect(info).toMatchObject({ classes: ['a', 'b'], mean: [0, 0, 0], std: [1, 1, 1] });
+    expect(notes).toEqual([]);
+  });
+
+  it('leaves what cannot be of the model, and says so', async () => {
+    const path = write({
+      ...{ architecture: 'x', label_names: ['a', 'b', 'c'] },
+      ...{ mean: [0.5], std: [0, 0, 0] },
+    });
+    const { info, assumed, notes } = await opened(path, { ...sizes, heads: 3 });
+    expect(info.classes).toEqual([]);
+    expect(assumed).toEqual(['mean 0.485/0.456/0.406', 'std 0.229/0.224/0.225']);
+    expect(notes).toEqual([
+      'Left out of the config.json beside it: `mean` 0.5, for the model has 3 channels.',
+      'Left out of the config.json beside it: `std` 0,0,0, for it has a 0, expected numbers above 0.',
+      'Left out of the config.json beside it: the names of 3 classes, for the model has 2 classes.',
+    ]);
+  });
+
+  it('names the file whose words make the weights wrong', async () => {
+    const path = write({ num_attention_heads: 5 });
+    await expect(opened(path, sizes)).rejects.toThrow(
+      /heads 5: so says the config\.json beside it/,
+    );
+    const resnet = { baseWidth: 4, blocks: [1], imageSize: 8, numClasses: 2 };
+    const other = write({ architecture: 'vit_tiny_patch16_224' }, 'resnet20', resnet);
+    await expect(opened(other, { blocks: [1], baseWidth: 4 })).rejects.toThrow(
+      /'vit_tiny' for the weights of a resnet.*arch vit_tiny and heads 3: so says/,
+    );
+    // Named, the architecture is not that of the file beside it any more, nor are its heads.
+    const { config } = await opened(other, { arch: 'resnet20', blocks: [1], baseWidth: 4 });
+    expect(config.arch).toBe('resnet20');
+  });
+
+  it('refuses neurons that compute something else', async () => {
+    const path = write({ num_attention_heads: 3, hidden_act: 'quick_gelu' });
+    await expect(opened(path, sizes)).rejects.toThrow(
+      /compute quick_gelu \(hidden_act in the config\.json beside it\), expected gelu/,
+    );
+  });
+
+  it('reads a file of ours as it is, whatever lies beside it', async () => {
+    const model = createModel('vit_tiny', vit);
+    const info = { classes: [], mean: [0.5, 0.5, 0.5], std: [0.2, 0.2, 0.2], history: [] };
+    saveModel(at('ours.safetensors'), model, info);
+    model.dispose();
+    writeFileSync(at('config.json'), '{"num_attention_heads": 6, "hidden_act": "relu"}');
+    const agreeing = { ...sizes, heads: 3, mean: info.mean };
+    const same = await opened(at('ours.safetensors'), agreeing);
+    expect(same).toMatchObject({ info, options: {}, notes: [] });
+    // It does not say how its classes are called.
+    const named = await opened(at('ours.safetensors'), { classes: ['a', 'b'] });
+    expect(named).toMatchObject({
+      info: { classes: ['a', 'b'] },
+      options: { classes: ['a', 'b'] },
+    });
+    for (const [said, message] of [
+      [{ heads: 6 }, '`heads` 3, asked for 6'],
+      [{ std: [1, 1, 1] }, '`std` 0.2,0.2,0.2, asked for 1,1,1'],
+      [{ classes: ['a'] }, 'got 1 values for `classes`, expected 2'],
+      [{ scan: 'bi' }, "vit_tiny: got the option 'scan'"],
+      [{ key: 'ema' }, "got `key` 'ema' for"],
+    ] as const) {
+      await expect(opened(at('ours.safetensors'), said)).rejects.toThrow(message);
+    }
+  });
+});

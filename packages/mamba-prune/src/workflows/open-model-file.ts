@@ -1,0 +1,292 @@
+// A model from a file, whoever wrote it, with what the files beside it say of it.
+import { FormatError, SafetensorsFile } from '@mamba-prune/libtorch';
+import { defined } from '../defined.js';
+import { UsageError, isUsageError } from '../errors.js';
+import { type ModelCardConfig, besideFile } from '../hub/model-card-config.js';
+import { checkModelOptions } from '../models/architectures.js';
+import type { ImageModel, ModelConfigBase } from '../models/image-model.js';
+import { type ImportOptions, type ImportedModel, importModel } from '../models/import-model.js';
+import { rangeProblems } from '../models/file-checks.js';
+import { type ModelInfo, loadModel, metadataKey } from '../models/model-file.js';
+import { printableLine } from '../printable.js';
+
+export interface OpenedModelFile {
+  /** In evaluation mode; the caller disposes it. */
+  readonly model: ImageModel;
+  readonly info: ModelInfo;
+  /** Whether the file is one of ours: what was assumed of it was assumed when it was imported. */
+  readonly isOurs: boolean;
+  /** What nothing tells and nobody said, with the value taken, such as `imageSize 224`. */
+  readonly assumed: readonly string[];
+  /** What was taken from where, dropped or converted; whole sentences. */
+  readonly notes: readonly string[];
+  /** What was said and what the files beside it say: with these options the file alone gives the same. */
+  readonly options: ImportOptions;
+}
+
+/**
+ * Opens a model file of ours, or a state dict as `importModel` does. What the caller does not say is taken
+ * from the config.json and preprocessor_config.json beside a state dict; only then is it assumed.
+ *
+ * @param said - of a file of ours it may say what the file says, or does not say, and nothing else
+ * @throws FormatError, UsageError as `importModel`; UsageError if a file of ours says otherwise
+ */
+export async function openModelFile(
+  path: string,
+  said: ImportOptions = {},
+): Promise<OpenedModelFile> {
+  if (describesItself(path)) return openOurs(path, said);
+  const card = besideFile(path);
+  const hints = { ...hintsOf(card, said), ...defined(said) };
+  const imported = await importWith(path, hints, card, said);
+  try {
+    checkActivation(path, imported.model, card);
+    const { notes = [] } = imported as { readonly notes?: readonly string[] };
+    const taken = takenFrom(path, card, imported, hints, said);
+    const options = { ...hints, ...taken.options };
+    return {
+      model: imported.model,
+      info: taken.info,
+      isOurs: false,
+      assumed: taken.assumed,
+      notes: [...notes, ...taken.notes],
+      options,
+    };
+  } catch (error) {
+    imported.model.dispose();
+    throw error;
+  }
+}
+
+/** Whether a file is one of ours. What cannot be read is not: reading it says why. */
+export function describesItself(path: string): boolean {
+  try {
+    const file = SafetensorsFile.open(path);
+    try {
+      return Object.hasOwn(file.metadata, metadataKey);
+    } finally {
+      file.close();
+    }
+  } catch {
+    return false;
+  }
+}
+
+function openOurs(path: string, said: ImportOptions): OpenedModelFile {
+  const { allowNotFinite = false, key } = said;
+  if (key !== undefined) {
+    throw new UsageError(
+      `import: got \`key\` '${key}' for ${path}, a safetensors file, which has no keys. Leave it out.`,
+    );
+  }
+  const { model, info } = loadModel(path, { allowNotFinite });
+  try {
+    const same = sameInfo(path, model.config, info, said);
+    const isNamed = info.classes.length === 0 && same.classes.length > 0;
+    return {
+      model,
+      info: same,
+      isOurs: true,
+      assumed: assumedIn(info),
+      notes: [],
+      options: isNamed ? { classes: same.classes } : {},
+    };
+  } catch (error) {
+    model.dispose();
+    throw error;
+  }
+}
+
+/** What was assumed when the model was imported. */
+export function assumedIn({ history }: Pick<ModelInfo, 'history'>): string[] {
+  const { assumed } = history.find(({ step }) => step === 'import') ?? {};
+  return Array.isArray(assumed) ? assumed.filter((text) => typeof text === 'string') : [];
+}
+
+/**
+ * Holds what was said against a description of a model.
+ * @returns it, with the names of the classes where it has none
+ * @throws UsageError naming what differs, or an option that such a model does not have
+ */
+export function sameInfo<I extends Pick<ModelInfo, 'classes' | 'mean' | 'std'>>(
+  path: string,
+  config: Pick<ModelConfigBase, 'arch' | 'numClasses'>,
+  info: I,
+  said: ImportOptions,
+): I {
+  const { classes, mean, std, arch, ...more } = said;
+  // What is no part of a description.
+  const about = { key: undefined, dataset: undefined, allowNotFinite: undefined };
+  const sizes = defined({ ...more, ...about });
+  const isNamed = info.classes.length > 0;
+  const given = { arch, ...sizes, mean, std, classes: isNamed ? classes : undefined };
+  const has: Readonly<Record<string, unknown>> = { ...config, ...headsOf(config), ...info };
+  const wrong = Object.entries(given).filter(
+    ([name, value]) =>
+      value !== undefined && name in has && JSON.stringify(value) !== JSON.stringify(has[name]),
+  );
+  if (wrong.length > 0) {
+    const list = wrong.map(
+      ([name, value]) => `\`${name}\` ${shown(has[name])}, asked for ${shown(value)}`,
+    );
+    throw new UsageError(
+      `${path}: got a model of ${list.join('; ')}. Leave these options out: the file describes itself.`,
+    );
+  }
+  const foreign = Object.entries(sizes).filter(([name]) => !(name in has));
+  if (foreign.length > 0) checkModelOptions(config.arch, Object.fromEntries(foreign));
+  if (isNamed || classes === undefined) return info;
+  if (classes.length !== config.numClasses) {
+    throw new UsageError(
+      `${path}: got ${classes.length} values for \`classes\`, expected ${config.numClasses}, as many as the model has classes`,
+    );
+  }
+  return { ...info, classes: [...classes] };
+}
+
+/** Of a ViT, whose description has their width in place of their number. */
+function headsOf(config: object): { readonly heads?: number } {
+  const { dModel, headDim } = config as { readonly dModel?: number; readonly headDim?: number };
+  return dModel === undefined || headDim === undefined ? {} : { heads: dModel / headDim };
+}
+
+function shown(value: unknown): string {
+  const text = Array.isArray(value) ? value.join(',') : String(value);
+  return printableLine(text.length > 60 ? `${text.slice(0, 60)}...` : text);
+}
+
+/** What importing itself has use for; sizes that every shape tells are not among it. */
+function hintsOf({ arch, heads, imageSize }: ModelCardConfig, said: ImportOptions): ImportOptions {
+  const isResNet = arch?.startsWith('resnet') === true;
+  // A card of another architecture than the one that was named is not that of the weights.
+  const isOther = said.arch !== undefined && arch !== undefined && said.arch !== arch;
+  return isOther ? {} : defined({ arch, heads, imageSize: isResNet ? imageSize : undefined });
+}
+
+async function importWith(
+  path: string,
+  hints: ImportOptions,
+  { from }: ModelCardConfig,
+  said: ImportOptions,
+): Promise<ImportedModel> {
+  try {
+    return await importModel(path, hints);
+  } catch (error) {
+    const own = (['arch', 'heads', 'imageSize'] as const).filter(
+      (name) => hints[name] !== undefined && said[name] === undefined,
+    );
+    if (!isUsageError(error) || own.length === 0) throw error;
+    const list = own.map((name) => `${name} ${String(hints[name])}`).join(' and ');
+    const file = from[own[0] ?? 'arch'] ?? '';
+    throw new UsageError(
+      `${(error as Error).message} (${list}: so says the ${file} beside it. What is given as an option goes before.)`,
+      { cause: error },
+    );
+  }
+}
+
+/** Weights run with another function between the layers than they were trained with give other results. */
+function checkActivation(path: string, { config }: ImageModel, card: ModelCardConfig): void {
+  const { activation, from } = card;
+  if (config.family !== 'vit' || activation === undefined || activation === 'gelu') return;
+  throw new FormatError(
+    `${path}: got a ViT whose neurons compute ${printableLine(activation)} (hidden_act in the ${from.activation ?? ''} beside it), ` +
+      'expected gelu, which is the only one that there is.',
+  );
+}
+
+interface Taken {
+  readonly info: ModelInfo;
+  readonly assumed: readonly string[];
+  readonly notes: readonly string[];
+  readonly options: ImportOptions;
+}
+
+/** Normalisation and names that nobody said, where they can be those of the model. */
+function takenFrom(
+  path: string,
+  card: ModelCardConfig,
+  { model, info, assumed }: ImportedModel,
+  hints: ImportOptions,
+  said: ImportOptions,
+): Taken {
+  const { channels, numClasses } = model.config;
+  const fitting = {
+    mean: fits(card.mean, channels) && rangeProblems(card.mean, []).length === 0,
+    std: fits(card.std, channels) && rangeProblems([], card.std).length === 0,
+    classes: fits(card.classes, numClasses),
+  };
+  const names = (['mean', 'std', 'classes'] as const).filter(
+    (name) => card[name] !== undefined && said[name] === undefined,
+  );
+  const options = Object.fromEntries(
+    names.filter((name) => fitting[name]).map((name) => [name, [...(card[name] ?? [])]]),
+  ) as Partial<Record<'mean' | 'std', number[]> & Record<'classes', string[]>>;
+  const left = assumed.filter((entry) => !Object.hasOwn(options, nameOf(entry)));
+  const history = info.history.map((step) =>
+    step['step'] === 'import' ? { ...step, ...sourceOf(path), assumed: left } : step,
+  );
+  const hinted = (['arch', 'heads', 'imageSize'] as const).filter(
+    (name) => hints[name] !== undefined && said[name] === undefined,
+  );
+  return {
+    info: { ...info, ...options, history },
+    assumed: left,
+    options,
+    notes: [
+      ...sentences(card, [...hinted, ...names.filter((name) => fitting[name])]),
+      ...names
+        .filter((name) => !fitting[name])
+        .map(
+          (name) =>
+            `Left out of the ${card.from[name] ?? ''} beside it: ${described(name, card)}, for ` +
+            `${misfit(name, card, { channels, numClasses })}.`,
+        ),
+    ],
+  };
+}
+
+/** Where a file of the hub comes from, in the form that fetches it again: its own name tells nothing. */
+function sourceOf(path: string): { readonly source?: string } {
+  const match = /[/\\]models--(.+?)--(.+?)[/\\]snapshots[/\\]([0-9a-f]{40})[/\\](.+)$/.exec(path);
+  if (!match) return {};
+  const [, owner = '', name = '', commit = '', file = ''] = match;
+  return { source: `hf:${owner}/${name}@${commit}:${file.replaceAll('\\', '/')}` };
+}
+
+/** Of an assumption such as `mean 0.5/0.5/0.5`. */
+const nameOf = (assumed: string): string => assumed.split(' ', 1)[0] ?? '';
+
+/** Why an entry cannot be of the model. */
+function misfit(
+  name: 'mean' | 'std' | 'classes',
+  card: ModelCardConfig,
+  { channels, numClasses }: Pick<ModelConfigBase, 'channels' | 'numClasses'>,
+): string {
+  if (name === 'classes') return `the model has ${numClasses} classes`;
+  const values = card[name] ?? [];
+  const [problem] = name === 'mean' ? rangeProblems(values, []) : rangeProblems([], values);
+  return values.length === channels && problem !== undefined
+    ? problem.replace(/^got (\S+) in \w+, /, 'it has a $1, ')
+    : `the model has ${channels} channels`;
+}
+
+const fits = <T>(list: readonly T[] | undefined, length: number): list is readonly T[] =>
+  list?.length === length;
+
+type Entry = 'arch' | 'heads' | 'imageSize' | 'mean' | 'std' | 'classes';
+
+/** One for each file, with all that was taken from it. */
+function sentences(card: ModelCardConfig, taken: readonly Entry[]): string[] {
+  const files = [...new Set(taken.map((name) => card.from[name] ?? ''))];
+  return files.map((file) => {
+    const own = taken.filter((name) => card.from[name] === file);
+    return `Taken from the ${file} beside it: ${own.map((name) => described(name, card)).join(', ')}.`;
+  });
+}
+
+function described(name: Entry, card: ModelCardConfig): string {
+  if (name === 'classes') return `the names of ${card.classes?.length ?? 0} classes`;
+  const value = card[name];
+  return `\`${name}\` ${Array.isArray(value) ? value.join(',') : String(value)}`;
+}
