@@ -18,12 +18,7 @@ import { checkTensors, rangeProblems, withFileName } from './file-checks.js';
 import { checkFinite } from './finite.js';
 import type { ModelOptions } from './config.js';
 import type { ImageModel, ModelConfigBase } from './image-model.js';
-import {
-  type LayoutOptions,
-  type Shapes,
-  configFromShapes,
-  stripPrefixes,
-} from './import-layout.js';
+import { type LayoutOptions, readModel, stripPrefixes } from './import-layout.js';
 import { type ModelInfo, loadModel, metadataKey } from './model-file.js';
 import { createModelFromConfig } from './registry.js';
 
@@ -64,6 +59,12 @@ const importKinds: OptionKinds<ImportOptions & ModelOptions> = {
   stem: 'any',
   baseWidth: 'any',
   blocks: 'any',
+  headDim: 'any',
+  pooling: 'any',
+  eps: 'any',
+  activation: 'any',
+  resamplePositions: 'boolean',
+  shortcutPadding: 'any',
   // Read off the file; who says so hears it there.
   expand: 'any',
   mlpRatio: 'any',
@@ -75,18 +76,21 @@ export interface ImportedModel {
   readonly info: ModelInfo;
   /** What the file does not tell and nobody said, with the value taken, such as `imageSize 224`. */
   readonly assumed: readonly string[];
+  /** What was converted, and why what is assumed was taken: whole sentences for the user. */
+  readonly notes: readonly string[];
 }
 
 /**
  * Reads a model from a file, whoever wrote it:
  *
  * - a model file of ours, which describes itself;
- * - a state dict in timm's, torchvision's or the PyTorch vision Mamba's layout, as safetensors or
- *   written by `torch.save` (plain, or inside `state_dict`, `model`, `model_state_dict` ...), dense or
+ * - a state dict in timm's, torchvision's, Hugging Face's, kuangliu's or the PyTorch vision Mamba's layout,
+ *   as safetensors or written by `torch.save` (plain, or inside `state_dict`, `model`, `model_state_dict` ...), dense or
  *   with channels cut out. Nothing pickled in the file is run.
  *
  * The architecture is found from the shapes where they make it certain; sizes, widths and classes
- * always come from them.
+ * always come from them. Forms that a model here does not have but can compute (LayerScale, attention
+ * without biases, shortcuts without parameters ...) are converted, which `notes` says.
  *
  * @throws FormatError if the file is damaged, of no known layout, or its tensors do not fit together;
  *   lists what is missing, unexpected or of another shape
@@ -109,7 +113,7 @@ export async function importModel(
       model.dispose();
       throw error;
     }
-    return { model, info, assumed: [] };
+    return { model, info, assumed: [], notes: [] };
   }
   if (kind === 'safetensors' && options.key !== undefined) {
     throw new UsageError(
@@ -151,30 +155,31 @@ function fromTensors(
   options: ImportOptions,
   file?: string,
 ): ImportedModel {
-  const tensors = stripPrefixes(given);
   const { arch, key, dataset, classes, mean, std, allowNotFinite = false, ...sizes } = options;
-  const shapes = shapesOf(tensors);
-  const { config, assumed } = configFromShapes(shapes, { arch, ...sizes });
-  checkImported(config, tensors);
-  const model = createModelFromConfig(config);
-  try {
-    scope(() => {
+  // Tensors that a layout changes go with the scope.
+  return scope(() => {
+    const read = readModel(stripPrefixes(given), { arch, ...sizes });
+    checkImported(read.config, read.tensors);
+    const model = createModelFromConfig(read.config);
+    try {
+      const tensors = new Map(read.tensors);
       // Counters that the file does not have.
       for (const name of model.stateDict().keys()) {
         if (!tensors.has(name)) tensors.set(name, zeros([]));
       }
       model.loadStateDict(tensors);
-    });
-    if (!allowNotFinite) checkFinite(model.stateDict());
-    const data = infoOf(model.config, { dataset, classes, mean, std });
-    const allAssumed = [...assumed, ...data.assumed];
-    const step = { step: 'import', arch: model.config.arch, file, key, assumed: allAssumed };
-    const history = [Object.fromEntries(Object.entries(step).filter(([, v]) => v !== undefined))];
-    return { model: model.eval(), info: { ...data.info, history }, assumed: allAssumed };
-  } catch (error) {
-    model.dispose();
-    throw error;
-  }
+      if (!allowNotFinite) checkFinite(model.stateDict());
+      const data = infoOf(model.config, { dataset, classes, mean, std });
+      const assumed = [...read.assumed, ...data.assumed];
+      const { notes } = read;
+      const step = { step: 'import', arch: model.config.arch, file, key, assumed, notes };
+      const history = [Object.fromEntries(Object.entries(step).filter(([, v]) => v !== undefined))];
+      return { model: model.eval(), info: { ...data.info, history }, assumed, notes };
+    } catch (error) {
+      model.dispose();
+      throw error;
+    }
+  });
 }
 
 /** Before a model is made. @throws FormatError as `checkTensors` */
@@ -188,9 +193,6 @@ function checkImported(
     throw error instanceof FormatError ? new FormatError(`import: ${error.message}`) : error;
   }
 }
-
-const shapesOf = (tensors: ReadonlyMap<string, Tensor>): Shapes =>
-  new Map(Array.from(tensors, ([name, { shape }]) => [name, shape]));
 
 const imagenet = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] } as const;
 

@@ -145,7 +145,7 @@ describe('names without weight decay', () => {
   it('are those that timm and the authors of Mamba spare', () => {
     expect(optim.noDecayNames).toEqual([
       ...['A_log', 'D', 'A_b_log', 'D_b'],
-      ...['pos_embed', 'cls_token', 'dist_token', 'cls_token_head', 'cls_token_tail'],
+      ...['pos_embed', 'cls_token', 'dist_token', 'reg_token', 'cls_token_head', 'cls_token_tail'],
     ]);
   });
 });
