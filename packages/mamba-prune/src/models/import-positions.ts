@@ -1,5 +1,5 @@
 // Positions of patches: for which image size they are, and for another one if asked.
-import { FormatError, type Tensor, callOperator, cat, noGrad, zeros } from '@mamba-prune/libtorch';
+import { FormatError, type Tensor, cat, noGrad, tensor, zeros } from '@mamba-prune/libtorch';
 import { UsageError } from '../errors.js';
 import type { LayoutOptions } from './import-layout.js';
 import { ShapeReader } from './import-shapes.js';
@@ -108,13 +108,39 @@ function resampled(positions: Tensor, before: number, from: number, to: number):
     const width = positions.size(2);
     const grid = positions
       .narrow(1, before, from * from)
-      .to('float32')
-      .reshape(1, from, from, width)
-      .permute(0, 3, 1, 2)
-      .contiguous();
-    const resized = callOperator('aten::_upsample_bicubic2d_aa', grid, [to, to], false, null, null);
-    const rows = (resized as Tensor).permute(0, 2, 3, 1).reshape(1, to * to, width);
-    if (before === 0) return rows;
-    return cat([positions.narrow(1, 0, before).to('float32'), rows], 1);
+      .to('float64')
+      .reshape(from, from, width);
+    const weights = tensor(bicubicWeights(from, to), { dtype: 'float64' });
+    const rows = weights.matmul(grid.reshape(from, from * width)).reshape(to, from, width);
+    const patches = weights.matmul(rows).reshape(1, to * to, width);
+    if (before === 0) return patches;
+    return cat([positions.narrow(1, 0, before).to('float64'), patches], 1);
   });
+}
+
+/**
+ * The matrix [to, from] that PyTorch's `interpolate` with mode 'bicubic', antialias and align_corners=False multiplies
+ * a row of values by: Keys' kernel with a = -0.5 (1981, IEEE ASSP 29), as Pillow's, wider by the factor that the row
+ * gets shorter by.
+ */
+export function bicubicWeights(from: number, to: number): number[][] {
+  const scale = from / to;
+  const wider = Math.max(scale, 1);
+  const support = 2 * wider;
+  return Array.from({ length: to }, (_, i) => {
+    const center = scale * (i + 0.5);
+    const first = Math.max(Math.trunc(center - support + 0.5), 0);
+    const end = Math.min(Math.trunc(center + support + 0.5), from);
+    const row = Array.from({ length: from }, (__, j) =>
+      j >= first && j < end ? keys((j - center + 0.5) / wider) : 0,
+    );
+    const sum = row.reduce((all, value) => all + value, 0);
+    return row.map((value) => value / sum);
+  });
+}
+
+function keys(at: number): number {
+  const [a, x] = [-0.5, Math.abs(at)];
+  if (x < 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
+  return x < 2 ? (((x - 5) * x + 8) * x - 4) * a : 0;
 }
