@@ -56,12 +56,30 @@ export const resnetRenames: Readonly<Record<ResNetNames, readonly Rename[]>> = {
 
 /** What is not here and is no tensor of ours is refused as unexpected. */
 export const resnetRefusals: readonly Refusal[] = [
-  [/\.se\.(fc[12]|conv|conv_reduce|conv_expand|fc\.\d+)\./, 'a block that weights its channels (SE, ECA)'],
-  [/^layer\d+\.\d+\.(attn|att|cbam|ca|sa|conv2\.(fc|attn|conv\w*|bn\d|fc\d))\b/, 'a block with attention over channels (SK, CBAM, split attention)'],
+  [
+    /\.se\.(fc[12]|conv|conv_reduce|conv_expand|fc\.\d+)\./,
+    'a block that weights its channels (SE, ECA)',
+  ],
+  [
+    /^layer\d+\.\d+\.(attn|att|cbam|ca|sa|conv2\.(fc|attn|conv\w*|bn\d|fc\d))\b/,
+    'a block with attention over channels (SK, CBAM, split attention)',
+  ],
   [/^conv1\.\d+\./, 'a stem of several convolutions (ResNet-C and -D: resnet50d, deep stem)'],
   [/\.downsample\.2\.weight$/, 'a shortcut with average pooling (ResNet-D)'],
-  [/\.downsample\.\d+\.filt$|\.(conv\d|aa\d?|act\d|maxpool)(\.\d+)?\.filt$|^maxpool\.\d+\.filt$/, 'anti-aliased convolutions (BlurPool)'],
-  [/\.(conv_ws|weight_g|weight_v|parametrizations)\b/, 'weights that are normalised anew (weight standardisation)'],
-  [/^(stem|stages)\.|^layer\d+\.\d+\.norm\d\./, 'a residual network of another kind (pre-activation, BiT)'],
-  [/^layer\d+\.\d+\.conv[4-9]\.|^layer\d+\.\d+\.convs\./, 'blocks of more than three convolutions (Res2Net)'],
+  [
+    /\.downsample\.\d+\.filt$|\.(conv\d|aa\d?|act\d|maxpool)(\.\d+)?\.filt$|^maxpool\.\d+\.filt$/,
+    'anti-aliased convolutions (BlurPool)',
+  ],
+  [
+    /\.(conv_ws|weight_g|weight_v|parametrizations)\b/,
+    'weights that are normalised anew (weight standardisation)',
+  ],
+  [
+    /^(stem|stages)\.|^layer\d+\.\d+\.norm\d\./,
+    'a residual network of another kind (pre-activation, BiT)',
+  ],
+  [
+    /^layer\d+\.\d+\.conv[4-9]\.|^layer\d+\.\d+\.convs\./,
+    'blocks of more than three convolutions (Res2Net)',
+  ],
 ];

@@ -69,7 +69,10 @@ export const resnetLayout: Layout = {
         const dropPath = said.dropPath ?? 0;
         return {
           config: { family: 'resnet', arch, ...sizes, imageSize, dropPath, widths },
-          assumed: [...assumed, ...(said.imageSize === undefined ? [`imageSize ${imageSize}`] : [])],
+          assumed: [
+            ...assumed,
+            ...(said.imageSize === undefined ? [`imageSize ${imageSize}`] : []),
+          ],
           notes: [],
         };
       },
@@ -122,11 +125,9 @@ function refuseOtherBlocks(state: StateDict): void {
 /** Grouped convolutions have fewer input channels than the layer before has outputs. */
 function refuseGroups(reader: ShapeReader, block: 'basic' | 'bottleneck'): void {
   const name = 'layer1.0.conv2.weight';
-  const [before, inputs] = [
-    reader.size('layer1.0.conv1.weight', 0, 4),
-    reader.size(name, 1, 4),
-  ];
-  if (inputs >= before || before % inputs !== 0) return;
+  const before = reader.size('layer1.0.conv1.weight', 0, 4);
+  const [outputs, inputs] = [reader.size(name, 0, 4), reader.size(name, 1, 4)];
+  if (outputs !== before || inputs >= before || before % inputs !== 0) return;
   throw new FormatError(
     `import: got '${name}' with ${inputs} input channels behind ${before}: a convolution in ${before / inputs} groups (ResNeXt), expected ` +
       `a ${block} block without groups.`,
@@ -183,7 +184,9 @@ function addShortcuts(
     );
   }
   firsts.forEach((name, index) => {
-    const [from, to] = [index, index + 1].map((stage) => stageWidth(baseWidth, stage) * expansions[block]) as [number, number];
+    const [from, to] = [index, index + 1].map(
+      (stage) => stageWidth(baseWidth, stage) * expansions[block],
+    ) as [number, number];
     const before = padding === 'both' ? (to - from) / 2 : 0;
     for (const [part, tensor] of identityShortcut(from, to, before)) {
       state.set(`${name}.downsample.${part}`, tensor);

@@ -157,7 +157,9 @@ function readTokens(state: StateDict, dModel: number): Tokens {
     );
   }
   if (hasSecondHead) {
-    state.note('The logits are the mean of both classifiers, of the class and the distillation token.');
+    state.note(
+      'The logits are the mean of both classifiers, of the class and the distillation token.',
+    );
   } else if (distillation) {
     // It takes part in the attention and is not read, as a register.
     state.take('dist_token');
@@ -167,7 +169,9 @@ function readTokens(state: StateDict, dModel: number): Tokens {
       'reg_token',
       noGrad(() => cat(all, 1)),
     );
-    state.note('The distillation token, which has no classifier in the file, became a register token.');
+    state.note(
+      'The distillation token, which has no classifier in the file, became a register token.',
+    );
   }
   return {
     classToken,

@@ -89,14 +89,20 @@ function ofWidth(
       `import: got --heads ${saidHeads} with --head-dim ${headDim}, but there are ${most} heads of that width in an attention. Leave --heads out.`,
     );
   }
-  return { headDim, heads, assumed: [], notes: scaleNotes(headDim, known === undefined ? dModel / most : dModel / known) };
+  return {
+    headDim,
+    heads,
+    assumed: [],
+    notes: scaleNotes(headDim, known === undefined ? dModel / most : dModel / known),
+  };
 }
 
 /** Whole heads may have been removed, or every head made narrower: both can fit, and then neither is certain. */
 function ofCount({ widths, dModel, known }: HeadQuestion, count: number): Heads {
   const whole = dModel / count;
   const removed =
-    Number.isInteger(whole) && widths.every((width) => width % whole === 0 && width / whole <= count);
+    Number.isInteger(whole) &&
+    widths.every((width) => width % whole === 0 && width / whole <= count);
   const narrower = widths.every((width) => width % count === 0);
   const isWhole = widths.every((width) => width === dModel);
   if (removed && narrower && !isWhole) {

@@ -107,7 +107,10 @@ export const vitRefusals: readonly Refusal[] = [
     /\.mlp\.(w12|w3|w1|w2|fc1_g|fc1_x|gate_proj|up_proj|down_proj|weights_in|weights_out)\./,
     'an MLP with a gate (SwiGLU)',
   ],
-  [/^(attn_pool|head\.(probe|attention|mlp))\b/, 'a head that pools by attention (global_pool map)'],
+  [
+    /^(attn_pool|head\.(probe|attention|mlp))\b/,
+    'a head that pools by attention (global_pool map)',
+  ],
   [/^(norm_pre|pre_layernorm|pre_layrnorm|encoder\.ln_pre)\b/, 'a norm before the blocks (CLIP)'],
   [
     /^(pre_logits\.|heads\.pre_logits)/,

@@ -3,12 +3,7 @@ import { UsageError } from '../errors.js';
 import { mlpGroup } from './config.js';
 import type { Layout, LayoutOptions, LayoutResult, Reading } from './import-layout.js';
 import { attentionWidth, readHeads } from './import-layout-vit-heads.js';
-import {
-  type VitNames,
-  vitNamesOf,
-  vitRefusals,
-  vitRenames,
-} from './import-layout-vit-names.js';
+import { type VitNames, vitNamesOf, vitRefusals, vitRenames } from './import-layout-vit-names.js';
 import { type VitTraits, convertVit } from './import-layout-vit-form.js';
 import { ShapeReader } from './import-shapes.js';
 import { StateDict } from './import-state-dict.js';
@@ -35,7 +30,9 @@ export const vitLayout: Layout = {
     const isDinov2 = !state.names().some((name) => name.includes('layernorm_before'));
     const renamed = state.rename(vitRenames(names, state.names()));
     if (names !== 'timm' && renamed > 0) {
-      state.note(`The names of ${names} were turned into those of timm, which the models here have.`);
+      state.note(
+        `The names of ${names} were turned into those of timm, which the models here have.`,
+      );
     }
     const traits = convertVit(state, options);
     const reader = new ShapeReader('vit', state.shapes);

@@ -69,7 +69,9 @@ function positionedTokens(
   { before, alternatives, patchSize }: PositionQuestion,
   imageSize: number | undefined,
 ): number {
-  const counts = [...new Set([before, ...alternatives])].filter((count) => isSquare(length - count));
+  const counts = [...new Set([before, ...alternatives])].filter((count) =>
+    isSquare(length - count),
+  );
   const fitting = counts.filter(
     (count) => imageSize === undefined || Math.sqrt(length - count) * patchSize === imageSize,
   );

@@ -137,7 +137,9 @@ export class StateDict {
       this.set(`${layer}.bias`, zeros([weight.size(0)]));
     }
     if (layers.length > 0) {
-      this.note(`The ${kind} has no bias in the file; a bias of zeros, which is the same, was added.`);
+      this.note(
+        `The ${kind} has no bias in the file; a bias of zeros, which is the same, was added.`,
+      );
     }
   }
 

@@ -5,7 +5,14 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type Tensor, loadSafetensors, noGrad, scope, setNumThreads, zeros } from '@mamba-prune/libtorch';
+import {
+  type Tensor,
+  loadSafetensors,
+  noGrad,
+  scope,
+  setNumThreads,
+  zeros,
+} from '@mamba-prune/libtorch';
 import { afterAll, describe, expect, it } from 'vitest';
 import { UsageError } from '../errors.js';
 import { buildOnnxModel } from '../export/onnx/build-model.js';

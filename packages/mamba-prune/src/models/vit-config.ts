@@ -67,7 +67,11 @@ export const vitConfigSchema = z.strictObject({
 export type VitConfig = z.infer<typeof vitConfigSchema>;
 
 /** Tokens before those of the patches. */
-export function prefixTokens({ classToken = true, distilled = false, registers = 0 }: VitConfig): number {
+export function prefixTokens({
+  classToken = true,
+  distilled = false,
+  registers = 0,
+}: VitConfig): number {
   return Number(classToken) + Number(distilled) + registers;
 }
 

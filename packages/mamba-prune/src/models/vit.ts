@@ -257,7 +257,11 @@ export class VisionTransformer extends nn.Module implements ImageModel {
     this.config = checkVitConfig(config);
     const { dModel, depth, patchSize, channels, numClasses, eps = defaultEps } = config;
     const { classToken = true, distilled = false, registers = 0 } = config;
-    const tokens = { cls_token: Number(classToken), dist_token: Number(distilled), reg_token: registers };
+    const tokens = {
+      cls_token: Number(classToken),
+      dist_token: Number(distilled),
+      reg_token: registers,
+    };
     this.#prefix = Object.entries(tokens)
       .filter(([, count]) => count > 0)
       .map(([name, count]) =>

@@ -104,7 +104,7 @@ const cases = modelNames().flatMap((arch): [string, string, ModelOptions][] => {
 const keyOf = (arch: string, { scan }: ModelOptions): string => {
   if (scan) return scan;
   if (arch.startsWith('vit')) return 'vit';
-  return arch === 'resnet50' ? 'bottleneck' : 'basic';
+  return /^resnet(50|101|152)$/.test(arch) ? 'bottleneck' : 'basic';
 };
 
 describe.each(cases)('%s', (_, arch, options) => {
