@@ -370,7 +370,7 @@ describe('positions for another image size', () => {
   });
 
   it('are asked for where registers may have some or not', () => {
-    // Three registers and the class token: 4 positions for patches of 1x1 ... or of 2x2.
+    // Four registers and the class token: 9 positions are for 2x2 patches and all of them, or for 3x3 patches alone.
     const given = stateOf({ registers: 4 }, { imageSize: 8 });
     const position = zeros([1, 9, 24]);
     given.set('pos_embed', position);
