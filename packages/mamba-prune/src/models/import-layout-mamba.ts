@@ -54,12 +54,12 @@ export const mambaLayout: Layout = {
         const { dropPath = 0, scan = twoWays ? 'bi' : undefined } = options;
         if (scan === undefined) {
           throw new UsageError(
-            'import: got weights of one direction of scanning, which may be for uni or for cross: no shape tells. Say which with --scan.',
+            'import: got weights of one direction of scanning, which may be for uni or for cross: no shape tells. Say which with `scan`.',
           );
         }
         if ((scan === 'bi') !== twoWays) {
           throw new UsageError(
-            `import: got scan '${scan}' for weights of ${twoWays ? 'two directions' : 'one direction'}, ` +
+            `import: got \`scan\` '${scan}' for weights of ${twoWays ? 'two directions' : 'one direction'}, ` +
               `expected ${twoWays ? 'bi' : 'uni or cross'}`,
           );
         }

@@ -91,7 +91,7 @@ describe('names of other programs', () => {
       'layer1.0.conv2': 8,
       'layer2.0.conv1': 16,
       'layer2.0.conv2': 16,
-    }) as ImageModel;
+    });
     expectSame(wide.eval().stateDict(), wide, deep);
   });
 });
@@ -168,11 +168,11 @@ describe('shortcuts without parameters', () => {
     }
     expect(() => importStateDict(given, said)).toThrow(UsageError);
     expect(() => importStateDict(given, said)).toThrow(
-      /option A.*shortcutPadding: 'both' or 'end'/,
+      /option A.*`shortcutPadding`.*'both' or 'end'/,
     );
     const other: ImportOptions = { ...basic, shortcutPadding: 'both' };
     expect(() => importStateDict(made(basic).stateDict(), other)).toThrow(
-      /shortcutPadding: got 'both' for a model whose shortcuts have parameters/,
+      /`shortcutPadding`: got 'both' for a model whose shortcuts have parameters/,
     );
   });
 });

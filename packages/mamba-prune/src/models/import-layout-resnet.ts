@@ -173,14 +173,14 @@ function addShortcuts(
   if (block !== 'basic' || hasShortcuts || firsts.length === 0) {
     if (said === undefined) return [];
     throw new UsageError(
-      `import: shortcutPadding: got '${said}' for a model whose shortcuts ${hasShortcuts ? 'have parameters' : 'are no option A'}. Leave it out.`,
+      `import: \`shortcutPadding\`: got '${said}' for a model whose shortcuts ${hasShortcuts ? 'have parameters' : 'are no option A'}. Leave it out.`,
     );
   }
   const padding = said ?? (isKuangliu ? 'both' : undefined);
-  if (padding !== 'both' && padding !== 'end') {
+  if (!(['both', 'end'] as readonly unknown[]).includes(padding)) {
     throw new UsageError(
-      `import: ${padding === undefined ? 'got' : `shortcutPadding: got '${String(padding)}' for`} a ResNet whose shortcuts have no parameters (option A): no shape tells where their channels of ` +
-        "zeros are, on both sides or at the end. Say which with the library's option shortcutPadding: 'both' or 'end'.",
+      `import: ${padding === undefined ? 'got' : `\`shortcutPadding\`: got '${padding}' for`} a ResNet whose shortcuts have no parameters (option A): no shape tells where their channels of ` +
+        "zeros are, on both sides or at the end. Say which with `shortcutPadding`, an option of importModel: 'both' or 'end'.",
     );
   }
   firsts.forEach((name, index) => {

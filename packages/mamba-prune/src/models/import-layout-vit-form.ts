@@ -213,7 +213,7 @@ function readPooling(
         : ['mean'];
   if (said !== undefined && !possible.includes(said)) {
     throw new UsageError(
-      `import: pooling: got '${said}' for a model that ${isWide ? `has ${2 * dModel} inputs of its classifier` : distilled ? 'is distilled' : 'has no class token'}, ` +
+      `import: \`pooling\`: got '${said}' for a model that ${isWide ? `has ${2 * dModel} inputs of its classifier` : distilled ? 'is distilled' : 'has no class token'}, ` +
         `expected '${possible.join("' or '")}'.`,
     );
   }
@@ -224,8 +224,9 @@ function readPooling(
     );
   }
   // timm has `fc_norm` where it pools by the mean, unless told otherwise.
-  const usual = possible.length === 1 ? possible[0] : hasFcNorm ? 'mean' : 'token';
-  const pooling = said ?? (usual as VitPooling);
+  const only = possible.length === 1 ? possible[0] : undefined;
+  const usual = only ?? (hasFcNorm ? 'mean' : 'token');
+  const pooling = said ?? usual;
   const isCertain = said !== undefined || possible.length === 1;
   if (pooling !== 'token') {
     state.note(

@@ -42,13 +42,13 @@ export function readHeads(
       assumed: [`heads ${known}`],
       notes: [
         `No shape tells the number of heads: ${known} of width ${headDim} were taken, those of ${arch}. ` +
-          'Give --heads if the model has others.',
+          'Give `heads` if the model has others.',
       ],
     };
   }
   throw new UsageError(
     `import: got attentions of width ${ranges(widths)} in a model of width ${dModel}, and no shape tells how many heads they ` +
-      `have, expected the width of one head. Give --head-dim: that of the trained model${known === undefined ? '' : ` (${dModel / known} in ${arch})`} ` +
+      `have, expected the width of one head. Give \`headDim\`: that of the trained model${known === undefined ? '' : ` (${dModel / known} in ${arch})`} ` +
       'if whole heads were removed, less if every head was made narrower.',
   );
 }
@@ -59,7 +59,7 @@ function checkSaid(said: {
 }): void {
   for (const [name, value] of Object.entries(said)) {
     if (value === undefined || (Number.isInteger(value) && value > 0)) continue;
-    const flag = name === 'heads' ? '--heads' : '--head-dim';
+    const flag = name === 'heads' ? '`heads`' : '`headDim`';
     throw new UsageError(`import: ${flag}: got ${String(value)}, expected a positive integer.`);
   }
 }
@@ -72,7 +72,7 @@ function ofWidth(
   const block = widths.findIndex((width) => width % headDim !== 0);
   if (block >= 0) {
     throw new UsageError(
-      `import: --head-dim: got ${headDim} for an attention of width ${widths[block]} (block ${block}), expected a divisor of it.`,
+      `import: \`headDim\`: got ${headDim} for an attention of width ${widths[block]} (block ${block}), expected a divisor of it.`,
     );
   }
   const heads = widths.map((width) => width / headDim);
@@ -80,13 +80,13 @@ function ofWidth(
   // Either what there is, or what there was before heads were removed.
   if (saidHeads !== undefined && saidHeads !== most && saidHeads * headDim !== dModel) {
     throw new UsageError(
-      `import: got --heads ${saidHeads} with --head-dim ${headDim}, but the attentions of width ${ranges(widths)} have ` +
-        `${ranges(heads)} such heads. Leave --heads out.`,
+      `import: got \`heads\` ${saidHeads} with \`headDim\` ${headDim}, but the attentions of width ${ranges(widths)} have ` +
+        `${ranges(heads)} such heads. Leave \`heads\` out.`,
     );
   }
   if (saidHeads !== undefined && saidHeads < most) {
     throw new UsageError(
-      `import: got --heads ${saidHeads} with --head-dim ${headDim}, but there are ${most} heads of that width in an attention. Leave --heads out.`,
+      `import: got \`heads\` ${saidHeads} with \`headDim\` ${headDim}, but there are ${most} heads of that width in an attention. Leave \`heads\` out.`,
     );
   }
   return {
@@ -107,9 +107,9 @@ function ofCount({ widths, dModel, known }: HeadQuestion, count: number): Heads 
   const isWhole = widths.every((width) => width === dModel);
   if (removed && narrower && !isWhole) {
     throw new UsageError(
-      `import: --heads: got ${count} for attentions of width ${ranges(widths)} in a model of width ${dModel}: ` +
+      `import: \`heads\`: got ${count} for attentions of width ${ranges(widths)} in a model of width ${dModel}: ` +
         `these may be ${ranges(widths.map((width) => width / whole))} heads of width ${whole}, or ${count} heads of width ` +
-        `${ranges(widths.map((width) => width / count))}. Give --head-dim too.`,
+        `${ranges(widths.map((width) => width / count))}. Give \`headDim\` too.`,
     );
   }
   if (removed) {
@@ -132,9 +132,9 @@ function ofCount({ widths, dModel, known }: HeadQuestion, count: number): Heads 
   }
   throw new UsageError(
     Number.isInteger(whole) || widths.some((width) => width !== dModel)
-      ? `import: --heads: got ${count} heads for attentions of width ${ranges(widths)} in a model of width ${dModel}, expected a number ` +
-          'whose heads make these widths. Give --head-dim, the width of one head, instead.'
-      : `import: --heads: got ${count} heads for a width of ${dModel}, expected a divisor of the width.`,
+      ? `import: \`heads\`: got ${count} heads for attentions of width ${ranges(widths)} in a model of width ${dModel}, expected a number ` +
+          'whose heads make these widths. Give `headDim`, the width of one head, instead.'
+      : `import: \`heads\`: got ${count} heads for a width of ${dModel}, expected a divisor of the width.`,
   );
 }
 

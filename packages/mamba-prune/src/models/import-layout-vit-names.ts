@@ -8,7 +8,7 @@ export type VitNames = 'timm' | 'torchvision' | 'Hugging Face';
 const telling: Readonly<Record<VitNames, RegExp>> = {
   timm: /^blocks\.0\.attn\.qkv\.weight$/,
   torchvision: /^encoder\.layers\.encoder_layer_0\.self_attention\.in_proj_weight$/,
-  'Hugging Face': /(^|\.)embeddings\.patch_embeddings\.projection\.weight$/,
+  'Hugging Face': /^(?:\w+\.)?embeddings\.patch_embeddings\.projection\.weight$/,
 };
 
 const names = Object.entries(telling) as [VitNames, RegExp][];

@@ -187,7 +187,7 @@ describe('forms of other programs', () => {
     const without = trained({ classToken: false, pooling: 'mean' });
     expectSame(without.stateDict(), without);
     expect(() => importStateDict(without.stateDict(), { ...said, pooling: 'token' })).toThrow(
-      /pooling: got 'token' for a model that has no class token, expected 'mean'/,
+      /`pooling`: got 'token' for a model that has no class token, expected 'mean'/,
     );
     const both = trained({ pooling: 'token-and-mean' });
     expectSame(both.stateDict(), both);
@@ -227,7 +227,7 @@ describe('what a ViT here does not have', () => {
   it('is refused: another activation, a backbone without classifier, a grid that is no square', () => {
     const given = stateOf();
     expect(() => importStateDict(given, { ...said, activation: 'quick_gelu' })).toThrow(
-      /activation: got 'quick_gelu', expected 'gelu'/,
+      /`activation`: got 'quick_gelu', expected 'gelu'/,
     );
     expect(importStateDict(given, { ...said, activation: 'gelu' }).model.config.arch).toBe(
       'vit_tiny',
@@ -261,7 +261,7 @@ describe('heads, which no shape tells', () => {
     const given = stateOf();
     const error = thrown(() => importStateDict(given, sizes));
     expect(error).toBeInstanceOf(UsageError);
-    expect(error.message).toMatch(/attentions of width 24 in a model of width 24.*Give --head-dim/);
+    expect(error.message).toMatch(/attentions of width 24 in a model of width 24.*Give `headDim`/);
     expect(importStateDict(given, { ...sizes, headDim: 8 }).model.config).toEqual(trained().config);
   });
 
@@ -275,7 +275,7 @@ describe('heads, which no shape tells', () => {
     );
     // Four heads of 4, or two of eight: both fit.
     expect(() => importStateDict(given, { ...wide, heads: 4 })).toThrow(
-      /may be 2 heads of width 8, or 4 heads of width 4. Give --head-dim too/,
+      /may be 2 heads of width 8, or 4 heads of width 4. Give `headDim` too/,
     );
     for (const options of [{ headDim: 4 }, { headDim: 4, heads: 4 }]) {
       const { model, notes } = importStateDict(given, { ...wide, ...options });
@@ -286,12 +286,12 @@ describe('heads, which no shape tells', () => {
     const whole = importStateDict(given, { ...wide, headDim: 8, heads: 4 });
     expect(whole.model.config.widths).toMatchObject({ 'blocks.0.attn': 2 });
     expect(() => importStateDict(given, { ...wide, headDim: 4, heads: 3 })).toThrow(
-      /--heads 3 with --head-dim 4.*have 4 such heads/,
+      /`heads` 3 with `headDim` 4.*have 4 such heads/,
     );
     expect(() => importStateDict(given, { ...wide, headDim: 5 })).toThrow(
-      /--head-dim: got 5 for an attention of width 16 \(block 0\)/,
+      /`headDim`: got 5 for an attention of width 16 \(block 0\)/,
     );
-    expect(() => importStateDict(given, { ...wide, headDim: 0 })).toThrow(/--head-dim: got 0/);
+    expect(() => importStateDict(given, { ...wide, headDim: 0 })).toThrow(/`headDim`: got 0/);
   });
 
   it('may be narrower by another width in every block', () => {
@@ -307,7 +307,7 @@ describe('heads, which no shape tells', () => {
     const found = importStateDict(createModelFromConfig(config).stateDict());
     expect(found.model.config).toEqual(config);
     expect(found.assumed).toContain('heads 3');
-    expect(found.notes.join(' ')).toMatch(/3 of width 64 were taken, those of vit_tiny.*--heads/);
+    expect(found.notes.join(' ')).toMatch(/3 of width 64 were taken, those of vit_tiny.*`heads`/);
     const six = importStateDict(found.model.stateDict(), { heads: 6 });
     expect(six.model.config).toMatchObject({ headDim: 32, widths: { 'blocks.0.attn': 6 } });
     expect(six.assumed.join()).not.toContain('heads');
@@ -318,11 +318,11 @@ describe('positions for another image size', () => {
   it('are refused unless resampling is asked for', () => {
     const given = stateOf();
     expect(() => importStateDict(given, { ...said, imageSize: 20 })).toThrow(
-      /positions for images of 12 px \(3x3 patches of 4 px\), asked for 20 px.*--resample-positions/,
+      /positions for images of 12 px \(3x3 patches of 4 px\), asked for 20 px.*`resamplePositions`/,
     );
     expect(() =>
       importStateDict(given, { ...said, imageSize: 21, resamplePositions: true }),
-    ).toThrow(/--image-size: got 21 px, expected a multiple of the patch size 4/);
+    ).toThrow(/`imageSize`: got 21 px, expected a multiple of the patch size 4/);
     const { model, notes } = importStateDict(given, {
       ...said,
       imageSize: 20,

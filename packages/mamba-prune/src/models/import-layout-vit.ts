@@ -103,7 +103,7 @@ function epsOf(
 ): { readonly eps: number; readonly assumed: string[]; readonly notes: string[] } {
   if (said !== undefined) {
     if (said > 0 && said <= 1) return { eps: said, assumed: [], notes: [] };
-    throw new UsageError(`import: eps: got ${said}, expected a number above 0 and up to 1.`);
+    throw new UsageError(`import: \`eps\`: got ${said}, expected a number above 0 and up to 1.`);
   }
   const eps = names === 'Hugging Face' && !isDinov2 ? 1e-12 : defaultEps;
   if (eps === defaultEps) return { eps, assumed: [], notes: [] };
@@ -120,6 +120,6 @@ function epsOf(
 function checkActivation(activation: string | undefined): void {
   if (activation === undefined || activation === 'gelu') return;
   throw new UsageError(
-    `import: activation: got '${activation}', expected 'gelu', the exact one: the ViT here has no other.`,
+    `import: \`activation\`: got '${activation}', expected 'gelu', the exact one: the ViT here has no other.`,
   );
 }

@@ -112,7 +112,7 @@ export function readModel(
   );
   if (options.arch !== undefined && familyOf(options.arch) !== family) {
     throw new UsageError(
-      `import: got arch '${options.arch}' for the weights of a ${family}, ` +
+      `import: got \`arch\` '${options.arch}' for the weights of a ${family}, ` +
         `expected one of ${listed(familyNames[family].architectures)}`,
     );
   }
@@ -154,10 +154,8 @@ function checkUntold(family: FamilyName, layout: Layout, options: LayoutOptions)
       `import: got the option ${listed(foreign.map((name) => `'${name}'`))} for the weights of a ${family}, which has no such. Leave it out.`,
     );
   }
-  const { arch: _, ...rest } = options;
-  return Object.fromEntries(
-    Object.entries(rest).filter(([name]) => !(untoldNames as readonly string[]).includes(name)),
-  );
+  const own: readonly string[] = ['arch', ...untoldNames];
+  return Object.fromEntries(Object.entries(options).filter(([name]) => !own.includes(name)));
 }
 
 function familyFromShapes(shapes: Shapes): FamilyName {
@@ -173,9 +171,9 @@ function familyFromShapes(shapes: Shapes): FamilyName {
 }
 
 const sizeFlags: Readonly<Record<FamilyName, string>> = {
-  mamba: '--d-model, --depth, --d-state',
-  vit: '--d-model, --depth',
-  resnet: '--blocks, --base-width',
+  mamba: '`dModel`, `depth`, `dState`',
+  vit: '`dModel`, `depth`',
+  resnet: '`blocks`, `baseWidth`',
 };
 
 /** The one architecture that has the sizes of the file. */
@@ -194,7 +192,7 @@ function certainArchitecture(
   throw new UsageError(
     `import: the weights are of a ${family} of ${telling.join(', ')}, which ` +
       `${fitting.length === 0 ? 'none' : 'more than one'} of ${names.join(', ')} has. ` +
-      `Say which with --arch, and give the sizes that differ from it (${sizeFlags[family]}).`,
+      `Say which with \`arch\`, and give the sizes that differ from it (${sizeFlags[family]}).`,
   );
 }
 

@@ -141,7 +141,7 @@ describe('importStateDict', () => {
     const found = (options: ModelOptions): unknown =>
       importStateDict(tensors, options).model.config;
     expect(() => found({})).toThrow(UsageError);
-    expect(() => found({})).toThrow(/may be for uni or for cross.*--scan/);
+    expect(() => found({})).toThrow(/may be for uni or for cross.*`scan`/);
     expect(found({ scan: 'uni' })).toMatchObject({ scan: 'uni' });
     expect(found({ scan: 'cross' })).toMatchObject({ scan: 'cross' });
     expect(() => found({ scan: 'bi' })).toThrow(/weights of one direction, expected uni or cross/);
@@ -235,13 +235,13 @@ describe('importStateDict', () => {
   it('refuses an architecture that the shapes contradict, and asks when they do not decide', () => {
     const small = tensorsOf('vit_small', { depth: 2 });
     expect(() => importStateDict(small)).toThrow(
-      /vit of dModel 384, depth 2, which none of vit_tiny, vit_small, .* has.*--arch/,
+      /vit of dModel 384, depth 2, which none of vit_tiny, vit_small, .* has.*`arch`/,
     );
     expect(() => importStateDict(small, { arch: 'vit_tiny' })).toThrow(
       /not those of vit_tiny as asked for: dModel is 384, expected 192; depth is 2, expected 12/,
     );
     expect(() => importStateDict(small, { arch: 'resnet20' })).toThrow(
-      /arch 'resnet20' for the weights of a vit, expected one of vit_tiny, vit_small, vit_base/,
+      /`arch` 'resnet20' for the weights of a vit, expected one of vit_tiny, vit_small, vit_base/,
     );
     expect(() => importStateDict(small, { dModel: 384, depth: 2 })).toThrow(/more than one of/);
     const { config } = importStateDict(small, { arch: 'vit_small', depth: 2 }).model;

@@ -45,12 +45,12 @@ export function readPositions(
   if (!resamplePositions) {
     throw new UsageError(
       `import: got positions for images of ${imageSize} px (${side}x${side} patches of ${patchSize} px), asked for ${wanted} px. ` +
-        'Leave --image-size out, or give --resample-positions, which resamples them as timm does.',
+        'Leave `imageSize` out, or give `resamplePositions`, which resamples them as timm does.',
     );
   }
   if (!Number.isInteger(wanted / patchSize)) {
     throw new UsageError(
-      `import: --image-size: got ${wanted} px, expected a multiple of the patch size ${patchSize}.`,
+      `import: \`imageSize\`: got ${wanted} px, expected a multiple of the patch size ${patchSize}.`,
     );
   }
   state.set(name, resampled(state.get(name) as Tensor, before, side, wanted / patchSize));
@@ -85,7 +85,7 @@ function positionedTokens(
   const sizes = [first, second].map((count) => `${Math.sqrt(length - count) * patchSize} px`);
   throw new UsageError(
     `import: got ${length} positions, which are for images of ${sizes.join(' or ')}: with positions for ${first} or ${second} of ` +
-      'the tokens before the patches. Say which with --image-size.',
+      'the tokens before the patches. Say which with `imageSize`.',
   );
 }
 

@@ -270,7 +270,7 @@ def pruned_cases():
     model, attention = prune_vit("vit_tiny_patch16_224", 2, 0.5)
     sizes = {"arch": "vit_tiny", "depth": 2, "dModel": model.cls_token.shape[2]}
     case("tp_vit_narrower", model, 32, **sizes, headDim=attention.head_dim)
-    refuse("tp_vit_unsaid", model, "--head-dim", **sizes)
+    refuse("tp_vit_unsaid", model, "`headDim`", **sizes)
     model, attention = prune_vit(
         "vit_small_patch16_224", 2, 0.5, prune_num_heads=True, prune_head_dims=False, head_pruning_ratio=0.5
     )

@@ -144,7 +144,7 @@ describe.skipIf(reason !== undefined)(
       const wanted = { arch: 'vit_tiny', depth: 2, imageSize: 96 };
       const asked = importModel(at('timm_resampled.pt'), wanted);
       await expect(asked).rejects.toThrow(UsageError);
-      await expect(asked).rejects.toThrow(/images of 64 px.*asked for 96 px.*--resample-positions/);
+      await expect(asked).rejects.toThrow(/images of 64 px.*asked for 96 px.*`resamplePositions`/);
     });
   },
 );
