@@ -11,7 +11,7 @@ export const mambaLayout: Layout = {
 
   recognises: (shapes) => shapes.has('blocks.0.ssm.in_proj.weight'),
 
-  untold: ['resamplePositions'],
+  untold: ['resamplePositions', 'oneDirection'],
 
   read(tensors, said) {
     const state = new StateDict(tensors);
@@ -51,7 +51,7 @@ export const mambaLayout: Layout = {
           if (states[block] !== sizes.dState) widths[stateGroup(block)] = states[block] as number;
           if (rank !== dtRank) widths[dtRankGroup(block)] = rank;
         }
-        const { dropPath = 0, scan = twoWays ? 'bi' : undefined } = options;
+        const { dropPath = 0, scan = twoWays ? 'bi' : options.oneDirection } = options;
         if (scan === undefined) {
           throw new UsageError(
             'import: got weights of one direction of scanning, which may be for uni or for cross: no shape tells. Say which with `scan`.',
@@ -64,7 +64,8 @@ export const mambaLayout: Layout = {
           );
         }
         const config = { family: 'mamba', arch, ...sizes, scan, dtRank, dropPath, widths };
-        return { config, assumed: [], notes: [] };
+        const isAssumed = options.scan === undefined && !twoWays;
+        return { config, assumed: isAssumed ? [`scan ${scan}`] : [], notes: [] };
       },
     };
   },

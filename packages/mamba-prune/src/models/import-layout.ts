@@ -31,6 +31,8 @@ export interface UntoldOptions {
    * antialiasing, as timm does. Without it such a size is refused.
    */
   readonly resamplePositions?: boolean | undefined;
+  /** Mamba: what weights of one direction are for, where `scan` is not said and the caller's models have one of these. */
+  readonly oneDirection?: 'uni' | 'cross' | undefined;
   /**
    * ResNet with shortcuts without parameters (option A of He et al. 2016): where the channels of zeros are, on both
    * sides or at the end. `linear` as the name of the classifier means both sides.
@@ -138,6 +140,7 @@ const untoldNames = [
   'eps',
   'activation',
   'resamplePositions',
+  'oneDirection',
   'shortcutPadding',
 ] as const satisfies readonly (keyof UntoldOptions)[];
 

@@ -143,6 +143,9 @@ describe('importStateDict', () => {
     expect(() => found({})).toThrow(UsageError);
     expect(() => found({})).toThrow(/may be for uni or for cross.*`scan`/);
     expect(found({ scan: 'uni' })).toMatchObject({ scan: 'uni' });
+    const usual = importStateDict(tensors, { oneDirection: 'uni' });
+    expect(usual.model.config).toMatchObject({ scan: 'uni' });
+    expect(usual.assumed).toContain('scan uni');
     expect(found({ scan: 'cross' })).toMatchObject({ scan: 'cross' });
     expect(() => found({ scan: 'bi' })).toThrow(/weights of one direction, expected uni or cross/);
     expect(() =>

@@ -64,6 +64,7 @@ const importKinds: OptionKinds<ImportOptions & ModelOptions> = {
   eps: 'any',
   activation: 'any',
   resamplePositions: 'boolean',
+  oneDirection: 'any',
   shortcutPadding: 'any',
   // Read off the file; who says so hears it there.
   expand: 'any',

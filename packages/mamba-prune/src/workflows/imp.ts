@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { makeFolder } from '../files/folder.js';
 import { UsageError } from '../errors.js';
+import { familyOf } from '../models/architectures.js';
 import type { ModelOptions } from '../models/config.js';
 import { importModel } from '../models/import-model.js';
 import { saveModel } from '../models/model-file.js';
@@ -121,7 +122,9 @@ async function ownFile(
   if (!existsSync(path)) {
     throw new UsageError(`imp: the dense model ${path} does not exist, expected a file.`);
   }
-  const { model, info } = await importModel(path, { arch, ...options });
+  // imp has no way to say it, and its own dense trainings scan in one direction.
+  const usual = familyOf(arch) === 'mamba' ? ({ oneDirection: 'uni' } as const) : {};
+  const { model, info } = await importModel(path, { arch, ...options, ...usual });
   try {
     if (info.history.at(-1)?.['step'] !== 'import' || name === undefined) return path;
     const dataset = await openDataFor(model, { dataset: name, data }, hooks);
