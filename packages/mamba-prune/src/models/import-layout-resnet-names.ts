@@ -57,7 +57,7 @@ export const resnetRenames: Readonly<Record<ResNetNames, readonly Rename[]>> = {
 /** What is not here and is no tensor of ours is refused as unexpected. */
 export const resnetRefusals: readonly Refusal[] = [
   [
-    /\.se\.(fc[12]|conv|conv_reduce|conv_expand|fc\.\d+)\./,
+    /\.(?:se|se_module)\.(fc[12]|conv|conv_reduce|conv_expand|fc\.\d+)\./,
     'a block that weights its channels (SE, ECA)',
   ],
   [

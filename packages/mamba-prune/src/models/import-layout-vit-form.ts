@@ -3,6 +3,7 @@
 import { FormatError, cat, noGrad } from '@mamba-prune/libtorch';
 import { UsageError } from '../errors.js';
 import type { LayoutOptions } from './import-layout.js';
+import type { VitNames } from './import-layout-vit-names.js';
 import { type PositionQuestion, readPositions } from './import-positions.js';
 import { ShapeReader, missingClassifier } from './import-shapes.js';
 import type { StateDict } from './import-state-dict.js';
@@ -23,10 +24,11 @@ export interface VitTraits {
 }
 
 /**
+ * @param names - whose they were
  * @param state - under timm's names; is left with exactly the tensors of a model here
  * @throws FormatError if tensors are missing or do not fit together; UsageError for an option that the file contradicts
  */
-export function convertVit(state: StateDict, options: LayoutOptions): VitTraits {
+export function convertVit(state: StateDict, names: VitNames, options: LayoutOptions): VitTraits {
   state.drop(/^mask_token$/, 'which only pretraining reads');
   const reader = new ShapeReader('vit', state.shapes);
   const depth = reader.count('blocks');
@@ -44,7 +46,7 @@ export function convertVit(state: StateDict, options: LayoutOptions): VitTraits 
   foldLayerScale(state, blocks);
   addBiases(state, blocks);
   const tokens = readTokens(state, dModel);
-  const pooling = readPooling(state, tokens, dModel, options.pooling);
+  const pooling = readPooling(state, names, tokens, dModel, options.pooling);
   const before = Number(tokens.classToken) + Number(tokens.distilled) + tokens.registers;
   const positions: PositionQuestion = {
     before,
@@ -189,6 +191,7 @@ interface Pooling {
 /** What the classifier reads: its width, the name of the last norm and the tokens tell it, or nearly so. */
 function readPooling(
   state: StateDict,
+  names: VitNames,
   { classToken, distilled }: Tokens,
   dModel: number,
   said: VitPooling | undefined,
@@ -227,7 +230,8 @@ function readPooling(
   const only = possible.length === 1 ? possible[0] : undefined;
   const usual = only ?? (hasFcNorm ? 'mean' : 'token');
   const pooling = said ?? usual;
-  const isCertain = said !== undefined || possible.length === 1;
+  // torchvision and Hugging Face pool in no other way.
+  const isCertain = said !== undefined || possible.length === 1 || names !== 'timm';
   if (pooling !== 'token') {
     state.note(
       pooling === 'mean'

@@ -34,7 +34,7 @@ export const vitLayout: Layout = {
         `The names of ${names} were turned into those of timm, which the models here have.`,
       );
     }
-    const traits = convertVit(state, options);
+    const traits = convertVit(state, names, options);
     const reader = new ShapeReader('vit', state.shapes);
     const sizes = {
       dModel: traits.dModel,

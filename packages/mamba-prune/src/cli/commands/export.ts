@@ -8,12 +8,13 @@ import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { type ModelFlags, addModelOptions, typedModelOptions } from '../options/model.js';
 import { type OnnxFlags, addOnnxOptions, refuseOnnxOptions } from '../options/onnx.js';
 import { choiceOption } from '../options/parse.js';
+import { type UntoldFlags, addUntoldOptions, typedUntoldOptions } from '../options/untold.js';
 import { bytes, count } from '../terminal/format.js';
 import { type OnnxOutcome, onnxFacts, printAccuracy, writeOnnx } from '../onnx-export.js';
 
 const formats = ['safetensors', 'onnx'] as const;
 
-export interface ExportOptions extends CommonOptions, ModelFlags, OnnxFlags {
+export interface ExportOptions extends CommonOptions, ModelFlags, UntoldFlags, OnnxFlags {
   readonly format?: (typeof formats)[number];
   readonly out: string;
   readonly overwrite?: boolean;
@@ -40,6 +41,7 @@ export function addExportCommand(program: Command, cli: Cli): void {
   }
   addOnnxOptions(command);
   addModelOptions(command, 'as the shapes say');
+  addUntoldOptions(command);
   addCommonOptions(command, { computes: false });
   addExamples(command, [
     ['A pruned model for onnxruntime', 'mamba-prune export runs/pruned --out pruned.onnx'],
@@ -78,12 +80,13 @@ async function exportModel(
   const { arch, imageSize } = context.given;
   const { importModel } = await import('../../models/import-model.js');
   const { saveModel } = await import('../../models/model-file.js');
-  const { model, info, assumed } = await importModel(path, {
+  const { model, info, assumed, notes } = await importModel(path, {
     ...typedModelOptions(context.given),
+    ...typedUntoldOptions(context.given),
     ...(arch !== undefined && { arch }),
     ...(imageSize !== undefined && { imageSize }),
   });
-  for (const note of assumed) context.note(note);
+  for (const note of [...assumed, ...notes]) context.note(note);
   let onnx: OnnxOutcome | undefined;
   const { arch: name } = model.config;
   const parameters = model.numParameters();
@@ -102,6 +105,7 @@ async function exportModel(
     parameters,
     fileBytes,
     assumed,
+    notes,
     ...onnx,
   });
   context.pathTitle(out);
