@@ -296,6 +296,11 @@ describe('importModel', () => {
     await expect(
       importModel(at('own.safetensors'), { arch: 'vit_tiny', numClasses: 100 }),
     ).rejects.toThrow(/arch "resnet20", asked for "vit_tiny", numClasses 10, asked for 100/);
+    const vit = createModel('vit_tiny', { dModel: 24, depth: 1, heads: 3 });
+    saveModel(at('own-vit.safetensors'), vit, info);
+    await expect(
+      importModel(at('own-vit.safetensors'), { pooling: 'mean', eps: 1e-12 }),
+    ).rejects.toThrow(/pooling "token", asked for "mean", eps 0.000001, asked for 1e-12/);
   });
 
   it('names the file in everything that it refuses', async () => {

@@ -21,6 +21,7 @@ import type { ImageModel, ModelConfigBase } from './image-model.js';
 import { type LayoutOptions, readModel, stripPrefixes } from './import-layout.js';
 import { type ModelInfo, loadModel, metadataKey } from './model-file.js';
 import { createModelFromConfig } from './registry.js';
+import { defaultEps } from './vit-config.js';
 
 export interface ImportOptions extends LayoutOptions {
   /** torch.save files: where the state dict is, with points; found in the usual places unless given. */
@@ -266,7 +267,10 @@ function firstBytes(path: string): Buffer {
 
 /** @throws UsageError naming every option that a model of ours contradicts */
 function checkSaid(path: string, config: ModelConfigBase, options: ImportOptions): void {
-  const has: Readonly<Record<string, unknown>> = { ...config };
+  // A configuration names these only where they are others.
+  const usual =
+    config.family === 'vit' ? { pooling: 'token', eps: defaultEps, activation: 'gelu' } : {};
+  const has: Readonly<Record<string, unknown>> = { ...usual, ...config };
   const wrong = Object.entries(options)
     .filter(([name, value]) => value !== undefined && has[name] !== undefined)
     .map(([name, value]) => [name, JSON.stringify(has[name]), JSON.stringify(value)] as const)
