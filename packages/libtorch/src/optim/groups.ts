@@ -15,7 +15,7 @@ export const noDecayNames: readonly string[] = [
   ...['A_log', 'D', 'A_b_log', 'D_b'],
   // Where a token is and what it starts from, no weights that multiply anything: `no_weight_decay()` of timm's DeiT and of
   // Vision Mamba.
-  ...['pos_embed', 'cls_token', 'dist_token', 'cls_token_head', 'cls_token_tail'],
+  ...['pos_embed', 'cls_token', 'dist_token', 'reg_token', 'cls_token_head', 'cls_token_tail'],
 ];
 
 /**

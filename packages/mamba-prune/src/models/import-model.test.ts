@@ -71,7 +71,7 @@ const reason = missingTorch();
 
 const options: Record<string, ImportOptions> = {
   vit: { arch: 'vit_tiny', dModel: 24, depth: 2, heads: 3 },
-  mamba: { arch: 'mamba_tiny', dModel: 16, depth: 2, dState: 4 },
+  mamba: { arch: 'mamba_tiny', dModel: 16, depth: 2, dState: 4, scan: 'uni' },
   basic: { arch: 'resnet20', blocks: [2, 1], baseWidth: 8, imageSize: 12 },
   bottleneck: { arch: 'resnet50', blocks: [2, 1], baseWidth: 4, imageSize: 24 },
 };
@@ -127,7 +127,6 @@ describe('importStateDict', () => {
   it.each([
     ['vit_tiny', { numClasses: 7, imageSize: 48, patchSize: 16, channels: 1 }],
     ['mamba_nano', { scan: 'bi', imageSize: 28, channels: 1 }],
-    ['mamba_tiny', {}],
     ['resnet20', {}],
     ['resnet56', { numClasses: 100 }],
     ['resnet18', { imageSize: 224, channels: 1 }],
@@ -139,11 +138,16 @@ describe('importStateDict', () => {
     expect(found.model.stateDict().get(name)?.equal(value)).toBe(true);
   });
 
-  it('takes the word of the caller for the order of the scans, which no shape tells', () => {
+  it('asks for the order of the scans of one direction, which no shape tells', () => {
     const tensors = tensorsOf('mamba_nano');
     const found = (options: ModelOptions): unknown =>
       importStateDict(tensors, options).model.config;
-    expect(found({})).toMatchObject({ scan: 'uni' });
+    expect(() => found({})).toThrow(UsageError);
+    expect(() => found({})).toThrow(/may be for uni or for cross.*`scan`/);
+    expect(found({ scan: 'uni' })).toMatchObject({ scan: 'uni' });
+    const usual = importStateDict(tensors, { oneDirection: 'uni' });
+    expect(usual.model.config).toMatchObject({ scan: 'uni' });
+    expect(usual.assumed).toContain('scan uni');
     expect(found({ scan: 'cross' })).toMatchObject({ scan: 'cross' });
     expect(() => found({ scan: 'bi' })).toThrow(/weights of one direction, expected uni or cross/);
     expect(() =>
@@ -154,6 +158,7 @@ describe('importStateDict', () => {
   it('says what it had to assume', () => {
     expect(importStateDict(tensorsOf('vit_tiny')).assumed).toEqual([
       'heads 3',
+      'pooling token',
       'mean 0.485/0.456/0.406',
       'std 0.229/0.224/0.225',
     ]);
@@ -185,7 +190,9 @@ describe('importStateDict', () => {
     };
     for (const [arch, widths] of Object.entries(pruned)) {
       const model = createModel(arch).withWidths(widths);
-      expect(importStateDict(model.stateDict()).model.config).toEqual(model.config);
+      const said = { vit_tiny: { headDim: 64 }, mamba_nano: { scan: 'uni' } as const };
+      const options = Object.hasOwn(said, arch) ? said[arch as keyof typeof said] : {};
+      expect(importStateDict(model.stateDict(), options).model.config).toEqual(model.config);
     }
   });
 
@@ -217,10 +224,10 @@ describe('importStateDict', () => {
   it('lists everything that is missing, unexpected or of another shape', () => {
     const state = tensorsOf('vit_tiny');
     state.delete('blocks.2.norm2.bias');
-    state.set('dist_token', zeros([1, 1, 192]));
+    state.set('odd_token', zeros([1, 1, 192]));
     state.set('blocks.1.attn.proj.weight', zeros([192, 128]));
     const message =
-      /1 missing: blocks\.2\.norm2\.bias; 1 unexpected: dist_token; blocks\.1\.attn\.proj\.weight is \[192, 128\], expected \[192, 192\]/;
+      /1 missing: blocks\.2\.norm2\.bias; 1 unexpected: odd_token; blocks\.1\.attn\.proj\.weight is \[192, 128\], expected \[192, 192\]/;
     expect(() => importStateDict(state)).toThrow(message);
     expect(() => importStateDict(state)).toThrow(FormatError);
   });
@@ -237,13 +244,13 @@ describe('importStateDict', () => {
   it('refuses an architecture that the shapes contradict, and asks when they do not decide', () => {
     const small = tensorsOf('vit_small', { depth: 2 });
     expect(() => importStateDict(small)).toThrow(
-      /vit of dModel 384, depth 2, which none of vit_tiny, vit_small has.*arch/,
+      /vit of dModel 384, depth 2, which none of vit_tiny, vit_small, .* has.*`arch`/,
     );
     expect(() => importStateDict(small, { arch: 'vit_tiny' })).toThrow(
       /not those of vit_tiny as asked for: dModel is 384, expected 192; depth is 2, expected 12/,
     );
     expect(() => importStateDict(small, { arch: 'resnet20' })).toThrow(
-      /arch 'resnet20' for the weights of a vit, expected one of vit_tiny, vit_small/,
+      /`arch` 'resnet20' for the weights of a vit, expected one of vit_tiny, vit_small, vit_base/,
     );
     expect(() => importStateDict(small, { dModel: 384, depth: 2 })).toThrow(/more than one of/);
     const { config } = importStateDict(small, { arch: 'vit_small', depth: 2 }).model;
@@ -265,7 +272,7 @@ describe('importStateDict', () => {
 
   it('refuses tensors of no known layout', () => {
     expect(() => importStateDict(new Map([['encoder.w', zeros([2])]]))).toThrow(
-      /got tensors encoder\.w, expected the names of timm's/,
+      /got tensors encoder\.w, expected the names of a VisionTransformer of timm/,
     );
     expect(() => importStateDict(new Map())).toThrow(/got tensors \(none\)/);
   });
@@ -295,6 +302,11 @@ describe('importModel', () => {
     await expect(
       importModel(at('own.safetensors'), { arch: 'vit_tiny', numClasses: 100 }),
     ).rejects.toThrow(/arch "resnet20", asked for "vit_tiny", numClasses 10, asked for 100/);
+    const vit = createModel('vit_tiny', { dModel: 24, depth: 1, heads: 3 });
+    saveModel(at('own-vit.safetensors'), vit, info);
+    await expect(
+      importModel(at('own-vit.safetensors'), { pooling: 'mean', eps: 1e-12 }),
+    ).rejects.toThrow(/pooling "token", asked for "mean", eps 0.000001, asked for 1e-12/);
   });
 
   it('takes a safetensors file for one whatever the bytes of its length are', async () => {

@@ -12,14 +12,10 @@ import { chooseStateDict } from './import-choice.js';
 import { joinParts } from './import-derived.js';
 import { fileKind, openWeights } from './import-file.js';
 import { type SaidInfo, infoOf } from './import-info.js';
-import {
-  type LayoutOptions,
-  type Shapes,
-  configFromShapes,
-  isKnownLayout,
-} from './import-layout.js';
+import { type LayoutOptions, type Shapes, isKnownLayout, readModel } from './import-layout.js';
 import { type ModelInfo, loadModel, metadataKey } from './model-file.js';
 import { createModelFromConfig } from './registry.js';
+import { defaultEps } from './vit-config.js';
 
 export interface ImportOptions extends LayoutOptions, SaidInfo {
   /**
@@ -54,6 +50,13 @@ const importKinds: OptionKinds<ImportOptions & ModelOptions> = {
   stem: 'any',
   baseWidth: 'any',
   blocks: 'any',
+  headDim: 'any',
+  pooling: 'any',
+  eps: 'any',
+  activation: 'any',
+  resamplePositions: 'boolean',
+  oneDirection: 'any',
+  shortcutPadding: 'any',
   // Read off the file; who says so hears it there.
   expand: 'any',
   mlpRatio: 'any',
@@ -66,8 +69,8 @@ export interface ImportedModel {
   /** What the file does not tell and nobody said, with the value taken, such as `imageSize 224`. */
   readonly assumed: readonly string[];
   /**
-   * Whole sentences for people: which of several state dicts was taken, what was left out, and what was
-   * converted.
+   * Whole sentences for people: which of several state dicts was taken, what was left out, what was converted,
+   * and why what is assumed was taken.
    */
   readonly notes: readonly string[];
 }
@@ -76,9 +79,9 @@ export interface ImportedModel {
  * Reads a model from a file, whoever wrote it; what it is is told by its content:
  *
  * - a model file of ours, which describes itself;
- * - a state dict in timm's, torchvision's or the PyTorch vision Mamba's layout, as safetensors or
- *   written by `torch.save` of any version from PyTorch 0.1.10 on, of tensors or of arrays of numpy, or a
- *   whole module; dense or with channels cut out, pruned by `torch.nn.utils.prune` or under weight
+ * - a state dict in timm's, torchvision's, Hugging Face's, kuangliu's or the PyTorch vision Mamba's layout,
+ *   as safetensors or written by `torch.save` of any version from PyTorch 0.1.10 on, of tensors or of arrays of numpy,
+ *   or a whole module; dense or with channels cut out, pruned by `torch.nn.utils.prune` or under weight
  *   normalisation. Nothing pickled in the file is run.
  *
  * Of several state dicts an average of the weights is taken first (`state_dict_ema`, `model_ema`, `ema`, as
@@ -88,7 +91,8 @@ export interface ImportedModel {
  * left out.
  *
  * The architecture is found from the shapes where they make it certain; sizes, widths and classes
- * always come from them.
+ * always come from them. Forms that a model here does not have but can compute (LayerScale, attention
+ * without biases, shortcuts without parameters ...) are converted, which `notes` says.
  *
  * @throws FormatError if the file is damaged, of no known layout, or its tensors do not fit together;
  *   lists what is missing, unexpected or of another shape
@@ -181,37 +185,35 @@ function fromTensors(
   options: ImportOptions,
   file?: string,
 ): ImportedModel {
-  const { tensors, made, notes } = joinParts(given);
+  const { tensors: joined, made, notes: joinNotes } = joinParts(given);
+  const { arch, key, dataset, classes, mean, std, allowNotFinite = false, ...sizes } = options;
   try {
-    const { arch, key, dataset, classes, mean, std, allowNotFinite = false, ...sizes } = options;
-    const shapes = shapesOf(tensors);
-    const { config, assumed } = configFromShapes(shapes, { arch, ...sizes });
-    checkImported(config, tensors);
-    const converted = conversionNotes(tensors);
-    const model = createModelFromConfig(config);
-    try {
-      scope(() => {
+    // Tensors that a layout changes go with the scope.
+    return scope(() => {
+      const read = readModel(joined, { arch, ...sizes });
+      checkImported(read.config, read.tensors);
+      const model = createModelFromConfig(read.config);
+      try {
+        const tensors = new Map(read.tensors);
         // Counters that the file does not have.
         for (const name of model.stateDict().keys()) {
           if (!tensors.has(name)) tensors.set(name, zeros([]));
         }
         model.loadStateDict(tensors);
-      });
-      if (!allowNotFinite) checkFinite(model.stateDict());
-      const data = infoOf(model.config, { dataset, classes, mean, std });
-      const allAssumed = [...assumed, ...data.assumed];
-      const step = { step: 'import', arch: model.config.arch, file, key, assumed: allAssumed };
-      const history = [Object.fromEntries(Object.entries(step).filter(([, v]) => v !== undefined))];
-      return {
-        model: model.eval(),
-        info: { ...data.info, history },
-        assumed: allAssumed,
-        notes: [...notes, ...converted],
-      };
-    } catch (error) {
-      model.dispose();
-      throw error;
-    }
+        if (!allowNotFinite) checkFinite(model.stateDict());
+        const data = infoOf(model.config, { dataset, classes, mean, std });
+        const assumed = [...read.assumed, ...data.assumed];
+        const notes = [...joinNotes, ...read.notes, ...conversionNotes(joined)];
+        const step = { step: 'import', arch: model.config.arch, file, key, assumed, notes };
+        const history = [
+          Object.fromEntries(Object.entries(step).filter(([, v]) => v !== undefined)),
+        ];
+        return { model: model.eval(), info: { ...data.info, history }, assumed, notes };
+      } catch (error) {
+        model.dispose();
+        throw error;
+      }
+    });
   } finally {
     for (const tensor of made) tensor.dispose();
   }
@@ -257,7 +259,10 @@ function isOurs(path: string): boolean {
 
 /** @throws UsageError naming every option that a model of ours contradicts */
 function checkSaid(path: string, config: ModelConfigBase, options: ImportOptions): void {
-  const has: Readonly<Record<string, unknown>> = { ...config };
+  // A configuration names these only where they are others.
+  const usual =
+    config.family === 'vit' ? { pooling: 'token', eps: defaultEps, activation: 'gelu' } : {};
+  const has: Readonly<Record<string, unknown>> = { ...usual, ...config };
   const wrong = Object.entries(options)
     .filter(([name, value]) => value !== undefined && has[name] !== undefined)
     .map(([name, value]) => [name, JSON.stringify(has[name]), JSON.stringify(value)] as const)

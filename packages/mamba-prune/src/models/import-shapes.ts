@@ -43,20 +43,12 @@ export class ShapeReader {
     while (indices.has(String(count))) count++;
     return count;
   }
+}
 
-  /**
-   * Side in pixels of the images whose patches a position embedding [1, length, width] is for.
-   * @param extra - positions that are no patches
-   * @throws FormatError if the patches make no square
-   */
-  imageSize(patchSize: number, extra: number): number {
-    const patches = this.size('pos_embed', 1, 3) - extra;
-    const side = Math.sqrt(patches);
-    if (!Number.isInteger(side) || side === 0) {
-      throw new FormatError(
-        `import: got a position embedding for ${patches} patches, expected a square number: only square images are supported`,
-      );
-    }
-    return side * patchSize;
-  }
+/** What to say of a backbone. @param name - of the classifier's weight */
+export function missingClassifier(name: string): FormatError {
+  return new FormatError(
+    `import: got weights without '${name}': a backbone that gives features (num_classes=0), and no classifier, expected a model with ` +
+      'one. Train a classifier on it where it was made and save both together, or add its weight and bias to the file.',
+  );
 }

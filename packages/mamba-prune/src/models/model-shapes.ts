@@ -8,7 +8,13 @@ import {
   innerConvs,
   stageWidth,
 } from './resnet-config.js';
-import { type VitConfig, attentionGroup } from './vit-config.js';
+import {
+  type VitConfig,
+  attentionGroup,
+  headDimIn,
+  pooledWidth,
+  prefixTokens,
+} from './vit-config.js';
 
 type Entry = [name: string, shape: readonly number[]];
 
@@ -98,9 +104,10 @@ function mambaShapes(config: MambaConfig): ModelShapes {
 }
 
 function vitShapes(config: VitConfig): ModelShapes {
-  const { dModel, headDim, patchSize, imageSize, channels, numClasses } = config;
+  const { dModel, patchSize, imageSize, channels, numClasses } = config;
+  const { classToken = true, distilled = false, registers = 0 } = config;
   const blocks = blocksOf(config).flatMap((block): Entry[] => {
-    const inner = width(config, attentionGroup(block)) * headDim;
+    const inner = width(config, attentionGroup(block)) * headDimIn(config, block);
     const hidden = width(config, mlpGroup(block));
     return [
       ...layerNorm(`blocks.${block}.norm1`, dModel),
@@ -111,14 +118,18 @@ function vitShapes(config: VitConfig): ModelShapes {
       ...linear(`blocks.${block}.mlp.fc2`, dModel, hidden),
     ];
   });
+  const token = (name: string, count: number): Entry => [name, [1, count, dModel]];
   return new Map([
-    ['cls_token', [1, 1, dModel]],
-    ['pos_embed', [1, (imageSize / patchSize) ** 2 + 1, dModel]],
+    ...(classToken ? [token('cls_token', 1)] : []),
+    ...(distilled ? [token('dist_token', 1)] : []),
+    ...(registers > 0 ? [token('reg_token', registers)] : []),
+    token('pos_embed', (imageSize / patchSize) ** 2 + prefixTokens(config)),
     ['patch_embed.proj.weight', [dModel, channels, patchSize, patchSize]],
     ['patch_embed.proj.bias', [dModel]],
     ...blocks,
     ...layerNorm('norm', dModel),
-    ...linear('head', numClasses, dModel),
+    ...linear('head', numClasses, pooledWidth(config)),
+    ...(distilled ? linear('head_dist', numClasses, pooledWidth(config)) : []),
   ]);
 }
 

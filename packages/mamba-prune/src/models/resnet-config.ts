@@ -59,9 +59,15 @@ export interface ResNetSizes {
  */
 export const resnetArchitectures = {
   resnet20: { block: 'basic', blocks: [3, 3, 3], baseWidth: 16 },
+  resnet32: { block: 'basic', blocks: [5, 5, 5], baseWidth: 16 },
+  resnet44: { block: 'basic', blocks: [7, 7, 7], baseWidth: 16 },
   resnet56: { block: 'basic', blocks: [9, 9, 9], baseWidth: 16 },
+  resnet110: { block: 'basic', blocks: [18, 18, 18], baseWidth: 16 },
   resnet18: { block: 'basic', blocks: [2, 2, 2, 2], baseWidth: 64 },
+  resnet34: { block: 'basic', blocks: [3, 4, 6, 3], baseWidth: 64 },
   resnet50: { block: 'bottleneck', blocks: [3, 4, 6, 3], baseWidth: 64 },
+  resnet101: { block: 'bottleneck', blocks: [3, 4, 23, 3], baseWidth: 64 },
+  resnet152: { block: 'bottleneck', blocks: [3, 8, 36, 3], baseWidth: 64 },
 } as const satisfies Record<string, ResNetSizes>;
 
 export type ResNetArchitecture = keyof typeof resnetArchitectures;

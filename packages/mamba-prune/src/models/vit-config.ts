@@ -7,10 +7,22 @@ import {
   checkDepth,
   checkPatches,
   checkWidths,
+  listed,
   multipleOf,
   parseConfig,
   size,
 } from './config-checks.js';
+
+/**
+ * What the classifier reads: the class token, the mean over the patches' tokens, or both side by side, as
+ * Hugging Face's classifier on DINOv2 does.
+ */
+export const vitPoolings = ['token', 'mean', 'token-and-mean'] as const;
+
+export type VitPooling = (typeof vitPoolings)[number];
+
+/** LayerNorm's eps unless a configuration has another; PyTorch's own default is 1e-5. */
+export const defaultEps = 1e-6;
 
 /** What a vision transformer is built from; stored in every model file. */
 export const vitConfigSchema = z.strictObject({
@@ -31,9 +43,47 @@ export const vitConfigSchema = z.strictObject({
   dropPath: z.number().min(0).max(0.99),
   /** Width of every prunable group: `blocks.0.attn` counts heads, `blocks.0.mlp` neurons. */
   widths: z.record(z.string(), size),
+  // What follows is there only where it differs from what is said of it, so that files written before it was
+  // known mean what they did.
+  /** Width of a head in blocks where it is not `headDim`, by group: `blocks.0.attn`. */
+  headDims: z.record(z.string(), size).optional(),
+  /** Added to the variance in every LayerNorm; 1e-6, as in timm and torchvision. */
+  eps: z.number().positive().max(1).optional(),
+  /** Whether a learned token stands before the patches; true. */
+  classToken: z.boolean().optional(),
+  /**
+   * Whether a second such token has a classifier of its own, as in DeiT (Touvron et al. 2021, arXiv 2012.12877):
+   * the logits are the mean of both. False.
+   */
+  distilled: z.boolean().optional(),
+  /** Learned tokens without an output, after those (Darcet et al. 2023, arXiv 2309.16588); none. */
+  registers: size.optional(),
+  /** What the classifier reads; the class token. */
+  pooling: z.enum(vitPoolings).optional(),
+  /** Whether the last LayerNorm comes after the mean over the patches, as timm's `fc_norm`; false. */
+  poolsBeforeNorm: z.boolean().optional(),
 });
 
 export type VitConfig = z.infer<typeof vitConfigSchema>;
+
+/** Tokens before those of the patches. */
+export function prefixTokens({
+  classToken = true,
+  distilled = false,
+  registers = 0,
+}: VitConfig): number {
+  return Number(classToken) + Number(distilled) + registers;
+}
+
+/** Width of one head of a block. */
+export function headDimIn({ headDim, headDims }: VitConfig, block: number): number {
+  return headDims?.[attentionGroup(block)] ?? headDim;
+}
+
+/** Features that the classifier reads. */
+export function pooledWidth({ dModel, pooling }: VitConfig): number {
+  return pooling === 'token-and-mean' ? 2 * dModel : dModel;
+}
 
 /** The options of `ModelOptions` that the family has. */
 export const vitOptionNames = [
@@ -56,10 +106,15 @@ export interface VitSizes {
   readonly heads: number;
 }
 
-/** The architectures by name (Touvron et al. 2021, arXiv 2012.12877, table 1). */
+/**
+ * The architectures by name (Touvron et al. 2021, arXiv 2012.12877, table 1; base and large: Dosovitskiy et al.
+ * 2021, arXiv 2010.11929, table 1).
+ */
 export const vitArchitectures = {
   vit_tiny: { dModel: 192, depth: 12, heads: 3 },
   vit_small: { dModel: 384, depth: 12, heads: 6 },
+  vit_base: { dModel: 768, depth: 12, heads: 12 },
+  vit_large: { dModel: 1024, depth: 24, heads: 16 },
 } as const satisfies Record<string, VitSizes>;
 
 export type VitArchitecture = keyof typeof vitArchitectures;
@@ -120,5 +175,28 @@ export function checkVitConfig(value: unknown): VitConfig {
     config.widths,
     blocks.flatMap((block) => [attentionGroup(block), mlpGroup(block)]),
   );
+  checkHeadDims(config, blocks.map(attentionGroup));
+  checkPooling(config);
   return config;
+}
+
+function checkHeadDims({ headDims = {} }: VitConfig, groups: readonly string[]): void {
+  const unknown = Object.keys(headDims).filter((name) => !groups.includes(name));
+  if (unknown.length === 0) return;
+  throw new UsageError(
+    `vit configuration: got headDims of ${listed(unknown)}, expected some of ${listed(groups)}`,
+  );
+}
+
+/** @throws UsageError if the classifier would read a token that there is not */
+function checkPooling({ classToken, distilled, pooling, poolsBeforeNorm }: VitConfig): void {
+  const problem =
+    classToken === false && pooling !== 'mean'
+      ? 'no class token, expected pooling: mean, which needs none'
+      : distilled === true && (classToken === false || (pooling ?? 'token') !== 'token')
+        ? `distilled with pooling: ${pooling}, expected token: each of its two classifiers reads its own token`
+        : poolsBeforeNorm === true && pooling !== 'mean'
+          ? `poolsBeforeNorm with pooling: ${pooling ?? 'token'}, expected mean, which alone has an order`
+          : undefined;
+  if (problem !== undefined) throw new UsageError(`vit configuration: got ${problem}`);
 }

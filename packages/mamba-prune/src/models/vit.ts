@@ -3,6 +3,8 @@
 //   x = [class token; patches] + pos_embed
 //   x = x + attn(norm1(x));  x = x + mlp(norm2(x))
 //   logits = head(norm(x)[0])
+// Models of others also have distillation and register tokens, or no class token and the mean over the patches:
+// vit-config.ts says which there are.
 import {
   DerivedWeights,
   F,
@@ -25,12 +27,17 @@ import {
   type UnitProbe,
   probeOf,
 } from './image-model.js';
-import { type VitConfig, attentionGroup, checkVitConfig } from './vit-config.js';
+import {
+  type VitConfig,
+  attentionGroup,
+  checkVitConfig,
+  defaultEps,
+  headDimIn,
+  pooledWidth,
+  prefixTokens,
+} from './vit-config.js';
 import { Mlp } from './mlp.js';
 import { embedPatches } from './patches.js';
-
-/** timm's, unlike PyTorch's default of 1e-5: imported weights were trained with it. */
-const eps = 1e-6;
 
 /** One child called `proj`, as timm names it. */
 class PatchEmbed extends nn.Module {
@@ -110,11 +117,11 @@ class Block extends nn.Module {
     readonly index: number,
   ) {
     super();
-    const { dModel, headDim, widths, dropPath, depth } = config;
+    const { dModel, widths, dropPath, depth, eps = defaultEps } = config;
     this.dropPath = dropPathRate(dropPath, index, depth);
     this.norm1 = this.child('norm1', new nn.LayerNorm(dModel, { eps }));
     const heads = widths[attentionGroup(index)] as number;
-    this.attn = this.child('attn', new Attention(dModel, heads, headDim));
+    this.attn = this.child('attn', new Attention(dModel, heads, headDimIn(config, index)));
     this.norm2 = this.child('norm2', new nn.LayerNorm(dModel, { eps }));
     this.mlp = this.child(
       'mlp',
@@ -169,7 +176,11 @@ class Block extends nn.Module {
       fc2,
       fc2Bias: mlp.fc2.bias as Tensor,
     };
-    return F.vitBlock(x, weights, { heads: attn.heads, headDim: attn.headDim, eps });
+    return F.vitBlock(x, weights, {
+      heads: attn.heads,
+      headDim: attn.headDim,
+      eps: norm1.eps,
+    });
   }
 
   #forward(x: Tensor, probe?: UnitProbe): Tensor {
@@ -231,21 +242,34 @@ function headMembers(prefix: string, { heads, headDim }: Attention): PruningGrou
 /** A vision transformer of any widths: the dense one and each of its pruned forms. */
 export class VisionTransformer extends nn.Module implements ImageModel {
   readonly config: VitConfig;
-  readonly #clsToken: Tensor;
+  /** Tokens before the patches, each of shape [1, count, dModel]. */
+  readonly #prefix: readonly Tensor[];
   readonly #posEmbed: Tensor;
   readonly #patchEmbed: PatchEmbed;
   readonly #blocks: readonly Block[];
   readonly #norm: nn.LayerNorm;
   readonly #head: nn.Linear;
+  /** Of a distilled model: what its second token is read by. */
+  readonly #headDist: nn.Linear | undefined;
 
   constructor(config: VitConfig) {
     super();
     this.config = checkVitConfig(config);
-    const { dModel, depth, patchSize, channels, numClasses } = config;
-    this.#clsToken = this.parameter(
-      'cls_token',
-      noGrad(() => randn([1, 1, dModel]).mul(1e-6)),
-    );
+    const { dModel, depth, patchSize, channels, numClasses, eps = defaultEps } = config;
+    const { classToken = true, distilled = false, registers = 0 } = config;
+    const tokens = {
+      cls_token: Number(classToken),
+      dist_token: Number(distilled),
+      reg_token: registers,
+    };
+    this.#prefix = Object.entries(tokens)
+      .filter(([, count]) => count > 0)
+      .map(([name, count]) =>
+        this.parameter(
+          name,
+          noGrad(() => randn([1, count, dModel]).mul(1e-6)),
+        ),
+      );
     this.#posEmbed = this.parameter(
       'pos_embed',
       nn.init.truncNormal(zeros([1, this.length, dModel]), { std: 0.02 }),
@@ -254,7 +278,9 @@ export class VisionTransformer extends nn.Module implements ImageModel {
     const blocks = Array.from({ length: depth }, (_, index) => new Block(config, index));
     this.#blocks = this.child('blocks', new nn.ModuleList(blocks)).items;
     this.#norm = this.child('norm', new nn.LayerNorm(dModel, { eps }));
-    this.#head = this.child('head', new nn.Linear(dModel, numClasses));
+    const classifier = () => new nn.Linear(pooledWidth(config), numClasses);
+    this.#head = this.child('head', classifier());
+    this.#headDist = distilled ? this.child('head_dist', classifier()) : undefined;
     // timm's: every Linear from a truncated normal with zero bias; the patch projection keeps PyTorch's.
     for (const module of this.namedModules().values()) {
       if (!(module instanceof nn.Linear)) continue;
@@ -263,21 +289,43 @@ export class VisionTransformer extends nn.Module implements ImageModel {
     }
   }
 
-  /** Tokens of one image: its patches and the class token. */
+  /** Tokens of one image: its patches, and those before them. */
   get length(): number {
-    return (this.config.imageSize / this.config.patchSize) ** 2 + 1;
+    return this.patches + prefixTokens(this.config);
+  }
+
+  get patches(): number {
+    return (this.config.imageSize / this.config.patchSize) ** 2;
   }
 
   override forward(images: Tensor, probe?: UnitProbe): Tensor {
     checkImages('VisionTransformer', images, this.config);
     const patches = this.#patchEmbed.forward(images);
-    const [token, position] = [this.#clsToken, this.#posEmbed].map((weight) =>
+    const batch = images.size(0);
+    const [position, ...prefix] = [this.#posEmbed, ...this.#prefix].map((weight) =>
       F.weightFor(weight, patches.dtype),
-    ) as [Tensor, Tensor];
-    let x = cat([token.expand(images.size(0), -1, -1), patches], 1).add(position);
+    ) as [Tensor, ...Tensor[]];
+    const tokens = [...prefix.map((token) => token.expand(batch, -1, -1)), patches];
+    let x = cat(tokens, 1).add(position);
     for (const block of this.#blocks) x = block.forward(x, probe);
-    // LayerNorm works token by token: only the class token's is needed.
-    return this.#head.forward(this.#norm.forward(F.atLeastFloat32(x.select(1, 0))));
+    return this.#classify(x);
+  }
+
+  /** LayerNorm works token by token: only of those that the classifier reads is it computed. */
+  #classify(x: Tensor): Tensor {
+    const { pooling = 'token', poolsBeforeNorm = false } = this.config;
+    const token = (index: number) => this.#norm.forward(F.atLeastFloat32(x.select(1, index)));
+    if (this.#headDist) {
+      const sum = this.#head.forward(token(0)).add(this.#headDist.forward(token(1)));
+      return sum.mul(0.5);
+    }
+    if (pooling === 'token') return this.#head.forward(token(0));
+    const patches = x.narrow(1, prefixTokens(this.config), this.patches);
+    if (poolsBeforeNorm) {
+      return this.#head.forward(this.#norm.forward(F.meanFloat32(patches, [1])));
+    }
+    const mean = this.#norm.forward(F.atLeastFloat32(patches)).mean([1]);
+    return this.#head.forward(pooling === 'mean' ? mean : cat([token(0), mean], 1));
   }
 
   override dispose(): void {
@@ -292,7 +340,7 @@ export class VisionTransformer extends nn.Module implements ImageModel {
   macs(): MacsEntry[] {
     const { length } = this;
     return [
-      { name: 'patch_embed', macs: (length - 1) * this.#patchEmbed.proj.weight.numel },
+      { name: 'patch_embed', macs: this.patches * this.#patchEmbed.proj.weight.numel },
       ...this.#blocks.flatMap(({ index, attn, mlp }) => [
         { name: attentionGroup(index), macs: attn.macs(length) },
         {
@@ -301,6 +349,7 @@ export class VisionTransformer extends nn.Module implements ImageModel {
         },
       ]),
       { name: 'head', macs: this.#head.weight.numel },
+      ...(this.#headDist ? [{ name: 'head_dist', macs: this.#headDist.weight.numel }] : []),
     ];
   }
 

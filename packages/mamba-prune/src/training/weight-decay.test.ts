@@ -104,7 +104,7 @@ const cases = modelNames().flatMap((arch): [string, string, ModelOptions][] => {
 const keyOf = (arch: string, { scan }: ModelOptions): string => {
   if (scan) return scan;
   if (arch.startsWith('vit')) return 'vit';
-  return arch === 'resnet50' ? 'bottleneck' : 'basic';
+  return /^resnet(50|101|152)$/.test(arch) ? 'bottleneck' : 'basic';
 };
 
 describe.each(cases)('%s', (_, arch, options) => {
@@ -145,7 +145,7 @@ describe('names without weight decay', () => {
   it('are those that timm and the authors of Mamba spare', () => {
     expect(optim.noDecayNames).toEqual([
       ...['A_log', 'D', 'A_b_log', 'D_b'],
-      ...['pos_embed', 'cls_token', 'dist_token', 'cls_token_head', 'cls_token_tail'],
+      ...['pos_embed', 'cls_token', 'dist_token', 'reg_token', 'cls_token_head', 'cls_token_tail'],
     ]);
   });
 });

@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { makeFolder } from '../files/folder.js';
 import { UsageError } from '../errors.js';
+import { familyOf } from '../models/architectures.js';
 import type { ModelOptions } from '../models/config.js';
 import { saveModel } from '../models/model-file.js';
 import { type OptionKinds, requireOptions } from '../option-checks.js';
@@ -130,7 +131,9 @@ async function ownFile(
   if (!existsSync(path)) {
     throw new UsageError(`imp: the dense model ${path} does not exist, expected a file.`);
   }
-  const opened = await openModelFile(path, { ...said, arch, ...options });
+  // imp's own dense trainings scan in one direction, unless --scan says otherwise.
+  const usual = familyOf(arch) === 'mamba' ? ({ oneDirection: 'uni' } as const) : {};
+  const opened = await openModelFile(path, { ...said, arch, ...options, ...usual });
   const { model, info } = opened;
   try {
     if (info.history.at(-1)?.['step'] !== 'import' || name === undefined) return path;

@@ -92,7 +92,7 @@ describe('export', () => {
     const { model } = loadModel(at('grey.safetensors'));
     saveSafetensors(at('bare.safetensors'), model.stateDict(), {});
     const out = at('described.safetensors');
-    await json(['export', at('bare.safetensors'), ...small, '--out', out]);
+    await json(['export', at('bare.safetensors'), ...small, '--scan', 'uni', '--out', out]);
     expect(loadModel(out).model.config.widths).toEqual(model.config.widths);
   });
 });

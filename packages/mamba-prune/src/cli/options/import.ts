@@ -8,9 +8,10 @@ import { modelNames } from '../../models/architectures.js';
 import type { ImportOptions } from '../../models/import-model.js';
 import { type ModelFlags, sizeOptions, typedModelOptions } from './model.js';
 import { choiceOption, integerOption, numbersOption } from './parse.js';
+import { type UntoldFlags, typedUntoldOptions, untoldOptions } from './untold.js';
 
 /** `dropPath` is of a training. */
-export interface ImportFlags extends Omit<ModelFlags, 'dropPath'> {
+export interface ImportFlags extends Omit<ModelFlags, 'dropPath'>, UntoldFlags {
   readonly weights?: string;
   readonly classes?: string;
   readonly mean?: readonly number[];
@@ -59,6 +60,7 @@ export function addImportOptions(
       max: modelLimits.imageSize,
     }),
     ...sizeOptions('as the shapes say'),
+    ...untoldOptions(),
   ]) {
     command.addOption(option);
   }
@@ -78,6 +80,7 @@ export async function importOptionsOf(flags: ImportFlags): Promise<ImportOptions
     std,
     imageSize,
     ...typedModelOptions(flags),
+    ...typedUntoldOptions(flags),
   });
 }
 
