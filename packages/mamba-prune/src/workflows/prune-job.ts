@@ -15,6 +15,7 @@ import { checkSelection } from '../pruning/selection.js';
 import { type BatchSource, limitSplit } from '../training/batches.js';
 import { resolveTrainOptions } from '../training/options.js';
 import type { TrainOptions } from '../training/types.js';
+import { accuracyImages } from './accuracy-images.js';
 import { calibrationOf } from './calibration.js';
 import { checkBatch } from './check-need.js';
 import { openDataFor, withModelInfo } from './fit.js';
@@ -31,6 +32,10 @@ export interface PruneJob {
   readonly device: string;
   /** Normalised as the model was trained. */
   readonly dataset: Dataset | undefined;
+  /** Test images that accuracies before and after a cut are measured on; all if undefined. */
+  readonly accuracyImages: number | undefined;
+  /** The same for the record. */
+  readonly measuredOn: PruningRecord['measuredOn'];
   /** Of the training after each cut; undefined if there is none. */
   readonly tuning: TrainOptions | undefined;
   /** Of the regularised training before each cut. */
@@ -82,11 +87,18 @@ export async function openJob(
   }
   const tuning = dataset && recipe.epochs > 0 ? optionsOf(recipe, dataset) : undefined;
   const trains = at !== 'done' || recipe.epochs > 0;
+  const images = dataset && imagesOf(settings, record);
   return {
     settings,
     control,
     device,
     dataset,
+    accuracyImages: images,
+    measuredOn: dataset && {
+      dataset: dataset.info.name,
+      images: Math.min(images ?? dataset.test.length, dataset.test.length),
+      of: dataset.test.length,
+    },
     tuning,
     regularizing: dataset && rsst ? optionsOf(regularizingRecipe(settings), dataset) : undefined,
     calibration,
@@ -94,6 +106,18 @@ export async function openJob(
     rewindFile: file,
     teacher: distill && trains ? loadTeacher(settings, device) : undefined,
   };
+}
+
+/** @returns undefined for all images */
+function imagesOf(
+  { recipe, rsst }: ResolvedPruneSettings,
+  { macs, accuracy, measuredOn }: PruningRecord,
+): number | undefined {
+  const { maxTestImages } = recipe;
+  if (maxTestImages != null) return maxTestImages;
+  // One measure for the whole run: trainings see all images, and so did runs that began before there was a bound.
+  const unbounded = accuracy.before !== null && measuredOn === undefined;
+  return recipe.epochs > 0 || rsst || unbounded ? undefined : accuracyImages(macs.before);
 }
 
 /** Width of every group of the model that units are rewound to. */

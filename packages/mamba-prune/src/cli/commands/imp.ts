@@ -10,6 +10,7 @@ import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { describeDataset } from '../options/data.js';
 import { type ImpFlags, addImpOptions, scriptArchitectures } from '../options/imp.js';
 import { pruningHooks } from '../pruning-progress.js';
+import { impFlags } from '../pruning-remarks.js';
 import { printPruningRun } from '../pruning-tables.js';
 import { relativePath, shellCommand } from '../shell.js';
 import { count, percent, plural } from '../terminal/format.js';
@@ -60,7 +61,9 @@ export function addImpCommand(program: Command, cli: Cli): void {
       options.seed,
     );
     if (options.print_plan === true) {
-      io.stdout.write(`${JSON.stringify(plan, null, 2)}\n`);
+      const { decideImportance } = await import('../../workflows/prune-settings.js');
+      const decided = { ...plan, prune: decideImportance(plan.prune) };
+      io.stdout.write(`${JSON.stringify(decided, null, 2)}\n`);
       return;
     }
     for (const note of plan.notes) context.note(note);
@@ -75,7 +78,12 @@ export function addImpCommand(program: Command, cli: Cli): void {
       );
     }
     if (!finished) throw interrupted(pruned, again);
-    await printPruningRun(context, pruned, { plan, device, dense: dense ?? null });
+    await printPruningRun(
+      context,
+      pruned,
+      { plan, device, dense: dense ?? null },
+      { flags: impFlags },
+    );
   });
 }
 
@@ -123,7 +131,7 @@ async function work(
             dim(`${method}: ${shares.join(' and ')} away in ${plural(rounds, 'round')}`),
           );
         },
-        prune: pruningHooks(context),
+        prune: pruningHooks(context, impFlags),
       },
     ),
   );

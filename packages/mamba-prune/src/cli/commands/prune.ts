@@ -1,10 +1,13 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { UsageError } from '../../errors.js';
+import type { ImageModel } from '../../models/image-model.js';
+import type { ModelInfo } from '../../models/model-file.js';
 import type { PruneRun } from '../../workflows/prune-run.js';
 import type { PruneSettings } from '../../workflows/prune-settings.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
 import { findModel } from '../model-argument.js';
+import type { ImageSource } from '../own-images.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { type DataOptions, addDataOptions } from '../options/data.js';
 import {
@@ -42,15 +45,17 @@ export function addPruneCommand(program: Command, cli: Cli): void {
     .description(
       'Removes the least important units of a model: channels of its SSMs or convolutions, neurons ' +
         'of its MLPs, attention heads. The result is a smaller model, not a masked one. With --epochs ' +
-        'it is trained on after each cut. The folder of the run gets model.safetensors, config.json, ' +
-        'and pruning.json, which names the units kept.',
+        'it is trained on after each cut, which a large cut needs. The images are those given, or those ' +
+        'that the model was trained on where they are found on this machine: units are chosen by them, and ' +
+        'the accuracy is measured before and after the cut. The folder of the run gets model.safetensors, ' +
+        'config.json, and pruning.json, which names the units kept.',
     )
     .argument(
       '[MODEL|RUN]',
       'a .safetensors file, the folder of a run, or hf:owner/name; not needed to resume',
     );
   addPruningOptions(command);
-  addDataOptions(command, 'where needed, those of the model');
+  addDataOptions(command, 'those the model was trained on, if they are found');
   addRecipeOptions(command, 'Fine-tuning after each cut:', defaults);
   addTeacherOptions(command);
   addRunOptions(command);
@@ -59,6 +64,11 @@ export function addPruneCommand(program: Command, cli: Cli): void {
     [
       'Cut 70% of the SSM channels and MLP neurons away, and no more',
       'mamba-prune prune runs/a --rate 0.7 --out runs/a-cut',
+    ],
+    [
+      'The same for a model that comes without its images',
+      'mamba-prune prune model.safetensors --rate 0.7 --dataset folder \\\n' +
+        '    --data photos --out runs/a-cut',
     ],
     [
       'In five rounds, a tenth of what was cut coming back in each',
@@ -78,6 +88,7 @@ export function addPruneCommand(program: Command, cli: Cli): void {
     const model = argument === undefined ? undefined : resolve(await findModel(context, argument));
     const settings = await settingsOf(context, model);
     const { prepareDevice } = await import('../device.js');
+    const { storedSettings } = await import('../../workflows/settings.js');
     const { pruneRun } = await import('../../workflows/prune-run.js');
     const onNote = (note: string): void => {
       context.note(note);
@@ -106,21 +117,24 @@ export function addPruneCommand(program: Command, cli: Cli): void {
       ),
     );
     if (!run.finished) throw interrupted(run, resumeCommand('prune', out, context.given));
-    await printPruningRun(context, run, { settings, device });
+    const stored = storedSettings(run.path, 'prune');
+    await printPruningRun(context, run, { settings: stored, device }, { data: stored.data });
   });
 }
 
 async function settingsOf(
-  { options, given }: Context<PruneCommandOptions>,
+  context: Context<PruneCommandOptions>,
   model: string | undefined,
 ): Promise<PruneSettings> {
+  const { options, given } = context;
   const { storedSettings } = await import('../../workflows/settings.js');
   const stored = options.resume === undefined ? undefined : storedSettings(outOf(options), 'prune');
   if (!stored) await checkNew(options);
   const settings = stored
     ? resumedSettings(given, stored, model)
-    : await newSettings(given, options.seed, model);
-  checkPruningFlags(given, settings);
+    : await newSettings(context, model);
+  const { decideImportance } = await import('../../workflows/prune-settings.js');
+  checkPruningFlags(given, decideImportance(settings));
   return settings;
 }
 
@@ -142,18 +156,18 @@ function resumedSettings(
 }
 
 async function newSettings(
-  given: Partial<PruneCommandOptions>,
-  seed: number,
+  context: Context<PruneCommandOptions>,
   model: string | undefined,
 ): Promise<PruneSettings> {
+  const { given, options } = context;
   if (model === undefined) {
     throw new UsageError("the argument 'MODEL|RUN' is missing, expected what to prune.");
   }
-  const { kinds, dataset: trainedOn } = await readModel(model);
+  const opened = await readModel(model);
   const pruning = pruningOf(given);
-  const { data, preset } = given;
-  const rates = ratesOf(given, kinds);
-  const dataset = given.dataset ?? (needsImages(given) ? trainedOn : undefined);
+  const { preset } = given;
+  const rates = ratesOf(given, opened.kinds);
+  const { dataset, data } = (await imagesOf(context, model, opened)) ?? {};
   if (preset !== undefined && dataset === undefined) {
     throw new UsageError(
       'got --preset, but the model does not say what it was trained on. Give --dataset.',
@@ -165,8 +179,42 @@ async function newSettings(
     // Under near-zero the rates only name the kinds.
     rates: given.nearZero === undefined ? rates : mapValues(rates, () => 0),
     ...defined({ dataset, data, preset }),
-    recipe: recipeOf(given, seed, defaults, dataset ?? ''),
+    recipe: recipeOf(given, options.seed, defaults, dataset ?? ''),
   };
+}
+
+/**
+ * The images that were asked for; else those that the model was trained on, which must be there if anything
+ * that was typed takes images, and are used if they are there otherwise.
+ */
+async function imagesOf(
+  context: Context<PruneCommandOptions>,
+  path: string,
+  { config, info }: Opened,
+): Promise<ImageSource | undefined> {
+  const { given } = context;
+  const { recordedImages, whyNotUsable } = await import('../own-images.js');
+  const recorded = await recordedImages(path, info);
+  if (given.dataset !== undefined || given.data !== undefined) {
+    const dataset = given.dataset ?? recorded?.dataset;
+    if (dataset === undefined) {
+      throw new UsageError(
+        'got --data, but the model does not say what it was trained on. Give --dataset too.',
+      );
+    }
+    const own = recorded?.dataset === dataset ? recorded.data : undefined;
+    return { dataset, ...defined({ data: given.data ?? own }) };
+  }
+  if (recorded === undefined || needsImages(given)) return recorded;
+  const onNote = (note: string): void => {
+    context.note(note);
+  };
+  const problem = await whyNotUsable(recorded, { config }, info, { onNote });
+  if (problem === undefined) return recorded;
+  context.note(
+    `The images that the model was trained on (${recorded.dataset}) cannot be used here: ${problem}`,
+  );
+  return undefined;
 }
 
 /** Whether anything that was typed takes images, so that they come from the model's own data set. */
@@ -190,14 +238,20 @@ function needsImages({
   );
 }
 
-async function readModel(path: string): Promise<{ kinds: ModelKind[]; dataset?: string }> {
+interface Opened {
+  readonly kinds: ModelKind[];
+  readonly config: ImageModel['config'];
+  readonly info: ModelInfo;
+}
+
+async function readModel(path: string): Promise<Opened> {
   const { loadModel } = await import('../../models/model-file.js');
   const { model, info } = loadModel(path);
   const kinds = new Map(
     model.pruningGroups().map(({ kind, optional = false }) => [kind, { kind, optional }]),
   );
   model.dispose();
-  return { kinds: [...kinds.values()], ...defined({ dataset: info.dataset }) };
+  return { kinds: [...kinds.values()], config: model.config, info };
 }
 
 const mapValues = <V>(record: Readonly<Record<string, V>>, change: (value: V) => V) =>
