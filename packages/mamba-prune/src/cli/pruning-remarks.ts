@@ -2,6 +2,7 @@
 // comes next.
 import {
   type NarrowGroup,
+  evenIsWide,
   narrowGroups,
   nothingRemoved,
   wideEnough,
@@ -106,17 +107,26 @@ function narrowInWords(record: PruningRecord, flags: FlagNames): string[] {
   if (groups.length === 0) return [];
   const named = ({ name, kind, dense, left }: NarrowGroup): string =>
     `${name} (${grouped(left)} of ${grouped(dense)} ${unitsOf(kind, dense)})`;
-  const { layerwise, maxRate } = flags;
-  const most = wideEnough(groups);
-  const advice =
-    record.ranking !== 'global'
-      ? 'A lower rate leaves more of each.'
-      : maxRate !== undefined && most > 0
-        ? `${maxRate} ${most} leaves more of them, and ${layerwise} takes the same share of each group.`
-        : `${layerwise} takes the same share of each group, and a lower rate leaves more of them.`;
   return [
     `Next to nothing is left of ${groups.map(named).join(', ')}: what passes through there may be lost, and ` +
-      `training may not bring it back. ${advice}`,
+      `training may not bring it back. More stays with ${waysOut(record, groups, flags).join(', or ')}.`,
+  ];
+}
+
+/** Only those that would have helped. */
+function waysOut(
+  { ranking, rounds, rates }: PruningRecord,
+  groups: readonly NarrowGroup[],
+  { layerwise, maxRate }: FlagNames,
+): string[] {
+  const most = wideEnough(groups);
+  const isGlobal = ranking === 'global';
+  return [
+    ...(isGlobal && maxRate !== undefined && most > 0 ? [`${maxRate} ${most}`] : []),
+    ...(isGlobal && evenIsWide(groups, rounds.at(-1)?.rates ?? rates)
+      ? [`the same share of each group (${layerwise})`]
+      : []),
+    'a lower rate',
   ];
 }
 

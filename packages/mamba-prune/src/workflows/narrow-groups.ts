@@ -1,5 +1,6 @@
 // Groups of which a cut left next to nothing: a block with one channel passes hardly anything on, and
 // training seldom brings it back.
+import { keptCount } from '../pruning/selection.js';
 import type { PruningRecord } from './pruning-record.js';
 
 /** Under this share of the dense width a group is warned of. */
@@ -41,13 +42,25 @@ export function narrowGroups({
  */
 export function wideEnough(groups: readonly NarrowGroup[]): number {
   const most = groups.map(({ dense, before }) => {
-    const least = Math.max(2, Math.ceil(smallShare * dense));
+    const least = leastWide(dense);
     const share = Math.max(0, (100 * (before - least)) / before);
     const up = Math.ceil(share) / 100;
     return before - Math.floor(up * before + 1e-9) >= least ? up : Math.floor(share) / 100;
   });
   return Math.min(...most);
 }
+
+/** Whether the same share of each group would have left enough of all of them. */
+export function evenIsWide(
+  groups: readonly NarrowGroup[],
+  rates: Readonly<Record<string, number>>,
+): boolean {
+  return groups.every(
+    ({ kind, dense, before }) => keptCount(before, rates[kind] ?? 0) >= leastWide(dense),
+  );
+}
+
+const leastWide = (dense: number): number => Math.max(2, Math.ceil(smallShare * dense));
 
 /** Whether the run has cut, and nothing went. */
 export function nothingRemoved({ rounds, widthsBefore, widthsAfter }: PruningRecord): boolean {

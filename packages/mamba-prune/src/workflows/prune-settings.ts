@@ -205,10 +205,10 @@ export function resolvePruneSettings(settings: PruneSettings): ResolvedPruneSett
  * that those of a run made before there was a choice still equal what it was told.
  */
 export function decideImportance<S extends ImportanceInputs>(settings: S): S {
-  const { importance, dataset, score = 'out_proj', rsst, method } = settings;
+  const { importance, dataset, score = 'out_proj' } = settings;
   if (importance !== undefined) return settings;
   const hasImages = dataset !== undefined;
-  const unused = isUnused({ rsst, method });
+  const unused = isUnused(settings);
   return {
     ...settings,
     importance: defaultImportance(hasImages && !unused, score),
