@@ -5,7 +5,7 @@
 // of `prune` come from here.
 //
 //   node benchmarks/importance.mjs [--out runs/importance] [--models mamba,vit,resnet] [--seeds 3]
-//                                  [--rates 0.5,0.7] [--images 5000] [--threads 2] [--json]
+//                                  [--rates 0.3,0.5,0.7] [--images 5000] [--threads 2] [--json]
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { setNumThreads } from '@mamba-prune/libtorch';
@@ -26,7 +26,7 @@ const { values: args } = parseArgs({
     out: { type: 'string', default: 'runs/importance' },
     models: { type: 'string', default: 'mamba,vit,resnet' },
     seeds: { type: 'string', default: '3' },
-    rates: { type: 'string', default: '0.5,0.7' },
+    rates: { type: 'string', default: '0.3,0.5,0.7' },
     images: { type: 'string', default: '5000' },
     threads: { type: 'string', default: '2' },
     json: { type: 'boolean', default: false },
@@ -47,7 +47,7 @@ const models = {
     arch: 'vit_tiny',
     model: { patchSize: 7, dModel: 96, depth: 4, heads: 6 },
   },
-  resnet: { ...smaller, arch: 'resnet20', model: { baseWidth: 8, blocks: [1, 1, 1] } },
+  resnet: { ...smaller, arch: 'resnet20', model: { baseWidth: 16, blocks: [2, 2, 2] } },
 };
 
 /** What tells units apart: norms of weights alone, then those that look at images. */
@@ -118,12 +118,9 @@ function print() {
   console.log(`| importance | score | ${titles.join(' | ')} |`);
   console.log(`| --- | --- |${titles.map(() => ' ---: |').join('')}`);
   const cells = (pick) =>
-    columns.map((column) => {
-      const values = rows
-        .filter((row) => row.model === column.model && row.rate === column.rate && pick(row))
-        .map((row) => row);
-      return values;
-    });
+    columns.map(({ model, rate }) =>
+      rows.filter((row) => row.model === model && row.rate === rate && pick(row)),
+    );
   const spread = (values) => {
     const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
     const [low, high] = [Math.min(...values), Math.max(...values)];
