@@ -53,8 +53,8 @@ describe('the quickstart', () => {
     // As of a version whose default was l1 and stood in the settings.
     const file = join(folder, 'pruned', 'config.json');
     const config = JSON.parse(readFileSync(file, 'utf8')) as { settings: Record<string, unknown> };
-    const { importanceReason: _, ...settings } = config.settings;
-    writeFileSync(file, JSON.stringify({ ...config, settings: { ...settings, importance: 'l1' } }));
+    const settings = { ...config.settings, importance: 'l1', importanceReason: undefined };
+    writeFileSync(file, JSON.stringify({ ...config, settings }));
     expect((await go()).states).toMatchObject({ prune: 'finished' });
     expect((await go(true)).pruning).toMatchObject({ importance: 'taylor' });
   });

@@ -172,7 +172,8 @@ describe('compare', () => {
   });
 
   it('takes the default importance where none is given, and goes on with the one that it began with', async () => {
-    const { importance: _, ...cut } = request.cut;
+    const { ranking, normalize, roundTo, maxRate } = request.cut;
+    const cut = { ranking, normalize, roundTo, maxRate };
     const one = { ...request, seeds: [0], cut };
     const open = (out: string, changes: Partial<CompareRequest> = {}) =>
       compare({ ...one, ...changes }, { out, jobs: 1, start: inProcess(seen) });
