@@ -19,7 +19,7 @@ export function pruningHooks(context: Context, flags: FlagNames = pruneFlags): P
   };
   return {
     onEvaluate: (what, done, total) => {
-      const label = what === 'batch normalisation' ? what : `accuracy ${what}`;
+      const label = passLabel(what);
       if (label !== evaluated || !progress.busy) progress.begin(label, total, 'batches');
       evaluated = label;
       progress.update(done);
@@ -43,6 +43,10 @@ export function pruningHooks(context: Context, flags: FlagNames = pruneFlags): P
     },
   };
 }
+
+/** What a pass over images is for: `accuracy before`. */
+export const passLabel = (what: string): string =>
+  what === 'batch normalisation' || what === 'scores' ? what : `accuracy ${what}`;
 
 function phaseTitle({ kind, epochs }: PrunePhase): string {
   const what = kind === 'regularize' ? 'regularised training' : 'training what is left';

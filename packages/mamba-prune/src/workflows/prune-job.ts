@@ -19,6 +19,7 @@ import { accuracyImages } from './accuracy-images.js';
 import { calibrationOf } from './calibration.js';
 import { checkBatch } from './check-need.js';
 import { openDataFor, withModelInfo } from './fit.js';
+import type { PruneHooks } from './prune-hooks.js';
 import { type ResolvedPruneSettings, needForImages, scoresUnits } from './prune-settings.js';
 import type { Standing } from './prune-source.js';
 import type { PruningRecord } from './pruning-record.js';
@@ -58,6 +59,7 @@ export async function openJob(
   settings: ResolvedPruneSettings,
   control: RunControl,
   { model, info, record, at }: Standing,
+  hooks: PruneHooks = {},
 ): Promise<PruneJob> {
   const device = control.device ?? 'cpu';
   checkRecipe(settings);
@@ -71,6 +73,7 @@ export async function openJob(
           seed: recipe.seed ?? 0,
           maxImages: recipe.maxTrainImages,
           signal: control.signal,
+          onProgress: (done, total) => hooks.onEvaluate?.('scores', done, total),
         })
       : undefined;
   checkCut(model, settings, calibration);

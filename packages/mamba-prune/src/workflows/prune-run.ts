@@ -64,13 +64,13 @@ export async function pruneRun(
   const standing = earlier ? goOn(earlier, settings, resolved, control) : openSource(resolved);
   let job: PruneJob | undefined;
   try {
-    job = await openJob(resolved, control, standing);
+    job = await openJob(resolved, control, standing, hooks);
     const fitted = earlier ? undefined : fitBatch(job, standing.model);
     if (fitted) {
       settings = { ...settings, recipe: { ...settings.recipe, ...fitted } };
       resolved = resolvePruneSettings(settings);
       job.teacher?.dispose();
-      job = await openJob(resolved, control, standing);
+      job = await openJob(resolved, control, standing, hooks);
     }
     const folder = earlier
       ? openFolder(settings, control)

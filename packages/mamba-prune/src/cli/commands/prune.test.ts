@@ -159,9 +159,7 @@ describe('prune without images', () => {
     );
     expect(flat(stdout)).toContain('Give them with --dataset and --data');
     expect(stdout).toContain('Chosen by l1 of out_proj, the default without images.');
-    expect(flat(stderr)).toContain(
-      'The images that the model was trained on (folder) cannot be used here',
-    );
+    expect(stderr).not.toContain('cannot be used here');
     // What is not known is left to be filled in.
     expect(stdout).toMatch(/--dataset folder --data DIR --image-size 8 /);
   });
@@ -180,7 +178,9 @@ describe('prune without images', () => {
     renameSync(at('images'), at('away'));
     try {
       const { stderr, stdout } = await prune(at('dense'), '--rate', '0.5');
-      expect(flat(stderr)).toContain('cannot be used here');
+      expect(flat(stderr)).toContain(
+        'The images that the model was trained on (folder) cannot be used here',
+      );
       expect(stderr).toContain(at('images'));
       expect(stdout).toContain('the default without images');
       cpSync(at('away'), at('images'), { recursive: true });

@@ -211,9 +211,12 @@ async function imagesOf(
   };
   const problem = await whyNotUsable(recorded, { config }, info, { onNote });
   if (problem === undefined) return recorded;
-  context.note(
-    `The images that the model was trained on (${recorded.dataset}) cannot be used here: ${problem}`,
-  );
+  // Nobody expects images of a model that came alone.
+  if (recorded.data !== undefined) {
+    context.note(
+      `The images that the model was trained on (${recorded.dataset}) cannot be used here: ${problem}`,
+    );
+  }
   return undefined;
 }
 
