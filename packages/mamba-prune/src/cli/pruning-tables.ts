@@ -11,7 +11,8 @@ import {
   rateRemarks,
   warningsOf,
 } from './pruning-remarks.js';
-import { relativePath, shellCommand } from './shell.js';
+import { relativePath, shellCommand, wrapCommand } from './shell.js';
+import { indent } from './terminal/text.js';
 import { type Cell, bold } from './terminal/layout.js';
 import { count, grouped, percent, times } from './terminal/format.js';
 import { printableLine } from './terminal/printable.js';
@@ -44,7 +45,7 @@ export async function printPruningRun(
     ...encodeRecord(record),
     training: result ?? null,
     warnings,
-    next: next ?? null,
+    next: next ? shellCommand(next) : null,
   });
   // Those of the last cut stand there already, unless it was made before the run was resumed.
   for (const warning of warnings) context.note(warning);
@@ -69,7 +70,10 @@ export async function printPruningRun(
   context.paragraph(
     'A cut model is trained on before it is used: that wins back most of what the cut cost.',
   );
-  context.print(`  ${context.colours.cyan(printableLine(next))}`);
+  const command = wrapCommand(next.map(printableLine), context.width - indent.length);
+  for (const line of command.split('\n')) {
+    context.print(indent + context.colours.cyan(line));
+  }
 }
 
 /** What the accuracies were measured on; or that there are none, and what it takes. */
@@ -94,10 +98,10 @@ function accuracyInWords({ record, info }: PruneRun): string {
 function trainingCommand(
   { path, record, info, model }: PruneRun,
   data: string | undefined,
-): string | undefined {
+): string[] | undefined {
   if (info.history.at(-1)?.['step'] !== 'prune' || nothingRemoved(record)) return undefined;
   const dataset = record.measuredOn?.dataset ?? info.dataset;
-  return shellCommand([
+  return [
     ...['mamba-prune', 'train', '--from', relativePath(path)],
     ...['--dataset', dataset ?? 'NAME'],
     ...(dataset === 'fashion-mnist' ? [] : ['--data', data ?? 'DIR']),
@@ -105,7 +109,7 @@ function trainingCommand(
       ? ['--image-size', String(model.config.imageSize)]
       : []),
     ...['--epochs', '10', '--lr', '5e-4', '--out', `${relativePath(path)}-trained`],
-  ]);
+  ];
 }
 
 /** Of every kind: how many units there were and are, and which share was to go and went. */
@@ -133,6 +137,7 @@ function printKinds(context: Context, record: PruningRecord, flags: FlagNames): 
       return [kind, grouped(before), grouped(after), asked, percent(gone, 1)];
     }),
   );
+  context.print();
   context.paragraph(`Chosen by ${importanceInWords(record)}.`);
   for (const remark of rateRemarks(record, flags)) context.paragraph(remark);
 }

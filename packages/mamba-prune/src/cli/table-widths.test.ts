@@ -327,7 +327,7 @@ const printed: readonly (readonly [string, (context: Context) => void | Promise<
 
 /** Paths and commands are there to be copied, and stay whole: a terminal wraps them. */
 const toCopy = (coloured: string): boolean => {
-  const line = stripVTControlCharacters(coloured);
+  const line = stripVTControlCharacters(coloured).replace(/ \\$/, '');
   return (
     /^ *(\S+ +)?\S*\/\S+$/.test(line) ||
     /^ +(npx )?mamba-prune /.test(line) ||
