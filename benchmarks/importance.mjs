@@ -1,7 +1,8 @@
 // Which importance leaves most right after a cut, before any training: a vision Mamba (the
 // quickstart's), a small ViT and a small ResNet on Fashion-MNIST, several seeds each. Trains the dense
 // models that are not there (a few minutes each), then cuts every one by every importance and score at
-// every rate, and prints the accuracy as the mean over the seeds with its lowest and highest. The defaults
+// every rate, and prints the accuracy as the mean over the seeds with its lowest and highest. Batch normalisation
+// is measured again after a cut, for otherwise its old statistics decide more than the units. The defaults
 // of `prune` come from here.
 //
 //   node benchmarks/importance.mjs [--out runs/importance] [--models mamba,vit,resnet] [--seeds 3]
@@ -10,6 +11,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { setNumThreads } from '@mamba-prune/libtorch';
 import {
+  BatchLoader,
   RunFolder,
   calibrationOf,
   defaultKinds,
@@ -18,6 +20,7 @@ import {
   openDataset,
   pruneOneShot,
   quickstartPreset,
+  reestimateBatchNorm,
   trainRun,
 } from 'mamba-prune';
 
@@ -80,8 +83,9 @@ for (const name of args.models.split(',')) {
           calibration,
         );
         const after = await accuracy(cut.model);
+        const measured = hasNorms(model) ? await withNorms(cut.model, seed) : after;
         cut.model.dispose();
-        rows.push({ model: name, seed, rate, importance, score, before, after });
+        rows.push({ model: name, seed, rate, importance, score, before, after, measured });
       }
     }
     model.dispose();
@@ -103,6 +107,19 @@ async function dense(name, seed) {
   }
   const { model } = loadModel(join(out, 'model.safetensors'));
   return { model, before: await accuracy(model) };
+}
+
+function hasNorms(model) {
+  return [...model.namedBuffers().keys()].some((buffer) => buffer.endsWith('running_mean'));
+}
+
+/** Accuracy when batch normalisation is measured again, as by --bn-batches 8. */
+async function withNorms(model, seed) {
+  const source = new BatchLoader(dataset.train, dataset.info, {
+    ...{ batchSize: 128, shuffle: true, seed },
+  });
+  await reestimateBatchNorm(model, source, dataset.info, { batches: 8 });
+  return accuracy(model);
 }
 
 async function accuracy(model) {
@@ -133,7 +150,7 @@ function print() {
   for (const [importance, score] of ways) {
     const found = cells((row) => row.importance === importance && row.score === score);
     console.log(
-      `| ${importance} | ${score} | ${found.map((list) => spread(list.map(({ after }) => after))).join(' | ')} |`,
+      `| ${importance} | ${score} | ${found.map((list) => spread(list.map(({ measured }) => measured))).join(' | ')} |`,
     );
   }
 }
