@@ -21,8 +21,7 @@ afterAll(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-const found = (path: string, dataset: string | undefined = 'folder') =>
-  recordedImages(at(path), dataset === undefined ? {} : { dataset });
+const found = (path: string, dataset = 'folder') => recordedImages(at(path), { dataset });
 
 describe('the images that a run recorded', () => {
   it('are found for its model and its checkpoints, from the folder that it ran in', async () => {
