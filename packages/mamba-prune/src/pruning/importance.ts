@@ -41,10 +41,10 @@ export interface ScoreOptions {
 export const scoreKinds: OptionKinds<ScoreOptions> = { importance: 'string', score: 'string' };
 
 /**
- * The importance that is taken where none is given: what leaves the most accuracy right after a cut, by
- * measurement (docs/methods.md, "Which importance"). `taylor` looks at real images; without them `l1` is
- * the best of those that see the weights alone. The score `activation` multiplies by a norm of weights,
- * and takes `l1`.
+ * The importance that is taken where none is given, by what is left of a Mamba right after a cut
+ * (docs/methods.md, "Which importance", has the measurement and where others do better). `taylor` looks at real
+ * images; without them `l1` is the best of those that see the weights alone. The score `activation` multiplies
+ * by a norm of weights, and takes `l1`.
  *
  * @param hasImages - whether there are real images to measure on
  */
