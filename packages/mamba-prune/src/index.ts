@@ -86,6 +86,7 @@ export {
   type ImportanceNorm,
   type ScoreOptions,
   type UnitScore,
+  defaultImportance,
   importanceNorms,
   scoreUnits,
   unitScores,
@@ -298,6 +299,7 @@ export type { PruneHooks, PrunePhase } from './workflows/prune-hooks.js';
 export { type PruneRun, pruneRun } from './workflows/prune-run.js';
 export {
   type DistillSettings,
+  type ImportanceReason,
   type PruneMethod,
   type PruneSettings,
   type RefillSettings,

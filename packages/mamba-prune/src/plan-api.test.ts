@@ -205,6 +205,16 @@ describe('the pruning functions of the plan', () => {
       /importance taylor: got no images/,
     );
   });
+
+  it('takes taylor with images and l1 without them unless an importance is given', async () => {
+    const model = smallMamba();
+    const calibration = randomImages(model, [4]);
+    const kept = async (options: object) => (await pruneMambaHybrid(model, options)).kept;
+    expect(await kept({})).toEqual(await kept({ importance: 'l1' }));
+    const taylor = await kept({ importance: 'taylor', calibration });
+    expect(await kept({ calibration })).toEqual(taylor);
+    expect(taylor).not.toEqual(await kept({ importance: 'l1', calibration }));
+  });
 });
 
 function regularization(model: ImageModel, targets: readonly string[]): number {

@@ -27,15 +27,10 @@ export interface HasWeight {
 }
 
 /** The two functions that prune one kind of unit take these, and the ratio. */
-export interface StructuredPruningOptions extends Omit<
-  CutOptions,
-  'rates' | 'scope' | 'importance'
-> {
+export interface StructuredPruningOptions extends Omit<CutOptions, 'rates' | 'scope'> {
   /** How units are ranked: all blocks together (unless given), or each block by itself. */
   readonly method?: CutOptions['scope'];
-  /** `l1` unless given. */
-  readonly importance?: ImportanceNorm;
-  /** Real images, for importance taylor and score activation. */
+  /** Real images, for importance taylor, which is the default with them, and score activation. */
   readonly calibration?: Calibration;
 }
 
@@ -185,7 +180,7 @@ async function prune(
   where: string,
   model: ImageModel,
   ratios: Ratios,
-  { method = 'global', importance = 'l1', calibration, ...selection }: StructuredPruningOptions,
+  { method = 'global', calibration, ...selection }: StructuredPruningOptions,
 ): Promise<PruningResult> {
   checkChoice(`${where}: method`, method, selectionScopes);
   for (const [name, ratio] of Object.values(ratios)) {
@@ -203,7 +198,7 @@ async function prune(
   const rates = Object.fromEntries(
     Object.entries(ratios).map(([kind, [, ratio]]) => [kind, ratio]),
   );
-  return pruneOneShot(model, { ...selection, importance, scope: method, rates }, calibration);
+  return pruneOneShot(model, { ...selection, scope: method, rates }, calibration);
 }
 
 /** Scores of the slices of a matrix at each index of `dim`. */

@@ -40,7 +40,9 @@ describe('imp', () => {
       rates: { channels: 0.2 },
       rounds: 20,
       rewind: 'none',
-      importance: 'l1',
+      // Images are always there, so that the default is the one that looks at them.
+      importance: 'taylor',
+      importanceReason: 'images',
       ranking: 'global',
       model: resolve('runs', 'x', 'dense', 'model.safetensors'),
     });
@@ -166,10 +168,7 @@ describe('imp refuses', () => {
     [[...mamba, '--checkpoint', 'a.pth.tar'], '--resume alone goes on from the last one'],
     [[...mamba, '--file_name', 'a'], '--file_name is not offered'],
     [[...mamba, '--criteria', 'remain'], 'the nearest is --criteria l1'],
-    [
-      [...mamba, '--criteria', 'saliency'],
-      "the nearest is 'mamba-prune prune --importance taylor'",
-    ],
+    [[...mamba, '--criteria', 'saliency'], 'the nearest is --criteria taylor'],
     [[...mamba, '--struct', 'refill', '--exponents', '4'], 'got --exponents with --struct refill'],
     [
       [...mamba, '--exponents', '4', '--fillback_rate', '0.1'],

@@ -87,7 +87,7 @@ export function planImp(given: ImpFlags, seed: number): PlannedImp {
       rates: ratesOf(flags, family),
       rounds: flags.pruning_times,
       rewind: rewindOf(given, flags),
-      importance: importanceOf(given.criteria),
+      ...defined({ importance: importanceOf(given.criteria) }),
       ranking: rankingOf(given, family),
       normalize: 'mean',
       roundTo: 1,

@@ -2,11 +2,12 @@
 import type { PruneHooks, PrunePhase } from '../workflows/prune-hooks.js';
 import type { RoundRecord } from '../workflows/pruning-record.js';
 import type { Context } from './context.js';
+import { type FlagNames, pruneFlags, warningsOf } from './pruning-remarks.js';
 import { count, percent, plural } from './terminal/format.js';
 import { TrainingProgress } from './training-progress.js';
 
 /** Bars for what takes long, and lines for what each round did. */
-export function pruningHooks(context: Context): PruneHooks {
+export function pruningHooks(context: Context, flags: FlagNames = pruneFlags): PruneHooks {
   const { progress } = context;
   const { bold, dim } = progress.colours;
   let evaluated = '';
@@ -18,7 +19,7 @@ export function pruningHooks(context: Context): PruneHooks {
   };
   return {
     onEvaluate: (what, done, total) => {
-      const label = what === 'batch normalisation' ? what : `accuracy ${what}`;
+      const label = passLabel(what);
       if (label !== evaluated || !progress.busy) progress.begin(label, total, 'batches');
       evaluated = label;
       progress.update(done);
@@ -38,9 +39,14 @@ export function pruningHooks(context: Context): PruneHooks {
       progress.end();
       begin(cut.round, record.plannedRounds);
       progress.line(`  ${cutLine(cut)}`);
+      for (const warning of warningsOf(record, flags)) context.note(warning);
     },
   };
 }
+
+/** What a pass over images is for: `accuracy before`. */
+export const passLabel = (what: string): string =>
+  what === 'batch normalisation' || what === 'scores' ? what : `accuracy ${what}`;
 
 function phaseTitle({ kind, epochs }: PrunePhase): string {
   const what = kind === 'regularize' ? 'regularised training' : 'training what is left';

@@ -1,9 +1,28 @@
 import { resolve } from 'node:path';
+import { anySize } from '../workflows/fit.js';
+import { nothingRemoved } from '../workflows/narrow-groups.js';
 import type { PruneRun } from '../workflows/prune-run.js';
 import type { PruningRecord, RoundRecord } from '../workflows/pruning-record.js';
 import type { Context } from './context.js';
+import {
+  type FlagNames,
+  importanceInWords,
+  pruneFlags,
+  rateRemarks,
+  warningsOf,
+} from './pruning-remarks.js';
+import { relativePath, shellCommand, wrapCommand } from './shell.js';
+import { indent } from './terminal/text.js';
 import { type Cell, bold } from './terminal/layout.js';
-import { count, percent, times } from './terminal/format.js';
+import { count, grouped, percent, times } from './terminal/format.js';
+import { printableLine } from './terminal/printable.js';
+
+export interface PrintOptions {
+  /** What the command's flags are called; those of prune unless given. */
+  readonly flags?: FlagNames;
+  /** Folder of the images that were used. */
+  readonly data?: string | undefined;
+}
 
 /**
  * The result of a pruning run, for people and for machines.
@@ -11,21 +30,33 @@ import { count, percent, times } from './terminal/format.js';
  */
 export async function printPruningRun(
   context: Context,
-  { path, record, result }: PruneRun,
+  run: PruneRun,
   more: object,
+  { flags = pruneFlags, data }: PrintOptions = {},
 ): Promise<void> {
+  const { path, record, result } = run;
   const { encodeRecord } = await import('../workflows/pruning-record.js');
+  const warnings = warningsOf(record, flags);
+  const next = trainingCommand(run, data);
   context.json({
     run: path,
     model: resolve(path, 'model.safetensors'),
     ...more,
     ...encodeRecord(record),
     training: result ?? null,
+    warnings,
+    next: next ? shellCommand(next) : null,
   });
+  // Those of the last cut stand there already, unless it was made before the run was resumed.
+  for (const warning of warnings) context.note(warning);
   // Apart from the lines about the rounds.
   if (record.rounds.length > 1) context.progress.line('');
   context.pathTitle(path);
   printPruned(context, record);
+  context.print();
+  context.paragraph(accuracyInWords(run));
+  context.print();
+  printKinds(context, record, flags);
   context.print();
   // Regularised training comes between what was pruned and the cut.
   if (record.rounds.length > 1 || record.method === 'rsst') {
@@ -33,6 +64,82 @@ export async function printPruningRun(
     context.print();
   }
   printCut(context, record);
+  if (next === undefined) return;
+  context.print();
+  context.title('Next');
+  context.paragraph(
+    'A cut model is trained on before it is used: that wins back most of what the cut cost.',
+  );
+  const command = wrapCommand(next.map(printableLine), context.width - indent.length);
+  for (const line of command.split('\n')) {
+    context.print(indent + context.colours.cyan(line));
+  }
+}
+
+/** What the accuracies were measured on; or that there are none, and what it takes. */
+function accuracyInWords({ record, info }: PruneRun): string {
+  const { measuredOn, accuracy } = record;
+  if (measuredOn) {
+    const { images, of, dataset } = measuredOn;
+    const part = images < of ? `${grouped(images)} of the ${grouped(of)}` : `the ${grouped(of)}`;
+    return `Accuracies are those on ${part} test images of ${dataset}.`;
+  }
+  if (accuracy.before !== null) return 'Accuracies are those on the test images.';
+  const { dataset } = info;
+  const trainedOn = dataset === undefined ? '' : `; it was trained on ${dataset}`;
+  return (
+    `How accurate the model is now is not known, for there were no images to measure it on${trainedOn}. ` +
+    'Give them with --dataset and --data: the accuracy is then measured before and after the cut, and ' +
+    'the units are chosen by what they do on real images.'
+  );
+}
+
+/** @returns what to type to train what was cut; undefined if it was trained, or there was no cut */
+function trainingCommand(
+  { path, record, info, model }: PruneRun,
+  data: string | undefined,
+): string[] | undefined {
+  if (info.history.at(-1)?.['step'] !== 'prune' || nothingRemoved(record)) return undefined;
+  const dataset = record.measuredOn?.dataset ?? info.dataset;
+  return [
+    ...['mamba-prune', 'train', '--from', relativePath(path)],
+    ...['--dataset', dataset ?? 'NAME'],
+    ...(dataset === 'fashion-mnist' ? [] : ['--data', data ?? 'DIR']),
+    ...(dataset !== undefined && anySize.has(dataset)
+      ? ['--image-size', String(model.config.imageSize)]
+      : []),
+    ...['--epochs', '10', '--lr', '5e-4', '--out', `${relativePath(path)}-trained`],
+  ];
+}
+
+/** Of every kind: how many units there were and are, and which share was to go and went. */
+function printKinds(context: Context, record: PruningRecord, flags: FlagNames): void {
+  const { rates, rounds, reached } = record;
+  const last = rounds.at(-1);
+  const byNorm = Object.values(rates).every((rate) => rate === 0);
+  const sum = (widths: Readonly<Record<string, number>>, kind: string): number =>
+    Object.entries(widths).reduce(
+      (total, [name, width]) => total + (kindOf(record, name) === kind ? width : 0),
+      0,
+    );
+  context.table(
+    [
+      { title: 'units' },
+      { title: 'before', align: 'right' },
+      { title: 'after', align: 'right' },
+      { title: 'asked to go', align: 'right' },
+      { title: 'gone', align: 'right' },
+    ],
+    Object.keys(rates).map((kind) => {
+      const [before, after] = [sum(record.widthsBefore, kind), sum(record.widthsAfter, kind)];
+      const gone = reached?.[kind] ?? (before > 0 ? 1 - after / before : 0);
+      const asked = byNorm ? '-' : percent(last?.rates[kind] ?? rates[kind], 1);
+      return [kind, grouped(before), grouped(after), asked, percent(gone, 1)];
+    }),
+  );
+  context.print();
+  context.paragraph(`Chosen by ${importanceInWords(record)}.`);
+  for (const remark of rateRemarks(record, flags)) context.paragraph(remark);
 }
 
 /** Parameters, MACs and accuracy before and after. */

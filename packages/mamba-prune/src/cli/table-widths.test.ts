@@ -8,6 +8,7 @@ import type { Comparison } from '../workflows/compare/compare.js';
 import type { MethodResult, MethodTest } from '../workflows/compare/results.js';
 import type { PruneRun } from '../workflows/prune-run.js';
 import type { PruningRecord, RoundRecord } from '../workflows/pruning-record.js';
+import { rateLimits } from '../workflows/reached-rates.js';
 import type { TrainRun } from '../workflows/train-run.js';
 import type { EpochMetrics, StepInfo } from '../training/types.js';
 import { printBench } from './commands/bench.js';
@@ -76,6 +77,9 @@ const record: PruningRecord = {
   accuracy,
   rounds: Array.from({ length: 16 }, () => round),
 };
+
+const trained = { history: [{ step: 'prune' }, { step: 'finetune' }] };
+const cut = { history: [{ step: 'train' }, { step: 'prune' }] };
 
 const method = (name: MethodResult['method'], rate: number): MethodResult => ({
   method: name,
@@ -186,13 +190,49 @@ const printed: readonly (readonly [string, (context: Context) => void | Promise<
   [
     'prune',
     (context) =>
-      printPruningRun(context, { path: `/data/${longName}`, record } as unknown as PruneRun, {}),
+      printPruningRun(
+        context,
+        { path: `/data/${longName}`, record, info: trained } as unknown as PruneRun,
+        {},
+      ),
+  ],
+  [
+    'prune without training, held back and left with next to nothing',
+    (context) => {
+      const cutOnly = { before: 1, afterCut: 0.1, after: null };
+      const held: PruningRecord = {
+        ...record,
+        ...{ accuracy: cutOnly, roundTo: 1024, maxRate: 0.123_456, leftAlone: ['mlp'] },
+        importanceReason: 'no images',
+        measuredOn: { dataset: 'tiny-imagenet', images: 1_234_567, of: 9_999_999 },
+        widthsAfter: per(() => 1),
+        reached: { ssm: 0.1234, dt_rank: 0.1234 },
+        heldBack: rateLimits.map((limit) => ({ kind: 'dt_rank', limit, groups: groupNames })),
+      };
+      const model = { config: { imageSize: 224 } };
+      const run = { path: `/data/${longName}`, record: held, info: cut, model };
+      return printPruningRun(context, run as unknown as PruneRun, {}, { data: '/data/images' });
+    },
+  ],
+  [
+    'prune without images',
+    (context) => {
+      const none = { before: null, afterCut: null, after: null };
+      const unknown = { ...record, accuracy: none, importanceReason: 'no images' };
+      const run = {
+        path: `/data/${longName}`,
+        record: unknown,
+        info: { ...cut, dataset: 'folder' },
+      };
+      const model = { config: { imageSize: 224 } };
+      return printPruningRun(context, { ...run, model } as unknown as PruneRun, {});
+    },
   ],
   [
     'prune of every kind',
     (context) => {
       const rates = { ssm: 0.9, mlp: 0.9, state: 0.9, dt_rank: 0.9 };
-      const run = { path: '/data/a', record: { ...record, rates } };
+      const run = { path: '/data/a', record: { ...record, rates }, info: trained };
       return printPruningRun(context, run as unknown as PruneRun, {});
     },
   ],
@@ -287,10 +327,10 @@ const printed: readonly (readonly [string, (context: Context) => void | Promise<
 
 /** Paths and commands are there to be copied, and stay whole: a terminal wraps them. */
 const toCopy = (coloured: string): boolean => {
-  const line = stripVTControlCharacters(coloured);
+  const line = stripVTControlCharacters(coloured).replace(/ \\$/, '');
   return (
     /^ *(\S+ +)?\S*\/\S+$/.test(line) ||
-    /^ +npx mamba-prune /.test(line) ||
+    /^ +(npx )?mamba-prune /.test(line) ||
     / and \.png$/.test(line)
   );
 };

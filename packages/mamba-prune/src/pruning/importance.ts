@@ -32,12 +32,28 @@ export const unitScores = ['out_proj', 'group', 'activation'] as const;
 export type UnitScore = (typeof unitScores)[number];
 
 export interface ScoreOptions {
-  readonly importance: ImportanceNorm;
+  /** That of `defaultImportance` unless given: taylor where there are images. */
+  readonly importance?: ImportanceNorm | undefined;
   /** `out_proj` unless given. */
   readonly score?: UnitScore | undefined;
 }
 
 export const scoreKinds: OptionKinds<ScoreOptions> = { importance: 'string', score: 'string' };
+
+/**
+ * The importance that is taken where none is given, by what is left of a Mamba right after a cut
+ * (docs/methods.md, "Which importance", has the measurement and where others do better). `taylor` looks at real
+ * images; without them `l1` is the best of those that see the weights alone. The score `activation` multiplies
+ * by a norm of weights, and takes `l1`.
+ *
+ * @param hasImages - whether there are real images to measure on
+ */
+export function defaultImportance(
+  hasImages: boolean,
+  score: UnitScore = 'out_proj',
+): ImportanceNorm {
+  return hasImages && score !== 'activation' ? 'taylor' : 'l1';
+}
 
 /** A tensor per parameter whose slices are summed up, and how. */
 interface Weighing {
@@ -48,7 +64,8 @@ interface Weighing {
 /**
  * One score per unit and group; larger is better. The model is left exactly as it was.
  *
- * @param calibration - needed for importance taylor and score activation; one pass over it
+ * @param calibration - needed for importance taylor and score activation; one pass over it. Where it
+ *   is given and no importance is, that is taylor
  * @returns per group name, `size` scores
  * @throws UsageError if there is no calibration where it is needed, or a group cannot be scored so;
  *   before any pass over the data
@@ -61,7 +78,8 @@ export async function scoreUnits(
 ): Promise<Map<string, Float64Array>> {
   requireOptions('scoreUnits', options, scoreKinds);
   checkScoring(groups, options, calibration);
-  const { importance, score = 'out_proj' } = options;
+  const { score = 'out_proj' } = options;
+  const { importance = defaultImportance(calibration !== undefined, score) } = options;
   const members = membersThatCount(model, groups, score);
   if (importance === 'taylor') {
     const saliency = await weightTimesGradient(model, members, calibration as Calibration);
@@ -86,9 +104,10 @@ export async function scoreUnits(
  */
 export function checkScoring(
   groups: readonly PruningGroup[],
-  { importance, score = 'out_proj' }: ScoreOptions,
+  { importance: given, score = 'out_proj' }: ScoreOptions,
   calibration: Calibration | undefined,
 ): void {
+  const importance = given ?? defaultImportance(calibration !== undefined, score);
   checkChoice('importance', importance, importanceNorms);
   checkChoice('score', score, unitScores);
   if (score === 'activation') {

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { UsageError } from '../errors.js';
 import type { Calibration } from './calibration.js';
 import { type CutOptions, chooseUnits, defaultKinds } from './select-units.js';
-import { smallMamba } from './testing/models.js';
+import { randomImages, smallMamba } from './testing/models.js';
 
 const options: CutOptions = { rates: { ssm: 0.5 }, importance: 'l1', scope: 'layerwise' };
 
@@ -26,6 +26,25 @@ describe('chooseUnits', () => {
     const kept = await chooseUnits(smallMamba(), { ...options, rates: { ssm: 0.5, mlp: 0.5 } });
     expect([...kept.keys()].filter((name) => /state|dt_rank/.test(name))).toEqual([]);
     expect(defaultKinds(smallMamba())).toEqual(['ssm', 'mlp']);
+  });
+
+  it('takes the best importance that the inputs allow unless one is given', async () => {
+    const model = smallMamba();
+    const images = randomImages(model, [4]);
+    const { rates, scope } = options;
+    const kept = (given: Partial<CutOptions>, calibration?: Calibration) =>
+      chooseUnits(model, { rates, scope, ...given }, calibration);
+    const [l1, taylor] = [
+      await kept({ importance: 'l1' }),
+      await kept({ importance: 'taylor' }, images),
+    ];
+    expect(taylor).not.toEqual(l1);
+    expect(await kept({})).toEqual(l1);
+    expect(await kept({ importance: undefined }, images)).toEqual(taylor);
+    expect(await kept({ importance: 'l1' }, images)).toEqual(l1);
+    const score = 'activation';
+    expect(await kept({ score }, images)).toEqual(await kept({ score, importance: 'l1' }, images));
+    await expect(kept({ score })).rejects.toThrow(/score activation: got no images/);
   });
 
   it('finds mistakes before it reads any data', async () => {

@@ -44,7 +44,8 @@ export interface ScoredUnits {
  * The units that a cut at the given rates keeps: per kind, those with the best scores. Groups come in
  * the order of the network.
  *
- * @param calibration - needed for importance taylor and score activation
+ * @param calibration - needed for importance taylor and score activation; with it, and without an
+ *   importance, that is taylor (`defaultImportance`)
  * @throws UsageError for a kind that the model has no groups of, a rate outside [0, 1), or scores
  *   that need data where there are none; all before any pass over data
  */
@@ -68,7 +69,7 @@ export async function scoreAndSelect(
   const selection = { scope, normalize, roundTo, maxRate, sizes };
   const kinds = Object.keys(rates);
   const groups = groupsOfKinds(model, kinds);
-  checkChoice('importance', importance, importanceNorms);
+  if (importance !== undefined) checkChoice('importance', importance, importanceNorms);
   for (const kind of kinds) checkSelection({ ...selection, rate: rates[kind] as number });
   const scores = await scoreUnits(model, groups, { importance, score }, calibration);
   const chosen = new Map(

@@ -70,6 +70,20 @@ describe('calibration', () => {
     expect(limited.map(({ labels }) => labels.length)).toEqual([10]);
   });
 
+  it('tells how many batches have been used, in every pass', async () => {
+    const seen: [number, number][] = [];
+    const onProgress = (done: number, total: number): void => void seen.push([done, total]);
+    const calibration = calibrationOf(numbered(70), { ...options, onProgress });
+    await batchesOf(calibration);
+    await batchesOf(calibration);
+    expect(seen).toEqual([
+      [1, 2],
+      [2, 2],
+      [1, 2],
+      [2, 2],
+    ]);
+  });
+
   it('stops with the reason of the signal', async () => {
     const controller = new AbortController();
     const calibration = calibrationOf(numbered(200), { ...options, signal: controller.signal });

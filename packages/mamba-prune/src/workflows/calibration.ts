@@ -19,6 +19,8 @@ export interface CalibrationOptions {
   readonly maxImages?: number | null | undefined;
   /** Its reason is thrown between two batches. */
   readonly signal?: AbortSignal | undefined;
+  /** Batches that were given out, and of how many, in each pass. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
 /**
@@ -27,17 +29,21 @@ export interface CalibrationOptions {
  */
 export function calibrationOf(
   { train, info }: Dataset,
-  { batches, seed, device, maxImages, signal }: CalibrationOptions,
+  { batches, seed, device, maxImages, signal, onProgress }: CalibrationOptions,
 ): Calibration {
   const usable = limitSplit(train, maxImages ?? null, seed);
   const split = limitSplit(usable, batches * batchSize, seed);
   // Shuffled, for splits may be stored class by class.
   const loader = new BatchLoader(split, info, { batchSize, shuffle: true, seed });
+  const total = Math.ceil(split.length / batchSize);
   return async function* () {
+    let done = 0;
     for await (const batch of loader.epoch(0)) {
       signal?.throwIfAborted();
       const { images, labels } = scope(() => toTensors(batch, info, device));
       yield { images, labels };
+      // Back here the batch has been used.
+      onProgress?.(++done, total);
     }
   };
 }

@@ -14,6 +14,7 @@ import type { ResolvedPruneSettings } from './prune-settings.js';
 import type { PruningRecord, RoundRecord } from './pruning-record.js';
 import { rewoundModel } from './rewinding.js';
 import { type RoundChoice, chooseRoundUnits } from './round-choice.js';
+import { reachedRates } from './reached-rates.js';
 import { ratesAfter } from './round-rates.js';
 import type { RoundScores } from './unit-scores.js';
 
@@ -97,21 +98,21 @@ function keptInLastCut({ rounds, kept, keptInSource }: PruningRecord): KeptUnits
 }
 
 /**
- * Accuracy on the test images that the training is measured by too.
+ * Accuracy on test images: those that the training is measured by, if there is one.
  * @returns null without a data set; undefined if the signal stopped it
  */
 export async function measure(
-  { dataset, device, settings, control }: PruneJob,
+  { dataset, device, settings, control, accuracyImages }: PruneJob,
   model: ImageModel,
   what: string,
   hooks: PruneHooks,
 ): Promise<number | null | undefined> {
   if (!dataset) return null;
-  const { maxTestImages, seed, precision } = settings.recipe;
+  const { seed, precision } = settings.recipe;
   const evaluation = await evaluateModel(model, dataset, {
     device,
     precision: precision ?? 'auto',
-    images: maxTestImages ?? undefined,
+    images: accuracyImages,
     seed: seed ?? 0,
     ...(control.signal && { signal: control.signal }),
     onProgress: (done, total) => hooks.onEvaluate?.(what, done, total),
@@ -144,10 +145,14 @@ function withRound(
 ): PruningRecord {
   const { groups, parameters, macs } = inspectModel(cut);
   const earlier = unitMap(record.kept);
+  const round = record.rounds.length + 1;
+  const widths = Object.fromEntries(groups.map(({ name, width }) => [name, width]));
+  const { reached, heldBack } = reachedRates(settings, round, { ...record, widths, returned });
   const entry: RoundRecord = {
-    round: record.rounds.length + 1,
-    rates: ratesAfter(settings, record.rounds.length + 1),
-    widths: Object.fromEntries(groups.map(({ name, width }) => [name, width])),
+    round,
+    rates: ratesAfter(settings, round),
+    widths,
+    reached,
     kept: unitLists(composeKept(earlier, kept)),
     ...(returned && { returned: unitLists(inDense(earlier, returned)) }),
     parameters,
@@ -158,6 +163,8 @@ function withRound(
   return {
     ...record,
     wanted: undefined,
+    reached,
+    heldBack,
     widthsAfter: entry.widths,
     kept: entry.kept,
     keptInSource: unitLists(composeKept(unitMap(record.keptInSource), kept)),

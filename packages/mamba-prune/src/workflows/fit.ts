@@ -22,7 +22,8 @@ export interface DataHooks {
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
-const anySize: ReadonlySet<string> = new Set(['tiny-imagenet', 'imagenet', 'folder']);
+/** Data sets whose images are resized to the size that is asked for. */
+export const anySize: ReadonlySet<string> = new Set(['tiny-imagenet', 'imagenet', 'folder']);
 
 /**
  * Opens a data set; only what was asked for reaches `openDataset`.

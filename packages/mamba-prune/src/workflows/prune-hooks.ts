@@ -19,7 +19,10 @@ export interface PrunePhase {
 export type PhaseHooks = Omit<TrainHooks, 'saveModel'>;
 
 export interface PruneHooks {
-  /** How far an evaluation is; `what` is 'before' or 'after the cut'. */
+  /**
+   * How far a pass over images is; `what` is 'before' or 'after the cut' where accuracy is measured, 'scores'
+   * where units are scored, and 'batch normalisation'.
+   */
   readonly onEvaluate?: ((what: string, done: number, total: number) => void) | undefined;
   /** Before units are scored, which takes a while where it needs images. */
   readonly onScore?: ((round: number, rounds: number) => void) | undefined;

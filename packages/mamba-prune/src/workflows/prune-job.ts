@@ -15,10 +15,12 @@ import { checkSelection } from '../pruning/selection.js';
 import { type BatchSource, limitSplit } from '../training/batches.js';
 import { resolveTrainOptions } from '../training/options.js';
 import type { TrainOptions } from '../training/types.js';
+import { accuracyImages } from './accuracy-images.js';
 import { calibrationOf } from './calibration.js';
 import { checkBatch } from './check-need.js';
 import { openDataFor, withModelInfo } from './fit.js';
 import { openModelFile } from './open-model-file.js';
+import type { PruneHooks } from './prune-hooks.js';
 import { type ResolvedPruneSettings, needForImages, scoresUnits } from './prune-settings.js';
 import type { Standing } from './prune-source.js';
 import type { PruningRecord } from './pruning-record.js';
@@ -32,6 +34,10 @@ export interface PruneJob {
   readonly device: string;
   /** Normalised as the model was trained. */
   readonly dataset: Dataset | undefined;
+  /** Test images that accuracies before and after a cut are measured on; all if undefined. */
+  readonly accuracyImages: number | undefined;
+  /** The same for the record. */
+  readonly measuredOn: PruningRecord['measuredOn'];
   /** Of the training after each cut; undefined if there is none. Under lr-through of the whole, as the next. */
   readonly tuning: TrainOptions | undefined;
   /** Of the regularised training before each cut. */
@@ -54,6 +60,7 @@ export async function openJob(
   settings: ResolvedPruneSettings,
   control: RunControl,
   { model, info, record, at }: Standing,
+  hooks: PruneHooks = {},
 ): Promise<PruneJob> {
   const device = control.device ?? 'cpu';
   checkRecipe(settings);
@@ -67,6 +74,7 @@ export async function openJob(
           seed: recipe.seed ?? 0,
           maxImages: recipe.maxTrainImages,
           signal: control.signal,
+          onProgress: (done, total) => hooks.onEvaluate?.('scores', done, total),
         })
       : undefined;
   checkCut(model, settings, calibration);
@@ -90,11 +98,18 @@ export async function openJob(
   const tuning =
     dataset && recipe.epochs > 0 ? optionsOf(tuningRecipe(settings), dataset) : undefined;
   const trains = at !== 'done' || recipe.epochs > 0;
+  const images = dataset && imagesOf(settings, record);
   return {
     settings,
     control,
     device,
     dataset,
+    accuracyImages: images,
+    measuredOn: dataset && {
+      dataset: dataset.info.name,
+      images: Math.min(images ?? dataset.test.length, dataset.test.length),
+      of: dataset.test.length,
+    },
     tuning,
     regularizing,
     calibration,
@@ -107,6 +122,17 @@ export async function openJob(
 /** What the file that units are rewound to does not tell: those of a training are ours. */
 export const importOfRewind = ({ rewind, import: said }: ResolvedPruneSettings) =>
   rewind === 'source' ? said : undefined;
+/** @returns undefined for all images */
+function imagesOf(
+  { recipe, rsst }: ResolvedPruneSettings,
+  { macs, accuracy, measuredOn }: PruningRecord,
+): number | undefined {
+  const { maxTestImages } = recipe;
+  if (maxTestImages != null) return maxTestImages;
+  // One measure for the whole run: trainings see all images, and so did runs that began before there was a bound.
+  const unbounded = accuracy.before !== null && measuredOn === undefined;
+  return recipe.epochs > 0 || rsst || unbounded ? undefined : accuracyImages(macs.before);
+}
 
 /** Width of every group of the model that units are rewound to. */
 export function rewoundWidths(

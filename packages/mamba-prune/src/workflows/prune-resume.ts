@@ -183,7 +183,7 @@ function checkSettings(
 ): void {
   const before = stored && resolvePruneSettings(stored);
   // The data may have moved; the trainer sees whether they are the same.
-  checkSame('pruning', without(now, ['data', 'recipe']), before);
+  checkSame('pruning', without(now, ['data', 'recipe', 'importanceReason']), before);
   checkSame('recipe', without(now.recipe, ['epochs', 'checkpointEvery']), before?.recipe);
   const [epochs, then] = [settings.recipe.epochs, before?.recipe.epochs ?? 0];
   // Only a single round leaves nothing that was trained for fewer epochs.

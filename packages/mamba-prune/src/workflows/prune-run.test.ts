@@ -56,6 +56,39 @@ const widthsOfKind = (record: PruningRecord, round: number, kind: string): numbe
     .filter(([name]) => name.endsWith(`.${kind}`))
     .map(([, width]) => width);
 
+describe('a run without training', () => {
+  it('chooses by images if it has them, tells of each pass over them, and says how many', async () => {
+    const passes: string[] = [];
+    const settings = { ...tinyPruning(dense(), at('images')), importance: undefined };
+    const { model, record } = await pruneRun(
+      settings,
+      { out: at('passes') },
+      { onEvaluate: (what, done, total) => passes.push(`${what} ${done}/${total}`) },
+    );
+    model.dispose();
+    expect(passes).toEqual(['before 1/1', 'scores 1/1', 'after the cut 1/1']);
+    expect(record).toMatchObject({
+      ...{ importance: 'taylor', importanceReason: 'images' },
+      measuredOn: { dataset: 'folder', images: 16, of: 16 },
+    });
+  });
+
+  it('goes by the weights if it has none, and has measured nothing', async () => {
+    const { record } = await prune('no-images', { importance: undefined, dataset: undefined });
+    expect(record).toMatchObject({ importance: 'l1', importanceReason: 'no images' });
+    expect(record.measuredOn).toBeUndefined();
+    expect(record.accuracy).toEqual({ before: null, afterCut: null, after: null });
+    const { config } = RunFolder.open(at('no-images'));
+    expect(config['settings']).toMatchObject({ importance: 'l1', importanceReason: 'no images' });
+  });
+
+  it('names the kinds that it left alone, but for those that are cut only when they are named', async () => {
+    const { record } = await prune('left-alone', { rates: { ssm: 0.5 } });
+    expect(record.leftAlone).toEqual(['mlp']);
+    expect(record.reached).toEqual({ ssm: 0.5 });
+  });
+});
+
 describe('rounds', () => {
   it('leave the widths of the cumulative rate, and at the end those of a single cut', async () => {
     const plan = { rates: { ssm: 0.7, mlp: 0.5 }, rounds: 5, perRound: false };

@@ -2,6 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { UsageError } from '../errors.js';
 import {
   type PruneSettings,
+  decideImportance,
+  keepImportance,
   needForImages,
   resolvePruneSettings,
   scoresUnits,
@@ -150,5 +152,71 @@ describe('the settings of a pruning', () => {
     expect(need(rsst('all'))).toBeUndefined();
     expect(need(rsst('doomed'))).toBe('importance taylor');
     expect(scoresUnits(resolve(rsst('all')))).toBe(false);
+  });
+});
+
+describe('the importance of a pruning', () => {
+  const decided = (changes: Partial<PruneSettings>) => {
+    const { importance, importanceReason } = resolve({ importance: undefined, ...changes });
+    return [importance, importanceReason];
+  };
+
+  it('is the best that the inputs allow unless it is given, and says why', () => {
+    expect(decided({ dataset: 'folder' })).toEqual(['taylor', 'images']);
+    expect(decided({ dataset: undefined })).toEqual(['l1', 'no images']);
+    expect(decided({ importance: 'l2' })).toEqual(['l2', 'given']);
+    expect(decided({ importance: 'l1', dataset: undefined })).toEqual(['l1', 'given']);
+    // The score multiplies the outputs by a norm of weights.
+    expect(decided({ score: 'activation' })).toEqual(['l1', 'score']);
+    expect(decided({ score: 'group' })).toEqual(['taylor', 'images']);
+  });
+
+  it('is looked at by RSST only where the doomed units are chosen by it', () => {
+    const rsst = { epochs: 1 };
+    expect(decided({ method: 'rsst', rsst })).toEqual(['l1', 'unused']);
+    expect(decided({ method: 'rsst', rsst: { ...rsst, scope: 'doomed' } })).toEqual([
+      'taylor',
+      'images',
+    ]);
+    expect(resolve({ method: 'rsst', rsst, importance: 'l2' }).importanceReason).toBe('unused');
+  });
+
+  it('stands in the settings only where none was given, so that older runs are the same', () => {
+    const given = tinyPruning('m', 'd');
+    expect(decideImportance(given)).toBe(given);
+    const open = { ...given, importance: undefined };
+    expect(decideImportance(open)).toEqual({
+      ...given,
+      importance: 'taylor',
+      importanceReason: 'images',
+    });
+    expect(decideImportance(decideImportance(open))).toEqual(decideImportance(open));
+  });
+
+  it('stays that of the run that is gone on with', () => {
+    const open = { ...tinyPruning('m', 'd'), importance: undefined };
+    const begun = (changes: Partial<PruneSettings>) => ({ ...open, ...changes });
+    expect(keepImportance(open, begun({ importance: 'l1' }))).toMatchObject({ importance: 'l1' });
+    const default1 = begun({ importance: 'l1', importanceReason: 'no images' });
+    expect(keepImportance(open, default1)).toMatchObject({
+      importance: 'l1',
+      importanceReason: 'no images',
+    });
+    expect(keepImportance(begun({ importance: 'l1' }), default1).importanceReason).toBe(
+      'no images',
+    );
+    // Another one is refused where the settings are compared, and does not take the reason.
+    const other = keepImportance(begun({ importance: 'l2' }), default1);
+    expect(other.importance).toBe('l2');
+    expect(other.importanceReason).toBeUndefined();
+  });
+
+  it('is refused if there is no such', () => {
+    expect(() => resolve({ importance: 'l3' as 'l1' })).toThrow(
+      /importance: got 'l3', expected one of l1, l2, taylor/,
+    );
+    expect(() => resolve({ importanceReason: 'luck' as 'given' })).toThrow(
+      /importance reason: got 'luck', expected one of given, images/,
+    );
   });
 });

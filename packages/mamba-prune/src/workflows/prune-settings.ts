@@ -6,6 +6,7 @@ import { type OptionKinds, requireOptions } from '../option-checks.js';
 import {
   type ImportanceNorm,
   type UnitScore,
+  defaultImportance,
   importanceNorms,
   unitScores,
 } from '../pruning/importance.js';
@@ -38,6 +39,14 @@ export interface RefillSettings {
   /** `add` unless given. */
   readonly budget?: NonNullable<RefillOptions['budget']>;
 }
+
+/**
+ * Why a run has its importance. `given`: it was asked for. `images`: the default, as there are images;
+ * `no images`: the default without any. `score`: the norm that the score activation multiplies by.
+ * `unused`: the cut goes by the norm that RSST regularised.
+ */
+export const importanceReasons = ['given', 'images', 'no images', 'score', 'unused'] as const;
+export type ImportanceReason = (typeof importanceReasons)[number];
 
 export const regScopes = ['all', 'doomed'] as const;
 
@@ -99,7 +108,13 @@ export interface PruneSettings extends Partial<Omit<DataSettings, 'dataset'>> {
   readonly perRound?: boolean;
   /** Weights that the kept units go back to before they train on; `none` unless given. */
   readonly rewind?: Rewind;
-  readonly importance: ImportanceNorm;
+  /**
+   * By the inputs unless given: `taylor` with a data set, `l1` without one (`defaultImportance`). A run
+   * keeps what it began with.
+   */
+  readonly importance?: ImportanceNorm | undefined;
+  /** Why the importance is what it is; found unless given, and kept in config.json. */
+  readonly importanceReason?: ImportanceReason | undefined;
   /** `out_proj` unless given. */
   readonly score?: UnitScore;
   /** Batches of 64 images for scores that need real data; 8 unless given. */
@@ -121,7 +136,7 @@ export interface PruneSettings extends Partial<Omit<DataSettings, 'dataset'>> {
   readonly recipe: RecipeSettings;
 }
 
-const pruneSettingsKinds: OptionKinds<PruneSettings> = {
+export const pruneSettingsKinds: OptionKinds<PruneSettings> = {
   dataset: 'string',
   data: 'string',
   imageSize: 'number',
@@ -133,6 +148,7 @@ const pruneSettingsKinds: OptionKinds<PruneSettings> = {
   perRound: 'boolean',
   rewind: 'any',
   importance: 'any',
+  importanceReason: 'any',
   score: 'any',
   scoreBatches: 'any',
   ranking: 'any',
@@ -149,7 +165,15 @@ const pruneSettingsKinds: OptionKinds<PruneSettings> = {
 
 type Whole<T> = { readonly [K in keyof T]-?: Exclude<T[K], undefined> };
 
-type Defaulted = 'rounds' | 'perRound' | 'rewind' | 'score' | 'scoreBatches' | 'bnBatches';
+type Defaulted =
+  | 'importance'
+  | 'importanceReason'
+  | 'rounds'
+  | 'perRound'
+  | 'rewind'
+  | 'score'
+  | 'scoreBatches'
+  | 'bnBatches';
 
 /** Every setting decided. */
 export type ResolvedPruneSettings = Omit<PruneSettings, Defaulted | 'refill' | 'rsst' | 'distill'> &
@@ -167,6 +191,7 @@ export function resolvePruneSettings(settings: PruneSettings): ResolvedPruneSett
   requireOptions('prune', settings, pruneSettingsKinds, ['model', 'rates', 'recipe']);
   const { method, refill, rsst, distill } = settings;
   oneOf('method', method, pruneMethods);
+  const { importance, importanceReason } = decideImportance(settings);
   if (method !== 'refill' && refill) throw foreign('refill', method);
   if (method !== 'rsst' && rsst) throw foreign('rsst', method);
   const resolved: ResolvedPruneSettings = {
@@ -174,7 +199,10 @@ export function resolvePruneSettings(settings: PruneSettings): ResolvedPruneSett
     rounds: whole('rounds', settings.rounds ?? 1, 1),
     perRound: settings.perRound ?? false,
     rewind: parseRewind(settings.rewind ?? 'none'),
-    importance: oneOf('importance', settings.importance, importanceNorms),
+    importance: oneOf('importance', importance ?? '', importanceNorms),
+    importanceReason: isUnused(settings)
+      ? 'unused'
+      : oneOf('importance reason', importanceReason ?? 'given', importanceReasons),
     score: oneOf('score', settings.score ?? 'out_proj', unitScores),
     scoreBatches: whole('score batches', settings.scoreBatches ?? 8, 1),
     ranking: oneOf('ranking', settings.ranking, selectionScopes),
@@ -186,6 +214,54 @@ export function resolvePruneSettings(settings: PruneSettings): ResolvedPruneSett
   };
   checkTogether(resolved);
   return resolved;
+}
+
+/**
+ * The settings with an importance and the reason for it. Settings that name one are returned as they are, so
+ * that those of a run made before there was a choice still equal what it was told.
+ */
+export function decideImportance<S extends ImportanceInputs>(settings: S): S {
+  const { importance, dataset, score = 'out_proj' } = settings;
+  if (importance !== undefined) return settings;
+  const hasImages = dataset !== undefined;
+  const unused = isUnused(settings);
+  return {
+    ...settings,
+    importance: defaultImportance(hasImages && !unused, score),
+    importanceReason: unused
+      ? 'unused'
+      : score === 'activation'
+        ? 'score'
+        : hasImages
+          ? 'images'
+          : 'no images',
+  };
+}
+
+/** RSST's cut goes by the norm that it regularised, unless the doomed units were chosen before. */
+const isUnused = ({ method, rsst }: Pick<ImportanceInputs, 'method' | 'rsst'>): boolean =>
+  method === 'rsst' && rsst?.scope !== 'doomed';
+
+export type ImportanceInputs = Partial<
+  Pick<PruneSettings, 'importance' | 'importanceReason' | 'score' | 'dataset' | 'rsst' | 'method'>
+>;
+
+/**
+ * The settings with the importance that a run began with, unless they name one: a default that has
+ * changed since changes nothing of a run that is gone on with.
+ * @param begun - those that the run's config.json holds
+ */
+export function keepImportance<S extends ImportanceInputs>(
+  settings: S,
+  begun: ImportanceInputs,
+): S {
+  const { importance, importanceReason } = begun;
+  const kept = settings.importance ?? importance;
+  return {
+    ...settings,
+    ...(kept !== undefined && { importance: kept }),
+    ...(kept === importance && importanceReason !== undefined && { importanceReason }),
+  };
 }
 
 /** Settings that each make sense, but not with each other. */

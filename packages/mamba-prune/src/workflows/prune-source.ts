@@ -7,6 +7,7 @@ import type { ImageModel } from '../models/image-model.js';
 import type { ModelInfo } from '../models/model-file.js';
 import { printableLine } from '../printable.js';
 import type { KeptUnits } from '../pruning/groups.js';
+import { defaultKinds } from '../pruning/select-units.js';
 import { keptInHistory } from './kept-units.js';
 import { openModelFile } from './open-model-file.js';
 import type { ResolvedPruneSettings } from './prune-settings.js';
@@ -48,7 +49,7 @@ function firstRecord(
 ): PruningRecord {
   const { groups, parameters, macs } = inspectModel(model, info);
   const { method, rates, importance, score, ranking, normalize } = settings;
-  const { roundTo, maxRate, perRound, rewind, rounds } = settings;
+  const { roundTo, maxRate, perRound, rewind, rounds, importanceReason } = settings;
   const widths = Object.fromEntries(groups.map(({ name, width }) => [name, width]));
   const kept = keptUnits(settings.model, info);
   return {
@@ -57,7 +58,18 @@ function firstRecord(
     method,
     source: resolve(settings.model),
     rates: { ...rates },
-    ...{ importance, score, ranking, normalize, roundTo, maxRate, perRound, rewind },
+    leftAlone: defaultKinds(model).filter((kind) => !(kind in rates)),
+    ...{
+      importance,
+      importanceReason,
+      score,
+      ranking,
+      normalize,
+      roundTo,
+      maxRate,
+      perRound,
+      rewind,
+    },
     plannedRounds: rounds,
     kinds: Object.fromEntries(groups.map(({ name, kind }) => [name, kind])),
     denseWidths: Object.fromEntries(groups.map(({ name, denseWidth }) => [name, denseWidth])),

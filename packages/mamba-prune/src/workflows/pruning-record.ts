@@ -6,6 +6,8 @@ import { readTextFile, writeFileAtomic } from '@mamba-prune/libtorch';
 import { z } from 'zod';
 import { DataError } from '../data/errors.js';
 import { decodeUnits, encodeUnits, maxUnits } from './kept-units.js';
+import { importanceReasons } from './prune-settings.js';
+import { rateLimits } from './reached-rates.js';
 
 const numbers = z.record(z.string(), z.number());
 /** Units per group. */
@@ -43,12 +45,22 @@ const roundSchema = z.object({
   kept: units,
   /** Of those, the ones that refill gave back in this round. */
   returned: units.optional(),
+  /** Share of the run's first units that is really gone after the round, per kind. */
+  reached: numbers.optional(),
   parameters: z.number(),
   macs: z.number(),
   /** Just before the cut and right after it: the difference is what it cost; after the training. */
   accuracy,
   /** Trained on, if it was to be, and saved. */
   finished: z.boolean(),
+});
+
+/** What kept more units of a kind than its rate asks for. */
+const heldBack = z.object({
+  kind: z.string(),
+  limit: z.enum(rateLimits),
+  /** Where it did so; empty where the ranking of all groups together does not tell. */
+  groups: z.array(z.string()),
 });
 
 const recordSchema = z.object({
@@ -59,7 +71,15 @@ const recordSchema = z.object({
   source: z.string(),
   /** Shares that are asked for, per kind. */
   rates: numbers,
+  /** Shares that are gone so far, per kind; not in older records, as the next two. */
+  reached: numbers.optional(),
+  /** Why less is gone than the last round asked for; empty if nothing held it back. */
+  heldBack: z.array(heldBack).optional(),
+  /** Kinds that a cut of everything would reach, and that this one was not to. */
+  leftAlone: z.array(z.string()).optional(),
   importance: z.string(),
+  /** Why that one; not in records from before there was a choice. */
+  importanceReason: z.enum(importanceReasons).optional(),
   score: z.string(),
   ranking: z.string(),
   normalize: z.string(),
@@ -84,6 +104,10 @@ const recordSchema = z.object({
   macs: beforeAfter,
   /** Of the file that was pruned; after the last cut so far, and after its training. */
   accuracy,
+  /** What the accuracies before and after a cut are measured on: so many `of` the test images. */
+  measuredOn: z
+    .object({ dataset: z.string(), images: z.int().min(0), of: z.int().min(0) })
+    .optional(),
   /** Every cut so far. */
   rounds: z.array(roundSchema),
   /** Units, as the model has them now, that the round in progress wants to keep: the others are doomed. */
@@ -103,6 +127,7 @@ const firstFormat = z.object({
   ...recordSchema.omit({
     ...{ perRound: true, rewind: true, plannedRounds: true },
     ...{ rounds: true, kinds: true, wanted: true },
+    ...{ reached: true, heldBack: true, leftAlone: true, importanceReason: true, measuredOn: true },
   }).shape,
   format: z.literal(1),
   score: z.string().default('out_proj'),

@@ -4,12 +4,13 @@ import { join } from 'node:path';
 import { benchModel } from '../bench/bench-model.js';
 import { type BenchResult, benchmarkModels } from '../bench/bench.js';
 import { loadModel } from '../models/model-file.js';
+import { RunFolder } from '../training/run-folder.js';
 import type { TrainHooks } from '../training/types.js';
 import { pruneRun } from './prune-run.js';
 import type { PruningRecord } from './pruning-record.js';
-import type { PruneSettings } from './prune-settings.js';
+import { type PruneSettings, decideImportance, keepImportance } from './prune-settings.js';
 import { type RunState, carryOn, runState } from './run-state.js';
-import type { RunControl, TrainSettings } from './settings.js';
+import { type RunControl, type TrainSettings, storedSettings } from './settings.js';
 import { trainRun } from './train-run.js';
 
 export interface QuickstartPreset {
@@ -116,9 +117,12 @@ export async function quickstart(
   denseModel.dispose();
   if (!result.finished) return undefined;
 
-  const settings = pruneSettings(join(dense, 'model.safetensors'), preset);
   // What was pruned from an earlier dense model says nothing of this one.
   const anew = fresh || state === 'new' || state === 'replaced';
+  const settings = withImportance(
+    pruneSettings(join(dense, 'model.safetensors'), preset),
+    anew ? undefined : pruned,
+  );
   const prunedState = runState(pruned, settings, anew);
   hooks.onStep?.('prune', prunedState);
   const cut = await pruneRun(
@@ -167,7 +171,6 @@ function pruneSettings(model: string, preset: QuickstartPreset): PruneSettings {
     model,
     method: 'oneshot',
     rates: { ssm: rate, mlp: rate },
-    importance: 'l1',
     ranking: 'global',
     normalize: 'mean',
     roundTo: 1,
@@ -175,6 +178,17 @@ function pruneSettings(model: string, preset: QuickstartPreset): PruneSettings {
     dataset: train.dataset,
     recipe: finetune,
   };
+}
+
+/** @param begun - folder of a run that may be gone on with, or used as it is */
+function withImportance(settings: PruneSettings, begun: string | undefined): PruneSettings {
+  const isPruning =
+    begun !== undefined &&
+    RunFolder.isRun(begun) &&
+    RunFolder.open(begun).config.command === 'prune';
+  return decideImportance(
+    isPruning ? keepImportance(settings, storedSettings(begun, 'prune')) : settings,
+  );
 }
 
 async function measure(

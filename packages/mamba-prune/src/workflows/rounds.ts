@@ -92,7 +92,8 @@ export class Rounds {
     if (!job.dataset || record.accuracy.before !== null) return true;
     const before = await measure(job, model, 'before', hooks);
     if (before === undefined) return false;
-    this.#keep({ ...record, accuracy: { ...record.accuracy, before } });
+    const { measuredOn } = job;
+    this.#keep({ ...record, accuracy: { ...record.accuracy, before }, measuredOn });
     standing.accuracy = before ?? undefined;
     return true;
   }

@@ -13,6 +13,7 @@ import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { describeDataset } from '../options/data.js';
 import { type ImpFlags, addImpOptions, pretrainedOf, scriptArchitectures } from '../options/imp.js';
 import { pruningHooks } from '../pruning-progress.js';
+import { impFlags } from '../pruning-remarks.js';
 import { printPruningRun } from '../pruning-tables.js';
 import { relativePath, shellCommand } from '../shell.js';
 import { count, percent, plural } from '../terminal/format.js';
@@ -58,7 +59,9 @@ export function addImpCommand(program: Command, cli: Cli): void {
     }
     const plan = planImp(await withFiles(context), options.seed);
     if (options.print_plan === true) {
-      io.stdout.write(`${JSON.stringify(plan, null, 2)}\n`);
+      const { decideImportance } = await import('../../workflows/prune-settings.js');
+      const decided = { ...plan, prune: decideImportance(plan.prune) };
+      io.stdout.write(`${JSON.stringify(decided, null, 2)}\n`);
       return;
     }
     for (const note of plan.notes) context.note(note);
@@ -74,9 +77,8 @@ export function addImpCommand(program: Command, cli: Cli): void {
     }
     if (!finished) throw interrupted(pruned, again);
     const { assumed = [], notes = [] } = facts ?? {};
-    await printPruningRun(context, pruned, {
-      ...{ plan, device, dense: dense ?? null, assumed, notes },
-    });
+    const about = { plan, device, dense: dense ?? null, assumed, notes };
+    await printPruningRun(context, pruned, about, { flags: impFlags });
   });
 }
 
@@ -142,7 +144,7 @@ async function work(
             dim(`${method}: ${shares.join(' and ')} away in ${plural(rounds, 'round')}`),
           );
         },
-        prune: pruningHooks(context),
+        prune: pruningHooks(context, impFlags),
       },
     ),
   );

@@ -2,11 +2,13 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { UsageError } from '../../errors.js';
 import type { ImageModel } from '../../models/image-model.js';
+import type { ModelInfo } from '../../models/model-file.js';
 import type { PruneRun } from '../../workflows/prune-run.js';
 import type { PruneSettings } from '../../workflows/prune-settings.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
 import { findModel } from '../model-argument.js';
 import { openModel } from '../open-model.js';
+import type { ImageSource } from '../own-images.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { type DataOptions, addDataOptions } from '../options/data.js';
 import {
@@ -56,12 +58,14 @@ export function addPruneCommand(program: Command, cli: Cli): void {
     .description(
       'Removes the least important units of a model: channels of its SSMs or convolutions, neurons ' +
         'of its MLPs, attention heads. The result is a smaller model, not a masked one. With --epochs ' +
-        'it is trained on after each cut. The folder of the run gets model.safetensors, config.json, ' +
-        'and pruning.json, which names the units kept.',
+        'it is trained on after each cut, which a large cut needs. The images are those given, or those ' +
+        'that the model was trained on where they are found on this machine: units are chosen by them, and ' +
+        'the accuracy is measured before and after the cut. The folder of the run gets model.safetensors, ' +
+        'config.json, and pruning.json, which names the units kept.',
     )
     .argument('[MODEL|RUN]', `${modelArgument}; not needed to resume`);
   addPruningOptions(command);
-  addDataOptions(command, 'where needed, those of the model');
+  addDataOptions(command, 'those the model was trained on, if they are found');
   addRecipeOptions(command, 'Fine-tuning after each cut:', defaults);
   addTeacherOptions(command);
   addImportOptions(command);
@@ -71,6 +75,11 @@ export function addPruneCommand(program: Command, cli: Cli): void {
     [
       'Cut 70% of the SSM channels and MLP neurons away, and no more',
       'mamba-prune prune runs/a --rate 0.7 --out runs/a-cut',
+    ],
+    [
+      'The same for a model that comes without its images',
+      'mamba-prune prune model.safetensors --rate 0.7 --dataset folder \\\n' +
+        '    --data photos --out runs/a-cut',
     ],
     [
       'In five rounds, a tenth of what was cut coming back in each',
@@ -89,6 +98,7 @@ export function addPruneCommand(program: Command, cli: Cli): void {
     const out = outOf(options);
     const { settings, notes } = await settingsOf(context, argument);
     const { prepareDevice } = await import('../device.js');
+    const { storedSettings } = await import('../../workflows/settings.js');
     const { pruneRun } = await import('../../workflows/prune-run.js');
     const onNote = (note: string): void => {
       context.note(note);
@@ -118,9 +128,9 @@ export function addPruneCommand(program: Command, cli: Cli): void {
     );
     if (!run.finished) throw interrupted(run, resumeCommand('prune', out, context.given));
     const { assumedIn } = await import('../../workflows/open-model-file.js');
-    await printPruningRun(context, run, {
-      ...{ settings, device, assumed: assumedIn(run.info), notes },
-    });
+    const stored = storedSettings(run.path, 'prune');
+    const about = { settings: stored, device, assumed: assumedIn(run.info), notes };
+    await printPruningRun(context, run, about, { data: stored.data });
   });
 }
 
@@ -141,7 +151,8 @@ async function settingsOf(
   const told = stored
     ? await resumedSettings(context, stored, argument)
     : await newSettings(context, argument);
-  checkPruningFlags(given, told.settings);
+  const { decideImportance } = await import('../../workflows/prune-settings.js');
+  checkPruningFlags(given, decideImportance(told.settings));
   return told;
 }
 
@@ -177,15 +188,13 @@ async function newSettings(
   const { given, options } = context;
   const opened = await openModel(context, argument);
   const kinds = kindsOf(opened.model);
+  const { config } = opened.model;
   opened.model.dispose();
-  const { facts, info, options: said } = opened;
+  const { path, facts, info, options: said } = opened;
   const pruning = pruningOf(given);
   const { preset } = given;
   const rates = ratesOf(given, kinds);
-  const { dataFor } = await import('../../workflows/fit.js');
-  const asked = defined({ dataset: given.dataset, data: given.data });
-  const isNeeded = Object.keys(asked).length > 0 || needsImages(given);
-  const { dataset, data } = (isNeeded ? dataFor(info, asked) : undefined) ?? asked;
+  const { dataset, data } = (await imagesOf(context, path, { config, info })) ?? {};
   if (preset !== undefined && dataset === undefined) {
     throw new UsageError(
       'got --preset, but the model does not say what it was trained on. Give --dataset.',
@@ -202,6 +211,44 @@ async function newSettings(
     recipe: recipeThrough(given, (flags) => recipeOf(flags, options.seed, defaults, dataset ?? '')),
   };
   return { settings, notes: facts.notes };
+}
+
+/**
+ * The images that were asked for; else those that the model was trained on, which must be there if anything
+ * that was typed takes images, and are used if they are there otherwise.
+ */
+async function imagesOf(
+  context: Context<PruneCommandOptions>,
+  path: string,
+  { config, info }: Opened,
+): Promise<ImageSource | undefined> {
+  const { given } = context;
+  const { recordedImages, whyNotUsable } = await import('../own-images.js');
+  const recorded = await recordedImages(path, info);
+  const asked = defined({ dataset: given.dataset, data: given.data });
+  if (Object.keys(asked).length > 0 || needsImages(given)) {
+    const { dataFor } = await import('../../workflows/fit.js');
+    const source = dataFor({ dataset: info.dataset, data: recorded?.data }, asked);
+    if (source === undefined && given.data !== undefined) {
+      throw new UsageError(
+        'got --data, but the model does not say what it was trained on. Give --dataset too.',
+      );
+    }
+    return source;
+  }
+  if (recorded === undefined) return undefined;
+  const onNote = (note: string): void => {
+    context.note(note);
+  };
+  const problem = await whyNotUsable(recorded, { config }, info, { onNote });
+  if (problem === undefined) return recorded;
+  // Nobody expects images of a model that came alone.
+  if (recorded.data !== undefined) {
+    context.note(
+      `The images that the model was trained on (${recorded.dataset}) cannot be used here: ${problem}`,
+    );
+  }
+  return undefined;
 }
 
 /** Whether anything that was typed takes images, so that they come from the model's own data set. */
@@ -223,6 +270,11 @@ function needsImages({
     score === 'activation' ||
     refillScore === 'gradient'
   );
+}
+
+interface Opened {
+  readonly config: ImageModel['config'];
+  readonly info: ModelInfo;
 }
 
 function kindsOf(model: ImageModel): ModelKind[] {

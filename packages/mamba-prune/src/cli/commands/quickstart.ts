@@ -8,6 +8,7 @@ import { type Cell, bold as strong } from '../terminal/layout.js';
 import { printableLine } from '../terminal/printable.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { defined } from '../options/recipe.js';
+import { passLabel } from '../pruning-progress.js';
 import { relativePath, shellCommand } from '../shell.js';
 import {
   bytes,
@@ -100,7 +101,7 @@ export function addQuickstartCommand(program: Command, cli: Cli): void {
           train: new TrainingProgress(context, 'train').hooks(),
           finetune: new TrainingProgress(context, 'fine-tune').hooks(),
           onEvaluate: (what, done, total) => {
-            if (!progress.busy) progress.begin(`accuracy ${what}`, total, 'batches');
+            if (!progress.busy) progress.begin(passLabel(what), total, 'batches');
             progress.update(done);
             if (done === total) progress.end();
           },

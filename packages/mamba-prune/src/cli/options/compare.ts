@@ -100,7 +100,7 @@ export function addComparisonOptions(command: Command): void {
 export function addMethodOptions(command: Command): void {
   command.optionsGroup('Methods:');
   for (const option of [
-    choiceOption('--importance <norm>', 'of units', ['l1', 'l2', 'taylor'], 'l1'),
+    choiceOption('--importance <norm>', 'of units', ['l1', 'l2', 'taylor'], 'taylor; --quick: l1'),
     choiceOption('--score <what>', 'of what', ['out_proj', 'group', 'activation'], 'out_proj'),
     integerOption('--score-batches <n>', 'of 64 images for scores that need them (default: 8)', {
       min: 1,
@@ -166,7 +166,8 @@ export async function requestOf({
     );
   }
   const { train, finetune } = recipesOf(given, dataset, quick);
-  const { importance = 'l1', ranking = 'global', normalize = 'mean' } = given;
+  // What --quick stands for was measured with its own; otherwise the inputs decide.
+  const { importance = quick?.cut.importance, ranking = 'global', normalize = 'mean' } = given;
   const { roundTo = 1, maxRate = 1, score, scoreBatches } = given;
   const { regScope: scope = 'doomed', regNorm: norm = 'group', regApply } = given;
   const { apply, base } = rsstDefaults(scope === 'doomed', norm, regApply);
@@ -184,8 +185,8 @@ export async function requestOf({
     rates: rate ?? quick?.rates ?? compareDefaults.rates,
     targets: target === undefined || target === 'both' ? undefined : targetsOf(target),
     cut: {
-      ...{ importance, ranking, normalize, roundTo, maxRate },
-      ...defined({ score, scoreBatches }),
+      ...{ ranking, normalize, roundTo, maxRate },
+      ...defined({ importance, score, scoreBatches }),
     },
     // What works at all does not depend on the model: the preset's methods are everyone's defaults.
     refill: {

@@ -6,6 +6,7 @@ import { datasetNames } from '../../data/datasets.js';
 import { UsageError } from '../../errors.js';
 import type { FamilyName } from '../../models/architectures.js';
 import { type ScanMode, scanModes } from '../../models/scan-order.js';
+import type { ImportanceNorm } from '../../pruning/importance.js';
 import { rsstSchedules } from '../../pruning/rsst/schedule.js';
 import { pixelOptions, weightsOption } from './import.js';
 import { choiceOption, integerOption, integersOption, numberOption } from './parse.js';
@@ -134,23 +135,28 @@ const refused: Readonly<Record<string, { flags: string; why: string }>> = {
 };
 
 /** Values of --criteria: ours, or why not. */
-const criteria: Readonly<Record<string, { importance?: 'l1' | 'l2'; why?: string }>> = {
+const criteria: Readonly<Record<string, { importance?: ImportanceNorm; why?: string }>> = {
   magnitude: { importance: 'l1' },
   l1: { importance: 'l1' },
   l2: { importance: 'l2' },
+  taylor: { importance: 'taylor' },
   remain: {
     why: 'counts the single weights that an unstructured mask left in each channel, and there is no such mask here: the nearest is --criteria l1',
   },
   saliency: {
-    why: "takes gradients: the nearest is 'mamba-prune prune --importance taylor', which sums |weight x gradient| over real images",
+    why: 'is computed otherwise in the script: the nearest is --criteria taylor, which sums |weight x gradient| over real images',
   },
 };
 
-/** @throws UsageError for a criterion that is not offered, naming the nearest */
-export function importanceOf(criterion: string | undefined): 'l1' | 'l2' {
-  const { importance, why } = criteria[criterion ?? 'l1'] ?? {};
+/**
+ * @returns undefined where none is asked for, so that the run takes its default
+ * @throws UsageError for a criterion that is not offered, naming the nearest
+ */
+export function importanceOf(criterion: string | undefined): ImportanceNorm | undefined {
+  if (criterion === undefined) return undefined;
+  const { importance, why } = criteria[criterion] ?? {};
   if (importance) return importance;
-  throw new UsageError(`--criteria ${criterion ?? ''} is not offered: it ${why ?? ''}.`);
+  throw new UsageError(`--criteria ${criterion} is not offered: it ${why ?? ''}.`);
 }
 
 /** @throws UsageError naming a flag that is not offered, with the reason */
@@ -243,7 +249,7 @@ export function addImpOptions(command: Command, architectures: readonly string[]
     new Option('--vit_structured', 'whole heads and neurons; needed for vit_*'),
     choiceOption('--vit_prune_target <kind>', 'what', ['head', 'mlp', 'both'], 'head'),
     numberOption('--mlp_prune_ratio <x>', 'of the neurons of a ViT (default: --rate)', below1),
-    choiceOption('--criteria <name>', 'importance', Object.keys(criteria), 'l1'),
+    choiceOption('--criteria <name>', 'importance', Object.keys(criteria), 'taylor'),
     choiceOption(
       '--sorting_mode <scope>',
       'ranking',

@@ -51,6 +51,9 @@ export interface PruningFlags extends RateFlags {
 
 const share = { min: 0, max: 1 };
 
+/** What help says of `defaultImportance`. */
+export const importanceFallback = 'taylor; without images l1';
+
 export function addPruningOptions(command: Command): void {
   command.optionsGroup('Pruning:');
   const methods = ['oneshot', 'refill', 'rsst'] satisfies PruneMethod[];
@@ -68,7 +71,7 @@ export function addPruningOptions(command: Command): void {
   const norms = ['l1', 'l2', 'taylor'] satisfies ImportanceNorm[];
   const scores = ['out_proj', 'group', 'activation'] satisfies UnitScore[];
   add(command, [
-    choiceOption('--importance <norm>', 'norm', norms, 'l1'),
+    choiceOption('--importance <norm>', 'norm', norms, importanceFallback),
     choiceOption('--score <what>', 'of what', scores, 'out_proj'),
     integerOption(
       '--score-batches <n>',
@@ -236,11 +239,12 @@ export function pruningOf(given: PruningFlags, stored?: PruneSettings) {
   const { weight } = { weight: given.distill ?? stored?.distill?.weight ?? 0 };
   return {
     method,
-    importance: given.importance ?? stored?.importance ?? 'l1',
     ranking: given.ranking ?? stored?.ranking ?? 'global',
     normalize: given.normalize ?? stored?.normalize ?? 'mean',
     roundTo: given.roundTo ?? stored?.roundTo ?? 1,
     maxRate: given.maxRate ?? stored?.maxRate ?? 1,
+    // Undecided where neither says: it depends on whether there are images.
+    ...defined({ importance: given.importance ?? stored?.importance }),
     ...defined({ rounds, perRound, rewind, score, scoreBatches, bnBatches }),
     ...(method === 'refill' && { refill: refillOf(given, stored?.refill) }),
     ...(method === 'rsst' && { rsst: rsstOf(given, stored?.rsst) }),

@@ -171,6 +171,32 @@ describe('compare', () => {
     expect(seen).toHaveLength(5);
   });
 
+  it('takes the default importance where none is given, and goes on with the one that it began with', async () => {
+    const { ranking, normalize, roundTo, maxRate } = request.cut;
+    const cut = { ranking, normalize, roundTo, maxRate };
+    const one = { ...request, seeds: [0], cut };
+    const open = (out: string, changes: Partial<CompareRequest> = {}) =>
+      compare({ ...one, ...changes }, { out, jobs: 1, start: inProcess(seen) });
+    const out = join(folder, 'open');
+    const { settings } = await open(out);
+    expect(settings.cut).toEqual({ ...cut, importance: 'taylor', importanceReason: 'images' });
+    expect(readPruningRecord(join(out, 'seed-0', 'oneshot-50'))).toMatchObject({
+      ...{ importance: 'taylor', importanceReason: 'images' },
+    });
+    seen = [];
+    await open(out);
+    await open(out, { cut: { ...cut, importance: 'taylor' } });
+    expect(seen).toEqual([]);
+    // One that began before there was a default has l1, and nothing of it is done again.
+    const older = join(folder, 'older');
+    cpSync(whole, older, { recursive: true });
+    const again = await open(older, { seeds: [0, 1] });
+    expect(again.settings.cut).toEqual(request.cut);
+    expect(seen).toEqual([]);
+    const refused = open(older, { seeds: [0, 1], cut: { ...cut, importance: 'taylor' } });
+    await expect(refused).rejects.toThrow(/holds a comparison with other settings: cut/);
+  });
+
   it('tells how far it is, from 0 to all epochs', async () => {
     const out = join(folder, 'progress');
     const progress: number[] = [];

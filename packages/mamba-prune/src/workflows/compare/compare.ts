@@ -7,6 +7,7 @@ import { defaultKinds, groupsOfKinds } from '../../pruning/select-units.js';
 import { type OptionKinds, requireOptions } from '../../option-checks.js';
 import { RunFolder } from '../../training/run-folder.js';
 import { type DataHooks, openData } from '../fit.js';
+import { type ImportanceInputs, decideImportance, keepImportance } from '../prune-settings.js';
 import { trainSettingsKinds } from '../settings.js';
 import type { RunState } from '../run-state.js';
 import { modelOptionsFor } from '../train-run.js';
@@ -18,6 +19,7 @@ import { writeResults } from './report.js';
 import { type Division, divideMachine, thisMachine, trainingBytes } from './resources.js';
 import { type CompareResults, readResults } from './results.js';
 import {
+  type CompareCut,
   type CompareRun,
   type CompareSettings,
   checkCompareSettings,
@@ -117,7 +119,12 @@ export async function compare(
   const { targets, bytes } = await examine(request, control.data);
   const side = request.seeds.length * (1 + 3 * request.rates.length);
   const division = divide(control.jobs, request.threads, bytes, side, device);
-  const wanted: CompareSettings = { ...request, targets, threads: division.threads };
+  const wanted: CompareSettings = {
+    ...request,
+    targets,
+    threads: division.threads,
+    cut: cutOf(request, CompareFolder.settingsOf(control.out, control)),
+  };
   checkCompareSettings(wanted);
   const folder = CompareFolder.open(control.out, wanted, { args, overwrite: control.overwrite });
   try {
@@ -184,6 +191,15 @@ export async function compare(
   } finally {
     folder.release();
   }
+}
+
+/** With an importance: that of a comparison which is gone on with, or the default for its images. */
+function cutOf({ cut, train }: CompareRequest, begun: CompareSettings | undefined): CompareCut {
+  const { importance, importanceReason } = decideImportance<ImportanceInputs>({
+    ...keepImportance(cut, begun?.cut ?? {}),
+    dataset: train.dataset,
+  });
+  return { ...cut, importance, ...(importanceReason !== undefined && { importanceReason }) };
 }
 
 /** Finds what is wrong with data, sizes and kinds before any work, and what a run will take. */

@@ -106,6 +106,11 @@ export class CompareFolder {
     }
   }
 
+  /** Of the comparison in a folder; undefined if there is none, or it is to be thrown away. */
+  static settingsOf(out: string, { overwrite }: OpenOptions = {}): CompareSettings | undefined {
+    return overwrite === true ? undefined : read(resolve(out))?.settings;
+  }
+
   file(name: string): string {
     return join(this.path, name);
   }

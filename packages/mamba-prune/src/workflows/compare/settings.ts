@@ -11,7 +11,14 @@ export type CompareMethod = (typeof compareMethods)[number];
 /** What all methods have in common when they cut. */
 export type CompareCut = Pick<
   PruneSettings,
-  'importance' | 'score' | 'scoreBatches' | 'ranking' | 'normalize' | 'roundTo' | 'maxRate'
+  | 'importance'
+  | 'importanceReason'
+  | 'score'
+  | 'scoreBatches'
+  | 'ranking'
+  | 'normalize'
+  | 'roundTo'
+  | 'maxRate'
 >;
 
 /**

@@ -1,0 +1,148 @@
+// What a pruning has to say in sentences: what held a rate back, what was left with next to nothing, what
+// comes next.
+import {
+  type NarrowGroup,
+  evenIsWide,
+  narrowGroups,
+  nothingRemoved,
+  wideEnough,
+} from '../workflows/narrow-groups.js';
+import type { PruningRecord } from '../workflows/pruning-record.js';
+import type { HeldBack } from '../workflows/reached-rates.js';
+import { grouped, percent } from './terminal/format.js';
+
+/** One unit of a kind, in words. */
+const unitOf: Readonly<Record<string, string>> = {
+  ssm: 'channel',
+  mlp: 'neuron',
+  heads: 'head',
+  channels: 'channel',
+  state: 'state',
+  dt_rank: 'rank',
+};
+
+const unitsOf = (kind: string, count: number): string => {
+  const noun = unitOf[kind] ?? 'unit';
+  return count === 1 ? noun : `${noun}s`;
+};
+
+/** What the flags of the command are called; undefined where it has none. */
+export interface FlagNames {
+  readonly layerwise: string;
+  readonly target?: string;
+  readonly maxRate?: string;
+}
+
+export const pruneFlags: FlagNames = {
+  layerwise: '--ranking layerwise',
+  target: '--target',
+  maxRate: '--max-rate',
+};
+
+export const impFlags: FlagNames = { layerwise: '--sorting_mode layerwise' };
+
+/** What the units were chosen by, and why by that. */
+export function importanceInWords({
+  importance,
+  importanceReason,
+  score,
+}: Pick<PruningRecord, 'importance' | 'importanceReason' | 'score'>): string {
+  const what = `${importance} of ${score}`;
+  switch (importanceReason) {
+    case 'given':
+      return `${what}, as asked for`;
+    case 'images':
+      return `${what}, the default with images`;
+    case 'no images':
+      return `${what}, the default without images`;
+    case 'score':
+      return `${what}, the norm that goes with this score`;
+    case 'unused':
+      return 'the norm that RSST regularised';
+    case undefined:
+      return what;
+  }
+}
+
+/** Why less is gone than was asked for, a sentence for each limit and kind; and what was not to be cut. */
+export function rateRemarks(record: PruningRecord, { target }: FlagNames = pruneFlags): string[] {
+  const { heldBack = [], leftAlone = [], rates } = record;
+  const kinds = Object.keys(rates).join(' and ');
+  return [
+    ...heldBack.map((held) => heldBackInWords(record, held)),
+    ...(leftAlone.length === 0
+      ? []
+      : [
+          `Only ${kinds} was to be cut${target === undefined ? '' : ` (${target})`}: ` +
+            `${leftAlone.join(' and ')} ${leftAlone.length === 1 ? 'keeps' : 'keep'} all units.`,
+        ]),
+  ];
+}
+
+function heldBackInWords(record: PruningRecord, { kind, limit, groups }: HeldBack): string {
+  const { maxRate, roundTo, rounds, reached, kinds } = record;
+  const asked = rounds.at(-1)?.rates[kind] ?? record.rates[kind];
+  const gone = `${percent(reached?.[kind], 1)} of the units are gone, not ${percent(asked, 1)}`;
+  const all = Object.values(kinds).filter((each) => each === kind).length;
+  const where = groups.length === 0 || groups.length === all ? '' : ` in ${groups.join(', ')}`;
+  switch (limit) {
+    case 'max-rate':
+      return `${kind}: --max-rate ${maxRate} held the rate back${where}: ${gone}. Raise it, or lower --rate.`;
+    case 'minimum':
+      return `${kind}: every group keeps one unit at least, which held the rate back${where}: ${gone}.`;
+    case 'round-to':
+      return `${kind}: --round-to ${roundTo} rounded widths up${where}: ${gone}.`;
+    case 'fillback':
+      return `${kind}: units came back on top of the rate (refill): ${gone}.`;
+  }
+}
+
+/** What to look at before anything is built on the cut; none in most runs. */
+export function warningsOf(record: PruningRecord, flags: FlagNames = pruneFlags): string[] {
+  return [...nothingInWords(record), ...narrowInWords(record, flags)];
+}
+
+function narrowInWords(record: PruningRecord, flags: FlagNames): string[] {
+  const groups = narrowGroups(record);
+  if (groups.length === 0) return [];
+  const named = ({ name, kind, dense, left }: NarrowGroup): string =>
+    `${name} (${grouped(left)} of ${grouped(dense)} ${unitsOf(kind, dense)})`;
+  return [
+    `Next to nothing is left of ${groups.map(named).join(', ')}: what passes through there may be lost, and ` +
+      `training may not bring it back. More stays with ${waysOut(record, groups, flags).join(', or ')}.`,
+  ];
+}
+
+/** Only those that would have helped. */
+function waysOut(
+  { ranking, rounds, rates }: PruningRecord,
+  groups: readonly NarrowGroup[],
+  { layerwise, maxRate }: FlagNames,
+): string[] {
+  const most = wideEnough(groups);
+  const isGlobal = ranking === 'global';
+  return [
+    ...(isGlobal && maxRate !== undefined && most > 0 ? [`${maxRate} ${most}`] : []),
+    ...(isGlobal && evenIsWide(groups, rounds.at(-1)?.rates ?? rates)
+      ? [`the same share of each group (${layerwise})`]
+      : []),
+    'a lower rate',
+  ];
+}
+
+function nothingInWords(record: PruningRecord): string[] {
+  if (!nothingRemoved(record)) return [];
+  const { widthsBefore, kinds, rates, heldBack = [], method } = record;
+  const names = Object.keys(widthsBefore).filter((name) => (kinds[name] ?? '') in rates);
+  const listed = Object.keys(rates).join(' and ');
+  const why = names.every((name) => widthsBefore[name] === 1)
+    ? `every group of ${listed} has one unit already, the least that there can be`
+    : heldBack.length > 0
+      ? 'the limits named held all units back'
+      : Object.values(rates).some((rate) => rate > 0)
+        ? 'the rates come to less than one unit. Raise --rate'
+        : method === 'rsst'
+          ? 'no unit was under --near-zero'
+          : 'the rates are 0';
+  return [`Nothing was removed: ${why}.`];
+}
