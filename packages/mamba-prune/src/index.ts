@@ -47,6 +47,7 @@ export {
   modelNames,
   modelOptionNames,
   modelShapes,
+  parametersOf,
   resnet18,
   resnet20,
   resnet50,

@@ -26,6 +26,21 @@ export const en = {
 
   overview: 'Overview',
   overviewHelp: 'What pruning cost, and what it brought.',
+  comparedRuns: '{run} against {dense}.',
+  comparedEqual: 'Both were trained for {more} more after {root}, with the same recipe.',
+  comparedFromStart: 'Both were trained for {more} in all, with the same recipe.',
+  comparedUntrained: 'Nothing was trained after the cut.',
+  comparedMore:
+    'This is no comparison at equal training: {run} was trained for {more} more. The numbers are those of the model before that.',
+  comparedOther:
+    'This is no comparison at equal training: {run} went back to earlier weights and was trained for {more} in all.',
+  comparedRecorded: 'the model that it was pruned from, which is not in this report',
+  comparedUnfinished: '{run} has not finished.',
+  comparedAdvice: 'mamba-prune compare trains the dense model as long and alike.',
+  comparedSeeds: 'Accuracy over {seeds} seeds: {mean} points on average, from {least} to {most}.',
+  theSameModel: 'the same model',
+  epochOne: 'one epoch',
+  epochMany: '{epochs} epochs',
   accuracy: 'Accuracy',
   parameters: 'Parameters',
   macs: 'MACs',
