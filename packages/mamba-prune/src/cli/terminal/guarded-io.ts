@@ -3,10 +3,10 @@ import { type CliIo, type TextStream, wantsColour } from './io.js';
 import { printable, printableColoured } from './printable.js';
 
 /** The same two places; control characters arrive there as escapes. */
-export const guardedIo = ({ stdout, stderr, env }: CliIo): CliIo => ({
-  stdout: guarded(stdout, env),
-  stderr: guarded(stderr, env),
-  env,
+export const guardedIo = (io: CliIo): CliIo => ({
+  ...io,
+  stdout: guarded(io.stdout, io.env),
+  stderr: guarded(io.stderr, io.env),
 });
 
 function guarded(stream: TextStream, env: NodeJS.ProcessEnv): TextStream {
