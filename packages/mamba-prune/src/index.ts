@@ -37,6 +37,7 @@ export {
 } from './models/resnet-config.js';
 export { ResNet } from './models/resnet.js';
 export type { MambaOptions } from './models/architectures.js';
+export { modelLabel } from './models/model-label.js';
 export {
   createModel,
   createModelFromConfig,

@@ -207,7 +207,7 @@ describe.each(Object.entries(families))('%s', (_, { arch, options }) => {
 
 it('are all found by name', () => {
   expect(modelNames()).toEqual([
-    ...['mamba_nano', 'mamba_tiny', 'mamba_small', 'mamba_base'],
+    ...['mamba_quick', 'mamba_nano', 'mamba_tiny', 'mamba_small', 'mamba_base'],
     ...['vit_tiny', 'vit_small', 'resnet20', 'resnet56', 'resnet18', 'resnet50'],
   ]);
   expect(() => createModel('vit_huge')).toThrow(/got 'vit_huge'.*mamba_nano.*vit_tiny.*resnet50/);

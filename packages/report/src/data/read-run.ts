@@ -8,6 +8,7 @@ import {
   checkModelFile,
   createModelFromConfig,
   inspectModel,
+  modelLabel,
   parametersOf,
   readPruningRecord,
 } from 'mamba-prune';
@@ -120,7 +121,7 @@ function stateOf(
 
 function archOf({ model }: RunConfig): string {
   const { arch } = (model ?? {}) as { arch?: unknown };
-  return typeof arch === 'string' ? arch : '?';
+  return typeof arch === 'string' ? modelLabel(arch, model ?? {}) : '?';
 }
 
 function datasetOf({ dataset }: RunConfig): RunData['dataset'] {
