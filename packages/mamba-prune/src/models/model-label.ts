@@ -25,7 +25,7 @@ const shown = [
  * `mamba_nano`, or `mamba_nano (d_model 128, depth 2)` for sizes of its own.
  * @param sizes - a model's configuration, whole or in part; what it lacks is taken for the architecture's
  */
-export function modelLabel(arch: string, sizes: object): string {
+export function modelLabel(arch: string, sizes: object = {}): string {
   const given = sizes as Readonly<Record<string, unknown>>;
   const usual = usualSizes(arch, given['imageSize']);
   if (!usual) return arch;

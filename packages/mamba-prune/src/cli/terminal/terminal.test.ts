@@ -24,7 +24,7 @@ describe('numbers', () => {
 
   it('have units', () => {
     expect(bytes(512)).toBe('512 B');
-    expect(bytes(1_040_064)).toBe('1016 KiB');
+    expect(bytes(1_040_064)).toBe('1,016 KiB');
     expect(milliseconds(0.8421)).toBe('0.842 ms');
     expect(milliseconds(12_345)).toBe('12.3 s');
     expect(percent(0.8712)).toBe('87.12%');
