@@ -2,6 +2,8 @@
 import type { ComponentChildren } from 'preact';
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { usePage } from '../context.js';
+import { declutter } from './declutter.js';
+import { named } from './highlight.js';
 
 export interface TableData {
   readonly columns: readonly string[];
@@ -31,7 +33,9 @@ export function Chart({ title, summary, draw, table, children, wide = false }: C
     picture.setAttribute('aria-label', t('titled', { title, text: summary }));
     // Its texts are in the label and in the table; one by one they are noise.
     for (const part of picture.children) part.setAttribute('aria-hidden', 'true');
+    named(picture);
     holder.current.replaceChildren(picture);
+    declutter(picture);
   });
   return (
     <figure class={wide ? 'chart wide' : 'chart'}>

@@ -7,6 +7,7 @@ import { bytes, count, digits, grouped, milliseconds, percent, points } from '..
 import type { Translate } from '../i18n/index.js';
 import { latencyOf } from '../latency.js';
 import { rateText } from '../words.js';
+import { RunTable } from './run-table.js';
 
 export function Overview() {
   const { data, focus, t } = usePage();
@@ -97,7 +98,7 @@ function Tiles({ run, baseline }: TilesProps) {
     <div class="tiles">
       <Tile
         name={t('accuracy')}
-        isLoss={(accuracy ?? 0) < (denseAccuracy ?? 0)}
+        isLoss={baseline?.isEqual !== true || (accuracy ?? 0) < (denseAccuracy ?? 0)}
         value={percent(accuracy)}
         before={isPruned ? percent(denseAccuracy) : undefined}
         gain={
@@ -151,7 +152,7 @@ interface TileProps {
   readonly value: string;
   readonly before: string | undefined;
   readonly gain: string | undefined;
-  /** Whether it is one in truth. */
+  /** Whether it is none in truth, or nobody can tell. */
   readonly isLoss?: boolean;
 }
 
@@ -171,62 +172,4 @@ function Tile({ name, value, before, gain, isLoss = false }: TileProps) {
       {gain !== undefined && <div class={isLoss ? 'gain loss' : 'gain'}>{gain}</div>}
     </div>
   );
-}
-
-function RunTable() {
-  const { data, t, focus, setFocus, colourOf } = usePage();
-  const hasLatency = data.latency !== undefined;
-  return (
-    <div class="scroll card" tabIndex={0} role="region" aria-label={t('allRuns')}>
-      <table class="runs">
-        <thead>
-          <tr>
-            <th scope="col">{t('run')}</th>
-            <th scope="col">{t('method')}</th>
-            <th scope="col">{t('removed')}</th>
-            <th scope="col">{t('accuracy')}</th>
-            <th scope="col">{t('parameters')}</th>
-            <th scope="col">{t('macs')}</th>
-            <th scope="col">{t('fileSize')}</th>
-            {hasLatency && <th scope="col">{t('latency')}</th>}
-            <th scope="col">{t('state')}</th>
-          </tr>
-        </thead>
-        <tbody>
-          {data.runs.map((run) => (
-            <tr key={run.id} class={run.id === focus?.id ? 'focus' : ''}>
-              <th scope="row">
-                <button
-                  type="button"
-                  class="run"
-                  aria-pressed={run.id === focus?.id}
-                  onClick={() => {
-                    setFocus(run.id);
-                  }}
-                >
-                  <i class="dot" style={{ '--colour': colourOf(run) }} />
-                  {run.id}
-                </button>
-              </th>
-              <td>{t(run.method)}</td>
-              <td>{rateText(run)}</td>
-              <td>{percent(run.accuracy)}</td>
-              <td>{run.size ? count(run.size.parameters) : '–'}</td>
-              <td>{run.size ? count(run.size.macs) : '–'}</td>
-              <td>{bytes(run.size?.bytes)}</td>
-              {hasLatency && <td>{latencyText(run.id)}</td>}
-              <td>
-                <span class={`state ${run.state}`}>{t(run.state)}</span>
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
-  );
-
-  function latencyText(id: string): string {
-    const found = latencyOf(data, id);
-    return found ? milliseconds(found.medianMs) : '–';
-  }
 }
