@@ -10,11 +10,9 @@ const mostRuns = 12;
 interface RunLegendProps {
   /** Those that the picture can show, hidden ones too. */
   readonly has: (run: RunData) => boolean;
-  /** One entry for each method, whatever the number of runs. */
-  readonly byMethod?: boolean;
 }
 
-export function RunLegend({ has, byMethod = false }: RunLegendProps) {
+export function RunLegend({ has }: RunLegendProps) {
   const { t, hidden, setHidden, colourOf } = usePage();
   const runs = useMatchingRuns().filter(has);
   const toggle = (ids: readonly string[], isShown: boolean): void => {
@@ -26,7 +24,7 @@ export function RunLegend({ has, byMethod = false }: RunLegendProps) {
     setHidden(next);
   };
   const methods = [...new Set(runs.map(({ method }) => method))];
-  const isByMethod = byMethod || runs.length > mostRuns;
+  const isByMethod = runs.length > mostRuns;
   const entries = isByMethod
     ? methods.map((method) => {
         const ids = runs.filter((run) => run.method === method).map(({ id }) => id);

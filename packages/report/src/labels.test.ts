@@ -63,6 +63,16 @@ const problems = `(() => {
       }
     }
   }
+  const boxesOf = (marks) => [...document.querySelectorAll(marks)]
+    .map((mark) => mark.getBoundingClientRect())
+    .filter((box) => box.width > 0);
+  const points = boxesOf('#tradeoff g[aria-label="dot"] path');
+  for (const box of boxesOf('#tradeoff text.name')) {
+    const isOn = points.some((point) =>
+      Math.min(box.right, point.right) - Math.max(box.left, point.left) > 1 &&
+      Math.min(box.bottom, point.bottom) - Math.max(box.top, point.top) > 1);
+    if (isOn) found.push('a name stands on a point');
+  }
   const wider = document.documentElement.scrollWidth - innerWidth;
   if (wider > 0) found.push('the page is ' + wider + ' px too wide');
   return found;

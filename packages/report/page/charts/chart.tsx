@@ -4,6 +4,7 @@ import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { usePage } from '../context.js';
 import { declutter } from './declutter.js';
 import { named } from './highlight.js';
+import { forgetWidths } from './text-width.js';
 
 export interface TableData {
   readonly columns: readonly string[];
@@ -26,6 +27,7 @@ export function Chart({ title, summary, draw, table, children, wide = false }: C
   const { t } = usePage();
   const holder = useRef<HTMLDivElement>(null);
   const width = useWidth(holder);
+  useFonts();
   useLayoutEffect(() => {
     if (width === 0 || !holder.current) return;
     const picture = draw(width);
@@ -77,6 +79,17 @@ export function NumberTable({ caption, columns, rows }: TableData & { readonly c
       </table>
     </div>
   );
+}
+
+/** Draws again when the fonts are there: names are placed by their width. */
+function useFonts(): void {
+  const [, setReady] = useState(false);
+  useEffect(() => {
+    void document.fonts.ready.then(() => {
+      forgetWidths();
+      setReady(true);
+    });
+  }, []);
 }
 
 /** Of an element, in whole pixels; 0 before it is known. */

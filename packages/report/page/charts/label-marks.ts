@@ -1,7 +1,7 @@
 // Texts in a plot that keep clear of each other, as marks of Observable Plot.
 import type { Markish } from '@observablehq/plot';
 import { type Box, intersects, placeLabels } from './place-labels.js';
-import { shortened, textWidth } from './text-width.js';
+import { commonBeginning, shortened, textWidth } from './text-width.js';
 
 const svg = 'http://www.w3.org/2000/svg';
 const fontSize = 12;
@@ -27,7 +27,12 @@ export function nameLabels(points: readonly Named[], radius: number): Markish {
   return (_index, scales, _values, { width, height, marginLeft, marginRight, marginBottom }) => {
     const group = element('g', { class: 'names' });
     const widest = Math.min(260, 0.45 * (width - marginLeft - marginRight));
-    const texts = points.map(({ name }) => shortened(name, widest));
+    const beginning = commonBeginning(points.map(({ name }) => name));
+    const texts = points.map(({ name }) =>
+      textWidth(name) <= widest || beginning === ''
+        ? shortened(name, widest)
+        : shortened(`…${name.slice(beginning.length)}`, widest),
+    );
     const at = points.map(({ x, y }, i) => ({
       x: Number(scales.x?.(x)),
       y: Number(scales.y?.(y)),

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type Box, intersects, placeLabels, thinned } from './place-labels.js';
-import { shortened } from './text-width.js';
+import { commonBeginning, shortened } from './text-width.js';
 
 const bounds = { x: 48, y: 0, width: 900, height: 400 };
 const radius = 6.5;
@@ -77,6 +77,13 @@ describe('labels side by side', () => {
     expect(thinned(labels, widths, 20)).toEqual(['a', 'c', 'e']);
     expect(thinned(labels, widths, 1)).toEqual(['a']);
     expect(thinned([], [], 0)).toEqual([]);
+  });
+
+  it('have the words in common that they begin with', () => {
+    expect(commonBeginning(['a-b-rsst/1', 'a-b-refill/1'])).toBe('a-b-');
+    expect(commonBeginning(['abc', 'abd'])).toBe('');
+    expect(commonBeginning(['a-b'])).toBe('');
+    expect(commonBeginning(['runs/a', 'runs/a/b'])).toBe('runs/');
   });
 
   it('keep beginning and end where they are cut', () => {

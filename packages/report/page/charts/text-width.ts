@@ -1,13 +1,45 @@
 // How wide texts are in the page's font.
 
-let context: CanvasRenderingContext2D | null | undefined;
+const svg = 'http://www.w3.org/2000/svg';
+let ruler: SVGTextElement | undefined;
+const known = new Map<string, number>();
 
-/** In pixels; a guess where there is no canvas. */
+/** In pixels. Measured as text of the page: a canvas knows nothing of the figures of equal width that the page asks for. */
 export function textWidth(text: string, size = 12, weight = 400): number {
-  context ??= document.createElement('canvas').getContext('2d');
-  if (!context) return 0.62 * size * text.length;
-  context.font = `${weight} ${size}px ${getComputedStyle(document.body).fontFamily}`;
-  return Math.ceil(context.measureText(text).width);
+  const key = `${size} ${weight} ${text}`;
+  const found = known.get(key);
+  if (found !== undefined) return found;
+  ruler ??= makeRuler();
+  ruler.setAttribute('font-size', String(size));
+  ruler.setAttribute('font-weight', String(weight));
+  ruler.textContent = text;
+  const width = Math.ceil(ruler.getComputedTextLength());
+  known.set(key, width);
+  return width;
+}
+
+/** Of another font than the one that has come meanwhile. */
+export function forgetWidths(): void {
+  known.clear();
+}
+
+function makeRuler(): SVGTextElement {
+  const holder = document.createElementNS(svg, 'svg');
+  holder.setAttribute('class', 'ruler');
+  holder.setAttribute('aria-hidden', 'true');
+  const text = document.createElementNS(svg, 'text');
+  holder.append(text);
+  document.body.append(holder);
+  return text;
+}
+
+/** What all names begin with, up to a sign between words; they differ in the rest. */
+export function commonBeginning(names: readonly string[]): string {
+  const [first = '', ...others] = names;
+  if (others.length === 0) return '';
+  let length = 0;
+  while (length < first.length && others.every((name) => name[length] === first[length])) length++;
+  return /^.*[-_/. ]/s.exec(first.slice(0, length))?.[0] ?? '';
 }
 
 /**

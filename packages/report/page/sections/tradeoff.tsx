@@ -16,8 +16,9 @@ import { RunLegend } from '../run-legend.js';
 import { methodSymbols } from '../run-mark.js';
 import { rateText } from '../words.js';
 
-/** Of a point, in pixels. */
-const radius = 6.5;
+/** Of a round point, in pixels; other shapes have the same area, and reach as far as `reach`. */
+const radius = 5.5;
+const reach = 9;
 
 interface Model {
   readonly run: RunData;
@@ -111,6 +112,7 @@ function Picture({ cost }: { readonly cost: Cost }) {
         }),
         Plot.axisY({
           label: null,
+          ticks: 8,
           tickSize: 0,
           tickFormat: (y: number) => `${Number((100 * y).toFixed(2))}%`,
         }),
@@ -132,7 +134,7 @@ function Picture({ cost }: { readonly cost: Cost }) {
           stroke: ({ run }: Model) => (run.id === focus?.id ? 'var(--ink)' : 'var(--card)'),
           strokeWidth: 1.5,
         }),
-        nameLabels(labelled, radius),
+        nameLabels(labelled, reach),
         Plot.tip(
           models,
           Plot.pointer({
@@ -165,7 +167,7 @@ function Picture({ cost }: { readonly cost: Cost }) {
         ]),
       }}
     >
-      <RunLegend byMethod has={(run) => cost.of(run) != null && run.accuracy !== null} />
+      <RunLegend has={(run) => cost.of(run) != null && run.accuracy !== null} />
     </Chart>
   );
 
