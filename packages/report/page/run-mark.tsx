@@ -9,12 +9,7 @@ export const methodSymbols: Readonly<Record<RunData['method'], string>> = {
   rsst: 'diamond',
 };
 
-const shapes: Readonly<Record<string, string>> = {
-  square: 'M1.5 1.5h9v9h-9z',
-  triangle: 'M6 .8 11.6 10.8H.4z',
-  circle: 'M6 1a5 5 0 1 1 0 10A5 5 0 1 1 6 1z',
-  diamond: 'M6 .2 11 6 6 11.8 1 6z',
-};
+const known: Readonly<Record<string, string>> = { ...methodSymbols, dense: 'square' };
 
 interface RunMarkProps {
   /** One of `RunData.method`, or `dense`; others have a circle. */
@@ -23,10 +18,5 @@ interface RunMarkProps {
 }
 
 export function RunMark({ method, colour }: RunMarkProps) {
-  const known: Readonly<Record<string, string>> = { ...methodSymbols, dense: 'square' };
-  return (
-    <svg class="run-mark" viewBox="0 0 12 12" aria-hidden="true" style={{ fill: colour }}>
-      <path d={shapes[known[method] ?? 'circle']} />
-    </svg>
-  );
+  return <i class={`dot ${known[method] ?? 'circle'}`} style={{ '--colour': colour }} />;
 }
