@@ -30,11 +30,16 @@ export function modelLabel(arch: string, sizes: object = {}): string {
   const usual = usualSizes(arch, given['imageSize']);
   if (!usual) return arch;
   const own = shown.flatMap(([key, name]) => {
-    const value = given[key];
-    if (value === undefined || String(value) === String(usual[key])) return [];
-    return [`${name} ${Array.isArray(value) ? value.join('-') : String(value)}`];
+    const value = textOf(given[key]);
+    return value === '' || value === textOf(usual[key]) ? [] : [`${name} ${value}`];
   });
   return own.length === 0 ? arch : `${arch} (${own.join(', ')})`;
+}
+
+/** Of a number, a word or a list of numbers; empty for anything else. */
+function textOf(value: unknown): string {
+  if (Array.isArray(value)) return value.map(textOf).join('-');
+  return typeof value === 'number' || typeof value === 'string' ? String(value) : '';
 }
 
 /** Of a dense model of the architecture; undefined for a name or an image that it does not know. */
