@@ -37,6 +37,7 @@ export {
 } from './models/resnet-config.js';
 export { ResNet } from './models/resnet.js';
 export type { MambaOptions } from './models/architectures.js';
+export { modelLabel } from './models/model-label.js';
 export {
   createModel,
   createModelFromConfig,
@@ -47,6 +48,7 @@ export {
   modelNames,
   modelOptionNames,
   modelShapes,
+  parametersOf,
   resnet18,
   resnet20,
   resnet50,

@@ -2,6 +2,7 @@
 import type { FunctionComponent } from 'preact';
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import type { ReportData, RunData } from '../src/data/types.js';
+import { useHighlight } from './charts/highlight.js';
 import { runColours } from './colours.js';
 import { PageContext, type PageState, type Theme, usePage } from './context.js';
 import { type Language, type TextKey, preferredLanguage, translator } from './i18n/index.js';
@@ -96,7 +97,9 @@ export function App({ data, live, models }: AppProps) {
   const [language, setLanguage] = useStored<Language>('language', preferredLanguage());
   const [theme, setTheme] = useStored<Theme>('theme', 'auto');
   const [hidden, setHidden] = useState<ReadonlySet<string>>(new Set());
+  const [query, setQuery] = useState('');
   const [focusId, setFocus] = useState<string>();
+  useHighlight();
   const t = useMemo(() => translator(language), [language]);
   useEffect(() => {
     document.documentElement.lang = language === 'zh' ? 'zh-CN' : 'en';
@@ -105,7 +108,10 @@ export function App({ data, live, models }: AppProps) {
   }, [language, theme, t, live]);
   const focus = data.runs.find(({ id }) => id === focusId) ?? mostTelling(data.runs);
   const colourOf = useMemo(() => runColours(data.runs), [data.runs]);
-  const state: PageState = { data, models, language, t, theme, hidden, focus, colourOf, setFocus };
+  const state: PageState = {
+    ...{ data, models, language, t, theme, focus, colourOf, setFocus },
+    ...{ hidden, setHidden, query, setQuery },
+  };
   const shown = sections.filter(({ hasContent }) => hasContent(data, models));
   return (
     <PageContext.Provider value={state}>
@@ -117,7 +123,6 @@ export function App({ data, live, models }: AppProps) {
         sections={shown.map(({ id, title }) => ({ id, title: t(title) }))}
         setLanguage={setLanguage}
         setTheme={setTheme}
-        setHidden={setHidden}
       />
       <main id="content" tabIndex={-1}>
         {data.notes.map((note) => (

@@ -4,6 +4,7 @@ import { useContext } from 'preact/hooks';
 import type { ReportData, RunData } from '../src/data/types.js';
 import type { Language, Translate } from './i18n/index.js';
 import type { Models } from './try-out/models.js';
+import { rateText } from './words.js';
 
 export type Theme = 'auto' | 'light' | 'dark';
 
@@ -20,6 +21,10 @@ export interface PageState {
   readonly focus: RunData | undefined;
   readonly colourOf: (run: RunData) => string;
   readonly setFocus: (id: string) => void;
+  readonly setHidden: (hidden: ReadonlySet<string>) => void;
+  /** Words that the runs to be shown have in their names, methods or data. */
+  readonly query: string;
+  readonly setQuery: (query: string) => void;
 }
 
 export const PageContext = createContext<PageState | undefined>(undefined);
@@ -30,8 +35,30 @@ export function usePage(): PageState {
   return state;
 }
 
-/** Runs that the reader has not hidden. */
+/** Runs that the reader has not filtered out. */
+export function useMatchingRuns(): readonly RunData[] {
+  const { data, query, t } = usePage();
+  return matching(data.runs, query, t);
+}
+
+/** Those, without the ones that were hidden one by one. */
 export function useShownRuns(): RunData[] {
-  const { data, hidden } = usePage();
-  return data.runs.filter(({ id }) => !hidden.has(id));
+  const { hidden } = usePage();
+  return useMatchingRuns().filter(({ id }) => !hidden.has(id));
+}
+
+/** Runs that have every word of `query` somewhere, whatever its case. */
+export function matching(
+  runs: readonly RunData[],
+  query: string,
+  t: Translate,
+): readonly RunData[] {
+  const words = query.toLowerCase().split(/\s+/).filter(Boolean);
+  if (words.length === 0) return runs;
+  return runs.filter((run) => {
+    const { id, method, arch, dataset, seed, state } = run;
+    const texts = [id, t(method), method, arch, dataset?.name, rateText(run), t(state)];
+    const text = [...texts, `seed ${seed}`].join(' ').toLowerCase();
+    return words.every((word) => text.includes(word));
+  });
 }

@@ -1,22 +1,23 @@
 // Numbers as people read them; they are the same in every language.
 
-/** Three significant digits, without an exponent: 0.0123, 1.23, 12.3, 123. */
+/** Three significant digits, without an exponent: 0.0123, 1.23, 12.3, 123; whole numbers from 1,000. */
 export function digits(value: number, significant = 3): string {
   if (!Number.isFinite(value)) return '-';
   if (value === 0) return '0';
   const rounded = Number(value.toPrecision(significant));
   const magnitude = Math.floor(Math.log10(Math.abs(rounded)));
+  if (magnitude >= Math.max(3, significant)) return grouped(Math.round(value));
   return value.toFixed(Math.min(6, Math.max(0, significant - 1 - magnitude)));
 }
 
-/** 950, 12.3K, 1.67M, 2.54G */
+/** 950, 12.3 K, 1.67 M, 2.54 G: as in the terminal. */
 export function count(value: number): string {
   for (const [unit, factor] of [
     ['G', 1e9],
     ['M', 1e6],
     ['K', 1e3],
   ] as const) {
-    if (Math.abs(value) >= factor * 0.9995) return `${digits(value / factor)}${unit}`;
+    if (Math.abs(value) >= factor * 0.9995) return `${digits(value / factor)} ${unit}`;
   }
   return String(Math.round(value));
 }

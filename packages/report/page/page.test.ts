@@ -89,11 +89,11 @@ describe('texts', () => {
   });
 
   it('give numbers their units', () => {
-    expect([digits(0), tick('3.00M'), tick('2.50 ms'), tick('100K')]).toEqual([
-      ...['0', '3M', '2.5 ms', '100K'],
+    expect([digits(0), tick('3.00 M'), tick('2.50 ms'), tick('100 K')]).toEqual([
+      ...['0', '3 M', '2.5 ms', '100 K'],
     ]);
     expect([count(999_950), count(157_000), bytes(2 ** 21), digits(0.0123)]).toEqual([
-      ...['1.00M', '157K', '2.00 MiB', '0.0123'],
+      ...['1.00 M', '157 K', '2.00 MiB', '0.0123'],
     ]);
     expect([points(0.0012), points(-0.25, 1)]).toEqual(['+0.12', '−25.0']);
   });

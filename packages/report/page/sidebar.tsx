@@ -1,18 +1,19 @@
 // Beside the sections: where they are, which runs they show, language and colours.
 import type { LiveState } from './app.js';
-import { type Theme, usePage } from './context.js';
+import { type Theme, useMatchingRuns, usePage } from './context.js';
 import { Segments, Select } from './controls.js';
+import { grouped } from './format.js';
 import type { Language } from './i18n/index.js';
+import { RunMark } from './run-mark.js';
 
 interface SidebarProps {
   readonly live: LiveState | undefined;
   readonly sections: readonly { readonly id: string; readonly title: string }[];
   readonly setLanguage: (language: Language) => void;
   readonly setTheme: (theme: Theme) => void;
-  readonly setHidden: (hidden: ReadonlySet<string>) => void;
 }
 
-export function Sidebar({ live, sections, setLanguage, setTheme, setHidden }: SidebarProps) {
+export function Sidebar({ live, sections, setLanguage, setTheme }: SidebarProps) {
   const { t, language, theme } = usePage();
   return (
     <header class="side">
@@ -36,7 +37,7 @@ export function Sidebar({ live, sections, setLanguage, setTheme, setHidden }: Si
           ))}
         </ul>
       </nav>
-      <RunFilter setHidden={setHidden} />
+      <RunFilter />
       <div class="settings">
         <Segments
           label={t('language')}
@@ -62,54 +63,82 @@ export function Sidebar({ live, sections, setLanguage, setTheme, setHidden }: Si
   );
 }
 
-function RunFilter({ setHidden }: Pick<SidebarProps, 'setHidden'>) {
-  const { data, hidden, t, colourOf } = usePage();
+function RunFilter() {
+  const { data, hidden, setHidden, query, setQuery, t, colourOf } = usePage();
+  const runs = useMatchingRuns();
   if (data.runs.length < 2) return null;
   const toggle = (id: string): void => {
     const next = new Set(hidden);
     if (!next.delete(id)) next.add(id);
     setHidden(next);
   };
+  /** Those that the filter leaves; what it hides stays as it was. */
+  const setAll = (isShown: boolean): void => {
+    const next = new Set(hidden);
+    for (const { id } of runs) {
+      if (isShown) next.delete(id);
+      else next.add(id);
+    }
+    setHidden(next);
+  };
   return (
-    <details class="filter" open={data.runs.length <= 12}>
-      <summary>{t('runsShown')}</summary>
-      <fieldset>
-        <legend class="hidden">{t('runsShown')}</legend>
-        {data.runs.map((run) => (
-          <label key={run.id}>
-            <input
-              type="checkbox"
-              checked={!hidden.has(run.id)}
-              onChange={() => {
-                toggle(run.id);
-              }}
-            />
-            <i class="dot" style={{ '--colour': colourOf(run) }} />
-            <span>{run.id}</span>
-          </label>
-        ))}
+    <div class="filter">
+      <label class="search">
+        <span>{t('filterRuns')}</span>
+        <input
+          type="search"
+          value={query}
+          placeholder={t('filterHint')}
+          onInput={(event) => {
+            setQuery(event.currentTarget.value);
+          }}
+        />
+      </label>
+      <p class="help" role="status">
+        {query.trim() === ''
+          ? ''
+          : t('filterCount', { shown: grouped(runs.length), total: grouped(data.runs.length) })}
+      </p>
+      <details open={data.runs.length <= 12}>
+        <summary>{t('runsShown')}</summary>
+        <fieldset>
+          <legend class="hidden">{t('runsShown')}</legend>
+          {runs.map((run) => (
+            <label key={run.id} data-run={run.id} data-method={run.method}>
+              <input
+                type="checkbox"
+                checked={!hidden.has(run.id)}
+                onChange={() => {
+                  toggle(run.id);
+                }}
+              />
+              <RunMark method={run.method} colour={colourOf(run)} />
+              <span>{run.id}</span>
+            </label>
+          ))}
+        </fieldset>
         {data.runs.length > 3 && (
           <div class="row">
             <button
               type="button"
               onClick={() => {
-                setHidden(new Set());
+                setAll(true);
               }}
             >
-              {t('showAll')}
+              {t('selectAll')}
             </button>
             <button
               type="button"
               onClick={() => {
-                setHidden(new Set(data.runs.map(({ id }) => id)));
+                setAll(false);
               }}
             >
-              {t('showNone')}
+              {t('selectNone')}
             </button>
           </div>
         )}
-      </fieldset>
-    </details>
+      </details>
+    </div>
   );
 }
 

@@ -22,6 +22,13 @@ export function blockName(group: string): string {
   return short === group ? group.replace(/^layer/, '').replace(/\.[a-z]\w*$/, '') : short;
 }
 
+/** A name for each group of a kind: that of its block, or more where a block has several. */
+export function shortNames(groups: readonly Pick<GroupData, 'name'>[]): string[] {
+  const blocks = groups.map(({ name }) => blockName(name));
+  if (new Set(blocks).size === blocks.length) return blocks;
+  return groups.map(({ name }) => name.replace(/^(blocks\.|layer)/, ''));
+}
+
 /** `70%` where all kinds lose the same share, else `ssm 70%, mlp 50%`. */
 export function rateText({ pruning }: Pick<RunData, 'pruning'>): string {
   const rates = Object.entries(pruning?.rates ?? {});

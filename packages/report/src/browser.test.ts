@@ -145,7 +145,11 @@ browserSuite(`a report${because}`, () => {
     const names = page.locator('#curves > .legend li');
     expect(await names.allInnerTexts()).toEqual(['dense', 'oneshot', 'refill', 'rsst']);
     await page.locator('.filter').getByLabel('refill').uncheck();
-    expect(await names.allInnerTexts()).toEqual(['dense', 'oneshot', 'rsst']);
+    // The entry stays, so that it can be pressed again.
+    const shown = page.locator('#curves > .legend button[aria-pressed="true"]');
+    expect(await shown.allInnerTexts()).toEqual(['dense', 'oneshot', 'rsst']);
+    await names.getByRole('button', { name: 'refill' }).press('Enter');
+    expect(await shown.allInnerTexts()).toEqual(['dense', 'oneshot', 'refill', 'rsst']);
   });
 
   it('has confusion matrices and the images on which two models differ', async () => {

@@ -8,6 +8,7 @@ import {
   testText,
 } from '../workflows/compare/report.js';
 import { type MethodResult, sizeSpread } from '../workflows/compare/results.js';
+import { modelLabel } from '../models/model-label.js';
 import type { Context } from './context.js';
 import { relativePath } from './shell.js';
 import { count, percent } from './terminal/format.js';
@@ -19,7 +20,9 @@ export function printComparison(context: Context, { settings, results, path }: C
   const { colours, width } = context;
   const { dim } = colours;
   const dense = results.methods.find(({ method }) => method === 'dense');
-  context.title(`${settings.train.arch} on ${settings.train.dataset}`);
+  context.title(
+    `${modelLabel(settings.train.arch, settings.train.model)} on ${settings.train.dataset}`,
+  );
   context.print(dim(wrapText(printable(`${describe(settings)}.`), width)));
   for (const rate of settings.rates) {
     const methods = results.methods.filter((result) => result.rate === 0 || result.rate === rate);

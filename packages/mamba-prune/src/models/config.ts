@@ -66,14 +66,18 @@ export interface ModelOptions {
   readonly blocks?: readonly number[] | undefined;
 }
 
-interface MambaDefaults {
+export interface MambaDefaults {
   readonly dModel: number;
   readonly depth: number;
   readonly dState: number;
+  /** 4 unless given. */
+  readonly patchSize?: number;
 }
 
 /** The architectures by name. */
 export const mambaArchitectures = {
+  // The model of the quickstart. Few wide blocks: at batch 1 the work in them outweighs the cost of calling operators.
+  mamba_quick: { dModel: 128, depth: 2, dState: 8, patchSize: 7 },
   mamba_nano: { dModel: 64, depth: 4, dState: 8 },
   mamba_tiny: { dModel: 96, depth: 12, dState: 8 },
   mamba_small: { dModel: 192, depth: 24, dState: 16 },
@@ -88,7 +92,7 @@ export const dtRankGroup = (block: number): string => `blocks.${block}.dt_rank`;
 export const mlpGroup = (block: number): string => `blocks.${block}.mlp`;
 
 /**
- * The configuration of a dense model: patch 4 at 32 px, 3 channels, 10 classes, d_conv 4, expand 2,
+ * The configuration of a dense model: patch 4 at 32 px (`mamba_quick`: patch 7 at 28 px), 3 channels, 10 classes, d_conv 4, expand 2,
  * mlp_ratio 4, dt_rank ceil(d_model / 16) unless told otherwise.
  * @throws UsageError if the image does not divide into patches, or a size is no positive integer;
  *   TooLargeError if one is beyond `modelLimits`
@@ -114,8 +118,9 @@ export function mambaConfig(arch: MambaArchitecture, options: ModelOptions = {})
     dState: options.dState ?? defaults.dState,
     dConv: options.dConv ?? 4,
     dtRank: Math.ceil(dModel / 16),
-    patchSize: options.patchSize ?? 4,
-    imageSize: options.imageSize ?? 32,
+    patchSize: options.patchSize ?? defaults.patchSize ?? 4,
+    imageSize:
+      options.imageSize ?? (defaults.patchSize === undefined ? 32 : 4 * defaults.patchSize),
     channels: options.channels ?? 3,
     numClasses: options.numClasses ?? 10,
     scan: options.scan ?? 'uni',

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { ModelOptions } from './config.js';
-import { createModel, createModelFromConfig, modelShapes } from './registry.js';
+import { createModel, createModelFromConfig, modelShapes, parametersOf } from './registry.js';
 
 const cases: [arch: string, options: ModelOptions, widths: Record<string, number>][] = [
   ['mamba_nano', { depth: 2, imageSize: 16 }, { 'blocks.1.ssm': 5, 'blocks.0.mlp': 7 }],
@@ -23,6 +23,8 @@ describe('shapes from a configuration', () => {
     const model = createModelFromConfig(config);
     const real = Array.from(model.stateDict(), ([name, { shape }]) => [name, [...shape]]);
     expect([...modelShapes(model.config)].sort()).toEqual(real.sort());
+    // Without the statistics of batch normalisation, which are no parameters.
+    expect(parametersOf(model.config)).toBe(model.numParameters());
     dense.dispose();
     model.dispose();
   });

@@ -15,7 +15,7 @@ import {
 import { checkModelNeed, denseConfig } from './dense-config.js';
 import type { ImageModel } from './image-model.js';
 import { VisionMamba } from './mamba.js';
-import { type AnyConfig, type ModelShapes, shapesOf } from './model-shapes.js';
+import { type AnyConfig, type ModelShapes, countParameters, shapesOf } from './model-shapes.js';
 import { ResNet } from './resnet.js';
 import {
   type ResNetArchitecture,
@@ -108,6 +108,14 @@ export function createModelFromConfig(config: { readonly family: string }): Imag
  */
 export function modelShapes(config: { readonly family: string }): ModelShapes {
   return shapesOf(familyFor(config).checked(config));
+}
+
+/**
+ * Number of parameters of such a model, the same as its `numParameters()`; nothing is allocated.
+ * @throws UsageError for a configuration that no model has
+ */
+export function parametersOf(config: { readonly family: string }): number {
+  return countParameters(familyFor(config).checked(config));
 }
 
 function familyFor({ family }: { readonly family: string }): Family {

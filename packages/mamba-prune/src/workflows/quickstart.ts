@@ -8,6 +8,7 @@ import { RunFolder } from '../training/run-folder.js';
 import type { TrainHooks } from '../training/types.js';
 import { pruneRun } from './prune-run.js';
 import type { PruningRecord } from './pruning-record.js';
+import { withEarlierNames } from './earlier-names.js';
 import { type PruneSettings, decideImportance, keepImportance } from './prune-settings.js';
 import { type RunState, carryOn, runState } from './run-state.js';
 import { type RunControl, type TrainSettings, storedSettings } from './settings.js';
@@ -44,10 +45,9 @@ const quickRecipe = {
 export const quickstartPreset: QuickstartPreset = {
   expectedMinutes: 2,
   train: {
-    arch: 'mamba_nano',
+    arch: 'mamba_quick',
     dataset: 'fashion-mnist',
-    // Few wide blocks: at batch 1 the work in them outweighs the cost of calling operators.
-    model: { patchSize: 7, dModel: 128, depth: 2 },
+    model: {},
     recipe: { ...quickRecipe, epochs: 2, lr: 2e-3, warmupEpochs: 0.2, seed: 0 },
   },
   rate: 0.7,
@@ -106,9 +106,13 @@ export async function quickstart(
   const dense = join(control.out, 'dense');
   const pruned = join(control.out, 'pruned');
 
-  const state = runState(dense, preset.train, fresh);
+  const earlier = withEarlierNames(preset.train);
+  // A run of an earlier version is the same one under another name.
+  const isEarlier = !fresh && ['finished', 'unfinished'].includes(runState(dense, earlier));
+  const settingsOfDense = isEarlier ? earlier : preset.train;
+  const state = runState(dense, settingsOfDense, fresh);
   hooks.onStep?.('train', state);
-  const trained = await trainRun(preset.train, {
+  const trained = await trainRun(settingsOfDense, {
     ...shared,
     ...carryOn(dense, state),
     hooks: hooks.train,

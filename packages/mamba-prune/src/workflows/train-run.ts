@@ -5,9 +5,10 @@ import type { Dataset } from '../data/types.js';
 import { UsageError } from '../errors.js';
 import { makeFolder } from '../files/folder.js';
 import type { ModelOptions } from '../models/config.js';
+import { defaultPatch } from '../models/default-patch.js';
 import type { ImageModel } from '../models/image-model.js';
 import { type ModelInfo, loadModel, saveModel } from '../models/model-file.js';
-import { createModel, denseShapes, modelOptionNames } from '../models/registry.js';
+import { createModel, denseShapes } from '../models/registry.js';
 import { requireOptions } from '../option-checks.js';
 import { tensorboardHooks, writeEventFile } from '../logging/tensorboard.js';
 import { fitBatchSize } from '../training/auto-batch.js';
@@ -229,28 +230,21 @@ async function startingModel(
 }
 
 /**
- * Classes, channels and size of the data; for models that see patches, a patch size that leaves 49 to
- * 256 of them.
+ * Classes, channels and size of the data; for models that see patches, `defaultPatch`.
  */
 export function modelOptionsFor(
   arch: string,
   options: ModelOptions,
   { info }: Dataset,
 ): ModelOptions {
-  const hasPatches = modelOptionNames(arch).includes('patchSize');
+  const patchSize = defaultPatch(arch, info.height);
   return {
-    ...(hasPatches && { patchSize: defaultPatch(info.height) }),
+    ...(patchSize !== undefined && { patchSize }),
     ...options,
     channels: info.channels,
     imageSize: info.height,
     numClasses: info.classes.length,
   };
-}
-
-/** 4 up to 40 px as on CIFAR, 8 up to 128 px, 16 beyond as on ImageNet. */
-function defaultPatch(side: number): number {
-  if (side <= 40) return 4;
-  return side <= 128 ? 8 : 16;
 }
 
 /** An entry of a model's history; no times in it, so that equal runs give equal files. */

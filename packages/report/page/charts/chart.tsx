@@ -2,6 +2,9 @@
 import type { ComponentChildren } from 'preact';
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { usePage } from '../context.js';
+import { declutter } from './declutter.js';
+import { named } from './highlight.js';
+import { forgetWidths } from './text-width.js';
 
 export interface TableData {
   readonly columns: readonly string[];
@@ -24,6 +27,7 @@ export function Chart({ title, summary, draw, table, children, wide = false }: C
   const { t } = usePage();
   const holder = useRef<HTMLDivElement>(null);
   const width = useWidth(holder);
+  useFonts();
   useLayoutEffect(() => {
     if (width === 0 || !holder.current) return;
     const picture = draw(width);
@@ -31,7 +35,9 @@ export function Chart({ title, summary, draw, table, children, wide = false }: C
     picture.setAttribute('aria-label', t('titled', { title, text: summary }));
     // Its texts are in the label and in the table; one by one they are noise.
     for (const part of picture.children) part.setAttribute('aria-hidden', 'true');
+    named(picture);
     holder.current.replaceChildren(picture);
+    declutter(picture);
   });
   return (
     <figure class={wide ? 'chart wide' : 'chart'}>
@@ -73,6 +79,17 @@ export function NumberTable({ caption, columns, rows }: TableData & { readonly c
       </table>
     </div>
   );
+}
+
+/** Draws again when the fonts are there: names are placed by their width. */
+function useFonts(): void {
+  const [, setReady] = useState(false);
+  useEffect(() => {
+    void document.fonts.ready.then(() => {
+      forgetWidths();
+      setReady(true);
+    });
+  }, []);
 }
 
 /** Of an element, in whole pixels; 0 before it is known. */

@@ -1,6 +1,6 @@
 // Bars over a range of values, their parts on top of each other, and the same as a table.
 import * as Plot from '@observablehq/plot';
-import { digits } from '../format.js';
+import { digits, grouped } from '../format.js';
 import type { TableData } from './chart.js';
 
 /** A part of one bar. */
@@ -47,6 +47,6 @@ export function binTable(
         units: parts.map(({ colour }) => counts.get(colour) ?? 0),
       }))
       .filter(({ units }) => units.some((count) => count > 0))
-      .map(({ range, units }) => [range, ...units.map(String)]),
+      .map(({ range, units }) => [range, ...units.map(grouped)]),
   };
 }

@@ -3,11 +3,14 @@ import * as Plot from '@observablehq/plot';
 import { useState } from 'preact/hooks';
 import type { EpochPoint, RoundData, RunData } from '../../src/data/types.js';
 import { Chart, type TableData } from '../charts/chart.js';
+import { markOf } from '../charts/highlight.js';
+import { flags } from '../charts/label-marks.js';
 import { gridStyle, heightFor, plotStyle, tipStyle } from '../charts/plot-style.js';
 import { usePage, useShownRuns } from '../context.js';
 import { Legend, Section, Switch } from '../controls.js';
 import { percent } from '../format.js';
 import type { Translate } from '../i18n/index.js';
+import { RunLegend } from '../run-legend.js';
 
 type Value = 'accuracy' | 'loss' | 'lr';
 
@@ -31,7 +34,7 @@ export function Curves() {
       help={t('curvesHelp')}
       controls={<Switch label={t('logScale')} checked={isLog} onChange={setLog} />}
     >
-      <RunLegend runs={runs} />
+      <RunLegend has={({ epochs, steps }) => epochs.length + steps.length > 0} />
       <div class="grid three">
         <Curve value="accuracy" runs={runs} isLog={false} />
         <Curve value="loss" runs={runs} isLog={isLog} />
@@ -39,11 +42,6 @@ export function Curves() {
       </div>
     </Section>
   );
-}
-
-function RunLegend({ runs }: { readonly runs: readonly RunData[] }) {
-  const { colourOf } = usePage();
-  return <Legend entries={runs.map((run) => ({ label: run.id, colour: colourOf(run) }))} />;
 }
 
 interface CurveProps {
@@ -84,16 +82,10 @@ function Curve({ value, runs, isLog }: CurveProps) {
           strokeDasharray: '2,3',
           strokeOpacity: 0.7,
         }),
-        cuts.length > 6
-          ? null
-          : Plot.text(cuts, {
-              x: 'x',
-              text: ({ round }: { round: number }) => t('cut', { round }),
-              frameAnchor: 'top-left',
-              dx: 4,
-              fontSize: 11,
-              fill: 'var(--soft)',
-            }),
+        flags(
+          cuts.map(({ x, round }) => ({ x, text: t('cut', { round }) })),
+          'var(--soft)',
+        ),
         ...(['train', 'test'] as const).map((part) =>
           Plot.lineY(
             dots.filter(
@@ -104,6 +96,7 @@ function Curve({ value, runs, isLog }: CurveProps) {
               y: 'y',
               z: ({ run }: Dot) => run.id,
               stroke: ({ run }: Dot) => colourOf(run),
+              ariaLabel: ({ run }: Dot) => markOf(run),
               strokeWidth: part === 'test' ? 2 : 1.25,
               strokeDasharray: part === 'test' ? 'none' : '4,3',
               strokeOpacity: part === 'test' ? 1 : 0.75,

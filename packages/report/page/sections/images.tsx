@@ -8,6 +8,7 @@ import type {
 } from '../../src/data/types.js';
 import { Chart } from '../charts/chart.js';
 import { plotStyle, tipStyle } from '../charts/plot-style.js';
+import { shortened, textWidth } from '../charts/text-width.js';
 import { usePage } from '../context.js';
 import { RunSelect, Section, Segments, ShowAll } from '../controls.js';
 import { grouped, percent } from '../format.js';
@@ -125,30 +126,41 @@ function Confusion({ evaluation: { classes }, run }: ConfusionProps) {
     .sort((a, b) => b.images - a.images);
   const few = classes.length <= 24;
   const draw = (width: number): Element => {
-    const longest = Math.max(...classes.map((name) => name.length));
+    const short = classes.map((name) => shortened(name, 110, (text) => textWidth(text, 11)));
+    const longest = Math.max(...short.map((name) => textWidth(name, 11)));
+    const nameOf = (name: string): string => short[classes.indexOf(name)] ?? name;
     // A phone has room for the names of few classes.
     const named = few && (width > 480 || classes.length <= 12);
-    const left = named ? Math.min(130, 14 + 7 * longest) : 14;
+    const left = named ? 16 + longest : 14;
     const side = Math.min(560, width - left - 20);
     const cell = side / classes.length;
+    // Side by side where they have room, else upright.
+    const isUpright = longest + 4 > cell;
+    const below = few ? (isUpright ? longest : 12) + 26 : 30;
     return Plot.plot({
-      ...plotStyle(left + side + 20, side + 74),
+      ...plotStyle(left + side + 20, side + below + 8),
       marginLeft: left,
-      marginBottom: 66,
+      marginBottom: below,
       marginTop: 8,
-      x: { domain: classes, label: t('predicted') },
+      x: { domain: classes, label: t('predicted'), labelOffset: below - 4 },
       y: { domain: classes, label: null, ...(!named && { axis: null }) },
       marks: [
         few
           ? Plot.axisX({
               tickSize: 0,
               label: null,
-              tickRotate: -35,
+              tickRotate: isUpright ? -90 : 0,
+              tickFormat: nameOf,
               fill: 'var(--ink)',
               fontSize: 11,
             })
           : null,
-        named ? Plot.axisY({ tickSize: 0, label: null, fill: 'var(--ink)', fontSize: 11 }) : null,
+        named
+          ? Plot.axisY({
+              ...{ tickSize: 0, label: null, tickFormat: nameOf },
+              ...{ fill: 'var(--ink)', fontSize: 11 },
+            })
+          : null,
         Plot.cell(cells, {
           x: 'predicted',
           y: 'label',
@@ -176,7 +188,7 @@ function Confusion({ evaluation: { classes }, run }: ConfusionProps) {
             x: 'predicted',
             y: 'label',
             title: (found: Cell) =>
-              `${t('confused', { true: found.label, predicted: found.predicted })}\n${found.images} (${percent(found.share, 1)})`,
+              `${t('confused', { true: found.label, predicted: found.predicted })}\n${grouped(found.images)} (${percent(found.share, 1)})`,
             ...tipStyle,
           }),
         ),
@@ -206,7 +218,7 @@ function Confusion({ evaluation: { classes }, run }: ConfusionProps) {
             .map(({ label, predicted, images, share }) => [
               label,
               predicted,
-              String(images),
+              grouped(images),
               percent(share, 1),
             ]),
         }}
@@ -229,7 +241,7 @@ function Mistakes({ mistakes }: { readonly mistakes: readonly Cell[] }) {
         {mistakes.map(({ label, predicted, images }) => (
           <li key={`${label}-${predicted}`}>
             <span>{t('confused', { true: label, predicted })}</span>
-            <b>{images}</b>
+            <b>{grouped(images)}</b>
             <i style={{ width: `${(100 * images) / most}%` }} />
           </li>
         ))}

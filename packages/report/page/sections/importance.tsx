@@ -4,6 +4,7 @@ import { useState } from 'preact/hooks';
 import type { RunData, ScoresData } from '../../src/data/types.js';
 import { Chart } from '../charts/chart.js';
 import { type Bin, binTable, stackedBars } from '../charts/histogram.js';
+import { flags } from '../charts/label-marks.js';
 import { gridStyle, heightFor, plotStyle } from '../charts/plot-style.js';
 import { usePage } from '../context.js';
 import { Legend, RunSelect, Section, Segments, Select } from '../controls.js';
@@ -136,17 +137,7 @@ function Histogram({ scores, kind }: { readonly scores: ScoresData; readonly kin
                 strokeWidth: 1.5,
                 strokeDasharray: '4,3',
               }),
-              Plot.text([threshold], {
-                x: (x: number) => x,
-                text: () => border,
-                frameAnchor: 'top',
-                textAnchor: 'start',
-                dx: 6,
-                dy: 2,
-                fill: 'var(--ink)',
-                stroke: 'var(--card)',
-                strokeWidth: 4,
-              }),
+              flags([{ x: threshold, text: border }], 'var(--ink)'),
             ],
         Plot.ruleY([0], { stroke: 'var(--line)' }),
       ],

@@ -4,11 +4,13 @@ import { useState } from 'preact/hooks';
 import type { GroupData, RunData } from '../../src/data/types.js';
 import { Chart } from '../charts/chart.js';
 import { gridStyle, plotStyle, tipStyle } from '../charts/plot-style.js';
+import { thinned } from '../charts/place-labels.js';
+import { textWidth } from '../charts/text-width.js';
 import { UnitsMap } from '../charts/units-map.js';
 import { usePage } from '../context.js';
 import { Legend, RunSelect, Section, Segments } from '../controls.js';
 import { grouped, percent } from '../format.js';
-import { blockName, cutKinds, groupsOf, kindName } from '../words.js';
+import { cutKinds, groupsOf, kindName, shortNames } from '../words.js';
 
 export function Layers() {
   const { t, data, focus } = usePage();
@@ -61,9 +63,10 @@ interface Bar {
 function Widths({ run, kind, round }: { run: RunData; kind: string; round: number }) {
   const { t, colourOf } = usePage();
   const groups = groupsOf(run, kind);
-  const bars = groups.map((group): Bar => ({
+  const names = shortNames(groups);
+  const bars = groups.map((group, i): Bar => ({
     group,
-    block: blockName(group.name),
+    block: names[i] ?? group.name,
     width: widthAfter(run, group, round),
   }));
   const total = bars.reduce((sum, { width }) => sum + width, 0);
@@ -71,9 +74,12 @@ function Widths({ run, kind, round }: { run: RunData; kind: string; round: numbe
   const title = kindName(kind, t);
   const draw = (width: number): Element => {
     const room = (width - 70) / bars.length;
+    const blocks = bars.map(({ block }) => block);
+    const values = bars.map(({ width: kept }) => textWidth(grouped(kept), 12, 600));
     return Plot.plot({
-      ...plotStyle(width, 230),
-      x: { type: 'band', domain: bars.map(({ block }) => block), padding: 0.18, label: t('group') },
+      ...plotStyle(width, 236),
+      marginBottom: 42,
+      x: { type: 'band', domain: blocks, padding: 0.18, label: t('group') },
       y: { label: null, nice: true },
       marks: [
         Plot.gridY(gridStyle),
@@ -81,7 +87,15 @@ function Widths({ run, kind, round }: { run: RunData; kind: string; round: numbe
         Plot.axisX({
           label: t('group'),
           tickSize: 0,
-          ticks: bars.map(({ block }) => block).filter((_, i) => i % Math.ceil(22 / room) === 0),
+          // Clear of the 0 beside the first bar.
+          tickPadding: 8,
+          ticks: [
+            ...thinned(
+              blocks,
+              blocks.map((block) => textWidth(block)),
+              room,
+            ),
+          ],
         }),
         Plot.barY(bars, {
           x: 'block',
@@ -90,12 +104,12 @@ function Widths({ run, kind, round }: { run: RunData; kind: string; round: numbe
           rx: 3,
         }),
         Plot.barY(bars, { x: 'block', y: 'width', fill: colourOf(run), rx: 3 }),
-        room < 30
+        room < Math.max(0, ...values) + 4
           ? null
           : Plot.text(bars, {
               x: 'block',
               y: 'width',
-              text: ({ width: kept }: Bar) => String(kept),
+              text: ({ width: kept }: Bar) => grouped(kept),
               dy: -8,
               fill: 'var(--ink)',
               fontWeight: 600,
@@ -127,9 +141,12 @@ function Widths({ run, kind, round }: { run: RunData; kind: string; round: numbe
         ],
         rows: groups.map((group) => [
           group.name,
-          String(group.dense),
-          String(group.before),
-          ...(run.pruning?.rounds ?? []).map(({ widths }) => String(widths[group.name] ?? '')),
+          grouped(group.dense),
+          grouped(group.before),
+          ...(run.pruning?.rounds ?? []).map(({ widths }) => {
+            const kept = widths[group.name];
+            return kept === undefined ? '' : grouped(kept);
+          }),
         ]),
       }}
     >

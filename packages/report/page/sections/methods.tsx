@@ -9,11 +9,13 @@ import type {
 } from '../../src/data/types.js';
 import { Chart } from '../charts/chart.js';
 import { gridStyle, plotStyle, tipStyle } from '../charts/plot-style.js';
+import { shortened, textWidth } from '../charts/text-width.js';
 import { methodColour } from '../colours.js';
 import { usePage } from '../context.js';
 import { Section, Select } from '../controls.js';
 import { count, percent, points } from '../format.js';
 import type { TextKey, Translate } from '../i18n/index.js';
+import { RunMark } from '../run-mark.js';
 import { Command } from './repeat.js';
 
 export function Methods() {
@@ -90,7 +92,7 @@ function MethodTable({ comparison: { methods } }: { readonly comparison: Compari
           {methods.map((result) => (
             <tr key={`${result.method}-${result.rate}`}>
               <th scope="row">
-                <i class="dot" style={{ '--colour': methodColour(result.method) }} />
+                <RunMark method={result.method} colour={methodColour(result.method)} />
                 {methodName(result.method, t)}
               </th>
               <td>{rateName(result.rate)}</td>
@@ -117,10 +119,13 @@ function Strips({ comparison: { methods, runs } }: { readonly comparison: Compar
   const name = ({ method, rate }: { method: string; rate: number }): string =>
     `${methodName(method, t)} ${rateName(rate)}`.trim();
   const withSpread = methods.filter(({ deviation }) => deviation !== null);
-  const draw = (width: number): Element =>
-    Plot.plot({
+  const draw = (width: number): Element => {
+    const most = Math.min(220, 0.4 * width);
+    const short = new Map(methods.map((result) => [name(result), shortened(name(result), most)]));
+    const left = 16 + Math.max(40, ...[...short.values()].map((text) => textWidth(text)));
+    return Plot.plot({
       ...plotStyle(width, 64 + 34 * methods.length),
-      marginLeft: 110,
+      marginLeft: left,
       x: { label: `${t('accuracy')} →`, nice: true, inset: 10 },
       y: { type: 'band', domain: methods.map(name), label: null, padding: 0.3 },
       marks: [
@@ -128,10 +133,15 @@ function Strips({ comparison: { methods, runs } }: { readonly comparison: Compar
         Plot.axisX({
           label: `${t('accuracy')} →`,
           tickSize: 0,
-          ticks: Math.max(3, width / 110),
+          ticks: Math.max(2, (width - left) / 90),
           tickFormat: (x: number) => `${Number((100 * x).toFixed(2))}%`,
         }),
-        Plot.axisY({ label: null, tickSize: 0, fill: 'var(--ink)' }),
+        Plot.axisY({
+          label: null,
+          tickSize: 0,
+          fill: 'var(--ink)',
+          tickFormat: (full: string) => short.get(full) ?? full,
+        }),
         Plot.ruleY(withSpread, {
           y: name,
           x1: ({ accuracy, deviation }: ComparedMethod) => accuracy - (deviation ?? 0),
@@ -167,6 +177,7 @@ function Strips({ comparison: { methods, runs } }: { readonly comparison: Compar
         ),
       ],
     });
+  };
   return (
     <Chart
       wide

@@ -1,34 +1,104 @@
 // What pruning brought: the run in focus against its dense model, and all runs as a table.
+import { type Baseline, baselineOf } from '../../src/data/baseline.js';
 import type { RunData } from '../../src/data/types.js';
 import { usePage } from '../context.js';
 import { Section } from '../controls.js';
-import { bytes, count, digits, milliseconds, percent, points } from '../format.js';
+import { bytes, count, digits, grouped, milliseconds, percent, points } from '../format.js';
+import type { Translate } from '../i18n/index.js';
 import { latencyOf } from '../latency.js';
 import { rateText } from '../words.js';
+import { RunTable } from './run-table.js';
 
 export function Overview() {
   const { data, focus, t } = usePage();
-  const dense = data.runs.find(({ id }) => id === focus?.source);
+  const baseline = focus && baselineOf(focus, data.runs);
   return (
     <Section id="overview" title={t('overview')} help={t('overviewHelp')}>
-      {focus && <Tiles run={focus} dense={dense} />}
+      {focus && baseline && <Compared run={focus} baseline={baseline} />}
+      {focus && <Tiles run={focus} baseline={baseline} />}
       <RunTable />
     </Section>
   );
 }
 
-function Tiles({ run, dense }: { readonly run: RunData; readonly dense: RunData | undefined }) {
+/** Which runs the numbers below compare, and whether both were trained alike. */
+function Compared({ run, baseline }: { readonly run: RunData; readonly baseline: Baseline }) {
+  const { data, t } = usePage();
+  const { epochs, isEqual, isFromStart, root } = baseline;
+  const lead = run.state === 'finished' ? '' : ` ${t('comparedUnfinished', { run: run.id })}`;
+  const key = isEqual
+    ? epochs === 0
+      ? 'comparedUntrained'
+      : isFromStart
+        ? 'comparedFromStart'
+        : 'comparedEqual'
+    : isFromStart
+      ? 'comparedOther'
+      : epochs === 0
+        ? 'comparedUntrained'
+        : 'comparedMore';
+  const more = t(epochs === 1 ? 'epochOne' : 'epochMany', { epochs: grouped(epochs) });
+  const against = baseline.run?.id ?? t('comparedRecorded');
+  const names = { run: run.id, dense: against, root: root ?? t('theSameModel'), more };
+  const spread = seedsText(run, data.runs, t);
+  return (
+    <p class={isEqual || epochs === 0 ? 'compared' : 'compared note'}>
+      <b>{t('comparedRuns', names)}</b> {t(key, names)}
+      {lead}
+      {!isEqual && epochs > 0 && ` ${t('comparedAdvice')}`}
+      {spread !== undefined && ` ${spread}`}
+    </p>
+  );
+}
+
+/** What the other seeds say: of one run nobody can tell pruning from chance. */
+function seedsText(run: RunData, runs: readonly RunData[], t: Translate): string | undefined {
+  const differences = runs
+    .filter((other) => isSibling(run, other))
+    .flatMap((other) => {
+      const { run: dense, isEqual } = baselineOf(other, runs) ?? { run: undefined, isEqual: false };
+      const [a, b] = [other.accuracy, dense?.accuracy];
+      return isEqual && a !== null && typeof b === 'number' ? [a - b] : [];
+    });
+  if (differences.length < 2) return undefined;
+  const mean = differences.reduce((sum, value) => sum + value, 0) / differences.length;
+  return t('comparedSeeds', {
+    seeds: differences.length,
+    mean: points(mean),
+    least: points(Math.min(...differences)),
+    most: points(Math.max(...differences)),
+  });
+}
+
+/** The same pruning with whatever seed. */
+const isSibling = (a: RunData, b: RunData): boolean =>
+  a.method === b.method &&
+  a.arch === b.arch &&
+  b.state === 'finished' &&
+  a.pruning?.plannedRounds === b.pruning?.plannedRounds &&
+  rateText(a) === rateText(b) &&
+  a.training.epochs === b.training.epochs &&
+  a.training.recipe === b.training.recipe &&
+  (a.id === b.id || a.seed !== b.seed);
+
+interface TilesProps {
+  readonly run: RunData;
+  readonly baseline: Baseline | undefined;
+}
+
+function Tiles({ run, baseline }: TilesProps) {
   const { data, t } = usePage();
   const { size, accuracy } = run;
+  const dense = baseline?.run;
   const denseSize = dense?.size ?? run.sizeBefore;
   const denseAccuracy = dense?.accuracy ?? run.accuracyBefore;
   const [slow, fast] = [dense && latencyOf(data, dense.id), latencyOf(data, run.id)];
-  const isPruned = run.pruning !== undefined;
+  const isPruned = baseline !== undefined;
   return (
     <div class="tiles">
       <Tile
         name={t('accuracy')}
-        isLoss={(accuracy ?? 0) < (denseAccuracy ?? 0)}
+        isLoss={baseline?.isEqual !== true || (accuracy ?? 0) < (denseAccuracy ?? 0)}
         value={percent(accuracy)}
         before={isPruned ? percent(denseAccuracy) : undefined}
         gain={
@@ -82,7 +152,7 @@ interface TileProps {
   readonly value: string;
   readonly before: string | undefined;
   readonly gain: string | undefined;
-  /** Whether it is one in truth. */
+  /** Whether it is none in truth, or nobody can tell. */
   readonly isLoss?: boolean;
 }
 
@@ -102,62 +172,4 @@ function Tile({ name, value, before, gain, isLoss = false }: TileProps) {
       {gain !== undefined && <div class={isLoss ? 'gain loss' : 'gain'}>{gain}</div>}
     </div>
   );
-}
-
-function RunTable() {
-  const { data, t, focus, setFocus, colourOf } = usePage();
-  const hasLatency = data.latency !== undefined;
-  return (
-    <div class="scroll card" tabIndex={0} role="region" aria-label={t('allRuns')}>
-      <table class="runs">
-        <thead>
-          <tr>
-            <th scope="col">{t('run')}</th>
-            <th scope="col">{t('method')}</th>
-            <th scope="col">{t('removed')}</th>
-            <th scope="col">{t('accuracy')}</th>
-            <th scope="col">{t('parameters')}</th>
-            <th scope="col">{t('macs')}</th>
-            <th scope="col">{t('fileSize')}</th>
-            {hasLatency && <th scope="col">{t('latency')}</th>}
-            <th scope="col">{t('state')}</th>
-          </tr>
-        </thead>
-        <tbody>
-          {data.runs.map((run) => (
-            <tr key={run.id} class={run.id === focus?.id ? 'focus' : ''}>
-              <th scope="row">
-                <button
-                  type="button"
-                  class="run"
-                  aria-pressed={run.id === focus?.id}
-                  onClick={() => {
-                    setFocus(run.id);
-                  }}
-                >
-                  <i class="dot" style={{ '--colour': colourOf(run) }} />
-                  {run.id}
-                </button>
-              </th>
-              <td>{t(run.method)}</td>
-              <td>{rateText(run)}</td>
-              <td>{percent(run.accuracy)}</td>
-              <td>{run.size ? count(run.size.parameters) : '–'}</td>
-              <td>{run.size ? count(run.size.macs) : '–'}</td>
-              <td>{bytes(run.size?.bytes)}</td>
-              {hasLatency && <td>{latencyText(run.id)}</td>}
-              <td>
-                <span class={`state ${run.state}`}>{t(run.state)}</span>
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
-  );
-
-  function latencyText(id: string): string {
-    const found = latencyOf(data, id);
-    return found ? milliseconds(found.medianMs) : '–';
-  }
 }

@@ -6,7 +6,7 @@ import { type Bin, binTable, stackedBars } from '../charts/histogram.js';
 import { gridStyle, heightFor, plotStyle, tipStyle } from '../charts/plot-style.js';
 import { usePage } from '../context.js';
 import { Legend, RunSelect, Section } from '../controls.js';
-import { digits, percent, scientific } from '../format.js';
+import { digits, grouped, percent, scientific } from '../format.js';
 import type { TextKey } from '../i18n/index.js';
 import { kindName } from '../words.js';
 
@@ -245,7 +245,9 @@ function Distribution({ points, kind }: KindProps) {
         value: t('distribution', { epoch: last.x }),
       })}
       summary={parts
-        .map(({ name, of }) => t('labelled', { name: t(name), value: of(norms)?.units ?? 0 }))
+        .map(({ name, of }) =>
+          t('labelled', { name: t(name), value: grouped(of(norms)?.units ?? 0) }),
+        )
         .join(t('separator'))}
       draw={draw}
       table={binTable(
@@ -256,7 +258,7 @@ function Distribution({ points, kind }: KindProps) {
     >
       <Legend
         entries={parts.map(({ name, colour, of }) => ({
-          label: `${t(name)} ${of(norms)?.units ?? 0}`,
+          label: `${t(name)} ${grouped(of(norms)?.units ?? 0)}`,
           colour,
         }))}
       />

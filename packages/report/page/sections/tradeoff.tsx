@@ -3,6 +3,8 @@ import * as Plot from '@observablehq/plot';
 import { useState } from 'preact/hooks';
 import type { ReportData, RunData } from '../../src/data/types.js';
 import { Chart } from '../charts/chart.js';
+import { markOf } from '../charts/highlight.js';
+import { nameLabels } from '../charts/label-marks.js';
 import { gridStyle, plotStyle, tipStyle } from '../charts/plot-style.js';
 import { usePage, useShownRuns } from '../context.js';
 import { Section, Segments } from '../controls.js';
@@ -10,7 +12,13 @@ import { bytes, count, milliseconds, percent, tick } from '../format.js';
 import type { Translate } from '../i18n/index.js';
 import { latencyOf, timedBatches } from '../latency.js';
 import { paretoFront } from '../pareto.js';
+import { RunLegend } from '../run-legend.js';
+import { methodSymbols } from '../run-mark.js';
 import { rateText } from '../words.js';
+
+/** Of a round point, in pixels; other shapes have the same area, and reach as far as `reach`. */
+const radius = 5.5;
+const reach = 9;
 
 interface Model {
   readonly run: RunData;
@@ -67,7 +75,7 @@ function costsOf(data: ReportData, t: Translate): Cost[] {
 }
 
 function Picture({ cost }: { readonly cost: Cost }) {
-  const { t, colourOf } = usePage();
+  const { t, colourOf, focus } = usePage();
   const models = useShownRuns().flatMap((run): Model[] => {
     const value = cost.of(run);
     return value == null || run.accuracy === null
@@ -76,9 +84,12 @@ function Picture({ cost }: { readonly cost: Cost }) {
   });
   const front = paretoFront(models);
   const isOnFront = new Set(front);
-  const labelled = models.length <= 14 ? models : front;
-  const dearest = models.reduce((most, model) => Math.max(most, model.cost), 0);
-  const isAtEdge = ({ cost: value }: Model): boolean => value > 0.85 * dearest;
+  // The first have the better places: the run in focus, those on the front, and of the others the more accurate.
+  const rank = (model: Model): number =>
+    model.run.id === focus?.id ? 2 : isOnFront.has(model) ? 1 : 0;
+  const labelled = [...models]
+    .sort((a, b) => rank(b) - rank(a) || b.accuracy - a.accuracy)
+    .map(({ run, cost: x, accuracy: y }) => ({ name: run.id, x, y, key: markOf(run) }));
   const draw = (width: number): Element =>
     Plot.plot({
       ...plotStyle(width, Math.round(Math.min(420, Math.max(280, width * 0.5)))),
@@ -89,7 +100,7 @@ function Picture({ cost }: { readonly cost: Cost }) {
         ticks: Math.max(3, width / 110),
         inset: 24,
       },
-      y: { label: `↑ ${t('accuracy')}`, nice: true, inset: 14 },
+      y: { label: null, nice: true, inset: 14 },
       marks: [
         Plot.gridX(gridStyle),
         Plot.gridY(gridStyle),
@@ -100,7 +111,8 @@ function Picture({ cost }: { readonly cost: Cost }) {
           ticks: Math.max(3, width / 110),
         }),
         Plot.axisY({
-          label: `↑ ${t('accuracy')}`,
+          label: null,
+          ticks: 8,
           tickSize: 0,
           tickFormat: (y: number) => `${Number((100 * y).toFixed(2))}%`,
         }),
@@ -115,30 +127,14 @@ function Picture({ cost }: { readonly cost: Cost }) {
         Plot.dot(models, {
           x: 'cost',
           y: 'accuracy',
-          r: 6.5,
-          symbol: ({ run }: Model) => symbols[run.method],
+          r: radius,
+          symbol: ({ run }: Model) => methodSymbols[run.method],
+          ariaLabel: ({ run }: Model) => markOf(run),
           fill: ({ run }: Model) => colourOf(run),
-          stroke: 'var(--card)',
+          stroke: ({ run }: Model) => (run.id === focus?.id ? 'var(--ink)' : 'var(--card)'),
           strokeWidth: 1.5,
         }),
-        // At the right edge a label begins before its point.
-        ...(['middle', 'end'] as const).map((textAnchor) =>
-          Plot.text(
-            labelled.filter((model) => isAtEdge(model) === (textAnchor === 'end')),
-            {
-              x: 'cost',
-              y: 'accuracy',
-              text: ({ run }: Model) => run.id,
-              textAnchor,
-              dx: textAnchor === 'end' ? 8 : 0,
-              dy: -14,
-              fill: 'var(--ink)',
-              stroke: 'var(--card)',
-              strokeWidth: 4,
-              fontSize: 12,
-            },
-          ),
-        ),
+        nameLabels(labelled, reach),
         Plot.tip(
           models,
           Plot.pointer({
@@ -170,7 +166,9 @@ function Picture({ cost }: { readonly cost: Cost }) {
           isOnFront.has(model) ? '✓' : '',
         ]),
       }}
-    />
+    >
+      <RunLegend has={(run) => cost.of(run) != null && run.accuracy !== null} />
+    </Chart>
   );
 
   function modelText(model: Model): string {
@@ -184,10 +182,3 @@ function Picture({ cost }: { readonly cost: Cost }) {
     ].join('\n');
   }
 }
-
-const symbols: Readonly<Record<RunData['method'], string>> = {
-  train: 'square',
-  oneshot: 'triangle',
-  refill: 'circle',
-  rsst: 'diamond',
-};

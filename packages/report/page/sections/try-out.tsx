@@ -1,5 +1,6 @@
 // The dense and the pruned model side by side, in the reader's own browser.
 import { useEffect, useRef, useState } from 'preact/hooks';
+import { baselineOf } from '../../src/data/baseline.js';
 import type { RunData, TryOutModel } from '../../src/data/types.js';
 import { usePage } from '../context.js';
 import { Section, Segments, Select } from '../controls.js';
@@ -58,7 +59,8 @@ function Bench({ models }: { readonly models: Models }) {
   const [backends, setBackends] = useState<readonly Backend[]>(['wasm']);
   const [picture, setPicture] = useState<Picture>();
   const right = byId(runs, rightChosen) ?? byId(runs, focus?.id) ?? runs.at(-1);
-  const left = byId(runs, leftChosen) ?? byId(runs, right?.source) ?? runs[0];
+  const dense = right && baselineOf(right, data.runs)?.run?.id;
+  const left = byId(runs, leftChosen) ?? byId(runs, dense) ?? byId(runs, right?.source) ?? runs[0];
   const pair = [left, right].flatMap((run) => (run ? [run.id] : []));
   const described = useDescribed(models, pair);
   const outcome = useOutcome(models, { pair, described, backend, picture });

@@ -66,10 +66,25 @@ function readEach<T>(paths: readonly string[], read: (path: string) => T): ReadE
 /** Runs with the id of what they pruned. */
 export function linked(read: readonly ReadRun[]): RunData[] {
   const byModel = new Map(read.map(({ data }) => [modelPath(data), data.id]));
-  return read.map(({ data, source }) => ({
-    ...data,
-    source: source && (byModel.get(source.path) ?? movedTo(source, read)),
-  }));
+  return read.map(({ data, source }) => {
+    const run = source && (stillThere(source, byModel) ?? movedTo(source, read));
+    return {
+      ...data,
+      source: data.pruning && run,
+      began: data.began && { ...data.began, run },
+    };
+  });
+}
+
+/** The run that wrote the file, unless it wrote another one there since. */
+function stillThere(
+  { path, sha256 }: Source,
+  byModel: ReadonlyMap<string, string>,
+): string | undefined {
+  const id = byModel.get(path);
+  if (id === undefined || sha256 === undefined) return id;
+  const digest = digestOf(path);
+  return digest === undefined || digest === sha256 ? id : undefined;
 }
 
 /** The run whose model is the same file in another place: runs are copied from machine to machine. */

@@ -1,7 +1,7 @@
 // results.json of a comparison.
 import { join } from 'node:path';
 import { readTextFile } from '@mamba-prune/libtorch';
-import { DataError } from 'mamba-prune';
+import { DataError, modelLabel } from 'mamba-prune';
 import { z } from 'zod';
 import { repeatCommand } from './facts.js';
 import type { ComparisonData } from './types.js';
@@ -50,6 +50,7 @@ const resultsSchema = z.object({
   settings: z.object({
     train: z.object({
       arch: z.string(),
+      model: z.looseObject({}).default({}),
       dataset: z.string(),
       recipe: z.object({ epochs: z.number() }),
     }),
@@ -76,7 +77,7 @@ export function readComparison(path: string, id: string): ComparisonData {
   const { train, finetune, rsst, targets, seeds } = settings;
   return {
     id,
-    arch: train.arch,
+    arch: modelLabel(train.arch, train.model),
     dataset: train.dataset,
     targets,
     seeds,

@@ -8,7 +8,8 @@ import {
   checkModelFile,
   createModelFromConfig,
   inspectModel,
-  modelShapes,
+  modelLabel,
+  parametersOf,
   readPruningRecord,
 } from 'mamba-prune';
 import { factsOf, repeatCommand } from './facts.js';
@@ -16,18 +17,19 @@ import { checkLines, epochPoints, stepPoints } from './metrics.js';
 import { phasesOf } from './phases.js';
 import { pruningData } from './pruning.js';
 import { checkConfig } from './run-config.js';
+import { trainingOf } from './training.js';
 import type { EpochPoint, ModelSize, RunData, RunMethod, RunState } from './types.js';
 
-/** A run, and the model that it pruned. */
+/** A run, and the model that it began with. */
 export interface ReadRun {
   readonly data: RunData;
-  /** Undefined for a dense training. */
+  /** Undefined for a training that began with random weights. */
   readonly source: Source | undefined;
   /** Why something of it is not shown, a model that is damaged for instance. */
   readonly problems: readonly string[];
 }
 
-/** The file of a model as it was when it was pruned; it may have moved since. */
+/** The file of a model as it was when the run began; it may have moved since. */
 export interface Source {
   /** Absolute. */
   readonly path: string;
@@ -52,7 +54,7 @@ export function readRun(path: string, id: string): ReadRun {
   const phases = phasesOf(config, record, lines);
   const epochs = epochPoints(lines, phases);
   const { bytes, problems } = modelFile(folder);
-  const source = record && sourceOf(config, record);
+  const source = record ? sourceOf(config, record) : initOf(config);
   return {
     source,
     problems,
@@ -68,6 +70,9 @@ export function readRun(path: string, id: string): ReadRun {
       repeat: repeatCommand(config.args, config.cwd),
       facts: factsOf(config),
       source: undefined,
+      began: source && { run: undefined, model: source.sha256 ?? source.path },
+      isDense: record === undefined || isDense(record),
+      training: trainingOf(config, record, phases),
       accuracy: accuracyOf(record, epochs),
       accuracyBefore: record?.accuracy.before ?? null,
       size: record ? { ...after(record), bytes } : denseSize(config, bytes),
@@ -89,10 +94,15 @@ const after = ({ parameters, macs }: PruningRecord): Omit<ModelSize, 'bytes'> =>
   macs: macs.after,
 });
 
+const isDense = ({ denseWidths, widthsAfter }: PruningRecord): boolean =>
+  Object.entries(denseWidths).every(([name, width]) => (widthsAfter[name] ?? width) === width);
+
 function methodOf(record: PruningRecord | undefined): RunMethod {
   // The dense models of a comparison are trained on as the pruned ones are: cut, but by nothing.
   const rates = Object.values(record?.rates ?? {});
-  if (record?.method === 'oneshot' && rates.every((rate) => rate === 0)) return 'train';
+  if (record?.method === 'oneshot' && rates.every((rate) => rate === 0) && isDense(record)) {
+    return 'train';
+  }
   const method = record?.method;
   return method === 'oneshot' || method === 'refill' || method === 'rsst' ? method : 'train';
 }
@@ -111,7 +121,7 @@ function stateOf(
 
 function archOf({ model }: RunConfig): string {
   const { arch } = (model ?? {}) as { arch?: unknown };
-  return typeof arch === 'string' ? arch : '?';
+  return typeof arch === 'string' ? modelLabel(arch, model ?? {}) : '?';
 }
 
 function datasetOf({ dataset }: RunConfig): RunData['dataset'] {
@@ -123,6 +133,12 @@ function datasetOf({ dataset }: RunConfig): RunData['dataset'] {
 function sourceOf(config: RunConfig, record: PruningRecord): Source {
   const { sha256, bytes } = (config['source'] ?? {}) as Partial<Source>;
   return { path: resolve(config.cwd, record.source), sha256, bytes };
+}
+
+/** Of a training that went on with the weights of a file. */
+function initOf(config: RunConfig): Source | undefined {
+  const { init } = (config['settings'] ?? {}) as { init?: unknown };
+  return typeof init === 'string' ? { path: resolve(config.cwd, init) } : undefined;
 }
 
 /** Of the finished model where that was measured, else of the last epoch that was. */
@@ -141,9 +157,10 @@ function denseSize({ model }: RunConfig, bytes: number | null): ModelSize | unde
   const key = JSON.stringify(model);
   let counted = counts.get(key);
   if (!counted) {
-    if (!(numbersIn(model) <= maxNumbers)) return undefined;
+    const parameters = parametersIn(model);
+    if (!(parameters <= maxParameters)) return undefined;
     const made = createModelFromConfig(model);
-    const { parameters, macs } = inspectModel(made);
+    const { macs } = inspectModel(made);
     made.dispose();
     counted = { parameters, macs };
     counts.set(key, counted);
@@ -152,19 +169,15 @@ function denseSize({ model }: RunConfig, bytes: number | null): ModelSize | unde
 }
 
 /** A model of more parameters is not made only to be counted. */
-const maxNumbers = 2 ** 28;
+const maxParameters = 2 ** 28;
 
 /** NaN for what no model has. */
-function numbersIn(model: { readonly family: string }): number {
-  let shapes: ReturnType<typeof modelShapes>;
+function parametersIn(model: { readonly family: string }): number {
   try {
-    shapes = modelShapes(model);
+    return parametersOf(model);
   } catch {
     return NaN;
   }
-  let sum = 0;
-  for (const shape of shapes.values()) sum += shape.reduce((product, size) => product * size, 1);
-  return sum;
 }
 
 /** Size of the finished model; a file that is damaged counts as none, and is named. */

@@ -42,6 +42,12 @@ export interface RunData {
   readonly facts: readonly Fact[];
   /** Id of the run that was pruned, if it is in the report. */
   readonly source: string | undefined;
+  /** The model that the run began with: what it pruned, or whose training it went on with; undefined for random weights. */
+  readonly began: BeganData | undefined;
+  /** Whether all units are there. */
+  readonly isDense: boolean;
+  /** What it was trained with after that. */
+  readonly training: TrainingData;
   /** Share of 1; of the finished model, or of the last epoch so far. */
   readonly accuracy: number | null;
   readonly size: ModelSize | undefined;
@@ -55,6 +61,25 @@ export interface RunData {
   /** Trainings in order, with the epochs each is to have; later ones may not have begun. */
   readonly phases: readonly PhaseData[];
   readonly pruning: PruningData | undefined;
+}
+
+export interface BeganData {
+  /** Id of its run, if it is in the report. */
+  readonly run: string | undefined;
+  /** The same for all runs that began with it: its digest, or its path. */
+  readonly model: string;
+}
+
+export interface TrainingData {
+  /** Of all rounds together. */
+  readonly epochs: number;
+  readonly warmupEpochs: number;
+  /** Of the epochs of one training. */
+  readonly warmupShare: number;
+  /** Everything else that decides the weights but the seed: the same text for the same recipe. */
+  readonly recipe: string;
+  /** The weights went back to those of a beginning: `epochs` counts from random weights. */
+  readonly isFromStart: boolean;
 }
 
 export interface Fact {

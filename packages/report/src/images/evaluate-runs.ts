@@ -9,6 +9,7 @@ import {
   loadModel,
   openDataFor,
 } from 'mamba-prune';
+import { baselineOf } from '../data/baseline.js';
 import type { DisagreementData, EvaluationData, RunData } from '../data/types.js';
 import { loadOrNote } from '../load-or-note.js';
 import { type Predictions, chooseImages, classify } from './classify.js';
@@ -54,7 +55,11 @@ export async function evaluateRuns(
   const fitting = finished.filter(
     ({ run }) => options.dataset !== undefined || run.dataset?.name === name,
   );
-  const chosen = withSources(fitting).filter(({ model: path }) => {
+  const ids = new Set(fitting.map(({ run }) => run.id));
+  // The one that was trained alike, or the source: what the numbers on the page are compared with.
+  const denseOf: DenseOf = (run) =>
+    [baselineOf(run, runs)?.run?.id, run.source].find((id) => id !== undefined && ids.has(id));
+  const chosen = withSources(fitting, denseOf).filter(({ model: path }) => {
     const model = loadOrNote(path, options.onDamaged);
     model?.dispose();
     return model !== undefined;
@@ -88,16 +93,19 @@ export async function evaluateRuns(
       accuracy: made.accuracy,
       confusion: confusionOf(made, labels, classes.length),
     })),
-    pairs: await pairsOf(chosen, predictions, labels, { dataset, split }),
+    pairs: await pairsOf(chosen, predictions, labels, { dataset, split, denseOf }),
   };
 }
 
-/** The last ones, with what they were pruned from. */
-function withSources(fitting: readonly Chosen[]): Chosen[] {
+/** Id of the dense model that a run is compared with, if it has one among the others. */
+type DenseOf = (run: RunData) => string | undefined;
+
+/** The last ones, with what they are compared with. */
+function withSources(fitting: readonly Chosen[], denseOf: DenseOf): Chosen[] {
   if (fitting.length <= maxRuns) return [...fitting];
   const kept = new Set<string>();
   for (const { run } of fitting.toReversed()) {
-    const more = [run.id, run.source].filter((id) => id !== undefined && !kept.has(id));
+    const more = [run.id, denseOf(run)].filter((id) => id !== undefined && !kept.has(id));
     if (kept.size + more.length > maxRuns) break;
     for (const id of more) if (id !== undefined) kept.add(id);
   }
@@ -126,19 +134,24 @@ async function pairsOf(
   chosen: readonly Chosen[],
   predictions: ReadonlyMap<string, Predictions>,
   labels: Int32Array,
-  { dataset, split }: { dataset: Dataset; split: ReturnType<typeof chooseImages> },
+  {
+    dataset,
+    split,
+    denseOf,
+  }: { dataset: Dataset; split: ReturnType<typeof chooseImages>; denseOf: DenseOf },
 ): Promise<DisagreementData[]> {
   const pairs: DisagreementData[] = [];
   for (const { run } of chosen) {
     const pruned = predictions.get(run.id);
-    const dense = run.source === undefined ? undefined : predictions.get(run.source);
-    if (!pruned || !dense || run.source === undefined) continue;
+    const other = run.isDense ? undefined : denseOf(run);
+    const dense = other === undefined ? undefined : predictions.get(other);
+    if (!pruned || !dense || other === undefined) continue;
     const { counts, examples } = disagreements(dense, pruned, labels);
     const images = await Promise.all(
       examples.map(({ index }) => thumbnail(split, index, dataset.info)),
     );
     pairs.push({
-      ...{ dense: run.source, pruned: run.id, counts },
+      ...{ dense: other, pruned: run.id, counts },
       examples: examples.map((example, i) => ({ ...example, image: images[i] ?? '' })),
     });
   }

@@ -15,6 +15,7 @@ import { addDataOptions } from '../options/data.js';
 import { addModelOptions } from '../options/model.js';
 import { addRecipeOptions } from '../options/recipe.js';
 import { shellCommand } from '../shell.js';
+import { modelLabel } from '../../models/model-label.js';
 import { clock, percent, plural } from '../terminal/format.js';
 import { interruptible } from '../work.js';
 
@@ -102,10 +103,12 @@ function progressOf(context: Context): CompareHooks {
   const started = performance.now();
   let last = 0;
   return {
-    onPlan: ({ settings, runs, jobs, threads, reason, finished }) => {
+    onPlan: ({ settings, runs, jobs, threads, reason, finished, finishedEpochs }) => {
       const { train, targets, rates } = settings;
       const epochs = runs.reduce((sum, run) => sum + run.epochs, 0);
-      progress.line(bold(`Compare methods: ${train.arch} on ${train.dataset}`));
+      progress.line(
+        bold(`Compare methods: ${modelLabel(train.arch, train.model)} on ${train.dataset}`),
+      );
       progress.line(
         dim(
           `  without ${rates.map((rate) => percent(rate, 0)).join(', ')} of ${targets.join(' and ')}`,
@@ -117,7 +120,8 @@ function progressOf(context: Context): CompareHooks {
             (finished > 0 ? `; ${finished} done before` : ''),
         ),
       );
-      progress.begin('compare', epochs, 'epochs');
+      // What was done before took no time of this call.
+      progress.begin('compare', epochs, 'epochs', finishedEpochs);
     },
     onProgress: (done, total) => {
       if (!progress.busy) progress.begin('compare', total, 'epochs', done);

@@ -120,7 +120,7 @@ export function addQuickstartCommand(program: Command, cli: Cli): void {
     }
     context.json({ device, threads: getNumThreads(), ...report });
     progress.line('');
-    printReport(context, report);
+    printReport(context, report, finetune.epochs);
   });
 }
 
@@ -133,7 +133,8 @@ function stateNote(state: RunState): string | undefined {
   }[state];
 }
 
-export function printReport(context: Context, report: QuickstartReport): void {
+/** @param more - epochs that the pruned model was trained after the cut, and the dense one was not */
+export function printReport(context: Context, report: QuickstartReport, more: number): void {
   const { models, bench, pruning, seconds } = report;
   const [dense, pruned] = models;
   const smaller = (a: number, b: number): string => `${times(a / b)} smaller`;
@@ -189,6 +190,12 @@ export function printReport(context: Context, report: QuickstartReport): void {
   context.paragraph(
     `Right after the cut, before fine-tuning, the accuracy was ${percent(afterCut)}.`,
   );
+  if (more > 0) {
+    context.paragraph(
+      `The pruned model was trained for ${plural(more, 'epoch')} more than the dense one, so the accuracies are ` +
+        'not those of equal training. mamba-prune compare --quick trains both alike.',
+    );
+  }
   context.paragraph(`Speed-ups: median of the rounds (quartiles). Time: ${clock(seconds)}.`);
   context.print();
   context.title('Next');

@@ -1,11 +1,12 @@
 // Numbers as people read them. Each function gives the unit too.
 
-/** Three significant digits, without a trailing exponent: 0.0123, 1.23, 12.3, 123. */
+/** Three significant digits, without a trailing exponent: 0.0123, 1.23, 12.3, 123; whole numbers from 1,000. */
 export function digits(value: number, significant = 3): string {
   if (!Number.isFinite(value)) return '-';
   // Rounded first: 0.99995 has the digits of 1.00.
   const rounded = Number(value.toPrecision(significant));
   const magnitude = rounded === 0 ? 0 : Math.floor(Math.log10(Math.abs(rounded)));
+  if (magnitude >= Math.max(3, significant)) return grouped(Math.round(value));
   return value.toFixed(Math.min(6, Math.max(0, significant - 1 - magnitude)));
 }
 

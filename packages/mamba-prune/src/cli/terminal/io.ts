@@ -16,6 +16,8 @@ export interface CliIo {
   readonly env: NodeJS.ProcessEnv;
   /** The command is all that the process does; tests run many commands in theirs. */
   readonly isWholeProcess?: boolean;
+  /** Milliseconds since some beginning, for what depends on time; those of the process unless given. */
+  readonly now?: (() => number) | undefined;
 }
 
 export type Colours = ReturnType<typeof pc.createColors>;

@@ -20,10 +20,13 @@ export interface ProgressState {
   readonly extra?: string | undefined;
 }
 
-/** One line, never longer than the width: label, bar, share, rate, time left, extra. */
-export function renderProgress(state: ProgressState, width: number, colours: Colours): string {
+const shareOf = ({ done, total }: ProgressState): number =>
+  total > 0 ? Math.min(1, done / total) : 0;
+
+/** Label, and then share, rate, time left, extra: what both ways to show it have in common. */
+function partsOf(state: ProgressState): { readonly head: string; readonly parts: string[] } {
   const { label, done, total, unit, from, seconds, extra } = state;
-  const share = total > 0 ? Math.min(1, done / total) : 0;
+  const share = shareOf(state);
   const perSecond = seconds > 0 ? (done - from) / seconds : 0;
   const rate = state.rate ?? perSecond;
   const left = perSecond > 0 ? clock((total - done) / perSecond) : '-:--';
@@ -32,6 +35,19 @@ export function renderProgress(state: ProgressState, width: number, colours: Col
   if (rate > 0) parts.push(`${rate >= 100 ? grouped(Math.round(rate)) : digits(rate)} ${unit}/s`);
   parts.push(`${left} left`);
   if (extra !== undefined) parts.push(printableLine(extra));
+  return { head, parts };
+}
+
+/** One line of a log, without colours or bar. */
+export function renderLine(state: ProgressState): string {
+  const { head, parts } = partsOf(state);
+  return head + parts.join('  ');
+}
+
+/** One line, never longer than the width: label, bar, share, rate, time left, extra. */
+export function renderProgress(state: ProgressState, width: number, colours: Colours): string {
+  const { head, parts } = partsOf(state);
+  const share = shareOf(state);
   const room = width - 1 - visible(head);
   while (parts.length > 1 && room - visible(parts.join('  ')) < 8) parts.pop();
   const tail = parts.join('  ');
@@ -58,6 +74,9 @@ export interface Extras {
   readonly extra?: string | undefined;
 }
 
+/** Without a terminal: so long after the last line there is another one, in milliseconds. */
+export const lineInterval = 30_000;
+
 interface Task {
   readonly total: number;
   readonly unit: string;
@@ -66,16 +85,21 @@ interface Task {
   readonly start: number;
   done: number;
   extras: Extras;
+  /** What the last line said was done; undefined while there is none. */
+  written: number | undefined;
 }
 
 /**
- * Shows how far long work is: a bar that redraws itself where stderr is a terminal, nothing but the
- * lines that matter elsewhere.
+ * Shows how far long work is: a bar that redraws itself where stderr is a terminal. In a file or a pipe there is a
+ * line where nothing else was written for half a minute, so that a log shows life and stays short.
  */
 export class Progress {
   readonly #io: CliIo;
   readonly #colours: Colours;
   readonly #live: boolean;
+  readonly #now: () => number;
+  /** When the last line was written. */
+  #lastLine: number;
   #task: Task | undefined;
   #bar: cliProgress.SingleBar | undefined;
 
@@ -83,6 +107,8 @@ export class Progress {
     this.#io = io;
     this.#colours = coloursOf(io.stderr, io.env);
     this.#live = io.stderr.isTTY === true && io.env['TERM'] !== 'dumb';
+    this.#now = io.now ?? (() => performance.now());
+    this.#lastLine = this.#now();
   }
 
   get colours(): Colours {
@@ -92,10 +118,9 @@ export class Progress {
   /** Begins a bar, in place of one that is there. */
   begin(label: string, total: number, unit: string, from = 0): void {
     this.end();
-    if (!this.#live) return;
-    const start = performance.now();
-    this.#task = { total, unit, from, start, done: from, extras: { label } };
-    this.#draw();
+    const start = this.#now();
+    this.#task = { total, unit, from, start, done: from, extras: { label }, written: undefined };
+    if (this.#live) this.#draw();
   }
 
   get busy(): boolean {
@@ -107,10 +132,14 @@ export class Progress {
     this.#task.done = done;
     this.#task.extras = { ...this.#task.extras, ...extras };
     this.#bar?.update(done);
+    if (!this.#live && this.#now() - this.#lastLine >= lineInterval) this.#writeLine(this.#task);
   }
 
-  /** Takes the bar away. */
+  /** Takes the bar away. A log that has seen a part of the work sees its end, too. */
   end(): void {
+    const task = this.#task;
+    const isNews = task?.written !== undefined && task.written < task.done;
+    if (!this.#live && isNews && task.done >= task.total) this.#writeLine(task);
     this.#task = undefined;
     this.#clear();
   }
@@ -119,7 +148,13 @@ export class Progress {
   line(text: string): void {
     this.#clear();
     this.#io.stderr.write(`${text}\n`);
-    if (this.#task) this.#draw();
+    this.#lastLine = this.#now();
+    if (this.#task && this.#live) this.#draw();
+  }
+
+  #writeLine(task: Task): void {
+    task.written = task.done;
+    this.line(renderLine(this.#stateOf(task)));
   }
 
   #clear(): void {
@@ -146,13 +181,11 @@ export class Progress {
 
   #render(): string {
     if (!this.#task) return '';
-    const { total, unit, from, start, done, extras } = this.#task;
-    const seconds = (performance.now() - start) / 1000;
-    const state: ProgressState = { label: '', done, total, unit, from, seconds };
-    return renderProgress(
-      { ...state, ...extras, label: extras.label ?? '' },
-      columnsOf(this.#io.stderr),
-      this.#colours,
-    );
+    return renderProgress(this.#stateOf(this.#task), columnsOf(this.#io.stderr), this.#colours);
+  }
+
+  #stateOf({ total, unit, from, start, done, extras }: Task): ProgressState {
+    const seconds = (this.#now() - start) / 1000;
+    return { ...{ done, total, unit, from, seconds }, ...extras, label: extras.label ?? '' };
   }
 }

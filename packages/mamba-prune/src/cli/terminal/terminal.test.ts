@@ -2,6 +2,7 @@ import pc from 'picocolors';
 import { describe, expect, it } from 'vitest';
 import { bar } from './bars.js';
 import { bytes, clock, count, digits, milliseconds, percent } from './format.js';
+import { guardedIo } from './guarded-io.js';
 import { wantsColour } from './io.js';
 import { Progress, renderProgress } from './progress.js';
 import { renderFacts, renderTable } from './table.js';
@@ -23,7 +24,7 @@ describe('numbers', () => {
 
   it('have units', () => {
     expect(bytes(512)).toBe('512 B');
-    expect(bytes(1_040_064)).toBe('1016 KiB');
+    expect(bytes(1_040_064)).toBe('1,016 KiB');
     expect(milliseconds(0.8421)).toBe('0.842 ms');
     expect(milliseconds(12_345)).toBe('12.3 s');
     expect(percent(0.8712)).toBe('87.12%');
@@ -202,11 +203,100 @@ describe('the progress bar', () => {
     expect(drawn({ isTTY: true }, { ...env, TERM: 'dumb' })).toBe('a line\n');
   });
 
+  /** What a log gets, by a clock that the test moves. */
+  function logged(work: (progress: Progress, pass: (seconds: number) => void) => void): string[] {
+    const written: string[] = [];
+    let time = 0;
+    const stderr = { write: (text: string) => written.push(text) };
+    const progress = new Progress({ stdout: stderr, stderr, env: {}, now: () => 1000 * time });
+    work(progress, (seconds) => {
+      time += seconds;
+    });
+    return written.join('').split('\n').slice(0, -1);
+  }
+
+  it('is a line every half minute where stderr is a file, however often there is news', () => {
+    const lines = logged((progress, pass) => {
+      progress.begin('train', 10_000, 'img');
+      for (let step = 1; step <= 1000; step++) {
+        pass(0.1);
+        progress.update(step, { label: 'train 1/10', rate: 12_345, extra: 'loss 0.5120' });
+      }
+    });
+    // 100 seconds; the time left is that of the steps so far.
+    expect(lines).toEqual([
+      '  train 1/10    3%  12,345 img/s  16:10 left  loss 0.5120',
+      '  train 1/10    6%  12,345 img/s  15:40 left  loss 0.5120',
+      '  train 1/10    9%  12,345 img/s  15:10 left  loss 0.5120',
+    ]);
+  });
+
+  it('says nothing soon after another line, and nothing of short work', () => {
+    const lines = logged((progress, pass) => {
+      progress.begin('eval', 3, 'batches');
+      pass(29);
+      progress.update(1);
+      progress.line('an epoch');
+      pass(29);
+      progress.update(2);
+      pass(0.5);
+      progress.update(3);
+      progress.end();
+    });
+    expect(lines).toEqual(['an epoch']);
+  });
+
+  it('counts the time over work that is short, one after the other', () => {
+    const lines = logged((progress, pass) => {
+      for (const shard of ['one', 'two', 'three', 'four']) {
+        progress.begin(shard, 8, 'MB');
+        pass(12);
+        progress.update(8);
+        progress.end();
+      }
+    });
+    expect(lines).toEqual(['  three  100%  0.667 MB/s  0:00 left']);
+  });
+
+  it('tells the end of what a log has seen the middle of, once', () => {
+    const lines = logged((progress, pass) => {
+      progress.begin('bench', 30, 'rounds');
+      pass(40);
+      progress.update(20);
+      pass(5);
+      progress.update(30);
+      progress.end();
+      progress.begin('bench', 2, 'rounds');
+      pass(40);
+      progress.update(2);
+      progress.end();
+      progress.begin('stopped', 2, 'rounds');
+      pass(40);
+      progress.update(1);
+      progress.end();
+    });
+    expect(lines).toEqual([
+      '  bench   66%  0.500 rounds/s  0:20 left',
+      '  bench  100%  0.667 rounds/s  0:00 left',
+      '  bench  100%  0.0500 rounds/s  0:00 left',
+      '  stopped   50%  0.0250 rounds/s  0:40 left',
+    ]);
+  });
+
   it('has no colours under NO_COLOR', () => {
     const text = drawn({ isTTY: true }, { NO_COLOR: '1' });
     expect(text).toContain('loss 0.5120');
     // eslint-disable-next-line no-control-regex
     expect(text).not.toMatch(/\u001b\[[\d;]*m/);
+  });
+});
+
+describe('what guards the output', () => {
+  it('keeps everything else that a command knows of its surroundings', () => {
+    const stream = { write: () => true };
+    const io = { stdout: stream, stderr: stream, env: {}, isWholeProcess: true, now: () => 7 };
+    const { isWholeProcess, now } = guardedIo(io);
+    expect([isWholeProcess, now?.()]).toEqual([true, 7]);
   });
 });
 

@@ -6,7 +6,7 @@ import { ink, plot } from './chart-style.js';
 const at = (field: string) => ({ scale: 'x', field, offset: { field: 'shift' } });
 
 /** A band behind the models of one size, with its name on top. */
-export function bands(roomy: boolean): Mark[] {
+export function bands(): Mark[] {
   return [
     {
       type: 'rect',
@@ -29,8 +29,7 @@ export function bands(roomy: boolean): Mark[] {
         enter: {
           x: { scale: 'x', field: 'x' },
           y: { value: 20 },
-          // `70%` of `70% removed`.
-          text: { signal: roomy ? 'datum.label' : "split(datum.label, ' ')[0]" },
+          text: { field: 'name' },
           align: { value: 'center' },
           font: { value: font },
           fontSize: { value: 12.5 },
@@ -46,7 +45,7 @@ export function bands(roomy: boolean): Mark[] {
         enter: {
           x: { scale: 'x', field: 'x' },
           y: { value: 36 },
-          text: { signal: "format(datum.x, '.3s')" },
+          text: { signal: "datum.hasCost ? format(datum.x, '.3s') : ''" },
           align: { value: 'center' },
           font: { value: font },
           fontSize: { value: 11.5 },

@@ -34,8 +34,8 @@ const narrowest = 12;
 export function chartSpec(points: readonly ChartPoint[], text: ChartText): Spec {
   const methods = Object.keys(chartStyles).filter((name) => points.some((p) => p.method === name));
   const spread = spreadOf(points);
-  // Enough for a number over every mean, and for the names of the sizes.
-  const roomy = spread >= 28;
+  // Enough for a number over every mean.
+  const roomy = spread >= widthOf('88.88', 11.5) + 3;
   const means = points.map((point) => markOf(point, points, spread));
   const seeds = points.flatMap((point) => {
     const { method, x, shift } = markOf(point, points, spread);
@@ -55,7 +55,7 @@ export function chartSpec(points: readonly ChartPoint[], text: ChartText): Spec 
     data: [
       { name: 'means', values: means },
       { name: 'seeds', values: seeds },
-      { name: 'sizes', values: sizesOf(points, spread) },
+      { name: 'sizes', values: namedSizes(sizesOf(points, spread), extent(points)) },
       { name: 'dense', values: means.filter(({ method }) => method === 'dense') },
     ],
     scales: [
@@ -93,6 +93,7 @@ export function chartSpec(points: readonly ChartPoint[], text: ChartText): Spec 
         scale: 'x',
         title: 'multiply-accumulates (MACs) for one image',
         tickCount: 8,
+        labelOverlap: 'greedy',
         format: '~s',
         encode: {
           labels: { update: { text: { signal: "datum.value === 0 ? '0' : datum.label" } } },
@@ -107,7 +108,7 @@ export function chartSpec(points: readonly ChartPoint[], text: ChartText): Spec 
         grid: true,
       }),
     ],
-    marks: [...bands(roomy), denseLine(), lines(), ...results(roomy)],
+    marks: [...bands(), denseLine(), lines(), ...results(roomy)],
     legends: [
       {
         fill: 'colour',
@@ -143,6 +144,8 @@ function titleOf(text: ChartText): Title {
     subtitleColor: ink.soft,
     subtitlePadding: 6,
     offset: 20,
+    // Names of data sets may be long.
+    limit: plot.width + padding.right,
   };
 }
 
@@ -207,6 +210,39 @@ function sizesOf(points: readonly ChartPoint[], spread: number): SizeData[] {
     };
   });
 }
+
+interface NamedSize extends SizeData {
+  /** Empty where it would stand on another one. */
+  readonly name: string;
+  readonly hasCost: boolean;
+}
+
+/** The names of the sizes, from the smallest on: whole, short where the neighbours are near, or none. */
+function namedSizes(sizes: readonly SizeData[], domain: number): NamedSize[] {
+  const ends = { name: -Infinity, cost: -Infinity };
+  const middleOf = ({ x }: SizeData): number => (x / domain) * plot.width;
+  const sorted = [...sizes].sort((a, b) => a.x - b.x);
+  return sorted.map((size, i) => {
+    const middle = middleOf(size);
+    /** Takes the place if it is free. */
+    const fits = (row: keyof typeof ends, width: number): boolean => {
+      if (middle - width / 2 < ends[row] + 4) return false;
+      ends[row] = middle + width / 2;
+      return true;
+    };
+    const next = sorted[i + 1];
+    const room = next ? middleOf(next) - middle - 4 : Infinity;
+    // `70%` of `70% removed`.
+    const names = [size.label, size.label.split(' ')[0] ?? ''];
+    const wide = names.map((name) => widthOf(name, 12.5));
+    const isTight = (wide[0] ?? 0) / 2 + (wide[1] ?? 0) / 2 > room;
+    const found = names.find((_, j) => (j > 0 || !isTight) && fits('name', wide[j] ?? 0));
+    return { ...size, name: found ?? '', hasCost: fits('cost', widthOf('88.8M', 11.5)) };
+  });
+}
+
+/** Of a text in the picture's font; a guess on the safe side, as nothing here can measure it. */
+const widthOf = (text: string, fontSize: number): number => 0.64 * fontSize * text.length;
 
 function axis(own: Axis): Axis {
   return {

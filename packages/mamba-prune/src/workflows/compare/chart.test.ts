@@ -70,6 +70,60 @@ describe('drawChart', () => {
     });
   });
 
+  /** Of texts in groups that share their axes, by their middles; a guess of their width. */
+  function boxes(svg: string) {
+    const sections = svg.split('class="mark-text role-').slice(1);
+    const inPlot = sections.filter((section) => section.startsWith('mark"')).join('');
+    const onAxes = sections.filter((section) => section.startsWith('axis-label"'));
+    return [inPlot, ...onAxes].map((section) => {
+      const found = section.matchAll(
+        /<text text-anchor="(?:middle|end)" transform="translate\(([-\d.]+),([-\d.]+)\)"[^>]*font-size="([\d.]+)px"[^>]*>([^<]+)</g,
+      );
+      return Array.from(found, ([, x, y, size, shown = '']) => {
+        const half = 0.29 * Number(size) * shown.length;
+        return { shown, left: Number(x) - half, right: Number(x) + half, y: Number(y) };
+      });
+    });
+  }
+
+  it.each([
+    ['two', [0.5, 0.9]],
+    ['two that are close', [0.7, 0.71]],
+    ['twenty', Array.from({ length: 19 }, (_, i) => 0.05 * (i + 1))],
+    ['a hundred', Array.from({ length: 99 }, (_, i) => 0.01 * (i + 1))],
+  ])('writes no text on another one, for %s sizes', async (_what, rates) => {
+    const many = rates.flatMap((rate) =>
+      ['oneshot', 'refill', 'rsst'].map((method, i) =>
+        point(method, `${Number((100 * rate).toFixed(2))}% removed`, 7.95e6 * (1.03 - rate), [
+          ...[0.88 + 0.0001 * i, 0.89],
+        ]),
+      ),
+    );
+    const dense = points.slice(0, 1);
+    for (const shown of [
+      [...dense, ...many],
+      [...dense, ...many.slice(0, 1)],
+    ]) {
+      for (const all of boxes(await drawChart(shown, text))) {
+        expect(all.length).toBeGreaterThan(1);
+        all.forEach((box, i) => {
+          const on = all.slice(i + 1).find(({ y, left, right }) => {
+            return Math.abs(y - box.y) < 10 && left < box.right && box.left < right;
+          });
+          expect(on && `${on.shown} on ${box.shown}`).toBeUndefined();
+        });
+      }
+    }
+  });
+
+  it('cuts a title that is too long for it', async () => {
+    const long = await drawChart(points, {
+      ...text,
+      title: `Accuracy on ${'imagenet-'.repeat(30)}`,
+    });
+    expect(texts(long).find((shown) => shown.startsWith('Accuracy on'))).toMatch(/^.{40,110}…$/);
+  });
+
   it('is the same picture for the same results', async () => {
     expect(await drawChart(points, text)).toBe(await drawChart(points, text));
   });

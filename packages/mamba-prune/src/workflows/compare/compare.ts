@@ -81,6 +81,8 @@ export interface ComparePlan extends Division {
   readonly runs: readonly CompareRun[];
   /** Runs that are done already. */
   readonly finished: number;
+  /** Of those runs. */
+  readonly finishedEpochs: number;
 }
 
 export interface CompareHooks {
@@ -144,9 +146,9 @@ export async function compare(
       settings,
       runs,
       finished: done.length,
+      finishedEpochs: done.reduce((sum, { epochs }) => sum + epochs, 0),
     });
-    const progress = new EpochSum(runs, hooks.onProgress);
-    for (const { name, epochs } of done) progress.set(name, epochs);
+    const progress = new EpochSum(runs, done, hooks.onProgress);
     const command = ['mamba-prune', ...args].join(' ');
     const finished = await runQueue(runs, {
       limit: division.jobs,
@@ -257,13 +259,15 @@ function accuracyOf(path: string): number | null {
 }
 
 class EpochSum {
-  readonly #epochs = new Map<string, number>();
+  readonly #epochs: Map<string, number>;
   readonly #total: number;
 
   constructor(
     runs: readonly CompareRun[],
+    done: readonly CompareRun[],
     private readonly listener: CompareHooks['onProgress'],
   ) {
+    this.#epochs = new Map(done.map(({ name, epochs }) => [name, epochs]));
     this.#total = runs.reduce((sum, { epochs }) => sum + epochs, 0);
   }
 

@@ -17,6 +17,7 @@ import { RunFolderError } from '../../training/errors.js';
 import { FileLock } from '../../training/lock.js';
 import { stableJson } from '../../training/options.js';
 import { RunFolder } from '../../training/run-folder.js';
+import { withTodaysNames } from '../earlier-names.js';
 import type { CompareSettings } from './settings.js';
 
 const kind = 'mamba-prune comparison';
@@ -140,9 +141,13 @@ function read(path: string): CompareFile | undefined {
 }
 
 function goOn(path: string, before: CompareSettings, now: CompareSettings): CompareSettings {
-  const old = before as unknown as Readonly<Record<string, unknown>>;
+  const old = { ...before, train: withTodaysNames(before.train) } as unknown as Readonly<
+    Record<string, unknown>
+  >;
   const changed = Object.entries(now).filter(
-    ([name, value]) => !free.has(name) && stableJson(value) !== stableJson(old[name]),
+    ([name, value]) =>
+      !free.has(name) &&
+      stableJson(name === 'train' ? withTodaysNames(now.train) : value) !== stableJson(old[name]),
   );
   if (changed.length > 0) {
     const list = changed.map(
@@ -163,7 +168,8 @@ function goOn(path: string, before: CompareSettings, now: CompareSettings): Comp
         'give those as well, or another --out.',
     );
   }
-  return { ...now, threads: before.threads };
+  // As the runs that are there have it in their settings.
+  return { ...now, train: before.train, threads: before.threads };
 }
 
 const isComparison = (path: string): boolean => {

@@ -1,5 +1,6 @@
 // The files of a comparison's results: JSON, Markdown, SVG, PNG.
 import { writeFileAtomic } from '@mamba-prune/libtorch';
+import { modelLabel } from '../../models/model-label.js';
 import { chartToPng, drawChart } from './chart.js';
 import type { ChartPoint } from './chart-spec.js';
 import { chartStyles } from './chart-style.js';
@@ -102,7 +103,7 @@ export function drawResults(
       ? 'One seed.'
       : `Mean of ${seeds.length} seeds (small dots) with one standard deviation.`;
   return drawChart(points, {
-    title: `Accuracy against cost: ${train.arch} on ${train.dataset}`,
+    title: `Accuracy against cost: ${modelLabel(train.arch, train.model)} on ${train.dataset}`,
     subtitle: [
       `${shown} Methods of one size stand side by side.`,
       `${train.recipe.epochs} epochs dense, then ${finetune.epochs} for every method.`,
@@ -120,7 +121,7 @@ export function markdown(
   const { done, planned } = results;
   const spread = sizeSpread(results);
   const lines = [
-    `# ${settings.train.arch} on ${settings.train.dataset}: dense, one-shot, Refill, RSST`,
+    `# ${modelLabel(settings.train.arch, settings.train.model)} on ${settings.train.dataset}: dense, one-shot, Refill, RSST`,
     '',
     `    ${command}`,
     '',

@@ -1,0 +1,196 @@
+// No two texts in a picture stand on each other, and none leaves its card: in a real browser.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { ReportData } from './data/types.js';
+import { reportHtml } from './report-html.js';
+import { noBrowser, openBrowser, openPage, seriousBarriers } from './testing/browser.js';
+import { manyRuns } from './testing/many-runs.js';
+
+const because = noBrowser === undefined ? '' : ` (skipped: ${noBrowser})`;
+
+let folder: string;
+let browser: Browser;
+beforeAll(async () => {
+  if (noBrowser !== undefined) return;
+  folder = mkdtempSync(join(tmpdir(), 'mp-labels-'));
+  browser = await openBrowser();
+});
+afterEach(async () => {
+  if (noBrowser !== undefined) return;
+  for (const context of browser.contexts()) await context.close();
+});
+afterAll(async () => {
+  if (noBrowser !== undefined) return;
+  await browser.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+async function open(data: ReportData, width: number, options: object = {}): Promise<Page> {
+  const path = join(folder, `report-${width}.html`);
+  writeFileSync(path, reportHtml(data));
+  const { page } = await openPage(browser, pathToFileURL(path).href, {
+    viewport: { width, height: 900 },
+    ...options,
+  });
+  await page.evaluate(`document.fonts.ready.then(() => new Promise((drawn) =>
+    requestAnimationFrame(() => requestAnimationFrame(() => requestAnimationFrame(drawn)))))`);
+  return page;
+}
+
+/**
+ * What is wrong with the texts of all pictures. A pixel is allowed: boxes of texts have room above and below their letters.
+ */
+const problems = `(() => {
+  const found = [];
+  for (const svg of document.querySelectorAll('.plot > svg')) {
+    const card = svg.closest('.chart').getBoundingClientRect();
+    const figure = svg.closest('.chart').querySelector('figcaption')?.textContent ?? '';
+    const texts = [...svg.querySelectorAll('text')]
+      .map((text) => ({ name: text.textContent, box: text.getBoundingClientRect() }))
+      .filter(({ box }) => box.width > 0);
+    for (const [i, { name, box }] of texts.entries()) {
+      if (box.left < card.left - 1 || box.right > card.right + 1 || box.top < card.top - 1) {
+        found.push(figure + ': "' + name + '" leaves the card');
+      }
+      for (const other of texts.slice(i + 1)) {
+        const across = Math.min(box.right, other.box.right) - Math.max(box.left, other.box.left);
+        const down = Math.min(box.bottom, other.box.bottom) - Math.max(box.top, other.box.top);
+        if (across > 1 && down > 1) found.push(figure + ': "' + name + '" on "' + other.name + '"');
+      }
+    }
+  }
+  const boxesOf = (marks) => [...document.querySelectorAll(marks)]
+    .map((mark) => mark.getBoundingClientRect())
+    .filter((box) => box.width > 0);
+  const points = boxesOf('#tradeoff g[aria-label="dot"] path');
+  for (const box of boxesOf('#tradeoff text.name')) {
+    const isOn = points.some((point) =>
+      Math.min(box.right, point.right) - Math.max(box.left, point.left) > 1 &&
+      Math.min(box.bottom, point.bottom) - Math.max(box.top, point.top) > 1);
+    if (isOn) found.push('a name stands on a point');
+  }
+  const wider = document.documentElement.scrollWidth - innerWidth;
+  if (wider > 0) found.push('the page is ' + wider + ' px too wide');
+  return found;
+})()`;
+
+const names = (page: Page): Promise<string[]> =>
+  page.locator('#tradeoff .plot text.name:not(.unplaced) title').allTextContents();
+
+describe.skipIf(noBrowser !== undefined)(`texts in pictures${because}`, () => {
+  it.each([2, 20, 100].flatMap((runs) => [1280, 390].map((width) => [runs, width] as const)))(
+    'keep clear of each other for %i runs, %i px wide',
+    async (runs, width) => {
+      const page = await open(manyRuns(runs), width);
+      expect(await page.evaluate(problems)).toEqual([]);
+      // Those in front are named, and few runs all are.
+      const shown = await names(page);
+      expect(shown.length).toBeGreaterThanOrEqual(runs === 2 ? 2 : width > 400 ? 8 : 3);
+      await page.locator('#tradeoff').getByLabel('Parameters').check({ force: true });
+      expect(await page.evaluate(problems)).toEqual([]);
+    },
+  );
+
+  it('keep clear of each other where classes have long names', async () => {
+    const classes = Array.from({ length: 20 }, (_, i) => `a very long name of class number ${i}`);
+    const confusion = classes.flatMap((_, row) => classes.map((__, at) => (row === at ? 90 : 1)));
+    const data = manyRuns(2);
+    const run = data.runs[1]?.id ?? '';
+    const evaluation = {
+      ...{ dataset: 'imagenet', classes, images: 1234, available: 50_000, pairs: [] },
+      runs: [{ run, accuracy: 0.9, confusion }],
+    };
+    for (const width of [1280, 390]) {
+      const page = await open({ ...data, evaluation }, width);
+      expect(await page.evaluate(problems)).toEqual([]);
+    }
+  });
+});
+
+describe.skipIf(noBrowser !== undefined)(`many runs${because}`, () => {
+  it('are found with the filter, in the table and in the pictures', async () => {
+    const page = await open(manyRuns(100), 1280);
+    const rows = page.locator('table.runs tbody tr');
+    expect(await rows.count()).toBe(100);
+    await page.getByRole('searchbox').fill('refill SEED-7');
+    expect(await rows.allInnerTexts()).toEqual([expect.stringContaining('refill')]);
+    expect(await page.locator('#tradeoff g[aria-label="dot"] path').count()).toBe(1);
+    expect(await page.locator('.filter [role=status]').innerText()).toBe('1 of 100 runs');
+    await page.getByRole('searchbox').fill('nothing has this name');
+    expect(await page.locator('#overview').innerText()).toContain('No run matches the filter.');
+    await page.getByRole('searchbox').fill('');
+    expect(await rows.count()).toBe(100);
+  });
+
+  it('are put in the order of a column, which readers are told', async () => {
+    const page = await open(manyRuns(20), 1280);
+    const head = page.locator('table.runs th', { hasText: 'Accuracy' });
+    const column = () => page.locator('table.runs tbody td:nth-child(4)').allInnerTexts();
+    expect(await head.getAttribute('aria-sort')).toBe('none');
+    await head.getByRole('button').press('Enter');
+    expect(await head.getAttribute('aria-sort')).toBe('descending');
+    const best = await column();
+    expect(best).toEqual([...best].sort().reverse());
+    await head.getByRole('button').press('Enter');
+    expect(await head.getAttribute('aria-sort')).toBe('ascending');
+    expect(await column()).toEqual([...best].sort());
+    expect(await page.locator('table.runs th[aria-sort="none"]').count()).toBeGreaterThan(5);
+  });
+
+  it('stand out one by one, for the pointer and the keyboard', async () => {
+    const page = await open(manyRuns(100), 1280);
+    const dots = page.locator('#tradeoff g[aria-label="dot"] path');
+    const faded = page.locator('#tradeoff g[aria-label="dot"] path.faded');
+    expect(await dots.count()).toBe(100);
+    expect(await faded.count()).toBe(0);
+    await page.locator('table.runs tbody tr').nth(5).hover();
+    expect(await faded.count()).toBe(99);
+    await page.mouse.move(0, 0);
+    expect(await faded.count()).toBe(0);
+    // Its name is shown, even where there was no room for it.
+    await page.locator('table.runs tbody button.run').nth(63).focus();
+    expect(await faded.count()).toBe(99);
+    const id = await page.locator('table.runs tbody tr').nth(63).getAttribute('data-run');
+    const name = page.locator('#tradeoff text.name.pointed');
+    expect(await name.locator('title').textContent()).toBe(id);
+    expect(await name.isVisible()).toBe(true);
+    await page.locator('#tradeoff .legend button').first().focus();
+    expect(await faded.count()).toBe(75);
+  });
+
+  it('are hidden and shown by the legend, a method at once', async () => {
+    const page = await open(manyRuns(100), 1280);
+    const dots = page.locator('#tradeoff g[aria-label="dot"] path');
+    const refill = page.locator('#tradeoff .legend').getByRole('button', { name: /Refill/ });
+    expect(await refill.getAttribute('aria-pressed')).toBe('true');
+    await refill.press('Enter');
+    expect(await refill.getAttribute('aria-pressed')).toBe('false');
+    expect(await dots.count()).toBe(75);
+    await refill.press('Enter');
+    expect(await dots.count()).toBe(100);
+  });
+
+  it.each(['light', 'dark'] as const)('have no serious barriers, %s', async (colorScheme) => {
+    const page = await open(manyRuns(20), 1280, { colorScheme });
+    expect(await seriousBarriers(page)).toEqual([]);
+  });
+
+  it('that were not trained alike are not said to be better', async () => {
+    const page = await open(manyRuns(2), 1280);
+    const overview = page.locator('#overview');
+    const [dense, pruned] = manyRuns(2).runs.map(({ id }) => id);
+    expect(await overview.locator('.compared').innerText()).toBe(
+      `${pruned} against ${dense}. This is no comparison at equal training: ${pruned} was trained for 12 epochs more. ` +
+        'The numbers are those of the model before that. mamba-prune compare trains the dense model as long and alike.',
+    );
+    expect(await overview.locator('.tile .gain').first().getAttribute('class')).toBe('gain loss');
+    const many = await open(manyRuns(8), 1280);
+    expect(await many.locator('.compared').innerText()).toContain(
+      'Both were trained for 12 epochs more after',
+    );
+  });
+});
