@@ -5,6 +5,7 @@
 import { existsSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { CifarSpec } from './cifar-spec.js';
+import { defaultPreprocessing } from '../preparation/preprocessing.js';
 import { DataError, reasonOf } from './errors.js';
 import { md5OfFile } from './md5.js';
 import { countLabels, MemorySplit } from './memory-split.js';
@@ -33,6 +34,7 @@ export async function openCifar(spec: CifarSpec, options: OpenDatasetOptions): P
       width: SIDE,
       mean: spec.mean,
       std: spec.std,
+      preprocessing: defaultPreprocessing(spec.name),
     },
     train: split(train),
     test: split(test),

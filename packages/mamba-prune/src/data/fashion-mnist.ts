@@ -14,6 +14,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { defaultCacheDir, readCache, writeCache } from './cache.js';
+import { defaultPreprocessing } from '../preparation/preprocessing.js';
 import { DataError, reasonOf } from './errors.js';
 import { channelStatistics, countLabels, MemorySplit } from './memory-split.js';
 import { Random, Stage } from './random.js';
@@ -108,6 +109,7 @@ export function openFashionMnist(
       width: SIDE,
       mean: converted.header.mean,
       std: converted.header.std,
+      preprocessing: defaultPreprocessing(NAME),
       note: SPLIT_NOTE,
     },
     train: new MemorySplit(trainImages, trainLabels, PIXELS),

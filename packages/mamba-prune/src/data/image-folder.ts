@@ -8,6 +8,11 @@ import { DataError, reasonOf } from './errors.js';
 import { printableLine } from '../printable.js';
 import { findImages, type FoundImages, type FoundPart } from './folder-layout.js';
 import { checkImage, decodeFully, decodeInto, type Framing } from './image-decode.js';
+import {
+  type Preprocessing,
+  defaultPreprocessing,
+  preprocessingProblem,
+} from '../preparation/preprocessing.js';
 import { forEachLimited, Limiter } from './limit.js';
 import { countLabels, outOfRange } from './memory-split.js';
 import { Random, Stage } from './random.js';
@@ -42,6 +47,8 @@ export async function openImageFolder(
       `openDataset "${name}": got image size ${size}, expected an integer from 1 to 4096.`,
     );
   }
+  const problem = preprocessingProblem(options);
+  if (problem !== undefined) throw new DataError(`openDataset "${name}": ${problem}`);
   const found = findImages(name, dir);
   noteIgnored(name, found, options);
   const { headers, problems } = await checkAll(name, dir, found, options);
@@ -53,22 +60,27 @@ export async function openImageFolder(
       { file: dir },
     );
   }
-  // Whole images, where they have the right size already; else the usual 87.5 % centre.
-  const resizeTo = name === 'tiny-imagenet' ? size : Math.round(size / 0.875);
-  const split = (part: FoundPart) => new FolderSplit(dir, part, headers, size, resizeTo);
-  return {
-    info: {
-      name,
-      classes: found.classes,
-      channels: 3,
-      height: size,
-      width: size,
-      mean: IMAGENET_MEAN,
-      std: IMAGENET_STD,
-    },
-    train: split(found.train),
-    test: split(found.test),
+  const prepared = (preprocessing: Preprocessing): Dataset => {
+    const split = (part: FoundPart) => new FolderSplit(dir, part, headers, size, preprocessing);
+    return {
+      info: {
+        name,
+        classes: found.classes,
+        channels: 3,
+        height: size,
+        width: size,
+        mean: IMAGENET_MEAN,
+        std: IMAGENET_STD,
+        preprocessing,
+      },
+      train: split(found.train),
+      test: split(found.test),
+      prepared,
+    };
   };
+  const usual = defaultPreprocessing(name);
+  const { interpolation = usual.interpolation, cropShare = usual.cropShare } = options;
+  return prepared({ interpolation, cropShare });
 }
 
 /** Decodes every image in full. */
@@ -130,7 +142,8 @@ function noteIgnored(name: string, found: FoundImages, options: OpenDatasetOptio
 /** [bytes, modified (ms), width, height] */
 type Checked = [number, number, number, number];
 const CheckedFiles = z.object({
-  version: z.literal(1),
+  // 1 had the sizes of pictures that were not upright, and trusted files that are checked more closely now.
+  version: z.literal(2),
   files: z.record(z.string(), z.tuple([z.number(), z.number(), z.number(), z.number()])),
 });
 
@@ -173,7 +186,7 @@ async function checkAll(
   if (fresh > 0 || known.size !== headers.size) {
     const good = [...headers].filter(([path]) => !faults.has(path));
     try {
-      writeCache(cachePath, { version: 1, files: Object.fromEntries(good) }, []);
+      writeCache(cachePath, { version: 2, files: Object.fromEntries(good) }, []);
     } catch (error) {
       options.onNote?.(
         `${name}: the cache ${cachePath} cannot be written (${reasonOf(error)}); ` +
@@ -200,7 +213,7 @@ class FolderSplit implements ImageSplit {
     private readonly part: FoundPart,
     headers: ReadonlyMap<string, Checked>,
     private readonly size: number,
-    private readonly resizeTo: number,
+    private readonly preprocessing: Preprocessing,
   ) {
     this.length = part.paths.length;
     this.labels = Int32Array.from(part.labels);
@@ -214,9 +227,9 @@ class FolderSplit implements ImageSplit {
     return label;
   }
 
-  /** Shorter side resized, then the centre: what evaluation uses. */
+  /** As the model's images are prepared: what evaluation uses, and training without random crops. */
   read(indices: ArrayLike<number>): Promise<Uint8Array> {
-    const framing: Framing = { kind: 'centre', resizeTo: this.resizeTo };
+    const framing: Framing = { kind: 'centre', preprocessing: this.preprocessing };
     return this.decodeAll(indices, () => framing);
   }
 
@@ -228,7 +241,7 @@ class FolderSplit implements ImageSplit {
       const width = this.widths[index] as number;
       const height = this.heights[index] as number;
       drawCropBox(random, width, height, crop.scale, crop.ratio, box);
-      return { kind: 'box', box };
+      return { kind: 'box', box, interpolation: this.preprocessing.interpolation };
     });
   }
 
@@ -247,7 +260,13 @@ class FolderSplit implements ImageSplit {
       };
       const target = out.subarray(i * bytes, (i + 1) * bytes);
       return this.limiter.run(() =>
-        decodeInto(target, join(this.dir, path), header, this.size, framingOf(index)),
+        decodeInto(
+          target,
+          join(this.dir, path),
+          header,
+          { channels: 3, size: this.size },
+          framingOf(index),
+        ),
       );
     });
     await Promise.all(all);

@@ -12,6 +12,13 @@ import {
   zeros,
 } from '@mamba-prune/libtorch';
 import { UsageError } from '../errors.js';
+import {
+  type Interpolation,
+  type Preprocessing,
+  defaultPreprocessing,
+  preprocessingOf,
+  preprocessingProblem,
+} from '../preparation/preprocessing.js';
 import { type OptionKinds, checkOptions, requirePath } from '../option-checks.js';
 import { listed } from './config-checks.js';
 import { checkTensors, rangeProblems, withFileName } from './file-checks.js';
@@ -37,6 +44,13 @@ export interface ImportOptions extends LayoutOptions {
   /** Per channel, of pixel values scaled to [0, 1]; ImageNet's for colour images unless given. */
   readonly mean?: readonly number[] | undefined;
   readonly std?: readonly number[] | undefined;
+  /** How images are resized; bilinear unless given. */
+  readonly interpolation?: Interpolation | undefined;
+  /**
+   * Share of the shorter side that the crop leaves, timm's crop_pct; 0.875 unless given, 1 for data sets whose
+   * pictures have the model's size.
+   */
+  readonly cropShare?: number | undefined;
   /** As for `loadModel`. */
   readonly allowNotFinite?: boolean | undefined;
 }
@@ -48,6 +62,8 @@ const importKinds: OptionKinds<ImportOptions & ModelOptions> = {
   classes: 'array',
   mean: 'array',
   std: 'array',
+  interpolation: 'any',
+  cropShare: 'any',
   allowNotFinite: 'boolean',
   arch: 'string',
   numClasses: 'any',
@@ -104,7 +120,7 @@ export async function importModel(
     const { allowNotFinite = false, ...said } = options;
     const { model, info } = loadModel(path, { allowNotFinite });
     try {
-      checkSaid(path, model.config, said);
+      checkSaid(path, { ...model.config, ...preprocessingOf(info, model.config.imageSize) }, said);
     } catch (error) {
       model.dispose();
       throw error;
@@ -152,7 +168,8 @@ function fromTensors(
   file?: string,
 ): ImportedModel {
   const tensors = stripPrefixes(given);
-  const { arch, key, dataset, classes, mean, std, allowNotFinite = false, ...sizes } = options;
+  const { arch, key, dataset, classes, mean, std, allowNotFinite = false, ...others } = options;
+  const { interpolation, cropShare, ...sizes } = others;
   const shapes = shapesOf(tensors);
   const { config, assumed } = configFromShapes(shapes, { arch, ...sizes });
   checkImported(config, tensors);
@@ -166,7 +183,8 @@ function fromTensors(
       model.loadStateDict(tensors);
     });
     if (!allowNotFinite) checkFinite(model.stateDict());
-    const data = infoOf(model.config, { dataset, classes, mean, std });
+    const said = { dataset, classes, mean, std, interpolation, cropShare };
+    const data = infoOf(model.config, said);
     const allAssumed = [...assumed, ...data.assumed];
     const step = { step: 'import', arch: model.config.arch, file, key, assumed: allAssumed };
     const history = [Object.fromEntries(Object.entries(step).filter(([, v]) => v !== undefined))];
@@ -196,7 +214,7 @@ const imagenet = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] } as 
 
 function infoOf(
   { channels, numClasses }: ModelConfigBase,
-  said: Pick<ImportOptions, 'dataset' | 'classes' | 'mean' | 'std'>,
+  said: Pick<ImportOptions, 'dataset' | 'classes' | 'mean' | 'std' | 'interpolation' | 'cropShare'>,
 ): { info: Omit<ModelInfo, 'history'>; assumed: string[] } {
   const { dataset, classes = [] } = said;
   const lengths = [
@@ -212,21 +230,32 @@ function infoOf(
       );
     }
   }
-  const [problem] = rangeProblems(said.mean ?? [], said.std ?? []);
+  const problem = preprocessingProblem(said) ?? rangeProblems(said.mean ?? [], said.std ?? [])[0];
   if (problem !== undefined) throw new UsageError(`import: ${problem}`);
   const usual = channels === 3 ? imagenet : { mean: [0.5], std: [0.5] };
   const of = (name: 'mean' | 'std'): number[] =>
     Array.from({ length: channels }, (_, i) => (said[name] ?? usual[name])[i] ?? 0.5);
+  const usualWay = defaultPreprocessing(dataset);
+  const preprocessing: Preprocessing = {
+    interpolation: said.interpolation ?? usualWay.interpolation,
+    cropShare: said.cropShare ?? usualWay.cropShare,
+  };
   return {
     info: {
       ...(dataset !== undefined && { dataset }),
       classes: [...classes],
       mean: of('mean'),
       std: of('std'),
+      preprocessing,
     },
-    assumed: (['mean', 'std'] as const)
-      .filter((name) => said[name] === undefined)
-      .map((name) => `${name} ${of(name).join('/')}`),
+    assumed: [
+      ...(['mean', 'std'] as const)
+        .filter((name) => said[name] === undefined)
+        .map((name) => `${name} ${of(name).join('/')}`),
+      ...(['interpolation', 'cropShare'] as const)
+        .filter((name) => said[name] === undefined)
+        .map((name) => `${name} ${preprocessing[name]}`),
+    ],
   };
 }
 

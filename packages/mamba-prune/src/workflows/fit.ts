@@ -2,6 +2,11 @@
 import { openDataset } from '../data/datasets.js';
 import type { Dataset, DatasetInfo, NoteHandler } from '../data/types.js';
 import { UsageError } from '../errors.js';
+import {
+  type Interpolation,
+  preprocessingOf,
+  preprocessingProblem,
+} from '../preparation/preprocessing.js';
 import { printableLine } from '../printable.js';
 import type { ModelConfigBase } from '../models/image-model.js';
 import type { ModelInfo } from '../models/model-file.js';
@@ -15,6 +20,14 @@ export interface DataSettings {
   readonly imageSize?: number | undefined;
 }
 
+/** How the images of a folder are prepared for a new model; those that there are bring their own way. Plain JSON. */
+export interface PreparationSettings {
+  /** bilinear unless given */
+  readonly interpolation?: Interpolation | undefined;
+  /** Share of the shorter side that the crop leaves; 0.875 unless given, tiny-imagenet 1. */
+  readonly cropShare?: number | undefined;
+}
+
 export interface DataHooks {
   readonly onNote?: NoteHandler | undefined;
   /** While files are checked (image folders). */
@@ -25,12 +38,19 @@ const anySize: ReadonlySet<string> = new Set(['tiny-imagenet', 'imagenet', 'fold
 
 /**
  * Opens a data set; only what was asked for reaches `openDataset`.
- * @throws UsageError if images of another size are asked for than the data set has
+ * @throws UsageError if images of another size are asked for than the data set has, or a preparation of images that
+ *   are none of a folder
  */
-export async function openData(settings: DataSettings, hooks: DataHooks = {}): Promise<Dataset> {
-  const { dataset, data, imageSize } = settings;
+export async function openData(
+  settings: DataSettings & PreparationSettings,
+  hooks: DataHooks = {},
+): Promise<Dataset> {
+  const { dataset, data, imageSize, interpolation, cropShare } = settings;
+  checkPreparation(settings);
   const opened = await openDataset(dataset, {
     ...(data !== undefined && { dir: data }),
+    ...(interpolation !== undefined && { interpolation }),
+    ...(cropShare !== undefined && { cropShare }),
     ...(imageSize !== undefined && anySize.has(dataset) && { imageSize }),
     ...(hooks.onNote && { onNote: hooks.onNote }),
     ...(hooks.onProgress && { onProgress: hooks.onProgress }),
@@ -42,6 +62,27 @@ export async function openData(settings: DataSettings, hooks: DataHooks = {}): P
     );
   }
   return opened;
+}
+
+/** @throws UsageError for values out of range, or of a data set whose images are not resized */
+function checkPreparation({
+  dataset,
+  interpolation,
+  cropShare,
+}: DataSettings & PreparationSettings): void {
+  const problem = preprocessingProblem({ interpolation, cropShare });
+  if (problem !== undefined) throw new UsageError(problem);
+  const asked =
+    interpolation !== undefined
+      ? (['interpolation', interpolation, '--interpolation'] as const)
+      : cropShare !== undefined
+        ? (['crop share', cropShare, '--crop-share'] as const)
+        : undefined;
+  if (asked === undefined || anySize.has(dataset)) return;
+  throw new UsageError(
+    `${asked[0]}: got ${asked[1]}, but the images of ${dataset} are taken as they are. ` +
+      `Leave ${asked[2]} out; only image folders are resized.`,
+  );
 }
 
 /** What a model asks of its data. */
@@ -80,13 +121,14 @@ export function checkFits(config: InputFacts, info: DatasetInfo): void {
 }
 
 /**
- * The data set, normalised as the model was trained; its classes must be the model's.
+ * The data set, prepared and normalised as the model was trained; its classes must be the model's.
  * @throws UsageError if the classes have other names
  */
 export function withModelInfo(
-  dataset: Dataset,
-  info: Pick<ModelInfo, 'classes' | 'mean' | 'std'>,
+  given: Dataset,
+  info: Pick<ModelInfo, 'classes' | 'mean' | 'std' | 'dataset' | 'preprocessing'>,
 ): Dataset {
+  const dataset = given.prepared?.(preprocessingOf(info, given.info.height)) ?? given;
   const { classes } = dataset.info;
   const index = classes.findIndex(
     (name, i) => info.classes[i] !== undefined && info.classes[i] !== name,
@@ -102,6 +144,13 @@ export function withModelInfo(
 
 /** What a model file says of the data a model was trained on. */
 export function modelInfoOf(info: DatasetInfo, history: ModelInfo['history']): ModelInfo {
-  const { name, classes, mean, std } = info;
-  return { dataset: name, classes: [...classes], mean: [...mean], std: [...std], history };
+  const { name, classes, mean, std, preprocessing } = info;
+  return {
+    dataset: name,
+    classes: [...classes],
+    mean: [...mean],
+    std: [...std],
+    ...(preprocessing && { preprocessing }),
+    history,
+  };
 }

@@ -57,7 +57,7 @@ export async function modelFromWeights(
       model,
       notes: [
         ...assumed
-          .filter((text) => !/^(imageSize|mean|std) /.test(text))
+          .filter((text) => !/^(imageSize|mean|std|interpolation|cropShare) /.test(text))
           .map((text) => `${path} does not tell everything: taken ${text}.`),
         ...(anew.length === 0
           ? []

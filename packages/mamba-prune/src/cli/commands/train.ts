@@ -7,7 +7,13 @@ import type { TrainRun } from '../../workflows/train-run.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
 import { findModel } from '../model-argument.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
-import { type DataOptions, addDataOptions, describeDataset } from '../options/data.js';
+import {
+  type DataOptions,
+  type PreparationOptions,
+  addDataOptions,
+  addPreparationOptions,
+  describeDataset,
+} from '../options/data.js';
 import {
   type ModelFlags,
   addModelOptions,
@@ -50,6 +56,7 @@ interface KeepFlags {
 
 type TrainCommandOptions = CommonOptions &
   DataOptions &
+  PreparationOptions &
   ModelFlags &
   RecipeOptions &
   RunOptions &
@@ -75,6 +82,7 @@ export function addTrainCommand(program: Command, cli: Cli): void {
     'begin with the weights of a file, a run or hf:owner/name (then --arch as there)',
   );
   addDataOptions(command);
+  addPreparationOptions(command);
   addRecipeOptions(command, 'Training:', defaults);
   addRunOptions(command);
   command.addOption(
@@ -182,9 +190,12 @@ async function trainCommand(
 /** What was typed over what the run's config.json says, or over the defaults. */
 async function settingsOf(context: Context<TrainCommandOptions>): Promise<TrainSettings> {
   const { options, given } = context;
-  const { arch, imageSize, keepEpochs, preset, from } = given;
+  const { arch, imageSize, keepEpochs, preset, from, interpolation, cropShare } = given;
   const model = typedModelOptions(given);
-  const data = defined({ dataset: given.dataset, data: given.data, imageSize });
+  const data = defined({
+    ...{ dataset: given.dataset, data: given.data },
+    ...{ imageSize, interpolation, cropShare },
+  });
   if (options.resume !== undefined) {
     const { storedSettings } = await import('../../workflows/settings.js');
     const stored = storedSettings(outOf(options), 'train');
