@@ -10,7 +10,7 @@ import {
 } from '@mamba-prune/libtorch';
 import { z } from 'zod';
 import { UsageError } from '../errors.js';
-import { preprocessingSchema } from '../preparation/preprocessing.js';
+import { preprocessingSchema } from '../preparation/schema.js';
 import { type OptionKinds, checkOptions, requirePath } from '../option-checks.js';
 import {
   type StoredTensor,

@@ -8,6 +8,6 @@ export type { Interpolation, Preprocessing } from './preprocessing.js';
 export {
   defaultPreprocessing,
   interpolations,
+  leastCropShare,
   preprocessingOf,
-  preprocessingSchema,
 } from './preprocessing.js';

@@ -1,5 +1,5 @@
 // How a model's images are prepared; kept in the model's file, so that every program gives it the same pixels.
-import { z } from 'zod';
+// No dependencies: a web page has it too.
 
 /** Both as Pillow computes them, with antialiasing; bicubic has a = -0.5. */
 export const interpolations = ['bilinear', 'bicubic'] as const;
@@ -8,18 +8,16 @@ export type Interpolation = (typeof interpolations)[number];
 /** Below it next to nothing of a picture would be left. */
 export const leastCropShare = 0.01;
 
-export const preprocessingSchema = z.object({
-  interpolation: z.enum(interpolations),
+/** Interpolation and crop; mean and std stand beside it in the model's file. */
+export interface Preprocessing {
+  readonly interpolation: Interpolation;
   /**
    * Share of the shorter side that is left by the crop, 0.01 to 1: the shorter side is resized to
    * floor(size / cropShare), and the centre of size x size is cut out. timm calls it crop_pct; torchvision's
    * Resize(256) before CenterCrop(224) is 0.875.
    */
-  cropShare: z.number().gte(leastCropShare).lte(1),
-});
-
-/** Interpolation and crop; mean and std stand beside it in the model's file. */
-export type Preprocessing = z.infer<typeof preprocessingSchema>;
+  readonly cropShare: number;
+}
 
 /** The usual share of models that were trained on photographs: 224 of 256 pixels. */
 export const usualCropShare = 0.875;
@@ -75,7 +73,10 @@ export function preprocessingProblem({
   ) {
     return `interpolation: got ${shown(interpolation)}, expected ${interpolations.join(' or ')}.`;
   }
-  if (cropShare === undefined || preprocessingSchema.shape.cropShare.safeParse(cropShare).success) {
+  if (
+    cropShare === undefined ||
+    (typeof cropShare === 'number' && cropShare >= leastCropShare && cropShare <= 1)
+  ) {
     return undefined;
   }
   return `crop share: got ${shown(cropShare)}, expected a number from ${leastCropShare} to 1.`;
