@@ -1,7 +1,8 @@
 // Uploaded bytes to what the model takes, through sharp (libvips). What is wrong with them is found before memory
 // is spent on it: the header says the size, and only three loaders of libvips can be reached at all.
 import { availableParallelism } from 'node:os';
-import { type Picture, type Preprocessing, prepare, rgbOfCmyk } from 'mamba-prune/preparation';
+import { type Picture, type Preprocessing, rgbOfCmyk } from 'mamba-prune/preparation';
+import { PrepareThreads } from 'mamba-prune/preparation/threads';
 import pLimit from 'p-limit';
 import sharp, { type Metadata, type Sharp } from 'sharp';
 import { type ImageType, checkEnd, imageTypes, sniff } from './container.js';
@@ -34,6 +35,9 @@ sharp.unblock({
   operation: ['VipsForeignLoadJpegBuffer', 'VipsForeignLoadPngBuffer', 'VipsForeignLoadWebpBuffer'],
 });
 
+/** The main thread answers requests meanwhile. */
+const threads = new PrepareThreads();
+
 /** Pictures decoded at a time, which bounds memory. */
 const limit = pLimit(availableParallelism());
 
@@ -60,7 +64,7 @@ export async function decodeImage(
     checkHeader(header, limits);
     const picture = await pictureOf(bytes, header.space === 'cmyk', limits);
     const [channels, size] = shape;
-    return prepare(picture, { channels, size }, preprocessing);
+    return threads.prepare(picture, { channels, size }, preprocessing);
   });
 }
 

@@ -137,13 +137,13 @@ export function checkPixels({ width, height }: ImageHeader): void {
 const memory = new WeightLimiter(Math.min(512 * 1024 ** 2, machineMemory() / 16));
 
 /**
- * Decodes a picture and hands it over; its memory counts until `use` returns.
+ * Decodes a picture and hands it over; its memory counts until `use` is done.
  * @param header - saves reading it again
  * @throws DataError with the reason, without the file's name
  */
 export async function withPicture<T>(
   bytes: Buffer,
-  use: (picture: Picture) => T,
+  use: (picture: Picture) => T | Promise<T>,
   header?: ImageHeader,
 ): Promise<T> {
   const size = header ?? (await pictureHeader(bytes));

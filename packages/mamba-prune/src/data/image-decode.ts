@@ -1,7 +1,8 @@
 /** Image files to uint8 planar pixels of a model's size. */
 import { open, readFile } from 'node:fs/promises';
-import { prepare, prepareBox } from '../preparation/prepare.js';
+import { type Picture, prepare, prepareBox } from '../preparation/prepare.js';
 import type { Preprocessing } from '../preparation/preprocessing.js';
+import { PrepareThreads } from '../preparation/threads.js';
 import type { Box } from './crop-box.js';
 import {
   type ImageHeader,
@@ -64,6 +65,9 @@ export async function decodeFully(path: string): Promise<ImageHeader> {
   return withPicture(await readFile(path), ({ width, height }) => ({ width, height }));
 }
 
+/** Started by the first data set that is evaluated. */
+const threads = new PrepareThreads();
+
 /** What part of an image becomes the square. */
 export type Framing =
   | { readonly kind: 'centre'; readonly preprocessing: Preprocessing }
@@ -93,11 +97,9 @@ export async function decodeInto(
   try {
     const bytes = await readFile(path);
     if (framing.kind === 'centre') {
-      await withPicture(
-        bytes,
-        (picture) => prepare(picture, { channels, size }, framing.preprocessing, out),
-        header,
-      );
+      const input = { channels, size };
+      const use = (picture: Picture) => threads.prepare(picture, input, framing.preprocessing);
+      out.set(await withPicture(bytes, use, header));
       return;
     }
     const { box, interpolation } = framing;

@@ -54,12 +54,13 @@ function straightPixels(bitmap: ImageBitmap, top: number, rows: number): Uint8Ar
   const gl = new OffscreenCanvas(1, 1).getContext('webgl2');
   if (!gl) return undefined;
   const { width } = bitmap;
-  if (Math.max(width, bitmap.height) > Number(gl.getParameter(gl.MAX_TEXTURE_SIZE))) return undefined;
+  if (Math.max(width, bitmap.height) > Number(gl.getParameter(gl.MAX_TEXTURE_SIZE)))
+    return undefined;
   gl.bindTexture(gl.TEXTURE_2D, gl.createTexture());
   gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, gl.RGBA, gl.UNSIGNED_BYTE, bitmap);
   gl.bindFramebuffer(gl.FRAMEBUFFER, gl.createFramebuffer());
   gl.framebufferTexture2D(
-    ...[gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.TEXTURE_2D] as const,
+    ...([gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.TEXTURE_2D] as const),
     gl.getParameter(gl.TEXTURE_BINDING_2D) as WebGLTexture,
     0,
   );

@@ -8,7 +8,7 @@ export function webpOrientation(bytes: Uint8Array): number | undefined {
   const text = (at: number): string => String.fromCharCode(...bytes.subarray(at, at + 4));
   if (text(0) !== 'RIFF' || text(8) !== 'WEBP') return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  for (let at = 12; at + 8 <= bytes.length; ) {
+  for (let at = 12; at + 8 <= bytes.length;) {
     const length = view.getUint32(at + 4, true);
     if (text(at) === 'EXIF') return exifOrientation(bytes.subarray(at + 8, at + 8 + length));
     at += 8 + length + (length % 2);

@@ -40,7 +40,10 @@ export async function pagePixels(
     for (const [bytes, wanted] of pictures) {
       const base64 = Buffer.from(bytes).toString('base64');
       // As text: these are the browser's types.
-      const answer = await page.evaluate<{ readonly pixels?: string; readonly error?: string }>(`(async () => {
+      const answer = await page.evaluate<{
+        readonly pixels?: string;
+        readonly error?: string;
+      }>(`(async () => {
         const blob = await (await fetch('data:application/octet-stream;base64,${base64}')).blob();
         try {
           const { pixels: found } = await pixels.imageInput(blob, ${JSON.stringify(wanted)});
