@@ -52,23 +52,51 @@ describe('prepare', () => {
   it('takes a picture of the model’s size as it is', () => {
     const picture = pictureOf(6, 6, 3);
     for (const cropShare of [1, 0.875, 0.5]) {
-      const got = prepare(picture, { channels: 3, size: 6 }, { interpolation: 'bilinear', cropShare });
+      const got = prepare(
+        picture,
+        { channels: 3, size: 6 },
+        { interpolation: 'bilinear', cropShare },
+      );
       expect(got[7]).toBe(picture.data[3 * 7]);
       expect(got[36 + 35]).toBe(picture.data[3 * 35 + 1]);
     }
   });
 
   it('makes grey by the luma of ITU-R BT.601', () => {
-    const picture = { data: Uint8Array.of(255, 0, 0, 10, 20, 30), width: 2, height: 1, channels: 3 } as const;
+    const picture = {
+      data: Uint8Array.of(255, 0, 0, 10, 20, 30),
+      width: 2,
+      height: 1,
+      channels: 3,
+    } as const;
     // 0.299 * 255; 0.299 * 10 + 0.587 * 20 + 0.114 * 30
-    const grey = prepareBox(picture, { left: 0, top: 0, width: 1, height: 1 }, { channels: 1, size: 1 }, 'bilinear');
-    const other = prepareBox(picture, { left: 1, top: 0, width: 1, height: 1 }, { channels: 1, size: 1 }, 'bilinear');
+    const grey = prepareBox(
+      picture,
+      { left: 0, top: 0, width: 1, height: 1 },
+      { channels: 1, size: 1 },
+      'bilinear',
+    );
+    const other = prepareBox(
+      picture,
+      { left: 1, top: 0, width: 1, height: 1 },
+      { channels: 1, size: 1 },
+      'bilinear',
+    );
     expect([...grey, ...other]).toEqual([76, 18]);
   });
 
   it('keeps to little memory, however long the other side is', () => {
-    const picture = { data: new Uint8Array(3 * 2_000_000).fill(9), width: 2_000_000, height: 1, channels: 3 } as const;
-    const got = prepare(picture, { channels: 3, size: 224 }, { interpolation: 'bicubic', cropShare: 0.5 });
+    const picture = {
+      data: new Uint8Array(3 * 2_000_000).fill(9),
+      width: 2_000_000,
+      height: 1,
+      channels: 3,
+    } as const;
+    const got = prepare(
+      picture,
+      { channels: 3, size: 224 },
+      { interpolation: 'bicubic', cropShare: 0.5 },
+    );
     expect(got.every((value) => value === 9)).toBe(true);
   });
 
