@@ -27,10 +27,10 @@ afterAll(() => {
   rmSync(folder, { recursive: true });
 });
 
-const run = <T>(python: string, script: string): T =>
+const run = (python: string, script: string): unknown =>
   JSON.parse(
     execFileSync(python, ['-c', script, folder], { encoding: 'utf8', maxBuffer: 2 ** 26 }),
-  ) as T;
+  );
 
 interface ResizeCase {
   readonly index: number;
@@ -110,10 +110,10 @@ describe('a resized and cut picture', () => {
   it.skipIf(withTorchvision === undefined)(
     `has the bytes of torchvision on PIL images${unless(withTorchvision, 'torchvision, numpy and Pillow')}`,
     () => {
-      const { version, cases } = run<{ version: number; cases: ResizeCase[] }>(
-        withTorchvision ?? '',
-        resizing,
-      );
+      const { version, cases } = run(withTorchvision ?? '', resizing) as {
+        version: number;
+        cases: ResizeCase[];
+      };
       expect(cases).toHaveLength(150);
       for (const { index, width, height, given, ...way } of cases) {
         const data = readFileSync(join(folder, `${index}.in`));
@@ -133,7 +133,11 @@ describe('a decoded picture', () => {
   it.skipIf(withPillow === undefined)(
     `has the pixels of Pillow${unless(withPillow, 'numpy and Pillow')}`,
     async () => {
-      const files = run<[name: string, width: number, height: number][]>(withPillow ?? '', formats);
+      const files = run(withPillow ?? '', formats) as [
+        name: string,
+        width: number,
+        height: number,
+      ][];
       const off: string[] = [];
       for (const [name, width, height] of files) {
         const want = readFileSync(join(folder, `${name}.raw`));

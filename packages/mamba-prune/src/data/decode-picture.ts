@@ -124,7 +124,7 @@ export function checkPixels({ width, height }: ImageHeader): void {
   const pixels = width * height;
   const most = Math.min(mostPixels, Math.floor(machineMemory() / 16));
   if (pixels <= most) return;
-  const megapixels = (count: number): string => `${Math.round(count / 1e6).toLocaleString('en')}`;
+  const megapixels = (count: number): string => Math.round(count / 1e6).toLocaleString('en');
   throw new DataError(
     `it has ${width}x${height} pixels, ${megapixels(pixels)} million, expected at most ${megapixels(most)} million`,
   );

@@ -13,7 +13,7 @@ export interface DatasetInfo {
   readonly mean: readonly number[];
   readonly std: readonly number[];
   /** How the images were made of the files, which a model's file records. */
-  readonly preprocessing?: Preprocessing;
+  readonly preprocessing?: Preprocessing | undefined;
   /** Anything that makes results differ from published ones; belongs into every report. */
   readonly note?: string;
 }
