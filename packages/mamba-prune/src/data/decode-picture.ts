@@ -134,7 +134,7 @@ export function checkPixels({ width, height }: ImageHeader): void {
  * Whole pictures lie in memory until the main thread makes them small, which a training step may keep it from: as
  * many are decoded as fit into this, and one in any case.
  */
-const memory = new WeightLimiter(Math.min(512 * 1024 ** 2, machineMemory() / 16));
+const memory = new WeightLimiter(Math.min(256 * 1024 ** 2, machineMemory() / 16));
 
 /**
  * Decodes a picture and hands it over; its memory counts until `use` is done.
