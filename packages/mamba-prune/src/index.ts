@@ -189,6 +189,9 @@ export {
   verifyDataset,
 } from './data/index.js';
 
+export type { Interpolation, Preprocessing } from './preparation/preprocessing.js';
+export { defaultPreprocessing, preprocessingOf } from './preparation/preprocessing.js';
+
 export {
   type BestEpoch,
   CheckpointError,
@@ -286,6 +289,7 @@ export { type CalibrationOptions, calibrationOf } from './workflows/calibration.
 export {
   type DataHooks,
   type DataSettings,
+  type PreparationSettings,
   modelInfoOf,
   openDataFor,
   withModelInfo,

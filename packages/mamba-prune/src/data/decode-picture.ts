@@ -8,6 +8,7 @@
  * clips at 255, which leaves white), and transparent pixels of a GIF are black (Pillow has the palette's colour there,
  * which is arbitrary and which neither libvips nor a browser tells).
  */
+import { readFile } from 'node:fs/promises';
 import sharp, { type Metadata, type Sharp } from 'sharp';
 import { machineMemory } from '../memory-need.js';
 import { type Picture, rgbOfCmyk } from '../preparation/prepare.js';
@@ -16,13 +17,18 @@ import { decodeBmp, bmpHeader } from './bmp.js';
 import { DataError, reasonOf } from './errors.js';
 import { bytesOf, damageOf, hasJpegEnd, jpegParts, withJpegEnd } from './image-damage.js';
 import { type ImageFormat, formatOf, unreadable } from './image-formats.js';
-import { WeightLimiter } from './limit.js';
+import { Limiter, WeightLimiter } from './limit.js';
 import { decodeNetpbm, netpbmHeader } from './netpbm.js';
 
 export interface ImageHeader {
   /** Of the upright picture. */
   readonly width: number;
   readonly height: number;
+  /**
+   * Whether libvips reads the file as it is meant, with nothing to look at before: such a file is handed over by its
+   * path in one call, which the decoding threads carry out while a training step keeps the main thread busy.
+   */
+  readonly isPlain?: boolean;
 }
 
 /** Of a picture: as much as libvips takes at most unless it is told otherwise, 268 megapixels. */
@@ -81,7 +87,7 @@ function sourceOf(bytes: Buffer): Source {
 }
 
 /** Upright, and in the file's own colours. */
-const open = ({ bytes, failOn }: Pick<Source, 'bytes' | 'failOn'>): Sharp =>
+const open = (bytes: Buffer | string, failOn: Source['failOn'] = 'error'): Sharp =>
   sharp(bytes, { failOn, ignoreIcc: true, autoOrient: true, limitInputPixels: mostPixels });
 
 /** @throws DataError with the reason */
@@ -100,7 +106,10 @@ export async function fileHeader(path: string): Promise<ImageHeader> {
 const metadataOf = (input: Buffer | string): Promise<Metadata> =>
   sharp(input, { failOn: 'error', limitInputPixels: false }).metadata();
 
-const headerOf = ({ autoOrient: { width, height } }: Metadata): ImageHeader => ({ width, height });
+const headerOf = ({ autoOrient: { width, height }, space }: Metadata): ImageHeader => ({
+  ...{ width, height },
+  isPlain: space !== 'cmyk',
+});
 
 /** @throws DataError with a reason in our own words, where the file's structure tells one */
 async function explained<T>(source: Source, task: () => Promise<T>): Promise<T> {
@@ -138,18 +147,51 @@ const memory = new WeightLimiter(Math.min(256 * 1024 ** 2, machineMemory() / 16)
 
 /**
  * Decodes a picture and hands it over; its memory counts until `use` is done.
+ * @param source - the file, or its path, which is read when there is room for the picture
  * @param header - saves reading it again
- * @throws DataError with the reason, without the file's name
+ * @throws DataError or the system's error with the reason, without the file's name
  */
 export async function withPicture<T>(
-  bytes: Buffer,
+  source: Buffer | string,
   use: (picture: Picture) => T | Promise<T>,
   header?: ImageHeader,
 ): Promise<T> {
-  const size = header ?? (await pictureHeader(bytes));
+  const known = header ? source : await loaded(source);
+  const size = header ?? (await pictureHeader(await loaded(known)));
   checkPixels(size);
-  return memory.run(4 * size.width * size.height, async () => use(await decodePicture(bytes)));
+  return memory.run(4 * size.width * size.height, async () => {
+    const plain =
+      typeof source === 'string' && header?.isPlain === true
+        ? await attempt(() => plainPixels(open(source)))
+        : undefined;
+    return use(plain ?? (await decodePicture(await loaded(known))));
+  });
 }
+
+/** @returns undefined if it fails: then it is done step by step, which finds out why */
+async function attempt<T>(task: () => Promise<T>): Promise<T | undefined> {
+  configure();
+  return gate.together(task).catch(() => undefined);
+}
+
+async function plainPixels(image: Sharp): Promise<Picture> {
+  const { data, info } = await image
+    .toColourspace('srgb')
+    .removeAlpha()
+    .raw({ depth: 'uchar' })
+    .toBuffer({ resolveWithObject: true });
+  const { width, height } = info;
+  return { data, width, height, channels: info.channels >= 3 ? 3 : 1 };
+}
+
+/** Files open at a time; some systems allow a program 256. */
+const reads = new Limiter(32);
+
+/** A whole file. @throws the system's error */
+export const readImageFile = (path: string): Promise<Buffer> => reads.run(() => readFile(path));
+
+const loaded = async (source: Buffer | string): Promise<Buffer> =>
+  typeof source === 'string' ? readImageFile(source) : source;
 
 /** @throws DataError with the reason */
 async function decodePicture(bytes: Buffer): Promise<Picture> {
@@ -159,34 +201,44 @@ async function decodePicture(bytes: Buffer): Promise<Picture> {
   const isCmyk =
     source.isCmyk ||
     (source.format === 'tiff' && (await withSharp(() => metadataOf(bytes))).space === 'cmyk');
-  const { data, info } = await explained(source, () => {
-    const image = isCmyk
-      ? open(source).pipelineColourspace('cmyk').toColourspace('cmyk')
-      : open(source).toColourspace('srgb');
-    return image.removeAlpha().raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true });
-  });
-  const { width, height } = info;
-  if (isCmyk) return { data: rgbOfCmyk(data), width, height, channels: 3 };
-  return { data, width, height, channels: info.channels >= 3 ? 3 : 1 };
-}
-
-/** Pixels of a part that sharp cuts out and resizes by itself while it decodes; see `decodeInto`. */
-export async function sharpBox(
-  bytes: Buffer,
-  box: { readonly left: number; readonly top: number; readonly width: number; readonly height: number },
-  size: number,
-  kernel: 'linear' | 'cubic',
-): Promise<Picture | undefined> {
-  const source = sourceOf(bytes);
-  if (source.isCmyk || ['bmp', 'ppm', 'tiff'].includes(source.format)) return undefined;
+  const image = open(source.bytes, source.failOn);
+  if (!isCmyk) return explained(source, () => plainPixels(image.clone()));
   const { data, info } = await explained(source, () =>
-    open(source)
-      .extract(box)
-      .resize(size, size, { fit: 'fill', kernel })
-      .toColourspace('srgb')
+    image
+      .clone()
+      .pipelineColourspace('cmyk')
+      .toColourspace('cmyk')
       .removeAlpha()
       .raw({ depth: 'uchar' })
       .toBuffer({ resolveWithObject: true }),
   );
-  return { data, width: info.width, height: info.height, channels: info.channels >= 3 ? 3 : 1 };
+  return { data: rgbOfCmyk(data), width: info.width, height: info.height, channels: 3 };
+}
+
+interface Part {
+  readonly left: number;
+  readonly top: number;
+  readonly width: number;
+  readonly height: number;
+}
+
+/**
+ * Pixels of a part that sharp cuts out and resizes by itself while it decodes; see `decodeInto`.
+ * @returns undefined for pictures that sharp does not read as they are meant
+ * @throws DataError or the system's error with the reason, without the file's name
+ */
+export async function sharpBox(
+  path: string,
+  box: Part,
+  size: number,
+  kernel: 'linear' | 'cubic',
+  header?: ImageHeader,
+): Promise<Picture | undefined> {
+  const part = (image: Sharp) =>
+    plainPixels(image.extract(box).resize(size, size, { fit: 'fill', kernel }));
+  const plain = header?.isPlain === true ? await attempt(() => part(open(path))) : undefined;
+  if (plain) return plain;
+  const source = sourceOf(await readImageFile(path));
+  if (source.isCmyk || ['bmp', 'ppm', 'tiff'].includes(source.format)) return undefined;
+  return explained(source, () => part(open(source.bytes, source.failOn)));
 }

@@ -1,5 +1,5 @@
 /** Image files to uint8 planar pixels of a model's size. */
-import { open, readFile } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { type Picture, prepare, prepareBox } from '../preparation/prepare.js';
 import type { Preprocessing } from '../preparation/preprocessing.js';
 import { PrepareThreads } from '../preparation/threads.js';
@@ -62,7 +62,7 @@ function fileSource(file: Awaited<ReturnType<typeof open>>, length: number): Byt
 
 /** Decodes every pixel. @throws DataError with the reason, without the file name */
 export async function decodeFully(path: string): Promise<ImageHeader> {
-  return withPicture(await readFile(path), ({ width, height }) => ({ width, height }));
+  return withPicture(path, ({ width, height }) => ({ width, height }));
 }
 
 /** Started by the first data set that is evaluated. */
@@ -95,20 +95,19 @@ export async function decodeInto(
   framing: Framing,
 ): Promise<void> {
   try {
-    const bytes = await readFile(path);
     if (framing.kind === 'centre') {
       const input = { channels, size };
       const use = (picture: Picture) => threads.prepare(picture, input, framing.preprocessing);
-      out.set(await withPicture(bytes, use, header));
+      out.set(await withPicture(path, use, header));
       return;
     }
     const { box, interpolation } = framing;
     const kernel = interpolation === 'bicubic' ? 'cubic' : 'linear';
-    const part = await sharpBox(bytes, box, size, kernel);
+    const part = await sharpBox(path, box, size, kernel, header);
     if (part) prepare(part, { channels, size }, { interpolation, cropShare: 1 }, out);
     else {
       await withPicture(
-        bytes,
+        path,
         (picture) => prepareBox(picture, box, { channels, size }, interpolation, out),
         header,
       );

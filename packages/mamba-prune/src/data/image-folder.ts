@@ -139,12 +139,12 @@ function noteIgnored(name: string, found: FoundImages, options: OpenDatasetOptio
   );
 }
 
-/** [bytes, modified (ms), width, height] */
-type Checked = [number, number, number, number];
+/** [bytes, modified (ms), width, height, 1 if plain (see ImageHeader)] */
+type Checked = [number, number, number, number, number];
 const CheckedFiles = z.object({
   // 1 had the sizes of pictures that were not upright, and trusted files that are checked more closely now.
   version: z.literal(2),
-  files: z.record(z.string(), z.tuple([z.number(), z.number(), z.number(), z.number()])),
+  files: z.record(z.string(), z.tuple([z.number(), z.number(), z.number(), z.number(), z.number()])),
 });
 
 async function checkAll(
@@ -172,13 +172,13 @@ async function checkAll(
       const before = known.get(path);
       if (before?.[0] === size && before[1] === mtimeMs) headers.set(path, before);
       else {
-        headers.set(path, [size, mtimeMs, 0, 0]);
-        const { width, height } = await checkImage(full, size);
-        headers.set(path, [size, mtimeMs, width, height]);
+        headers.set(path, [size, mtimeMs, 0, 0, 0]);
+        const { width, height, isPlain = false } = await checkImage(full, size);
+        headers.set(path, [size, mtimeMs, width, height, Number(isPlain)]);
         fresh++;
       }
     } catch (error) {
-      headers.set(path, [0, 0, 0, 0]);
+      headers.set(path, [0, 0, 0, 0, 0]);
       faults.set(path, reasonOf(error));
     }
     if (++done % 100 === 0 || done === paths.length) options.onProgress?.(done, paths.length);
@@ -207,6 +207,7 @@ class FolderSplit implements ImageSplit {
   private readonly labels: Int32Array;
   private readonly widths: Int32Array;
   private readonly heights: Int32Array;
+  private readonly plain: Uint8Array;
 
   constructor(
     private readonly dir: string,
@@ -219,6 +220,7 @@ class FolderSplit implements ImageSplit {
     this.labels = Int32Array.from(part.labels);
     this.widths = Int32Array.from(part.paths, (path) => headers.get(path)?.[2] ?? 0);
     this.heights = Int32Array.from(part.paths, (path) => headers.get(path)?.[3] ?? 0);
+    this.plain = Uint8Array.from(part.paths, (path) => headers.get(path)?.[4] ?? 0);
   }
 
   label(index: number): number {
@@ -257,6 +259,7 @@ class FolderSplit implements ImageSplit {
       const header = {
         width: this.widths[index] as number,
         height: this.heights[index] as number,
+        isPlain: this.plain[index] === 1,
       };
       const target = out.subarray(i * bytes, (i + 1) * bytes);
       return this.limiter.run(() =>

@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { prepare } from '../preparation/prepare.js';
 import { type Preprocessing, defaultPreprocessing } from '../preparation/preprocessing.js';
 import { DataError, errnoOf, reasonOf } from './errors.js';
@@ -60,5 +59,5 @@ export async function readPixels(
   // sharp is loaded when it is needed.
   const { withPicture } = await import('./decode-picture.js');
   statRegular(path);
-  return withPicture(await readFile(path), (picture) => prepare(picture, input, preprocessing));
+  return withPicture(path, (picture) => prepare(picture, input, preprocessing));
 }

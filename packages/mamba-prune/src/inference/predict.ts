@@ -2,6 +2,7 @@ import { statSync } from 'node:fs';
 import { F, type Tensor, fromTypedArray, noGrad, scope } from '@mamba-prune/libtorch';
 import { DataError, errnoOf, reasonOf } from '../data/errors.js';
 import { formatNames } from '../data/image-formats.js';
+import { forEachLimited } from '../data/limit.js';
 import { readPixels } from '../data/read-image.js';
 import { UsageError } from '../errors.js';
 import type { OnnxModel } from '../export/onnx/onnx-model.js';
@@ -135,6 +136,9 @@ interface Task {
   readonly way: Preprocessing;
 }
 
+/** Files in memory at a time, which may be large. */
+const readsAtOnce = 8;
+
 /** @param classify - gives the probabilities [batch, classes] of images, uint8 [channels, size, size] each */
 async function predictBatches(
   paths: readonly string[],
@@ -153,7 +157,10 @@ async function predictBatches(
   for (let first = 0; first < paths.length; first += batchSize) {
     signal?.throwIfAborted();
     const batch = paths.slice(first, first + batchSize);
-    const read = await Promise.all(batch.map((path) => readOrSay(path, input, way)));
+    const read: (Uint8Array | string)[] = [];
+    await forEachLimited(batch.length, readsAtOnce, async (index) => {
+      read[index] = await readOrSay(batch[index] ?? '', input, way);
+    });
     const pixels = read.filter((result) => typeof result !== 'string');
     const probabilities = pixels.length === 0 ? undefined : await classify(pixels);
     let row = 0;
