@@ -76,7 +76,8 @@ export class PrepareThreads {
   }
 
   private start(): Worker {
-    const thread = new Worker(this.script);
+    // Without the flags of this process: some, as --input-type, are for its own script.
+    const thread = new Worker(this.script, { execArgv: [] });
     thread.unref();
     thread.on('message', ({ id, pixels, error }: Answer) => {
       const waiting = this.settle(id);
