@@ -9,6 +9,8 @@ In a program of your own:
   from load_model import load_model
   model, info = load_model("pruned.safetensors")
   logits = model((pixels / 255 - info["mean"]) / info["std"])   # pixels: [batch, channels, side, side]
+
+With prepare.py beside it, and numpy and Pillow, `torch.from_numpy(read_image("photo.jpg", info))` are such pixels.
 """
 import argparse
 import json

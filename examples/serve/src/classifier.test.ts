@@ -68,7 +68,7 @@ describe('a model of mamba-prune export', () => {
     expect(classifier.classes).toEqual(info.classes);
     expect(classifier.description).toMatchObject({ arch: 'mamba_nano' });
     const images = await Promise.all(
-      paths.map((path) => decodeImage(readFileSync(path), 'image/png', classifier.shape, limits)),
+      paths.map((path) => decodeImage(readFileSync(path), 'image/png', classifier, limits)),
     );
     const together = await classifier.run(images);
     const alone = await Promise.all(images.map((image) => classifier.run([image])));

@@ -2,6 +2,12 @@
 import { readFile } from 'node:fs/promises';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import protobuf from 'protobufjs';
+import {
+  type Preprocessing,
+  interpolations,
+  leastCropShare,
+  preprocessingOf,
+} from 'mamba-prune/preparation';
 import { z } from 'zod';
 import type { ImageShape } from './decode.js';
 
@@ -13,6 +19,8 @@ export interface ModelDescription {
 export interface Classifier {
   /** Of one image. */
   readonly shape: ImageShape;
+  /** How the model's file says that images are made so. */
+  readonly preprocessing: Preprocessing;
   readonly classes: readonly string[];
   readonly description: ModelDescription;
   /**
@@ -34,6 +42,12 @@ const modelProto = root.lookupType('ModelProto');
 
 const descriptionSchema = z.object({
   dataset: z.string().optional(),
+  preprocessing: z
+    .object({
+      interpolation: z.enum(interpolations),
+      cropShare: z.number().gte(leastCropShare).lte(1),
+    })
+    .optional(),
   model: z.looseObject({ arch: z.string() }),
 });
 
@@ -45,7 +59,7 @@ const descriptionSchema = z.object({
 export async function openClassifier(path: string, threads: number): Promise<Classifier> {
   const bytes = await readFile(path);
   const metadata = metadataOf(bytes, path);
-  const { model, dataset } = descriptionSchema.parse(parse(metadata, 'mamba_prune', path));
+  const { model, ...info } = descriptionSchema.parse(parse(metadata, 'mamba_prune', path));
   const classes = z.array(z.string()).parse(parse(metadata, 'classes', path));
   const session = await InferenceSession.create(bytes, {
     intraOpNumThreads: threads,
@@ -56,8 +70,9 @@ export async function openClassifier(path: string, threads: number): Promise<Cla
   const size = shape[0] * shape[1] * shape[2];
   const classifier: Classifier = {
     shape,
+    preprocessing: preprocessingOf(info, shape[1]),
     classes,
-    description: { arch: model.arch, dataset },
+    description: { arch: model.arch, dataset: info.dataset },
     async run(images) {
       const data = new Uint8Array(images.length * size);
       images.forEach((image, i) => {

@@ -5,7 +5,12 @@ import { decodeImage } from './decode.js';
 import { forgedPng, noise, picture, pngChunk, resizedHeader } from './testing/images.js';
 
 const limits = { maxPixels: 25_000_000, maxSide: 8192, timeoutMs: 3_600_000 };
-const colour = [3, 32, 32] as const;
+/** What a model takes: the whole shorter side. */
+const target = (shape: readonly [number, number, number]) => ({
+  shape,
+  preprocessing: { interpolation: 'bilinear', cropShare: 1 } as const,
+});
+const colour = target([3, 32, 32]);
 const any = 'application/octet-stream';
 
 const mebi = 2 ** 20;
@@ -25,10 +30,10 @@ describe('an image', () => {
     const png = await sharp({ create: { width: 9, height: 5, channels: 3, background } })
       .png()
       .toBuffer();
-    const pixels = await decodeImage(png, 'image/png', [3, 2, 2], limits);
+    const pixels = await decodeImage(png, 'image/png', target([3, 2, 2]), limits);
     expect([...pixels]).toEqual([200, 200, 200, 200, 100, 100, 100, 100, 50, 50, 50, 50]);
     // 0.299 * 200 + 0.587 * 100 + 0.114 * 50
-    expect([...(await decodeImage(png, 'image/png', [1, 2, 2], limits))]).toEqual([
+    expect([...(await decodeImage(png, 'image/png', target([1, 2, 2]), limits))]).toEqual([
       124, 124, 124, 124,
     ]);
   });
@@ -41,7 +46,7 @@ describe('an image', () => {
       .withMetadata({ orientation: 6 })
       .jpeg()
       .toBuffer();
-    const turned = await decodeImage(jpeg, 'image/jpeg', [1, 32, 32], limits);
+    const turned = await decodeImage(jpeg, 'image/jpeg', target([1, 32, 32]), limits);
     expect(turned[5 * 32 + 16]).toBeLessThan(10);
     expect(turned[27 * 32 + 16]).toBeGreaterThan(245);
   });

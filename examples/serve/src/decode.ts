@@ -1,6 +1,8 @@
 // Uploaded bytes to what the model takes, through sharp (libvips). What is wrong with them is found before memory
 // is spent on it: the header says the size, and only three loaders of libvips can be reached at all.
 import { availableParallelism } from 'node:os';
+import { type Picture, type Preprocessing, rgbOfCmyk } from 'mamba-prune/preparation';
+import { PrepareThreads } from 'mamba-prune/preparation/threads';
 import pLimit from 'p-limit';
 import sharp, { type Metadata, type Sharp } from 'sharp';
 import { type ImageType, checkEnd, imageTypes, sniff } from './container.js';
@@ -16,6 +18,12 @@ export interface ImageLimits {
 /** [channels, height, width]; 1 or 3 channels. */
 export type ImageShape = readonly [number, number, number];
 
+/** What the model takes. */
+export interface ImageTarget {
+  readonly shape: ImageShape;
+  readonly preprocessing: Preprocessing;
+}
+
 /** Longer side over shorter side: of a strip next to nothing would be in the square that is cut out. */
 const maxAspect = 32;
 
@@ -27,21 +35,23 @@ sharp.unblock({
   operation: ['VipsForeignLoadJpegBuffer', 'VipsForeignLoadPngBuffer', 'VipsForeignLoadWebpBuffer'],
 });
 
+/** The main thread answers requests meanwhile. */
+const threads = new PrepareThreads();
+
 /** Pictures decoded at a time, which bounds memory. */
 const limit = pLimit(availableParallelism());
 
 /**
- * Decodes an upload, turns it upright, resizes its shorter side to the model's and cuts the centre out.
+ * Decodes an upload, turns it upright, and prepares it as the model's file says: by the code that trained and evaluated it.
  *
  * @param declared - the content type that it was sent with; application/octet-stream says nothing
- * @param shape - of the result
- * @returns planar bytes
+ * @returns planar bytes of the target's shape
  * @throws HttpError 415 or 422 saying what is wrong; the signal's reason
  */
 export async function decodeImage(
   bytes: Buffer,
   declared: string,
-  shape: ImageShape,
+  { shape, preprocessing }: ImageTarget,
   limits: ImageLimits,
   signal?: AbortSignal,
 ): Promise<Uint8Array> {
@@ -50,8 +60,11 @@ export async function decodeImage(
   return limit(async () => {
     // The client may have gone while others were decoded.
     signal?.throwIfAborted();
-    checkHeader(await headerOf(bytes), limits);
-    return planar(await pixelsOf(bytes, shape, limits), shape);
+    const header = await headerOf(bytes);
+    checkHeader(header, limits);
+    const picture = await pictureOf(bytes, header.space === 'cmyk', limits);
+    const [channels, size] = shape;
+    return threads.prepare(picture, { channels, size }, preprocessing);
   });
 }
 
@@ -67,7 +80,7 @@ function typeOf(bytes: Buffer, declared: string): ImageType {
 }
 
 const open = (bytes: Buffer, limitInputPixels: number | false): Sharp =>
-  sharp(bytes, { failOn: 'error', limitInputPixels, sequentialRead: true });
+  sharp(bytes, { failOn: 'error', autoOrient: true, ignoreIcc: true, limitInputPixels });
 
 async function headerOf(bytes: Buffer): Promise<Metadata> {
   try {
@@ -93,21 +106,21 @@ function checkHeader({ width, height, pages = 1 }: Metadata, limits: ImageLimits
   }
 }
 
-async function pixelsOf(
-  bytes: Buffer,
-  [, height, width]: ImageShape,
-  limits: ImageLimits,
-): Promise<{ data: Buffer; channels: number }> {
+/** In full size and in the file's own colours, as Pillow decodes it: the model was measured on such pixels. */
+async function pictureOf(bytes: Buffer, isCmyk: boolean, limits: ImageLimits): Promise<Picture> {
   try {
-    const { data, info } = await open(bytes, limits.maxPixels)
-      .timeout({ seconds: Math.max(1, Math.ceil(limits.timeoutMs / 1000)) })
-      .autoOrient()
-      .resize(width, height, { fit: 'cover', kernel: 'linear' })
-      .toColourspace('srgb')
+    const image = open(bytes, limits.maxPixels).timeout({
+      seconds: Math.max(1, Math.ceil(limits.timeoutMs / 1000)),
+    });
+    const { data, info } = await (
+      isCmyk ? image.pipelineColourspace('cmyk').toColourspace('cmyk') : image.toColourspace('srgb')
+    )
       .removeAlpha()
       .raw({ depth: 'uchar' })
       .toBuffer({ resolveWithObject: true });
-    return { data, channels: info.channels };
+    const { width, height } = info;
+    if (isCmyk) return { data: rgbOfCmyk(data), width, height, channels: 3 };
+    return { data, width, height, channels: info.channels >= 3 ? 3 : 1 };
   } catch (error) {
     throw damaged(error);
   }
@@ -117,24 +130,4 @@ async function pixelsOf(
 function damaged(error: unknown): Error {
   const [reason = ''] = (error as Error).message.split('\n');
   return badImage('damaged', `The image cannot be decoded: ${reason}.`);
-}
-
-/** [pixels][channels] to [channels][pixels]; colour to grey as the training does. */
-function planar(
-  { data, channels }: { readonly data: Buffer; readonly channels: number },
-  [depth, height, width]: ImageShape,
-): Uint8Array {
-  const plane = height * width;
-  const out = new Uint8Array(depth * plane);
-  // A grey image comes with one channel: it is all three.
-  const at = (pixel: number, channel: number): number =>
-    data[pixel * channels + (channels >= 3 ? channel : 0)] ?? 0;
-  for (let i = 0; i < plane; i++) {
-    if (depth === 1) {
-      out[i] = Math.round(0.299 * at(i, 0) + 0.587 * at(i, 1) + 0.114 * at(i, 2));
-    } else {
-      for (let channel = 0; channel < depth; channel++) out[channel * plane + i] = at(i, channel);
-    }
-  }
-  return out;
 }

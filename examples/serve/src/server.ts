@@ -103,8 +103,8 @@ export async function buildServer(
   });
 
   app.get('/model', () => {
-    const { shape, classes, description } = serviceOf(state).classifier;
-    return { ...description, input: shape, classes };
+    const { shape, preprocessing, classes, description } = serviceOf(state).classifier;
+    return { ...description, input: shape, preprocessing, classes };
   });
 
   app.post<{ Querystring: { top: number } }>(
@@ -124,7 +124,7 @@ export async function buildServer(
       admission.received(request, reply);
       request.outcome = { bytes: bytes.length };
       const started = performance.now();
-      const decoded = decodeImage(bytes, declared, classifier.shape, limits, signal);
+      const decoded = decodeImage(bytes, declared, classifier, limits, signal);
       const pixels = await orAborted(decoded, signal);
       const decodeMs = performance.now() - started;
       const { value, batch, queueMs, runMs } = await batcher.submit(pixels, signal);

@@ -193,6 +193,9 @@ export {
   verifyDataset,
 } from './data/index.js';
 
+export type { Interpolation, Preprocessing } from './preparation/preprocessing.js';
+export { defaultPreprocessing, preprocessingOf } from './preparation/preprocessing.js';
+
 export {
   type BestEpoch,
   CheckpointError,
@@ -291,6 +294,7 @@ export { type CalibrationOptions, calibrationOf } from './workflows/calibration.
 export {
   type DataHooks,
   type DataSettings,
+  type PreparationSettings,
   dataFor,
   modelInfoOf,
   openDataFor,

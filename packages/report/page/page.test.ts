@@ -10,7 +10,6 @@ import { zh } from './i18n/zh.js';
 import { updated } from './live.js';
 import { paretoFront } from './pareto.js';
 import { decodeScores, scoredUnits, thresholdOf } from './scores.js';
-import { planes } from './try-out/pixels.js';
 import { blockName, rateText } from './words.js';
 
 describe('the Pareto front', () => {
@@ -114,15 +113,6 @@ describe('the colour of a run', () => {
   it('is that of its method among many', () => {
     const many = runs('train', 'train', ...Array<'rsst'>(6).fill('rsst'));
     expect([...new Set(coloursOf(many))]).toEqual(['var(--dense)', 'var(--rsst)']);
-  });
-});
-
-describe('pixels', () => {
-  const rgba = [255, 0, 0, 255, 10, 20, 30, 255];
-
-  it('become planes of colours, or grey by their luma', () => {
-    expect([...planes(rgba, 3)]).toEqual([255, 10, 0, 20, 0, 30]);
-    expect([...planes(rgba, 1)]).toEqual([76, 18]); // 0.299 * 255; 2.99 + 11.74 + 3.42
   });
 });
 

@@ -21,9 +21,12 @@ function newest(path) {
 function isCurrent() {
   // Written last.
   const built = statSync(join(out, 'licences.txt'), { throwIfNoEntry: false })?.mtimeMs ?? 0;
-  const sources = ['page', 'scripts', 'package.json', '../../package-lock.json'];
+  const sources = ['page', 'scripts', 'package.json', preparation, '../../package-lock.json'];
   return sources.every((path) => newest(join(folder, path)) < built);
 }
+
+/** The source, as the page's own: a bundle must not depend on when another package was compiled. */
+const preparation = '../mamba-prune/src/preparation';
 
 const options = {
   absWorkingDir: folder,
@@ -37,6 +40,7 @@ const options = {
   jsxImportSource: 'preact',
   loader: { '.woff2': 'dataurl' },
   tsconfig: 'page/tsconfig.json',
+  alias: { 'mamba-prune/preparation': join(folder, preparation, 'index.ts') },
   charset: 'utf8',
   legalComments: 'none',
   banner: { js: '/* Licences: licences.txt of @mamba-prune/report */' },

@@ -22,6 +22,7 @@ export function fakeClassifier(): FakeClassifier {
   let begun = 0;
   return {
     shape: [3, 8, 8],
+    preprocessing: { interpolation: 'bilinear', cropShare: 1 },
     classes: ['dark', 'bright'],
     description: { arch: 'fake' },
     batches,

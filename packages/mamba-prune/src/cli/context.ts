@@ -32,6 +32,11 @@ export class InterruptedError extends Error {
   }
 }
 
+/** Some of what was asked for could not be done: the result is out, for people and for machines, and says what. */
+export class IncompleteError extends Error {
+  override readonly name = 'IncompleteError';
+}
+
 /** What a command's action is given: where to print, and what it was told. */
 export class Context<O extends CommonOptions = CommonOptions> {
   readonly progress: Progress;

@@ -15,7 +15,7 @@ import { addQuickstartCommand } from './commands/quickstart.js';
 import { addReportCommand } from './commands/report.js';
 import { addStudioCommand } from './commands/studio.js';
 import { addTrainCommand } from './commands/train.js';
-import { type Cli, InterruptedError, addExamples } from './context.js';
+import { type Cli, IncompleteError, InterruptedError, addExamples } from './context.js';
 import { inFlags } from './flag-spelling.js';
 import { WorkersEndedError } from './launch.js';
 import { checkCurrentFolder } from './surroundings.js';
@@ -155,6 +155,7 @@ function report(argv: readonly string[], cli: Cli, error: unknown): number {
     io.stderr.write(`${printableMessage(error.stack ?? '')}\n`);
     if (error.cause !== undefined) io.stderr.write(`cause: ${inspect(error.cause)}\n`);
   }
+  if (error instanceof IncompleteError) return exitStatus.failed;
   const status = isUsageError(error) ? exitStatus.usage : exitStatus.failed;
   reportJson(argv, io, message, status);
   return status;

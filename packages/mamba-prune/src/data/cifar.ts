@@ -19,6 +19,7 @@ import {
   SIDE,
 } from './cifar-files.js';
 import type { CifarSpec } from './cifar-spec.js';
+import { defaultPreprocessing } from '../preparation/preprocessing.js';
 import { readPythonBatch, readPythonNames } from './cifar-python.js';
 import { DataError, reasonOf } from './errors.js';
 import { md5OfFile } from './checksum.js';
@@ -44,6 +45,7 @@ export async function openCifar(spec: CifarSpec, options: OpenDatasetOptions): P
       mean: spec.mean,
       std: spec.std,
       dir: resolve(dir),
+      preprocessing: defaultPreprocessing(spec.name),
     },
     train: split(train),
     test: split(test),

@@ -47,6 +47,8 @@ function folder(name: 'tiny-imagenet' | 'imagenet' | 'folder'): Entry {
 const openKinds: OptionKinds<OpenDatasetOptions> = {
   dir: 'string',
   imageSize: 'any',
+  interpolation: 'any',
+  cropShare: 'any',
   cacheDir: 'string',
   onNote: 'function',
   onProgress: 'function',

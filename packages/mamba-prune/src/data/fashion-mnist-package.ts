@@ -14,6 +14,7 @@ import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { defaultCacheDir, readCache, writeCache } from './cache.js';
 import { checksumOfFile } from './checksum.js';
+import { defaultPreprocessing } from '../preparation/preprocessing.js';
 import { DataError, reasonOf } from './errors.js';
 import { FASHION_MNIST } from './idx-dataset.js';
 import { channelStatistics, countLabels, MemorySplit } from './memory-split.js';
@@ -115,6 +116,7 @@ export async function openFashionPackage(
       mean: converted.header.mean,
       std: converted.header.std,
       ...(files.dir !== undefined && { dir: resolve(files.dir) }),
+      preprocessing: defaultPreprocessing(NAME),
       note: SPLIT_NOTE,
     },
     train: new MemorySplit(trainImages, trainLabels, PIXELS),

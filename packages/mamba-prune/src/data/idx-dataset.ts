@@ -1,6 +1,7 @@
 /** MNIST and what comes in its format: four idx files, images and labels of 60,000 and 10,000 images. */
 import { existsSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { defaultPreprocessing } from '../preparation/preprocessing.js';
 import { DataError, reasonOf } from './errors.js';
 import { readIdx } from './idx.js';
 import { channelStatistics, countLabels, MemorySplit } from './memory-split.js';
@@ -74,6 +75,7 @@ export function openIdx(spec: IdxSpec, options: OpenDatasetOptions): Dataset {
       width: SIDE,
       ...channelStatistics(train.images, 1, PIXELS),
       dir: resolve(dir),
+      preprocessing: defaultPreprocessing(spec.name),
     },
     train: new MemorySplit(train.images, train.labels, PIXELS),
     test: new MemorySplit(t10k.images, t10k.labels, PIXELS),

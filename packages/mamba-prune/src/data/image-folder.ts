@@ -9,6 +9,11 @@ import { printableLine } from '../printable.js';
 import { NAMED } from './folder-findings.js';
 import { findImages, type FoundImages, type FoundPart } from './folder-layout.js';
 import { checkImage, decodeFully, decodeInto, type Framing } from './image-decode.js';
+import {
+  type Preprocessing,
+  defaultPreprocessing,
+  preprocessingProblem,
+} from '../preparation/preprocessing.js';
 import { forEachLimited, Limiter } from './limit.js';
 import { countLabels, outOfRange } from './memory-split.js';
 import { Random, Stage } from './random.js';
@@ -41,6 +46,8 @@ export async function openImageFolder(
       `openDataset "${name}": got image size ${size}, expected an integer from 1 to 4096.`,
     );
   }
+  const problem = preprocessingProblem(options);
+  if (problem !== undefined) throw new DataError(`openDataset "${name}": ${problem}`);
   const found = findImages(name, dir);
   const { root } = found;
   for (const note of found.notes) options.onNote?.(note);
@@ -53,23 +60,28 @@ export async function openImageFolder(
       { file: dir },
     );
   }
-  // Whole images, where they have the right size already; else the usual 87.5 % centre.
-  const resizeTo = name === 'tiny-imagenet' ? size : Math.round(size / 0.875);
-  const split = (part: FoundPart) => new FolderSplit(root, part, headers, size, resizeTo);
-  return {
-    info: {
-      name,
-      classes: found.classes,
-      channels: 3,
-      height: size,
-      width: size,
-      mean: IMAGENET_MEAN,
-      std: IMAGENET_STD,
-      dir,
-    },
-    train: split(found.train),
-    test: split(found.test),
+  const prepared = (preprocessing: Preprocessing): Dataset => {
+    const split = (part: FoundPart) => new FolderSplit(root, part, headers, size, preprocessing);
+    return {
+      info: {
+        name,
+        classes: found.classes,
+        channels: 3,
+        height: size,
+        width: size,
+        mean: IMAGENET_MEAN,
+        std: IMAGENET_STD,
+        dir,
+        preprocessing,
+      },
+      train: split(found.train),
+      test: split(found.test),
+      prepared,
+    };
   };
+  const usual = defaultPreprocessing(name);
+  const { interpolation = usual.interpolation, cropShare = usual.cropShare } = options;
+  return prepared({ interpolation, cropShare });
 }
 
 /** Decodes every image in full. */
@@ -118,11 +130,12 @@ function requireDir(name: string, options: OpenDatasetOptions): string {
   );
 }
 
-/** [bytes, modified (ms), width, height] */
-type Checked = [number, number, number, number];
+/** [bytes, modified (ms), width, height, 1 if plain (see ImageHeader)] */
+type Checked = [number, number, number, number, number];
 const CheckedFiles = z.object({
-  version: z.literal(1),
-  files: z.record(z.string(), z.tuple([z.number(), z.number(), z.number(), z.number()])),
+  // 1 had the sizes of pictures that were not upright, and trusted files that are checked more closely now.
+  version: z.literal(2),
+  files: z.record(z.string(), z.tuple([z.number(), z.number(), z.number(), z.number(), z.number()])),
 });
 
 async function checkAll(
@@ -150,13 +163,13 @@ async function checkAll(
       const before = known.get(path);
       if (before?.[0] === size && before[1] === mtimeMs) headers.set(path, before);
       else {
-        headers.set(path, [size, mtimeMs, 0, 0]);
-        const { width, height } = await checkImage(full, size);
-        headers.set(path, [size, mtimeMs, width, height]);
+        headers.set(path, [size, mtimeMs, 0, 0, 0]);
+        const { width, height, isPlain = false } = await checkImage(full, size);
+        headers.set(path, [size, mtimeMs, width, height, Number(isPlain)]);
         fresh++;
       }
     } catch (error) {
-      headers.set(path, [0, 0, 0, 0]);
+      headers.set(path, [0, 0, 0, 0, 0]);
       faults.set(path, reasonOf(error));
     }
     if (++done % 100 === 0 || done === paths.length) options.onProgress?.(done, paths.length);
@@ -164,7 +177,7 @@ async function checkAll(
   if (fresh > 0 || known.size !== headers.size) {
     const good = [...headers].filter(([path]) => !faults.has(path));
     try {
-      writeCache(cachePath, { version: 1, files: Object.fromEntries(good) }, []);
+      writeCache(cachePath, { version: 2, files: Object.fromEntries(good) }, []);
     } catch (error) {
       options.onNote?.(
         `${name}: the cache ${cachePath} cannot be written (${reasonOf(error)}); ` +
@@ -185,18 +198,20 @@ class FolderSplit implements ImageSplit {
   private readonly labels: Int32Array;
   private readonly widths: Int32Array;
   private readonly heights: Int32Array;
+  private readonly plain: Uint8Array;
 
   constructor(
     private readonly dir: string,
     private readonly part: FoundPart,
     headers: ReadonlyMap<string, Checked>,
     private readonly size: number,
-    private readonly resizeTo: number,
+    private readonly preprocessing: Preprocessing,
   ) {
     this.length = part.paths.length;
     this.labels = Int32Array.from(part.labels);
     this.widths = Int32Array.from(part.paths, (path) => headers.get(path)?.[2] ?? 0);
     this.heights = Int32Array.from(part.paths, (path) => headers.get(path)?.[3] ?? 0);
+    this.plain = Uint8Array.from(part.paths, (path) => headers.get(path)?.[4] ?? 0);
   }
 
   label(index: number): number {
@@ -205,9 +220,9 @@ class FolderSplit implements ImageSplit {
     return label;
   }
 
-  /** Shorter side resized, then the centre: what evaluation uses. */
+  /** As the model's images are prepared: what evaluation uses, and training without random crops. */
   read(indices: ArrayLike<number>): Promise<Uint8Array> {
-    const framing: Framing = { kind: 'centre', resizeTo: this.resizeTo };
+    const framing: Framing = { kind: 'centre', preprocessing: this.preprocessing };
     return this.decodeAll(indices, () => framing);
   }
 
@@ -219,7 +234,7 @@ class FolderSplit implements ImageSplit {
       const width = this.widths[index] as number;
       const height = this.heights[index] as number;
       drawCropBox(random, width, height, crop.scale, crop.ratio, box);
-      return { kind: 'box', box };
+      return { kind: 'box', box, interpolation: this.preprocessing.interpolation };
     });
   }
 
@@ -235,10 +250,17 @@ class FolderSplit implements ImageSplit {
       const header = {
         width: this.widths[index] as number,
         height: this.heights[index] as number,
+        isPlain: this.plain[index] === 1,
       };
       const target = out.subarray(i * bytes, (i + 1) * bytes);
       return this.limiter.run(() =>
-        decodeInto(target, join(this.dir, path), header, this.size, framingOf(index)),
+        decodeInto(
+          target,
+          join(this.dir, path),
+          header,
+          { channels: 3, size: this.size },
+          framingOf(index),
+        ),
       );
     });
     await Promise.all(all);

@@ -32,3 +32,38 @@ export async function forEachLimited(
   };
   await Promise.all(Array.from({ length: Math.min(limit, count) }, lane));
 }
+
+/** Runs tasks in order while their weights together stay below `most`; a heavier one runs alone. */
+export class WeightLimiter {
+  private running = 0;
+  private weight = 0;
+  private readonly waiting: { readonly weight: number; readonly start: () => void }[] = [];
+
+  constructor(private readonly most: number) {}
+
+  async run<T>(weight: number, task: () => Promise<T>): Promise<T> {
+    if (this.waiting.length === 0 && this.fits(weight)) this.add(weight);
+    else await new Promise<void>((start) => this.waiting.push({ weight, start }));
+    try {
+      return await task();
+    } finally {
+      this.running--;
+      this.weight -= weight;
+      for (let next = this.waiting[0]; next && this.fits(next.weight); next = this.waiting[0]) {
+        this.waiting.shift();
+        // Counted here, so that nobody comes between.
+        this.add(next.weight);
+        next.start();
+      }
+    }
+  }
+
+  private fits(weight: number): boolean {
+    return this.running === 0 || this.weight + weight <= this.most;
+  }
+
+  private add(weight: number): void {
+    this.running++;
+    this.weight += weight;
+  }
+}

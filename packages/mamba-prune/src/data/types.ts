@@ -1,4 +1,5 @@
 /** What every data set looks like to the rest of the program. No tensors here: plain typed arrays. */
+import type { Interpolation, Preprocessing } from '../preparation/preprocessing.js';
 
 /** Facts about a data set that a model or a report needs. */
 export interface DatasetInfo {
@@ -13,6 +14,8 @@ export interface DatasetInfo {
   readonly std: readonly number[];
   /** The folder that it was read from, absolute; undefined where it came from a package. */
   readonly dir?: string;
+  /** How the images were made of the files, which a model's file records. */
+  readonly preprocessing?: Preprocessing | undefined;
   /** Anything that makes results differ from published ones; belongs into every report. */
   readonly note?: string;
 }
@@ -41,6 +44,10 @@ export interface Dataset {
   readonly info: DatasetInfo;
   readonly train: ImageSplit;
   readonly test: ImageSplit;
+  /**
+   * The same images prepared for another model; left out where they are pixels already and stay as they are.
+   */
+  prepared?(preprocessing: Preprocessing): Dataset;
 }
 
 /** Called with one line of text about something the user should know. */
@@ -51,6 +58,10 @@ export interface OpenDatasetOptions {
   dir?: string;
   /** Side of the square images made from image folders; default 224, tiny-imagenet 64. */
   imageSize?: number;
+  /** Of image folders: how they are resized; bilinear unless given. */
+  interpolation?: Interpolation;
+  /** Of image folders: share of the shorter side that the crop leaves; 0.875 unless given, tiny-imagenet 1. */
+  cropShare?: number;
   /** Default: $XDG_CACHE_HOME or ~/.cache, then mamba-prune. */
   cacheDir?: string;
   onNote?: NoteHandler;

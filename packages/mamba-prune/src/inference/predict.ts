@@ -1,6 +1,9 @@
+import { statSync } from 'node:fs';
 import { F, type Tensor, fromTypedArray, noGrad, scope } from '@mamba-prune/libtorch';
-import { DataError } from '../data/errors.js';
-import { readImage } from '../data/read-image.js';
+import { DataError, errnoOf, reasonOf } from '../data/errors.js';
+import { formatNames } from '../data/image-formats.js';
+import { forEachLimited } from '../data/limit.js';
+import { readPixels } from '../data/read-image.js';
 import { UsageError } from '../errors.js';
 import type { OnnxModel } from '../export/onnx/onnx-model.js';
 import { explainingMemory } from '../memory.js';
@@ -10,6 +13,7 @@ import type { ModelInfo } from '../models/model-file.js';
 import { rememberModes } from '../models/modes.js';
 import { imageType, precisionOn, weightCopies } from '../models/precision.js';
 import { type OptionKinds, checkOptions } from '../option-checks.js';
+import { type Preprocessing, preprocessingOf } from '../preparation/preprocessing.js';
 import type { ComputePrecision, Precision } from '../precision.js';
 
 export interface ClassProbability {
@@ -21,8 +25,10 @@ export interface ClassProbability {
 
 export interface Prediction {
   readonly path: string;
-  /** Most probable first. */
+  /** Most probable first; empty where the file could not be read. */
   readonly top: readonly ClassProbability[];
+  /** Why the file could not be read. */
+  readonly error?: string;
 }
 
 const predictKinds: OptionKinds<PredictOptions> = {
@@ -58,12 +64,12 @@ export interface PredictOptions {
 }
 
 /**
- * Classifies image files: each is resized (shorter side), cropped to the centre, made grey if the
- * model has one channel, and normalised as the model's file says.
+ * Classifies image files, prepared as the model's file says, which is how `evaluateModel` sees those of a folder. A
+ * file that is damaged or no image has an error in its place, and the others are classified.
  *
- * @param paths - JPEG, PNG or WebP files
- * @throws DataError naming a file that is no image, or for which the model gives no numbers; UsageError for a
- *   topK below 1, or information that is not that of the model
+ * @param paths - JPEG, PNG, WebP, GIF, BMP, TIFF or PPM files
+ * @throws DataError naming a file for which the model gives no numbers; UsageError for a file that does not exist,
+ *   before any is read, for a topK below 1, or information that is not that of the model
  */
 export async function predictImages(
   model: ImageModel,
@@ -77,24 +83,22 @@ export async function predictImages(
   const precision = precisionOn(device, options.precision ?? 'fp32');
   checkInfo('predict', model.config, info);
   const restoreModes = rememberModes(model);
-  const format = imageFormat(model.config, info);
+  const input = { channels, size: side };
+  const way = preprocessingOf(info, side);
   const copies = weightCopies(model, precision, { fixed: true });
   model.eval();
   try {
-    return await predictBatches(paths, options, { ...info, numClasses }, async (batch) => {
-      const images = await Promise.all(batch.map((path) => readImage(path, format)));
+    return await predictBatches(paths, options, { ...info, numClasses, input, way }, (pixels) => {
       const memory = () => ({
         where: 'predict',
-        batchSize: batch.length,
+        batchSize: pixels.length,
         device,
         advice: 'Give fewer images at a time, or compute on the CPU (--device cpu).',
       });
+      const images = normalised(pixels, info);
+      const shape = [pixels.length, channels, side, side];
       return explainingMemory(memory, () =>
-        scope(() =>
-          noGrad(() =>
-            softmax(model, joined(images), [batch.length, channels, side, side], device, precision),
-          ),
-        ),
+        scope(() => noGrad(() => softmax(model, images, shape, device, precision))),
       );
     });
   } finally {
@@ -114,35 +118,33 @@ export async function predictImagesOnnx(
 ): Promise<Prediction[]> {
   checkOptions('predict', options, onnxKinds);
   const { model, classes } = onnx.description;
-  const { channels } = model;
-  // Its graph normalises; a mean of 0 and this deviation leave the pixels as they are, 0 to 255.
-  const asTheyAre = {
-    mean: Array.from({ length: channels }, () => 0),
-    std: Array.from({ length: channels }, () => 1 / 255),
-  };
-  const format = imageFormat(model, asTheyAre);
-  const { numClasses } = model;
-  return predictBatches(paths, options, { classes, numClasses }, async (batch) => {
-    const images = await Promise.all(batch.map((path) => readImage(path, format)));
-    const { probabilities } = await onnx.classify(Uint8Array.from(joined(images), Math.round));
+  const { channels, imageSize: size, numClasses } = model;
+  const input = { channels, size };
+  const way = preprocessingOf(onnx.description, size);
+  // Its graph normalises.
+  return predictBatches(paths, options, { classes, numClasses, input, way }, async (pixels) => {
+    const { probabilities } = await onnx.classify(joined(pixels));
     return probabilities;
   });
 }
 
-/** How `readImage` makes an image for a model. */
-function imageFormat(
-  { channels, imageSize: side }: Pick<ImageModel['config'], 'channels' | 'imageSize'>,
-  { mean, std }: Pick<ModelInfo, 'mean' | 'std'>,
-) {
-  return { channels: channels === 1 ? 1 : 3, height: side, width: side, mean, std } as const;
+/** What a prediction needs to know of a model. */
+interface Task {
+  readonly classes: readonly string[];
+  readonly numClasses: number;
+  readonly input: { readonly channels: number; readonly size: number };
+  readonly way: Preprocessing;
 }
 
-/** @param classify - gives the probabilities [batch, classes] of some files */
+/** Files in memory at a time, which may be large. */
+const readsAtOnce = 8;
+
+/** @param classify - gives the probabilities [batch, classes] of images, uint8 [channels, size, size] each */
 async function predictBatches(
   paths: readonly string[],
   { topK = 5, batchSize = 64, onProgress, signal }: PredictOptions,
-  { classes, numClasses }: { readonly classes: readonly string[]; readonly numClasses: number },
-  classify: (batch: readonly string[]) => Promise<Float32Array>,
+  { classes, numClasses, input, way }: Task,
+  classify: (pixels: readonly Uint8Array[]) => Float32Array | Promise<Float32Array>,
 ): Promise<Prediction[]> {
   if (!Number.isInteger(topK) || topK < 1) {
     throw new UsageError(`predict: top-k: got ${topK}, expected an integer from 1.`);
@@ -150,19 +152,56 @@ async function predictBatches(
   if (!Number.isInteger(batchSize) || batchSize < 1) {
     throw new UsageError(`predict: batch size: got ${batchSize}, expected an integer from 1.`);
   }
+  checkExist(paths);
   const predictions: Prediction[] = [];
   for (let first = 0; first < paths.length; first += batchSize) {
     signal?.throwIfAborted();
     const batch = paths.slice(first, first + batchSize);
-    const probabilities = await classify(batch);
-    batch.forEach((path, row) => {
+    const read: (Uint8Array | string)[] = [];
+    await forEachLimited(batch.length, readsAtOnce, async (index) => {
+      read[index] = await readOrSay(batch[index] ?? '', input, way);
+    });
+    const pixels = read.filter((result) => typeof result !== 'string');
+    const probabilities = pixels.length === 0 ? undefined : await classify(pixels);
+    let row = 0;
+    read.forEach((result, index) => {
+      const path = batch[index] ?? '';
+      if (typeof result === 'string' || !probabilities) {
+        predictions.push({ path, top: [], error: String(result) });
+        return;
+      }
       const values = probabilities.subarray(row * numClasses, (row + 1) * numClasses);
+      row++;
       if (!values.every(Number.isFinite)) throw notNumbers(path);
       predictions.push({ path, top: best(values, topK, classes) });
     });
     onProgress?.(predictions.length, paths.length);
   }
   return predictions;
+}
+
+/** A name that is nobody's is a mistake in the call, and known before the work. */
+function checkExist(paths: readonly string[]): void {
+  const missing = paths.find((path) => statSync(path, { throwIfNoEntry: false }) === undefined);
+  if (missing === undefined) return;
+  throw new DataError(`predict: ${missing} does not exist, expected a ${formatNames} file.`, {
+    file: missing,
+    isUsage: true,
+  });
+}
+
+/** @returns the reason in place of pixels if the file is no image */
+async function readOrSay(
+  path: string,
+  input: Task['input'],
+  way: Preprocessing,
+): Promise<Uint8Array | string> {
+  try {
+    return await readPixels(path, input, way);
+  } catch (error) {
+    if (error instanceof DataError || errnoOf(error) !== undefined) return reasonOf(error);
+    throw error;
+  }
 }
 
 function notNumbers(path: string): DataError {
@@ -174,15 +213,28 @@ function notNumbers(path: string): DataError {
   );
 }
 
-function joined(arrays: readonly Float32Array[]): Float32Array {
-  const length = arrays.reduce((sum, array) => sum + array.length, 0);
-  const all = new Float32Array(length);
+/** [batch, channels, size, size] */
+function joined(images: readonly Uint8Array[]): Uint8Array {
+  const length = images.reduce((sum, image) => sum + image.length, 0);
+  const all = new Uint8Array(length);
   let at = 0;
-  for (const array of arrays) {
-    all.set(array, at);
-    at += array.length;
+  for (const image of images) {
+    all.set(image, at);
+    at += image.length;
   }
   return all;
+}
+
+/** As `joined`, (pixel / 255 - mean) / std. */
+function normalised(
+  images: readonly Uint8Array[],
+  { mean, std }: Pick<ModelInfo, 'mean' | 'std'>,
+): Float32Array {
+  const plane = (images[0]?.length ?? 0) / mean.length;
+  return Float32Array.from(joined(images), (value, i) => {
+    const channel = Math.floor(i / plane) % mean.length;
+    return (value / 255 - (mean[channel] ?? 0)) / (std[channel] ?? 1);
+  });
 }
 
 function softmax(

@@ -1,5 +1,11 @@
-// What no tensor tells of an imported model: classes, and how its images were normalised.
+// What no tensor tells of an imported model: classes, and how its images were prepared and normalised.
 import { UsageError } from '../errors.js';
+import {
+  type Interpolation,
+  type Preprocessing,
+  defaultPreprocessing,
+  preprocessingProblem,
+} from '../preparation/preprocessing.js';
 import { rangeProblems } from './file-checks.js';
 import type { ModelConfigBase } from './image-model.js';
 import type { ModelInfo } from './model-file.js';
@@ -13,6 +19,13 @@ export interface SaidInfo {
   /** Per channel, of pixel values scaled to [0, 1]; ImageNet's for colour images unless given. */
   readonly mean?: readonly number[] | undefined;
   readonly std?: readonly number[] | undefined;
+  /** How images are resized; bilinear unless given. */
+  readonly interpolation?: Interpolation | undefined;
+  /**
+   * Share of the shorter side that the crop leaves, timm's crop_pct; 0.875 unless given, 1 for data sets whose
+   * pictures have the model's size.
+   */
+  readonly cropShare?: number | undefined;
 }
 
 const imagenet = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] } as const;
@@ -39,20 +52,31 @@ export function infoOf(
       );
     }
   }
-  const [problem] = rangeProblems(said.mean ?? [], said.std ?? []);
+  const problem = preprocessingProblem(said) ?? rangeProblems(said.mean ?? [], said.std ?? [])[0];
   if (problem !== undefined) throw new UsageError(`import: ${problem}`);
   const usual = channels === 3 ? imagenet : { mean: [0.5], std: [0.5] };
   const of = (name: 'mean' | 'std'): number[] =>
     Array.from({ length: channels }, (_, i) => (said[name] ?? usual[name])[i] ?? 0.5);
+  const usualWay = defaultPreprocessing(dataset);
+  const preprocessing: Preprocessing = {
+    interpolation: said.interpolation ?? usualWay.interpolation,
+    cropShare: said.cropShare ?? usualWay.cropShare,
+  };
   return {
     info: {
       ...(dataset !== undefined && { dataset }),
       classes: [...classes],
       mean: of('mean'),
       std: of('std'),
+      preprocessing,
     },
-    assumed: (['mean', 'std'] as const)
-      .filter((name) => said[name] === undefined)
-      .map((name) => `${name} ${of(name).join('/')}`),
+    assumed: [
+      ...(['mean', 'std'] as const)
+        .filter((name) => said[name] === undefined)
+        .map((name) => `${name} ${of(name).join('/')}`),
+      ...(['interpolation', 'cropShare'] as const)
+        .filter((name) => said[name] === undefined)
+        .map((name) => `${name} ${preprocessing[name]}`),
+    ],
   };
 }

@@ -161,6 +161,8 @@ describe('importStateDict', () => {
       'pooling token',
       'mean 0.485/0.456/0.406',
       'std 0.229/0.224/0.225',
+      'interpolation bilinear',
+      'cropShare 0.875',
     ]);
     const said = importStateDict(tensorsOf('resnet20'), {
       imageSize: 40,
@@ -168,13 +170,21 @@ describe('importStateDict', () => {
       classes: Array.from({ length: 10 }, (_, i) => `class ${i}`),
       mean: [0.1, 0.2, 0.3],
       std: [1, 1, 1],
+      interpolation: 'bicubic',
+      cropShare: 0.95,
     });
     expect(said.assumed).toEqual([]);
+    expect(said.info.preprocessing).toEqual({ interpolation: 'bicubic', cropShare: 0.95 });
     expect(said.model.config.imageSize).toBe(40);
     expect(said.info).toMatchObject({ dataset: 'cifar10', mean: [0.1, 0.2, 0.3], std: [1, 1, 1] });
     expect(said.info.classes).toHaveLength(10);
     const grey = importStateDict(tensorsOf('resnet20', { channels: 1 }));
     expect(grey.info).toMatchObject({ mean: [0.5], std: [0.5], classes: [] });
+    const cifar = importStateDict(tensorsOf('resnet20'), { dataset: 'cifar10' });
+    expect(cifar.info.preprocessing).toEqual({ interpolation: 'bilinear', cropShare: 1 });
+    expect(() => importStateDict(tensorsOf('resnet20'), { cropShare: 2 })).toThrow(
+      'import: crop share: got 2, expected a number from 0.01 to 1.',
+    );
   });
 
   it('reads the widths of pruned models', () => {

@@ -2,6 +2,7 @@
 import { basename } from 'node:path';
 import { FormatError, SafetensorsFile, type Tensor, scope, zeros } from '@mamba-prune/libtorch';
 import { UsageError } from '../errors.js';
+import { preprocessingOf } from '../preparation/preprocessing.js';
 import { type OptionKinds, checkOptions, requirePath } from '../option-checks.js';
 import { listed } from './config-checks.js';
 import { checkTensors, withFileName } from './file-checks.js';
@@ -34,6 +35,8 @@ const importKinds: OptionKinds<ImportOptions & ModelOptions> = {
   classes: 'array',
   mean: 'array',
   std: 'array',
+  interpolation: 'any',
+  cropShare: 'any',
   allowNotFinite: 'boolean',
   arch: 'string',
   numClasses: 'any',
@@ -115,7 +118,7 @@ export async function importModel(
     }
     const { model, info } = loadModel(path, { allowNotFinite });
     try {
-      checkSaid(path, model.config, said);
+      checkSaid(path, { ...model.config, ...preprocessingOf(info, model.config.imageSize) }, said);
     } catch (error) {
       model.dispose();
       throw error;
@@ -186,7 +189,8 @@ function fromTensors(
   file?: string,
 ): ImportedModel {
   const { tensors: joined, made, notes: joinNotes } = joinParts(given);
-  const { arch, key, dataset, classes, mean, std, allowNotFinite = false, ...sizes } = options;
+  const { arch, key, dataset, classes, mean, std, allowNotFinite = false, ...others } = options;
+  const { interpolation, cropShare, ...sizes } = others;
   try {
     // Tensors that a layout changes go with the scope.
     return scope(() => {
@@ -201,7 +205,8 @@ function fromTensors(
         }
         model.loadStateDict(tensors);
         if (!allowNotFinite) checkFinite(model.stateDict());
-        const data = infoOf(model.config, { dataset, classes, mean, std });
+        const said = { dataset, classes, mean, std, interpolation, cropShare };
+        const data = infoOf(model.config, said);
         const assumed = [...read.assumed, ...data.assumed];
         const notes = [...joinNotes, ...read.notes, ...conversionNotes(joined)];
         const step = { step: 'import', arch: model.config.arch, file, key, assumed, notes };

@@ -13,6 +13,7 @@ import {
 } from '@mamba-prune/libtorch';
 import { z } from 'zod';
 import { UsageError } from '../errors.js';
+import { preprocessingSchema } from '../preparation/schema.js';
 import { type OptionKinds, checkOptions, requirePath } from '../option-checks.js';
 import {
   type StoredTensor,
@@ -38,6 +39,8 @@ const modelInfoSchema = z.object({
   /** Per channel, of pixel values scaled to [0, 1]. */
   mean: z.array(z.number()),
   std: z.array(z.number()),
+  /** How images are resized and cut; files of versions before it have none: see `preprocessingOf`. */
+  preprocessing: preprocessingSchema.optional(),
   /** How the model was made: one entry per step, the first is the training. */
   history: z.array(z.record(z.string(), z.unknown())),
 });

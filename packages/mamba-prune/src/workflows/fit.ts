@@ -3,6 +3,11 @@ import { existsSync } from 'node:fs';
 import { openDataset } from '../data/datasets.js';
 import type { Dataset, DatasetInfo, NoteHandler } from '../data/types.js';
 import { UsageError } from '../errors.js';
+import {
+  type Interpolation,
+  preprocessingOf,
+  preprocessingProblem,
+} from '../preparation/preprocessing.js';
 import { printableLine } from '../printable.js';
 import type { ModelConfigBase } from '../models/image-model.js';
 import type { ModelInfo } from '../models/model-file.js';
@@ -16,6 +21,14 @@ export interface DataSettings {
   readonly imageSize?: number | undefined;
 }
 
+/** How the images of a folder are prepared for a new model; those that there are bring their own way. Plain JSON. */
+export interface PreparationSettings {
+  /** bilinear unless given */
+  readonly interpolation?: Interpolation | undefined;
+  /** Share of the shorter side that the crop leaves; 0.875 unless given, tiny-imagenet 1. */
+  readonly cropShare?: number | undefined;
+}
+
 export interface DataHooks {
   readonly onNote?: NoteHandler | undefined;
   /** While files are checked (image folders). */
@@ -27,12 +40,19 @@ export const anySize: ReadonlySet<string> = new Set(['tiny-imagenet', 'imagenet'
 
 /**
  * Opens a data set; only what was asked for reaches `openDataset`.
- * @throws UsageError if images of another size are asked for than the data set has
+ * @throws UsageError if images of another size are asked for than the data set has, or a preparation of images that
+ *   are none of a folder
  */
-export async function openData(settings: DataSettings, hooks: DataHooks = {}): Promise<Dataset> {
-  const { dataset, data, imageSize } = settings;
+export async function openData(
+  settings: DataSettings & PreparationSettings,
+  hooks: DataHooks = {},
+): Promise<Dataset> {
+  const { dataset, data, imageSize, interpolation, cropShare } = settings;
+  checkPreparation(settings);
   const opened = await openDataset(dataset, {
     ...(data !== undefined && { dir: data }),
+    ...(interpolation !== undefined && { interpolation }),
+    ...(cropShare !== undefined && { cropShare }),
     ...(imageSize !== undefined && anySize.has(dataset) && { imageSize }),
     ...(hooks.onNote && { onNote: hooks.onNote }),
     ...(hooks.onProgress && { onProgress: hooks.onProgress }),
@@ -66,6 +86,27 @@ export function dataFor(
     );
   }
   return { ...asked, dataset, data: remembered };
+}
+
+/** @throws UsageError for values out of range, or of a data set whose images are not resized */
+function checkPreparation({
+  dataset,
+  interpolation,
+  cropShare,
+}: DataSettings & PreparationSettings): void {
+  const problem = preprocessingProblem({ interpolation, cropShare });
+  if (problem !== undefined) throw new UsageError(problem);
+  const asked =
+    interpolation !== undefined
+      ? (['interpolation', interpolation, '--interpolation'] as const)
+      : cropShare !== undefined
+        ? (['crop share', cropShare, '--crop-share'] as const)
+        : undefined;
+  if (asked === undefined || anySize.has(dataset)) return;
+  throw new UsageError(
+    `${asked[0]}: got ${asked[1]}, but the images of ${dataset} are taken as they are. ` +
+      `Leave ${asked[2]} out; only image folders are resized.`,
+  );
 }
 
 /** What a model asks of its data. */
@@ -104,13 +145,14 @@ export function checkFits(config: InputFacts, info: DatasetInfo): void {
 }
 
 /**
- * The data set, normalised as the model was trained; its classes must be the model's.
+ * The data set, prepared and normalised as the model was trained; its classes must be the model's.
  * @throws UsageError if the classes have other names, or the test images are others
  */
 export function withModelInfo(
-  dataset: Dataset,
-  info: Pick<ModelInfo, 'dataset' | 'classes' | 'mean' | 'std'>,
+  given: Dataset,
+  info: Pick<ModelInfo, 'classes' | 'mean' | 'std' | 'dataset' | 'preprocessing'>,
 ): Dataset {
+  const dataset = given.prepared?.(preprocessingOf(info, given.info.height)) ?? given;
   const { classes } = dataset.info;
   // In composed spelling, as classes are read: the model may have been written elsewhere.
   const index = classes.findIndex(
@@ -149,7 +191,14 @@ function checkSplit(
 
 /** What a model file says of the data a model was trained on. */
 export function modelInfoOf(info: DatasetInfo, history: ModelInfo['history']): ModelInfo {
-  const { name, classes, mean, std, dir } = info;
-  const data = dir === undefined ? {} : { data: dir };
-  return { dataset: name, ...data, classes: [...classes], mean: [...mean], std: [...std], history };
+  const { name, classes, mean, std, dir, preprocessing } = info;
+  return {
+    dataset: name,
+    ...(dir !== undefined && { data: dir }),
+    classes: [...classes],
+    mean: [...mean],
+    std: [...std],
+    ...(preprocessing && { preprocessing }),
+    history,
+  };
 }

@@ -8,6 +8,7 @@ import type { ImageModel, ModelConfigBase } from '../models/image-model.js';
 import { type ImportOptions, type ImportedModel, importModel } from '../models/import-model.js';
 import { rangeProblems } from '../models/file-checks.js';
 import { type ModelInfo, loadModel, metadataKey } from '../models/model-file.js';
+import { preprocessingOf } from '../preparation/preprocessing.js';
 import { printableLine } from '../printable.js';
 
 export interface OpenedModelFile {
@@ -108,9 +109,11 @@ export function assumedIn({ history }: Pick<ModelInfo, 'history'>): string[] {
  * @returns it, with the names of the classes where it has none
  * @throws UsageError naming what differs, or an option that such a model does not have
  */
-export function sameInfo<I extends Pick<ModelInfo, 'classes' | 'mean' | 'std'>>(
+export function sameInfo<
+  I extends Pick<ModelInfo, 'classes' | 'mean' | 'std' | 'dataset' | 'preprocessing'>,
+>(
   path: string,
-  config: Pick<ModelConfigBase, 'arch' | 'numClasses'>,
+  config: Pick<ModelConfigBase, 'arch' | 'numClasses' | 'imageSize'>,
   info: I,
   said: ImportOptions,
 ): I {
@@ -120,7 +123,12 @@ export function sameInfo<I extends Pick<ModelInfo, 'classes' | 'mean' | 'std'>>(
   const sizes = defined({ ...more, ...about });
   const isNamed = info.classes.length > 0;
   const given = { arch, ...sizes, mean, std, classes: isNamed ? classes : undefined };
-  const has: Readonly<Record<string, unknown>> = { ...config, ...headsOf(config), ...info };
+  const has: Readonly<Record<string, unknown>> = {
+    ...config,
+    ...headsOf(config),
+    ...(info as Partial<ModelInfo>),
+    ...preprocessingOf(info, config.imageSize),
+  };
   const wrong = Object.entries(given).filter(
     ([name, value]) =>
       value !== undefined && name in has && JSON.stringify(value) !== JSON.stringify(has[name]),
@@ -156,11 +164,16 @@ function shown(value: unknown): string {
 }
 
 /** What importing itself has use for; sizes that every shape tells are not among it. */
-function hintsOf({ arch, heads, imageSize }: ModelCardConfig, said: ImportOptions): ImportOptions {
+function hintsOf(
+  { arch, heads, imageSize, layerNormEps }: ModelCardConfig,
+  said: ImportOptions,
+): ImportOptions {
   const isResNet = arch?.startsWith('resnet') === true;
   // A card of another architecture than the one that was named is not that of the weights.
   const isOther = said.arch !== undefined && arch !== undefined && said.arch !== arch;
-  return isOther ? {} : defined({ arch, heads, imageSize: isResNet ? imageSize : undefined });
+  // Only a ViT has heads; in a ResNet's card such an entry is of something else.
+  const eps = heads === undefined ? undefined : layerNormEps;
+  return isOther ? {} : defined({ arch, heads, eps, imageSize: isResNet ? imageSize : undefined });
 }
 
 async function importWith(
@@ -172,12 +185,10 @@ async function importWith(
   try {
     return await importModel(path, hints);
   } catch (error) {
-    const own = (['arch', 'heads', 'imageSize'] as const).filter(
-      (name) => hints[name] !== undefined && said[name] === undefined,
-    );
+    const own = hintNames.filter((name) => hints[name] !== undefined && said[name] === undefined);
     if (!isUsageError(error) || own.length === 0) throw error;
     const list = own.map((name) => `${name} ${String(hints[name])}`).join(' and ');
-    const file = from[own[0] ?? 'arch'] ?? '';
+    const file = from[entryOf(own[0] ?? 'arch')] ?? '';
     throw new UsageError(
       `${(error as Error).message} (${list}: so says the ${file} beside it. What is given as an option goes before.)`,
       { cause: error },
@@ -219,22 +230,31 @@ function takenFrom(
   const names = (['mean', 'std', 'classes'] as const).filter(
     (name) => card[name] !== undefined && said[name] === undefined,
   );
-  const options = Object.fromEntries(
+  const lists = Object.fromEntries(
     names.filter((name) => fitting[name]).map((name) => [name, [...(card[name] ?? [])]]),
   ) as Partial<Record<'mean' | 'std', number[]> & Record<'classes', string[]>>;
+  const preparation = defined({
+    interpolation: said.interpolation === undefined ? card.interpolation : undefined,
+    cropShare: said.cropShare === undefined ? card.cropShare : undefined,
+  });
+  const options = { ...lists, ...preparation };
   const left = assumed.filter((entry) => !Object.hasOwn(options, nameOf(entry)));
   const history = info.history.map((step) =>
     step['step'] === 'import' ? { ...step, ...sourceOf(path), assumed: left } : step,
   );
-  const hinted = (['arch', 'heads', 'imageSize'] as const).filter(
-    (name) => hints[name] !== undefined && said[name] === undefined,
+  const hinted = hintNames
+    .filter((name) => hints[name] !== undefined && said[name] === undefined)
+    .map(entryOf);
+  const prepared = (['interpolation', 'cropShare'] as const).filter(
+    (name) => preparation[name] !== undefined,
   );
+  const usual = preprocessingOf(info, model.config.imageSize);
   return {
-    info: { ...info, ...options, history },
+    info: { ...info, ...lists, preprocessing: { ...usual, ...preparation }, history },
     assumed: left,
     options,
     notes: [
-      ...sentences(card, [...hinted, ...names.filter((name) => fitting[name])]),
+      ...sentences(card, [...hinted, ...names.filter((name) => fitting[name]), ...prepared]),
       ...names
         .filter((name) => !fitting[name])
         .map(
@@ -274,7 +294,13 @@ function misfit(
 const fits = <T>(list: readonly T[] | undefined, length: number): list is readonly T[] =>
   list?.length === length;
 
-type Entry = 'arch' | 'heads' | 'imageSize' | 'mean' | 'std' | 'classes';
+const hintNames = ['arch', 'heads', 'eps', 'imageSize'] as const;
+
+/** An option under the name that a card's entry has. */
+const entryOf = (name: (typeof hintNames)[number]): Entry =>
+  name === 'eps' ? 'layerNormEps' : name;
+
+type Entry = Exclude<keyof ModelCardConfig, 'from' | 'activation'>;
 
 /** One for each file, with all that was taken from it. */
 function sentences(card: ModelCardConfig, taken: readonly Entry[]): string[] {
@@ -287,6 +313,7 @@ function sentences(card: ModelCardConfig, taken: readonly Entry[]): string[] {
 
 function described(name: Entry, card: ModelCardConfig): string {
   if (name === 'classes') return `the names of ${card.classes?.length ?? 0} classes`;
+  if (name === 'layerNormEps') return `LayerNorm's eps ${card.layerNormEps ?? ''}`;
   const value = card[name];
   return `\`${name}\` ${Array.isArray(value) ? value.join(',') : String(value)}`;
 }

@@ -67,7 +67,7 @@ export async function goOn(
     }
     if (lost !== undefined) {
       model.dispose();
-      return { ...openSource(resolved), lost };
+      return { ...(await openSource(resolved)), lost };
     }
     return { record, model, info: infoAtCut(info), at: 'train' };
   }

@@ -13,7 +13,7 @@ import { RunFolderError } from '../training/errors.js';
 import { stableJson } from '../training/options.js';
 import { RunFolder } from '../training/run-folder.js';
 import type { TrainHooks, TrainOptions } from '../training/types.js';
-import type { DataHooks, DataSettings } from './fit.js';
+import type { DataHooks, DataSettings, PreparationSettings } from './fit.js';
 import type { PruneSettings } from './prune-settings.js';
 
 /** How to train: as the library's TrainOptions, with the augmentation by name. */
@@ -28,7 +28,7 @@ export interface RecipeSettings extends Omit<TrainOptions, 'augment' | 'plainAug
   readonly plainAugment?: string | undefined;
 }
 
-export interface TrainSettings extends DataSettings {
+export interface TrainSettings extends DataSettings, PreparationSettings {
   readonly arch: string;
   /** What differs from the architecture; channels, classes and image size come from the data. */
   readonly model: ModelOptions;
@@ -83,6 +83,8 @@ export const trainSettingsKinds: OptionKinds<TrainSettings> = {
   dataset: 'string',
   data: 'string',
   imageSize: 'number',
+  interpolation: 'string',
+  cropShare: 'number',
   keepEpochs: 'array',
   init: 'string',
   import: 'object',

@@ -137,6 +137,6 @@ export async function startingWeights(
 }> {
   const { model, options, notes } = await openModelFile(path, said);
   model.dispose();
-  const { key, heads } = options;
-  return { arch: model.config.arch, import: defined({ key, heads }), notes };
+  const { key, heads, headDim, pooling, eps } = options;
+  return { arch: model.config.arch, import: defined({ key, heads, headDim, pooling, eps }), notes };
 }

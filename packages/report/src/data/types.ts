@@ -2,6 +2,7 @@
  * What a page is made of: plain JSON, read from the folders of runs. The page knows nothing else, so
  * that the file a report is in and the studio show the same.
  */
+import type { Preprocessing } from 'mamba-prune/preparation';
 
 export interface ReportData {
   readonly kind: 'mamba-prune report';
@@ -279,6 +280,8 @@ export interface TryOutModel {
   readonly channels: number;
   /** Of the square images that it takes, in pixels. */
   readonly side: number;
+  /** How pictures are made so. */
+  readonly preprocessing: Preprocessing;
   /** Test images; empty where the data set is not at hand. */
   readonly samples: readonly TryOutSample[];
 }

@@ -30,18 +30,21 @@ export const chooseImages = ({ test }: Dataset, images: number): ImageSplit =>
 
 /**
  * @param path - model file
+ * @param images - how many of the test images, as for `chooseImages`
  * @throws UsageError if the model does not fit the data; the signal's reason if it was stopped
  */
 export async function classify(
   path: string,
   dataset: Dataset,
-  split: ImageSplit,
+  images: number,
   { device, signal, onProgress }: ClassifyOptions,
 ): Promise<Predictions> {
   const { model, info } = loadModel(path);
   try {
-    // Normalised as this model was trained.
-    const { info: shape } = withModelInfo(dataset, info);
+    // Prepared and normalised as this model was trained; the choice of images is the same for all.
+    const own = withModelInfo(dataset, info);
+    const { info: shape } = own;
+    const split = chooseImages(own, images);
     model.to(device);
     const loader = new BatchLoader(split, shape, { batchSize: 256 });
     const classes = new Int32Array(split.length);

@@ -76,7 +76,7 @@ export async function evaluateRuns(
   const { classes } = dataset.info;
   const predictions = new Map<string, Predictions>();
   for (const [index, { run, model }] of chosen.entries()) {
-    const result = await classify(model, dataset, split, {
+    const result = await classify(model, dataset, options.images, {
       device,
       signal: options.signal,
       onProgress: (done, total) => options.onProgress?.(index + done / total, chosen.length),

@@ -1,6 +1,14 @@
 // Models as a browser runs them: ONNX, with a few test images to try.
 import { join } from 'node:path';
-import { buildOnnxModel, encodeModel, loadModel, openDataFor } from 'mamba-prune';
+import {
+  type ModelInfo,
+  buildOnnxModel,
+  encodeModel,
+  loadModel,
+  openDataFor,
+  withModelInfo,
+} from 'mamba-prune';
+import { preprocessingOf } from 'mamba-prune/preparation';
 import type { RunData, TryOutModel, TryOutSample } from '../data/types.js';
 import { chooseImages } from '../images/classify.js';
 import { dataFolderOf } from '../images/evaluate-runs.js';
@@ -38,19 +46,22 @@ export async function tryOutModel(run: RunData, data?: string): Promise<TryOutMo
   const { channels, imageSize: side } = config;
   return {
     ...{ run: run.id, classes: info.classes, channels, side },
-    samples: await samplesOf(run, { config }, data),
+    preprocessing: preprocessingOf(info, side),
+    samples: await samplesOf(run, { config }, info, data),
   };
 }
 
 async function samplesOf(
   run: RunData,
   model: Parameters<typeof openDataFor>[0],
+  info: ModelInfo,
   data: string | undefined,
 ): Promise<TryOutSample[]> {
   const name = run.dataset?.name;
   if (name === undefined) return [];
   try {
-    const dataset = await openDataFor(model, { dataset: name, data: data ?? dataFolderOf(run) });
+    const settings = { dataset: name, data: data ?? dataFolderOf(run) };
+    const dataset = withModelInfo(await openDataFor(model, settings), info);
     const split = chooseImages(dataset, sampleCount);
     return await Promise.all(
       Array.from({ length: Math.min(sampleCount, split.length) }, async (_, index) => ({

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { manualSeed, saveSafetensors } from '@mamba-prune/libtorch';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
+import type { Prediction } from '../../inference/predict.js';
 import { loadModel, saveModel } from '../../models/model-file.js';
 import { createModel } from '../../models/registry.js';
 import { pruneRun } from '../../workflows/prune-run.js';
@@ -131,7 +132,9 @@ describe('predict', () => {
   it('ends with 2 if an image is not there', async () => {
     const { status, stderr } = await runCli(['predict', at('grey.safetensors'), at('none.png')]);
     expect(status).toBe(2);
-    expect(stderr).toContain('none.png does not exist, expected a JPEG, PNG or WebP file');
+    expect(stderr).toContain(
+      'none.png does not exist, expected a JPEG, PNG, WebP, GIF, BMP, TIFF or PPM file',
+    );
   });
 
   it('takes colour images of any size for a grey model', async () => {
@@ -158,15 +161,128 @@ describe('predict', () => {
     expect(best?.probability).toBeGreaterThanOrEqual(other?.probability ?? 1);
   });
 
-  it('names the file that is no image', async () => {
-    const { status, stderr, stdout } = await runCli([
-      'predict',
-      at('grey.safetensors'),
-      at('grey.safetensors'),
-    ]);
+  it('goes on after a file that is no image, names it in its place, and ends with 1', async () => {
+    const good = at('images', 'test', 'dark', '0.png');
+    const bad = at('grey.safetensors');
+    const argv = ['predict', at('grey.safetensors'), good, bad, good];
+    const { status, stderr, stdout } = await runCli(argv);
     expect(status).toBe(1);
-    expect(stdout).toBe('');
-    expect(stderr).toMatch(/^mamba-prune predict: .*grey\.safetensors cannot be used/);
+    expect(stdout).toMatch(
+      /0\.png\n[^]*grey\.safetensors\n {2}cannot be used: unsupported image format[^]*0\.png\n/,
+    );
+    expect(stderr).toMatch(
+      /^mamba-prune predict: 1 of 3 images cannot be used: .*grey\.safetensors \(unsupported image/,
+    );
+    const told = await runCli([...argv, '--json']);
+    expect(told.status).toBe(1);
+    const { predictions } = JSON.parse(told.stdout) as { predictions: Prediction[] };
+    expect(
+      predictions.map(({ path, top, error }) => [path, top.length, error?.slice(0, 24)]),
+    ).toEqual([
+      [good, 2, undefined],
+      [bad, 0, 'unsupported image format'],
+      [good, 2, undefined],
+    ]);
+    expect(predictions[0]).toEqual(predictions[2]);
+  });
+
+  it('sees the same pixels as eval, and the edge of images that have the model’s size', async () => {
+    // The frame alone tells the classes apart; a crop would cut it off.
+    for (const part of ['train', 'val']) {
+      for (const [name, background] of [
+        ['blue', '#0000ff'],
+        ['red', '#ff0000'],
+      ] as const) {
+        mkdirSync(at('frames', part, name), { recursive: true });
+        for (let i = 0; i < 8; i++) {
+          const shade = 60 + 10 * i;
+          const inner = sharp({
+            create: {
+              width: 14,
+              height: 14,
+              channels: 3,
+              background: { r: shade, g: shade, b: shade },
+            },
+          });
+          await sharp({ create: { width: 16, height: 16, channels: 3, background } })
+            .composite([{ input: await inner.png().toBuffer(), left: 1, top: 1 }])
+            .png()
+            .toFile(at('frames', part, name, `${i}.png`));
+        }
+      }
+    }
+    const folder = ['--dataset', 'folder', '--data', at('frames')];
+    const run = at('frames-run');
+    await json([
+      'train',
+      ...small,
+      ...folder,
+      '--image-size',
+      '16',
+      '--epochs',
+      '8',
+      '--batch-size',
+      '4',
+      '--lr',
+      '0.01',
+      '--augment',
+      'none',
+      '--out',
+      run,
+    ]);
+    const { accuracy } = await json(['eval', run, '--data', at('frames')]);
+    expect(accuracy).toBe(1);
+    const files = ['blue', 'red'].flatMap((name) =>
+      Array.from({ length: 8 }, (_, i) => at('frames', 'val', name, `${i}.png`)),
+    );
+    const { predictions } = await json(['predict', run, ...files]);
+    const right = (predictions as Prediction[]).filter(({ path, top }) =>
+      path.includes(`/${top[0]?.name ?? ''}/`),
+    );
+    expect(right).toHaveLength(16);
+  });
+
+  it('prepares images as the training was told', async () => {
+    const run = at('prepared');
+    const told = ['--interpolation', 'bicubic', '--crop-share', '0.9'];
+    await json([
+      'train',
+      ...small,
+      ...data(),
+      ...told,
+      '--image-size',
+      '8',
+      '--epochs',
+      '1',
+      '--out',
+      run,
+    ]);
+    const { info, model } = loadModel(join(run, 'model.safetensors'));
+    model.dispose();
+    expect(info.preprocessing).toEqual({ interpolation: 'bicubic', cropShare: 0.9 });
+    const wrong = await runCli([
+      'train',
+      ...small,
+      '--dataset',
+      'fashion-mnist',
+      '--crop-share',
+      '0.9',
+      '--out',
+      at('no'),
+    ]);
+    expect(wrong.status).toBe(2);
+    expect(wrong.stderr).toContain('Leave --crop-share out; only image folders are resized.');
+    const beyond = await runCli([
+      'train',
+      ...small,
+      ...data(),
+      '--crop-share',
+      '0',
+      '--out',
+      at('no'),
+    ]);
+    expect(beyond.status).toBe(2);
+    expect(beyond.stderr).toContain('at least 0.01 and at most 1');
   });
 });
 

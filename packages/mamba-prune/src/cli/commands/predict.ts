@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
+import { formatNames } from '../../data/image-formats.js';
 import { modelLimits } from '../../limits.js';
 import type { PredictOptions, Prediction } from '../../inference/predict.js';
-import { type Cli, type Context, action, addExamples } from '../context.js';
+import { type Cli, type Context, IncompleteError, action, addExamples } from '../context.js';
 import { findModel, isOnnx } from '../model-argument.js';
 import { type ModelFacts, openFile } from '../open-model.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
@@ -27,8 +28,9 @@ export function addPredictCommand(program: Command, cli: Cli): void {
     .command('predict')
     .summary('classify image files')
     .description(
-      'Classifies image files (JPEG, PNG, WebP). Size, channels and normalisation come from the ' +
-        "model's file: the shorter side is resized, the centre cut out.",
+      `Classifies image files (${formatNames}). Size, interpolation, crop, channels and normalisation ` +
+        "come from the model's file: the shorter side is resized, the centre cut out, as eval does it. " +
+        'A file that cannot be read is named in its place; the others are classified, and the exit status is 1.',
     )
     .argument('<MODEL|RUN>', modelOrOnnxArgument)
     .argument('<IMAGE...>', 'image files')
@@ -75,6 +77,7 @@ export function addPredictCommand(program: Command, cli: Cli): void {
     const computed = isOnnx(path) ? { runtime: 'onnxruntime' } : { device, precision };
     context.json({ ...work.facts, ...computed, seed, predictions });
     printPredictions(context, predictions);
+    checkAllRead(predictions);
   });
 }
 
@@ -116,6 +119,23 @@ async function onnxPredictor(context: PredictContext, path: string): Promise<Pre
   };
 }
 
+/** How many files an error names. */
+const named = 10;
+
+/** @throws IncompleteError naming the files that could not be read */
+function checkAllRead(predictions: readonly Prediction[]): void {
+  const bad = predictions.filter(({ error }) => error !== undefined);
+  if (bad.length === 0) return;
+  const list = bad
+    .slice(0, named)
+    .map(({ path, error }) => printableLine(`${path} (${error ?? ''})`))
+    .join('; ');
+  const more = bad.length > named ? ` and ${bad.length - named} more` : '';
+  throw new IncompleteError(
+    `${bad.length} of ${predictions.length} images cannot be used: ${list}${more}. Replace them or leave them out.`,
+  );
+}
+
 export function printPredictions(context: Context, predictions: readonly Prediction[]): void {
   const { colours } = context;
   const width = Math.min(
@@ -124,9 +144,10 @@ export function printPredictions(context: Context, predictions: readonly Predict
       ...predictions.flatMap(({ top }) => top.map(({ name }) => visible(printableLine(name)))),
     ),
   );
-  predictions.forEach(({ path, top }, index) => {
+  predictions.forEach(({ path, top, error }, index) => {
     if (index > 0) context.print();
     context.pathTitle(path);
+    if (error !== undefined) context.paragraph(`cannot be used: ${error}`);
     top.forEach(({ name, probability }, place) => {
       const cut = padEnd(shorten(printableLine(name), width, 'start'), width);
       const label = place === 0 ? colours.bold(cut) : cut;

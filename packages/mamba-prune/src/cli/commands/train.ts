@@ -8,7 +8,13 @@ import { type Cli, type Context, InterruptedError, action, addExamples } from '.
 import { findModel } from '../model-argument.js';
 import type { ModelFacts } from '../open-model.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
-import { type DataOptions, addDataOptions, describeDataset } from '../options/data.js';
+import {
+  type DataOptions,
+  type PreparationOptions,
+  addDataOptions,
+  addPreparationOptions,
+  describeDataset,
+} from '../options/data.js';
 import {
   type ModelFlags,
   addModelOptions,
@@ -53,6 +59,7 @@ interface KeepFlags {
 
 type TrainCommandOptions = CommonOptions &
   DataOptions &
+  PreparationOptions &
   ModelFlags &
   RecipeOptions &
   RunOptions &
@@ -81,6 +88,7 @@ export function addTrainCommand(program: Command, cli: Cli): void {
   );
   command.addOption(weightsOption());
   addDataOptions(command);
+  addPreparationOptions(command);
   addRecipeOptions(command, 'Training:', defaults);
   addRunOptions(command);
   command.addOption(
@@ -202,8 +210,12 @@ async function settingsOf(
 ): Promise<{ readonly settings: TrainSettings; readonly notes: readonly string[] }> {
   const { options, given } = context;
   const { arch, imageSize, keepEpochs, preset, from, weights } = given;
+  const { interpolation, cropShare } = given;
   const model = typedModelOptions(given);
-  const data = defined({ dataset: given.dataset, data: given.data, imageSize });
+  const data = defined({
+    ...{ dataset: given.dataset, data: given.data },
+    ...{ imageSize, interpolation, cropShare },
+  });
   if (options.resume !== undefined) {
     const { storedSettings } = await import('../../workflows/settings.js');
     const stored = storedSettings(outOf(options), 'train');

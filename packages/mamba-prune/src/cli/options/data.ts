@@ -3,13 +3,23 @@ import type { Command } from 'commander';
 import { datasetNames } from '../../data/datasets.js';
 import type { Dataset } from '../../data/types.js';
 import { UsageError } from '../../errors.js';
+import {
+  type Interpolation,
+  interpolations,
+  leastCropShare,
+} from '../../preparation/preprocessing.js';
 import type { RecipeSettings } from '../../workflows/settings.js';
 import { grouped } from '../terminal/format.js';
-import { choiceOption, suggestion } from './parse.js';
+import { choiceOption, numberOption, suggestion } from './parse.js';
 
 export interface DataOptions {
   readonly dataset?: string;
   readonly data?: string;
+}
+
+export interface PreparationOptions {
+  readonly interpolation?: Interpolation;
+  readonly cropShare?: number;
 }
 
 export function addDataOptions(command: Command, fallback?: string): void {
@@ -17,6 +27,26 @@ export function addDataOptions(command: Command, fallback?: string): void {
     .optionsGroup('Data:')
     .addOption(choiceOption('--dataset <name>', 'images', datasetNames(), fallback))
     .option('--data <dir>', 'their folder; fashion-mnist needs none');
+}
+
+/** How the images of a folder are made a new model's; one that there is brings its own way. */
+export function addPreparationOptions(command: Command): void {
+  command
+    .addOption(
+      choiceOption(
+        '--interpolation <name>',
+        'how images of folders are resized',
+        interpolations,
+        'bilinear',
+      ),
+    )
+    .addOption(
+      numberOption(
+        '--crop-share <x>',
+        'what the crop leaves of the shorter side (default: 0.875; tiny-imagenet 1)',
+        { min: leastCropShare, max: 1 },
+      ),
+    );
 }
 
 /** @throws UsageError if a name is no data set's */

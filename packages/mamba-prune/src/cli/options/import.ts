@@ -7,7 +7,12 @@ import { modelLimits } from '../../limits.js';
 import { modelNames } from '../../models/architectures.js';
 import type { ImportOptions } from '../../models/import-model.js';
 import { type ModelFlags, sizeOptions, typedModelOptions } from './model.js';
-import { choiceOption, integerOption, numbersOption } from './parse.js';
+import {
+  type Interpolation,
+  interpolations,
+  leastCropShare,
+} from '../../preparation/preprocessing.js';
+import { choiceOption, integerOption, numberOption, numbersOption } from './parse.js';
 import { type UntoldFlags, typedUntoldOptions, untoldOptions } from './untold.js';
 
 /** `dropPath` is of a training. */
@@ -16,6 +21,8 @@ export interface ImportFlags extends Omit<ModelFlags, 'dropPath'>, UntoldFlags {
   readonly classes?: string;
   readonly mean?: readonly number[];
   readonly std?: readonly number[];
+  readonly interpolation?: Interpolation;
+  readonly cropShare?: number;
 }
 
 /** What a MODEL may be, for help texts. */
@@ -55,6 +62,11 @@ export function addImportOptions(
     weightsOption(),
     new Option('--classes <names>', 'names of the classes (a,b,c), or a file with one per line'),
     ...pixelOptions("ImageNet's"),
+    choiceOption('--interpolation <name>', 'how images are resized', interpolations, 'bilinear'),
+    numberOption('--crop-share <x>', 'what the crop leaves of the shorter side (default: 0.875)', {
+      min: leastCropShare,
+      max: 1,
+    }),
     integerOption('--image-size <px>', 'side of the images (default: 224; small ResNets 32)', {
       min: 1,
       max: modelLimits.imageSize,
@@ -72,12 +84,15 @@ export function addImportOptions(
  */
 export async function importOptionsOf(flags: ImportFlags): Promise<ImportOptions> {
   const { arch, weights: key, classes, mean, std, imageSize } = flags;
+  const { interpolation, cropShare } = flags;
   return defined({
     arch,
     key,
     classes: classes === undefined ? undefined : await classNames(classes),
     mean,
     std,
+    interpolation,
+    cropShare,
     imageSize,
     ...typedModelOptions(flags),
     ...typedUntoldOptions(flags),

@@ -1,6 +1,7 @@
 // A trained model as an ONNX model: from pixels to probabilities.
 import { nn, scope } from '@mamba-prune/libtorch';
 import { UsageError } from '../../errors.js';
+import { preprocessingOf } from '../../preparation/preprocessing.js';
 import type { MambaConfig } from '../../models/config.js';
 import { checkInfo } from '../../models/file-checks.js';
 import type { ImageModel } from '../../models/image-model.js';
@@ -96,8 +97,13 @@ export function buildOnnxModel(
       name: arch,
       doc: `${arch}, written by mamba-prune. Classes: ${info.classes.join(', ')}`,
       metadata: {
+        // Said in full, also of a model whose own file has no record: those who run this need no rule for it.
         // Such files are handed on: the folders of the machine that made them concern nobody.
-        [metadataKey]: modelMetadata(model, { ...info, data: undefined }),
+        [metadataKey]: modelMetadata(model, {
+          ...info,
+          preprocessing: preprocessingOf(info, imageSize),
+          data: undefined,
+        }),
         [classesKey]: JSON.stringify(info.classes),
       },
     });
