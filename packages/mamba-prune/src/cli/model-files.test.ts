@@ -121,6 +121,11 @@ function factsOf(command: string, json: Record<string, unknown>): Facts {
   return (command === 'train --from' ? json['from'] : json) as Facts;
 }
 
+const usualPixels = [
+  ...['mean 0.485/0.456/0.406', 'std 0.229/0.224/0.225'],
+  ...['interpolation bilinear', 'cropShare 0.875'],
+];
+
 const flat = (text: string): string => text.replaceAll(/\s+/g, ' ');
 
 describe.each(commands)('$name', ({ name: command, argv, takesDataInfo, takesOnnx }) => {
@@ -131,11 +136,10 @@ describe.each(commands)('$name', ({ name: command, argv, takesDataInfo, takesOnn
     const facts = factsOf(command, JSON.parse(stdout) as Record<string, unknown>);
     if (command !== 'imp --init') expect(typeof facts.model).toBe('string');
     const assumesPixels = file.isBare === true && takesDataInfo !== true;
-    expect(facts.assumed).toEqual(
-      assumesPixels ? ['mean 0.485/0.456/0.406', 'std 0.229/0.224/0.225'] : [],
-    );
+    expect(facts.assumed).toEqual(assumesPixels ? usualPixels : []);
     const said =
-      'does not tell everything. Assumed: --mean 0.485,0.456,0.406, --std 0.229,0.224,0.225.';
+      'does not tell everything. Assumed: --mean 0.485,0.456,0.406, --std 0.229,0.224,0.225, ' +
+      '--interpolation bilinear, --crop-share 0.875.';
     if (assumesPixels) expect(flat(stderr)).toContain(said);
     else expect(stderr).not.toContain('Assumed');
     if (file.hasCard === true && command !== 'imp --init') {
@@ -274,7 +278,11 @@ describe('what was said of a file of another program', () => {
     expect(info).toMatchObject({
       classes: ['left', 'right'],
       mean: [0.1, 0.2, 0.3],
-      history: [{ step: 'import', file: 'net.pth', assumed: [] }, { step: 'prune' }, {}],
+      history: [
+        { step: 'import', file: 'net.pth', assumed: usualPixels.slice(2) },
+        { step: 'prune' },
+        {},
+      ],
     });
     const again = await runCli(['prune', '--resume', '--epochs', '2', '--out', run, '--json']);
     expect(again.status, again.stderr).toBe(0);
@@ -324,7 +332,7 @@ describe('what was said of a file of another program', () => {
     expect(made.status, made.stderr).toBe(0);
     const { stdout, stderr } = await runCli(['inspect', to, '--json']);
     expect(JSON.parse(stdout)).toMatchObject({
-      assumed: ['mean 0.485/0.456/0.406', 'std 0.229/0.224/0.225'],
+      assumed: usualPixels,
     });
     expect(flat(stderr)).toContain(
       'made.safetensors: when its weights were imported, this was assumed: --mean 0.485,0.456,0.406, --std',
@@ -364,7 +372,7 @@ describe('what was said of a file of another program', () => {
     expect(models.map(({ model, assumed }) => [model, assumed])).toEqual([
       [at('ours.safetensors'), []],
       [at('ours.onnx'), []],
-      [at('net.pth'), []],
+      [at('net.pth'), usualPixels.slice(2)],
     ]);
     for (const name of ['ours.safetensors', 'ours.onnx']) {
       const refused = await runCli(['bench', at(name), ...bench, '--mean', '0.1,0.2,0.3']);

@@ -7,6 +7,7 @@ import { checkModelOptions } from '../models/architectures.js';
 import type { ImageModel, ModelConfigBase } from '../models/image-model.js';
 import { type ImportOptions, type ImportedModel, importModel } from '../models/import-model.js';
 import { rangeProblems } from '../models/file-checks.js';
+import { defaultEps } from '../models/vit-config.js';
 import { type ModelInfo, loadModel, metadataKey } from '../models/model-file.js';
 import { preprocessingOf } from '../preparation/preprocessing.js';
 import { printableLine } from '../printable.js';
@@ -120,10 +121,13 @@ export function sameInfo<
   const { classes, mean, std, arch, ...more } = said;
   // What is no part of a description.
   const about = { key: undefined, dataset: undefined, allowNotFinite: undefined };
-  const sizes = defined({ ...more, ...about });
+  // Said for files that do not tell it; one of ours does.
+  const sizes = defined({ ...more, ...about, oneDirection: undefined });
   const isNamed = info.classes.length > 0;
   const given = { arch, ...sizes, mean, std, classes: isNamed ? classes : undefined };
   const has: Readonly<Record<string, unknown>> = {
+    // A configuration names these only where they are others.
+    ...('headDim' in config && { pooling: 'token', eps: defaultEps, activation: 'gelu' }),
     ...config,
     ...headsOf(config),
     ...(info as Partial<ModelInfo>),

@@ -30,7 +30,12 @@ export const timmConfig = {
   architecture: 'vim_tiny',
   num_classes: 2,
   label_names: ['left', 'right'],
-  pretrained_cfg: { mean: smallInfo.mean, std: smallInfo.std, crop_pct: 0.9 },
+  pretrained_cfg: {
+    mean: smallInfo.mean,
+    std: smallInfo.std,
+    interpolation: 'bilinear',
+    crop_pct: 0.9,
+  },
 };
 
 /** What torch.save writes of a model's state dict. */
