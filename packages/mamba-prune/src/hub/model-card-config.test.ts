@@ -51,7 +51,8 @@ describe('what lies beside weights', () => {
   it.each([
     ['deit_small_patch16_224', { arch: 'vit_small', heads: 6 }],
     ['resnet18', { arch: 'resnet18' }],
-    ['vit_base_patch16_224', {}],
+    ['vit_base_patch16_224', { arch: 'vit_base', heads: 12 }],
+    ['vit_huge_patch14_224', {}],
     ['convnext_tiny', {}],
   ])('names the architecture %s as %j', (architecture, expected) => {
     expect(beside({ 'config.json': { architecture } })).toEqual(expected);

@@ -9,7 +9,7 @@ import { makeOptimizer } from './session.js';
 
 const small = { imageSize: 8, numClasses: 3 } as const;
 const familyOptions: Record<string, ModelOptions> = {
-  mamba: { dModel: 8, depth: 1 },
+  mamba: { dModel: 8, depth: 1, patchSize: 4 },
   vit: { dModel: 8, depth: 1, heads: 2 },
   resnet: { baseWidth: 2, blocks: [1, 1] },
 };

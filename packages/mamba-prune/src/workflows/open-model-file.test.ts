@@ -37,6 +37,9 @@ async function opened(path: string, said: ImportOptions) {
   return { ...rest, config };
 }
 
+/** What no file here says. */
+const usual = ['pooling token', 'interpolation bilinear', 'cropShare 0.875'];
+
 describe('openModelFile', () => {
   it('takes what nobody said from the files beside a state dict, and says so', async () => {
     const half = [0.5, 0.5, 0.5];
@@ -47,15 +50,15 @@ describe('openModelFile', () => {
     const { config, info, assumed, notes, options } = await opened(path, sizes);
     expect(config).toMatchObject({ headDim: 4 });
     expect(info).toMatchObject({ mean: half, std: half, classes: ['cat', 'dog'] });
-    expect(info.history).toMatchObject([{ step: 'import', assumed: [] }]);
-    expect(assumed).toEqual([]);
+    expect(info.history).toMatchObject([{ step: 'import', assumed: usual }]);
+    expect(assumed).toEqual(usual);
     expect(notes).toEqual([
       'Taken from the config.json beside it: `heads` 6, `mean` 0.5,0.5,0.5, `std` 0.5,0.5,0.5, the names of 2 classes.',
     ]);
     // With what was found the file alone gives the same.
     rmSync(at('config.json'));
     const again = await opened(path, options);
-    expect(again).toEqual({ ...again, config, info, assumed: [], notes: [] });
+    expect(again).toEqual({ ...again, config, info, assumed: usual, notes: [] });
   });
 
   it('puts what is said before what the files say', async () => {
@@ -74,7 +77,8 @@ describe('openModelFile', () => {
     });
     const { info, assumed, notes } = await opened(path, { ...sizes, heads: 3 });
     expect(info.classes).toEqual([]);
-    expect(assumed).toEqual(['mean 0.485/0.456/0.406', 'std 0.229/0.224/0.225']);
+    const pixels = ['mean 0.485/0.456/0.406', 'std 0.229/0.224/0.225'];
+    expect(assumed).toEqual([usual[0], ...pixels, ...usual.slice(1)]);
     expect(notes).toEqual([
       'Left out of the config.json beside it: `mean` 0.5, for the model has 3 channels.',
       'Left out of the config.json beside it: `std` 0,0,0, for it has a 0, expected numbers above 0.',

@@ -162,7 +162,10 @@ describe('an exported file', () => {
     expect(verification?.maxDifference).toBeLessThan(1e-4);
     const { metadata_props: props, producer_name: producer } = decodeModel(bytes);
     const metadata = new Map(props.map(({ key, value }) => [key, JSON.parse(value) as unknown]));
-    expect(metadata.get(metadataKey)).toEqual({ format: 1, model: model.config, ...info });
+    // How images are prepared is said in full, also where the model's own file does not.
+    const preprocessing = { interpolation: 'bilinear', cropShare: 0.875 };
+    const described = { format: 1, model: model.config, ...info, preprocessing };
+    expect(metadata.get(metadataKey)).toEqual(described);
     expect(metadata.get('classes')).toEqual(info.classes);
     expect(producer).toBe('mamba-prune');
 
