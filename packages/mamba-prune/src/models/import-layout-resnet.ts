@@ -84,16 +84,13 @@ export const resnetLayout: Layout = {
 function untold(block: 'basic' | 'bottleneck', stem: 'cifar' | 'imagenet'): string {
   const strides =
     block === 'bottleneck'
-      ? 'bottlenecks with their stride in the 3x3 convolution (as torchvision; not in the first 1x1 one, as the original of 2015), '
+      ? 'strides in the 3x3 convolution of a bottleneck (not in its first 1x1), '
       : '';
-  const start =
+  const pooling =
     stem === 'cifar'
-      ? 'a first convolution at stride 1 without max pooling behind it, '
-      : 'a first convolution and a max pooling at stride 2, ';
-  return (
-    `No shape tells what follows, which was taken as usual: ${strides}${start}ReLU, plain strides without anti-aliasing, ` +
-    'BatchNorm with an eps of 1e-5 and a momentum of 0.1.'
-  );
+      ? 'no max pooling behind the first convolution'
+      : 'max pooling behind the first convolution';
+  return `Taken as usual, for no shape tells it: ${strides}${pooling}, ReLU, BatchNorm's eps of 1e-5.`;
 }
 
 function stemOf(reader: ShapeReader): 'cifar' | 'imagenet' {
