@@ -68,7 +68,9 @@ describe('names of other programs', () => {
   ] as const)("are read: Hugging Face's, with %s", (_, options) => {
     const model = made(options, { stem: 'imagenet' });
     const notes = expectSame(asHuggingFaceResNet(model.stateDict()), model, options);
-    expect(notes.join(' ')).toMatch(/Hugging Face.*no shape tells it: (?:strides.*, )?max pooling behind/s);
+    expect(notes.join(' ')).toMatch(
+      /Hugging Face.*no shape tells it: (?:strides.*, )?max pooling behind/s,
+    );
   });
 
   it('are read: a classifier with a number, as behind a dropout', () => {
