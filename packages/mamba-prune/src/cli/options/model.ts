@@ -58,7 +58,7 @@ export function sizeOptions(fallback: 'as --arch' | 'as the shapes say'): Option
       '--scan <way>',
       'Mamba: one direction, both, or four by turns',
       scanModes,
-      isNew ? 'uni' : 'uni or bi, as the shapes say',
+      isNew ? 'uni' : 'bi if the shapes say so, else asked for',
     ),
     integerOption(
       '--patch <px>',
