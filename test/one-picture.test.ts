@@ -25,23 +25,13 @@ import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { noBrowser, openBrowser } from '../packages/report/src/testing/browser.js';
 import { pagePixels } from '../packages/report/src/testing/page-pixels.js';
+import { pythonWith, unlessPython } from './support/python.js';
 
 const example = dirname(
   fileURLToPath(new URL('../examples/python/load_model.py', import.meta.url)),
 );
-
-function pythonWith(modules: string): string | undefined {
-  return [process.env['TEST_PYTHON'] ?? 'python3', '/usr/bin/python3'].find((python) => {
-    try {
-      execFileSync(python, ['-c', `import ${modules}`], { stdio: 'ignore' });
-      return true;
-    } catch {
-      return false;
-    }
-  });
-}
 const python = pythonWith('torch, numpy, PIL');
-const noPython = python === undefined ? ' (skipped: no python3 has torch, numpy and Pillow)' : '';
+const noPython = unlessPython(python, 'torch, numpy and Pillow');
 const withoutPage = noBrowser === undefined ? '' : ` (skipped: ${noBrowser})`;
 
 const folder = mkdtempSync(join(tmpdir(), 'one-picture-'));

@@ -6,21 +6,8 @@ import { join } from 'node:path';
 import { type Picture, prepare } from 'mamba-prune/preparation';
 import { afterAll, describe, expect, it } from 'vitest';
 import { withPicture } from '../packages/mamba-prune/src/data/decode-picture.js';
-
-function pythonWith(modules: string): string | undefined {
-  return [process.env['TEST_PYTHON'] ?? 'python3', '/usr/bin/python3'].find((python) => {
-    try {
-      execFileSync(python, ['-c', `import ${modules}`], { stdio: 'ignore' });
-      return true;
-    } catch {
-      return false;
-    }
-  });
-}
 const withPillow = pythonWith('numpy, PIL');
 const withTorchvision = pythonWith('numpy, PIL, torchvision');
-const unless = (python: string | undefined, modules: string): string =>
-  python === undefined ? ` (skipped: no python3 has ${modules})` : '';
 
 const folder = mkdtempSync(join(tmpdir(), 'pillow-'));
 afterAll(() => {
@@ -68,6 +55,7 @@ for n in range(150):
     cases.append(dict(index=n, width=width, height=height, given=given, channels=wanted, size=size, cropShare=share, interpolation=interpolation))
 print(json.dumps({"version": int(PIL.__version__.split(".")[0]), "cases": cases}))
 `;
+import { pythonWith, unlessPython as unless } from './support/python.js';
 
 const formats = `
 import json, sys

@@ -21,25 +21,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 const example = (file: string): string =>
   fileURLToPath(new URL(`../examples/python/${file}`, import.meta.url));
 
-/** The first Python that has all modules; the system's has Debian's torch. TEST_PYTHON names another one. */
-function pythonWith(modules: string): string | undefined {
-  const other = process.env['TEST_PYTHON'] ?? 'python3';
-  return ['/usr/bin/python3', other].find((python) => {
-    try {
-      execFileSync(python, ['-c', `import ${modules}`], { stdio: 'ignore' });
-      return true;
-    } catch {
-      return false;
-    }
-  });
-}
-
 const needs = { torch: 'torch', onnxruntime: 'onnxruntime, numpy, PIL', checker: 'onnx' };
 const torchPython = pythonWith(needs.torch);
 const onnxPython = pythonWith(needs.onnxruntime);
 const checkerPython = pythonWith(needs.checker);
-const unless = (python: string | undefined, modules: string): string =>
-  python === undefined ? ` (skipped: no python3 has ${modules})` : '';
 
 const folder = mkdtempSync(join(tmpdir(), 'python-example-'));
 afterAll(() => {
@@ -94,6 +79,7 @@ for model, images in json.loads(sys.argv[2]):
     sys.argv = ["load_model.py", model, "--images", images]
     load_model.main()
 `;
+import { pythonWith, unlessPython as unless } from './support/python.js';
 
 describe.skipIf(torchPython === undefined)('load_model.py', () => {
   const expected: number[][] = [];

@@ -1,4 +1,4 @@
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync } from 'node:fs';
 import { copyFileSync, writeFileSync } from 'node:fs';
@@ -9,6 +9,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openCifar, verifyCifar } from './cifar.js';
 import { CIFAR10, CIFAR100, type CifarSpec } from './cifar-spec.js';
 import { array, batch, integers, names, pickledDict, writePythonVersion } from './testing/cifar-pickle.js';
+import { pythonWith, unlessPython } from '../../../../test/support/python.js';
 
 /** The official layouts with 20 records per file. */
 const small10: CifarSpec = { ...CIFAR10, recordsPerTrainFile: 20, recordsPerTestFile: 20 };
@@ -197,9 +198,7 @@ describe('the python version of CIFAR', () => {
   });
 });
 
-// Another Python than the one on the path: TEST_PYTHON=/path/to/python.
-const interpreter = process.env['TEST_PYTHON'] ?? 'python3';
-const hasNumpy = spawnSync(interpreter, ['-c', 'import numpy']).status === 0;
+const interpreter = pythonWith('numpy');
 
 describe('what Python pickles again', () => {
   // Keys are str, bytes as Python 3 reads the official files, and labels may have become an array.
@@ -219,12 +218,12 @@ with open(path, 'wb') as file: pickle.dump(found, file, protocol)
     [4, 'bytes'],
     [5, 'array'],
   ] as const;
-  it.skipIf(!hasNumpy).each(cases)(
-    `reads protocol %i with %s${hasNumpy ? '' : ' (no Python with numpy; TEST_PYTHON names one)'}`,
+  it.skipIf(interpreter === undefined).each(cases)(
+    `reads protocol %i with %s${unlessPython(interpreter, 'numpy')}`,
     async (protocol, keys) => {
       const file = join(folder, 'test_batch');
       const before = readFileSync(file);
-      execFileSync(interpreter, ['-c', script, file, String(protocol), keys]);
+      execFileSync(interpreter ?? '', ['-c', script, file, String(protocol), keys]);
       expect(readFileSync(file).equals(before)).toBe(false);
       await expectAll(dir);
     },

@@ -14,6 +14,7 @@ import {
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { UsageError } from '../errors.js';
 import { type ImportOptions, type ImportedModel, importModel } from './import-model.js';
+import { pythonWith, unlessPython } from '../../../../test/support/python.js';
 
 // Tensors this small are done sooner than a second thread has begun.
 setNumThreads(1);
@@ -147,7 +148,7 @@ describe('a checkpoint', () => {
   });
 });
 
-const python = process.env['TEST_PYTHON'] ?? '/usr/bin/python3';
+const python = pythonWith('torch, numpy');
 
 // Every file holds the weights of plain.pt; `changed` is another model of the same sizes.
 const script = `
@@ -234,16 +235,6 @@ for name, norm in {"old": nn.utils.weight_norm, "new": getattr(nn.utils.parametr
 open(f"{folder}/names", "w").write(" ".join(files))
 `;
 
-function missing(): string | undefined {
-  try {
-    execFileSync(python, ['-c', 'import torch, numpy'], { stdio: 'ignore' });
-    return undefined;
-  } catch {
-    return `${python} has no torch and numpy (Debian: python3-torch)`;
-  }
-}
-const reason = missing();
-
 const names = [
   ...['objects', 'values', 'namedtuple', 'tuple', 'list', 'object', 'ordered', 'nested', 'number'],
   ...['average', 'backbone', 'compiled', 'lightning', 'counters', 'timm', 'torchvision'],
@@ -251,11 +242,11 @@ const names = [
   ...['channels-last', 'fortran', 'big-endian', 'double', 'shadow', 'inner', 'losses'],
 ];
 
-describe.skipIf(reason !== undefined)(
-  `checkpoints that Python wrote${reason === undefined ? '' : ` (skipped: ${reason})`}`,
+describe.skipIf(python === undefined)(
+  `checkpoints that Python wrote${unlessPython(python, 'torch and numpy')}`,
   () => {
     beforeAll(() => {
-      execFileSync(python, ['-W', 'ignore', '-c', script, folder, fixture('plain.pt')], {
+      execFileSync(python ?? '', ['-W', 'ignore', '-c', script, folder, fixture('plain.pt')], {
         stdio: ['ignore', 'ignore', 'inherit'],
       });
     });
