@@ -98,6 +98,36 @@ const size = z
   .optional()
   .catch(undefined);
 
+/** One side, or a frame of two, which pictures of another form are squeezed into. */
+const frame = z.object({ height: z.int(), width: z.int() });
+
+const resized = flag.refine((resizes) => resizes !== false);
+
+const squeezing = z.union([
+  z.object({ size: frame, do_resize: resized }),
+  // Older extractors of ViTs meant a square by one number; those that crop mean the shorter side.
+  z.object({
+    size: z.int(),
+    do_resize: resized,
+    do_center_crop: flag.refine((crops) => crops !== true),
+    crop_pct: z.undefined().optional(),
+  }),
+]);
+
+const squashing = z.object({ pretrained_cfg: z.object({ crop_mode: z.literal('squash') }) });
+
+/**
+ * The file beside weights that says that pictures were squeezed into a square, whatever their form; undefined if none does.
+ * Here the shorter side is resized and the centre cut out.
+ */
+export function squeezedBeside(path: string): string | undefined {
+  const [config, preprocessor] = cardFiles.map((name) => read(join(dirname(path), name)));
+  if (squeezing.safeParse(preprocessor).success) return cardFiles[1];
+  return preprocessor === undefined && squashing.safeParse(config).success
+    ? cardFiles[0]
+    : undefined;
+}
+
 const preprocessorSchema = z.object({
   image_mean: numbers,
   image_std: numbers,

@@ -34,6 +34,9 @@ const schema = z.object({
   downsample_in_bottleneck: entry,
 });
 
+const shown = (value: unknown): string =>
+  typeof value === 'string' ? value : JSON.stringify(value);
+
 /** @param json - of config.json; anything else than expected says nothing */
 export function cardObstacles(json: unknown): CardObstacle[] {
   const { data } = schema.safeParse({
@@ -47,13 +50,16 @@ export function cardObstacles(json: unknown): CardObstacle[] {
   const said = (name: string, value: unknown, expected: unknown, what: string): string[] =>
     value === undefined || value === null || value === expected
       ? []
-      : [`${what} (${name} ${printableLine(String(value))})`];
+      : [`${what} (${name} ${printableLine(shown(value))})`];
   const named = (pattern: RegExp, what: string): string[] =>
     pattern.test(architecture) ? [`${what} (architecture ${printableLine(architecture)})`] : [];
   const activation = `another function than ${usual} between its layers`;
   const all = said('act_layer', args.act_layer, usual, activation);
   if (family === 'vit') {
-    all.push(...named(/quickgelu/, activation));
+    all.push(
+      ...named(/quickgelu/, activation),
+      ...named(/_rpn(?:_|$)/, 'its norms behind the layers'),
+    );
     if (!['', 'avg', 'token'].includes(data.global_pool ?? '')) {
       all.push(...said('global_pool', data.global_pool, '', 'another pooling than token or mean'));
     }

@@ -72,6 +72,7 @@ describe('openModelFile', () => {
       'vit_tiny',
       /another pooling than token or mean \(global_pool avgmax\)/,
     ],
+    [{ architecture: 'vit_tiny_patch16_rpn_224' }, 'vit_tiny', /its norms behind the layers/],
     [{ architecture: 'resnetaa50' }, 'resnet18', /against aliasing \(architecture resnetaa50\)/],
     [
       { architecture: 'resnet18', model_args: { aa_layer: 'blurpool', output_stride: 16 } },
@@ -100,6 +101,25 @@ describe('openModelFile', () => {
     const found = await opened(path, said);
     expect(found.config.imageSize).toBe(64);
     expect(found.assumed).toEqual(['interpolation bilinear', 'cropShare 0.875']);
+  });
+
+  it.each([
+    ['preprocessor_config.json', { size: { height: 8, width: 8 } }, true],
+    ['preprocessor_config.json', { size: 8 }, true],
+    ['preprocessor_config.json', { size: 8, crop_pct: 0.875 }, false],
+    ['preprocessor_config.json', { size: 8, do_center_crop: true, crop_size: 8 }, false],
+    ['preprocessor_config.json', { size: { shortest_edge: 8 } }, false],
+    ['preprocessor_config.json', { size: { height: 8, width: 8 }, do_resize: false }, false],
+    ['config.json', { pretrained_cfg: { crop_mode: 'squash' } }, true],
+    ['config.json', { pretrained_cfg: { crop_mode: 'center' } }, false],
+  ])('says where pictures were squeezed: %s with %j', async (name, content, squeezed) => {
+    const path = write({});
+    writeFileSync(at(name), JSON.stringify(content));
+    const { notes } = await opened(path, { ...sizes, heads: 3 });
+    const said = notes.filter((note) => note.includes('squeezed into a square'));
+    expect(said.map((note) => note.startsWith(`The ${name} beside it`))).toEqual(
+      squeezed ? [true] : [],
+    );
   });
 
   it('takes heads and pooling that a model of timm was made with', async () => {

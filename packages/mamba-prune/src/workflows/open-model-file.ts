@@ -2,7 +2,12 @@
 import { FormatError, SafetensorsFile } from '@mamba-prune/libtorch';
 import { defined } from '../defined.js';
 import { UsageError, isUsageError } from '../errors.js';
-import { type ModelCardConfig, arithmeticBeside, besideFile } from '../hub/model-card-config.js';
+import {
+  type ModelCardConfig,
+  arithmeticBeside,
+  besideFile,
+  squeezedBeside,
+} from '../hub/model-card-config.js';
 import type { CardObstacle } from '../hub/model-card-obstacles.js';
 import { checkModelOptions } from '../models/architectures.js';
 import type { ImageModel, ModelConfigBase } from '../models/image-model.js';
@@ -54,7 +59,7 @@ export async function openModelFile(
       info: taken.info,
       isOurs: false,
       assumed: taken.assumed,
-      notes: [...notes, ...taken.notes],
+      notes: [...notes, ...taken.notes, ...squeezeNotes(path)],
       options,
     };
   } catch (error) {
@@ -227,6 +232,16 @@ function checkObstacles(
     `${path}: got a ${config.family === 'vit' ? 'ViT' : 'ResNet'} with ${own.map(({ what }) => what).join(', and with ')}, as the config.json beside it says, ` +
       'expected one without: no architecture here has it.',
   );
+}
+
+function squeezeNotes(path: string): string[] {
+  const file = squeezedBeside(path);
+  return file === undefined
+    ? []
+    : [
+        `The ${file} beside it has pictures squeezed into a square. Here their shorter side is resized and the centre cut out, so that ` +
+          'pictures that are no squares give other results than where the model was made.',
+      ];
 }
 
 interface Taken {
