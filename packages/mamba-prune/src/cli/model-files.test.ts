@@ -363,6 +363,17 @@ describe('what was said of a file of another program', () => {
     }
   });
 
+  it('names the classes of an ONNX file that has no names', async () => {
+    const to = at('unnamed.onnx');
+    const made = await runCli(['export', at('net.pth'), ...smallFlags, '--out', to]);
+    expect(made.status, made.stderr).toBe(0);
+    const predicted = await runCli(['predict', to, image(), '--classes', 'cat,dog', '--json']);
+    const { predictions } = JSON.parse(predicted.stdout) as {
+      predictions: { top: { name: string }[] }[];
+    };
+    expect(predictions[0]?.top.map(({ name }) => name).sort()).toEqual(['cat', 'dog']);
+  });
+
   it('is of the other programs among several models', async () => {
     const { status, stderr, stdout } = await runCli([
       ...['bench', at('ours.safetensors'), at('ours.onnx'), at('net.pth'), ...bench, '--json'],
@@ -376,6 +387,9 @@ describe('what was said of a file of another program', () => {
       [at('net.pth'), usualPixels.slice(2)],
     ]);
     for (const name of ['ours.safetensors', 'ours.onnx']) {
+      const keyed = await runCli(['predict', at(name), image(), '--weights', 'ema']);
+      expect(flat(keyed.stderr)).toContain(`got --weights 'ema' for ${at(name)}`);
+      expect(keyed.status).toBe(2);
       const refused = await runCli(['bench', at(name), ...bench, '--mean', '0.1,0.2,0.3']);
       expect(refused.stderr).toContain('got a model of --mean 0.5,0.5,0.5, asked for 0.1,0.2,0.3');
       expect(refused.status).toBe(2);

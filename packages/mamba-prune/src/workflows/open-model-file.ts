@@ -127,6 +127,11 @@ export function sameInfo<
   said: ImportOptions,
 ): I {
   const { classes, mean, std, arch, ...more } = said;
+  if (more.key !== undefined) {
+    throw new UsageError(
+      `import: got \`key\` '${more.key}' for ${path}, which describes itself and has no keys. Leave it out.`,
+    );
+  }
   // What is no part of a description.
   const about = { key: undefined, dataset: undefined, allowNotFinite: undefined };
   // Said for files that do not tell it; one of ours does.
