@@ -47,11 +47,11 @@ export interface PredictOnnxOptions extends Omit<PredictOptions, 'device' | 'pre
 }
 
 const onnxKinds: OptionKinds<PredictOnnxOptions> = {
-  classes: 'array',
   topK: predictKinds.topK,
   batchSize: predictKinds.batchSize,
   signal: predictKinds.signal,
   onProgress: predictKinds.onProgress,
+  classes: 'array',
 };
 
 export interface PredictOptions {
