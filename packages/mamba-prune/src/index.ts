@@ -262,6 +262,7 @@ export type { Spread } from './bench/statistics.js';
 export { type GroupSummary, type ModelSummary, inspectModel } from './bench/inspect.js';
 export {
   type ClassProbability,
+  type PredictOnnxOptions,
   type PredictOptions,
   type Prediction,
   predictImages,

@@ -354,12 +354,24 @@ describe('what was said of a file of another program', () => {
     for (const [classes, message] of [
       [at('gap.txt'), `--classes: name 2 of 3 is empty in ${at('gap.txt')}`],
       ['cat,', "--classes: name 2 of 2 is empty in 'cat,'"],
+      [at('gone.txt'), `--classes: ${at('gone.txt')} is no file, expected names`],
       ['cat,dog,bird', 'got 3 values for --classes, expected 2'],
     ] as const) {
       const refused = await runCli(['inspect', at('net.pth'), ...smallFlags, '--classes', classes]);
       expect(refused.stderr).toContain(message);
       expect(refused.status).toBe(2);
     }
+  });
+
+  it('names the classes of an ONNX file that has no names', async () => {
+    const to = at('unnamed.onnx');
+    const made = await runCli(['export', at('net.pth'), ...smallFlags, '--out', to]);
+    expect(made.status, made.stderr).toBe(0);
+    const predicted = await runCli(['predict', to, image(), '--classes', 'cat,dog', '--json']);
+    const { predictions } = JSON.parse(predicted.stdout) as {
+      predictions: { top: { name: string }[] }[];
+    };
+    expect(predictions[0]?.top.map(({ name }) => name).sort()).toEqual(['cat', 'dog']);
   });
 
   it('is of the other programs among several models', async () => {
@@ -375,6 +387,9 @@ describe('what was said of a file of another program', () => {
       [at('net.pth'), usualPixels.slice(2)],
     ]);
     for (const name of ['ours.safetensors', 'ours.onnx']) {
+      const keyed = await runCli(['predict', at(name), image(), '--weights', 'ema']);
+      expect(flat(keyed.stderr)).toContain(`got --weights 'ema' for ${at(name)}`);
+      expect(keyed.status).toBe(2);
       const refused = await runCli(['bench', at(name), ...bench, '--mean', '0.1,0.2,0.3']);
       expect(refused.stderr).toContain('got a model of --mean 0.5,0.5,0.5, asked for 0.1,0.2,0.3');
       expect(refused.status).toBe(2);

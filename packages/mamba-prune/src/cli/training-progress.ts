@@ -1,5 +1,6 @@
 import type { EpochMetrics, StepInfo, TrainHooks } from '../training/types.js';
 import type { Context } from './context.js';
+import { inFlags } from './flag-spelling.js';
 import { clock, digits, grouped, percent } from './terminal/format.js';
 
 /** A bar over the whole training, and one line per epoch; all on stderr. */
@@ -31,7 +32,7 @@ export class TrainingProgress {
         });
       },
       onNote: (note) => {
-        this.#context.note(note);
+        this.#context.note(inFlags(note, this.#context.flags));
       },
     };
   }

@@ -58,6 +58,34 @@ describe('what lies beside weights', () => {
     expect(beside({ 'config.json': { architecture } })).toEqual(expected);
   });
 
+  it('of timm: heads and pooling that the model was made with', () => {
+    const architecture = 'vit_tiny_patch16_224';
+    const config = { architecture, global_pool: 'avg', model_args: { num_heads: 6 } };
+    expect(beside({ 'config.json': config })).toEqual({
+      ...{ arch: 'vit_tiny', heads: 6, pooling: 'mean' },
+    });
+    expect(beside({ 'config.json': { architecture, global_pool: 'token' } })).toEqual({
+      ...{ arch: 'vit_tiny', heads: 3, pooling: 'token' },
+    });
+    // A ResNet pools in no other way.
+    expect(beside({ 'config.json': { architecture: 'resnet18', global_pool: 'avg' } })).toEqual({
+      arch: 'resnet18',
+    });
+  });
+
+  it.each([
+    [{ do_rescale: false }, [127.5 / 255, 0, 1], [51 / 255, 1, 1]],
+    [{ rescale_factor: 1 / 127.5 }, [63.75, 0, 127.5], [25.5, 127.5, 127.5]],
+    [{ rescale_factor: 0.00392156862745098 }, [127.5, 0, 255], [51, 255, 255]],
+  ])('of transformers: pixels of %j become those from 0 to 1', (scale, mean, std) => {
+    const files = { image_mean: [127.5, 0, 255], image_std: [51, 255, 255], ...scale };
+    const found = beside({ 'preprocessor_config.json': files });
+    mean.forEach((value, channel) => {
+      expect(found.mean?.[channel]).toBeCloseTo(value, 12);
+      expect(found.std?.[channel]).toBeCloseTo(std[channel] ?? NaN, 12);
+    });
+  });
+
   it('of transformers: heads, names and numbers of the layers', () => {
     const config = {
       ...{ model_type: 'vit', num_attention_heads: 12, hidden_act: 'gelu', image_size: 224 },

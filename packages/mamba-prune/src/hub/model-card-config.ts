@@ -6,7 +6,8 @@ import { dirname, join } from 'node:path';
 import { readTextFile } from '@mamba-prune/libtorch';
 import { z } from 'zod';
 import { modelNames } from '../models/architectures.js';
-import { type VitSizes, vitArchitectures } from '../models/vit-config.js';
+import { type VitPooling, type VitSizes, vitArchitectures } from '../models/vit-config.js';
+import { type CardObstacle, cardFamily, cardObstacles } from './model-card-obstacles.js';
 
 /** Names of the files, as libraries look for them beside the weights. */
 export const cardFiles = ['config.json', 'preprocessor_config.json'] as const;
@@ -22,6 +23,8 @@ export interface ModelCardConfig {
   readonly arch?: string;
   /** Of a ViT, before it was ever pruned. */
   readonly heads?: number;
+  /** Of a ViT: what its classifier reads. */
+  readonly pooling?: VitPooling;
   /** Side of the images in pixels. */
   readonly imageSize?: number;
   readonly interpolation?: 'bilinear' | 'bicubic';
@@ -32,6 +35,15 @@ export interface ModelCardConfig {
   readonly activation?: string;
   /** Which of the files has said an entry. */
   readonly from: Readonly<Partial<Record<Exclude<keyof ModelCardConfig, 'from'>, string>>>;
+}
+
+/** What config.json beside a file of weights says of what its model computes. */
+export function arithmeticBeside(path: string): {
+  readonly family: CardObstacle['family'] | undefined;
+  readonly obstacles: readonly CardObstacle[];
+} {
+  const config = read(join(dirname(path), cardFiles[0]));
+  return { family: cardFamily(config), obstacles: cardObstacles(config) };
 }
 
 /** Config files are a few KB; with the names of 21,000 classes a MB or two. */
@@ -86,10 +98,42 @@ const size = z
   .optional()
   .catch(undefined);
 
+/** One side, or a frame of two, which pictures of another form are squeezed into. */
+const frame = z.object({ height: z.int(), width: z.int() });
+
+const resized = flag.refine((resizes) => resizes !== false);
+
+const squeezing = z.union([
+  z.object({ size: frame, do_resize: resized }),
+  // Older extractors of ViTs meant a square by one number; those that crop mean the shorter side.
+  z.object({
+    size: z.int(),
+    do_resize: resized,
+    do_center_crop: flag.refine((crops) => crops !== true),
+    crop_pct: z.undefined().optional(),
+  }),
+]);
+
+const squashing = z.object({ pretrained_cfg: z.object({ crop_mode: z.literal('squash') }) });
+
+/**
+ * The file beside weights that says that pictures were squeezed into a square, whatever their form; undefined if none does.
+ * Here the shorter side is resized and the centre cut out.
+ */
+export function squeezedBeside(path: string): string | undefined {
+  const [config, preprocessor] = cardFiles.map((name) => read(join(dirname(path), name)));
+  if (squeezing.safeParse(preprocessor).success) return cardFiles[1];
+  return preprocessor === undefined && squashing.safeParse(config).success
+    ? cardFiles[0]
+    : undefined;
+}
+
 const preprocessorSchema = z.object({
   image_mean: numbers,
   image_std: numbers,
   do_normalize: flag,
+  do_rescale: flag,
+  rescale_factor: z.number().positive().optional().catch(undefined),
   do_resize: flag,
   do_center_crop: flag,
   size,
@@ -106,14 +150,29 @@ function preprocessorOf(json: unknown): Partial<Found> {
   const normalizes = data.do_normalize !== false;
   const channels = data.image_mean?.length ?? 3;
   const pixels = (value: number): number[] => Array.from({ length: channels }, () => value);
+  const scaled = inUnits(data);
   return {
-    mean: normalizes ? data.image_mean : pixels(0),
-    std: normalizes ? data.image_std : pixels(1),
+    mean: scaled(normalizes ? data.image_mean : pixels(0)),
+    std: scaled(normalizes ? data.image_std : pixels(1)),
     // Numbers of Pillow's filters.
     interpolation: ({ 2: 'bilinear', 3: 'bicubic' } as const)[data.resample ?? NaN],
     imageSize: cut ?? resized,
     cropShare: data.crop_pct ?? shareOf(cut, resized, crops),
   };
+}
+
+/**
+ * Mean and deviation for pixels from 0 to 1, of those for the pixels that the file makes:
+ * (255 f p - mean) / std = (p - mean / (255 f)) / (std / (255 f)), with the factor f, for p from 0 to 1.
+ */
+function inUnits({
+  do_rescale: scales,
+  rescale_factor: factor = 1 / 255,
+}: z.infer<typeof preprocessorSchema>): (values?: number[]) => number[] | undefined {
+  const range = 255 * (scales === false ? 1 : factor);
+  // The factor has been through a decimal number.
+  if (Math.abs(range - 1) < 1e-6) return (values) => values;
+  return (values) => values?.map((value) => value / range);
 }
 
 /** Nothing is cut off where nothing is cropped. */
@@ -141,6 +200,9 @@ const timmSchema = z.object({
   ...pretrained,
   architecture: z.string(),
   pretrained_cfg: z.object(pretrained).optional().catch(undefined),
+  global_pool: text,
+  /** What the architecture was made with otherwise. */
+  model_args: z.object({ num_heads: count, global_pool: text }).optional().catch(undefined),
 });
 
 function timmOf(json: unknown): Partial<Found> {
@@ -154,10 +216,13 @@ function timmOf(json: unknown): Partial<Found> {
   const [, height, width] = input_size ?? [];
   const arch = archOf(architecture);
   const known: Readonly<Record<string, VitSizes>> = vitArchitectures;
+  const pool = data.global_pool ?? data.model_args?.global_pool ?? '';
+  const isVit = cardFamily(json) === 'vit';
   return {
     arch,
-    // The name stands for the number, which no shape tells.
-    heads: known[arch ?? '']?.heads,
+    // The name stands for the number, which no shape tells, unless the model was made with another.
+    heads: data.model_args?.num_heads ?? known[arch ?? '']?.heads,
+    pooling: isVit ? ({ avg: 'mean', token: 'token' } as const)[pool] : undefined,
     mean,
     std,
     interpolation,

@@ -41,11 +41,17 @@ const predictKinds: OptionKinds<PredictOptions> = {
 };
 
 /** onnxruntime has its own device and precision. */
-const onnxKinds: OptionKinds<Omit<PredictOptions, 'device' | 'precision'>> = {
+export interface PredictOnnxOptions extends Omit<PredictOptions, 'device' | 'precision'> {
+  /** Names of the classes, where the file has none; the file's unless given. */
+  readonly classes?: readonly string[];
+}
+
+const onnxKinds: OptionKinds<PredictOnnxOptions> = {
   topK: predictKinds.topK,
   batchSize: predictKinds.batchSize,
   signal: predictKinds.signal,
   onProgress: predictKinds.onProgress,
+  classes: 'array',
 };
 
 export interface PredictOptions {
@@ -114,10 +120,11 @@ export async function predictImages(
 export async function predictImagesOnnx(
   onnx: OnnxModel,
   paths: readonly string[],
-  options: Omit<PredictOptions, 'device' | 'precision'> = {},
+  options: PredictOnnxOptions = {},
 ): Promise<Prediction[]> {
   checkOptions('predict', options, onnxKinds);
-  const { model, classes } = onnx.description;
+  const { model } = onnx.description;
+  const { classes = onnx.description.classes } = options;
   const { channels, imageSize: size, numClasses } = model;
   const input = { channels, size };
   const way = preprocessingOf(onnx.description, size);

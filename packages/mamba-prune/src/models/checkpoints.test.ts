@@ -57,6 +57,17 @@ describe('a checkpoint', () => {
     expect(ofTheFile((await read(path)).notes)).toEqual([]);
   });
 
+  it.each([
+    ['sparse-bias.pt', /'fc\.bias', a sparse tensor.*\.to_dense\(\)/],
+    ['quantised-bias.pt', /'net\.fc\.bias', a quantised tensor.*\.dequantize\(\)/],
+    ['complex-bias.pt', /'fc\.bias', a tensor of a form or element type that is not known/],
+  ])(
+    'with a parameter that cannot be read is refused, and not read without it: %s',
+    async (name, message) => {
+      await expect(read(fixture(name))).rejects.toThrow(message);
+    },
+  );
+
   it('may be a whole module, of the time before torch 1.6', async () => {
     const path = fixture('legacy-module.pt');
     expect(await weights(path)).toEqual(await weights(fixture('plain.pt')));

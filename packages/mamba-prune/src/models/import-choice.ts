@@ -70,6 +70,7 @@ export function chooseStateDict<D extends FoundDict>(
         ),
       )
     : chosen.names;
+  if (models.includes(chosen)) refuseUnreadable(chosen);
   return {
     dict: chosen.dict,
     key: chosen.key,
@@ -85,6 +86,45 @@ export function chooseStateDict<D extends FoundDict>(
           ]),
     ],
   };
+}
+
+/** What torch rebuilds tensors by that are not plain numbers in memory, or of a type that is not known here. */
+const builders: Readonly<Record<string, readonly [what: string, advice: string]>> = {
+  _rebuild_qtensor: ['a quantised tensor', '.dequantize()'],
+  _rebuild_sparse_tensor: ['a sparse tensor', '.to_dense()'],
+  _rebuild_sparse_csr_tensor: ['a sparse tensor', '.to_dense()'],
+  _rebuild_meta_tensor_no_storage: ['a tensor without values (device meta)', ''],
+};
+
+/**
+ * A parameter of the model that is no tensor that can be read is no entry beside it: without it another model
+ * would be made, such as one without a bias. None is how PyTorch says that there is no such parameter.
+ * @throws FormatError naming the first
+ */
+function refuseUnreadable({ dict, prefix, names }: Candidate<FoundDict>): void {
+  const layers = new Set(Array.from(names.keys(), (name) => name.replace(/[^.]*$/, '')));
+  for (const [stored, what] of dict.others ?? []) {
+    const name = cleanName(stored);
+    if (!name.startsWith(prefix) || what === 'None') continue;
+    const builder = /"torch\._(?:utils|tensor)\.(_rebuild_\w+)"/.exec(what)?.[1];
+    const own = name.slice(prefix.length);
+    const isParameter =
+      /\.(?:weight|bias|running_(?:mean|var))$/.test(own) && layers.has(own.replace(/[^.]*$/, ''));
+    if (isNoWeight(own, []) || (builder === undefined && !isParameter)) continue;
+    const [kind, advice] =
+      builder === undefined
+        ? [what, '']
+        : (builders[builder] ?? [
+            'a tensor of a form or element type that is not known here',
+            '.to_dense() or .float()',
+          ]);
+    throw new FormatError(
+      `import: got ${listed([`'${stored}'`])}, ${kind}, expected a dense tensor of floats. ` +
+        (advice === ''
+          ? 'Is the file complete? Save the model anew where it was trained.'
+          : `Convert it where it was saved, with ${advice}.`),
+    );
+  }
 }
 
 function severalNote(chosen: string, others: readonly string[]): string {

@@ -246,7 +246,7 @@ describe('what a ViT here does not have', () => {
   it('is refused: options of other families', () => {
     const shortcut: ImportOptions = { ...said, shortcutPadding: 'both' };
     expect(() => importStateDict(stateOf(), shortcut)).toThrow(
-      /option 'shortcutPadding' for the weights of a vit/,
+      /option `shortcutPadding` for the weights of a vit/,
     );
     const resnet = createModel('resnet20').stateDict();
     expect(() => importStateDict(resnet, { headDim: 64 })).toThrow(UsageError);

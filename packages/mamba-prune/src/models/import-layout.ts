@@ -154,7 +154,7 @@ function checkUntold(family: FamilyName, layout: Layout, options: LayoutOptions)
   );
   if (foreign.length > 0) {
     throw new UsageError(
-      `import: got the option ${listed(foreign.map((name) => `'${name}'`))} for the weights of a ${family}, which has no such. Leave it out.`,
+      `import: got the option ${foreign.map((name) => `\`${name}\``).join(', ')} for the weights of a ${family}, which has no such. Leave it out.`,
     );
   }
   const own: readonly string[] = ['arch', ...untoldNames];
@@ -194,6 +194,13 @@ function certainArchitecture(
   const names = Object.keys(layout.architectures);
   const fitting = names.filter((arch) => differences(layout, arch, sizes, options).length === 0);
   if (fitting.length === 1) return fitting[0] as string;
+  const [otherwise] = names.filter((arch) => differences(layout, arch, sizes, {}).length === 0);
+  if (fitting.length === 0 && otherwise !== undefined) {
+    throw new UsageError(
+      `import: the weights, which are those of ${otherwise}, are not as asked for: ` +
+        `${differences(layout, otherwise, sizes, options).join('; ')}. Leave out what the file has otherwise.`,
+    );
+  }
   const telling = Object.keys(Object.values(layout.architectures)[0] ?? {})
     .filter((name) => sizes[name] !== undefined)
     .map((name) => `${name} ${shown(sizes[name])}`);

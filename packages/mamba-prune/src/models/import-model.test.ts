@@ -272,6 +272,11 @@ describe('importStateDict', () => {
     const give = (said: ImportOptions) => () => importStateDict(state, said);
     expect(give({ arch: 'resnet20', numClasses: 100 })).toThrow(/numClasses is 10, expected 100/);
     expect(give({ arch: 'resnet20', heads: 3 })).toThrow(/resnet20: got the option 'heads'/);
+    // What is wrong is what was said, and not that no architecture has the file's sizes.
+    expect(give({ stem: 'imagenet' })).toThrow(
+      /those of resnet20, are not as asked for: stem is cifar, expected imagenet/,
+    );
+    expect(give({ pooling: 'mean' })).toThrow(/the option `pooling` for the weights of a resnet/);
     expect(give({ classes: ['a', 'b'] })).toThrow(/got 2 values for classes, expected 10/);
     expect(give({ mean: [0] })).toThrow(/got 1 values for mean, expected 3/);
     expect(give({ mean: [0] })).toThrow(UsageError);

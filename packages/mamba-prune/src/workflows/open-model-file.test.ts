@@ -61,6 +61,75 @@ describe('openModelFile', () => {
     expect(again).toEqual({ ...again, config, info, assumed: usual, notes: [] });
   });
 
+  it.each<[object, 'vit_tiny' | 'resnet18', RegExp]>([
+    [
+      { architecture: 'vit_tiny_patch16_224', model_args: { act_layer: 'quick_gelu' } },
+      'vit_tiny',
+      /ViT with another function than gelu between its layers \(act_layer quick_gelu\)/,
+    ],
+    [
+      { architecture: 'vit_tiny_patch16_224', global_pool: 'avgmax' },
+      'vit_tiny',
+      /another pooling than token or mean \(global_pool avgmax\)/,
+    ],
+    [{ architecture: 'vit_tiny_patch16_rpn_224' }, 'vit_tiny', /its norms behind the layers/],
+    [{ architecture: 'resnetaa50' }, 'resnet18', /against aliasing \(architecture resnetaa50\)/],
+    [
+      { architecture: 'resnet18', model_args: { aa_layer: 'blurpool', output_stride: 16 } },
+      'resnet18',
+      /aliasing \(aa_layer blurpool\), and with other strides \(output_stride 16\)/,
+    ],
+    [{ model_type: 'resnet', hidden_act: 'silu' }, 'resnet18', /than relu .*\(hidden_act silu\)/],
+    [
+      { model_type: 'resnet', layer_type: 'bottleneck', downsample_in_bottleneck: true },
+      'resnet18',
+      /first 1x1 convolution \(downsample_in_bottleneck true\)/,
+    ],
+  ])('refuses what %j says and no shape tells', async (config, arch, message) => {
+    const isVit = arch === 'vit_tiny';
+    const small = { baseWidth: 4, blocks: [1], numClasses: 2 };
+    const path = write(config, arch, isVit ? vit : small);
+    const said = isVit ? sizes : { arch, baseWidth: 4, blocks: [1] };
+    await expect(opened(path, said)).rejects.toThrow(message);
+  });
+
+  it('takes what an architecture has as usual, and the size of a ResNet by any name', async () => {
+    const size = { input_size: [3, 64, 64], mean: [0.5, 0.5, 0.5], std: [1, 1, 1] };
+    const config = { architecture: 'tv_resnet34', model_args: { act_layer: 'relu' }, ...size };
+    const path = write(config, 'resnet18', { baseWidth: 4, blocks: [1], numClasses: 2 });
+    const said = { arch: 'resnet18', baseWidth: 4, blocks: [1] };
+    const found = await opened(path, said);
+    expect(found.config.imageSize).toBe(64);
+    expect(found.assumed).toEqual(['interpolation bilinear', 'cropShare 0.875']);
+  });
+
+  it.each([
+    ['preprocessor_config.json', { size: { height: 8, width: 8 } }, true],
+    ['preprocessor_config.json', { size: 8 }, true],
+    ['preprocessor_config.json', { size: 8, crop_pct: 0.875 }, false],
+    ['preprocessor_config.json', { size: 8, do_center_crop: true, crop_size: 8 }, false],
+    ['preprocessor_config.json', { size: { shortest_edge: 8 } }, false],
+    ['preprocessor_config.json', { size: { height: 8, width: 8 }, do_resize: false }, false],
+    ['config.json', { pretrained_cfg: { crop_mode: 'squash' } }, true],
+    ['config.json', { pretrained_cfg: { crop_mode: 'center' } }, false],
+  ])('says where pictures were squeezed: %s with %j', async (name, content, squeezed) => {
+    const path = write({});
+    writeFileSync(at(name), JSON.stringify(content));
+    const { notes } = await opened(path, { ...sizes, heads: 3 });
+    const said = notes.filter((note) => note.includes('squeezed into a square'));
+    expect(said.map((note) => note.startsWith(`The ${name} beside it`))).toEqual(
+      squeezed ? [true] : [],
+    );
+  });
+
+  it('takes heads and pooling that a model of timm was made with', async () => {
+    const architecture = 'vit_tiny_patch4_8';
+    const path = write({ architecture, global_pool: 'avg', model_args: { num_heads: 6 } });
+    const { config, notes } = await opened(path, sizes);
+    expect(config).toMatchObject({ headDim: 4, pooling: 'mean' });
+    expect(notes).toContain('Taken from the config.json beside it: `heads` 6, `pooling` mean.');
+  });
+
   it('puts what is said before what the files say', async () => {
     const path = write({ num_attention_heads: 6, id2label: { 0: 'cat', 1: 'dog' } });
     const said = { ...sizes, heads: 3, classes: ['a', 'b'], mean: [0, 0, 0], std: [1, 1, 1] };

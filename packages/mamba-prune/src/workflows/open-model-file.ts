@@ -2,7 +2,13 @@
 import { FormatError, SafetensorsFile } from '@mamba-prune/libtorch';
 import { defined } from '../defined.js';
 import { UsageError, isUsageError } from '../errors.js';
-import { type ModelCardConfig, besideFile } from '../hub/model-card-config.js';
+import {
+  type ModelCardConfig,
+  arithmeticBeside,
+  besideFile,
+  squeezedBeside,
+} from '../hub/model-card-config.js';
+import type { CardObstacle } from '../hub/model-card-obstacles.js';
 import { checkModelOptions } from '../models/architectures.js';
 import type { ImageModel, ModelConfigBase } from '../models/image-model.js';
 import { type ImportOptions, type ImportedModel, importModel } from '../models/import-model.js';
@@ -39,10 +45,12 @@ export async function openModelFile(
 ): Promise<OpenedModelFile> {
   if (describesItself(path)) return openOurs(path, said);
   const card = besideFile(path);
-  const hints = { ...hintsOf(card, said), ...defined(said) };
+  const { family, obstacles } = arithmeticBeside(path);
+  const hints = { ...hintsOf(card, family, said), ...defined(said) };
   const imported = await importWith(path, hints, card, said);
   try {
     checkActivation(path, imported.model, card);
+    checkObstacles(path, imported.model, obstacles);
     const { notes = [] } = imported as { readonly notes?: readonly string[] };
     const taken = takenFrom(path, card, imported, hints, said);
     const options = { ...hints, ...taken.options };
@@ -51,7 +59,7 @@ export async function openModelFile(
       info: taken.info,
       isOurs: false,
       assumed: taken.assumed,
-      notes: [...notes, ...taken.notes],
+      notes: [...notes, ...taken.notes, ...squeezeNotes(path)],
       options,
     };
   } catch (error) {
@@ -119,6 +127,11 @@ export function sameInfo<
   said: ImportOptions,
 ): I {
   const { classes, mean, std, arch, ...more } = said;
+  if (more.key !== undefined) {
+    throw new UsageError(
+      `import: got \`key\` '${more.key}' for ${path}, which describes itself and has no keys. Leave it out.`,
+    );
+  }
   // What is no part of a description.
   const about = { key: undefined, dataset: undefined, allowNotFinite: undefined };
   // Said for files that do not tell it; one of ours does.
@@ -169,15 +182,17 @@ function shown(value: unknown): string {
 
 /** What importing itself has use for; sizes that every shape tells are not among it. */
 function hintsOf(
-  { arch, heads, imageSize, layerNormEps }: ModelCardConfig,
+  { arch, heads, pooling, imageSize, layerNormEps }: ModelCardConfig,
+  family: CardObstacle['family'] | undefined,
   said: ImportOptions,
 ): ImportOptions {
-  const isResNet = arch?.startsWith('resnet') === true;
+  const isResNet = family === 'resnet';
   // A card of another architecture than the one that was named is not that of the weights.
   const isOther = said.arch !== undefined && arch !== undefined && said.arch !== arch;
   // Only a ViT has heads; in a ResNet's card such an entry is of something else.
   const eps = heads === undefined ? undefined : layerNormEps;
-  return isOther ? {} : defined({ arch, heads, eps, imageSize: isResNet ? imageSize : undefined });
+  const sizes = { arch, heads, pooling, eps, imageSize: isResNet ? imageSize : undefined };
+  return isOther ? {} : defined(sizes);
 }
 
 async function importWith(
@@ -208,6 +223,30 @@ function checkActivation(path: string, { config }: ImageModel, card: ModelCardCo
     `${path}: got a ViT whose neurons compute ${printableLine(activation)} (hidden_act in the ${from.activation ?? ''} beside it), ` +
       'expected gelu, which is the only one that there is.',
   );
+}
+
+/** As `checkActivation`, for all else that no shape tells. */
+function checkObstacles(
+  path: string,
+  { config }: ImageModel,
+  obstacles: readonly CardObstacle[],
+): void {
+  const own = obstacles.filter(({ family }) => family === config.family);
+  if (own.length === 0) return;
+  throw new FormatError(
+    `${path}: got a ${config.family === 'vit' ? 'ViT' : 'ResNet'} with ${own.map(({ what }) => what).join(', and with ')}, as the config.json beside it says, ` +
+      'expected one without: no architecture here has it.',
+  );
+}
+
+function squeezeNotes(path: string): string[] {
+  const file = squeezedBeside(path);
+  return file === undefined
+    ? []
+    : [
+        `The ${file} beside it has pictures squeezed into a square. Here their shorter side is resized and the centre cut out, so that ` +
+          'pictures that are no squares give other results than where the model was made.',
+      ];
 }
 
 interface Taken {
@@ -298,7 +337,7 @@ function misfit(
 const fits = <T>(list: readonly T[] | undefined, length: number): list is readonly T[] =>
   list?.length === length;
 
-const hintNames = ['arch', 'heads', 'eps', 'imageSize'] as const;
+const hintNames = ['arch', 'heads', 'pooling', 'eps', 'imageSize'] as const;
 
 /** An option under the name that a card's entry has. */
 const entryOf = (name: (typeof hintNames)[number]): Entry =>

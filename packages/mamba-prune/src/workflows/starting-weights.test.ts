@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { manualSeed, saveSafetensors } from '@mamba-prune/libtorch';
@@ -166,6 +166,36 @@ describe('a training from given weights', () => {
     const whole = await trainRun(settings(), { out: at('whole') });
     const bytes = (path: string) => values(loadModel(join(path, 'model.safetensors')).model);
     expect(bytes(out)).toEqual(bytes(whole.path));
+  });
+
+  it('says that what files beside weights say of images gives way to the data', async () => {
+    manualSeed(4);
+    const options = { dModel: 24, depth: 1, heads: 3, imageSize: side, patchSize: 4 };
+    const model = createModel('vit_tiny', { ...options, numClasses: 2 });
+    mkdirSync(at('card'));
+    saveSafetensors(at('card', 'weights.safetensors'), model.stateDict(), {});
+    const half = [0.5, 0.5, 0.5];
+    const config = { num_attention_heads: 6, id2label: { 0: 'cat', 1: 'dog' } };
+    const preprocessor = { image_mean: half, image_std: half, size: { height: side, width: side } };
+    writeFileSync(at('card', 'config.json'), JSON.stringify(config));
+    writeFileSync(at('card', 'preprocessor_config.json'), JSON.stringify(preprocessor));
+    const trained = await runCli([
+      ...['train', '--from', at('card', 'weights.safetensors'), '--dataset', 'folder'],
+      ...['--data', at('images'), '--image-size', String(side), '--epochs', '1', '--batch-size'],
+      ...['8', '--arch', 'vit_tiny', '--d-model', '24', '--depth', '1', '--out', at('carded')],
+      '--json',
+    ]);
+    expect(trained.status).toBe(0);
+    const { from } = JSON.parse(trained.stdout) as { readonly from: { readonly notes: string[] } };
+    const ofTheData = /^In a training classes, mean, .* are those of the data/;
+    expect(from.notes[0]).toMatch(
+      /^Taken from the config\.json beside it: --heads 6, the names of/,
+    );
+    expect(from.notes.filter((note) => ofTheData.test(note))).toHaveLength(1);
+    const said = trained.stderr.replaceAll(/\s+/g, ' ');
+    // Of the flags that train has, in their spelling.
+    expect(said).toContain('mean 0.5,0.5,0.5, std 0.5,0.5,0.5, --crop-share 1.');
+    expect(said).toContain('In a training classes, mean, deviation and the preparation');
   });
 
   it('is what train --from does, from a file, a run and the hub', async () => {

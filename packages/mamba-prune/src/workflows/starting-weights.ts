@@ -21,6 +21,18 @@ export interface StartingModel {
 /** What of an imported model is the data's in a training, whatever the file says. */
 const ofTheData = /^(imageSize|mean|std|classes|interpolation|cropShare)\b/;
 
+/** What files beside weights say of images and classes is no lie, and not what a training takes. */
+function withData(notes: readonly string[]): readonly string[] {
+  const ofImages =
+    /^Taken from .*(?:`(?:mean|std|interpolation|cropShare|imageSize)`|the names of \d)/;
+  return notes.some((note) => ofImages.test(note))
+    ? [
+        ...notes,
+        'In a training classes, mean, deviation and the preparation of images are those of the data, whatever these files say.',
+      ]
+    : notes;
+}
+
 /**
  * A model with the weights of a file: one of ours, of any widths, or a state dict in timm's,
  * torchvision's or the PyTorch vision Mamba's layout. Where the data have another number of classes
@@ -50,7 +62,8 @@ export async function modelFromWeights(
   const { dropPath } = options;
   const sizes = { ...options, expand: undefined, mlpRatio: undefined, dropPath: undefined };
   const opened = await openModelFile(path, { ...said, ...defined({ arch, ...sizes }) });
-  const { model: given, info: givenInfo, notes } = opened;
+  const { model: given, info: givenInfo } = opened;
+  const notes = withData(opened.notes);
   const ofTheWeights = opened.assumed.filter((text) => !ofTheData.test(text));
   let model: ImageModel | undefined;
   try {
@@ -138,5 +151,9 @@ export async function startingWeights(
   const { model, options, notes } = await openModelFile(path, said);
   model.dispose();
   const { key, heads, headDim, pooling, eps } = options;
-  return { arch: model.config.arch, import: defined({ key, heads, headDim, pooling, eps }), notes };
+  return {
+    arch: model.config.arch,
+    import: defined({ key, heads, headDim, pooling, eps }),
+    notes: withData(notes),
+  };
 }

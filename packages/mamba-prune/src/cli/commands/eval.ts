@@ -128,9 +128,9 @@ async function evaluateOnnx(context: EvalContext, path: string): Promise<Evaluat
   const onnx = await OnnxModel.open(path);
   const { sameInfo } = await import('../../workflows/open-model-file.js');
   const { model, ...info } = onnx.description;
-  sameInfo(path, model, info, await importOptionsOf(context.given));
+  const same = sameInfo(path, model, info, await importOptionsOf(context.given));
   const facts: ModelFacts = { model: path, assumed: [], notes: [] };
-  const dataset = await datasetFor(context, path, model, info);
+  const dataset = await datasetFor(context, path, model, same);
   const classify = async (pixels: Uint8Array) => (await onnx.classify(pixels)).logits;
   const [measured] = await interruptible(context, (signal) =>
     measureAccuracy([classify], dataset, { ...measurement(context, 'img'), signal }),

@@ -111,10 +111,10 @@ async function onnxPredictor(context: PredictContext, path: string): Promise<Pre
   const { sameInfo } = await import('../../workflows/open-model-file.js');
   const onnx = await OnnxModel.open(path);
   const { model, ...info } = onnx.description;
-  sameInfo(path, model, info, await importOptionsOf(context.given));
+  const { classes } = sameInfo(path, model, info, await importOptionsOf(context.given));
   return {
     facts: { model: path, assumed: [], notes: [] },
-    predict: (paths, more) => predictImagesOnnx(onnx, paths, more),
+    predict: (paths, more) => predictImagesOnnx(onnx, paths, { ...more, classes }),
     release: () => onnx.release(),
   };
 }

@@ -5,6 +5,7 @@ import { UsageError } from '../../errors.js';
 import type { TrainSettings } from '../../workflows/settings.js';
 import type { TrainRun } from '../../workflows/train-run.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
+import { inFlags } from '../flag-spelling.js';
 import { findModel } from '../model-argument.js';
 import type { ModelFacts } from '../open-model.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
@@ -184,7 +185,10 @@ async function trainCommand(
     run: run.path,
     model: run.result.path,
     settings: run.settings,
-    from: await factsOf(run, notes),
+    from: await factsOf(
+      run,
+      notes.map((note) => inFlags(note, context.flags)),
+    ),
     device,
     precision,
     ...(workers && { workers: workers.group.size }),

@@ -101,6 +101,11 @@ export async function importOptionsOf(flags: ImportFlags): Promise<ImportOptions
 
 async function classNames(text: string): Promise<string[]> {
   const isFile = existsSync(text) && !statSync(text).isDirectory();
+  if (!isFile && /[/\\]|\.(?:txt|names|labels|csv|json)$/i.test(text) && !text.includes(',')) {
+    throw new UsageError(
+      `--classes: ${text} is no file, expected names separated by commas, such as cat,dog, or a file with a name on each line.`,
+    );
+  }
   const names = isFile ? await linesOf(text) : text.split(',');
   const trimmed = names.map((name) => name.trim());
   const empty = trimmed.indexOf('');
