@@ -59,6 +59,21 @@ afterAll(() => {
 });
 
 describe('modelFromWeights', () => {
+  it('does not train on test images of the other division of Fashion-MNIST, nor test on training images', async () => {
+    const given = loadModel(at('five.safetensors'));
+    saveModel(at('fashion.safetensors'), given.model, {
+      ...given.info,
+      ...{ dataset: 'fashion-mnist', mean: [0.28604, 0.28604, 0.28604] },
+    });
+    given.model.dispose();
+    const of = (mean: number) => dataset({ name: 'fashion-mnist', mean: [mean, mean, mean] });
+    await expect(modelFromWeights(at('fashion.safetensors'), of(0.28632))).rejects.toThrow(
+      /trained on another division of fashion-mnist .*--data DIR/,
+    );
+    const { model } = await modelFromWeights(at('fashion.safetensors'), of(0.28604));
+    model.dispose();
+  });
+
   it('takes every weight of a pruned model but those of a classifier for other classes', async () => {
     const given = values(loadModel(at('five.safetensors')).model);
     manualSeed(7);

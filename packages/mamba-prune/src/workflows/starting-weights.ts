@@ -8,6 +8,7 @@ import type { ImageModel, ModelConfigBase } from '../models/image-model.js';
 import type { ImportOptions } from '../models/import-model.js';
 import type { ModelInfo } from '../models/model-file.js';
 import { createModelFromConfig } from '../models/registry.js';
+import { checkSplit } from './fit.js';
 import { openModelFile } from './open-model-file.js';
 
 export interface StartingModel {
@@ -55,6 +56,7 @@ export async function modelFromWeights(
   let model: ImageModel | undefined;
   try {
     const { config } = given;
+    checkSplit(info, givenInfo);
     if (config.channels !== info.channels) {
       throw new UsageError(
         `${path}: got weights for images with ${config.channels} channels, expected ${info.channels}, as those of ${info.name} have.`,
