@@ -189,6 +189,19 @@ describe('a comparison', () => {
   });
 });
 
+describe('a run whose rate was held back', () => {
+  it('tells what is gone', async () => {
+    const out = join(small.folder, 'held');
+    const source = join(small.runs, 'dense', 'model.safetensors');
+    const settings = tinyPruning(source, small.images, {
+      ...{ ranking: 'global', rates: { mlp: 0.9 }, maxRate: 0.25 },
+    });
+    (await pruneRun(settings, { out })).model.dispose();
+    const [run] = collect(findRuns([out])).runs;
+    expect(run?.pruning).toMatchObject({ rates: { mlp: 0.9 }, reached: { mlp: 0.25 } });
+  });
+});
+
 describe('a run that cuts nothing', () => {
   it('is a dense training, whatever its method', async () => {
     const out = join(small.folder, 'uncut');
