@@ -10,7 +10,7 @@ import { zh } from './i18n/zh.js';
 import { updated } from './live.js';
 import { paretoFront } from './pareto.js';
 import { decodeScores, scoredUnits, thresholdOf } from './scores.js';
-import { blockName, rateText, removedText } from './words.js';
+import { blockName, methodText, rateText, removedText } from './words.js';
 
 describe('the Pareto front', () => {
   it('leaves out what another model beats at its price or below', () => {
@@ -96,6 +96,9 @@ describe('texts', () => {
     expect(gone({ ssm: 0.1, mlp: 0.1 })).toBe('10%');
     expect(gone({ ssm: 0.0977, mlp: 0.8999 })).toBe('ssm 9.8%, mlp 90%');
     expect(removedText({ pruning: undefined })).toBe('');
+    const trained = (isDense: boolean) =>
+      methodText({ method: 'train', isDense } as unknown as RunData, translator('en'));
+    expect([trained(true), trained(false)]).toEqual(['dense training', 'pruned, trained on']);
   });
 
   it('give numbers their units', () => {

@@ -29,6 +29,9 @@ export function shortNames(groups: readonly Pick<GroupData, 'name'>[]): string[]
   return groups.map(({ name }) => name.replace(/^(blocks\.|layer)/, ''));
 }
 
+export const methodText = ({ method, isDense }: RunData, t: Translate): string =>
+  t(method === 'train' && !isDense ? 'trainPruned' : method);
+
 /** What was asked for: `70%` where all kinds are to lose the same share, else `ssm 70%, mlp 50%`. */
 export const rateText = ({ pruning }: Pick<RunData, 'pruning'>): string =>
   sharesText(pruning?.rates ?? {}, 4);

@@ -15,7 +15,7 @@ export interface StartingModel {
   readonly model: ImageModel;
   /** What the user should know about the weights; none if they were taken as they are. */
   readonly notes: readonly string[];
-  /** How the weights were imported, if another program wrote them: the beginning of the model's history. */
+  /** How the weights were imported and cut: the beginning of the model's history. */
   readonly origin: ModelInfo['history'];
 }
 
@@ -73,10 +73,9 @@ export async function modelFromWeights(
     const anew = copyMatching(path, given, model);
     return {
       model,
-      origin: givenInfo.history
-        .filter(({ step }) => step === 'import')
-        .slice(-1)
-        .map((step) => ({ ...step, assumed: ofTheWeights })),
+      origin: originOf(givenInfo).map((step) =>
+        step['step'] === 'import' ? { ...step, assumed: ofTheWeights } : step,
+      ),
       notes: [
         ...notes.map((note) => `${path}: ${note}`),
         ...ofTheWeights.map((text) => `${path} does not tell everything. Assumed: ${named(text)}.`),
@@ -94,6 +93,14 @@ export async function modelFromWeights(
   } finally {
     given.dispose();
   }
+}
+
+/** What of a model's history is true of it whatever it is trained on: where it comes from, and which units it has. */
+export function originOf({ history }: Pick<ModelInfo, 'history'>): ModelInfo['history'] {
+  const imported = history.findLastIndex(({ step }) => step === 'import');
+  return history
+    .slice(Math.max(imported, 0))
+    .filter(({ step }) => step === 'import' || step === 'prune');
 }
 
 /** @returns names of the tensors that were left as they are: those of the classifier */

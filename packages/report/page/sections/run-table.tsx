@@ -7,7 +7,7 @@ import { bytes, count, milliseconds, percent } from '../format.js';
 import type { TextKey, Translate } from '../i18n/index.js';
 import { latencyOf } from '../latency.js';
 import { RunMark } from '../run-mark.js';
-import { removedText } from '../words.js';
+import { methodText, removedText } from '../words.js';
 
 interface Column {
   readonly key: TextKey;
@@ -34,7 +34,7 @@ function columnsOf(data: ReportData, t: Translate): Column[] {
   const optional = (value: number | undefined, text: (value: number) => string): string =>
     value === undefined ? '–' : text(value);
   return [
-    { key: 'method', value: ({ method }) => t(method), text: ({ method }) => t(method) },
+    { key: 'method', value: (run) => methodText(run, t), text: (run) => methodText(run, t) },
     { key: 'removed', value: removedOf, text: removedText },
     {
       ...{ key: 'accuracy', largestFirst: true },
