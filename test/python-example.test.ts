@@ -1,6 +1,6 @@
 // The examples in Python compute what the models do; each is skipped where Python lacks what it needs.
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -15,16 +15,23 @@ import {
   saveSafetensors,
 } from '@mamba-prune/libtorch';
 import { type ModelOptions, createModel, exportOnnx, pruneOneShot, saveModel } from 'mamba-prune';
+import { preprocessingOf } from 'mamba-prune/preparation';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 const example = (file: string): string =>
   fileURLToPath(new URL(`../examples/python/${file}`, import.meta.url));
 
-const needs = { torch: 'torch', onnxruntime: 'onnxruntime, numpy, PIL', checker: 'onnx' };
+const needs = {
+  torch: 'torch',
+  onnxruntime: 'onnxruntime, numpy, PIL',
+  checker: 'onnx',
+  pillow: 'numpy, PIL',
+};
 const torchPython = pythonWith(needs.torch);
 const onnxPython = pythonWith(needs.onnxruntime);
 const checkerPython = pythonWith(needs.checker);
+const pillowPython = pythonWith(needs.pillow);
 
 const folder = mkdtempSync(join(tmpdir(), 'python-example-'));
 afterAll(() => {
@@ -126,6 +133,59 @@ describe.skipIf(torchPython === undefined)('load_model.py', () => {
 });
 
 describe('an exported file', () => {
+  it.skipIf(pillowPython === undefined)(
+    `opens pictures in prepare.py as the model was given them${unless(pillowPython, needs.pillow)}`,
+    async () => {
+      const grey16 = join(folder, '16.pgm');
+      writeFileSync(grey16, Buffer.from('P5 2 1 65535\n\x12\x34\xff\x00', 'latin1'));
+      // A screen of 4 x 2 whose picture is the last two columns.
+      const gif = await sharp({ create: { width: 2, height: 2, channels: 3, background: 'white' } })
+        .gif()
+        .toBuffer();
+      const place = gif.indexOf(Buffer.from(',\0\0\0\0\x02\0\x02\0', 'latin1'));
+      gif.writeUInt16LE(4, 6);
+      gif.writeUInt16LE(2, place + 1);
+      const small = join(folder, 'small.gif');
+      writeFileSync(small, gif);
+      const turned = join(folder, 'xmp.png');
+      const xmp =
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">' +
+        '<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>';
+      await sharp({ create: { width: 3, height: 1, channels: 3, background: 'white' } })
+        .png()
+        .withXmp(xmp)
+        .toFile(turned);
+      const script =
+        'import json, sys; sys.path.insert(0, sys.argv[1]); import prepare; ' +
+        'print(json.dumps([[i.size, list(i.tobytes())] for i in (prepare.open_image(p, 1) for p in sys.argv[2:])])); ' +
+        'print(json.dumps(prepare.preprocessing_of({"dataset": "mnist", "model": {"imageSize": 28}})))';
+      const printed = execFileSync(
+        pillowPython ?? '',
+        ['-c', script, dirname(example('prepare.py')), grey16, small, turned],
+        { encoding: 'utf8' },
+      );
+      const [pictures, preparation] = printed
+        .trim()
+        .split('\n')
+        .map((line): unknown => JSON.parse(line));
+      expect(pictures).toEqual([
+        [
+          [2, 1],
+          [0x12, 0xff],
+        ],
+        [
+          [4, 2],
+          [0, 0, 255, 255, 0, 0, 255, 255],
+        ],
+        [
+          [3, 1],
+          [255, 255, 255],
+        ],
+      ]);
+      expect(preparation).toEqual(preprocessingOf({ dataset: 'mnist' }, 28));
+    },
+  );
+
   it.skipIf(onnxPython === undefined)(
     `classifies images in run_onnx.py${unless(onnxPython, needs.onnxruntime)}`,
     async () => {

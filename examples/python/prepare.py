@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 # Their pictures have the model's size; all others come from folders.
-FIXED = {"fashion-mnist", "cifar10", "cifar100", "tiny-imagenet"}
+FIXED = {"fashion-mnist", "mnist", "cifar10", "cifar100", "tiny-imagenet"}
 
 
 def preprocessing_of(info):
@@ -29,14 +29,20 @@ def preprocessing_of(info):
 def open_image(path, channels):
     """The picture upright, grey or RGB, without its colour profile; alpha is dropped."""
     opened = Image.open(path)
+    # Of a GIF, where the first picture lies in its screen.
+    frame = opened.tile[0][1] if opened.format == "GIF" else None
+    # Without EXIF, Pillow would look for an orientation in XMP, which no other decoder follows.
+    for key in ("xmp", "XML:com.adobe.xmp"):
+        opened.info.pop(key, None)
     image = ImageOps.exif_transpose(opened)
-    if image.mode.startswith("I;16"):
+    if image.mode.startswith("I;16") or (image.mode == "I" and opened.format in ("PNG", "PPM")):
         # The upper byte: Pillow's own conversion clips at 255.
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    elif opened.format == "GIF" and "transparency" in opened.info:
-        # Black, as other decoders have it; Pillow would take the palette's colour.
+    elif frame is not None:
+        # Black where nothing is, as other decoders have it; Pillow would take a colour of the palette.
         black = Image.new("RGB", image.size)
-        black.paste(image.convert("RGB"), mask=image.convert("RGBA").getchannel("A"))
+        alpha = image.convert("RGBA").getchannel("A")
+        black.paste(image.convert("RGB").crop(frame), frame, alpha.crop(frame))
         image = black
     image = image.convert("RGB")
     return image if channels == 3 else image.convert("L")

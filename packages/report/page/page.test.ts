@@ -10,7 +10,7 @@ import { zh } from './i18n/zh.js';
 import { updated } from './live.js';
 import { paretoFront } from './pareto.js';
 import { decodeScores, scoredUnits, thresholdOf } from './scores.js';
-import { blockName, rateText } from './words.js';
+import { blockName, methodText, rateText, removedText } from './words.js';
 
 describe('the Pareto front', () => {
   it('leaves out what another model beats at its price or below', () => {
@@ -85,6 +85,20 @@ describe('texts', () => {
     expect(rateText({ pruning })).toBe('70%');
     const two = { rates: { ssm: 0.125, mlp: 0.5 } } as unknown as RunData['pruning'];
     expect(rateText({ pruning: two })).toBe('ssm 12.5%, mlp 50%');
+  });
+
+  it('say what is gone, where that is not what was asked for', () => {
+    const gone = (reached?: Record<string, number>) =>
+      removedText({ pruning: { rates: { ssm: 0.9, mlp: 0.9 }, reached } } as unknown as RunData);
+    expect(gone()).toBe('90%');
+    // Widths are whole numbers.
+    expect(gone({ ssm: 0.8984, mlp: 0.9004 })).toBe('90%');
+    expect(gone({ ssm: 0.1, mlp: 0.1 })).toBe('10%');
+    expect(gone({ ssm: 0.0977, mlp: 0.8999 })).toBe('ssm 9.8%, mlp 90%');
+    expect(removedText({ pruning: undefined })).toBe('');
+    const trained = (isDense: boolean) =>
+      methodText({ method: 'train', isDense } as unknown as RunData, translator('en'));
+    expect([trained(true), trained(false)]).toEqual(['dense training', 'pruned, trained on']);
   });
 
   it('give numbers their units', () => {

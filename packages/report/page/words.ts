@@ -29,10 +29,30 @@ export function shortNames(groups: readonly Pick<GroupData, 'name'>[]): string[]
   return groups.map(({ name }) => name.replace(/^(blocks\.|layer)/, ''));
 }
 
-/** `70%` where all kinds lose the same share, else `ssm 70%, mlp 50%`. */
-export function rateText({ pruning }: Pick<RunData, 'pruning'>): string {
-  const rates = Object.entries(pruning?.rates ?? {});
-  const percents = rates.map(([kind, rate]) => [kind, `${Number((100 * rate).toFixed(4))}%`]);
+export const methodText = ({ method, isDense }: RunData, t: Translate): string =>
+  t(method === 'train' && !isDense ? 'trainPruned' : method);
+
+/** What was asked for: `70%` where all kinds are to lose the same share, else `ssm 70%, mlp 50%`. */
+export const rateText = ({ pruning }: Pick<RunData, 'pruning'>): string =>
+  sharesText(pruning?.rates ?? {}, 4);
+
+/** What is gone; what was asked for where widths were only rounded, or the run is not at its end. */
+export function removedText({ pruning }: Pick<RunData, 'pruning'>): string {
+  const { rates = {}, reached = rates } = pruning ?? {};
+  const isRounded = Object.entries(reached).every(
+    ([kind, share]) => Math.abs(share - (rates[kind] ?? 0)) < mostRounding,
+  );
+  return isRounded ? sharesText(rates, 4) : sharesText(reached, 1);
+}
+
+/** Half a unit of fifty, the narrowest groups of usual models. */
+const mostRounding = 0.01;
+
+function sharesText(rates: Readonly<Record<string, number>>, decimals: number): string {
+  const percents = Object.entries(rates).map(([kind, rate]) => [
+    kind,
+    `${Number((100 * rate).toFixed(decimals))}%`,
+  ]);
   const same = new Set(percents.map(([, rate]) => rate));
   if (same.size === 1) return percents[0]?.[1] ?? '';
   return percents.map((parts) => parts.join(' ')).join(', ');

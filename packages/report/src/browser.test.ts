@@ -241,6 +241,15 @@ browserSuite(`a report${because}`, () => {
     expect(width).toBe(360);
   });
 
+  it('fits a screen that was turned', async () => {
+    const { page } = await openPage(browser, url, { viewport: { width: 1280, height: 740 } });
+    await settled(page);
+    await page.setViewportSize({ width: 360, height: 740 });
+    // Charts are drawn anew when their places have got another width.
+    const width = () => page.evaluate<number>('document.documentElement.scrollWidth');
+    await expect.poll(width, { timeout: 20_000 }).toBe(360);
+  });
+
   it('can be used with the keyboard alone', async () => {
     const { page } = await openPage(browser, url);
     await page.keyboard.press('Tab');

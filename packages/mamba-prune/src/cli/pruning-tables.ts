@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import { defaultPreprocessing, preprocessingOf } from '../preparation/preprocessing.js';
 import { anySize } from '../workflows/fit.js';
 import { nothingRemoved } from '../workflows/narrow-groups.js';
 import type { PruneRun } from '../workflows/prune-run.js';
@@ -95,20 +96,29 @@ function accuracyInWords({ record, info }: PruneRun): string {
 }
 
 /** @returns what to type to train what was cut; undefined if it was trained, or there was no cut */
-function trainingCommand(
-  { path, record, info, model }: PruneRun,
-  data: string | undefined,
-): string[] | undefined {
+export function trainingCommand(run: PruneRun, data: string | undefined): string[] | undefined {
+  const { path, record, info, model } = run;
   if (info.history.at(-1)?.['step'] !== 'prune' || nothingRemoved(record)) return undefined;
   const dataset = record.measuredOn?.dataset ?? info.dataset;
   return [
     ...['mamba-prune', 'train', '--from', relativePath(path)],
     ...['--dataset', dataset ?? 'NAME'],
-    ...(dataset === 'fashion-mnist' ? [] : ['--data', data ?? 'DIR']),
+    // Fashion-MNIST is found without a folder, but with one its division is another.
+    ...(dataset === 'fashion-mnist' && data === undefined ? [] : ['--data', data ?? 'DIR']),
     ...(dataset !== undefined && anySize.has(dataset)
-      ? ['--image-size', String(model.config.imageSize)]
+      ? ['--image-size', String(model.config.imageSize), ...preparationFlags(dataset, run)]
       : []),
     ...['--epochs', '10', '--lr', '5e-4', '--out', `${relativePath(path)}-trained`],
+  ];
+}
+
+/** What train would choose otherwise than the model's record has it: a model is trained on as it was trained. */
+function preparationFlags(dataset: string, { info, model }: PruneRun): string[] {
+  const { interpolation, cropShare } = preprocessingOf(info, model.config.imageSize);
+  const usual = defaultPreprocessing(dataset);
+  return [
+    ...(interpolation === usual.interpolation ? [] : ['--interpolation', interpolation]),
+    ...(cropShare === usual.cropShare ? [] : ['--crop-share', String(cropShare)]),
   ];
 }
 

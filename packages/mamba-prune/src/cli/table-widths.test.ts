@@ -363,6 +363,22 @@ describe('what is printed', () => {
     expect(tooLong(stdout(), 60)).toEqual([]);
   });
 
+  it('by the quickstart calls slower what took longer', () => {
+    const { context, stdout } = fakeContext();
+    const speedup = { median: 2.57, q1: 1, q3: 3, min: 1, max: 3 };
+    const bench = [
+      ...[benched('dense', 1), benched('pruned', 1), benched('dense', 64)],
+      { ...benched('pruned', 64), speedup },
+    ];
+    printReport(
+      context,
+      { models: [quick('dense'), quick('pruned')], pruning: record, bench, seconds: 1 },
+      1,
+    );
+    expect(stdout()).toMatch(/latency, batch 1 .* 11\.4x slower\n/);
+    expect(stdout()).toMatch(/latency, batch 64 .* 2\.57x faster\n/);
+  });
+
   it('by bench names each model, however long its name', () => {
     const { context, stdout } = fakeContext();
     const other = longName.replace('2026', '2027');

@@ -19,6 +19,7 @@ import { bytesOf, damageOf, hasJpegEnd, jpegParts, withJpegEnd } from './image-d
 import { type ImageFormat, formatOf, unreadable } from './image-formats.js';
 import { Limiter, WeightLimiter } from './limit.js';
 import { decodeNetpbm, netpbmHeader } from './netpbm.js';
+import { tiffColourProblem } from './tiff-colours.js';
 
 export interface ImageHeader {
   /** Of the upright picture. */
@@ -76,6 +77,8 @@ interface Source {
 function sourceOf(bytes: Buffer): Source {
   const format = formatOf(bytes);
   if (format === undefined) throw new DataError(unreadable(bytes));
+  const problem = format === 'tiff' ? tiffColourProblem(bytes) : undefined;
+  if (problem !== undefined) throw new DataError(problem);
   if (format !== 'jpeg') return { bytes, format, isCmyk: false, failOn: 'error' };
   const parts = jpegParts(bytes);
   const isCmyk = parts.components === 4;

@@ -266,6 +266,40 @@ describe('damage', () => {
     expect([...others][0]).not.toMatch(/jpe?g|Unknown/i);
   });
 
+  it('is not, but an error, where the colours of a TIFF would be taken for others', async () => {
+    /** Without compression. @param photometric - 2: RGB, 6: YCbCr */
+    const tiff = (photometric: number, isLittle: boolean): Buffer => {
+      const tags = [
+        ...[[256, width], [257, height], [258, 8], [259, 1], [262, photometric]],
+        ...[[273, 8], [277, 3], [278, height], [279, rgb.length]],
+      ] as const;
+      const directory = Buffer.alloc(2 + 12 * tags.length + 4);
+      const short = (value: number, at: number) =>
+        isLittle ? directory.writeUInt16LE(value, at) : directory.writeUInt16BE(value, at);
+      short(tags.length, 0);
+      tags.forEach(([tag, value], i) => {
+        const at = 2 + 12 * i;
+        short(tag, at);
+        short(3, at + 2);
+        short(1, isLittle ? at + 4 : at + 6);
+        short(value, at + 8);
+      });
+      const head = Buffer.from(isLittle ? 'II*\0\0\0\0\0' : 'MM\0*\0\0\0\0', 'latin1');
+      if (isLittle) head.writeUInt32LE(8 + rgb.length, 4);
+      else head.writeUInt32BE(8 + rgb.length, 4);
+      return Buffer.concat([head, rgb, directory]);
+    };
+    for (const isLittle of [true, false]) {
+      expect([...(await decoded(tiff(2, isLittle))).data]).toEqual([...rgb]);
+      await expect(check(write('ycbcr.tif', tiff(6, isLittle)))).rejects.toThrow(
+        'it is a TIFF in YCbCr that is not compressed as JPEG, which is not read. Save it in RGB',
+      );
+    }
+    // libtiff makes RGB of JPEG.
+    const packed = write('packed.tif', await image().tiff({ compression: 'jpeg' }).toBuffer());
+    expect(await check(packed)).toMatchObject({ width, height });
+  });
+
   it.each([
     ['nothing', '', 'the file is empty'],
     ['text', 'this is no image', 'unsupported image format, expected JPEG, PNG, WebP, GIF, BMP, TIFF or PPM'],

@@ -175,7 +175,7 @@ const composed = (name: string): string => name.normalize('NFC');
  * training images have other means, though nearly the same, and models remember theirs to the last digit.
  * @throws UsageError if a model would be tested on images that it was trained on
  */
-function checkSplit(
+export function checkSplit(
   { name, mean: [here = 0] }: DatasetInfo,
   { dataset, mean: [trained = 0] }: Pick<ModelInfo, 'dataset' | 'mean'>,
 ): void {

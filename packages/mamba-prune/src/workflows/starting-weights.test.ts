@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { manualSeed, saveSafetensors } from '@mamba-prune/libtorch';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { inspectModel } from '../bench/inspect.js';
 import { runCli } from '../cli/testing/run-cli.js';
 import type { DatasetInfo } from '../data/types.js';
 import { HubServer } from '../hub/testing/hub-server.js';
@@ -58,7 +59,46 @@ afterAll(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
+describe('a pruned model that is trained on', () => {
+  it('still tells which units it lost', async () => {
+    const given = loadModel(at('five.safetensors'));
+    const widths = { 'blocks.0.ssm': 16, 'blocks.0.mlp': 32 };
+    const cut = {
+      step: 'prune',
+      widthsBefore: widths,
+      kept: { 'blocks.0.ssm': '0,2,4,6,8,10,12,14' },
+    };
+    const path = at('cut.safetensors');
+    const history = [{ step: 'train' }, { step: 'import' }, cut, { step: 'train' }];
+    saveModel(path, given.model, { ...given.info, history });
+    given.model.dispose();
+    const { model, origin } = await modelFromWeights(path, dataset());
+    expect(origin).toEqual([{ step: 'import', assumed: [] }, cut]);
+    const { groups } = inspectModel(model, { history: [...origin, { step: 'train' }] });
+    expect(groups.find(({ name }) => name === 'blocks.0.ssm')).toMatchObject({
+      width: 8,
+      denseWidth: 16,
+    });
+    model.dispose();
+  });
+});
+
 describe('modelFromWeights', () => {
+  it('does not train on test images of the other division of Fashion-MNIST, nor test on training images', async () => {
+    const given = loadModel(at('five.safetensors'));
+    saveModel(at('fashion.safetensors'), given.model, {
+      ...given.info,
+      ...{ dataset: 'fashion-mnist', mean: [0.28604, 0.28604, 0.28604] },
+    });
+    given.model.dispose();
+    const of = (mean: number) => dataset({ name: 'fashion-mnist', mean: [mean, mean, mean] });
+    await expect(modelFromWeights(at('fashion.safetensors'), of(0.28632))).rejects.toThrow(
+      /trained on another division of fashion-mnist .*--data DIR/,
+    );
+    const { model } = await modelFromWeights(at('fashion.safetensors'), of(0.28604));
+    model.dispose();
+  });
+
   it('takes every weight of a pruned model but those of a classifier for other classes', async () => {
     const given = values(loadModel(at('five.safetensors')).model);
     manualSeed(7);

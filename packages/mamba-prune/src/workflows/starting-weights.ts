@@ -8,13 +8,14 @@ import type { ImageModel, ModelConfigBase } from '../models/image-model.js';
 import type { ImportOptions } from '../models/import-model.js';
 import type { ModelInfo } from '../models/model-file.js';
 import { createModelFromConfig } from '../models/registry.js';
+import { checkSplit } from './fit.js';
 import { openModelFile } from './open-model-file.js';
 
 export interface StartingModel {
   readonly model: ImageModel;
   /** What the user should know about the weights; none if they were taken as they are. */
   readonly notes: readonly string[];
-  /** How the weights were imported, if another program wrote them: the beginning of the model's history. */
+  /** How the weights were imported and cut: the beginning of the model's history. */
   readonly origin: ModelInfo['history'];
 }
 
@@ -68,6 +69,7 @@ export async function modelFromWeights(
   let model: ImageModel | undefined;
   try {
     const { config } = given;
+    checkSplit(info, givenInfo);
     if (config.channels !== info.channels) {
       throw new UsageError(
         `${path}: got weights for images with ${config.channels} channels, expected ${info.channels}, as those of ${info.name} have.`,
@@ -84,10 +86,9 @@ export async function modelFromWeights(
     const anew = copyMatching(path, given, model);
     return {
       model,
-      origin: givenInfo.history
-        .filter(({ step }) => step === 'import')
-        .slice(-1)
-        .map((step) => ({ ...step, assumed: ofTheWeights })),
+      origin: originOf(givenInfo).map((step) =>
+        step['step'] === 'import' ? { ...step, assumed: ofTheWeights } : step,
+      ),
       notes: [
         ...notes.map((note) => `${path}: ${note}`),
         ...ofTheWeights.map((text) => `${path} does not tell everything. Assumed: ${named(text)}.`),
@@ -105,6 +106,14 @@ export async function modelFromWeights(
   } finally {
     given.dispose();
   }
+}
+
+/** What of a model's history is true of it whatever it is trained on: where it comes from, and which units it has. */
+export function originOf({ history }: Pick<ModelInfo, 'history'>): ModelInfo['history'] {
+  const imported = history.findLastIndex(({ step }) => step === 'import');
+  return history
+    .slice(Math.max(imported, 0))
+    .filter(({ step }) => step === 'import' || step === 'prune');
 }
 
 /** @returns names of the tensors that were left as they are: those of the classifier */

@@ -31,7 +31,7 @@ import {
   trainOptionsOf,
   trainSettingsKinds,
 } from './settings.js';
-import { type StartingModel, modelFromWeights } from './starting-weights.js';
+import { type StartingModel, modelFromWeights, originOf } from './starting-weights.js';
 
 export interface TrainRun {
   /** The trained model, or as far as it came; the caller disposes it. */
@@ -220,7 +220,7 @@ async function startingModel(
   const kept = keptWeightsPath(out, 0);
   if (resume !== undefined && resume !== false && existsSync(kept)) {
     const { model, info } = loadModel(kept);
-    return { model, origin: info.history.filter(({ step }) => step === 'import') };
+    return { model, origin: originOf(info) };
   }
   const { model, origin, notes } = await modelFromWeights(init, dataset, {
     ...{ arch, options, import: said },

@@ -69,6 +69,7 @@ export const en = {
   stopped: 'stopped',
   dense: 'dense',
   train: 'dense training',
+  trainPruned: 'pruned, trained on',
   oneshot: 'one-shot',
   refill: 'Refill',
   rsst: 'RSST',

@@ -67,6 +67,7 @@ export const zh: Readonly<Record<TextKey, string>> = {
   stopped: '已停止',
   dense: '稠密',
   train: '稠密训练',
+  trainPruned: '剪枝后继续训练',
   oneshot: '一次性剪枝',
   refill: 'Refill',
   rsst: 'RSST',

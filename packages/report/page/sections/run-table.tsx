@@ -7,7 +7,7 @@ import { bytes, count, milliseconds, percent } from '../format.js';
 import type { TextKey, Translate } from '../i18n/index.js';
 import { latencyOf } from '../latency.js';
 import { RunMark } from '../run-mark.js';
-import { rateText } from '../words.js';
+import { methodText, removedText } from '../words.js';
 
 interface Column {
   readonly key: TextKey;
@@ -23,9 +23,9 @@ interface Order {
   readonly direction: 'ascending' | 'descending';
 }
 
-/** Share of the units that is to go, over all kinds. */
+/** Share of the units that is gone, or is to go while the run is not at its end, over all kinds. */
 function removedOf({ pruning }: RunData): number | undefined {
-  const rates = Object.values(pruning?.rates ?? {});
+  const rates = Object.values(pruning?.reached ?? pruning?.rates ?? {});
   return rates.length === 0 ? undefined : rates.reduce((a, b) => a + b, 0) / rates.length;
 }
 
@@ -34,8 +34,8 @@ function columnsOf(data: ReportData, t: Translate): Column[] {
   const optional = (value: number | undefined, text: (value: number) => string): string =>
     value === undefined ? '–' : text(value);
   return [
-    { key: 'method', value: ({ method }) => t(method), text: ({ method }) => t(method) },
-    { key: 'removed', value: removedOf, text: rateText },
+    { key: 'method', value: (run) => methodText(run, t), text: (run) => methodText(run, t) },
+    { key: 'removed', value: removedOf, text: removedText },
     {
       ...{ key: 'accuracy', largestFirst: true },
       value: ({ accuracy }) => accuracy,

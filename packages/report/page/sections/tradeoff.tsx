@@ -14,7 +14,7 @@ import { latencyOf, timedBatches } from '../latency.js';
 import { paretoFront } from '../pareto.js';
 import { RunLegend } from '../run-legend.js';
 import { methodSymbols } from '../run-mark.js';
-import { rateText } from '../words.js';
+import { methodText, removedText } from '../words.js';
 
 /** Of a round point, in pixels; other shapes have the same area, and reach as far as `reach`. */
 const radius = 5.5;
@@ -159,8 +159,8 @@ function Picture({ cost }: { readonly cost: Cost }) {
         columns: [t('run'), t('method'), t('removed'), cost.label, t('accuracy'), t('onFront')],
         rows: models.map((model) => [
           model.run.id,
-          t(model.run.method),
-          rateText(model.run),
+          methodText(model.run, t),
+          removedText(model.run),
           cost.text(model.cost),
           percent(model.accuracy),
           isOnFront.has(model) ? '✓' : '',
@@ -175,7 +175,7 @@ function Picture({ cost }: { readonly cost: Cost }) {
     const { run, accuracy } = model;
     return [
       run.id,
-      `${t(run.method)} ${rateText(run)}`.trim(),
+      `${methodText(run, t)} ${removedText(run)}`.trim(),
       t('labelled', { name: t('accuracy'), value: percent(accuracy) }),
       t('labelled', { name: cost.label, value: cost.text(model.cost) }),
       ...(isOnFront.has(model) ? [t('onFront')] : []),

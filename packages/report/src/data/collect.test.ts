@@ -1,8 +1,8 @@
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { pruneRun, readPruningRecord, unpackScores, readRoundScores } from 'mamba-prune';
+import { pruneRun, readPruningRecord, trainRun, unpackScores, readRoundScores } from 'mamba-prune';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { tinyPruning } from '../../../mamba-prune/src/workflows/testing/tiny.js';
+import { tinyPruning, tinyTraining } from '../../../mamba-prune/src/workflows/testing/tiny.js';
 import { writeSmallComparison } from '../testing/small-comparison.js';
 import { type SmallRuns, makeSmallRuns } from '../testing/small-runs.js';
 import { collect } from './collect.js';
@@ -186,6 +186,34 @@ describe('a comparison', () => {
     ]);
     writeFileSync(join(folder, 'results.json'), '{}');
     expect(() => collect(findRuns([folder]))).toThrow(/results\.json is no file of a comparison/);
+  });
+});
+
+describe('a run whose rate was held back', () => {
+  it('tells what is gone', async () => {
+    const out = join(small.folder, 'held');
+    const source = join(small.runs, 'dense', 'model.safetensors');
+    const settings = tinyPruning(source, small.images, {
+      ...{ ranking: 'global', rates: { mlp: 0.9 }, maxRate: 0.25 },
+    });
+    (await pruneRun(settings, { out })).model.dispose();
+    const [run] = collect(findRuns([out])).runs;
+    expect(run?.pruning).toMatchObject({ rates: { mlp: 0.9 }, reached: { mlp: 0.25 } });
+  });
+});
+
+describe('a training that goes on with a pruned model', () => {
+  it('is not dense', async () => {
+    const folder = join(small.folder, 'on');
+    cpSync(small.runs, folder, { recursive: true });
+    for (const name of ['dense', 'oneshot']) {
+      const init = join(folder, name, 'model.safetensors');
+      const settings = { ...tinyTraining(small.images), init, model: {} };
+      (await trainRun(settings, { out: join(folder, `${name}-on`) })).model.dispose();
+    }
+    const { runs } = collect(findRuns([folder]));
+    const denseOnes = runs.filter(({ isDense }) => isDense).map(({ id }) => id);
+    expect(denseOnes).toEqual(['dense', 'dense-on']);
   });
 });
 

@@ -66,7 +66,7 @@ function readEach<T>(paths: readonly string[], read: (path: string) => T): ReadE
 /** Runs with the id of what they pruned. */
 export function linked(read: readonly ReadRun[]): RunData[] {
   const byModel = new Map(read.map(({ data }) => [modelPath(data), data.id]));
-  return read.map(({ data, source }) => {
+  const runs = read.map(({ data, source }): RunData => {
     const run = source && (stillThere(source, byModel) ?? movedTo(source, read));
     return {
       ...data,
@@ -74,6 +74,19 @@ export function linked(read: readonly ReadRun[]): RunData[] {
       began: data.began && { ...data.began, run },
     };
   });
+  const byId = new Map(runs.map((run) => [run.id, run]));
+  return runs.map((run) => ({ ...run, isDense: isDenseThrough(run, byId) }));
+}
+
+/** What goes on with the training of a pruned model is pruned, though it cuts nothing itself. */
+function isDenseThrough(run: RunData, byId: ReadonlyMap<string, RunData>): boolean {
+  const seen = new Set<string>();
+  for (let at: RunData | undefined = run; at && !seen.has(at.id); ) {
+    if (!at.isDense) return false;
+    seen.add(at.id);
+    at = at.began?.run === undefined ? undefined : byId.get(at.began.run);
+  }
+  return true;
 }
 
 /** The run that wrote the file, unless it wrote another one there since. */

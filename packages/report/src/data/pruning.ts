@@ -10,10 +10,11 @@ import type { GroupData, PruningData, RoundData, ScoresData } from './types.js';
 
 /** @param path - of the run; @throws DataError if the scores of a round are damaged */
 export function pruningData(path: string, record: PruningRecord): PruningData {
-  const { rates, plannedRounds, rounds } = record;
+  const { rates, reached, plannedRounds, rounds } = record;
   const scores = rounds.map(({ round }) => readRoundScores(path, round));
   return {
     rates,
+    ...(rounds.length === plannedRounds && { reached }),
     plannedRounds,
     groups: Object.keys(record.widthsBefore).map((name) => groupData(name, record, scores[0])),
     rounds: rounds.map((round, i) => roundData(round, scores[i])),

@@ -165,6 +165,8 @@ export interface StepPoint {
 export interface PruningData {
   /** Shares that are asked for, per kind. */
   readonly rates: Readonly<Record<string, number>>;
+  /** Shares that are gone, per kind; undefined before the last cut, and in records of older versions. */
+  readonly reached?: Readonly<Record<string, number>> | undefined;
   readonly plannedRounds: number;
   readonly groups: readonly GroupData[];
   readonly rounds: readonly RoundData[];

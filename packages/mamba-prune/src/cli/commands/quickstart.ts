@@ -167,7 +167,10 @@ export function printReport(context: Context, report: QuickstartReport, more: nu
       `latency, batch ${batch}`,
       milliseconds(a.medianMs),
       milliseconds(b.medianMs),
-      { text: `${times(b.speedup.median)} faster`, style: 'green' },
+      // On a busy machine it can be the slower one.
+      b.speedup.median < 1
+        ? `${times(1 / b.speedup.median)} slower`
+        : { text: `${times(b.speedup.median)} faster`, style: 'green' },
     ]);
     rows.push([
       '  images/s',

@@ -28,7 +28,10 @@ export function addReportCommand(program: Command, cli: Cli): void {
         'commands that repeat the runs. The file needs no network and no server.',
     )
     .argument('<RUN...>', 'folders of runs or comparisons, or folders that hold some')
-    .option('--out <file>', 'where to write (default: report.html beside the runs)')
+    .option(
+      '--out <file>',
+      'where to write (default: report.html in the folder, or here if there are several)',
+    )
     .addOption(
       integerOption('--images <n>', 'test images to show every model; 0 for none', {
         min: 0,
