@@ -237,6 +237,12 @@ describe('damage', () => {
     }
   });
 
+  it('of a WebP file is found that has all its bytes, but not those that were written', async () => {
+    const garbled = Buffer.from(await sharp(await noisy()).webp({ lossless: true }).toBuffer());
+    garbled.fill(0xaa, 40, 180);
+    await expect(check(write('garbled.webp', garbled))).rejects.toThrow(/damaged|VP8|webp/i);
+  });
+
   it('is told in a reason of the file’s own, whatever else fails at the time', async () => {
     const cut = (await sharp(await noisy()).jpeg().toBuffer()).subarray(0, 900);
     // Its parts are whole and their checksums right; what they hold is no packed pixels.

@@ -25,7 +25,7 @@ export const IMAGE_ENDING = new RegExp(
 
 /**
  * Looks for damage: at the end of the file and, of a PNG, at every checksum. Decodes fully only if something looks
- * wrong, and the formats that have neither.
+ * wrong, and the formats that have neither an end mark nor checksums: what is garbled in them shows nowhere else.
  * @throws DataError with the reason, without the file name
  */
 export async function checkImage(path: string, bytes: number): Promise<ImageHeader> {
@@ -43,7 +43,7 @@ export async function checkImage(path: string, bytes: number): Promise<ImageHead
     await file.close();
   }
   if (damage?.isCertain) throw new DataError(damage.reason);
-  if (damage || !['jpeg', 'png', 'webp'].includes(format)) return decodeFully(path);
+  if (damage || !['jpeg', 'png'].includes(format)) return decodeFully(path);
   const header = await fileHeader(path);
   checkPixels(header);
   return header;
