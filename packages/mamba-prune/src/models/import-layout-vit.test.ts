@@ -235,6 +235,12 @@ describe('what a ViT here does not have', () => {
     given.delete('head.weight');
     given.delete('head.bias');
     expect(() => importStateDict(given, said)).toThrow(/num_classes=0.*Train a classifier/);
+    const classless = stateOf();
+    classless.set('head.weight', zeros([0, 24]));
+    classless.set('head.bias', zeros([0]));
+    expect(() => importStateDict(classless, said)).toThrow(
+      /'head\.weight' of shape \[0, 24\], which holds nothing/,
+    );
     const rectangle = stateOf();
     rectangle.set('pos_embed', zeros([1, 7, 24]));
     expect(() => importStateDict(rectangle, said)).toThrow(/6 patches, expected a square number/);

@@ -29,7 +29,13 @@ export class ShapeReader {
         `import: got '${name}' of shape [${shape.join(', ')}], expected ${ndim} dimensions`,
       );
     }
-    return shape[dim] as number;
+    const size = shape[dim] as number;
+    if (size === 0) {
+      throw new FormatError(
+        `import: got '${name}' of shape [${shape.join(', ')}], which holds nothing, expected sizes from 1`,
+      );
+    }
+    return size;
   }
 
   /** How many modules `prefix.0`, `prefix.1`, ... there are. */

@@ -139,6 +139,16 @@ describe('openModelFile', () => {
     expect(notes).toEqual([]);
   });
 
+  it('says so where mean and deviation look like those of pixels up to 255', async () => {
+    const path = write({ num_attention_heads: 6 });
+    const said = { ...sizes, mean: [123.7, 116.3, 103.5], std: [58.4, 57.1, 57.4] };
+    const { notes } = await opened(path, said);
+    expect(notes.slice(-2)).toEqual([
+      '`mean` 123.7 was taken as it is, of pixels from 0 to 1. If it is of pixels up to 255, divide it by 255.',
+      '`std` 58.4 was taken as it is, of pixels from 0 to 1. If it is of pixels up to 255, divide it by 255.',
+    ]);
+  });
+
   it('leaves what cannot be of the model, and says so', async () => {
     const path = write({
       ...{ architecture: 'x', label_names: ['a', 'b', 'c'] },

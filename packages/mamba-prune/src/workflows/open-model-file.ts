@@ -51,7 +51,7 @@ export async function openModelFile(
   try {
     checkActivation(path, imported.model, card);
     checkObstacles(path, imported.model, obstacles);
-    const { notes = [] } = imported as { readonly notes?: readonly string[] };
+    const { notes } = imported;
     const taken = takenFrom(path, card, imported, hints, said);
     const options = { ...hints, ...taken.options };
     return {
@@ -59,13 +59,25 @@ export async function openModelFile(
       info: taken.info,
       isOurs: false,
       assumed: taken.assumed,
-      notes: [...notes, ...taken.notes, ...squeezeNotes(path)],
+      notes: [...notes, ...taken.notes, ...squeezeNotes(path), ...scaleNotes(said)],
       options,
     };
   } catch (error) {
     imported.model.dispose();
     throw error;
   }
+}
+
+/** Other programs give mean and deviation of pixels from 0 to 255 too; then nothing else would show it. */
+function scaleNotes(said: ImportOptions): string[] {
+  return (['mean', 'std'] as const).flatMap((name) => {
+    const large = said[name]?.find((value) => Math.abs(value) > 2);
+    return large === undefined
+      ? []
+      : [
+          `\`${name}\` ${large} was taken as it is, of pixels from 0 to 1. If it is of pixels up to 255, divide it by 255.`,
+        ];
+  });
 }
 
 /** Whether a file is one of ours. What cannot be read is not: reading it says why. */
