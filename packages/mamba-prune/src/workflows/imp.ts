@@ -139,7 +139,9 @@ async function ownFile(
     if (info.history.at(-1)?.['step'] !== 'import' || name === undefined) return path;
     const dataset = await openDataFor(model, { dataset: name, data }, dataHooks);
     const { mean, std } = opened.options;
-    const assumed = opened.assumed.filter((text) => !/^(mean|std|interpolation|cropShare) /.test(text));
+    const assumed = opened.assumed.filter(
+      (text) => !/^(mean|std|interpolation|cropShare) /.test(text),
+    );
     onImport?.(path, { notes: opened.notes, assumed });
     const history = info.history.map((step) =>
       step['step'] === 'import' ? { ...step, assumed } : step,
