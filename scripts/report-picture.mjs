@@ -52,7 +52,9 @@ try {
     locale: 'en-US',
   });
   await page.goto(pathToFileURL(file).href);
-  await page.getByRole('button', { name: focus, exact: true }).click();
+  // Legends have buttons of the same names, which hide runs.
+  const table = page.getByRole('region', { name: 'All runs' });
+  await table.getByRole('button', { name: focus, exact: true }).click();
   await page.evaluate('document.activeElement.blur()');
   await page.waitForTimeout(500);
   const shown = values.section === undefined ? page : page.locator(`#${values.section}`);
