@@ -1,6 +1,6 @@
 // Models from files of other programs: timm's and torchvision's checkpoints, training scripts' own.
 import { basename } from 'node:path';
-import { FormatError, SafetensorsFile, type Tensor, scope, zeros } from '@mamba-prune/libtorch';
+import { FormatError, type Tensor, scope, zeros } from '@mamba-prune/libtorch';
 import { UsageError } from '../errors.js';
 import { preprocessingOf } from '../preparation/preprocessing.js';
 import { type OptionKinds, checkOptions, requirePath } from '../option-checks.js';
@@ -14,9 +14,9 @@ import { joinParts } from './import-derived.js';
 import { fileKind, openWeights } from './import-file.js';
 import { type SaidInfo, infoOf } from './import-info.js';
 import { type LayoutOptions, type Shapes, isKnownLayout, readModel } from './import-layout.js';
-import { type ModelInfo, loadModel, metadataKey } from './model-file.js';
+import { type ModelInfo, isModelFile, loadModel } from './model-file.js';
 import { createModelFromConfig } from './registry.js';
-import { defaultEps } from './vit-config.js';
+import { usualVit } from './vit-config.js';
 
 export interface ImportOptions extends LayoutOptions, SaidInfo {
   /**
@@ -109,7 +109,7 @@ export async function importModel(
   requirePath('importModel', path, 'a file with weights');
   checkOptions('importModel', options, importKinds);
   const kind = fileKind(path);
-  if (kind.format === 'safetensors' && isOurs(path)) {
+  if (kind.format === 'safetensors' && isModelFile(path)) {
     const { key, allowNotFinite = false, ...said } = options;
     if (key !== undefined) {
       throw new UsageError(
@@ -252,21 +252,9 @@ function checkImported(
 const shapesOf = (tensors: ReadonlyMap<string, Tensor>): Shapes =>
   new Map(Array.from(tensors, ([name, { shape }]) => [name, shape]));
 
-/** Whether a safetensors file describes its model itself. */
-function isOurs(path: string): boolean {
-  const opened = SafetensorsFile.open(path);
-  try {
-    return Object.hasOwn(opened.metadata, metadataKey);
-  } finally {
-    opened.close();
-  }
-}
-
 /** @throws UsageError naming every option that a model of ours contradicts */
 function checkSaid(path: string, config: ModelConfigBase, options: ImportOptions): void {
-  // A configuration names these only where they are others.
-  const usual =
-    config.family === 'vit' ? { pooling: 'token', eps: defaultEps, activation: 'gelu' } : {};
+  const usual = config.family === 'vit' ? usualVit : {};
   const has: Readonly<Record<string, unknown>> = { ...usual, ...config };
   const wrong = Object.entries(options)
     .filter(([name, value]) => value !== undefined && has[name] !== undefined)

@@ -185,6 +185,19 @@ function openModelFile(path: string): SafetensorsFile {
   return SafetensorsFile.open(path);
 }
 
+/**
+ * Whether a safetensors file describes its model itself.
+ * @throws FormatError if it is no safetensors file; the system's error if it cannot be opened
+ */
+export function isModelFile(path: string): boolean {
+  const file = SafetensorsFile.open(path);
+  try {
+    return Object.hasOwn(file.metadata, metadataKey);
+  } finally {
+    file.close();
+  }
+}
+
 /** What a file says of its model. @throws FormatError if it is none of ours */
 function descriptionOf({ path, metadata }: SafetensorsFile): ModelDescription {
   const text = Object.hasOwn(metadata, metadataKey) ? metadata[metadataKey] : undefined;

@@ -18,12 +18,12 @@ import { UsageError } from '../errors.js';
 import { buildOnnxModel } from '../export/onnx/build-model.js';
 import { encodeModel } from '../export/onnx/proto.js';
 import { ownLogits, syntheticImages, verifyOnnx } from '../export/onnx/verify.js';
-import type { KeptUnits } from '../pruning/groups.js';
 import { pruneModel } from '../pruning/surgery.js';
 import type { ImageModel } from './image-model.js';
 import { type ImportOptions, importModel, importStateDict } from './import-model.js';
 import { loadModel, saveModel } from './model-file.js';
 import { relativeDifference } from './testing/parity.js';
+import { halfUnits } from './testing/half-units.js';
 
 // Tensors this small are done sooner than a second thread has begun.
 setNumThreads(1);
@@ -69,17 +69,6 @@ const tolerance = 1e-5;
 
 const run = (model: ImageModel, images: Tensor): Tensor => noGrad(() => model.forward(images));
 
-/** Every second unit of every group. */
-const half = (model: ImageModel): KeptUnits =>
-  new Map(
-    model
-      .pruningGroups()
-      .map(({ name, size }) => [
-        name,
-        Array.from({ length: Math.ceil(size / 2) }, (_, unit) => 2 * unit),
-      ]),
-  );
-
 interface Refused {
   readonly reason: string;
   readonly options: ImportOptions;
@@ -102,7 +91,7 @@ describe.skipIf(reason !== undefined)(
         expect(relativeDifference(probed, expected)).toBeLessThan(tolerance);
         for (const note of notes) expect(note).toMatch(/^[A-Z0-9].*\.$/s);
 
-        const pruned = pruneModel(model, half(model)).eval();
+        const pruned = pruneModel(model, halfUnits(model)).eval();
         expect(pruned.numParameters()).toBeLessThan(model.numParameters());
         const logits = run(pruned, images);
         saveModel(at('pruned.safetensors'), pruned, info);

@@ -24,6 +24,9 @@ export type VitPooling = (typeof vitPoolings)[number];
 /** LayerNorm's eps unless a configuration has another; PyTorch's own default is 1e-5. */
 export const defaultEps = 1e-6;
 
+/** What a configuration names only where it has another, under the names of import options. */
+export const usualVit = { pooling: 'token', eps: defaultEps, activation: 'gelu' } as const;
+
 /** What a vision transformer is built from; stored in every model file. */
 export const vitConfigSchema = z.strictObject({
   family: z.literal('vit'),

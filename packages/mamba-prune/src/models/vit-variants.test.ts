@@ -8,7 +8,6 @@ import { UsageError } from '../errors.js';
 import { buildOnnxModel } from '../export/onnx/build-model.js';
 import { encodeModel } from '../export/onnx/proto.js';
 import { ownLogits, syntheticImages, verifyOnnx } from '../export/onnx/verify.js';
-import type { KeptUnits } from '../pruning/groups.js';
 import { maskModel, pruneModel } from '../pruning/surgery.js';
 import type { ImageModel } from './image-model.js';
 import { loadModel, saveModel } from './model-file.js';
@@ -16,6 +15,7 @@ import { countParameters } from './model-shapes.js';
 import { createModel, createModelFromConfig } from './registry.js';
 import { relativeDifference } from './testing/parity.js';
 import { type VitConfig, checkVitConfig } from './vit-config.js';
+import { halfUnits } from './testing/half-units.js';
 
 // Tensors this small are done sooner than a second thread has begun.
 setNumThreads(1);
@@ -60,16 +60,6 @@ const variants: Record<string, Partial<VitConfig>> = {
   'narrow heads of several widths': { headDims: { 'blocks.1.attn': 3 } },
 };
 
-const half = (model: ImageModel): KeptUnits =>
-  new Map(
-    model
-      .pruningGroups()
-      .map(({ name, size }) => [
-        name,
-        Array.from({ length: Math.ceil(size / 2) }, (_, unit) => 2 * unit),
-      ]),
-  );
-
 describe.each(Object.entries(variants))('a ViT: %s', (name, fields) => {
   const info = { classes: [], mean: [0.4, 0.5, 0.6], std: [0.2, 0.3, 0.4], history: [] };
   const images = (): Tensor => {
@@ -88,7 +78,7 @@ describe.each(Object.entries(variants))('a ViT: %s', (name, fields) => {
 
   it('equals its masked model when it is pruned, is saved, loaded and exported', async () => {
     const model = trained(fields);
-    const kept = half(model);
+    const kept = halfUnits(model);
     const pruned = pruneModel(model, kept).eval();
     maskModel(model, kept);
     expect(relativeDifference(run(pruned, images()), run(model, images()))).toBeLessThan(rounding);

@@ -1,5 +1,5 @@
 // A model from a file, whoever wrote it, with what the files beside it say of it.
-import { FormatError, SafetensorsFile } from '@mamba-prune/libtorch';
+import { FormatError } from '@mamba-prune/libtorch';
 import { defined } from '../defined.js';
 import { UsageError, isUsageError } from '../errors.js';
 import {
@@ -13,8 +13,8 @@ import { checkModelOptions } from '../models/architectures.js';
 import type { ImageModel, ModelConfigBase } from '../models/image-model.js';
 import { type ImportOptions, type ImportedModel, importModel } from '../models/import-model.js';
 import { rangeProblems } from '../models/file-checks.js';
-import { defaultEps } from '../models/vit-config.js';
-import { type ModelInfo, loadModel, metadataKey } from '../models/model-file.js';
+import { usualVit } from '../models/vit-config.js';
+import { type ModelInfo, isModelFile, loadModel } from '../models/model-file.js';
 import { preprocessingOf } from '../preparation/preprocessing.js';
 import { printableLine } from '../printable.js';
 
@@ -83,12 +83,7 @@ function scaleNotes(said: ImportOptions): string[] {
 /** Whether a file is one of ours. What cannot be read is not: reading it says why. */
 export function describesItself(path: string): boolean {
   try {
-    const file = SafetensorsFile.open(path);
-    try {
-      return Object.hasOwn(file.metadata, metadataKey);
-    } finally {
-      file.close();
-    }
+    return isModelFile(path);
   } catch {
     return false;
   }
@@ -151,8 +146,7 @@ export function sameInfo<
   const isNamed = info.classes.length > 0;
   const given = { arch, ...sizes, mean, std, classes: isNamed ? classes : undefined };
   const has: Readonly<Record<string, unknown>> = {
-    // A configuration names these only where they are others.
-    ...('headDim' in config && { pooling: 'token', eps: defaultEps, activation: 'gelu' }),
+    ...('headDim' in config && usualVit),
     ...config,
     ...headsOf(config),
     ...(info as Partial<ModelInfo>),
