@@ -17,25 +17,25 @@ export {
   type UnitProbe,
   probeOf,
 } from './models/image-model.js';
-export type { MambaArchitecture, MambaConfig, ModelOptions } from './models/config.js';
-export { mambaArchitectures, mambaConfig } from './models/config.js';
-export { VisionMamba } from './models/mamba.js';
+export type { MambaArchitecture, MambaConfig, ModelOptions } from './models/mamba/config.js';
+export { mambaArchitectures, mambaConfig } from './models/mamba/config.js';
+export { VisionMamba } from './models/mamba/model.js';
 export {
   type VitArchitecture,
   type VitConfig,
   type VitOptions,
   vitArchitectures,
   vitConfig,
-} from './models/vit-config.js';
-export { VisionTransformer } from './models/vit.js';
+} from './models/vit/config.js';
+export { VisionTransformer } from './models/vit/model.js';
 export {
   type ResNetArchitecture,
   type ResNetConfig,
   type ResNetOptions,
   resnetArchitectures,
   resnetConfig,
-} from './models/resnet-config.js';
-export { ResNet } from './models/resnet.js';
+} from './models/resnet/config.js';
+export { ResNet } from './models/resnet/model.js';
 export type { MambaOptions } from './models/architectures.js';
 export { modelLabel } from './models/model-label.js';
 export {
@@ -64,24 +64,24 @@ export {
   saveModel,
 } from './models/model-file.js';
 export { type NotFinite, notFinite } from './models/finite.js';
-export { type OnnxExport, type OnnxExportOptions, exportOnnx } from './export/onnx/export-onnx.js';
-export { type BuildOptions, buildOnnxModel } from './export/onnx/build-model.js';
-export type { FloatType, InputType, Quantization, ScanOp } from './export/onnx/choices.js';
-export { OnnxModel, type OnnxResult } from './export/onnx/onnx-model.js';
-export { type ModelProto, decodeModel, encodeModel } from './export/onnx/proto.js';
-export { type Verification, VerificationError, verifyOnnx } from './export/onnx/verify.js';
+export { type OnnxExport, type OnnxExportOptions, exportOnnx } from './export/export-onnx.js';
+export { type BuildOptions, buildOnnxModel } from './export/build-model.js';
+export type { FloatType, InputType, Quantization, ScanOp } from './onnx/choices.js';
+export { OnnxModel, type OnnxResult } from './export/onnx-model.js';
+export { type ModelProto, decodeModel, encodeModel } from './onnx/proto.js';
+export { type Verification, VerificationError, verifyOnnx } from './export/verify.js';
 export {
   type ImportOptions,
   type ImportedModel,
   importModel,
   importStateDict,
-} from './models/import-model.js';
+} from './models/import/model.js';
 
 export { HubError } from './hub/errors.js';
 export { type HubOptions, type HubResult, fetchFromHub } from './hub/fetch.js';
 export type { HubSpec } from './hub/spec.js';
 
-export type { GroupMember, KeptUnits, PruningGroup } from './pruning/groups.js';
+export type { GroupMember, KeptUnits, PruningGroup } from './models/groups.js';
 export {
   type Calibration,
   type CalibrationBatch,
@@ -125,7 +125,7 @@ export {
   pruneMambaMlpStructured,
   pruneMambaSsmStructured,
   computeMambaStructuredRegularization,
-} from './plan-api.js';
+} from './pruning/mamba-structured.js';
 export {
   type KindNorms,
   type NearZeroOptions,
@@ -259,7 +259,7 @@ export {
 export { benchModel } from './bench/bench-model.js';
 export { type OnnxCandidate, benchOnnx } from './bench/bench-onnx.js';
 export type { Spread } from './bench/statistics.js';
-export { type GroupSummary, type ModelSummary, inspectModel } from './bench/inspect.js';
+export { type GroupSummary, type ModelSummary, inspectModel } from './models/inspect.js';
 export {
   type ClassProbability,
   type PredictOnnxOptions,
@@ -291,7 +291,7 @@ export {
   type ModelEvaluation,
   evaluateModel,
 } from './workflows/evaluate-model.js';
-export { type CalibrationOptions, calibrationOf } from './workflows/calibration.js';
+export { type CalibrationOptions, calibrationOf } from './workflows/prune/calibration.js';
 export {
   type DataHooks,
   type DataSettings,
@@ -302,8 +302,8 @@ export {
   withModelInfo,
 } from './workflows/fit.js';
 export { type ImpHooks, type ImpPlan, type ImpRun, impRun } from './workflows/imp.js';
-export type { PruneHooks, PrunePhase } from './workflows/prune-hooks.js';
-export { type PruneRun, pruneRun } from './workflows/prune-run.js';
+export type { PruneHooks, PrunePhase } from './workflows/prune/hooks.js';
+export { type PruneRun, pruneRun } from './workflows/prune/run.js';
 export {
   type DistillSettings,
   type ImportanceReason,
@@ -312,21 +312,21 @@ export {
   type RefillSettings,
   type RsstSettings,
   pruneMethods,
-} from './workflows/prune-settings.js';
+} from './workflows/prune/settings.js';
 export {
   type PruningRecord,
   type RoundRecord,
   readPruningRecord,
-} from './workflows/pruning-record.js';
+} from './workflows/prune/record.js';
 export {
   type GroupScores,
   type RoundScores,
   type RoundScoresFile,
   readRoundScores,
   unpackScores,
-} from './workflows/unit-scores.js';
-export { decodeUnits, encodeUnits } from './workflows/kept-units.js';
-export type { Rewind } from './workflows/rewind.js';
+} from './workflows/prune/unit-scores.js';
+export { decodeUnits, encodeUnits } from './workflows/prune/kept-units.js';
+export type { Rewind } from './workflows/prune/rewind.js';
 export {
   type QuickstartControl,
   type QuickstartHooks,
@@ -343,6 +343,6 @@ export type {
   ReportResult,
   Studio,
   StudioOptions,
-} from './cli/report-package.js';
-export { shellCommand } from './cli/shell.js';
+} from './report-package.js';
+export { shellCommand } from './shell.js';
 export { type TrainRun, trainRun } from './workflows/train-run.js';

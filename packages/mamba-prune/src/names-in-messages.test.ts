@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openDataset } from './data/index.js';
 import { chooseFile } from './hub/choose-file.js';
 import { checkTensors } from './models/file-checks.js';
-import { importStateDict } from './models/import-model.js';
+import { importStateDict } from './models/import/model.js';
 import { createModel, createModelFromConfig } from './models/registry.js';
 import { toyDataset } from './training/testing/toy.js';
 import { modelInfoOf, withModelInfo } from './workflows/fit.js';

@@ -2,11 +2,11 @@
 import { describe, expect, it } from 'vitest';
 import { openDataset, verifyDataset } from './data/index.js';
 import { UsageError } from './errors.js';
-import { exportOnnx } from './export/onnx/export-onnx.js';
+import { exportOnnx } from './export/export-onnx.js';
 import { fetchFromHub } from './hub/fetch.js';
 import { predictImagesOnnx } from './inference/predict.js';
 import { writeEventFile } from './logging/tensorboard.js';
-import { importModel, importStateDict } from './models/import-model.js';
+import { importModel, importStateDict } from './models/import/model.js';
 import { loadModel, saveModel } from './models/model-file.js';
 import { createModel } from './models/registry.js';
 import { pruneOneShot } from './pruning/oneshot.js';
@@ -17,7 +17,7 @@ import { toyInfo } from './training/testing/toy.js';
 import { compare } from './workflows/compare/compare.js';
 import { modelInfoOf } from './workflows/fit.js';
 import { impRun } from './workflows/imp.js';
-import { pruneRun } from './workflows/prune-run.js';
+import { pruneRun } from './workflows/prune/run.js';
 import { trainRun } from './workflows/train-run.js';
 
 const model = createModel('mamba_nano', {

@@ -4,7 +4,7 @@ import { cpSync, existsSync, readFileSync, statSync, symlinkSync, writeFileSync 
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runCli } from '../../mamba-prune/src/cli/testing/run-cli.js';
-import type { ReportPackage } from '../../mamba-prune/src/cli/report-package.js';
+import type { ReportPackage } from '../../mamba-prune/src/report-package.js';
 import * as report from './index.js';
 import { buildPage } from './testing/build-page.js';
 import { type SmallRuns, makeSmallRuns } from './testing/small-runs.js';

@@ -1,6 +1,6 @@
 import { Random, Stage } from '../data/random.js';
-import { OnnxModel } from '../export/onnx/onnx-model.js';
-import type { Provider } from '../export/onnx/runtime.js';
+import { OnnxModel } from '../export/onnx-model.js';
+import type { Provider } from '../export/runtime.js';
 import type { ForeignModel } from './bench.js';
 
 export interface OnnxCandidate extends ForeignModel {

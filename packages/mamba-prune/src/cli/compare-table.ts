@@ -10,7 +10,7 @@ import {
 import { type MethodResult, sizeSpread } from '../workflows/compare/results.js';
 import { modelLabel } from '../models/model-label.js';
 import type { Context } from './context.js';
-import { relativePath } from './shell.js';
+import { relativePath } from '../shell.js';
 import { count, percent } from './terminal/format.js';
 import { bold } from './terminal/layout.js';
 import { printable } from './terminal/printable.js';

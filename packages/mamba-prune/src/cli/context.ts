@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { CommonOptions } from './options/common.js';
-import { relativePath } from './shell.js';
+import { relativePath } from '../shell.js';
 import { type CliIo, type Colours, coloursOf, columnsOf } from './terminal/io.js';
 import { Progress } from './terminal/progress.js';
 import type { Cell, Column } from './terminal/layout.js';

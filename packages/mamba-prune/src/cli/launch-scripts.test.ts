@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { transpiledMambaPrune } from '../../../../test/support/transpiled.js';
-import { type PruningRecord, readPruningRecord } from '../workflows/pruning-record.js';
+import { type PruningRecord, readPruningRecord } from '../workflows/prune/record.js';
 import { writeTinyImages } from '../workflows/testing/tiny.js';
 import type { PlannedImp } from './imp-plan.js';
 import { runCli } from './testing/run-cli.js';

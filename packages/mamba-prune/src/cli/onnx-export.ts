@@ -2,10 +2,10 @@
 import { statSync } from 'node:fs';
 import { UsageError } from '../errors.js';
 import type { Dataset } from '../data/types.js';
-import type { BuildOptions } from '../export/onnx/build-model.js';
-import { scanOpFor } from '../export/onnx/choices.js';
-import { isRounded, precisionName } from '../export/onnx/tolerance.js';
-import type { Verification } from '../export/onnx/verify.js';
+import type { BuildOptions } from '../export/build-model.js';
+import { scanOpFor } from '../onnx/choices.js';
+import { isRounded, precisionName } from '../export/tolerance.js';
+import type { Verification } from '../export/verify.js';
 import type { ImageModel } from '../models/image-model.js';
 import type { ModelInfo } from '../models/model-file.js';
 import type { Context } from './context.js';
@@ -56,7 +56,7 @@ export async function writeOnnx(
     ...(dtype && { dtype }),
     ...(quantize && { quantize }),
   };
-  const { exportOnnx } = await import('../export/onnx/export-onnx.js');
+  const { exportOnnx } = await import('../export/export-onnx.js');
   const dataset = await datasetFor(context, model, info);
   const images = dataset && (await firstImages(dataset));
   const { verification = null } = await exportOnnx(options.out, model, info, {
@@ -113,12 +113,12 @@ async function accuracies(
   dataset: Dataset,
 ): Promise<Accuracy[]> {
   const { options, progress } = context;
-  const { ownLogits } = await import('../export/onnx/verify.js');
-  const { OnnxModel } = await import('../export/onnx/onnx-model.js');
-  const { measureAccuracy } = await import('../export/onnx/accuracy.js');
-  const { encodeModel } = await import('../export/onnx/proto.js');
-  const { buildOnnxModel } = await import('../export/onnx/build-model.js');
-  const { inFloat32 } = await import('../export/onnx/export-onnx.js');
+  const { ownLogits } = await import('../export/verify.js');
+  const { OnnxModel } = await import('../export/onnx-model.js');
+  const { measureAccuracy } = await import('../export/accuracy.js');
+  const { encodeModel } = await import('../onnx/proto.js');
+  const { buildOnnxModel } = await import('../export/build-model.js');
+  const { inFloat32 } = await import('../export/export-onnx.js');
   const exact = isRounded(build)
     ? encodeModel(buildOnnxModel(model, info, inFloat32(build)))
     : undefined;

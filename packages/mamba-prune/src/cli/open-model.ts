@@ -1,7 +1,7 @@
 // What every command does with its MODEL: finds the file, reads it whoever wrote it, and says what it had to take
 // from elsewhere or to assume.
 import type { ImageModel } from '../models/image-model.js';
-import type { ImportOptions } from '../models/import-model.js';
+import type { ImportOptions } from '../models/import/model.js';
 import type { ModelInfo } from '../models/model-file.js';
 import type { Context } from './context.js';
 import { inFlags } from './flag-spelling.js';
@@ -9,7 +9,7 @@ import { findModel, isOfHub, modelLabel } from './model-argument.js';
 import type { CommonOptions } from './options/common.js';
 import { type ImportFlags, importOptionsOf } from './options/import.js';
 import { printableLine } from './terminal/printable.js';
-import { relativePath } from './shell.js';
+import { relativePath } from '../shell.js';
 
 export interface OpenedModel {
   readonly path: string;

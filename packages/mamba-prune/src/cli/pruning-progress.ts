@@ -1,6 +1,6 @@
 // What prune and imp show while they work; all on stderr.
-import type { PruneHooks, PrunePhase } from '../workflows/prune-hooks.js';
-import type { RoundRecord } from '../workflows/pruning-record.js';
+import type { PruneHooks, PrunePhase } from '../workflows/prune/hooks.js';
+import type { RoundRecord } from '../workflows/prune/record.js';
 import type { Context } from './context.js';
 import { type FlagNames, pruneFlags, warningsOf } from './pruning-remarks.js';
 import { count, percent, plural } from './terminal/format.js';

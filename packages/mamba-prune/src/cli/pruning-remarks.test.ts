@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import type { PruningRecord } from '../workflows/pruning-record.js';
-import { importanceReasons } from '../workflows/prune-settings.js';
-import { rateLimits } from '../workflows/reached-rates.js';
+import type { PruningRecord } from '../workflows/prune/record.js';
+import { importanceReasons } from '../workflows/prune/settings.js';
+import { rateLimits } from '../workflows/prune/reached-rates.js';
 import { passLabel } from './pruning-progress.js';
 import { impFlags, importanceInWords, rateRemarks, warningsOf } from './pruning-remarks.js';
 

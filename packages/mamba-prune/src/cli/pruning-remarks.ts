@@ -6,9 +6,9 @@ import {
   narrowGroups,
   nothingRemoved,
   wideEnough,
-} from '../workflows/narrow-groups.js';
-import type { PruningRecord } from '../workflows/pruning-record.js';
-import type { HeldBack } from '../workflows/reached-rates.js';
+} from '../workflows/prune/narrow-groups.js';
+import type { PruningRecord } from '../workflows/prune/record.js';
+import type { HeldBack } from '../workflows/prune/reached-rates.js';
 import { grouped, percent } from './terminal/format.js';
 
 /** One unit of a kind, in words. */

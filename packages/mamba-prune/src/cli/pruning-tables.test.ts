@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Preprocessing } from '../preparation/preprocessing.js';
-import type { PruneRun } from '../workflows/prune-run.js';
+import type { PruneRun } from '../workflows/prune/run.js';
 import { trainingCommand } from './pruning-tables.js';
 
 /** What the command is made of. */

@@ -1,9 +1,9 @@
 import { resolve } from 'node:path';
 import { defaultPreprocessing, preprocessingOf } from '../preparation/preprocessing.js';
 import { anySize } from '../workflows/fit.js';
-import { nothingRemoved } from '../workflows/narrow-groups.js';
-import type { PruneRun } from '../workflows/prune-run.js';
-import type { PruningRecord, RoundRecord } from '../workflows/pruning-record.js';
+import { nothingRemoved } from '../workflows/prune/narrow-groups.js';
+import type { PruneRun } from '../workflows/prune/run.js';
+import type { PruningRecord, RoundRecord } from '../workflows/prune/record.js';
 import type { Context } from './context.js';
 import {
   type FlagNames,
@@ -12,7 +12,7 @@ import {
   rateRemarks,
   warningsOf,
 } from './pruning-remarks.js';
-import { relativePath, shellCommand, wrapCommand } from './shell.js';
+import { relativePath, shellCommand, wrapCommand } from '../shell.js';
 import { indent } from './terminal/text.js';
 import { type Cell, bold } from './terminal/layout.js';
 import { count, grouped, percent, times } from './terminal/format.js';
@@ -36,7 +36,7 @@ export async function printPruningRun(
   { flags = pruneFlags, data }: PrintOptions = {},
 ): Promise<void> {
   const { path, record, result } = run;
-  const { encodeRecord } = await import('../workflows/pruning-record.js');
+  const { encodeRecord } = await import('../workflows/prune/record.js');
   const warnings = warningsOf(record, flags);
   const next = trainingCommand(run, data);
   context.json({

@@ -2,13 +2,13 @@
 import { stripVTControlCharacters } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import type { BenchResult } from '../bench/bench.js';
-import type { ModelSummary } from '../bench/inspect.js';
-import type { Verification } from '../export/onnx/verify.js';
+import type { ModelSummary } from '../models/inspect.js';
+import type { Verification } from '../export/verify.js';
 import type { Comparison } from '../workflows/compare/compare.js';
 import type { MethodResult, MethodTest } from '../workflows/compare/results.js';
-import type { PruneRun } from '../workflows/prune-run.js';
-import type { PruningRecord, RoundRecord } from '../workflows/pruning-record.js';
-import { rateLimits } from '../workflows/reached-rates.js';
+import type { PruneRun } from '../workflows/prune/run.js';
+import type { PruningRecord, RoundRecord } from '../workflows/prune/record.js';
+import { rateLimits } from '../workflows/prune/reached-rates.js';
 import type { TrainRun } from '../workflows/train-run.js';
 import type { EpochMetrics, StepInfo } from '../training/types.js';
 import { printBench } from './commands/bench.js';

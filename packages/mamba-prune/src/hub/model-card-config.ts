@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { readTextFile } from '@mamba-prune/libtorch';
 import { z } from 'zod';
 import { modelNames } from '../models/architectures.js';
-import { type VitPooling, type VitSizes, vitArchitectures } from '../models/vit-config.js';
+import { type VitPooling, type VitSizes, vitArchitectures } from '../models/vit/config.js';
 import { type CardObstacle, cardFamily, cardObstacles } from './model-card-obstacles.js';
 
 /** Names of the files, as libraries look for them beside the weights. */

@@ -5,7 +5,7 @@ import { formatNames } from '../data/image-formats.js';
 import { forEachLimited } from '../data/limit.js';
 import { readPixels } from '../data/read-image.js';
 import { UsageError } from '../errors.js';
-import type { OnnxModel } from '../export/onnx/onnx-model.js';
+import type { OnnxModel } from '../export/onnx-model.js';
 import { explainingMemory } from '../memory.js';
 import { checkInfo } from '../models/file-checks.js';
 import type { ImageModel } from '../models/image-model.js';

@@ -2,10 +2,10 @@
 // line can list and check names before any work.
 import { UsageError } from '../errors.js';
 import { printableLine } from '../printable.js';
-import { type ModelOptions, mambaArchitectures } from './config.js';
+import { type ModelOptions, mambaArchitectures } from './mamba/config.js';
 import { listed } from './config-checks.js';
-import { resnetArchitectures, resnetOptionNames } from './resnet-config.js';
-import { vitArchitectures, vitOptionNames } from './vit-config.js';
+import { resnetArchitectures, resnetOptionNames } from './resnet/config.js';
+import { vitArchitectures, vitOptionNames } from './vit/config.js';
 
 type OptionName = keyof ModelOptions;
 

@@ -2,11 +2,11 @@
 import { join } from 'node:path';
 import { F, manualSeed, noGrad, randn, scope, tensor } from '@mamba-prune/libtorch';
 import { describe, expect, it } from 'vitest';
-import { exportOnnx } from '../export/onnx/export-onnx.js';
+import { exportOnnx } from '../export/export-onnx.js';
 import { isUsageError } from '../errors.js';
 import { temporaryFolder, toyInfo } from '../training/testing/toy.js';
 import { modelInfoOf } from '../workflows/fit.js';
-import type { ModelOptions } from './config.js';
+import type { ModelOptions } from './mamba/config.js';
 import { createModel, createModelFromConfig } from './registry.js';
 import { relativeDifference } from './testing/parity.js';
 

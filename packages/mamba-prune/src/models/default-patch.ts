@@ -1,6 +1,6 @@
 // Which patches a model sees of images of a size, unless it is told. Loads no native code.
 import { modelOptionNames } from './architectures.js';
-import { type MambaDefaults, mambaArchitectures } from './config.js';
+import { type MambaDefaults, mambaArchitectures } from './mamba/config.js';
 
 /** The patch that an architecture names; undefined for most. */
 export const namedPatch = (arch: string): number | undefined =>

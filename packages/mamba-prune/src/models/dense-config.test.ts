@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
 import { TooLargeError, isUsageError } from '../errors.js';
 import { modelNames } from './architectures.js';
-import type { ModelOptions } from './config.js';
+import type { ModelOptions } from './mamba/config.js';
 import { denseConfig } from './dense-config.js';
 import { type AnyConfig, countParameters } from './model-shapes.js';
 import { createModel, createModelFromConfig } from './registry.js';

@@ -1,10 +1,10 @@
 // The configuration of a new model of any family, and whether the machine can hold it. Loads no native code.
 import { checkNeed } from '../memory-need.js';
 import { checkModelOptions, familyOf } from './architectures.js';
-import { type MambaArchitecture, type ModelOptions, mambaConfig } from './config.js';
+import { type MambaArchitecture, type ModelOptions, mambaConfig } from './mamba/config.js';
 import { type AnyConfig, countParameters } from './model-shapes.js';
-import { type ResNetArchitecture, resnetConfig } from './resnet-config.js';
-import { type VitArchitecture, vitConfig } from './vit-config.js';
+import { type ResNetArchitecture, resnetConfig } from './resnet/config.js';
+import { type VitArchitecture, vitConfig } from './vit/config.js';
 
 /** @throws UsageError, TooLargeError: see `createModel` */
 export function denseConfig(arch: string, options: ModelOptions): AnyConfig {

@@ -9,10 +9,10 @@ import {
   zeros,
 } from '@mamba-prune/libtorch';
 import { afterAll, describe, expect, it } from 'vitest';
-import type { ModelOptions } from './config.js';
+import type { ModelOptions } from './mamba/config.js';
 import { notFinite } from './finite.js';
 import type { ImageModel } from './image-model.js';
-import { importModel, importStateDict } from './import-model.js';
+import { importModel, importStateDict } from './import/model.js';
 import { type ModelInfo, loadModel, modelMetadata, saveModel } from './model-file.js';
 import { createModel } from './registry.js';
 

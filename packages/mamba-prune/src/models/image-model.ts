@@ -1,5 +1,5 @@
 import type { CopyPart, DType, Tensor, nn } from '@mamba-prune/libtorch';
-import type { PruningGroup } from '../pruning/groups.js';
+import type { PruningGroup } from './groups.js';
 
 /** Multiply-accumulates of one part of a model for one image. */
 export interface MacsEntry {

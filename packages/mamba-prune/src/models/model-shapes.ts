@@ -1,20 +1,20 @@
 // Shapes of every tensor of a model, from its configuration alone: what a file says of itself is compared
 // with its tensors before anything is allocated. Tests hold them against the models.
-import { type MambaConfig, dtRankGroup, mlpGroup, ssmGroup, stateGroup } from './config.js';
+import { type MambaConfig, dtRankGroup, mlpGroup, ssmGroup, stateGroup } from './mamba/config.js';
 import {
   type ResNetConfig,
   blockName,
   expansions,
   innerConvs,
   stageWidth,
-} from './resnet-config.js';
+} from './resnet/config.js';
 import {
   type VitConfig,
   attentionGroup,
   headDimIn,
   pooledWidth,
   prefixTokens,
-} from './vit-config.js';
+} from './vit/config.js';
 
 type Entry = [name: string, shape: readonly number[]];
 

@@ -11,20 +11,20 @@ import {
   type ModelOptions,
   checkMambaConfig,
   mambaConfig,
-} from './config.js';
+} from './mamba/config.js';
 import { checkModelNeed, denseConfig } from './dense-config.js';
 import type { ImageModel } from './image-model.js';
-import { VisionMamba } from './mamba.js';
+import { VisionMamba } from './mamba/model.js';
 import { type AnyConfig, type ModelShapes, countParameters, shapesOf } from './model-shapes.js';
-import { ResNet } from './resnet.js';
+import { ResNet } from './resnet/model.js';
 import {
   type ResNetArchitecture,
   type ResNetOptions,
   checkResNetConfig,
   resnetConfig,
-} from './resnet-config.js';
-import { VisionTransformer } from './vit.js';
-import { type VitArchitecture, type VitOptions, checkVitConfig, vitConfig } from './vit-config.js';
+} from './resnet/config.js';
+import { VisionTransformer } from './vit/model.js';
+import { type VitArchitecture, type VitOptions, checkVitConfig, vitConfig } from './vit/config.js';
 
 export { modelNames, modelOptionNames } from './architectures.js';
 

@@ -4,7 +4,12 @@ import { UsageError } from '../errors.js';
 import { type OptionKinds, requireOptions } from '../option-checks.js';
 import type { ImageModel } from '../models/image-model.js';
 import { type Calibration, free } from './calibration.js';
-import { type GroupMember, type PruningGroup, memberOffset, memberUnitSize } from './groups.js';
+import {
+  type GroupMember,
+  type PruningGroup,
+  memberOffset,
+  memberUnitSize,
+} from '../models/groups.js';
 import { meanGradients, meanOutputs } from './measure.js';
 import { checkChoice } from './selection.js';
 

@@ -11,7 +11,7 @@ import {
 } from '@mamba-prune/libtorch';
 import type { ImageModel, UnitProbe } from '../models/image-model.js';
 import { type Calibration, averageOverBatches, free } from './calibration.js';
-import type { KeptUnits, PruningGroup } from './groups.js';
+import type { KeptUnits, PruningGroup } from '../models/groups.js';
 
 /**
  * Gradient of the mean cross-entropy over all images, by each of the named parameters. Their `.grad`

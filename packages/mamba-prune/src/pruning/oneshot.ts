@@ -1,5 +1,5 @@
 import type { ImageModel } from '../models/image-model.js';
-import type { KeptUnits } from './groups.js';
+import type { KeptUnits } from '../models/groups.js';
 import type { Calibration } from './importance.js';
 import { type CutOptions, chooseUnits } from './select-units.js';
 import { pruneModel } from './surgery.js';

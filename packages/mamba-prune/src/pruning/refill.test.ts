@@ -2,7 +2,7 @@ import { type Tensor, noGrad, randn } from '@mamba-prune/libtorch';
 import { describe, expect, it } from 'vitest';
 import { UsageError } from '../errors.js';
 import type { ImageModel } from '../models/image-model.js';
-import type { KeptUnits } from './groups.js';
+import type { KeptUnits } from '../models/groups.js';
 import { gateGradients } from './measure.js';
 import { type RefillOptions, pruneWithRefill, refillCounts, refillUnits } from './refill.js';
 import { chooseUnits } from './select-units.js';

@@ -3,7 +3,7 @@
 import { UsageError } from '../errors.js';
 import type { ImageModel } from '../models/image-model.js';
 import { type OptionKinds, requireOptions } from '../option-checks.js';
-import type { KeptUnits } from './groups.js';
+import type { KeptUnits } from '../models/groups.js';
 import { type Calibration, requireProbe } from './importance.js';
 import { gateGradients } from './measure.js';
 import type { PruningResult } from './oneshot.js';

@@ -1,7 +1,7 @@
 // From a model and rates to the units that stay.
 import { UsageError } from '../errors.js';
 import type { ImageModel } from '../models/image-model.js';
-import type { KeptUnits, PruningGroup } from './groups.js';
+import type { KeptUnits, PruningGroup } from '../models/groups.js';
 import { type OptionKinds, requireOptions } from '../option-checks.js';
 import {
   type Calibration,

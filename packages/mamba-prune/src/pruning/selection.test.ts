@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { PruningGroup } from './groups.js';
+import type { PruningGroup } from '../models/groups.js';
 import { type SelectionOptions, keptCount, selectUnits } from './selection.js';
 
 const group = (name: string, size: number): PruningGroup => ({

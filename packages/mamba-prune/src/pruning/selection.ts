@@ -1,7 +1,7 @@
 // Which units stay, from their scores.
 import { UsageError } from '../errors.js';
 import { type OptionKinds, requireOptions } from '../option-checks.js';
-import type { KeptUnits, PruningGroup } from './groups.js';
+import type { KeptUnits, PruningGroup } from '../models/groups.js';
 
 export const selectionScopes = ['global', 'layerwise'] as const;
 export const normalizations = ['mean', 'none'] as const;

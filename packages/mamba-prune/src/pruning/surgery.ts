@@ -8,7 +8,7 @@ import {
   complement,
   memberOffset,
   memberUnitSize,
-} from './groups.js';
+} from '../models/groups.js';
 
 /** Per parameter and dimension: which indices stay, increasing. */
 type KeptIndices = Map<string, Map<number, number[]>>;

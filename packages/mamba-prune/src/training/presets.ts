@@ -14,8 +14,8 @@
  */
 import { UsageError } from '../errors.js';
 import { familyOf } from '../models/architectures.js';
-import type { ModelOptions } from '../models/config.js';
-import type { ScanMode } from '../models/scan-order.js';
+import type { ModelOptions } from '../models/mamba/config.js';
+import type { ScanMode } from '../models/mamba/scan-order.js';
 import type { TrainOptions } from './types.js';
 
 export const presetNames = ['fast', 'standard', 'best'] as const;

@@ -2,7 +2,7 @@
 import { noGrad, optim, scope, zerosLike } from '@mamba-prune/libtorch';
 import { describe, expect, it } from 'vitest';
 import { createModel, modelNames } from '../models/registry.js';
-import type { ModelOptions } from '../models/config.js';
+import type { ModelOptions } from '../models/mamba/config.js';
 import type { ImageModel } from '../models/image-model.js';
 import { resolveTrainOptions } from './index.js';
 import { makeOptimizer } from './session.js';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { runCli } from '../cli/testing/run-cli.js';
 import type { DatasetInfo } from '../data/types.js';
-import { buildOnnxModel } from '../export/onnx/build-model.js';
+import { buildOnnxModel } from '../export/build-model.js';
 import { loadModel } from '../models/model-file.js';
 import { toyDataset } from '../training/testing/toy.js';
 import { dataFor, modelInfoOf, withModelInfo } from './fit.js';

@@ -6,7 +6,7 @@ import { saveSafetensors } from '@mamba-prune/libtorch';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { loadModel } from '../models/model-file.js';
 import { type ImpHooks, type ImpPlan, type ImpRun, impRun } from './imp.js';
-import { densePath } from './prune-files.js';
+import { densePath } from './prune/files.js';
 import type { RunControl } from './settings.js';
 import { outcomeOf } from './testing/outcome.js';
 import { tinyPruning, tinyRecipe, tinyTraining, writeTinyImages } from './testing/tiny.js';

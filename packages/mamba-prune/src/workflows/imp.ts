@@ -5,17 +5,17 @@ import { dirname, resolve } from 'node:path';
 import { makeFolder } from '../files/folder.js';
 import { UsageError } from '../errors.js';
 import { familyOf } from '../models/architectures.js';
-import type { ModelOptions } from '../models/config.js';
+import type { ModelOptions } from '../models/mamba/config.js';
 import { saveModel } from '../models/model-file.js';
 import { type OptionKinds, requireOptions } from '../option-checks.js';
 import { RunFolder } from '../training/run-folder.js';
 import type { TrainHooks, TrainResult } from '../training/types.js';
 import { modelInfoOf, openDataFor } from './fit.js';
 import { type OpenedModelFile, openModelFile } from './open-model-file.js';
-import { densePath } from './prune-files.js';
-import type { PruneHooks } from './prune-hooks.js';
-import { type PruneRun, pruneRun } from './prune-run.js';
-import { type PruneSettings, resolvePruneSettings } from './prune-settings.js';
+import { densePath } from './prune/files.js';
+import type { PruneHooks } from './prune/hooks.js';
+import { type PruneRun, pruneRun } from './prune/run.js';
+import { type PruneSettings, resolvePruneSettings } from './prune/settings.js';
 import {
   type RunControl,
   type TrainSettings,

@@ -11,9 +11,9 @@ import {
 import type { CardObstacle } from '../hub/model-card-obstacles.js';
 import { checkModelOptions } from '../models/architectures.js';
 import type { ImageModel, ModelConfigBase } from '../models/image-model.js';
-import { type ImportOptions, type ImportedModel, importModel } from '../models/import-model.js';
+import { type ImportOptions, type ImportedModel, importModel } from '../models/import/model.js';
 import { rangeProblems } from '../models/file-checks.js';
-import { usualVit } from '../models/vit-config.js';
+import { usualVit } from '../models/vit/config.js';
 import { type ModelInfo, isModelFile, loadModel } from '../models/model-file.js';
 import { preprocessingOf } from '../preparation/preprocessing.js';
 import { printableLine } from '../printable.js';

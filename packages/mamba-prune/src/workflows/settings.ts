@@ -6,15 +6,15 @@ import { z } from 'zod';
 import { augmentPreset, type AugmentOptions } from '../data/augment/options.js';
 import type { DatasetInfo } from '../data/types.js';
 import { UsageError } from '../errors.js';
-import type { ModelOptions } from '../models/config.js';
-import type { ImportOptions } from '../models/import-model.js';
+import type { ModelOptions } from '../models/mamba/config.js';
+import type { ImportOptions } from '../models/import/model.js';
 import type { OptionKinds } from '../option-checks.js';
 import { RunFolderError } from '../training/errors.js';
 import { stableJson } from '../training/options.js';
 import { RunFolder } from '../training/run-folder.js';
 import type { TrainHooks, TrainOptions } from '../training/types.js';
 import type { DataHooks, DataSettings, PreparationSettings } from './fit.js';
-import type { PruneSettings } from './prune-settings.js';
+import type { PruneSettings } from './prune/settings.js';
 
 /** How to train: as the library's TrainOptions, with the augmentation by name. */
 export interface RecipeSettings extends Omit<TrainOptions, 'augment' | 'plainAugment'> {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { manualSeed, saveSafetensors } from '@mamba-prune/libtorch';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { inspectModel } from '../bench/inspect.js';
+import { inspectModel } from '../models/inspect.js';
 import { runCli } from '../cli/testing/run-cli.js';
 import type { DatasetInfo } from '../data/types.js';
 import { HubServer } from '../hub/testing/hub-server.js';

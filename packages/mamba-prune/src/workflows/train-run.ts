@@ -4,7 +4,7 @@ import { type distributed, manualSeed } from '@mamba-prune/libtorch';
 import type { Dataset } from '../data/types.js';
 import { UsageError } from '../errors.js';
 import { makeFolder } from '../files/folder.js';
-import type { ModelOptions } from '../models/config.js';
+import type { ModelOptions } from '../models/mamba/config.js';
 import { defaultPatch } from '../models/default-patch.js';
 import type { ImageModel } from '../models/image-model.js';
 import { type ModelInfo, loadModel, saveModel } from '../models/model-file.js';
@@ -21,7 +21,7 @@ import { train } from '../training/trainer.js';
 import type { TrainHooks, TrainResult } from '../training/types.js';
 import { checkBatch, checkNewModel } from './check-need.js';
 import { modelInfoOf, openData } from './fit.js';
-import { keptWeightsPath } from './rewinding.js';
+import { keptWeightsPath } from './prune/rewinding.js';
 import { checkResumedSizes } from './resumed-sizes.js';
 import {
   type RunControl,

@@ -8,7 +8,7 @@ import { type ModelFacts, openFile } from '../open-model.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { type ImportFlags, addImportOptions, importOptionsOf } from '../options/import.js';
 import { integerOption, integersOption, numberOption } from '../options/parse.js';
-import { relativePath } from '../shell.js';
+import { relativePath } from '../../shell.js';
 import { bytes, grouped, milliseconds, plural, times } from '../terminal/format.js';
 import { interruptible } from '../work.js';
 
@@ -144,7 +144,7 @@ async function candidates(
   const { benchOnnx } = await import('../../bench/bench-onnx.js');
   const { getNumThreads } = await import('@mamba-prune/libtorch');
   const { describesItself, sameInfo } = await import('../../workflows/open-model-file.js');
-  const { OnnxModel } = await import('../../export/onnx/onnx-model.js');
+  const { OnnxModel } = await import('../../export/onnx-model.js');
   const typed = await importOptionsOf(context.given);
   const isOurs = (path: string): boolean => isOnnx(path) || describesItself(path);
   // What was typed is of the others; where there are none, it has to be true of all.

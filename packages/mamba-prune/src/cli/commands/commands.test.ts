@@ -8,9 +8,9 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'v
 import type { Prediction } from '../../inference/predict.js';
 import { loadModel, saveModel } from '../../models/model-file.js';
 import { createModel } from '../../models/registry.js';
-import { pruneRun } from '../../workflows/prune-run.js';
-import { type PruningRecord, readPruningRecord } from '../../workflows/pruning-record.js';
-import type { PruneSettings } from '../../workflows/prune-settings.js';
+import { pruneRun } from '../../workflows/prune/run.js';
+import { type PruningRecord, readPruningRecord } from '../../workflows/prune/record.js';
+import type { PruneSettings } from '../../workflows/prune/settings.js';
 import { runCli } from '../testing/run-cli.js';
 
 let folder = '';

@@ -14,7 +14,7 @@ import {
 import { addDataOptions } from '../options/data.js';
 import { addModelOptions } from '../options/model.js';
 import { addRecipeOptions } from '../options/recipe.js';
-import { shellCommand } from '../shell.js';
+import { shellCommand } from '../../shell.js';
 import { modelLabel } from '../../models/model-label.js';
 import { clock, percent, plural } from '../terminal/format.js';
 import { interruptible } from '../work.js';

@@ -7,7 +7,7 @@ import { type Cli, type Context, InterruptedError, action, addExamples } from '.
 import { printableLine } from '../terminal/printable.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { checkDatasetName } from '../options/data.js';
-import { shellCommand } from '../shell.js';
+import { shellCommand } from '../../shell.js';
 import { bytes, grouped, plural } from '../terminal/format.js';
 import { interruptible } from '../work.js';
 

@@ -123,8 +123,8 @@ async function evaluateFile(
 }
 
 async function evaluateOnnx(context: EvalContext, path: string): Promise<Evaluated> {
-  const { OnnxModel } = await import('../../export/onnx/onnx-model.js');
-  const { measureAccuracy } = await import('../../export/onnx/accuracy.js');
+  const { OnnxModel } = await import('../../export/onnx-model.js');
+  const { measureAccuracy } = await import('../../export/accuracy.js');
   const onnx = await OnnxModel.open(path);
   const { sameInfo } = await import('../../workflows/open-model-file.js');
   const { model, ...info } = onnx.description;

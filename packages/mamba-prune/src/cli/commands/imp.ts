@@ -15,7 +15,7 @@ import { type ImpFlags, addImpOptions, pretrainedOf, scriptArchitectures } from 
 import { pruningHooks } from '../pruning-progress.js';
 import { impFlags } from '../pruning-remarks.js';
 import { printPruningRun } from '../pruning-tables.js';
-import { relativePath, shellCommand } from '../shell.js';
+import { relativePath, shellCommand } from '../../shell.js';
 import { count, percent, plural } from '../terminal/format.js';
 import { columnsOf } from '../terminal/io.js';
 import { wrapText } from '../terminal/text.js';
@@ -59,7 +59,7 @@ export function addImpCommand(program: Command, cli: Cli): void {
     }
     const plan = planImp(await withFiles(context), options.seed);
     if (options.print_plan === true) {
-      const { decideImportance } = await import('../../workflows/prune-settings.js');
+      const { decideImportance } = await import('../../workflows/prune/settings.js');
       const decided = { ...plan, prune: decideImportance(plan.prune) };
       io.stdout.write(`${JSON.stringify(decided, null, 2)}\n`);
       return;

@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs';
 import type { Command } from 'commander';
-import type { GroupSummary, ModelSummary } from '../../bench/inspect.js';
-import type { ScanMode } from '../../models/scan-order.js';
+import type { GroupSummary, ModelSummary } from '../../models/inspect.js';
+import type { ScanMode } from '../../models/mamba/scan-order.js';
 import { type Cli, type Context, action, addExamples } from '../context.js';
 import { openModel } from '../open-model.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
@@ -26,7 +26,7 @@ export function addInspectCommand(program: Command, cli: Cli): void {
     ['Its MACs as a number', 'mamba-prune inspect model.safetensors --json | jq .macs'],
   ]);
   action<CommonOptions & ImportFlags>(cli, command, async (context, argument: string) => {
-    const { inspectModel } = await import('../../bench/inspect.js');
+    const { inspectModel } = await import('../../models/inspect.js');
     const { notFinite, notFiniteText } = await import('../../models/finite.js');
     const opened = await openModel(context, argument, { allowNotFinite: true });
     const { path, model, info } = opened;

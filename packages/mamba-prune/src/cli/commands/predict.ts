@@ -106,7 +106,7 @@ async function modelPredictor(
 }
 
 async function onnxPredictor(context: PredictContext, path: string): Promise<Predictor> {
-  const { OnnxModel } = await import('../../export/onnx/onnx-model.js');
+  const { OnnxModel } = await import('../../export/onnx-model.js');
   const { predictImagesOnnx } = await import('../../inference/predict.js');
   const { sameInfo } = await import('../../workflows/open-model-file.js');
   const onnx = await OnnxModel.open(path);

@@ -3,8 +3,8 @@ import type { Command } from 'commander';
 import { UsageError } from '../../errors.js';
 import type { ImageModel } from '../../models/image-model.js';
 import type { ModelInfo } from '../../models/model-file.js';
-import type { PruneRun } from '../../workflows/prune-run.js';
-import type { PruneSettings } from '../../workflows/prune-settings.js';
+import type { PruneRun } from '../../workflows/prune/run.js';
+import type { PruneSettings } from '../../workflows/prune/settings.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
 import { findModel } from '../model-argument.js';
 import { openModel } from '../open-model.js';
@@ -39,7 +39,7 @@ import {
 } from '../options/recipe.js';
 import { pruningHooks } from '../pruning-progress.js';
 import { printPruningRun } from '../pruning-tables.js';
-import { relativePath, resumeCommand } from '../shell.js';
+import { relativePath, resumeCommand } from '../../shell.js';
 import { interruptible } from '../work.js';
 
 type PruneCommandOptions = CommonOptions &
@@ -99,7 +99,7 @@ export function addPruneCommand(program: Command, cli: Cli): void {
     const { settings, notes } = await settingsOf(context, argument);
     const { prepareDevice } = await import('../device.js');
     const { storedSettings } = await import('../../workflows/settings.js');
-    const { pruneRun } = await import('../../workflows/prune-run.js');
+    const { pruneRun } = await import('../../workflows/prune/run.js');
     const onNote = (note: string): void => {
       context.note(note);
     };
@@ -151,7 +151,7 @@ async function settingsOf(
   const told = stored
     ? await resumedSettings(context, stored, argument)
     : await newSettings(context, argument);
-  const { decideImportance } = await import('../../workflows/prune-settings.js');
+  const { decideImportance } = await import('../../workflows/prune/settings.js');
   checkPruningFlags(given, decideImportance(told.settings));
   return told;
 }

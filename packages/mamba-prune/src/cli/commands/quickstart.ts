@@ -9,7 +9,7 @@ import { printableLine } from '../terminal/printable.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { defined } from '../options/recipe.js';
 import { passLabel } from '../pruning-progress.js';
-import { relativePath, shellCommand } from '../shell.js';
+import { relativePath, shellCommand } from '../../shell.js';
 import {
   bytes,
   clock,

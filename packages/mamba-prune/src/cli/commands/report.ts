@@ -5,8 +5,8 @@ import { printableLine } from '../terminal/printable.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { type DataOptions, addDataOptions } from '../options/data.js';
 import { integerOption, integersOption } from '../options/parse.js';
-import { loadReportPackage } from '../report-package.js';
-import { relativePath } from '../shell.js';
+import { loadReportPackage } from '../../report-package.js';
+import { relativePath } from '../../shell.js';
 import { bytes, plural } from '../terminal/format.js';
 import { interruptible } from '../work.js';
 

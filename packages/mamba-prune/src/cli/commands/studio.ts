@@ -4,7 +4,7 @@ import { type Cli, action, addExamples } from '../context.js';
 import { printableLine } from '../terminal/printable.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { integerOption } from '../options/parse.js';
-import { loadReportPackage } from '../report-package.js';
+import { loadReportPackage } from '../../report-package.js';
 
 interface StudioCommandOptions extends CommonOptions {
   readonly port: number;

@@ -35,7 +35,7 @@ import {
   recipeOf,
   typedRecipe,
 } from '../options/recipe.js';
-import { relativePath, resumeCommand } from '../shell.js';
+import { relativePath, resumeCommand } from '../../shell.js';
 import { clock, count, percent, plural } from '../terminal/format.js';
 import { columnsOf } from '../terminal/io.js';
 import { wrapText } from '../terminal/text.js';

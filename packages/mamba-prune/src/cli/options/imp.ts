@@ -5,7 +5,7 @@ import { type Command, Option } from 'commander';
 import { datasetNames } from '../../data/datasets.js';
 import { UsageError } from '../../errors.js';
 import type { FamilyName } from '../../models/architectures.js';
-import { type ScanMode, scanModes } from '../../models/scan-order.js';
+import { type ScanMode, scanModes } from '../../models/mamba/scan-order.js';
 import type { ImportanceNorm } from '../../pruning/importance.js';
 import { rsstSchedules } from '../../pruning/rsst/schedule.js';
 import { pixelOptions, weightsOption } from './import.js';

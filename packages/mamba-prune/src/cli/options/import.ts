@@ -5,7 +5,7 @@ import { defined } from '../../defined.js';
 import { UsageError } from '../../errors.js';
 import { modelLimits } from '../../limits.js';
 import { modelNames } from '../../models/architectures.js';
-import type { ImportOptions } from '../../models/import-model.js';
+import type { ImportOptions } from '../../models/import/model.js';
 import { type ModelFlags, sizeOptions, typedModelOptions } from './model.js';
 import {
   type Interpolation,

@@ -2,9 +2,9 @@
 import type { Command, Option } from 'commander';
 import { modelLimits } from '../../limits.js';
 import { modelNames } from '../../models/architectures.js';
-import type { ModelOptions } from '../../models/config.js';
-import { type ResNetStem, resnetStems } from '../../models/resnet-config.js';
-import { type ScanMode, scanModes } from '../../models/scan-order.js';
+import type { ModelOptions } from '../../models/mamba/config.js';
+import { type ResNetStem, resnetStems } from '../../models/resnet/config.js';
+import { type ScanMode, scanModes } from '../../models/mamba/scan-order.js';
 import { type PresetName, presetModelOptions } from '../../training/presets.js';
 import { choiceOption, integerOption, integersOption, numberOption } from './parse.js';
 import { defined } from './recipe.js';

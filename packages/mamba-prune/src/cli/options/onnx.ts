@@ -13,7 +13,7 @@ import {
   quantizations,
   scanOps,
   targets,
-} from '../../export/onnx/choices.js';
+} from '../../onnx/choices.js';
 import { type DataOptions, addDataOptions } from './data.js';
 import { choiceOption, integerOption } from './parse.js';
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { PruneSettings } from '../../workflows/prune-settings.js';
+import type { PruneSettings } from '../../workflows/prune/settings.js';
 import { tinyPruning } from '../../workflows/testing/tiny.js';
 import { type PruningFlags, checkPruningFlags, pruningOf, recipeThrough } from './pruning.js';
 import { type RecipeOptions, recipeOf } from './recipe.js';

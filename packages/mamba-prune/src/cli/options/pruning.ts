@@ -11,10 +11,10 @@ import type {
   PruneSettings,
   RefillSettings,
   RsstSettings,
-} from '../../workflows/prune-settings.js';
+} from '../../workflows/prune/settings.js';
 import type { RecipeSettings } from '../../workflows/settings.js';
-import { goesThrough } from '../../workflows/lr-through.js';
-import { type Rewind, parseRewind } from '../../workflows/rewind.js';
+import { goesThrough } from '../../workflows/prune/lr-through.js';
+import { type Rewind, parseRewind } from '../../workflows/prune/rewind.js';
 import { choiceOption, integerOption, numberOption } from './parse.js';
 import { defined } from './recipe.js';
 import { type RateFlags, addRateOptions } from './rates.js';

@@ -1,8 +1,8 @@
 // What the weights of another program do not tell, and a new model is never asked.
 import { Option } from 'commander';
 import { modelLimits } from '../../limits.js';
-import type { UntoldOptions } from '../../models/import-layout.js';
-import { type VitPooling, vitPoolings } from '../../models/vit-config.js';
+import type { UntoldOptions } from '../../models/import/layout.js';
+import { type VitPooling, vitPoolings } from '../../models/vit/config.js';
 import { choiceOption, integerOption } from './parse.js';
 import { defined } from '../../defined.js';
 

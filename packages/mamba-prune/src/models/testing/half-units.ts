@@ -1,4 +1,4 @@
-import type { KeptUnits } from '../../pruning/groups.js';
+import type { KeptUnits } from '../groups.js';
 import type { ImageModel } from '../image-model.js';
 
 /** Every second unit of every group. */

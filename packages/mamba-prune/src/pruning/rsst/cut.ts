@@ -2,7 +2,7 @@
 import type { nn } from '@mamba-prune/libtorch';
 import { UsageError } from '../../errors.js';
 import { type OptionKinds, requireOptions } from '../../option-checks.js';
-import type { KeptUnits, PruningGroup } from '../groups.js';
+import type { KeptUnits, PruningGroup } from '../../models/groups.js';
 import { checkRates } from '../select-units.js';
 import { type SelectionOptions, selectUnits, selectionKinds } from '../selection.js';
 import { regularizedGroups } from './regularizer.js';

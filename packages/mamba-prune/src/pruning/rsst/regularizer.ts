@@ -6,7 +6,7 @@
 import type { Tensor, nn } from '@mamba-prune/libtorch';
 import { UsageError } from '../../errors.js';
 import { type OptionKinds, requireOptions } from '../../option-checks.js';
-import { type KeptUnits, type PruningGroup, complement } from '../groups.js';
+import { type KeptUnits, type PruningGroup, complement } from '../../models/groups.js';
 import { type RegNorm, type UnitSet, regNorms, sliceGroups, unitNorms } from './unit-slices.js';
 
 export interface RegularizerOptions {

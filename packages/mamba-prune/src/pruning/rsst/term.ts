@@ -2,7 +2,7 @@
 import { type Tensor, type nn, noGrad, ops, scope, zerosLike } from '@mamba-prune/libtorch';
 import { UsageError } from '../../errors.js';
 import type { LossTerm, StepContext, StepNumbers, TrainHooks } from '../../training/types.js';
-import type { PruningGroup } from '../groups.js';
+import type { PruningGroup } from '../../models/groups.js';
 import { type OptionKinds, requireOptions } from '../../option-checks.js';
 import { type RegularizerOptions, regularizedGroups, regularizerKinds } from './regularizer.js';
 import { type RsstSchedule, type RsstStrength, checkStrength, rsstLambda } from './schedule.js';

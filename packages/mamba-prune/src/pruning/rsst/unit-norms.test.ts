@@ -1,7 +1,7 @@
 import { noGrad } from '@mamba-prune/libtorch';
 import { describe, expect, it } from 'vitest';
 import { UsageError } from '../../errors.js';
-import type { PruningGroup } from '../groups.js';
+import type { PruningGroup } from '../../models/groups.js';
 import { TwoLayer, setWeight, smallMamba, weightOf } from '../testing/models.js';
 import {
   normBins,

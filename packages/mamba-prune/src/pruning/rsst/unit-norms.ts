@@ -2,7 +2,7 @@
 import { type nn, noGrad, scope } from '@mamba-prune/libtorch';
 import { quantile } from '../../bench/statistics.js';
 import type { EpochMetrics } from '../../training/types.js';
-import type { PruningGroup } from '../groups.js';
+import type { PruningGroup } from '../../models/groups.js';
 import { type RegularizerOptions, regularizedGroups } from './regularizer.js';
 import { type RegNorm, sliceGroups, unitNorms } from './unit-slices.js';
 

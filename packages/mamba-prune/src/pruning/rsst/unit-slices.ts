@@ -7,7 +7,7 @@ import {
   type PruningGroup,
   memberOffset,
   memberUnitSize,
-} from '../groups.js';
+} from '../../models/groups.js';
 
 /**
  * l1: sum of |w| over the unit's regularised slice (the plan); group: l2 norm over all members of the

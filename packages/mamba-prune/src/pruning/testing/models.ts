@@ -7,10 +7,10 @@ import {
   type UnitProbe,
   probeOf,
 } from '../../models/image-model.js';
-import type { ModelOptions } from '../../models/config.js';
+import type { ModelOptions } from '../../models/mamba/config.js';
 import { createModel } from '../../models/registry.js';
 import type { Calibration } from '../calibration.js';
-import type { PruningGroup } from '../groups.js';
+import type { PruningGroup } from '../../models/groups.js';
 
 /** d_inner 32, 64 neurons, 4 states, rank 1 (d_model 16 / 16) in each of two blocks; 9 patches. */
 export const smallSizes = {

@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { FileLock } from '../../training/lock.js';
-import { readPruningRecord } from '../pruning-record.js';
+import { readPruningRecord } from '../prune/record.js';
 import { type CompareControl, type CompareHooks, type CompareRequest, compare } from './compare.js';
 import type { CompareResults } from './results.js';
 import { writeTinyImages } from '../testing/tiny.js';

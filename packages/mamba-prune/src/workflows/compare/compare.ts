@@ -7,7 +7,7 @@ import { defaultKinds, groupsOfKinds } from '../../pruning/select-units.js';
 import { type OptionKinds, requireOptions } from '../../option-checks.js';
 import { RunFolder } from '../../training/run-folder.js';
 import { type DataHooks, openData } from '../fit.js';
-import { type ImportanceInputs, decideImportance, keepImportance } from '../prune-settings.js';
+import { type ImportanceInputs, decideImportance, keepImportance } from '../prune/settings.js';
 import { trainSettingsKinds } from '../settings.js';
 import type { RunState } from '../run-state.js';
 import { modelOptionsFor } from '../train-run.js';

@@ -1,6 +1,6 @@
 // What a comparison shows, from the records of its runs.
 import { join } from 'node:path';
-import { type PruningRecord, readPruningRecord } from '../pruning-record.js';
+import { type PruningRecord, readPruningRecord } from '../prune/record.js';
 import {
   type CompareMethod,
   type CompareRun,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { PruneSettings } from '../prune-settings.js';
+import type { PruneSettings } from '../prune/settings.js';
 import {
   type CompareRun,
   type CompareSettings,

@@ -1,8 +1,8 @@
 // What a comparison is told, and the runs that follow from it.
 import { join } from 'node:path';
 import { UsageError } from '../../errors.js';
-import { goesThrough } from '../lr-through.js';
-import type { PruneSettings } from '../prune-settings.js';
+import { goesThrough } from '../prune/lr-through.js';
+import type { PruneSettings } from '../prune/settings.js';
 import type { RecipeSettings, TrainSettings } from '../settings.js';
 
 export const compareMethods = ['dense', 'oneshot', 'refill', 'rsst'] as const;

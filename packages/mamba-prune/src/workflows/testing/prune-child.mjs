@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { RunFolder } from '../../training/run-folder.js';
-import { pruneRun } from '../prune-run.js';
+import { pruneRun } from '../prune/run.js';
 
 const [, , out, settingsFile, event, nth] = process.argv;
 const settings = JSON.parse(readFileSync(settingsFile, 'utf8'));

@@ -3,7 +3,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { Random, Stage } from '../../data/random.js';
-import type { PruneSettings } from '../prune-settings.js';
+import type { PruneSettings } from '../prune/settings.js';
 import type { RecipeSettings, TrainSettings } from '../settings.js';
 
 const classes = ['left', 'right'] as const;

@@ -1,0 +1,156 @@
+// A trained model as an ONNX model: from pixels to probabilities.
+import { nn, scope } from '@mamba-prune/libtorch';
+import { UsageError } from '../errors.js';
+import { preprocessingOf } from '../preparation/preprocessing.js';
+import type { MambaConfig } from '../models/mamba/config.js';
+import { checkInfo } from '../models/file-checks.js';
+import type { ImageModel } from '../models/image-model.js';
+import { type ModelInfo, metadataKey, modelMetadata } from '../models/model-file.js';
+import { type OptionKinds, checkOptions } from '../option-checks.js';
+import type { ResNetConfig } from '../models/resnet/config.js';
+import type { VitConfig } from '../models/vit/config.js';
+import {
+  type FloatType,
+  type InputType,
+  type Quantization,
+  type ScanOp,
+  scanOpFor,
+} from '../onnx/choices.js';
+import { GraphBuilder, type Value } from '../onnx/graph-builder.js';
+import { Layers } from '../onnx/layers.js';
+import { mambaGraph } from '../models/mamba/onnx.js';
+import { modelOf } from '../onnx/model.js';
+import { add, cast, mul, softmax } from '../onnx/operators.js';
+import type { ModelProto } from '../onnx/proto.js';
+import { resnetGraph } from '../models/resnet/onnx.js';
+import { vitGraph } from '../models/vit/onnx.js';
+
+/** Names of the graph's input and outputs. */
+export const tensorNames = {
+  images: 'images',
+  logits: 'logits',
+  probabilities: 'probabilities',
+} as const;
+
+/** Key of metadata_props whose value is the JSON array of the class names. */
+export const classesKey = 'classes';
+
+export interface BuildOptions {
+  /** uint8 unless given */
+  readonly input?: InputType;
+  /** Vision Mamba: scan-adaptive unless given. */
+  readonly scanOp?: ScanOp;
+  /** What it computes in; float32 unless given. */
+  readonly dtype?: FloatType;
+  /** Weights as integers; none unless given. */
+  readonly quantize?: Quantization | undefined;
+}
+
+export const buildKinds: OptionKinds<BuildOptions> = {
+  input: 'string',
+  scanOp: 'string',
+  dtype: 'string',
+  quantize: 'string',
+};
+
+/**
+ * The graph of a model, dense or pruned, with its weights: `images` to `logits` and `probabilities`,
+ * [batch, classes]. Normalisation is part of it; metadata_props holds what a model file has as metadata.
+ */
+export function buildOnnxModel(
+  model: ImageModel,
+  info: ModelInfo,
+  options: BuildOptions = {},
+): ModelProto {
+  checkOptions('buildOnnxModel', options, buildKinds);
+  if (!((model as unknown) instanceof nn.Module)) {
+    throw new UsageError(
+      'ONNX export: got no model, expected one such as loadModel or createModel gives.',
+    );
+  }
+  if (!Array.isArray((info as Partial<ModelInfo> | undefined)?.classes)) {
+    throw new UsageError(
+      'ONNX export: got no information on the model with its classes, expected what loadModel gives as info.',
+    );
+  }
+  checkInfo('ONNX export', model.config, info);
+  const { input = 'uint8', scanOp = scanOpFor.cpu, dtype = 'float32', quantize } = options;
+  checkQuantization(model, quantize);
+  const { arch, channels, imageSize } = model.config;
+  const range = input === 'uint8' ? '0 to 255' : '0 to 1';
+  return scope(() => {
+    const g = new GraphBuilder();
+    const images = g.input(
+      tensorNames.images,
+      input,
+      ['batch', channels, imageSize, imageSize],
+      `${channels === 1 ? 'grey' : 'RGB'} images of ${imageSize}x${imageSize} pixels, ${range}`,
+    );
+    const image = cast(g, normalised(g.at('normalise'), images, info, input), dtype);
+    const layers = Layers.of(model, g, { type: dtype, quantize });
+    const logits = graphOf(model, layers, image, scanOp);
+    const outputs = [
+      g.node('Identity', [logits], logits, { name: tensorNames.logits }),
+      softmax(g, logits, { name: tensorNames.probabilities }),
+    ];
+    return modelOf(g, outputs, {
+      name: arch,
+      doc: `${arch}, written by mamba-prune. Classes: ${info.classes.join(', ')}`,
+      metadata: {
+        // Said in full, also of a model whose own file has no record: those who run this need no rule for it.
+        // Such files are handed on: the folders of the machine that made them concern nobody.
+        [metadataKey]: modelMetadata(model, {
+          ...info,
+          preprocessing: preprocessingOf(info, imageSize),
+          data: undefined,
+        }),
+        [classesKey]: JSON.stringify(info.classes),
+      },
+    });
+  });
+}
+
+function checkQuantization({ config }: ImageModel, quantize: Quantization | undefined): void {
+  if (quantize !== 'int8-dynamic' || config.family !== 'resnet') return;
+  throw new UsageError(
+    `ONNX export: got int8-dynamic for ${config.arch}, whose layers are convolutions; it is for linear layers. ` +
+      'Use int8, which keeps the weights of convolutions in a quarter of the bytes.',
+  );
+}
+
+function graphOf(model: ImageModel, layers: Layers, image: Value, scanOp: ScanOp): Value {
+  const { config } = model;
+  switch (config.family) {
+    case 'mamba':
+      return mambaGraph(config as MambaConfig, layers, image, scanOp);
+    case 'vit':
+      return vitGraph(config as VitConfig, layers, image);
+    case 'resnet':
+      return resnetGraph(config as ResNetConfig, layers, image);
+    default:
+      throw new UsageError(
+        `ONNX export: got a model of family '${config.family}', expected mamba, vit or resnet.`,
+      );
+  }
+}
+
+/** (pixel / 255 - mean) / std as one product and one sum, with the program's own rounding. */
+function normalised(
+  g: GraphBuilder,
+  images: Value,
+  { mean, std }: Pick<ModelInfo, 'mean' | 'std'>,
+  input: InputType,
+): Value {
+  const full = input === 'uint8' ? 255 : 1;
+  const perChannel = (name: string, values: readonly number[]): Value =>
+    g.constant(name, 'float32', values, [1, values.length, 1, 1]);
+  const scale = perChannel(
+    'scale',
+    std.map((value) => 1 / (full * value)),
+  );
+  const shift = perChannel(
+    'shift',
+    std.map((value, i) => -(mean[i] as number) / value),
+  );
+  return add(g, mul(g, cast(g, images, 'float32'), scale), shift);
+}

@@ -1,0 +1,122 @@
+// Files with weights: what kind a file is, told by its content, and the state dicts in it.
+import { closeSync } from 'node:fs';
+import {
+  type FileKind,
+  FormatError,
+  SafetensorsFile,
+  type StoredStateDict,
+  type Tensor,
+  TorchCheckpoint,
+  type TorchTensor,
+  kindOfFile,
+  openRegularFile,
+  readSafetensorsTensor,
+} from '@mamba-prune/libtorch';
+import { UsageError } from '../../errors.js';
+import type { FoundDict } from './choice.js';
+
+/** What a file is. @throws UsageError if it cannot be opened */
+export function fileKind(path: string): FileKind {
+  try {
+    const { fd, size } = openRegularFile(path, path);
+    try {
+      return kindOfFile(fd, size, path);
+    } finally {
+      closeSync(fd);
+    }
+  } catch (error) {
+    throw new UsageError(
+      `import: got ${path}, which cannot be read (${(error as Error).message}), ` +
+        'expected a .safetensors file or one of torch.save.',
+    );
+  }
+}
+
+/** An open file; close it when done. */
+export interface WeightsFile {
+  readonly dicts: readonly FoundDict[];
+  /**
+   * @param names - new names, with those that the dict has
+   * @returns tensors under the new names; the caller owns them
+   */
+  load(dict: FoundDict, names: ReadonlyMap<string, string>): Map<string, Tensor>;
+  close(): void;
+}
+
+/**
+ * Opens a file of another program.
+ * @throws FormatError naming what the file is if it is no file of weights, or if there are none in it
+ */
+export async function openWeights(path: string, kind: FileKind): Promise<WeightsFile> {
+  switch (kind.format) {
+    case 'safetensors':
+      return safetensorsWeights(path);
+    case 'torch-zip':
+    case 'torch-legacy':
+    case 'zip':
+      return torchWeights(path);
+    default:
+      throw new FormatError(
+        `${path}: got ${kind.what}, expected a safetensors file or one of torch.save. ${kind.advice}`,
+      );
+  }
+}
+
+function safetensorsWeights(path: string): WeightsFile {
+  const file = SafetensorsFile.open(path);
+  const shapes = new Map(file.names().map((name) => [name, file.info(name).shape]));
+  return {
+    dicts: [{ key: '', shapes }],
+    load: (_, names) => loadEach(names, (stored) => readSafetensorsTensor(file, stored)),
+    close: () => {
+      file.close();
+    },
+  };
+}
+
+async function torchWeights(path: string): Promise<WeightsFile> {
+  // Checkpoints hold the script's own objects too; only tensors are taken, and nothing is run.
+  const file = await TorchCheckpoint.open(path, { onUnknownGlobal: 'placeholder' });
+  if (file.stateDicts.length === 0) {
+    file.close();
+    throw new FormatError(
+      `${path}: found no weights of a model in ${file.outline}, expected a state dict or a module. ` +
+        'Save model.state_dict(): what an optimizer keeps is no model.',
+    );
+  }
+  const stored = new Map<FoundDict, StoredStateDict>(
+    file.stateDicts.map((dict) => {
+      const { key, tensors, others, module } = dict;
+      const shapes = new Map(Array.from(tensors, ([name, { shape }]) => [name, shape]));
+      return [{ key, shapes, others, module }, dict];
+    }),
+  );
+  return {
+    dicts: [...stored.keys()],
+    load: (dict, names) => {
+      const from = stored.get(dict)?.tensors ?? new Map<string, TorchTensor>();
+      const wanted = Array.from(names).flatMap(([name, old]) => {
+        const tensor = from.get(old);
+        return tensor === undefined ? [] : [[name, tensor] as const];
+      });
+      return file.load(new Map(wanted));
+    },
+    close: () => {
+      file.close();
+    },
+  };
+}
+
+function loadEach(
+  names: ReadonlyMap<string, string>,
+  read: (stored: string) => Tensor,
+): Map<string, Tensor> {
+  const tensors = new Map<string, Tensor>();
+  try {
+    for (const [name, stored] of names) tensors.set(name, read(stored));
+    return tensors;
+  } catch (error) {
+    for (const tensor of tensors.values()) tensor.dispose();
+    throw error;
+  }
+}

@@ -1,0 +1,60 @@
+// Reading sizes off the shapes of a state dict.
+import { FormatError } from '@mamba-prune/libtorch';
+import type { Shapes } from './layout.js';
+
+export class ShapeReader {
+  constructor(
+    readonly family: string,
+    readonly shapes: Shapes,
+  ) {}
+
+  has(name: string): boolean {
+    return this.shapes.has(name);
+  }
+
+  /**
+   * Size of one dimension of a tensor.
+   * @param ndim - dimensions that the tensor must have
+   * @throws FormatError if the tensor is missing or has another number of dimensions
+   */
+  size(name: string, dim: number, ndim: number): number {
+    const shape = this.shapes.get(name);
+    if (!shape) {
+      throw new FormatError(
+        `import: got the weights of a ${this.family} without '${name}', which every ${this.family} has. Is the file complete?`,
+      );
+    }
+    if (shape.length !== ndim) {
+      throw new FormatError(
+        `import: got '${name}' of shape [${shape.join(', ')}], expected ${ndim} dimensions`,
+      );
+    }
+    const size = shape[dim] as number;
+    if (size === 0) {
+      throw new FormatError(
+        `import: got '${name}' of shape [${shape.join(', ')}], which holds nothing, expected sizes from 1`,
+      );
+    }
+    return size;
+  }
+
+  /** How many modules `prefix.0`, `prefix.1`, ... there are. */
+  count(prefix: string): number {
+    const indices = new Set<string>();
+    for (const name of this.shapes.keys()) {
+      if (!name.startsWith(`${prefix}.`)) continue;
+      indices.add(name.slice(prefix.length + 1).split('.', 1)[0] as string);
+    }
+    let count = 0;
+    while (indices.has(String(count))) count++;
+    return count;
+  }
+}
+
+/** What to say of a backbone. @param name - of the classifier's weight */
+export function missingClassifier(name: string): FormatError {
+  return new FormatError(
+    `import: got weights without '${name}': a backbone that gives features (num_classes=0), and no classifier, expected a model with ` +
+      'one. Train a classifier on it where it was made and save both together, or add its weight and bias to the file.',
+  );
+}

@@ -1,0 +1,222 @@
+// ResNets under the names and in the forms of other programs; real-peers.test.ts has the programs themselves.
+import {
+  FormatError,
+  type Tensor,
+  cat,
+  manualSeed,
+  noGrad,
+  ops,
+  randn,
+  setNumThreads,
+  zeros,
+} from '@mamba-prune/libtorch';
+import { describe, expect, it } from 'vitest';
+import { UsageError } from '../../errors.js';
+import type { ModelOptions } from '../mamba/config.js';
+import type { ImageModel } from '../image-model.js';
+import { type ImportOptions, importStateDict } from '../import/model.js';
+import { createModel } from '../registry.js';
+import { asHuggingFaceResNet, asKuangliu } from '../testing/other-names.js';
+import { relativeDifference } from '../testing/parity.js';
+
+// Tensors this small are done sooner than a second thread has begun.
+setNumThreads(1);
+
+function trained(arch: string, options: ModelOptions): ImageModel {
+  manualSeed(3);
+  const model = createModel(arch, { numClasses: 4, ...options });
+  noGrad(() => {
+    for (const parameter of model.parameters()) parameter.add_(randn(parameter.shape).mul(0.1));
+    for (const [name, value] of model.stateDict()) {
+      if (name.endsWith('running_var')) ops.uniform_(value, 0.5, 2);
+    }
+  });
+  return model.eval();
+}
+
+const run = (model: ImageModel, images: Tensor): Tensor => noGrad(() => model.forward(images));
+
+const basic = { arch: 'resnet18', blocks: [2, 1], baseWidth: 8, imageSize: 32 } as const;
+const deep = { arch: 'resnet50', blocks: [1, 1], baseWidth: 4, imageSize: 32 } as const;
+const made = ({ arch, ...sizes }: typeof basic | typeof deep, more: ModelOptions = {}) =>
+  trained(arch, { ...sizes, ...more });
+
+function expectSame(
+  given: Map<string, Tensor>,
+  model: ImageModel,
+  options: ImportOptions,
+): readonly string[] {
+  manualSeed(4);
+  const { imageSize } = model.config;
+  const images = randn([2, 3, imageSize, imageSize]);
+  const found = importStateDict(given, options);
+  expect(found.model.config).toEqual(model.config);
+  expect(run(found.model, images).equal(run(model, images))).toBe(true);
+  return found.notes;
+}
+
+describe('names of other programs', () => {
+  it("are read: kuangliu's", () => {
+    const model = made(basic);
+    const notes = expectSame(asKuangliu(model.stateDict()), model, basic);
+    expect(notes[0]).toMatch(/^The names of kuangliu were turned into those of torchvision/);
+  });
+
+  it.each([
+    ['basic blocks', basic],
+    ['bottlenecks', deep],
+  ] as const)("are read: Hugging Face's, with %s", (_, options) => {
+    const model = made(options, { stem: 'imagenet' });
+    const notes = expectSame(asHuggingFaceResNet(model.stateDict()), model, options);
+    expect(notes.join(' ')).toMatch(
+      /Hugging Face.*no shape tells it: (?:strides.*, )?max pooling behind/s,
+    );
+  });
+
+  it('are read: a classifier with a number, as behind a dropout', () => {
+    const model = made(basic);
+    const given = model.stateDict();
+    for (const part of ['weight', 'bias']) {
+      given.set(`fc.1.${part}`, given.get(`fc.${part}`) as Tensor);
+      given.delete(`fc.${part}`);
+    }
+    expectSame(given, model, basic);
+    given.set('fc.4.weight', zeros([4, 16]));
+    expect(() => importStateDict(given, basic)).toThrow(
+      /both 'fc.1.weight' and 'fc.4.weight', which are both 'fc.weight'/,
+    );
+  });
+
+  it('tell wide networks by their widths', () => {
+    const wide = made(deep).withWidths({
+      'layer1.0.conv1': 8,
+      'layer1.0.conv2': 8,
+      'layer2.0.conv1': 16,
+      'layer2.0.conv2': 16,
+    });
+    expectSame(wide.eval().stateDict(), wide, deep);
+  });
+});
+
+describe('shortcuts without parameters', () => {
+  /** akamaster's ResNet: option A of the paper. */
+  function optionA(): { given: Map<string, Tensor>; model: ImageModel } {
+    const model = trained('resnet20', { blocks: [1, 1, 1], baseWidth: 4, imageSize: 16 });
+    const given = asKuangliu(model.stateDict());
+    for (const name of [...given.keys()]) if (name.includes('shortcut')) given.delete(name);
+    return { given, model };
+  }
+  const said: ImportOptions = { arch: 'resnet20', blocks: [1, 1, 1], baseWidth: 4, imageSize: 16 };
+
+  /** The forward pass as its program does it, from the tensors. */
+  function reference(given: Map<string, Tensor>, images: Tensor, padding: 'both' | 'end'): Tensor {
+    const t = (name: string) => given.get(name) as Tensor;
+    const norm = (x: Tensor, bn: string) => {
+      const [mean, variance, weight, bias] = ['running_mean', 'running_var', 'weight', 'bias'].map(
+        (part) => t(`${bn}.${part}`).view(1, -1, 1, 1),
+      ) as [Tensor, Tensor, Tensor, Tensor];
+      return x.sub(mean).div(variance.add(1e-5).sqrt()).mul(weight).add(bias);
+    };
+    const conv = (x: Tensor, name: string, stride: number) =>
+      ops.conv2d(x, t(`${name}.weight`), null, [stride, stride], [1, 1]);
+    let x = norm(conv(images, 'conv1', 1), 'bn1').relu();
+    for (const [stage, stride] of [
+      [1, 1],
+      [2, 2],
+      [3, 2],
+    ] as const) {
+      const block = `layer${stage}.0`;
+      const y = norm(conv(x, `${block}.conv1`, stride), `${block}.bn1`).relu();
+      const z = norm(conv(y, `${block}.conv2`, 1), `${block}.bn2`);
+      const kept = stride === 1 ? x : ops.maxPool2d(x, 1, 2);
+      const [batch = 0, channels = 0, ...sides] = kept.shape;
+      const missing = z.size(1) - channels;
+      const before = padding === 'both' ? missing / 2 : 0;
+      const none = (count: number) => (count > 0 ? [zeros([batch, count, ...sides])] : []);
+      x = z.add(cat([...none(before), kept, ...none(missing - before)], 1)).relu();
+    }
+    return x.mean([2, 3]).matmul(t('linear.weight').transpose(0, 1)).add(t('linear.bias'));
+  }
+
+  it.each([
+    ['both', {}, 'linear'],
+    ['end', { shortcutPadding: 'end' }, 'linear'],
+    ['both', { shortcutPadding: 'both' }, 'fc'],
+  ] as const)('become projections: zeros at %s with %j, classifier %s', (padding, more, name) => {
+    const { given } = optionA();
+    const images = randn([2, 3, 16, 16]);
+    const expected = noGrad(() => reference(given, images, padding));
+    if (name === 'fc') {
+      for (const part of ['weight', 'bias']) {
+        given.set(`fc.${part}`, given.get(`linear.${part}`) as Tensor);
+        given.delete(`linear.${part}`);
+      }
+    }
+    const { model, notes, assumed } = importStateDict(given, { ...said, ...more });
+    // Roundings of seven layers, in another order.
+    expect(relativeDifference(run(model, images), expected)).toBeLessThan(1e-5);
+    expect(notes.join(' ')).toMatch(/option A.*1x1 convolutions.*trained on, they are trained too/);
+    expect(assumed.includes('shortcutPadding both')).toBe(name === 'linear' && padding === 'both');
+    // What a probe looks into is computed without the operator for a whole block.
+    const probed = noGrad(() => model.forward(images, {}));
+    expect(relativeDifference(probed, expected)).toBeLessThan(1e-5);
+  });
+
+  it('are asked for where no name tells what they do', () => {
+    const { given } = optionA();
+    for (const part of ['weight', 'bias']) {
+      given.set(`fc.${part}`, given.get(`linear.${part}`) as Tensor);
+      given.delete(`linear.${part}`);
+    }
+    expect(() => importStateDict(given, said)).toThrow(UsageError);
+    expect(() => importStateDict(given, said)).toThrow(
+      /option A.*`shortcutPadding`.*'both' or 'end'/,
+    );
+    const other: ImportOptions = { ...basic, shortcutPadding: 'both' };
+    expect(() => importStateDict(made(basic).stateDict(), other)).toThrow(
+      /`shortcutPadding`: got 'both' for a model whose shortcuts have parameters/,
+    );
+  });
+});
+
+describe('what a ResNet here does not have', () => {
+  it.each([
+    ['layer1.0.se.fc1.weight', 'SE'],
+    ['layer1.0.se.conv.weight', 'ECA'],
+    ['conv1.0.weight', 'resnet50d'],
+    ['layer2.0.downsample.2.weight', 'ResNet-D'],
+    ['layer1.0.conv2.conv.weight', 'SK'],
+    ['layer1.0.convs.0.weight', 'Res2Net'],
+    ['maxpool.1.filt', 'BlurPool'],
+  ])('is refused by name: %s', (name, what) => {
+    const given = made(basic).stateDict();
+    given.set(name, zeros([1]));
+    const give = () => importStateDict(given, basic);
+    expect(give).toThrow(FormatError);
+    expect(give).toThrow(new RegExp(`got '${name}'.*${what}`));
+  });
+
+  it('is refused: groups, GroupNorm, pre-activation, a pruned residual stream, no classifier', () => {
+    const change = (edit: (given: Map<string, Tensor>) => void, options: ImportOptions = deep) => {
+      const given = made(options === deep ? deep : basic).stateDict();
+      edit(given);
+      return () => importStateDict(given, options);
+    };
+    expect(change((given) => given.set('layer1.0.conv2.weight', zeros([4, 1, 3, 3])))).toThrow(
+      /4 groups \(ResNeXt\)/,
+    );
+    const without = (pattern: RegExp) => (given: Map<string, Tensor>) => {
+      for (const name of [...given.keys()]) if (pattern.test(name)) given.delete(name);
+    };
+    expect(change(without(/running_|num_batches/))).toThrow(/GroupNorm/);
+    expect(change(without(/^bn1\./))).toThrow(/pre-activation/);
+    expect(change(without(/^fc\./))).toThrow(/num_classes=0/);
+    const narrow = change(
+      (given) => given.set('layer2.0.conv2.weight', zeros([11, 16, 3, 3])),
+      basic,
+    );
+    expect(narrow).toThrow(
+      /'layer2.0.conv2.weight' with 11 output channels, expected 16: 8 of the/,
+    );
+  });
+});

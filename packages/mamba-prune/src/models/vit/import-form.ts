@@ -1,0 +1,247 @@
+// From the forms of ViTs that timm's names allow to the one that model.ts computes: everything that can be folded
+// into a weight, or expressed by zeros, is.
+import { FormatError, cat, noGrad } from '@mamba-prune/libtorch';
+import { UsageError } from '../../errors.js';
+import type { LayoutOptions } from '../import/layout.js';
+import type { VitNames } from './import-names.js';
+import { type PositionQuestion, readPositions } from '../import/positions.js';
+import { ShapeReader, missingClassifier } from '../import/shapes.js';
+import type { StateDict } from '../import/state-dict.js';
+import type { VitConfig, VitPooling } from './config.js';
+
+/** What a state dict tells of a ViT beside the widths of its blocks. */
+export interface VitTraits {
+  readonly dModel: number;
+  readonly depth: number;
+  readonly patchSize: number;
+  readonly imageSize: number;
+  /** Fields in which it is not timm's plain model. */
+  readonly config: Pick<
+    VitConfig,
+    'classToken' | 'distilled' | 'registers' | 'pooling' | 'poolsBeforeNorm'
+  >;
+  readonly assumed: readonly string[];
+}
+
+/**
+ * @param names - whose they were
+ * @param state - under timm's names; is left with exactly the tensors of a model here
+ * @throws FormatError if tensors are missing or do not fit together; UsageError for an option that the file contradicts
+ */
+export function convertVit(state: StateDict, names: VitNames, options: LayoutOptions): VitTraits {
+  state.drop(/^mask_token$/, 'which only pretraining reads');
+  const reader = new ShapeReader('vit', state.shapes);
+  const depth = reader.count('blocks');
+  const dModel = reader.size('patch_embed.proj.weight', 0, 4);
+  const patchSize = reader.size('patch_embed.proj.weight', 2, 4);
+  if (reader.size('patch_embed.proj.weight', 3, 4) !== patchSize) {
+    throw new FormatError(
+      `import: got patches of ${patchSize}x${reader.size('patch_embed.proj.weight', 3, 4)} pixels, expected square ones.`,
+    );
+  }
+  if (!state.has('head.weight')) throw missingClassifier('head.weight');
+  state.drop(/^pooler\.dense\./, 'which no classifier reads');
+  const blocks = Array.from({ length: depth }, (_, block) => `blocks.${block}`);
+  joinProjections(state, blocks);
+  foldLayerScale(state, blocks);
+  addBiases(state, blocks);
+  const tokens = readTokens(state, dModel);
+  const pooling = readPooling(state, names, tokens, dModel, options.pooling);
+  const before = Number(tokens.classToken) + Number(tokens.distilled) + tokens.registers;
+  const positions: PositionQuestion = {
+    before,
+    // timm's no_embed_class has positions for patches alone, and DINOv2 with registers for the class token too.
+    alternatives: tokens.classToken && before > 1 ? [0, 1] : [0],
+    family: 'vit',
+    ...{ patchSize, dModel },
+  };
+  const imageSize = readPositions(state, positions, options);
+  return {
+    ...{ dModel, depth, patchSize, imageSize },
+    config: {
+      ...(!tokens.classToken && { classToken: false }),
+      ...(tokens.distilled && { distilled: true }),
+      ...(tokens.registers > 0 && { registers: tokens.registers }),
+      ...(pooling.pooling !== 'token' && { pooling: pooling.pooling }),
+      ...(pooling.poolsBeforeNorm && { poolsBeforeNorm: true }),
+    },
+    assumed: pooling.assumed,
+  };
+}
+
+/** Query, key and value of Hugging Face, three layers, are one in timm. */
+function joinProjections(state: StateDict, blocks: readonly string[]): void {
+  let joined = false;
+  for (const block of blocks) {
+    const parts = (part: string) => ['q', 'k', 'v'].map((one) => `${block}.attn.${one}.${part}`);
+    const biases = parts('bias').filter((name) => state.has(name));
+    if (biases.length > 0 && biases.length < 3) {
+      throw new FormatError(
+        `import: got biases of ${block} for ${biases.length} of query, key and value, expected all or none: models that ` +
+          'have no bias for the key (BEiT) are not known here.',
+      );
+    }
+    if (!state.has(`${block}.attn.q.weight`)) continue;
+    joined = true;
+    for (const part of ['weight', 'bias']) state.join(parts(part), `${block}.attn.qkv.${part}`);
+  }
+  if (joined) state.note('Query, key and value of each attention were joined into one layer, qkv.');
+}
+
+/** x + gamma (W y + b) = x + (gamma W) y + gamma b */
+function foldLayerScale(state: StateDict, blocks: readonly string[]): void {
+  let folded = 0;
+  for (const block of blocks) {
+    for (const [scale, layer] of [
+      ['ls1', 'attn.proj'],
+      ['ls2', 'mlp.fc2'],
+    ] as const) {
+      const name = `${block}.${scale}.gamma`;
+      const gamma = state.take(name);
+      if (!gamma) continue;
+      folded++;
+      state.scaleRows(`${block}.${layer}`, gamma, name);
+    }
+  }
+  if (folded === 0) return;
+  if (folded < 2 * blocks.length) {
+    throw new FormatError(
+      `import: got ${folded} scales of LayerScale for ${blocks.length} blocks, expected ${2 * blocks.length}: is the file complete?`,
+    );
+  }
+  state.note(
+    `LayerScale (${folded} scales) was multiplied into the weights and biases of proj and fc2, which compute the same without it.`,
+  );
+}
+
+function addBiases(state: StateDict, blocks: readonly string[]): void {
+  for (const [layer, kind] of [
+    ['attn.qkv', 'qkv of the attentions'],
+    ['attn.proj', 'proj of the attentions'],
+    ['mlp.fc1', 'fc1 of the MLPs'],
+    ['mlp.fc2', 'fc2 of the MLPs'],
+  ] as const) {
+    state.addZeroBiases(
+      blocks.map((block) => `${block}.${layer}`),
+      kind,
+    );
+  }
+  state.addZeroBiases(['patch_embed.proj'], 'embedding of patches');
+  state.addZeroBiases(['head'], 'classifier');
+  if (state.has('head_dist.weight')) {
+    state.addZeroBiases(['head_dist'], 'classifier of the distillation token');
+  }
+}
+
+interface Tokens {
+  readonly classToken: boolean;
+  readonly distilled: boolean;
+  readonly registers: number;
+}
+
+function readTokens(state: StateDict, dModel: number): Tokens {
+  for (const name of ['cls_token', 'dist_token', 'reg_token']) {
+    const shape = state.get(name)?.shape;
+    const [one, count = 0, width] = shape ?? [];
+    const wrong = one !== 1 || count < 1 || width !== dModel || shape?.length !== 3;
+    if (shape && (wrong || (name !== 'reg_token' && count !== 1))) {
+      throw new FormatError(
+        `import: got '${name}' of shape [${shape.join(', ')}], expected [1, ${name === 'reg_token' ? 'tokens' : 1}, ${dModel}]`,
+      );
+    }
+  }
+  const classToken = state.has('cls_token');
+  const hasSecondHead = state.has('head_dist.weight');
+  const distillation = state.get('dist_token');
+  if (hasSecondHead && !(distillation && classToken)) {
+    throw new FormatError(
+      "import: got 'head_dist.weight', the classifier of a distillation token, without 'cls_token' and 'dist_token', expected all three.",
+    );
+  }
+  if (hasSecondHead) {
+    state.note(
+      'The logits are the mean of both classifiers, of the class and the distillation token.',
+    );
+  } else if (distillation) {
+    // It takes part in the attention and is not read, as a register.
+    state.take('dist_token');
+    const registers = state.get('reg_token');
+    const all = registers ? [distillation, registers] : [distillation];
+    state.set(
+      'reg_token',
+      noGrad(() => cat(all, 1)),
+    );
+    state.note(
+      'The distillation token, which has no classifier in the file, became a register token.',
+    );
+  }
+  return {
+    classToken,
+    distilled: hasSecondHead,
+    registers: state.get('reg_token')?.size(1) ?? 0,
+  };
+}
+
+interface Pooling {
+  readonly pooling: VitPooling;
+  readonly poolsBeforeNorm: boolean;
+  readonly assumed: readonly string[];
+}
+
+/** What the classifier reads: its width, the name of the last norm and the tokens tell it, or nearly so. */
+function readPooling(
+  state: StateDict,
+  names: VitNames,
+  { classToken, distilled }: Tokens,
+  dModel: number,
+  said: VitPooling | undefined,
+): Pooling {
+  const hasFcNorm = state.has('fc_norm.weight');
+  if (hasFcNorm && state.has('norm.weight')) {
+    throw new FormatError(
+      "import: got both 'norm.weight' and 'fc_norm.weight', expected one of them: a norm after the pooling and one before it are not known here.",
+    );
+  }
+  for (const part of ['weight', 'bias']) {
+    const tensor = state.take(`fc_norm.${part}`);
+    if (tensor) state.set(`norm.${part}`, tensor);
+  }
+  const isWide = state.get('head.weight')?.shape[1] === 2 * dModel;
+  const possible: readonly VitPooling[] = isWide
+    ? ['token-and-mean']
+    : distilled
+      ? ['token']
+      : classToken
+        ? ['token', 'mean']
+        : ['mean'];
+  if (said !== undefined && !possible.includes(said)) {
+    throw new UsageError(
+      `import: \`pooling\`: got '${said}' for a model that ${isWide ? `has ${2 * dModel} inputs of its classifier` : distilled ? 'is distilled' : 'has no class token'}, ` +
+        `expected '${possible.join("' or '")}'.`,
+    );
+  }
+  if ((isWide && !classToken) || (isWide && hasFcNorm)) {
+    throw new FormatError(
+      `import: got a classifier with ${2 * dModel} inputs ${classToken ? "and 'fc_norm.weight'" : "without 'cls_token'"}, expected the class token and the mean ` +
+        'of the patches, both behind one norm.',
+    );
+  }
+  // timm has `fc_norm` where it pools by the mean, unless told otherwise.
+  const only = possible.length === 1 ? possible[0] : undefined;
+  const usual = only ?? (hasFcNorm ? 'mean' : 'token');
+  const pooling = said ?? usual;
+  // torchvision and Hugging Face pool in no other way.
+  const isCertain = said !== undefined || possible.length === 1 || names !== 'timm';
+  if (pooling !== 'token') {
+    state.note(
+      pooling === 'mean'
+        ? `The classifier reads the mean over the patches' tokens, taken ${hasFcNorm ? 'before' : 'after'} the last norm.`
+        : "The classifier reads the class token and the mean over the patches' tokens, side by side.",
+    );
+  }
+  return {
+    pooling,
+    poolsBeforeNorm: pooling === 'mean' && hasFcNorm,
+    assumed: isCertain ? [] : [`pooling ${pooling}`],
+  };
+}

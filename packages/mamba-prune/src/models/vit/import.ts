@@ -1,0 +1,125 @@
+// Vision transformers of timm, torchvision and Hugging Face, dense or pruned, in the one form that model.ts has.
+import { UsageError } from '../../errors.js';
+import { mlpGroup } from '../mamba/config.js';
+import type { Layout, LayoutOptions, LayoutResult, Reading } from '../import/layout.js';
+import { attentionWidth, readHeads } from './import-heads.js';
+import { type VitNames, vitNamesOf, vitRefusals, vitRenames } from './import-names.js';
+import { type VitTraits, convertVit } from './import-form.js';
+import { ShapeReader } from '../import/shapes.js';
+import { StateDict } from '../import/state-dict.js';
+import { type VitSizes, attentionGroup, defaultEps, vitArchitectures } from './config.js';
+
+// No shape tells the number of heads: only width and depth tell the architectures apart.
+const architectures = Object.fromEntries(
+  Object.entries(vitArchitectures).map(([name, { dModel, depth }]) => [name, { dModel, depth }]),
+);
+
+export const vitLayout: Layout = {
+  architectures,
+
+  untold: ['headDim', 'pooling', 'eps', 'activation', 'resamplePositions'],
+
+  recognises: (shapes) => vitNamesOf(shapes) !== undefined,
+
+  read(tensors, options): Reading {
+    const state = new StateDict(tensors);
+    const names = vitNamesOf(state.shapes) ?? 'timm';
+    state.refuse('ViT', vitRefusals);
+    checkActivation(options.activation);
+    // DINOv2 of Hugging Face has another eps than its ViT; and only the ViT has this name.
+    const isDinov2 = !state.names().some((name) => name.includes('layernorm_before'));
+    const renamed = state.rename(vitRenames(names, state.names()));
+    if (names !== 'timm' && renamed > 0) {
+      state.note(
+        `The names of ${names} were turned into those of timm, which the models here have.`,
+      );
+    }
+    const traits = convertVit(state, names, options);
+    const reader = new ShapeReader('vit', state.shapes);
+    const sizes = {
+      dModel: traits.dModel,
+      depth: traits.depth,
+      patchSize: traits.patchSize,
+      imageSize: traits.imageSize,
+      channels: reader.size('patch_embed.proj.weight', 1, 4),
+      numClasses: reader.size('head.weight', 0, 2),
+    };
+    return {
+      sizes,
+      tensors: state.tensors,
+      notes: state.notes,
+      config(arch, said): LayoutResult {
+        const attention = headsOf(reader, arch, traits, said);
+        const widths: Record<string, number> = {};
+        const headDims: Record<string, number> = {};
+        for (let block = 0; block < traits.depth; block++) {
+          const group = attentionGroup(block);
+          widths[group] = attention.heads[block] as number;
+          widths[mlpGroup(block)] = reader.size(`blocks.${block}.mlp.fc1.weight`, 0, 2);
+          const headDim = attention.headDims?.[block];
+          if (headDim !== undefined && headDim !== attention.headDim) headDims[group] = headDim;
+        }
+        const { headDim } = attention;
+        const norm = epsOf(names, isDinov2, said.eps);
+        const config = {
+          ...{ family: 'vit', arch, ...sizes, headDim, dropPath: said.dropPath ?? 0, widths },
+          ...(Object.keys(headDims).length > 0 && { headDims }),
+          ...(norm.eps !== defaultEps && { eps: norm.eps }),
+          ...traits.config,
+        };
+        return {
+          config,
+          assumed: [...attention.assumed, ...norm.assumed, ...traits.assumed],
+          notes: [...attention.notes, ...norm.notes],
+        };
+      },
+    };
+  },
+};
+
+function headsOf(
+  reader: ShapeReader,
+  arch: string,
+  { dModel, depth }: VitTraits,
+  { heads, headDim }: LayoutOptions,
+): ReturnType<typeof readHeads> {
+  const known: Readonly<Record<string, VitSizes>> = vitArchitectures;
+  const standard = known[arch];
+  const widths = Array.from({ length: depth }, (_, block) => {
+    const name = `blocks.${block}.attn.qkv.weight`;
+    return attentionWidth(name, reader.size(name, 0, 2));
+  });
+  return readHeads(
+    { widths, dModel, arch, known: standard?.dModel === dModel ? standard.heads : undefined },
+    { heads, headDim },
+  );
+}
+
+/** Hugging Face's ViT and DeiT have 1e-12 unless their config.json says otherwise; all others here have 1e-6. */
+function epsOf(
+  names: VitNames,
+  isDinov2: boolean,
+  said: number | undefined,
+): { readonly eps: number; readonly assumed: string[]; readonly notes: string[] } {
+  if (said !== undefined) {
+    if (said > 0 && said <= 1) return { eps: said, assumed: [], notes: [] };
+    throw new UsageError(`import: \`eps\`: got ${said}, expected a number above 0 and up to 1.`);
+  }
+  const eps = names === 'Hugging Face' && !isDinov2 ? 1e-12 : defaultEps;
+  if (eps === defaultEps) return { eps, assumed: [], notes: [] };
+  return {
+    eps,
+    assumed: [`eps ${eps}`],
+    notes: [
+      `LayerNorm adds ${eps} to the variance, as Hugging Face's ViT and DeiT do unless their config.json has another layer_norm_eps.`,
+    ],
+  };
+}
+
+/** What Hugging Face calls `hidden_act`, and timm `act_layer`. @throws UsageError but for the exact GELU */
+function checkActivation(activation: string | undefined): void {
+  if (activation === undefined || activation === 'gelu') return;
+  throw new UsageError(
+    `import: \`activation\`: got '${activation}', expected 'gelu', the exact one: the ViT here has no other.`,
+  );
+}

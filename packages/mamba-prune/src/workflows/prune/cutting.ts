@@ -1,0 +1,249 @@
+// One cut: measure, score, select, cut, batch normalisation, measure again, rewind.
+import { inspectModel } from '../../models/inspect.js';
+import type { ImageModel } from '../../models/image-model.js';
+import type { ModelInfo } from '../../models/model-file.js';
+import type { KeptUnits } from '../../models/groups.js';
+import { type TensorCut, pruneModel, tensorCut } from '../../pruning/surgery.js';
+import { reestimateBatchNorm } from '../../training/reestimate-bn.js';
+import { evaluateModel } from '../evaluate-model.js';
+import { composeKept, encodeKept } from './kept-units.js';
+import { type PruneJob, importOfRewind, rewoundWidths } from './job.js';
+import type { Standing } from './source.js';
+import type { PruneHooks } from './hooks.js';
+import type { ResolvedPruneSettings } from './settings.js';
+import type { PruningRecord, RoundRecord } from './record.js';
+import { rewoundModel } from './rewinding.js';
+import { type RoundChoice, chooseRoundUnits } from './round-choice.js';
+import { reachedRates } from './reached-rates.js';
+import { ratesAfter } from './round-rates.js';
+import type { RoundScores } from './unit-scores.js';
+
+export interface Cut {
+  /** The caller's to dispose. */
+  readonly model: ImageModel;
+  /** With the cut in its history. */
+  readonly info: ModelInfo;
+  /** With the round as its last entry, not finished. */
+  readonly record: PruningRecord;
+  /** What it went by; undefined if the units were chosen before. */
+  readonly scores: RoundScores | undefined;
+}
+
+/**
+ * Makes the cut of the round after those in the record; nothing is written.
+ * @returns undefined if the signal stopped it
+ */
+export async function cutRound(
+  job: PruneJob,
+  { model, info, record, accuracy }: Standing,
+  hooks: PruneHooks,
+): Promise<Cut | undefined> {
+  const { settings, device, calibration } = job;
+  const round = record.rounds.length + 1;
+  const before = accuracy ?? (await measure(job, model, 'before', hooks));
+  if (before === undefined) return undefined;
+  hooks.onScore?.(round, settings.rounds);
+  // What was pushed towards zero goes, whether or not all of it arrived there.
+  const { wanted } = record;
+  const choice: RoundChoice =
+    wanted?.round === round
+      ? { kept: unitMap(wanted.kept) }
+      : await chooseRoundUnits(model, settings, round, record.widthsBefore, calibration);
+  const cut = pruneModel(model, choice.kept).to(device);
+  try {
+    const goesOn = await reestimate(job, cut, hooks);
+    const afterCut = goesOn ? await measure(job, cut, 'after the cut', hooks) : undefined;
+    if (afterCut === undefined) {
+      cut.dispose();
+      return undefined;
+    }
+    const next = withRound(job, record, cut, choice, { before, afterCut, after: null });
+    const step = historyStep(job, next, model);
+    return {
+      model: await rewound(job, next, cut),
+      info: { ...info, history: [...info.history, step] },
+      record: next,
+      scores: choice.scores && roundScores(settings, record, model, choice.scores),
+    };
+  } catch (error) {
+    cut.dispose();
+    throw error;
+  }
+}
+
+/**
+ * How the last cut of a run cut each tensor, for what has the shape of the parameters before it. From the
+ * record: in a run that is resumed the model of then is gone.
+ * @param standing - with the model that the cut made
+ */
+export function lastCut({ model, record }: Pick<Standing, 'model' | 'record'>): TensorCut {
+  const before = model.withWidths(record.rounds.at(-2)?.widths ?? record.widthsBefore);
+  try {
+    return tensorCut(before, keptInLastCut(record));
+  } finally {
+    before.dispose();
+  }
+}
+
+/** Units that the last cut left, as the model just before it had them. */
+function keptInLastCut({ rounds, kept, keptInSource }: PruningRecord): KeptUnits {
+  const earlier = rounds.at(-2)?.kept;
+  if (!earlier) return unitMap(keptInSource);
+  return new Map(
+    Object.entries(kept).map(([name, units]) => {
+      const places = new Map(earlier[name]?.map((unit, place) => [unit, place]));
+      return [name, earlier[name] ? units.map((unit) => places.get(unit) as number) : units];
+    }),
+  );
+}
+
+/**
+ * Accuracy on test images: those that the training is measured by, if there is one.
+ * @returns null without a data set; undefined if the signal stopped it
+ */
+export async function measure(
+  { dataset, device, settings, control, accuracyImages }: PruneJob,
+  model: ImageModel,
+  what: string,
+  hooks: PruneHooks,
+): Promise<number | null | undefined> {
+  if (!dataset) return null;
+  const { seed, precision } = settings.recipe;
+  const evaluation = await evaluateModel(model, dataset, {
+    device,
+    precision: precision ?? 'auto',
+    images: accuracyImages,
+    seed: seed ?? 0,
+    ...(control.signal && { signal: control.signal }),
+    onProgress: (done, total) => hooks.onEvaluate?.(what, done, total),
+  });
+  return evaluation?.accuracy;
+}
+
+/** @returns false if the signal stopped it */
+async function reestimate(
+  { normSource, dataset, settings, control }: PruneJob,
+  model: ImageModel,
+  hooks: PruneHooks,
+): Promise<boolean> {
+  if (!normSource || !dataset) return true;
+  const done = await reestimateBatchNorm(model, normSource, dataset.info, {
+    batches: settings.bnBatches,
+    signal: control.signal,
+    onNote: control.data?.onNote ?? control.hooks?.onNote,
+    onProgress: (batches, total) => hooks.onEvaluate?.('batch normalisation', batches, total),
+  });
+  return done !== undefined;
+}
+
+function withRound(
+  { settings }: PruneJob,
+  record: PruningRecord,
+  cut: ImageModel,
+  { kept, returned }: RoundChoice,
+  accuracy: RoundRecord['accuracy'],
+): PruningRecord {
+  const { groups, parameters, macs } = inspectModel(cut);
+  const earlier = unitMap(record.kept);
+  const round = record.rounds.length + 1;
+  const widths = Object.fromEntries(groups.map(({ name, width }) => [name, width]));
+  const { reached, heldBack } = reachedRates(settings, round, { ...record, widths, returned });
+  const entry: RoundRecord = {
+    round,
+    rates: ratesAfter(settings, round),
+    widths,
+    reached,
+    kept: unitLists(composeKept(earlier, kept)),
+    ...(returned && { returned: unitLists(inDense(earlier, returned)) }),
+    parameters,
+    macs,
+    accuracy,
+    finished: false,
+  };
+  return {
+    ...record,
+    wanted: undefined,
+    reached,
+    heldBack,
+    widthsAfter: entry.widths,
+    kept: entry.kept,
+    keptInSource: unitLists(composeKept(unitMap(record.keptInSource), kept)),
+    parameters: { before: record.parameters.before, after: parameters },
+    macs: { before: record.macs.before, after: macs },
+    accuracy: { ...record.accuracy, afterCut: accuracy.afterCut, after: null },
+    rounds: [...record.rounds, entry],
+  };
+}
+
+/** @param model - the one that the scores are of */
+export function roundScores(
+  { rsst, importance, score, ranking, normalize }: ResolvedPruneSettings,
+  record: PruningRecord,
+  model: ImageModel,
+  scores: NonNullable<RoundChoice['scores']>,
+): RoundScores {
+  // Doomed units are chosen by importance before they are driven to zero.
+  const byNorm = rsst !== undefined && rsst.scope !== 'doomed';
+  return {
+    round: record.rounds.length + 1,
+    measure: byNorm ? `${rsst.norm} norm` : `${importance} of ${score}`,
+    ranking,
+    normalize,
+    groups: model.pruningGroups().flatMap(({ name, kind, size }) => {
+      const values = scores.get(name);
+      const units = record.kept[name] ?? Array.from({ length: size }, (_, i) => i);
+      return values ? [{ name, kind, units, scores: values }] : [];
+    }),
+  };
+}
+
+/** Only the groups named in `units`, in units of the dense model. */
+function inDense(earlier: KeptUnits, units: KeptUnits): KeptUnits {
+  const composed = composeKept(earlier, units);
+  return new Map(Array.from(units.keys(), (name) => [name, composed.get(name) ?? []]));
+}
+
+export const unitMap = (lists: Readonly<Record<string, readonly number[]>>): KeptUnits =>
+  new Map(Object.entries(lists));
+
+export const unitLists = (units: KeptUnits): Record<string, number[]> =>
+  Object.fromEntries(Array.from(units, ([name, list]) => [name, [...list]]));
+
+/** An entry of the model's history; no times in it, so that equal runs give equal files. */
+function historyStep(
+  { settings }: PruneJob,
+  record: PruningRecord,
+  before: ImageModel,
+): Record<string, unknown> {
+  const { method, importance, score, ranking, normalize, roundTo, maxRate } = settings;
+  const { rounds, rewind, refill, rsst } = settings;
+  const { round, rates, widths, kept } = record.rounds.at(-1) as RoundRecord;
+  return {
+    step: 'prune',
+    method,
+    round,
+    rounds,
+    rates,
+    ...{ importance, score, ranking, normalize, roundTo, maxRate, rewind },
+    ...(refill && { refill }),
+    ...(rsst && { rsst }),
+    widthsBefore: Object.fromEntries(before.pruningGroups().map(({ name, size }) => [name, size])),
+    widthsAfter: widths,
+    kept: encodeKept(unitMap(kept)),
+  };
+}
+
+/** The cut model, or the same units as they were at the time to rewind to. */
+async function rewound(job: PruneJob, record: PruningRecord, cut: ImageModel): Promise<ImageModel> {
+  const { rewindFile: file, settings, device } = job;
+  if (file === undefined) return cut;
+  const kept = settings.rewind === 'source' ? record.keptInSource : record.kept;
+  const shape = {
+    config: cut.config,
+    widths: rewoundWidths(settings, record),
+    import: importOfRewind(settings),
+  };
+  const model = (await rewoundModel(file, unitMap(kept), shape)).to(device);
+  cut.dispose();
+  return model;
+}

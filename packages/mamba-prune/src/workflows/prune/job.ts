@@ -1,0 +1,254 @@
+// What a pruning run works with: models, data, options. Opening it finds everything that can be wrong
+// before anything is written.
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+import type { AugmentOptions } from '../../data/augment/options.js';
+import { BatchLoader } from '../../data/loader.js';
+import type { Dataset } from '../../data/types.js';
+import { UsageError } from '../../errors.js';
+import type { ImageModel } from '../../models/image-model.js';
+import type { ModelInfo } from '../../models/model-file.js';
+import { type Calibration, checkScoring } from '../../pruning/importance.js';
+import { checkRefill } from '../../pruning/refill.js';
+import { groupsOfKinds } from '../../pruning/select-units.js';
+import { checkSelection } from '../../pruning/selection.js';
+import { type BatchSource, limitSplit } from '../../training/batches.js';
+import { resolveTrainOptions } from '../../training/options.js';
+import type { TrainOptions } from '../../training/types.js';
+import { accuracyImages } from './accuracy-images.js';
+import { calibrationOf } from './calibration.js';
+import { checkBatch } from '../check-need.js';
+import { openDataFor, withModelInfo } from '../fit.js';
+import { openModelFile } from '../open-model-file.js';
+import type { PruneHooks } from './hooks.js';
+import { type ResolvedPruneSettings, needForImages, scoresUnits } from './settings.js';
+import type { Standing } from './source.js';
+import type { PruningRecord } from './record.js';
+import { checkRewindFile, rewindFile } from './rewinding.js';
+import { cutOptions } from './round-choice.js';
+import { type RecipeSettings, type RunControl, trainOptionsOf } from '../settings.js';
+
+export interface PruneJob {
+  readonly settings: ResolvedPruneSettings;
+  readonly control: RunControl;
+  readonly device: string;
+  /** Normalised as the model was trained. */
+  readonly dataset: Dataset | undefined;
+  /** Test images that accuracies before and after a cut are measured on; all if undefined. */
+  readonly accuracyImages: number | undefined;
+  /** The same for the record. */
+  readonly measuredOn: PruningRecord['measuredOn'];
+  /** Of the training after each cut; undefined if there is none. Under lr-through of the whole, as the next. */
+  readonly tuning: TrainOptions | undefined;
+  /** Of the regularised training before each cut. */
+  readonly regularizing: TrainOptions | undefined;
+  /** Given if the method needs images. */
+  readonly calibration: Calibration | undefined;
+  /** Training images to measure batch normalisation on after a cut; undefined if it stays. */
+  readonly normSource: BatchSource | undefined;
+  /** File with the weights that kept units go back to. */
+  readonly rewindFile: string | undefined;
+  /** The model that was pruned first, for distillation; the job's. */
+  readonly teacher: ImageModel | undefined;
+}
+
+/**
+ * @param standing - what the run begins or goes on with
+ * @throws UsageError, DataError, FormatError: see `pruneRun`
+ */
+export async function openJob(
+  settings: ResolvedPruneSettings,
+  control: RunControl,
+  { model, info, record, at }: Standing,
+  hooks: PruneHooks = {},
+): Promise<PruneJob> {
+  const device = control.device ?? 'cpu';
+  checkRecipe(settings);
+  const dataset = await openImages(settings, control, model, info);
+  const { recipe, rsst, scoreBatches: batches, distill } = settings;
+  const calibration =
+    dataset && needForImages(settings) !== undefined
+      ? calibrationOf(dataset, {
+          batches,
+          device,
+          seed: recipe.seed ?? 0,
+          maxImages: recipe.maxTrainImages,
+          signal: control.signal,
+          onProgress: (done, total) => hooks.onEvaluate?.('scores', done, total),
+        })
+      : undefined;
+  checkCut(model, settings, calibration);
+  const roundsLeft = settings.rounds - record.rounds.length;
+  const file =
+    settings.rewind === 'none' || roundsLeft === 0
+      ? undefined
+      : rewindFile(settings.model, settings.rewind);
+  if (file !== undefined) {
+    await checkRewindFile(file, {
+      config: model.config,
+      widths: rewoundWidths(settings, record),
+      import: importOfRewind(settings),
+    });
+  }
+  if (dataset && (recipe.epochs > 0 || rsst) && control.autoBatch !== true) {
+    checkBatch(model, dataset, recipe.batchSize ?? 128, device);
+  }
+  const regularizing =
+    dataset && rsst ? optionsOf(regularizingRecipe(settings), dataset) : undefined;
+  const tuning =
+    dataset && recipe.epochs > 0 ? optionsOf(tuningRecipe(settings), dataset) : undefined;
+  const trains = at !== 'done' || recipe.epochs > 0;
+  const images = dataset && imagesOf(settings, record);
+  return {
+    settings,
+    control,
+    device,
+    dataset,
+    accuracyImages: images,
+    measuredOn: dataset && {
+      dataset: dataset.info.name,
+      images: Math.min(images ?? dataset.test.length, dataset.test.length),
+      of: dataset.test.length,
+    },
+    tuning,
+    regularizing,
+    calibration,
+    normSource: dataset && settings.bnBatches > 0 ? trainingBatches(dataset, settings) : undefined,
+    rewindFile: file,
+    teacher: distill && trains ? await loadTeacher(settings, device) : undefined,
+  };
+}
+
+/** What the file that units are rewound to does not tell: those of a training are ours. */
+export const importOfRewind = ({ rewind, import: said }: ResolvedPruneSettings) =>
+  rewind === 'source' ? said : undefined;
+/** @returns undefined for all images */
+function imagesOf(
+  { recipe, rsst }: ResolvedPruneSettings,
+  { macs, accuracy, measuredOn }: PruningRecord,
+): number | undefined {
+  const { maxTestImages } = recipe;
+  if (maxTestImages != null) return maxTestImages;
+  // One measure for the whole run: trainings see all images, and so did runs that began before there was a bound.
+  const unbounded = accuracy.before !== null && measuredOn === undefined;
+  return recipe.epochs > 0 || rsst || unbounded ? undefined : accuracyImages(macs.before);
+}
+
+/** Width of every group of the model that units are rewound to. */
+export function rewoundWidths(
+  { rewind }: Pick<ResolvedPruneSettings, 'rewind'>,
+  { widthsBefore, denseWidths }: PruningRecord,
+): Record<string, number> {
+  return rewind === 'source' ? widthsBefore : denseWidths;
+}
+
+function optionsOf(recipe: RecipeSettings, dataset: Dataset): TrainOptions {
+  const options = trainOptionsOf(recipe, dataset.info);
+  resolveTrainOptions(options, dataset.info);
+  return options;
+}
+
+/**
+ * The recipe of the regularised training: that of the fine-tuning, over its own epochs. Without
+ * averaging: the weights that are cut have to be those that were driven to zero, not their past. Plain
+ * epochs end the training of a round, which is the fine-tuning if there is one.
+ *
+ * Under lr-through it is the first part of one training, whose averages go on after the cut.
+ */
+export function regularizingRecipe(settings: ResolvedPruneSettings): RecipeSettings {
+  const { recipe, rsst } = settings;
+  if (rsst?.lrThrough) return tuningRecipe(settings);
+  const epochs = rsst?.epochs ?? recipe.epochs;
+  const { warmupEpochs = 0 } = recipe;
+  const warmup = recipe.epochs > 0 ? (warmupEpochs / recipe.epochs) * epochs : warmupEpochs;
+  return {
+    ...recipe,
+    epochs,
+    warmupEpochs: Math.min(epochs, warmup),
+    emaDecay: null,
+    ...(recipe.epochs > 0 && { plainEpochs: undefined, plainAugment: undefined }),
+  };
+}
+
+/** Of the training that ends a round; under lr-through of all its epochs, those before the cut among them. */
+export function tuningRecipe({ recipe, rsst }: ResolvedPruneSettings): RecipeSettings {
+  return rsst?.lrThrough ? { ...recipe, epochs: rsst.epochs + recipe.epochs } : recipe;
+}
+
+/** As the training sees them: augmented, in batches of its size. */
+function trainingBatches(dataset: Dataset, { recipe }: ResolvedPruneSettings): BatchSource {
+  const { batchSize = 128, seed = 0, maxTrainImages = null } = recipe;
+  return new BatchLoader(limitSplit(dataset.train, maxTrainImages, seed), dataset.info, {
+    batchSize,
+    seed,
+    shuffle: true,
+    augment: trainOptionsOf(recipe, dataset.info).augment as AugmentOptions,
+  });
+}
+
+function checkRecipe(settings: ResolvedPruneSettings): void {
+  const { dataset, recipe, rsst } = settings;
+  if (dataset !== undefined) return;
+  const need =
+    needForImages(settings) ??
+    (rsst ? 'method rsst' : settings.bnBatches > 0 ? 'batches for batch normalisation' : undefined);
+  if (need !== undefined) {
+    throw new UsageError(
+      `prune: got ${need}, which needs real images, but no data set, expected one. Give --dataset.`,
+    );
+  }
+  if (recipe.epochs > 0) {
+    throw new UsageError(
+      'prune: got epochs for fine-tuning but no data set, expected one. Give --dataset, or --epochs 0.',
+    );
+  }
+}
+
+async function openImages(
+  { dataset: name, data }: ResolvedPruneSettings,
+  { data: hooks }: RunControl,
+  model: ImageModel,
+  info: ModelInfo,
+): Promise<Dataset | undefined> {
+  if (name === undefined) return undefined;
+  return withModelInfo(await openDataFor(model, { dataset: name, data }, hooks), info);
+}
+
+/** @throws UsageError for kinds, rates or scores that do not go with the model */
+function checkCut(
+  model: ImageModel,
+  settings: ResolvedPruneSettings,
+  calibration: Calibration | undefined,
+): void {
+  const { rates, refill, bnBatches } = settings;
+  const options = cutOptions(settings, rates);
+  const groups = groupsOfKinds(model, Object.keys(rates));
+  for (const rate of Object.values(rates)) checkSelection({ ...options, rate });
+  if (scoresUnits(settings)) checkScoring(groups, options, calibration);
+  if (refill) {
+    const { fillback, score: refillScore, budget } = refill;
+    checkRefill(model, { ...options, fillback, refillScore, budget }, calibration);
+  }
+  if (
+    bnBatches > 0 &&
+    ![...model.namedBuffers().keys()].some((name) => name.endsWith('running_mean'))
+  ) {
+    throw new UsageError(
+      `prune: got ${bnBatches} batches to measure batch normalisation again, but ${model.config.arch} has none. Leave --bn-batches out.`,
+    );
+  }
+}
+
+async function loadTeacher(
+  { model: path, import: said }: ResolvedPruneSettings,
+  device: string,
+): Promise<ImageModel> {
+  if (!existsSync(path)) {
+    throw new UsageError(
+      `distillation: the teacher ${resolve(path)}, the model that was pruned, does not exist. Put it back, or leave --distill out.`,
+    );
+  }
+  const { model } = await openModelFile(path, said);
+  model.to(device);
+  return model;
+}

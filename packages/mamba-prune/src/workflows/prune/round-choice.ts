@@ -1,0 +1,85 @@
+// Which units a round keeps.
+import type { ImageModel } from '../../models/image-model.js';
+import type { KeptUnits } from '../../models/groups.js';
+import type { Calibration } from '../../pruning/importance.js';
+import { refillUnits } from '../../pruning/refill.js';
+import { measureUnitNorms, unitsByNorm, unitsOverNearZero } from '../../pruning/rsst/index.js';
+import {
+  type CutOptions,
+  type ScoredUnits,
+  groupsOfKinds,
+  scoreAndSelect,
+} from '../../pruning/select-units.js';
+import type { ResolvedPruneSettings } from './settings.js';
+import { ratesAfter } from './round-rates.js';
+
+export interface RoundChoice {
+  readonly kept: KeptUnits;
+  /** Of those, the ones that refill gave back. */
+  readonly returned?: KeptUnits;
+  /** Of every unit that could have gone, by group name. */
+  readonly scores?: ScoredUnits['scores'];
+}
+
+/**
+ * Scores and selects for a round.
+ * @param round - counted from 1
+ * @param sizes - widths that the run began with
+ */
+export async function chooseRoundUnits(
+  model: ImageModel,
+  settings: ResolvedPruneSettings,
+  round: number,
+  sizes: Readonly<Record<string, number>>,
+  calibration?: Calibration,
+): Promise<RoundChoice> {
+  const rates = ratesAfter(settings, round);
+  const options = cutOptions(settings, rates, sizes);
+  if (settings.refill) {
+    const { fillback, score: refillScore, budget } = settings.refill;
+    return refillUnits(model, { ...options, fillback, refillScore, budget }, calibration);
+  }
+  if (!settings.rsst) return scoreAndSelect(model, options, calibration);
+  const { norm, nearZero } = settings.rsst;
+  const groups = model.pruningGroups();
+  const scored = groupsOfKinds(model, Object.keys(rates));
+  return {
+    scores: measureUnitNorms(model, scored, norm),
+    kept:
+      nearZero === null
+        ? unitsByNorm(model, groups, { norm, ...selectionOf(settings, rates, sizes) })
+        : unitsOverNearZero(model, groups, { norm, nearZero, targets: Object.keys(rates) }),
+  };
+}
+
+/** What a round's regularised training pushes towards zero: all but these (scope doomed). */
+export function chooseWanted(
+  model: ImageModel,
+  settings: ResolvedPruneSettings,
+  round: number,
+  sizes: Readonly<Record<string, number>>,
+  calibration?: Calibration,
+): Promise<ScoredUnits> {
+  return scoreAndSelect(
+    model,
+    cutOptions(settings, ratesAfter(settings, round), sizes),
+    calibration,
+  );
+}
+
+export function cutOptions(
+  settings: ResolvedPruneSettings,
+  rates: Readonly<Record<string, number>>,
+  sizes?: Readonly<Record<string, number>>,
+): CutOptions {
+  const { importance, score } = settings;
+  return { importance, score, ...selectionOf(settings, rates, sizes) };
+}
+
+function selectionOf(
+  { ranking, normalize, roundTo, maxRate }: ResolvedPruneSettings,
+  rates: Readonly<Record<string, number>>,
+  sizes?: Readonly<Record<string, number>>,
+): Omit<CutOptions, 'importance' | 'score'> {
+  return { rates, scope: ranking, normalize, roundTo, maxRate, ...(sizes && { sizes }) };
+}

@@ -1,0 +1,278 @@
+// The rounds of a pruning run. Each step ends with its result on the disk before the next relies on
+// it, so that a run which is stopped or killed anywhere goes on where it was:
+//
+//     rsst-j      regularised training (method rsst); checkpoints/last.safetensors
+//     the cut     checkpoints/round-j-cut.safetensors, then its entry in pruning.json
+//     round-j     training; checkpoints/last.safetensors
+//     its end     checkpoints/round-j.safetensors (model.safetensors after the last round), then
+//                 `finished` in pruning.json
+//
+// Under lr-through rsst-j and round-j are two parts of one training: round-j begins with what the cut leaves of
+// the last checkpoint of rsst-j.
+import { rmSync } from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
+import type { ImageModel } from '../../models/image-model.js';
+import { type ModelInfo, saveModel } from '../../models/model-file.js';
+import type { KeptUnits } from '../../models/groups.js';
+import { type RsstHooks, doomedUnits, rsstHooks } from '../../pruning/rsst/index.js';
+import { tensorboardHooks } from '../../logging/tensorboard.js';
+import { composeHooks } from '../../training/compose-hooks.js';
+import type { RunFolder } from '../../training/run-folder.js';
+import { train } from '../../training/trainer.js';
+import type { TrainControl, TrainHooks, TrainOptions, TrainResult } from '../../training/types.js';
+import { cutRound, lastCut, measure, roundScores, unitLists, unitMap } from './cutting.js';
+import { cutPath, roundPath } from './files.js';
+import { phaseEpochs } from './phase-epochs.js';
+import type { PhaseHooks, PruneHooks, PrunePhase } from './hooks.js';
+import type { PruneJob } from './job.js';
+import type { Standing } from './source.js';
+import { type PruningRecord, type RoundRecord, writePruningRecord } from './record.js';
+import { chooseWanted } from './round-choice.js';
+import { epochsDone, remainingParts, wantedSince, withWanted } from './wanted.js';
+import { writeRoundScores } from './unit-scores.js';
+
+export class Rounds {
+  /** Of the last training. */
+  result: TrainResult | undefined;
+  #phase: { readonly name: string; readonly hooks: PhaseHooks | undefined } | undefined;
+
+  /** @param standing - changes as the run goes on */
+  constructor(
+    private readonly job: PruneJob,
+    private readonly folder: RunFolder,
+    private readonly standing: Standing,
+    private readonly hooks: PruneHooks,
+  ) {}
+
+  /** @returns false if the signal stopped it */
+  async run(): Promise<boolean> {
+    const { job, standing, folder } = this;
+    // A run that was killed at the end of a round may have left it.
+    for (const { round, finished } of standing.record.rounds) {
+      if (finished) rmSync(cutPath(folder.path, round), { force: true });
+    }
+    while (standing.at !== 'done') {
+      // Without training a round takes no turn of the event loop, and only there does a process learn of its signals.
+      await setImmediate();
+      if (job.control.signal?.aborted === true) return false;
+      const goesOn = standing.at === 'cut' ? await this.#toTheCut() : await this.#finetune();
+      if (!goesOn) return false;
+    }
+    return true;
+  }
+
+  async #toTheCut(): Promise<boolean> {
+    const { job, folder, standing, hooks } = this;
+    if (!(await this.#measureSource())) return false;
+    if (job.settings.rsst && !(await this.#regularize())) return false;
+    const cut = await cutRound(job, standing, hooks);
+    if (!cut) return false;
+    if (cut.scores) writeRoundScores(folder.path, cut.scores);
+    this.#replaceModel(cut.model, cut.info);
+    const { round, accuracy } = lastRound(cut.record);
+    standing.accuracy = undefined;
+    if (job.tuning) {
+      saveModel(cutPath(folder.path, round), cut.model, cut.info);
+      this.#keep(cut.record);
+      hooks.onCut?.(lastRound(cut.record), cut.record);
+      standing.at = 'train';
+      return true;
+    }
+    hooks.onCut?.(lastRound(cut.record), cut.record);
+    saveModel(this.#modelPath(round), cut.model, cut.info);
+    // Rewinding needs training, so these are the weights that were measured.
+    this.#finish(cut.record, null, accuracy.afterCut);
+    return true;
+  }
+
+  /** Once, before anything is done to the model that is pruned. @returns false if it was stopped */
+  async #measureSource(): Promise<boolean> {
+    const { job, standing, hooks } = this;
+    const { record, model } = standing;
+    if (!job.dataset || record.accuracy.before !== null) return true;
+    const before = await measure(job, model, 'before', hooks);
+    if (before === undefined) return false;
+    const { measuredOn } = job;
+    this.#keep({ ...record, accuracy: { ...record.accuracy, before }, measuredOn });
+    standing.accuracy = before ?? undefined;
+    return true;
+  }
+
+  /** @returns false if it was stopped */
+  async #regularize(): Promise<boolean> {
+    const { job, standing, folder } = this;
+    const { rsst } = job.settings;
+    if (!rsst || !job.regularizing) return true;
+    const round = standing.record.rounds.length + 1;
+    const phase = { name: `rsst-${round}`, kind: 'regularize', round } as const;
+    const { epochs, rechoose } = rsst;
+    const plan = { epochs, every: rechoose ?? epochs, done: epochsDone(folder, phase.name) };
+    // Its end is in the last checkpoint, from which the cut can be made again; no file of its own.
+    const own = { saveModel: (): void => undefined };
+    for (const { from, until } of remainingParts(standing.record, round, plan)) {
+      const added = await this.#pull(round, from);
+      const part = { untilEpoch: until };
+      const result = await this.#train(phase, job.regularizing, { added, own, part });
+      standing.accuracy = result.valAccuracy ?? undefined;
+      if (!result.finished) return false;
+    }
+    return true;
+  }
+
+  /** What pulls on the units. @param epoch - regularised epochs that are done */
+  async #pull(round: number, epoch: number): Promise<RsstHooks> {
+    const { job, standing } = this;
+    const { rsst, rates } = job.settings;
+    const { schedule, strength: base, exponent, norm, apply } = rsst as NonNullable<typeof rsst>;
+    const groups = standing.model.pruningGroups();
+    return rsstHooks(standing.model, groups, {
+      ...{ schedule, base, exponent, norm, apply },
+      targets: Object.keys(rates),
+      ...(rsst?.lrThrough && { epochs: rsst.epochs }),
+      ...(rsst?.scope === 'doomed' && {
+        units: doomedUnits(groups, await this.#wanted(round, epoch)),
+      }),
+    });
+  }
+
+  /** The units that stay, as they are chosen after `epoch` regularised epochs, and kept in the record. */
+  async #wanted(round: number, epoch: number): Promise<KeptUnits> {
+    const { job, standing } = this;
+    const { record, model } = standing;
+    const known = wantedSince(record, round, epoch);
+    if (known) return unitMap(known);
+    this.hooks.onScore?.(round, job.settings.rounds);
+    const { settings, calibration } = job;
+    const { kept, scores } = await chooseWanted(
+      model,
+      settings,
+      round,
+      record.widthsBefore,
+      calibration,
+    );
+    writeRoundScores(this.folder.path, roundScores(settings, record, model, scores));
+    const choice = { epoch, kept: unitLists(kept) };
+    this.#keep({ ...record, wanted: withWanted(record, round, choice) });
+    return kept;
+  }
+
+  /** @returns false if it was stopped */
+  async #finetune(): Promise<boolean> {
+    const { job, folder, standing } = this;
+    const { round } = lastRound(standing.record);
+    const { tuning, teacher, settings } = job;
+    if (!tuning) return true;
+    const target = this.#modelPath(round);
+    let { info } = standing;
+    const saveTrained: NonNullable<TrainHooks['saveModel']> = (path, model, made) => {
+      const { epoch, weights, valAccuracy: accuracy } = made;
+      const { dataset } = settings;
+      const step = { step: 'finetune', round, dataset, epoch, weights, accuracy };
+      const trained = { ...standing.info, history: [...standing.info.history, step] };
+      const isResult = path === folder.modelPath;
+      if (isResult) info = trained;
+      saveModel(isResult ? target : path, model as ImageModel, trained);
+    };
+    const { distill, rsst } = settings;
+    const own = {
+      saveModel: saveTrained,
+      ...(teacher && distill && { distillation: { teacher, ...distill } }),
+    };
+    const phase = { name: `round-${round}`, kind: 'finetune', round } as const;
+    const part = rsst?.lrThrough
+      ? { continues: { phase: `rsst-${round}`, cut: lastCut(standing) } }
+      : undefined;
+    const result = await this.#train(phase, tuning, { own, part });
+    if (!result.finished) return false;
+    this.result = { ...result, path: target };
+    standing.info = info;
+    this.#finish(standing.record, result.valAccuracy, result.valAccuracy);
+    return true;
+  }
+
+  async #train(
+    { name, kind, round }: Pick<PrunePhase, 'name' | 'kind' | 'round'>,
+    options: TrainOptions,
+    { added, own, part }: PhaseParts,
+  ): Promise<TrainResult> {
+    const { job, folder, standing } = this;
+    const { control, settings, dataset } = job;
+    if (!dataset) throw new Error(`phase ${name}: no data set`); // openJob has refused it
+    const { firstEpoch, ...counts } = phaseEpochs(job, { kind, round });
+    const phase = { name, kind, round, rounds: settings.rounds, ...counts };
+    const { signal, dataThreads, tensorboard } = control;
+    this.result = await train(
+      standing.model,
+      dataset,
+      { ...options, firstEpoch },
+      folder,
+      composeHooks(
+        this.#hooksOf(phase) ?? control.hooks,
+        tensorboard === true ? tensorboardHooks(folder.path) : undefined,
+        added,
+        own,
+      ),
+      {
+        phase: name,
+        ...part,
+        // Anything there is of this phase, or of one before, is ours.
+        resume: folder.hasTrained && (control.resume === 'previous' ? 'previous' : true),
+        restart: control.restart,
+        ...{ signal, dataThreads },
+      },
+    );
+    return this.result;
+  }
+
+  /** One set for all parts of a phase. */
+  #hooksOf(phase: PrunePhase): PhaseHooks | undefined {
+    if (this.#phase?.name !== phase.name) {
+      this.#phase = { name: phase.name, hooks: this.hooks.onPhase?.(phase) };
+    }
+    return this.#phase.hooks;
+  }
+
+  #finish(record: PruningRecord, after: number | null, accuracy: number | null): void {
+    const { standing, hooks, job } = this;
+    const entry = lastRound(record);
+    const finished = { ...entry, accuracy: { ...entry.accuracy, after }, finished: true };
+    this.#keep({
+      ...record,
+      accuracy: { ...record.accuracy, after },
+      rounds: [...record.rounds.slice(0, -1), finished],
+    });
+    rmSync(cutPath(this.folder.path, entry.round), { force: true });
+    standing.accuracy = accuracy ?? undefined;
+    standing.at = entry.round === job.settings.rounds ? 'done' : 'cut';
+    hooks.onRound?.(finished, standing.record);
+  }
+
+  #modelPath(round: number): string {
+    const { folder, job } = this;
+    return round === job.settings.rounds ? folder.modelPath : roundPath(folder.path, round);
+  }
+
+  #replaceModel(model: ImageModel, info: ModelInfo): void {
+    const { standing } = this;
+    standing.model.dispose();
+    standing.model = model;
+    standing.info = info;
+  }
+
+  #keep(record: PruningRecord): void {
+    writePruningRecord(this.folder.path, record);
+    this.standing.record = record;
+  }
+}
+
+function lastRound({ rounds }: PruningRecord): RoundRecord {
+  return rounds.at(-1) as RoundRecord;
+}
+
+/** What one training of a run has of its own. */
+interface PhaseParts {
+  readonly added?: RsstHooks;
+  readonly own: Pick<TrainHooks, 'saveModel' | 'distillation'>;
+  /** Of one training that the cut divides. */
+  readonly part?: Pick<TrainControl, 'untilEpoch' | 'continues'> | undefined;
+}

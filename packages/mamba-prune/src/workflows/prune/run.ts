@@ -1,0 +1,178 @@
+// Prunes a model in one or more rounds, into the folder of a run.
+import { rmSync } from 'node:fs';
+import { UsageError } from '../../errors.js';
+import { writeEventFile } from '../../logging/tensorboard.js';
+import type { ImageModel } from '../../models/image-model.js';
+import type { ModelInfo } from '../../models/model-file.js';
+import { requireOptions } from '../../option-checks.js';
+import { type FittedBatch, fitBatchSize } from '../../training/auto-batch.js';
+import { resolveTrainOptions } from '../../training/options.js';
+import { RunFolder } from '../../training/run-folder.js';
+import type { TrainResult } from '../../training/types.js';
+import type { PruneHooks } from './hooks.js';
+import { type PruneJob, openJob } from './job.js';
+import { goOn } from './resume.js';
+import { type Standing, fileFacts, openSource } from './source.js';
+import {
+  type PruneSettings,
+  decideImportance,
+  keepImportance,
+  pruneSettingsKinds,
+  resolvePruneSettings,
+} from './settings.js';
+import { type PruningRecord, writePruningRecord } from './record.js';
+import { Rounds } from './rounds.js';
+import { type RunControl, controlKinds } from '../settings.js';
+
+export interface PruneRun {
+  /** False if the signal stopped it: resume to go on. */
+  readonly finished: boolean;
+  /** The pruned model; the caller disposes it. */
+  readonly model: ImageModel;
+  readonly info: ModelInfo;
+  readonly record: PruningRecord;
+  /** Of the last training, if there was one. */
+  readonly result: TrainResult | undefined;
+  /** Absolute path of the run's folder. */
+  readonly path: string;
+}
+
+/**
+ * Prunes a model into a run folder: model.safetensors, config.json, pruning.json, and the model after
+ * each round among the checkpoints. A round scores the units, cuts the least important ones (after
+ * regularised training, or giving some back, as the method has it) and trains what is left. With a
+ * data set the accuracy is measured before and after each cut: on the test images that the training is
+ * measured by, or, where nothing is trained, on as many as take a minute or so (`accuracyImages`). Units are scored
+ * by taylor with a data set and by l1 without one, unless the settings name an importance. Everything
+ * that can be wrong is found before anything is written.
+ *
+ * A run that was stopped goes on with `control.resume` and ends bit for bit as if it had not been (on
+ * the CPU, with the same number of threads).
+ *
+ * @throws UsageError, DataError, FormatError, RunFolderError, ResumeError, CheckpointError,
+ *   TrainingDivergedError
+ */
+export async function pruneRun(
+  given: PruneSettings,
+  control: RunControl,
+  hooks: PruneHooks = {},
+): Promise<PruneRun> {
+  requireOptions('pruneRun: control', control, controlKinds, ['out']);
+  const workers = control.group?.size ?? 1;
+  if (workers > 1) {
+    throw new UsageError(
+      `pruneRun: got a group of ${workers} workers, expected none: a pruning is one process. Leave the group out.`,
+    );
+  }
+  const resuming = control.resume !== undefined && control.resume !== false;
+  const earlier = resuming ? RunFolder.open(control.out) : undefined;
+  let settings = withImportance(given, earlier);
+  let resolved = resolvePruneSettings(settings);
+  const standing = await (earlier
+    ? goOn(earlier, settings, resolved, control)
+    : openSource(resolved));
+  let job: PruneJob | undefined;
+  try {
+    job = await openJob(resolved, control, standing, hooks);
+    const fitted = earlier ? undefined : fitBatch(job, standing.model);
+    if (fitted) {
+      settings = { ...settings, recipe: { ...settings.recipe, ...fitted } };
+      resolved = resolvePruneSettings(settings);
+      job.teacher?.dispose();
+      job = await openJob(resolved, control, standing, hooks);
+    }
+    const folder = earlier
+      ? openFolder(settings, control)
+      : createFolder(settings, control, standing, job);
+    try {
+      if (standing.lost !== undefined) beginAnew(folder, standing.lost, control);
+      writePruningRecord(folder.path, standing.record);
+      standing.model.to(job.device);
+      const rounds = new Rounds(job, folder, standing, hooks);
+      const finished = await rounds.run().catch((error: unknown) => {
+        // Passes over calibration images stop by throwing.
+        if (control.signal?.aborted === true && error === control.signal.reason) return false;
+        throw error;
+      });
+      if (control.tensorboard === true) writeEventFile(folder);
+      standing.model.eval();
+      const { model, info, record } = standing;
+      return { finished, model, info, record, result: rounds.result, path: folder.path };
+    } finally {
+      folder.release();
+    }
+  } catch (error) {
+    standing.model.dispose();
+    throw error;
+  } finally {
+    job?.teacher?.dispose();
+  }
+}
+
+/** Decided before anything is stored: a run that is gone on with keeps what it began with. */
+function withImportance(given: PruneSettings, earlier: RunFolder | undefined): PruneSettings {
+  requireOptions('prune', given, pruneSettingsKinds, ['model', 'rates', 'recipe']);
+  const begun = earlier?.config['settings'];
+  return decideImportance(isSettings(begun) ? keepImportance(given, begun) : given);
+}
+
+/** What is wrong with them is found where they are compared. */
+const isSettings = (begun: unknown): begun is PruneSettings =>
+  typeof begun === 'object' && begun !== null;
+
+/** Tried with the model before the cut, which the regularised training trains, and which takes most. */
+function fitBatch(
+  { control, tuning, dataset, device, teacher }: PruneJob,
+  model: ImageModel,
+): FittedBatch | undefined {
+  if (control.autoBatch !== true || !tuning || !dataset) return undefined;
+  model.to(device);
+  return fitBatchSize(model, dataset, tuning, { teacher, onNote: control.data?.onNote });
+}
+
+function createFolder(
+  settings: PruneSettings,
+  control: RunControl,
+  { model }: Standing,
+  { tuning, dataset }: PruneJob,
+): RunFolder {
+  return RunFolder.create(
+    control.out,
+    {
+      command: 'prune',
+      args: control.args ?? [],
+      seed: settings.recipe.seed ?? 0,
+      dataset: dataset && {
+        name: dataset.info.name,
+        dir: dataset.info.dir,
+        note: dataset.info.note,
+      },
+      model: model.config,
+      source: fileFacts(settings.model),
+      ...(tuning && dataset && { train: resolveTrainOptions(tuning, dataset.info) }),
+      settings,
+    },
+    { overwrite: control.overwrite },
+  );
+}
+
+/** Before the record says so: one that is killed in between finds the same model missing. */
+function beginAnew(folder: RunFolder, lost: string, { data, hooks }: RunControl): void {
+  folder.setCheckpointsAside();
+  rmSync(folder.metricsPath, { force: true });
+  (data?.onNote ?? hooks?.onNote)?.(
+    `${lost}: the pruning begins anew with the model that was pruned. What was there is in ${folder.asidePath}.`,
+  );
+}
+
+function openFolder(settings: PruneSettings, { out }: RunControl): RunFolder {
+  const folder = RunFolder.open(out, { write: true });
+  try {
+    // Epochs may have grown; a further resume is checked against what was asked for last.
+    folder.update({ settings });
+    return folder;
+  } catch (error) {
+    folder.release();
+    throw error;
+  }
+}

@@ -1,0 +1,421 @@
+// What a pruning run is told: the settings, their defaults, and what can be wrong with them before
+// any model is loaded.
+import { UsageError } from '../../errors.js';
+import type { ImportOptions } from '../../models/import/model.js';
+import { type OptionKinds, requireOptions } from '../../option-checks.js';
+import {
+  type ImportanceNorm,
+  type UnitScore,
+  defaultImportance,
+  importanceNorms,
+  unitScores,
+} from '../../pruning/importance.js';
+import { type RefillOptions, refillBudgets, refillScores } from '../../pruning/refill.js';
+import {
+  type RegApplication,
+  type RegNorm,
+  type RsstSchedule,
+  defaultExponent,
+  regApplications,
+  regNorms,
+  rsstDefaults,
+  rsstSchedules,
+} from '../../pruning/rsst/index.js';
+import { type SelectionOptions, normalizations, selectionScopes } from '../../pruning/selection.js';
+import type { DataSettings } from '../fit.js';
+import { goesThrough } from './lr-through.js';
+import { type Rewind, parseRewind } from './rewind.js';
+import type { RecipeSettings } from '../settings.js';
+
+export const pruneMethods = ['oneshot', 'refill', 'rsst'] as const;
+export type PruneMethod = (typeof pruneMethods)[number];
+
+/** How the units that come back are chosen (method refill). */
+export interface RefillSettings {
+  /** Share of the removed units that returns, 0 to 1. */
+  readonly fillback: number;
+  /** `magnitude` unless given. */
+  readonly score?: NonNullable<RefillOptions['refillScore']>;
+  /** `add` unless given. */
+  readonly budget?: NonNullable<RefillOptions['budget']>;
+}
+
+/**
+ * Why a run has its importance. `given`: it was asked for. `images`: the default, as there are images;
+ * `no images`: the default without any. `score`: the norm that the score activation multiplies by.
+ * `unused`: the cut goes by the norm that RSST regularised.
+ */
+export const importanceReasons = ['given', 'images', 'no images', 'score', 'unused'] as const;
+export type ImportanceReason = (typeof importanceReasons)[number];
+
+export const regScopes = ['all', 'doomed'] as const;
+
+/** How units are driven to zero (method rsst). */
+export interface RsstSettings {
+  /** `exp_custom_exponents` unless given. */
+  readonly schedule?: RsstSchedule;
+  /** λ at the end of the regularised training; that of `rsstDefaults` unless given. */
+  readonly strength?: number;
+  /** 4 unless given. */
+  readonly exponent?: number;
+  /** `l1` unless given, for doomed units `group`. */
+  readonly norm?: RegNorm;
+  /** `all` units of the targets (unless given), or those that are to go. */
+  readonly scope?: (typeof regScopes)[number];
+  /** How the penalty reaches the weights; `loss` unless given, for doomed units `proximal`. */
+  readonly apply?: RegApplication;
+  /** Epochs of regularised training before each cut; those of the recipe unless given. */
+  readonly epochs?: number;
+  /**
+   * Deletes the units whose norm is at most this share of the group's largest, however many they are;
+   * the rates then only name the kinds. Exactly the rates unless given.
+   */
+  readonly nearZero?: number | null;
+  /**
+   * One training through the cut: the regularised epochs and those after the cut share one learning rate schedule,
+   * and the optimizer's state and the averages of the kept units live on. Else each has a schedule of its own.
+   * `lrThroughDefault` unless given, where there is a training after the cut and no rewind.
+   */
+  readonly lrThrough?: boolean;
+  /**
+   * After every so many regularised epochs the doomed units are chosen anew, by the same importance; those that are
+   * doomed no more are left alone from then on. Once, before the first epoch, unless given. Scope doomed alone.
+   */
+  readonly rechoose?: number | null;
+}
+
+/** The dense model teaches during the fine-tuning. */
+export interface DistillSettings {
+  /** Share of the teacher in the loss, above 0 up to 1. */
+  readonly weight: number;
+  /** 1 unless given. */
+  readonly temperature?: number;
+}
+
+export interface PruneSettings extends Partial<Omit<DataSettings, 'dataset'>> {
+  /** None: only cut, and measure nothing. */
+  readonly dataset?: string | undefined;
+  /** The model's file: one of ours, or anything that `importModel` reads. */
+  readonly model: string;
+  /** What a file of another program does not tell of its model. */
+  readonly import?: ImportOptions | undefined;
+  readonly method: PruneMethod;
+  /** Share to remove of each kind of group, over all rounds together (but see `perRound`). */
+  readonly rates: Readonly<Record<string, number>>;
+  /** 1 unless given. */
+  readonly rounds?: number;
+  /** Each round removes the rates of what is left, in place of all rounds together. */
+  readonly perRound?: boolean;
+  /** Weights that the kept units go back to before they train on; `none` unless given. */
+  readonly rewind?: Rewind;
+  /**
+   * By the inputs unless given: `taylor` with a data set, `l1` without one (`defaultImportance`). A run
+   * keeps what it began with.
+   */
+  readonly importance?: ImportanceNorm | undefined;
+  /** Why the importance is what it is; found unless given, and kept in config.json. */
+  readonly importanceReason?: ImportanceReason | undefined;
+  /** `out_proj` unless given. */
+  readonly score?: UnitScore;
+  /** Batches of 64 images for scores that need real data; 8 unless given. */
+  readonly scoreBatches?: number;
+  readonly ranking: SelectionOptions['scope'];
+  readonly normalize: NonNullable<SelectionOptions['normalize']>;
+  readonly roundTo: number;
+  readonly maxRate: number;
+  /** Of the method refill. */
+  readonly refill?: RefillSettings | undefined;
+  /** Of the method rsst. */
+  readonly rsst?: RsstSettings | undefined;
+  readonly distill?: DistillSettings | undefined;
+  /** Batches over which batch normalisation is measured again after a cut; 0, not at all, unless given. */
+  readonly bnBatches?: number;
+  /** Name of the preset that the recipe came from. */
+  readonly preset?: string | undefined;
+  /** Training after each cut; `epochs: 0` only cuts. */
+  readonly recipe: RecipeSettings;
+}
+
+export const pruneSettingsKinds: OptionKinds<PruneSettings> = {
+  dataset: 'string',
+  data: 'string',
+  imageSize: 'number',
+  model: 'string',
+  import: 'object',
+  method: 'any',
+  rates: 'object',
+  rounds: 'any',
+  perRound: 'boolean',
+  rewind: 'any',
+  importance: 'any',
+  importanceReason: 'any',
+  score: 'any',
+  scoreBatches: 'any',
+  ranking: 'any',
+  normalize: 'any',
+  roundTo: 'number',
+  maxRate: 'number',
+  refill: 'object',
+  rsst: 'object',
+  distill: 'object',
+  bnBatches: 'any',
+  preset: 'string',
+  recipe: 'object',
+};
+
+type Whole<T> = { readonly [K in keyof T]-?: Exclude<T[K], undefined> };
+
+type Defaulted =
+  | 'importance'
+  | 'importanceReason'
+  | 'rounds'
+  | 'perRound'
+  | 'rewind'
+  | 'score'
+  | 'scoreBatches'
+  | 'bnBatches';
+
+/** Every setting decided. */
+export type ResolvedPruneSettings = Omit<PruneSettings, Defaulted | 'refill' | 'rsst' | 'distill'> &
+  Whole<Pick<PruneSettings, Defaulted>> & {
+    readonly refill: Whole<RefillSettings> | undefined;
+    readonly rsst: Whole<RsstSettings> | undefined;
+    readonly distill: Whole<DistillSettings> | undefined;
+  };
+
+/**
+ * Fills in the defaults and checks every setting that can be checked without the model.
+ * @throws UsageError naming the setting
+ */
+export function resolvePruneSettings(settings: PruneSettings): ResolvedPruneSettings {
+  requireOptions('prune', settings, pruneSettingsKinds, ['model', 'rates', 'recipe']);
+  const { method, refill, rsst, distill } = settings;
+  oneOf('method', method, pruneMethods);
+  const { importance, importanceReason } = decideImportance(settings);
+  if (method !== 'refill' && refill) throw foreign('refill', method);
+  if (method !== 'rsst' && rsst) throw foreign('rsst', method);
+  const resolved: ResolvedPruneSettings = {
+    ...settings,
+    rounds: whole('rounds', settings.rounds ?? 1, 1),
+    perRound: settings.perRound ?? false,
+    rewind: parseRewind(settings.rewind ?? 'none'),
+    importance: oneOf('importance', importance ?? '', importanceNorms),
+    importanceReason: isUnused(settings)
+      ? 'unused'
+      : oneOf('importance reason', importanceReason ?? 'given', importanceReasons),
+    score: oneOf('score', settings.score ?? 'out_proj', unitScores),
+    scoreBatches: whole('score batches', settings.scoreBatches ?? 8, 1),
+    ranking: oneOf('ranking', settings.ranking, selectionScopes),
+    normalize: oneOf('normalize', settings.normalize, normalizations),
+    bnBatches: whole('bn batches', settings.bnBatches ?? 0, 0),
+    refill: method === 'refill' ? resolveRefill(refill ?? { fillback: 0 }) : undefined,
+    rsst: method === 'rsst' ? resolveRsst(rsst ?? {}, settings) : undefined,
+    distill: distill && resolveDistill(distill),
+  };
+  checkTogether(resolved);
+  return resolved;
+}
+
+/**
+ * The settings with an importance and the reason for it. Settings that name one are returned as they are, so
+ * that those of a run made before there was a choice still equal what it was told.
+ */
+export function decideImportance<S extends ImportanceInputs>(settings: S): S {
+  const { importance, dataset, score = 'out_proj' } = settings;
+  if (importance !== undefined) return settings;
+  const hasImages = dataset !== undefined;
+  const unused = isUnused(settings);
+  return {
+    ...settings,
+    importance: defaultImportance(hasImages && !unused, score),
+    importanceReason: unused
+      ? 'unused'
+      : score === 'activation'
+        ? 'score'
+        : hasImages
+          ? 'images'
+          : 'no images',
+  };
+}
+
+/** RSST's cut goes by the norm that it regularised, unless the doomed units were chosen before. */
+const isUnused = ({ method, rsst }: Pick<ImportanceInputs, 'method' | 'rsst'>): boolean =>
+  method === 'rsst' && rsst?.scope !== 'doomed';
+
+export type ImportanceInputs = Partial<
+  Pick<PruneSettings, 'importance' | 'importanceReason' | 'score' | 'dataset' | 'rsst' | 'method'>
+>;
+
+/**
+ * The settings with the importance that a run began with, unless they name one: a default that has
+ * changed since changes nothing of a run that is gone on with.
+ * @param begun - those that the run's config.json holds
+ */
+export function keepImportance<S extends ImportanceInputs>(
+  settings: S,
+  begun: ImportanceInputs,
+): S {
+  const { importance, importanceReason } = begun;
+  const kept = settings.importance ?? importance;
+  return {
+    ...settings,
+    ...(kept !== undefined && { importance: kept }),
+    ...(kept === importance && importanceReason !== undefined && { importanceReason }),
+  };
+}
+
+/** Settings that each make sense, but not with each other. */
+function checkTogether({ rewind, recipe, distill, rates, rsst }: ResolvedPruneSettings): void {
+  if (Object.keys(rates).length === 0) {
+    throw new UsageError(
+      'prune: got no rates, expected one for each kind to cut, such as ssm: 0.7.',
+    );
+  }
+  if (recipe.epochs === 0) {
+    if (rewind !== 'none') {
+      throw needsTraining(
+        `rewind ${rewind}`,
+        'weights of an earlier time are there to be trained on',
+      );
+    }
+    if (distill) throw needsTraining('distillation', 'the teacher is heard in training only');
+    if (rsst?.lrThrough) {
+      throw needsTraining('lr-through', 'the learning rate goes on where it was before the cut');
+    }
+  }
+  if (rsst?.lrThrough && rewind !== 'none') {
+    throw new UsageError(
+      `prune: got lr-through with rewind ${rewind}, expected rewind none: the optimizer's state that goes on belongs to ` +
+        'the weights as they are. Leave one of the two out.',
+    );
+  }
+  if (rsst?.scope === 'doomed' && rsst.nearZero !== null) {
+    throw new UsageError(
+      'prune: got near-zero with the scope doomed, expected rates: they say which units are doomed. ' +
+        'Leave near-zero out, or regularise all units.',
+    );
+  }
+}
+
+function needsTraining(what: string, why: string): UsageError {
+  return new UsageError(
+    `prune: got ${what} with 0 epochs, expected training after the cut: ${why}.`,
+  );
+}
+
+/** What needs passes over real images, in words; undefined if nothing does. */
+export function needForImages(settings: ResolvedPruneSettings): string | undefined {
+  if (scoresUnits(settings)) {
+    if (settings.importance === 'taylor') return 'importance taylor';
+    if (settings.score === 'activation') return 'score activation';
+  }
+  return settings.refill?.score === 'gradient' ? 'refill score gradient' : undefined;
+}
+
+/** Whether units are ranked by their importance: RSST's cut goes by the norm that it regularised. */
+export function scoresUnits({ rsst }: ResolvedPruneSettings): boolean {
+  return rsst === undefined || rsst.scope === 'doomed';
+}
+
+function resolveRefill({ fillback, score, budget }: RefillSettings): Whole<RefillSettings> {
+  return {
+    fillback: within('fillback', fillback, 0, 1),
+    score: oneOf('refill score', score ?? 'magnitude', refillScores),
+    budget: oneOf('refill budget', budget ?? 'add', refillBudgets),
+  };
+}
+
+const rsstKinds: OptionKinds<RsstSettings> = {
+  schedule: 'any',
+  strength: 'any',
+  exponent: 'any',
+  norm: 'any',
+  scope: 'any',
+  apply: 'any',
+  epochs: 'any',
+  nearZero: 'any',
+  lrThrough: 'boolean',
+  rechoose: 'any',
+};
+
+function resolveRsst(given: RsstSettings, settings: PruneSettings): Whole<RsstSettings> {
+  requireOptions('prune: rsst', given, rsstKinds);
+  const { recipe, rewind } = settings;
+  const { exponent = defaultExponent, nearZero = null } = given;
+  const scope = oneOf('rsst scope', given.scope ?? 'all', regScopes);
+  const doomed = scope === 'doomed';
+  const norm = oneOf('rsst norm', given.norm ?? (doomed ? 'group' : 'l1'), regNorms);
+  const defaults = rsstDefaults(doomed, norm, given.apply);
+  const regEpochs = given.epochs ?? recipe.epochs;
+  if (regEpochs === 0) {
+    throw new UsageError(
+      'prune: got rsst with 0 epochs of regularised training, expected at least 1. Give --epochs or --reg-epochs.',
+    );
+  }
+  return {
+    schedule: oneOf('rsst schedule', given.schedule ?? 'exp_custom_exponents', rsstSchedules),
+    strength: within('rsst strength', given.strength ?? defaults.base, 0, Number.MAX_VALUE),
+    exponent: within('rsst exponent', exponent, Number.MIN_VALUE, Number.MAX_VALUE),
+    norm,
+    scope,
+    apply: oneOf('rsst application', defaults.apply, regApplications),
+    epochs: whole('rsst epochs', regEpochs, 1),
+    // 1 would delete the largest too.
+    nearZero: nearZero === null ? null : within('near-zero', nearZero, 0, 1 - Number.EPSILON),
+    lrThrough: goesThrough(given.lrThrough, { epochs: recipe.epochs, rewind }),
+    rechoose: resolveRechoose(given.rechoose ?? null, scope, regEpochs),
+  };
+}
+
+function resolveRechoose(
+  rechoose: number | null,
+  scope: RsstSettings['scope'],
+  epochs: number,
+): number | null {
+  if (rechoose === null) return null;
+  whole('rechoose', rechoose, 1);
+  if (scope !== 'doomed') {
+    throw new UsageError(
+      `prune: got rechoose with the scope ${scope}, expected doomed: where all units are regularised none is chosen ` +
+        'before the cut. Leave rechoose out, or regularise the doomed units.',
+    );
+  }
+  if (rechoose < epochs) return rechoose;
+  throw new UsageError(
+    `prune: rechoose: got ${rechoose}, expected fewer than the ${epochs} regularised epochs. Lower it, or leave it out.`,
+  );
+}
+
+function resolveDistill({ weight, temperature = 1 }: DistillSettings): Whole<DistillSettings> {
+  return {
+    weight: within('distill', weight, Number.MIN_VALUE, 1),
+    temperature: within('temperature', temperature, Number.MIN_VALUE, Number.MAX_VALUE),
+  };
+}
+
+function foreign(name: string, method: string): UsageError {
+  return new UsageError(
+    `prune: got ${name} settings with the method ${method}, expected method ${name}.`,
+  );
+}
+
+function oneOf<T extends string>(name: string, value: string, known: readonly T[]): T {
+  const found = known.find((candidate) => candidate === value);
+  if (found !== undefined) return found;
+  throw new UsageError(`prune: ${name}: got '${value}', expected one of ${known.join(', ')}.`);
+}
+
+function whole(name: string, value: number, least: number): number {
+  if (Number.isSafeInteger(value) && value >= least) return value;
+  throw new UsageError(
+    `prune: ${name}: got ${value}, expected a whole number of at least ${least}.`,
+  );
+}
+
+function within(name: string, value: number, least: number, most: number): number {
+  if (value >= least && value <= most) return value;
+  const low = least === Number.MIN_VALUE ? 'above 0' : `of at least ${least}`;
+  const end = most === 1 - Number.EPSILON ? 'below 1' : `at most ${most}`;
+  const high = most === Number.MAX_VALUE ? '' : ` and ${end}`;
+  throw new UsageError(`prune: ${name}: got ${value}, expected a number ${low}${high}.`);
+}
