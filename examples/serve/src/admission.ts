@@ -44,7 +44,11 @@ export class Admission {
   readonly #bytesUntil = new WeakMap<Socket, number>();
   #counting: NodeJS.Timeout | undefined;
 
-  constructor(private readonly limits: AdmissionLimits) {}
+  readonly #limits: AdmissionLimits;
+
+  constructor(limits: AdmissionLimits) {
+    this.#limits = limits;
+  }
 
   get working(): number {
     return this.#working.size;
@@ -59,7 +63,7 @@ export class Admission {
    * @throws HttpError 503 if there is no room
    */
   enter(request: FastifyRequest, reply: FastifyReply): void {
-    const { maxConcurrent, maxUploading, timeoutMs, clock = realClock } = this.limits;
+    const { maxConcurrent, maxUploading, timeoutMs, clock = realClock } = this.#limits;
     const isFull = this.working >= maxConcurrent;
     if (isFull || (this.uploading >= maxUploading && !this.#endSlowest())) throw refused(reply);
     const gone = new AbortController();
@@ -90,7 +94,7 @@ export class Admission {
   received(request: FastifyRequest, reply: FastifyReply): void {
     // Its client may have hung up in the meantime.
     if (!this.#forgetUpload(request)) return;
-    if (this.working >= this.limits.maxConcurrent) throw refused(reply);
+    if (this.working >= this.#limits.maxConcurrent) throw refused(reply);
     this.#working.add(request);
   }
 
@@ -117,7 +121,7 @@ export class Admission {
     for (const [request, upload] of this.#uploads) {
       const ms = now - upload.since;
       const rate = (1000 * bytesOf(upload)) / ms;
-      if (ms < this.limits.slowAfterMs || rate >= (slowest?.rate ?? slowestRate)) continue;
+      if (ms < this.#limits.slowAfterMs || rate >= (slowest?.rate ?? slowestRate)) continue;
       slowest = { request, rate };
     }
     if (slowest) this.#end(slowest.request);
@@ -132,7 +136,7 @@ export class Admission {
     }));
     let sum = uploads.reduce((total, { bytes }) => total + bytes, 0);
     for (const { request, bytes } of uploads.sort((a, b) => b.bytes - a.bytes)) {
-      if (sum <= this.limits.maxWaitingBytes) return;
+      if (sum <= this.#limits.maxWaitingBytes) return;
       this.#end(request);
       sum -= bytes;
     }

@@ -40,11 +40,13 @@ export class Batcher<T, R> {
   #hurried = false;
   #closed = false;
 
+  readonly #run: (items: readonly T[]) => Promise<readonly R[]>;
+  readonly #options: BatcherOptions;
+
   /** @param run - gives a result for every item, in their order */
-  constructor(
-    private readonly run: (items: readonly T[]) => Promise<readonly R[]>,
-    private readonly options: BatcherOptions,
-  ) {
+  constructor(run: (items: readonly T[]) => Promise<readonly R[]>, options: BatcherOptions) {
+    this.#run = run;
+    this.#options = options;
     this.#clock = options.clock ?? realClock;
   }
 
@@ -94,7 +96,7 @@ export class Batcher<T, R> {
     this.#cancelTimer = undefined;
     const [oldest] = this.#queue;
     if (this.#running || !oldest) return;
-    const { maxBatch, waitMs } = this.options;
+    const { maxBatch, waitMs } = this.#options;
     if (this.#closed || this.#queue.length >= maxBatch) {
       this.#cut();
       return;
@@ -120,10 +122,10 @@ export class Batcher<T, R> {
   }
 
   async #next(): Promise<void> {
-    const batch = this.#queue.splice(0, this.options.maxBatch);
+    const batch = this.#queue.splice(0, this.#options.maxBatch);
     const started = this.#clock.now();
     try {
-      const values = await this.run(batch.map(({ item }) => item));
+      const values = await this.#run(batch.map(({ item }) => item));
       const runMs = this.#clock.now() - started;
       batch.forEach(({ since, resolve }, i) => {
         const value = values[i] as R;

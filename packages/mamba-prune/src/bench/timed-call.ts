@@ -31,15 +31,19 @@ const SETTLE_MS = 60;
 export class ForeignCall implements Timed {
   readonly graph = undefined;
 
-  constructor(private readonly run: () => Promise<unknown>) {}
+  readonly #run: () => Promise<unknown>;
+
+  constructor(run: () => Promise<unknown>) {
+    this.#run = run;
+  }
 
   async prepare(warmup: number): Promise<void> {
-    for (let i = 0; i < warmup; i++) await this.run();
+    for (let i = 0; i < warmup; i++) await this.#run();
   }
 
   async time(): Promise<Lap> {
     const start = performance.now();
-    await this.run();
+    await this.#run();
     const all = performance.now() - start;
     return { each: all, all };
   }
@@ -63,15 +67,19 @@ export class TimedCall implements Timed {
   #obstacle: string | undefined;
   #group = 1;
 
+  readonly #forward: () => unknown;
+  readonly #device: string;
+  readonly #backend: GraphBackend | undefined;
+
   /** @param forward - is run without gradients; what it makes is freed */
-  constructor(
-    private readonly forward: () => unknown,
-    private readonly device: string,
-    private readonly backend?: GraphBackend,
-  ) {}
+  constructor(forward: () => unknown, device: string, backend?: GraphBackend) {
+    this.#forward = forward;
+    this.#device = device;
+    this.#backend = backend;
+  }
 
   get #onGpu(): boolean {
-    return this.device !== 'cpu' || this.backend !== undefined;
+    return this.#device !== 'cpu' || this.#backend !== undefined;
   }
 
   /** `replayed`, or why not; undefined on the CPU. */
@@ -84,7 +92,7 @@ export class TimedCall implements Timed {
   prepare(warmup: number): undefined {
     for (let i = 0; i < warmup; i++) this.#run(1);
     if (!this.#onGpu) return;
-    const captured = CudaGraph.attempt(this.device, this.#launch, this.backend);
+    const captured = CudaGraph.attempt(this.#device, this.#launch, this.#backend);
     if (typeof captured === 'string') this.#obstacle = captured;
     else this.#graph = captured;
     this.#run(1);
@@ -94,18 +102,18 @@ export class TimedCall implements Timed {
 
   readonly #launch = (): void => {
     scope(() => {
-      noGrad(this.forward);
+      noGrad(this.#forward);
     });
   };
 
   #run(calls: number): number {
-    synchronize(this.device);
+    synchronize(this.#device);
     const start = performance.now();
     for (let i = 0; i < calls; i++) {
       if (this.#graph) this.#graph.replay();
       else this.#launch();
     }
-    synchronize(this.device);
+    synchronize(this.#device);
     return performance.now() - start;
   }
 

@@ -17,32 +17,32 @@ interface Answer {
  * wait for augmentation. Arrays are moved, not copied. Idle threads do not keep the process alive.
  */
 export class BatchThreads {
-  private readonly workers: Worker[] = [];
-  private readonly waiting = new Map<number, Waiting & { worker: Worker }>();
-  private nextId = 0;
-  private failure: Error | undefined;
+  readonly #workers: Worker[] = [];
+  readonly #waiting = new Map<number, Waiting & { worker: Worker }>();
+  #nextId = 0;
+  #failure: Error | undefined;
 
   constructor(count: number, recipe: BatchRecipe, file: URL) {
     for (let i = 0; i < count; i++) {
       const worker = new Worker(file, { workerData: recipe });
       worker.unref();
       worker.on('message', (answer: Answer) => {
-        this.settle(answer);
+        this.#settle(answer);
       });
       worker.on('error', (error) => {
-        this.fail(error instanceof Error ? error : new Error(String(error)));
+        this.#fail(error instanceof Error ? error : new Error(String(error)));
       });
-      this.workers.push(worker);
+      this.#workers.push(worker);
     }
   }
 
   make(job: BatchJob): Promise<Batch> {
-    if (this.failure) return Promise.reject(this.failure);
-    const id = this.nextId++;
-    const worker = this.workers[id % this.workers.length];
+    if (this.#failure) return Promise.reject(this.#failure);
+    const id = this.#nextId++;
+    const worker = this.#workers[id % this.#workers.length];
     if (!worker) return Promise.reject(new DataError('BatchThreads: closed, expected open.'));
     return new Promise((resolve, reject) => {
-      this.waiting.set(id, { resolve, reject, worker });
+      this.#waiting.set(id, { resolve, reject, worker });
       worker.ref();
       const arrays = [job.pixels, job.indices, job.labels, ...(job.images ? [job.images] : [])];
       const moved = arrays.map((array) => array.buffer as ArrayBuffer);
@@ -51,27 +51,27 @@ export class BatchThreads {
   }
 
   async close(): Promise<void> {
-    const workers = this.workers.splice(0);
+    const workers = this.#workers.splice(0);
     await Promise.all(workers.map((worker) => worker.terminate()));
-    this.fail(new DataError('BatchThreads: closed while batches were being made.'));
+    this.#fail(new DataError('BatchThreads: closed while batches were being made.'));
   }
 
-  private settle({ id, batch, error }: Answer): void {
-    const waiting = this.waiting.get(id);
-    this.waiting.delete(id);
-    if (![...this.waiting.values()].some((other) => other.worker === waiting?.worker)) {
+  #settle({ id, batch, error }: Answer): void {
+    const waiting = this.#waiting.get(id);
+    this.#waiting.delete(id);
+    if (![...this.#waiting.values()].some((other) => other.worker === waiting?.worker)) {
       waiting?.worker.unref();
     }
     if (batch) waiting?.resolve(batch);
     else waiting?.reject(new DataError(`BatchLoader: a thread failed: ${error ?? 'no reason'}.`));
   }
 
-  private fail(error: Error): void {
-    this.failure = error;
-    for (const { reject, worker } of this.waiting.values()) {
+  #fail(error: Error): void {
+    this.#failure = error;
+    for (const { reject, worker } of this.#waiting.values()) {
       worker.unref();
       reject(error);
     }
-    this.waiting.clear();
+    this.#waiting.clear();
   }
 }

@@ -49,48 +49,52 @@ export interface BatchRecipe {
 export class BatchMaker {
   /** What is done in which epoch. */
   readonly augments: EpochAugments;
-  private readonly augmenters = new Map<ResolvedAugment, Augmenter>();
-  private readonly random = new Random();
-  private readonly plan: MixPlan = noMix();
+  readonly #augmenters = new Map<ResolvedAugment, Augmenter>();
+  readonly #random = new Random();
+  readonly #plan: MixPlan = noMix();
   /** Per channel: (v / 255 - mean) / std as v * scale + bias. */
-  private readonly scale: number[];
-  private readonly bias: number[];
+  readonly #scale: number[];
+  readonly #bias: number[];
 
-  constructor(private readonly recipe: BatchRecipe) {
+  readonly #recipe: BatchRecipe;
+
+  constructor(recipe: BatchRecipe) {
+    this.#recipe = recipe;
     const { info, augment, lastAugment, seed, cropped } = recipe;
     this.augments = new EpochAugments(augment, info, lastAugment);
     if (augment ?? lastAugment) {
       for (const options of new Set([this.augments.first, this.augments.last])) {
-        this.augmenters.set(options, new Augmenter(options, imageShape(info), seed, cropped));
+        this.#augmenters.set(options, new Augmenter(options, imageShape(info), seed, cropped));
       }
     }
-    this.scale = info.std.map((std) => 1 / (255 * std));
-    this.bias = info.std.map((std, c) => -(info.mean[c] as number) / std);
+    this.#scale = info.std.map((std) => 1 / (255 * std));
+    this.#bias = info.std.map((std, c) => -(info.mean[c] as number) / std);
   }
 
   make(job: BatchJob): Batch {
-    const { info, seed } = this.recipe;
+    const { info, seed } = this.#recipe;
     const { pixels, indices, labels, epoch, index } = job;
     const size = indices.length;
     const bytes = info.channels * info.height * info.width;
     const options = this.augments.at(epoch);
-    const augmenter = this.augmenters.get(options);
+    const augmenter = this.#augmenters.get(options);
     if (augmenter) {
       for (let i = 0; i < size; i++) {
         augmenter.apply(pixels, i * bytes, epoch, indices[i] as number);
       }
     }
-    const { plan, random } = this;
+    const plan = this.#plan;
+    const random = this.#random;
     const key = { seed, epoch, batch: index };
     drawMix(plan, options, random, key, size, info.height, info.width);
-    const images = this.normalise(pixels, size, job.images);
+    const images = this.#normalise(pixels, size, job.images);
     if (!this.augments.haveTargets) return { images, labels, size, index };
-    return { images, labels, targets: this.targets(labels), size, index };
+    return { images, labels, targets: this.#targets(labels), size, index };
   }
 
-  private normalise(pixels: Uint8Array, size: number, room?: Float32Array): Float32Array {
-    const { plan } = this;
-    const { channels, height, width } = this.recipe.info;
+  #normalise(pixels: Uint8Array, size: number, room?: Float32Array): Float32Array {
+    const plan = this.#plan;
+    const { channels, height, width } = this.#recipe.info;
     const plane = height * width;
     const bytes = channels * plane;
     // Every value is written, so what was in it does not matter.
@@ -98,8 +102,8 @@ export class BatchMaker {
     for (let i = 0; i < size; i++) {
       const partner = (i + plan.shift) % size;
       for (let c = 0; c < channels; c++) {
-        const scale = this.scale[c] as number;
-        const bias = this.bias[c] as number;
+        const scale = this.#scale[c] as number;
+        const bias = this.#bias[c] as number;
         const start = i * bytes + c * plane;
         const end = start + plane;
         const away = (partner - i) * bytes; // from a pixel to the partner's
@@ -124,9 +128,9 @@ export class BatchMaker {
     return images;
   }
 
-  private targets(labels: Int32Array): Float32Array {
-    const { classes } = this.recipe.info;
-    const { lambda, shift } = this.plan;
+  #targets(labels: Int32Array): Float32Array {
+    const { classes } = this.#recipe.info;
+    const { lambda, shift } = this.#plan;
     const targets = new Float32Array(labels.length * classes);
     for (let i = 0; i < labels.length; i++) {
       const own = i * classes + (labels[i] as number);

@@ -194,71 +194,80 @@ async function checkAll(
 /** Images decoded on demand; see DECODES_AT_ONCE. */
 class FolderSplit implements ImageSplit {
   readonly length: number;
-  private readonly limiter = new Limiter(DECODES_AT_ONCE);
-  private readonly labels: Int32Array;
-  private readonly widths: Int32Array;
-  private readonly heights: Int32Array;
-  private readonly plain: Uint8Array;
+  readonly #limiter = new Limiter(DECODES_AT_ONCE);
+  readonly #labels: Int32Array;
+  readonly #widths: Int32Array;
+  readonly #heights: Int32Array;
+  readonly #plain: Uint8Array;
+
+  readonly #dir: string;
+  readonly #part: FoundPart;
+  readonly #size: number;
+  readonly #preprocessing: Preprocessing;
 
   constructor(
-    private readonly dir: string,
-    private readonly part: FoundPart,
+    dir: string,
+    part: FoundPart,
     headers: ReadonlyMap<string, Checked>,
-    private readonly size: number,
-    private readonly preprocessing: Preprocessing,
+    size: number,
+    preprocessing: Preprocessing,
   ) {
+    this.#dir = dir;
+    this.#part = part;
+    this.#size = size;
+    this.#preprocessing = preprocessing;
     this.length = part.paths.length;
-    this.labels = Int32Array.from(part.labels);
-    this.widths = Int32Array.from(part.paths, (path) => headers.get(path)?.[2] ?? 0);
-    this.heights = Int32Array.from(part.paths, (path) => headers.get(path)?.[3] ?? 0);
-    this.plain = Uint8Array.from(part.paths, (path) => headers.get(path)?.[4] ?? 0);
+    this.#labels = Int32Array.from(part.labels);
+    this.#widths = Int32Array.from(part.paths, (path) => headers.get(path)?.[2] ?? 0);
+    this.#heights = Int32Array.from(part.paths, (path) => headers.get(path)?.[3] ?? 0);
+    this.#plain = Uint8Array.from(part.paths, (path) => headers.get(path)?.[4] ?? 0);
   }
 
   label(index: number): number {
-    const label = this.labels[index];
+    const label = this.#labels[index];
     if (label === undefined) throw outOfRange(index, this.length);
     return label;
   }
 
   /** As the model's images are prepared: what evaluation uses, and training without random crops. */
   read(indices: ArrayLike<number>): Promise<Uint8Array> {
-    const framing: Framing = { kind: 'centre', preprocessing: this.preprocessing };
-    return this.decodeAll(indices, () => framing);
+    const framing: Framing = { kind: 'centre', preprocessing: this.#preprocessing };
+    return this.#decodeAll(indices, () => framing);
   }
 
   readCropped(indices: ArrayLike<number>, crop: RandomCrop): Promise<Uint8Array> {
     const random = new Random();
-    return this.decodeAll(indices, (index) => {
+    return this.#decodeAll(indices, (index) => {
       random.seed(crop.seed, Stage.resizedCrop, crop.epoch, index);
       const box: Box = { left: 0, top: 0, width: 0, height: 0 };
-      const width = this.widths[index] as number;
-      const height = this.heights[index] as number;
+      const width = this.#widths[index] as number;
+      const height = this.#heights[index] as number;
       drawCropBox(random, width, height, crop.scale, crop.ratio, box);
-      return { kind: 'box', box, interpolation: this.preprocessing.interpolation };
+      return { kind: 'box', box, interpolation: this.#preprocessing.interpolation };
     });
   }
 
-  private async decodeAll(
+  async #decodeAll(
     indices: ArrayLike<number>,
     framingOf: (index: number) => Framing,
   ): Promise<Uint8Array> {
-    const bytes = 3 * this.size * this.size;
+    const bytes = 3 * this.#size * this.#size;
     const out = new Uint8Array(indices.length * bytes);
     const all = Array.from(indices, (index, i) => {
-      const path = this.part.paths[index];
+      const path = this.#part.paths[index];
       if (path === undefined) throw outOfRange(index, this.length);
       const header = {
-        width: this.widths[index] as number,
-        height: this.heights[index] as number,
-        isPlain: this.plain[index] === 1,
+        width: this.#widths[index] as number,
+        height: this.#heights[index] as number,
+        isPlain: this.#plain[index] === 1,
       };
       const target = out.subarray(i * bytes, (i + 1) * bytes);
-      return this.limiter.run(() =>
+      return this.#limiter.run(() =>
         decodeInto(
           target,
-          join(this.dir, path),
+          join(this.#dir, path),
           header,
-          { channels: 3, size: this.size },
+          { channels: 3, size: this.#size },
           framingOf(index),
         ),
       );

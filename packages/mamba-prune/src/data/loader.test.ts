@@ -36,18 +36,22 @@ class SlowSplit implements ImageSplit {
   inFlight = 0;
   most = 0;
   crops: RandomCrop[] = [];
-  constructor(private readonly inner: MemorySplit) {}
+  readonly #inner: MemorySplit;
+
+  constructor(inner: MemorySplit) {
+    this.#inner = inner;
+  }
   get length(): number {
-    return this.inner.length;
+    return this.#inner.length;
   }
   label(i: number): number {
-    return this.inner.label(i);
+    return this.#inner.label(i);
   }
   async read(indices: ArrayLike<number>): Promise<Uint8Array> {
     this.most = Math.max(this.most, ++this.inFlight);
     await new Promise((resolve) => setTimeout(resolve, 5 * (4 - this.inFlight)));
     this.inFlight--;
-    return this.inner.read(indices);
+    return this.#inner.read(indices);
   }
 }
 

@@ -38,22 +38,25 @@ export class BatchLoader {
   readonly batchesPerEpoch: number;
   /** Samples in a whole epoch. */
   readonly samplesPerEpoch: number;
-  private readonly batchSize: number;
-  private readonly shuffle: boolean;
-  private readonly seed: number;
-  private readonly prefetch: number;
-  private readonly share: BatchLoaderOptions['share'];
-  private readonly maker: BatchMaker;
-  private readonly threads: BatchThreads | undefined;
+  readonly #batchSize: number;
+  readonly #shuffle: boolean;
+  readonly #seed: number;
+  readonly #prefetch: number;
+  readonly #share: BatchLoaderOptions['share'];
+  readonly #maker: BatchMaker;
+  readonly #threads: BatchThreads | undefined;
   /** Pixels of batches that were given back. */
-  private readonly spare: Float32Array[] = [];
+  readonly #spare: Float32Array[] = [];
+
+  readonly #split: ImageSplit;
 
   /** @throws DataError for options out of range or an empty split */
   constructor(
-    private readonly split: ImageSplit,
+    split: ImageSplit,
     info: DatasetInfo,
     options: BatchLoaderOptions,
   ) {
+    this.#split = split;
     const { batchSize, shuffle = false, seed = 0, prefetch = 2, threads = 0 } = options;
     atLeast('batchSize', batchSize, 1);
     atLeast('prefetch', prefetch, 0);
@@ -71,11 +74,11 @@ export class BatchLoader {
       );
     }
     this.samplesPerEpoch = Math.min(split.length, this.batchesPerEpoch * batchSize);
-    this.batchSize = batchSize;
-    this.shuffle = shuffle;
-    this.seed = seed;
-    this.prefetch = prefetch;
-    this.share = options.share;
+    this.#batchSize = batchSize;
+    this.#shuffle = shuffle;
+    this.#seed = seed;
+    this.#prefetch = prefetch;
+    this.#share = options.share;
     const { channels, height, width, mean, std } = info;
     const recipe: BatchRecipe = {
       info: { channels, height, width, mean, std, classes: info.classes.length },
@@ -85,7 +88,7 @@ export class BatchLoader {
       // Cut from the full picture while decoding where the split can: sharper and cheaper.
       cropped: split.readCropped !== undefined,
     };
-    this.maker = new BatchMaker(recipe); // checks the augment options, with threads too
+    this.#maker = new BatchMaker(recipe); // checks the augment options, with threads too
     if (threads > 0) {
       const file = options.threadFile ?? new URL('./batch-worker.js', import.meta.url);
       if (!existsSync(file)) {
@@ -94,7 +97,7 @@ export class BatchLoader {
             'package. Run "npm run build", or set threads to 0.',
         );
       }
-      this.threads = new BatchThreads(threads, recipe, file);
+      this.#threads = new BatchThreads(threads, recipe, file);
     }
   }
 
@@ -110,13 +113,13 @@ export class BatchLoader {
           'Was the checkpoint made with another data set or batch size?',
       );
     }
-    const order = this.shuffle ? epochPermutation(this.split.length, this.seed, epoch) : undefined;
+    const order = this.#shuffle ? epochPermutation(this.#split.length, this.#seed, epoch) : undefined;
     const pending: Promise<Batch>[] = [];
     let next = startBatch;
     for (let index = startBatch; index < this.batchesPerEpoch; index++) {
       let batch: Batch | undefined;
-      while (next < this.batchesPerEpoch && pending.length <= this.prefetch) {
-        const made = this.start(epoch, next, order);
+      while (next < this.batchesPerEpoch && pending.length <= this.#prefetch) {
+        const made = this.#start(epoch, next, order);
         if (!(made instanceof Promise)) {
           // In memory and on this thread: making it ahead would gain nothing.
           batch = made;
@@ -140,39 +143,41 @@ export class BatchLoader {
    * be read afterwards. Optional, but fresh memory costs several times as much as filling it.
    */
   recycle(batch: Batch): void {
-    if (this.spare.length < this.prefetch + 2) this.spare.push(batch.images);
+    if (this.#spare.length < this.#prefetch + 2) this.#spare.push(batch.images);
   }
 
   /** Ends the threads, if there are any. */
   async close(): Promise<void> {
-    await this.threads?.close();
+    await this.#threads?.close();
   }
 
-  private start(
+  #start(
     epoch: number,
     index: number,
     order: Uint32Array | undefined,
   ): Batch | Promise<Batch> {
-    const { split, seed, batchSize } = this;
+    const split = this.#split;
+    const seed = this.#seed;
+    const batchSize = this.#batchSize;
     const globalSize = Math.min(batchSize, split.length - index * batchSize);
-    const own = shareOf(globalSize, this.share);
+    const own = shareOf(globalSize, this.#share);
     const first = index * batchSize + own.first;
     const { size } = own;
     const indices = order
       ? order.slice(first, first + size)
       : Uint32Array.from({ length: size }, (_, i) => first + i);
     const labels = Int32Array.from(indices, (i) => split.label(i));
-    const { resizedCrop } = this.maker.augments.at(epoch);
+    const { resizedCrop } = this.#maker.augments.at(epoch);
     const pixels =
       resizedCrop && split.readCropped
         ? split.readCropped(indices, { ...resizedCrop, seed, epoch })
         : split.read(indices);
     const finish = (raw: Uint8Array): Batch | Promise<Batch> => {
       const job: BatchJob = { pixels: raw, indices, labels, epoch, index };
-      const images = this.spare.pop();
+      const images = this.#spare.pop();
       if (images) job.images = images;
-      const made = this.threads ? this.threads.make(job) : this.maker.make(job);
-      if (this.share === undefined) return made;
+      const made = this.#threads ? this.#threads.make(job) : this.#maker.make(job);
+      if (this.#share === undefined) return made;
       return made instanceof Promise
         ? made.then((batch) => ({ ...batch, globalSize }))
         : { ...made, globalSize };

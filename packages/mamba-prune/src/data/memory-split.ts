@@ -5,16 +5,23 @@ import type { ImageSplit } from './types.js';
 export class MemorySplit implements ImageSplit {
   readonly length: number;
 
+  readonly #images: Uint8Array;
+  readonly #labels: Uint8Array;
+  readonly #imageBytes: number;
+
   /**
    * @param images - uint8 planar, [n, channels, height, width]
    * @param labels - [n]
    * @param imageBytes - channels * height * width
    */
   constructor(
-    private readonly images: Uint8Array,
-    private readonly labels: Uint8Array,
-    private readonly imageBytes: number,
+    images: Uint8Array,
+    labels: Uint8Array,
+    imageBytes: number,
   ) {
+    this.#images = images;
+    this.#labels = labels;
+    this.#imageBytes = imageBytes;
     this.length = labels.length;
     if (images.length !== labels.length * imageBytes) {
       throw new DataError(
@@ -25,25 +32,25 @@ export class MemorySplit implements ImageSplit {
   }
 
   label(index: number): number {
-    const label = this.labels[index];
+    const label = this.#labels[index];
     if (label === undefined) throw outOfRange(index, this.length);
     return label;
   }
 
   read(indices: ArrayLike<number>): Uint8Array {
-    const size = this.imageBytes;
+    const size = this.#imageBytes;
     const out = new Uint8Array(indices.length * size);
     for (let i = 0; i < indices.length; i++) {
       const index = indices[i] as number;
       if (!(index >= 0 && index < this.length)) throw outOfRange(index, this.length);
-      out.set(this.images.subarray(index * size, (index + 1) * size), i * size);
+      out.set(this.#images.subarray(index * size, (index + 1) * size), i * size);
     }
     return out;
   }
 
   /** Images per class. */
   counts(classes: number): number[] {
-    return countLabels(this.labels, classes);
+    return countLabels(this.#labels, classes);
   }
 }
 

@@ -35,17 +35,17 @@ export type Stage = (typeof Stage)[keyof typeof Stage];
 
 /** A reusable xoshiro128** generator. Seed it before use; one object serves any number of streams. */
 export class Random {
-  private a = 1;
-  private b = 2;
-  private c = 3;
-  private d = 4;
+  #a = 1;
+  #b = 2;
+  #c = 3;
+  #d = 4;
 
   /** Sets the four state words directly (they must not all be zero). */
   setState(a: number, b: number, c: number, d: number): this {
-    this.a = a | 0;
-    this.b = b | 0;
-    this.c = c | 0;
-    this.d = d | 0;
+    this.#a = a | 0;
+    this.#b = b | 0;
+    this.#c = c | 0;
+    this.#d = d | 0;
     return this;
   }
 
@@ -61,25 +61,25 @@ export class Random {
     h = mix32((h + GOLDEN) ^ stage);
     h = mix32((h + GOLDEN) ^ x);
     // The sample enters every word on its own, so that nearby samples share no state word.
-    this.a = mix32(h ^ y);
-    this.b = mix32((this.a + GOLDEN) ^ h);
-    this.c = mix32((this.b + GOLDEN) ^ y);
-    this.d = mix32((this.c + GOLDEN) ^ h);
-    if ((this.a | this.b | this.c | this.d) === 0) this.d = 1; // all zero is the one dead state
+    this.#a = mix32(h ^ y);
+    this.#b = mix32((this.#a + GOLDEN) ^ h);
+    this.#c = mix32((this.#b + GOLDEN) ^ y);
+    this.#d = mix32((this.#c + GOLDEN) ^ h);
+    if ((this.#a | this.#b | this.#c | this.#d) === 0) this.#d = 1; // all zero is the one dead state
     return this;
   }
 
   /** Next unsigned 32-bit integer. */
   uint32(): number {
-    const scrambled = Math.imul(this.b, 5);
+    const scrambled = Math.imul(this.#b, 5);
     const result = Math.imul((scrambled << 7) | (scrambled >>> 25), 9) >>> 0;
-    const t = this.b << 9;
-    this.c ^= this.a;
-    this.d ^= this.b;
-    this.b ^= this.c;
-    this.a ^= this.d;
-    this.c ^= t;
-    this.d = (this.d << 11) | (this.d >>> 21);
+    const t = this.#b << 9;
+    this.#c ^= this.#a;
+    this.#d ^= this.#b;
+    this.#b ^= this.#c;
+    this.#a ^= this.#d;
+    this.#c ^= t;
+    this.#d = (this.#d << 11) | (this.#d >>> 21);
     return result;
   }
 

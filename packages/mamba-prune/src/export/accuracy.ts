@@ -52,7 +52,10 @@ class Counts {
   readonly #right: Float64Array;
   readonly #seen: Float64Array;
 
-  constructor(private readonly classes: number) {
+  readonly #classes: number;
+
+  constructor(classes: number) {
+    this.#classes = classes;
     this.#right = new Float64Array(classes);
     this.#seen = new Float64Array(classes);
   }
@@ -77,7 +80,7 @@ class Counts {
     return {
       loss: this.#loss / images,
       accuracy: sum(this.#right) / images,
-      top5: this.classes > 5 ? this.#among5 / images : null,
+      top5: this.#classes > 5 ? this.#among5 / images : null,
       images,
       classAccuracy: Array.from(this.#right, (right, i) => right / (this.#seen[i] ?? 0)),
     };

@@ -20,14 +20,18 @@ export interface OnnxResult {
 
 /** One of our own ONNX files, loaded by onnxruntime. `release()` frees it. */
 export class OnnxModel {
+  readonly #session: InferenceSession;
+
   private constructor(
-    private readonly session: InferenceSession,
+    session: InferenceSession,
     /** What the file says of the model; the same as in a .safetensors. */
     readonly description: ModelDescription,
     readonly input: InputType,
     /** Numbers in all weights. */
     readonly parameters: number,
-  ) {}
+  ) {
+    this.#session = session;
+  }
 
   /**
    * @param bytes - the file
@@ -97,14 +101,14 @@ export class OnnxModel {
             dims,
           );
     return async () => {
-      const outputs = await this.session.run({ [tensorNames.images]: images });
+      const outputs = await this.#session.run({ [tensorNames.images]: images });
       const of = (name: string): Float32Array => outputs[name]?.data as Float32Array;
       return { logits: of(tensorNames.logits), probabilities: of(tensorNames.probabilities) };
     };
   }
 
   async release(): Promise<void> {
-    await this.session.release();
+    await this.#session.release();
   }
 }
 

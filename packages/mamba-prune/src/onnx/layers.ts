@@ -23,13 +23,16 @@ export class Layers {
   readonly #tensors: ReadonlyMap<string, Tensor>;
   readonly #modules: ReadonlyMap<string, nn.Module>;
 
+  readonly #prefix: string;
+
   private constructor(
     readonly g: GraphBuilder,
     tensors: ReadonlyMap<string, Tensor>,
     modules: ReadonlyMap<string, nn.Module>,
-    private readonly prefix: string,
+    prefix: string,
     readonly format: WeightFormat,
   ) {
+    this.#prefix = prefix;
     this.#tensors = tensors;
     this.#modules = modules;
   }
@@ -41,24 +44,24 @@ export class Layers {
   /** The same layers, their weights as they are: float32. */
   get exact(): Layers {
     const format = { type: 'float32' } as const;
-    return new Layers(this.g, this.#tensors, this.#modules, this.prefix, format);
+    return new Layers(this.g, this.#tensors, this.#modules, this.#prefix, format);
   }
 
   /** The layers below `name`; what is made there has names below it too. */
   at(name: string): Layers {
-    const prefix = `${this.prefix}${name}.`;
+    const prefix = `${this.#prefix}${name}.`;
     return new Layers(this.g.at(name), this.#tensors, this.#modules, prefix, this.format);
   }
 
   has(name: string): boolean {
-    return this.#tensors.has(this.prefix + name);
+    return this.#tensors.has(this.#prefix + name);
   }
 
   /** Values of a parameter or buffer. */
   weight(name: string): Weight {
-    const tensor = this.#tensors.get(this.prefix + name);
+    const tensor = this.#tensors.get(this.#prefix + name);
     if (!tensor) {
-      const full = this.prefix + name;
+      const full = this.#prefix + name;
       throw new StateDictError(`ONNX export: the model has no weight "${full}".`, [full], []);
     }
     const data = tensor.detach().to('cpu').to('float32').contiguous().toTypedArray();
@@ -155,11 +158,11 @@ export class Layers {
   }
 
   #module<T extends nn.Module>(name: string, kind: new (...args: never[]) => T): T {
-    const module = this.#modules.get(this.prefix + name);
+    const module = this.#modules.get(this.#prefix + name);
     if (module instanceof kind) return module;
     throw new StateDictError(
-      `ONNX export: expected "${this.prefix}${name}" to be a ${kind.name}.`,
-      [this.prefix + name],
+      `ONNX export: expected "${this.#prefix}${name}" to be a ${kind.name}.`,
+      [this.#prefix + name],
       [],
     );
   }

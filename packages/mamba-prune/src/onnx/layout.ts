@@ -10,17 +10,18 @@ export class Layout {
   #size: Value | undefined;
   #isOne: Value | undefined;
 
+  readonly #g: GraphBuilder;
+  readonly #images: Value;
+
   /** @param images - the graph's input, whose first dimension is the batch */
-  constructor(
-    private readonly g: GraphBuilder,
-    private readonly images: Value,
-    first: 'length' | 'batch',
-  ) {
+  constructor(g: GraphBuilder, images: Value, first: 'length' | 'batch') {
+    this.#g = g;
+    this.#images = images;
     this.axis = first === 'length' ? 0 : 1;
   }
 
   get batch(): Dim {
-    return this.images.shape[0] as Dim;
+    return this.#images.shape[0] as Dim;
   }
 
   /** [batch, channels, length] to a sequence. */
@@ -43,7 +44,7 @@ export class Layout {
     const key = rest.join('x');
     const found = this.#zeros.get(key);
     if (found) return found;
-    const g = this.g.at(`zeros.${key}`);
+    const g = this.#g.at(`zeros.${key}`);
     const shape: Shape = [this.batch, ...rest];
     const sizes = g.node(
       'Concat',
@@ -60,7 +61,7 @@ export class Layout {
 
   /** Whether there is one image alone: a bool, made once. */
   isOneImage(): Value {
-    const g = this.g.at('batch');
+    const g = this.#g.at('batch');
     this.#isOne ??= g.node('Equal', [this.#batchSize(), ints(g, 'one', [1])], {
       type: 'bool',
       shape: [1],
@@ -71,9 +72,9 @@ export class Layout {
   /** Number of images: int64 [1]. */
   #batchSize(): Value {
     const attributes = { start: { int: 0 }, end: { int: 1 } };
-    this.#size ??= this.g.node(
+    this.#size ??= this.#g.node(
       'Shape',
-      [this.images],
+      [this.#images],
       { type: 'int64', shape: [1] },
       { name: 'batch', attributes },
     );

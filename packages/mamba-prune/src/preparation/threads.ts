@@ -34,15 +34,15 @@ const mostThreads = 4;
  * missing, as in tests on the sources and in bundles, the main thread does the work; the bits are the same.
  */
 export class PrepareThreads {
-  private readonly threads: Worker[] = [];
-  private readonly waiting = new Map<number, Waiting>();
-  private readonly script = new URL('./prepare-worker.js', import.meta.url);
-  private readonly count: number;
-  private nextId = 0;
+  readonly #threads: Worker[] = [];
+  readonly #waiting = new Map<number, Waiting>();
+  readonly #script = new URL('./prepare-worker.js', import.meta.url);
+  readonly #count: number;
+  #nextId = 0;
 
   /** @param count - 0: the main thread; as many as there are processors, at most 4, unless given */
   constructor(count = Math.min(mostThreads, availableParallelism())) {
-    this.count = existsSync(this.script) ? count : 0;
+    this.#count = existsSync(this.#script) ? count : 0;
   }
 
   /** As `prepare`. */
@@ -51,11 +51,11 @@ export class PrepareThreads {
     input: ModelInput,
     preprocessing: Preprocessing,
   ): Promise<Uint8Array> {
-    const thread = picture.width * picture.height < small ? undefined : this.next();
+    const thread = picture.width * picture.height < small ? undefined : this.#next();
     if (!thread) return prepare(picture, input, preprocessing);
-    const id = this.nextId++;
+    const id = this.#nextId++;
     return new Promise((resolve, reject) => {
-      this.waiting.set(id, { thread, resolve, reject });
+      this.#waiting.set(id, { thread, resolve, reject });
       thread.ref();
       const job: PrepareJob = { id, picture, input, preprocessing };
       // Copied: what sharp gives cannot be moved to another thread.
@@ -65,31 +65,31 @@ export class PrepareThreads {
 
   /** Ends the threads. */
   async close(): Promise<void> {
-    await Promise.all(this.threads.splice(0).map((thread) => thread.terminate()));
+    await Promise.all(this.#threads.splice(0).map((thread) => thread.terminate()));
   }
 
-  private next(): Worker | undefined {
-    if (this.count === 0) return undefined;
-    const thread = this.threads[this.nextId % this.count];
-    if (thread || this.threads.length === this.count) return thread;
-    return this.start();
+  #next(): Worker | undefined {
+    if (this.#count === 0) return undefined;
+    const thread = this.#threads[this.#nextId % this.#count];
+    if (thread || this.#threads.length === this.#count) return thread;
+    return this.#start();
   }
 
-  private start(): Worker {
+  #start(): Worker {
     // Without the flags of this process: some, as --input-type, are for its own script.
-    const thread = new Worker(this.script, { execArgv: [] });
+    const thread = new Worker(this.#script, { execArgv: [] });
     thread.unref();
     thread.on('message', ({ id, pixels, error }: Answer) => {
-      const waiting = this.settle(id);
+      const waiting = this.#settle(id);
       if (pixels) waiting?.resolve(pixels);
       else waiting?.reject(new Error(error ?? 'prepare: a thread failed'));
     });
     const lose = (error: Error): void => {
-      const place = this.threads.indexOf(thread);
-      if (place >= 0) this.threads.splice(place, 1);
-      for (const [id, waiting] of this.waiting) {
+      const place = this.#threads.indexOf(thread);
+      if (place >= 0) this.#threads.splice(place, 1);
+      for (const [id, waiting] of this.#waiting) {
         if (waiting.thread !== thread) continue;
-        this.settle(id);
+        this.#settle(id);
         waiting.reject(error);
       }
     };
@@ -99,14 +99,14 @@ export class PrepareThreads {
     thread.on('exit', () => {
       lose(new Error('prepare: a thread has ended'));
     });
-    this.threads.push(thread);
+    this.#threads.push(thread);
     return thread;
   }
 
-  private settle(id: number): Waiting | undefined {
-    const waiting = this.waiting.get(id);
-    this.waiting.delete(id);
-    if (waiting && ![...this.waiting.values()].some(({ thread }) => thread === waiting.thread)) {
+  #settle(id: number): Waiting | undefined {
+    const waiting = this.#waiting.get(id);
+    this.#waiting.delete(id);
+    if (waiting && ![...this.#waiting.values()].some(({ thread }) => thread === waiting.thread)) {
       waiting.thread.unref();
     }
     return waiting;

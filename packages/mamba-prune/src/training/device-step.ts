@@ -49,7 +49,10 @@ export class DeviceStep implements TrainStep {
   #obstacle: string | undefined;
   #lastLoss = NaN;
 
-  constructor(private readonly session: Session) {
+  readonly #session: Session;
+
+  constructor(session: Session) {
+    this.#session = session;
     const { device, optimizer, ema } = session;
     this.#parameters = session.model.parameters();
     this.#state = zeros([3], { device }).keep();
@@ -70,7 +73,7 @@ export class DeviceStep implements TrainStep {
   }
 
   run(batch: StepBatch, place: StepPlace): number {
-    const { session } = this;
+    const session = this.#session;
     session.ema?.prepare();
     session.parallel?.seedStep(session);
     this.#scalars.write({ epoch: session.epoch, step: session.steps, lr: session.lr, ...place });
@@ -94,7 +97,7 @@ export class DeviceStep implements TrainStep {
    * @returns where that is; undefined if the batch is not one of those
    */
   #place(batch: StepBatch): (() => BatchTensors) | undefined {
-    const { device, dataset } = this.session;
+    const { device, dataset } = this.#session;
     if (this.#obstacle !== undefined) return undefined;
     const { size, globalSize = size } = batch;
     if (this.#size === 0) this.#size = globalSize;
@@ -113,7 +116,7 @@ export class DeviceStep implements TrainStep {
   }
 
   #freshTensors(batch: StepBatch): BatchTensors {
-    const { device, dataset } = this.session;
+    const { device, dataset } = this.#session;
     return toTensors(batch, dataset.info, device);
   }
 
@@ -138,7 +141,7 @@ export class DeviceStep implements TrainStep {
       this.#warm++;
       return false;
     }
-    const { device, control, optimizer } = this.session;
+    const { device, control, optimizer } = this.#session;
     // They would be held beside those that the graph has of its own.
     optimizer.zeroGrad();
     const captured = CudaGraph.attempt(
@@ -159,26 +162,26 @@ export class DeviceStep implements TrainStep {
 
   /** Of all workers: why this or another one cannot capture its step. */
   #agreed(own: string | undefined): string | undefined {
-    const { parallel } = this.session;
+    const { parallel } = this.#session;
     return parallel ? parallel.obstacle(own) : own;
   }
 
   #stepByStep(obstacle: string | undefined): void {
     this.#obstacle = obstacle;
     if (obstacle === undefined) return;
-    this.session.hooks.onNote?.(`Training on ${this.session.device} step by step: ${obstacle}.`);
+    this.#session.hooks.onNote?.(`Training on ${this.#session.device} step by step: ${obstacle}.`);
   }
 
   #dropGraph(): void {
     // The gradients of a captured step lie in the graph's memory.
-    this.session.optimizer.zeroGrad();
+    this.#session.optimizer.zeroGrad();
     this.#graph?.dispose();
     this.#graph = undefined;
   }
 
   /** Before anything that waits for the device. */
   #settle(): void {
-    const { parallel, device } = this.session;
+    const { parallel, device } = this.#session;
     parallel?.settle(device);
   }
 
@@ -189,7 +192,7 @@ export class DeviceStep implements TrainStep {
     place: StepPlace,
     recording = false,
   ): void {
-    const { session } = this;
+    const session = this.#session;
     const { scalar } = this.#scalars;
     this.#scalars.begin(recording);
     const { model, optimizer, options, hooks, epoch, steps: step, lr } = session;
@@ -234,8 +237,8 @@ export class DeviceStep implements TrainStep {
   check(): void {
     this.#settle();
     const [loss = NaN, badLosses = 0, badNorms = 0] = this.#state.toNumbers();
-    if (badLosses > 0) this.session.fail('loss', Number.isFinite(loss) ? NaN : loss);
-    if (badNorms > 0) this.session.fail('gradient norm', NaN);
+    if (badLosses > 0) this.#session.fail('loss', Number.isFinite(loss) ? NaN : loss);
+    if (badNorms > 0) this.#session.fail('gradient norm', NaN);
     this.#lastLoss = loss;
   }
 

@@ -8,11 +8,14 @@ export class FixedInputs {
   readonly #labels: Tensor;
   readonly #targets: Tensor | undefined;
 
+  readonly #info: Pick<DatasetInfo, 'channels' | 'height' | 'width'>;
+
   constructor(
     first: Batch,
-    private readonly info: Pick<DatasetInfo, 'channels' | 'height' | 'width'>,
+    info: Pick<DatasetInfo, 'channels' | 'height' | 'width'>,
     device: string,
   ) {
+    this.#info = info;
     // On the CPU these are the batch's own memory, which the loader uses again.
     const made = scope(() => {
       const { images, labels, targets } = toTensors(first, info, device);
@@ -35,7 +38,7 @@ export class FixedInputs {
   write(batch: Batch): void {
     scope(() => {
       noGrad(() => {
-        const { images, labels, targets } = toTensors(batch, this.info, 'cpu');
+        const { images, labels, targets } = toTensors(batch, this.#info, 'cpu');
         this.#images.copy_(images);
         this.#labels.copy_(labels);
         if (targets) this.#targets?.copy_(targets);

@@ -19,10 +19,14 @@ interface Holder {
 export class FileLock {
   #held = true;
 
+  readonly #content: string;
+
   private constructor(
     readonly path: string,
-    private readonly content: string,
-  ) {}
+    content: string,
+  ) {
+    this.#content = content;
+  }
 
   /**
    * @param path - the lock file
@@ -72,7 +76,7 @@ export class FileLock {
     if (!this.#held) return;
     this.#held = false;
     // Somebody may have removed the file by hand and begun: their lock stays.
-    if (read(this.path) === this.content) rmSync(this.path, { force: true });
+    if (read(this.path) === this.#content) rmSync(this.path, { force: true });
   }
 }
 

@@ -111,12 +111,15 @@ function newConfig(description: RunDescription): RunConfig {
 export class RunFolder {
   #config: RunConfig;
 
+  readonly #lock: FileLock | undefined;
+
   private constructor(
     /** Absolute. */
     readonly path: string,
     config: RunConfig,
-    private readonly lock: FileLock | undefined,
+    lock: FileLock | undefined,
   ) {
+    this.#lock = lock;
     this.#config = config;
   }
 
@@ -245,7 +248,7 @@ export class RunFolder {
 
   /** Whether this process may write the run. */
   get writable(): boolean {
-    return this.lock !== undefined;
+    return this.#lock !== undefined;
   }
 
   /** The complete lines of metrics.jsonl. */
@@ -299,7 +302,7 @@ export class RunFolder {
 
   /** @throws RunFolderError if the run was opened for reading only */
   requireLock(): void {
-    if (this.lock !== undefined) return;
+    if (this.#lock !== undefined) return;
     throw new RunFolderError(
       this.path,
       `RunFolder: ${this.path} is open for reading, expected for writing. Open it with { write: true }.`,
@@ -308,7 +311,7 @@ export class RunFolder {
 
   /** Lets other processes write the run. */
   release(): void {
-    this.lock?.release();
+    this.#lock?.release();
   }
 
   #writeConfig(config: RunConfig): void {

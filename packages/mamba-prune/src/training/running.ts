@@ -26,12 +26,17 @@ export class RunningSums {
   /** Loss, right, then one per term; weighted by images. */
   readonly #sums: Tensor;
 
+  readonly #terms: readonly string[];
+  readonly #reduce: ((sums: readonly number[]) => readonly number[]) | undefined;
+
   constructor(
-    private readonly terms: readonly string[],
+    terms: readonly string[],
     device: string,
     /** Sums over all workers; each keeps those of its share. */
-    private readonly reduce?: (sums: readonly number[]) => readonly number[],
+    reduce?: (sums: readonly number[]) => readonly number[],
   ) {
+    this.#terms = terms;
+    this.#reduce = reduce;
     this.#sums = zeros([2 + terms.length], { dtype: 'float64', device }).keep();
   }
 
@@ -74,7 +79,7 @@ export class RunningSums {
     return {
       loss: mean(loss),
       accuracy: mean(right),
-      terms: Object.fromEntries(this.terms.map((name, i) => [name, mean(terms[i] ?? NaN)])),
+      terms: Object.fromEntries(this.#terms.map((name, i) => [name, mean(terms[i] ?? NaN)])),
       images,
     };
   }
@@ -82,7 +87,7 @@ export class RunningSums {
   /** As for `means`. */
   state(): RunningState {
     const own = [this.images, ...this.#sums.toNumbers()];
-    const [images = NaN, ...sums] = this.reduce?.(own) ?? own;
+    const [images = NaN, ...sums] = this.#reduce?.(own) ?? own;
     return { sums, images, seconds: this.seconds };
   }
 
@@ -90,7 +95,7 @@ export class RunningSums {
   restore({ sums, images, seconds }: RunningState): void {
     if (sums.length !== this.#sums.numel) {
       throw new RangeError(
-        `resume: the checkpoint has ${sums.length - 2} loss terms, expected ${this.terms.length}. ` +
+        `resume: the checkpoint has ${sums.length - 2} loss terms, expected ${this.#terms.length}. ` +
           'Resume with the options and hooks that the run began with.',
       );
     }

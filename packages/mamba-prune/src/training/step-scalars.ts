@@ -14,7 +14,11 @@ export class StepScalars {
   #numbers: StepNumbers | undefined;
   #recording = false;
 
-  constructor(private readonly device: string) {}
+  readonly #device: string;
+
+  constructor(device: string) {
+    this.#device = device;
+  }
 
   /** Writes the numbers of a step. To be called before its work is given to the device, recorded or replayed. */
   write(numbers: StepNumbers): void {
@@ -37,7 +41,7 @@ export class StepScalars {
       throw new Error('a hook asks for a number that it did not ask for in the steps before');
     }
     const number = value(this.#numbers as StepNumbers);
-    const tensor = full([], number, { device: this.device }).keep();
+    const tensor = full([], number, { device: this.#device }).keep();
     this.#known.push({ value, tensor });
     return tensor;
   };

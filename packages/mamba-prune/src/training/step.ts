@@ -38,12 +38,15 @@ class HostStep implements TrainStep {
   readonly graph = undefined;
   readonly #parameters: readonly Tensor[];
 
-  constructor(private readonly session: Session) {
+  readonly #session: Session;
+
+  constructor(session: Session) {
+    this.#session = session;
     this.#parameters = session.model.parameters();
   }
 
   run(batch: StepBatch, place: StepPlace): number {
-    const { session } = this;
+    const session = this.#session;
     const { model, optimizer, options, device, dataset, hooks } = session;
     const { epoch, steps: step, lr } = session;
     return scope(() => {

@@ -89,51 +89,55 @@ interface Evaluations {
 }
 
 class Trainer {
-  private readonly step: TrainStep;
-  private readonly schedule: optim.Schedule;
-  private readonly meter = new RateMeter();
-  private savedAt = performance.now();
+  readonly #step: TrainStep;
+  readonly #schedule: optim.Schedule;
+  readonly #meter = new RateMeter();
+  #savedAt = performance.now();
   /** Whether the last checkpoint holds all that was done. */
-  private isSaved = false;
+  #isSaved = false;
 
-  constructor(
-    private readonly session: Session,
-    private readonly sources: Sources,
-  ) {
-    this.step = makeStep(session);
-    this.schedule = learningRateSchedule(session.options, sources.train.batchesPerEpoch);
+  readonly #session: Session;
+  readonly #sources: Sources;
+
+  constructor(session: Session, sources: Sources) {
+    this.#session = session;
+    this.#sources = sources;
+    this.#step = makeStep(session);
+    this.#schedule = learningRateSchedule(session.options, sources.train.batchesPerEpoch);
   }
 
   dispose(): void {
-    this.step.dispose();
+    this.#step.dispose();
   }
 
   async run(): Promise<TrainResult> {
-    const { session } = this;
+    const session = this.#session;
     if (session.parallel) beginTogether(session, session.parallel);
     else begin(session);
     while (!session.isFinished()) {
-      const evaluations = (await this.trainEpoch()) ? await this.evaluateEpoch() : undefined;
+      const evaluations = (await this.#trainEpoch()) ? await this.#evaluateEpoch() : undefined;
       if (evaluations === undefined) {
-        this.save();
-        return this.result();
+        this.#save();
+        return this.#result();
       }
-      const metrics = this.endEpoch(evaluations);
+      const metrics = this.#endEpoch(evaluations);
       await session.hooks.onEpoch?.(metrics);
       if (session.isAborted() && !session.isFinished()) {
-        if (!this.isSaved) this.save();
-        return this.result();
+        if (!this.#isSaved) this.#save();
+        return this.#result();
       }
     }
-    if (session.endsEarly) return this.result();
+    if (session.endsEarly) return this.#result();
     session.swapAverages();
     saveModelFile(session, session.folder.modelPath, session.epoch, session.valAccuracy());
-    return this.result();
+    return this.#result();
   }
 
   /** @returns false if it was stopped */
-  private async trainEpoch(): Promise<boolean> {
-    const { session, sources, meter } = this;
+  async #trainEpoch(): Promise<boolean> {
+    const session = this.#session;
+    const sources = this.#sources;
+    const meter = this.#meter;
     const { options, hooks } = session;
     const stepsPerEpoch = sources.train.batchesPerEpoch;
     const totalSteps = stepsPerEpoch * options.epochs;
@@ -144,18 +148,18 @@ class Trainer {
     const dataEpoch = session.epoch + (options.firstEpoch ?? 0);
     for await (const batch of sources.train.epoch(dataEpoch, session.batch)) {
       if (session.isAborted()) return false;
-      const factor = this.schedule(session.steps, totalSteps);
+      const factor = this.#schedule(session.steps, totalSteps);
       const lr = options.lr * factor;
       session.lr = lr;
       session.optimizer.setLrFactor(factor);
       const place = { totalSteps, progress: session.steps / stepsPerEpoch };
       let loss = explainingMemory(
-        () => this.memoryOf(batch.size),
-        () => this.step.run(batch, place),
+        () => this.#memoryOf(batch.size),
+        () => this.#step.run(batch, place),
       );
       session.batch++;
       session.steps++;
-      let isDue = this.isCheckpointDue();
+      let isDue = this.#isCheckpointDue();
       if (session.parallel) {
         ({ loss, isDue } = session.parallel.endStep(batch, { loss, isDue }));
       }
@@ -172,18 +176,18 @@ class Trainer {
       }
       // The epoch's end has a checkpoint of its own.
       if (step < stepsPerEpoch && isDue) {
-        this.save();
+        this.#save();
         before = performance.now();
       }
     }
     // A GPU may be some steps behind: they belong to the training's time, not to the evaluation's.
-    this.step.check();
+    this.#step.check();
     session.sums.seconds += (performance.now() - before) / 1000;
     return !session.isAborted();
   }
 
-  private memoryOf(batchSize: number): MemoryUse {
-    const { device, precision } = this.session;
+  #memoryOf(batchSize: number): MemoryUse {
+    const { device, precision } = this.#session;
     const bf16 =
       precision === 'fp32' && device !== 'cpu' ? ', compute in bf16 (--precision bf16)' : '';
     return {
@@ -196,16 +200,17 @@ class Trainer {
     };
   }
 
-  private isCheckpointDue(): boolean {
-    const { options, steps } = this.session;
+  #isCheckpointDue(): boolean {
+    const { options, steps } = this.#session;
     const { minutes, steps: every } = options.checkpointEvery;
     if (every !== null && steps % every === 0) return true;
-    return minutes !== null && performance.now() - this.savedAt >= minutes * 60_000;
+    return minutes !== null && performance.now() - this.#savedAt >= minutes * 60_000;
   }
 
   /** @returns undefined if it was stopped */
-  private async evaluateEpoch(): Promise<Evaluations | undefined> {
-    const { session, sources } = this;
+  async #evaluateEpoch(): Promise<Evaluations | undefined> {
+    const session = this.#session;
+    const sources = this.#sources;
     const { ema, options, parallel } = session;
     const done = session.epoch + 1;
     if (done % options.evalEvery !== 0 && done < session.lastEpoch) return {};
@@ -229,8 +234,8 @@ class Trainer {
   }
 
   /** The epoch's line and files, in an order that lets it be killed between any two. */
-  private endEpoch({ model, ema }: Evaluations): EpochMetrics {
-    const { session } = this;
+  #endEpoch({ model, ema }: Evaluations): EpochMetrics {
+    const session = this.#session;
     const { sums, hooks } = session;
     const means = sums.means();
     if (!Number.isFinite(means.loss)) session.fail('loss', means.loss);
@@ -251,27 +256,27 @@ class Trainer {
       ...(session.ema && { emaLoss: ema?.loss ?? null, emaAccuracy: ema?.accuracy ?? null }),
       ...(Object.keys(terms).length > 0 && { terms }),
       ...(gradNorm !== undefined && { gradNorm }),
-      ...(this.step.graph !== undefined && { graph: this.step.graph }),
-      ...(this.sources.data !== undefined && { data: this.sources.data }),
+      ...(this.#step.graph !== undefined && { graph: this.#step.graph }),
+      ...(this.#sources.data !== undefined && { data: this.#sources.data }),
       ...(isPlainEpoch(session.options, session.epoch) && { plain: true }),
       lr: session.lr,
       imagesPerSecond: means.images / Math.max(sums.seconds, 1e-9),
       seconds: session.seconds(),
     };
-    this.keepBest(epoch, (ema ?? model)?.accuracy);
+    this.#keepBest(epoch, (ema ?? model)?.accuracy);
     session.log?.append(metrics);
     sums.reset();
     session.last = metrics;
     session.epoch = epoch;
     session.batch = 0;
-    this.isSaved = false;
-    if (session.isFinished() || session.isAborted() || this.isEpochSaveDue()) this.save();
-    else this.step.check();
+    this.#isSaved = false;
+    if (session.isFinished() || session.isAborted() || this.#isEpochSaveDue()) this.#save();
+    else this.#step.check();
     return metrics;
   }
 
-  private keepBest(epoch: number, accuracy: number | undefined): void {
-    const { session } = this;
+  #keepBest(epoch: number, accuracy: number | undefined): void {
+    const session = this.#session;
     const { best, folder } = session;
     if (accuracy === undefined || (best && accuracy <= best.accuracy)) return;
     session.best = { epoch, accuracy };
@@ -283,22 +288,22 @@ class Trainer {
     }
   }
 
-  private save(): void {
-    this.step.check();
-    saveCheckpoint(this.session);
-    this.savedAt = performance.now();
-    this.isSaved = true;
+  #save(): void {
+    this.#step.check();
+    saveCheckpoint(this.#session);
+    this.#savedAt = performance.now();
+    this.#isSaved = true;
   }
 
   /** Epochs of a few seconds, as on a GPU, would spend a fifth of their time on checkpoints. */
-  private isEpochSaveDue(): boolean {
-    const { device, control, parallel } = this.session;
+  #isEpochSaveDue(): boolean {
+    const { device, control, parallel } = this.#session;
     const seconds = control.epochSaveSeconds ?? (device.startsWith('cuda') && !parallel ? 20 : 0);
-    return performance.now() - this.savedAt >= seconds * 1000;
+    return performance.now() - this.#savedAt >= seconds * 1000;
   }
 
-  private result(): TrainResult {
-    const { session } = this;
+  #result(): TrainResult {
+    const session = this.#session;
     const { folder } = session;
     const finished = session.isFinished();
     return {

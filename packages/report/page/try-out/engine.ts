@@ -6,10 +6,13 @@ export class Engine {
   #loaded: string | undefined;
   #last: Promise<unknown> = Promise.resolve();
 
-  private constructor(
-    private readonly models: Models,
-    private readonly worker: Worker,
-  ) {}
+  readonly #models: Models;
+  readonly #worker: Worker;
+
+  private constructor(models: Models, worker: Worker) {
+    this.#models = models;
+    this.#worker = worker;
+  }
 
   static async start(models: Models): Promise<Engine> {
     return new Engine(models, await models.startWorker());
@@ -17,7 +20,7 @@ export class Engine {
 
   /** Ends the worker; what was asked gets no answer. */
   stop(): void {
-    this.worker.terminate();
+    this.#worker.terminate();
   }
 
   /**
@@ -43,7 +46,7 @@ export class Engine {
     const key = JSON.stringify([backend, ...runs]);
     if (this.#loaded === key) return;
     this.#loaded = undefined;
-    const models = await Promise.all(runs.map((run) => this.models.file(run, backend)));
+    const models = await Promise.all(runs.map((run) => this.#models.file(run, backend)));
     await this.#ask({ type: 'load', models, backend });
     this.#loaded = key;
   }
@@ -52,7 +55,7 @@ export class Engine {
     return new Promise((done, fail) => {
       const end = new AbortController();
       const { signal } = end;
-      this.worker.addEventListener(
+      this.#worker.addEventListener(
         'message',
         ({ data }: MessageEvent<Answer>) => {
           end.abort();
@@ -61,7 +64,7 @@ export class Engine {
         },
         { signal },
       );
-      this.worker.addEventListener(
+      this.#worker.addEventListener(
         'error',
         (event) => {
           end.abort();
@@ -69,7 +72,7 @@ export class Engine {
         },
         { signal },
       );
-      this.worker.postMessage(request);
+      this.#worker.postMessage(request);
     });
   }
 }

@@ -12,28 +12,43 @@ import type { ImageShape } from './shape.js';
  * Keeps its buffers: no pixels are allocated per image.
  */
 export class Augmenter {
-  private readonly random = new Random();
-  private readonly canvas: Canvas;
-  private readonly box: Box = { left: 0, top: 0, width: 0, height: 0 };
-  private readonly bytes: number;
+  readonly #random = new Random();
+  readonly #canvas: Canvas;
+  readonly #box: Box = { left: 0, top: 0, width: 0, height: 0 };
+  readonly #bytes: number;
+
+  readonly #options: ResolvedAugment;
+  readonly #shape: ImageShape;
+  readonly #seed: number;
+  readonly #cropped: boolean;
 
   /** @param cropped - the images come already cropped (done while decoding) */
   constructor(
-    private readonly options: ResolvedAugment,
-    private readonly shape: ImageShape,
-    private readonly seed: number,
-    private readonly cropped: boolean,
+    options: ResolvedAugment,
+    shape: ImageShape,
+    seed: number,
+    cropped: boolean,
   ) {
-    this.bytes = shape.channels * shape.height * shape.width;
-    this.canvas = { image: new Uint8Array(this.bytes), spare: new Uint8Array(this.bytes) };
+    this.#options = options;
+    this.#shape = shape;
+    this.#seed = seed;
+    this.#cropped = cropped;
+    this.#bytes = shape.channels * shape.height * shape.width;
+    this.#canvas = { image: new Uint8Array(this.#bytes), spare: new Uint8Array(this.#bytes) };
   }
 
   /** Augments the image at `offset` in `pixels`, in place. */
   apply(pixels: Uint8Array, offset: number, epoch: number, sample: number): void {
-    const { options, shape, canvas, random, seed, bytes, box } = this;
+    const options = this.#options;
+    const shape = this.#shape;
+    const canvas = this.#canvas;
+    const random = this.#random;
+    const seed = this.#seed;
+    const bytes = this.#bytes;
+    const box = this.#box;
     canvas.image.set(pixels.subarray(offset, offset + bytes)); // a view: much faster than a loop
 
-    if (options.resizedCrop && !this.cropped) {
+    if (options.resizedCrop && !this.#cropped) {
       const { scale, ratio } = options.resizedCrop;
       random.seed(seed, Stage.resizedCrop, epoch, sample);
       drawCropBox(random, shape.width, shape.height, scale, ratio, box);

@@ -15,7 +15,7 @@ export class EpochAugments {
   readonly first: ResolvedAugment;
   /** `first` itself where no other is given, or one that does the same. */
   readonly last: ResolvedAugment;
-  private readonly fromEpoch: number;
+  readonly #fromEpoch: number;
 
   /** @throws DataError naming the option that is out of range */
   constructor(
@@ -35,7 +35,7 @@ export class EpochAugments {
     this.first = mixes(own) || !mixes(other) ? own : neverMixing(own, other);
     const then = mixes(other) || !mixes(own) ? other : neverMixing(other, own);
     this.last = isDeepStrictEqual(this.first, then) ? this.first : then;
-    this.fromEpoch = last?.fromEpoch ?? Infinity;
+    this.#fromEpoch = last?.fromEpoch ?? Infinity;
   }
 
   /** Whether batches have targets: in some epoch, images are mixed. */
@@ -44,7 +44,7 @@ export class EpochAugments {
   }
 
   at(epoch: number): ResolvedAugment {
-    return epoch < this.fromEpoch ? this.first : this.last;
+    return epoch < this.#fromEpoch ? this.first : this.last;
   }
 }
 

@@ -11,20 +11,20 @@ export class BatchBuffers {
   readonly mean: Tensor;
   readonly std: Tensor;
   readonly out: AugmentOutputs;
-  private readonly hasTargets: boolean;
+  readonly #hasTargets: boolean;
   /** The first rows, for a last batch that is not full. */
-  private readonly parts = new Map<number, AugmentOutputs>();
+  readonly #parts = new Map<number, AugmentOutputs>();
 
   constructor(info: DatasetInfo, plan: BatchPlan, device: string) {
     const { channels, height, width } = info;
     const { localBatch: rows } = plan;
-    this.hasTargets = plan.augments.haveTargets;
+    this.#hasTargets = plan.augments.haveTargets;
     const make = (shape: number[], dtype: DType) => empty(shape, { dtype, device }).keep();
     this.state = make([3], 'int64');
     this.out = {
       images: make([rows, channels, height, width], plan.dtype),
       labels: make([rows], 'int64'),
-      targets: make([this.hasTargets ? rows : 0, info.classes.length], 'float32'),
+      targets: make([this.#hasTargets ? rows : 0, info.classes.length], 'float32'),
     };
     ({ mean: this.mean, std: this.std } = normalisation(info, device));
   }
@@ -38,7 +38,7 @@ export class BatchBuffers {
   room(size: number): AugmentOutputs {
     const { images, labels, targets } = this.out;
     if (size === labels.size(0)) return this.out;
-    let part = this.parts.get(size);
+    let part = this.#parts.get(size);
     if (!part) {
       const first = (t: Tensor) => t.narrow(0, 0, Math.min(size, t.size(0)));
       part = scope(() => ({
@@ -46,21 +46,21 @@ export class BatchBuffers {
         labels: first(labels).keep(),
         targets: first(targets).keep(),
       }));
-      this.parts.set(size, part);
+      this.#parts.set(size, part);
     }
     return part;
   }
 
   batch(size: number, index: number): DeviceBatch {
     const { images, labels, targets } = this.room(size);
-    return { images, labels, targets: this.hasTargets ? targets : undefined, size, index };
+    return { images, labels, targets: this.#hasTargets ? targets : undefined, size, index };
   }
 
   dispose(): void {
-    for (const { images, labels, targets } of [this.out, ...this.parts.values()]) {
+    for (const { images, labels, targets } of [this.out, ...this.#parts.values()]) {
       for (const tensor of [images, labels, targets]) tensor.dispose();
     }
-    this.parts.clear();
+    this.#parts.clear();
     for (const tensor of [this.state, this.mean, this.std]) tensor.dispose();
   }
 }

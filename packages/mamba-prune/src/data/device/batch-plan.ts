@@ -50,17 +50,22 @@ export class BatchPlan {
   readonly rank: number;
   readonly worldSize: number;
 
+  readonly #where: string;
+  readonly #length: number;
+
   /** @throws DataError for options out of range or an empty split */
   constructor(
-    private readonly where: string,
-    private readonly length: number,
+    where: string,
+    length: number,
     info: Pick<DatasetInfo, 'height' | 'width'>,
     options: DeviceBatchOptions,
   ) {
+    this.#where = where;
+    this.#length = length;
     const { batchSize, seed = 0, rank = 0, worldSize = 1, dtype = 'float32' } = options;
-    this.check('batchSize', batchSize, 1, 2 ** 24);
-    this.check('worldSize', worldSize, 1, 2 ** 20);
-    this.check('rank', rank, 0, worldSize - 1);
+    this.#check('batchSize', batchSize, 1, 2 ** 24);
+    this.#check('worldSize', worldSize, 1, 2 ** 20);
+    this.#check('rank', rank, 0, worldSize - 1);
     checkSeed(where, seed);
     if (!['float32', 'bfloat16', 'float16'].includes(dtype)) {
       throw this.error(`dtype ${dtype}, expected float32, bfloat16 or float16.`);
@@ -108,14 +113,15 @@ export class BatchPlan {
 
   /** Sample numbers of the epoch, [samplesPerEpoch]. */
   order(epoch: number): Uint32Array {
-    const { length, samplesPerEpoch } = this;
+    const { samplesPerEpoch } = this;
+    const length = this.#length;
     if (!this.shuffle) return Uint32Array.from({ length: samplesPerEpoch }, (_, i) => i);
     return epochPermutation(length, this.seed, epoch).subarray(0, samplesPerEpoch);
   }
 
   /** @throws DataError unless the epoch has such a batch; the end of the epoch counts as one */
   checkPlace(epoch: number, startBatch: number): void {
-    this.check('epoch', epoch, 0, 2 ** 32 - 1);
+    this.#check('epoch', epoch, 0, 2 ** 32 - 1);
     if (Number.isInteger(startBatch) && startBatch >= 0 && startBatch <= this.batchesPerEpoch) return;
     throw this.error(
       `start batch ${startBatch}, expected 0 to ${this.batchesPerEpoch}. ` +
@@ -124,10 +130,10 @@ export class BatchPlan {
   }
 
   error(given: string): DataError {
-    return new DataError(`${this.where}: got ${given}`);
+    return new DataError(`${this.#where}: got ${given}`);
   }
 
-  private check(name: string, value: number, least: number, most: number): void {
+  #check(name: string, value: number, least: number, most: number): void {
     if (Number.isInteger(value) && value >= least && value <= most) return;
     throw this.error(`${name} ${value}, expected an integer from ${least} to ${most}.`);
   }

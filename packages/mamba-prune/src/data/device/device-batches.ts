@@ -16,11 +16,13 @@ import type { DeviceBatch, DeviceBatchSource } from './types.js';
 export class DeviceBatches implements DeviceBatchSource {
   readonly batchesPerEpoch: number;
   readonly samplesPerEpoch: number;
-  private readonly plan: BatchPlan;
-  private readonly buffers: BatchBuffers;
-  private readonly order: Tensor;
+  readonly #plan: BatchPlan;
+  readonly #buffers: BatchBuffers;
+  readonly #order: Tensor;
   /** Of the epoch that `seek` was told. */
-  private current: ResolvedAugment;
+  #current: ResolvedAugment;
+
+  readonly #split: DeviceSplit;
 
   /**
    * @param split - stays the caller's: dispose it after the batches
@@ -28,9 +30,10 @@ export class DeviceBatches implements DeviceBatchSource {
    *   decoding (`whyNotOnDevice`)
    */
   constructor(
-    private readonly split: DeviceSplit,
+    split: DeviceSplit,
     options: DeviceBatchOptions,
   ) {
+    this.#split = split;
     const { info, device } = split;
     const plan = new BatchPlan('DeviceBatches', split.length, info, options);
     const { first, last } = plan.augments;
@@ -40,18 +43,18 @@ export class DeviceBatches implements DeviceBatchSource {
           'on the device. Stream the batches, or use padCrop.',
       );
     }
-    this.plan = plan;
-    this.current = first;
+    this.#plan = plan;
+    this.#current = first;
     this.batchesPerEpoch = plan.batchesPerEpoch;
     this.samplesPerEpoch = plan.samplesPerEpoch;
-    this.buffers = new BatchBuffers(info, plan, device);
-    this.order = empty([plan.samplesPerEpoch], { dtype: 'int64', device }).keep();
+    this.#buffers = new BatchBuffers(info, plan, device);
+    this.#order = empty([plan.samplesPerEpoch], { dtype: 'int64', device }).keep();
     this.seek(0);
   }
 
   /** The tensors that `next` fills, the same for the life of this object. */
   get tensors(): DeviceBatch {
-    return this.buffers.batch(this.plan.localBatch, 0);
+    return this.#buffers.batch(this.#plan.localBatch, 0);
   }
 
   /**
@@ -59,12 +62,12 @@ export class DeviceBatches implements DeviceBatchSource {
    * was captured: capture anew when this is another object.
    */
   get augment(): Readonly<ResolvedAugment> {
-    return this.current;
+    return this.#current;
   }
 
   /** Whether all batches are of one size, as `next` needs. */
   get isEven(): boolean {
-    return this.plan.isEven;
+    return this.#plan.isEven;
   }
 
   /**
@@ -74,11 +77,11 @@ export class DeviceBatches implements DeviceBatchSource {
    * @throws DataError for an epoch or batch out of range
    */
   seek(epoch: number, startBatch = 0): void {
-    const { plan } = this;
+    const plan = this.#plan;
     plan.checkPlace(epoch, startBatch);
-    this.order.setValues(BigInt64Array.from(plan.order(epoch), BigInt));
-    this.buffers.seek(plan.seed, epoch, startBatch);
-    this.current = plan.augments.at(epoch);
+    this.#order.setValues(BigInt64Array.from(plan.order(epoch), BigInt));
+    this.#buffers.seek(plan.seed, epoch, startBatch);
+    this.#current = plan.augments.at(epoch);
   }
 
   /**
@@ -88,14 +91,14 @@ export class DeviceBatches implements DeviceBatchSource {
    * @throws DataError if the batches are not all of one size: choose dropLast
    */
   next(): DeviceBatch {
-    const { plan } = this;
+    const plan = this.#plan;
     if (!plan.isEven) {
       throw plan.error(
         `${plan.samplesPerEpoch} samples in batches of ${plan.globalBatch} for ${plan.worldSize} ` +
           'worker(s), expected full batches only. Set dropLast.',
       );
     }
-    return this.make(plan.rows(0), 0);
+    return this.#make(plan.rows(0), 0);
   }
 
   /**
@@ -108,26 +111,29 @@ export class DeviceBatches implements DeviceBatchSource {
     for (let index = startBatch; index < this.batchesPerEpoch; index++) {
       // One turn of the event loop: signals and timers get their chance.
       await turn();
-      const rows = this.plan.rows(index);
+      const rows = this.#plan.rows(index);
       // A last batch of fewer images than workers has none for some of them.
-      if (rows.size > 0) yield this.make(rows, index);
+      if (rows.size > 0) yield this.#make(rows, index);
     }
   }
 
   /** Frees all but the split. */
   dispose(): void {
-    this.buffers.dispose();
-    this.order.dispose();
+    this.#buffers.dispose();
+    this.#order.dispose();
   }
 
-  private make({ size, firstRow }: BatchRows, index: number): DeviceBatch {
-    const { split, plan, buffers, order } = this;
+  #make({ size, firstRow }: BatchRows, index: number): DeviceBatch {
+    const split = this.#split;
+    const plan = this.#plan;
+    const buffers = this.#buffers;
+    const order = this.#order;
     const { state, mean, std } = buffers;
     augmentInto(
       { images: split.images, labels: split.labels, order, state, mean, std },
       buffers.room(size),
       { batch: size, firstRow, globalBatch: plan.globalBatch, classes: split.info.classes.length },
-      this.current,
+      this.#current,
     );
     return buffers.batch(size, index);
   }

@@ -36,26 +36,33 @@ interface Divided {
 export class StreamedBatches implements DeviceBatchSource {
   readonly batchesPerEpoch: number;
   readonly samplesPerEpoch: number;
-  private readonly plan: BatchPlan;
-  private readonly buffers: BatchBuffers;
+  readonly #plan: BatchPlan;
+  readonly #buffers: BatchBuffers;
   /** The rows of a batch in the order they come, int64 [rows]. */
-  private readonly rows: Tensor;
-  private readonly labels: BigInt64Array;
+  readonly #rows: Tensor;
+  readonly #labels: BigInt64Array;
+
+  readonly #split: ImageSplit;
+  readonly #info: DatasetInfo;
+  readonly #options: StreamedBatchOptions;
 
   /** @throws DataError for options out of range, an empty split, or labels without a class */
   constructor(
-    private readonly split: ImageSplit,
-    private readonly info: DatasetInfo,
-    private readonly options: StreamedBatchOptions,
+    split: ImageSplit,
+    info: DatasetInfo,
+    options: StreamedBatchOptions,
   ) {
+    this.#split = split;
+    this.#info = info;
+    this.#options = options;
     const plan = new BatchPlan('StreamedBatches', split.length, info, options);
-    this.labels = labelsOf(split, info.classes.length);
-    this.plan = plan;
+    this.#labels = labelsOf(split, info.classes.length);
+    this.#plan = plan;
     this.batchesPerEpoch = plan.batchesPerEpoch;
     this.samplesPerEpoch = plan.samplesPerEpoch;
     const { device } = options;
-    this.buffers = new BatchBuffers(info, plan, device);
-    this.rows = scope(() => arange(0, plan.localBatch, 1, { dtype: 'int64', device }).keep());
+    this.#buffers = new BatchBuffers(info, plan, device);
+    this.#rows = scope(() => arange(0, plan.localBatch, 1, { dtype: 'int64', device }).keep());
   }
 
   /**
@@ -65,45 +72,48 @@ export class StreamedBatches implements DeviceBatchSource {
    * @throws DataError for an epoch or batch out of range, or an image that cannot be read
    */
   async *epoch(epoch: number, startBatch = 0): AsyncGenerator<DeviceBatch, void, void> {
-    const { plan, batchesPerEpoch } = this;
+    const { batchesPerEpoch } = this;
+    const plan = this.#plan;
     plan.checkPlace(epoch, startBatch);
     const order = plan.order(epoch);
-    const { crop, augment } = this.divide(plan.augments.at(epoch), epoch);
-    this.buffers.seek(plan.seed, epoch, startBatch);
+    const { crop, augment } = this.#divide(plan.augments.at(epoch), epoch);
+    this.#buffers.seek(plan.seed, epoch, startBatch);
     let ahead: Promise<RawBatch> | undefined;
     for (let index = startBatch; index < batchesPerEpoch; index++) {
-      const raw = await (ahead ?? this.read(order, index, crop));
-      ahead = index + 1 < batchesPerEpoch ? this.read(order, index + 1, crop) : undefined;
+      const raw = await (ahead ?? this.#read(order, index, crop));
+      ahead = index + 1 < batchesPerEpoch ? this.#read(order, index + 1, crop) : undefined;
       // Kept from being reported as unhandled if the loop is left before it is awaited.
       ahead?.catch(() => undefined);
       await turn(); // signals and timers get their chance
       const size = raw.numbers.length / 2;
       if (size === 0) continue;
-      this.make(raw, size, augment);
-      yield this.buffers.batch(size, index);
+      this.#make(raw, size, augment);
+      yield this.#buffers.batch(size, index);
     }
   }
 
   /** Frees the tensors. */
   dispose(): void {
-    this.buffers.dispose();
-    this.rows.dispose();
+    this.#buffers.dispose();
+    this.#rows.dispose();
   }
 
   /** What is done while decoding, and what is left to the device. */
-  private divide(augment: ResolvedAugment, epoch: number): Divided {
+  #divide(augment: ResolvedAugment, epoch: number): Divided {
     const { resizedCrop } = augment;
-    if (!resizedCrop || !this.split.readCropped) return { crop: undefined, augment };
-    const crop = { seed: this.plan.seed, epoch, ...resizedCrop };
+    if (!resizedCrop || !this.#split.readCropped) return { crop: undefined, augment };
+    const crop = { seed: this.#plan.seed, epoch, ...resizedCrop };
     return { crop, augment: { ...augment, resizedCrop: undefined } };
   }
 
-  private async read(
+  async #read(
     order: Uint32Array,
     index: number,
     crop: RandomCrop | undefined,
   ): Promise<RawBatch> {
-    const { split, plan, labels } = this;
+    const split = this.#split;
+    const plan = this.#plan;
+    const labels = this.#labels;
     const { size, firstRow } = plan.rows(index);
     const first = index * plan.globalBatch + firstRow;
     const indices = order.slice(first, first + size);
@@ -119,19 +129,20 @@ export class StreamedBatches implements DeviceBatchSource {
     return { pixels, numbers, index };
   }
 
-  private make({ pixels, numbers }: RawBatch, size: number, augment: ResolvedAugment): void {
-    const { buffers, info } = this;
+  #make({ pixels, numbers }: RawBatch, size: number, augment: ResolvedAugment): void {
+    const buffers = this.#buffers;
+    const info = this.#info;
     const { channels, height, width } = info;
     const { state, mean, std } = buffers;
     scope(() => {
-      const images = this.send(pixels, [size, channels, height, width]);
-      const both = this.send(numbers, [2, size]);
+      const images = this.#send(pixels, [size, channels, height, width]);
+      const both = this.#send(numbers, [2, size]);
       augmentInto(
         {
           images,
           samples: both.select(0, 0),
           labels: both.select(0, 1),
-          order: this.rows.narrow(0, 0, size),
+          order: this.#rows.narrow(0, 0, size),
           state,
           mean,
           std,
@@ -147,8 +158,8 @@ export class StreamedBatches implements DeviceBatchSource {
    * To the device without a wait. libtorch keeps pinned memory until the copy out of it is done, and
    * gives it to later batches: only the first ones pay for the pinning.
    */
-  private send(values: Uint8Array | BigInt64Array, shape: number[]): Tensor {
-    const { device } = this.options;
+  #send(values: Uint8Array | BigInt64Array, shape: number[]): Tensor {
+    const { device } = this.#options;
     const here = fromTypedArray(values, shape, { copy: false });
     if (!device.startsWith('cuda')) return here.to(device);
     const pinned = callOperator('aten::pin_memory', here) as Tensor;

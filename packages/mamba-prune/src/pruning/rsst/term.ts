@@ -74,12 +74,11 @@ export class Rsst {
   /** Made once: a step that is captured may not bring numbers from the host. */
   readonly #masks = new Map<string, Tensor>();
 
+  readonly #options: RsstOptions;
+
   /** @throws UsageError for options out of range, or that do not fit the groups */
-  constructor(
-    model: nn.Module,
-    groups: readonly PruningGroup[],
-    private readonly options: RsstOptions,
-  ) {
+  constructor(model: nn.Module, groups: readonly PruningGroup[], options: RsstOptions) {
+    this.#options = options;
     requireOptions('RsstOptions', options, rsstKinds);
     const { schedule, apply = 'loss', epochs } = options;
     checkStrength(schedule, options);
@@ -96,23 +95,23 @@ export class Rsst {
 
   /** λ after `progress` (0 to 1) of the training. */
   lambda(progress: number): number {
-    return rsstLambda(this.options.schedule, this.options, progress);
+    return rsstLambda(this.#options.schedule, this.#options, progress);
   }
 
   /** λ of a step. */
   lambdaAt({ step, totalSteps, progress }: StepNumbers): number {
-    const { epochs } = this.options;
+    const { epochs } = this.#options;
     return this.lambda(epochs === undefined ? step / totalSteps : Math.min(progress / epochs, 1));
   }
 
   /** λ at the end of an epoch, counted from 1, of a training of `epochs` epochs. */
   lambdaAfter(epoch: number, epochs: number): number {
-    return this.lambda(Math.min(epoch / (this.options.epochs ?? epochs), 1));
+    return this.lambda(Math.min(epoch / (this.#options.epochs ?? epochs), 1));
   }
 
   /** The norms of all regularised groups' units, one tensor per group; without gradients. */
   norms(): Tensor[] {
-    return noGrad(() => this.#groups.map((sliced) => unitNorms(sliced, this.options.norm)));
+    return noGrad(() => this.#groups.map((sliced) => unitNorms(sliced, this.#options.norm)));
   }
 
   /** R, 0-d. @param norms - what `norms` gave */
@@ -133,7 +132,7 @@ export class Rsst {
    * @param norms - those of now
    */
   addGradient(lambda: number | Tensor, norms: readonly Tensor[]): void {
-    const { norm } = this.options;
+    const { norm } = this.#options;
     this.#visit((sliced, i) => {
       const all = norms[i] as Tensor;
       const pull = this.#mask(sliced, all).mul(lambda);
@@ -152,7 +151,7 @@ export class Rsst {
 
   /** The proximal operator of `amount` times R, in place. @param amount - lr λ, a number or 0-d */
   shrink(amount: number | Tensor): void {
-    const { norm } = this.options;
+    const { norm } = this.#options;
     this.#visit((sliced) => {
       const { group, slices } = sliced;
       if (norm === 'l1') {
@@ -178,7 +177,7 @@ export class Rsst {
     const key = `${group.name} ${like.dtype} ${like.device}`;
     let mask = this.#masks.get(key);
     if (!mask) {
-      mask = unitMask(group, this.options.units, like).keep();
+      mask = unitMask(group, this.#options.units, like).keep();
       this.#masks.set(key, mask);
     }
     return mask;

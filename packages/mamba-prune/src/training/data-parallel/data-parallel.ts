@@ -45,11 +45,13 @@ export class DataParallel {
   readonly #stop = new AbortController();
   readonly #random = new Random();
 
+  readonly #group: distributed.ProcessGroup;
+  readonly #own: AbortSignal | undefined;
+
   /** @param own - stops all workers, after the step in which it is aborted in any of them */
-  constructor(
-    private readonly group: distributed.ProcessGroup,
-    private readonly own: AbortSignal | undefined,
-  ) {
+  constructor(group: distributed.ProcessGroup, own: AbortSignal | undefined) {
+    this.#group = group;
+    this.#own = own;
     this.rank = group.rank;
     this.size = group.size;
     this.leads = group.rank === 0;
@@ -67,7 +69,7 @@ export class DataParallel {
   /** Averages the model's gradients from now on. */
   attach(model: Trainable): void {
     const parameters = model.parameters().filter((tensor) => tensor.requiresGrad);
-    this.#buckets = new distributed.GradientBuckets(this.group, parameters);
+    this.#buckets = new distributed.GradientBuckets(this.#group, parameters);
   }
 
   /** All workers have the same state: sums are over all of them from now on. */
@@ -77,7 +79,7 @@ export class DataParallel {
 
   /** Sums over all workers. Rank 0's own while it begins, when the others wait for it. */
   readonly reduce = (values: readonly number[]): number[] =>
-    this.#joined ? this.group.sum(values) : [...values];
+    this.#joined ? this.#group.sum(values) : [...values];
 
   /** Before each step, captured or not: a graph draws from the generator that it finds, but cannot seed it. */
   seedStep({ options, steps }: Place): void {
@@ -106,10 +108,10 @@ export class DataParallel {
     const flags = Array.from({ length: this.size }, (_, rank) =>
       Number(rank === this.rank && own !== undefined),
     );
-    const all = this.group.sum(flags);
+    const all = this.#group.sum(flags);
     const first = all.findIndex((flag) => flag > 0);
     if (first === -1) return undefined;
-    const reason = this.group.broadcastText(own, first);
+    const reason = this.#group.broadcastText(own, first);
     return all.includes(0) ? `${reason} (rank ${first})` : reason;
   }
 
@@ -118,13 +120,13 @@ export class DataParallel {
    * another worker's part is missing. All workers call it at the same places.
    */
   settle(device: string): void {
-    this.group.settle(device);
+    this.#group.settle(device);
   }
 
   /** After the update: the batch's loss, and what all workers do next. */
   endStep({ size, globalSize = size }: BatchSize, { loss, isDue }: StepEnd): StepEnd {
-    const [stop, due, mean] = this.group.sum([
-      Number(this.own?.aborted === true),
+    const [stop, due, mean] = this.#group.sum([
+      Number(this.#own?.aborted === true),
       Number(this.leads && isDue),
       (loss * size) / globalSize,
     ]);
@@ -135,7 +137,7 @@ export class DataParallel {
   /** The same batches; before each one all workers agree on whether to stop. */
   inStep(source: BatchSource): BatchSource {
     const agree = () => {
-      const [stop] = this.group.sum([Number(this.own?.aborted === true)]);
+      const [stop] = this.#group.sum([Number(this.#own?.aborted === true)]);
       if (stop) this.#abort();
     };
     return {
@@ -160,7 +162,7 @@ export class DataParallel {
     noGrad(() => {
       for (const tensor of tensors) {
         const sent = tensor.isContiguous ? tensor : tensor.contiguous();
-        this.group.broadcast(sent).wait();
+        this.#group.broadcast(sent).wait();
         if (sent === tensor) continue;
         tensor.copy_(sent);
         sent.dispose();
@@ -170,7 +172,7 @@ export class DataParallel {
 
   /** Rank 0's text, for everyone. */
   shareText(text: string): string {
-    return this.group.broadcastText(text);
+    return this.#group.broadcastText(text);
   }
 
   dispose(): void {
@@ -178,6 +180,6 @@ export class DataParallel {
   }
 
   #abort(): void {
-    this.#stop.abort(this.own?.reason ?? 'another worker was stopped');
+    this.#stop.abort(this.#own?.reason ?? 'another worker was stopped');
   }
 }

@@ -9,11 +9,15 @@ export class FakeGraphs implements Required<GraphBackend> {
   replays = 0;
   readonly #work = new Map<number, () => void>();
 
+  readonly #failure: string | undefined;
+
   /** @param failure - of every capture */
-  constructor(private readonly failure?: string) {}
+  constructor(failure?: string) {
+    this.#failure = failure;
+  }
 
   graphCapture(_device: string, work: () => void): number {
-    if (this.failure !== undefined) throw new Error(this.failure);
+    if (this.#failure !== undefined) throw new Error(this.#failure);
     const id = ++this.captures;
     this.#work.set(id, work);
     return id;

@@ -262,11 +262,14 @@ class EpochSum {
   readonly #epochs: Map<string, number>;
   readonly #total: number;
 
+  readonly #listener: CompareHooks['onProgress'];
+
   constructor(
     runs: readonly CompareRun[],
     done: readonly CompareRun[],
-    private readonly listener: CompareHooks['onProgress'],
+    listener: CompareHooks['onProgress'],
   ) {
+    this.#listener = listener;
     this.#epochs = new Map(done.map(({ name, epochs }) => [name, epochs]));
     this.#total = runs.reduce((sum, { epochs }) => sum + epochs, 0);
   }
@@ -274,6 +277,6 @@ class EpochSum {
   set(name: string, epochs: number): void {
     this.#epochs.set(name, epochs);
     const done = [...this.#epochs.values()].reduce((sum, value) => sum + value, 0);
-    this.listener?.(done, this.#total);
+    this.#listener?.(done, this.#total);
   }
 }

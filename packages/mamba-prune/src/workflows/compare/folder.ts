@@ -54,13 +54,17 @@ export interface OpenOptions {
 }
 
 export class CompareFolder {
+  readonly #lock: FileLock;
+
   private constructor(
     /** Absolute. */
     readonly path: string,
-    private readonly lock: FileLock,
+    lock: FileLock,
     /** As the comparison began, with what was added to it. */
     readonly settings: CompareSettings,
-  ) {}
+  ) {
+    this.#lock = lock;
+  }
 
   /**
    * Begins a comparison, or goes on with one. Threads of a comparison that has begun stay as they
@@ -117,7 +121,7 @@ export class CompareFolder {
   }
 
   release(): void {
-    this.lock.release();
+    this.#lock.release();
   }
 }
 

@@ -36,17 +36,24 @@ export class Rounds {
   result: TrainResult | undefined;
   #phase: { readonly name: string; readonly hooks: PhaseHooks | undefined } | undefined;
 
+  readonly #job: PruneJob;
+  readonly #folder: RunFolder;
+  readonly #standing: Standing;
+  readonly #hooks: PruneHooks;
+
   /** @param standing - changes as the run goes on */
-  constructor(
-    private readonly job: PruneJob,
-    private readonly folder: RunFolder,
-    private readonly standing: Standing,
-    private readonly hooks: PruneHooks,
-  ) {}
+  constructor(job: PruneJob, folder: RunFolder, standing: Standing, hooks: PruneHooks) {
+    this.#job = job;
+    this.#folder = folder;
+    this.#standing = standing;
+    this.#hooks = hooks;
+  }
 
   /** @returns false if the signal stopped it */
   async run(): Promise<boolean> {
-    const { job, standing, folder } = this;
+    const job = this.#job;
+    const standing = this.#standing;
+    const folder = this.#folder;
     // A run that was killed at the end of a round may have left it.
     for (const { round, finished } of standing.record.rounds) {
       if (finished) rmSync(cutPath(folder.path, round), { force: true });
@@ -62,7 +69,10 @@ export class Rounds {
   }
 
   async #toTheCut(): Promise<boolean> {
-    const { job, folder, standing, hooks } = this;
+    const job = this.#job;
+    const folder = this.#folder;
+    const standing = this.#standing;
+    const hooks = this.#hooks;
     if (!(await this.#measureSource())) return false;
     if (job.settings.rsst && !(await this.#regularize())) return false;
     const cut = await cutRound(job, standing, hooks);
@@ -87,7 +97,9 @@ export class Rounds {
 
   /** Once, before anything is done to the model that is pruned. @returns false if it was stopped */
   async #measureSource(): Promise<boolean> {
-    const { job, standing, hooks } = this;
+    const job = this.#job;
+    const standing = this.#standing;
+    const hooks = this.#hooks;
     const { record, model } = standing;
     if (!job.dataset || record.accuracy.before !== null) return true;
     const before = await measure(job, model, 'before', hooks);
@@ -100,7 +112,9 @@ export class Rounds {
 
   /** @returns false if it was stopped */
   async #regularize(): Promise<boolean> {
-    const { job, standing, folder } = this;
+    const job = this.#job;
+    const standing = this.#standing;
+    const folder = this.#folder;
     const { rsst } = job.settings;
     if (!rsst || !job.regularizing) return true;
     const round = standing.record.rounds.length + 1;
@@ -121,7 +135,8 @@ export class Rounds {
 
   /** What pulls on the units. @param epoch - regularised epochs that are done */
   async #pull(round: number, epoch: number): Promise<RsstHooks> {
-    const { job, standing } = this;
+    const job = this.#job;
+    const standing = this.#standing;
     const { rsst, rates } = job.settings;
     const { schedule, strength: base, exponent, norm, apply } = rsst as NonNullable<typeof rsst>;
     const groups = standing.model.pruningGroups();
@@ -137,11 +152,12 @@ export class Rounds {
 
   /** The units that stay, as they are chosen after `epoch` regularised epochs, and kept in the record. */
   async #wanted(round: number, epoch: number): Promise<KeptUnits> {
-    const { job, standing } = this;
+    const job = this.#job;
+    const standing = this.#standing;
     const { record, model } = standing;
     const known = wantedSince(record, round, epoch);
     if (known) return unitMap(known);
-    this.hooks.onScore?.(round, job.settings.rounds);
+    this.#hooks.onScore?.(round, job.settings.rounds);
     const { settings, calibration } = job;
     const { kept, scores } = await chooseWanted(
       model,
@@ -150,7 +166,7 @@ export class Rounds {
       record.widthsBefore,
       calibration,
     );
-    writeRoundScores(this.folder.path, roundScores(settings, record, model, scores));
+    writeRoundScores(this.#folder.path, roundScores(settings, record, model, scores));
     const choice = { epoch, kept: unitLists(kept) };
     this.#keep({ ...record, wanted: withWanted(record, round, choice) });
     return kept;
@@ -158,7 +174,9 @@ export class Rounds {
 
   /** @returns false if it was stopped */
   async #finetune(): Promise<boolean> {
-    const { job, folder, standing } = this;
+    const job = this.#job;
+    const folder = this.#folder;
+    const standing = this.#standing;
     const { round } = lastRound(standing.record);
     const { tuning, teacher, settings } = job;
     if (!tuning) return true;
@@ -195,7 +213,9 @@ export class Rounds {
     options: TrainOptions,
     { added, own, part }: PhaseParts,
   ): Promise<TrainResult> {
-    const { job, folder, standing } = this;
+    const job = this.#job;
+    const folder = this.#folder;
+    const standing = this.#standing;
     const { control, settings, dataset } = job;
     if (!dataset) throw new Error(`phase ${name}: no data set`); // openJob has refused it
     const { firstEpoch, ...counts } = phaseEpochs(job, { kind, round });
@@ -227,13 +247,15 @@ export class Rounds {
   /** One set for all parts of a phase. */
   #hooksOf(phase: PrunePhase): PhaseHooks | undefined {
     if (this.#phase?.name !== phase.name) {
-      this.#phase = { name: phase.name, hooks: this.hooks.onPhase?.(phase) };
+      this.#phase = { name: phase.name, hooks: this.#hooks.onPhase?.(phase) };
     }
     return this.#phase.hooks;
   }
 
   #finish(record: PruningRecord, after: number | null, accuracy: number | null): void {
-    const { standing, hooks, job } = this;
+    const standing = this.#standing;
+    const hooks = this.#hooks;
+    const job = this.#job;
     const entry = lastRound(record);
     const finished = { ...entry, accuracy: { ...entry.accuracy, after }, finished: true };
     this.#keep({
@@ -241,27 +263,28 @@ export class Rounds {
       accuracy: { ...record.accuracy, after },
       rounds: [...record.rounds.slice(0, -1), finished],
     });
-    rmSync(cutPath(this.folder.path, entry.round), { force: true });
+    rmSync(cutPath(this.#folder.path, entry.round), { force: true });
     standing.accuracy = accuracy ?? undefined;
     standing.at = entry.round === job.settings.rounds ? 'done' : 'cut';
     hooks.onRound?.(finished, standing.record);
   }
 
   #modelPath(round: number): string {
-    const { folder, job } = this;
+    const folder = this.#folder;
+    const job = this.#job;
     return round === job.settings.rounds ? folder.modelPath : roundPath(folder.path, round);
   }
 
   #replaceModel(model: ImageModel, info: ModelInfo): void {
-    const { standing } = this;
+    const standing = this.#standing;
     standing.model.dispose();
     standing.model = model;
     standing.info = info;
   }
 
   #keep(record: PruningRecord): void {
-    writePruningRecord(this.folder.path, record);
-    this.standing.record = record;
+    writePruningRecord(this.#folder.path, record);
+    this.#standing.record = record;
   }
 }
 

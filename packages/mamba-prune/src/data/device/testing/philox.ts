@@ -18,22 +18,22 @@ export function philox(counter: readonly number[], key: readonly number[]): numb
 
 /** The loader's random numbers, but with the words that the kernel draws. */
 export class PhiloxRandom extends Random {
-  private key = [0, 0];
-  private counter = [0, 0, 0, 0];
-  private words: number[] = [];
+  #key = [0, 0];
+  #counter = [0, 0, 0, 0];
+  #words: number[] = [];
 
   override seed(seed: number, stage: Stage, x = 0, y = 0): this {
-    this.key = [seed % 2 ** 32, Math.floor(seed / 2 ** 32)];
-    this.counter = [0, y, x, stage];
-    this.words = [];
+    this.#key = [seed % 2 ** 32, Math.floor(seed / 2 ** 32)];
+    this.#counter = [0, y, x, stage];
+    this.#words = [];
     return this;
   }
 
   override uint32(): number {
-    if (this.words.length === 0) {
-      this.words = philox(this.counter, this.key);
-      this.counter[0] = (this.counter[0] as number) + 1;
+    if (this.#words.length === 0) {
+      this.#words = philox(this.#counter, this.#key);
+      this.#counter[0] = (this.#counter[0] as number) + 1;
     }
-    return this.words.shift() as number;
+    return this.#words.shift() as number;
   }
 }
