@@ -9,7 +9,7 @@ export interface ReportPackage {
 export interface ReportOptions {
   /** Folders of runs, or folders that hold some. */
   readonly paths: readonly string[];
-  /** File to write; `report.html` beside the runs unless given. */
+  /** File to write. By default `report.html` beside the runs. */
   readonly out?: string | undefined;
   /** Test images to classify with every model; 0 for none. */
   readonly images: number;
@@ -17,7 +17,7 @@ export interface ReportOptions {
   readonly dataset?: string | undefined;
   /** Its folder. */
   readonly data?: string | undefined;
-  /** Batch sizes to time the models at; none unless given. */
+  /** Batch sizes to time the models at. None by default. */
   readonly benchBatches?: readonly number[] | undefined;
   /** Puts the models themselves into the page. */
   readonly withModels: boolean;

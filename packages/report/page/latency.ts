@@ -4,7 +4,7 @@ import type { LatencyData, ReportData } from '../src/data/types.js';
 export const timedBatches = ({ latency }: ReportData): number[] =>
   [...new Set(latency?.results.map(({ batch }) => batch))].sort((a, b) => a - b);
 
-/** Of a run at a batch size; the smallest that was timed unless given. */
+/** Of a run at a batch size. By default the smallest that was timed. */
 export function latencyOf(
   data: ReportData,
   run: string,

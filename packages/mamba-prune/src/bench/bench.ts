@@ -51,23 +51,23 @@ function hasParameters<T extends Switchable>(
 }
 
 export interface BenchOptions {
-  /** Batch sizes; 1 and 64 unless given. */
+  /** Batch sizes. By default 1 and 64. */
   readonly batches?: readonly number[];
   /** Shape of one input: [channels, height, width]. */
   readonly inputShape: readonly number[];
-  /** Calls of each model before the first round; 3 unless given. */
+  /** Calls of each model before the first round. Default `3`. */
   readonly warmup?: number;
-  /** Rounds; each model runs once per round. 15 unless given. */
+  /** Rounds; each model runs once per round. Default `15`. */
   readonly rounds?: number;
-  /** A model's turn in a round repeats the call until this time is over, in ms; 50 unless given. */
+  /** A model's turn in a round repeats the call until this time is over, in ms. Default `50`. */
   readonly minRoundMs?: number;
-  /** `cpu` unless given; the models must be there. */
+  /** The models must be there. Default `cpu`. */
   readonly device?: string;
-  /** In what the models compute; fp32 unless given. */
+  /** In what the models compute. Default `fp32`. */
   readonly precision?: Precision | undefined;
   /** @internal Captures in place of the addon: for tests, which have no GPU. */
   readonly graphBackend?: GraphBackend | undefined;
-  /** Of the random input; 0 unless given. */
+  /** Of the random input. Default `0`. */
   readonly seed?: number;
   /** Stops between two rounds: its reason is thrown. */
   readonly signal?: AbortSignal | undefined;

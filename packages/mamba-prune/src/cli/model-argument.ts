@@ -81,7 +81,7 @@ export async function findModel(
 }
 
 export interface ModelPathOptions {
-  /** Whether the command takes ONNX files too; not unless given. */
+  /** Whether the command takes ONNX files too. By default it does not. */
   readonly takesOnnx?: boolean;
   /** Is told which file was taken of several. */
   readonly onNote?: (note: string) => void;

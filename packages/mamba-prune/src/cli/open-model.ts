@@ -37,7 +37,7 @@ export type ImportContext = Context<CommonOptions & ImportFlags>;
 export interface OpenOptions {
   /** Takes weights that are NaN or infinite too, to look at them. */
   readonly allowNotFinite?: boolean;
-  /** What was typed of files of other programs; the command's unless given. */
+  /** What was typed of files of other programs. By default the command's. */
   readonly said?: ImportOptions;
 }
 

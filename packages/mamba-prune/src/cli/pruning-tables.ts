@@ -19,7 +19,7 @@ import { count, grouped, percent, times } from './terminal/format.js';
 import { printableLine } from './terminal/printable.js';
 
 export interface PrintOptions {
-  /** What the command's flags are called; those of prune unless given. */
+  /** What the command's flags are called. By default those of prune. */
   readonly flags?: FlagNames;
   /** Folder of the images that were used. */
   readonly data?: string | undefined;

@@ -58,7 +58,7 @@ export interface OpenDatasetOptions {
   dir?: string;
   /** Side of the square images made from image folders; default 224, tiny-imagenet 64. */
   imageSize?: number;
-  /** Of image folders: how they are resized; bilinear unless given. */
+  /** Of image folders: how they are resized. Default `bilinear`. */
   interpolation?: Interpolation;
   /** Of image folders: share of the shorter side that the crop leaves; 0.875 unless given, tiny-imagenet 1. */
   cropShare?: number;

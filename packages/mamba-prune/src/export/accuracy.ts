@@ -8,11 +8,11 @@ export type Classifier = (pixels: Uint8Array) => Float32Array | Promise<Float32A
 
 export interface AccuracyOptions {
   readonly split?: 'train' | 'test';
-  /** 64 unless given */
+  /** Default `64`. */
   readonly batchSize?: number;
-  /** At most so many, evenly over the classes; all unless given. */
+  /** At most so many, evenly over the classes. All by default. */
   readonly images?: number | undefined;
-  /** Of the choice of images; 0 unless given. */
+  /** Of the choice of images. Default `0`. */
   readonly seed?: number;
   /** Stops between two batches: its reason is thrown. */
   readonly signal?: AbortSignal;

@@ -36,13 +36,13 @@ export const tensorNames = {
 export const classesKey = 'classes';
 
 export interface BuildOptions {
-  /** uint8 unless given */
+  /** Default `uint8`. */
   readonly input?: InputType;
-  /** Vision Mamba: scan-adaptive unless given. */
+  /** Vision Mamba. Default `scan-adaptive`. */
   readonly scanOp?: ScanOp;
-  /** What it computes in; float32 unless given. */
+  /** What it computes in. Default `float32`. */
   readonly dtype?: FloatType;
-  /** Weights as integers; none unless given. */
+  /** Weights as integers. None by default. */
   readonly quantize?: Quantization | undefined;
 }
 

@@ -10,9 +10,9 @@ import { isRounded } from './tolerance.js';
 import { type Verification, ownLogits, syntheticImages, verifyOnnx } from './verify.js';
 
 export interface OnnxExportOptions extends BuildOptions {
-  /** To compare the file with the model: uint8 [n, channels, height, width]; made up unless given. */
+  /** To compare the file with the model: uint8 [n, channels, height, width]. By default made up. */
   readonly images?: Uint8Array;
-  /** Whether the file is run and compared with the model, for which onnxruntime-node is needed; true unless given. */
+  /** Whether the file is run and compared with the model, for which onnxruntime-node is needed. Default `true`. */
   readonly verify?: boolean;
 }
 

@@ -27,9 +27,9 @@ export const providers = ['cpu', 'webgpu'] as const;
 export type Provider = (typeof providers)[number];
 
 export interface SessionOptions {
-  /** What computes; `cpu` unless given. */
+  /** What computes. Default `cpu`. */
   readonly provider?: Provider;
-  /** libtorch's number unless given. */
+  /** By default libtorch's number. */
   readonly threads?: number;
 }
 

@@ -21,11 +21,11 @@ import { cardFiles, largestCardFile } from './model-card-config.js';
 import { type HubSpec, formatHubSpec, isSafePath, parseHubSpec } from './spec.js';
 
 export interface HubOptions extends DownloadOptions {
-  /** The hub or a mirror of it; `HF_ENDPOINT` unless given. */
+  /** The hub or a mirror of it. Default `HF_ENDPOINT`. */
   readonly endpoint?: string | undefined;
-  /** For private and gated repositories; `HF_TOKEN`, or the one that `hf auth login` stored, unless given. */
+  /** For private and gated repositories. By default `HF_TOKEN`, or the one that `hf auth login` stored. */
   readonly token?: string | undefined;
-  /** `HF_HUB_CACHE`, or below `HF_HOME`, or ~/.cache/huggingface/hub unless given. */
+  /** By default `HF_HUB_CACHE`, or below `HF_HOME`, or ~/.cache/huggingface/hub. */
   readonly cacheDir?: string | undefined;
   /** Only look into the cache; true if `HF_HUB_OFFLINE` is 1. */
   readonly offline?: boolean | undefined;

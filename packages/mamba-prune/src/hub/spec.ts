@@ -7,9 +7,9 @@ const form = 'hf:owner/name, hf:owner/name@revision or hf:owner/name:file.safete
 export interface HubSpec {
   /** `owner/name` */
   readonly repo: string;
-  /** Branch, tag or commit; `main` unless given. */
+  /** Branch, tag or commit. Default `main`. */
   readonly revision: string;
-  /** Path within the repository; chosen from what is there unless given. */
+  /** Path within the repository. By default chosen from what is there. */
   readonly file?: string;
 }
 

@@ -42,7 +42,7 @@ const predictKinds: OptionKinds<PredictOptions> = {
 
 /** onnxruntime has its own device and precision. */
 export interface PredictOnnxOptions extends Omit<PredictOptions, 'device' | 'precision'> {
-  /** Names of the classes, where the file has none; the file's unless given. */
+  /** Names of the classes, where the file has none. By default the file's. */
   readonly classes?: readonly string[];
 }
 
@@ -57,11 +57,11 @@ const onnxKinds: OptionKinds<PredictOnnxOptions> = {
 export interface PredictOptions {
   /** Classes per image; 5 unless given, never more than the model has. */
   readonly topK?: number;
-  /** Images at a time; 64 unless given. */
+  /** Images at a time. Default `64`. */
   readonly batchSize?: number;
-  /** Where the model is; `cpu` unless given. */
+  /** Where the model is. Default `cpu`. */
   readonly device?: string;
-  /** In what the model computes; fp32 unless given. */
+  /** In what the model computes. Default `fp32`. */
   readonly precision?: Precision;
   /** Stops between two batches: its reason is thrown. */
   readonly signal?: AbortSignal;

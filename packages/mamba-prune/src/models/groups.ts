@@ -7,9 +7,9 @@ export interface GroupMember {
   /** Name in the state dict. */
   readonly parameter: string;
   readonly dim: number;
-  /** First index of unit 0; 0 unless given. */
+  /** First index of unit 0. Default `0`. */
   readonly offset?: number;
-  /** Indices per unit; 1 unless given. A head of attention has head_dim. */
+  /** Indices per unit. Default `1`. A head of attention has head_dim. */
   readonly unitSize?: number;
   /** Part of the default importance score: the plan scores SSM channels by out_proj alone. */
   readonly scored?: boolean;

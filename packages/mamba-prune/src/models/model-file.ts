@@ -89,7 +89,7 @@ export function saveModel(path: string, model: ImageModel, info: ModelInfo): voi
 }
 
 export interface LoadModelOptions {
-  /** Takes weights that are NaN or infinite too, to look at them; they are refused unless given. */
+  /** Takes weights that are NaN or infinite too, to look at them. By default they are refused. */
   readonly allowNotFinite?: boolean;
 }
 

@@ -34,10 +34,10 @@ export type Attribute =
 export type Attributes = Readonly<Record<string, Attribute>>;
 
 export interface NodeOptions {
-  /** Name of the node and its first output, under the builder's prefix; the operator's unless given. */
+  /** Name of the node and its first output, under the builder's prefix. By default the operator's. */
   readonly name?: string | undefined;
   readonly attributes?: Attributes;
-  /** Operator set; the standard's unless given. */
+  /** Operator set. By default the standard's. */
   readonly domain?: string;
 }
 

@@ -176,7 +176,7 @@ export function reduceMean(g: GraphBuilder, x: Value, axes: readonly number[]): 
 
 export interface ConvSettings extends Named {
   readonly groups?: number;
-  /** Of every spatial dimension; 1 unless given. */
+  /** Of every spatial dimension. Default `1`. */
   readonly stride?: number;
   /** Zeros before and after every spatial dimension. */
   readonly pads: readonly [number, number];

@@ -40,7 +40,7 @@ export class PrepareThreads {
   readonly #count: number;
   #nextId = 0;
 
-  /** @param count - 0: the main thread; as many as there are processors, at most 4, unless given */
+  /** @param count - 0: the main thread. By default as many as there are processors, at most 4. */
   constructor(count = Math.min(mostThreads, availableParallelism())) {
     this.#count = existsSync(this.#script) ? count : 0;
   }

@@ -37,9 +37,9 @@ export const unitScores = ['out_proj', 'group', 'activation'] as const;
 export type UnitScore = (typeof unitScores)[number];
 
 export interface ScoreOptions {
-  /** That of `defaultImportance` unless given: taylor where there are images. */
+  /** By default that of `defaultImportance`: taylor where there are images. */
   readonly importance?: ImportanceNorm | undefined;
-  /** `out_proj` unless given. */
+  /** Default `out_proj`. */
   readonly score?: UnitScore | undefined;
 }
 

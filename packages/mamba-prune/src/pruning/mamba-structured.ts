@@ -30,14 +30,14 @@ export interface StructuredPruningOptions extends Omit<CutOptions, 'rates' | 'sc
 }
 
 export interface PruneKindOptions extends StructuredPruningOptions {
-  /** Fraction of the units to remove, in [0, 1); 0.7 unless given. */
+  /** Fraction of the units to remove, in [0, 1). Default `0.7`. */
   readonly pruneRatio?: number;
 }
 
 export interface PruneHybridOptions extends StructuredPruningOptions {
-  /** Fraction of the SSM channels to remove, in [0, 1); 0.7 unless given. */
+  /** Fraction of the SSM channels to remove, in [0, 1). Default `0.7`. */
   readonly ssmRatio?: number;
-  /** Fraction of the MLP neurons to remove, in [0, 1); 0.7 unless given. */
+  /** Fraction of the MLP neurons to remove, in [0, 1). Default `0.7`. */
   readonly mlpRatio?: number;
 }
 

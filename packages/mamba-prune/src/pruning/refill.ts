@@ -26,11 +26,11 @@ export interface RefillOptions extends CutOptions {
   /** Share f of the removed units that returns, in [0, 1]. */
   readonly fillback: number;
   /**
-   * `magnitude` (unless given): the scores of the first cut. `gradient`: |dL/dg| at g = 0 of a gate
+   * `magnitude` (the default): the scores of the first cut. `gradient`: |dL/dg| at g = 0 of a gate
    * g on each removed unit with the kept units in place, on the calibration data.
    */
   readonly refillScore?: (typeof refillScores)[number] | undefined;
-  /** `add` unless given. */
+  /** Default `add`. */
   readonly budget?: (typeof refillBudgets)[number] | undefined;
 }
 

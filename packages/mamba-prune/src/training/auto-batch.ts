@@ -34,7 +34,7 @@ export interface FitOptions {
   readonly workers?: number | undefined;
   /** What all workers take, of what fits here. */
   readonly agree?: ((batchSize: number) => number) | undefined;
-  /** What must not run out of memory with so many images; two training steps unless given. */
+  /** What must not run out of memory with so many images. By default two training steps. */
   readonly attempt?: (batchSize: number) => void;
 }
 

@@ -38,9 +38,9 @@ export interface TrainOptions {
   gamma?: number | undefined;
   /** Share of every target spread over all classes; default 0. */
   labelSmoothing?: number | undefined;
-  /** Largest norm of all gradients together; not clipped unless given. */
+  /** Largest norm of all gradients together. By default not clipped. */
   clipGradNorm?: number | null | undefined;
-  /** Keeps an exponential moving average of the weights, which then is the result; off unless given. */
+  /** Keeps an exponential moving average of the weights, which then is the result. Off by default. */
   emaDecay?: number | null | undefined;
   /**
    * In what the forward and backward pass compute; weights, gradients, the optimizer and all that is
@@ -68,14 +68,14 @@ export interface TrainOptions {
   evalEvery?: number | undefined;
   /** Default: batchSize, at least 256. */
   evalBatchSize?: number | undefined;
-  /** Trains on so many images, evenly over the classes; all unless given. */
+  /** Trains on so many images, evenly over the classes. All by default. */
   maxTrainImages?: number | null | undefined;
-  /** Evaluates on so many images, evenly over the classes; all unless given. */
+  /** Evaluates on so many images, evenly over the classes. All by default. */
   maxTestImages?: number | null | undefined;
   /** Checkpoints within an epoch, besides the one at its end; default every 10 minutes. */
   checkpointEvery?:
     { minutes?: number | null | undefined; steps?: number | null | undefined } | undefined;
-  /** Writes a line on every n-th step to metrics.jsonl too; off unless given. */
+  /** Writes a line on every n-th step to metrics.jsonl too. Off by default. */
   logEverySteps?: number | null | undefined;
 }
 
@@ -263,7 +263,7 @@ export interface TrainHooks {
    * @param epoch - counted from 1
    */
   epochMetrics?: ((epoch: number, epochs: number) => Record<string, unknown>) | undefined;
-  /** Writes a model file (saveModel of models/); parameters and buffers alone unless given. */
+  /** Writes a model file (saveModel of models/). By default parameters and buffers alone. */
   saveModel?: ((path: string, model: Trainable, made: SavedModelInfo) => void) | undefined;
 }
 
@@ -337,7 +337,7 @@ export interface Continuation {
   readonly phase: string;
   /**
    * What is left of a tensor that has the shape which a parameter had in that phase: its moments, its average.
-   * The tensor itself unless given.
+   * By default the tensor itself.
    * @param parameter - its name
    */
   readonly cut?: ((parameter: string, tensor: Tensor) => Tensor) | undefined;

@@ -9,13 +9,13 @@ export interface EvaluateModelOptions extends Pick<
   EvaluateOptions,
   'device' | 'precision' | 'signal' | 'onProgress'
 > {
-  /** Part of the data set; test unless given. */
+  /** Part of the data set. Default `test`. */
   readonly split?: 'train' | 'test';
-  /** 256 unless given. */
+  /** Default `256`. */
   readonly batchSize?: number;
-  /** At most so many images, evenly over the classes; all unless given. */
+  /** At most so many images, evenly over the classes. All by default. */
   readonly images?: number | undefined;
-  /** Of the choice of images; 0 unless given. */
+  /** Of the choice of images. Default `0`. */
   readonly seed?: number;
   /** Count right answers per class too. */
   readonly perClass?: boolean;

@@ -17,13 +17,13 @@ export interface DataSettings {
   readonly dataset: string;
   /** Its folder; fashion-mnist needs none, but may be in one. */
   readonly data?: string | undefined;
-  /** Side of the images made from folders; that of the data set, or of the model, unless given. */
+  /** Side of the images made from folders. By default that of the data set, or of the model. */
   readonly imageSize?: number | undefined;
 }
 
 /** How the images of a folder are prepared for a new model; those that there are bring their own way. Plain JSON. */
 export interface PreparationSettings {
-  /** bilinear unless given */
+  /** Default `bilinear`. */
   readonly interpolation?: Interpolation | undefined;
   /** Share of the shorter side that the crop leaves; 0.875 unless given, tiny-imagenet 1. */
   readonly cropShare?: number | undefined;

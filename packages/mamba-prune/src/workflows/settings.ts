@@ -56,7 +56,7 @@ export interface RunControl {
   readonly restart?: boolean | undefined;
   /** Replace a run in `out`, and only a run. */
   readonly overwrite?: boolean | undefined;
-  /** `cpu` unless given. */
+  /** Default `cpu`. */
   readonly device?: string | undefined;
   readonly signal?: AbortSignal | undefined;
   /** The command line, for config.json. */
@@ -66,7 +66,7 @@ export interface RunControl {
    * device's memory (`fitBatchSize`): in its settings, so that a resumed run goes on with what was found.
    */
   readonly autoBatch?: boolean | undefined;
-  /** Threads that prepare batches; 0 unless given. */
+  /** Threads that prepare batches. Default `0`. */
   readonly dataThreads?: number | undefined;
   /** Other workers to train with; rank 0 alone writes. */
   readonly group?: distributed.ProcessGroup | undefined;

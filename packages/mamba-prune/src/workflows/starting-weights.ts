@@ -39,7 +39,7 @@ function withData(notes: readonly string[]): readonly string[] {
  * torchvision's or the PyTorch vision Mamba's layout. Where the data have another number of classes
  * the classifier is initialised anew, from the default random generator.
  *
- * @param arch - checked against the file; found from it unless given
+ * @param arch - checked against the file. By default found from it.
  * @param options - what the file does not tell; checked where it does
  * @param said - how the file is to be read, if another program wrote it
  * @returns the caller's to dispose

@@ -108,7 +108,7 @@ export interface PhaseData {
   readonly epochs: number;
   /** Epochs of the run before it. */
   readonly before: number;
-  /** Of those, the ones that its own are counted on from; none unless given. */
+  /** Of those, the ones that its own are counted on from. None by default. */
   readonly epochsBefore?: number;
   /** Of the pruning, counted from 1; 0 for a dense training. */
   readonly round: number;

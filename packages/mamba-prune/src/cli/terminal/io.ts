@@ -16,7 +16,7 @@ export interface CliIo {
   readonly env: NodeJS.ProcessEnv;
   /** The command is all that the process does; tests run many commands in theirs. */
   readonly isWholeProcess?: boolean;
-  /** Milliseconds since some beginning, for what depends on time; those of the process unless given. */
+  /** Milliseconds since some beginning, for what depends on time. By default those of the process. */
   readonly now?: (() => number) | undefined;
 }
 

@@ -8,7 +8,7 @@ export interface ProgressState {
   readonly label: string;
   readonly done: number;
   readonly total: number;
-  /** Of `done`'s unit, per second; worked out from the time unless given. */
+  /** Of `done`'s unit, per second. By default worked out from the time. */
   readonly rate?: number | undefined;
   /** `img` in `1,234 img/s`. */
   readonly unit: string;

@@ -14,12 +14,12 @@ import type { ModelInfo } from '../model-file.js';
 export interface SaidInfo {
   /** What the model was trained on. */
   readonly dataset?: string | undefined;
-  /** Names of the classes, in the order of the logits; unknown unless given. */
+  /** Names of the classes, in the order of the logits. By default unknown. */
   readonly classes?: readonly string[] | undefined;
-  /** Per channel, of pixel values scaled to [0, 1]; ImageNet's for colour images unless given. */
+  /** Per channel, of pixel values scaled to [0, 1]. By default ImageNet's for colour images. */
   readonly mean?: readonly number[] | undefined;
   readonly std?: readonly number[] | undefined;
-  /** How images are resized; bilinear unless given. */
+  /** How images are resized. Default `bilinear`. */
   readonly interpolation?: Interpolation | undefined;
   /**
    * Share of the shorter side that the crop leaves, timm's crop_pct; 0.875 unless given, 1 for data sets whose

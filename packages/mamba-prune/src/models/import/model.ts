@@ -21,7 +21,7 @@ import { usualVit } from '../vit/config.js';
 export interface ImportOptions extends LayoutOptions, SaidInfo {
   /**
    * Where the state dict is, with points: `state_dict_ema`, `checkpoint.model`, `0` in a tuple; a prefix of the
-   * names may follow (`state_dict.encoder_k`), and `.` is the top of the file. Found in the usual places unless given.
+   * names may follow (`state_dict.encoder_k`), and `.` is the top of the file. By default it is found in the usual places.
    */
   readonly key?: string | undefined;
   /** As for `loadModel`. */

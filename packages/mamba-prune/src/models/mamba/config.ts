@@ -70,7 +70,7 @@ export interface MambaDefaults {
   readonly dModel: number;
   readonly depth: number;
   readonly dState: number;
-  /** 4 unless given. */
+  /** Default `4`. */
   readonly patchSize?: number;
 }
 

@@ -15,7 +15,7 @@ export interface RegularizerOptions {
   readonly targets: readonly string[];
   /**
    * Only these units are regularised (`--reg-scope doomed`); groups that are not named are left alone.
-   * All units of the targets unless given.
+   * By default all units of the targets.
    */
   readonly units?: UnitSet | undefined;
 }

@@ -9,7 +9,7 @@
  *     exp_custom_exponents   base t^p
  *     constant               base
  *
- * p is the exponent, 4 unless given; only `exp` and `exp_custom_exponents` have one. The names are
+ * p is the exponent, by default 4; only `exp` and `exp_custom_exponents` have one. The names are
  * those of the original training script. It counts steps where these count the progress, and what it
  * computes for its exp_custom_exponents is what is called `exp` here; this one has the plan's formula.
  */
@@ -33,7 +33,7 @@ export const defaultExponent = 4;
 export interface RsstStrength {
   /** λ at the end of the training; at least 0. */
   readonly base: number;
-  /** Above 0; 4 unless given. */
+  /** Above 0. Default `4`. */
   readonly exponent?: number | undefined;
 }
 

@@ -47,9 +47,9 @@ export function rsstDefaults(
 
 export interface RsstOptions extends RegularizerOptions, RsstStrength {
   readonly schedule: RsstSchedule;
-  /** loss unless given. */
+  /** Default `loss`. */
   readonly apply?: RegApplication | undefined;
-  /** Epochs over which the strength grows, of a training that goes on after them; all of its epochs unless given. */
+  /** Epochs over which the strength grows, of a training that goes on after them. By default all of its epochs. */
   readonly epochs?: number | undefined;
 }
 

@@ -28,9 +28,9 @@ import {
 
 /** As `CompareSettings`, with what can be worked out left out. */
 export interface CompareRequest extends Omit<CompareSettings, 'targets' | 'threads'> {
-  /** Kinds of groups to cut, or all; those that are not optional unless given. */
+  /** Kinds of groups to cut, or all. By default those that are not optional. */
   readonly targets?: readonly string[] | 'all' | undefined;
-  /** As many as leave a core for each run unless given. */
+  /** By default as many as leave a core for each run. */
   readonly threads?: number | undefined;
 }
 
@@ -39,15 +39,15 @@ export interface CompareControl {
   readonly out: string;
   /** Throw away a comparison that is there. */
   readonly overwrite?: boolean | undefined;
-  /** Runs at once; as many as cores and memory allow unless given. */
+  /** Runs at once. By default as many as cores and memory allow. */
   readonly jobs?: number | undefined;
-  /** `cpu` unless given. */
+  /** Default `cpu`. */
   readonly device?: string | undefined;
   readonly signal?: AbortSignal | undefined;
   /** The command line, for the files. */
   readonly args?: readonly string[] | undefined;
   readonly data?: DataHooks | undefined;
-  /** How a run is carried out; a process of its own unless given. */
+  /** How a run is carried out. By default a process of its own. */
   readonly start?: StartRun | undefined;
 }
 

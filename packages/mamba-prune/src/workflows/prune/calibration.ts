@@ -15,7 +15,7 @@ export interface CalibrationOptions {
   readonly seed: number;
   /** Where the model is. */
   readonly device: string;
-  /** Training images that may be used at all; all unless given. */
+  /** Training images that may be used at all. All by default. */
   readonly maxImages?: number | null | undefined;
   /** Its reason is thrown between two batches. */
   readonly signal?: AbortSignal | undefined;

@@ -34,9 +34,9 @@ export type PruneMethod = (typeof pruneMethods)[number];
 export interface RefillSettings {
   /** Share of the removed units that returns, 0 to 1. */
   readonly fillback: number;
-  /** `magnitude` unless given. */
+  /** Default `magnitude`. */
   readonly score?: NonNullable<RefillOptions['refillScore']>;
-  /** `add` unless given. */
+  /** Default `add`. */
   readonly budget?: NonNullable<RefillOptions['budget']>;
 }
 
@@ -52,11 +52,11 @@ export const regScopes = ['all', 'doomed'] as const;
 
 /** How units are driven to zero (method rsst). */
 export interface RsstSettings {
-  /** `exp_custom_exponents` unless given. */
+  /** Default `exp_custom_exponents`. */
   readonly schedule?: RsstSchedule;
-  /** λ at the end of the regularised training; that of `rsstDefaults` unless given. */
+  /** λ at the end of the regularised training. By default that of `rsstDefaults`. */
   readonly strength?: number;
-  /** 4 unless given. */
+  /** Default `4`. */
   readonly exponent?: number;
   /** `l1` unless given, for doomed units `group`. */
   readonly norm?: RegNorm;
@@ -64,11 +64,11 @@ export interface RsstSettings {
   readonly scope?: (typeof regScopes)[number];
   /** How the penalty reaches the weights; `loss` unless given, for doomed units `proximal`. */
   readonly apply?: RegApplication;
-  /** Epochs of regularised training before each cut; those of the recipe unless given. */
+  /** Epochs of regularised training before each cut. By default those of the recipe. */
   readonly epochs?: number;
   /**
    * Deletes the units whose norm is at most this share of the group's largest, however many they are;
-   * the rates then only name the kinds. Exactly the rates unless given.
+   * the rates then only name the kinds. By default exactly the rates.
    */
   readonly nearZero?: number | null;
   /**
@@ -79,7 +79,7 @@ export interface RsstSettings {
   readonly lrThrough?: boolean;
   /**
    * After every so many regularised epochs the doomed units are chosen anew, by the same importance; those that are
-   * doomed no more are left alone from then on. Once, before the first epoch, unless given. Scope doomed alone.
+   * doomed no more are left alone from then on. By default once, before the first epoch. Scope doomed alone.
    */
   readonly rechoose?: number | null;
 }
@@ -88,7 +88,7 @@ export interface RsstSettings {
 export interface DistillSettings {
   /** Share of the teacher in the loss, above 0 up to 1. */
   readonly weight: number;
-  /** 1 unless given. */
+  /** Default `1`. */
   readonly temperature?: number;
 }
 
@@ -102,22 +102,22 @@ export interface PruneSettings extends Partial<Omit<DataSettings, 'dataset'>> {
   readonly method: PruneMethod;
   /** Share to remove of each kind of group, over all rounds together (but see `perRound`). */
   readonly rates: Readonly<Record<string, number>>;
-  /** 1 unless given. */
+  /** Default `1`. */
   readonly rounds?: number;
   /** Each round removes the rates of what is left, in place of all rounds together. */
   readonly perRound?: boolean;
-  /** Weights that the kept units go back to before they train on; `none` unless given. */
+  /** Weights that the kept units go back to before they train on. Default `none`. */
   readonly rewind?: Rewind;
   /**
-   * By the inputs unless given: `taylor` with a data set, `l1` without one (`defaultImportance`). A run
+   * By default by the inputs: `taylor` with a data set, `l1` without one (`defaultImportance`). A run
    * keeps what it began with.
    */
   readonly importance?: ImportanceNorm | undefined;
   /** Why the importance is what it is; found unless given, and kept in config.json. */
   readonly importanceReason?: ImportanceReason | undefined;
-  /** `out_proj` unless given. */
+  /** Default `out_proj`. */
   readonly score?: UnitScore;
-  /** Batches of 64 images for scores that need real data; 8 unless given. */
+  /** Batches of 64 images for scores that need real data. Default `8`. */
   readonly scoreBatches?: number;
   readonly ranking: SelectionOptions['scope'];
   readonly normalize: NonNullable<SelectionOptions['normalize']>;
@@ -128,7 +128,7 @@ export interface PruneSettings extends Partial<Omit<DataSettings, 'dataset'>> {
   /** Of the method rsst. */
   readonly rsst?: RsstSettings | undefined;
   readonly distill?: DistillSettings | undefined;
-  /** Batches over which batch normalisation is measured again after a cut; 0, not at all, unless given. */
+  /** Batches over which batch normalisation is measured again after a cut. By default 0, not at all. */
   readonly bnBatches?: number;
   /** Name of the preset that the recipe came from. */
   readonly preset?: string | undefined;
