@@ -17,7 +17,8 @@ export {
   type UnitProbe,
   probeOf,
 } from './models/image-model.js';
-export type { MambaArchitecture, MambaConfig, ModelOptions } from './models/mamba/config.js';
+export type { MambaArchitecture, MambaConfig, MambaOptions } from './models/mamba/config.js';
+export type { ModelOptions } from './models/model-options.js';
 export { mambaArchitectures, mambaConfig } from './models/mamba/config.js';
 export { VisionMamba } from './models/mamba/model.js';
 export {
@@ -36,7 +37,17 @@ export {
   resnetConfig,
 } from './models/resnet/config.js';
 export { ResNet } from './models/resnet/model.js';
-export type { MambaOptions } from './models/architectures.js';
+export type {
+  Family,
+  GroupKind,
+  ModelOption,
+  ModelOptionTable,
+  ModelShapes,
+  OnnxGraph,
+  OptionValues,
+} from './models/family.js';
+export { families, modelNames, modelOptionNames, registerFamily } from './models/families.js';
+export { loadPlugin } from './plugins.js';
 export { modelLabel } from './models/model-label.js';
 export {
   createModel,
@@ -45,8 +56,6 @@ export {
   mambaBase,
   mambaSmall,
   mambaTiny,
-  modelNames,
-  modelOptionNames,
   modelShapes,
   parametersOf,
   resnet18,

@@ -2,7 +2,7 @@
 import { type OptionKind, type OptionKinds, checkOptions as check } from '@mamba-prune/libtorch';
 import { UsageError } from './errors.js';
 
-export type { OptionKinds };
+export type { OptionKind, OptionKinds };
 
 /** As libtorch's, with the error that this package throws. @throws UsageError naming the option and the known ones */
 export function checkOptions(

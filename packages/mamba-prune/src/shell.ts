@@ -36,7 +36,7 @@ export function relativePath(path: string): string {
 }
 
 /**
- * What to type to go on with a run. Threads and device that were asked for are asked for again: the
+ * What to type to go on with a run. Threads, device and modules that were asked for are asked for again: the
  * result is the same bit for bit only with them.
  */
 export function resumeCommand(
@@ -46,12 +46,19 @@ export function resumeCommand(
     threads,
     device,
     workers,
-  }: { readonly threads?: number; readonly device?: string; readonly workers?: number },
+    plugin = [],
+  }: {
+    readonly threads?: number;
+    readonly device?: string;
+    readonly workers?: number;
+    readonly plugin?: readonly string[];
+  },
 ): string {
   return shellCommand([
     ...['mamba-prune', command, '--resume', '--out', out],
     ...(threads === undefined ? [] : ['--threads', String(threads)]),
     ...(device === undefined ? [] : ['--device', device]),
     ...(workers === undefined ? [] : ['--workers', String(workers)]),
+    ...plugin.flatMap((name) => ['--plugin', name]),
   ]);
 }

@@ -1,7 +1,7 @@
 // What the flags of the original training script ask for, in our own settings.
 import { join, resolve } from 'node:path';
 import { UsageError } from '../errors.js';
-import { type FamilyName, familyOf } from '../models/architectures.js';
+import { familyOf } from '../models/families.js';
 import type { ImpPlan } from '../workflows/imp.js';
 import { densePath } from '../workflows/prune/files.js';
 import type { PruneSettings } from '../workflows/prune/settings.js';
@@ -9,6 +9,7 @@ import type { Rewind } from '../workflows/prune/rewind.js';
 import type { RecipeSettings, TrainSettings } from '../workflows/settings.js';
 import {
   type ImpFlags,
+  type ScriptFamily,
   checkRefused,
   familyFlags,
   importanceOf,
@@ -33,7 +34,7 @@ export function planImp(given: ImpFlags, seed: number): PlannedImp {
   checkRefused(given);
   const flags: Flags = { ...scriptDefaults, ...given };
   const arch = scriptArchitectures[flags.arch] ?? flags.arch;
-  const family = familyOf(arch);
+  const family = scriptFamily(arch);
   checkStructured(given, flags.arch, family);
   const out = folderOf(given);
   const notes: string[] = [];
@@ -161,8 +162,17 @@ function folderOf({ exp_name: name, save_dir: folder }: ImpFlags): string {
   return join(folder ?? 'runs', name);
 }
 
+/** @throws UsageError for an architecture that the script has no flags for */
+function scriptFamily(arch: string): ScriptFamily {
+  const { name } = familyOf(arch);
+  if (Object.hasOwn(familyFlags, name)) return name as ScriptFamily;
+  throw new UsageError(
+    `--arch ${arch}: the original script has no flags for its family, ${name}. Use 'mamba-prune train' and 'mamba-prune prune'.`,
+  );
+}
+
 /** Single weights set to zero leave every matrix as large as it was. */
-function checkStructured(given: ImpFlags, arch: string, family: FamilyName): void {
+function checkStructured(given: ImpFlags, arch: string, family: ScriptFamily): void {
   for (const [owner, flags] of Object.entries(familyFlags)) {
     const foreign = owner === family ? undefined : flags.find((name) => given[name] !== undefined);
     if (foreign === undefined) continue;
@@ -179,7 +189,7 @@ function checkStructured(given: ImpFlags, arch: string, family: FamilyName): voi
   );
 }
 
-function ratesOf(flags: Flags, family: FamilyName): Record<string, number> {
+function ratesOf(flags: Flags, family: ScriptFamily): Record<string, number> {
   const { rate } = flags;
   if (family === 'resnet') return { channels: rate };
   if (family === 'mamba') {
@@ -243,7 +253,10 @@ function rewindOf({ prune_type, rewind_epoch }: ImpFlags, flags: Flags): Rewind 
   return flags.rewind_epoch === 0 ? 'init' : `epoch:${flags.rewind_epoch}`;
 }
 
-function rankingOf({ sorting_mode: mode }: ImpFlags, family: FamilyName): PruneSettings['ranking'] {
+function rankingOf(
+  { sorting_mode: mode }: ImpFlags,
+  family: ScriptFamily,
+): PruneSettings['ranking'] {
   if (mode === undefined) return family === 'vit' ? 'layerwise' : 'global';
   return mode === 'global' ? 'global' : 'layerwise';
 }

@@ -18,6 +18,7 @@ import { addTrainCommand } from './commands/train.js';
 import { type Cli, IncompleteError, InterruptedError, addExamples } from './context.js';
 import { inFlags } from './flag-spelling.js';
 import { WorkersEndedError } from './launch.js';
+import { loadPlugins } from './plugin-flags.js';
 import { checkCurrentFolder } from './surroundings.js';
 import { guardedIo } from './terminal/guarded-io.js';
 import { type CliIo, coloursOf, columnsOf, wantsColour } from './terminal/io.js';
@@ -52,8 +53,9 @@ const commands = [
 export async function run(argv: readonly string[], unguarded: CliIo): Promise<number> {
   const io = guardedIo(unguarded);
   const cli: Cli = { io, argv, current: programName, flags: [] };
-  const program = makeProgram(cli);
   try {
+    await loadPlugins(argv, io.env);
+    const program = makeProgram(cli);
     await program.parseAsync([...argv], { from: 'user' });
     return exitStatus.done;
   } catch (error) {

@@ -2,13 +2,11 @@
 import { nn, scope } from '@mamba-prune/libtorch';
 import { UsageError } from '../errors.js';
 import { preprocessingOf } from '../preparation/preprocessing.js';
-import type { MambaConfig } from '../models/mamba/config.js';
+import { familyNamed } from '../models/families.js';
 import { checkInfo } from '../models/file-checks.js';
 import type { ImageModel } from '../models/image-model.js';
 import { type ModelInfo, metadataKey, modelMetadata } from '../models/model-file.js';
 import { type OptionKinds, checkOptions } from '../option-checks.js';
-import type { ResNetConfig } from '../models/resnet/config.js';
-import type { VitConfig } from '../models/vit/config.js';
 import {
   type FloatType,
   type InputType,
@@ -18,12 +16,9 @@ import {
 } from '../onnx/choices.js';
 import { GraphBuilder, type Value } from '../onnx/graph-builder.js';
 import { Layers } from '../onnx/layers.js';
-import { mambaGraph } from '../models/mamba/onnx.js';
 import { modelOf } from '../onnx/model.js';
 import { add, cast, mul, softmax } from '../onnx/operators.js';
 import type { ModelProto } from '../onnx/proto.js';
-import { resnetGraph } from '../models/resnet/onnx.js';
-import { vitGraph } from '../models/vit/onnx.js';
 
 /** Names of the graph's input and outputs. */
 export const tensorNames = {
@@ -111,27 +106,20 @@ export function buildOnnxModel(
 }
 
 function checkQuantization({ config }: ImageModel, quantize: Quantization | undefined): void {
-  if (quantize !== 'int8-dynamic' || config.family !== 'resnet') return;
+  if (quantize !== 'int8-dynamic' || familyNamed(config).onnx?.isConvolutional !== true) return;
   throw new UsageError(
     `ONNX export: got int8-dynamic for ${config.arch}, whose layers are convolutions; it is for linear layers. ` +
       'Use int8, which keeps the weights of convolutions in a quarter of the bytes.',
   );
 }
 
-function graphOf(model: ImageModel, layers: Layers, image: Value, scanOp: ScanOp): Value {
-  const { config } = model;
-  switch (config.family) {
-    case 'mamba':
-      return mambaGraph(config as MambaConfig, layers, image, scanOp);
-    case 'vit':
-      return vitGraph(config as VitConfig, layers, image);
-    case 'resnet':
-      return resnetGraph(config as ResNetConfig, layers, image);
-    default:
-      throw new UsageError(
-        `ONNX export: got a model of family '${config.family}', expected mamba, vit or resnet.`,
-      );
-  }
+function graphOf({ config }: ImageModel, layers: Layers, image: Value, scanOp: ScanOp): Value {
+  const { onnx, title } = familyNamed(config);
+  if (onnx) return onnx.build(config, layers, image, { scanOp });
+  throw new UsageError(
+    `ONNX export: got ${config.arch}, a ${title}, whose family does not say how it is written as an ONNX graph. ` +
+      'Give the family an onnx.build.',
+  );
 }
 
 /** (pixel / 255 - mean) / std as one product and one sum, with the program's own rounding. */

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { manualSeed, noGrad, ops, randn } from '@mamba-prune/libtorch';
 import { afterAll, describe, expect, it } from 'vitest';
-import type { ModelOptions } from '../models/mamba/config.js';
+import type { ModelOptions } from '../models/model-options.js';
 import type { ImageModel } from '../models/image-model.js';
 import { type ModelInfo, metadataKey } from '../models/model-file.js';
 import { createModel } from '../models/registry.js';

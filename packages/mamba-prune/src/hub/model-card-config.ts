@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { readTextFile } from '@mamba-prune/libtorch';
 import { z } from 'zod';
-import { modelNames } from '../models/architectures.js';
+import { modelNames } from '../models/families.js';
 import { type VitPooling, type VitSizes, vitArchitectures } from '../models/vit/config.js';
 import { type CardObstacle, cardFamily, cardObstacles } from './model-card-obstacles.js';
 

@@ -6,7 +6,7 @@ import { exportOnnx } from '../export/export-onnx.js';
 import { isUsageError } from '../errors.js';
 import { temporaryFolder, toyInfo } from '../training/testing/toy.js';
 import { modelInfoOf } from '../workflows/fit.js';
-import type { ModelOptions } from './mamba/config.js';
+import type { ModelOptions } from './model-options.js';
 import { createModel, createModelFromConfig } from './registry.js';
 import { relativeDifference } from './testing/parity.js';
 

@@ -1,12 +1,11 @@
 // Which patches a model sees of images of a size, unless it is told. Loads no native code.
-import { modelOptionNames } from './architectures.js';
-import { type MambaDefaults, mambaArchitectures } from './mamba/config.js';
+import { findFamily, modelOptionNames } from './families.js';
 
 /** The patch that an architecture names; undefined for most. */
-export const namedPatch = (arch: string): number | undefined =>
-  Object.hasOwn(patches, arch) ? patches[arch]?.patchSize : undefined;
-
-const patches: Readonly<Record<string, MambaDefaults>> = mambaArchitectures;
+export function namedPatch(arch: string): number | undefined {
+  const patch = findFamily(arch)?.architectures[arch]?.['patchSize'];
+  return typeof patch === 'number' ? patch : undefined;
+}
 
 /**
  * The patch that an architecture names, where the images divide into such ones. Otherwise one that leaves 49 to 256

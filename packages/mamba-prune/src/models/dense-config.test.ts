@@ -1,10 +1,9 @@
 import { describe, expect, it, vi } from 'vitest';
 import { TooLargeError, isUsageError } from '../errors.js';
-import { modelNames } from './architectures.js';
-import type { ModelOptions } from './mamba/config.js';
+import { modelNames } from './families.js';
+import type { ModelOptions } from './model-options.js';
 import { denseConfig } from './dense-config.js';
-import { type AnyConfig, countParameters } from './model-shapes.js';
-import { createModel, createModelFromConfig } from './registry.js';
+import { createModel, createModelFromConfig, parametersOf } from './registry.js';
 
 const memory = vi.hoisted(() => ({ total: 2 ** 36 }));
 
@@ -22,16 +21,16 @@ const failure = (body: () => unknown): unknown => {
   return undefined;
 };
 
-describe('countParameters', () => {
+describe('parametersOf', () => {
   it.each(modelNames())('counts those that %s has, dense and pruned', (arch) => {
     const model = createModel(arch, { numClasses: 7, channels: 1 });
-    expect(countParameters(model.config as AnyConfig)).toBe(model.numParameters());
+    expect(parametersOf(model.config)).toBe(model.numParameters());
     const groups = model.pruningGroups();
     const widths = Object.fromEntries(
       groups.map(({ name, size }, i) => [name, Math.max(1, size - 1 - (i % 3))]),
     );
     const pruned = model.withWidths(widths);
-    expect(countParameters(pruned.config as AnyConfig)).toBe(pruned.numParameters());
+    expect(parametersOf(pruned.config)).toBe(pruned.numParameters());
     for (const made of [model, pruned]) made.dispose();
   });
 
@@ -42,7 +41,7 @@ describe('countParameters', () => {
     ['resnet50', { baseWidth: 4, blocks: [2, 1] }],
   ])('counts those of %s with %j', (arch, options) => {
     const model = createModel(arch, options);
-    expect(countParameters(denseConfig(arch, options))).toBe(model.numParameters());
+    expect(parametersOf(denseConfig(arch, options))).toBe(model.numParameters());
     model.dispose();
   });
 });
@@ -83,7 +82,7 @@ describe('createModel', () => {
 
   it('takes what fits to the byte, and refuses one byte less', () => {
     const config = denseConfig('mamba_nano', {});
-    memory.total = 4 * countParameters(config);
+    memory.total = 4 * parametersOf(config);
     createModel('mamba_nano').dispose();
     memory.total -= 1;
     expect(() => createModel('mamba_nano')).toThrow(TooLargeError);

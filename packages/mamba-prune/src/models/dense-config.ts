@@ -1,27 +1,27 @@
 // The configuration of a new model of any family, and whether the machine can hold it. Loads no native code.
 import { checkNeed } from '../memory-need.js';
-import { checkModelOptions, familyOf } from './architectures.js';
-import { type MambaArchitecture, type ModelOptions, mambaConfig } from './mamba/config.js';
-import { type AnyConfig, countParameters } from './model-shapes.js';
-import { type ResNetArchitecture, resnetConfig } from './resnet/config.js';
-import { type VitArchitecture, vitConfig } from './vit/config.js';
+import { checkModelOptions, familyNamed, familyOf } from './families.js';
+import type { ModelConfigBase } from './image-model.js';
+import type { ModelOptions } from './model-options.js';
+import { countParameters } from './shapes.js';
 
 /** @throws UsageError, TooLargeError: see `createModel` */
-export function denseConfig(arch: string, options: ModelOptions): AnyConfig {
-  checkModelOptions(arch, options);
+export function denseConfig(arch: string, options: ModelOptions): ModelConfigBase {
   const family = familyOf(arch);
-  if (family === 'mamba') return mambaConfig(arch as MambaArchitecture, options);
-  return family === 'vit'
-    ? vitConfig(arch as VitArchitecture, options)
-    : resnetConfig(arch as ResNetArchitecture, options);
+  checkModelOptions(arch, options);
+  return family.denseConfig(arch, options);
 }
 
 /**
+ * @param config - that its family has checked. Families that do not tell their shapes are not counted: to make a
+ *   model is what is to be found out here
  * @param copies - of every parameter that are needed at a time; 4 bytes each
  * @throws TooLargeError if the machine has not enough memory for them
  */
-export function checkModelNeed(config: AnyConfig, copies = 1): void {
-  const parameters = countParameters(config);
+export function checkModelNeed(config: ModelConfigBase, copies = 1): void {
+  const shapes = familyNamed(config).shapes?.(config);
+  if (!shapes) return;
+  const parameters = countParameters(shapes);
   const amount = parameters < 1e6 ? String(parameters) : parameters.toExponential(1);
   checkNeed(
     config.arch,

@@ -18,10 +18,11 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { type KeptUnits, type PruningGroup, memberUnitSize } from './groups.js';
 import { maskModel, pruneModel } from '../pruning/surgery.js';
-import type { ModelOptions } from './mamba/config.js';
+import type { ModelOptions } from './model-options.js';
 import type { ImageModel, UnitProbe } from './image-model.js';
 import { loadModel, saveModel } from './model-file.js';
-import { createModel, modelNames } from './registry.js';
+import { modelNames } from './families.js';
+import { createModel } from './registry.js';
 import { relativeDifference } from './testing/parity.js';
 
 // Tensors this small are done sooner than a second thread has begun.

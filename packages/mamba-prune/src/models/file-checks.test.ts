@@ -9,7 +9,7 @@ import {
   zeros,
 } from '@mamba-prune/libtorch';
 import { afterAll, describe, expect, it } from 'vitest';
-import type { ModelOptions } from './mamba/config.js';
+import type { ModelOptions } from './model-options.js';
 import { notFinite } from './finite.js';
 import type { ImageModel } from './image-model.js';
 import { importModel, importStateDict } from './import/model.js';

@@ -3,8 +3,8 @@ import { type DType, FormatError, isFloat } from '@mamba-prune/libtorch';
 import { UsageError } from '../errors.js';
 import { printableLine } from '../printable.js';
 import { listed } from './config-checks.js';
-import { shapeProblems } from './import/layout.js';
 import { modelShapes } from './registry.js';
+import { shapeProblems } from './shape-problems.js';
 
 /** What the header of a file says of a tensor. */
 export interface StoredTensor {

@@ -16,7 +16,7 @@ import { describe, expect, it } from 'vitest';
 import { Rsst } from '../pruning/rsst/term.js';
 import { maskModel } from '../pruning/surgery.js';
 import { Ema } from '../training/ema.js';
-import type { ModelOptions } from './mamba/config.js';
+import type { ModelOptions } from './model-options.js';
 import type { ImageModel } from './image-model.js';
 import { createModel } from './registry.js';
 import { relativeDifference } from './testing/parity.js';

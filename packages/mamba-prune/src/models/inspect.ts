@@ -1,7 +1,7 @@
 // What a model consists of: the width, parameters and multiply-accumulates of every group.
 import type { ModelInfo } from './model-file.js';
 import type { ImageModel } from './image-model.js';
-import { isMambaModel } from './registry.js';
+import { familyNamed } from './families.js';
 import type { ScanMode } from './mamba/scan-order.js';
 
 export interface GroupSummary {
@@ -66,7 +66,7 @@ export function inspectModel(model: ImageModel, info?: Pick<ModelInfo, 'history'
     arch,
     input: [channels, imageSize, imageSize],
     classes: numClasses,
-    ...(isMambaModel(model) && { scan: model.config.scan }),
+    ...familyNamed(model.config).summary?.(model.config),
     groups,
     rest: { parameters: sum(sizes.values()), macs: total - sum(groups.map((g) => g.macs)) },
     parameters,

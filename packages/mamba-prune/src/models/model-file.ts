@@ -23,6 +23,7 @@ import {
   isCounter,
   withFileName,
 } from './file-checks.js';
+import { familyNamed, moduleOf } from './families.js';
 import { checkFinite } from './finite.js';
 import type { ImageModel } from './image-model.js';
 import { createModelFromConfig } from './registry.js';
@@ -50,6 +51,8 @@ export type ModelInfo = z.infer<typeof modelInfoSchema>;
 
 const metadataSchema = modelInfoSchema.extend({
   format: z.literal(1),
+  /** What registers the family of the model, where it is none of those that come with the program. */
+  module: z.string().optional(),
   model: z.looseObject({
     family: z.string(),
     arch: z.string(),
@@ -67,7 +70,13 @@ export type ModelDescription = z.infer<typeof metadataSchema>;
  * @throws UsageError for a description that no file could be read with
  */
 export function modelMetadata(model: ImageModel, info: ModelInfo): string {
-  const metadata = { format: 1, model: model.config, ...info };
+  const module = moduleOf(model.config.family);
+  const metadata = {
+    format: 1,
+    ...(module !== undefined && { module }),
+    model: model.config,
+    ...info,
+  };
   const parsed = metadataSchema.safeParse(metadata);
   if (!parsed.success) {
     throw new UsageError(
@@ -111,10 +120,11 @@ export function loadModel(
   const { allowNotFinite = false } = options;
   const file = openModelFile(path);
   try {
-    const { model: config, ...info } = descriptionOf(file);
+    const { model: config, module, ...info } = descriptionOf(file);
     const model = withFileName(
       path,
       () => {
+        familyNamed({ family: config.family, module });
         checkTensors(config, storedTensors(file));
         // What its initial values are made of goes with the scope.
         return scope(() => createModelFromConfig(config));
@@ -147,10 +157,11 @@ export function loadModel(
 export function checkModelFile(path: string): void {
   const file = openModelFile(path);
   try {
-    const { model } = descriptionOf(file);
+    const { model, module } = descriptionOf(file);
     withFileName(
       path,
       () => {
+        familyNamed({ family: model.family, module });
         checkTensors(model, storedTensors(file));
       },
       { isOurs: true },

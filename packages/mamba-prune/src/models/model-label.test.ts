@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { modelNames } from './architectures.js';
+import { modelNames } from './families.js';
 import { denseConfig } from './dense-config.js';
 import { defaultPatch } from './default-patch.js';
 import { modelLabel } from './model-label.js';

@@ -1,25 +1,31 @@
 // What a model is called where people read it: its architecture, and the sizes that are not those of the architecture,
 // so that the same name never stands for two models. Loads no native code.
-import { familyNames } from './architectures.js';
+import { findFamily, modelOptions } from './families.js';
 import { defaultPatch, namedPatch } from './default-patch.js';
 import { denseConfig } from './dense-config.js';
 
-/** In the order in which they are shown, as the options of the command line are called. */
-const shown = [
-  ['dModel', 'd_model'],
-  ['depth', 'depth'],
-  ['patchSize', 'patch'],
-  ['dState', 'd_state'],
-  ['dConv', 'd_conv'],
-  ['expand', 'expand'],
-  ['mlpRatio', 'mlp_ratio'],
-  ['heads', 'heads'],
-  ['headDim', 'head_dim'],
-  ['stem', 'stem'],
-  ['baseWidth', 'base_width'],
-  ['blocks', 'blocks'],
-  ['scan', 'scan'],
-] as const;
+/** Before others: what changes a model most. `headDim` is of files of other programs, which name no heads. */
+const first = [
+  'dModel',
+  'depth',
+  'patchSize',
+  'dState',
+  'dConv',
+  'expand',
+  'mlpRatio',
+  'heads',
+  'headDim',
+];
+const other: readonly (readonly [string, string])[] = [['headDim', 'head_dim']];
+
+/** Names of configurations' entries with what they are called, in the order in which they are shown. */
+function labels(): (readonly [key: string, label: string])[] {
+  const named = modelOptions().flatMap(({ name, label }): (readonly [string, string])[] =>
+    label === undefined ? [] : [[name, label]],
+  );
+  const rank = (key: string): number => (first.includes(key) ? first.indexOf(key) : first.length);
+  return [...named, ...other].sort(([a], [b]) => rank(a) - rank(b));
+}
 
 /**
  * `mamba_nano`, or `mamba_nano (d_model 128, depth 2)` for sizes of its own.
@@ -29,7 +35,7 @@ export function modelLabel(arch: string, sizes: object = {}): string {
   const given = sizes as Readonly<Record<string, unknown>>;
   const usual = usualSizes(arch, given['imageSize']);
   if (!usual) return arch;
-  const own = shown.flatMap(([key, name]) => {
+  const own = labels().flatMap(([key, name]) => {
     const value = textOf(given[key]);
     return value === '' || value === textOf(usual[key]) ? [] : [`${name} ${value}`];
   });
@@ -47,10 +53,7 @@ function usualSizes(
   arch: string,
   imageSize: unknown,
 ): Readonly<Record<string, unknown>> | undefined {
-  const known = Object.values(familyNames).some(({ architectures }) =>
-    (architectures as readonly string[]).includes(arch),
-  );
-  if (!known) return undefined;
+  if (!findFamily(arch)) return undefined;
   try {
     // Without images any patch that was chosen is news, but that of an architecture that names one.
     if (typeof imageSize !== 'number')

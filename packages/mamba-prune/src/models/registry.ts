@@ -1,75 +1,20 @@
+// Models by name, and from the configuration that a model file holds.
 import { UsageError } from '../errors.js';
-import { printableLine } from '../printable.js';
-import {
-  type FamilyName,
-  type MambaOptions,
-  checkModelOptions,
-  familyNames,
-} from './architectures.js';
-import {
-  type MambaArchitecture,
-  type ModelOptions,
-  checkMambaConfig,
-  mambaConfig,
-} from './mamba/config.js';
 import { checkModelNeed, denseConfig } from './dense-config.js';
+import { familyNamed } from './families.js';
+import type { ModelShapes } from './family.js';
 import type { ImageModel } from './image-model.js';
+import type { MambaOptions } from './mamba/config.js';
 import { VisionMamba } from './mamba/model.js';
-import { type AnyConfig, type ModelShapes, countParameters, shapesOf } from './model-shapes.js';
+import type { ModelOptions } from './model-options.js';
+import type { ResNetOptions } from './resnet/config.js';
 import { ResNet } from './resnet/model.js';
-import {
-  type ResNetArchitecture,
-  type ResNetOptions,
-  checkResNetConfig,
-  resnetConfig,
-} from './resnet/config.js';
+import { countParameters, shapesIn } from './shapes.js';
+import type { VitOptions } from './vit/config.js';
 import { VisionTransformer } from './vit/model.js';
-import { type VitArchitecture, type VitOptions, checkVitConfig, vitConfig } from './vit/config.js';
 
-export { modelNames, modelOptionNames } from './architectures.js';
-
-interface Family {
-  /** A configuration that was read from a file or made by hand. @throws UsageError */
-  checked(config: unknown): AnyConfig;
-  /** A model of any widths, from the configuration that a model file holds. */
-  fromConfig(config: unknown): ImageModel;
-}
-
-const families: Readonly<Record<FamilyName, Family>> = {
-  mamba: {
-    checked: checkMambaConfig,
-    fromConfig: (config) => new VisionMamba(fitting(checkMambaConfig(config))),
-  },
-  vit: {
-    checked: checkVitConfig,
-    fromConfig: (config) => new VisionTransformer(fitting(checkVitConfig(config))),
-  },
-  resnet: {
-    checked: checkResNetConfig,
-    fromConfig: (config) => new ResNet(fitting(checkResNetConfig(config))),
-  },
-};
-
-/** @throws TooLargeError if the machine has not enough memory for such a model */
-function fitting<C extends AnyConfig>(config: C): C {
-  checkModelNeed(config);
-  return config;
-}
-
-function mamba(arch: MambaArchitecture, options: MambaOptions): VisionMamba {
-  checkModelOptions(arch, options);
-  return new VisionMamba(fitting(mambaConfig(arch, options)));
-}
-
-function vit(arch: VitArchitecture, options: VitOptions): VisionTransformer {
-  checkModelOptions(arch, options);
-  return new VisionTransformer(fitting(vitConfig(arch, options)));
-}
-
-function resnet(arch: ResNetArchitecture, options: ResNetOptions): ResNet {
-  checkModelOptions(arch, options);
-  return new ResNet(fitting(resnetConfig(arch, options)));
-}
+/** As a file or a caller describes a model; its family checks the rest. */
+type AnyConfig = { readonly family: string };
 
 /**
  * A new, randomly initialised model; `manualSeed` decides the values.
@@ -91,52 +36,63 @@ export function createModel(arch: string, options: ModelOptions = {}): ImageMode
  * @throws as `createModel`
  */
 export function denseShapes(arch: string, options: ModelOptions = {}): ModelShapes {
-  return shapesOf(denseConfig(arch, options));
+  return modelShapes(denseConfig(arch, options));
 }
 
 /**
  * A randomly initialised model of the shape that `config` describes.
  * @throws UsageError for a configuration that no model has, otherwise as `createModel`
  */
-export function createModelFromConfig(config: { readonly family: string }): ImageModel {
-  return familyFor(config).fromConfig(config);
+export function createModelFromConfig(config: AnyConfig): ImageModel {
+  const family = familyNamed(config);
+  const checked = family.checkConfig(config);
+  checkModelNeed(checked);
+  return family.create(checked);
 }
 
 /**
- * Shapes of the tensors that such a model has, in no particular order; nothing is allocated.
+ * Shapes of the tensors that such a model has, in no particular order; nothing is allocated where its family tells them.
  * @throws UsageError for a configuration that no model has
  */
-export function modelShapes(config: { readonly family: string }): ModelShapes {
-  return shapesOf(familyFor(config).checked(config));
+export function modelShapes(config: AnyConfig): ModelShapes {
+  const family = familyNamed(config);
+  return shapesIn(family, family.checkConfig(config));
 }
 
 /**
- * Number of parameters of such a model, the same as its `numParameters()`; nothing is allocated.
+ * Number of parameters of such a model, the same as its `numParameters()`.
  * @throws UsageError for a configuration that no model has
  */
-export function parametersOf(config: { readonly family: string }): number {
-  return countParameters(familyFor(config).checked(config));
+export function parametersOf(config: AnyConfig): number {
+  return countParameters(modelShapes(config));
 }
 
-function familyFor({ family }: { readonly family: string }): Family {
-  if (Object.hasOwn(families, family)) return families[family as FamilyName];
-  throw new UsageError(
-    `model: got family '${printableLine(family)}', expected one of ${Object.keys(familyNames).join(', ')}`,
-  );
+/** The families' own classes have more than every model has. */
+function ofClass<M extends ImageModel>(model: ImageModel, kind: new (config: never) => M): M {
+  if (model instanceof kind) return model;
+  throw new TypeError(`createModel: got a ${model.constructor.name}, expected a ${kind.name}.`);
 }
 
-export const mambaTiny = (options: MambaOptions = {}): VisionMamba => mamba('mamba_tiny', options);
+export const mambaTiny = (options: MambaOptions = {}): VisionMamba =>
+  ofClass(createModel('mamba_tiny', options), VisionMamba);
 export const mambaSmall = (options: MambaOptions = {}): VisionMamba =>
-  mamba('mamba_small', options);
-export const mambaBase = (options: MambaOptions = {}): VisionMamba => mamba('mamba_base', options);
+  ofClass(createModel('mamba_small', options), VisionMamba);
+export const mambaBase = (options: MambaOptions = {}): VisionMamba =>
+  ofClass(createModel('mamba_base', options), VisionMamba);
 
-export const vitTiny = (options: VitOptions = {}): VisionTransformer => vit('vit_tiny', options);
-export const vitSmall = (options: VitOptions = {}): VisionTransformer => vit('vit_small', options);
+export const vitTiny = (options: VitOptions = {}): VisionTransformer =>
+  ofClass(createModel('vit_tiny', options), VisionTransformer);
+export const vitSmall = (options: VitOptions = {}): VisionTransformer =>
+  ofClass(createModel('vit_small', options), VisionTransformer);
 
-export const resnet20 = (options: ResNetOptions = {}): ResNet => resnet('resnet20', options);
-export const resnet56 = (options: ResNetOptions = {}): ResNet => resnet('resnet56', options);
-export const resnet18 = (options: ResNetOptions = {}): ResNet => resnet('resnet18', options);
-export const resnet50 = (options: ResNetOptions = {}): ResNet => resnet('resnet50', options);
+export const resnet20 = (options: ResNetOptions = {}): ResNet =>
+  ofClass(createModel('resnet20', options), ResNet);
+export const resnet56 = (options: ResNetOptions = {}): ResNet =>
+  ofClass(createModel('resnet56', options), ResNet);
+export const resnet18 = (options: ResNetOptions = {}): ResNet =>
+  ofClass(createModel('resnet18', options), ResNet);
+export const resnet50 = (options: ResNetOptions = {}): ResNet =>
+  ofClass(createModel('resnet50', options), ResNet);
 
 export function isMambaModel(model: ImageModel): model is VisionMamba {
   return model instanceof VisionMamba;

@@ -1,7 +1,7 @@
 // Scores and refill on every architecture: nothing in them may know what a model is made of.
 import { manualSeed, noGrad, randn } from '@mamba-prune/libtorch';
 import { describe, expect, it } from 'vitest';
-import type { ModelOptions } from '../models/mamba/config.js';
+import type { ModelOptions } from '../models/model-options.js';
 import type { ImageModel } from '../models/image-model.js';
 import { createModel } from '../models/registry.js';
 import { memberOffset, memberUnitSize } from '../models/groups.js';

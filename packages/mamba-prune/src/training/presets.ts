@@ -13,8 +13,8 @@
  * epochs, less augmentation.
  */
 import { UsageError } from '../errors.js';
-import { familyOf } from '../models/architectures.js';
-import type { ModelOptions } from '../models/mamba/config.js';
+import { familyOf } from '../models/families.js';
+import type { ModelOptions } from '../models/model-options.js';
 import type { ScanMode } from '../models/mamba/scan-order.js';
 import type { TrainOptions } from './types.js';
 
@@ -207,7 +207,7 @@ export function presetModelOptions(
   arch: string,
 ): Pick<ModelOptions, 'scan'> {
   const { scan } = recipeFor(preset, dataset);
-  return scan && familyOf(arch) === 'mamba' ? { scan } : {};
+  return scan && familyOf(arch).name === 'mamba' ? { scan } : {};
 }
 
 function recipeFor(preset: PresetName, dataset: string): DatasetRecipe {

@@ -1,8 +1,9 @@
 /** Which parameters weight decay shrinks, in every architecture and under every optimizer. */
 import { noGrad, optim, scope, zerosLike } from '@mamba-prune/libtorch';
 import { describe, expect, it } from 'vitest';
-import { createModel, modelNames } from '../models/registry.js';
-import type { ModelOptions } from '../models/mamba/config.js';
+import { modelNames } from '../models/families.js';
+import { createModel } from '../models/registry.js';
+import type { ModelOptions } from '../models/model-options.js';
 import type { ImageModel } from '../models/image-model.js';
 import { resolveTrainOptions } from './index.js';
 import { makeOptimizer } from './session.js';

@@ -1,7 +1,7 @@
 // Whether the machine can do what was asked for, before data are opened or a model is made.
 import type { Dataset } from '../data/types.js';
 import { checkBatchNeed, checkNeed } from '../memory-need.js';
-import { modelOptionNames } from '../models/architectures.js';
+import { modelOptionNames } from '../models/families.js';
 import { checkModelNeed, denseConfig } from '../models/dense-config.js';
 import type { ImageModel } from '../models/image-model.js';
 import type { TrainSettings } from './settings.js';

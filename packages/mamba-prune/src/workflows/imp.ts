@@ -4,8 +4,8 @@ import { existsSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { makeFolder } from '../files/folder.js';
 import { UsageError } from '../errors.js';
-import { familyOf } from '../models/architectures.js';
-import type { ModelOptions } from '../models/mamba/config.js';
+import { familyOf } from '../models/families.js';
+import type { ModelOptions } from '../models/model-options.js';
 import { saveModel } from '../models/model-file.js';
 import { type OptionKinds, requireOptions } from '../option-checks.js';
 import { RunFolder } from '../training/run-folder.js';
@@ -132,7 +132,7 @@ async function ownFile(
     throw new UsageError(`imp: the dense model ${path} does not exist, expected a file.`);
   }
   // imp's own dense trainings scan in one direction, unless --scan says otherwise.
-  const usual = familyOf(arch) === 'mamba' ? ({ oneDirection: 'uni' } as const) : {};
+  const usual = familyOf(arch).name === 'mamba' ? ({ oneDirection: 'uni' } as const) : {};
   const opened = await openModelFile(path, { ...said, arch, ...options, ...usual });
   const { model, info } = opened;
   try {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { saveSafetensors } from '@mamba-prune/libtorch';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { ModelOptions } from '../models/mamba/config.js';
+import type { ModelOptions } from '../models/model-options.js';
 import type { ImportOptions } from '../models/import/model.js';
 import { saveModel } from '../models/model-file.js';
 import { createModel } from '../models/registry.js';

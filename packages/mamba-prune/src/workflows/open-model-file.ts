@@ -9,7 +9,7 @@ import {
   squeezedBeside,
 } from '../hub/model-card-config.js';
 import type { CardObstacle } from '../hub/model-card-obstacles.js';
-import { checkModelOptions } from '../models/architectures.js';
+import { checkModelOptions } from '../models/families.js';
 import type { ImageModel, ModelConfigBase } from '../models/image-model.js';
 import { type ImportOptions, type ImportedModel, importModel } from '../models/import/model.js';
 import { rangeProblems } from '../models/file-checks.js';

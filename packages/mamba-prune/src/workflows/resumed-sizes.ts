@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { SafetensorsFile } from '@mamba-prune/libtorch';
 import { UsageError } from '../errors.js';
-import type { ModelShapes } from '../models/model-shapes.js';
+import type { ModelShapes } from '../models/family.js';
 
 const prefix = 'model.';
 

@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { augmentPreset, type AugmentOptions } from '../data/augment/options.js';
 import type { DatasetInfo } from '../data/types.js';
 import { UsageError } from '../errors.js';
-import type { ModelOptions } from '../models/mamba/config.js';
+import type { ModelOptions } from '../models/model-options.js';
 import type { ImportOptions } from '../models/import/model.js';
 import type { OptionKinds } from '../option-checks.js';
 import { RunFolderError } from '../training/errors.js';

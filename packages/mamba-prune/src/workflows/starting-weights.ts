@@ -3,7 +3,7 @@ import { scope } from '@mamba-prune/libtorch';
 import type { Dataset } from '../data/types.js';
 import { defined } from '../defined.js';
 import { UsageError } from '../errors.js';
-import type { ModelOptions } from '../models/mamba/config.js';
+import type { ModelOptions } from '../models/model-options.js';
 import type { ImageModel, ModelConfigBase } from '../models/image-model.js';
 import type { ImportOptions } from '../models/import/model.js';
 import type { ModelInfo } from '../models/model-file.js';

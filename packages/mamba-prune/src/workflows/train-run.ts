@@ -4,7 +4,7 @@ import { type distributed, manualSeed } from '@mamba-prune/libtorch';
 import type { Dataset } from '../data/types.js';
 import { UsageError } from '../errors.js';
 import { makeFolder } from '../files/folder.js';
-import type { ModelOptions } from '../models/mamba/config.js';
+import type { ModelOptions } from '../models/model-options.js';
 import { defaultPatch } from '../models/default-patch.js';
 import type { ImageModel } from '../models/image-model.js';
 import { type ModelInfo, loadModel, saveModel } from '../models/model-file.js';

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { defined } from '../../defined.js';
 import { UsageError } from '../../errors.js';
-import { modelNames } from '../../models/architectures.js';
+import { modelNames } from '../../models/families.js';
 import type { ImpRun } from '../../workflows/imp.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
 import { type PlannedImp, checkOneFile, planImp } from '../imp-plan.js';

@@ -11,6 +11,8 @@ export interface CommonOptions {
   readonly precision?: Precision;
   readonly seed: number;
   readonly threads?: number;
+  /** Loaded before the command line was read: see plugin-flags.ts. */
+  readonly plugin?: readonly string[];
 }
 
 export interface CommonSettings {
@@ -45,6 +47,12 @@ export function addCommonOptions(command: Command, { computes = true }: CommonSe
   for (const option of [device, precision, seed, threads]) {
     command.addOption(option.hideHelp(!computes));
   }
+  command.addOption(
+    new Option(
+      '--plugin <module>',
+      'file or package that registers a family, data set or importance; may be given again',
+    ).argParser((name: string, earlier: readonly string[] = []) => [...earlier, name]),
+  );
   command.option('--json', 'one JSON object on stdout, progress on stderr');
   command.helpOption('-h, --help', 'show this help');
 }

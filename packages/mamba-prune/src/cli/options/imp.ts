@@ -4,7 +4,6 @@ import type { Precision } from '../../precision.js';
 import { type Command, Option } from 'commander';
 import { datasetNames } from '../../data/datasets.js';
 import { UsageError } from '../../errors.js';
-import type { FamilyName } from '../../models/architectures.js';
 import { type ScanMode, scanModes } from '../../models/mamba/scan-order.js';
 import type { ImportanceNorm } from '../../pruning/importance.js';
 import { rsstSchedules } from '../../pruning/rsst/schedule.js';
@@ -108,7 +107,10 @@ export const familyFlags = {
   mamba: ['mamba_structured', 'mamba_prune_target', 'mamba_mlp_prune_ratio'],
   vit: ['vit_structured', 'vit_prune_target', 'mlp_prune_ratio'],
   resnet: [],
-} as const satisfies Record<FamilyName, readonly (keyof ImpFlags)[]>;
+} as const satisfies Record<string, readonly (keyof ImpFlags)[]>;
+
+/** A family that the script knows. */
+export type ScriptFamily = keyof typeof familyFlags;
 
 /** Flags of the script that mean something which is not done here, and why not. */
 const refused: Readonly<Record<string, { flags: string; why: string }>> = {

@@ -4,19 +4,20 @@ import { type Command, Option } from 'commander';
 import { defined } from '../../defined.js';
 import { UsageError } from '../../errors.js';
 import { modelLimits } from '../../limits.js';
-import { modelNames } from '../../models/architectures.js';
+import { type SharedOption, modelNames, readingOptions } from '../../models/families.js';
 import type { ImportOptions } from '../../models/import/model.js';
-import { type ModelFlags, sizeOptions, typedModelOptions } from './model.js';
+import { familyOption, sizeOptions, typed, typedModelOptions } from './model.js';
 import {
   type Interpolation,
   interpolations,
   leastCropShare,
 } from '../../preparation/preprocessing.js';
 import { choiceOption, integerOption, numberOption, numbersOption } from './parse.js';
-import { type UntoldFlags, typedUntoldOptions, untoldOptions } from './untold.js';
 
-/** `dropPath` is of a training. */
-export interface ImportFlags extends Omit<ModelFlags, 'dropPath'>, UntoldFlags {
+/** Those of the families are beside them, by the names that commander gives them. */
+export interface ImportFlags {
+  readonly arch?: string;
+  readonly imageSize?: number;
   readonly weights?: string;
   readonly classes?: string;
   readonly mean?: readonly number[];
@@ -24,6 +25,9 @@ export interface ImportFlags extends Omit<ModelFlags, 'dropPath'>, UntoldFlags {
   readonly interpolation?: Interpolation;
   readonly cropShare?: number;
 }
+
+/** What no shape tells and a new model is never asked, as far as the command line asks for it. */
+const flagged = (): SharedOption[] => readingOptions().filter(({ flag }) => flag !== undefined);
 
 /** What a MODEL may be, for help texts. */
 export const modelArgument =
@@ -71,8 +75,8 @@ export function addImportOptions(
       min: 1,
       max: modelLimits.imageSize,
     }),
-    ...sizeOptions('as the shapes say'),
-    ...untoldOptions(),
+    ...sizeOptions('read'),
+    ...flagged().map((option) => familyOption(option, option.whenRead)),
   ]) {
     command.addOption(option);
   }
@@ -95,7 +99,7 @@ export async function importOptionsOf(flags: ImportFlags): Promise<ImportOptions
     cropShare,
     imageSize,
     ...typedModelOptions(flags),
-    ...typedUntoldOptions(flags),
+    ...typed(flags, flagged()),
   });
 }
 

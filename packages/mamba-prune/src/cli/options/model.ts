@@ -1,27 +1,17 @@
-// Which model, and what differs from its architecture.
-import type { Command, Option } from 'commander';
+// Which model, and what differs from its architecture. Every family brings its options.
+import { type Command, Option } from 'commander';
 import { modelLimits } from '../../limits.js';
-import { modelNames } from '../../models/architectures.js';
-import type { ModelOptions } from '../../models/mamba/config.js';
-import { type ResNetStem, resnetStems } from '../../models/resnet/config.js';
-import { type ScanMode, scanModes } from '../../models/mamba/scan-order.js';
+import { imageOptions } from '../../models/common-options.js';
+import { type SharedOption, modelNames, modelOptions } from '../../models/families.js';
+import type { ModelOption } from '../../models/family.js';
+import type { ModelOptions } from '../../models/model-options.js';
 import { type PresetName, presetModelOptions } from '../../training/presets.js';
 import { choiceOption, integerOption, integersOption, numberOption } from './parse.js';
-import { defined } from './recipe.js';
 
+/** What was typed. The options of the families are beside these, by the names that commander gives to their flags. */
 export interface ModelFlags {
   readonly arch?: string;
-  readonly scan?: ScanMode;
-  readonly patch?: number;
-  readonly dModel?: number;
-  readonly depth?: number;
-  readonly dState?: number;
-  readonly heads?: number;
-  readonly stem?: ResNetStem;
-  readonly baseWidth?: number;
-  readonly blocks?: readonly number[];
   readonly imageSize?: number;
-  readonly dropPath?: number;
 }
 
 /** @param fallback - architecture that is meant without --arch */
@@ -29,7 +19,7 @@ export function addModelOptions(command: Command, fallback: string): void {
   command.optionsGroup('Model:');
   for (const option of [
     choiceOption('--arch <name>', 'architecture', modelNames(), fallback),
-    ...sizeOptions('as --arch'),
+    ...sizeOptions('new'),
     integerOption('--image-size <px>', 'side of images from folders (default: 224)', {
       min: 1,
       max: modelLimits.imageSize,
@@ -41,69 +31,62 @@ export function addModelOptions(command: Command, fallback: string): void {
 }
 
 export const dropPathOption = (): Option =>
-  numberOption('--drop-path <x>', 'chance that a sample skips a branch (default: 0)', {
-    min: 0,
-    below: 1,
+  optionOf(imageOptions.dropPath, `(default: ${imageOptions.dropPath.whenNew})`);
+
+/** What differs from an architecture, for a model that is made new or read from another program's file. */
+export const sizeOptions = (model: 'new' | 'read'): Option[] =>
+  sizes().map((option) => {
+    const { whenNew = 'as --arch', whenRead = 'as the shapes say' } = option;
+    return familyOption(option, model === 'new' ? whenNew : whenRead);
   });
 
-/**
- * What differs from an architecture.
- * @param fallback - what holds where nothing is typed
- */
-export function sizeOptions(fallback: 'as --arch' | 'as the shapes say'): Option[] {
-  const isNew = fallback === 'as --arch';
-  const or = (usual: string): string => (isNew ? usual : fallback);
-  return [
-    choiceOption(
-      '--scan <way>',
-      'Mamba: one direction, both, or four by turns',
-      scanModes,
-      isNew ? 'uni' : 'bi if the shapes say so, else asked for',
-    ),
-    integerOption(
-      '--patch <px>',
-      `side of a patch (default: ${or('4; 8 over 40 px, 16 over 128')})`,
-      {
-        min: 1,
-        max: modelLimits.patchSize,
-      },
-    ),
-    integerOption('--d-model <n>', `Mamba, ViT: width (default: ${fallback})`, {
-      min: 1,
-      max: modelLimits.dModel,
-    }),
-    integerOption('--depth <n>', `Mamba, ViT: blocks (default: ${fallback})`, {
-      min: 1,
-      max: modelLimits.depth,
-    }),
-    integerOption('--d-state <n>', `Mamba: states per channel (default: ${fallback})`, {
-      min: 1,
-      max: modelLimits.dState,
-    }),
-    integerOption('--heads <n>', 'ViT: attention heads (default: as --arch)', {
-      min: 1,
-      max: modelLimits.heads,
-    }),
-    choiceOption('--stem <kind>', 'ResNet: how it begins', resnetStems, or('by image size')),
-    integerOption('--base-width <n>', 'ResNet: channels of the first stage', {
-      min: 1,
-      max: modelLimits.baseWidth,
-    }),
-    integersOption('--blocks <n,n,...>', 'ResNet: blocks of each stage', {
-      min: 1,
-      max: modelLimits.depth,
-      repeats: true,
-    }),
-  ];
+/** Those that commands have for all families stand elsewhere. */
+const sizes = (): SharedOption[] =>
+  modelOptions().filter(
+    ({ name, flag }) => flag !== undefined && !Object.hasOwn(imageOptions, name),
+  );
+
+/** An option of some families, whose titles come first: `Mamba, ViT: number of blocks (default: ...)`. */
+export function familyOption(option: SharedOption, fallback?: string): Option {
+  const suffix = fallback === undefined ? '' : `(default: ${fallback})`;
+  const help = `${option.titles.join(', ')}: ${option.help ?? option.name}`;
+  return optionOf({ ...option, help }, suffix, fallback);
+}
+
+function optionOf(
+  { flag = '', help = '', values }: ModelOption,
+  suffix: string,
+  fallback?: string,
+): Option {
+  const text = suffix === '' ? help : `${help} ${suffix}`;
+  switch (values.type) {
+    case 'integer':
+      return integerOption(flag, text, values);
+    case 'number':
+      return numberOption(flag, text, values);
+    case 'integers':
+      return integersOption(flag, text, { ...values, repeats: true });
+    case 'choice':
+      return choiceOption(flag, help, values.choices, fallback);
+    case 'switch':
+      return new Option(flag, help);
+  }
 }
 
 /** Only what was typed; the image size belongs to the data. */
-export function typedModelOptions(flags: ModelFlags): ModelOptions {
-  const { scan, patch, dModel, depth, dState, heads, stem, baseWidth, blocks, dropPath } = flags;
-  return defined({
-    ...{ scan, patchSize: patch, dModel, depth, dState, heads },
-    ...{ stem, baseWidth, blocks, dropPath },
-  });
+export function typedModelOptions(flags: object): ModelOptions {
+  return typed(flags, [...sizes(), { ...imageOptions.dropPath, name: 'dropPath', titles: [] }]);
+}
+
+/** The options that were typed, by their names in the library. */
+export function typed(flags: object, options: readonly SharedOption[]): Record<string, unknown> {
+  const given = flags as Readonly<Record<string, unknown>>;
+  return Object.fromEntries(
+    options.flatMap(({ name, flag }): [string, unknown][] => {
+      const value = flag === undefined ? undefined : given[new Option(flag).attributeName()];
+      return value === undefined ? [] : [[name, value]];
+    }),
+  );
 }
 
 /**
@@ -111,7 +94,7 @@ export function typedModelOptions(flags: ModelFlags): ModelOptions {
  * @param arch - name of the architecture
  */
 export function newModelOptions(
-  flags: ModelFlags & { readonly preset?: PresetName },
+  flags: { readonly preset?: PresetName },
   dataset: string,
   arch: string,
 ): ModelOptions {

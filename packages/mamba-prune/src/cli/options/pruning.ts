@@ -17,7 +17,7 @@ import { goesThrough } from '../../workflows/prune/lr-through.js';
 import { type Rewind, parseRewind } from '../../workflows/prune/rewind.js';
 import { choiceOption, integerOption, numberOption } from './parse.js';
 import { defined } from './recipe.js';
-import { type RateFlags, addRateOptions } from './rates.js';
+import { type RateFlags, addRateOptions, rateFlagNames } from './rates.js';
 
 export interface PruningFlags extends RateFlags {
   readonly method?: PruneMethod;
@@ -203,7 +203,11 @@ export function checkPruningFlags(given: PruningFlags, settings: PruneSettings):
   }
   if (nearZero !== null) {
     const why = 'has no effect under --near-zero, which deletes as many units as there are';
-    refuse(given, [...rateFlags, 'ranking', 'normalize', 'roundTo', 'maxRate', 'perRound'], why);
+    refuse(
+      given,
+      ['rate', ...rateFlagNames(), 'ranking', 'normalize', 'roundTo', 'maxRate', 'perRound'],
+      why,
+    );
   }
   if (schedule !== 'exp' && schedule !== 'exp_custom_exponents') {
     refuse(given, ['exponents'], `has no effect under --reg-schedule ${schedule}`);
@@ -219,11 +223,6 @@ export function checkPruningFlags(given: PruningFlags, settings: PruneSettings):
   if ((settings.rounds ?? 1) === 1) refuse(given, ['perRound'], 'belongs to several --rounds');
   if (!settings.distill) refuse(given, ['temperature'], 'belongs to --distill');
 }
-
-const rateFlags = [
-  ...(['rate', 'ssmRate', 'mlpRate', 'stateRate'] as const),
-  ...(['dtRankRate', 'headsRate', 'channelsRate'] as const),
-];
 
 function refuse(given: PruningFlags, flags: readonly Flag[], why: string): void {
   const typed = flags.find((flag) => given[flag] !== undefined);

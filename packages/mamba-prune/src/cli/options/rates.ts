@@ -2,42 +2,39 @@
 import type { Command } from 'commander';
 import { InvalidArgumentError, Option } from 'commander';
 import { UsageError } from '../../errors.js';
+import { groupKinds } from '../../models/families.js';
+import type { GroupKind } from '../../models/family.js';
 import { numberOption, suggestion } from './parse.js';
 
+/** What was typed; the rates of kinds are beside these, by the names that commander gives to their flags. */
 export interface RateFlags {
   readonly target?: string;
   readonly rate?: number;
-  readonly ssmRate?: number;
-  readonly mlpRate?: number;
-  readonly stateRate?: number;
-  readonly dtRankRate?: number;
-  readonly headsRate?: number;
-  readonly channelsRate?: number;
+  readonly [kind: `${string}Rate`]: number | undefined;
 }
 
-type KindFlag = Exclude<keyof RateFlags, 'target' | 'rate'>;
+/** The rate of a kind that was typed. */
+const nameOf = ({ rateFlag }: GroupKind): `${string}Rate` =>
+  new Option(rateFlag).attributeName() as `${string}Rate`;
 
-/** Kinds of groups, with the flag of each. */
-const kindFlags: Readonly<Record<string, { flag: KindFlag; option: string; units: string }>> = {
-  ssm: { flag: 'ssmRate', option: '--ssm-rate', units: 'SSM channels' },
-  mlp: { flag: 'mlpRate', option: '--mlp-rate', units: 'MLP neurons' },
-  state: { flag: 'stateRate', option: '--state-rate', units: 'SSM states' },
-  dt_rank: { flag: 'dtRankRate', option: '--dt-rank-rate', units: "step sizes' rank" },
-  heads: { flag: 'headsRate', option: '--heads-rate', units: 'attention heads' },
-  channels: { flag: 'channelsRate', option: '--channels-rate', units: 'ResNet channels' },
-};
+function typedRate(flags: RateFlags, kind: GroupKind): number | undefined {
+  return flags[nameOf(kind)];
+}
 
-const optional = new Set(['state', 'dt_rank']);
+/** What commander calls the flags of the kinds' rates. */
+export const rateFlagNames = (): `${string}Rate`[] => [
+  ...Array.from(groupKinds().values(), nameOf),
+];
 
 export function addRateOptions(command: Command): void {
   const rate = { min: 0, below: 1 };
   command
     .addOption(targetOption('both (default), all, or a list such as ssm,state'))
     .addOption(numberOption('--rate <x>', 'share to remove, over all rounds (default: 0.7)', rate));
-  for (const [kind, { option, units }] of Object.entries(kindFlags)) {
-    const fallback = optional.has(kind) ? 'none' : '--rate';
+  for (const { rateFlag, units, optional = false } of groupKinds().values()) {
+    const fallback = optional ? 'none' : '--rate';
     command.addOption(
-      numberOption(`${option} <x>`, `of the ${units} (default: ${fallback})`, rate),
+      numberOption(`${rateFlag} <x>`, `of the ${units} (default: ${fallback})`, rate),
     );
   }
 }
@@ -94,7 +91,7 @@ export function hasRates(flags: RateFlags): boolean {
   return (
     target !== undefined ||
     rate !== undefined ||
-    Object.values(kindFlags).some(({ flag }) => flags[flag] !== undefined)
+    [...groupKinds().values()].some((kind) => typedRate(flags, kind) !== undefined)
   );
 }
 
@@ -106,16 +103,17 @@ export function hasRates(flags: RateFlags): boolean {
  */
 export function ratesOf(flags: RateFlags, kinds: readonly ModelKind[]): Record<string, number> {
   const { target, rate = 0.7 } = flags;
-  const typed = Object.entries(kindFlags).filter(([, { flag }]) => flags[flag] !== undefined);
-  for (const [kind, { option }] of typed) {
-    if (kinds.some((known) => known.kind === kind)) continue;
+  const known = groupKinds();
+  const typed = [...known].filter(([, kind]) => typedRate(flags, kind) !== undefined);
+  for (const [kind, { rateFlag: option }] of typed) {
+    if (kinds.some((own) => own.kind === kind)) continue;
     throw new UsageError(
       `got ${option}, but the model has no groups of the kind ${kind}, only ${names(kinds)}. Leave it out.`,
     );
   }
   const named = typed.map(([kind]) => kind);
   const targets = targetsOf(target, kinds, named);
-  for (const [kind, { option }] of typed) {
+  for (const [kind, { rateFlag: option }] of typed) {
     if (targets.includes(kind)) continue;
     throw new UsageError(
       `got ${option}, but --target ${target ?? 'both'} leaves the ${kind} groups alone. ` +
@@ -123,7 +121,10 @@ export function ratesOf(flags: RateFlags, kinds: readonly ModelKind[]): Record<s
     );
   }
   return Object.fromEntries(
-    targets.map((kind) => [kind, flags[kindFlags[kind]?.flag ?? 'rate'] ?? rate]),
+    targets.map((name) => {
+      const kind = known.get(name);
+      return [name, (kind && typedRate(flags, kind)) ?? rate];
+    }),
   );
 }
 

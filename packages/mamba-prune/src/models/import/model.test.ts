@@ -16,7 +16,7 @@ import {
 } from '@mamba-prune/libtorch';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { UsageError } from '../../errors.js';
-import type { ModelOptions } from '../mamba/config.js';
+import type { ModelOptions } from '../model-options.js';
 import { type ImportOptions, importModel, importStateDict } from './model.js';
 import { loadModel, saveModel } from '../model-file.js';
 import { createModel } from '../registry.js';
@@ -287,7 +287,7 @@ describe('importStateDict', () => {
 
   it('refuses tensors of no known layout', () => {
     expect(() => importStateDict(new Map([['encoder.w', zeros([2])]]))).toThrow(
-      /got tensors encoder\.w, expected the names of a VisionTransformer of timm/,
+      /got tensors encoder\.w, expected the names of the vision Mamba in PyTorch, of a VisionTransformer of timm or torchvision, of a ViT of Hugging Face, or of a ResNet of /,
     );
     expect(() => importStateDict(new Map())).toThrow(/got tensors \(none\)/);
   });

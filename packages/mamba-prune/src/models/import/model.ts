@@ -3,20 +3,20 @@ import { basename } from 'node:path';
 import { FormatError, type Tensor, scope, zeros } from '@mamba-prune/libtorch';
 import { UsageError } from '../../errors.js';
 import { preprocessingOf } from '../../preparation/preprocessing.js';
-import { type OptionKinds, checkOptions, requirePath } from '../../option-checks.js';
+import { type OptionKind, checkOptions, requirePath } from '../../option-checks.js';
 import { listed } from '../config-checks.js';
 import { checkTensors, withFileName } from '../file-checks.js';
 import { checkFinite } from '../finite.js';
-import type { ModelOptions } from '../mamba/config.js';
 import type { ImageModel, ModelConfigBase } from '../image-model.js';
 import { chooseStateDict } from './choice.js';
 import { joinParts } from './derived.js';
 import { fileKind, openWeights } from './file.js';
 import { type SaidInfo, infoOf } from './info.js';
-import { type LayoutOptions, type Shapes, isKnownLayout, readModel } from './layout.js';
+import type { LayoutOptions, Shapes } from './layout.js';
+import { isKnownLayout, readModel } from './read.js';
 import { type ModelInfo, isModelFile, loadModel } from '../model-file.js';
+import { familyNamed, modelOptions, readingOptions } from '../families.js';
 import { createModelFromConfig } from '../registry.js';
-import { usualVit } from '../vit/config.js';
 
 export interface ImportOptions extends LayoutOptions, SaidInfo {
   /**
@@ -28,8 +28,8 @@ export interface ImportOptions extends LayoutOptions, SaidInfo {
   readonly allowNotFinite?: boolean | undefined;
 }
 
-/** The sizes are looked at where their ranges are known. */
-const importKinds: OptionKinds<ImportOptions & ModelOptions> = {
+/** Beside the options of the families, whose values are looked at where their ranges are known. */
+const ownKinds: Readonly<Record<string, OptionKind>> = {
   key: 'string',
   dataset: 'string',
   classes: 'array',
@@ -39,31 +39,15 @@ const importKinds: OptionKinds<ImportOptions & ModelOptions> = {
   cropShare: 'any',
   allowNotFinite: 'boolean',
   arch: 'string',
-  numClasses: 'any',
-  imageSize: 'any',
-  channels: 'any',
-  patchSize: 'any',
-  scan: 'any',
-  dropPath: 'any',
-  dModel: 'any',
-  depth: 'any',
-  dState: 'any',
-  dConv: 'any',
-  heads: 'any',
-  stem: 'any',
-  baseWidth: 'any',
-  blocks: 'any',
-  headDim: 'any',
-  pooling: 'any',
-  eps: 'any',
-  activation: 'any',
-  resamplePositions: 'boolean',
-  oneDirection: 'any',
-  shortcutPadding: 'any',
-  // Read off the file; who says so hears it there.
-  expand: 'any',
-  mlpRatio: 'any',
 };
+
+/** Widths are read off the file: who says `expand` hears it there. */
+function importKinds(): Record<string, OptionKind> {
+  const families = [...modelOptions(), ...readingOptions()].map(
+    ({ name, values }) => [name, values.type === 'switch' ? 'boolean' : 'any'] as const,
+  );
+  return { ...ownKinds, ...Object.fromEntries(families) };
+}
 
 export interface ImportedModel {
   /** In evaluation mode; the caller disposes it. */
@@ -107,7 +91,7 @@ export async function importModel(
   options: ImportOptions = {},
 ): Promise<ImportedModel> {
   requirePath('importModel', path, 'a file with weights');
-  checkOptions('importModel', options, importKinds);
+  checkOptions('importModel', options, importKinds());
   const kind = fileKind(path);
   if (kind.format === 'safetensors' && isModelFile(path)) {
     const { key, allowNotFinite = false, ...said } = options;
@@ -169,7 +153,7 @@ export function importStateDict(
   if (!((tensors as unknown) instanceof Map)) {
     throw new UsageError('importStateDict: got no Map, expected one of tensors by name.');
   }
-  checkOptions('importStateDict', options, importKinds);
+  checkOptions('importStateDict', options, importKinds());
   if (tensors.size === 0) return fromTensors(tensors, options);
   const dict = { key: '', shapes: shapesOf(tensors) };
   const { names, notes } = chooseStateDict([dict], isKnownLayout, options.key);
@@ -254,8 +238,7 @@ const shapesOf = (tensors: ReadonlyMap<string, Tensor>): Shapes =>
 
 /** @throws UsageError naming every option that a model of ours contradicts */
 function checkSaid(path: string, config: ModelConfigBase, options: ImportOptions): void {
-  const usual = config.family === 'vit' ? usualVit : {};
-  const has: Readonly<Record<string, unknown>> = { ...usual, ...config };
+  const has: Readonly<Record<string, unknown>> = { ...familyNamed(config).usual, ...config };
   const wrong = Object.entries(options)
     .filter(([name, value]) => value !== undefined && has[name] !== undefined)
     .map(([name, value]) => [name, JSON.stringify(has[name]), JSON.stringify(value)] as const)

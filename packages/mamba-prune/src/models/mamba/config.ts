@@ -40,9 +40,10 @@ export const mambaConfigSchema = z.strictObject({
 
 export type MambaConfig = z.infer<typeof mambaConfigSchema>;
 
-/** What a caller may choose when making a model; the architecture's name gives the rest. */
-export interface ModelOptions {
+/** What a caller may choose when making a vision Mamba; the architecture's name gives the rest. */
+export interface MambaOptions {
   readonly numClasses?: number | undefined;
+  /** Side of the images in pixels. */
   readonly imageSize?: number | undefined;
   readonly channels?: number | undefined;
   readonly patchSize?: number | undefined;
@@ -56,14 +57,6 @@ export interface ModelOptions {
   readonly expand?: number | undefined;
   /** Hidden neurons of the MLP = mlpRatio * d_model before pruning. */
   readonly mlpRatio?: number | undefined;
-  /** ViT: attention heads before pruning. */
-  readonly heads?: number | undefined;
-  /** ResNet: how it begins; see resnet/config.ts. */
-  readonly stem?: 'cifar' | 'imagenet' | undefined;
-  /** ResNet: channels of the first stage; each later stage has twice as many. */
-  readonly baseWidth?: number | undefined;
-  /** ResNet: blocks of each stage. */
-  readonly blocks?: readonly number[] | undefined;
 }
 
 export interface MambaDefaults {
@@ -97,7 +90,7 @@ export const mlpGroup = (block: number): string => `blocks.${block}.mlp`;
  * @throws UsageError if the image does not divide into patches, or a size is no positive integer;
  *   TooLargeError if one is beyond `modelLimits`
  */
-export function mambaConfig(arch: MambaArchitecture, options: ModelOptions = {}): MambaConfig {
+export function mambaConfig(arch: MambaArchitecture, options: MambaOptions = {}): MambaConfig {
   checkLimits(arch, { ...options }, modelLimits);
   const defaults: MambaDefaults = mambaArchitectures[arch];
   const dModel = options.dModel ?? defaults.dModel;

@@ -1,17 +1,23 @@
 // The vision Mamba as written in PyTorch (benchmarks/peers/torch_mamba.py), dense or pruned.
 import { UsageError } from '../../errors.js';
-import { dtRankGroup, mambaArchitectures, mlpGroup, ssmGroup, stateGroup } from './config.js';
+import { resamplePositions } from '../common-options.js';
+import { dtRankGroup, mlpGroup, ssmGroup, stateGroup } from './config.js';
 import type { Layout } from '../import/layout.js';
 import { readPositions } from '../import/positions.js';
 import { ShapeReader, missingClassifier } from '../import/shapes.js';
 import { StateDict } from '../import/state-dict.js';
 
 export const mambaLayout: Layout = {
-  architectures: mambaArchitectures,
+  programs: 'the vision Mamba in PyTorch',
+
+  telling: ['dModel', 'depth', 'dState'],
 
   recognises: (shapes) => shapes.has('blocks.0.ssm.in_proj.weight'),
 
-  untold: ['resamplePositions', 'oneDirection'],
+  options: {
+    resamplePositions,
+    oneDirection: { values: { type: 'choice', choices: ['uni', 'cross'] } },
+  },
 
   read(tensors, said) {
     const state = new StateDict(tensors);

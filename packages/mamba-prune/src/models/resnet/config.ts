@@ -1,6 +1,5 @@
 import { z } from 'zod';
 import { checkLimits, modelLimits, mostStages } from '../../limits.js';
-import type { ModelOptions } from '../mamba/config.js';
 import { UsageError } from '../../errors.js';
 import { blockCount, checkWidths, parseConfig, size } from '../config-checks.js';
 
@@ -34,18 +33,20 @@ export const resnetConfigSchema = z.strictObject({
 
 export type ResNetConfig = z.infer<typeof resnetConfigSchema>;
 
-/** The options of `ModelOptions` that the family has. */
-export const resnetOptionNames = [
-  'numClasses',
-  'imageSize',
-  'channels',
-  'dropPath',
-  'stem',
-  'baseWidth',
-  'blocks',
-] as const satisfies readonly (keyof ModelOptions)[];
-
-export type ResNetOptions = Pick<ModelOptions, (typeof resnetOptionNames)[number]>;
+/** What a caller may choose when making a residual network; the architecture's name gives the rest. */
+export interface ResNetOptions {
+  readonly numClasses?: number | undefined;
+  /** Side of the images in pixels. */
+  readonly imageSize?: number | undefined;
+  readonly channels?: number | undefined;
+  readonly dropPath?: number | undefined;
+  /** How it begins: see `ResNetConfig`. */
+  readonly stem?: ResNetStem | undefined;
+  /** Channels of the first stage; each later stage has twice as many. */
+  readonly baseWidth?: number | undefined;
+  /** Blocks of each stage. */
+  readonly blocks?: readonly number[] | undefined;
+}
 
 export interface ResNetSizes {
   readonly block: (typeof resnetBlocks)[number];

@@ -6,18 +6,14 @@ import type { Layout, LayoutOptions, Reading } from '../import/layout.js';
 import { resnetNamesOf, resnetRefusals, resnetRenames } from './import-names.js';
 import { ShapeReader, missingClassifier } from '../import/shapes.js';
 import { StateDict } from '../import/state-dict.js';
-import {
-  blockName,
-  denseResNetWidths,
-  expansions,
-  resnetArchitectures,
-  stageWidth,
-} from './config.js';
+import { blockName, denseResNetWidths, expansions, stageWidth } from './config.js';
 
 export const resnetLayout: Layout = {
-  architectures: resnetArchitectures,
+  programs: 'a ResNet of torchvision, timm, Hugging Face or kuangliu',
 
-  untold: ['shortcutPadding'],
+  telling: ['blocks', 'baseWidth'],
+
+  options: { shortcutPadding: { values: { type: 'choice', choices: ['both', 'end'] } } },
 
   recognises: (shapes) => resnetNamesOf(shapes) !== undefined,
 

@@ -1,7 +1,6 @@
 import { z } from 'zod';
 import { UsageError } from '../../errors.js';
 import { checkLimits, modelLimits } from '../../limits.js';
-import { type ModelOptions, mlpGroup } from '../mamba/config.js';
 import {
   blockCount,
   checkDepth,
@@ -88,20 +87,21 @@ export function pooledWidth({ dModel, pooling }: VitConfig): number {
   return pooling === 'token-and-mean' ? 2 * dModel : dModel;
 }
 
-/** The options of `ModelOptions` that the family has. */
-export const vitOptionNames = [
-  'numClasses',
-  'imageSize',
-  'channels',
-  'patchSize',
-  'dropPath',
-  'dModel',
-  'depth',
-  'heads',
-  'mlpRatio',
-] as const satisfies readonly (keyof ModelOptions)[];
-
-export type VitOptions = Pick<ModelOptions, (typeof vitOptionNames)[number]>;
+/** What a caller may choose when making a vision transformer; the architecture's name gives the rest. */
+export interface VitOptions {
+  readonly numClasses?: number | undefined;
+  /** Side of the images in pixels. */
+  readonly imageSize?: number | undefined;
+  readonly channels?: number | undefined;
+  readonly patchSize?: number | undefined;
+  readonly dropPath?: number | undefined;
+  readonly dModel?: number | undefined;
+  readonly depth?: number | undefined;
+  /** Attention heads before pruning. */
+  readonly heads?: number | undefined;
+  /** Hidden neurons of the MLP = mlpRatio * d_model before pruning. */
+  readonly mlpRatio?: number | undefined;
+}
 
 export interface VitSizes {
   readonly dModel: number;
@@ -122,6 +122,7 @@ export const vitArchitectures = {
 
 export type VitArchitecture = keyof typeof vitArchitectures;
 
+export const mlpGroup = (block: number): string => `blocks.${block}.mlp`;
 export const attentionGroup = (block: number): string => `blocks.${block}.attn`;
 
 /**

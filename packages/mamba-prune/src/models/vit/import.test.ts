@@ -14,7 +14,7 @@ import {
 } from '@mamba-prune/libtorch';
 import { describe, expect, it } from 'vitest';
 import { UsageError } from '../../errors.js';
-import type { ModelOptions } from '../mamba/config.js';
+import type { ModelOptions } from '../model-options.js';
 import type { ImageModel } from '../image-model.js';
 import { type ImportOptions, importStateDict } from '../import/model.js';
 import { createModel, createModelFromConfig } from '../registry.js';

@@ -1,23 +1,44 @@
 // Vision transformers of timm, torchvision and Hugging Face, dense or pruned, in the one form that model.ts has.
 import { UsageError } from '../../errors.js';
-import { mlpGroup } from '../mamba/config.js';
+import { modelLimits } from '../../limits.js';
+import { count, resamplePositions } from '../common-options.js';
 import type { Layout, LayoutOptions, LayoutResult, Reading } from '../import/layout.js';
 import { attentionWidth, readHeads } from './import-heads.js';
 import { type VitNames, vitNamesOf, vitRefusals, vitRenames } from './import-names.js';
 import { type VitTraits, convertVit } from './import-form.js';
 import { ShapeReader } from '../import/shapes.js';
 import { StateDict } from '../import/state-dict.js';
-import { type VitSizes, attentionGroup, defaultEps, vitArchitectures } from './config.js';
-
-// No shape tells the number of heads: only width and depth tell the architectures apart.
-const architectures = Object.fromEntries(
-  Object.entries(vitArchitectures).map(([name, { dModel, depth }]) => [name, { dModel, depth }]),
-);
+import {
+  type VitSizes,
+  attentionGroup,
+  defaultEps,
+  mlpGroup,
+  vitArchitectures,
+  vitPoolings,
+} from './config.js';
 
 export const vitLayout: Layout = {
-  architectures,
+  programs: 'a VisionTransformer of timm or torchvision, of a ViT of Hugging Face',
 
-  untold: ['headDim', 'pooling', 'eps', 'activation', 'resamplePositions'],
+  // No shape tells the number of heads.
+  telling: ['dModel', 'depth'],
+
+  options: {
+    headDim: {
+      values: count(modelLimits.dModel),
+      flag: '--head-dim <n>',
+      help: 'width of an attention head, where no shape tells it',
+    },
+    pooling: {
+      values: { type: 'choice', choices: vitPoolings },
+      flag: '--pooling <what>',
+      help: 'what the classifier reads',
+      whenRead: 'as the file says',
+    },
+    eps: { values: { type: 'number', min: 0, below: 1 } },
+    activation: { values: { type: 'choice', choices: ['gelu'] } },
+    resamplePositions,
+  },
 
   recognises: (shapes) => vitNamesOf(shapes) !== undefined,
 

@@ -18,7 +18,6 @@ import {
   zeros,
 } from '@mamba-prune/libtorch';
 import type { PruningGroup } from '../groups.js';
-import { mlpGroup } from '../mamba/config.js';
 import { checkImages, dropPathRate } from '../config-checks.js';
 import {
   type GroupProbe,
@@ -33,6 +32,7 @@ import {
   checkVitConfig,
   defaultEps,
   headDimIn,
+  mlpGroup,
   pooledWidth,
   prefixTokens,
 } from './config.js';

@@ -11,7 +11,8 @@ import { ownLogits, syntheticImages, verifyOnnx } from '../../export/verify.js';
 import { maskModel, pruneModel } from '../../pruning/surgery.js';
 import type { ImageModel } from '../image-model.js';
 import { loadModel, saveModel } from '../model-file.js';
-import { countParameters } from '../model-shapes.js';
+import { countParameters } from '../shapes.js';
+import { vitShapes } from './shapes.js';
 import { createModel, createModelFromConfig } from '../registry.js';
 import { relativeDifference } from '../testing/parity.js';
 import { type VitConfig, checkVitConfig } from './config.js';
@@ -82,7 +83,7 @@ describe.each(Object.entries(variants))('a ViT: %s', (name, fields) => {
     const pruned = pruneModel(model, kept).eval();
     maskModel(model, kept);
     expect(relativeDifference(run(pruned, images()), run(model, images()))).toBeLessThan(rounding);
-    expect(pruned.numParameters()).toBe(countParameters(pruned.config as VitConfig));
+    expect(pruned.numParameters()).toBe(countParameters(vitShapes(pruned.config as VitConfig)));
     const path = join(folder, 'model.safetensors');
     saveModel(path, pruned, info);
     const loaded = loadModel(path).model;

@@ -7,7 +7,7 @@ import {
   type UnitProbe,
   probeOf,
 } from '../../models/image-model.js';
-import type { ModelOptions } from '../../models/mamba/config.js';
+import type { ModelOptions } from '../../models/model-options.js';
 import { createModel } from '../../models/registry.js';
 import type { Calibration } from '../calibration.js';
 import type { PruningGroup } from '../../models/groups.js';

@@ -1,5 +1,6 @@
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { pluginEnvironment } from '../../plugins.js';
 import { stopSignals } from '../../training/signals.js';
 import type { FromChild, ToChild } from './child.js';
 import type { RunOrder } from './perform.js';
@@ -23,6 +24,7 @@ export const startProcess: StartRun = (order, { onProgress, onNote }) => {
   const child = fork(fileURLToPath(new URL('child.js', import.meta.url)), {
     // A child's flags are not its parent's: an --inspect port can be listened to once.
     execArgv: [],
+    env: { ...process.env, ...pluginEnvironment() },
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   });
   const send = (message: ToChild): void => {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { type Tensor, optim } from '@mamba-prune/libtorch';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { runCli } from '../../cli/testing/run-cli.js';
-import type { ModelOptions } from '../../models/mamba/config.js';
+import type { ModelOptions } from '../../models/model-options.js';
 import { loadModel } from '../../models/model-file.js';
 import type { KeptUnits, PruningGroup } from '../../models/groups.js';
 import { type Checkpoint, readCheckpoint } from '../../training/checkpoint.js';

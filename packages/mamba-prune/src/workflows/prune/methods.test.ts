@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { distributed } from '@mamba-prune/libtorch';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { loadModel, saveModel } from '../../models/model-file.js';
-import type { ModelOptions } from '../../models/mamba/config.js';
+import type { ModelOptions } from '../../models/model-options.js';
 import { readUnitNorms } from '../../pruning/rsst/index.js';
 import { RunFolder } from '../../training/run-folder.js';
 import type { EpochMetrics } from '../../training/types.js';

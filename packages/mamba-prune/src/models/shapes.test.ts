@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { ModelOptions } from './mamba/config.js';
+import type { ModelOptions } from './model-options.js';
 import { createModel, createModelFromConfig, modelShapes, parametersOf } from './registry.js';
 
 const cases: [arch: string, options: ModelOptions, widths: Record<string, number>][] = [

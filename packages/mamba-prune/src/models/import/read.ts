@@ -1,0 +1,131 @@
+// Which model a state dict of another program is of, from the names and shapes of its tensors.
+import { FormatError, type Tensor } from '@mamba-prune/libtorch';
+import { UsageError } from '../../errors.js';
+import { listed } from '../config-checks.js';
+import { checkModelOptions, families, familyOf, readingOptions } from '../families.js';
+import type { Family, Sizes } from '../family.js';
+import type { ModelOptions } from '../model-options.js';
+import type { Layout, LayoutOptions, ReadModel, Shapes } from './layout.js';
+
+/**
+ * The model that a state dict is of.
+ *
+ * @param tensors - by the model's own names, without the prefixes of wrappers; they are never changed
+ * @throws FormatError if no family has such names, or no model of it here such tensors
+ * @throws UsageError if the architecture is not certain, if it does not have one of the options, or if
+ *   what the caller says contradicts the shapes
+ */
+export function readModel(
+  tensors: ReadonlyMap<string, Tensor>,
+  options: LayoutOptions = {},
+): ReadModel {
+  const readable = familyFromShapes(
+    new Map(Array.from(tensors, ([name, { shape }]) => [name, shape])),
+  );
+  const { family, layout } = readable;
+  if (options.arch !== undefined && familyOf(options.arch) !== family) {
+    throw new UsageError(
+      `import: got \`arch\` '${options.arch}' for the weights of a ${family.name}, ` +
+        `expected one of ${listed(Object.keys(family.architectures))}`,
+    );
+  }
+  const said = checkReadingOptions(family, options);
+  const reading = layout.read(tensors, options);
+  const arch = options.arch ?? certainArchitecture(readable, reading.sizes, options);
+  checkModelOptions(arch, said);
+  const problems = differences(family, arch, reading.sizes, options);
+  if (problems.length > 0) {
+    throw new UsageError(
+      `import: the weights are not those of ${arch} as asked for: ${problems.join('; ')}. ` +
+        'Name another architecture, or give the sizes of the file as options.',
+    );
+  }
+  const { config, assumed, notes } = reading.config(arch, options);
+  return { config, assumed, notes: [...reading.notes, ...notes], tensors: reading.tensors };
+}
+
+/**
+ * @returns the options that a new model has too
+ * @throws UsageError for one that the family does not have
+ */
+function checkReadingOptions(family: Family, options: LayoutOptions): ModelOptions {
+  const names = readingOptions().map(({ name }) => name);
+  const own = family.layout?.options ?? {};
+  const said = Object.entries(options).filter(([, value]) => value !== undefined);
+  const foreign = said.filter(([name]) => names.includes(name) && !Object.hasOwn(own, name));
+  if (foreign.length > 0) {
+    throw new UsageError(
+      `import: got the option ${foreign.map(([name]) => `\`${name}\``).join(', ')} for the weights of a ${family.name}, which has no such. Leave it out.`,
+    );
+  }
+  return Object.fromEntries(said.filter(([name]) => name !== 'arch' && !names.includes(name)));
+}
+
+/** Whether shapes are those of a family, by telling names only. */
+export function isKnownLayout(shapes: Shapes): boolean {
+  return families().some(({ layout }) => layout?.recognises(shapes) === true);
+}
+
+interface ReadableFamily {
+  readonly family: Family;
+  readonly layout: Layout;
+}
+
+function familyFromShapes(shapes: Shapes): ReadableFamily {
+  const readable = families().flatMap((family): ReadableFamily[] =>
+    family.layout ? [{ family, layout: family.layout }] : [],
+  );
+  const found = readable.find(({ layout }) => layout.recognises(shapes));
+  if (found) return found;
+  throw new FormatError(
+    `import: got tensors ${listed([...shapes.keys()]) || '(none)'}, expected the names of ` +
+      `${anyOf(readable.map(({ layout }) => layout.programs))}.`,
+  );
+}
+
+/** `a`, `a or of b`, `a, of b, or of c`. */
+const anyOf = (phrases: readonly string[]): string =>
+  phrases.length < 3
+    ? phrases.join(' or of ')
+    : `${phrases.slice(0, -1).join(', of ')}, or of ${phrases.at(-1) ?? ''}`;
+
+/** The one architecture that has the sizes of the file. */
+function certainArchitecture(
+  { family, layout }: ReadableFamily,
+  sizes: Sizes,
+  options: LayoutOptions,
+): string {
+  const names = Object.keys(family.architectures);
+  const fitting = names.filter((arch) => differences(family, arch, sizes, options).length === 0);
+  if (fitting.length === 1) return fitting[0] as string;
+  const [otherwise] = names.filter((arch) => differences(family, arch, sizes, {}).length === 0);
+  if (fitting.length === 0 && otherwise !== undefined) {
+    throw new UsageError(
+      `import: the weights, which are those of ${otherwise}, are not as asked for: ` +
+        `${differences(family, otherwise, sizes, options).join('; ')}. Leave out what the file has otherwise.`,
+    );
+  }
+  const telling = Object.keys(Object.values(family.architectures)[0] ?? {})
+    .filter((name) => sizes[name] !== undefined)
+    .map((name) => `${name} ${shown(sizes[name])}`);
+  throw new UsageError(
+    `import: the weights are of a ${family.name} of ${telling.join(', ')}, which ` +
+      `${fitting.length === 0 ? 'none' : 'more than one'} of ${names.join(', ')} has. ` +
+      `Say which with \`arch\`, and give the sizes that differ from it (${layout.telling.map((size) => `\`${size}\``).join(', ')}).`,
+  );
+}
+
+/** Where the file contradicts the options, or the architecture's defaults where there is no option. */
+function differences(family: Family, arch: string, sizes: Sizes, options: LayoutOptions): string[] {
+  const said = options as Readonly<Record<string, unknown>>;
+  const defaults = family.architectures[arch] ?? {};
+  return Object.entries(sizes).flatMap(([name, size]) => {
+    const expected = said[name] ?? defaults[name];
+    return expected === undefined || shown(expected) === shown(size)
+      ? []
+      : [`${name} is ${shown(size)}, expected ${shown(expected)}`];
+  });
+}
+
+const shown = (value: unknown): string =>
+  typeof value === 'string' ? value : JSON.stringify(value);

@@ -1,0 +1,57 @@
+// The residual network: what the program knows of it.
+import { modelLimits } from '../../limits.js';
+import { count, imageOptions } from '../common-options.js';
+import type { Family } from '../family.js';
+import {
+  type ResNetArchitecture,
+  type ResNetConfig,
+  checkResNetConfig,
+  resnetArchitectures,
+  resnetConfig,
+  resnetStems,
+} from './config.js';
+import { resnetLayout } from './import.js';
+import { ResNet } from './model.js';
+import { resnetGraph } from './onnx.js';
+import { resnetShapes } from './shapes.js';
+
+export const resnetFamily: Family<ResNetConfig> = {
+  name: 'resnet',
+  title: 'ResNet',
+  architectures: resnetArchitectures,
+  options: {
+    stem: {
+      values: { type: 'choice', choices: resnetStems },
+      flag: '--stem <kind>',
+      help: 'first layers, for small images or for those of ImageNet',
+      whenNew: 'by image size',
+      label: 'stem',
+    },
+    baseWidth: {
+      values: count(modelLimits.baseWidth),
+      flag: '--base-width <n>',
+      help: 'channels of the first stage, which double from stage to stage',
+      label: 'base_width',
+    },
+    blocks: {
+      values: { type: 'integers', min: 1, max: modelLimits.depth },
+      flag: '--blocks <n,n,...>',
+      help: 'number of blocks of each stage',
+      label: 'blocks',
+    },
+    ...imageOptions,
+  },
+  kinds: {
+    channels: {
+      units: 'ResNet channels',
+      label: { en: 'Convolution channels', zh: '卷积通道' },
+      rateFlag: '--channels-rate',
+    },
+  },
+  denseConfig: (arch, options) => resnetConfig(arch as ResNetArchitecture, options),
+  checkConfig: checkResNetConfig,
+  create: (config) => new ResNet(config),
+  shapes: resnetShapes,
+  layout: resnetLayout,
+  onnx: { build: resnetGraph, isConvolutional: true },
+};

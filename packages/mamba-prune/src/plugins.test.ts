@@ -1,0 +1,61 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { loadPlugins, pluginsIn } from './cli/plugin-flags.js';
+import { environmentPlugins, loadPlugin } from './plugins.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'plugins-'));
+mkdirSync(folder, { recursive: true });
+afterAll(() => {
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const written = (name: string, text: string): string => {
+  const path = join(folder, name);
+  writeFileSync(path, text);
+  return path;
+};
+
+describe('loadPlugin', () => {
+  it('says which file there is not', async () => {
+    const path = join(folder, 'nowhere.mjs');
+    await expect(loadPlugin(path)).rejects.toThrow(
+      `--plugin ${path}: ${path} does not exist, expected a module that registers`,
+    );
+  });
+
+  it('says which package there is not', async () => {
+    await expect(loadPlugin('no-such-package-anywhere')).rejects.toThrow(
+      /--plugin no-such-package-anywhere: there is no such file, and no package of that name in/,
+    );
+  });
+
+  it('says why a module could not be loaded', async () => {
+    const path = written('broken.mjs', "throw new Error('out of luck');\n");
+    await expect(loadPlugin(path)).rejects.toMatchObject({
+      name: 'UsageError',
+      message: `--plugin ${path}: it could not be loaded: out of luck`,
+    });
+  });
+
+  it('refuses a module that registers nothing', async () => {
+    const path = written('idle.mjs', 'export const nothing = 0;\n');
+    await expect(loadPlugin(path)).rejects.toThrow(/it registered nothing, expected a module that/);
+  });
+});
+
+describe('the modules of a command line', () => {
+  it('are named by --plugin in both forms, as often as it is given, and not behind --', () => {
+    const argv = ['train', '--plugin', 'a.js', '--plugin=b', '--', '--plugin', 'c'];
+    expect(pluginsIn(argv)).toEqual(['a.js', 'b']);
+    expect(pluginsIn(['train', '--plugin'])).toEqual([]);
+  });
+
+  it('come from the environment too, and first', async () => {
+    expect(environmentPlugins({ MAMBA_PRUNE_PLUGINS: 'a.js:b' })).toEqual(['a.js', 'b']);
+    expect(environmentPlugins({})).toEqual([]);
+    const env = { MAMBA_PRUNE_PLUGINS: join(folder, 'first.mjs') };
+    await expect(loadPlugins(['--plugin', 'second.mjs'], env)).rejects.toThrow(/first\.mjs/);
+  });
+});

@@ -1,0 +1,94 @@
+/**
+ * Modules of one's own that register families, data sets or importances: `--plugin FILE`, or `loadPlugin` in a
+ * program. Such a module runs with all rights of the program; no file that is read ever makes one load.
+ */
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { delimiter, join, resolve } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { UsageError } from './errors.js';
+
+/** What a module has registered so far. */
+class Plugin {
+  readonly registered: string[] = [];
+
+  /** @param name - as it was given: a path, or the name of a package */
+  constructor(readonly name: string) {}
+
+  register(what: string): void {
+    this.registered.push(what);
+  }
+}
+
+let loading: Plugin | undefined;
+const loaded = new Map<string, Plugin>();
+
+/** The module that is being loaded; what is registered meanwhile is its own. */
+export const loadingPlugin = (): Plugin | undefined => loading;
+
+/** The modules that were loaded, as they were given. */
+export const loadedPlugins = (): string[] => Array.from(loaded.values(), ({ name }) => name);
+
+const variable = 'MAMBA_PRUNE_PLUGINS';
+
+/** The variable of the environment by which processes that this one starts know its modules. */
+export function pluginEnvironment(): Record<string, string> {
+  return loaded.size === 0 ? {} : { [variable]: loadedPlugins().join(delimiter) };
+}
+
+/** The modules that the environment names, in `MAMBA_PRUNE_PLUGINS`, separated as in PATH. */
+export const environmentPlugins = (env: Readonly<Record<string, string | undefined>>): string[] =>
+  (env[variable] ?? '').split(delimiter).filter((name) => name !== '');
+
+/**
+ * Loads a module that registers something.
+ * @param name - path of a file, or name of a package as `import` takes it from the current folder
+ * @throws UsageError if there is no such module, if it fails, or if it registers nothing
+ */
+export async function loadPlugin(name: string): Promise<void> {
+  const url = urlOf(name);
+  if (loaded.has(url)) return;
+  const plugin = new Plugin(name);
+  loading = plugin;
+  try {
+    await import(url);
+  } catch (error) {
+    throw new UsageError(`--plugin ${name}: it could not be loaded: ${messageOf(error)}`, {
+      cause: error,
+    });
+  } finally {
+    loading = undefined;
+  }
+  if (plugin.registered.length === 0) {
+    throw new UsageError(
+      `--plugin ${name}: it registered nothing, expected a module that calls registerFamily, registerDataset or ` +
+        `registerImportance. It has to import the mamba-prune that runs here: ${fileURLToPath(new URL('..', import.meta.url))}`,
+    );
+  }
+  loaded.set(url, plugin);
+}
+
+function urlOf(name: string): string {
+  const path = resolve(name);
+  if (existsSync(path)) return pathToFileURL(path).href;
+  if (/^\.{0,2}[/\\]|\.[cm]?[jt]s$/.test(name)) {
+    throw new UsageError(
+      `--plugin ${name}: ${path} does not exist, expected a module that registers a family, a data set or an importance.`,
+    );
+  }
+  try {
+    // Packages of the project that the program is started in, not of the place where it is installed.
+    return pathToFileURL(createRequire(resolve('index.js')).resolve(name)).href;
+  } catch (error) {
+    const isThere = (error as NodeJS.ErrnoException).code === 'ERR_PACKAGE_PATH_NOT_EXPORTED';
+    throw new UsageError(
+      isThere
+        ? `--plugin ${name}: the package has no entry that can be found by its name alone. Give the file: ${join('node_modules', name, '...')}`
+        : `--plugin ${name}: there is no such file, and no package of that name in ${resolve('node_modules')}.`,
+      { cause: error },
+    );
+  }
+}
+
+const messageOf = (error: unknown): string =>
+  error instanceof Error ? error.message : String(error);
