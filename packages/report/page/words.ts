@@ -1,19 +1,14 @@
 // Names of groups, kinds and runs.
-import type { GroupData, RunData } from '../src/data/types.js';
-import type { TextKey, Translate } from './i18n/index.js';
+import type { GroupData, ReportData, RunData } from '../src/data/types.js';
+import type { Language, Translate } from './i18n/index.js';
 
-const kinds: Readonly<Record<string, TextKey>> = {
-  ssm: 'kindSsm',
-  mlp: 'kindMlp',
-  state: 'kindState',
-  dt_rank: 'kindDtRank',
-  heads: 'kindHeads',
-  channels: 'kindConv',
-};
-
-export function kindName(kind: string, t: Translate): string {
-  const key = kinds[kind];
-  return key ? t(key) : kind;
+/** What the units of a kind are called; its name where the report does not say. */
+export function kindName(
+  kind: string,
+  { data, language }: { readonly data: Pick<ReportData, 'kinds'>; readonly language: Language },
+): string {
+  const label = data.kinds?.[kind];
+  return label?.[language] ?? label?.en ?? kind;
 }
 
 /** `blocks.3.ssm` is `3`; names of other models lose only the kind at their end. */

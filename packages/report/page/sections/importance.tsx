@@ -105,13 +105,14 @@ function binned(units: readonly ScoredUnit[], count: number): Bin[] {
 }
 
 function Histogram({ scores, kind }: { readonly scores: ScoresData; readonly kind: string }) {
-  const { t } = usePage();
+  const page = usePage();
+  const { t } = page;
   const [chosen, choose] = useState(all);
   const groups = scores.groups.filter((group) => group.kind === kind);
   const shown = groups.filter(({ name }) => chosen === all || name === chosen);
   const units = scoredUnits(scores, shown.length > 0 ? shown : groups);
   const threshold = thresholdOf(units);
-  const title = kindName(kind, t);
+  const title = kindName(kind, page);
   const label = t(isNormalized(scores) ? 'scoreOverMean' : 'score');
   const present = fates.filter(({ fate }) => units.some((unit) => unit.fate === fate));
   const count = (fate: UnitFate): number => units.filter((unit) => unit.fate === fate).length;

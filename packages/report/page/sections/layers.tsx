@@ -61,7 +61,8 @@ interface Bar {
 }
 
 function Widths({ run, kind, round }: { run: RunData; kind: string; round: number }) {
-  const { t, colourOf } = usePage();
+  const page = usePage();
+  const { t, colourOf } = page;
   const groups = groupsOf(run, kind);
   const names = shortNames(groups);
   const bars = groups.map((group, i): Bar => ({
@@ -71,7 +72,7 @@ function Widths({ run, kind, round }: { run: RunData; kind: string; round: numbe
   }));
   const total = bars.reduce((sum, { width }) => sum + width, 0);
   const dense = groups.reduce((sum, group) => sum + group.dense, 0);
-  const title = kindName(kind, t);
+  const title = kindName(kind, page);
   const draw = (width: number): Element => {
     const room = (width - 70) / bars.length;
     const blocks = bars.map(({ block }) => block);

@@ -126,9 +126,10 @@ interface KindProps {
 
 /** Quantiles at 0, 5, 25, 50, 75, 95 and 100%. */
 function Fan({ points, kind }: KindProps) {
-  const { t } = usePage();
+  const page = usePage();
+  const { t } = page;
   const parts = partsOf(points, kind);
-  const title = t('norms', { kind: kindName(kind, t) });
+  const title = t('norms', { kind: kindName(kind, page) });
   const spreads = parts.map((part) => ({
     ...part,
     points: points.flatMap(({ x, phase, unitNorms }) => {
@@ -215,7 +216,8 @@ function Fan({ points, kind }: KindProps) {
 
 /** The histogram after the last epoch of the last regularised training. */
 function Distribution({ points, kind }: KindProps) {
-  const { t } = usePage();
+  const page = usePage();
+  const { t } = page;
   const last = points.at(-1);
   const norms = last?.unitNorms.kinds[kind];
   if (!last || !norms) return null;
@@ -241,7 +243,7 @@ function Distribution({ points, kind }: KindProps) {
   return (
     <Chart
       title={t('labelled', {
-        name: kindName(kind, t),
+        name: kindName(kind, page),
         value: t('distribution', { epoch: last.x }),
       })}
       summary={parts

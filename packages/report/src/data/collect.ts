@@ -2,6 +2,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { AddonError, digestFile } from '@mamba-prune/libtorch';
+import { groupKinds } from 'mamba-prune';
 import { type FoundRuns, idOf } from './find-runs.js';
 import { studioCommand } from './facts.js';
 import { readComparison } from './read-comparison.js';
@@ -28,6 +29,9 @@ export function collect(found: FoundRuns): ReportData {
     studio: studioCommand(root),
     runs: linked(runs.read),
     comparisons: comparisons.read,
+    kinds: Object.fromEntries(
+      Array.from(groupKinds(), ([kind, { label }]) => [kind, label] as const),
+    ),
     notes: [
       ...damaged.map(damagedNote),
       ...[...runs.failed, ...comparisons.failed].map(

@@ -17,8 +17,16 @@ export interface ReportData {
   readonly comparisons: readonly ComparisonData[];
   readonly latency?: LatencyData | undefined;
   readonly evaluation?: EvaluationData | undefined;
+  /** What the units of every kind are called, by language; older reports have none. */
+  readonly kinds?: Readonly<Record<string, KindLabel>> | undefined;
   /** Things the reader should know: a data set that was not found, say. */
   readonly notes: readonly string[];
+}
+
+/** English stands for what there is not. */
+export interface KindLabel {
+  readonly en: string;
+  readonly zh?: string | undefined;
 }
 
 export type RunState = 'running' | 'finished' | 'stopped';

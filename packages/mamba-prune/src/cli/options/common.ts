@@ -51,7 +51,10 @@ export function addCommonOptions(command: Command, { computes = true }: CommonSe
     new Option(
       '--plugin <module>',
       'file or package that registers a family, data set or importance; may be given again',
-    ).argParser((name: string, earlier: readonly string[] = []) => [...earlier, name]),
+    ).argParser((name: string, earlier: readonly string[] | undefined) => [
+      ...(earlier ?? []),
+      name,
+    ]),
   );
   command.option('--json', 'one JSON object on stdout, progress on stderr');
   command.helpOption('-h, --help', 'show this help');
