@@ -47,10 +47,10 @@ let expected: Prediction[];
 let pictures: string[];
 let browser: Browser;
 let server: Server;
-/** Whether pages may share memory with their workers, as a server decides by its headers. */
+/** Whether the server's headers isolate pages, which may then share memory with their workers, and forbid what they need not. */
 let isIsolating = false;
-/** Whether the runtime's binary is missing on the server. */
-let isWithoutWasm = false;
+/** How the names of files end that the server lacks. */
+let missing: string | undefined;
 
 beforeAll(async () => {
   if (noBrowser !== undefined) return;
@@ -70,7 +70,7 @@ beforeAll(async () => {
 });
 afterEach(async () => {
   isIsolating = false;
-  isWithoutWasm = false;
+  missing = undefined;
   if (noBrowser !== undefined) return;
   for (const context of browser.contexts()) await context.close();
 });
@@ -127,15 +127,22 @@ const types: Readonly<Record<string, string>> = {
   ...{ '.wasm': 'application/wasm', '.onnx': 'application/octet-stream' },
 };
 
+/** What the README of the example says that it needs, and no more. */
+const policy = [
+  ...["default-src 'none'", "script-src 'self' 'wasm-unsafe-eval'", "worker-src 'self'"],
+  ...["connect-src 'self'", "img-src 'self' blob: data:", "style-src 'self'"],
+].join('; ');
+
 /** What any web server does with a folder. */
 function serve({ url = '/' }: IncomingMessage, response: ServerResponse): void {
   const path = join(site, url === '/' ? 'index.html' : url);
   if (isIsolating) {
     response.setHeader('Cross-Origin-Opener-Policy', 'same-origin');
     response.setHeader('Cross-Origin-Embedder-Policy', 'require-corp');
+    response.setHeader('Content-Security-Policy', policy);
   }
   try {
-    if (isWithoutWasm && path.endsWith('.wasm')) throw new Error('404');
+    if (missing !== undefined && path.endsWith(missing)) throw new Error('404');
     const bytes = readFileSync(path);
     response.setHeader('Content-Type', types[extname(path)] ?? '');
     response.end(bytes);
@@ -242,7 +249,7 @@ describe.skipIf(noBrowser !== undefined)(`the example of a web page${because}`, 
     expect(await page.evaluate<string[]>('seen')).toHaveLength(1);
   });
 
-  it('has several threads where the server isolates it', async () => {
+  it('has several threads where the server isolates it, under a strict policy', async () => {
     isIsolating = true;
     const { page, errors } = await open();
     const processors = await page.evaluate<number>('navigator.hardwareConcurrency');
@@ -253,20 +260,25 @@ describe.skipIf(noBrowser !== undefined)(`the example of a web page${because}`, 
     expect(errors).toEqual([]);
   });
 
-  it('computes the same on WebGPU', async (test) => {
-    const { page, errors } = await open();
-    const hasAdapter = await page.evaluate<boolean>(
-      'navigator.gpu ? navigator.gpu.requestAdapter().then(Boolean) : false',
-    );
-    test.skip(!hasAdapter, 'this browser has no WebGPU, not even a software adapter');
-    await choose(page, pictures[0] ?? '');
-    await page.getByLabel('GPU (WebGPU)').check();
-    await status(page, /The model took .* on WebGPU\./).waitFor();
-    await expectAnswer(page, expected[0]);
-    await page.getByLabel('CPU (WebAssembly)').check();
-    await status(page, /The model took .* on WebAssembly/).waitFor();
-    await expectAnswer(page, expected[0]);
-    expect(errors).toEqual([]);
+  it('computes the same on WebGPU, and on the processor with the file for WebGPU', async (test) => {
+    const path = join(folder, 'webgpu.onnx');
+    await exportOnnx(path, pruned, info, { verify: false, scanOp: 'linear-attention' });
+    await withModel(readFileSync(path), async () => {
+      const { page, errors } = await open();
+      const hasAdapter = await page.evaluate<boolean>(
+        'navigator.gpu ? navigator.gpu.requestAdapter().then(Boolean) : false',
+      );
+      test.skip(!hasAdapter, 'this browser has no WebGPU, not even a software adapter');
+      await choose(page, pictures[0] ?? '');
+      await expectAnswer(page, expected[0]);
+      await page.getByLabel('GPU (WebGPU)').check();
+      await status(page, /The model took .* on WebGPU\./).waitFor();
+      await expectAnswer(page, expected[0]);
+      await page.getByLabel('CPU (WebAssembly)').check();
+      await status(page, /The model took .* on WebAssembly/).waitFor();
+      await expectAnswer(page, expected[0]);
+      expect(errors).toEqual([]);
+    });
   });
 
   it('leaves the choice of WebGPU out where the browser has none', async () => {
@@ -327,11 +339,22 @@ describe.skipIf(noBrowser !== undefined)(`the example of a web page${because}`, 
   });
 
   it('says what is missing where the runtime cannot be had', async () => {
-    isWithoutWasm = true;
+    missing = '.wasm';
     const { page } = await open();
     expect(await failure(page)).toMatch(
       /^onnxruntime-web did not start on wasm \(.+\)\. It needs the \.wasm files of dist\/ on the server, and a browser with WebAssembly\.$/s,
     );
+  });
+
+  it('says how the page is built where a script of it is missing', async () => {
+    missing = 'worker.js';
+    const { page } = await open();
+    expect(await failure(page)).toBe(
+      'dist/worker.js did not start. Build the page with: npm run build',
+    );
+    missing = 'main.js';
+    await page.reload();
+    await status(page, 'The page waits for its script (npm run build).').waitFor();
   });
 
   it.each(['light', 'dark'] as const)(
