@@ -1,11 +1,7 @@
 // The example of a web page, built by its own command and served as a web server would, in a real browser.
-import { execFileSync } from 'node:child_process';
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { extname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { manualSeed, noGrad, randn } from '@mamba-prune/libtorch';
 import {
   type ImageModel,
@@ -26,13 +22,13 @@ import {
   patience,
   seriousBarriers,
 } from '../packages/report/src/testing/browser.js';
+import { type ExampleSite, startExampleSite } from './support/example-site.js';
 
-const source = (path: string): string => fileURLToPath(new URL(`../${path}`, import.meta.url));
 const because = noBrowser === undefined ? '' : ` (skipped: ${noBrowser})`;
 
 const folder = mkdtempSync(join(tmpdir(), 'browser-example-'));
-const site = join(folder, 'public');
-const modelFile = join(site, 'model.onnx');
+const publicFolder = join(folder, 'public');
+const modelFile = join(publicFolder, 'model.onnx');
 const labels = ['ant', 'bee', 'cat', 'dog', 'eel', 'fox', 'gnu'];
 /** Not the defaults, so that a page that does not read the record is found out. */
 const preprocessing = { interpolation: 'bicubic', cropShare: 0.9 } as const;
@@ -46,39 +42,26 @@ let pruned: ImageModel;
 let expected: Prediction[];
 let pictures: string[];
 let browser: Browser;
-let server: Server;
-/** Whether the server's headers isolate pages, which may then share memory with their workers, and forbid what they need not. */
-let isIsolating = false;
-/** How the names of files end that the server lacks. */
-let missing: string | undefined;
+let site: ExampleSite;
 
 beforeAll(async () => {
   if (noBrowser !== undefined) return;
-  cpSync(source('examples/browser/public/index.html'), join(site, 'index.html'));
-  cpSync(source('examples/browser/public/style.css'), join(site, 'style.css'));
-  const alias = `--alias:mamba-prune/preparation=${source('packages/mamba-prune/src/preparation/index.ts')}`;
-  const flags = [alias, `--outdir=${join(site, 'dist')}`, '--log-level=warning'];
-  execFileSync('npm', ['run', '--silent', 'build', '--', ...flags], {
-    cwd: source('examples/browser'),
-    stdio: ['ignore', 'inherit', 'inherit'],
-  });
+  mkdirSync(publicFolder);
   pictures = await writePictures();
   expected = await writeModel();
-  server = createServer(serve).listen(0, '127.0.0.1');
-  await new Promise((listening) => server.once('listening', listening));
+  site = await startExampleSite(publicFolder);
   browser = await openBrowser();
 });
 afterEach(async () => {
-  isIsolating = false;
-  missing = undefined;
   if (noBrowser !== undefined) return;
+  site.isStrict = false;
+  site.missing = undefined;
   for (const context of browser.contexts()) await context.close();
 });
 afterAll(async () => {
   if (noBrowser === undefined) {
     await browser.close();
-    server.closeAllConnections();
-    server.close();
+    site.close();
   }
   rmSync(folder, { recursive: true });
 });
@@ -122,37 +105,7 @@ async function writeModel(): Promise<Prediction[]> {
   return predictImages(pruned, info, pictures, { topK: 5 });
 }
 
-const types: Readonly<Record<string, string>> = {
-  ...{ '.html': 'text/html', '.css': 'text/css', '.js': 'text/javascript' },
-  ...{ '.wasm': 'application/wasm', '.onnx': 'application/octet-stream' },
-};
-
-/** What the README of the example says that it needs, and no more. */
-const policy = [
-  ...["default-src 'none'", "script-src 'self' 'wasm-unsafe-eval'", "worker-src 'self'"],
-  ...["connect-src 'self'", "img-src 'self' blob: data:", "style-src 'self'"],
-].join('; ');
-
-/** What any web server does with a folder. */
-function serve({ url = '/' }: IncomingMessage, response: ServerResponse): void {
-  const path = join(site, url === '/' ? 'index.html' : url);
-  if (isIsolating) {
-    response.setHeader('Cross-Origin-Opener-Policy', 'same-origin');
-    response.setHeader('Cross-Origin-Embedder-Policy', 'require-corp');
-    response.setHeader('Content-Security-Policy', policy);
-  }
-  try {
-    if (missing !== undefined && path.endsWith(missing)) throw new Error('404');
-    const bytes = readFileSync(path);
-    response.setHeader('Content-Type', types[extname(path)] ?? '');
-    response.end(bytes);
-  } catch {
-    response.writeHead(404).end();
-  }
-}
-
-const open = (options = {}): Promise<OpenedPage> =>
-  openPage(browser, `http://127.0.0.1:${(server.address() as AddressInfo).port}/`, options);
+const open = (options = {}): Promise<OpenedPage> => openPage(browser, site.url, options);
 
 const status = (page: Page, text: string | RegExp) => page.locator('#status', { hasText: text });
 const isReady = 'The model is ready on';
@@ -250,7 +203,7 @@ describe.skipIf(noBrowser !== undefined)(`the example of a web page${because}`, 
   });
 
   it('has several threads where the server isolates it, under a strict policy', async () => {
-    isIsolating = true;
+    site.isStrict = true;
     const { page, errors } = await open();
     const processors = await page.evaluate<number>('navigator.hardwareConcurrency');
     const threads = Math.min(4, processors);
@@ -339,7 +292,7 @@ describe.skipIf(noBrowser !== undefined)(`the example of a web page${because}`, 
   });
 
   it('says what is missing where the runtime cannot be had', async () => {
-    missing = '.wasm';
+    site.missing = '.wasm';
     const { page } = await open();
     expect(await failure(page)).toMatch(
       /^onnxruntime-web did not start on wasm \(.+\)\. It needs the \.wasm files of dist\/ on the server, and a browser with WebAssembly\.$/s,
@@ -347,12 +300,12 @@ describe.skipIf(noBrowser !== undefined)(`the example of a web page${because}`, 
   });
 
   it('says how the page is built where a script of it is missing', async () => {
-    missing = 'worker.js';
+    site.missing = 'worker.js';
     const { page } = await open();
     expect(await failure(page)).toBe(
       'dist/worker.js did not start. Build the page with: npm run build',
     );
-    missing = 'main.js';
+    site.missing = 'main.js';
     await page.reload();
     await status(page, 'The page waits for its script (npm run build).').waitFor();
   });
