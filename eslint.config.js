@@ -41,7 +41,11 @@ export default tseslint.config(
     extends: [...tseslint.configs.strictTypeChecked],
     languageOptions: {
       parserOptions: {
-        project: ['./tsconfig.eslint.json', './packages/report/page/tsconfig.json'],
+        project: [
+          './tsconfig.eslint.json',
+          './packages/report/page/tsconfig.json',
+          './examples/browser/tsconfig.json',
+        ],
         tsconfigRootDir: import.meta.dirname,
       },
     },
