@@ -161,7 +161,7 @@ function block(top, channels, followed, count, word) {
   ].join('\n');
 }
 
-/** A square of a colour: the meaning of a colour. */
+/** A square of a colour, and what the colour means. */
 const key = (x, y, type, meaning) =>
   `<rect class="${type}" x="${x}" y="${y - 11}" width="${cell - 2}" height="${cell - 2}" rx="2"/>${text(x + 19, y, meaning)}`;
 
