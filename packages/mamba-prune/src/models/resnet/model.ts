@@ -13,7 +13,7 @@ import {
   innerConvs,
   stageWidth,
 } from './config.js';
-import { type ConvNorm, FusedConvolutions } from './fused.js';
+import { type ConvNorm, FusedConvolutions } from './run.js';
 
 /** Without bias, which BatchNorm has; the image keeps its size at stride 1. */
 function conv(from: number, to: number, kernel: number, stride = 1): nn.Conv2d {
