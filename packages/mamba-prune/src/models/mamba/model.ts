@@ -10,25 +10,26 @@
 //   [2] Zhu et al. 2024, Vision Mamba: Efficient Visual Representation Learning with Bidirectional State Space
 //       Model, arXiv 2401.09417
 //
-// Glossary, from the names here to the symbols of [1] (of its algorithm 2 for the SSM) and of [2]:
+// Glossary, from the names here to the symbols of the papers:
 //
-//   batch             B in both
-//   length            L, M      positions of the sequence, here patches (J in [2])
-//   dModel            D, D      width of the residual stream; algorithm 2 calls the SSM's own width D
-//   dInner            E D, E    channels of the SSM; E in [1] is the factor `expand`
-//   dState            N, N      states of a channel
-//   dtRank            R, -      rank of the projection that makes Δ ([1], section 3.6)
-//   dConv             -, -      taps of the convolution
-//   delta             Δ, Δ      step sizes
-//   A_log, D          log(-A), D     parameters of the SSM; A is diagonal
-//   B, C              B, C      made from the input: what "selective" means
+//   here              [1]       [2]
+//   batch             B         B
+//   length            L         M         positions of a sequence; here the patches of an image, J in [2]
+//   dModel            D         D         width of the residual stream
+//   dInner            E D       E         channels of the SSM, which algorithm 2 of [1] calls D
+//   dState            N         N         states of a channel
+//   dtRank            R                   rank of the projection that makes Δ: section 3.6 of [1]
+//   dConv                                 taps of the convolution
+//   delta             Δ         Δ         step sizes
+//   A_log             log(-A)             A is diagonal, with a row of states for each channel
+//   B, C, D           B, C, D   B, C      B and C are made from the input: this is what "selective" means
 //
 // Where we differ:
-//   - Every block also has an MLP, as in a transformer; in [1] and [2] the SSM with its gate is the whole block.
-//   - LayerNorm in place of RMSNorm, in front of each branch.
-//   - No class token: the classifier reads the mean over the patches. [2] has a token in the middle of them.
-//   - One direction by default. Two, as in [2], and four by turns: scan-order.ts.
-//   - B is discretised as Δ B, as in the official code; [1] has (Δ A)^-1 (exp(Δ A) - 1) Δ B in equation 4.
+//   - Every block also has an MLP, as in a transformer. In [1] and [2] the SSM with its gate is the whole block.
+//   - LayerNorm stands in front of each branch. The official code of [1] and [2] has RMSNorm.
+//   - There is no class token: the classifier reads the mean over the patches. [2] has a token in the middle of them.
+//   - The scan has one direction unless it is asked for two, as in [2], or four by turns: scan-order.ts.
+//   - B is discretised as Δ B, as in the official code. Equation 4 of [1] has (Δ A)^-1 (exp(Δ A) - 1) Δ B.
 //
 // The parameter names are those of the PyTorch model, so state dicts cross over both ways.
 import { type DType, F, type Tensor, nn, noGrad, randn, scope } from '@mamba-prune/libtorch';
@@ -159,7 +160,8 @@ export class VisionMamba extends nn.Module implements ImageModel {
     checkImages('VisionMamba', images, this.config);
     const patches = embedPatches(images, this.#patchEmbed);
     const embedded = patches.add(F.weightFor(this.#posEmbed, patches.dtype));
-    const x = this.#runner.forward(embedded, probe); // all blocks
+    // All blocks, one after the other, by their own `forward` or by something faster.
+    const x = this.#runner.forward(embedded, probe);
     return this.#head.forward(F.meanFloat32(this.#norm.forward(x), 1));
   }
 

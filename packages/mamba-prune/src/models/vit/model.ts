@@ -12,10 +12,11 @@
 //
 // Glossary, from the names here to the symbols of [1]:
 //
-//   dModel            D         width of the residual stream
-//   patches           N         length: the tokens before the patches count too
-//   heads, headDim    k, D_h    after pruning, heads * headDim is no longer D
+//   dModel            D               width of the residual stream
+//   patches           N               `length` counts the tokens before the patches too
+//   heads, headDim    k, D_h          after pruning, heads * headDim is less than D
 //   qkv, proj         U_qkv, U_msa    appendix A
+//   patch_embed       E               a convolution whose stride is its kernel
 //   pos_embed         E_pos
 //
 // Models of others also have distillation and register tokens, or no class token and the mean over the patches:
@@ -211,6 +212,7 @@ export class VisionTransformer extends nn.Module implements ImageModel {
     ) as [Tensor, ...Tensor[]];
     const tokens = [...prefix.map((token) => token.expand(batch, -1, -1)), patches];
     const embedded = cat(tokens, 1).add(position);
+    // All blocks, one after the other, by their own `forward` or by something faster.
     return this.#classify(this.#runner.forward(embedded, probe));
   }
 
