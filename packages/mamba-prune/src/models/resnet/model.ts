@@ -166,6 +166,7 @@ export class ResNet extends nn.Module implements ImageModel {
   }
 
   #canFuse(images: Tensor, probe?: UnitProbe): boolean {
+    // Weights of another type than the images: the first convolution says what is wrong.
     return (
       [images, this.#stem.conv.weight].every((tensor) => infersOnCpu(tensor, probe)) &&
       this.isEvaluating
