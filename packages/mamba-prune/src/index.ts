@@ -53,6 +53,11 @@ export {
   modelOptionNames,
   registerFamily,
 } from './models/families.js';
+// What a family of one's own is written with.
+export { checkPatches, checkWidths, configFields, parseConfig } from './models/config-checks.js';
+export { Mlp } from './models/layers/mlp.js';
+export * as commonOptions from './models/common-options.js';
+export * as onnx from './onnx/index.js';
 export { loadPlugin } from './plugins.js';
 export { modelLabel } from './models/model-label.js';
 export {

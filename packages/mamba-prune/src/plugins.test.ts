@@ -56,6 +56,8 @@ describe('the modules of a command line', () => {
     expect(environmentPlugins({ MAMBA_PRUNE_PLUGINS: 'a.js:b' })).toEqual(['a.js', 'b']);
     expect(environmentPlugins({})).toEqual([]);
     const env = { MAMBA_PRUNE_PLUGINS: join(folder, 'first.mjs') };
-    await expect(loadPlugins(['--plugin', 'second.mjs'], env)).rejects.toThrow(/first\.mjs/);
+    await expect(loadPlugins(['--plugin', 'second.mjs'], env, () => new Set())).rejects.toThrow(
+      /first\.mjs/,
+    );
   });
 });
