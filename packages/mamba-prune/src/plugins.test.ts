@@ -3,6 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { loadPlugins, pluginsIn } from './cli/plugin-flags.js';
+import { count } from './models/common-options.js';
+import { families, registerFamily } from './models/families.js';
+import { ownFamily } from './models/testing/own-family.js';
 import { environmentPlugins, loadPlugin } from './plugins.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'plugins-'));
@@ -58,6 +61,29 @@ describe('the modules of a command line', () => {
     const env = { MAMBA_PRUNE_PLUGINS: join(folder, 'first.mjs') };
     await expect(loadPlugins(['--plugin', 'second.mjs'], env, () => new Set())).rejects.toThrow(
       /first\.mjs/,
+    );
+  });
+
+  it('bring no flag that a command has already, and may share one with another family', async () => {
+    const registering = (name: string, flag: string): string => {
+      const values = count(9);
+      const family = ownFamily(name, {
+        options: { depth: { values: count(1000), flag: '--depth <n>' }, [name]: { values, flag } },
+      });
+      Object.assign(globalThis, {
+        [name]: () => {
+          registerFamily(family);
+        },
+      });
+      return written(`${name}.mjs`, `globalThis.${name}();\n`);
+    };
+    const flags = () => new Set(['--depth', '--epochs', '--mlp-rate']);
+    const free = registering('free', '--free <n>');
+    await loadPlugins(['--plugin', free], {}, flags);
+    expect(families().map(({ name }) => name)).toContain('free');
+    const taken = registering('taken', '--epochs <n>');
+    await expect(loadPlugins(['--plugin', taken], {}, flags)).rejects.toThrow(
+      `--plugin ${taken}: the flag --epochs of the option 'taken' of Family taken is one of the commands' own. Choose another one.`,
     );
   });
 });

@@ -14,17 +14,19 @@ export const size = z.int().positive().max(MOST);
 /** A number of blocks. Each is a module with tensors of its own. */
 export const blockCount = z.int().positive().max(modelLimits.depth);
 
-/**
- * Fields of configurations, for the schemas of families: what every configuration has beside its family, `size` for a
- * whole number over 0, and `depth` for a number of blocks.
- */
+/** Fields of configurations, for the schemas of families. */
 export const configFields = {
-  arch: z.string(),
-  imageSize: size,
-  channels: size,
-  numClasses: size,
-  widths: z.record(z.string(), size),
+  /** What every configuration has beside its family. */
+  common: {
+    arch: z.string(),
+    imageSize: size,
+    channels: size,
+    numClasses: size,
+    widths: z.record(z.string(), size),
+  },
+  /** A whole number over 0. */
   size,
+  /** A number of blocks. */
   depth: blockCount,
 } as const;
 
