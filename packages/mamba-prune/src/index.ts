@@ -92,7 +92,7 @@ export {
   importanceNorms,
   scoreUnits,
   unitScores,
-} from './pruning/importance.js';
+} from './pruning/score-units.js';
 export {
   type SelectionOptions,
   keptCount,
@@ -326,7 +326,7 @@ export {
   unpackScores,
 } from './workflows/prune/unit-scores.js';
 export { decodeUnits, encodeUnits } from './workflows/prune/kept-units.js';
-export type { Rewind } from './workflows/prune/rewind.js';
+export type { Rewind } from './workflows/prune/rewind-time.js';
 export {
   type QuickstartControl,
   type QuickstartHooks,

@@ -8,7 +8,7 @@ import { exportOnnx } from './export/export-onnx.js';
 import { predictImages } from './inference/predict.js';
 import { createModel } from './models/registry.js';
 import { pruneOneShot } from './pruning/oneshot.js';
-import { scoreUnits } from './pruning/importance.js';
+import { scoreUnits } from './pruning/score-units.js';
 import { pruneWithRefill, refillUnits } from './pruning/refill.js';
 import { computeStructuredRegularization, rsstHooks } from './pruning/rsst/index.js';
 import { chooseUnits } from './pruning/select-units.js';

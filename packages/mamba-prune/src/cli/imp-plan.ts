@@ -5,7 +5,7 @@ import { type FamilyName, familyOf } from '../models/architectures.js';
 import type { ImpPlan } from '../workflows/imp.js';
 import { densePath } from '../workflows/prune/files.js';
 import type { PruneSettings } from '../workflows/prune/settings.js';
-import type { Rewind } from '../workflows/prune/rewind.js';
+import type { Rewind } from '../workflows/prune/rewind-time.js';
 import type { RecipeSettings, TrainSettings } from '../workflows/settings.js';
 import {
   type ImpFlags,

@@ -10,7 +10,7 @@ import {
 import { describe, expect, it } from 'vitest';
 import type { ImageModel } from '../models/image-model.js';
 import { type Calibration, averageOverBatches, free } from './calibration.js';
-import { scoreUnits } from './importance.js';
+import { scoreUnits } from './score-units.js';
 import { refillUnits } from './refill.js';
 import { TwoLayer, randomImages, smallMamba } from './testing/models.js';
 import { settledMemory } from '../../../../test/support/garbage.js';

@@ -5,7 +5,7 @@ import type { ModelOptions } from '../models/mamba/config.js';
 import type { ImageModel } from '../models/image-model.js';
 import { createModel } from '../models/registry.js';
 import { memberOffset, memberUnitSize } from '../models/groups.js';
-import { type ScoreOptions, scoreUnits } from './importance.js';
+import { type ScoreOptions, scoreUnits } from './score-units.js';
 import { pruneWithRefill } from './refill.js';
 import { chooseUnits, defaultKinds } from './select-units.js';
 import { randomImages, smallMamba, weightOf } from './testing/models.js';

@@ -4,7 +4,7 @@ import { UsageError } from '../errors.js';
 import type { ImageModel } from '../models/image-model.js';
 import { VisionMamba } from '../models/mamba/model.js';
 import { mambaConfig } from '../models/mamba/config.js';
-import { scoreUnits } from './importance.js';
+import { scoreUnits } from './score-units.js';
 import { computeStructuredRegularization } from './rsst/index.js';
 import {
   calculateChannelImportance,

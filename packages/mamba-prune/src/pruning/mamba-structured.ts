@@ -10,7 +10,7 @@ import { type Tensor, noGrad, scope } from '@mamba-prune/libtorch';
 import { UsageError } from '../errors.js';
 import type { ImageModel } from '../models/image-model.js';
 import { type OptionKinds, checkOptions } from '../option-checks.js';
-import { type Calibration, type ImportanceNorm, importanceNorms, rowNorms } from './importance.js';
+import { type Calibration, type ImportanceNorm, importanceNorms, rowNorms } from './score-units.js';
 import { type PruningResult, pruneOneShot } from './oneshot.js';
 import { type CutOptions, cutKinds } from './select-units.js';
 import { computeStructuredRegularization } from './rsst/index.js';

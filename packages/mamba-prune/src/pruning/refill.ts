@@ -4,7 +4,7 @@ import { UsageError } from '../errors.js';
 import type { ImageModel } from '../models/image-model.js';
 import { type OptionKinds, requireOptions } from '../option-checks.js';
 import type { KeptUnits } from '../models/groups.js';
-import { type Calibration, requireProbe } from './importance.js';
+import { type Calibration, requireProbe } from './score-units.js';
 import { gateGradients } from './measure.js';
 import type { PruningResult } from './oneshot.js';
 import {

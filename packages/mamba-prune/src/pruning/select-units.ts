@@ -9,7 +9,7 @@ import {
   importanceNorms,
   scoreKinds,
   scoreUnits,
-} from './importance.js';
+} from './score-units.js';
 import {
   type SelectionOptions,
   checkChoice,

@@ -6,7 +6,7 @@ import { datasetNames } from '../../data/datasets.js';
 import { UsageError } from '../../errors.js';
 import type { FamilyName } from '../../models/architectures.js';
 import { type ScanMode, scanModes } from '../../models/mamba/scan-order.js';
-import type { ImportanceNorm } from '../../pruning/importance.js';
+import type { ImportanceNorm } from '../../pruning/score-units.js';
 import { rsstSchedules } from '../../pruning/rsst/schedule.js';
 import { pixelOptions, weightsOption } from './import.js';
 import { choiceOption, integerOption, integersOption, numberOption } from './parse.js';

@@ -3,7 +3,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { pruneLimits, trainLimits } from '../../limits.js';
 import { UsageError } from '../../errors.js';
-import type { ImportanceNorm, UnitScore } from '../../pruning/importance.js';
+import type { ImportanceNorm, UnitScore } from '../../pruning/score-units.js';
 import { rsstSchedules } from '../../pruning/rsst/schedule.js';
 import { normalizations, selectionScopes } from '../../pruning/selection.js';
 import type {
@@ -14,7 +14,7 @@ import type {
 } from '../../workflows/prune/settings.js';
 import type { RecipeSettings } from '../../workflows/settings.js';
 import { goesThrough } from '../../workflows/prune/lr-through.js';
-import { type Rewind, parseRewind } from '../../workflows/prune/rewind.js';
+import { type Rewind, parseRewind } from '../../workflows/prune/rewind-time.js';
 import { choiceOption, integerOption, numberOption } from './parse.js';
 import { defined } from './recipe.js';
 import { type RateFlags, addRateOptions } from './rates.js';

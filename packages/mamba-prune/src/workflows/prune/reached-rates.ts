@@ -3,7 +3,7 @@
 import type { KeptUnits } from '../../models/groups.js';
 import { roundUp } from '../../pruning/selection.js';
 import type { ResolvedPruneSettings } from './settings.js';
-import { ratesAfter } from './round-rates.js';
+import { ratesAfter } from './rates-after-round.js';
 
 /**
  * `max-rate`: the most that one group may lose; `minimum`: every group keeps one unit; `round-to`: widths

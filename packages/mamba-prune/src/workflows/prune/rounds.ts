@@ -27,7 +27,7 @@ import type { PhaseHooks, PruneHooks, PrunePhase } from './hooks.js';
 import type { PruneJob } from './job.js';
 import type { Standing } from './source.js';
 import { type PruningRecord, type RoundRecord, writePruningRecord } from './record.js';
-import { chooseWanted } from './round-choice.js';
+import { chooseWanted } from './choose-round-units.js';
 import { epochsDone, remainingParts, wantedSince, withWanted } from './wanted.js';
 import { writeRoundScores } from './unit-scores.js';
 

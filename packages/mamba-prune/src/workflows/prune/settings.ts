@@ -9,7 +9,7 @@ import {
   defaultImportance,
   importanceNorms,
   unitScores,
-} from '../../pruning/importance.js';
+} from '../../pruning/score-units.js';
 import { type RefillOptions, refillBudgets, refillScores } from '../../pruning/refill.js';
 import {
   type RegApplication,
@@ -24,7 +24,7 @@ import {
 import { type SelectionOptions, normalizations, selectionScopes } from '../../pruning/selection.js';
 import type { DataSettings } from '../fit.js';
 import { goesThrough } from './lr-through.js';
-import { type Rewind, parseRewind } from './rewind.js';
+import { type Rewind, parseRewind } from './rewind-time.js';
 import type { RecipeSettings } from '../settings.js';
 
 export const pruneMethods = ['oneshot', 'refill', 'rsst'] as const;

@@ -2,7 +2,7 @@ import { F, type Tensor, noGrad, tensor } from '@mamba-prune/libtorch';
 import { describe, expect, it } from 'vitest';
 import { UsageError } from '../errors.js';
 import type { ImageModel } from '../models/image-model.js';
-import { type ImportanceNorm, type ScoreOptions, scoreUnits } from './importance.js';
+import { type ImportanceNorm, type ScoreOptions, scoreUnits } from './score-units.js';
 import type { Calibration } from './calibration.js';
 import { chooseUnits } from './select-units.js';
 import {

@@ -1,7 +1,7 @@
 // Which units a round keeps.
 import type { ImageModel } from '../../models/image-model.js';
 import type { KeptUnits } from '../../models/groups.js';
-import type { Calibration } from '../../pruning/importance.js';
+import type { Calibration } from '../../pruning/score-units.js';
 import { refillUnits } from '../../pruning/refill.js';
 import { measureUnitNorms, unitsByNorm, unitsOverNearZero } from '../../pruning/rsst/index.js';
 import {
@@ -11,7 +11,7 @@ import {
   scoreAndSelect,
 } from '../../pruning/select-units.js';
 import type { ResolvedPruneSettings } from './settings.js';
-import { ratesAfter } from './round-rates.js';
+import { ratesAfter } from './rates-after-round.js';
 
 export interface RoundChoice {
   readonly kept: KeptUnits;
