@@ -225,7 +225,7 @@ function methodOf(
       strength: flags.reg_granularity_prune,
       exponent: flags.exponents,
       norm: 'l1',
-      scope: 'all',
+      units: 'all',
       epochs: reg_epochs ?? flags.epochs,
     },
   };
@@ -244,6 +244,6 @@ function rewindOf({ prune_type, rewind_epoch }: ImpFlags, flags: Flags): Rewind 
 }
 
 function rankingOf({ sorting_mode: mode }: ImpFlags, family: FamilyName): PruneSettings['ranking'] {
-  if (mode === undefined) return family === 'vit' ? 'layerwise' : 'global';
-  return mode === 'global' ? 'global' : 'layerwise';
+  if (mode === undefined) return family === 'vit' ? 'layer' : 'global';
+  return mode === 'global' ? 'global' : 'layer';
 }

@@ -68,7 +68,7 @@ const uses: Record<string, (model: ImageModel, calibration: Calibration) => Prom
       {
         rates: { neurons: 0.5 },
         importance: 'l1',
-        scope: 'layerwise',
+        ranking: 'layer',
         fillback: 0.5,
         refillScore: 'gradient',
       },

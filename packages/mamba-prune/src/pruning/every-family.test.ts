@@ -37,7 +37,7 @@ const ways: ScoreOptions[] = [
 ];
 
 describe.each(Object.entries(families))('%s', (_, make) => {
-  it.each(ways.map((way) => [`${way.importance}, ${way.score ?? 'out_proj'}`, way] as const))(
+  it.each(ways.map((way) => [`${way.importance}, ${way.score ?? 'consumer'}`, way] as const))(
     'gives a unit without weights the score 0 and the others more: %s',
     async (__, way) => {
       const model = make();
@@ -67,7 +67,7 @@ describe.each(Object.entries(families))('%s', (_, make) => {
   it('is refilled by gradient to the size of plain pruning', async () => {
     const model = make();
     const rates = Object.fromEntries(defaultKinds(model).map((kind) => [kind, 0.4]));
-    const cut = { rates, importance: 'l2', scope: 'layerwise' } as const;
+    const cut = { rates, importance: 'l2', ranking: 'layer' } as const;
     const plain = await chooseUnits(model, cut);
     const { model: pruned, returned } = await pruneWithRefill(
       model,

@@ -2,7 +2,8 @@ import { F, type Tensor, noGrad, tensor } from '@mamba-prune/libtorch';
 import { describe, expect, it } from 'vitest';
 import { UsageError } from '../errors.js';
 import type { ImageModel } from '../models/image-model.js';
-import { type ImportanceNorm, type ScoreOptions, scoreUnits } from './score-units.js';
+import type { ImportanceName } from './importances.js';
+import { type ScoreOptions, scoreUnits } from './score-units.js';
 import type { Calibration } from './calibration.js';
 import { chooseUnits } from './select-units.js';
 import {
@@ -45,7 +46,7 @@ function threeNeurons(readers: readonly [number, number, number]): TwoLayer {
 const pixels = (values: readonly (readonly [number, number])[]): Tensor =>
   tensor(values.flat()).reshape(values.length, 2, 1, 1);
 
-describe('score out_proj', () => {
+describe('score consumer', () => {
   it('is the norm of the out_proj column for SSM channels', async () => {
     const model = smallMamba();
     noGrad(() => {
@@ -54,7 +55,7 @@ describe('score out_proj', () => {
       weight.select(1, 3).fill_(2); // 16 rows
       weight.select(0, 0).narrow(0, 5, 1).fill_(-3);
     });
-    const scores = (importance: ImportanceNorm): Promise<number[]> =>
+    const scores = (importance: ImportanceName): Promise<number[]> =>
       scoresOf(model, 'blocks.0.ssm', { importance });
     expect((await scores('l1')).slice(2, 6)).toEqual([0, 32, 0, 3]);
     expect((await scores('l2')).slice(2, 6)).toEqual([0, 8, 0, 3]);
@@ -216,7 +217,7 @@ describe('score activation', () => {
     ]);
     // Outputs (3, 2, 0), (1, 4, 0), (0, 0, 1): means 4/3, 2, 1/3. Batches of 2 and 1 count by images.
     const calibration = calibrationOf(images, [0, 1, 0], [2, 1]);
-    const scores = (importance: ImportanceNorm): Promise<number[]> =>
+    const scores = (importance: ImportanceName): Promise<number[]> =>
       scoresOf(model, 'hidden', { importance, score: 'activation' }, calibration);
     expectClose(await scores('l1'), [(4 / 3) * 7, 2 * 3, (1 / 3) * 2], 12);
     expectClose(await scores('l2'), [(4 / 3) * 5, 2 * Math.sqrt(5), Math.sqrt(2) / 3], 12);
@@ -266,7 +267,7 @@ describe('planted useless units', () => {
   ): Promise<number[][]> {
     const kept = await chooseUnits(
       model,
-      { ...options, rates: { ssm: 3 / 64 }, scope: 'global' },
+      { ...options, rates: { ssm: 3 / 64 }, ranking: 'global' },
       calibration,
     );
     return ['blocks.0.ssm', 'blocks.1.ssm'].map((name) => {
@@ -283,7 +284,7 @@ describe('planted useless units', () => {
     { importance: 'l2', score: 'activation' },
   ];
   for (const options of cases) {
-    it(`are found by ${options.importance}, ${options.score ?? 'out_proj'}`, async () => {
+    it(`are found by ${options.importance}, ${options.score ?? 'consumer'}`, async () => {
       const model = smallMamba();
       noGrad(() => {
         const weight = weightOf(model, 'blocks.1.ssm.out_proj.weight');
@@ -333,11 +334,11 @@ describe('scoring', () => {
   it('refuses unknown names, listing the right ones', async () => {
     const model = smallMamba();
     await expect(scoresOf(model, 'blocks.0.ssm', { importance: 'l3' as 'l1' })).rejects.toThrow(
-      /importance: got 'l3', expected one of l1, l2, taylor/,
+      /importance: got 'l3', expected one of l1, l2, taylor, fisher, obd/,
     );
     await expect(
       scoresOf(model, 'blocks.0.ssm', { importance: 'l1', score: 'best' as 'group' }),
-    ).rejects.toThrow(/score: got 'best', expected one of out_proj, group, activation/);
+    ).rejects.toThrow(/score: got 'best', expected one of consumer, group, activation/);
   });
 
   it('refuses groups that the model does not carry out', async () => {

@@ -1,107 +1,120 @@
-// How much a unit matters. Linear weights are [out, in].
+// How much a unit matters: an importance over the slices that a score picks. Linear weights are [out, in].
 import { type Tensor, noGrad, scope, zeros } from '@mamba-prune/libtorch';
 import { UsageError } from '../errors.js';
-import { type OptionKinds, requireOptions } from '../option-checks.js';
-import type { ImageModel } from '../models/image-model.js';
-import { type Calibration, free } from './calibration.js';
 import {
   type GroupMember,
   type PruningGroup,
   memberOffset,
   memberUnitSize,
 } from '../models/groups.js';
-import { meanGradients, meanOutputs } from './measure.js';
-import { checkChoice } from './selection.js';
-
-export type { Calibration, CalibrationBatch } from './calibration.js';
-
-/**
- * The norm of a unit's slice w of one parameter.
- * l1: sum of |w|; l2: square root of the sum of w²; taylor: sum of |w dL/dw|, the first-order change
- * of the loss if each weight went (Molchanov et al. 2019, arXiv 1906.10771, section 3.1, absolute
- * values in place of squares).
- */
-export const importanceNorms = ['l1', 'l2', 'taylor'] as const;
-export type ImportanceNorm = (typeof importanceNorms)[number];
-
-/**
- * Which slices count.
- * out_proj: the members that the model marks `scored`, their norms added up. Of an SSM channel that
- *   is the column of out_proj, of a neuron the row of fc1 and the column of fc2.
- * group: every parameter of the group, each member's norms divided by their mean over the units, so
- *   that no member drowns the others. (Buffers, such as batch statistics, are no weights.)
- * activation: mean |output| of the unit on real data times the norm of the weights that read it: what
- *   the unit really adds to the next layer.
- */
-export const unitScores = ['out_proj', 'group', 'activation'] as const;
-export type UnitScore = (typeof unitScores)[number];
+import type { ImageModel } from '../models/image-model.js';
+import { type OptionKinds, requireOptions } from '../option-checks.js';
+import type { Calibration } from './calibration.js';
+import { todaysCut } from './earlier-names.js';
+import {
+  type ImportanceContext,
+  type ImportanceFunction,
+  type ImportanceName,
+  type UnitScore,
+  checkImportance,
+  defaultImportance,
+  defaultScore,
+  importancesOfWeights,
+  isBuiltIn,
+  needForImages,
+  registeredFunction,
+  unitScores,
+} from './importances.js';
+import { importanceFunctions } from './importances/index.js';
+import { sliceRules } from './scores/index.js';
+import type { SliceRule } from './scores/slice-rule.js';
+import { checkChoice, checkScores } from './selection.js';
 
 export interface ScoreOptions {
-  /** By default that of `defaultImportance`: taylor where there are images. */
-  readonly importance?: ImportanceNorm | undefined;
-  /** Default `out_proj`. */
+  /**
+   * The name of one, or a function of one's own. By default that of `defaultImportance`: taylor where there are
+   * images.
+   */
+  readonly importance?: ImportanceName | ImportanceFunction | undefined;
+  /** Default `consumer`. */
   readonly score?: UnitScore | undefined;
 }
 
-export const scoreKinds: OptionKinds<ScoreOptions> = { importance: 'string', score: 'string' };
-
-/**
- * The importance that is taken where none is given, by what is left of a Mamba right after a cut
- * (docs/methods.md, "Which importance", has the measurement and where others do better). `taylor` looks at real
- * images; without them `l1` is the best of those that see the weights alone. The score `activation` multiplies
- * by a norm of weights, and takes `l1`.
- *
- * @param hasImages - whether there are real images to measure on
- */
-export function defaultImportance(
-  hasImages: boolean,
-  score: UnitScore = 'out_proj',
-): ImportanceNorm {
-  return hasImages && score !== 'activation' ? 'taylor' : 'l1';
-}
-
-/** A tensor per parameter whose slices are summed up, and how. */
-interface Weighing {
-  readonly values: ReadonlyMap<string, Tensor>;
-  readonly norm: 'l1' | 'l2';
-}
+export const scoreKinds: OptionKinds<ScoreOptions> = {
+  importance: ['string', 'function'],
+  score: 'string',
+};
 
 /**
  * One score per unit and group; larger is better. The model is left exactly as it was.
  *
- * @param calibration - needed for importance taylor and score activation; one pass over it. Where it
- *   is given and no importance is, that is taylor
+ * @param calibration - needed for importances and scores that look at images; a pass over it for each that does.
+ *   Where it is given and no importance is, that is taylor
  * @returns per group name, `size` scores
- * @throws UsageError if there is no calibration where it is needed, or a group cannot be scored so;
- *   before any pass over the data
+ * @throws UsageError if there is no calibration where it is needed, or a group cannot be scored so, before any pass
+ *   over the data; and if a function of one's own gives other than a finite number per unit
  */
 export async function scoreUnits(
   model: ImageModel,
   groups: readonly PruningGroup[],
-  options: ScoreOptions,
+  given: ScoreOptions,
   calibration?: Calibration,
 ): Promise<Map<string, Float64Array>> {
+  const options = todaysCut(given);
   requireOptions('scoreUnits', options, scoreKinds);
   checkScoring(groups, options, calibration);
-  const { score = 'out_proj' } = options;
+  const { score = defaultScore } = options;
   const { importance = defaultImportance(calibration !== undefined, score) } = options;
-  const members = membersThatCount(model, groups, score);
-  if (importance === 'taylor') {
-    const saliency = await weightTimesGradient(model, members, calibration as Calibration);
-    try {
-      return sumUp(groups, members, { values: saliency, norm: 'l1' }, score);
-    } finally {
-      free(saliency);
-    }
-  }
-  const weights = { values: model.namedParameters(), norm: importance };
-  const scores = sumUp(groups, members, weights, score);
-  if (score === 'activation') {
-    const outputs = await meanOutputs(model, groups, calibration as Calibration);
-    for (const [name, values] of scores) multiply(values, name, outputs);
+  const rule = sliceRules[score];
+  const members = membersThatCount(model, groups, rule);
+  const scores = await computed(importance, {
+    ...{ model, groups, members, calibration },
+    sumOf: (values, norm) => sumUp(groups, members, { values, norm }, rule),
+  });
+  if (rule.factorsOf && calibration) {
+    const factors = await rule.factorsOf(model, groups, calibration);
+    for (const [name, values] of scores) multiply(values, name, factors);
   }
   return scores;
 }
+
+async function computed(
+  importance: ImportanceName | ImportanceFunction,
+  context: ImportanceContext,
+): Promise<Map<string, Float64Array>> {
+  if (typeof importance !== 'function' && isBuiltIn(importance)) {
+    return checked(await importanceFunctions[importance](context), context);
+  }
+  const own = typeof importance === 'function' ? importance : registeredFunction(importance);
+  const scores = checked(await own?.(context), context);
+  for (const [name, values] of scores) checkScores(name, values);
+  return scores;
+}
+
+/** The scores of the groups asked for. @throws UsageError for what a function of one's own may have got wrong */
+function checked(scores: unknown, { groups }: ImportanceContext): Map<string, Float64Array> {
+  if (!(scores instanceof Map)) {
+    const got = scores === null ? 'null' : Array.isArray(scores) ? 'an array' : typeof scores;
+    throw new UsageError(
+      `importance: the function gave ${got}, expected a Map of the scores by group name.`,
+    );
+  }
+  return new Map(
+    groups.map(({ name, size }) => {
+      const values: unknown = scores.get(name);
+      if (!isList(values) || values.length !== size) {
+        const got = values === undefined ? 'no scores' : isList(values) ? values.length : 'no list';
+        throw new UsageError(
+          `importance: the function gave ${got} for the group '${name}', expected ${size} numbers, one per unit.`,
+        );
+      }
+      return [name, Float64Array.from(values)];
+    }),
+  );
+}
+
+const isList = (values: unknown): values is ArrayLike<number> =>
+  Array.isArray(values) || (ArrayBuffer.isView(values) && 'length' in values);
 
 /**
  * Finds what is wrong with a choice of scores without computing any.
@@ -109,26 +122,29 @@ export async function scoreUnits(
  */
 export function checkScoring(
   groups: readonly PruningGroup[],
-  { importance: given, score = 'out_proj' }: ScoreOptions,
+  given: ScoreOptions,
   calibration: Calibration | undefined,
 ): void {
-  const importance = given ?? defaultImportance(calibration !== undefined, score);
-  checkChoice('importance', importance, importanceNorms);
+  const { score = defaultScore, importance: chosen } = todaysCut(given);
+  const importance = chosen ?? defaultImportance(calibration !== undefined, score);
+  if (typeof importance !== 'function') checkImportance(importance);
   checkChoice('score', score, unitScores);
+  const named = typeof importance === 'function' ? undefined : importance;
   if (score === 'activation') {
-    if (importance === 'taylor') {
+    const ofWeights = importancesOfWeights();
+    if (named !== undefined && !ofWeights.includes(named)) {
       throw new UsageError(
-        'score activation: got importance taylor, expected l1 or l2, the norm that the outputs are multiplied by.',
+        `score activation: got importance ${named}, expected ${ofWeights.join(' or ')}, the norm that the outputs are multiplied by.`,
       );
     }
-    requireProbe('score activation', groups, 'Use the score out_proj or group');
+    requireProbe('score activation', groups, 'Use the score consumer or group');
   }
-  if ((importance === 'taylor' || score === 'activation') && !calibration) {
-    throw new UsageError(
-      `${importance === 'taylor' ? 'importance taylor' : 'score activation'}: got no images, expected batches of real data. ` +
-        'Give a data set, or use importance l1 or l2 with the score out_proj or group.',
-    );
-  }
+  const need = needForImages({ importance: named, score });
+  if (need === undefined || calibration) return;
+  throw new UsageError(
+    `${need}: got no images, expected batches of real data. ` +
+      `Give a data set, or use importance ${importancesOfWeights().join(' or ')} with the score consumer or group.`,
+  );
 }
 
 /** @throws UsageError if the model does not show the units of every group to a probe */
@@ -158,13 +174,11 @@ export function rowNorms(rows: Tensor, norm: 'l1' | 'l2'): Tensor {
   return norm === 'l1' ? values.abs().sum(1) : values.square().sum(1).sqrt();
 }
 
-type MembersByGroup = ReadonlyMap<string, readonly GroupMember[]>;
-
 function membersThatCount(
   model: ImageModel,
   groups: readonly PruningGroup[],
-  score: UnitScore,
-): MembersByGroup {
+  { counts }: SliceRule,
+): ImportanceContext['members'] {
   const parameters = model.namedParameters();
   const state = model.stateDict();
   return new Map(
@@ -176,9 +190,7 @@ function membersThatCount(
         );
       }
       const counting = group.members.filter(
-        ({ parameter, scored, consumer }) =>
-          parameters.has(parameter) &&
-          (score === 'group' || (score === 'activation' ? consumer : scored)),
+        (member) => parameters.has(member.parameter) && counts(member),
       );
       if (counting.length === 0) {
         throw new UsageError(
@@ -190,39 +202,27 @@ function membersThatCount(
   );
 }
 
-/** w dL/dw for every parameter that counts. */
-async function weightTimesGradient(
-  model: ImageModel,
-  members: MembersByGroup,
-  calibration: Calibration,
-): Promise<Map<string, Tensor>> {
-  const names = Array.from(members.values()).flatMap((list) =>
-    list.map(({ parameter }) => parameter),
-  );
-  const gradients = await meanGradients(model, [...new Set(names)], calibration);
-  const parameters = model.namedParameters();
-  noGrad(() => {
-    for (const [name, gradient] of gradients) gradient.mul_(parameters.get(name) as Tensor);
-  });
-  return gradients;
+/** A tensor per parameter whose slices are summed up, and how. */
+interface Weighing {
+  readonly values: ReadonlyMap<string, Tensor>;
+  readonly norm: 'l1' | 'l2';
 }
 
 function sumUp(
   groups: readonly PruningGroup[],
-  members: MembersByGroup,
+  members: ImportanceContext['members'],
   { values, norm }: Weighing,
-  score: UnitScore,
+  { divisorOf }: SliceRule,
 ): Map<string, Float64Array> {
   const scoresOf = (group: PruningGroup): Float64Array =>
     scope(() =>
       noGrad(() => {
         const total = zeros([group.size], { dtype: 'float64' });
         for (const member of members.get(group.name) ?? []) {
-          const tensor = values.get(member.parameter) as Tensor;
-          const norms = rowNorms(unitRows(member, group, tensor), norm);
-          const mean = score === 'group' ? norms.mean().item() : 1;
+          const norms = rowNorms(unitRows(member, group, valuesOf(values, member)), norm);
+          const divisor = divisorOf?.(norms) ?? 1;
           // A member of zeros tells no unit from another.
-          if (mean !== 0) total.add_(norms.div(mean));
+          if (divisor !== 0) total.add_(norms.div(divisor));
         }
         return total.toTypedArray() as Float64Array;
       }),
@@ -230,12 +230,20 @@ function sumUp(
   return new Map(groups.map((group) => [group.name, scoresOf(group)]));
 }
 
+function valuesOf(values: ReadonlyMap<string, Tensor>, { parameter }: GroupMember): Tensor {
+  const found = values.get(parameter);
+  if (found) return found;
+  throw new UsageError(
+    `sumOf: got no values for '${parameter}', expected a tensor of its shape for every parameter of the members.`,
+  );
+}
+
 function multiply(
   scores: Float64Array,
   name: string,
-  outputs: ReadonlyMap<string, Float64Array>,
+  factors: ReadonlyMap<string, Float64Array>,
 ): void {
-  outputs.get(name)?.forEach((value, unit) => {
+  factors.get(name)?.forEach((value, unit) => {
     scores[unit] = (scores[unit] as number) * value;
   });
 }

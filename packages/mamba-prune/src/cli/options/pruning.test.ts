@@ -21,8 +21,8 @@ describe('the flags of prune', () => {
       scoreBatches: 2,
     });
     expect(
-      settingsOf({ method: 'rsst', regScope: 'doomed', importance: 'l2', exponents: 2 }),
-    ).toMatchObject({ importance: 'l2', rsst: { scope: 'doomed', exponent: 2 } });
+      settingsOf({ method: 'rsst', regUnits: 'doomed', importance: 'l2', exponents: 2 }),
+    ).toMatchObject({ importance: 'l2', rsst: { units: 'doomed', exponent: 2 } });
     expect(settingsOf({ method: 'rsst', lrThrough: true }).rsst).toEqual({ lrThrough: true });
     expect(settingsOf({ method: 'rsst' }).rsst).toEqual({});
     expect(settingsOf({ distill: 0.3, temperature: 4 }).distill).toEqual({
@@ -60,7 +60,7 @@ describe('the flags of prune', () => {
     ],
     [{ method: 'refill', rechoose: 2 }, /got --rechoose, which belongs to --method rsst/],
     [{ method: 'refill', nearZero: 0.1 }, /got --near-zero, which belongs to --method rsst/],
-    [{ method: 'rsst', importance: 'l2' }, /got --importance, which belongs to --reg-scope doomed/],
+    [{ method: 'rsst', importance: 'l2' }, /got --importance, which belongs to --reg-units doomed/],
     [
       { method: 'rsst', nearZero: 0.1, ssmRate: 0.5 },
       /got --ssm-rate, which has no effect under --near-zero/,
@@ -69,8 +69,11 @@ describe('the flags of prune', () => {
       { method: 'rsst', regSchedule: 'x', exponents: 2 },
       /got --exponents, which has no effect under --reg-schedule x/,
     ],
-    [{ scoreBatches: 4 }, /got --score-batches, which belongs to --importance taylor/],
-    [{ ranking: 'layerwise', maxRate: 0.5 }, /got --max-rate, which belongs to --ranking global/],
+    [
+      { scoreBatches: 4 },
+      /got --score-batches, which belongs to --importance taylor, --importance fisher, /,
+    ],
+    [{ ranking: 'layer', maxRate: 0.5 }, /got --max-rate, which belongs to --ranking global/],
     [{ perRound: true }, /got --per-round, which belongs to several --rounds/],
     [{ temperature: 2 }, /got --temperature, which belongs to --distill/],
   ])('%j are refused', (given, message) => {

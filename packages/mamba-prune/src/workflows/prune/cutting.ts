@@ -183,7 +183,7 @@ export function roundScores(
   scores: NonNullable<RoundChoice['scores']>,
 ): RoundScores {
   // Doomed units are chosen by importance before they are driven to zero.
-  const byNorm = rsst !== undefined && rsst.scope !== 'doomed';
+  const byNorm = rsst !== undefined && rsst.units !== 'doomed';
   return {
     round: record.rounds.length + 1,
     measure: byNorm ? `${rsst.norm} norm` : `${importance} of ${score}`,

@@ -90,7 +90,7 @@ function limitsOf(
   const adds = refill?.budget === 'add';
   const back = (group: CutGroup): number => (adds ? group.returned : 0);
   const asked = (size: number): number => Math.round((1 - rate) * size);
-  if (ranking === 'layerwise') {
+  if (ranking === 'layer') {
     hold(
       'minimum',
       named(({ before }) => asked(before) < 1),
