@@ -30,13 +30,12 @@ export const todaysStrength = <T>(options: T): T => renamed(options, earlierStre
  */
 export function renamed<T>(options: T, names: Renamed): T {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) return options;
-  let isEarlier = false;
-  const entries = Object.entries(options).map(([name, value]: [string, unknown]) => {
-    const wanted = names[name];
-    const today = wanted === undefined || wanted in options ? name : wanted;
-    const todays = typeof value === 'string' ? todaysValue(today, value) : value;
-    if (today !== name || todays !== value) isEarlier = true;
-    return [today, todays] as const;
+  const given: Readonly<Record<string, unknown>> = { ...options };
+  const entries = Object.entries(given).map(([name, value]): [string, unknown] => {
+    const wanted = names[name] ?? name;
+    const today = wanted in given ? name : wanted;
+    return [today, typeof value === 'string' ? todaysValue(today, value) : value];
   });
-  return isEarlier ? (Object.fromEntries(entries) as T) : options;
+  const isToday = entries.every(([name, value]) => Object.is(given[name], value) && name in given);
+  return isToday ? options : (Object.fromEntries(entries) as T);
 }

@@ -28,11 +28,13 @@ const families: Record<string, () => ImageModel> = {
     fresh('resnet50', { blocks: [1, 1], baseWidth: 4, imageSize: 20, stem: 'imagenet' }),
 };
 
-const ways: ScoreOptions[] = [
+const ways: (ScoreOptions & { readonly importance: string })[] = [
   { importance: 'l1' },
   { importance: 'l2', score: 'group' },
   { importance: 'taylor' },
   { importance: 'taylor', score: 'group' },
+  { importance: 'fisher' },
+  { importance: 'obd', score: 'group' },
   { importance: 'l2', score: 'activation' },
 ];
 

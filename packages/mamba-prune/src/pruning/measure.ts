@@ -10,6 +10,7 @@ import {
   zeros,
   zerosLike,
 } from '@mamba-prune/libtorch';
+import { UsageError } from '../errors.js';
 import type { ImageModel, UnitProbe } from '../models/image-model.js';
 import { type Calibration, averageOverBatches, free } from './calibration.js';
 import type { KeptUnits, PruningGroup } from '../models/groups.js';
@@ -54,6 +55,11 @@ export function meanSquaredGradients(
     withGradients(parameters, () => {
       const count = images.size(0);
       const size = of === 'batch' ? count : 1;
+      if (labels.size(0) !== count) {
+        throw new UsageError(
+          `calibration: got ${labels.size(0)} labels for ${count} images, expected one for each.`,
+        );
+      }
       const sums = parameters.map(({ shape, device }) =>
         zeros(shape, { dtype: 'float64', device }),
       );

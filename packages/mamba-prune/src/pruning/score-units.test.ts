@@ -1,4 +1,4 @@
-import { F, type Tensor, noGrad, tensor } from '@mamba-prune/libtorch';
+import { F, type Tensor, noGrad } from '@mamba-prune/libtorch';
 import { describe, expect, it } from 'vitest';
 import { UsageError } from '../errors.js';
 import type { ImageModel } from '../models/image-model.js';
@@ -9,9 +9,11 @@ import { chooseUnits } from './select-units.js';
 import {
   TwoLayer,
   calibrationOf,
+  pixels,
   randomImages,
   setWeight,
   smallMamba,
+  threeNeurons,
   weightOf,
 } from './testing/models.js';
 
@@ -31,20 +33,6 @@ const expectClose = (got: readonly number[], expected: readonly number[], digits
     expect(got[i], `unit ${i}`).toBeCloseTo(value, digits);
   });
 };
-
-/** Three neurons over pixels (p, q): relu(p + q), relu(2p), relu(-p); every logit reads a_j h_j. */
-function threeNeurons(readers: readonly [number, number, number]): TwoLayer {
-  const model = new TwoLayer({ units: 3 });
-  setWeight(model, 'fc1.weight', [1, 1, 2, 0, -1, 0]);
-  setWeight(model, 'fc1.bias', [0, 0, 0]);
-  // Equal logits: softmax gives 1/2 for both classes, whatever the image.
-  setWeight(model, 'fc2.weight', [...readers, ...readers]);
-  return model;
-}
-
-/** Images of one pixel with two channels. */
-const pixels = (values: readonly (readonly [number, number])[]): Tensor =>
-  tensor(values.flat()).reshape(values.length, 2, 1, 1);
 
 describe('score consumer', () => {
   it('is the norm of the out_proj column for SSM channels', async () => {
@@ -276,10 +264,12 @@ describe('planted useless units', () => {
     });
   }
 
-  const cases: ScoreOptions[] = [
+  const cases: (ScoreOptions & { readonly importance: string })[] = [
     { importance: 'l1' },
     { importance: 'l2' },
     { importance: 'taylor' },
+    { importance: 'fisher' },
+    { importance: 'obd' },
     { importance: 'l1', score: 'activation' },
     { importance: 'l2', score: 'activation' },
   ];
@@ -294,7 +284,7 @@ describe('planted useless units', () => {
     });
   }
 
-  for (const importance of ['l1', 'l2', 'taylor'] as const) {
+  for (const importance of ['l1', 'l2', 'taylor', 'fisher', 'obd'] as const) {
     it(`are found by ${importance}, group, where every member is small`, async () => {
       const model = smallMamba();
       const group = model.pruningGroups().find(({ name }) => name === 'blocks.1.ssm');
@@ -333,7 +323,7 @@ describe('planted useless units', () => {
 describe('scoring', () => {
   it('refuses unknown names, listing the right ones', async () => {
     const model = smallMamba();
-    await expect(scoresOf(model, 'blocks.0.ssm', { importance: 'l3' as 'l1' })).rejects.toThrow(
+    await expect(scoresOf(model, 'blocks.0.ssm', { importance: 'l3' })).rejects.toThrow(
       /importance: got 'l3', expected one of l1, l2, taylor, fisher, obd/,
     );
     await expect(
