@@ -30,12 +30,14 @@ export const todaysStrength = <T>(options: T): T => renamed(options, earlierStre
  */
 export function renamed<T>(options: T, names: Renamed): T {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) return options;
-  const given: Readonly<Record<string, unknown>> = { ...options };
-  const entries = Object.entries(given).map(([name, value]): [string, unknown] => {
+  const given = Object.entries(options);
+  const entries = given.map(([name, value]: [string, unknown]): [string, unknown] => {
     const wanted = names[name] ?? name;
-    const today = wanted in given ? name : wanted;
+    const today = wanted in options ? name : wanted;
     return [today, typeof value === 'string' ? todaysValue(today, value) : value];
   });
-  const isToday = entries.every(([name, value]) => Object.is(given[name], value) && name in given);
+  const isToday = entries.every(
+    ([name, value], i) => name === given[i]?.[0] && Object.is(value, given[i][1]),
+  );
   return isToday ? options : (Object.fromEntries(entries) as T);
 }

@@ -67,10 +67,12 @@ const share = { min: 0, max: 1 };
 
 export function addPruningOptions(command: Command): void {
   command.optionsGroup('Pruning:');
-  command.addOption(choiceOption('--method <name>', 'how', pruneMethods, 'oneshot'));
+  command.addOption(
+    choiceOption('--method <name>', 'how units are removed', pruneMethods, 'oneshot'),
+  );
   addRateOptions(command);
   add(command, [
-    integerOption('--rounds <n>', 'cut and train so often (default: 1)', {
+    integerOption('--rounds <n>', 'how many times to cut and train (default: 1)', {
       min: 1,
       max: pruneLimits.rounds,
     }),
@@ -82,7 +84,7 @@ export function addPruningOptions(command: Command): void {
     ...scoreOptions(defaultInWords),
     integerOption(
       '--score-batches <n>',
-      'of 64 images, for importances and scores that look at them (default: 8)',
+      'batches of 64 images, for importances and scores that look at them (default: 8)',
       { min: 1, max: pruneLimits.batches },
     ),
     ...selectionOptions(),
@@ -90,8 +92,18 @@ export function addPruningOptions(command: Command): void {
   command.optionsGroup('Method refill:');
   add(command, [
     numberOption('--fillback <x>', 'share of the removed units that returns (default: 0)', share),
-    choiceOption('--refill-score <name>', 'which return', refillScores, 'magnitude'),
-    choiceOption('--refill-budget <how>', 'on top of the rate, or within it', refillBudgets, 'add'),
+    choiceOption(
+      '--refill-score <name>',
+      'which of the removed units return',
+      refillScores,
+      'magnitude',
+    ),
+    choiceOption(
+      '--refill-budget <how>',
+      'whether they come on top of the rate, or within it',
+      refillBudgets,
+      'add',
+    ),
   ]);
   command.optionsGroup('Method rsst:');
   add(command, [
@@ -99,19 +111,34 @@ export function addPruningOptions(command: Command): void {
       min: 1,
       max: trainLimits.epochs,
     }),
-    choiceOption('--reg-schedule <name>', 'growth', rsstSchedules, 'exp_custom_exponents'),
+    choiceOption(
+      '--reg-schedule <name>',
+      'how the penalty grows',
+      rsstSchedules,
+      'exp_custom_exponents',
+    ),
     numberOption(
       '--reg-strength <x>',
-      'of the penalty at the end (default: 1e-4; doomed: 1000, l1 100, in the loss 1)',
+      'strength of the penalty at the end (default: 1e-4; doomed: 1000, l1 100, in the loss 1)',
       { min: 0, max: trainLimits.strength },
     ),
-    numberOption('--exponents <p>', 'of the schedule (default: 4)', {
+    numberOption('--exponents <p>', 'exponent of the schedule (default: 4)', {
       above: 0,
       max: pruneLimits.exponent,
     }),
-    choiceOption('--reg-norm <name>', 'norm', regNorms, 'l1; doomed: group'),
-    ...regUnitsOptions('units', 'all'),
-    choiceOption('--reg-apply <how>', 'penalty', regApplications, 'loss; doomed: proximal'),
+    choiceOption(
+      '--reg-norm <name>',
+      'norm of a unit that is penalised',
+      regNorms,
+      'l1; doomed: group',
+    ),
+    ...regUnitsOptions('units that are penalised', 'all'),
+    choiceOption(
+      '--reg-apply <how>',
+      'how the penalty reaches the weights',
+      regApplications,
+      'loss; doomed: proximal',
+    ),
     numberOption(
       '--near-zero <x>',
       "delete what is under this share of a group's largest norm, in place of a rate",
@@ -121,10 +148,14 @@ export function addPruningOptions(command: Command): void {
       '--lr-through',
       'one learning rate schedule over --reg-epochs and --epochs; what the optimizer knows of kept units stays',
     ),
-    integerOption('--rechoose <n>', 'doomed units anew after every n regularised epochs', {
-      min: 1,
-      max: trainLimits.epochs,
-    }),
+    integerOption(
+      '--rechoose <n>',
+      'choose the doomed units anew after every n regularised epochs',
+      {
+        min: 1,
+        max: trainLimits.epochs,
+      },
+    ),
   ]);
 }
 
@@ -151,12 +182,17 @@ export function regUnitsOptions(description: string, fallback: string): Option[]
 export const selectionOptions = (): Option[] => [
   choiceOption(
     '--ranking <how>',
-    'of the units of all layers together, or of each layer',
+    'whether units of all layers are ranked together, or those of each layer',
     rankings,
     'global',
     (word) => todaysValue('ranking', word),
   ),
-  choiceOption('--normalize <how>', 'scores of a group', normalizations, 'mean'),
+  choiceOption(
+    '--normalize <how>',
+    'what the scores of a group are divided by',
+    normalizations,
+    'mean',
+  ),
   integerOption('--round-to <n>', 'round widths up to a multiple (default: 1)', {
     min: 1,
     max: pruneLimits.width,
