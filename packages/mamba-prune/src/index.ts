@@ -86,11 +86,13 @@ export type { Calibration, CalibrationBatch } from './pruning/calibration.js';
 export {
   type BuiltInImportance,
   type ImportanceContext,
+  type ImportanceFacts,
   type ImportanceFunction,
   type ImportanceName,
   type RegisteredImportance,
   type UnitScore,
   defaultImportance,
+  importanceFacts,
   importanceNames,
   registerImportance,
   unitScores,

@@ -4,6 +4,7 @@ import { UsageError } from '../errors.js';
 import {
   type ImportanceFunction,
   type RegisteredImportance,
+  importanceFacts,
   importanceNames,
   needForImages,
   registerImportance,
@@ -25,6 +26,12 @@ describe('importances', () => {
   it('that are built in have a function each, and come first', () => {
     const builtIn = Object.keys(importanceFunctions);
     expect(importanceNames().slice(0, builtIn.length).sort()).toEqual(builtIn.sort());
+  });
+
+  it('are described in a line for help, with the paper where there is one', () => {
+    const facts = importanceFacts();
+    for (const [name, { description }] of facts) expect(description, name).toMatch(/^\S.{3,60}$/);
+    expect(facts.get('obd')?.paper).toContain('1801.05787');
   });
 
   it('say in one place whether they need images', () => {

@@ -10,8 +10,9 @@ import { printableLine } from '../printable.js';
 import type { Calibration } from './calibration.js';
 import { type RefillScore, refillScoreFacts } from './refill-choices.js';
 
-interface ImportanceFacts {
-  /** For help: what of a unit's weights w is added up. */
+/** What there is to say of an importance. */
+export interface ImportanceFacts {
+  /** One line for help: what of a unit's weights w is added up, where L is the loss. */
   readonly description: string;
   /** Whether it measures on real images. Without them it is an error. */
   readonly needsImages: boolean;
@@ -145,7 +146,7 @@ const registered = new Map<string, ImportanceFacts & Pick<RegisteredImportance, 
 export function registerImportance(importance: RegisteredImportance): void {
   const where = 'registerImportance';
   requireOptions(where, importance, registeredKinds, ['name', 'description', 'score']);
-  const { name, description, needsImages: needs = false, score } = importance;
+  const { name, description, needsImages = false, score } = importance;
   if (!/^[a-z][\w-]*$/i.test(name)) {
     throw new UsageError(
       `${where}: got the name '${printableLine(name)}', expected letters, digits, - and _, beginning with a letter.`,
@@ -156,36 +157,38 @@ export function registerImportance(importance: RegisteredImportance): void {
       `${where}: got the name '${name}', which is taken. Expected another one than ${importanceNames().join(', ')}.`,
     );
   }
-  registered.set(name, { description, needsImages: needs, score });
+  registered.set(name, { description, needsImages, score });
 }
 
 /** What `registerImportance` was told to call; undefined for another name. */
 export const registeredFunction = (name: string): ImportanceFunction | undefined =>
   registered.get(name)?.score;
 
-/** All there are, those that were registered last. */
-export const importanceNames = (): string[] => [...keysOf(importances), ...registered.keys()];
+/** All there are by name, those that were registered last. */
+export const importanceFacts = (): Map<string, ImportanceFacts> =>
+  new Map<string, ImportanceFacts>([...Object.entries(importances), ...registered]);
 
-const factsOf = (name: string): ImportanceFacts | undefined =>
-  isBuiltIn(name) ? importances[name] : registered.get(name);
+export const importanceNames = (): string[] => [...importanceFacts().keys()];
 
 export const isBuiltIn = (name: string): name is BuiltInImportance =>
   Object.hasOwn(importances, name);
 
-/** The line of help for each. */
-export const importanceDescriptions = (): Record<string, string> =>
-  Object.fromEntries(importanceNames().map((name) => [name, factsOf(name)?.description ?? '']));
+const described = (
+  facts: Iterable<readonly [string, { readonly description: string }]>,
+): Record<string, string> =>
+  Object.fromEntries(Array.from(facts, ([name, { description }]) => [name, description]));
 
 /** The line of help for each. */
-export const scoreDescriptions = (): Record<UnitScore, string> => ({
-  consumer: scores.consumer.description,
-  group: scores.group.description,
-  activation: scores.activation.description,
-});
+export const importanceDescriptions = (): Record<string, string> => described(importanceFacts());
+export const scoreDescriptions: Readonly<Record<string, string>> = described(
+  Object.entries(scores),
+);
 
 /** Those that see nothing but weights: what the score `activation` can multiply. */
 export const importancesOfWeights = (): string[] =>
-  importanceNames().filter((name) => factsOf(name)?.needsImages === false);
+  Array.from(importanceFacts())
+    .filter(([, { needsImages }]) => !needsImages)
+    .map(([name]) => name);
 
 /** What is taken where no importance is given. */
 const defaults = { images: 'taylor', weights: 'l1' } as const satisfies Record<
@@ -230,7 +233,7 @@ export interface ImageNeeds {
 
 /** What of a choice needs passes over real images, in words; undefined if nothing does. */
 export function needForImages({ importance, score, refillScore }: ImageNeeds): string | undefined {
-  if (importance !== undefined && factsOf(importance)?.needsImages === true) {
+  if (importance !== undefined && importanceFacts().get(importance)?.needsImages === true) {
     return `importance ${importance}`;
   }
   // Settings that were stored are asked before they are checked.

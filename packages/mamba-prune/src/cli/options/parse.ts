@@ -99,8 +99,6 @@ export function choiceOption(
   choices: readonly string[] | Readonly<Record<string, string>>,
   /** What help says happens without it; the value is filled in elsewhere. */
   fallback?: string,
-  /** From a word that is no choice any more to the one that it is today. */
-  today: (word: string) => string = (word) => word,
 ): Option {
   const words = isList(choices) ? choices : Object.keys(choices);
   const shown = isList(choices)
@@ -110,10 +108,17 @@ export function choiceOption(
   return new Option(
     flags,
     fallback === undefined ? text : `${text} (default: ${fallback})`,
-  ).argParser((value: string) => checkChoice(today(value), words));
+  ).argParser((value: string) => checkChoice(value, words));
 }
 
 const isList = (choices: object): choices is readonly string[] => Array.isArray(choices);
+
+/** The option, reading a word that it had before as the one of today. */
+export function withEarlierWords(option: Option, today: (word: string) => string): Option {
+  const { parseArg } = option;
+  if (parseArg) option.parseArg = (value, previous) => parseArg(today(value), previous);
+  return option;
+}
 
 /** An option under a name that it had before: read as today's, and shown nowhere. */
 export function earlierOption(flags: string, today: Option): Option {

@@ -29,7 +29,13 @@ import {
 import type { RecipeSettings } from '../../workflows/settings.js';
 import { goesThrough } from '../../workflows/prune/lr-through.js';
 import { type Rewind, parseRewind } from '../../workflows/prune/rewind-time.js';
-import { choiceOption, earlierOption, integerOption, numberOption } from './parse.js';
+import {
+  choiceOption,
+  earlierOption,
+  integerOption,
+  numberOption,
+  withEarlierWords,
+} from './parse.js';
 import { defined } from './recipe.js';
 import { type RateFlags, addRateOptions } from './rates.js';
 
@@ -167,8 +173,9 @@ export const scoreOptions = (fallback: string): Option[] => [
     importanceDescriptions(),
     fallback,
   ),
-  choiceOption('--score <what>', 'which weights count', scoreDescriptions(), defaultScore, (word) =>
-    todaysValue('score', word),
+  withEarlierWords(
+    choiceOption('--score <what>', 'which weights count', scoreDescriptions, defaultScore),
+    (word) => todaysValue('score', word),
   ),
 ];
 
@@ -180,11 +187,13 @@ export function regUnitsOptions(description: string, fallback: string): Option[]
 
 /** From scores to the units that stay. */
 export const selectionOptions = (): Option[] => [
-  choiceOption(
-    '--ranking <how>',
-    'whether units of all layers are ranked together, or those of each layer',
-    rankings,
-    'global',
+  withEarlierWords(
+    choiceOption(
+      '--ranking <how>',
+      'whether units of all layers are ranked together, or those of each layer',
+      rankings,
+      'global',
+    ),
     (word) => todaysValue('ranking', word),
   ),
   choiceOption(
