@@ -145,7 +145,9 @@ describe('a pass over calibration data', () => {
     const groups = model.pruningGroups();
     const watched = groups.filter(({ optional }) => !optional);
     const pass = async (): Promise<void> => {
-      await scoreUnits(model, groups, { importance: 'taylor' }, calibration);
+      for (const importance of ['taylor', 'fisher', 'obd']) {
+        await scoreUnits(model, groups, { importance }, calibration);
+      }
       await scoreUnits(model, watched, { importance: 'l1', score: 'activation' }, calibration);
     };
     await pass();
