@@ -6,12 +6,8 @@
 #include <cstdint>
 #include <tuple>
 
+#include "../cuda/kernels/augment_interface.h"
 #include "op_util.h"
-#ifndef MAMBA_PRUNE_AUGMENT_ARGS
-#define MAMBA_PRUNE_AUGMENT_ARGS_ONLY
-#include "../cuda/kernels/augment.cu"
-#undef MAMBA_PRUNE_AUGMENT_ARGS_ONLY
-#endif
 
 namespace mamba_prune::augment_op {
 

@@ -8,52 +8,7 @@
 // (packages/mamba-prune/src/data/augment); only the source of the random words differs: Philox, which needs no state.
 // All that decides a byte is computed in double and without contracted products, so that both devices round alike.
 
-#ifndef MAMBA_PRUNE_AUGMENT_ARGS
-#define MAMBA_PRUNE_AUGMENT_ARGS
-
-namespace mamba_prune {
-namespace augment {
-
-typedef unsigned char u8;
-typedef unsigned short u16;
-typedef unsigned int u32;
-typedef unsigned long long u64;
-#ifdef __CUDACC__
-typedef long long i64;
-#else
-typedef int64_t i64;
-#endif
-
-enum OutputType { kFloat32, kBfloat16, kFloat16 };
-constexpr int kMaxRandOps = 16;
-
-// What a kernel is given; the same layout on host and device. Images are planar, [channels, height, width].
-struct AugmentArgs {
-  const u8* images;    // [count, channels, height, width]
-  const i64* labels;   // [count]
-  const i64* order;    // [rows], images of the epoch in their order
-  const i64* samples;  // [rows], numbers that the random choices hang on; null: those of `order`
-  const i64* state;    // seed, epoch, step
-  const float* mean;   // [channels], of pixels scaled to 0..1
-  const float* std;
-  void* out;           // [batch, channels, height, width]
-  i64* out_labels;     // [batch]
-  float* out_targets;  // [batch, classes], or null
-  u8* scratch;         // kernel only: canvases of every block, or null for those in shared memory
-  i64 count, rows, batch, first_row, global_batch;
-  int channels, height, width, classes;
-  int output;    // OutputType
-  int canvases;  // pictures that a block needs room for: two that take turns, and a third if there is a partner
-  int pad_crop, flip, rand_ops, nearest, cutout, resized;
-  double magnitude, mixup, cutmix, mix_probability;
-  double scale_low, scale_high, ratio_low, ratio_high;  // of the resized crop
-};
-
-}  // namespace augment
-}  // namespace mamba_prune
-#endif
-
-#ifndef MAMBA_PRUNE_AUGMENT_ARGS_ONLY
+#include "augment_interface.h"
 
 #ifdef __CUDACC__
 #define MP_FUNCTION static __device__
@@ -655,7 +610,7 @@ MP_FUNCTION void make_row(const AugmentArgs& a, i64 row, u8* canvases, Shared& s
 
 #ifdef __CUDACC__
 // Any number of blocks; dynamic shared memory for the canvases unless a.scratch has them.
-extern "C" __global__ void __launch_bounds__(256) augment_batch(AugmentArgs a) {
+extern "C" __global__ void __launch_bounds__(kThreads) augment_batch(AugmentArgs a) {
   extern __shared__ u8 room[];
   __shared__ Shared shared;
   const i64 bytes = static_cast<i64>(a.channels) * a.height * a.width;
@@ -672,4 +627,3 @@ extern "C" __global__ void augment_advance(i64* state) { state[2] += 1; }
 }  // namespace mamba_prune
 #undef MP_FUNCTION
 #undef MP_APART
-#endif

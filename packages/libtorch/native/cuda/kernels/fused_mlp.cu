@@ -9,20 +9,16 @@
 // 8 j + 2 t + b of a product is column 32 (j / 4) + 8 t + 2 (j % 4) + b. fused_mlp.cc packs the weights in that order.
 //
 // Defined by the caller: MODEL (128 or 192), NEXT (0 or 1), GROUPS (warpgroups, 1 or 2), STAGES (units in shared memory), and
-// SCALAR, 1 or 2. For MODEL 64 ptxas of CUDA 13.0 gives `left` and `hidden` the same registers, and results are wrong.
-constexpr int kUnit = 64 * MODEL * 2;                          // bytes
-constexpr int kStride = (kUnit + 256 + 1023) / 1024 * 1024;    // after the numbers: 64 floats of bias
-constexpr int kBlocks = MODEL / 8;                             // columns of MODEL, 8 at a time
-constexpr int kSteps = MODEL / 16;                             // products of 16 along MODEL
+// SCALAR, of 16 bits. For MODEL 64 ptxas of CUDA 13.0 gives `left` and `hidden` the same registers, and results are wrong.
+#include "fused_mlp_interface.h"
 
-struct MlpArgs {
-  const scalar* x;            // [rows, MODEL]
-  const unsigned char* units;
-  const float* bias;          // fc2's [MODEL]
-  scalar *out, *next;         // [rows, MODEL], [rows, next_width]
-  int rows, neuron_units, next_units, next_width;
-  float eps;
-};
+using namespace mamba_prune::cuda::mlp_kernel;
+using Args = MlpArgs<scalar>;
+
+constexpr int kUnit = number_bytes(MODEL);
+constexpr int kStride = unit_bytes(MODEL);
+constexpr int kBlocks = MODEL / 8;  // columns of MODEL, 8 at a time
+constexpr int kSteps = MODEL / 16;  // products of 16 along MODEL
 
 __device__ __forceinline__ u32 address_of(const void* shared) { return (u32)__cvta_generic_to_shared(shared); }
 
@@ -44,7 +40,7 @@ __device__ __forceinline__ void barrier_arrive(u32 barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
 }
 __device__ __forceinline__ void copy_unit(u32 to, const unsigned char* from, u32 barrier) {
-  constexpr u32 kBytes = kUnit + 256;
+  constexpr u32 kBytes = kUnit + kBiasBytes;
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(kBytes) : "memory");
   asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to), "l"(from),
                "r"(kBytes), "r"(barrier)
@@ -70,7 +66,7 @@ struct Ring {
 };
 
 #define REGISTERS8(a, i) "+f"(a[i]), "+f"(a[i + 1]), "+f"(a[i + 2]), "+f"(a[i + 3]), "+f"(a[i + 4]), "+f"(a[i + 5]), "+f"(a[i + 6]), "+f"(a[i + 7])
-#if SCALAR == 1
+#if SCALAR == MAMBA_PRUNE_BFLOAT16
 #define WGMMA_TYPES "f32.bf16.bf16"
 #else
 #define WGMMA_TYPES "f32.f16.f16"
@@ -128,7 +124,7 @@ __device__ __forceinline__ void add_bias(float (&sum)[32], u32 unit) {
 
 __device__ __forceinline__ u32 pair(float low, float high) {
   u32 r;
-#if SCALAR == 1
+#if SCALAR == MAMBA_PRUNE_BFLOAT16
   asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low));
 #else
   asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low));
@@ -197,7 +193,7 @@ __device__ __forceinline__ void normalized(u32 (&left)[kSteps][4], const float (
     }
 }
 
-__device__ __forceinline__ void copy_units(const MlpArgs& a, Ring ring, int tiles, int units) {
+__device__ __forceinline__ void copy_units(const Args& a, Ring ring, int tiles, int units) {
   for (int tile = blockIdx.x; tile < tiles; tile += gridDim.x)
     for (int u = 0; u < units; u++) {
       barrier_wait(ring.empty + 8 * ring.stage, ring.parity ^ 1);
@@ -206,7 +202,7 @@ __device__ __forceinline__ void copy_units(const MlpArgs& a, Ring ring, int tile
     }
 }
 
-__device__ __forceinline__ void mlp_tile(const MlpArgs& a, Ring& ring, const Rows& rows) {
+__device__ __forceinline__ void mlp_tile(const Args& a, Ring& ring, const Rows& rows) {
   float acc[4 * kBlocks];
   {
     uint4 x[2][MODEL / 32];
@@ -296,11 +292,11 @@ __device__ __forceinline__ void mlp_tile(const MlpArgs& a, Ring& ring, const Row
 #endif
 }
 
-extern "C" __global__ void __launch_bounds__(GROUPS * 128 + 128, 1) fused_mlp(const MlpArgs a) {
+extern "C" __global__ void __launch_bounds__(threads_of(GROUPS), 1) fused_mlp(const Args a) {
   extern __shared__ unsigned char memory[];
   __shared__ u64 barriers[2 * STAGES];
   Ring ring;
-  ring.base = (address_of(memory) + 1023) & ~1023u;
+  ring.base = (address_of(memory) + kAlignment - 1) & ~(kAlignment - 1u);
   ring.full = address_of(barriers), ring.empty = ring.full + 8 * STAGES;
   ring.stage = 0, ring.parity = 0;
   if (threadIdx.x == 0) {
@@ -308,17 +304,17 @@ extern "C" __global__ void __launch_bounds__(GROUPS * 128 + 128, 1) fused_mlp(co
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
   }
   __syncthreads();
-  const int tiles = (a.rows + 64 * GROUPS - 1) / (64 * GROUPS);
-  if (threadIdx.x >= GROUPS * 128) {
+  const int tiles = (a.rows + kTile * GROUPS - 1) / (kTile * GROUPS);
+  if (threadIdx.x >= GROUPS * kWarpgroup) {
 #if GROUPS == 2
     asm volatile("setmaxnreg.dec.sync.aligned.u32 24;");
 #endif
-    if (threadIdx.x == GROUPS * 128) copy_units(a, ring, tiles, 2 * a.neuron_units + a.next_units);
+    if (threadIdx.x == GROUPS * kWarpgroup) copy_units(a, ring, tiles, 2 * a.neuron_units + a.next_units);
     return;
   }
 #if GROUPS == 2
   asm volatile("setmaxnreg.inc.sync.aligned.u32 240;");
 #endif
   const int row = threadIdx.x / 32 * 16 + (threadIdx.x & 31) / 4;
-  for (int tile = blockIdx.x; tile < tiles; tile += gridDim.x) mlp_tile(a, ring, {tile * 64 * GROUPS + row, a.rows});
+  for (int tile = blockIdx.x; tile < tiles; tile += gridDim.x) mlp_tile(a, ring, {tile * kTile * GROUPS + row, a.rows});
 }

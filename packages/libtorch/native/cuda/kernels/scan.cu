@@ -8,28 +8,20 @@
 // (add to y instead of writing it), FORWARD_THREADS, FORWARD_BLOCKS (of a multiprocessor); for the backward pass, which
 // takes up to 32 states, ADD_DZ (as ADD_Y), SAME_ROWS (u, delta, dy, du and ddelta share one row stride, z and dz
 // another), BACKWARD_THREADS, BACKWARD_BLOCKS. Only the pass that has its threads is compiled.
-constexpr int kSegment = 16;  // steps between two checkpoints
+#include "scan_interface.h"
 
-struct ScanArgs {
-  const scalar *u, *delta, *z, *B, *C;
-  const float *A, *D, *bias, *initial;
-  scalar* y;
-  float *last, *checkpoints;
-  // Elements from one time step to the next; a batch entry follows the other by `length` steps.
-  int u_row, delta_row, z_row, b_row, c_row, y_row;
-  // Results are written in columns [0, width); those from `channels` on are zero.
-  int batch, length, channels, width;
-  const float* scale;  // of the result, one number a batch entry, or null
-};
+using namespace mamba_prune::cuda::scan_kernel;
+using Args = ScanArgs<scalar>;
+using Grads = ScanGrads<scalar>;
 
 // Where a sequence begins, and the way from a step to the next one: scanned backwards it begins at its last row.
-template <class T> __device__ __forceinline__ T* sequence(T* data, int row, const ScanArgs& s, int batch) {
+template <class T> __device__ __forceinline__ T* sequence(T* data, int row, const Args& s, int batch) {
   return data + ((i64)batch * s.length + (REVERSE ? s.length - 1 : 0)) * row;
 }
 __device__ __forceinline__ int stride(int row) { return REVERSE ? -row : row; }
 
 // Rate of decay in base 2, so that exp(dt A) is one instruction.
-__device__ __forceinline__ float decay_rate(const ScanArgs& s, int channel, int state) {
+__device__ __forceinline__ float decay_rate(const Args& s, int channel, int state) {
   if (state >= N) return 0.0f;
   const float a = s.A[(i64)channel * N + state];
   return (A_LOG ? -ex2(kLog2e * a) : a) * kLog2e;
@@ -39,7 +31,7 @@ __device__ __forceinline__ float step_size(float delta, float bias) {
   return SOFTPLUS ? softplus(x) : x;
 }
 // Steps of the segment that begins at `first`.
-__device__ __forceinline__ int steps_of(const ScanArgs& s, int first) {
+__device__ __forceinline__ int steps_of(const Args& s, int first) {
   return WHOLE_SEGMENTS ? kSegment : min(kSegment, s.length - first);
 }
 
@@ -56,14 +48,14 @@ __device__ __forceinline__ void stage_bc(float (*bc)[2 * States], const scalar* 
   }
 }
 
-constexpr int kStates = (N + 3) / 4 * 4;  // of a channel in a checkpoint
+constexpr int kStates = saved_states(N);  // of a channel in a checkpoint
 
 // ---------------------------------------------------------------------------------------------- forward
 // A thread owns a channel with all of its states.
 #ifdef FORWARD_THREADS
 constexpr int kAhead = 4;  // steps whose inputs are loaded before they are needed
 
-extern "C" __global__ void __launch_bounds__(FORWARD_THREADS, FORWARD_BLOCKS) scan_forward(const ScanArgs s) {
+extern "C" __global__ void __launch_bounds__(FORWARD_THREADS, FORWARD_BLOCKS) scan_forward(const Args s) {
   __shared__ __align__(16) float bc[kSegment][2 * kStates];
   const int channel = blockIdx.x * FORWARD_THREADS + threadIdx.x, batch = blockIdx.y;
   const bool inside = channel < s.channels;
@@ -145,34 +137,15 @@ extern "C" __global__ void __launch_bounds__(FORWARD_THREADS, FORWARD_BLOCKS) sc
 
 // ---------------------------------------------------------------------------------------------- backward
 #ifdef BACKWARD_THREADS
-// kGroups threads share a channel, 8 states each. Sums over channels (the gradients of B and C) begin in the tensor
+// kGroups threads share a channel, kOwn states each. Sums over channels (the gradients of B and C) begin in the tensor
 // cores: 16 values a lane times a matrix of zeros and ones leave the sums over 4 lanes each.
-constexpr int kOwn = 8;
-constexpr int kGroups = N <= 8 ? 1 : N <= 16 ? 2 : 4;
+constexpr int kGroups = groups_of(N);
 constexpr int kPadded = kOwn * kGroups;
-constexpr int kChunk = 4;                // steps whose states are in registers at a time
 constexpr int kMine = kChunk / kGroups;  // steps of a chunk whose elementwise work is this thread's
 constexpr int kLanes = 32 / kGroups;     // channels of a warp
 constexpr int kWarps = BACKWARD_THREADS / 32;
 constexpr int kBlockChannels = BACKWARD_THREADS / kGroups;
 constexpr int kChunks = kSegment / kChunk;
-
-struct ScanGrads {
-  const scalar* dy;
-  const float* dlast;
-  scalar *du, *ddelta, *dz;
-  // Partial sums: dbc [channel blocks, batch, length, 2 kPadded]; params
-  // [batch groups, (N + 2) channels] with dA [channels, N], then dD, then dbias.
-  float *dbc, *params, *dinitial;
-  int dy_row, du_row, ddelta_row, dz_row;
-  int batches_per_block;
-};
-
-struct BackwardShared {
-  float bc[kSegment][2 * kPadded];
-  float sums[kSegment][kWarps][2 * 8 * kOwn];
-  float saved[kChunks][kOwn][BACKWARD_THREADS];  // states at the start of each chunk
-};
 
 __device__ __forceinline__ void mma(float (&d)[4], float a0, float a1, float a2, float a3, float b0, float b1) {
   asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
@@ -190,7 +163,7 @@ __device__ __forceinline__ void sum_over_quads(float* out, const float (&dB)[kOw
   for (int n = 0; n < kOwn / 2; n++) {
     mma(d, dB[n], dC[n], dB[n + 4], dC[n + 4], pick[n], pick[n + 4]);
     // The tensor cores read 10 bits of the mantissa; for float32 results the next 11 follow.
-    if (SCALAR == 0)
+    if (SCALAR == MAMBA_PRUNE_FLOAT32)
       mma(d, below_tf32(dB[n]), below_tf32(dC[n]), below_tf32(dB[n + 4]), below_tf32(dC[n + 4]), pick[n], pick[n + 4]);
   }
   const int lane = threadIdx.x & 31, at = (lane >> 2) * kOwn + (lane & 3) * 2;
@@ -222,9 +195,9 @@ __device__ __forceinline__ void sum_over_groups(float (&mine)[kMine], const floa
   }
 }
 
-extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS) scan_backward(const ScanArgs s, const ScanGrads g) {
+extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS) scan_backward(const Args s, const Grads g) {
   extern __shared__ __align__(16) unsigned char shared[];
-  BackwardShared& memory = *reinterpret_cast<BackwardShared*>(shared);
+  auto& memory = *reinterpret_cast<BackwardShared<kGroups, BACKWARD_THREADS>*>(shared);
   auto& bc = memory.bc;
   auto& sums = memory.sums;
   auto& saved = memory.saved;
