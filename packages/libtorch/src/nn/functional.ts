@@ -13,8 +13,8 @@ import { atLeastFloat32, maybeFloat32, needsFloat32, weightFor } from './precisi
 export { gelu, relu, silu, softplus } from '../generated/ops.js';
 export { kernelLimits } from './general-paths.js';
 export { atLeastFloat32, meanFloat32, weightFor } from './precision.js';
-export { type FusedBlock, hasFusedBlocks, mambaBlocks, packUnits } from './fused-blocks.js';
-export { type BranchWeights, hasFusedBranches, mlpBranch, ssmBranch } from './fused-branches.js';
+export { type FusedBlock, hasFusedBlocks, mambaBlocks, packUnits } from '../kernels/fused-blocks.js';
+export { type BranchWeights, hasFusedBranches, mlpBranch, ssmBranch } from '../kernels/fused-branches.js';
 export {
   type PackedConvolution,
   type Shortcut,
@@ -23,8 +23,8 @@ export {
   convBlock,
   packWeights,
   vitBlock,
-} from './inference-blocks.js';
-export { type ConvolutionForm, packConvolution } from './convolution-weights.js';
+} from '../kernels/inference-blocks.js';
+export { type ConvolutionForm, packConvolution } from '../kernels/convolution-weights.js';
 export { type TokenOrder, reorderTokens } from './token-order.js';
 
 const reductions = { none: 0, mean: 1, sum: 2 } as const;

@@ -10,7 +10,7 @@ import {
   scope,
   setNumThreads,
 } from '../../index.js';
-import type { Worst } from './compare-kernels.js';
+import type { Worst } from '../../nn/testing/compare-kernels.js';
 
 export interface VitCase {
   readonly batch: number;

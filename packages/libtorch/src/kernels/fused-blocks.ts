@@ -3,8 +3,8 @@
 import { callOperator, hasOperator } from '../dispatch.js';
 import type { Tensor } from '../tensor.js';
 import type { BranchWeights } from './fused-branches.js';
-import type { LayerNorm } from './norm.js';
-import { type TokenOrder, sideOf } from './token-order.js';
+import type { LayerNorm } from '../nn/norm.js';
+import { type TokenOrder, sideOf } from '../nn/token-order.js';
 
 /** One block: x = x + ssm(norm1(x)), x = x + mlp(norm2(x)); the weights as for `ssmBranch` and `mlpBranch`. */
 export interface FusedBlock {
