@@ -13,19 +13,9 @@ import { atLeastFloat32, maybeFloat32, needsFloat32, weightFor } from './precisi
 export { gelu, relu, silu, softplus } from '../generated/ops.js';
 export { kernelLimits } from './general-paths.js';
 export { atLeastFloat32, meanFloat32, weightFor } from './precision.js';
-export { type FusedBlock, hasFusedBlocks, mambaBlocks, packUnits } from '../kernels/fused-blocks.js';
-export { type BranchWeights, hasFusedBranches, mlpBranch, ssmBranch } from '../kernels/fused-branches.js';
-export {
-  type PackedConvolution,
-  type Shortcut,
-  type VitBlockSizes,
-  type VitBlockWeights,
-  convBlock,
-  packWeights,
-  vitBlock,
-} from '../kernels/inference-blocks.js';
-export { type ConvolutionForm, packConvolution } from '../kernels/convolution-weights.js';
 export { type TokenOrder, reorderTokens } from './token-order.js';
+// Names of `@mamba-prune/libtorch/kernels` under their earlier path.
+export * from '../kernels/index.js';
 
 const reductions = { none: 0, mean: 1, sum: 2 } as const;
 
@@ -301,47 +291,4 @@ export function causalConv1d(x: Tensor, weight: Tensor, options: CausalConvOptio
 export function biasGelu(x: Tensor, bias: Tensor): Tensor {
   if (needsFloat32(x)) return biasGelu(atLeastFloat32(x), atLeastFloat32(bias)).to(x.dtype);
   return callOperator('mamba_prune::bias_gelu', x, bias) as Tensor;
-}
-
-/** The parameters of one block of the vision Mamba; shapes as in `mambaBlock`. */
-export interface MambaBlockWeights {
-  readonly norm1Weight: Tensor;
-  readonly norm1Bias: Tensor;
-  readonly inProj: Tensor;
-  readonly convWeight: Tensor;
-  readonly convBias: Tensor;
-  readonly xProj: Tensor;
-  readonly dtWeight: Tensor;
-  readonly dtBias: Tensor;
-  readonly aLog: Tensor;
-  readonly d: Tensor;
-  readonly outProj: Tensor;
-  readonly norm2Weight: Tensor;
-  readonly norm2Bias: Tensor;
-  readonly fc1Weight: Tensor;
-  readonly fc1Bias: Tensor;
-  readonly fc2Weight: Tensor;
-  readonly fc2Bias: Tensor;
-}
-
-/**
- * A whole block of the vision Mamba, x + ssm(norm1(x)) and then x + mlp(norm2(x)), as one operator: for
- * inference on the CPU in float32. It computes what the single operators do, up to the rounding of
- * sums; small batches gain most, whose single operators cost more to call than to compute.
- *
- * @param x - shape [batch, length, dModel]; the result has the same shape
- * @param weights - norms and biases of their one size, inProj [2 dInner, dModel], convWeight [dInner, 1, dConv],
- *   xProj [dtRank + 2 dState, dInner], dtWeight [dInner, dtRank], aLog [dInner, dState], outProj [dModel, dInner],
- *   fc1Weight [mlp, dModel], fc2Weight [dModel, mlp]
- * @param eps - of both LayerNorms
- * @throws TorchError for tensors that require gradients while they are recorded, other types or shapes
- */
-export function mambaBlock(x: Tensor, weights: MambaBlockWeights, eps: number): Tensor {
-  const w = weights;
-  return callOperator(
-    'mamba_prune::mamba_block',
-    ...[x, w.norm1Weight, w.norm1Bias, w.inProj, w.convWeight, w.convBias, w.xProj],
-    ...[w.dtWeight, w.dtBias, w.aLog, w.d, w.outProj, w.norm2Weight, w.norm2Bias],
-    ...[w.fc1Weight, w.fc1Bias, w.fc2Weight, w.fc2Bias, eps],
-  ) as Tensor;
 }
