@@ -49,8 +49,12 @@ export function mambaBlocks(
 ): Tensor {
   const eps = blocks[0]?.norm1.eps;
   const weights = blocks.flatMap(({ norm1, norm2, ssm, mlp }) => [
-    ...[norm1.weight, norm1.bias, norm2.weight, norm2.bias],
-    ...[...ssm.weights, ...mlp.weights],
+    norm1.weight,
+    norm1.bias,
+    norm2.weight,
+    norm2.bias,
+    ...ssm.weights,
+    ...mlp.weights,
   ]);
   const packed = blocks.flatMap(({ ssm, mlp }) => [...ssm.packed, ...mlp.packed]);
   const orders = blocks.map(({ reorder }) => (reorder ? sideOf(reorder, x.size(1)) : -1));

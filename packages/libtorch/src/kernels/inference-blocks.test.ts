@@ -18,7 +18,10 @@ describe('packWeights', () => {
       const packed = kernels.packWeights(weight);
       const [count, panels, depth, panel] = packed.shape as [number, number, number, number];
       expect([count, depth, panels * panel >= 5, (panels - 1) * panel < 5]).toEqual([
-        ...[2, 3, true, true],
+        2,
+        3,
+        true,
+        true,
       ]);
       const columns = packed.permute(0, 1, 3, 2).reshape(2, -1, 3);
       expect(columns.narrow(1, 0, 5).equal(weight)).toBe(true);

@@ -22,7 +22,11 @@ describe('functional', () => {
     const z = random(batch, length, channels);
     let h = random(batch, channels, states);
     const got = F.selectiveScan(u, delta, A, B, C, {
-      ...{ D, z, deltaBias, deltaSoftplus: true, initialState: h },
+      D,
+      z,
+      deltaBias,
+      deltaSoftplus: true,
+      initialState: h,
     });
     const dt = F.softplus(delta.add(deltaBias));
     const ys = Array.from({ length }, (_, t) => {

@@ -237,7 +237,11 @@ export function selectiveScan(
   const { D, z, deltaBias, deltaSoftplus = false, initialState } = options;
   if (needsFloat32(u)) {
     const [u32, delta32, A32, B32, C32] = [u, delta, A, B, C].map(atLeastFloat32) as [
-      ...[Tensor, Tensor, Tensor, Tensor, Tensor],
+      Tensor,
+      Tensor,
+      Tensor,
+      Tensor,
+      Tensor,
     ];
     const { y, lastState } = selectiveScan(u32, delta32, A32, B32, C32, {
       D: maybeFloat32(D),
@@ -254,7 +258,16 @@ export function selectiveScan(
   }
   const [y, lastState] = callOperator(
     'mamba_prune::selective_scan',
-    ...[u, delta, A, B, C, D, z, deltaBias, deltaSoftplus, initialState],
+    u,
+    delta,
+    A,
+    B,
+    C,
+    D,
+    z,
+    deltaBias,
+    deltaSoftplus,
+    initialState,
   ) as [Tensor, Tensor];
   return { y, lastState };
 }

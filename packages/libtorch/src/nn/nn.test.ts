@@ -22,14 +22,15 @@ const PYTHON = '/usr/bin/python3';
 
 /** Values that PyTorch draws after seed 7, by the expression that draws them. */
 const drawn = [
-  ...[
-    'Linear(5, 3)',
-    'Linear(5, 3, bias=False)',
-    'Conv1d(6, 6, 4, groups=6)',
-    'Conv2d(3, 5, 4, 4)',
-  ],
-  ...['kaiming_normal_(mode="fan_out", nonlinearity="relu")', 'kaiming_uniform_(a=0.1)'],
-  ...['xavier_uniform_(gain=1.5)', 'xavier_normal_()', 'trunc_normal_(std=0.02, a=-0.03, b=0.05)'],
+  'Linear(5, 3)',
+  'Linear(5, 3, bias=False)',
+  'Conv1d(6, 6, 4, groups=6)',
+  'Conv2d(3, 5, 4, 4)',
+  'kaiming_normal_(mode="fan_out", nonlinearity="relu")',
+  'kaiming_uniform_(a=0.1)',
+  'xavier_uniform_(gain=1.5)',
+  'xavier_normal_()',
+  'trunc_normal_(std=0.02, a=-0.03, b=0.05)',
 ];
 
 /** All of `drawn` in one run of Python, which takes seconds to start; undefined without PyTorch. */

@@ -35,8 +35,17 @@ export const STORAGE_TYPES: ReadonlyMap<string, SafetensorsDType | null> = new M
 export const DTYPE_NAMES: ReadonlySet<string> = new Set(
   [
     ...Object.keys(DTYPES),
-    ...['complex32', 'complex64', 'complex128', 'uint16', 'uint32', 'uint64'],
-    ...['qint8', 'quint8', 'qint32', 'float8_e4m3fn', 'float8_e5m2'],
+    'complex32',
+    'complex64',
+    'complex128',
+    'uint16',
+    'uint32',
+    'uint64',
+    'qint8',
+    'quint8',
+    'qint32',
+    'float8_e4m3fn',
+    'float8_e5m2',
   ].map((name) => `torch.${name}`),
 );
 
