@@ -4,8 +4,11 @@ import { Module } from './module.js';
 
 /** x * Phi(x), exact (erf) unless the tanh approximation is asked for. */
 export class GELU extends Module {
-  constructor(readonly approximate: 'none' | 'tanh' = 'none') {
+  readonly approximate: 'none' | 'tanh';
+
+  constructor(approximate: 'none' | 'tanh' = 'none') {
     super();
+    this.approximate = approximate;
   }
 
   forward(x: Tensor): Tensor {

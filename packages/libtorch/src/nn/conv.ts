@@ -41,14 +41,20 @@ abstract class Conv<Size extends Pair> extends Module {
   readonly padding: Size | 0;
   readonly dilation: Size | 1;
   readonly groups: number;
+  readonly inChannels: number;
+  readonly outChannels: number;
+  readonly kernelSize: readonly number[];
 
   constructor(
-    readonly inChannels: number,
-    readonly outChannels: number,
-    readonly kernelSize: readonly number[],
+    inChannels: number,
+    outChannels: number,
+    kernelSize: readonly number[],
     options: ConvOptions<Size>,
   ) {
     super();
+    this.inChannels = inChannels;
+    this.outChannels = outChannels;
+    this.kernelSize = kernelSize;
     checkOptions(this.constructor.name, options, convKinds);
     const { stride = 1, padding = 0, dilation = 1, groups = 1, bias = true, ...place } = options;
     if (!(groups > 0) || inChannels % groups !== 0 || outChannels % groups !== 0) {

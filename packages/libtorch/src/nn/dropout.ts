@@ -10,8 +10,11 @@ function checkProbability(where: string, p: number): void {
 
 /** Zeroes elements with probability p in training and scales the rest by 1/(1-p). */
 export class Dropout extends Module {
-  constructor(readonly p = 0.5) {
+  readonly p: number;
+
+  constructor(p = 0.5) {
     super();
+    this.p = p;
     checkProbability('Dropout', p);
   }
 
@@ -22,8 +25,11 @@ export class Dropout extends Module {
 
 /** Stochastic depth: zeroes whole samples with probability p in training (arXiv:1603.09382). */
 export class DropPath extends Module {
-  constructor(readonly p = 0) {
+  readonly p: number;
+
+  constructor(p = 0) {
     super();
+    this.p = p;
     checkProbability('DropPath', p);
   }
 

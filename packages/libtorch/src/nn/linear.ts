@@ -19,13 +19,13 @@ export interface LinearOptions extends PlaceOptions {
 export class Linear extends Module {
   readonly weight: Tensor;
   readonly bias: Tensor | null;
+  readonly inFeatures: number;
+  readonly outFeatures: number;
 
-  constructor(
-    readonly inFeatures: number,
-    readonly outFeatures: number,
-    options: LinearOptions = {},
-  ) {
+  constructor(inFeatures: number, outFeatures: number, options: LinearOptions = {}) {
     super();
+    this.inFeatures = inFeatures;
+    this.outFeatures = outFeatures;
     checkOptions('Linear', options, { bias: 'boolean', ...placeKinds });
     const { bias = true, ...place } = options;
     const weight = empty([outFeatures, inFeatures], place);

@@ -78,12 +78,11 @@ export class BatchNorm2d extends Module {
   readonly runningMean: Tensor;
   readonly runningVar: Tensor;
   readonly numBatchesTracked: Tensor;
+  readonly numFeatures: number;
 
-  constructor(
-    readonly numFeatures: number,
-    options: BatchNormOptions = {},
-  ) {
+  constructor(numFeatures: number, options: BatchNormOptions = {}) {
     super();
+    this.numFeatures = numFeatures;
     checkOptions('BatchNorm2d', options, batchNormKinds);
     const { eps = 1e-5, momentum = 0.1, affine = true, ...place } = options;
     const shape = [numFeatures];

@@ -44,13 +44,23 @@ interface Located extends SafetensorsInfo {
  * asked for, so a file larger than the memory is no problem. Close it when done.
  */
 export class SafetensorsFile {
+  readonly path: string;
+  /** The file's free text, {} if it has none. */
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly #tensors: ReadonlyMap<string, Located>;
+  #fd: number | undefined;
+
   private constructor(
-    readonly path: string,
-    /** The file's free text, {} if it has none. */
-    readonly metadata: Readonly<Record<string, string>>,
-    private readonly tensors: ReadonlyMap<string, Located>,
-    private fd: number | undefined,
-  ) {}
+    path: string,
+    metadata: Readonly<Record<string, string>>,
+    tensors: ReadonlyMap<string, Located>,
+    fd: number | undefined,
+  ) {
+    this.path = path;
+    this.metadata = metadata;
+    this.#tensors = tensors;
+    this.#fd = fd;
+  }
 
   /**
    * @throws FormatError if the file is not valid safetensors or has an element type that we do not read
@@ -71,16 +81,16 @@ export class SafetensorsFile {
 
   /** Names in the order of their bytes in the file. */
   names(): string[] {
-    return [...this.tensors.keys()];
+    return [...this.#tensors.keys()];
   }
 
   has(name: string): boolean {
-    return this.tensors.has(name);
+    return this.#tensors.has(name);
   }
 
   /** @throws FormatError if the file has no such tensor */
   info(name: string): SafetensorsInfo {
-    const { dtype, shape, byteLength } = this.locate(name);
+    const { dtype, shape, byteLength } = this.#locate(name);
     return { dtype, shape: [...shape], byteLength };
   }
 
@@ -94,29 +104,29 @@ export class SafetensorsFile {
     name: string,
     part?: { readonly start: number; readonly length: number },
   ): Uint8Array<ArrayBuffer> {
-    const { position, byteLength } = this.locate(name);
+    const { position, byteLength } = this.#locate(name);
     const what = `readSafetensors "${this.path}", tensor ${quoted(name)}`;
-    if (this.fd === undefined) {
+    if (this.#fd === undefined) {
       throw new FormatError(`${what}: the file is closed. Read before close().`);
     }
     const { start, length } = part ?? { start: 0, length: byteLength };
-    return readExactly(this.fd, position + start, length, what);
+    return readExactly(this.#fd, position + start, length, what);
   }
 
   /** Frees the file descriptor; a second call does nothing. */
   close(): void {
-    if (this.fd === undefined) return;
-    closeSync(this.fd);
-    this.fd = undefined;
+    if (this.#fd === undefined) return;
+    closeSync(this.#fd);
+    this.#fd = undefined;
   }
 
-  private locate(name: string): Located {
-    const found = this.tensors.get(name);
+  #locate(name: string): Located {
+    const found = this.#tensors.get(name);
     if (found === undefined) {
       const known = this.names().slice(0, 8).map(quoted).join(', ');
       throw new FormatError(
         `readSafetensors "${this.path}": no tensor ${quoted(name)}; the file has ` +
-          `${this.tensors.size}${known === '' ? '' : `: ${known}`}${this.tensors.size > 8 ? ', ...' : ''}.`,
+          `${this.#tensors.size}${known === '' ? '' : `: ${known}`}${this.#tensors.size > 8 ? ', ...' : ''}.`,
       );
     }
     return found;

@@ -12,16 +12,20 @@ import type { TorchTensor } from './torch-tensor.js';
 
 /** Close it when done: tensors that were loaded stay. */
 export class TorchCheckpoint {
-  private constructor(
-    readonly path: string,
-    /** In the order of the file: every dict with tensors in it, and every pickled module. */
-    readonly stateDicts: readonly StoredStateDict[],
-    private readonly file: TorchSaveFile,
-  ) {}
+  readonly path: string;
+  /** In the order of the file: every dict with tensors in it, and every pickled module. */
+  readonly stateDicts: readonly StoredStateDict[];
+  readonly #file: TorchSaveFile;
+
+  private constructor(path: string, stateDicts: readonly StoredStateDict[], file: TorchSaveFile) {
+    this.path = path;
+    this.stateDicts = stateDicts;
+    this.#file = file;
+  }
 
   /** What lies at the top of the file, for messages: `a dict with the keys "epoch", "optimizer"`. */
   get outline(): string {
-    return outline(this.file.value);
+    return outline(this.#file.value);
   }
 
   /**
@@ -46,11 +50,11 @@ export class TorchCheckpoint {
    * @throws FormatError if the file is damaged, or they are far larger than it; nothing is left allocated
    */
   load(stored: ReadonlyMap<string, TorchTensor>, device?: string): Map<string, Tensor> {
-    return loadTensors(this.file, stored, device);
+    return loadTensors(this.#file, stored, device);
   }
 
   close(): void {
-    this.file.close();
+    this.#file.close();
   }
 }
 

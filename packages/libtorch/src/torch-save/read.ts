@@ -27,12 +27,16 @@ interface Parsed {
  * read() is called. Close it when done: tensors cannot be read after that.
  */
 export class TorchSaveFile {
-  private constructor(
-    readonly path: string,
-    /** What was saved, as plain JavaScript; see PickleValue. */
-    readonly value: PickleValue,
-    private readonly source: StorageSource,
-  ) {}
+  readonly path: string;
+  /** What was saved, as plain JavaScript; see PickleValue. */
+  readonly value: PickleValue;
+  readonly #source: StorageSource;
+
+  private constructor(path: string, value: PickleValue, source: StorageSource) {
+    this.path = path;
+    this.value = value;
+    this.#source = source;
+  }
 
   /**
    * @throws FormatError if the file is damaged, of another format (the message says which, and what to
@@ -46,12 +50,12 @@ export class TorchSaveFile {
 
   /** Bytes of the whole file. */
   get size(): number {
-    return this.source.size;
+    return this.#source.size;
   }
 
   /** Frees the file descriptor; a second call does nothing. */
   close(): void {
-    this.source.close();
+    this.#source.close();
   }
 }
 

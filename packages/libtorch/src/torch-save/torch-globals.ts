@@ -51,15 +51,24 @@ export const DTYPE_NAMES: ReadonlySet<string> = new Set(
 
 /** A storage on its way into a tensor. One that is saved by itself stays, as a plain object. */
 export class StorageReference extends PythonObject {
+  readonly storage: StorageBytes;
+  readonly dtype: SafetensorsDType | null;
+  readonly device: string;
+  /** Where it begins in the storage, in elements: before torch 0.4 a storage could be a part of another. */
+  readonly offset: number;
+
   constructor(
     typeName: string,
-    readonly storage: StorageBytes,
-    readonly dtype: SafetensorsDType | null,
-    readonly device: string,
-    /** Where it begins in the storage, in elements: before torch 0.4 a storage could be a part of another. */
-    readonly offset: number,
+    storage: StorageBytes,
+    dtype: SafetensorsDType | null,
+    device: string,
+    offset: number,
   ) {
     super(typeName, [storage.key]);
+    this.storage = storage;
+    this.dtype = dtype;
+    this.device = device;
+    this.offset = offset;
   }
 }
 

@@ -31,6 +31,10 @@ export class TorchTensor implements TensorLayout {
   readonly storageOffset: number;
   /** Bytes that read() returns. */
   readonly byteLength: number;
+  readonly #storage: StorageBytes;
+  readonly requiresGrad: boolean;
+  readonly device: string;
+  readonly #where: string;
 
   /**
    * @param device - where it was saved from, `cuda:0`; the bytes are the same everywhere
@@ -38,12 +42,16 @@ export class TorchTensor implements TensorLayout {
    * @throws FormatError if the layout reaches outside the storage
    */
   constructor(
-    private readonly storage: StorageBytes,
+    storage: StorageBytes,
     layout: TensorLayout,
-    readonly requiresGrad: boolean,
-    readonly device: string,
-    private readonly where: string,
+    requiresGrad: boolean,
+    device: string,
+    where: string,
   ) {
+    this.#storage = storage;
+    this.requiresGrad = requiresGrad;
+    this.device = device;
+    this.#where = where;
     this.dtype = layout.dtype;
     this.shape = layout.shape;
     this.strides = layout.strides;
@@ -53,12 +61,12 @@ export class TorchTensor implements TensorLayout {
 
   /** Tensors of one file with equal keys share their storage (tied weights, views). */
   get storageKey(): string {
-    return this.storage.key;
+    return this.#storage.key;
   }
 
   /** The same memory under another flag, as torch.nn.Parameter wraps a tensor. */
   withRequiresGrad(requiresGrad: boolean): TorchTensor {
-    return new TorchTensor(this.storage, this, requiresGrad, this.device, this.where);
+    return new TorchTensor(this.#storage, this, requiresGrad, this.device, this.#where);
   }
 
   /**
@@ -70,7 +78,7 @@ export class TorchTensor implements TensorLayout {
     if (this.byteLength === 0) return new Uint8Array(0);
     const itemSize = SAFETENSORS_ITEM_SIZE[this.dtype];
     // Only the part of the storage that the tensor reaches is read.
-    const span = this.storage.read(
+    const span = this.#storage.read(
       this.storageOffset * itemSize,
       (lastElement(this.shape, this.strides) + 1) * itemSize,
     );

@@ -51,29 +51,35 @@ export interface PickleEnvironment {
 }
 
 export class Unpickler {
-  private at = 0;
-  private stack: PickleValue[] = [];
+  #at = 0;
+  #stack: PickleValue[] = [];
   /** Stacks below the marks: an opcode after a mark sees only what was pushed since. */
-  private readonly below: PickleValue[][] = [];
-  private depth = 0;
-  private readonly memo = new Map<number, PickleValue>();
-  private objects = 0;
-  private copied = 0;
-  private view: DataView;
+  readonly #below: PickleValue[][] = [];
+  #depth = 0;
+  readonly #memo = new Map<number, PickleValue>();
+  #objects = 0;
+  #copied = 0;
+  #view: DataView;
+  #bytes: Uint8Array;
+  readonly #environment: PickleEnvironment;
+  /** More of the pickle, from its first byte on; undefined if the file has no more than so many. */
+  readonly #more: (have: number) => Uint8Array | undefined;
 
   constructor(
-    private bytes: Uint8Array,
-    private readonly environment: PickleEnvironment,
-    /** More of the pickle, from its first byte on; undefined if the file has no more than so many. */
-    private readonly more: (have: number) => Uint8Array | undefined = () => undefined,
+    bytes: Uint8Array,
+    environment: PickleEnvironment,
+    more: (have: number) => Uint8Array | undefined = () => undefined,
   ) {
-    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#bytes = bytes;
+    this.#environment = environment;
+    this.#more = more;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
   /** @throws FormatError on anything but a complete, allowed pickle */
   load(): PickleValue {
-    if (this.bytes.length > PICKLE_LIMITS.bytes) {
-      this.fail(`a pickle of ${this.bytes.length} bytes, expected at most ${PICKLE_LIMITS.bytes}`);
+    if (this.#bytes.length > PICKLE_LIMITS.bytes) {
+      this.fail(`a pickle of ${this.#bytes.length} bytes, expected at most ${PICKLE_LIMITS.bytes}`);
     }
     for (;;) {
       const opcode = this.byte();
@@ -85,7 +91,7 @@ export class Unpickler {
         );
       }
       run(this);
-      if (this.depth + this.stack.length > PICKLE_LIMITS.stack) {
+      if (this.#depth + this.#stack.length > PICKLE_LIMITS.stack) {
         this.fail(`more than ${PICKLE_LIMITS.stack} values on the stack`);
       }
     }
@@ -93,33 +99,33 @@ export class Unpickler {
 
   /** Bytes of the pickle that were read: what follows begins there. */
   get position(): number {
-    return this.at;
+    return this.#at;
   }
 
   /** Start of messages: which file. */
   get where(): string {
-    return this.environment.where;
+    return this.#environment.where;
   }
 
   /** Counts a new container or object. */
   count(): void {
-    this.objects += 1;
-    if (this.objects > PICKLE_LIMITS.objects) {
+    this.#objects += 1;
+    if (this.#objects > PICKLE_LIMITS.objects) {
       this.fail(`more than ${PICKLE_LIMITS.objects} objects`);
     }
   }
 
   /** Counts elements or bytes copied from existing values, which a pickle gets for a few bytes. */
   charge(elements: number): void {
-    this.copied += elements;
-    if (this.copied > 1_000_000 + 16 * this.bytes.length) {
+    this.#copied += elements;
+    if (this.#copied > 1_000_000 + 16 * this.#bytes.length) {
       this.fail('a structure that copies its own parts again and again');
     }
   }
 
   fail(found: string): never {
     throw new FormatError(
-      `${this.environment.where}: ${this.environment.part ?? 'data.pkl'}, byte ${this.at}: got ${found}. ` +
+      `${this.#environment.where}: ${this.#environment.part ?? 'data.pkl'}, byte ${this.#at}: got ${found}. ` +
         'The file is damaged, hostile or not from torch.save.',
     );
   }
@@ -127,10 +133,10 @@ export class Unpickler {
   // What follows is what the opcode table calls.
 
   byte(): number {
-    if (this.at >= this.bytes.length) this.available(1);
-    const value = this.bytes[this.at];
+    if (this.#at >= this.#bytes.length) this.#available(1);
+    const value = this.#bytes[this.#at];
     if (value === undefined) this.fail('the end of the pickle, expected more of it');
-    this.at += 1;
+    this.#at += 1;
     return value;
   }
 
@@ -141,48 +147,50 @@ export class Unpickler {
 
   /** The next bytes, not copied. */
   take(length: number): Uint8Array {
-    if (length > this.bytes.length - this.at && !this.available(length)) {
-      this.fail(`${length} more bytes announced, expected at most ${this.bytes.length - this.at}`);
+    if (length > this.#bytes.length - this.#at && !this.#available(length)) {
+      this.fail(
+        `${length} more bytes announced, expected at most ${this.#bytes.length - this.#at}`,
+      );
     }
-    this.at += length;
-    return this.bytes.subarray(this.at - length, this.at);
+    this.#at += length;
+    return this.#bytes.subarray(this.#at - length, this.#at);
   }
 
   /** Whether there are so many more bytes; reads on if the file has them. */
-  private available(length: number): boolean {
-    while (length > this.bytes.length - this.at) {
-      const longer = this.more(this.bytes.length);
+  #available(length: number): boolean {
+    while (length > this.#bytes.length - this.#at) {
+      const longer = this.#more(this.#bytes.length);
       if (longer === undefined) return false;
-      this.bytes = longer;
-      this.view = new DataView(longer.buffer, longer.byteOffset, longer.byteLength);
+      this.#bytes = longer;
+      this.#view = new DataView(longer.buffer, longer.byteOffset, longer.byteLength);
     }
     return true;
   }
 
   uint16(): number {
     this.take(2);
-    return this.view.getUint16(this.at - 2, true);
+    return this.#view.getUint16(this.#at - 2, true);
   }
 
   uint32(): number {
     this.take(4);
-    return this.view.getUint32(this.at - 4, true);
+    return this.#view.getUint32(this.#at - 4, true);
   }
 
   int32(): number {
     this.take(4);
-    return this.view.getInt32(this.at - 4, true);
+    return this.#view.getInt32(this.#at - 4, true);
   }
 
   /** A length; one beyond 2^53 is no exact number, but fails the check of take() all the same. */
   uint64(): number {
     this.take(8);
-    return Number(this.view.getBigUint64(this.at - 8, true));
+    return Number(this.#view.getBigUint64(this.#at - 8, true));
   }
 
   float64(): number {
     this.take(8);
-    return this.view.getFloat64(this.at - 8, false);
+    return this.#view.getFloat64(this.#at - 8, false);
   }
 
   /** Python's integers: two's complement of any length. */
@@ -213,60 +221,60 @@ export class Unpickler {
         this.push(Buffer.from(bytes.buffer, bytes.byteOffset, length).toString('utf8'));
         return;
       }
-      this.at -= length;
+      this.#at -= length;
     }
     this.pushBytes(length);
   }
 
   /** Text up to the next line feed. */
   line(): string {
-    this.available(1001);
-    const end = this.bytes.indexOf(0x0a, this.at);
-    if (end < 0 || end - this.at > 1000) this.fail('a name without end');
-    const text = this.text(end - this.at);
-    this.at += 1;
+    this.#available(1001);
+    const end = this.#bytes.indexOf(0x0a, this.#at);
+    if (end < 0 || end - this.#at > 1000) this.fail('a name without end');
+    const text = this.text(end - this.#at);
+    this.#at += 1;
     return text;
   }
 
   push(value: PickleValue): void {
-    this.stack.push(value);
+    this.#stack.push(value);
   }
 
   pop(): PickleValue {
-    const value = this.stack.pop();
+    const value = this.#stack.pop();
     if (value === undefined) this.fail('an opcode that takes a value off an empty stack');
     return value;
   }
 
   top(): PickleValue {
-    const value = this.stack.at(-1);
+    const value = this.#stack.at(-1);
     if (value === undefined) this.fail('an opcode that needs a value on an empty stack');
     return value;
   }
 
   mark(): void {
-    if (this.below.length >= PICKLE_LIMITS.marks) {
+    if (this.#below.length >= PICKLE_LIMITS.marks) {
       this.fail(`more than ${PICKLE_LIMITS.marks} open marks`);
     }
-    this.below.push(this.stack);
-    this.depth += this.stack.length;
-    this.stack = [];
+    this.#below.push(this.#stack);
+    this.#depth += this.#stack.length;
+    this.#stack = [];
   }
 
   /** Everything since the last mark, which is removed. */
   popMark(): PickleValue[] {
-    const lower = this.below.pop();
+    const lower = this.#below.pop();
     if (lower === undefined) this.fail('an opcode that needs a mark');
-    const items = this.stack;
-    this.stack = lower;
-    this.depth -= lower.length;
+    const items = this.#stack;
+    this.#stack = lower;
+    this.#depth -= lower.length;
     return items;
   }
 
   /** Makes a tuple or list of the topmost values. */
   tuple(size: number): void {
-    if (this.stack.length < size) this.fail('a tuple of more values than there are');
-    this.pushNew(this.stack.splice(this.stack.length - size, size));
+    if (this.#stack.length < size) this.fail('a tuple of more values than there are');
+    this.pushNew(this.#stack.splice(this.#stack.length - size, size));
   }
 
   pushNew(value: PickleValue): void {
@@ -280,17 +288,17 @@ export class Unpickler {
   }
 
   remember(index: number): void {
-    if (this.memo.size >= PICKLE_LIMITS.memo)
+    if (this.#memo.size >= PICKLE_LIMITS.memo)
       this.fail(`more than ${PICKLE_LIMITS.memo} memo entries`);
-    this.memo.set(index, this.top());
+    this.#memo.set(index, this.top());
   }
 
   rememberNext(): void {
-    this.remember(this.memo.size);
+    this.remember(this.#memo.size);
   }
 
   recall(index: number): void {
-    const value = this.memo.get(index);
+    const value = this.#memo.get(index);
     if (value === undefined) this.fail(`memo entry ${index}, which was never made`);
     this.push(value);
   }
@@ -321,13 +329,13 @@ export class Unpickler {
   global(module: PickleValue, name: PickleValue): void {
     if (typeof module !== 'string' || typeof name !== 'string')
       this.fail('a global without a name');
-    this.push(this.environment.findGlobal(`${module}.${name}`));
+    this.push(this.#environment.findGlobal(`${module}.${name}`));
   }
 
   call(callee: PickleValue, args: PickleValue): void {
     if (!isCallee(callee)) this.fail(`a call of ${describe(callee)}`);
     if (!Array.isArray(args)) this.fail(`a call with ${describe(args)}, expected a tuple`);
-    this.pushNew(this.environment.call(callee, args, this));
+    this.pushNew(this.#environment.call(callee, args, this));
   }
 
   callWithNames(): void {
@@ -340,19 +348,19 @@ export class Unpickler {
     }
     const made =
       isCallee(callee) && Array.isArray(args)
-        ? this.environment.callWithNames?.(callee, args, named)
+        ? this.#environment.callWithNames?.(callee, args, named)
         : undefined;
     if (made === undefined) this.fail('a call with named arguments');
     this.pushNew(made);
   }
 
   persistent(): void {
-    this.push(this.environment.persistent(this.pop(), this));
+    this.push(this.#environment.persistent(this.pop(), this));
   }
 
   build(): void {
     const state = this.pop();
-    this.environment.build(this.top(), state, this);
+    this.#environment.build(this.top(), state, this);
   }
 }
 
