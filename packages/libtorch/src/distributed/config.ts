@@ -1,4 +1,4 @@
-/** Who a worker is and where the others are: given, or read from what a launcher set. */
+// Who a worker is and where the others are: given, or read from what a launcher set.
 import { DistributedError } from './errors.js';
 import { slurmConfig } from './slurm.js';
 

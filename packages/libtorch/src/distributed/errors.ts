@@ -1,4 +1,4 @@
-/** Errors of process groups. */
+// Errors of process groups.
 
 /** Workers cannot find each other, do not agree, or a collective did not end in time. */
 export class DistributedError extends Error {

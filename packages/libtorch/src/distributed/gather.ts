@@ -1,4 +1,4 @@
-/** Workers that have found the store wait there for each other. */
+// Workers that have found the store wait there for each other.
 import { setTimeout as pause } from 'node:timers/promises';
 import { type Handle, native } from '../native.js';
 import { libtorchVersion } from '../runtime.js';

@@ -1,4 +1,4 @@
-/** Real processes, joined by Gloo. */
+// Real processes, joined by Gloo.
 import { type ChildProcess, fork } from 'node:child_process';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';

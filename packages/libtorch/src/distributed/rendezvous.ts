@@ -1,4 +1,4 @@
-/** How workers find each other: a store at rank 0, which all of them reach. */
+// How workers find each other: a store at rank 0, which all of them reach.
 import { createConnection } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { type Handle, native } from '../native.js';

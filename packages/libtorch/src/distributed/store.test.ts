@@ -1,4 +1,4 @@
-/** The store that workers meet in: see native/bindings/store_server.h. */
+// The store that workers meet in: see native/bindings/store_server.h.
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';

@@ -1,11 +1,9 @@
-/**
- * Atomic file writing: a reader sees the old file or the new one, never a part.
- *
- * The data goes to a temporary file in the same directory (rename is atomic only within one file
- * system), is flushed to the disk, and takes the target's name; flushing the directory makes the new
- * name survive a power cut. Everything is synchronous: a checkpoint is written in one go, and an
- * interrupted process must not have half of its promises settled.
- */
+// Atomic file writing: a reader sees the old file or the new one, never a part.
+//
+// The data goes to a temporary file in the same directory (rename is atomic only within one file
+// system), is flushed to the disk, and takes the target's name; flushing the directory makes the new
+// name survive a power cut. Everything is synchronous: a checkpoint is written in one go, and an
+// interrupted process must not have half of its promises settled.
 import { createHash, randomBytes } from 'node:crypto';
 import {
   type Stats,

@@ -1,7 +1,5 @@
-/**
- * What a file is, told by its content: extensions say little (.bin, .pt, .pth.tar, .safetensors behind which
- * a web page lies), and no single byte says anything.
- */
+// What a file is, told by its content: extensions say little (.bin, .pt, .pth.tar, .safetensors behind which
+// a web page lies), and no single byte says anything.
 import { MAX_HEADER_BYTES } from '../safetensors/header.js';
 import { readExactly } from './read.js';
 import { describeZip, zipNames } from './zip-names.js';

@@ -1,4 +1,4 @@
-/** Reading files that may be anything: nothing here waits for a pipe, or comes back short. */
+// Reading files that may be anything: nothing here waits for a pipe, or comes back short.
 import { constants } from 'node:buffer';
 import { createHash, type Hash } from 'node:crypto';
 import { closeSync, constants as flags, fstatSync, openSync, readSync, statSync } from 'node:fs';

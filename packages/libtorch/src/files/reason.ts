@@ -1,4 +1,4 @@
-/** Errors of the system in words that say what to do. */
+// Errors of the system in words that say what to do.
 
 const REASONS: Readonly<Record<string, string>> = {
   ENOSPC: 'the disk is full (ENOSPC). Free some space.',

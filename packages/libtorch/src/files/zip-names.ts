@@ -1,4 +1,4 @@
-/** What kind of zip archive a file is, by the names of its entries. */
+// What kind of zip archive a file is, by the names of its entries.
 import type { FileKind } from './kind.js';
 import { readExactly } from './read.js';
 

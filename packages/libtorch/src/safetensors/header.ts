@@ -1,11 +1,9 @@
-/**
- * The header of a safetensors file, read with a parser of its own instead of JSON.parse, because
- *  - JSON.parse keeps the last of two equal keys silently, and this format forbids them;
- *  - JSON.parse puts keys that look like integers first, so the order of the file would be lost;
- *  - its memory use on hostile text (100 MB of `[`) has no bound that we set.
- * It accepts exactly the grammar of the format:
- *   { "__metadata__"?: {string: string, ...}, name: {"dtype": string, "shape": [n, ...], "data_offsets": [n, n]}, ... }
- */
+// The header of a safetensors file, read with a parser of its own instead of JSON.parse, because
+//  - JSON.parse keeps the last of two equal keys silently, and this format forbids them;
+//  - JSON.parse puts keys that look like integers first, so the order of the file would be lost;
+//  - its memory use on hostile text (100 MB of `[`) has no bound that we set.
+// It accepts exactly the grammar of the format:
+//   { "__metadata__"?: {string: string, ...}, name: {"dtype": string, "shape": [n, ...], "data_offsets": [n, n]}, ... }
 import { FormatError } from '../errors.js';
 import { MAX_DIMENSIONS } from './dtype.js';
 

@@ -1,10 +1,8 @@
-/**
- * Reading safetensors files (https://github.com/huggingface/safetensors): 8 bytes header length
- * (little-endian), a JSON header, and the tensors' bytes one behind the other.
- *
- * The checks are those of the reference implementation (`SafeTensors::read_metadata`): the header has
- * at most 100 MB, offsets tile the data without hole or overlap, lengths follow from shape and dtype.
- */
+// Reading safetensors files (https://github.com/huggingface/safetensors): 8 bytes header length
+// (little-endian), a JSON header, and the tensors' bytes one behind the other.
+//
+// The checks are those of the reference implementation (`SafeTensors::read_metadata`): the header has
+// at most 100 MB, offsets tile the data without hole or overlap, lengths follow from shape and dtype.
 import { closeSync } from 'node:fs';
 import { FormatError } from '../errors.js';
 import { kindOfFile } from '../files/kind.js';

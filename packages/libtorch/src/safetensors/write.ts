@@ -1,7 +1,5 @@
-/**
- * Writing safetensors files. The bytes of the file are a function of the entries and the metadata in
- * the order given, so equal models make equal files.
- */
+// Writing safetensors files. The bytes of the file are a function of the entries and the metadata in
+// the order given, so equal models make equal files.
 import { FormatError } from '../errors.js';
 import { writeFileAtomic, writeFully } from '../files/atomic.js';
 import {

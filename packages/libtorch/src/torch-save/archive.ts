@@ -1,10 +1,8 @@
-/**
- * The zip archive that torch.save writes (torch >= 1.6): every entry stored, not compressed, under one
- * folder named after the file:
- *   <root>/data.pkl     the pickled structure            <root>/data/<key>   bytes of one storage each
- *   <root>/version      format version, text             <root>/byteorder    "little" or "big" (torch >= 2.1)
- * Only the zip directory is read here; entries are read by position when they are needed.
- */
+// The zip archive that torch.save writes (torch >= 1.6): every entry stored, not compressed, under one
+// folder named after the file:
+//   <root>/data.pkl     the pickled structure            <root>/data/<key>   bytes of one storage each
+//   <root>/version      format version, text             <root>/byteorder    "little" or "big" (torch >= 2.1)
+// Only the zip directory is read here; entries are read by position when they are needed.
 import { closeSync } from 'node:fs';
 import yauzl from 'yauzl';
 import { FormatError } from '../errors.js';

@@ -1,7 +1,5 @@
-/**
- * Pickles of plain data and arrays of numpy, as data sets are distributed: CIFAR's "python version" is one
- * dict per file. Read by the machine that reads torch.save files, so that no code of the file is run.
- */
+// Pickles of plain data and arrays of numpy, as data sets are distributed: CIFAR's "python version" is one
+// dict per file. Read by the machine that reads torch.save files, so that no code of the file is run.
 import { FormatError } from '../errors.js';
 import { quoted } from '../safetensors/header.js';
 import { PYTHON_GLOBALS, type Call } from './python-globals.js';

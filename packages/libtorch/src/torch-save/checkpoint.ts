@@ -1,4 +1,4 @@
-/** An open file of torch.save, to choose among the state dicts in it before any tensor is made. */
+// An open file of torch.save, to choose among the state dicts in it before any tensor is made.
 import { FormatError } from '../errors.js';
 import { fromTypedArray } from '../factories.js';
 import { fromFile } from '../safetensors/tensors.js';

@@ -1,4 +1,4 @@
-/** Which of several state dicts is meant. */
+// Which of several state dicts is meant.
 import { quoted } from '../safetensors/header.js';
 
 /** Where training scripts put the weights, most specific first. */

@@ -1,4 +1,4 @@
-/** The restricted world in which a torch.save pickle is read: known globals, storages, and nothing else. */
+// The restricted world in which a torch.save pickle is read: known globals, storages, and nothing else.
 import { FormatError } from '../errors.js';
 import { quoted } from '../safetensors/header.js';
 import { TorchArchive } from './archive.js';

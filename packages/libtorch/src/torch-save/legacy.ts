@@ -1,10 +1,8 @@
-/**
- * The format of torch < 1.6, which torch.save(..., _use_new_zipfile_serialization=False) still writes:
- *   a pickled magic number | a pickled version of the protocol (1001) | a pickled dict about the machine |
- *   the pickled structure | the pickled list of the keys of its storages |
- *   for each key: the number of elements (int64), then the elements
- * After torch/serialization.py (`_legacy_save`, `_legacy_load`).
- */
+// The format of torch < 1.6, which torch.save(..., _use_new_zipfile_serialization=False) still writes:
+//   a pickled magic number | a pickled version of the protocol (1001) | a pickled dict about the machine |
+//   the pickled structure | the pickled list of the keys of its storages |
+//   for each key: the number of elements (int64), then the elements
+// After torch/serialization.py (`_legacy_save`, `_legacy_load`).
 import { closeSync } from 'node:fs';
 import { FormatError } from '../errors.js';
 import { readExactly } from '../files/read.js';

@@ -1,4 +1,4 @@
-/** The tensors of a pickled torch.nn.Module, as its state_dict() would list them. No code of its class is run. */
+// The tensors of a pickled torch.nn.Module, as its state_dict() would list them. No code of its class is run.
 import { FormatError } from '../errors.js';
 import { tensorOf } from './tensor-of.js';
 import type { TorchTensor } from './torch-tensor.js';

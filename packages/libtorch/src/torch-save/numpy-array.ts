@@ -1,4 +1,4 @@
-/** Arrays of numpy, whose bytes lie in the pickle itself, as tensors. */
+// Arrays of numpy, whose bytes lie in the pickle itself, as tensors.
 import {
   denseByteLength,
   MAX_DIMENSIONS,

@@ -1,4 +1,4 @@
-/** Globals of numpy that checkpoints contain: element types, single values, and arrays. */
+// Globals of numpy that checkpoints contain: element types, single values, and arrays.
 import type { Call } from './python-globals.js';
 import { NumpyArray, numpyDTypeOf, toTensor } from './numpy-array.js';
 import { describe, toNumber, type Unpickler } from './unpickler.js';

@@ -1,4 +1,4 @@
-/** The opcodes of pickle protocols 2 to 5 (CPython's Lib/pickletools.py), as steps of the Unpickler. */
+// The opcodes of pickle protocols 2 to 5 (CPython's Lib/pickletools.py), as steps of the Unpickler.
 import type { Unpickler } from './unpickler.js';
 import type { PickleValue } from './values.js';
 

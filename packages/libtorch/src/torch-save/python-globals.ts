@@ -1,4 +1,4 @@
-/** Globals of Python's own modules that checkpoints contain, each as a function on plain data. */
+// Globals of Python's own modules that checkpoints contain, each as a function on plain data.
 import { describe, type Unpickler } from './unpickler.js';
 import { type PickleValue, PythonGlobal, PythonObject } from './values.js';
 

@@ -1,9 +1,7 @@
-/**
- * Reading files that torch.save wrote, without running pickled code: zip archives (torch >= 1.6), and the
- * format before.
- *
- * The layout was taken from torch/serialization.py (`_save`, `persistent_id`) and torch/_utils.py.
- */
+// Reading files that torch.save wrote, without running pickled code: zip archives (torch >= 1.6), and the
+// format before.
+//
+// The layout was taken from torch/serialization.py (`_save`, `persistent_id`) and torch/_utils.py.
 import { closeSync } from 'node:fs';
 import { FormatError } from '../errors.js';
 import { kindOfFile } from '../files/kind.js';

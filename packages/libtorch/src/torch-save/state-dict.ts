@@ -1,4 +1,4 @@
-/** Finding the model's weights in a checkpoint. */
+// Finding the model's weights in a checkpoint.
 import { FormatError } from '../errors.js';
 import { quoted } from '../safetensors/header.js';
 import { inUsualOrder, keyList, rankOf } from './choose.js';

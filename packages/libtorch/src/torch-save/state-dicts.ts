@@ -1,4 +1,4 @@
-/** All state dicts that a checkpoint holds, wherever they are. */
+// All state dicts that a checkpoint holds, wherever they are.
 import { isModule, moduleTensors } from './module.js';
 import { tensorOf } from './tensor-of.js';
 import type { TorchTensor } from './torch-tensor.js';

@@ -1,4 +1,4 @@
-/** One storage of a torch.save file: the bytes that one or several tensors look at. */
+// One storage of a torch.save file: the bytes that one or several tensors look at.
 import { crc32 } from 'node:zlib';
 import { FormatError } from '../errors.js';
 import type { ArchiveEntry, StorageSource } from './source.js';

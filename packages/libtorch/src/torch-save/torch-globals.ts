@@ -1,4 +1,4 @@
-/** Globals of torch that checkpoints contain: element types, storages, and how tensors are put together. */
+// Globals of torch that checkpoints contain: element types, storages, and how tensors are put together.
 import {
   MAX_DIMENSIONS,
   SAFETENSORS_ITEM_SIZE,

@@ -1,4 +1,4 @@
-/** A tensor of a torch.save file: a description, and its bytes on demand. */
+// A tensor of a torch.save file: a description, and its bytes on demand.
 import { FormatError } from '../errors.js';
 import {
   denseByteLength,

@@ -1,4 +1,4 @@
-/** What a torch.save file becomes in JavaScript. */
+// What a torch.save file becomes in JavaScript.
 import type { TorchTensor } from './torch-tensor.js';
 
 /**
