@@ -1,3 +1,4 @@
+// Work on a GPU that is recorded once and launched as a whole.
 import { TorchError } from './errors.js';
 import { native } from './native.js';
 

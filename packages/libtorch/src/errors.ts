@@ -1,3 +1,4 @@
+// Errors that callers can tell apart.
 /** An operator of libtorch failed; the message is libtorch's own, without its C++ stack. */
 export class TorchError extends Error {
   override readonly name = 'TorchError';

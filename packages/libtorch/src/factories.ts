@@ -1,3 +1,4 @@
+// Functions that make tensors.
 import { type OptionKinds, checkOptions } from './check-options.js';
 import { type DType, dtypeOfArray, newTypedArray } from './dtype.js';
 import { ShapeError } from './errors.js';

@@ -1,3 +1,4 @@
+// Tensors by name in files: safetensors, and files of torch.save.
 import { checkOptions } from './check-options.js';
 import { FormatError } from './errors.js';
 import { safetensorsDTypes } from './safetensors/dtype.js';

@@ -1,3 +1,4 @@
+// The tensor.
 import { DisposedError, ShapeError, TorchError } from './errors.js';
 import { checkOptions } from './check-options.js';
 import { type DType, type TypedArray, dtypes, isFloat, newTypedArray } from './dtype.js';

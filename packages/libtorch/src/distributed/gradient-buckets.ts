@@ -1,3 +1,4 @@
+// Gradients that are averaged over the workers while backward still runs.
 import { type Handle, native } from '../native.js';
 import type { Tensor } from '../tensor.js';
 import { guarded } from './errors.js';

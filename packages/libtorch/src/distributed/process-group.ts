@@ -1,3 +1,4 @@
+// Collectives of workers that compute together.
 import { fromTypedArray } from '../factories.js';
 import { type Handle, native } from '../native.js';
 import { scope } from '../scope.js';

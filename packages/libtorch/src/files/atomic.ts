@@ -23,7 +23,7 @@ import { basename, dirname, join } from 'node:path';
 import { systemReason } from './reason.js';
 
 /** One write call takes less than 2 GiB on Linux; smaller pieces cost nothing. */
-const WRITE_CHUNK = 64 * 1024 * 1024;
+const writeChunk = 64 * 1024 * 1024;
 
 /**
  * Writes a whole file atomically, replacing what was there and keeping its permissions. A symbolic
@@ -74,7 +74,7 @@ export function writeFileAtomic(
 export function writeFully(fd: number, bytes: Uint8Array): void {
   let done = 0;
   while (done < bytes.byteLength) {
-    done += writeSync(fd, bytes, done, Math.min(WRITE_CHUNK, bytes.byteLength - done));
+    done += writeSync(fd, bytes, done, Math.min(writeChunk, bytes.byteLength - done));
   }
 }
 

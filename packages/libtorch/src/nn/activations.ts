@@ -1,3 +1,4 @@
+// Activations as layers.
 import * as ops from '../generated/ops.js';
 import type { Tensor } from '../tensor.js';
 import { Module } from './module.js';

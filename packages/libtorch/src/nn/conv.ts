@@ -1,3 +1,4 @@
+// Convolutions as layers.
 import { type OptionKinds, checkOptions } from '../check-options.js';
 import { ShapeError } from '../errors.js';
 import { empty } from '../factories.js';

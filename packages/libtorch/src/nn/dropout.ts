@@ -1,3 +1,4 @@
+// Layers that leave something out at random in training.
 import type { Tensor } from '../tensor.js';
 import { dropPath, dropout } from './functional.js';
 import { Module } from './module.js';

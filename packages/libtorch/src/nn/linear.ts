@@ -1,3 +1,4 @@
+// The affine layer.
 import { type OptionKinds, checkOptions } from '../check-options.js';
 import { ShapeError } from '../errors.js';
 import { empty, type TensorOptions } from '../factories.js';

@@ -1,3 +1,4 @@
+// The base class of layers and models: parameters, buffers and children by name.
 import { noGrad } from '../autograd.js';
 import { checkOptions } from '../check-options.js';
 import type { DType } from '../dtype.js';

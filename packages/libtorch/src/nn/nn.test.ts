@@ -18,7 +18,7 @@ import {
   zeros,
 } from '../index.js';
 
-const PYTHON = '/usr/bin/python3';
+const python3 = '/usr/bin/python3';
 
 /** Values that PyTorch draws after seed 7, by the expression that draws them. */
 const drawn = [
@@ -46,7 +46,7 @@ values = {text: draw(text) for text in json.loads(sys.argv[1])}
 print(json.dumps({"version": torch.__version__, "values": values}))`;
   try {
     const args = ['-c', code, JSON.stringify(drawn)];
-    const text = execFileSync(PYTHON, args, { stdio: ['ignore', 'pipe', 'ignore'] });
+    const text = execFileSync(python3, args, { stdio: ['ignore', 'pipe', 'ignore'] });
     return JSON.parse(text.toString()) as { version: string; values: Record<string, number[]> };
   } catch {
     return undefined;

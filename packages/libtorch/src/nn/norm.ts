@@ -1,3 +1,4 @@
+// Normalisations as layers.
 import { type OptionKinds, checkOptions } from '../check-options.js';
 import { ShapeError } from '../errors.js';
 import { ones, zeros } from '../factories.js';

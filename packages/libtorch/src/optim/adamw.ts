@@ -1,3 +1,4 @@
+// Adam with decoupled weight decay.
 import { type OptionKinds, checkOptions } from '../check-options.js';
 import { callOperator, hasOperator } from '../dispatch.js';
 import { full } from '../factories.js';

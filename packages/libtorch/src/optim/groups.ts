@@ -1,3 +1,4 @@
+// Parameters that share options, and which of them have no weight decay.
 import type { Module } from '../nn/module.js';
 import { Conv2d } from '../nn/conv.js';
 import { Linear } from '../nn/linear.js';

@@ -1,3 +1,4 @@
+// What all optimizers have in common: groups, state, and the update of many tensors at once.
 import { noGrad } from '../autograd.js';
 import { type OptionKinds, checkOptions } from '../check-options.js';
 import { ShapeError, StateDictError } from '../errors.js';

@@ -1,3 +1,4 @@
+// Learning rates over the steps of a training.
 import { type OptionKind, type OptionKinds, checkOptions } from '../check-options.js';
 
 /**

@@ -1,3 +1,4 @@
+// Stochastic gradient descent with momentum.
 import { type OptionKinds, checkOptions } from '../check-options.js';
 import { callOperator } from '../dispatch.js';
 import * as ops from '../generated/ops.js';

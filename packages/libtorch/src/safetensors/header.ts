@@ -5,7 +5,7 @@
 // It accepts exactly the grammar of the format:
 //   { "__metadata__"?: {string: string, ...}, name: {"dtype": string, "shape": [n, ...], "data_offsets": [n, n]}, ... }
 import { FormatError } from '../errors.js';
-import { MAX_DIMENSIONS } from './dtype.js';
+import { maxDimensions } from './dtype.js';
 
 /** A tensor as the header declares it; nothing is checked against the file yet. */
 export interface DeclaredTensor {
@@ -21,13 +21,13 @@ export interface SafetensorsHeader {
 }
 
 /** The key that holds free text about the file instead of a tensor. */
-export const METADATA_KEY = '__metadata__';
+export const metadataKey = '__metadata__';
 
 /** The reference implementation's limit, so that a hostile length cannot ask for all memory. */
-export const MAX_HEADER_BYTES = 100_000_000;
+export const maxHeaderBytes = 100_000_000;
 
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
+const quote = 0x22;
+const backslash = 0x5c;
 
 /**
  * @param text - the header, decoded from UTF-8
@@ -54,8 +54,8 @@ class HeaderParser {
     // The reference implementation refuses white space in front, so that files are easy to recognise.
     if (!this.#text.startsWith('{')) this.#fail(`got ${this.#found()}, expected "{"`);
     this.#object((key) => {
-      if (key === METADATA_KEY) {
-        if (metadata !== undefined) this.#fail(`the key "${METADATA_KEY}" appears twice`);
+      if (key === metadataKey) {
+        if (metadata !== undefined) this.#fail(`the key "${metadataKey}" appears twice`);
         metadata = this.#metadata();
       } else {
         if (tensors.has(key)) this.#fail(`tensor ${quoted(key)} appears twice`);
@@ -87,7 +87,7 @@ class HeaderParser {
       if (key === 'dtype') {
         declared.dtype = this.#string(`dtype of tensor ${quoted(name)}`);
       } else if (key === 'shape') {
-        declared.shape = this.#integers(`shape of tensor ${quoted(name)}`, MAX_DIMENSIONS);
+        declared.shape = this.#integers(`shape of tensor ${quoted(name)}`, maxDimensions);
       } else if (key === 'data_offsets') {
         const what = `data_offsets of tensor ${quoted(name)}`;
         const [begin, end, ...rest] = this.#integers(what, 3);
@@ -157,7 +157,7 @@ class HeaderParser {
   }
 
   #string(what: string): string {
-    if (this.#text.charCodeAt(this.#at) !== QUOTE) {
+    if (this.#text.charCodeAt(this.#at) !== quote) {
       this.#fail(`${what}: got ${this.#found()}, expected a string`);
     }
     const start = this.#at;
@@ -165,8 +165,8 @@ class HeaderParser {
     for (;;) {
       const code = this.#text.charCodeAt(end);
       if (Number.isNaN(code)) this.#fail(`${what}: the string has no end`);
-      if (code === QUOTE) break;
-      end += code === BACKSLASH ? 2 : 1;
+      if (code === quote) break;
+      end += code === backslash ? 2 : 1;
     }
     this.#at = end + 1;
     try {

@@ -10,13 +10,13 @@ import { openRegularFile, readExactly } from '../files/read.js';
 import {
   denseByteLength,
   isSafetensorsDType,
-  SAFETENSORS_DTYPES,
+  safetensorsDtypes,
   type SafetensorsDType,
 } from './dtype.js';
-import { type DeclaredTensor, MAX_HEADER_BYTES, parseHeader, quoted } from './header.js';
+import { type DeclaredTensor, maxHeaderBytes, parseHeader, quoted } from './header.js';
 
 /** Length of the header's length. */
-const PREFIX_BYTES = 8;
+const prefixBytes = 8;
 
 export interface SafetensorsInfo {
   readonly dtype: SafetensorsDType;
@@ -160,20 +160,20 @@ function readLayout(
   size: number,
   where: string,
 ): { metadata: Record<string, string>; tensors: Map<string, Located> } {
-  if (size < PREFIX_BYTES) {
+  if (size < prefixBytes) {
     throw new FormatError(
-      `${where}: got ${size} bytes, expected at least ${PREFIX_BYTES}. The file is truncated or not safetensors.`,
+      `${where}: got ${size} bytes, expected at least ${prefixBytes}. The file is truncated or not safetensors.`,
     );
   }
-  const prefix = readExactly(fd, 0, PREFIX_BYTES, where);
+  const prefix = readExactly(fd, 0, prefixBytes, where);
   const headerBytes = new DataView(prefix.buffer).getBigUint64(0, true);
-  if (headerBytes > MAX_HEADER_BYTES) {
+  if (headerBytes > maxHeaderBytes) {
     throw new FormatError(
-      `${where}: got a header of ${headerBytes} bytes, expected at most ${MAX_HEADER_BYTES}. ` +
+      `${where}: got a header of ${headerBytes} bytes, expected at most ${maxHeaderBytes}. ` +
         'The file is not safetensors (or is damaged).',
     );
   }
-  const dataStart = PREFIX_BYTES + Number(headerBytes);
+  const dataStart = prefixBytes + Number(headerBytes);
   if (dataStart > size) {
     throw new FormatError(
       `${where}: got ${size} bytes, expected at least ${dataStart} (a header of ${headerBytes} bytes). ` +
@@ -181,7 +181,7 @@ function readLayout(
     );
   }
   const header = parseHeader(
-    decode(readExactly(fd, PREFIX_BYTES, Number(headerBytes), where), where),
+    decode(readExactly(fd, prefixBytes, Number(headerBytes), where), where),
     where,
   );
   return {
@@ -216,7 +216,7 @@ function locateTensors(
     const { dtype, shape, begin, end } = tensor;
     if (!isSafetensorsDType(dtype)) {
       throw new FormatError(
-        `${what}: got dtype ${quoted(dtype)}, expected one of ${SAFETENSORS_DTYPES}. ` +
+        `${what}: got dtype ${quoted(dtype)}, expected one of ${safetensorsDtypes}. ` +
           'Convert the tensor before saving it.',
       );
     }

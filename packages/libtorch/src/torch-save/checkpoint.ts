@@ -83,7 +83,7 @@ export function loadTensors(
 }
 
 /** Views of shared memory that repeat what is in the file: tied weights, masks that were expanded. */
-const MAX_REPEATED_BYTES = 64 * 1024 ** 2;
+const maxRepeatedBytes = 64 * 1024 ** 2;
 
 /**
  * Tensors of one file may share their memory and repeat it (`expand`), and each becomes a tensor of its
@@ -97,7 +97,7 @@ function checkTotal(
 ): void {
   let total = 0;
   for (const { byteLength } of tensors.values()) total += byteLength;
-  const most = 2 * size + MAX_REPEATED_BYTES;
+  const most = 2 * size + maxRepeatedBytes;
   if (total <= most) return;
   throw new FormatError(
     `readTorchSave "${path}": got ${tensors.size} tensors of ${total} bytes in all out of a file of ${size} by repetition, ` +

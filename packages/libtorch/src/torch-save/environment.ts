@@ -3,17 +3,17 @@ import { FormatError } from '../errors.js';
 import { quoted } from '../safetensors/header.js';
 import { TorchArchive } from './archive.js';
 import { NumpyArray } from './numpy-array.js';
-import { NUMPY_GLOBALS, setArrayState } from './numpy-globals.js';
-import { type Call, NamespaceMap, PYTHON_GLOBALS } from './python-globals.js';
+import { numpyGlobals, setArrayState } from './numpy-globals.js';
+import { type Call, NamespaceMap, pythonGlobals } from './python-globals.js';
 import type { StorageSource } from './source.js';
 import { TorchStorage } from './storage.js';
 import {
-  DTYPE_NAMES,
+  dtypeNames,
   isOpaque,
-  STORAGE_TYPES,
+  storageTypes,
   storageItemSize,
   StorageReference,
-  TORCH_GLOBALS,
+  torchGlobals,
 } from './torch-globals.js';
 import { TorchTensor } from './torch-tensor.js';
 import { type Callee, describe, type PickleEnvironment, type Unpickler } from './unpickler.js';
@@ -69,7 +69,7 @@ export class TorchEnvironment implements PickleEnvironment {
   findGlobal(name: string): PickleValue {
     let found = this.#globals.get(name);
     if (found === undefined) {
-      if (DTYPE_NAMES.has(name)) {
+      if (dtypeNames.has(name)) {
         found = name;
       } else {
         if (!this.#placeholders && !isKnown(name)) throw this.#unknown(name);
@@ -119,7 +119,7 @@ export class TorchEnvironment implements PickleEnvironment {
     }
     machine.count();
     const name = type.name.replace('torch.cuda.', 'torch.');
-    const dtype = STORAGE_TYPES.get(name);
+    const dtype = storageTypes.get(name);
     const itemSize = storageItemSize(name);
     // In an archive every storage has its entry; before, the bytes of all lie one behind the other.
     if (itemSize === undefined) {
@@ -196,10 +196,10 @@ export class TorchEnvironment implements PickleEnvironment {
 }
 
 const isKnown = (name: string): boolean =>
-  PYTHON_GLOBALS.has(name) || NUMPY_GLOBALS.has(name) || TORCH_GLOBALS.has(name);
+  pythonGlobals.has(name) || numpyGlobals.has(name) || torchGlobals.has(name);
 
 const callOf = (name: string): Call | null | undefined =>
-  TORCH_GLOBALS.get(name) ?? NUMPY_GLOBALS.get(name) ?? PYTHON_GLOBALS.get(name);
+  torchGlobals.get(name) ?? numpyGlobals.get(name) ?? pythonGlobals.get(name);
 
 /** A part of another storage: (its key, offset, size). @returns the offset, in elements */
 function viewOffset(part: PickleValue, machine: Unpickler): number {

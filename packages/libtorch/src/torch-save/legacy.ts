@@ -8,13 +8,13 @@ import { FormatError } from '../errors.js';
 import { readExactly } from '../files/read.js';
 import { quoted } from '../safetensors/header.js';
 import type { ArchiveEntry, StorageSource } from './source.js';
-import { describe, PICKLE_LIMITS, type PickleEnvironment, Unpickler } from './unpickler.js';
+import { describe, pickleLimits, type PickleEnvironment, Unpickler } from './unpickler.js';
 import type { PickleValue } from './values.js';
 
-const PROTOCOL = 1001;
+const protocolVersion = 1001;
 
 /** What is read of a pickle first; more when it goes on. */
-const FIRST_BYTES = 256 * 1024;
+const firstBytes = 256 * 1024;
 
 /** A storage that the structure asks for: where it lies is known once the list of keys has been read. */
 interface Claimed extends ArchiveEntry {
@@ -70,7 +70,7 @@ export class LegacyFile implements StorageSource {
     const next = (part: string): PickleValue => {
       const start = at;
       const machine = new Unpickler(
-        this.#window(start, FIRST_BYTES, where),
+        this.#window(start, firstBytes, where),
         environmentOf(part),
         (have) => this.#longer(start, have, where),
       );
@@ -80,9 +80,9 @@ export class LegacyFile implements StorageSource {
     };
     next('magic number');
     const protocol = next('version');
-    if (protocol !== PROTOCOL) {
+    if (protocol !== protocolVersion) {
       throw new FormatError(
-        `${where}: got ${describe(protocol)} as the version of the format of torch < 1.6, expected ${PROTOCOL}. The file is damaged.`,
+        `${where}: got ${describe(protocol)} as the version of the format of torch < 1.6, expected ${protocolVersion}. The file is damaged.`,
       );
     }
     const machine = next('machine');
@@ -146,7 +146,7 @@ export class LegacyFile implements StorageSource {
 
   /** Four times as much as before, so that everything is read a bounded number of times. */
   #longer(start: number, have: number, where: string): Uint8Array | undefined {
-    if (have >= Math.min(this.size - start, PICKLE_LIMITS.bytes)) return undefined;
-    return this.#window(start, Math.min(4 * have, PICKLE_LIMITS.bytes), where);
+    if (have >= Math.min(this.size - start, pickleLimits.bytes)) return undefined;
+    return this.#window(start, Math.min(4 * have, pickleLimits.bytes), where);
   }
 }

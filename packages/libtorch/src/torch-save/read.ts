@@ -11,7 +11,7 @@ import { TorchEnvironment, type TorchSaveOptions } from './environment.js';
 import { LegacyFile } from './legacy.js';
 import { TorchStorage } from './storage.js';
 import type { StorageSource } from './source.js';
-import { PICKLE_LIMITS, Unpickler } from './unpickler.js';
+import { pickleLimits, Unpickler } from './unpickler.js';
 import type { PickleValue } from './values.js';
 
 interface Parsed {
@@ -122,10 +122,10 @@ async function parseArchive(
   try {
     const environment = new TorchEnvironment(archive, options);
     const entry = archive.entry('data.pkl');
-    if (entry === undefined || entry.byteLength > PICKLE_LIMITS.bytes) {
+    if (entry === undefined || entry.byteLength > pickleLimits.bytes) {
       throw new FormatError(
         `${environment.where}: got a data.pkl of ${entry?.byteLength ?? 0} bytes, ` +
-          `expected at most ${PICKLE_LIMITS.bytes}. Store large data as tensors.`,
+          `expected at most ${pickleLimits.bytes}. Store large data as tensors.`,
       );
     }
     // Read like a storage, for the same check of its checksum.

@@ -4,7 +4,7 @@ import { FormatError } from '../errors.js';
 import type { ArchiveEntry, StorageSource } from './source.js';
 
 /** Checksums are computed in pieces, so that a part of a large storage can be read with little memory. */
-const CHECK_CHUNK = 16 * 1024 * 1024;
+const checkChunk = 16 * 1024 * 1024;
 
 /** Bytes that one or several tensors look at, wherever they lie. */
 export interface StorageBytes {
@@ -74,8 +74,8 @@ export class TorchStorage implements StorageBytes {
 
   #checkInPieces(what: string): void {
     let sum = 0;
-    for (let at = 0; at < this.byteLength; at += CHECK_CHUNK) {
-      const length = Math.min(CHECK_CHUNK, this.byteLength - at);
+    for (let at = 0; at < this.byteLength; at += checkChunk) {
+      const length = Math.min(checkChunk, this.byteLength - at);
       sum = crc32(this.#source.read(this.#entry, at, length, what), sum);
     }
     this.#compare(sum, what);
@@ -97,8 +97,8 @@ export class TorchStorage implements StorageBytes {
 /** As `crc32`, for bytes of any number. */
 function crc32InPieces(bytes: Uint8Array): number {
   let sum = 0;
-  for (let at = 0; at < bytes.byteLength; at += CHECK_CHUNK) {
-    sum = crc32(bytes.subarray(at, at + CHECK_CHUNK), sum);
+  for (let at = 0; at < bytes.byteLength; at += checkChunk) {
+    sum = crc32(bytes.subarray(at, at + checkChunk), sum);
   }
   return sum;
 }

@@ -8,14 +8,14 @@
 import { isUtf8 } from 'node:buffer';
 import { FormatError } from '../errors.js';
 import { quoted } from '../safetensors/header.js';
-import { OPCODES, STOP } from './opcodes.js';
+import { opcodes, stopOpcode } from './opcodes.js';
 import { type PickleValue, PythonGlobal, PythonObject } from './values.js';
 
 /**
  * Limits far above real checkpoints (100 000 tensors take 20 MB of pickle and 1 M objects). What takes memory
  * is counted by itself: a long pickle alone takes no more than its file.
  */
-export const PICKLE_LIMITS = {
+export const pickleLimits = {
   /** Arrays of numpy lie in the pickle itself, so a large one is nothing strange. */
   bytes: 1024 ** 3,
   /** One text of V8 holds about 512 MiB. */
@@ -76,21 +76,21 @@ export class Unpickler {
 
   /** @throws FormatError on anything but a complete, allowed pickle */
   load(): PickleValue {
-    if (this.#bytes.length > PICKLE_LIMITS.bytes) {
-      this.fail(`a pickle of ${this.#bytes.length} bytes, expected at most ${PICKLE_LIMITS.bytes}`);
+    if (this.#bytes.length > pickleLimits.bytes) {
+      this.fail(`a pickle of ${this.#bytes.length} bytes, expected at most ${pickleLimits.bytes}`);
     }
     for (;;) {
       const opcode = this.byte();
-      if (opcode === STOP) return this.pop();
-      const run = OPCODES[opcode];
+      if (opcode === stopOpcode) return this.pop();
+      const run = opcodes[opcode];
       if (run === undefined) {
         this.fail(
           `opcode 0x${opcode.toString(16).padStart(2, '0')}, expected one of protocol 2 to 5`,
         );
       }
       run(this);
-      if (this.#depth + this.#stack.length > PICKLE_LIMITS.stack) {
-        this.fail(`more than ${PICKLE_LIMITS.stack} values on the stack`);
+      if (this.#depth + this.#stack.length > pickleLimits.stack) {
+        this.fail(`more than ${pickleLimits.stack} values on the stack`);
       }
     }
   }
@@ -108,8 +108,8 @@ export class Unpickler {
   /** Counts a new container or object. */
   count(): void {
     this.#objects += 1;
-    if (this.#objects > PICKLE_LIMITS.objects) {
-      this.fail(`more than ${PICKLE_LIMITS.objects} objects`);
+    if (this.#objects > pickleLimits.objects) {
+      this.fail(`more than ${pickleLimits.objects} objects`);
     }
   }
 
@@ -193,8 +193,8 @@ export class Unpickler {
 
   /** Python's integers: two's complement of any length. */
   integer(length: number): number | bigint {
-    if (length > PICKLE_LIMITS.integerBytes) {
-      this.fail(`an integer of ${length} bytes, expected at most ${PICKLE_LIMITS.integerBytes}`);
+    if (length > pickleLimits.integerBytes) {
+      this.fail(`an integer of ${length} bytes, expected at most ${pickleLimits.integerBytes}`);
     }
     let value = 0n;
     const bytes = this.take(length);
@@ -205,15 +205,15 @@ export class Unpickler {
   text(length: number): string {
     // Python writes lone surrogates ("surrogatepass"), so a wrong byte becomes U+FFFD instead of an error.
     const bytes = this.take(length);
-    if (length > PICKLE_LIMITS.text) {
-      this.fail(`a text of ${length} bytes, expected at most ${PICKLE_LIMITS.text}`);
+    if (length > pickleLimits.text) {
+      this.fail(`a text of ${length} bytes, expected at most ${pickleLimits.text}`);
     }
     return Buffer.from(bytes.buffer, bytes.byteOffset, length).toString('utf8');
   }
 
   /** A str of Python 2, which may hold bytes: those that are no UTF-8 stay what they are. */
   pushText2(length: number): void {
-    if (length <= PICKLE_LIMITS.text) {
+    if (length <= pickleLimits.text) {
       const bytes = this.take(length);
       if (isUtf8(bytes)) {
         this.push(Buffer.from(bytes.buffer, bytes.byteOffset, length).toString('utf8'));
@@ -251,8 +251,8 @@ export class Unpickler {
   }
 
   mark(): void {
-    if (this.#below.length >= PICKLE_LIMITS.marks) {
-      this.fail(`more than ${PICKLE_LIMITS.marks} open marks`);
+    if (this.#below.length >= pickleLimits.marks) {
+      this.fail(`more than ${pickleLimits.marks} open marks`);
     }
     this.#below.push(this.#stack);
     this.#depth += this.#stack.length;
@@ -286,8 +286,8 @@ export class Unpickler {
   }
 
   remember(index: number): void {
-    if (this.#memo.size >= PICKLE_LIMITS.memo)
-      this.fail(`more than ${PICKLE_LIMITS.memo} memo entries`);
+    if (this.#memo.size >= pickleLimits.memo)
+      this.fail(`more than ${pickleLimits.memo} memo entries`);
     this.#memo.set(index, this.top());
   }
 
