@@ -5,7 +5,7 @@ import { guarded } from './errors.js';
 import type { ProcessGroup } from './process-group.js';
 
 export interface GradientBucketsOptions {
-  /** Gradients summed in one collective; default 25 MiB. A larger parameter has a bucket of its own. */
+  /** Gradients summed in one collective. Default 25 MiB. A larger parameter has a bucket of its own. */
   readonly bucketBytes?: number | undefined;
 }
 

@@ -51,9 +51,9 @@ function requireRegular(stat: Kind, where: string): void {
 }
 
 export interface ReadFileOptions {
-  /** Start of messages; the path unless given. */
+  /** Start of messages. Default: the path. */
   readonly where?: string;
-  /** Bytes beyond which a file is not read; what one buffer of Node.js can hold unless given. */
+  /** Bytes beyond which a file is not read. Default: what one buffer of Node.js can hold. */
   readonly most?: number;
 }
 

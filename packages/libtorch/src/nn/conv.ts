@@ -10,15 +10,15 @@ import { Module } from './module.js';
 import { weightFor } from './precision.js';
 
 export interface ConvOptions<Size> extends PlaceOptions {
-  /** 1 unless given */
+  /** Distance of the places that the kernel is put at. Default `1`. */
   readonly stride?: Size;
-  /** Zeros added at both ends; 0 unless given. */
+  /** Zeros added at both ends. Default `0`. */
   readonly padding?: Size;
-  /** Distance of the kernel's points; 1 unless given. */
+  /** Distance of the kernel's points. Default `1`. */
   readonly dilation?: Size;
-  /** Channels are split into this many groups that do not mix; 1 unless given. */
+  /** Channels are split into this many groups that do not mix. Default `1`. */
   readonly groups?: number;
-  /** true unless given */
+  /** Whether there is a bias. Default `true`. */
   readonly bias?: boolean;
 }
 

@@ -20,13 +20,13 @@ export * from '../kernels/index.js';
 const reductions = { none: 0, mean: 1, sum: 2 } as const;
 
 export interface CrossEntropyOptions {
-  /** Share of every target spread evenly over all classes; 0 unless given. */
+  /** Share of every target spread evenly over all classes. Default `0`. */
   readonly labelSmoothing?: number;
-  /** `mean` over the batch unless given; `none` gives one loss per sample */
+  /** `mean` or `sum` over the batch, or `none`: one loss per sample. Default `mean`. */
   readonly reduction?: keyof typeof reductions;
   /** Weight of each class, shape [classes]. */
   readonly weight?: Tensor | undefined;
-  /** Samples of this class do not count; -100 unless given. Class numbers only. */
+  /** Samples of this class do not count. Default `-100`. Class numbers only. */
   readonly ignoreIndex?: number;
 }
 
@@ -114,7 +114,7 @@ export function linear(x: Tensor, weight: Tensor, options: LinearFunctionOptions
 export interface LayerNormFunctionOptions {
   readonly weight?: Tensor | null;
   readonly bias?: Tensor | null;
-  /** Added to the variance; 1e-5 unless given. */
+  /** Added to the variance. Default `1e-5`. */
   readonly eps?: number;
 }
 
@@ -196,9 +196,9 @@ export interface SelectiveScanOptions {
   readonly z?: Tensor | null;
   /** Added to delta before softplus, shape [channels]. */
   readonly deltaBias?: Tensor | null;
-  /** Whether delta still has to pass softplus; false unless given. */
+  /** Whether delta still has to pass softplus. Default `false`. */
   readonly deltaSoftplus?: boolean;
-  /** State before the first step, shape [batch, channels, states]; zeros unless given. */
+  /** State before the first step, shape [batch, channels, states]. Default: zeros. */
   readonly initialState?: Tensor | null;
 }
 
@@ -275,7 +275,7 @@ export function selectiveScan(
 export interface CausalConvOptions {
   /** Shape [channels]. */
   readonly bias?: Tensor | null;
-  /** Whether silu is applied to the result; true unless given. */
+  /** Whether silu is applied to the result. Default `true`. */
   readonly silu?: boolean;
 }
 

@@ -12,7 +12,7 @@ export type PlaceOptions = Pick<TensorOptions, 'dtype' | 'device'>;
 export const placeKinds: OptionKinds<PlaceOptions> = { dtype: 'string', device: 'string' };
 
 export interface LinearOptions extends PlaceOptions {
-  /** true unless given */
+  /** Whether there is a bias. Default `true`. */
   readonly bias?: boolean;
 }
 

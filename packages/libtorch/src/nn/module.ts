@@ -181,7 +181,7 @@ export abstract class Module {
    * Copies values into the parameters and buffers of the same names, converting type and device.
    * Either everything is copied or, after an error, nothing.
    *
-   * @param options - `strict: false` allows missing and unexpected names; true unless given
+   * @param options - `strict: false` allows missing and unexpected names. Default `true`.
    * @throws ShapeError naming the tensor and both shapes
    * @throws StateDictError listing missing and unexpected names, when strict
    */

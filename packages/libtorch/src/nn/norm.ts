@@ -9,9 +9,9 @@ import { Module } from './module.js';
 import { needsFloat32, weightFor } from './precision.js';
 
 export interface LayerNormOptions extends PlaceOptions {
-  /** Added to the variance; 1e-5 unless given. */
+  /** Added to the variance. Default `1e-5`. */
   readonly eps?: number;
-  /** Whether there are a weight and a bias; true unless given. */
+  /** Whether there are a weight and a bias. Default `true`. */
   readonly affine?: boolean;
 }
 
@@ -54,11 +54,11 @@ export class LayerNorm extends Module {
 }
 
 export interface BatchNormOptions extends PlaceOptions {
-  /** Added to the variance; 1e-5 unless given. */
+  /** Added to the variance. Default `1e-5`. */
   readonly eps?: number;
   /** Share of the newest batch in the running statistics; null averages over all batches. */
   readonly momentum?: number | null;
-  /** Whether there are a weight and a bias; true unless given. */
+  /** Whether there are a weight and a bias. Default `true`. */
   readonly affine?: boolean;
 }
 

@@ -31,7 +31,7 @@ export const noDecayNames: readonly string[] = [
  * A model's parameters in two groups, with and without weight decay. Without: biases, norms and
  * everything else of at most one dimension, and the names given.
  *
- * @param exempt - last parts of names; `noDecayNames` unless given
+ * @param exempt - last parts of names. Default `noDecayNames`.
  */
 export function decayGroups(
   module: Module,

@@ -6,7 +6,7 @@ import { AdamW, type AdamWOptions, adamWKinds, decay_ } from './adamw.js';
 import { type Batch, type ParamGroup, type ParamGroupOptions, checkSetting } from './optimizer.js';
 
 export interface MuonOptions extends AdamWOptions {
-  /** Decay of the average of the matrices' gradients; 0.95 unless given. */
+  /** Decay of the average of the matrices' gradients. Default `0.95`. */
   readonly momentum?: number;
 }
 

@@ -13,9 +13,9 @@ import {
 
 export interface SGDOptions {
   readonly lr: number;
-  /** 0 unless given */
+  /** Decay of the running sum of gradients that a step follows. Default `0`. */
   readonly momentum?: number;
-  /** L2 penalty, added to the gradient; 0 unless given. */
+  /** L2 penalty, added to the gradient. Default `0`. */
   readonly weightDecay?: number;
   /** Looks one step of momentum ahead; needs momentum. */
   readonly nesterov?: boolean;

@@ -46,7 +46,7 @@ export class TorchCheckpoint {
 
   /**
    * Makes tensors of stored ones, under the names that they are given here. The caller owns them.
-   * @param device - `cpu` unless given
+   * @param device - Default `cpu`.
    * @throws FormatError if the file is damaged, or they are far larger than it; nothing is left allocated
    */
   load(stored: ReadonlyMap<string, TorchTensor>, device?: string): Map<string, Tensor> {

@@ -21,12 +21,12 @@ import { type PickleValue, PythonGlobal, PythonObject } from './values.js';
 
 export interface TorchSaveOptions {
   /**
-   * What to do with a class or function that is not on our list: `refuse` the file (default), or read on
+   * What to do with a class or function that is not on our list: `refuse` the file, which is the default, or read on
    * with a `placeholder` (PythonGlobal, PythonObject) in its place. Neither runs any code; refusing makes
    * sure that nothing of a file is silently left out.
    */
   readonly onUnknownGlobal?: 'refuse' | 'placeholder';
-  /** Whether to compare the zip archive's checksums (default true). */
+  /** Whether to compare the checksums of the zip archive. Default `true`. */
   readonly checkCrc?: boolean;
 }
 

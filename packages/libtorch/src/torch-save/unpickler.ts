@@ -34,7 +34,7 @@ export type Callee = PythonGlobal | PythonObject;
 export interface PickleEnvironment {
   /** Start of every message: `readTorchSave "file"`. */
   readonly where: string;
-  /** The part of the file that the pickle is, for messages; `data.pkl` unless given. */
+  /** The part of the file that the pickle is, for messages. Default `data.pkl`. */
   readonly part?: string;
   /** @throws FormatError if the global is not allowed */
   findGlobal(name: string): PickleValue;

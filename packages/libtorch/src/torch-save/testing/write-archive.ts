@@ -13,7 +13,7 @@ export interface MadeTensor {
 
 /**
  * Writes a state dict of float32 tensors; several may look at one storage.
- * @param under - key of a dict around it, as checkpoints have; none unless given
+ * @param under - key of a dict around it, as checkpoints have. Default: none.
  */
 export function writeTorchArchive(
   path: string,
