@@ -27,8 +27,7 @@ void init_cuda(Napi::Env env, Napi::Object exports);
 
 // Runs `body` and turns every C++ exception into a JavaScript Error whose message begins with `where`.
 // Nothing native may cross the boundary: an uncaught C++ exception ends the process.
-template <typename Body>
-auto guarded(Napi::Env env, const std::string& where, Body&& body) -> decltype(body()) {
+template <typename Body> auto guarded(Napi::Env env, const std::string& where, Body&& body) -> decltype(body()) {
   try {
     return body();
   } catch (const Napi::Error&) {

@@ -41,7 +41,8 @@ auto gloo_device(const std::string& host) {
     const std::string name(names);
     return Gloo::createDeviceForInterface(name.substr(0, name.find(',')));
   }
-  if (host == "localhost" || host == "::1" || host.rfind("127.", 0) == 0) return Gloo::createDeviceForHostname("127.0.0.1");
+  if (host == "localhost" || host == "::1" || host.rfind("127.", 0) == 0)
+    return Gloo::createDeviceForHostname("127.0.0.1");
   return Gloo::createDefaultDevice();
 }
 
@@ -144,7 +145,8 @@ c10::intrusive_ptr<StoreClient> connect(const MonitorOptions& at, milliseconds t
   return c10::make_intrusive<StoreClient>(at.host, at.port, timeout);
 }
 
-c10::intrusive_ptr<c10d::Store> with_prefix(const MonitorOptions& at, const char* name, c10::intrusive_ptr<StoreClient> store) {
+c10::intrusive_ptr<c10d::Store> with_prefix(const MonitorOptions& at, const char* name,
+                                            c10::intrusive_ptr<StoreClient> store) {
   return c10::make_intrusive<c10d::PrefixStore>(at.prefix + name, std::move(store));
 }
 
@@ -214,7 +216,8 @@ void Group::open_nccl(const MonitorOptions& at, c10::Device device) {
   options->timeout = timeout + std::chrono::minutes(1);
   try {
     nccl_store = connect(at, timeout);
-    nccl = c10::make_intrusive<c10d::ProcessGroupNCCL>(with_prefix(at, "nccl", nccl_store), at.rank, at.workers, options);
+    nccl =
+        c10::make_intrusive<c10d::ProcessGroupNCCL>(with_prefix(at, "nccl", nccl_store), at.rank, at.workers, options);
   } catch (const StoreLost& error) {
     fail(error.what());
   }
@@ -225,22 +228,23 @@ void Group::open_nccl(const MonitorOptions& at, c10::Device device) {
 }
 
 Collectives& Group::collectives_for(const at::Tensor& tensor) {
-  TORCH_CHECK(tensor.is_contiguous(), "got ", describe(tensor), " with gaps or transposed, expected a contiguous tensor");
+  TORCH_CHECK(tensor.is_contiguous(), "got ", describe(tensor),
+              " with gaps or transposed, expected a contiguous tensor");
   if (!tensor.is_cuda()) return *gloo;
 #ifdef MAMBA_PRUNE_NCCL
   if (nccl) return *nccl;
 #endif
-  TORCH_CHECK(false, "got ", describe(tensor), ", but the group was opened without NCCL. Open it with a device of CUDA");
+  TORCH_CHECK(false, "got ", describe(tensor),
+              ", but the group was opened without NCCL. Open it with a device of CUDA");
 }
 
-// The backends write through raw pointers, which no version counts: what is derived from weights (weights_version) would
-// go on with the old values.
+// The backends write through raw pointers, which no version counts: what is derived from weights (weights_version)
+// would go on with the old values.
 static void will_be_written(const at::Tensor& tensor) {
   if (!tensor.is_inference()) tensor.unsafeGetTensorImpl()->bump_version();
 }
 
-template <typename Start>
-WorkPtr Group::started(Start&& start) {
+template <typename Start> WorkPtr Group::started(Start&& start) {
   check_verdict();
 #ifdef MAMBA_PRUNE_NCCL
   try {

@@ -28,7 +28,8 @@ void run_on_cuda(augment::AugmentArgs a, const Tensor& state, bool advance) {
   }
   const char* file = "augment.cu";
   const cuda::Grid grid{static_cast<unsigned>(blocks)};
-  cuda::find_kernel(file, "augment_batch", {}).launch(grid, augment::kThreads, shared ? static_cast<unsigned>(bytes) : 0u, a);
+  cuda::find_kernel(file, "augment_batch", {})
+      .launch(grid, augment::kThreads, shared ? static_cast<unsigned>(bytes) : 0u, a);
   augment::i64* counters = static_cast<augment::i64*>(state.data_ptr());
   if (advance) cuda::find_kernel(file, "augment_advance", {}).launch(cuda::Grid{1}, 1, 0, counters);
 }

@@ -69,7 +69,8 @@ MemoryUse memory_use(c10::Device device) {
   const auto stats = c10::cuda::CUDACachingAllocator::getDeviceStats(c10::cuda::current_device());
   size_t free = 0, total = 0;
   C10_CUDA_CHECK(cudaMemGetInfo(&free, &total));
-  return {static_cast<size_t>(stats.allocated_bytes[0].current), static_cast<size_t>(stats.reserved_bytes[0].current), free, total};
+  return {static_cast<size_t>(stats.allocated_bytes[0].current), static_cast<size_t>(stats.reserved_bytes[0].current),
+          free, total};
 }
 
 void empty_cache(c10::Device device) {

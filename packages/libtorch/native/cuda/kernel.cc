@@ -67,7 +67,8 @@ Source read_source(const std::string& name) {
 }
 
 void append_defines(std::string& text, const Defines& defines) {
-  for (const auto& [name, value] : defines) text.append("#define ").append(name).append(" ").append(std::to_string(value)).append("\n");
+  for (const auto& [name, value] : defines)
+    text.append("#define ").append(name).append(" ").append(std::to_string(value)).append("\n");
 }
 
 // $XDG_CACHE_HOME/mamba-prune/kernels, or that in ~/.cache; empty when there is no place to write to.
@@ -93,7 +94,8 @@ std::string read_cached(const std::string& path, const std::string& key) {
   std::ifstream file(path, std::ios::binary);
   if (!file) return "";
   const std::string content{std::istreambuf_iterator<char>(file), {}};
-  if (content.size() <= key.size() + 1 || content.compare(0, key.size(), key) != 0 || content[key.size()] != '\0') return "";
+  if (content.size() <= key.size() + 1 || content.compare(0, key.size(), key) != 0 || content[key.size()] != '\0')
+    return "";
   return content.substr(key.size() + 1);
 }
 
@@ -115,9 +117,11 @@ void write_cached(const std::string& path, const std::string& key, const std::st
 std::string compile(const std::string& text, const Source& source, const std::string& name, const std::string& arch) {
   const Nvrtc& n = nvrtc();
   std::vector<const char*> names, contents;
-  for (const auto& [header, content] : source.headers) names.push_back(header.c_str()), contents.push_back(content.c_str());
+  for (const auto& [header, content] : source.headers)
+    names.push_back(header.c_str()), contents.push_back(content.c_str());
   void* program = nullptr;
-  int code = n.create(&program, text.c_str(), name.c_str(), static_cast<int>(names.size()), contents.data(), names.data());
+  int code =
+      n.create(&program, text.c_str(), name.c_str(), static_cast<int>(names.size()), contents.data(), names.data());
   TORCH_CHECK(code == 0, "CUDA: NVRTC does not start: ", n.error_string(code));
   const std::string arch_option = "--gpu-architecture=" + arch;
   const char* options[] = {arch_option.c_str(), "--std=c++17"};
@@ -193,7 +197,8 @@ const Kernel& find_kernel(const char* file, const char* function, const Defines&
   if (known != kernels.end()) return known->second;
   const std::string module_key = key.substr(0, module_end);
   auto module = modules.find(module_key);
-  if (module == modules.end()) module = modules.emplace(module_key, load_module(file, key.substr(0, defines_end))).first;
+  if (module == modules.end())
+    module = modules.emplace(module_key, load_module(file, key.substr(0, defines_end))).first;
   void* found = nullptr;
   check_driver(driver().module_get_function(&found, module->second, function), "finding a kernel");
   return kernels.emplace(std::move(key), Kernel(found)).first->second;
@@ -203,9 +208,11 @@ void Kernel::launch_with(Grid grid, unsigned threads, unsigned shared_bytes, voi
   // More than 48 KiB have to be asked for.
   constexpr int kMaxDynamicSharedSize = 8;
   if (shared_bytes > 48 * 1024)
-    check_driver(driver().set_attribute(function_, kMaxDynamicSharedSize, static_cast<int>(shared_bytes)), "asking for shared memory");
+    check_driver(driver().set_attribute(function_, kMaxDynamicSharedSize, static_cast<int>(shared_bytes)),
+                 "asking for shared memory");
   void* stream = c10::cuda::getCurrentCUDAStream().stream();
-  check_driver(driver().launch_kernel(function_, grid.x, grid.y, grid.z, threads, 1, 1, shared_bytes, stream, arguments, nullptr),
+  check_driver(driver().launch_kernel(function_, grid.x, grid.y, grid.z, threads, 1, 1, shared_bytes, stream, arguments,
+                                      nullptr),
                "launching a kernel");
 }
 

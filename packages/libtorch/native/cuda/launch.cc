@@ -36,12 +36,13 @@ float* float_pointer(const Tensor& t) { return static_cast<float*>(pointer(t)); 
 int row(const Tensor& t) {
   if (!t.defined()) return 0;
   const int64_t stride = mat(t).stride;
-  TORCH_CHECK(stride * t.size(1) < (int64_t{1} << 31), "CUDA: got rows at a distance of ", stride, " and sequences of ", t.size(1),
-              ", expected less than 2^31 elements a sequence.");
+  TORCH_CHECK(stride * t.size(1) < (int64_t{1} << 31), "CUDA: got rows at a distance of ", stride, " and sequences of ",
+              t.size(1), ", expected less than 2^31 elements a sequence.");
   return static_cast<int>(stride);
 }
 
-// Whether u, delta and what is theirs have one row stride, and z and dz another: the kernels then compute fewer addresses.
+// Whether u, delta and what is theirs have one row stride, and z and dz another: the kernels then compute fewer
+// addresses.
 bool same_rows(const Scan& s, const Tensor& dy, const ScanGradients& g) {
   const int first = row(s.u);
   for (const Tensor& t : {s.delta, dy, g.du, g.ddelta})
@@ -52,10 +53,12 @@ bool same_rows(const Scan& s, const Tensor& dy, const ScanGradients& g) {
 ScanArgs args_of(const Scan& s) {
   ScanArgs a{};
   a.u = pointer(s.u), a.delta = pointer(s.delta), a.z = pointer(s.z), a.B = pointer(s.B), a.C = pointer(s.C);
-  a.A = float_pointer(s.A), a.D = float_pointer(s.D), a.bias = float_pointer(s.bias), a.initial = float_pointer(s.initial);
+  a.A = float_pointer(s.A), a.D = float_pointer(s.D), a.bias = float_pointer(s.bias),
+  a.initial = float_pointer(s.initial);
   a.scale = float_pointer(s.scale);
   a.u_row = row(s.u), a.delta_row = row(s.delta), a.z_row = row(s.z), a.b_row = row(s.B), a.c_row = row(s.C);
-  a.batch = static_cast<int>(s.u.size(0)), a.length = static_cast<int>(s.u.size(1)), a.channels = static_cast<int>(s.channels);
+  a.batch = static_cast<int>(s.u.size(0)), a.length = static_cast<int>(s.u.size(1)),
+  a.channels = static_cast<int>(s.channels);
   return a;
 }
 
@@ -90,7 +93,8 @@ int64_t vector_of(std::initializer_list<Tensor> tensors, int64_t width) {
   for (const Tensor& t : tensors) {
     if (!t.defined()) continue;
     const int64_t bytes = 2 * t.element_size();
-    if (mat(t).stride % 2 != 0 || reinterpret_cast<uintptr_t>(t.data_ptr()) % static_cast<uintptr_t>(bytes) != 0) return 1;
+    if (mat(t).stride % 2 != 0 || reinterpret_cast<uintptr_t>(t.data_ptr()) % static_cast<uintptr_t>(bytes) != 0)
+      return 1;
   }
   return 2;
 }
@@ -112,12 +116,14 @@ int64_t scalar_code(at::ScalarType type) {
 
 Tensor scan_checkpoints(const Scan& s) {
   const int64_t segments = ceil_div(s.u.size(1), kSegment);
-  return at::empty({s.u.size(0), segments - 1, s.channels, scan_kernel::saved_states(static_cast<int>(s.A.size(1)))}, floats(s.u));
+  return at::empty({s.u.size(0), segments - 1, s.channels, scan_kernel::saved_states(static_cast<int>(s.A.size(1)))},
+                   floats(s.u));
 }
 
 void scan_forward(const Scan& s, const Tensor& y, bool add, const Tensor& last, const Tensor& checkpoints) {
   if (s.u.size(0) == 0) return;
-  TORCH_CHECK(s.u.size(0) <= 65535, "selective_scan: got a batch of ", s.u.size(0), ", expected at most 65535 on a GPU. Split it.");
+  TORCH_CHECK(s.u.size(0) <= 65535, "selective_scan: got a batch of ", s.u.size(0),
+              ", expected at most 65535 on a GPU. Split it.");
   ScanArgs a = args_of(s);
   a.y = pointer(y), a.y_row = row(y), a.width = static_cast<int>(y.size(-1));
   a.last = float_pointer(last), a.checkpoints = float_pointer(checkpoints);
@@ -127,13 +133,16 @@ void scan_forward(const Scan& s, const Tensor& y, bool add, const Tensor& last, 
                                      defines_of(s, {{"SAVE", checkpoints.defined()},
                                                     {"ADD_Y", add},
                                                     {"FORWARD_THREADS", kForwardThreads},
-                                                    {"FORWARD_BLOCKS", states <= 16 ? 8 : states <= 40 ? 5 : 4}}));
+                                                    {"FORWARD_BLOCKS", states <= 16   ? 8
+                                                                       : states <= 40 ? 5
+                                                                                      : 4}}));
   kernel.launch({u32(ceil_div(a.width, kForwardThreads)), u32(a.batch)}, kForwardThreads, 0, a);
 }
 
-void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const Tensor& checkpoints, bool add_dz, bool want_dinitial,
-                   ScanGradients& out) {
-  const int64_t states = s.A.size(1), groups = scan_kernel::groups_of(static_cast<int>(states)), batch = s.u.size(0), length = s.u.size(1);
+void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const Tensor& checkpoints, bool add_dz,
+                   bool want_dinitial, ScanGradients& out) {
+  const int64_t states = s.A.size(1), groups = scan_kernel::groups_of(static_cast<int>(states)), batch = s.u.size(0),
+                length = s.u.size(1);
   TORCH_CHECK(states <= kMaxStates, "selective_scan: got ", states, " states, expected at most ", kMaxStates,
               " for gradients on a GPU. Prune the states, or use the CPU.");
   const int64_t width = out.du.size(-1), channels_per_block = kBackwardThreads / groups;
@@ -175,7 +184,8 @@ void reduce_states(const ScanGradients& g, int64_t states, const Tensor& out, in
   const int64_t columns = to.columns - offset;
   reduce_kernel::StatesArgs<void> a{};
   a.partial = float_pointer(g.states), a.out = pointer(out);
-  a.blocks = static_cast<int>(g.states.size(0)), a.rows = static_cast<int>(to.rows), a.padded = static_cast<int>(g.padded);
+  a.blocks = static_cast<int>(g.states.size(0)), a.rows = static_cast<int>(to.rows),
+  a.padded = static_cast<int>(g.padded);
   a.states = static_cast<int>(states), a.offset = static_cast<int>(offset);
   a.width = static_cast<int>(to.columns), a.row_stride = static_cast<int>(to.stride);
   constexpr int threads = reduce_kernel::kStatesThreads;
@@ -183,7 +193,8 @@ void reduce_states(const ScanGradients& g, int64_t states, const Tensor& out, in
 }
 
 void conv_forward(const Conv& c, const Tensor& y) {
-  const int64_t width = y.size(-1), batch = y.size(0), length = y.size(1), vector = vector_of({c.x, y}, width), run = 16;
+  const int64_t width = y.size(-1), batch = y.size(0), length = y.size(1), vector = vector_of({c.x, y}, width),
+                run = 16;
   if (batch == 0) return;
   const unsigned threads = 128;
   ConvArgs a{};
@@ -191,9 +202,15 @@ void conv_forward(const Conv& c, const Tensor& y) {
   a.x_row = row(c.x), a.y_row = row(y), a.batch = static_cast<int>(batch), a.length = static_cast<int>(length);
   a.channels = static_cast<int>(c.weight.size(0)), a.width = static_cast<int>(width);
   const Kernel& kernel = find_kernel("conv.cu", "conv_forward",
-                                     {{"SCALAR", scalar_code(c.x.scalar_type())}, {"TAPS", c.weight.size(1)}, {"VECTOR", vector},
-                                      {"REVERSE", c.reverse}, {"HAS_BIAS", c.bias.defined()}, {"SILU", c.silu}, {"THREADS", threads},
-                                      {"RUN", run}, {"ADD_DX", 0}});
+                                     {{"SCALAR", scalar_code(c.x.scalar_type())},
+                                      {"TAPS", c.weight.size(1)},
+                                      {"VECTOR", vector},
+                                      {"REVERSE", c.reverse},
+                                      {"HAS_BIAS", c.bias.defined()},
+                                      {"SILU", c.silu},
+                                      {"THREADS", threads},
+                                      {"RUN", run},
+                                      {"ADD_DX", 0}});
   kernel.launch({u32(ceil_div(width / vector * ceil_div(length, run) * batch, threads))}, threads, 0, a);
 }
 
@@ -203,18 +220,25 @@ std::pair<Tensor, Tensor> conv_backward(const Conv& c, const Tensor& dy, const T
   const unsigned threads = 128;
   const int64_t run = 32, across = ceil_div(width / vector, conv_kernel::kBackwardGroups);
   // As many blocks as the GPU holds at a time, each with several runs where there are more: fewer partial sums.
-  const int64_t rows =
-      std::clamp<int64_t>(ceil_div(batch * ceil_div(length, run), threads / 32), 1, std::max<int64_t>(1, int64_t{16} * multiprocessors() / across));
+  const int64_t rows = std::clamp<int64_t>(ceil_div(batch * ceil_div(length, run), threads / 32), 1,
+                                           std::max<int64_t>(1, int64_t{16} * multiprocessors() / across));
   const Tensor partial = at::empty({rows, (taps + 1) * channels}, floats(c.x));
   ConvArgs a{};
-  a.x = pointer(c.x), a.dy = pointer(dy), a.weight = float_pointer(c.weight), a.bias = float_pointer(c.bias), a.dx = pointer(dx);
+  a.x = pointer(c.x), a.dy = pointer(dy), a.weight = float_pointer(c.weight), a.bias = float_pointer(c.bias),
+  a.dx = pointer(dx);
   a.partial = float_pointer(partial), a.x_row = row(c.x), a.dy_row = row(dy), a.dx_row = row(dx);
   a.batch = static_cast<int>(batch), a.length = static_cast<int>(length), a.channels = static_cast<int>(channels);
   a.width = static_cast<int>(width);
   const Kernel& kernel = find_kernel("conv.cu", "conv_backward",
-                                     {{"SCALAR", scalar_code(c.x.scalar_type())}, {"TAPS", taps}, {"VECTOR", vector},
-                                      {"REVERSE", c.reverse}, {"HAS_BIAS", c.bias.defined()}, {"SILU", c.silu}, {"THREADS", threads},
-                                      {"RUN", run}, {"ADD_DX", add}});
+                                     {{"SCALAR", scalar_code(c.x.scalar_type())},
+                                      {"TAPS", taps},
+                                      {"VECTOR", vector},
+                                      {"REVERSE", c.reverse},
+                                      {"HAS_BIAS", c.bias.defined()},
+                                      {"SILU", c.silu},
+                                      {"THREADS", threads},
+                                      {"RUN", run},
+                                      {"ADD_DX", add}});
   kernel.launch({u32(across), u32(rows)}, threads, 0, a);
   const Tensor sums = reduce_rows(partial);
   return {sums.narrow(0, 0, channels * taps).view({channels, taps}), sums.narrow(0, channels * taps, channels)};
@@ -227,12 +251,17 @@ void norm_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, dou
   a.x = pointer(x), a.weight = float_pointer(weight), a.bias = float_pointer(bias), a.y = pointer(y);
   a.x_row = rows.stride, a.y_row = mat(y).stride, a.rows = static_cast<int>(rows.rows), a.eps = static_cast<float>(eps);
   const Kernel& kernel = find_kernel("layer_norm.cu", "norm_forward",
-                                     {{"SCALAR", scalar_code(x.scalar_type())}, {"WIDTH", rows.columns},
-                                      {"VECTOR", vector_of({x, y}, rows.columns)}, {"HAS_SKIP", 0}, {"THREADS", kNormThreads}});
-  kernel.launch({u32(std::min<int64_t>(ceil_div(rows.rows, kNormThreads / 32), int64_t{16} * multiprocessors()))}, kNormThreads, 0, a);
+                                     {{"SCALAR", scalar_code(x.scalar_type())},
+                                      {"WIDTH", rows.columns},
+                                      {"VECTOR", vector_of({x, y}, rows.columns)},
+                                      {"HAS_SKIP", 0},
+                                      {"THREADS", kNormThreads}});
+  kernel.launch({u32(std::min<int64_t>(ceil_div(rows.rows, kNormThreads / 32), int64_t{16} * multiprocessors()))},
+                kNormThreads, 0, a);
 }
 
-Tensor norm_backward(const Tensor& x, const Tensor& weight, double eps, const Tensor& dy, const Tensor& dskip, const Tensor& dx) {
+Tensor norm_backward(const Tensor& x, const Tensor& weight, double eps, const Tensor& dy, const Tensor& dskip,
+                     const Tensor& dx) {
   const Mat rows = mat(x);
   const int64_t sums = dskip.defined() ? 3 : 2;
   const int64_t blocks = std::clamp<int64_t>(ceil_div(rows.rows, kNormThreads / 32), 1, int64_t{8} * multiprocessors());
@@ -240,10 +269,13 @@ Tensor norm_backward(const Tensor& x, const Tensor& weight, double eps, const Te
   NormArgs a{};
   a.x = pointer(x), a.dy = pointer(dy), a.dskip = pointer(dskip), a.weight = float_pointer(weight), a.dx = pointer(dx);
   a.partial = float_pointer(partial), a.x_row = rows.stride, a.dy_row = mat(dy).stride, a.dx_row = mat(dx).stride;
-  a.dskip_row = dskip.defined() ? mat(dskip).stride : 0, a.rows = static_cast<int>(rows.rows), a.eps = static_cast<float>(eps);
+  a.dskip_row = dskip.defined() ? mat(dskip).stride : 0, a.rows = static_cast<int>(rows.rows),
+  a.eps = static_cast<float>(eps);
   const Kernel& kernel = find_kernel("layer_norm.cu", "norm_backward",
-                                     {{"SCALAR", scalar_code(x.scalar_type())}, {"WIDTH", rows.columns},
-                                      {"VECTOR", vector_of({x, dy, dskip, dx}, rows.columns)}, {"HAS_SKIP", dskip.defined()},
+                                     {{"SCALAR", scalar_code(x.scalar_type())},
+                                      {"WIDTH", rows.columns},
+                                      {"VECTOR", vector_of({x, dy, dskip, dx}, rows.columns)},
+                                      {"HAS_SKIP", dskip.defined()},
                                       {"THREADS", kNormThreads}});
   kernel.launch({u32(blocks)}, kNormThreads, 0, a);
   return reduce_rows(partial).view({sums, rows.columns});
@@ -252,7 +284,8 @@ Tensor norm_backward(const Tensor& x, const Tensor& weight, double eps, const Te
 Tensor gelu_backward_(const Tensor& gradient, const Tensor& before) {
   const int64_t columns = gradient.size(-1), rows = gradient.numel() / columns;
   const int64_t vector = columns % 4 == 0 ? 4 : 1, across = ceil_div(columns, 32 * vector);
-  const int64_t blocks = std::clamp<int64_t>(int64_t{8} * multiprocessors() / across, 1, std::max<int64_t>(1, ceil_div(rows, gelu_kernel::kWarps)));
+  const int64_t blocks = std::clamp<int64_t>(int64_t{8} * multiprocessors() / across, 1,
+                                             std::max<int64_t>(1, ceil_div(rows, gelu_kernel::kWarps)));
   const Tensor partial = at::empty({blocks, columns}, floats(gradient));
   const Kernel& kernel =
       find_kernel("gelu.cu", "gelu_backward", {{"SCALAR", scalar_code(gradient.scalar_type())}, {"VECTOR", vector}});

@@ -21,7 +21,8 @@ at::Tensor reorder_tokens(const at::Tensor& given, int64_t side) {
   while (bytes % unit != 0 || start % unit != 0) unit /= 2;
   constexpr int64_t threads = reorder_kernel::kThreads;
   const int64_t rows = x.size(0) * x.size(1), units = bytes / unit, blocks = (rows * units + threads - 1) / threads;
-  TORCH_CHECK(blocks < (int64_t{1} << 31), "reorder_tokens: got ", x.sizes(), ", expected fewer elements on a GPU. Split the batch.");
+  TORCH_CHECK(blocks < (int64_t{1} << 31), "reorder_tokens: got ", x.sizes(),
+              ", expected fewer elements on a GPU. Split the batch.");
   reorder_kernel::ReorderArgs<void> a{};
   a.from = x.data_ptr(), a.to = y.data_ptr(), a.rows = rows;
   a.units = static_cast<int>(units), a.length = static_cast<int>(x.size(1)), a.side = static_cast<int>(side);

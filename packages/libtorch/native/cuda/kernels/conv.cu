@@ -27,8 +27,8 @@ struct Filter {
 };
 
 // Inputs before the first step are zero.
-__device__ __forceinline__ void read_step(float (&to)[VECTOR], const scalar* from, i64 row_stride, const Args& a, int batch,
-                                          int step, int channel) {
+__device__ __forceinline__ void read_step(float (&to)[VECTOR], const scalar* from, i64 row_stride, const Args& a,
+                                          int batch, int step, int channel) {
   if (step >= 0 && step < a.length) load<VECTOR>(to, from + row_of(a, batch, step) * row_stride + channel);
   else
 #pragma unroll

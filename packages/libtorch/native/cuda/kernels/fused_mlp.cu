@@ -1,15 +1,18 @@
-// For inference: the MLP branch of a block, the next block's layer normalisation and its in-projection in one kernel. Hidden
-// neurons and normalised tokens never leave the registers, so that memory sees x once, out once and the next block's input.
+// For inference: the MLP branch of a block, the next block's layer normalisation and its in-projection in one kernel.
+// Hidden neurons and normalised tokens never leave the registers, so that memory sees x once, out once and the next
+// block's input.
 //
-// A warpgroup owns 64 tokens. A product's result lies in its registers just as the next product wants its left operand, so
-// only weights go through shared memory: one more warpgroup copies them there, in units of 64 x MODEL numbers, in the order
-// of their use. Hopper's wgmma (compute capability 9.0 alone) multiplies; PTX ISA, "Asynchronous warpgroup level matrix".
+// A warpgroup owns 64 tokens. A product's result lies in its registers just as the next product wants its left operand,
+// so only weights go through shared memory: one more warpgroup copies them there, in units of 64 x MODEL numbers, in
+// the order of their use. Hopper's wgmma (compute capability 9.0 alone) multiplies; PTX ISA, "Asynchronous warpgroup
+// level matrix".
 //
 // Columns are permuted within each 32, so that the 8 numbers that a lane holds of them are neighbours in memory: number
 // 8 j + 2 t + b of a product is column 32 (j / 4) + 8 t + 2 (j % 4) + b. fused_mlp.cc packs the weights in that order.
 //
-// Defined by the caller: MODEL (128 or 192), NEXT (0 or 1), GROUPS (warpgroups, 1 or 2), STAGES (units in shared memory), and
-// SCALAR, of 16 bits. For MODEL 64 ptxas of CUDA 13.0 gives `left` and `hidden` the same registers, and results are wrong.
+// Defined by the caller: MODEL (128 or 192), NEXT (0 or 1), GROUPS (warpgroups, 1 or 2), STAGES (units in shared
+// memory), and SCALAR, of 16 bits. For MODEL 64 ptxas of CUDA 13.0 gives `left` and `hidden` the same registers, and
+// results are wrong.
 #include "fused_mlp_interface.h"
 
 using namespace mamba_prune::cuda::mlp_kernel;
@@ -29,11 +32,10 @@ __device__ __forceinline__ void barrier_init(u32 barrier, u32 count) {
 __device__ __forceinline__ void barrier_wait(u32 barrier, u32 parity) {
   u32 done;
   do {
-    asm volatile(
-        "{ .reg .pred p; mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2; selp.u32 %0, 1, 0, p; }"
-        : "=r"(done)
-        : "r"(barrier), "r"(parity)
-        : "memory");
+    asm volatile("{ .reg .pred p; mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2; selp.u32 %0, 1, 0, p; }"
+                 : "=r"(done)
+                 : "r"(barrier), "r"(parity)
+                 : "memory");
   } while (!done);
 }
 __device__ __forceinline__ void barrier_arrive(u32 barrier) {
@@ -42,8 +44,8 @@ __device__ __forceinline__ void barrier_arrive(u32 barrier) {
 __device__ __forceinline__ void copy_unit(u32 to, const unsigned char* from, u32 barrier) {
   constexpr u32 kBytes = kUnit + kBiasBytes;
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(kBytes) : "memory");
-  asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to), "l"(from),
-               "r"(kBytes), "r"(barrier)
+  asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to),
+               "l"(from), "r"(kBytes), "r"(barrier)
                : "memory");
 }
 
@@ -65,7 +67,9 @@ struct Ring {
   }
 };
 
-#define REGISTERS8(a, i) "+f"(a[i]), "+f"(a[i + 1]), "+f"(a[i + 2]), "+f"(a[i + 3]), "+f"(a[i + 4]), "+f"(a[i + 5]), "+f"(a[i + 6]), "+f"(a[i + 7])
+#define REGISTERS8(a, i)                                                                                      \
+  "+f"(a[i]), "+f"(a[i + 1]), "+f"(a[i + 2]), "+f"(a[i + 3]), "+f"(a[i + 4]), "+f"(a[i + 5]), "+f"(a[i + 6]), \
+      "+f"(a[i + 7])
 #if SCALAR == MAMBA_PRUNE_BFLOAT16
 #define WGMMA_TYPES "f32.bf16.bf16"
 #else
@@ -76,7 +80,8 @@ __device__ __forceinline__ void multiply(float* sum, const u32 (&left)[4], u64 r
   asm volatile(
       "{ .reg .pred p; setp.ne.b32 p, %37, 0;\n"
       "wgmma.mma_async.sync.aligned.m64n64k16." WGMMA_TYPES
-      " {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25,"
+      " {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, "
+      "%24, %25,"
       " %26, %27, %28, %29, %30, %31}, {%32, %33, %34, %35}, %36, p, 1, 1, 0; }\n"
       : REGISTERS8(sum, 0), REGISTERS8(sum, 8), REGISTERS8(sum, 16), REGISTERS8(sum, 24)
       : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "l"(right), "r"(add));
@@ -97,7 +102,9 @@ template <int Steps> __device__ __forceinline__ void keep(u32 (&v)[Steps][4]) {
     for (int i = 0; i < 4; i++) asm volatile("" : "+r"(v[k][i])::"memory");
 }
 // Rows of 64 numbers (128 bytes), swizzled over 8 of them; the next 16 numbers of a row are 32 bytes on.
-__device__ __forceinline__ u64 descriptor(u32 at) { return (1ull << 62) | (64ull << 32) | (1ull << 16) | ((at & 0x3ffff) >> 4); }
+__device__ __forceinline__ u64 descriptor(u32 at) {
+  return (1ull << 62) | (64ull << 32) | (1ull << 16) | ((at & 0x3ffff) >> 4);
+}
 
 // A unit of MODEL rows times 64 columns: acc [64, MODEL] += left [64, 64] unit^T.
 __device__ __forceinline__ void multiply_wide(float (&acc)[4 * kBlocks], const u32 (&left)[4][4], u32 unit) {
@@ -117,7 +124,9 @@ __device__ __forceinline__ void add_bias(float (&sum)[32], u32 unit) {
 #pragma unroll
   for (int j = 0; j < 8; j++) {
     float b0, b1;
-    asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];" : "=f"(b0), "=f"(b1) : "r"(unit + kUnit + 32 * j + 8 * (threadIdx.x & 3)));
+    asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];"
+                 : "=f"(b0), "=f"(b1)
+                 : "r"(unit + kUnit + 32 * j + 8 * (threadIdx.x & 3)));
     sum[4 * j] += b0, sum[4 * j + 1] += b1, sum[4 * j + 2] += b0, sum[4 * j + 3] += b1;
   }
 }
@@ -162,7 +171,8 @@ struct Rows {
     const i64 at = place(which, i, width);
     v += 2 * which;
     if (at >= 0)
-      *reinterpret_cast<uint4*>(to + at) = uint4{pair(v[0], v[1]), pair(v[4], v[5]), pair(v[8], v[9]), pair(v[12], v[13])};
+      *reinterpret_cast<uint4*>(to + at) =
+          uint4{pair(v[0], v[1]), pair(v[4], v[5]), pair(v[8], v[9]), pair(v[12], v[13])};
   }
 };
 

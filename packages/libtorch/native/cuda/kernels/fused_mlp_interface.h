@@ -4,10 +4,10 @@
 
 namespace mamba_prune::cuda::mlp_kernel {
 
-constexpr int kTile = 64;                                    // tokens of a warpgroup; rows or columns of a unit
-constexpr int kBiasBytes = kTile * int{sizeof(float)};       // behind the numbers of a unit
-constexpr int kAlignment = 1024;                             // of a unit in shared memory
-constexpr int kWarpgroup = 128;                              // threads
+constexpr int kTile = 64;                               // tokens of a warpgroup; rows or columns of a unit
+constexpr int kBiasBytes = kTile * int{sizeof(float)};  // behind the numbers of a unit
+constexpr int kAlignment = 1024;                        // of a unit in shared memory
+constexpr int kWarpgroup = 128;                         // threads
 
 /** The numbers of a unit, 64 times d_model of 16 bits. */
 MAMBA_PRUNE_BOTH constexpr int number_bytes(int model) { return kTile * model * 2; }

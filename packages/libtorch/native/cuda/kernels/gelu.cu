@@ -23,7 +23,8 @@ extern "C" __global__ void __launch_bounds__(kThreads) gelu_backward(const GeluA
 #pragma unroll 4
     for (int row = blockIdx.y * kWarps + warp; row < a.rows; row += gridDim.y * kWarps) {
       float d[VECTOR], x[VECTOR];
-      load<VECTOR>(d, a.gradient + (i64)row * a.columns + column), load<VECTOR>(x, a.before + (i64)row * a.columns + column);
+      load<VECTOR>(d, a.gradient + (i64)row * a.columns + column),
+          load<VECTOR>(x, a.before + (i64)row * a.columns + column);
 #pragma unroll
       for (int v = 0; v < VECTOR; v++) d[v] *= gelu_slope(x[v]), total[v] += d[v];
       store<VECTOR>(a.gradient + (i64)row * a.columns + column, d);

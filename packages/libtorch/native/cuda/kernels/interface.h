@@ -15,8 +15,8 @@
 #define MAMBA_PRUNE_FLOAT16 2
 
 // The host copies an argument byte for byte to where the kernel reads it: both compilers must lay it out alike.
-#define MAMBA_PRUNE_CHECK_LAYOUT(Type, bytes)                                                    \
-  static_assert(sizeof(Type) == (bytes), #Type ": its size is not the sum of its members");      \
+#define MAMBA_PRUNE_CHECK_LAYOUT(Type, bytes)                                               \
+  static_assert(sizeof(Type) == (bytes), #Type ": its size is not the sum of its members"); \
   static_assert(__is_trivially_copyable(Type), #Type ": a kernel's argument is copied as bytes")
 
 namespace mamba_prune::cuda {

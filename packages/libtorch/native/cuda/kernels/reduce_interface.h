@@ -4,7 +4,7 @@
 
 namespace mamba_prune::cuda::reduce_kernel {
 
-constexpr int kColumns = 32;                // of a block of reduce_rows: one for each lane
+constexpr int kColumns = 32;                 // of a block of reduce_rows: one for each lane
 constexpr int kRowsThreads = 32 * kColumns;  // 32 warps, each with every 32nd row
 constexpr int kStatesThreads = 256;          // of a block of reduce_states, an element for each
 

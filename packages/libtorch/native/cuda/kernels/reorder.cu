@@ -1,5 +1,6 @@
-// Rows of a [batch, length, width] tensor in another order within each sequence: reversed (side 0), or rows and columns of
-// a square grid of tokens exchanged. A unit is what one thread moves at once; nothing is computed, so SCALAR does not matter.
+// Rows of a [batch, length, width] tensor in another order within each sequence: reversed (side 0), or rows and columns
+// of a square grid of tokens exchanged. A unit is what one thread moves at once; nothing is computed, so SCALAR does
+// not matter.
 #include "reorder_interface.h"
 
 using namespace mamba_prune::cuda::reorder_kernel;

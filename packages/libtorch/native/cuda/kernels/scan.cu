@@ -36,9 +36,9 @@ __device__ __forceinline__ int steps_of(const Args& s, int first) {
 }
 
 // Rows of B and C of a segment as floats, [step][2 States]; what is not there is zero.
-template <int States, int Threads>
-__device__ __forceinline__ void stage_bc(float (*bc)[2 * States], const scalar* B, const scalar* C, int b_stride, int c_stride,
-                                         int steps) {
+template <int States, int Threads> __device__ __forceinline__ void stage_bc(float (*bc)[2 * States], const scalar* B,
+                                                                            const scalar* C, int b_stride, int c_stride,
+                                                                            int steps) {
 #pragma unroll
   for (int i0 = 0; i0 < kSegment * 2 * States; i0 += Threads) {
     const int i = i0 + threadIdx.x, t = i / (2 * States), n = i % (2 * States), state = n % States;
@@ -72,7 +72,8 @@ extern "C" __global__ void __launch_bounds__(FORWARD_THREADS, FORWARD_BLOCKS) sc
   const scalar *B = sequence(s.B, s.b_row, s, batch), *C = sequence(s.C, s.c_row, s, batch);
   scalar* y = sequence(s.y, s.y_row, s, batch) + channel;
   const float scale = s.scale ? s.scale[batch] : 1.0f;
-  const int u_step = stride(s.u_row), delta_step = stride(s.delta_row), z_step = stride(s.z_row), y_step = stride(s.y_row);
+  const int u_step = stride(s.u_row), delta_step = stride(s.delta_row), z_step = stride(s.z_row),
+            y_step = stride(s.y_row);
   scalar next_u[kAhead], next_delta[kAhead], next_z[kAhead];
   const auto read = [&](int i, int step) {
     const int t = WHOLE_SEGMENTS && kAhead <= kSegment ? step : min(step, s.length - 1);
@@ -92,7 +93,8 @@ extern "C" __global__ void __launch_bounds__(FORWARD_THREADS, FORWARD_BLOCKS) sc
         *reinterpret_cast<float4*>(to + n) = make_float4(h[n], h[n + 1], h[n + 2], h[n + 3]);
     }
     __syncthreads();
-    stage_bc<kStates, FORWARD_THREADS>(bc, B + first * stride(s.b_row), C + first * stride(s.c_row), stride(s.b_row), stride(s.c_row), steps);
+    stage_bc<kStates, FORWARD_THREADS>(bc, B + first * stride(s.b_row), C + first * stride(s.c_row), stride(s.b_row),
+                                       stride(s.c_row), steps);
     __syncthreads();
 #pragma unroll 1
     for (int t0 = 0; t0 < steps; t0 += kAhead) {
@@ -157,7 +159,8 @@ __device__ __forceinline__ float below_tf32(float v) { return v - __uint_as_floa
 
 // Column n of the product is value n, row r the sum over the 4 lanes of lane group r (dB in rows 0 to 7, dC after).
 // pick[n] is 1 in the lanes of group n.
-__device__ __forceinline__ void sum_over_quads(float* out, const float (&dB)[kOwn], const float (&dC)[kOwn], const float (&pick)[kOwn]) {
+__device__ __forceinline__ void sum_over_quads(float* out, const float (&dB)[kOwn], const float (&dC)[kOwn],
+                                               const float (&pick)[kOwn]) {
   float d[4] = {0.0f, 0.0f, 0.0f, 0.0f};
 #pragma unroll
   for (int n = 0; n < kOwn / 2; n++) {
@@ -195,7 +198,8 @@ __device__ __forceinline__ void sum_over_groups(float (&mine)[kMine], const floa
   }
 }
 
-extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS) scan_backward(const Args s, const Grads g) {
+extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
+    scan_backward(const Args s, const Grads g) {
   extern __shared__ __align__(16) unsigned char shared[];
   auto& memory = *reinterpret_cast<BackwardShared<kGroups, BACKWARD_THREADS>*>(shared);
   auto& bc = memory.bc;
@@ -230,7 +234,8 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS) 
 
     for (int segment = segments - 1; segment >= 0; segment--) {
       const int first = segment * kSegment, steps = steps_of(s, first);
-      // This thread's steps of a chunk begin at group * kMine. The row of such a step, counted from the segment's start:
+      // This thread's steps of a chunk begin at group * kMine. The row of such a step, counted from the segment's
+      // start:
       const int mine = batch * s.length + (REVERSE ? s.length - 1 - first - group * kMine : first + group * kMine);
       const auto row = [&](int t) {
         const int live_t = WHOLE_SEGMENTS ? t : min(t, steps - 1 - group * kMine);
@@ -245,10 +250,12 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS) 
                                           stride(s.c_row), steps);
       float h[kOwn];
       if (segment > 0) {
-        const float* from = s.checkpoints + (((i64)batch * (segments - 1) + segment - 1) * s.channels + c) * kStates + n0;
+        const float* from =
+            s.checkpoints + (((i64)batch * (segments - 1) + segment - 1) * s.channels + c) * kStates + n0;
 #pragma unroll
         for (int n = 0; n < kOwn; n += 4) {
-          const float4 v = n0 + n < kStates ? *reinterpret_cast<const float4*>(from + n) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+          const float4 v =
+              n0 + n < kStates ? *reinterpret_cast<const float4*>(from + n) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
           h[n] = v.x, h[n + 1] = v.y, h[n + 2] = v.z, h[n + 3] = v.w;
         }
       } else {

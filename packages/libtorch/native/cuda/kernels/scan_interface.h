@@ -11,7 +11,9 @@ constexpr int kMaxGroups = 4;
 constexpr int kMaxStates = kOwn * kMaxGroups;  // of the backward pass
 
 /** Threads that share a channel in the backward pass. */
-MAMBA_PRUNE_BOTH constexpr int groups_of(int states) { return states <= kOwn ? 1 : states <= 2 * kOwn ? 2 : kMaxGroups; }
+MAMBA_PRUNE_BOTH constexpr int groups_of(int states) {
+  return states <= kOwn ? 1 : states <= 2 * kOwn ? 2 : kMaxGroups;
+}
 /** States of a channel in a checkpoint: four are moved at once. */
 MAMBA_PRUNE_BOTH constexpr int saved_states(int states) { return (states + 3) / 4 * 4; }
 
