@@ -5,6 +5,7 @@ import type { Dataset } from '../data/types.js';
 import { UsageError } from '../errors.js';
 import { makeFolder } from '../files/folder.js';
 import type { ModelOptions } from '../models/model-options.js';
+import { moduleOf } from '../models/families.js';
 import { defaultPatch } from '../models/default-patch.js';
 import type { ImageModel } from '../models/image-model.js';
 import { type ModelInfo, loadModel, saveModel } from '../models/model-file.js';
@@ -167,6 +168,7 @@ export async function trainRun(
       seed: resolved.seed,
       dataset: { name: info.name, dir: info.dir, note: info.note },
       model: made.config,
+      module: moduleOf(made.config.family),
       train: resolved,
       settings,
     };
