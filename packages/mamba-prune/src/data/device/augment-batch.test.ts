@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { AugmentOptions } from '../augment/options.js';
 import { augmentPreset } from '../augment/options.js';
 import { RAND_AUGMENT_OPS } from '../augment/rand-augment.js';
+import { MemorySplit } from '../memory-split.js';
 import { Stage } from '../random.js';
 import { PhiloxRandom, philox } from './testing/philox.js';
 import { makeImages, type ReferenceData, referenceBatch } from './testing/reference.js';
@@ -268,10 +269,7 @@ describe('augment_batch', () => {
     for (const kind of ['mixup', 'cutmix'] as const) {
       // Image i is all of level 30 i and of class i, so that a mean of pixels tells the shares.
       const bytes = Uint8Array.from({ length: 8 * 16 }, (_, i) => 30 * (i >> 4));
-      const split = Object.assign(Object.create(flat.split) as typeof flat.split, {
-        read: () => bytes.slice(),
-        label: (i: number) => i,
-      });
+      const split = new MemorySplit(bytes, [0, 1, 2, 3, 4, 5, 6, 7], 16);
       const data = { info: flat.info, split };
       for (const step of [0, 1, 2, 3]) {
         const { images, targets } = augmentBatch(data, { augment: { [kind]: 1 }, seed: step });
@@ -291,11 +289,7 @@ describe('augment_batch', () => {
     // A ramp tells how it was moved: column x has level 10 x, the fill is 115.
     const info = { ...makeImages(1, { channels: 1, height: 1, width: 9 }).info };
     const row = Uint8Array.from({ length: 9 }, (_, x) => 10 * x + 10);
-    const { split } = makeImages(1, { channels: 1, height: 1, width: 9 });
-    const data = {
-      info,
-      split: Object.assign(Object.create(split) as typeof split, { read: () => row.slice() }),
-    };
+    const data = { info, split: new MemorySplit(row, Uint8Array.of(0), row.length) };
     const shifts = new Map<number, number>();
     let flipped = 0;
     const runs = 1500;
