@@ -165,7 +165,9 @@ export {
   DataError,
   type Dataset,
   type DatasetInfo,
-  type DatasetName,
+  type DatasetDefinition,
+  type DatasetDownload,
+  type DatasetRecipe,
   type DeviceBatch,
   DeviceBatches,
   type DeviceBatchOptions,
@@ -179,7 +181,9 @@ export {
   type NoteHandler,
   type LoaderSpeed,
   MemorySplit,
+  type ModelHints,
   type OpenDatasetOptions,
+  type OpenedDataset,
   type UploadOptions,
   type VerifyReport,
   augmentPreset,
@@ -190,6 +194,7 @@ export {
   measureLoader,
   openDataset,
   readImage,
+  registerDataset,
   verifyDataset,
 } from './data/index.js';
 

@@ -7,7 +7,9 @@ import { join } from 'node:path';
 import { create } from 'tar';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openCifar, verifyCifar } from './cifar.js';
-import { CIFAR10, CIFAR100, type CifarSpec } from './cifar-spec.js';
+import type { CifarSpec } from './cifar-spec.js';
+import { CIFAR10 } from './datasets/cifar10.js';
+import { CIFAR100 } from './datasets/cifar100.js';
 import { array, batch, integers, names, pickledDict, writePythonVersion } from './testing/cifar-pickle.js';
 import { pythonWith, unlessPython } from '../../../../test/support/python.js';
 

@@ -8,7 +8,9 @@ import { gzipSync } from 'node:zlib';
 import { Header, create } from 'tar';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openCifar, verifyCifar } from './cifar.js';
-import { CIFAR10, CIFAR100, type CifarSpec } from './cifar-spec.js';
+import type { CifarSpec } from './cifar-spec.js';
+import { CIFAR10 } from './datasets/cifar10.js';
+import { CIFAR100 } from './datasets/cifar100.js';
 import { eachTarEntry } from './tar-entries.js';
 
 /** The official layouts with 20 records per file. */

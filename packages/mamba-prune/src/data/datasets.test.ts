@@ -15,7 +15,9 @@ describe('openDataset and verifyDataset', () => {
       'openDataset: got data set "CIFAR-10", expected one of: fashion-mnist, mnist, cifar10, ' +
         'cifar100, tiny-imagenet, imagenet, folder. Did you mean "cifar10" or "cifar100"?',
     );
-    await expect(verifyDataset('toString')).rejects.toThrow(/^verifyDataset: got data set "toString".*folder\.$/);
+    await expect(verifyDataset('toString')).rejects.toThrow(
+      /^verifyDataset: got data set "toString".*folder\. If it is registered by a module, load that first \(--plugin FILE\)\.$/,
+    );
   });
 
   it('ask for the folder of those that need one', async () => {

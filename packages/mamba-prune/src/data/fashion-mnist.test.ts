@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { create } from 'tar';
 import { FASHION_MNIST_PACKAGE } from './fashion-mnist-package.js';
 import { findFashionMnist, openFashionMnist, verifyFashionMnist } from './fashion-mnist.js';
-import { FASHION_MNIST } from './idx-dataset.js';
+import { FASHION_MNIST } from './datasets/fashion-mnist.js';
 import { channelStatistics, countLabels } from './memory-split.js';
 import type { Dataset } from './types.js';
 

@@ -10,6 +10,7 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
 import { defaultCacheDir } from './cache.js';
+import { FASHION_MNIST } from './datasets/fashion-mnist.js';
 import { DataError } from './errors.js';
 import {
   classFiles,
@@ -19,7 +20,7 @@ import {
   type PackageSizes,
   verifyFashionPackage,
 } from './fashion-mnist-package.js';
-import { FASHION_MNIST, idxFolder, noIdx, openIdx, verifyIdx } from './idx-dataset.js';
+import { idxFolder, noIdx, openIdx, verifyIdx } from './idx-dataset.js';
 import type { Dataset, OpenDatasetOptions, VerifyReport } from './types.js';
 
 /** Where Debian's dataset-fashion-mnist puts the idx files. */

@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, symlinkSync, w
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { FOLDER } from './datasets/folder.js';
 import { findImages } from './folder-layout.js';
 
 let dir: string;
@@ -28,7 +29,7 @@ function twoClasses(...parts: string[]): void {
   for (const part of parts) touch(`${part}/cat/0.png`, `${part}/dog/0.png`);
 }
 
-const find = (at = dir) => findImages('folder', at);
+const find = (at = dir) => findImages(FOLDER, at);
 /** What a note says of files in the data set's folder, whatever that is called. */
 const notes = () => find().notes.map((note) => note.replaceAll(`${dir}/`, ''));
 

@@ -5,7 +5,9 @@ import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openDataset } from './datasets.js';
 import { openFashionMnist, verifyFashionMnist } from './fashion-mnist.js';
-import { FASHION_MNIST, type IdxSpec, MNIST, openIdx, verifyIdx } from './idx-dataset.js';
+import { FASHION_MNIST } from './datasets/fashion-mnist.js';
+import { MNIST } from './datasets/mnist.js';
+import { type IdxSpec, openIdx, verifyIdx } from './idx-dataset.js';
 import { channelStatistics } from './memory-split.js';
 
 /** The official layout with 20 and 10 images. */

@@ -2,6 +2,8 @@
 import { existsSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { defaultPreprocessing } from '../preparation/preprocessing.js';
+import { FASHION_MNIST } from './datasets/fashion-mnist.js';
+import { MNIST } from './datasets/mnist.js';
 import { DataError, reasonOf } from './errors.js';
 import { readIdx } from './idx.js';
 import { channelStatistics, countLabels, MemorySplit } from './memory-split.js';
@@ -25,31 +27,6 @@ export interface IdxSpec {
   /** Whether each class has as many images as any other. */
   readonly isEven: boolean;
 }
-
-const IMAGES = { train: 60_000, t10k: 10_000 };
-
-export const MNIST: IdxSpec = {
-  name: 'mnist',
-  classes: ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'],
-  folders: ['MNIST/raw', 'raw', 'mnist', 'MNIST', 'data/mnist'],
-  images: IMAGES,
-  firstLabels: '7210414959',
-  source: 'https://ossci-datasets.s3.amazonaws.com/mnist/',
-  isEven: false,
-};
-
-export const FASHION_MNIST: IdxSpec = {
-  name: 'fashion-mnist',
-  classes: [
-    ...['T-shirt/top', 'Trouser', 'Pullover', 'Dress', 'Coat'],
-    ...['Sandal', 'Shirt', 'Sneaker', 'Bag', 'Ankle boot'],
-  ],
-  folders: ['FashionMNIST/raw', 'raw', 'fashion-mnist', 'FashionMNIST', 'fashion', 'data/fashion'],
-  images: IMAGES,
-  firstLabels: '9211614657',
-  source: 'https://github.com/zalandoresearch/fashion-mnist',
-  isEven: true,
-};
 
 /** The folder with the files, if there is one: `dir` or one below. One of them is enough, so that others are missed. */
 export function idxFolder(spec: IdxSpec, dir: string): string | undefined {

@@ -1,10 +1,18 @@
 // The process of one run. It talks to its parent over the channel that fork makes, and when that is gone
 // stops after the step in progress, with a checkpoint.
 import { manualSeed, setNumThreads } from '@mamba-prune/libtorch';
+import { pathToFileURL } from 'node:url';
+import { registeringFrom } from '../../data/datasets.js';
 import { perform, type RunOrder } from './perform.js';
 
 export type ToChild =
-  { readonly type: 'run'; readonly order: RunOrder } | { readonly type: 'stop' };
+  | {
+      readonly type: 'run';
+      readonly order: RunOrder;
+      /** Files that register data sets, to be imported first. */
+      readonly modules: readonly string[];
+    }
+  | { readonly type: 'stop' };
 
 export type FromChild =
   | { readonly type: 'progress'; readonly epochs: number }
@@ -18,11 +26,12 @@ function tell(message: FromChild): void {
   if (process.connected) process.send?.(message);
 }
 
-async function work(order: RunOrder): Promise<void> {
+async function work(order: RunOrder, modules: readonly string[]): Promise<void> {
   setNumThreads(order.threads);
   manualSeed(order.run.seed);
   let told = 0;
   try {
+    for (const path of modules) await registeringFrom(path, () => import(pathToFileURL(path).href));
     const finished = await perform(order, {
       signal: stop.signal,
       onProgress: (epochs) => {
@@ -44,7 +53,7 @@ async function work(order: RunOrder): Promise<void> {
 
 process.on('message', (message: ToChild) => {
   if (message.type === 'stop') stop.abort();
-  else void work(message.order);
+  else void work(message.order, message.modules);
 });
 process.on('disconnect', () => {
   stop.abort();

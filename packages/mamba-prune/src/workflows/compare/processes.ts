@@ -1,5 +1,6 @@
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { datasetModules } from '../../data/datasets.js';
 import { stopSignals } from '../../training/signals.js';
 import type { FromChild, ToChild } from './child.js';
 import type { RunOrder } from './perform.js';
@@ -48,7 +49,7 @@ export const startProcess: StartRun = (order, { onProgress, onNote }) => {
       else failed(new Error(outcome?.message ?? unexpected(code, signal, stderr)));
     });
   });
-  send({ type: 'run', order });
+  send({ type: 'run', order, modules: datasetModules() });
   return {
     ended,
     stop: () => {
