@@ -5,6 +5,7 @@ import { isDataset, requireRecorded } from '../data/datasets.js';
 import type { ImageModel } from '../models/image-model.js';
 import type { ModelInfo } from '../models/model-file.js';
 import type { RunConfig } from '../training/run-folder.js';
+import { printableLine } from '../printable.js';
 import type { DataHooks } from '../workflows/fit.js';
 
 /** Which images; `data` is their folder. */
@@ -54,7 +55,8 @@ async function runConfigOf(path: string): Promise<RunConfig | undefined> {
 export async function requireOwnDataset(path: string, dataset: string): Promise<void> {
   if (isDataset(dataset)) return;
   const record = (await runConfigOf(path))?.dataset;
-  if (recorded.safeParse(record).data?.name === dataset) requireRecorded('data set', record);
+  if (recorded.safeParse(record).data?.name === dataset)
+    requireRecorded(printableLine(path), record);
 }
 
 /**

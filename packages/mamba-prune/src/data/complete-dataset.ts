@@ -140,5 +140,5 @@ function ownPixels(
   }
   const { buffer } = pixels;
   const isWhole = buffer instanceof ArrayBuffer && buffer.byteLength === expected;
-  return isWhole ? pixels : Uint8Array.from(pixels);
+  return isWhole ? pixels : new Uint8Array(pixels);
 }
