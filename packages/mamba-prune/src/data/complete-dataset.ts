@@ -1,5 +1,6 @@
 // What a data set opened is looked at, and completed, before anything is trained on it.
 import { resolve } from 'node:path';
+import { defined } from '../defined.js';
 import { type Preprocessing, defaultPreprocessing } from '../preparation/preprocessing.js';
 import type { DatasetDefinition } from './definition.js';
 import { DataError } from './errors.js';
@@ -17,19 +18,19 @@ import type {
  * @throws DataError if its facts or splits cannot be used
  */
 export function completed(
-  definition: Pick<DatasetDefinition, 'name'>,
+  definition: Pick<DatasetDefinition, 'name' | 'anySize'>,
   opened: OpenedDataset,
-  options: Pick<OpenDatasetOptions, 'dir'>,
+  options: OpenDatasetOptions,
 ): Dataset {
   const { name } = definition;
   const where = `openDataset "${name}"`;
-  checkShape(where, opened);
+  checkShape(where, opened, definition.anySize);
   const { dir } = options;
   const info: DatasetInfo = {
     ...opened.info,
     name,
     ...(opened.info.dir === undefined && dir !== undefined && dir !== '' && { dir: resolve(dir) }),
-    preprocessing: opened.info.preprocessing ?? defaultPreprocessing(name),
+    preprocessing: opened.info.preprocessing ?? preparationOf(definition, options),
   };
   checkInfo(where, opened.info, info);
   const prepared = opened.prepared?.bind(opened);
@@ -44,11 +45,30 @@ export function completed(
   };
 }
 
+/** As it was asked for, where images are resized at all. */
+function preparationOf(
+  { name, anySize = false }: Pick<DatasetDefinition, 'name' | 'anySize'>,
+  { interpolation, cropShare }: OpenDatasetOptions,
+): Preprocessing {
+  const usual = defaultPreprocessing(name);
+  return anySize ? { ...usual, ...defined({ interpolation, cropShare }) } : usual;
+}
+
 /** Of code of one's own, which the compiler may not have seen. */
-function checkShape(where: string, opened: unknown): asserts opened is OpenedDataset {
+function checkShape(
+  where: string,
+  opened: unknown,
+  anySize = false,
+): asserts opened is OpenedDataset {
   const { info, train, test } = (opened ?? {}) as Partial<Record<keyof OpenedDataset, unknown>>;
   if (typeof info !== 'object' || info === null) {
     throw new DataError(`${where}: got no info, expected an object { info, train, test }.`);
+  }
+  if (anySize && typeof (opened as OpenedDataset).prepared !== 'function') {
+    throw new DataError(
+      `${where}: got no function 'prepared', expected one: images of any size are prepared as the model records that ` +
+        'they are for. Give prepared(preprocessing), or leave anySize out.',
+    );
   }
   for (const [part, split] of Object.entries({ train, test })) {
     const { length, label, read } = (split ?? {}) as Partial<Record<keyof ImageSplit, unknown>>;

@@ -1,7 +1,9 @@
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { datasetNames, openDataset, verifyDataset } from './datasets.js';
+import { defaultPreprocessing } from '../preparation/preprocessing.js';
+import { datasetDefinitions, datasetNames, openDataset, verifyDataset } from './datasets.js';
+import { checkDefinition } from './definition-checks.js';
 import { DataError, errnoOf, reasonOf } from './errors.js';
 import { channelStatistics, countLabels, MemorySplit } from './memory-split.js';
 
@@ -10,13 +12,29 @@ describe('openDataset and verifyDataset', () => {
     expect(datasetNames()).toEqual(['fashion-mnist', 'mnist', 'cifar10', 'cifar100', 'tiny-imagenet', 'imagenet', 'folder']);
   });
 
+  it('describe each as one that is registered must be', () => {
+    for (const definition of datasetDefinitions()) {
+      expect(() => {
+        checkDefinition(definition);
+      }).not.toThrow();
+    }
+    expect(() => {
+      checkDefinition({ ...datasetDefinitions()[0], name: 'No' } as never);
+    }).toThrow('got the name "No"');
+  });
+
+  it('cut off nothing of pictures that have the size of the model', () => {
+    const cut = datasetNames().filter((name) => defaultPreprocessing(name).cropShare !== 1);
+    expect(cut).toEqual(['imagenet', 'folder']);
+  });
+
   it('list the names and guess what an unknown one meant', async () => {
     await expect(openDataset('CIFAR-10')).rejects.toThrow(
       'openDataset: got data set "CIFAR-10", expected one of: fashion-mnist, mnist, cifar10, ' +
         'cifar100, tiny-imagenet, imagenet, folder. Did you mean "cifar10" or "cifar100"?',
     );
     await expect(verifyDataset('toString')).rejects.toThrow(
-      /^verifyDataset: got data set "toString".*folder\. If it is registered by a module, load that first \(--plugin FILE\)\.$/,
+      /^verifyDataset: got data set "toString".*folder\. If it is registered by a module, import that first \(--plugin FILE\)\.$/,
     );
   });
 

@@ -1,4 +1,6 @@
 // The list of the data sets, and what is done with one by its name.
+import { resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { type OptionKinds, checkOptions } from '../option-checks.js';
 import { setUsualCropShare, usualCropShare } from '../preparation/preprocessing.js';
@@ -53,10 +55,14 @@ export function registerDataset(definition: DatasetDefinition): void {
   }
   add(definition);
   const module = definition.module ?? importing;
-  if (module !== undefined) modules.set(definition.name, module);
+  if (module !== undefined) modules.set(definition.name, pathOf(module));
 }
 
+/** By the names of what they registered: absolute paths. */
 const modules = new Map<string, string>();
+
+const pathOf = (module: string): string =>
+  module.startsWith('file:') ? fileURLToPath(module) : resolve(module);
 
 /**
  * Imports a module that registers data sets, so that runs record where those come from.
@@ -126,8 +132,8 @@ export function unknownDataset(where: string, name: string, module?: string): Da
   return new DataError(
     `${where}: got data set "${name}", expected one of: ${names.join(', ')}.` +
       (module === undefined
-        ? `${guess} If it is registered by a module, load that first (--plugin FILE).`
-        : ` It is registered by ${module}: load that first (--plugin ${module}).`),
+        ? `${guess} If it is registered by a module, import that first (--plugin FILE).`
+        : ` It is registered by ${module}: import that first (--plugin ${module}).`),
     { isUsage: true },
   );
 }

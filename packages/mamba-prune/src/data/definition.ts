@@ -33,6 +33,7 @@ export interface DatasetDefinition {
   readonly needsFolder?: boolean;
   /**
    * Whether its images are resized: to `imageSize` of the options, which is the size of the model that they are for.
+   * What `open` gives then has `prepared`, by which they are prepared anew as a model records.
    * Without it `trainRun` and the commands refuse `imageSize`, `interpolation` and `cropShare`. Default `false`.
    */
   readonly anySize?: boolean;
@@ -64,7 +65,7 @@ export interface DatasetDefinition {
    */
   readonly isAtHand?: (options: Pick<OpenDatasetOptions, 'dir' | 'cacheDir'>) => boolean | Promise<boolean>;
   /**
-   * The file whose import registers it (`import.meta.filename`). Runs record it, so that whoever opens them without it
+   * The file whose import registers it: `import.meta.filename`, or `import.meta.url`. Runs record it, so that whoever opens them without it
    * is told what to load, and the processes of a comparison import it.
    */
   readonly module?: string;

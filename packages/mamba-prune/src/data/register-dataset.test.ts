@@ -9,6 +9,7 @@ import {
   datasetModule,
   datasetNames,
   downloadDataset,
+  isAtHand,
   openDataset,
   registerDataset,
   registeringFrom,
@@ -124,12 +125,23 @@ describe('registerDataset', () => {
   });
 
   it('keeps the module that it says, else the one that is being imported', async () => {
-    const [said] = [register({ module: '/here/said.mjs' })];
+    const said = register({ module: '/here/said.mjs' });
     expect(datasetModule(said)).toBe('/here/said.mjs');
     const name = await registeringFrom('/here/plugin.mjs', () => Promise.resolve(register()));
     expect(datasetModule(name)).toBe('/here/plugin.mjs');
+    expect(datasetModule(register({ module: 'file:///here/a%20b.mjs' }))).toBe('/here/a b.mjs');
     expect(datasetModule(register())).toBeUndefined();
     expect(datasetModule('cifar10')).toBeUndefined();
+  });
+
+  it('is at hand where it says so', async () => {
+    const isHere = ({ dir }: { dir?: string }): boolean => dir !== undefined;
+    const name = register({ isAtHand: isHere });
+    expect(await isAtHand(name, tmpdir())).toBe(true);
+    expect(await isAtHand(name, undefined)).toBe(false);
+    expect(await isAtHand(register(), tmpdir())).toBe(false);
+    expect(await isAtHand('mnist', tmpdir())).toBe(false);
+    expect(await isAtHand(undefined, undefined)).toBe(false);
   });
 
   it('brings downloads of its own', async () => {
@@ -241,6 +253,21 @@ describe('a registered data set that is opened', () => {
     const dataset = await open({ prepared });
     const way = { interpolation: 'bilinear', cropShare: 0.5 } as const;
     expect([...((await dataset.prepared?.(way).train.read([0])) ?? [])]).toEqual([50, 50, 50, 50]);
+  });
+
+  it('of images of any size records how they were asked for, and can prepare them anew', async () => {
+    const anySize = true;
+    const sized = register({ anySize, open: () => opened({ prepared: () => opened() }) });
+    const ways = [{}, { interpolation: 'bicubic' }, { cropShare: 0.5 }] as const;
+    for (const way of ways) {
+      const { preprocessing } = (await openDataset(sized, way)).info;
+      expect(preprocessing).toEqual({ interpolation: 'bilinear', cropShare: 0.875, ...way });
+    }
+    const fixed = await openDataset(register(), { cropShare: 0.5 });
+    expect(fixed.info.preprocessing?.cropShare).toBe(1);
+    await expect(openDataset(register({ anySize }))).rejects.toThrow(
+      "got no function 'prepared', expected one: images of any size are prepared as the model records",
+    );
   });
 
   it('is verified by its own check, or image by image', async () => {

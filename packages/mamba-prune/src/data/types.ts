@@ -67,6 +67,7 @@ export interface OpenedDataset {
   readonly info: Omit<DatasetInfo, 'name'> & { readonly name?: string };
   readonly train: ImageSplit;
   readonly test: ImageSplit;
+  /** As `Dataset.prepared`; where images are of any size, it has to be there. */
   prepared?(preprocessing: Preprocessing): OpenedDataset;
 }
 

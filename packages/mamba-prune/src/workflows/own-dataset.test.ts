@@ -5,8 +5,17 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { runCli } from '../cli/testing/run-cli.js';
-import { datasetNames, openDataset, verifyDataset } from '../data/index.js';
+import {
+  datasetNames,
+  MemorySplit,
+  openDataset,
+  type OpenDatasetOptions,
+  type OpenedDataset,
+  registerDataset,
+  verifyDataset,
+} from '../data/index.js';
 import { writeDocumentedModules, writeRecords } from '../data/testing/documented-modules.js';
+import type { Preprocessing } from '../preparation/preprocessing.js';
 import { loadModel, saveModel } from '../models/model-file.js';
 import { presetRecipe } from '../training/presets.js';
 import { RunFolder } from '../training/run-folder.js';
@@ -161,11 +170,70 @@ describe.each([
     const module = modules[`${name}.mjs`] ?? '';
     const told =
       `got data set "gone", expected one of: ${datasetNames().join(', ')}. It is registered by ` +
-      `${module}: load that first (--plugin ${module}).`;
+      `${module}: import that first (--plugin ${module}).`;
     expect(resumed.said).toContain(`resume: ${told}`);
     expect(evaluated.said).toContain(`${file}: ${told}`);
     expect(tuned.said).toContain(`${file}: ${told}`);
     expect([resumed, evaluated, tuned].map(({ status }) => status)).toEqual([2, 2, 2]);
+  });
+});
+
+describe('images of any size', () => {
+  const classes = ['dark', 'light'];
+  const means: Record<string, number> = { sized: 0.5 };
+  const seen: OpenDatasetOptions[] = [];
+  beforeAll(() => {
+    registerDataset({
+      ...{ name: 'sized', description: 'shades', needsFolder: false, anySize: true },
+      divisions: 'Morning and evening differ so',
+      open: (options) => {
+        seen.push(options);
+        const { imageSize = 4, interpolation = 'bilinear', cropShare = 0.875 } = options;
+        const bytes = imageSize ** 2;
+        const shades = Uint8Array.from({ length: 16 * bytes }, (_, i) =>
+          Math.floor(i / bytes) % 2 === 0 ? 40 : 200,
+        );
+        const part = new MemorySplit(
+          shades,
+          Uint8Array.from({ length: 16 }, (_, i) => i % 2),
+          bytes,
+        );
+        const info = { classes, channels: 1, height: imageSize, width: imageSize } as const;
+        const prepared = (preprocessing: Preprocessing): OpenedDataset => ({
+          info: { ...info, mean: [means['sized'] ?? 0], std: [0.3], preprocessing },
+          ...{ train: part, test: part, prepared },
+        });
+        return prepared({ interpolation, cropShare });
+      },
+    });
+  });
+
+  it('are made the size of the model, and another division of them is refused', async () => {
+    const settings: TrainSettings = {
+      ...{ arch: 'mamba_nano', dataset: 'sized', imageSize: 12, interpolation: 'bicubic' },
+      ...{ model: shape, recipe: tinyRecipe },
+    };
+    const { model, info } = await trainRun(settings, { out: at('sized') });
+    expect(model.config.imageSize).toBe(12);
+    model.dispose();
+    expect(seen).toEqual([{ imageSize: 12, interpolation: 'bicubic' }]);
+    expect(info.preprocessing).toEqual({ interpolation: 'bicubic', cropShare: 0.875 });
+    expect((await runCli(['eval', at('sized'), ...flags])).status).toBe(0);
+    expect(seen.at(-1)).toMatchObject({ imageSize: 12 });
+    means['sized'] = 0.501;
+    const { status, stderr } = await runCli(['eval', at('sized'), ...flags]);
+    expect(status).toBe(2);
+    expect(stderr.replaceAll(/\s+/g, ' ')).toContain(
+      'Morning and evening differ so: give the folder of those that it was trained on (--data DIR).',
+    );
+  });
+
+  it('stand in the help of the commands', async () => {
+    const { stdout } = await runCli(['train', '--help']);
+    const help = stdout.replaceAll(/\s+/g, ' ');
+    expect(help).toContain('imagenet, folder, bars, records, sized');
+    expect(help).toContain('their folder; fashion-mnist, bars and sized need none');
+    expect(help).toContain('(default: 0.875; tiny-imagenet 1)');
   });
 });
 
