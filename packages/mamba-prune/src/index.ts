@@ -195,6 +195,7 @@ export {
   openDataset,
   readImage,
   registerDataset,
+  requireRecordedDataset,
   verifyDataset,
 } from './data/index.js';
 

@@ -1,7 +1,8 @@
 // The images that a model was trained on, where they are still to be found on this machine.
 import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
-import { isDataset, requireRecorded } from '../data/datasets.js';
+import { isDataset, requireRecordedDataset } from '../data/datasets.js';
+import { defined } from '../defined.js';
 import type { ImageModel } from '../models/image-model.js';
 import type { ModelInfo } from '../models/model-file.js';
 import type { RunConfig } from '../training/run-folder.js';
@@ -12,9 +13,15 @@ import type { DataHooks } from '../workflows/fit.js';
 export interface ImageSource {
   readonly dataset: string;
   readonly data?: string | undefined;
+  /** What the run recorded as registering the data set. */
+  readonly module?: string | undefined;
 }
 
-const recorded = z.looseObject({ name: z.string(), dir: z.string().optional() });
+const recorded = z.looseObject({
+  name: z.string(),
+  dir: z.string().optional(),
+  module: z.string().optional(),
+});
 
 /**
  * What a model says it was trained on, with the folder that it remembers, or that its run read the images from.
@@ -23,15 +30,17 @@ const recorded = z.looseObject({ name: z.string(), dir: z.string().optional() })
  */
 export async function recordedImages(
   path: string,
-  { dataset, data }: Pick<ModelInfo, 'dataset' | 'data'>,
+  { dataset, data: remembered }: Pick<ModelInfo, 'dataset' | 'data'>,
 ): Promise<ImageSource | undefined> {
   if (dataset === undefined) return undefined;
-  if (data !== undefined) return { dataset, data };
+  if (remembered !== undefined) return { dataset, data: remembered };
   const config = await runConfigOf(path);
   const { data: own } = recorded.safeParse(config?.dataset);
   // Another data set's folder is of no use.
-  if (!config || own?.name !== dataset || own.dir === undefined) return { dataset };
-  return { dataset, data: resolve(config.cwd, own.dir) };
+  if (!config || own?.name !== dataset) return { dataset };
+  const { dir, module } = own;
+  const data = dir === undefined ? undefined : resolve(config.cwd, dir);
+  return { dataset, ...defined({ data, module }) };
 }
 
 /** What the run says in whose folder, or among whose checkpoints, a model's file lies; undefined if there is none. */
@@ -56,7 +65,7 @@ export async function requireOwnDataset(path: string, dataset: string): Promise<
   if (isDataset(dataset)) return;
   const record = (await runConfigOf(path))?.dataset;
   if (recorded.safeParse(record).data?.name === dataset)
-    requireRecorded(printableLine(path), record);
+    requireRecordedDataset(printableLine(path), record);
 }
 
 /**

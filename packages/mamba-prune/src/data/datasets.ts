@@ -149,11 +149,12 @@ export const datasetRecord = (info: Dataset['info']) => ({
 const recorded = z.looseObject({ name: z.string(), module: z.string().optional() });
 
 /**
- * Before a run is gone on with.
- * @param record - what `datasetRecord` wrote, if anything
+ * Before a run's data set is opened.
+ * @param where - who asks, for the error
+ * @param record - `dataset` of its config.json
  * @throws as `unknownDataset` says, naming the module that the run recorded
  */
-export function requireRecorded(where: string, record: unknown): void {
+export function requireRecordedDataset(where: string, record: unknown): void {
   const { data } = recorded.safeParse(record);
   if (data && !definitions.has(data.name)) throw unknownDataset(where, data.name, data.module);
 }

@@ -9,6 +9,7 @@ export {
   downloadDataset,
   openDataset,
   registerDataset,
+  requireRecordedDataset,
   verifyDataset,
 } from './datasets.js';
 export type { DatasetDefinition, DatasetDownload, DownloadDatasetOptions } from './definition.js';

@@ -165,6 +165,8 @@ describe.each([
     const resumed = await away('train', '--resume', '--out', run.path);
     const evaluated = await away('eval', file);
     const tuned = await away('prune', file, '--rate', '0.5', '--epochs', '1', '--out', at('never'));
+    const cut = await away('prune', file, '--rate', '0.5', '--out', at(`${name}-unseen`));
+    const shown = await away('report', run.path, '--images', '4', '--out', at(`${name}-report`));
     writeFileSync(run.configPath, text);
     writeFileSync(file, bytes);
     const module = modules[`${name}.mjs`] ?? '';
@@ -175,6 +177,12 @@ describe.each([
     expect(evaluated.said).toContain(`${file}: ${told}`);
     expect(tuned.said).toContain(`${file}: ${told}`);
     expect([resumed, evaluated, tuned].map(({ status }) => status)).toEqual([2, 2, 2]);
+    // These go on without the images, and say so.
+    expect(cut.said).toContain(
+      `The images that the model was trained on (gone) cannot be used here: ${file}: ${told}`,
+    );
+    expect(shown.said).toContain(`Images were left out: ${run.path}: ${told}`);
+    expect([cut, shown].map(({ status }) => status)).toEqual([0, 0]);
   });
 });
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { distributed } from '@mamba-prune/libtorch';
 import { z } from 'zod';
 import { augmentPreset, type AugmentOptions } from '../data/augment/options.js';
-import { requireRecorded } from '../data/datasets.js';
+import { requireRecordedDataset } from '../data/datasets.js';
 import type { DatasetInfo } from '../data/types.js';
 import { UsageError } from '../errors.js';
 import type { ModelOptions } from '../models/mamba/config.js';
@@ -149,7 +149,7 @@ export function storedSettings<C extends keyof SettingsOf>(
         `Resume it with mamba-prune ${config.command} --resume --out ${path}.`,
     );
   }
-  requireRecorded('resume', config.dataset);
+  requireRecordedDataset('resume', config.dataset);
   const parsed = storedSchemas[command].safeParse(config['settings']);
   if (!parsed.success) {
     throw new RunFolderError(

@@ -244,7 +244,7 @@ async function imagesOf(
   const problem = await whyNotUsable(path, recorded, { config }, info, { onNote });
   if (problem === undefined) return recorded;
   // Nobody expects images of a model that came alone.
-  if (recorded.data !== undefined) {
+  if (recorded.data !== undefined || recorded.module !== undefined) {
     context.note(
       `The images that the model was trained on (${recorded.dataset}) cannot be used here: ${problem}`,
     );
