@@ -54,7 +54,15 @@ describe("a data set of one's own", () => {
       const out = `${name}-${threads}`;
       const given = ['--dataset', name, ...data, '--augment', 'strong', '--batch-size', '8'];
       const { status, stderr } = run(
-        ...['train', ...shape, ...given, '--epochs', '1', '--data-threads', threads, '--out', out],
+        'train',
+        ...shape,
+        ...given,
+        '--epochs',
+        '1',
+        '--data-threads',
+        threads,
+        '--out',
+        out,
       );
       expect(stderr).not.toContain('Error');
       expect(status).toBe(0);
@@ -65,9 +73,25 @@ describe("a data set of one's own", () => {
 
   it('is compared in processes that import its module themselves', () => {
     const { status, stdout, stderr } = run(
-      ...['compare', ...shape, '--dataset', 'bars', '--batch-size', '8', '--augment', 'none'],
-      ...['--epochs', '1', '--finetune-epochs', '2', '--seeds', '1', '--rate', '0.5', '--json'],
-      ...['--out', 'comparison'],
+      'compare',
+      ...shape,
+      '--dataset',
+      'bars',
+      '--batch-size',
+      '8',
+      '--augment',
+      'none',
+      '--epochs',
+      '1',
+      '--finetune-epochs',
+      '2',
+      '--seeds',
+      '1',
+      '--rate',
+      '0.5',
+      '--json',
+      '--out',
+      'comparison',
     );
     expect(stderr).not.toContain('got data set');
     expect(status).toBe(0);

@@ -23,12 +23,16 @@ import { verifyByReading } from './verify-dataset.js';
 /** By their names, in the order in which they are listed. */
 const definitions = new Map<string, DatasetDefinition>();
 
-for (const definition of [
-  ...[fashionMnist, mnist, cifar10, cifar100],
-  ...[tinyImagenet, imagenet, folder],
-]) {
-  add(definition);
-}
+const builtIn: readonly DatasetDefinition[] = [
+  fashionMnist,
+  mnist,
+  cifar10,
+  cifar100,
+  tinyImagenet,
+  imagenet,
+  folder,
+];
+for (const definition of builtIn) add(definition);
 
 function add(definition: DatasetDefinition): void {
   const { name, anySize = false, cropShare = anySize ? usualCropShare : 1 } = definition;

@@ -21,8 +21,8 @@ import { MemorySplit } from './memory-split.js';
 import type { DatasetInfo, ImageSplit, OpenedDataset } from './types.js';
 
 const info: Omit<DatasetInfo, 'name'> = {
-  ...{ classes: ['a', 'b'], channels: 1, height: 2, width: 2 },
-  ...{ mean: [0.5], std: [0.25] },
+  classes: ['a', 'b'], channels: 1, height: 2, width: 2,
+  mean: [0.5], std: [0.25],
 };
 /** Image i has the pixels 4 i to 4 i + 3. */
 const four = (): MemorySplit =>
@@ -32,7 +32,7 @@ const four = (): MemorySplit =>
     4,
   );
 const opened = (changes: Partial<OpenedDataset> = {}): OpenedDataset => ({
-  ...{ info, train: four(), test: four() },
+  info, train: four(), test: four(),
   ...changes,
 });
 
@@ -173,7 +173,7 @@ describe('a registered data set that is opened', () => {
     const dataset = await openDataset(name, { dir: '.' });
     expect(dataset.info).toEqual({
       ...info,
-      ...{ name, dir: resolve('.'), preprocessing: { interpolation: 'bilinear', cropShare: 1 } },
+      name, dir: resolve('.'), preprocessing: { interpolation: 'bilinear', cropShare: 1 },
     });
     const own = { ...info, dir: tmpdir(), note: 'half of it' };
     const kept = await openDataset(register({ open: () => opened({ info: own }) }), { dir: '.' });

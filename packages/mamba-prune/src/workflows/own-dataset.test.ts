@@ -109,7 +109,9 @@ describe.each([
 
     const pruning: PruneSettings = {
       ...tinyPruning(dense(), ''),
-      ...{ data: undefined, importance: 'taylor', scoreBatches: 1 },
+      data: undefined,
+      importance: 'taylor',
+      scoreBatches: 1,
       ...given(),
       recipe: { ...tinyRecipe, epochs: 2 },
     };
@@ -136,7 +138,16 @@ describe.each([
     const run = at(`${name}-cli`);
     const small = ['--arch', 'mamba_nano', '--d-model', '8', '--depth', '1', '--epochs', '1'];
     const trained = await runCli([
-      ...['train', '--dataset', name, ...dir, ...small, '--preset', 'fast', ...flags, '--out', run],
+      'train',
+      '--dataset',
+      name,
+      ...dir,
+      ...small,
+      '--preset',
+      'fast',
+      ...flags,
+      '--out',
+      run,
     ]);
     expect(trained).toMatchObject({ status: 0 });
     const evaluated = await runCli(['eval', run, '--json', ...flags]);
@@ -192,7 +203,10 @@ describe('images of any size', () => {
   const seen: OpenDatasetOptions[] = [];
   beforeAll(() => {
     registerDataset({
-      ...{ name: 'sized', description: 'shades', needsFolder: false, anySize: true },
+      name: 'sized',
+      description: 'shades',
+      needsFolder: false,
+      anySize: true,
       divisions: 'Morning and evening differ so',
       open: (options) => {
         seen.push(options);
@@ -209,7 +223,9 @@ describe('images of any size', () => {
         const info = { classes, channels: 1, height: imageSize, width: imageSize } as const;
         const prepared = (preprocessing: Preprocessing): OpenedDataset => ({
           info: { ...info, mean: [means['sized'] ?? 0], std: [0.3], preprocessing },
-          ...{ train: part, test: part, prepared },
+          train: part,
+          test: part,
+          prepared,
         });
         return prepared({ interpolation, cropShare });
       },
@@ -218,8 +234,12 @@ describe('images of any size', () => {
 
   it('are made the size of the model, and another division of them is refused', async () => {
     const settings: TrainSettings = {
-      ...{ arch: 'mamba_nano', dataset: 'sized', imageSize: 12, interpolation: 'bicubic' },
-      ...{ model: shape, recipe: tinyRecipe },
+      arch: 'mamba_nano',
+      dataset: 'sized',
+      imageSize: 12,
+      interpolation: 'bicubic',
+      model: shape,
+      recipe: tinyRecipe,
     };
     const { model, info } = await trainRun(settings, { out: at('sized') });
     expect(model.config.imageSize).toBe(12);
@@ -258,8 +278,12 @@ describe("files of a format of one's own", () => {
   it('are no images of any size', async () => {
     const size = trainRun(
       {
-        ...{ arch: 'mamba_nano', dataset: 'records', data: at('records'), imageSize: 32 },
-        ...{ model: shape, recipe: tinyRecipe },
+        arch: 'mamba_nano',
+        dataset: 'records',
+        data: at('records'),
+        imageSize: 32,
+        model: shape,
+        recipe: tinyRecipe,
       },
       { out: at('never') },
     );
