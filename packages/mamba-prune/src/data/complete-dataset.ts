@@ -83,7 +83,9 @@ function checkShape(
 
 function checkInfo(where: string, given: OpenedDataset['info'], info: DatasetInfo): void {
   const fail = (what: string, got: unknown, expected: string): never => {
-    throw new DataError(`${where}: info.${what}: got ${JSON.stringify(got)}, expected ${expected}.`);
+    throw new DataError(
+      `${where}: info.${what}: got ${JSON.stringify(got)}, expected ${expected}.`,
+    );
   };
   const { classes, channels, height, width } = info;
   if (given.name !== undefined && given.name !== info.name) {

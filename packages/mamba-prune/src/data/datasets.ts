@@ -102,7 +102,10 @@ export const needsFolder = (name: string): boolean => definitions.get(name)?.nee
  * Whether a model's data set is on this machine and small enough to be opened without being asked for.
  * @param dir - the folder that the model remembers
  */
-export async function isAtHand(name: string | undefined, dir: string | undefined): Promise<boolean> {
+export async function isAtHand(
+  name: string | undefined,
+  dir: string | undefined,
+): Promise<boolean> {
   const definition = name === undefined ? undefined : definitions.get(name);
   return (await definition?.isAtHand?.(dir === undefined ? {} : { dir })) ?? false;
 }
@@ -178,7 +181,10 @@ const openKinds: OptionKinds<OpenDatasetOptions> = {
  * @param name - one of datasetNames()
  * @throws DataError naming the file at fault, or the names there are; UsageError for an option that there is not
  */
-export async function openDataset(name: string, options: OpenDatasetOptions = {}): Promise<Dataset> {
+export async function openDataset(
+  name: string,
+  options: OpenDatasetOptions = {},
+): Promise<Dataset> {
   const definition = datasetDefinition(name, 'openDataset');
   checkOptions('openDataset', options, openKinds);
   return completed(definition, await definition.open(options), options);

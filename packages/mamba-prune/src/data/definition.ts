@@ -63,7 +63,9 @@ export interface DatasetDefinition {
    * Whether it is on this machine and so small that it is opened without being asked for, to compare an exported model
    * on. By default it is not.
    */
-  readonly isAtHand?: (options: Pick<OpenDatasetOptions, 'dir' | 'cacheDir'>) => boolean | Promise<boolean>;
+  readonly isAtHand?: (
+    options: Pick<OpenDatasetOptions, 'dir' | 'cacheDir'>,
+  ) => boolean | Promise<boolean>;
   /**
    * The file whose import registers it: `import.meta.filename`, or `import.meta.url`. Runs record it, so that whoever opens them without it
    * is told what to load, and the processes of a comparison import it.

@@ -21,8 +21,12 @@ import { MemorySplit } from './memory-split.js';
 import type { DatasetInfo, ImageSplit, OpenedDataset } from './types.js';
 
 const info: Omit<DatasetInfo, 'name'> = {
-  classes: ['a', 'b'], channels: 1, height: 2, width: 2,
-  mean: [0.5], std: [0.25],
+  classes: ['a', 'b'],
+  channels: 1,
+  height: 2,
+  width: 2,
+  mean: [0.5],
+  std: [0.25],
 };
 /** Image i has the pixels 4 i to 4 i + 3. */
 const four = (): MemorySplit =>
@@ -32,7 +36,9 @@ const four = (): MemorySplit =>
     4,
   );
 const opened = (changes: Partial<OpenedDataset> = {}): OpenedDataset => ({
-  info, train: four(), test: four(),
+  info,
+  train: four(),
+  test: four(),
   ...changes,
 });
 
@@ -82,10 +88,26 @@ describe('registerDataset', () => {
     ['a misspelt option', { opens: () => opened() }, "registerDataset: got the option 'opens'"],
     ['an option of another type', { open: 'file' }, 'registerDataset: open: got the string'],
     ['a crop of nothing', { cropShare: 0 }, 'cropShare: got 0, expected a number from 0.01 to 1.'],
-    ['a download without a function', { download: { from: 'x' } }, 'download: got options without get'],
-    ['half a recipe', { recipe: { lr: 1 } }, 'recipe: got options without batchSize, epochs, augment'],
-    ['no batch', { recipe: { ...recipe, batchSize: 0 } }, 'recipe: batchSize: got 0, expected an integer from 1.'],
-    ['no rate', { recipe: { ...recipe, lr: NaN } }, 'recipe: lr: got NaN, expected a number above 0.'],
+    [
+      'a download without a function',
+      { download: { from: 'x' } },
+      'download: got options without get',
+    ],
+    [
+      'half a recipe',
+      { recipe: { lr: 1 } },
+      'recipe: got options without batchSize, epochs, augment',
+    ],
+    [
+      'no batch',
+      { recipe: { ...recipe, batchSize: 0 } },
+      'recipe: batchSize: got 0, expected an integer from 1.',
+    ],
+    [
+      'no rate',
+      { recipe: { ...recipe, lr: NaN } },
+      'recipe: lr: got NaN, expected a number above 0.',
+    ],
     [
       'a phase without epochs',
       { recipe: { ...recipe, epochs: { train: recipe.epochs.train } } },
@@ -103,7 +125,7 @@ describe('registerDataset', () => {
     expect(datasetNames()).toEqual(before);
   });
 
-  it('gives the presets its recipe, or that of images of one\'s own', () => {
+  it("gives the presets its recipe, or that of images of one's own", () => {
     const hints = { mamba: { scan: 'bi' } } as const;
     const own = register({ recipe: { ...ownImages, batchSize: 7, models: hints } });
     expect(presetRecipe('best', own, 'train')).toEqual({
@@ -173,7 +195,9 @@ describe('a registered data set that is opened', () => {
     const dataset = await openDataset(name, { dir: '.' });
     expect(dataset.info).toEqual({
       ...info,
-      name, dir: resolve('.'), preprocessing: { interpolation: 'bilinear', cropShare: 1 },
+      name,
+      dir: resolve('.'),
+      preprocessing: { interpolation: 'bilinear', cropShare: 1 },
     });
     const own = { ...info, dir: tmpdir(), note: 'half of it' };
     const kept = await openDataset(register({ open: () => opened({ info: own }) }), { dir: '.' });
@@ -181,14 +205,30 @@ describe('a registered data set that is opened', () => {
   });
 
   it.each<[what: string, changes: object, message: string]>([
-    ['no part to test with', { test: undefined }, 'test: got undefined images, expected 1 or more.'],
+    [
+      'no part to test with',
+      { test: undefined },
+      'test: got undefined images, expected 1 or more.',
+    ],
     ['an empty part', { train: { ...reading(0), length: 0 } }, 'train: got 0 images'],
-    ['a part without labels', { test: { length: 4, read: () => 0 } }, "test: got no function 'label'"],
+    [
+      'a part without labels',
+      { test: { length: 4, read: () => 0 } },
+      "test: got no function 'label'",
+    ],
     ['no facts', { info: undefined }, 'got no info, expected an object { info, train, test }.'],
     ['another name', { info: { ...info, name: 'x' } }, 'info.name: got "x", expected "made-'],
-    ['no classes', { info: { ...info, classes: [] } }, 'info.classes: got [], expected the name of'],
+    [
+      'no classes',
+      { info: { ...info, classes: [] } },
+      'info.classes: got [], expected the name of',
+    ],
     ['two channels', { info: { ...info, channels: 2 } }, 'info.channels: got 2, expected 1 or 3.'],
-    ['half a pixel', { info: { ...info, width: 0.5 } }, 'info.width: got 0.5, expected an integer from 1.'],
+    [
+      'half a pixel',
+      { info: { ...info, width: 0.5 } },
+      'info.width: got 0.5, expected an integer from 1.',
+    ],
     [
       'one mean too many',
       { info: { ...info, mean: [1, 2] } },
@@ -246,7 +286,9 @@ describe('a registered data set that is opened', () => {
     const crop = { seed: 1, epoch: 0, scale: [1, 1], ratio: [1, 1] } as const;
     const readCropped = (): Promise<Uint8Array> => Promise.resolve(Uint8Array.of(9, 9, 9));
     const { train } = await open({ train: { ...reading(0), readCropped } });
-    await expect(train.readCropped?.([0], crop)).rejects.toThrow('got 3 bytes of pixels, expected 4');
+    await expect(train.readCropped?.([0], crop)).rejects.toThrow(
+      'got 3 bytes of pixels, expected 4',
+    );
 
     const prepared = ({ cropShare }: Preprocessing): OpenedDataset =>
       opened({ train: reading(new Uint8Array(4).fill(100 * cropShare)) });

@@ -79,8 +79,7 @@ export const cifar10: BuiltInDataset = {
   recipe,
   download: {
     from: 'its official address',
-    get: async (dir, options) =>
-      (await import('../get-cifar.js')).getCifar(CIFAR10, dir, options),
+    get: async (dir, options) => (await import('../get-cifar.js')).getCifar(CIFAR10, dir, options),
   },
   open: async (options) => (await import('../cifar.js')).openCifar(CIFAR10, options),
   verify: async (options) => (await import('../cifar.js')).verifyCifar(CIFAR10, options),

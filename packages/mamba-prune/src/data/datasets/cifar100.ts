@@ -46,8 +46,7 @@ export const cifar100: BuiltInDataset = {
   recipe: smallPictures,
   download: {
     from: 'its official address',
-    get: async (dir, options) =>
-      (await import('../get-cifar.js')).getCifar(CIFAR100, dir, options),
+    get: async (dir, options) => (await import('../get-cifar.js')).getCifar(CIFAR100, dir, options),
   },
   open: async (options) => (await import('../cifar.js')).openCifar(CIFAR100, options),
   verify: async (options) => (await import('../cifar.js')).verifyCifar(CIFAR100, options),

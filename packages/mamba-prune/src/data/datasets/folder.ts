@@ -11,5 +11,6 @@ export const folder: BuiltInDataset = {
   anySize: true,
   recipe: ownImages,
   open: async (options) => (await import('../image-folder.js')).openImageFolder(FOLDER, options),
-  verify: async (options) => (await import('../image-folder.js')).verifyImageFolder(FOLDER, options),
+  verify: async (options) =>
+    (await import('../image-folder.js')).verifyImageFolder(FOLDER, options),
 };

@@ -20,5 +20,6 @@ export const imagenet: BuiltInDataset = {
     usualAugment: 'imagenet',
   },
   open: async (options) => (await import('../image-folder.js')).openImageFolder(IMAGENET, options),
-  verify: async (options) => (await import('../image-folder.js')).verifyImageFolder(IMAGENET, options),
+  verify: async (options) =>
+    (await import('../image-folder.js')).verifyImageFolder(IMAGENET, options),
 };

@@ -18,6 +18,8 @@ export const tinyImagenet: BuiltInDataset = {
       finetune: { fast: 5, standard: 30, best: 60 },
     },
   },
-  open: async (options) => (await import('../image-folder.js')).openImageFolder(TINY_IMAGENET, options),
-  verify: async (options) => (await import('../image-folder.js')).verifyImageFolder(TINY_IMAGENET, options),
+  open: async (options) =>
+    (await import('../image-folder.js')).openImageFolder(TINY_IMAGENET, options),
+  verify: async (options) =>
+    (await import('../image-folder.js')).verifyImageFolder(TINY_IMAGENET, options),
 };
