@@ -51,11 +51,7 @@ export class BatchLoader {
   readonly #split: ImageSplit;
 
   /** @throws DataError for options out of range or an empty split */
-  constructor(
-    split: ImageSplit,
-    info: DatasetInfo,
-    options: BatchLoaderOptions,
-  ) {
+  constructor(split: ImageSplit, info: DatasetInfo, options: BatchLoaderOptions) {
     this.#split = split;
     const { batchSize, shuffle = false, seed = 0, prefetch = 2, threads = 0 } = options;
     atLeast('batchSize', batchSize, 1);
@@ -113,7 +109,9 @@ export class BatchLoader {
           'Was the checkpoint made with another data set or batch size?',
       );
     }
-    const order = this.#shuffle ? epochPermutation(this.#split.length, this.#seed, epoch) : undefined;
+    const order = this.#shuffle
+      ? epochPermutation(this.#split.length, this.#seed, epoch)
+      : undefined;
     const pending: Promise<Batch>[] = [];
     let next = startBatch;
     for (let index = startBatch; index < this.batchesPerEpoch; index++) {
@@ -151,11 +149,7 @@ export class BatchLoader {
     await this.#threads?.close();
   }
 
-  #start(
-    epoch: number,
-    index: number,
-    order: Uint32Array | undefined,
-  ): Batch | Promise<Batch> {
+  #start(epoch: number, index: number, order: Uint32Array | undefined): Batch | Promise<Batch> {
     const split = this.#split;
     const seed = this.#seed;
     const batchSize = this.#batchSize;

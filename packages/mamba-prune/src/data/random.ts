@@ -56,7 +56,7 @@ export class Random {
    * @param y - non-negative integer below 2^32, the sample or batch
    */
   seed(seed: number, stage: Stage, x = 0, y = 0): this {
-    let h = mix32(seed % 0x100000000 ^ GOLDEN);
+    let h = mix32((seed % 0x100000000) ^ GOLDEN);
     h = mix32((h + GOLDEN) ^ Math.floor(seed / 0x100000000));
     h = mix32((h + GOLDEN) ^ stage);
     h = mix32((h + GOLDEN) ^ x);

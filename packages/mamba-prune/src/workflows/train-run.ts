@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type distributed, manualSeed } from '@mamba-prune/libtorch';
+import { datasetRecord } from '../data/datasets.js';
 import type { Dataset } from '../data/types.js';
 import { UsageError } from '../errors.js';
 import { makeFolder } from '../files/folder.js';
@@ -166,7 +167,7 @@ export async function trainRun(
       command: 'train',
       args: control.args ?? [],
       seed: resolved.seed,
-      dataset: { name: info.name, dir: info.dir, note: info.note },
+      dataset: datasetRecord(info),
       model: made.config,
       module: moduleOf(made.config.family),
       train: resolved,

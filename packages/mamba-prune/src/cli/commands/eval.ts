@@ -154,6 +154,8 @@ async function datasetFor(
   if (settings === undefined) {
     throw new UsageError(`${path} does not say what it was trained on. Give --dataset.`);
   }
+  const { requireOwnDataset } = await import('../own-images.js');
+  await requireOwnDataset(path, settings.dataset);
   const onNote = (note: string): void => {
     context.note(note);
   };

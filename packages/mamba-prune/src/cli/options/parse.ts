@@ -145,8 +145,9 @@ export function suggestion(text: string, choices: readonly string[]): string {
   return best === undefined ? '' : `\n(Did you mean ${best}?)`;
 }
 
-function listed(words: readonly string[]): string {
+/** `a, b or c` */
+export function listed(words: readonly string[], last: 'and' | 'or' = 'or'): string {
   return words.length > 1
-    ? `${words.slice(0, -1).join(', ')} or ${words.at(-1) ?? ''}`
+    ? `${words.slice(0, -1).join(', ')} ${last} ${words.at(-1) ?? ''}`
     : words.join();
 }

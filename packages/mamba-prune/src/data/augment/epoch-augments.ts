@@ -52,6 +52,9 @@ function mixes({ mixup, cutmix }: ResolvedAugment): boolean {
   return mixup > 0 || cutmix > 0;
 }
 
-function neverMixing(augment: ResolvedAugment, { mixup, cutmix }: ResolvedAugment): ResolvedAugment {
+function neverMixing(
+  augment: ResolvedAugment,
+  { mixup, cutmix }: ResolvedAugment,
+): ResolvedAugment {
   return { ...augment, mixup, cutmix, mixProbability: 0 };
 }

@@ -75,13 +75,7 @@ export function resolveAugment(
   };
 }
 
-function checkNumber(
-  name: string,
-  value: number,
-  low: number,
-  high: number,
-  whole: boolean,
-): void {
+function checkNumber(name: string, value: number, low: number, high: number, whole: boolean): void {
   if (value >= low && value <= high && (!whole || Number.isInteger(value))) return;
   const kind = whole ? 'an integer' : 'a number';
   throw new DataError(

@@ -98,9 +98,7 @@ export class BatchPlan {
 
   /** Whether all batches have the same number of rows on every worker, as a graph needs. */
   get isEven(): boolean {
-    return (
-      this.samplesPerEpoch % this.globalBatch === 0 && this.globalBatch % this.workers === 0
-    );
+    return this.samplesPerEpoch % this.globalBatch === 0 && this.globalBatch % this.workers === 0;
   }
 
   /** This worker's rows of a batch; of a last batch that is not full, about its share. */
@@ -122,7 +120,8 @@ export class BatchPlan {
   /** @throws DataError unless the epoch has such a batch; the end of the epoch counts as one */
   checkPlace(epoch: number, startBatch: number): void {
     this.#check('epoch', epoch, 0, 2 ** 32 - 1);
-    if (Number.isInteger(startBatch) && startBatch >= 0 && startBatch <= this.batchesPerEpoch) return;
+    if (Number.isInteger(startBatch) && startBatch >= 0 && startBatch <= this.batchesPerEpoch)
+      return;
     throw this.error(
       `start batch ${startBatch}, expected 0 to ${this.batchesPerEpoch}. ` +
         'Was the checkpoint made with another data set or batch size?',

@@ -1,5 +1,6 @@
 // Prunes a model in one or more rounds, into the folder of a run.
 import { rmSync } from 'node:fs';
+import { datasetRecord } from '../../data/datasets.js';
 import { UsageError } from '../../errors.js';
 import { writeEventFile } from '../../logging/tensorboard.js';
 import type { ImageModel } from '../../models/image-model.js';
@@ -144,11 +145,7 @@ function createFolder(
       command: 'prune',
       args: control.args ?? [],
       seed: settings.recipe.seed ?? 0,
-      dataset: dataset && {
-        name: dataset.info.name,
-        dir: dataset.info.dir,
-        note: dataset.info.note,
-      },
+      dataset: dataset && datasetRecord(dataset.info),
       model: model.config,
       source: fileFacts(settings.model),
       ...(tuning && dataset && { train: resolveTrainOptions(tuning, dataset.info) }),
