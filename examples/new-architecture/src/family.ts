@@ -126,4 +126,5 @@ registerFamily<Config>({
   checkConfig,
   create: (config) => new MlpMixer(config),
   onnx: { build },
+  module: import.meta.filename,
 });
