@@ -13,8 +13,8 @@ import {
   type TrainOptions,
 } from './index.js';
 import { Session } from './session.js';
-import { makeStep } from './step.js';
 import { FakeGraphs } from './testing/fake-graphs.js';
+import { makeStep } from './train-step.js';
 import { eachTestsFolder } from './testing/each-folder.js';
 import {
   outcomeOf,
@@ -196,7 +196,7 @@ function steps(name: string, graphBackend: FakeGraphs) {
     images: () => session.sums.images,
     close: () => {
       step.dispose();
-      session.close();
+      session.dispose();
       run.release();
     },
   };

@@ -20,9 +20,9 @@ import type { RunFolder } from './run-folder.js';
 import { RateMeter } from './running.js';
 import { saveCheckpoint, saveModelFile } from './saving.js';
 import { Session } from './session.js';
-import { makeStep, type TrainStep } from './step.js';
 import { GRAD_NORM } from './step-loss.js';
 import { checkTeacher } from './teacher.js';
+import { makeStep, type TrainStep } from './train-step.js';
 import type {
   EpochMetrics,
   ResolvedTrainOptions,
@@ -68,7 +68,7 @@ export async function train(
     return await trainer.run();
   } finally {
     trainer?.dispose();
-    session.close();
+    session.dispose();
     await sources?.close();
   }
 }
