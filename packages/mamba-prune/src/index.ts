@@ -290,7 +290,7 @@ export {
   type EvaluateModelOptions,
   type ModelEvaluation,
   evaluateModel,
-} from './workflows/evaluate-model.js';
+} from './inference/evaluate-model.js';
 export { type CalibrationOptions, calibrationOf } from './workflows/prune/calibration.js';
 export {
   type DataHooks,

@@ -1,7 +1,7 @@
 // Accuracy of anything that gives logits for pixels, so that a model and its exported forms are measured alike.
 import type { Dataset } from '../data/types.js';
 import { limitSplit } from '../training/batches.js';
-import type { ModelEvaluation } from '../workflows/evaluate-model.js';
+import type { ModelEvaluation } from '../inference/evaluate-model.js';
 
 /** @param pixels - uint8 [batch, channels, height, width]; @returns logits [batch, classes] */
 export type Classifier = (pixels: Uint8Array) => Float32Array | Promise<Float32Array>;

@@ -6,7 +6,7 @@ import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HubApiError, downloadFile } from '@huggingface/hub';
 import { makeFolder } from '../files/folder.js';
-import { FileLock } from '../training/lock.js';
+import { FileLock } from '../files/lock.js';
 import { HubError, reasonOf } from './errors.js';
 
 /** A file as the hub lists it. */

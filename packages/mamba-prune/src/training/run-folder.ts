@@ -32,7 +32,7 @@ import { z } from 'zod';
 import { checkFolder, isWrongName, makeFolder } from '../files/folder.js';
 import { describeEnvironment, type Environment } from './environment.js';
 import { RunFolderError } from './errors.js';
-import { FileLock } from './lock.js';
+import { FileLock } from '../files/lock.js';
 import { type MetricsLine, readMetricsFile } from './metrics.js';
 import type { ResolvedTrainOptions } from './types.js';
 

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { trainLimits } from '../../limits.js';
 import type { Dataset } from '../../data/types.js';
 import type { ModelInfo } from '../../models/model-file.js';
-import type { ModelEvaluation } from '../../workflows/evaluate-model.js';
+import type { ModelEvaluation } from '../../inference/evaluate-model.js';
 import type { openDataFor } from '../../workflows/fit.js';
 import { UsageError } from '../../errors.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
@@ -105,7 +105,7 @@ async function evaluateFile(
   device: string,
 ): Promise<Evaluated> {
   const { options } = context;
-  const { evaluateModel } = await import('../../workflows/evaluate-model.js');
+  const { evaluateModel } = await import('../../inference/evaluate-model.js');
   const { precisionOn } = await import('../../models/precision.js');
   const { model, info, facts } = await openFile(context, path);
   const dataset = await datasetFor(context, path, model.config, info);

@@ -14,7 +14,7 @@ import { isWrongName, makeFolder } from '../../files/folder.js';
 import { UsageError } from '../../errors.js';
 import { type Environment, describeEnvironment } from '../../training/environment.js';
 import { RunFolderError } from '../../training/errors.js';
-import { FileLock } from '../../training/lock.js';
+import { FileLock } from '../../files/lock.js';
 import { stableJson } from '../../training/options.js';
 import { RunFolder } from '../../training/run-folder.js';
 import { withTodaysNames } from '../earlier-names.js';

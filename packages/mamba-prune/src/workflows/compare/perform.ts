@@ -3,7 +3,7 @@ import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RunFolderError } from '../../training/errors.js';
-import { FileLock } from '../../training/lock.js';
+import { FileLock } from '../../files/lock.js';
 import { stableJson } from '../../training/options.js';
 import { RunFolder } from '../../training/run-folder.js';
 import type { StepInfo } from '../../training/types.js';

@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { readTextFile } from '@mamba-prune/libtorch';
 import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { RunFolderError } from './errors.js';
+import { RunFolderError } from '../training/errors.js';
 
 interface Holder {
   pid: number;
