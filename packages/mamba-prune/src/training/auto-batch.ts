@@ -11,7 +11,7 @@ import {
 import type { Dataset } from '../data/index.js';
 import { isOutOfMemory, outOfMemory } from '../memory.js';
 import { rememberModes } from '../models/modes.js';
-import { type OptionKinds, checkOptions } from '../checks.js';
+import { type OptionKinds, checkOptions } from '../option-checks.js';
 import type { BatchTensors } from './batches.js';
 import { DeviceExecution } from './device-execution.js';
 import { deviceOf } from './evaluate.js';

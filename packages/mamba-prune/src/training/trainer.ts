@@ -5,8 +5,8 @@
  * (seed, epoch, sample).
  */
 import type { optim } from '@mamba-prune/libtorch';
+import { checksOf } from '../checks.js';
 import type { Dataset } from '../data/index.js';
-import { UsageError } from '../errors.js';
 import { explainingMemory, type MemoryUse } from '../memory.js';
 import { begin } from './beginning.js';
 import { beginTogether } from './data-parallel/begin-together.js';
@@ -76,10 +76,8 @@ export async function train(
 /** @throws UsageError for a part that is none */
 function checkPart({ untilEpoch }: TrainControl, { epochs }: ResolvedTrainOptions): void {
   if (untilEpoch === undefined) return;
-  if (Number.isInteger(untilEpoch) && untilEpoch >= 1 && untilEpoch <= epochs) return;
-  throw new UsageError(
-    `train: untilEpoch: got ${untilEpoch}, expected a whole number from 1 to ${epochs}, the epochs of the training.`,
-  );
+  const words = { expected: `an integer from 1 to ${epochs}, the epochs of the training` };
+  checksOf('train').integer('untilEpoch', untilEpoch, { min: 1, max: epochs }, words);
 }
 
 /** Evaluations at an epoch's end; empty in epochs without one. */
