@@ -96,7 +96,7 @@ export interface Native {
     port: number,
     prefix: string,
     rank: number,
-    size: number,
+    workers: number,
     timeoutMs: number,
     silenceMs: number,
     device: string,

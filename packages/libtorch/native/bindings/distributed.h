@@ -44,7 +44,7 @@ struct WorkerLost : std::runtime_error {
 class Group {
  public:
   int rank = 0;
-  int size = 1;
+  int workers = 1;
   std::chrono::milliseconds timeout{0};
   std::unique_ptr<Monitor> monitor;
   c10::intrusive_ptr<c10d::ProcessGroupGloo> gloo;

@@ -40,7 +40,7 @@ export interface Work {
  */
 export class ProcessGroup {
   readonly rank: number;
-  readonly size: number;
+  readonly workers: number;
   readonly localRank: number;
   /** @internal */
   readonly handle: Handle;
@@ -49,7 +49,7 @@ export class ProcessGroup {
 
   private constructor(config: WorkerConfig, store: Handle, handle: Handle) {
     this.rank = config.rank;
-    this.size = config.workers;
+    this.workers = config.workers;
     this.localRank = config.localRank;
     this.#store = store;
     this.handle = handle;
