@@ -68,10 +68,15 @@ export interface CheckWords {
 /** Checks of values, which they give back. */
 export interface Checks {
   /** Any number but NaN and the infinities that lies in the range. */
-  number(name: string, value: unknown, range?: Range, words?: CheckWords): number;
+  readonly number: (name: string, value: unknown, range?: Range, words?: CheckWords) => number;
   /** A number without fraction, below 2^53, that lies in the range. */
-  integer(name: string, value: unknown, range: Range, words?: CheckWords): number;
-  oneOf<T extends string>(name: string, value: unknown, known: readonly T[], words?: CheckWords): T;
+  readonly integer: (name: string, value: unknown, range: Range, words?: CheckWords) => number;
+  readonly oneOf: <T extends string>(
+    name: string,
+    value: unknown,
+    known: readonly T[],
+    words?: CheckWords,
+  ) => T;
 }
 
 /**

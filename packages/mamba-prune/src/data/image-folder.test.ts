@@ -238,7 +238,7 @@ describe('openImageFolder', () => {
     await expect(open()).rejects.toThrow(/test\/bird is a class that train does not have/);
     rmSync(join(dir, 'test/bird'), { recursive: true });
     await flat('test/dog/a.png', [1, 2, 3]);
-    await expect(open({ imageSize: 0 })).rejects.toThrow('got image size 0, expected an integer from 1 to 4096');
+    await expect(open({ imageSize: 0 })).rejects.toThrow('imageSize: got 0, expected an integer from 1 to 4096');
     expect((await open()).test.length).toBe(1);
   });
 

@@ -114,7 +114,10 @@ export function resolveTrainOptions(options: TrainOptions, info: ImageSize): Res
     momentum,
     nesterov,
     betas: [number('betas[0]', betas[0], belowOne), number('betas[1]', betas[1], belowOne)],
-    warmupEpochs: number('warmupEpochs', options.warmupEpochs ?? 0, { min: 0, max: options.epochs }),
+    warmupEpochs: number('warmupEpochs', options.warmupEpochs ?? 0, {
+      min: 0,
+      max: options.epochs,
+    }),
     minLrFactor: number('minLrFactor', options.minLrFactor ?? 0, share),
     schedule,
     ...multiStepOptions(options, schedule),
@@ -125,12 +128,20 @@ export function resolveTrainOptions(options: TrainOptions, info: ImageSize): Res
     augment: augmentOf(augment, info),
     ...plainOptions(options, info),
     evalEvery: integer('evalEvery', options.evalEvery ?? 1, count),
-    evalBatchSize: integer('evalBatchSize', options.evalBatchSize ?? Math.max(256, batchSize), count),
-    maxTrainImages: maybe(options.maxTrainImages, (value) => integer('maxTrainImages', value, count)),
+    evalBatchSize: integer(
+      'evalBatchSize',
+      options.evalBatchSize ?? Math.max(256, batchSize),
+      count,
+    ),
+    maxTrainImages: maybe(options.maxTrainImages, (value) =>
+      integer('maxTrainImages', value, count),
+    ),
     maxTestImages: maybe(options.maxTestImages, (value) => integer('maxTestImages', value, count)),
     // Stored options of a training by itself stay what they were.
     ...(options.firstEpoch !== undefined &&
-      options.firstEpoch !== 0 && { firstEpoch: integer('firstEpoch', options.firstEpoch, { min: 0 }) }),
+      options.firstEpoch !== 0 && {
+        firstEpoch: integer('firstEpoch', options.firstEpoch, { min: 0 }),
+      }),
     ...(precision !== 'auto' && { precision }),
     checkpointEvery: {
       minutes:
