@@ -10,6 +10,7 @@ export default defineConfig({
       '@mamba-prune/libtorch': source('packages/libtorch/src/index.ts'),
       '@mamba-prune/report': source('packages/report/src/index.ts'),
       // Before the package itself, which would match first.
+      'mamba-prune/format': source('packages/mamba-prune/src/format.ts'),
       'mamba-prune/preparation/threads': source('packages/mamba-prune/src/preparation/threads.ts'),
       'mamba-prune/preparation': source('packages/mamba-prune/src/preparation/index.ts'),
       'mamba-prune': source('packages/mamba-prune/src/index.ts'),

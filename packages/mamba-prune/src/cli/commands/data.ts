@@ -8,7 +8,7 @@ import { printableLine } from '../terminal/printable.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { checkDatasetName } from '../options/data.js';
 import { shellCommand } from '../../shell.js';
-import { bytes, grouped, plural } from '../terminal/format.js';
+import { bytes, grouped, plural } from '../../format.js';
 import { interruptible } from '../work.js';
 
 interface FolderOptions extends CommonOptions {

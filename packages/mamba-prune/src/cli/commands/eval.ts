@@ -17,7 +17,7 @@ import {
   modelOrOnnxArgument,
 } from '../options/import.js';
 import { choiceOption, integerOption } from '../options/parse.js';
-import { digits, grouped, percent } from '../terminal/format.js';
+import { digits, grouped, percent } from '../../format.js';
 import { interruptible } from '../work.js';
 
 interface EvalOptions extends CommonOptions, DataOptions, ImportFlags {

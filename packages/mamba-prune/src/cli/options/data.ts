@@ -9,7 +9,7 @@ import {
   leastCropShare,
 } from '../../preparation/preprocessing.js';
 import type { RecipeSettings } from '../../workflows/settings.js';
-import { grouped } from '../terminal/format.js';
+import { grouped } from '../../format.js';
 import { choiceOption, numberOption, suggestion } from './parse.js';
 
 export interface DataOptions {
