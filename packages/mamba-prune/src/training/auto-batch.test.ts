@@ -1,10 +1,11 @@
 import { getRngState, type Tensor, tensor } from '@mamba-prune/libtorch';
 import { join } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { isOutOfMemory, OutOfMemoryError } from '../memory.js';
 import { fitBatchSize } from './auto-batch.js';
 import { RunFolder, train, type TrainHooks } from './index.js';
-import { temporaryFolder, toyDataset, ToyModel, toyOptions, toyRun } from './testing/toy.js';
+import { eachTestsFolder } from './testing/each-folder.js';
+import { toyDataset, ToyModel, toyOptions, toyRun } from './testing/toy.js';
 
 /** As libtorch 2.11 words it. */
 const message =
@@ -26,16 +27,7 @@ class SmallMemory extends ToyModel {
   }
 }
 
-const folders: ReturnType<typeof temporaryFolder>[] = [];
-afterEach(() => {
-  for (const folder of folders.splice(0)) folder.remove();
-});
-
-function newRun(): RunFolder {
-  const folder = temporaryFolder();
-  folders.push(folder);
-  return RunFolder.create(join(folder.path, 'run'), toyRun);
-}
+const folder = eachTestsFolder();
 
 describe('fitBatchSize', () => {
   const options = { ...toyOptions, batchSize: 64, lr: 0.008 };
@@ -177,7 +169,7 @@ describe('the steps that are tried', () => {
 
 describe('a training without memory for its batches', () => {
   it('ends with an error that says how many images, where, and what to do', async () => {
-    const run = newRun();
+    const run = RunFolder.create(join(folder.path, 'run'), toyRun);
     const error = await train(new SmallMemory(8), toyDataset(), toyOptions, run).catch(
       (reason: unknown) => reason,
     );

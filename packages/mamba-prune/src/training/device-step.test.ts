@@ -17,7 +17,7 @@ import { FakeGraphs } from './testing/fake-graphs.js';
 import { makeStep } from './train-step.js';
 import { eachTestsFolder } from './testing/each-folder.js';
 import {
-  outcomeOf,
+  outcomeWithoutGraph,
   SIDE,
   toyDataset,
   toyInfo,
@@ -48,12 +48,6 @@ async function go(
   );
 }
 
-function outcome(run: RunFolder) {
-  run.release();
-  const { metrics, ...rest } = outcomeOf(run);
-  return { ...rest, metrics: metrics.map((line) => ({ ...(line as object), graph: undefined })) };
-}
-
 const lastLine = (run: RunFolder) => run.readMetrics().at(-1) as Record<string, unknown>;
 
 describe('the step of a GPU', () => {
@@ -72,7 +66,7 @@ describe('the step of a GPU', () => {
       expect([graphs.captures, graphs.replays]).toEqual([1, 25]);
       expect(lastLine(launched)['graph']).toBe('graphs are switched off');
       expect(notes).toEqual(['Training on cpu step by step: graphs are switched off.']);
-      expect(outcome(replayed)).toEqual(outcome(launched));
+      expect(outcomeWithoutGraph(replayed)).toEqual(outcomeWithoutGraph(launched));
     },
   );
 
@@ -114,7 +108,7 @@ describe('the step of a GPU', () => {
       expect(steps).toBe(stopAt);
     }
     await go(parts, { graphBackend, resume: true }, {}, { precision: 'bf16' }, 77);
-    expect(outcome(parts)).toEqual(outcome(whole));
+    expect(outcomeWithoutGraph(parts)).toEqual(outcomeWithoutGraph(whole));
   });
 
   it.each<[string, TrainHooks]>([
@@ -149,7 +143,7 @@ describe('the step of a GPU', () => {
     await go(failing, { graphBackend: new FakeGraphs('operation not permitted\nat ...') });
     expect(lastLine(failing)['graph']).toBe('the capture failed: operation not permitted');
     await go(launched, { graphBackend: new FakeGraphs(), graph: false });
-    expect(outcome(failing)).toEqual(outcome(launched));
+    expect(outcomeWithoutGraph(failing)).toEqual(outcomeWithoutGraph(launched));
   });
 
   it('finds out that the training diverges, and saves nothing of it', async () => {

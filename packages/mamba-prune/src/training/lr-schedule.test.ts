@@ -1,16 +1,10 @@
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { UsageError } from '../errors.js';
 import { resolveTrainOptions, RunFolder, train, type TrainOptions } from './index.js';
 import { learningRateSchedule } from './lr-schedule.js';
-import {
-  temporaryFolder,
-  toyDataset,
-  toyInfo,
-  ToyModel,
-  toyOptions,
-  toyRun,
-} from './testing/toy.js';
+import { eachTestsFolder } from './testing/each-folder.js';
+import { toyDataset, toyInfo, ToyModel, toyOptions, toyRun } from './testing/toy.js';
 
 const ten = { warmupEpochs: 0, minLrFactor: 0 };
 
@@ -79,11 +73,7 @@ describe('the options of multistep', () => {
 });
 
 describe('a training with multistep', () => {
-  let folder: ReturnType<typeof temporaryFolder>;
-  beforeEach(() => (folder = temporaryFolder()));
-  afterEach(() => {
-    folder.remove();
-  });
+  const folder = eachTestsFolder();
 
   it('has the same rates when it is stopped and resumed', async () => {
     // 7 steps an epoch: the rate falls after 7 and 14 of 21.
