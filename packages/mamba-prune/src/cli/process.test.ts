@@ -52,6 +52,7 @@ describe('mamba-prune', () => {
     };
     expect(await start(['--version'])).toEqual({
       status: 0,
+      signal: null,
       stdout: `${version}\n`,
       stderr: '',
     });

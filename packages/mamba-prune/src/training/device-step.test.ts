@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { memoryStats, randn, scope, tensor } from '@mamba-prune/libtorch';
 import { describe, expect, it } from 'vitest';
 import { BatchLoader } from '../data/index.js';
-import { type DeviceBatch, toTensors } from './batches.js';
+import { type LaunchedBatch, toTensors } from './batches.js';
 import {
   resolveTrainOptions,
   RunFolder,
@@ -222,7 +222,7 @@ describe('a captured step', () => {
       { dtype: 'int64' },
     );
     const counter = tensor(0, { dtype: 'int64' });
-    const batch: DeviceBatch = {
+    const batch: LaunchedBatch = {
       size: 16,
       next: () => {
         const found = images.select(0, counter.item() % 5);
