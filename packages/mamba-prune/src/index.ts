@@ -289,6 +289,7 @@ export { type PairedTest, pairedTest } from './workflows/compare/statistics.js';
 export {
   type EvaluateModelOptions,
   type ModelEvaluation,
+  NotFiniteError,
   evaluateModel,
 } from './inference/evaluate-model.js';
 export { type CalibrationOptions, calibrationOf } from './workflows/prune/calibration.js';
