@@ -18,7 +18,9 @@ describe('evaluateModel', () => {
     const model = create();
     const [first] = model.parameters();
     if (first) ops.fill_(first.detach(), 1e38);
-    const error: unknown = await evaluateModel(model, toyDataset()).catch((reason: unknown) => reason);
+    const error: unknown = await evaluateModel(model, toyDataset()).catch(
+      (reason: unknown) => reason,
+    );
     expect(error).toBeInstanceOf(NotFiniteError);
     expect((error as Error).message).toMatch(
       /^evaluateModel: got a loss of NaN on the test images of bars, expected a number: .* train the model again\.$/,
