@@ -317,8 +317,9 @@ export { type PairedTest, pairedTest } from './workflows/compare/statistics.js';
 export {
   type EvaluateModelOptions,
   type ModelEvaluation,
+  NotFiniteError,
   evaluateModel,
-} from './workflows/evaluate-model.js';
+} from './inference/evaluate-model.js';
 export { type CalibrationOptions, calibrationOf } from './workflows/prune/calibration.js';
 export {
   type DataHooks,

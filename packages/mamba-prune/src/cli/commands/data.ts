@@ -16,7 +16,7 @@ import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { checkDatasetName, needNone } from '../options/data.js';
 import { listed } from '../options/parse.js';
 import { shellCommand } from '../../shell.js';
-import { bytes, grouped, plural } from '../terminal/format.js';
+import { bytes, grouped, plural } from '../../format.js';
 import { interruptible } from '../work.js';
 
 interface FolderOptions extends CommonOptions {

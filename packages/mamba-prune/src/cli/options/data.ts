@@ -11,7 +11,7 @@ import {
   usualCropShare,
 } from '../../preparation/preprocessing.js';
 import type { RecipeSettings } from '../../workflows/settings.js';
-import { grouped } from '../terminal/format.js';
+import { grouped } from '../../format.js';
 import { checkChoice, choiceOption, listed, numberOption, suggestion } from './parse.js';
 
 export interface DataOptions {
