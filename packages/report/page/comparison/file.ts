@@ -2,7 +2,7 @@
 // needs.
 import { DOMParser } from 'linkedom';
 import type { PictureHeading, PicturedComparison } from '../../src/data/types.js';
-import { guessedWidth } from '../charts/text-width.js';
+import { guessedWidth } from '../charts/guessed-width.js';
 import { lightColours } from '../colours.js';
 import { translator } from '../i18n/index.js';
 import { drawComparison } from './picture.js';

@@ -41,7 +41,7 @@ export interface Layout {
 
 /** Methods of one size stand so far apart, or their bars would hide each other. */
 const widest = 46;
-const narrowest = 12;
+const narrowest = 8;
 /** Half the width of a band with a single method. */
 const single = 30;
 /** Between two bands, and between a band and the edge. */

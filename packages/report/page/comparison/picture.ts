@@ -167,12 +167,12 @@ export function drawComparison(compared: PicturedComparison, options: PictureOpt
         };
         return [
           Plot.dot([method], {
-            className: 'legend',
+            className: 'methods',
             ...{ ...place, dx: left + legendRadius, r: legendRadius, fill: methodColour(method) },
             symbol: methodSymbol(method),
           }),
           Plot.text([name], {
-            className: 'legend',
+            className: 'methods',
             ...{ ...place, dx: left + legendIndent, lineAnchor: 'middle', fill: 'var(--ink)' },
           }),
         ];
