@@ -1,6 +1,6 @@
 // `compare` as users start it: a real process with real children.
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -37,9 +37,17 @@ interface Ended {
   readonly stderr: string;
 }
 
-/** @param signalWhen - for signal-self.mjs */
-function start(args: readonly string[], signalWhen?: object): Promise<Ended> {
-  const hook = signalWhen ? ['--import', join(support, 'signal-self.mjs')] : [];
+/**
+ * @param signalWhen - for signal-self.mjs
+ * @param imports - scripts to run before the program
+ */
+function start(
+  args: readonly string[],
+  signalWhen?: object,
+  imports: readonly string[] = [],
+): Promise<Ended> {
+  const scripts = [...imports, ...(signalWhen ? ['signal-self.mjs'] : [])];
+  const hook = scripts.flatMap((name) => ['--import', join(support, name)]);
   const child = endsWithTests(
     spawn(process.execPath, [...hook, main, ...args], {
       env: {
@@ -95,6 +103,31 @@ describe('mamba-prune compare', () => {
     expect(outcome('parts')).toEqual(outcome('whole'));
     // Some twenty processes; each takes seconds to start on a busy machine.
   }, 600_000);
+
+  it('says how to get the picture where the package that draws it is not there', async () => {
+    const pictures = ['svg', 'png'].map((type) => join(folder, 'whole', `accuracy-macs.${type}`));
+    expect(pictures.every((path) => existsSync(path))).toBe(true);
+    for (const path of pictures) rmSync(path);
+    const before = outcome('whole');
+
+    const { status, stdout, stderr } = await start(argv('whole'), undefined, [
+      'without-report.mjs',
+    ]);
+    expect(status).toBe(0);
+    expect(stderr.replaceAll(/\s+/g, ' ')).toContain(
+      'accuracy-macs.svg and .png were not written: the picture needs the package @mamba-prune/report, which is not ' +
+        'installed (in a clone: not built). Run: npm install @mamba-prune/report (in a clone: npm run build). ' +
+        'The same command again draws them.',
+    );
+    expect(stdout).toContain('results.md');
+    expect(stdout).not.toContain('accuracy-macs');
+    expect(outcome('whole')).toEqual(before);
+
+    const again = await start(argv('whole'));
+    expect(again.status).toBe(0);
+    expect(again.stdout).toContain('accuracy-macs.svg and .png');
+    expect(pictures.every((path) => existsSync(path))).toBe(true);
+  });
 
   it('names the run that failed, and why', async () => {
     const model = join(folder, 'whole', 'seed-0', 'base', 'model.safetensors');
