@@ -57,36 +57,55 @@ export const importanceFallback = 'taylor; without images l1';
 export function addPruningOptions(command: Command): void {
   command.optionsGroup('Pruning:');
   const methods = ['oneshot', 'refill', 'rsst'] satisfies PruneMethod[];
-  command.addOption(choiceOption('--method <name>', 'how', methods, 'oneshot'));
+  command.addOption(choiceOption('--method <name>', 'pruning method', methods, 'oneshot'));
   addRateOptions(command);
   add(command, [
-    integerOption('--rounds <n>', 'cut and train so often (default: 1)', {
+    integerOption('--rounds <n>', 'number of rounds of cutting and training (default: 1)', {
       min: 1,
       max: pruneLimits.rounds,
     }),
-    new Option('--per-round', 'the rate is the share of what is left that each round removes'),
+    new Option('--per-round', 'let every round remove the rate of what is left then'),
     rewindOption(),
   ]);
   command.optionsGroup('Importance of units:');
   const norms = ['l1', 'l2', 'taylor'] satisfies ImportanceNorm[];
   const scores = ['out_proj', 'group', 'activation'] satisfies UnitScore[];
   add(command, [
-    choiceOption('--importance <norm>', 'norm', norms, importanceFallback),
-    choiceOption('--score <what>', 'of what', scores, 'out_proj'),
+    choiceOption(
+      '--importance <norm>',
+      'how the importance of a unit is measured',
+      norms,
+      importanceFallback,
+    ),
+    choiceOption(
+      '--score <what>',
+      'what of a unit is measured, its output weights, all its weights or its activations',
+      scores,
+      'out_proj',
+    ),
     integerOption(
       '--score-batches <n>',
-      'of 64 images, for taylor, activation and gradient (default: 8)',
+      'batches of 64 images to measure with, for taylor, activation and gradient (default: 8)',
       { min: 1, max: pruneLimits.batches },
     ),
     ...selectionOptions(),
   ]);
   command.optionsGroup('Method refill:');
   add(command, [
-    numberOption('--fillback <x>', 'share of the removed units that returns (default: 0)', share),
-    choiceOption('--refill-score <name>', 'which return', ['magnitude', 'gradient'], 'magnitude'),
+    numberOption(
+      '--fillback <x>',
+      'share of the removed units that is given back (default: 0)',
+      share,
+    ),
+    choiceOption(
+      '--refill-score <name>',
+      'how the units to give back are chosen',
+      ['magnitude', 'gradient'],
+      'magnitude',
+    ),
     choiceOption(
       '--refill-budget <how>',
-      'on top of the rate, or within it',
+      'let the model grow by these units, or cut deeper to keep the rate',
       ['add', 'keep'],
       'add',
     ),
@@ -97,44 +116,81 @@ export function addPruningOptions(command: Command): void {
       min: 1,
       max: trainLimits.epochs,
     }),
-    choiceOption('--reg-schedule <name>', 'growth', rsstSchedules, 'exp_custom_exponents'),
+    choiceOption(
+      '--reg-schedule <name>',
+      'how the penalty grows',
+      rsstSchedules,
+      'exp_custom_exponents',
+    ),
     numberOption(
       '--reg-strength <x>',
-      'of the penalty at the end (default: 1e-4; doomed: 1000, l1 100, in the loss 1)',
+      'strength of the penalty at the end (default: 1e-4; doomed: 1000, l1 100, in the loss 1)',
       { min: 0, max: trainLimits.strength },
     ),
-    numberOption('--exponents <p>', 'of the schedule (default: 4)', {
+    numberOption('--exponents <p>', 'exponent of the exp schedules (default: 4)', {
       above: 0,
       max: pruneLimits.exponent,
     }),
-    choiceOption('--reg-norm <name>', 'norm', ['l1', 'group'], 'l1; doomed: group'),
-    choiceOption('--reg-scope <which>', 'units', ['all', 'doomed'], 'all'),
-    choiceOption('--reg-apply <how>', 'penalty', ['loss', 'proximal'], 'loss; doomed: proximal'),
+    choiceOption(
+      '--reg-norm <name>',
+      'norm of a unit that is penalised',
+      ['l1', 'group'],
+      'l1; doomed: group',
+    ),
+    choiceOption(
+      '--reg-scope <which>',
+      'penalise all units, or those that will be removed',
+      ['all', 'doomed'],
+      'all',
+    ),
+    choiceOption(
+      '--reg-apply <how>',
+      'add the penalty to the loss, or shrink the weights after each step',
+      ['loss', 'proximal'],
+      'loss; doomed: proximal',
+    ),
     numberOption(
       '--near-zero <x>',
-      "delete what is under this share of a group's largest norm, in place of a rate",
+      'remove the units whose norm is below this share of the largest in their group, in place of a rate',
       { min: 0, below: 1 },
     ),
     new Option(
       '--lr-through',
-      'one learning rate schedule over --reg-epochs and --epochs; what the optimizer knows of kept units stays',
+      'use one learning rate schedule for --reg-epochs and --epochs, and keep the optimizer state of kept units',
     ),
-    integerOption('--rechoose <n>', 'doomed units anew after every n regularised epochs', {
-      min: 1,
-      max: trainLimits.epochs,
-    }),
+    integerOption(
+      '--rechoose <n>',
+      'choose the doomed units again after every n regularised epochs',
+      {
+        min: 1,
+        max: trainLimits.epochs,
+      },
+    ),
   ]);
 }
 
 /** From scores to the units that stay. */
 export const selectionOptions = (): Option[] => [
-  choiceOption('--ranking <scope>', 'of units', selectionScopes, 'global'),
-  choiceOption('--normalize <how>', 'scores of a group', normalizations, 'mean'),
-  integerOption('--round-to <n>', 'round widths up to a multiple (default: 1)', {
+  choiceOption(
+    '--ranking <scope>',
+    'rank units across all groups, or within each group',
+    selectionScopes,
+    'global',
+  ),
+  choiceOption(
+    '--normalize <how>',
+    'divide the scores of a group by their mean, or not',
+    normalizations,
+    'mean',
+  ),
+  integerOption('--round-to <n>', 'round widths up to a multiple of this (default: 1)', {
     min: 1,
     max: pruneLimits.width,
   }),
-  numberOption('--max-rate <x>', 'most that one group may lose (default: 1)', { above: 0, max: 1 }),
+  numberOption('--max-rate <x>', 'largest share that one group may lose (default: 1)', {
+    above: 0,
+    max: 1,
+  }),
 ];
 
 /** Of the training after a cut. */
@@ -142,16 +198,16 @@ export function addTeacherOptions(command: Command): void {
   add(command, [
     numberOption(
       '--distill <x>',
-      'share of the unpruned model, as a teacher, in the loss (default: 0)',
+      'weight of the unpruned model, as a teacher, in the loss (default: 0)',
       share,
     ),
-    numberOption('--temperature <t>', 'of teacher and student (default: 1)', {
+    numberOption('--temperature <t>', 'softmax temperature of teacher and student (default: 1)', {
       above: 0,
       max: pruneLimits.temperature,
     }),
     integerOption(
       '--bn-batches <n>',
-      'measure batch normalisation again after a cut (default: 0)',
+      'batches to measure batch normalisation with again after a cut (default: 0)',
       { min: 0, max: pruneLimits.batches },
     ),
   ]);
