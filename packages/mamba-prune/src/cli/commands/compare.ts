@@ -22,7 +22,7 @@ import { interruptible } from '../work.js';
 export function addCompareCommand(program: Command, cli: Cli): void {
   const command = program
     .command('compare')
-    .summary('dense, one-shot, Refill and RSST at equal size and training')
+    .summary('compare one-shot, Refill and RSST at equal size and training')
     .description(
       'Trains a dense model for every seed, and from it each method: the dense model itself, one-shot ' +
         'pruning, Refill and RSST, all with the same number of further epochs, the pruned ones at the same ' +
@@ -34,7 +34,7 @@ export function addCompareCommand(program: Command, cli: Cli): void {
   addDataOptions(command);
   addRecipeOptions(
     command,
-    'Training (--epochs and --lr: of the dense models only):',
+    'Training (--epochs and --lr are those of the dense models only):',
     compareDefaults,
   );
   addMethodOptions(command);

@@ -77,7 +77,7 @@ function addGet(data: Command, cli: Cli): void {
     .argument('<name>', 'fashion-mnist, cifar10 or cifar100')
     .option(
       '--data <dir>',
-      'where to (default: data; fashion-mnist the cache, where it needs no --data)',
+      'folder to unpack into (default: data; for fashion-mnist the cache, where other commands find it without --data)',
     );
   addCommonOptions(command, { computes: false });
   addExamples(command, [
@@ -149,7 +149,7 @@ function addVerify(data: Command, cli: Cli): void {
     .summary('check every file and image of a data set')
     .description('Checks a data set: files, sizes, counts per class, and every image.')
     .argument('<name>', 'a data set that data list names')
-    .option('--data <dir>', 'its folder; fashion-mnist needs none');
+    .option('--data <dir>', 'folder of the data set; fashion-mnist needs none');
   addCommonOptions(command, { computes: false });
   addExamples(command, [
     ['A download', 'mamba-prune data verify cifar10 --data data'],

@@ -25,8 +25,8 @@ export interface PreparationOptions {
 export function addDataOptions(command: Command, fallback?: string): void {
   command
     .optionsGroup('Data:')
-    .addOption(choiceOption('--dataset <name>', 'images', datasetNames(), fallback))
-    .option('--data <dir>', 'their folder; fashion-mnist needs none');
+    .addOption(choiceOption('--dataset <name>', 'data set', datasetNames(), fallback))
+    .option('--data <dir>', 'folder of the data set; fashion-mnist needs none');
 }
 
 /** How the images of a folder are made a new model's; one that there is brings its own way. */
@@ -43,7 +43,7 @@ export function addPreparationOptions(command: Command): void {
     .addOption(
       numberOption(
         '--crop-share <x>',
-        'what the crop leaves of the shorter side (default: 0.875; tiny-imagenet 1)',
+        'share of the shorter side that the centre crop keeps (default: 0.875; tiny-imagenet 1)',
         { min: leastCropShare, max: 1 },
       ),
     );
