@@ -73,7 +73,11 @@ export function drawComparison(compared: PicturedComparison, options: PictureOpt
   // Where there are many sizes, marks must not stand on those beside them.
   const radius = Math.min(meanRadius, 0.4 * spread);
   const shift = Math.min(seedsShift, spread / 2);
-  const y = accuracyScale(columns, marginTop + plotHeight, marginTop + headroom);
+  const { y, toPixels, toAccuracy } = accuracyScale(
+    columns,
+    marginTop + plotHeight,
+    marginTop + headroom,
+  );
   /** In the units of the axis. */
   const macsAt = (pixels: number): number => (pixels / inner) * extent;
   const x = ({ x: pixels }: Column): number => macsAt(pixels);
@@ -96,7 +100,7 @@ export function drawComparison(compared: PicturedComparison, options: PictureOpt
       overflow: 'visible',
     },
     x: { domain: [0, extent] },
-    y: { ...y },
+    y,
     marks: [
       Plot.rectX(named, {
         className: 'sizes',
@@ -151,7 +155,7 @@ export function drawComparison(compared: PicturedComparison, options: PictureOpt
             className: 'values',
             ...{ x, text: ({ accuracy }: Column) => (100 * accuracy).toFixed(2) },
             y: ({ accuracy, top }: Column) =>
-              y.invert?.(Math.min(y.apply(top), y.apply(accuracy) - radius) - 10),
+              toAccuracy(Math.min(toPixels(top), toPixels(accuracy) - radius) - 10),
             ...{ fill: colour, fontWeight: 600, fontVariant: 'tabular-nums' },
           })
         : null,
@@ -194,8 +198,15 @@ export function drawComparison(compared: PicturedComparison, options: PictureOpt
   });
 }
 
+interface AccuracyScale {
+  /** As an option of a plot. */
+  readonly y: Plot.ScaleOptions;
+  readonly toPixels: (accuracy: number) => number;
+  readonly toAccuracy: (pixels: number) => number;
+}
+
 /** With room for all seeds and bars, and some even where all values are equal. */
-function accuracyScale(columns: readonly Column[], bottom: number, top: number): Plot.Scale {
+function accuracyScale(columns: readonly Column[], bottom: number, top: number): AccuracyScale {
   const all = columns.flatMap(({ accuracy, bar, seeds }) => [
     ...[accuracy, ...(bar ?? [])],
     ...seeds.map((run) => run.accuracy),
@@ -205,9 +216,11 @@ function accuracyScale(columns: readonly Column[], bottom: number, top: number):
   const scale = Plot.scale({
     y: { domain: [lowest - room, highest + room], nice: 6, range: [bottom, top] },
   });
-  if (!scale)
-    throw new Error('drawComparison: got no scale from Plot, expected that of accuracies');
-  return scale;
+  return {
+    y: { ...scale },
+    toPixels: (accuracy) => Number(scale.apply(accuracy)),
+    toAccuracy: (pixels) => Number(scale.invert?.(pixels)),
+  };
 }
 
 /** On top of the bands: what was removed, and what a model costs then. */
