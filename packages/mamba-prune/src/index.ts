@@ -46,7 +46,13 @@ export type {
   OnnxGraph,
   OptionValues,
 } from './models/family.js';
-export { families, groupKinds, modelNames, modelOptionNames, registerFamily } from './models/families.js';
+export {
+  families,
+  groupKinds,
+  modelNames,
+  modelOptionNames,
+  registerFamily,
+} from './models/families.js';
 export { loadPlugin } from './plugins.js';
 export { modelLabel } from './models/model-label.js';
 export {
@@ -346,6 +352,8 @@ export {
 } from './workflows/quickstart.js';
 export type { RecipeSettings, RunControl, TrainSettings } from './workflows/settings.js';
 export type {
+  ComparisonPicture,
+  PictureHeading,
   ReportHooks,
   ReportOptions,
   ReportPackage,

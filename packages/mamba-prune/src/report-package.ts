@@ -19,9 +19,9 @@ export interface PictureHeading {
 }
 
 export interface ComparisonPicture {
-  /** Text of an SVG file. */
+  /** Text of an SVG file with a light ground. */
   readonly svg: string;
-  /** The same as PNG. */
+  /** The same as PNG, with twice as many pixels, for sharp text on every screen. */
   readonly png: Uint8Array;
 }
 

@@ -1,9 +1,10 @@
 // The picture of a comparison as `mamba-prune compare` writes it.
 import { readFileSync } from 'node:fs';
+import type { ComparisonPicture } from 'mamba-prune';
 import sharp from 'sharp';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { lightColours } from '../page/colours.js';
-import { type ComparisonPicture, drawComparison } from './comparison-picture.js';
+import { drawComparison } from './comparison-picture.js';
 import { buildPage } from './testing/build-page.js';
 import { readPicture } from './testing/read-picture.js';
 

@@ -2,16 +2,9 @@
 import { writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { defaultCacheDir, makeFolder } from 'mamba-prune';
+import { type ComparisonPicture, defaultCacheDir, makeFolder } from 'mamba-prune';
 import type { PictureHeading, PicturedComparison } from './data/types.js';
 import { assetPath } from './report-html.js';
-
-export interface ComparisonPicture {
-  /** Text of an SVG file with a light ground. */
-  readonly svg: string;
-  /** The same as PNG, with twice as many pixels, for sharp text on every screen. */
-  readonly png: Uint8Array;
-}
 
 /** What `scripts/build-page.mjs` makes of `page/comparison/file.ts`. */
 interface Drawing {
