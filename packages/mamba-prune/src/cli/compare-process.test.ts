@@ -1,11 +1,14 @@
 // `compare` as users start it: a real process with real children.
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { endsWithTests } from '../../../../test/support/children.js';
 import { support, transpiledMambaPrune } from '../../../../test/support/transpiled.js';
+import { buildPage } from '../../../report/src/testing/build-page.js';
 import type { CompareResults } from '../workflows/compare/results.js';
 import { writeTinyImages } from '../workflows/testing/tiny.js';
 
@@ -14,6 +17,11 @@ const main = join(built.src, 'cli', 'main.js');
 let folder = '';
 
 beforeAll(async () => {
+  // The process finds the package that draws the picture as users do: compiled, with its bundle.
+  const typescript = dirname(createRequire(import.meta.url).resolve('typescript/package.json'));
+  const report = fileURLToPath(new URL('../../../report', import.meta.url));
+  spawnSync(process.execPath, [join(typescript, 'bin', 'tsc'), '-b', report]);
+  buildPage();
   folder = mkdtempSync(join(tmpdir(), 'mp-compare-process-'));
   await writeTinyImages(join(folder, 'images'));
 });
