@@ -322,8 +322,9 @@ export { type PairedTest, pairedTest } from './workflows/compare/statistics.js';
 export {
   type EvaluateModelOptions,
   type ModelEvaluation,
+  NotFiniteError,
   evaluateModel,
-} from './workflows/evaluate-model.js';
+} from './inference/evaluate-model.js';
 export { type CalibrationOptions, calibrationOf } from './workflows/prune/calibration.js';
 export {
   type DataHooks,
@@ -370,6 +371,8 @@ export {
 } from './workflows/quickstart.js';
 export type { RecipeSettings, RunControl, TrainSettings } from './workflows/settings.js';
 export type {
+  ComparisonPicture,
+  PictureHeading,
   ReportHooks,
   ReportOptions,
   ReportPackage,

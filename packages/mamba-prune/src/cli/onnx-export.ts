@@ -11,7 +11,7 @@ import type { ModelInfo } from '../models/model-file.js';
 import type { Context } from './context.js';
 import type { CommonOptions } from './options/common.js';
 import type { OnnxFlags } from './options/onnx.js';
-import { bytes, digits, percent, plural } from './terminal/format.js';
+import { bytes, digits, percent, plural } from '../format.js';
 import { interruptible } from './work.js';
 
 type OnnxContext = Context<CommonOptions & OnnxFlags & { readonly out: string }>;

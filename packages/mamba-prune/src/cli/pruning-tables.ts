@@ -16,7 +16,7 @@ import {
 import { relativePath, shellCommand, wrapCommand } from '../shell.js';
 import { indent } from './terminal/text.js';
 import { type Cell, bold } from './terminal/layout.js';
-import { count, grouped, percent, times } from './terminal/format.js';
+import { count, grouped, percent, times } from '../format.js';
 import { printableLine } from './terminal/printable.js';
 
 export interface PrintOptions {

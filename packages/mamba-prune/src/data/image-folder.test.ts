@@ -273,7 +273,7 @@ describe('openImageFolder', () => {
     rmSync(join(dir, 'test/bird'), { recursive: true });
     await flat('test/dog/a.png', [1, 2, 3]);
     await expect(open({ imageSize: 0 })).rejects.toThrow(
-      'got image size 0, expected an integer from 1 to 4096',
+      'imageSize: got 0, expected an integer from 1 to 4096',
     );
     expect((await open()).test.length).toBe(1);
   });

@@ -2,9 +2,11 @@
 import { createHash } from 'node:crypto';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
+import { checksOf } from '../checks.js';
+import { dataLimits } from '../limits.js';
 import { defaultCacheDir, readCache, writeCache } from './cache.js';
 import { type Box, drawCropBox } from './crop-box.js';
-import { DataError, reasonOf } from './errors.js';
+import { DataError, dataError, reasonOf } from './errors.js';
 import { printableLine } from '../printable.js';
 import { NAMED } from './folder-findings.js';
 import { findImages, type FoundImages, type FoundPart } from './folder-layout.js';
@@ -52,11 +54,8 @@ export async function openImageFolder(
   const { name } = spec;
   const dir = requireDir(name, options);
   const size = options.imageSize ?? spec.imageSize;
-  if (!Number.isInteger(size) || size < 1 || size > 4096) {
-    throw new DataError(
-      `openDataset "${name}": got image size ${size}, expected an integer from 1 to 4096.`,
-    );
-  }
+  const { integer } = checksOf(`openDataset "${name}"`, dataError);
+  integer('imageSize', size, { min: 1, max: dataLimits.imageSize });
   const problem = preprocessingProblem(options);
   if (problem !== undefined) throw new DataError(`openDataset "${name}": ${problem}`);
   const found = findImages(spec, dir);

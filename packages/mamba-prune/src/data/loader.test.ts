@@ -199,11 +199,19 @@ describe('BatchLoader', () => {
 
   it('refuses options out of range', () => {
     expect(() => make({ batchSize: 0 })).toThrow(
-      'BatchLoader: got batchSize 0, expected an integer from 1.',
+      'BatchLoader: batchSize: got 0, expected an integer of at least 1.',
     );
-    expect(() => make({ prefetch: -1 })).toThrow('got prefetch -1');
-    expect(() => make({ threads: 1.5 })).toThrow('got threads 1.5');
-    expect(() => make({ seed: 0.1 })).toThrow('got seed 0.1');
+    expect(() => make({ batchsize: 4 } as object)).toThrow(
+      "BatchLoader: got the option 'batchsize', expected some of batchSize, shuffle",
+    );
+    expect(() => make({ shuffle: 'yes' } as object)).toThrow(
+      "shuffle: got the string 'yes', expected true or false",
+    );
+    expect(() => make({ prefetch: -1 })).toThrow(
+      'prefetch: got -1, expected an integer of at least 0',
+    );
+    expect(() => make({ threads: 1.5 })).toThrow('threads: got 1.5');
+    expect(() => make({ seed: 0.1 })).toThrow('seed: got 0.1');
     expect(() => make({ augment: { cutout: -1 } })).toThrow('AugmentOptions: cutout: got -1');
     expect(() => make({}, makeSplit(0))).toThrow('got an empty split');
     expect(() => make({ batchSize: 51, dropLast: true })).toThrow(
@@ -215,7 +223,7 @@ describe('BatchLoader', () => {
   });
 
   it('refuses epochs and start batches that do not exist', async () => {
-    await expect(collect(make(), -1)).rejects.toThrow('got epoch -1');
+    await expect(collect(make(), -1)).rejects.toThrow('BatchLoader: epoch: got -1');
     await expect(collect(make(), 0, 8)).rejects.toThrow('got start batch 8, expected 0 to 7.');
   });
 });
@@ -331,7 +339,7 @@ describe('BatchLoader with threads', () => {
   beforeAll(() => {
     // Threads need JavaScript: the few files that a thread loads are stripped of their types here.
     out = mkdtempSync(join(tmpdir(), 'mp-threads-'));
-    const source = dirname(fileURLToPath(import.meta.url));
+    const source = dirname(dirname(fileURLToPath(import.meta.url)));
     const compile = (name: string) => {
       const text = readFileSync(join(source, name), 'utf8');
       const { outputText } = ts.transpileModule(text, {
@@ -339,15 +347,16 @@ describe('BatchLoader with threads', () => {
       });
       writeFileSync(join(out, name.replace(/\.ts$/, '.js')), outputText);
     };
-    mkdirSync(join(out, 'augment'));
+    mkdirSync(join(out, 'data', 'augment'), { recursive: true });
     writeFileSync(join(out, 'package.json'), '{"type":"module"}');
-    for (const name of readdirSync(join(source, 'augment'))) {
-      if (!name.endsWith('.test.ts')) compile(join('augment', name));
+    for (const name of readdirSync(join(source, 'data', 'augment'))) {
+      if (!name.endsWith('.test.ts')) compile(join('data', 'augment', name));
     }
     for (const name of ['batch-worker', 'batch', 'errors', 'random', 'crop-box', 'suggest']) {
-      compile(`${name}.ts`);
+      compile(join('data', `${name}.ts`));
     }
-    threadFile = pathToFileURL(join(out, 'batch-worker.js'));
+    for (const name of ['checks', 'errors', 'printable']) compile(`${name}.ts`);
+    threadFile = pathToFileURL(join(out, 'data', 'batch-worker.js'));
   });
   afterAll(() => {
     rmSync(out, { recursive: true, force: true });

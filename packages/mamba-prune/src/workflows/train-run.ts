@@ -134,7 +134,7 @@ export async function trainRun(
     made.to(control.device ?? 'cpu');
     const { group } = control;
     const fitted = fitBatchSize(made, dataset, options, {
-      onNote: control.hooks?.onNote,
+      hooks: control.hooks,
       workers: group?.workers,
       // The smallest of all.
       agree: (size) => (group ? Math.min(...gathered(size, group)) : size),
