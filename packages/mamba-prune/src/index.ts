@@ -46,7 +46,13 @@ export type {
   OnnxGraph,
   OptionValues,
 } from './models/family.js';
-export { families, groupKinds, modelNames, modelOptionNames, registerFamily } from './models/families.js';
+export {
+  families,
+  groupKinds,
+  modelNames,
+  modelOptionNames,
+  registerFamily,
+} from './models/families.js';
 export { loadPlugin } from './plugins.js';
 export { modelLabel } from './models/model-label.js';
 export {

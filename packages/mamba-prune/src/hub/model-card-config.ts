@@ -5,9 +5,15 @@ import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { readTextFile } from '@mamba-prune/libtorch';
 import { z } from 'zod';
-import { modelNames } from '../models/families.js';
-import { type VitPooling, type VitSizes, vitArchitectures } from '../models/vit/config.js';
-import { type CardObstacle, cardFamily, cardObstacles } from './model-card-obstacles.js';
+import type { Family } from '../models/family.js';
+import type { VitPooling } from '../models/vit/config.js';
+import {
+  type CardObstacle,
+  archOfCard,
+  cardFamily,
+  cardHints,
+  cardObstacles,
+} from './model-card-family.js';
 
 /** Names of the files, as libraries look for them beside the weights. */
 export const cardFiles = ['config.json', 'preprocessor_config.json'] as const;
@@ -39,7 +45,7 @@ export interface ModelCardConfig {
 
 /** What config.json beside a file of weights says of what its model computes. */
 export function arithmeticBeside(path: string): {
-  readonly family: CardObstacle['family'] | undefined;
+  readonly family: Family | undefined;
   readonly obstacles: readonly CardObstacle[];
 } {
   const config = read(join(dirname(path), cardFiles[0]));
@@ -200,9 +206,6 @@ const timmSchema = z.object({
   ...pretrained,
   architecture: z.string(),
   pretrained_cfg: z.object(pretrained).optional().catch(undefined),
-  global_pool: text,
-  /** What the architecture was made with otherwise. */
-  model_args: z.object({ num_heads: count, global_pool: text }).optional().catch(undefined),
 });
 
 function timmOf(json: unknown): Partial<Found> {
@@ -214,15 +217,9 @@ function timmOf(json: unknown): Partial<Found> {
     ...set(nested),
   };
   const [, height, width] = input_size ?? [];
-  const arch = archOf(architecture);
-  const known: Readonly<Record<string, VitSizes>> = vitArchitectures;
-  const pool = data.global_pool ?? data.model_args?.global_pool ?? '';
-  const isVit = cardFamily(json) === 'vit';
   return {
-    arch,
-    // The name stands for the number, which no shape tells, unless the model was made with another.
-    heads: data.model_args?.num_heads ?? known[arch ?? '']?.heads,
-    pooling: isVit ? ({ avg: 'mean', token: 'token' } as const)[pool] : undefined,
+    arch: archOfCard(architecture),
+    ...cardHints(json),
     mean,
     std,
     interpolation,
@@ -259,12 +256,6 @@ function labels(id2label: Readonly<Record<string, string>> | undefined): string[
   const known = ordered.filter((name) => name !== undefined);
   if (known.length === 0 || known.length !== ordered.length) return undefined;
   return known.every((name) => /^LABEL_\d+$/.test(name)) ? undefined : known;
-}
-
-/** `vit_tiny_patch16_224`, `deit_small_patch16_224` and `resnet18` under our names; none for others. */
-function archOf(architecture: string): string | undefined {
-  const name = architecture.replace(/_patch\d+.*$/, '').replace(/^deit_/, 'vit_');
-  return modelNames().find((known) => known === name);
 }
 
 /** Of our runs too, whose config.json has none of these entries. */

@@ -47,7 +47,13 @@ const familySchema = z.object({
   create: method,
   shapes: method.optional(),
   layout: z
-    .object({ recognises: method, read: method, programs: text, telling: z.array(text) })
+    .object({
+      recognises: method,
+      read: method,
+      programs: text,
+      telling: z.array(text),
+      card: z.object({ names: z.instanceof(RegExp), obstacles: method }).optional(),
+    })
     .optional(),
   onnx: z.object({ build: method }).optional(),
   summary: method.optional(),

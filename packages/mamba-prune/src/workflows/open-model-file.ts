@@ -8,15 +8,15 @@ import {
   besideFile,
   squeezedBeside,
 } from '../hub/model-card-config.js';
-import type { CardObstacle } from '../hub/model-card-obstacles.js';
-import { checkModelOptions } from '../models/families.js';
-import type { ImageModel, ModelConfigBase } from '../models/image-model.js';
+import type { CardObstacle } from '../hub/model-card-family.js';
+import { familyNamed } from '../models/families.js';
+import type { Family } from '../models/family.js';
+import type { ImageModel } from '../models/image-model.js';
 import { type ImportOptions, type ImportedModel, importModel } from '../models/import/model.js';
-import { rangeProblems } from '../models/file-checks.js';
-import { usualVit } from '../models/vit/config.js';
 import { type ModelInfo, isModelFile, loadModel } from '../models/model-file.js';
-import { preprocessingOf } from '../preparation/preprocessing.js';
 import { printableLine } from '../printable.js';
+import { entryOf, hintNames, takenFrom } from './card-info.js';
+import { assumedIn, sameInfo } from './same-info.js';
 
 export interface OpenedModelFile {
   /** In evaluation mode; the caller disposes it. */
@@ -114,90 +114,18 @@ function openOurs(path: string, said: ImportOptions): OpenedModelFile {
   }
 }
 
-/** What was assumed when the model was imported. */
-export function assumedIn({ history }: Pick<ModelInfo, 'history'>): string[] {
-  const { assumed } = history.find(({ step }) => step === 'import') ?? {};
-  return Array.isArray(assumed) ? assumed.filter((text) => typeof text === 'string') : [];
-}
-
-/**
- * Holds what was said against a description of a model.
- * @returns it, with the names of the classes where it has none
- * @throws UsageError naming what differs, or an option that such a model does not have
- */
-export function sameInfo<
-  I extends Pick<ModelInfo, 'classes' | 'mean' | 'std' | 'dataset' | 'preprocessing'>,
->(
-  path: string,
-  config: Pick<ModelConfigBase, 'arch' | 'numClasses' | 'imageSize'>,
-  info: I,
-  said: ImportOptions,
-): I {
-  const { classes, mean, std, arch, ...more } = said;
-  if (more.key !== undefined) {
-    throw new UsageError(
-      `import: got \`key\` '${more.key}' for ${path}, which describes itself and has no keys. Leave it out.`,
-    );
-  }
-  // What is no part of a description.
-  const about = { key: undefined, dataset: undefined, allowNotFinite: undefined };
-  // Said for files that do not tell it; one of ours does.
-  const sizes = defined({ ...more, ...about, oneDirection: undefined });
-  const isNamed = info.classes.length > 0;
-  const given = { arch, ...sizes, mean, std, classes: isNamed ? classes : undefined };
-  const has: Readonly<Record<string, unknown>> = {
-    ...('headDim' in config && usualVit),
-    ...config,
-    ...headsOf(config),
-    ...(info as Partial<ModelInfo>),
-    ...preprocessingOf(info, config.imageSize),
-  };
-  const wrong = Object.entries(given).filter(
-    ([name, value]) =>
-      value !== undefined && name in has && JSON.stringify(value) !== JSON.stringify(has[name]),
-  );
-  if (wrong.length > 0) {
-    const list = wrong.map(
-      ([name, value]) => `\`${name}\` ${shown(has[name])}, asked for ${shown(value)}`,
-    );
-    throw new UsageError(
-      `${path}: got a model of ${list.join('; ')}. Leave these options out: the file describes itself.`,
-    );
-  }
-  const foreign = Object.entries(sizes).filter(([name]) => !(name in has));
-  if (foreign.length > 0) checkModelOptions(config.arch, Object.fromEntries(foreign));
-  if (isNamed || classes === undefined) return info;
-  if (classes.length !== config.numClasses) {
-    throw new UsageError(
-      `${path}: got ${classes.length} values for \`classes\`, expected ${config.numClasses}, as many as the model has classes`,
-    );
-  }
-  return { ...info, classes: [...classes] };
-}
-
-/** Of a ViT, whose description has their width in place of their number. */
-function headsOf(config: object): { readonly heads?: number } {
-  const { dModel, headDim } = config as { readonly dModel?: number; readonly headDim?: number };
-  return dModel === undefined || headDim === undefined ? {} : { heads: dModel / headDim };
-}
-
-function shown(value: unknown): string {
-  const text = Array.isArray(value) ? value.join(',') : String(value);
-  return printableLine(text.length > 60 ? `${text.slice(0, 60)}...` : text);
-}
-
 /** What importing itself has use for; sizes that every shape tells are not among it. */
 function hintsOf(
   { arch, heads, pooling, imageSize, layerNormEps }: ModelCardConfig,
-  family: CardObstacle['family'] | undefined,
+  family: Family | undefined,
   said: ImportOptions,
 ): ImportOptions {
-  const isResNet = family === 'resnet';
+  const tellsSize = family?.layout?.card?.tellsImageSize === true;
   // A card of another architecture than the one that was named is not that of the weights.
   const isOther = said.arch !== undefined && arch !== undefined && said.arch !== arch;
   // Only a ViT has heads; in a ResNet's card such an entry is of something else.
   const eps = heads === undefined ? undefined : layerNormEps;
-  const sizes = { arch, heads, pooling, eps, imageSize: isResNet ? imageSize : undefined };
+  const sizes = { arch, heads, pooling, eps, imageSize: tellsSize ? imageSize : undefined };
   return isOther ? {} : defined(sizes);
 }
 
@@ -224,10 +152,12 @@ async function importWith(
 /** Weights run with another function between the layers than they were trained with give other results. */
 function checkActivation(path: string, { config }: ImageModel, card: ModelCardConfig): void {
   const { activation, from } = card;
-  if (config.family !== 'vit' || activation === undefined || activation === 'gelu') return;
+  const { title, layout } = familyNamed(config);
+  const usual = layout?.card?.activation;
+  if (usual === undefined || activation === undefined || activation === usual) return;
   throw new FormatError(
-    `${path}: got a ViT whose neurons compute ${printableLine(activation)} (hidden_act in the ${from.activation ?? ''} beside it), ` +
-      'expected gelu, which is the only one that there is.',
+    `${path}: got a ${title} whose neurons compute ${printableLine(activation)} (hidden_act in the ${from.activation ?? ''} beside it), ` +
+      `expected ${usual}, which is the only one that there is.`,
   );
 }
 
@@ -237,10 +167,10 @@ function checkObstacles(
   { config }: ImageModel,
   obstacles: readonly CardObstacle[],
 ): void {
-  const own = obstacles.filter(({ family }) => family === config.family);
+  const own = obstacles.filter(({ family }) => family.name === config.family);
   if (own.length === 0) return;
   throw new FormatError(
-    `${path}: got a ${config.family === 'vit' ? 'ViT' : 'ResNet'} with ${own.map(({ what }) => what).join(', and with ')}, as the config.json beside it says, ` +
+    `${path}: got a ${familyNamed(config).title} with ${own.map(({ what }) => what).join(', and with ')}, as the config.json beside it says, ` +
       'expected one without: no architecture here has it.',
   );
 }
@@ -253,116 +183,4 @@ function squeezeNotes(path: string): string[] {
         `The ${file} beside it has pictures squeezed into a square. Here their shorter side is resized and the centre cut out, so that ` +
           'pictures that are no squares give other results than where the model was made.',
       ];
-}
-
-interface Taken {
-  readonly info: ModelInfo;
-  readonly assumed: readonly string[];
-  readonly notes: readonly string[];
-  readonly options: ImportOptions;
-}
-
-/** Normalisation and names that nobody said, where they can be those of the model. */
-function takenFrom(
-  path: string,
-  card: ModelCardConfig,
-  { model, info, assumed }: ImportedModel,
-  hints: ImportOptions,
-  said: ImportOptions,
-): Taken {
-  const { channels, numClasses } = model.config;
-  const fitting = {
-    mean: fits(card.mean, channels) && rangeProblems(card.mean, []).length === 0,
-    std: fits(card.std, channels) && rangeProblems([], card.std).length === 0,
-    classes: fits(card.classes, numClasses),
-  };
-  const names = (['mean', 'std', 'classes'] as const).filter(
-    (name) => card[name] !== undefined && said[name] === undefined,
-  );
-  const lists = Object.fromEntries(
-    names.filter((name) => fitting[name]).map((name) => [name, [...(card[name] ?? [])]]),
-  ) as Partial<Record<'mean' | 'std', number[]> & Record<'classes', string[]>>;
-  const preparation = defined({
-    interpolation: said.interpolation === undefined ? card.interpolation : undefined,
-    cropShare: said.cropShare === undefined ? card.cropShare : undefined,
-  });
-  const options = { ...lists, ...preparation };
-  const left = assumed.filter((entry) => !Object.hasOwn(options, nameOf(entry)));
-  const history = info.history.map((step) =>
-    step['step'] === 'import' ? { ...step, ...sourceOf(path), assumed: left } : step,
-  );
-  const hinted = hintNames
-    .filter((name) => hints[name] !== undefined && said[name] === undefined)
-    .map(entryOf);
-  const prepared = (['interpolation', 'cropShare'] as const).filter(
-    (name) => preparation[name] !== undefined,
-  );
-  const usual = preprocessingOf(info, model.config.imageSize);
-  return {
-    info: { ...info, ...lists, preprocessing: { ...usual, ...preparation }, history },
-    assumed: left,
-    options,
-    notes: [
-      ...sentences(card, [...hinted, ...names.filter((name) => fitting[name]), ...prepared]),
-      ...names
-        .filter((name) => !fitting[name])
-        .map(
-          (name) =>
-            `Left out of the ${card.from[name] ?? ''} beside it: ${described(name, card)}, for ` +
-            `${misfit(name, card, { channels, numClasses })}.`,
-        ),
-    ],
-  };
-}
-
-/** Where a file of the hub comes from, in the form that fetches it again: its own name tells nothing. */
-function sourceOf(path: string): { readonly source?: string } {
-  const match = /[/\\]models--(.+?)--(.+?)[/\\]snapshots[/\\]([0-9a-f]{40})[/\\](.+)$/.exec(path);
-  if (!match) return {};
-  const [, owner = '', name = '', commit = '', file = ''] = match;
-  return { source: `hf:${owner}/${name}@${commit}:${file.replaceAll('\\', '/')}` };
-}
-
-/** Of an assumption such as `mean 0.5/0.5/0.5`. */
-const nameOf = (assumed: string): string => assumed.split(' ', 1)[0] ?? '';
-
-/** Why an entry cannot be of the model. */
-function misfit(
-  name: 'mean' | 'std' | 'classes',
-  card: ModelCardConfig,
-  { channels, numClasses }: Pick<ModelConfigBase, 'channels' | 'numClasses'>,
-): string {
-  if (name === 'classes') return `the model has ${numClasses} classes`;
-  const values = card[name] ?? [];
-  const [problem] = name === 'mean' ? rangeProblems(values, []) : rangeProblems([], values);
-  return values.length === channels && problem !== undefined
-    ? problem.replace(/^got (\S+) in \w+, /, 'it has a $1, ')
-    : `the model has ${channels} channels`;
-}
-
-const fits = <T>(list: readonly T[] | undefined, length: number): list is readonly T[] =>
-  list?.length === length;
-
-const hintNames = ['arch', 'heads', 'pooling', 'eps', 'imageSize'] as const;
-
-/** An option under the name that a card's entry has. */
-const entryOf = (name: (typeof hintNames)[number]): Entry =>
-  name === 'eps' ? 'layerNormEps' : name;
-
-type Entry = Exclude<keyof ModelCardConfig, 'from' | 'activation'>;
-
-/** One for each file, with all that was taken from it. */
-function sentences(card: ModelCardConfig, taken: readonly Entry[]): string[] {
-  const files = [...new Set(taken.map((name) => card.from[name] ?? ''))];
-  return files.map((file) => {
-    const own = taken.filter((name) => card.from[name] === file);
-    return `Taken from the ${file} beside it: ${own.map((name) => described(name, card)).join(', ')}.`;
-  });
-}
-
-function described(name: Entry, card: ModelCardConfig): string {
-  if (name === 'classes') return `the names of ${card.classes?.length ?? 0} classes`;
-  if (name === 'layerNormEps') return `LayerNorm's eps ${card.layerNormEps ?? ''}`;
-  const value = card[name];
-  return `\`${name}\` ${Array.isArray(value) ? value.join(',') : String(value)}`;
 }

@@ -143,7 +143,8 @@ async function candidates(
   const { benchModel } = await import('../../bench/bench-model.js');
   const { benchOnnx } = await import('../../bench/bench-onnx.js');
   const { getNumThreads } = await import('@mamba-prune/libtorch');
-  const { describesItself, sameInfo } = await import('../../workflows/open-model-file.js');
+  const { describesItself } = await import('../../workflows/open-model-file.js');
+  const { sameInfo } = await import('../../workflows/same-info.js');
   const { OnnxModel } = await import('../../export/onnx-model.js');
   const typed = await importOptionsOf(context.given);
   const isOurs = (path: string): boolean => isOnnx(path) || describesItself(path);

@@ -126,7 +126,7 @@ async function evaluateOnnx(context: EvalContext, path: string): Promise<Evaluat
   const { OnnxModel } = await import('../../export/onnx-model.js');
   const { measureAccuracy } = await import('../../export/accuracy.js');
   const onnx = await OnnxModel.open(path);
-  const { sameInfo } = await import('../../workflows/open-model-file.js');
+  const { sameInfo } = await import('../../workflows/same-info.js');
   const { model, ...info } = onnx.description;
   const same = sameInfo(path, model, info, await importOptionsOf(context.given));
   const facts: ModelFacts = { model: path, assumed: [], notes: [] };

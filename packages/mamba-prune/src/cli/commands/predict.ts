@@ -108,7 +108,7 @@ async function modelPredictor(
 async function onnxPredictor(context: PredictContext, path: string): Promise<Predictor> {
   const { OnnxModel } = await import('../../export/onnx-model.js');
   const { predictImagesOnnx } = await import('../../inference/predict.js');
-  const { sameInfo } = await import('../../workflows/open-model-file.js');
+  const { sameInfo } = await import('../../workflows/same-info.js');
   const onnx = await OnnxModel.open(path);
   const { model, ...info } = onnx.description;
   const { classes } = sameInfo(path, model, info, await importOptionsOf(context.given));

@@ -127,7 +127,7 @@ export function addPruneCommand(program: Command, cli: Cli): void {
       ),
     );
     if (!run.finished) throw interrupted(run, resumeCommand('prune', out, context.given));
-    const { assumedIn } = await import('../../workflows/open-model-file.js');
+    const { assumedIn } = await import('../../workflows/same-info.js');
     const stored = storedSettings(run.path, 'prune');
     const about = { settings: stored, device, assumed: assumedIn(run.info), notes };
     await printPruningRun(context, run, about, { data: stored.data });

@@ -204,7 +204,7 @@ async function factsOf(
   notes: readonly string[],
 ): Promise<ModelFacts | null> {
   if (settings.init === undefined) return null;
-  const { assumedIn } = await import('../../workflows/open-model-file.js');
+  const { assumedIn } = await import('../../workflows/same-info.js');
   return { model: settings.init, assumed: assumedIn(info), notes };
 }
 

@@ -14,6 +14,7 @@ import {
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { UsageError } from '../../errors.js';
 import { type ImportOptions, type ImportedModel, importModel } from './model.js';
+import { settledMemory } from '../../../../../test/support/garbage.js';
 import { pythonWith, unlessPython } from '../../../../../test/support/python.js';
 
 // Tensors this small are done sooner than a second thread has begun.
@@ -149,7 +150,7 @@ describe('a checkpoint', () => {
   );
 
   it('leaves no tensor behind, read or refused', async () => {
-    const before = memoryStats().tensors;
+    const before = (await settledMemory()).tensors;
     for (const name of ['masks.pt', 'several.pt']) (await read(fixture(name))).model.dispose();
     await expect(importModel(fixture('masks.pt'), { arch: 'resnet56' })).rejects.toThrow(
       UsageError,

@@ -4,6 +4,7 @@ import type { Tensor } from '@mamba-prune/libtorch';
 import type { ModelOptionTable, Sizes } from '../family.js';
 import type { ModelOptions } from '../model-options.js';
 import type { VitPooling } from '../vit/config.js';
+import type { FamilyCard } from './card.js';
 
 /** Shape of every tensor by name. */
 export type Shapes = ReadonlyMap<string, readonly number[]>;
@@ -79,6 +80,8 @@ export interface Layout {
   readonly telling: readonly string[];
   /** What no shape tells and a new model is never asked: see `ReadingOptions`. */
   readonly options?: ModelOptionTable;
+  /** What a config.json beside the weights says of it. */
+  readonly card?: FamilyCard;
   /** Whether a state dict is of this family, in whichever program's names; looks at telling names only. */
   recognises(shapes: Shapes): boolean;
   /**

@@ -3,6 +3,7 @@
 import { FormatError, type Tensor, eye, noGrad, ones, zeros } from '@mamba-prune/libtorch';
 import { UsageError } from '../../errors.js';
 import type { Layout, LayoutOptions, Reading } from '../import/layout.js';
+import { resnetCard } from './card.js';
 import { resnetNamesOf, resnetRefusals, resnetRenames } from './import-names.js';
 import { ShapeReader, missingClassifier } from '../import/shapes.js';
 import { StateDict } from '../import/state-dict.js';
@@ -14,6 +15,8 @@ export const resnetLayout: Layout = {
   telling: ['blocks', 'baseWidth'],
 
   options: { shortcutPadding: { values: { type: 'choice', choices: ['both', 'end'] } } },
+
+  card: resnetCard,
 
   recognises: (shapes) => resnetNamesOf(shapes) !== undefined,
 

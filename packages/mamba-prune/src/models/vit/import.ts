@@ -3,6 +3,7 @@ import { UsageError } from '../../errors.js';
 import { modelLimits } from '../../limits.js';
 import { count, resamplePositions } from '../common-options.js';
 import type { Layout, LayoutOptions, LayoutResult, Reading } from '../import/layout.js';
+import { vitCard } from './card.js';
 import { attentionWidth, readHeads } from './import-heads.js';
 import { type VitNames, vitNamesOf, vitRefusals, vitRenames } from './import-names.js';
 import { type VitTraits, convertVit } from './import-form.js';
@@ -39,6 +40,8 @@ export const vitLayout: Layout = {
     activation: { values: { type: 'choice', choices: ['gelu'] } },
     resamplePositions,
   },
+
+  card: vitCard,
 
   recognises: (shapes) => vitNamesOf(shapes) !== undefined,
 

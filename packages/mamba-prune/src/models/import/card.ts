@@ -1,0 +1,76 @@
+// What the config.json beside weights says of what a model computes, where no shape of its tensors tells: timm's and
+// transformers' entries, and what a family makes of them.
+import { z } from 'zod';
+import { printableLine } from '../../printable.js';
+import type { VitPooling } from '../vit/config.js';
+
+const text = z.string().optional().catch(undefined);
+const entry = z.unknown().optional();
+const count = z.int().positive().optional().catch(undefined);
+
+const schema = z.object({
+  // timm
+  architecture: text,
+  global_pool: text,
+  model_args: z
+    .object({
+      num_heads: count,
+      global_pool: text,
+      act_layer: entry,
+      aa_layer: entry,
+      output_stride: entry,
+    })
+    .default({})
+    .catch({}),
+  // transformers
+  model_type: text,
+  layer_type: text,
+  hidden_act: text,
+  downsample_in_bottleneck: entry,
+});
+
+/** The entries that families look at; what is of another form than expected is not there. */
+export type CardEntries = z.infer<typeof schema>;
+
+/** @returns undefined for what is no object */
+export const cardEntries = (json: unknown): CardEntries | undefined => schema.safeParse(json).data;
+
+/** What timm or transformers call a model; empty where the file does not say. */
+export const cardName = ({ architecture, model_type: type }: CardEntries): string =>
+  architecture ?? type ?? '';
+
+/** What a family makes of config.json. */
+export interface FamilyCard {
+  /** Names of architectures in timm, or types of models in transformers, that are of the family. */
+  readonly names: RegExp;
+  /** An architecture here, by its name in timm without the size of patches; the same name where it is not said. */
+  architecture?(name: string): string;
+  /** What the entries say of options that no shape tells. */
+  hints?(card: CardEntries): {
+    readonly heads?: number | undefined;
+    readonly pooling?: VitPooling | undefined;
+  };
+  /** What no model here computes, to stand behind 'a ResNet with'. */
+  obstacles(card: CardEntries): string[];
+  /** The function between its layers, as transformers calls it in `hidden_act`, where another one is an error. */
+  readonly activation?: string;
+  /** Whether no tensor tells the size of the images, so that the card's is taken. Default `false`. */
+  readonly tellsImageSize?: boolean;
+}
+
+const shown = (value: unknown): string =>
+  typeof value === 'string' ? value : JSON.stringify(value);
+
+/** An obstacle unless an entry is missing or as expected, with the entry that says so. */
+export const said = (name: string, value: unknown, expected: unknown, what: string): string[] =>
+  value === undefined || value === null || value === expected
+    ? []
+    : [`${what} (${name} ${printableLine(shown(value))})`];
+
+/** An obstacle that the name of the architecture tells. */
+export const named = (
+  { architecture = '' }: CardEntries,
+  pattern: RegExp,
+  what: string,
+): string[] =>
+  pattern.test(architecture) ? [`${what} (architecture ${printableLine(architecture)})`] : [];

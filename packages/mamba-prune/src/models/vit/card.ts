@@ -1,0 +1,36 @@
+// What config.json of timm and transformers says of a vision transformer.
+import { type FamilyCard, named, said } from '../import/card.js';
+import { vitArchitectures } from './config.js';
+
+const activation = 'another function than gelu between its layers';
+
+export const vitCard: FamilyCard = {
+  names: /^(?:vit|deit3?|flexivit|dinov2)(?:_|$)/,
+
+  architecture: (name) => name.replace(/^deit_/, 'vit_'),
+
+  hints(card) {
+    const { model_args: args, global_pool: pool = args.global_pool } = card;
+    const name = (card.architecture ?? '').replace(/_patch\d+.*$/, '').replace(/^deit_/, 'vit_');
+    const known: Readonly<Record<string, { readonly heads: number }>> = vitArchitectures;
+    return {
+      // The name stands for the number, which no shape tells, unless the model was made with another.
+      heads: args.num_heads ?? (Object.hasOwn(known, name) ? known[name]?.heads : undefined),
+      pooling: ({ avg: 'mean', token: 'token' } as const)[pool ?? ''],
+    };
+  },
+
+  obstacles(card) {
+    const { global_pool: pool = '', model_args: args } = card;
+    return [
+      ...said('act_layer', args.act_layer, 'gelu', activation),
+      ...named(card, /quickgelu/, activation),
+      ...named(card, /_rpn(?:_|$)/, 'its norms behind the layers'),
+      ...(['', 'avg', 'token'].includes(pool)
+        ? []
+        : said('global_pool', pool, '', 'another pooling than token or mean')),
+    ];
+  },
+
+  activation: 'gelu',
+};

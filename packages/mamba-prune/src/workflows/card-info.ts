@@ -1,0 +1,120 @@
+// Normalisation, names and preparation of an imported model, where nobody said them and the files beside it do.
+import { defined } from '../defined.js';
+import type { ModelCardConfig } from '../hub/model-card-config.js';
+import { rangeProblems } from '../models/file-checks.js';
+import type { ModelConfigBase } from '../models/image-model.js';
+import type { ImportOptions, ImportedModel } from '../models/import/model.js';
+import type { ModelInfo } from '../models/model-file.js';
+import { preprocessingOf } from '../preparation/preprocessing.js';
+
+interface Taken {
+  readonly info: ModelInfo;
+  readonly assumed: readonly string[];
+  readonly notes: readonly string[];
+  readonly options: ImportOptions;
+}
+
+/** Normalisation and names that nobody said, where they can be those of the model. */
+export function takenFrom(
+  path: string,
+  card: ModelCardConfig,
+  { model, info, assumed }: ImportedModel,
+  hints: ImportOptions,
+  said: ImportOptions,
+): Taken {
+  const { channels, numClasses } = model.config;
+  const fitting = {
+    mean: fits(card.mean, channels) && rangeProblems(card.mean, []).length === 0,
+    std: fits(card.std, channels) && rangeProblems([], card.std).length === 0,
+    classes: fits(card.classes, numClasses),
+  };
+  const names = (['mean', 'std', 'classes'] as const).filter(
+    (name) => card[name] !== undefined && said[name] === undefined,
+  );
+  const lists = Object.fromEntries(
+    names.filter((name) => fitting[name]).map((name) => [name, [...(card[name] ?? [])]]),
+  ) as Partial<Record<'mean' | 'std', number[]> & Record<'classes', string[]>>;
+  const preparation = defined({
+    interpolation: said.interpolation === undefined ? card.interpolation : undefined,
+    cropShare: said.cropShare === undefined ? card.cropShare : undefined,
+  });
+  const options = { ...lists, ...preparation };
+  const left = assumed.filter((entry) => !Object.hasOwn(options, nameOf(entry)));
+  const history = info.history.map((step) =>
+    step['step'] === 'import' ? { ...step, ...sourceOf(path), assumed: left } : step,
+  );
+  const hinted = hintNames
+    .filter((name) => hints[name] !== undefined && said[name] === undefined)
+    .map(entryOf);
+  const prepared = (['interpolation', 'cropShare'] as const).filter(
+    (name) => preparation[name] !== undefined,
+  );
+  const usual = preprocessingOf(info, model.config.imageSize);
+  return {
+    info: { ...info, ...lists, preprocessing: { ...usual, ...preparation }, history },
+    assumed: left,
+    options,
+    notes: [
+      ...sentences(card, [...hinted, ...names.filter((name) => fitting[name]), ...prepared]),
+      ...names
+        .filter((name) => !fitting[name])
+        .map(
+          (name) =>
+            `Left out of the ${card.from[name] ?? ''} beside it: ${described(name, card)}, for ` +
+            `${misfit(name, card, { channels, numClasses })}.`,
+        ),
+    ],
+  };
+}
+
+/** Where a file of the hub comes from, in the form that fetches it again: its own name tells nothing. */
+function sourceOf(path: string): { readonly source?: string } {
+  const match = /[/\\]models--(.+?)--(.+?)[/\\]snapshots[/\\]([0-9a-f]{40})[/\\](.+)$/.exec(path);
+  if (!match) return {};
+  const [, owner = '', name = '', commit = '', file = ''] = match;
+  return { source: `hf:${owner}/${name}@${commit}:${file.replaceAll('\\', '/')}` };
+}
+
+/** Of an assumption such as `mean 0.5/0.5/0.5`. */
+const nameOf = (assumed: string): string => assumed.split(' ', 1)[0] ?? '';
+
+/** Why an entry cannot be of the model. */
+function misfit(
+  name: 'mean' | 'std' | 'classes',
+  card: ModelCardConfig,
+  { channels, numClasses }: Pick<ModelConfigBase, 'channels' | 'numClasses'>,
+): string {
+  if (name === 'classes') return `the model has ${numClasses} classes`;
+  const values = card[name] ?? [];
+  const [problem] = name === 'mean' ? rangeProblems(values, []) : rangeProblems([], values);
+  return values.length === channels && problem !== undefined
+    ? problem.replace(/^got (\S+) in \w+, /, 'it has a $1, ')
+    : `the model has ${channels} channels`;
+}
+
+const fits = <T>(list: readonly T[] | undefined, length: number): list is readonly T[] =>
+  list?.length === length;
+
+export const hintNames = ['arch', 'heads', 'pooling', 'eps', 'imageSize'] as const;
+
+/** An option under the name that a card's entry has. */
+export const entryOf = (name: (typeof hintNames)[number]): Entry =>
+  name === 'eps' ? 'layerNormEps' : name;
+
+type Entry = Exclude<keyof ModelCardConfig, 'from' | 'activation'>;
+
+/** One for each file, with all that was taken from it. */
+function sentences(card: ModelCardConfig, taken: readonly Entry[]): string[] {
+  const files = [...new Set(taken.map((name) => card.from[name] ?? ''))];
+  return files.map((file) => {
+    const own = taken.filter((name) => card.from[name] === file);
+    return `Taken from the ${file} beside it: ${own.map((name) => described(name, card)).join(', ')}.`;
+  });
+}
+
+function described(name: Entry, card: ModelCardConfig): string {
+  if (name === 'classes') return `the names of ${card.classes?.length ?? 0} classes`;
+  if (name === 'layerNormEps') return `LayerNorm's eps ${card.layerNormEps ?? ''}`;
+  const value = card[name];
+  return `\`${name}\` ${Array.isArray(value) ? value.join(',') : String(value)}`;
+}
