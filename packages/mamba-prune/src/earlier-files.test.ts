@@ -26,12 +26,13 @@ setNumThreads(1);
 const files = copyEarlierFiles();
 const { at, expected, folder } = files;
 /**
- * Other instructions round otherwise. A forward pass differs by some float32 roundings; trainings of a few steps by what
- * an adaptive optimizer makes of a gradient near zero: a share of its steps, which are of the learning rate.
+ * Another processor or libtorch rounds otherwise: a forward pass by some float32 roundings. The trainings end at most 5e-7
+ * apart with the kernels for other instructions; what is allowed is a hundred times that for other versions of libtorch,
+ * and a sixtieth of one step of the optimizer, so that one left out or taken twice is seen.
  */
 const isExact = hasSameArithmetic(files);
 const rounding = 1e-5;
-const trained = 5e-3;
+const trained = 5e-5;
 const oneThread = ['--threads', '1'];
 
 beforeAll(() => {
@@ -57,7 +58,7 @@ function expectNear(got: readonly number[], known: readonly number[]): void {
   }
   expect(got).toHaveLength(known.length);
   for (const [i, value] of got.entries()) {
-    expect(Math.abs(value - (known[i] ?? NaN))).toBeLessThan(rounding * 10);
+    expect(Math.abs(value - (known[i] ?? NaN))).toBeLessThan(rounding);
   }
 }
 
@@ -90,7 +91,9 @@ describe('a finished run of an earlier version', () => {
   it.each(Object.entries(expected.evaluated))('has its accuracy: %s', async (name, known) => {
     const run = at('runs', name);
     const result = await printed('eval', run, '--data', at('images'), '--threads', '1');
-    expect(result['accuracy']).toBe(known.accuracy);
+    // Of 16 images one may lie between the classes.
+    const missed = Math.abs((result['accuracy'] as number) - known.accuracy);
+    expect(missed).toBeLessThanOrEqual(isExact ? 0 : 1 / 16);
     expectNear([result['loss'] as number], [known.loss]);
   });
 
@@ -109,11 +112,11 @@ describe('a finished run of an earlier version', () => {
       ['prune', 'rsst'],
       ['prune', 'shrunk'],
     ] as const) {
-      const model = at('runs', name, 'model.safetensors');
-      const before = readFileSync(model);
-      const result = await printed(command, '--resume', '--out', at('runs', name), ...oneThread);
-      expect(result['finished']).toBe(true);
-      expect(readFileSync(model).equals(before), name).toBe(true);
+      const again = at('again', name);
+      cpSync(at('runs', name), again, { recursive: true });
+      expect(await printed(command, '--resume', '--out', again, ...oneThread)).toBeDefined();
+      const model = contentOf(join(again, 'model.safetensors'), folder);
+      expect(model).toEqual(contentOf(at('runs', name, 'model.safetensors'), folder));
     }
   });
 
@@ -123,12 +126,12 @@ describe('a finished run of an earlier version', () => {
       ...['train', '--resume', '--epochs', '4', '--out', at('longer'), ...oneThread],
     );
     expect(longer).toMatchObject({ finished: true, epochs: 4 });
-    const rewound = await printed(
+    await printed(
       ...['prune', at('runs', 'dense'), '--rewind', 'epoch:2', '--rate', '0.5', '--epochs', '1'],
       ...['--batch-size', '8', '--out', at('rewound'), ...oneThread],
     );
-    expect(rewound['finished']).toBe(true);
-    expect(readPruningRecord(at('rewound'))).toMatchObject({ rewind: 'epoch:2' });
+    const record = readPruningRecord(at('rewound'));
+    expect(record).toMatchObject({ rewind: 'epoch:2', rounds: [{ finished: true }] });
   });
 
   it('stands in a report', async () => {
@@ -185,7 +188,7 @@ describe('the listing of images that an earlier version kept', () => {
     const read = readCache(at('cache', name));
     expect(read.state === 'ok' && read.content.header).toMatchObject({
       version: 2,
-      files: { 'train/left/0.pgm': [75, 1_700_000_000_000, 8, 8, 1] },
+      files: { 'train/left/0.pgm': [75, 1_700_000_000_000, 8, 8, 0] },
     });
   });
 });
