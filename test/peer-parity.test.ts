@@ -1,6 +1,6 @@
 // The whole model against the project's PyTorch yardstick, where both are at hand: the same weights
 // must give the same logits, loss and gradients. A stored case of a small width always runs
-// (packages/mamba-prune/src/models/mamba.test.ts).
+// (packages/mamba-prune/src/models/mamba/model.test.ts).
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

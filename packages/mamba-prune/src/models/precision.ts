@@ -1,4 +1,5 @@
-// Models compute in the type of their images. Weights, gradients and optimizer state are float32 always.
+// Models compute in the type of their images. Weights, gradients and optimizer state are float32 always. layers/running.ts says
+// which other forms of the weights there are.
 import { type DType, F, type Tensor, WeightCopies, cudaHasBfloat16 } from '@mamba-prune/libtorch';
 import { UsageError } from '../errors.js';
 import { type ComputePrecision, type Precision, precisionNames } from '../precision.js';

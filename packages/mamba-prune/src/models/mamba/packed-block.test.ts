@@ -9,6 +9,7 @@ import {
 import { describe, expect, it } from 'vitest';
 import { SelectiveSsm } from './ssm.js';
 import { Mlp } from '../layers/mlp.js';
+import { mlpWeights } from './operator-weights.js';
 import { PackedBlock } from './packed-block.js';
 
 const sizes = { dModel: 24, dInner: 13, dState: 5, dConv: 4, dtRank: 3 };
@@ -61,15 +62,15 @@ describe('PackedBlock', () => {
       same(inProj.narrow(0, width, dInner), ssm.inProj.weight.narrow(0, dInner, dInner));
       same(outProj.narrow(1, 0, dInner), ssm.outProj.weight);
       const columns = xProj.narrow(1, 0, dInner);
-      same(columns.narrow(0, 0, dtRank), scan?.xProj.weight.narrow(0, 0, dtRank));
-      same(columns.narrow(0, rank, 2 * dState), scan?.xProj.weight.narrow(0, dtRank, 2 * dState));
-      same(dtProj.narrow(0, 0, dInner).narrow(1, 0, dtRank), scan?.dtProj.weight);
+      same(columns.narrow(0, 0, dtRank), scan.xProj.weight.narrow(0, 0, dtRank));
+      same(columns.narrow(0, rank, 2 * dState), scan.xProj.weight.narrow(0, dtRank, 2 * dState));
+      same(dtProj.narrow(0, 0, dInner).narrow(1, 0, dtRank), scan.dtProj.weight);
       // All of them together add up to the weights alone.
       const sum = (tensors: readonly (Tensor | null | undefined)[]) =>
         tensors.reduce((total, tensor) => total + (tensor?.abs().sum().item() ?? NaN), 0);
-      const weights = [ssm.inProj.weight, ssm.outProj.weight, scan?.xProj.weight];
-      expect(sum(packed.ssm)).toBeCloseTo(sum([...weights, scan?.dtProj.weight]), 3);
-      expect(sum(packed.mlp)).toBeCloseTo(sum(mlp.branchWeights()), 3);
+      const weights = [ssm.inProj.weight, ssm.outProj.weight, scan.xProj.weight];
+      expect(sum(packed.ssm)).toBeCloseTo(sum([...weights, scan.dtProj.weight]), 3);
+      expect(sum(packed.mlp)).toBeCloseTo(sum(mlpWeights(mlp)), 3);
       packed.dispose();
     });
   });

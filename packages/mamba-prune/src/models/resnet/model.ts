@@ -1,10 +1,23 @@
-// Residual networks (He et al. 2016, arXiv 1512.03385) with the parameter names of torchvision's
-// ResNet, so that state dicts cross over both ways. As there, bottlenecks have their stride in the
-// 3x3 convolution ("v1.5"), and a shortcut that changes shape is a 1x1 convolution with BatchNorm.
-import { type Tensor, F, isGradEnabled, nn, ops, scope } from '@mamba-prune/libtorch';
-import type { PruningGroup } from '../groups.js';
+// Residual network, as torchvision builds it.
+//
+//   x      = pool(relu(bn1(conv1(image))))                     the stem; that of CIFAR has no pooling
+//   x      = relu(branch(x) + shortcut(x))                     in each block; a branch is two convolutions, or three:
+//              bn2(conv2(relu(bn1(conv1(x)))))                   `basic`, 3x3 each
+//              bn3(conv3(relu(bn2(conv2(relu(bn1(conv1(x)))))))) `bottleneck`, 1x1, 3x3, 1x1
+//   logits = fc(mean(x))                                       over the pixels
+//
+// References:
+//   [1] He et al. 2016, Deep Residual Learning for Image Recognition, arXiv 1512.03385: equations 1 and 2, table 1
+//
+// Where we differ from [1], as torchvision does: bottlenecks have their stride in the 3x3 convolution ("v1.5"), and every
+// shortcut that changes shape is a 1x1 convolution with BatchNorm (option B), the networks for CIFAR included.
+//
+// The parameter names are torchvision's, so state dicts cross over both ways.
+import { F, type Tensor, nn, ops, scope } from '@mamba-prune/libtorch';
 import { checkImages, dropPathRate } from '../config-checks.js';
+import type { PruningGroup } from '../groups.js';
 import { type ImageModel, type MacsEntry, type UnitProbe, probeOf } from '../image-model.js';
+import { infersOnCpu } from '../layers/running.js';
 import {
   type ResNetConfig,
   blockName,
@@ -13,19 +26,21 @@ import {
   innerConvs,
   stageWidth,
 } from './config.js';
-import { type ConvNorm, FusedConvolutions } from './fused.js';
+import { blockGroups, groupName, networkMacs } from './groups.js';
+import { FusedResNet } from './run.js';
 
 /** Without bias, which BatchNorm has; the image keeps its size at stride 1. */
 function conv(from: number, to: number, kernel: number, stride = 1): nn.Conv2d {
   return new nn.Conv2d(from, to, kernel, { stride, padding: kernel >> 1, bias: false });
 }
 
-/** Side of what a convolution or pooling with padding kernel >> 1 gives for a side of `side`. */
-const sideAfter = (side: number, kernel: number, stride: number): number =>
-  Math.floor((side + 2 * (kernel >> 1) - kernel) / stride) + 1;
+/** A convolution without bias and the BatchNorm behind it. */
+export interface ConvNorm {
+  readonly conv: nn.Conv2d;
+  readonly bn: nn.BatchNorm2d;
+}
 
 interface BlockSizes {
-  /** Name in the state dict, such as `layer1.0`. */
   readonly name: string;
   readonly from: number;
   /** Channels after each convolution. */
@@ -33,22 +48,25 @@ interface BlockSizes {
   readonly kernels: readonly number[];
   /** Of the first 3x3 convolution and of the shortcut. */
   readonly stride: number;
-  /** Chance to skip the block in training. */
   readonly dropPath: number;
 }
 
-/** Two or three convolutions beside a shortcut; all but the last convolution can lose channels. */
-class Block extends nn.Module {
-  readonly #layers: readonly ConvNorm[];
-  readonly #downsample: nn.Sequential | undefined;
-  readonly #shortcut: nn.Conv2d | undefined;
-  readonly #fused: FusedConvolutions;
+/** relu(convolutions(x) + shortcut(x)): two or three convolutions; all but the last can lose channels. */
+export class Block extends nn.Module {
+  /** In the state dict, such as `layer1.0`. */
+  readonly name: string;
+  /** Chance that a sample goes without the branch in training. */
+  readonly dropPath: number;
+  readonly layers: readonly ConvNorm[];
+  /** Where the shape changes; elsewhere the shortcut is x itself. */
+  readonly shortcut: ConvNorm | undefined;
 
-  constructor(readonly sizes: BlockSizes) {
+  constructor({ name, from, channels, kernels, stride, dropPath }: BlockSizes) {
     super();
-    const { from, channels, kernels, stride } = sizes;
+    this.name = name;
+    this.dropPath = dropPath;
     const out = channels.at(-1) as number;
-    this.#layers = channels.map((to, i): ConvNorm => {
+    this.layers = channels.map((to, i): ConvNorm => {
       const kernel = kernels[i] as number;
       const strided = i === kernels.indexOf(3);
       const made = conv(channels[i - 1] ?? from, to, kernel, strided ? stride : 1);
@@ -57,19 +75,102 @@ class Block extends nn.Module {
         bn: this.child(`bn${i + 1}`, new nn.BatchNorm2d(to)),
       };
     });
-    if (stride !== 1 || from !== out) {
-      this.#shortcut = conv(from, out, 1, stride);
-      const bn = new nn.BatchNorm2d(out);
-      this.#downsample = this.child('downsample', new nn.Sequential(this.#shortcut, bn));
-      this.#fused = new FusedConvolutions(this.#layers, { conv: this.#shortcut, bn });
-    } else {
-      this.#fused = new FusedConvolutions(this.#layers, 'identity');
+    if (stride === 1 && from === out) return;
+    this.shortcut = { conv: conv(from, out, 1, stride), bn: new nn.BatchNorm2d(out) };
+    this.child('downsample', new nn.Sequential(this.shortcut.conv, this.shortcut.bn));
+  }
+
+  /**
+   * Operator by operator; `FusedResNet` is faster.
+   * @param x - shape [batch, from, height, width]
+   */
+  override forward(x: Tensor, probe?: UnitProbe): Tensor {
+    return scope(() => {
+      const branch = scope(() => F.dropPath(this.#branch(x, probe), this.dropPath, this.training));
+      const skipped = this.shortcut ? normed(x, this.shortcut) : x;
+      return branch.add(skipped).relu();
+    });
+  }
+
+  #branch(x: Tensor, probe?: UnitProbe): Tensor {
+    const last = this.layers.length - 1;
+    return this.layers.reduce((value, layer, i) => {
+      const y = normed(value, layer);
+      return i === last ? y : this.#units(y.relu(), i, probe);
+    }, x);
+  }
+
+  /** The channels after layer `layer`, as a probe wants them. */
+  #units(activated: Tensor, layer: number, probe?: UnitProbe): Tensor {
+    const unit = probeOf(probe, groupName(this.name, layer));
+    const y = unit?.gate(activated, 1) ?? activated;
+    unit?.output(y, 1);
+    return y;
+  }
+}
+
+/** bn(conv(x)). */
+const normed = (x: Tensor, { conv, bn }: ConvNorm): Tensor => bn.forward(conv.forward(x));
+
+/** A residual network of any inner widths: the dense one and each of its pruned forms. */
+export class ResNet extends nn.Module implements ImageModel {
+  readonly config: ResNetConfig;
+  readonly #stem: ConvNorm;
+  readonly #blocks: readonly Block[];
+  readonly #fc: nn.Linear;
+  readonly #fused: FusedResNet;
+
+  constructor(config: ResNetConfig) {
+    super();
+    this.config = checkResNetConfig(config);
+    const { stem, channels, baseWidth, numClasses } = config;
+    const first = stem === 'cifar' ? conv(channels, baseWidth, 3) : conv(channels, baseWidth, 7, 2);
+    this.#stem = {
+      conv: this.child('conv1', first),
+      bn: this.child('bn1', new nn.BatchNorm2d(baseWidth)),
+    };
+    const stages = makeStages(config).map((blocks, stage) =>
+      this.child(`layer${stage + 1}`, new nn.ModuleList(blocks)),
+    );
+    this.#blocks = stages.flatMap(({ items }) => items);
+    this.#fc = this.child('fc', new nn.Linear(lastWidth(config), numClasses));
+    this.#fused = new FusedResNet({ stem: this.#stem, pools: this.#pools, blocks: this.#blocks });
+    // torchvision's; like there after everything is made, so that a seed gives the same weights.
+    for (const module of this.namedModules().values()) {
+      if (!(module instanceof nn.Conv2d)) continue;
+      nn.init.kaimingNormal(module.weight, { mode: 'fan_out', nonlinearity: 'relu' });
     }
   }
 
-  /** The block as one operator. @param x - shape [batch, height, width, from], unlike `forward` */
-  fused(x: Tensor): Tensor {
-    return this.#fused.forward(x);
+  /** Whether the stem ends in a max pooling. */
+  get #pools(): boolean {
+    return this.config.stem === 'imagenet';
+  }
+
+  override forward(images: Tensor, probe?: UnitProbe): Tensor {
+    checkImages('ResNet', images, this.config);
+    const features = this.#canFuse(images, probe)
+      ? scope(() => this.#fused.forward(images))
+      : this.#features(images, probe);
+    return this.#fc.forward(features);
+  }
+
+  /** Shape [batch, width of the last stage]. */
+  #features(images: Tensor, probe?: UnitProbe): Tensor {
+    let x = scope(() => {
+      const y = normed(images, this.#stem).relu();
+      return this.#pools ? ops.maxPool2d(y, 3, 2, 1) : y;
+    });
+    for (const block of this.#blocks) x = block.forward(x, probe);
+    return F.meanFloat32(x, [2, 3]);
+  }
+
+  #canFuse(images: Tensor, probe?: UnitProbe): boolean {
+    // Weights of another type than the images: the first convolution says what is wrong.
+    return (
+      [images, this.#stem.conv.weight].every((tensor) => infersOnCpu(tensor, probe)) &&
+      this.isEvaluating
+    );
   }
 
   override train(on = true): this {
@@ -82,181 +183,23 @@ class Block extends nn.Module {
     super.dispose();
   }
 
-  /** @param x - shape [batch, from, height, width] */
-  override forward(x: Tensor, probe?: UnitProbe): Tensor {
-    return scope(() => {
-      const branch = scope(() =>
-        F.dropPath(this.#branch(x, probe), this.sizes.dropPath, this.training),
-      );
-      return branch.add(this.#downsample?.forward(x) ?? x).relu();
-    });
-  }
-
-  #branch(x: Tensor, probe?: UnitProbe): Tensor {
-    const last = this.#layers.length - 1;
-    return this.#layers.reduce((value, layer, i) => {
-      const normed = layer.bn.forward(layer.conv.forward(value));
-      if (i === last) return normed;
-      const unit = probeOf(probe, this.#groupName(i));
-      const activated = normed.relu();
-      const y = unit?.gate(activated, 1) ?? activated;
-      unit?.output(y, 1);
-      return y;
-    }, x);
-  }
-
-  #groupName(layer: number): string {
-    return `${this.sizes.name}.conv${layer + 1}`;
-  }
-
-  /**
-   * The channels between two convolutions. With weight and bias of BatchNorm at zero a channel is zero
-   * whatever its statistics say: they divide by sqrt(variance + eps), never by zero.
-   *
-   * Scored are the filters on both sides, as the two layers of an MLP are (with the first alone it would
-   * be Li et al. 2017, arXiv 1608.08710). Regularised is the side that reads: BatchNorm takes the size
-   * of the filter that makes a channel away again, so shrinking that one would change nothing.
-   */
-  groups(): PruningGroup[] {
-    const { name } = this.sizes;
-    return this.#layers.slice(0, -1).map((layer, i): PruningGroup => ({
-      name: this.#groupName(i),
-      kind: 'channels',
-      size: layer.conv.outChannels,
-      members: [
-        { parameter: `${name}.conv${i + 1}.weight`, dim: 0, scored: true },
-        ...['weight', 'bias', 'running_mean', 'running_var'].map((part) => ({
-          parameter: `${name}.bn${i + 1}.${part}`,
-          dim: 0,
-        })),
-        {
-          parameter: `${name}.conv${i + 2}.weight`,
-          dim: 1,
-          scored: true,
-          regularized: true,
-          consumer: true,
-        },
-      ],
-    }));
-  }
-
-  /**
-   * One entry per group, with the convolutions on both its sides; the one between two groups counts
-   * for the first, as its parameters do.
-   * @param side - of the square input
-   */
-  macs(side: number): { readonly entries: MacsEntry[]; readonly side: number } {
-    const { name, kernels } = this.sizes;
-    const entries: MacsEntry[] = [];
-    let at = side;
-    const counts = this.#layers.map((layer, i) => {
-      at = sideAfter(at, kernels[i] as number, layer.conv.stride as number);
-      return at * at * layer.conv.weight.numel;
-    });
-    for (let i = 0; i < counts.length - 1; i++) {
-      const own = i === 0 ? (counts[0] as number) : 0;
-      entries.push({ name: this.#groupName(i), macs: own + (counts[i + 1] as number) });
-    }
-    if (this.#shortcut) {
-      entries.push({ name: `${name}.downsample`, macs: at * at * this.#shortcut.weight.numel });
-    }
-    return { entries, side: at };
-  }
-}
-
-/** A residual network of any inner widths: the dense one and each of its pruned forms. */
-export class ResNet extends nn.Module implements ImageModel {
-  readonly config: ResNetConfig;
-  readonly #conv1: nn.Conv2d;
-  readonly #bn1: nn.BatchNorm2d;
-  readonly #blocks: readonly Block[];
-  readonly #fc: nn.Linear;
-  readonly #stem: FusedConvolutions;
-
-  constructor(config: ResNetConfig) {
-    super();
-    this.config = checkResNetConfig(config);
-    const { stem, channels, baseWidth, numClasses } = config;
-    this.#conv1 = this.child(
-      'conv1',
-      stem === 'cifar' ? conv(channels, baseWidth, 3) : conv(channels, baseWidth, 7, 2),
-    );
-    this.#bn1 = this.child('bn1', new nn.BatchNorm2d(baseWidth));
-    this.#stem = new FusedConvolutions([{ conv: this.#conv1, bn: this.#bn1 }], 'none');
-    const stages = makeStages(config).map((blocks, stage) =>
-      this.child(`layer${stage + 1}`, new nn.ModuleList(blocks)),
-    );
-    this.#blocks = stages.flatMap(({ items }) => items);
-    this.#fc = this.child('fc', new nn.Linear(lastWidth(config), numClasses));
-    // torchvision's; like there after everything is made, so that a seed gives the same weights.
-    for (const module of this.namedModules().values()) {
-      if (!(module instanceof nn.Conv2d)) continue;
-      nn.init.kaimingNormal(module.weight, { mode: 'fan_out', nonlinearity: 'relu' });
-    }
-  }
-
-  override forward(images: Tensor, probe?: UnitProbe): Tensor {
-    checkImages('ResNet', images, this.config);
-    const canFuse = !probe && !isGradEnabled() && this.isEvaluating;
-    if (canFuse && [images, this.#conv1.weight].every(isFloat32OnCpu)) {
-      return scope(() => this.#fused(images));
-    }
-    let x = scope(() => {
-      const y = this.#bn1.forward(this.#conv1.forward(images)).relu();
-      return this.config.stem === 'imagenet' ? ops.maxPool2d(y, 3, 2, 1) : y;
-    });
-    for (const block of this.#blocks) x = block.forward(x, probe);
-    return this.#fc.forward(F.meanFloat32(x, [2, 3]));
-  }
-
-  /** Without gradients: a block is one operator, and channels come last between them. */
-  #fused(images: Tensor): Tensor {
-    let x = this.#stem.forward(images.permute(0, 2, 3, 1));
-    if (this.config.stem === 'imagenet') {
-      x = ops.maxPool2d(x.permute(0, 3, 1, 2), 3, 2, 1).permute(0, 2, 3, 1);
-    }
-    for (const block of this.#blocks) x = block.fused(x);
-    return this.#fc.forward(x.mean([1, 2]));
-  }
-
-  override train(on = true): this {
-    if (on) this.#stem.release();
-    return super.train(on);
-  }
-
-  override dispose(): void {
-    this.#stem.release();
-    for (const block of this.#blocks) block.dispose();
-    super.dispose();
-  }
-
   pruningGroups(): PruningGroup[] {
-    return this.#blocks.flatMap((block) => block.groups());
+    return this.#blocks.flatMap(blockGroups);
   }
 
-  /** Convolutions and the classifier; BatchNorm, pooling and additions are not counted. */
   macs(): MacsEntry[] {
-    const { imageSize, stem } = this.config;
-    const kernel = this.#conv1.kernelSize[0] as number;
-    let side = sideAfter(imageSize, kernel, this.#conv1.stride as number);
-    const entries: MacsEntry[] = [{ name: 'conv1', macs: side * side * this.#conv1.weight.numel }];
-    if (stem === 'imagenet') side = sideAfter(side, 3, 2);
-    for (const block of this.#blocks) {
-      const counted = block.macs(side);
-      entries.push(...counted.entries);
-      side = counted.side;
-    }
-    entries.push({ name: 'fc', macs: this.#fc.weight.numel });
-    return entries;
+    return networkMacs(this.config.imageSize, {
+      conv1: this.#stem.conv,
+      pools: this.#pools,
+      blocks: this.#blocks,
+      fc: this.#fc,
+    });
   }
 
   withWidths(widths: Readonly<Record<string, number>>): ResNet {
     return new ResNet({ ...this.config, widths: { ...this.config.widths, ...widths } });
   }
 }
-
-const isFloat32OnCpu = ({ device, dtype }: Tensor): boolean =>
-  device === 'cpu' && dtype === 'float32';
 
 /** Channels of the residual stream after stage `stage`. */
 const streamWidth = ({ block, baseWidth }: ResNetConfig, stage: number): number =>

@@ -1,24 +1,30 @@
-// Vision transformer (Dosovitskiy et al. 2021, arXiv 2010.11929) in the sizes of DeiT, with the
-// parameter names of timm's VisionTransformer, so that state dicts cross over both ways.
-//   x = [class token; patches] + pos_embed
-//   x = x + attn(norm1(x));  x = x + mlp(norm2(x))
-//   logits = head(norm(x)[0])
+// Vision transformer, in the sizes of DeiT.
+//
+//   x      = [class token; patch_embed(image)] + pos_embed     equation 1 of [1]
+//   x      = x + attn(norm1(x))                                2, in each block
+//   x      = x + mlp(norm2(x))                                 3
+//   logits = head(norm(x)[0])                                  4
+//
+// References:
+//   [1] Dosovitskiy et al. 2021, An Image is Worth 16x16 Words, arXiv 2010.11929
+//   [2] Touvron et al. 2021, Training data-efficient image transformers & distillation through attention (DeiT),
+//       arXiv 2012.12877
+//
+// Glossary, from the names here to the symbols of [1]:
+//
+//   dModel            D               width of the residual stream
+//   patches           N               `length` counts the tokens before the patches too
+//   heads, headDim    k, D_h          after pruning, heads * headDim is less than D
+//   qkv, proj         U_qkv, U_msa    appendix A
+//   patch_embed       E               a convolution whose stride is its kernel
+//   pos_embed         E_pos
+//
 // Models of others also have distillation and register tokens, or no class token and the mean over the patches:
-// config.ts says which there are.
-import {
-  DerivedWeights,
-  F,
-  type Tensor,
-  cat,
-  isGradEnabled,
-  nn,
-  noGrad,
-  randn,
-  scope,
-  zeros,
-} from '@mamba-prune/libtorch';
-import type { PruningGroup } from '../groups.js';
+// config.ts says which there are. The parameter names are those of timm's VisionTransformer, so state dicts cross over
+// both ways.
+import { F, type Tensor, cat, nn, noGrad, randn, scope, zeros } from '@mamba-prune/libtorch';
 import { checkImages, dropPathRate } from '../config-checks.js';
+import type { PruningGroup } from '../groups.js';
 import {
   type GroupProbe,
   type ImageModel,
@@ -26,6 +32,9 @@ import {
   type UnitProbe,
   probeOf,
 } from '../image-model.js';
+import { Mlp } from '../layers/mlp.js';
+import { embedPatches } from '../layers/patches.js';
+import { Branch, residual } from '../layers/residual.js';
 import {
   type VitConfig,
   attentionGroup,
@@ -36,8 +45,8 @@ import {
   pooledWidth,
   prefixTokens,
 } from './config.js';
-import { Mlp } from '../layers/mlp.js';
-import { embedPatches } from '../layers/patches.js';
+import { blockGroups, blockMacs } from './groups.js';
+import { BlockRunner } from './run.js';
 
 /** One child called `proj`, as timm names it. */
 class PatchEmbed extends nn.Module {
@@ -57,8 +66,9 @@ class PatchEmbed extends nn.Module {
   }
 }
 
-/** Multi-head self-attention. Fewer heads make it narrower inside; their width stays. */
-class Attention extends nn.Module {
+/** Multi-head self-attention. Fewer heads make it narrower inside; their width stays. The heads are the units of this branch. */
+export class Attention extends Branch {
+  /** q, k and v of all heads, in this order. */
   readonly qkv: nn.Linear;
   readonly proj: nn.Linear;
 
@@ -72,11 +82,12 @@ class Attention extends nn.Module {
     this.proj = this.child('proj', new nn.Linear(heads * headDim, dModel));
   }
 
-  /**
-   * @param x - shape [batch, length, dModel]
-   * @returns what the heads saw, side by side, before proj: shape [batch, length, heads * headDim]
-   */
-  inner(x: Tensor, probe?: GroupProbe): Tensor {
+  override get reader(): nn.Linear {
+    return this.proj;
+  }
+
+  /** @returns what the heads saw, side by side: shape [batch, length, heads * headDim] */
+  override inner(x: Tensor, probe?: GroupProbe): Tensor {
     const { heads, headDim } = this;
     const [batch, length] = x.shape as [number, number];
     const [q, k, v] = this.qkv
@@ -91,152 +102,44 @@ class Attention extends nn.Module {
     probe?.output(y, 2);
     return y;
   }
-
-  override forward(x: Tensor, probe?: GroupProbe): Tensor {
-    return this.proj.forward(this.inner(x, probe));
-  }
-
-  /** For `length` tokens: the projections, q kᵀ and the weighted sum of v. Softmax is not counted. */
-  macs(length: number): number {
-    const products = 2 * length * length * this.heads * this.headDim;
-    return length * (this.qkv.weight.numel + this.proj.weight.numel) + products;
-  }
 }
 
-class Block extends nn.Module {
+/** x = x + attn(norm1(x)), x = x + mlp(norm2(x)). */
+export class Block extends nn.Module {
   readonly norm1: nn.LayerNorm;
   readonly attn: Attention;
   readonly norm2: nn.LayerNorm;
   readonly mlp: Mlp;
+  /** Chance that a sample goes without a branch in training. */
   readonly dropPath: number;
-  /** The matrices of qkv, proj, fc1 and fc2 for the operator that does a whole block. */
-  readonly #packed: DerivedWeights;
+  /** Names of the groups that a probe is shown. */
+  readonly #groups: { readonly attn: string; readonly mlp: string };
 
-  constructor(
-    config: VitConfig,
-    readonly index: number,
-  ) {
+  constructor(config: VitConfig, index: number) {
     super();
     const { dModel, widths, dropPath, depth, eps = defaultEps } = config;
+    this.#groups = { attn: attentionGroup(index), mlp: mlpGroup(index) };
     this.dropPath = dropPathRate(dropPath, index, depth);
+    const heads = widths[this.#groups.attn] as number;
+    const hidden = widths[this.#groups.mlp] as number;
     this.norm1 = this.child('norm1', new nn.LayerNorm(dModel, { eps }));
-    const heads = widths[attentionGroup(index)] as number;
     this.attn = this.child('attn', new Attention(dModel, heads, headDimIn(config, index)));
     this.norm2 = this.child('norm2', new nn.LayerNorm(dModel, { eps }));
-    this.mlp = this.child(
-      'mlp',
-      new Mlp(dModel, widths[mlpGroup(index)] as number, ['fc1', 'fc2']),
-    );
-    const { attn, mlp } = this;
-    const matrices = [attn.qkv, attn.proj, mlp.fc1, mlp.fc2].map(({ weight }) => weight);
-    this.#packed = new DerivedWeights(matrices, () =>
-      matrices.map((matrix) => F.packWeights(matrix.unsqueeze(0))),
-    );
+    this.mlp = this.child('mlp', new Mlp(dModel, hidden, ['fc1', 'fc2']));
   }
 
-  /** @param x - shape [batch, length, dModel]; the result has the same shape */
+  /**
+   * Operator by operator; `BlockRunner` knows faster ways.
+   * @param x - shape [batch, length, dModel]; the result has the same shape
+   */
   override forward(x: Tensor, probe?: UnitProbe): Tensor {
-    if (
-      !probe &&
-      !this.training &&
-      !isGradEnabled() &&
-      x.device === 'cpu' &&
-      x.dtype === 'float32'
-    ) {
-      return this.#fused(x);
-    }
-    return scope(() => this.#forward(x, probe));
-  }
-
-  override train(on = true): this {
-    if (on) this.#packed.release();
-    return super.train(on);
-  }
-
-  override dispose(): void {
-    this.#packed.release();
-    super.dispose();
-  }
-
-  /** As one operator. */
-  #fused(x: Tensor): Tensor {
-    const { norm1, attn, norm2, mlp } = this;
-    const [qkv, proj, fc1, fc2] = this.#packed.get() as [Tensor, Tensor, Tensor, Tensor];
-    const weights = {
-      norm1Weight: norm1.weight as Tensor,
-      norm1Bias: norm1.bias as Tensor,
-      qkv,
-      qkvBias: attn.qkv.bias as Tensor,
-      proj,
-      projBias: attn.proj.bias as Tensor,
-      norm2Weight: norm2.weight as Tensor,
-      norm2Bias: norm2.bias as Tensor,
-      fc1,
-      fc1Bias: mlp.fc1.bias as Tensor,
-      fc2,
-      fc2Bias: mlp.fc2.bias as Tensor,
-    };
-    return F.vitBlock(x, weights, {
-      heads: attn.heads,
-      headDim: attn.headDim,
-      eps: norm1.eps,
+    const dropPath = this.training ? this.dropPath : 0;
+    const branch = (group: string) => ({ dropPath, probe: probeOf(probe, group) });
+    return scope(() => {
+      const y = residual(x, this.norm1, this.attn, branch(this.#groups.attn));
+      return residual(y, this.norm2, this.mlp, branch(this.#groups.mlp));
     });
   }
-
-  #forward(x: Tensor, probe?: UnitProbe): Tensor {
-    const { attn, mlp, dropPath } = this;
-    const attnProbe = probeOf(probe, attentionGroup(this.index));
-    const mlpProbe = probeOf(probe, mlpGroup(this.index));
-    if (this.training && dropPath > 0) {
-      const y = x.add(F.dropPath(attn.forward(this.norm1.forward(x), attnProbe), dropPath, true));
-      return y.add(F.dropPath(mlp.forward(this.norm2.forward(y), mlpProbe), dropPath, true));
-    }
-    // Each branch frees what it made before the next begins, which then finds that memory in the cache.
-    const y = scope(() => attn.proj.forward(attn.inner(this.norm1.forward(x), attnProbe), x));
-    return scope(() => mlp.fc2.forward(mlp.inner(this.norm2.forward(y), mlpProbe), y));
-  }
-
-  groups(): PruningGroup[] {
-    const { index, attn, mlp } = this;
-    const prefix = `blocks.${index}`;
-    return [
-      {
-        name: attentionGroup(index),
-        kind: 'heads',
-        size: attn.heads,
-        members: headMembers(`${prefix}.attn`, attn),
-      },
-      {
-        name: mlpGroup(index),
-        kind: 'mlp',
-        size: mlp.fc1.weight.size(0),
-        members: [
-          { parameter: `${prefix}.mlp.fc1.weight`, dim: 0, scored: true, regularized: true },
-          { parameter: `${prefix}.mlp.fc1.bias`, dim: 0 },
-          { parameter: `${prefix}.mlp.fc2.weight`, dim: 1, scored: true, consumer: true },
-        ],
-      },
-    ];
-  }
-}
-
-/**
- * Where head h appears: rows of q, of k and of v in the joint projection, columns of proj. Scored are
- * the rows of v and the columns of proj, what a head reads from the tokens and what it writes, as the
- * two layers of an MLP are; q and k only decide which tokens it looks at.
- */
-function headMembers(prefix: string, { heads, headDim }: Attention): PruningGroup['members'] {
-  const unitSize = headDim;
-  const [q, k, v] = [0, heads * headDim, 2 * heads * headDim] as const;
-  return [
-    { parameter: `${prefix}.qkv.weight`, dim: 0, offset: q, unitSize },
-    { parameter: `${prefix}.qkv.weight`, dim: 0, offset: k, unitSize },
-    { parameter: `${prefix}.qkv.weight`, dim: 0, offset: v, unitSize, scored: true },
-    { parameter: `${prefix}.qkv.bias`, dim: 0, offset: q, unitSize },
-    { parameter: `${prefix}.qkv.bias`, dim: 0, offset: k, unitSize },
-    { parameter: `${prefix}.qkv.bias`, dim: 0, offset: v, unitSize },
-    { parameter: `${prefix}.proj.weight`, dim: 1, unitSize, scored: true, consumer: true },
-  ];
 }
 
 /** A vision transformer of any widths: the dense one and each of its pruned forms. */
@@ -251,6 +154,7 @@ export class VisionTransformer extends nn.Module implements ImageModel {
   readonly #head: nn.Linear;
   /** Of a distilled model: what its second token is read by. */
   readonly #headDist: nn.Linear | undefined;
+  readonly #runner: BlockRunner;
 
   constructor(config: VitConfig) {
     super();
@@ -277,6 +181,7 @@ export class VisionTransformer extends nn.Module implements ImageModel {
     this.#patchEmbed = this.child('patch_embed', new PatchEmbed(channels, dModel, patchSize));
     const blocks = Array.from({ length: depth }, (_, index) => new Block(config, index));
     this.#blocks = this.child('blocks', new nn.ModuleList(blocks)).items;
+    this.#runner = new BlockRunner(this.#blocks);
     this.#norm = this.child('norm', new nn.LayerNorm(dModel, { eps }));
     const classifier = () => new nn.Linear(pooledWidth(config), numClasses);
     this.#head = this.child('head', classifier());
@@ -306,9 +211,9 @@ export class VisionTransformer extends nn.Module implements ImageModel {
       F.weightFor(weight, patches.dtype),
     ) as [Tensor, ...Tensor[]];
     const tokens = [...prefix.map((token) => token.expand(batch, -1, -1)), patches];
-    let x = cat(tokens, 1).add(position);
-    for (const block of this.#blocks) x = block.forward(x, probe);
-    return this.#classify(x);
+    const embedded = cat(tokens, 1).add(position);
+    // All blocks, one after the other, by their own `forward` or by something faster.
+    return this.#classify(this.#runner.forward(embedded, probe));
   }
 
   /** LayerNorm works token by token: only of those that the classifier reads is it computed. */
@@ -328,26 +233,24 @@ export class VisionTransformer extends nn.Module implements ImageModel {
     return this.#head.forward(pooling === 'mean' ? mean : cat([token(0), mean], 1));
   }
 
+  override train(on = true): this {
+    if (on) this.#runner.release();
+    return super.train(on);
+  }
+
   override dispose(): void {
-    for (const block of this.#blocks) block.dispose();
+    this.#runner.release();
     super.dispose();
   }
 
   pruningGroups(): PruningGroup[] {
-    return this.#blocks.flatMap((block) => block.groups());
+    return this.#blocks.flatMap(blockGroups);
   }
 
   macs(): MacsEntry[] {
-    const { length } = this;
     return [
       { name: 'patch_embed', macs: this.patches * this.#patchEmbed.proj.weight.numel },
-      ...this.#blocks.flatMap(({ index, attn, mlp }) => [
-        { name: attentionGroup(index), macs: attn.macs(length) },
-        {
-          name: mlpGroup(index),
-          macs: length * (mlp.fc1.weight.numel + mlp.fc2.weight.numel),
-        },
-      ]),
+      ...this.#blocks.flatMap((block, index) => blockMacs(block, index, this.length)),
       { name: 'head', macs: this.#head.weight.numel },
       ...(this.#headDist ? [{ name: 'head_dist', macs: this.#headDist.weight.numel }] : []),
     ];

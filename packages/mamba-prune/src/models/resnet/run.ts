@@ -1,15 +1,49 @@
-// Convolutions with their BatchNorm, ReLU and shortcut as one operator, for inference on the CPU: BatchNorm is folded
-// into weights and bias, and the weights are laid out for the form of the convolution that is fastest for a size.
-import { DerivedWeights, F, type Tensor, nn } from '@mamba-prune/libtorch';
+// A residual network as a few operators, for inference on the CPU: convolutions with their BatchNorm, ReLU and shortcut are
+// one each. BatchNorm is folded into weights and bias, and the weights are laid out for the form of the convolution that is
+// fastest for a size. layers/running.ts says which other ways there are.
+import { DerivedWeights, F, type Tensor, type nn, ops } from '@mamba-prune/libtorch';
+import type { Block, ConvNorm } from './model.js';
 
-/** A convolution without bias and the BatchNorm behind it. */
-export interface ConvNorm {
-  readonly conv: nn.Conv2d;
-  readonly bn: nn.BatchNorm2d;
+export interface Parts {
+  readonly stem: ConvNorm;
+  /** Whether the stem ends in a pooling. */
+  readonly pools: boolean;
+  readonly blocks: readonly Block[];
+}
+
+/** Everything before the classifier. Between the operators channels come last. */
+export class FusedResNet {
+  readonly #stem: FusedConvolutions;
+  readonly #pools: boolean;
+  readonly #blocks: readonly FusedConvolutions[];
+
+  constructor({ stem, pools, blocks }: Parts) {
+    this.#stem = new FusedConvolutions([stem], 'none');
+    this.#pools = pools;
+    this.#blocks = blocks.map(
+      ({ layers, shortcut }) => new FusedConvolutions(layers, shortcut ?? 'identity'),
+    );
+  }
+
+  /**
+   * @param images - shape [batch, channels, height, width]
+   * @returns the mean over the pixels, shape [batch, width of the last stage]
+   */
+  forward(images: Tensor): Tensor {
+    let x = this.#stem.forward(images.permute(0, 2, 3, 1));
+    if (this.#pools) x = ops.maxPool2d(x.permute(0, 3, 1, 2), 3, 2, 1).permute(0, 2, 3, 1);
+    for (const block of this.#blocks) x = block.forward(x);
+    return x.mean([1, 2]);
+  }
+
+  /** Frees what was made for inference; the next call makes it again. */
+  release(): void {
+    for (const convolutions of [this.#stem, ...this.#blocks]) convolutions.release();
+  }
 }
 
 /** Convolutions in a row with ReLU, and what is added to the last. */
-export class FusedConvolutions {
+class FusedConvolutions {
   readonly #layers: readonly ConvNorm[];
   readonly #shortcut: F.Shortcut;
   /** By the forms of all convolutions, which depend on the batch. */
@@ -38,7 +72,6 @@ export class FusedConvolutions {
     return F.convBlock(x, convolutions, this.#shortcut);
   }
 
-  /** Frees what was made for inference; the next call makes it again. */
   release(): void {
     for (const packed of this.#packed.values()) packed.release();
     this.#packed.clear();

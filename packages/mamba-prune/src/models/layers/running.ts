@@ -1,0 +1,34 @@
+// How models run, and in which forms they keep their weights for it.
+//
+// A family's `model.ts` is its mathematics, operator by operator. Its `run.ts` decides which parts larger operators compute
+// instead:
+//
+//   a whole block, for inference on the CPU in float32     all families, where `infersOnCpu` says so
+//   a branch of a block on a GPU, forward and backward     the Mamba
+//   all blocks on a GPU, for inference                     the Mamba
+//
+// Everything else goes operator by operator: training on the CPU, probes, other types, sizes that a kernel does not take. The
+// results are the same up to the rounding of sums; in 16 bits on a GPU the MLP's GELU is its tanh form (`F.mlpBranch`).
+//
+// Parameters are float32 and are never replaced. Some operators read the parameters themselves: the Mamba's block on the CPU,
+// and its branches in float32. Others want the weights in another form, which is out of date as soon as a parameter changes.
+// There are three kinds of such forms, and they differ in who notices:
+//
+//   refreshed   Copies in 16 bits. Whoever changes the weights refreshes them, once per step: `weightCopies` in
+//               precision.ts. Any layer finds the copy of its parameter (`WeightCopies`, `F.weightFor`). The copies that
+//               the Mamba's branches want padded (`PackedBlock`) are written by the same call.
+//   compared    Forms that take computing: the ViT's matrices in panels, the ResNet's convolutions with BatchNorm folded
+//               in and under Winograd's transform. `DerivedWeights` compares the versions of the parameters at each use,
+//               because nobody announces an evaluation between two steps. Training mode frees them.
+//   promised    The units that the operator for all blocks reads (`BlockStack`). Whoever asks for them promises that the
+//               weights stay as they are (`weightCopies(..., { fixed: true })`): a graph that is replayed compares nothing.
+import { type Tensor, isGradEnabled } from '@mamba-prune/libtorch';
+import type { UnitProbe } from '../image-model.js';
+
+/**
+ * Whether the operators for inference on the CPU take a tensor: float32, without gradients, and with nobody looking in
+ * between. The caller also asks whether the module evaluates.
+ */
+export function infersOnCpu(x: Tensor, probe: UnitProbe | undefined): boolean {
+  return !probe && !isGradEnabled() && x.device === 'cpu' && x.dtype === 'float32';
+}

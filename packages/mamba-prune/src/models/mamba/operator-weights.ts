@@ -1,0 +1,55 @@
+// The parameters of a block as the operators that compute more than a layer are given them.
+import type { F, Tensor } from '@mamba-prune/libtorch';
+import type { Mlp } from '../layers/mlp.js';
+import type { Block } from './model.js';
+import type { SelectiveSsm } from './ssm.js';
+
+/** For `F.mambaBlock`; undefined with two directions, which it cannot do. */
+export function blockWeights({ norm1, ssm, norm2, mlp }: Block): F.MambaBlockWeights | undefined {
+  const [{ conv1d, xProj, dtProj, aLog, d }, backward] = ssm.scans;
+  if (backward) return undefined;
+  return {
+    norm1Weight: norm1.weight as Tensor,
+    norm1Bias: norm1.bias as Tensor,
+    inProj: ssm.inProj.weight,
+    convWeight: conv1d.weight,
+    convBias: conv1d.bias as Tensor,
+    xProj: xProj.weight,
+    dtWeight: dtProj.weight,
+    dtBias: dtProj.bias as Tensor,
+    aLog,
+    d,
+    outProj: ssm.outProj.weight,
+    norm2Weight: norm2.weight as Tensor,
+    norm2Bias: norm2.bias as Tensor,
+    fc1Weight: mlp.fc1.weight,
+    fc1Bias: mlp.fc1.bias as Tensor,
+    fc2Weight: mlp.fc2.weight,
+    fc2Bias: mlp.fc2.bias as Tensor,
+  };
+}
+
+/** For `F.ssmBranch`: all of them, which the gradients are for. */
+export function ssmWeights({ inProj, outProj, scans }: SelectiveSsm): Tensor[] {
+  const each = scans.flatMap(({ conv1d, xProj, dtProj, aLog, d }) => [
+    conv1d.weight,
+    conv1d.bias as Tensor,
+    xProj.weight,
+    dtProj.weight,
+    dtProj.bias as Tensor,
+    aLog,
+    d,
+  ]);
+  return [inProj.weight, outProj.weight, ...each];
+}
+
+/** For `F.ssmBranch`: those of its matrix products. */
+export function ssmMatrices({ inProj, outProj, scans }: SelectiveSsm): Tensor[] {
+  const each = scans.flatMap(({ xProj, dtProj }) => [xProj.weight, dtProj.weight]);
+  return [inProj.weight, outProj.weight, ...each];
+}
+
+/** For `F.mlpBranch`, both of its lists. */
+export function mlpWeights({ fc1, fc2 }: Mlp): Tensor[] {
+  return [fc1.weight, fc1.bias as Tensor, fc2.weight, fc2.bias as Tensor];
+}

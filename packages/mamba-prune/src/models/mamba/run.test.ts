@@ -1,0 +1,164 @@
+// Which operators run a vision Mamba on a GPU, and which copies of the weights they read. The operators themselves are replaced
+// by ones that note what they are given and return their input: test/gpu compares the real ones.
+import { type Tensor, F, noGrad, randn, scope } from '@mamba-prune/libtorch';
+import type * as engine from '@mamba-prune/libtorch';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { weightCopies } from '../precision.js';
+import { createModel } from '../registry.js';
+
+interface Call {
+  readonly operator: string;
+  /** The first number of each block's out_proj as it was read. */
+  readonly outProj?: number;
+  readonly packed?: readonly Tensor[];
+  /** Shape of the factors of drop path. */
+  readonly scale?: readonly number[] | undefined;
+}
+
+const calls = vi.hoisted((): Call[] => []);
+
+vi.mock('@mamba-prune/libtorch', async (load) => {
+  const real = await load<typeof engine>();
+  const first = (matrix: Tensor | undefined) => matrix?.flatten().select(0, 0).item() ?? NaN;
+  const branch =
+    (operator: string): typeof real.F.ssmBranch =>
+    (x, _, { packed }, scale) => {
+      calls.push({ operator, outProj: first(packed[1]), packed, scale: scale?.shape });
+      return x;
+    };
+  const operators: Partial<typeof real.F> = {
+    hasFusedBranches: () => true,
+    hasFusedBlocks: () => true,
+    ssmBranch: branch('ssm'),
+    mlpBranch: branch('mlp'),
+    packUnits: () => real.zeros([1]),
+    mambaBlocks(x, blocks) {
+      calls.push({ operator: 'all', outProj: first(blocks[0]?.ssm.packed[1]) });
+      return x;
+    },
+  };
+  return { ...real, F: { ...real.F, ...operators } };
+});
+
+const sizes = { dModel: 16, depth: 2, dState: 4, numClasses: 3, imageSize: 8 } as const;
+const branches = ['ssm', 'mlp', 'ssm', 'mlp'];
+
+const make = (options: Parameters<typeof createModel>[1] = {}) =>
+  createModel('mamba_nano', { ...sizes, ...options });
+const images = () => randn([2, 3, 8, 8]);
+const operators = () => calls.map(({ operator }) => operator);
+/** What the first branch of an SSM, or all blocks together, read of out_proj. */
+const read = () => calls.find(({ operator }) => operator !== 'mlp')?.outProj;
+
+type Model = ReturnType<typeof make>;
+
+function fill(model: Model, value: number): void {
+  noGrad(() => model.stateDict().get('blocks.0.ssm.out_proj.weight')?.fill_(value));
+}
+
+/** A pass in 16 bits without gradients, and what it called. */
+function run(model: Model): void {
+  calls.length = 0;
+  scope(() => noGrad(() => model.forward(images().to('bfloat16'))));
+}
+
+describe('a vision Mamba on a GPU', () => {
+  beforeEach(() => {
+    calls.length = 0;
+  });
+
+  it('runs branch by branch, and reads the parameters themselves in float32', () => {
+    const model = make();
+    scope(() => model.forward(images()));
+    expect(operators()).toEqual(branches);
+    const state = model.stateDict();
+    const names = ['in_proj', 'out_proj', 'x_proj', 'dt_proj'];
+    const matrices = names.map((name) => state.get(`blocks.1.ssm.${name}.weight`));
+    const isSame = calls[2]?.packed?.map((tensor, i) => tensor === matrices[i]);
+    expect(isSame).toEqual([true, true, true, true]);
+  });
+
+  it('makes copies for each call while nobody keeps any', () => {
+    const model = make();
+    for (const value of [1, 2]) {
+      fill(model, value);
+      run(model);
+      expect(operators()).toEqual(branches);
+      expect(read()).toBe(value);
+    }
+  });
+
+  it('reads the copies that were made last, and those before once these are disposed of', () => {
+    const model = make();
+    const kept = [1, 2, 3].map((value) => {
+      fill(model, value);
+      return weightCopies(model, 'bf16');
+    });
+    fill(model, 4);
+    const [first, second, third] = kept;
+    for (const [gone, value] of [
+      [undefined, 3],
+      [third, 2],
+      // Somebody else's stay when they are disposed of again.
+      [third, 2],
+      [first, 2],
+      [second, 4],
+    ] as const) {
+      gone?.dispose();
+      run(model);
+      expect(read()).toBe(value);
+    }
+  });
+
+  it('runs all blocks as one operator while the weights are fixed, in evaluation and without gradients', () => {
+    const model = make().eval();
+    fill(model, 1);
+    const fixed = weightCopies(model, 'bf16', { fixed: true });
+    run(model);
+    expect(operators()).toEqual(['all']);
+    expect(read()).toBe(1);
+
+    calls.length = 0;
+    scope(() => model.forward(images().to('bfloat16')));
+    expect(operators()).toEqual(branches);
+
+    model.train();
+    run(model);
+    expect(operators()).toEqual(branches);
+
+    model.eval();
+    fixed?.dispose();
+    const copies = weightCopies(model, 'bf16');
+    run(model);
+    expect(operators()).toEqual(branches);
+    copies?.dispose();
+  });
+
+  it('draws the factors of drop path for each branch of a block that drops, in training only', () => {
+    const model = make({ dropPath: 0.5 });
+    run(model);
+    // It rises from 0 at the first block.
+    expect(calls.map(({ scale }) => scale)).toEqual([undefined, undefined, [2], [2]]);
+    model.eval();
+    run(model);
+    expect(calls.map(({ scale }) => scale)).toEqual([undefined, undefined, undefined, undefined]);
+  });
+
+  it('goes operator by operator for a probe, and for sizes that the kernels do not take', () => {
+    const seen: string[] = [];
+    make().forward(images(), { output: (group) => seen.push(group) });
+    expect(seen).toEqual(['blocks.0.ssm', 'blocks.0.mlp', 'blocks.1.ssm', 'blocks.1.mlp']);
+
+    const wide = make({ dConv: F.kernelLimits.convTaps + 1 });
+    run(wide);
+    expect(wide.packWeights?.('bfloat16')).toBeUndefined();
+    expect(calls).toEqual([]);
+
+    const many = make({ dState: F.kernelLimits.gpuStates + 1 });
+    scope(() => many.forward(images()));
+    expect(calls).toEqual([]);
+    // The limit is that of the backward pass.
+    run(many);
+    expect(operators()).toEqual(branches);
+  });
+});

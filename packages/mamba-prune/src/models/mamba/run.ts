@@ -1,0 +1,141 @@
+// How the blocks of a vision Mamba run. layers/running.ts says which ways there are, and what the kinds of copies are.
+import { type DType, F, type Tensor, isGradEnabled, scope } from '@mamba-prune/libtorch';
+import type { PackedWeights, UnitProbe } from '../image-model.js';
+import { infersOnCpu } from '../layers/running.js';
+import { BlockStack } from './block-stack.js';
+import type { Block } from './model.js';
+import { blockWeights, mlpWeights, ssmMatrices, ssmWeights } from './operator-weights.js';
+import { PackedBlock } from './packed-block.js';
+
+/** What the matrix products of a block's two branches read. */
+type BranchMatrices = Pick<PackedBlock, 'ssm' | 'mlp'>;
+
+/** Copies for the operators of a GPU, which somebody keeps up to date until they are disposed of. */
+interface KeptCopies {
+  readonly dtype: DType;
+  /** One for each block. */
+  readonly packed: readonly PackedBlock[];
+  /** If the weights stay as they are, and the operator for all blocks takes their sizes. */
+  readonly stack: BlockStack | undefined;
+}
+
+/** All blocks, one after the other, each the fastest way that there is for it. */
+export class BlockRunner {
+  readonly #blocks: readonly Block[];
+  /** For the operator that does a whole block, of those blocks that it can do. */
+  readonly #weights: readonly (F.MambaBlockWeights | undefined)[];
+  /** Those in use last. */
+  #kept: readonly KeptCopies[] = [];
+
+  constructor(blocks: readonly Block[]) {
+    this.#blocks = blocks;
+    // Parameters are never replaced: these stay theirs.
+    this.#weights = blocks.map((block) =>
+      fitsConvKernel(block) ? blockWeights(block) : undefined,
+    );
+  }
+
+  /** @param x - shape [batch, length, dModel]; the result has the same shape */
+  forward(x: Tensor, probe?: UnitProbe): Tensor {
+    const stack = probe ? undefined : this.#stackFor(x.dtype);
+    if (stack) return stack.forward(x);
+    return this.#blocks.reduce((stream, block, index) => {
+      const weights = this.#weights[index];
+      if (weights && !block.training && infersOnCpu(stream, probe)) {
+        return scope(() => F.mambaBlock(block.ordered(stream), weights, block.norm1.eps));
+      }
+      if (!probe && hasBranches(block, stream.device)) {
+        return scope(() => {
+          const matrices = this.#matricesFor(block, index, stream.dtype);
+          return runBranches(block.ordered(stream), block, matrices);
+        });
+      }
+      return block.forward(stream, probe);
+    }, x);
+  }
+
+  /**
+   * Keeps copies for the operators of a GPU, as `ImageModel.packWeights` says; undefined where these operators cannot do
+   * a block, which then reads copies of the plain kind.
+   */
+  pack(dtype: DType, fixed: boolean): PackedWeights | undefined {
+    if (!this.#blocks.every(fitsConvKernel)) return undefined;
+    const packed = this.#blocks.map((block) => new PackedBlock(block.ssm, block.mlp, dtype));
+    const kept: KeptCopies = {
+      dtype,
+      packed,
+      stack: fixed ? this.#stackOf(packed, dtype) : undefined,
+    };
+    this.#kept = [...this.#kept, kept];
+    return {
+      parts: packed.flatMap(({ parts }) => parts),
+      masters: packed.flatMap(({ masters }) => masters),
+      dispose: () => {
+        // Those that were there before are used again.
+        this.#kept = this.#kept.filter((other) => other !== kept);
+        kept.stack?.dispose();
+        for (const block of packed) block.dispose();
+      },
+    };
+  }
+
+  #stackOf(packed: readonly PackedBlock[], dtype: DType): BlockStack | undefined {
+    const [block] = this.#blocks;
+    const like = packed[0]?.mlp[0];
+    if (!block || !like || !F.hasFusedBlocks(like, block.ssm.sizes.dModel)) return undefined;
+    const blocks = this.#blocks.map((each, i) => branchesOf(each, packed[i] as PackedBlock));
+    return new BlockStack(blocks, dtype);
+  }
+
+  #stackFor(dtype: DType): BlockStack | undefined {
+    const stack = this.#kept.findLast((kept) => kept.stack?.dtype === dtype)?.stack;
+    if (!stack || isGradEnabled()) return undefined;
+    return this.#blocks.every(({ isEvaluating }) => isEvaluating) ? stack : undefined;
+  }
+
+  #matricesFor({ ssm, mlp }: Block, index: number, dtype: DType): BranchMatrices {
+    if (dtype === 'float32') return { ssm: ssmMatrices(ssm), mlp: mlpWeights(mlp) };
+    const kept = this.#kept.findLast((copies) => copies.dtype === dtype);
+    if (kept) return kept.packed[index] as PackedBlock;
+    // Nobody keeps copies: these are for this call.
+    const made = new PackedBlock(ssm, mlp, dtype);
+    made.refresh();
+    const borrowed = {
+      ssm: made.ssm.map((tensor) => tensor.detach()),
+      mlp: made.mlp.map((tensor) => tensor.detach()),
+    };
+    made.dispose();
+    return borrowed;
+  }
+}
+
+/** Whether the kernels' convolution has enough taps. */
+function fitsConvKernel({ ssm }: Block): boolean {
+  return ssm.sizes.dConv <= F.kernelLimits.convTaps;
+}
+
+/** Whether the operators of a GPU that do a branch each can do a block's. */
+function hasBranches(block: Block, device: string): boolean {
+  if (!F.hasFusedBranches(device) || !fitsConvKernel(block)) return false;
+  return block.ssm.sizes.dState <= F.kernelLimits.gpuStates || !isGradEnabled();
+}
+
+/** What the operators of a GPU are given. */
+function branchesOf(block: Block, matrices: BranchMatrices): F.FusedBlock {
+  const { reorder, norm1, ssm, norm2, mlp } = block;
+  return {
+    reorder,
+    norm1,
+    ssm: { weights: ssmWeights(ssm), packed: matrices.ssm },
+    norm2,
+    mlp: { weights: mlpWeights(mlp), packed: matrices.mlp },
+  };
+}
+
+/** Each branch as one operator. @param x - in the block's own order */
+function runBranches(x: Tensor, block: Block, matrices: BranchMatrices): Tensor {
+  const { norm1, ssm, norm2, mlp } = branchesOf(block, matrices);
+  const { training, dropPath } = block;
+  const scale = () => (training && dropPath > 0 ? F.dropPathScale(x, dropPath) : undefined);
+  return F.mlpBranch(F.ssmBranch(x, norm1, ssm, scale()), norm2, mlp, scale());
+}
