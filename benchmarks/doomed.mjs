@@ -1,4 +1,4 @@
-// Whether RSST with `--reg-scope doomed` drives the units that are to go to zero, on real images: the
+// Whether RSST with `--reg-units doomed` drives the units that are to go to zero, on real images: the
 // quickstart's model on Fashion-MNIST. Trains the dense model if there is none (a minute or two), then
 // prints, epoch by epoch, what share of all units' norm the doomed units have, and what the cut costs.
 //
@@ -50,18 +50,18 @@ const test = new BatchLoader(dataset.test, dataset.info, { batchSize: 500 });
 const accuracy = async (of) => (await evaluate(of, test, dataset.info)).accuracy;
 
 const rates = { ssm: 0.7, mlp: 0.7 };
-const kept = await chooseUnits(model, { rates, importance: 'l1', scope: 'global' });
+const kept = await chooseUnits(model, { rates, importance: 'l1', ranking: 'global' });
 const groups = model.pruningGroups();
-const { apply, base } = rsstDefaults(true, args.norm, args.apply);
+const { apply, strength } = rsstDefaults(true, args.norm, args.apply);
 const options = {
   schedule: 'exp_custom_exponents',
-  base: args.strength === undefined ? base : Number(args.strength),
+  strength: args.strength === undefined ? strength : Number(args.strength),
   norm: args.norm,
   apply,
   targets: Object.keys(rates),
   units: doomedUnits(groups, kept),
 };
-console.log(`${options.norm} norm, ${apply}, strength ${options.base}`);
+console.log(`${options.norm} norm, ${apply}, strength ${options.strength}`);
 console.log(`one-shot cut of the dense model: ${percent(await accuracy(pruneModel(model, kept)))}`);
 
 const hooks = {

@@ -57,7 +57,7 @@ async function makeModel() {
   const { model } = await pruneOneShot(dense, {
     rates: { ssm: rate, mlp: rate },
     importance: 'l2',
-    scope: 'layerwise',
+    ranking: 'layer',
     roundTo: Number(args['round-to']),
   });
   return model.to(device);

@@ -55,12 +55,16 @@ const models = {
 
 /** What tells units apart: norms of weights alone, then those that look at images. */
 const ways = [
-  ['l1', 'out_proj'],
-  ['l2', 'out_proj'],
+  ['l1', 'consumer'],
+  ['l2', 'consumer'],
   ['l1', 'group'],
   ['l2', 'group'],
-  ['taylor', 'out_proj'],
+  ['taylor', 'consumer'],
   ['taylor', 'group'],
+  ['fisher', 'consumer'],
+  ['fisher', 'group'],
+  ['obd', 'consumer'],
+  ['obd', 'group'],
   ['l1', 'activation'],
   ['l2', 'activation'],
 ];
@@ -78,7 +82,7 @@ for (const name of args.models.split(',')) {
           model,
           {
             rates: Object.fromEntries(kinds.map((kind) => [kind, rate])),
-            ...{ importance, score, scope: 'global' },
+            ...{ importance, score, ranking: 'global' },
           },
           calibration,
         );
@@ -143,7 +147,7 @@ function print() {
     const [low, high] = [Math.min(...values), Math.max(...values)];
     return `${percent(mean)} (${percent(low)} to ${percent(high)})`;
   };
-  const dense = cells(({ importance, score }) => importance === 'l1' && score === 'out_proj');
+  const dense = cells(({ importance, score }) => importance === 'l1' && score === 'consumer');
   console.log(
     `| not cut | | ${dense.map((found) => spread(found.map(({ before }) => before))).join(' | ')} |`,
   );

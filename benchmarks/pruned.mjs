@@ -25,7 +25,7 @@ const dense = createModel(args.arch);
 const { model: pruned } = await pruneOneShot(dense, {
   rates: { ssm: rate, mlp: rate },
   importance: 'l2',
-  scope: 'layerwise',
+  ranking: 'layer',
   roundTo: Number(args['round-to']),
 });
 

@@ -61,7 +61,7 @@ function step({ extraLosses = [], afterStep } = {}) {
 }
 
 const rates = { ssm: 0.7, mlp: 0.7 };
-const kept = unitsByNorm(model, groups, { norm: 'l1', rates, scope: 'global' });
+const kept = unitsByNorm(model, groups, { norm: 'l1', rates, ranking: 'global' });
 const units = doomedUnits(groups, kept);
 const targets = Object.keys(rates);
 const cases = [
@@ -71,7 +71,7 @@ const cases = [
   { norm: 'group', apply: 'proximal', of: 'doomed' },
 ].map((c) => {
   // A pull so weak that the weights stay what they are: zeros might be faster.
-  const options = { schedule: 'x', base: 1e-9, norm: c.norm, apply: c.apply, targets };
+  const options = { schedule: 'x', strength: 1e-9, norm: c.norm, apply: c.apply, targets };
   const hooks = rsstHooks(model, groups, { ...options, ...(c.of === 'doomed' && { units }) });
   return { ...c, hooks, ratios: [], shares: [], without: [] };
 });

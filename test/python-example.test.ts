@@ -59,7 +59,7 @@ async function pruned(arch: string, options: ModelOptions) {
   });
   const kinds = new Set(dense.pruningGroups().map(({ kind }) => kind));
   const rates = Object.fromEntries(Array.from(kinds, (kind) => [kind, 0.4]));
-  const { model } = await pruneOneShot(dense, { rates, importance: 'l2', scope: 'global' });
+  const { model } = await pruneOneShot(dense, { rates, importance: 'l2', ranking: 'global' });
   model.eval();
   return model;
 }

@@ -14,7 +14,7 @@ const rates = { ssm: 0.7, mlp: 0.7 };
 const { model: pruned, kept } = await pruneOneShot(dense, {
   importance: 'l2',
   rates,
-  scope: 'global',
+  ranking: 'global',
 });
 pruned.eval();
 console.log(`parameters ${dense.numParameters()} -> ${pruned.numParameters()}`);

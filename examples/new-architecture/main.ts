@@ -44,7 +44,7 @@ for (const { name, size } of dense.pruningGroups()) {
 console.log('every group: cut and masked agree');
 
 const rates = { mix: 0.5, mlp: 0.5 };
-const cut = { rates, importance: 'taylor', scope: 'global' } as const;
+const cut = { rates, importance: 'taylor', ranking: 'global' } as const;
 const calibration = calibrationOf(dataset, { batches: 4, seed: 0, device: 'cpu' });
 const oneShot = await pruneOneShot(dense, cut, calibration);
 const refilled = await pruneWithRefill(
@@ -62,7 +62,7 @@ for (const [name, { model }] of Object.entries({ oneShot, refilled })) {
 }
 
 const units = doomedUnits(dense.pruningGroups(), oneShot.kept);
-const strength = { schedule: 'x^2', base: 1000, norm: 'group', apply: 'proximal' } as const;
+const strength = { schedule: 'x^2', strength: 1000, norm: 'group', apply: 'proximal' } as const;
 const hooks = rsstHooks(dense, dense.pruningGroups(), {
   ...strength,
   targets: ['mix', 'mlp'],

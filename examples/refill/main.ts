@@ -23,7 +23,7 @@ console.log(`dense: ${percent(await accuracyOf(dense, dataset))}`);
 
 // Real images, which the gradients of the gates are measured on.
 const images = calibrationOf(dataset, { batches: 4, seed: 0, device: 'cpu' });
-const cut = { rates: { ssm: 0.85, mlp: 0.85 }, importance: 'l1', scope: 'global' } as const;
+const cut = { rates: { ssm: 0.85, mlp: 0.85 }, importance: 'l1', ranking: 'global' } as const;
 
 const oneShot = await pruneOneShot(dense, cut);
 const refilled = await pruneWithRefill(

@@ -23,7 +23,7 @@ await trainBriefly(model, dataset, { epochs: 4 });
 console.log(`dense: ${percent(await accuracyOf(model, dataset))}`);
 
 const rates = { ssm: 0.85, mlp: 0.85 };
-const cut = { rates, scope: 'global' } as const;
+const cut = { rates, ranking: 'global' } as const;
 const groups = model.pruningGroups();
 const wanted = await chooseUnits(model, { ...cut, importance: 'l1' });
 const sudden = await accuracyOf(pruneModel(model, wanted), dataset);
@@ -33,7 +33,7 @@ const sudden = await accuracyOf(pruneModel(model, wanted), dataset);
 const regularizer = rsstHooks(model, groups, {
   ...{
     schedule: 'exp_custom_exponents',
-    base: 10_000,
+    strength: 10_000,
     exponent: 4,
     norm: 'group',
     apply: 'proximal',

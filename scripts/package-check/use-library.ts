@@ -25,7 +25,7 @@ const dense: ImageModel = createModel('mamba_nano', {
 });
 const { model } = await pruneOneShot(dense, {
   importance: 'l2',
-  scope: 'layerwise',
+  ranking: 'layer',
   rates: { mlp: 0.5 },
 });
 saveModel(path, model, { classes: ['a', 'b'], mean: [0.5], std: [0.5], history: [] });

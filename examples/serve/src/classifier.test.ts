@@ -37,7 +37,7 @@ beforeAll(async () => {
   });
   const { model: pruned } = await pruneOneShot(dense, {
     importance: 'l2',
-    scope: 'global',
+    ranking: 'global',
     rates: { ssm: 0.5, mlp: 0.5 },
   });
   await exportOnnx(model, pruned, info);

@@ -97,23 +97,29 @@ export { type HubOptions, type HubResult, fetchFromHub } from './hub/fetch.js';
 export type { HubSpec } from './hub/spec.js';
 
 export type { GroupMember, KeptUnits, PruningGroup } from './models/groups.js';
+export type { Calibration, CalibrationBatch } from './pruning/calibration.js';
 export {
-  type Calibration,
-  type CalibrationBatch,
-  type ImportanceNorm,
-  type ScoreOptions,
+  type BuiltInImportance,
+  type ImportanceContext,
+  type ImportanceFacts,
+  type ImportanceFunction,
+  type ImportanceName,
+  type RegisteredImportance,
   type UnitScore,
   defaultImportance,
-  importanceNorms,
-  scoreUnits,
+  importanceFacts,
+  importanceNames,
+  registerImportance,
   unitScores,
-} from './pruning/importance.js';
+} from './pruning/importances.js';
+export { type ScoreOptions, scoreUnits } from './pruning/score-units.js';
 export {
+  type Ranking,
   type SelectionOptions,
   keptCount,
   normalizations,
+  rankings,
   selectUnits,
-  selectionScopes,
 } from './pruning/selection.js';
 export { type CutOptions, chooseUnits, defaultKinds } from './pruning/select-units.js';
 export { type PruningResult, pruneOneShot } from './pruning/oneshot.js';
@@ -122,11 +128,10 @@ export {
   type RefillCounts,
   type RefillOptions,
   pruneWithRefill,
-  refillBudgets,
   refillCounts,
-  refillScores,
   refillUnits,
 } from './pruning/refill.js';
+export { refillBudgets, refillScores } from './pruning/refill-choices.js';
 export type { TensorCut } from './pruning/surgery.js';
 export { maskModel, pruneModel, tensorCut } from './pruning/surgery.js';
 export {
@@ -148,6 +153,7 @@ export {
   type NormSpread,
   type RegApplication,
   type RegNorm,
+  type RegUnits,
   type RegularizerOptions,
   type RsstHooks,
   type RsstOptions,
@@ -161,6 +167,7 @@ export {
   readUnitNorms,
   regApplications,
   regNorms,
+  regUnits,
   rsstDefaults,
   rsstHooks,
   rsstLambda,
@@ -341,7 +348,7 @@ export {
   unpackScores,
 } from './workflows/prune/unit-scores.js';
 export { decodeUnits, encodeUnits } from './workflows/prune/kept-units.js';
-export type { Rewind } from './workflows/prune/rewind.js';
+export type { Rewind } from './workflows/prune/rewind-time.js';
 export {
   type QuickstartControl,
   type QuickstartHooks,

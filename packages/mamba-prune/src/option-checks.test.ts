@@ -8,7 +8,7 @@ import { exportOnnx } from './export/export-onnx.js';
 import { predictImages } from './inference/predict.js';
 import { createModel } from './models/registry.js';
 import { pruneOneShot } from './pruning/oneshot.js';
-import { scoreUnits } from './pruning/importance.js';
+import { scoreUnits } from './pruning/score-units.js';
 import { pruneWithRefill, refillUnits } from './pruning/refill.js';
 import { computeStructuredRegularization, rsstHooks } from './pruning/rsst/index.js';
 import { chooseUnits } from './pruning/select-units.js';
@@ -55,7 +55,7 @@ describe.each(Object.entries(calls))('%s', (_, call) => {
   it.each<[string, unknown, RegExp]>([
     ['an option that there is not', { rat: 0.2 }, /'rat', expected some of \w+/],
     ['a number in place of the options', 0.2, /got (the number )?0.2 in place of the options/],
-    ['a string in place of the options', 'layerwise', /'?"?layerwise'?"? in place of the options/],
+    ['a string in place of the options', 'layer', /'?"?layer'?"? in place of the options/],
     ['an array in place of the options', [0.2], /in place of the options/],
   ])('refuses %s', async (__, options, words) => {
     const result = Promise.resolve().then(() => call(options as never));
@@ -101,7 +101,7 @@ describe('options inside options', () => {
   });
 
   it('are looked at in a cut too', async () => {
-    const cut = { importance: 'l1', scope: 'global' } as const;
+    const cut = { importance: 'l1', ranking: 'global' } as const;
     await expect(pruneOneShot(model, { ...cut, rates: 0.2 as never })).rejects.toThrow(
       'CutOptions: rates: got the number 0.2, expected an object',
     );

@@ -86,20 +86,20 @@ const calls: Record<string, [call: () => unknown, words: string]> = {
   'Ema with a decay of 1': [() => new Ema(model, 1), 'Ema: got the decay 1, expected'],
   'Ema with a decay that is no number': [() => new Ema(model, NaN), 'Ema: got the decay NaN'],
   'pruneOneShot without rates': [
-    () => pruneOneShot(model, wrong({ importance: 'l2', scope: 'global' })),
+    () => pruneOneShot(model, wrong({ importance: 'l2', ranking: 'global' })),
     'CutOptions: got options without rates, expected it to be given',
   ],
   'pruneOneShot with no rates': [
-    () => pruneOneShot(model, { rates: {}, importance: 'l2', scope: 'global' }),
+    () => pruneOneShot(model, { rates: {}, importance: 'l2', ranking: 'global' }),
     'CutOptions: got no rates, expected one for each kind',
   ],
   'pruneOneShot by an importance that there is not': [
     () => pruneOneShot(model, wrong({ rates: { ssm: 0.5 }, importance: 'l3' })),
     "importance: got 'l3', expected one of l1, l2, taylor",
   ],
-  'pruneOneShot without a scope': [
+  'pruneOneShot without a ranking': [
     () => pruneOneShot(model, wrong({ rates: { ssm: 0.5 }, importance: 'l1' })),
-    'scope: got nothing, expected one of global, layerwise',
+    'ranking: got nothing, expected one of global, layer',
   ],
   'pruneWithRefill without rates': [
     () => pruneWithRefill(model, wrong({ fillback: 0.1, refillScore: 'gradient' })),
@@ -110,7 +110,7 @@ const calls: Record<string, [call: () => unknown, words: string]> = {
     'RefillOptions: got no rates',
   ],
   'unitsByNorm without rates': [
-    () => unitsByNorm(model, model.pruningGroups(), wrong({ norm: 'l1', scope: 'global' })),
+    () => unitsByNorm(model, model.pruningGroups(), wrong({ norm: 'l1', ranking: 'global' })),
     'NormCutOptions: got options without rates',
   ],
   'loadStateDict of an object': [

@@ -90,7 +90,7 @@ describe('imp', () => {
   ])('%j of a ViT are %j', async (flags, rates) => {
     const { prune } = await planned(...vit, ...flags);
     expect(prune.rates).toEqual(rates);
-    expect(prune.ranking).toBe('layerwise');
+    expect(prune.ranking).toBe('layer');
   });
 
   it.each([
@@ -112,7 +112,7 @@ describe('imp', () => {
       strength: 0.5,
       exponent: 3,
       norm: 'l1',
-      scope: 'all',
+      units: 'all',
       epochs: 30,
     });
     expect(prune.refill).toBeUndefined();
@@ -163,7 +163,7 @@ describe('imp refuses', () => {
       '--conv1 is not offered: the first convolution makes the residual stream',
     ],
     [[...mamba, '--fc'], '--fc is not offered: rewinding takes all weights back'],
-    [[...mamba, '--block_loss_grad', 'True'], '--reg-scope doomed'],
+    [[...mamba, '--block_loss_grad', 'True'], '--reg-units doomed'],
     [[...mamba, '--mamba_pretrained'], 'or with --init (to be trained on first)'],
     [[...mamba, '--checkpoint', 'a.pth.tar'], '--resume alone goes on from the last one'],
     [[...mamba, '--file_name', 'a'], '--file_name is not offered'],

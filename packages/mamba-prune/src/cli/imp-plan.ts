@@ -5,7 +5,7 @@ import { familyOf } from '../models/families.js';
 import type { ImpPlan } from '../workflows/imp.js';
 import { densePath } from '../workflows/prune/files.js';
 import type { PruneSettings } from '../workflows/prune/settings.js';
-import type { Rewind } from '../workflows/prune/rewind.js';
+import type { Rewind } from '../workflows/prune/rewind-time.js';
 import type { RecipeSettings, TrainSettings } from '../workflows/settings.js';
 import {
   type ImpFlags,
@@ -235,7 +235,7 @@ function methodOf(
       strength: flags.reg_granularity_prune,
       exponent: flags.exponents,
       norm: 'l1',
-      scope: 'all',
+      units: 'all',
       epochs: reg_epochs ?? flags.epochs,
     },
   };
@@ -257,6 +257,6 @@ function rankingOf(
   { sorting_mode: mode }: ImpFlags,
   family: ScriptFamily,
 ): PruneSettings['ranking'] {
-  if (mode === undefined) return family === 'vit' ? 'layerwise' : 'global';
-  return mode === 'global' ? 'global' : 'layerwise';
+  if (mode === undefined) return family === 'vit' ? 'layer' : 'global';
+  return mode === 'global' ? 'global' : 'layer';
 }

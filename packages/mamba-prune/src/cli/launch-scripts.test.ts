@@ -1,4 +1,4 @@
-// The launch scripts of the plan, as a shell runs them.
+// Launch scripts of the original training script, as a shell runs them.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -32,8 +32,8 @@ describe('what a pruning says', () => {
     ]);
     // Of a record from before there was a choice.
     expect(
-      importanceInWords({ importance: 'l2', score: 'out_proj', importanceReason: undefined }),
-    ).toBe('l2 of out_proj');
+      importanceInWords({ importance: 'l2', score: 'consumer', importanceReason: undefined }),
+    ).toBe('l2 of consumer');
   });
 
   it('of a limit compares with the share of the last round, and names groups if not all are held', () => {
@@ -54,7 +54,7 @@ describe('what a pruning says', () => {
     expect(warningsOf(record)).toEqual([
       'Next to nothing is left of blocks.1.attn (1 of 6 heads): what passes through there may be lost, and ' +
         'training may not bring it back. More stays with --max-rate 0.67, or the same share of each group ' +
-        '(--ranking layerwise), or a lower rate.',
+        '(--ranking layer), or a lower rate.',
     ]);
     const [ofImp] = warningsOf(record, impFlags);
     expect(ofImp).toContain('(--sorting_mode layerwise)');

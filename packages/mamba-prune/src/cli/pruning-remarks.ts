@@ -28,18 +28,18 @@ const unitsOf = (kind: string, count: number): string => {
 
 /** What the flags of the command are called; undefined where it has none. */
 export interface FlagNames {
-  readonly layerwise: string;
+  readonly byLayer: string;
   readonly target?: string;
   readonly maxRate?: string;
 }
 
 export const pruneFlags: FlagNames = {
-  layerwise: '--ranking layerwise',
+  byLayer: '--ranking layer',
   target: '--target',
   maxRate: '--max-rate',
 };
 
-export const impFlags: FlagNames = { layerwise: '--sorting_mode layerwise' };
+export const impFlags: FlagNames = { byLayer: '--sorting_mode layerwise' };
 
 /** What the units were chosen by, and why by that. */
 export function importanceInWords({
@@ -117,14 +117,14 @@ function narrowInWords(record: PruningRecord, flags: FlagNames): string[] {
 function waysOut(
   { ranking, rounds, rates }: PruningRecord,
   groups: readonly NarrowGroup[],
-  { layerwise, maxRate }: FlagNames,
+  { byLayer, maxRate }: FlagNames,
 ): string[] {
   const most = wideEnough(groups);
   const isGlobal = ranking === 'global';
   return [
     ...(isGlobal && maxRate !== undefined && most > 0 ? [`${maxRate} ${most}`] : []),
     ...(isGlobal && evenIsWide(groups, rounds.at(-1)?.rates ?? rates)
-      ? [`the same share of each group (${layerwise})`]
+      ? [`the same share of each group (${byLayer})`]
       : []),
     'a lower rate',
   ];

@@ -49,7 +49,7 @@ function trained(arch: string, options: ModelOptions): ImageModel {
 async function pruned(model: ImageModel): Promise<ImageModel> {
   const kinds = new Set(model.pruningGroups().map(({ kind }) => kind));
   const rates = Object.fromEntries(Array.from(kinds, (kind) => [kind, 0.4]));
-  const result = await pruneOneShot(model, { rates, importance: 'l2', scope: 'global' });
+  const result = await pruneOneShot(model, { rates, importance: 'l2', ranking: 'global' });
   result.model.eval();
   return result.model;
 }
@@ -108,7 +108,7 @@ describe('an ONNX model computes what its model does', () => {
     let model = trained('mamba_nano', { ...mamba, ...options, scan: 'bi' });
     if (what === 'one channel') {
       const rates = { ssm: 15 / 16 };
-      model = (await pruneOneShot(model, { rates, importance: 'l2', scope: 'layerwise' })).model;
+      model = (await pruneOneShot(model, { rates, importance: 'l2', ranking: 'layer' })).model;
       expect(widthsOf(model)).toEqual([1, 1]);
     }
     for (const scanOp of scanOps) await expectSame(model, { scanOp });
@@ -118,7 +118,7 @@ describe('an ONNX model computes what its model does', () => {
     const options = { ...size, imageSize: 32, patchSize: 2, dModel: 64, dState: 16, depth: 2 };
     const dense = trained('mamba_nano', options);
     const rates = { ssm: 0.6 };
-    const { model } = await pruneOneShot(dense, { rates, importance: 'l2', scope: 'layerwise' });
+    const { model } = await pruneOneShot(dense, { rates, importance: 'l2', ranking: 'layer' });
     // 256 positions of 16 states, 524288 numbers and 208896; the limit is 262144.
     expect([widthsOf(dense), widthsOf(model)]).toEqual([
       [128, 128],

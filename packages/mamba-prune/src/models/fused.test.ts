@@ -124,7 +124,7 @@ describe.each(Object.entries(cases))('%s', (_, { arch, options }) => {
         },
         'a regulariser that shrinks weights': () => {
           const targets = [...new Set(model.pruningGroups().map(({ kind }) => kind))];
-          const options = { norm: 'l1', targets, schedule: 'constant', base: 1 } as const;
+          const options = { norm: 'l1', targets, schedule: 'constant', strength: 1 } as const;
           new Rsst(model, model.pruningGroups(), options).shrink(0.01);
         },
         'another type and back': () => {

@@ -11,7 +11,7 @@ export interface GroupMember {
   readonly offset?: number;
   /** Indices per unit. Default `1`. A head of attention has head_dim. */
   readonly unitSize?: number;
-  /** Part of the default importance score: the plan scores SSM channels by out_proj alone. */
+  /** Counts under the score `consumer`: of an SSM channel out_proj alone. */
   readonly scored?: boolean;
   /** What RSST's l1 norm is taken over; the scored members, unless one of the group has this mark. */
   readonly regularized?: boolean;

@@ -30,7 +30,7 @@ describe('model files', () => {
       numClasses: 5,
       imageSize: 12,
     });
-    const options = { rates: { ssm: 0.5, mlp: 0.7 }, importance: 'l2', scope: 'global' } as const;
+    const options = { rates: { ssm: 0.5, mlp: 0.7 }, importance: 'l2', ranking: 'global' } as const;
     const { model } = await pruneOneShot(dense, options);
     model.eval();
     const path = join(folder, 'model.safetensors');

@@ -10,7 +10,7 @@ import {
 import { describe, expect, it } from 'vitest';
 import type { ImageModel } from '../models/image-model.js';
 import { type Calibration, averageOverBatches, free } from './calibration.js';
-import { scoreUnits } from './importance.js';
+import { scoreUnits } from './score-units.js';
 import { refillUnits } from './refill.js';
 import { TwoLayer, randomImages, smallMamba } from './testing/models.js';
 import { settledMemory } from '../../../../test/support/garbage.js';
@@ -55,6 +55,8 @@ function failing(calibration: Calibration, after: number): Calibration {
 const uses: Record<string, (model: ImageModel, calibration: Calibration) => Promise<unknown>> = {
   'importance taylor': (model, calibration) =>
     scoreUnits(model, model.pruningGroups(), { importance: 'taylor', score: 'group' }, calibration),
+  'importance obd': (model, calibration) =>
+    scoreUnits(model, model.pruningGroups(), { importance: 'obd', score: 'group' }, calibration),
   'score activation': (model, calibration) =>
     scoreUnits(
       model,
@@ -68,7 +70,7 @@ const uses: Record<string, (model: ImageModel, calibration: Calibration) => Prom
       {
         rates: { neurons: 0.5 },
         importance: 'l1',
-        scope: 'layerwise',
+        ranking: 'layer',
         fillback: 0.5,
         refillScore: 'gradient',
       },
@@ -104,7 +106,9 @@ describe('a pass over calibration data', () => {
         };
         await expect(use(model, unreadable)).rejects.toThrow('disk on fire');
       } else {
-        await expect(use(model, broken)).rejects.toThrow(/crossEntropy: got logits \[3, 2\]/);
+        await expect(use(model, broken)).rejects.toThrow(
+          /crossEntropy: got logits \[3, 2\]|calibration: got 1 labels for 3 images/,
+        );
       }
       expect(traceOf(model)).toEqual(before);
     });
@@ -141,7 +145,9 @@ describe('a pass over calibration data', () => {
     const groups = model.pruningGroups();
     const watched = groups.filter(({ optional }) => !optional);
     const pass = async (): Promise<void> => {
-      await scoreUnits(model, groups, { importance: 'taylor' }, calibration);
+      for (const importance of ['taylor', 'fisher', 'obd']) {
+        await scoreUnits(model, groups, { importance }, calibration);
+      }
       await scoreUnits(model, watched, { importance: 'l1', score: 'activation' }, calibration);
     };
     await pass();

@@ -5,7 +5,7 @@ import type { ModelOptions } from '../models/model-options.js';
 import type { ImageModel } from '../models/image-model.js';
 import { createModel } from '../models/registry.js';
 import { memberOffset, memberUnitSize } from '../models/groups.js';
-import { type ScoreOptions, scoreUnits } from './importance.js';
+import { type ScoreOptions, scoreUnits } from './score-units.js';
 import { pruneWithRefill } from './refill.js';
 import { chooseUnits, defaultKinds } from './select-units.js';
 import { randomImages, smallMamba, weightOf } from './testing/models.js';
@@ -28,16 +28,18 @@ const families: Record<string, () => ImageModel> = {
     fresh('resnet50', { blocks: [1, 1], baseWidth: 4, imageSize: 20, stem: 'imagenet' }),
 };
 
-const ways: ScoreOptions[] = [
+const ways: (ScoreOptions & { readonly importance: string })[] = [
   { importance: 'l1' },
   { importance: 'l2', score: 'group' },
   { importance: 'taylor' },
   { importance: 'taylor', score: 'group' },
+  { importance: 'fisher' },
+  { importance: 'obd', score: 'group' },
   { importance: 'l2', score: 'activation' },
 ];
 
 describe.each(Object.entries(families))('%s', (_, make) => {
-  it.each(ways.map((way) => [`${way.importance}, ${way.score ?? 'out_proj'}`, way] as const))(
+  it.each(ways.map((way) => [`${way.importance}, ${way.score ?? 'consumer'}`, way] as const))(
     'gives a unit without weights the score 0 and the others more: %s',
     async (__, way) => {
       const model = make();
@@ -67,7 +69,7 @@ describe.each(Object.entries(families))('%s', (_, make) => {
   it('is refilled by gradient to the size of plain pruning', async () => {
     const model = make();
     const rates = Object.fromEntries(defaultKinds(model).map((kind) => [kind, 0.4]));
-    const cut = { rates, importance: 'l2', scope: 'layerwise' } as const;
+    const cut = { rates, importance: 'l2', ranking: 'layer' } as const;
     const plain = await chooseUnits(model, cut);
     const { model: pruned, returned } = await pruneWithRefill(
       model,

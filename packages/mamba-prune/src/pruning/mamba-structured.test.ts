@@ -4,7 +4,7 @@ import { UsageError } from '../errors.js';
 import type { ImageModel } from '../models/image-model.js';
 import { VisionMamba } from '../models/mamba/model.js';
 import { mambaConfig } from '../models/mamba/config.js';
-import { scoreUnits } from './importance.js';
+import { scoreUnits } from './score-units.js';
 import { computeStructuredRegularization } from './rsst/index.js';
 import {
   calculateChannelImportance,
@@ -49,12 +49,12 @@ describe('calculateChannelImportance', () => {
   it('never takes l1 for taylor', () => {
     const attempt = (): unknown => calculateChannelImportance(layer, 'taylor');
     expect(attempt).toThrow(UsageError);
-    expect(attempt).toThrow(/got method taylor for a weight without a gradient.*scoreUnits/);
+    expect(attempt).toThrow(/got importance taylor for a weight without a gradient.*scoreUnits/);
   });
 
-  it('refuses other methods and other shapes', () => {
+  it('refuses other importances and other shapes', () => {
     expect(() => calculateChannelImportance(layer, 'max' as 'l1')).toThrow(
-      /calculateChannelImportance: method: got 'max', expected one of l1, l2, taylor/,
+      /calculateChannelImportance: importance: got 'max', expected one of l1, l2, taylor/,
     );
     expect(() => calculateChannelImportance({ weight: tensor([1, 2]) })).toThrow(
       /got a weight of shape \[2\], expected that of a linear layer/,
@@ -104,17 +104,17 @@ describe('calculateNeuronImportance', () => {
   });
 });
 
-describe('the pruning functions of the plan', () => {
+describe('the pruning functions under their Python names', () => {
   it('cut 70% unless told otherwise, each its own kind', async () => {
     const model = smallMamba();
-    const ssm = await pruneMambaSsmStructured(model, { method: 'layerwise' });
+    const ssm = await pruneMambaSsmStructured(model, { ranking: 'layer' });
     expect(widthsOf(ssm.model)).toMatchObject({ 'blocks.0.ssm': 10, 'blocks.1.mlp': 64 });
-    const mlp = await pruneMambaMlpStructured(model, { method: 'layerwise' });
+    const mlp = await pruneMambaMlpStructured(model, { ranking: 'layer' });
     expect(widthsOf(mlp.model)).toMatchObject({ 'blocks.0.ssm': 32, 'blocks.1.mlp': 19 });
     const both = await pruneMambaHybrid(model, {
       ssmRatio: 0.5,
       mlpRatio: 0.25,
-      method: 'layerwise',
+      ranking: 'layer',
       importance: 'taylor',
       calibration: randomImages(model, [2]),
     });
@@ -122,14 +122,14 @@ describe('the pruning functions of the plan', () => {
     expect(widthsOf(model)).toMatchObject({ 'blocks.0.ssm': 32, 'blocks.1.mlp': 64 });
   });
 
-  it('take ratio and method one after the other too, as in Python', async () => {
+  it('take ratio and ranking one after the other too, as in Python', async () => {
     const model = smallMamba();
     const widths = async (result: ReturnType<typeof pruneMambaHybrid>) =>
       widthsOf((await result).model);
-    expect(await widths(pruneMambaSsmStructured(model, 0.25, 'layerwise'))).toEqual(
-      await widths(pruneMambaSsmStructured(model, { pruneRatio: 0.25, method: 'layerwise' })),
+    expect(await widths(pruneMambaSsmStructured(model, 0.25, 'layer'))).toEqual(
+      await widths(pruneMambaSsmStructured(model, { pruneRatio: 0.25, ranking: 'layer' })),
     );
-    expect(await widths(pruneMambaSsmStructured(model, 0.25, 'layerwise'))).toMatchObject({
+    expect(await widths(pruneMambaSsmStructured(model, 0.25, 'layer'))).toMatchObject({
       ...{ 'blocks.0.ssm': 24, 'blocks.1.ssm': 24, 'blocks.0.mlp': 64 },
     });
     expect(await widths(pruneMambaMlpStructured(model, 0.5))).toEqual(
@@ -145,7 +145,7 @@ describe('the pruning functions of the plan', () => {
     const wrong: [Promise<unknown>, RegExp][] = [
       [
         pruneMambaSsmStructured(model, { rat: 0.2 } as never),
-        /option 'rat', expected some of pruneRatio, method/,
+        /option 'rat', expected some of pruneRatio, ranking/,
       ],
       [
         pruneMambaSsmStructured(model, { pruneRatio: '0.2' } as never),
@@ -157,13 +157,13 @@ describe('the pruning functions of the plan', () => {
       ],
       [pruneMambaSsmStructured(model, null as never), /got null in place of the options/],
       [pruneMambaSsmStructured(model, [0.2] as never), /in place of the options/],
-      [pruneMambaSsmStructured(model, {}, 'layerwise'), /got "layerwise" after the options/],
-      [pruneMambaMlpStructured(model, 0.2, 'layers' as never), /method: got 'layers'/],
+      [pruneMambaSsmStructured(model, {}, 'layer'), /got "layer" after the options/],
+      [pruneMambaMlpStructured(model, 0.2, 'layers' as never), /ranking: got 'layers'/],
       [
         pruneMambaHybrid(model, { pruneRatio: 0.2 } as never),
         /option 'pruneRatio', expected some of ssmRatio/,
       ],
-      [pruneMambaHybrid(model, 0.2, 'layerwise' as never), /mlpRatio: got the string 'layerwise'/],
+      [pruneMambaHybrid(model, 0.2, 'layer' as never), /mlpRatio: got the string 'layer'/],
       [pruneMambaHybrid(model, NaN), /got ssmRatio NaN/],
     ];
     for (const [result, words] of wrong) {
@@ -189,8 +189,8 @@ describe('the pruning functions of the plan', () => {
     await expect(pruneMambaHybrid(model, { mlpRatio: -1 })).rejects.toThrow(
       /pruneMambaHybrid: got mlpRatio -1/,
     );
-    await expect(pruneMambaMlpStructured(model, { method: 'local' as 'global' })).rejects.toThrow(
-      /pruneMambaMlpStructured: method: got 'local', expected one of global/,
+    await expect(pruneMambaMlpStructured(model, { ranking: 'local' as 'global' })).rejects.toThrow(
+      /pruneMambaMlpStructured: ranking: got 'local', expected one of global/,
     );
     await expect(pruneMambaHybrid(new TwoLayer({ units: 4 }))).rejects.toThrow(
       /pruneMambaHybrid: got two_layer, expected a Mamba model. Use pruneOneShot/,
@@ -222,12 +222,12 @@ describe('computeMambaStructuredRegularization', () => {
   it('is the strength times the l1 norms of the targets', () => {
     const model = smallMamba();
     const l1 = (targets: string[]) => regularization(model, targets);
-    const plan = (...args: [number?, ('ssm' | 'mlp' | 'both')?]) =>
+    const term = (...args: [number?, ('ssm' | 'mlp' | 'both')?]) =>
       scope(() => noGrad(() => computeMambaStructuredRegularization(model, ...args).item()));
     // float32: one rounding of the product.
-    expect(plan() / (1e-4 * (l1(['ssm']) + l1(['mlp'])))).toBeCloseTo(1, 5);
-    expect(plan(2, 'ssm') / (2 * l1(['ssm']))).toBeCloseTo(1, 5);
-    expect(plan(2, 'mlp') / (2 * l1(['mlp']))).toBeCloseTo(1, 5);
+    expect(term() / (1e-4 * (l1(['ssm']) + l1(['mlp'])))).toBeCloseTo(1, 5);
+    expect(term(2, 'ssm') / (2 * l1(['ssm']))).toBeCloseTo(1, 5);
+    expect(term(2, 'mlp') / (2 * l1(['mlp']))).toBeCloseTo(1, 5);
   });
 
   it('can be differentiated', () => {

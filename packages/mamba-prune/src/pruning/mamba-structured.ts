@@ -4,17 +4,20 @@
 //
 // What differs: scores are over the channels that are really deleted (input channels of out_proj, its
 // columns; the original took norms over dim 1, which are those of output channels); taylor without
-// gradients is an error, not a silent l1; layerwise works for the MLP too; a new, smaller model is
-// returned and the given one is left alone.
+// gradients is an error, not a silent l1; ranking by layer works for the MLP too; a new, smaller model is
+// returned and the given one is left alone. What it calls `method` is `ranking` and `importance` here; `method` and
+// `layerwise` are read as well.
 import { type Tensor, noGrad, scope } from '@mamba-prune/libtorch';
 import { UsageError } from '../errors.js';
 import type { ImageModel } from '../models/image-model.js';
 import { type OptionKinds, checkOptions } from '../option-checks.js';
-import { type Calibration, type ImportanceNorm, importanceNorms, rowNorms } from './importance.js';
+import type { Calibration } from './calibration.js';
+import { renamed, todaysValue } from './earlier-names.js';
 import { type PruningResult, pruneOneShot } from './oneshot.js';
+import { rowNorms } from './score-units.js';
 import { type CutOptions, cutKinds } from './select-units.js';
 import { computeStructuredRegularization } from './rsst/index.js';
-import { checkChoice, selectionScopes } from './selection.js';
+import { type Ranking, checkChoice, rankings } from './selection.js';
 
 /** A linear layer, or anything else with a weight of shape [out, in]. */
 export interface HasWeight {
@@ -22,10 +25,10 @@ export interface HasWeight {
 }
 
 /** The two functions that prune one kind of unit take these, and the ratio. */
-export interface StructuredPruningOptions extends Omit<CutOptions, 'rates' | 'scope'> {
-  /** How units are ranked: all blocks together (unless given), or each block by itself. */
-  readonly method?: CutOptions['scope'];
-  /** Real images, for importance taylor, which is the default with them, and score activation. */
+export interface StructuredPruningOptions extends Omit<CutOptions, 'rates' | 'ranking'> {
+  /** Whether units of all blocks are ranked together, or those of each block by themselves. Default `global`. */
+  readonly ranking?: Ranking;
+  /** Real images, for importances and scores that look at them: taylor, the default with images, is one. */
   readonly calibration?: Calibration;
 }
 
@@ -41,38 +44,42 @@ export interface PruneHybridOptions extends StructuredPruningOptions {
   readonly mlpRatio?: number;
 }
 
+/** Those that a weight and the gradient which it holds are enough for. */
+const importancesOfLayers = ['l1', 'l2', 'taylor'] as const;
+type LayerImportance = (typeof importancesOfLayers)[number];
+
 /**
  * `calculate_channel_importance(linear_layer, method)`: one score per *input* channel of a layer, so
  * for out_proj one per SSM channel.
  *
- * @param method - l1 or l2: the norm of the channel's column of the weight; taylor: the sum of
+ * @param importance - l1 or l2: the norm of the channel's column of the weight; taylor: the sum of
  *   |w dL/dw| over it, with the gradient that `weight.grad` holds
  * @returns [in]
  * @throws UsageError for taylor without a gradient, or a weight that is no matrix
  */
 export function calculateChannelImportance(
   layer: HasWeight,
-  method: ImportanceNorm = 'l1',
+  importance: LayerImportance = 'l1',
 ): Float64Array {
-  return sliceNorms('calculateChannelImportance', layer, 1, method);
+  return sliceNorms('calculateChannelImportance', layer, 1, importance);
 }
 
 /**
  * `calculate_neuron_importance(fc1, fc2)`: one score per hidden neuron of an MLP, the norm of its row
  * of fc1 plus the norm of its column of fc2; biases do not count.
  *
- * @param method - as for `calculateChannelImportance`
+ * @param importance - as for `calculateChannelImportance`
  * @returns [hidden]
  * @throws UsageError for taylor without gradients, or layers that do not follow each other
  */
 export function calculateNeuronImportance(
   fc1: HasWeight,
   fc2: HasWeight,
-  method: ImportanceNorm = 'l1',
+  importance: LayerImportance = 'l1',
 ): Float64Array {
   const where = 'calculateNeuronImportance';
-  const rows = sliceNorms(where, fc1, 0, method);
-  const columns = sliceNorms(where, fc2, 1, method);
+  const rows = sliceNorms(where, fc1, 0, importance);
+  const columns = sliceNorms(where, fc2, 1, importance);
   if (rows.length !== columns.length) {
     throw new UsageError(
       `${where}: got fc1 with ${rows.length} outputs and fc2 with ${columns.length} inputs, expected the same number of neurons`,
@@ -81,20 +88,18 @@ export function calculateNeuronImportance(
   return rows.map((value, unit) => value + (columns[unit] as number));
 }
 
-type Method = NonNullable<StructuredPruningOptions['method']>;
-
 /**
  * `prune_mamba_ssm_structured(model, prune_ratio, method)`: cuts whole SSM channels (d_inner).
- * @param options - or the ratio, with the method after it, as in Python
+ * @param options - or the ratio, with the ranking after it, as in Python
  * @throws UsageError for a model without SSMs, a ratio outside [0, 1), an option that there is not, and what
  *   `pruneOneShot` refuses
  */
 export async function pruneMambaSsmStructured(
   model: ImageModel,
   options: PruneKindOptions | number = {},
-  method?: Method,
+  ranking?: Ranking,
 ): Promise<PruningResult> {
-  return pruneKind('pruneMambaSsmStructured', 'ssm', model, options, method);
+  return pruneKind('pruneMambaSsmStructured', 'ssm', model, options, ranking);
 }
 
 /**
@@ -104,9 +109,9 @@ export async function pruneMambaSsmStructured(
 export async function pruneMambaMlpStructured(
   model: ImageModel,
   options: PruneKindOptions | number = {},
-  method?: Method,
+  ranking?: Ranking,
 ): Promise<PruningResult> {
-  return pruneKind('pruneMambaMlpStructured', 'mlp', model, options, method);
+  return pruneKind('pruneMambaMlpStructured', 'mlp', model, options, ranking);
 }
 
 /**
@@ -123,16 +128,19 @@ export async function pruneMambaHybrid(
   const all =
     typeof given === 'number'
       ? { ssmRatio: given, ...(second !== undefined && { mlpRatio: second }) }
-      : given;
-  if (all === given) refuseSecond(where, second);
+      : renamed(given, earlierNames);
+  if (typeof given !== 'number') refuseSecond(where, second);
   checkOptions(where, all, { ssmRatio: 'number', mlpRatio: 'number', ...structuredKinds });
   const { ssmRatio = 0.7, mlpRatio = 0.7, ...options } = all;
   const ratios = { ssm: ['ssmRatio', ssmRatio], mlp: ['mlpRatio', mlpRatio] } as const;
   return prune(where, model, ratios, options);
 }
 
+/** As in Python. */
+const earlierNames = { method: 'ranking' } as const;
+
 const structuredKinds: OptionKinds<StructuredPruningOptions> = {
-  method: 'string',
+  ranking: 'string',
   importance: cutKinds.importance,
   score: cutKinds.score,
   normalize: cutKinds.normalize,
@@ -148,13 +156,13 @@ function pruneKind(
   kind: 'ssm' | 'mlp',
   model: ImageModel,
   given: PruneKindOptions | number,
-  method: Method | undefined,
+  ranking: Ranking | undefined,
 ): Promise<PruningResult> {
   const all =
     typeof given === 'number'
-      ? { pruneRatio: given, ...(method !== undefined && { method }) }
-      : given;
-  if (all === given) refuseSecond(where, method);
+      ? { pruneRatio: given, ...(ranking !== undefined && { ranking }) }
+      : renamed(given, earlierNames);
+  if (typeof given !== 'number') refuseSecond(where, ranking);
   checkOptions(where, all, { pruneRatio: 'number', ...structuredKinds });
   const { pruneRatio = 0.7, ...options } = all;
   return prune(where, model, { [kind]: ['pruneRatio', pruneRatio] }, options);
@@ -175,9 +183,10 @@ async function prune(
   where: string,
   model: ImageModel,
   ratios: Ratios,
-  { method = 'global', calibration, ...selection }: StructuredPruningOptions,
+  { ranking: given = 'global', calibration, ...selection }: StructuredPruningOptions,
 ): Promise<PruningResult> {
-  checkChoice(`${where}: method`, method, selectionScopes);
+  const ranking = todaysValue('ranking', given) as Ranking;
+  checkChoice(`${where}: ranking`, ranking, rankings);
   for (const [name, ratio] of Object.values(ratios)) {
     if (!(typeof ratio === 'number' && ratio >= 0 && ratio < 1)) {
       throw new UsageError(
@@ -193,7 +202,7 @@ async function prune(
   const rates = Object.fromEntries(
     Object.entries(ratios).map(([kind, [, ratio]]) => [kind, ratio]),
   );
-  return pruneOneShot(model, { ...selection, scope: method, rates }, calibration);
+  return pruneOneShot(model, { ...selection, ranking, rates }, calibration);
 }
 
 /** Scores of the slices of a matrix at each index of `dim`. */
@@ -201,9 +210,9 @@ function sliceNorms(
   where: string,
   { weight }: HasWeight,
   dim: 0 | 1,
-  method: ImportanceNorm,
+  importance: LayerImportance,
 ): Float64Array {
-  checkChoice(`${where}: method`, method, importanceNorms);
+  checkChoice(`${where}: importance`, importance, importancesOfLayers);
   if (weight.ndim !== 2) {
     throw new UsageError(
       `${where}: got a weight of shape [${weight.shape.join(', ')}], expected that of a linear layer, [out, in]`,
@@ -212,11 +221,11 @@ function sliceNorms(
   return scope(() =>
     noGrad(() => {
       const rows = (tensor: Tensor): Tensor => (dim === 0 ? tensor : tensor.t());
-      if (method !== 'taylor') return toArray(rowNorms(rows(weight.detach()), method));
+      if (importance !== 'taylor') return toArray(rowNorms(rows(weight.detach()), importance));
       const { grad } = weight;
       if (!grad) {
         throw new UsageError(
-          `${where}: got method taylor for a weight without a gradient, expected one. ` +
+          `${where}: got importance taylor for a weight without a gradient, expected one. ` +
             'Call backward on the loss of real data first, or use scoreUnits, which gathers the gradients itself.',
         );
       }
@@ -229,20 +238,20 @@ function sliceNorms(
 const toArray = (scores: Tensor): Float64Array => scores.toTypedArray() as Float64Array;
 
 /**
- * The plan's compute_mamba_structured_regularization: `regStrength` times the l1 norms of out_proj's
+ * `compute_mamba_structured_regularization`: `strength` times the l1 norms of out_proj's
  * columns (the *input* channels, which are what pruning removes) and of fc1's rows.
  * @returns 0-d
  * @throws UsageError for an unknown target, or a model without such groups
  */
 export function computeMambaStructuredRegularization(
   model: ImageModel,
-  regStrength = 1e-4,
-  regTarget: 'ssm' | 'mlp' | 'both' = 'both',
+  strength = 1e-4,
+  target: 'ssm' | 'mlp' | 'both' = 'both',
 ): Tensor {
-  if (!(regStrength >= 0 && regStrength < Infinity)) {
-    throw new UsageError(`regStrength: got ${regStrength}, expected a number of at least 0`);
+  if (!(strength >= 0 && strength < Infinity)) {
+    throw new UsageError(`strength: got ${strength}, expected a number of at least 0`);
   }
-  const targets = regTarget === 'both' ? ['ssm', 'mlp'] : [regTarget];
+  const targets = target === 'both' ? ['ssm', 'mlp'] : [target];
   const options = { norm: 'l1', targets } as const;
-  return computeStructuredRegularization(model, model.pruningGroups(), options).mul(regStrength);
+  return computeStructuredRegularization(model, model.pruningGroups(), options).mul(strength);
 }

@@ -61,7 +61,7 @@ describe('gateGradients', () => {
     const kept = await chooseUnits(model, {
       rates: { ssm: 0.7, mlp: 0.6 },
       importance: 'l2',
-      scope: 'global',
+      ranking: 'global',
     });
     const groups = model.pruningGroups().filter(({ optional }) => !optional);
     const data = randomImages(model, [3]);

@@ -6,9 +6,11 @@ import {
   fromTypedArray,
   grad,
   noGrad,
+  scope,
   zeros,
   zerosLike,
 } from '@mamba-prune/libtorch';
+import { UsageError } from '../errors.js';
 import type { ImageModel, UnitProbe } from '../models/image-model.js';
 import { type Calibration, averageOverBatches, free } from './calibration.js';
 import type { KeptUnits, PruningGroup } from '../models/groups.js';
@@ -32,6 +34,49 @@ export function meanGradients(
       return new Map(
         names.map((name, i) => [name, gradients[i] ?? zerosLike(parameters[i] as Tensor)]),
       );
+    }),
+  );
+}
+
+/**
+ * Mean square of the gradient of the cross-entropy, by each of the named parameters: of the mean loss of each batch,
+ * counted by its images, or of the loss of each image. Their `.grad` is left alone.
+ * @returns float64, shaped like the parameters; the caller disposes them
+ */
+export function meanSquaredGradients(
+  model: ImageModel,
+  names: readonly string[],
+  calibration: Calibration,
+  of: 'batch' | 'image',
+): Promise<Map<string, Tensor>> {
+  const all = model.namedParameters();
+  const parameters = names.map((name) => all.get(name) as Tensor);
+  return averageOverBatches(model, calibration, ({ images, labels }) =>
+    withGradients(parameters, () => {
+      const count = images.size(0);
+      const size = of === 'batch' ? count : 1;
+      if (labels.size(0) !== count) {
+        throw new UsageError(
+          `calibration: got ${labels.size(0)} labels for ${count} images, expected one for each.`,
+        );
+      }
+      const sums = parameters.map(({ shape, device }) =>
+        zeros(shape, { dtype: 'float64', device }),
+      );
+      for (let from = 0; from < count; from += size) {
+        scope(() => {
+          const logits = model.forward(images.narrow(0, from, size));
+          const loss = F.crossEntropy(logits, labels.narrow(0, from, size));
+          const gradients = grad([loss], parameters);
+          noGrad(() => {
+            // A parameter that the loss does not hear of has no gradient, and adds nothing.
+            gradients.forEach((gradient, i) => {
+              if (gradient) sums[i]?.add_(gradient.to('float64').square());
+            });
+          });
+        });
+      }
+      return new Map(names.map((name, i) => [name, (sums[i] as Tensor).mul(size / count)]));
     }),
   );
 }

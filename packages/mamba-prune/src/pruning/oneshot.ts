@@ -1,6 +1,6 @@
 import type { ImageModel } from '../models/image-model.js';
 import type { KeptUnits } from '../models/groups.js';
-import type { Calibration } from './importance.js';
+import type { Calibration } from './calibration.js';
 import { type CutOptions, chooseUnits } from './select-units.js';
 import { pruneModel } from './surgery.js';
 

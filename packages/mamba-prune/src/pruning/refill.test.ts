@@ -18,7 +18,7 @@ import {
 const base = {
   rates: { ssm: 0.7, mlp: 0.6 },
   importance: 'l2',
-  scope: 'global',
+  ranking: 'global',
   fillback: 0.25,
 } as const satisfies RefillOptions;
 
@@ -132,7 +132,7 @@ describe('refillUnits', () => {
     const options = {
       rates: { neurons: 0.6 },
       importance: 'l1',
-      scope: 'layerwise',
+      ranking: 'layer',
       fillback: 0.4,
     } as const;
     const { model: pruned, ...choice } = await pruneWithRefill(model, options);
@@ -149,7 +149,7 @@ describe('refillUnits', () => {
     const model = new TwoLayer({ units: 6 });
     setWeight(model, 'fc1.weight', Array<number>(12).fill(1));
     setWeight(model, 'fc2.weight', Array<number>(12).fill(1));
-    const options = { rates: { neurons: 0.5 }, importance: 'l1', scope: 'layerwise' } as const;
+    const options = { rates: { neurons: 0.5 }, importance: 'l1', ranking: 'layer' } as const;
     for (const refillScore of ['magnitude', 'gradient'] as const) {
       // Equal weights have equal gradients too: zero here, since both logits are the same.
       setWeight(model, 'fc1.bias', Array<number>(6).fill(0.5));
@@ -196,7 +196,7 @@ describe('refillUnits', () => {
     const { kept } = await refillUnits(model, {
       rates: { ssm: 0.6, state: 0.5, dt_rank: 0 },
       importance: 'l1',
-      scope: 'layerwise',
+      ranking: 'layer',
       roundTo: 4,
       fillback: 0.3,
     });
@@ -235,7 +235,7 @@ describe('the refill score gradient', () => {
   const options = {
     rates: { neurons: 2 / 3 },
     importance: 'l1',
-    scope: 'layerwise',
+    ranking: 'layer',
     fillback: 0.5,
   } as const;
 

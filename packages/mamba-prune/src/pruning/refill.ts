@@ -4,7 +4,8 @@ import { UsageError } from '../errors.js';
 import type { ImageModel } from '../models/image-model.js';
 import { type OptionKinds, requireOptions } from '../option-checks.js';
 import type { KeptUnits } from '../models/groups.js';
-import { type Calibration, requireProbe } from './importance.js';
+import type { Calibration } from './calibration.js';
+import { todaysCut } from './earlier-names.js';
 import { gateGradients } from './measure.js';
 import type { PruningResult } from './oneshot.js';
 import {
@@ -14,13 +15,15 @@ import {
   groupsOfKinds,
   scoreAndSelect,
 } from './select-units.js';
+import {
+  type RefillBudget,
+  type RefillScore,
+  refillBudgets,
+  refillScores,
+} from './refill-choices.js';
+import { requireProbe } from './score-units.js';
 import { bestFirst, checkChoice, checkScores, roundUp } from './selection.js';
 import { pruneModel } from './surgery.js';
-
-/** What the removed units are ranked by. */
-export const refillScores = ['magnitude', 'gradient'] as const;
-/** Whether the units that return come on top of the rate, or the first cut makes room for them. */
-export const refillBudgets = ['add', 'keep'] as const;
 
 export interface RefillOptions extends CutOptions {
   /** Share f of the removed units that returns, in [0, 1]. */
@@ -29,9 +32,9 @@ export interface RefillOptions extends CutOptions {
    * `magnitude` (the default): the scores of the first cut. `gradient`: |dL/dg| at g = 0 of a gate
    * g on each removed unit with the kept units in place, on the calibration data.
    */
-  readonly refillScore?: (typeof refillScores)[number] | undefined;
+  readonly refillScore?: RefillScore | undefined;
   /** Default `add`. */
-  readonly budget?: (typeof refillBudgets)[number] | undefined;
+  readonly budget?: RefillBudget | undefined;
 }
 
 const refillKinds: OptionKinds<RefillOptions> = {
@@ -104,9 +107,10 @@ export function refillCounts(
  */
 export async function refillUnits(
   model: ImageModel,
-  options: RefillOptions,
+  given: RefillOptions,
   calibration?: Calibration,
 ): Promise<RefillChoice> {
+  const options = todaysCut(given);
   requireOptions('RefillOptions', options, refillKinds, ['rates', 'fillback']);
   checkRates('RefillOptions', options.rates);
   checkRefill(model, options, calibration);

@@ -4,7 +4,7 @@ import type { Calibration } from './calibration.js';
 import { type CutOptions, chooseUnits, defaultKinds } from './select-units.js';
 import { randomImages, smallMamba } from './testing/models.js';
 
-const options: CutOptions = { rates: { ssm: 0.5 }, importance: 'l1', scope: 'layerwise' };
+const options: CutOptions = { rates: { ssm: 0.5 }, importance: 'l1', ranking: 'layer' };
 
 describe('chooseUnits', () => {
   it('cuts the kinds that have a rate, each by its own, in the order of the network', async () => {
@@ -31,9 +31,9 @@ describe('chooseUnits', () => {
   it('takes the best importance that the inputs allow unless one is given', async () => {
     const model = smallMamba();
     const images = randomImages(model, [4]);
-    const { rates, scope } = options;
+    const { rates, ranking } = options;
     const kept = (given: Partial<CutOptions>, calibration?: Calibration) =>
-      chooseUnits(model, { rates, scope, ...given }, calibration);
+      chooseUnits(model, { rates, ranking, ...given }, calibration);
     const [l1, taylor] = [
       await kept({ importance: 'l1' }),
       await kept({ importance: 'taylor' }, images),

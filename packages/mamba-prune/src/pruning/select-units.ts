@@ -3,20 +3,11 @@ import { UsageError } from '../errors.js';
 import type { ImageModel } from '../models/image-model.js';
 import type { KeptUnits, PruningGroup } from '../models/groups.js';
 import { type OptionKinds, requireOptions } from '../option-checks.js';
-import {
-  type Calibration,
-  type ScoreOptions,
-  importanceNorms,
-  scoreKinds,
-  scoreUnits,
-} from './importance.js';
-import {
-  type SelectionOptions,
-  checkChoice,
-  checkSelection,
-  selectUnits,
-  selectionKinds,
-} from './selection.js';
+import type { Calibration } from './calibration.js';
+import { todaysCut } from './earlier-names.js';
+import { checkImportance } from './importances.js';
+import { type ScoreOptions, scoreKinds, scoreUnits } from './score-units.js';
+import { type SelectionOptions, checkSelection, selectUnits, selectionKinds } from './selection.js';
 
 export interface CutOptions extends Omit<SelectionOptions, 'rate'>, ScoreOptions {
   /** Fraction of units to remove of each kind of group: `{ ssm: 0.7, mlp: 0.7 }`. */
@@ -44,7 +35,7 @@ export interface ScoredUnits {
  * The units that a cut at the given rates keeps: per kind, those with the best scores. Groups come in
  * the order of the network.
  *
- * @param calibration - needed for importance taylor and score activation; with it, and without an
+ * @param calibration - needed for importances and scores that look at images; with it, and without an
  *   importance, that is taylor (`defaultImportance`)
  * @throws UsageError for a kind that the model has no groups of, a rate outside [0, 1), or scores
  *   that need data where there are none; all before any pass over data
@@ -60,16 +51,17 @@ export async function chooseUnits(
 /** `chooseUnits`, with the scores that it went by. */
 export async function scoreAndSelect(
   model: ImageModel,
-  options: CutOptions,
+  given: CutOptions,
   calibration?: Calibration,
 ): Promise<ScoredUnits> {
+  const options = todaysCut(given);
   requireOptions('CutOptions', options, { ...cutKinds, ...refillNames }, ['rates']);
   checkRates('CutOptions', options.rates);
-  const { rates, importance, score, scope, normalize, roundTo, maxRate, sizes } = options;
-  const selection = { scope, normalize, roundTo, maxRate, sizes };
+  const { rates, importance, score, ranking, normalize, roundTo, maxRate, sizes } = options;
+  const selection = { ranking, normalize, roundTo, maxRate, sizes };
   const kinds = Object.keys(rates);
   const groups = groupsOfKinds(model, kinds);
-  if (importance !== undefined) checkChoice('importance', importance, importanceNorms);
+  if (typeof importance === 'string') checkImportance(importance);
   for (const kind of kinds) checkSelection({ ...selection, rate: rates[kind] as number });
   const scores = await scoreUnits(model, groups, { importance, score }, calibration);
   const chosen = new Map(

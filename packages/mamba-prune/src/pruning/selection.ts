@@ -2,15 +2,18 @@
 import { UsageError } from '../errors.js';
 import { type OptionKinds, requireOptions } from '../option-checks.js';
 import type { KeptUnits, PruningGroup } from '../models/groups.js';
+import { todaysCut } from './earlier-names.js';
 
-export const selectionScopes = ['global', 'layerwise'] as const;
+/** `global` ranks the units of all groups together, `layer` those of each group by themselves. */
+export const rankings = ['global', 'layer'] as const;
+export type Ranking = (typeof rankings)[number];
 export const normalizations = ['mean', 'none'] as const;
 
 export interface SelectionOptions {
   /** Fraction of the units to remove, in [0, 1). */
   readonly rate: number;
-  /** `global` ranks the units of all groups together, `layerwise` removes the same share of each. */
-  readonly scope: (typeof selectionScopes)[number];
+  /** `global` ranks the units of all groups together, `layer` removes the same share of each. */
+  readonly ranking: Ranking;
   /** Under `global`: divide a group's scores by their mean first, so that depth alone does not decide. */
   readonly normalize?: (typeof normalizations)[number] | undefined;
   /** Round the units kept of each group up to a multiple of this. */
@@ -19,15 +22,14 @@ export interface SelectionOptions {
   readonly maxRate?: number | undefined;
   /**
    * What the rates are shares of, per group name: in a run of several rounds the widths that it began
-   * with, so that the last round leaves exactly what a single cut would. The groups' own sizes unless
-   * given.
+   * with, so that the last round leaves exactly what a single cut would. By default the groups' own sizes.
    */
   readonly sizes?: Readonly<Record<string, number>> | undefined;
 }
 
 /** Of the options that every kind of selection has. */
 export const selectionKinds: OptionKinds<Omit<SelectionOptions, 'rate'>> = {
-  scope: 'string',
+  ranking: 'string',
   normalize: 'string',
   roundTo: 'number',
   maxRate: 'number',
@@ -58,13 +60,14 @@ export const roundUp = (count: number, roundTo: number, size: number): number =>
 export function selectUnits(
   groups: readonly PruningGroup[],
   scores: ReadonlyMap<string, ArrayLike<number>>,
-  options: SelectionOptions,
+  given: SelectionOptions,
 ): KeptUnits {
+  const options = todaysCut(given);
   requireOptions('selectUnits', options, { rate: 'number', ...selectionKinds });
   checkSelection(options);
   const ranked = groups.map((group) => rank(group, scores.get(group.name), options));
   const counts =
-    options.scope === 'layerwise'
+    options.ranking === 'layer'
       ? ranked.map(({ group }) => {
           const { rate, roundTo, sizes } = options;
           return Math.min(group.size, keptCount(fullSize(group, sizes), rate, roundTo));
@@ -89,7 +92,7 @@ interface RankedGroup {
 function rank(
   group: PruningGroup,
   given: ArrayLike<number> | undefined,
-  { scope, normalize = 'mean' }: SelectionOptions,
+  { ranking, normalize = 'mean' }: SelectionOptions,
 ): RankedGroup {
   if (given?.length !== group.size) {
     throw new UsageError(
@@ -98,7 +101,7 @@ function rank(
   }
   const scores = Float64Array.from(given);
   checkScores(group.name, scores);
-  if (scope === 'global' && normalize === 'mean') {
+  if (ranking === 'global' && normalize === 'mean') {
     const mean = scores.reduce((sum, score) => sum + score, 0) / group.size;
     // A group of zeros stays one: all its units are equally worthless.
     if (mean > 0) scores.forEach((score, i) => (scores[i] = score / mean));
@@ -149,7 +152,7 @@ function globalCounts(ranked: readonly RankedGroup[], options: SelectionOptions)
 /** @throws UsageError for what `selectUnits` refuses, before any scores are made */
 export function checkSelection({
   rate,
-  scope,
+  ranking,
   normalize = 'mean',
   roundTo = 1,
   maxRate = 1,
@@ -159,7 +162,7 @@ export function checkSelection({
       `rate: got ${rate}, expected the fraction to remove, from 0 up to but not including 1 (0.7 removes 70%)`,
     );
   }
-  checkChoice('scope', scope, selectionScopes);
+  checkChoice('ranking', ranking, rankings);
   checkChoice('normalize', normalize, normalizations);
   if (!Number.isInteger(roundTo) || roundTo < 1) {
     throw new UsageError(`round-to: got ${roundTo}, expected a positive integer such as 8`);

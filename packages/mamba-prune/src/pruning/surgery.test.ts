@@ -58,7 +58,7 @@ describe('surgery', () => {
       const kept = await chooseUnits(model, {
         rates: { ssm: rate, mlp: rate, state: rate, dt_rank: rate },
         importance: 'l2',
-        scope: 'global',
+        ranking: 'global',
       });
       const pruned = pruneModel(model, kept);
       maskModel(model, kept);
@@ -133,7 +133,7 @@ describe('surgery', () => {
     const model = smallMamba();
     const images = randn([1, 3, 12, 12]);
     const before = run(model, images);
-    await pruneOneShot(model, { rates: { ssm: 0.9 }, importance: 'l1', scope: 'layerwise' });
+    await pruneOneShot(model, { rates: { ssm: 0.9 }, importance: 'l1', ranking: 'layer' });
     expect(run(model, images).equal(before)).toBe(true);
   });
 
@@ -141,7 +141,7 @@ describe('surgery', () => {
     const { model } = await pruneOneShot(smallMamba(), {
       rates: { ssm: 0.75, mlp: 0.5 },
       importance: 'l2',
-      scope: 'layerwise',
+      ranking: 'layer',
     });
     // d_model 16, d_inner 8, mlp 32, N 4, R 1, conv 4
     const ssm = 16 * 16 + (8 * 4 + 8) + 8 * 9 + (8 + 8) + 8 * 4 + 8 + 8 * 16;
@@ -156,7 +156,7 @@ describe('surgery', () => {
     const { model } = await pruneOneShot(smallMamba(twoRanks), {
       rates: { ssm: 0.75, mlp: 0.5, state: 0.25, dt_rank: 0.5 },
       importance: 'l2',
-      scope: 'layerwise',
+      ranking: 'layer',
     });
     // d_model 32, d_inner 16, mlp 64, N 3, R 1, conv 4
     const ssm = 32 * 32 + (16 * 4 + 16) + 16 * (1 + 6) + (16 + 16) + 16 * 3 + 16 + 16 * 32;

@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { stableJson } from '../training/options.js';
 import { RunFolder } from '../training/run-folder.js';
+import { todaysSettings } from './prune/earlier-names.js';
 import type { RunControl } from './settings.js';
 
 /**
@@ -15,7 +16,7 @@ export function runState(path: string, settings: object, fresh = false): RunStat
   if (!existsSync(path) || !RunFolder.isRun(path)) return 'new';
   if (fresh) return 'replaced';
   const { config, modelPath } = RunFolder.open(path);
-  if (stableJson(config['settings']) !== stableJson(settings)) return 'replaced';
+  if (stableJson(todaysSettings(config['settings'])) !== stableJson(settings)) return 'replaced';
   return existsSync(modelPath) ? 'finished' : 'unfinished';
 }
 

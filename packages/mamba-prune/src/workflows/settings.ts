@@ -14,6 +14,7 @@ import { stableJson } from '../training/options.js';
 import { RunFolder } from '../training/run-folder.js';
 import type { TrainHooks, TrainOptions } from '../training/types.js';
 import type { DataHooks, DataSettings, PreparationSettings } from './fit.js';
+import { todaysSettings } from './prune/earlier-names.js';
 import type { PruneSettings } from './prune/settings.js';
 
 /** How to train: as the library's TrainOptions, with the augmentation by name. */
@@ -155,7 +156,7 @@ export function storedSettings<C extends keyof SettingsOf>(
         'Put the file back, or start a new run.',
     );
   }
-  return config['settings'] as SettingsOf[C];
+  return todaysSettings(config['settings'] as SettingsOf[C]);
 }
 
 /** @throws UsageError naming what differs from the run's config.json */

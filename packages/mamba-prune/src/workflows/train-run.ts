@@ -21,7 +21,7 @@ import { train } from '../training/trainer.js';
 import type { TrainHooks, TrainResult } from '../training/types.js';
 import { checkBatch, checkNewModel } from './check-need.js';
 import { modelInfoOf, openData } from './fit.js';
-import { keptWeightsPath } from './prune/rewinding.js';
+import { keptWeightsPath } from './prune/rewound-weights.js';
 import { checkResumedSizes } from './resumed-sizes.js';
 import {
   type RunControl,

@@ -37,7 +37,7 @@ export function Importance() {
   const { scores } = round;
   const explained: TextKey =
     scores.ranking !== 'global'
-      ? 'importanceLayerwise'
+      ? 'importanceByLayer'
       : isNormalized(scores)
         ? 'importanceGlobal'
         : 'importanceGlobalRaw';
@@ -116,7 +116,7 @@ function Histogram({ scores, kind }: { readonly scores: ScoresData; readonly kin
   const label = t(isNormalized(scores) ? 'scoreOverMean' : 'score');
   const present = fates.filter(({ fate }) => units.some((unit) => unit.fate === fate));
   const count = (fate: UnitFate): number => units.filter((unit) => unit.fate === fate).length;
-  const why = scores.ranking === 'global' ? 'noThresholdOther' : 'noThresholdLayerwise';
+  const why = scores.ranking === 'global' ? 'noThresholdOther' : 'noThresholdByLayer';
   const border =
     threshold === undefined
       ? t('noThreshold', { reason: t(chosen === all ? why : 'noThresholdOther') })

@@ -108,7 +108,7 @@ describe('units', () => {
 
   it('have scores, and the kept ones of a global ranking have the better ones', () => {
     const scores = run('oneshot').pruning?.rounds[0]?.scores;
-    expect(scores).toMatchObject({ measure: 'l2 of out_proj', ranking: 'global' });
+    expect(scores).toMatchObject({ measure: 'l2 of consumer', ranking: 'global' });
     const file = readRoundScores(join(small.runs, 'oneshot'), 1);
     for (const group of scores?.groups ?? []) {
       const { scores: values } = unpackScores(file?.groups[group.name] as never);

@@ -215,7 +215,7 @@ export interface RoundData {
 
 /** The scores that a cut went by. */
 export interface ScoresData {
-  /** `l1 of out_proj`, `group norm`. */
+  /** `l1 of consumer`, `group norm`. */
   readonly measure: string;
   readonly ranking: string;
   readonly normalize: string;

@@ -40,7 +40,7 @@ export async function makeSmallRuns(): Promise<SmallRuns> {
   });
   await prune('rsst', {
     method: 'rsst',
-    rsst: { scope: 'doomed', strength: 100, schedule: 'constant', epochs: 2 },
+    rsst: { units: 'doomed', strength: 100, schedule: 'constant', epochs: 2 },
     recipe,
   });
   return {

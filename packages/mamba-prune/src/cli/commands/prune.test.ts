@@ -73,7 +73,7 @@ describe('prune with images', () => {
     const { stdout, stderr, out } = await prune(at('dense'), '--rate', '0.5');
     expect(stdout).toMatch(/accuracy after the cut +\d+\.\d\d% +\d+\.\d\d% +[+-]\d+\.\d\d points/);
     expect(stdout).toContain('Accuracies are those on the 16 test images of folder.');
-    expect(stdout).toContain('Chosen by taylor of out_proj, the default with images.');
+    expect(stdout).toContain('Chosen by taylor of consumer, the default with images.');
     expect(stdout).toMatch(/units +before +after +asked to go +gone\n/);
     expect(stdout).toMatch(/ssm +32 +16 +50\.0% +50\.0%\n/);
     expect(stdout).toMatch(/mlp +64 +32 +50\.0% +50\.0%\n/);
@@ -134,14 +134,14 @@ describe('prune with images', () => {
     const typed = await json(at('dense'), '--rate', '0.5', '--importance', 'l2');
     expect(typed).toMatchObject({ importance: 'l2', importanceReason: 'given' });
     const { stdout } = await prune(at('dense'), '--rate', '0.5', '--importance', 'l2');
-    expect(stdout).toContain('Chosen by l2 of out_proj, as asked for.');
+    expect(stdout).toContain('Chosen by l2 of consumer, as asked for.');
     const activation = await json(at('dense'), '--rate', '0.5', '--score', 'activation');
     expect(activation).toMatchObject({ importance: 'l1', importanceReason: 'score' });
   });
 
   it('takes --score-batches for the importance that is the default', async () => {
     const { stdout } = await prune(at('dense'), '--rate', '0.5', '--score-batches', '1');
-    expect(stdout).toContain('taylor of out_proj');
+    expect(stdout).toContain('taylor of consumer');
     const refused = await runCli(['prune', alone(), '--score-batches', '1', '--out', at('never')]);
     expect(refused.status).toBe(2);
     expect(refused.stderr).toContain('got --score-batches, which belongs to --importance taylor');
@@ -162,7 +162,7 @@ describe('prune without images', () => {
       'How accurate the model is now is not known, for there were no images to measure it on; it was trained on folder.',
     );
     expect(flat(stdout)).toContain('Give them with --dataset and --data');
-    expect(stdout).toContain('Chosen by l1 of out_proj, the default without images.');
+    expect(stdout).toContain('Chosen by l1 of consumer, the default without images.');
     expect(stderr).not.toContain('cannot be used here');
     // What is not known is left to be filled in.
     expect(flat(stdout).replaceAll(' \\ ', ' ')).toMatch(
@@ -250,20 +250,20 @@ describe('the rate that prune reaches', () => {
   });
 
   it('tells of rounded widths, of the last unit and of kinds that were left alone', async () => {
-    const layerwise = [at('dense'), '--ranking', 'layerwise', '--target', 'ssm'];
-    const rounded = await prune(...layerwise, '--rate', '0.7', '--round-to', '8');
+    const byLayer = [at('dense'), '--ranking', 'layer', '--target', 'ssm'];
+    const rounded = await prune(...byLayer, '--rate', '0.7', '--round-to', '8');
     expect(flat(rounded.stdout)).toContain(
       'ssm: --round-to 8 rounded widths up: 50.0% of the units are gone, not 70.0%.',
     );
     expect(flat(rounded.stdout)).toContain(
       'Only ssm was to be cut (--target): mlp keeps all units.',
     );
-    const last = await prune(...layerwise, '--rate', '0.99');
+    const last = await prune(...byLayer, '--rate', '0.99');
     expect(flat(last.stdout)).toContain(
       'ssm: every group keeps one unit at least, which held the rate back: 93.8% of the units are gone, not 99.0%.',
     );
     const refilled = await prune(
-      ...[...layerwise, '--rate', '0.5', '--method', 'refill', '--fillback', '0.5'],
+      ...[...byLayer, '--rate', '0.5', '--method', 'refill', '--fillback', '0.5'],
     );
     expect(flat(refilled.stdout)).toContain(
       'ssm: units came back on top of the rate (refill): 25.0% of the units are gone, not 50.0%.',
@@ -288,7 +288,7 @@ describe('what prune warns of', () => {
   });
 
   it('advises a lower rate where every group loses the same', async () => {
-    const argv = [at('dense'), '--rate', '0.96', '--target', 'mlp', '--ranking', 'layerwise'];
+    const argv = [at('dense'), '--rate', '0.96', '--target', 'mlp', '--ranking', 'layer'];
     const { stderr } = await prune(...argv);
     expect(flat(stderr)).toContain('More stays with a lower rate.');
   });
@@ -305,7 +305,7 @@ describe('what prune warns of', () => {
     expect(flat(limit.stderr)).toContain(
       'Nothing was removed: the limits named held all units back.',
     );
-    const least = await prune(at('dense'), '--rate', '0.99', '--ranking', 'layerwise');
+    const least = await prune(at('dense'), '--rate', '0.99', '--ranking', 'layer');
     const again = await prune(least.out, '--rate', '0.7');
     expect(flat(again.stderr)).toContain(
       'Nothing was removed: every group of ssm and mlp has one unit already, the least that there can be.',

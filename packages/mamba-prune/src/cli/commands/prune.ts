@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { UsageError } from '../../errors.js';
 import type { ImageModel } from '../../models/image-model.js';
 import type { ModelInfo } from '../../models/model-file.js';
+import { needForImages } from '../../pruning/importances.js';
 import type { PruneRun } from '../../workflows/prune/run.js';
 import type { PruneSettings } from '../../workflows/prune/settings.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
@@ -88,7 +89,7 @@ export function addPruneCommand(program: Command, cli: Cli): void {
     ],
     [
       'Drive the units to zero first, with the dense model as a teacher afterwards',
-      'mamba-prune prune runs/a --method rsst --reg-scope doomed --reg-norm group \\\n' +
+      'mamba-prune prune runs/a --method rsst --reg-units doomed --reg-norm group \\\n' +
         '    --reg-epochs 3 --epochs 2 --distill 0.5 --out runs/a-rsst',
     ],
     ['Go on after Ctrl-C', 'mamba-prune prune --resume --out runs/a-refill'],
@@ -266,9 +267,7 @@ function needsImages({
     bnBatches > 0 ||
     preset !== undefined ||
     method === 'rsst' ||
-    importance === 'taylor' ||
-    score === 'activation' ||
-    refillScore === 'gradient'
+    needForImages({ importance, score, refillScore }) !== undefined
   );
 }
 

@@ -2,6 +2,9 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { compareLimits, mostProcesses, pruneLimits, trainLimits } from '../../limits.js';
 import { UsageError } from '../../errors.js';
+import { defaultImportance } from '../../pruning/importances.js';
+import { refillScores } from '../../pruning/refill-choices.js';
+import { regApplications, regNorms, rsstDefaults } from '../../pruning/rsst/choices.js';
 import { rsstSchedules } from '../../pruning/rsst/schedule.js';
 import type { CompareRequest } from '../../workflows/compare/compare.js';
 import type { RecipeSettings } from '../../workflows/settings.js';
@@ -10,7 +13,7 @@ import type { CommonOptions } from './common.js';
 import type { DataOptions } from './data.js';
 import { type ModelFlags, typedModelOptions } from './model.js';
 import { checkOnce, choiceOption, integerOption, numberOption } from './parse.js';
-import { type PruningFlags, selectionOptions } from './pruning.js';
+import { type PruningFlags, regUnitsOptions, scoreOptions, selectionOptions } from './pruning.js';
 import { targetKinds, targetOption } from './rates.js';
 import { type RecipeOptions, defined, recipeOf, typedRecipe } from './recipe.js';
 
@@ -29,7 +32,7 @@ interface CompareFlags extends Pick<
   | 'regStrength'
   | 'exponents'
   | 'regNorm'
-  | 'regScope'
+  | 'regUnits'
   | 'regApply'
   | 'regEpochs'
 > {
@@ -100,8 +103,7 @@ export function addComparisonOptions(command: Command): void {
 export function addMethodOptions(command: Command): void {
   command.optionsGroup('Methods:');
   for (const option of [
-    choiceOption('--importance <norm>', 'of units', ['l1', 'l2', 'taylor'], 'taylor; --quick: l1'),
-    choiceOption('--score <what>', 'of what', ['out_proj', 'group', 'activation'], 'out_proj'),
+    ...scoreOptions(`${defaultImportance(true)}; --quick: l1`),
     integerOption('--score-batches <n>', 'of 64 images for scores that need them (default: 8)', {
       min: 1,
       max: pruneLimits.batches,
@@ -111,12 +113,7 @@ export function addMethodOptions(command: Command): void {
       min: 0,
       below: 1,
     }),
-    choiceOption(
-      '--refill-score <name>',
-      'Refill: which return',
-      ['magnitude', 'gradient'],
-      'gradient',
-    ),
+    choiceOption('--refill-score <name>', 'Refill: which return', refillScores, 'gradient'),
     integerOption('--reg-epochs <n>', 'RSST: of the further epochs (default: half)', {
       min: 1,
       max: trainLimits.epochs,
@@ -131,9 +128,9 @@ export function addMethodOptions(command: Command): void {
       above: 0,
       max: pruneLimits.exponent,
     }),
-    choiceOption('--reg-norm <name>', 'RSST: norm', ['l1', 'group'], 'group'),
-    choiceOption('--reg-scope <which>', 'RSST: units', ['all', 'doomed'], 'doomed'),
-    choiceOption('--reg-apply <how>', 'RSST: penalty', ['loss', 'proximal'], 'proximal; all: loss'),
+    choiceOption('--reg-norm <name>', 'RSST: norm', regNorms, 'group'),
+    ...regUnitsOptions('RSST: units', 'doomed'),
+    choiceOption('--reg-apply <how>', 'RSST: penalty', regApplications, 'proximal; all: loss'),
   ]) {
     command.addOption(option);
   }
@@ -156,7 +153,6 @@ export async function requestOf({
   given,
 }: Pick<Context<CompareOptions>, 'options' | 'given'>): Promise<CompareRequest> {
   const { quickComparison } = await import('../../workflows/compare/quick.js');
-  const { rsstDefaults } = await import('../../pruning/rsst/index.js');
   const quick = given.quick === true ? quickComparison : undefined;
   const { data, imageSize, target, rate, threads } = given;
   const dataset = given.dataset ?? quick?.train.dataset;
@@ -169,8 +165,8 @@ export async function requestOf({
   // What --quick stands for was measured with its own; otherwise the inputs decide.
   const { importance = quick?.cut.importance, ranking = 'global', normalize = 'mean' } = given;
   const { roundTo = 1, maxRate = 1, score, scoreBatches } = given;
-  const { regScope: scope = 'doomed', regNorm: norm = 'group', regApply } = given;
-  const { apply, base } = rsstDefaults(scope === 'doomed', norm, regApply);
+  const { regUnits: units = 'doomed', regNorm: norm = 'group', regApply } = given;
+  const { apply, strength } = rsstDefaults(units === 'doomed', norm, regApply);
   const seeds = given.seeds ?? quick?.seeds.length ?? compareDefaults.seeds;
   return {
     train: {
@@ -194,10 +190,10 @@ export async function requestOf({
       ...defined({ fillback: given.fillback, score: given.refillScore }),
     },
     rsst: {
-      scope,
+      units,
       norm,
       apply,
-      strength: given.regStrength ?? base,
+      strength: given.regStrength ?? strength,
       ...defined({ schedule: given.regSchedule, exponent: given.exponents }),
       epochs: given.regEpochs ?? Math.floor(finetune.epochs / 2),
     },

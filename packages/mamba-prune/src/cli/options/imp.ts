@@ -5,7 +5,11 @@ import { type Command, Option } from 'commander';
 import { datasetNames } from '../../data/datasets.js';
 import { UsageError } from '../../errors.js';
 import { type ScanMode, scanModes } from '../../models/mamba/scan-order.js';
-import type { ImportanceNorm } from '../../pruning/importance.js';
+import {
+  type ImportanceName,
+  defaultImportance,
+  importanceNames,
+} from '../../pruning/importances.js';
 import { rsstSchedules } from '../../pruning/rsst/schedule.js';
 import { pixelOptions, weightsOption } from './import.js';
 import { choiceOption, integerOption, integersOption, numberOption } from './parse.js';
@@ -132,33 +136,36 @@ const refused: Readonly<Record<string, { flags: string; why: string }>> = {
   },
   block_loss_grad: {
     flags: '--block_loss_grad [value]',
-    why: "the loss is heard by every unit here: what comes nearest is 'mamba-prune prune --method rsst --reg-scope doomed', which drives only the units that go to zero",
+    why: "the loss is heard by every unit here: what comes nearest is 'mamba-prune prune --method rsst --reg-units doomed', which drives only the units that go to zero",
   },
 };
 
-/** Values of --criteria: ours, or why not. */
-const criteria: Readonly<Record<string, { importance?: ImportanceNorm; why?: string }>> = {
-  magnitude: { importance: 'l1' },
-  l1: { importance: 'l1' },
-  l2: { importance: 'l2' },
-  taylor: { importance: 'taylor' },
-  remain: {
-    why: 'counts the single weights that an unstructured mask left in each channel, and there is no such mask here: the nearest is --criteria l1',
-  },
-  saliency: {
-    why: 'is computed otherwise in the script: the nearest is --criteria taylor, which sums |weight x gradient| over real images',
-  },
+/** Values of --criteria that the script has, in our own names; undefined for what is not offered. */
+const scriptCriteria: Readonly<Record<string, ImportanceName>> = { magnitude: 'l1' };
+
+/** Values of --criteria that the script has and that are not offered, and why not. */
+const refusedCriteria: Readonly<Record<string, string>> = {
+  remain:
+    'counts the single weights that an unstructured mask left in each channel, and there is no such mask here: the nearest is --criteria l1',
+  saliency:
+    'is computed otherwise in the script: the nearest is --criteria taylor, which sums |weight x gradient| over real images',
 };
+
+const criteria = (): string[] => [
+  ...Object.keys(scriptCriteria),
+  ...importanceNames(),
+  ...Object.keys(refusedCriteria),
+];
 
 /**
  * @returns undefined where none is asked for, so that the run takes its default
  * @throws UsageError for a criterion that is not offered, naming the nearest
  */
-export function importanceOf(criterion: string | undefined): ImportanceNorm | undefined {
+export function importanceOf(criterion: string | undefined): ImportanceName | undefined {
   if (criterion === undefined) return undefined;
-  const { importance, why } = criteria[criterion] ?? {};
-  if (importance) return importance;
-  throw new UsageError(`--criteria ${criterion} is not offered: it ${why ?? ''}.`);
+  const why = refusedCriteria[criterion];
+  if (why === undefined) return scriptCriteria[criterion] ?? criterion;
+  throw new UsageError(`--criteria ${criterion} is not offered: it ${why}.`);
 }
 
 /** @throws UsageError naming a flag that is not offered, with the reason */
@@ -251,7 +258,7 @@ export function addImpOptions(command: Command, architectures: readonly string[]
     new Option('--vit_structured', 'whole heads and neurons; needed for vit_*'),
     choiceOption('--vit_prune_target <kind>', 'what', ['head', 'mlp', 'both'], 'head'),
     numberOption('--mlp_prune_ratio <x>', 'of the neurons of a ViT (default: --rate)', below1),
-    choiceOption('--criteria <name>', 'importance', Object.keys(criteria), 'taylor'),
+    choiceOption('--criteria <name>', 'importance', criteria(), defaultImportance(true)),
     choiceOption(
       '--sorting_mode <scope>',
       'ranking',

@@ -95,15 +95,37 @@ export function checkOnce(values: readonly (string | number)[]): void {
 export function choiceOption(
   flags: string,
   description: string,
-  choices: readonly string[],
+  /** The words, or with each what help says of it. */
+  choices: readonly string[] | Readonly<Record<string, string>>,
   /** What help says happens without it; the value is filled in elsewhere. */
   fallback?: string,
 ): Option {
-  const text = `${description}: ${choices.join(', ')}`;
+  const words = isList(choices) ? choices : Object.keys(choices);
+  const shown = isList(choices)
+    ? choices
+    : Object.entries(choices).map(([word, said]) => `${word} (${said})`);
+  const text = `${description}: ${shown.join(', ')}`;
   return new Option(
     flags,
     fallback === undefined ? text : `${text} (default: ${fallback})`,
-  ).argParser((value: string) => checkChoice(value, choices));
+  ).argParser((value: string) => checkChoice(value, words));
+}
+
+const isList = (choices: object): choices is readonly string[] => Array.isArray(choices);
+
+/** The option, reading a word that it had before as the one of today. */
+export function withEarlierWords(option: Option, today: (word: string) => string): Option {
+  const { parseArg } = option;
+  if (parseArg) option.parseArg = (value, previous) => parseArg(today(value), previous);
+  return option;
+}
+
+/** An option under a name that it had before: read as today's, and shown nowhere. */
+export function earlierOption(flags: string, today: Option): Option {
+  const option = new Option(flags).hideHelp();
+  if (today.parseArg) option.parseArg = today.parseArg;
+  option.attributeName = () => today.attributeName();
+  return option;
 }
 
 /** @throws InvalidArgumentError with the words there are, and the one that may have been meant */

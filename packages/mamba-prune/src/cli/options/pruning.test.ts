@@ -1,7 +1,17 @@
+import { Command } from 'commander';
 import { describe, expect, it } from 'vitest';
+import { registerImportance } from '../../pruning/importances.js';
 import type { PruneSettings } from '../../workflows/prune/settings.js';
 import { tinyPruning } from '../../workflows/testing/tiny.js';
-import { type PruningFlags, checkPruningFlags, pruningOf, recipeThrough } from './pruning.js';
+import { addMethodOptions } from './compare.js';
+import { addImpOptions, importanceOf } from './imp.js';
+import {
+  type PruningFlags,
+  addPruningOptions,
+  checkPruningFlags,
+  pruningOf,
+  recipeThrough,
+} from './pruning.js';
 import { type RecipeOptions, recipeOf } from './recipe.js';
 
 /** As the command does it. */
@@ -21,8 +31,8 @@ describe('the flags of prune', () => {
       scoreBatches: 2,
     });
     expect(
-      settingsOf({ method: 'rsst', regScope: 'doomed', importance: 'l2', exponents: 2 }),
-    ).toMatchObject({ importance: 'l2', rsst: { scope: 'doomed', exponent: 2 } });
+      settingsOf({ method: 'rsst', regUnits: 'doomed', importance: 'l2', exponents: 2 }),
+    ).toMatchObject({ importance: 'l2', rsst: { units: 'doomed', exponent: 2 } });
     expect(settingsOf({ method: 'rsst', lrThrough: true }).rsst).toEqual({ lrThrough: true });
     expect(settingsOf({ method: 'rsst' }).rsst).toEqual({});
     expect(settingsOf({ distill: 0.3, temperature: 4 }).distill).toEqual({
@@ -60,7 +70,7 @@ describe('the flags of prune', () => {
     ],
     [{ method: 'refill', rechoose: 2 }, /got --rechoose, which belongs to --method rsst/],
     [{ method: 'refill', nearZero: 0.1 }, /got --near-zero, which belongs to --method rsst/],
-    [{ method: 'rsst', importance: 'l2' }, /got --importance, which belongs to --reg-scope doomed/],
+    [{ method: 'rsst', importance: 'l2' }, /got --importance, which belongs to --reg-units doomed/],
     [
       { method: 'rsst', nearZero: 0.1, ssmRate: 0.5 },
       /got --ssm-rate, which has no effect under --near-zero/,
@@ -69,12 +79,68 @@ describe('the flags of prune', () => {
       { method: 'rsst', regSchedule: 'x', exponents: 2 },
       /got --exponents, which has no effect under --reg-schedule x/,
     ],
-    [{ scoreBatches: 4 }, /got --score-batches, which belongs to --importance taylor/],
-    [{ ranking: 'layerwise', maxRate: 0.5 }, /got --max-rate, which belongs to --ranking global/],
+    [
+      { scoreBatches: 4 },
+      /got --score-batches, which belongs to --importance taylor, --importance fisher, /,
+    ],
+    [{ ranking: 'layer', maxRate: 0.5 }, /got --max-rate, which belongs to --ranking global/],
     [{ perRound: true }, /got --per-round, which belongs to several --rounds/],
     [{ temperature: 2 }, /got --temperature, which belongs to --distill/],
   ])('%j are refused', (given, message) => {
     expect(() => settingsOf(given)).toThrow(message);
+  });
+});
+
+const commands: Record<string, (command: Command) => void> = {
+  prune: addPruningOptions,
+  compare: addMethodOptions,
+};
+
+describe.each(Object.entries(commands))('the flags of %s', (of, addTo) => {
+  const command = (): Command => {
+    const made = new Command().exitOverride().configureOutput({ writeErr: () => undefined });
+    addTo(made);
+    return made;
+  };
+  const parsed = (...argv: string[]) => command().parse(argv, { from: 'user' }).opts();
+  /** One line, whatever the width broke. */
+  const help = (): string => command().helpInformation().replaceAll(/\s+/g, ' ');
+
+  it('are read in earlier spellings, which help does not show', () => {
+    expect(
+      parsed('--score', 'out_proj', '--ranking', 'layerwise', '--reg-scope', 'doomed'),
+    ).toEqual({ score: 'consumer', ranking: 'layer', regUnits: 'doomed' });
+    expect(parsed('--score', 'group', '--ranking', 'global', '--reg-units', 'all')).toEqual({
+      ...{ score: 'group', ranking: 'global', regUnits: 'all' },
+    });
+    expect(help()).toContain('--reg-units');
+    expect(help()).not.toMatch(/out_proj|layerwise|reg-scope/);
+    expect(() => parsed('--reg-scope', 'some')).toThrow(/Expected all or doomed/);
+    expect(() => parsed('--ranking', 'layers')).toThrow(/Expected global or layer\./);
+  });
+
+  it('take every importance that there is, and say what each is', () => {
+    expect(help()).toContain('obd (half the sum of (w dL/dw)², mean over single images)');
+    expect(help()).toContain('(default: taylor; ');
+    const name = `own-of-${of}`;
+    expect(() => parsed('--importance', name)).toThrow(/Expected l1, l2, taylor, fisher/);
+    registerImportance({ name, description: 'a try', score: () => new Map() });
+    expect(parsed('--importance', name)).toEqual({ importance: name });
+    expect(help()).toContain(`${name} (a try)`);
+  });
+});
+
+describe('the criteria of imp', () => {
+  it('are the script’s and every importance that there is', () => {
+    expect(importanceOf('magnitude')).toBe('l1');
+    expect(importanceOf('fisher')).toBe('fisher');
+    expect(importanceOf(undefined)).toBeUndefined();
+    expect(() => importanceOf('remain')).toThrow(/the nearest is --criteria l1/);
+    const command = new Command();
+    addImpOptions(command, ['mamba_tiny']);
+    expect(command.helpInformation().replaceAll(/\s+/g, ' ')).toMatch(
+      /--criteria <name> importance: magnitude, l1, l2, taylor, fisher, obd, .*\(default: taylor\)/,
+    );
   });
 });
 

@@ -3,19 +3,39 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { pruneLimits, trainLimits } from '../../limits.js';
 import { UsageError } from '../../errors.js';
-import type { ImportanceNorm, UnitScore } from '../../pruning/importance.js';
+import { todaysValue } from '../../pruning/earlier-names.js';
+import {
+  type ImportanceName,
+  type UnitScore,
+  defaultInWords,
+  defaultScore,
+  importanceDescriptions,
+  importanceNames,
+  needForImages,
+  scoreDescriptions,
+  unitScores,
+} from '../../pruning/importances.js';
+import { refillBudgets, refillScores } from '../../pruning/refill-choices.js';
+import { regApplications, regNorms, regUnits } from '../../pruning/rsst/choices.js';
 import { rsstSchedules } from '../../pruning/rsst/schedule.js';
-import { normalizations, selectionScopes } from '../../pruning/selection.js';
-import type {
-  PruneMethod,
-  PruneSettings,
-  RefillSettings,
-  RsstSettings,
+import { normalizations, rankings } from '../../pruning/selection.js';
+import {
+  type PruneMethod,
+  type PruneSettings,
+  type RefillSettings,
+  type RsstSettings,
+  pruneMethods,
 } from '../../workflows/prune/settings.js';
 import type { RecipeSettings } from '../../workflows/settings.js';
 import { goesThrough } from '../../workflows/prune/lr-through.js';
-import { type Rewind, parseRewind } from '../../workflows/prune/rewind.js';
-import { choiceOption, integerOption, numberOption } from './parse.js';
+import { type Rewind, parseRewind } from '../../workflows/prune/rewind-time.js';
+import {
+  choiceOption,
+  earlierOption,
+  integerOption,
+  numberOption,
+  withEarlierWords,
+} from './parse.js';
 import { defined } from './recipe.js';
 import { type RateFlags, addRateOptions, rateFlagNames } from './rates.js';
 
@@ -24,7 +44,7 @@ export interface PruningFlags extends RateFlags {
   readonly rounds?: number;
   readonly perRound?: true;
   readonly rewind?: Rewind;
-  readonly importance?: ImportanceNorm;
+  readonly importance?: ImportanceName;
   readonly score?: UnitScore;
   readonly scoreBatches?: number;
   readonly ranking?: PruneSettings['ranking'];
@@ -38,7 +58,7 @@ export interface PruningFlags extends RateFlags {
   readonly regStrength?: number;
   readonly exponents?: number;
   readonly regNorm?: NonNullable<RsstSettings['norm']>;
-  readonly regScope?: NonNullable<RsstSettings['scope']>;
+  readonly regUnits?: NonNullable<RsstSettings['units']>;
   readonly regApply?: NonNullable<RsstSettings['apply']>;
   readonly regEpochs?: number;
   readonly nearZero?: number;
@@ -51,16 +71,14 @@ export interface PruningFlags extends RateFlags {
 
 const share = { min: 0, max: 1 };
 
-/** What help says of `defaultImportance`. */
-export const importanceFallback = 'taylor; without images l1';
-
 export function addPruningOptions(command: Command): void {
   command.optionsGroup('Pruning:');
-  const methods = ['oneshot', 'refill', 'rsst'] satisfies PruneMethod[];
-  command.addOption(choiceOption('--method <name>', 'how', methods, 'oneshot'));
+  command.addOption(
+    choiceOption('--method <name>', 'how units are removed', pruneMethods, 'oneshot'),
+  );
   addRateOptions(command);
   add(command, [
-    integerOption('--rounds <n>', 'cut and train so often (default: 1)', {
+    integerOption('--rounds <n>', 'how many times to cut and train (default: 1)', {
       min: 1,
       max: pruneLimits.rounds,
     }),
@@ -68,14 +86,11 @@ export function addPruningOptions(command: Command): void {
     rewindOption(),
   ]);
   command.optionsGroup('Importance of units:');
-  const norms = ['l1', 'l2', 'taylor'] satisfies ImportanceNorm[];
-  const scores = ['out_proj', 'group', 'activation'] satisfies UnitScore[];
   add(command, [
-    choiceOption('--importance <norm>', 'norm', norms, importanceFallback),
-    choiceOption('--score <what>', 'of what', scores, 'out_proj'),
+    ...scoreOptions(defaultInWords),
     integerOption(
       '--score-batches <n>',
-      'of 64 images, for taylor, activation and gradient (default: 8)',
+      'batches of 64 images, for importances and scores that look at them (default: 8)',
       { min: 1, max: pruneLimits.batches },
     ),
     ...selectionOptions(),
@@ -83,11 +98,16 @@ export function addPruningOptions(command: Command): void {
   command.optionsGroup('Method refill:');
   add(command, [
     numberOption('--fillback <x>', 'share of the removed units that returns (default: 0)', share),
-    choiceOption('--refill-score <name>', 'which return', ['magnitude', 'gradient'], 'magnitude'),
+    choiceOption(
+      '--refill-score <name>',
+      'which of the removed units return',
+      refillScores,
+      'magnitude',
+    ),
     choiceOption(
       '--refill-budget <how>',
-      'on top of the rate, or within it',
-      ['add', 'keep'],
+      'whether they come on top of the rate, or within it',
+      refillBudgets,
       'add',
     ),
   ]);
@@ -97,19 +117,34 @@ export function addPruningOptions(command: Command): void {
       min: 1,
       max: trainLimits.epochs,
     }),
-    choiceOption('--reg-schedule <name>', 'growth', rsstSchedules, 'exp_custom_exponents'),
+    choiceOption(
+      '--reg-schedule <name>',
+      'how the penalty grows',
+      rsstSchedules,
+      'exp_custom_exponents',
+    ),
     numberOption(
       '--reg-strength <x>',
-      'of the penalty at the end (default: 1e-4; doomed: 1000, l1 100, in the loss 1)',
+      'strength of the penalty at the end (default: 1e-4; doomed: 1000, l1 100, in the loss 1)',
       { min: 0, max: trainLimits.strength },
     ),
-    numberOption('--exponents <p>', 'of the schedule (default: 4)', {
+    numberOption('--exponents <p>', 'exponent of the schedule (default: 4)', {
       above: 0,
       max: pruneLimits.exponent,
     }),
-    choiceOption('--reg-norm <name>', 'norm', ['l1', 'group'], 'l1; doomed: group'),
-    choiceOption('--reg-scope <which>', 'units', ['all', 'doomed'], 'all'),
-    choiceOption('--reg-apply <how>', 'penalty', ['loss', 'proximal'], 'loss; doomed: proximal'),
+    choiceOption(
+      '--reg-norm <name>',
+      'norm of a unit that is penalised',
+      regNorms,
+      'l1; doomed: group',
+    ),
+    ...regUnitsOptions('units that are penalised', 'all'),
+    choiceOption(
+      '--reg-apply <how>',
+      'how the penalty reaches the weights',
+      regApplications,
+      'loss; doomed: proximal',
+    ),
     numberOption(
       '--near-zero <x>',
       "delete what is under this share of a group's largest norm, in place of a rate",
@@ -119,17 +154,54 @@ export function addPruningOptions(command: Command): void {
       '--lr-through',
       'one learning rate schedule over --reg-epochs and --epochs; what the optimizer knows of kept units stays',
     ),
-    integerOption('--rechoose <n>', 'doomed units anew after every n regularised epochs', {
-      min: 1,
-      max: trainLimits.epochs,
-    }),
+    integerOption(
+      '--rechoose <n>',
+      'choose the doomed units anew after every n regularised epochs',
+      {
+        min: 1,
+        max: trainLimits.epochs,
+      },
+    ),
   ]);
+}
+
+/** What units are scored by. @param fallback - what help says is taken where no importance is given */
+export const scoreOptions = (fallback: string): Option[] => [
+  choiceOption(
+    '--importance <name>',
+    "what a unit's weights w are worth, L being the loss",
+    importanceDescriptions(),
+    fallback,
+  ),
+  withEarlierWords(
+    choiceOption('--score <what>', 'which weights count', scoreDescriptions, defaultScore),
+    (word) => todaysValue('score', word),
+  ),
+];
+
+/** Which units RSST regularises, under today's name and the one before. */
+export function regUnitsOptions(description: string, fallback: string): Option[] {
+  const option = choiceOption('--reg-units <which>', description, regUnits, fallback);
+  return [option, earlierOption('--reg-scope <which>', option)];
 }
 
 /** From scores to the units that stay. */
 export const selectionOptions = (): Option[] => [
-  choiceOption('--ranking <scope>', 'of units', selectionScopes, 'global'),
-  choiceOption('--normalize <how>', 'scores of a group', normalizations, 'mean'),
+  withEarlierWords(
+    choiceOption(
+      '--ranking <how>',
+      'whether units of all layers are ranked together, or those of each layer',
+      rankings,
+      'global',
+    ),
+    (word) => todaysValue('ranking', word),
+  ),
+  choiceOption(
+    '--normalize <how>',
+    'what the scores of a group are divided by',
+    normalizations,
+    'mean',
+  ),
   integerOption('--round-to <n>', 'round widths up to a multiple (default: 1)', {
     min: 1,
     max: pruneLimits.width,
@@ -181,7 +253,7 @@ const ownFlags: Readonly<Record<Exclude<PruneMethod, 'oneshot'>, readonly Flag[]
   refill: ['fillback', 'refillScore', 'refillBudget'],
   rsst: [
     ...(['regEpochs', 'regSchedule', 'regStrength', 'exponents'] as const),
-    ...(['regNorm', 'regScope', 'regApply', 'nearZero', 'lrThrough', 'rechoose'] as const),
+    ...(['regNorm', 'regUnits', 'regApply', 'nearZero', 'lrThrough', 'rechoose'] as const),
   ],
 };
 
@@ -196,9 +268,9 @@ export function checkPruningFlags(given: PruningFlags, settings: PruneSettings):
   for (const [owner, flags] of Object.entries(ownFlags)) {
     if (owner !== method) refuse(given, flags, `belongs to --method ${owner}, not ${method}`);
   }
-  const { nearZero = null, scope = 'all', schedule = 'exp_custom_exponents' } = rsst ?? {};
-  if (method === 'rsst' && scope === 'all') {
-    const why = 'belongs to --reg-scope doomed: otherwise the cut goes by --reg-norm';
+  const { nearZero = null, units = 'all', schedule = 'exp_custom_exponents' } = rsst ?? {};
+  if (method === 'rsst' && units === 'all') {
+    const why = 'belongs to --reg-units doomed: otherwise the cut goes by --reg-norm';
     refuse(given, ['importance', 'score', 'scoreBatches'], why);
   }
   if (nearZero !== null) {
@@ -212,16 +284,31 @@ export function checkPruningFlags(given: PruningFlags, settings: PruneSettings):
   if (schedule !== 'exp' && schedule !== 'exp_custom_exponents') {
     refuse(given, ['exponents'], `has no effect under --reg-schedule ${schedule}`);
   }
-  const images = settings.importance === 'taylor' || settings.score === 'activation';
-  if (!images && refill?.score !== 'gradient') {
-    const why = 'belongs to --importance taylor, --score activation or --refill-score gradient';
-    refuse(given, ['scoreBatches'], why);
+  const { importance, score } = settings;
+  if (needForImages({ importance, score, refillScore: refill?.score }) === undefined) {
+    refuse(given, ['scoreBatches'], `belongs to ${choicesWithImages()}`);
   }
-  if (settings.ranking === 'layerwise') {
+  if (settings.ranking === 'layer') {
     refuse(given, ['normalize', 'maxRate'], 'belongs to --ranking global');
   }
   if ((settings.rounds ?? 1) === 1) refuse(given, ['perRound'], 'belongs to several --rounds');
   if (!settings.distill) refuse(given, ['temperature'], 'belongs to --distill');
+}
+
+/** Every choice that looks at images: `--importance taylor or --score activation`. */
+function choicesWithImages(): string {
+  const choices = [
+    ...importanceNames()
+      .filter((importance) => needForImages({ importance }) !== undefined)
+      .map((name) => `--importance ${name}`),
+    ...unitScores
+      .filter((score) => needForImages({ score }) !== undefined)
+      .map((name) => `--score ${name}`),
+    ...refillScores
+      .filter((refillScore) => needForImages({ refillScore }) !== undefined)
+      .map((name) => `--refill-score ${name}`),
+  ];
+  return `${choices.slice(0, -1).join(', ')} or ${choices.at(-1) ?? ''}`;
 }
 
 function refuse(given: PruningFlags, flags: readonly Flag[], why: string): void {
@@ -276,7 +363,7 @@ function refillOf(given: PruningFlags, stored: RefillSettings | undefined): Refi
 }
 
 function rsstOf(given: PruningFlags, stored: RsstSettings | undefined): RsstSettings {
-  const { regSchedule, regStrength, exponents, regNorm, regScope, regApply, regEpochs } = given;
+  const { regSchedule, regStrength, exponents, regNorm, regUnits, regApply, regEpochs } = given;
   return {
     ...stored,
     ...defined({
@@ -284,7 +371,7 @@ function rsstOf(given: PruningFlags, stored: RsstSettings | undefined): RsstSett
       strength: regStrength,
       exponent: exponents,
       norm: regNorm,
-      scope: regScope,
+      units: regUnits,
       apply: regApply,
       epochs: regEpochs,
       nearZero: given.nearZero,

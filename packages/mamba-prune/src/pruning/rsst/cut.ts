@@ -3,11 +3,12 @@ import type { nn } from '@mamba-prune/libtorch';
 import { UsageError } from '../../errors.js';
 import { type OptionKinds, requireOptions } from '../../option-checks.js';
 import type { KeptUnits, PruningGroup } from '../../models/groups.js';
+import { todaysCut } from '../earlier-names.js';
 import { checkRates } from '../select-units.js';
 import { type SelectionOptions, selectUnits, selectionKinds } from '../selection.js';
 import { regularizedGroups } from './regularizer.js';
 import { measureUnitNorms } from './unit-norms.js';
-import type { RegNorm } from './unit-slices.js';
+import type { RegNorm } from './choices.js';
 
 export interface NearZeroOptions {
   readonly norm: RegNorm;
@@ -80,8 +81,9 @@ const normCutKinds: OptionKinds<NormCutOptions> = {
 export function unitsByNorm(
   model: nn.Module,
   groups: readonly PruningGroup[],
-  options: NormCutOptions,
+  given: NormCutOptions,
 ): KeptUnits {
+  const options = todaysCut(given);
   requireOptions('NormCutOptions', options, normCutKinds, ['rates']);
   checkRates('NormCutOptions', options.rates);
   const { norm, rates, ...selection } = options;

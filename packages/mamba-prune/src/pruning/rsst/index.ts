@@ -1,11 +1,13 @@
+export type { RegApplication, RegNorm, RegUnits } from './choices.js';
+export { regApplications, regNorms, regUnits, rsstDefaults } from './choices.js';
 export type { NearZeroOptions, NormCutOptions } from './cut.js';
 export { unitsByNorm, unitsOverNearZero } from './cut.js';
 export type { RegularizerOptions } from './regularizer.js';
 export { computeStructuredRegularization, doomedUnits } from './regularizer.js';
 export type { RsstSchedule, RsstStrength } from './schedule.js';
 export { defaultExponent, rsstLambda, rsstScheduleExp, rsstSchedules } from './schedule.js';
-export type { RegApplication, RsstHooks, RsstOptions } from './term.js';
-export { regApplications, Rsst, rsstDefaults, rsstHooks, RsstTerm } from './term.js';
+export type { RsstHooks, RsstOptions } from './term.js';
+export { Rsst, rsstHooks, RsstTerm } from './term.js';
 export type { KindNorms, NormSpread, UnitNorms } from './unit-norms.js';
 export {
   measureUnitNorms,
@@ -14,5 +16,4 @@ export {
   readUnitNorms,
   summarizeUnitNorms,
 } from './unit-norms.js';
-export type { RegNorm, UnitSet } from './unit-slices.js';
-export { regNorms } from './unit-slices.js';
+export type { UnitSet } from './unit-slices.js';

@@ -45,7 +45,7 @@ describe('computeStructuredRegularization', () => {
     expect(valueOf(model, { norm: 'group', targets, units })).toBe(3);
   });
 
-  it("takes columns of out_proj (input channels) and rows of fc1, the plan's slices", () => {
+  it('takes columns of out_proj (input channels) and rows of fc1', () => {
     const model = smallMamba();
     const before = valueOf(model, { norm: 'l1', targets: ['ssm'] });
     // One whole input channel: 16 weights of one column.
@@ -120,7 +120,7 @@ describe("the gradient of λ R, by autograd and RSST's own", () => {
     computeStructuredRegularization(model, groups, options).mul(lambda).backward();
     const byAutograd = gradients(model);
     model.zeroGrad();
-    const rsst = new Rsst(model, groups, { ...options, schedule: 'x', base: 1 });
+    const rsst = new Rsst(model, groups, { ...options, schedule: 'x', strength: 1 });
     scope(() => {
       rsst.addGradient(lambda, rsst.norms());
     });
@@ -162,7 +162,7 @@ describe("the gradient of λ R, by autograd and RSST's own", () => {
     computeStructuredRegularization(model, model.pruningGroups(), options).backward();
     const byAutograd = gradients(model);
     model.zeroGrad();
-    const rsst = new Rsst(model, model.pruningGroups(), { ...options, schedule: 'x', base: 1 });
+    const rsst = new Rsst(model, model.pruningGroups(), { ...options, schedule: 'x', strength: 1 });
     scope(() => {
       rsst.addGradient(1, rsst.norms());
     });
@@ -178,7 +178,7 @@ describe("the gradient of λ R, by autograd and RSST's own", () => {
 
   it('adds to the gradient of the task, and makes one where there is none', () => {
     const model = handMade();
-    const options = { norm: 'l1', targets: ['neurons'], schedule: 'x', base: 1 } as const;
+    const options = { norm: 'l1', targets: ['neurons'], schedule: 'x', strength: 1 } as const;
     const rsst = new Rsst(model, model.pruningGroups(), options);
     const weight = weightOf(model, 'fc1.weight');
     noGrad(() => {
@@ -195,7 +195,7 @@ describe("the gradient of λ R, by autograd and RSST's own", () => {
 describe('Rsst.shrink', () => {
   it('takes lr λ off the norm of every unit, and stops at zero', () => {
     const model = handMade();
-    const options = { norm: 'group', targets: ['neurons'], schedule: 'x', base: 1 } as const;
+    const options = { norm: 'group', targets: ['neurons'], schedule: 'x', strength: 1 } as const;
     const rsst = new Rsst(model, model.pruningGroups(), options);
     rsst.shrink(5);
     // 85 becomes 80; 3 becomes 0.
@@ -210,7 +210,13 @@ describe('Rsst.shrink', () => {
   it('takes lr λ off every weight of the slice under l1', () => {
     const model = handMade();
     const units = new Map([['hidden', [0]]]);
-    const options = { norm: 'l1', targets: ['neurons'], units, schedule: 'x', base: 1 } as const;
+    const options = {
+      norm: 'l1',
+      targets: ['neurons'],
+      units,
+      schedule: 'x',
+      strength: 1,
+    } as const;
     new Rsst(model, model.pruningGroups(), options).shrink(3.5);
     expect(weightOf(model, 'fc1.weight').toNumbers()).toEqual([0, -0.5, 0, 1]);
     expect(weightOf(model, 'fc1.bias').toNumbers()).toEqual([12, 0]);
@@ -226,7 +232,7 @@ describe('Rsst.shrink', () => {
       targets: both,
       units,
       schedule: 'x',
-      base: 1,
+      strength: 1,
     });
     const before = measureUnitNorms(model, groups, 'group');
     // Norms are about 1: the first call ends them, the second meets zeros.

@@ -7,14 +7,16 @@ import type { Tensor, nn } from '@mamba-prune/libtorch';
 import { UsageError } from '../../errors.js';
 import { type OptionKinds, requireOptions } from '../../option-checks.js';
 import { type KeptUnits, type PruningGroup, complement } from '../../models/groups.js';
-import { type RegNorm, type UnitSet, regNorms, sliceGroups, unitNorms } from './unit-slices.js';
+import { todaysStrength } from '../earlier-names.js';
+import { type RegNorm, regNorms } from './choices.js';
+import { type UnitSet, sliceGroups, unitNorms } from './unit-slices.js';
 
 export interface RegularizerOptions {
   readonly norm: RegNorm;
   /** Kinds of groups: `ssm`, `mlp` ... */
   readonly targets: readonly string[];
   /**
-   * Only these units are regularised (`--reg-scope doomed`); groups that are not named are left alone.
+   * Only these units are regularised (`--reg-units doomed`); groups that are not named are left alone.
    * By default all units of the targets.
    */
   readonly units?: UnitSet | undefined;
@@ -28,7 +30,7 @@ export const regularizerKinds: OptionKinds<RegularizerOptions> = {
 
 /** Options of RSST are options of its norm: the same ones say what is pulled, and how hard. */
 const rsstNames = {
-  ...({ schedule: 'any', base: 'any', exponent: 'any' } as const),
+  ...({ schedule: 'any', strength: 'any', exponent: 'any' } as const),
   ...({ apply: 'any', epochs: 'any' } as const),
 };
 
@@ -41,8 +43,9 @@ const rsstNames = {
 export function computeStructuredRegularization(
   model: nn.Module,
   groups: readonly PruningGroup[],
-  options: RegularizerOptions,
+  given: RegularizerOptions,
 ): Tensor {
+  const options = todaysStrength(given);
   requireOptions('RegularizerOptions', options, { ...regularizerKinds, ...rsstNames });
   const { norm } = options;
   const chosen = regularizedGroups(groups, options);
@@ -106,7 +109,7 @@ function checkUnits(groups: readonly PruningGroup[], units: UnitSet): void {
   }
 }
 
-/** The units that a choice removes: what `--reg-scope doomed` regularises. Groups not named stay whole. */
+/** The units that a choice removes: what `--reg-units doomed` regularises. Groups not named stay whole. */
 export function doomedUnits(groups: readonly PruningGroup[], kept: KeptUnits): UnitSet {
   const doomed = new Map<string, readonly number[]>();
   for (const { name, size } of groups) {

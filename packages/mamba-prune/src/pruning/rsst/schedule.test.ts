@@ -3,7 +3,7 @@ import { UsageError } from '../../errors.js';
 import { type RsstSchedule, rsstLambda, rsstScheduleExp, rsstSchedules } from './index.js';
 
 describe('rsstLambda', () => {
-  // By hand, for a base of 2, an exponent of 3 and the progress 1/2.
+  // By hand, for a strength of 2, an exponent of 3 and the progress 1/2.
   it.each<[RsstSchedule, number]>([
     ['x', 1],
     ['x^2', 0.5],
@@ -15,23 +15,26 @@ describe('rsstLambda', () => {
     ['constant', 2],
   ])('computes %s', (schedule, expected) => {
     // Five digits were worked out.
-    expect(rsstLambda(schedule, { base: 2, exponent: 3 }, 0.5)).toBeCloseTo(expected, 5);
+    expect(rsstLambda(schedule, { strength: 2, exponent: 3 }, 0.5)).toBeCloseTo(expected, 5);
   });
 
-  it.each(rsstSchedules)('%s rises from 0 (constant: base) to base, over fractions too', (name) => {
-    const strength = { base: 0.3, exponent: 4 };
-    const at = (progress: number) => rsstLambda(name, strength, progress);
-    expect(at(0)).toBe(name === 'constant' ? 0.3 : 0);
-    // Roundings of a handful of operations in float64.
-    expect(at(1)).toBeCloseTo(0.3, 14);
-    const values = Array.from({ length: 101 }, (_, i) => at(i / 100));
-    const rising = values.slice(1).every((value, i) => value > (values[i] ?? NaN));
-    expect(rising).toBe(name !== 'constant');
-  });
+  it.each(rsstSchedules)(
+    '%s rises from 0 (constant: strength) to strength, over fractions too',
+    (name) => {
+      const strength = { strength: 0.3, exponent: 4 };
+      const at = (progress: number) => rsstLambda(name, strength, progress);
+      expect(at(0)).toBe(name === 'constant' ? 0.3 : 0);
+      // Roundings of a handful of operations in float64.
+      expect(at(1)).toBeCloseTo(0.3, 14);
+      const values = Array.from({ length: 101 }, (_, i) => at(i / 100));
+      const rising = values.slice(1).every((value, i) => value > (values[i] ?? NaN));
+      expect(rising).toBe(name !== 'constant');
+    },
+  );
 
   it('has an exponent of 4 unless given, and only where the definition has one', () => {
     const at = (name: RsstSchedule, exponent?: number) =>
-      rsstLambda(name, { base: 1, exponent }, 0.5);
+      rsstLambda(name, { strength: 1, exponent }, 0.5);
     expect(at('exp_custom_exponents')).toBe(0.5 ** 4);
     expect(at('exp')).toBe(at('exp', 4));
     for (const name of ['x', 'x^2', 'x^3', 'exp_custom', 'constant'] as const) {
@@ -43,16 +46,16 @@ describe('rsstLambda', () => {
   it('keeps its digits at the very start, where exp(x) - 1 would lose them', () => {
     // t^4 = 1e-16: below half a rounding of 1, so exp(t^4) - 1 would be 0.
     const expected = 1e-16 / (Math.E - 1);
-    expect(rsstLambda('exp', { base: 1 }, 1e-4) / expected).toBeCloseTo(1, 12);
+    expect(rsstLambda('exp', { strength: 1 }, 1e-4) / expected).toBeCloseTo(1, 12);
   });
 
   it.each([
-    ['another schedule', ['x^4', { base: 1 }, 0], /got 'x\^4', expected one of x, x\^2/],
-    ['a negative strength', ['x', { base: -1 }, 0], /strength: got -1/],
-    ['a strength without end', ['x', { base: Infinity }, 0], /strength: got Infinity/],
-    ['an exponent of 0', ['exp', { base: 1, exponent: 0 }, 0], /exponent: got 0/],
-    ['a progress past the end', ['x', { base: 1 }, 1.01], /progress of 1\.01/],
-    ['a progress that is no number', ['x', { base: 1 }, NaN], /progress of NaN/],
+    ['another schedule', ['x^4', { strength: 1 }, 0], /got 'x\^4', expected one of x, x\^2/],
+    ['a negative strength', ['x', { strength: -1 }, 0], /strength: got -1/],
+    ['a strength without end', ['x', { strength: Infinity }, 0], /strength: got Infinity/],
+    ['an exponent of 0', ['exp', { strength: 1, exponent: 0 }, 0], /exponent: got 0/],
+    ['a progress past the end', ['x', { strength: 1 }, 1.01], /progress of 1\.01/],
+    ['a progress that is no number', ['x', { strength: 1 }, NaN], /progress of NaN/],
   ])('refuses %s', (_what, args, message) => {
     const call = () => rsstLambda(...(args as Parameters<typeof rsstLambda>));
     expect(call).toThrow(UsageError);
@@ -61,7 +64,7 @@ describe('rsstLambda', () => {
 });
 
 describe('rsstScheduleExp', () => {
-  it('is base (epoch / total)^exponent, with the defaults of the plan', () => {
+  it('is strength (epoch / total)^exponent, by default 1e-4 and 4', () => {
     expect(rsstScheduleExp(30, 60)).toBeCloseTo(1e-4 / 16, 18);
     expect(rsstScheduleExp(60, 60)).toBe(1e-4);
     expect(rsstScheduleExp(1.5, 3, 8, 3)).toBe(1);

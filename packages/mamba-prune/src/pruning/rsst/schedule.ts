@@ -1,19 +1,20 @@
 /**
  * How hard RSST pulls as the training goes on: λ of the progress t = e/E, from 0 at the start to
- * `base` at the end (Wang et al. 2021, arXiv 2012.09243, and Bai et al. 2022, arXiv 2203.04248, let
+ * `strength` at the end (Wang et al. 2021, arXiv 2012.09243, and Bai et al. 2022, arXiv 2203.04248, let
  * a penalty grow like this). An epoch's fractions count, so λ moves at every step.
  *
- *     x, x^2, x^3            base t, base t², base t³
- *     exp                    base (exp(t^p) - 1) / (e - 1)
+ *     x, x^2, x^3            strength t, strength t², strength t³
+ *     exp                    strength (exp(t^p) - 1) / (e - 1)
  *     exp_custom             the same with p = 1
- *     exp_custom_exponents   base t^p
- *     constant               base
+ *     exp_custom_exponents   strength t^p
+ *     constant               strength
  *
  * p is the exponent, by default 4; only `exp` and `exp_custom_exponents` have one. The names are
  * those of the original training script. It counts steps where these count the progress, and what it
- * computes for its exp_custom_exponents is what is called `exp` here; this one has the plan's formula.
+ * computes for its exp_custom_exponents is what is called `exp` here; this one is t^p, as the name says.
  */
 import { UsageError } from '../../errors.js';
+import { todaysStrength } from '../earlier-names.js';
 
 export const rsstSchedules = [
   'x',
@@ -27,12 +28,12 @@ export const rsstSchedules = [
 
 export type RsstSchedule = (typeof rsstSchedules)[number];
 
-/** The plan's default. */
+/** Default of the exponent p. */
 export const defaultExponent = 4;
 
 export interface RsstStrength {
   /** λ at the end of the training; at least 0. */
-  readonly base: number;
+  readonly strength: number;
   /** Above 0. Default `4`. */
   readonly exponent?: number | undefined;
 }
@@ -41,29 +42,26 @@ export interface RsstStrength {
  * @param progress - share of the training that is done, 0 to 1
  * @throws UsageError for an unknown schedule, or a number out of range
  */
-export function rsstLambda(
-  schedule: RsstSchedule,
-  { base, exponent = defaultExponent }: RsstStrength,
-  progress: number,
-): number {
-  checkStrength(schedule, { base, exponent });
+export function rsstLambda(schedule: RsstSchedule, given: RsstStrength, progress: number): number {
+  const { strength, exponent = defaultExponent } = todaysStrength(given);
+  checkStrength(schedule, { strength, exponent });
   if (!(progress >= 0 && progress <= 1)) {
     throw new UsageError(
       `rsst schedule: got a progress of ${progress}, expected the share of the training that is done, from 0 to 1`,
     );
   }
-  return base * shape(schedule, progress, exponent);
+  return strength * shape(schedule, progress, exponent);
 }
 
 /**
- * The plan's schedule: base (epoch / totalEpochs)^exponent.
+ * The schedule `exp_custom_exponents`: strength (epoch / totalEpochs)^exponent.
  * @param epoch - epochs done, fractions allowed, 0 to `totalEpochs`
  * @throws UsageError for a number out of range
  */
 export function rsstScheduleExp(
   epoch: number,
   totalEpochs: number,
-  base = 1e-4,
+  strength = 1e-4,
   exponent = defaultExponent,
 ): number {
   if (!(totalEpochs > 0 && epoch >= 0 && epoch <= totalEpochs)) {
@@ -71,7 +69,7 @@ export function rsstScheduleExp(
       `rsst schedule: got epoch ${epoch} of ${totalEpochs}, expected one from 0 to the number of epochs`,
     );
   }
-  return rsstLambda('exp_custom_exponents', { base, exponent }, epoch / totalEpochs);
+  return rsstLambda('exp_custom_exponents', { strength, exponent }, epoch / totalEpochs);
 }
 
 /** From 0 to 1 as t does; `constant` is 1 throughout. */
@@ -98,15 +96,15 @@ function shape(schedule: RsstSchedule, t: number, exponent: number): number {
 /** @throws UsageError for an unknown schedule, or a strength or exponent out of range */
 export function checkStrength(
   schedule: string,
-  { base, exponent = defaultExponent }: RsstStrength,
+  { strength, exponent = defaultExponent }: RsstStrength,
 ): void {
   if (!rsstSchedules.some((known) => known === schedule)) {
     throw new UsageError(
       `rsst schedule: got '${schedule}', expected one of ${rsstSchedules.join(', ')}`,
     );
   }
-  if (!(base >= 0 && base < Infinity)) {
-    throw new UsageError(`rsst strength: got ${base}, expected a number of at least 0`);
+  if (!(strength >= 0 && strength < Infinity)) {
+    throw new UsageError(`rsst strength: got ${strength}, expected a number of at least 0`);
   }
   if (!(exponent > 0 && exponent < Infinity)) {
     throw new UsageError(`rsst exponent: got ${exponent}, expected a number above 0`);

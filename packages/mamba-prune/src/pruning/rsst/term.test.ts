@@ -50,7 +50,7 @@ const kept = new Map([
 
 const base: RsstOptions = {
   schedule: 'exp_custom_exponents',
-  base: 0.01,
+  strength: 0.01,
   exponent: 2,
   norm: 'group',
   targets: ['ssm', 'mlp'],
@@ -191,7 +191,7 @@ describe('rsstHooks, in the loss', () => {
     // under SGD the classifier, which is no part of R, would hardly move then.
     const settings = { optimizer: 'sgd', clipGradNorm: 1, weightDecay: 0, epochs: 1 } as const;
     const head = (model: ImageModel) => model.stateDict().get('head.weight')?.toNumbers();
-    const strong = hooksFor({ units: new Map([['blocks.0.mlp', [7]]]), base: 1000 });
+    const strong = hooksFor({ units: new Map([['blocks.0.mlp', [7]]]), strength: 1000 });
     const pulled = await trainToy(strong, { options: settings });
     const alone = await trainToy(() => ({}), { name: 'alone', options: settings });
     const start = head(toyMamba()) ?? [];
@@ -203,7 +203,7 @@ describe('rsstHooks, in the loss', () => {
 });
 
 describe('rsstHooks, proximal', () => {
-  const strong: Partial<RsstOptions> = { apply: 'proximal', units: doomed, base: 1000 };
+  const strong: Partial<RsstOptions> = { apply: 'proximal', units: doomed, strength: 1000 };
 
   it('drives the doomed units to zero exactly, and the cut then costs nothing', async () => {
     const { model, lines } = await trainToy(hooksFor(strong));
@@ -229,10 +229,10 @@ describe('rsstHooks, proximal', () => {
   it('shrinks by lr λ at every step', async () => {
     // The task has no say: what is left is start - Σ lr λ, for every doomed unit.
     const silent = (model: ImageModel): TrainHooks => ({
-      ...hooksFor({ ...strong, base: 0.5, schedule: 'x' })(model),
+      ...hooksFor({ ...strong, strength: 0.5, schedule: 'x' })(model),
       taskLoss: ({ logits }) => logits.sum().mul(0),
     });
-    const before = await trainToy(hooksFor({ units: doomed, base: 0 }), {
+    const before = await trainToy(hooksFor({ units: doomed, strength: 0 }), {
       name: 'start',
       options: { epochs: 1, optimizer: 'sgd', lr: 1e-30, weightDecay: 0 },
     });
@@ -243,7 +243,7 @@ describe('rsstHooks, proximal', () => {
       (line && readUnitNorms(line)?.kinds['ssm']?.doomed?.mean) ?? NaN;
     let pull = 0;
     for (let step = 0; step < 14; step++) {
-      pull += 0.01 * rsstLambda('x', { base: 0.5 }, step / 14);
+      pull += 0.01 * rsstLambda('x', { strength: 0.5 }, step / 14);
     }
     // Means are stored with four digits, about 4.
     expect(mean(before.lines[0]) - mean(lines.at(-1))).toBeCloseTo(pull, 2);
@@ -253,7 +253,7 @@ describe('rsstHooks, proximal', () => {
 
 describe('rsstHooks', () => {
   it.each<RegApplication>(['loss', 'proximal'])('resumes bit for bit under %s', async (apply) => {
-    const hooks = hooksFor({ apply, units: doomed, base: 0.5 });
+    const hooks = hooksFor({ apply, units: doomed, strength: 0.5 });
     const whole = await trainToy(hooks, { name: 'whole' });
     await trainToy(hooks, { stopAfter: 4 });
     await trainToy(hooks, { resume: true, stopAfter: 9, model: toyMamba(8) });
@@ -281,7 +281,7 @@ describe('rsstHooks', () => {
     const model = toyMamba();
     const make = (given: Partial<RsstOptions>) => () => hooksFor(given)(model);
     expect(make({ apply: 'later' as RegApplication })).toThrow(/got 'later', expected one of loss/);
-    expect(make({ base: -1 })).toThrow(/strength: got -1/);
+    expect(make({ strength: -1 })).toThrow(/strength: got -1/);
     expect(make({ schedule: 'x^9' as 'x' })).toThrow(/got 'x\^9'/);
     expect(make({ targets: ['heads'] })).toThrow(/got 'heads'/);
   });
@@ -294,7 +294,7 @@ describe('rsstHooks where steps are replayed', () => {
     ['l1', 'proximal'],
     ['group', 'proximal'],
   ] as const)('%s, %s: λ follows its schedule as in steps of their own', async (norm, apply) => {
-    const hooks = hooksFor({ norm, apply, units: doomed, base: apply === 'loss' ? 1 : 3 });
+    const hooks = hooksFor({ norm, apply, units: doomed, strength: apply === 'loss' ? 1 : 3 });
     const graphBackend = new FakeGraphs();
     const replayed = await trainToy(hooks, { name: 'replayed', control: { graphBackend } });
     const launched = await trainToy(hooks, {

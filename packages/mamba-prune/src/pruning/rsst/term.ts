@@ -4,46 +4,19 @@ import { UsageError } from '../../errors.js';
 import type { LossTerm, StepContext, StepNumbers, TrainHooks } from '../../training/types.js';
 import type { PruningGroup } from '../../models/groups.js';
 import { type OptionKinds, requireOptions } from '../../option-checks.js';
+import { todaysStrength } from '../earlier-names.js';
+import { type RegApplication, regApplications } from './choices.js';
 import { type RegularizerOptions, regularizedGroups, regularizerKinds } from './regularizer.js';
 import { type RsstSchedule, type RsstStrength, checkStrength, rsstLambda } from './schedule.js';
 import { summarizeUnitNorms } from './unit-norms.js';
 import {
   type GroupSlices,
-  type RegNorm,
   sliceGroups,
   sliceOf,
   spreadOver,
   unitMask,
   unitNorms,
 } from './unit-slices.js';
-
-/**
- * loss: λ R is part of the loss and the optimizer sees its gradient (the plan).
- *
- * proximal: the optimizer sees the task's loss alone, and after each of its steps the units shrink by
- * the proximal operator of lr λ R: every norm becomes smaller by lr λ and stops at zero (Parikh and
- * Boyd 2014, section 6.5). Adam divides a gradient by its own size, so that under `loss` the pull
- * hardly depends on λ, and weights near zero jump about it by lr; neither happens here.
- */
-export const regApplications = ['loss', 'proximal'] as const;
-export type RegApplication = (typeof regApplications)[number];
-
-/**
- * How hard to pull unless told. All units: the plan's strength, in the loss. Doomed units alone may be
- * pulled as hard as it takes, so that they are at zero before the end of even a short training
- * (docs/results.md), where the strength hardly matters: under p = 4 a unit is gone when t^5 reaches its
- * norm / (strength · Σ lr / 5).
- */
-export function rsstDefaults(
-  doomed: boolean,
-  norm: RegNorm,
-  apply: RegApplication = doomed ? 'proximal' : 'loss',
-): { readonly apply: RegApplication; readonly base: number } {
-  if (!doomed) return { apply, base: 1e-4 };
-  if (apply === 'loss') return { apply, base: 1 };
-  // A unit's norm over all its members is some 10 to 100 times one of its weights.
-  return { apply, base: norm === 'group' ? 1000 : 100 };
-}
 
 export interface RsstOptions extends RegularizerOptions, RsstStrength {
   readonly schedule: RsstSchedule;
@@ -55,7 +28,7 @@ export interface RsstOptions extends RegularizerOptions, RsstStrength {
 
 const rsstKinds: OptionKinds<RsstOptions> = {
   schedule: 'string',
-  base: 'number',
+  strength: 'number',
   exponent: 'number',
   apply: 'string',
   epochs: 'number',
@@ -77,7 +50,8 @@ export class Rsst {
   readonly #options: RsstOptions;
 
   /** @throws UsageError for options out of range, or that do not fit the groups */
-  constructor(model: nn.Module, groups: readonly PruningGroup[], options: RsstOptions) {
+  constructor(model: nn.Module, groups: readonly PruningGroup[], given: RsstOptions) {
+    const options = todaysStrength(given);
     this.#options = options;
     requireOptions('RsstOptions', options, rsstKinds);
     const { schedule, apply = 'loss', epochs } = options;

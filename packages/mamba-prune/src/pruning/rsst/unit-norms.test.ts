@@ -125,7 +125,7 @@ describe('unitsOverNearZero', () => {
 describe('unitsByNorm', () => {
   it('keeps the largest, exactly as many as the rate asks for', () => {
     const model = withNorms([5, 0.1, 7, 0.2, 6]);
-    const options = { norm: 'l1', rates: { neurons: 0.6 }, scope: 'layerwise' } as const;
+    const options = { norm: 'l1', rates: { neurons: 0.6 }, ranking: 'layer' } as const;
     expect(unitsByNorm(model, model.pruningGroups(), options).get('hidden')).toEqual([2, 4]);
   });
 
@@ -135,7 +135,7 @@ describe('unitsByNorm', () => {
     // Block 1's channels are driven down; without normalisation they all go first.
     shrinkGroup(model, groups, 'blocks.1.ssm', 0.01);
     const rates = { ssm: 0.25, mlp: 0.5 };
-    const options = { norm: 'group', rates, scope: 'global', normalize: 'none' } as const;
+    const options = { norm: 'group', rates, ranking: 'global', normalize: 'none' } as const;
     const kept = unitsByNorm(model, groups, options);
     const count = (name: string) => kept.get(name)?.length ?? NaN;
     expect([count('blocks.0.ssm'), count('blocks.1.ssm')]).toEqual([32, 16]);
@@ -146,7 +146,7 @@ describe('unitsByNorm', () => {
   it('refuses an unknown kind and a rate out of range', () => {
     const model = withNorms([1, 2]);
     const choose = (rates: Record<string, number>) =>
-      unitsByNorm(model, model.pruningGroups(), { norm: 'l1', rates, scope: 'global' });
+      unitsByNorm(model, model.pruningGroups(), { norm: 'l1', rates, ranking: 'global' });
     expect(() => choose({ ssm: 0.5 })).toThrow(/got 'ssm', expected some of neurons/);
     expect(() => choose({ neurons: 1 })).toThrow(/rate: got 1/);
   });

@@ -4,7 +4,8 @@ import { quantile } from '../../bench/statistics.js';
 import type { EpochMetrics } from '../../training/types.js';
 import type { PruningGroup } from '../../models/groups.js';
 import { type RegularizerOptions, regularizedGroups } from './regularizer.js';
-import { type RegNorm, sliceGroups, unitNorms } from './unit-slices.js';
+import type { RegNorm } from './choices.js';
+import { sliceGroups, unitNorms } from './unit-slices.js';
 
 /** Shares of the units at which quantiles are taken. */
 export const normQuantiles = [0, 0.05, 0.25, 0.5, 0.75, 0.95, 1] as const;

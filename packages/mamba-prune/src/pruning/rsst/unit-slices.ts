@@ -8,13 +8,7 @@ import {
   memberOffset,
   memberUnitSize,
 } from '../../models/groups.js';
-
-/**
- * l1: sum of |w| over the unit's regularised slice (the plan); group: l2 norm over all members of the
- * unit, the norm of a group lasso (Yuan and Lin 2006), under which whole units become zero.
- */
-export const regNorms = ['l1', 'group'] as const;
-export type RegNorm = (typeof regNorms)[number];
+import type { RegNorm } from './choices.js';
 
 /** Units per group name, increasing indices: those that are to go, say. */
 export type UnitSet = KeptUnits;

@@ -146,3 +146,17 @@ export class TwoLayer extends nn.Module implements ImageModel {
     return new TwoLayer({ ...this.options, units: widths['hidden'] ?? this.options.units });
   }
 }
+
+/** Three neurons over pixels (p, q): relu(p + q), relu(2p), relu(-p); every logit reads a_j h_j. */
+export function threeNeurons(readers: readonly [number, number, number]): TwoLayer {
+  const model = new TwoLayer({ units: 3 });
+  setWeight(model, 'fc1.weight', [1, 1, 2, 0, -1, 0]);
+  setWeight(model, 'fc1.bias', [0, 0, 0]);
+  // Equal logits: softmax gives 1/2 for both classes, whatever the image.
+  setWeight(model, 'fc2.weight', [...readers, ...readers]);
+  return model;
+}
+
+/** Images of one pixel with two channels. */
+export const pixels = (values: readonly (readonly [number, number])[]): Tensor =>
+  tensor(values.flat()).reshape(values.length, 2, 1, 1);

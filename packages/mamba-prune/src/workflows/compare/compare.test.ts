@@ -197,6 +197,28 @@ describe('compare', () => {
     await expect(refused).rejects.toThrow(/holds a comparison with other settings: cut/);
   });
 
+  it('goes on with one that an earlier version began, whose names were others', async () => {
+    const out = join(folder, 'earlier');
+    cpSync(whole, out, { recursive: true });
+    const files = [...names, ''].map((name) =>
+      join(out, name, name === '' ? 'compare.json' : 'config.json'),
+    );
+    let changes = 0;
+    for (const file of files) {
+      const text = readFileSync(file, 'utf8');
+      const before = text
+        .replaceAll('"ranking": "layer"', '"ranking": "layerwise"')
+        .replaceAll('"units": "doomed"', '"scope": "doomed"');
+      if (before !== text) changes++;
+      writeFileSync(file, before);
+    }
+    // Two seeds of dense, oneshot, refill and rsst, and the comparison's own.
+    expect(changes).toBe(9);
+    const { settings, finished } = await run(out);
+    expect([finished, seen]).toEqual([true, []]);
+    expect(settings).toMatchObject({ cut: { ranking: 'layer' }, rsst: { units: 'doomed' } });
+  });
+
   it('tells how far it is, from 0 to all epochs', async () => {
     const out = join(folder, 'progress');
     const progress: number[] = [];

@@ -24,6 +24,7 @@ import {
   type CompareSettings,
   checkCompareSettings,
   planRuns,
+  todaysComparison,
 } from './settings.js';
 
 /** As `CompareSettings`, with what can be worked out left out. */
@@ -111,11 +112,12 @@ export interface Comparison {
  * @throws UsageError, DataError, RunFolderError; Error if a run failed, naming it
  */
 export async function compare(
-  request: CompareRequest,
+  given: CompareRequest,
   control: CompareControl,
   hooks: CompareHooks = {},
 ): Promise<Comparison> {
-  requireOptions('compare', request, requestKinds, neededOfRequest);
+  requireOptions('compare', given, requestKinds, neededOfRequest);
+  const request = todaysComparison(given);
   requireOptions('compare: control', control, controlKinds, ['out']);
   const { device = 'cpu', signal, args = [], start = startProcess } = control;
   const { targets, bytes } = await examine(request, control.data);

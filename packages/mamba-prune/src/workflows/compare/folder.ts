@@ -18,7 +18,7 @@ import { FileLock } from '../../training/lock.js';
 import { stableJson } from '../../training/options.js';
 import { RunFolder } from '../../training/run-folder.js';
 import { withTodaysNames } from '../earlier-names.js';
-import type { CompareSettings } from './settings.js';
+import { type CompareSettings, todaysComparison } from './settings.js';
 
 const kind = 'mamba-prune comparison';
 const fileName = 'compare.json';
@@ -132,7 +132,7 @@ function read(path: string): CompareFile | undefined {
   try {
     const json: unknown = JSON.parse(readTextFile(file));
     const parsed = fileSchema.safeParse(json);
-    if (parsed.success) return json as CompareFile;
+    if (parsed.success) return todaysFile(json as CompareFile);
     problem = z.prettifyError(parsed.error);
   } catch (error) {
     problem = (error as Error).message;
@@ -142,6 +142,10 @@ function read(path: string): CompareFile | undefined {
     `compare: ${file} does not describe a comparison: ${problem}. The runs beside it are whole: delete the ` +
       'file and give the same command again, or choose another folder.',
   );
+}
+
+function todaysFile(file: CompareFile): CompareFile {
+  return { ...file, settings: todaysComparison(file.settings) };
 }
 
 function goOn(path: string, before: CompareSettings, now: CompareSettings): CompareSettings {

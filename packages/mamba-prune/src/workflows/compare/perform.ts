@@ -7,6 +7,7 @@ import { FileLock } from '../../training/lock.js';
 import { stableJson } from '../../training/options.js';
 import { RunFolder } from '../../training/run-folder.js';
 import type { StepInfo } from '../../training/types.js';
+import { todaysSettings } from '../prune/earlier-names.js';
 import { pruneRun } from '../prune/run.js';
 import { readPruningRecord } from '../prune/record.js';
 import { type RunState, carryOn, runState } from '../run-state.js';
@@ -55,7 +56,7 @@ export function stateOf(run: CompareRun, folder: string): RunState {
 function withoutPlace(run: CompareRun, path: string, state: RunState): RunState {
   if (state !== 'replaced' || run.command !== 'prune') return state;
   const { config, modelPath } = RunFolder.open(path);
-  const stored = config['settings'] as object;
+  const stored = todaysSettings(config['settings'] as object);
   const same = stableJson({ ...stored, model: run.settings.model }) === stableJson(run.settings);
   // What has not ended is checked against its paths when it goes on.
   return same && existsSync(modelPath) ? 'finished' : state;

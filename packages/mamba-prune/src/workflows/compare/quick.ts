@@ -21,7 +21,7 @@ export const quickComparison: CompareRequest = {
   refill: { fillback: 0.1, score: 'gradient', budget: 'keep' },
   rsst: {
     epochs: epochs.regularized,
-    scope: 'doomed',
+    units: 'doomed',
     norm: 'group',
     apply: 'proximal',
     strength: 1000,

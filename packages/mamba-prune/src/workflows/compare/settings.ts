@@ -1,6 +1,7 @@
 // What a comparison is told, and the runs that follow from it.
 import { join } from 'node:path';
 import { UsageError } from '../../errors.js';
+import { todaysSettings } from '../prune/earlier-names.js';
 import { goesThrough } from '../prune/lr-through.js';
 import type { PruneSettings } from '../prune/settings.js';
 import type { RecipeSettings, TrainSettings } from '../settings.js';
@@ -42,6 +43,12 @@ export interface CompareSettings {
   /** Of every run; results are the same bit for bit only with the same number. */
   readonly threads: number;
 }
+
+/** With today's names of what earlier versions called otherwise. */
+export const todaysComparison = <T extends Pick<CompareSettings, 'cut'>>(settings: T): T => ({
+  ...todaysSettings(settings),
+  cut: todaysSettings(settings.cut),
+});
 
 interface RunBase {
   /** Path in the folder of the comparison, which is also the run's name: `seed-0/refill-70`. */

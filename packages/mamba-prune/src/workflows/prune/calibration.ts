@@ -2,7 +2,7 @@
 import { scope } from '@mamba-prune/libtorch';
 import { BatchLoader } from '../../data/loader.js';
 import type { Dataset } from '../../data/types.js';
-import type { Calibration } from '../../pruning/importance.js';
+import type { Calibration } from '../../pruning/calibration.js';
 import { limitSplit, toTensors } from '../../training/batches.js';
 
 /** Images per batch. */

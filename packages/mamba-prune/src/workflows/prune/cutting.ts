@@ -12,10 +12,10 @@ import type { Standing } from './source.js';
 import type { PruneHooks } from './hooks.js';
 import type { ResolvedPruneSettings } from './settings.js';
 import type { PruningRecord, RoundRecord } from './record.js';
-import { rewoundModel } from './rewinding.js';
-import { type RoundChoice, chooseRoundUnits } from './round-choice.js';
+import { rewoundModel } from './rewound-weights.js';
+import { type RoundChoice, chooseRoundUnits } from './choose-round-units.js';
 import { reachedRates } from './reached-rates.js';
-import { ratesAfter } from './round-rates.js';
+import { ratesAfter } from './rates-after-round.js';
 import type { RoundScores } from './unit-scores.js';
 
 export interface Cut {
@@ -183,7 +183,7 @@ export function roundScores(
   scores: NonNullable<RoundChoice['scores']>,
 ): RoundScores {
   // Doomed units are chosen by importance before they are driven to zero.
-  const byNorm = rsst !== undefined && rsst.scope !== 'doomed';
+  const byNorm = rsst !== undefined && rsst.units !== 'doomed';
   return {
     round: record.rounds.length + 1,
     measure: byNorm ? `${rsst.norm} norm` : `${importance} of ${score}`,

@@ -8,7 +8,8 @@ import type { Dataset } from '../../data/types.js';
 import { UsageError } from '../../errors.js';
 import type { ImageModel } from '../../models/image-model.js';
 import type { ModelInfo } from '../../models/model-file.js';
-import { type Calibration, checkScoring } from '../../pruning/importance.js';
+import type { Calibration } from '../../pruning/calibration.js';
+import { checkScoring } from '../../pruning/score-units.js';
 import { checkRefill } from '../../pruning/refill.js';
 import { groupsOfKinds } from '../../pruning/select-units.js';
 import { checkSelection } from '../../pruning/selection.js';
@@ -24,8 +25,8 @@ import type { PruneHooks } from './hooks.js';
 import { type ResolvedPruneSettings, needForImages, scoresUnits } from './settings.js';
 import type { Standing } from './source.js';
 import type { PruningRecord } from './record.js';
-import { checkRewindFile, rewindFile } from './rewinding.js';
-import { cutOptions } from './round-choice.js';
+import { checkRewindFile, rewindFile } from './rewound-weights.js';
+import { cutOptions } from './choose-round-units.js';
 import { type RecipeSettings, type RunControl, trainOptionsOf } from '../settings.js';
 
 export interface PruneJob {

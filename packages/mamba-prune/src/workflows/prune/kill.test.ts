@@ -17,7 +17,7 @@ let folder = '';
 const at = (...path: string[]): string => join(folder, ...path);
 
 const recipe = { ...tinyRecipe, epochs: 1, checkpointEvery: { steps: 2, minutes: null } };
-const rsst = { scope: 'doomed', strength: 1e-2, epochs: 1 } as const;
+const rsst = { units: 'doomed', strength: 1e-2, epochs: 1 } as const;
 const cases: Record<string, Partial<PruneSettings>> = {
   rewound: { rsst, rewind: 'init', recipe },
   through: { rsst: { ...rsst, lrThrough: true }, recipe: { ...recipe, emaDecay: 0.9 } },

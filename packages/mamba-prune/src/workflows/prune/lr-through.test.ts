@@ -54,7 +54,7 @@ afterAll(() => {
 });
 
 const rsst: RsstSettings = {
-  ...{ scope: 'doomed', norm: 'group', schedule: 'constant', strength: 5 },
+  ...{ units: 'doomed', norm: 'group', schedule: 'constant', strength: 5 },
   ...{ epochs: 2, lrThrough: true },
 };
 
@@ -435,7 +435,7 @@ describe('--lr-through', () => {
     ...['prune', modelOf('mamba'), '--dataset', 'folder', '--data', at('images')],
     ...['--ssm-rate', '0.5', '--batch-size', '8', '--out', at(out), ...more],
   ];
-  const method = ['--method', 'rsst', '--reg-scope', 'doomed', '--reg-epochs', '1'];
+  const method = ['--method', 'rsst', '--reg-units', 'doomed', '--reg-epochs', '1'];
 
   it('trains through the cut, shows epochs of the whole, and is kept for --resume', async () => {
     const { status, stdout, stderr } = await runCli([

@@ -1,6 +1,6 @@
 // Whether RSST's regularised training and that after the cut are one (`lrThrough`). Loads no native code: plans of
 // comparisons and the command line need it.
-import type { Rewind } from './rewind.js';
+import type { Rewind } from './rewind-time.js';
 
 /** Unless told otherwise, where it is possible. */
 export const lrThroughDefault: boolean = false;

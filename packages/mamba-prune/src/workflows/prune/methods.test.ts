@@ -87,7 +87,7 @@ describe('rsst', () => {
     const { record } = await prune('rsst', {
       method: 'rsst',
       rates: { ssm: 0.5, mlp: 0.25 },
-      rsst: { scope: 'doomed', strength: 100, schedule: 'constant', epochs: 2 },
+      rsst: { units: 'doomed', strength: 100, schedule: 'constant', epochs: 2 },
       recipe,
     });
     expect(record.widthsAfter).toMatchObject({ 'blocks.0.ssm': 8, 'blocks.1.mlp': 24 });
@@ -113,7 +113,7 @@ describe('rsst', () => {
     const settings = tinyPruning(modelOf('mamba'), at('images'), {
       ...{ method: 'rsst', rates: { mlp: 0.5 }, importance: 'taylor', scoreBatches: 1 },
       rsst: {
-        ...{ scope: 'doomed', norm: 'group', strength: 1000 },
+        ...{ units: 'doomed', norm: 'group', strength: 1000 },
         ...{ epochs: 3, rechoose: 1, lrThrough: true },
       },
       recipe: { ...recipe, lr: 2e-2, epochs: 1 },

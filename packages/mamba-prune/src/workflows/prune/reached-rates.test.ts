@@ -20,9 +20,9 @@ function cut(sizes: readonly [number, number], changes: Partial<PruneSettings>) 
       Array.from({ length: size }, (_, u) => u + 100 * (1 - i)),
     ]),
   );
-  const { rates, ranking: scope, normalize, roundTo, maxRate } = settings;
+  const { rates, ranking, normalize, roundTo, maxRate } = settings;
   const kept = selectUnits(groups, scores, {
-    ...{ rate: rates['ssm'] ?? 0, scope, normalize, roundTo, maxRate },
+    ...{ rate: rates['ssm'] ?? 0, ranking, normalize, roundTo, maxRate },
   });
   return reachedRates(settings, 1, {
     kinds: Object.fromEntries(groups.map(({ name }) => [name, 'ssm'])),
@@ -36,7 +36,7 @@ const names = ['blocks.0.ssm', 'blocks.1.ssm'];
 
 describe('the rate that a cut reached', () => {
   it('is the one asked for, to the whole unit, where nothing holds it back', () => {
-    for (const ranking of ['global', 'layerwise'] as const) {
+    for (const ranking of ['global', 'layer'] as const) {
       expect(cut([16, 16], { rates: { ssm: 0.5 }, ranking })).toEqual({
         reached: { ssm: 0.5 },
         heldBack: [],
@@ -78,29 +78,29 @@ describe('the rate that a cut reached', () => {
       heldBack: [{ kind: 'ssm', limit: 'minimum', groups: names }],
     });
     // Of 40 one stays under 0.98, as asked; of 2 none would.
-    expect(cut([40, 2], { ranking: 'layerwise', rates: { ssm: 0.98 } }).heldBack).toEqual([
+    expect(cut([40, 2], { ranking: 'layer', rates: { ssm: 0.98 } }).heldBack).toEqual([
       { kind: 'ssm', limit: 'minimum', groups: ['blocks.1.ssm'] },
     ]);
   });
 
   it('says that widths were rounded up, where that is known by group', () => {
-    expect(cut([16, 32], { ranking: 'layerwise', rates: { ssm: 0.75 }, roundTo: 8 })).toEqual({
+    expect(cut([16, 32], { ranking: 'layer', rates: { ssm: 0.75 }, roundTo: 8 })).toEqual({
       // 4 of 16 become 8; 8 of 32 stay.
       reached: { ssm: 1 - 16 / 48 },
       heldBack: [{ kind: 'ssm', limit: 'round-to', groups: ['blocks.0.ssm'] }],
     });
     const { heldBack } = cut([16, 32], { ...global, rates: { ssm: 0.7 }, roundTo: 8 });
     expect(heldBack).toEqual([{ kind: 'ssm', limit: 'round-to', groups: [] }]);
-    expect(
-      cut([16, 16], { ranking: 'layerwise', rates: { ssm: 0.5 }, roundTo: 8 }).heldBack,
-    ).toEqual([]);
+    expect(cut([16, 16], { ranking: 'layer', rates: { ssm: 0.5 }, roundTo: 8 }).heldBack).toEqual(
+      [],
+    );
   });
 
   it('counts what refill gave back on top, and not under a budget that has room for it', () => {
     const of = (budget: 'add' | 'keep') =>
       reachedRates(
         settingsOf({
-          ...{ method: 'refill', refill: { fillback: 0.5, budget }, ranking: 'layerwise' },
+          ...{ method: 'refill', refill: { fillback: 0.5, budget }, ranking: 'layer' },
           rates: { mlp: 0.5 },
         }),
         1,

@@ -3,7 +3,7 @@
 import type { KeptUnits } from '../../models/groups.js';
 import { roundUp } from '../../pruning/selection.js';
 import type { ResolvedPruneSettings } from './settings.js';
-import { ratesAfter } from './round-rates.js';
+import { ratesAfter } from './rates-after-round.js';
 
 /**
  * `max-rate`: the most that one group may lose; `minimum`: every group keeps one unit; `round-to`: widths
@@ -90,7 +90,7 @@ function limitsOf(
   const adds = refill?.budget === 'add';
   const back = (group: CutGroup): number => (adds ? group.returned : 0);
   const asked = (size: number): number => Math.round((1 - rate) * size);
-  if (ranking === 'layerwise') {
+  if (ranking === 'layer') {
     hold(
       'minimum',
       named(({ before }) => asked(before) < 1),

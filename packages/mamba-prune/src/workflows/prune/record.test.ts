@@ -24,7 +24,7 @@ const record: PruningRecord = {
   source: '/runs/a/model.safetensors',
   rates: { ssm: 0.5 },
   importance: 'l1',
-  score: 'out_proj',
+  score: 'consumer',
   ranking: 'global',
   normalize: 'mean',
   roundTo: 1,

@@ -6,6 +6,8 @@ import { readTextFile, writeFileAtomic } from '@mamba-prune/libtorch';
 import { z } from 'zod';
 import { DataError } from '../../data/errors.js';
 import { decodeUnits, encodeUnits, maxUnits } from './kept-units.js';
+import { defaultScore } from '../../pruning/importances.js';
+import { todaysSettings } from './earlier-names.js';
 import { importanceReasons } from './settings.js';
 import { rateLimits } from './reached-rates.js';
 
@@ -130,7 +132,7 @@ const firstFormat = z.object({
     ...{ reached: true, heldBack: true, leftAlone: true, importanceReason: true, measuredOn: true },
   }).shape,
   format: z.literal(1),
-  score: z.string().default('out_proj'),
+  score: z.string().default(defaultScore),
   kept: z.record(z.string(), z.array(z.number())),
   keptInSource: z.record(z.string(), z.array(z.number())),
 });
@@ -162,10 +164,10 @@ export function readPruningRecord(run: string): PruningRecord | undefined {
   try {
     const json: unknown = JSON.parse(readTextFile(path));
     const first = firstFormat.safeParse(json);
-    if (first.success) return fromFirstFormat(run, first.data);
+    if (first.success) return todaysSettings(fromFirstFormat(run, first.data));
     const parsed = recordSchema.safeParse(json);
     const wrong = parsed.success ? contradiction(parsed.data) : z.prettifyError(parsed.error);
-    if (parsed.success && wrong === undefined) return parsed.data;
+    if (parsed.success && wrong === undefined) return todaysSettings(parsed.data);
     problem = wrong ?? '';
   } catch (error) {
     problem = (error as Error).message;

@@ -44,21 +44,21 @@ const cases: Record<string, Partial<PruneSettings>> = {
   'rsst with doomed units, averaged weights and a rewind': {
     method: 'rsst',
     rounds: 2,
-    rsst: { scope: 'doomed', norm: 'group', strength: 1e-2, epochs: 1 },
+    rsst: { units: 'doomed', norm: 'group', strength: 1e-2, epochs: 1 },
     rewind: 'epoch:2',
     recipe: { ...recipe, emaDecay: 0.9 },
   },
   'rsst through the cut, with averaged weights': {
     method: 'rsst',
     rounds: 2,
-    rsst: { scope: 'doomed', norm: 'group', strength: 5, epochs: 1, lrThrough: true },
+    rsst: { units: 'doomed', norm: 'group', strength: 5, epochs: 1, lrThrough: true },
     recipe: { ...recipe, emaDecay: 0.9, warmupEpochs: 2 },
   },
   'rsst with units chosen anew, through the cut': {
     method: 'rsst',
     importance: 'taylor',
     scoreBatches: 1,
-    rsst: { scope: 'doomed', strength: 20, epochs: 3, rechoose: 1, lrThrough: true },
+    rsst: { units: 'doomed', strength: 20, epochs: 3, rechoose: 1, lrThrough: true },
     recipe: { ...recipe, emaDecay: 0.9, epochs: 1, lr: 1e-2 },
   },
   'refill by gradient with a teacher': {

@@ -27,7 +27,7 @@ import type { PhaseHooks, PruneHooks, PrunePhase } from './hooks.js';
 import type { PruneJob } from './job.js';
 import type { Standing } from './source.js';
 import { type PruningRecord, type RoundRecord, writePruningRecord } from './record.js';
-import { chooseWanted } from './round-choice.js';
+import { chooseWanted } from './choose-round-units.js';
 import { epochsDone, remainingParts, wantedSince, withWanted } from './wanted.js';
 import { writeRoundScores } from './unit-scores.js';
 
@@ -120,10 +120,10 @@ export class Rounds {
     const round = standing.record.rounds.length + 1;
     const phase = { name: `rsst-${round}`, kind: 'regularize', round } as const;
     const { epochs, rechoose } = rsst;
-    const plan = { epochs, every: rechoose ?? epochs, done: epochsDone(folder, phase.name) };
+    const choices = { epochs, every: rechoose ?? epochs, done: epochsDone(folder, phase.name) };
     // Its end is in the last checkpoint, from which the cut can be made again; no file of its own.
     const own = { saveModel: (): void => undefined };
-    for (const { from, until } of remainingParts(standing.record, round, plan)) {
+    for (const { from, until } of remainingParts(standing.record, round, choices)) {
       const added = await this.#pull(round, from);
       const part = { untilEpoch: until };
       const result = await this.#train(phase, job.regularizing, { added, own, part });
@@ -138,13 +138,13 @@ export class Rounds {
     const job = this.#job;
     const standing = this.#standing;
     const { rsst, rates } = job.settings;
-    const { schedule, strength: base, exponent, norm, apply } = rsst as NonNullable<typeof rsst>;
+    const { schedule, strength, exponent, norm, apply } = rsst as NonNullable<typeof rsst>;
     const groups = standing.model.pruningGroups();
     return rsstHooks(standing.model, groups, {
-      ...{ schedule, base, exponent, norm, apply },
+      ...{ schedule, strength, exponent, norm, apply },
       targets: Object.keys(rates),
       ...(rsst?.lrThrough && { epochs: rsst.epochs }),
-      ...(rsst?.scope === 'doomed' && {
+      ...(rsst?.units === 'doomed' && {
         units: doomedUnits(groups, await this.#wanted(round, epoch)),
       }),
     });

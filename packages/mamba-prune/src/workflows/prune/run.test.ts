@@ -12,7 +12,7 @@ import { keptInHistory } from './kept-units.js';
 import { pruneRun } from './run.js';
 import type { PruneSettings } from './settings.js';
 import { type PruningRecord, readPruningRecord } from './record.js';
-import { ratesAfter } from './round-rates.js';
+import { ratesAfter } from './rates-after-round.js';
 import { tinyPruning, tinyRecipe, tinyTraining, writeTinyImages } from '../testing/tiny.js';
 import { trainRun } from '../train-run.js';
 

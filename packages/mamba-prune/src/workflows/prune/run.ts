@@ -9,6 +9,7 @@ import { type FittedBatch, fitBatchSize } from '../../training/auto-batch.js';
 import { resolveTrainOptions } from '../../training/options.js';
 import { RunFolder } from '../../training/run-folder.js';
 import type { TrainResult } from '../../training/types.js';
+import { todaysSettings } from './earlier-names.js';
 import type { PruneHooks } from './hooks.js';
 import { type PruneJob, openJob } from './job.js';
 import { goOn } from './resume.js';
@@ -53,7 +54,7 @@ export interface PruneRun {
  *   TrainingDivergedError
  */
 export async function pruneRun(
-  given: PruneSettings,
+  told: PruneSettings,
   control: RunControl,
   hooks: PruneHooks = {},
 ): Promise<PruneRun> {
@@ -64,6 +65,7 @@ export async function pruneRun(
       `pruneRun: got a group of ${workers} workers, expected none: a pruning is one process. Leave the group out.`,
     );
   }
+  const given = todaysSettings(told);
   const resuming = control.resume !== undefined && control.resume !== false;
   const earlier = resuming ? RunFolder.open(control.out) : undefined;
   let settings = withImportance(given, earlier);
@@ -112,7 +114,7 @@ export async function pruneRun(
 /** Decided before anything is stored: a run that is gone on with keeps what it began with. */
 function withImportance(given: PruneSettings, earlier: RunFolder | undefined): PruneSettings {
   requireOptions('prune', given, pruneSettingsKinds, ['model', 'rates', 'recipe']);
-  const begun = earlier?.config['settings'];
+  const begun = todaysSettings(earlier?.config['settings']);
   return decideImportance(isSettings(begun) ? keepImportance(given, begun) : given);
 }
 

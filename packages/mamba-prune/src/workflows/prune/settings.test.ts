@@ -22,7 +22,7 @@ describe('the settings of a pruning', () => {
       rounds: 1,
       perRound: false,
       rewind: 'none',
-      score: 'out_proj',
+      score: 'consumer',
       scoreBatches: 8,
       bnBatches: 0,
       refill: undefined,
@@ -39,7 +39,7 @@ describe('the settings of a pruning', () => {
       strength: 1e-4,
       exponent: 4,
       norm: 'l1',
-      scope: 'all',
+      units: 'all',
       apply: 'loss',
       epochs: 5,
       nearZero: null,
@@ -94,8 +94,8 @@ describe('the settings of a pruning', () => {
       /near-zero: got 1, expected a number of at least 0 and below 1/,
     ],
     [
-      { method: 'rsst', rsst: { epochs: 1, nearZero: 0.1, scope: 'doomed' } },
-      /near-zero with the scope doomed/,
+      { method: 'rsst', rsst: { epochs: 1, nearZero: 0.1, units: 'doomed' } },
+      /near-zero with the units doomed/,
     ],
     [
       { method: 'rsst', rsst: { epochs: 2, lrThrough: true } },
@@ -116,14 +116,14 @@ describe('the settings of a pruning', () => {
     ],
     [
       { method: 'rsst', rsst: { epochs: 4, rechoose: 2 } },
-      /got rechoose with the scope all, expected doomed/,
+      /got rechoose with the units all, expected doomed/,
     ],
     [
-      { method: 'rsst', rsst: { epochs: 4, rechoose: 4, scope: 'doomed' } },
+      { method: 'rsst', rsst: { epochs: 4, rechoose: 4, units: 'doomed' } },
       /rechoose: got 4, expected fewer than the 4 regularised epochs/,
     ],
     [
-      { method: 'rsst', rsst: { epochs: 4, rechoose: 0.5, scope: 'doomed' } },
+      { method: 'rsst', rsst: { epochs: 4, rechoose: 0.5, units: 'doomed' } },
       /rechoose: got 0\.5, expected a whole number of at least 1/,
     ],
     [{ distill: { weight: 0.5 } }, /distillation with 0 epochs/],
@@ -147,8 +147,8 @@ describe('the settings of a pruning', () => {
       'refill score gradient',
     );
     // RSST's cut goes by the norm that it regularised; only doomed units are scored before.
-    const rsst = (scope: 'all' | 'doomed') =>
-      ({ method: 'rsst', importance: 'taylor', rsst: { epochs: 1, scope } }) as const;
+    const rsst = (units: 'all' | 'doomed') =>
+      ({ method: 'rsst', importance: 'taylor', rsst: { epochs: 1, units } }) as const;
     expect(need(rsst('all'))).toBeUndefined();
     expect(need(rsst('doomed'))).toBe('importance taylor');
     expect(scoresUnits(resolve(rsst('all')))).toBe(false);
@@ -174,7 +174,7 @@ describe('the importance of a pruning', () => {
   it('is looked at by RSST only where the doomed units are chosen by it', () => {
     const rsst = { epochs: 1 };
     expect(decided({ method: 'rsst', rsst })).toEqual(['l1', 'unused']);
-    expect(decided({ method: 'rsst', rsst: { ...rsst, scope: 'doomed' } })).toEqual([
+    expect(decided({ method: 'rsst', rsst: { ...rsst, units: 'doomed' } })).toEqual([
       'taylor',
       'images',
     ]);

@@ -4,27 +4,40 @@ import { UsageError } from '../../errors.js';
 import type { ImportOptions } from '../../models/import/model.js';
 import { type OptionKinds, requireOptions } from '../../option-checks.js';
 import {
-  type ImportanceNorm,
+  type ImportanceName,
   type UnitScore,
+  checkImportance,
   defaultImportance,
-  importanceNorms,
+  defaultScore,
+  needForImages as needOfChoice,
   unitScores,
-} from '../../pruning/importance.js';
-import { type RefillOptions, refillBudgets, refillScores } from '../../pruning/refill.js';
+} from '../../pruning/importances.js';
+import {
+  type RefillBudget,
+  type RefillScore,
+  refillBudgets,
+  refillScores,
+} from '../../pruning/refill-choices.js';
 import {
   type RegApplication,
   type RegNorm,
-  type RsstSchedule,
-  defaultExponent,
+  type RegUnits,
   regApplications,
   regNorms,
+  regUnits,
   rsstDefaults,
-  rsstSchedules,
-} from '../../pruning/rsst/index.js';
-import { type SelectionOptions, normalizations, selectionScopes } from '../../pruning/selection.js';
+} from '../../pruning/rsst/choices.js';
+import { type RsstSchedule, defaultExponent, rsstSchedules } from '../../pruning/rsst/schedule.js';
+import {
+  type Ranking,
+  type SelectionOptions,
+  normalizations,
+  rankings,
+} from '../../pruning/selection.js';
 import type { DataSettings } from '../fit.js';
+import { todaysSettings } from './earlier-names.js';
 import { goesThrough } from './lr-through.js';
-import { type Rewind, parseRewind } from './rewind.js';
+import { type Rewind, parseRewind } from './rewind-time.js';
 import type { RecipeSettings } from '../settings.js';
 
 export const pruneMethods = ['oneshot', 'refill', 'rsst'] as const;
@@ -35,9 +48,9 @@ export interface RefillSettings {
   /** Share of the removed units that returns, 0 to 1. */
   readonly fillback: number;
   /** Default `magnitude`. */
-  readonly score?: NonNullable<RefillOptions['refillScore']>;
+  readonly score?: RefillScore;
   /** Default `add`. */
-  readonly budget?: NonNullable<RefillOptions['budget']>;
+  readonly budget?: RefillBudget;
 }
 
 /**
@@ -48,8 +61,6 @@ export interface RefillSettings {
 export const importanceReasons = ['given', 'images', 'no images', 'score', 'unused'] as const;
 export type ImportanceReason = (typeof importanceReasons)[number];
 
-export const regScopes = ['all', 'doomed'] as const;
-
 /** How units are driven to zero (method rsst). */
 export interface RsstSettings {
   /** Default `exp_custom_exponents`. */
@@ -58,11 +69,11 @@ export interface RsstSettings {
   readonly strength?: number;
   /** Default `4`. */
   readonly exponent?: number;
-  /** `l1` unless given, for doomed units `group`. */
+  /** Default `l1`, for doomed units `group`. */
   readonly norm?: RegNorm;
-  /** `all` units of the targets (unless given), or those that are to go. */
-  readonly scope?: (typeof regScopes)[number];
-  /** How the penalty reaches the weights; `loss` unless given, for doomed units `proximal`. */
+  /** Whether all units of the targets are regularised, or the `doomed`, those that are to go. Default `all`. */
+  readonly units?: RegUnits;
+  /** How the penalty reaches the weights. Default `loss`, for doomed units `proximal`. */
   readonly apply?: RegApplication;
   /** Epochs of regularised training before each cut. By default those of the recipe. */
   readonly epochs?: number;
@@ -74,12 +85,12 @@ export interface RsstSettings {
   /**
    * One training through the cut: the regularised epochs and those after the cut share one learning rate schedule,
    * and the optimizer's state and the averages of the kept units live on. Else each has a schedule of its own.
-   * `lrThroughDefault` unless given, where there is a training after the cut and no rewind.
+   * By default `lrThroughDefault`, where there is a training after the cut and no rewind.
    */
   readonly lrThrough?: boolean;
   /**
    * After every so many regularised epochs the doomed units are chosen anew, by the same importance; those that are
-   * doomed no more are left alone from then on. By default once, before the first epoch. Scope doomed alone.
+   * doomed no more are left alone from then on. By default once, before the first epoch. For units `doomed` alone.
    */
   readonly rechoose?: number | null;
 }
@@ -109,17 +120,17 @@ export interface PruneSettings extends Partial<Omit<DataSettings, 'dataset'>> {
   /** Weights that the kept units go back to before they train on. Default `none`. */
   readonly rewind?: Rewind;
   /**
-   * By default by the inputs: `taylor` with a data set, `l1` without one (`defaultImportance`). A run
-   * keeps what it began with.
+   * A built-in one, or one that `registerImportance` was told. By default by the inputs: `taylor` with a data set, `l1`
+   * without one (`defaultImportance`). A run keeps what it began with.
    */
-  readonly importance?: ImportanceNorm | undefined;
-  /** Why the importance is what it is; found unless given, and kept in config.json. */
+  readonly importance?: ImportanceName | undefined;
+  /** Why the importance is what it is. By default found, and kept in config.json. */
   readonly importanceReason?: ImportanceReason | undefined;
-  /** Default `out_proj`. */
+  /** Default `consumer`. */
   readonly score?: UnitScore;
   /** Batches of 64 images for scores that need real data. Default `8`. */
   readonly scoreBatches?: number;
-  readonly ranking: SelectionOptions['scope'];
+  readonly ranking: Ranking;
   readonly normalize: NonNullable<SelectionOptions['normalize']>;
   readonly roundTo: number;
   readonly maxRate: number;
@@ -187,7 +198,8 @@ export type ResolvedPruneSettings = Omit<PruneSettings, Defaulted | 'refill' | '
  * Fills in the defaults and checks every setting that can be checked without the model.
  * @throws UsageError naming the setting
  */
-export function resolvePruneSettings(settings: PruneSettings): ResolvedPruneSettings {
+export function resolvePruneSettings(given: PruneSettings): ResolvedPruneSettings {
+  const settings = todaysSettings(given);
   requireOptions('prune', settings, pruneSettingsKinds, ['model', 'rates', 'recipe']);
   const { method, refill, rsst, distill } = settings;
   oneOf('method', method, pruneMethods);
@@ -199,13 +211,13 @@ export function resolvePruneSettings(settings: PruneSettings): ResolvedPruneSett
     rounds: whole('rounds', settings.rounds ?? 1, 1),
     perRound: settings.perRound ?? false,
     rewind: parseRewind(settings.rewind ?? 'none'),
-    importance: oneOf('importance', importance ?? '', importanceNorms),
+    importance: importanceNamed(importance),
     importanceReason: isUnused(settings)
       ? 'unused'
       : oneOf('importance reason', importanceReason ?? 'given', importanceReasons),
-    score: oneOf('score', settings.score ?? 'out_proj', unitScores),
+    score: oneOf('score', settings.score ?? defaultScore, unitScores),
     scoreBatches: whole('score batches', settings.scoreBatches ?? 8, 1),
-    ranking: oneOf('ranking', settings.ranking, selectionScopes),
+    ranking: oneOf('ranking', settings.ranking, rankings),
     normalize: oneOf('normalize', settings.normalize, normalizations),
     bnBatches: whole('bn batches', settings.bnBatches ?? 0, 0),
     refill: method === 'refill' ? resolveRefill(refill ?? { fillback: 0 }) : undefined,
@@ -221,7 +233,7 @@ export function resolvePruneSettings(settings: PruneSettings): ResolvedPruneSett
  * that those of a run made before there was a choice still equal what it was told.
  */
 export function decideImportance<S extends ImportanceInputs>(settings: S): S {
-  const { importance, dataset, score = 'out_proj' } = settings;
+  const { importance, dataset, score = defaultScore } = settings;
   if (importance !== undefined) return settings;
   const hasImages = dataset !== undefined;
   const unused = isUnused(settings);
@@ -240,7 +252,7 @@ export function decideImportance<S extends ImportanceInputs>(settings: S): S {
 
 /** RSST's cut goes by the norm that it regularised, unless the doomed units were chosen before. */
 const isUnused = ({ method, rsst }: Pick<ImportanceInputs, 'method' | 'rsst'>): boolean =>
-  method === 'rsst' && rsst?.scope !== 'doomed';
+  method === 'rsst' && rsst?.units !== 'doomed';
 
 export type ImportanceInputs = Partial<
   Pick<PruneSettings, 'importance' | 'importanceReason' | 'score' | 'dataset' | 'rsst' | 'method'>
@@ -289,9 +301,9 @@ function checkTogether({ rewind, recipe, distill, rates, rsst }: ResolvedPruneSe
         'the weights as they are. Leave one of the two out.',
     );
   }
-  if (rsst?.scope === 'doomed' && rsst.nearZero !== null) {
+  if (rsst?.units === 'doomed' && rsst.nearZero !== null) {
     throw new UsageError(
-      'prune: got near-zero with the scope doomed, expected rates: they say which units are doomed. ' +
+      'prune: got near-zero with the units doomed, expected rates: they say which units are doomed. ' +
         'Leave near-zero out, or regularise all units.',
     );
   }
@@ -305,16 +317,16 @@ function needsTraining(what: string, why: string): UsageError {
 
 /** What needs passes over real images, in words; undefined if nothing does. */
 export function needForImages(settings: ResolvedPruneSettings): string | undefined {
-  if (scoresUnits(settings)) {
-    if (settings.importance === 'taylor') return 'importance taylor';
-    if (settings.score === 'activation') return 'score activation';
-  }
-  return settings.refill?.score === 'gradient' ? 'refill score gradient' : undefined;
+  const { importance, score, refill } = settings;
+  return needOfChoice({
+    ...(scoresUnits(settings) && { importance, score }),
+    refillScore: refill?.score,
+  });
 }
 
 /** Whether units are ranked by their importance: RSST's cut goes by the norm that it regularised. */
 export function scoresUnits({ rsst }: ResolvedPruneSettings): boolean {
-  return rsst === undefined || rsst.scope === 'doomed';
+  return rsst === undefined || rsst.units === 'doomed';
 }
 
 function resolveRefill({ fillback, score, budget }: RefillSettings): Whole<RefillSettings> {
@@ -330,7 +342,7 @@ const rsstKinds: OptionKinds<RsstSettings> = {
   strength: 'any',
   exponent: 'any',
   norm: 'any',
-  scope: 'any',
+  units: 'any',
   apply: 'any',
   epochs: 'any',
   nearZero: 'any',
@@ -342,8 +354,8 @@ function resolveRsst(given: RsstSettings, settings: PruneSettings): Whole<RsstSe
   requireOptions('prune: rsst', given, rsstKinds);
   const { recipe, rewind } = settings;
   const { exponent = defaultExponent, nearZero = null } = given;
-  const scope = oneOf('rsst scope', given.scope ?? 'all', regScopes);
-  const doomed = scope === 'doomed';
+  const units = oneOf('rsst units', given.units ?? 'all', regUnits);
+  const doomed = units === 'doomed';
   const norm = oneOf('rsst norm', given.norm ?? (doomed ? 'group' : 'l1'), regNorms);
   const defaults = rsstDefaults(doomed, norm, given.apply);
   const regEpochs = given.epochs ?? recipe.epochs;
@@ -354,29 +366,25 @@ function resolveRsst(given: RsstSettings, settings: PruneSettings): Whole<RsstSe
   }
   return {
     schedule: oneOf('rsst schedule', given.schedule ?? 'exp_custom_exponents', rsstSchedules),
-    strength: within('rsst strength', given.strength ?? defaults.base, 0, Number.MAX_VALUE),
+    strength: within('rsst strength', given.strength ?? defaults.strength, 0, Number.MAX_VALUE),
     exponent: within('rsst exponent', exponent, Number.MIN_VALUE, Number.MAX_VALUE),
     norm,
-    scope,
+    units,
     apply: oneOf('rsst application', defaults.apply, regApplications),
     epochs: whole('rsst epochs', regEpochs, 1),
     // 1 would delete the largest too.
     nearZero: nearZero === null ? null : within('near-zero', nearZero, 0, 1 - Number.EPSILON),
     lrThrough: goesThrough(given.lrThrough, { epochs: recipe.epochs, rewind }),
-    rechoose: resolveRechoose(given.rechoose ?? null, scope, regEpochs),
+    rechoose: resolveRechoose(given.rechoose ?? null, units, regEpochs),
   };
 }
 
-function resolveRechoose(
-  rechoose: number | null,
-  scope: RsstSettings['scope'],
-  epochs: number,
-): number | null {
+function resolveRechoose(rechoose: number | null, units: RegUnits, epochs: number): number | null {
   if (rechoose === null) return null;
   whole('rechoose', rechoose, 1);
-  if (scope !== 'doomed') {
+  if (units !== 'doomed') {
     throw new UsageError(
-      `prune: got rechoose with the scope ${scope}, expected doomed: where all units are regularised none is chosen ` +
+      `prune: got rechoose with the units ${units}, expected doomed: where all units are regularised none is chosen ` +
         'before the cut. Leave rechoose out, or regularise the doomed units.',
     );
   }
@@ -396,6 +404,18 @@ function resolveDistill({ weight, temperature = 1 }: DistillSettings): Whole<Dis
 function foreign(name: string, method: string): UsageError {
   return new UsageError(
     `prune: got ${name} settings with the method ${method}, expected method ${name}.`,
+  );
+}
+
+/** @throws UsageError for a function, which config.json cannot hold, or a name that there is not */
+function importanceNamed(importance: unknown): ImportanceName {
+  if (typeof importance === 'string') {
+    checkImportance(importance);
+    return importance;
+  }
+  throw new UsageError(
+    `prune: importance: got a ${typeof importance}, expected a name, which config.json can hold. ` +
+      'Give a function of your own a name with registerImportance.',
   );
 }
 

@@ -15,7 +15,7 @@ afterEach(() => {
 
 const round = (scores: readonly number[], units = [...scores.keys()]): RoundScores => ({
   round: 2,
-  measure: 'l1 of out_proj',
+  measure: 'l1 of consumer',
   ranking: 'global',
   normalize: 'mean',
   groups: [{ name: 'blocks.0.ssm', kind: 'ssm', units, scores }],
@@ -26,7 +26,7 @@ describe('scores of a round', () => {
     const scores = [0.5, 12.25, 3, 7.125];
     writeRoundScores(folder, round(scores, [0, 3, 4, 9]));
     const file = readRoundScores(folder, 2);
-    expect(file).toMatchObject({ round: 2, measure: 'l1 of out_proj', ranking: 'global' });
+    expect(file).toMatchObject({ round: 2, measure: 'l1 of consumer', ranking: 'global' });
     expect(file?.groups['blocks.0.ssm']).toMatchObject({ kind: 'ssm', units: '0,3-4,9' });
     const read = unpackScores(file?.groups['blocks.0.ssm'] as never);
     expect(read.units).toEqual([0, 3, 4, 9]);

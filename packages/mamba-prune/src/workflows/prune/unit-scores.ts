@@ -6,6 +6,7 @@ import { readTextFile, writeFileAtomic } from '@mamba-prune/libtorch';
 import { z } from 'zod';
 import { makeFolder } from '../../files/folder.js';
 import { DataError } from '../../data/errors.js';
+import { todaysMeasure, todaysSettings } from './earlier-names.js';
 import { decodeUnits, encodeUnits } from './kept-units.js';
 
 const levels = 65_535;
@@ -34,7 +35,7 @@ const fileSchema = z.object({
   format: z.literal(1),
   /** Counted from 1. */
   round: z.number(),
-  /** What was measured: `l1 of out_proj`, `group norm`. */
+  /** What was measured: `l1 of consumer`, `group norm`. */
   measure: z.string(),
   ranking: z.string(),
   normalize: z.string(),
@@ -93,7 +94,7 @@ export function readRoundScores(run: string, round: number): RoundScoresFile | u
   let problem: string;
   try {
     const parsed = fileSchema.safeParse(JSON.parse(readTextFile(path)));
-    if (parsed.success) return parsed.data;
+    if (parsed.success) return todaysScores(parsed.data);
     problem = z.prettifyError(parsed.error);
   } catch (error) {
     problem = (error as Error).message;
@@ -103,6 +104,11 @@ export function readRoundScores(run: string, round: number): RoundScoresFile | u
     { file: path },
   );
 }
+
+const todaysScores = (file: RoundScoresFile): RoundScoresFile => ({
+  ...todaysSettings(file),
+  measure: todaysMeasure(file.measure),
+});
 
 /** The units and scores of one group of a file. */
 export function unpackScores({ units, min, max, scores }: RoundScoresFile['groups'][string]): {

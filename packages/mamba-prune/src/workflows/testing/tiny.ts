@@ -58,7 +58,7 @@ export function tinyPruning(
     method: 'oneshot',
     rates: { ssm: 0.7, mlp: 0.7 },
     importance: 'l2',
-    ranking: 'layerwise',
+    ranking: 'layer',
     normalize: 'mean',
     roundTo: 1,
     maxRate: 1,

@@ -18,9 +18,9 @@ export function smallRequest(images: string): CompareRequest {
     finetune: { epochs: 3, batchSize: 8, lr: 1e-3 },
     seeds: [0, 1],
     rates: [0.5],
-    cut: { importance: 'l1', ranking: 'layerwise', normalize: 'mean', roundTo: 1, maxRate: 1 },
+    cut: { importance: 'l1', ranking: 'layer', normalize: 'mean', roundTo: 1, maxRate: 1 },
     refill: { fillback: 0.25, score: 'gradient', budget: 'keep' },
-    rsst: { epochs: 1, scope: 'doomed', norm: 'group', strength: 1e-2 },
+    rsst: { epochs: 1, units: 'doomed', norm: 'group', strength: 1e-2 },
   };
 }
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { keptCount } from '../../pruning/selection.js';
-import { ratesAfter } from './round-rates.js';
+import { ratesAfter } from './rates-after-round.js';
 
 const after = (rate: number, rounds: number, perRound: boolean, round: number): number =>
   ratesAfter({ rates: { ssm: rate }, rounds, perRound }, round)['ssm'] as number;

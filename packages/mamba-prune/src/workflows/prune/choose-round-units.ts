@@ -1,7 +1,7 @@
 // Which units a round keeps.
 import type { ImageModel } from '../../models/image-model.js';
 import type { KeptUnits } from '../../models/groups.js';
-import type { Calibration } from '../../pruning/importance.js';
+import type { Calibration } from '../../pruning/calibration.js';
 import { refillUnits } from '../../pruning/refill.js';
 import { measureUnitNorms, unitsByNorm, unitsOverNearZero } from '../../pruning/rsst/index.js';
 import {
@@ -11,7 +11,7 @@ import {
   scoreAndSelect,
 } from '../../pruning/select-units.js';
 import type { ResolvedPruneSettings } from './settings.js';
-import { ratesAfter } from './round-rates.js';
+import { ratesAfter } from './rates-after-round.js';
 
 export interface RoundChoice {
   readonly kept: KeptUnits;
@@ -52,7 +52,7 @@ export async function chooseRoundUnits(
   };
 }
 
-/** What a round's regularised training pushes towards zero: all but these (scope doomed). */
+/** What a round's regularised training pushes towards zero: all but these (units `doomed`). */
 export function chooseWanted(
   model: ImageModel,
   settings: ResolvedPruneSettings,
@@ -81,5 +81,5 @@ function selectionOf(
   rates: Readonly<Record<string, number>>,
   sizes?: Readonly<Record<string, number>>,
 ): Omit<CutOptions, 'importance' | 'score'> {
-  return { rates, scope: ranking, normalize, roundTo, maxRate, ...(sizes && { sizes }) };
+  return { rates, ranking, normalize, roundTo, maxRate, ...(sizes && { sizes }) };
 }

@@ -10,7 +10,7 @@ import { pruneModel } from '../../pruning/surgery.js';
 import { stableJson } from '../../training/options.js';
 import { RunFolder } from '../../training/run-folder.js';
 import { openModelFile } from '../open-model-file.js';
-import type { Rewind } from './rewind.js';
+import type { Rewind } from './rewind-time.js';
 
 const keptName = /^(?:init|epoch-(\d+))\.safetensors$/;
 

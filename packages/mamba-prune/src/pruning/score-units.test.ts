@@ -1,16 +1,19 @@
-import { F, type Tensor, noGrad, tensor } from '@mamba-prune/libtorch';
+import { F, type Tensor, noGrad } from '@mamba-prune/libtorch';
 import { describe, expect, it } from 'vitest';
 import { UsageError } from '../errors.js';
 import type { ImageModel } from '../models/image-model.js';
-import { type ImportanceNorm, type ScoreOptions, scoreUnits } from './importance.js';
+import type { ImportanceName } from './importances.js';
+import { type ScoreOptions, scoreUnits } from './score-units.js';
 import type { Calibration } from './calibration.js';
 import { chooseUnits } from './select-units.js';
 import {
   TwoLayer,
   calibrationOf,
+  pixels,
   randomImages,
   setWeight,
   smallMamba,
+  threeNeurons,
   weightOf,
 } from './testing/models.js';
 
@@ -31,21 +34,7 @@ const expectClose = (got: readonly number[], expected: readonly number[], digits
   });
 };
 
-/** Three neurons over pixels (p, q): relu(p + q), relu(2p), relu(-p); every logit reads a_j h_j. */
-function threeNeurons(readers: readonly [number, number, number]): TwoLayer {
-  const model = new TwoLayer({ units: 3 });
-  setWeight(model, 'fc1.weight', [1, 1, 2, 0, -1, 0]);
-  setWeight(model, 'fc1.bias', [0, 0, 0]);
-  // Equal logits: softmax gives 1/2 for both classes, whatever the image.
-  setWeight(model, 'fc2.weight', [...readers, ...readers]);
-  return model;
-}
-
-/** Images of one pixel with two channels. */
-const pixels = (values: readonly (readonly [number, number])[]): Tensor =>
-  tensor(values.flat()).reshape(values.length, 2, 1, 1);
-
-describe('score out_proj', () => {
+describe('score consumer', () => {
   it('is the norm of the out_proj column for SSM channels', async () => {
     const model = smallMamba();
     noGrad(() => {
@@ -54,7 +43,7 @@ describe('score out_proj', () => {
       weight.select(1, 3).fill_(2); // 16 rows
       weight.select(0, 0).narrow(0, 5, 1).fill_(-3);
     });
-    const scores = (importance: ImportanceNorm): Promise<number[]> =>
+    const scores = (importance: ImportanceName): Promise<number[]> =>
       scoresOf(model, 'blocks.0.ssm', { importance });
     expect((await scores('l1')).slice(2, 6)).toEqual([0, 32, 0, 3]);
     expect((await scores('l2')).slice(2, 6)).toEqual([0, 8, 0, 3]);
@@ -216,7 +205,7 @@ describe('score activation', () => {
     ]);
     // Outputs (3, 2, 0), (1, 4, 0), (0, 0, 1): means 4/3, 2, 1/3. Batches of 2 and 1 count by images.
     const calibration = calibrationOf(images, [0, 1, 0], [2, 1]);
-    const scores = (importance: ImportanceNorm): Promise<number[]> =>
+    const scores = (importance: ImportanceName): Promise<number[]> =>
       scoresOf(model, 'hidden', { importance, score: 'activation' }, calibration);
     expectClose(await scores('l1'), [(4 / 3) * 7, 2 * 3, (1 / 3) * 2], 12);
     expectClose(await scores('l2'), [(4 / 3) * 5, 2 * Math.sqrt(5), Math.sqrt(2) / 3], 12);
@@ -266,7 +255,7 @@ describe('planted useless units', () => {
   ): Promise<number[][]> {
     const kept = await chooseUnits(
       model,
-      { ...options, rates: { ssm: 3 / 64 }, scope: 'global' },
+      { ...options, rates: { ssm: 3 / 64 }, ranking: 'global' },
       calibration,
     );
     return ['blocks.0.ssm', 'blocks.1.ssm'].map((name) => {
@@ -275,15 +264,17 @@ describe('planted useless units', () => {
     });
   }
 
-  const cases: ScoreOptions[] = [
+  const cases: (ScoreOptions & { readonly importance: string })[] = [
     { importance: 'l1' },
     { importance: 'l2' },
     { importance: 'taylor' },
+    { importance: 'fisher' },
+    { importance: 'obd' },
     { importance: 'l1', score: 'activation' },
     { importance: 'l2', score: 'activation' },
   ];
   for (const options of cases) {
-    it(`are found by ${options.importance}, ${options.score ?? 'out_proj'}`, async () => {
+    it(`are found by ${options.importance}, ${options.score ?? 'consumer'}`, async () => {
       const model = smallMamba();
       noGrad(() => {
         const weight = weightOf(model, 'blocks.1.ssm.out_proj.weight');
@@ -293,7 +284,7 @@ describe('planted useless units', () => {
     });
   }
 
-  for (const importance of ['l1', 'l2', 'taylor'] as const) {
+  for (const importance of ['l1', 'l2', 'taylor', 'fisher', 'obd'] as const) {
     it(`are found by ${importance}, group, where every member is small`, async () => {
       const model = smallMamba();
       const group = model.pruningGroups().find(({ name }) => name === 'blocks.1.ssm');
@@ -332,12 +323,12 @@ describe('planted useless units', () => {
 describe('scoring', () => {
   it('refuses unknown names, listing the right ones', async () => {
     const model = smallMamba();
-    await expect(scoresOf(model, 'blocks.0.ssm', { importance: 'l3' as 'l1' })).rejects.toThrow(
-      /importance: got 'l3', expected one of l1, l2, taylor/,
+    await expect(scoresOf(model, 'blocks.0.ssm', { importance: 'l3' })).rejects.toThrow(
+      /importance: got 'l3', expected one of l1, l2, taylor, fisher, obd/,
     );
     await expect(
       scoresOf(model, 'blocks.0.ssm', { importance: 'l1', score: 'best' as 'group' }),
-    ).rejects.toThrow(/score: got 'best', expected one of out_proj, group, activation/);
+    ).rejects.toThrow(/score: got 'best', expected one of consumer, group, activation/);
   });
 
   it('refuses groups that the model does not carry out', async () => {
