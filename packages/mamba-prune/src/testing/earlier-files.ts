@@ -13,7 +13,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import * as libtorch from '@mamba-prune/libtorch';
 import { arithmeticOf } from '../fixtures/earlier/arithmetic.mjs';
+import { type ModelInfo, metadataKey } from '../models/model-file.js';
 import type { CompareRequest } from '../workflows/compare/compare.js';
+import { todaysSettings } from '../workflows/prune/earlier-names.js';
 
 const fixtures = fileURLToPath(new URL('../fixtures/earlier/', import.meta.url));
 
@@ -91,7 +93,12 @@ export function hasSameArithmetic({ expected }: EarlierFiles): boolean {
   return arithmeticOf(libtorch) === expected.arithmetic;
 }
 
-/** Tensors of a model file, and what it says of them, with the paths that it has where it was made. */
+export interface ModelContent {
+  readonly values: Readonly<Record<string, readonly number[]>>;
+  readonly description: unknown;
+}
+
+/** Tensors of a model file, and what it says of them, with the paths that it has where it was made and today's names. */
 export function contentOf(path: string, folder: string): ModelContent {
   const { tensors, metadata } = libtorch.loadSafetensors(path);
   const values = Array.from(tensors, ([name, tensor]): [string, number[]] => {
@@ -99,13 +106,11 @@ export function contentOf(path: string, folder: string): ModelContent {
     tensor.dispose();
     return [name, numbers];
   });
-  const text = JSON.stringify(metadata).replaceAll(folder, home);
-  return { values: Object.fromEntries(values), metadata: text };
-}
-
-export interface ModelContent {
-  readonly values: Readonly<Record<string, readonly number[]>>;
-  readonly metadata: string;
+  const text = metadata[metadataKey]?.replaceAll(folder, home) ?? '{}';
+  const { history, ...rest } = JSON.parse(text) as ModelInfo;
+  // Steps of before are kept as they are written; those that are added have other names.
+  const description = { ...rest, history: history.map((step) => todaysSettings(step)) };
+  return { values: Object.fromEntries(values), description };
 }
 
 /** The largest difference between numbers of the same name and place; infinite if they do not pair. */
