@@ -1,12 +1,14 @@
 // Whether two built trees of the repository compute the same, bit for bit:
 //
 //     node scripts/compare-versions.mjs OLD NEW [--out FOLDER] [--only REGEXP] [--file 'CHECKPOINT FLAGS']...
+//         [--renamed OLD=NEW]...
 //
 // The command lines of compare-versions/cases.mjs run in both trees, one after the other in a folder of the same path, on
 // images that the script makes. Then their exit states, what they print (--json) and every file that they write are
 // compared; times, versions and the names of folders aside. Every difference is printed; the exit status is 1 if there are
 // any. --out keeps the results: those of a tree that are there already are used again. --file names a checkpoint of another
-// program that both import, with the flags that say what its shapes do not, such as '/a/net.pth --arch resnet20'.
+// program that both import, with the flags that say what its shapes do not, such as '/a/net.pth --arch resnet20'. --renamed
+// names a word that the new version writes otherwise.
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { writeFileSync } from 'node:fs';
@@ -23,6 +25,7 @@ const { values, positionals } = parseArgs({
     out: { type: 'string' },
     only: { type: 'string', default: '' },
     file: { type: 'string', multiple: true, default: [] },
+    renamed: { type: 'string', multiple: true, default: [] },
   },
   allowPositionals: true,
 });
@@ -44,7 +47,7 @@ for (const [side, tree] of [
   if (!existsSync(folder)) carryOut(tree, folder);
   sides.push(folder);
 }
-const found = differencesOf(...sides);
+const found = differencesOf(...sides, values.renamed);
 for (const line of found.lines) console.log(line);
 console.log(
   `${cases.length} command lines, ${found.files} files compared, ${found.lines.length} kinds of differences (${out})`,

@@ -7,12 +7,18 @@ import { isDeepStrictEqual } from 'node:util';
 const ignoredKeys = new Set([
   ...['created', 'at', 'seconds', 'imagesPerSecond', 'ms', 'time', 'versions', 'machine', 'pid'],
   ...['metricsBytes', 'elapsed', 'trainSeconds', 'bytes'],
+  // Of files that are compared themselves.
+  'sha256',
 ]);
 /** Their content is compared where it stands otherwise: times are drawn or written into these. */
 const ignoredFiles = /(?:^cache\/|^images\/|^others\/|tfevents|report\.html$|run\.lock$|\.tmp$)/;
 
-/** @returns one line for each kind of difference, and the number of files that are in both */
-export function differencesOf(oldFolder, newFolder) {
+/**
+ * @param names - what the old version called otherwise: `out_proj=consumer`; wherever it stands as a word of its own
+ * @returns one line for each kind of difference, and the number of files that are in both
+ */
+export function differencesOf(oldFolder, newFolder, names = []) {
+  const today = renaming(names);
   const kinds = new Map();
   const report = (file, place, text) => {
     const kind = `${place.replace(/\b\d+\b/g, '*')}: ${text}`;
@@ -25,7 +31,9 @@ export function differencesOf(oldFolder, newFolder) {
   for (const file of after) if (!before.has(file)) report(file, '', `${file} only in new`);
   const both = [...before].filter((file) => after.has(file));
   for (const file of both) {
-    compareFile(file, join(oldFolder, file), join(newFolder, file), (place, text) => {
+    const [old, now] = [oldFolder, newFolder].map((folder) => readFileSync(join(folder, file)));
+    if (old.equals(now)) continue;
+    compareFile(file, { old, now, today }, (place, text) => {
       report(file, place, text);
     });
   }
@@ -46,21 +54,37 @@ function filesOf(folder) {
   );
 }
 
-function compareFile(file, oldPath, newPath, report) {
-  const [before, after] = [readFileSync(oldPath), readFileSync(newPath)];
-  if (before.equals(after)) return;
-  if (file.endsWith('.safetensors')) compareTensors(before, after, report);
-  else if (file.endsWith('.jsonl')) compareValues(linesOf(before), linesOf(after), '', report);
-  else if (file.endsWith('.json')) compareValues(parsed(before), parsed(after), '', report);
-  else report('', `${file.slice(file.lastIndexOf('.'))} files have other bytes`);
+/** Changes words of a text; both sides go through it. */
+function renaming(names) {
+  const pairs = names.map((name) => name.split('='));
+  return (text) =>
+    pairs.reduce(
+      (changed, [old, now]) => changed.replaceAll(new RegExp(`\\b${old}\\b`, 'g'), now),
+      text,
+    );
 }
 
-const parsed = (bytes) => JSON.parse(bytes.toString());
-const linesOf = (bytes) => bytes.toString().trim().split('\n').map(parsed);
+function compareFile(file, { old, now, today }, report) {
+  const read = (bytes) => JSON.parse(today(bytes.toString()));
+  const lines = (bytes) =>
+    today(bytes.toString())
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+  if (file.endsWith('.safetensors')) compareTensors(old, now, today, report);
+  else if (file.endsWith('.jsonl')) compareValues(lines(old), lines(now), '', report);
+  else if (file.endsWith('.json')) compareValues(read(old), read(now), '', report);
+  // Their metadata has names as well; as Latin-1 every byte is one letter.
+  else if (today(old.toString('latin1')) !== today(now.toString('latin1')))
+    report('', `${file.slice(file.lastIndexOf('.'))} files have other bytes`);
+}
 
-function compareTensors(before, after, report) {
-  const [old, now] = [readTensors(before), readTensors(after)];
-  compareValues(old.metadata, now.metadata, 'metadata', report);
+function compareTensors(oldBytes, newBytes, today, report) {
+  const [old, now] = [readTensors(oldBytes), readTensors(newBytes)];
+  const [before, after] = [old, now].map(({ metadata }) =>
+    JSON.parse(today(JSON.stringify(metadata))),
+  );
+  compareValues(before, after, 'metadata', report);
   const names = new Set([...old.tensors.keys(), ...now.tensors.keys()]);
   // Of the rest of a checkpoint, times among it.
   names.delete('digest');
@@ -108,9 +132,10 @@ function compareValues(before, after, place, report) {
 
 const isObject = (value) => typeof value === 'object' && value !== null;
 
-/** What is printed or stored as text may be JSON itself. */
+/** What is printed or stored as text may be JSON itself, or is broken into lines as its words have it. */
 function unfolded(value) {
-  if (typeof value !== 'string' || !/^\s*[{[]/.test(value)) return value;
+  if (typeof value !== 'string') return value;
+  if (!/^\s*[{[]/.test(value)) return value.replaceAll(/\s+/g, ' ');
   try {
     return JSON.parse(value);
   } catch {
