@@ -21,6 +21,41 @@ const nodeGlobals = [
   'structuredClone',
 ];
 
+// Folders whose classes and lists are in the house's one form; `packages/*/src` when all are.
+const inHouseStyle = ['packages/libtorch/src/**/*.ts'];
+
+const houseStyle = [
+  {
+    selector:
+      ':matches(PropertyDefinition, MethodDefinition[kind!="constructor"], AccessorProperty, TSAbstractMethodDefinition, ' +
+      'TSAbstractPropertyDefinition)[accessibility="private"]',
+    message: 'A private member is named with #.',
+  },
+  {
+    selector: 'TSParameterProperty',
+    message: 'Declare the field in the class and assign it in the constructor.',
+  },
+  {
+    selector:
+      ':matches(ArrayExpression, CallExpression, NewExpression) > SpreadElement > ArrayExpression',
+    message: 'List the elements themselves.',
+  },
+  {
+    selector: 'ObjectExpression > SpreadElement > ObjectExpression',
+    message: 'List the properties themselves.',
+  },
+  {
+    selector: 'TSTupleType > TSRestType > TSTupleType',
+    message: 'List the types themselves.',
+  },
+  {
+    selector:
+      ':matches(Program, Program > ExportNamedDeclaration) > VariableDeclaration[kind="const"] > ' +
+      'VariableDeclarator > Identifier.id[name=/^[A-Z][A-Z0-9]+(_[A-Z0-9]+)*$/]',
+    message: 'A constant is named in camelCase.',
+  },
+];
+
 export default tseslint.config(
   {
     ignores: [
@@ -56,6 +91,10 @@ export default tseslint.config(
         { allowNumber: true, allowBoolean: true },
       ],
     },
+  },
+  {
+    files: inHouseStyle,
+    rules: { 'no-restricted-syntax': ['error', ...houseStyle] },
   },
   {
     files: ['**/*.mjs', '**/*.js'],

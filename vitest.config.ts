@@ -7,9 +7,11 @@ export default defineConfig({
   resolve: {
     // Tests run on the TypeScript sources, so they never test a stale build.
     alias: {
+      // Before the package itself, which would match first.
+      '@mamba-prune/libtorch/kernels': source('packages/libtorch/src/kernels/index.ts'),
+      '@mamba-prune/libtorch/files': source('packages/libtorch/src/files/index.ts'),
       '@mamba-prune/libtorch': source('packages/libtorch/src/index.ts'),
       '@mamba-prune/report': source('packages/report/src/index.ts'),
-      // Before the package itself, which would match first.
       'mamba-prune/preparation/threads': source('packages/mamba-prune/src/preparation/threads.ts'),
       'mamba-prune/preparation': source('packages/mamba-prune/src/preparation/index.ts'),
       'mamba-prune': source('packages/mamba-prune/src/index.ts'),

@@ -98,7 +98,7 @@ async function writeModel(): Promise<Prediction[]> {
     for (const tensor of dense.parameters()) tensor.add_(randn(tensor.shape).mul(0.2));
   });
   ({ model: pruned } = await pruneOneShot(dense, {
-    ...{ rates: { ssm: 0.5 }, importance: 'l2', scope: 'global' },
+    ...{ rates: { ssm: 0.5 }, importance: 'l2', ranking: 'global' },
   }));
   pruned.eval();
   await exportOnnx(modelFile, pruned, info, { verify: false });

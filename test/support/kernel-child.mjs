@@ -7,10 +7,10 @@ const { threadDifferences, worstOf } = await import(
   pathToFileURL(`${src}/nn/testing/compare-kernels.js`).href
 );
 const { blockThreadDifferences, worstOfBlock } = await import(
-  pathToFileURL(`${src}/nn/testing/compare-block.js`).href
+  pathToFileURL(`${src}/kernels/testing/compare-block.js`).href
 );
 const { compareInference } = await import(
-  pathToFileURL(`${src}/nn/testing/compare-inference.js`).href
+  pathToFileURL(`${src}/kernels/testing/compare-inference.js`).href
 );
 
 const found = {

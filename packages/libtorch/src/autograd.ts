@@ -1,3 +1,4 @@
+// Gradients: switching their recording off and on, and asking for them.
 import { checkOptions } from './check-options.js';
 import { TorchError } from './errors.js';
 import { native } from './native.js';

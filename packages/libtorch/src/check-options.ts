@@ -51,7 +51,7 @@ function isPlain(value: unknown): value is Record<string, unknown> {
  * undefined counts as not given, as do options that are undefined themselves.
  *
  * @param where - the function's name, with which messages begin
- * @param fail - makes the error; a TypeError unless given
+ * @param fail - makes the error. Default: a TypeError.
  */
 export function checkOptions(
   where: string,

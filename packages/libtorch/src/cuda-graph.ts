@@ -1,3 +1,4 @@
+// Work on a GPU that is recorded once and launched as a whole.
 import { TorchError } from './errors.js';
 import { native } from './native.js';
 
@@ -19,11 +20,10 @@ export interface GraphBackend {
  */
 export class CudaGraph {
   #id: number | undefined;
+  readonly #backend: GraphBackend;
 
-  private constructor(
-    id: number,
-    private readonly backend: GraphBackend,
-  ) {
+  private constructor(id: number, backend: GraphBackend) {
+    this.#backend = backend;
     this.#id = id;
   }
 
@@ -84,7 +84,7 @@ export class CudaGraph {
       throw new TorchError('CudaGraph.replay', 'the graph was disposed. Capture it again.');
     }
     try {
-      this.backend.graphReplay?.(this.#id);
+      this.#backend.graphReplay?.(this.#id);
     } catch (error) {
       throw new TorchError('CudaGraph.replay', (error as Error).message, { cause: error });
     }
@@ -93,7 +93,7 @@ export class CudaGraph {
   /** Frees the graph and its memory: tensors made inside must not be used any more. */
   dispose(): void {
     if (this.#id === undefined) return;
-    this.backend.graphDispose?.(this.#id);
+    this.#backend.graphDispose?.(this.#id);
     this.#id = undefined;
   }
 }

@@ -21,27 +21,29 @@ interface Made {
  */
 export class DerivedWeights {
   #made: Made | undefined;
+  readonly #sources: readonly Tensor[];
+  readonly #make: () => readonly Tensor[];
 
   /**
    * @param sources - all that `make` reads
    * @param make - is called without gradients, in a scope: what it returns is kept, the rest freed
    */
-  constructor(
-    private readonly sources: readonly Tensor[],
-    private readonly make: () => readonly Tensor[],
-  ) {}
+  constructor(sources: readonly Tensor[], make: () => readonly Tensor[]) {
+    this.#sources = sources;
+    this.#make = make;
+  }
 
   /** As of the sources' present values. They are freed by the next change or `release()`: do not keep them. */
   get(): readonly Tensor[] {
-    const version = callOperator('mamba_prune::weights_version', this.sources) as number;
+    const version = callOperator('mamba_prune::weights_version', this.#sources) as number;
     const made = this.#made;
     const current =
       made?.version === version &&
-      this.sources.every(({ handle }, i) => handle === made.handles[i]);
+      this.#sources.every(({ handle }, i) => handle === made.handles[i]);
     if (current) return made.tensors;
     this.release();
-    const tensors = noGrad(() => scope(() => this.make().map((tensor) => tensor.keep())));
-    const handles = this.sources.map(({ handle }) => handle);
+    const tensors = noGrad(() => scope(() => this.#make().map((tensor) => tensor.keep())));
+    const handles = this.#sources.map(({ handle }) => handle);
     this.#made = { tensors, handles, version };
     return tensors;
   }

@@ -1,3 +1,4 @@
+// Element types of tensors and their layout in memory.
 /** Element types, by their PyTorch names. */
 export const dtypes = [
   'float32',

@@ -1,14 +1,13 @@
+// Errors that callers can tell apart.
 /** An operator of libtorch failed; the message is libtorch's own, without its C++ stack. */
 export class TorchError extends Error {
   override readonly name = 'TorchError';
+  readonly op: string;
 
   /** @param op - name of the operator or native function that failed, e.g. `aten::linear` */
-  constructor(
-    readonly op: string,
-    message: string,
-    options?: ErrorOptions,
-  ) {
+  constructor(op: string, message: string, options?: ErrorOptions) {
     super(message, options);
+    this.op = op;
   }
 }
 
@@ -30,13 +29,13 @@ export class FormatError extends Error {
 /** Names of a state dict are not those of the model. */
 export class StateDictError extends Error {
   override readonly name = 'StateDictError';
+  readonly missing: readonly string[];
+  readonly unexpected: readonly string[];
 
-  constructor(
-    message: string,
-    readonly missing: readonly string[],
-    readonly unexpected: readonly string[],
-  ) {
+  constructor(message: string, missing: readonly string[], unexpected: readonly string[]) {
     super(message);
+    this.missing = missing;
+    this.unexpected = unexpected;
   }
 }
 

@@ -1,3 +1,4 @@
+// Functions that make tensors.
 import { type OptionKinds, checkOptions } from './check-options.js';
 import { type DType, dtypeOfArray, newTypedArray } from './dtype.js';
 import { ShapeError } from './errors.js';
@@ -7,15 +8,15 @@ import type { Generator } from './random.js';
 import { type NestedNumbers, Tensor } from './tensor.js';
 
 export interface TensorOptions {
-  /** float32 unless given */
+  /** Type of the elements. Default `float32`. */
   readonly dtype?: DType | undefined;
-  /** `cpu` unless given */
+  /** Where the tensor lies. Default `cpu`. */
   readonly device?: string | undefined;
   readonly requiresGrad?: boolean | undefined;
 }
 
 export interface RandomOptions extends TensorOptions {
-  /** The default generator unless given. */
+  /** Where the numbers are drawn from. Default: the generator of the device. */
   readonly generator?: Generator | undefined;
 }
 
@@ -121,7 +122,7 @@ export function full(shape: Shape, value: number, options: TensorOptions = {}): 
   return finish(ops.full(shape, value, options.dtype ?? 'float32', options.device), options);
 }
 
-/** Numbers from `start` (0 unless given) up to, not including, `end`. */
+/** Numbers from `start` (default `0`) up to, not including, `end`. */
 export function arange(start: number, end?: number, step = 1, options: TensorOptions = {}): Tensor {
   checkOptions('arange', options, tensorKinds);
   const [from, to] = end === undefined ? [0, start] : [start, end];

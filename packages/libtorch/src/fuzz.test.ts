@@ -26,7 +26,7 @@ const patience = trials === undefined ? 600_000 : 7_200_000;
  * are the processor's, for a process that is not given it is not at fault; those of the clock are for calls
  * that wait instead of computing.
  */
-const HANG = { computing: 3, waiting: 60 };
+const hangSeconds = { computing: 3, waiting: 60 };
 
 interface Ended {
   readonly code: number | null;
@@ -77,7 +77,10 @@ function run(script: string, args: readonly string[], log?: string): Promise<End
       const now = spentBy(child.pid ?? 0);
       if (seen?.call !== call) seen = { call, at: now };
       const { computing, waiting } = seen.at;
-      if (now.computing - computing > HANG.computing || now.waiting - waiting > HANG.waiting) {
+      if (
+        now.computing - computing > hangSeconds.computing ||
+        now.waiting - waiting > hangSeconds.waiting
+      ) {
         hung = child.kill('SIGKILL');
       }
     }, 100);

@@ -84,29 +84,5 @@ export {
   loadTorchSave,
   saveSafetensors,
 } from './state-dict.js';
-export { PickledArray, readArrayPickle } from './torch-save/array-pickle.js';
-export type { PickleValue } from './torch-save/values.js';
-export { TorchCheckpoint } from './torch-save/checkpoint.js';
-export type { StoredStateDict } from './torch-save/state-dicts.js';
-export type { TorchTensor } from './torch-save/torch-tensor.js';
-export type { TorchSaveOptions } from './torch-save/environment.js';
-export { rankOf as stateDictRank } from './torch-save/choose.js';
-export { safetensorsDTypes } from './safetensors/dtype.js';
-export { SafetensorsFile, type SafetensorsInfo } from './safetensors/read.js';
-export {
-  fromFile as dtypeFromFile,
-  readTensor as readSafetensorsTensor,
-  tensorPieces,
-} from './safetensors/tensors.js';
-export { type SafetensorsEntry, writeSafetensorsFile } from './safetensors/write.js';
-export { writeFileAtomic } from './files/atomic.js';
-export {
-  type ReadFileOptions,
-  digestFile,
-  openRegularFile,
-  readRegularFile,
-  readTextFile,
-  updateHash,
-} from './files/read.js';
-export { type FileFormat, type FileKind, kindOfFile } from './files/kind.js';
-export { systemReason } from './files/reason.js';
+// Names of `@mamba-prune/libtorch/files` under their earlier path.
+export * from './files/index.js';

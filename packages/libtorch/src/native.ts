@@ -1,3 +1,4 @@
+// The addon's functions with their types; it is loaded when one of them is first used.
 import type { DType, TypedArray } from './dtype.js';
 import { loadAddon } from './load-addon.js';
 
@@ -96,7 +97,7 @@ export interface Native {
     port: number,
     prefix: string,
     rank: number,
-    size: number,
+    workers: number,
     timeoutMs: number,
     silenceMs: number,
     device: string,

@@ -1,3 +1,4 @@
+// Random numbers: seeds, streams of their own, and the state of the default generators.
 import { newTypedArray } from './dtype.js';
 import { native, type Handle } from './native.js';
 

@@ -1,3 +1,4 @@
+// The process's libtorch: versions, threads, devices and memory.
 import { native } from './native.js';
 
 /** Threads that one operator may use. */

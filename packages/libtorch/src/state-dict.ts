@@ -1,3 +1,4 @@
+// Tensors by name in files: safetensors, and files of torch.save.
 import { checkOptions } from './check-options.js';
 import { FormatError } from './errors.js';
 import { safetensorsDTypes } from './safetensors/dtype.js';
@@ -11,9 +12,9 @@ import { TorchSaveFile } from './torch-save/read.js';
 import { collectStateDict } from './torch-save/state-dict.js';
 
 export interface LoadSafetensorsOptions {
-  /** `cpu` unless given */
+  /** Where the tensors are made. Default `cpu`. */
   readonly device?: string;
-  /** Only these tensors; all unless given. */
+  /** Only these tensors. Default: all. */
   readonly names?: readonly string[];
 }
 
@@ -46,9 +47,9 @@ export function loadSafetensors(
 }
 
 export interface LoadTorchSaveOptions extends TorchSaveOptions {
-  /** `cpu` unless given */
+  /** Where the tensors are made. Default `cpu`. */
   readonly device?: string;
-  /** Where the state dict is inside the file, with points; found in the usual places unless given. */
+  /** Where the state dict is inside the file, with points. Default: the usual places are searched. */
   readonly key?: string;
 }
 

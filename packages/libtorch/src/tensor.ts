@@ -1,3 +1,4 @@
+// The tensor.
 import { DisposedError, ShapeError, TorchError } from './errors.js';
 import { checkOptions } from './check-options.js';
 import { type DType, type TypedArray, dtypes, isFloat, newTypedArray } from './dtype.js';
@@ -533,7 +534,7 @@ export class Tensor {
   std(dim?: number | readonly number[], keepdim = false): Tensor {
     return dim === undefined ? ops.std(this) : ops.stdDim(this, dim, true, keepdim);
   }
-  /** Vector norm; p = 2 unless given. */
+  /** Vector norm of order p. Default `2`. */
   norm(p = 2, dim: number | readonly number[] | null = null, keepdim = false): Tensor {
     return ops.linalgVectorNorm(this, p, dim, keepdim);
   }

@@ -46,17 +46,15 @@ export class WeightCopies {
   /** What one call copies: views with gaps would send the whole list down libtorch's slow way. */
   readonly #dense: { readonly from: readonly Tensor[]; readonly to: readonly Tensor[] };
   readonly #strided: readonly CopyPart[];
+  readonly dtype: LowPrecision;
 
   /**
    * @param parameters - those of other types than float32 are left out
    * @param dtype - of the copies
    * @param parts - further copies of somebody else, kept up to date with these
    */
-  constructor(
-    parameters: readonly Tensor[],
-    readonly dtype: LowPrecision,
-    parts: readonly CopyPart[] = [],
-  ) {
+  constructor(parameters: readonly Tensor[], dtype: LowPrecision, parts: readonly CopyPart[] = []) {
+    this.dtype = dtype;
     this.#masters = parameters.filter((parameter) => parameter.dtype === 'float32');
     this.#copies = this.#masters.map(({ shape, device }) => empty(shape, { dtype, device }).keep());
     this.#before = this.#masters.map((master) => copies[dtype].get(master));

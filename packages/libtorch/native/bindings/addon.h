@@ -22,13 +22,12 @@ void init_distributed(Napi::Env env, Napi::Object exports);
 void init_buckets(Napi::Env env, Napi::Object exports);
 // Before any of libtorch's threads is started: blocks signals on the thread that loads the addon.
 void init_signals();
-// In native/cuda, which is compiled where libtorch has CUDA.
+// Where libtorch has CUDA.
 void init_cuda(Napi::Env env, Napi::Object exports);
 
 // Runs `body` and turns every C++ exception into a JavaScript Error whose message begins with `where`.
 // Nothing native may cross the boundary: an uncaught C++ exception ends the process.
-template <typename Body>
-auto guarded(Napi::Env env, const std::string& where, Body&& body) -> decltype(body()) {
+template <typename Body> auto guarded(Napi::Env env, const std::string& where, Body&& body) -> decltype(body()) {
   try {
     return body();
   } catch (const Napi::Error&) {

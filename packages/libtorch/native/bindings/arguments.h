@@ -15,7 +15,8 @@ template <typename T>
 T& entry(HandleTable<T>& table, Napi::Env env, Napi::Value value, const char* what, const char* expected) {
   T* found = value.IsNumber() ? table.find(value.As<Napi::Number>().DoubleValue()) : nullptr;
   if (found) return *found;
-  throw Napi::TypeError::New(env, std::string(what) + ": got " + describe(value) + ", expected " + expected + " that is open");
+  throw Napi::TypeError::New(
+      env, std::string(what) + ": got " + describe(value) + ", expected " + expected + " that is open");
 }
 
 inline std::string string_argument(Napi::Env env, Napi::Value value, const char* what) {

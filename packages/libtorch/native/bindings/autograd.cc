@@ -52,7 +52,8 @@ void backward(const Napi::CallbackInfo& info) {
   });
 }
 
-// gradients(outputs, inputs, outputGradients | null, retainGraph, createGraph, allowUnused) -> handles, null where unused
+// gradients(outputs, inputs, outputGradients | null, retainGraph, createGraph, allowUnused) -> handles, null where
+// unused
 Napi::Value gradients(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   return guarded(env, "grad", [&]() -> Napi::Value {
@@ -96,9 +97,7 @@ void set_grad(const Napi::CallbackInfo& info) {
 
 void set_requires_grad(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
-  guarded(env, "requiresGrad", [&] {
-    tensor_of(env, info[0], "requiresGrad").set_requires_grad(flag(info[1]));
-  });
+  guarded(env, "requiresGrad", [&] { tensor_of(env, info[0], "requiresGrad").set_requires_grad(flag(info[1])); });
 }
 
 }  // namespace

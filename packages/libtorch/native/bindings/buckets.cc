@@ -37,8 +37,7 @@ class Buckets : public std::enable_shared_from_this<Buckets> {
       TORCH_CHECK(tensor.is_leaf() && tensor.requires_grad(), "got ", describe(tensor),
                   ", expected parameters: leaves that require grad");
       const int64_t size = static_cast<int64_t>(tensor.nbytes());
-      const bool fits = !buckets_.empty() && size <= room &&
-                        buckets_.back().options.device() == tensor.device() &&
+      const bool fits = !buckets_.empty() && size <= room && buckets_.back().options.device() == tensor.device() &&
                         buckets_.back().options.dtype() == tensor.dtype();
       if (!fits) {
         buckets_.push_back({tensor.options().requires_grad(false)});
@@ -154,7 +153,8 @@ class Buckets : public std::enable_shared_from_this<Buckets> {
     ++buckets_[places_[i].bucket].ready;
     if (failure_) return;
     try {
-      while (next_ < buckets_.size() && buckets_[next_].ready == buckets_[next_].members.size()) start(buckets_[next_++]);
+      while (next_ < buckets_.size() && buckets_[next_].ready == buckets_[next_].members.size())
+        start(buckets_[next_++]);
     } catch (...) {
       // Kept for `finish`: backward would report a failed operator, and not which worker is gone.
       failure_ = std::current_exception();
@@ -165,7 +165,8 @@ class Buckets : public std::enable_shared_from_this<Buckets> {
     std::vector<at::Tensor> parts;
     parts.reserve(bucket.members.size());
     for (size_t i : bucket.members) {
-      parts.push_back(seen_[i] ? parameters_[i].grad().reshape({-1}) : at::zeros({parameters_[i].numel()}, bucket.options));
+      parts.push_back(seen_[i] ? parameters_[i].grad().reshape({-1})
+                               : at::zeros({parameters_[i].numel()}, bucket.options));
     }
     at::cat_out(bucket.flat, parts);
     bucket.flat.mul_(weight_);
@@ -209,7 +210,8 @@ HandleTable<std::shared_ptr<Buckets>>& table() {
 std::shared_ptr<Buckets> buckets_of(Napi::Env env, Napi::Value value, const char* what) {
   auto* found = value.IsNumber() ? table().find(value.As<Napi::Number>().DoubleValue()) : nullptr;
   if (found) return *found;
-  throw Napi::TypeError::New(env, std::string(what) + ": got " + describe(value) + ", expected gradient buckets that are open");
+  throw Napi::TypeError::New(
+      env, std::string(what) + ": got " + describe(value) + ", expected gradient buckets that are open");
 }
 
 double positive(Napi::Env env, Napi::Value value, const char* what) {
@@ -240,7 +242,8 @@ Napi::Value buckets_count(const Napi::CallbackInfo& info) {
 // bucketsBegin(buckets, weight)
 void buckets_begin(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
-  guarded(env, "bucketsBegin", [&] { buckets_of(env, info[0], "bucketsBegin")->begin(positive(env, info[1], "bucketsBegin")); });
+  guarded(env, "bucketsBegin",
+          [&] { buckets_of(env, info[0], "bucketsBegin")->begin(positive(env, info[1], "bucketsBegin")); });
 }
 
 // bucketsFinish(buckets) -> how many began during backward

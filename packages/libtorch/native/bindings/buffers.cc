@@ -52,7 +52,8 @@ std::vector<int64_t> shape_of(Napi::Env env, Napi::Value value, int64_t& count) 
 
 void check_bytes(Napi::Env env, const char* what, size_t bytes, int64_t count, at::ScalarType type) {
   const size_t size = c10::elementSize(type);
-  if (static_cast<uint64_t>(count) > std::numeric_limits<size_t>::max() / size || bytes != static_cast<size_t>(count) * size) {
+  if (static_cast<uint64_t>(count) > std::numeric_limits<size_t>::max() / size ||
+      bytes != static_cast<size_t>(count) * size) {
     throw Napi::RangeError::New(env, std::string(what) + ": got " + std::to_string(bytes) + " bytes, expected " +
                                          std::to_string(count) + " elements of " + dtype_name(type) + " (" +
                                          std::to_string(size) + " bytes each)");

@@ -31,7 +31,8 @@ const std::unordered_map<std::string, int64_t>& named_integers() {
 }
 
 [[noreturn]] void refuse(Napi::Env env, Napi::Value value, const c10::Argument& argument, const std::string& expected) {
-  throw Napi::TypeError::New(env, "argument '" + argument.name() + "': got " + describe(value) + ", expected " + expected);
+  throw Napi::TypeError::New(env,
+                             "argument '" + argument.name() + "': got " + describe(value) + ", expected " + expected);
 }
 
 std::string type_name(const c10::TypePtr& type) { return type->repr_str(); }
@@ -39,7 +40,8 @@ std::string type_name(const c10::TypePtr& type) { return type->repr_str(); }
 int64_t to_int(Napi::Env env, Napi::Value value, const c10::Argument& argument) {
   if (value.IsNumber()) {
     const double number = value.As<Napi::Number>().DoubleValue();
-    if (std::floor(number) != number || std::fabs(number) > kExactInteger) refuse(env, value, argument, "an integer within 2^53");
+    if (std::floor(number) != number || std::fabs(number) > kExactInteger)
+      refuse(env, value, argument, "an integer within 2^53");
     // A handle is an integer too, and never one that was meant.
     if (Instance::of(env).tensors.find(number)) refuse(env, value, argument, "an integer");
     return static_cast<int64_t>(number);
@@ -76,14 +78,14 @@ IValue to_scalar(Napi::Env env, Napi::Value value, const c10::Argument& argument
   if (value.IsBoolean()) return IValue(value.As<Napi::Boolean>().Value());
   if (value.IsBigInt()) return IValue(to_int(env, value, argument));
   const double number = to_double(env, value, argument);
-  const bool whole = std::floor(number) == number && std::fabs(number) <= kExactInteger && !(number == 0 && std::signbit(number));
+  const bool whole =
+      std::floor(number) == number && std::fabs(number) <= kExactInteger && !(number == 0 && std::signbit(number));
   return whole ? IValue(static_cast<int64_t>(number)) : IValue(number);
 }
 
 IValue to_element(Napi::Env env, Napi::Value value, const c10::TypePtr& type, const c10::Argument& argument);
 
-template <typename T, typename Convert>
-IValue to_list(Napi::Array array, Convert&& convert) {
+template <typename T, typename Convert> IValue to_list(Napi::Array array, Convert&& convert) {
   c10::List<T> list;
   list.reserve(array.Length());
   for (uint32_t i = 0; i < array.Length(); ++i) list.push_back(convert(array.Get(i)));
@@ -108,12 +110,11 @@ IValue to_any_list(Napi::Env env, Napi::Value value, const c10::TypePtr& element
   Napi::Array array = value.As<Napi::Array>();
   if (integers) return to_list<int64_t>(array, [&](Napi::Value v) { return to_int(env, v, argument); });
   switch (kind) {
-    case TypeKind::FloatType:
-      return to_list<double>(array, [&](Napi::Value v) { return to_double(env, v, argument); });
-    case TypeKind::BoolType:
-      return to_list<bool>(array, [&](Napi::Value v) { return to_bool(env, v, argument); });
+    case TypeKind::FloatType: return to_list<double>(array, [&](Napi::Value v) { return to_double(env, v, argument); });
+    case TypeKind::BoolType: return to_list<bool>(array, [&](Napi::Value v) { return to_bool(env, v, argument); });
     case TypeKind::TensorType:
-      return to_list<at::Tensor>(array, [&](Napi::Value v) { return to_element(env, v, element, argument).toTensor(); });
+      return to_list<at::Tensor>(array,
+                                 [&](Napi::Value v) { return to_element(env, v, element, argument).toTensor(); });
     case TypeKind::NumberType:
       return to_list<at::Scalar>(array, [&](Napi::Value v) { return to_scalar(env, v, argument).toScalar(); });
     case TypeKind::OptionalType: {
@@ -126,8 +127,7 @@ IValue to_any_list(Napi::Env env, Napi::Value value, const c10::TypePtr& element
       }
       break;
     }
-    default:
-      break;
+    default: break;
   }
   refuse(env, value, argument, "no list of " + type_name(element) + ": that type is not supported");
 }
@@ -148,26 +148,19 @@ IValue to_element(Napi::Env env, Napi::Value value, const c10::TypePtr& type, co
     case TypeKind::SymIntType:
     case TypeKind::ScalarTypeType:
     case TypeKind::LayoutType:
-    case TypeKind::MemoryFormatType:
-      return IValue(to_int(env, value, argument));
-    case TypeKind::FloatType:
-      return IValue(to_double(env, value, argument));
-    case TypeKind::BoolType:
-      return IValue(to_bool(env, value, argument));
-    case TypeKind::NumberType:
-      return to_scalar(env, value, argument);
+    case TypeKind::MemoryFormatType: return IValue(to_int(env, value, argument));
+    case TypeKind::FloatType: return IValue(to_double(env, value, argument));
+    case TypeKind::BoolType: return IValue(to_bool(env, value, argument));
+    case TypeKind::NumberType: return to_scalar(env, value, argument);
     case TypeKind::StringType:
       if (!value.IsString()) refuse(env, value, argument, "a string");
       return IValue(value.As<Napi::String>().Utf8Value());
     case TypeKind::DeviceObjType:
       if (!value.IsString()) refuse(env, value, argument, "a device such as 'cpu' or 'cuda:0'");
       return IValue(c10::Device(value.As<Napi::String>().Utf8Value()));
-    case TypeKind::GeneratorType:
-      return IValue(generator_of(env, value, argument.name().c_str()));
-    case TypeKind::ListType:
-      return to_any_list(env, value, type->castRaw<c10::ListType>()->getElementType(), argument);
-    default:
-      refuse(env, value, argument, "no argument at all: the type " + type_name(type) + " is not supported");
+    case TypeKind::GeneratorType: return IValue(generator_of(env, value, argument.name().c_str()));
+    case TypeKind::ListType: return to_any_list(env, value, type->castRaw<c10::ListType>()->getElementType(), argument);
+    default: refuse(env, value, argument, "no argument at all: the type " + type_name(type) + " is not supported");
   }
 }
 
@@ -186,14 +179,10 @@ bool is_supported(const c10::TypePtr& type) {
     case TypeKind::NumberType:
     case TypeKind::StringType:
     case TypeKind::DeviceObjType:
-    case TypeKind::GeneratorType:
-      return true;
-    case TypeKind::OptionalType:
-      return is_supported(type->castRaw<c10::OptionalType>()->getElementType());
-    case TypeKind::ListType:
-      return is_supported(type->castRaw<c10::ListType>()->getElementType());
-    default:
-      return false;
+    case TypeKind::GeneratorType: return true;
+    case TypeKind::OptionalType: return is_supported(type->castRaw<c10::OptionalType>()->getElementType());
+    case TypeKind::ListType: return is_supported(type->castRaw<c10::ListType>()->getElementType());
+    default: return false;
   }
 }
 

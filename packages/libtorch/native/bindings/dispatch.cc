@@ -18,9 +18,9 @@ namespace {
 
 struct Operator {
   c10::OperatorHandle handle;
-  std::string name;   // aten::add.Tensor
+  std::string name;  // aten::add.Tensor
   size_t arguments;
-  bool in_place;      // returns only what it was given to write to: nothing new for JavaScript
+  bool in_place;  // returns only what it was given to write to: nothing new for JavaScript
 };
 
 // A leading underscore marks the private halves of public operators (`stack` checks, then calls
@@ -41,16 +41,36 @@ bool is_private(const std::string& name) {
 bool is_unsafe(const std::string& name) {
   static const std::unordered_set<std::string> names{
       // a file, foreign memory, or metadata changed under a live tensor
-      "aten::from_file", "aten::set_data",
+      "aten::from_file",
+      "aten::set_data",
       // no check of an empty list or tensor, of the number of dimensions, or of sizes that must agree
-      "aten::align_tensors", "aten::batch_norm_update_stats", "aten::fractional_max_pool2d_backward",
-      "aten::fractional_max_pool3d_backward", "aten::histogramdd", "aten::quantized_lstm_cell", "aten::quantized_gru_cell",
-      "aten::quantized_rnn_relu_cell", "aten::quantized_rnn_tanh_cell", "aten::native_batch_norm", "aten::rrelu_with_noise",
-      "aten::rrelu_with_noise_", "aten::lstm", "aten::gru", "aten::rnn_relu", "aten::rnn_tanh", "aten::unfold_backward",
+      "aten::align_tensors",
+      "aten::batch_norm_update_stats",
+      "aten::fractional_max_pool2d_backward",
+      "aten::fractional_max_pool3d_backward",
+      "aten::histogramdd",
+      "aten::quantized_lstm_cell",
+      "aten::quantized_gru_cell",
+      "aten::quantized_rnn_relu_cell",
+      "aten::quantized_rnn_tanh_cell",
+      "aten::native_batch_norm",
+      "aten::rrelu_with_noise",
+      "aten::rrelu_with_noise_",
+      "aten::lstm",
+      "aten::gru",
+      "aten::rnn_relu",
+      "aten::rnn_tanh",
+      "aten::unfold_backward",
       // no check of values used as indices, lengths or divisors
-      "aten::native_channel_shuffle", "aten::choose_qparams_optimized", "aten::embedding_backward",
-      "aten::embedding_bag", "aten::embedding_dense_backward", "aten::embedding_sparse_backward", "aten::matrix_exp_backward",
-      "aten::pixel_shuffle", "aten::pixel_unshuffle",
+      "aten::native_channel_shuffle",
+      "aten::choose_qparams_optimized",
+      "aten::embedding_backward",
+      "aten::embedding_bag",
+      "aten::embedding_dense_backward",
+      "aten::embedding_sparse_backward",
+      "aten::matrix_exp_backward",
+      "aten::pixel_shuffle",
+      "aten::pixel_unshuffle",
   };
   return names.count(name) > 0;
 }
@@ -65,7 +85,8 @@ void check_trusted(const c10::Argument& argument, c10::IValue& value) {
                         : name == "layout"        ? static_cast<int64_t>(c10::Layout::NumOptions)
                         : name == "memory_format" ? static_cast<int64_t>(c10::MemoryFormat::ChannelsLast3d) + 1
                                                   : 0;
-    TORCH_CHECK(end == 0 || (number >= 0 && number < end), "argument '", name, "': got ", number, ", expected the name of a ", name);
+    TORCH_CHECK(end == 0 || (number >= 0 && number < end), "argument '", name, "': got ", number,
+                ", expected the name of a ", name);
     return;
   }
   if (!value.isIntList() || !argument.N() || *argument.N() < 2) return;  // int[1] means a list of any length
@@ -83,13 +104,16 @@ void check_trusted(const c10::Argument& argument, c10::IValue& value) {
 }
 
 Operator resolve(const std::string& name, const std::string& overload) {
-  TORCH_CHECK(!is_private(name), "this operator is private and does not check its arguments: it can end the process on "
+  TORCH_CHECK(!is_private(name),
+              "this operator is private and does not check its arguments: it can end the process on "
               "bad input and is not offered. Call the public one of that name.");
   TORCH_CHECK(!is_unsafe(name), "this operator can end the process on bad input and is not offered");
   auto handle = c10::Dispatcher::singleton().findSchema({name, overload});
-  TORCH_CHECK(handle.has_value(), "no such operator in libtorch ", "(", name, overload.empty() ? "" : ".", overload, ")");
+  TORCH_CHECK(handle.has_value(), "no such operator in libtorch ", "(", name, overload.empty() ? "" : ".", overload,
+              ")");
   const c10::FunctionSchema& schema = handle->schema();
-  TORCH_CHECK(!schema.is_vararg() && !schema.is_varret(), "operators with a variable number of arguments are not supported");
+  TORCH_CHECK(!schema.is_vararg() && !schema.is_varret(),
+              "operators with a variable number of arguments are not supported");
   bool in_place = !schema.returns().empty();
   for (const c10::Argument& argument : schema.arguments()) {
     TORCH_CHECK(is_supported(argument.type()), "argument '", argument.name(), "' has the type ",
@@ -119,7 +143,8 @@ std::string describe_arguments(const torch::jit::Stack& stack, const c10::Functi
       text += describe(value.toTensor());
     } else {
       const auto list = value.toTensorVector();
-      text += "[" + std::to_string(list.size()) + " tensors" + (list.empty() ? "" : ", first " + describe(list[0])) + "]";
+      text +=
+          "[" + std::to_string(list.size()) + " tensors" + (list.empty() ? "" : ", first " + describe(list[0])) + "]";
     }
   }
   return text;
@@ -154,7 +179,8 @@ Napi::Value call(const Napi::CallbackInfo& info) {
     Napi::Array arguments = info[1].As<Napi::Array>();
     const uint32_t count = arguments.Length();
     if (count > op.arguments) {
-      throw Napi::TypeError::New(env, "got " + std::to_string(count) + " arguments, expected at most " + std::to_string(op.arguments));
+      throw Napi::TypeError::New(
+          env, "got " + std::to_string(count) + " arguments, expected at most " + std::to_string(op.arguments));
     }
     stack.reserve(op.arguments);
     for (size_t i = 0; i < op.arguments; ++i) {
@@ -169,7 +195,8 @@ Napi::Value call(const Napi::CallbackInfo& info) {
           stack.emplace_back();
           continue;
         }
-        throw Napi::TypeError::New(env, "argument '" + argument.name() + "' is missing; expected " + argument.type()->repr_str());
+        throw Napi::TypeError::New(
+            env, "argument '" + argument.name() + "' is missing; expected " + argument.type()->repr_str());
       }
       stack.push_back(to_ivalue(env, value, argument));
       check_trusted(argument, stack.back());
@@ -192,7 +219,8 @@ Napi::Value call(const Napi::CallbackInfo& info) {
   } catch (const Napi::Error& error) {
     throw Napi::TypeError::New(env, op.name + ": " + error.Message());
   } catch (const c10::Error& error) {
-    throw Napi::Error::New(env, op.name + ": " + error.what_without_backtrace() + (given.empty() ? "" : "\n  given: " + given));
+    throw Napi::Error::New(
+        env, op.name + ": " + error.what_without_backtrace() + (given.empty() ? "" : "\n  given: " + given));
   } catch (const std::bad_alloc&) {
     throw Napi::Error::New(env, op.name + ": out of memory" + (given.empty() ? "" : "\n  given: " + given));
   } catch (const std::exception& error) {

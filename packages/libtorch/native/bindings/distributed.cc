@@ -41,11 +41,12 @@ auto gloo_device(const std::string& host) {
     const std::string name(names);
     return Gloo::createDeviceForInterface(name.substr(0, name.find(',')));
   }
-  if (host == "localhost" || host == "::1" || host.rfind("127.", 0) == 0) return Gloo::createDeviceForHostname("127.0.0.1");
+  if (host == "localhost" || host == "::1" || host.rfind("127.", 0) == 0)
+    return Gloo::createDeviceForHostname("127.0.0.1");
   return Gloo::createDefaultDevice();
 }
 
-// groupOpen(host, port, prefix, rank, size, timeoutMs, silenceMs, device) -> group
+// groupOpen(host, port, prefix, rank, workers, timeoutMs, silenceMs, device) -> group
 // All workers call it at about the same time, when the store is there.
 Napi::Value group_open(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
@@ -54,12 +55,12 @@ Napi::Value group_open(const Napi::CallbackInfo& info) {
     at.host = string_argument(env, info[0], "groupOpen: host");
     at.port = static_cast<uint16_t>(whole(env, info[1], "groupOpen: port", 1, 65535));
     at.prefix = string_argument(env, info[2], "groupOpen: prefix");
-    at.size = whole(env, info[4], "groupOpen: size", 1, 100'000);
-    at.rank = whole(env, info[3], "groupOpen: rank", 0, at.size - 1);
+    at.workers = whole(env, info[4], "groupOpen: workers", 1, 100'000);
+    at.rank = whole(env, info[3], "groupOpen: rank", 0, at.workers - 1);
     at.silence = duration(env, info[6], "groupOpen: silence");
     auto group = std::make_shared<Group>();
     group->rank = at.rank;
-    group->size = at.size;
+    group->workers = at.workers;
     group->timeout = duration(env, info[5], "groupOpen: timeout");
     group->open(at, c10::Device(string_argument(env, info[7], "groupOpen: device")));
     return Napi::Number::New(env, tables().groups.insert(std::move(group)));
@@ -105,7 +106,7 @@ Napi::Value broadcast(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   return guarded_group(env, "broadcast", [&] {
     auto group = group_of(env, info[0], "broadcast");
-    const int root = whole(env, info[2], "broadcast: root", 0, group->size - 1);
+    const int root = whole(env, info[2], "broadcast: root", 0, group->workers - 1);
     return Napi::Number::New(env, tables().works.insert(group->broadcast(tensor_of(env, info[1], "broadcast"), root)));
   });
 }
@@ -144,7 +145,8 @@ c10::intrusive_ptr<StoreClient> connect(const MonitorOptions& at, milliseconds t
   return c10::make_intrusive<StoreClient>(at.host, at.port, timeout);
 }
 
-c10::intrusive_ptr<c10d::Store> with_prefix(const MonitorOptions& at, const char* name, c10::intrusive_ptr<StoreClient> store) {
+c10::intrusive_ptr<c10d::Store> with_prefix(const MonitorOptions& at, const char* name,
+                                            c10::intrusive_ptr<StoreClient> store) {
   return c10::make_intrusive<c10d::PrefixStore>(at.prefix + name, std::move(store));
 }
 
@@ -182,7 +184,7 @@ void Group::open_gloo(const MonitorOptions& at) {
   using Made = c10::intrusive_ptr<c10d::ProcessGroupGloo>;
   std::packaged_task<Made()> make([at, options, timeout = timeout] {
     auto store = with_prefix(at, "gloo", connect(at, timeout));
-    return c10::make_intrusive<c10d::ProcessGroupGloo>(store, at.rank, at.size, options);
+    return c10::make_intrusive<c10d::ProcessGroupGloo>(store, at.rank, at.workers, options);
   });
   std::future<Made> made = make.get_future();
   std::thread(std::move(make)).detach();
@@ -214,7 +216,8 @@ void Group::open_nccl(const MonitorOptions& at, c10::Device device) {
   options->timeout = timeout + std::chrono::minutes(1);
   try {
     nccl_store = connect(at, timeout);
-    nccl = c10::make_intrusive<c10d::ProcessGroupNCCL>(with_prefix(at, "nccl", nccl_store), at.rank, at.size, options);
+    nccl =
+        c10::make_intrusive<c10d::ProcessGroupNCCL>(with_prefix(at, "nccl", nccl_store), at.rank, at.workers, options);
   } catch (const StoreLost& error) {
     fail(error.what());
   }
@@ -225,22 +228,23 @@ void Group::open_nccl(const MonitorOptions& at, c10::Device device) {
 }
 
 Collectives& Group::collectives_for(const at::Tensor& tensor) {
-  TORCH_CHECK(tensor.is_contiguous(), "got ", describe(tensor), " with gaps or transposed, expected a contiguous tensor");
+  TORCH_CHECK(tensor.is_contiguous(), "got ", describe(tensor),
+              " with gaps or transposed, expected a contiguous tensor");
   if (!tensor.is_cuda()) return *gloo;
 #ifdef MAMBA_PRUNE_NCCL
   if (nccl) return *nccl;
 #endif
-  TORCH_CHECK(false, "got ", describe(tensor), ", but the group was opened without NCCL. Open it with a device of CUDA");
+  TORCH_CHECK(false, "got ", describe(tensor),
+              ", but the group was opened without NCCL. Open it with a device of CUDA");
 }
 
-// The backends write through raw pointers, which no version counts: what is derived from weights (weights_version) would
-// go on with the old values.
+// The backends write through raw pointers, which no version counts: what is derived from weights (weights_version)
+// would go on with the old values.
 static void will_be_written(const at::Tensor& tensor) {
   if (!tensor.is_inference()) tensor.unsafeGetTensorImpl()->bump_version();
 }
 
-template <typename Start>
-WorkPtr Group::started(Start&& start) {
+template <typename Start> WorkPtr Group::started(Start&& start) {
   check_verdict();
 #ifdef MAMBA_PRUNE_NCCL
   try {

@@ -44,7 +44,7 @@ struct WorkerLost : std::runtime_error {
 class Group {
  public:
   int rank = 0;
-  int size = 1;
+  int workers = 1;
   std::chrono::milliseconds timeout{0};
   std::unique_ptr<Monitor> monitor;
   c10::intrusive_ptr<c10d::ProcessGroupGloo> gloo;
@@ -73,8 +73,7 @@ class Group {
   bool is_recording() const;
   Collectives& collectives_for(const at::Tensor& tensor);
   // Starts a collective; what NCCL makes for its first ones needs the store.
-  template <typename Start>
-  WorkPtr started(Start&& start);
+  template <typename Start> WorkPtr started(Start&& start);
   void open_gloo(const MonitorOptions& at);
   void open_nccl(const MonitorOptions& at, c10::Device device);
   // Asks the monitor who is gone, for as long as it may need to find out, and throws.
@@ -92,8 +91,7 @@ class Group {
 };
 
 // As `guarded`; an error that names a worker has its rank as the property `rank`.
-template <typename Body>
-auto guarded_group(Napi::Env env, const std::string& where, Body&& body) -> decltype(body()) {
+template <typename Body> auto guarded_group(Napi::Env env, const std::string& where, Body&& body) -> decltype(body()) {
   return guarded(env, where, [&] {
     try {
       return body();

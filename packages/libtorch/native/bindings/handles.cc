@@ -40,8 +40,7 @@ Napi::Value stats(const Napi::CallbackInfo& info) {
   return result;
 }
 
-template <typename Fn>
-Napi::Function function(Napi::Env env, Fn fn, const char* name) {
+template <typename Fn> Napi::Function function(Napi::Env env, Fn fn, const char* name) {
   return Napi::Function::New(env, fn, name);
 }
 
@@ -64,8 +63,7 @@ Napi::Value strides(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value dtype(const Napi::CallbackInfo& info) {
-  return Napi::String::New(info.Env(),
-                           dtype_name(tensor_of(info.Env(), info[0], "dtype").scalar_type()));
+  return Napi::String::New(info.Env(), dtype_name(tensor_of(info.Env(), info[0], "dtype").scalar_type()));
 }
 
 Napi::Value device(const Napi::CallbackInfo& info) {

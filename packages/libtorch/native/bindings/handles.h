@@ -12,8 +12,7 @@
 
 namespace mamba_prune {
 
-template <typename T>
-class HandleTable {
+template <typename T> class HandleTable {
  public:
   explicit HandleTable(uint64_t tag) : tag_(tag) {}
 

@@ -57,7 +57,8 @@ std::string text(const std::string& value) { return number(value.size()) + value
 std::string query(Query type) { return std::string(1, static_cast<char>(type)); }
 
 struct Connection {
-  explicit Connection(const LauncherStore& at) : socket(Socket::connect(at.host, at.port, at.timeout)), patience(at.timeout) {}
+  explicit Connection(const LauncherStore& at)
+      : socket(Socket::connect(at.host, at.port, at.timeout)), patience(at.timeout) {}
   Socket socket;
   Patience patience;
 

@@ -47,7 +47,7 @@ struct Monitor::Impl {
   };
 
   explicit Impl(MonitorOptions given)
-      : options(std::move(given)), peers(options.size), store(options.host, options.port, options.silence) {}
+      : options(std::move(given)), peers(options.workers), store(options.host, options.port, options.silence) {}
 
   const MonitorOptions options;
   std::vector<Peer> peers;
@@ -115,7 +115,7 @@ struct Monitor::Impl {
     ticked = now;
     write(state_key(options.rank), "alive " + std::to_string(count));
     if (options.rank == 0) {
-      for (int rank = 1; rank < options.size; ++rank) look_at(rank);
+      for (int rank = 1; rank < options.workers; ++rank) look_at(rank);
       publish();
       return;
     }
@@ -138,7 +138,7 @@ struct Monitor::Impl {
 
   // All others know, or are gone.
   bool all_closed() {
-    for (int rank = 1; rank < options.size; ++rank) {
+    for (int rank = 1; rank < options.workers; ++rank) {
       look_at(rank);
       if (!peers[rank].closed) return false;
     }

@@ -23,7 +23,7 @@ struct MonitorOptions {
   uint16_t port = 0;
   std::string prefix;
   int rank = 0;
-  int size = 1;
+  int workers = 1;
   // Without a heartbeat for so long a worker is gone.
   std::chrono::milliseconds silence{0};
 };

@@ -24,7 +24,8 @@ Napi::Value num_threads(const Napi::CallbackInfo& info) {
     if (!info[0].IsUndefined()) {
       const double wanted = info[0].IsNumber() ? info[0].As<Napi::Number>().DoubleValue() : 0;
       if (!(wanted >= 1 && wanted <= 1024)) {
-        throw Napi::RangeError::New(env, "numThreads: got " + describe(info[0]) + ", expected an integer from 1 to 1024");
+        throw Napi::RangeError::New(env,
+                                    "numThreads: got " + describe(info[0]) + ", expected an integer from 1 to 1024");
       }
       at::set_num_threads(static_cast<int>(wanted));
       shield_team();
@@ -36,9 +37,8 @@ Napi::Value num_threads(const Napi::CallbackInfo& info) {
 Napi::Value version(const Napi::CallbackInfo& info) { return Napi::String::New(info.Env(), TORCH_VERSION); }
 
 Napi::Value config(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), "config", [&] {
-    return Napi::String::New(info.Env(), at::show_config() + at::get_parallel_info());
-  });
+  return guarded(info.Env(), "config",
+                 [&] { return Napi::String::New(info.Env(), at::show_config() + at::get_parallel_info()); });
 }
 
 Napi::Value cuda_device_count(const Napi::CallbackInfo& info) {
@@ -60,7 +60,8 @@ void synchronize(const Napi::CallbackInfo& info) {
 Napi::Value cuda_has_bfloat16(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), "cudaHasBfloat16", [&] {
     const bool present = at::globalContext().hasCUDA();
-    return Napi::Boolean::New(info.Env(), present && at::detail::getCUDAHooks().supportsBFloat16ConvolutionWithCuDNNv8());
+    return Napi::Boolean::New(info.Env(),
+                              present && at::detail::getCUDAHooks().supportsBFloat16ConvolutionWithCuDNNv8());
   });
 }
 

@@ -3,12 +3,12 @@
 // oneDNN generates machine code at run time, and its matrix products point the stack pointer at a buffer on
 // the heap while they run (uxlfoundation/oneDNN issue 4845: AVX2 and AVX-512, up to 3.11.1, mended by 4855; Debian's
 // libtorch and pip's have such versions). A signal that arrives then makes the kernel write its frame there, over
-// the heap: Ctrl-C, or a resized terminal, ends the process or changes numbers without a word. It can happen in any operator that
-// may multiply by oneDNN, so the cure is not at the operators: a thread that loads the addon blocks its signals for good,
-// every thread that it starts inherits that (OpenMP's and autograd's among them), and one thread that never computes
-// takes the signals that are sent to the process. What handles them stays as it is: libuv's handlers may run on any
-// thread, and a default action is the whole process's. A child process does not inherit it: libuv clears the mask before it
-// runs a program.
+// the heap: Ctrl-C, or a resized terminal, ends the process or changes numbers without a word. It can happen in any
+// operator that may multiply by oneDNN, so the cure is not at the operators: a thread that loads the addon blocks its
+// signals for good, every thread that it starts inherits that (OpenMP's and autograd's among them), and one thread that
+// never computes takes the signals that are sent to the process. What handles them stays as it is: libuv's handlers may
+// run on any thread, and a default action is the whole process's. A child process does not inherit it: libuv clears the
+// mask before it runs a program.
 #include "addon.h"
 
 #include <ATen/Parallel.h>
@@ -43,8 +43,8 @@ void block(bool profiled) {
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
 }
 
-// V8's profiler sends SIGPROF to the thread that runs JavaScript, and to no other: blocked there, every profile would be
-// empty. Its handler asks for a stack of its own (SA_ONSTACK), which makes it harmless.
+// V8's profiler sends SIGPROF to the thread that runs JavaScript, and to no other: blocked there, every profile would
+// be empty. Its handler asks for a stack of its own (SA_ONSTACK), which makes it harmless.
 class HandlerStack {
  public:
   HandlerStack() {

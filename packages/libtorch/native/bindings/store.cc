@@ -86,7 +86,8 @@ void StoreClient::leave(const StorePairs& will) { ask(store_client::request(Stor
 void StoreClient::set(const std::string& key, const Bytes& value) { multiSet({key}, {value}); }
 
 void StoreClient::multiSet(const Keys& keys, const std::vector<Bytes>& values) {
-  TORCH_CHECK(keys.size() == values.size(), "got ", keys.size(), " keys and ", values.size(), " values, expected as many");
+  TORCH_CHECK(keys.size() == values.size(), "got ", keys.size(), " keys and ", values.size(),
+              " values, expected as many");
   StoreWriter writer = store_client::request(StoreOp::kSet);
   writer.count(keys.size());
   for (size_t i = 0; i < keys.size(); ++i) writer.bytes(keys[i]).bytes(values[i]);
@@ -105,7 +106,8 @@ std::vector<StoreClient::Bytes> StoreClient::multiGet(const Keys& keys) {
 }
 
 StoreClient::Bytes StoreClient::compareSet(const std::string& key, const Bytes& expected, const Bytes& desired) {
-  const auto answer = ask(store_client::request(StoreOp::kCompareSet).bytes(key).bytes(expected).bytes(desired), timeout_);
+  const auto answer =
+      ask(store_client::request(StoreOp::kCompareSet).bytes(key).bytes(expected).bytes(desired), timeout_);
   StoreReader reader(answer.value());
   return store_client::read_bytes(reader);
 }

@@ -53,7 +53,8 @@ Napi::Value store_open(const Napi::CallbackInfo& info) {
     const std::string host = string_argument(env, info[0], "storeOpen: host");
     const auto port = static_cast<uint16_t>(whole(env, info[1], "storeOpen: port", 0, 65535));
     const bool hosts = info[2].IsBoolean() && info[2].As<Napi::Boolean>().Value();
-    return Napi::Number::New(env, table().insert(open(host, port, hosts, duration(env, info[3], "storeOpen: timeout"))));
+    return Napi::Number::New(env,
+                             table().insert(open(host, port, hosts, duration(env, info[3], "storeOpen: timeout"))));
   });
 }
 
@@ -65,7 +66,8 @@ Napi::Value store_port(const Napi::CallbackInfo& info) {
 void store_set(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   guarded(env, "storeSet", [&] {
-    client_of(info, "storeSet").set(string_argument(env, info[1], "storeSet"), bytes_argument(env, info[2], "storeSet"));
+    client_of(info, "storeSet")
+        .set(string_argument(env, info[1], "storeSet"), bytes_argument(env, info[2], "storeSet"));
   });
 }
 
@@ -138,7 +140,8 @@ void store_append(const Napi::CallbackInfo& info) {
 Napi::Value store_delete(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   return guarded(env, "storeDelete", [&] {
-    return Napi::Boolean::New(env, client_of(info, "storeDelete").deleteKey(string_argument(env, info[1], "storeDelete")));
+    return Napi::Boolean::New(env,
+                              client_of(info, "storeDelete").deleteKey(string_argument(env, info[1], "storeDelete")));
   });
 }
 

@@ -50,8 +50,7 @@ class StoreWriter {
     if (value > kStoreMessageLimit) refuse_size(value);
     return little_endian(value, 4);
   }
-  template <typename Bytes>
-  StoreWriter& bytes(const Bytes& value) {
+  template <typename Bytes> StoreWriter& bytes(const Bytes& value) {
     count(value.size());
     bytes_.append(value.begin(), value.end());
     return *this;

@@ -121,8 +121,7 @@ struct StoreServer::Impl {
     return false;
   }
 
-  template <typename Body>
-  static void guarded(Connection& connection, Body&& body) {
+  template <typename Body> static void guarded(Connection& connection, Body&& body) {
     try {
       if (!connection.ended) body();
     } catch (...) {
@@ -261,7 +260,8 @@ struct StoreServer::Impl {
         reader.end();
         std::string& value = values[key];
         // What cannot be sent in an answer must not be kept.
-        if (value.size() + more.size() > kStoreMessageLimit / 2) return reply(connection, refusal("too long a value of " + key));
+        if (value.size() + more.size() > kStoreMessageLimit / 2)
+          return reply(connection, refusal("too long a value of " + key));
         value += more;
         return reply(connection, answer(StoreStatus::kDone));
       }

@@ -35,7 +35,8 @@ Addresses resolve(const std::string& host, uint16_t port) {
   hints.ai_flags = AI_NUMERICSERV;
   addrinfo* found = nullptr;
   const int code = getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
-  if (code != 0) lost("the address " + host + " is not known: " + (code == EAI_SYSTEM ? error_text(errno) : gai_strerror(code)));
+  if (code != 0)
+    lost("the address " + host + " is not known: " + (code == EAI_SYSTEM ? error_text(errno) : gai_strerror(code)));
   return {found, &freeaddrinfo};
 }
 
@@ -45,9 +46,7 @@ bool is_loopback(const std::string& host) {
   return host == "localhost" || host == "::1";
 }
 
-Socket open_for(int family) {
-  return Socket(::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-}
+Socket open_for(int family) { return Socket(::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)); }
 
 void set_option(const Socket& socket, int level, int name, int value) {
   setsockopt(socket.fd(), level, name, &value, sizeof value);  // none that matters can fail
@@ -93,7 +92,8 @@ int try_listen(Socket& socket, int family, const sockaddr* address, socklen_t si
 bool Patience::wait_for(int fd, short events) {
   pollfd entry{fd, events, 0};
   for (;;) {
-    const int slice = endless_ ? store_socket::kSlice : static_cast<int>(std::min<int64_t>(left_, store_socket::kSlice));
+    const int slice =
+        endless_ ? store_socket::kSlice : static_cast<int>(std::min<int64_t>(left_, store_socket::kSlice));
     const int count = ::poll(&entry, 1, std::max(slice, 0));
     if (count > 0) return true;
     if (count < 0 && errno != EINTR) throw StoreLost(store_socket::error_text(errno));

@@ -15,7 +15,6 @@ namespace {
 constexpr int64_t kSharedBytes = 40 * 1024;
 // With pictures in global memory: enough blocks for every multiprocessor, few enough for the memory of their canvases.
 constexpr int64_t kScratchBlocks = 512;
-constexpr unsigned kThreads = 256;
 
 void run_on_cuda(augment::AugmentArgs a, const Tensor& state, bool advance) {
   const c10::DeviceGuard guard(state.device());
@@ -29,7 +28,8 @@ void run_on_cuda(augment::AugmentArgs a, const Tensor& state, bool advance) {
   }
   const char* file = "augment.cu";
   const cuda::Grid grid{static_cast<unsigned>(blocks)};
-  cuda::find_kernel(file, "augment_batch", {}).launch(grid, kThreads, shared ? static_cast<unsigned>(bytes) : 0u, a);
+  cuda::find_kernel(file, "augment_batch", {})
+      .launch(grid, augment::kThreads, shared ? static_cast<unsigned>(bytes) : 0u, a);
   augment::i64* counters = static_cast<augment::i64*>(state.data_ptr());
   if (advance) cuda::find_kernel(file, "augment_advance", {}).launch(cuda::Grid{1}, 1, 0, counters);
 }

@@ -1,5 +1,5 @@
-// What the two fused branches of a block are to autograd: x, a normalisation, a list of float32 weights, and their packed
-// copies in the type of x, which take no part in it. A Branch offers
+// What the two fused branches of a block are to autograd: x, a normalisation, a list of float32 weights, and their
+// packed copies in the type of x, which take no part in it. A Branch offers
 //   static Branch read(x, norm_weight, norm_bias, eps, weights, packed)   checks, and knows all but x afterwards
 //   Tensor forward(x, scale, Kept*) const                                keeps what backward needs where that is given
 //   variable_list backward(x, scale, Kept, dout) const                   of x, norm weight, norm bias, then the weights
@@ -25,8 +25,8 @@ template <class Branch> struct BranchFunction : public torch::autograd::Function
     at::AutoDispatchBelowADInplaceOrView below;
     const c10::DeviceGuard guard(x.device());
     typename Branch::Kept kept;
-    const Tensor out =
-        Branch::read(x, norm_weight, norm_bias, eps, weights.vec(), packed.vec()).forward(x, defined_or_empty(scale), &kept);
+    const Tensor out = Branch::read(x, norm_weight, norm_bias, eps, weights.vec(), packed.vec())
+                           .forward(x, defined_or_empty(scale), &kept);
     variable_list saved = {x, norm_weight, norm_bias, defined_or_empty(scale)};
     saved.insert(saved.end(), weights.begin(), weights.end());
     saved.insert(saved.end(), packed.begin(), packed.end());
@@ -40,7 +40,8 @@ template <class Branch> struct BranchFunction : public torch::autograd::Function
   }
 
   static variable_list backward(Context* ctx, const variable_list& grads) {
-    TORCH_CHECK(!at::GradMode::is_enabled(), Branch::kName, ": got backward with create_graph, expected first derivatives only.");
+    TORCH_CHECK(!at::GradMode::is_enabled(), Branch::kName,
+                ": got backward with create_graph, expected first derivatives only.");
     const variable_list saved = ctx->get_saved_variables();
     const auto weights = ctx->saved_data["weights"].toInt(), packed = ctx->saved_data["packed"].toInt();
     // One for every tensor and every other argument of forward; eps, the packed copies and scale get none.
@@ -60,18 +61,19 @@ template <class Branch> struct BranchFunction : public torch::autograd::Function
 };
 
 /** Without gradients: nothing is kept. Also the entry below autograd (inference mode). */
-template <class Branch>
-at::Tensor branch_plain(const at::Tensor& x_, const at::Tensor& norm_weight, const at::Tensor& norm_bias, double eps,
-                        at::TensorList weights, at::TensorList packed, const OptionalTensor& scale) {
+template <class Branch> at::Tensor branch_plain(const at::Tensor& x_, const at::Tensor& norm_weight,
+                                                const at::Tensor& norm_bias, double eps, at::TensorList weights,
+                                                at::TensorList packed, const OptionalTensor& scale) {
   const c10::DeviceGuard guard(x_.device());
   const at::Tensor x = x_.contiguous();
   check_scale(Branch::kName, scale, x);
-  return Branch::read(x, norm_weight, norm_bias, eps, weights.vec(), packed.vec()).forward(x, defined_or_empty(scale), nullptr);
+  return Branch::read(x, norm_weight, norm_bias, eps, weights.vec(), packed.vec())
+      .forward(x, defined_or_empty(scale), nullptr);
 }
 
-template <class Branch>
-at::Tensor branch_with_autograd(const at::Tensor& x, const at::Tensor& norm_weight, const at::Tensor& norm_bias, double eps,
-                                at::TensorList weights, at::TensorList packed, const OptionalTensor& scale) {
+template <class Branch> at::Tensor branch_with_autograd(const at::Tensor& x, const at::Tensor& norm_weight,
+                                                        const at::Tensor& norm_bias, double eps, at::TensorList weights,
+                                                        at::TensorList packed, const OptionalTensor& scale) {
   bool needed = any_requires_grad({x, norm_weight, norm_bias});
   for (const at::Tensor& weight : weights) needed = needed || any_requires_grad({weight});
   if (!needed) {

@@ -25,7 +25,8 @@ void* open_any(std::initializer_list<std::string> names) {
 // libtorch brings a small library that depends on the NVRTC it was built with; symbols are looked up through it.
 std::string beside_libtorch(const char* name) {
   Dl_info info{};
-  if (dladdr(reinterpret_cast<void*>(&at::cuda::getCurrentDeviceProperties), &info) == 0 || !info.dli_fname) return name;
+  if (dladdr(reinterpret_cast<void*>(&at::cuda::getCurrentDeviceProperties), &info) == 0 || !info.dli_fname)
+    return name;
   const std::string path = info.dli_fname;
   const size_t slash = path.rfind('/');
   return slash == std::string::npos ? name : path.substr(0, slash + 1) + name;
@@ -50,9 +51,11 @@ const Driver& driver() {
 
 const Nvrtc& nvrtc() {
   static const Nvrtc loaded = [] {
-    void* library = open_any({beside_libtorch("libcaffe2_nvrtc.so"), "libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so"});
-    TORCH_CHECK(library, "CUDA: NVRTC, which compiles our kernels, was not found beside libtorch nor on the library path. "
-                         "Install nvidia-cuda-nvrtc with the pip that installed torch.");
+    void* library =
+        open_any({beside_libtorch("libcaffe2_nvrtc.so"), "libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so"});
+    TORCH_CHECK(library,
+                "CUDA: NVRTC, which compiles our kernels, was not found beside libtorch nor on the library path. "
+                "Install nvidia-cuda-nvrtc with the pip that installed torch.");
     Nvrtc n{};
     take(library, "nvrtcVersion", n.version);
     take(library, "nvrtcCreateProgram", n.create);

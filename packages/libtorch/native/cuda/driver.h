@@ -15,7 +15,8 @@ struct Driver {
 
 struct Nvrtc {
   int (*version)(int* major, int* minor);
-  int (*create)(void** program, const char* source, const char* name, int headers, const char* const*, const char* const*);
+  int (*create)(void** program, const char* source, const char* name, int headers, const char* const* contents,
+                const char* const* names);
   int (*compile)(void* program, int count, const char* const* options);
   int (*destroy)(void** program);
   int (*log_size)(void* program, size_t* size);

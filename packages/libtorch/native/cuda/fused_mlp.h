@@ -10,15 +10,16 @@ namespace mamba_prune::cuda {
 bool fused_mlp_runs(int64_t model, at::ScalarType type);
 
 /**
- * The weights as the kernel reads them, uint8 [units, bytes]: for every 64 neurons one unit of fc1 and one of fc2, then for
- * every 64 columns of the next in-projection one unit. Weights and biases of the normalisations are multiplied into the
- * products that follow them.
+ * The weights as the kernel reads them, uint8 [units, bytes]: for every 64 neurons one unit of fc1 and one of fc2, then
+ * for every 64 columns of the next in-projection one unit. Weights and biases of the normalisations are multiplied into
+ * the products that follow them.
  *
- * @param next_in_proj float32 [2 d_inner, d_model], or undefined after the last block; each half is padded to a multiple of 8
+ * @param next_in_proj float32 [2 d_inner, d_model], or undefined after the last block; each half is padded to a
+ * multiple of 8
  */
-at::Tensor fused_mlp_units(const at::Tensor& norm_weight, const at::Tensor& norm_bias, const at::Tensor& fc1, const at::Tensor& bias1,
-                           const at::Tensor& fc2, const at::Tensor& next_weight, const at::Tensor& next_bias,
-                           const at::Tensor& next_in_proj, at::ScalarType type);
+at::Tensor fused_mlp_units(const at::Tensor& norm_weight, const at::Tensor& norm_bias, const at::Tensor& fc1,
+                           const at::Tensor& bias1, const at::Tensor& fc2, const at::Tensor& next_weight,
+                           const at::Tensor& next_bias, const at::Tensor& next_in_proj, at::ScalarType type);
 
 /** The shape of the units of so many neurons and (padded) columns of the next in-projection. */
 std::pair<int64_t, int64_t> fused_mlp_units_shape(int64_t model, int64_t neurons, int64_t next_columns);
@@ -29,7 +30,7 @@ std::pair<int64_t, int64_t> fused_mlp_units_shape(int64_t model, int64_t neurons
  * @param bias2 float32 [d_model]
  * @param next contiguous [rows, columns], or undefined
  */
-void fused_mlp(const at::Tensor& x, const at::Tensor& units, const at::Tensor& bias2, int64_t neurons, double eps, const at::Tensor& out,
-               const at::Tensor& next);
+void fused_mlp(const at::Tensor& x, const at::Tensor& units, const at::Tensor& bias2, int64_t neurons, double eps,
+               const at::Tensor& out, const at::Tensor& next);
 
 }  // namespace mamba_prune::cuda

@@ -15,7 +15,8 @@ namespace {
 constexpr size_t kWorkspace = 32 << 20;
 
 void check(cublasStatus_t status, const char* what) {
-  TORCH_CHECK(status == CUBLAS_STATUS_SUCCESS, "CUDA: cuBLASLt: ", what, " failed with status ", static_cast<int>(status));
+  TORCH_CHECK(status == CUBLAS_STATUS_SUCCESS, "CUDA: cuBLASLt: ", what, " failed with status ",
+              static_cast<int>(status));
 }
 
 cudaDataType_t type_of(at::ScalarType type) {
@@ -51,7 +52,8 @@ void* workspace() {
   const auto stream = c10::cuda::getCurrentCUDAStream();
   const std::lock_guard<std::mutex> lock(mutex);
   at::Tensor& t = kept[{static_cast<int>(stream.device_index()), static_cast<void*>(stream.stream())}];
-  if (!t.defined()) t = at::empty({static_cast<int64_t>(kWorkspace)}, at::TensorOptions().dtype(at::kByte).device(at::kCUDA));
+  if (!t.defined())
+    t = at::empty({static_cast<int64_t>(kWorkspace)}, at::TensorOptions().dtype(at::kByte).device(at::kCUDA));
   return t.data_ptr();
 }
 
@@ -73,8 +75,8 @@ uint32_t alignment(const void* data, int64_t stride_bytes) {
 }  // namespace
 
 Mat mat(const at::Tensor& t) {
-  TORCH_CHECK(t.dim() >= 1 && (t.size(-1) <= 1 || t.stride(-1) == 1), "CUDA: got a tensor of shape ", t.sizes(), " and strides ",
-              t.strides(), ", expected a contiguous last dimension.");
+  TORCH_CHECK(t.dim() >= 1 && (t.size(-1) <= 1 || t.stride(-1) == 1), "CUDA: got a tensor of shape ", t.sizes(),
+              " and strides ", t.strides(), ", expected a contiguous last dimension.");
   const int64_t columns = t.size(-1), rows = columns == 0 ? 0 : t.numel() / columns;
   int64_t stride = columns;
   if (t.dim() >= 2) {
@@ -89,18 +91,19 @@ Mat mat(const at::Tensor& t) {
   return {t.data_ptr(), rows, columns, stride};
 }
 
-void gemm(const Mat& a, bool transpose_a, const Mat& b, bool transpose_b, const Mat& out, at::ScalarType in, at::ScalarType out_type,
-          const Extra& extra) {
+void gemm(const Mat& a, bool transpose_a, const Mat& b, bool transpose_b, const Mat& out, at::ScalarType in,
+          at::ScalarType out_type, const Extra& extra) {
   const int64_t m = out.rows, n = out.columns, k = transpose_a ? a.rows : a.columns;
   TORCH_CHECK((transpose_a ? a.columns : a.rows) == m && (transpose_b ? b.rows : b.columns) == n &&
                   (transpose_b ? b.columns : b.rows) == k,
-              "CUDA: got a product of [", a.rows, ", ", a.columns, "]", transpose_a ? "^T" : "", " and [", b.rows, ", ", b.columns,
-              "]", transpose_b ? "^T" : "", " into [", m, ", ", n, "].");
+              "CUDA: got a product of [", a.rows, ", ", a.columns, "]", transpose_a ? "^T" : "", " and [", b.rows, ", ",
+              b.columns, "]", transpose_b ? "^T" : "", " into [", m, ", ", n, "].");
   if (m == 0 || n == 0) return;
   // cuBLAS is column-major: its first matrix is our second, and all are seen transposed.
   Description d;
   const bool tf32 = in == at::kFloat && at::globalContext().allowTF32CuBLAS();
-  check(cublasLtMatmulDescCreate(&d.value, tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUDA_R_32F), "a description");
+  check(cublasLtMatmulDescCreate(&d.value, tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUDA_R_32F),
+        "a description");
   set(d.value, CUBLASLT_MATMUL_DESC_TRANSA, transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N);
   set(d.value, CUBLASLT_MATMUL_DESC_TRANSB, transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N);
   set(d.value, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue_of(extra.epilogue));
@@ -118,12 +121,29 @@ void gemm(const Mat& a, bool transpose_a, const Mat& b, bool transpose_b, const 
   layout(la, b, in), layout(lb, a, in), layout(lc, c, out_type), layout(ld, out, out_type);
 
   const std::array<uint32_t, 4> aligned = {alignment(b.data, b.stride * in_size), alignment(a.data, a.stride * in_size),
-                                           alignment(c.data, c.stride * out_size), alignment(out.data, out.stride * out_size)};
+                                           alignment(c.data, c.stride * out_size),
+                                           alignment(out.data, out.stride * out_size)};
   // Asking which algorithm is best takes longer than a small product; the answer is kept.
-  const std::array<int64_t, 20> key = {static_cast<int64_t>(c10::cuda::current_device()), static_cast<int64_t>(in),
-                                       static_cast<int64_t>(out_type), transpose_a, transpose_b, m, n, k, a.stride, b.stride, c.stride,
-                                       out.stride, static_cast<int64_t>(extra.epilogue), extra.add != nullptr, tf32, aligned[0],
-                                       aligned[1], aligned[2], aligned[3], extra.aux_stride};
+  const std::array<int64_t, 20> key = {static_cast<int64_t>(c10::cuda::current_device()),
+                                       static_cast<int64_t>(in),
+                                       static_cast<int64_t>(out_type),
+                                       transpose_a,
+                                       transpose_b,
+                                       m,
+                                       n,
+                                       k,
+                                       a.stride,
+                                       b.stride,
+                                       c.stride,
+                                       out.stride,
+                                       static_cast<int64_t>(extra.epilogue),
+                                       extra.add != nullptr,
+                                       tf32,
+                                       aligned[0],
+                                       aligned[1],
+                                       aligned[2],
+                                       aligned[3],
+                                       extra.aux_stride};
   static std::mutex mutex;
   static std::map<std::array<int64_t, 20>, cublasLtMatmulAlgo_t> algorithms;
   cublasLtMatmulAlgo_t algorithm;
@@ -144,18 +164,19 @@ void gemm(const Mat& a, bool transpose_a, const Mat& b, bool transpose_b, const 
       prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, aligned[3]);
       cublasLtMatmulHeuristicResult_t result{};
       int count = 0;
-      const cublasStatus_t status =
-          cublasLtMatmulAlgoGetHeuristic(handle, d.value, la.value, lb.value, lc.value, ld.value, p.value, 1, &result, &count);
-      TORCH_CHECK(status == CUBLAS_STATUS_SUCCESS && count > 0, "CUDA: cuBLASLt has no algorithm for a product of [", m, ", ", k,
-                  "] and [", k, ", ", n, "] of ", in, " into ", out_type, " with row strides ", a.stride, ", ", b.stride, ", ",
-                  out.stride, " and epilogue ", static_cast<int>(extra.epilogue), ".");
+      const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(handle, d.value, la.value, lb.value, lc.value,
+                                                                   ld.value, p.value, 1, &result, &count);
+      TORCH_CHECK(status == CUBLAS_STATUS_SUCCESS && count > 0, "CUDA: cuBLASLt has no algorithm for a product of [", m,
+                  ", ", k, "] and [", k, ", ", n, "] of ", in, " into ", out_type, " with row strides ", a.stride, ", ",
+                  b.stride, ", ", out.stride, " and epilogue ", static_cast<int>(extra.epilogue), ".");
       known = algorithms.emplace(key, result.algo).first;
     }
     algorithm = known->second;
   }
   const float one = 1.0f, beta = extra.add ? 1.0f : 0.0f;
-  check(cublasLtMatmul(handle, d.value, &one, b.data, la.value, a.data, lb.value, &beta, c.data, lc.value, const_cast<void*>(out.data),
-                       ld.value, &algorithm, workspace(), kWorkspace, c10::cuda::getCurrentCUDAStream().stream()),
+  check(cublasLtMatmul(handle, d.value, &one, b.data, la.value, a.data, lb.value, &beta, c.data, lc.value,
+                       const_cast<void*>(out.data), ld.value, &algorithm, workspace(), kWorkspace,
+                       c10::cuda::getCurrentCUDAStream().stream()),
         "a product");
 }
 

@@ -25,14 +25,14 @@ struct Extra {
   const void* bias = nullptr;  // of the result's type
   void* aux = nullptr;         // of the result's shape and type
   int64_t aux_stride = 0;
-  const Mat* add = nullptr;    // added to the product, before the epilogue; of the result's type
+  const Mat* add = nullptr;  // added to the product, before the epilogue; of the result's type
 };
 
 /**
  * out = op(a) op(b) (+ extra), where op transposes when asked to. a and b have one type, `in`; out has `out_type`.
  * Accumulates in float32.
  */
-void gemm(const Mat& a, bool transpose_a, const Mat& b, bool transpose_b, const Mat& out, at::ScalarType in, at::ScalarType out_type,
-          const Extra& extra = {});
+void gemm(const Mat& a, bool transpose_a, const Mat& b, bool transpose_b, const Mat& out, at::ScalarType in,
+          at::ScalarType out_type, const Extra& extra = {});
 
 }  // namespace mamba_prune::cuda

@@ -13,6 +13,7 @@
 #include <map>
 #include <mutex>
 #include <unordered_map>
+#include <vector>
 
 #include "driver.h"
 
@@ -25,15 +26,49 @@ std::string& kernel_folder() {
   return folder;
 }
 
-std::string read_source(const std::string& name) {
+std::string read_file(const std::string& name) {
   const std::string path = kernel_folder() + "/" + name;
   std::ifstream file(path, std::ios::binary);
   TORCH_CHECK(file, "CUDA: the kernel source ", path, " cannot be read.");
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
+// A source, and the headers that it includes, directly or not, by their names. NVRTC is given them all, so that the
+// key of what it made covers them.
+struct Source {
+  std::string text;
+  std::map<std::string, std::string> headers;
+};
+
+// The names in the lines `#include "NAME"` of a text.
+std::vector<std::string> included_names(const std::string& text) {
+  static const std::string begin = "\n#include \"";
+  std::vector<std::string> names;
+  const std::string lines = "\n" + text;
+  for (size_t at = lines.find(begin); at != std::string::npos; at = lines.find(begin, at)) {
+    at += begin.size();
+    names.push_back(lines.substr(at, lines.find('"', at) - at));
+  }
+  return names;
+}
+
+Source read_source(const std::string& name) {
+  Source source{read_file("common.cuh") + read_file(name), {}};
+  std::vector<std::string> wanted = included_names(source.text);
+  while (!wanted.empty()) {
+    const std::string header = wanted.back();
+    wanted.pop_back();
+    if (source.headers.count(header) != 0) continue;
+    const std::string& text = source.headers[header] = read_file(header);
+    const std::vector<std::string> more = included_names(text);
+    wanted.insert(wanted.end(), more.begin(), more.end());
+  }
+  return source;
+}
+
 void append_defines(std::string& text, const Defines& defines) {
-  for (const auto& [name, value] : defines) text.append("#define ").append(name).append(" ").append(std::to_string(value)).append("\n");
+  for (const auto& [name, value] : defines)
+    text.append("#define ").append(name).append(" ").append(std::to_string(value)).append("\n");
 }
 
 // $XDG_CACHE_HOME/mamba-prune/kernels, or that in ~/.cache; empty when there is no place to write to.
@@ -59,7 +94,8 @@ std::string read_cached(const std::string& path, const std::string& key) {
   std::ifstream file(path, std::ios::binary);
   if (!file) return "";
   const std::string content{std::istreambuf_iterator<char>(file), {}};
-  if (content.size() <= key.size() + 1 || content.compare(0, key.size(), key) != 0 || content[key.size()] != '\0') return "";
+  if (content.size() <= key.size() + 1 || content.compare(0, key.size(), key) != 0 || content[key.size()] != '\0')
+    return "";
   return content.substr(key.size() + 1);
 }
 
@@ -78,10 +114,14 @@ void write_cached(const std::string& path, const std::string& key, const std::st
   if (std::rename(temporary.c_str(), path.c_str()) != 0) std::remove(temporary.c_str());
 }
 
-std::string compile(const std::string& source, const std::string& name, const std::string& arch) {
+std::string compile(const std::string& text, const Source& source, const std::string& name, const std::string& arch) {
   const Nvrtc& n = nvrtc();
+  std::vector<const char*> names, contents;
+  for (const auto& [header, content] : source.headers)
+    names.push_back(header.c_str()), contents.push_back(content.c_str());
   void* program = nullptr;
-  int code = n.create(&program, source.c_str(), name.c_str(), 0, nullptr, nullptr);
+  int code =
+      n.create(&program, text.c_str(), name.c_str(), static_cast<int>(names.size()), contents.data(), names.data());
   TORCH_CHECK(code == 0, "CUDA: NVRTC does not start: ", n.error_string(code));
   const std::string arch_option = "--gpu-architecture=" + arch;
   const char* options[] = {arch_option.c_str(), "--std=c++17"};
@@ -113,13 +153,15 @@ std::string architecture() {
 
 // The module of one source with one set of defines; compiled or read from the cache.
 void* load_module(const char* file, const std::string& defines) {
-  static std::map<std::string, std::string> sources;
+  static std::map<std::string, Source> sources;
   auto found = sources.find(file);
-  if (found == sources.end()) found = sources.emplace(file, read_source("common.cuh") + read_source(file)).first;
-  const std::string source = defines + found->second, arch = architecture();
+  if (found == sources.end()) found = sources.emplace(file, read_source(file)).first;
+  const Source& source = found->second;
+  const std::string text = defines + source.text, arch = architecture();
   int major = 0, minor = 0;
   nvrtc().version(&major, &minor);
-  const std::string key = "nvrtc " + std::to_string(major) + "." + std::to_string(minor) + " " + arch + "\n" + source;
+  std::string key = "nvrtc " + std::to_string(major) + "." + std::to_string(minor) + " " + arch + "\n" + text;
+  for (const auto& [header, content] : source.headers) key.append("\n").append(header).append("\n").append(content);
   const std::string folder = cache_folder();
   char hash[17];
   std::snprintf(hash, sizeof hash, "%016llx", static_cast<unsigned long long>(fnv1a(key)));
@@ -128,7 +170,7 @@ void* load_module(const char* file, const std::string& defines) {
   void* module = nullptr;
   // A damaged file is compiled again.
   if (!program.empty() && driver().module_load_data(&module, program.data()) == 0) return module;
-  program = compile(source, file, arch);
+  program = compile(text, source, file, arch);
   check_driver(driver().module_load_data(&module, program.data()), "loading a kernel");
   if (!folder.empty()) write_cached(path, key, program);
   return module;
@@ -155,7 +197,8 @@ const Kernel& find_kernel(const char* file, const char* function, const Defines&
   if (known != kernels.end()) return known->second;
   const std::string module_key = key.substr(0, module_end);
   auto module = modules.find(module_key);
-  if (module == modules.end()) module = modules.emplace(module_key, load_module(file, key.substr(0, defines_end))).first;
+  if (module == modules.end())
+    module = modules.emplace(module_key, load_module(file, key.substr(0, defines_end))).first;
   void* found = nullptr;
   check_driver(driver().module_get_function(&found, module->second, function), "finding a kernel");
   return kernels.emplace(std::move(key), Kernel(found)).first->second;
@@ -165,9 +208,11 @@ void Kernel::launch_with(Grid grid, unsigned threads, unsigned shared_bytes, voi
   // More than 48 KiB have to be asked for.
   constexpr int kMaxDynamicSharedSize = 8;
   if (shared_bytes > 48 * 1024)
-    check_driver(driver().set_attribute(function_, kMaxDynamicSharedSize, static_cast<int>(shared_bytes)), "asking for shared memory");
+    check_driver(driver().set_attribute(function_, kMaxDynamicSharedSize, static_cast<int>(shared_bytes)),
+                 "asking for shared memory");
   void* stream = c10::cuda::getCurrentCUDAStream().stream();
-  check_driver(driver().launch_kernel(function_, grid.x, grid.y, grid.z, threads, 1, 1, shared_bytes, stream, arguments, nullptr),
+  check_driver(driver().launch_kernel(function_, grid.x, grid.y, grid.z, threads, 1, 1, shared_bytes, stream, arguments,
+                                      nullptr),
                "launching a kernel");
 }
 

@@ -35,7 +35,8 @@ class Kernel {
 
 /**
  * A kernel for the current device.
- * @param file name inside native/cuda/kernels; common.cuh is put before it
+ * @param file name inside native/cuda/kernels; common.cuh is put before it, and headers that both include are found
+ * there
  * @throws c10::Error if it does not compile
  */
 const Kernel& find_kernel(const char* file, const char* function, const Defines& defines);

@@ -5,6 +5,11 @@
 #include <algorithm>
 
 #include "kernel.h"
+#include "kernels/conv_interface.h"
+#include "kernels/gelu_interface.h"
+#include "kernels/norm_interface.h"
+#include "kernels/reduce_interface.h"
+#include "kernels/scan_interface.h"
 
 namespace mamba_prune::cuda {
 
@@ -12,40 +17,32 @@ namespace {
 
 using at::Tensor;
 
-// Steps between two checkpoints, states of a thread, and so on: as in kernels/scan.cu.
-constexpr int64_t kSegment = 16, kChunk = 4, kOwn = 8;
+using scan_kernel::kMaxStates;
+using scan_kernel::kOwn;
+using scan_kernel::kSegment;
+// On the host the type of the elements is not known.
+using ScanArgs = scan_kernel::ScanArgs<void>;
+using ScanGrads = scan_kernel::ScanGrads<void>;
+using ConvArgs = conv_kernel::ConvArgs<void>;
+using NormArgs = norm_kernel::NormArgs<void>;
+
 constexpr unsigned kForwardThreads = 64, kBackwardThreads = 128;
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 unsigned u32(int64_t v) { return static_cast<unsigned>(v); }
 int multiprocessors() { return at::cuda::getCurrentDeviceProperties()->multiProcessorCount; }
 void* pointer(const Tensor& t) { return t.defined() ? t.data_ptr() : nullptr; }
+float* float_pointer(const Tensor& t) { return static_cast<float*>(pointer(t)); }
 int row(const Tensor& t) {
   if (!t.defined()) return 0;
   const int64_t stride = mat(t).stride;
-  TORCH_CHECK(stride * t.size(1) < (int64_t{1} << 31), "CUDA: got rows at a distance of ", stride, " and sequences of ", t.size(1),
-              ", expected less than 2^31 elements a sequence.");
+  TORCH_CHECK(stride * t.size(1) < (int64_t{1} << 31), "CUDA: got rows at a distance of ", stride, " and sequences of ",
+              t.size(1), ", expected less than 2^31 elements a sequence.");
   return static_cast<int>(stride);
 }
 
-struct ScanArgs {
-  const void *u, *delta, *z, *B, *C;
-  const void *A, *D, *bias, *initial;
-  void* y;
-  void *last, *checkpoints;
-  int u_row, delta_row, z_row, b_row, c_row, y_row;
-  int batch, length, channels, width;
-  const void* scale;
-};
-struct ScanGrads {
-  const void *dy, *dlast;
-  void *du, *ddelta, *dz;
-  void *dbc, *params, *dinitial;
-  int dy_row, du_row, ddelta_row, dz_row;
-  int batches_per_block;
-};
-
-// Whether u, delta and what is theirs have one row stride, and z and dz another: the kernels then compute fewer addresses.
+// Whether u, delta and what is theirs have one row stride, and z and dz another: the kernels then compute fewer
+// addresses.
 bool same_rows(const Scan& s, const Tensor& dy, const ScanGradients& g) {
   const int first = row(s.u);
   for (const Tensor& t : {s.delta, dy, g.du, g.ddelta})
@@ -56,9 +53,12 @@ bool same_rows(const Scan& s, const Tensor& dy, const ScanGradients& g) {
 ScanArgs args_of(const Scan& s) {
   ScanArgs a{};
   a.u = pointer(s.u), a.delta = pointer(s.delta), a.z = pointer(s.z), a.B = pointer(s.B), a.C = pointer(s.C);
-  a.A = pointer(s.A), a.D = pointer(s.D), a.bias = pointer(s.bias), a.initial = pointer(s.initial), a.scale = pointer(s.scale);
+  a.A = float_pointer(s.A), a.D = float_pointer(s.D), a.bias = float_pointer(s.bias),
+  a.initial = float_pointer(s.initial);
+  a.scale = float_pointer(s.scale);
   a.u_row = row(s.u), a.delta_row = row(s.delta), a.z_row = row(s.z), a.b_row = row(s.B), a.c_row = row(s.C);
-  a.batch = static_cast<int>(s.u.size(0)), a.length = static_cast<int>(s.u.size(1)), a.channels = static_cast<int>(s.channels);
+  a.batch = static_cast<int>(s.u.size(0)), a.length = static_cast<int>(s.u.size(1)),
+  a.channels = static_cast<int>(s.channels);
   return a;
 }
 
@@ -77,8 +77,15 @@ Defines defines_of(const Scan& s, const Defines& own) {
   return all;
 }
 
-int64_t groups_of(int64_t states) { return states <= 8 ? 1 : states <= 16 ? 2 : 4; }
-int64_t saved_states(int64_t states) { return ceil_div(states, 4) * 4; }
+int64_t backward_shared_bytes(int64_t groups) {
+  using namespace scan_kernel;
+  constexpr int threads = kBackwardThreads;
+  switch (groups) {
+    case 1: return sizeof(BackwardShared<1, threads>);
+    case 2: return sizeof(BackwardShared<2, threads>);
+    default: return sizeof(BackwardShared<kMaxGroups, threads>);
+  }
+}
 
 // Elements moved at once: a pair where every row begins at a pair, and the pair lies within the row.
 int64_t vector_of(std::initializer_list<Tensor> tensors, int64_t width) {
@@ -86,69 +93,57 @@ int64_t vector_of(std::initializer_list<Tensor> tensors, int64_t width) {
   for (const Tensor& t : tensors) {
     if (!t.defined()) continue;
     const int64_t bytes = 2 * t.element_size();
-    if (mat(t).stride % 2 != 0 || reinterpret_cast<uintptr_t>(t.data_ptr()) % static_cast<uintptr_t>(bytes) != 0) return 1;
+    if (mat(t).stride % 2 != 0 || reinterpret_cast<uintptr_t>(t.data_ptr()) % static_cast<uintptr_t>(bytes) != 0)
+      return 1;
   }
   return 2;
 }
 
 at::TensorOptions floats(const Tensor& like) { return like.options().dtype(at::kFloat); }
 
-struct ConvArgs {
-  const void *x, *dy;
-  const void *weight, *bias;
-  void *y, *dx;
-  void* partial;
-  int64_t x_row, y_row, dy_row, dx_row;
-  int batch, length, channels, width;
-};
-
-struct NormArgs {
-  const void *x, *dy, *dskip;
-  const void *weight, *bias;
-  void *y, *dx;
-  void* partial;
-  int64_t x_row, y_row, dy_row, dskip_row, dx_row;
-  int rows;
-  float eps;
-};
 constexpr unsigned kNormThreads = 128;
 
 }  // namespace
 
 int64_t scalar_code(at::ScalarType type) {
   switch (type) {
-    case at::kFloat: return 0;
-    case at::kBFloat16: return 1;
-    case at::kHalf: return 2;
+    case at::kFloat: return MAMBA_PRUNE_FLOAT32;
+    case at::kBFloat16: return MAMBA_PRUNE_BFLOAT16;
+    case at::kHalf: return MAMBA_PRUNE_FLOAT16;
     default: TORCH_CHECK(false, "CUDA: got a tensor of type ", type, ", expected float32, float16 or bfloat16.");
   }
 }
 
 Tensor scan_checkpoints(const Scan& s) {
   const int64_t segments = ceil_div(s.u.size(1), kSegment);
-  return at::empty({s.u.size(0), segments - 1, s.channels, saved_states(s.A.size(1))}, floats(s.u));
+  return at::empty({s.u.size(0), segments - 1, s.channels, scan_kernel::saved_states(static_cast<int>(s.A.size(1)))},
+                   floats(s.u));
 }
 
 void scan_forward(const Scan& s, const Tensor& y, bool add, const Tensor& last, const Tensor& checkpoints) {
   if (s.u.size(0) == 0) return;
-  TORCH_CHECK(s.u.size(0) <= 65535, "selective_scan: got a batch of ", s.u.size(0), ", expected at most 65535 on a GPU. Split it.");
+  TORCH_CHECK(s.u.size(0) <= 65535, "selective_scan: got a batch of ", s.u.size(0),
+              ", expected at most 65535 on a GPU. Split it.");
   ScanArgs a = args_of(s);
   a.y = pointer(y), a.y_row = row(y), a.width = static_cast<int>(y.size(-1));
-  a.last = pointer(last), a.checkpoints = pointer(checkpoints);
+  a.last = float_pointer(last), a.checkpoints = float_pointer(checkpoints);
   const int64_t states = s.A.size(1);
   // Registers decide how many blocks fit: more states take more of them.
   const Kernel& kernel = find_kernel("scan.cu", "scan_forward",
                                      defines_of(s, {{"SAVE", checkpoints.defined()},
                                                     {"ADD_Y", add},
                                                     {"FORWARD_THREADS", kForwardThreads},
-                                                    {"FORWARD_BLOCKS", states <= 16 ? 8 : states <= 40 ? 5 : 4}}));
+                                                    {"FORWARD_BLOCKS", states <= 16   ? 8
+                                                                       : states <= 40 ? 5
+                                                                                      : 4}}));
   kernel.launch({u32(ceil_div(a.width, kForwardThreads)), u32(a.batch)}, kForwardThreads, 0, a);
 }
 
-void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const Tensor& checkpoints, bool add_dz, bool want_dinitial,
-                   ScanGradients& out) {
-  const int64_t states = s.A.size(1), groups = groups_of(states), batch = s.u.size(0), length = s.u.size(1);
-  TORCH_CHECK(states <= 4 * kOwn, "selective_scan: got ", states, " states, expected at most ", 4 * kOwn,
+void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const Tensor& checkpoints, bool add_dz,
+                   bool want_dinitial, ScanGradients& out) {
+  const int64_t states = s.A.size(1), groups = scan_kernel::groups_of(static_cast<int>(states)), batch = s.u.size(0),
+                length = s.u.size(1);
+  TORCH_CHECK(states <= kMaxStates, "selective_scan: got ", states, " states, expected at most ", kMaxStates,
               " for gradients on a GPU. Prune the states, or use the CPU.");
   const int64_t width = out.du.size(-1), channels_per_block = kBackwardThreads / groups;
   const int64_t blocks = ceil_div(width, channels_per_block);
@@ -162,10 +157,11 @@ void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const T
   if (batch == 0) partial.zero_();
   else {
     ScanArgs a = args_of(s);
-    a.checkpoints = pointer(checkpoints), a.width = static_cast<int>(width);
+    a.checkpoints = float_pointer(checkpoints), a.width = static_cast<int>(width);
     ScanGrads g{};
-    g.dy = pointer(dy), g.dlast = pointer(dlast), g.du = pointer(out.du), g.ddelta = pointer(out.ddelta), g.dz = pointer(out.dz);
-    g.dbc = pointer(out.states), g.params = pointer(partial), g.dinitial = pointer(out.dinitial);
+    g.dy = pointer(dy), g.du = pointer(out.du), g.ddelta = pointer(out.ddelta), g.dz = pointer(out.dz);
+    g.dlast = float_pointer(dlast), g.dbc = float_pointer(out.states), g.params = float_pointer(partial);
+    g.dinitial = float_pointer(out.dinitial);
     g.dy_row = row(dy), g.du_row = row(out.du), g.ddelta_row = row(out.ddelta), g.dz_row = row(out.dz);
     g.batches_per_block = static_cast<int>(per);
     const Kernel& kernel = find_kernel("scan.cu", "scan_backward",
@@ -173,9 +169,7 @@ void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const T
                                                       {"SAME_ROWS", same_rows(s, dy, out)},
                                                       {"BACKWARD_THREADS", kBackwardThreads},
                                                       {"BACKWARD_BLOCKS", 3}}));
-    const int64_t warps = kBackwardThreads / 32;
-    const int64_t shared = 4 * (kSegment * 2 * out.padded + kSegment * warps * 16 * kOwn + kSegment / kChunk * kOwn * kBackwardThreads);
-    kernel.launch({u32(blocks), u32(rows)}, kBackwardThreads, u32(shared), a, g);
+    kernel.launch({u32(blocks), u32(rows)}, kBackwardThreads, u32(backward_shared_bytes(groups)), a, g);
   }
   const Tensor sums = reduce_rows(partial);
   const int64_t n = s.channels * states;
@@ -188,23 +182,35 @@ void reduce_states(const ScanGradients& g, int64_t states, const Tensor& out, in
   if (to.rows == 0) return;
   const Kernel& kernel = find_kernel("reduce.cu", "reduce_states", {{"SCALAR", scalar_code(out.scalar_type())}});
   const int64_t columns = to.columns - offset;
-  kernel.launch({u32(ceil_div(to.rows * columns, 256))}, 256, 0, static_cast<const float*>(g.states.data_ptr()), out.data_ptr(),
-                static_cast<int>(g.states.size(0)), static_cast<int>(to.rows), static_cast<int>(g.padded), static_cast<int>(states),
-                static_cast<int>(offset), static_cast<int>(to.columns), static_cast<int>(to.stride));
+  reduce_kernel::StatesArgs<void> a{};
+  a.partial = float_pointer(g.states), a.out = pointer(out);
+  a.blocks = static_cast<int>(g.states.size(0)), a.rows = static_cast<int>(to.rows),
+  a.padded = static_cast<int>(g.padded);
+  a.states = static_cast<int>(states), a.offset = static_cast<int>(offset);
+  a.width = static_cast<int>(to.columns), a.row_stride = static_cast<int>(to.stride);
+  constexpr int threads = reduce_kernel::kStatesThreads;
+  kernel.launch({u32(ceil_div(to.rows * columns, threads))}, threads, 0, a);
 }
 
 void conv_forward(const Conv& c, const Tensor& y) {
-  const int64_t width = y.size(-1), batch = y.size(0), length = y.size(1), vector = vector_of({c.x, y}, width), run = 16;
+  const int64_t width = y.size(-1), batch = y.size(0), length = y.size(1), vector = vector_of({c.x, y}, width),
+                run = 16;
   if (batch == 0) return;
   const unsigned threads = 128;
   ConvArgs a{};
-  a.x = pointer(c.x), a.weight = pointer(c.weight), a.bias = pointer(c.bias), a.y = pointer(y);
+  a.x = pointer(c.x), a.weight = float_pointer(c.weight), a.bias = float_pointer(c.bias), a.y = pointer(y);
   a.x_row = row(c.x), a.y_row = row(y), a.batch = static_cast<int>(batch), a.length = static_cast<int>(length);
   a.channels = static_cast<int>(c.weight.size(0)), a.width = static_cast<int>(width);
   const Kernel& kernel = find_kernel("conv.cu", "conv_forward",
-                                     {{"SCALAR", scalar_code(c.x.scalar_type())}, {"TAPS", c.weight.size(1)}, {"VECTOR", vector},
-                                      {"REVERSE", c.reverse}, {"HAS_BIAS", c.bias.defined()}, {"SILU", c.silu}, {"THREADS", threads},
-                                      {"RUN", run}, {"ADD_DX", 0}});
+                                     {{"SCALAR", scalar_code(c.x.scalar_type())},
+                                      {"TAPS", c.weight.size(1)},
+                                      {"VECTOR", vector},
+                                      {"REVERSE", c.reverse},
+                                      {"HAS_BIAS", c.bias.defined()},
+                                      {"SILU", c.silu},
+                                      {"THREADS", threads},
+                                      {"RUN", run},
+                                      {"ADD_DX", 0}});
   kernel.launch({u32(ceil_div(width / vector * ceil_div(length, run) * batch, threads))}, threads, 0, a);
 }
 
@@ -212,20 +218,27 @@ std::pair<Tensor, Tensor> conv_backward(const Conv& c, const Tensor& dy, const T
   const int64_t width = dx.size(-1), batch = dx.size(0), length = dx.size(1), vector = vector_of({c.x, dy, dx}, width);
   const int64_t channels = c.weight.size(0), taps = c.weight.size(1);
   const unsigned threads = 128;
-  const int64_t run = 32, across = ceil_div(width / vector, 32);
+  const int64_t run = 32, across = ceil_div(width / vector, conv_kernel::kBackwardGroups);
   // As many blocks as the GPU holds at a time, each with several runs where there are more: fewer partial sums.
-  const int64_t rows =
-      std::clamp<int64_t>(ceil_div(batch * ceil_div(length, run), threads / 32), 1, std::max<int64_t>(1, int64_t{16} * multiprocessors() / across));
+  const int64_t rows = std::clamp<int64_t>(ceil_div(batch * ceil_div(length, run), threads / 32), 1,
+                                           std::max<int64_t>(1, int64_t{16} * multiprocessors() / across));
   const Tensor partial = at::empty({rows, (taps + 1) * channels}, floats(c.x));
   ConvArgs a{};
-  a.x = pointer(c.x), a.dy = pointer(dy), a.weight = pointer(c.weight), a.bias = pointer(c.bias), a.dx = pointer(dx);
-  a.partial = pointer(partial), a.x_row = row(c.x), a.dy_row = row(dy), a.dx_row = row(dx);
+  a.x = pointer(c.x), a.dy = pointer(dy), a.weight = float_pointer(c.weight), a.bias = float_pointer(c.bias),
+  a.dx = pointer(dx);
+  a.partial = float_pointer(partial), a.x_row = row(c.x), a.dy_row = row(dy), a.dx_row = row(dx);
   a.batch = static_cast<int>(batch), a.length = static_cast<int>(length), a.channels = static_cast<int>(channels);
   a.width = static_cast<int>(width);
   const Kernel& kernel = find_kernel("conv.cu", "conv_backward",
-                                     {{"SCALAR", scalar_code(c.x.scalar_type())}, {"TAPS", taps}, {"VECTOR", vector},
-                                      {"REVERSE", c.reverse}, {"HAS_BIAS", c.bias.defined()}, {"SILU", c.silu}, {"THREADS", threads},
-                                      {"RUN", run}, {"ADD_DX", add}});
+                                     {{"SCALAR", scalar_code(c.x.scalar_type())},
+                                      {"TAPS", taps},
+                                      {"VECTOR", vector},
+                                      {"REVERSE", c.reverse},
+                                      {"HAS_BIAS", c.bias.defined()},
+                                      {"SILU", c.silu},
+                                      {"THREADS", threads},
+                                      {"RUN", run},
+                                      {"ADD_DX", add}});
   kernel.launch({u32(across), u32(rows)}, threads, 0, a);
   const Tensor sums = reduce_rows(partial);
   return {sums.narrow(0, 0, channels * taps).view({channels, taps}), sums.narrow(0, channels * taps, channels)};
@@ -235,26 +248,34 @@ void norm_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, dou
   const Mat rows = mat(x);
   if (rows.rows == 0) return;
   NormArgs a{};
-  a.x = pointer(x), a.weight = pointer(weight), a.bias = pointer(bias), a.y = pointer(y);
+  a.x = pointer(x), a.weight = float_pointer(weight), a.bias = float_pointer(bias), a.y = pointer(y);
   a.x_row = rows.stride, a.y_row = mat(y).stride, a.rows = static_cast<int>(rows.rows), a.eps = static_cast<float>(eps);
   const Kernel& kernel = find_kernel("layer_norm.cu", "norm_forward",
-                                     {{"SCALAR", scalar_code(x.scalar_type())}, {"WIDTH", rows.columns},
-                                      {"VECTOR", vector_of({x, y}, rows.columns)}, {"HAS_SKIP", 0}, {"THREADS", kNormThreads}});
-  kernel.launch({u32(std::min<int64_t>(ceil_div(rows.rows, kNormThreads / 32), int64_t{16} * multiprocessors()))}, kNormThreads, 0, a);
+                                     {{"SCALAR", scalar_code(x.scalar_type())},
+                                      {"WIDTH", rows.columns},
+                                      {"VECTOR", vector_of({x, y}, rows.columns)},
+                                      {"HAS_SKIP", 0},
+                                      {"THREADS", kNormThreads}});
+  kernel.launch({u32(std::min<int64_t>(ceil_div(rows.rows, kNormThreads / 32), int64_t{16} * multiprocessors()))},
+                kNormThreads, 0, a);
 }
 
-Tensor norm_backward(const Tensor& x, const Tensor& weight, double eps, const Tensor& dy, const Tensor& dskip, const Tensor& dx) {
+Tensor norm_backward(const Tensor& x, const Tensor& weight, double eps, const Tensor& dy, const Tensor& dskip,
+                     const Tensor& dx) {
   const Mat rows = mat(x);
   const int64_t sums = dskip.defined() ? 3 : 2;
   const int64_t blocks = std::clamp<int64_t>(ceil_div(rows.rows, kNormThreads / 32), 1, int64_t{8} * multiprocessors());
   const Tensor partial = at::empty({blocks, sums * rows.columns}, floats(x));
   NormArgs a{};
-  a.x = pointer(x), a.dy = pointer(dy), a.dskip = pointer(dskip), a.weight = pointer(weight), a.dx = pointer(dx);
-  a.partial = pointer(partial), a.x_row = rows.stride, a.dy_row = mat(dy).stride, a.dx_row = mat(dx).stride;
-  a.dskip_row = dskip.defined() ? mat(dskip).stride : 0, a.rows = static_cast<int>(rows.rows), a.eps = static_cast<float>(eps);
+  a.x = pointer(x), a.dy = pointer(dy), a.dskip = pointer(dskip), a.weight = float_pointer(weight), a.dx = pointer(dx);
+  a.partial = float_pointer(partial), a.x_row = rows.stride, a.dy_row = mat(dy).stride, a.dx_row = mat(dx).stride;
+  a.dskip_row = dskip.defined() ? mat(dskip).stride : 0, a.rows = static_cast<int>(rows.rows),
+  a.eps = static_cast<float>(eps);
   const Kernel& kernel = find_kernel("layer_norm.cu", "norm_backward",
-                                     {{"SCALAR", scalar_code(x.scalar_type())}, {"WIDTH", rows.columns},
-                                      {"VECTOR", vector_of({x, dy, dskip, dx}, rows.columns)}, {"HAS_SKIP", dskip.defined()},
+                                     {{"SCALAR", scalar_code(x.scalar_type())},
+                                      {"WIDTH", rows.columns},
+                                      {"VECTOR", vector_of({x, dy, dskip, dx}, rows.columns)},
+                                      {"HAS_SKIP", dskip.defined()},
                                       {"THREADS", kNormThreads}});
   kernel.launch({u32(blocks)}, kNormThreads, 0, a);
   return reduce_rows(partial).view({sums, rows.columns});
@@ -263,21 +284,26 @@ Tensor norm_backward(const Tensor& x, const Tensor& weight, double eps, const Te
 Tensor gelu_backward_(const Tensor& gradient, const Tensor& before) {
   const int64_t columns = gradient.size(-1), rows = gradient.numel() / columns;
   const int64_t vector = columns % 4 == 0 ? 4 : 1, across = ceil_div(columns, 32 * vector);
-  const int64_t blocks = std::clamp<int64_t>(int64_t{8} * multiprocessors() / across, 1, std::max<int64_t>(1, ceil_div(rows, 8)));
+  const int64_t blocks = std::clamp<int64_t>(int64_t{8} * multiprocessors() / across, 1,
+                                             std::max<int64_t>(1, ceil_div(rows, gelu_kernel::kWarps)));
   const Tensor partial = at::empty({blocks, columns}, floats(gradient));
   const Kernel& kernel =
       find_kernel("gelu.cu", "gelu_backward", {{"SCALAR", scalar_code(gradient.scalar_type())}, {"VECTOR", vector}});
-  kernel.launch({u32(across), u32(blocks)}, 256, 0, gradient.data_ptr(), static_cast<const void*>(before.data_ptr()),
-                static_cast<float*>(partial.data_ptr()), static_cast<int>(rows), static_cast<int>(columns));
+  gelu_kernel::GeluArgs<void> a{};
+  a.gradient = pointer(gradient), a.before = pointer(before), a.partial = float_pointer(partial);
+  a.rows = static_cast<int>(rows), a.columns = static_cast<int>(columns);
+  kernel.launch({u32(across), u32(blocks)}, gelu_kernel::kThreads, 0, a);
   return reduce_rows(partial);
 }
 
 Tensor reduce_rows(const Tensor& partial) {
   const int64_t rows = partial.size(0), columns = partial.size(1);
   const Tensor out = at::empty({columns}, partial.options());
-  const Kernel& kernel = find_kernel("reduce.cu", "reduce_rows", {{"SCALAR", 0}});
-  kernel.launch({u32(ceil_div(columns, 32))}, 1024, 0, static_cast<const float*>(partial.data_ptr()), static_cast<float*>(out.data_ptr()),
-                static_cast<int>(rows), static_cast<int>(columns));
+  const Kernel& kernel = find_kernel("reduce.cu", "reduce_rows", {{"SCALAR", MAMBA_PRUNE_FLOAT32}});
+  reduce_kernel::RowsArgs a{};
+  a.partial = float_pointer(partial), a.out = float_pointer(out);
+  a.rows = static_cast<int>(rows), a.columns = static_cast<int>(columns);
+  kernel.launch({u32(ceil_div(columns, reduce_kernel::kColumns))}, reduce_kernel::kRowsThreads, 0, a);
   return out;
 }
 

@@ -34,8 +34,8 @@ struct ScanGradients {
   at::Tensor dA, dD, dbias, dinitial;
 };
 /** @param out du, ddelta and dz are given by the caller; dz may be added to */
-void scan_backward(const Scan& s, const at::Tensor& dy, const at::Tensor& dlast, const at::Tensor& checkpoints, bool add_dz,
-                   bool want_dinitial, ScanGradients& out);
+void scan_backward(const Scan& s, const at::Tensor& dy, const at::Tensor& dlast, const at::Tensor& checkpoints,
+                   bool add_dz, bool want_dinitial, ScanGradients& out);
 /** dB and dC into columns [offset, offset + 2 states) of the rows of out; columns after them become 0. */
 void reduce_states(const ScanGradients& g, int64_t states, const at::Tensor& out, int64_t offset);
 
@@ -48,13 +48,14 @@ void conv_forward(const Conv& c, const at::Tensor& y);
 /** @return the gradients of weight [channels, taps] and bias [channels] */
 std::pair<at::Tensor, at::Tensor> conv_backward(const Conv& c, const at::Tensor& dy, const at::Tensor& dx, bool add);
 
-void norm_forward(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double eps, const at::Tensor& y);
+void norm_forward(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double eps,
+                  const at::Tensor& y);
 /**
  * dx = the layer's gradient + dskip.
  * @return float32 [2 or 3, width]: gradients of weight and bias, and the sum of dskip over rows where it is given
  */
-at::Tensor norm_backward(const at::Tensor& x, const at::Tensor& weight, double eps, const at::Tensor& dy, const at::Tensor& dskip,
-                         const at::Tensor& dx);
+at::Tensor norm_backward(const at::Tensor& x, const at::Tensor& weight, double eps, const at::Tensor& dy,
+                         const at::Tensor& dskip, const at::Tensor& dx);
 
 /**
  * gradient becomes gradient * gelu'(before), tanh form; both contiguous.

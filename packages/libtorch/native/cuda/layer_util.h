@@ -15,10 +15,10 @@ inline void check_rows(const char* op, const at::Tensor& x) {
 }
 
 /** A contiguous tensor of one shape and type, on the device of x. */
-inline void check_shape(const char* op, const char* name, const at::Tensor& t, at::IntArrayRef shape, at::ScalarType type,
-                        const at::Tensor& x) {
-  TORCH_CHECK(t.defined() && t.sizes() == shape, op, ": got ", name, " of shape ", t.defined() ? t.sizes() : at::IntArrayRef(),
-              ", expected ", shape, ".");
+inline void check_shape(const char* op, const char* name, const at::Tensor& t, at::IntArrayRef shape,
+                        at::ScalarType type, const at::Tensor& x) {
+  TORCH_CHECK(t.defined() && t.sizes() == shape, op, ": got ", name, " of shape ",
+              t.defined() ? t.sizes() : at::IntArrayRef(), ", expected ", shape, ".");
   TORCH_CHECK(t.scalar_type() == type, op, ": got ", name, " of dtype ", t.scalar_type(), ", expected ", type, ".");
   TORCH_CHECK(t.device() == x.device(), op, ": got ", name, " on ", t.device(), ", expected ", x.device(), " as x is.");
   TORCH_CHECK(t.is_contiguous(), op, ": got ", name, " with strides ", t.strides(), ", expected a contiguous tensor.");

@@ -1,6 +1,6 @@
 // mamba_prune::mlp_block on CUDA: x + scale * fc2(gelu(fc1(norm(x)))), with its backward pass written out. In 16 bits
-// bias, GELU (in its tanh form, which differs from the exact one by less than the type's rounding) and residual are part
-// of the products; in float32 the exact GELU is computed between them.
+// bias, GELU (in its tanh form, which differs from the exact one by less than the type's rounding) and residual are
+// part of the products; in float32 the exact GELU is computed between them.
 #include <torch/library.h>
 
 #include "launch.h"
@@ -8,24 +8,30 @@
 
 namespace mamba_prune::cuda::mlp_block_op {
 
-Mlp Mlp::read(const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bias, double eps, const variable_list& weights,
-              const variable_list& packed) {
+Mlp Mlp::read(const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bias, double eps,
+              const variable_list& weights, const variable_list& packed) {
   const char* op = kName;
-  TORCH_CHECK(weights.size() == kWeights && packed.size() == kWeights, op, ": got ", weights.size(), " weights and ", packed.size(),
-              " packed weights, expected 4 of each: fc1, its bias, fc2, its bias.");
+  TORCH_CHECK(weights.size() == kWeights && packed.size() == kWeights, op, ": got ", weights.size(), " weights and ",
+              packed.size(), " packed weights, expected 4 of each: fc1, its bias, fc2, its bias.");
   check_rows(op, x);
   Mlp m;
   m.norm_weight = norm_weight, m.norm_bias = norm_bias, m.eps = eps;
   m.fc1 = packed[0], m.bias1 = packed[1], m.fc2 = packed[2], m.bias2 = packed[3];
-  TORCH_CHECK(weights[0].dim() == 2 && m.fc1.dim() == 2, op, ": got fc1 of shape ", weights[0].sizes(), ", expected [neurons, d_model].");
+  TORCH_CHECK(weights[0].dim() == 2 && m.fc1.dim() == 2, op, ": got fc1 of shape ", weights[0].sizes(),
+              ", expected [neurons, d_model].");
   m.model = x.size(2), m.neurons = weights[0].size(0), m.width = m.fc1.size(0);
   TORCH_CHECK(m.neurons > 0 && m.width >= m.neurons, op, ": got ", m.neurons, " neurons padded to ", m.width, ".");
-  check_shape(op, "norm weight", norm_weight, {m.model}, at::kFloat, x), check_shape(op, "norm bias", norm_bias, {m.model}, at::kFloat, x);
-  check_shape(op, "fc1 weight", weights[0], {m.neurons, m.model}, at::kFloat, x), check_shape(op, "fc1 bias", weights[1], {m.neurons}, at::kFloat, x);
-  check_shape(op, "fc2 weight", weights[2], {m.model, m.neurons}, at::kFloat, x), check_shape(op, "fc2 bias", weights[3], {m.model}, at::kFloat, x);
+  check_shape(op, "norm weight", norm_weight, {m.model}, at::kFloat, x),
+      check_shape(op, "norm bias", norm_bias, {m.model}, at::kFloat, x);
+  check_shape(op, "fc1 weight", weights[0], {m.neurons, m.model}, at::kFloat, x),
+      check_shape(op, "fc1 bias", weights[1], {m.neurons}, at::kFloat, x);
+  check_shape(op, "fc2 weight", weights[2], {m.model, m.neurons}, at::kFloat, x),
+      check_shape(op, "fc2 bias", weights[3], {m.model}, at::kFloat, x);
   const auto type = x.scalar_type();
-  check_shape(op, "packed fc1 weight", m.fc1, {m.width, m.model}, type, x), check_shape(op, "packed fc1 bias", m.bias1, {m.width}, type, x);
-  check_shape(op, "packed fc2 weight", m.fc2, {m.model, m.width}, type, x), check_shape(op, "packed fc2 bias", m.bias2, {m.model}, type, x);
+  check_shape(op, "packed fc1 weight", m.fc1, {m.width, m.model}, type, x),
+      check_shape(op, "packed fc1 bias", m.bias1, {m.width}, type, x);
+  check_shape(op, "packed fc2 weight", m.fc2, {m.model, m.width}, type, x),
+      check_shape(op, "packed fc2 bias", m.bias2, {m.model}, type, x);
   return m;
 }
 
@@ -85,7 +91,8 @@ variable_list Mlp::backward(const Tensor& x, const Tensor& scale, const Kept& ke
   gemm(mat(dbefore), false, mat(fc1), false, mat(dn), type, type);
   const Tensor d_norm = norm_backward(x, norm_weight, eps, dn, dout, dx);
   // The residual's gradient is the branch's too, so that the normalisation has already summed it.
-  const Tensor d_bias2 = scale.defined() ? at::sum(dbranch, at::IntArrayRef({0, 1}), false, at::kFloat) : d_norm.select(0, 2);
+  const Tensor d_bias2 =
+      scale.defined() ? at::sum(dbranch, at::IntArrayRef({0, 1}), false, at::kFloat) : d_norm.select(0, 2);
   if (width != neurons) {
     d_fc1 = d_fc1.narrow(0, 0, neurons), d_bias1 = d_bias1.narrow(0, 0, neurons);
     d_fc2 = d_fc2.narrow(1, 0, neurons).contiguous();

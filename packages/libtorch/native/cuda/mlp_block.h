@@ -18,8 +18,8 @@ struct Mlp {
     static Kept of(const variable_list& all) { return {all[0], all[1], all[2]}; }
   };
   static constexpr const char* kName = "mlp_block";
-  static Mlp read(const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bias, double eps, const variable_list& weights,
-                  const variable_list& packed);
+  static Mlp read(const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bias, double eps,
+                  const variable_list& weights, const variable_list& packed);
   Tensor forward(const Tensor& x, const Tensor& scale, Kept* keep) const;
   variable_list backward(const Tensor& x, const Tensor& scale, const Kept& kept, const Tensor& dout) const;
 

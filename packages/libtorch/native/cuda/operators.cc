@@ -1,5 +1,5 @@
-// The CUDA halves of selective_scan, causal_conv1d and bias_gelu, for models that go operator by operator. Their schemas,
-// checks and autograd are in native/kernels.
+// The CUDA halves of selective_scan, causal_conv1d and bias_gelu, for models that go operator by operator. Their
+// schemas, checks and autograd are in native/kernels.
 #include <ATen/ATen.h>
 #include <c10/core/DeviceGuard.h>
 #include <torch/library.h>
@@ -25,8 +25,9 @@ Tensor rows_of(const OptionalTensor& t) { return rows_of(defined_or_empty(t)); }
 Tensor floats(const Tensor& t) { return t.defined() ? t.to(at::kFloat).contiguous() : t; }
 Tensor floats(const OptionalTensor& t) { return floats(defined_or_empty(t)); }
 
-Scan scan_of(const Tensor& u, const Tensor& delta, const Tensor& A, const Tensor& B, const Tensor& C, const OptionalTensor& D,
-             const OptionalTensor& z, const OptionalTensor& bias, bool softplus, const OptionalTensor& initial) {
+Scan scan_of(const Tensor& u, const Tensor& delta, const Tensor& A, const Tensor& B, const Tensor& C,
+             const OptionalTensor& D, const OptionalTensor& z, const OptionalTensor& bias, bool softplus,
+             const OptionalTensor& initial) {
   Scan s;
   s.u = rows_of(u), s.delta = rows_of(delta), s.z = rows_of(z), s.B = rows_of(B), s.C = rows_of(C);
   s.A = floats(A), s.D = floats(D), s.bias = floats(bias), s.initial = floats(initial);
@@ -34,10 +35,10 @@ Scan scan_of(const Tensor& u, const Tensor& delta, const Tensor& A, const Tensor
   return s;
 }
 
-std::tuple<Tensor, Tensor, Tensor> selective_scan_forward(const Tensor& u, const Tensor& delta, const Tensor& A, const Tensor& B,
-                                                          const Tensor& C, const OptionalTensor& D, const OptionalTensor& z,
-                                                          const OptionalTensor& bias, bool softplus, const OptionalTensor& initial,
-                                                          bool save) {
+std::tuple<Tensor, Tensor, Tensor> selective_scan_forward(const Tensor& u, const Tensor& delta, const Tensor& A,
+                                                          const Tensor& B, const Tensor& C, const OptionalTensor& D,
+                                                          const OptionalTensor& z, const OptionalTensor& bias,
+                                                          bool softplus, const OptionalTensor& initial, bool save) {
   const c10::DeviceGuard guard(u.device());
   const Scan s = scan_of(u, delta, A, B, C, D, z, bias, softplus, initial);
   const Tensor y = at::empty(u.sizes(), u.options());
@@ -48,9 +49,9 @@ std::tuple<Tensor, Tensor, Tensor> selective_scan_forward(const Tensor& u, const
 }
 
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> selective_scan_backward(
-    const OptionalTensor& grad_y, const OptionalTensor& grad_last, const Tensor& u, const Tensor& delta, const Tensor& A, const Tensor& B,
-    const Tensor& C, const OptionalTensor& D, const OptionalTensor& z, const OptionalTensor& bias, bool softplus,
-    const OptionalTensor& initial, const OptionalTensor& checkpoints) {
+    const OptionalTensor& grad_y, const OptionalTensor& grad_last, const Tensor& u, const Tensor& delta,
+    const Tensor& A, const Tensor& B, const Tensor& C, const OptionalTensor& D, const OptionalTensor& z,
+    const OptionalTensor& bias, bool softplus, const OptionalTensor& initial, const OptionalTensor& checkpoints) {
   const c10::DeviceGuard guard(u.device());
   const Scan s = scan_of(u, delta, A, B, C, D, z, bias, softplus, initial);
   const Tensor given = defined_or_empty(grad_y);
@@ -63,8 +64,15 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tenso
   const Tensor bc = at::empty({u.size(0), u.size(1), 2 * states}, u.options());
   reduce_states(g, states, bc, 0);
   const auto back = [&](const Tensor& t) { return t.defined() ? t.to(u.scalar_type()) : t; };
-  return {g.du, g.ddelta, back(g.dA), bc.narrow(2, 0, states), bc.narrow(2, states, states), s.D.defined() ? back(g.dD) : Tensor(),
-          g.dz, s.bias.defined() ? back(g.dbias) : Tensor(), back(g.dinitial)};
+  return {g.du,
+          g.ddelta,
+          back(g.dA),
+          bc.narrow(2, 0, states),
+          bc.narrow(2, states, states),
+          s.D.defined() ? back(g.dD) : Tensor(),
+          g.dz,
+          s.bias.defined() ? back(g.dbias) : Tensor(),
+          back(g.dinitial)};
 }
 
 Conv conv_of(const Tensor& x, const Tensor& weight, const OptionalTensor& bias, bool silu) {
@@ -83,7 +91,8 @@ std::tuple<Tensor, Tensor, Tensor> causal_conv1d_backward(const Tensor& grad, co
   const c10::DeviceGuard guard(x.device());
   const Tensor dx = at::empty(x.sizes(), x.options());
   const auto [dw, db] = conv_backward(conv_of(x, weight, bias, silu), rows_of(grad), dx, false);
-  return {dx, dw.view(weight.sizes()).to(weight.scalar_type()), defined_or_empty(bias).defined() ? db.to(weight.scalar_type()) : Tensor()};
+  return {dx, dw.view(weight.sizes()).to(weight.scalar_type()),
+          defined_or_empty(bias).defined() ? db.to(weight.scalar_type()) : Tensor()};
 }
 
 Tensor bias_gelu_forward(const Tensor& x, const Tensor& bias) { return at::gelu(x + bias.to(x.scalar_type())); }

@@ -1,6 +1,6 @@
-// mamba_prune::ssm_block on CUDA: x + scale * out_proj(ssm(norm(x))), one or two scan directions, with its backward pass
-// written out. Nothing is computed that a fusion can save: the residual is added by the last product, its gradient by the
-// normalisation's backward pass, and both halves of in_proj's gradient are written in place.
+// mamba_prune::ssm_block on CUDA: x + scale * out_proj(ssm(norm(x))), one or two scan directions, with its backward
+// pass written out. Nothing is computed that a fusion can save: the residual is added by the last product, its gradient
+// by the normalisation's backward pass, and both halves of in_proj's gradient are written in place.
 #include <torch/library.h>
 
 #include "launch.h"
@@ -8,21 +8,24 @@
 
 namespace mamba_prune::cuda::ssm_block_op {
 
-Block Block::read(const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bias, double eps, const variable_list& weights,
-                  const variable_list& packed) {
+Block Block::read(const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bias, double eps,
+                  const variable_list& weights, const variable_list& packed) {
   const char* op = kName;
   TORCH_CHECK(weights.size() == kShared + kPerDirection || weights.size() == kShared + 2 * kPerDirection, op, ": got ",
-              weights.size(), " weights, expected ", kShared + kPerDirection, ", or ", kShared + 2 * kPerDirection, " for two directions.");
+              weights.size(), " weights, expected ", kShared + kPerDirection, ", or ", kShared + 2 * kPerDirection,
+              " for two directions.");
   const size_t directions = (weights.size() - kShared) / kPerDirection;
-  TORCH_CHECK(packed.size() == kShared + directions * kPackedPerDirection, op, ": got ", packed.size(), " packed weights, expected ",
-              kShared + directions * kPackedPerDirection, ".");
+  TORCH_CHECK(packed.size() == kShared + directions * kPackedPerDirection, op, ": got ", packed.size(),
+              " packed weights, expected ", kShared + directions * kPackedPerDirection, ".");
   check_rows(op, x);
   Block b;
   b.norm_weight = norm_weight, b.norm_bias = norm_bias, b.eps = eps;
   b.in_proj = weights[0], b.out_proj = weights[1], b.packed_in = packed[0], b.packed_out = packed[1];
   b.model = x.size(2);
-  check_shape(op, "norm weight", norm_weight, {b.model}, at::kFloat, x), check_shape(op, "norm bias", norm_bias, {b.model}, at::kFloat, x);
-  TORCH_CHECK(b.out_proj.dim() == 2 && b.packed_out.dim() == 2, op, ": got out_proj of shape ", b.out_proj.sizes(), ", expected [d_model, d_inner].");
+  check_shape(op, "norm weight", norm_weight, {b.model}, at::kFloat, x),
+      check_shape(op, "norm bias", norm_bias, {b.model}, at::kFloat, x);
+  TORCH_CHECK(b.out_proj.dim() == 2 && b.packed_out.dim() == 2, op, ": got out_proj of shape ", b.out_proj.sizes(),
+              ", expected [d_model, d_inner].");
   b.channels = b.out_proj.size(1), b.width = b.packed_out.size(1);
   TORCH_CHECK(b.channels > 0 && b.width >= b.channels, op, ": got d_inner ", b.channels, " padded to ", b.width, ".");
   check_shape(op, "in_proj", b.in_proj, {2 * b.channels, b.model}, at::kFloat, x);
@@ -32,20 +35,27 @@ Block Block::read(const Tensor& x, const Tensor& norm_weight, const Tensor& norm
   for (size_t i = 0; i < directions; i++) {
     const Tensor* w = &weights[kShared + i * kPerDirection];
     Direction d{w[0], w[1], w[2], w[3], w[4], w[5], w[6], packed[kShared + 2 * i], packed[kShared + 2 * i + 1]};
-    TORCH_CHECK(d.dt_weight.dim() == 2 && d.A_log.dim() == 2 && d.conv_weight.dim() == 3 && d.packed_x.dim() == 2 && d.packed_dt.dim() == 2,
-                op, ": got weights of other dimensions than conv1d [d_inner, 1, taps], dt_proj [d_inner, dt_rank], A_log [d_inner, d_state].");
+    TORCH_CHECK(d.dt_weight.dim() == 2 && d.A_log.dim() == 2 && d.conv_weight.dim() == 3 && d.packed_x.dim() == 2 &&
+                    d.packed_dt.dim() == 2,
+                op,
+                ": got weights of other dimensions than conv1d [d_inner, 1, taps], dt_proj [d_inner, dt_rank], A_log "
+                "[d_inner, d_state].");
     if (i == 0) {
-      b.rank = d.dt_weight.size(1), b.rank_width = d.packed_dt.size(1), b.states = d.A_log.size(1), b.columns = d.packed_x.size(0);
+      b.rank = d.dt_weight.size(1), b.rank_width = d.packed_dt.size(1), b.states = d.A_log.size(1),
+      b.columns = d.packed_x.size(0);
       TORCH_CHECK(b.rank > 0 && b.states > 0 && b.rank_width >= b.rank && b.columns >= b.rank_width + 2 * b.states, op,
-                  ": got dt_rank ", b.rank, " padded to ", b.rank_width, ", d_state ", b.states, " and x_proj padded to ", b.columns, " rows.");
+                  ": got dt_rank ", b.rank, " padded to ", b.rank_width, ", d_state ", b.states,
+                  " and x_proj padded to ", b.columns, " rows.");
     }
     check_shape(op, "conv1d weight", d.conv_weight, {b.channels, 1, d.conv_weight.size(2)}, at::kFloat, x);
-    TORCH_CHECK(d.conv_weight.size(2) >= 1 && d.conv_weight.size(2) <= 8, op, ": got ", d.conv_weight.size(2), " taps, expected 1 to 8.");
+    TORCH_CHECK(d.conv_weight.size(2) >= 1 && d.conv_weight.size(2) <= 8, op, ": got ", d.conv_weight.size(2),
+                " taps, expected 1 to 8.");
     check_shape(op, "conv1d bias", d.conv_bias, {b.channels}, at::kFloat, x);
     check_shape(op, "x_proj", d.x_proj, {b.rank + 2 * b.states, b.channels}, at::kFloat, x);
     check_shape(op, "dt_proj weight", d.dt_weight, {b.channels, b.rank}, at::kFloat, x);
     check_shape(op, "dt_proj bias", d.dt_bias, {b.channels}, at::kFloat, x);
-    check_shape(op, "A_log", d.A_log, {b.channels, b.states}, at::kFloat, x), check_shape(op, "D", d.D, {b.channels}, at::kFloat, x);
+    check_shape(op, "A_log", d.A_log, {b.channels, b.states}, at::kFloat, x),
+        check_shape(op, "D", d.D, {b.channels}, at::kFloat, x);
     check_shape(op, "packed x_proj", d.packed_x, {b.columns, b.width}, x.scalar_type(), x);
     check_shape(op, "packed dt_proj", d.packed_dt, {b.width, b.rank_width}, x.scalar_type(), x);
     b.directions.push_back(std::move(d));
@@ -56,13 +66,16 @@ Block Block::read(const Tensor& x, const Tensor& norm_weight, const Tensor& norm
 namespace {
 
 Conv conv_of(const Block& b, const Direction& d, const Tensor& xz, bool reverse) {
-  return {xz.narrow(2, 0, b.width), d.conv_weight.view({b.channels, d.conv_weight.size(2)}), d.conv_bias, true, reverse};
+  return {xz.narrow(2, 0, b.width), d.conv_weight.view({b.channels, d.conv_weight.size(2)}), d.conv_bias, true,
+          reverse};
 }
 
-Scan scan_of(const Block& b, const Direction& d, const Kept& kept, const Kept::Scanned& scanned, const Tensor& scale, bool reverse) {
+Scan scan_of(const Block& b, const Direction& d, const Kept& kept, const Kept::Scanned& scanned, const Tensor& scale,
+             bool reverse) {
   Scan s;
   s.u = scanned.u, s.delta = scanned.delta, s.z = kept.xz.narrow(2, b.width, b.width);
-  s.B = scanned.projected.narrow(2, b.rank_width, b.states), s.C = scanned.projected.narrow(2, b.rank_width + b.states, b.states);
+  s.B = scanned.projected.narrow(2, b.rank_width, b.states),
+  s.C = scanned.projected.narrow(2, b.rank_width + b.states, b.states);
   s.A = d.A_log, s.D = d.D, s.bias = d.dt_bias, s.scale = scale;
   s.softplus = s.a_is_log = true, s.reverse = reverse, s.channels = b.channels;
   return s;
@@ -90,7 +103,8 @@ Tensor Block::finish(const Tensor& x, const Tensor& scale, Kept& kept, bool keep
     scanned.projected = at::empty({batch, length, columns}, x.options());
     gemm(mat(scanned.u), false, mat(d.packed_x), true, mat(scanned.projected), type, type);
     scanned.delta = at::empty({batch, length, width}, x.options());
-    gemm(mat(scanned.projected.narrow(2, 0, rank_width)), false, mat(d.packed_dt), true, mat(scanned.delta), type, type);
+    gemm(mat(scanned.projected.narrow(2, 0, rank_width)), false, mat(d.packed_dt), true, mat(scanned.delta), type,
+         type);
     const Scan scan = scan_of(*this, d, kept, scanned, scale, i == 1);
     if (keep) scanned.checkpoints = scan_checkpoints(scan);
     scan_forward(scan, kept.y, i == 1, Tensor(), scanned.checkpoints);
@@ -116,7 +130,9 @@ Tensor Block::forward(const Tensor& x, const Tensor& scale, Kept* keep) const {
 variable_list Block::backward(const Tensor& x, const Tensor& scale, const Kept& kept, const Tensor& dout) const {
   const auto type = x.scalar_type();
   const auto like = [&](int64_t columns) { return at::empty({x.size(0), x.size(1), columns}, x.options()); };
-  const auto gradient = [&](int64_t rows, int64_t columns) { return at::empty({rows, columns}, x.options().dtype(at::kFloat)); };
+  const auto gradient = [&](int64_t rows, int64_t columns) {
+    return at::empty({rows, columns}, x.options().dtype(at::kFloat));
+  };
   variable_list result(3 + kShared + directions.size() * kPerDirection);
   const Tensor dy = like(width);
   gemm(mat(dout), false, mat(packed_out), false, mat(dy), type, type);
@@ -140,12 +156,15 @@ variable_list Block::backward(const Tensor& x, const Tensor& scale, const Kept& 
     Extra add;
     add.add = &du;
     gemm(mat(dprojected), false, mat(d.packed_x), false, du, type, type, add);
-    const auto [d_conv, d_conv_bias] = conv_backward(conv_of(*this, d, kept.xz, i == 1), g.du, dxz.narrow(2, 0, width), i == 1);
+    const auto [d_conv, d_conv_bias] =
+        conv_backward(conv_of(*this, d, kept.xz, i == 1), g.du, dxz.narrow(2, 0, width), i == 1);
     Tensor* to = &result[3 + kShared + i * kPerDirection];
     to[0] = d_conv.view_as(d.conv_weight), to[1] = d_conv_bias;
     to[2] = rank == rank_width && columns == rank + 2 * states && width == channels
                 ? d_x_proj
-                : at::cat({d_x_proj.narrow(0, 0, rank), d_x_proj.narrow(0, rank_width, 2 * states)}).narrow(1, 0, channels).contiguous();
+                : at::cat({d_x_proj.narrow(0, 0, rank), d_x_proj.narrow(0, rank_width, 2 * states)})
+                      .narrow(1, 0, channels)
+                      .contiguous();
     to[3] = d_dt.narrow(0, 0, channels).narrow(1, 0, rank).contiguous();
     to[4] = g.dbias, to[5] = g.dA, to[6] = g.dD;
   }

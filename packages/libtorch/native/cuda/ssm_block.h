@@ -30,7 +30,8 @@ struct Kept {
   }
   static Kept of(const variable_list& all) {
     Kept kept{all[0], all[1], all[2], {}};
-    for (size_t at = 3; at < all.size(); at += 4) kept.scans.push_back({all[at], all[at + 1], all[at + 2], all[at + 3]});
+    for (size_t at = 3; at < all.size(); at += 4)
+      kept.scans.push_back({all[at], all[at + 1], all[at + 2], all[at + 3]});
     return kept;
   }
 };
@@ -39,8 +40,8 @@ struct Kept {
 struct Block {
   using Kept = ssm_block_op::Kept;
   static constexpr const char* kName = "ssm_block";
-  static Block read(const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bias, double eps, const variable_list& weights,
-                    const variable_list& packed);
+  static Block read(const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bias, double eps,
+                    const variable_list& weights, const variable_list& packed);
   Tensor forward(const Tensor& x, const Tensor& scale, Kept* keep) const;
   /** in_proj of norm(x): kept.n and kept.xz. */
   void begin(const Tensor& x, Kept& kept) const;

@@ -15,21 +15,26 @@ namespace {
 constexpr int64_t kMaxPixels = int64_t{1} << 26, kMaxClasses = int64_t{1} << 22, kMaxBatch = int64_t{1} << 24;
 
 void check_input(const char* name, const Tensor& t, at::ScalarType dtype, const Tensor& images) {
-  TORCH_CHECK(t.scalar_type() == dtype, "augment_batch: got ", name, " of dtype ", t.scalar_type(), ", expected ", dtype, ". Convert it.");
+  TORCH_CHECK(t.scalar_type() == dtype, "augment_batch: got ", name, " of dtype ", t.scalar_type(), ", expected ",
+              dtype, ". Convert it.");
   TORCH_CHECK(t.layout() == at::kStrided && t.is_contiguous(), "augment_batch: got ", name, " of shape ", t.sizes(),
               " that is not contiguous, expected one that is. Call contiguous() first.");
-  TORCH_CHECK(t.device() == images.device(), "augment_batch: got ", name, " on ", t.device(), ", expected ", images.device(),
-              " as the images. Move one of them.");
-  TORCH_CHECK(!t.requires_grad(), "augment_batch: got ", name, " that requires gradients, expected none: it has no gradient. Detach it.");
+  TORCH_CHECK(t.device() == images.device(), "augment_batch: got ", name, " on ", t.device(), ", expected ",
+              images.device(), " as the images. Move one of them.");
+  TORCH_CHECK(!t.requires_grad(), "augment_batch: got ", name,
+              " that requires gradients, expected none: it has no gradient. Detach it.");
 }
 void check_shape(const char* name, const Tensor& t, at::IntArrayRef shape, const char* layout) {
-  TORCH_CHECK(t.sizes() == shape, "augment_batch: got ", name, " of shape ", t.sizes(), ", expected ", layout, " = ", shape, ".");
+  TORCH_CHECK(t.sizes() == shape, "augment_batch: got ", name, " of shape ", t.sizes(), ", expected ", layout, " = ",
+              shape, ".");
 }
 void check_whole(const char* name, int64_t value, int64_t low, int64_t high) {
-  TORCH_CHECK(value >= low && value <= high, "augment_batch: got ", name, " ", value, ", expected an integer from ", low, " to ", high, ".");
+  TORCH_CHECK(value >= low && value <= high, "augment_batch: got ", name, " ", value, ", expected an integer from ",
+              low, " to ", high, ".");
 }
 void check_real(const char* name, double value, double low, double high) {
-  TORCH_CHECK(value >= low && value <= high, "augment_batch: got ", name, " ", value, ", expected a number from ", low, " to ", high, ".");
+  TORCH_CHECK(value >= low && value <= high, "augment_batch: got ", name, " ", value, ", expected a number from ", low,
+              " to ", high, ".");
 }
 bool mixes(const Settings& s) { return s.mixup > 0 || s.cutmix > 0; }
 
@@ -66,33 +71,36 @@ void check_settings(const Settings& s, int64_t side) {
   check_real("mix_probability", s.mix_probability, 0, 1);
   const auto crop = s.resized_crop;
   TORCH_CHECK(crop.empty() || crop.size() == 4, "augment_batch: got ", crop.size(),
-              " numbers of resized_crop, expected none or four: smallest and largest share of the area, smallest and largest ratio.");
+              " numbers of resized_crop, expected none or four: smallest and largest share of the area, smallest and "
+              "largest ratio.");
   if (crop.empty()) return;
-  TORCH_CHECK(crop[0] > 0 && crop[0] <= crop[1] && crop[1] <= 1 && crop[2] >= 1e-6 && crop[2] <= crop[3] && crop[3] <= 1e6,
-              "augment_batch: got resized_crop ", crop,
-              ", expected shares of the area above 0 and at most 1, then ratios from 1e-6 to 1e6, the smaller first.");
-  TORCH_CHECK(s.pad_crop == 0, "augment_batch: got both resized_crop and pad_crop, expected one of them. Leave one out.");
+  TORCH_CHECK(
+      crop[0] > 0 && crop[0] <= crop[1] && crop[1] <= 1 && crop[2] >= 1e-6 && crop[2] <= crop[3] && crop[3] <= 1e6,
+      "augment_batch: got resized_crop ", crop,
+      ", expected shares of the area above 0 and at most 1, then ratios from 1e-6 to 1e6, the smaller first.");
+  TORCH_CHECK(s.pad_crop == 0,
+              "augment_batch: got both resized_crop and pad_crop, expected one of them. Leave one out.");
 }
 
 augment::OutputType output_of(at::ScalarType dtype) {
-  TORCH_CHECK(dtype == at::kFloat || dtype == at::kBFloat16 || dtype == at::kHalf, "augment_batch: got output dtype ", dtype,
-              ", expected float32, bfloat16 or float16.");
+  TORCH_CHECK(dtype == at::kFloat || dtype == at::kBFloat16 || dtype == at::kHalf, "augment_batch: got output dtype ",
+              dtype, ", expected float32, bfloat16 or float16.");
   return dtype == at::kFloat ? augment::kFloat32 : dtype == at::kBFloat16 ? augment::kBfloat16 : augment::kFloat16;
 }
 
 // Where the host can read it: rows that the batch uses, and the labels of their images.
 void check_values(const augment::AugmentArgs& a) {
-  TORCH_CHECK(a.state[1] >= 0 && a.state[2] >= 0, "augment_batch: got state with epoch ", a.state[1], " and step ", a.state[2],
-              ", expected both from 0.");
+  TORCH_CHECK(a.state[1] >= 0 && a.state[2] >= 0, "augment_batch: got state with epoch ", a.state[1], " and step ",
+              a.state[2], ", expected both from 0.");
   const int64_t batches = (a.rows + a.global_batch - 1) / a.global_batch;
   const int64_t start = a.state[2] % batches * a.global_batch;
   for (int64_t row = start; row < std::min<int64_t>(a.rows, start + a.global_batch); row++) {
     const int64_t image = a.order[row];
-    TORCH_CHECK(image >= 0 && image < a.count, "augment_batch: got image ", image, " in row ", row, " of order, expected 0 to ",
-                a.count - 1, ".");
+    TORCH_CHECK(image >= 0 && image < a.count, "augment_batch: got image ", image, " in row ", row,
+                " of order, expected 0 to ", a.count - 1, ".");
     const int64_t label = a.labels[image];
-    TORCH_CHECK(!a.out_targets || (label >= 0 && label < a.classes), "augment_batch: got label ", label, " of image ", image,
-                ", expected 0 to ", a.classes - 1, ".");
+    TORCH_CHECK(!a.out_targets || (label >= 0 && label < a.classes), "augment_batch: got label ", label, " of image ",
+                image, ", expected 0 to ", a.classes - 1, ".");
   }
 }
 
@@ -114,10 +122,12 @@ augment::AugmentArgs checked(const Inputs& in, const Settings& s, const Outputs&
   augment::AugmentArgs a{};
   a.output = output_of(out.images.scalar_type());
   check_input("out_images", out.images, out.images.scalar_type(), images);
-  check_shape("out_images", out.images, {s.batch, images.size(1), images.size(2), images.size(3)}, "[batch, channels, height, width]");
+  check_shape("out_images", out.images, {s.batch, images.size(1), images.size(2), images.size(3)},
+              "[batch, channels, height, width]");
   check_input("out_labels", out.labels, at::kLong, images), check_shape("out_labels", out.labels, {s.batch}, "[batch]");
   check_input("out_targets", out.targets, at::kFloat, images);
-  check_shape("out_targets", out.targets, {mixes(s) ? s.batch : 0, s.classes}, mixes(s) ? "[batch, classes]" : "[0, classes]: nothing is mixed");
+  check_shape("out_targets", out.targets, {mixes(s) ? s.batch : 0, s.classes},
+              mixes(s) ? "[batch, classes]" : "[0, classes]: nothing is mixed");
   using augment::i64;
   const auto integers = [](const Tensor& t) { return static_cast<const i64*>(t.data_ptr()); };
   a.images = static_cast<const augment::u8*>(images.data_ptr());
@@ -128,7 +138,8 @@ augment::AugmentArgs checked(const Inputs& in, const Settings& s, const Outputs&
   a.out_targets = mixes(s) ? data_or_null<float>(out.targets) : nullptr;
   a.count = images.size(0), a.rows = in.order.numel();
   a.batch = s.batch, a.first_row = s.first_row, a.global_batch = s.global_batch;
-  a.channels = static_cast<int>(images.size(1)), a.height = static_cast<int>(images.size(2)), a.width = static_cast<int>(images.size(3));
+  a.channels = static_cast<int>(images.size(1)), a.height = static_cast<int>(images.size(2)),
+  a.width = static_cast<int>(images.size(3));
   a.classes = static_cast<int>(s.classes), a.canvases = mixes(s) ? 3 : 2;
   a.pad_crop = static_cast<int>(s.pad_crop), a.flip = s.flip, a.cutout = static_cast<int>(s.cutout);
   a.rand_ops = static_cast<int>(s.rand_ops), a.magnitude = s.rand_magnitude, a.nearest = s.nearest;
@@ -145,11 +156,16 @@ augment::AugmentArgs checked(const Inputs& in, const Settings& s, const Outputs&
 TORCH_LIBRARY_FRAGMENT(mamba_prune, m) {
   const std::string inputs = "Tensor images, Tensor labels, Tensor order, Tensor(a!) state, Tensor mean, Tensor std, ";
   const std::string settings =
-      "int batch, int first_row, int global_batch, int classes, int pad_crop=0, bool flip=False, float[] resized_crop=[], int rand_ops=0, "
-      "float rand_magnitude=9, bool nearest=False, int cutout=0, float mixup=0, float cutmix=0, float mix_probability=1, "
+      "int batch, int first_row, int global_batch, int classes, int pad_crop=0, bool flip=False, float[] "
+      "resized_crop=[], int rand_ops=0, "
+      "float rand_magnitude=9, bool nearest=False, int cutout=0, float mixup=0, float cutmix=0, float "
+      "mix_probability=1, "
       "bool advance=True, Tensor? samples=None) -> ";
-  m.def(("augment_batch(" + inputs + "ScalarType dtype, " + settings + "(Tensor images, Tensor labels, Tensor targets)").c_str());
-  m.def(("augment_batch_(" + inputs + "Tensor(b!) out_images, Tensor(c!) out_labels, Tensor(d!) out_targets, " + settings + "()").c_str());
+  m.def(("augment_batch(" + inputs + "ScalarType dtype, " + settings + "(Tensor images, Tensor labels, Tensor targets)")
+            .c_str());
+  m.def(("augment_batch_(" + inputs + "Tensor(b!) out_images, Tensor(c!) out_labels, Tensor(d!) out_targets, " +
+         settings + "()")
+            .c_str());
 }
 
 }  // namespace mamba_prune::augment_op

@@ -38,7 +38,8 @@ Tensor cpu_forward(const Tensor& x_, const Tensor& bias_) {
   AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "bias_gelu_forward", [&] {
     const auto a = args_of<scalar_t>(x, bias, y);
     const auto kernel = kernels<scalar_t>().gelu_forward;
-    at::parallel_for(0, chunks_of(a.rows, a.rows_per_chunk), 1, [&](int64_t begin, int64_t end) { kernel(a, begin, end); });
+    at::parallel_for(0, chunks_of(a.rows, a.rows_per_chunk), 1,
+                     [&](int64_t begin, int64_t end) { kernel(a, begin, end); });
   });
   return y;
 }
@@ -84,9 +85,10 @@ class BiasGelu : public torch::autograd::Function<BiasGelu> {
     return call_forward(x, bias);
   }
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
-    TORCH_CHECK(!at::GradMode::is_enabled(),
-                "bias_gelu: got backward with create_graph, expected first derivatives only. Second derivatives are not "
-                "implemented; call backward without create_graph.");
+    TORCH_CHECK(
+        !at::GradMode::is_enabled(),
+        "bias_gelu: got backward with create_graph, expected first derivatives only. Second derivatives are not "
+        "implemented; call backward without create_graph.");
     const variable_list s = ctx->get_saved_variables();
     if (!grads[0].defined()) return variable_list(2);
     at::AutoDispatchBelowADInplaceOrView below;

@@ -10,15 +10,15 @@ namespace mamba_prune {
 // Parameters of one block as PyTorch lays them out: linear weights are [out, in].
 struct BlockWeights {
   const float *norm1_weight, *norm1_bias;
-  const float* in_proj;                 // [2 inner, model]
+  const float* in_proj;                  // [2 inner, model]
   const float *conv_weight, *conv_bias;  // [inner, 1, taps], [inner]
-  const float* x_proj;                  // [rank + 2 states, inner]
-  const float *dt_weight, *dt_bias;     // [inner, rank], [inner]
-  const float *A_log, *D;               // [inner, states], [inner]
-  const float* out_proj;                // [model, inner]
+  const float* x_proj;                   // [rank + 2 states, inner]
+  const float *dt_weight, *dt_bias;      // [inner, rank], [inner]
+  const float *A_log, *D;                // [inner, states], [inner]
+  const float* out_proj;                 // [model, inner]
   const float *norm2_weight, *norm2_bias;
-  const float *fc1_weight, *fc1_bias;   // [hidden, model], [hidden]
-  const float *fc2_weight, *fc2_bias;   // [model, hidden], [model]
+  const float *fc1_weight, *fc1_bias;  // [hidden, model], [hidden]
+  const float *fc2_weight, *fc2_bias;  // [model, hidden], [model]
 };
 
 struct BlockSizes {

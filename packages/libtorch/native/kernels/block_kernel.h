@@ -18,7 +18,8 @@ inline void pack_tile(const BlockArgs& a, int64_t tile) {
   for (int64_t n = 0; n < s.states; n++)
     for (int64_t half = 0; half < kPanel; half += kWidth) {
       VF log{};
-      for (int64_t i = 0; i < kWidth; i++) log[i] = half + i < valid ? a.weights.A_log[(c0 + half + i) * s.states + n] : 0.0f;
+      for (int64_t i = 0; i < kWidth; i++)
+        log[i] = half + i < valid ? a.weights.A_log[(c0 + half + i) * s.states + n] : 0.0f;
       const VF value = exp<float>(log) * static_cast<float>(-kLog2e);
       for (int64_t i = 0; i < kWidth; i++) {
         const float each = half + i < valid ? value[i] : 0.0f;
@@ -33,7 +34,8 @@ inline void pack_tile(const BlockArgs& a, int64_t tile) {
     p.skip[c] = inside ? a.weights.D[c] : 0.0f;
     p.dt_bias[c] = inside ? a.weights.dt_bias[c] : 0.0f;
     p.conv_bias[c] = inside ? a.weights.conv_bias[c] : 0.0f;
-    for (int64_t k = 0; k < s.taps; k++) p.conv_weight[k * p.padded + c] = inside ? a.weights.conv_weight[c * s.taps + k] : 0.0f;
+    for (int64_t k = 0; k < s.taps; k++)
+      p.conv_weight[k * p.padded + c] = inside ? a.weights.conv_weight[c * s.taps + k] : 0.0f;
   }
 }
 
@@ -69,16 +71,20 @@ inline void conv_stage(const BlockArgs& a, const Team& team, float* scratch) {
   }
 }
 
-MP_INLINE Rows<const float> samples(const float* data, int64_t length, int64_t stride) { return {data, length * stride, stride}; }
+MP_INLINE Rows<const float> samples(const float* data, int64_t length, int64_t stride) {
+  return {data, length * stride, stride};
+}
 
 // Step sizes and scan of the same channels: nobody else reads the step sizes, so there is no barrier between.
 inline void scan_stage(const BlockArgs& a, const Team& team, float* scratch) {
   const BlockSizes& s = a.sizes;
   const BlockBuffers& b = a.buffers;
   const int64_t projected = s.rank + 2 * s.states, rows = a.batch * s.length;
-  const Gemm dt{b.projected, projected, rows, s.rank, a.weights.dt_weight, s.inner, b.delta, s.inner, nullptr, nullptr, false};
+  const Gemm dt{b.projected, projected, rows,    s.rank, a.weights.dt_weight, s.inner, b.delta,
+                s.inner,     nullptr,   nullptr, false};
   ScanForward<float> scan{};
-  scan.batch = a.batch, scan.length = s.length, scan.channels = s.inner, scan.states = s.states, scan.tiles = a.packed.tiles;
+  scan.batch = a.batch, scan.length = s.length, scan.channels = s.inner, scan.states = s.states,
+  scan.tiles = a.packed.tiles;
   scan.u = samples(b.u, s.length, s.inner), scan.delta = samples(b.delta, s.length, s.inner);
   scan.z = samples(b.xz + s.inner, s.length, 2 * s.inner);
   scan.B = samples(b.projected + s.rank, s.length, projected);
@@ -94,7 +100,8 @@ inline void scan_stage(const BlockArgs& a, const Team& team, float* scratch) {
 
 // out = x W^T (+ bias) (+ residual), all of them row after row without gaps; ends with a barrier.
 inline void product(const Team& team, int64_t rows, const float* x, int64_t depth, const float* weight, int64_t columns,
-                    float* out, float* scratch, const float* bias = nullptr, const float* residual = nullptr, bool gelu = false) {
+                    float* out, float* scratch, const float* bias = nullptr, const float* residual = nullptr,
+                    bool gelu = false) {
   gemm_stage({x, depth, rows, depth, weight, columns, out, columns, bias, residual, gelu}, team, scratch);
   team.wait();
 }

@@ -41,14 +41,16 @@ void check(const Tensor& x, const Tensor& weight, const OptionalTensor& bias) {
   TORCH_CHECK(weight.dim() == 3 && weight.size(0) == x.size(2) && weight.size(1) == 1, op, ": got weight of shape ",
               weight.sizes(), ", expected [channels, 1, taps] with channels = ", x.size(2), " as in x.");
   const int64_t taps = weight.size(2);
-  TORCH_CHECK(taps >= 1 && taps <= kConvMaxTaps, op, ": got a weight with ", taps, " taps, expected 1 to ", kConvMaxTaps, ".");
+  TORCH_CHECK(taps >= 1 && taps <= kConvMaxTaps, op, ": got a weight with ", taps, " taps, expected 1 to ",
+              kConvMaxTaps, ".");
   check_parameter(op, "weight", weight, {x.size(2), 1, taps}, "[channels, 1, taps]", x);
   check_parameter(op, "bias", defined_or_empty(bias), {x.size(2)}, "[channels]", x);
 }
 
 class CausalConv1d : public torch::autograd::Function<CausalConv1d> {
  public:
-  static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& weight, const OptionalTensor& bias, bool silu) {
+  static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& weight, const OptionalTensor& bias,
+                        bool silu) {
     at::AutoDispatchBelowADInplaceOrView below;
     ctx->save_for_backward({x, weight, defined_or_empty(bias)});
     ctx->saved_data["silu"] = silu;
@@ -56,9 +58,10 @@ class CausalConv1d : public torch::autograd::Function<CausalConv1d> {
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
-    TORCH_CHECK(!at::GradMode::is_enabled(),
-                "causal_conv1d: got backward with create_graph, expected first derivatives only. Second derivatives are not "
-                "implemented; call backward without create_graph.");
+    TORCH_CHECK(
+        !at::GradMode::is_enabled(),
+        "causal_conv1d: got backward with create_graph, expected first derivatives only. Second derivatives are not "
+        "implemented; call backward without create_graph.");
     const variable_list s = ctx->get_saved_variables();
     if (!grads[0].defined()) return variable_list(4);
     at::AutoDispatchBelowADInplaceOrView below;

@@ -17,7 +17,9 @@ using at::Tensor;
 
 // One task should cover at least this many elements.
 constexpr int64_t kGrain = 16384;
-int64_t grain(int64_t elements_per_task) { return std::max<int64_t>(1, kGrain / std::max<int64_t>(1, elements_per_task)); }
+int64_t grain(int64_t elements_per_task) {
+  return std::max<int64_t>(1, kGrain / std::max<int64_t>(1, elements_per_task));
+}
 
 template <class T> struct Problem {
   Tensor x, weight, bias;
@@ -32,7 +34,8 @@ template <class T> struct Problem {
     if (bias_.has_value() && bias_->defined()) bias.narrow(0, 0, channels).copy_(*bias_);
   }
   void fill(ConvInputs<T>& a, bool silu) const {
-    a.batch = x.size(0), a.length = x.size(1), a.channels = x.size(2), a.taps = weight.size(0), a.padded = weight.size(1);
+    a.batch = x.size(0), a.length = x.size(1), a.channels = x.size(2), a.taps = weight.size(0),
+    a.padded = weight.size(1);
     a.x = rows_of<T>(x);
     a.weight = data_or_null<T>(weight), a.bias = data_or_null<T>(bias);
     a.silu = silu;
@@ -47,10 +50,11 @@ Tensor forward(const Tensor& x, const Tensor& weight, const OptionalTensor& bias
     problem.fill(a, silu);
     a.y = data_or_null<scalar_t>(y), a.y_stride = a.channels;
     const auto kernel = kernels<scalar_t>().conv_forward;
-    at::parallel_for(0, a.batch * (a.padded / kConvBlock), grain(a.length * kConvBlock), [&](int64_t begin, int64_t end) {
-      Scratch<scalar_t> scratch(conv_scratch(a.taps));
-      kernel(a, begin, end, scratch.data());
-    });
+    at::parallel_for(0, a.batch * (a.padded / kConvBlock), grain(a.length * kConvBlock),
+                     [&](int64_t begin, int64_t end) {
+                       Scratch<scalar_t> scratch(conv_scratch(a.taps));
+                       kernel(a, begin, end, scratch.data());
+                     });
   });
   return y;
 }
@@ -72,9 +76,9 @@ std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& grad_y, const Tensor& 
     const auto kernel = kernels<scalar_t>().conv_backward;
     at::parallel_for(0, a.slices * blocks, grain(a.batch * a.length * kConvBlock / std::max<int64_t>(1, a.slices)),
                      [&](int64_t begin, int64_t end) {
-      Scratch<scalar_t> scratch(conv_scratch(a.taps));
-      kernel(a, begin, end, scratch.data());
-    });
+                       Scratch<scalar_t> scratch(conv_scratch(a.taps));
+                       kernel(a, begin, end, scratch.data());
+                     });
     const Tensor sums = rows.sum(0).narrow(1, 0, a.channels);
     dweight = sums.narrow(0, 0, a.taps).t().contiguous().view(weight.sizes());
     if (bias.has_value() && bias->defined()) dbias = sums.select(0, a.taps).clone();

@@ -12,10 +12,10 @@ constexpr int64_t kConvBlock = 128;
 
 template <class T> struct ConvInputs {
   int64_t batch, length, channels, taps;
-  int64_t padded;     // channels rounded up to a multiple of kConvBlock: row length of weight and bias
+  int64_t padded;  // channels rounded up to a multiple of kConvBlock: row length of weight and bias
   Rows<const T> x;
-  const T* weight;    // [taps, padded], zero beyond the last channel
-  const T* bias;      // [padded], zero without a bias
+  const T* weight;  // [taps, padded], zero beyond the last channel
+  const T* bias;    // [padded], zero without a bias
   bool silu;
 };
 

@@ -5,11 +5,11 @@
 namespace mamba_prune {
 
 template <class T> struct AdamWStep {
-  T decay;            // 1 - lr * weight_decay
+  T decay;  // 1 - lr * weight_decay
   T beta1, beta2, eps;
   T one_minus_beta1, one_minus_beta2;
-  T step_size;        // lr / (1 - beta1^step)
-  T correction2_sqrt; // sqrt(1 - beta2^step)
+  T step_size;         // lr / (1 - beta1^step)
+  T correction2_sqrt;  // sqrt(1 - beta2^step)
 };
 
 template <class T> struct SgdStep {

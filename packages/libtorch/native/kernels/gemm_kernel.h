@@ -8,7 +8,7 @@ namespace MP_ISA {
 
 typedef Vec<float> VF;
 constexpr int kWidth = Simd<float>::width;
-constexpr int kPanel = 2 * kWidth;               // columns of a panel
+constexpr int kPanel = 2 * kWidth;                  // columns of a panel
 constexpr int kGemmRows = MP_BYTES == 64 ? 12 : 6;  // two registers of sums a row; AVX-512 has 32 registers, others 16
 
 struct Gemm {
@@ -66,7 +66,8 @@ inline void pack_panel(float* panel, const float* weight, int64_t stride, int64_
 }
 
 // M rows times one packed panel, which holds `depth` elements of the depth from k0 on.
-template <int M> inline void gemm_rows(const Gemm& g, const float* panel, int64_t row, int64_t column, int64_t k0, int64_t depth) {
+template <int M>
+inline void gemm_rows(const Gemm& g, const float* panel, int64_t row, int64_t column, int64_t k0, int64_t depth) {
   const float* x = g.x + row * g.x_stride + k0;
   VF sum[M][2];
 #pragma GCC unroll 16
@@ -113,7 +114,8 @@ inline PanelPart panel_part(const Gemm& g, int64_t index, int64_t k0) {
 struct Prefetcher {
   const float* at;
   int64_t stride, depth, rows_left, offset = 0;
-  Prefetcher(const PanelPart& part, int64_t stride) : at(part.weight), stride(stride), depth(part.depth), rows_left(part.columns) {}
+  Prefetcher(const PanelPart& part, int64_t stride)
+      : at(part.weight), stride(stride), depth(part.depth), rows_left(part.columns) {}
   int64_t lines() const { return rows_left * (depth / 16 + 1); }
   void ask(int64_t count) {
     for (; count > 0 && rows_left > 0; count--) {
@@ -133,7 +135,9 @@ inline void gemm_panel(const Gemm& g, int64_t index, int64_t begin, int64_t end,
   for (int64_t k0 = 0; k0 < g.depth; k0 += kPanelDepth) {
     const PanelPart part = panel_part(g, index, k0);
     const bool deeper = k0 + kPanelDepth < g.depth, more = deeper || index + 1 < g.panels();
-    const PanelPart next = !more ? PanelPart{} : deeper ? panel_part(g, index, k0 + kPanelDepth) : panel_part(g, index + 1, 0);
+    const PanelPart next = !more    ? PanelPart{}
+                           : deeper ? panel_part(g, index, k0 + kPanelDepth)
+                                    : panel_part(g, index + 1, 0);
     Prefetcher prefetcher(next, g.depth);
     const int64_t lines = (prefetcher.lines() + tiles - 1) / tiles;
     pack_panel(panel, part.weight, g.depth, part.columns, part.depth);

@@ -12,11 +12,11 @@ namespace mamba_prune {
 enum class ConvForm : int64_t { gather = 0, winograd2 = 2, winograd4 = 4 };
 
 struct ImageConv {
-  int64_t in, out;          // channels
-  int64_t kernel, stride;   // square; zeros of width kernel / 2 around the image
-  int64_t height, width;    // of the input
-  const float* weight;      // packed: [1, panels, kernel^2 in, panel], or [(side + 2)^2, panels, in, panel]
-  const float* bias;        // [out]
+  int64_t in, out;         // channels
+  int64_t kernel, stride;  // square; zeros of width kernel / 2 around the image
+  int64_t height, width;   // of the input
+  const float* weight;     // packed: [1, panels, kernel^2 in, panel], or [(side + 2)^2, panels, in, panel]
+  const float* bias;       // [out]
   ConvForm form;
 
   int64_t side(int64_t size) const { return (size + 2 * (kernel / 2) - kernel) / stride + 1; }
@@ -41,7 +41,7 @@ struct ImageConv {
 // that they stay near, and enough that the weights are not read too often.
 struct ConvScratch : Layout {
   static constexpr int64_t kFloats = 48 * 1024, kLeastRows = 48, kGroup = 12;
-  int64_t row_in, row_out;  // floats of one row, in full registers
+  int64_t row_in, row_out;        // floats of one row, in full registers
   int64_t in_stride, out_stride;  // from one position to the next
   int64_t rows, inputs, results;
   ConvScratch(const ImageConv& c, int64_t batch) {
@@ -52,7 +52,8 @@ struct ConvScratch : Layout {
     rows = one == 0 ? 132 : kFloats / one / kGroup * kGroup;
     if (rows < kLeastRows) rows = kLeastRows;
     if (rows > all) rows = all;
-    // A line more, or the positions would often lie a multiple of 4 KB apart and push each other out of the first-level cache.
+    // A line more, or the positions would often lie a multiple of 4 KB apart and push each other out of the first-level
+    // cache.
     in_stride = rows * row_in + 16, out_stride = rows * row_out + 16;
     inputs = take(c.positions() * in_stride), results = take(c.positions() * out_stride);
   }
@@ -64,8 +65,8 @@ struct ConvBlock {
   static constexpr int64_t kMost = 4;
   int64_t count;  // of convolutions in a row
   ImageConv convs[kMost];
-  bool identity;        // the shortcut is the input
-  bool projected;       // the shortcut is `shortcut` of the input
+  bool identity;   // the shortcut is the input
+  bool projected;  // the shortcut is `shortcut` of the input
   ImageConv shortcut;
   int64_t batch;
   const float* x;  // [batch, height, width, channels]

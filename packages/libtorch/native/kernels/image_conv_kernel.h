@@ -21,14 +21,15 @@ inline void gather_pixel(const ImageConv& c, const float* image, int64_t index, 
   }
 }
 
-inline void gather_conv(const ImageConv& c, const Team& team, int64_t batch, const float* x, float* y, const float* residual, bool relu,
-                        const ConvScratch& layout, float* scratch) {
+inline void gather_conv(const ImageConv& c, const Team& team, int64_t batch, const float* x, float* y,
+                        const float* residual, bool relu, const ConvScratch& layout, float* scratch) {
   const int64_t all = batch * c.out_pixels(), depth = c.depth();
   for (int64_t first = 0; first < all; first += layout.rows) {
     const int64_t rows = all - first < layout.rows ? all - first : layout.rows;
     const float* input = x + first * c.in;
     if (!c.direct()) {
-      for (int64_t r = team.first(rows); r < team.last(rows); r++) gather_pixel(c, x, first + r, scratch + layout.inputs + r * depth);
+      for (int64_t r = team.first(rows); r < team.last(rows); r++)
+        gather_pixel(c, x, first + r, scratch + layout.inputs + r * depth);
       team.wait();
       input = scratch + layout.inputs;
     }
@@ -38,9 +39,8 @@ inline void gather_conv(const ImageConv& c, const Team& team, int64_t batch, con
   }
 }
 
-template <int E>
-void winograd_conv(const ImageConv& c, const Team& team, int64_t batch, const float* x, float* y, const float* residual, bool relu,
-                   const ConvScratch& layout, float* scratch) {
+template <int E> void winograd_conv(const ImageConv& c, const Team& team, int64_t batch, const float* x, float* y,
+                                    const float* residual, bool relu, const ConvScratch& layout, float* scratch) {
   const int64_t all = batch * c.tiles(), positions = c.positions();
   const int64_t in_stride = layout.in_stride, out_stride = layout.out_stride;
   const int64_t panels = panels_of(c.out), panel_stride = c.in * kPanel;
@@ -49,12 +49,14 @@ void winograd_conv(const ImageConv& c, const Team& team, int64_t batch, const fl
   for (int64_t first = 0; first < all; first += layout.rows) {
     const int64_t rows = all - first < layout.rows ? all - first : layout.rows;
     const auto input = c.in % kWidth ? winograd_input<E, true> : winograd_input<E, false>;
-    for (int64_t r = team.first(rows); r < team.last(rows); r++) input(c, x, first + r, scratch + layout.inputs + r * layout.row_in, in_stride);
+    for (int64_t r = team.first(rows); r < team.last(rows); r++)
+      input(c, x, first + r, scratch + layout.inputs + r * layout.row_in, in_stride);
     team.wait();
     for (int64_t task = team.first(positions * panels); task < team.last(positions * panels); task++) {
       const int64_t position = task / panels;
-      packed_task({scratch + layout.inputs + position * in_stride, layout.row_in, rows, c.in, c.weight + position * panels * panel_stride,
-                   panel_stride, columns, scratch + layout.results + position * out_stride, layout.row_out},
+      packed_task({scratch + layout.inputs + position * in_stride, layout.row_in, rows, c.in,
+                   c.weight + position * panels * panel_stride, panel_stride, columns,
+                   scratch + layout.results + position * out_stride, layout.row_out},
                   task % panels, 1);
     }
     team.wait();
@@ -65,8 +67,8 @@ void winograd_conv(const ImageConv& c, const Team& team, int64_t batch, const fl
   }
 }
 
-inline void image_conv(const ImageConv& c, const Team& team, int64_t batch, const float* x, float* y, const float* residual, bool relu,
-                       float* scratch) {
+inline void image_conv(const ImageConv& c, const Team& team, int64_t batch, const float* x, float* y,
+                       const float* residual, bool relu, float* scratch) {
   const ConvScratch layout(c, batch);
   if (c.form == ConvForm::winograd4) winograd_conv<4>(c, team, batch, x, y, residual, relu, layout, scratch);
   else if (c.form == ConvForm::winograd2) winograd_conv<2>(c, team, batch, x, y, residual, relu, layout, scratch);

@@ -47,11 +47,15 @@ extern const KernelTable<double> f64;
 }  // namespace baseline
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #define MP_HAVE_X86_ISAS 1
-namespace avx2 { extern const Isa isa; }
+namespace avx2 {
+extern const Isa isa;
+}
 // The build says so where the processor has no AVX-512: those kernels take long to compile.
 #ifndef MAMBA_PRUNE_NO_AVX512
 #define MP_HAVE_AVX512 1
-namespace avx512 { extern const Isa isa; }
+namespace avx512 {
+extern const Isa isa;
+}
 #endif
 #endif
 

@@ -28,7 +28,8 @@ struct Matrix {
 Matrix matrix_of(const Tensor& t) {
   const int64_t columns = t.size(-1), rows = columns ? t.numel() / columns : 0;
   bool regular = t.dim() >= 2 && (columns == 1 || t.stride(-1) == 1) && t.stride(-2) >= columns;
-  for (int64_t d = 0; regular && d + 2 < t.dim(); d++) regular = t.size(d) == 1 || t.stride(d) == t.stride(d + 1) * t.size(d + 1);
+  for (int64_t d = 0; regular && d + 2 < t.dim(); d++)
+    regular = t.size(d) == 1 || t.stride(d) == t.stride(d + 1) * t.size(d + 1);
   if (regular) return {t, rows, columns, t.stride(-2)};
   return {t.contiguous(), rows, columns, columns};
 }
@@ -40,7 +41,8 @@ bool is_fast(const Tensor& t) {
 // Whether oneDNN can take it. Wrong shapes are left to libtorch's operators, which explain them.
 bool can_use_sgemm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& residual) {
   if (!has_fast_sgemm() || !is_fast(x) || !is_fast(weight) || !is_fast(bias) || !is_fast(residual)) return false;
-  if (x.dim() < 2 || weight.dim() != 2 || x.size(-1) != weight.size(1) || x.numel() == 0 || weight.numel() == 0) return false;
+  if (x.dim() < 2 || weight.dim() != 2 || x.size(-1) != weight.size(1) || x.numel() == 0 || weight.numel() == 0)
+    return false;
   return !bias.defined() || (bias.dim() == 1 && bias.size(0) == weight.size(0));
 }
 
@@ -77,7 +79,8 @@ Tensor fast_forward(const Tensor& x, const Tensor& weight_, const Tensor& bias, 
   check_residual(residual, shape);
   Tensor out = at::empty(shape, x.options());
   const bool start = bias.defined() || residual.defined();
-  if (start) prefill(out, bias.defined() ? bias.contiguous() : bias, residual.defined() ? residual.contiguous() : residual);
+  if (start)
+    prefill(out, bias.defined() ? bias.contiguous() : bias, residual.defined() ? residual.contiguous() : residual);
   sgemm({false, true, rows.rows, weight.rows, rows.columns, rows.data(), rows.stride, weight.data(), weight.stride,
          start ? 1.0f : 0.0f, static_cast<float*>(out.data_ptr()), weight.rows});
   return out;
@@ -141,10 +144,12 @@ Tensor plain(const Tensor& x, const Tensor& weight, const OptionalTensor& bias_,
   return (can_use_sgemm(x, weight, bias, residual) ? fast_forward : general)(x, weight, bias, residual);
 }
 
-Tensor with_autograd(const Tensor& x, const Tensor& weight, const OptionalTensor& bias_, const OptionalTensor& residual_) {
+Tensor with_autograd(const Tensor& x, const Tensor& weight, const OptionalTensor& bias_,
+                     const OptionalTensor& residual_) {
   const Tensor bias = defined_or_empty(bias_), residual = defined_or_empty(residual_);
   if (!can_use_sgemm(x, weight, bias, residual)) return general(x, weight, bias, residual);
-  if (any_requires_grad({x, weight, bias, residual})) return Linear::apply(x, weight, optional(bias), optional(residual));
+  if (any_requires_grad({x, weight, bias, residual}))
+    return Linear::apply(x, weight, optional(bias), optional(residual));
   at::AutoDispatchBelowADInplaceOrView below;
   return fast_forward(x, weight, bias, residual);
 }

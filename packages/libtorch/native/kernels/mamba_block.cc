@@ -24,15 +24,19 @@ constexpr int64_t kRowsAtATime = 128;
 // Multiply-adds of a block below which a second thread costs more than it saves.
 constexpr int64_t kSmallWork = 200'000;
 
-BlockSizes sizes_of(const Tensor& x, const Tensor& conv_weight, const Tensor& A_log, const Tensor& dt_weight, const Tensor& fc1_weight) {
+BlockSizes sizes_of(const Tensor& x, const Tensor& conv_weight, const Tensor& A_log, const Tensor& dt_weight,
+                    const Tensor& fc1_weight) {
   TORCH_CHECK(x.dim() == 3, "mamba_block: got x of shape ", x.sizes(), ", expected [batch, length, d_model].");
   TORCH_CHECK(conv_weight.dim() == 3 && A_log.dim() == 2 && dt_weight.dim() == 2 && fc1_weight.dim() == 2,
-              "mamba_block: got conv_weight, A_log, dt_weight and fc1_weight of shapes ", conv_weight.sizes(), ", ", A_log.sizes(), ", ",
-              dt_weight.sizes(), " and ", fc1_weight.sizes(), ", expected 3, 2, 2 and 2 dimensions.");
-  const BlockSizes s{x.size(1), x.size(2), conv_weight.size(0), A_log.size(1), dt_weight.size(1), conv_weight.size(2), fc1_weight.size(0)};
-  TORCH_CHECK(s.model > 0 && s.inner > 0 && s.states > 0 && s.rank > 0 && s.hidden > 0 && s.taps > 0 && s.taps <= kConvMaxTaps,
-              "mamba_block: got d_model ", s.model, ", d_inner ", s.inner, ", d_state ", s.states, ", dt_rank ", s.rank, ", mlp ", s.hidden,
-              ", d_conv ", s.taps, ", expected positive sizes and at most ", kConvMaxTaps, " taps.");
+              "mamba_block: got conv_weight, A_log, dt_weight and fc1_weight of shapes ", conv_weight.sizes(), ", ",
+              A_log.sizes(), ", ", dt_weight.sizes(), " and ", fc1_weight.sizes(),
+              ", expected 3, 2, 2 and 2 dimensions.");
+  const BlockSizes s{x.size(1),         x.size(2),           conv_weight.size(0), A_log.size(1),
+                     dt_weight.size(1), conv_weight.size(2), fc1_weight.size(0)};
+  TORCH_CHECK(
+      s.model > 0 && s.inner > 0 && s.states > 0 && s.rank > 0 && s.hidden > 0 && s.taps > 0 && s.taps <= kConvMaxTaps,
+      "mamba_block: got d_model ", s.model, ", d_inner ", s.inner, ", d_state ", s.states, ", dt_rank ", s.rank,
+      ", mlp ", s.hidden, ", d_conv ", s.taps, ", expected positive sizes and at most ", kConvMaxTaps, " taps.");
   return s;
 }
 
@@ -48,7 +52,8 @@ struct Packing {
   BlockPacked in(float* at, const BlockSizes& s, int64_t tile) const {
     BlockPacked p = packed;
     p.A = at, p.A_peak = p.A + p.tiles * s.states * tile, p.skip = p.A_peak + p.tiles;
-    p.dt_bias = p.skip + p.tiles * tile, p.conv_weight = p.dt_bias + p.tiles * tile, p.conv_bias = p.conv_weight + s.taps * p.padded;
+    p.dt_bias = p.skip + p.tiles * tile, p.conv_weight = p.dt_bias + p.tiles * tile,
+    p.conv_bias = p.conv_weight + s.taps * p.padded;
     return p;
   }
 };
@@ -99,11 +104,13 @@ void run_apart(const BlockArgs& a, int threads, int64_t scratch) {
   }
 }
 
-Tensor forward(const Tensor& x_, const Tensor& norm1_weight, const Tensor& norm1_bias, const Tensor& in_proj, const Tensor& conv_weight,
-               const Tensor& conv_bias, const Tensor& x_proj, const Tensor& dt_weight, const Tensor& dt_bias, const Tensor& A_log,
-               const Tensor& D, const Tensor& out_proj, const Tensor& norm2_weight, const Tensor& norm2_bias, const Tensor& fc1_weight,
-               const Tensor& fc1_bias, const Tensor& fc2_weight, const Tensor& fc2_bias, double eps) {
-  TORCH_CHECK(x_.scalar_type() == at::kFloat, "mamba_block: got x of dtype ", x_.scalar_type(), ", expected float32. Use the single operators.");
+Tensor forward(const Tensor& x_, const Tensor& norm1_weight, const Tensor& norm1_bias, const Tensor& in_proj,
+               const Tensor& conv_weight, const Tensor& conv_bias, const Tensor& x_proj, const Tensor& dt_weight,
+               const Tensor& dt_bias, const Tensor& A_log, const Tensor& D, const Tensor& out_proj,
+               const Tensor& norm2_weight, const Tensor& norm2_bias, const Tensor& fc1_weight, const Tensor& fc1_bias,
+               const Tensor& fc2_weight, const Tensor& fc2_bias, double eps) {
+  TORCH_CHECK(x_.scalar_type() == at::kFloat, "mamba_block: got x of dtype ", x_.scalar_type(),
+              ", expected float32. Use the single operators.");
   refuse_gradient("mamba_block", x_);
   at::AutoDispatchBelowADInplaceOrView below;
   const Tensor x = x_.contiguous();
@@ -156,8 +163,10 @@ Tensor forward(const Tensor& x_, const Tensor& norm1_weight, const Tensor& norm1
 
 TORCH_LIBRARY_FRAGMENT(mamba_prune, m) {
   m.def(
-      "mamba_block(Tensor x, Tensor norm1_weight, Tensor norm1_bias, Tensor in_proj, Tensor conv_weight, Tensor conv_bias, Tensor x_proj, "
-      "Tensor dt_weight, Tensor dt_bias, Tensor A_log, Tensor D, Tensor out_proj, Tensor norm2_weight, Tensor norm2_bias, "
+      "mamba_block(Tensor x, Tensor norm1_weight, Tensor norm1_bias, Tensor in_proj, Tensor conv_weight, Tensor "
+      "conv_bias, Tensor x_proj, "
+      "Tensor dt_weight, Tensor dt_bias, Tensor A_log, Tensor D, Tensor out_proj, Tensor norm2_weight, Tensor "
+      "norm2_bias, "
       "Tensor fc1_weight, Tensor fc1_bias, Tensor fc2_weight, Tensor fc2_bias, float eps=1e-5) -> Tensor");
 }
 TORCH_LIBRARY_IMPL(mamba_prune, CPU, m) { m.impl("mamba_block", forward); }

@@ -25,26 +25,27 @@ inline at::Tensor defined_or_empty(const OptionalTensor& t) { return t.has_value
 inline OptionalTensor optional(const at::Tensor& t) { return t.defined() ? OptionalTensor(t) : OptionalTensor(); }
 
 // Throws unless t has this shape, and the dtype and device of `like`. Undefined tensors pass (absent options).
-inline void check_tensor(const char* op, const char* name, const at::Tensor& t, at::IntArrayRef shape, const char* layout,
-                         const at::Tensor& like) {
+inline void check_tensor(const char* op, const char* name, const at::Tensor& t, at::IntArrayRef shape,
+                         const char* layout, const at::Tensor& like) {
   if (!t.defined()) return;
-  TORCH_CHECK(t.sizes() == shape, op, ": got ", name, " of shape ", t.sizes(), ", expected ", layout, " = ", shape, ".");
+  TORCH_CHECK(t.sizes() == shape, op, ": got ", name, " of shape ", t.sizes(), ", expected ", layout, " = ", shape,
+              ".");
   TORCH_CHECK(t.scalar_type() == like.scalar_type(), op, ": got ", name, " of dtype ", t.scalar_type(), ", expected ",
               like.scalar_type(), " like the first argument. Convert one of them.");
   TORCH_CHECK(t.device() == like.device(), op, ": got ", name, " on ", t.device(), ", expected ", like.device(),
               " like the first argument. Move one of them.");
 }
 // As check_tensor; but on a GPU, where activations may have 16 bits, a parameter may be float32 beside them.
-inline void check_parameter(const char* op, const char* name, const at::Tensor& t, at::IntArrayRef shape, const char* layout,
-                            const at::Tensor& like) {
+inline void check_parameter(const char* op, const char* name, const at::Tensor& t, at::IntArrayRef shape,
+                            const char* layout, const at::Tensor& like) {
   const bool mixed = t.defined() && t.device() == like.device() && t.is_cuda() && t.scalar_type() == at::kFloat;
   check_tensor(op, name, t, shape, layout, mixed ? t : like);
 }
 inline void check_floating(const char* op, const char* name, const at::Tensor& t) {
   const at::ScalarType type = t.scalar_type();
   if (t.is_cuda()) {
-    TORCH_CHECK(type == at::kFloat || type == at::kHalf || type == at::kBFloat16, op, ": got ", name, " of dtype ", type,
-                " on a GPU, expected float32, float16 or bfloat16. Convert it first.");
+    TORCH_CHECK(type == at::kFloat || type == at::kHalf || type == at::kBFloat16, op, ": got ", name, " of dtype ",
+                type, " on a GPU, expected float32, float16 or bfloat16. Convert it first.");
   } else {
     TORCH_CHECK(type == at::kFloat || type == at::kDouble, op, ": got ", name, " of dtype ", type,
                 ", expected float32 or float64. Convert it first.");
@@ -67,9 +68,12 @@ inline at::Tensor dense_rows(const at::Tensor& t) {
 // View of a [batch, length, row] tensor with contiguous rows; null for an undefined tensor.
 template <class T> Rows<const T> rows_of(const at::Tensor& t) {
   Rows<const T> r;
-  if (t.defined()) r.data = static_cast<const T*>(t.data_ptr()), r.batch_stride = t.stride(0), r.step_stride = t.stride(1);
+  if (t.defined())
+    r.data = static_cast<const T*>(t.data_ptr()), r.batch_stride = t.stride(0), r.step_stride = t.stride(1);
   return r;
 }
-template <class T> T* data_or_null(const at::Tensor& t) { return t.defined() ? static_cast<T*>(t.data_ptr()) : nullptr; }
+template <class T> T* data_or_null(const at::Tensor& t) {
+  return t.defined() ? static_cast<T*>(t.data_ptr()) : nullptr;
+}
 
 }  // namespace mamba_prune

@@ -43,12 +43,14 @@ void check_list(const char* op, const char* name, TensorList list, TensorList li
 }
 // One tensor of a list: on the CPU, contiguous, floating point, and shaped like its partner.
 void check_item(const char* op, const char* name, size_t i, const Tensor& t, const Tensor& like) {
-  TORCH_CHECK(t.defined(), op, ": got an undefined tensor ", name, "[", i, "], expected one of shape ", like.sizes(), ".");
+  TORCH_CHECK(t.defined(), op, ": got an undefined tensor ", name, "[", i, "], expected one of shape ", like.sizes(),
+              ".");
   TORCH_CHECK(t.device().is_cpu(), op, ": got ", name, "[", i, "] on ", t.device(), ", expected the CPU. Move it.");
   check_floating(op, name, t);
   TORCH_CHECK(t.scalar_type() == like.scalar_type(), op, ": got ", name, "[", i, "] of dtype ", t.scalar_type(),
               ", expected ", like.scalar_type(), ".");
-  TORCH_CHECK(t.sizes() == like.sizes(), op, ": got ", name, "[", i, "] of shape ", t.sizes(), ", expected ", like.sizes(), ".");
+  TORCH_CHECK(t.sizes() == like.sizes(), op, ": got ", name, "[", i, "] of shape ", t.sizes(), ", expected ",
+              like.sizes(), ".");
   TORCH_CHECK(t.is_contiguous(), op, ": got ", name, "[", i, "] of shape ", t.sizes(), " and strides ", t.strides(),
               ", expected a contiguous tensor. Call contiguous() first.");
 }
@@ -67,7 +69,9 @@ template <class Body> void for_chunks(TensorList tensors, const std::vector<Chun
     }
   });
 }
-template <class T> T* at_chunk(const Tensor& t, const Chunk& chunk) { return static_cast<T*>(t.data_ptr()) + chunk.first; }
+template <class T> T* at_chunk(const Tensor& t, const Chunk& chunk) {
+  return static_cast<T*>(t.data_ptr()) + chunk.first;
+}
 
 void adamw_(TensorList params, TensorList grads, TensorList exp_avg, TensorList exp_avg_sq, double lr, double beta1,
             double beta2, double eps, double weight_decay, int64_t step) {
@@ -84,9 +88,14 @@ void adamw_(TensorList params, TensorList grads, TensorList exp_avg, TensorList 
   for_chunks(params, chunks, [&](int64_t, const Chunk& chunk, auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
     const double n = static_cast<double>(step);
-    const AdamWStep<T> s{static_cast<T>(1 - lr * weight_decay), static_cast<T>(beta1), static_cast<T>(beta2),
-                         static_cast<T>(eps), static_cast<T>(1 - beta1), static_cast<T>(1 - beta2),
-                         static_cast<T>(lr / (1 - std::pow(beta1, n))), static_cast<T>(std::sqrt(1 - std::pow(beta2, n)))};
+    const AdamWStep<T> s{static_cast<T>(1 - lr * weight_decay),
+                         static_cast<T>(beta1),
+                         static_cast<T>(beta2),
+                         static_cast<T>(eps),
+                         static_cast<T>(1 - beta1),
+                         static_cast<T>(1 - beta2),
+                         static_cast<T>(lr / (1 - std::pow(beta1, n))),
+                         static_cast<T>(std::sqrt(1 - std::pow(beta2, n)))};
     const size_t i = chunk.tensor;
     kernels<T>().adamw(s, at_chunk<T>(params[i], chunk), at_chunk<T>(grads[i], chunk), at_chunk<T>(exp_avg[i], chunk),
                        at_chunk<T>(exp_avg_sq[i], chunk), chunk.count);
@@ -95,12 +104,13 @@ void adamw_(TensorList params, TensorList grads, TensorList exp_avg, TensorList 
     if (params[i].defined() && grads[i].defined()) written(params[i]), written(exp_avg[i]), written(exp_avg_sq[i]);
 }
 
-void sgd_(TensorList params, TensorList grads, TensorList momentum_buffers, double lr, double momentum, double weight_decay,
-          bool nesterov, bool first) {
+void sgd_(TensorList params, TensorList grads, TensorList momentum_buffers, double lr, double momentum,
+          double weight_decay, bool nesterov, bool first) {
   const char* op = "sgd_";
   check_list(op, "grads", grads, params);
   if (momentum != 0) check_list(op, "momentum_buffers", momentum_buffers, params);
-  TORCH_CHECK(!nesterov || momentum > 0, op, ": got nesterov with momentum ", momentum, ", expected a momentum above 0.");
+  TORCH_CHECK(!nesterov || momentum > 0, op, ": got nesterov with momentum ", momentum,
+              ", expected a momentum above 0.");
   const std::vector<Chunk> chunks = split(params, grads);
   for (size_t i = 0; i < params.size(); i++) {
     if (!params[i].defined() || !grads[i].defined()) continue;
@@ -170,7 +180,8 @@ void scale_(TensorList ts, double s) {
 
 TORCH_LIBRARY_FRAGMENT(mamba_prune, m) {
   m.def(
-      "adamw_(Tensor(a!)[] params, Tensor[] grads, Tensor(b!)[] exp_avg, Tensor(c!)[] exp_avg_sq, float lr, float beta1, "
+      "adamw_(Tensor(a!)[] params, Tensor[] grads, Tensor(b!)[] exp_avg, Tensor(c!)[] exp_avg_sq, float lr, float "
+      "beta1, "
       "float beta2, float eps, float weight_decay, int step) -> ()");
   m.def(
       "sgd_(Tensor(a!)[] params, Tensor[] grads, Tensor(b!)[] momentum_buffers, float lr, float momentum, "

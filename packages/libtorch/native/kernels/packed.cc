@@ -1,4 +1,5 @@
-// mamba_prune::pack_weights: matrices [..., columns, depth] as [..., panels, depth, panel]; mamba_prune::weights_version.
+// mamba_prune::pack_weights: matrices [..., columns, depth] as [..., panels, depth, panel];
+// mamba_prune::weights_version.
 #include "packed.h"
 
 #include <ATen/Parallel.h>
@@ -8,20 +9,23 @@
 
 namespace mamba_prune {
 
-const float* packed_weights(const char* op, const char* name, const at::Tensor& t, int64_t count, int64_t columns, int64_t depth) {
+const float* packed_weights(const char* op, const char* name, const at::Tensor& t, int64_t count, int64_t columns,
+                            int64_t depth) {
   refuse_gradient(op, t);
   const int64_t panel = isa().panel, panels = (columns + panel - 1) / panel;
-  TORCH_CHECK(t.is_cpu() && t.scalar_type() == at::kFloat && t.layout() == at::kStrided && t.is_contiguous() && t.dim() == 4 &&
-                  t.sizes() == at::IntArrayRef({count, panels, depth, panel}),
-              op, ": got ", name, " of shape ", t.sizes(), " (", t.scalar_type(), "), expected what pack_weights makes of [", count, ", ",
-              columns, ", ", depth, "]: float32 of shape [", count, ", ", panels, ", ", depth, ", ", panel, "].");
+  TORCH_CHECK(t.is_cpu() && t.scalar_type() == at::kFloat && t.layout() == at::kStrided && t.is_contiguous() &&
+                  t.dim() == 4 && t.sizes() == at::IntArrayRef({count, panels, depth, panel}),
+              op, ": got ", name, " of shape ", t.sizes(), " (", t.scalar_type(),
+              "), expected what pack_weights makes of [", count, ", ", columns, ", ", depth, "]: float32 of shape [",
+              count, ", ", panels, ", ", depth, ", ", panel, "].");
   return static_cast<const float*>(t.data_ptr());
 }
 
 void refuse_gradient(const char* op, const at::Tensor& t) {
-  TORCH_CHECK(!any_requires_grad({t}), op,
-              ": got tensors that require gradients, expected none: it is for inference. Call it without gradients, or use the "
-              "single operators.");
+  TORCH_CHECK(
+      !any_requires_grad({t}), op,
+      ": got tensors that require gradients, expected none: it is for inference. Call it without gradients, or use the "
+      "single operators.");
 }
 
 namespace packed_op {
@@ -30,9 +34,10 @@ namespace {
 using at::Tensor;
 
 Tensor pack(const Tensor& weight_) {
-  TORCH_CHECK(weight_.dim() == 3 && weight_.is_cpu() && weight_.scalar_type() == at::kFloat && weight_.layout() == at::kStrided,
-              "pack_weights: got ", weight_.dim(), " dimensions of ", weight_.scalar_type(), " on ", weight_.device(),
-              ", expected float32 of shape [count, columns, depth] on the CPU.");
+  TORCH_CHECK(
+      weight_.dim() == 3 && weight_.is_cpu() && weight_.scalar_type() == at::kFloat && weight_.layout() == at::kStrided,
+      "pack_weights: got ", weight_.dim(), " dimensions of ", weight_.scalar_type(), " on ", weight_.device(),
+      ", expected float32 of shape [count, columns, depth] on the CPU.");
   refuse_gradient("pack_weights", weight_);
   const Tensor weight = weight_.detach().contiguous();
   const int64_t count = weight.size(0), columns = weight.size(1), depth = weight.size(2), panel = isa().panel;
@@ -53,7 +58,8 @@ Tensor pack(const Tensor& weight_) {
   return packed;
 }
 
-// Every change in place counts up a tensor's version, so the sum over given tensors is the same only if none was changed.
+// Every change in place counts up a tensor's version, so the sum over given tensors is the same only if none was
+// changed.
 int64_t version(at::TensorList tensors) {
   int64_t sum = 0;
   for (const Tensor& t : tensors) {

@@ -6,8 +6,8 @@ namespace mamba_prune {
 
 enum class Activation { none, relu, gelu };
 
-// out[r] = activation(W x[r] + bias + residual[r]) for rows r. W [columns, depth] lies in panels of isa().panel columns:
-// [panels, depth, panel], with zeros in the columns beyond the last.
+// out[r] = activation(W x[r] + bias + residual[r]) for rows r. W [columns, depth] lies in panels of isa().panel
+// columns: [panels, depth, panel], with zeros in the columns beyond the last.
 struct PackedProduct {
   const float* x;
   int64_t x_stride, rows, depth;

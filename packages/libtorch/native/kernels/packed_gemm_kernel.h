@@ -6,7 +6,8 @@ namespace mamba_prune {
 namespace MP_ISA {
 
 // What is done to sums before they are stored: rows [row, row + count) of `halves` registers each.
-inline void finish_rows(const PackedProduct& g, const float* sums, int64_t count, int halves, int64_t row, int64_t column) {
+inline void finish_rows(const PackedProduct& g, const float* sums, int64_t count, int halves, int64_t row,
+                        int64_t column) {
   for (int64_t m = 0; m < count; m++)
     for (int h = 0; h < halves; h++, sums += kWidth) {
       const int64_t at = column + h * kWidth, left = g.columns - at, place = (row + m) * g.out_stride + at;
@@ -34,7 +35,8 @@ MP_INLINE void multiply_add(VF& sum, VF a, VF b) {
 }
 
 // sum[m][h] += x[m] weight[h]
-template <int M, int H> MP_INLINE void packed_step(VF (&sum)[M][H], const float* x, int64_t x_stride, const float* panel) {
+template <int M, int H>
+MP_INLINE void packed_step(VF (&sum)[M][H], const float* x, int64_t x_stride, const float* panel) {
   VF weight[H];
 #pragma GCC unroll 2
   for (int h = 0; h < H; h++) weight[h] = load(panel + h * kWidth);
@@ -48,8 +50,8 @@ template <int M, int H> MP_INLINE void packed_step(VF (&sum)[M][H], const float*
 
 // M rows times a panel, of which the first H registers' worth of columns are in use. Every kStep steps down the panel
 // the next `advance` floats from `ahead` to `past` are asked for.
-template <int M, int H> void packed_rows(const PackedProduct& g, const float* panel, int64_t row, int64_t column, const float* ahead,
-                                         const float* past, int64_t advance) {
+template <int M, int H> void packed_rows(const PackedProduct& g, const float* panel, int64_t row, int64_t column,
+                                         const float* ahead, const float* past, int64_t advance) {
   const int64_t stride = g.x_stride, depth = g.depth;
   const float* x = g.x + row * stride;
   VF sum[M][H];
@@ -87,7 +89,8 @@ template <int M, int H> void packed_rows(const PackedProduct& g, const float* pa
 }
 
 // The rows that are left when no kGemmRows are.
-template <int M, int H> inline void packed_rest(int64_t rows, const PackedProduct& g, const float* panel, int64_t row, int64_t column) {
+template <int M, int H>
+inline void packed_rest(int64_t rows, const PackedProduct& g, const float* panel, int64_t row, int64_t column) {
   if (rows == M) return packed_rows<M, H>(g, panel, row, column, nullptr, nullptr, 0);
   if constexpr (M > 1) packed_rest<M - 1, H>(rows, g, panel, row, column);
 }
@@ -97,8 +100,10 @@ template <int M, int H> inline void packed_rest(int64_t rows, const PackedProduc
 constexpr int64_t kPartDepth = 1024;
 
 // Weights come from far away, every one once: the rows share in asking for what lies behind this part of the panel.
-template <int H> inline void packed_part(const PackedProduct& g, const float* panel, int64_t column, int64_t begin, int64_t end, bool more) {
-  const int64_t tiles = (end - begin) / kGemmRows, advance = kPanel * (tiles > 0 && tiles < kStep ? (kStep + tiles - 1) / tiles : 1);
+template <int H> inline void packed_part(const PackedProduct& g, const float* panel, int64_t column, int64_t begin,
+                                         int64_t end, bool more) {
+  const int64_t tiles = (end - begin) / kGemmRows,
+                advance = kPanel * (tiles > 0 && tiles < kStep ? (kStep + tiles - 1) / tiles : 1);
   const int64_t share = more && tiles > 0 ? (g.depth + tiles - 1) / tiles * kPanel : 0;
   const float* next = panel + g.depth * kPanel;
   int64_t row = begin;
@@ -137,7 +142,8 @@ inline void packed_task(const PackedProduct& g, int64_t task, int64_t slices) {
 // Panels are shared out; where there are few, the rows are too.
 inline void packed_stage(const Team& team, const PackedProduct& g) {
   const int64_t panels = panels_of(g.columns), slices = team.slices(panels, (g.rows + kGemmRows - 1) / kGemmRows);
-  for (int64_t task = team.first(panels * slices); task < team.last(panels * slices); task++) packed_task(g, task, slices);
+  for (int64_t task = team.first(panels * slices); task < team.last(panels * slices); task++)
+    packed_task(g, task, slices);
 }
 
 inline void packed_product(const PackedProduct& g) { packed_stage({0, 1}, g); }

@@ -1,5 +1,6 @@
-// mamba_prune::reorder_tokens: the tokens of a sequence in another order, reversed (side 0) or with the rows and columns of a
-// grid of side x side exchanged. Both undo themselves, so a gradient goes back by the same operator. CUDA: reorder_cuda.cc.
+// mamba_prune::reorder_tokens: the tokens of a sequence in another order, reversed (side 0) or with the rows and
+// columns of a grid of side x side exchanged. Both undo themselves, so a gradient goes back by the same operator. CUDA:
+// reorder_cuda.cc.
 #include "reorder_tokens.h"
 
 #include <ATen/Parallel.h>

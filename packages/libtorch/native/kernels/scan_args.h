@@ -32,23 +32,23 @@ template <class T> struct ScanInputs {
 };
 
 template <class T> struct ScanForward : ScanInputs<T> {
-  T* y;             // [batch, length, channels]
-  T* last;          // [batch, channels, states] or null
-  T* checkpoints;   // [batch, tiles, chunks - 1, states, tile]: the state before each chunk but the first; or null
+  T* y;            // [batch, length, channels]
+  T* last;         // [batch, channels, states] or null
+  T* checkpoints;  // [batch, tiles, chunks - 1, states, tile]: the state before each chunk but the first; or null
 };
 
 // One task of the backward pass is a group of tiles times a slice of the batch; it alone writes its
 // row of the partial sums. Groups and slices depend on the problem only, never on the thread count.
 template <class T> struct ScanBackward : ScanInputs<T> {
   int64_t groups, slices;
-  int64_t group;          // of the running task; set by the kernel in its own copy
-  const T* checkpoints;   // as written by the forward pass; may be null if there is one chunk
-  Rows<const T> grad_y;   // data may be null
-  const T* grad_last;     // [batch, channels, states] or null
+  int64_t group;                    // of the running task; set by the kernel in its own copy
+  const T* checkpoints;             // as written by the forward pass; may be null if there is one chunk
+  Rows<const T> grad_y;             // data may be null
+  const T* grad_last;               // [batch, channels, states] or null
   T *grad_u, *grad_delta, *grad_z;  // [batch, length, channels]; grad_z null without z
-  T *grad_B, *grad_C;     // partial sums [groups, batch, length, states]
-  T* grad_rows;           // partial sums [slices, tiles, states + 2, tile]: A, then D, then delta_bias
-  T* grad_initial;        // [batch, channels, states] or null
+  T *grad_B, *grad_C;               // partial sums [groups, batch, length, states]
+  T* grad_rows;                     // partial sums [slices, tiles, states + 2, tile]: A, then D, then delta_bias
+  T* grad_initial;                  // [batch, channels, states] or null
 };
 
 // Scratch elements one thread needs.

@@ -27,28 +27,28 @@ template <class T, int NV, bool Tail, int N> struct BackwardTile {
     T* const start;
     const int64_t states;
     int64_t history() const { return kScanChunk * states * tile; }
-    T* decay() const { return start; }                         // [chunk, states, tile]: exp(dt A)
-    T* decayed() const { return start + history(); }           // [chunk, states, tile]: exp(dt A) h_{t-1}
-    T* dt() const { return start + 2 * history(); }            // [chunk, tile]: step
-    T* slope() const { return dt() + kScanChunk * tile; }      // [chunk, tile]: its derivative by delta
-    T* u() const { return slope() + kScanChunk * tile; }       // [chunk, tile]
-    T* gy() const { return u() + kScanChunk * tile; }          // [chunk, tile]: gradient before the gate
-    T* h() const { return gy() + kScanChunk * tile; }          // [states, tile]: state
-    T* g() const { return h() + states * tile; }               // [states, tile]: exp(dt_{t+1} A) g_{t+1}
-    T* sums() const { return g() + states * tile; }            // [states + 2, tile]: dA, dD, dbias of the batch slice
-    T* rows() const { return sums() + (states + 2) * tile; }   // [states rounded up, W]
+    T* decay() const { return start; }                        // [chunk, states, tile]: exp(dt A)
+    T* decayed() const { return start + history(); }          // [chunk, states, tile]: exp(dt A) h_{t-1}
+    T* dt() const { return start + 2 * history(); }           // [chunk, tile]: step
+    T* slope() const { return dt() + kScanChunk * tile; }     // [chunk, tile]: its derivative by delta
+    T* u() const { return slope() + kScanChunk * tile; }      // [chunk, tile]
+    T* gy() const { return u() + kScanChunk * tile; }         // [chunk, tile]: gradient before the gate
+    T* h() const { return gy() + kScanChunk * tile; }         // [states, tile]: state
+    T* g() const { return h() + states * tile; }              // [states, tile]: exp(dt_{t+1} A) g_{t+1}
+    T* sums() const { return g() + states * tile; }           // [states + 2, tile]: dA, dD, dbias of the batch slice
+    T* rows() const { return sums() + (states + 2) * tile; }  // [states rounded up, W]
   };
 
   // Forward through one step, keeping its history; y is the output before skip and gate.
-  template <bool InRange>
-  static MP_INLINE void recompute(const Scratch& s, int64_t t, int64_t states, const T* A, const T* B, const T* C,
-                                  Vec<T>* y) {
+  template <bool InRange> static MP_INLINE void recompute(const Scratch& s, int64_t t, int64_t states, const T* A,
+                                                          const T* B, const T* C, Vec<T>* y) {
     Vec<T> step[NV], input[NV], gy[NV];
     for (int v = 0; v < NV; v++) {
       step[v] = load(s.dt() + t * tile + v * W), gy[v] = load(s.gy() + t * tile + v * W);
       input[v] = step[v] * load(s.u() + t * tile + v * W), y[v] = Vec<T>{};
     }
-    T *decay = s.decay() + t * states * tile, *decayed = s.decayed() + t * states * tile, *state = s.h(), *rows = s.rows();
+    T *decay = s.decay() + t * states * tile, *decayed = s.decayed() + t * states * tile, *state = s.h(),
+      *rows = s.rows();
 #pragma GCC unroll 2
     for (int64_t n = 0; n < states; n++) {
       Vec<T> grad_C{};
@@ -106,7 +106,9 @@ template <class T, int NV, bool Tail, int N> struct BackwardTile {
       const int64_t first = chunk * kScanChunk;
       const int64_t steps = a.length - first < kScanChunk ? a.length - first : kScanChunk;
       if (chunk == 0) load_state<T>(s.h(), a.initial ? a.initial + state_at : nullptr, states, valid);
-      else copy(s.h(), a.checkpoints + ((b * a.tiles + t_index) * (chunks - 1) + chunk - 1) * states * tile, states * tile);
+      else
+        copy(s.h(), a.checkpoints + ((b * a.tiles + t_index) * (chunks - 1) + chunk - 1) * states * tile,
+             states * tile);
 
       Vec<T> peak{};
       for (int64_t t = 0; t < steps; t++)

@@ -43,15 +43,16 @@ template <class T, int NV, bool Tail, int N> struct ForwardTile {
   static constexpr int tile = kTile<T>;
 
   // One step; y is the output before skip and gate.
-  template <bool InRange>
-  static MP_INLINE void scan(int64_t states, const T* dt, const T* du, const T* A, const T* B, const T* C, T* h, Vec<T>* y) {
+  template <bool InRange> static MP_INLINE void scan(int64_t states, const T* dt, const T* du, const T* A, const T* B,
+                                                     const T* C, T* h, Vec<T>* y) {
     Vec<T> step[NV], input[NV];
     for (int v = 0; v < NV; v++) step[v] = load(dt + v * W), input[v] = load(du + v * W), y[v] = Vec<T>{};
 #pragma GCC unroll 2
     for (int64_t n = 0; n < states; n++)
       for (int v = 0; v < NV; v++) {
         T* state = h + n * tile + v * W;
-        const Vec<T> next = decay_of<InRange, T>(step[v], load(A + n * tile + v * W)) * load<T>(state) + input[v] * B[n];
+        const Vec<T> next =
+            decay_of<InRange, T>(step[v], load(A + n * tile + v * W)) * load<T>(state) + input[v] * B[n];
         store<T>(state, next);
         y[v] += next * C[n];
       }
@@ -124,8 +125,7 @@ void run_tile(const Args& a, int64_t b, int64_t tile, T* scratch) {
 
 // Tasks [begin, end) of batch * tiles.
 template <class T> void scan_forward(const ScanForward<T>& a, int64_t begin, int64_t end, T* scratch) {
-  for (int64_t task = begin; task < end; task++)
-    run_tile<ForwardTile, T>(a, task / a.tiles, task % a.tiles, scratch);
+  for (int64_t task = begin; task < end; task++) run_tile<ForwardTile, T>(a, task / a.tiles, task % a.tiles, scratch);
 }
 
 }  // namespace MP_ISA

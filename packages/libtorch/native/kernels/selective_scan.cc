@@ -20,12 +20,13 @@ using at::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-using Forward = std::tuple<Tensor, Tensor, Tensor>(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
-                                                   const OptionalTensor&, const OptionalTensor&, const OptionalTensor&, bool,
-                                                   const OptionalTensor&, bool);
+using Forward = std::tuple<Tensor, Tensor, Tensor>(const Tensor&, const Tensor&, const Tensor&, const Tensor&,
+                                                   const Tensor&, const OptionalTensor&, const OptionalTensor&,
+                                                   const OptionalTensor&, bool, const OptionalTensor&, bool);
 using Backward = std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor>(
-    const OptionalTensor&, const OptionalTensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
-    const OptionalTensor&, const OptionalTensor&, const OptionalTensor&, bool, const OptionalTensor&, const OptionalTensor&);
+    const OptionalTensor&, const OptionalTensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
+    const Tensor&, const OptionalTensor&, const OptionalTensor&, const OptionalTensor&, bool, const OptionalTensor&,
+    const OptionalTensor&);
 
 // Looked up once per signature; each inner operator has its own.
 template <class Signature> const auto& find(const char* name) {
@@ -41,13 +42,15 @@ std::tuple<Tensor, Tensor, Tensor> call_forward(const Tensor& u, const Tensor& d
       .call(u, delta, A, B, C, D, z, delta_bias, softplus, initial_state, save);
 }
 
-void check(const Tensor& u, const Tensor& delta, const Tensor& A, const Tensor& B, const Tensor& C, const OptionalTensor& D,
-           const OptionalTensor& z, const OptionalTensor& delta_bias, const OptionalTensor& initial_state) {
+void check(const Tensor& u, const Tensor& delta, const Tensor& A, const Tensor& B, const Tensor& C,
+           const OptionalTensor& D, const OptionalTensor& z, const OptionalTensor& delta_bias,
+           const OptionalTensor& initial_state) {
   const char* op = "selective_scan";
   TORCH_CHECK(u.dim() == 3, op, ": got u of shape ", u.sizes(), ", expected [batch, length, channels].");
   check_floating(op, "u", u);
   const int64_t batch = u.size(0), length = u.size(1), channels = u.size(2);
-  TORCH_CHECK(length > 0 && channels > 0, op, ": got u of shape ", u.sizes(), ", expected length and channels above 0.");
+  TORCH_CHECK(length > 0 && channels > 0, op, ": got u of shape ", u.sizes(),
+              ", expected length and channels above 0.");
   TORCH_CHECK(A.dim() == 2 && A.size(0) == channels && A.size(1) > 0, op, ": got A of shape ", A.sizes(),
               ", expected [channels, states] with channels = ", channels, " as in u, states above 0.");
   const int64_t states = A.size(1);
@@ -58,14 +61,15 @@ void check(const Tensor& u, const Tensor& delta, const Tensor& A, const Tensor& 
   check_tensor(op, "C", C, {batch, length, states}, "[batch, length, states]", u);
   check_parameter(op, "D", defined_or_empty(D), {channels}, "[channels]", u);
   check_parameter(op, "delta_bias", defined_or_empty(delta_bias), {channels}, "[channels]", u);
-  check_parameter(op, "initial_state", defined_or_empty(initial_state), {batch, channels, states}, "[batch, channels, states]", u);
+  check_parameter(op, "initial_state", defined_or_empty(initial_state), {batch, channels, states},
+                  "[batch, channels, states]", u);
 }
 
 class SelectiveScan : public torch::autograd::Function<SelectiveScan> {
  public:
   // Absent tensors must stay optional here: PyTorch 1.13 asks undefined ones for their device.
-  static variable_list forward(AutogradContext* ctx, const Tensor& u, const Tensor& delta, const Tensor& A, const Tensor& B,
-                               const Tensor& C, const OptionalTensor& D, const OptionalTensor& z,
+  static variable_list forward(AutogradContext* ctx, const Tensor& u, const Tensor& delta, const Tensor& A,
+                               const Tensor& B, const Tensor& C, const OptionalTensor& D, const OptionalTensor& z,
                                const OptionalTensor& delta_bias, bool softplus, const OptionalTensor& initial_state) {
     at::AutoDispatchBelowADInplaceOrView below;
     auto [y, last, checkpoints] = call_forward(u, delta, A, B, C, D, z, delta_bias, softplus, initial_state, true);
@@ -77,9 +81,10 @@ class SelectiveScan : public torch::autograd::Function<SelectiveScan> {
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
-    TORCH_CHECK(!at::GradMode::is_enabled(),
-                "selective_scan: got backward with create_graph, expected first derivatives only. Second derivatives are "
-                "not implemented; call backward without create_graph.");
+    TORCH_CHECK(
+        !at::GradMode::is_enabled(),
+        "selective_scan: got backward with create_graph, expected first derivatives only. Second derivatives are "
+        "not implemented; call backward without create_graph.");
     const variable_list s = ctx->get_saved_variables();
     if (!grads[0].defined() && !grads[1].defined()) return variable_list(10);
     at::AutoDispatchBelowADInplaceOrView below;
@@ -92,9 +97,10 @@ class SelectiveScan : public torch::autograd::Function<SelectiveScan> {
 };
 
 // Without gradients: nothing is saved. Also the entry below autograd (inference mode).
-std::tuple<Tensor, Tensor> plain(const Tensor& u, const Tensor& delta, const Tensor& A, const Tensor& B, const Tensor& C,
-                                 const OptionalTensor& D, const OptionalTensor& z, const OptionalTensor& delta_bias,
-                                 bool delta_softplus, const OptionalTensor& initial_state) {
+std::tuple<Tensor, Tensor> plain(const Tensor& u, const Tensor& delta, const Tensor& A, const Tensor& B,
+                                 const Tensor& C, const OptionalTensor& D, const OptionalTensor& z,
+                                 const OptionalTensor& delta_bias, bool delta_softplus,
+                                 const OptionalTensor& initial_state) {
   check(u, delta, A, B, C, D, z, delta_bias, initial_state);
   auto [y, last, checkpoints] = call_forward(u, delta, A, B, C, D, z, delta_bias, delta_softplus, initial_state, false);
   return {y, last};
@@ -119,7 +125,8 @@ std::tuple<Tensor, Tensor> with_autograd(const Tensor& u, const Tensor& delta, c
 TORCH_LIBRARY_FRAGMENT(mamba_prune, m) {
   m.def(
       "selective_scan(Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor? D=None, Tensor? z=None, "
-      "Tensor? delta_bias=None, bool delta_softplus=False, Tensor? initial_state=None) -> (Tensor y, Tensor last_state)");
+      "Tensor? delta_bias=None, bool delta_softplus=False, Tensor? initial_state=None) -> (Tensor y, Tensor "
+      "last_state)");
   m.def(
       "selective_scan_forward(Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor? D, Tensor? z, "
       "Tensor? delta_bias, bool delta_softplus, Tensor? initial_state, bool save) "

@@ -19,7 +19,9 @@ using at::Tensor;
 
 // Tasks of at least this many state updates: below, starting a thread costs more than it saves.
 constexpr int64_t kGrain = 16384;
-int64_t grain(int64_t updates_per_task) { return std::max<int64_t>(1, kGrain / std::max<int64_t>(1, updates_per_task)); }
+int64_t grain(int64_t updates_per_task) {
+  return std::max<int64_t>(1, kGrain / std::max<int64_t>(1, updates_per_task));
+}
 
 // [channels, rows] -> [tiles, rows, tile], zero beyond the last channel.
 Tensor pack(const Tensor& t, int64_t tiles, int64_t tile) {
@@ -33,8 +35,8 @@ template <class T> struct Problem {
   Tensor u, delta, z, B, C, A, A_peak, skip, bias, initial;
   int64_t tile, tiles;
 
-  Problem(const Tensor& u_, const Tensor& delta_, const Tensor& A_, const Tensor& B_, const Tensor& C_, const Tensor& D_,
-          const Tensor& z_, const Tensor& delta_bias, const Tensor& initial_state)
+  Problem(const Tensor& u_, const Tensor& delta_, const Tensor& A_, const Tensor& B_, const Tensor& C_,
+          const Tensor& D_, const Tensor& z_, const Tensor& delta_bias, const Tensor& initial_state)
       : u(dense_rows(u_)), delta(dense_rows(delta_)), z(dense_rows(z_)), B(dense_rows(B_)), C(dense_rows(C_)) {
     const int64_t channels = u.size(2);
     tile = kernels<T>().scan_tile;
@@ -42,7 +44,9 @@ template <class T> struct Problem {
     // exp(dt A) = 2^(dt A log2(e)): one multiplication less in the innermost loop.
     A = pack(A_.contiguous() * 1.44269504088896340736, tiles, tile);
     A_peak = A.abs().amax({1, 2});
-    const auto row = [&](const Tensor& t) { return pack((t.defined() ? t : at::zeros({channels}, u.options())).reshape({channels, 1}), tiles, tile); };
+    const auto row = [&](const Tensor& t) {
+      return pack((t.defined() ? t : at::zeros({channels}, u.options())).reshape({channels, 1}), tiles, tile);
+    };
     skip = row(D_);
     bias = row(delta_bias);
     if (initial_state.defined()) initial = initial_state.contiguous();
@@ -51,7 +55,8 @@ template <class T> struct Problem {
   void fill(ScanInputs<T>& a, bool softplus) const {
     a.batch = u.size(0), a.length = u.size(1), a.channels = u.size(2), a.states = B.size(2), a.tiles = tiles;
     a.u = rows_of<T>(u), a.delta = rows_of<T>(delta), a.z = rows_of<T>(z), a.B = rows_of<T>(B), a.C = rows_of<T>(C);
-    a.A = data_or_null<T>(A), a.A_peak = data_or_null<T>(A_peak), a.skip = data_or_null<T>(skip), a.delta_bias = data_or_null<T>(bias);
+    a.A = data_or_null<T>(A), a.A_peak = data_or_null<T>(A_peak), a.skip = data_or_null<T>(skip),
+    a.delta_bias = data_or_null<T>(bias);
     a.softplus = softplus;
     a.initial = data_or_null<T>(initial);
   }
@@ -87,9 +92,9 @@ std::tuple<Tensor, Tensor, Tensor> forward(const Tensor& u, const Tensor& delta,
 
 // -> gradients of u, delta, A, B, C, D, z, delta_bias, initial_state; undefined for absent inputs.
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> backward(
-    const OptionalTensor& grad_y, const OptionalTensor& grad_last, const Tensor& u, const Tensor& delta, const Tensor& A,
-    const Tensor& B, const Tensor& C, const OptionalTensor& D, const OptionalTensor& z, const OptionalTensor& delta_bias,
-    bool softplus, const OptionalTensor& initial_state, const OptionalTensor& saved) {
+    const OptionalTensor& grad_y, const OptionalTensor& grad_last, const Tensor& u, const Tensor& delta,
+    const Tensor& A, const Tensor& B, const Tensor& C, const OptionalTensor& D, const OptionalTensor& z,
+    const OptionalTensor& delta_bias, bool softplus, const OptionalTensor& initial_state, const OptionalTensor& saved) {
   const int64_t batch = u.size(0), length = u.size(1), channels = u.size(2), states = B.size(2);
   const auto like = [&](const Tensor& t) { return at::empty(t.sizes(), u.options()); };
   Tensor du = like(u), ddelta = like(delta), dA, dB, dC, dD, dz, dbias, dinitial;
@@ -122,9 +127,9 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tenso
     const int64_t tasks = batch == 0 ? 0 : a.slices * a.groups;
     at::parallel_for(0, tasks, grain(batch * length * states * channels / std::max<int64_t>(1, tasks)),
                      [&](int64_t begin, int64_t end) {
-      Scratch<scalar_t> scratch(scan_backward_scratch(states, tile));
-      kernel(a, begin, end, scratch.data());
-    });
+                       Scratch<scalar_t> scratch(scan_backward_scratch(states, tile));
+                       kernel(a, begin, end, scratch.data());
+                     });
     dB = a.groups == 1 ? sum_B[0] : sum_B.sum(0);
     dC = a.groups == 1 ? sum_C[0] : sum_C.sum(0);
     // [tiles, states + 2, tile] -> [channels, states + 2]

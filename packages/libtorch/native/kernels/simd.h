@@ -77,18 +77,10 @@ MP_INLINE __m256i lanes_below(int n, float) {
 MP_INLINE __m256i lanes_below(int n, double) {
   return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
 }
-MP_INLINE Vec<float> load_part(const float* p, int n) {
-  return _mm256_maskload_ps(p, lanes_below(n, 0.0f));
-}
-MP_INLINE Vec<double> load_part(const double* p, int n) {
-  return _mm256_maskload_pd(p, lanes_below(n, 0.0));
-}
-MP_INLINE void store_part(float* p, Vec<float> v, int n) {
-  _mm256_maskstore_ps(p, lanes_below(n, 0.0f), v);
-}
-MP_INLINE void store_part(double* p, Vec<double> v, int n) {
-  _mm256_maskstore_pd(p, lanes_below(n, 0.0), v);
-}
+MP_INLINE Vec<float> load_part(const float* p, int n) { return _mm256_maskload_ps(p, lanes_below(n, 0.0f)); }
+MP_INLINE Vec<double> load_part(const double* p, int n) { return _mm256_maskload_pd(p, lanes_below(n, 0.0)); }
+MP_INLINE void store_part(float* p, Vec<float> v, int n) { _mm256_maskstore_ps(p, lanes_below(n, 0.0f), v); }
+MP_INLINE void store_part(double* p, Vec<double> v, int n) { _mm256_maskstore_pd(p, lanes_below(n, 0.0), v); }
 #else
 // `a > b ? a : b` and `a < b ? a : b` per lane: like the x86 instructions, b wins when a is NaN.
 template <class V> MP_INLINE V max(V a, V b) { return a > b ? a : b; }
@@ -139,11 +131,14 @@ template <class T> struct FoldPairs {
     return r < q / 2 ? lane + 2 * r : Simd<T>::width + lane + 2 * (r - q / 2);
   }
 };
-template <class T, class Pattern, int... i> MP_INLINE Vec<T> fold(Vec<T> a, Vec<T> b, std::integer_sequence<int, i...>) {
+template <class T, class Pattern, int... i>
+MP_INLINE Vec<T> fold(Vec<T> a, Vec<T> b, std::integer_sequence<int, i...>) {
 #if defined(__clang__)
-  return __builtin_shufflevector(a, b, Pattern::index(i)...) + __builtin_shufflevector(a, b, (Pattern::index(i) + Pattern::other)...);
+  return __builtin_shufflevector(a, b, Pattern::index(i)...) +
+         __builtin_shufflevector(a, b, (Pattern::index(i) + Pattern::other)...);
 #else
-  return __builtin_shuffle(a, b, Int<T>{Pattern::index(i)...}) + __builtin_shuffle(a, b, Int<T>{(Pattern::index(i) + Pattern::other)...});
+  return __builtin_shuffle(a, b, Int<T>{Pattern::index(i)...}) +
+         __builtin_shuffle(a, b, Int<T>{(Pattern::index(i) + Pattern::other)...});
 #endif
 }
 template <class T, class Pattern> MP_INLINE Vec<T> fold(Vec<T> a, Vec<T> b) {
@@ -153,8 +148,9 @@ template <class T, class Pattern> MP_INLINE Vec<T> fold(Vec<T> a, Vec<T> b) {
 // Rows first, first + step, ... (Count of them, one for each 128 bits): row first + k step ends up in 128-bit lane k.
 template <class T, int Count> struct AcrossLanes {
   static MP_INLINE Vec<T> run(const T* rows, int first, int step) {
-    return fold<T, FoldHalves<T, 2 * Simd<T>::width / Count>>(AcrossLanes<T, Count / 2>::run(rows, first, 2 * step),
-                                                              AcrossLanes<T, Count / 2>::run(rows, first + step, 2 * step));
+    return fold<T, FoldHalves<T, 2 * Simd<T>::width / Count>>(
+        AcrossLanes<T, Count / 2>::run(rows, first, 2 * step),
+        AcrossLanes<T, Count / 2>::run(rows, first + step, 2 * step));
   }
 };
 template <class T> struct AcrossLanes<T, 1> {
@@ -168,7 +164,9 @@ template <class T, int Count> struct WithinLanes {
   }
 };
 template <class T> struct WithinLanes<T, 1> {
-  static MP_INLINE Vec<T> run(const T* rows, int first) { return AcrossLanes<T, MP_BYTES / 16>::run(rows, first, FoldPairs<T>::q); }
+  static MP_INLINE Vec<T> run(const T* rows, int first) {
+    return AcrossLanes<T, MP_BYTES / 16>::run(rows, first, FoldPairs<T>::q);
+  }
 };
 // Lane i of the result is the sum of row i; rows is [width, width]. A transposing tree: about 3 instructions a row,
 // where separate horizontal sums would take 6 or more.

@@ -16,10 +16,10 @@ template <> struct Exp2<float> {
   static constexpr int shift = 23, bias = 127;
   static constexpr float round = 12582912.0f;  // 1.5 * 2^23: x + round has round(x) in its low bits
   static constexpr float low = -127.0f, high = 128.0f, limit = 120.0f;
-  static constexpr float c[7] = {1.0f,           6.931472029e-01f, 2.402264791e-01f, 5.550332470e-02f,
-                                 9.618437359e-03f, 1.339887474e-03f, 1.535336224e-04f};
-  static constexpr float fast[6] = {1.0f,           6.931469776e-01f, 2.402224208e-01f,
-                                    5.550733746e-02f, 9.671512967e-03f, 1.326472737e-03f};
+  static constexpr float c[7] = {
+      1.0f, 6.931472029e-01f, 2.402264791e-01f, 5.550332470e-02f, 9.618437359e-03f, 1.339887474e-03f, 1.535336224e-04f};
+  static constexpr float fast[6] = {
+      1.0f, 6.931469776e-01f, 2.402224208e-01f, 5.550733746e-02f, 9.671512967e-03f, 1.326472737e-03f};
 };
 template <> struct Exp2<double> {
   static constexpr int shift = 52, bias = 1023;
@@ -77,9 +77,7 @@ template <class T> MP_INLINE Vec<T> exp(Vec<T> x) {
 }
 template <class T> MP_INLINE Vec<T> abs(Vec<T> x) { return max(x, -x); }
 
-template <class T> MP_INLINE Vec<T> sigmoid(Vec<T> x) {
-  return T(1) / (T(1) + exp<T>(-x));
-}
+template <class T> MP_INLINE Vec<T> sigmoid(Vec<T> x) { return T(1) / (T(1) + exp<T>(-x)); }
 
 // log(1 + e) for 0 <= e <= 1 as 2 artanh(s), s = e / (2 + e) <= 1/3: the series in s^2 <= 1/9 keeps full
 // relative accuracy for tiny e, where log(1 + e) would lose it. float: minimax, 5e-9; double: 9^-17/35.
@@ -111,7 +109,7 @@ template <class T> MP_INLINE Softplus<T> softplus(Vec<T> x) {
 // however small it is, where 1 + erf(-a) cancels. float: e t P(t) with t = 1 / (1 + 0.3 a), P fitted to a relative
 // error of 4e-9 (the form of Abramowitz & Stegun 26.2.17); double: the C library, lane by lane.
 MP_INLINE Vec<float> normal_tail(Vec<float> a, Vec<float> e) {
-  constexpr float p[10] = {1.196865370e-01f, 1.195746251e-01f,  1.102132996e-01f, 7.848762682e-02f,  9.588722146e-02f,
+  constexpr float p[10] = {1.196865370e-01f,  1.195746251e-01f, 1.102132996e-01f,  7.848762682e-02f, 9.588722146e-02f,
                            -7.894432350e-02f, 1.912332920e-01f, -2.278169135e-01f, 1.122732482e-01f, -2.059461481e-02f};
   const Vec<float> t = 1.0f / (1.0f + 0.3f * a);
   return e * (t * polynomial<float>(t, p));

@@ -42,13 +42,15 @@ inline void layer_norm(const float* x, const float* weight, const float* bias, f
   const float scale = 1.0f / __builtin_sqrtf(sum_lanes(squares) / static_cast<float>(columns) + eps);
   for (int64_t c = 0; c < columns; c += kWidth) {
     const VF d = (load_n<true>(x + c, columns - c) - mean) * scale;
-    store_n<true>(out + c, d * load_n<true>(weight + c, columns - c) + load_n<true>(bias + c, columns - c), columns - c);
+    store_n<true>(out + c, d * load_n<true>(weight + c, columns - c) + load_n<true>(bias + c, columns - c),
+                  columns - c);
   }
 }
 
-inline void norm_stage(const Team& team, int64_t rows, int64_t columns, const float* x, const float* weight, const float* bias, float eps,
-                       float* out) {
-  for (int64_t r = team.first(rows); r < team.last(rows); r++) layer_norm(x + r * columns, weight, bias, eps, columns, out + r * columns);
+inline void norm_stage(const Team& team, int64_t rows, int64_t columns, const float* x, const float* weight,
+                       const float* bias, float eps, float* out) {
+  for (int64_t r = team.first(rows); r < team.last(rows); r++)
+    layer_norm(x + r * columns, weight, bias, eps, columns, out + r * columns);
 }
 
 }  // namespace MP_ISA

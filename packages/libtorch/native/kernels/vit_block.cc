@@ -68,20 +68,22 @@ void run_apart(const VitArgs& a, int threads, int64_t scratch) {
 }
 
 VitSizes sizes_of(const Tensor& x, const Tensor& fc1_bias, int64_t heads, int64_t head_dim) {
-  TORCH_CHECK(x.dim() == 3 && fc1_bias.dim() == 1, "vit_block: got x of shape ", x.sizes(), " and fc1_bias of shape ", fc1_bias.sizes(),
-              ", expected [batch, length, d_model] and [mlp].");
+  TORCH_CHECK(x.dim() == 3 && fc1_bias.dim() == 1, "vit_block: got x of shape ", x.sizes(), " and fc1_bias of shape ",
+              fc1_bias.sizes(), ", expected [batch, length, d_model] and [mlp].");
   const VitSizes s{x.size(1), x.size(2), heads, head_dim, fc1_bias.size(0)};
   for (const int64_t size : {s.model, s.heads, s.head_dim, s.hidden})
-    TORCH_CHECK(size > 0 && size <= kMostSize, "vit_block: got d_model ", s.model, ", heads ", s.heads, ", head_dim ", s.head_dim, ", mlp ",
-                s.hidden, ", expected sizes from 1 to ", kMostSize, ".");
+    TORCH_CHECK(size > 0 && size <= kMostSize, "vit_block: got d_model ", s.model, ", heads ", s.heads, ", head_dim ",
+                s.head_dim, ", mlp ", s.hidden, ", expected sizes from 1 to ", kMostSize, ".");
   TORCH_CHECK(s.length <= kMostSize, "vit_block: got a length of ", s.length, ", expected at most ", kMostSize, ".");
   return s;
 }
 
-Tensor forward(const Tensor& x_, const Tensor& norm1_weight, const Tensor& norm1_bias, const Tensor& qkv, const Tensor& qkv_bias,
-               const Tensor& proj, const Tensor& proj_bias, const Tensor& norm2_weight, const Tensor& norm2_bias, const Tensor& fc1,
-               const Tensor& fc1_bias, const Tensor& fc2, const Tensor& fc2_bias, int64_t heads, int64_t head_dim, double eps) {
-  TORCH_CHECK(x_.scalar_type() == at::kFloat, "vit_block: got x of dtype ", x_.scalar_type(), ", expected float32. Use the single operators.");
+Tensor forward(const Tensor& x_, const Tensor& norm1_weight, const Tensor& norm1_bias, const Tensor& qkv,
+               const Tensor& qkv_bias, const Tensor& proj, const Tensor& proj_bias, const Tensor& norm2_weight,
+               const Tensor& norm2_bias, const Tensor& fc1, const Tensor& fc1_bias, const Tensor& fc2,
+               const Tensor& fc2_bias, int64_t heads, int64_t head_dim, double eps) {
+  TORCH_CHECK(x_.scalar_type() == at::kFloat, "vit_block: got x of dtype ", x_.scalar_type(),
+              ", expected float32. Use the single operators.");
   refuse_gradient("vit_block", x_);
   at::AutoDispatchBelowADInplaceOrView below;
   const Tensor x = x_.contiguous();
@@ -129,8 +131,10 @@ Tensor forward(const Tensor& x_, const Tensor& norm1_weight, const Tensor& norm1
 
 TORCH_LIBRARY_FRAGMENT(mamba_prune, m) {
   m.def(
-      "vit_block(Tensor x, Tensor norm1_weight, Tensor norm1_bias, Tensor qkv, Tensor qkv_bias, Tensor proj, Tensor proj_bias, "
-      "Tensor norm2_weight, Tensor norm2_bias, Tensor fc1, Tensor fc1_bias, Tensor fc2, Tensor fc2_bias, int heads, int head_dim, "
+      "vit_block(Tensor x, Tensor norm1_weight, Tensor norm1_bias, Tensor qkv, Tensor qkv_bias, Tensor proj, Tensor "
+      "proj_bias, "
+      "Tensor norm2_weight, Tensor norm2_bias, Tensor fc1, Tensor fc1_bias, Tensor fc2, Tensor fc2_bias, int heads, "
+      "int head_dim, "
       "float eps=1e-6) -> Tensor");
 }
 TORCH_LIBRARY_IMPL(mamba_prune, CPU, m) { m.impl("vit_block", forward); }

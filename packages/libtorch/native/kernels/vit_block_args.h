@@ -43,7 +43,10 @@ struct VitArgs {
 struct VitScratch : Layout {
   int64_t normed, qkv, seen, hidden;
   VitScratch(const VitSizes& s, int64_t rows)
-      : normed(take(rows * s.model)), qkv(take(rows * 3 * s.inner())), seen(take(rows * s.inner())), hidden(take(rows * s.neurons())) {}
+      : normed(take(rows * s.model)),
+        qkv(take(rows * 3 * s.inner())),
+        seen(take(rows * s.inner())),
+        hidden(take(rows * s.neurons())) {}
   VitBuffers in(float* base) const { return {base + normed, base + qkv, base + seen, base + hidden}; }
 };
 

@@ -43,7 +43,8 @@ inline void attend(const VitArgs& a, int64_t sample, int64_t head, int64_t begin
   float *keys = scratch + layout.keys, *values = scratch + layout.values, *scores = scratch + layout.scores;
   const int64_t key_panel = (d + kWidth - 1) / kWidth * kWidth * kPanel;
   for (int64_t j = 0; j < s.length; j += kPanel)
-    pack_panel(keys + j / kPanel * key_panel, q + inner + j * stride, stride, s.length - j < kPanel ? s.length - j : kPanel, d);
+    pack_panel(keys + j / kPanel * key_panel, q + inner + j * stride, stride,
+               s.length - j < kPanel ? s.length - j : kPanel, d);
   pack_values(q + 2 * inner, stride, s.length, d, values);
   const float scale = 1.0f / __builtin_sqrtf(static_cast<float>(d));
   for (int64_t row = begin; row < end; row += kAttentionRows) {
@@ -72,7 +73,8 @@ inline void vit_forward(const VitArgs& a, int64_t part, int64_t parts, float* sc
   const int64_t rows = a.batch * s.length, inner = s.inner();
   norm_stage(team, rows, s.model, a.x, w.norm1_weight, w.norm1_bias, a.eps, b.normed);
   team.wait();
-  packed_stage(team, {b.normed, s.model, rows, s.model, w.qkv, s.model * kPanel, 3 * inner, b.qkv, 3 * inner, w.qkv_bias});
+  packed_stage(team,
+               {b.normed, s.model, rows, s.model, w.qkv, s.model * kPanel, 3 * inner, b.qkv, 3 * inner, w.qkv_bias});
   team.wait();
   attention_stage(a, team, scratch);
   team.wait();
@@ -84,8 +86,8 @@ inline void vit_forward(const VitArgs& a, int64_t part, int64_t parts, float* sc
   const int64_t stride = s.neurons();
   for (int64_t k = 0; k < s.hidden; k += stride) {
     const int64_t count = s.hidden - k < stride ? s.hidden - k : stride;
-    packed_stage(team, {b.normed, s.model, rows, s.model, w.fc1 + k * s.model, s.model * kPanel, count, b.hidden, stride, w.fc1_bias + k,
-                        nullptr, Activation::gelu});
+    packed_stage(team, {b.normed, s.model, rows, s.model, w.fc1 + k * s.model, s.model * kPanel, count, b.hidden,
+                        stride, w.fc1_bias + k, nullptr, Activation::gelu});
     team.wait();
     packed_stage(team, {b.hidden, stride, rows, count, w.fc2 + k * kPanel, s.hidden * kPanel, s.model, a.y, s.model,
                         k ? nullptr : w.fc2_bias, a.y});

@@ -1,6 +1,6 @@
 // mamba_prune::weight_copy: stands a low-precision copy in for its float32 master. Forward it is the copy, which costs
-// nothing; backward the gradient goes to the master, converted to its type. Refreshing the copies is the caller's, and not
-// between a forward pass and its backward pass.
+// nothing; backward the gradient goes to the master, converted to its type. Refreshing the copies is the caller's, and
+// not between a forward pass and its backward pass.
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
@@ -16,8 +16,8 @@ using torch::autograd::variable_list;
 
 void check(const Tensor& master, const Tensor& copy) {
   TORCH_CHECK(master.sizes() == copy.sizes() && master.device() == copy.device(), "weight_copy: got a copy of shape ",
-              copy.sizes(), " on ", copy.device(), ", expected that of the weight, ", master.sizes(), " on ", master.device(),
-              ". Make the copies again after the model was moved.");
+              copy.sizes(), " on ", copy.device(), ", expected that of the weight, ", master.sizes(), " on ",
+              master.device(), ". Make the copies again after the model was moved.");
 }
 
 class WeightCopy : public torch::autograd::Function<WeightCopy> {

@@ -1,14 +1,16 @@
 // Winograd's transforms for 3x3 convolutions at stride 1, channels last: F(2x2, 3x3) and F(4x4, 3x3) of Lavin and Gray
-// 2016 (arXiv 1509.09308), section 4.1, with the interpolation points 0, 1, -1 (and 2, -2) and infinity. The transform of the weights
-// is in convolution-weights.ts. A register holds neighbouring channels of one pixel.
-// Included by isa_*.cc after packed_gemm_kernel.h.
+// 2016 (arXiv 1509.09308), section 4.1, with the interpolation points 0, 1, -1 (and 2, -2) and infinity. The transform
+// of the weights is in convolution-weights.ts. A register holds neighbouring channels of one pixel. Included by
+// isa_*.cc after packed_gemm_kernel.h.
 namespace mamba_prune {
 namespace MP_ISA {
 
 // One dimension of the transforms: E + 2 inputs from E + 2, E outputs from E + 2.
 template <int E> struct Winograd;
 template <> struct Winograd<2> {
-  static MP_INLINE void input(const VF* d, VF* v) { v[0] = d[0] - d[2], v[1] = d[1] + d[2], v[2] = d[2] - d[1], v[3] = d[1] - d[3]; }
+  static MP_INLINE void input(const VF* d, VF* v) {
+    v[0] = d[0] - d[2], v[1] = d[1] + d[2], v[2] = d[2] - d[1], v[3] = d[1] - d[3];
+  }
   static MP_INLINE void output(const VF* m, VF* y) { y[0] = m[0] + m[1] + m[2], y[1] = m[1] - m[2] - m[3]; }
 };
 template <> struct Winograd<4> {
@@ -41,7 +43,8 @@ void winograd_input(const ImageConv& c, const float* image, int64_t index, float
   const Square square(c, index, E);
   // Of its N x N pixels, those from (top, left) to before (bottom, right) are in the image.
   const int64_t y = square.y - 1, x = square.x - 1;
-  const int64_t top = y < 0, bottom = c.height - y < N ? c.height - y : N, left = x < 0, right = c.width - x < N ? c.width - x : N;
+  const int64_t top = y < 0, bottom = c.height - y < N ? c.height - y : N, left = x < 0,
+                right = c.width - x < N ? c.width - x : N;
   const float* pixels = image + ((square.sample * c.height + y) * c.width + x) * c.in;
   for (int64_t channel = 0; channel < c.in; channel += kWidth) {
     VF rows[N][N], d[N], v[N];
@@ -49,7 +52,8 @@ void winograd_input(const ImageConv& c, const float* image, int64_t index, float
       const float* row = pixels + i * c.width * c.in + channel;
       const bool inside = i >= top && i < bottom;
 #pragma GCC unroll 6
-      for (int64_t j = 0; j < N; j++) d[j] = inside && j >= left && j < right ? load_n<Tail>(row + j * c.in, c.in - channel) : VF{};
+      for (int64_t j = 0; j < N; j++)
+        d[j] = inside && j >= left && j < right ? load_n<Tail>(row + j * c.in, c.in - channel) : VF{};
       Winograd<E>::input(d, rows[i]);
     }
 #pragma GCC unroll 6
@@ -64,12 +68,12 @@ void winograd_input(const ImageConv& c, const float* image, int64_t index, float
 }
 
 // The pixels of square `index` from the products at all positions, with bias, shortcut and ReLU.
-template <int E, bool Tail>
-void winograd_output(const ImageConv& c, const float* from, int64_t position_stride, int64_t index, const float* residual, bool relu,
-                     float* image) {
+template <int E, bool Tail> void winograd_output(const ImageConv& c, const float* from, int64_t position_stride,
+                                                 int64_t index, const float* residual, bool relu, float* image) {
   constexpr int N = E + 2;
   const Square square(c, index, E);
-  const int64_t bottom = c.height - square.y < E ? c.height - square.y : E, right = c.width - square.x < E ? c.width - square.x : E;
+  const int64_t bottom = c.height - square.y < E ? c.height - square.y : E,
+                right = c.width - square.x < E ? c.width - square.x : E;
   const int64_t first = ((square.sample * c.height + square.y) * c.width + square.x) * c.out;
   for (int64_t channel = 0; channel < c.out; channel += kWidth) {
     const int64_t left = c.out - channel;

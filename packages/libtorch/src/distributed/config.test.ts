@@ -30,7 +30,8 @@ describe('workerConfigFromEnvironment', () => {
     expect(workerConfigFromEnvironment(torchrun)).toEqual({ ...config, launcherHasStore: false });
     const agent = { TORCHELASTIC_USE_AGENT_STORE: 'True', TORCHELASTIC_RESTART_COUNT: '2' };
     expect(workerConfigFromEnvironment({ ...torchrun, ...agent })).toEqual({
-      ...{ ...config, attempt: 2 },
+      ...config,
+      attempt: 2,
       launcherHasStore: true,
     });
   });

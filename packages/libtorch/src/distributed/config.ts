@@ -1,4 +1,4 @@
-/** Who a worker is and where the others are: given, or read from what a launcher set. */
+// Who a worker is and where the others are: given, or read from what a launcher set.
 import { DistributedError } from './errors.js';
 import { slurmConfig } from './slurm.js';
 
@@ -12,7 +12,7 @@ export interface WorkerConfig {
   readonly host: string;
   /** Port of the store; 0, for rank 0 alone: a free one is chosen. */
   readonly port: number;
-  /** Whether a launcher holds the store, as torchrun does; default false: rank 0 does. */
+  /** Whether a launcher holds the store, as torchrun does. Default `false`: rank 0 does. */
   readonly launcherHasStore?: boolean;
   /** Counted by a launcher that starts workers again; keeps attempts apart in its store. Default 0. */
   readonly attempt?: number;

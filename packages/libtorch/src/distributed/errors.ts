@@ -1,4 +1,4 @@
-/** Errors of process groups. */
+// Errors of process groups.
 
 /** Workers cannot find each other, do not agree, or a collective did not end in time. */
 export class DistributedError extends Error {
@@ -8,14 +8,12 @@ export class DistributedError extends Error {
 /** Another worker is gone or failed; this one cannot go on without it. */
 export class WorkerLostError extends DistributedError {
   override readonly name = 'WorkerLostError';
+  /** Of the worker that is gone. */
+  readonly rank: number;
 
-  constructor(
-    /** Of the worker that is gone. */
-    readonly rank: number,
-    message: string,
-    options?: ErrorOptions,
-  ) {
+  constructor(rank: number, message: string, options?: ErrorOptions) {
     super(message, options);
+    this.rank = rank;
   }
 }
 

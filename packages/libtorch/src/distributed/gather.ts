@@ -1,4 +1,4 @@
-/** Workers that have found the store wait there for each other. */
+// Workers that have found the store wait there for each other.
 import { setTimeout as pause } from 'node:timers/promises';
 import { type Handle, native } from '../native.js';
 import { libtorchVersion } from '../runtime.js';
@@ -6,7 +6,7 @@ import type { WorkerConfig } from './config.js';
 import { DistributedError, WorkerLostError } from './errors.js';
 
 /** After an error, for the others to read of it before the store that tells them goes. */
-const LINGER_MS = 5000;
+const lingerMs = 5000;
 
 /** What rank 0 tells the others. */
 type Decision = 'yes' | { readonly message: string; readonly lost?: number | undefined };
@@ -103,7 +103,7 @@ class Meeting {
     });
     if (decision === 'yes') return;
     const others = [...here].filter((rank) => rank !== 0).map((rank) => this.#key(`left/${rank}`));
-    const until = Date.now() + LINGER_MS;
+    const until = Date.now() + lingerMs;
     while (Date.now() < until && !this.#ask(() => native.storeCheck(store, others)))
       await pause(20);
   }
@@ -116,7 +116,7 @@ class Meeting {
       if (decision === 'yes') return;
       if (decision !== undefined) throw errorOf(decision);
       // Rank 0 waits as long, and then says who is missing.
-      if (Date.now() > this.#with.deadline + LINGER_MS) {
+      if (Date.now() > this.#with.deadline + lingerMs) {
         throw new DistributedError(
           'workers: all workers did not come in time. Has every worker been started, with the same WORLD_SIZE?',
         );

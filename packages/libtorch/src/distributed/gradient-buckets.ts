@@ -1,10 +1,11 @@
+// Gradients that are averaged over the workers while backward still runs.
 import { type Handle, native } from '../native.js';
 import type { Tensor } from '../tensor.js';
 import { guarded } from './errors.js';
 import type { ProcessGroup } from './process-group.js';
 
 export interface GradientBucketsOptions {
-  /** Gradients summed in one collective; default 25 MiB. A larger parameter has a bucket of its own. */
+  /** Gradients summed in one collective. Default 25 MiB. A larger parameter has a bucket of its own. */
   readonly bucketBytes?: number | undefined;
 }
 

@@ -1,3 +1,4 @@
+// Process groups: what the package exports as `distributed`.
 export type { WorkerConfig } from './config.js';
 export { workerConfigFromEnvironment } from './config.js';
 export { DistributedError, WorkerLostError } from './errors.js';

@@ -1,4 +1,4 @@
-/** Workers whose launcher holds a store, as torchrun does: it tells them where that of rank 0 is. */
+// Workers whose launcher holds a store, as torchrun does: it tells them where that of rank 0 is.
 import { type ChildProcess, execFileSync, fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';

@@ -1,4 +1,4 @@
-/** Real processes, joined by Gloo. */
+// Real processes, joined by Gloo.
 import { type ChildProcess, fork } from 'node:child_process';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -107,7 +107,7 @@ function expectNamed(end: End | undefined, lost: number, message = 'is gone'): v
 }
 
 /** So long that silence tells nothing before the test's own end: what is noticed is the end of the process. */
-const BY_ITS_END = { SILENCE_MS: '1000000' };
+const byItsEnd = { SILENCE_MS: '1000000' };
 
 describe('ProcessGroup', () => {
   it('sums and broadcasts between two processes', async () => {
@@ -130,7 +130,7 @@ describe('ProcessGroup', () => {
     [1, 2, 'settling'],
     [1, 2, 'late'],
   ])('names rank %i of %i, whom it misses, when that is killed (%s)', async (lost, size, mode) => {
-    const workers = await team(mode, size, () => BY_ITS_END);
+    const workers = await team(mode, size, () => byItsEnd);
     await Promise.all(workers.map(({ running }) => running));
     workers[lost]?.process.kill('SIGKILL');
     const all = await ends(workers);
@@ -169,7 +169,7 @@ describe('ProcessGroup', () => {
     [1, 0],
     [0, 1],
   ])('tells the others why rank %i failed', async (failing, survivor) => {
-    const all = await ends(await pair('endless', { FAIL_RANK: String(failing), ...BY_ITS_END }));
+    const all = await ends(await pair('endless', { FAIL_RANK: String(failing), ...byItsEnd }));
     expect(all[failing], JSON.stringify(all)).toMatchObject({ code: 3, signal: null });
     expectNamed(all[survivor], failing, 'failed: out of luck');
   });

@@ -1,3 +1,4 @@
+// Collectives of workers that compute together.
 import { fromTypedArray } from '../factories.js';
 import { type Handle, native } from '../native.js';
 import { scope } from '../scope.js';
@@ -9,11 +10,11 @@ import { meet } from './rendezvous.js';
 export interface ProcessGroupOptions {
   /** Where the tensors are: `cpu` (Gloo), or a GPU as well (NCCL too). Default `cpu`. */
   readonly device?: string | undefined;
-  /** Longest time that a collective may take, waiting for the slowest worker; default 10 minutes. */
+  /** Longest time that a collective may take, waiting for the slowest worker. Default 10 minutes. */
   readonly timeoutMs?: number | undefined;
-  /** Until all workers are there; default 5 minutes. */
+  /** Until all workers are there. Default 5 minutes. */
   readonly joinTimeoutMs?: number | undefined;
-  /** Without a heartbeat for so long a worker is gone; default 15 s. A broken connection tells sooner. */
+  /** Without a heartbeat for so long a worker is gone. Default 15 s. A broken connection tells sooner. */
   readonly silenceMs?: number | undefined;
   /** Stops waiting for the others. */
   readonly signal?: AbortSignal | undefined;
@@ -40,7 +41,7 @@ export interface Work {
  */
 export class ProcessGroup {
   readonly rank: number;
-  readonly size: number;
+  readonly workers: number;
   readonly localRank: number;
   /** @internal */
   readonly handle: Handle;
@@ -49,7 +50,7 @@ export class ProcessGroup {
 
   private constructor(config: WorkerConfig, store: Handle, handle: Handle) {
     this.rank = config.rank;
-    this.size = config.workers;
+    this.workers = config.workers;
     this.localRank = config.localRank;
     this.#store = store;
     this.handle = handle;

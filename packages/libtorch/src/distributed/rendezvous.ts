@@ -1,4 +1,4 @@
-/** How workers find each other: a store at rank 0, which all of them reach. */
+// How workers find each other: a store at rank 0, which all of them reach.
 import { createConnection } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { type Handle, native } from '../native.js';
@@ -28,7 +28,7 @@ interface Address {
 }
 
 /** For one request to a store that is there. */
-const STORE_TIMEOUT_MS = 20_000;
+const storeTimeoutMs = 20_000;
 
 /**
  * Waits without blocking the process, so that Ctrl-C ends it, until all workers are there.
@@ -67,7 +67,7 @@ async function host(
   const at = { host: own, port: launcher ? 0 : config.port };
   let store: Handle;
   try {
-    store = native.storeOpen(at.host, at.port, true, STORE_TIMEOUT_MS);
+    store = native.storeOpen(at.host, at.port, true, storeTimeoutMs);
   } catch (error) {
     throw new DistributedError(
       `workers: rank 0 cannot listen at ${at.host}:${at.port}: ${reasonOf(error)}. Is the port taken, or the address ` +
@@ -79,7 +79,7 @@ async function host(
     const port = native.storePort(store);
     if (launcher) {
       const value = JSON.stringify({ host: own, port } satisfies Address);
-      native.launcherSet(config.host, config.port, addressKey(prefix), value, STORE_TIMEOUT_MS);
+      native.launcherSet(config.host, config.port, addressKey(prefix), value, storeTimeoutMs);
     } else {
       onListening?.(port);
     }
@@ -108,7 +108,7 @@ async function join(
     const { problem } = await probe(at.host, at.port);
     if (problem !== undefined) return problem;
     try {
-      const store = native.storeOpen(at.host, at.port, false, STORE_TIMEOUT_MS);
+      const store = native.storeOpen(at.host, at.port, false, storeTimeoutMs);
       return { store, host: at.host, port: at.port };
     } catch (error) {
       const reason = reasonOf(error);
@@ -149,7 +149,7 @@ async function launcherAddress(
   const { problem } = await probe(host, port);
   if (problem !== undefined) return problem;
   try {
-    const text = native.launcherGet(host, port, addressKey(prefix), STORE_TIMEOUT_MS);
+    const text = native.launcherGet(host, port, addressKey(prefix), storeTimeoutMs);
     const found = JSON.parse(text ?? 'null') as Partial<Address> | null;
     if (typeof found?.host !== 'string' || typeof found.port !== 'number') {
       return 'the launcher is there, but rank 0 has not told it its address';

@@ -1,4 +1,4 @@
-/** Workers that Slurm's srun started. */
+// Workers that Slurm's srun started.
 import { integer, type WorkerConfig } from './config.js';
 import { DistributedError } from './errors.js';
 

@@ -1,4 +1,4 @@
-/** The store that workers meet in: see native/bindings/store_server.h. */
+// The store that workers meet in: see native/bindings/store_server.h.
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
@@ -7,7 +7,7 @@ import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { transpiledLibtorch } from '../../../../test/support/transpiled.js';
 import { type Handle, native } from '../native.js';
 
-const TIMEOUT_MS = 20_000;
+const requestTimeoutMs = 20_000;
 const built = transpiledLibtorch();
 const script = join(built.src, 'distributed', 'testing', 'store-child.mjs');
 const children = new Set<ChildProcess>();
@@ -25,7 +25,7 @@ function start(mode: string, port = 0): ChildProcess {
 /** A store in another process. */
 async function hosted(
   mode = 'host',
-  timeoutMs = TIMEOUT_MS,
+  timeoutMs = requestTimeoutMs,
 ): Promise<{ child: ChildProcess; store: Handle }> {
   const child = start(mode);
   const [port] = (await once(child, 'message')) as [number];
@@ -42,7 +42,7 @@ const requests: [string, (store: Handle) => unknown][] = [
   ],
   ['get', (store) => native.storeGet(store, 'k')],
   ['check', (store) => native.storeCheck(store, ['k'])],
-  ['wait', (store) => native.storeWait(store, ['never'], TIMEOUT_MS)],
+  ['wait', (store) => native.storeWait(store, ['never'], requestTimeoutMs)],
   ['add', (store) => native.storeAdd(store, 'n', 1)],
   ['compareSet', (store) => native.storeCompareSet(store, 'k', '', 'v')],
   [
@@ -67,9 +67,9 @@ describe('a store', () => {
   let port: number;
   const strangers: Socket[] = [];
   beforeEach(() => {
-    server = native.storeOpen('127.0.0.1', 0, true, TIMEOUT_MS);
+    server = native.storeOpen('127.0.0.1', 0, true, requestTimeoutMs);
     port = native.storePort(server);
-    client = native.storeOpen('127.0.0.1', port, false, TIMEOUT_MS);
+    client = native.storeOpen('127.0.0.1', port, false, requestTimeoutMs);
   });
   afterEach(() => {
     for (const stranger of strangers.splice(0)) stranger.destroy();
@@ -132,7 +132,7 @@ describe('a store', () => {
 
   it('waits for a value that comes from another process', async () => {
     const child = start('set', port);
-    expect(native.storeWait(client, ['late'], TIMEOUT_MS)).toEqual(['here']);
+    expect(native.storeWait(client, ['late'], requestTimeoutMs)).toEqual(['here']);
     await once(child, 'exit');
   });
 
@@ -146,18 +146,18 @@ describe('a store', () => {
   });
 
   it('reads out the last word of a client, if it is killed too, but not one that was replaced', async () => {
-    const other = native.storeOpen('127.0.0.1', port, false, TIMEOUT_MS);
+    const other = native.storeOpen('127.0.0.1', port, false, requestTimeoutMs);
     native.storeLeave(other, 'replaced', 'x');
     native.storeLeave(other, 'closed', 'yes');
     expect(native.storeGet(client, 'closed')).toBeNull();
     native.storeClose(other);
-    expect(native.storeWait(client, ['closed'], TIMEOUT_MS)).toEqual(['yes']);
+    expect(native.storeWait(client, ['closed'], requestTimeoutMs)).toEqual(['yes']);
     expect(native.storeGet(client, 'replaced')).toBeNull();
     const child = start('leave', port);
     await once(child, 'message');
     expect(native.storeGet(client, 'word')).toBeNull();
     child.kill('SIGKILL');
-    expect(native.storeWait(client, ['word'], TIMEOUT_MS)).toEqual(['gone']);
+    expect(native.storeWait(client, ['word'], requestTimeoutMs)).toEqual(['gone']);
   });
 
   const greeting = Buffer.from('mps-1\r\n\0');
@@ -212,13 +212,13 @@ describe('a store', () => {
     }
     native.storeSet(client, 'key', 'value');
     expect(native.storeGet(server, 'key')).toBe('value');
-    const another = native.storeOpen('127.0.0.1', port, false, TIMEOUT_MS);
+    const another = native.storeOpen('127.0.0.1', port, false, requestTimeoutMs);
     expect(native.storeGet(another, 'key')).toBe('value');
     native.storeClose(another);
   });
 
   it('does not listen where another listens', () => {
-    expect(() => native.storeOpen('127.0.0.1', port, true, TIMEOUT_MS)).toThrow(
+    expect(() => native.storeOpen('127.0.0.1', port, true, requestTimeoutMs)).toThrow(
       /storeOpen: .*in use/,
     );
   });
@@ -230,7 +230,7 @@ describe('a store', () => {
     );
     expect(() => native.storeGet(client, 'key')).toThrow(/is lost: its connection broke before/);
     expect(() => native.storeGet(server, 'key')).toThrow(/expected a store that is open/);
-    expect(() => native.storeOpen('127.0.0.1', port, false, TIMEOUT_MS)).toThrow(/refused/);
+    expect(() => native.storeOpen('127.0.0.1', port, false, requestTimeoutMs)).toThrow(/refused/);
   });
 });
 
@@ -267,7 +267,7 @@ describe('a client of a store', () => {
   });
 
   it('says which address is not known', () => {
-    expect(() => native.storeOpen('no.such.host.invalid', 1, false, TIMEOUT_MS)).toThrow(
+    expect(() => native.storeOpen('no.such.host.invalid', 1, false, requestTimeoutMs)).toThrow(
       /storeOpen: the address no.such.host.invalid is not known/,
     );
   });

@@ -1,11 +1,9 @@
-/**
- * Atomic file writing: a reader sees the old file or the new one, never a part.
- *
- * The data goes to a temporary file in the same directory (rename is atomic only within one file
- * system), is flushed to the disk, and takes the target's name; flushing the directory makes the new
- * name survive a power cut. Everything is synchronous: a checkpoint is written in one go, and an
- * interrupted process must not have half of its promises settled.
- */
+// Atomic file writing: a reader sees the old file or the new one, never a part.
+//
+// The data goes to a temporary file in the same directory (rename is atomic only within one file
+// system), is flushed to the disk, and takes the target's name; flushing the directory makes the new
+// name survive a power cut. Everything is synchronous: a checkpoint is written in one go, and an
+// interrupted process must not have half of its promises settled.
 import { createHash, randomBytes } from 'node:crypto';
 import {
   type Stats,
@@ -25,7 +23,7 @@ import { basename, dirname, join } from 'node:path';
 import { systemReason } from './reason.js';
 
 /** One write call takes less than 2 GiB on Linux; smaller pieces cost nothing. */
-const WRITE_CHUNK = 64 * 1024 * 1024;
+const writeChunk = 64 * 1024 * 1024;
 
 /**
  * Writes a whole file atomically, replacing what was there and keeping its permissions. A symbolic
@@ -76,7 +74,7 @@ export function writeFileAtomic(
 export function writeFully(fd: number, bytes: Uint8Array): void {
   let done = 0;
   while (done < bytes.byteLength) {
-    done += writeSync(fd, bytes, done, Math.min(WRITE_CHUNK, bytes.byteLength - done));
+    done += writeSync(fd, bytes, done, Math.min(writeChunk, bytes.byteLength - done));
   }
 }
 

@@ -1,8 +1,6 @@
-/**
- * What a file is, told by its content: extensions say little (.bin, .pt, .pth.tar, .safetensors behind which
- * a web page lies), and no single byte says anything.
- */
-import { MAX_HEADER_BYTES } from '../safetensors/header.js';
+// What a file is, told by its content: extensions say little (.bin, .pt, .pth.tar, .safetensors behind which
+// a web page lies), and no single byte says anything.
+import { maxHeaderBytes } from '../safetensors/header.js';
 import { readExactly } from './read.js';
 import { describeZip, zipNames } from './zip-names.js';
 
@@ -20,13 +18,13 @@ export interface FileKind {
   readonly advice: string;
 }
 
-const HEAD_BYTES = 4096;
+const headBytes = 4096;
 
 /** The number that torch < 1.6 pickled in front of everything: LONG1 of ten bytes, STOP. */
-const LEGACY_MAGIC = '\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.';
+const legacyMagic = '\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.';
 
-const AGAIN = 'Download the file itself again.';
-const SAVE_AGAIN =
+const downloadAgain = 'Download the file itself again.';
+const saveAgain =
   'Save the weights with torch.save(model.state_dict(), "weights.pt") or as safetensors where they were trained.';
 
 /**
@@ -35,7 +33,7 @@ const SAVE_AGAIN =
  * @throws FormatError if the file was cut short meanwhile
  */
 export function kindOfFile(fd: number, size: number, where: string): FileKind {
-  const head = Buffer.from(readExactly(fd, 0, Math.min(size, HEAD_BYTES), where).buffer);
+  const head = Buffer.from(readExactly(fd, 0, Math.min(size, headBytes), where).buffer);
   if (size === 0) {
     return other('an empty file (0 bytes)', 'A download or a copy failed: get the file again.');
   }
@@ -60,14 +58,14 @@ export function kindOfFile(fd: number, size: number, where: string): FileKind {
 
 /** Eight bytes of a length that is allowed, then the header's first character. */
 function looksLikeSafetensors(head: Buffer): boolean {
-  return head.length > 9 && head.readBigUInt64LE(0) <= MAX_HEADER_BYTES && head[8] === 0x7b;
+  return head.length > 9 && head.readBigUInt64LE(0) <= maxHeaderBytes && head[8] === 0x7b;
 }
 
 /** Protocol 2 to 5, in protocol 4 and 5 inside a frame. */
 function isLegacy(bytes: string): boolean {
   if (!/^\x80[\x02-\x05]/.test(bytes)) return false; // eslint-disable-line no-control-regex
   const start = bytes[2] === '\x95' ? 11 : 2;
-  return bytes.startsWith(LEGACY_MAGIC, start);
+  return bytes.startsWith(legacyMagic, start);
 }
 
 const signatures: readonly (readonly [start: string, what: string, advice: string])[] = [
@@ -78,9 +76,9 @@ const signatures: readonly (readonly [start: string, what: string, advice: strin
   ['\x04\x22\x4d\x18', 'an LZ4 archive', 'Unpack it with unlz4.'],
   ['7z\xbc\xaf\x27\x1c', 'a 7-Zip archive', 'Unpack it with 7z x.'],
   ['Rar!\x1a\x07', 'a RAR archive', 'Unpack it with unrar x.'],
-  ['\x89HDF\r\n\x1a\n', 'an HDF5 file (.h5, as Keras and MATLAB write it)', SAVE_AGAIN],
-  ['\x93NUMPY', 'one array of NumPy (.npy)', SAVE_AGAIN],
-  ['GGUF', 'a GGUF file', SAVE_AGAIN],
+  ['\x89HDF\r\n\x1a\n', 'an HDF5 file (.h5, as Keras and MATLAB write it)', saveAgain],
+  ['\x93NUMPY', 'one array of NumPy (.npy)', saveAgain],
+  ['GGUF', 'a GGUF file', saveAgain],
   ['\x89PNG\r\n', 'a picture (PNG)', 'Give the file of the weights.'],
   ['\xff\xd8\xff', 'a picture (JPEG)', 'Give the file of the weights.'],
   ['GIF8', 'a picture (GIF)', 'Give the file of the weights.'],
@@ -90,20 +88,20 @@ const signatures: readonly (readonly [start: string, what: string, advice: strin
 ];
 
 /** Entries of the archives that torch < 0.1.10 wrote. */
-const TAR_OF_TORCH = /^(?:\.\/)?(?:sys_info|pickle|tensors|storages)\0/;
+const tarOfTorch = /^(?:\.\/)?(?:sys_info|pickle|tensors|storages)\0/;
 
 function bySignature(bytes: string): FileKind | undefined {
   const found = signatures.find(([start]) => bytes.startsWith(start));
   if (found) return other(found[1], found[2]);
   if (bytes.startsWith('ustar', 257)) {
-    return TAR_OF_TORCH.test(bytes)
+    return tarOfTorch.test(bytes)
       ? other(
           'the tar format of torch < 0.1.10',
           'Convert it once with Python: torch.save(torch.load("old.pt", map_location="cpu"), "new.pt").',
         )
       : other('a tar archive', 'Unpack it with tar xf, and give the file inside.');
   }
-  if (bytes.startsWith('TFL3', 4)) return other('a TensorFlow Lite model', SAVE_AGAIN);
+  if (bytes.startsWith('TFL3', 4)) return other('a TensorFlow Lite model', saveAgain);
   // eslint-disable-next-line no-control-regex
   if (/^\x80[\x00-\x05]/.test(bytes)) {
     return pickle();
@@ -115,7 +113,7 @@ function bySignature(bytes: string): FileKind | undefined {
 function byProtobuf(bytes: string): FileKind | undefined {
   // SavedModel: schema version 1, then a graph; ONNX: an IR version, then who made it, its opsets or its graph.
   if (bytes.startsWith('\x08\x01\x12')) {
-    return other('a SavedModel of TensorFlow (.pb)', SAVE_AGAIN);
+    return other('a SavedModel of TensorFlow (.pb)', saveAgain);
   }
   // eslint-disable-next-line no-control-regex
   if (/^\x08[\x01-\x20][\x12\x1a\x22\x3a\x42]/.test(bytes)) {
@@ -124,7 +122,7 @@ function byProtobuf(bytes: string): FileKind | undefined {
   // GraphDef: nodes, each with its name and its operator.
   // eslint-disable-next-line no-control-regex
   if (/^\n[^]{1,3}\n[^]{1,2}[\w./-]+\x12[^]\w/.test(bytes)) {
-    return other('a graph of TensorFlow (.pb)', SAVE_AGAIN);
+    return other('a graph of TensorFlow (.pb)', saveAgain);
   }
   return undefined;
 }
@@ -139,10 +137,16 @@ function byText(head: Buffer): FileKind | undefined {
     );
   }
   if (/^<(?:!doctype html|html|head|body|title|script)\b/i.test(text)) {
-    return other('a web page (HTML)', `The address led to a page and not to the file. ${AGAIN}`);
+    return other(
+      'a web page (HTML)',
+      `The address led to a page and not to the file. ${downloadAgain}`,
+    );
   }
   if (text.startsWith('<')) {
-    return other('an XML text', `It may be what a server said in place of the file. ${AGAIN}`);
+    return other(
+      'an XML text',
+      `It may be what a server said in place of the file. ${downloadAgain}`,
+    );
   }
   // Protocol 0 is text: a dict or a list with its place in the memo.
   if (/^\([dl]p\d+\n/.test(text)) return pickle();
@@ -157,7 +161,7 @@ function byText(head: Buffer): FileKind | undefined {
   const line = text.split(/[\r\n]/, 1)[0] ?? '';
   return other(
     `a text beginning with ${JSON.stringify(line.length > 40 ? `${line.slice(0, 40)}...` : line)}`,
-    `It is no file of weights. ${AGAIN}`,
+    `It is no file of weights. ${downloadAgain}`,
   );
 }
 

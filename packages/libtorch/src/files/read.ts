@@ -1,14 +1,14 @@
-/** Reading files that may be anything: nothing here waits for a pipe, or comes back short. */
+// Reading files that may be anything: nothing here waits for a pipe, or comes back short.
 import { constants } from 'node:buffer';
 import { createHash, type Hash } from 'node:crypto';
 import { closeSync, constants as flags, fstatSync, openSync, readSync, statSync } from 'node:fs';
 import { FormatError } from '../errors.js';
 
 /** One read call takes less than 2 GiB; pieces of this size keep the system calls few. */
-const READ_CHUNK = 256 * 1024 * 1024;
+const readChunk = 256 * 1024 * 1024;
 
 /** What hashing takes at a time: crypto takes less than 2 GiB, and smaller pieces stay in the cache. */
-const HASH_CHUNK = 4 * 1024 * 1024;
+const hashChunk = 4 * 1024 * 1024;
 
 /**
  * Opens a file for reading. Asked for before opening, because opening a named pipe would wait for ever.
@@ -51,9 +51,9 @@ function requireRegular(stat: Kind, where: string): void {
 }
 
 export interface ReadFileOptions {
-  /** Start of messages; the path unless given. */
+  /** Start of messages. Default: the path. */
   readonly where?: string;
-  /** Bytes beyond which a file is not read; what one buffer of Node.js can hold unless given. */
+  /** Bytes beyond which a file is not read. Default: what one buffer of Node.js can hold. */
   readonly most?: number;
 }
 
@@ -95,8 +95,8 @@ export function digestFile(path: string): { readonly sha256: string; readonly by
   const { fd, size } = openRegularFile(path, path);
   try {
     const hash = createHash('sha256');
-    for (let at = 0; at < size; at += HASH_CHUNK) {
-      hash.update(readExactly(fd, at, Math.min(HASH_CHUNK, size - at), path));
+    for (let at = 0; at < size; at += hashChunk) {
+      hash.update(readExactly(fd, at, Math.min(hashChunk, size - at), path));
     }
     return { sha256: hash.digest('hex'), bytes: size };
   } finally {
@@ -105,7 +105,7 @@ export function digestFile(path: string): { readonly sha256: string; readonly by
 }
 
 /** `hash.update` for bytes of any number: one call takes less than 2 GiB. */
-export function updateHash(hash: Hash, bytes: Uint8Array, chunk = READ_CHUNK): void {
+export function updateHash(hash: Hash, bytes: Uint8Array, chunk = readChunk): void {
   for (let at = 0; at < bytes.byteLength; at += chunk) hash.update(bytes.subarray(at, at + chunk));
 }
 
@@ -130,7 +130,7 @@ export function readExactly(
   const bytes = new Uint8Array(length);
   let done = 0;
   while (done < length) {
-    const got = readSync(fd, bytes, done, Math.min(READ_CHUNK, length - done), position + done);
+    const got = readSync(fd, bytes, done, Math.min(readChunk, length - done), position + done);
     if (got === 0) {
       throw new FormatError(
         `${what}: the file ended after ${done} of ${length} bytes at position ${position}. ` +

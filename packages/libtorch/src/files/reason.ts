@@ -1,6 +1,6 @@
-/** Errors of the system in words that say what to do. */
+// Errors of the system in words that say what to do.
 
-const REASONS: Readonly<Record<string, string>> = {
+const reasons: Readonly<Record<string, string>> = {
   ENOSPC: 'the disk is full (ENOSPC). Free some space.',
   EDQUOT: 'the disk quota is used up (EDQUOT). Free some space.',
   EFBIG: 'the file would be larger than allowed (EFBIG). Raise the limit (ulimit -f).',
@@ -24,5 +24,5 @@ const REASONS: Readonly<Record<string, string>> = {
 export function systemReason(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const { code, message } = error as NodeJS.ErrnoException;
-  return (code === undefined ? undefined : REASONS[code]) ?? message;
+  return (code === undefined ? undefined : reasons[code]) ?? message;
 }

@@ -1,49 +1,57 @@
-/** What kind of zip archive a file is, by the names of its entries. */
+// What kind of zip archive a file is, by the names of its entries.
 import type { FileKind } from './kind.js';
 import { readExactly } from './read.js';
 
 /** An archive ends with a record of 22 bytes and a comment of at most 64 KiB. */
-const TAIL_BYTES = 65_557;
+const tailBytes = 65_557;
 /** Names of tens of thousands of entries; more would tell nothing new. */
-const DIRECTORY_BYTES = 4 * 1024 * 1024;
+const directoryBytes = 4 * 1024 * 1024;
 
-const END = 'PK\x05\x06';
-const ENTRY = Buffer.from('PK\x01\x02', 'latin1');
-const ENTRY_BYTES = 46;
+const directoryEnd = 'PK\x05\x06';
+const directoryEntry = Buffer.from('PK\x01\x02', 'latin1');
+const directoryEntryBytes = 46;
 
 /**
  * Names of the entries of a zip archive, as far as they can be read: this names files in messages, and the
  * reader of archives looks at everything.
  */
 export function zipNames(fd: number, size: number, where: string): string[] {
-  const start = Math.max(0, size - TAIL_BYTES);
+  const start = Math.max(0, size - tailBytes);
   const tail = Buffer.from(readExactly(fd, start, size - start, where).buffer);
-  const end = tail.lastIndexOf(END, undefined, 'latin1');
+  const end = tail.lastIndexOf(directoryEnd, undefined, 'latin1');
   if (end < 0 || end + 22 > tail.length) return [];
   const bytes = tail.readUInt32LE(end + 12);
   const position = tail.readUInt32LE(end + 16);
   // An archive beyond 4 GiB says so elsewhere; its directory begins in the tail or before.
   const from = position + bytes <= size ? position : start;
-  const length = Math.min(size - from, DIRECTORY_BYTES);
+  const length = Math.min(size - from, directoryBytes);
   return namesIn(Buffer.from(readExactly(fd, from, length, where).buffer));
 }
 
 function namesIn(directory: Buffer): string[] {
   const names: string[] = [];
-  for (let at = directory.indexOf(ENTRY); at >= 0; at = directory.indexOf(ENTRY, at)) {
-    if (at + ENTRY_BYTES > directory.length) break;
+  for (
+    let at = directory.indexOf(directoryEntry);
+    at >= 0;
+    at = directory.indexOf(directoryEntry, at)
+  ) {
+    if (at + directoryEntryBytes > directory.length) break;
     const length = directory.readUInt16LE(at + 28);
-    names.push(directory.toString('utf8', at + ENTRY_BYTES, at + ENTRY_BYTES + length));
-    at += ENTRY_BYTES + length;
+    names.push(
+      directory.toString('utf8', at + directoryEntryBytes, at + directoryEntryBytes + length),
+    );
+    at += directoryEntryBytes + length;
   }
   return names;
 }
 
-const PICKLE = /^[^/]+\/data\.pkl$/;
+const pickleName = /^[^/]+\/data\.pkl$/;
 
 /** The folders that hold a data.pkl, each with its slash. */
 export function torchRoots(names: readonly string[]): string[] {
-  return names.filter((name) => PICKLE.test(name)).map((name) => name.slice(0, -'data.pkl'.length));
+  return names
+    .filter((name) => pickleName.test(name))
+    .map((name) => name.slice(0, -'data.pkl'.length));
 }
 
 /** What an archive with such entries is. */

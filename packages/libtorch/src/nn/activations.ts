@@ -1,11 +1,15 @@
+// Activations as layers.
 import * as ops from '../generated/ops.js';
 import type { Tensor } from '../tensor.js';
 import { Module } from './module.js';
 
 /** x * Phi(x), exact (erf) unless the tanh approximation is asked for. */
 export class GELU extends Module {
-  constructor(readonly approximate: 'none' | 'tanh' = 'none') {
+  readonly approximate: 'none' | 'tanh';
+
+  constructor(approximate: 'none' | 'tanh' = 'none') {
     super();
+    this.approximate = approximate;
   }
 
   forward(x: Tensor): Tensor {

@@ -1,3 +1,4 @@
+// Modules that hold a list of modules.
 import type { Tensor } from '../tensor.js';
 import { type Layer, Module } from './module.js';
 

@@ -1,3 +1,4 @@
+// Convolutions as layers.
 import { type OptionKinds, checkOptions } from '../check-options.js';
 import { ShapeError } from '../errors.js';
 import { empty } from '../factories.js';
@@ -9,15 +10,15 @@ import { Module } from './module.js';
 import { weightFor } from './precision.js';
 
 export interface ConvOptions<Size> extends PlaceOptions {
-  /** 1 unless given */
+  /** Distance of the places that the kernel is put at. Default `1`. */
   readonly stride?: Size;
-  /** Zeros added at both ends; 0 unless given. */
+  /** Zeros added at both ends. Default `0`. */
   readonly padding?: Size;
-  /** Distance of the kernel's points; 1 unless given. */
+  /** Distance of the kernel's points. Default `1`. */
   readonly dilation?: Size;
-  /** Channels are split into this many groups that do not mix; 1 unless given. */
+  /** Channels are split into this many groups that do not mix. Default `1`. */
   readonly groups?: number;
-  /** true unless given */
+  /** Whether there is a bias. Default `true`. */
   readonly bias?: boolean;
 }
 
@@ -41,14 +42,20 @@ abstract class Conv<Size extends Pair> extends Module {
   readonly padding: Size | 0;
   readonly dilation: Size | 1;
   readonly groups: number;
+  readonly inChannels: number;
+  readonly outChannels: number;
+  readonly kernelSize: readonly number[];
 
   constructor(
-    readonly inChannels: number,
-    readonly outChannels: number,
-    readonly kernelSize: readonly number[],
+    inChannels: number,
+    outChannels: number,
+    kernelSize: readonly number[],
     options: ConvOptions<Size>,
   ) {
     super();
+    this.inChannels = inChannels;
+    this.outChannels = outChannels;
+    this.kernelSize = kernelSize;
     checkOptions(this.constructor.name, options, convKinds);
     const { stride = 1, padding = 0, dilation = 1, groups = 1, bias = true, ...place } = options;
     if (!(groups > 0) || inChannels % groups !== 0 || outChannels % groups !== 0) {

@@ -1,3 +1,4 @@
+// Layers that leave something out at random in training.
 import type { Tensor } from '../tensor.js';
 import { dropPath, dropout } from './functional.js';
 import { Module } from './module.js';
@@ -10,8 +11,11 @@ function checkProbability(where: string, p: number): void {
 
 /** Zeroes elements with probability p in training and scales the rest by 1/(1-p). */
 export class Dropout extends Module {
-  constructor(readonly p = 0.5) {
+  readonly p: number;
+
+  constructor(p = 0.5) {
     super();
+    this.p = p;
     checkProbability('Dropout', p);
   }
 
@@ -22,8 +26,11 @@ export class Dropout extends Module {
 
 /** Stochastic depth: zeroes whole samples with probability p in training (arXiv:1603.09382). */
 export class DropPath extends Module {
-  constructor(readonly p = 0) {
+  readonly p: number;
+
+  constructor(p = 0) {
     super();
+    this.p = p;
     checkProbability('DropPath', p);
   }
 

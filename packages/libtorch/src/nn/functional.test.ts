@@ -8,7 +8,7 @@ function difference(a: Tensor, b: Tensor): number {
 
 // float64 throughout: sums of fewer than 100 terms of order 1 differ by their order only, so 1e-12
 // leaves three digits to spare and no real error can hide under it.
-const TOLERANCE = 1e-12;
+const tolerance = 1e-12;
 const random = (...shape: number[]): Tensor => randn(shape, { dtype: 'float64' });
 
 describe('functional', () => {
@@ -22,7 +22,11 @@ describe('functional', () => {
     const z = random(batch, length, channels);
     let h = random(batch, channels, states);
     const got = F.selectiveScan(u, delta, A, B, C, {
-      ...{ D, z, deltaBias, deltaSoftplus: true, initialState: h },
+      D,
+      z,
+      deltaBias,
+      deltaSoftplus: true,
+      initialState: h,
     });
     const dt = F.softplus(delta.add(deltaBias));
     const ys = Array.from({ length }, (_, t) => {
@@ -32,8 +36,8 @@ describe('functional', () => {
       return h.mul(C.select(1, t).unsqueeze(1)).sum(-1);
     });
     const y = stack(ys, 1).add(u.mul(D)).mul(F.silu(z));
-    expect(difference(got.y, y)).toBeLessThan(TOLERANCE);
-    expect(difference(got.lastState, h)).toBeLessThan(TOLERANCE);
+    expect(difference(got.y, y)).toBeLessThan(tolerance);
+    expect(difference(got.lastState, h)).toBeLessThan(tolerance);
   });
 
   it('causalConv1d sees the present and the past only, channels last', () => {
@@ -51,23 +55,23 @@ describe('functional', () => {
     });
     const expected = stack(y, 1);
     const plain = F.causalConv1d(x, weight, { bias, silu: false });
-    expect(difference(plain, expected)).toBeLessThan(TOLERANCE);
+    expect(difference(plain, expected)).toBeLessThan(tolerance);
     expect(difference(F.causalConv1d(x, weight, { bias }), F.silu(expected))).toBeLessThan(
-      TOLERANCE,
+      tolerance,
     );
   });
 
   it('biasGelu is gelu of the sum', () => {
     manualSeed(5);
     const [x, bias] = [random(4, 7), random(7)];
-    expect(difference(F.biasGelu(x, bias), F.gelu(x.add(bias)))).toBeLessThan(TOLERANCE);
+    expect(difference(F.biasGelu(x, bias), F.gelu(x.add(bias)))).toBeLessThan(tolerance);
   });
 
   it('layerNorm has mean 0 and variance 1 before weight and bias', () => {
     const x = random(3, 50);
     const y = F.layerNorm(x, [50], { eps: 0 });
-    expect(y.mean(-1).abs().max().item()).toBeLessThan(TOLERANCE);
-    expect(y.square().mean(-1).sub(1).abs().max().item()).toBeLessThan(TOLERANCE);
+    expect(y.mean(-1).abs().max().item()).toBeLessThan(tolerance);
+    expect(y.square().mean(-1).sub(1).abs().max().item()).toBeLessThan(tolerance);
   });
 
   it('dropout and dropPath give the input itself outside of training', () => {

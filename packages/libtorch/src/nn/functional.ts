@@ -13,30 +13,20 @@ import { atLeastFloat32, maybeFloat32, needsFloat32, weightFor } from './precisi
 export { gelu, relu, silu, softplus } from '../generated/ops.js';
 export { kernelLimits } from './general-paths.js';
 export { atLeastFloat32, meanFloat32, weightFor } from './precision.js';
-export { type FusedBlock, hasFusedBlocks, mambaBlocks, packUnits } from './fused-blocks.js';
-export { type BranchWeights, hasFusedBranches, mlpBranch, ssmBranch } from './fused-branches.js';
-export {
-  type PackedConvolution,
-  type Shortcut,
-  type VitBlockSizes,
-  type VitBlockWeights,
-  convBlock,
-  packWeights,
-  vitBlock,
-} from './inference-blocks.js';
-export { type ConvolutionForm, packConvolution } from './convolution-weights.js';
 export { type TokenOrder, reorderTokens } from './token-order.js';
+// Names of `@mamba-prune/libtorch/kernels` under their earlier path.
+export * from '../kernels/index.js';
 
 const reductions = { none: 0, mean: 1, sum: 2 } as const;
 
 export interface CrossEntropyOptions {
-  /** Share of every target spread evenly over all classes; 0 unless given. */
+  /** Share of every target spread evenly over all classes. Default `0`. */
   readonly labelSmoothing?: number;
-  /** `mean` over the batch unless given; `none` gives one loss per sample */
+  /** `mean` or `sum` over the batch, or `none`: one loss per sample. Default `mean`. */
   readonly reduction?: keyof typeof reductions;
   /** Weight of each class, shape [classes]. */
   readonly weight?: Tensor | undefined;
-  /** Samples of this class do not count; -100 unless given. Class numbers only. */
+  /** Samples of this class do not count. Default `-100`. Class numbers only. */
   readonly ignoreIndex?: number;
 }
 
@@ -124,7 +114,7 @@ export function linear(x: Tensor, weight: Tensor, options: LinearFunctionOptions
 export interface LayerNormFunctionOptions {
   readonly weight?: Tensor | null;
   readonly bias?: Tensor | null;
-  /** Added to the variance; 1e-5 unless given. */
+  /** Added to the variance. Default `1e-5`. */
   readonly eps?: number;
 }
 
@@ -206,9 +196,9 @@ export interface SelectiveScanOptions {
   readonly z?: Tensor | null;
   /** Added to delta before softplus, shape [channels]. */
   readonly deltaBias?: Tensor | null;
-  /** Whether delta still has to pass softplus; false unless given. */
+  /** Whether delta still has to pass softplus. Default `false`. */
   readonly deltaSoftplus?: boolean;
-  /** State before the first step, shape [batch, channels, states]; zeros unless given. */
+  /** State before the first step, shape [batch, channels, states]. Default: zeros. */
   readonly initialState?: Tensor | null;
 }
 
@@ -247,7 +237,11 @@ export function selectiveScan(
   const { D, z, deltaBias, deltaSoftplus = false, initialState } = options;
   if (needsFloat32(u)) {
     const [u32, delta32, A32, B32, C32] = [u, delta, A, B, C].map(atLeastFloat32) as [
-      ...[Tensor, Tensor, Tensor, Tensor, Tensor],
+      Tensor,
+      Tensor,
+      Tensor,
+      Tensor,
+      Tensor,
     ];
     const { y, lastState } = selectiveScan(u32, delta32, A32, B32, C32, {
       D: maybeFloat32(D),
@@ -264,7 +258,16 @@ export function selectiveScan(
   }
   const [y, lastState] = callOperator(
     'mamba_prune::selective_scan',
-    ...[u, delta, A, B, C, D, z, deltaBias, deltaSoftplus, initialState],
+    u,
+    delta,
+    A,
+    B,
+    C,
+    D,
+    z,
+    deltaBias,
+    deltaSoftplus,
+    initialState,
   ) as [Tensor, Tensor];
   return { y, lastState };
 }
@@ -272,7 +275,7 @@ export function selectiveScan(
 export interface CausalConvOptions {
   /** Shape [channels]. */
   readonly bias?: Tensor | null;
-  /** Whether silu is applied to the result; true unless given. */
+  /** Whether silu is applied to the result. Default `true`. */
   readonly silu?: boolean;
 }
 
@@ -301,47 +304,4 @@ export function causalConv1d(x: Tensor, weight: Tensor, options: CausalConvOptio
 export function biasGelu(x: Tensor, bias: Tensor): Tensor {
   if (needsFloat32(x)) return biasGelu(atLeastFloat32(x), atLeastFloat32(bias)).to(x.dtype);
   return callOperator('mamba_prune::bias_gelu', x, bias) as Tensor;
-}
-
-/** The parameters of one block of the vision Mamba; shapes as in `mambaBlock`. */
-export interface MambaBlockWeights {
-  readonly norm1Weight: Tensor;
-  readonly norm1Bias: Tensor;
-  readonly inProj: Tensor;
-  readonly convWeight: Tensor;
-  readonly convBias: Tensor;
-  readonly xProj: Tensor;
-  readonly dtWeight: Tensor;
-  readonly dtBias: Tensor;
-  readonly aLog: Tensor;
-  readonly d: Tensor;
-  readonly outProj: Tensor;
-  readonly norm2Weight: Tensor;
-  readonly norm2Bias: Tensor;
-  readonly fc1Weight: Tensor;
-  readonly fc1Bias: Tensor;
-  readonly fc2Weight: Tensor;
-  readonly fc2Bias: Tensor;
-}
-
-/**
- * A whole block of the vision Mamba, x + ssm(norm1(x)) and then x + mlp(norm2(x)), as one operator: for
- * inference on the CPU in float32. It computes what the single operators do, up to the rounding of
- * sums; small batches gain most, whose single operators cost more to call than to compute.
- *
- * @param x - shape [batch, length, dModel]; the result has the same shape
- * @param weights - norms and biases of their one size, inProj [2 dInner, dModel], convWeight [dInner, 1, dConv],
- *   xProj [dtRank + 2 dState, dInner], dtWeight [dInner, dtRank], aLog [dInner, dState], outProj [dModel, dInner],
- *   fc1Weight [mlp, dModel], fc2Weight [dModel, mlp]
- * @param eps - of both LayerNorms
- * @throws TorchError for tensors that require gradients while they are recorded, other types or shapes
- */
-export function mambaBlock(x: Tensor, weights: MambaBlockWeights, eps: number): Tensor {
-  const w = weights;
-  return callOperator(
-    'mamba_prune::mamba_block',
-    ...[x, w.norm1Weight, w.norm1Bias, w.inProj, w.convWeight, w.convBias, w.xProj],
-    ...[w.dtWeight, w.dtBias, w.aLog, w.d, w.outProj, w.norm2Weight, w.norm2Bias],
-    ...[w.fc1Weight, w.fc1Bias, w.fc2Weight, w.fc2Bias, eps],
-  ) as Tensor;
 }

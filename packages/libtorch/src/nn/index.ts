@@ -1,3 +1,4 @@
+// Layers: what the package exports as `nn`.
 export { GELU, ReLU, SiLU } from './activations.js';
 export { ModuleList, Sequential } from './containers.js';
 export { Conv1d, Conv2d, type ConvOptions } from './conv.js';

@@ -12,16 +12,16 @@ import type { Tensor } from '../tensor.js';
 export type Nonlinearity = 'linear' | 'sigmoid' | 'tanh' | 'relu' | 'leaky_relu' | 'selu';
 
 export interface InitOptions {
-  /** The default generator unless given. */
+  /** Where the numbers are drawn from. Default: the generator of the device. */
   readonly generator?: Generator | undefined;
 }
 
 export interface KaimingOptions extends InitOptions {
-  /** Negative slope of leaky_relu; 0 unless given. */
+  /** Negative slope of leaky_relu. Default `0`. */
   readonly a?: number;
   /** Which side's variance is kept: forward (`fan_in`, the default) or backward. */
   readonly mode?: 'fan_in' | 'fan_out';
-  /** leaky_relu unless given */
+  /** What follows the layer. Default `leaky_relu`. */
   readonly nonlinearity?: Nonlinearity;
 }
 
@@ -130,7 +130,7 @@ export function xavierNormal(
 export interface TruncNormalOptions extends InitOptions {
   readonly mean?: number;
   readonly std?: number;
-  /** Lower bound of the values (not in standard deviations); -2 unless given. */
+  /** Lower bound of the values (not in standard deviations). Default `-2`. */
   readonly low?: number;
   readonly high?: number;
 }

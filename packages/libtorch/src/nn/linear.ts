@@ -1,3 +1,4 @@
+// The affine layer.
 import { type OptionKinds, checkOptions } from '../check-options.js';
 import { ShapeError } from '../errors.js';
 import { empty, type TensorOptions } from '../factories.js';
@@ -11,7 +12,7 @@ export type PlaceOptions = Pick<TensorOptions, 'dtype' | 'device'>;
 export const placeKinds: OptionKinds<PlaceOptions> = { dtype: 'string', device: 'string' };
 
 export interface LinearOptions extends PlaceOptions {
-  /** true unless given */
+  /** Whether there is a bias. Default `true`. */
   readonly bias?: boolean;
 }
 
@@ -19,13 +20,13 @@ export interface LinearOptions extends PlaceOptions {
 export class Linear extends Module {
   readonly weight: Tensor;
   readonly bias: Tensor | null;
+  readonly inFeatures: number;
+  readonly outFeatures: number;
 
-  constructor(
-    readonly inFeatures: number,
-    readonly outFeatures: number,
-    options: LinearOptions = {},
-  ) {
+  constructor(inFeatures: number, outFeatures: number, options: LinearOptions = {}) {
     super();
+    this.inFeatures = inFeatures;
+    this.outFeatures = outFeatures;
     checkOptions('Linear', options, { bias: 'boolean', ...placeKinds });
     const { bias = true, ...place } = options;
     const weight = empty([outFeatures, inFeatures], place);

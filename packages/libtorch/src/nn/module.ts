@@ -1,3 +1,4 @@
+// The base class of layers and models: parameters, buffers and children by name.
 import { noGrad } from '../autograd.js';
 import { checkOptions } from '../check-options.js';
 import type { DType } from '../dtype.js';
@@ -180,7 +181,7 @@ export abstract class Module {
    * Copies values into the parameters and buffers of the same names, converting type and device.
    * Either everything is copied or, after an error, nothing.
    *
-   * @param options - `strict: false` allows missing and unexpected names; true unless given
+   * @param options - `strict: false` allows missing and unexpected names. Default `true`.
    * @throws ShapeError naming the tensor and both shapes
    * @throws StateDictError listing missing and unexpected names, when strict
    */

@@ -18,18 +18,19 @@ import {
   zeros,
 } from '../index.js';
 
-const PYTHON = '/usr/bin/python3';
+const python3 = '/usr/bin/python3';
 
 /** Values that PyTorch draws after seed 7, by the expression that draws them. */
 const drawn = [
-  ...[
-    'Linear(5, 3)',
-    'Linear(5, 3, bias=False)',
-    'Conv1d(6, 6, 4, groups=6)',
-    'Conv2d(3, 5, 4, 4)',
-  ],
-  ...['kaiming_normal_(mode="fan_out", nonlinearity="relu")', 'kaiming_uniform_(a=0.1)'],
-  ...['xavier_uniform_(gain=1.5)', 'xavier_normal_()', 'trunc_normal_(std=0.02, a=-0.03, b=0.05)'],
+  'Linear(5, 3)',
+  'Linear(5, 3, bias=False)',
+  'Conv1d(6, 6, 4, groups=6)',
+  'Conv2d(3, 5, 4, 4)',
+  'kaiming_normal_(mode="fan_out", nonlinearity="relu")',
+  'kaiming_uniform_(a=0.1)',
+  'xavier_uniform_(gain=1.5)',
+  'xavier_normal_()',
+  'trunc_normal_(std=0.02, a=-0.03, b=0.05)',
 ];
 
 /** All of `drawn` in one run of Python, which takes seconds to start; undefined without PyTorch. */
@@ -45,7 +46,7 @@ values = {text: draw(text) for text in json.loads(sys.argv[1])}
 print(json.dumps({"version": torch.__version__, "values": values}))`;
   try {
     const args = ['-c', code, JSON.stringify(drawn)];
-    const text = execFileSync(PYTHON, args, { stdio: ['ignore', 'pipe', 'ignore'] });
+    const text = execFileSync(python3, args, { stdio: ['ignore', 'pipe', 'ignore'] });
     return JSON.parse(text.toString()) as { version: string; values: Record<string, number[]> };
   } catch {
     return undefined;

@@ -1,3 +1,4 @@
+// Normalisations as layers.
 import { type OptionKinds, checkOptions } from '../check-options.js';
 import { ShapeError } from '../errors.js';
 import { ones, zeros } from '../factories.js';
@@ -8,9 +9,9 @@ import { Module } from './module.js';
 import { needsFloat32, weightFor } from './precision.js';
 
 export interface LayerNormOptions extends PlaceOptions {
-  /** Added to the variance; 1e-5 unless given. */
+  /** Added to the variance. Default `1e-5`. */
   readonly eps?: number;
-  /** Whether there are a weight and a bias; true unless given. */
+  /** Whether there are a weight and a bias. Default `true`. */
   readonly affine?: boolean;
 }
 
@@ -53,11 +54,11 @@ export class LayerNorm extends Module {
 }
 
 export interface BatchNormOptions extends PlaceOptions {
-  /** Added to the variance; 1e-5 unless given. */
+  /** Added to the variance. Default `1e-5`. */
   readonly eps?: number;
   /** Share of the newest batch in the running statistics; null averages over all batches. */
   readonly momentum?: number | null;
-  /** Whether there are a weight and a bias; true unless given. */
+  /** Whether there are a weight and a bias. Default `true`. */
   readonly affine?: boolean;
 }
 
@@ -78,12 +79,11 @@ export class BatchNorm2d extends Module {
   readonly runningMean: Tensor;
   readonly runningVar: Tensor;
   readonly numBatchesTracked: Tensor;
+  readonly numFeatures: number;
 
-  constructor(
-    readonly numFeatures: number,
-    options: BatchNormOptions = {},
-  ) {
+  constructor(numFeatures: number, options: BatchNormOptions = {}) {
     super();
+    this.numFeatures = numFeatures;
     checkOptions('BatchNorm2d', options, batchNormKinds);
     const { eps = 1e-5, momentum = 0.1, affine = true, ...place } = options;
     const shape = [numFeatures];

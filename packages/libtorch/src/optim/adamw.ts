@@ -1,3 +1,4 @@
+// Adam with decoupled weight decay.
 import { type OptionKinds, checkOptions } from '../check-options.js';
 import { callOperator, hasOperator } from '../dispatch.js';
 import { full } from '../factories.js';
@@ -14,13 +15,13 @@ import {
 } from './optimizer.js';
 
 export interface AdamWOptions {
-  /** 1e-3 unless given */
+  /** Learning rate. Default `1e-3`. */
   readonly lr?: number;
-  /** Decay of the averages of the gradient and of its square; [0.9, 0.999] unless given. */
+  /** Decay of the averages of the gradient and of its square. Default `[0.9, 0.999]`. */
   readonly betas?: readonly [number, number];
-  /** Added to the root of the second moment; 1e-8 unless given. */
+  /** Added to the root of the second moment. Default `1e-8`. */
   readonly eps?: number;
-  /** Weights shrink by lr * weightDecay each step; 0.01 unless given. */
+  /** Weights shrink by lr * weightDecay each step. Default `0.01`. */
   readonly weightDecay?: number;
 }
 

@@ -1,3 +1,4 @@
+// The norm of all gradients, and a limit to it.
 import { noGrad } from '../autograd.js';
 import { elementSize } from '../dtype.js';
 import { callOperator } from '../dispatch.js';
@@ -8,7 +9,7 @@ import type { Tensor } from '../tensor.js';
 import { mulAll_ } from './device-scalars.js';
 
 /** PyTorch's guard against a division by zero (torch.nn.utils.clip_grad_norm_). */
-const EPSILON = 1e-6;
+const epsilon = 1e-6;
 
 /**
  * Scales all gradients by one factor so that their common norm is at most `maxNorm`. Smaller ones are
@@ -31,7 +32,7 @@ export function clipGradNorm(params: readonly Tensor[], maxNorm: number): number
         ? (callOperator('mamba_prune::grad_norm', grads) as Tensor)
         : normOf(grads);
       const norm = total.item();
-      const factor = maxNorm / (norm + EPSILON);
+      const factor = maxNorm / (norm + epsilon);
       if (Number.isFinite(norm) && factor < 1) {
         if (kernel) callOperator('mamba_prune::scale_', grads, factor);
         else for (const list of alike(grads)) ops.foreachMulScalar_(list, factor);
@@ -57,7 +58,7 @@ export function clipGradNormOnDevice(
       const grads = params.map((param) => param.grad).filter((grad) => grad !== null);
       if (grads.length === 0) return undefined;
       const norm = normOf(grads);
-      const factor = norm.add(EPSILON).reciprocal().mul_(maxNorm);
+      const factor = norm.add(epsilon).reciprocal().mul_(maxNorm);
       for (const list of alike(grads)) mulAll_(list, ops.clampMax(factor, 1));
       return norm;
     }),

@@ -1,3 +1,4 @@
+// Parameters that share options, and which of them have no weight decay.
 import type { Module } from '../nn/module.js';
 import { Conv2d } from '../nn/conv.js';
 import { Linear } from '../nn/linear.js';
@@ -12,17 +13,25 @@ import type { ParamGroupOptions } from './optimizer.js';
 export const noDecayNames: readonly string[] = [
   // A = -exp(A_log) says how long a state lasts: pulled to 0, every state would come to last equally long. The authors of
   // Mamba mark it and D so (`_no_weight_decay`); with _b those of the second direction (Zhu et al. 2024).
-  ...['A_log', 'D', 'A_b_log', 'D_b'],
+  'A_log',
+  'D',
+  'A_b_log',
+  'D_b',
   // Where a token is and what it starts from, no weights that multiply anything: `no_weight_decay()` of timm's DeiT and of
   // Vision Mamba.
-  ...['pos_embed', 'cls_token', 'dist_token', 'reg_token', 'cls_token_head', 'cls_token_tail'],
+  'pos_embed',
+  'cls_token',
+  'dist_token',
+  'reg_token',
+  'cls_token_head',
+  'cls_token_tail',
 ];
 
 /**
  * A model's parameters in two groups, with and without weight decay. Without: biases, norms and
  * everything else of at most one dimension, and the names given.
  *
- * @param exempt - last parts of names; `noDecayNames` unless given
+ * @param exempt - last parts of names. Default `noDecayNames`.
  */
 export function decayGroups(
   module: Module,

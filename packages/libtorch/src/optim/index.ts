@@ -1,3 +1,4 @@
+// Optimizers and schedules: what the package exports as `optim`.
 export { AdamW, type AdamWOptions } from './adamw.js';
 export { clipGradNorm, clipGradNormOnDevice } from './clip.js';
 export { averageAll_, mulAll_ } from './device-scalars.js';

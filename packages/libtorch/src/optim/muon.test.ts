@@ -4,7 +4,7 @@ import { type Tensor, manualSeed, nn, noGrad, optim, randn, scope, tensor } from
 import { orthogonalized } from './muon.js';
 
 /** The formulas of torch.optim.Muon in Python, in float64, on one matrix after another. */
-const PYTHON = `
+const pythonCode = `
 import json, sys, torch
 data = json.loads(sys.argv[1])
 def run(start, grads):
@@ -32,7 +32,7 @@ const matrix = ([rows, columns]: readonly [number, number], phase: number): numb
       Math.sin(1 + 3 * i * i + 7 * j + phase * (i + 2 * j)),
     ),
   );
-const RATES = [0.01, 0.02, 0.005];
+const rates = [0.01, 0.02, 0.005];
 
 /** Three steps under changing rates; a second matrix of the same shape goes through the same stack. */
 function train(shape: readonly [number, number], capturable: boolean): [Tensor, Tensor] {
@@ -41,7 +41,7 @@ function train(shape: readonly [number, number], capturable: boolean): [Tensor, 
   ) as [Tensor, Tensor];
   const optimizer = new optim.Muon([{ params, orthogonalize: true, weightDecay: 0.1 }], { lr: 1 });
   if (capturable) optimizer.makeCapturable();
-  RATES.forEach((rate, t) => {
+  rates.forEach((rate, t) => {
     scope(() => {
       optimizer.setLrFactor(rate);
       params.forEach((param, i) => {
@@ -58,12 +58,12 @@ function inPython(): Record<string, number[][][]> | undefined {
   const cases = Object.values(shapes).flatMap((shape) =>
     [0, 9].map((phase) => ({
       start: matrix(shape, phase),
-      grads: RATES.map((_, t) => matrix(shape, phase + t + 1)),
+      grads: rates.map((_, t) => matrix(shape, phase + t + 1)),
     })),
   );
-  const data = { rates: RATES, momentum: 0.95, decay: 0.1, cases };
+  const data = { rates: rates, momentum: 0.95, decay: 0.1, cases };
   try {
-    const args = ['-c', PYTHON, JSON.stringify(data)];
+    const args = ['-c', pythonCode, JSON.stringify(data)];
     const text = execFileSync('/usr/bin/python3', args, { stdio: ['ignore', 'pipe', 'ignore'] });
     const found = JSON.parse(text.toString()) as number[][][];
     return Object.fromEntries(

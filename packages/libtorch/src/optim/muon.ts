@@ -1,3 +1,4 @@
+// Momentum with orthogonalised updates of matrices.
 import * as ops from '../generated/ops.js';
 import type { Tensor } from '../tensor.js';
 import { type OptionKinds, checkOptions } from '../check-options.js';
@@ -5,7 +6,7 @@ import { AdamW, type AdamWOptions, adamWKinds, decay_ } from './adamw.js';
 import { type Batch, type ParamGroup, type ParamGroupOptions, checkSetting } from './optimizer.js';
 
 export interface MuonOptions extends AdamWOptions {
-  /** Decay of the average of the matrices' gradients; 0.95 unless given. */
+  /** Decay of the average of the matrices' gradients. Default `0.95`. */
   readonly momentum?: number;
 }
 
@@ -13,10 +14,10 @@ const muonKinds: OptionKinds<MuonOptions> = { momentum: 'number', ...adamWKinds 
 
 /** Makes the singular values of almost any matrix about 1 in five steps (Jordan et al. 2024). */
 const [A, B, C] = [3.4445, -4.775, 2.0315];
-const STEPS = 5;
+const newtonSchulzSteps = 5;
 
 /** Least norm of a matrix, as torch.optim.Muon has it. */
-const EPS = 1e-7;
+const eps = 1e-7;
 
 /**
  * Muon for the matrices inside a network, AdamW for all else.
@@ -96,9 +97,9 @@ export function orthogonalized(matrices: Tensor): Tensor {
   let x = tall ? matrices.transpose(1, 2) : matrices;
   if (device.startsWith('cuda')) x = x.to('bfloat16');
   // In float32, where the sum of many small squares would be lost in bfloat16.
-  const norms = ops.linalgVectorNorm(matrices, 2, [1, 2], true).clamp(EPS);
+  const norms = ops.linalgVectorNorm(matrices, 2, [1, 2], true).clamp(eps);
   x = x.div(norms.to(x.dtype));
-  for (let step = 0; step < STEPS; step++) {
+  for (let step = 0; step < newtonSchulzSteps; step++) {
     const square = x.matmul(x.transpose(1, 2));
     const polynomial = ops.baddbmm(square, square, square, B, C);
     x = ops.baddbmm(x, polynomial, x, A, 1);

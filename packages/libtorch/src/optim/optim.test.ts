@@ -14,7 +14,7 @@ import {
   zeros,
 } from '../index.js';
 
-const STEPS = 4;
+const stepsTaken = 4;
 const start = [0.5, -1.25, 2, -3];
 /** Gradient of step t: fixed numbers without pattern. */
 const gradAt = (t: number): number[] => start.map((_, i) => Math.sin(3 * t + i * i) * (1 + i));
@@ -94,7 +94,7 @@ def run(text):
         optimizer.step()
     return p.tolist()
 print(json.dumps({text: run(text) for text in data["cases"]}))`;
-  const grads = Array.from({ length: STEPS }, (_, i) => gradAt(i + 1));
+  const grads = Array.from({ length: stepsTaken }, (_, i) => gradAt(i + 1));
   const data = { start, grads, cases: Object.values(cases).map((c) => c.python) };
   try {
     const args = ['-c', code, JSON.stringify(data)];
@@ -126,7 +126,7 @@ function train(
   if (strided) param = zeros([4, 2], { dtype }).select(1, 0).copy_(param).detach();
   param.requiresGrad = true;
   const optimizer = make([param]);
-  for (let t = from + 1; t <= STEPS; t++) {
+  for (let t = from + 1; t <= stepsTaken; t++) {
     param.grad = tensor(gradAt(t), { dtype });
     optimizer.step();
   }
@@ -138,7 +138,7 @@ describe.each(Object.keys(cases))('%s', (name) => {
   const expected = start.map((value, i) => {
     const update = scalar();
     let p = value;
-    for (let t = 1; t <= STEPS; t++) p = update(p, gradAt(t)[i] ?? NaN, t);
+    for (let t = 1; t <= stepsTaken; t++) p = update(p, gradAt(t)[i] ?? NaN, t);
     return p;
   });
 
@@ -175,7 +175,7 @@ describe.each(Object.keys(cases))('%s', (name) => {
     const { tensors, scalars } = before.stateDict();
     const json = JSON.parse(JSON.stringify(scalars)) as optim.OptimizerScalars;
     after.loadStateDict({ tensors, scalars: json });
-    for (let t = 3; t <= STEPS; t++) {
+    for (let t = 3; t <= stepsTaken; t++) {
       second.grad = tensor(gradAt(t));
       after.step();
     }

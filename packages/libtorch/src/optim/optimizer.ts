@@ -1,3 +1,4 @@
+// What all optimizers have in common: groups, state, and the update of many tensors at once.
 import { noGrad } from '../autograd.js';
 import { type OptionKinds, checkOptions } from '../check-options.js';
 import { ShapeError, StateDictError } from '../errors.js';
@@ -91,13 +92,15 @@ export abstract class Optimizer {
   /** Learning rate of each group on the device, if steps are to be captured. */
   #rates: Tensor[] | undefined;
   #skip: Tensor | undefined;
+  protected readonly slotNames: readonly string[];
 
   /** @param slotNames - PyTorch's names of the tensors kept for every parameter */
   protected constructor(
     params: readonly Tensor[] | readonly ParamGroupOptions[],
     defaults: { readonly lr: number; readonly weightDecay: number },
-    protected readonly slotNames: readonly string[],
+    slotNames: readonly string[],
   ) {
+    this.slotNames = slotNames;
     const name = this.constructor.name;
     const list: unknown = params;
     if (!Array.isArray(list)) {

@@ -1,3 +1,4 @@
+// Learning rates over the steps of a training.
 import { type OptionKind, type OptionKinds, checkOptions } from '../check-options.js';
 
 /**
@@ -7,11 +8,11 @@ import { type OptionKind, type OptionKinds, checkOptions } from '../check-option
 export type Schedule = (step: number, totalSteps: number) => number;
 
 export interface WarmupOptions {
-  /** Steps in which the factor rises evenly to 1; 0 unless given. */
+  /** Steps in which the factor rises evenly to 1. Default `0`. */
   readonly warmupSteps?: number;
-  /** The factor at the end; 0 unless given. */
+  /** The factor at the end. Default `0`. */
   readonly minFactor?: number;
-  /** Where the end is; the length of the training unless given. */
+  /** Where the end is. Default: the length of the training. */
   readonly totalSteps?: number;
 }
 
@@ -56,7 +57,7 @@ export function constant(options: Pick<WarmupOptions, 'warmupSteps'> = {}): Sche
 export interface MultiStepOptions {
   /** Steps from which on the rate is smaller, in any order. */
   readonly milestones: readonly number[];
-  /** By this factor at each; 0.1 unless given. */
+  /** By this factor at each. Default `0.1`. */
   readonly gamma?: number;
 }
 

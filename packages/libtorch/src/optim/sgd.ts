@@ -1,3 +1,4 @@
+// Stochastic gradient descent with momentum.
 import { type OptionKinds, checkOptions } from '../check-options.js';
 import { callOperator } from '../dispatch.js';
 import * as ops from '../generated/ops.js';
@@ -12,9 +13,9 @@ import {
 
 export interface SGDOptions {
   readonly lr: number;
-  /** 0 unless given */
+  /** Decay of the running sum of gradients that a step follows. Default `0`. */
   readonly momentum?: number;
-  /** L2 penalty, added to the gradient; 0 unless given. */
+  /** L2 penalty, added to the gradient. Default `0`. */
   readonly weightDecay?: number;
   /** Looks one step of momentum ahead; needs momentum. */
   readonly nesterov?: boolean;

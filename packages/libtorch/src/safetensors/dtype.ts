@@ -1,7 +1,8 @@
+// Element types of the safetensors format.
 import type { DType } from '../dtype.js';
 
 /** Element types of the safetensors format that libtorch's tensors here can have, with their size in bytes. */
-export const SAFETENSORS_ITEM_SIZE = {
+export const safetensorsItemSize = {
   F64: 8,
   F32: 4,
   F16: 2,
@@ -15,7 +16,7 @@ export const SAFETENSORS_ITEM_SIZE = {
 } as const;
 
 /** Name of an element type, as safetensors writes it. */
-export type SafetensorsDType = keyof typeof SAFETENSORS_ITEM_SIZE;
+export type SafetensorsDType = keyof typeof safetensorsItemSize;
 
 /** What safetensors calls the types of tensors, which have torch's names. */
 export const safetensorsDTypes = {
@@ -32,15 +33,15 @@ export const safetensorsDTypes = {
 } as const satisfies Record<DType, SafetensorsDType>;
 
 /** The same names as text, for messages. */
-export const SAFETENSORS_DTYPES = Object.keys(SAFETENSORS_ITEM_SIZE).join(', ');
+export const safetensorsDtypes = Object.keys(safetensorsItemSize).join(', ');
 
 /** Whether a name read from a file is one of ours (`U16`, `F8_E4M3`, ... are not). */
 export function isSafetensorsDType(name: string): name is SafetensorsDType {
-  return Object.hasOwn(SAFETENSORS_ITEM_SIZE, name);
+  return Object.hasOwn(safetensorsItemSize, name);
 }
 
 /** libtorch allows no more dimensions than this. */
-export const MAX_DIMENSIONS = 64;
+export const maxDimensions = 64;
 
 /**
  * Bytes of a dense tensor, or undefined when a size is not a natural number, there are too many
@@ -50,8 +51,8 @@ export function denseByteLength(
   shape: readonly number[],
   dtype: SafetensorsDType,
 ): number | undefined {
-  if (shape.length > MAX_DIMENSIONS) return undefined;
-  let bytes: number = SAFETENSORS_ITEM_SIZE[dtype];
+  if (shape.length > maxDimensions) return undefined;
+  let bytes: number = safetensorsItemSize[dtype];
   for (const size of shape) {
     if (!Number.isSafeInteger(size) || size < 0) return undefined;
     bytes *= size;

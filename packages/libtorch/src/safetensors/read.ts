@@ -1,10 +1,8 @@
-/**
- * Reading safetensors files (https://github.com/huggingface/safetensors): 8 bytes header length
- * (little-endian), a JSON header, and the tensors' bytes one behind the other.
- *
- * The checks are those of the reference implementation (`SafeTensors::read_metadata`): the header has
- * at most 100 MB, offsets tile the data without hole or overlap, lengths follow from shape and dtype.
- */
+// Reading safetensors files (https://github.com/huggingface/safetensors): 8 bytes header length
+// (little-endian), a JSON header, and the tensors' bytes one behind the other.
+//
+// The checks are those of the reference implementation (`SafeTensors::read_metadata`): the header has
+// at most 100 MB, offsets tile the data without hole or overlap, lengths follow from shape and dtype.
 import { closeSync } from 'node:fs';
 import { FormatError } from '../errors.js';
 import { kindOfFile } from '../files/kind.js';
@@ -12,13 +10,13 @@ import { openRegularFile, readExactly } from '../files/read.js';
 import {
   denseByteLength,
   isSafetensorsDType,
-  SAFETENSORS_DTYPES,
+  safetensorsDtypes,
   type SafetensorsDType,
 } from './dtype.js';
-import { type DeclaredTensor, MAX_HEADER_BYTES, parseHeader, quoted } from './header.js';
+import { type DeclaredTensor, maxHeaderBytes, parseHeader, quoted } from './header.js';
 
 /** Length of the header's length. */
-const PREFIX_BYTES = 8;
+const prefixBytes = 8;
 
 export interface SafetensorsInfo {
   readonly dtype: SafetensorsDType;
@@ -44,13 +42,23 @@ interface Located extends SafetensorsInfo {
  * asked for, so a file larger than the memory is no problem. Close it when done.
  */
 export class SafetensorsFile {
+  readonly path: string;
+  /** The file's free text, {} if it has none. */
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly #tensors: ReadonlyMap<string, Located>;
+  #fd: number | undefined;
+
   private constructor(
-    readonly path: string,
-    /** The file's free text, {} if it has none. */
-    readonly metadata: Readonly<Record<string, string>>,
-    private readonly tensors: ReadonlyMap<string, Located>,
-    private fd: number | undefined,
-  ) {}
+    path: string,
+    metadata: Readonly<Record<string, string>>,
+    tensors: ReadonlyMap<string, Located>,
+    fd: number | undefined,
+  ) {
+    this.path = path;
+    this.metadata = metadata;
+    this.#tensors = tensors;
+    this.#fd = fd;
+  }
 
   /**
    * @throws FormatError if the file is not valid safetensors or has an element type that we do not read
@@ -71,16 +79,16 @@ export class SafetensorsFile {
 
   /** Names in the order of their bytes in the file. */
   names(): string[] {
-    return [...this.tensors.keys()];
+    return [...this.#tensors.keys()];
   }
 
   has(name: string): boolean {
-    return this.tensors.has(name);
+    return this.#tensors.has(name);
   }
 
   /** @throws FormatError if the file has no such tensor */
   info(name: string): SafetensorsInfo {
-    const { dtype, shape, byteLength } = this.locate(name);
+    const { dtype, shape, byteLength } = this.#locate(name);
     return { dtype, shape: [...shape], byteLength };
   }
 
@@ -94,29 +102,29 @@ export class SafetensorsFile {
     name: string,
     part?: { readonly start: number; readonly length: number },
   ): Uint8Array<ArrayBuffer> {
-    const { position, byteLength } = this.locate(name);
+    const { position, byteLength } = this.#locate(name);
     const what = `readSafetensors "${this.path}", tensor ${quoted(name)}`;
-    if (this.fd === undefined) {
+    if (this.#fd === undefined) {
       throw new FormatError(`${what}: the file is closed. Read before close().`);
     }
     const { start, length } = part ?? { start: 0, length: byteLength };
-    return readExactly(this.fd, position + start, length, what);
+    return readExactly(this.#fd, position + start, length, what);
   }
 
   /** Frees the file descriptor; a second call does nothing. */
   close(): void {
-    if (this.fd === undefined) return;
-    closeSync(this.fd);
-    this.fd = undefined;
+    if (this.#fd === undefined) return;
+    closeSync(this.#fd);
+    this.#fd = undefined;
   }
 
-  private locate(name: string): Located {
-    const found = this.tensors.get(name);
+  #locate(name: string): Located {
+    const found = this.#tensors.get(name);
     if (found === undefined) {
       const known = this.names().slice(0, 8).map(quoted).join(', ');
       throw new FormatError(
         `readSafetensors "${this.path}": no tensor ${quoted(name)}; the file has ` +
-          `${this.tensors.size}${known === '' ? '' : `: ${known}`}${this.tensors.size > 8 ? ', ...' : ''}.`,
+          `${this.#tensors.size}${known === '' ? '' : `: ${known}`}${this.#tensors.size > 8 ? ', ...' : ''}.`,
       );
     }
     return found;
@@ -152,20 +160,20 @@ function readLayout(
   size: number,
   where: string,
 ): { metadata: Record<string, string>; tensors: Map<string, Located> } {
-  if (size < PREFIX_BYTES) {
+  if (size < prefixBytes) {
     throw new FormatError(
-      `${where}: got ${size} bytes, expected at least ${PREFIX_BYTES}. The file is truncated or not safetensors.`,
+      `${where}: got ${size} bytes, expected at least ${prefixBytes}. The file is truncated or not safetensors.`,
     );
   }
-  const prefix = readExactly(fd, 0, PREFIX_BYTES, where);
+  const prefix = readExactly(fd, 0, prefixBytes, where);
   const headerBytes = new DataView(prefix.buffer).getBigUint64(0, true);
-  if (headerBytes > MAX_HEADER_BYTES) {
+  if (headerBytes > maxHeaderBytes) {
     throw new FormatError(
-      `${where}: got a header of ${headerBytes} bytes, expected at most ${MAX_HEADER_BYTES}. ` +
+      `${where}: got a header of ${headerBytes} bytes, expected at most ${maxHeaderBytes}. ` +
         'The file is not safetensors (or is damaged).',
     );
   }
-  const dataStart = PREFIX_BYTES + Number(headerBytes);
+  const dataStart = prefixBytes + Number(headerBytes);
   if (dataStart > size) {
     throw new FormatError(
       `${where}: got ${size} bytes, expected at least ${dataStart} (a header of ${headerBytes} bytes). ` +
@@ -173,7 +181,7 @@ function readLayout(
     );
   }
   const header = parseHeader(
-    decode(readExactly(fd, PREFIX_BYTES, Number(headerBytes), where), where),
+    decode(readExactly(fd, prefixBytes, Number(headerBytes), where), where),
     where,
   );
   return {
@@ -208,7 +216,7 @@ function locateTensors(
     const { dtype, shape, begin, end } = tensor;
     if (!isSafetensorsDType(dtype)) {
       throw new FormatError(
-        `${what}: got dtype ${quoted(dtype)}, expected one of ${SAFETENSORS_DTYPES}. ` +
+        `${what}: got dtype ${quoted(dtype)}, expected one of ${safetensorsDtypes}. ` +
           'Convert the tensor before saving it.',
       );
     }

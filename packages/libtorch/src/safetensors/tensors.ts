@@ -9,7 +9,7 @@ import { type SafetensorsDType, safetensorsDTypes } from './dtype.js';
 import type { SafetensorsFile } from './read.js';
 
 /** A multiple of every element's size. */
-const PIECE_BYTES = 64 * 1024 ** 2;
+const defaultPieceBytes = 64 * 1024 ** 2;
 
 /** Element types by their names in files. */
 export const fromFile = Object.fromEntries(
@@ -25,7 +25,7 @@ export function readTensor(
   file: SafetensorsFile,
   name: string,
   device?: string,
-  pieceBytes = PIECE_BYTES,
+  pieceBytes = defaultPieceBytes,
 ): Tensor {
   const { dtype: stored, shape, byteLength } = file.info(name);
   const dtype = fromFile[stored];
@@ -52,7 +52,10 @@ export function readTensor(
  * The bytes of a tensor on any device, row-major, in pieces that are made when they are asked for.
  * @param pieceBytes - at most so many at a time; a multiple of 8
  */
-export function* tensorPieces(tensor: Tensor, pieceBytes = PIECE_BYTES): Generator<Uint8Array> {
+export function* tensorPieces(
+  tensor: Tensor,
+  pieceBytes = defaultPieceBytes,
+): Generator<Uint8Array> {
   const size = elementSize(tensor.dtype);
   if (tensor.numel * size <= pieceBytes) {
     yield bytesOf(tensor);

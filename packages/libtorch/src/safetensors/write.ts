@@ -1,16 +1,14 @@
-/**
- * Writing safetensors files. The bytes of the file are a function of the entries and the metadata in
- * the order given, so equal models make equal files.
- */
+// Writing safetensors files. The bytes of the file are a function of the entries and the metadata in
+// the order given, so equal models make equal files.
 import { FormatError } from '../errors.js';
 import { writeFileAtomic, writeFully } from '../files/atomic.js';
 import {
   denseByteLength,
   isSafetensorsDType,
-  SAFETENSORS_DTYPES,
+  safetensorsDtypes,
   type SafetensorsDType,
 } from './dtype.js';
-import { MAX_HEADER_BYTES, METADATA_KEY, quoted } from './header.js';
+import { maxHeaderBytes, metadataKey, quoted } from './header.js';
 
 /**
  * One tensor to write. A function as `data` is called when its turn comes, so one tensor is in memory at a
@@ -24,7 +22,7 @@ export interface SafetensorsEntry {
 }
 
 /** The format wants the data to begin at a multiple of 8, so that a mapped file can be used in place. */
-const ALIGNMENT = 8;
+const alignment = 8;
 
 /**
  * Writes a file atomically: whatever fails, the old file stays as it was.
@@ -76,16 +74,16 @@ function encodeHeader(
     }
     return `${encodeString(key, where)}:${encodeString(value, where)}`;
   });
-  if (text.length > 0) parts.push(`"${METADATA_KEY}":{${text.join(',')}}`);
+  if (text.length > 0) parts.push(`"${metadataKey}":{${text.join(',')}}`);
 
   const names = new Set<string>();
   let offset = 0;
   for (const entry of entries) {
     const { name, dtype, shape } = entry;
-    if (names.has(name) || name === METADATA_KEY) {
+    if (names.has(name) || name === metadataKey) {
       throw new FormatError(
         `${where}: got the tensor name ${quoted(name)} ` +
-          `${name === METADATA_KEY ? 'which the format reserves' : 'twice'}, expected a name of its own.`,
+          `${name === metadataKey ? 'which the format reserves' : 'twice'}, expected a name of its own.`,
       );
     }
     names.add(name);
@@ -99,11 +97,11 @@ function encodeHeader(
   }
 
   const json = Buffer.from(`{${parts.join(',')}}`);
-  const padding = (ALIGNMENT - (json.byteLength % ALIGNMENT)) % ALIGNMENT;
+  const padding = (alignment - (json.byteLength % alignment)) % alignment;
   const headerBytes = json.byteLength + padding;
-  if (headerBytes > MAX_HEADER_BYTES) {
+  if (headerBytes > maxHeaderBytes) {
     throw new FormatError(
-      `${where}: got a header of ${headerBytes} bytes, expected at most ${MAX_HEADER_BYTES}. ` +
+      `${where}: got a header of ${headerBytes} bytes, expected at most ${maxHeaderBytes}. ` +
         'Shorten the metadata.',
     );
   }
@@ -117,7 +115,7 @@ function byteLengthOf({ name, dtype, shape }: SafetensorsEntry, where: string): 
   if (!isSafetensorsDType(dtype)) {
     throw new FormatError(
       `${where}: tensor ${quoted(name)} has dtype ${quoted(String(dtype))}, ` +
-        `expected one of ${SAFETENSORS_DTYPES}.`,
+        `expected one of ${safetensorsDtypes}.`,
     );
   }
   const byteLength = denseByteLength(shape, dtype);

@@ -1,10 +1,8 @@
-/**
- * The zip archive that torch.save writes (torch >= 1.6): every entry stored, not compressed, under one
- * folder named after the file:
- *   <root>/data.pkl     the pickled structure            <root>/data/<key>   bytes of one storage each
- *   <root>/version      format version, text             <root>/byteorder    "little" or "big" (torch >= 2.1)
- * Only the zip directory is read here; entries are read by position when they are needed.
- */
+// The zip archive that torch.save writes (torch >= 1.6): every entry stored, not compressed, under one
+// folder named after the file:
+//   <root>/data.pkl     the pickled structure            <root>/data/<key>   bytes of one storage each
+//   <root>/version      format version, text             <root>/byteorder    "little" or "big" (torch >= 2.1)
+// Only the zip directory is read here; entries are read by position when they are needed.
 import { closeSync } from 'node:fs';
 import yauzl from 'yauzl';
 import { FormatError } from '../errors.js';
@@ -15,14 +13,26 @@ import type { ArchiveEntry, StorageSource } from './source.js';
 
 /** An open archive; close it when done. */
 export class TorchArchive implements StorageSource {
+  readonly path: string;
+  /** Bytes of the whole file. */
+  readonly size: number;
+  readonly #entries: ReadonlyMap<string, ArchiveEntry>;
+  readonly #root: string;
+  #fd: number | undefined;
+
   private constructor(
-    readonly path: string,
-    /** Bytes of the whole file. */
-    readonly size: number,
-    private readonly entries: ReadonlyMap<string, ArchiveEntry>,
-    private readonly root: string,
-    private fd: number | undefined,
-  ) {}
+    path: string,
+    size: number,
+    entries: ReadonlyMap<string, ArchiveEntry>,
+    root: string,
+    fd: number | undefined,
+  ) {
+    this.path = path;
+    this.size = size;
+    this.#entries = entries;
+    this.#root = root;
+    this.#fd = fd;
+  }
 
   /**
    * Takes over an open file, and closes it if it cannot be read.
@@ -41,7 +51,7 @@ export class TorchArchive implements StorageSource {
         );
       }
       const archive = new TorchArchive(path, size, entries, root, fd);
-      archive.checkByteOrder(where);
+      archive.#checkByteOrder(where);
       return archive;
     } catch (error) {
       closeSync(fd);
@@ -51,7 +61,7 @@ export class TorchArchive implements StorageSource {
 
   /** The entry of that name below the root folder. */
   entry(name: string): ArchiveEntry | undefined {
-    return this.entries.get(`${this.root}${name}`);
+    return this.#entries.get(`${this.#root}${name}`);
   }
 
   locate(key: string): ArchiveEntry | undefined {
@@ -60,20 +70,20 @@ export class TorchArchive implements StorageSource {
 
   /** Reads a part of an entry into memory of its own. The caller keeps start + length within the entry. */
   read(entry: ArchiveEntry, start: number, length: number, what: string): Uint8Array<ArrayBuffer> {
-    if (this.fd === undefined) {
+    if (this.#fd === undefined) {
       throw new FormatError(`${what}: the file is closed. Read before close().`);
     }
-    return readExactly(this.fd, entry.position + start, length, what);
+    return readExactly(this.#fd, entry.position + start, length, what);
   }
 
   /** Frees the file descriptor; a second call does nothing. */
   close(): void {
-    if (this.fd === undefined) return;
-    closeSync(this.fd);
-    this.fd = undefined;
+    if (this.#fd === undefined) return;
+    closeSync(this.#fd);
+    this.#fd = undefined;
   }
 
-  private checkByteOrder(where: string): void {
+  #checkByteOrder(where: string): void {
     const entry = this.entry('byteorder');
     if (entry === undefined) return; // Written before torch 2.1: the writer's order, in practice little.
     const bytes = this.read(entry, 0, Math.min(entry.byteLength, 16), where);
@@ -92,12 +102,15 @@ export class TorchArchive implements StorageSource {
  * through the callback: an exception out of an asynchronous read would end the process.
  */
 class DescriptorReader extends yauzl.RandomAccessReader {
-  constructor(
-    private readonly fd: number,
-    private readonly size: number,
-    private readonly where: string,
-  ) {
+  readonly #fd: number;
+  readonly #size: number;
+  readonly #where: string;
+
+  constructor(fd: number, size: number, where: string) {
     super();
+    this.#fd = fd;
+    this.#size = size;
+    this.#where = where;
   }
 
   override read(
@@ -108,10 +121,10 @@ class DescriptorReader extends yauzl.RandomAccessReader {
     callback: (error: Error | null, bytesRead?: number) => void,
   ): void {
     try {
-      if (position < 0 || position + length > this.size) {
+      if (position < 0 || position + length > this.#size) {
         throw new Error('its zip directory points behind the end of the file');
       }
-      buffer.set(readExactly(this.fd, position, length, this.where), offset);
+      buffer.set(readExactly(this.#fd, position, length, this.#where), offset);
     } catch (error) {
       callback(error as Error);
       return;

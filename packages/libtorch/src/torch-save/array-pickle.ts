@@ -1,10 +1,8 @@
-/**
- * Pickles of plain data and arrays of numpy, as data sets are distributed: CIFAR's "python version" is one
- * dict per file. Read by the machine that reads torch.save files, so that no code of the file is run.
- */
+// Pickles of plain data and arrays of numpy, as data sets are distributed: CIFAR's "python version" is one
+// dict per file. Read by the machine that reads torch.save files, so that no code of the file is run.
 import { FormatError } from '../errors.js';
 import { quoted } from '../safetensors/header.js';
-import { PYTHON_GLOBALS, type Call } from './python-globals.js';
+import { pythonGlobals, type Call } from './python-globals.js';
 import { describe, type PickleEnvironment, Unpickler } from './unpickler.js';
 import { type PickleValue, PythonGlobal, PythonObject } from './values.js';
 
@@ -41,8 +39,8 @@ class ArrayUnpickler extends Unpickler {
 const inBothCores = (name: string, call: Call): [string, Call][] =>
   ['core', '_core'].map((core) => [`numpy.${core}.${name}`, call]);
 
-const GLOBALS: ReadonlyMap<string, Call | null> = new Map<string, Call | null>([
-  ...PYTHON_GLOBALS,
+const knownGlobals: ReadonlyMap<string, Call | null> = new Map<string, Call | null>([
+  ...pythonGlobals,
   ['numpy.dtype', (args) => new PythonObject('numpy.dtype', [...args])],
   ['numpy.ndarray', null],
   // An empty array, whose state is set afterwards (protocols 2 to 4).
@@ -56,7 +54,7 @@ const GLOBALS: ReadonlyMap<string, Call | null> = new Map<string, Call | null>([
 const environment: PickleEnvironment = {
   where: 'readArrayPickle',
   findGlobal(name) {
-    if (!GLOBALS.has(name)) {
+    if (!knownGlobals.has(name)) {
       throw new FormatError(
         `it names the Python global ${quoted(name)}, expected only plain data and arrays of numpy; nothing of it was run`,
       );
@@ -64,7 +62,7 @@ const environment: PickleEnvironment = {
     return new PythonGlobal(name);
   },
   call(callee: PickleValue, args, machine) {
-    const make = callee instanceof PythonGlobal ? GLOBALS.get(callee.name) : undefined;
+    const make = callee instanceof PythonGlobal ? knownGlobals.get(callee.name) : undefined;
     return make ? make(args, machine) : machine.fail(`a call of ${describe(callee)}`);
   },
   persistent(id, machine) {

@@ -1,4 +1,4 @@
-/** An open file of torch.save, to choose among the state dicts in it before any tensor is made. */
+// An open file of torch.save, to choose among the state dicts in it before any tensor is made.
 import { FormatError } from '../errors.js';
 import { fromTypedArray } from '../factories.js';
 import { fromFile } from '../safetensors/tensors.js';
@@ -12,16 +12,20 @@ import type { TorchTensor } from './torch-tensor.js';
 
 /** Close it when done: tensors that were loaded stay. */
 export class TorchCheckpoint {
-  private constructor(
-    readonly path: string,
-    /** In the order of the file: every dict with tensors in it, and every pickled module. */
-    readonly stateDicts: readonly StoredStateDict[],
-    private readonly file: TorchSaveFile,
-  ) {}
+  readonly path: string;
+  /** In the order of the file: every dict with tensors in it, and every pickled module. */
+  readonly stateDicts: readonly StoredStateDict[];
+  readonly #file: TorchSaveFile;
+
+  private constructor(path: string, stateDicts: readonly StoredStateDict[], file: TorchSaveFile) {
+    this.path = path;
+    this.stateDicts = stateDicts;
+    this.#file = file;
+  }
 
   /** What lies at the top of the file, for messages: `a dict with the keys "epoch", "optimizer"`. */
   get outline(): string {
-    return outline(this.file.value);
+    return outline(this.#file.value);
   }
 
   /**
@@ -42,15 +46,15 @@ export class TorchCheckpoint {
 
   /**
    * Makes tensors of stored ones, under the names that they are given here. The caller owns them.
-   * @param device - `cpu` unless given
+   * @param device - Default `cpu`.
    * @throws FormatError if the file is damaged, or they are far larger than it; nothing is left allocated
    */
   load(stored: ReadonlyMap<string, TorchTensor>, device?: string): Map<string, Tensor> {
-    return loadTensors(this.file, stored, device);
+    return loadTensors(this.#file, stored, device);
   }
 
   close(): void {
-    this.file.close();
+    this.#file.close();
   }
 }
 
@@ -79,7 +83,7 @@ export function loadTensors(
 }
 
 /** Views of shared memory that repeat what is in the file: tied weights, masks that were expanded. */
-const MAX_REPEATED_BYTES = 64 * 1024 ** 2;
+const maxRepeatedBytes = 64 * 1024 ** 2;
 
 /**
  * Tensors of one file may share their memory and repeat it (`expand`), and each becomes a tensor of its
@@ -93,7 +97,7 @@ function checkTotal(
 ): void {
   let total = 0;
   for (const { byteLength } of tensors.values()) total += byteLength;
-  const most = 2 * size + MAX_REPEATED_BYTES;
+  const most = 2 * size + maxRepeatedBytes;
   if (total <= most) return;
   throw new FormatError(
     `readTorchSave "${path}": got ${tensors.size} tensors of ${total} bytes in all out of a file of ${size} by repetition, ` +

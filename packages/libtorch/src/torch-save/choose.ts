@@ -1,8 +1,8 @@
-/** Which of several state dicts is meant. */
+// Which of several state dicts is meant.
 import { quoted } from '../safetensors/header.js';
 
 /** Where training scripts put the weights, most specific first. */
-const USUAL_KEYS = [
+const usualKeys = [
   'state_dict',
   'model_state_dict',
   'model_state',
@@ -14,8 +14,8 @@ const USUAL_KEYS = [
   'params',
 ];
 
-const AVERAGE = /(?:^|[._])(?:ema|swa|avg|averaged?)(?:[._]|$)/i;
-const LAST =
+const averagedName = /(?:^|[._])(?:ema|swa|avg|averaged?)(?:[._]|$)/i;
+const lastName =
   /(?:^|[._])(?:teacher|momentum|target|encoder_k|discriminator|loss|criterion)(?:[._]|$)/i;
 
 /**
@@ -27,11 +27,11 @@ const LAST =
  */
 export function rankOf(key: string): number {
   if (key === '') return 2;
-  if (LAST.test(key)) return 4;
-  if (AVERAGE.test(key)) return 0;
-  const places = key.split('.').map((step) => USUAL_KEYS.indexOf(step));
+  if (lastName.test(key)) return 4;
+  if (averagedName.test(key)) return 0;
+  const places = key.split('.').map((step) => usualKeys.indexOf(step));
   const place = Math.min(...places.filter((at) => at >= 0));
-  return Number.isFinite(place) ? 1 + place / USUAL_KEYS.length : 3;
+  return Number.isFinite(place) ? 1 + place / usualKeys.length : 3;
 }
 
 /** Sorts by `rankOf`; equals stay in the order of the file. */

@@ -1,19 +1,19 @@
-/** The restricted world in which a torch.save pickle is read: known globals, storages, and nothing else. */
+// The restricted world in which a torch.save pickle is read: known globals, storages, and nothing else.
 import { FormatError } from '../errors.js';
 import { quoted } from '../safetensors/header.js';
 import { TorchArchive } from './archive.js';
 import { NumpyArray } from './numpy-array.js';
-import { NUMPY_GLOBALS, setArrayState } from './numpy-globals.js';
-import { type Call, NamespaceMap, PYTHON_GLOBALS } from './python-globals.js';
+import { numpyGlobals, setArrayState } from './numpy-globals.js';
+import { type Call, NamespaceMap, pythonGlobals } from './python-globals.js';
 import type { StorageSource } from './source.js';
 import { TorchStorage } from './storage.js';
 import {
-  DTYPE_NAMES,
+  dtypeNames,
   isOpaque,
-  STORAGE_TYPES,
+  storageTypes,
   storageItemSize,
   StorageReference,
-  TORCH_GLOBALS,
+  torchGlobals,
 } from './torch-globals.js';
 import { TorchTensor } from './torch-tensor.js';
 import { type Callee, describe, type PickleEnvironment, type Unpickler } from './unpickler.js';
@@ -21,30 +21,29 @@ import { type PickleValue, PythonGlobal, PythonObject } from './values.js';
 
 export interface TorchSaveOptions {
   /**
-   * What to do with a class or function that is not on our list: `refuse` the file (default), or read on
+   * What to do with a class or function that is not on our list: `refuse` the file, which is the default, or read on
    * with a `placeholder` (PythonGlobal, PythonObject) in its place. Neither runs any code; refusing makes
    * sure that nothing of a file is silently left out.
    */
   readonly onUnknownGlobal?: 'refuse' | 'placeholder';
-  /** Whether to compare the zip archive's checksums (default true). */
+  /** Whether to compare the checksums of the zip archive. Default `true`. */
   readonly checkCrc?: boolean;
 }
 
 export class TorchEnvironment implements PickleEnvironment {
   readonly where: string;
   readonly storages = new Map<string, TorchStorage>();
-  private readonly itemSizes = new Map<string, number>();
-  private readonly globals = new Map<string, PickleValue>();
-  private readonly placeholders: boolean;
-  private readonly checkCrc: boolean;
+  readonly #itemSizes = new Map<string, number>();
+  readonly #globals = new Map<string, PickleValue>();
+  readonly #placeholders: boolean;
+  readonly #checkCrc: boolean;
+  readonly #source: StorageSource;
 
-  constructor(
-    private readonly source: StorageSource,
-    options: TorchSaveOptions,
-  ) {
+  constructor(source: StorageSource, options: TorchSaveOptions) {
+    this.#source = source;
     this.where = `readTorchSave "${source.path}"`;
-    this.placeholders = options.onUnknownGlobal === 'placeholder';
-    this.checkCrc = options.checkCrc ?? true;
+    this.#placeholders = options.onUnknownGlobal === 'placeholder';
+    this.#checkCrc = options.checkCrc ?? true;
   }
 
   /** The same world under the name of one of several pickles of a file. */
@@ -64,30 +63,30 @@ export class TorchEnvironment implements PickleEnvironment {
 
   /** Bytes of an element of a storage that was asked for. */
   itemSize(key: string): number {
-    return this.itemSizes.get(key) ?? 1;
+    return this.#itemSizes.get(key) ?? 1;
   }
 
   findGlobal(name: string): PickleValue {
-    let found = this.globals.get(name);
+    let found = this.#globals.get(name);
     if (found === undefined) {
-      if (DTYPE_NAMES.has(name)) {
+      if (dtypeNames.has(name)) {
         found = name;
       } else {
-        if (!this.placeholders && !isKnown(name)) throw this.unknown(name);
+        if (!this.#placeholders && !isKnown(name)) throw this.#unknown(name);
         found = new PythonGlobal(name);
       }
-      this.globals.set(name, found);
+      this.#globals.set(name, found);
     }
     return found;
   }
 
   call(callee: Callee, args: PickleValue[], machine: Unpickler): PickleValue {
     if (!(callee instanceof PythonGlobal)) {
-      if (this.placeholders) return new PythonObject(callee.global, args);
+      if (this.#placeholders) return new PythonObject(callee.global, args);
       machine.fail(`a call of ${describe(callee)}`);
     }
     const make = callOf(callee.name);
-    if (this.placeholders && (!make || isOpaque(callee.name, args))) {
+    if (this.#placeholders && (!make || isOpaque(callee.name, args))) {
       return new PythonObject(callee.name, args);
     }
     if (!make) machine.fail(`a call of "${callee.name}", which has no meaning in a checkpoint`);
@@ -95,7 +94,7 @@ export class TorchEnvironment implements PickleEnvironment {
   }
 
   callWithNames(callee: Callee, args: PickleValue[], named: PickleValue): PickleValue | undefined {
-    if (!this.placeholders) return undefined;
+    if (!this.#placeholders) return undefined;
     const name = callee instanceof PythonGlobal ? callee.name : callee.global;
     return callOf(name) ? undefined : new PythonObject(name, [...args, named]);
   }
@@ -120,17 +119,17 @@ export class TorchEnvironment implements PickleEnvironment {
     }
     machine.count();
     const name = type.name.replace('torch.cuda.', 'torch.');
-    const dtype = STORAGE_TYPES.get(name);
+    const dtype = storageTypes.get(name);
     const itemSize = storageItemSize(name);
     // In an archive every storage has its entry; before, the bytes of all lie one behind the other.
     if (itemSize === undefined) {
-      if (this.placeholders && this.source instanceof TorchArchive) {
+      if (this.#placeholders && this.#source instanceof TorchArchive) {
         return new PythonObject(type.name, [key]);
       }
       machine.fail(`a storage of class "${type.name}"`);
     }
-    const storage = this.storage(String(key), numel * itemSize, machine);
-    this.itemSizes.set(storage.key, itemSize);
+    const storage = this.#storage(String(key), numel * itemSize, machine);
+    this.#itemSizes.set(storage.key, itemSize);
     if (numel * itemSize !== storage.byteLength) {
       machine.fail(
         `storage ${quoted(storage.key)} of ${numel} elements in "${type.name}" = ${numel * itemSize} bytes, ` +
@@ -138,7 +137,7 @@ export class TorchEnvironment implements PickleEnvironment {
       );
     }
     if (dtype === undefined) {
-      if (this.placeholders) return new PythonObject(type.name, [key]);
+      if (this.#placeholders) return new PythonObject(type.name, [key]);
       machine.fail(`a storage of class "${type.name}"`);
     }
     return new StorageReference(type.name, storage, dtype, device, viewOffset(part, machine));
@@ -149,7 +148,7 @@ export class TorchEnvironment implements PickleEnvironment {
       setArrayState(target, state, machine);
     } else if (target instanceof PythonObject) {
       target.state = state;
-    } else if (this.placeholders && !(state instanceof Map)) {
+    } else if (this.#placeholders && !(state instanceof Map)) {
       // Attributes of a kind that plain data has no place for.
     } else if (target instanceof NamespaceMap) {
       if (!(state instanceof Map))
@@ -160,31 +159,31 @@ export class TorchEnvironment implements PickleEnvironment {
       !(target instanceof Map || target instanceof Set || target instanceof TorchTensor) &&
       !Array.isArray(target) &&
       typeof target !== 'string' &&
-      !this.placeholders
+      !this.#placeholders
     ) {
       machine.fail(`attributes for ${describe(target)}`);
     }
     // Attributes of the others (OrderedDict's _metadata, hooks of tensors) have no place in plain data.
   }
 
-  private storage(key: string, byteLength: number, machine: Unpickler): TorchStorage {
+  #storage(key: string, byteLength: number, machine: Unpickler): TorchStorage {
     let storage = this.storages.get(key);
     if (storage === undefined) {
-      const entry = this.source.locate(key, byteLength);
+      const entry = this.#source.locate(key, byteLength);
       if (entry === undefined) {
         machine.fail(
-          this.source instanceof TorchArchive
+          this.#source instanceof TorchArchive
             ? `storage ${quoted(key)}, which the archive does not have`
-            : `storage ${quoted(key)} of ${byteLength} bytes in a file of ${this.source.size}`,
+            : `storage ${quoted(key)} of ${byteLength} bytes in a file of ${this.#source.size}`,
         );
       }
-      storage = new TorchStorage(this.source, entry, key, this.checkCrc);
+      storage = new TorchStorage(this.#source, entry, key, this.#checkCrc);
       this.storages.set(key, storage);
     }
     return storage;
   }
 
-  private unknown(name: string): FormatError {
+  #unknown(name: string): FormatError {
     const advice = /^torch\.\w*Storage$/.test(name)
       ? 'Its element type has no place here: convert such tensors before saving.'
       : 'Save plain data and model.state_dict() instead of Python objects, or read the file with ' +
@@ -197,10 +196,10 @@ export class TorchEnvironment implements PickleEnvironment {
 }
 
 const isKnown = (name: string): boolean =>
-  PYTHON_GLOBALS.has(name) || NUMPY_GLOBALS.has(name) || TORCH_GLOBALS.has(name);
+  pythonGlobals.has(name) || numpyGlobals.has(name) || torchGlobals.has(name);
 
 const callOf = (name: string): Call | null | undefined =>
-  TORCH_GLOBALS.get(name) ?? NUMPY_GLOBALS.get(name) ?? PYTHON_GLOBALS.get(name);
+  torchGlobals.get(name) ?? numpyGlobals.get(name) ?? pythonGlobals.get(name);
 
 /** A part of another storage: (its key, offset, size). @returns the offset, in elements */
 function viewOffset(part: PickleValue, machine: Unpickler): number {

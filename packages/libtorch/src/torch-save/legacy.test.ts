@@ -100,8 +100,15 @@ describe('the format of torch < 1.6', () => {
     const path = file(
       'long.pt',
       start,
-      ...[pickle.slice(0, 3), text('note'), head, long, 's'],
-      ...[pickle.slice(3), keys('0'), int64(2n), floats(1, 2)],
+      pickle.slice(0, 3),
+      text('note'),
+      head,
+      long,
+      's',
+      pickle.slice(3),
+      keys('0'),
+      int64(2n),
+      floats(1, 2),
     );
     expect((await loadTorchSave(path)).get('w')?.toNumbers()).toEqual([1, 2]);
   });

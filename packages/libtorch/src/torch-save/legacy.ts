@@ -1,22 +1,20 @@
-/**
- * The format of torch < 1.6, which torch.save(..., _use_new_zipfile_serialization=False) still writes:
- *   a pickled magic number | a pickled version of the protocol (1001) | a pickled dict about the machine |
- *   the pickled structure | the pickled list of the keys of its storages |
- *   for each key: the number of elements (int64), then the elements
- * After torch/serialization.py (`_legacy_save`, `_legacy_load`).
- */
+// The format of torch < 1.6, which torch.save(..., _use_new_zipfile_serialization=False) still writes:
+//   a pickled magic number | a pickled version of the protocol (1001) | a pickled dict about the machine |
+//   the pickled structure | the pickled list of the keys of its storages |
+//   for each key: the number of elements (int64), then the elements
+// After torch/serialization.py (`_legacy_save`, `_legacy_load`).
 import { closeSync } from 'node:fs';
 import { FormatError } from '../errors.js';
 import { readExactly } from '../files/read.js';
 import { quoted } from '../safetensors/header.js';
 import type { ArchiveEntry, StorageSource } from './source.js';
-import { describe, PICKLE_LIMITS, type PickleEnvironment, Unpickler } from './unpickler.js';
+import { describe, pickleLimits, type PickleEnvironment, Unpickler } from './unpickler.js';
 import type { PickleValue } from './values.js';
 
-const PROTOCOL = 1001;
+const protocolVersion = 1001;
 
 /** What is read of a pickle first; more when it goes on. */
-const FIRST_BYTES = 256 * 1024;
+const firstBytes = 256 * 1024;
 
 /** A storage that the structure asks for: where it lies is known once the list of keys has been read. */
 interface Claimed extends ArchiveEntry {
@@ -24,34 +22,37 @@ interface Claimed extends ArchiveEntry {
 }
 
 export class LegacyFile implements StorageSource {
-  private readonly claimed = new Map<string, Claimed>();
+  readonly #claimed = new Map<string, Claimed>();
+  readonly path: string;
+  /** Bytes of the whole file. */
+  readonly size: number;
+  #fd: number | undefined;
 
   /** Takes over an open file. */
-  constructor(
-    readonly path: string,
-    /** Bytes of the whole file. */
-    readonly size: number,
-    private fd: number | undefined,
-  ) {}
+  constructor(path: string, size: number, fd: number | undefined) {
+    this.path = path;
+    this.size = size;
+    this.#fd = fd;
+  }
 
   /** No storage is larger than the file: what a pickle claims is held against that before it is believed. */
   locate(key: string, byteLength: number): ArchiveEntry | undefined {
-    let entry = this.claimed.get(key);
+    let entry = this.#claimed.get(key);
     if (entry === undefined && byteLength <= this.size) {
       entry = { position: 0, byteLength };
-      this.claimed.set(key, entry);
+      this.#claimed.set(key, entry);
     }
     return entry;
   }
 
   read(entry: ArchiveEntry, start: number, length: number, what: string): Uint8Array<ArrayBuffer> {
-    return this.bytes(entry.position + start, length, what);
+    return this.#bytes(entry.position + start, length, what);
   }
 
   close(): void {
-    if (this.fd === undefined) return;
-    closeSync(this.fd);
-    this.fd = undefined;
+    if (this.#fd === undefined) return;
+    closeSync(this.#fd);
+    this.#fd = undefined;
   }
 
   /**
@@ -69,9 +70,9 @@ export class LegacyFile implements StorageSource {
     const next = (part: string): PickleValue => {
       const start = at;
       const machine = new Unpickler(
-        this.window(start, FIRST_BYTES, where),
+        this.#window(start, firstBytes, where),
         environmentOf(part),
-        (have) => this.longer(start, have, where),
+        (have) => this.#longer(start, have, where),
       );
       const value = machine.load();
       at += machine.position;
@@ -79,9 +80,9 @@ export class LegacyFile implements StorageSource {
     };
     next('magic number');
     const protocol = next('version');
-    if (protocol !== PROTOCOL) {
+    if (protocol !== protocolVersion) {
       throw new FormatError(
-        `${where}: got ${describe(protocol)} as the version of the format of torch < 1.6, expected ${PROTOCOL}. The file is damaged.`,
+        `${where}: got ${describe(protocol)} as the version of the format of torch < 1.6, expected ${protocolVersion}. The file is damaged.`,
       );
     }
     const machine = next('machine');
@@ -91,21 +92,16 @@ export class LegacyFile implements StorageSource {
       );
     }
     const value = next('structure');
-    this.place(next('storage keys'), at, itemSize, where);
+    this.#place(next('storage keys'), at, itemSize, where);
     return value;
   }
 
   /** Finds out where the storages lie. */
-  private place(
-    keys: PickleValue,
-    start: number,
-    itemSize: (key: string) => number,
-    where: string,
-  ): void {
+  #place(keys: PickleValue, start: number, itemSize: (key: string) => number, where: string): void {
     let at = start;
     const placed = new Set<string>();
     for (const key of Array.isArray(keys) ? keys : []) {
-      const entry = typeof key === 'string' ? this.claimed.get(key) : undefined;
+      const entry = typeof key === 'string' ? this.#claimed.get(key) : undefined;
       if (typeof key !== 'string' || entry === undefined || placed.has(key)) {
         throw new FormatError(
           `${where}: got a storage that no tensor asked for among the storage keys. The file is damaged.`,
@@ -113,7 +109,7 @@ export class LegacyFile implements StorageSource {
       }
       const what = `${where}, storage ${quoted(key)}`;
       const expected = entry.byteLength / itemSize(key);
-      const bytes = this.bytes(at, 8, what);
+      const bytes = this.#bytes(at, 8, what);
       const count = new DataView(bytes.buffer).getBigInt64(0, true);
       if (count !== BigInt(expected)) {
         throw new FormatError(
@@ -129,7 +125,7 @@ export class LegacyFile implements StorageSource {
       }
       placed.add(key);
     }
-    for (const key of this.claimed.keys()) {
+    for (const key of this.#claimed.keys()) {
       if (placed.has(key)) continue;
       throw new FormatError(
         `${where}: got no storage ${quoted(key)}, which a tensor asks for. The file is damaged.`,
@@ -137,20 +133,20 @@ export class LegacyFile implements StorageSource {
     }
   }
 
-  private bytes(position: number, length: number, what: string): Uint8Array<ArrayBuffer> {
-    if (this.fd === undefined) {
+  #bytes(position: number, length: number, what: string): Uint8Array<ArrayBuffer> {
+    if (this.#fd === undefined) {
       throw new FormatError(`${what}: the file is closed. Read before close().`);
     }
-    return readExactly(this.fd, position, length, what);
+    return readExactly(this.#fd, position, length, what);
   }
 
-  private window(start: number, length: number, where: string): Uint8Array<ArrayBuffer> {
-    return this.bytes(start, Math.min(length, this.size - start), where);
+  #window(start: number, length: number, where: string): Uint8Array<ArrayBuffer> {
+    return this.#bytes(start, Math.min(length, this.size - start), where);
   }
 
   /** Four times as much as before, so that everything is read a bounded number of times. */
-  private longer(start: number, have: number, where: string): Uint8Array | undefined {
-    if (have >= Math.min(this.size - start, PICKLE_LIMITS.bytes)) return undefined;
-    return this.window(start, Math.min(4 * have, PICKLE_LIMITS.bytes), where);
+  #longer(start: number, have: number, where: string): Uint8Array | undefined {
+    if (have >= Math.min(this.size - start, pickleLimits.bytes)) return undefined;
+    return this.#window(start, Math.min(4 * have, pickleLimits.bytes), where);
   }
 }

@@ -1,4 +1,4 @@
-/** The tensors of a pickled torch.nn.Module, as its state_dict() would list them. No code of its class is run. */
+// The tensors of a pickled torch.nn.Module, as its state_dict() would list them. No code of its class is run.
 import { FormatError } from '../errors.js';
 import { tensorOf } from './tensor-of.js';
 import type { TorchTensor } from './torch-tensor.js';
@@ -6,7 +6,7 @@ import { describe } from './unpickler.js';
 import { type PickleValue, PythonObject } from './values.js';
 
 /** Modules in modules; real ones have about ten levels. */
-const MAX_DEPTH = 200;
+const maxDepth = 200;
 
 /** What was found under one module. */
 export interface ModuleTensors {
@@ -55,7 +55,7 @@ function collect(
     );
   };
   if (above.includes(module)) fail(`that contains itself, at "${prefix}"`);
-  if (above.length >= MAX_DEPTH) fail(`of more than ${MAX_DEPTH} levels`);
+  if (above.length >= maxDepth) fail(`of more than ${maxDepth} levels`);
   const count = (): void => {
     budget.left -= 1;
     if (budget.left < 0) fail('of far too many names');

@@ -1,8 +1,8 @@
-/** Arrays of numpy, whose bytes lie in the pickle itself, as tensors. */
+// Arrays of numpy, whose bytes lie in the pickle itself, as tensors.
 import {
   denseByteLength,
-  MAX_DIMENSIONS,
-  SAFETENSORS_ITEM_SIZE,
+  maxDimensions,
+  safetensorsItemSize,
   type SafetensorsDType,
 } from '../safetensors/dtype.js';
 import { MemoryStorage } from './storage.js';
@@ -30,7 +30,7 @@ export interface NumpyDType {
 }
 
 /** Bytes of a character in numpy's text. */
-const CHARACTER_BYTES = 4;
+const characterBytes = 4;
 
 /** @returns undefined for what is no simple type: objects, records */
 export function numpyDTypeOf(value: PickleValue | undefined): NumpyDType | undefined {
@@ -45,13 +45,13 @@ export function numpyDTypeOf(value: PickleValue | undefined): NumpyDType | undef
   return {
     code: `${kind}${digits}`,
     kind,
-    size: Number(digits) * (kind === 'U' ? CHARACTER_BYTES : 1),
+    size: Number(digits) * (kind === 'U' ? characterBytes : 1),
     little: order !== '>',
   };
 }
 
 /** Element types that tensors have too. */
-const SAME: Readonly<Record<string, SafetensorsDType>> = {
+const sameTypes: Readonly<Record<string, SafetensorsDType>> = {
   f8: 'F64',
   f4: 'F32',
   f2: 'F16',
@@ -64,7 +64,7 @@ const SAME: Readonly<Record<string, SafetensorsDType>> = {
 };
 
 /** Those that fit into the next larger type; of 64 bits there is none, and values beyond 2^63 are rare. */
-const WIDER: Readonly<Record<string, SafetensorsDType>> = { u2: 'I32', u4: 'I64', u8: 'I64' };
+const widerTypes: Readonly<Record<string, SafetensorsDType>> = { u2: 'I32', u4: 'I64', u8: 'I64' };
 
 interface ArrayParts {
   readonly shape: PickleValue | undefined;
@@ -79,8 +79,8 @@ interface ArrayParts {
  */
 export function toTensor(array: NumpyArray, parts: ArrayParts, m: Unpickler): void {
   const dtype = numpyDTypeOf(parts.dtype);
-  const same = dtype === undefined ? undefined : own(SAME, dtype.code);
-  const wider = dtype === undefined ? undefined : own(WIDER, dtype.code);
+  const same = dtype === undefined ? undefined : own(sameTypes, dtype.code);
+  const wider = dtype === undefined ? undefined : own(widerTypes, dtype.code);
   const target = same ?? wider;
   if (dtype === undefined || target === undefined) return;
   // A str of Python 2 that happens to be UTF-8.
@@ -98,7 +98,7 @@ export function toTensor(array: NumpyArray, parts: ArrayParts, m: Unpickler): vo
   m.charge(dtype.little && same !== undefined ? shape.length : data.length);
   const little = dtype.little ? data : swapped(data, dtype.size);
   const bytes = same === undefined ? widened(little, dtype.size, m) : little;
-  const itemSize = SAFETENSORS_ITEM_SIZE[target];
+  const itemSize = safetensorsItemSize[target];
   if (bytes.length !== count * itemSize) m.fail('a numpy array of another length');
   array.tensor = new TorchTensor(
     new MemoryStorage(bytes, `numpy:${m.position}`),
@@ -114,7 +114,7 @@ function own<T>(table: Readonly<Record<string, T>>, name: string): T | undefined
 }
 
 function naturals(value: PickleValue | undefined, m: Unpickler): number[] {
-  if (!Array.isArray(value) || value.length > MAX_DIMENSIONS) {
+  if (!Array.isArray(value) || value.length > maxDimensions) {
     m.fail(`${describe(value ?? null)} as the shape of a numpy array`);
   }
   return value.map((size) => {

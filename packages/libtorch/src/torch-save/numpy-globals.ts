@@ -1,4 +1,4 @@
-/** Globals of numpy that checkpoints contain: element types, single values, and arrays. */
+// Globals of numpy that checkpoints contain: element types, single values, and arrays.
 import type { Call } from './python-globals.js';
 import { NumpyArray, numpyDTypeOf, toTensor } from './numpy-array.js';
 import { describe, toNumber, type Unpickler } from './unpickler.js';
@@ -8,7 +8,7 @@ import { type PickleValue, PythonObject } from './values.js';
 const inBothCores = (name: string, call: Call): [string, Call][] =>
   ['core', '_core'].map((core) => [`numpy.${core}.${name}`, call]);
 
-export const NUMPY_GLOBALS: ReadonlyMap<string, Call | null> = new Map<string, Call | null>([
+export const numpyGlobals: ReadonlyMap<string, Call | null> = new Map<string, Call | null>([
   ['numpy.dtype', (args) => new PythonObject('numpy.dtype', [...args])],
   ['numpy.ndarray', null],
   ...inBothCores('multiarray.scalar', scalar),
@@ -47,7 +47,7 @@ function scalar(args: readonly PickleValue[], m: Unpickler): PickleValue {
     m.fail(`a numpy scalar of ${dtype.size} bytes in ${bytes.length}`);
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const read = Object.hasOwn(NUMBERS, dtype.code) ? NUMBERS[dtype.code] : undefined;
+  const read = Object.hasOwn(numberReaders, dtype.code) ? numberReaders[dtype.code] : undefined;
   if (read !== undefined) return read(view, dtype.little);
   if (dtype.kind === 'S') return trimmed(bytes);
   if (dtype.kind === 'U') return text(view, dtype.little);
@@ -61,7 +61,7 @@ function opaque(args: readonly PickleValue[]): PythonObject {
 type ReadNumber = (view: DataView, little: boolean) => number | bigint | boolean;
 
 /** By numpy's names: kind and size. */
-const NUMBERS: Readonly<Record<string, ReadNumber>> = {
+const numberReaders: Readonly<Record<string, ReadNumber>> = {
   f8: (view, little) => view.getFloat64(0, little),
   f4: (view, little) => view.getFloat32(0, little),
   f2: (view, little) => halfToNumber(view.getUint16(0, little)),

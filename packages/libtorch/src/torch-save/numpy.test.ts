@@ -22,10 +22,19 @@ describe('arrays of numpy', () => {
     const tensors = await loadTorchSave(fixture(file));
     const types = Object.fromEntries(Array.from(tensors, ([name, { dtype }]) => [name, dtype]));
     expect(types).toMatchObject({
-      ...{ f2: 'float16', f4: 'float32', f8: 'float64', b1: 'bool' },
-      ...{ i1: 'int8', i2: 'int16', i4: 'int32', i8: 'int64', u1: 'uint8' },
+      f2: 'float16',
+      f4: 'float32',
+      f8: 'float64',
+      b1: 'bool',
+      i1: 'int8',
+      i2: 'int16',
+      i4: 'int32',
+      i8: 'int64',
+      u1: 'uint8',
       // No tensor here is unsigned but uint8, so these are widened.
-      ...{ u2: 'int32', u4: 'int64', u8: 'int64' },
+      u2: 'int32',
+      u4: 'int64',
+      u8: 'int64',
     });
     for (const name of ['f2', 'f4', 'f8', 'i1', 'i2', 'i4', 'i8', 'u1', 'u2', 'u4', 'u8', 'b1']) {
       expect(tensors.get(name)?.shape, name).toEqual([2, 3]);
@@ -102,8 +111,15 @@ describe('values of numpy', () => {
     const values = asMap(asMap(await readTorchSaveFile(fixture(file))).get('values'));
     const plain = Object.fromEntries(values) as Record<string, PickleValue>;
     expect(plain).toMatchObject({
-      ...{ text: 'h\u00e9', bytes: new Uint8Array([97, 98]), bool: true, int8: -3 },
-      ...{ half: 0.5, small: 2 ** -24, infinite: -Infinity, big: 1.5, uint64: 2n ** 63n },
+      text: 'h\u00e9',
+      bytes: new Uint8Array([97, 98]),
+      bool: true,
+      int8: -3,
+      half: 0.5,
+      small: 2 ** -24,
+      infinite: -Infinity,
+      big: 1.5,
+      uint64: 2n ** 63n,
     });
     for (const name of ['date', 'delta', 'complex', 'long', 'record']) {
       expect(plain[name], name).toBeInstanceOf(PythonObject);

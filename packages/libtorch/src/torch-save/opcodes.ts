@@ -1,13 +1,13 @@
-/** The opcodes of pickle protocols 2 to 5 (CPython's Lib/pickletools.py), as steps of the Unpickler. */
+// The opcodes of pickle protocols 2 to 5 (CPython's Lib/pickletools.py), as steps of the Unpickler.
 import type { Unpickler } from './unpickler.js';
 import type { PickleValue } from './values.js';
 
 /** Ends the pickle; its value is on top of the stack. */
-export const STOP = 0x2e;
+export const stopOpcode = 0x2e;
 
 /** What each opcode does. Each consumes at least its own byte, so the machine always ends. */
 // prettier-ignore
-export const OPCODES: Readonly<Record<number, (m: Unpickler) => void>> = {
+export const opcodes: Readonly<Record<number, (m: Unpickler) => void>> = {
   /* PROTO            */ 0x80: (m) => { m.protocol(); },
   /* FRAME            */ 0x95: (m) => { m.take(8); }, // only helps readers of streams
   /* MARK             */ 0x28: (m) => { m.mark(); },

@@ -1,4 +1,4 @@
-/** Globals of Python's own modules that checkpoints contain, each as a function on plain data. */
+// Globals of Python's own modules that checkpoints contain, each as a function on plain data.
 import { describe, type Unpickler } from './unpickler.js';
 import { type PickleValue, PythonGlobal, PythonObject } from './values.js';
 
@@ -9,7 +9,7 @@ export type Call = (args: readonly PickleValue[], machine: Unpickler) => PickleV
 export class NamespaceMap extends Map<PickleValue, PickleValue> {}
 
 /** null: known and harmless, but only ever named (as a defaultdict's factory, or a dtype's type). */
-const BUILTINS: Readonly<Record<string, Call | null>> = {
+const builtins: Readonly<Record<string, Call | null>> = {
   set: makeSet,
   frozenset: makeSet,
   list: (args, m) => copyItems(args[0], m),
@@ -24,9 +24,9 @@ const BUILTINS: Readonly<Record<string, Call | null>> = {
   object: null,
 };
 
-export const PYTHON_GLOBALS: ReadonlyMap<string, Call | null> = new Map<string, Call | null>([
+export const pythonGlobals: ReadonlyMap<string, Call | null> = new Map<string, Call | null>([
   // Protocol 2 names the module as Python 2 did.
-  ...Object.entries(BUILTINS).flatMap(([name, call]): [string, Call | null][] => [
+  ...Object.entries(builtins).flatMap(([name, call]): [string, Call | null][] => [
     [`builtins.${name}`, call],
     [`__builtin__.${name}`, call],
   ]),

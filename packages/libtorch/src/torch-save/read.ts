@@ -1,9 +1,7 @@
-/**
- * Reading files that torch.save wrote, without running pickled code: zip archives (torch >= 1.6), and the
- * format before.
- *
- * The layout was taken from torch/serialization.py (`_save`, `persistent_id`) and torch/_utils.py.
- */
+// Reading files that torch.save wrote, without running pickled code: zip archives (torch >= 1.6), and the
+// format before.
+//
+// The layout was taken from torch/serialization.py (`_save`, `persistent_id`) and torch/_utils.py.
 import { closeSync } from 'node:fs';
 import { FormatError } from '../errors.js';
 import { kindOfFile } from '../files/kind.js';
@@ -13,7 +11,7 @@ import { TorchEnvironment, type TorchSaveOptions } from './environment.js';
 import { LegacyFile } from './legacy.js';
 import { TorchStorage } from './storage.js';
 import type { StorageSource } from './source.js';
-import { PICKLE_LIMITS, Unpickler } from './unpickler.js';
+import { pickleLimits, Unpickler } from './unpickler.js';
 import type { PickleValue } from './values.js';
 
 interface Parsed {
@@ -27,12 +25,16 @@ interface Parsed {
  * read() is called. Close it when done: tensors cannot be read after that.
  */
 export class TorchSaveFile {
-  private constructor(
-    readonly path: string,
-    /** What was saved, as plain JavaScript; see PickleValue. */
-    readonly value: PickleValue,
-    private readonly source: StorageSource,
-  ) {}
+  readonly path: string;
+  /** What was saved, as plain JavaScript; see PickleValue. */
+  readonly value: PickleValue;
+  readonly #source: StorageSource;
+
+  private constructor(path: string, value: PickleValue, source: StorageSource) {
+    this.path = path;
+    this.value = value;
+    this.#source = source;
+  }
 
   /**
    * @throws FormatError if the file is damaged, of another format (the message says which, and what to
@@ -46,12 +48,12 @@ export class TorchSaveFile {
 
   /** Bytes of the whole file. */
   get size(): number {
-    return this.source.size;
+    return this.#source.size;
   }
 
   /** Frees the file descriptor; a second call does nothing. */
   close(): void {
-    this.source.close();
+    this.#source.close();
   }
 }
 
@@ -120,10 +122,10 @@ async function parseArchive(
   try {
     const environment = new TorchEnvironment(archive, options);
     const entry = archive.entry('data.pkl');
-    if (entry === undefined || entry.byteLength > PICKLE_LIMITS.bytes) {
+    if (entry === undefined || entry.byteLength > pickleLimits.bytes) {
       throw new FormatError(
         `${environment.where}: got a data.pkl of ${entry?.byteLength ?? 0} bytes, ` +
-          `expected at most ${PICKLE_LIMITS.bytes}. Store large data as tensors.`,
+          `expected at most ${pickleLimits.bytes}. Store large data as tensors.`,
       );
     }
     // Read like a storage, for the same check of its checksum.

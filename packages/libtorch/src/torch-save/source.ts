@@ -1,4 +1,4 @@
-/** What the two formats of torch.save have in common: storages, whose bytes lie somewhere in the file. */
+// What the two formats of torch.save have in common: storages, whose bytes lie somewhere in the file.
 
 /** Where the bytes of a storage, or of another part, lie in the file. */
 export interface ArchiveEntry {

@@ -1,4 +1,4 @@
-/** Finding the model's weights in a checkpoint. */
+// Finding the model's weights in a checkpoint.
 import { FormatError } from '../errors.js';
 import { quoted } from '../safetensors/header.js';
 import { inUsualOrder, keyList, rankOf } from './choose.js';
@@ -8,7 +8,7 @@ import { describe } from './unpickler.js';
 import type { PickleValue } from './values.js';
 
 /** What DataParallel and torch.compile put in front of every name. */
-const WRAPPER_PREFIXES = ['module.', '_orig_mod.'];
+const wrapperPrefixes = ['module.', '_orig_mod.'];
 
 /**
  * The model's weights by their PyTorch names, whatever the checkpoint wraps around them: a plain state
@@ -64,7 +64,7 @@ function stripPrefixes(tensors: ReadonlyMap<string, TorchTensor>): Map<string, T
   let result = new Map(tensors);
   for (;;) {
     const names = [...result.keys()];
-    const prefix = WRAPPER_PREFIXES.find((p) => names.every((name) => name.startsWith(p)));
+    const prefix = wrapperPrefixes.find((p) => names.every((name) => name.startsWith(p)));
     if (prefix === undefined || names.length === 0) return result;
     result = new Map([...result].map(([name, tensor]) => [name.slice(prefix.length), tensor]));
   }

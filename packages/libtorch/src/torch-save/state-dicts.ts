@@ -1,4 +1,4 @@
-/** All state dicts that a checkpoint holds, wherever they are. */
+// All state dicts that a checkpoint holds, wherever they are.
 import { isModule, moduleTensors } from './module.js';
 import { tensorOf } from './tensor-of.js';
 import type { TorchTensor } from './torch-tensor.js';
@@ -18,14 +18,14 @@ export interface StoredStateDict {
 }
 
 /** A state dict may lie in a wrapper in a wrapper; deeper is something else (or a cycle). */
-const MAX_DEPTH = 6;
+const maxDepth = 6;
 /** Entries that are looked at: a structure may contain the same list again and again. */
-const MAX_ENTRIES = 1_000_000;
+const maxEntries = 1_000_000;
 /** More than any checkpoint has. */
-const MAX_DICTS = 10_000;
+const maxDicts = 10_000;
 
 /** Where training scripts keep what is no model. */
-const NO_MODEL =
+const noModel =
   /^(?:.*_)?(?:optim|optimi[sz]ers?|opt|lr_?schedulers?|schedulers?|scaler|amp)(?:_.*)?$/i;
 
 /**
@@ -37,7 +37,7 @@ const NO_MODEL =
  */
 export function findStateDicts(value: PickleValue, where: string): StoredStateDict[] {
   const found: StoredStateDict[] = [];
-  const budget = { left: MAX_ENTRIES };
+  const budget = { left: maxEntries };
   visit(value, [], [], found, budget, where);
   return found;
 }
@@ -50,8 +50,8 @@ function visit(
   budget: { left: number },
   where: string,
 ): void {
-  if (path.length > MAX_DEPTH || above.includes(value) || budget.left < 0) return;
-  if (found.length >= MAX_DICTS) return;
+  if (path.length > maxDepth || above.includes(value) || budget.left < 0) return;
+  if (found.length >= maxDicts) return;
   const key = path.join('.');
   if (isModule(value)) {
     const { tensors, others } = moduleTensors(value, where, budget);
@@ -67,7 +67,7 @@ function visit(
     if (dict.tensors.size > 0) found.push(dict);
   }
   for (const [name, child] of children) {
-    if (typeof child !== 'object' || child === null || tensorOf(child) || NO_MODEL.test(name)) {
+    if (typeof child !== 'object' || child === null || tensorOf(child) || noModel.test(name)) {
       continue;
     }
     visit(child, [...path, name], [...above, value], found, budget, where);

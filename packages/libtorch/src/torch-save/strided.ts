@@ -1,4 +1,4 @@
-/** Copying strided elements into row-major order, on raw bytes. */
+// Copying strided elements into row-major order, on raw bytes.
 
 type Words = Uint8Array | Uint16Array | Uint32Array;
 

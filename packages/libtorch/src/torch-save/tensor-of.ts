@@ -1,3 +1,4 @@
+// The tensor that a value of a pickle is or wraps.
 import { NumpyArray } from './numpy-array.js';
 import { TorchTensor } from './torch-tensor.js';
 import type { PickleValue } from './values.js';

@@ -1,7 +1,7 @@
-/** Globals of torch that checkpoints contain: element types, storages, and how tensors are put together. */
+// Globals of torch that checkpoints contain: element types, storages, and how tensors are put together.
 import {
-  MAX_DIMENSIONS,
-  SAFETENSORS_ITEM_SIZE,
+  maxDimensions,
+  safetensorsItemSize,
   type SafetensorsDType,
   safetensorsDTypes,
 } from '../safetensors/dtype.js';
@@ -12,10 +12,10 @@ import { describe, type Unpickler } from './unpickler.js';
 import { type PickleValue, PythonGlobal, PythonObject } from './values.js';
 
 /** torch's names of the element types that we read. */
-const DTYPES: Readonly<Record<string, SafetensorsDType>> = safetensorsDTypes;
+const dtypesOfTorch: Readonly<Record<string, SafetensorsDType>> = safetensorsDTypes;
 
 /** Storage classes with their element type; null is bytes without a type (torch >= 2.1). */
-export const STORAGE_TYPES: ReadonlyMap<string, SafetensorsDType | null> = new Map([
+export const storageTypes: ReadonlyMap<string, SafetensorsDType | null> = new Map([
   ['torch.DoubleStorage', 'F64'],
   ['torch.FloatStorage', 'F32'],
   ['torch.HalfStorage', 'F16'],
@@ -32,30 +32,48 @@ export const STORAGE_TYPES: ReadonlyMap<string, SafetensorsDType | null> = new M
 ]);
 
 /** Element types are only named, so they become their name: `torch.float32`. */
-export const DTYPE_NAMES: ReadonlySet<string> = new Set(
+export const dtypeNames: ReadonlySet<string> = new Set(
   [
-    ...Object.keys(DTYPES),
-    ...['complex32', 'complex64', 'complex128', 'uint16', 'uint32', 'uint64'],
-    ...['qint8', 'quint8', 'qint32', 'float8_e4m3fn', 'float8_e5m2'],
+    ...Object.keys(dtypesOfTorch),
+    'complex32',
+    'complex64',
+    'complex128',
+    'uint16',
+    'uint32',
+    'uint64',
+    'qint8',
+    'quint8',
+    'qint32',
+    'float8_e4m3fn',
+    'float8_e5m2',
   ].map((name) => `torch.${name}`),
 );
 
 /** A storage on its way into a tensor. One that is saved by itself stays, as a plain object. */
 export class StorageReference extends PythonObject {
+  readonly storage: StorageBytes;
+  readonly dtype: SafetensorsDType | null;
+  readonly device: string;
+  /** Where it begins in the storage, in elements: before torch 0.4 a storage could be a part of another. */
+  readonly offset: number;
+
   constructor(
     typeName: string,
-    readonly storage: StorageBytes,
-    readonly dtype: SafetensorsDType | null,
-    readonly device: string,
-    /** Where it begins in the storage, in elements: before torch 0.4 a storage could be a part of another. */
-    readonly offset: number,
+    storage: StorageBytes,
+    dtype: SafetensorsDType | null,
+    device: string,
+    offset: number,
   ) {
     super(typeName, [storage.key]);
+    this.storage = storage;
+    this.dtype = dtype;
+    this.device = device;
+    this.offset = offset;
   }
 }
 
 /** The functions and classes of torch that make a tensor of a storage, or wrap one. */
-export const TENSOR_BUILDERS: ReadonlyMap<string, Call> = new Map<string, Call>([
+export const tensorBuilders: ReadonlyMap<string, Call> = new Map<string, Call>([
   // (storage, offset, shape, strides, requires_grad, backward_hooks, metadata); the first has no flags yet.
   ['torch._utils._rebuild_tensor', (args, m) => rebuild(args, m, undefined, args[6])],
   ['torch._utils._rebuild_tensor_v2', (args, m) => rebuild(args, m, undefined, args[6])],
@@ -68,8 +86,8 @@ export const TENSOR_BUILDERS: ReadonlyMap<string, Call> = new Map<string, Call>(
   ['torch.autograd.variable.Variable', rebuildParameter],
 ]);
 
-export const TORCH_GLOBALS: ReadonlyMap<string, Call | null> = new Map<string, Call | null>([
-  ...TENSOR_BUILDERS,
+export const torchGlobals: ReadonlyMap<string, Call | null> = new Map<string, Call | null>([
+  ...tensorBuilders,
   ['torch._tensor._rebuild_from_type_v2', rebuildFromType],
   ['torch.Size', makeSize],
   ['torch.device', makeDevice],
@@ -77,7 +95,7 @@ export const TORCH_GLOBALS: ReadonlyMap<string, Call | null> = new Map<string, C
   ['torch.Tensor', null],
   ['torch.storage.TypedStorage', null],
   ['torch.storage._TypedStorage', null],
-  ...[...STORAGE_TYPES.keys()].map((name): [string, null] => [name, null]),
+  ...[...storageTypes.keys()].map((name): [string, null] => [name, null]),
 ]);
 
 function rebuild(
@@ -122,7 +140,7 @@ function rebuildParameter(args: readonly PickleValue[], m: Unpickler): TorchTens
 function rebuildFromType(args: readonly PickleValue[], m: Unpickler): PickleValue {
   const [builder, , inner] = args;
   // Only functions that make tensors: the function itself would open the door to endless recursion.
-  const build = builder instanceof PythonGlobal ? TENSOR_BUILDERS.get(builder.name) : undefined;
+  const build = builder instanceof PythonGlobal ? tensorBuilders.get(builder.name) : undefined;
   if (build === undefined || !Array.isArray(inner)) {
     m.fail(`a tensor made by ${describe(builder ?? null)}`);
   }
@@ -132,14 +150,16 @@ function rebuildFromType(args: readonly PickleValue[], m: Unpickler): PickleValu
 function dtypeOf(name: PickleValue, m: Unpickler): SafetensorsDType {
   const dtype = known(name);
   if (dtype === undefined) {
-    m.fail(`a tensor of ${describe(name)}, expected one of ${Object.keys(DTYPES).join(', ')}`);
+    m.fail(
+      `a tensor of ${describe(name)}, expected one of ${Object.keys(dtypesOfTorch).join(', ')}`,
+    );
   }
   return dtype;
 }
 
 function known(name: PickleValue): SafetensorsDType | undefined {
   const short = typeof name === 'string' ? name.replace(/^torch\./, '') : '';
-  return Object.hasOwn(DTYPES, short) ? DTYPES[short] : undefined;
+  return Object.hasOwn(dtypesOfTorch, short) ? dtypesOfTorch[short] : undefined;
 }
 
 function makeSize(args: readonly PickleValue[], m: Unpickler): PickleValue {
@@ -161,15 +181,15 @@ function natural(value: PickleValue | undefined, what: string, m: Unpickler): nu
 }
 
 function naturals(value: PickleValue | undefined, what: string, m: Unpickler): number[] {
-  if (!Array.isArray(value) || value.length > MAX_DIMENSIONS) {
-    m.fail(`${describe(value ?? null)} as ${what}, expected at most ${MAX_DIMENSIONS} integers`);
+  if (!Array.isArray(value) || value.length > maxDimensions) {
+    m.fail(`${describe(value ?? null)} as ${what}, expected at most ${maxDimensions} integers`);
   }
   m.charge(value.length);
   return value.map((item) => natural(item, what, m));
 }
 
 /** Sizes of elements that no tensor here has, but whose storages lie among others. */
-const OTHER_ITEM_SIZES: Readonly<Record<string, number>> = {
+const otherItemSizes: Readonly<Record<string, number>> = {
   'torch.ComplexDoubleStorage': 16,
   'torch.ComplexFloatStorage': 8,
   'torch.QInt32Storage': 4,
@@ -182,10 +202,10 @@ const OTHER_ITEM_SIZES: Readonly<Record<string, number>> = {
  * @returns undefined for a class that is not known
  */
 export function storageItemSize(name: string): number | undefined {
-  const dtype = STORAGE_TYPES.get(name);
+  const dtype = storageTypes.get(name);
   if (dtype === null) return 1;
-  if (dtype !== undefined) return SAFETENSORS_ITEM_SIZE[dtype];
-  return Object.hasOwn(OTHER_ITEM_SIZES, name) ? OTHER_ITEM_SIZES[name] : undefined;
+  if (dtype !== undefined) return safetensorsItemSize[dtype];
+  return Object.hasOwn(otherItemSizes, name) ? otherItemSizes[name] : undefined;
 }
 
 /**
@@ -197,11 +217,10 @@ export function isOpaque(name: string, args: readonly PickleValue[]): boolean {
     const [builder, , inner] = args;
     return (
       builder instanceof PythonGlobal &&
-      (!TENSOR_BUILDERS.has(builder.name) ||
-        (Array.isArray(inner) && isOpaque(builder.name, inner)))
+      (!tensorBuilders.has(builder.name) || (Array.isArray(inner) && isOpaque(builder.name, inner)))
     );
   }
-  if (!TENSOR_BUILDERS.has(name)) return false;
+  if (!tensorBuilders.has(name)) return false;
   const [first] = args;
   if (first instanceof PythonObject && !(first instanceof StorageReference)) return true;
   const type = name === 'torch._utils._rebuild_tensor_v3' ? args[6] : undefined;

@@ -1,8 +1,8 @@
-/** A tensor of a torch.save file: a description, and its bytes on demand. */
+// A tensor of a torch.save file: a description, and its bytes on demand.
 import { FormatError } from '../errors.js';
 import {
   denseByteLength,
-  SAFETENSORS_ITEM_SIZE,
+  safetensorsItemSize,
   type SafetensorsDType,
 } from '../safetensors/dtype.js';
 import type { StorageBytes } from './storage.js';
@@ -12,7 +12,7 @@ import { copyStrided, isRowMajor } from './strided.js';
  * A tensor with stride 0 (`expand`) is larger than its storage. Beyond this many bytes that is taken for
  * a trap: a file of a few bytes must not fill the memory.
  */
-const MAX_EXPANDED_BYTES = 1024 ** 3;
+const maxExpandedBytes = 1024 ** 3;
 
 export interface TensorLayout {
   readonly dtype: SafetensorsDType;
@@ -31,6 +31,10 @@ export class TorchTensor implements TensorLayout {
   readonly storageOffset: number;
   /** Bytes that read() returns. */
   readonly byteLength: number;
+  readonly #storage: StorageBytes;
+  readonly requiresGrad: boolean;
+  readonly device: string;
+  readonly #where: string;
 
   /**
    * @param device - where it was saved from, `cuda:0`; the bytes are the same everywhere
@@ -38,12 +42,16 @@ export class TorchTensor implements TensorLayout {
    * @throws FormatError if the layout reaches outside the storage
    */
   constructor(
-    private readonly storage: StorageBytes,
+    storage: StorageBytes,
     layout: TensorLayout,
-    readonly requiresGrad: boolean,
-    readonly device: string,
-    private readonly where: string,
+    requiresGrad: boolean,
+    device: string,
+    where: string,
   ) {
+    this.#storage = storage;
+    this.requiresGrad = requiresGrad;
+    this.device = device;
+    this.#where = where;
     this.dtype = layout.dtype;
     this.shape = layout.shape;
     this.strides = layout.strides;
@@ -53,12 +61,12 @@ export class TorchTensor implements TensorLayout {
 
   /** Tensors of one file with equal keys share their storage (tied weights, views). */
   get storageKey(): string {
-    return this.storage.key;
+    return this.#storage.key;
   }
 
   /** The same memory under another flag, as torch.nn.Parameter wraps a tensor. */
   withRequiresGrad(requiresGrad: boolean): TorchTensor {
-    return new TorchTensor(this.storage, this, requiresGrad, this.device, this.where);
+    return new TorchTensor(this.#storage, this, requiresGrad, this.device, this.#where);
   }
 
   /**
@@ -68,9 +76,9 @@ export class TorchTensor implements TensorLayout {
    */
   read(): Uint8Array<ArrayBuffer> {
     if (this.byteLength === 0) return new Uint8Array(0);
-    const itemSize = SAFETENSORS_ITEM_SIZE[this.dtype];
+    const itemSize = safetensorsItemSize[this.dtype];
     // Only the part of the storage that the tensor reaches is read.
-    const span = this.storage.read(
+    const span = this.#storage.read(
       this.storageOffset * itemSize,
       (lastElement(this.shape, this.strides) + 1) * itemSize,
     );
@@ -96,7 +104,7 @@ function checkLayout(layout: TensorLayout, storageBytes: number, where: string):
     );
   }
   if (byteLength === 0) return 0; // Looks at nothing, so its strides and offset mean nothing.
-  const itemSize = SAFETENSORS_ITEM_SIZE[dtype];
+  const itemSize = safetensorsItemSize[dtype];
   // A float64 sum of non-negative terms errs by less than it takes to look in range when it is not:
   // anything beyond 2^53 is larger than every file.
   const end = (storageOffset + lastElement(shape, strides) + 1) * itemSize;
@@ -106,10 +114,10 @@ function checkLayout(layout: TensorLayout, storageBytes: number, where: string):
         '(its storage). The file is damaged.',
     );
   }
-  if (byteLength > storageBytes && byteLength > MAX_EXPANDED_BYTES) {
+  if (byteLength > storageBytes && byteLength > maxExpandedBytes) {
     throw new FormatError(
       `${where}: got a ${text}: ${byteLength} bytes out of ${storageBytes} by repetition, ` +
-        `expected at most ${MAX_EXPANDED_BYTES}. Save the tensor before it is expanded.`,
+        `expected at most ${maxExpandedBytes}. Save the tensor before it is expanded.`,
     );
   }
   return byteLength;

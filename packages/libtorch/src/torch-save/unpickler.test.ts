@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { FormatError } from '../errors.js';
-import { PYTHON_GLOBALS } from './python-globals.js';
+import { pythonGlobals } from './python-globals.js';
 import { type PickleEnvironment, Unpickler } from './unpickler.js';
 import { type PickleValue, PythonGlobal } from './values.js';
 
@@ -8,12 +8,12 @@ import { type PickleValue, PythonGlobal } from './values.js';
 const environment: PickleEnvironment = {
   where: 'test',
   findGlobal: (name) => {
-    if (!PYTHON_GLOBALS.has(name)) throw new FormatError(`refused ${name}`);
+    if (!pythonGlobals.has(name)) throw new FormatError(`refused ${name}`);
     return new PythonGlobal(name);
   },
   call: (callee, args, machine) => {
     const name = callee instanceof PythonGlobal ? callee.name : callee.global;
-    const make = PYTHON_GLOBALS.get(name);
+    const make = pythonGlobals.get(name);
     return make ? make(args, machine) : machine.fail(`a call of ${name}`);
   },
   persistent: (id) => id,

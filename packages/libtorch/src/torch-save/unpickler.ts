@@ -1,23 +1,21 @@
-/**
- * A stack machine for Python pickles, protocols 2 to 5, that runs no code: a pickle can only build data
- * and name the globals of an allow-list (globals.ts), whose constructors are ours. Opcodes after CPython's
- * Lib/pickletools.py. Extension codes, text opcodes of protocol 0, out-of-band buffers and the
- * instance opcodes of Python 2 classes are refused: torch never writes them.
- *
- * Everything is bounded, because a pickle of a few bytes can ask for a lot (copying one long list again
- * and again): bytes of the pickle, objects, stack, memo, and copied elements.
- */
+// A stack machine for Python pickles, protocols 2 to 5, that runs no code: a pickle can only build data
+// and name the globals of an allow-list (globals.ts), whose constructors are ours. Opcodes after CPython's
+// Lib/pickletools.py. Extension codes, text opcodes of protocol 0, out-of-band buffers and the
+// instance opcodes of Python 2 classes are refused: torch never writes them.
+//
+// Everything is bounded, because a pickle of a few bytes can ask for a lot (copying one long list again
+// and again): bytes of the pickle, objects, stack, memo, and copied elements.
 import { isUtf8 } from 'node:buffer';
 import { FormatError } from '../errors.js';
 import { quoted } from '../safetensors/header.js';
-import { OPCODES, STOP } from './opcodes.js';
+import { opcodes, stopOpcode } from './opcodes.js';
 import { type PickleValue, PythonGlobal, PythonObject } from './values.js';
 
 /**
  * Limits far above real checkpoints (100 000 tensors take 20 MB of pickle and 1 M objects). What takes memory
  * is counted by itself: a long pickle alone takes no more than its file.
  */
-export const PICKLE_LIMITS = {
+export const pickleLimits = {
   /** Arrays of numpy lie in the pickle itself, so a large one is nothing strange. */
   bytes: 1024 ** 3,
   /** One text of V8 holds about 512 MiB. */
@@ -36,7 +34,7 @@ export type Callee = PythonGlobal | PythonObject;
 export interface PickleEnvironment {
   /** Start of every message: `readTorchSave "file"`. */
   readonly where: string;
-  /** The part of the file that the pickle is, for messages; `data.pkl` unless given. */
+  /** The part of the file that the pickle is, for messages. Default `data.pkl`. */
   readonly part?: string;
   /** @throws FormatError if the global is not allowed */
   findGlobal(name: string): PickleValue;
@@ -51,75 +49,81 @@ export interface PickleEnvironment {
 }
 
 export class Unpickler {
-  private at = 0;
-  private stack: PickleValue[] = [];
+  #at = 0;
+  #stack: PickleValue[] = [];
   /** Stacks below the marks: an opcode after a mark sees only what was pushed since. */
-  private readonly below: PickleValue[][] = [];
-  private depth = 0;
-  private readonly memo = new Map<number, PickleValue>();
-  private objects = 0;
-  private copied = 0;
-  private view: DataView;
+  readonly #below: PickleValue[][] = [];
+  #depth = 0;
+  readonly #memo = new Map<number, PickleValue>();
+  #objects = 0;
+  #copied = 0;
+  #view: DataView;
+  #bytes: Uint8Array;
+  readonly #environment: PickleEnvironment;
+  /** More of the pickle, from its first byte on; undefined if the file has no more than so many. */
+  readonly #more: (have: number) => Uint8Array | undefined;
 
   constructor(
-    private bytes: Uint8Array,
-    private readonly environment: PickleEnvironment,
-    /** More of the pickle, from its first byte on; undefined if the file has no more than so many. */
-    private readonly more: (have: number) => Uint8Array | undefined = () => undefined,
+    bytes: Uint8Array,
+    environment: PickleEnvironment,
+    more: (have: number) => Uint8Array | undefined = () => undefined,
   ) {
-    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#bytes = bytes;
+    this.#environment = environment;
+    this.#more = more;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
   /** @throws FormatError on anything but a complete, allowed pickle */
   load(): PickleValue {
-    if (this.bytes.length > PICKLE_LIMITS.bytes) {
-      this.fail(`a pickle of ${this.bytes.length} bytes, expected at most ${PICKLE_LIMITS.bytes}`);
+    if (this.#bytes.length > pickleLimits.bytes) {
+      this.fail(`a pickle of ${this.#bytes.length} bytes, expected at most ${pickleLimits.bytes}`);
     }
     for (;;) {
       const opcode = this.byte();
-      if (opcode === STOP) return this.pop();
-      const run = OPCODES[opcode];
+      if (opcode === stopOpcode) return this.pop();
+      const run = opcodes[opcode];
       if (run === undefined) {
         this.fail(
           `opcode 0x${opcode.toString(16).padStart(2, '0')}, expected one of protocol 2 to 5`,
         );
       }
       run(this);
-      if (this.depth + this.stack.length > PICKLE_LIMITS.stack) {
-        this.fail(`more than ${PICKLE_LIMITS.stack} values on the stack`);
+      if (this.#depth + this.#stack.length > pickleLimits.stack) {
+        this.fail(`more than ${pickleLimits.stack} values on the stack`);
       }
     }
   }
 
   /** Bytes of the pickle that were read: what follows begins there. */
   get position(): number {
-    return this.at;
+    return this.#at;
   }
 
   /** Start of messages: which file. */
   get where(): string {
-    return this.environment.where;
+    return this.#environment.where;
   }
 
   /** Counts a new container or object. */
   count(): void {
-    this.objects += 1;
-    if (this.objects > PICKLE_LIMITS.objects) {
-      this.fail(`more than ${PICKLE_LIMITS.objects} objects`);
+    this.#objects += 1;
+    if (this.#objects > pickleLimits.objects) {
+      this.fail(`more than ${pickleLimits.objects} objects`);
     }
   }
 
   /** Counts elements or bytes copied from existing values, which a pickle gets for a few bytes. */
   charge(elements: number): void {
-    this.copied += elements;
-    if (this.copied > 1_000_000 + 16 * this.bytes.length) {
+    this.#copied += elements;
+    if (this.#copied > 1_000_000 + 16 * this.#bytes.length) {
       this.fail('a structure that copies its own parts again and again');
     }
   }
 
   fail(found: string): never {
     throw new FormatError(
-      `${this.environment.where}: ${this.environment.part ?? 'data.pkl'}, byte ${this.at}: got ${found}. ` +
+      `${this.#environment.where}: ${this.#environment.part ?? 'data.pkl'}, byte ${this.#at}: got ${found}. ` +
         'The file is damaged, hostile or not from torch.save.',
     );
   }
@@ -127,10 +131,10 @@ export class Unpickler {
   // What follows is what the opcode table calls.
 
   byte(): number {
-    if (this.at >= this.bytes.length) this.available(1);
-    const value = this.bytes[this.at];
+    if (this.#at >= this.#bytes.length) this.#available(1);
+    const value = this.#bytes[this.#at];
     if (value === undefined) this.fail('the end of the pickle, expected more of it');
-    this.at += 1;
+    this.#at += 1;
     return value;
   }
 
@@ -141,54 +145,56 @@ export class Unpickler {
 
   /** The next bytes, not copied. */
   take(length: number): Uint8Array {
-    if (length > this.bytes.length - this.at && !this.available(length)) {
-      this.fail(`${length} more bytes announced, expected at most ${this.bytes.length - this.at}`);
+    if (length > this.#bytes.length - this.#at && !this.#available(length)) {
+      this.fail(
+        `${length} more bytes announced, expected at most ${this.#bytes.length - this.#at}`,
+      );
     }
-    this.at += length;
-    return this.bytes.subarray(this.at - length, this.at);
+    this.#at += length;
+    return this.#bytes.subarray(this.#at - length, this.#at);
   }
 
   /** Whether there are so many more bytes; reads on if the file has them. */
-  private available(length: number): boolean {
-    while (length > this.bytes.length - this.at) {
-      const longer = this.more(this.bytes.length);
+  #available(length: number): boolean {
+    while (length > this.#bytes.length - this.#at) {
+      const longer = this.#more(this.#bytes.length);
       if (longer === undefined) return false;
-      this.bytes = longer;
-      this.view = new DataView(longer.buffer, longer.byteOffset, longer.byteLength);
+      this.#bytes = longer;
+      this.#view = new DataView(longer.buffer, longer.byteOffset, longer.byteLength);
     }
     return true;
   }
 
   uint16(): number {
     this.take(2);
-    return this.view.getUint16(this.at - 2, true);
+    return this.#view.getUint16(this.#at - 2, true);
   }
 
   uint32(): number {
     this.take(4);
-    return this.view.getUint32(this.at - 4, true);
+    return this.#view.getUint32(this.#at - 4, true);
   }
 
   int32(): number {
     this.take(4);
-    return this.view.getInt32(this.at - 4, true);
+    return this.#view.getInt32(this.#at - 4, true);
   }
 
   /** A length; one beyond 2^53 is no exact number, but fails the check of take() all the same. */
   uint64(): number {
     this.take(8);
-    return Number(this.view.getBigUint64(this.at - 8, true));
+    return Number(this.#view.getBigUint64(this.#at - 8, true));
   }
 
   float64(): number {
     this.take(8);
-    return this.view.getFloat64(this.at - 8, false);
+    return this.#view.getFloat64(this.#at - 8, false);
   }
 
   /** Python's integers: two's complement of any length. */
   integer(length: number): number | bigint {
-    if (length > PICKLE_LIMITS.integerBytes) {
-      this.fail(`an integer of ${length} bytes, expected at most ${PICKLE_LIMITS.integerBytes}`);
+    if (length > pickleLimits.integerBytes) {
+      this.fail(`an integer of ${length} bytes, expected at most ${pickleLimits.integerBytes}`);
     }
     let value = 0n;
     const bytes = this.take(length);
@@ -199,74 +205,74 @@ export class Unpickler {
   text(length: number): string {
     // Python writes lone surrogates ("surrogatepass"), so a wrong byte becomes U+FFFD instead of an error.
     const bytes = this.take(length);
-    if (length > PICKLE_LIMITS.text) {
-      this.fail(`a text of ${length} bytes, expected at most ${PICKLE_LIMITS.text}`);
+    if (length > pickleLimits.text) {
+      this.fail(`a text of ${length} bytes, expected at most ${pickleLimits.text}`);
     }
     return Buffer.from(bytes.buffer, bytes.byteOffset, length).toString('utf8');
   }
 
   /** A str of Python 2, which may hold bytes: those that are no UTF-8 stay what they are. */
   pushText2(length: number): void {
-    if (length <= PICKLE_LIMITS.text) {
+    if (length <= pickleLimits.text) {
       const bytes = this.take(length);
       if (isUtf8(bytes)) {
         this.push(Buffer.from(bytes.buffer, bytes.byteOffset, length).toString('utf8'));
         return;
       }
-      this.at -= length;
+      this.#at -= length;
     }
     this.pushBytes(length);
   }
 
   /** Text up to the next line feed. */
   line(): string {
-    this.available(1001);
-    const end = this.bytes.indexOf(0x0a, this.at);
-    if (end < 0 || end - this.at > 1000) this.fail('a name without end');
-    const text = this.text(end - this.at);
-    this.at += 1;
+    this.#available(1001);
+    const end = this.#bytes.indexOf(0x0a, this.#at);
+    if (end < 0 || end - this.#at > 1000) this.fail('a name without end');
+    const text = this.text(end - this.#at);
+    this.#at += 1;
     return text;
   }
 
   push(value: PickleValue): void {
-    this.stack.push(value);
+    this.#stack.push(value);
   }
 
   pop(): PickleValue {
-    const value = this.stack.pop();
+    const value = this.#stack.pop();
     if (value === undefined) this.fail('an opcode that takes a value off an empty stack');
     return value;
   }
 
   top(): PickleValue {
-    const value = this.stack.at(-1);
+    const value = this.#stack.at(-1);
     if (value === undefined) this.fail('an opcode that needs a value on an empty stack');
     return value;
   }
 
   mark(): void {
-    if (this.below.length >= PICKLE_LIMITS.marks) {
-      this.fail(`more than ${PICKLE_LIMITS.marks} open marks`);
+    if (this.#below.length >= pickleLimits.marks) {
+      this.fail(`more than ${pickleLimits.marks} open marks`);
     }
-    this.below.push(this.stack);
-    this.depth += this.stack.length;
-    this.stack = [];
+    this.#below.push(this.#stack);
+    this.#depth += this.#stack.length;
+    this.#stack = [];
   }
 
   /** Everything since the last mark, which is removed. */
   popMark(): PickleValue[] {
-    const lower = this.below.pop();
+    const lower = this.#below.pop();
     if (lower === undefined) this.fail('an opcode that needs a mark');
-    const items = this.stack;
-    this.stack = lower;
-    this.depth -= lower.length;
+    const items = this.#stack;
+    this.#stack = lower;
+    this.#depth -= lower.length;
     return items;
   }
 
   /** Makes a tuple or list of the topmost values. */
   tuple(size: number): void {
-    if (this.stack.length < size) this.fail('a tuple of more values than there are');
-    this.pushNew(this.stack.splice(this.stack.length - size, size));
+    if (this.#stack.length < size) this.fail('a tuple of more values than there are');
+    this.pushNew(this.#stack.splice(this.#stack.length - size, size));
   }
 
   pushNew(value: PickleValue): void {
@@ -280,17 +286,17 @@ export class Unpickler {
   }
 
   remember(index: number): void {
-    if (this.memo.size >= PICKLE_LIMITS.memo)
-      this.fail(`more than ${PICKLE_LIMITS.memo} memo entries`);
-    this.memo.set(index, this.top());
+    if (this.#memo.size >= pickleLimits.memo)
+      this.fail(`more than ${pickleLimits.memo} memo entries`);
+    this.#memo.set(index, this.top());
   }
 
   rememberNext(): void {
-    this.remember(this.memo.size);
+    this.remember(this.#memo.size);
   }
 
   recall(index: number): void {
-    const value = this.memo.get(index);
+    const value = this.#memo.get(index);
     if (value === undefined) this.fail(`memo entry ${index}, which was never made`);
     this.push(value);
   }
@@ -321,13 +327,13 @@ export class Unpickler {
   global(module: PickleValue, name: PickleValue): void {
     if (typeof module !== 'string' || typeof name !== 'string')
       this.fail('a global without a name');
-    this.push(this.environment.findGlobal(`${module}.${name}`));
+    this.push(this.#environment.findGlobal(`${module}.${name}`));
   }
 
   call(callee: PickleValue, args: PickleValue): void {
     if (!isCallee(callee)) this.fail(`a call of ${describe(callee)}`);
     if (!Array.isArray(args)) this.fail(`a call with ${describe(args)}, expected a tuple`);
-    this.pushNew(this.environment.call(callee, args, this));
+    this.pushNew(this.#environment.call(callee, args, this));
   }
 
   callWithNames(): void {
@@ -340,19 +346,19 @@ export class Unpickler {
     }
     const made =
       isCallee(callee) && Array.isArray(args)
-        ? this.environment.callWithNames?.(callee, args, named)
+        ? this.#environment.callWithNames?.(callee, args, named)
         : undefined;
     if (made === undefined) this.fail('a call with named arguments');
     this.pushNew(made);
   }
 
   persistent(): void {
-    this.push(this.environment.persistent(this.pop(), this));
+    this.push(this.#environment.persistent(this.pop(), this));
   }
 
   build(): void {
     const state = this.pop();
-    this.environment.build(this.top(), state, this);
+    this.#environment.build(this.top(), state, this);
   }
 }
 

@@ -1,4 +1,4 @@
-/** What a torch.save file becomes in JavaScript. */
+// What a torch.save file becomes in JavaScript.
 import type { TorchTensor } from './torch-tensor.js';
 
 /**
@@ -26,9 +26,12 @@ export type PickleValue =
 /** A class or function that the file names; never looked up, never called. */
 export class PythonGlobal {
   readonly kind = 'global';
+  readonly name: string;
 
   /** @param name - module and name, `collections.OrderedDict` */
-  constructor(readonly name: string) {}
+  constructor(name: string) {
+    this.name = name;
+  }
 }
 
 /** An object of a class that we do not know, as plain data: what would have been passed to it. */
@@ -40,10 +43,12 @@ export class PythonObject {
   readonly items: PickleValue[] = [];
   /** What would have been stored under keys, if it is a kind of dict. */
   readonly entries = new Map<PickleValue, PickleValue>();
+  /** The class or function, `module.name`. */
+  readonly global: string;
+  readonly args: PickleValue;
 
-  constructor(
-    /** The class or function, `module.name`. */
-    readonly global: string,
-    readonly args: PickleValue,
-  ) {}
+  constructor(global: string, args: PickleValue) {
+    this.global = global;
+    this.args = args;
+  }
 }

@@ -255,7 +255,7 @@ function noteResume(session: Session, state: CheckpointState, note: string | und
 function noteSurroundings(session: Session, state: CheckpointState): void {
   const { hooks } = session;
   const now = {
-    workers: session.parallel?.size ?? 1,
+    workers: session.parallel?.workers ?? 1,
     threads: getNumThreads(),
     device: session.device,
     libtorch: libtorchVersion(),

@@ -47,7 +47,7 @@ export async function makeSources(
   const lastAugment = plainEnd(options);
   const train = limitSplit(dataset.train, options.maxTrainImages, seed);
   const test = limitSplit(dataset.test, options.maxTestImages, seed);
-  if (parallel) checkShares(Math.min(batchSize, train.length), parallel.size);
+  if (parallel) checkShares(Math.min(batchSize, train.length), parallel.workers);
   const trainPlan: Plan = {
     batchSize,
     seed,
@@ -90,7 +90,7 @@ export async function makeSources(
   }
 }
 
-type Plan = Omit<DeviceBatchOptions, 'rank' | 'worldSize' | 'dtype'>;
+type Plan = Omit<DeviceBatchOptions, 'rank' | 'workers' | 'dtype'>;
 
 interface Made {
   readonly source: BatchSource;
@@ -117,7 +117,7 @@ async function onDevice(
 ): Promise<Made> {
   const { dataset, device, parallel, imageType, control } = session;
   const { info } = dataset;
-  const workers = parallel?.size ?? 1;
+  const workers = parallel?.workers ?? 1;
   if (plan.batchSize % workers !== 0) {
     const loader = onHost(session, split, plan, control.dataThreads);
     const obstacle = `batches of ${plan.batchSize} images cannot be divided evenly among ${workers} workers`;
@@ -127,7 +127,7 @@ async function onDevice(
     ...plan,
     dtype: imageType,
     rank: parallel?.rank ?? 0,
-    worldSize: workers,
+    workers,
   };
   let obstacle =
     whyNotOnDevice(split, info, { augment: plan.augment, budgetBytes }) ??

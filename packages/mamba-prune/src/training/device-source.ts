@@ -7,7 +7,7 @@ export type OnDevice = DeviceBatches | StreamedBatches;
 
 interface Share {
   readonly rank?: number;
-  readonly worldSize?: number;
+  readonly workers?: number;
 }
 
 /**
@@ -17,15 +17,15 @@ interface Share {
 export function sourceOf(
   batches: OnDevice,
   batchSize: number,
-  { rank = 0, worldSize = 1 }: Share = {},
+  { rank = 0, workers = 1 }: Share = {},
 ): BatchSource {
   const { batchesPerEpoch, samplesPerEpoch } = batches;
   /** Of this worker's part of a batch, and the whole. */
   const sizes = (index: number) => {
     const globalSize = Math.min(batchSize, samplesPerEpoch - index * batchSize);
-    const edge = (n: number) => Math.floor((n * globalSize) / worldSize);
+    const edge = (n: number) => Math.floor((n * globalSize) / workers);
     const size = edge(rank + 1) - edge(rank);
-    return worldSize === 1 ? { size } : { size, globalSize };
+    return workers === 1 ? { size } : { size, globalSize };
   };
 
   async function* launched(even: DeviceBatches, epoch: number, start: number) {

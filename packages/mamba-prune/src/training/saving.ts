@@ -51,7 +51,7 @@ export function saveCheckpoint(session: Session): void {
     threads: getNumThreads(),
     device: session.device,
     libtorch: libtorchVersion(),
-    ...(session.parallel && { workers: session.parallel.size }),
+    ...(session.parallel && { workers: session.parallel.workers }),
     precision: session.precision,
     extra: session.control.extra ?? null,
   };

@@ -54,7 +54,7 @@ export async function train(
   control: TrainControl = {},
 ): Promise<TrainResult> {
   const { group, signal } = control;
-  const parallel = group && group.size > 1 ? new DataParallel(group, signal) : undefined;
+  const parallel = group && group.workers > 1 ? new DataParallel(group, signal) : undefined;
   if (parallel?.leads !== false) run.requireLock();
   const resolved = resolveTrainOptions(options, dataset.info);
   checkPart(control, resolved);

@@ -69,7 +69,7 @@ export async function trainRun(
   let options = trainOptionsOf(settings.recipe, dataset.info);
   let resolved = resolveTrainOptions(options, dataset.info);
   checkKeepEpochs(settings, resolved.epochs);
-  checkShares(resolved.batchSize, control.group?.size ?? 1);
+  checkShares(resolved.batchSize, control.group?.workers ?? 1);
   manualSeed(resolved.seed);
   const leads = (control.group?.rank ?? 0) === 0;
   const { model, origin } = await startingModel(settings, control, dataset);
@@ -133,7 +133,7 @@ export async function trainRun(
     const { group } = control;
     const fitted = fitBatchSize(made, dataset, options, {
       onNote: control.hooks?.onNote,
-      workers: group?.size,
+      workers: group?.workers,
       // The smallest of all.
       agree: (size) => (group ? Math.min(...gathered(size, group)) : size),
     });
@@ -190,8 +190,8 @@ export async function trainRun(
 
 /** The workers' values, by rank. */
 function gathered(value: number, group: distributed.ProcessGroup): number[] {
-  const { rank, size } = group;
-  return group.sum(Array.from({ length: size }, (_, i) => (i === rank ? value : 0)));
+  const { rank, workers } = group;
+  return group.sum(Array.from({ length: workers }, (_, i) => (i === rank ? value : 0)));
 }
 
 function checkKeepEpochs({ keepEpochs = [] }: TrainSettings, epochs: number): void {

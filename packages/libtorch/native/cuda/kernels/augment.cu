@@ -8,52 +8,7 @@
 // (packages/mamba-prune/src/data/augment); only the source of the random words differs: Philox, which needs no state.
 // All that decides a byte is computed in double and without contracted products, so that both devices round alike.
 
-#ifndef MAMBA_PRUNE_AUGMENT_ARGS
-#define MAMBA_PRUNE_AUGMENT_ARGS
-
-namespace mamba_prune {
-namespace augment {
-
-typedef unsigned char u8;
-typedef unsigned short u16;
-typedef unsigned int u32;
-typedef unsigned long long u64;
-#ifdef __CUDACC__
-typedef long long i64;
-#else
-typedef int64_t i64;
-#endif
-
-enum OutputType { kFloat32, kBfloat16, kFloat16 };
-constexpr int kMaxRandOps = 16;
-
-// What a kernel is given; the same layout on host and device. Images are planar, [channels, height, width].
-struct AugmentArgs {
-  const u8* images;    // [count, channels, height, width]
-  const i64* labels;   // [count]
-  const i64* order;    // [rows], images of the epoch in their order
-  const i64* samples;  // [rows], numbers that the random choices hang on; null: those of `order`
-  const i64* state;    // seed, epoch, step
-  const float* mean;   // [channels], of pixels scaled to 0..1
-  const float* std;
-  void* out;           // [batch, channels, height, width]
-  i64* out_labels;     // [batch]
-  float* out_targets;  // [batch, classes], or null
-  u8* scratch;         // kernel only: canvases of every block, or null for those in shared memory
-  i64 count, rows, batch, first_row, global_batch;
-  int channels, height, width, classes;
-  int output;    // OutputType
-  int canvases;  // pictures that a block needs room for: two that take turns, and a third if there is a partner
-  int pad_crop, flip, rand_ops, nearest, cutout, resized;
-  double magnitude, mixup, cutmix, mix_probability;
-  double scale_low, scale_high, ratio_low, ratio_high;  // of the resized crop
-};
-
-}  // namespace augment
-}  // namespace mamba_prune
-#endif
-
-#ifndef MAMBA_PRUNE_AUGMENT_ARGS_ONLY
+#include "augment_interface.h"
 
 #ifdef __CUDACC__
 #define MP_FUNCTION static __device__
@@ -125,10 +80,18 @@ MP_FUNCTION int larger(int x, int y) { return x > y ? x : y; }
 MP_FUNCTION double smaller(double x, double y) { return x < y ? x : y; }
 MP_FUNCTION double larger(double x, double y) { return x > y ? x : y; }
 
-// -- random numbers: Philox4x32-10 (Salmon et al. 2011), key: seed, counter: (block of four words, sample, epoch, stage)
+// -- random numbers: Philox4x32-10 (Salmon et al. 2011), key: seed, counter: (block of four words, sample, epoch,
+// stage)
 
 // Numbers as in the loader's Stage.
-enum Stage { kStageResizedCrop = 2, kStagePadCrop = 3, kStageFlip = 4, kStageRandAugment = 5, kStageCutout = 6, kStageMix = 7 };
+enum Stage {
+  kStageResizedCrop = 2,
+  kStagePadCrop = 3,
+  kStageFlip = 4,
+  kStageRandAugment = 5,
+  kStageCutout = 6,
+  kStageMix = 7
+};
 
 struct Stream {
   u32 key0, key1, block, sample, epoch, stage, words[4];
@@ -196,9 +159,9 @@ struct Box {
 };
 
 struct Plan {
-  i64 image;    // row of `images`; -1: out of range
-  Box crop;     // of the resized crop
-  int dx, dy;   // of the padded crop
+  i64 image;   // row of `images`; -1: out of range
+  Box crop;    // of the resized crop
+  int dx, dy;  // of the padded crop
   int mirror;
   int ops[kMaxRandOps], signs[kMaxRandOps];
   int hole_left, hole_right, hole_top, hole_bottom;  // of cutout, ends excluded
@@ -285,7 +248,8 @@ MP_APART Mix draw_mix(const AugmentArgs& a, i64 size) {
   Mix m;
   m.kind = kNoMix, m.lambda = 1, m.shift = 0, m.left = m.right = m.top = m.bottom = 0;
   if (size < 2 || (a.mixup == 0 && a.cutmix == 0)) return m;
-  Stream s = stream_of(static_cast<u64>(a.state[0]), static_cast<u64>(a.state[1]), static_cast<u64>(a.state[2]), kStageMix);
+  Stream s =
+      stream_of(static_cast<u64>(a.state[0]), static_cast<u64>(a.state[1]), static_cast<u64>(a.state[2]), kStageMix);
   const bool applies = uniform(s) < a.mix_probability;
   const bool cut = uniform(s) < (a.mixup == 0 ? 1.0 : a.cutmix == 0 ? 0.0 : 0.5);
   m.shift = 1 + static_cast<i64>(below(s, static_cast<u64>(size - 1)));
@@ -308,8 +272,8 @@ MP_APART Mix draw_mix(const AugmentArgs& a, i64 size) {
 
 // -- pictures
 
-// A picture as stored, or through the padded crop and the mirror: both move whole pixels, so reading through them is exact
-// and saves a pass.
+// A picture as stored, or through the padded crop and the mirror: both move whole pixels, so reading through them is
+// exact and saves a pass.
 struct View {
   const u8* data;
   int dx, dy, mirror;
@@ -356,12 +320,26 @@ struct Shared {
 };
 
 enum Op {
-  kIdentity, kAutocontrast, kEqualize, kInvert, kPosterize, kSolarize, kContrast, kBrightness, kSharpness, kRotate, kShearX, kShearY,
-  kTranslateX, kTranslateY, kColour
+  kIdentity,
+  kAutocontrast,
+  kEqualize,
+  kInvert,
+  kPosterize,
+  kSolarize,
+  kContrast,
+  kBrightness,
+  kSharpness,
+  kRotate,
+  kShearX,
+  kShearY,
+  kTranslateX,
+  kTranslateY,
+  kColour
 };
 
 // Where a table comes from: a factor and a level, 0..1, of the operation.
-MP_FUNCTION void make_table(const AugmentArgs& a, const View& in, int op, double level, double factor, int c, Shared& s, Team t) {
+MP_FUNCTION void make_table(const AugmentArgs& a, const View& in, int op, double level, double factor, int c, Shared& s,
+                            Team t) {
   const int plane = a.height * a.width;
   if (op == kAutocontrast) {
     if (t.rank == 0) s.low = 255, s.high = 0;
@@ -400,20 +378,26 @@ MP_FUNCTION void make_table(const AugmentArgs& a, const View& in, int op, double
     const double mean = rounded(static_cast<double>(s.sum) / plane);
     for (int v = t.rank; v < 256; v += t.size) s.table[v] = to_byte(mean + product(factor, v - mean));
   } else {
-    const int mask = (0xff << static_cast<int>(rounded(4 * level))) & 0xff, threshold = 256 - static_cast<int>(rounded(256 * level));
+    const int mask = (0xff << static_cast<int>(rounded(4 * level))) & 0xff,
+              threshold = 256 - static_cast<int>(rounded(256 * level));
     for (int v = t.rank; v < 256; v += t.size) {
-      const int moved = op == kInvert ? 255 - v : op == kPosterize ? v & mask : op == kSolarize && v >= threshold ? 255 - v : v;
+      const int moved = op == kInvert                       ? 255 - v
+                        : op == kPosterize                  ? v & mask
+                        : op == kSolarize && v >= threshold ? 255 - v
+                                                            : v;
       s.table[v] = op == kBrightness ? to_byte(product(static_cast<double>(v), factor)) : static_cast<u8>(moved);
     }
   }
   meet();
 }
 
-MP_FUNCTION void through_table(const AugmentArgs& a, const View& in, u8* out, int op, double level, double factor, Shared& s, Team t) {
+MP_FUNCTION void through_table(const AugmentArgs& a, const View& in, u8* out, int op, double level, double factor,
+                               Shared& s, Team t) {
   const int plane = a.height * a.width;
   for (int c = 0; c < a.channels; c++) {
     if (c == 0 || op == kAutocontrast || op == kEqualize) make_table(a, in, op, level, factor, c, s, t);
-    for (int i = t.rank; i < plane; i += t.size) out[c * plane + i] = s.table[pixel(a, in, c, i % a.width, i / a.width)];
+    for (int i = t.rank; i < plane; i += t.size)
+      out[c * plane + i] = s.table[pixel(a, in, c, i % a.width, i / a.width)];
     meet();  // before the next table is written
   }
 }
@@ -503,7 +487,8 @@ MP_FUNCTION void resize_box(const AugmentArgs& a, const u8* in, u8* out, const B
   const double scale_x = static_cast<double>(box.width) / a.width, scale_y = static_cast<double>(box.height) / a.height;
   const int last_x = box.left + box.width - 1, last_y = box.top + box.height - 1;
   for (int i = t.rank; i < plane; i += t.size) {
-    const double u = box.left + product(i % a.width + 0.5, scale_x) - 0.5, v = box.top + product(i / a.width + 0.5, scale_y) - 0.5;
+    const double u = box.left + product(i % a.width + 0.5, scale_x) - 0.5,
+                 v = box.top + product(i / a.width + 0.5, scale_y) - 0.5;
     const double x = smaller(static_cast<double>(last_x), larger(static_cast<double>(box.left), u));
     const double y = smaller(static_cast<double>(last_y), larger(static_cast<double>(box.top), v));
     const int from_x = smaller(static_cast<int>(floor(x)), larger(box.left, last_x - 1));
@@ -587,7 +572,8 @@ MP_FUNCTION float level_at(const AugmentArgs& a, const View& v, const Plan& p, i
   return static_cast<float>(hidden ? fill_of(a, c) : pixel(a, v, c, x, y));
 }
 
-MP_FUNCTION void write_image(const AugmentArgs& a, i64 row, const View& own, const View& other, const Shared& s, Team t) {
+MP_FUNCTION void write_image(const AugmentArgs& a, i64 row, const View& own, const View& other, const Shared& s,
+                             Team t) {
   const int plane = a.height * a.width;
   const Mix& m = s.mix;
   const float lambda = static_cast<float>(m.lambda), rest = static_cast<float>(1 - m.lambda);
@@ -655,7 +641,7 @@ MP_FUNCTION void make_row(const AugmentArgs& a, i64 row, u8* canvases, Shared& s
 
 #ifdef __CUDACC__
 // Any number of blocks; dynamic shared memory for the canvases unless a.scratch has them.
-extern "C" __global__ void __launch_bounds__(256) augment_batch(AugmentArgs a) {
+extern "C" __global__ void __launch_bounds__(kThreads) augment_batch(AugmentArgs a) {
   extern __shared__ u8 room[];
   __shared__ Shared shared;
   const i64 bytes = static_cast<i64>(a.channels) * a.height * a.width;
@@ -672,4 +658,3 @@ extern "C" __global__ void augment_advance(i64* state) { state[2] += 1; }
 }  // namespace mamba_prune
 #undef MP_FUNCTION
 #undef MP_APART
-#endif

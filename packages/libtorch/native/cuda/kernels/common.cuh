@@ -1,5 +1,7 @@
-// Put before every kernel source: the element type, fast functions, warp sums. The includer defines SCALAR:
-// 0 float, 1 bfloat16, 2 half. Arithmetic is float32 throughout; only loads and stores know the element type.
+// Put before every kernel source: the element type, fast functions, warp sums. The host defines SCALAR,
+// whose values interface.h names. Arithmetic is float32 throughout; only loads and stores know the element type.
+#include "interface.h"
+
 typedef unsigned short u16;
 typedef unsigned int u32;
 typedef unsigned long long u64;
@@ -9,7 +11,7 @@ constexpr float kLog2e = 1.4426950408889634f;
 constexpr float kLn2 = 0.6931471805599453f;
 constexpr u32 kAllLanes = 0xffffffffu;
 
-#if SCALAR == 0
+#if SCALAR == MAMBA_PRUNE_FLOAT32
 typedef float scalar;
 __device__ __forceinline__ float up(scalar v) { return v; }
 __device__ __forceinline__ scalar down(float v) { return v; }
@@ -17,7 +19,7 @@ __device__ __forceinline__ scalar down(float v) { return v; }
 struct scalar {
   u16 bits;
 };
-#if SCALAR == 1
+#if SCALAR == MAMBA_PRUNE_BFLOAT16
 __device__ __forceinline__ float up(scalar v) { return __uint_as_float((u32)v.bits << 16); }
 __device__ __forceinline__ scalar down(float v) {
   scalar r;
@@ -64,7 +66,7 @@ __device__ __forceinline__ float lg2(float x) {
   asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(x));
   return r;
 }
-#if SCALAR == 0
+#if SCALAR == MAMBA_PRUNE_FLOAT32
 __device__ __forceinline__ float sigmoid(float x) { return __fdividef(1.0f, 1.0f + ex2(-kLog2e * x)); }
 #else
 // One instruction of the special function units instead of two; its error, 2^-11, is below the type's.

@@ -4,23 +4,18 @@
 //
 // Defined by the caller: TAPS, VECTOR, REVERSE (time runs backwards), HAS_BIAS, SILU, THREADS, RUN (steps whose
 // results are a thread's), ADD_DX (add to dx instead of writing it).
-struct ConvArgs {
-  const scalar *x, *dy;
-  const float *weight, *bias;  // [channels, TAPS], [channels]
-  scalar *y, *dx;
-  float* partial;  // [blocks along y, (TAPS + 1) channels]: gradients of weight [channels, TAPS], then bias
-  i64 x_row, y_row, dy_row, dx_row;
-  // Results are written in columns [0, width), a multiple of VECTOR; those from `channels` on are zero.
-  int batch, length, channels, width;
-};
+#include "conv_interface.h"
 
-__device__ __forceinline__ i64 row_of(const ConvArgs& a, int batch, int step) {
+using namespace mamba_prune::cuda::conv_kernel;
+using Args = ConvArgs<scalar>;
+
+__device__ __forceinline__ i64 row_of(const Args& a, int batch, int step) {
   return (i64)batch * a.length + (REVERSE ? a.length - 1 - step : step);
 }
 
 struct Filter {
   float w[VECTOR][TAPS], bias[VECTOR];
-  __device__ __forceinline__ void read(const ConvArgs& a, int channel) {
+  __device__ __forceinline__ void read(const Args& a, int channel) {
 #pragma unroll
     for (int v = 0; v < VECTOR; v++) {
       const int c = min(channel + v, a.channels - 1);
@@ -32,15 +27,15 @@ struct Filter {
 };
 
 // Inputs before the first step are zero.
-__device__ __forceinline__ void read_step(float (&to)[VECTOR], const scalar* from, i64 row_stride, const ConvArgs& a, int batch,
-                                          int step, int channel) {
+__device__ __forceinline__ void read_step(float (&to)[VECTOR], const scalar* from, i64 row_stride, const Args& a,
+                                          int batch, int step, int channel) {
   if (step >= 0 && step < a.length) load<VECTOR>(to, from + row_of(a, batch, step) * row_stride + channel);
   else
 #pragma unroll
     for (int v = 0; v < VECTOR; v++) to[v] = 0.0f;
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS) conv_forward(const ConvArgs a) {
+extern "C" __global__ void __launch_bounds__(THREADS) conv_forward(const Args a) {
   const int groups = a.width / VECTOR, runs = (a.length + RUN - 1) / RUN;
   const i64 index = (i64)blockIdx.x * THREADS + threadIdx.x;
   if (index >= (i64)groups * runs * a.batch) return;
@@ -73,9 +68,9 @@ extern "C" __global__ void __launch_bounds__(THREADS) conv_forward(const ConvArg
 
 // A block's threads: x over channel groups (contiguous), so that a warp reads whole lines; each warp takes runs
 // of steps.
-extern "C" __global__ void __launch_bounds__(THREADS) conv_backward(const ConvArgs a) {
+extern "C" __global__ void __launch_bounds__(THREADS) conv_backward(const Args a) {
   const int groups = a.width / VECTOR;
-  const int group = blockIdx.x * 32 + (threadIdx.x & 31), channel = min(group, groups - 1) * VECTOR;
+  const int group = blockIdx.x * kBackwardGroups + (threadIdx.x & 31), channel = min(group, groups - 1) * VECTOR;
   const bool inside = group < groups;
   constexpr int kRows = THREADS / 32;
   Filter f;
@@ -146,7 +141,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) conv_backward(const ConvAr
   __syncthreads();
   for (int i = threadIdx.x; i < 32 * VECTOR * (TAPS + 1); i += THREADS) {
     const int lane = i / (VECTOR * (TAPS + 1)), at = i % (VECTOR * (TAPS + 1));
-    const int c = (blockIdx.x * 32 + lane) * VECTOR + at / (TAPS + 1);
+    const int c = (blockIdx.x * kBackwardGroups + lane) * VECTOR + at / (TAPS + 1);
     if (c >= a.channels) continue;
     float sum = 0.0f;
 #pragma unroll

@@ -1,28 +1,27 @@
-// For inference: the MLP branch of a block, the next block's layer normalisation and its in-projection in one kernel. Hidden
-// neurons and normalised tokens never leave the registers, so that memory sees x once, out once and the next block's input.
+// For inference: the MLP branch of a block, the next block's layer normalisation and its in-projection in one kernel.
+// Hidden neurons and normalised tokens never leave the registers, so that memory sees x once, out once and the next
+// block's input.
 //
-// A warpgroup owns 64 tokens. A product's result lies in its registers just as the next product wants its left operand, so
-// only weights go through shared memory: one more warpgroup copies them there, in units of 64 x MODEL numbers, in the order
-// of their use. Hopper's wgmma (compute capability 9.0 alone) multiplies; PTX ISA, "Asynchronous warpgroup level matrix".
+// A warpgroup owns 64 tokens. A product's result lies in its registers just as the next product wants its left operand,
+// so only weights go through shared memory: one more warpgroup copies them there, in units of 64 x MODEL numbers, in
+// the order of their use. Hopper's wgmma (compute capability 9.0 alone) multiplies; PTX ISA, "Asynchronous warpgroup
+// level matrix".
 //
 // Columns are permuted within each 32, so that the 8 numbers that a lane holds of them are neighbours in memory: number
 // 8 j + 2 t + b of a product is column 32 (j / 4) + 8 t + 2 (j % 4) + b. fused_mlp.cc packs the weights in that order.
 //
-// Defined by the caller: MODEL (128 or 192), NEXT (0 or 1), GROUPS (warpgroups, 1 or 2), STAGES (units in shared memory), and
-// SCALAR, 1 or 2. For MODEL 64 ptxas of CUDA 13.0 gives `left` and `hidden` the same registers, and results are wrong.
-constexpr int kUnit = 64 * MODEL * 2;                          // bytes
-constexpr int kStride = (kUnit + 256 + 1023) / 1024 * 1024;    // after the numbers: 64 floats of bias
-constexpr int kBlocks = MODEL / 8;                             // columns of MODEL, 8 at a time
-constexpr int kSteps = MODEL / 16;                             // products of 16 along MODEL
+// Defined by the caller: MODEL (128 or 192), NEXT (0 or 1), GROUPS (warpgroups, 1 or 2), STAGES (units in shared
+// memory), and SCALAR, of 16 bits. For MODEL 64 ptxas of CUDA 13.0 gives `left` and `hidden` the same registers, and
+// results are wrong.
+#include "fused_mlp_interface.h"
 
-struct MlpArgs {
-  const scalar* x;            // [rows, MODEL]
-  const unsigned char* units;
-  const float* bias;          // fc2's [MODEL]
-  scalar *out, *next;         // [rows, MODEL], [rows, next_width]
-  int rows, neuron_units, next_units, next_width;
-  float eps;
-};
+using namespace mamba_prune::cuda::mlp_kernel;
+using Args = MlpArgs<scalar>;
+
+constexpr int kUnit = number_bytes(MODEL);
+constexpr int kStride = unit_bytes(MODEL);
+constexpr int kBlocks = MODEL / 8;  // columns of MODEL, 8 at a time
+constexpr int kSteps = MODEL / 16;  // products of 16 along MODEL
 
 __device__ __forceinline__ u32 address_of(const void* shared) { return (u32)__cvta_generic_to_shared(shared); }
 
@@ -33,21 +32,20 @@ __device__ __forceinline__ void barrier_init(u32 barrier, u32 count) {
 __device__ __forceinline__ void barrier_wait(u32 barrier, u32 parity) {
   u32 done;
   do {
-    asm volatile(
-        "{ .reg .pred p; mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2; selp.u32 %0, 1, 0, p; }"
-        : "=r"(done)
-        : "r"(barrier), "r"(parity)
-        : "memory");
+    asm volatile("{ .reg .pred p; mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2; selp.u32 %0, 1, 0, p; }"
+                 : "=r"(done)
+                 : "r"(barrier), "r"(parity)
+                 : "memory");
   } while (!done);
 }
 __device__ __forceinline__ void barrier_arrive(u32 barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
 }
 __device__ __forceinline__ void copy_unit(u32 to, const unsigned char* from, u32 barrier) {
-  constexpr u32 kBytes = kUnit + 256;
+  constexpr u32 kBytes = kUnit + kBiasBytes;
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(kBytes) : "memory");
-  asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to), "l"(from),
-               "r"(kBytes), "r"(barrier)
+  asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to),
+               "l"(from), "r"(kBytes), "r"(barrier)
                : "memory");
 }
 
@@ -69,8 +67,10 @@ struct Ring {
   }
 };
 
-#define REGISTERS8(a, i) "+f"(a[i]), "+f"(a[i + 1]), "+f"(a[i + 2]), "+f"(a[i + 3]), "+f"(a[i + 4]), "+f"(a[i + 5]), "+f"(a[i + 6]), "+f"(a[i + 7])
-#if SCALAR == 1
+#define REGISTERS8(a, i)                                                                                      \
+  "+f"(a[i]), "+f"(a[i + 1]), "+f"(a[i + 2]), "+f"(a[i + 3]), "+f"(a[i + 4]), "+f"(a[i + 5]), "+f"(a[i + 6]), \
+      "+f"(a[i + 7])
+#if SCALAR == MAMBA_PRUNE_BFLOAT16
 #define WGMMA_TYPES "f32.bf16.bf16"
 #else
 #define WGMMA_TYPES "f32.f16.f16"
@@ -80,7 +80,8 @@ __device__ __forceinline__ void multiply(float* sum, const u32 (&left)[4], u64 r
   asm volatile(
       "{ .reg .pred p; setp.ne.b32 p, %37, 0;\n"
       "wgmma.mma_async.sync.aligned.m64n64k16." WGMMA_TYPES
-      " {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25,"
+      " {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, "
+      "%24, %25,"
       " %26, %27, %28, %29, %30, %31}, {%32, %33, %34, %35}, %36, p, 1, 1, 0; }\n"
       : REGISTERS8(sum, 0), REGISTERS8(sum, 8), REGISTERS8(sum, 16), REGISTERS8(sum, 24)
       : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "l"(right), "r"(add));
@@ -101,7 +102,9 @@ template <int Steps> __device__ __forceinline__ void keep(u32 (&v)[Steps][4]) {
     for (int i = 0; i < 4; i++) asm volatile("" : "+r"(v[k][i])::"memory");
 }
 // Rows of 64 numbers (128 bytes), swizzled over 8 of them; the next 16 numbers of a row are 32 bytes on.
-__device__ __forceinline__ u64 descriptor(u32 at) { return (1ull << 62) | (64ull << 32) | (1ull << 16) | ((at & 0x3ffff) >> 4); }
+__device__ __forceinline__ u64 descriptor(u32 at) {
+  return (1ull << 62) | (64ull << 32) | (1ull << 16) | ((at & 0x3ffff) >> 4);
+}
 
 // A unit of MODEL rows times 64 columns: acc [64, MODEL] += left [64, 64] unit^T.
 __device__ __forceinline__ void multiply_wide(float (&acc)[4 * kBlocks], const u32 (&left)[4][4], u32 unit) {
@@ -121,14 +124,16 @@ __device__ __forceinline__ void add_bias(float (&sum)[32], u32 unit) {
 #pragma unroll
   for (int j = 0; j < 8; j++) {
     float b0, b1;
-    asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];" : "=f"(b0), "=f"(b1) : "r"(unit + kUnit + 32 * j + 8 * (threadIdx.x & 3)));
+    asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];"
+                 : "=f"(b0), "=f"(b1)
+                 : "r"(unit + kUnit + 32 * j + 8 * (threadIdx.x & 3)));
     sum[4 * j] += b0, sum[4 * j + 1] += b1, sum[4 * j + 2] += b0, sum[4 * j + 3] += b1;
   }
 }
 
 __device__ __forceinline__ u32 pair(float low, float high) {
   u32 r;
-#if SCALAR == 1
+#if SCALAR == MAMBA_PRUNE_BFLOAT16
   asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low));
 #else
   asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low));
@@ -166,7 +171,8 @@ struct Rows {
     const i64 at = place(which, i, width);
     v += 2 * which;
     if (at >= 0)
-      *reinterpret_cast<uint4*>(to + at) = uint4{pair(v[0], v[1]), pair(v[4], v[5]), pair(v[8], v[9]), pair(v[12], v[13])};
+      *reinterpret_cast<uint4*>(to + at) =
+          uint4{pair(v[0], v[1]), pair(v[4], v[5]), pair(v[8], v[9]), pair(v[12], v[13])};
   }
 };
 
@@ -197,7 +203,7 @@ __device__ __forceinline__ void normalized(u32 (&left)[kSteps][4], const float (
     }
 }
 
-__device__ __forceinline__ void copy_units(const MlpArgs& a, Ring ring, int tiles, int units) {
+__device__ __forceinline__ void copy_units(const Args& a, Ring ring, int tiles, int units) {
   for (int tile = blockIdx.x; tile < tiles; tile += gridDim.x)
     for (int u = 0; u < units; u++) {
       barrier_wait(ring.empty + 8 * ring.stage, ring.parity ^ 1);
@@ -206,7 +212,7 @@ __device__ __forceinline__ void copy_units(const MlpArgs& a, Ring ring, int tile
     }
 }
 
-__device__ __forceinline__ void mlp_tile(const MlpArgs& a, Ring& ring, const Rows& rows) {
+__device__ __forceinline__ void mlp_tile(const Args& a, Ring& ring, const Rows& rows) {
   float acc[4 * kBlocks];
   {
     uint4 x[2][MODEL / 32];
@@ -296,11 +302,11 @@ __device__ __forceinline__ void mlp_tile(const MlpArgs& a, Ring& ring, const Row
 #endif
 }
 
-extern "C" __global__ void __launch_bounds__(GROUPS * 128 + 128, 1) fused_mlp(const MlpArgs a) {
+extern "C" __global__ void __launch_bounds__(threads_of(GROUPS), 1) fused_mlp(const Args a) {
   extern __shared__ unsigned char memory[];
   __shared__ u64 barriers[2 * STAGES];
   Ring ring;
-  ring.base = (address_of(memory) + 1023) & ~1023u;
+  ring.base = (address_of(memory) + kAlignment - 1) & ~(kAlignment - 1u);
   ring.full = address_of(barriers), ring.empty = ring.full + 8 * STAGES;
   ring.stage = 0, ring.parity = 0;
   if (threadIdx.x == 0) {
@@ -308,17 +314,17 @@ extern "C" __global__ void __launch_bounds__(GROUPS * 128 + 128, 1) fused_mlp(co
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
   }
   __syncthreads();
-  const int tiles = (a.rows + 64 * GROUPS - 1) / (64 * GROUPS);
-  if (threadIdx.x >= GROUPS * 128) {
+  const int tiles = (a.rows + kTile * GROUPS - 1) / (kTile * GROUPS);
+  if (threadIdx.x >= GROUPS * kWarpgroup) {
 #if GROUPS == 2
     asm volatile("setmaxnreg.dec.sync.aligned.u32 24;");
 #endif
-    if (threadIdx.x == GROUPS * 128) copy_units(a, ring, tiles, 2 * a.neuron_units + a.next_units);
+    if (threadIdx.x == GROUPS * kWarpgroup) copy_units(a, ring, tiles, 2 * a.neuron_units + a.next_units);
     return;
   }
 #if GROUPS == 2
   asm volatile("setmaxnreg.inc.sync.aligned.u32 240;");
 #endif
   const int row = threadIdx.x / 32 * 16 + (threadIdx.x & 31) / 4;
-  for (int tile = blockIdx.x; tile < tiles; tile += gridDim.x) mlp_tile(a, ring, {tile * 64 * GROUPS + row, a.rows});
+  for (int tile = blockIdx.x; tile < tiles; tile += gridDim.x) mlp_tile(a, ring, {tile * kTile * GROUPS + row, a.rows});
 }

@@ -2,17 +2,12 @@
 // the row in registers. The backward pass also adds the gradient that reaches x past the layer (the residual's).
 //
 // Defined by the caller: WIDTH, VECTOR (neighbouring elements of a lane), HAS_SKIP, THREADS.
-constexpr int kPer = (WIDTH + 32 * VECTOR - 1) / (32 * VECTOR);  // vectors of a lane
+#include "norm_interface.h"
 
-struct NormArgs {
-  const scalar *x, *dy, *dskip;
-  const float *weight, *bias;
-  scalar *y, *dx;
-  float* partial;  // [blocks, 2 or 3 WIDTH]: gradients of weight and bias, sum of dskip
-  i64 x_row, y_row, dy_row, dskip_row, dx_row;
-  int rows;
-  float eps;
-};
+using namespace mamba_prune::cuda::norm_kernel;
+using Args = NormArgs<scalar>;
+
+constexpr int kPer = (WIDTH + 32 * VECTOR - 1) / (32 * VECTOR);  // vectors of a lane
 
 __device__ __forceinline__ int column(int i) { return (i * 32 + (threadIdx.x & 31)) * VECTOR; }
 
@@ -64,7 +59,7 @@ __device__ __forceinline__ float normalize(Row& x, float eps) {
   return scale;
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS) norm_forward(const NormArgs a) {
+extern "C" __global__ void __launch_bounds__(THREADS) norm_forward(const Args a) {
   const int warps = gridDim.x * (THREADS / 32);
   Row weight, bias;
   weight.read_floats(a.weight), bias.read_floats(a.bias);
@@ -80,7 +75,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) norm_forward(const NormArg
   }
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS) norm_backward(const NormArgs a) {
+extern "C" __global__ void __launch_bounds__(THREADS) norm_backward(const Args a) {
   constexpr int kWarps = THREADS / 32;
   constexpr int kSums = HAS_SKIP ? 3 : 2;
   __shared__ float sums[kWarps][kSums * WIDTH];

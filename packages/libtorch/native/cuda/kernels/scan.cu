@@ -8,28 +8,20 @@
 // (add to y instead of writing it), FORWARD_THREADS, FORWARD_BLOCKS (of a multiprocessor); for the backward pass, which
 // takes up to 32 states, ADD_DZ (as ADD_Y), SAME_ROWS (u, delta, dy, du and ddelta share one row stride, z and dz
 // another), BACKWARD_THREADS, BACKWARD_BLOCKS. Only the pass that has its threads is compiled.
-constexpr int kSegment = 16;  // steps between two checkpoints
+#include "scan_interface.h"
 
-struct ScanArgs {
-  const scalar *u, *delta, *z, *B, *C;
-  const float *A, *D, *bias, *initial;
-  scalar* y;
-  float *last, *checkpoints;
-  // Elements from one time step to the next; a batch entry follows the other by `length` steps.
-  int u_row, delta_row, z_row, b_row, c_row, y_row;
-  // Results are written in columns [0, width); those from `channels` on are zero.
-  int batch, length, channels, width;
-  const float* scale;  // of the result, one number a batch entry, or null
-};
+using namespace mamba_prune::cuda::scan_kernel;
+using Args = ScanArgs<scalar>;
+using Grads = ScanGrads<scalar>;
 
 // Where a sequence begins, and the way from a step to the next one: scanned backwards it begins at its last row.
-template <class T> __device__ __forceinline__ T* sequence(T* data, int row, const ScanArgs& s, int batch) {
+template <class T> __device__ __forceinline__ T* sequence(T* data, int row, const Args& s, int batch) {
   return data + ((i64)batch * s.length + (REVERSE ? s.length - 1 : 0)) * row;
 }
 __device__ __forceinline__ int stride(int row) { return REVERSE ? -row : row; }
 
 // Rate of decay in base 2, so that exp(dt A) is one instruction.
-__device__ __forceinline__ float decay_rate(const ScanArgs& s, int channel, int state) {
+__device__ __forceinline__ float decay_rate(const Args& s, int channel, int state) {
   if (state >= N) return 0.0f;
   const float a = s.A[(i64)channel * N + state];
   return (A_LOG ? -ex2(kLog2e * a) : a) * kLog2e;
@@ -39,14 +31,14 @@ __device__ __forceinline__ float step_size(float delta, float bias) {
   return SOFTPLUS ? softplus(x) : x;
 }
 // Steps of the segment that begins at `first`.
-__device__ __forceinline__ int steps_of(const ScanArgs& s, int first) {
+__device__ __forceinline__ int steps_of(const Args& s, int first) {
   return WHOLE_SEGMENTS ? kSegment : min(kSegment, s.length - first);
 }
 
 // Rows of B and C of a segment as floats, [step][2 States]; what is not there is zero.
-template <int States, int Threads>
-__device__ __forceinline__ void stage_bc(float (*bc)[2 * States], const scalar* B, const scalar* C, int b_stride, int c_stride,
-                                         int steps) {
+template <int States, int Threads> __device__ __forceinline__ void stage_bc(float (*bc)[2 * States], const scalar* B,
+                                                                            const scalar* C, int b_stride, int c_stride,
+                                                                            int steps) {
 #pragma unroll
   for (int i0 = 0; i0 < kSegment * 2 * States; i0 += Threads) {
     const int i = i0 + threadIdx.x, t = i / (2 * States), n = i % (2 * States), state = n % States;
@@ -56,14 +48,14 @@ __device__ __forceinline__ void stage_bc(float (*bc)[2 * States], const scalar* 
   }
 }
 
-constexpr int kStates = (N + 3) / 4 * 4;  // of a channel in a checkpoint
+constexpr int kStates = saved_states(N);  // of a channel in a checkpoint
 
 // ---------------------------------------------------------------------------------------------- forward
 // A thread owns a channel with all of its states.
 #ifdef FORWARD_THREADS
 constexpr int kAhead = 4;  // steps whose inputs are loaded before they are needed
 
-extern "C" __global__ void __launch_bounds__(FORWARD_THREADS, FORWARD_BLOCKS) scan_forward(const ScanArgs s) {
+extern "C" __global__ void __launch_bounds__(FORWARD_THREADS, FORWARD_BLOCKS) scan_forward(const Args s) {
   __shared__ __align__(16) float bc[kSegment][2 * kStates];
   const int channel = blockIdx.x * FORWARD_THREADS + threadIdx.x, batch = blockIdx.y;
   const bool inside = channel < s.channels;
@@ -80,7 +72,8 @@ extern "C" __global__ void __launch_bounds__(FORWARD_THREADS, FORWARD_BLOCKS) sc
   const scalar *B = sequence(s.B, s.b_row, s, batch), *C = sequence(s.C, s.c_row, s, batch);
   scalar* y = sequence(s.y, s.y_row, s, batch) + channel;
   const float scale = s.scale ? s.scale[batch] : 1.0f;
-  const int u_step = stride(s.u_row), delta_step = stride(s.delta_row), z_step = stride(s.z_row), y_step = stride(s.y_row);
+  const int u_step = stride(s.u_row), delta_step = stride(s.delta_row), z_step = stride(s.z_row),
+            y_step = stride(s.y_row);
   scalar next_u[kAhead], next_delta[kAhead], next_z[kAhead];
   const auto read = [&](int i, int step) {
     const int t = WHOLE_SEGMENTS && kAhead <= kSegment ? step : min(step, s.length - 1);
@@ -100,7 +93,8 @@ extern "C" __global__ void __launch_bounds__(FORWARD_THREADS, FORWARD_BLOCKS) sc
         *reinterpret_cast<float4*>(to + n) = make_float4(h[n], h[n + 1], h[n + 2], h[n + 3]);
     }
     __syncthreads();
-    stage_bc<kStates, FORWARD_THREADS>(bc, B + first * stride(s.b_row), C + first * stride(s.c_row), stride(s.b_row), stride(s.c_row), steps);
+    stage_bc<kStates, FORWARD_THREADS>(bc, B + first * stride(s.b_row), C + first * stride(s.c_row), stride(s.b_row),
+                                       stride(s.c_row), steps);
     __syncthreads();
 #pragma unroll 1
     for (int t0 = 0; t0 < steps; t0 += kAhead) {
@@ -145,34 +139,15 @@ extern "C" __global__ void __launch_bounds__(FORWARD_THREADS, FORWARD_BLOCKS) sc
 
 // ---------------------------------------------------------------------------------------------- backward
 #ifdef BACKWARD_THREADS
-// kGroups threads share a channel, 8 states each. Sums over channels (the gradients of B and C) begin in the tensor
+// kGroups threads share a channel, kOwn states each. Sums over channels (the gradients of B and C) begin in the tensor
 // cores: 16 values a lane times a matrix of zeros and ones leave the sums over 4 lanes each.
-constexpr int kOwn = 8;
-constexpr int kGroups = N <= 8 ? 1 : N <= 16 ? 2 : 4;
+constexpr int kGroups = groups_of(N);
 constexpr int kPadded = kOwn * kGroups;
-constexpr int kChunk = 4;                // steps whose states are in registers at a time
 constexpr int kMine = kChunk / kGroups;  // steps of a chunk whose elementwise work is this thread's
 constexpr int kLanes = 32 / kGroups;     // channels of a warp
 constexpr int kWarps = BACKWARD_THREADS / 32;
 constexpr int kBlockChannels = BACKWARD_THREADS / kGroups;
 constexpr int kChunks = kSegment / kChunk;
-
-struct ScanGrads {
-  const scalar* dy;
-  const float* dlast;
-  scalar *du, *ddelta, *dz;
-  // Partial sums: dbc [channel blocks, batch, length, 2 kPadded]; params
-  // [batch groups, (N + 2) channels] with dA [channels, N], then dD, then dbias.
-  float *dbc, *params, *dinitial;
-  int dy_row, du_row, ddelta_row, dz_row;
-  int batches_per_block;
-};
-
-struct BackwardShared {
-  float bc[kSegment][2 * kPadded];
-  float sums[kSegment][kWarps][2 * 8 * kOwn];
-  float saved[kChunks][kOwn][BACKWARD_THREADS];  // states at the start of each chunk
-};
 
 __device__ __forceinline__ void mma(float (&d)[4], float a0, float a1, float a2, float a3, float b0, float b1) {
   asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
@@ -184,13 +159,14 @@ __device__ __forceinline__ float below_tf32(float v) { return v - __uint_as_floa
 
 // Column n of the product is value n, row r the sum over the 4 lanes of lane group r (dB in rows 0 to 7, dC after).
 // pick[n] is 1 in the lanes of group n.
-__device__ __forceinline__ void sum_over_quads(float* out, const float (&dB)[kOwn], const float (&dC)[kOwn], const float (&pick)[kOwn]) {
+__device__ __forceinline__ void sum_over_quads(float* out, const float (&dB)[kOwn], const float (&dC)[kOwn],
+                                               const float (&pick)[kOwn]) {
   float d[4] = {0.0f, 0.0f, 0.0f, 0.0f};
 #pragma unroll
   for (int n = 0; n < kOwn / 2; n++) {
     mma(d, dB[n], dC[n], dB[n + 4], dC[n + 4], pick[n], pick[n + 4]);
     // The tensor cores read 10 bits of the mantissa; for float32 results the next 11 follow.
-    if (SCALAR == 0)
+    if (SCALAR == MAMBA_PRUNE_FLOAT32)
       mma(d, below_tf32(dB[n]), below_tf32(dC[n]), below_tf32(dB[n + 4]), below_tf32(dC[n + 4]), pick[n], pick[n + 4]);
   }
   const int lane = threadIdx.x & 31, at = (lane >> 2) * kOwn + (lane & 3) * 2;
@@ -222,9 +198,10 @@ __device__ __forceinline__ void sum_over_groups(float (&mine)[kMine], const floa
   }
 }
 
-extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS) scan_backward(const ScanArgs s, const ScanGrads g) {
+extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
+    scan_backward(const Args s, const Grads g) {
   extern __shared__ __align__(16) unsigned char shared[];
-  BackwardShared& memory = *reinterpret_cast<BackwardShared*>(shared);
+  auto& memory = *reinterpret_cast<BackwardShared<kGroups, BACKWARD_THREADS>*>(shared);
   auto& bc = memory.bc;
   auto& sums = memory.sums;
   auto& saved = memory.saved;
@@ -257,7 +234,8 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS) 
 
     for (int segment = segments - 1; segment >= 0; segment--) {
       const int first = segment * kSegment, steps = steps_of(s, first);
-      // This thread's steps of a chunk begin at group * kMine. The row of such a step, counted from the segment's start:
+      // This thread's steps of a chunk begin at group * kMine. The row of such a step, counted from the segment's
+      // start:
       const int mine = batch * s.length + (REVERSE ? s.length - 1 - first - group * kMine : first + group * kMine);
       const auto row = [&](int t) {
         const int live_t = WHOLE_SEGMENTS ? t : min(t, steps - 1 - group * kMine);
@@ -272,10 +250,12 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS) 
                                           stride(s.c_row), steps);
       float h[kOwn];
       if (segment > 0) {
-        const float* from = s.checkpoints + (((i64)batch * (segments - 1) + segment - 1) * s.channels + c) * kStates + n0;
+        const float* from =
+            s.checkpoints + (((i64)batch * (segments - 1) + segment - 1) * s.channels + c) * kStates + n0;
 #pragma unroll
         for (int n = 0; n < kOwn; n += 4) {
-          const float4 v = n0 + n < kStates ? *reinterpret_cast<const float4*>(from + n) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+          const float4 v =
+              n0 + n < kStates ? *reinterpret_cast<const float4*>(from + n) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
           h[n] = v.x, h[n + 1] = v.y, h[n + 2] = v.z, h[n + 3] = v.w;
         }
       } else {

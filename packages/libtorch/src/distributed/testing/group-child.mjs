@@ -104,7 +104,7 @@ function training(before) {
   const buckets = new distributed.GradientBuckets(group, model.parameters(), { bucketBytes: 800 });
   endless(() => {
     before();
-    buckets.begin(1 / group.size);
+    buckets.begin(1 / group.workers);
     model.forward(images).pow(2).mean().backward();
     buckets.finish();
   });

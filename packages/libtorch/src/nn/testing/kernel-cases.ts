@@ -69,7 +69,11 @@ export function scanCase(
       const [u, delta, A] = [given(of, 'u'), given(of, 'delta'), given(of, 'A')];
       const { D = null, z = null, deltaBias = null, initialState = null } = of;
       const { y, lastState } = F.selectiveScan(u, delta, A, given(of, 'B'), given(of, 'C'), {
-        ...{ D, z, deltaBias, initialState, deltaSoftplus: softplus },
+        D,
+        z,
+        deltaBias,
+        initialState,
+        deltaSoftplus: softplus,
       });
       return [y, lastState];
     },

@@ -13,7 +13,7 @@ export interface MadeTensor {
 
 /**
  * Writes a state dict of float32 tensors; several may look at one storage.
- * @param under - key of a dict around it, as checkpoints have; none unless given
+ * @param under - key of a dict around it, as checkpoints have. Default: none.
  */
 export function writeTorchArchive(
   path: string,
@@ -25,10 +25,18 @@ export function writeTorchArchive(
   const parts: Buffer[] = [Buffer.from([0x80, 2]), ...around, Buffer.from('}(')];
   for (const { name, shape, strides, storage } of tensors) {
     parts.push(
-      ...[text(name), Buffer.from('ctorch._utils\n_rebuild_tensor_v2\n(('), text('storage')],
-      ...[Buffer.from('ctorch\nFloatStorage\n'), text(storage), text('cpu')],
-      ...[integer(storages[storage]?.length ?? 0), Buffer.from('tQ'), integer(0)],
-      ...[tuple(shape), tuple(strides), Buffer.from([0x89])],
+      text(name),
+      Buffer.from('ctorch._utils\n_rebuild_tensor_v2\n(('),
+      text('storage'),
+      Buffer.from('ctorch\nFloatStorage\n'),
+      text(storage),
+      text('cpu'),
+      integer(storages[storage]?.length ?? 0),
+      Buffer.from('tQ'),
+      integer(0),
+      tuple(shape),
+      tuple(strides),
+      Buffer.from([0x89]),
       Buffer.from('ccollections\nOrderedDict\n)RtR'),
     );
   }

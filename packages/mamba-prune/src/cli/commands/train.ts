@@ -170,7 +170,7 @@ async function trainCommand(
         },
       },
       (model, dataset) => {
-        const where = workers ? `${device}, ${workers.group.size} workers` : device;
+        const where = workers ? `${device}, ${workers.group.workers} workers` : device;
         progress.line(
           `  ${model.config.arch}, ${count(model.numParameters())} parameters, on ${where} in ${precision}`,
         );
@@ -191,7 +191,7 @@ async function trainCommand(
     ),
     device,
     precision,
-    ...(workers && { workers: workers.group.size }),
+    ...(workers && { workers: workers.group.workers }),
     parameters: run.model.numParameters(),
     ...run.result,
   });

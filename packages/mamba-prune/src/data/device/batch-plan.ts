@@ -7,7 +7,7 @@ import type { DatasetInfo } from '../types.js';
 import type { ImageDType } from './augment-op.js';
 
 export interface DeviceBatchOptions {
-  /** Samples of one step over all workers together: a multiple of `worldSize`. */
+  /** Samples of one step over all workers together: a multiple of `workers`. */
   batchSize: number;
   /** Seeded permutation per epoch, the one of `BatchLoader`; default false: stored order. */
   shuffle?: boolean;
@@ -24,7 +24,7 @@ export interface DeviceBatchOptions {
   /** Number of this worker, from 0; default 0. */
   rank?: number;
   /** Workers that share each batch; default 1. */
-  worldSize?: number;
+  workers?: number;
 }
 
 /** Rows of one batch. */
@@ -48,7 +48,7 @@ export class BatchPlan {
   readonly augments: EpochAugments;
   readonly dtype: ImageDType;
   readonly rank: number;
-  readonly worldSize: number;
+  readonly workers: number;
 
   readonly #where: string;
   readonly #length: number;
@@ -62,19 +62,19 @@ export class BatchPlan {
   ) {
     this.#where = where;
     this.#length = length;
-    const { batchSize, seed = 0, rank = 0, worldSize = 1, dtype = 'float32' } = options;
+    const { batchSize, seed = 0, rank = 0, workers = 1, dtype = 'float32' } = options;
     this.#check('batchSize', batchSize, 1, 2 ** 24);
-    this.#check('worldSize', worldSize, 1, 2 ** 20);
-    this.#check('rank', rank, 0, worldSize - 1);
+    this.#check('workers', workers, 1, 2 ** 20);
+    this.#check('rank', rank, 0, workers - 1);
     checkSeed(where, seed);
     if (!['float32', 'bfloat16', 'float16'].includes(dtype)) {
       throw this.error(`dtype ${dtype}, expected float32, bfloat16 or float16.`);
     }
     if (length === 0) throw this.error('an empty split, expected at least 1 image.');
-    if (batchSize % worldSize !== 0) {
+    if (batchSize % workers !== 0) {
       throw this.error(
-        `batchSize ${batchSize} for ${worldSize} workers, expected a multiple: all make the same ` +
-          `number of rows. Choose ${Math.ceil(batchSize / worldSize) * worldSize}.`,
+        `batchSize ${batchSize} for ${workers} workers, expected a multiple: all make the same ` +
+          `number of rows. Choose ${Math.ceil(batchSize / workers) * workers}.`,
       );
     }
     if (options.dropLast && length < batchSize) {
@@ -87,26 +87,26 @@ export class BatchPlan {
     const exact = length / this.globalBatch;
     this.batchesPerEpoch = options.dropLast ? Math.floor(exact) : Math.ceil(exact);
     this.samplesPerEpoch = Math.min(length, this.batchesPerEpoch * this.globalBatch);
-    this.localBatch = Math.ceil(this.globalBatch / worldSize);
+    this.localBatch = Math.ceil(this.globalBatch / workers);
     this.seed = seed;
     this.shuffle = options.shuffle ?? false;
     this.augments = new EpochAugments(options.augment, info, options.lastAugment);
     this.dtype = dtype;
     this.rank = rank;
-    this.worldSize = worldSize;
+    this.workers = workers;
   }
 
   /** Whether all batches have the same number of rows on every worker, as a graph needs. */
   get isEven(): boolean {
     return (
-      this.samplesPerEpoch % this.globalBatch === 0 && this.globalBatch % this.worldSize === 0
+      this.samplesPerEpoch % this.globalBatch === 0 && this.globalBatch % this.workers === 0
     );
   }
 
   /** This worker's rows of a batch; of a last batch that is not full, about its share. */
   rows(index: number): BatchRows {
     const size = Math.min(this.globalBatch, this.samplesPerEpoch - index * this.globalBatch);
-    const edge = (rank: number) => Math.floor((rank * size) / this.worldSize);
+    const edge = (rank: number) => Math.floor((rank * size) / this.workers);
     const firstRow = edge(this.rank);
     return { size: edge(this.rank + 1) - firstRow, firstRow };
   }

@@ -175,7 +175,7 @@ describe('DeviceBatches', () => {
       const options = { batchSize: 8, shuffle: true, seed: 4, augment: strong, dropLast };
       const alone = await withBatches(options, (batches) => collect(batches, 1));
       const shares = [0, 1, 2, 3].map((rank) =>
-        withBatches({ ...options, rank, worldSize: 4 }, (batches) => collect(batches, 1)),
+        withBatches({ ...options, rank, workers: 4 }, (batches) => collect(batches, 1)),
       );
       const workers = await Promise.all(shares);
       for (const { index, images, labels, targets } of alone) {
@@ -255,8 +255,8 @@ describe('DeviceBatches', () => {
   it('refuses options that make no sense', async () => {
     const bad: [DeviceBatchOptions, RegExp][] = [
       [{ batchSize: 0 }, /batchSize 0/],
-      [{ batchSize: 8, worldSize: 3 }, /batchSize 8 for 3 workers.* Choose 9/],
-      [{ batchSize: 8, rank: 2, worldSize: 2 }, /rank 2, expected an integer from 0 to 1/],
+      [{ batchSize: 8, workers: 3 }, /batchSize 8 for 3 workers.* Choose 9/],
+      [{ batchSize: 8, rank: 2, workers: 2 }, /rank 2, expected an integer from 0 to 1/],
       [{ batchSize: 27, dropLast: true }, /batchSize 27 with dropLast, expected at most/],
       [{ batchSize: 8, seed: -1 }, /seed -1/],
       [{ batchSize: 8, dtype: 'float64' as 'float32' }, /dtype float64/],
@@ -305,7 +305,7 @@ describe('StreamedBatches', () => {
     const options = { batchSize: 24, shuffle: true, augment: { flip: true } };
     const alone = await stream(data.split, options);
     const parts = await Promise.all(
-      [0, 1, 2].map((rank) => stream(data.split, { ...options, rank, worldSize: 3 })),
+      [0, 1, 2].map((rank) => stream(data.split, { ...options, rank, workers: 3 })),
     );
     for (const { index, images } of alone) {
       const of = parts.flatMap((worker) => worker.filter((batch) => batch.index === index));

@@ -94,7 +94,7 @@ export class DeviceBatches implements DeviceBatchSource {
     const plan = this.#plan;
     if (!plan.isEven) {
       throw plan.error(
-        `${plan.samplesPerEpoch} samples in batches of ${plan.globalBatch} for ${plan.worldSize} ` +
+        `${plan.samplesPerEpoch} samples in batches of ${plan.globalBatch} for ${plan.workers} ` +
           'worker(s), expected full batches only. Set dropLast.',
       );
     }

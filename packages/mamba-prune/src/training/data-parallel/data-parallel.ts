@@ -37,7 +37,7 @@ interface StepEnd {
 
 export class DataParallel {
   readonly rank: number;
-  readonly size: number;
+  readonly workers: number;
   /** Rank 0: writes files and shows progress. */
   readonly leads: boolean;
   #buckets: distributed.GradientBuckets | undefined;
@@ -53,7 +53,7 @@ export class DataParallel {
     this.#group = group;
     this.#own = own;
     this.rank = group.rank;
-    this.size = group.size;
+    this.workers = group.workers;
     this.leads = group.rank === 0;
   }
 
@@ -63,7 +63,7 @@ export class DataParallel {
   }
 
   get share(): { readonly rank: number; readonly workers: number } {
-    return { rank: this.rank, workers: this.size };
+    return { rank: this.rank, workers: this.workers };
   }
 
   /** Averages the model's gradients from now on. */
@@ -105,7 +105,7 @@ export class DataParallel {
    * @returns why the first that cannot does not; undefined if all can
    */
   obstacle(own: string | undefined): string | undefined {
-    const flags = Array.from({ length: this.size }, (_, rank) =>
+    const flags = Array.from({ length: this.workers }, (_, rank) =>
       Number(rank === this.rank && own !== undefined),
     );
     const all = this.#group.sum(flags);

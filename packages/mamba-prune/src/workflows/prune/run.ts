@@ -59,7 +59,7 @@ export async function pruneRun(
   hooks: PruneHooks = {},
 ): Promise<PruneRun> {
   requireOptions('pruneRun: control', control, controlKinds, ['out']);
-  const workers = control.group?.size ?? 1;
+  const workers = control.group?.workers ?? 1;
   if (workers > 1) {
     throw new UsageError(
       `pruneRun: got a group of ${workers} workers, expected none: a pruning is one process. Leave the group out.`,

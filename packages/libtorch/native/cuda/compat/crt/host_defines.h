@@ -1,5 +1,5 @@
-// Stands in for CUDA's header of this name, which pip's nvidia-cuda-runtime includes but does not bring along. Its other
-// headers only use these words to mark declarations for nvcc; to a C++ compiler they say little or nothing.
+// Stands in for CUDA's header of this name, which pip's nvidia-cuda-runtime includes but does not bring along. Its
+// other headers only use these words to mark declarations for nvcc; to a C++ compiler they say little or nothing.
 #ifndef __HOST_DEFINES_H__
 #define __HOST_DEFINES_H__
 #define __no_return__ __attribute__((noreturn))

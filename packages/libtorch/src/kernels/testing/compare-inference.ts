@@ -10,7 +10,8 @@ import {
   scope,
   setNumThreads,
 } from '../../index.js';
-import type { Worst } from './compare-kernels.js';
+import * as kernels from '../index.js';
+import type { Worst } from '../../nn/testing/compare-kernels.js';
 
 export interface VitCase {
   readonly batch: number;
@@ -32,12 +33,16 @@ export const vitCases: readonly VitCase[] = [
   { batch: 5, length: 101, model: 24, heads: 5, headDim: 8, hidden: 31 },
 ];
 
-export interface VitParts extends F.VitBlockWeights {
+export interface VitParts extends kernels.VitBlockWeights {
   /** The matrices as they are before packing, [out, in]. */
   readonly matrices: Record<'qkv' | 'proj' | 'fc1' | 'fc2', Tensor>;
 }
 
-export function vitInputs(c: VitCase): { x: Tensor; weights: VitParts; sizes: F.VitBlockSizes } {
+export function vitInputs(c: VitCase): {
+  x: Tensor;
+  weights: VitParts;
+  sizes: kernels.VitBlockSizes;
+} {
   const { model, heads, headDim, hidden } = c;
   const inner = heads * headDim;
   const matrix = (rows: number, columns: number): Tensor =>
@@ -49,7 +54,7 @@ export function vitInputs(c: VitCase): { x: Tensor; weights: VitParts; sizes: F.
     fc1: matrix(hidden, model),
     fc2: matrix(model, hidden),
   };
-  const packed = (weight: Tensor): Tensor => F.packWeights(weight.unsqueeze(0));
+  const packed = (weight: Tensor): Tensor => kernels.packWeights(weight.unsqueeze(0));
   return {
     x: randn([c.batch, c.length, model]),
     sizes: { heads, headDim, eps: 1e-6 },
@@ -72,7 +77,11 @@ export function vitInputs(c: VitCase): { x: Tensor; weights: VitParts; sizes: F.
 }
 
 /** The same block from single operators, in float64. */
-export function plainVitBlock(x32: Tensor, w: VitParts, { heads, headDim, eps }: F.VitBlockSizes) {
+export function plainVitBlock(
+  x32: Tensor,
+  w: VitParts,
+  { heads, headDim, eps }: kernels.VitBlockSizes,
+) {
   const exact = (t: Tensor): Tensor => t.to('float64');
   const x = exact(x32);
   const [batch, length, model] = x.shape as [number, number, number];
@@ -100,7 +109,7 @@ export interface ConvCase {
   readonly kernels: readonly number[];
   /** Of the first convolution whose kernel is not 1, and of a projected shortcut. */
   readonly stride: number;
-  readonly shortcut: F.Shortcut;
+  readonly shortcut: kernels.Shortcut;
 }
 
 // Channels as the widths above; images that are no multiple of the squares, narrower than a kernel, and larger than
@@ -109,16 +118,31 @@ export const convCases: readonly ConvCase[] = [
   { batch: 1, height: 1, width: 1, channels: [1, 1], kernels: [3], stride: 1, shortcut: 'none' },
   { batch: 1, height: 9, width: 6, channels: [3, 19], kernels: [7], stride: 2, shortcut: 'none' },
   {
-    ...{ batch: 1, height: 11, width: 14, channels: [16, 5, 16], kernels: [3, 3] },
-    ...{ stride: 1, shortcut: 'identity' },
+    batch: 1,
+    height: 11,
+    width: 14,
+    channels: [16, 5, 16],
+    kernels: [3, 3],
+    stride: 1,
+    shortcut: 'identity',
   },
   {
-    ...{ batch: 5, height: 32, width: 32, channels: [8, 33, 24], kernels: [3, 3] },
-    ...{ stride: 2, shortcut: 'projected' },
+    batch: 5,
+    height: 32,
+    width: 32,
+    channels: [8, 33, 24],
+    kernels: [3, 3],
+    stride: 2,
+    shortcut: 'projected',
   },
   {
-    ...{ batch: 3, height: 2, width: 5, channels: [40, 7, 17, 40], kernels: [1, 3, 1] },
-    ...{ stride: 1, shortcut: 'identity' },
+    batch: 3,
+    height: 2,
+    width: 5,
+    channels: [40, 7, 17, 40],
+    kernels: [1, 3, 1],
+    stride: 1,
+    shortcut: 'identity',
   },
 ];
 
@@ -151,11 +175,11 @@ export function convInputs(c: ConvCase): { x: Tensor; convolutions: PlainConvolu
 /** As the operator takes them; the form is used where it can be. */
 export function packedConvolutions(
   convolutions: readonly PlainConvolution[],
-  form: F.ConvolutionForm,
-): F.PackedConvolution[] {
+  form: kernels.ConvolutionForm,
+): kernels.PackedConvolution[] {
   return convolutions.map(({ weight, kernel, stride, bias }) => {
     const fits = kernel === 3 && stride === 1;
-    return { weight: F.packConvolution(weight, fits ? form : 0), bias, kernel, stride };
+    return { weight: kernels.packConvolution(weight, fits ? form : 0), bias, kernel, stride };
   });
 }
 
@@ -163,7 +187,7 @@ export function packedConvolutions(
 export function plainConvBlock(
   x: Tensor,
   convolutions: readonly PlainConvolution[],
-  shortcut: F.Shortcut,
+  shortcut: kernels.Shortcut,
 ): Tensor {
   const apply = (of: Tensor, { weight, bias, kernel, stride }: PlainConvolution): Tensor =>
     ops.conv2d(of, weight.to('float64'), bias.to('float64'), stride, kernel >> 1);
@@ -190,7 +214,7 @@ function allCases(): Compared[] {
     const { x, weights, sizes } = vitInputs(test);
     return {
       name: `vitBlock ${JSON.stringify(test)}`,
-      fused: () => F.vitBlock(x, weights, sizes),
+      fused: () => kernels.vitBlock(x, weights, sizes),
       exact: () => plainVitBlock(x, weights, sizes),
     };
   });
@@ -200,7 +224,7 @@ function allCases(): Compared[] {
       const packed = packedConvolutions(convolutions, form);
       return {
         name: `convBlock form ${form} ${JSON.stringify(test)}`,
-        fused: () => F.convBlock(x, packed, test.shortcut),
+        fused: () => kernels.convBlock(x, packed, test.shortcut),
         exact: () => plainConvBlock(x, convolutions, test.shortcut),
       };
     });

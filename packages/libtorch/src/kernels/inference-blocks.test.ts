@@ -1,6 +1,7 @@
 // What the operators for whole blocks refuse; their values are compared in kernels.test.ts, for every instruction set.
 import { describe, expect, it } from 'vitest';
-import { F, type Tensor, TorchError, callOperator, noGrad, randn, scope, zeros } from '../index.js';
+import { type Tensor, TorchError, callOperator, noGrad, randn, scope, zeros } from '../index.js';
+import * as kernels from './index.js';
 import {
   type ConvCase,
   convCases,
@@ -14,10 +15,13 @@ describe('packWeights', () => {
   it('keeps every value, in panels that end in zeros', () => {
     scope(() => {
       const weight = randn([2, 5, 3]);
-      const packed = F.packWeights(weight);
+      const packed = kernels.packWeights(weight);
       const [count, panels, depth, panel] = packed.shape as [number, number, number, number];
       expect([count, depth, panels * panel >= 5, (panels - 1) * panel < 5]).toEqual([
-        ...[2, 3, true, true],
+        2,
+        3,
+        true,
+        true,
       ]);
       const columns = packed.permute(0, 1, 3, 2).reshape(2, -1, 3);
       expect(columns.narrow(1, 0, 5).equal(weight)).toBe(true);
@@ -33,11 +37,11 @@ describe('packWeights', () => {
 
   it('refuses other shapes and types, and weights whose gradients are recorded', () => {
     scope(() => {
-      expect(() => F.packWeights(randn([5, 3]))).toThrow(
+      expect(() => kernels.packWeights(randn([5, 3]))).toThrow(
         /pack_weights: got 2 dimensions.*\[count, columns, depth\]/,
       );
-      expect(() => F.packWeights(randn([1, 5, 3]).to('float64'))).toThrow(/expected float32/);
-      expect(() => F.packWeights(randn([1, 5, 3], { requiresGrad: true }))).toThrow(
+      expect(() => kernels.packWeights(randn([1, 5, 3]).to('float64'))).toThrow(/expected float32/);
+      expect(() => kernels.packWeights(randn([1, 5, 3], { requiresGrad: true }))).toThrow(
         /require gradients/,
       );
     });
@@ -51,16 +55,21 @@ describe('vitBlock', () => {
     scope(() => {
       const { x, weights, sizes } = vitInputs(test);
       weights.qkvBias.requiresGrad = true;
-      expect(() => F.vitBlock(x, weights, sizes)).toThrow(/vit_block: got tensors that require/);
-      expect(noGrad(() => F.vitBlock(x, weights, sizes)).shape).toEqual(x.shape);
+      expect(() => kernels.vitBlock(x, weights, sizes)).toThrow(
+        /vit_block: got tensors that require/,
+      );
+      expect(noGrad(() => kernels.vitBlock(x, weights, sizes)).shape).toEqual(x.shape);
     });
   });
 
   it('names the parameter that does not fit', () => {
     scope(() => {
       const { x, weights, sizes } = vitInputs(test);
-      const call = (change: Partial<F.VitBlockWeights>, input: Tensor = x, more = sizes): Tensor =>
-        F.vitBlock(input, { ...weights, ...change }, more);
+      const call = (
+        change: Partial<kernels.VitBlockWeights>,
+        input: Tensor = x,
+        more = sizes,
+      ): Tensor => kernels.vitBlock(input, { ...weights, ...change }, more);
       expect(() => call({ proj: weights.fc1 })).toThrow(TorchError);
       expect(() => call({ proj: weights.fc1 })).toThrow(/got proj .*pack_weights.* of \[1, 5, 6\]/);
       expect(() => call({ qkv: weights.matrices.qkv })).toThrow(/got qkv of shape \[18, 5\]/);
@@ -81,9 +90,11 @@ describe('vitBlock', () => {
     scope(() => {
       const { x, weights, sizes } = vitInputs(test);
       const view = x.transpose(1, 2).contiguous().transpose(1, 2);
-      expect(F.vitBlock(view, weights, sizes).equal(F.vitBlock(x, weights, sizes))).toBe(true);
-      expect(F.vitBlock(zeros([0, 7, 5]), weights, sizes).shape).toEqual([0, 7, 5]);
-      expect(F.vitBlock(zeros([2, 0, 5]), weights, sizes).shape).toEqual([2, 0, 5]);
+      expect(
+        kernels.vitBlock(view, weights, sizes).equal(kernels.vitBlock(x, weights, sizes)),
+      ).toBe(true);
+      expect(kernels.vitBlock(zeros([0, 7, 5]), weights, sizes).shape).toEqual([0, 7, 5]);
+      expect(kernels.vitBlock(zeros([2, 0, 5]), weights, sizes).shape).toEqual([2, 0, 5]);
     });
   });
 });
@@ -98,17 +109,18 @@ describe('convBlock', () => {
   it('refuses tensors that require gradients while these are recorded', () => {
     scope(() => {
       const { x, packed } = made();
-      (packed[0] as F.PackedConvolution).bias.requiresGrad = true;
-      expect(() => F.convBlock(x, packed)).toThrow(/conv_block: got tensors that require/);
-      expect(noGrad(() => F.convBlock(x, packed)).shape).toEqual(x.shape);
+      (packed[0] as kernels.PackedConvolution).bias.requiresGrad = true;
+      expect(() => kernels.convBlock(x, packed)).toThrow(/conv_block: got tensors that require/);
+      expect(noGrad(() => kernels.convBlock(x, packed)).shape).toEqual(x.shape);
     });
   });
 
   it('says which convolution does not fit', () => {
     scope(() => {
       const { x, packed } = made();
-      const [first, second] = packed as [F.PackedConvolution, F.PackedConvolution];
-      const call = (...list: readonly F.PackedConvolution[]) => F.convBlock(x, list, 'identity');
+      const [first, second] = packed as [kernels.PackedConvolution, kernels.PackedConvolution];
+      const call = (...list: readonly kernels.PackedConvolution[]) =>
+        kernels.convBlock(x, list, 'identity');
       expect(call(first, second).shape).toEqual(x.shape);
       expect(() => call(second, first)).toThrow(/got convolution 0 of shape .*pack_weights/);
       expect(() => call(first, { ...second, stride: 2 })).toThrow(
@@ -120,9 +132,9 @@ describe('convBlock', () => {
       expect(() => call(first)).toThrow(/as the shortcut, expected the shape of the last/);
       expect(() => call()).toThrow(/got 0 weights/);
       expect(() => call(first, second, first, second, first)).toThrow(/got 5 weights.*from 1 to 4/);
-      expect(() => F.convBlock(x, [first, second], 'projected')).toThrow(/the shortcut/);
-      expect(() => F.convBlock(x.to('float64'), [first])).toThrow(/expected float32/);
-      expect(() => F.convBlock(x.select(0, 0), [first])).toThrow(/height, width, channels/);
+      expect(() => kernels.convBlock(x, [first, second], 'projected')).toThrow(/the shortcut/);
+      expect(() => kernels.convBlock(x.to('float64'), [first])).toThrow(/expected float32/);
+      expect(() => kernels.convBlock(x.select(0, 0), [first])).toThrow(/height, width, channels/);
       const lists = [[first.weight], [first.bias], [3]] as const;
       expect(() => callOperator('mamba_prune::conv_block', x, ...lists, [1, 1])).toThrow(
         /2 strides/,
@@ -139,7 +151,7 @@ describe('convBlock', () => {
       const [first, second] = packedConvolutions(convolutions, form);
       if (!first || !second) throw new Error('the case has two convolutions');
       const bias = first.bias.clone().fill_(NaN);
-      const y = F.convBlock(x, [{ ...first, bias }, second]);
+      const y = kernels.convBlock(x, [{ ...first, bias }, second]);
       expect(y.toNumbers().every(Number.isNaN)).toBe(true);
     });
   });
@@ -148,8 +160,8 @@ describe('convBlock', () => {
     scope(() => {
       const { x, packed } = made();
       const view = x.permute(0, 3, 1, 2).contiguous().permute(0, 2, 3, 1);
-      expect(F.convBlock(view, packed).equal(F.convBlock(x, packed))).toBe(true);
-      expect(F.convBlock(x.narrow(0, 0, 0), packed).shape).toEqual([0, 11, 14, 16]);
+      expect(kernels.convBlock(view, packed).equal(kernels.convBlock(x, packed))).toBe(true);
+      expect(kernels.convBlock(x.narrow(0, 0, 0), packed).shape).toEqual([0, 11, 14, 16]);
     });
   });
 });

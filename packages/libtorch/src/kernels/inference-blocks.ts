@@ -1,5 +1,5 @@
-// Whole blocks of a ViT or a ResNet as one operator, for inference on the CPU in float32, and the form in which these
-// operators read matrices. The Mamba's is `mambaBlock`.
+// Whole blocks of a vision Mamba, a ViT or a ResNet as one operator, for inference on the CPU in float32, and the form in
+// which these operators read matrices.
 import { callOperator } from '../dispatch.js';
 import type { Tensor } from '../tensor.js';
 
@@ -12,6 +12,63 @@ import type { Tensor } from '../tensor.js';
  */
 export function packWeights(weight: Tensor): Tensor {
   return callOperator('mamba_prune::pack_weights', weight) as Tensor;
+}
+
+/** The parameters of one block of the vision Mamba; shapes as in `mambaBlock`. */
+export interface MambaBlockWeights {
+  readonly norm1Weight: Tensor;
+  readonly norm1Bias: Tensor;
+  readonly inProj: Tensor;
+  readonly convWeight: Tensor;
+  readonly convBias: Tensor;
+  readonly xProj: Tensor;
+  readonly dtWeight: Tensor;
+  readonly dtBias: Tensor;
+  readonly aLog: Tensor;
+  readonly d: Tensor;
+  readonly outProj: Tensor;
+  readonly norm2Weight: Tensor;
+  readonly norm2Bias: Tensor;
+  readonly fc1Weight: Tensor;
+  readonly fc1Bias: Tensor;
+  readonly fc2Weight: Tensor;
+  readonly fc2Bias: Tensor;
+}
+
+/**
+ * A whole block of the vision Mamba, x + ssm(norm1(x)) and then x + mlp(norm2(x)), as one operator: for
+ * inference on the CPU in float32. It computes what the single operators do, up to the rounding of
+ * sums; small batches gain most, whose single operators cost more to call than to compute.
+ *
+ * @param x - shape [batch, length, dModel]; the result has the same shape
+ * @param weights - norms and biases of their one size, inProj [2 dInner, dModel], convWeight [dInner, 1, dConv],
+ *   xProj [dtRank + 2 dState, dInner], dtWeight [dInner, dtRank], aLog [dInner, dState], outProj [dModel, dInner],
+ *   fc1Weight [mlp, dModel], fc2Weight [dModel, mlp]
+ * @param eps - of both LayerNorms
+ * @throws TorchError for tensors that require gradients while they are recorded, other types or shapes
+ */
+export function mambaBlock(x: Tensor, weights: MambaBlockWeights, eps: number): Tensor {
+  const w = weights;
+  const parts = [
+    w.norm1Weight,
+    w.norm1Bias,
+    w.inProj,
+    w.convWeight,
+    w.convBias,
+    w.xProj,
+    w.dtWeight,
+    w.dtBias,
+    w.aLog,
+    w.d,
+    w.outProj,
+    w.norm2Weight,
+    w.norm2Bias,
+    w.fc1Weight,
+    w.fc1Bias,
+    w.fc2Weight,
+    w.fc2Bias,
+  ];
+  return callOperator('mamba_prune::mamba_block', x, ...parts, eps) as Tensor;
 }
 
 /** The parameters of one block of a vision transformer; shapes as in `vitBlock`. */
@@ -48,12 +105,22 @@ export interface VitBlockSizes {
  */
 export function vitBlock(x: Tensor, weights: VitBlockWeights, sizes: VitBlockSizes): Tensor {
   const w = weights;
-  return callOperator(
-    'mamba_prune::vit_block',
-    ...[x, w.norm1Weight, w.norm1Bias, w.qkv, w.qkvBias, w.proj, w.projBias],
-    ...[w.norm2Weight, w.norm2Bias, w.fc1, w.fc1Bias, w.fc2, w.fc2Bias],
-    ...[sizes.heads, sizes.headDim, sizes.eps],
-  ) as Tensor;
+  const parts = [
+    w.norm1Weight,
+    w.norm1Bias,
+    w.qkv,
+    w.qkvBias,
+    w.proj,
+    w.projBias,
+    w.norm2Weight,
+    w.norm2Bias,
+    w.fc1,
+    w.fc1Bias,
+    w.fc2,
+    w.fc2Bias,
+  ];
+  const { heads, headDim, eps } = sizes;
+  return callOperator('mamba_prune::vit_block', x, ...parts, heads, headDim, eps) as Tensor;
 }
 
 /** How the blocks' input comes to their result. */

@@ -10,7 +10,8 @@ import {
   scope,
   setNumThreads,
 } from '../../index.js';
-import type { Worst } from './compare-kernels.js';
+import * as kernels from '../index.js';
+import type { Worst } from '../../nn/testing/compare-kernels.js';
 
 export interface BlockCase {
   readonly batch: number;
@@ -34,7 +35,7 @@ export const blockCases: readonly BlockCase[] = [
   { batch: 9, length: 33, model: 24, inner: 300, states: 5, rank: 2, taps: 3, hidden: 31 },
 ];
 
-export function blockInputs(c: BlockCase): { x: Tensor; weights: F.MambaBlockWeights } {
+export function blockInputs(c: BlockCase): { x: Tensor; weights: kernels.MambaBlockWeights } {
   const { model, inner, states, rank, taps, hidden } = c;
   const matrix = (rows: number, columns: number): Tensor =>
     randn([rows, columns]).div(Math.sqrt(columns));
@@ -64,7 +65,7 @@ export function blockInputs(c: BlockCase): { x: Tensor; weights: F.MambaBlockWei
 }
 
 /** The same block from single operators. */
-export function plainBlock(x: Tensor, w: F.MambaBlockWeights, eps: number): Tensor {
+export function plainBlock(x: Tensor, w: kernels.MambaBlockWeights, eps: number): Tensor {
   const [inner, states] = w.aLog.shape as [number, number];
   const rank = w.dtWeight.size(1);
   const norm = (of: Tensor, weight: Tensor, bias: Tensor): Tensor =>
@@ -85,10 +86,10 @@ export function plainBlock(x: Tensor, w: F.MambaBlockWeights, eps: number): Tens
   return middle.add(hidden.gelu().matmul(w.fc2Weight.t()).add(w.fc2Bias));
 }
 
-function inFloat64(weights: F.MambaBlockWeights): F.MambaBlockWeights {
+function inFloat64(weights: kernels.MambaBlockWeights): kernels.MambaBlockWeights {
   return Object.fromEntries(
     Object.entries(weights).map(([name, t]) => [name, (t as Tensor).to('float64')]),
-  ) as unknown as F.MambaBlockWeights;
+  ) as unknown as kernels.MambaBlockWeights;
 }
 
 /** Largest error of the operator, relative to the largest output. */
@@ -100,7 +101,7 @@ export function worstOfBlock(): Worst {
       noGrad(() => {
         const { x, weights } = blockInputs(test);
         const exact = plainBlock(x.to('float64'), inFloat64(weights), 1e-5);
-        const difference = F.mambaBlock(x, weights, 1e-5).to('float64').sub(exact);
+        const difference = kernels.mambaBlock(x, weights, 1e-5).to('float64').sub(exact);
         return difference.abs().max().item() / exact.abs().max().item();
       }),
     );
@@ -120,7 +121,7 @@ export function blockThreadDifferences(): string[] {
           const { x, weights } = blockInputs(test);
           const [one, ...others] = [1, 2, 3].map((threads) => {
             setNumThreads(threads);
-            return noGrad(() => F.mambaBlock(x, weights, 1e-5));
+            return noGrad(() => kernels.mambaBlock(x, weights, 1e-5));
           }) as [Tensor, ...Tensor[]];
           return others.some((other) => !other.equal(one));
         }),

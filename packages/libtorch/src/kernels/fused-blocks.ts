@@ -3,8 +3,8 @@
 import { callOperator, hasOperator } from '../dispatch.js';
 import type { Tensor } from '../tensor.js';
 import type { BranchWeights } from './fused-branches.js';
-import type { LayerNorm } from './norm.js';
-import { type TokenOrder, sideOf } from './token-order.js';
+import type { LayerNorm } from '../nn/norm.js';
+import { type TokenOrder, sideOf } from '../nn/token-order.js';
 
 /** One block: x = x + ssm(norm1(x)), x = x + mlp(norm2(x)); the weights as for `ssmBranch` and `mlpBranch`. */
 export interface FusedBlock {
@@ -49,8 +49,12 @@ export function mambaBlocks(
 ): Tensor {
   const eps = blocks[0]?.norm1.eps;
   const weights = blocks.flatMap(({ norm1, norm2, ssm, mlp }) => [
-    ...[norm1.weight, norm1.bias, norm2.weight, norm2.bias],
-    ...[...ssm.weights, ...mlp.weights],
+    norm1.weight,
+    norm1.bias,
+    norm2.weight,
+    norm2.bias,
+    ...ssm.weights,
+    ...mlp.weights,
   ]);
   const packed = blocks.flatMap(({ ssm, mlp }) => [...ssm.packed, ...mlp.packed]);
   const orders = blocks.map(({ reorder }) => (reorder ? sideOf(reorder, x.size(1)) : -1));

@@ -2,7 +2,7 @@
 // passes written out, with the normalisation, the residual and the activations inside.
 import { callOperator, hasOperator } from '../dispatch.js';
 import type { Tensor } from '../tensor.js';
-import type { LayerNorm } from './norm.js';
+import type { LayerNorm } from '../nn/norm.js';
 
 /** Whether the operators are there for tensors of a device. */
 export function hasFusedBranches(device: string): boolean {

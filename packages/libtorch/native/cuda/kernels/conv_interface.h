@@ -1,0 +1,22 @@
+// What conv.cu and the host that launches it share.
+#pragma once
+#include "interface.h"
+
+namespace mamba_prune::cuda::conv_kernel {
+
+/** Groups of channels that a block of the backward pass takes: those of a warp. */
+constexpr int kBackwardGroups = 32;
+
+/** @tparam T type of the elements, void on the host */
+template <class T> struct ConvArgs {
+  const T *x, *dy;
+  const float *weight, *bias;  // [channels, taps], [channels]
+  T *y, *dx;
+  float* partial;  // [blocks along y, (taps + 1) channels]: gradients of weight [channels, taps], then bias
+  long long x_row, y_row, dy_row, dx_row;
+  // Results are written in columns [0, width), a multiple of VECTOR; those from `channels` on are zero.
+  int batch, length, channels, width;
+};
+MAMBA_PRUNE_CHECK_LAYOUT(ConvArgs<void>, 7 * 8 + 4 * 8 + 4 * 4);
+
+}  // namespace mamba_prune::cuda::conv_kernel

@@ -1,0 +1,19 @@
+// What layer_norm.cu and the host that launches it share.
+#pragma once
+#include "interface.h"
+
+namespace mamba_prune::cuda::norm_kernel {
+
+/** @tparam T type of the elements, void on the host */
+template <class T> struct NormArgs {
+  const T *x, *dy, *dskip;
+  const float *weight, *bias;
+  T *y, *dx;
+  float* partial;  // [blocks, 2 or 3 width]: gradients of weight and bias, sum of dskip
+  long long x_row, y_row, dy_row, dskip_row, dx_row;
+  int rows;
+  float eps;
+};
+MAMBA_PRUNE_CHECK_LAYOUT(NormArgs<void>, 8 * 8 + 5 * 8 + 2 * 4);
+
+}  // namespace mamba_prune::cuda::norm_kernel

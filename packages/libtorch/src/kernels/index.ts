@@ -1,0 +1,20 @@
+/**
+ * Operators that compute a whole block or branch of a certain architecture at once, and the forms in which they read
+ * weights. The rest of the package knows nothing of models.
+ *
+ * @module @mamba-prune/libtorch/kernels
+ */
+export { type FusedBlock, hasFusedBlocks, mambaBlocks, packUnits } from './fused-blocks.js';
+export { type BranchWeights, hasFusedBranches, mlpBranch, ssmBranch } from './fused-branches.js';
+export {
+  type MambaBlockWeights,
+  type PackedConvolution,
+  type Shortcut,
+  type VitBlockSizes,
+  type VitBlockWeights,
+  convBlock,
+  mambaBlock,
+  packWeights,
+  vitBlock,
+} from './inference-blocks.js';
+export { type ConvolutionForm, packConvolution } from './convolution-weights.js';
