@@ -12,6 +12,7 @@ export default defineConfig({
       '@mamba-prune/libtorch/files': source('packages/libtorch/src/files/index.ts'),
       '@mamba-prune/libtorch': source('packages/libtorch/src/index.ts'),
       '@mamba-prune/report': source('packages/report/src/index.ts'),
+      'mamba-prune/format': source('packages/mamba-prune/src/format.ts'),
       'mamba-prune/preparation/threads': source('packages/mamba-prune/src/preparation/threads.ts'),
       'mamba-prune/preparation': source('packages/mamba-prune/src/preparation/index.ts'),
       'mamba-prune': source('packages/mamba-prune/src/index.ts'),

@@ -187,7 +187,9 @@ export {
   DataError,
   type Dataset,
   type DatasetInfo,
-  type DatasetName,
+  type DatasetDefinition,
+  type DatasetDownload,
+  type DatasetRecipe,
   type DeviceBatch,
   DeviceBatches,
   type DeviceBatchOptions,
@@ -201,7 +203,9 @@ export {
   type NoteHandler,
   type LoaderSpeed,
   MemorySplit,
+  type ModelHints,
   type OpenDatasetOptions,
+  type OpenedDataset,
   type UploadOptions,
   type VerifyReport,
   augmentPreset,
@@ -212,6 +216,8 @@ export {
   measureLoader,
   openDataset,
   readImage,
+  registerDataset,
+  requireRecordedDataset,
   verifyDataset,
 } from './data/index.js';
 
@@ -311,8 +317,9 @@ export { type PairedTest, pairedTest } from './workflows/compare/statistics.js';
 export {
   type EvaluateModelOptions,
   type ModelEvaluation,
+  NotFiniteError,
   evaluateModel,
-} from './workflows/evaluate-model.js';
+} from './inference/evaluate-model.js';
 export { type CalibrationOptions, calibrationOf } from './workflows/prune/calibration.js';
 export {
   type DataHooks,

@@ -21,12 +21,18 @@ function newest(path) {
 function isCurrent() {
   // Written last.
   const built = statSync(join(out, 'licences.txt'), { throwIfNoEntry: false })?.mtimeMs ?? 0;
-  const sources = ['page', 'scripts', 'package.json', preparation, '../../package-lock.json'];
+  const sources = [
+    ...['page', 'scripts', 'package.json', '../../package-lock.json'],
+    ...Object.values(shared),
+  ];
   return sources.every((path) => newest(join(folder, path)) < built);
 }
 
-/** The source, as the page's own: a bundle must not depend on when another package was compiled. */
-const preparation = '../mamba-prune/src/preparation';
+/** The sources, as the page's own: a bundle must not depend on when another package was compiled. */
+const shared = {
+  'mamba-prune/format': '../mamba-prune/src/format.ts',
+  'mamba-prune/preparation': '../mamba-prune/src/preparation',
+};
 
 const options = {
   absWorkingDir: folder,
@@ -40,7 +46,10 @@ const options = {
   jsxImportSource: 'preact',
   loader: { '.woff2': 'dataurl' },
   tsconfig: 'page/tsconfig.json',
-  alias: { 'mamba-prune/preparation': join(folder, preparation, 'index.ts') },
+  alias: {
+    'mamba-prune/format': join(folder, shared['mamba-prune/format']),
+    'mamba-prune/preparation': join(folder, shared['mamba-prune/preparation'], 'index.ts'),
+  },
   charset: 'utf8',
   legalComments: 'none',
   banner: { js: '/* Licences: licences.txt of @mamba-prune/report */' },

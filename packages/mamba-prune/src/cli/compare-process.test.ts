@@ -1,13 +1,12 @@
 // `compare` as users start it: a real process with real children.
-import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { endsWithTests } from '../../../../test/support/children.js';
-import { support, transpiledMambaPrune } from '../../../../test/support/transpiled.js';
+import { transpiledMambaPrune } from '../../../../test/support/transpiled.js';
 import type { CompareResults } from '../workflows/compare/results.js';
 import { writeTinyImages } from '../workflows/testing/tiny.js';
+import { startProgram } from './testing/start-program.js';
 
 const built = transpiledMambaPrune();
 const main = join(built.src, 'cli', 'main.js');
@@ -30,38 +29,9 @@ const argv = (out: string): string[] => [
   ...['--augment', 'none', '--device', 'cpu', '--jobs', '2', '--threads', '1', '--out', out],
 ];
 
-interface Ended {
-  readonly status: number | null;
-  readonly signal: string | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
 /** @param signalWhen - for signal-self.mjs */
-function start(args: readonly string[], signalWhen?: object): Promise<Ended> {
-  const hook = signalWhen ? ['--import', join(support, 'signal-self.mjs')] : [];
-  const child = endsWithTests(
-    spawn(process.execPath, [...hook, main, ...args], {
-      env: {
-        ...process.env,
-        XDG_CACHE_HOME: join(folder, 'cache'),
-        FORCE_COLOR: '',
-        ...(signalWhen && { SIGNAL_WHEN: JSON.stringify(signalWhen) }),
-      },
-      cwd: folder,
-      // A group of its own, as a shell makes one: Ctrl-C reaches the children too.
-      detached: true,
-    }),
-  );
-  let [stdout, stderr] = ['', ''];
-  child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
-  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
-  return new Promise<Ended>((done) => {
-    child.on('close', (status, signal) => {
-      done({ status, signal, stdout, stderr });
-    });
-  });
-}
+const start = (args: readonly string[], signalWhen?: object) =>
+  startProgram(main, args, { folder, signalWhen, detached: true });
 
 const outcome = (out: string): Pick<CompareResults, 'methods' | 'tests' | 'runs'> => {
   const path = join(folder, out, 'results.json');

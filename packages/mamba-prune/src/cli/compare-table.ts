@@ -11,7 +11,7 @@ import { type MethodResult, sizeSpread } from '../workflows/compare/results.js';
 import { modelLabel } from '../models/model-label.js';
 import type { Context } from './context.js';
 import { relativePath } from '../shell.js';
-import { count, percent } from './terminal/format.js';
+import { count, percent } from '../format.js';
 import { bold } from './terminal/layout.js';
 import { printable } from './terminal/printable.js';
 import { wrapText } from './terminal/text.js';

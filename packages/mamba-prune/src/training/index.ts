@@ -1,6 +1,6 @@
 export type { FitOptions, FittedBatch } from './auto-batch.js';
 export { fitBatchSize } from './auto-batch.js';
-export type { BatchSource, BatchTensors, DeviceBatch, StepBatch } from './batches.js';
+export type { BatchSource, BatchTensors, LaunchedBatch, StepBatch } from './batches.js';
 export { limitSplit } from './batches.js';
 export type { CheckpointState } from './checkpoint.js';
 export { readCheckpointInfo } from './checkpoint.js';

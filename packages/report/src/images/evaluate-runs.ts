@@ -8,6 +8,7 @@ import {
   UsageError,
   loadModel,
   openDataFor,
+  requireRecordedDataset,
 } from 'mamba-prune';
 import { baselineOf } from '../data/baseline.js';
 import type { DisagreementData, EvaluationData, RunData } from '../data/types.js';
@@ -116,8 +117,11 @@ function withSources(fitting: readonly Chosen[], denseOf: DenseOf): Chosen[] {
 async function openFor(
   { run, model: path }: Chosen,
   name: string,
-  { data, onNote }: EvaluateRunsOptions,
+  { dataset, data, onNote }: EvaluateRunsOptions,
 ): Promise<Dataset> {
+  if (dataset === undefined) {
+    requireRecordedDataset(run.path, RunFolder.open(run.path).config.dataset);
+  }
   const { model } = loadModel(path);
   const { config } = model;
   model.dispose();

@@ -9,7 +9,7 @@ import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { type ImportFlags, addImportOptions, importOptionsOf } from '../options/import.js';
 import { integerOption, integersOption, numberOption } from '../options/parse.js';
 import { relativePath } from '../../shell.js';
-import { bytes, grouped, milliseconds, plural, times } from '../terminal/format.js';
+import { bytes, grouped, milliseconds, plural, times } from '../../format.js';
 import { interruptible } from '../work.js';
 
 interface BenchCommandOptions extends CommonOptions, ImportFlags {

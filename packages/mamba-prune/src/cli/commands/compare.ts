@@ -16,7 +16,7 @@ import { addModelOptions } from '../options/model.js';
 import { addRecipeOptions } from '../options/recipe.js';
 import { shellCommand } from '../../shell.js';
 import { modelLabel } from '../../models/model-label.js';
-import { clock, percent, plural } from '../terminal/format.js';
+import { clock, percent, plural } from '../../format.js';
 import { interruptible } from '../work.js';
 
 export function addCompareCommand(program: Command, cli: Cli): void {

@@ -10,7 +10,7 @@ import { type ImportFlags, addImportOptions, modelArgument } from '../options/im
 import { dropPathOption } from '../options/model.js';
 import { type OnnxFlags, addOnnxOptions, refuseOnnxOptions } from '../options/onnx.js';
 import { choiceOption } from '../options/parse.js';
-import { bytes, count } from '../terminal/format.js';
+import { bytes, count } from '../../format.js';
 import { type OnnxOutcome, onnxFacts, printAccuracy, writeOnnx } from '../onnx-export.js';
 
 const formats = ['safetensors', 'onnx'] as const;

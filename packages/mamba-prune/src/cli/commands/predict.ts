@@ -14,7 +14,7 @@ import {
 } from '../options/import.js';
 import { integerOption } from '../options/parse.js';
 import { bar } from '../terminal/bars.js';
-import { percent } from '../terminal/format.js';
+import { percent } from '../../format.js';
 import { printableLine } from '../terminal/printable.js';
 import { padEnd, shorten, visible } from '../terminal/text.js';
 import { interruptible } from '../work.js';

@@ -19,7 +19,7 @@ import {
   percent,
   plural,
   times,
-} from '../terminal/format.js';
+} from '../../format.js';
 import { TrainingProgress } from '../training-progress.js';
 import { interruptible } from '../work.js';
 

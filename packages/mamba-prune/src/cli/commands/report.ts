@@ -7,7 +7,7 @@ import { type DataOptions, addDataOptions } from '../options/data.js';
 import { integerOption, integersOption } from '../options/parse.js';
 import { loadReportPackage } from '../../report-package.js';
 import { relativePath } from '../../shell.js';
-import { bytes, plural } from '../terminal/format.js';
+import { bytes, plural } from '../../format.js';
 import { interruptible } from '../work.js';
 
 interface ReportCommandOptions extends CommonOptions, DataOptions {

@@ -36,7 +36,7 @@ import {
   typedRecipe,
 } from '../options/recipe.js';
 import { relativePath, resumeCommand } from '../../shell.js';
-import { clock, count, percent, plural } from '../terminal/format.js';
+import { clock, count, percent, plural } from '../../format.js';
 import { columnsOf } from '../terminal/io.js';
 import { wrapText } from '../terminal/text.js';
 import { TrainingProgress } from '../training-progress.js';

@@ -2,7 +2,6 @@
 import { modelLimits, mostThreads, pruneLimits, trainLimits } from '../../limits.js';
 import type { Precision } from '../../precision.js';
 import { type Command, Option } from 'commander';
-import { datasetNames } from '../../data/datasets.js';
 import { UsageError } from '../../errors.js';
 import { type ScanMode, scanModes } from '../../models/mamba/scan-order.js';
 import {
@@ -11,6 +10,7 @@ import {
   importanceNames,
 } from '../../pruning/importances.js';
 import { rsstSchedules } from '../../pruning/rsst/schedule.js';
+import { datasetOption } from './data.js';
 import { pixelOptions, weightsOption } from './import.js';
 import { choiceOption, integerOption, integersOption, numberOption } from './parse.js';
 
@@ -206,7 +206,7 @@ export function addImpOptions(command: Command, architectures: readonly string[]
   };
   group('Model and data:', [
     choiceOption('--arch <name>', 'architecture', architectures, d.arch),
-    choiceOption('--dataset <name>', 'images', datasetNames(), d.dataset),
+    datasetOption(d.dataset),
     new Option('--data <dir>', `their folder (default: ${d.data})`),
     new Option('--init <model>', 'weights that the dense training begins with'),
     new Option('--pretrained <model>', 'dense model, in place of training one'),

@@ -2,6 +2,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { mostThreads, trainLimits } from '../../limits.js';
 import { augmentPresetNames } from '../../data/augment/options.js';
+import { usualAugment } from '../../data/datasets.js';
 import { UsageError } from '../../errors.js';
 import type { Precision } from '../../precision.js';
 import {
@@ -255,7 +256,7 @@ function plainRecipe(
     warmupEpochs: epochs / 10,
     labelSmoothing: 0.1,
     clipGradNorm: 1,
-    augment: dataset === 'imagenet' ? 'imagenet' : 'standard',
+    augment: usualAugment(dataset),
     epochs,
   };
 }

@@ -45,7 +45,7 @@ export function bands(): Mark[] {
         enter: {
           x: { scale: 'x', field: 'x' },
           y: { value: 36 },
-          text: { signal: "datum.hasCost ? format(datum.x, '.3s') : ''" },
+          text: { field: 'cost' },
           align: { value: 'center' },
           font: { value: font },
           fontSize: { value: 11.5 },

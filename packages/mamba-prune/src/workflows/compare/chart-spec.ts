@@ -1,5 +1,6 @@
 // What the picture of a comparison looks like, in vega's words (https://vega.github.io/vega/docs).
 import type { Axis, Spec, Title } from 'vega';
+import { count } from '../../format.js';
 import { chartFont as font } from './chart-font.js';
 import { bands, denseLine, lines, results } from './chart-marks.js';
 import { chartStyles, ink, plot } from './chart-style.js';
@@ -25,6 +26,9 @@ export interface ChartText {
 
 /** Vega guesses how wide text is, so the room around the plot is given, not worked out. */
 const padding = { left: 88, right: 28, top: 104, bottom: 104 };
+/** With the units of all our numbers: vega writes 2.5M and 100k, and 0.0 for zero. */
+const tickText =
+  "datum.value === 0 ? '0' : replace(replace(datum.label, 'k', 'K'), regexp('([KMG])$'), ' $1')";
 /** Room at the top of the plot for the names of the sizes. */
 const headroom = 54;
 /** Methods of one size stand so many pixels apart, or their bars would hide each other. */
@@ -95,9 +99,7 @@ export function chartSpec(points: readonly ChartPoint[], text: ChartText): Spec 
         tickCount: 8,
         labelOverlap: 'greedy',
         format: '~s',
-        encode: {
-          labels: { update: { text: { signal: "datum.value === 0 ? '0' : datum.label" } } },
-        },
+        encode: { labels: { update: { text: { signal: tickText } } } },
       }),
       axis({
         orient: 'left',
@@ -212,9 +214,10 @@ function sizesOf(points: readonly ChartPoint[], spread: number): SizeData[] {
 }
 
 interface NamedSize extends SizeData {
-  /** Empty where it would stand on another one. */
+  /** Empty, as the cost, where it would stand on another one. */
   readonly name: string;
-  readonly hasCost: boolean;
+  /** MACs of one image, as a text. */
+  readonly cost: string;
 }
 
 /** The names of the sizes, from the smallest on: whole, short where the neighbours are near, or none. */
@@ -231,13 +234,14 @@ function namedSizes(sizes: readonly SizeData[], domain: number): NamedSize[] {
       return true;
     };
     const next = sorted[i + 1];
+    const cost = count(size.x);
     const room = next ? middleOf(next) - middle - 4 : Infinity;
     // `70%` of `70% removed`.
     const names = [size.label, size.label.split(' ')[0] ?? ''];
     const wide = names.map((name) => widthOf(name, 12.5));
     const isTight = (wide[0] ?? 0) / 2 + (wide[1] ?? 0) / 2 > room;
     const found = names.find((_, j) => (j > 0 || !isTight) && fits('name', wide[j] ?? 0));
-    return { ...size, name: found ?? '', hasCost: fits('cost', widthOf('88.8M', 11.5)) };
+    return { ...size, name: found ?? '', cost: fits('cost', widthOf(cost, 11.5)) ? cost : '' };
   });
 }
 

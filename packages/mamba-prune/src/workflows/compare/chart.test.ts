@@ -28,7 +28,9 @@ describe('drawChart', () => {
     expect(texts(svg)).toEqual(
       expect.arrayContaining([
         ...['Accuracy against cost', '3 seeds', '4 epochs'],
-        ...['dense', 'one-shot', 'Refill', 'RSST', '70% removed', '7.95M', '2.46M'],
+        ...['dense', 'one-shot', 'Refill', 'RSST', '70% removed', '7.95 M', '2.46 M'],
+        // The ticks of the axis.
+        ...['0', '2 M', '8 M'],
         ...['89.73', '88.53', '88.67', '88.77'],
       ]),
     );

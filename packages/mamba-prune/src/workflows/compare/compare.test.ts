@@ -10,7 +10,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { FileLock } from '../../training/lock.js';
+import { FileLock } from '../../files/lock.js';
 import { readPruningRecord } from '../prune/record.js';
 import { type CompareControl, type CompareHooks, type CompareRequest, compare } from './compare.js';
 import type { CompareResults } from './results.js';
