@@ -50,7 +50,7 @@ export function copyEarlierFiles(): EarlierFiles {
   const at = (...path: string[]): string => join(folder, ...path);
   cpSync(fixtures, folder, { recursive: true });
   for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
-    if (!entry.isFile() || !/\.(?:json|jsonl|md)$/.test(entry.name)) continue;
+    if (!entry.isFile() || !/\.jsonl?$/.test(entry.name)) continue;
     const path = join(entry.parentPath, entry.name);
     writeFileSync(path, readFileSync(path, 'utf8').replaceAll(home, folder));
   }
