@@ -10,7 +10,7 @@
 // program that both import, with the flags that say what its shapes do not, such as '/a/net.pth --arch resnet20'. --renamed
 // names a word that the new version writes otherwise.
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, renameSync } from 'node:fs';
 import { writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
@@ -65,7 +65,12 @@ function carryOut(tree, folder) {
   }
   // The same path for both: runs hold the paths of the models that they begin with.
   const work = join(out, 'work');
-  rmSync(work, { recursive: true, force: true });
+  if (existsSync(work)) {
+    console.error(
+      `compare-versions: ${work} exists, expected nothing there. If it is of a comparison that was stopped, remove it.`,
+    );
+    process.exit(2);
+  }
   mkdirSync(work);
   writeImages(join(work, 'images'));
   mkdirSync(join(work, 'printed'));
