@@ -366,6 +366,8 @@ export {
 } from './workflows/quickstart.js';
 export type { RecipeSettings, RunControl, TrainSettings } from './workflows/settings.js';
 export type {
+  ComparisonPicture,
+  PictureHeading,
   ReportHooks,
   ReportOptions,
   ReportPackage,

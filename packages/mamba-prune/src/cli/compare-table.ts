@@ -1,4 +1,6 @@
 // What `compare` prints when it is done.
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Comparison } from '../workflows/compare/compare.js';
 import {
   describe,
@@ -63,7 +65,10 @@ export function printComparison(context: Context, { settings, results, path }: C
   context.print();
   context.facts([
     ['table', relativePath(`${path}/results.md`)],
-    ['picture', `${relativePath(`${path}/accuracy-macs.svg`)} and .png`],
+    // Without the package that draws it there is none.
+    ...(existsSync(join(path, 'accuracy-macs.svg'))
+      ? [['picture', `${relativePath(`${path}/accuracy-macs.svg`)} and .png`] as const]
+      : []),
     ['numbers', relativePath(`${path}/results.json`)],
   ]);
 }

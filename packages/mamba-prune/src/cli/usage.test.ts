@@ -38,6 +38,19 @@ describe('help', () => {
     },
   );
 
+  it.each(commands)('of %s %s says of every option what it is', async (...name) => {
+    const words = name.filter((word) => typeof word === 'string');
+    const { stdout } = await runCli([...words, '--help']);
+    const options = [...stdout.matchAll(/^ {2}(?:-\w, )?(--[\w-]+)(?: [<[]\S*)? {2,}(.*)$/gm)];
+    expect(options.length).toBeGreaterThan(2);
+    // What begins with these is a fragment, which says nothing without the flag's name.
+    const fragments = options.filter(([, flag = '', text = '']) => {
+      if (flag.endsWith('-rate')) return false; // They stand below --rate, which says what they are.
+      return /^(?:(?:of|in|from|within|which|most)\s|(?:how|norm|units|what):|\()/.test(text);
+    });
+    expect(fragments.map(([, flag, text]) => `${flag ?? ''} ${text ?? ''}`)).toEqual([]);
+  });
+
   it('lists every command', async () => {
     const { stdout } = await runCli(['--help']);
     for (const [name] of commands) expect(stdout).toMatch(new RegExp(`^  ${name ?? ''} `, 'm'));

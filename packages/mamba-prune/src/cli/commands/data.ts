@@ -82,7 +82,7 @@ function addGet(data: Command, cli: Cli): void {
     .argument('<name>', listed(downloads.map(({ name }) => name)))
     .option(
       '--data <dir>',
-      `where to (default: ${downloadFolder}` +
+      `folder to unpack into (default: ${downloadFolder}` +
         `${cached.map(({ name }) => `; ${name} the cache, where it needs no --data`).join('')})`,
     );
   addCommonOptions(command, { computes: false });
@@ -150,7 +150,7 @@ function addVerify(data: Command, cli: Cli): void {
     .summary('check every file and image of a data set')
     .description('Checks a data set: files, sizes, counts per class, and every image.')
     .argument('<name>', 'a data set that data list names')
-    .option('--data <dir>', `its folder; ${needNone()}`);
+    .option('--data <dir>', `folder of the data set; ${needNone()}`);
   addCommonOptions(command, { computes: false });
   addExamples(command, [
     ['A download', 'mamba-prune data verify cifar10 --data data'],

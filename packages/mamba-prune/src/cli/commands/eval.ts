@@ -33,24 +33,31 @@ export function addEvalCommand(program: Command, cli: Cli): void {
     .summary('measure the accuracy of a model')
     .description('Measures loss and accuracy of a model on a data set.')
     .argument('<MODEL|RUN>', modelOrOnnxArgument);
-  addDataOptions(command, 'those the model was trained on');
+  addDataOptions(command, 'the one the model was trained on');
   command
     .addOption(
-      choiceOption('--split <part>', 'which images', ['test', 'train']).default('test', 'test'),
+      choiceOption('--split <part>', 'part of the data set to evaluate on', [
+        'test',
+        'train',
+      ]).default('test', 'test'),
     )
     .addOption(
-      integerOption('--images <n>', 'at most so many, evenly over the classes', {
-        min: 1,
-        max: trainLimits.images,
-      }),
+      integerOption(
+        '--images <n>',
+        'evaluate on at most this many, spread evenly over the classes',
+        {
+          min: 1,
+          max: trainLimits.images,
+        },
+      ),
     )
     .addOption(
-      integerOption('--batch-size <n>', 'images at a time', {
+      integerOption('--batch-size <n>', 'number of images at a time', {
         min: 1,
         max: trainLimits.batchSize,
       }).default(256),
     )
-    .option('--per-class', 'accuracy of every class too');
+    .option('--per-class', 'show the accuracy of every class too');
   addImportOptions(command);
   addCommonOptions(command);
   addExamples(command, [

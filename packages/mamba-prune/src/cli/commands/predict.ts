@@ -35,7 +35,7 @@ export function addPredictCommand(program: Command, cli: Cli): void {
     .argument('<MODEL|RUN>', modelOrOnnxArgument)
     .argument('<IMAGE...>', 'image files')
     .addOption(
-      integerOption('--top-k <n>', 'classes to show per image', {
+      integerOption('--top-k <n>', 'number of classes to show for each image', {
         min: 1,
         max: modelLimits.numClasses,
       }).default(5),

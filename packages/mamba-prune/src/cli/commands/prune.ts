@@ -66,7 +66,7 @@ export function addPruneCommand(program: Command, cli: Cli): void {
     )
     .argument('[MODEL|RUN]', `${modelArgument}; not needed to resume`);
   addPruningOptions(command);
-  addDataOptions(command, 'those the model was trained on, if they are found');
+  addDataOptions(command, 'the one the model was trained on, if it is found');
   addRecipeOptions(command, 'Fine-tuning after each cut:', defaults);
   addTeacherOptions(command);
   addImportOptions(command);

@@ -28,12 +28,12 @@ export function addDataOptions(command: Command, fallback?: string): void {
   command
     .optionsGroup('Data:')
     .addOption(datasetOption(fallback))
-    .option('--data <dir>', `their folder; ${needNone()}`);
+    .option('--data <dir>', `folder of the data set; ${needNone()}`);
 }
 
 /** The data sets that there are when a command line is read: a module may have registered some. */
 export const datasetOption = (fallback?: string): Option =>
-  choiceOption('--dataset <name>', 'images', datasetNames(), fallback).argParser((name: string) =>
+  choiceOption('--dataset <name>', 'data set', datasetNames(), fallback).argParser((name: string) =>
     checkChoice(name, datasetNames()),
   );
 
@@ -66,7 +66,7 @@ export function addPreparationOptions(command: Command): void {
     .addOption(
       numberOption(
         '--crop-share <x>',
-        `what the crop leaves of the shorter side (default: ${cropShares()})`,
+        `share of the shorter side that the centre crop keeps (default: ${cropShares()})`,
         { min: leastCropShare, max: 1 },
       ),
     );

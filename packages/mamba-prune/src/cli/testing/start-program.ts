@@ -9,6 +9,8 @@ export interface StartOptions {
   readonly folder: string;
   /** For signal-self.mjs: the process sends itself a signal. */
   readonly signalWhen?: object | undefined;
+  /** Scripts of test/support to run before the program. */
+  readonly imports?: readonly string[];
   /** As the leader of a group, as a shell makes one: Ctrl-C reaches its children too. */
   readonly detached?: boolean;
 }
@@ -17,9 +19,10 @@ export interface StartOptions {
 export function startProgram(
   main: string,
   argv: readonly string[],
-  { folder, signalWhen, detached = false }: StartOptions,
+  { folder, signalWhen, imports = [], detached = false }: StartOptions,
 ): Promise<Ended> {
-  const hook = signalWhen ? ['--import', join(support, 'signal-self.mjs')] : [];
+  const scripts = [...imports, ...(signalWhen ? ['signal-self.mjs'] : [])];
+  const hook = scripts.flatMap((name) => ['--import', join(support, name)]);
   const env = {
     ...process.env,
     XDG_CACHE_HOME: join(folder, 'cache'),

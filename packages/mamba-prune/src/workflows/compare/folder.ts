@@ -4,7 +4,7 @@
 //     seed-0/base             the dense training of a seed: a run of `train`
 //     seed-0/dense, ...       the methods: runs of `prune`
 //     results.json, .md       what came out, rewritten whenever a run ends
-//     accuracy-macs.svg, .png
+//     accuracy-macs.svg, .png the picture, where the package that draws it is installed
 //     compare.lock            while a process works on it
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
