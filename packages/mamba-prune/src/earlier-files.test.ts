@@ -130,6 +130,8 @@ describe('a finished run of an earlier version', () => {
     expect(longer).toMatchObject({ finished: true, epochs: 4 });
     await printed(
       ...['prune', at('runs', 'dense'), '--rewind', 'epoch:2', '--rate', '0.5', '--epochs', '1'],
+      // The model's file names the folder where the images were when it was made.
+      ...['--dataset', 'folder', '--data', at('images')],
       ...['--batch-size', '8', '--out', at('rewound'), ...oneThread],
     );
     const record = readPruningRecord(at('rewound'));
