@@ -166,14 +166,6 @@ export function addPruningOptions(command: Command): void {
         max: trainLimits.epochs,
       },
     ),
-    integerOption(
-      '--rechoose <n>',
-      'choose the doomed units anew after every n regularised epochs',
-      {
-        min: 1,
-        max: trainLimits.epochs,
-      },
-    ),
   ]);
 }
 
