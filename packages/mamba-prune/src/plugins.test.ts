@@ -64,6 +64,19 @@ describe('the modules of a command line', () => {
     );
   });
 
+  it('may import each other in any order', async () => {
+    Object.assign(globalThis, {
+      registerLone: () => {
+        registerFamily(ownFamily('lone'));
+      },
+    });
+    const lone = written('lone.mjs', 'globalThis.registerLone();\n');
+    await loadPlugin(lone);
+    // What it would register was registered when its import was loaded by itself.
+    await loadPlugin(written('both.mjs', "import './lone.mjs';\n"));
+    expect(families().filter(({ name }) => name === 'lone')).toHaveLength(1);
+  });
+
   it('bring no flag that a command has already, and may share one with another family', async () => {
     const registering = (name: string, flag: string): string => {
       const values = count(9);
