@@ -351,3 +351,18 @@ it('has its own configuration, shapes, summary and graph where it brings them', 
   const { verification } = await exportOnnx(join(folder, 'full.onnx'), model, info(model));
   expect(verification?.images).toBe(4);
 });
+
+it('says that there is no memory for a model that nothing has counted before', () => {
+  registerFamily(
+    ownFamily('huge', {
+      create: () => {
+        throw new Error(
+          "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.",
+        );
+      },
+    }),
+  );
+  expect(() => createModel('huge_small')).toThrow(
+    'huge_small: the memory of this machine does not suffice for a model of these sizes. Choose smaller ones',
+  );
+});
