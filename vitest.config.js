@@ -1,19 +1,14 @@
-import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
-
-const source = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+import { entryPoints } from './scripts/entry-points.mjs';
 
 export default defineConfig({
   resolve: {
     // Tests run on the TypeScript sources, so they never test a stale build.
-    alias: {
-      '@mamba-prune/libtorch': source('packages/libtorch/src/index.ts'),
-      '@mamba-prune/report': source('packages/report/src/index.ts'),
-      // Before the package itself, which would match first.
-      'mamba-prune/preparation/threads': source('packages/mamba-prune/src/preparation/threads.ts'),
-      'mamba-prune/preparation': source('packages/mamba-prune/src/preparation/index.ts'),
-      'mamba-prune': source('packages/mamba-prune/src/index.ts'),
-    },
+    alias: entryPoints().map(({ name, source }) => ({
+      // All of the name: one that only begins with it is another entry.
+      find: new RegExp(`^${name}$`),
+      replacement: source,
+    })),
   },
   test: {
     include: [

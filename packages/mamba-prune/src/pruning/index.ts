@@ -1,0 +1,78 @@
+/**
+ * Pruning: units are scored, chosen and cut; Refill and RSST. Written on groups, so that it works on every model.
+ *
+ * @module mamba-prune/pruning
+ */
+export type { GroupMember, KeptUnits, PruningGroup } from '../models/groups.js';
+export {
+  type Calibration,
+  type CalibrationBatch,
+  type ImportanceNorm,
+  type ScoreOptions,
+  type UnitScore,
+  defaultImportance,
+  importanceNorms,
+  scoreUnits,
+  unitScores,
+} from './importance.js';
+export {
+  type SelectionOptions,
+  keptCount,
+  normalizations,
+  selectUnits,
+  selectionScopes,
+} from './selection.js';
+export { type CutOptions, chooseUnits, defaultKinds } from './select-units.js';
+export { type PruningResult, pruneOneShot } from './oneshot.js';
+export {
+  type RefillChoice,
+  type RefillCounts,
+  type RefillOptions,
+  pruneWithRefill,
+  refillBudgets,
+  refillCounts,
+  refillScores,
+  refillUnits,
+} from './refill.js';
+export { type TensorCut, maskModel, pruneModel, tensorCut } from './surgery.js';
+export {
+  type HasWeight,
+  type PruneHybridOptions,
+  type PruneKindOptions,
+  type StructuredPruningOptions,
+  calculateChannelImportance,
+  calculateNeuronImportance,
+  computeMambaStructuredRegularization,
+  pruneMambaHybrid,
+  pruneMambaMlpStructured,
+  pruneMambaSsmStructured,
+} from './mamba-structured.js';
+export {
+  type KindNorms,
+  type NearZeroOptions,
+  type NormCutOptions,
+  type NormSpread,
+  type RegApplication,
+  type RegNorm,
+  type RegularizerOptions,
+  type RsstHooks,
+  type RsstOptions,
+  type RsstSchedule,
+  type RsstStrength,
+  type UnitNorms,
+  type UnitSet,
+  computeStructuredRegularization,
+  doomedUnits,
+  measureUnitNorms,
+  readUnitNorms,
+  regApplications,
+  regNorms,
+  rsstDefaults,
+  rsstHooks,
+  rsstLambda,
+  rsstScheduleExp,
+  rsstSchedules,
+  summarizeUnitNorms,
+  unitsByNorm,
+  unitsOverNearZero,
+} from './rsst/index.js';
