@@ -74,4 +74,4 @@ export {
 } from '../bench/bench.js';
 export { benchModel } from '../bench/bench-model.js';
 export { type OnnxCandidate, benchOnnx } from '../bench/bench-onnx.js';
-export type { Spread } from '../bench/statistics.js';
+export type { Spread } from '../statistics.js';
