@@ -4,16 +4,14 @@ import type { ResNetOptions } from './resnet/config.js';
 import type { VitOptions, VitPooling } from './vit/config.js';
 
 /**
- * The options of all families. A family of one's own adds its options by merging into this interface. A module that
- * holds this declares them for all of a program:
- *
- *     import type {} from 'mamba-prune/models';
+ * The options of all families. A family of one's own adds its options by merging into this interface, in a module that
+ * imports or exports something:
  *
  *     declare module 'mamba-prune/models' {
  *       interface ModelOptions { readonly tokens?: number | undefined }
  *     }
  *
- * TypeScript merges only where the name is an interface, so it must stay one, here and in the entry.
+ * It has to stay an interface, and the entry has to export it by this name: TypeScript merges nothing else.
  */
 export interface ModelOptions extends MambaOptions, VitOptions, ResNetOptions {}
 
