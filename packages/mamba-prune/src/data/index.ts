@@ -22,8 +22,6 @@ export type { DownloadableName, DownloadDatasetOptions } from './get-dataset.js'
 export { downloadDataset } from './get-dataset.js';
 export type { BatchLoaderOptions } from './loader.js';
 export { BatchLoader } from './loader.js';
-export type { LoaderSpeed } from './measure-loader.js';
-export { measureLoader } from './measure-loader.js';
 export { MemorySplit } from './memory-split.js';
 export { readImage } from './read-image.js';
 export type {

@@ -10,14 +10,13 @@ export type { DataHooks, DataSettings, PreparationSettings } from './fit.js';
 
 export type { PruneHooks, PrunePhase } from './prune/hooks.js';
 export { type PruneRun, pruneRun } from './prune/run.js';
-export {
-  type DistillSettings,
-  type ImportanceReason,
-  type PruneMethod,
-  type PruneSettings,
-  type RefillSettings,
-  type RsstSettings,
-  pruneMethods,
+export type {
+  DistillSettings,
+  ImportanceReason,
+  PruneMethod,
+  PruneSettings,
+  RefillSettings,
+  RsstSettings,
 } from './prune/settings.js';
 export type { Rewind } from './prune/rewind.js';
 export { type CalibrationOptions, calibrationOf } from './prune/calibration.js';
