@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { isOutOfMemory, OutOfMemoryError } from '../memory.js';
 import { fitBatchSize } from './auto-batch.js';
-import { RunFolder, train } from './index.js';
+import { RunFolder } from './index.js';
+import { train } from './trainer.js';
 import { temporaryFolder, toyDataset, ToyModel, toyOptions, toyRun } from './testing/toy.js';
 
 /** As libtorch 2.11 words it. */

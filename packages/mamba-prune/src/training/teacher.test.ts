@@ -3,7 +3,9 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { UsageError } from '../errors.js';
-import { checkTeacher, type Distillation, RunFolder, train } from './index.js';
+import { type Distillation, RunFolder } from './index.js';
+import { checkTeacher } from './teacher.js';
+import { train } from './trainer.js';
 import { classificationLoss, distilledLoss } from './losses.js';
 import {
   temporaryFolder,

@@ -1,11 +1,6 @@
 // What pruning.json and importance/ say, as the page draws it.
-import {
-  type PruningRecord,
-  type RoundRecord,
-  type RoundScoresFile,
-  decodeUnits,
-  readRoundScores,
-} from 'mamba-prune';
+import { type PruningRecord, type RoundRecord, type RoundScoresFile, readRoundScores } from 'mamba-prune/workflows';
+import { decodeUnits } from 'mamba-prune/internal';
 import type { GroupData, PruningData, RoundData, ScoresData } from './types.js';
 
 /** @param path - of the run; @throws DataError if the scores of a round are damaged */
