@@ -87,7 +87,7 @@ const nameFamilies = [
   // The flags of the original script, which trained Mambas.
   'cli/options/imp\\.ts',
   // Cards of models on the Hub tell a ViT by the names and sizes of timm.
-  'hub/model-card-config\\.ts',
+  '(hub/model-card-config|models/import/card)\\.ts',
   // To be moved into the families: what a preset chooses for a Mamba, what a file of a ViT leaves out.
   'training/presets\\.ts',
   'workflows/open-model-file\\.ts',

@@ -59,7 +59,8 @@ export function scanForms({ length: L, channels: D, states: N, A }) {
   return {
     scan: (g, inputs, layout) => o.selectiveScan(g, inputs, layout, 'scan'),
     'scan-adaptive': (g, inputs, layout) => o.selectiveScan(g, inputs, layout, 'scan-adaptive'),
-    'linear-attention': (g, inputs, layout) => o.selectiveScan(g, inputs, layout, 'linear-attention'),
+    'linear-attention': (g, inputs, layout) =>
+      o.selectiveScan(g, inputs, layout, 'linear-attention'),
     hoisted(g, inputs, layout) {
       const { decay, input, c } = hoisted(g, inputs);
       const flat = (value) => o.reshape(g, value, [L, 'all']);
