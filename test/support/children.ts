@@ -14,3 +14,24 @@ export function endsWithTests<C extends ChildProcess>(child: C): C {
   child.once('close', () => running.delete(child));
   return child;
 }
+
+export interface Ended {
+  /** Exit status; null if a signal ended it. */
+  readonly status: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Waits for a process that `endsWithTests`, and gives what it printed. */
+export function ended(child: ChildProcess): Promise<Ended> {
+  endsWithTests(child);
+  let [stdout, stderr] = ['', ''];
+  child.stdout?.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
+  child.stderr?.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+  return new Promise((done) => {
+    child.on('close', (status, signal) => {
+      done({ status, signal, stdout, stderr });
+    });
+  });
+}

@@ -54,7 +54,7 @@ export { type RefillOptions, pruneWithRefill } from './pruning/refill.js';
 export { maskModel, pruneModel } from './pruning/surgery.js';
 
 export { DataError } from './data/errors.js';
-export { openDataset } from './data/datasets.js';
+export { openDataset, registerDataset } from './data/datasets.js';
 export type { Dataset, DatasetInfo, ImageSplit, OpenDatasetOptions } from './data/types.js';
 
 export {
@@ -80,8 +80,9 @@ export { type PredictOptions, type Prediction, predictImages } from './inference
 export {
   type EvaluateModelOptions,
   type ModelEvaluation,
+  NotFiniteError,
   evaluateModel,
-} from './workflows/evaluate-model.js';
+} from './inference/evaluate-model.js';
 export { type CalibrationOptions, calibrationOf } from './workflows/prune/calibration.js';
 export { type PruneRun, pruneRun } from './workflows/prune/run.js';
 export type { PruneSettings } from './workflows/prune/settings.js';

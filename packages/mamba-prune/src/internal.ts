@@ -2,11 +2,14 @@
  * What @mamba-prune/report and the benchmarks of this repository use beside the public entries. It is no part of the
  * public interface: a name here may change or go in any version.
  */
+export { requireRecordedDataset } from './data/datasets.js';
 export { makeFolder } from './files/folder.js';
 export { checkModelFile } from './models/model-file.js';
 export { modelLabel } from './models/model-label.js';
 export { imageType, weightCopies } from './models/precision.js';
 export type {
+  ComparisonPicture,
+  PictureHeading,
   ReportHooks,
   ReportOptions,
   ReportPackage,

@@ -20,6 +20,12 @@ export const modelLimits = {
   baseWidth: 65_536,
 } as const;
 
+/**
+ * A size in a model's description. More than an option may ask for: a width is a product (`expand` times `dModel`), or
+ * comes from a file that another program wrote. No kernel goes beyond, and no memory.
+ */
+export const largestSize = 2 ** 20;
+
 /** Stages of a ResNet: each doubles the width and halves the image. */
 export const mostStages = 12;
 
@@ -36,6 +42,15 @@ export const trainLimits = {
   lr: 1e6,
   /** Strengths of penalties, and norms. */
   strength: 1e9,
+} as const;
+
+/** Of data sets and their batches. */
+export const dataLimits = {
+  /** Side that images of a folder are brought to: beyond it a batch of them fits into no memory. */
+  imageSize: 4096,
+  /** Samples of a batch that is made on a device, whose kernel counts rows in 32 bits. */
+  deviceBatch: 2 ** 24,
+  workers: 2 ** 20,
 } as const;
 
 /** Of pruning. */

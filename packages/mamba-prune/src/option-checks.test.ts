@@ -109,7 +109,7 @@ describe('options inside options', () => {
       pruneOneShot(model, { ...cut, rates: { ssm: 0.2 }, roundTo: '8' as never }),
     ).rejects.toThrow("roundTo: got the string '8'");
     await expect(predictImages(model, info, [], { batchSize: 0 })).rejects.toThrow(
-      'batch size: got 0',
+      'predict: batchSize: got 0, expected an integer of at least 1',
     );
   });
 });

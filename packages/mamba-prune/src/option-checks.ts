@@ -1,16 +1,22 @@
 /** Options by name, as they come from JavaScript: what would be passed over in silence is refused. */
 import { type OptionKind, type OptionKinds, checkOptions as check } from '@mamba-prune/libtorch';
+import { type Failure, usageError } from './checks.js';
 import { UsageError } from './errors.js';
 
 export type { OptionKind, OptionKinds };
 
-/** As libtorch's, with the error that this package throws. @throws UsageError naming the option and the known ones */
+/**
+ * As libtorch's, with the errors of this package.
+ * @param fail - makes the error. By default a UsageError.
+ * @throws UsageError naming the option and the known ones
+ */
 export function checkOptions(
   where: string,
   options: unknown,
   known: Readonly<Record<string, OptionKind>>,
+  fail: Failure = usageError,
 ): void {
-  check(where, options, known, (message) => new UsageError(message));
+  check(where, options, known, fail);
 }
 
 /**
@@ -22,13 +28,14 @@ export function requireOptions<K extends string>(
   options: unknown,
   known: Readonly<Record<K, OptionKind>>,
   needed: readonly NoInfer<K>[] = [],
+  fail: Failure = usageError,
 ): void {
   // null is described as what it is.
-  checkOptions(where, options === undefined ? null : options, known);
+  checkOptions(where, options === undefined ? null : options, known, fail);
   const given = options as Readonly<Record<string, unknown>>;
   const missing = needed.filter((name) => given[name] === undefined);
   if (missing.length === 0) return;
-  throw new UsageError(
+  throw fail(
     `${where}: got options without ${missing.join(', ')}, expected ${missing.length === 1 ? 'it' : 'them'} to be given.`,
   );
 }

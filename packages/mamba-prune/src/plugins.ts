@@ -8,32 +8,35 @@ import { delimiter, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { UsageError } from './errors.js';
 
-/** What a module has registered so far. */
-class Plugin {
-  readonly registered: string[] = [];
-
-  /** @param name - as it was given: a path, or the name of a package */
-  constructor(readonly name: string) {}
-
-  register(what: string): void {
-    this.registered.push(what);
-  }
+interface Plugin {
+  /** As it was given: a path, or the name of a package. */
+  readonly name: string;
+  registered: number;
 }
 
-let loading: Plugin | undefined;
-const loaded = new Map<string, Plugin>();
-
 /** The module that is being loaded; what is registered meanwhile is its own. */
-export const loadingPlugin = (): Plugin | undefined => loading;
+let loading: Plugin | undefined;
+const loaded = new Set<string>();
+/** What other processes need to know the same names. */
+const modules = new Set<string>();
 
-/** The modules that were loaded, as they were given. */
-export const loadedPlugins = (): string[] => Array.from(loaded.values(), ({ name }) => name);
+/**
+ * Notes that something was registered.
+ * @param said - the module that it says it comes from: a path, a file URL or a package
+ * @returns what has to be loaded for it elsewhere; undefined where that is not known
+ */
+export function registeredBy(said: string | undefined): string | undefined {
+  if (loading) loading.registered += 1;
+  const module = said?.startsWith('file:') === true ? fileURLToPath(said) : (said ?? loading?.name);
+  if (module !== undefined) modules.add(module);
+  return module;
+}
 
 const variable = 'MAMBA_PRUNE_PLUGINS';
 
 /** The variable of the environment by which processes that this one starts know its modules. */
 export function pluginEnvironment(): Record<string, string> {
-  return loaded.size === 0 ? {} : { [variable]: loadedPlugins().join(delimiter) };
+  return modules.size === 0 ? {} : { [variable]: [...modules].join(delimiter) };
 }
 
 /** The modules that the environment names, in `MAMBA_PRUNE_PLUGINS`, separated as in PATH. */
@@ -48,7 +51,7 @@ export const environmentPlugins = (env: Readonly<Record<string, string | undefin
 export async function loadPlugin(name: string): Promise<void> {
   const url = urlOf(name);
   if (loaded.has(url)) return;
-  const plugin = new Plugin(name);
+  const plugin: Plugin = { name, registered: 0 };
   loading = plugin;
   try {
     await import(url);
@@ -59,13 +62,13 @@ export async function loadPlugin(name: string): Promise<void> {
   } finally {
     loading = undefined;
   }
-  if (plugin.registered.length === 0) {
+  if (plugin.registered === 0) {
     throw new UsageError(
       `--plugin ${name}: it registered nothing, expected a module that calls registerFamily, registerDataset or ` +
         `registerImportance. It has to import the mamba-prune that runs here: ${fileURLToPath(new URL('..', import.meta.url))}`,
     );
   }
-  loaded.set(url, plugin);
+  loaded.add(url);
 }
 
 function urlOf(name: string): string {

@@ -1,9 +1,28 @@
-// Pages are made by a package of their own, @mamba-prune/report, which builds on this one. It is loaded
+// Pages and pictures are made by a package of their own, @mamba-prune/report, which builds on this one. It is loaded
 // by name when it is asked for, so that neither needs the other to be compiled or installed.
+import type { CompareResults } from './workflows/compare/results.js';
+
 /** What the commands use of it; the package checks that it offers this. */
 export interface ReportPackage {
   readonly writeReport: (options: ReportOptions, hooks?: ReportHooks) => Promise<ReportResult>;
   readonly startStudio: (options: StudioOptions) => Promise<Studio>;
+  readonly drawComparison: (
+    results: CompareResults,
+    heading: PictureHeading,
+  ) => Promise<ComparisonPicture>;
+}
+
+/** What stands over a picture. */
+export interface PictureHeading {
+  readonly title: string;
+  readonly lines: readonly string[];
+}
+
+export interface ComparisonPicture {
+  /** Text of an SVG file with a light ground. */
+  readonly svg: string;
+  /** The same as PNG, with twice as many pixels, for sharp text on every screen. */
+  readonly png: Uint8Array;
 }
 
 export interface ReportOptions {
@@ -54,8 +73,11 @@ export interface Studio {
 
 const name = '@mamba-prune/report';
 
-/** @throws Error saying how to install it, if it is not */
-export async function loadReportPackage(): Promise<ReportPackage> {
+/**
+ * @param user - what needs it, for the error
+ * @throws Error saying how to install it, if it is not
+ */
+export async function loadReportPackage(user = 'pages need'): Promise<ReportPackage> {
   try {
     return (await import(name)) as ReportPackage;
   } catch (error) {
@@ -64,7 +86,7 @@ export async function loadReportPackage(): Promise<ReportPackage> {
     const isMissing = code === 'ERR_MODULE_NOT_FOUND' && (error as Error).message.includes(name);
     if (!isMissing) throw error;
     throw new Error(
-      `pages need the package ${name}, which is not installed (in a clone: not built). ` +
+      `${user} the package ${name}, which is not installed (in a clone: not built). ` +
         `Run: npm install ${name} (in a clone: npm run build)`,
       { cause: error },
     );

@@ -81,10 +81,10 @@ const calls: Record<string, [call: () => unknown, words: string]> = {
   ],
   'Ema with an object as its decay': [
     () => new Ema(model, wrong({ deca: 1 })),
-    'Ema: got the decay {"deca":1}, expected a number from 0 up to but not including 1',
+    'Ema: decay: got an object, expected a number of at least 0 and below 1',
   ],
-  'Ema with a decay of 1': [() => new Ema(model, 1), 'Ema: got the decay 1, expected'],
-  'Ema with a decay that is no number': [() => new Ema(model, NaN), 'Ema: got the decay NaN'],
+  'Ema with a decay of 1': [() => new Ema(model, 1), 'Ema: decay: got 1, expected'],
+  'Ema with a decay that is no number': [() => new Ema(model, NaN), 'Ema: decay: got NaN'],
   'pruneOneShot without rates': [
     () => pruneOneShot(model, wrong({ importance: 'l2', ranking: 'global' })),
     'CutOptions: got options without rates, expected it to be given',

@@ -13,6 +13,20 @@ const methodColours: Readonly<Record<string, string>> = {
 
 export const methodColour = (method: string): string => methodColours[method] ?? 'var(--series-1)';
 
+/** What the variables of `style/theme.css` are in a light page, for pictures that stand in none. */
+export const lightColours = {
+  '--card': '#ffffff',
+  '--ink': '#17212b',
+  '--soft': '#55626f',
+  '--grid': '#e9edf1',
+  '--track': '#e8ecf0',
+  '--dense': '#3e4c59',
+  '--oneshot': '#8a4fb0',
+  '--refill': '#0072b2',
+  '--rsst': '#c75300',
+  '--series-1': '#0072b2',
+} as const;
+
 /**
  * Few runs have a colour each, a dense one alone is grey; many are told apart by method, as the eye
  * tells no more than about seven colours apart.

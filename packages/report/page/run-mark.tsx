@@ -1,15 +1,20 @@
 // The sign of a run: a colour, and the shape of its method, which tells runs apart without colours.
 import type { RunData } from '../src/data/types.js';
 
+type SymbolName = 'square' | 'triangle' | 'circle' | 'diamond';
+
 /** As Observable Plot calls them. */
-export const methodSymbols: Readonly<Record<RunData['method'], string>> = {
+export const methodSymbols: Readonly<Record<RunData['method'], SymbolName>> = {
   train: 'square',
   oneshot: 'triangle',
   refill: 'circle',
   rsst: 'diamond',
 };
 
-const known: Readonly<Record<string, string>> = { ...methodSymbols, dense: 'square' };
+const known: Readonly<Record<string, SymbolName>> = { ...methodSymbols, dense: 'square' };
+
+/** @param method - one of `RunData.method`, or `dense`; others have a circle */
+export const methodSymbol = (method: string): SymbolName => known[method] ?? 'circle';
 
 interface RunMarkProps {
   /** One of `RunData.method`, or `dense`; others have a circle. */
@@ -18,5 +23,5 @@ interface RunMarkProps {
 }
 
 export function RunMark({ method, colour }: RunMarkProps) {
-  return <i class={`dot ${known[method] ?? 'circle'}`} style={{ '--colour': colour }} />;
+  return <i class={`dot ${methodSymbol(method)}`} style={{ '--colour': colour }} />;
 }

@@ -1,6 +1,6 @@
 // Names of groups, kinds and runs.
 import type { GroupData, ReportData, RunData } from '../src/data/types.js';
-import type { Language, Translate } from './i18n/index.js';
+import type { Language, TextKey, Translate } from './i18n/index.js';
 
 /** What the units of a kind are called; its name where the report does not say. */
 export function kindName(
@@ -26,6 +26,14 @@ export function shortNames(groups: readonly Pick<GroupData, 'name'>[]): string[]
 
 export const methodText = ({ method, isDense }: RunData, t: Translate): string =>
   t(method === 'train' && !isDense ? 'trainPruned' : method);
+
+/** Of a comparison's method; its own name where it is of another version. */
+export const methodName = (method: string, t: Translate): string =>
+  ['dense', 'oneshot', 'refill', 'rsst'].includes(method) ? t(method as TextKey) : method;
+
+/** `70%`; nothing for the dense model. */
+export const rateName = (rate: number): string =>
+  rate === 0 ? '' : `${Number((100 * rate).toFixed(4))}%`;
 
 /** What was asked for: `70%` where all kinds are to lose the same share, else `ssm 70%, mlp 50%`. */
 export const rateText = ({ pruning }: Pick<RunData, 'pruning'>): string =>

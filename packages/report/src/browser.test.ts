@@ -9,6 +9,8 @@ import type { Studio } from 'mamba-prune/internal';
 import type { Browser, Page } from 'playwright-core';
 import sharp from 'sharp';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { drawComparison } from './comparison-picture.js';
+import type { PicturedComparison } from './data/types.js';
 import { startStudio } from './studio/start-studio.js';
 import {
   type OpenedPage,
@@ -18,6 +20,7 @@ import {
   patience,
   seriousBarriers,
 } from './testing/browser.js';
+import { type ReadPicture, readPicture } from './testing/read-picture.js';
 import { writeSmallComparison } from './testing/small-comparison.js';
 import { type SmallRuns, makeSmallRuns } from './testing/small-runs.js';
 import { writeReport } from './write-report.js';
@@ -196,6 +199,25 @@ browserSuite(`a report${because}`, () => {
       "npx mamba-prune compare --quick --out 'a b'",
     );
     expect(await methods.getByText('in /work').count()).toBe(1);
+  });
+
+  it('draws a comparison as compare does', async () => {
+    const path = join(small.folder, 'comparison', 'results.json');
+    const results = JSON.parse(readFileSync(path, 'utf8')) as PicturedComparison;
+    const heading = { title: 'title', lines: [] };
+    const inFile = readPicture((await drawComparison(results, heading)).svg);
+    const inPage = readPicture(
+      await shared.page.evaluate<string>(
+        `document.querySelector('#methods .plot > svg').outerHTML`,
+      ),
+    );
+    const shown = ({ texts, ...values }: ReadPicture): unknown => ({
+      ...values,
+      texts: ['methods', 'names', 'costs', 'values'].map(texts),
+    });
+    expect(shown(inPage)).toEqual(shown(inFile));
+    expect(inPage.seeds).toHaveLength(results.runs.length);
+    expect([...inPage.seeds].sort()).toEqual(results.runs.map((run) => run.accuracy).sort());
   });
 
   it('runs the models that it holds', async () => {

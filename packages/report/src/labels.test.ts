@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { guessedWidth } from '../page/charts/guessed-width.js';
 import type { ReportData } from './data/types.js';
 import { reportHtml } from './report-html.js';
 import { noBrowser, openBrowser, openPage, seriousBarriers } from './testing/browser.js';
@@ -109,6 +110,43 @@ describe.skipIf(noBrowser !== undefined)(`texts in pictures${because}`, () => {
       expect(await page.evaluate(problems)).toEqual([]);
     }
   });
+});
+
+describe.skipIf(noBrowser !== undefined)(`the width of a text${because}`, () => {
+  it.each([400, 600])(
+    'is guessed too large rather than too small, in weight %i',
+    async (weight) => {
+      const page = await open(manyRuns(2), 1280);
+      const texts = [
+        'Accuracy against cost: mamba_nano on fashion-mnist',
+        'Mean of 6 seeds (small dots) with one standard deviation. Methods of one size stand side by side.',
+        ...[
+          'WILLIAM',
+          'mmm',
+          '70% removed',
+          '−90%',
+          '7.95 M',
+          '88.88',
+          'iljt',
+          'Refill',
+          '↑ →',
+          '…',
+        ],
+      ];
+      const measured = await page.evaluate<number[]>(`(${JSON.stringify(texts)}).map((text) => {
+      const line = document.createElement('span');
+      line.style.cssText = 'font: ${weight} 100px "Inter Variable"; position: absolute; white-space: pre; font-variant: tabular-nums';
+      line.textContent = text;
+      document.body.append(line);
+      return line.getBoundingClientRect().width;
+    })`);
+      texts.forEach((text, i) => {
+        expect({ text, fits: guessedWidth(text, 100) >= (measured[i] ?? Infinity) }).toEqual({
+          ...{ text, fits: true },
+        });
+      });
+    },
+  );
 });
 
 describe.skipIf(noBrowser !== undefined)(`many runs${because}`, () => {

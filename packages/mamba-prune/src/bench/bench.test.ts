@@ -127,7 +127,7 @@ describe('benchmarkModels', () => {
     await expect(benchmarkModels([], { inputShape: [1] })).rejects.toThrow('got no model');
     await expect(
       benchmarkModels([taking('a', 0)], { inputShape: [1], batches: [0] }),
-    ).rejects.toThrow('batch: got 0, expected an integer from 1');
+    ).rejects.toThrow('batch: got 0, expected an integer of at least 1');
   });
 });
 

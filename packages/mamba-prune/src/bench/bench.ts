@@ -8,6 +8,7 @@ import { explainingMemory } from '../memory.js';
 import type { ImageModel } from '../models/image-model.js';
 import { rememberModes } from '../models/modes.js';
 import { imageType, precisionOn, weightCopies } from '../models/precision.js';
+import { checksOf } from '../checks.js';
 import { type OptionKinds, requireOptions } from '../option-checks.js';
 import type { ComputePrecision, Precision } from '../precision.js';
 import { type Spread, median, quantile, sortedNumbers, spreadOf } from '../statistics.js';
@@ -122,9 +123,10 @@ export async function benchmarkModels(
   requireOptions('bench', options, benchKinds);
   const { batches = [1, 64], rounds = 15, warmup = 3, onProgress } = options;
   if (models.length === 0) throw new UsageError('bench: got no model, expected at least one.');
-  for (const batch of batches) checkCount('batch', batch, 1);
-  checkCount('rounds', rounds, 1);
-  checkCount('warmup', warmup, 0);
+  const { integer } = checksOf('bench');
+  for (const batch of batches) integer('batch', batch, { min: 1 });
+  integer('rounds', rounds, { min: 1 });
+  integer('warmup', warmup, { min: 0 });
   const precision = precisionOn(options.device ?? 'cpu', options.precision ?? 'fp32');
   const modules = models.map((model) => ('forward' in model ? model.module : undefined));
   const restoreModes = modules.map((module) => module && modesOf(module));
@@ -145,11 +147,6 @@ export async function benchmarkModels(
     for (const kept of copies) kept?.dispose();
     for (const restore of restoreModes) restore?.();
   }
-}
-
-function checkCount(name: string, value: number, least: number): void {
-  if (Number.isInteger(value) && value >= least) return;
-  throw new UsageError(`bench: ${name}: got ${value}, expected an integer from ${least}.`);
 }
 
 /** @returns puts the module's modes back */

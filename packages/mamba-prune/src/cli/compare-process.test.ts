@@ -1,19 +1,27 @@
 // `compare` as users start it: a real process with real children.
-import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { endsWithTests } from '../../../../test/support/children.js';
-import { support, transpiledMambaPrune } from '../../../../test/support/transpiled.js';
+import { transpiledMambaPrune } from '../../../../test/support/transpiled.js';
+import { buildPage } from '../../../report/src/testing/build-page.js';
 import type { CompareResults } from '../workflows/compare/results.js';
 import { writeTinyImages } from '../workflows/testing/tiny.js';
+import { startProgram } from './testing/start-program.js';
 
 const built = transpiledMambaPrune();
 const main = join(built.src, 'cli', 'main.js');
 let folder = '';
 
 beforeAll(async () => {
+  // The process finds the package that draws the picture as users do: compiled, with its bundle.
+  const typescript = dirname(createRequire(import.meta.url).resolve('typescript/package.json'));
+  const report = fileURLToPath(new URL('../../../report', import.meta.url));
+  spawnSync(process.execPath, [join(typescript, 'bin', 'tsc'), '-b', report]);
+  buildPage();
   folder = mkdtempSync(join(tmpdir(), 'mp-compare-process-'));
   await writeTinyImages(join(folder, 'images'));
 });
@@ -30,38 +38,12 @@ const argv = (out: string): string[] => [
   ...['--augment', 'none', '--device', 'cpu', '--jobs', '2', '--threads', '1', '--out', out],
 ];
 
-interface Ended {
-  readonly status: number | null;
-  readonly signal: string | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-/** @param signalWhen - for signal-self.mjs */
-function start(args: readonly string[], signalWhen?: object): Promise<Ended> {
-  const hook = signalWhen ? ['--import', join(support, 'signal-self.mjs')] : [];
-  const child = endsWithTests(
-    spawn(process.execPath, [...hook, main, ...args], {
-      env: {
-        ...process.env,
-        XDG_CACHE_HOME: join(folder, 'cache'),
-        FORCE_COLOR: '',
-        ...(signalWhen && { SIGNAL_WHEN: JSON.stringify(signalWhen) }),
-      },
-      cwd: folder,
-      // A group of its own, as a shell makes one: Ctrl-C reaches the children too.
-      detached: true,
-    }),
-  );
-  let [stdout, stderr] = ['', ''];
-  child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
-  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
-  return new Promise<Ended>((done) => {
-    child.on('close', (status, signal) => {
-      done({ status, signal, stdout, stderr });
-    });
-  });
-}
+/**
+ * @param signalWhen - for signal-self.mjs
+ * @param imports - scripts to run before the program
+ */
+const start = (args: readonly string[], signalWhen?: object, imports: readonly string[] = []) =>
+  startProgram(main, args, { folder, signalWhen, imports, detached: true });
 
 const outcome = (out: string): Pick<CompareResults, 'methods' | 'tests' | 'runs'> => {
   const path = join(folder, out, 'results.json');
@@ -95,6 +77,31 @@ describe('mamba-prune compare', () => {
     expect(outcome('parts')).toEqual(outcome('whole'));
     // Some twenty processes; each takes seconds to start on a busy machine.
   }, 600_000);
+
+  it('says how to get the picture where the package that draws it is not there', async () => {
+    const pictures = ['svg', 'png'].map((type) => join(folder, 'whole', `accuracy-macs.${type}`));
+    expect(pictures.every((path) => existsSync(path))).toBe(true);
+    for (const path of pictures) rmSync(path);
+    const before = outcome('whole');
+
+    const { status, stdout, stderr } = await start(argv('whole'), undefined, [
+      'without-report.mjs',
+    ]);
+    expect(status).toBe(0);
+    expect(stderr.replaceAll(/\s+/g, ' ')).toContain(
+      'accuracy-macs.svg and .png were not written: the picture needs the package @mamba-prune/report, which is not ' +
+        'installed (in a clone: not built). Run: npm install @mamba-prune/report (in a clone: npm run build). ' +
+        'The same command again draws them.',
+    );
+    expect(stdout).toContain('results.md');
+    expect(stdout).not.toContain('accuracy-macs');
+    expect(outcome('whole')).toEqual(before);
+
+    const again = await start(argv('whole'));
+    expect(again.status).toBe(0);
+    expect(again.stdout).toContain('accuracy-macs.svg and .png');
+    expect(pictures.every((path) => existsSync(path))).toBe(true);
+  });
 
   it('names the run that failed, and why', async () => {
     const model = join(folder, 'whole', 'seed-0', 'base', 'model.safetensors');

@@ -1,4 +1,6 @@
 // What `compare` prints when it is done.
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Comparison } from '../workflows/compare/compare.js';
 import {
   describe,
@@ -11,7 +13,7 @@ import { type MethodResult, sizeSpread } from '../workflows/compare/results.js';
 import { modelLabel } from '../models/model-label.js';
 import type { Context } from './context.js';
 import { relativePath } from '../shell.js';
-import { count, percent } from './terminal/format.js';
+import { count, percent } from '../format.js';
 import { bold } from './terminal/layout.js';
 import { printable } from './terminal/printable.js';
 import { wrapText } from './terminal/text.js';
@@ -63,7 +65,10 @@ export function printComparison(context: Context, { settings, results, path }: C
   context.print();
   context.facts([
     ['table', relativePath(`${path}/results.md`)],
-    ['picture', `${relativePath(`${path}/accuracy-macs.svg`)} and .png`],
+    // Without the package that draws it there is none.
+    ...(existsSync(join(path, 'accuracy-macs.svg'))
+      ? [['picture', `${relativePath(`${path}/accuracy-macs.svg`)} and .png`] as const]
+      : []),
     ['numbers', relativePath(`${path}/results.json`)],
   ]);
 }

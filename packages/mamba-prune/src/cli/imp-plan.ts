@@ -1,5 +1,6 @@
 // What the flags of the original training script ask for, in our own settings.
 import { join, resolve } from 'node:path';
+import { needsFolder } from '../data/datasets.js';
 import { UsageError } from '../errors.js';
 import { familyOf } from '../models/families.js';
 import type { ImpPlan } from '../workflows/imp.js';
@@ -41,8 +42,8 @@ export function planImp(given: ImpFlags, seed: number): PlannedImp {
   const recipe = recipeOf(flags, given, seed, notes);
   const data = {
     dataset: flags.dataset,
-    // It needs no folder: the scripts' own is not meant for it.
-    ...defined({ data: flags.dataset === 'fashion-mnist' ? given.data : flags.data }),
+    // The scripts' own folder is not meant for a data set that needs none.
+    ...defined({ data: needsFolder(flags.dataset) ? flags.data : given.data }),
   };
   const { d_model: dModel, depth, d_state: dState, patch: patchSize, heads, scan } = given;
   const model = defined({ dModel, depth, dState, patchSize, heads, scan });

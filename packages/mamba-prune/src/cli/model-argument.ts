@@ -5,7 +5,7 @@ import { UsageError } from '../errors.js';
 import { chooseWeights, isShardIndex, splitAdvice } from '../hub/choose-file.js';
 import { isHubSpec } from '../hub/spec.js';
 import type { Context } from './context.js';
-import { bytes } from './terminal/format.js';
+import { bytes } from '../format.js';
 import { printableLine } from './terminal/printable.js';
 import { interruptible } from './work.js';
 

@@ -11,7 +11,7 @@ import type { ModelInfo } from '../models/model-file.js';
 import type { Context } from './context.js';
 import type { CommonOptions } from './options/common.js';
 import type { OnnxFlags } from './options/onnx.js';
-import { bytes, digits, percent, plural } from './terminal/format.js';
+import { bytes, digits, percent, plural } from '../format.js';
 import { interruptible } from './work.js';
 
 type OnnxContext = Context<CommonOptions & OnnxFlags & { readonly out: string }>;
@@ -82,13 +82,13 @@ async function datasetFor(
 ): Promise<Dataset | undefined> {
   const { options } = context;
   const { dataset, data } = options;
-  const { findFashionMnist } = await import('../data/fashion-mnist.js');
   const isAsked = dataset !== undefined || data !== undefined;
-  const isAtHand =
-    info.dataset === 'fashion-mnist' &&
-    findFashionMnist(info.data === undefined ? {} : { dir: info.data }) !== undefined;
+  const { isAtHand } = await import('../data/datasets.js');
   const { dataFor, openDataFor, withModelInfo } = await import('../workflows/fit.js');
-  const settings = isAsked || isAtHand ? dataFor(info, { dataset, data }) : undefined;
+  const settings =
+    isAsked || (await isAtHand(info.dataset, info.data))
+      ? dataFor(info, { dataset, data })
+      : undefined;
   if (settings === undefined) return undefined;
   const onNote = (text: string): void => {
     context.note(text);

@@ -1,13 +1,12 @@
 // The program as users start it: real processes.
-import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { endsWithTests } from '../../../../test/support/children.js';
-import { support, transpiledMambaPrune } from '../../../../test/support/transpiled.js';
+import { transpiledMambaPrune } from '../../../../test/support/transpiled.js';
+import { startProgram } from './testing/start-program.js';
 
 const packageFolder = fileURLToPath(new URL('../../', import.meta.url));
 const built = transpiledMambaPrune();
@@ -35,35 +34,9 @@ afterAll(() => {
   built.remove();
 });
 
-interface Ended {
-  readonly status: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
 /** @param signalWhen - for signal-self.mjs */
-function start(argv: readonly string[], signalWhen?: object): Promise<Ended> {
-  const hook = signalWhen ? ['--import', join(support, 'signal-self.mjs')] : [];
-  const child = endsWithTests(
-    spawn(process.execPath, [...hook, main, ...argv], {
-      env: {
-        ...process.env,
-        XDG_CACHE_HOME: join(folder, 'cache'),
-        FORCE_COLOR: '',
-        ...(signalWhen && { SIGNAL_WHEN: JSON.stringify(signalWhen) }),
-      },
-      cwd: folder,
-    }),
-  );
-  let [stdout, stderr] = ['', ''];
-  child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
-  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
-  return new Promise<Ended>((done) => {
-    child.on('close', (status) => {
-      done({ status, stdout, stderr });
-    });
-  });
-}
+const start = (argv: readonly string[], signalWhen?: object) =>
+  startProgram(main, argv, { folder, signalWhen });
 
 const trainArgs = [
   ...['train', '--arch', 'mamba_nano', '--d-model', '8', '--depth', '1', '--image-size', '8'],
@@ -79,6 +52,7 @@ describe('mamba-prune', () => {
     };
     expect(await start(['--version'])).toEqual({
       status: 0,
+      signal: null,
       stdout: `${version}\n`,
       stderr: '',
     });

@@ -72,7 +72,7 @@ export async function run(argv: readonly string[], unguarded: CliIo): Promise<nu
 function makeProgram(cli: Cli): Command {
   const program = new Command(programName)
     .description(
-      'Train vision Mamba models (or ViTs, ResNets), prune whole channels and neurons away, see what it gains.',
+      'Train vision Mamba models (or ViTs, ResNets), prune whole channels and neurons away, and see what it gains.',
     )
     .version(packageVersion(), '-V, --version', 'print the version')
     .helpOption('-h, --help', 'show this help')

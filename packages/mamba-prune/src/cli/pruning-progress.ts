@@ -3,7 +3,7 @@ import type { PruneHooks, PrunePhase } from '../workflows/prune/hooks.js';
 import type { RoundRecord } from '../workflows/prune/record.js';
 import type { Context } from './context.js';
 import { type FlagNames, pruneFlags, warningsOf } from './pruning-remarks.js';
-import { count, percent, plural } from './terminal/format.js';
+import { count, percent, plural } from '../format.js';
 import { TrainingProgress } from './training-progress.js';
 
 /** Bars for what takes long, and lines for what each round did. */

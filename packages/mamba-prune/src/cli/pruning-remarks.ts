@@ -9,7 +9,7 @@ import {
 } from '../workflows/prune/narrow-groups.js';
 import type { PruningRecord } from '../workflows/prune/record.js';
 import type { HeldBack } from '../workflows/prune/reached-rates.js';
-import { grouped, percent } from './terminal/format.js';
+import { grouped, percent } from '../format.js';
 
 /** One unit of a kind, in words. */
 const unitOf: Readonly<Record<string, string>> = {

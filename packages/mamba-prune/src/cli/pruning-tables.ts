@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
+import { needsFolder } from '../data/datasets.js';
 import { defaultPreprocessing, preprocessingOf } from '../preparation/preprocessing.js';
-import { anySize } from '../workflows/fit.js';
+import { isAnySize } from '../workflows/fit.js';
 import { nothingRemoved } from '../workflows/prune/narrow-groups.js';
 import type { PruneRun } from '../workflows/prune/run.js';
 import type { PruningRecord, RoundRecord } from '../workflows/prune/record.js';
@@ -15,7 +16,7 @@ import {
 import { relativePath, shellCommand, wrapCommand } from '../shell.js';
 import { indent } from './terminal/text.js';
 import { type Cell, bold } from './terminal/layout.js';
-import { count, grouped, percent, times } from './terminal/format.js';
+import { count, grouped, percent, times } from '../format.js';
 import { printableLine } from './terminal/printable.js';
 
 export interface PrintOptions {
@@ -103,9 +104,11 @@ export function trainingCommand(run: PruneRun, data: string | undefined): string
   return [
     ...['mamba-prune', 'train', '--from', relativePath(path)],
     ...['--dataset', dataset ?? 'NAME'],
-    // Fashion-MNIST is found without a folder, but with one its division is another.
-    ...(dataset === 'fashion-mnist' && data === undefined ? [] : ['--data', data ?? 'DIR']),
-    ...(dataset !== undefined && anySize.has(dataset)
+    // With a folder of its own, what is found without one may be divided otherwise.
+    ...(dataset !== undefined && !needsFolder(dataset) && data === undefined
+      ? []
+      : ['--data', data ?? 'DIR']),
+    ...(dataset !== undefined && isAnySize(dataset)
       ? ['--image-size', String(model.config.imageSize), ...preparationFlags(dataset, run)]
       : []),
     ...['--epochs', '10', '--lr', '5e-4', '--out', `${relativePath(path)}-trained`],

@@ -38,6 +38,19 @@ describe('help', () => {
     },
   );
 
+  it.each(commands)('of %s %s says of every option what it is', async (...name) => {
+    const words = name.filter((word) => typeof word === 'string');
+    const { stdout } = await runCli([...words, '--help']);
+    const options = [...stdout.matchAll(/^ {2}(?:-\w, )?(--[\w-]+)(?: [<[]\S*)? {2,}(.*)$/gm)];
+    expect(options.length).toBeGreaterThan(2);
+    // What begins with these is a fragment, which says nothing without the flag's name.
+    const fragments = options.filter(([, flag = '', text = '']) => {
+      if (flag.endsWith('-rate')) return false; // They stand below --rate, which says what they are.
+      return /^(?:(?:of|in|from|within|which|most)\s|(?:how|norm|units|what):|\()/.test(text);
+    });
+    expect(fragments.map(([, flag, text]) => `${flag ?? ''} ${text ?? ''}`)).toEqual([]);
+  });
+
   it('lists every command', async () => {
     const { stdout } = await runCli(['--help']);
     for (const [name] of commands) expect(stdout).toMatch(new RegExp(`^  ${name ?? ''} `, 'm'));
@@ -72,13 +85,13 @@ describe('usage errors', () => {
   it.each([
     [
       ['train', '--lr', '0'],
-      "option '--lr <rate>' argument '0' is invalid. Expected a number of above 0",
+      "option '--lr <rate>' argument '0' is invalid. Expected a number above 0",
     ],
-    [['train', '--epochs', '1.5'], 'Expected a whole number of at least 1'],
+    [['train', '--epochs', '1.5'], 'Expected an integer from 1 to 1000000'],
     [['prune', 'x', '--rate', '1'], 'Expected a number of at least 0 and below 1'],
     [['prune', 'x', '--method', 'lasso'], 'Expected oneshot, refill or rsst.'],
     [['prune', 'x', '--rewind', 'epoch:-1'], 'Expected none, source, init or epoch:E'],
-    [['bench', 'x', '--batch', '1,a'], 'Expected whole numbers of at least 1'],
+    [['bench', 'x', '--batch', '1,a'], 'Expected integers from 1 to'],
     [['train', '--device', 'tpu'], 'Expected auto, cpu, cuda or cuda:N'],
     [['train', '--resume', 'first', '--out', 'x'], "Expected nothing or 'previous'"],
     [['train', '--dataset', 'fashion-mnist'], '--out is missing'],
@@ -94,9 +107,9 @@ describe('usage errors', () => {
     ],
     [['inspect'], "missing required argument 'MODEL|RUN'"],
     [['report'], "missing required argument 'RUN"],
-    [['report', 'x', '--images', '-1'], 'Expected a whole number of at least 0'],
-    [['report', 'x', '--bench', '1,0'], 'Expected whole numbers of at least 1'],
-    [['studio', 'x', '--port', '70000'], 'at most 65535'],
+    [['report', 'x', '--images', '-1'], 'Expected an integer from 0 to'],
+    [['report', 'x', '--bench', '1,0'], 'Expected integers from 1 to'],
+    [['studio', 'x', '--port', '70000'], 'from 0 to 65535'],
     [['inspect', '/nonexistent/model'], '/nonexistent/model does not exist'],
     [['bench', '/nonexistent/model'], '/nonexistent/model does not exist'],
     [['predict', '/nonexistent/model', 'a.png'], '/nonexistent/model does not exist'],

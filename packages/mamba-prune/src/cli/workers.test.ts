@@ -1,12 +1,11 @@
-import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { endsWithTests } from '../../../../test/support/children.js';
 import { transpiledMambaPrune } from '../../../../test/support/transpiled.js';
 import { runCli } from './testing/run-cli.js';
+import { startProgram } from './testing/start-program.js';
 
 const built = transpiledMambaPrune();
 const main = join(built.src, 'cli', 'main.js');
@@ -38,17 +37,7 @@ const trainArgs = [
   ...['--epochs', '2', '--device', 'cpu'],
 ];
 
-function start(argv: readonly string[]) {
-  return new Promise<{ status: number | null; stdout: string; stderr: string }>((resolve) => {
-    const child = endsWithTests(spawn(process.execPath, [main, ...argv], { cwd: folder }));
-    let [stdout, stderr] = ['', ''];
-    child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
-    child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
-    child.on('close', (status) => {
-      resolve({ status, stdout, stderr });
-    });
-  });
-}
+const start = (argv: readonly string[]) => startProgram(main, argv, { folder });
 
 describe('train --workers', () => {
   it('trains in several processes that speak with one voice', async () => {

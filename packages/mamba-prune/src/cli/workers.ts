@@ -19,7 +19,7 @@ export function addWorkerOptions(command: Command): void {
     .addOption(
       integerOption(
         '--workers <n>',
-        'processes on this machine that share every batch, on a GPU each if there are any; --batch-size ' +
+        'number of processes on this machine that share every batch, each on a GPU of its own if there are any; --batch-size ' +
           'counts the images of all of them (default: 1, or as torchrun or srun started)',
         { min: 1, max: mostProcesses },
       ),

@@ -50,7 +50,7 @@ export class BatchMaker {
   /** What is done in which epoch. */
   readonly augments: EpochAugments;
   readonly #augmenters = new Map<ResolvedAugment, Augmenter>();
-  readonly #random = new Random();
+  readonly #random: Random;
   readonly #plan: MixPlan = noMix();
   /** Per channel: (v / 255 - mean) / std as v * scale + bias. */
   readonly #scale: number[];
@@ -58,13 +58,16 @@ export class BatchMaker {
 
   readonly #recipe: BatchRecipe;
 
-  constructor(recipe: BatchRecipe) {
+  /** @param newRandom - makes what draws: one for the mixing, and one for each way to augment */
+  constructor(recipe: BatchRecipe, newRandom = (): Random => new Random()) {
     this.#recipe = recipe;
+    this.#random = newRandom();
     const { info, augment, lastAugment, seed, cropped } = recipe;
     this.augments = new EpochAugments(augment, info, lastAugment);
     if (augment ?? lastAugment) {
       for (const options of new Set([this.augments.first, this.augments.last])) {
-        this.#augmenters.set(options, new Augmenter(options, imageShape(info), seed, cropped));
+        const shape = imageShape(info);
+        this.#augmenters.set(options, new Augmenter(options, shape, seed, cropped, newRandom()));
       }
     }
     this.#scale = info.std.map((std) => 1 / (255 * std));

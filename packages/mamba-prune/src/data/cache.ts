@@ -92,5 +92,5 @@ export function writeCache(path: string, header: unknown, payload: readonly Uint
 
 /** write(2) may take only part of what it is given. */
 function writeAll(file: number, bytes: Uint8Array): void {
-  for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at);
+  for (let at = 0; at < bytes.length;) at += writeSync(file, bytes, at);
 }

@@ -11,8 +11,7 @@ export const PIXELS = 3 * SIDE * SIDE;
 
 /** The version that was found, and where. */
 export type CifarLocation = { kind: 'folder' | 'archive'; path: string } & (
-  | { isPython: false; version: CifarVersion }
-  | { isPython: true; version: CifarPython }
+  { isPython: false; version: CifarVersion } | { isPython: true; version: CifarPython }
 );
 
 /** Where the versions are that are in a folder: the one to read first. */
@@ -48,7 +47,12 @@ export const wrongSize = (
 export function findCifar(spec: CifarSpec, dir: string): CifarFound {
   const binary = { isPython: false, version: spec } as const;
   const python = { isPython: true, version: spec.python } as const;
-  const found = [folderOf(binary, dir), folderOf(python, dir), archiveOf(binary, dir), archiveOf(python, dir)];
+  const found = [
+    folderOf(binary, dir),
+    folderOf(python, dir),
+    archiveOf(binary, dir),
+    archiveOf(python, dir),
+  ];
   const [location, ...rest] = found.filter((place) => place !== undefined);
   if (location === undefined) {
     throw new DataError(
@@ -64,8 +68,7 @@ export function findCifar(spec: CifarSpec, dir: string): CifarFound {
 }
 
 type Version =
-  | { isPython: false; version: CifarVersion }
-  | { isPython: true; version: CifarPython };
+  { isPython: false; version: CifarVersion } | { isPython: true; version: CifarPython };
 
 function folderOf(version: Version, dir: string): CifarLocation | undefined {
   const { folder, train, test } = version.version;
@@ -77,7 +80,8 @@ function folderOf(version: Version, dir: string): CifarLocation | undefined {
     });
   if (isThere(join(dir, folder))) return { kind: 'folder', path: join(dir, folder), ...version };
   // Files called train and test may be anybody's.
-  const isOwn = !version.isPython || basename(dir) === folder || existsSync(join(dir, version.version.meta));
+  const isOwn =
+    !version.isPython || basename(dir) === folder || existsSync(join(dir, version.version.meta));
   return isOwn && isThere(dir) ? { kind: 'folder', path: dir, ...version } : undefined;
 }
 
@@ -106,10 +110,12 @@ export interface CifarFile {
 /** The files of both parts, and of the names if there is one. */
 export function expectedFiles(spec: CifarSpec, location: CifarLocation): CifarFile[] {
   const { train, test } = location.version;
-  const file = (records: number) => (name: string): CifarFile =>
-    location.isPython
-      ? { name, most: pickleBytes(records) }
-      : { name, bytes: bytesOf(spec, records), most: bytesOf(spec, records) };
+  const file =
+    (records: number) =>
+    (name: string): CifarFile =>
+      location.isPython
+        ? { name, most: pickleBytes(records) }
+        : { name, bytes: bytesOf(spec, records), most: bytesOf(spec, records) };
   return [
     ...train.map(file(spec.recordsPerTrainFile)),
     ...test.map(file(spec.recordsPerTestFile)),
@@ -146,7 +152,10 @@ export async function readCifarArchive(
   const found = new Map<string, Buffer>();
   let others = 0;
   // The heads of entries and what fills up their last blocks count here, and not among the other bytes.
-  const most = Array.from(expected.values()).reduce((sum, file) => sum + file.most, 2 * OTHER_BYTES);
+  const most = Array.from(expected.values()).reduce(
+    (sum, file) => sum + file.most,
+    2 * OTHER_BYTES,
+  );
   try {
     statRegular(path);
     await eachTarEntry(path, { most }, (entry) => {

@@ -7,8 +7,17 @@ import { join } from 'node:path';
 import { create } from 'tar';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openCifar, verifyCifar } from './cifar.js';
-import { CIFAR10, CIFAR100, type CifarSpec } from './cifar-spec.js';
-import { array, batch, integers, names, pickledDict, writePythonVersion } from './testing/cifar-pickle.js';
+import type { CifarSpec } from './cifar-spec.js';
+import { CIFAR10 } from './datasets/cifar10.js';
+import { CIFAR100 } from './datasets/cifar100.js';
+import {
+  array,
+  batch,
+  integers,
+  names,
+  pickledDict,
+  writePythonVersion,
+} from './testing/cifar-pickle.js';
 import { pythonWith, unlessPython } from '../../../../test/support/python.js';
 
 /** The official layouts with 20 records per file. */
@@ -29,7 +38,12 @@ afterEach(() => {
 
 async function expectAll(given: string): Promise<void> {
   const { info, train, test } = await openCifar(small10, { dir: given });
-  expect(info).toMatchObject({ name: 'cifar10', channels: 3, classes: CIFAR10.classes, dir: given });
+  expect(info).toMatchObject({
+    name: 'cifar10',
+    channels: 3,
+    classes: CIFAR10.classes,
+    dir: given,
+  });
   expect([train.length, test.length]).toEqual([100, 20]);
   expect(train.label(47)).toBe(7); // file 3, record 7
   const image = await train.read([47]);
@@ -43,7 +57,8 @@ describe('the python version of CIFAR', () => {
     const archiveOnly = join(dir, 'only');
     mkdirSync(archiveOnly);
     copyFileSync(join(dir, python.archive), join(archiveOnly, python.archive));
-    for (const given of [dir, folder, archiveOnly, join(archiveOnly, python.archive)]) await expectAll(given);
+    for (const given of [dir, folder, archiveOnly, join(archiveOnly, python.archive)])
+      await expectAll(given);
   });
 
   it('gives the fine labels of CIFAR-100', async () => {
@@ -94,8 +109,12 @@ describe('the python version of CIFAR', () => {
   it('may be in the order of Fortran, as numpy writes transposed arrays', async () => {
     const { pixels, labels } = batch(small10, 20, 0);
     const turned = Buffer.alloc(pixels.length);
-    for (let r = 0; r < 20; r++) for (let p = 0; p < 3072; p++) turned[p * 20 + r] = pixels[r * 3072 + p] ?? 0;
-    const content = { labels: integers(labels), data: array(turned, [20, 3072], { fortran: true }) };
+    for (let r = 0; r < 20; r++)
+      for (let p = 0; p < 3072; p++) turned[p * 20 + r] = pixels[r * 3072 + p] ?? 0;
+    const content = {
+      labels: integers(labels),
+      data: array(turned, [20, 3072], { fortran: true }),
+    };
     writeFileSync(join(folder, 'data_batch_1'), pickledDict(content));
     const { train } = await openCifar(small10, { dir });
     expect(Buffer.from(await train.read([13]))).toEqual(pixels.subarray(13 * 3072, 14 * 3072));
@@ -117,18 +136,28 @@ describe('the python version of CIFAR', () => {
       /data_batch_3: cannot be read \(the archive does not contain it\)/,
     );
     truncateSync(join(dir, python.archive), 500);
-    await expect(openCifar(small10, { dir })).rejects.toThrow(/cifar-10-python\.tar\.gz \(500 bytes\) cannot be unpacked/);
+    await expect(openCifar(small10, { dir })).rejects.toThrow(
+      /cifar-10-python\.tar\.gz \(500 bytes\) cannot be unpacked/,
+    );
   });
 
   const { pixels, labels } = batch(small10, 20, 0);
   const data = array(pixels, [20, 3072]);
   const bad: [what: string, content: Buffer, reason: string][] = [
-    ['no pickle', Buffer.from('<html>404</html>'), 'byte 1: got opcode 0x3c, expected one of protocol 2 to 5'],
+    [
+      'no pickle',
+      Buffer.from('<html>404</html>'),
+      'byte 1: got opcode 0x3c, expected one of protocol 2 to 5',
+    ],
     ['an empty file', Buffer.alloc(0), 'byte 0: got the end of the pickle, expected more of it'],
     ['no dict', Buffer.from('\x80\x02]q\x01.', 'latin1'), 'it holds no dict'],
     ['no array', pickledDict({ labels: integers(labels) }), 'it holds no array called "data"'],
     ['no labels', pickledDict({ data }), 'it holds no list of labels called "labels"'],
-    ['too few labels', pickledDict({ data, labels: integers([1, 2]) }), '"labels" has 2 entries, expected 20'],
+    [
+      'too few labels',
+      pickledDict({ data, labels: integers([1, 2]) }),
+      '"labels" has 2 entries, expected 20',
+    ],
     [
       'a label that is no class',
       pickledDict({ data, labels: integers([...labels.slice(1), 10]) }),
@@ -179,7 +208,9 @@ describe('the python version of CIFAR', () => {
     const meta = join(folder, 'batches.meta');
     const other = ['plane', ...CIFAR10.classes.slice(1)];
     writeFileSync(meta, pickledDict({ label_names: names(other) }));
-    await expect(openCifar(small10, { dir })).rejects.toThrow('class 0 is called "plane", expected "airplane"');
+    await expect(openCifar(small10, { dir })).rejects.toThrow(
+      'class 0 is called "plane", expected "airplane"',
+    );
     writeFileSync(meta, pickledDict({ label_names: names(CIFAR10.classes.slice(1)) }));
     await expect(openCifar(small10, { dir })).rejects.toThrow('class 0 is called "automobile"');
     writeFileSync(meta, 'x');
@@ -194,7 +225,9 @@ describe('the python version of CIFAR', () => {
     await expect(openCifar(small10, { dir })).rejects.toThrow(`${file}: cannot be read (`);
     rmSync(file);
     execFileSync('mkfifo', [file]);
-    await expect(openCifar(small10, { dir })).rejects.toThrow(`${file}: cannot be read (it is no regular file)`);
+    await expect(openCifar(small10, { dir })).rejects.toThrow(
+      `${file}: cannot be read (it is no regular file)`,
+    );
   });
 });
 

@@ -28,11 +28,14 @@ export function readPythonBatch(
   const data = valueOf(content, 'data');
   if (!(data instanceof PickledArray)) throw new DataError('it holds no array called "data"');
   const { shape, dtype, fortran, bytes: pixels } = data;
-  if (dtype !== 'u1') throw new DataError(`"data" has elements of type ${dtype}, expected uint8 (u1)`);
+  if (dtype !== 'u1')
+    throw new DataError(`"data" has elements of type ${dtype}, expected uint8 (u1)`);
   const [count = 0, ...image] = shape;
   const isFlat = image.length === 1 && image[0] === PIXELS;
   if (count !== records || !(isFlat || image.join() === '3,32,32')) {
-    throw new DataError(`"data" has the shape [${shape.join(', ')}], expected [${records}, ${PIXELS}]`);
+    throw new DataError(
+      `"data" has the shape [${shape.join(', ')}], expected [${records}, ${PIXELS}]`,
+    );
   }
   if (pixels.length !== records * PIXELS) {
     throw new DataError(`"data" has ${pixels.length} bytes, expected ${records * PIXELS}`);
@@ -42,9 +45,13 @@ export function readPythonBatch(
   if (labels.length !== records) {
     throw new DataError(`"${labelsKey}" has ${labels.length} entries, expected ${records}`);
   }
-  const wrong = labels.findIndex((label) => !(Number.isInteger(label) && label >= 0 && label < classes));
+  const wrong = labels.findIndex(
+    (label) => !(Number.isInteger(label) && label >= 0 && label < classes),
+  );
   if (wrong >= 0) {
-    throw new DataError(`record ${wrong}: got label ${labels[wrong] ?? ''}, expected 0 to ${classes - 1}`);
+    throw new DataError(
+      `record ${wrong}: got label ${labels[wrong] ?? ''}, expected 0 to ${classes - 1}`,
+    );
   }
   return { images: fortran ? transposed(pixels, records) : pixels, labels };
 }
@@ -65,7 +72,10 @@ function dictOf(value: PickleValue): ReadonlyMap<PickleValue, PickleValue> {
 }
 
 /** Keys are bytes where Python 2 wrote them and Python 3 read them. */
-function valueOf(dict: ReadonlyMap<PickleValue, PickleValue>, key: string): PickleValue | undefined {
+function valueOf(
+  dict: ReadonlyMap<PickleValue, PickleValue>,
+  key: string,
+): PickleValue | undefined {
   for (const [name, value] of dict) if (textOf(name) === key) return value;
   return undefined;
 }

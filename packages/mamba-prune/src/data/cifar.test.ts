@@ -8,7 +8,9 @@ import { gzipSync } from 'node:zlib';
 import { Header, create } from 'tar';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openCifar, verifyCifar } from './cifar.js';
-import { CIFAR10, CIFAR100, type CifarSpec } from './cifar-spec.js';
+import type { CifarSpec } from './cifar-spec.js';
+import { CIFAR10 } from './datasets/cifar10.js';
+import { CIFAR100 } from './datasets/cifar100.js';
 import { eachTarEntry } from './tar-entries.js';
 
 /** The official layouts with 20 records per file. */
@@ -68,7 +70,9 @@ describe('openCifar', () => {
       expect([train.length, test.length]).toEqual([100, 20]);
       expect(train.label(47)).toBe(7); // file 3, record 7
       const image = await train.read([47]);
-      expect([image[0], image[1023], image[1024], image[2048], image[2049]]).toEqual([7, 7, 2, 0, 1]);
+      expect([image[0], image[1023], image[1024], image[2048], image[2049]]).toEqual([
+        7, 7, 2, 0, 1,
+      ]);
       expect((await test.read([19]))[1024]).toBe(5); // the sixth file
     }
   });
@@ -181,7 +185,11 @@ describe('openCifar', () => {
     rmSync(folder, { recursive: true });
     const plain = readFileSync(archive);
     const long = Buffer.concat([plain, Buffer.alloc(30 * 1024 ** 2)]);
-    for (const bytes of [long, gzipSync(long), Buffer.concat([gzipSync(plain), gzipSync(zeros())])]) {
+    for (const bytes of [
+      long,
+      gzipSync(long),
+      Buffer.concat([gzipSync(plain), gzipSync(zeros())]),
+    ]) {
       writeFileSync(archive, bytes);
       const { train, test } = await openCifar(small10, { dir });
       expect([train.length, test.length, train.label(47)]).toEqual([100, 20, 7]);
@@ -206,15 +214,18 @@ describe('openCifar', () => {
     await expect(openCifar(small10, { dir })).rejects.toThrow(/incorrect data check.*Delete it/);
   });
 
-  it.each(archives)('refuses an archive with %s as soon as it sees it', async (_, entries, message) => {
-    rmSync(folder, { recursive: true });
-    const archive = join(dir, CIFAR10.archive);
-    for (const pack of [gzipSync, (bytes: Buffer) => bytes]) {
-      writeFileSync(archive, pack(Buffer.concat(entries())));
-      await expect(openCifar(small10, { dir })).rejects.toThrow(message);
-      await expect(verifyCifar(small10, { dir })).rejects.toThrow(archive);
-    }
-  });
+  it.each(archives)(
+    'refuses an archive with %s as soon as it sees it',
+    async (_, entries, message) => {
+      rmSync(folder, { recursive: true });
+      const archive = join(dir, CIFAR10.archive);
+      for (const pack of [gzipSync, (bytes: Buffer) => bytes]) {
+        writeFileSync(archive, pack(Buffer.concat(entries())));
+        await expect(openCifar(small10, { dir })).rejects.toThrow(message);
+        await expect(verifyCifar(small10, { dir })).rejects.toThrow(archive);
+      }
+    },
+  );
 
   it('refuses a file far too large and a named pipe without reading them', async () => {
     const file = join(folder, 'data_batch_3.bin');
@@ -232,7 +243,9 @@ describe('openCifar', () => {
     execFileSync('mkfifo', [archive]);
     await expect(openCifar(small10, { dir })).rejects.toThrow(/found no CIFAR-10/);
     writeFiles(small10, folder);
-    await expect(verifyCifar(small10, { dir })).rejects.toThrow(`${archive}: it is no regular file`);
+    await expect(verifyCifar(small10, { dir })).rejects.toThrow(
+      `${archive}: it is no regular file`,
+    );
   });
 
   it('refuses an archive that breaks off or lacks a file', async () => {
@@ -240,7 +253,9 @@ describe('openCifar', () => {
     await create({ gzip: true, file: archive, cwd: dir }, [CIFAR10.folder]);
     rmSync(folder, { recursive: true });
     truncateSync(archive, Math.floor(readFileSync(archive).length / 2));
-    await expect(openCifar(small10, { dir })).rejects.toThrow(/cifar-10-binary\.tar\.gz.*Delete it/);
+    await expect(openCifar(small10, { dir })).rejects.toThrow(
+      /cifar-10-binary\.tar\.gz.*Delete it/,
+    );
     writeFiles(small10, folder);
     rmSync(join(folder, 'data_batch_2.bin'));
     await create({ gzip: true, file: archive, cwd: dir }, [CIFAR10.folder]);

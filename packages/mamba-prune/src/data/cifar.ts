@@ -118,8 +118,7 @@ async function load(spec: CifarSpec, dir: string): Promise<Loaded> {
   const { location, other } = findCifar(spec, dir);
   const problems: Problem[] = [];
   const files: Loaded['files'] = [];
-  const contents =
-    location.kind === 'archive' ? await readCifarArchive(spec, location) : undefined;
+  const contents = location.kind === 'archive' ? await readCifarArchive(spec, location) : undefined;
 
   /** The bytes of a file, or a problem in its place. */
   const read = (file: CifarFile): Buffer | undefined => {
@@ -204,12 +203,7 @@ function unpack(
 }
 
 /** @throws what is no finding about the file */
-function badPickle(
-  spec: CifarSpec,
-  location: CifarLocation,
-  path: string,
-  error: unknown,
-): string {
+function badPickle(spec: CifarSpec, location: CifarLocation, path: string, error: unknown): string {
   if (!(error instanceof DataError || error instanceof FormatError)) throw error;
   return (
     `${path}: got something else than a file of ${spec.title}'s python version (${error.message}). ` +
@@ -247,10 +241,7 @@ function unevenClasses(
   total: number,
 ): string[] {
   const expected = total / spec.classes.length;
-  const again = redo(spec, location).replace(
-    'Delete it',
-    `Delete the ${location.kind}`,
-  );
+  const again = redo(spec, location).replace('Delete it', `Delete the ${location.kind}`);
   return counts.flatMap((count, label) =>
     count === expected
       ? []

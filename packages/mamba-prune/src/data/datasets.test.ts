@@ -1,13 +1,39 @@
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { datasetNames, openDataset, verifyDataset } from './datasets.js';
+import { defaultPreprocessing } from '../preparation/preprocessing.js';
+import { datasetDefinitions, datasetNames, openDataset, verifyDataset } from './datasets.js';
+import { checkDefinition } from './definition-checks.js';
 import { DataError, errnoOf, reasonOf } from './errors.js';
 import { channelStatistics, countLabels, MemorySplit } from './memory-split.js';
 
 describe('openDataset and verifyDataset', () => {
   it('know seven data sets', () => {
-    expect(datasetNames()).toEqual(['fashion-mnist', 'mnist', 'cifar10', 'cifar100', 'tiny-imagenet', 'imagenet', 'folder']);
+    expect(datasetNames()).toEqual([
+      'fashion-mnist',
+      'mnist',
+      'cifar10',
+      'cifar100',
+      'tiny-imagenet',
+      'imagenet',
+      'folder',
+    ]);
+  });
+
+  it('describe each as one that is registered must be', () => {
+    for (const definition of datasetDefinitions()) {
+      expect(() => {
+        checkDefinition(definition);
+      }).not.toThrow();
+    }
+    expect(() => {
+      checkDefinition({ ...datasetDefinitions()[0], name: 'No' } as never);
+    }).toThrow('got the name "No"');
+  });
+
+  it('cut off nothing of pictures that have the size of the model', () => {
+    const cut = datasetNames().filter((name) => defaultPreprocessing(name).cropShare !== 1);
+    expect(cut).toEqual(['imagenet', 'folder']);
   });
 
   it('list the names and guess what an unknown one meant', async () => {
@@ -15,7 +41,9 @@ describe('openDataset and verifyDataset', () => {
       'openDataset: got data set "CIFAR-10", expected one of: fashion-mnist, mnist, cifar10, ' +
         'cifar100, tiny-imagenet, imagenet, folder. Did you mean "cifar10" or "cifar100"?',
     );
-    await expect(verifyDataset('toString')).rejects.toThrow(/^verifyDataset: got data set "toString".*folder\.$/);
+    await expect(verifyDataset('toString')).rejects.toThrow(
+      /^verifyDataset: got data set "toString".*folder\. If it is registered by a module, import that first \(--plugin FILE\)\.$/,
+    );
   });
 
   it('ask for the folder of those that need one', async () => {
@@ -40,7 +68,9 @@ describe('MemorySplit', () => {
   it('refuses indices and sizes that do not fit', () => {
     expect(() => split.read([3])).toThrow('got sample index 3, expected 0 to 2');
     expect(() => split.label(-1)).toThrow('got sample index -1');
-    expect(() => new MemorySplit(new Uint8Array(5), new Uint8Array(3), 2)).toThrow('got 5 bytes of pixels, expected 3 images of 2 bytes');
+    expect(() => new MemorySplit(new Uint8Array(5), new Uint8Array(3), 2)).toThrow(
+      'got 5 bytes of pixels, expected 3 images of 2 bytes',
+    );
   });
 });
 
@@ -57,9 +87,13 @@ describe('channelStatistics', () => {
 
 describe('error helpers', () => {
   it('find the reason below fetch failed and the like', () => {
-    expect(reasonOf(new Error('fetch failed', { cause: new Error('no route') }))).toBe('fetch failed (no route)');
+    expect(reasonOf(new Error('fetch failed', { cause: new Error('no route') }))).toBe(
+      'fetch failed (no route)',
+    );
     const bare = Object.assign(new Error(''), { code: 'ECONNREFUSED' });
-    expect(reasonOf(new Error('fetch failed', { cause: bare }))).toBe('fetch failed (ECONNREFUSED)');
+    expect(reasonOf(new Error('fetch failed', { cause: bare }))).toBe(
+      'fetch failed (ECONNREFUSED)',
+    );
     expect(reasonOf('text')).toBe('text');
     expect(errnoOf(bare)).toBe('ECONNREFUSED');
     expect(errnoOf('text')).toBeUndefined();

@@ -7,11 +7,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { create } from 'tar';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
-import { CIFAR10, type CifarSpec } from './cifar-spec.js';
+import type { CifarSpec } from './cifar-spec.js';
+import { CIFAR10 } from './datasets/cifar10.js';
+import { downloadDataset } from './datasets.js';
 import { type DownloadProgress, downloadFile } from './download.js';
 import { FASHION_MNIST_PACKAGE } from './fashion-mnist-package.js';
 import { ensureFashionMnist } from './fashion-mnist-get.js';
-import { downloadDataset, getDataset } from './get-dataset.js';
+import { getCifar } from './get-cifar.js';
 
 const CONTENT = Buffer.from(Array.from({ length: 100_000 }, (_, i) => (i * 31) & 255));
 const MD5 = createHash('md5').update(CONTENT).digest('hex');
@@ -261,7 +263,9 @@ describe('downloadDataset', () => {
     await expect(downloadDataset('imagenet', dir)).rejects.toThrow(
       'downloadDataset: got "imagenet", expected one of: fashion-mnist, cifar10, cifar100.',
     );
-    await expect(downloadDataset('toString', dir)).rejects.toThrow('got "toString", expected one of');
+    await expect(downloadDataset('toString', dir)).rejects.toThrow(
+      'got "toString", expected one of',
+    );
   });
 
   it('uses the official address and refuses another file', async () => {
@@ -342,17 +346,17 @@ describe('downloadDataset', () => {
       const to = join(dir, 'data');
       mkdirSync(join(to, CIFAR10.folder), { recursive: true });
       writeFileSync(join(to, CIFAR10.folder, 'mine.txt'), 'mine');
-      const folder = await getDataset(spec, to, { ...quick, url });
+      const folder = await getCifar(spec, to, { ...quick, url });
       expect(folder).toBe(join(to, CIFAR10.folder));
       expect(readdirSync(folder)).toEqual(
         ['batches.meta.txt', ...CIFAR10.train, 'mine.txt', ...CIFAR10.test].sort(),
       );
       expect(readdirSync(to).sort()).toEqual([CIFAR10.folder, CIFAR10.archive].sort());
-      await getDataset(spec, to, { ...quick, url });
+      await getCifar(spec, to, { ...quick, url });
       expect(ranges).toHaveLength(1);
       // The archive is still there: a lost file comes back without a download.
       rmSync(join(folder, 'test_batch.bin'));
-      await getDataset(spec, to, { ...quick, url });
+      await getCifar(spec, to, { ...quick, url });
       expect(ranges).toHaveLength(1);
       expect(existsSync(join(folder, 'test_batch.bin'))).toBe(true);
     });
@@ -360,7 +364,7 @@ describe('downloadDataset', () => {
     it('refuses an archive without all files and leaves no half folder', async () => {
       await prepare(CIFAR10.train);
       const to = join(dir, 'data');
-      await expect(getDataset(spec, to, { ...quick, url })).rejects.toThrow(
+      await expect(getCifar(spec, to, { ...quick, url })).rejects.toThrow(
         /does not hold cifar-10-batches-bin with data_batch_1\.bin.* in full/,
       );
       expect(readdirSync(to)).toEqual([CIFAR10.archive]);
@@ -370,7 +374,7 @@ describe('downloadDataset', () => {
       await prepare(CIFAR10.train);
       const blocked = join(dir, 'blocked');
       writeFileSync(blocked, '');
-      await expect(getDataset(spec, join(blocked, 'x'), { ...quick, url })).rejects.toThrow(
+      await expect(getCifar(spec, join(blocked, 'x'), { ...quick, url })).rejects.toThrow(
         /downloadDataset "cifar10": the folder .*blocked.x cannot be made \(E\w+\)\. Give another/,
       );
     });

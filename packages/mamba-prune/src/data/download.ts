@@ -62,7 +62,8 @@ export async function downloadFile(
     if (!resumed) {
       throw new DataError(
         `download: ${url}: got ${describeChecksum(got)}, expected ${checksum}. The server sends another file ` +
-          '(a proxy or a login page?). Download it by hand to ' + `${file}.`,
+          '(a proxy or a login page?). Download it by hand to ' +
+          `${file}.`,
         { file },
       );
     }
@@ -76,7 +77,7 @@ export async function downloadFile(
 async function fetchAll(url: string, part: string, options: DownloadOptions): Promise<void> {
   const retries = options.retries ?? 5;
   let delay = options.retryDelayMs ?? 1000;
-  for (let failures = 0; ; ) {
+  for (let failures = 0; ;) {
     const before = sizeOf(part);
     try {
       if (await fetchOnce(url, part, options)) return;
@@ -152,7 +153,7 @@ async function fetchOnce(url: string, part: string, options: DownloadOptions): P
       if (response.body) {
         for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) {
           alive();
-          for (let at = 0; at < chunk.length; ) at += writeSync(file, chunk, at);
+          for (let at = 0; at < chunk.length;) at += writeSync(file, chunk, at);
           received += chunk.length;
           options.onProgress?.({ received, total });
         }

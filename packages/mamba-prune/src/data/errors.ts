@@ -19,6 +19,9 @@ export class DataError extends Error {
   }
 }
 
+/** For `checksOf`: a value that a data set or its batches cannot be made with. */
+export const dataError = (message: string): DataError => new DataError(message);
+
 /** The text of anything thrown, with the cause that fetch and sharp hide below it. */
 export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);

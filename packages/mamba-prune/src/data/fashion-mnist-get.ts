@@ -2,8 +2,8 @@
 import { join } from 'node:path';
 import { makeFolder } from '../files/folder.js';
 import { defaultCacheDir } from './cache.js';
+import type { DownloadDatasetOptions } from './definition.js';
 import { downloadFile } from './download.js';
-import type { DownloadDatasetOptions } from './get-dataset.js';
 import { DataError, errnoOf, reasonOf } from './errors.js';
 import { FASHION_MNIST_PACKAGE } from './fashion-mnist-package.js';
 import { findFashionMnist, type FashionMnistPlaces } from './fashion-mnist.js';

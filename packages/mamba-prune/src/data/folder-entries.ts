@@ -28,14 +28,30 @@ const UNREAD_ENDING =
 /** What systems and programs leave in every folder. */
 const LITTER = new Set([
   ...['thumbs.db', 'ehthumbs.db', 'ehthumbs_vista.db', 'desktop.ini', 'icon\r'],
-  ...['__macosx', '__pycache__', '@eadir', '$recycle.bin', 'system volume information', 'lost+found'],
-  ...['.ipynb_checkpoints', '.git', '.svn', '.hg', '.dvc', '.cache', '.thumbnails', '.idea', '.vscode'],
+  ...[
+    '__macosx',
+    '__pycache__',
+    '@eadir',
+    '$recycle.bin',
+    'system volume information',
+    'lost+found',
+  ],
+  ...[
+    '.ipynb_checkpoints',
+    '.git',
+    '.svn',
+    '.hg',
+    '.dvc',
+    '.cache',
+    '.thumbnails',
+    '.idea',
+    '.vscode',
+  ],
   ...['.appledouble', '.fseventsd', '.spotlight-v100', '.temporaryitems', '.trash', '.trashes'],
 ]);
 
 /** `.heic` */
-export const endingOf = (name: string): string =>
-  (/\.[^.]*$/.exec(name)?.[0] ?? '').toLowerCase();
+export const endingOf = (name: string): string => (/\.[^.]*$/.exec(name)?.[0] ?? '').toLowerCase();
 
 /** @throws the system's error if it cannot be read */
 export function readEntries(path: string): FolderEntries {
@@ -88,8 +104,7 @@ function targetOf(link: string): Stats | undefined {
 }
 
 /** Also `._x.jpg`, where macOS keeps what other file systems have no place for. */
-const isLitter = (name: string): boolean =>
-  name.startsWith('._') || LITTER.has(name.toLowerCase());
+const isLitter = (name: string): boolean => name.startsWith('._') || LITTER.has(name.toLowerCase());
 
 function escapedBytes(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) =>

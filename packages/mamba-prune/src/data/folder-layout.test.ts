@@ -1,7 +1,16 @@
-import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { FOLDER } from './datasets/folder.js';
 import { findImages } from './folder-layout.js';
 
 let dir: string;
@@ -28,7 +37,7 @@ function twoClasses(...parts: string[]): void {
   for (const part of parts) touch(`${part}/cat/0.png`, `${part}/dog/0.png`);
 }
 
-const find = (at = dir) => findImages('folder', at);
+const find = (at = dir) => findImages(FOLDER, at);
 /** What a note says of files in the data set's folder, whatever that is called. */
 const notes = () => find().notes.map((note) => note.replaceAll(`${dir}/`, ''));
 
@@ -38,7 +47,12 @@ describe('findImages, of one class', () => {
   });
 
   it('reads folders below a class in the order of torchvision', () => {
-    touch('train/cat/sub/b.png', 'train/cat/sub/a.png', 'train/cat/sub/deep/er/1.png', 'train/cat/sub-2/0.png');
+    touch(
+      'train/cat/sub/b.png',
+      'train/cat/sub/a.png',
+      'train/cat/sub/deep/er/1.png',
+      'train/cat/sub-2/0.png',
+    );
     const { train } = find();
     // sorted(os.walk(...)): by the folder's whole path, so that sub-2 comes before sub/deep.
     expect(train.paths).toEqual([
@@ -55,7 +69,11 @@ describe('findImages, of one class', () => {
 
   it('reads what lies beside a folder called images', () => {
     touch('train/cat/images/x.png', 'train/cat/cat_boxes.txt');
-    expect(find().train.paths).toEqual(['train/cat/0.png', 'train/cat/images/x.png', 'train/dog/0.png']);
+    expect(find().train.paths).toEqual([
+      'train/cat/0.png',
+      'train/cat/images/x.png',
+      'train/dog/0.png',
+    ]);
     expect(notes()).toEqual([]);
   });
 
@@ -81,13 +99,16 @@ describe('findImages, of one class', () => {
     ]);
     const [broken, loops] = notes();
     expect(broken).toBe('folder: ignored 2 links to nothing, such as train/dog/knot.');
-    expect(loops).toMatch(/^folder: ignored 3 folders that links lead to a second time, such as train\/cat\/(up|self)\.$/);
+    expect(loops).toMatch(
+      /^folder: ignored 3 folders that links lead to a second time, such as train\/cat\/(up|self)\.$/,
+    );
   });
 
   it('does not take for ever where links multiply the ways to a folder', () => {
     for (let i = 0; i < 30; i++) {
       mkdirSync(join(dir, `level${i}`));
-      for (const name of ['a', 'b']) symlinkSync(join(dir, `level${i + 1}`), join(dir, `level${i}/${name}`));
+      for (const name of ['a', 'b'])
+        symlinkSync(join(dir, `level${i + 1}`), join(dir, `level${i}/${name}`));
     }
     touch('level30/x.png');
     symlinkSync(join(dir, 'level0'), join(dir, 'train/cat/deep'));
@@ -95,9 +116,23 @@ describe('findImages, of one class', () => {
   });
 
   it('passes over what systems leave behind, without a word', () => {
-    touch('train/cat/.DS_Store', 'train/cat/._0.png', 'train/cat/Thumbs.db', 'train/dog/desktop.ini');
-    touch('train/__MACOSX/cat/._0.png', 'train/.ipynb_checkpoints/0-checkpoint.png', '__MACOSX/train/x.png');
-    touch('train/cat/.ipynb_checkpoints/0-checkpoint.png', 'train/.gitkeep', 'val/@eaDir/x.png', 'train/._cat');
+    touch(
+      'train/cat/.DS_Store',
+      'train/cat/._0.png',
+      'train/cat/Thumbs.db',
+      'train/dog/desktop.ini',
+    );
+    touch(
+      'train/__MACOSX/cat/._0.png',
+      'train/.ipynb_checkpoints/0-checkpoint.png',
+      '__MACOSX/train/x.png',
+    );
+    touch(
+      'train/cat/.ipynb_checkpoints/0-checkpoint.png',
+      'train/.gitkeep',
+      'val/@eaDir/x.png',
+      'train/._cat',
+    );
     const { folders, train } = find();
     expect(folders).toEqual(['cat', 'dog']);
     expect(train.paths).toHaveLength(2);
@@ -111,7 +146,13 @@ describe('findImages, of one class', () => {
   });
 
   it('counts files of formats that are not read, by format and class', () => {
-    touch('train/cat/a.heic', 'train/cat/b.HEIC', 'val/dog/c.svg', 'train/x.mp4', 'train/dog/notes.txt');
+    touch(
+      'train/cat/a.heic',
+      'train/cat/b.HEIC',
+      'val/dog/c.svg',
+      'train/x.mp4',
+      'train/dog/notes.txt',
+    );
     expect(notes()).toEqual([
       'folder: ignored 4 files of formats that are not read: 1 .mp4, 2 .heic, 1 .svg (1 in train, 2 in train/cat, ' +
         '1 in val/dog), such as train/x.mp4. Convert them to JPEG or PNG.',
@@ -125,7 +166,9 @@ describe('findImages, of one class', () => {
     expect(find).toThrow(
       `found no images in ${dir}/train/bird (2 .avif, which are formats that are not read); ${dir}/train/fish, expected`,
     );
-    expect(find).toThrow('Fill or delete these class folders, or convert what they hold to JPEG or PNG.');
+    expect(find).toThrow(
+      'Fill or delete these class folders, or convert what they hold to JPEG or PNG.',
+    );
   });
 });
 
@@ -138,7 +181,13 @@ describe('findImages, of class names', () => {
   });
 
   it('puts two spellings in one part together, and says so', () => {
-    touch(`train/${NFC}/0.png`, `train/${NFD}/1.png`, 'train/dog/0.png', `val/${NFC}/0.png`, 'val/dog/0.png');
+    touch(
+      `train/${NFC}/0.png`,
+      `train/${NFD}/1.png`,
+      'train/dog/0.png',
+      `val/${NFC}/0.png`,
+      'val/dog/0.png',
+    );
     expect(find().train).toEqual({
       paths: [`train/${NFD}/1.png`, `train/${NFC}/0.png`, 'train/dog/0.png'],
       labels: [0, 0, 1],
@@ -183,7 +232,9 @@ describe('findImages, of the parts', () => {
 
   it('says that it reads one of two folders of training images', () => {
     twoClasses('train', 'training', 'val');
-    expect(notes()).toEqual(['folder: the training images are those in train; training is not read.']);
+    expect(notes()).toEqual([
+      'folder: the training images are those in train; training is not read.',
+    ]);
   });
 
   it('takes the part that has images, in capitals too', () => {
@@ -242,22 +293,31 @@ describe('findImages, of the parts', () => {
     for (const inner of ['dataset', 'ILSVRC/Data/CLS-LOC']) {
       rmSync(join(dir, readdirSync(dir)[0] ?? 'none'), { recursive: true, force: true });
       twoClasses(`${inner}/train`, `${inner}/val`);
-      expect(find()).toMatchObject({ root: join(dir, inner), train: { paths: ['train/cat/0.png', 'train/dog/0.png'] } });
+      expect(find()).toMatchObject({
+        root: join(dir, inner),
+        train: { paths: ['train/cat/0.png', 'train/dog/0.png'] },
+      });
       expect(find().notes).toEqual([
         `folder: reads ${join(dir, inner)}, the only folder in ${dir} that holds train.`,
       ]);
     }
     twoClasses('b/train', 'c/train');
-    expect(find).toThrow(`but 2 folders below it that hold one: ${dir}/b, ${dir}/c. Give one of them (--data DIR).`);
+    expect(find).toThrow(
+      `but 2 folders below it that hold one: ${dir}/b, ${dir}/c. Give one of them (--data DIR).`,
+    );
   });
 
   it('says what a folder without train holds', () => {
     twoClasses('.');
-    expect(find).toThrow(`found no train in ${dir}, which holds the folders cat, dog; expected train/CLASS/IMAGE`);
+    expect(find).toThrow(
+      `found no train in ${dir}, which holds the folders cat, dog; expected train/CLASS/IMAGE`,
+    );
     twoClasses('train');
     expect(() => find(join(dir, 'train'))).toThrow(`Give the folder above, ${dir} (--data DIR).`);
     touch('a.zip');
-    expect(() => find(join(dir, 'a.zip'))).toThrow(/ENOTDIR.*Unpack it, and give the folder that holds train/);
+    expect(() => find(join(dir, 'a.zip'))).toThrow(
+      /ENOTDIR.*Unpack it, and give the folder that holds train/,
+    );
   });
 });
 

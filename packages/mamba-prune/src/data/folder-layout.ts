@@ -16,6 +16,7 @@ import type { FolderEntries } from './folder-entries.js';
 import { Findings, listed, unreadFormats } from './folder-findings.js';
 import { findRoot, partFolders, TEST_NAMES } from './folder-root.js';
 import { entriesOf, imagesBelow } from './folder-walk.js';
+import type { FolderSpec } from './image-folder.js';
 import { printableLine } from '../printable.js';
 import { readList } from './read-whole.js';
 import { didYouMean } from './suggest.js';
@@ -45,14 +46,18 @@ interface Search {
   readonly where: string;
   readonly root: string;
   readonly findings: Findings;
+  readonly saysWhatIsNotRead: boolean;
 }
 
 /** @throws DataError naming what is missing */
-export function findImages(name: string, dir: string): FoundImages {
+export function findImages(
+  { name, saysWhatIsNotRead = false }: Pick<FolderSpec, 'name' | 'saysWhatIsNotRead'>,
+  dir: string,
+): FoundImages {
   const where = `openDataset "${name}"`;
   const findings = new Findings();
   const { root, trainName } = findRoot(where, dir, findings);
-  const search = { where, root, findings };
+  const search = { where, root, findings, saysWhatIsNotRead };
   const classFolders = foldersOf(search, trainName);
   const folders = [...classFolders.keys()];
   if (folders.length < 2) {
@@ -68,7 +73,7 @@ export function findImages(name: string, dir: string): FoundImages {
   });
   checkNames(search, dir);
   if (empty.length > 0) throw emptyClasses(search, trainName, empty);
-  const test = findTest(name, search, folders);
+  const test = findTest(search, folders);
   checkNames(search, dir);
   const notes = findings.lines(name, root);
   return { root, folders, classes: classNames(root, folders), train, test, notes };
@@ -92,7 +97,11 @@ function foldersOf({ where, root, findings }: Search, part: string): Map<string,
   return byClass(part, entries, findings);
 }
 
-function byClass(part: string, { folders }: FolderEntries, findings: Findings): Map<string, string[]> {
+function byClass(
+  part: string,
+  { folders }: FolderEntries,
+  findings: Findings,
+): Map<string, string[]> {
   const found = new Map<string, string[]>();
   for (const folder of folders) {
     const name = folder.normalize('NFC');
@@ -153,7 +162,8 @@ function emptyClasses(
       below.length === 0 ? '' : ` (${unreadFormats(below)}, which are formats that are not read)`;
     return `${printableLine(path)}${unread}`;
   });
-  const which = empty.length === 1 ? 'Fill or delete this class folder' : 'Fill or delete these class folders';
+  const which =
+    empty.length === 1 ? 'Fill or delete this class folder' : 'Fill or delete these class folders';
   const convert = findings.unread.length === 0 ? '' : ', or convert what they hold to JPEG or PNG';
   return new DataError(
     `${where}: found no images in ${listed(described, '; ')}, expected files such as .jpg, .png, .webp or .bmp. ` +
@@ -163,7 +173,7 @@ function emptyClasses(
 }
 
 /** The images to test with: of the first part that has some. */
-function findTest(name: string, search: Search, folders: readonly string[]): FoundPart {
+function findTest(search: Search, folders: readonly string[]): FoundPart {
   const { where, root, findings } = search;
   // val first: ImageNet's and Tiny-ImageNet's test images have no labels.
   const parts = partFolders(where, root, TEST_NAMES);
@@ -179,8 +189,7 @@ function findTest(name: string, search: Search, folders: readonly string[]): Fou
     findings.take(own);
     findings.notes.push(...missingClasses(part, found, folders));
     const others = parts.filter((other) => other !== part);
-    // Of ImageNet and its like everybody knows that the test images have no labels.
-    if (others.length > 0 && name === 'folder') {
+    if (others.length > 0 && search.saysWhatIsNotRead) {
       const rest = `${others.join(', ')} ${others.length === 1 ? 'is' : 'are'} not read`;
       findings.notes.push(`the accuracy is measured on ${part}; ${rest}.`);
     }

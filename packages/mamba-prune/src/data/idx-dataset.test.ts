@@ -1,18 +1,32 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openDataset } from './datasets.js';
 import { openFashionMnist, verifyFashionMnist } from './fashion-mnist.js';
-import { FASHION_MNIST, type IdxSpec, MNIST, openIdx, verifyIdx } from './idx-dataset.js';
+import { FASHION_MNIST } from './datasets/fashion-mnist.js';
+import { MNIST } from './datasets/mnist.js';
+import { type IdxSpec, openIdx, verifyIdx } from './idx-dataset.js';
 import { channelStatistics } from './memory-split.js';
 
 /** The official layout with 20 and 10 images. */
 const small: IdxSpec = { ...FASHION_MNIST, images: { train: 20, t10k: 10 } };
 const DEBIAN = '/usr/share/datasets/fashion-mnist';
 
-function idx(shape: readonly number[], elements: Uint8Array, magic = 0x0800 + shape.length): Buffer {
+function idx(
+  shape: readonly number[],
+  elements: Uint8Array,
+  magic = 0x0800 + shape.length,
+): Buffer {
   const head = Buffer.alloc(4 + 4 * shape.length);
   head.writeUInt32BE(magic);
   shape.forEach((n, i) => head.writeUInt32BE(n, 4 + 4 * i));
@@ -38,8 +52,15 @@ const FILES = {
 function write(folder = dir, name = (file: string) => file, pack = (bytes: Buffer) => bytes): void {
   mkdirSync(folder, { recursive: true });
   const images = (n: number, first: number) =>
-    idx([n, 28, 28], Buffer.concat(Array.from({ length: n }, (_, r) => Buffer.alloc(784, first + r))));
-  const labels = (n: number) => idx([n], Uint8Array.from({ length: n }, (_, r) => r % 10));
+    idx(
+      [n, 28, 28],
+      Buffer.concat(Array.from({ length: n }, (_, r) => Buffer.alloc(784, first + r))),
+    );
+  const labels = (n: number) =>
+    idx(
+      [n],
+      Uint8Array.from({ length: n }, (_, r) => r % 10),
+    );
   writeFileSync(join(folder, name(FILES.trainImages)), pack(images(20, 0)));
   writeFileSync(join(folder, name(FILES.trainLabels)), pack(labels(20)));
   writeFileSync(join(folder, name(FILES.testImages)), pack(images(10, 100)));
@@ -48,7 +69,12 @@ function write(folder = dir, name = (file: string) => file, pack = (bytes: Buffe
 
 function expectAll(given: string): void {
   const { info, train, test } = openIdx(small, { dir: given });
-  expect(info).toMatchObject({ name: 'fashion-mnist', classes: FASHION_MNIST.classes, channels: 1, height: 28 });
+  expect(info).toMatchObject({
+    name: 'fashion-mnist',
+    classes: FASHION_MNIST.classes,
+    channels: 1,
+    height: 28,
+  });
   expect(info.dir).toBe(given);
   expect(info.note).toBeUndefined();
   expect([train.length, test.length, train.label(13), test.label(7)]).toEqual([20, 10, 3, 7]);
@@ -60,7 +86,11 @@ function expectAll(given: string): void {
 
 describe('the idx files', () => {
   it('are read plain and in gzip, called so or with a dot, in the folders that torchvision and others make', () => {
-    const layouts: [folder: string, name: (file: string) => string, pack?: (bytes: Buffer) => Buffer][] = [
+    const layouts: [
+      folder: string,
+      name: (file: string) => string,
+      pack?: (bytes: Buffer) => Buffer,
+    ][] = [
       ['plain', (file) => file],
       ['gz', (file) => `${file}.gz`, gzipSync],
       ['dotted', (file) => file.replace('-idx', '.idx')],
@@ -94,19 +124,79 @@ describe('the idx files', () => {
   });
 
   const bad: [what: string, file: string, bytes: Buffer, reason: string][] = [
-    ['no file of the kind', FILES.trainLabels, Buffer.from('<html>'), 'it begins with the magic number 0x3c68746d, expected 0x00000801'],
-    ['labels in place of images', FILES.trainImages, idx([20], new Uint8Array(20)), 'the magic number 0x00000801, expected 0x00000803 (idx, uint8, 3 dimensions)'],
-    ['floats', FILES.testLabels, idx([10], new Uint8Array(40), 0x0d01), 'the magic number 0x00000d01'],
-    ['another size', FILES.testImages, idx([10, 32, 32], new Uint8Array(10 * 32 * 32)), 'it has the shape [10, 32, 32], expected [10, 28, 28]'],
-    ['fewer images', FILES.trainImages, idx([19, 28, 28], new Uint8Array(19 * 784)), 'it has the shape [19, 28, 28], expected [20, 28, 28]'],
-    ['a file that breaks off', FILES.trainImages, idx([20, 28, 28], new Uint8Array(700)), 'it has 716 bytes, expected 15696'],
-    ['a file that goes on', FILES.testLabels, idx([10], new Uint8Array(11)), 'it has 19 bytes, expected 18'],
+    [
+      'no file of the kind',
+      FILES.trainLabels,
+      Buffer.from('<html>'),
+      'it begins with the magic number 0x3c68746d, expected 0x00000801',
+    ],
+    [
+      'labels in place of images',
+      FILES.trainImages,
+      idx([20], new Uint8Array(20)),
+      'the magic number 0x00000801, expected 0x00000803 (idx, uint8, 3 dimensions)',
+    ],
+    [
+      'floats',
+      FILES.testLabels,
+      idx([10], new Uint8Array(40), 0x0d01),
+      'the magic number 0x00000d01',
+    ],
+    [
+      'another size',
+      FILES.testImages,
+      idx([10, 32, 32], new Uint8Array(10 * 32 * 32)),
+      'it has the shape [10, 32, 32], expected [10, 28, 28]',
+    ],
+    [
+      'fewer images',
+      FILES.trainImages,
+      idx([19, 28, 28], new Uint8Array(19 * 784)),
+      'it has the shape [19, 28, 28], expected [20, 28, 28]',
+    ],
+    [
+      'a file that breaks off',
+      FILES.trainImages,
+      idx([20, 28, 28], new Uint8Array(700)),
+      'it has 716 bytes, expected 15696',
+    ],
+    [
+      'a file that goes on',
+      FILES.testLabels,
+      idx([10], new Uint8Array(11)),
+      'it has 19 bytes, expected 18',
+    ],
     ['an empty file', FILES.testLabels, Buffer.alloc(0), 'it has 0 bytes, expected 18'],
-    ['half a head', FILES.trainImages, idx([20, 28, 28], new Uint8Array(0)).subarray(0, 9), 'it has 9 bytes, expected 15696'],
-    ['a label that is no class', FILES.trainLabels, idx([20], new Uint8Array(20).fill(10, 6)), 'record 6: got label 10, expected 0 to 9'],
-    ['gzip that breaks off', FILES.trainImages, gzipSync(idx([20, 28, 28], new Uint8Array(15680))).subarray(0, 30), 'it cannot be unpacked: unexpected end of file'],
-    ['gzip that is damaged', FILES.testLabels, damaged(gzipSync(idx([10], new Uint8Array(10)))), 'it cannot be unpacked: incorrect data check'],
-    ['gzip that unpacks to far more', FILES.testLabels, gzipSync(Buffer.alloc(1e6)), 'it cannot be unpacked: more than the 18 bytes that it may have'],
+    [
+      'half a head',
+      FILES.trainImages,
+      idx([20, 28, 28], new Uint8Array(0)).subarray(0, 9),
+      'it has 9 bytes, expected 15696',
+    ],
+    [
+      'a label that is no class',
+      FILES.trainLabels,
+      idx([20], new Uint8Array(20).fill(10, 6)),
+      'record 6: got label 10, expected 0 to 9',
+    ],
+    [
+      'gzip that breaks off',
+      FILES.trainImages,
+      gzipSync(idx([20, 28, 28], new Uint8Array(15680))).subarray(0, 30),
+      'it cannot be unpacked: unexpected end of file',
+    ],
+    [
+      'gzip that is damaged',
+      FILES.testLabels,
+      damaged(gzipSync(idx([10], new Uint8Array(10)))),
+      'it cannot be unpacked: incorrect data check',
+    ],
+    [
+      'gzip that unpacks to far more',
+      FILES.testLabels,
+      gzipSync(Buffer.alloc(1e6)),
+      'it cannot be unpacked: more than the 18 bytes that it may have',
+    ],
   ];
   it.each(bad)('are refused with a sentence: %s', (_, file, bytes, reason) => {
     write();
@@ -127,11 +217,17 @@ describe('the idx files', () => {
     expect(report.counts).toEqual({ train: new Array(10).fill(2), test: new Array(10).fill(1) });
     expect(report.files).toHaveLength(4);
     writeFileSync(join(dir, FILES.trainLabels), idx([20], new Uint8Array(20)));
-    expect(verifyIdx(small, { dir }).problems[0]).toContain('train: got 20 images of class 0 (T-shirt/top), expected 2.');
+    expect(verifyIdx(small, { dir }).problems[0]).toContain(
+      'train: got 20 images of class 0 (T-shirt/top), expected 2.',
+    );
     rmSync(join(dir, FILES.trainImages));
-    expect(() => openIdx(small, { dir })).toThrow(`${join(dir, FILES.trainImages)} is missing, plain or with .gz.`);
+    expect(() => openIdx(small, { dir })).toThrow(
+      `${join(dir, FILES.trainImages)} is missing, plain or with .gz.`,
+    );
     for (const file of readdirSync(dir)) rmSync(join(dir, file));
-    expect(() => openIdx(small, { dir })).toThrow(`found no idx files in ${dir}, expected ${FILES.trainImages}, `);
+    expect(() => openIdx(small, { dir })).toThrow(
+      `found no idx files in ${dir}, expected ${FILES.trainImages}, `,
+    );
   });
 });
 
@@ -143,18 +239,27 @@ function damaged(bytes: Buffer): Buffer {
 
 describe('openDataset "mnist"', () => {
   it('asks for the folder', async () => {
-    await expect(openDataset('mnist')).rejects.toThrow('got no folder, expected the one with train-images-idx3-ubyte(.gz)');
+    await expect(openDataset('mnist')).rejects.toThrow(
+      'got no folder, expected the one with train-images-idx3-ubyte(.gz)',
+    );
   });
 });
 
-describe.skipIf(!existsSync(DEBIAN))("Debian's dataset-fashion-mnist (skipped where it is not installed)", () => {
-  it('has the official split', async () => {
-    const { info, train, test } = await openFashionMnist({ dir: DEBIAN });
-    expect([train.length, test.length]).toEqual([60_000, 10_000]);
-    // As the authors give them, to four places.
-    expect([info.mean[0]?.toFixed(4), info.std[0]?.toFixed(4)]).toEqual(['0.2860', '0.3530']);
-    expect(Array.from({ length: 10 }, (_, i) => test.label(i)).join('')).toBe(FASHION_MNIST.firstLabels);
-    expect(await verifyFashionMnist({ dir: DEBIAN })).toMatchObject({ ok: true, problems: [] });
-    expect(() => openIdx(MNIST, { dir: DEBIAN })).toThrow('has the labels of fashion-mnist. Give --dataset fashion-mnist.');
-  });
-});
+describe.skipIf(!existsSync(DEBIAN))(
+  "Debian's dataset-fashion-mnist (skipped where it is not installed)",
+  () => {
+    it('has the official split', async () => {
+      const { info, train, test } = await openFashionMnist({ dir: DEBIAN });
+      expect([train.length, test.length]).toEqual([60_000, 10_000]);
+      // As the authors give them, to four places.
+      expect([info.mean[0]?.toFixed(4), info.std[0]?.toFixed(4)]).toEqual(['0.2860', '0.3530']);
+      expect(Array.from({ length: 10 }, (_, i) => test.label(i)).join('')).toBe(
+        FASHION_MNIST.firstLabels,
+      );
+      expect(await verifyFashionMnist({ dir: DEBIAN })).toMatchObject({ ok: true, problems: [] });
+      expect(() => openIdx(MNIST, { dir: DEBIAN })).toThrow(
+        'has the labels of fashion-mnist. Give --dataset fashion-mnist.',
+      );
+    });
+  },
+);

@@ -2,6 +2,8 @@
 import { existsSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { defaultPreprocessing } from '../preparation/preprocessing.js';
+import { FASHION_MNIST } from './datasets/fashion-mnist.js';
+import { MNIST } from './datasets/mnist.js';
 import { DataError, reasonOf } from './errors.js';
 import { readIdx } from './idx.js';
 import { channelStatistics, countLabels, MemorySplit } from './memory-split.js';
@@ -26,31 +28,6 @@ export interface IdxSpec {
   readonly isEven: boolean;
 }
 
-const IMAGES = { train: 60_000, t10k: 10_000 };
-
-export const MNIST: IdxSpec = {
-  name: 'mnist',
-  classes: ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'],
-  folders: ['MNIST/raw', 'raw', 'mnist', 'MNIST', 'data/mnist'],
-  images: IMAGES,
-  firstLabels: '7210414959',
-  source: 'https://ossci-datasets.s3.amazonaws.com/mnist/',
-  isEven: false,
-};
-
-export const FASHION_MNIST: IdxSpec = {
-  name: 'fashion-mnist',
-  classes: [
-    ...['T-shirt/top', 'Trouser', 'Pullover', 'Dress', 'Coat'],
-    ...['Sandal', 'Shirt', 'Sneaker', 'Bag', 'Ankle boot'],
-  ],
-  folders: ['FashionMNIST/raw', 'raw', 'fashion-mnist', 'FashionMNIST', 'fashion', 'data/fashion'],
-  images: IMAGES,
-  firstLabels: '9211614657',
-  source: 'https://github.com/zalandoresearch/fashion-mnist',
-  isEven: true,
-};
-
 /** The folder with the files, if there is one: `dir` or one below. One of them is enough, so that others are missed. */
 export function idxFolder(spec: IdxSpec, dir: string): string | undefined {
   const folders = [dir, ...spec.folders.map((folder) => join(dir, folder))];
@@ -65,7 +42,8 @@ export function openIdx(spec: IdxSpec, options: OpenDatasetOptions): Dataset {
   const folder = requireFolder(spec, dir);
   const { train, t10k, problems } = load(spec, folder);
   const [problem] = problems;
-  if (problem) throw new DataError(`openDataset "${spec.name}": ${problem.text}`, { file: problem.file });
+  if (problem)
+    throw new DataError(`openDataset "${spec.name}": ${problem.text}`, { file: problem.file });
   return {
     info: {
       name: spec.name,
@@ -146,7 +124,14 @@ const nameOf = (part: Part, kind: Kind): string =>
 function idxFile(folder: string, part: Part, kind: Kind): string | undefined {
   const name = nameOf(part, kind);
   const dotted = name.replace('-idx', '.idx');
-  const names = [name, dotted, `${name}.gz`, `${dotted}.gz`, join(name, name), join(dotted, dotted)];
+  const names = [
+    name,
+    dotted,
+    `${name}.gz`,
+    `${dotted}.gz`,
+    join(name, name),
+    join(dotted, dotted),
+  ];
   return names
     .map((candidate) => join(folder, candidate))
     .find((path) => existsSync(path) && !statSync(path).isDirectory());
@@ -173,7 +158,10 @@ function load(spec: IdxSpec, folder: string): Loaded {
     const path = idxFile(folder, part, kind);
     if (path === undefined) {
       const missing = join(folder, nameOf(part, kind));
-      problems.push({ text: `${missing} is missing, plain or with .gz. ${again(spec)}`, file: missing });
+      problems.push({
+        text: `${missing} is missing, plain or with .gz. ${again(spec)}`,
+        file: missing,
+      });
       return new Uint8Array(elements);
     }
     try {
@@ -182,7 +170,10 @@ function load(spec: IdxSpec, folder: string): Loaded {
       if (kind === 'labels') {
         const other = part === 't10k' ? otherSpec(spec, bytes) : undefined;
         if (other !== undefined) {
-          problems.push({ text: `${path} has the labels of ${other}. Give --dataset ${other}.`, file: path });
+          problems.push({
+            text: `${path} has the labels of ${other}. Give --dataset ${other}.`,
+            file: path,
+          });
         }
         checkLabels(spec, bytes);
       }
@@ -193,7 +184,10 @@ function load(spec: IdxSpec, folder: string): Loaded {
       return new Uint8Array(elements);
     }
   };
-  const part = (name: Part): Records => ({ images: read(name, 'images'), labels: read(name, 'labels') });
+  const part = (name: Part): Records => ({
+    images: read(name, 'images'),
+    labels: read(name, 'labels'),
+  });
   return { train: part('train'), t10k: part('t10k'), problems, files };
 }
 
@@ -201,12 +195,15 @@ function checkLabels(spec: IdxSpec, labels: Uint8Array): void {
   const { length } = spec.classes;
   const wrong = labels.findIndex((label) => label >= length);
   if (wrong < 0) return;
-  throw new DataError(`record ${wrong}: got label ${labels[wrong] ?? ''}, expected 0 to ${length - 1}`);
+  throw new DataError(
+    `record ${wrong}: got label ${labels[wrong] ?? ''}, expected 0 to ${length - 1}`,
+  );
 }
 
 /** Whose test labels these are, if they are those of another data set with the same files. */
 function otherSpec(spec: IdxSpec, labels: Uint8Array): string | undefined {
   const first = labels.subarray(0, 10).join('');
-  return [MNIST, FASHION_MNIST].find((other) => other.name !== spec.name && other.firstLabels === first)
-    ?.name;
+  return [MNIST, FASHION_MNIST].find(
+    (other) => other.name !== spec.name && other.firstLabels === first,
+  )?.name;
 }

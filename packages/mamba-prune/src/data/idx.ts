@@ -19,7 +19,8 @@ export function readIdx(path: string, shape: readonly number[]): Uint8Array {
   // gzip makes nothing longer than by its head and a few bytes for each 16 kB.
   const bytes = unpacked(readWhole(path, 2 * (head + elements) + 1024), head + elements);
   const wanted = 0x0800 + shape.length;
-  if (bytes.length < 4) throw new DataError(`it has ${bytes.length} bytes, expected ${head + elements}`);
+  if (bytes.length < 4)
+    throw new DataError(`it has ${bytes.length} bytes, expected ${head + elements}`);
   const magic = bytes.readUInt32BE(0);
   if (magic !== wanted) {
     throw new DataError(
@@ -27,7 +28,8 @@ export function readIdx(path: string, shape: readonly number[]): Uint8Array {
         `${shape.length} ${shape.length === 1 ? 'dimension' : 'dimensions'})`,
     );
   }
-  if (bytes.length < head) throw new DataError(`it has ${bytes.length} bytes, expected ${head + elements}`);
+  if (bytes.length < head)
+    throw new DataError(`it has ${bytes.length} bytes, expected ${head + elements}`);
   const got = shape.map((_, i) => bytes.readUInt32BE(4 + 4 * i));
   if (got.some((n, i) => n !== shape[i])) {
     throw new DataError(`it has the shape [${got.join(', ')}], expected [${shape.join(', ')}]`);

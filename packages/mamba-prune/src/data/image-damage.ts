@@ -136,7 +136,10 @@ async function pngDamage(source: ByteSource): Promise<Damage | undefined> {
     if (name === 'IEND') return undefined;
     at = end + 4;
   }
-  return { reason: 'the file is cut off: premature end, its last chunk is missing', isCertain: false };
+  return {
+    reason: 'the file is cut off: premature end, its last chunk is missing',
+    isCertain: false,
+  };
 }
 
 /** RIFF: the header has the length of all that follows. */

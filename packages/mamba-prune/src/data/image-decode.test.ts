@@ -14,7 +14,8 @@ afterAll(() => {
   rmSync(dir, { recursive: true, force: true });
 });
 
-const fixture = (name: string): string => fileURLToPath(new URL(`fixtures/${name}`, import.meta.url));
+const fixture = (name: string): string =>
+  fileURLToPath(new URL(`fixtures/${name}`, import.meta.url));
 const write = (name: string, bytes: Uint8Array | string): string => {
   writeFileSync(join(dir, name), bytes);
   return join(dir, name);
@@ -30,7 +31,11 @@ const rgb = Buffer.from(
 const image = () => sharp(rgb, { raw: { width, height, channels: 3 } });
 
 /** @param rows - of pixels, the lowest first */
-function bmp(depth: number, rows: Buffer, more: { palette?: Buffer; compression?: number; masks?: Buffer } = {}): Buffer {
+function bmp(
+  depth: number,
+  rows: Buffer,
+  more: { palette?: Buffer; compression?: number; masks?: Buffer } = {},
+): Buffer {
   const { palette = Buffer.alloc(0), compression = 0, masks = Buffer.alloc(0) } = more;
   const head = Buffer.alloc(54);
   const start = 54 + masks.length + palette.length;
@@ -77,7 +82,13 @@ describe('a picture of any format that is read', () => {
     expect(await check(path)).toMatchObject({ width, height });
     const out = new Uint8Array(3 * 4 * 4);
     const box = { left: 2, top: 1, width: 4, height: 4 };
-    await decodeInto(out, path, undefined, { channels: 3, size: 4 }, { kind: 'box', box, interpolation: 'bilinear' });
+    await decodeInto(
+      out,
+      path,
+      undefined,
+      { channels: 3, size: 4 },
+      { kind: 'box', box, interpolation: 'bilinear' },
+    );
     expect(out[0]).toBe(rgb[3 * (width + 2)]);
   });
 
@@ -91,7 +102,11 @@ describe('a picture of any format that is read', () => {
 
   it('is read of BMP with palettes, 16 bits and run lengths', async () => {
     const palette = Buffer.from([10, 20, 30, 0, 40, 50, 60, 0, 70, 80, 90, 0]);
-    const colours = [[30, 20, 10], [60, 50, 40], [90, 80, 70]] as const;
+    const colours = [
+      [30, 20, 10],
+      [60, 50, 40],
+      [90, 80, 70],
+    ] as const;
     const rows = Buffer.from(Array.from({ length: width * height }, (_, i) => i % 3));
     const eight = await decoded(bmp(8, rows, { palette }));
     // The lowest row comes first in the file.
@@ -118,7 +133,18 @@ describe('a picture of any format that is read', () => {
   });
 
   it('counts by the name that folders search for', () => {
-    const names = ['a.jpg', 'b.JPEG', 'c.png', 'd.webp', 'e.gif', 'f.bmp', 'g.tif', 'h.tiff', 'i.ppm', 'j.pgm'];
+    const names = [
+      'a.jpg',
+      'b.JPEG',
+      'c.png',
+      'd.webp',
+      'e.gif',
+      'f.bmp',
+      'g.tif',
+      'h.tiff',
+      'i.ppm',
+      'j.pgm',
+    ];
     expect(names.filter((name) => !IMAGE_ENDING.test(name))).toEqual([]);
     expect(IMAGE_ENDING.test('a.txt') || IMAGE_ENDING.test('jpg')).toBe(false);
   });
@@ -126,7 +152,11 @@ describe('a picture of any format that is read', () => {
 
 describe('a picture as it is decoded', () => {
   it('is upright', async () => {
-    const { width: across, height: down, data } = await decoded(readFileSync(fixture('turned.jpg')));
+    const {
+      width: across,
+      height: down,
+      data,
+    } = await decoded(readFileSync(fixture('turned.jpg')));
     expect([across, down]).toEqual([48, 64]);
     // Stored: blue on the left, green on the right; a quarter turn clockwise puts blue on top.
     const at = (x: number, y: number) => [...data.subarray(3 * (y * across + x)).subarray(0, 3)];
@@ -139,9 +169,15 @@ describe('a picture as it is decoded', () => {
   it('is upright where a box is cut out of it', async () => {
     const out = new Uint8Array(3 * 8 * 8);
     const box = { left: 0, top: 0, width: 48, height: 16 };
-    await decodeInto(out, fixture('turned.jpg'), { width: 48, height: 64 }, { channels: 3, size: 8 }, {
-      ...{ kind: 'box', box, interpolation: 'bilinear' },
-    });
+    await decodeInto(
+      out,
+      fixture('turned.jpg'),
+      { width: 48, height: 64 },
+      { channels: 3, size: 8 },
+      {
+        ...{ kind: 'box', box, interpolation: 'bilinear' },
+      },
+    );
     // The blue upper part alone.
     expect(Math.min(...out.subarray(128))).toBeGreaterThan(180);
     expect(Math.max(...out.subarray(64, 128))).toBeLessThan(40);
@@ -158,13 +194,19 @@ describe('a picture as it is decoded', () => {
   });
 
   it('keeps the colour of transparent pixels', async () => {
-    const rgba = Buffer.from(Array.from({ length: 48 }, (_, i) => [...rgb.subarray(3 * i, 3 * i + 3), 5 * i]).flat());
-    const png = await sharp(rgba, { raw: { width, height, channels: 4 } }).png().toBuffer();
+    const rgba = Buffer.from(
+      Array.from({ length: 48 }, (_, i) => [...rgb.subarray(3 * i, 3 * i + 3), 5 * i]).flat(),
+    );
+    const png = await sharp(rgba, { raw: { width, height, channels: 4 } })
+      .png()
+      .toBuffer();
     expect([...(await decoded(png)).data]).toEqual([...rgb]);
   });
 
   it('of CMYK is as Pillow’s', async () => {
-    const jpeg = await sharp({ create: { width: 16, height: 16, channels: 3, background: 'white' } })
+    const jpeg = await sharp({
+      create: { width: 16, height: 16, channels: 3, background: 'white' },
+    })
       .toColourspace('cmyk')
       .jpeg({ quality: 100 })
       .toBuffer();
@@ -192,14 +234,23 @@ describe('damage', () => {
     for (const at of [20, Math.floor(bytes.length / 2), bytes.length - 20]) {
       const bad = Buffer.from(bytes);
       bad[at] = (bad[at] as number) ^ 1;
-      await expect(check(write('flipped.png', bad))).rejects.toThrow(/checksum \(CRC\) of its (IHDR|IDAT)/);
+      await expect(check(write('flipped.png', bad))).rejects.toThrow(
+        /checksum \(CRC\) of its (IHDR|IDAT)/,
+      );
     }
   });
 
   it('of a chunk that no decoder needs is none', async () => {
     const bytes = await noisy();
-    const text = Buffer.concat([Buffer.from([0, 0, 0, 3]), Buffer.from('tEXta\0b'), Buffer.from([1, 2, 3, 4])]);
-    const path = write('text.png', Buffer.concat([bytes.subarray(0, 33), text, bytes.subarray(33)]));
+    const text = Buffer.concat([
+      Buffer.from([0, 0, 0, 3]),
+      Buffer.from('tEXta\0b'),
+      Buffer.from([1, 2, 3, 4]),
+    ]);
+    const path = write(
+      'text.png',
+      Buffer.concat([bytes.subarray(0, 33), text, bytes.subarray(33)]),
+    );
     expect(await check(path)).toMatchObject({ width: 64, height: 64 });
     await decoded(readFileSync(path));
   });
@@ -221,30 +272,47 @@ describe('damage', () => {
   });
 
   it('of files cut off anywhere is found', async () => {
-    const jpeg = await sharp(await noisy()).jpeg().toBuffer();
+    const jpeg = await sharp(await noisy())
+      .jpeg()
+      .toBuffer();
     const files = [
       ['jpg', jpeg],
       ['png', await noisy()],
-      ['webp', await sharp(await noisy()).webp().toBuffer()],
+      [
+        'webp',
+        await sharp(await noisy())
+          .webp()
+          .toBuffer(),
+      ],
       ['bmp', bmp24],
       ['ppm', Buffer.concat([Buffer.from(`P6 ${width} ${height} 255 `), rgb])],
     ] as const;
     for (const [ending, bytes] of files) {
       for (const share of [0.1, 0.5, 0.9, 0.99]) {
         const path = write(`cut.${ending}`, bytes.subarray(0, Math.floor(share * bytes.length)));
-        await expect(check(path), `${ending} ${share}`).rejects.toThrow(/cut off|damaged|unsupported image format/);
+        await expect(check(path), `${ending} ${share}`).rejects.toThrow(
+          /cut off|damaged|unsupported image format/,
+        );
       }
     }
   });
 
   it('of a WebP file is found that has all its bytes, but not those that were written', async () => {
-    const garbled = Buffer.from(await sharp(await noisy()).webp({ lossless: true }).toBuffer());
+    const garbled = Buffer.from(
+      await sharp(await noisy())
+        .webp({ lossless: true })
+        .toBuffer(),
+    );
     garbled.fill(0xaa, 40, 180);
     await expect(check(write('garbled.webp', garbled))).rejects.toThrow(/damaged|VP8|webp/i);
   });
 
   it('is told in a reason of the file’s own, whatever else fails at the time', async () => {
-    const cut = (await sharp(await noisy()).jpeg().toBuffer()).subarray(0, 900);
+    const cut = (
+      await sharp(await noisy())
+        .jpeg()
+        .toBuffer()
+    ).subarray(0, 900);
     // Its parts are whole and their checksums right; what they hold is no packed pixels.
     const good = await noisy();
     const idat = Buffer.concat([Buffer.from('IDAT'), deflateSync(Buffer.alloc(10))]);
@@ -276,8 +344,19 @@ describe('damage', () => {
     /** Without compression. @param photometric - 2: RGB, 6: YCbCr */
     const tiff = (photometric: number, isLittle: boolean): Buffer => {
       const tags = [
-        ...[[256, width], [257, height], [258, 8], [259, 1], [262, photometric]],
-        ...[[273, 8], [277, 3], [278, height], [279, rgb.length]],
+        ...[
+          [256, width],
+          [257, height],
+          [258, 8],
+          [259, 1],
+          [262, photometric],
+        ],
+        ...[
+          [273, 8],
+          [277, 3],
+          [278, height],
+          [279, rgb.length],
+        ],
       ] as const;
       const directory = Buffer.alloc(2 + 12 * tags.length + 4);
       const short = (value: number, at: number) =>
@@ -308,11 +387,19 @@ describe('damage', () => {
 
   it.each([
     ['nothing', '', 'the file is empty'],
-    ['text', 'this is no image', 'unsupported image format, expected JPEG, PNG, WebP, GIF, BMP, TIFF or PPM'],
+    [
+      'text',
+      'this is no image',
+      'unsupported image format, expected JPEG, PNG, WebP, GIF, BMP, TIFF or PPM',
+    ],
     ['zeros', Buffer.alloc(100), 'unsupported image format: it begins with zeros'],
     ['HEIC', '\0\0\0\x18ftypheic\0\0\0\0', 'got a HEIC image, expected JPEG, PNG'],
     ['HTML', '<!DOCTYPE html><html>', 'got an HTML page, expected JPEG'],
-    ['a BMP of 4 billion pixels', bmp24.with(19, 200).with(20, 120).with(23, 200).with(24, 120), /cut off|expected at most/],
+    [
+      'a BMP of 4 billion pixels',
+      bmp24.with(19, 200).with(20, 120).with(23, 200).with(24, 120),
+      /cut off|expected at most/,
+    ],
   ])('is %s', async (_what, bytes, reason) => {
     await expect(check(write('other.jpg', bytes))).rejects.toThrow(reason);
   });

@@ -4,6 +4,9 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import sharp from 'sharp';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { FOLDER } from './datasets/folder.js';
+import { IMAGENET } from './datasets/imagenet.js';
+import { TINY_IMAGENET } from './datasets/tiny-imagenet.js';
 import { openImageFolder, verifyImageFolder } from './image-folder.js';
 import { readImage } from './read-image.js';
 import type { RandomCrop } from './types.js';
@@ -57,7 +60,7 @@ const first = (pixels: Uint8Array, image: number, size: number) =>
 describe('openImageFolder', () => {
   it('reads JPEG, PNG and WebP; labels follow the sorted class folders', async () => {
     await twoClasses();
-    const { info, train, test } = await openImageFolder('folder', { dir, cacheDir, imageSize: 8 });
+    const { info, train, test } = await openImageFolder(FOLDER, { dir, cacheDir, imageSize: 8 });
     expect(info).toMatchObject({ classes: ['cat', 'dog'], channels: 3, height: 8, width: 8 });
     expect(Array.from({ length: train.length }, (_, i) => train.label(i))).toEqual([0, 0, 1, 1]);
     expect([test.length, test.label(0)]).toEqual([1, 1]);
@@ -78,7 +81,7 @@ describe('openImageFolder', () => {
     await flat('train/b/x.png', [0, 0, 0]);
     await flat('val/a/x.png', [0, 0, 0]);
     // Size 28 of 32 is the usual 87.5 %: no resize, columns 18 to 45, rows 2 to 29.
-    const { train } = await openImageFolder('folder', { dir, cacheDir, imageSize: 28 });
+    const { train } = await openImageFolder(FOLDER, { dir, cacheDir, imageSize: 28 });
     const pixels = await train.read([0]);
     expect(first(pixels, 0, 28)).toEqual([72, 16, 7]);
     expect(pixels[27]).toBe(180);
@@ -89,9 +92,15 @@ describe('openImageFolder', () => {
     await gradient('train/a/x.png');
     await flat('train/b/x.png', [50, 60, 70]);
     await flat('val/a/x.png', [0, 0, 0]);
-    const { train } = await openImageFolder('folder', { dir, cacheDir, imageSize: 16 });
+    const { train } = await openImageFolder(FOLDER, { dir, cacheDir, imageSize: 16 });
     const read = async (crop: Partial<RandomCrop>, indices = [0]) =>
-      train.readCropped?.(indices, { seed: 1, epoch: 0, scale: [0.1, 0.5], ratio: [0.75, 1.33], ...crop });
+      train.readCropped?.(indices, {
+        seed: 1,
+        epoch: 0,
+        scale: [0.1, 0.5],
+        ratio: [0.75, 1.33],
+        ...crop,
+      });
     const pixels = await read({});
     expect(await read({})).toEqual(pixels);
     expect((await read({}, [1, 0]))?.subarray(768)).toEqual(pixels); // its place does not matter
@@ -105,14 +114,22 @@ describe('openImageFolder', () => {
 
   it('makes RGB out of grey, transparent and 16-bit images', async () => {
     const raw = (channels: 1 | 4, pixel: number[]) =>
-      sharp(Buffer.from(Array.from({ length: 64 }, () => pixel).flat()), { raw: { width: 8, height: 8, channels } });
+      sharp(Buffer.from(Array.from({ length: 64 }, () => pixel).flat()), {
+        raw: { width: 8, height: 8, channels },
+      });
     await flat('train/b/x.png', [0, 0, 0], 8, 8);
     await flat('val/b/x.png', [0, 0, 0], 8, 8);
     mkdirSync(join(dir, 'train/a'));
-    writeFileSync(join(dir, 'train/a/grey.jpg'), await raw(1, [120]).toColourspace('b-w').jpeg({ quality: 100 }).toBuffer());
+    writeFileSync(
+      join(dir, 'train/a/grey.jpg'),
+      await raw(1, [120]).toColourspace('b-w').jpeg({ quality: 100 }).toBuffer(),
+    );
     writeFileSync(join(dir, 'train/a/see.png'), await raw(4, [1, 2, 3, 0]).png().toBuffer());
-    writeFileSync(join(dir, 'train/a/wide.png'), await raw(1, [77]).toColourspace('grey16').png().toBuffer());
-    const { train } = await openImageFolder('tiny-imagenet', { dir, cacheDir, imageSize: 8 });
+    writeFileSync(
+      join(dir, 'train/a/wide.png'),
+      await raw(1, [77]).toColourspace('grey16').png().toBuffer(),
+    );
+    const { train } = await openImageFolder(TINY_IMAGENET, { dir, cacheDir, imageSize: 8 });
     const pixels = await train.read([0, 1, 2]);
     expect(first(pixels, 0, 8)).toEqual([120, 120, 120]);
     expect(first(pixels, 1, 8)).toEqual([1, 2, 3]);
@@ -124,8 +141,11 @@ describe('openImageFolder', () => {
       await flat(`${part}/n01440764/${part}_1.JPEG`, [1, 1, 1]);
       await flat(`${part}/n01443537/${part}_2.JPEG`, [2, 2, 2]);
     }
-    writeFileSync(join(dir, 'LOC_synset_mapping.txt'), 'n01440764 tench, Tinca tinca\nn01443537 goldfish\n');
-    const { info, test } = await openImageFolder('imagenet', { dir, cacheDir });
+    writeFileSync(
+      join(dir, 'LOC_synset_mapping.txt'),
+      'n01440764 tench, Tinca tinca\nn01443537 goldfish\n',
+    );
+    const { info, test } = await openImageFolder(IMAGENET, { dir, cacheDir });
     expect(info.classes).toEqual(['tench', 'goldfish']);
     expect(info).toMatchObject({ name: 'imagenet', height: 224, mean: [0.485, 0.456, 0.406] });
     expect((await test.read([1])).length).toBe(3 * 224 * 224);
@@ -140,14 +160,17 @@ describe('openImageFolder', () => {
       writeFileSync(join(dir, 'train/n01/n01_boxes.txt'), 'n01_0.JPEG\t0\t0\t1\t1\n');
       await flat('val/images/val_0.JPEG', [0, 0, 255], 64, 64);
       writeFileSync(annotations(), 'val_0.JPEG\tn02\t0\t0\t62\t62\n');
-      writeFileSync(join(dir, 'words.txt'), 'n00\tentity\nn01\tgoldfish, Carassius auratus\nn02\tnewt\n');
+      writeFileSync(
+        join(dir, 'words.txt'),
+        'n00\tentity\nn01\tgoldfish, Carassius auratus\nn02\tnewt\n',
+      );
       writeFileSync(join(dir, 'wnids.txt'), 'n02\nn01\n');
     });
 
     it('reads names, labels and pixels', async () => {
       const notes: string[] = [];
       const onNote = (note: string) => notes.push(note);
-      const { info, train, test } = await openImageFolder('tiny-imagenet', { dir, cacheDir, onNote });
+      const { info, train, test } = await openImageFolder(TINY_IMAGENET, { dir, cacheDir, onNote });
       expect(info).toMatchObject({ classes: ['goldfish', 'newt'], height: 64 });
       expect([train.length, train.label(0), test.length, test.label(0)]).toEqual([2, 0, 1, 1]);
       const [red, green, blue] = first(await test.read([0]), 0, 64) as Rgb;
@@ -159,7 +182,7 @@ describe('openImageFolder', () => {
 
     it('refuses annotations of unknown classes and of files elsewhere', async () => {
       writeFileSync(annotations(), 'val_0.JPEG\tn09\t0\t0\t62\t62\n');
-      const open = () => openImageFolder('tiny-imagenet', { dir, cacheDir });
+      const open = () => openImageFolder(TINY_IMAGENET, { dir, cacheDir });
       await expect(open()).rejects.toThrow(
         `${annotations()} line 1: got class "n09", expected one of the 2 folders in train.`,
       );
@@ -178,20 +201,25 @@ describe('openImageFolder', () => {
     truncateSync(cut, statSync(cut).size - 20); // the header is still fine
     writeFileSync(join(dir, 'train/cat/none.jpg'), '');
     writeFileSync(join(dir, 'train/dog/text.png'), 'this is no image');
-    writeFileSync(join(dir, 'train/dog/pic.jpg'), '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>');
-    const failure = await openImageFolder('folder', { dir, cacheDir }).catch((e: unknown) => e);
+    writeFileSync(
+      join(dir, 'train/dog/pic.jpg'),
+      '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>',
+    );
+    const failure = await openImageFolder(FOLDER, { dir, cacheDir }).catch((e: unknown) => e);
     const { message } = failure as Error;
     expect(message).toContain('openDataset "folder": 4 of 8 images cannot be used: ');
     expect(message).toMatch(/cat\/a\.jpg \(.*premature end/i);
     expect(message).toContain('none.jpg (the file is empty)');
     expect(message).toMatch(/text\.png \(.*unsupported image format/);
-    expect(message).toContain('pic.jpg (got a svg image, expected JPEG, PNG, WebP, GIF, BMP, TIFF or PPM)');
+    expect(message).toContain(
+      'pic.jpg (got a svg image, expected JPEG, PNG, WebP, GIF, BMP, TIFF or PPM)',
+    );
     expect(message).toContain('Replace or delete them.');
   });
 
   it('checks a file again only if it has changed', async () => {
     await twoClasses();
-    const open = () => openImageFolder('folder', { dir, cacheDir, imageSize: 8 });
+    const open = () => openImageFolder(FOLDER, { dir, cacheDir, imageSize: 8 });
     const file = join(dir, 'train/dog/a.png');
     const time = new Date(1_700_000_000_000); // whole seconds: every file system can keep them
     utimesSync(file, time, time);
@@ -203,28 +231,34 @@ describe('openImageFolder', () => {
     utimesSync(file, time, time);
     const { train } = await open();
     expect(statSync(join(cacheDir, cache as string)).mtimeMs).toBe(written);
-    await expect(train.read([2])).rejects.toThrow(/dog\/a\.png: cannot be decoded \(.*Replace or delete/);
+    await expect(train.read([2])).rejects.toThrow(
+      /dog\/a\.png: cannot be decoded \(.*Replace or delete/,
+    );
     utimesSync(file, time, new Date(0));
     await expect(open()).rejects.toThrow('1 of 5 images cannot be used');
   });
 
   it('survives a damaged and an unwritable cache', async () => {
     await twoClasses();
-    await openImageFolder('folder', { dir, cacheDir });
+    await openImageFolder(FOLDER, { dir, cacheDir });
     const path = join(cacheDir, readdirSync(cacheDir)[0] as string);
     writeFileSync(path, readFileSync(path).subarray(0, 50));
-    const { train } = await openImageFolder('folder', { dir, cacheDir });
+    const { train } = await openImageFolder(FOLDER, { dir, cacheDir });
     expect(train.length).toBe(4);
     writeFileSync(join(dir, 'blocked'), '');
     const notes: string[] = [];
     const onNote = (note: string) => notes.push(note);
-    await openImageFolder('folder', { dir, cacheDir: join(dir, 'blocked', 'x'), onNote });
-    expect(notes.at(-1)).toMatch(/the cache .* cannot be written .* checked again on the next start/);
+    await openImageFolder(FOLDER, { dir, cacheDir: join(dir, 'blocked', 'x'), onNote });
+    expect(notes.at(-1)).toMatch(
+      /the cache .* cannot be written .* checked again on the next start/,
+    );
   });
 
   it('says what is missing in a folder', async () => {
-    const open = (options: object = {}) => openImageFolder('folder', { dir, cacheDir, ...options });
-    await expect(openImageFolder('folder', {})).rejects.toThrow('openDataset "folder": got no folder');
+    const open = (options: object = {}) => openImageFolder(FOLDER, { dir, cacheDir, ...options });
+    await expect(openImageFolder(FOLDER, {})).rejects.toThrow(
+      'openDataset "folder": got no folder',
+    );
     await expect(open()).rejects.toThrow(/found no train in .*Give the folder that holds train/);
     await flat('train/cat/a.png', [1, 2, 3]);
     await expect(open()).rejects.toThrow('got 1 class folder (cat) in');
@@ -238,7 +272,9 @@ describe('openImageFolder', () => {
     await expect(open()).rejects.toThrow(/test\/bird is a class that train does not have/);
     rmSync(join(dir, 'test/bird'), { recursive: true });
     await flat('test/dog/a.png', [1, 2, 3]);
-    await expect(open({ imageSize: 0 })).rejects.toThrow('got image size 0, expected an integer from 1 to 4096');
+    await expect(open({ imageSize: 0 })).rejects.toThrow(
+      'imageSize: got 0, expected an integer from 1 to 4096',
+    );
     expect((await open()).test.length).toBe(1);
   });
 
@@ -247,13 +283,13 @@ describe('openImageFolder', () => {
     writeFileSync(join(dir, 'train/cat/notes.txt'), '');
     writeFileSync(join(dir, 'train/cat/.DS_Store'), '');
     const notes: string[] = [];
-    await openImageFolder('folder', { dir, cacheDir, onNote: (note) => notes.push(note) });
+    await openImageFolder(FOLDER, { dir, cacheDir, onNote: (note) => notes.push(note) });
     const expected = [
       'folder: val has no images of the class cat, so that its accuracy is not measured.',
       `folder: ignored 1 file that is no image, ${join(dir, 'train/cat/notes.txt')}.`,
     ];
     expect(notes).toEqual(expected);
-    expect((await verifyImageFolder('folder', { dir, cacheDir })).notes).toEqual(expected);
+    expect((await verifyImageFolder(FOLDER, { dir, cacheDir })).notes).toEqual(expected);
   });
 });
 
@@ -262,7 +298,7 @@ describe('verifyImageFolder', () => {
     await twoClasses();
     const seen: number[] = [];
     const onProgress = (done: number) => seen.push(done);
-    const good = await verifyImageFolder('folder', { dir, cacheDir, onProgress });
+    const good = await verifyImageFolder(FOLDER, { dir, cacheDir, onProgress });
     expect(good).toMatchObject({ ok: true, classes: ['cat', 'dog'], problems: [] });
     expect(good.counts).toEqual({ train: [2, 2], test: [0, 1] });
     expect(seen).toEqual([1, 2, 3, 4, 5]);
@@ -271,7 +307,7 @@ describe('verifyImageFolder', () => {
     const bytes = readFileSync(file);
     bytes.fill(0, bytes.indexOf('IDAT') + 6, bytes.indexOf('IEND') - 8);
     writeFileSync(file, bytes);
-    const bad = await verifyImageFolder('folder', { dir, cacheDir });
+    const bad = await verifyImageFolder(FOLDER, { dir, cacheDir });
     expect(bad.ok).toBe(false);
     expect(bad.problems).toHaveLength(1);
     expect(bad.problems[0]).toContain(file);

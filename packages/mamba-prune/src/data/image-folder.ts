@@ -2,9 +2,11 @@
 import { createHash } from 'node:crypto';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
+import { checksOf } from '../checks.js';
+import { dataLimits } from '../limits.js';
 import { defaultCacheDir, readCache, writeCache } from './cache.js';
 import { type Box, drawCropBox } from './crop-box.js';
-import { DataError, reasonOf } from './errors.js';
+import { DataError, dataError, reasonOf } from './errors.js';
 import { printableLine } from '../printable.js';
 import { NAMED } from './folder-findings.js';
 import { findImages, type FoundImages, type FoundPart } from './folder-layout.js';
@@ -24,7 +26,17 @@ import type { Dataset, ImageSplit, OpenDatasetOptions, RandomCrop, VerifyReport 
 const IMAGENET_MEAN = [0.485, 0.456, 0.406];
 const IMAGENET_STD = [0.229, 0.224, 0.225];
 
-export type FolderName = 'tiny-imagenet' | 'imagenet' | 'folder';
+/** What differs between data sets of this layout. */
+export interface FolderSpec {
+  readonly name: string;
+  /** Side of the images, in pixels, where none is asked for. */
+  readonly imageSize: number;
+  /**
+   * Whether a note says which parts beside train are not tested with. Of ImageNet and its like everybody knows that the
+   * test images have no labels. Default `false`.
+   */
+  readonly saysWhatIsNotRead?: boolean;
+}
 
 /** How many files are looked at together; sharp's threads decide how many really run. */
 const CHECKS_AT_ONCE = 32;
@@ -36,19 +48,17 @@ const DECODES_AT_ONCE = 512;
 
 /** Opens a data set of image files; every file's header is checked, unchanged files only once. */
 export async function openImageFolder(
-  name: FolderName,
+  spec: FolderSpec,
   options: OpenDatasetOptions,
 ): Promise<Dataset> {
+  const { name } = spec;
   const dir = requireDir(name, options);
-  const size = options.imageSize ?? (name === 'tiny-imagenet' ? 64 : 224);
-  if (!Number.isInteger(size) || size < 1 || size > 4096) {
-    throw new DataError(
-      `openDataset "${name}": got image size ${size}, expected an integer from 1 to 4096.`,
-    );
-  }
+  const size = options.imageSize ?? spec.imageSize;
+  const { integer } = checksOf(`openDataset "${name}"`, dataError);
+  integer('imageSize', size, { min: 1, max: dataLimits.imageSize });
   const problem = preprocessingProblem(options);
   if (problem !== undefined) throw new DataError(`openDataset "${name}": ${problem}`);
-  const found = findImages(name, dir);
+  const found = findImages(spec, dir);
   const { root } = found;
   for (const note of found.notes) options.onNote?.(note);
   const { headers, problems } = await checkAll(name, root, found, options);
@@ -86,11 +96,12 @@ export async function openImageFolder(
 
 /** Decodes every image in full. */
 export async function verifyImageFolder(
-  name: FolderName,
+  spec: FolderSpec,
   options: OpenDatasetOptions,
 ): Promise<VerifyReport> {
+  const { name } = spec;
   const dir = requireDir(name, options);
-  const found = findImages(name, dir);
+  const found = findImages(spec, dir);
   const paths = [...found.train.paths, ...found.test.paths];
   const faults = new Map<string, string>();
   let done = 0;
@@ -135,7 +146,10 @@ type Checked = [number, number, number, number, number];
 const CheckedFiles = z.object({
   // 1 had the sizes of pictures that were not upright, and trusted files that are checked more closely now.
   version: z.literal(2),
-  files: z.record(z.string(), z.tuple([z.number(), z.number(), z.number(), z.number(), z.number()])),
+  files: z.record(
+    z.string(),
+    z.tuple([z.number(), z.number(), z.number(), z.number(), z.number()]),
+  ),
 });
 
 async function checkAll(

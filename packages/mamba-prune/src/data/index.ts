@@ -8,8 +8,15 @@ export { augmentPreset, augmentPresetNames } from './augment/options.js';
 export type { LastAugment } from './augment/epoch-augments.js';
 export type { Batch } from './batch.js';
 export { defaultCacheDir } from './cache.js';
-export type { DatasetName } from './datasets.js';
-export { datasetNames, openDataset, verifyDataset } from './datasets.js';
+export type { DatasetRecipe, ModelHints } from './dataset-recipe.js';
+export {
+  datasetNames,
+  downloadDataset,
+  openDataset,
+  registerDataset,
+  verifyDataset,
+} from './datasets.js';
+export type { DatasetDefinition, DatasetDownload, DownloadDatasetOptions } from './definition.js';
 export type { ImageDType } from './device/augment-op.js';
 export type { DeviceBatchOptions } from './device/batch-plan.js';
 export { DeviceBatches } from './device/device-batches.js';
@@ -18,8 +25,6 @@ export { DeviceSplit } from './device/device-split.js';
 export type { DeviceBatch, DeviceBatchSource } from './device/types.js';
 export type { DownloadOptions, DownloadProgress } from './download.js';
 export { DataError } from './errors.js';
-export type { DownloadableName, DownloadDatasetOptions } from './get-dataset.js';
-export { downloadDataset } from './get-dataset.js';
 export type { BatchLoaderOptions } from './loader.js';
 export { BatchLoader } from './loader.js';
 export { MemorySplit } from './memory-split.js';
@@ -30,6 +35,7 @@ export type {
   ImageSplit,
   NoteHandler,
   OpenDatasetOptions,
+  OpenedDataset,
   RandomCrop,
   VerifyReport,
 } from './types.js';

@@ -29,7 +29,11 @@ function makeSplit(length: number): MemorySplit {
     images.fill(i, i * BYTES, (i + 1) * BYTES);
     for (let p = 0; p < 64; p++) images[i * BYTES + 128 + p] = 4 * p;
   }
-  return new MemorySplit(images, Uint8Array.from({ length }, (_, i) => i % 4), BYTES);
+  return new MemorySplit(
+    images,
+    Uint8Array.from({ length }, (_, i) => i % 4),
+    BYTES,
+  );
 }
 /** The same images, but each read takes a while, the later ones less. */
 class SlowSplit implements ImageSplit {
@@ -65,7 +69,9 @@ const make = (options: Partial<BatchLoaderOptions> = {}, split: ImageSplit = mak
 const strong = augmentPreset('strong', info);
 /** Without its mean, image i is i: tells who is in a batch. */
 const who = (batch: Batch) =>
-  Array.from({ length: batch.size }, (_, i) => Math.round(((batch.images[i * BYTES] as number) * 0.5 + 0.5) * 255));
+  Array.from({ length: batch.size }, (_, i) =>
+    Math.round(((batch.images[i * BYTES] as number) * 0.5 + 0.5) * 255),
+  );
 
 describe('BatchLoader', () => {
   it('gives stored order, labels and normalised pixels without options', async () => {
@@ -152,7 +158,9 @@ describe('BatchLoader', () => {
       length: 50,
       label: (i) => inner.label(i),
       read: (indices) =>
-        indices[0] === 16 ? Promise.reject(new Error('bad file')) : Promise.resolve(inner.read(indices)),
+        indices[0] === 16
+          ? Promise.reject(new Error('bad file'))
+          : Promise.resolve(inner.read(indices)),
     };
     const seen: number[] = [];
     const run = async () => {
@@ -190,18 +198,32 @@ describe('BatchLoader', () => {
   });
 
   it('refuses options out of range', () => {
-    expect(() => make({ batchSize: 0 })).toThrow('BatchLoader: got batchSize 0, expected an integer from 1.');
-    expect(() => make({ prefetch: -1 })).toThrow('got prefetch -1');
-    expect(() => make({ threads: 1.5 })).toThrow('got threads 1.5');
-    expect(() => make({ seed: 0.1 })).toThrow('got seed 0.1');
+    expect(() => make({ batchSize: 0 })).toThrow(
+      'BatchLoader: batchSize: got 0, expected an integer of at least 1.',
+    );
+    expect(() => make({ batchsize: 4 } as object)).toThrow(
+      "BatchLoader: got the option 'batchsize', expected some of batchSize, shuffle",
+    );
+    expect(() => make({ shuffle: 'yes' } as object)).toThrow(
+      "shuffle: got the string 'yes', expected true or false",
+    );
+    expect(() => make({ prefetch: -1 })).toThrow(
+      'prefetch: got -1, expected an integer of at least 0',
+    );
+    expect(() => make({ threads: 1.5 })).toThrow('threads: got 1.5');
+    expect(() => make({ seed: 0.1 })).toThrow('seed: got 0.1');
     expect(() => make({ augment: { cutout: -1 } })).toThrow('AugmentOptions: cutout: got -1');
     expect(() => make({}, makeSplit(0))).toThrow('got an empty split');
-    expect(() => make({ batchSize: 51, dropLast: true })).toThrow("got batchSize 51 with dropLast, expected at most the split's 50");
-    expect(() => make({ threads: 1 })).toThrow(/batch-worker\.js does not exist.*Run "npm run build"/);
+    expect(() => make({ batchSize: 51, dropLast: true })).toThrow(
+      "got batchSize 51 with dropLast, expected at most the split's 50",
+    );
+    expect(() => make({ threads: 1 })).toThrow(
+      /batch-worker\.js does not exist.*Run "npm run build"/,
+    );
   });
 
   it('refuses epochs and start batches that do not exist', async () => {
-    await expect(collect(make(), -1)).rejects.toThrow('got epoch -1');
+    await expect(collect(make(), -1)).rejects.toThrow('BatchLoader: epoch: got -1');
     await expect(collect(make(), 0, 8)).rejects.toThrow('got start batch 8, expected 0 to 7.');
   });
 });
@@ -225,16 +247,23 @@ describe('mixing', () => {
       expected[i % 4] = lambda;
       if (i % 4 === partner % 4) expected[i % 4] = 1;
       else expected[partner % 4] = 1 - lambda;
-      row(i).forEach((v, c) => { expect(v).toBeCloseTo(expected[c] as number, 6); });
+      row(i).forEach((v, c) => {
+        expect(v).toBeCloseTo(expected[c] as number, 6);
+      });
     }
     expect(labels).toEqual((plain as Batch).labels);
   });
 
   it('cutmix replaces a rectangle and counts its area', async () => {
-    const [mixed] = await collect(make({ batchSize: 49, seed: 1, augment: { cutmix: 1 } }, makeSplit(49)), 0);
+    const [mixed] = await collect(
+      make({ batchSize: 49, seed: 1, augment: { cutmix: 1 } }, makeSplit(49)),
+      0,
+    );
     const { images, targets } = mixed as Batch;
     const red = (i: number) =>
-      Array.from(images.subarray(i * BYTES, i * BYTES + 64), (v) => Math.round((v * 0.5 + 0.5) * 255));
+      Array.from(images.subarray(i * BYTES, i * BYTES + 64), (v) =>
+        Math.round((v * 0.5 + 0.5) * 255),
+      );
     for (const i of [0, 20, 48]) {
       const values = new Set(red(i));
       expect(values.size).toBe(2);
@@ -249,7 +278,9 @@ describe('mixing', () => {
 
   it('gives one-hot targets for batches that are not mixed', async () => {
     const [batch] = await collect(make({ augment: { mixup: 1, mixProbability: 0 } }), 0);
-    expect([...(batch as Batch).targets as Float32Array].slice(0, 8)).toEqual([1, 0, 0, 0, 0, 1, 0, 0]);
+    expect([...((batch as Batch).targets as Float32Array)].slice(0, 8)).toEqual([
+      1, 0, 0, 0, 0, 1, 0, 0,
+    ]);
   });
 });
 
@@ -260,12 +291,19 @@ describe('another augmentation at the end', () => {
 
   it('is that of the epochs from its first on, with one-hot targets where there was mixing', async () => {
     const loader = make(options);
-    expect(await collect(loader, 1)).toEqual(await collect(make({ ...options, lastAugment: undefined }), 1));
-    const plain = await collect(make({ ...options, augment: { flip: true }, lastAugment: undefined }), 2);
+    expect(await collect(loader, 1)).toEqual(
+      await collect(make({ ...options, lastAugment: undefined }), 1),
+    );
+    const plain = await collect(
+      make({ ...options, augment: { flip: true }, lastAugment: undefined }),
+      2,
+    );
     const last = await collect(loader, 2);
     expect(last.map((batch) => ({ ...batch, targets: undefined }))).toEqual(plain);
     for (const { targets, labels } of last) {
-      expect([...targets as Float32Array]).toEqual([...labels].flatMap((own) => [0, 1, 2, 3].map((c) => Number(c === own))));
+      expect([...(targets as Float32Array)]).toEqual(
+        [...labels].flatMap((own) => [0, 1, 2, 3].map((c) => Number(c === own))),
+      );
     }
     expect(await collect(loader, 2, 5)).toEqual(last.slice(5));
   });
@@ -276,13 +314,22 @@ describe('another augmentation at the end', () => {
     const split: ImageSplit = {
       length: 8,
       label: (i) => inner.label(i),
-      read: (indices) => { crops.push(undefined); return inner.read(indices); },
-      readCropped: (indices, crop) => { crops.push(crop); return Promise.resolve(inner.read(indices)); },
+      read: (indices) => {
+        crops.push(undefined);
+        return inner.read(indices);
+      },
+      readCropped: (indices, crop) => {
+        crops.push(crop);
+        return Promise.resolve(inner.read(indices));
+      },
     };
     const last = { fromEpoch: 1, augment: { resizedCrop: {} } };
     const loader = make({ seed: 4, augment: { flip: true }, lastAugment: last }, split);
     for (const epoch of [0, 1]) await collect(loader, epoch);
-    expect(crops).toEqual([undefined, { seed: 4, epoch: 1, scale: [0.08, 1], ratio: [3 / 4, 4 / 3] }]);
+    expect(crops).toEqual([
+      undefined,
+      { seed: 4, epoch: 1, scale: [0.08, 1], ratio: [3 / 4, 4 / 3] },
+    ]);
   });
 });
 
@@ -292,7 +339,7 @@ describe('BatchLoader with threads', () => {
   beforeAll(() => {
     // Threads need JavaScript: the few files that a thread loads are stripped of their types here.
     out = mkdtempSync(join(tmpdir(), 'mp-threads-'));
-    const source = dirname(fileURLToPath(import.meta.url));
+    const source = dirname(dirname(fileURLToPath(import.meta.url)));
     const compile = (name: string) => {
       const text = readFileSync(join(source, name), 'utf8');
       const { outputText } = ts.transpileModule(text, {
@@ -300,15 +347,16 @@ describe('BatchLoader with threads', () => {
       });
       writeFileSync(join(out, name.replace(/\.ts$/, '.js')), outputText);
     };
-    mkdirSync(join(out, 'augment'));
+    mkdirSync(join(out, 'data', 'augment'), { recursive: true });
     writeFileSync(join(out, 'package.json'), '{"type":"module"}');
-    for (const name of readdirSync(join(source, 'augment'))) {
-      if (!name.endsWith('.test.ts')) compile(join('augment', name));
+    for (const name of readdirSync(join(source, 'data', 'augment'))) {
+      if (!name.endsWith('.test.ts')) compile(join('data', 'augment', name));
     }
     for (const name of ['batch-worker', 'batch', 'errors', 'random', 'crop-box', 'suggest']) {
-      compile(`${name}.ts`);
+      compile(join('data', `${name}.ts`));
     }
-    threadFile = pathToFileURL(join(out, 'batch-worker.js'));
+    for (const name of ['checks', 'errors', 'printable']) compile(`${name}.ts`);
+    threadFile = pathToFileURL(join(out, 'data', 'batch-worker.js'));
   });
   afterAll(() => {
     rmSync(out, { recursive: true, force: true });
@@ -332,7 +380,8 @@ describe('BatchLoader with threads', () => {
     const lastAugment = { fromEpoch: 2, augment: { flip: true } };
     const options = { shuffle: true, seed: 11, augment: strong, lastAugment };
     const loader = make({ ...options, threads: 2, threadFile });
-    for (const epoch of [1, 2]) expect(await collect(loader, epoch)).toEqual(await collect(make(options), epoch));
+    for (const epoch of [1, 2])
+      expect(await collect(loader, epoch)).toEqual(await collect(make(options), epoch));
     await loader.close();
   });
 

@@ -1,10 +1,12 @@
 import { existsSync } from 'node:fs';
 import { setImmediate as turn } from 'node:timers/promises';
+import { checksOf } from '../checks.js';
+import { type OptionKinds, requireOptions } from '../option-checks.js';
 import type { LastAugment } from './augment/epoch-augments.js';
 import type { AugmentOptions } from './augment/options.js';
 import { type Batch, type BatchJob, BatchMaker, type BatchRecipe } from './batch.js';
 import { BatchThreads } from './batch-threads.js';
-import { DataError } from './errors.js';
+import { DataError, dataError } from './errors.js';
 import { checkSeed, epochPermutation } from './random.js';
 import type { DatasetInfo, ImageSplit } from './types.js';
 
@@ -30,6 +32,19 @@ export interface BatchLoaderOptions {
   threadFile?: URL;
 }
 
+const loaderKinds: OptionKinds<BatchLoaderOptions> = {
+  batchSize: 'number',
+  shuffle: 'boolean',
+  seed: 'number',
+  augment: 'object',
+  lastAugment: 'object',
+  dropLast: 'boolean',
+  prefetch: 'number',
+  share: 'object',
+  threads: 'number',
+  threadFile: 'object',
+};
+
 /**
  * Batches of a split, in an order and with augmentations that are a pure function of (seed, epoch,
  * sample): `epoch(e, k)` gives the same bits as `epoch(e)` after k batches.
@@ -51,16 +66,14 @@ export class BatchLoader {
   readonly #split: ImageSplit;
 
   /** @throws DataError for options out of range or an empty split */
-  constructor(
-    split: ImageSplit,
-    info: DatasetInfo,
-    options: BatchLoaderOptions,
-  ) {
+  constructor(split: ImageSplit, info: DatasetInfo, options: BatchLoaderOptions) {
     this.#split = split;
     const { batchSize, shuffle = false, seed = 0, prefetch = 2, threads = 0 } = options;
-    atLeast('batchSize', batchSize, 1);
-    atLeast('prefetch', prefetch, 0);
-    atLeast('threads', threads, 0);
+    requireOptions('BatchLoader', options, loaderKinds, ['batchSize'], dataError);
+    const { integer } = checksOf('BatchLoader', dataError);
+    integer('batchSize', batchSize, { min: 1 });
+    integer('prefetch', prefetch, { min: 0 });
+    integer('threads', threads, { min: 0 });
     checkSeed('BatchLoader', seed);
     if (split.length === 0) {
       throw new DataError('BatchLoader: got an empty split, expected at least 1 image.');
@@ -106,14 +119,16 @@ export class BatchLoader {
    * @param epoch - integer from 0
    */
   async *epoch(epoch: number, startBatch = 0): AsyncGenerator<Batch, void, void> {
-    atLeast('epoch', epoch, 0);
+    checksOf('BatchLoader', dataError).integer('epoch', epoch, { min: 0 });
     if (!(Number.isInteger(startBatch) && startBatch >= 0 && startBatch <= this.batchesPerEpoch)) {
       throw new DataError(
         `BatchLoader: got start batch ${startBatch}, expected 0 to ${this.batchesPerEpoch}. ` +
           'Was the checkpoint made with another data set or batch size?',
       );
     }
-    const order = this.#shuffle ? epochPermutation(this.#split.length, this.#seed, epoch) : undefined;
+    const order = this.#shuffle
+      ? epochPermutation(this.#split.length, this.#seed, epoch)
+      : undefined;
     const pending: Promise<Batch>[] = [];
     let next = startBatch;
     for (let index = startBatch; index < this.batchesPerEpoch; index++) {
@@ -151,11 +166,7 @@ export class BatchLoader {
     await this.#threads?.close();
   }
 
-  #start(
-    epoch: number,
-    index: number,
-    order: Uint32Array | undefined,
-  ): Batch | Promise<Batch> {
+  #start(epoch: number, index: number, order: Uint32Array | undefined): Batch | Promise<Batch> {
     const split = this.#split;
     const seed = this.#seed;
     const batchSize = this.#batchSize;
@@ -193,9 +204,4 @@ function shareOf(
 ): { first: number; size: number } {
   const start = (n: number) => Math.floor((size * n) / workers);
   return { first: start(rank), size: start(rank + 1) - start(rank) };
-}
-
-function atLeast(name: string, value: number, least: number): void {
-  if (Number.isInteger(value) && value >= least) return;
-  throw new DataError(`BatchLoader: got ${name} ${value}, expected an integer from ${least}.`);
 }

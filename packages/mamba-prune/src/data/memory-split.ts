@@ -1,3 +1,4 @@
+// Images in memory, and what is counted over them.
 import { DataError } from './errors.js';
 import type { ImageSplit } from './types.js';
 
@@ -6,19 +7,15 @@ export class MemorySplit implements ImageSplit {
   readonly length: number;
 
   readonly #images: Uint8Array;
-  readonly #labels: Uint8Array;
+  readonly #labels: ArrayLike<number>;
   readonly #imageBytes: number;
 
   /**
    * @param images - uint8 planar, [n, channels, height, width]
-   * @param labels - [n]
+   * @param labels - [n], numbers of classes, integers from 0
    * @param imageBytes - channels * height * width
    */
-  constructor(
-    images: Uint8Array,
-    labels: Uint8Array,
-    imageBytes: number,
-  ) {
+  constructor(images: Uint8Array, labels: ArrayLike<number>, imageBytes: number) {
     this.#images = images;
     this.#labels = labels;
     this.#imageBytes = imageBytes;

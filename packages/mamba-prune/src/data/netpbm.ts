@@ -35,7 +35,9 @@ export function netpbmHeader(bytes: Buffer): Header {
   }
   const [width = 0, height = 0, most = 1] = values;
   if (width < 1 || height < 1 || most < 1 || most > 65_535) {
-    throw new DataError(`its header is damaged: got ${values.join(' ')} for width, height and white`);
+    throw new DataError(
+      `its header is damaged: got ${values.join(' ')} for width, height and white`,
+    );
   }
   let at = 2;
   for (let i = 0; i < values.length; i++) {
@@ -53,16 +55,23 @@ export function decodeNetpbm(bytes: Buffer): Picture {
   const count = width * height * channels;
   const isBits = kind === 1 || kind === 4;
   if (kind === 4) return { ...unpackBits(bytes.subarray(start), width, height), width, height };
-  const samples = kind < 4 ? fromText(bytes, start, count, isBits) : fromBytes(bytes, start, count, most);
+  const samples =
+    kind < 4 ? fromText(bytes, start, count, isBits) : fromBytes(bytes, start, count, most);
   // As Pillow: black is 1 in bits; other values of white are scaled, and rounded.
   const data = Uint8Array.from(samples, (value) =>
-    isBits ? 255 * (1 - value) : most === 255 ? value : Math.min(255, halfToEven((value / most) * 255)),
+    isBits
+      ? 255 * (1 - value)
+      : most === 255
+        ? value
+        : Math.min(255, halfToEven((value / most) * 255)),
   );
   return { data, width, height, channels };
 }
 
 function cutOff(got: number, expected: number): DataError {
-  return new DataError(`the file is cut off: premature end, ${got} of ${expected} samples are there`);
+  return new DataError(
+    `the file is cut off: premature end, ${got} of ${expected} samples are there`,
+  );
 }
 
 /** Rows begin with a byte of their own; the first pixel is the highest bit, and 1 is black. */

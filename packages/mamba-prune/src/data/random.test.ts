@@ -108,9 +108,9 @@ describe('checkSeed', () => {
   it('refuses what is no seed', () => {
     expect(() => {
       checkSeed('Here', -1);
-    }).toThrow('Here: got seed -1, expected an integer from 0 to 2^53-1.');
+    }).toThrow('Here: seed: got -1, expected an integer from 0 to 2^53-1.');
     expect(() => {
       checkSeed('Here', 0.5);
-    }).toThrow('got seed 0.5');
+    }).toThrow('seed: got 0.5');
   });
 });

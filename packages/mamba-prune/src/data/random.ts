@@ -7,7 +7,8 @@
  * which samples are made and a resumed epoch continues bit for bit. The words of the state come
  * from a splitmix32 walk (Weyl sequence through MurmurHash3's finaliser) that absorbs each integer.
  */
-import { DataError } from './errors.js';
+import { checksOf } from '../checks.js';
+import { dataError } from './errors.js';
 
 const GOLDEN = 0x9e3779b9; // 2^32 divided by the golden ratio, the usual Weyl increment
 
@@ -56,7 +57,7 @@ export class Random {
    * @param y - non-negative integer below 2^32, the sample or batch
    */
   seed(seed: number, stage: Stage, x = 0, y = 0): this {
-    let h = mix32(seed % 0x100000000 ^ GOLDEN);
+    let h = mix32((seed % 0x100000000) ^ GOLDEN);
     h = mix32((h + GOLDEN) ^ Math.floor(seed / 0x100000000));
     h = mix32((h + GOLDEN) ^ stage);
     h = mix32((h + GOLDEN) ^ x);
@@ -150,7 +151,6 @@ export function epochPermutation(length: number, seed: number, epoch: number): U
 
 /** @throws DataError if the seed is no integer in 0..2^53-1 */
 export function checkSeed(where: string, seed: number): void {
-  if (!Number.isSafeInteger(seed) || seed < 0) {
-    throw new DataError(`${where}: got seed ${seed}, expected an integer from 0 to 2^53-1.`);
-  }
+  const words = { expected: 'an integer from 0 to 2^53-1' };
+  checksOf(where, dataError).integer('seed', seed, { min: 0 }, words);
 }

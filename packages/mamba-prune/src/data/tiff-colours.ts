@@ -21,7 +21,8 @@ export function tiffColourProblem(bytes: Buffer): string | undefined {
 function shortTags(bytes: Buffer): ReadonlyMap<number, number> {
   const tags = new Map<number, number>();
   const isLittle = bytes[0] === 0x49;
-  const short = (at: number): number => (isLittle ? bytes.readUInt16LE(at) : bytes.readUInt16BE(at));
+  const short = (at: number): number =>
+    isLittle ? bytes.readUInt16LE(at) : bytes.readUInt16BE(at);
   const long = (at: number): number => (isLittle ? bytes.readUInt32LE(at) : bytes.readUInt32BE(at));
   const wide = (at: number): number =>
     Number(isLittle ? bytes.readBigUInt64LE(at) : bytes.readBigUInt64BE(at));

@@ -30,13 +30,22 @@ export interface RandomCrop {
   readonly ratio: readonly [number, number];
 }
 
-/** Images of one part of a data set. */
+/** Images of one part of a data set, by their numbers from 0 to `length - 1`. */
 export interface ImageSplit {
+  /** How many images there are. */
   readonly length: number;
+  /** @returns the number of an image's class, an integer from 0 */
   label(index: number): number;
-  /** @returns uint8 planar pixels, [indices.length, channels, height, width]; the caller owns them */
+  /**
+   * Reads images in the order of their numbers; several reads may be under way at once.
+   * @returns uint8 planar pixels, [indices.length, channels, height, width], in an array of their own: whoever asked
+   *   changes them, and moves their memory to another thread
+   */
   read(indices: ArrayLike<number>): Uint8Array | Promise<Uint8Array>;
-  /** As read, but each image is a random resized crop taken at full resolution while decoding. */
+  /**
+   * As `read`, but each image is a random resized crop taken at full resolution while decoding. Without it a random
+   * resized crop is taken out of the pixels of `read`.
+   */
   readCropped?(indices: ArrayLike<number>, crop: RandomCrop): Promise<Uint8Array>;
 }
 
@@ -50,17 +59,29 @@ export interface Dataset {
   prepared?(preprocessing: Preprocessing): Dataset;
 }
 
+/**
+ * What opening a data set gives. Where `info` leaves them out, its name is that of the data set, `dir` the folder that was
+ * given, and `preprocessing` what new models of the data set record.
+ */
+export interface OpenedDataset {
+  readonly info: Omit<DatasetInfo, 'name'> & { readonly name?: string };
+  readonly train: ImageSplit;
+  readonly test: ImageSplit;
+  /** As `Dataset.prepared`; where images are of any size, it has to be there. */
+  prepared?(preprocessing: Preprocessing): OpenedDataset;
+}
+
 /** Called with one line of text about something the user should know. */
 export type NoteHandler = (note: string) => void;
 
 export interface OpenDatasetOptions {
   /** Folder of the data; needed by all but fashion-mnist, whose official files may be in one. */
   dir?: string;
-  /** Side of the square images made from image folders; default 224, tiny-imagenet 64. */
+  /** Of images of any size: side of the square that they are made, in pixels. Default 224, tiny-imagenet 64. */
   imageSize?: number;
-  /** Of image folders: how they are resized. Default `bilinear`. */
+  /** Of images of any size: how they are resized. Default `bilinear`. */
   interpolation?: Interpolation;
-  /** Of image folders: share of the shorter side that the crop leaves; 0.875 unless given, tiny-imagenet 1. */
+  /** Of images of any size: share of the shorter side that the crop leaves. Default 0.875, tiny-imagenet 1. */
   cropShare?: number;
   /** Default: $XDG_CACHE_HOME or ~/.cache, then mamba-prune. */
   cacheDir?: string;

@@ -1,7 +1,7 @@
 // Accuracy of anything that gives logits for pixels, so that a model and its exported forms are measured alike.
 import type { Dataset } from '../data/types.js';
-import { limitSplit } from '../training/batches.js';
-import type { ModelEvaluation } from '../workflows/evaluate-model.js';
+import { type ModelEvaluation, chooseImages } from '../inference/evaluate-model.js';
+import { type OptionKinds, checkOptions } from '../option-checks.js';
 
 /** @param pixels - uint8 [batch, channels, height, width]; @returns logits [batch, classes] */
 export type Classifier = (pixels: Uint8Array) => Float32Array | Promise<Float32Array>;
@@ -19,14 +19,27 @@ export interface AccuracyOptions {
   readonly onProgress?: (done: number, total: number) => void;
 }
 
-/** What `evaluateModel` measures, of several classifiers on the same images. */
+const accuracyKinds: OptionKinds<AccuracyOptions> = {
+  split: 'string',
+  batchSize: 'number',
+  images: 'number',
+  seed: 'number',
+  signal: 'object',
+  onProgress: 'function',
+};
+
+/**
+ * What `evaluateModel` measures, of several classifiers on the same images.
+ * @throws UsageError for options out of range; DataError if there are no images
+ */
 export async function measureAccuracy(
   classifiers: readonly Classifier[],
   dataset: Dataset,
   options: AccuracyOptions = {},
 ): Promise<Required<ModelEvaluation>[]> {
+  checkOptions('measureAccuracy', options, accuracyKinds);
   const { split = 'test', batchSize = 64, images, seed = 0, signal, onProgress } = options;
-  const chosen = limitSplit(dataset[split], images ?? null, seed);
+  const chosen = chooseImages('measureAccuracy', dataset, { split, batchSize, images, seed });
   const classes = dataset.info.classes.length;
   const counts = classifiers.map(() => new Counts(classes));
   for (let from = 0; from < chosen.length; from += batchSize) {

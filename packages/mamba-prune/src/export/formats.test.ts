@@ -9,7 +9,7 @@ import type { Dataset } from '../data/types.js';
 import type { ImageModel } from '../models/image-model.js';
 import type { ModelInfo } from '../models/model-file.js';
 import { createModel } from '../models/registry.js';
-import { evaluateModel } from '../workflows/evaluate-model.js';
+import { evaluateModel } from '../inference/evaluate-model.js';
 import { MemorySplit } from '../data/memory-split.js';
 import { measureAccuracy } from './accuracy.js';
 import { type BuildOptions, buildOnnxModel } from './build-model.js';

@@ -6,7 +6,7 @@ import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HubApiError, downloadFile } from '@huggingface/hub';
 import { makeFolder } from '../files/folder.js';
-import { FileLock } from '../training/lock.js';
+import { FileLock, LockedError } from '../files/lock.js';
 import { HubError, reasonOf } from './errors.js';
 
 /** A file as the hub lists it. */
@@ -84,7 +84,7 @@ async function takeTurn(target: string, { signal, onNote }: DownloadOptions): Pr
     try {
       return FileLock.acquire(`${target}.lock`, target);
     } catch (error) {
-      if (!(error instanceof Error) || error.name !== 'RunFolderError') throw error;
+      if (!(error instanceof LockedError)) throw error;
       if (!waited) onNote?.('Another process downloads the same file; waiting for it.');
     }
     await sleep(200, undefined, signal ? { signal } : {});

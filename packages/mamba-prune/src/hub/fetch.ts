@@ -10,6 +10,7 @@ import {
   modelInfo,
   pathsInfo,
 } from '@huggingface/hub';
+import { checksOf, shown } from '../checks.js';
 import { UsageError } from '../errors.js';
 import { type OptionKinds, checkOptions, requireOptions } from '../option-checks.js';
 import { printableLine } from '../printable.js';
@@ -73,6 +74,9 @@ export async function fetchFromHub(
   options: HubOptions = {},
 ): Promise<HubResult> {
   checkOptions('fetchFromHub', options, hubKinds);
+  const { integer, number } = checksOf('fetchFromHub');
+  if (options.retries !== undefined) integer('retries', options.retries, { min: 0 });
+  if (options.retryDelayMs !== undefined) number('retryDelayMs', options.retryDelayMs, { min: 0 });
   checkSpec(spec);
   const wanted = typeof spec === 'string' ? parseHubSpec(spec) : spec;
   const cache = new RepoCache(options.cacheDir ?? getHFHubCachePath(), wanted.repo);
@@ -258,12 +262,15 @@ function hubParameters({ endpoint, token, fetch }: HubSource): {
 function placeOf({ endpoint, token }: HubOptions): HubPlace {
   const base = endpoint ?? nonEmpty(process.env['HF_ENDPOINT']) ?? HUB_URL;
   if (!/^https?:\/\/\S+$/.test(base)) {
-    throw new UsageError(`HF_ENDPOINT: got '${base}', expected a URL such as ${HUB_URL}.`);
+    const where = endpoint === undefined ? 'HF_ENDPOINT' : 'fetchFromHub: endpoint';
+    throw new UsageError(`${where}: got ${shown(base)}, expected a URL such as ${HUB_URL}.`);
   }
   const key = token ?? nonEmpty(process.env['HF_TOKEN']) ?? storedToken();
   if (key !== undefined && !/^hf_\S+$/.test(key)) {
+    const where = token === undefined ? 'HF_TOKEN' : 'fetchFromHub: token';
     throw new UsageError(
-      "HF_TOKEN: got a token that does not begin with 'hf_', expected one of the hub. Unset it if you need none.",
+      `${where}: got a token that does not begin with 'hf_', expected one of the hub. ` +
+        `${token === undefined ? 'Unset it' : 'Leave it out'} if you need none.`,
     );
   }
   return { endpoint: base.replace(/\/+$/, ''), token: key };

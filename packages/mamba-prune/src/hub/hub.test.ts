@@ -10,6 +10,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { FileLock } from '../files/lock.js';
 import { HubError } from './errors.js';
 import { type HubOptions, fetchFromHub } from './fetch.js';
 import { besideFile } from './model-card-config.js';
@@ -105,6 +106,36 @@ function goneEndpoint(): string {
   quick = { ...quick, endpoint };
   return endpoint;
 }
+
+describe('the options of fetchFromHub', () => {
+  it.each<[HubOptions, string]>([
+    [{ retries: -1 }, 'fetchFromHub: retries: got -1, expected an integer of at least 0.'],
+    [{ retries: NaN }, 'fetchFromHub: retries: got NaN, expected an integer'],
+    [{ retryDelayMs: -5 }, 'fetchFromHub: retryDelayMs: got -5, expected a number of at least 0.'],
+    [{ endpoint: 'hub' }, "fetchFromHub: endpoint: got 'hub', expected a URL such as https://"],
+    [{ token: 'secret' }, "fetchFromHub: token: got a token that does not begin with 'hf_'"],
+  ])('are refused: %j', async (options, words) => {
+    await expect(fetchFromHub('hf:lab/vim', { ...quick, ...options })).rejects.toThrow(words);
+  });
+});
+
+describe('two processes that want the same file', () => {
+  it('download it one after the other: the second waits for the first, and says so', async () => {
+    const { path } = await fetchFromHub('hf:lab/small', quick);
+    const blob = realpathSync(path);
+    rmSync(blob);
+    rmSync(path, { force: true });
+    const lock = FileLock.acquire(`${blob}.lock`, blob);
+    const said: string[] = [];
+    const onNote = (note: string): void => {
+      said.push(note);
+      lock.release();
+    };
+    const again = await fetchFromHub('hf:lab/small', { ...quick, onNote });
+    expect(said).toEqual(['Another process downloads the same file; waiting for it.']);
+    expect(readFileSync(again.path, 'utf8')).toBe('torch');
+  });
+});
 
 describe('fetchFromHub', () => {
   it('downloads the weights of a repository into the cache that Python shares', async () => {
@@ -355,7 +386,7 @@ describe('access', () => {
 
   it('refuses an endpoint and a token that cannot be right', async () => {
     await expect(fetchFromHub('hf:lab/vim', { ...quick, endpoint: 'mirror' })).rejects.toThrow(
-      "HF_ENDPOINT: got 'mirror', expected a URL",
+      "fetchFromHub: endpoint: got 'mirror', expected a URL",
     );
     await expect(fetchFromHub('hf:lab/vim', { ...quick, token: 'abc' })).rejects.toThrow(
       "does not begin with 'hf_'",

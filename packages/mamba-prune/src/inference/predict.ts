@@ -4,7 +4,6 @@ import { DataError, errnoOf, reasonOf } from '../data/errors.js';
 import { formatNames } from '../data/image-formats.js';
 import { forEachLimited } from '../data/limit.js';
 import { readPixels } from '../data/read-image.js';
-import { UsageError } from '../errors.js';
 import type { OnnxModel } from '../export/onnx-model.js';
 import { explainingMemory } from '../memory.js';
 import { checkInfo } from '../models/file-checks.js';
@@ -12,6 +11,7 @@ import type { ImageModel } from '../models/image-model.js';
 import type { ModelInfo } from '../models/model-file.js';
 import { rememberModes } from '../models/modes.js';
 import { imageType, precisionOn, weightCopies } from '../models/precision.js';
+import { checksOf } from '../checks.js';
 import { type OptionKinds, checkOptions } from '../option-checks.js';
 import { type Preprocessing, preprocessingOf } from '../preparation/preprocessing.js';
 import type { ComputePrecision, Precision } from '../precision.js';
@@ -153,12 +153,9 @@ async function predictBatches(
   { classes, numClasses, input, way }: Task,
   classify: (pixels: readonly Uint8Array[]) => Float32Array | Promise<Float32Array>,
 ): Promise<Prediction[]> {
-  if (!Number.isInteger(topK) || topK < 1) {
-    throw new UsageError(`predict: top-k: got ${topK}, expected an integer from 1.`);
-  }
-  if (!Number.isInteger(batchSize) || batchSize < 1) {
-    throw new UsageError(`predict: batch size: got ${batchSize}, expected an integer from 1.`);
-  }
+  const { integer } = checksOf('predict');
+  integer('topK', topK, { min: 1 });
+  integer('batchSize', batchSize, { min: 1 });
   checkExist(paths);
   const predictions: Prediction[] = [];
   for (let first = 0; first < paths.length; first += batchSize) {

@@ -3,7 +3,7 @@
  * `registerFamily`; after that every part of the program knows it.
  */
 import { UsageError } from '../errors.js';
-import { loadingPlugin } from '../plugins.js';
+import { registeredBy } from '../plugins.js';
 import { printableLine } from '../printable.js';
 import { listed } from './config-checks.js';
 import type { Family, GroupKind, ModelOption } from './family.js';
@@ -38,9 +38,7 @@ export function registerFamily<C extends ModelConfigBase>(family: Family<C>): vo
   if (known !== undefined && known === (family as Family)) return;
   const others = families();
   checkFamily(family, others);
-  const plugin = loadingPlugin();
-  plugin?.register(`the family '${family.name}'`);
-  const module = family.module ?? plugin?.name;
+  const module = registeredBy(family.module);
   if (module !== undefined) modules.set(family.name, module);
   registered.set(family.name, family);
 }

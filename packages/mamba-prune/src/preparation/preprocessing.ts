@@ -22,15 +22,24 @@ export interface Preprocessing {
 /** The usual share of models that were trained on photographs: 224 of 256 pixels. */
 export const usualCropShare = 0.875;
 
-/** Data sets whose pictures have one size, which is the model's: nothing is cut off. */
-const fixedPictures: ReadonlySet<string> = new Set([
-  ...['fashion-mnist', 'mnist', 'cifar10', 'cifar100', 'tiny-imagenet'],
-]);
+/**
+ * By the name of a data set, its share where that is not the usual one. Those that stand here had models before files
+ * recorded it, and a web page, which knows no data sets, must read such files too; their pictures had the size of the model,
+ * so that nothing was cut off. All others are set by what describes the data set.
+ */
+const cropShares = new Map<string, number>(
+  ['fashion-mnist', 'mnist', 'cifar10', 'cifar100', 'tiny-imagenet'].map((name) => [name, 1]),
+);
+
+/** Sets the share of a data set, by its name. */
+export function setUsualCropShare(dataset: string, share: number): void {
+  cropShares.set(dataset, share);
+}
 
 /** What a new training records. @param dataset - its name, if it is known */
 export function defaultPreprocessing(dataset: string | undefined): Preprocessing {
-  const isFixed = dataset !== undefined && fixedPictures.has(dataset);
-  return { interpolation: 'bilinear', cropShare: isFixed ? 1 : usualCropShare };
+  const share = dataset === undefined ? undefined : cropShares.get(dataset);
+  return { interpolation: 'bilinear', cropShare: share ?? usualCropShare };
 }
 
 /**

@@ -34,22 +34,24 @@ describe('PrepareThreads', () => {
       const { PrepareThreads } = await import(${JSON.stringify(module)});
       const data = Uint8Array.from({ length: ${3 * width * height} }, (_, i) => (i * 31 + (i >> 7)) & 255);
       const picture = { data, width: ${width}, height: ${height}, channels: 3 };
+      let started = 0;
+      process.on('worker', () => { started++; });
       const threads = new PrepareThreads(2);
       const [input, way] = [${JSON.stringify(input)}, ${JSON.stringify(way)}];
       const same = await Promise.all([1, 2, 3].map(() => threads.prepare(picture, input, way)));
       const wrong = await threads.prepare(picture, input, { ...way, interpolation: 'no' }).catch((e) => e.message);
-      console.log(JSON.stringify({ threads: threads.threads.length, same: same.map((p) => [...p]), wrong }));
+      console.log(JSON.stringify({ started, same: same.map((p) => [...p]), wrong }));
     `;
     const printed = execFileSync(process.execPath, ['--input-type=module', '-e', script], {
       encoding: 'utf8',
     });
-    const { threads, same, wrong } = JSON.parse(printed) as {
-      threads: number;
+    const { started, same, wrong } = JSON.parse(printed) as {
+      started: number;
       same: number[][];
       wrong: string;
     };
     const own = [...prepare(picture, input, way)];
-    expect(threads).toBe(2);
+    expect(started).toBe(2);
     expect(same).toEqual([own, own, own]);
     expect(wrong).toContain('TypeError');
   });

@@ -6,6 +6,7 @@ import { UsageError } from '../errors.js';
 import type { GroupMember, PruningGroup } from '../models/groups.js';
 import type { ImageModel } from '../models/image-model.js';
 import { type OptionKinds, requireOptions } from '../option-checks.js';
+import { registeredBy } from '../plugins.js';
 import { printableLine } from '../printable.js';
 import type { Calibration } from './calibration.js';
 import { type RefillScore, refillScoreFacts } from './refill-choices.js';
@@ -157,6 +158,7 @@ export function registerImportance(importance: RegisteredImportance): void {
       `${where}: got the name '${name}', which is taken. Expected another one than ${importanceNames().join(', ')}.`,
     );
   }
+  registeredBy(undefined);
   registered.set(name, { description, needsImages, score });
 }
 

@@ -1,11 +1,12 @@
-import { getRngState, type Tensor } from '@mamba-prune/libtorch';
+import { getRngState, type Tensor, tensor } from '@mamba-prune/libtorch';
 import { join } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { isOutOfMemory, OutOfMemoryError } from '../memory.js';
 import { fitBatchSize } from './auto-batch.js';
-import { RunFolder } from './index.js';
+import { RunFolder, type TrainHooks } from './index.js';
 import { train } from './trainer.js';
-import { temporaryFolder, toyDataset, ToyModel, toyOptions, toyRun } from './testing/toy.js';
+import { eachTestsFolder } from './testing/each-folder.js';
+import { toyDataset, ToyModel, toyOptions, toyRun } from './testing/toy.js';
 
 /** As libtorch 2.11 words it. */
 const message =
@@ -27,16 +28,7 @@ class SmallMemory extends ToyModel {
   }
 }
 
-const folders: ReturnType<typeof temporaryFolder>[] = [];
-afterEach(() => {
-  for (const folder of folders.splice(0)) folder.remove();
-});
-
-function newRun(): RunFolder {
-  const folder = temporaryFolder();
-  folders.push(folder);
-  return RunFolder.create(join(folder.path, 'run'), toyRun);
-}
+const folder = eachTestsFolder();
 
 describe('fitBatchSize', () => {
   const options = { ...toyOptions, batchSize: 64, lr: 0.008 };
@@ -45,7 +37,7 @@ describe('fitBatchSize', () => {
     const notes: string[] = [];
     const model = new SmallMemory(20);
     const found = fitBatchSize(model, toyDataset(), options, {
-      onNote: (note) => notes.push(note),
+      hooks: { onNote: (note) => notes.push(note) },
     });
     expect(found).toEqual({ batchSize: 16, lr: 0.002 });
     expect(model.sizes).toEqual([64, 32, 16, 16]);
@@ -100,9 +92,85 @@ describe('fitBatchSize', () => {
   });
 });
 
+describe('the steps that are tried', () => {
+  const options = { ...toyOptions, batchSize: 64, lr: 0.008 };
+  const weightsOf = (model: ToyModel) =>
+    Array.from(model.stateDict().values(), (value) => value.toNumbers());
+
+  it('have the teacher, who may be what there is no memory for', () => {
+    const teacher = new SmallMemory(20);
+    const hooks = { distillation: { teacher, weight: 0.5 } };
+    const found = fitBatchSize(new ToyModel(), toyDataset(), options, { hooks });
+    expect(found).toEqual({ batchSize: 16, lr: 0.002 });
+    // One image to see whether it fits at all.
+    expect(teacher.sizes).toEqual([1, 64, 32, 16, 16]);
+    const stranger = { distillation: { teacher: new ToyModel(5, 16, 4), weight: 0.5 } };
+    expect(() => fitBatchSize(new ToyModel(), toyDataset(), options, { hooks: stranger })).toThrow(
+      'the teacher gives logits of shape [1, 4] for one image, expected [1, 3]',
+    );
+  });
+
+  it('have the hooks of the training, clipped gradients and soft targets, at its beginning and at its end', () => {
+    const model = new ToyModel();
+    const before = weightsOf(model);
+    const places: unknown[] = [];
+    const norms: number[] = [];
+    const kinds: string[] = [];
+    const hooks: TrainHooks = {
+      extraLosses: [
+        {
+          name: 'pull',
+          compute: ({ images, targets, epoch, step, totalSteps, progress, lr }) => {
+            if (images.size(0) > 30) throw new Error(message);
+            places.push({ epoch, step, totalSteps, progress, lr });
+            kinds.push(targets?.shape.join('x') ?? 'none');
+            return tensor(0.5);
+          },
+          addGradient: () => {
+            const grads = model.parameters().map(({ grad }) => (grad as Tensor).norm().item());
+            norms.push(Math.hypot(...grads));
+          },
+        },
+      ],
+      afterStep: () => {
+        for (const parameter of model.parameters()) parameter.zero_();
+        kinds.push('after');
+      },
+    };
+    const clipped = { ...options, clipGradNorm: 0.001 };
+    const found = fitBatchSize(model, toyDataset(), clipped, { hooks });
+    expect(found).toEqual({ batchSize: 16, lr: 0.002 });
+    // 7 steps of 16 images in each of 4 epochs.
+    expect(places).toEqual([
+      { epoch: 0, step: 0, totalSteps: 28, progress: 0, lr: 0.008 },
+      { epoch: 3, step: 27, totalSteps: 28, progress: 27 / 7, lr: 0.008 },
+    ]);
+    expect(kinds).toEqual(['16x3', 'after', '16x3', 'after']);
+    // Divided by the norm before, of about 1, to which 1e-6 is added; in float32, with an error of 1e-7 each.
+    for (const norm of norms) expect(Math.abs(norm / 0.001 - 1)).toBeLessThan(1e-5);
+    expect(norms).toHaveLength(2);
+    expect(weightsOf(model)).toEqual(before);
+  });
+
+  it('may end in numbers that are not finite', () => {
+    const taskLoss: TrainHooks['taskLoss'] = ({ logits }) => logits.sum().mul(Infinity);
+    const model = new ToyModel();
+    const before = weightsOf(model);
+    expect(fitBatchSize(model, toyDataset(), options, { hooks: { taskLoss } })).toBeUndefined();
+    expect(weightsOf(model)).toEqual(before);
+  });
+
+  it('refuse an option that there is not', () => {
+    const teacher = { teacher: new ToyModel() } as object;
+    expect(() => fitBatchSize(new ToyModel(), toyDataset(), options, teacher)).toThrow(
+      "fitBatchSize: got the option 'teacher', expected some of hooks, workers, agree, attempt.",
+    );
+  });
+});
+
 describe('a training without memory for its batches', () => {
   it('ends with an error that says how many images, where, and what to do', async () => {
-    const run = newRun();
+    const run = RunFolder.create(join(folder.path, 'run'), toyRun);
     const error = await train(new SmallMemory(8), toyDataset(), toyOptions, run).catch(
       (reason: unknown) => reason,
     );

@@ -1,10 +1,8 @@
 /** Finds a batch size that the device has memory for, before a training begins. */
 import {
-  F,
   emptyCudaCache,
   getRngState,
-  noGrad,
-  scope,
+  ops,
   setRngState,
   synchronize,
   type Tensor,
@@ -13,13 +11,23 @@ import {
 import type { Dataset } from '../data/index.js';
 import { isOutOfMemory, outOfMemory } from '../memory.js';
 import { rememberModes } from '../models/modes.js';
-import { imageType, precisionOn, weightCopies } from '../models/precision.js';
-import { Ema } from './ema.js';
+import { type OptionKinds, checkOptions } from '../option-checks.js';
+import type { BatchTensors } from './batches.js';
+import { DeviceExecution } from './device-execution.js';
 import { deviceOf } from './evaluate.js';
+import { HostExecution } from './host-execution.js';
 import { resolveTrainOptions } from './options.js';
 import { rngDevices } from './saving.js';
-import { makeOptimizer } from './session.js';
-import type { ResolvedTrainOptions, Trainable, TrainOptions } from './types.js';
+import { type Execution, takeStep } from './step.js';
+import { StepParts } from './step-parts.js';
+import { checkTeacher } from './teacher.js';
+import type {
+  ResolvedTrainOptions,
+  StepNumbers,
+  Trainable,
+  TrainHooks,
+  TrainOptions,
+} from './types.js';
 
 export interface FittedBatch {
   readonly batchSize: number;
@@ -27,39 +35,52 @@ export interface FittedBatch {
 }
 
 export interface FitOptions {
-  /** Takes the same images, and memory of its own. */
-  readonly teacher?: Trainable | undefined;
-  readonly onNote?: ((note: string) => void) | undefined;
-  /** That share every batch, this one among them; default 1. */
+  /**
+   * Those of the training. What they do in a step (`taskLoss`, `extraLosses`, `distillation`, `afterStep`) they do in
+   * the steps that are tried too, and `onNote` is told of the size found; the others are not called.
+   */
+  readonly hooks?: TrainHooks | undefined;
+  /** That share every batch, this one among them. Default 1. */
   readonly workers?: number | undefined;
   /** What all workers take, of what fits here. */
   readonly agree?: ((batchSize: number) => number) | undefined;
   /** What must not run out of memory with so many images. By default two training steps. */
-  readonly attempt?: (batchSize: number) => void;
+  readonly attempt?: ((batchSize: number) => void) | undefined;
 }
+
+const fitKinds: OptionKinds<FitOptions> = {
+  hooks: 'object',
+  workers: 'number',
+  agree: 'function',
+  attempt: 'function',
+};
 
 /**
  * Halves the batch size until two steps of training fit into the device's memory. The learning rate
  * falls in proportion (Goyal et al. 2017, arXiv 1706.02677, section 2.1, read backwards) and the epochs
  * stay, so that there are more steps, each of them smaller. The model, where it is, and the random
- * generators are afterwards what they were.
+ * generators are afterwards what they were; a teacher is in evaluation mode.
  *
  * @returns undefined if nothing has to change
- * @throws OutOfMemoryError if one image does not fit
+ * @throws OutOfMemoryError if one image does not fit; UsageError for options out of range or a teacher that
+ *   does not fit
  */
 export function fitBatchSize(
   model: Trainable,
   dataset: Dataset,
   options: TrainOptions,
-  { teacher, onNote, attempt, workers = 1, agree }: FitOptions = {},
+  how: FitOptions = {},
 ): FittedBatch | undefined {
+  checkOptions('fitBatchSize', how, fitKinds);
+  const { hooks = {}, attempt, workers = 1, agree } = how;
   const resolved = resolveTrainOptions(options, dataset.info);
   const { batchSize, lr } = resolved;
   const device = deviceOf(model);
+  if (hooks.distillation) checkTeacher(hooks.distillation, model, dataset.info);
   const take =
     attempt ??
     ((size) => {
-      trySteps(model, dataset, resolved, size, teacher);
+      trySteps(model, dataset, resolved, hooks, size, workers);
     });
   let size = batchSize;
   for (;;) {
@@ -80,7 +101,7 @@ export function fitBatchSize(
   size = agree?.(size) ?? size;
   if (size === batchSize) return undefined;
   const fitted = { batchSize: size, lr: (lr * size) / batchSize };
-  onNote?.(
+  hooks.onNote?.(
     `Batches of ${batchSize} images do not fit into the memory of ${device}: training with ${size}, and with ` +
       `a learning rate of ${short(fitted.lr)} in place of ${short(lr)}, in proportion, over the same epochs.`,
   );
@@ -89,49 +110,82 @@ export function fitBatchSize(
 
 const short = (value: number): string => String(Number(value.toPrecision(4)));
 
-/** Everything that a training holds at once, on black images. The second step has the optimizer's state. */
+/**
+ * Two steps of the training as they will be taken, on black images: the first one, and the last, in which terms of the
+ * loss that begin late take part. The second has the optimizer's state. A loss that is not finite
+ * is no obstacle: what is looked for is memory.
+ */
 function trySteps(
   model: Trainable,
-  { info }: Dataset,
+  dataset: Dataset,
   options: ResolvedTrainOptions,
+  hooks: TrainHooks,
   size: number,
-  teacher: Trainable | undefined,
+  workers: number,
 ): void {
   const device = deviceOf(model);
-  const precision = precisionOn(device, options.precision);
   const restoreModes = rememberModes(model);
   const before = stored(model);
   const random = rngDevices(device).map((name) => [name, getRngState(name)] as const);
-  const optimizer = makeOptimizer(model, options);
-  let copies: ReturnType<typeof weightCopies>;
-  let ema: Ema | undefined;
+  let parts: StepParts | undefined;
+  let execution: Execution | undefined;
   model.train();
   try {
-    copies = weightCopies(model, precision);
-    ema = options.emaDecay === null ? undefined : new Ema(model, options.emaDecay);
-    for (let step = 0; step < 2; step++) {
-      scope(() => {
-        optimizer.zeroGrad();
-        const shape = [size, info.channels, info.height, info.width];
-        const images = zeros(shape, { device }).to(imageType(precision));
-        const logits = F.atLeastFloat32(model.forward(images));
-        if (teacher) noGrad(() => teacher.forward(images));
-        F.crossEntropy(logits, zeros([size], { device, dtype: 'int64' })).backward();
-        optimizer.step();
-        ema?.update();
-        // A GPU reports late what it could not do.
-        synchronize(device);
-      });
+    parts = new StepParts(model, options, hooks);
+    execution = device.startsWith('cuda')
+      ? new DeviceExecution(parts)
+      : new HostExecution(parts, () => undefined);
+    for (const numbers of firstAndLast(dataset, options, size * workers)) {
+      execution.prepare(numbers);
+      const tensors = () => blackBatch(dataset, options, size, device);
+      takeStep(parts, execution, { tensors, batch: { size } });
+      execution.count(size);
+      // A GPU reports late what it could not do.
+      synchronize(device);
     }
   } finally {
-    optimizer.zeroGrad();
-    optimizer.dispose();
-    ema?.dispose();
-    copies?.dispose();
+    parts?.optimizer.zeroGrad();
+    execution?.dispose();
+    parts?.dispose();
     for (const [tensor, values] of before) tensor.setValues(values);
     for (const [name, state] of random) setRngState(state, name);
     restoreModes();
   }
+}
+
+/** The numbers of a training's first and last step. */
+function firstAndLast(
+  { train }: Dataset,
+  { epochs, lr, maxTrainImages }: ResolvedTrainOptions,
+  batchSize: number,
+): StepNumbers[] {
+  const images = Math.min(train.length, maxTrainImages ?? Infinity);
+  const stepsPerEpoch = Math.max(1, Math.floor(images / batchSize));
+  const totalSteps = epochs * stepsPerEpoch;
+  const at = (step: number): StepNumbers => ({
+    epoch: Math.floor(step / stepsPerEpoch),
+    step,
+    totalSteps,
+    progress: step / stepsPerEpoch,
+    lr,
+  });
+  return [at(0), at(totalSteps - 1)];
+}
+
+/** Of class 0; with soft targets where the training has them. */
+function blackBatch(
+  { info }: Dataset,
+  { augment: { mixup = 0, cutmix = 0 } }: ResolvedTrainOptions,
+  size: number,
+  device: string,
+): BatchTensors {
+  const labels = zeros([size], { device, dtype: 'int64' });
+  const mixes = mixup > 0 || cutmix > 0;
+  return {
+    images: zeros([size, info.channels, info.height, info.width], { device }),
+    labels,
+    targets: mixes ? ops.oneHot(labels, info.classes.length).to('float32') : undefined,
+  };
 }
 
 /** The values in the memory of the CPU: on the device they would count. */

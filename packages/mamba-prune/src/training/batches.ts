@@ -1,6 +1,6 @@
 /** From a loader's typed arrays to tensors. */
-import { type DType, fromTypedArray, type Tensor } from '@mamba-prune/libtorch';
-import type { Batch, DatasetInfo, ImageSplit } from '../data/index.js';
+import { type DType, fromTypedArray } from '@mamba-prune/libtorch';
+import type { Batch, DatasetInfo, DeviceBatch, ImageSplit } from '../data/index.js';
 import { Random, Stage } from '../data/random.js';
 
 /** What training and evaluation need of a loader; `BatchLoader` is one. On a GPU batches may be made there. */
@@ -10,20 +10,14 @@ export interface BatchSource {
   epoch(epoch: number, startBatch?: number): AsyncIterable<StepBatch>;
 }
 
-export interface BatchTensors {
-  /** [batch, channels, height, width], in the type that the model computes in */
-  images: Tensor;
-  /** int64 [batch] */
-  labels: Tensor;
-  /** [batch, classes] */
-  targets: Tensor | undefined;
-}
+/** Images in the type that the model computes in, or still float32. */
+export type BatchTensors = Pick<DeviceBatch, 'images' | 'labels' | 'targets'>;
 
 /**
- * A batch that a source makes on the device: training takes it as it is, and where the step is captured,
- * `next` is part of the graph.
+ * A batch that a source makes on the device when `next` is called. Training takes it as it is; where the step is
+ * captured, `next` is part of the graph.
  */
-export interface DeviceBatch {
+export interface LaunchedBatch {
   /** Images; the same number for as long as it can be. */
   readonly size: number;
   /** Of all workers' shares of the batch together; left out where the batch is whole. */
@@ -42,12 +36,12 @@ export interface DeviceBatch {
 }
 
 /** What a step is given. */
-export type StepBatch = Batch | DeviceBatch;
+export type StepBatch = Batch | LaunchedBatch;
 
 /** Images of this worker, and of all. */
 export type BatchSize = Pick<StepBatch, 'size' | 'globalSize'>;
 
-export function isOnDevice(batch: StepBatch): batch is DeviceBatch {
+export function isOnDevice(batch: StepBatch): batch is LaunchedBatch {
   return 'next' in batch;
 }
 

@@ -204,7 +204,7 @@ describe('a training in two phases', () => {
     await expect(uncut).rejects.toThrow(/ema\.body\.0\.weight: got F32 \[16, 36\], expected/);
     for (const untilEpoch of [0, 1.5, 6]) {
       await expect(first(run, model, { control: { untilEpoch } })).rejects.toThrow(
-        /untilEpoch: got .*, expected a whole number from 1 to 5/,
+        /untilEpoch: got .*, expected an integer from 1 to 5/,
       );
     }
     expect((await rest(run, model)).finished).toBe(true);

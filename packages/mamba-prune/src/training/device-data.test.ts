@@ -15,7 +15,15 @@ import { resolveTrainOptions } from './options.js';
 import { train } from './trainer.js';
 import { FakeGraphs } from './testing/fake-graphs.js';
 import { eachTestsFolder } from './testing/each-folder.js';
-import { outcomeOf, toyDataset, toyInfo, ToyModel, toyOptions, toyRun } from './testing/toy.js';
+import {
+  outcomeWithoutGraph,
+  stopAfter,
+  toyDataset,
+  toyInfo,
+  ToyModel,
+  toyOptions,
+  toyRun,
+} from './testing/toy.js';
 import { settledMemory } from '../../../../test/support/garbage.js';
 
 const folder = eachTestsFolder();
@@ -40,21 +48,6 @@ function go(run: RunFolder, { control, hooks, options, dataset, seed }: Given = 
     hooks,
     { deviceData: true, ...control },
   );
-}
-
-/** Stops after so many steps of the whole training. */
-function stopAfter(count: number): Pick<Given, 'hooks'> & { signal: AbortSignal } {
-  const stop = new AbortController();
-  const onStep: TrainHooks['onStep'] = ({ epoch, stepsPerEpoch, step }) => {
-    if ((epoch - 1) * stepsPerEpoch + step === count) stop.abort();
-  };
-  return { hooks: { onStep }, signal: stop.signal };
-}
-
-function outcome(run: RunFolder) {
-  run.release();
-  const { metrics, ...rest } = outcomeOf(run);
-  return { ...rest, metrics: metrics.map((line) => ({ ...(line as object), graph: undefined })) };
 }
 
 const lastLine = (run: RunFolder) => run.readMetrics().at(-1) as Record<string, unknown>;
@@ -87,22 +80,22 @@ describe('a training from device memory', () => {
       const graphBackend = new FakeGraphs();
       const control = { graphBackend, signal, resume: true };
       const seed = count === 2 ? 5 : 77;
-      const { steps } = await go(parts, { control, seed, ...(hooks && { hooks }) });
+      const { steps } = await go(parts, { control, seed, hooks });
       expect(steps).toBe(count);
     }
     await go(parts, { control: { graphBackend: new FakeGraphs(), resume: true }, seed: 77 });
-    const wanted = outcome(launched);
-    expect(outcome(replayed)).toEqual(wanted);
-    expect(outcome(parts)).toEqual(wanted);
+    const wanted = outcomeWithoutGraph(launched);
+    expect(outcomeWithoutGraph(replayed)).toEqual(wanted);
+    expect(outcomeWithoutGraph(parts)).toEqual(wanted);
   });
 
   it('goes on in the middle of an epoch with the step of the CPU too', async () => {
     const [whole, parts] = [create('whole'), create('parts')];
     await go(whole);
     const { hooks, signal } = stopAfter(10);
-    await go(parts, { control: { signal }, ...(hooks && { hooks }) });
+    await go(parts, { control: { signal }, hooks });
     await go(parts, { control: { resume: true }, seed: 77 });
-    expect(outcome(parts)).toEqual(outcome(whole));
+    expect(outcomeWithoutGraph(parts)).toEqual(outcomeWithoutGraph(whole));
   });
 
   it('sees the batches of the host where nothing is augmented', async () => {
@@ -135,7 +128,7 @@ describe('a training from device memory', () => {
     ]);
     expect(lastLine(replayed)['data']).toMatch(/^resizedCrop is cut/);
     await go(launched, { dataset, options, control: { graphBackend, graph: false } });
-    expect(outcome(replayed)).toEqual(outcome(launched));
+    expect(outcomeWithoutGraph(replayed)).toEqual(outcomeWithoutGraph(launched));
   });
 
   it('holds no memory afterwards, nor more from step to step', async () => {

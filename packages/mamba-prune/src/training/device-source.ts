@@ -2,7 +2,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { DeviceBatches } from '../data/index.js';
 import type { StreamedBatches } from '../data/device/streamed-batches.js';
-import type { BatchSource, BatchTensors, DeviceBatch } from './batches.js';
+import type { BatchSource, BatchTensors, LaunchedBatch } from './batches.js';
 
 export type OnDevice = DeviceBatches | StreamedBatches;
 
@@ -33,7 +33,7 @@ export function sourceOf(
     even.seek(epoch, start);
     // The device counts the batches: one object stands for all, whose `next` may be part of a graph.
     const { augment } = even;
-    const batch: DeviceBatch = { ...sizes(0), augment, next: () => even.next() };
+    const batch: LaunchedBatch = { ...sizes(0), augment, next: () => even.next() };
     for (let index = start; index < batchesPerEpoch; index++) {
       // One turn of the event loop: signals and timers get their chance.
       await turn();
@@ -41,7 +41,7 @@ export function sourceOf(
     }
   }
 
-  async function* placed(epoch: number, start: number): AsyncGenerator<DeviceBatch, void, void> {
+  async function* placed(epoch: number, start: number): AsyncGenerator<LaunchedBatch, void, void> {
     let index = start;
     for await (const batch of batches.epoch(epoch, start)) {
       // Those in which this worker has no row are left out there; but all workers count the same.
@@ -63,5 +63,5 @@ export function sourceOf(
 }
 
 function noRows(): BatchTensors {
-  throw new RangeError('DeviceBatch: got a batch without images, expected it to be left out.');
+  throw new RangeError('LaunchedBatch: got a batch without images, expected it to be left out.');
 }

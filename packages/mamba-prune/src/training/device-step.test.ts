@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { memoryStats, randn, scope, tensor } from '@mamba-prune/libtorch';
 import { describe, expect, it } from 'vitest';
 import { BatchLoader } from '../data/index.js';
-import { type DeviceBatch, toTensors } from './batches.js';
+import { type LaunchedBatch, toTensors } from './batches.js';
 import {
   RunFolder,
   type TrainControl,
@@ -13,11 +13,11 @@ import {
 import { resolveTrainOptions } from './options.js';
 import { train } from './trainer.js';
 import { Session } from './session.js';
-import { makeStep } from './step.js';
 import { FakeGraphs } from './testing/fake-graphs.js';
+import { makeStep } from './train-step.js';
 import { eachTestsFolder } from './testing/each-folder.js';
 import {
-  outcomeOf,
+  outcomeWithoutGraph,
   SIDE,
   toyDataset,
   toyInfo,
@@ -48,12 +48,6 @@ async function go(
   );
 }
 
-function outcome(run: RunFolder) {
-  run.release();
-  const { metrics, ...rest } = outcomeOf(run);
-  return { ...rest, metrics: metrics.map((line) => ({ ...(line as object), graph: undefined })) };
-}
-
 const lastLine = (run: RunFolder) => run.readMetrics().at(-1) as Record<string, unknown>;
 
 describe('the step of a GPU', () => {
@@ -72,7 +66,7 @@ describe('the step of a GPU', () => {
       expect([graphs.captures, graphs.replays]).toEqual([1, 25]);
       expect(lastLine(launched)['graph']).toBe('graphs are switched off');
       expect(notes).toEqual(['Training on cpu step by step: graphs are switched off.']);
-      expect(outcome(replayed)).toEqual(outcome(launched));
+      expect(outcomeWithoutGraph(replayed)).toEqual(outcomeWithoutGraph(launched));
     },
   );
 
@@ -114,7 +108,7 @@ describe('the step of a GPU', () => {
       expect(steps).toBe(stopAt);
     }
     await go(parts, { graphBackend, resume: true }, {}, { precision: 'bf16' }, 77);
-    expect(outcome(parts)).toEqual(outcome(whole));
+    expect(outcomeWithoutGraph(parts)).toEqual(outcomeWithoutGraph(whole));
   });
 
   it.each<[string, TrainHooks]>([
@@ -149,7 +143,7 @@ describe('the step of a GPU', () => {
     await go(failing, { graphBackend: new FakeGraphs('operation not permitted\nat ...') });
     expect(lastLine(failing)['graph']).toBe('the capture failed: operation not permitted');
     await go(launched, { graphBackend: new FakeGraphs(), graph: false });
-    expect(outcome(failing)).toEqual(outcome(launched));
+    expect(outcomeWithoutGraph(failing)).toEqual(outcomeWithoutGraph(launched));
   });
 
   it('finds out that the training diverges, and saves nothing of it', async () => {
@@ -196,7 +190,7 @@ function steps(name: string, graphBackend: FakeGraphs) {
     images: () => session.sums.images,
     close: () => {
       step.dispose();
-      session.close();
+      session.dispose();
       run.release();
     },
   };
@@ -228,7 +222,7 @@ describe('a captured step', () => {
       { dtype: 'int64' },
     );
     const counter = tensor(0, { dtype: 'int64' });
-    const batch: DeviceBatch = {
+    const batch: LaunchedBatch = {
       size: 16,
       next: () => {
         const found = images.select(0, counter.item() % 5);

@@ -1,30 +1,20 @@
 /**
- * The step on a GPU: nothing in it waits for the device, and where that is possible it is recorded once
- * and then replayed as one CUDA graph. So it is in two parts: `#launch`, work of the device that is the
- * same in every step, and the counting that JavaScript does.
- *
- * What differs between steps lies in tensors: the batch in fixed ones (or the source makes it on the
- * device), learning rate, step counts and the decay of the averages in scalars.
+ * The steps of a training on a GPU: nothing in them waits for the device, and where that is possible a step is recorded
+ * once and then replayed as one CUDA graph. So it is in two parts: the work of the device that is the same in
+ * every step (`takeStep`), and the counting that JavaScript does. The batch lies in fixed tensors, or
+ * the source makes it on the device; what else differs between steps is in the tensors of a `DeviceExecution`.
  *
  * With several workers the sums over them are part of the graph. All of them replay or none does, and each
  * takes every decision of this file as the others do.
  */
-import { CudaGraph, F, noGrad, optim, scope, type Tensor, zeros } from '@mamba-prune/libtorch';
-import {
-  type BatchSize,
-  type BatchTensors,
-  isOnDevice,
-  type StepBatch,
-  toTensors,
-} from './batches.js';
-import { countRight } from './evaluate.js';
+import { CudaGraph } from '@mamba-prune/libtorch';
+import { type BatchTensors, isOnDevice, type StepBatch, toTensors } from './batches.js';
+import { DeviceExecution } from './device-execution.js';
 import { FixedInputs } from './fixed-inputs.js';
 import { graphObstacle } from './graph-obstacle.js';
 import type { Session } from './session.js';
-import { stepLoss } from './step-loss.js';
-import { StepScalars } from './step-scalars.js';
-import type { StepPlace, TrainStep } from './step.js';
-import type { StepContext } from './types.js';
+import { type StepInput, takeStep } from './step.js';
+import type { StepPlace, TrainStep } from './train-step.js';
 
 /** The loss is read every so many steps only: each read waits for all work given to the device. */
 const READ_EVERY = 50;
@@ -33,12 +23,7 @@ const READ_EVERY = 50;
 const WARM_UP = 3;
 
 export class DeviceStep implements TrainStep {
-  readonly #parameters: readonly Tensor[];
-  /** Loss of the last step; steps with a loss, and with a gradient norm, that was not finite. */
-  readonly #state: Tensor;
-  /** 1 from the first such step on: fused optimizers leave the weights alone then. */
-  readonly #skip: Tensor;
-  readonly #scalars: StepScalars;
+  readonly #execution: DeviceExecution;
   #inputs: FixedInputs | undefined;
   #graph: CudaGraph | undefined;
   /** Images of a captured step, of all workers together: that of each follows. */
@@ -53,13 +38,7 @@ export class DeviceStep implements TrainStep {
 
   constructor(session: Session) {
     this.#session = session;
-    const { device, optimizer, ema } = session;
-    this.#parameters = session.model.parameters();
-    this.#state = zeros([3], { device }).keep();
-    this.#skip = zeros([], { device }).keep();
-    this.#scalars = new StepScalars(device);
-    optimizer.makeCapturable(this.#skip);
-    ema?.makeCapturable();
+    this.#execution = new DeviceExecution(session);
     try {
       this.#stepByStep(this.#agreed(graphObstacle(session)));
     } catch (error) {
@@ -74,20 +53,18 @@ export class DeviceStep implements TrainStep {
 
   run(batch: StepBatch, place: StepPlace): number {
     const session = this.#session;
-    session.ema?.prepare();
     session.parallel?.seedStep(session);
-    this.#scalars.write({ epoch: session.epoch, step: session.steps, lr: session.lr, ...place });
+    this.#execution.prepare(session.stepNumbers(place));
     const tensors = this.#place(batch);
-    if (tensors && this.#capture(batch, tensors, place)) {
+    if (tensors && this.#capture({ tensors, batch })) {
       this.#graph?.replay();
     } else {
       // A launch may wait for the device, where it has to find memory, say.
       if (this.#graph) this.#settle();
-      this.#launch(tensors ?? (() => this.#freshTensors(batch)), batch, place);
+      const fresh = tensors ?? (() => this.#freshTensors(batch));
+      takeStep(session, this.#execution, { tensors: fresh, batch });
     }
-    session.optimizer.count();
-    session.ema?.count();
-    session.sums.count(batch.size);
+    this.#execution.count(batch.size);
     if (session.steps % READ_EVERY === 0 || Number.isNaN(this.#lastLoss)) this.check();
     return this.#lastLoss;
   }
@@ -135,21 +112,21 @@ export class DeviceStep implements TrainStep {
   }
 
   /** @returns whether there is a graph of this step */
-  #capture(batch: StepBatch, tensors: () => BatchTensors, place: StepPlace): boolean {
+  #capture(input: StepInput): boolean {
     if (this.#graph) return true;
     if (this.#warm < WARM_UP) {
       this.#warm++;
       return false;
     }
-    const { device, control, optimizer } = this.#session;
+    const session = this.#session;
     // They would be held beside those that the graph has of its own.
-    optimizer.zeroGrad();
+    session.optimizer.zeroGrad();
     const captured = CudaGraph.attempt(
-      device,
+      session.device,
       () => {
-        this.#launch(tensors, batch, place, true);
+        takeStep(session, this.#execution, { ...input, recording: true });
       },
-      control.graphBackend,
+      session.control.graphBackend,
     );
     if (typeof captured !== 'string') this.#graph = captured;
     const obstacle = this.#agreed(typeof captured === 'string' ? captured : undefined);
@@ -185,58 +162,10 @@ export class DeviceStep implements TrainStep {
     parallel?.settle(device);
   }
 
-  /** All that the device does in a step, given to it in order; nothing is read back. */
-  #launch(
-    tensors: () => BatchTensors,
-    batch: BatchSize,
-    place: StepPlace,
-    recording = false,
-  ): void {
-    const session = this.#session;
-    const { scalar } = this.#scalars;
-    this.#scalars.begin(recording);
-    const { model, optimizer, options, hooks, epoch, steps: step, lr } = session;
-    scope(() => {
-      optimizer.zeroGrad();
-      session.parallel?.beginGradients(batch);
-      const { images: given, labels, targets } = tensors();
-      const images = given.to(session.imageType);
-      const logits = F.atLeastFloat32(model.forward(images));
-      const inputs = { model, images, labels, targets, logits };
-      const context: StepContext = { ...inputs, epoch, step, lr, ...place, scalar };
-      const { loss, terms } = stepLoss(context, hooks, options);
-      loss.backward();
-      session.parallel?.averageGradients();
-      const norm =
-        options.clipGradNorm === null
-          ? undefined
-          : optim.clipGradNormOnDevice(this.#parameters, options.clipGradNorm);
-      if (options.clipGradNorm !== null) terms.push(norm ?? 0);
-      for (const term of hooks.extraLosses ?? []) term.addGradient?.(context);
-      noGrad(() => {
-        this.#note(loss, norm);
-      });
-      optimizer.launch();
-      noGrad(() => hooks.afterStep?.(context));
-      session.weightsChanged();
-      session.ema?.launch();
-      const right = noGrad(() => countRight(logits, targets ? targets.argmax(-1) : labels));
-      session.sums.launch(batch.size, loss.detach(), right, terms);
-    });
-  }
-
-  #note(loss: Tensor, norm: Tensor | undefined): void {
-    const state = this.#state;
-    state.select(0, 0).copy_(loss);
-    state.select(0, 1).add_(loss.isFinite().logicalNot());
-    if (norm) state.select(0, 2).add_(norm.isFinite().logicalNot());
-    this.#skip.copy_(state.narrow(0, 1, 2).sum().gt(0));
-  }
-
   /** Happens by itself every 50 steps, so the error may name a step that much later. */
   check(): void {
     this.#settle();
-    const [loss = NaN, badLosses = 0, badNorms = 0] = this.#state.toNumbers();
+    const { loss, badLosses, badNorms } = this.#execution.read();
     if (badLosses > 0) this.#session.fail('loss', Number.isFinite(loss) ? NaN : loss);
     if (badNorms > 0) this.#session.fail('gradient norm', NaN);
     this.#lastLoss = loss;
@@ -245,8 +174,6 @@ export class DeviceStep implements TrainStep {
   dispose(): void {
     this.#dropGraph();
     this.#inputs?.dispose();
-    this.#scalars.dispose();
-    this.#state.dispose();
-    this.#skip.dispose();
+    this.#execution.dispose();
   }
 }

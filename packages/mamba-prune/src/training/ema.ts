@@ -8,7 +8,7 @@ import {
   scope,
   type Tensor,
 } from '@mamba-prune/libtorch';
-import { UsageError } from '../errors.js';
+import { checksOf } from '../checks.js';
 import type { Trainable } from './types.js';
 
 /**
@@ -37,12 +37,8 @@ export class Ema {
     model: Trainable,
     readonly decay: number,
   ) {
-    if (!(typeof (decay as unknown) === 'number' && decay >= 0 && decay < 1)) {
-      const got = typeof (decay as unknown) === 'number' ? decay : JSON.stringify(decay);
-      throw new UsageError(
-        `Ema: got the decay ${got}, expected a number from 0 up to but not including 1, such as 0.999.`,
-      );
-    }
+    const words = { expected: 'a number of at least 0 and below 1, such as 0.999' };
+    checksOf('Ema').number('decay', decay, { min: 0, below: 1 }, words);
     const named = model.namedParameters();
     this.averages = noGrad(
       () => new Map([...named].map(([name, tensor]) => [name, tensor.clone().keep()])),

@@ -1,4 +1,5 @@
 /** Errors of training that a caller may want to tell apart. */
+import type { LockedError } from '../files/lock.js';
 
 /** The loss, a gradient or a weight is not a number any more. Nothing of it was saved. */
 export class TrainingDivergedError extends Error {
@@ -55,6 +56,10 @@ export class RunFolderError extends Error {
     this.isUsage = isUsage;
   }
 }
+
+/** Of a folder whose lock is held. */
+export const lockedFolder = (error: LockedError): RunFolderError =>
+  new RunFolderError(error.path, error.message, { cause: error });
 
 /** Options on resume are not those that the run began with. */
 export class ResumeError extends Error {

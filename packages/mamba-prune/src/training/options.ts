@@ -1,14 +1,23 @@
 /** Training options: defaults, checks, and what may change when a run is resumed. */
 import { type AugmentOptions, augmentPreset, type DatasetInfo } from '../data/index.js';
+import { checksOf } from '../checks.js';
+import { type OptionKinds, checkOptions, requireOptions } from '../option-checks.js';
 import { UsageError } from '../errors.js';
 import { checkLimits, trainLimits } from '../limits.js';
-import { type OptionKinds, checkOptions, requireOptions } from '../option-checks.js';
 import { precisionNames } from '../precision.js';
 import { ResumeError } from './errors.js';
 import { defaultGamma } from './lr-schedule.js';
 import { type ResolvedTrainOptions, type TrainOptions, optimizerNames } from './types.js';
 
 const WHERE = 'TrainOptions';
+
+const { number, integer, oneOf } = checksOf(WHERE);
+
+/** Ranges of several options. */
+const share = { min: 0, max: 1 } as const;
+const belowOne = { min: 0, below: 1 } as const;
+const count = { min: 1 } as const;
+const positive = { above: 0 } as const;
 
 const maybeNumber = ['number', 'null'] as const;
 
@@ -83,13 +92,13 @@ export function resolveTrainOptions(options: TrainOptions, info: ImageSize): Res
   const schedules = ['cosine', 'constant', 'multistep'] as const;
   const schedule = oneOf('schedule', options.schedule ?? 'cosine', schedules);
   const sgd = optimizer === 'sgd';
-  const batchSize = whole('batchSize', options.batchSize ?? 128, 1);
+  const batchSize = integer('batchSize', options.batchSize ?? 128, count);
   const betas = options.betas ?? [0.9, 0.999];
   const { augment = 'none' } = options;
   const every = options.checkpointEvery ?? {};
   checkOptions(`${WHERE}: checkpointEvery`, every, { minutes: maybeNumber, steps: maybeNumber });
   const precision = oneOf('precision', options.precision ?? 'auto', precisionNames);
-  const momentum = between('momentum', options.momentum ?? 0.9, 0, 1);
+  const momentum = number('momentum', options.momentum ?? 0.9, belowOne);
   const nesterov = options.nesterov ?? false;
   if (sgd && nesterov && momentum === 0) {
     throw new UsageError(
@@ -97,40 +106,51 @@ export function resolveTrainOptions(options: TrainOptions, info: ImageSize): Res
     );
   }
   return {
-    epochs: whole('epochs', options.epochs, 1),
+    epochs: integer('epochs', options.epochs, count),
     batchSize,
     optimizer,
-    lr: positive('lr', options.lr ?? (sgd ? 0.1 : 1e-3)),
-    weightDecay: between('weightDecay', options.weightDecay ?? (sgd ? 5e-4 : 0.05), 0, Infinity),
+    lr: number('lr', options.lr ?? (sgd ? 0.1 : 1e-3), positive),
+    weightDecay: number('weightDecay', options.weightDecay ?? (sgd ? 5e-4 : 0.05), { min: 0 }),
     momentum,
     nesterov,
-    betas: [between('betas[0]', betas[0], 0, 1), between('betas[1]', betas[1], 0, 1)],
-    warmupEpochs: between('warmupEpochs', options.warmupEpochs ?? 0, 0, options.epochs, true),
-    minLrFactor: between('minLrFactor', options.minLrFactor ?? 0, 0, 1, true),
+    betas: [number('betas[0]', betas[0], belowOne), number('betas[1]', betas[1], belowOne)],
+    warmupEpochs: number('warmupEpochs', options.warmupEpochs ?? 0, {
+      min: 0,
+      max: options.epochs,
+    }),
+    minLrFactor: number('minLrFactor', options.minLrFactor ?? 0, share),
     schedule,
     ...multiStepOptions(options, schedule),
-    labelSmoothing: between('labelSmoothing', options.labelSmoothing ?? 0, 0, 1),
-    clipGradNorm: maybe(options.clipGradNorm, (value) => positive('clipGradNorm', value)),
-    emaDecay: maybe(options.emaDecay, (value) => between('emaDecay', value, 0, 1)),
-    seed: whole('seed', options.seed ?? 0, 0),
+    labelSmoothing: number('labelSmoothing', options.labelSmoothing ?? 0, belowOne),
+    clipGradNorm: maybe(options.clipGradNorm, (value) => number('clipGradNorm', value, positive)),
+    emaDecay: maybe(options.emaDecay, (value) => number('emaDecay', value, belowOne)),
+    seed: integer('seed', options.seed ?? 0, { min: 0 }),
     augment: augmentOf(augment, info),
     ...plainOptions(options, info),
-    evalEvery: whole('evalEvery', options.evalEvery ?? 1, 1),
-    evalBatchSize: whole('evalBatchSize', options.evalBatchSize ?? Math.max(256, batchSize), 1),
-    maxTrainImages: maybe(options.maxTrainImages, (value) => whole('maxTrainImages', value, 1)),
-    maxTestImages: maybe(options.maxTestImages, (value) => whole('maxTestImages', value, 1)),
+    evalEvery: integer('evalEvery', options.evalEvery ?? 1, count),
+    evalBatchSize: integer(
+      'evalBatchSize',
+      options.evalBatchSize ?? Math.max(256, batchSize),
+      count,
+    ),
+    maxTrainImages: maybe(options.maxTrainImages, (value) =>
+      integer('maxTrainImages', value, count),
+    ),
+    maxTestImages: maybe(options.maxTestImages, (value) => integer('maxTestImages', value, count)),
     // Stored options of a training by itself stay what they were.
     ...(options.firstEpoch !== undefined &&
-      options.firstEpoch !== 0 && { firstEpoch: whole('firstEpoch', options.firstEpoch, 0) }),
+      options.firstEpoch !== 0 && {
+        firstEpoch: integer('firstEpoch', options.firstEpoch, { min: 0 }),
+      }),
     ...(precision !== 'auto' && { precision }),
     checkpointEvery: {
       minutes:
         every.minutes === undefined
           ? 10
-          : maybe(every.minutes, (value) => positive('checkpointEvery.minutes', value)),
-      steps: maybe(every.steps, (value) => whole('checkpointEvery.steps', value, 1)),
+          : maybe(every.minutes, (value) => number('checkpointEvery.minutes', value, positive)),
+      steps: maybe(every.steps, (value) => integer('checkpointEvery.steps', value, count)),
     },
-    logEverySteps: maybe(options.logEverySteps, (value) => whole('logEverySteps', value, 1)),
+    logEverySteps: maybe(options.logEverySteps, (value) => integer('logEverySteps', value, count)),
   };
 }
 
@@ -153,7 +173,7 @@ function plainOptions(
   { epochs, plainEpochs = 0, plainAugment }: TrainOptions,
   info: ImageSize,
 ): Pick<ResolvedTrainOptions, 'plainEpochs' | 'plainAugment'> {
-  if (whole('plainEpochs', plainEpochs, 0) > epochs) {
+  if (integer('plainEpochs', plainEpochs, { min: 0 }) > epochs) {
     throw new UsageError(
       `${WHERE}: plainEpochs: got ${plainEpochs}, expected at most ${epochs}, the epochs of the training.`,
     );
@@ -185,7 +205,7 @@ function multiStepOptions(
     );
   }
   milestones.forEach((epoch, i) => {
-    positive(`milestones[${i}]`, epoch);
+    number(`milestones[${i}]`, epoch, positive);
     const before = milestones[i - 1] ?? 0;
     if (epoch <= before) {
       throw new UsageError(
@@ -193,7 +213,7 @@ function multiStepOptions(
       );
     }
   });
-  return { milestones, gamma: between('gamma', gamma ?? defaultGamma, 0, 1, true) };
+  return { milestones, gamma: number('gamma', gamma ?? defaultGamma, share) };
 }
 
 /** May differ on resume: no weight and no line of the metrics depends on it. */
@@ -248,31 +268,4 @@ export function stableJson(value: unknown): string {
 
 function maybe<T>(value: number | null | undefined, check: (value: number) => T): T | null {
   return value === undefined || value === null ? null : check(value);
-}
-
-function oneOf<T extends string>(name: string, value: string, known: readonly T[]): T {
-  const found = known.find((candidate) => candidate === value);
-  if (found !== undefined) return found;
-  throw new UsageError(`${WHERE}: ${name}: got "${value}", expected one of: ${known.join(', ')}.`);
-}
-
-function whole(name: string, value: number, least: number): number {
-  if (Number.isSafeInteger(value) && value >= least) return value;
-  throw new UsageError(
-    `${WHERE}: ${name}: got ${value}, expected an integer of at least ${least}.`,
-  );
-}
-
-function positive(name: string, value: number): number {
-  if (value > 0 && Number.isFinite(value)) return value;
-  throw new UsageError(`${WHERE}: ${name}: got ${value}, expected a number above 0.`);
-}
-
-/** From `low` on and below `high`, or up to it. */
-function between(name: string, value: number, low: number, high: number, included = false): number {
-  if (value >= low && (value < high || (included && value === high))) return value;
-  const end = high === Infinity ? '' : included ? ` and at most ${high}` : ` and below ${high}`;
-  throw new UsageError(
-    `${WHERE}: ${name}: got ${value}, expected a number of at least ${low}${end}.`,
-  );
 }

@@ -198,10 +198,10 @@ describe('resolveTrainOptions', () => {
     [{ lr: NaN }, 'lr: got NaN'],
     [{ batchSize: 1.5 }, 'batchSize: got 1.5'],
     [{ labelSmoothing: 1 }, 'labelSmoothing: got 1, expected a number of at least 0 and below 1'],
-    [{ warmupEpochs: 4 }, 'warmupEpochs: got 4, expected a number of at least 0 and at most 3'],
+    [{ warmupEpochs: 4 }, 'warmupEpochs: got 4, expected a number from 0 to 3'],
     [{ emaDecay: 1 }, 'emaDecay: got 1'],
     [{ clipGradNorm: 0 }, 'clipGradNorm: got 0'],
-    [{ optimizer: 'adam' as 'adamw' }, 'optimizer: got "adam", expected one of: adamw, muon, sgd'],
+    [{ optimizer: 'adam' as 'adamw' }, "optimizer: got 'adam', expected one of adamw, muon, sgd"],
     [{ augment: 'srong' }, 'srong'],
     [{ checkpointEvery: { steps: 0 } }, 'checkpointEvery.steps: got 0'],
   ])('refuses %j', (options, message) => {

@@ -15,7 +15,15 @@ import { isPlainEpoch, plainEnd } from './plain-epochs.js';
 import { classificationLoss } from './losses.js';
 import { eachTestsFolder } from './testing/each-folder.js';
 import { FakeGraphs } from './testing/fake-graphs.js';
-import { outcomeOf, toyDataset, toyInfo, ToyModel, toyOptions, toyRun } from './testing/toy.js';
+import {
+  outcomeWithoutGraph,
+  stopAfter,
+  toyDataset,
+  toyInfo,
+  ToyModel,
+  toyOptions,
+  toyRun,
+} from './testing/toy.js';
 
 const folder = eachTestsFolder();
 
@@ -44,21 +52,6 @@ function go(run: RunFolder, given: Given = {}) {
     given.hooks,
     given.control,
   );
-}
-
-/** Stops after so many steps of the whole training. */
-function stopAfter(count: number): { onStep: TrainHooks['onStep']; signal: AbortSignal } {
-  const stop = new AbortController();
-  const onStep: TrainHooks['onStep'] = ({ epoch, stepsPerEpoch, step }) => {
-    if ((epoch - 1) * stepsPerEpoch + step === count) stop.abort();
-  };
-  return { onStep, signal: stop.signal };
-}
-
-function outcome(run: RunFolder) {
-  run.release();
-  const { metrics, ...rest } = outcomeOf(run);
-  return { ...rest, metrics: metrics.map((line) => ({ ...(line as object), graph: undefined })) };
 }
 
 const ways: [string, () => TrainControl][] = [
@@ -102,14 +95,14 @@ describe('plain epochs', () => {
     await go(whole, { control: control() });
     // Before the border, on it, in the middle of a plain epoch.
     for (const count of [10, 2 * STEPS, 2 * STEPS + 3]) {
-      const { onStep, signal } = stopAfter(count);
+      const { hooks, signal } = stopAfter(count);
       const seed = count === 10 ? 5 : 77;
       const stopped = { ...control(), signal, resume: true };
-      const { steps } = await go(parts, { hooks: { onStep }, seed, control: stopped });
+      const { steps } = await go(parts, { hooks, seed, control: stopped });
       expect(steps).toBe(count);
     }
     await go(parts, { seed: 77, control: { ...control(), resume: true } });
-    expect(outcome(parts)).toEqual(outcome(whole));
+    expect(outcomeWithoutGraph(parts)).toEqual(outcomeWithoutGraph(whole));
   });
 
   it.each(ways)('leave the epochs before them as they were: %s', async (_, control) => {
@@ -117,7 +110,7 @@ describe('plain epochs', () => {
     await go(plain, { control: control(), options: { schedule: 'constant' } });
     const other = { schedule: 'constant', plainEpochs: 0 } as const;
     await go(mixed, { control: control(), options: other });
-    const [a, b] = [outcome(plain), outcome(mixed)];
+    const [a, b] = [outcomeWithoutGraph(plain), outcomeWithoutGraph(mixed)];
     expect(a.metrics.slice(0, 2)).toEqual(b.metrics.slice(0, 2));
     expect(a.metrics[2]).not.toEqual({ ...b.metrics[2], plain: true });
   });
@@ -130,7 +123,7 @@ describe('plain epochs', () => {
     expect([made.captures, made.replays, made.live]).toEqual([2, 4 * STEPS - 6, 0]);
     const graphBackend = new FakeGraphs();
     await go(launched, { control: { deviceData: true, graphBackend, graph: false } });
-    expect(outcome(replayed)).toEqual(outcome(launched));
+    expect(outcomeWithoutGraph(replayed)).toEqual(outcomeWithoutGraph(launched));
     const run = create('copied');
     await go(run, { control: { graphBackend: copied } });
     expect([copied.captures, copied.replays]).toEqual([1, 4 * STEPS - 3]);
@@ -161,7 +154,7 @@ describe('plain epochs', () => {
     const [line] = replayed.readMetrics() as EpochMetrics[];
     expect(line?.data).toMatch(/^resizedCrop is cut/);
     await go(launched, { dataset, options: given, control: { ...control, graph: false } });
-    expect(outcome(replayed)).toEqual(outcome(launched));
+    expect(outcomeWithoutGraph(replayed)).toEqual(outcomeWithoutGraph(launched));
   });
 
   it('are captured once where they change nothing', async () => {
@@ -192,8 +185,8 @@ describe('plain epochs', () => {
 
   it('are refused by name on resume where the run has others', async () => {
     const run = create('run');
-    const { onStep, signal } = stopAfter(3);
-    await go(run, { hooks: { onStep }, control: { signal } });
+    const { hooks, signal } = stopAfter(3);
+    await go(run, { hooks, control: { signal } });
     const resume = { control: { resume: true } };
     await expect(go(run, { ...resume, options: { plainEpochs: 1 } })).rejects.toThrow(
       /plainEpochs: got 1, expected 2/,

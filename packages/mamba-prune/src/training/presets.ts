@@ -12,150 +12,20 @@
  * Fine-tuning after a cut starts from good weights: a quarter of the learning rate or so, fewer
  * epochs, less augmentation.
  */
+import { datasetDefinitions } from '../data/datasets.js';
+import {
+  type DatasetRecipe,
+  type PresetName,
+  type PresetRecipe,
+  presetNames,
+  type TrainingPhase,
+} from '../data/dataset-recipe.js';
+import { ownImages } from '../data/datasets/recipes.js';
 import { UsageError } from '../errors.js';
 import { familyOf } from '../models/families.js';
 import type { ModelOptions } from '../models/model-options.js';
-import type { ScanMode } from '../models/mamba/scan-order.js';
-import type { TrainOptions } from './types.js';
 
-export const presetNames = ['fast', 'standard', 'best'] as const;
-export type PresetName = (typeof presetNames)[number];
-
-/** Training anew, or after a cut. */
-export type TrainingPhase = 'train' | 'finetune';
-
-type Decided = Pick<
-  TrainOptions,
-  | 'epochs'
-  | 'batchSize'
-  | 'optimizer'
-  | 'lr'
-  | 'weightDecay'
-  | 'schedule'
-  | 'warmupEpochs'
-  | 'minLrFactor'
-  | 'labelSmoothing'
-  | 'clipGradNorm'
-  | 'emaDecay'
->;
-
-/** Part of the options of a training. */
-export type PresetRecipe = {
-  readonly [K in keyof Decided]-?: Exclude<Decided[K], undefined>;
-} & {
-  /** Name of an augmentation preset. */
-  readonly augment: string;
-  /** Alpha of mixup and of cutmix, in place of the augmentation preset's; 0 for none. */
-  readonly mixup: number;
-  readonly cutmix: number;
-  /** Last epochs without either, where that was found to be good. */
-  readonly plainEpochs?: number;
-};
-
-/** What differs between data sets. */
-interface DatasetRecipe {
-  readonly batchSize: number;
-  /** Highest learning rate of a training anew. */
-  readonly lr: number;
-  readonly epochs: Readonly<Record<TrainingPhase, Readonly<Record<PresetName, number>>>>;
-  /** Names of augmentation presets. */
-  readonly augment: Readonly<Record<PresetName, string>>;
-  /** How a vision Mamba scans, where a way was found to be better than its default. */
-  readonly scan?: ScanMode;
-  /** What was found by measurement, in place of what the rules below give. */
-  readonly found?: Readonly<
-    Partial<Record<PresetName, Readonly<Record<TrainingPhase, Partial<PresetRecipe>>>>>
-  >;
-}
-
-/** At 32 px and 391 steps an epoch. */
-const cifar: DatasetRecipe = {
-  batchSize: 128,
-  lr: 1e-3,
-  epochs: {
-    train: { fast: 20, standard: 100, best: 300 },
-    finetune: { fast: 5, standard: 30, best: 100 },
-  },
-  augment: { fast: 'standard', standard: 'standard', best: 'strong' },
-};
-
-/**
- * mamba_small reaches 93.5% in 8.4 minutes of an H200 (docs/results.md). With Muon 15 epochs came to 85.0%,
- * with AdamW to 81.8%, scanning `uni`; full mixup and cutmix want more epochs than these.
- */
-const foundForCifar10 = {
-  train: {
-    epochs: 176,
-    batchSize: 512,
-    optimizer: 'muon',
-    lr: 4.5e-3,
-    warmupEpochs: 5,
-    minLrFactor: 0,
-    emaDecay: 0.998,
-    mixup: 0.2,
-    cutmix: 0.5,
-    plainEpochs: 15,
-  },
-  finetune: {
-    epochs: 42,
-    batchSize: 512,
-    optimizer: 'muon',
-    lr: 2e-3,
-    warmupEpochs: 4.2,
-    minLrFactor: 0,
-    emaDecay: 0.998,
-    augment: 'strong',
-    mixup: 0,
-    cutmix: 0,
-  },
-} as const;
-
-/** One channel, and easy: a few epochs without augmentation leave nothing to overfit. */
-const fashionMnist: DatasetRecipe = {
-  batchSize: 128,
-  lr: 1e-3,
-  epochs: {
-    train: { fast: 3, standard: 20, best: 100 },
-    finetune: { fast: 1, standard: 8, best: 40 },
-  },
-  augment: { fast: 'none', standard: 'standard', best: 'standard' },
-};
-
-const datasets: Readonly<Record<string, DatasetRecipe>> = {
-  'fashion-mnist': fashionMnist,
-  // Digits in a mirror are none, and all that augments here mirrors.
-  mnist: { ...fashionMnist, augment: { fast: 'none', standard: 'none', best: 'none' } },
-  // Against `uni` in as many epochs: 86.6 for 85.0% after 15, 87.3 for 84.3% after 40 (docs/results.md).
-  cifar10: { ...cifar, found: { best: foundForCifar10 }, scan: 'cross' },
-  cifar100: cifar,
-  'tiny-imagenet': {
-    ...cifar,
-    epochs: {
-      train: { fast: 20, standard: 100, best: 200 },
-      finetune: { fast: 5, standard: 30, best: 60 },
-    },
-  },
-  // Steps are many, so batches are larger and epochs fewer.
-  imagenet: {
-    batchSize: 256,
-    lr: 5e-4,
-    epochs: {
-      train: { fast: 30, standard: 100, best: 300 },
-      finetune: { fast: 5, standard: 20, best: 60 },
-    },
-    augment: { fast: 'imagenet', standard: 'imagenet', best: 'imagenet' },
-  },
-  // Often few images: more epochs, and the crops that photographs of any framing need.
-  folder: {
-    batchSize: 64,
-    lr: 5e-4,
-    epochs: {
-      train: { fast: 30, standard: 100, best: 300 },
-      finetune: { fast: 10, standard: 40, best: 100 },
-    },
-    augment: { fast: 'standard', standard: 'imagenet', best: 'imagenet' },
-  },
-};
+export { type PresetName, type PresetRecipe, presetNames, type TrainingPhase };
 
 /** What differs between the presets. */
 const strengths = {
@@ -198,7 +68,7 @@ export function presetRecipe(
 
 /**
  * Options of a model that is trained anew by a preset.
- * @param arch - an architecture's name; only vision Mambas have any
+ * @param arch - an architecture's name; the data set's file says what was found for its family
  * @throws as `presetRecipe`
  */
 export function presetModelOptions(
@@ -206,20 +76,21 @@ export function presetModelOptions(
   dataset: string,
   arch: string,
 ): Pick<ModelOptions, 'scan'> {
-  const { scan } = recipeFor(preset, dataset);
-  return scan && familyOf(arch).name === 'mamba' ? { scan } : {};
+  return recipeFor(preset, dataset).models?.[familyOf(arch).name] ?? {};
 }
 
+/** Of a data set that brings no recipe, that of images of one's own. */
 function recipeFor(preset: PresetName, dataset: string): DatasetRecipe {
   if (!presetNames.includes(preset)) {
     throw new UsageError(`preset: got '${preset}', expected one of ${presetNames.join(', ')}`);
   }
-  const recipe = Object.hasOwn(datasets, dataset) ? datasets[dataset] : undefined;
-  if (!recipe) {
+  const all = datasetDefinitions();
+  const definition = all.find(({ name }) => name === dataset);
+  if (!definition) {
     throw new UsageError(
-      `preset: got the data set '${dataset}', expected one of ${Object.keys(datasets).join(', ')}. ` +
+      `preset: got the data set '${dataset}', expected one of ${all.map(({ name }) => name).join(', ')}. ` +
         'Give the options of the training themselves.',
     );
   }
-  return recipe;
+  return definition.recipe ?? ownImages;
 }

@@ -193,7 +193,9 @@ describe('reestimateBatchNorm', () => {
   it('refuses a number below 1, and a source without a batch', async () => {
     const call = (batches: number, count: number) =>
       reestimateBatchNorm(new Normed(), source(count), info, { batches });
-    await expect(call(0, 2)).rejects.toThrow(/bn-batches: got 0, expected an integer/);
+    await expect(call(0, 2)).rejects.toThrow(
+      /reestimateBatchNorm: batches: got 0, expected an integer of at least 1/,
+    );
     await expect(call(1.5, 2)).rejects.toThrow(UsageError);
     await expect(call(1, 0)).rejects.toThrow(/source without a batch/);
   });

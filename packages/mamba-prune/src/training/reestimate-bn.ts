@@ -1,9 +1,10 @@
 /** Running statistics of batch normalisation, measured anew: after a cut they are another model's. */
 import { nn, noGrad, scope, type Tensor } from '@mamba-prune/libtorch';
 import type { DatasetInfo, NoteHandler } from '../data/index.js';
+import { checksOf } from '../checks.js';
+import { type OptionKinds, requireOptions } from '../option-checks.js';
 import { UsageError } from '../errors.js';
 import { rememberModes } from '../models/modes.js';
-import { type OptionKinds, requireOptions } from '../option-checks.js';
 import { type BatchSource, toTensors } from './batches.js';
 import { deviceOf } from './evaluate.js';
 import type { Trainable } from './types.js';
@@ -55,9 +56,7 @@ export async function reestimateBatchNorm(
 ): Promise<Reestimation | undefined> {
   requireOptions('reestimateBatchNorm', options, reestimateKinds);
   const { batches, signal, onProgress, onNote } = options;
-  if (!Number.isSafeInteger(batches) || batches < 1) {
-    throw new UsageError(`bn-batches: got ${batches}, expected an integer of at least 1`);
-  }
+  checksOf('reestimateBatchNorm').integer('batches', batches, { min: 1 });
   const layers = [...model.namedModules().values()].filter(
     (module) => module instanceof nn.BatchNorm2d,
   );
@@ -65,7 +64,9 @@ export async function reestimateBatchNorm(
   const device = deviceOf(model);
   const total = Math.min(batches, source.batchesPerEpoch);
   if (total === 0) {
-    throw new UsageError('bn-batches: got a source without a batch, expected at least one');
+    throw new UsageError(
+      'reestimateBatchNorm: got a source without a batch, expected at least one. Give more images.',
+    );
   }
   const before = layers.map((layer) => saved(layer));
   const restoreModes = rememberModes(model);

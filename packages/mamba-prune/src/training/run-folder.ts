@@ -30,9 +30,9 @@ import {
 import { basename, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { checkFolder, isWrongName, makeFolder } from '../files/folder.js';
+import { FileLock, LockedError } from '../files/lock.js';
 import { describeEnvironment, type Environment } from './environment.js';
-import { RunFolderError } from './errors.js';
-import { FileLock } from './lock.js';
+import { RunFolderError, lockedFolder } from './errors.js';
 import { type MetricsLine, readMetricsFile } from './metrics.js';
 import type { ResolvedTrainOptions } from './types.js';
 
@@ -402,6 +402,7 @@ function guarded<T>(folder: string, body: () => T): T {
     return body();
   } catch (error) {
     if (error instanceof RunFolderError) throw error;
+    if (error instanceof LockedError) throw lockedFolder(error);
     throw new RunFolderError(folder, `RunFolder: cannot write ${folder}: ${systemReason(error)}`, {
       cause: error,
       isUsage: isWrongName(error),

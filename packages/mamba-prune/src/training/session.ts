@@ -1,39 +1,26 @@
 /** A training under way: its parts and where it stands. Shared by the loop, saving and resuming. */
-import { optim, type Tensor } from '@mamba-prune/libtorch';
+import type { Tensor } from '@mamba-prune/libtorch';
 import { existsSync } from 'node:fs';
-import type { Dataset, ImageDType } from '../data/index.js';
-import { type ModelCopies, imageType, precisionOn, weightCopies } from '../models/precision.js';
-import type { ComputePrecision } from '../precision.js';
+import type { Dataset } from '../data/index.js';
 import { findNotFinite } from './checkpoint.js';
 import type { DataParallel } from './data-parallel/data-parallel.js';
-import { Ema } from './ema.js';
 import { TrainingDivergedError } from './errors.js';
-import { deviceOf } from './evaluate.js';
 import type { MetricsLog } from './metrics.js';
 import type { RunFolder } from './run-folder.js';
-import { RunningSums } from './running.js';
-import { termNames } from './step-loss.js';
+import { StepParts } from './step-parts.js';
+import type { StepPlace } from './train-step.js';
 import type {
   BestEpoch,
   EpochMetrics,
   ResolvedTrainOptions,
+  StepNumbers,
   Trainable,
   TrainControl,
   TrainHooks,
 } from './types.js';
 
-export class Session {
-  readonly device: string;
+export class Session extends StepParts {
   readonly phase: string;
-  readonly precision: ComputePrecision;
-  /** That the model computes in. */
-  readonly imageType: ImageDType;
-  readonly #copies: ModelCopies | undefined;
-  /** A teacher's weights never change. */
-  readonly #teacherCopies: ModelCopies | undefined;
-  readonly optimizer: optim.Optimizer;
-  readonly ema: Ema | undefined;
-  readonly sums: RunningSums;
   log: MetricsLog | undefined;
 
   // Where the training stands.
@@ -52,31 +39,21 @@ export class Session {
   readonly #started = performance.now();
 
   constructor(
-    readonly model: Trainable,
+    model: Trainable,
     readonly dataset: Dataset,
-    readonly options: ResolvedTrainOptions,
+    options: ResolvedTrainOptions,
     readonly folder: RunFolder,
-    readonly hooks: TrainHooks,
+    hooks: TrainHooks,
     readonly control: TrainControl,
-    /** The other workers, if there are any. */
-    readonly parallel?: DataParallel,
+    parallel?: DataParallel,
   ) {
-    this.device = deviceOf(model);
-    this.precision = precisionOn(this.device, options.precision);
-    this.imageType = imageType(this.precision);
-    this.#copies = weightCopies(model, this.precision);
-    const teacher = hooks.distillation?.teacher;
-    this.#teacherCopies = teacher && weightCopies(teacher, this.precision, { fixed: true });
+    super(model, options, hooks, parallel);
     this.phase = control.phase ?? 'train';
-    this.optimizer = makeOptimizer(model, options);
-    this.ema = options.emaDecay === null ? undefined : new Ema(model, options.emaDecay);
-    this.sums = new RunningSums(termNames(hooks, options), this.device, parallel?.reduce);
-    parallel?.attach(model);
   }
 
-  /** To be called after every change of the model's weights: those it computes with follow. */
-  weightsChanged(): void {
-    this.#copies?.refresh();
+  /** Of the step that is next. */
+  stepNumbers(place: StepPlace): StepNumbers {
+    return { epoch: this.epoch, step: this.steps, lr: this.lr, ...place };
   }
 
   /** Exchanges the weights with their averages, if there are any; see `Ema.swap`. */
@@ -154,24 +131,8 @@ export class Session {
     throw new TrainingDivergedError(quantity, value, steps, epoch + 1, lr, checkpoint);
   }
 
-  close(): void {
+  override dispose(): void {
     this.log?.close();
-    this.parallel?.dispose();
-    this.sums.dispose();
-    this.optimizer.dispose();
-    this.ema?.dispose();
-    this.#copies?.dispose();
-    this.#teacherCopies?.dispose();
+    super.dispose();
   }
-}
-
-export function makeOptimizer(model: Trainable, options: ResolvedTrainOptions): optim.Optimizer {
-  const { lr, weightDecay, betas, momentum, nesterov } = options;
-  if (options.optimizer === 'muon') {
-    return new optim.Muon(optim.muonGroups(model, weightDecay), { lr, betas });
-  }
-  const groups = optim.decayGroups(model, weightDecay);
-  return options.optimizer === 'adamw'
-    ? new optim.AdamW(groups, { lr, betas })
-    : new optim.SGD(groups, { lr, momentum, nesterov });
 }

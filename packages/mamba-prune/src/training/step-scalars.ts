@@ -26,6 +26,12 @@ export class StepScalars {
     for (const { value, tensor } of this.#known) ops.fill_(tensor, value(numbers));
   }
 
+  /** Those written last. */
+  get numbers(): StepNumbers {
+    if (!this.#numbers) throw new TypeError('takeStep: expected prepare() before.');
+    return this.#numbers;
+  }
+
   /** Before the work of a step goes to the device; `recording` if it is not done yet, but captured. */
   begin(recording: boolean): void {
     this.#next = 0;
@@ -40,7 +46,7 @@ export class StepScalars {
     if (this.#recording) {
       throw new Error('a hook asks for a number that it did not ask for in the steps before');
     }
-    const number = value(this.#numbers as StepNumbers);
+    const number = value(this.numbers);
     const tensor = full([], number, { device: this.#device }).keep();
     this.#known.push({ value, tensor });
     return tensor;

@@ -1,90 +1,75 @@
-/** One optimizer step. */
-import { F, full, noGrad, optim, scope, type Tensor } from '@mamba-prune/libtorch';
-import { type StepBatch, toTensors } from './batches.js';
-import { DeviceStep } from './device-step.js';
+/**
+ * What a training step is. It is written here alone: the step of the CPU, that of a GPU, captured or not, and the
+ * search for a batch size that fits all take this one. Where the batch comes from is the caller's; how the
+ * device is given the work is an `Execution`.
+ */
+import { F, noGrad, scope, type Tensor } from '@mamba-prune/libtorch';
+import type { BatchSize, BatchTensors } from './batches.js';
 import { countRight } from './evaluate.js';
-import type { Session } from './session.js';
 import { stepLoss } from './step-loss.js';
-import type { StepContext } from './types.js';
+import type { StepParts } from './step-parts.js';
+import type { StepContext, StepNumbers } from './types.js';
 
-/** Where a step stands in the training. */
-export type StepPlace = Pick<StepContext, 'totalSteps' | 'progress'>;
-
-export interface TrainStep {
-  /** How the step is given to the GPU, for the metrics; undefined on the CPU. */
-  readonly graph: string | undefined;
+/** How a step's work is given to the device: each result waited for, or none. */
+export interface Execution {
+  /** Of the step that was prepared last. */
+  readonly numbers: StepNumbers;
+  /** For `StepContext`. */
+  readonly scalar: StepContext['scalar'];
+  /** Before a step, whether its work is launched or replayed. */
+  prepare(numbers: StepNumbers): void;
   /**
-   * Forward, backward, update; everything made on the way is freed.
-   * @returns the loss of the step, or of the last one that was read
-   * @throws TrainingDivergedError
+   * Before the work of a step is launched.
+   * @param recording - the work is not done yet, but captured
    */
-  run(batch: StepBatch, place: StepPlace): number;
-  /**
-   * Waits until the steps are done; before anything is made of their outcome.
-   * @throws TrainingDivergedError if one of them was not finite
-   */
-  check(): void;
+  begin(recording: boolean): void;
+  /** @param loss - 0-d, before backward */
+  seeLoss(loss: Tensor): void;
+  /** Clips the gradients. @returns their norm before, a number or 0-d */
+  clip(maxNorm: number): Tensor | number;
+  /** The optimizer's update. @param loss - as for `seeLoss` */
+  update(loss: Tensor): void;
+  /** The update of the averaged weights, if there are any. */
+  average(): void;
+  /** After a step, launched or replayed: what JavaScript counts. @param size - images of this worker */
+  count(size: number): void;
   dispose(): void;
 }
 
-/** The step of the CPU waits for each result; that of a GPU for none. */
-export function makeStep(session: Session): TrainStep {
-  const onDevice = session.device.startsWith('cuda') || session.control.graphBackend !== undefined;
-  return onDevice ? new DeviceStep(session) : new HostStep(session);
+/** What one step is given. */
+export interface StepInput {
+  /** Makes the batch's tensors, or finds them. What is made is freed with the step. */
+  readonly tensors: () => BatchTensors;
+  readonly batch: BatchSize;
+  /** Whether the work is captured, to be replayed; default false. */
+  readonly recording?: boolean;
 }
 
-/** A step that fails before it touches the weights if loss or gradients are not finite. */
-class HostStep implements TrainStep {
-  readonly graph = undefined;
-  readonly #parameters: readonly Tensor[];
-
-  readonly #session: Session;
-
-  constructor(session: Session) {
-    this.#session = session;
-    this.#parameters = session.model.parameters();
-  }
-
-  run(batch: StepBatch, place: StepPlace): number {
-    const session = this.#session;
-    const { model, optimizer, options, device, dataset, hooks } = session;
-    const { epoch, steps: step, lr } = session;
-    return scope(() => {
-      optimizer.zeroGrad();
-      session.parallel?.seedStep(session);
-      session.parallel?.beginGradients(batch);
-      const { images, labels, targets } = toTensors(batch, dataset.info, device, session.imageType);
-      const logits = F.atLeastFloat32(model.forward(images));
-      const inputs = { model, images, labels, targets, logits };
-      const numbers = { epoch, step, lr, ...place };
-      const scalar: StepContext['scalar'] = (value) => full([], value(numbers), { device });
-      const context: StepContext = { ...inputs, ...numbers, scalar };
-      const { loss, terms } = stepLoss(context, hooks, options);
-      const value = loss.item();
-      if (!Number.isFinite(value)) session.fail('loss', value);
-      loss.backward();
-      session.parallel?.averageGradients();
-      if (options.clipGradNorm !== null) {
-        const norm = optim.clipGradNorm(this.#parameters, options.clipGradNorm);
-        if (!Number.isFinite(norm)) session.fail('gradient norm', norm);
-        terms.push(norm);
-      }
-      for (const term of hooks.extraLosses ?? []) term.addGradient?.(context);
-      optimizer.step();
-      noGrad(() => hooks.afterStep?.(context));
-      session.weightsChanged();
-      session.ema?.update();
-      const right = noGrad(() => countRight(logits, targets ? targets.argmax(-1) : labels));
-      session.sums.add(batch.size, loss.detach(), right, terms);
-      return value;
-    });
-  }
-
-  check(): void {
-    // Each step was checked.
-  }
-
-  dispose(): void {
-    // Nothing is kept between steps.
-  }
+/** Forward, backward, update; to be prepared before, and counted after. Everything made on the way is freed. */
+export function takeStep(parts: StepParts, execution: Execution, input: StepInput): void {
+  const { model, optimizer, options, hooks, parallel } = parts;
+  const { batch, recording = false } = input;
+  execution.begin(recording);
+  scope(() => {
+    optimizer.zeroGrad();
+    parallel?.beginGradients(batch);
+    const { images: given, labels, targets } = input.tensors();
+    const images = given.to(parts.imageType);
+    const logits = F.atLeastFloat32(model.forward(images));
+    const inputs = { model, images, labels, targets, logits };
+    const { numbers, scalar } = execution;
+    const context: StepContext = { ...inputs, ...numbers, scalar };
+    const { loss, terms } = stepLoss(context, hooks, options);
+    execution.seeLoss(loss);
+    loss.backward();
+    parallel?.averageGradients();
+    if (options.clipGradNorm !== null) terms.push(execution.clip(options.clipGradNorm));
+    for (const term of hooks.extraLosses ?? []) term.addGradient?.(context);
+    execution.update(loss);
+    noGrad(() => hooks.afterStep?.(context));
+    parts.weightsChanged();
+    execution.average();
+    const right = noGrad(() => countRight(logits, targets ? targets.argmax(-1) : labels));
+    parts.sums.launch(batch.size, loss.detach(), right, terms);
+  });
 }

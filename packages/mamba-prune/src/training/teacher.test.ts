@@ -1,20 +1,14 @@
 import { nn, tensor, type Tensor } from '@mamba-prune/libtorch';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { UsageError } from '../errors.js';
 import { type Distillation, RunFolder } from './index.js';
 import { checkTeacher } from './teacher.js';
 import { train } from './trainer.js';
 import { classificationLoss, distilledLoss } from './losses.js';
-import {
-  temporaryFolder,
-  toyDataset,
-  toyInfo,
-  ToyModel,
-  toyOptions,
-  toyRun,
-} from './testing/toy.js';
+import { eachTestsFolder } from './testing/each-folder.js';
+import { toyDataset, toyInfo, ToyModel, toyOptions, toyRun } from './testing/toy.js';
 import type { StepContext } from './types.js';
 
 /** Gives logits that were decided before. */
@@ -112,11 +106,7 @@ describe('checkTeacher', () => {
 });
 
 describe('train', () => {
-  let folder: ReturnType<typeof temporaryFolder>;
-  beforeEach(() => (folder = temporaryFolder()));
-  afterEach(() => {
-    folder.remove();
-  });
+  const folder = eachTestsFolder();
 
   it('refuses a teacher that does not fit before anything is written', async () => {
     const run = RunFolder.create(join(folder.path, 'run'), toyRun);

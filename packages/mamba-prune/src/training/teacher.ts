@@ -1,12 +1,18 @@
 /** Whether a teacher can teach, found out before any work is done. */
 import { noGrad, scope, zeros } from '@mamba-prune/libtorch';
 import type { DatasetInfo } from '../data/index.js';
-import { UsageError } from '../errors.js';
+import { checksOf } from '../checks.js';
 import { type OptionKinds, requireOptions } from '../option-checks.js';
+import { UsageError } from '../errors.js';
 import { deviceOf } from './evaluate.js';
 import type { Distillation, Trainable } from './types.js';
 
 const WHERE = 'distillation';
+
+const words = {
+  weight: { expected: "the teacher's share of the loss, from 0 to 1" },
+  temperature: { expected: 'a number above 0 (1 to 4 are usual)' },
+};
 
 const distillationKinds: OptionKinds<Distillation> = {
   teacher: 'any',
@@ -28,16 +34,9 @@ export function checkTeacher(
 ): void {
   requireOptions(WHERE, how, distillationKinds);
   const { weight, temperature = 1 } = how;
-  if (!(weight >= 0 && weight <= 1)) {
-    throw new UsageError(
-      `${WHERE}: weight: got ${weight}, expected the teacher's share of the loss, from 0 to 1.`,
-    );
-  }
-  if (!(temperature > 0 && temperature < Infinity)) {
-    throw new UsageError(
-      `${WHERE}: temperature: got ${temperature}, expected a number above 0 (1 to 4 are usual).`,
-    );
-  }
+  const { number } = checksOf(WHERE);
+  number('weight', weight, { min: 0, max: 1 }, words.weight);
+  number('temperature', temperature, { above: 0 }, words.temperature);
   // Only TypeScript keeps a caller from leaving it out.
   const teacher = how.teacher as Trainable | undefined;
   if (!teacher) {

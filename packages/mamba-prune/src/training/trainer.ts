@@ -5,8 +5,8 @@
  * (seed, epoch, sample).
  */
 import type { optim } from '@mamba-prune/libtorch';
+import { checksOf } from '../checks.js';
 import type { Dataset } from '../data/index.js';
-import { UsageError } from '../errors.js';
 import { explainingMemory, type MemoryUse } from '../memory.js';
 import { begin } from './beginning.js';
 import { beginTogether } from './data-parallel/begin-together.js';
@@ -20,9 +20,9 @@ import type { RunFolder } from './run-folder.js';
 import { RateMeter } from './running.js';
 import { saveCheckpoint, saveModelFile } from './saving.js';
 import { Session } from './session.js';
-import { makeStep, type TrainStep } from './step.js';
 import { GRAD_NORM } from './step-loss.js';
 import { checkTeacher } from './teacher.js';
+import { makeStep, type TrainStep } from './train-step.js';
 import type {
   EpochMetrics,
   ResolvedTrainOptions,
@@ -68,7 +68,7 @@ export async function train(
     return await trainer.run();
   } finally {
     trainer?.dispose();
-    session.close();
+    session.dispose();
     await sources?.close();
   }
 }
@@ -76,10 +76,8 @@ export async function train(
 /** @throws UsageError for a part that is none */
 function checkPart({ untilEpoch }: TrainControl, { epochs }: ResolvedTrainOptions): void {
   if (untilEpoch === undefined) return;
-  if (Number.isInteger(untilEpoch) && untilEpoch >= 1 && untilEpoch <= epochs) return;
-  throw new UsageError(
-    `train: untilEpoch: got ${untilEpoch}, expected a whole number from 1 to ${epochs}, the epochs of the training.`,
-  );
+  const words = { expected: `an integer from 1 to ${epochs}, the epochs of the training` };
+  checksOf('train').integer('untilEpoch', untilEpoch, { min: 1, max: epochs }, words);
 }
 
 /** Evaluations at an epoch's end; empty in epochs without one. */

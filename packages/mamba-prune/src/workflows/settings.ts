@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { distributed } from '@mamba-prune/libtorch';
 import { z } from 'zod';
 import { augmentPreset, type AugmentOptions } from '../data/augment/options.js';
+import { requireRecordedDataset } from '../data/datasets.js';
 import type { DatasetInfo } from '../data/types.js';
 import { UsageError } from '../errors.js';
 import type { ModelOptions } from '../models/model-options.js';
@@ -135,7 +136,8 @@ const storedSchemas = {
 
 /**
  * The settings that a run's config.json holds.
- * @throws UsageError if the run is of another command; RunFolderError if it is none
+ * @throws UsageError if the run is of another command; RunFolderError if it is none; DataError if its data set is
+ *   registered by a module that is not loaded
  */
 export function storedSettings<C extends keyof SettingsOf>(
   path: string,
@@ -148,6 +150,7 @@ export function storedSettings<C extends keyof SettingsOf>(
         `Resume it with mamba-prune ${config.command} --resume --out ${path}.`,
     );
   }
+  requireRecordedDataset('resume', config.dataset);
   const parsed = storedSchemas[command].safeParse(config['settings']);
   if (!parsed.success) {
     throw new RunFolderError(

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type distributed, manualSeed } from '@mamba-prune/libtorch';
+import { datasetRecord } from '../data/datasets.js';
 import type { Dataset } from '../data/types.js';
 import { UsageError } from '../errors.js';
 import { makeFolder } from '../files/folder.js';
@@ -132,7 +133,7 @@ export async function trainRun(
     made.to(control.device ?? 'cpu');
     const { group } = control;
     const fitted = fitBatchSize(made, dataset, options, {
-      onNote: control.hooks?.onNote,
+      hooks: control.hooks,
       workers: group?.workers,
       // The smallest of all.
       agree: (size) => (group ? Math.min(...gathered(size, group)) : size),
@@ -165,7 +166,7 @@ export async function trainRun(
       command: 'train',
       args: control.args ?? [],
       seed: resolved.seed,
-      dataset: { name: info.name, dir: info.dir, note: info.note },
+      dataset: datasetRecord(info),
       model: made.config,
       train: resolved,
       settings,

@@ -74,6 +74,7 @@ export const en = {
   refill: 'Refill',
   rsst: 'RSST',
   removed: 'Removed',
+  rateRemoved: '{rate} removed',
   toDense: 'To dense',
 
   curves: 'Training',
@@ -150,7 +151,8 @@ export const en = {
   methodsHelp:
     '{arch} on {dataset}: {epochs} epochs dense, then {finetune} for every method, at equal size. {seeds} seeds.',
   methodsUnfinished: '{done} of {planned} runs are done.',
-  stripsHelp: 'Circles: one seed each; line: mean; band: one standard deviation to each side.',
+  seedsHelp:
+    'Small dots: one seed each; large sign: their mean; bar: one standard deviation to each side. Methods of one size stand side by side.',
   meanDeviation: 'mean ± standard deviation over the seeds',
   beforeCut: 'Before the cut',
   afterCut: 'After the cut',

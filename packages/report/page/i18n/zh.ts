@@ -72,6 +72,7 @@ export const zh: Readonly<Record<TextKey, string>> = {
   refill: 'Refill',
   rsst: 'RSST',
   removed: '移除',
+  rateRemoved: '移除 {rate}',
   toDense: '与稠密相比',
 
   curves: '训练',
@@ -146,7 +147,8 @@ export const zh: Readonly<Record<TextKey, string>> = {
   methodsHelp:
     '{dataset} 上的 {arch}：稠密训练 {epochs} 轮，之后每种方法 {finetune} 轮，大小相同。{seeds} 个种子。',
   methodsUnfinished: '{planned} 个运行中已完成 {done} 个。',
-  stripsHelp: '圆圈：每个种子；竖线：均值；色带：均值两侧各一个标准差。',
+  seedsHelp:
+    '小圆点：每个种子；大标记：均值；竖线：均值两侧各一个标准差。同一规模的各方法并排显示。',
   meanDeviation: '各种子的均值 ± 标准差',
   beforeCut: '剪枝前',
   afterCut: '剪枝后',

@@ -1,21 +1,15 @@
 // The comparison of methods over seeds: means, spread, tests.
-import * as Plot from '@observablehq/plot';
 import { useState } from 'preact/hooks';
-import type {
-  ComparedMethod,
-  ComparedRun,
-  ComparedTest,
-  ComparisonData,
-} from '../../src/data/types.js';
+import type { ComparedTest, ComparisonData } from '../../src/data/types.js';
 import { Chart } from '../charts/chart.js';
-import { gridStyle, plotStyle, tipStyle } from '../charts/plot-style.js';
-import { shortened, textWidth } from '../charts/text-width.js';
+import { textWidth } from '../charts/text-width.js';
 import { methodColour } from '../colours.js';
+import { drawComparison } from '../comparison/picture.js';
 import { usePage } from '../context.js';
 import { Section, Select } from '../controls.js';
 import { count, percent, points } from '../format.js';
-import type { TextKey, Translate } from '../i18n/index.js';
 import { RunMark } from '../run-mark.js';
+import { methodName, rateName } from '../words.js';
 import { Command } from './repeat.js';
 
 export function Methods() {
@@ -48,18 +42,12 @@ export function Methods() {
     >
       {done < planned && <p class="note">{t('methodsUnfinished', { done, planned })}</p>}
       <MethodTable comparison={comparison} />
-      <Strips comparison={comparison} />
+      <Picture comparison={comparison} />
       {comparison.tests.length > 0 && <Tests tests={comparison.tests} />}
       {repeat && <Command command={repeat} />}
     </Section>
   );
 }
-
-const methodName = (method: string, t: Translate): string =>
-  ['dense', 'oneshot', 'refill', 'rsst'].includes(method) ? t(method as TextKey) : method;
-
-const rateName = (rate: number): string =>
-  rate === 0 ? '' : `${Number((100 * rate).toFixed(4))}%`;
 
 function MethodTable({ comparison: { methods } }: { readonly comparison: ComparisonData }) {
   const { t } = usePage();
@@ -113,75 +101,21 @@ function MethodTable({ comparison: { methods } }: { readonly comparison: Compari
   );
 }
 
-/** One row per method and rate: a dot per seed, the mean, and one standard deviation to each side. */
-function Strips({ comparison: { methods, runs } }: { readonly comparison: ComparisonData }) {
+/** Accuracy against MACs, as `mamba-prune compare` draws it too. */
+function Picture({ comparison }: { readonly comparison: ComparisonData }) {
   const { t } = usePage();
+  const { methods, runs } = comparison;
   const name = ({ method, rate }: { method: string; rate: number }): string =>
     `${methodName(method, t)} ${rateName(rate)}`.trim();
-  const withSpread = methods.filter(({ deviation }) => deviation !== null);
-  const draw = (width: number): Element => {
-    const most = Math.min(220, 0.4 * width);
-    const short = new Map(methods.map((result) => [name(result), shortened(name(result), most)]));
-    const left = 16 + Math.max(40, ...[...short.values()].map((text) => textWidth(text)));
-    return Plot.plot({
-      ...plotStyle(width, 64 + 34 * methods.length),
-      marginLeft: left,
-      x: { label: `${t('accuracy')} →`, nice: true, inset: 10 },
-      y: { type: 'band', domain: methods.map(name), label: null, padding: 0.3 },
-      marks: [
-        Plot.gridX(gridStyle),
-        Plot.axisX({
-          label: `${t('accuracy')} →`,
-          tickSize: 0,
-          ticks: Math.max(2, (width - left) / 90),
-          tickFormat: (x: number) => `${Number((100 * x).toFixed(2))}%`,
-        }),
-        Plot.axisY({
-          label: null,
-          tickSize: 0,
-          fill: 'var(--ink)',
-          tickFormat: (full: string) => short.get(full) ?? full,
-        }),
-        Plot.ruleY(withSpread, {
-          y: name,
-          x1: ({ accuracy, deviation }: ComparedMethod) => accuracy - (deviation ?? 0),
-          x2: ({ accuracy, deviation }: ComparedMethod) => accuracy + (deviation ?? 0),
-          stroke: ({ method }: ComparedMethod) => methodColour(method),
-          strokeWidth: 8,
-          strokeOpacity: 0.25,
-          strokeLinecap: 'round',
-        }),
-        Plot.dot(runs, {
-          y: name,
-          x: 'accuracy',
-          r: 3.5,
-          stroke: ({ method }: ComparedRun) => methodColour(method),
-          fill: 'var(--card)',
-          strokeWidth: 1.5,
-        }),
-        Plot.tickX(methods, {
-          y: name,
-          x: 'accuracy',
-          stroke: ({ method }: ComparedMethod) => methodColour(method),
-          strokeWidth: 3,
-        }),
-        Plot.tip(
-          runs,
-          Plot.pointer({
-            y: name,
-            x: 'accuracy',
-            title: (run: ComparedRun) =>
-              `${name(run)}\n${t('labelled', { name: `${t('seed')} ${run.seed}`, value: percent(run.accuracy) })}`,
-            ...tipStyle,
-          }),
-        ),
-      ],
+  const draw = (width: number): Element =>
+    drawComparison(comparison, {
+      ...{ width, plotHeight: Math.round(Math.min(380, Math.max(260, width * 0.45))) },
+      ...{ t, measure: textWidth, hasTips: true },
     });
-  };
   return (
     <Chart
       wide
-      title={t('accuracy')}
+      title={`${t('accuracy')} / ${t('macs')}`}
       summary={methods
         .map((result) => t('labelled', { name: name(result), value: percent(result.accuracy) }))
         .join(t('separator'))}
@@ -197,7 +131,7 @@ function Strips({ comparison: { methods, runs } }: { readonly comparison: Compar
         ]),
       }}
     >
-      <p class="help">{t('stripsHelp')}</p>
+      <p class="help">{t('seedsHelp')}</p>
     </Chart>
   );
 }

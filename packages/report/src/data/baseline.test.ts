@@ -204,7 +204,10 @@ describe('a pruned run is compared', () => {
     });
     expect(compared('oneshot', readAll(half))).toMatchObject({ run: 'alike', isEqual: true });
     const file = join(half, 'oneshot', 'pruning.json');
-    writeFileSync(file, readFileSync(file, 'utf8').replace('"finished": true', '"finished": false'));
+    writeFileSync(
+      file,
+      readFileSync(file, 'utf8').replace('"finished": true', '"finished": false'),
+    );
     renameSync(modelOf(join(half, 'oneshot')), join(half, 'oneshot', 'old'));
     expect(compared('oneshot', readAll(half))).toMatchObject({ run: 'dense', isEqual: false });
   });

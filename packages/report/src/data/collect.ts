@@ -85,7 +85,7 @@ export function linked(read: readonly ReadRun[]): RunData[] {
 /** What goes on with the training of a pruned model is pruned, though it cuts nothing itself. */
 function isDenseThrough(run: RunData, byId: ReadonlyMap<string, RunData>): boolean {
   const seen = new Set<string>();
-  for (let at: RunData | undefined = run; at && !seen.has(at.id); ) {
+  for (let at: RunData | undefined = run; at && !seen.has(at.id);) {
     if (!at.isDense) return false;
     seen.add(at.id);
     at = at.began?.run === undefined ? undefined : byId.get(at.began.run);

@@ -74,34 +74,85 @@ const without = (names: string[]) => (value: Json) =>
 
 /** What is left out, and the reason that is given. */
 const leftOut: [what: string, hurt: () => void, reason: RegExp][] = [
-  ['a config.json that breaks off', () => {
-    const path = join(hurt, 'config.json');
-    truncateSync(path, statSync(path).size >> 1);
-  }, /config.json is damaged/],
+  [
+    'a config.json that breaks off',
+    () => {
+      const path = join(hurt, 'config.json');
+      truncateSync(path, statSync(path).size >> 1);
+    },
+    /config.json is damaged/,
+  ],
   ['a config.json that is no object', change('config.json', () => [1]), /config.json is damaged/],
-  ['a config.json without its keys', change('config.json', without(['args', 'seed'])), /args[^]*seed/],
+  [
+    'a config.json without its keys',
+    change('config.json', without(['args', 'seed'])),
+    /args[^]*seed/,
+  ],
   ['a config.json of wrong types', change('config.json', (c) => ({ ...c, args: 7 })), /args/],
   ['a config.json without machine', change('config.json', without(['machine'])), /machine/],
   ['versions that are none', change('config.json', (c) => ({ ...c, versions: 3 })), /versions/],
   ['settings that are text', change('config.json', (c) => ({ ...c, settings: 'x' })), /settings/],
-  ['epochs that are text', change('config.json', (c) => ({ ...c, train: { epochs: 'x' } })), /train/],
+  [
+    'epochs that are text',
+    change('config.json', (c) => ({ ...c, train: { epochs: 'x' } })),
+    /train/,
+  ],
   ['a named pipe as config.json', pipe('config.json'), /config.json is damaged/],
   ['a line of metrics.jsonl that is half written', line('{"type":"epo'), /line 1 of .* no JSON/],
   ['a line that is null', line('null'), /line 1 of .*metrics.jsonl is no line of a training/],
   ['a line without numbers', line('{"type":"step","phase":"a"}'), /is no line of a training/],
-  ['an epoch without its accuracy', line(JSON.stringify(without(['valAccuracy'])(epoch))), /valAcc/],
+  [
+    'an epoch without its accuracy',
+    line(JSON.stringify(without(['valAccuracy'])(epoch))),
+    /valAcc/,
+  ],
   ['an epoch with text', line(JSON.stringify({ ...epoch, seconds: 'x' })), /line 1 of [^]*seconds/],
-  ['an epoch with odd norms', line(JSON.stringify({ ...epoch, unitNorms: { norm: 'l2', kinds: { a: 1 } } })), /unitNorms/],
+  [
+    'an epoch with odd norms',
+    line(JSON.stringify({ ...epoch, unitNorms: { norm: 'l2', kinds: { a: 1 } } })),
+    /unitNorms/,
+  ],
   ['a named pipe as metrics.jsonl', pipe('metrics.jsonl'), /metrics.jsonl: got a named pipe/],
   ['a pruning.json that is none', change('pruning.json', () => ({})), /no record of a pruning/],
   ['a named pipe as pruning.json', pipe('pruning.json'), /no record of a pruning: .*named pipe/],
-  ['rounds without end', change('pruning.json', (r) => ({ ...r, plannedRounds: 1e15 })), /plannedRounds/],
-  ['units without end', change('pruning.json', (r) => ({ ...r, kept: { 'blocks.0.ssm': '0-99999999999999' } })), /expected increasing units below 16777216/],
-  ['units that repeat', change('pruning.json', (r) => ({ ...r, kept: { 'blocks.0.ssm': '0-9,0-9' } })), /expected increasing units/],
-  ['widths without end', change('pruning.json', (r) => ({ ...r, denseWidths: { a: 1e12 } })), /denseWidths/],
-  ['many large widths', change('pruning.json', (r) => ({ ...r, denseWidths: { a: 2 ** 24, b: 2 ** 24 } })), /33554432 units in all groups/],
-  ['scores that are none', change('importance/round-1.json', () => ({})), /holds no scores of units/],
-  ['scores of units without end', change('importance/round-1.json', (s) => ({ ...s, groups: { a: { kind: 'ssm', units: '0-9999999999', min: 0, max: 1, scores: '' } } })), /expected increasing units/],
+  [
+    'rounds without end',
+    change('pruning.json', (r) => ({ ...r, plannedRounds: 1e15 })),
+    /plannedRounds/,
+  ],
+  [
+    'units without end',
+    change('pruning.json', (r) => ({ ...r, kept: { 'blocks.0.ssm': '0-99999999999999' } })),
+    /expected increasing units below 16777216/,
+  ],
+  [
+    'units that repeat',
+    change('pruning.json', (r) => ({ ...r, kept: { 'blocks.0.ssm': '0-9,0-9' } })),
+    /expected increasing units/,
+  ],
+  [
+    'widths without end',
+    change('pruning.json', (r) => ({ ...r, denseWidths: { a: 1e12 } })),
+    /denseWidths/,
+  ],
+  [
+    'many large widths',
+    change('pruning.json', (r) => ({ ...r, denseWidths: { a: 2 ** 24, b: 2 ** 24 } })),
+    /33554432 units in all groups/,
+  ],
+  [
+    'scores that are none',
+    change('importance/round-1.json', () => ({})),
+    /holds no scores of units/,
+  ],
+  [
+    'scores of units without end',
+    change('importance/round-1.json', (s) => ({
+      ...s,
+      groups: { a: { kind: 'ssm', units: '0-9999999999', min: 0, max: 1, scores: '' } },
+    })),
+    /expected increasing units/,
+  ],
 ];
 
 describe('one damaged run', () => {
@@ -129,18 +180,44 @@ describe('one damaged run', () => {
   });
 
   const models: [what: string, damage: (path: string) => void, reason: RegExp][] = [
-    ['is cut', (path) => { truncateSync(path, statSync(path).size - 9); }, /truncated/],
-    ['is empty', (path) => { truncateSync(path, 0); }, /got an empty file/],
-    ['is another file', (path) => { writeFileSync(path, 'nothing of the kind'); }, /got a text beginning with "nothing of the kind"/],
-    ['says more than it has', (path) => {
-      const { tensors, metadata } = loadSafetensors(path);
-      const text = (metadata['mamba_prune'] ?? '').replace('"dState":3', '"dState":300000');
-      saveSafetensors(path, tensors, { mamba_prune: text });
-    }, /A_log is/],
-    ['is a named pipe', (path) => {
-      rmSync(path);
-      execFileSync('mkfifo', [path]);
-    }, /named pipe/],
+    [
+      'is cut',
+      (path) => {
+        truncateSync(path, statSync(path).size - 9);
+      },
+      /truncated/,
+    ],
+    [
+      'is empty',
+      (path) => {
+        truncateSync(path, 0);
+      },
+      /got an empty file/,
+    ],
+    [
+      'is another file',
+      (path) => {
+        writeFileSync(path, 'nothing of the kind');
+      },
+      /got a text beginning with "nothing of the kind"/,
+    ],
+    [
+      'says more than it has',
+      (path) => {
+        const { tensors, metadata } = loadSafetensors(path);
+        const text = (metadata['mamba_prune'] ?? '').replace('"dState":3', '"dState":300000');
+        saveSafetensors(path, tensors, { mamba_prune: text });
+      },
+      /A_log is/,
+    ],
+    [
+      'is a named pipe',
+      (path) => {
+        rmSync(path);
+        execFileSync('mkfifo', [path]);
+      },
+      /named pipe/,
+    ],
   ];
   it.each(models)('whose model %s is shown without it', async (_, damage, reason) => {
     const path = join(hurt, 'model.safetensors');
@@ -186,7 +263,10 @@ describe('one damaged run', () => {
   it('does not make a model that its config.json only claims', () => {
     const path = join(runs, 'whole', 'config.json');
     const config = JSON.parse(readFileSync(path, 'utf8')) as { model: Json };
-    writeFileSync(path, JSON.stringify({ ...config, model: { ...config.model, numClasses: 2 ** 40 } }));
+    writeFileSync(
+      path,
+      JSON.stringify({ ...config, model: { ...config.model, numClasses: 2 ** 40 } }),
+    );
     const { runs: shown } = collect(findRuns([join(runs, 'whole')]));
     expect(shown.map(({ size }) => size)).toEqual([undefined]);
   });

@@ -21,12 +21,24 @@ function linesOf(
 }
 
 const apart = linesOf([
-  ...([['rsst-1', 1, 2], ['round-1', 1, 3]] as const),
-  ...([['rsst-2', 1, 2], ['round-2', 1, 3]] as const),
+  ...([
+    ['rsst-1', 1, 2],
+    ['round-1', 1, 3],
+  ] as const),
+  ...([
+    ['rsst-2', 1, 2],
+    ['round-2', 1, 3],
+  ] as const),
 ]);
 const through = linesOf([
-  ...([['rsst-1', 1, 2], ['round-1', 3, 5]] as const),
-  ...([['rsst-2', 1, 2], ['round-2', 3, 5]] as const),
+  ...([
+    ['rsst-1', 1, 2],
+    ['round-1', 3, 5],
+  ] as const),
+  ...([
+    ['rsst-2', 1, 2],
+    ['round-2', 3, 5],
+  ] as const),
 ]);
 
 describe('phases of a regularised pruning', () => {

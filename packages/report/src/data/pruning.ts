@@ -1,5 +1,10 @@
 // What pruning.json and importance/ say, as the page draws it.
-import { type PruningRecord, type RoundRecord, type RoundScoresFile, readRoundScores } from 'mamba-prune/workflows';
+import {
+  type PruningRecord,
+  type RoundRecord,
+  type RoundScoresFile,
+  readRoundScores,
+} from 'mamba-prune/workflows';
 import { decodeUnits } from 'mamba-prune/internal';
 import type { GroupData, PruningData, RoundData, ScoresData } from './types.js';
 

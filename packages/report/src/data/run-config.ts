@@ -11,9 +11,7 @@ const shown = z.object({
   versions: z.object({ mambaPrune: text, libtorch: text, node: text }),
   machine: z.object({ cpu: text, threads: z.number(), system: text }),
   train: epochs.optional(),
-  settings: z
-    .object({ rsst: epochs.optional(), recipe: epochs.optional() })
-    .optional(),
+  settings: z.object({ rsst: epochs.optional(), recipe: epochs.optional() }).optional(),
   source: z
     .object({ path: text.optional(), sha256: text.optional(), bytes: z.number().optional() })
     .optional(),

@@ -272,6 +272,21 @@ export interface ComparedRun {
   readonly macs: number;
 }
 
+/** What the picture of a comparison shows. */
+export interface PicturedComparison {
+  readonly methods: readonly Pick<
+    ComparedMethod,
+    'method' | 'rate' | 'accuracy' | 'deviation' | 'macs'
+  >[];
+  readonly runs: readonly Pick<ComparedRun, 'method' | 'rate' | 'seed' | 'accuracy'>[];
+}
+
+/** Over a picture that stands alone. */
+export interface PictureHeading {
+  readonly title: string;
+  readonly lines: readonly string[];
+}
+
 export interface ComparedTest {
   readonly methods: readonly [string, string];
   readonly rate: number;

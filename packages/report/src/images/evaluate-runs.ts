@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { type Dataset, RunFolder, UsageError, loadModel } from 'mamba-prune';
 import type { NoteHandler } from 'mamba-prune/data';
-import { openDataFor } from 'mamba-prune/internal';
+import { openDataFor, requireRecordedDataset } from 'mamba-prune/internal';
 import { baselineOf } from '../data/baseline.js';
 import type { DisagreementData, EvaluationData, RunData } from '../data/types.js';
 import { loadOrNote } from '../load-or-note.js';
@@ -111,8 +111,11 @@ function withSources(fitting: readonly Chosen[], denseOf: DenseOf): Chosen[] {
 async function openFor(
   { run, model: path }: Chosen,
   name: string,
-  { data, onNote }: EvaluateRunsOptions,
+  { dataset, data, onNote }: EvaluateRunsOptions,
 ): Promise<Dataset> {
+  if (dataset === undefined) {
+    requireRecordedDataset(run.path, RunFolder.open(run.path).config.dataset);
+  }
   const { model } = loadModel(path);
   const { config } = model;
   model.dispose();

@@ -9,7 +9,7 @@ import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { type ImportFlags, addImportOptions, importOptionsOf } from '../options/import.js';
 import { integerOption, integersOption, numberOption } from '../options/parse.js';
 import { relativePath } from '../../shell.js';
-import { bytes, grouped, milliseconds, plural, times } from '../terminal/format.js';
+import { bytes, grouped, milliseconds, plural, times } from '../../format.js';
 import { interruptible } from '../work.js';
 
 interface BenchCommandOptions extends CommonOptions, ImportFlags {
@@ -40,26 +40,31 @@ export function addBenchCommand(program: Command, cli: Cli): void {
     )
     .argument(
       '<MODEL|RUN...>',
-      'files of ours or of PyTorch (.safetensors, .pt, .pth, .bin ...) or .onnx, folders of runs, or ' +
+      'model files of this program, of PyTorch (.safetensors, .pt, .pth, .bin ...) or .onnx, folders of runs, or ' +
         'hf:owner/name; the first is the reference',
     )
     .addOption(
-      integersOption('--batch <n,...>', 'batch sizes', {
+      integersOption('--batch <n,...>', 'batch sizes to measure', {
         min: 1,
         max: trainLimits.batchSize,
       }).default([1, 64], '1,64'),
     )
     .addOption(
-      integerOption('--runs <n>', 'rounds', { min: 1, max: benchLimits.rounds }).default(15),
+      integerOption('--runs <n>', 'number of rounds', { min: 1, max: benchLimits.rounds }).default(
+        15,
+      ),
     )
     .addOption(
-      numberOption('--min-time <ms>', 'time of one model in one round', {
+      numberOption('--min-time <ms>', 'least time for one model in one round', {
         min: 0,
         max: benchLimits.roundMs,
       }).default(50),
     )
-    .option('--webgpu', 'ONNX files on WebGPU too, where it starts');
-  addImportOptions(command, 'Files of other programs among them, as far as they do not tell:');
+    .option('--webgpu', 'run ONNX files on WebGPU too, where it starts');
+  addImportOptions(
+    command,
+    'Files of other programs among them, where they do not say it themselves:',
+  );
   addCommonOptions(command);
   addExamples(command, [
     [

@@ -282,7 +282,7 @@ describe('predict', () => {
       at('no'),
     ]);
     expect(beyond.status).toBe(2);
-    expect(beyond.stderr).toContain('at least 0.01 and at most 1');
+    expect(beyond.stderr).toContain('from 0.01 to 1');
   });
 });
 

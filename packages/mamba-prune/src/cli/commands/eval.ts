@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { trainLimits } from '../../limits.js';
 import type { Dataset } from '../../data/types.js';
 import type { ModelInfo } from '../../models/model-file.js';
-import type { ModelEvaluation } from '../../workflows/evaluate-model.js';
+import type { ModelEvaluation } from '../../inference/evaluate-model.js';
 import type { openDataFor } from '../../workflows/fit.js';
 import { UsageError } from '../../errors.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
@@ -17,7 +17,7 @@ import {
   modelOrOnnxArgument,
 } from '../options/import.js';
 import { choiceOption, integerOption } from '../options/parse.js';
-import { digits, grouped, percent } from '../terminal/format.js';
+import { digits, grouped, percent } from '../../format.js';
 import { interruptible } from '../work.js';
 
 interface EvalOptions extends CommonOptions, DataOptions, ImportFlags {
@@ -33,24 +33,31 @@ export function addEvalCommand(program: Command, cli: Cli): void {
     .summary('measure the accuracy of a model')
     .description('Measures loss and accuracy of a model on a data set.')
     .argument('<MODEL|RUN>', modelOrOnnxArgument);
-  addDataOptions(command, 'those the model was trained on');
+  addDataOptions(command, 'the one the model was trained on');
   command
     .addOption(
-      choiceOption('--split <part>', 'which images', ['test', 'train']).default('test', 'test'),
+      choiceOption('--split <part>', 'part of the data set to evaluate on', [
+        'test',
+        'train',
+      ]).default('test', 'test'),
     )
     .addOption(
-      integerOption('--images <n>', 'at most so many, evenly over the classes', {
-        min: 1,
-        max: trainLimits.images,
-      }),
+      integerOption(
+        '--images <n>',
+        'evaluate on at most this many, spread evenly over the classes',
+        {
+          min: 1,
+          max: trainLimits.images,
+        },
+      ),
     )
     .addOption(
-      integerOption('--batch-size <n>', 'images at a time', {
+      integerOption('--batch-size <n>', 'number of images at a time', {
         min: 1,
         max: trainLimits.batchSize,
       }).default(256),
     )
-    .option('--per-class', 'accuracy of every class too');
+    .option('--per-class', 'show the accuracy of every class too');
   addImportOptions(command);
   addCommonOptions(command);
   addExamples(command, [
@@ -71,13 +78,10 @@ export function addEvalCommand(program: Command, cli: Cli): void {
       : evaluateFile(context, path, device));
     if (!result) throw new InterruptedError('Stopped before all images were seen.');
     const { classes, name } = dataset.info;
+    // That of a model has been found already.
     if (!Number.isFinite(result.loss)) {
-      const { FormatError } = await import('@mamba-prune/libtorch');
-      throw new FormatError(
-        `eval: ${path}: got a loss of ${result.loss} on the ${options.split} images of ${name}, expected a number: ` +
-          'a value inside the model is too large for its precision. Where that has 16 bits, take fp32 ' +
-          '(--precision fp32); else train the model again.',
-      );
+      const { NotFiniteError } = await import('../../inference/evaluate-model.js');
+      throw new NotFiniteError(`eval: ${path}`, result.loss, `${options.split} images of ${name}`);
     }
     context.json({
       ...facts,
@@ -105,7 +109,7 @@ async function evaluateFile(
   device: string,
 ): Promise<Evaluated> {
   const { options } = context;
-  const { evaluateModel } = await import('../../workflows/evaluate-model.js');
+  const { NotFiniteError, evaluateModel } = await import('../../inference/evaluate-model.js');
   const { precisionOn } = await import('../../models/precision.js');
   const { model, info, facts } = await openFile(context, path);
   const dataset = await datasetFor(context, path, model.config, info);
@@ -118,7 +122,10 @@ async function evaluateFile(
       precision: precisionOn(device, options.precision),
       signal,
     }),
-  );
+  ).catch((error: unknown) => {
+    // Which file it is only the command knows.
+    throw error instanceof NotFiniteError ? error.of(`eval: ${path}`) : error;
+  });
   return { result, dataset, facts };
 }
 
@@ -154,6 +161,8 @@ async function datasetFor(
   if (settings === undefined) {
     throw new UsageError(`${path} does not say what it was trained on. Give --dataset.`);
   }
+  const { requireOwnDataset } = await import('../own-images.js');
+  await requireOwnDataset(path, settings.dataset);
   const onNote = (note: string): void => {
     context.note(note);
   };

@@ -10,7 +10,7 @@ import { type ImportFlags, addImportOptions, modelArgument } from '../options/im
 import { dropPathOption } from '../options/model.js';
 import { type OnnxFlags, addOnnxOptions, refuseOnnxOptions } from '../options/onnx.js';
 import { choiceOption } from '../options/parse.js';
-import { bytes, count } from '../terminal/format.js';
+import { bytes, count } from '../../format.js';
 import { type OnnxOutcome, onnxFacts, printAccuracy, writeOnnx } from '../onnx-export.js';
 
 const formats = ['safetensors', 'onnx'] as const;
@@ -26,20 +26,20 @@ export function addExportCommand(program: Command, cli: Cli): void {
     .command('export')
     .summary('write a model for another program')
     .description(
-      'As safetensors: the weights under the names that PyTorch has for them, with a description from ' +
-        'which this program builds the model again. As ONNX: a model from pixels to probabilities, ' +
-        'normalisation included, which onnxruntime has run here with the same results. Takes its own ' +
-        'models, dense or pruned, and checkpoints of PyTorch, timm and torchvision (safetensors and ' +
-        'torch.save), whose architecture the shapes tell or --arch names.',
+      'Writes a model into a file for another program. A safetensors file holds the weights under the names ' +
+        'that PyTorch has for them, and a description from which this program builds the model again. An ONNX ' +
+        'file goes from pixels to probabilities, normalisation included, and onnxruntime has run it here with ' +
+        'the same results. The model may be one of this program, dense or pruned, or a checkpoint of PyTorch, ' +
+        'timm or torchvision (safetensors or torch.save), whose architecture the shapes tell or --arch names.',
     )
     .argument('<MODEL|RUN>', modelArgument);
   for (const option of [
-    choiceOption('--format <name>', 'of the file', formats, 'as --out ends'),
+    choiceOption('--format <name>', 'format of the file', formats, 'by the ending of --out'),
     new Option(
       '--out <file>',
       'the file to write, .safetensors or .onnx (required)',
     ).makeOptionMandatory(),
-    new Option('--overwrite', 'replace the file if there is one'),
+    new Option('--overwrite', 'replace the file if it exists'),
   ]) {
     command.addOption(option);
   }

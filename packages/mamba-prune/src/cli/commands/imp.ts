@@ -16,7 +16,7 @@ import { pruningHooks } from '../pruning-progress.js';
 import { impFlags } from '../pruning-remarks.js';
 import { printPruningRun } from '../pruning-tables.js';
 import { relativePath, shellCommand } from '../../shell.js';
-import { count, percent, plural } from '../terminal/format.js';
+import { count, percent, plural } from '../../format.js';
 import { columnsOf } from '../terminal/io.js';
 import { wrapText } from '../terminal/text.js';
 import { TrainingProgress } from '../training-progress.js';

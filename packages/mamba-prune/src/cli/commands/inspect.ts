@@ -6,7 +6,7 @@ import { type Cli, type Context, action, addExamples } from '../context.js';
 import { openModel } from '../open-model.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { type ImportFlags, addImportOptions, modelArgument } from '../options/import.js';
-import { bytes, count, grouped, percent } from '../terminal/format.js';
+import { bytes, count, grouped, percent } from '../../format.js';
 import { printableLine } from '../terminal/printable.js';
 import { type Cell, bold } from '../terminal/layout.js';
 

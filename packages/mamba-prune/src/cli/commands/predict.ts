@@ -14,7 +14,7 @@ import {
 } from '../options/import.js';
 import { integerOption } from '../options/parse.js';
 import { bar } from '../terminal/bars.js';
-import { percent } from '../terminal/format.js';
+import { percent } from '../../format.js';
 import { printableLine } from '../terminal/printable.js';
 import { padEnd, shorten, visible } from '../terminal/text.js';
 import { interruptible } from '../work.js';
@@ -35,7 +35,7 @@ export function addPredictCommand(program: Command, cli: Cli): void {
     .argument('<MODEL|RUN>', modelOrOnnxArgument)
     .argument('<IMAGE...>', 'image files')
     .addOption(
-      integerOption('--top-k <n>', 'classes to show per image', {
+      integerOption('--top-k <n>', 'number of classes to show for each image', {
         min: 1,
         max: modelLimits.numClasses,
       }).default(5),

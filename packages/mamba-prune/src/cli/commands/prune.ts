@@ -66,7 +66,7 @@ export function addPruneCommand(program: Command, cli: Cli): void {
     )
     .argument('[MODEL|RUN]', `${modelArgument}; not needed to resume`);
   addPruningOptions(command);
-  addDataOptions(command, 'those the model was trained on, if they are found');
+  addDataOptions(command, 'the one the model was trained on, if it is found');
   addRecipeOptions(command, 'Fine-tuning after each cut:', defaults);
   addTeacherOptions(command);
   addImportOptions(command);
@@ -224,7 +224,7 @@ async function imagesOf(
   { config, info }: Opened,
 ): Promise<ImageSource | undefined> {
   const { given } = context;
-  const { recordedImages, whyNotUsable } = await import('../own-images.js');
+  const { recordedImages, requireOwnDataset, whyNotUsable } = await import('../own-images.js');
   const recorded = await recordedImages(path, info);
   const asked = defined({ dataset: given.dataset, data: given.data });
   if (Object.keys(asked).length > 0 || needsImages(given)) {
@@ -235,16 +235,17 @@ async function imagesOf(
         'got --data, but the model does not say what it was trained on. Give --dataset too.',
       );
     }
+    if (source !== undefined) await requireOwnDataset(path, source.dataset);
     return source;
   }
   if (recorded === undefined) return undefined;
   const onNote = (note: string): void => {
     context.note(note);
   };
-  const problem = await whyNotUsable(recorded, { config }, info, { onNote });
+  const problem = await whyNotUsable(path, recorded, { config }, info, { onNote });
   if (problem === undefined) return recorded;
   // Nobody expects images of a model that came alone.
-  if (recorded.data !== undefined) {
+  if (recorded.data !== undefined || recorded.module !== undefined) {
     context.note(
       `The images that the model was trained on (${recorded.dataset}) cannot be used here: ${problem}`,
     );

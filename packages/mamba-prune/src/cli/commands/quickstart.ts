@@ -19,7 +19,7 @@ import {
   percent,
   plural,
   times,
-} from '../terminal/format.js';
+} from '../../format.js';
 import { TrainingProgress } from '../training-progress.js';
 import { interruptible } from '../work.js';
 
@@ -33,17 +33,17 @@ export function addQuickstartCommand(program: Command, cli: Cli): void {
     .command('quickstart')
     .summary('train, prune and measure a small model in a few minutes')
     .description(
-      'The tour: trains a small vision Mamba on Fashion-MNIST (39 MB, downloaded once unless it is there), ' +
+      'Trains a small vision Mamba on Fashion-MNIST (39 MB, downloaded once unless it is there), ' +
         'removes 70% of its SSM channels and MLP neurons, fine-tunes it, and shows what that gained. A second ' +
         'call uses what is there, or goes on where Ctrl-C stopped it.',
     )
     .addOption(
-      new Option('--out <dir>', 'folder of the two runs, dense and pruned').default(
+      new Option('--out <dir>', 'folder for the two runs, dense and pruned').default(
         join('runs', 'quickstart'),
         'runs/quickstart',
       ),
     )
-    .option('--fresh', 'train again even if the runs are there');
+    .option('--fresh', 'train again even if the runs exist');
   addCommonOptions(command);
   addExamples(command, [
     ['The tour', 'mamba-prune quickstart'],

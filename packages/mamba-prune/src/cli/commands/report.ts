@@ -7,7 +7,7 @@ import { type DataOptions, addDataOptions } from '../options/data.js';
 import { integerOption, integersOption } from '../options/parse.js';
 import { loadReportPackage } from '../../report-package.js';
 import { relativePath } from '../../shell.js';
-import { bytes, plural } from '../terminal/format.js';
+import { bytes, plural } from '../../format.js';
 import { interruptible } from '../work.js';
 
 interface ReportCommandOptions extends CommonOptions, DataOptions {
@@ -30,22 +30,29 @@ export function addReportCommand(program: Command, cli: Cli): void {
     .argument('<RUN...>', 'folders of runs or comparisons, or folders that hold some')
     .option(
       '--out <file>',
-      'where to write (default: report.html in the folder, or here if there are several)',
+      'file to write (default: report.html in the folder, or here if there are several)',
     )
     .addOption(
-      integerOption('--images <n>', 'test images to show every model; 0 for none', {
+      integerOption('--images <n>', 'number of test images to show every model; 0 for none', {
         min: 0,
         max: trainLimits.images,
       }).default(1000),
     )
     .addOption(
-      integersOption('--bench [sizes]', 'time the models too, at these batch sizes (1,64)', {
-        min: 1,
-        max: trainLimits.batchSize,
-      }),
+      integersOption(
+        '--bench [sizes]',
+        'time the models too, at these batch sizes (1,64 if none are given)',
+        {
+          min: 1,
+          max: trainLimits.batchSize,
+        },
+      ),
     )
-    .option('--with-models', 'put the models into the page, to try them there without a server');
-  addDataOptions(command, 'those the runs were trained on');
+    .option(
+      '--with-models',
+      'put the models into the page, so that they can be tried there without a server',
+    );
+  addDataOptions(command, 'the one the runs were trained on');
   addCommonOptions(command);
   addExamples(command, [
     ['Everything below a folder', 'mamba-prune report runs/quickstart'],

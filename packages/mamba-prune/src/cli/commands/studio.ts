@@ -21,7 +21,7 @@ export function addStudioCommand(program: Command, cli: Cli): void {
     )
     .argument('<DIR>', 'folder with runs, which may come later')
     .addOption(
-      integerOption('--port <n>', 'port on 127.0.0.1; 0 for a free one', {
+      integerOption('--port <n>', 'port on 127.0.0.1 to serve the page at; 0 chooses a free one', {
         min: 0,
         max: 65_535,
       }).default(8420),

@@ -36,7 +36,7 @@ import {
   typedRecipe,
 } from '../options/recipe.js';
 import { relativePath, resumeCommand } from '../../shell.js';
-import { clock, count, percent, plural } from '../terminal/format.js';
+import { clock, count, percent, plural } from '../../format.js';
 import { columnsOf } from '../terminal/io.js';
 import { wrapText } from '../terminal/text.js';
 import { TrainingProgress } from '../training-progress.js';
@@ -84,8 +84,8 @@ export function addTrainCommand(program: Command, cli: Cli): void {
   command.optionsGroup('Weights to begin with:');
   command.option(
     '--from <model>',
-    'file of ours or of PyTorch, run or hf:owner/name; then --arch and sizes are as there, ' +
-      'while image size, classes, mean and deviation are those of the data',
+    'model to begin with: a file of this program or of PyTorch, a run, or hf:owner/name; architecture and sizes are ' +
+      'then its own, while image size, classes, mean and deviation are those of the data',
   );
   command.addOption(weightsOption());
   addDataOptions(command);
@@ -93,10 +93,14 @@ export function addTrainCommand(program: Command, cli: Cli): void {
   addRecipeOptions(command, 'Training:', defaults);
   addRunOptions(command);
   command.addOption(
-    integersOption('--keep-epochs <e,e,...>', 'keep their weights, for prune --rewind epoch:E', {
-      min: 1,
-      max: trainLimits.epochs,
-    }),
+    integersOption(
+      '--keep-epochs <e,e,...>',
+      'keep the weights of these epochs, for prune --rewind epoch:E',
+      {
+        min: 1,
+        max: trainLimits.epochs,
+      },
+    ),
   );
   addWorkerOptions(command);
   addCommonOptions(command);

@@ -23,7 +23,7 @@ export interface CommonSettings {
 const deviceForm = /^(auto|cpu|cuda(:\d+)?)$/;
 
 export function addCommonOptions(command: Command, { computes = true }: CommonSettings = {}): void {
-  const device = new Option('--device <name>', 'auto, cpu, cuda or cuda:N')
+  const device = new Option('--device <name>', 'device to compute on: auto, cpu, cuda or cuda:N')
     .default('auto', 'auto')
     .argParser((text: string) => {
       if (deviceForm.test(text)) return text;
@@ -31,15 +31,15 @@ export function addCommonOptions(command: Command, { computes = true }: CommonSe
     });
   const precision = choiceOption(
     '--precision <name>',
-    'numbers to compute in',
+    'number format to compute in',
     precisionNames,
     'auto, bf16 on a GPU that has it',
   );
-  const seed = integerOption('--seed <n>', 'of everything random', {
+  const seed = integerOption('--seed <n>', 'seed of all random choices', {
     min: 0,
     max: Number.MAX_SAFE_INTEGER,
   }).default(0);
-  const threads = integerOption('--threads <n>', 'CPU threads (default: all cores)', {
+  const threads = integerOption('--threads <n>', 'number of CPU threads (default: all cores)', {
     min: 1,
     max: mostThreads,
   });
@@ -50,12 +50,12 @@ export function addCommonOptions(command: Command, { computes = true }: CommonSe
   command.addOption(
     new Option(
       '--plugin <module>',
-      'file or package that registers a family, data set or importance; may be given again',
+      'file or package that registers a model family, data set or importance; can be given several times',
     ).argParser((name: string, earlier: readonly string[] | undefined) => [
       ...(earlier ?? []),
       name,
     ]),
   );
-  command.option('--json', 'one JSON object on stdout, progress on stderr');
+  command.option('--json', 'print one JSON object on stdout, and progress on stderr');
   command.helpOption('-h, --help', 'show this help');
 }

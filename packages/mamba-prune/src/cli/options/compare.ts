@@ -65,26 +65,37 @@ export const compareDefaults = {
 export function addComparisonOptions(command: Command): void {
   command
     .optionsGroup('Comparison:')
-    .option('--out <dir>', 'folder, new or of the same comparison (required)')
-    .option('--quick', 'model, images, epochs and methods of docs/results.md')
+    .option('--out <dir>', 'folder of the comparison, a new one or one to go on with (required)')
+    .option('--quick', 'use the settings of the small comparison in docs/results.md')
     .addOption(
-      integerOption('--seeds <n>', 'from --seed on (default: 3)', {
+      integerOption('--seeds <n>', 'number of seeds, counted up from --seed (default: 3)', {
         min: 1,
         max: compareLimits.seeds,
       }),
     )
-    .addOption(sharesOption('--rate <x,...>', 'shares to remove (default: 0.7)'))
-    .addOption(targetOption('both (default), all, or a list such as ssm,mlp'))
     .addOption(
-      integerOption('--finetune-epochs <n>', 'of every method (default: half of --epochs)', {
-        min: 2,
-        max: trainLimits.epochs,
-      }),
+      sharesOption(
+        '--rate <x,...>',
+        'shares of the units to remove, compared one by one (default: 0.7)',
+      ),
+    )
+    .addOption(
+      targetOption('kinds of units to remove: both (default), all, or a list such as ssm,mlp'),
+    )
+    .addOption(
+      integerOption(
+        '--finetune-epochs <n>',
+        'epochs of every method after the dense training (default: half of --epochs)',
+        {
+          min: 2,
+          max: trainLimits.epochs,
+        },
+      ),
     )
     .addOption(
       numberOption(
         '--finetune-lr <x>',
-        `of every method (default: ${compareDefaults.finetuneLr})`,
+        `highest learning rate in these epochs (default: ${compareDefaults.finetuneLr})`,
         {
           above: 0,
           max: trainLimits.lr,
@@ -92,45 +103,76 @@ export function addComparisonOptions(command: Command): void {
       ),
     )
     .addOption(
-      integerOption('--jobs <n>', 'runs at once (default: by cores and memory)', {
-        min: 1,
-        max: mostProcesses,
-      }),
+      integerOption(
+        '--jobs <n>',
+        'number of runs at the same time (default: by cores and memory)',
+        {
+          min: 1,
+          max: mostProcesses,
+        },
+      ),
     )
-    .option('--overwrite', 'throw away the comparison in --out');
+    .option('--overwrite', 'delete the comparison in --out and begin a new one');
 }
 
 export function addMethodOptions(command: Command): void {
   command.optionsGroup('Methods:');
   for (const option of [
     ...scoreOptions(`${defaultImportance(true)}; --quick: l1`),
-    integerOption('--score-batches <n>', 'of 64 images for scores that need them (default: 8)', {
-      min: 1,
-      max: pruneLimits.batches,
-    }),
+    integerOption(
+      '--score-batches <n>',
+      'batches of 64 images for scores that need images (default: 8)',
+      {
+        min: 1,
+        max: pruneLimits.batches,
+      },
+    ),
     ...selectionOptions(),
-    numberOption('--fillback <x>', 'Refill: share that returns (default: 0.1)', {
-      min: 0,
-      below: 1,
-    }),
-    choiceOption('--refill-score <name>', 'Refill: which return', refillScores, 'gradient'),
-    integerOption('--reg-epochs <n>', 'RSST: of the further epochs (default: half)', {
-      min: 1,
-      max: trainLimits.epochs,
-    }),
-    choiceOption('--reg-schedule <name>', 'RSST: growth', rsstSchedules, 'exp_custom_exponents'),
+    numberOption(
+      '--fillback <x>',
+      'Refill: share of the removed units that is given back (default: 0.1)',
+      {
+        min: 0,
+        below: 1,
+      },
+    ),
+    choiceOption(
+      '--refill-score <name>',
+      'Refill: how the units to give back are chosen',
+      refillScores,
+      'gradient',
+    ),
+    integerOption(
+      '--reg-epochs <n>',
+      'RSST: regularised epochs, out of --finetune-epochs (default: half)',
+      {
+        min: 1,
+        max: trainLimits.epochs,
+      },
+    ),
+    choiceOption(
+      '--reg-schedule <name>',
+      'RSST: how the penalty grows',
+      rsstSchedules,
+      'exp_custom_exponents',
+    ),
     numberOption(
       '--reg-strength <x>',
-      'RSST: at the end (default: 1000; l1 100; loss 1; all 1e-4)',
+      'RSST: strength of the penalty at the end (default: 1000; l1 100; loss 1; all 1e-4)',
       { min: 0, max: trainLimits.strength },
     ),
-    numberOption('--exponents <p>', 'RSST: of the schedule (default: 4)', {
+    numberOption('--exponents <p>', 'RSST: exponent of the exp schedules (default: 4)', {
       above: 0,
       max: pruneLimits.exponent,
     }),
-    choiceOption('--reg-norm <name>', 'RSST: norm', regNorms, 'group'),
-    ...regUnitsOptions('RSST: units', 'doomed'),
-    choiceOption('--reg-apply <how>', 'RSST: penalty', regApplications, 'proximal; all: loss'),
+    choiceOption('--reg-norm <name>', 'RSST: norm of a unit that is penalised', regNorms, 'group'),
+    ...regUnitsOptions('RSST: penalise all units, or those that will be removed', 'doomed'),
+    choiceOption(
+      '--reg-apply <how>',
+      'RSST: add the penalty to the loss, or shrink the weights after each step',
+      regApplications,
+      'proximal; all: loss',
+    ),
   ]) {
     command.addOption(option);
   }

@@ -1,16 +1,18 @@
 // Which data set, and how much of it.
-import type { Command } from 'commander';
-import { datasetNames } from '../../data/datasets.js';
+import type { Command, Option } from 'commander';
+import { datasetDefinitions, datasetNames, needsFolder } from '../../data/datasets.js';
 import type { Dataset } from '../../data/types.js';
 import { UsageError } from '../../errors.js';
 import {
+  defaultPreprocessing,
   type Interpolation,
   interpolations,
   leastCropShare,
+  usualCropShare,
 } from '../../preparation/preprocessing.js';
 import type { RecipeSettings } from '../../workflows/settings.js';
-import { grouped } from '../terminal/format.js';
-import { choiceOption, numberOption, suggestion } from './parse.js';
+import { grouped } from '../../format.js';
+import { checkChoice, choiceOption, listed, numberOption, suggestion } from './parse.js';
 
 export interface DataOptions {
   readonly dataset?: string;
@@ -25,8 +27,29 @@ export interface PreparationOptions {
 export function addDataOptions(command: Command, fallback?: string): void {
   command
     .optionsGroup('Data:')
-    .addOption(choiceOption('--dataset <name>', 'images', datasetNames(), fallback))
-    .option('--data <dir>', 'their folder; fashion-mnist needs none');
+    .addOption(datasetOption(fallback))
+    .option('--data <dir>', `folder of the data set; ${needNone()}`);
+}
+
+/** The data sets that there are when a command line is read: a module may have registered some. */
+export const datasetOption = (fallback?: string): Option =>
+  choiceOption('--dataset <name>', 'data set', datasetNames(), fallback).argParser((name: string) =>
+    checkChoice(name, datasetNames()),
+  );
+
+/** `fashion-mnist needs none` */
+export function needNone(): string {
+  const names = datasetNames().filter((name) => !needsFolder(name));
+  return `${listed(names, 'and')} ${names.length === 1 ? 'needs' : 'need'} none`;
+}
+
+/** What the crop leaves where nothing else is asked for: `0.875; tiny-imagenet 1`. */
+function cropShares(): string {
+  const others = datasetDefinitions().flatMap(({ name, anySize = false }) => {
+    const { cropShare } = defaultPreprocessing(name);
+    return anySize && cropShare !== usualCropShare ? [`; ${name} ${cropShare}`] : [];
+  });
+  return `${usualCropShare}${others.join('')}`;
 }
 
 /** How the images of a folder are made a new model's; one that there is brings its own way. */
@@ -43,7 +66,7 @@ export function addPreparationOptions(command: Command): void {
     .addOption(
       numberOption(
         '--crop-share <x>',
-        'what the crop leaves of the shorter side (default: 0.875; tiny-imagenet 1)',
+        `share of the shorter side that the centre crop keeps (default: ${cropShares()})`,
         { min: leastCropShare, max: 1 },
       ),
     );

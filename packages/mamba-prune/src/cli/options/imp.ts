@@ -2,7 +2,6 @@
 import { modelLimits, mostThreads, pruneLimits, trainLimits } from '../../limits.js';
 import type { Precision } from '../../precision.js';
 import { type Command, Option } from 'commander';
-import { datasetNames } from '../../data/datasets.js';
 import { UsageError } from '../../errors.js';
 import { type ScanMode, scanModes } from '../../models/mamba/scan-order.js';
 import {
@@ -11,6 +10,7 @@ import {
   importanceNames,
 } from '../../pruning/importances.js';
 import { rsstSchedules } from '../../pruning/rsst/schedule.js';
+import { datasetOption } from './data.js';
 import { pixelOptions, weightsOption } from './import.js';
 import { choiceOption, integerOption, integersOption, numberOption } from './parse.js';
 
@@ -206,142 +206,229 @@ export function addImpOptions(command: Command, architectures: readonly string[]
   };
   group('Model and data:', [
     choiceOption('--arch <name>', 'architecture', architectures, d.arch),
-    choiceOption('--dataset <name>', 'images', datasetNames(), d.dataset),
-    new Option('--data <dir>', `their folder (default: ${d.data})`),
-    new Option('--init <model>', 'weights that the dense training begins with'),
-    new Option('--pretrained <model>', 'dense model, in place of training one'),
-    new Option('--mamba_pretrained [model]', 'the same as --pretrained, of a mamba_*'),
-    new Option('--vit_pretrained [model]', 'the same as --pretrained, of a vit_*'),
+    datasetOption(d.dataset),
+    new Option('--data <dir>', `folder of the data set (default: ${d.data})`),
+    new Option('--init <model>', 'model whose weights the dense training begins with'),
+    new Option('--pretrained <model>', 'dense model to prune, in place of training one'),
+    new Option('--mamba_pretrained [model]', 'the same as --pretrained, for a mamba_*'),
+    new Option('--vit_pretrained [model]', 'the same as --pretrained, for a vit_*'),
   ]);
   group('Training, dense and after each cut:', [
-    integerOption('--epochs <n>', `of each training (default: ${d.epochs})`, {
+    integerOption('--epochs <n>', `number of epochs of each training (default: ${d.epochs})`, {
       min: 1,
       max: trainLimits.epochs,
     }),
-    integerOption('--batch_size <n>', `images per step (default: ${d.batch_size})`, {
+    integerOption('--batch_size <n>', `number of images per step (default: ${d.batch_size})`, {
       min: 1,
       max: trainLimits.batchSize,
     }),
-    numberOption('--lr <rate>', `of SGD (default: ${d.lr})`, { above: 0, max: trainLimits.lr }),
-    numberOption('--momentum <x>', `(default: ${d.momentum})`, below1),
-    numberOption('--weight_decay <x>', `(default: ${d.weight_decay})`, {
+    numberOption('--lr <rate>', `learning rate of SGD (default: ${d.lr})`, {
+      above: 0,
+      max: trainLimits.lr,
+    }),
+    numberOption('--momentum <x>', `momentum of SGD (default: ${d.momentum})`, below1),
+    numberOption('--weight_decay <x>', `weight decay of SGD (default: ${d.weight_decay})`, {
       min: 0,
       max: trainLimits.strength,
     }),
-    integerOption('--warmup <epochs>', `of rising rate (default: ${d.warmup})`, {
-      min: 0,
-      max: trainLimits.epochs,
-    }),
+    integerOption(
+      '--warmup <epochs>',
+      `number of first epochs in which the learning rate rises (default: ${d.warmup})`,
+      {
+        min: 0,
+        max: trainLimits.epochs,
+      },
+    ),
     integersOption(
       '--decreasing_lr <e,e,...>',
-      `epochs after which the rate falls to a tenth (default: ${d.decreasing_lr.join(',')})`,
+      `epochs after which the learning rate falls to a tenth (default: ${d.decreasing_lr.join(',')})`,
       { min: 1, max: trainLimits.epochs },
     ),
-    integerOption('--print_freq <steps>', 'a line in metrics.jsonl every so many', {
-      min: 1,
-      max: trainLimits.steps,
-    }),
-    integerOption('--workers <n>', 'threads that prepare images (default: 0)', {
+    integerOption(
+      '--print_freq <steps>',
+      'write a line to metrics.jsonl after every so many steps',
+      {
+        min: 1,
+        max: trainLimits.steps,
+      },
+    ),
+    integerOption('--workers <n>', 'number of threads that prepare images (default: 0)', {
       min: 0,
       max: mostThreads,
     }),
   ]);
   group('Pruning:', [
-    integerOption('--pruning_times <n>', `rounds (default: ${d.pruning_times})`, {
-      min: 1,
-      max: pruneLimits.rounds,
-    }),
-    numberOption('--rate <x>', `share gone after all rounds (default: ${d.rate})`, below1),
-    new Option('--mamba_structured', 'whole channels and neurons; needed for mamba_*'),
-    choiceOption('--mamba_prune_target <kind>', 'what', ['ssm', 'mlp', 'both'], 'both'),
-    numberOption('--mamba_mlp_prune_ratio <x>', 'of the neurons (default: 0.7)', below1),
-    new Option('--vit_structured', 'whole heads and neurons; needed for vit_*'),
-    choiceOption('--vit_prune_target <kind>', 'what', ['head', 'mlp', 'both'], 'head'),
-    numberOption('--mlp_prune_ratio <x>', 'of the neurons of a ViT (default: --rate)', below1),
-    choiceOption('--criteria <name>', 'importance', criteria(), defaultImportance(true)),
+    integerOption(
+      '--pruning_times <n>',
+      `number of rounds of pruning and training (default: ${d.pruning_times})`,
+      {
+        min: 1,
+        max: pruneLimits.rounds,
+      },
+    ),
+    numberOption(
+      '--rate <x>',
+      `share of the units that is gone after all rounds (default: ${d.rate})`,
+      below1,
+    ),
+    new Option('--mamba_structured', 'prune whole channels and neurons; needed for mamba_*'),
+    choiceOption(
+      '--mamba_prune_target <kind>',
+      'kind of units to prune',
+      ['ssm', 'mlp', 'both'],
+      'both',
+    ),
+    numberOption(
+      '--mamba_mlp_prune_ratio <x>',
+      'share of the neurons of a Mamba to remove (default: 0.7)',
+      below1,
+    ),
+    new Option('--vit_structured', 'prune whole heads and neurons; needed for vit_*'),
+    choiceOption(
+      '--vit_prune_target <kind>',
+      'kind of units to prune',
+      ['head', 'mlp', 'both'],
+      'head',
+    ),
+    numberOption(
+      '--mlp_prune_ratio <x>',
+      'share of the neurons of a ViT to remove (default: --rate)',
+      below1,
+    ),
+    choiceOption(
+      '--criteria <name>',
+      'how the importance of a unit is measured',
+      criteria(),
+      defaultImportance(true),
+    ),
     choiceOption(
       '--sorting_mode <scope>',
-      'ranking',
+      'rank units across all layers, or within each layer',
       ['global', 'layerwise', 'layer-wise'],
       'global; vit_*: layerwise',
     ),
     choiceOption(
       '--prune_type <name>',
-      'weights that kept units go back to, initial, dense or of an epoch',
+      'weights that kept units go back to, those of the start, the dense model or an epoch',
       ['lt', 'pt', 'rewind_lt'],
       'none',
     ),
-    integerOption('--rewind_epoch <n>', `of rewind_lt (default: ${d.rewind_epoch})`, {
-      min: 0,
-      max: trainLimits.epochs,
-    }),
+    integerOption(
+      '--rewind_epoch <n>',
+      `epoch whose weights rewind_lt goes back to (default: ${d.rewind_epoch})`,
+      {
+        min: 0,
+        max: trainLimits.epochs,
+      },
+    ),
   ]);
   group('Method:', [
-    choiceOption('--struct <name>', 'method', ['refill', 'rsst'], 'rsst if it has flags'),
-    numberOption('--fillback_rate <x>', 'refill: share that returns (default: 0)', {
-      min: 0,
-      max: 1,
-    }),
-    choiceOption('--RST_schedule <name>', 'rsst', rsstSchedules, d.RST_schedule),
-    numberOption('--reg_granularity_prune <x>', 'rsst: strength at the end (default: 1)', {
-      min: 0,
-      max: trainLimits.strength,
-    }),
-    numberOption('--exponents <p>', `rsst: of the schedule (default: ${d.exponents})`, {
-      above: 0,
-      max: pruneLimits.exponent,
-    }),
-    integerOption('--reg_epochs <n>', 'rsst: before each cut (default: --epochs)', {
-      min: 1,
-      max: trainLimits.epochs,
-    }),
+    choiceOption('--struct <name>', 'pruning method', ['refill', 'rsst'], 'rsst if it has flags'),
+    numberOption(
+      '--fillback_rate <x>',
+      'refill: share of the removed units that is given back (default: 0)',
+      {
+        min: 0,
+        max: 1,
+      },
+    ),
+    choiceOption(
+      '--RST_schedule <name>',
+      'rsst: how the penalty grows',
+      rsstSchedules,
+      d.RST_schedule,
+    ),
+    numberOption(
+      '--reg_granularity_prune <x>',
+      'rsst: strength of the penalty at the end (default: 1)',
+      {
+        min: 0,
+        max: trainLimits.strength,
+      },
+    ),
+    numberOption(
+      '--exponents <p>',
+      `rsst: exponent of the exp schedules (default: ${d.exponents})`,
+      {
+        above: 0,
+        max: pruneLimits.exponent,
+      },
+    ),
+    integerOption(
+      '--reg_epochs <n>',
+      'rsst: regularised epochs before each cut (default: --epochs)',
+      {
+        min: 1,
+        max: trainLimits.epochs,
+      },
+    ),
   ]);
   group('Run:', [
     new Option('--exp_name <name>', 'name of the run, whose folder is runs/NAME'),
-    new Option('--save_dir <dir>', 'folder of the run, or of runs if it has a name too'),
+    new Option('--save_dir <dir>', 'folder of the run, or of all runs if --exp_name is given too'),
     new Option('--resume', 'go on, with the same flags as before'),
     new Option(
       '--restart',
-      "with --resume: begin anew if no checkpoint, or a round's model, can be read",
+      "with --resume: start over if no checkpoint, or a round's model, can be read",
     ),
-    integerOption('--gpu <n>', 'number of the GPU (default: as --device)', { min: 0, max: 1023 }),
+    integerOption('--gpu <n>', 'index of the GPU to compute on (default: as --device)', {
+      min: 0,
+      max: 1023,
+    }),
     new Option('--tensorboard', 'write event files for TensorBoard too'),
     new Option('--print_plan', 'print what would be done as JSON, and do nothing'),
   ]);
   group('Not in the script:', [
-    integerOption('--d_model <n>', 'width of the model (default: as --arch)', {
+    integerOption('--d_model <n>', 'width of the residual stream (default: as --arch)', {
       min: 1,
       max: modelLimits.dModel,
     }),
-    integerOption('--depth <n>', 'blocks (default: as --arch)', { min: 1, max: modelLimits.depth }),
-    integerOption('--d_state <n>', 'states per channel (default: as --arch)', {
+    integerOption('--depth <n>', 'number of blocks (default: as --arch)', {
+      min: 1,
+      max: modelLimits.depth,
+    }),
+    integerOption('--d_state <n>', 'number of states per SSM channel (default: as --arch)', {
       min: 1,
       max: modelLimits.dState,
     }),
-    integerOption('--patch <px>', 'side of a patch (default: by the image)', {
+    integerOption('--patch <px>', 'side of a patch (default: by the size of the images)', {
       min: 1,
       max: modelLimits.patchSize,
     }),
-    choiceOption('--scan <way>', 'directions of a Mamba', scanModes, 'uni; of weights as they say'),
-    integerOption('--heads <n>', 'ViT: attention heads (default: as --arch)', {
+    choiceOption(
+      '--scan <way>',
+      'directions in which a Mamba scans the patches',
+      scanModes,
+      'uni; with weights as they say',
+    ),
+    integerOption('--heads <n>', 'ViT: number of attention heads (default: as --arch)', {
       min: 1,
       max: modelLimits.heads,
     }),
     weightsOption(),
     ...pixelOptions('as the data'),
-    integerOption('--image_size <px>', 'side of images from folders, or of a pretrained ResNet', {
-      min: 1,
-      max: modelLimits.imageSize,
-    }),
-    integerOption('--train_images <n>', 'train on so many (default: all)', {
+    integerOption(
+      '--image_size <px>',
+      'side of the images from folders, or of the inputs of a pretrained ResNet',
+      {
+        min: 1,
+        max: modelLimits.imageSize,
+      },
+    ),
+    integerOption('--train_images <n>', 'train on this many images only (default: all)', {
       min: 1,
       max: trainLimits.images,
     }),
-    integerOption('--test_images <n>', 'evaluate on so many (default: all)', {
+    integerOption('--test_images <n>', 'evaluate on this many images only (default: all)', {
       min: 1,
       max: trainLimits.images,
     }),
-    choiceOption('--augment <name>', 'augmentation', ['none', 'standard', 'strong'], 'standard'),
+    choiceOption(
+      '--augment <name>',
+      'how strongly images are augmented',
+      ['none', 'standard', 'strong'],
+      'standard',
+    ),
   ]);
   for (const { flags } of Object.values(refused)) command.addOption(new Option(flags).hideHelp());
 }

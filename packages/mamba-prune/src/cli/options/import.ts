@@ -31,34 +31,42 @@ const flagged = (): SharedOption[] => readingOptions().filter(({ flag }) => flag
 
 /** What a MODEL may be, for help texts. */
 export const modelArgument =
-  'file of ours or of PyTorch (.safetensors, .pt, .pth, .bin ...), folder of a run, or hf:owner/name';
+  'model file of this program or of PyTorch (.safetensors, .pt, .pth, .bin ...), folder of a run, or hf:owner/name';
 
 /** As `modelArgument`, for commands that onnxruntime runs files for too. */
 export const modelOrOnnxArgument =
-  'file of ours or of PyTorch (.safetensors, .pt, .pth, .bin ...) or .onnx, folder of a run, or hf:owner/name';
+  'model file of this program, of PyTorch (.safetensors, .pt, .pth, .bin ...) or .onnx, folder of a run, or hf:owner/name';
 
 export const weightsOption = (): Option =>
   new Option(
     '--weights <key>',
-    'place of the state dict in the file, such as ema (default: the usual ones)',
+    'key of the weights in the file, such as ema (default: the usual ones)',
   );
 
 /** @param fallback - what is taken where neither the flags nor the files tell */
 export const pixelOptions = (fallback: string): Option[] => [
-  numbersOption('--mean <x,x,x>', `of pixels from 0 to 1, by channel (default: ${fallback})`, {
-    min: -1e4,
-    max: 1e4,
-  }),
-  numbersOption('--std <x,x,x>', `deviation of pixels, by channel (default: ${fallback})`, {
-    above: 0,
-    max: 1e4,
-  }),
+  numbersOption(
+    '--mean <x,x,x>',
+    `mean of the pixels, from 0 to 1, in each channel (default: ${fallback})`,
+    {
+      min: -1e4,
+      max: 1e4,
+    },
+  ),
+  numbersOption(
+    '--std <x,x,x>',
+    `standard deviation of the pixels in each channel (default: ${fallback})`,
+    {
+      above: 0,
+      max: 1e4,
+    },
+  ),
 ];
 
 /** @param heading - of the group in help texts */
 export function addImportOptions(
   command: Command,
-  heading = 'Files of other programs, as far as they do not tell:',
+  heading = 'Files of other programs, where they do not say it themselves:',
 ): void {
   command.optionsGroup(heading);
   for (const option of [
@@ -67,14 +75,22 @@ export function addImportOptions(
     new Option('--classes <names>', 'names of the classes (a,b,c), or a file with one per line'),
     ...pixelOptions("ImageNet's"),
     choiceOption('--interpolation <name>', 'how images are resized', interpolations, 'bilinear'),
-    numberOption('--crop-share <x>', 'what the crop leaves of the shorter side (default: 0.875)', {
-      min: leastCropShare,
-      max: 1,
-    }),
-    integerOption('--image-size <px>', 'side of the images (default: 224; small ResNets 32)', {
-      min: 1,
-      max: modelLimits.imageSize,
-    }),
+    numberOption(
+      '--crop-share <x>',
+      'share of the shorter side that the centre crop keeps (default: 0.875)',
+      {
+        min: leastCropShare,
+        max: 1,
+      },
+    ),
+    integerOption(
+      '--image-size <px>',
+      'side of the input images (default: 224; small ResNets 32)',
+      {
+        min: 1,
+        max: modelLimits.imageSize,
+      },
+    ),
     ...sizeOptions('read'),
     ...flagged().map((option) => familyOption(option, option.whenRead)),
   ]) {

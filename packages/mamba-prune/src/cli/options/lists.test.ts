@@ -19,11 +19,11 @@ describe('a list', () => {
     [['compare', '--quick', '--rate', '0.5,0.70,0.7'], /Got 0.7 twice/],
     [['compare', '--quick', '--rate', '0.5,'], /Expected shares above 0/],
     [['bench', 'x', '--batch', '1,64,1'], /Got 1 twice/],
-    [['bench', 'x', '--batch', '1,,64'], /Expected whole numbers/],
+    [['bench', 'x', '--batch', '1,,64'], /Expected integers/],
     [['report', 'x', '--bench', '8,8'], /Got 8 twice/],
     [['train', '--milestones', '3,3'], /Got 3 twice/],
     [['train', '--keep-epochs', '2,5,2'], /Got 2 twice/],
-    [['train', '--keep-epochs', ','], /Expected whole numbers/],
+    [['train', '--keep-epochs', ','], /Expected integers/],
     [['imp', '--decreasing_lr', '91,91'], /Got 91 twice/],
     [['imp', '--mamba_prune_target', 'ssm,mlp'], /Expected ssm, mlp or both/],
   ])('with a mistake in it is refused at once: %j', async (argv, message) => {

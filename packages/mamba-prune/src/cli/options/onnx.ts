@@ -30,23 +30,28 @@ export interface OnnxFlags extends DataOptions {
 export function addOnnxOptions(command: Command): void {
   command.optionsGroup('ONNX:');
   for (const option of [
-    choiceOption('--input <type>', 'pixels, 0 to 255 or 0 to 1', inputTypes, 'uint8'),
-    choiceOption('--target <name>', 'what it will run on', targets, 'cpu'),
+    choiceOption(
+      '--input <type>',
+      'input pixels, integers from 0 to 255 or numbers from 0 to 1',
+      inputTypes,
+      'uint8',
+    ),
+    choiceOption('--target <name>', 'what the file will run on', targets, 'cpu'),
     choiceOption(
       '--scan-op <name>',
-      'Mamba: operator of the scan',
+      'Mamba: ONNX operator that computes the scan',
       scanOps,
       'scan-adaptive; linear-attention for webgpu',
     ),
-    choiceOption('--dtype <name>', 'numbers to compute in', floatTypes, 'float32'),
-    choiceOption('--quantize <name>', 'integer weights', quantizations, 'none'),
-    new Option('--no-verify', 'do not run the file and compare it with the model'),
+    choiceOption('--dtype <name>', 'number format to compute in', floatTypes, 'float32'),
+    choiceOption('--quantize <name>', 'store the weights as integers', quantizations, 'none'),
+    new Option('--no-verify', 'do not run the file to compare it with the model'),
   ]) {
     command.addOption(option);
   }
-  addDataOptions(command, 'none: with one the accuracy is measured');
+  addDataOptions(command, 'none; with one the accuracy is measured');
   command.addOption(
-    integerOption('--images <n>', 'test images for the accuracy (default: 2000)', {
+    integerOption('--images <n>', 'number of test images for the accuracy (default: 2000)', {
       min: 1,
       max: trainLimits.images,
     }),

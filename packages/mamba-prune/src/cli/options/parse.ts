@@ -1,37 +1,10 @@
 // Values of options, checked where they are parsed: a wrong one ends the program before any work.
 import { InvalidArgumentError, Option } from 'commander';
+import { type Range, inRange, rangeWords } from '../../checks.js';
 import { didYouMean, editDistance } from '../../data/suggest.js';
-
-interface Range {
-  readonly min?: number;
-  readonly max?: number;
-  /** The ends do not count themselves. */
-  readonly above?: number;
-  readonly below?: number;
-}
 
 /** Every number has an end: what lies beyond would hang or be ended by the system, hours later maybe. */
 type Bounded = Range & ({ readonly max: number } | { readonly below: number });
-
-function inRange(value: number, { min, max, above, below }: Range): boolean {
-  return (
-    Number.isFinite(value) &&
-    (min === undefined || value >= min) &&
-    (max === undefined || value <= max) &&
-    (above === undefined || value > above) &&
-    (below === undefined || value < below)
-  );
-}
-
-function described(kind: string, { min, max, above, below }: Range): string {
-  const parts = [
-    min === undefined ? undefined : `at least ${min}`,
-    above === undefined ? undefined : `above ${above}`,
-    max === undefined ? undefined : `at most ${max}`,
-    below === undefined ? undefined : `below ${below}`,
-  ].filter((part) => part !== undefined);
-  return parts.length > 0 ? `${kind} of ${parts.join(' and ')}` : kind;
-}
 
 function toNumber(text: string): number {
   return text.trim() === '' ? NaN : Number(text);
@@ -42,20 +15,20 @@ export function numberOption(flags: string, description: string, range: Bounded)
   return new Option(flags, description).argParser((text: string) => {
     const value = toNumber(text);
     if (inRange(value, range)) return value;
-    throw new InvalidArgumentError(`Expected ${described('a number', range)}.`);
+    throw new InvalidArgumentError(`Expected ${rangeWords('a number', range)}.`);
   });
 }
 
-/** An option whose value is a whole number. */
+/** An option whose value is an integer. */
 export function integerOption(flags: string, description: string, range: Bounded): Option {
   return new Option(flags, description).argParser((text: string) => {
     const value = toNumber(text);
     if (Number.isSafeInteger(value) && inRange(value, range)) return value;
-    throw new InvalidArgumentError(`Expected ${described('a whole number', range)}.`);
+    throw new InvalidArgumentError(`Expected ${rangeWords('an integer', range)}.`);
   });
 }
 
-/** An option whose value is a list of whole numbers: 1,64 */
+/** An option whose value is a list of integers: 1,64 */
 export function integersOption(
   flags: string,
   description: string,
@@ -71,7 +44,7 @@ export function integersOption(
       return values;
     }
     throw new InvalidArgumentError(
-      `Expected ${described('whole numbers', range)}, separated by commas.`,
+      `Expected ${rangeWords('integers', range)}, separated by commas.`,
     );
   });
 }
@@ -81,7 +54,9 @@ export function numbersOption(flags: string, description: string, range: Bounded
   return new Option(flags, description).argParser((text: string) => {
     const values = text.split(',').map(toNumber);
     if (values.every((value) => inRange(value, range))) return values;
-    throw new InvalidArgumentError(`Expected ${described('numbers', range)}, separated by commas.`);
+    throw new InvalidArgumentError(
+      `Expected ${rangeWords('numbers', range)}, separated by commas.`,
+    );
   });
 }
 
@@ -145,8 +120,9 @@ export function suggestion(text: string, choices: readonly string[]): string {
   return best === undefined ? '' : `\n(Did you mean ${best}?)`;
 }
 
-function listed(words: readonly string[]): string {
+/** `a, b or c` */
+export function listed(words: readonly string[], last: 'and' | 'or' = 'or'): string {
   return words.length > 1
-    ? `${words.slice(0, -1).join(', ')} or ${words.at(-1) ?? ''}`
+    ? `${words.slice(0, -1).join(', ')} ${last} ${words.at(-1) ?? ''}`
     : words.join();
 }

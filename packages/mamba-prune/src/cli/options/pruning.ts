@@ -78,11 +78,11 @@ export function addPruningOptions(command: Command): void {
   );
   addRateOptions(command);
   add(command, [
-    integerOption('--rounds <n>', 'how many times to cut and train (default: 1)', {
+    integerOption('--rounds <n>', 'number of rounds of cutting and training (default: 1)', {
       min: 1,
       max: pruneLimits.rounds,
     }),
-    new Option('--per-round', 'the rate is the share of what is left that each round removes'),
+    new Option('--per-round', 'let every round remove the rate of what is left then'),
     rewindOption(),
   ]);
   command.optionsGroup('Importance of units:');
@@ -90,23 +90,27 @@ export function addPruningOptions(command: Command): void {
     ...scoreOptions(defaultInWords),
     integerOption(
       '--score-batches <n>',
-      'batches of 64 images, for importances and scores that look at them (default: 8)',
+      'batches of 64 images to measure with, where images are looked at (default: 8)',
       { min: 1, max: pruneLimits.batches },
     ),
     ...selectionOptions(),
   ]);
   command.optionsGroup('Method refill:');
   add(command, [
-    numberOption('--fillback <x>', 'share of the removed units that returns (default: 0)', share),
+    numberOption(
+      '--fillback <x>',
+      'share of the removed units that is given back (default: 0)',
+      share,
+    ),
     choiceOption(
       '--refill-score <name>',
-      'which of the removed units return',
+      'how the units to give back are chosen',
       refillScores,
       'magnitude',
     ),
     choiceOption(
       '--refill-budget <how>',
-      'whether they come on top of the rate, or within it',
+      'let the model grow by these units, or cut deeper to keep the rate',
       refillBudgets,
       'add',
     ),
@@ -128,7 +132,7 @@ export function addPruningOptions(command: Command): void {
       'strength of the penalty at the end (default: 1e-4; doomed: 1000, l1 100, in the loss 1)',
       { min: 0, max: trainLimits.strength },
     ),
-    numberOption('--exponents <p>', 'exponent of the schedule (default: 4)', {
+    numberOption('--exponents <p>', 'exponent of the exp schedules (default: 4)', {
       above: 0,
       max: pruneLimits.exponent,
     }),
@@ -138,21 +142,29 @@ export function addPruningOptions(command: Command): void {
       regNorms,
       'l1; doomed: group',
     ),
-    ...regUnitsOptions('units that are penalised', 'all'),
+    ...regUnitsOptions('penalise all units, or those that will be removed', 'all'),
     choiceOption(
       '--reg-apply <how>',
-      'how the penalty reaches the weights',
+      'add the penalty to the loss, or shrink the weights after each step',
       regApplications,
       'loss; doomed: proximal',
     ),
     numberOption(
       '--near-zero <x>',
-      "delete what is under this share of a group's largest norm, in place of a rate",
+      'remove the units whose norm is below this share of the largest in their group, in place of a rate',
       { min: 0, below: 1 },
     ),
     new Option(
       '--lr-through',
-      'one learning rate schedule over --reg-epochs and --epochs; what the optimizer knows of kept units stays',
+      'use one learning rate schedule for --reg-epochs and --epochs, and keep the optimizer state of kept units',
+    ),
+    integerOption(
+      '--rechoose <n>',
+      'choose the doomed units again after every n regularised epochs',
+      {
+        min: 1,
+        max: trainLimits.epochs,
+      },
     ),
     integerOption(
       '--rechoose <n>',
@@ -190,7 +202,7 @@ export const selectionOptions = (): Option[] => [
   withEarlierWords(
     choiceOption(
       '--ranking <how>',
-      'whether units of all layers are ranked together, or those of each layer',
+      'rank units across all groups, or within each group',
       rankings,
       'global',
     ),
@@ -198,15 +210,18 @@ export const selectionOptions = (): Option[] => [
   ),
   choiceOption(
     '--normalize <how>',
-    'what the scores of a group are divided by',
+    'divide the scores of a group by their mean, or not',
     normalizations,
     'mean',
   ),
-  integerOption('--round-to <n>', 'round widths up to a multiple (default: 1)', {
+  integerOption('--round-to <n>', 'round widths up to a multiple of this (default: 1)', {
     min: 1,
     max: pruneLimits.width,
   }),
-  numberOption('--max-rate <x>', 'most that one group may lose (default: 1)', { above: 0, max: 1 }),
+  numberOption('--max-rate <x>', 'largest share that one group may lose (default: 1)', {
+    above: 0,
+    max: 1,
+  }),
 ];
 
 /** Of the training after a cut. */
@@ -214,16 +229,16 @@ export function addTeacherOptions(command: Command): void {
   add(command, [
     numberOption(
       '--distill <x>',
-      'share of the unpruned model, as a teacher, in the loss (default: 0)',
+      'weight of the unpruned model, as a teacher, in the loss (default: 0)',
       share,
     ),
-    numberOption('--temperature <t>', 'of teacher and student (default: 1)', {
+    numberOption('--temperature <t>', 'softmax temperature of teacher and student (default: 1)', {
       above: 0,
       max: pruneLimits.temperature,
     }),
     integerOption(
       '--bn-batches <n>',
-      'measure batch normalisation again after a cut (default: 0)',
+      'batches to measure batch normalisation with again after a cut (default: 0)',
       { min: 0, max: pruneLimits.batches },
     ),
   ]);

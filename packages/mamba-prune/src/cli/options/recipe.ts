@@ -2,6 +2,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { mostThreads, trainLimits } from '../../limits.js';
 import { augmentPresetNames } from '../../data/augment/options.js';
+import { usualAugment } from '../../data/datasets.js';
 import { UsageError } from '../../errors.js';
 import type { Precision } from '../../precision.js';
 import {
@@ -54,12 +55,16 @@ export function addRecipeOptions(
   const { epochs, lr } = defaults;
   command.optionsGroup(heading);
   for (const option of [
-    choiceOption('--preset <name>', 'a recipe for the data set', presetNames, 'none'),
-    integerOption('--epochs <n>', `passes over the data (default: ${epochsText(epochs)})`, {
-      min: epochs === 0 ? 0 : 1,
-      max: trainLimits.epochs,
-    }),
-    integerOption('--batch-size <n>', 'images per step (default: 128)', {
+    choiceOption('--preset <name>', 'training recipe made for the data set', presetNames, 'none'),
+    integerOption(
+      '--epochs <n>',
+      `number of passes over the training images (default: ${epochsText(epochs)})`,
+      {
+        min: epochs === 0 ? 0 : 1,
+        max: trainLimits.epochs,
+      },
+    ),
+    integerOption('--batch-size <n>', 'number of images per step (default: 128)', {
       min: 1,
       max: trainLimits.batchSize,
     }),
@@ -70,68 +75,101 @@ export function addRecipeOptions(
     }),
     numberOption(
       '--weight-decay <x>',
-      'but not of biases, norms, embeddings, A_log (default: 0.05; sgd 5e-4)',
+      'weight decay, without biases, norms, embeddings and A_log (default: 0.05; sgd 5e-4)',
       { min: 0, max: trainLimits.strength },
     ),
-    numberOption('--momentum <x>', 'of sgd (default: 0.9)', { min: 0, below: 1 }),
+    numberOption('--momentum <x>', 'momentum of sgd (default: 0.9)', { min: 0, below: 1 }),
     choiceOption(
       '--schedule <name>',
-      'of the learning rate',
+      'how the learning rate falls',
       ['cosine', 'constant', 'multistep'],
       'cosine',
     ),
-    integersOption('--milestones <e,e,...>', 'multistep: epochs after which the rate falls', {
-      min: 1,
-      max: trainLimits.epochs,
-    }),
-    numberOption('--gamma <x>', 'multistep: factor of each fall (default: 0.1)', {
-      above: 0,
-      max: 1,
-    }),
-    numberOption('--warmup-epochs <n>', 'of rising rate (default: a tenth of the epochs)', {
-      min: 0,
-      max: trainLimits.epochs,
-    }),
-    numberOption('--label-smoothing <x>', 'share spread over all classes (default: 0.1)', {
-      min: 0,
-      below: 1,
-    }),
-    numberOption('--clip-grad <norm>', 'largest norm of the gradients, 0: any (default: 1)', {
+    integersOption(
+      '--milestones <e,e,...>',
+      'multistep: epochs after which the learning rate falls',
+      {
+        min: 1,
+        max: trainLimits.epochs,
+      },
+    ),
+    numberOption(
+      '--gamma <x>',
+      'multistep: factor of the learning rate at each milestone (default: 0.1)',
+      {
+        above: 0,
+        max: 1,
+      },
+    ),
+    numberOption(
+      '--warmup-epochs <n>',
+      'number of first epochs in which the learning rate rises (default: a tenth of the epochs)',
+      {
+        min: 0,
+        max: trainLimits.epochs,
+      },
+    ),
+    numberOption(
+      '--label-smoothing <x>',
+      'share of the target that is spread over all classes (default: 0.1)',
+      {
+        min: 0,
+        below: 1,
+      },
+    ),
+    numberOption('--clip-grad <norm>', 'largest norm of the gradients; 0 allows any (default: 1)', {
       min: 0,
       max: trainLimits.strength,
     }),
-    numberOption('--ema <decay>', 'average the weights, 0.999 say (default: off)', {
-      min: 0,
-      below: 1,
-    }),
-    choiceOption('--augment <name>', 'augmentation', augmentPresetNames(), 'standard'),
-    numberOption('--mixup <alpha>', 'mix pairs of images (default: as --augment)', {
+    numberOption(
+      '--ema <decay>',
+      'average the weights with this decay, such as 0.999 (default: no average)',
+      {
+        min: 0,
+        below: 1,
+      },
+    ),
+    choiceOption(
+      '--augment <name>',
+      'how strongly images are augmented',
+      augmentPresetNames(),
+      'standard',
+    ),
+    numberOption('--mixup <alpha>', 'strength of mixing pairs of images (default: as --augment)', {
       min: 0,
       max: 1000,
     }),
-    numberOption('--cutmix <alpha>', 'paste parts of images (default: as --augment)', {
-      min: 0,
-      max: 1000,
-    }),
-    integerOption('--plain-epochs <n>', 'the last ones without mixup and cutmix (default: 0)', {
-      min: 0,
-      max: trainLimits.epochs,
-    }),
+    numberOption(
+      '--cutmix <alpha>',
+      'strength of pasting parts of other images (default: as --augment)',
+      {
+        min: 0,
+        max: 1000,
+      },
+    ),
+    integerOption(
+      '--plain-epochs <n>',
+      'number of last epochs without mixup and cutmix (default: 0)',
+      {
+        min: 0,
+        max: trainLimits.epochs,
+      },
+    ),
     choiceOption(
       '--plain-augment <name>',
-      'of the plain epochs',
+      'augmentation in the plain epochs',
       augmentPresetNames(),
       'as --augment',
     ),
-    integerOption('--train-images <n>', 'train on so many (default: all)', {
+    integerOption('--train-images <n>', 'train on this many images only (default: all)', {
       min: 1,
       max: trainLimits.images,
     }),
-    integerOption('--test-images <n>', 'evaluate on so many (default: all)', {
+    integerOption('--test-images <n>', 'evaluate on this many images only (default: all)', {
       min: 1,
       max: trainLimits.images,
     }),
-    integerOption('--eval-every <epochs>', 'epochs between evaluations (default: 1)', {
+    integerOption('--eval-every <epochs>', 'number of epochs between evaluations (default: 1)', {
       min: 1,
       max: trainLimits.epochs,
     }),
@@ -160,7 +198,7 @@ export function addRunOptions(command: Command): void {
     .addOption(
       new Option(
         '--resume [previous]',
-        'go on from the last checkpoint, or the one before',
+        'go on from the last checkpoint, or from the one before it',
       ).argParser((text: string) => {
         if (text === 'previous') return text;
         throw new InvalidArgumentError("Expected nothing or 'previous'.");
@@ -169,22 +207,29 @@ export function addRunOptions(command: Command): void {
     .option(
       '--restart',
       command.name() === 'prune'
-        ? "with --resume: begin anew if no checkpoint, or a round's model, can be read"
-        : 'with --resume: begin anew if no checkpoint can be read',
+        ? "with --resume: start over if no checkpoint, or a round's model, can be read"
+        : 'with --resume: start over if no checkpoint can be read',
     )
     .addOption(
-      new Option('--overwrite', 'replace the run in --out, and only a run').conflicts('resume'),
+      new Option(
+        '--overwrite',
+        'replace the run in --out; other files are never replaced',
+      ).conflicts('resume'),
     )
     .option('--auto-batch', 'halve batch size and learning rate until a step fits into memory')
     .option('--tensorboard', 'write event files for TensorBoard into the run too')
     .addOption(
-      numberOption('--checkpoint-every <minutes>', 'within epochs too (default: 10)', {
-        above: 0,
-        max: 1e6,
-      }),
+      numberOption(
+        '--checkpoint-every <minutes>',
+        'time between checkpoints within an epoch (default: 10)',
+        {
+          above: 0,
+          max: 1e6,
+        },
+      ),
     )
     .addOption(
-      integerOption('--data-threads <n>', 'threads that prepare images', {
+      integerOption('--data-threads <n>', 'number of threads that prepare images', {
         min: 0,
         max: mostThreads,
       }).default(0),
@@ -255,7 +300,7 @@ function plainRecipe(
     warmupEpochs: epochs / 10,
     labelSmoothing: 0.1,
     clipGradNorm: 1,
-    augment: dataset === 'imagenet' ? 'imagenet' : 'standard',
+    augment: usualAugment(dataset),
     epochs,
   };
 }

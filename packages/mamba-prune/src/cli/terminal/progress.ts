@@ -1,5 +1,5 @@
 import cliProgress from 'cli-progress';
-import { clock, digits, grouped } from './format.js';
+import { clock, digits, grouped } from '../../format.js';
 import { type CliIo, type Colours, type TextStream, coloursOf, columnsOf } from './io.js';
 import { printableLine } from './printable.js';
 import { visible } from './text.js';

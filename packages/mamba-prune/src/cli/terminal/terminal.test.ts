@@ -1,7 +1,7 @@
 import pc from 'picocolors';
 import { describe, expect, it } from 'vitest';
 import { bar } from './bars.js';
-import { bytes, clock, count, digits, milliseconds, percent } from './format.js';
+import { bytes, clock, count, digits, grouped, milliseconds, percent } from '../../format.js';
 import { guardedIo } from './guarded-io.js';
 import { wantsColour } from './io.js';
 import { Progress, renderProgress } from './progress.js';
@@ -32,6 +32,8 @@ describe('numbers', () => {
     expect(clock(3753)).toBe('1:02:33');
     expect(clock(NaN)).toBe('-:--');
     expect(digits(NaN)).toBe('-');
+    expect([digits(0), digits(0.99995), digits(1234.5)]).toEqual(['0', '1.00', '1,235']);
+    expect(grouped(1_234_567.4)).toBe('1,234,567');
   });
 });
 

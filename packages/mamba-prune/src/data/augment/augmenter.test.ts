@@ -2,7 +2,12 @@ import { describe, expect, it } from 'vitest';
 import { Random, Stage } from '../random.js';
 import { Augmenter } from './augmenter.js';
 import { drawMix, noMix } from './mix.js';
-import { augmentPreset, augmentPresetNames, type AugmentOptions, resolveAugment } from './options.js';
+import {
+  augmentPreset,
+  augmentPresetNames,
+  type AugmentOptions,
+  resolveAugment,
+} from './options.js';
 import { applyOp, RAND_AUGMENT_OPS } from './rand-augment.js';
 import { imageShape } from './shape.js';
 
@@ -15,7 +20,13 @@ const info = (channels: 1 | 3, side = 16) => ({
 const picture = (channels: 1 | 3, side = 16) =>
   Uint8Array.from({ length: channels * side * side }, (_, i) => (i * 37 + (i >> 3) * 11) & 255);
 
-function augmented(options: AugmentOptions, channels: 1 | 3, seed: number, epoch: number, sample: number) {
+function augmented(
+  options: AugmentOptions,
+  channels: 1 | 3,
+  seed: number,
+  epoch: number,
+  sample: number,
+) {
   const shape = imageShape(info(channels));
   const pixels = picture(channels);
   new Augmenter(resolveAugment(options, shape), shape, seed, false).apply(pixels, 0, epoch, sample);
@@ -57,7 +68,10 @@ describe.each([1, 3] as const)('Augmenter, %i channels', (channels) => {
     const shape = imageShape(info(channels));
     for (const op of RAND_AUGMENT_OPS) {
       for (const sign of [1, -1]) {
-        const canvas = { image: picture(channels), spare: new Uint8Array(picture(channels).length) };
+        const canvas = {
+          image: picture(channels),
+          spare: new Uint8Array(picture(channels).length),
+        };
         applyOp(canvas, shape, op, 0.9, sign, 'bilinear');
         const same = canvas.image.every((v, i) => v === picture(channels)[i]);
         // This picture has all values from 0 to 255 already, so autocontrast finds nothing to do.
@@ -82,8 +96,11 @@ describe('a strength of zero', () => {
 });
 
 describe('drawMix', () => {
-  const draw = (options: { mixup: number; cutmix: number; mixProbability: number }, batch: number, size = 8) =>
-    drawMix(noMix(), options, new Random(), { seed: 1, epoch: 2, batch }, size, 32, 32);
+  const draw = (
+    options: { mixup: number; cutmix: number; mixProbability: number },
+    batch: number,
+    size = 8,
+  ) => drawMix(noMix(), options, new Random(), { seed: 1, epoch: 2, batch }, size, 32, 32);
 
   it('is the same for the same batch and never mixes a sample with itself', () => {
     for (let batch = 0; batch < 50; batch++) {
@@ -106,8 +123,10 @@ describe('drawMix', () => {
   });
 
   it('takes one of the two kinds, as often as asked, and nothing for a single sample', () => {
-    const kinds = Array.from({ length: 400 }, (_, batch) =>
-      draw({ mixup: 1, cutmix: 1, mixProbability: 0.5 }, batch).kind);
+    const kinds = Array.from(
+      { length: 400 },
+      (_, batch) => draw({ mixup: 1, cutmix: 1, mixProbability: 0.5 }, batch).kind,
+    );
     const share = (kind: string) => kinds.filter((k) => k === kind).length / 400;
     // Deviation of a share of 400 is at most 0.025; three of these, and the seed is fixed.
     expect(Math.abs(share('none') - 0.5)).toBeLessThan(0.075);
@@ -118,13 +137,18 @@ describe('drawMix', () => {
 });
 
 describe('augmentation options', () => {
-  const resolve = (options: AugmentOptions) => () => resolveAugment(options, { height: 32, width: 32 });
+  const resolve = (options: AugmentOptions) => () =>
+    resolveAugment(options, { height: 32, width: 32 });
 
   it('are checked by name', () => {
-    expect(resolve({ padCrop: -1 })).toThrow('AugmentOptions: padCrop: got -1, expected an integer from 0 to 32.');
+    expect(resolve({ padCrop: -1 })).toThrow(
+      'AugmentOptions: padCrop: got -1, expected an integer from 0 to 32.',
+    );
     expect(resolve({ cutout: 1.5 })).toThrow('cutout: got 1.5, expected an integer from 0 to 64.');
     expect(resolve({ mixup: NaN })).toThrow('mixup: got NaN, expected a number from 0 to 100.');
-    expect(resolve({ mixProbability: 2 })).toThrow('mixProbability: got 2, expected a number from 0 to 1.');
+    expect(resolve({ mixProbability: 2 })).toThrow(
+      'mixProbability: got 2, expected a number from 0 to 1.',
+    );
     expect(resolve({ randAugment: { magnitude: 11 } })).toThrow('randAugment.magnitude: got 11');
     expect(resolve({ randAugment: { ops: -2 } })).toThrow('randAugment.ops: got -2');
     expect(resolve({ resizedCrop: { scale: [0.5, 2] } })).toThrow(
@@ -136,8 +160,14 @@ describe('augmentation options', () => {
 
   it('come in named recipes that fit the size', () => {
     expect(augmentPresetNames()).toEqual(['none', 'standard', 'strong', 'imagenet']);
-    expect(augmentPreset('standard', { height: 32, width: 32 })).toEqual({ padCrop: 4, flip: true });
-    expect(augmentPreset('strong', { height: 32, width: 32 })).toMatchObject({ padCrop: 4, cutout: 16 });
+    expect(augmentPreset('standard', { height: 32, width: 32 })).toEqual({
+      padCrop: 4,
+      flip: true,
+    });
+    expect(augmentPreset('strong', { height: 32, width: 32 })).toMatchObject({
+      padCrop: 4,
+      cutout: 16,
+    });
     for (const name of augmentPresetNames()) {
       expect(resolve(augmentPreset(name, { height: 32, width: 32 }))).not.toThrow();
     }

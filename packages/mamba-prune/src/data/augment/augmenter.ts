@@ -12,7 +12,7 @@ import type { ImageShape } from './shape.js';
  * Keeps its buffers: no pixels are allocated per image.
  */
 export class Augmenter {
-  readonly #random = new Random();
+  readonly #random: Random;
   readonly #canvas: Canvas;
   readonly #box: Box = { left: 0, top: 0, width: 0, height: 0 };
   readonly #bytes: number;
@@ -22,13 +22,18 @@ export class Augmenter {
   readonly #seed: number;
   readonly #cropped: boolean;
 
-  /** @param cropped - the images come already cropped (done while decoding) */
+  /**
+   * @param cropped - the images come already cropped (done while decoding)
+   * @param random - what draws; its state before does not matter
+   */
   constructor(
     options: ResolvedAugment,
     shape: ImageShape,
     seed: number,
     cropped: boolean,
+    random = new Random(),
   ) {
+    this.#random = random;
     this.#options = options;
     this.#shape = shape;
     this.#seed = seed;

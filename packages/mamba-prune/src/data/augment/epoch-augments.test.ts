@@ -46,8 +46,11 @@ describe('EpochAugments', () => {
   });
 
   it.each([
-    [{ fromEpoch: -1, augment: {} }, 'lastAugment: got fromEpoch -1, expected an integer from 0'],
-    [{ fromEpoch: 0.5, augment: {} }, 'got fromEpoch 0.5'],
+    [
+      { fromEpoch: -1, augment: {} },
+      'lastAugment: fromEpoch: got -1, expected an integer of at least 0',
+    ],
+    [{ fromEpoch: 0.5, augment: {} }, 'fromEpoch: got 0.5'],
     [{ fromEpoch: 1, augment: { padCrop: 9 } }, 'padCrop: got 9, expected an integer from 0 to 8'],
   ])('refuses %j', (last, message) => {
     expect(() => new EpochAugments({}, size, last)).toThrow(message);

@@ -1,6 +1,7 @@
 /** Augmentation that changes once: the last epochs of a training may have another one. */
 import { isDeepStrictEqual } from 'node:util';
-import { DataError } from '../errors.js';
+import { checksOf } from '../../checks.js';
+import { dataError } from '../errors.js';
 import { type AugmentOptions, type ResolvedAugment, resolveAugment } from './options.js';
 
 /** In place of the augmentation that the epochs before have. */
@@ -23,11 +24,7 @@ export class EpochAugments {
     size: { height: number; width: number },
     last?: LastAugment,
   ) {
-    if (last && !(Number.isInteger(last.fromEpoch) && last.fromEpoch >= 0)) {
-      throw new DataError(
-        `lastAugment: got fromEpoch ${last.fromEpoch}, expected an integer from 0.`,
-      );
-    }
+    if (last) checksOf('lastAugment', dataError).integer('fromEpoch', last.fromEpoch, { min: 0 });
     const own = resolveAugment(augment ?? {}, size);
     const other = last ? resolveAugment(last.augment, size) : own;
     // Batches have mixed targets in all epochs or in none, whatever a captured step reads them from. With
@@ -52,6 +49,9 @@ function mixes({ mixup, cutmix }: ResolvedAugment): boolean {
   return mixup > 0 || cutmix > 0;
 }
 
-function neverMixing(augment: ResolvedAugment, { mixup, cutmix }: ResolvedAugment): ResolvedAugment {
+function neverMixing(
+  augment: ResolvedAugment,
+  { mixup, cutmix }: ResolvedAugment,
+): ResolvedAugment {
   return { ...augment, mixup, cutmix, mixProbability: 0 };
 }

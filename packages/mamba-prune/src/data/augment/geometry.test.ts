@@ -13,11 +13,27 @@ const drawn = (run: (out: Uint8Array) => void, size = 9): number[] => {
 
 describe('shiftImage', () => {
   it('moves the picture and fills with the mean colour', () => {
-    expect(drawn((out) => { shiftImage(NINE, out, three, 1, 0); })).toEqual([2, 3, 99, 5, 6, 99, 8, 9, 99]);
-    expect(drawn((out) => { shiftImage(NINE, out, three, -2, -1); })).toEqual([99, 99, 99, 99, 99, 1, 99, 99, 4]);
-    expect(drawn((out) => { shiftImage(NINE, out, three, 0, 0); })).toEqual([...NINE]);
+    expect(
+      drawn((out) => {
+        shiftImage(NINE, out, three, 1, 0);
+      }),
+    ).toEqual([2, 3, 99, 5, 6, 99, 8, 9, 99]);
+    expect(
+      drawn((out) => {
+        shiftImage(NINE, out, three, -2, -1);
+      }),
+    ).toEqual([99, 99, 99, 99, 99, 1, 99, 99, 4]);
+    expect(
+      drawn((out) => {
+        shiftImage(NINE, out, three, 0, 0);
+      }),
+    ).toEqual([...NINE]);
     for (const far of [3, -3, 5, -5]) {
-      expect(drawn((out) => { shiftImage(NINE, out, three, far, 0); })).toEqual(new Array(9).fill(99));
+      expect(
+        drawn((out) => {
+          shiftImage(NINE, out, three, far, 0);
+        }),
+      ).toEqual(new Array(9).fill(99));
     }
   });
 });
@@ -46,21 +62,45 @@ describe('cutout', () => {
 
 describe.each(['bilinear', 'nearest'] as const)('affine maps, %s', (sampling) => {
   it('turn by quarter turns exactly, counter-clockwise', () => {
-    expect(drawn((out) => { rotate(NINE, out, three, sampling, 0); })).toEqual([...NINE]);
-    const quarter = drawn((out) => { rotate(NINE, out, three, sampling, 90); });
+    expect(
+      drawn((out) => {
+        rotate(NINE, out, three, sampling, 0);
+      }),
+    ).toEqual([...NINE]);
+    const quarter = drawn((out) => {
+      rotate(NINE, out, three, sampling, 90);
+    });
     expect(quarter).toEqual([3, 6, 9, 2, 5, 8, 1, 4, 7]);
-    const half = drawn((out) => { rotate(NINE, out, three, sampling, 180); });
+    const half = drawn((out) => {
+      rotate(NINE, out, three, sampling, 180);
+    });
     expect(half).toEqual([9, 8, 7, 6, 5, 4, 3, 2, 1]);
   });
 
   it('shear around the centre', () => {
-    expect(drawn((out) => { shear(NINE, out, three, sampling, 1, 0); })).toEqual([99, 1, 2, 4, 5, 6, 8, 9, 99]);
-    expect(drawn((out) => { shear(NINE, out, three, sampling, 0, 1); })).toEqual([99, 2, 6, 1, 5, 9, 4, 8, 99]);
+    expect(
+      drawn((out) => {
+        shear(NINE, out, three, sampling, 1, 0);
+      }),
+    ).toEqual([99, 1, 2, 4, 5, 6, 8, 9, 99]);
+    expect(
+      drawn((out) => {
+        shear(NINE, out, three, sampling, 0, 1);
+      }),
+    ).toEqual([99, 2, 6, 1, 5, 9, 4, 8, 99]);
   });
 
   it('translate and fill', () => {
-    expect(drawn((out) => { translate(NINE, out, three, sampling, 0, 1); })).toEqual([4, 5, 6, 7, 8, 9, 99, 99, 99]);
-    expect(drawn((out) => { translate(NINE, out, three, sampling, -9, 0); })).toEqual(new Array(9).fill(99));
+    expect(
+      drawn((out) => {
+        translate(NINE, out, three, sampling, 0, 1);
+      }),
+    ).toEqual([4, 5, 6, 7, 8, 9, 99, 99, 99]);
+    expect(
+      drawn((out) => {
+        translate(NINE, out, three, sampling, -9, 0);
+      }),
+    ).toEqual(new Array(9).fill(99));
   });
 });
 
@@ -83,7 +123,11 @@ describe('warpAffine', () => {
 describe('resizeBox', () => {
   it('gives the image itself for the whole box', () => {
     const whole = { left: 0, top: 0, width: 3, height: 3 };
-    expect(drawn((out) => { resizeBox(NINE, out, three, whole); })).toEqual([...NINE]);
+    expect(
+      drawn((out) => {
+        resizeBox(NINE, out, three, whole);
+      }),
+    ).toEqual([...NINE]);
   });
 
   it('enlarges a part without looking beyond it', () => {
@@ -91,13 +135,17 @@ describe('resizeBox', () => {
     const image = new Uint8Array(16).fill(255);
     image.set([10, 20], 5);
     image.set([30, 40], 9);
-    const out = drawn((o) => { resizeBox(image, o, shape, { left: 1, top: 1, width: 2, height: 2 }); }, 16);
+    const out = drawn((o) => {
+      resizeBox(image, o, shape, { left: 1, top: 1, width: 2, height: 2 });
+    }, 16);
     // Positions 0.75, 1.25, 1.75, 2.25 less 0 kept within the box: weights 0, 1/4, 3/4, 1.
     expect(out.slice(0, 4)).toEqual([10, 13, 18, 20]);
     expect(out.slice(12)).toEqual([30, 33, 38, 40]);
-    expect(drawn((o) => { resizeBox(image, o, shape, { left: 2, top: 2, width: 1, height: 1 }); }, 16)).toEqual(
-      new Array(16).fill(40),
-    );
+    expect(
+      drawn((o) => {
+        resizeBox(image, o, shape, { left: 2, top: 2, width: 1, height: 1 });
+      }, 16),
+    ).toEqual(new Array(16).fill(40));
   });
 });
 

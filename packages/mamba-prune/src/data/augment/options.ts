@@ -1,4 +1,5 @@
-import { DataError } from '../errors.js';
+import { checksOf } from '../../checks.js';
+import { DataError, dataError } from '../errors.js';
 import { didYouMean } from '../suggest.js';
 import type { Sampling } from './geometry.js';
 
@@ -50,13 +51,14 @@ export function resolveAugment(
   const ops = options.randAugment?.ops ?? 2;
   const magnitude = options.randAugment?.magnitude ?? 9;
   const { padCrop = 0, cutout = 0, mixup = 0, cutmix = 0, mixProbability = 1 } = options;
-  checkNumber('padCrop', padCrop, 0, side, true);
-  checkNumber('cutout', cutout, 0, 2 * side, true);
-  checkNumber('randAugment.ops', ops, 0, 16, true);
-  checkNumber('randAugment.magnitude', magnitude, 0, 10, false);
-  checkNumber('mixup', mixup, 0, 100, false);
-  checkNumber('cutmix', cutmix, 0, 100, false);
-  checkNumber('mixProbability', mixProbability, 0, 1, false);
+  const { number, integer } = checksOf('AugmentOptions', dataError);
+  integer('padCrop', padCrop, { min: 0, max: side });
+  integer('cutout', cutout, { min: 0, max: 2 * side });
+  integer('randAugment.ops', ops, { min: 0, max: 16 });
+  number('randAugment.magnitude', magnitude, { min: 0, max: 10 });
+  number('mixup', mixup, { min: 0, max: 100 });
+  number('cutmix', cutmix, { min: 0, max: 100 });
+  number('mixProbability', mixProbability, { min: 0, max: 1 });
   if (crop && padCrop > 0) {
     throw new DataError(
       'AugmentOptions: got both resizedCrop and padCrop, expected one of them. Leave one out.',
@@ -73,20 +75,6 @@ export function resolveAugment(
     mixProbability,
     sampling: options.sampling ?? 'bilinear',
   };
-}
-
-function checkNumber(
-  name: string,
-  value: number,
-  low: number,
-  high: number,
-  whole: boolean,
-): void {
-  if (value >= low && value <= high && (!whole || Number.isInteger(value))) return;
-  const kind = whole ? 'an integer' : 'a number';
-  throw new DataError(
-    `AugmentOptions: ${name}: got ${value}, expected ${kind} from ${low} to ${high}.`,
-  );
 }
 
 function checkPair(name: string, [low, high]: readonly [number, number], most: number): void {

@@ -1,8 +1,16 @@
-import { callOperator, fromTypedArray, scope, type Tensor, tensor, TorchError } from '@mamba-prune/libtorch';
+import {
+  callOperator,
+  fromTypedArray,
+  scope,
+  type Tensor,
+  tensor,
+  TorchError,
+} from '@mamba-prune/libtorch';
 import { describe, expect, it } from 'vitest';
 import type { AugmentOptions } from '../augment/options.js';
 import { augmentPreset } from '../augment/options.js';
 import { RAND_AUGMENT_OPS } from '../augment/rand-augment.js';
+import { MemorySplit } from '../memory-split.js';
 import { Stage } from '../random.js';
 import { PhiloxRandom, philox } from './testing/philox.js';
 import { makeImages, type ReferenceData, referenceBatch } from './testing/reference.js';
@@ -102,9 +110,7 @@ const large = makeImages(4, { channels: 3, height: 224, width: 200 });
 
 describe('the random words', () => {
   it('are those of Philox4x32-10, by the known answers of its authors', () => {
-    expect(philox([0, 0, 0, 0], [0, 0])).toEqual([
-      0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8,
-    ]);
+    expect(philox([0, 0, 0, 0], [0, 0])).toEqual([0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]);
     const ones = 0xffffffff;
     expect(philox([ones, ones, ones, ones], [ones, ones])).toEqual([
       0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd,
@@ -268,10 +274,7 @@ describe('augment_batch', () => {
     for (const kind of ['mixup', 'cutmix'] as const) {
       // Image i is all of level 30 i and of class i, so that a mean of pixels tells the shares.
       const bytes = Uint8Array.from({ length: 8 * 16 }, (_, i) => 30 * (i >> 4));
-      const split = Object.assign(Object.create(flat.split) as typeof flat.split, {
-        read: () => bytes.slice(),
-        label: (i: number) => i,
-      });
+      const split = new MemorySplit(bytes, [0, 1, 2, 3, 4, 5, 6, 7], 16);
       const data = { info: flat.info, split };
       for (const step of [0, 1, 2, 3]) {
         const { images, targets } = augmentBatch(data, { augment: { [kind]: 1 }, seed: step });
@@ -291,11 +294,7 @@ describe('augment_batch', () => {
     // A ramp tells how it was moved: column x has level 10 x, the fill is 115.
     const info = { ...makeImages(1, { channels: 1, height: 1, width: 9 }).info };
     const row = Uint8Array.from({ length: 9 }, (_, x) => 10 * x + 10);
-    const { split } = makeImages(1, { channels: 1, height: 1, width: 9 });
-    const data = {
-      info,
-      split: Object.assign(Object.create(split) as typeof split, { read: () => row.slice() }),
-    };
+    const data = { info, split: new MemorySplit(row, Uint8Array.of(0), row.length) };
     const shifts = new Map<number, number>();
     let flipped = 0;
     const runs = 1500;
@@ -338,15 +337,31 @@ describe('augment_batch', () => {
 
 describe('augment_batch refuses', () => {
   const bad: [string, Case, RegExp][] = [
-    ['an image that is not there', { order: [0, 48] }, /image 48 in row 1 of order, expected 0 to 47/],
+    [
+      'an image that is not there',
+      { order: [0, 48] },
+      /image 48 in row 1 of order, expected 0 to 47/,
+    ],
     ['a negative image', { order: [-1] }, /image -1 in row 0/],
     ['an empty order', { order: [] }, /order of shape \[0\]/],
     ['a batch beyond the order', { order: [1], globalBatch: 2 }, /global_batch 2, .* from 1 to 1/],
-    ['rows beyond the batch', { firstRow: 40, batch: 9 }, /batch 9, expected an integer from 1 to 8/],
+    [
+      'rows beyond the batch',
+      { firstRow: 40, batch: 9 },
+      /batch 9, expected an integer from 1 to 8/,
+    ],
     ['no rows', { batch: 0 }, /batch 0, expected an integer from 1/],
     ['a first row beyond the batch', { firstRow: 48, batch: 1 }, /first_row 48/],
-    ['a type of whole numbers', { dtype: 'int64' }, /output dtype Long, expected float32, bfloat16/],
-    ['a label of no class', { augment: { mixup: 1 }, classes: 1 }, /label \d of image \d+, expected 0/],
+    [
+      'a type of whole numbers',
+      { dtype: 'int64' },
+      /output dtype Long, expected float32, bfloat16/,
+    ],
+    [
+      'a label of no class',
+      { augment: { mixup: 1 }, classes: 1 },
+      /label \d of image \d+, expected 0/,
+    ],
     ['a crop beyond the image', { augment: { padCrop: 13 } }, /pad_crop 13, .* from 0 to 12/],
     ['too much cutout', { augment: { cutout: 25 } }, /cutout 25/],
     ['too many operations', { augment: { randAugment: { ops: 17 } } }, /rand_ops 17/],
@@ -380,12 +395,28 @@ describe('augment_batch refuses', () => {
     expect(call(0, () => tensor([[[[1, 2]]], [[[3, 4]]]], { dtype: 'uint8' }))).toHaveLength(3);
     expect(() => call(0, () => tensor([[[[1]]]]))).toThrow(/images of dtype Float, expected Byte/);
     expect(() => call(0, () => tensor([1], { dtype: 'uint8' }))).toThrow(/images of shape \[1\]/);
-    expect(() => call(1, () => tensor([0], int))).toThrow(/labels of shape \[1\], expected \[count\]/);
+    expect(() => call(1, () => tensor([0], int))).toThrow(
+      /labels of shape \[1\], expected \[count\]/,
+    );
     expect(() => call(2, () => tensor([1, 0]))).toThrow(/order of dtype Float, expected Long/);
-    expect(() => call(2, () => tensor([[1, 0], [0, 1]], int).select(1, 0))).toThrow(/not contiguous/);
+    expect(() =>
+      call(2, () =>
+        tensor(
+          [
+            [1, 0],
+            [0, 1],
+          ],
+          int,
+        ).select(1, 0),
+      ),
+    ).toThrow(/not contiguous/);
     expect(() => call(3, () => tensor([0, 0], int))).toThrow(/state of shape \[2\]/);
-    expect(() => call(4, () => tensor([0.5, 1]))).toThrow(/mean of shape \[2\], expected \[channels\]/);
-    expect(() => call(5, () => tensor([0.5], { requiresGrad: true }))).toThrow(/std that requires grad/);
+    expect(() => call(4, () => tensor([0.5, 1]))).toThrow(
+      /mean of shape \[2\], expected \[channels\]/,
+    );
+    expect(() => call(5, () => tensor([0.5], { requiresGrad: true }))).toThrow(
+      /std that requires grad/,
+    );
     expect(() => call(5, () => tensor([0.5], { dtype: 'float64' }))).toThrow(/std of dtype Double/);
   });
 

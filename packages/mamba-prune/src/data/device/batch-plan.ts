@@ -1,7 +1,10 @@
 // Which samples make up which batch, and which of them are this worker's.
+import { checksOf } from '../../checks.js';
+import { dataLimits } from '../../limits.js';
+import { type OptionKinds, requireOptions } from '../../option-checks.js';
 import { EpochAugments, type LastAugment } from '../augment/epoch-augments.js';
 import type { AugmentOptions } from '../augment/options.js';
-import { DataError } from '../errors.js';
+import { DataError, dataError } from '../errors.js';
 import { checkSeed, epochPermutation } from '../random.js';
 import type { DatasetInfo } from '../types.js';
 import type { ImageDType } from './augment-op.js';
@@ -26,6 +29,20 @@ export interface DeviceBatchOptions {
   /** Workers that share each batch; default 1. */
   workers?: number;
 }
+
+const batchKinds: OptionKinds<DeviceBatchOptions & { readonly device: string }> = {
+  batchSize: 'number',
+  shuffle: 'boolean',
+  seed: 'number',
+  augment: 'object',
+  lastAugment: 'object',
+  dropLast: 'boolean',
+  dtype: 'string',
+  rank: 'number',
+  workers: 'number',
+  // Of batches that are streamed.
+  device: 'string',
+};
 
 /** Rows of one batch. */
 export interface BatchRows {
@@ -62,14 +79,14 @@ export class BatchPlan {
   ) {
     this.#where = where;
     this.#length = length;
+    requireOptions(where, options, batchKinds, ['batchSize'], dataError);
     const { batchSize, seed = 0, rank = 0, workers = 1, dtype = 'float32' } = options;
-    this.#check('batchSize', batchSize, 1, 2 ** 24);
-    this.#check('workers', workers, 1, 2 ** 20);
-    this.#check('rank', rank, 0, workers - 1);
+    const { integer, oneOf } = checksOf(where, dataError);
+    integer('batchSize', batchSize, { min: 1, max: dataLimits.deviceBatch });
+    integer('workers', workers, { min: 1, max: dataLimits.workers });
+    integer('rank', rank, { min: 0, max: workers - 1 });
     checkSeed(where, seed);
-    if (!['float32', 'bfloat16', 'float16'].includes(dtype)) {
-      throw this.error(`dtype ${dtype}, expected float32, bfloat16 or float16.`);
-    }
+    oneOf('dtype', dtype, ['float32', 'bfloat16', 'float16']);
     if (length === 0) throw this.error('an empty split, expected at least 1 image.');
     if (batchSize % workers !== 0) {
       throw this.error(
@@ -98,9 +115,7 @@ export class BatchPlan {
 
   /** Whether all batches have the same number of rows on every worker, as a graph needs. */
   get isEven(): boolean {
-    return (
-      this.samplesPerEpoch % this.globalBatch === 0 && this.globalBatch % this.workers === 0
-    );
+    return this.samplesPerEpoch % this.globalBatch === 0 && this.globalBatch % this.workers === 0;
   }
 
   /** This worker's rows of a batch; of a last batch that is not full, about its share. */
@@ -121,8 +136,9 @@ export class BatchPlan {
 
   /** @throws DataError unless the epoch has such a batch; the end of the epoch counts as one */
   checkPlace(epoch: number, startBatch: number): void {
-    this.#check('epoch', epoch, 0, 2 ** 32 - 1);
-    if (Number.isInteger(startBatch) && startBatch >= 0 && startBatch <= this.batchesPerEpoch) return;
+    checksOf(this.#where, dataError).integer('epoch', epoch, { min: 0, max: 2 ** 32 - 1 });
+    if (Number.isInteger(startBatch) && startBatch >= 0 && startBatch <= this.batchesPerEpoch)
+      return;
     throw this.error(
       `start batch ${startBatch}, expected 0 to ${this.batchesPerEpoch}. ` +
         'Was the checkpoint made with another data set or batch size?',
@@ -131,10 +147,5 @@ export class BatchPlan {
 
   error(given: string): DataError {
     return new DataError(`${this.#where}: got ${given}`);
-  }
-
-  #check(name: string, value: number, least: number, most: number): void {
-    if (Number.isInteger(value) && value >= least && value <= most) return;
-    throw this.error(`${name} ${value}, expected an integer from ${least} to ${most}.`);
   }
 }

@@ -254,12 +254,20 @@ describe('DeviceBatches', () => {
 
   it('refuses options that make no sense', async () => {
     const bad: [DeviceBatchOptions, RegExp][] = [
-      [{ batchSize: 0 }, /batchSize 0/],
+      [{ batchSize: 0 }, /batchSize: got 0, expected an integer from 1 to 16777216/],
       [{ batchSize: 8, workers: 3 }, /batchSize 8 for 3 workers.* Choose 9/],
-      [{ batchSize: 8, rank: 2, workers: 2 }, /rank 2, expected an integer from 0 to 1/],
+      [{ batchSize: 8, rank: 2, workers: 2 }, /rank: got 2, expected an integer from 0 to 1/],
       [{ batchSize: 27, dropLast: true }, /batchSize 27 with dropLast, expected at most/],
-      [{ batchSize: 8, seed: -1 }, /seed -1/],
-      [{ batchSize: 8, dtype: 'float64' as 'float32' }, /dtype float64/],
+      [
+        { batchSize: 8, worldSize: 2 } as object as DeviceBatchOptions,
+        /got the option 'worldSize'/,
+      ],
+      [{} as DeviceBatchOptions, /DeviceBatches: got options without batchSize/],
+      [{ batchSize: 8, seed: -1 }, /seed: got -1/],
+      [
+        { batchSize: 8, dtype: 'float64' as 'float32' },
+        /dtype: got 'float64', expected one of float32, bfloat16, float16/,
+      ],
       [{ batchSize: 8, augment: { padCrop: 7 } }, /padCrop: got 7/],
     ];
     const split = await upload();
@@ -272,7 +280,7 @@ describe('DeviceBatches', () => {
     }).toThrow(/start batch 5, expected 0 to 4/);
     expect(() => {
       batches.seek(-1);
-    }).toThrow(/epoch -1/);
+    }).toThrow(/epoch: got -1/);
     batches.dispose();
     split.dispose();
   });

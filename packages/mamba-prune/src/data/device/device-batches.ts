@@ -29,10 +29,7 @@ export class DeviceBatches implements DeviceBatchSource {
    * @throws DataError for options out of range, and for a resized crop of images that are cut while
    *   decoding (`whyNotOnDevice`)
    */
-  constructor(
-    split: DeviceSplit,
-    options: DeviceBatchOptions,
-  ) {
+  constructor(split: DeviceSplit, options: DeviceBatchOptions) {
     this.#split = split;
     const { info, device } = split;
     const plan = new BatchPlan('DeviceBatches', split.length, info, options);

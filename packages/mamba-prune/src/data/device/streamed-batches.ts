@@ -1,5 +1,12 @@
 import { setImmediate as turn } from 'node:timers/promises';
-import { arange, callOperator, fromTypedArray, ops, scope, type Tensor } from '@mamba-prune/libtorch';
+import {
+  arange,
+  callOperator,
+  fromTypedArray,
+  ops,
+  scope,
+  type Tensor,
+} from '@mamba-prune/libtorch';
 import type { ResolvedAugment } from '../augment/options.js';
 import type { DatasetInfo, ImageSplit, RandomCrop } from '../types.js';
 import { augmentInto } from './augment-op.js';
@@ -47,11 +54,7 @@ export class StreamedBatches implements DeviceBatchSource {
   readonly #options: StreamedBatchOptions;
 
   /** @throws DataError for options out of range, an empty split, or labels without a class */
-  constructor(
-    split: ImageSplit,
-    info: DatasetInfo,
-    options: StreamedBatchOptions,
-  ) {
+  constructor(split: ImageSplit, info: DatasetInfo, options: StreamedBatchOptions) {
     this.#split = split;
     this.#info = info;
     this.#options = options;
@@ -106,11 +109,7 @@ export class StreamedBatches implements DeviceBatchSource {
     return { crop, augment: { ...augment, resizedCrop: undefined } };
   }
 
-  async #read(
-    order: Uint32Array,
-    index: number,
-    crop: RandomCrop | undefined,
-  ): Promise<RawBatch> {
+  async #read(order: Uint32Array, index: number, crop: RandomCrop | undefined): Promise<RawBatch> {
     const split = this.#split;
     const plan = this.#plan;
     const labels = this.#labels;

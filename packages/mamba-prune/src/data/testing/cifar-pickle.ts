@@ -8,7 +8,8 @@ const bytes = (text: string): Buffer => Buffer.from(text, 'latin1');
 /** `str` of Python 2. */
 function text(value: Uint8Array | string): Buffer {
   const content = Buffer.from(value as string, 'latin1');
-  if (content.length < 256) return Buffer.concat([bytes('U'), Buffer.from([content.length]), content]);
+  if (content.length < 256)
+    return Buffer.concat([bytes('U'), Buffer.from([content.length]), content]);
   const head = bytes('T    ');
   head.writeUInt32LE(content.length, 1);
   return Buffer.concat([head, content]);
@@ -20,7 +21,8 @@ function integer(value: number): Buffer {
   return head;
 }
 
-const list = (items: readonly Buffer[]): Buffer => Buffer.concat([bytes(']('), ...items, bytes('e')]);
+const list = (items: readonly Buffer[]): Buffer =>
+  Buffer.concat([bytes(']('), ...items, bytes('e')]);
 
 export interface PickledArrayOptions {
   readonly dtype?: string;
@@ -33,7 +35,11 @@ export function array(
   { dtype = 'u1', fortran = false }: PickledArrayOptions = {},
 ): Buffer {
   return Buffer.concat([
-    ...[bytes('cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\0t'), text('b'), bytes('tR')],
+    ...[
+      bytes('cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\0t'),
+      text('b'),
+      bytes('tR'),
+    ],
     ...[bytes('(K\x01('), ...shape.map(integer), bytes('t')],
     ...[bytes('cnumpy\ndtype\n('), text(dtype), bytes('K\0K\x01tR(K\x03'), text('|'), bytes('NNN')],
     ...[integer(-1), integer(-1), bytes('K\0tb'), fortran ? bytes('\x88') : bytes('\x89')],
@@ -51,7 +57,11 @@ export const names = (values: readonly string[]): Buffer => list(values.map(text
 export const integers = (values: readonly number[]): Buffer => list(values.map(integer));
 
 /** Record r of file f: class r mod classes, red all r, green all f, blue 0, 1, 2 ... */
-export function batch(spec: CifarSpec, count: number, f: number): { pixels: Buffer; labels: number[] } {
+export function batch(
+  spec: CifarSpec,
+  count: number,
+  f: number,
+): { pixels: Buffer; labels: number[] } {
   const pixels = Buffer.alloc(count * 3072);
   for (let r = 0; r < count; r++) {
     const at = r * 3072;

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { type Dataset, type DatasetInfo, MemorySplit } from '../../data/index.js';
 import { Random, Stage } from '../../data/random.js';
 import { readCheckpoint } from '../checkpoint.js';
-import type { MetricsLine, RunDescription, RunFolder, TrainOptions } from '../index.js';
+import type { MetricsLine, RunDescription, RunFolder, TrainHooks, TrainOptions } from '../index.js';
 
 export const SIDE = 6;
 const CLASSES = ['left', 'middle', 'right'];
@@ -77,6 +77,25 @@ export const toyOptions: TrainOptions = {
 };
 
 export const toyRun: RunDescription = { command: 'train', args: ['train', 'toy'], seed: 3 };
+
+/** Stops after so many steps of the whole training: hooks and a signal to train with. */
+export function stopAfter(count: number): {
+  readonly hooks: Pick<TrainHooks, 'onStep'>;
+  readonly signal: AbortSignal;
+} {
+  const stop = new AbortController();
+  const onStep: TrainHooks['onStep'] = ({ epoch, stepsPerEpoch, step }) => {
+    if ((epoch - 1) * stepsPerEpoch + step === count) stop.abort();
+  };
+  return { hooks: { onStep }, signal: stop.signal };
+}
+
+/** `outcomeOf` a run that is released, without how its steps were given to the device. */
+export function outcomeWithoutGraph(run: RunFolder) {
+  run.release();
+  const { metrics, ...rest } = outcomeOf(run);
+  return { ...rest, metrics: metrics.map((line) => ({ ...(line as object), graph: undefined })) };
+}
 
 /** A folder of its own, and how to remove it. */
 export function temporaryFolder(): { path: string; remove: () => void } {

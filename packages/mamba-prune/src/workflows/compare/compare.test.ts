@@ -10,7 +10,8 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { FileLock } from '../../training/lock.js';
+import { buildPage } from '../../../../report/src/testing/build-page.js';
+import { FileLock } from '../../files/lock.js';
 import { readPruningRecord } from '../prune/record.js';
 import { type CompareControl, type CompareHooks, type CompareRequest, compare } from './compare.js';
 import type { CompareResults } from './results.js';
@@ -35,6 +36,8 @@ const resultsOf = (out: string): CompareResults =>
   JSON.parse(readFileSync(join(out, 'results.json'), 'utf8')) as CompareResults;
 
 beforeAll(async () => {
+  // What draws the picture is in its bundle.
+  buildPage();
   folder = mkdtempSync(join(tmpdir(), 'mp-compare-'));
   const images = join(folder, 'images');
   await writeTinyImages(images);

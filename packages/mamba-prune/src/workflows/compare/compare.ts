@@ -100,7 +100,10 @@ export interface Comparison {
   readonly finished: boolean;
   readonly settings: CompareSettings;
   readonly results: CompareResults;
-  /** Absolute path of the folder, with results.md, results.json, accuracy-macs.svg and .png. */
+  /**
+   * Absolute path of the folder, with results.md and results.json; with accuracy-macs.svg and .png where
+   * `@mamba-prune/report` is installed, which draws them.
+   */
   readonly path: string;
 }
 

@@ -4,7 +4,7 @@
 //     seed-0/base             the dense training of a seed: a run of `train`
 //     seed-0/dense, ...       the methods: runs of `prune`
 //     results.json, .md       what came out, rewritten whenever a run ends
-//     accuracy-macs.svg, .png
+//     accuracy-macs.svg, .png the picture, where the package that draws it is installed
 //     compare.lock            while a process works on it
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -13,8 +13,8 @@ import { z } from 'zod';
 import { isWrongName, makeFolder } from '../../files/folder.js';
 import { UsageError } from '../../errors.js';
 import { type Environment, describeEnvironment } from '../../training/environment.js';
-import { RunFolderError } from '../../training/errors.js';
-import { FileLock } from '../../training/lock.js';
+import { RunFolderError, lockedFolder } from '../../training/errors.js';
+import { FileLock, LockedError } from '../../files/lock.js';
 import { stableJson } from '../../training/options.js';
 import { RunFolder } from '../../training/run-folder.js';
 import { withTodaysNames } from '../earlier-names.js';
@@ -80,7 +80,7 @@ export class CompareFolder {
       makeFolder(path);
       lock = FileLock.acquire(join(path, 'compare.lock'), path);
     } catch (error) {
-      if (error instanceof RunFolderError) throw error;
+      if (error instanceof LockedError) throw lockedFolder(error);
       throw new RunFolderError(path, `compare: cannot write ${path}: ${systemReason(error)}`, {
         cause: error,
         isUsage: isWrongName(error),

@@ -2,8 +2,8 @@
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { RunFolderError } from '../../training/errors.js';
-import { FileLock } from '../../training/lock.js';
+import { RunFolderError, lockedFolder } from '../../training/errors.js';
+import { FileLock, LockedError } from '../../files/lock.js';
 import { stableJson } from '../../training/options.js';
 import { RunFolder } from '../../training/run-folder.js';
 import type { StepInfo } from '../../training/types.js';
@@ -122,7 +122,8 @@ async function unlocked(out: string, signal: AbortSignal, seconds = 60): Promise
       FileLock.acquire(join(out, 'run.lock'), out).release();
       return;
     } catch (error) {
-      if (!(error instanceof RunFolderError) || left <= 0) throw error;
+      if (!(error instanceof LockedError)) throw error;
+      if (left <= 0) throw lockedFolder(error);
     }
     await sleep(200, undefined, { signal });
   }

@@ -1,15 +1,20 @@
 // The files of a comparison's results: JSON, Markdown, SVG, PNG.
 import { writeFileAtomic } from '@mamba-prune/libtorch';
 import { modelLabel } from '../../models/model-label.js';
-import { chartToPng, drawChart } from './chart.js';
-import type { ChartPoint } from './chart-spec.js';
-import { chartStyles } from './chart-style.js';
+import { type PictureHeading, loadReportPackage } from '../../report-package.js';
 import type { CompareFolder } from './folder.js';
 import { type CompareResults, type MethodResult, type MethodTest, sizeSpread } from './results.js';
 import { type CompareMethod, type CompareSettings, percentName } from './settings.js';
 
-/** As tables and the picture call a method. */
-export const methodLabel = (method: CompareMethod): string => chartStyles[method]?.label ?? method;
+const methodLabels: Readonly<Record<CompareMethod, string>> = {
+  dense: 'dense',
+  oneshot: 'one-shot',
+  refill: 'Refill',
+  rsst: 'RSST',
+};
+
+/** As tables call a method. */
+export const methodLabel = (method: CompareMethod): string => methodLabels[method];
 
 /** `70% of ssm and mlp` */
 export const removedText = (rate: number, targets: readonly string[]): string =>
@@ -74,41 +79,30 @@ export async function writeResults(
   writeFileAtomic(folder.file('results.md'), markdown(settings, results, command));
   if (!chart || results.methods.length === 0) return undefined;
   try {
-    const svg = await drawResults(settings, results);
+    const { drawComparison } = await loadReportPackage('the picture needs');
+    const { svg, png } = await drawComparison(results, headingOf(settings));
     writeFileAtomic(folder.file('accuracy-macs.svg'), svg);
-    writeFileAtomic(folder.file('accuracy-macs.png'), await chartToPng(svg));
+    writeFileAtomic(folder.file('accuracy-macs.png'), png);
     return undefined;
   } catch (error) {
-    // A pack for a GPU server is without the packages that draw; the numbers are what matters.
-    return `The picture was not drawn: ${(error as Error).message.split('\n')[0] ?? ''}`;
+    // A pack for a GPU server is without what draws; the numbers are what matters.
+    const reason = (error as Error).message.split('\n')[0]?.replace(/\.$/, '') ?? '';
+    return `accuracy-macs.svg and .png were not written: ${reason}. The same command again draws them.`;
   }
 }
 
-/** The picture of accuracy against MACs. @returns the text of an SVG file */
-export function drawResults(
-  { seeds, train, finetune }: CompareSettings,
-  { methods, runs }: CompareResults,
-): Promise<string> {
-  const points = methods.map(({ method, rate, macs, deviation }): ChartPoint => ({
-    method,
-    size: rate === 0 ? 'dense' : `${percentName(rate)}% removed`,
-    macs,
-    accuracies: runs
-      .filter((run) => run.method === method && run.rate === rate)
-      .map(({ accuracy }) => accuracy),
-    deviation: deviation ?? NaN,
-  }));
+function headingOf({ seeds, train, finetune }: CompareSettings): PictureHeading {
   const shown =
     seeds.length === 1
       ? 'One seed.'
       : `Mean of ${seeds.length} seeds (small dots) with one standard deviation.`;
-  return drawChart(points, {
+  return {
     title: `Accuracy against cost: ${modelLabel(train.arch, train.model)} on ${train.dataset}`,
-    subtitle: [
+    lines: [
       `${shown} Methods of one size stand side by side.`,
       `${train.recipe.epochs} epochs dense, then ${finetune.epochs} for every method.`,
     ],
-  });
+  };
 }
 
 /** A table of the methods, the tests, and every run. */

@@ -5,7 +5,7 @@ import type { ModelInfo } from '../../models/model-file.js';
 import type { KeptUnits } from '../../models/groups.js';
 import { type TensorCut, pruneModel, tensorCut } from '../../pruning/surgery.js';
 import { reestimateBatchNorm } from '../../training/reestimate-bn.js';
-import { evaluateModel } from '../evaluate-model.js';
+import { evaluateModel } from '../../inference/evaluate-model.js';
 import { composeKept, encodeKept } from './kept-units.js';
 import { type PruneJob, importOfRewind, rewoundWidths } from './job.js';
 import type { Standing } from './source.js';

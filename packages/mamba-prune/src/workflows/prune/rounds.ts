@@ -14,7 +14,7 @@ import { setImmediate } from 'node:timers/promises';
 import type { ImageModel } from '../../models/image-model.js';
 import { type ModelInfo, saveModel } from '../../models/model-file.js';
 import type { KeptUnits } from '../../models/groups.js';
-import { type RsstHooks, doomedUnits, rsstHooks } from '../../pruning/rsst/index.js';
+import { type RsstHooks, doomedUnits } from '../../pruning/rsst/index.js';
 import { tensorboardHooks } from '../../logging/tensorboard.js';
 import { composeHooks } from '../../training/compose-hooks.js';
 import type { RunFolder } from '../../training/run-folder.js';
@@ -25,6 +25,7 @@ import { cutPath, roundPath } from './files.js';
 import { phaseEpochs } from './phase-epochs.js';
 import type { PhaseHooks, PruneHooks, PrunePhase } from './hooks.js';
 import type { PruneJob } from './job.js';
+import { pullingHooks } from './pulling.js';
 import type { Standing } from './source.js';
 import { type PruningRecord, type RoundRecord, writePruningRecord } from './record.js';
 import { chooseWanted } from './choose-round-units.js';
@@ -134,20 +135,15 @@ export class Rounds {
   }
 
   /** What pulls on the units. @param epoch - regularised epochs that are done */
-  async #pull(round: number, epoch: number): Promise<RsstHooks> {
+  async #pull(round: number, epoch: number): Promise<RsstHooks | undefined> {
     const job = this.#job;
     const standing = this.#standing;
-    const { rsst, rates } = job.settings;
-    const { schedule, strength, exponent, norm, apply } = rsst as NonNullable<typeof rsst>;
-    const groups = standing.model.pruningGroups();
-    return rsstHooks(standing.model, groups, {
-      ...{ schedule, strength, exponent, norm, apply },
-      targets: Object.keys(rates),
-      ...(rsst?.lrThrough && { epochs: rsst.epochs }),
-      ...(rsst?.units === 'doomed' && {
-        units: doomedUnits(groups, await this.#wanted(round, epoch)),
-      }),
-    });
+    const { model } = standing;
+    const units =
+      job.settings.rsst?.units === 'doomed'
+        ? doomedUnits(model.pruningGroups(), await this.#wanted(round, epoch))
+        : undefined;
+    return pullingHooks(job.settings, model, units);
   }
 
   /** The units that stay, as they are chosen after `epoch` regularised epochs, and kept in the record. */
@@ -294,7 +290,7 @@ function lastRound({ rounds }: PruningRecord): RoundRecord {
 
 /** What one training of a run has of its own. */
 interface PhaseParts {
-  readonly added?: RsstHooks;
+  readonly added?: RsstHooks | undefined;
   readonly own: Pick<TrainHooks, 'saveModel' | 'distillation'>;
   /** Of one training that the cut divides. */
   readonly part?: Pick<TrainControl, 'untilEpoch' | 'continues'> | undefined;

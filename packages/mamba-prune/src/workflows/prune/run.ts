@@ -1,11 +1,13 @@
 // Prunes a model in one or more rounds, into the folder of a run.
 import { rmSync } from 'node:fs';
+import { datasetRecord } from '../../data/datasets.js';
 import { UsageError } from '../../errors.js';
 import { writeEventFile } from '../../logging/tensorboard.js';
 import type { ImageModel } from '../../models/image-model.js';
 import type { ModelInfo } from '../../models/model-file.js';
 import { requireOptions } from '../../option-checks.js';
 import { type FittedBatch, fitBatchSize } from '../../training/auto-batch.js';
+import { composeHooks } from '../../training/compose-hooks.js';
 import { resolveTrainOptions } from '../../training/options.js';
 import { RunFolder } from '../../training/run-folder.js';
 import type { TrainResult } from '../../training/types.js';
@@ -21,6 +23,7 @@ import {
   pruneSettingsKinds,
   resolvePruneSettings,
 } from './settings.js';
+import { pullingHooks } from './pulling.js';
 import { type PruningRecord, writePruningRecord } from './record.js';
 import { Rounds } from './rounds.js';
 import { type RunControl, controlKinds } from '../settings.js';
@@ -122,14 +125,29 @@ function withImportance(given: PruneSettings, earlier: RunFolder | undefined): P
 const isSettings = (begun: unknown): begun is PruneSettings =>
   typeof begun === 'object' && begun !== null;
 
-/** Tried with the model before the cut, which the regularised training trains, and which takes most. */
+/**
+ * Tried with the model before the cut, which takes most: the regularised training with what pulls on its units, and
+ * the training after a cut with its teacher.
+ */
 function fitBatch(
-  { control, tuning, dataset, device, teacher }: PruneJob,
+  { control, settings, regularizing, tuning, dataset, device, teacher }: PruneJob,
   model: ImageModel,
 ): FittedBatch | undefined {
-  if (control.autoBatch !== true || !tuning || !dataset) return undefined;
+  if (control.autoBatch !== true || !dataset) return undefined;
   model.to(device);
-  return fitBatchSize(model, dataset, tuning, { teacher, onNote: control.data?.onNote });
+  const onNote = control.data?.onNote ?? control.hooks?.onNote;
+  const { distill } = settings;
+  const trainings = [
+    { options: regularizing, hooks: pullingHooks(settings, model) },
+    { options: tuning, hooks: teacher && distill && { distillation: { teacher, ...distill } } },
+  ];
+  let fitted: FittedBatch | undefined;
+  for (const { options, hooks: own } of trainings) {
+    if (!options) continue;
+    const hooks = { ...composeHooks(control.hooks, own), onNote };
+    fitted = fitBatchSize(model, dataset, { ...options, ...fitted }, { hooks }) ?? fitted;
+  }
+  return fitted;
 }
 
 function createFolder(
@@ -144,11 +162,7 @@ function createFolder(
       command: 'prune',
       args: control.args ?? [],
       seed: settings.recipe.seed ?? 0,
-      dataset: dataset && {
-        name: dataset.info.name,
-        dir: dataset.info.dir,
-        note: dataset.info.note,
-      },
+      dataset: dataset && datasetRecord(dataset.info),
       model: model.config,
       source: fileFacts(settings.model),
       ...(tuning && dataset && { train: resolveTrainOptions(tuning, dataset.info) }),

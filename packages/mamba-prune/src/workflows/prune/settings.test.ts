@@ -77,7 +77,7 @@ describe('the settings of a pruning', () => {
   });
 
   it.each<[Partial<PruneSettings>, RegExp]>([
-    [{ rounds: 0 }, /rounds: got 0, expected a whole number of at least 1/],
+    [{ rounds: 0 }, /rounds: got 0, expected an integer of at least 1/],
     [{ rounds: 1.5 }, /rounds: got 1\.5/],
     [{ rates: {} }, /got no rates/],
     [{ method: 'lasso' as 'rsst' }, /method: got 'lasso', expected one of oneshot, refill, rsst/],
@@ -85,7 +85,7 @@ describe('the settings of a pruning', () => {
     [{ rsst: {} }, /got rsst settings with the method oneshot/],
     [
       { method: 'refill', refill: { fillback: 1.1 } },
-      /fillback: got 1\.1, expected a number of at least 0 and at most 1/,
+      /fillback: got 1\.1, expected a number from 0 to 1/,
     ],
     [{ method: 'rsst' }, /0 epochs of regularised training/],
     [{ method: 'rsst', rsst: { epochs: 1, strength: -1 } }, /rsst strength: got -1/],
@@ -124,7 +124,7 @@ describe('the settings of a pruning', () => {
     ],
     [
       { method: 'rsst', rsst: { epochs: 4, rechoose: 0.5, units: 'doomed' } },
-      /rechoose: got 0\.5, expected a whole number of at least 1/,
+      /rechoose: got 0\.5, expected an integer of at least 1/,
     ],
     [{ distill: { weight: 0.5 } }, /distillation with 0 epochs/],
     [

@@ -2,6 +2,7 @@
 // any model is loaded.
 import { UsageError } from '../../errors.js';
 import type { ImportOptions } from '../../models/import/model.js';
+import { checksOf } from '../../checks.js';
 import { type OptionKinds, requireOptions } from '../../option-checks.js';
 import {
   type ImportanceName,
@@ -39,6 +40,8 @@ import { todaysSettings } from './earlier-names.js';
 import { goesThrough } from './lr-through.js';
 import { type Rewind, parseRewind } from './rewind-time.js';
 import type { RecipeSettings } from '../settings.js';
+
+const { number, integer, oneOf } = checksOf('prune');
 
 export const pruneMethods = ['oneshot', 'refill', 'rsst'] as const;
 export type PruneMethod = (typeof pruneMethods)[number];
@@ -208,7 +211,7 @@ export function resolvePruneSettings(given: PruneSettings): ResolvedPruneSetting
   if (method !== 'rsst' && rsst) throw foreign('rsst', method);
   const resolved: ResolvedPruneSettings = {
     ...settings,
-    rounds: whole('rounds', settings.rounds ?? 1, 1),
+    rounds: integer('rounds', settings.rounds ?? 1, { min: 1 }),
     perRound: settings.perRound ?? false,
     rewind: parseRewind(settings.rewind ?? 'none'),
     importance: importanceNamed(importance),
@@ -216,10 +219,10 @@ export function resolvePruneSettings(given: PruneSettings): ResolvedPruneSetting
       ? 'unused'
       : oneOf('importance reason', importanceReason ?? 'given', importanceReasons),
     score: oneOf('score', settings.score ?? defaultScore, unitScores),
-    scoreBatches: whole('score batches', settings.scoreBatches ?? 8, 1),
+    scoreBatches: integer('score batches', settings.scoreBatches ?? 8, { min: 1 }),
     ranking: oneOf('ranking', settings.ranking, rankings),
     normalize: oneOf('normalize', settings.normalize, normalizations),
-    bnBatches: whole('bn batches', settings.bnBatches ?? 0, 0),
+    bnBatches: integer('bn batches', settings.bnBatches ?? 0, { min: 0 }),
     refill: method === 'refill' ? resolveRefill(refill ?? { fillback: 0 }) : undefined,
     rsst: method === 'rsst' ? resolveRsst(rsst ?? {}, settings) : undefined,
     distill: distill && resolveDistill(distill),
@@ -331,7 +334,7 @@ export function scoresUnits({ rsst }: ResolvedPruneSettings): boolean {
 
 function resolveRefill({ fillback, score, budget }: RefillSettings): Whole<RefillSettings> {
   return {
-    fillback: within('fillback', fillback, 0, 1),
+    fillback: number('fillback', fillback, { min: 0, max: 1 }),
     score: oneOf('refill score', score ?? 'magnitude', refillScores),
     budget: oneOf('refill budget', budget ?? 'add', refillBudgets),
   };
@@ -366,14 +369,14 @@ function resolveRsst(given: RsstSettings, settings: PruneSettings): Whole<RsstSe
   }
   return {
     schedule: oneOf('rsst schedule', given.schedule ?? 'exp_custom_exponents', rsstSchedules),
-    strength: within('rsst strength', given.strength ?? defaults.strength, 0, Number.MAX_VALUE),
-    exponent: within('rsst exponent', exponent, Number.MIN_VALUE, Number.MAX_VALUE),
+    strength: number('rsst strength', given.strength ?? defaults.strength, { min: 0 }),
+    exponent: number('rsst exponent', exponent, { above: 0 }),
     norm,
     units,
     apply: oneOf('rsst application', defaults.apply, regApplications),
-    epochs: whole('rsst epochs', regEpochs, 1),
+    epochs: integer('rsst epochs', regEpochs, { min: 1 }),
     // 1 would delete the largest too.
-    nearZero: nearZero === null ? null : within('near-zero', nearZero, 0, 1 - Number.EPSILON),
+    nearZero: nearZero === null ? null : number('near-zero', nearZero, { min: 0, below: 1 }),
     lrThrough: goesThrough(given.lrThrough, { epochs: recipe.epochs, rewind }),
     rechoose: resolveRechoose(given.rechoose ?? null, units, regEpochs),
   };
@@ -381,7 +384,7 @@ function resolveRsst(given: RsstSettings, settings: PruneSettings): Whole<RsstSe
 
 function resolveRechoose(rechoose: number | null, units: RegUnits, epochs: number): number | null {
   if (rechoose === null) return null;
-  whole('rechoose', rechoose, 1);
+  integer('rechoose', rechoose, { min: 1 });
   if (units !== 'doomed') {
     throw new UsageError(
       `prune: got rechoose with the units ${units}, expected doomed: where all units are regularised none is chosen ` +
@@ -396,8 +399,8 @@ function resolveRechoose(rechoose: number | null, units: RegUnits, epochs: numbe
 
 function resolveDistill({ weight, temperature = 1 }: DistillSettings): Whole<DistillSettings> {
   return {
-    weight: within('distill', weight, Number.MIN_VALUE, 1),
-    temperature: within('temperature', temperature, Number.MIN_VALUE, Number.MAX_VALUE),
+    weight: number('distill', weight, { above: 0, max: 1 }),
+    temperature: number('temperature', temperature, { above: 0 }),
   };
 }
 
@@ -417,25 +420,4 @@ function importanceNamed(importance: unknown): ImportanceName {
     `prune: importance: got a ${typeof importance}, expected a name, which config.json can hold. ` +
       'Give a function of your own a name with registerImportance.',
   );
-}
-
-function oneOf<T extends string>(name: string, value: string, known: readonly T[]): T {
-  const found = known.find((candidate) => candidate === value);
-  if (found !== undefined) return found;
-  throw new UsageError(`prune: ${name}: got '${value}', expected one of ${known.join(', ')}.`);
-}
-
-function whole(name: string, value: number, least: number): number {
-  if (Number.isSafeInteger(value) && value >= least) return value;
-  throw new UsageError(
-    `prune: ${name}: got ${value}, expected a whole number of at least ${least}.`,
-  );
-}
-
-function within(name: string, value: number, least: number, most: number): number {
-  if (value >= least && value <= most) return value;
-  const low = least === Number.MIN_VALUE ? 'above 0' : `of at least ${least}`;
-  const end = most === 1 - Number.EPSILON ? 'below 1' : `at most ${most}`;
-  const high = most === Number.MAX_VALUE ? '' : ` and ${end}`;
-  throw new UsageError(`prune: ${name}: got ${value}, expected a number ${low}${high}.`);
 }

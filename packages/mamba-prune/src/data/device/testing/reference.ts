@@ -57,17 +57,13 @@ export function referenceBatch(
   place: { seed: number; epoch: number; step: number },
 ): Batch {
   const { channels, height, width, mean, std, classes } = info;
-  const maker = new BatchMaker({
+  const recipe = {
     info: { channels, height, width, mean, std, classes: classes.length },
     augment,
     seed: place.seed,
     cropped: false,
-  });
-  Object.assign(maker, { random: new PhiloxRandom() });
-  const { augmenters } = maker as unknown as { augmenters: ReadonlyMap<unknown, object> };
-  for (const augmenter of augmenters.values()) {
-    Object.assign(augmenter, { random: new PhiloxRandom() });
-  }
+  };
+  const maker = new BatchMaker(recipe, () => new PhiloxRandom());
   return maker.make({
     pixels: split.read(indices),
     labels: Int32Array.from(indices, (i) => split.label(i)),

@@ -1,12 +1,24 @@
 /**
- * A lock file, so that two processes do not write one run. Node has no flock(2): the file names the
+ * A lock file, so that two processes do not write the same run or download the same file. Node has no flock(2): the file names the
  * process that holds it, and a lock whose process is gone counts for nothing.
  */
 import { randomBytes } from 'node:crypto';
 import { readTextFile } from '@mamba-prune/libtorch';
 import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { RunFolderError } from './errors.js';
+
+/** Another process holds a lock, or one of another machine. */
+export class LockedError extends Error {
+  override readonly name = 'LockedError';
+
+  constructor(
+    /** Of the lock file. */
+    readonly path: string,
+    message: string,
+  ) {
+    super(message);
+  }
+}
 
 interface Holder {
   pid: number;
@@ -31,7 +43,7 @@ export class FileLock {
   /**
    * @param path - the lock file
    * @param what - what is locked, for the message
-   * @throws RunFolderError if a living process holds it, or one of another machine
+   * @throws LockedError if a living process holds it, or one of another machine
    */
   static acquire(path: string, what: string): FileLock {
     const holder: Holder = {
@@ -56,7 +68,7 @@ export class FileLock {
         if (found === undefined) continue; // released meanwhile
         const refusal = livingHolder(found, path, what);
         if (refusal !== undefined || attempt > 20) {
-          throw new RunFolderError(path, refusal ?? `${what}: the lock ${path} cannot be taken.`);
+          throw new LockedError(path, refusal ?? `${what}: the lock ${path} cannot be taken.`);
         }
         removeStale(path, found, own);
       }

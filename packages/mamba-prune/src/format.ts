@@ -1,12 +1,17 @@
-// Numbers as people read them. Each function gives the unit too.
+/**
+ * Numbers as people read them, in the terminal, in a report and in pictures. Each function gives the unit too; nothing
+ * else is needed here, so that pages in a browser can have them.
+ * @module mamba-prune/format
+ */
 
 /** Three significant digits, without a trailing exponent: 0.0123, 1.23, 12.3, 123; whole numbers from 1,000. */
 export function digits(value: number, significant = 3): string {
   if (!Number.isFinite(value)) return '-';
+  if (value === 0) return '0';
   // Rounded first: 0.99995 has the digits of 1.00.
   const rounded = Number(value.toPrecision(significant));
-  const magnitude = rounded === 0 ? 0 : Math.floor(Math.log10(Math.abs(rounded)));
-  if (magnitude >= Math.max(3, significant)) return grouped(Math.round(value));
+  const magnitude = Math.floor(Math.log10(Math.abs(rounded)));
+  if (magnitude >= Math.max(3, significant)) return grouped(value);
   return value.toFixed(Math.min(6, Math.max(0, significant - 1 - magnitude)));
 }
 
@@ -23,9 +28,9 @@ export function count(value: number): string {
   return String(Math.round(value));
 }
 
-/** 1,234,567 */
+/** Rounded: 1,234,567 */
 export function grouped(value: number): string {
-  return value.toLocaleString('en-US');
+  return Math.round(value).toLocaleString('en-US');
 }
 
 /** @param value - 0.8712 gives 87.12% */

@@ -1,47 +1,12 @@
+// Brings CIFAR-10 and CIFAR-100 to a machine: the official archive, checked and unpacked.
 import { mkdtempSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { extract } from 'tar';
 import { makeFolder } from '../files/folder.js';
-import { CIFAR10, CIFAR100, type CifarSpec } from './cifar-spec.js';
-import { downloadFile, type DownloadOptions } from './download.js';
+import type { CifarSpec } from './cifar-spec.js';
+import type { DownloadDatasetOptions } from './definition.js';
+import { downloadFile } from './download.js';
 import { DataError, errnoOf, reasonOf } from './errors.js';
-
-/** The names that `downloadDataset` knows. */
-export type DownloadableName = 'cifar10' | 'cifar100' | 'fashion-mnist';
-
-const SPECS: Record<Exclude<DownloadableName, 'fashion-mnist'>, CifarSpec> = { cifar10: CIFAR10, cifar100: CIFAR100 };
-
-export interface DownloadDatasetOptions extends DownloadOptions {
-  /** Another address of the same archive (a mirror); the checksum stays the official one. */
-  url?: string;
-}
-
-/**
- * Downloads and unpacks an official data set; what is there already is kept, a broken download
- * continues where it stopped.
- * @param dir - made if missing; the archive goes into it, and the unpacked folder of CIFAR
- * @returns the unpacked folder, or the archive of Fashion-MNIST
- * @throws DataError for unknown names, no network, a wrong checksum, a full disk
- */
-export async function downloadDataset(
-  name: string,
-  dir: string,
-  options: DownloadDatasetOptions = {},
-): Promise<string> {
-  if (name === 'fashion-mnist') {
-    const { getFashionMnist } = await import('./fashion-mnist-get.js');
-    return getFashionMnist(dir, options);
-  }
-  const spec = Object.hasOwn(SPECS, name) ? SPECS[name as keyof typeof SPECS] : undefined;
-  if (spec === undefined) {
-    throw new DataError(
-      `downloadDataset: got "${name}", expected one of: fashion-mnist, ${Object.keys(SPECS).join(', ')}. ` +
-        'Get other data sets from their own sites and give their folder.',
-      { isUsage: true },
-    );
-  }
-  return getDataset(spec, dir, options);
-}
 
 function makeDataFolder(spec: CifarSpec, dir: string): void {
   try {
@@ -55,8 +20,14 @@ function makeDataFolder(spec: CifarSpec, dir: string): void {
   }
 }
 
-/** As downloadDataset, for any layout. */
-export async function getDataset(
+/**
+ * Downloads and unpacks an official archive; what is there already is kept, a broken download continues where it
+ * stopped.
+ * @param dir - made if missing; the archive goes into it, and the unpacked folder
+ * @returns the unpacked folder
+ * @throws DataError for no network, a wrong checksum, a full disk
+ */
+export async function getCifar(
   spec: CifarSpec,
   dir: string,
   options: DownloadDatasetOptions = {},
@@ -109,8 +80,7 @@ function isWhole(spec: CifarSpec, folder: string): boolean {
   const record = spec.labelBytes + 3072;
   const has = (names: readonly string[], records: number) =>
     names.every(
-      (name) =>
-        statSync(join(folder, name), { throwIfNoEntry: false })?.size === records * record,
+      (name) => statSync(join(folder, name), { throwIfNoEntry: false })?.size === records * record,
     );
   return has(spec.train, spec.recordsPerTrainFile) && has(spec.test, spec.recordsPerTestFile);
 }

@@ -1,0 +1,73 @@
+/** The batch size of a pruning run that is to be found: by the steps of its own trainings. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { manualSeed, zeros } from '@mamba-prune/libtorch';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { saveModel } from '../../models/model-file.js';
+import { createModel } from '../../models/registry.js';
+import { RunFolder } from '../../training/run-folder.js';
+import type { LossTerm } from '../../training/types.js';
+import { modelInfoOf, openData } from '../fit.js';
+import { side, tinyPruning, tinyRecipe, writeTinyImages } from '../testing/tiny.js';
+import { pruneRun } from './run.js';
+
+let folder = '';
+const at = (...path: string[]): string => join(folder, ...path);
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'mamba-prune-auto-batch-'));
+  vi.stubEnv('XDG_CACHE_HOME', at('cache'));
+  await writeTinyImages(at('images'));
+  manualSeed(1);
+  const { info } = await openData({ dataset: 'folder', data: at('images'), imageSize: side });
+  const sizes = { dModel: 8, depth: 1, dState: 2, patchSize: 4, imageSize: side, channels: 3 };
+  const model = createModel('mamba_nano', { ...sizes, numClasses: 2 });
+  saveModel(at('dense.safetensors'), model, modelInfoOf(info, []));
+  model.dispose();
+});
+
+afterAll(() => {
+  vi.unstubAllEnvs();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** A loss term that the device has memory for with so many images. */
+function greedy(room: number): { term: LossTerm; sizes: number[] } {
+  const sizes: number[] = [];
+  const compute: LossTerm['compute'] = ({ images }) => {
+    sizes.push(images.size(0));
+    if (images.size(0) > room) throw new Error('CUDA out of memory. Tried to allocate 2.00 GiB');
+    return zeros([]);
+  };
+  return { term: { name: 'greedy', compute }, sizes };
+}
+
+describe('the batch size of a pruning run', () => {
+  it('is one that the hooks of the regularised training and of the last one have memory for', async () => {
+    const { term, sizes } = greedy(5);
+    const notes: string[] = [];
+    const settings = tinyPruning(at('dense.safetensors'), at('images'), {
+      method: 'rsst',
+      rsst: { epochs: 1 },
+      recipe: { ...tinyRecipe, epochs: 1 },
+      distill: { weight: 0.5 },
+    });
+    const { model, finished } = await pruneRun(settings, {
+      out: at('run'),
+      autoBatch: true,
+      hooks: { extraLosses: [term], onNote: (note) => notes.push(note) },
+    });
+    model.dispose();
+    expect(finished).toBe(true);
+    // A step of the regularised training that fails, two of it that do not, two of the training with a teacher.
+    expect(sizes.slice(0, 5)).toEqual([8, 4, 4, 4, 4]);
+    expect(Math.max(...sizes.slice(5))).toBe(4);
+    expect(notes.filter((note) => note.includes('do not fit'))).toEqual([
+      'Batches of 8 images do not fit into the memory of cpu: training with 4, and with a learning rate of 0.0015 ' +
+        'in place of 0.003, in proportion, over the same epochs.',
+    ]);
+    const stored = RunFolder.open(at('run')).config['settings'];
+    expect(stored).toMatchObject({ recipe: { batchSize: 4, lr: 0.0015 } });
+  });
+});

@@ -1,0 +1,23 @@
+/** RSST's part of a training, as the settings of a pruning run have it. */
+import type { ImageModel } from '../../models/image-model.js';
+import { type RsstHooks, type RsstOptions, rsstHooks } from '../../pruning/rsst/index.js';
+import type { ResolvedPruneSettings } from './settings.js';
+
+/**
+ * @param units - that are pulled; all of the kinds that are pruned if undefined
+ * @returns undefined where the method is not rsst
+ */
+export function pullingHooks(
+  { rsst, rates }: Pick<ResolvedPruneSettings, 'rsst' | 'rates'>,
+  model: ImageModel,
+  units?: RsstOptions['units'],
+): RsstHooks | undefined {
+  if (!rsst) return undefined;
+  const { schedule, strength, exponent, norm, apply, lrThrough, epochs } = rsst;
+  return rsstHooks(model, model.pruningGroups(), {
+    ...{ schedule, strength, exponent, norm, apply },
+    targets: Object.keys(rates),
+    ...(lrThrough && { epochs }),
+    units,
+  });
+}

@@ -1,0 +1,182 @@
+// Where the parts of the picture of a comparison stand, in pixels. Computes alone: no page is needed.
+import type { PicturedComparison } from '../../src/data/types.js';
+
+/** Of a text, in pixels. */
+export type Measure = (text: string, size: number, weight?: number) => number;
+
+/** One method at one rate: its mean stands at `x`, its seeds a little beside it. */
+export interface Column {
+  readonly method: string;
+  readonly rate: number;
+  readonly macs: number;
+  readonly accuracy: number;
+  /** One standard deviation to each side of the mean; null for one seed. */
+  readonly bar: readonly [number, number] | null;
+  /** The highest of all that is drawn. */
+  readonly top: number;
+  /** From the left edge of the plot. */
+  readonly x: number;
+  readonly seeds: readonly { readonly seed: number; readonly accuracy: number }[];
+}
+
+/** The models of one rate, which are of about one size: a band behind them, with their names on top. */
+export interface Size {
+  readonly rate: number;
+  /** Mean of its methods. */
+  readonly macs: number;
+  readonly middle: number;
+  readonly left: number;
+  readonly right: number;
+}
+
+export interface Layout {
+  readonly columns: readonly Column[];
+  /** The smallest first. */
+  readonly sizes: readonly Size[];
+  /** The largest number of MACs on the axis. */
+  readonly extent: number;
+  /** Between the columns of one size. */
+  readonly spread: number;
+}
+
+/** Methods of one size stand so far apart, or their bars would hide each other. */
+const widest = 46;
+const narrowest = 8;
+/** Half the width of a band with a single method. */
+const single = 30;
+/** Between two bands, and between a band and the edge. */
+const gap = 4;
+
+/** @param width - of the plot without its margins, in pixels */
+export function layOut({ methods, runs }: PicturedComparison, width: number): Layout {
+  const groups = sizesOf(methods);
+  const largest = Math.max(...methods.map(({ macs }) => macs));
+  const extent = (largest * width) / (width - Math.max(single + gap, 0.074 * width));
+  const at = (macs: number): number => (macs / extent) * width;
+  const spread = spreadOf(groups, at);
+  const columns = groups.flatMap(({ members }) =>
+    members.map(({ method, rate, macs, accuracy, deviation }, i): Column => {
+      const seeds = runs.filter((run) => run.method === method && run.rate === rate);
+      const bar =
+        deviation === null ? null : ([accuracy - deviation, accuracy + deviation] as const);
+      return {
+        ...{ method, rate, macs, accuracy, bar, seeds },
+        top: Math.max(accuracy, bar?.[1] ?? accuracy, ...seeds.map((run) => run.accuracy)),
+        x: at(macs) + spread * (i - (members.length - 1) / 2),
+      };
+    }),
+  );
+  const sizes = groups.map(({ rate, macs, members }): Size => {
+    const half = members.length === 1 ? single : (spread * members.length) / 2 + gap;
+    const middle = at(macs);
+    return {
+      rate,
+      macs,
+      middle,
+      left: Math.max(0, middle - half),
+      right: Math.min(width, middle + half),
+    };
+  });
+  return { columns, sizes, extent, spread };
+}
+
+interface SizeGroup {
+  readonly rate: number;
+  readonly macs: number;
+  readonly members: PicturedComparison['methods'];
+}
+
+function sizesOf(methods: PicturedComparison['methods']): SizeGroup[] {
+  const rates = [...new Set(methods.map(({ rate }) => rate))];
+  return rates
+    .map((rate) => {
+      const members = methods.filter((result) => result.rate === rate);
+      const macs = members.reduce((sum, result) => sum + result.macs, 0) / members.length;
+      return { rate, macs, members };
+    })
+    .sort((a, b) => a.macs - b.macs);
+}
+
+/** As much as keeps neighbouring bands apart, and the first one off the axis. */
+function spreadOf(groups: readonly SizeGroup[], at: (macs: number) => number): number {
+  const rooms = groups.map(({ macs, members }, i) => {
+    const before = groups[i - 1];
+    if (!before) return (2 * (at(macs) - gap)) / members.length;
+    return (at(macs) - at(before.macs) - 3 * gap) / ((members.length + before.members.length) / 2);
+  });
+  return Math.max(narrowest, Math.min(widest, ...rooms));
+}
+
+export interface NamedSize extends Size {
+  /** Empty where it would stand on another one. */
+  readonly name: string;
+  readonly cost: string;
+}
+
+interface SizeTexts {
+  /** Of a size, the longest first. */
+  readonly names: (size: Size) => readonly string[];
+  readonly cost: (size: Size) => string;
+  readonly nameWidth: (text: string) => number;
+  readonly costWidth: (text: string) => number;
+  /** Of the picture, from the left edge of the plot. */
+  readonly edges: readonly [number, number];
+}
+
+/** The names of the sizes: all whole where they fit, else all short, and then those that have room, the smallest size first. */
+export function nameSizes(
+  sizes: readonly Size[],
+  { names, cost, nameWidth, costWidth, edges }: SizeTexts,
+): NamedSize[] {
+  const whole = sizes.map((size) => names(size)[0] ?? '');
+  const short = sizes.map((size) => names(size).at(-1) ?? '');
+  const placed = placeRow(sizes, whole, nameWidth, edges);
+  const shown = placed.includes('') ? placeRow(sizes, short, nameWidth, edges) : placed;
+  const costs = placeRow(sizes, sizes.map(cost), costWidth, edges);
+  return sizes.map((size, i) => ({ ...size, name: shown[i] ?? '', cost: costs[i] ?? '' }));
+}
+
+/** Texts over the middles of the sizes; in place of one that would touch the one before it, nothing. */
+function placeRow(
+  sizes: readonly Size[],
+  texts: readonly string[],
+  widthOf: (text: string) => number,
+  [start, end]: readonly [number, number],
+): string[] {
+  let free = start;
+  return sizes.map(({ middle }, i) => {
+    const text = texts[i] ?? '';
+    const half = widthOf(text) / 2;
+    if (middle - half < free + gap || middle + half > end) return '';
+    free = middle + half;
+    return text;
+  });
+}
+
+export interface LegendEntry {
+  readonly method: string;
+  readonly name: string;
+  /** Of its sign, from the left edge. */
+  readonly x: number;
+  /** Row, from 0. */
+  readonly row: number;
+}
+
+/** Signs and names of the methods side by side, in as many rows as it takes. */
+export function layOutLegend(
+  methods: readonly { readonly method: string; readonly name: string }[],
+  width: number,
+  widthOf: (name: string) => number,
+): LegendEntry[] {
+  let [x, row] = [0, 0];
+  return methods.map(({ method, name }) => {
+    const length = legendIndent + widthOf(name);
+    if (x > 0 && x + length > width) [x, row] = [0, row + 1];
+    const entry = { method, name, x, row };
+    x += length + 24;
+    return entry;
+  });
+}
+
+/** From the left edge of a sign to its name. */
+export const legendIndent = 19;
