@@ -2,15 +2,8 @@
 // Run: npm run build && node examples/dist/new-architecture/main.js
 import { strict as assert } from 'node:assert';
 import { manualSeed, noGrad, randn, scope } from '@mamba-prune/libtorch';
-import {
-  calibrationOf,
-  doomedUnits,
-  maskModel,
-  pruneModel,
-  pruneOneShot,
-  pruneWithRefill,
-  rsstHooks,
-} from 'mamba-prune';
+import { calibrationOf, maskModel, pruneModel, pruneOneShot, pruneWithRefill } from 'mamba-prune';
+import { doomedUnits, rsstHooks } from 'mamba-prune/pruning';
 import { accuracyOf, percent, side, stripes, trainBriefly } from '../shared/stripes.js';
 import { MlpMixer } from './mlp-mixer.js';
 

@@ -100,10 +100,9 @@ writeFileSync(
   join(project, 'entries.ts'),
   entries.map((entry, i) => `export * as e${i} from '${entry}';\n`).join(''),
 );
-copyFileSync(
-  fileURLToPath(new URL('use-library.ts', import.meta.url)),
-  join(project, 'use-library.ts'),
-);
+for (const name of ['use-library.ts', 'own-options.ts']) {
+  copyFileSync(fileURLToPath(new URL(name, import.meta.url)), join(project, name));
+}
 writeJson('tsconfig.json', {
   compilerOptions: {
     target: 'ES2022',
