@@ -8,22 +8,17 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { setNumThreads } from '@mamba-prune/libtorch';
+import { RunFolder, loadModel, openDataset, pruneModel, trainModel, trainRun } from 'mamba-prune';
 import {
-  BatchLoader,
-  RunFolder,
   chooseUnits,
   doomedUnits,
-  evaluate,
-  loadModel,
-  openDataset,
-  pruneModel,
-  quickstartPreset,
   readUnitNorms,
   rsstDefaults,
   rsstHooks,
-  trainModel,
-  trainRun,
-} from 'mamba-prune';
+} from 'mamba-prune/pruning';
+import { evaluate } from 'mamba-prune/training';
+import { BatchLoader } from 'mamba-prune/data';
+import { quickstartPreset } from 'mamba-prune/workflows';
 
 const { values: args } = parseArgs({
   options: {

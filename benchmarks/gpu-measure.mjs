@@ -20,16 +20,9 @@ import {
   synchronize,
   zeros,
 } from '@mamba-prune/libtorch';
-import {
-  DeviceBatches,
-  DeviceSplit,
-  MemorySplit,
-  augmentPreset,
-  createModel,
-  imageType,
-  pruneOneShot,
-  weightCopies,
-} from 'mamba-prune';
+import { createModel, pruneOneShot } from 'mamba-prune';
+import { DeviceBatches, DeviceSplit, MemorySplit, augmentPreset } from 'mamba-prune/data';
+import { imageType, weightCopies } from 'mamba-prune/internal';
 
 const { values: args } = parseArgs({
   options: {

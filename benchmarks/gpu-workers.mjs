@@ -14,7 +14,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { cudaDeviceCount, distributed, libtorchVersion, manualSeed } from '@mamba-prune/libtorch';
-import { MemorySplit, RunFolder, createModel, trainModel } from 'mamba-prune';
+import { RunFolder, createModel, trainModel } from 'mamba-prune';
+import { MemorySplit } from 'mamba-prune/data';
 
 const { values: args } = parseArgs({
   options: {

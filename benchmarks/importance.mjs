@@ -11,18 +11,18 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { setNumThreads } from '@mamba-prune/libtorch';
 import {
-  BatchLoader,
   RunFolder,
   calibrationOf,
-  defaultKinds,
   evaluateModel,
   loadModel,
   openDataset,
   pruneOneShot,
-  quickstartPreset,
-  reestimateBatchNorm,
   trainRun,
 } from 'mamba-prune';
+import { defaultKinds } from 'mamba-prune/pruning';
+import { reestimateBatchNorm } from 'mamba-prune/training';
+import { BatchLoader } from 'mamba-prune/data';
+import { quickstartPreset } from 'mamba-prune/workflows';
 
 const { values: args } = parseArgs({
   options: {

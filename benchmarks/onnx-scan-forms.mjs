@@ -13,9 +13,7 @@
 //   associative      Hillis and Steele's parallel scan, log2(length) passes over all states
 // The segment sums of Mamba-2 need one decay per head; here each channel and state has its own. Dividing
 // by cumulative products, the other matrix form, overflows float32 for steps as large as trained ones.
-const built = '../packages/mamba-prune/dist/export/onnx';
-const { selectiveScan } = await import(`${built}/selective-scan.js`);
-const o = await import(`${built}/operators.js`);
+import * as o from 'mamba-prune/onnx';
 
 const type = 'float32';
 
@@ -59,9 +57,10 @@ export function scanForms({ length: L, channels: D, states: N, A }) {
   const exp = (g, dt, a) => o.unary(g, 'Exp', o.mul(g, dt, a));
 
   return {
-    scan: (g, inputs, layout) => selectiveScan(g, inputs, layout, 'scan'),
-    'scan-adaptive': (g, inputs, layout) => selectiveScan(g, inputs, layout, 'scan-adaptive'),
-    'linear-attention': (g, inputs, layout) => selectiveScan(g, inputs, layout, 'linear-attention'),
+    scan: (g, inputs, layout) => o.selectiveScan(g, inputs, layout, 'scan'),
+    'scan-adaptive': (g, inputs, layout) => o.selectiveScan(g, inputs, layout, 'scan-adaptive'),
+    'linear-attention': (g, inputs, layout) =>
+      o.selectiveScan(g, inputs, layout, 'linear-attention'),
     hoisted(g, inputs, layout) {
       const { decay, input, c } = hoisted(g, inputs);
       const flat = (value) => o.reshape(g, value, [L, 'all']);

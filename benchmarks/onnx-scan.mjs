@@ -7,14 +7,9 @@
 import { parseArgs } from 'node:util';
 import { F, Generator, fromTypedArray, rand, randn, setNumThreads } from '@mamba-prune/libtorch';
 import { benchmarkModels } from 'mamba-prune';
+import { GraphBuilder, Layout, encodeModel, modelOf } from 'mamba-prune/onnx';
 import * as ort from 'onnxruntime-node';
 import { scanForms } from './onnx-scan-forms.mjs';
-
-const built = '../packages/mamba-prune/dist/export/onnx';
-const { GraphBuilder } = await import(`${built}/graph-builder.js`);
-const { Layout } = await import(`${built}/layout.js`);
-const { modelOf } = await import(`${built}/model.js`);
-const { encodeModel } = await import(`${built}/proto.js`);
 
 const { values: args } = parseArgs({
   options: {

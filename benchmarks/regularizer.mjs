@@ -15,7 +15,8 @@ import {
   scope,
   setNumThreads,
 } from '@mamba-prune/libtorch';
-import { createModel, doomedUnits, rsstHooks, unitsByNorm } from 'mamba-prune';
+import { createModel } from 'mamba-prune';
+import { doomedUnits, rsstHooks, unitsByNorm } from 'mamba-prune/pruning';
 
 const { values: args } = parseArgs({
   options: {

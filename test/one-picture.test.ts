@@ -6,21 +6,19 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { manualSeed, noGrad, randn } from '@mamba-prune/libtorch';
 import {
-  BatchLoader,
   type ImageModel,
   type ModelInfo,
-  OnnxModel,
   type Prediction,
   createModel,
-  evaluate,
   exportOnnx,
-  openDataFor,
   predictImages,
-  predictImagesOnnx,
-  readImage,
   saveModel,
-  withModelInfo,
 } from 'mamba-prune';
+import { evaluate } from 'mamba-prune/training';
+import { BatchLoader, readImage } from 'mamba-prune/data';
+import { OnnxModel } from 'mamba-prune/onnx';
+import { predictImagesOnnx } from 'mamba-prune/workflows';
+import { openDataFor, withModelInfo } from 'mamba-prune/internal';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { noBrowser, openBrowser } from '../packages/report/src/testing/browser.js';

@@ -2,15 +2,14 @@
 // next to nothing. Run: npm run build && node examples/dist/rsst/main.js
 import { strict as assert } from 'node:assert';
 import { manualSeed } from '@mamba-prune/libtorch';
+import { createModel, pruneModel } from 'mamba-prune';
 import {
   chooseUnits,
-  createModel,
   doomedUnits,
-  pruneModel,
   readUnitNorms,
   rsstHooks,
   unitsByNorm,
-} from 'mamba-prune';
+} from 'mamba-prune/pruning';
 import { accuracyOf, percent, side, stripes, trainBriefly } from '../shared/stripes.js';
 
 const dataset = stripes();

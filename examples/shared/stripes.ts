@@ -6,13 +6,13 @@ import { join } from 'node:path';
 import {
   type Dataset,
   type ImageModel,
-  MemorySplit,
   RunFolder,
   type TrainHooks,
   type TrainOptions,
   evaluateModel,
   trainModel,
 } from 'mamba-prune';
+import { MemorySplit } from 'mamba-prune/data';
 
 export const side = 12;
 const classes = ['across', 'down', 'aslant'];

@@ -12,7 +12,8 @@ import {
   scope,
   zeros,
 } from '@mamba-prune/libtorch';
-import { createModel, createModelFromConfig } from 'mamba-prune';
+import { createModel } from 'mamba-prune';
+import { createModelFromConfig } from 'mamba-prune/models';
 import { weightCopies } from '../../packages/mamba-prune/dist/models/precision.js';
 import { distance, gpu, skip } from './support.mjs';
 

@@ -4,7 +4,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { RunFolder, pruneModel, readCheckpointInfo, tensorCut, trainModel } from 'mamba-prune';
+import { RunFolder, pruneModel, trainModel } from 'mamba-prune';
+import { tensorCut } from 'mamba-prune/pruning';
+import { readCheckpointInfo } from 'mamba-prune/training';
 import { gpu, skip } from './support.mjs';
 import { dataset, newModel, options as recipe } from './training.mjs';
 

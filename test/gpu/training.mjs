@@ -1,6 +1,7 @@
 // A training for the tests of several workers: the same in each of them and in one process.
 import { manualSeed } from '@mamba-prune/libtorch';
-import { MemorySplit, RunFolder, createModel, trainModel } from 'mamba-prune';
+import { RunFolder, createModel, trainModel } from 'mamba-prune';
+import { MemorySplit } from 'mamba-prune/data';
 
 const side = 32;
 const bytes = 3 * side * side;

@@ -1,8 +1,10 @@
 // MLP-Mixer (Tolstikhin et al. 2021, arXiv 2105.01601) as a family of one's own:
 //   x = x + mix(norm(x)ᵀ)ᵀ over the patches;  x = x + mlp(norm(x)) over the channels
 import { F, type Tensor, nn } from '@mamba-prune/libtorch';
-import { type ImageModel, Mlp, type UnitProbe, onnx, probeOf, registerFamily } from 'mamba-prune';
-import { checkPatches, checkWidths, commonOptions, configFields, parseConfig } from 'mamba-prune';
+import { type ImageModel, Mlp, type UnitProbe, commonOptions, probeOf } from 'mamba-prune/models';
+import { checkPatches, checkWidths, configFields, parseConfig } from 'mamba-prune/models';
+import { registerFamily } from 'mamba-prune/models';
+import * as onnx from 'mamba-prune/onnx';
 import { z } from 'zod';
 
 const { common, size, depth } = configFields;

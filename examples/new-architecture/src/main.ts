@@ -1,7 +1,8 @@
 // Trains a mixer, prunes it by Refill and by RSST, times and exports what came of it, and writes a page about the runs.
 // Only family.ts knows how a mixer is made. Run: npm run build && npm start
 import { writeReport } from '@mamba-prune/report';
-import { benchModel, benchmarkModels, exportOnnx, pruneRun, trainRun } from 'mamba-prune';
+import { benchmarkModels, exportOnnx, pruneRun, trainRun } from 'mamba-prune';
+import { benchModel } from 'mamba-prune/workflows';
 import './index.js';
 
 const runs = process.argv[2] ?? 'runs';

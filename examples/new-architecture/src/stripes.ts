@@ -1,5 +1,5 @@
 // Images that are learnt in seconds, as a data set of one's own: stripes across, down or aslant, under noise.
-import { MemorySplit, registerDataset } from 'mamba-prune';
+import { MemorySplit, registerDataset } from 'mamba-prune/data';
 
 const side = 12;
 

@@ -13,12 +13,9 @@ import { pruneWithRefill, refillUnits } from './pruning/refill.js';
 import { computeStructuredRegularization, rsstHooks } from './pruning/rsst/index.js';
 import { chooseUnits } from './pruning/select-units.js';
 import { selectUnits } from './pruning/selection.js';
-import {
-  checkTeacher,
-  evaluate,
-  reestimateBatchNorm,
-  resolveTrainOptions,
-} from './training/index.js';
+import { evaluate, reestimateBatchNorm } from './training/index.js';
+import { checkTeacher } from './training/teacher.js';
+import { resolveTrainOptions } from './training/options.js';
 import { toyDataset, toyInfo } from './training/testing/toy.js';
 import { modelInfoOf } from './workflows/fit.js';
 

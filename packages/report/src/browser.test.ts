@@ -3,7 +3,9 @@ import { appendFileSync, cpSync, mkdirSync, readFileSync, writeFileSync } from '
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { type Studio, loadModel, predictImages, readPruningRecord } from 'mamba-prune';
+import { loadModel, predictImages } from 'mamba-prune';
+import { readPruningRecord } from 'mamba-prune/workflows';
+import type { Studio } from 'mamba-prune/internal';
 import type { Browser, Page } from 'playwright-core';
 import sharp from 'sharp';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';

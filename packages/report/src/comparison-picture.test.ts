@@ -1,6 +1,6 @@
 // The picture of a comparison as `mamba-prune compare` writes it.
 import { readFileSync } from 'node:fs';
-import type { ComparisonPicture } from 'mamba-prune';
+import type { ComparisonPicture } from 'mamba-prune/internal';
 import sharp from 'sharp';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { lightColours } from '../page/colours.js';

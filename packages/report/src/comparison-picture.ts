@@ -2,7 +2,8 @@
 import { writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { type ComparisonPicture, defaultCacheDir, makeFolder } from 'mamba-prune';
+import { defaultCacheDir } from 'mamba-prune/data';
+import { type ComparisonPicture, makeFolder } from 'mamba-prune/internal';
 import type { PictureHeading, PicturedComparison } from './data/types.js';
 import { assetPath } from './report-html.js';
 

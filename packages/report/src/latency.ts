@@ -2,7 +2,9 @@
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { getNumThreads } from '@mamba-prune/libtorch';
-import { type NoteHandler, benchModel, benchmarkModels } from 'mamba-prune';
+import { benchmarkModels } from 'mamba-prune';
+import type { NoteHandler } from 'mamba-prune/data';
+import { benchModel } from 'mamba-prune/workflows';
 import type { LatencyData, RunData } from './data/types.js';
 import { loadOrNote } from './load-or-note.js';
 

@@ -1,5 +1,6 @@
 import { FormatError } from '@mamba-prune/libtorch';
-import { type ImageModel, type NoteHandler, loadModel } from 'mamba-prune';
+import { type ImageModel, loadModel } from 'mamba-prune';
+import type { NoteHandler } from 'mamba-prune/data';
 
 /** Whether an error is about one file that is damaged, so that others can still be read. */
 export const isAboutFile = (error: unknown): error is Error => error instanceof FormatError;

@@ -2,13 +2,13 @@
 import { statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { writeFileAtomic } from '@mamba-prune/libtorch';
+import { RunFolder } from 'mamba-prune';
 import {
   type ReportHooks,
   type ReportOptions,
   type ReportResult,
-  RunFolder,
   makeFolder,
-} from 'mamba-prune';
+} from 'mamba-prune/internal';
 import { collect } from './data/collect.js';
 import { findRuns } from './data/find-runs.js';
 import type { EvaluationData, RunData } from './data/types.js';

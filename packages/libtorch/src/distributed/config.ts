@@ -1,6 +1,7 @@
 // Who a worker is and where the others are: given, or read from what a launcher set.
 import { DistributedError } from './errors.js';
 import { slurmConfig } from './slurm.js';
+import { type Environment, integer } from './variables.js';
 
 export interface WorkerConfig {
   /** 0 to workers - 1. */
@@ -17,8 +18,6 @@ export interface WorkerConfig {
   /** Counted by a launcher that starts workers again; keeps attempts apart in its store. Default 0. */
   readonly attempt?: number;
 }
-
-type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
  * The worker that torchrun (RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT) or Slurm's srun
@@ -86,20 +85,4 @@ export function checkConfig({ rank, workers, localRank, host, port }: WorkerConf
   if (port === 0 && rank !== 0) {
     fail(`got port 0 for rank ${rank}, expected the port that rank 0 listens at.`);
   }
-}
-
-/** @returns undefined if it is not set */
-export function integer(
-  env: Environment,
-  name: string,
-  least: number,
-  most = Number.MAX_SAFE_INTEGER,
-): number | undefined {
-  const text = env[name];
-  if (text === undefined || text === '') return undefined;
-  const value = /^\d+$/.test(text) ? Number(text) : NaN;
-  if (value >= least && value <= most) return value;
-  const end =
-    most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`;
-  throw new DistributedError(`workers: ${name}: got "${text}", expected an integer ${end}.`);
 }

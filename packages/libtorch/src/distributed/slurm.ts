@@ -1,6 +1,7 @@
 // Workers that Slurm's srun started.
-import { integer, type WorkerConfig } from './config.js';
+import type { WorkerConfig } from './config.js';
 import { DistributedError } from './errors.js';
+import { integer } from './variables.js';
 
 /** @returns undefined outside of srun */
 export function slurmConfig(

@@ -2,7 +2,7 @@ import { type Tensor, copyOf, nn, randn } from '@mamba-prune/libtorch';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { FakeGraphs } from '../training/testing/fake-graphs.js';
 import { benchmarkModels } from './bench.js';
-import { median, quantile, spreadOf } from './statistics.js';
+import { median, quantile, spreadOf } from '../statistics.js';
 
 // A clock that only the models move: what is measured does not depend on the machine.
 let clock = 0;

@@ -11,7 +11,7 @@ import { imageType, precisionOn, weightCopies } from '../models/precision.js';
 import { checksOf } from '../checks.js';
 import { type OptionKinds, requireOptions } from '../option-checks.js';
 import type { ComputePrecision, Precision } from '../precision.js';
-import { type Spread, median, quantile, sortedNumbers, spreadOf } from './statistics.js';
+import { type Spread, median, quantile, sortedNumbers, spreadOf } from '../statistics.js';
 import { ForeignCall, type Timed, TimedCall } from './timed-call.js';
 
 /** Something that can be timed: a model of ours, or one that another runtime computes. */

@@ -1,3 +1,8 @@
+/**
+ * Data sets: images with labels, batches of them on the host and on a device, and augmentation.
+ *
+ * @module mamba-prune/data
+ */
 export type { AugmentOptions, AugmentPreset } from './augment/options.js';
 export { augmentPreset, augmentPresetNames } from './augment/options.js';
 export type { LastAugment } from './augment/epoch-augments.js';
@@ -9,7 +14,6 @@ export {
   downloadDataset,
   openDataset,
   registerDataset,
-  requireRecordedDataset,
   verifyDataset,
 } from './datasets.js';
 export type { DatasetDefinition, DatasetDownload, DownloadDatasetOptions } from './definition.js';
@@ -17,16 +21,12 @@ export type { ImageDType } from './device/augment-op.js';
 export type { DeviceBatchOptions } from './device/batch-plan.js';
 export { DeviceBatches } from './device/device-batches.js';
 export type { UploadOptions } from './device/device-split.js';
-export { deviceBytes, DeviceSplit, whyNotOnDevice } from './device/device-split.js';
-export type { StreamedBatchOptions } from './device/streamed-batches.js';
-export { StreamedBatches } from './device/streamed-batches.js';
+export { DeviceSplit } from './device/device-split.js';
 export type { DeviceBatch, DeviceBatchSource } from './device/types.js';
 export type { DownloadOptions, DownloadProgress } from './download.js';
 export { DataError } from './errors.js';
 export type { BatchLoaderOptions } from './loader.js';
 export { BatchLoader } from './loader.js';
-export type { LoaderSpeed } from './measure-loader.js';
-export { measureLoader } from './measure-loader.js';
 export { MemorySplit } from './memory-split.js';
 export { readImage } from './read-image.js';
 export type {

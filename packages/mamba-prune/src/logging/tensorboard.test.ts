@@ -11,7 +11,8 @@ import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { summarizeUnitNorms } from '../pruning/rsst/index.js';
 import { smallMamba } from '../pruning/testing/models.js';
-import { type EpochMetrics, RunFolder, RunFolderError, train } from '../training/index.js';
+import { type EpochMetrics, RunFolder, RunFolderError } from '../training/index.js';
+import { train } from '../training/trainer.js';
 import {
   temporaryFolder,
   toyDataset,

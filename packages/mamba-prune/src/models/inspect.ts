@@ -2,7 +2,7 @@
 import type { ModelInfo } from './model-file.js';
 import type { ImageModel } from './image-model.js';
 import { familyNamed } from './families.js';
-import type { ScanMode } from './mamba/scan-order.js';
+import type { ModelOptions } from './model-options.js';
 
 export interface GroupSummary {
   readonly name: string;
@@ -24,7 +24,7 @@ export interface ModelSummary {
   readonly input: readonly [channels: number, height: number, width: number];
   readonly classes: number;
   /** Of a vision Mamba. */
-  readonly scan?: ScanMode;
+  readonly scan?: ModelOptions['scan'];
   readonly groups: readonly GroupSummary[];
   /** Everything that belongs to no group: embedding, norms, classifier, some biases. */
   readonly rest: { readonly parameters: number; readonly macs: number };

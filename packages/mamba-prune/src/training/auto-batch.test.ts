@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { isOutOfMemory, OutOfMemoryError } from '../memory.js';
 import { fitBatchSize } from './auto-batch.js';
-import { RunFolder, train, type TrainHooks } from './index.js';
+import { RunFolder, type TrainHooks } from './index.js';
+import { train } from './trainer.js';
 import { eachTestsFolder } from './testing/each-folder.js';
 import { toyDataset, ToyModel, toyOptions, toyRun } from './testing/toy.js';
 

@@ -6,12 +6,12 @@ import { describe, expect, it } from 'vitest';
 import {
   CheckpointError,
   RunFolder,
-  train,
   type TrainControl,
   type TrainHooks,
   type TrainOptions,
   type TrainResult,
 } from './index.js';
+import { train } from './trainer.js';
 import { readCheckpoint } from './checkpoint.js';
 import { FakeGraphs } from './testing/fake-graphs.js';
 import { eachTestsFolder } from './testing/each-folder.js';

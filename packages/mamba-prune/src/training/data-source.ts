@@ -5,10 +5,9 @@ import {
   type DeviceBatchOptions,
   DeviceSplit,
   type ImageSplit,
-  StreamedBatches,
-  deviceBytes,
-  whyNotOnDevice,
 } from '../data/index.js';
+import { StreamedBatches } from '../data/device/streamed-batches.js';
+import { deviceBytes, whyNotOnDevice } from '../data/device/device-split.js';
 import { isOutOfMemory } from '../memory.js';
 import { type BatchSource, limitSplit } from './batches.js';
 import { checkShares } from './data-parallel/data-parallel.js';

@@ -6,13 +6,13 @@ import { BatchLoader, type Dataset, type ImageSplit } from '../data/index.js';
 import { makeSources } from './data-source.js';
 import {
   evaluate,
-  resolveTrainOptions,
   RunFolder,
-  train,
   type TrainControl,
   type TrainHooks,
   type TrainOptions,
 } from './index.js';
+import { resolveTrainOptions } from './options.js';
+import { train } from './trainer.js';
 import { FakeGraphs } from './testing/fake-graphs.js';
 import { eachTestsFolder } from './testing/each-folder.js';
 import {

@@ -1,6 +1,7 @@
 /** Batches that are made on the device, as a training takes them. */
 import { setImmediate as turn } from 'node:timers/promises';
-import { DeviceBatches, type StreamedBatches } from '../data/index.js';
+import { DeviceBatches } from '../data/index.js';
+import type { StreamedBatches } from '../data/device/streamed-batches.js';
 import type { BatchSource, BatchTensors, LaunchedBatch } from './batches.js';
 
 export type OnDevice = DeviceBatches | StreamedBatches;

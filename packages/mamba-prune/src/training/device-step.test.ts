@@ -4,14 +4,14 @@ import { describe, expect, it } from 'vitest';
 import { BatchLoader } from '../data/index.js';
 import { type LaunchedBatch, toTensors } from './batches.js';
 import {
-  resolveTrainOptions,
   RunFolder,
-  train,
   type TrainControl,
   type TrainHooks,
   TrainingDivergedError,
   type TrainOptions,
 } from './index.js';
+import { resolveTrainOptions } from './options.js';
+import { train } from './trainer.js';
 import { Session } from './session.js';
 import { FakeGraphs } from './testing/fake-graphs.js';
 import { makeStep } from './train-step.js';

@@ -2,7 +2,8 @@
 import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { RunFolder, RunFolderError, train, type TrainControl, type TrainHooks } from './index.js';
+import { RunFolder, RunFolderError, type TrainControl, type TrainHooks } from './index.js';
+import { train } from './trainer.js';
 import {
   outcomeOf,
   temporaryFolder,

@@ -1,30 +1,29 @@
+/**
+ * Training: the loop, the folder of a run, checkpoints, evaluation, presets.
+ *
+ * @module mamba-prune/training
+ */
 export type { FitOptions, FittedBatch } from './auto-batch.js';
 export { fitBatchSize } from './auto-batch.js';
-export type { BatchSource, BatchTensors, LaunchedBatch, StepBatch } from './batches.js';
 export { limitSplit } from './batches.js';
 export type { CheckpointState } from './checkpoint.js';
 export { readCheckpointInfo } from './checkpoint.js';
 export { composeHooks } from './compose-hooks.js';
 export { Ema } from './ema.js';
-export type { Environment } from './environment.js';
-export { describeEnvironment } from './environment.js';
 export { CheckpointError, ResumeError, RunFolderError, TrainingDivergedError } from './errors.js';
 export type { EvaluateOptions, Evaluation } from './evaluate.js';
-export { deviceOf, evaluate } from './evaluate.js';
-export { classificationLoss, distillationLoss } from './losses.js';
+export { evaluate } from './evaluate.js';
 export type { MetricsLine } from './metrics.js';
 export { readMetricsFile } from './metrics.js';
 export type { PresetName, PresetRecipe, TrainingPhase } from './presets.js';
 export { presetModelOptions, presetNames, presetRecipe } from './presets.js';
-export { checkResumeOptions, resolveTrainOptions } from './options.js';
 export type { Reestimation, ReestimateOptions } from './reestimate-bn.js';
 export { reestimateBatchNorm } from './reestimate-bn.js';
 export type { CreateOptions, RunConfig, RunDescription } from './run-folder.js';
 export { RunFolder } from './run-folder.js';
 export type { StopOnSignals } from './signals.js';
 export { stopOnSignals } from './signals.js';
-export { checkTeacher } from './teacher.js';
-export { train } from './trainer.js';
+export { train as trainModel } from './trainer.js';
 export type {
   BestEpoch,
   Continuation,
@@ -42,3 +41,4 @@ export type {
   TrainOptions,
   TrainResult,
 } from './types.js';
+export { tensorboardHooks, writeEventFile } from '../logging/tensorboard.js';

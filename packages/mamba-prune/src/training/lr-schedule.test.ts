@@ -1,7 +1,9 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { UsageError } from '../errors.js';
-import { resolveTrainOptions, RunFolder, train, type TrainOptions } from './index.js';
+import { RunFolder, type TrainOptions } from './index.js';
+import { resolveTrainOptions } from './options.js';
+import { train } from './trainer.js';
 import { learningRateSchedule } from './lr-schedule.js';
 import { eachTestsFolder } from './testing/each-folder.js';
 import { toyDataset, toyInfo, ToyModel, toyOptions, toyRun } from './testing/toy.js';

@@ -4,16 +4,10 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { BatchLoader } from '../data/index.js';
 import { limitSplit } from './batches.js';
-import {
-  checkResumeOptions,
-  distillationLoss,
-  Ema,
-  evaluate,
-  readMetricsFile,
-  resolveTrainOptions,
-  RunFolder,
-  train,
-} from './index.js';
+import { Ema, evaluate, readMetricsFile, RunFolder } from './index.js';
+import { checkResumeOptions, resolveTrainOptions } from './options.js';
+import { distillationLoss } from './losses.js';
+import { train } from './trainer.js';
 import { MetricsLog } from './metrics.js';
 import { eachTestsFolder } from './testing/each-folder.js';
 import { toyDataset, toyInfo, ToyModel, toyOptions, toyRun } from './testing/toy.js';

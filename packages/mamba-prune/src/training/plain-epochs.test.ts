@@ -4,13 +4,13 @@ import { describe, expect, it } from 'vitest';
 import type { Dataset, ImageSplit } from '../data/index.js';
 import {
   type EpochMetrics,
-  resolveTrainOptions,
   RunFolder,
-  train,
   type TrainControl,
   type TrainHooks,
   type TrainOptions,
 } from './index.js';
+import { resolveTrainOptions } from './options.js';
+import { train } from './trainer.js';
 import { isPlainEpoch, plainEnd } from './plain-epochs.js';
 import { classificationLoss } from './losses.js';
 import { eachTestsFolder } from './testing/each-folder.js';

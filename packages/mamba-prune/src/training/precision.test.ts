@@ -3,7 +3,8 @@ import { copyOf } from '@mamba-prune/libtorch';
 import { describe, expect, it } from 'vitest';
 import { BatchLoader } from '../data/index.js';
 import { readCheckpoint } from './checkpoint.js';
-import { evaluate, RunFolder, train, type TrainControl, type TrainHooks } from './index.js';
+import { evaluate, RunFolder, type TrainControl, type TrainHooks } from './index.js';
+import { train } from './trainer.js';
 import { eachTestsFolder } from './testing/each-folder.js';
 import { outcomeOf, toyDataset, toyInfo, ToyModel, toyOptions, toyRun } from './testing/toy.js';
 

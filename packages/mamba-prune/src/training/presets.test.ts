@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { augmentPreset } from '../data/index.js';
 import { datasetNames } from '../data/datasets.js';
 import { UsageError } from '../errors.js';
-import { presetModelOptions, presetNames, presetRecipe, resolveTrainOptions } from './index.js';
+import { presetModelOptions, presetNames, presetRecipe } from './index.js';
+import { resolveTrainOptions } from './options.js';
 
 const phases = ['train', 'finetune'] as const;
 const all = datasetNames().flatMap((dataset) => phases.map((phase) => ({ dataset, phase })));

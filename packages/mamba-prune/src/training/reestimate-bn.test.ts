@@ -15,7 +15,8 @@ import { BatchLoader } from '../data/index.js';
 import { UsageError } from '../errors.js';
 import { createModel } from '../models/registry.js';
 import { type BatchSource, toTensors } from './batches.js';
-import { evaluate, fitBatchSize, reestimateBatchNorm, resolveTrainOptions } from './index.js';
+import { evaluate, fitBatchSize, reestimateBatchNorm } from './index.js';
+import { resolveTrainOptions } from './options.js';
 import { SIDE, ToyModel, toyDataset, toyInfo } from './testing/toy.js';
 
 const info = { channels: 3, height: 3, width: 3 } as const;

@@ -13,13 +13,13 @@ import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { Random } from '../data/random.js';
 import {
   readCheckpointInfo,
-  resolveTrainOptions,
   RunFolder,
-  train,
   type TrainControl,
   type TrainHooks,
   type TrainOptions,
 } from './index.js';
+import { resolveTrainOptions } from './options.js';
+import { train } from './trainer.js';
 import {
   outcomeOf,
   temporaryFolder,

@@ -6,11 +6,11 @@ import {
   type LossTerm,
   readCheckpointInfo,
   RunFolder,
-  train,
   type TrainHooks,
   TrainingDivergedError,
   type TrainOptions,
 } from './index.js';
+import { train } from './trainer.js';
 import { readCheckpoint } from './checkpoint.js';
 import { eachTestsFolder } from './testing/each-folder.js';
 import { toyDataset, ToyModel, toyOptions, toyRun } from './testing/toy.js';

@@ -5,7 +5,7 @@ import { modelNames } from '../models/families.js';
 import { createModel } from '../models/registry.js';
 import type { ModelOptions } from '../models/model-options.js';
 import type { ImageModel } from '../models/image-model.js';
-import { resolveTrainOptions } from './index.js';
+import { resolveTrainOptions } from './options.js';
 import { makeOptimizer } from './step-parts.js';
 
 const small = { imageSize: 8, numClasses: 3 } as const;

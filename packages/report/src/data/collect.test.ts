@@ -1,6 +1,7 @@
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { pruneRun, readPruningRecord, trainRun, unpackScores, readRoundScores } from 'mamba-prune';
+import { pruneRun, trainRun } from 'mamba-prune';
+import { readPruningRecord, unpackScores, readRoundScores } from 'mamba-prune/workflows';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { tinyPruning, tinyTraining } from '../../../mamba-prune/src/workflows/testing/tiny.js';
 import { writeSmallComparison } from '../testing/small-comparison.js';

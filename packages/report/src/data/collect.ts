@@ -2,7 +2,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { AddonError, digestFile } from '@mamba-prune/libtorch';
-import { groupKinds } from 'mamba-prune';
+import { groupKinds } from 'mamba-prune/models';
 import { type FoundRuns, idOf } from './find-runs.js';
 import { studioCommand } from './facts.js';
 import { readComparison } from './read-comparison.js';

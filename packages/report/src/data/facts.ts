@@ -1,5 +1,6 @@
 // What a run was made with, in words; names are the options of the command line.
-import { type RunConfig, shellCommand } from 'mamba-prune';
+import type { RunConfig } from 'mamba-prune/training';
+import { shellCommand } from 'mamba-prune/internal';
 import type { Fact, RepeatCommand } from './types.js';
 
 /** Left out of the page: said elsewhere, or of no use to a reader. */

@@ -1,5 +1,7 @@
 // From the lines of metrics.jsonl to points on one axis over all trainings of a run.
-import { DataError, type MetricsLine, readUnitNorms } from 'mamba-prune';
+import { DataError } from 'mamba-prune';
+import { readUnitNorms } from 'mamba-prune/pruning';
+import type { MetricsLine } from 'mamba-prune/training';
 import { z } from 'zod';
 import type { EpochPoint, PhaseData, StepPoint } from './types.js';
 

@@ -1,4 +1,5 @@
-import type { MetricsLine, PruningRecord, RunConfig } from 'mamba-prune';
+import type { MetricsLine, RunConfig } from 'mamba-prune/training';
+import type { PruningRecord } from 'mamba-prune/workflows';
 import { describe, expect, it } from 'vitest';
 import { epochPoints, stepPoints } from './metrics.js';
 import { phasesOf } from './phases.js';

@@ -1,5 +1,6 @@
 // The trainings that a run consists of.
-import type { MetricsLine, PruningRecord, RunConfig } from 'mamba-prune';
+import type { MetricsLine, RunConfig } from 'mamba-prune/training';
+import type { PruningRecord } from 'mamba-prune/workflows';
 import type { PhaseData } from './types.js';
 
 /** `epochs` of `settings.rsst` and of the recipe, as far as they are of use here. */

@@ -3,9 +3,9 @@ import {
   type PruningRecord,
   type RoundRecord,
   type RoundScoresFile,
-  decodeUnits,
   readRoundScores,
-} from 'mamba-prune';
+} from 'mamba-prune/workflows';
+import { decodeUnits } from 'mamba-prune/internal';
 import type { GroupData, PruningData, RoundData, ScoresData } from './types.js';
 
 /** @param path - of the run; @throws DataError if the scores of a round are damaged */

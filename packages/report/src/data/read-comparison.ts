@@ -1,7 +1,8 @@
 // results.json of a comparison.
 import { join } from 'node:path';
 import { readTextFile } from '@mamba-prune/libtorch';
-import { DataError, modelLabel } from 'mamba-prune';
+import { DataError } from 'mamba-prune';
+import { modelLabel } from 'mamba-prune/internal';
 import { z } from 'zod';
 import { repeatCommand } from './facts.js';
 import type { ComparisonData } from './types.js';

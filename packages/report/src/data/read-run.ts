@@ -1,17 +1,11 @@
 // One run's folder as the page shows it.
 import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
-import {
-  type PruningRecord,
-  type RunConfig,
-  RunFolder,
-  checkModelFile,
-  createModelFromConfig,
-  inspectModel,
-  modelLabel,
-  parametersOf,
-  readPruningRecord,
-} from 'mamba-prune';
+import { RunFolder, inspectModel } from 'mamba-prune';
+import { createModelFromConfig, parametersOf } from 'mamba-prune/models';
+import type { RunConfig } from 'mamba-prune/training';
+import { type PruningRecord, readPruningRecord } from 'mamba-prune/workflows';
+import { checkModelFile, modelLabel } from 'mamba-prune/internal';
 import { factsOf, repeatCommand } from './facts.js';
 import { checkLines, epochPoints, stepPoints } from './metrics.js';
 import { phasesOf } from './phases.js';

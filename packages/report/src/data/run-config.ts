@@ -1,5 +1,6 @@
 // What a page shows of a config.json: a file that was written by hand, or cut, says so.
-import { DataError, type RunConfig } from 'mamba-prune';
+import { DataError } from 'mamba-prune';
+import type { RunConfig } from 'mamba-prune/training';
 import { z } from 'zod';
 
 const text = z.string();

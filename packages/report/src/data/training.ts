@@ -1,5 +1,6 @@
 // How a run was trained after what it began with, as far as it decides whether two runs were trained alike.
-import type { PruningRecord, RunConfig } from 'mamba-prune';
+import type { RunConfig } from 'mamba-prune/training';
+import type { PruningRecord } from 'mamba-prune/workflows';
 import type { PhaseData, TrainingData } from './types.js';
 
 /** What changes no weight, and what is compared by itself. */

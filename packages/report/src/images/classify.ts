@@ -1,13 +1,8 @@
 // What models say of test images.
-import {
-  BatchLoader,
-  type Dataset,
-  type ImageSplit,
-  evaluate,
-  loadModel,
-  limitSplit,
-  withModelInfo,
-} from 'mamba-prune';
+import { type Dataset, type ImageSplit, loadModel } from 'mamba-prune';
+import { evaluate, limitSplit } from 'mamba-prune/training';
+import { BatchLoader } from 'mamba-prune/data';
+import { withModelInfo } from 'mamba-prune/internal';
 
 /** Of every image, in the order of the split. */
 export interface Predictions {

@@ -1,15 +1,9 @@
 // Shows the same test images to the models of several runs.
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import {
-  type Dataset,
-  type NoteHandler,
-  RunFolder,
-  UsageError,
-  loadModel,
-  openDataFor,
-  requireRecordedDataset,
-} from 'mamba-prune';
+import { type Dataset, RunFolder, UsageError, loadModel } from 'mamba-prune';
+import type { NoteHandler } from 'mamba-prune/data';
+import { openDataFor, requireRecordedDataset } from 'mamba-prune/internal';
 import { baselineOf } from '../data/baseline.js';
 import type { DisagreementData, EvaluationData, RunData } from '../data/types.js';
 import { loadOrNote } from '../load-or-note.js';

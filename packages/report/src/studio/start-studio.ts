@@ -3,7 +3,8 @@ import { existsSync, statSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { resolve } from 'node:path';
 import { type ServerType, serve } from '@hono/node-server';
-import { type Studio, type StudioOptions, UsageError } from 'mamba-prune';
+import { UsageError } from 'mamba-prune';
+import type { Studio, StudioOptions } from 'mamba-prune/internal';
 import { studioApp } from './app.js';
 import { Watcher } from './watcher.js';
 

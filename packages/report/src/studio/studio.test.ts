@@ -2,7 +2,7 @@ import { appendFileSync, cpSync, mkdirSync, rmSync, utimesSync, writeFileSync } 
 import { request } from 'node:http';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import type { Studio } from 'mamba-prune';
+import type { Studio } from 'mamba-prune/internal';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { ReportData, StudioUpdate, TryOutModel } from '../data/types.js';
 import { type SmallRuns, makeSmallRuns } from '../testing/small-runs.js';

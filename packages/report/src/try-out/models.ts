@@ -1,13 +1,8 @@
 // Models as a browser runs them: ONNX, with a few test images to try.
 import { join } from 'node:path';
-import {
-  type ModelInfo,
-  buildOnnxModel,
-  encodeModel,
-  loadModel,
-  openDataFor,
-  withModelInfo,
-} from 'mamba-prune';
+import { type ModelInfo, loadModel } from 'mamba-prune';
+import { buildOnnxModel, encodeModel } from 'mamba-prune/onnx';
+import { openDataFor, withModelInfo } from 'mamba-prune/internal';
 import { preprocessingOf } from 'mamba-prune/preparation';
 import type { RunData, TryOutModel, TryOutSample } from '../data/types.js';
 import { chooseImages } from '../images/classify.js';

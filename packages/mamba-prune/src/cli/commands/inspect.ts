@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs';
 import type { Command } from 'commander';
 import type { GroupSummary, ModelSummary } from '../../models/inspect.js';
-import type { ScanMode } from '../../models/mamba/scan-order.js';
+import type { ModelOptions } from '../../models/model-options.js';
 import { type Cli, type Context, action, addExamples } from '../context.js';
 import { openModel } from '../open-model.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
@@ -48,7 +48,7 @@ export function addInspectCommand(program: Command, cli: Cli): void {
   });
 }
 
-const scanText: Readonly<Record<ScanMode, string>> = {
+const scanText: Readonly<Record<NonNullable<ModelOptions['scan']>, string>> = {
   uni: 'uni, one direction',
   bi: 'bi, both directions in every block',
   cross: 'cross, four directions by turns',

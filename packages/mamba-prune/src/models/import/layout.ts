@@ -2,39 +2,11 @@
 // also turns the names and forms of other programs into ours.
 import type { Tensor } from '@mamba-prune/libtorch';
 import type { ModelOptionTable, Sizes } from '../family.js';
-import type { ModelOptions } from '../model-options.js';
-import type { VitPooling } from '../vit/config.js';
+import type { ModelOptions, ReadingOptions } from '../model-options.js';
 import type { FamilyCard } from './card.js';
 
 /** Shape of every tensor by name. */
 export type Shapes = ReadonlyMap<string, readonly number[]>;
-
-/**
- * What no shape tells, and a new model is never asked. A family of one's own adds its options by merging into this
- * interface, as into `ModelOptions`.
- */
-export interface ReadingOptions {
-  /** ViT: width of one attention head. `heads` alone is enough where it leaves one possibility. */
-  readonly headDim?: number | undefined;
-  /** ViT: what the classifier reads; the class token unless the file tells otherwise. */
-  readonly pooling?: VitPooling | undefined;
-  /** ViT: what LayerNorm adds to the variance; what the program that wrote the file has by default. */
-  readonly eps?: number | undefined;
-  /** ViT: the MLP's activation; `gelu`, the exact one, is the only one there is here. */
-  readonly activation?: string | undefined;
-  /**
-   * Resamples the positions for images of `imageSize`, where the file has them for another size: bicubic with
-   * antialiasing, as timm does. Without it such a size is refused.
-   */
-  readonly resamplePositions?: boolean | undefined;
-  /** Mamba: what weights of one direction are for, where `scan` is not said and the caller's models have one of these. */
-  readonly oneDirection?: 'uni' | 'cross' | undefined;
-  /**
-   * ResNet with shortcuts without parameters (option A of He et al. 2016): where the channels of zeros are, on both
-   * sides or at the end. `linear` as the name of the classifier means both sides.
-   */
-  readonly shortcutPadding?: 'both' | 'end' | undefined;
-}
 
 /** What a caller may say of a state dict: widths are always read off it. */
 export type LayoutOptions = Omit<ModelOptions, 'expand' | 'mlpRatio'> &

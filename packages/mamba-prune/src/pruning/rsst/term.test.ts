@@ -7,11 +7,11 @@ import {
   type EpochMetrics,
   type LossTerm,
   RunFolder,
-  train,
   type TrainControl,
   type TrainHooks,
   type TrainOptions,
 } from '../../training/index.js';
+import { train } from '../../training/trainer.js';
 import { FakeGraphs } from '../../training/testing/fake-graphs.js';
 import { outcomeOf, temporaryFolder, toyDataset, toyRun } from '../../training/testing/toy.js';
 import { pruneModel } from '../surgery.js';

@@ -1,6 +1,6 @@
 /** How the norms of units are spread: what shows the doomed units part from those that stay. */
 import { type nn, noGrad, scope } from '@mamba-prune/libtorch';
-import { quantile } from '../../bench/statistics.js';
+import { quantile } from '../../statistics.js';
 import type { EpochMetrics } from '../../training/types.js';
 import type { PruningGroup } from '../../models/groups.js';
 import { type RegularizerOptions, regularizedGroups } from './regularizer.js';

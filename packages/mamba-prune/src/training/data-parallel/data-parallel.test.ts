@@ -4,13 +4,8 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { transpiledMambaPrune } from '../../../../../test/support/transpiled.js';
-import {
-  RunFolder,
-  readCheckpointInfo,
-  train,
-  type TrainControl,
-  type TrainOptions,
-} from '../index.js';
+import { RunFolder, readCheckpointInfo, type TrainControl, type TrainOptions } from '../index.js';
+import { train } from '../trainer.js';
 import {
   outcomeOf,
   temporaryFolder,

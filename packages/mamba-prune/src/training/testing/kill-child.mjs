@@ -8,7 +8,8 @@
  */
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { RunFolder, stopOnSignals, train } from '../index.js';
+import { RunFolder, stopOnSignals } from '../index.js';
+import { train } from '../trainer.js';
 import { toyDataset, ToyModel, toyOptions, toyRun } from './toy.js';
 
 const [, , path, how] = process.argv;

@@ -3,7 +3,8 @@
  * PLAN`. Rank 0 tells the port over IPC. Prints one JSON object.
  */
 import { distributed } from '../../../../../libtorch/src/index.js';
-import { RunFolder, train } from '../../index.js';
+import { RunFolder } from '../../index.js';
+import { train } from '../../trainer.js';
 import { FakeGraphs } from '../../testing/fake-graphs.js';
 import { toyDataset, ToyModel, toyRun } from '../../testing/toy.js';
 

@@ -1,3 +1,5 @@
+// Statistics of measured numbers: quantiles, and the spread that stands beside a median.
+
 /** The value below which a share `q` of the sorted values lies, interpolated linearly. */
 export function quantile(sorted: ArrayLike<number>, q: number): number {
   const place = (sorted.length - 1) * q;

@@ -1,0 +1,22 @@
+/**
+ * What @mamba-prune/report and the benchmarks of this repository use beside the public entries. It is no part of the
+ * public interface: a name here may change or go in any version.
+ */
+export { requireRecordedDataset } from './data/datasets.js';
+export { makeFolder } from './files/folder.js';
+export { checkModelFile } from './models/model-file.js';
+export { modelLabel } from './models/model-label.js';
+export { imageType, weightCopies } from './models/precision.js';
+export type {
+  ComparisonPicture,
+  PictureHeading,
+  ReportHooks,
+  ReportOptions,
+  ReportPackage,
+  ReportResult,
+  Studio,
+  StudioOptions,
+} from './report-package.js';
+export { shellCommand } from './shell.js';
+export { openDataFor, withModelInfo } from './workflows/fit.js';
+export { decodeUnits } from './workflows/prune/kept-units.js';

@@ -1,0 +1,63 @@
+/**
+ * Models: how one is made, read, written and described, and what an architecture of one's own has to bring.
+ *
+ * @module mamba-prune/models
+ */
+export {
+  type GroupProbe,
+  type ImageModel,
+  type MacsEntry,
+  type ModelConfigBase,
+  type PackedWeights,
+  type UnitProbe,
+  probeOf,
+} from './image-model.js';
+export type { GroupMember, KeptUnits, PruningGroup } from './groups.js';
+export type { ModelOptions, ReadingOptions } from './model-options.js';
+export type { MambaArchitecture, MambaConfig, MambaOptions } from './mamba/config.js';
+export type { ScanMode } from './mamba/scan-order.js';
+export { VisionMamba } from './mamba/model.js';
+export type { VitArchitecture, VitConfig, VitOptions, VitPooling } from './vit/config.js';
+export { VisionTransformer } from './vit/model.js';
+export type { ResNetArchitecture, ResNetConfig, ResNetOptions } from './resnet/config.js';
+export { ResNet } from './resnet/model.js';
+export {
+  createModel,
+  createModelFromConfig,
+  isMambaModel,
+  mambaBase,
+  mambaSmall,
+  mambaTiny,
+  modelShapes,
+  parametersOf,
+  resnet18,
+  resnet20,
+  resnet50,
+  resnet56,
+  vitSmall,
+  vitTiny,
+} from './registry.js';
+export type {
+  Family,
+  GroupKind,
+  ModelOption,
+  ModelOptionTable,
+  ModelShapes,
+  OnnxGraph,
+  OptionValues,
+  Sizes,
+} from './family.js';
+export { families, groupKinds, modelNames, modelOptionNames, registerFamily } from './families.js';
+// What a family of one's own is written with.
+export { checkPatches, checkWidths, configFields, parseConfig } from './config-checks.js';
+export * as commonOptions from './common-options.js';
+export { Mlp } from './layers/mlp.js';
+export type { Layout, LayoutOptions, LayoutResult, Reading, Shapes } from './import/layout.js';
+export { type LoadModelOptions, type ModelInfo, loadModel, saveModel } from './model-file.js';
+export {
+  type ImportOptions,
+  type ImportedModel,
+  importModel,
+  importStateDict,
+} from './import/model.js';
+export { type GroupSummary, type ModelSummary, inspectModel } from './inspect.js';

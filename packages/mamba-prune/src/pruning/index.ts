@@ -1,0 +1,85 @@
+/**
+ * Pruning: units are scored, chosen and cut; Refill and RSST. Written on groups, so that it works on every model.
+ *
+ * @module mamba-prune/pruning
+ */
+export type { GroupMember, KeptUnits, PruningGroup } from '../models/groups.js';
+export type { Calibration, CalibrationBatch } from './calibration.js';
+export {
+  type BuiltInImportance,
+  type ImportanceContext,
+  type ImportanceFacts,
+  type ImportanceFunction,
+  type ImportanceName,
+  type RegisteredImportance,
+  type UnitScore,
+  defaultImportance,
+  importanceFacts,
+  importanceNames,
+  registerImportance,
+  unitScores,
+} from './importances.js';
+export { type ScoreOptions, scoreUnits } from './score-units.js';
+export {
+  type Ranking,
+  type SelectionOptions,
+  keptCount,
+  normalizations,
+  rankings,
+  selectUnits,
+} from './selection.js';
+export { type CutOptions, chooseUnits, defaultKinds } from './select-units.js';
+export { type PruningResult, pruneOneShot } from './oneshot.js';
+export {
+  type RefillChoice,
+  type RefillCounts,
+  type RefillOptions,
+  pruneWithRefill,
+  refillCounts,
+  refillUnits,
+} from './refill.js';
+export { refillBudgets, refillScores } from './refill-choices.js';
+export { type TensorCut, maskModel, pruneModel, tensorCut } from './surgery.js';
+export {
+  type HasWeight,
+  type PruneHybridOptions,
+  type PruneKindOptions,
+  type StructuredPruningOptions,
+  calculateChannelImportance,
+  calculateNeuronImportance,
+  computeMambaStructuredRegularization,
+  pruneMambaHybrid,
+  pruneMambaMlpStructured,
+  pruneMambaSsmStructured,
+} from './mamba-structured.js';
+export {
+  type KindNorms,
+  type NearZeroOptions,
+  type NormCutOptions,
+  type NormSpread,
+  type RegApplication,
+  type RegNorm,
+  type RegUnits,
+  type RegularizerOptions,
+  type RsstHooks,
+  type RsstOptions,
+  type RsstSchedule,
+  type RsstStrength,
+  type UnitNorms,
+  type UnitSet,
+  computeStructuredRegularization,
+  doomedUnits,
+  measureUnitNorms,
+  readUnitNorms,
+  regApplications,
+  regNorms,
+  regUnits,
+  rsstDefaults,
+  rsstHooks,
+  rsstLambda,
+  rsstScheduleExp,
+  rsstSchedules,
+  summarizeUnitNorms,
+  unitsByNorm,
+  unitsOverNearZero,
+} from './rsst/index.js';

@@ -1,0 +1,77 @@
+/**
+ * What the commands do from beginning to end, as functions: training runs, pruning runs, comparisons, evaluation,
+ * predictions, timing, and what is read from the folders that runs leave.
+ *
+ * @module mamba-prune/workflows
+ */
+export type { RecipeSettings, RunControl, TrainSettings } from './settings.js';
+export { type TrainRun, trainRun } from './train-run.js';
+export type { DataHooks, DataSettings, PreparationSettings } from './fit.js';
+
+export type { PruneHooks, PrunePhase } from './prune/hooks.js';
+export { type PruneRun, pruneRun } from './prune/run.js';
+export type {
+  DistillSettings,
+  ImportanceReason,
+  PruneMethod,
+  PruneSettings,
+  RefillSettings,
+  RsstSettings,
+} from './prune/settings.js';
+export type { Rewind } from './prune/rewind-time.js';
+export { type CalibrationOptions, calibrationOf } from './prune/calibration.js';
+export { type PruningRecord, type RoundRecord, readPruningRecord } from './prune/record.js';
+export {
+  type GroupScores,
+  type RoundScores,
+  type RoundScoresFile,
+  readRoundScores,
+  unpackScores,
+} from './prune/unit-scores.js';
+export { type ImpHooks, type ImpPlan, type ImpRun, impRun } from './imp.js';
+
+export {
+  type CompareControl,
+  type CompareHooks,
+  type ComparePlan,
+  type CompareRequest,
+  type Comparison,
+  compare,
+} from './compare/compare.js';
+export type { CompareResults, MethodResult, MethodTest, RunResult } from './compare/results.js';
+export type { CompareMethod, CompareSettings } from './compare/settings.js';
+export { type PairedTest, pairedTest } from './compare/statistics.js';
+export {
+  type QuickstartControl,
+  type QuickstartHooks,
+  type QuickstartPreset,
+  type QuickstartReport,
+  quickstart,
+  quickstartPreset,
+} from './quickstart.js';
+
+export {
+  type EvaluateModelOptions,
+  type ModelEvaluation,
+  NotFiniteError,
+  evaluateModel,
+} from '../inference/evaluate-model.js';
+export {
+  type ClassProbability,
+  type PredictOnnxOptions,
+  type PredictOptions,
+  type Prediction,
+  predictImages,
+  predictImagesOnnx,
+} from '../inference/predict.js';
+export {
+  type BenchCandidate,
+  type BenchModel,
+  type BenchOptions,
+  type BenchResult,
+  type ForeignModel,
+  benchmarkModels,
+} from '../bench/bench.js';
+export { benchModel } from '../bench/bench-model.js';
+export { type OnnxCandidate, benchOnnx } from '../bench/bench-onnx.js';
+export type { Spread } from '../statistics.js';
