@@ -4,6 +4,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
+// Its page gives commands with the flags of its family.
+import '../examples/new-architecture/src/index.js';
 import { runCli } from '../packages/mamba-prune/src/cli/testing/run-cli.js';
 
 const root = fileURLToPath(new URL('../', import.meta.url));

@@ -1,5 +1,5 @@
 // The tarballs in an empty project, as a user gets them: npm installs them and runs no script, the types are read, the
-// library computes (which builds the addon), the commands run.
+// library computes (which builds the addon), the commands run, and so does the example of a new architecture.
 //
 //   node scripts/package-check/install.mjs [--compile] [--keep]
 //
@@ -12,11 +12,13 @@ import {
   mkdtempSync,
   readFileSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { checkNewArchitecture } from './new-architecture.mjs';
 import { packAll, report, root } from './tarballs.mjs';
 
 const keep = process.argv.includes('--keep');
@@ -30,7 +32,10 @@ process.on('exit', () => {
 /** @returns what it printed on stdout; a failure ends the check, with all that was printed */
 const run = (command, ...args) => runBoth(command, ...args).stdout;
 
-function runBoth(command, ...args) {
+const runBoth = (...words) => runWith({}, ...words);
+
+/** @param options.status that it has to end with */
+function runWith({ status: expected = 0, env = {} }, command, ...args) {
   console.log(`  $ ${[command, ...args].join(' ')}`);
   const started = performance.now();
   const { status, stdout, stderr, error } = spawnSync(command, args, {
@@ -38,9 +43,16 @@ function runBoth(command, ...args) {
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'pipe'],
     // Nothing of the workspace may help: `npm run` puts its commands on PATH, vitest sets variables.
-    env: { ...process.env, PATH: ownPath(), NODE_ENV: '', NODE_PATH: '', MAMBA_PRUNE_BUILD: '' },
+    env: {
+      ...process.env,
+      PATH: ownPath(),
+      NODE_ENV: '',
+      NODE_PATH: '',
+      MAMBA_PRUNE_BUILD: '',
+      ...env,
+    },
   });
-  if (status !== 0) {
+  if (status !== expected) {
     console.error(`${stdout}${stderr}${error?.message ?? ''}`);
     report([`'${[command, ...args].join(' ')}' ended with ${status}`]);
   }
@@ -103,17 +115,17 @@ writeFileSync(
 for (const name of ['use-library.ts', 'own-options.ts']) {
   copyFileSync(fileURLToPath(new URL(name, import.meta.url)), join(project, name));
 }
-writeJson('tsconfig.json', {
-  compilerOptions: {
-    target: 'ES2022',
-    module: 'NodeNext',
-    strict: true,
-    // Whole declarations too, and those of the packages that they name.
-    skipLibCheck: false,
-    types: ['node'],
-    typeRoots: [join(root, 'node_modules', '@types')],
-  },
-});
+const compilerOptions = {
+  target: 'ES2022',
+  module: 'NodeNext',
+  strict: true,
+  // Whole declarations too, and those of the packages that they name.
+  skipLibCheck: false,
+  types: ['node'],
+  typeRoots: [join(root, 'node_modules', '@types')],
+};
+// The example of a new architecture, which is put here later, is a project of its own.
+writeJson('tsconfig.json', { compilerOptions, include: ['*.ts'] });
 run(process.execPath, join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', '.');
 run(process.execPath, 'entries.js');
 
@@ -142,5 +154,11 @@ if (has('mamba-prune')) {
   const { parameters } = JSON.parse(expectOnStderr(silent, command));
   const { parameters: written } = JSON.parse(readFileSync(join(project, 'tiny.json'), 'utf8'));
   if (parameters !== written) problems.push(`inspect: got ${parameters}, expected ${written}`);
+
+  // Half a gigabyte that is here already; a user installs it.
+  const runtime = join('node_modules', 'onnxruntime-node');
+  symlinkSync(join(root, runtime), join(project, runtime));
+  const found = await checkNewArchitecture({ project, compilerOptions, run: runWith });
+  problems.push(...found.map((problem) => `the example of a new architecture: ${problem}`));
 }
 report(problems);

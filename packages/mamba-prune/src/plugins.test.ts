@@ -3,6 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { loadPlugins, pluginsIn } from './cli/plugin-flags.js';
+import { count } from './models/common-options.js';
+import { families, registerFamily } from './models/families.js';
+import { ownFamily } from './models/testing/own-family.js';
 import { environmentPlugins, loadPlugin } from './plugins.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'plugins-'));
@@ -56,6 +59,44 @@ describe('the modules of a command line', () => {
     expect(environmentPlugins({ MAMBA_PRUNE_PLUGINS: 'a.js:b' })).toEqual(['a.js', 'b']);
     expect(environmentPlugins({})).toEqual([]);
     const env = { MAMBA_PRUNE_PLUGINS: join(folder, 'first.mjs') };
-    await expect(loadPlugins(['--plugin', 'second.mjs'], env)).rejects.toThrow(/first\.mjs/);
+    await expect(loadPlugins(['--plugin', 'second.mjs'], env, () => new Set())).rejects.toThrow(
+      /first\.mjs/,
+    );
+  });
+
+  it('may import each other in any order', async () => {
+    Object.assign(globalThis, {
+      registerLone: () => {
+        registerFamily(ownFamily('lone'));
+      },
+    });
+    const lone = written('lone.mjs', 'globalThis.registerLone();\n');
+    await loadPlugin(lone);
+    // What it would register was registered when its import was loaded by itself.
+    await loadPlugin(written('both.mjs', "import './lone.mjs';\n"));
+    expect(families().filter(({ name }) => name === 'lone')).toHaveLength(1);
+  });
+
+  it('bring no flag that a command has already, and may share one with another family', async () => {
+    const registering = (name: string, flag: string): string => {
+      const values = count(9);
+      const family = ownFamily(name, {
+        options: { depth: { values: count(1000), flag: '--depth <n>' }, [name]: { values, flag } },
+      });
+      Object.assign(globalThis, {
+        [name]: () => {
+          registerFamily(family);
+        },
+      });
+      return written(`${name}.mjs`, `globalThis.${name}();\n`);
+    };
+    const flags = () => new Set(['--depth', '--epochs', '--mlp-rate']);
+    const free = registering('free', '--free <n>');
+    await loadPlugins(['--plugin', free], {}, flags);
+    expect(families().map(({ name }) => name)).toContain('free');
+    const taken = registering('taken', '--epochs <n>');
+    await expect(loadPlugins(['--plugin', taken], {}, flags)).rejects.toThrow(
+      `--plugin ${taken}: the flag --epochs of the option 'taken' of Family taken is one of the commands' own. Choose another one.`,
+    );
   });
 });

@@ -62,7 +62,8 @@ export async function loadPlugin(name: string): Promise<void> {
   } finally {
     loading = undefined;
   }
-  if (plugin.registered === 0) {
+  // What it imports may have been loaded before, by itself or by another one: then it has nothing left to register.
+  if (plugin.registered === 0 && modules.size === 0) {
     throw new UsageError(
       `--plugin ${name}: it registered nothing, expected a module that calls registerFamily, registerDataset or ` +
         `registerImportance. It has to import the mamba-prune that runs here: ${fileURLToPath(new URL('..', import.meta.url))}`,

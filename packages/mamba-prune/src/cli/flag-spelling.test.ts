@@ -1,4 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { count } from '../models/common-options.js';
+import { registerFamily } from '../models/families.js';
+import { ownFamily } from '../models/testing/own-family.js';
 import { inFlags } from './flag-spelling.js';
 
 const flags = ['--arch', '--weights', '--patch', '--d-model', '--image-size', '--heads', '--mean'];
@@ -39,6 +42,16 @@ describe('options in messages', () => {
   it('are not looked for in what a file says of itself', () => {
     expect(inFlags('x.safetensors: dModel: got 7', flags, { isUsage: false })).toBe(
       'x.safetensors: dModel: got 7',
+    );
+  });
+
+  it("are those of families of one's own too", () => {
+    registerFamily(
+      ownFamily('spelled', { options: { neurons: { values: count(9), flag: '--hidden <n>' } } }),
+    );
+    const message = "s: got the option 'heads', expected some of neurons, numClasses.";
+    expect(inFlags(message, ['--hidden', '--heads'])).toBe(
+      's: got the option --heads, expected some of --hidden.',
     );
   });
 });

@@ -1,7 +1,16 @@
 // Errors name options as the library has them; the command line names its flags.
+import { modelOptions } from '../models/families.js';
 
-/** What the library calls what flags have other names for. */
-const otherNames: Readonly<Record<string, string>> = { key: 'weights', patchSize: 'patch' };
+/** What the library calls what flags have other names for; options of models say theirs. */
+const otherNames: Readonly<Record<string, string>> = { key: 'weights' };
+
+/** Names of options of models with their flags. */
+const modelFlags = (): Map<string, string> =>
+  new Map(
+    modelOptions().flatMap(({ name, flag }): [string, string][] =>
+      flag === undefined ? [] : [[name, flag.replace(/ .*$/, '')]],
+    ),
+  );
 
 /** Names that are no words, so that they mean options wherever they stand alone. */
 const unmistakable =
@@ -28,7 +37,9 @@ export function inFlags(
   { isUsage = true }: { readonly isUsage?: boolean } = {},
 ): string {
   const byName = new Map(flags.map((flag) => [plain(flag), flag]));
-  const flagOf = (name: string): string | undefined => byName.get(plain(otherNames[name] ?? name));
+  const ofModels = modelFlags();
+  const flagOf = (name: string): string | undefined =>
+    byName.get(plain(ofModels.get(name) ?? otherNames[name] ?? name));
   const isImporting = /\b(?:import\w*|collectStateDict): /.test(message);
   const spoken = isImporting
     ? message.replaceAll(spokenOf, (all: string, before: string, name: string) => {

@@ -1,4 +1,8 @@
 // Modules that register things are loaded before the command line is read: what they register are values of its flags.
+import { UsageError } from '../errors.js';
+import { families } from '../models/families.js';
+import type { Family } from '../models/family.js';
+import { familyFlags } from '../models/family-checks.js';
 import { environmentPlugins, loadPlugin } from '../plugins.js';
 
 /** The modules that --plugin names, wherever it stands. */
@@ -12,11 +16,36 @@ export function pluginsIn(argv: readonly string[]): string[] {
   });
 }
 
-/** @throws UsageError for one that cannot be loaded or registers nothing */
+/**
+ * @param flags - those that the program has without any module; asked for only where there is one
+ * @throws UsageError for one that cannot be loaded or registers nothing, or whose family takes a flag of a command
+ */
 export async function loadPlugins(
   argv: readonly string[],
   env: Readonly<Record<string, string | undefined>>,
+  flags: () => ReadonlySet<string>,
 ): Promise<void> {
+  const names = [...environmentPlugins(env), ...pluginsIn(argv)];
+  if (names.length === 0) return;
+  const taken = flags();
   // One after the other: a module may build on what another has registered.
-  for (const name of [...environmentPlugins(env), ...pluginsIn(argv)]) await loadPlugin(name);
+  for (const name of names) {
+    const before = families();
+    await loadPlugin(name);
+    checkFlags(name, before, taken);
+  }
+}
+
+/** Flags of families are told apart when one is registered; here it is those of the commands. */
+function checkFlags(plugin: string, before: readonly Family[], taken: ReadonlySet<string>): void {
+  const shared = new Set(before.flatMap(familyFlags).map(({ flag }) => flag));
+  const found = families()
+    .filter((family) => !before.includes(family))
+    .flatMap(familyFlags)
+    .find(({ flag }) => taken.has(flag) && !shared.has(flag));
+  if (!found) return;
+  const { flag, means, title } = found;
+  throw new UsageError(
+    `--plugin ${plugin}: the flag ${flag} of ${means} of ${title} is one of the commands' own. Choose another one.`,
+  );
 }

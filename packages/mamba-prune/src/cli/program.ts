@@ -54,7 +54,7 @@ export async function run(argv: readonly string[], unguarded: CliIo): Promise<nu
   const io = guardedIo(unguarded);
   const cli: Cli = { io, argv, current: programName, flags: [] };
   try {
-    await loadPlugins(argv, io.env);
+    await loadPlugins(argv, io.env, () => flagsOf(makeProgram(cli)));
     const program = makeProgram(cli);
     await program.parseAsync([...argv], { from: 'user' });
     return exitStatus.done;
@@ -99,6 +99,9 @@ function makeProgram(cli: Cli): Command {
 function allCommands(command: Command): Command[] {
   return [command, ...command.commands.flatMap(allCommands)];
 }
+
+const flagsOf = (program: Command): ReadonlySet<string> =>
+  new Set(allCommands(program).flatMap(({ options }) => options.flatMap(({ long }) => long ?? [])));
 
 export function fullName(command: Command): string {
   return command.parent ? `${fullName(command.parent)} ${command.name()}` : command.name();

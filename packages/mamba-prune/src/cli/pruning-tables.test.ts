@@ -39,4 +39,10 @@ describe('the command that trains a cut model on', () => {
     expect(command(cut('fashion-mnist'))).toContain('--dataset fashion-mnist --epochs');
     expect(command(cut('cifar10'))).toContain('--data DIR');
   });
+
+  it('names the modules that were given', () => {
+    expect(trainingCommand(cut('fashion-mnist'), undefined, ['a.js', 'b'])?.join(' ')).toMatch(
+      / --out cut-trained --plugin a\.js --plugin b$/,
+    );
+  });
 });

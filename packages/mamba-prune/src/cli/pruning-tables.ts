@@ -39,7 +39,7 @@ export async function printPruningRun(
   const { path, record, result } = run;
   const { encodeRecord } = await import('../workflows/prune/record.js');
   const warnings = warningsOf(record, flags);
-  const next = trainingCommand(run, data);
+  const next = trainingCommand(run, data, context.given.plugin);
   context.json({
     run: path,
     model: resolve(path, 'model.safetensors'),
@@ -96,8 +96,15 @@ function accuracyInWords({ record, info }: PruneRun): string {
   );
 }
 
-/** @returns what to type to train what was cut; undefined if it was trained, or there was no cut */
-export function trainingCommand(run: PruneRun, data: string | undefined): string[] | undefined {
+/**
+ * @param plugins - the modules that were given
+ * @returns what to type to train what was cut; undefined if it was trained, or there was no cut
+ */
+export function trainingCommand(
+  run: PruneRun,
+  data: string | undefined,
+  plugins: readonly string[] = [],
+): string[] | undefined {
   const { path, record, info, model } = run;
   if (info.history.at(-1)?.['step'] !== 'prune' || nothingRemoved(record)) return undefined;
   const dataset = record.measuredOn?.dataset ?? info.dataset;
@@ -112,6 +119,7 @@ export function trainingCommand(run: PruneRun, data: string | undefined): string
       ? ['--image-size', String(model.config.imageSize), ...preparationFlags(dataset, run)]
       : []),
     ...['--epochs', '10', '--lr', '5e-4', '--out', `${relativePath(path)}-trained`],
+    ...plugins.flatMap((name) => ['--plugin', name]),
   ];
 }
 

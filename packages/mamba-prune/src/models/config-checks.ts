@@ -14,6 +14,22 @@ export const size = z.int().positive().max(MOST);
 /** A number of blocks. Each is a module with tensors of its own. */
 export const blockCount = z.int().positive().max(modelLimits.depth);
 
+/** Fields of configurations, for the schemas of families. */
+export const configFields = {
+  /** What every configuration has beside its family. */
+  common: {
+    arch: z.string(),
+    imageSize: size,
+    channels: size,
+    numClasses: size,
+    widths: z.record(z.string(), size),
+  },
+  /** A whole number over 0. */
+  size,
+  /** A number of blocks. */
+  depth: blockCount,
+} as const;
+
 /** A configuration read from a file or made by hand. @throws UsageError naming every wrong field */
 export function parseConfig<S extends z.ZodType>(
   family: string,

@@ -1,15 +1,25 @@
 // The configuration of a new model of any family, and whether the machine can hold it. Loads no native code.
+import { defined } from '../defined.js';
 import { checkNeed } from '../memory-need.js';
 import { checkModelOptions, familyNamed, familyOf } from './families.js';
 import type { ModelConfigBase } from './image-model.js';
 import type { ModelOptions } from './model-options.js';
 import { countParameters } from './shapes.js';
 
+/** What images are like where nothing is said of them. */
+const usualImages = { imageSize: 32, channels: 3, numClasses: 10 } as const;
+
 /** @throws UsageError, TooLargeError: see `createModel` */
 export function denseConfig(arch: string, options: ModelOptions): ModelConfigBase {
   const family = familyOf(arch);
   checkModelOptions(arch, options);
-  return family.denseConfig(arch, options);
+  const given = defined(options);
+  if (family.denseConfig) return family.denseConfig(arch, given);
+  const sizes = family.architectures[arch];
+  return family.checkConfig({
+    ...{ family: family.name, arch, widths: {} },
+    ...{ ...usualImages, ...sizes, ...given },
+  });
 }
 
 /**

@@ -87,8 +87,13 @@ export function familyOf(arch: string): Family {
   );
 }
 
+/** What data sets decide, so that every family has it. */
+const ofImages = ['numClasses', 'imageSize', 'channels'];
+
 /** The options that an architecture can be told. @throws UsageError for an unknown name */
-export const modelOptionNames = (arch: string): string[] => Object.keys(familyOf(arch).options);
+export const modelOptionNames = (arch: string): string[] => [
+  ...new Set([...Object.keys(familyOf(arch).options), ...ofImages]),
+];
 
 /** @throws UsageError naming the options given that the architecture does not have */
 export function checkModelOptions(arch: string, options: ModelOptions): void {

@@ -5,6 +5,10 @@ import { printableLine } from '../printable.js';
 import type { Family, ModelOption } from './family.js';
 
 const word = /^[a-z][a-z0-9_]*$/;
+/** Fields of a configuration that are no options. */
+const fields = ['family', 'arch', 'widths'];
+/** What `--target` has for several kinds. */
+const targetWords = ['both', 'all'];
 const flag = /^--[a-z][a-z0-9-]*$/;
 const name = z.string().regex(word, 'expected a word of lower-case letters, digits and _');
 const text = z.string().min(1);
@@ -22,6 +26,9 @@ const option = z.object({
     .regex(/^--[a-z][a-z0-9-]*(?: [<[].+[>\]])?$/, 'expected a flag such as --tokens <n>')
     .optional(),
   help: text.optional(),
+  whenNew: text.optional(),
+  whenRead: text.optional(),
+  label: text.optional(),
 });
 
 const familySchema = z.object({
@@ -30,7 +37,11 @@ const familySchema = z.object({
   architectures: z
     .record(name, z.looseObject({}))
     .refine((table) => Object.keys(table).length > 0, 'expected one architecture at least'),
-  options: z.record(text, option),
+  options: z
+    .record(text, option)
+    .refine((table) => !fields.some((key) => Object.hasOwn(table, key)), {
+      error: `expected no option named ${fields.join(', ')}, which are other fields of a configuration`,
+    }),
   kinds: z
     .record(
       name,
@@ -41,8 +52,11 @@ const familySchema = z.object({
         optional: z.boolean().optional(),
       }),
     )
-    .refine((table) => Object.keys(table).length > 0, 'expected one kind of groups at least'),
-  denseConfig: method,
+    .refine((table) => Object.keys(table).length > 0, 'expected one kind of groups at least')
+    .refine((table) => !targetWords.some((key) => Object.hasOwn(table, key)), {
+      error: `expected no kind named ${targetWords.join(', ')}, which --target has for several kinds`,
+    }),
+  denseConfig: method.optional(),
   checkConfig: method,
   create: method,
   shapes: method.optional(),
@@ -89,35 +103,32 @@ function conflicts(family: Family, others: readonly Family[]): string[] {
     }),
     ...optionConflicts(family, others),
     ...kindConflicts(family, others),
+    ...flagConflicts(family, others),
   ];
 }
 
-const flagOf = ({ flag: text }: ModelOption): string | undefined => text?.split(' ')[0];
+const optionsOf = ({ options, layout }: Family): (readonly [string, ModelOption])[] => [
+  ...Object.entries(options),
+  ...Object.entries(layout?.options ?? {}),
+];
 
-/** A name means one option, and a flag one name. */
+const takeOver = 'Take over what is there, or choose another name.';
+
+/** A name means one option. */
 function optionConflicts(family: Family, others: readonly Family[]): string[] {
-  const tables = (one: Family): (readonly [string, ModelOption])[] => [
-    ...Object.entries(one.options),
-    ...Object.entries(one.layout?.options ?? {}),
-  ];
-  return tables(family).flatMap(([key, own]) =>
+  return optionsOf(family).flatMap(([key, own]) =>
     others.flatMap((other) =>
-      tables(other).flatMap(([otherKey, theirs]) => {
-        const same = key === otherKey;
-        const values = JSON.stringify(own.values) === JSON.stringify(theirs.values);
-        if (same && (flagOf(own) !== flagOf(theirs) || !values)) {
-          return [
-            `the option '${printableLine(key)}' has other values or another flag than in ${other.title}. ` +
-              'Take over what is there, or choose another name.',
-          ];
-        }
-        const clash = !same && own.flag !== undefined && flagOf(own) === flagOf(theirs);
-        return clash
-          ? [
-              `the flag ${flagOf(own) ?? ''} of '${printableLine(key)}' means '${otherKey}' in ${other.title}. Choose another one.`,
-            ]
-          : [];
-      }),
+      optionsOf(other)
+        .filter(([otherKey]) => otherKey === key)
+        .filter(
+          ([, theirs]) =>
+            flagOf(own) !== flagOf(theirs) ||
+            JSON.stringify(own.values) !== JSON.stringify(theirs.values),
+        )
+        .map(
+          () =>
+            `the option '${printableLine(key)}' has other values or another flag than in ${other.title}. ${takeOver}`,
+        ),
     ),
   );
 }
@@ -125,24 +136,54 @@ function optionConflicts(family: Family, others: readonly Family[]): string[] {
 /** A kind is the same wherever it is found, as rates are given by kinds. */
 function kindConflicts(family: Family, others: readonly Family[]): string[] {
   return Object.entries(family.kinds).flatMap(([kind, own]) =>
-    others.flatMap((other) =>
-      Object.entries(other.kinds).flatMap(([otherKind, theirs]) => {
-        const same = kind === otherKind;
-        const differs =
-          own.rateFlag !== theirs.rateFlag ||
-          (own.optional ?? false) !== (theirs.optional ?? false);
-        if (same && differs) {
-          return [
-            `the kind '${kind}' has another rateFlag or optional than in ${other.title} (${theirs.rateFlag}, optional ${String(theirs.optional ?? false)}). ` +
-              'Take over what is there, or choose another name.',
+    others.flatMap(({ title, kinds }) => {
+      const theirs = Object.hasOwn(kinds, kind) ? kinds[kind] : undefined;
+      if (!theirs) return [];
+      const { rateFlag, optional = false } = theirs;
+      return own.rateFlag === rateFlag && (own.optional ?? false) === optional
+        ? []
+        : [
+            `the kind '${kind}' has another rateFlag or optional than in ${title} (${rateFlag}, optional ${String(optional)}). ${takeOver}`,
           ];
-        }
-        return !same && own.rateFlag === theirs.rateFlag
-          ? [
-              `the flag ${own.rateFlag} of the kind '${kind}' is that of '${otherKind}' in ${other.title}. Choose another one.`,
-            ]
-          : [];
-      }),
-    ),
+    }),
   );
+}
+
+/** A flag means one thing, within a family too. */
+function flagConflicts(family: Family, others: readonly Family[]): string[] {
+  const own = familyFlags(family);
+  return own.flatMap(({ flag, means }, i) =>
+    [...own.slice(0, i), ...others.flatMap(familyFlags)]
+      .filter((known) => known.flag === flag && known.means !== means)
+      .map(
+        (known) =>
+          `the flag ${flag} of ${means} is that of ${known.means} in ${known.title}. Choose another one.`,
+      ),
+  );
+}
+
+const flagOf = ({ flag: text }: ModelOption): string | undefined => text?.split(' ')[0];
+
+/** A flag that a family brings. */
+export interface FamilyFlag {
+  readonly flag: string;
+  /** In words: `the option 'depth'`. The same flag with the same meaning is the same. */
+  readonly means: string;
+  readonly title: string;
+}
+
+/** Every flag that a family brings. */
+export function familyFlags(family: Family): FamilyFlag[] {
+  const { title, kinds } = family;
+  return [
+    ...optionsOf(family).flatMap(([key, option]) => {
+      const flag = flagOf(option);
+      return flag === undefined
+        ? []
+        : [{ flag, means: `the option '${printableLine(key)}'`, title }];
+    }),
+    ...Object.entries(kinds).map(([kind, { rateFlag }]) => {
+      return { flag: rateFlag, means: `the kind '${kind}'`, title };
+    }),
+  ];
 }

@@ -74,7 +74,7 @@ export interface Family<C extends ModelConfigBase = ModelConfigBase> {
   readonly title: string;
   /** Its architectures by name, each with the sizes that its name stands for. */
   readonly architectures: Readonly<Record<string, Sizes>>;
-  /** Options beside `imageOptions`, which every family has. */
+  /** Its options beside `numClasses`, `imageSize` and `channels`, which every family has: data sets decide them. */
   readonly options: ModelOptionTable;
   /** The kinds of its pruning groups. */
   readonly kinds: Readonly<Record<string, GroupKind>>;
@@ -83,10 +83,12 @@ export interface Family<C extends ModelConfigBase = ModelConfigBase> {
   readonly usual?: Readonly<Record<string, unknown>>;
 
   /**
-   * The configuration of a dense model. The options have been checked to be the family's own.
+   * The configuration of a dense model, for families whose options are not simply fields of it. By default `checkConfig`
+   * gets the architecture's sizes and the options over them, for images of 3 x 32 x 32 of 10 classes and with no widths.
+   * @param options - those that were given; they have been checked to be the family's own
    * @throws UsageError, TooLargeError for values that make no model
    */
-  denseConfig(arch: string, options: ModelOptions): C;
+  denseConfig?(arch: string, options: ModelOptions): C;
 
   /**
    * A configuration that was read from a file or made by hand.

@@ -48,6 +48,10 @@ export type {
   Sizes,
 } from './family.js';
 export { families, groupKinds, modelNames, modelOptionNames, registerFamily } from './families.js';
+// What a family of one's own is written with.
+export { checkPatches, checkWidths, configFields, parseConfig } from './config-checks.js';
+export * as commonOptions from './common-options.js';
+export { Mlp } from './layers/mlp.js';
 export type { Layout, LayoutOptions, LayoutResult, Reading, Shapes } from './import/layout.js';
 export { type LoadModelOptions, type ModelInfo, loadModel, saveModel } from './model-file.js';
 export {

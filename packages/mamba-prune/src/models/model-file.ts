@@ -121,10 +121,10 @@ export function loadModel(
   const file = openModelFile(path);
   try {
     const { model: config, module, ...info } = descriptionOf(file);
+    requireFamily(path, config.family, module);
     const model = withFileName(
       path,
       () => {
-        familyNamed({ family: config.family, module });
         checkTensors(config, storedTensors(file));
         // What its initial values are made of goes with the scope.
         return scope(() => createModelFromConfig(config));
@@ -158,16 +158,30 @@ export function checkModelFile(path: string): void {
   const file = openModelFile(path);
   try {
     const { model, module } = descriptionOf(file);
+    requireFamily(path, model.family, module);
     withFileName(
       path,
       () => {
-        familyNamed({ family: model.family, module });
         checkTensors(model, storedTensors(file));
       },
       { isOurs: true },
     );
   } finally {
     file.close();
+  }
+}
+
+/** Nothing is wrong with the file: what registers its family was not loaded. */
+class UnregisteredFamilyError extends FormatError {
+  readonly isUsage = true;
+}
+
+/** @throws FormatError naming the file and the module to load */
+function requireFamily(path: string, family: string, module: string | undefined): void {
+  try {
+    familyNamed({ family, module });
+  } catch (error) {
+    throw new UnregisteredFamilyError(`${path}: ${(error as Error).message}`, { cause: error });
   }
 }
 

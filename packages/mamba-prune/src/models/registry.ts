@@ -9,7 +9,7 @@ import { VisionMamba } from './mamba/model.js';
 import type { ModelOptions } from './model-options.js';
 import type { ResNetOptions } from './resnet/config.js';
 import { ResNet } from './resnet/model.js';
-import { countParameters, shapesIn } from './shapes.js';
+import { countParameters, makeModel, shapesIn } from './shapes.js';
 import type { VitOptions } from './vit/config.js';
 import { VisionTransformer } from './vit/model.js';
 
@@ -47,7 +47,7 @@ export function createModelFromConfig(config: AnyConfig): ImageModel {
   const family = familyNamed(config);
   const checked = family.checkConfig(config);
   checkModelNeed(checked);
-  return family.create(checked);
+  return makeModel(family, checked);
 }
 
 /**

@@ -1,8 +1,10 @@
 // Shapes of every tensor of a model from its configuration alone, so that a file can be held against what it says of
 // itself before anything is allocated. Tests hold them against the models.
 import { scope } from '@mamba-prune/libtorch';
+import { TooLargeError } from '../errors.js';
+import { isOutOfMemory } from '../memory.js';
 import type { Family, ModelShapes } from './family.js';
-import type { ModelConfigBase } from './image-model.js';
+import type { ImageModel, ModelConfigBase } from './image-model.js';
 
 /** Name and shape of one tensor. */
 export type NamedShape = [name: string, shape: readonly number[]];
@@ -30,11 +32,27 @@ export const widthIn = (
   group: string,
 ): number => widths[group] ?? 0;
 
+/**
+ * A model of a configuration that has been checked.
+ * @throws TooLargeError where there is no memory for it: families that do not tell their shapes are not counted before
+ */
+export function makeModel(family: Family, config: ModelConfigBase): ImageModel {
+  try {
+    return family.create(config);
+  } catch (error) {
+    if (!isOutOfMemory(error)) throw error;
+    throw new TooLargeError(
+      `${config.arch}: the memory of this machine does not suffice for a model of these sizes. Choose smaller ones (--d-model, --depth, ...).`,
+      { cause: error },
+    );
+  }
+}
+
 /** Of every tensor, buffers included. A family that does not tell them has a model made to look at. */
-export function shapesIn<C extends ModelConfigBase>(family: Family<C>, config: C): ModelShapes {
+export function shapesIn(family: Family, config: ModelConfigBase): ModelShapes {
   if (family.shapes) return family.shapes(config);
   return scope(() => {
-    const model = family.create(config);
+    const model = makeModel(family, config);
     try {
       return new Map(Array.from(model.stateDict(), ([name, { shape }]) => [name, shape]));
     } finally {

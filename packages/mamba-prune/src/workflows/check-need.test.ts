@@ -1,7 +1,9 @@
 import { describe, expect, it, vi } from 'vitest';
 import type { Dataset } from '../data/types.js';
-import { TooLargeError } from '../errors.js';
+import { TooLargeError, UsageError } from '../errors.js';
+import { registerFamily } from '../models/families.js';
 import { createModel } from '../models/registry.js';
+import { ownFamily } from '../models/testing/own-family.js';
 import { checkBatch, checkNewModel } from './check-need.js';
 
 vi.mock('node:os', async (original) => ({
@@ -23,6 +25,26 @@ function datasetOf(images: number, side: number): Dataset {
 }
 
 describe('checkNewModel', () => {
+  it('leaves the sizes of a family that tells no shapes to that family, but not foreign options', () => {
+    const plain = ownFamily('picky');
+    registerFamily(
+      ownFamily('picky', {
+        checkConfig(value) {
+          const config = plain.checkConfig(value);
+          if (config.imageSize === 8) return config;
+          throw new UsageError(`got images of ${config.imageSize} px, expected 8`);
+        },
+      }),
+    );
+    const small = { ...settings, arch: 'picky_small', model: {} };
+    expect(() => {
+      checkNewModel(small, 'cpu');
+    }).not.toThrow();
+    expect(() => {
+      checkNewModel({ ...small, model: { heads: 2 } }, 'cpu');
+    }).toThrow("picky_small: got the option 'heads'");
+  });
+
   it('counts weights, gradients and what the optimizer keeps', () => {
     // 5.6e8 parameters: 2.1 GiB once, 8.4 GiB four times, 6.3 GiB three times.
     const model = { dModel: 2048, depth: 7, mlpRatio: 8, expand: 1, dState: 1 };

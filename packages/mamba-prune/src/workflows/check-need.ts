@@ -1,7 +1,7 @@
 // Whether the machine can do what was asked for, before data are opened or a model is made.
 import type { Dataset } from '../data/types.js';
 import { checkBatchNeed, checkNeed } from '../memory-need.js';
-import { modelOptionNames } from '../models/families.js';
+import { checkModelOptions, familyOf, modelOptionNames } from '../models/families.js';
 import { checkModelNeed, denseConfig } from '../models/dense-config.js';
 import type { ImageModel } from '../models/image-model.js';
 import type { TrainSettings } from './settings.js';
@@ -16,6 +16,9 @@ export function checkNewModel(
   device: string | undefined,
 ): void {
   if (init !== undefined) return;
+  checkModelOptions(arch, model);
+  // Without its shapes nothing can be counted, and which small images it takes only its family knows.
+  if (!familyOf(arch).shapes) return;
   const hasPatches = modelOptionNames(arch).includes('patchSize');
   const side = hasPatches ? (model.patchSize ?? 1) : 32;
   const patch = hasPatches ? { patchSize: side } : {};

@@ -7,12 +7,13 @@ import { augmentPreset, type AugmentOptions } from '../data/augment/options.js';
 import { requireRecordedDataset } from '../data/datasets.js';
 import type { DatasetInfo } from '../data/types.js';
 import { UsageError } from '../errors.js';
+import { familyNamed } from '../models/families.js';
 import type { ModelOptions } from '../models/model-options.js';
 import type { ImportOptions } from '../models/import/model.js';
 import type { OptionKinds } from '../option-checks.js';
 import { RunFolderError } from '../training/errors.js';
 import { stableJson } from '../training/options.js';
-import { RunFolder } from '../training/run-folder.js';
+import { type RunConfig, RunFolder } from '../training/run-folder.js';
 import type { TrainHooks, TrainOptions } from '../training/types.js';
 import type { DataHooks, DataSettings, PreparationSettings } from './fit.js';
 import { todaysSettings } from './prune/earlier-names.js';
@@ -134,10 +135,27 @@ const storedSchemas = {
   prune: z.looseObject({ model: z.string(), rates: z.record(z.string(), z.number()), recipe }),
 } as const;
 
+/** What a run says of its model. */
+const recordedModel = z.looseObject({
+  model: z.looseObject({ family: z.string() }),
+  module: z.string().optional(),
+});
+
+/** @throws UsageError naming what has to be loaded for the family of a run's model */
+function requireFamily(path: string, config: RunConfig): void {
+  const { data } = recordedModel.safeParse(config);
+  if (!data) return;
+  try {
+    familyNamed({ family: data.model.family, module: data.module });
+  } catch (error) {
+    throw new UsageError(`resume: ${path}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
 /**
  * The settings that a run's config.json holds.
- * @throws UsageError if the run is of another command; RunFolderError if it is none; DataError if its data set is
- *   registered by a module that is not loaded
+ * @throws UsageError if the run is of another command, or the family of its model is not registered; RunFolderError if
+ *   it is none; DataError if its data set is registered by a module that is not loaded
  */
 export function storedSettings<C extends keyof SettingsOf>(
   path: string,
@@ -150,6 +168,7 @@ export function storedSettings<C extends keyof SettingsOf>(
         `Resume it with mamba-prune ${config.command} --resume --out ${path}.`,
     );
   }
+  requireFamily(path, config);
   requireRecordedDataset('resume', config.dataset);
   const parsed = storedSchemas[command].safeParse(config['settings']);
   if (!parsed.success) {

@@ -6,6 +6,7 @@ import type { Dataset } from '../data/types.js';
 import { UsageError } from '../errors.js';
 import { makeFolder } from '../files/folder.js';
 import type { ModelOptions } from '../models/model-options.js';
+import { moduleOf } from '../models/families.js';
 import { defaultPatch } from '../models/default-patch.js';
 import type { ImageModel } from '../models/image-model.js';
 import { type ModelInfo, loadModel, saveModel } from '../models/model-file.js';
@@ -168,6 +169,7 @@ export async function trainRun(
       seed: resolved.seed,
       dataset: datasetRecord(info),
       model: made.config,
+      module: moduleOf(made.config.family),
       train: resolved,
       settings,
     };

@@ -174,7 +174,7 @@ function parametersIn(model: { readonly family: string }): number {
   }
 }
 
-/** Size of the finished model; a file that is damaged counts as none, and is named. */
+/** Size of the finished model; a file that cannot be read counts as none, and is named. */
 function modelFile({ modelPath }: RunFolder): {
   readonly bytes: number | null;
   readonly problems: readonly string[];
@@ -185,7 +185,7 @@ function modelFile({ modelPath }: RunFolder): {
     checkModelFile(modelPath);
     return { bytes, problems: [] };
   } catch (error) {
-    return { bytes: null, problems: [`${modelPath} is damaged: ${(error as Error).message}`] };
+    return { bytes: null, problems: [`A model was left out: ${(error as Error).message}`] };
   }
 }
 
