@@ -12,6 +12,7 @@ import {
   scope,
   zeros,
 } from '@mamba-prune/libtorch';
+import * as kernels from '@mamba-prune/libtorch/kernels';
 import { createModel } from 'mamba-prune';
 import { createModelFromConfig } from 'mamba-prune/models';
 import { weightCopies } from '../../packages/mamba-prune/dist/models/precision.js';
@@ -99,7 +100,7 @@ describe('models on a GPU', { skip }, () => {
     };
     for (const [name, model] of Object.entries(models)) {
       model.to(gpu).eval();
-      const runs = F.hasFusedBlocks(
+      const runs = kernels.hasFusedBlocks(
         zeros([1], { device: gpu, dtype: 'bfloat16' }),
         model.config.dModel,
       );

@@ -84,5 +84,3 @@ export {
   loadTorchSave,
   saveSafetensors,
 } from './state-dict.js';
-// Names of `@mamba-prune/libtorch/files` under their earlier path.
-export * from './files/index.js';

@@ -1,7 +1,7 @@
 // Where a report may be written: nowhere, or over an earlier report, never over anything else.
 import { accessSync, closeSync, constants, existsSync, readSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { openRegularFile } from '@mamba-prune/libtorch';
+import { openRegularFile } from '@mamba-prune/libtorch/files';
 import { UsageError } from 'mamba-prune';
 
 /** Stands in the head of every report. */

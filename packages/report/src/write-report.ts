@@ -1,7 +1,7 @@
 // `mamba-prune report`: reads, measures what was asked for, writes the page.
 import { statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { writeFileAtomic } from '@mamba-prune/libtorch';
+import { writeFileAtomic } from '@mamba-prune/libtorch/files';
 import { RunFolder } from 'mamba-prune';
 import {
   type ReportHooks,

@@ -14,8 +14,6 @@ export { gelu, relu, silu, softplus } from '../generated/ops.js';
 export { kernelLimits } from './general-paths.js';
 export { atLeastFloat32, meanFloat32, weightFor } from './precision.js';
 export { type TokenOrder, reorderTokens } from './token-order.js';
-// Names of `@mamba-prune/libtorch/kernels` under their earlier path.
-export * from '../kernels/index.js';
 
 const reductions = { none: 0, mean: 1, sum: 2 } as const;
 

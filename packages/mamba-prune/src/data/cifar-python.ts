@@ -2,7 +2,7 @@
  * CIFAR's "python version": pickled dicts with `data`, an array of bytes [records, 3072] (1,024 red, 1,024
  * green, 1,024 blue, row by row), and a list of labels. Python 2 wrote them; some people pickle them again.
  */
-import { PickledArray, readArrayPickle, type PickleValue } from '@mamba-prune/libtorch';
+import { PickledArray, readArrayPickle, type PickleValue } from '@mamba-prune/libtorch/files';
 import { PIXELS } from './cifar-files.js';
 import { DataError } from './errors.js';
 

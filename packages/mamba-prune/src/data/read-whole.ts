@@ -1,6 +1,6 @@
 /** Files of data sets: any of them may be a named pipe, or far larger than it should be. */
 import { statSync } from 'node:fs';
-import { readRegularFile } from '@mamba-prune/libtorch';
+import { readRegularFile } from '@mamba-prune/libtorch/files';
 import { DataError } from './errors.js';
 
 /**

@@ -1,5 +1,5 @@
 // A model into an ONNX file that has been seen to work.
-import { writeFileAtomic } from '@mamba-prune/libtorch';
+import { writeFileAtomic } from '@mamba-prune/libtorch/files';
 import type { ImageModel } from '../models/image-model.js';
 import type { ModelInfo } from '../models/model-file.js';
 import { type OptionKinds, checkOptions, requirePath } from '../option-checks.js';

@@ -1,5 +1,6 @@
 // A model file in ONNX form, ready to classify images.
-import { FormatError, readRegularFile } from '@mamba-prune/libtorch';
+import { FormatError } from '@mamba-prune/libtorch';
+import { readRegularFile } from '@mamba-prune/libtorch/files';
 import type { InferenceSession } from 'onnxruntime-common';
 import {
   type ModelDescription,

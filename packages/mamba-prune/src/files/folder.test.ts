@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { systemReason } from '@mamba-prune/libtorch';
+import { systemReason } from '@mamba-prune/libtorch/files';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { makeFolder } from './folder.js';
 

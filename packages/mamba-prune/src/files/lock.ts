@@ -3,7 +3,7 @@
  * process that holds it, and a lock whose process is gone counts for nothing.
  */
 import { randomBytes } from 'node:crypto';
-import { readTextFile } from '@mamba-prune/libtorch';
+import { readTextFile } from '@mamba-prune/libtorch/files';
 import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 

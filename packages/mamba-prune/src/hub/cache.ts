@@ -10,7 +10,7 @@ import { randomBytes } from 'node:crypto';
 import { copyFileSync, existsSync, readdirSync, renameSync } from 'node:fs';
 import { rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
-import { readTextFile } from '@mamba-prune/libtorch';
+import { readTextFile } from '@mamba-prune/libtorch/files';
 import { makeFolder } from '../files/folder.js';
 
 export const isCommit = (revision: string): boolean => /^[0-9a-f]{40}$/.test(revision);

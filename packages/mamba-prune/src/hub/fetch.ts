@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { readTextFile } from '@mamba-prune/libtorch';
+import { readTextFile } from '@mamba-prune/libtorch/files';
 import {
   HUB_URL,
   HubApiError,

@@ -3,7 +3,7 @@
 // an entry of another form than expected is passed over as if it were not there.
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { readTextFile } from '@mamba-prune/libtorch';
+import { readTextFile } from '@mamba-prune/libtorch/files';
 import { z } from 'zod';
 import type { Family } from '../models/family.js';
 import type { VitPooling } from '../models/vit/config.js';

@@ -3,13 +3,10 @@ import type { Tensor } from '@mamba-prune/libtorch';
 import { z } from 'zod';
 import { UsageError } from '../errors.js';
 import { printableLine } from '../printable.js';
-import { modelLimits } from '../limits.js';
-
-/** Beyond this no kernel goes, and no memory. */
-const MOST = 2 ** 20;
+import { largestSize, modelLimits } from '../limits.js';
 
 /** A size of a model: an integer over 0. */
-export const size = z.int().positive().max(MOST);
+export const size = z.int().positive().max(largestSize);
 
 /** A number of blocks. Each is a module with tensors of its own. */
 export const blockCount = z.int().positive().max(modelLimits.depth);

@@ -1,16 +1,13 @@
 // A model file: one .safetensors whose metadata key `mamba_prune` says how to build the model.
 import { closeSync } from 'node:fs';
+import { FormatError, noGrad, saveSafetensors, scope } from '@mamba-prune/libtorch';
 import {
-  FormatError,
   SafetensorsFile,
   dtypeFromFile,
   kindOfFile,
-  noGrad,
   openRegularFile,
   readSafetensorsTensor,
-  saveSafetensors,
-  scope,
-} from '@mamba-prune/libtorch';
+} from '@mamba-prune/libtorch/files';
 import { z } from 'zod';
 import { UsageError } from '../errors.js';
 import { preprocessingSchema } from '../preparation/schema.js';

@@ -1,6 +1,7 @@
 // Models compute in the type of their images. Weights, gradients and optimizer state are float32 always. layers/running.ts says
 // which other forms of the weights there are.
-import { type DType, F, type Tensor, WeightCopies, cudaHasBfloat16 } from '@mamba-prune/libtorch';
+import { type DType, type Tensor, WeightCopies, cudaHasBfloat16 } from '@mamba-prune/libtorch';
+import * as kernels from '@mamba-prune/libtorch/kernels';
 import { UsageError } from '../errors.js';
 import { type ComputePrecision, type Precision, precisionNames } from '../precision.js';
 import type { ImageModel } from './image-model.js';
@@ -48,7 +49,7 @@ export function weightCopies(
   const dtype = imageType(precision);
   const parameters = model.parameters();
   const device = parameters[0]?.device ?? 'cpu';
-  const packed = F.hasFusedBranches(device) ? model.packWeights?.(dtype, fixed) : undefined;
+  const packed = kernels.hasFusedBranches(device) ? model.packWeights?.(dtype, fixed) : undefined;
   const masters = new Set(packed?.masters);
   const others = parameters.filter((parameter) => !masters.has(parameter));
   const copies = new WeightCopies(others, 'bfloat16', packed?.parts);

@@ -10,19 +10,14 @@
  * The metadata key `mamba_prune_checkpoint` holds the rest as JSON (`CheckpointState`). The digest is
  * the last tensor, so that the file is written in one pass; safetensors has no checksum of its own.
  */
+import { type DType, fromTypedArray, noGrad, ops, scope, type Tensor } from '@mamba-prune/libtorch';
 import {
-  type DType,
-  fromTypedArray,
-  noGrad,
-  ops,
   safetensorsDTypes,
   SafetensorsFile,
-  scope,
-  type Tensor,
   tensorPieces,
   updateHash,
   writeSafetensorsFile,
-} from '@mamba-prune/libtorch';
+} from '@mamba-prune/libtorch/files';
 import { createHash, type Hash } from 'node:crypto';
 import { z } from 'zod';
 import { CheckpointError } from './errors.js';

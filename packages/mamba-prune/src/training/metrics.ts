@@ -1,5 +1,5 @@
 /** metrics.jsonl: one JSON object a line, on the disk before anything that relies on it. */
-import { readTextFile } from '@mamba-prune/libtorch';
+import { readTextFile } from '@mamba-prune/libtorch/files';
 import {
   closeSync,
   fstatSync,

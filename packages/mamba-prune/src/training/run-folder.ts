@@ -16,7 +16,7 @@
  *     tensorboard/                      event files, if they are asked for
  *     run.lock                          while a process writes the run
  */
-import { readTextFile, systemReason, writeFileAtomic } from '@mamba-prune/libtorch';
+import { readTextFile, systemReason, writeFileAtomic } from '@mamba-prune/libtorch/files';
 import {
   copyFileSync,
   existsSync,

@@ -4,9 +4,9 @@ import {
   getRngState,
   libtorchVersion,
   saveSafetensors,
-  systemReason,
   type Tensor,
 } from '@mamba-prune/libtorch';
+import { systemReason } from '@mamba-prune/libtorch/files';
 import { existsSync } from 'node:fs';
 import { type CheckpointState, writeCheckpoint } from './checkpoint.js';
 import { RunFolderError } from './errors.js';

@@ -1,4 +1,4 @@
-import { SafetensorsFile } from '@mamba-prune/libtorch';
+import { SafetensorsFile } from '@mamba-prune/libtorch/files';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import {

@@ -2,7 +2,7 @@
 // the run's checkpoint before a model is made of them.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { SafetensorsFile } from '@mamba-prune/libtorch';
+import { SafetensorsFile } from '@mamba-prune/libtorch/files';
 import { UsageError } from '../errors.js';
 import type { ModelShapes } from '../models/family.js';
 

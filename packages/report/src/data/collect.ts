@@ -1,7 +1,8 @@
 // Everything that a page shows, from the folders that were found.
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { AddonError, digestFile } from '@mamba-prune/libtorch';
+import { AddonError } from '@mamba-prune/libtorch';
+import { digestFile } from '@mamba-prune/libtorch/files';
 import { groupKinds } from 'mamba-prune/models';
 import { type FoundRuns, idOf } from './find-runs.js';
 import { studioCommand } from './facts.js';

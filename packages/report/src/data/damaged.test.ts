@@ -11,7 +11,8 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { SafetensorsFile, loadSafetensors, saveSafetensors } from '@mamba-prune/libtorch';
+import { loadSafetensors, saveSafetensors } from '@mamba-prune/libtorch';
+import { SafetensorsFile } from '@mamba-prune/libtorch/files';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type SmallRuns, makeSmallRuns } from '../testing/small-runs.js';
 import { Watcher } from '../studio/watcher.js';

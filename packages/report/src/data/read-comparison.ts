@@ -1,6 +1,6 @@
 // results.json of a comparison.
 import { join } from 'node:path';
-import { readTextFile } from '@mamba-prune/libtorch';
+import { readTextFile } from '@mamba-prune/libtorch/files';
 import { DataError } from 'mamba-prune';
 import { modelLabel } from 'mamba-prune/internal';
 import { z } from 'zod';

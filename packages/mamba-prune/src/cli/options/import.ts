@@ -140,7 +140,7 @@ async function classNames(text: string): Promise<string[]> {
 const largestFile = 2 ** 24;
 
 async function linesOf(path: string): Promise<string[]> {
-  const { readTextFile } = await import('@mamba-prune/libtorch');
+  const { readTextFile } = await import('@mamba-prune/libtorch/files');
   try {
     const text = readTextFile(path, { most: largestFile });
     return text

@@ -1,6 +1,7 @@
 // Which of the weights in a file are meant: a checkpoint may hold several state dicts, and a state dict
 // several models under prefixes of their own.
-import { FormatError, stateDictRank } from '@mamba-prune/libtorch';
+import { FormatError } from '@mamba-prune/libtorch';
+import { stateDictRank } from '@mamba-prune/libtorch/files';
 import { UsageError } from '../../errors.js';
 import { listed } from '../config-checks.js';
 import { joinedShapes } from './derived.js';

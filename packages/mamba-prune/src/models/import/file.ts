@@ -1,17 +1,16 @@
 // Files with weights: what kind a file is, told by its content, and the state dicts in it.
 import { closeSync } from 'node:fs';
+import { FormatError, type Tensor } from '@mamba-prune/libtorch';
 import {
   type FileKind,
-  FormatError,
   SafetensorsFile,
   type StoredStateDict,
-  type Tensor,
   TorchCheckpoint,
   type TorchTensor,
   kindOfFile,
   openRegularFile,
   readSafetensorsTensor,
-} from '@mamba-prune/libtorch';
+} from '@mamba-prune/libtorch/files';
 import { UsageError } from '../../errors.js';
 import type { FoundDict } from './choice.js';
 

@@ -8,7 +8,7 @@
 //   all blocks on a GPU, for inference                     the Mamba
 //
 // Everything else goes operator by operator: training on the CPU, probes, other types, sizes that a kernel does not take. The
-// results are the same up to the rounding of sums; in 16 bits on a GPU the MLP's GELU is its tanh form (`F.mlpBranch`).
+// results are the same up to the rounding of sums; in 16 bits on a GPU the MLP's GELU is its tanh form (`kernels.mlpBranch`).
 //
 // Parameters are float32 and are never replaced. Some operators read the parameters themselves: the Mamba's block on the CPU,
 // and its branches in float32. Others want the weights in another form, which is out of date as soon as a parameter changes.

@@ -1,11 +1,17 @@
 // The parameters of a block as the operators that compute more than a layer are given them.
-import type { F, Tensor } from '@mamba-prune/libtorch';
+import type { Tensor } from '@mamba-prune/libtorch';
+import type * as kernels from '@mamba-prune/libtorch/kernels';
 import type { Mlp } from '../layers/mlp.js';
 import type { Block } from './model.js';
 import type { SelectiveSsm } from './ssm.js';
 
-/** For `F.mambaBlock`; undefined with two directions, which it cannot do. */
-export function blockWeights({ norm1, ssm, norm2, mlp }: Block): F.MambaBlockWeights | undefined {
+/** For `kernels.mambaBlock`; undefined with two directions, which it cannot do. */
+export function blockWeights({
+  norm1,
+  ssm,
+  norm2,
+  mlp,
+}: Block): kernels.MambaBlockWeights | undefined {
   const [{ conv1d, xProj, dtProj, aLog, d }, backward] = ssm.scans;
   if (backward) return undefined;
   return {
@@ -29,7 +35,7 @@ export function blockWeights({ norm1, ssm, norm2, mlp }: Block): F.MambaBlockWei
   };
 }
 
-/** For `F.ssmBranch`: all of them, which the gradients are for. */
+/** For `kernels.ssmBranch`: all of them, which the gradients are for. */
 export function ssmWeights({ inProj, outProj, scans }: SelectiveSsm): Tensor[] {
   const each = scans.flatMap(({ conv1d, xProj, dtProj, aLog, d }) => [
     conv1d.weight,
@@ -43,13 +49,13 @@ export function ssmWeights({ inProj, outProj, scans }: SelectiveSsm): Tensor[] {
   return [inProj.weight, outProj.weight, ...each];
 }
 
-/** For `F.ssmBranch`: those of its matrix products. */
+/** For `kernels.ssmBranch`: those of its matrix products. */
 export function ssmMatrices({ inProj, outProj, scans }: SelectiveSsm): Tensor[] {
   const each = scans.flatMap(({ xProj, dtProj }) => [xProj.weight, dtProj.weight]);
   return [inProj.weight, outProj.weight, ...each];
 }
 
-/** For `F.mlpBranch`, both of its lists. */
+/** For `kernels.mlpBranch`, both of its lists. */
 export function mlpWeights({ fc1, fc2 }: Mlp): Tensor[] {
   return [fc1.weight, fc1.bias as Tensor, fc2.weight, fc2.bias as Tensor];
 }

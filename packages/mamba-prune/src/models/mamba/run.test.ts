@@ -1,7 +1,7 @@
 // Which operators run a vision Mamba on a GPU, and which copies of the weights they read. The operators themselves are replaced
 // by ones that note what they are given and return their input: test/gpu compares the real ones.
-import { type Tensor, F, noGrad, randn, scope } from '@mamba-prune/libtorch';
-import type * as engine from '@mamba-prune/libtorch';
+import { type Tensor, F, noGrad, randn, scope, zeros } from '@mamba-prune/libtorch';
+import type * as kernels from '@mamba-prune/libtorch/kernels';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { weightCopies } from '../precision.js';
 import { createModel } from '../registry.js';
@@ -17,27 +17,27 @@ interface Call {
 
 const calls = vi.hoisted((): Call[] => []);
 
-vi.mock('@mamba-prune/libtorch', async (load) => {
-  const real = await load<typeof engine>();
+vi.mock('@mamba-prune/libtorch/kernels', async (load) => {
+  const real = await load<typeof kernels>();
   const first = (matrix: Tensor | undefined) => matrix?.flatten().select(0, 0).item() ?? NaN;
   const branch =
-    (operator: string): typeof real.F.ssmBranch =>
+    (operator: string): typeof kernels.ssmBranch =>
     (x, _, { packed }, scale) => {
       calls.push({ operator, outProj: first(packed[1]), packed, scale: scale?.shape });
       return x;
     };
-  const operators: Partial<typeof real.F> = {
+  const operators: Partial<typeof kernels> = {
     hasFusedBranches: () => true,
     hasFusedBlocks: () => true,
     ssmBranch: branch('ssm'),
     mlpBranch: branch('mlp'),
-    packUnits: () => real.zeros([1]),
+    packUnits: () => zeros([1]),
     mambaBlocks(x, blocks) {
       calls.push({ operator: 'all', outProj: first(blocks[0]?.ssm.packed[1]) });
       return x;
     },
   };
-  return { ...real, F: { ...real.F, ...operators } };
+  return { ...real, ...operators };
 });
 
 const sizes = { dModel: 16, depth: 2, dState: 4, numClasses: 3, imageSize: 8 } as const;

@@ -1,5 +1,6 @@
 // How the blocks of a vision Mamba run. layers/running.ts says which ways there are, and what the kinds of copies are.
 import { type DType, F, type Tensor, isGradEnabled, scope } from '@mamba-prune/libtorch';
+import * as kernels from '@mamba-prune/libtorch/kernels';
 import type { PackedWeights, UnitProbe } from '../image-model.js';
 import { infersOnCpu } from '../layers/running.js';
 import { BlockStack } from './block-stack.js';
@@ -23,7 +24,7 @@ interface KeptCopies {
 export class BlockRunner {
   readonly #blocks: readonly Block[];
   /** For the operator that does a whole block, of those blocks that it can do. */
-  readonly #weights: readonly (F.MambaBlockWeights | undefined)[];
+  readonly #weights: readonly (kernels.MambaBlockWeights | undefined)[];
   /** Those in use last. */
   #kept: readonly KeptCopies[] = [];
 
@@ -42,7 +43,7 @@ export class BlockRunner {
     return this.#blocks.reduce((stream, block, index) => {
       const weights = this.#weights[index];
       if (weights && !block.training && infersOnCpu(stream, probe)) {
-        return scope(() => F.mambaBlock(block.ordered(stream), weights, block.norm1.eps));
+        return scope(() => kernels.mambaBlock(block.ordered(stream), weights, block.norm1.eps));
       }
       if (!probe && hasBranches(block, stream.device)) {
         return scope(() => {
@@ -82,7 +83,7 @@ export class BlockRunner {
   #stackOf(packed: readonly PackedBlock[], dtype: DType): BlockStack | undefined {
     const [block] = this.#blocks;
     const like = packed[0]?.mlp[0];
-    if (!block || !like || !F.hasFusedBlocks(like, block.ssm.sizes.dModel)) return undefined;
+    if (!block || !like || !kernels.hasFusedBlocks(like, block.ssm.sizes.dModel)) return undefined;
     const blocks = this.#blocks.map((each, i) => branchesOf(each, packed[i] as PackedBlock));
     return new BlockStack(blocks, dtype);
   }
@@ -116,12 +117,12 @@ function fitsConvKernel({ ssm }: Block): boolean {
 
 /** Whether the operators of a GPU that do a branch each can do a block's. */
 function hasBranches(block: Block, device: string): boolean {
-  if (!F.hasFusedBranches(device) || !fitsConvKernel(block)) return false;
+  if (!kernels.hasFusedBranches(device) || !fitsConvKernel(block)) return false;
   return block.ssm.sizes.dState <= F.kernelLimits.gpuStates || !isGradEnabled();
 }
 
 /** What the operators of a GPU are given. */
-function branchesOf(block: Block, matrices: BranchMatrices): F.FusedBlock {
+function branchesOf(block: Block, matrices: BranchMatrices): kernels.FusedBlock {
   const { reorder, norm1, ssm, norm2, mlp } = block;
   return {
     reorder,
@@ -137,5 +138,5 @@ function runBranches(x: Tensor, block: Block, matrices: BranchMatrices): Tensor 
   const { norm1, ssm, norm2, mlp } = branchesOf(block, matrices);
   const { training, dropPath } = block;
   const scale = () => (training && dropPath > 0 ? F.dropPathScale(x, dropPath) : undefined);
-  return F.mlpBranch(F.ssmBranch(x, norm1, ssm, scale()), norm2, mlp, scale());
+  return kernels.mlpBranch(kernels.ssmBranch(x, norm1, ssm, scale()), norm2, mlp, scale());
 }

@@ -1,7 +1,8 @@
 // A residual network as a few operators, for inference on the CPU: convolutions with their BatchNorm, ReLU and shortcut are
 // one each. BatchNorm is folded into weights and bias, and the weights are laid out for the form of the convolution that is
 // fastest for a size. layers/running.ts says which other ways there are.
-import { DerivedWeights, F, type Tensor, type nn, ops } from '@mamba-prune/libtorch';
+import { DerivedWeights, type Tensor, type nn, ops } from '@mamba-prune/libtorch';
+import * as kernels from '@mamba-prune/libtorch/kernels';
 import type { Block, ConvNorm } from './model.js';
 
 export interface Parts {
@@ -45,7 +46,7 @@ export class FusedResNet {
 /** Convolutions in a row with ReLU, and what is added to the last. */
 class FusedConvolutions {
   readonly #layers: readonly ConvNorm[];
-  readonly #shortcut: F.Shortcut;
+  readonly #shortcut: kernels.Shortcut;
   /** By the forms of all convolutions, which depend on the batch. */
   readonly #packed = new Map<string, DerivedWeights>();
 
@@ -69,7 +70,7 @@ class FusedConvolutions {
       kernel: conv.kernelSize[0] as number,
       stride: conv.stride as number,
     }));
-    return F.convBlock(x, convolutions, this.#shortcut);
+    return kernels.convBlock(x, convolutions, this.#shortcut);
   }
 
   release(): void {
@@ -77,7 +78,7 @@ class FusedConvolutions {
     this.#packed.clear();
   }
 
-  #forms(batch: number, height: number, width: number): F.ConvolutionForm[] {
+  #forms(batch: number, height: number, width: number): kernels.ConvolutionForm[] {
     let [h, w] = [height, width];
     return this.#layers.map(({ conv }) => {
       const stride = conv.stride as number;
@@ -87,7 +88,7 @@ class FusedConvolutions {
     });
   }
 
-  #packedFor(forms: readonly F.ConvolutionForm[]): DerivedWeights {
+  #packedFor(forms: readonly kernels.ConvolutionForm[]): DerivedWeights {
     const key = forms.join();
     const known = this.#packed.get(key);
     if (known) return known;
@@ -99,7 +100,7 @@ class FusedConvolutions {
     const packed = new DerivedWeights(sources, () =>
       this.#layers.flatMap((layer, i) => {
         const { weight, bias } = folded(layer);
-        return [F.packConvolution(weight, forms[i] ?? 0), bias.to('float32')];
+        return [kernels.packConvolution(weight, forms[i] ?? 0), bias.to('float32')];
       }),
     );
     this.#packed.set(key, packed);
@@ -121,7 +122,7 @@ function formFor(
   batch: number,
   height: number,
   width: number,
-): F.ConvolutionForm {
+): kernels.ConvolutionForm {
   const squares = (side: number) => batch * Math.ceil(height / side) * Math.ceil(width / side);
   const isNear = inChannels * outChannels <= NEAR_WEIGHTS;
   if (squares(4) >= (isNear ? LEAST_SQUARES_NEAR : LEAST_SQUARES[4])) return 4;

@@ -1,5 +1,6 @@
 // How the blocks of a vision transformer run. layers/running.ts says which ways there are.
-import { DerivedWeights, F, type Tensor } from '@mamba-prune/libtorch';
+import { DerivedWeights, type Tensor } from '@mamba-prune/libtorch';
+import * as kernels from '@mamba-prune/libtorch/kernels';
 import type { UnitProbe } from '../image-model.js';
 import { infersOnCpu } from '../layers/running.js';
 import type { Block } from './model.js';
@@ -36,7 +37,7 @@ class FusedBlock {
     const { attn, mlp } = block;
     const matrices = [attn.qkv, attn.proj, mlp.fc1, mlp.fc2].map(({ weight }) => weight);
     this.#packed = new DerivedWeights(matrices, () =>
-      matrices.map((matrix) => F.packWeights(matrix.unsqueeze(0))),
+      matrices.map((matrix) => kernels.packWeights(matrix.unsqueeze(0))),
     );
   }
 
@@ -57,7 +58,7 @@ class FusedBlock {
       fc2,
       fc2Bias: mlp.fc2.bias as Tensor,
     };
-    return F.vitBlock(x, weights, {
+    return kernels.vitBlock(x, weights, {
       heads: attn.heads,
       headDim: attn.headDim,
       eps: norm1.eps,

@@ -8,7 +8,7 @@
 //     compare.lock            while a process works on it
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { readTextFile, systemReason, writeFileAtomic } from '@mamba-prune/libtorch';
+import { readTextFile, systemReason, writeFileAtomic } from '@mamba-prune/libtorch/files';
 import { z } from 'zod';
 import { isWrongName, makeFolder } from '../../files/folder.js';
 import { UsageError } from '../../errors.js';

@@ -1,5 +1,5 @@
 // The files of a comparison's results: JSON, Markdown, SVG, PNG.
-import { writeFileAtomic } from '@mamba-prune/libtorch';
+import { writeFileAtomic } from '@mamba-prune/libtorch/files';
 import { modelLabel } from '../../models/model-label.js';
 import { type PictureHeading, loadReportPackage } from '../../report-package.js';
 import type { CompareFolder } from './folder.js';

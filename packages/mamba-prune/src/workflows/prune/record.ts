@@ -2,7 +2,7 @@
 // anything relies on it, so a resumed run knows from it where it stopped.
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { readTextFile, writeFileAtomic } from '@mamba-prune/libtorch';
+import { readTextFile, writeFileAtomic } from '@mamba-prune/libtorch/files';
 import { z } from 'zod';
 import { DataError } from '../../data/errors.js';
 import { decodeUnits, encodeUnits, maxUnits } from './kept-units.js';

@@ -1,6 +1,6 @@
 // What a pruning run begins with: the model, and a record without a cut.
 import { resolve } from 'node:path';
-import { digestFile } from '@mamba-prune/libtorch';
+import { digestFile } from '@mamba-prune/libtorch/files';
 import { inspectModel } from '../../models/inspect.js';
 import { DataError } from '../../data/errors.js';
 import type { ImageModel } from '../../models/image-model.js';

@@ -2,7 +2,7 @@
 // a run. Two bytes a unit are more than any picture shows, and keep a round of mamba_small at 74 KB.
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { readTextFile, writeFileAtomic } from '@mamba-prune/libtorch';
+import { readTextFile, writeFileAtomic } from '@mamba-prune/libtorch/files';
 import { z } from 'zod';
 import { makeFolder } from '../../files/folder.js';
 import { DataError } from '../../data/errors.js';
