@@ -15,8 +15,13 @@ import { accuracyOf, percent, side, stripes, trainBriefly } from '../shared/stri
 const dataset = stripes();
 manualSeed(0);
 const dense = createModel('mamba_nano', {
-  ...{ dModel: 32, depth: 2, dState: 4, patchSize: 3 },
-  ...{ imageSize: side, channels: 1, numClasses: 3 },
+  dModel: 32,
+  depth: 2,
+  dState: 4,
+  patchSize: 3,
+  imageSize: side,
+  channels: 1,
+  numClasses: 3,
 });
 await trainBriefly(dense, dataset, { epochs: 4 });
 console.log(`dense: ${percent(await accuracyOf(dense, dataset))}`);

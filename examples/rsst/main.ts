@@ -15,8 +15,13 @@ import { accuracyOf, percent, side, stripes, trainBriefly } from '../shared/stri
 const dataset = stripes();
 manualSeed(0);
 const model = createModel('mamba_nano', {
-  ...{ dModel: 32, depth: 2, dState: 4, patchSize: 3 },
-  ...{ imageSize: side, channels: 1, numClasses: 3 },
+  dModel: 32,
+  depth: 2,
+  dState: 4,
+  patchSize: 3,
+  imageSize: side,
+  channels: 1,
+  numClasses: 3,
 });
 await trainBriefly(model, dataset, { epochs: 4 });
 console.log(`dense: ${percent(await accuracyOf(model, dataset))}`);
@@ -30,13 +35,11 @@ const sudden = await accuracyOf(pruneModel(model, wanted), dataset);
 // The penalty grows with the fourth power of the progress; the optimizer sees the task alone, and the
 // doomed units shrink after each of its steps. These are few: they need a stronger pull than the default.
 const regularizer = rsstHooks(model, groups, {
-  ...{
-    schedule: 'exp_custom_exponents',
-    strength: 10_000,
-    exponent: 4,
-    norm: 'group',
-    apply: 'proximal',
-  },
+  schedule: 'exp_custom_exponents',
+  strength: 10_000,
+  exponent: 4,
+  norm: 'group',
+  apply: 'proximal',
   targets: Object.keys(rates),
   units: doomedUnits(groups, wanted),
 });

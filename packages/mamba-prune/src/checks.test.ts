@@ -31,8 +31,15 @@ describe('shown', () => {
   it('is one line, whatever the value is', () => {
     const values = [3, 'a\nb', true, null, undefined, [1], {}, () => 0, 1n];
     expect(values.map(shown)).toEqual([
-      ...['3', String.raw`'a\nb'`, 'true', 'null', 'undefined', 'an array', 'an object'],
-      ...['a function', 'a bigint'],
+      '3',
+      String.raw`'a\nb'`,
+      'true',
+      'null',
+      'undefined',
+      'an array',
+      'an object',
+      'a function',
+      'a bigint',
     ]);
   });
 });

@@ -125,14 +125,34 @@ describe('a finished run of an earlier version', () => {
   it('is trained on for more epochs, and pruned with the weights of an epoch', async () => {
     cpSync(at('runs', 'dense'), at('longer'), { recursive: true });
     const longer = await printed(
-      ...['train', '--resume', '--epochs', '4', '--out', at('longer'), ...oneThread],
+      'train',
+      '--resume',
+      '--epochs',
+      '4',
+      '--out',
+      at('longer'),
+      ...oneThread,
     );
     expect(longer).toMatchObject({ finished: true, epochs: 4 });
     await printed(
-      ...['prune', at('runs', 'dense'), '--rewind', 'epoch:2', '--rate', '0.5', '--epochs', '1'],
+      'prune',
+      at('runs', 'dense'),
+      '--rewind',
+      'epoch:2',
+      '--rate',
+      '0.5',
+      '--epochs',
+      '1',
       // The model's file names the folder where the images were when it was made.
-      ...['--dataset', 'folder', '--data', at('images')],
-      ...['--batch-size', '8', '--out', at('rewound'), ...oneThread],
+      '--dataset',
+      'folder',
+      '--data',
+      at('images'),
+      '--batch-size',
+      '8',
+      '--out',
+      at('rewound'),
+      ...oneThread,
     );
     const record = readPruningRecord(at('rewound'));
     expect(record).toMatchObject({ rewind: 'epoch:2', rounds: [{ finished: true }] });
@@ -141,8 +161,15 @@ describe('a finished run of an earlier version', () => {
   it('stands in a report', async () => {
     const runs = ['dense', 'oneshot', 'refill', 'rsst', 'shrunk', 'imp'].map((n) => at('runs', n));
     const { bytes, notes } = await printed(
-      ...['report', ...runs, at('compared'), '--data', at('images'), '--images', '4'],
-      ...['--out', at('report.html')],
+      'report',
+      ...runs,
+      at('compared'),
+      '--data',
+      at('images'),
+      '--images',
+      '4',
+      '--out',
+      at('report.html'),
     );
     expect(bytes).toBeGreaterThan(100_000);
     expect(notes).toEqual([]);
@@ -179,7 +206,8 @@ describe('a comparison of an earlier version', () => {
     const before = results();
     const started: string[] = [];
     const { finished } = await compare(expected.request, {
-      ...{ out: at('compared'), jobs: 1 },
+      out: at('compared'),
+      jobs: 1,
       start: ({ run }) => {
         started.push(run.name);
         return { ended: Promise.resolve(false), stop: () => undefined };

@@ -24,7 +24,12 @@ afterAll(() => {
 });
 
 const model = createModel('mamba_nano', {
-  ...{ dModel: 8, depth: 1, imageSize: 6, patchSize: 3, channels: 1, numClasses: 3 },
+  dModel: 8,
+  depth: 1,
+  imageSize: 6,
+  patchSize: 3,
+  channels: 1,
+  numClasses: 3,
 });
 const dataset = toyDataset();
 const info = modelInfoOf(dataset.info, []);

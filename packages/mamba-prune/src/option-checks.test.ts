@@ -20,7 +20,12 @@ import { toyDataset, toyInfo } from './training/testing/toy.js';
 import { modelInfoOf } from './workflows/fit.js';
 
 const model = createModel('mamba_nano', {
-  ...{ dModel: 8, depth: 1, imageSize: 6, patchSize: 3, channels: 1, numClasses: 3 },
+  dModel: 8,
+  depth: 1,
+  imageSize: 6,
+  patchSize: 3,
+  channels: 1,
+  numClasses: 3,
 });
 const groups = model.pruningGroups();
 const info = modelInfoOf(toyInfo, []);

@@ -55,7 +55,11 @@ export function resumeCommand(
   },
 ): string {
   return shellCommand([
-    ...['mamba-prune', command, '--resume', '--out', out],
+    'mamba-prune',
+    command,
+    '--resume',
+    '--out',
+    out,
     ...(threads === undefined ? [] : ['--threads', String(threads)]),
     ...(device === undefined ? [] : ['--device', device]),
     ...(workers === undefined ? [] : ['--workers', String(workers)]),

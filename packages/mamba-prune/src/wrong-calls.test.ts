@@ -21,7 +21,12 @@ import { pruneRun } from './workflows/prune/run.js';
 import { trainRun } from './workflows/train-run.js';
 
 const model = createModel('mamba_nano', {
-  ...{ dModel: 8, depth: 1, imageSize: 6, patchSize: 3, channels: 1, numClasses: 3 },
+  dModel: 8,
+  depth: 1,
+  imageSize: 6,
+  patchSize: 3,
+  channels: 1,
+  numClasses: 3,
 });
 const info = modelInfoOf(toyInfo, []);
 const nowhere = '/nonexistent/model.safetensors';

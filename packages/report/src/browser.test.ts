@@ -83,8 +83,12 @@ browserSuite(`a report${because}`, () => {
     writeSmallComparison(comparison);
     const write = async (name: string, images: number, withModels: boolean): Promise<string> => {
       const { path } = await writeReport({
-        ...{ paths: [small.runs, comparison], out: join(small.folder, name) },
-        ...{ images, withModels, benchBatches: images > 0 ? [1] : undefined, device: 'cpu' },
+        paths: [small.runs, comparison],
+        out: join(small.folder, name),
+        images,
+        withModels,
+        benchBatches: images > 0 ? [1] : undefined,
+        device: 'cpu',
       });
       return pathToFileURL(path).href;
     };
@@ -97,8 +101,15 @@ browserSuite(`a report${because}`, () => {
     const { page, errors, foreign } = shared;
     const titles = await page.locator('h2').allInnerTexts();
     expect(titles).toEqual([
-      ...['Overview', 'Methods over seeds', 'Training', 'Accuracy against cost'],
-      ...['Widths and units', 'Importance', 'Regularisation', 'Images', 'Try the models'],
+      'Overview',
+      'Methods over seeds',
+      'Training',
+      'Accuracy against cost',
+      'Widths and units',
+      'Importance',
+      'Regularisation',
+      'Images',
+      'Try the models',
       'Repeat a run',
     ]);
     expect(errors).toEqual([]);
@@ -192,7 +203,10 @@ browserSuite(`a report${because}`, () => {
     expect(await methods.locator('svg').getAttribute('aria-label')).toContain('RSST 70%: 82.00%');
     const verdicts = await methods.locator('table').last().locator('tbody tr').allInnerTexts();
     expect(verdicts.map((text) => text.split('\t').at(-1))).toEqual([
-      ...['no difference shown', 'RSST is better', 'no difference shown', 'RSST is better'],
+      'no difference shown',
+      'RSST is better',
+      'no difference shown',
+      'RSST is better',
     ]);
     expect(await methods.getByText('21 of 24 runs are done.').count()).toBe(1);
     expect(await methods.locator('pre').innerText()).toBe(

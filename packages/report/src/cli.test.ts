@@ -30,8 +30,11 @@ describe('mamba-prune report', () => {
     expect(status).toBe(0);
     const path = join(small.runs, 'report.html');
     expect(JSON.parse(stdout)).toMatchObject({
-      ...{ path, bytes: statSync(path).size },
-      ...{ runs: ['dense', 'oneshot', 'refill', 'rsst'], comparisons: [], notes: [] },
+      path,
+      bytes: statSync(path).size,
+      runs: ['dense', 'oneshot', 'refill', 'rsst'],
+      comparisons: [],
+      notes: [],
     });
   });
 
@@ -108,7 +111,10 @@ describe('mamba-prune report', () => {
     symlinkSync(notes, link);
     const run = join(small.runs, 'dense');
     for (const path of [
-      ...[notes, empty, tagged, link],
+      notes,
+      empty,
+      tagged,
+      link,
       ...['model.safetensors', 'metrics.jsonl', 'config.json'].map((name) => join(run, name)),
     ]) {
       const before = readFileSync(path);

@@ -40,7 +40,9 @@ describe('drawComparison', () => {
     const [, width, height] = /<svg [^>]*width="(\d+)" height="(\d+)"/.exec(picture.svg) ?? [];
     const png = sharp(picture.png);
     expect(await png.metadata()).toMatchObject({
-      ...{ format: 'png', width: 2 * Number(width), height: 2 * Number(height) },
+      format: 'png',
+      width: 2 * Number(width),
+      height: 2 * Number(height),
     });
     // The title alone is darker than any mark.
     const title = png.extract({ left: 120, top: 40, width: 300, height: 80 });

@@ -102,7 +102,11 @@ describe.skipIf(noBrowser !== undefined)(`texts in pictures${because}`, () => {
     const data = manyRuns(2);
     const run = data.runs[1]?.id ?? '';
     const evaluation = {
-      ...{ dataset: 'imagenet', classes, images: 1234, available: 50_000, pairs: [] },
+      dataset: 'imagenet',
+      classes,
+      images: 1234,
+      available: 50_000,
+      pairs: [],
       runs: [{ run, accuracy: 0.9, confusion }],
     };
     for (const width of [1280, 390]) {
@@ -120,18 +124,16 @@ describe.skipIf(noBrowser !== undefined)(`the width of a text${because}`, () => 
       const texts = [
         'Accuracy against cost: mamba_nano on fashion-mnist',
         'Mean of 6 seeds (small dots) with one standard deviation. Methods of one size stand side by side.',
-        ...[
-          'WILLIAM',
-          'mmm',
-          '70% removed',
-          '−90%',
-          '7.95 M',
-          '88.88',
-          'iljt',
-          'Refill',
-          '↑ →',
-          '…',
-        ],
+        'WILLIAM',
+        'mmm',
+        '70% removed',
+        '−90%',
+        '7.95 M',
+        '88.88',
+        'iljt',
+        'Refill',
+        '↑ →',
+        '…',
       ];
       const measured = await page.evaluate<number[]>(`(${JSON.stringify(texts)}).map((text) => {
       const line = document.createElement('span');
@@ -142,7 +144,8 @@ describe.skipIf(noBrowser !== undefined)(`the width of a text${because}`, () => 
     })`);
       texts.forEach((text, i) => {
         expect({ text, fits: guessedWidth(text, 100) >= (measured[i] ?? Infinity) }).toEqual({
-          ...{ text, fits: true },
+          text,
+          fits: true,
         });
       });
     },

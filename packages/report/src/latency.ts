@@ -34,7 +34,10 @@ export async function timeRuns(
   if (!first) return undefined;
   try {
     const results = await benchmarkModels(models, {
-      ...{ batches, device, signal, inputShape: first.inputShape },
+      batches,
+      device,
+      signal,
+      inputShape: first.inputShape,
       ...(onProgress && { onProgress }),
     });
     return {
@@ -42,7 +45,11 @@ export async function timeRuns(
       machine: cpus()[0]?.model ?? '',
       threads: getNumThreads(),
       results: results.map(({ model: run, batch, medianMs, p10Ms, p90Ms }) => ({
-        ...{ run, batch, medianMs, p10Ms, p90Ms },
+        run,
+        batch,
+        medianMs,
+        p10Ms,
+        p90Ms,
       })),
     };
   } finally {

@@ -32,7 +32,8 @@ function report(runs: readonly string[], ...args: readonly string[]): Ended {
   const build = join(small.folder, 'build');
   const env = { ...process.env, LIBTORCH: '/nonexistent', MAMBA_PRUNE_BUILD: build };
   return spawnSync(process.execPath, [main, 'report', ...runs, ...args], {
-    ...{ env, encoding: 'utf8' },
+    env,
+    encoding: 'utf8',
   });
 }
 

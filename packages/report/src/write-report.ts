@@ -45,7 +45,8 @@ export async function writeReport(
     benchBatches &&
     (await timeRuns(collected.runs, {
       batches: benchBatches,
-      ...{ device, signal },
+      device,
+      signal,
       onNote: note,
       onProgress: (done, total) => hooks.onProgress?.('bench', done, total),
     }));
@@ -96,7 +97,11 @@ async function evaluated(
   if (images === 0) return undefined;
   try {
     return await evaluateRuns(runs, {
-      ...{ images, dataset, data, device, signal },
+      images,
+      dataset,
+      data,
+      device,
+      signal,
       onProgress: (done, total) => onProgress?.('images', done, total),
       // What a data set says of itself stands in the runs already.
       onNote: (text) => onNote?.(text),

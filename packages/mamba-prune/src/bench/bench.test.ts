@@ -144,7 +144,11 @@ describe('benchmarkModels on a GPU', () => {
   it('replays a graph of each pass, timed in groups, and says so', async () => {
     const graphBackend = new FakeGraphs();
     const [result] = await benchmarkModels([taking('a', 0.5)], {
-      ...{ inputShape: [1], batches: [4], rounds: 2, minRoundMs: 2, warmup: 1 },
+      inputShape: [1],
+      batches: [4],
+      rounds: 2,
+      minRoundMs: 2,
+      warmup: 1,
       graphBackend,
     });
     expect(result).toMatchObject({ medianMs: 0.5, imagesPerSecond: 8000, graph: 'replayed' });
@@ -154,7 +158,10 @@ describe('benchmarkModels on a GPU', () => {
 
   it('times the calls themselves where the capture fails, and says why', async () => {
     const [result] = await benchmarkModels([taking('a', 5)], {
-      ...{ inputShape: [1], batches: [1], rounds: 2, minRoundMs: 0 },
+      inputShape: [1],
+      batches: [1],
+      rounds: 2,
+      minRoundMs: 0,
       graphBackend: new FakeGraphs('not permitted'),
     });
     expect(result).toMatchObject({
@@ -174,7 +181,11 @@ describe('benchmarkModels on a GPU', () => {
       return module.forward(x);
     };
     await benchmarkModels([{ name: 'a', module, forward }], {
-      ...{ inputShape: [3], batches: [1], rounds: 1, minRoundMs: 0, precision: 'bf16' },
+      inputShape: [3],
+      batches: [1],
+      rounds: 1,
+      minRoundMs: 0,
+      precision: 'bf16',
     });
     expect([...seen]).toEqual(['bfloat16 bfloat16']);
     expect(copyOf(module.weight, 'bfloat16')).toBeUndefined();

@@ -185,7 +185,13 @@ describe('a model that gives NaN with whole weights', () => {
       expect(predicted.status).toBe(1);
       expect(Object.keys(JSON.parse(predicted.stdout) as object)).toEqual(['error', 'exitStatus']);
       const measured = await runCli([
-        ...['eval', at(name), '--dataset', 'folder', '--data', at('images'), '--json'],
+        'eval',
+        at(name),
+        '--dataset',
+        'folder',
+        '--data',
+        at('images'),
+        '--json',
       ]);
       expectRefusal(measured, at(name), 'got a loss of NaN on the test images of');
       expect(measured.status).toBe(1);

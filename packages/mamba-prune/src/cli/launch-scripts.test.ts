@@ -77,9 +77,28 @@ describe('the launch scripts', () => {
 
   // Later flags win, so the script itself stays as it is.
   const tiny = [
-    ...['--dataset', 'folder', '--data', 'images', '--image_size', '8'],
-    ...['--d_model', '8', '--depth', '1', '--d_state', '2', '--batch_size', '8'],
-    ...['--epochs', '1', '--pruning_times', '2', '--augment', 'none', '--threads', '1'],
+    '--dataset',
+    'folder',
+    '--data',
+    'images',
+    '--image_size',
+    '8',
+    '--d_model',
+    '8',
+    '--depth',
+    '1',
+    '--d_state',
+    '2',
+    '--batch_size',
+    '8',
+    '--epochs',
+    '1',
+    '--pruning_times',
+    '2',
+    '--augment',
+    'none',
+    '--threads',
+    '1',
   ];
 
   it.each([

@@ -11,8 +11,18 @@ afterAll(() => {
 });
 
 const commands = [
-  ...['quickstart', 'train', 'prune', 'imp', 'eval', 'predict', 'inspect', 'bench', 'compare'],
-  ...['export', 'report', 'studio'],
+  'quickstart',
+  'train',
+  'prune',
+  'imp',
+  'eval',
+  'predict',
+  'inspect',
+  'bench',
+  'compare',
+  'export',
+  'report',
+  'studio',
 ];
 
 /** What help shows in place of a number, or of a list of them. */
@@ -61,8 +71,18 @@ describe('a number beyond all sense', () => {
       ['train', ...sizes, '--data', '/nonexistent', '--out', join(folder, 'a')],
       ['compare', ...sizes, '--data', '/nonexistent', '--out', join(folder, 'b')],
       [
-        ...['imp', '--arch', 'mamba_small', '--mamba_structured', '--d_model', '65536'],
-        ...['--depth', '1000', '--data', '/nonexistent', '--save_dir', join(folder, 'c')],
+        'imp',
+        '--arch',
+        'mamba_small',
+        '--mamba_structured',
+        '--d_model',
+        '65536',
+        '--depth',
+        '1000',
+        '--data',
+        '/nonexistent',
+        '--save_dir',
+        join(folder, 'c'),
       ],
     ]) {
       const { status, stderr } = await runCli(words);

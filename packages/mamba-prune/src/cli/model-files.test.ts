@@ -49,9 +49,24 @@ const scriptFlags = (flags: readonly string[]): string[] =>
   flags.map((flag) => (flag.startsWith('--') ? `--${flag.slice(2).replaceAll('-', '_')}` : flag));
 
 const impOf = (option: string) => (model: string, flags: readonly string[]) => [
-  ...['imp', option, model, ...scriptFlags(flags), '--mamba_structured', ...data()],
-  ...['--image_size', '8', '--epochs', '1', '--warmup', '0', '--pruning_times', '1'],
-  ...['--batch_size', '32', '--save_dir', out()],
+  'imp',
+  option,
+  model,
+  ...scriptFlags(flags),
+  '--mamba_structured',
+  ...data(),
+  '--image_size',
+  '8',
+  '--epochs',
+  '1',
+  '--warmup',
+  '0',
+  '--pruning_times',
+  '1',
+  '--batch_size',
+  '32',
+  '--save_dir',
+  out(),
 ];
 
 const commands: readonly CommandCase[] = [
@@ -74,7 +89,15 @@ const commands: readonly CommandCase[] = [
   {
     name: 'train --from',
     argv: (model, flags) => [
-      ...['train', '--from', model, ...flags, ...short(), '--image-size', '8', '--out', out()],
+      'train',
+      '--from',
+      model,
+      ...flags,
+      ...short(),
+      '--image-size',
+      '8',
+      '--out',
+      out(),
     ],
     takesDataInfo: true,
   },
@@ -122,8 +145,10 @@ function factsOf(command: string, json: Record<string, unknown>): Facts {
 }
 
 const usualPixels = [
-  ...['mean 0.485/0.456/0.406', 'std 0.229/0.224/0.225'],
-  ...['interpolation bilinear', 'cropShare 0.875'],
+  'mean 0.485/0.456/0.406',
+  'std 0.229/0.224/0.225',
+  'interpolation bilinear',
+  'cropShare 0.875',
 ];
 
 const flat = (text: string): string => text.replaceAll(/\s+/g, ' ');
@@ -344,7 +369,13 @@ describe('what was said of a file of another program', () => {
   it('takes names of classes from a file, and refuses what is no list of names', async () => {
     writeFileSync(at('names.txt'), '\uFEFFcat, big\r\ndog\r\n');
     const predicted = await runCli([
-      ...['predict', at('net.pth'), image(), ...smallFlags, '--classes', at('names.txt'), '--json'],
+      'predict',
+      at('net.pth'),
+      image(),
+      ...smallFlags,
+      '--classes',
+      at('names.txt'),
+      '--json',
     ]);
     const { predictions } = JSON.parse(predicted.stdout) as {
       predictions: { top: { name: string }[] }[];
@@ -376,8 +407,17 @@ describe('what was said of a file of another program', () => {
 
   it('is of the other programs among several models', async () => {
     const { status, stderr, stdout } = await runCli([
-      ...['bench', at('ours.safetensors'), at('ours.onnx'), at('net.pth'), ...bench, '--json'],
-      ...[...smallFlags, '--mean', '0.1,0.2,0.3', '--std', '1,1,1'],
+      'bench',
+      at('ours.safetensors'),
+      at('ours.onnx'),
+      at('net.pth'),
+      ...bench,
+      '--json',
+      ...smallFlags,
+      '--mean',
+      '0.1,0.2,0.3',
+      '--std',
+      '1,1,1',
     ]);
     expect(status, stderr).toBe(0);
     const { models } = JSON.parse(stdout) as { models: Facts[] };
@@ -416,7 +456,12 @@ describe('export --out', () => {
       expect(refused.status).toBe(2);
     }
     const chosen = await runCli([
-      ...['export', at('run'), '--out', at('odd.name'), '--format', 'safetensors'],
+      'export',
+      at('run'),
+      '--out',
+      at('odd.name'),
+      '--format',
+      'safetensors',
     ]);
     expect(chosen.status, chosen.stderr).toBe(0);
   });

@@ -39,9 +39,27 @@ const start = (argv: readonly string[], signalWhen?: object) =>
   startProgram(main, argv, { folder, signalWhen });
 
 const trainArgs = [
-  ...['train', '--arch', 'mamba_nano', '--d-model', '8', '--depth', '1', '--image-size', '8'],
-  ...['--dataset', 'folder', '--data', 'images', '--batch-size', '4', '--augment', 'none'],
-  ...['--threads', '1', '--device', 'cpu'],
+  'train',
+  '--arch',
+  'mamba_nano',
+  '--d-model',
+  '8',
+  '--depth',
+  '1',
+  '--image-size',
+  '8',
+  '--dataset',
+  'folder',
+  '--data',
+  'images',
+  '--batch-size',
+  '4',
+  '--augment',
+  'none',
+  '--threads',
+  '1',
+  '--device',
+  'cpu',
 ];
 
 describe('mamba-prune', () => {

@@ -7,7 +7,11 @@ import { impFlags, importanceInWords, rateRemarks, warningsOf } from './pruning-
 
 const kinds = { 'blocks.0.attn': 'heads', 'blocks.1.attn': 'heads' };
 const record = {
-  ...{ method: 'refill', ranking: 'global', roundTo: 8, maxRate: 0.5, kinds },
+  method: 'refill',
+  ranking: 'global',
+  roundTo: 8,
+  maxRate: 0.5,
+  kinds,
   rates: { heads: 0.7 },
   reached: { heads: 0.5 },
   heldBack: [],

@@ -109,8 +109,12 @@ export function trainingCommand(
   if (info.history.at(-1)?.['step'] !== 'prune' || nothingRemoved(record)) return undefined;
   const dataset = record.measuredOn?.dataset ?? info.dataset;
   return [
-    ...['mamba-prune', 'train', '--from', relativePath(path)],
-    ...['--dataset', dataset ?? 'NAME'],
+    'mamba-prune',
+    'train',
+    '--from',
+    relativePath(path),
+    '--dataset',
+    dataset ?? 'NAME',
     // With a folder of its own, what is found without one may be divided otherwise.
     ...(dataset !== undefined && !needsFolder(dataset) && data === undefined
       ? []
@@ -118,7 +122,12 @@ export function trainingCommand(
     ...(dataset !== undefined && isAnySize(dataset)
       ? ['--image-size', String(model.config.imageSize), ...preparationFlags(dataset, run)]
       : []),
-    ...['--epochs', '10', '--lr', '5e-4', '--out', `${relativePath(path)}-trained`],
+    '--epochs',
+    '10',
+    '--lr',
+    '5e-4',
+    '--out',
+    `${relativePath(path)}-trained`,
     ...plugins.flatMap((name) => ['--plugin', name]),
   ];
 }

@@ -88,8 +88,13 @@ describe('an output that cannot be written', () => {
 
   it.runIf(hasFull)('ends with 1 and says so when the results are lost', () => {
     for (const words of [
-      ...['--help', '--version', 'data list', 'data list --json', 'inspect m.safetensors --json'],
-      ...['inspect m.safetensors', 'export m.safetensors --out full.safetensors'],
+      '--help',
+      '--version',
+      'data list',
+      'data list --json',
+      'inspect m.safetensors --json',
+      'inspect m.safetensors',
+      'export m.safetensors --out full.safetensors',
     ]) {
       const { status, stderr } = shell(`$mp ${words} > /dev/full`);
       expect(stderr).toMatch(

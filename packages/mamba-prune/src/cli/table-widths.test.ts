@@ -202,7 +202,10 @@ const printed: readonly (readonly [string, (context: Context) => void | Promise<
       const cutOnly = { before: 1, afterCut: 0.1, after: null };
       const held: PruningRecord = {
         ...record,
-        ...{ accuracy: cutOnly, roundTo: 1024, maxRate: 0.123_456, leftAlone: ['mlp'] },
+        accuracy: cutOnly,
+        roundTo: 1024,
+        maxRate: 0.123_456,
+        leftAlone: ['mlp'],
         importanceReason: 'no images',
         measuredOn: { dataset: 'tiny-imagenet', images: 1_234_567, of: 9_999_999 },
         widthsAfter: per(() => 1),
@@ -367,7 +370,9 @@ describe('what is printed', () => {
     const { context, stdout } = fakeContext();
     const speedup = { median: 2.57, q1: 1, q3: 3, min: 1, max: 3 };
     const bench = [
-      ...[benched('dense', 1), benched('pruned', 1), benched('dense', 64)],
+      benched('dense', 1),
+      benched('pruned', 1),
+      benched('dense', 64),
       { ...benched('pruned', 64), speedup },
     ];
     printReport(

@@ -26,7 +26,9 @@ function run(...argv: readonly string[]): Ended {
   const env = { ...process.env, LIBTORCH: '/nonexistent', MAMBA_PRUNE_BUILD: build };
   const args = [join(built.src, 'cli', 'main.js'), ...argv];
   const { status, stdout, stderr } = spawnSync(process.execPath, args, {
-    ...{ env, cwd: folder, encoding: 'utf8' },
+    env,
+    cwd: folder,
+    encoding: 'utf8',
   });
   expect(existsSync(build)).toBe(false);
   for (const text of [stdout, stderr]) expect(text).not.toMatch(/^ +at |node:internal/m);

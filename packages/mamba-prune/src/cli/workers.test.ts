@@ -32,9 +32,27 @@ afterAll(() => {
 });
 
 const trainArgs = [
-  ...['train', '--arch', 'mamba_nano', '--d-model', '8', '--depth', '1', '--image-size', '8'],
-  ...['--dataset', 'folder', '--data', 'images', '--batch-size', '8', '--augment', 'none'],
-  ...['--epochs', '2', '--device', 'cpu'],
+  'train',
+  '--arch',
+  'mamba_nano',
+  '--d-model',
+  '8',
+  '--depth',
+  '1',
+  '--image-size',
+  '8',
+  '--dataset',
+  'folder',
+  '--data',
+  'images',
+  '--batch-size',
+  '8',
+  '--augment',
+  'none',
+  '--epochs',
+  '2',
+  '--device',
+  'cpu',
 ];
 
 const start = (argv: readonly string[]) => startProgram(main, argv, { folder });
@@ -43,7 +61,11 @@ describe('train --workers', () => {
   it('trains in several processes that speak with one voice', async () => {
     const { status, stdout, stderr } = await start([
       ...trainArgs,
-      ...['--workers', '2', '--out', 'run', '--json'],
+      '--workers',
+      '2',
+      '--out',
+      'run',
+      '--json',
     ]);
     expect(status, stderr).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject({ workers: 2, finished: true, steps: 4 });
@@ -57,7 +79,12 @@ describe('train --workers', () => {
   it('ends with the status of the workers, whose errors it does not repeat', async () => {
     const { status, stderr } = await start([
       ...trainArgs,
-      ...['--workers', '2', '--batch-size', '1', '--out', 'small'],
+      '--workers',
+      '2',
+      '--batch-size',
+      '1',
+      '--out',
+      'small',
     ]);
     expect(status).toBe(2);
     expect(stderr).toMatch(/got batches of 1 images for 2 workers/);

@@ -67,9 +67,15 @@ export function bmpHeader(bytes: Buffer): Header {
     ? [54, 58, 62].map((at) => bytes.readUInt32LE(at))
     : (usualMasks[depth] ?? []);
   return {
-    ...{ width, height, isBottomUp: rows > 0, depth, compression },
-    ...{ palette: bytes.subarray(from, from + colours * entry), entry },
-    ...{ start: bytes.readUInt32LE(10), masks },
+    width,
+    height,
+    isBottomUp: rows > 0,
+    depth,
+    compression,
+    palette: bytes.subarray(from, from + colours * entry),
+    entry,
+    start: bytes.readUInt32LE(10),
+    masks,
   };
 }
 

@@ -110,7 +110,8 @@ const metadataOf = (input: Buffer | string): Promise<Metadata> =>
   sharp(input, { failOn: 'error', limitInputPixels: false }).metadata();
 
 const headerOf = ({ autoOrient: { width, height }, space }: Metadata): ImageHeader => ({
-  ...{ width, height },
+  width,
+  height,
   isPlain: space !== 'cmyk',
 });
 

@@ -127,8 +127,7 @@ describe('a picture of any format that is read', () => {
     const masks = Buffer.from(Uint32Array.of(0xf800, 0x7e0, 0x1f).buffer);
     const wide = await decoded(bmp(16, sixteen, { compression: 3, masks }));
     expect([...wide.data.subarray(3 * width * (height - 1)).subarray(0, 6)]).toEqual([
-      ...[255, 255, 255],
-      ...[131, 0, 0],
+      255, 255, 255, 131, 0, 0,
     ]);
   });
 
@@ -175,7 +174,9 @@ describe('a picture as it is decoded', () => {
       { width: 48, height: 64 },
       { channels: 3, size: 8 },
       {
-        ...{ kind: 'box', box, interpolation: 'bilinear' },
+        kind: 'box',
+        box,
+        interpolation: 'bilinear',
       },
     );
     // The blue upper part alone.
@@ -344,19 +345,15 @@ describe('damage', () => {
     /** Without compression. @param photometric - 2: RGB, 6: YCbCr */
     const tiff = (photometric: number, isLittle: boolean): Buffer => {
       const tags = [
-        ...[
-          [256, width],
-          [257, height],
-          [258, 8],
-          [259, 1],
-          [262, photometric],
-        ],
-        ...[
-          [273, 8],
-          [277, 3],
-          [278, height],
-          [279, rgb.length],
-        ],
+        [256, width],
+        [257, height],
+        [258, 8],
+        [259, 1],
+        [262, photometric],
+        [273, 8],
+        [277, 3],
+        [278, height],
+        [279, rgb.length],
       ] as const;
       const directory = Buffer.alloc(2 + 12 * tags.length + 4);
       const short = (value: number, at: number) =>

@@ -80,7 +80,8 @@ class Parsing {
     this.#parser = new Parser({
       strict: true,
       // What it takes for a compressed archive it would unpack without end.
-      ...{ brotli: false, zstd: false },
+      brotli: false,
+      zstd: false,
       onReadEntry: (entry) => {
         if (this.#error) return; // What was given already when the reading ended.
         this.#entries++;

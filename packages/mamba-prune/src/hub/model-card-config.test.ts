@@ -29,12 +29,23 @@ const half = [0.5, 0.5, 0.5];
 describe('what lies beside weights', () => {
   it('of timm: pixels, crop, names, and the architecture under our name', () => {
     const pretrained = {
-      ...{ mean: half, std: half, interpolation: 'bicubic', crop_pct: 0.9 },
-      ...{ input_size: [3, 224, 224], fixed_input_size: true, num_classes: 2 },
+      mean: half,
+      std: half,
+      interpolation: 'bicubic',
+      crop_pct: 0.9,
+      input_size: [3, 224, 224],
+      fixed_input_size: true,
+      num_classes: 2,
     };
     const expected = {
-      ...{ arch: 'vit_tiny', heads: 3, mean: half, std: half, imageSize: 224 },
-      ...{ interpolation: 'bicubic', cropShare: 0.9, classes: ['a', 'b'] },
+      arch: 'vit_tiny',
+      heads: 3,
+      mean: half,
+      std: half,
+      imageSize: 224,
+      interpolation: 'bicubic',
+      cropShare: 0.9,
+      classes: ['a', 'b'],
     };
     const architecture = 'vit_tiny_patch16_224';
     expect(
@@ -62,10 +73,14 @@ describe('what lies beside weights', () => {
     const architecture = 'vit_tiny_patch16_224';
     const config = { architecture, global_pool: 'avg', model_args: { num_heads: 6 } };
     expect(beside({ 'config.json': config })).toEqual({
-      ...{ arch: 'vit_tiny', heads: 6, pooling: 'mean' },
+      arch: 'vit_tiny',
+      heads: 6,
+      pooling: 'mean',
     });
     expect(beside({ 'config.json': { architecture, global_pool: 'token' } })).toEqual({
-      ...{ arch: 'vit_tiny', heads: 3, pooling: 'token' },
+      arch: 'vit_tiny',
+      heads: 3,
+      pooling: 'token',
     });
     // A ResNet pools in no other way.
     expect(beside({ 'config.json': { architecture: 'resnet18', global_pool: 'avg' } })).toEqual({
@@ -88,11 +103,18 @@ describe('what lies beside weights', () => {
 
   it('of transformers: heads, names and numbers of the layers', () => {
     const config = {
-      ...{ model_type: 'vit', num_attention_heads: 12, hidden_act: 'gelu', image_size: 224 },
-      ...{ layer_norm_eps: 1e-12, id2label: { 1: 'dog', 0: 'cat' } },
+      model_type: 'vit',
+      num_attention_heads: 12,
+      hidden_act: 'gelu',
+      image_size: 224,
+      layer_norm_eps: 1e-12,
+      id2label: { 1: 'dog', 0: 'cat' },
     };
     expect(beside({ 'config.json': config })).toEqual({
-      ...{ heads: 12, activation: 'gelu', imageSize: 224, layerNormEps: 1e-12 },
+      heads: 12,
+      activation: 'gelu',
+      imageSize: 224,
+      layerNormEps: 1e-12,
       classes: ['cat', 'dog'],
     });
   });
@@ -131,8 +153,12 @@ describe('what lies beside weights', () => {
       'preprocessor_config.json': { image_mean: half, image_std: half, size: 384, resample: 3 },
     };
     expect(beside(files)).toEqual({
-      ...{ mean: half, std: half, interpolation: 'bicubic', cropShare: 1 },
-      ...{ imageSize: 384, heads: 3 },
+      mean: half,
+      std: half,
+      interpolation: 'bicubic',
+      cropShare: 1,
+      imageSize: 384,
+      heads: 3,
     });
     expect(besideFile(join(folder, 'weights.bin')).from).toMatchObject({
       mean: 'preprocessor_config.json',

@@ -9,7 +9,12 @@ import { type EvaluateModelOptions, NotFiniteError, evaluateModel } from './eval
 
 const create = () =>
   createModel('mamba_nano', {
-    ...{ dModel: 8, depth: 1, imageSize: 6, patchSize: 3, channels: 1, numClasses: 3 },
+    dModel: 8,
+    depth: 1,
+    imageSize: 6,
+    patchSize: 3,
+    channels: 1,
+    numClasses: 3,
   });
 const classify = (pixels: Uint8Array) => new Float32Array((pixels.length / 36) * 3);
 

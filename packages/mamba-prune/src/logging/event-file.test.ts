@@ -34,7 +34,11 @@ describe('encodeEvent', () => {
 
   it('writes scalars, histograms and large steps', () => {
     const histo = {
-      ...{ min: 0.25, max: 2, num: 3, sum: 4, sum_squares: 6 },
+      min: 0.25,
+      max: 2,
+      num: 3,
+      sum: 4,
+      sum_squares: 6,
       bucket_limit: [1, 2],
       bucket: [1, 2],
     };

@@ -17,8 +17,12 @@ export function denseConfig(arch: string, options: ModelOptions): ModelConfigBas
   if (family.denseConfig) return family.denseConfig(arch, given);
   const sizes = family.architectures[arch];
   return family.checkConfig({
-    ...{ family: family.name, arch, widths: {} },
-    ...{ ...usualImages, ...sizes, ...given },
+    family: family.name,
+    arch,
+    widths: {},
+    ...usualImages,
+    ...sizes,
+    ...given,
   });
 }
 

@@ -208,10 +208,25 @@ describe.each(Object.entries(families))('%s', (_, { arch, options }) => {
 
 it('are all found by name', () => {
   expect(modelNames()).toEqual([
-    ...['mamba_quick', 'mamba_nano', 'mamba_tiny', 'mamba_small', 'mamba_base'],
-    ...['vit_tiny', 'vit_small', 'vit_base', 'vit_large'],
-    ...['resnet20', 'resnet32', 'resnet44', 'resnet56', 'resnet110'],
-    ...['resnet18', 'resnet34', 'resnet50', 'resnet101', 'resnet152'],
+    'mamba_quick',
+    'mamba_nano',
+    'mamba_tiny',
+    'mamba_small',
+    'mamba_base',
+    'vit_tiny',
+    'vit_small',
+    'vit_base',
+    'vit_large',
+    'resnet20',
+    'resnet32',
+    'resnet44',
+    'resnet56',
+    'resnet110',
+    'resnet18',
+    'resnet34',
+    'resnet50',
+    'resnet101',
+    'resnet152',
   ]);
   expect(() => createModel('vit_huge')).toThrow(/got 'vit_huge'.*mamba_nano.*vit_tiny.*resnet50/);
 });

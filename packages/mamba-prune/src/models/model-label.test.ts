@@ -40,7 +40,11 @@ describe("the quickstart's model", () => {
     const options = { imageSize: 28, channels: 1, patchSize: defaultPatch('mamba_quick', 28) };
     const { arch, widths, ...sizes } = denseConfig('mamba_quick', options);
     const earlier = denseConfig('mamba_nano', {
-      ...{ imageSize: 28, channels: 1, patchSize: 7, dModel: 128, depth: 2 },
+      imageSize: 28,
+      channels: 1,
+      patchSize: 7,
+      dModel: 128,
+      depth: 2,
     });
     expect({ ...sizes, widths, arch: 'mamba_nano' }).toEqual(earlier);
     expect(arch).toBe('mamba_quick');

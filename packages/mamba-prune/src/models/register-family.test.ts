@@ -34,7 +34,9 @@ const { flag, label, values } = {
 const kind = { units: 'tokens', label, rateFlag: '--tokens-rate' };
 const info = (model: ImageModel) => ({
   classes: Array.from({ length: model.config.numClasses }, (_, i) => `class ${i}`),
-  ...{ mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5], history: [] },
+  mean: [0.5, 0.5, 0.5],
+  std: [0.5, 0.5, 0.5],
+  history: [],
 });
 
 describe('registerFamily refuses', () => {
@@ -197,8 +199,13 @@ describe('a registered family', () => {
   it('makes models of its sizes, and of what is given over them', () => {
     const model = createModel('plain_small', options({ neurons: undefined }));
     expect(model.config).toEqual({
-      ...{ family: 'plain', arch: 'plain_small', neurons: 6, widths: {} },
-      ...{ imageSize: 4, channels: 3, numClasses: 10 },
+      family: 'plain',
+      arch: 'plain_small',
+      neurons: 6,
+      widths: {},
+      imageSize: 4,
+      channels: 3,
+      numClasses: 10,
     });
     const wide = createModel('plain_small', options({ neurons: 8 }));
     expect(wide.numParameters() - model.numParameters()).toBe(2 * (2 * 48 + 1));
@@ -317,15 +324,13 @@ it('has its own configuration, shapes, summary and graph where it brings them', 
         return heard(
           'denseConfig',
           plain.checkConfig({
-            ...{
-              family: 'full',
-              arch,
-              channels: 3,
-              imageSize: 4,
-              neurons: 5,
-              numClasses,
-              widths: {},
-            },
+            family: 'full',
+            arch,
+            channels: 3,
+            imageSize: 4,
+            neurons: 5,
+            numClasses,
+            widths: {},
           }),
         );
       },

@@ -130,7 +130,9 @@ describe('the pruning functions under their Python names', () => {
       await widths(pruneMambaSsmStructured(model, { pruneRatio: 0.25, ranking: 'layer' })),
     );
     expect(await widths(pruneMambaSsmStructured(model, 0.25, 'layer'))).toMatchObject({
-      ...{ 'blocks.0.ssm': 24, 'blocks.1.ssm': 24, 'blocks.0.mlp': 64 },
+      'blocks.0.ssm': 24,
+      'blocks.1.ssm': 24,
+      'blocks.0.mlp': 64,
     });
     expect(await widths(pruneMambaMlpStructured(model, 0.5))).toEqual(
       await widths(pruneMambaMlpStructured(model, { pruneRatio: 0.5 })),

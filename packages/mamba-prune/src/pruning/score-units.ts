@@ -68,7 +68,10 @@ export async function scoreUnits(
   const rule = sliceRules[score];
   const members = membersThatCount(model, groups, rule);
   const scores = await computed(importance, {
-    ...{ model, groups, members, calibration },
+    model,
+    groups,
+    members,
+    calibration,
     sumOf: (values, norm) => sumUp(groups, members, { values, norm }, rule),
   });
   if (rule.factorsOf && calibration) {

@@ -57,7 +57,9 @@ export function copyEarlierFiles(): EarlierFiles {
   writeImages(at('images'), readFileSync(at('images.bin')));
   const expected = JSON.parse(readFileSync(at('expected.json'), 'utf8')) as Expected;
   return {
-    ...{ folder, at, expected },
+    folder,
+    at,
+    expected,
     remove: () => {
       rmSync(folder, { recursive: true, force: true });
     },

@@ -58,7 +58,11 @@ function outcome(run: RunFolder) {
   const { epoch, step, finished, optimizer, emaUpdates } = state;
   const lines = metrics.map((line) => ({
     ...(line as object),
-    ...{ phase: '', valLoss: 0, valAccuracy: 0, emaLoss: 0, emaAccuracy: 0 },
+    phase: '',
+    valLoss: 0,
+    valAccuracy: 0,
+    emaLoss: 0,
+    emaAccuracy: 0,
   }));
   return { metrics: lines, model, tensors, epoch, step, finished, optimizer, emaUpdates };
 }
@@ -135,8 +139,14 @@ describe('a training in two phases', () => {
     await go(rest, stopAfter(8));
     await go(rest);
     expect(results.map(({ finished }) => finished)).toEqual([
-      ...[false, false, true, true, true],
-      ...[false, false, true],
+      false,
+      false,
+      true,
+      true,
+      true,
+      false,
+      false,
+      true,
     ]);
     expect(outcome(parts)).toEqual(outcome(whole));
   });

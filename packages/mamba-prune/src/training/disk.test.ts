@@ -142,7 +142,10 @@ describe('RunFolder.create', () => {
     const second = RunFolder.create(path(), toyRun, { overwrite: true });
     expect(second.readMetrics()).toEqual([]);
     expect(readdirSync(second.path).sort()).toEqual([
-      ...['checkpoints', 'config.json', 'notes.txt', 'run.lock'],
+      'checkpoints',
+      'config.json',
+      'notes.txt',
+      'run.lock',
     ]);
     second.release();
   });

@@ -175,10 +175,7 @@ describe('plain epochs', () => {
     const hooks = { onNote: (note: string) => notes.push(note) };
     await go(run, { hooks, control: { resume: true }, options: { epochs: 6 } });
     const lines = run.readMetrics() as EpochMetrics[];
-    expect(lines.map(({ plain = false }) => plain)).toEqual([
-      ...[false, true, true],
-      ...[false, true, true],
-    ]);
+    expect(lines.map(({ plain = false }) => plain)).toEqual([false, true, true, false, true, true]);
     expect(notes).toEqual([expect.stringContaining('its plain epochs are the last of those')]);
     run.release();
   });
@@ -222,7 +219,9 @@ describe('the options of plain epochs', () => {
       plainEnd(resolve({ plainEpochs: 10, plainAugment: 'strong' })) ?? {};
     expect(strong).toMatchObject({ cutout: 3, mixup: 0, cutmix: 0 });
     expect([6, 7, 9].map((epoch) => isPlainEpoch(resolve({ plainEpochs: 3 }), epoch))).toEqual([
-      ...[false, true, true],
+      false,
+      true,
+      true,
     ]);
   });
 

@@ -145,8 +145,16 @@ describe.each(cases)('%s', (_, arch, options) => {
 describe('names without weight decay', () => {
   it('are those that timm and the authors of Mamba spare', () => {
     expect(optim.noDecayNames).toEqual([
-      ...['A_log', 'D', 'A_b_log', 'D_b'],
-      ...['pos_embed', 'cls_token', 'dist_token', 'reg_token', 'cls_token_head', 'cls_token_tail'],
+      'A_log',
+      'D',
+      'A_b_log',
+      'D_b',
+      'pos_embed',
+      'cls_token',
+      'dist_token',
+      'reg_token',
+      'cls_token_head',
+      'cls_token_tail',
     ]);
   });
 });

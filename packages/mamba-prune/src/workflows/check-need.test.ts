@@ -18,8 +18,13 @@ const settings = { dataset: 'imagenet', recipe };
 function datasetOf(images: number, side: number): Dataset {
   const split = { length: images, label: () => 0, read: () => new Uint8Array() };
   const info = {
-    ...{ name: 'folder', classes: ['a', 'b'], channels: 3 as const, height: side, width: side },
-    ...{ mean: [0, 0, 0], std: [1, 1, 1] },
+    name: 'folder',
+    classes: ['a', 'b'],
+    channels: 3 as const,
+    height: side,
+    width: side,
+    mean: [0, 0, 0],
+    std: [1, 1, 1],
   };
   return { info, train: split, test: split };
 }

@@ -25,7 +25,9 @@ export function checkNewModel(
   const config = denseConfig(arch, {
     ...model,
     ...patch,
-    ...{ channels: 1, numClasses: 1, imageSize: side },
+    channels: 1,
+    numClasses: 1,
+    imageSize: side,
   });
   // Weights, gradients, and what the optimizer keeps: AdamW two moments, the others at least one.
   const moments = (recipe.optimizer ?? 'adamw') === 'adamw' ? 2 : 1;

@@ -4,7 +4,8 @@ import { quickstartPreset } from './quickstart.js';
 
 const earlier = {
   ...quickstartPreset.train,
-  ...{ arch: 'mamba_nano', model: { patchSize: 7, dModel: 128, depth: 2 } },
+  arch: 'mamba_nano',
+  model: { patchSize: 7, dModel: 128, depth: 2 },
 };
 
 describe('the settings of a quickstart of an earlier version', () => {

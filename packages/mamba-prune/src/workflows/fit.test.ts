@@ -77,31 +77,27 @@ describe('a model', () => {
       const run = async (...argv: string[]) =>
         runCli([...argv, '--threads', '1', '--device', 'cpu']);
       const trained = await run(
-        ...[
-          'train',
-          '--arch',
-          'mamba_nano',
-          '--d-model',
-          '8',
-          '--depth',
-          '1',
-          '--d-state',
-          '2',
-          '--image-size',
-          '8',
-        ],
-        ...[
-          '--dataset',
-          'folder',
-          '--data',
-          at('images'),
-          '--epochs',
-          '1',
-          '--batch-size',
-          '8',
-          '--out',
-          at('run'),
-        ],
+        'train',
+        '--arch',
+        'mamba_nano',
+        '--d-model',
+        '8',
+        '--depth',
+        '1',
+        '--d-state',
+        '2',
+        '--image-size',
+        '8',
+        '--dataset',
+        'folder',
+        '--data',
+        at('images'),
+        '--epochs',
+        '1',
+        '--batch-size',
+        '8',
+        '--out',
+        at('run'),
       );
       expect(trained.status).toBe(0);
       const { model, info } = loadModel(at('run', 'model.safetensors'));
@@ -117,18 +113,16 @@ describe('a model', () => {
       expect(JSON.parse(evaluated.stdout)).toMatchObject({ dataset: 'folder', images: 16 });
 
       const pruned = await run(
-        ...[
-          'prune',
-          at('run'),
-          '--rate',
-          '0.5',
-          '--epochs',
-          '1',
-          '--batch-size',
-          '8',
-          '--out',
-          at('cut'),
-        ],
+        'prune',
+        at('run'),
+        '--rate',
+        '0.5',
+        '--epochs',
+        '1',
+        '--batch-size',
+        '8',
+        '--out',
+        at('cut'),
       );
       expect([pruned.status, pruned.stderr]).toEqual([0, expect.any(String)]);
       expect((await run('eval', at('cut'))).status).toBe(0);

@@ -44,8 +44,11 @@ describe('openModelFile', () => {
   it('takes what nobody said from the files beside a state dict, and says so', async () => {
     const half = [0.5, 0.5, 0.5];
     const path = write({
-      ...{ num_attention_heads: 6, id2label: { 0: 'cat', 1: 'dog' }, hidden_act: 'gelu' },
-      ...{ architecture: 'x', pretrained_cfg: { mean: half, std: half } },
+      num_attention_heads: 6,
+      id2label: { 0: 'cat', 1: 'dog' },
+      hidden_act: 'gelu',
+      architecture: 'x',
+      pretrained_cfg: { mean: half, std: half },
     });
     const { config, info, assumed, notes, options } = await opened(path, sizes);
     expect(config).toMatchObject({ headDim: 4 });
@@ -151,8 +154,10 @@ describe('openModelFile', () => {
 
   it('leaves what cannot be of the model, and says so', async () => {
     const path = write({
-      ...{ architecture: 'x', label_names: ['a', 'b', 'c'] },
-      ...{ mean: [0.5], std: [0, 0, 0] },
+      architecture: 'x',
+      label_names: ['a', 'b', 'c'],
+      mean: [0.5],
+      std: [0, 0, 0],
     });
     const { info, assumed, notes } = await opened(path, { ...sizes, heads: 3 });
     expect(info.classes).toEqual([]);

@@ -20,8 +20,12 @@ it('names the module that the run recorded', async () => {
   const out = join(folder, 'run');
   const run = await trainRun(
     {
-      ...{ arch: 'recorded_small', model: {}, dataset: 'folder', data: join(folder, 'images') },
-      ...{ imageSize: 8, recipe: { epochs: 1, batchSize: 8 } },
+      arch: 'recorded_small',
+      model: {},
+      dataset: 'folder',
+      data: join(folder, 'images'),
+      imageSize: 8,
+      recipe: { epochs: 1, batchSize: 8 },
     },
     { out },
   );

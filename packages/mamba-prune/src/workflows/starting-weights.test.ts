@@ -88,7 +88,8 @@ describe('modelFromWeights', () => {
     const given = loadModel(at('five.safetensors'));
     saveModel(at('fashion.safetensors'), given.model, {
       ...given.info,
-      ...{ dataset: 'fashion-mnist', mean: [0.28604, 0.28604, 0.28604] },
+      dataset: 'fashion-mnist',
+      mean: [0.28604, 0.28604, 0.28604],
     });
     given.model.dispose();
     const of = (mean: number) => dataset({ name: 'fashion-mnist', mean: [mean, mean, mean] });
@@ -125,12 +126,15 @@ describe('modelFromWeights', () => {
 
   it("takes a state dict in torchvision's layout, at another image size", async () => {
     const given = createModel('resnet20', {
-      ...{ baseWidth: 2, blocks: [1, 1, 1] },
+      baseWidth: 2,
+      blocks: [1, 1, 1],
       imageSize: 32,
     });
     saveSafetensors(at('resnet.safetensors'), given.stateDict(), {});
     expect(await startingWeights(at('five.safetensors'))).toEqual({
-      ...{ arch: 'mamba_nano', import: {}, notes: [] },
+      arch: 'mamba_nano',
+      import: {},
+      notes: [],
     });
     const { model, notes } = await modelFromWeights(at('resnet.safetensors'), dataset(), {
       arch: 'resnet20',
@@ -220,9 +224,27 @@ describe('a training from given weights', () => {
     writeFileSync(at('card', 'config.json'), JSON.stringify(config));
     writeFileSync(at('card', 'preprocessor_config.json'), JSON.stringify(preprocessor));
     const trained = await runCli([
-      ...['train', '--from', at('card', 'weights.safetensors'), '--dataset', 'folder'],
-      ...['--data', at('images'), '--image-size', String(side), '--epochs', '1', '--batch-size'],
-      ...['8', '--arch', 'vit_tiny', '--d-model', '24', '--depth', '1', '--out', at('carded')],
+      'train',
+      '--from',
+      at('card', 'weights.safetensors'),
+      '--dataset',
+      'folder',
+      '--data',
+      at('images'),
+      '--image-size',
+      String(side),
+      '--epochs',
+      '1',
+      '--batch-size',
+      '8',
+      '--arch',
+      'vit_tiny',
+      '--d-model',
+      '24',
+      '--depth',
+      '1',
+      '--out',
+      at('carded'),
       '--json',
     ]);
     expect(trained.status).toBe(0);
@@ -241,8 +263,21 @@ describe('a training from given weights', () => {
   it('is what train --from does, from a file, a run and the hub', async () => {
     const train = (from: string, out: string) =>
       runCli([
-        ...['train', '--from', from, '--dataset', 'folder', '--data', at('images')],
-        ...['--image-size', String(side), '--epochs', '1', '--batch-size', '8', '--out', at(out)],
+        'train',
+        '--from',
+        from,
+        '--dataset',
+        'folder',
+        '--data',
+        at('images'),
+        '--image-size',
+        String(side),
+        '--epochs',
+        '1',
+        '--batch-size',
+        '8',
+        '--out',
+        at(out),
       ]);
     const file = await train(at('five.safetensors'), 'from-file');
     expect(file.stderr).toContain('The classifier (head.weight, head.bias)');

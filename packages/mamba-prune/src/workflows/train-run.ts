@@ -226,7 +226,9 @@ async function startingModel(
     return { model, origin: originOf(info) };
   }
   const { model, origin, notes } = await modelFromWeights(init, dataset, {
-    ...{ arch, options, import: said },
+    arch,
+    options,
+    import: said,
   });
   for (const note of notes) hooks?.onNote?.(note);
   return { model, origin };

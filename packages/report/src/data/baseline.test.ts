@@ -74,7 +74,9 @@ describe('a pruned run is compared', () => {
     const two = at('on-2');
     const { recipe: trained, ...rest } = tinyTraining(small.images);
     const settings = {
-      ...{ ...rest, keepEpochs: [], init: modelOf(join(small.runs, 'dense')) },
+      ...rest,
+      keepEpochs: [],
+      init: modelOf(join(small.runs, 'dense')),
       recipe: { ...trained, epochs: 2 },
     };
     (await trainRun(settings, { out: two })).model.dispose();
@@ -104,7 +106,11 @@ describe('a pruned run is compared', () => {
   it('with the dense model as it is, where nothing was trained after the cut', async () => {
     const cut = await prune(at('only-cut'), {});
     expect(compared('only-cut', readAll(small.runs, cut))).toEqual({
-      ...{ run: 'runs/dense', root: 'runs/dense', isEqual: true, epochs: 0, isFromStart: false },
+      run: 'runs/dense',
+      root: 'runs/dense',
+      isEqual: true,
+      epochs: 0,
+      isFromStart: false,
     });
   });
 
@@ -124,7 +130,10 @@ describe('a pruned run is compared', () => {
     const runs = readAll(at('seeds'));
     for (const seed of [0, 1]) {
       expect(compared(`seed-${seed}/oneshot-70`, runs)).toMatchObject({
-        ...{ run: `seed-${seed}/dense`, root: `seed-${seed}/base`, isEqual: true, epochs: 1 },
+        run: `seed-${seed}/dense`,
+        root: `seed-${seed}/base`,
+        isEqual: true,
+        epochs: 1,
       });
     }
     // Two of one dense model, trained on with different seeds.
@@ -137,7 +146,11 @@ describe('a pruned run is compared', () => {
   it('with what its pruning recorded, where the dense model is not in the folder', () => {
     const alone = readAll(folderOf('alone-1', { oneshot: join(small.runs, 'oneshot') }));
     expect(compared('oneshot', alone)).toEqual({
-      ...{ run: undefined, root: undefined, isEqual: false, epochs: 1, isFromStart: false },
+      run: undefined,
+      root: undefined,
+      isEqual: false,
+      epochs: 1,
+      isFromStart: false,
     });
   });
 
@@ -145,7 +158,11 @@ describe('a pruned run is compared', () => {
     const alike = await prune(at('alike'), { rates: uncut, recipe });
     const folder = folderOf('no-base', { oneshot: join(small.runs, 'oneshot'), alike });
     expect(compared('oneshot', readAll(folder))).toEqual({
-      ...{ run: 'alike', root: undefined, isEqual: true, epochs: 1, isFromStart: false },
+      run: 'alike',
+      root: undefined,
+      isEqual: true,
+      epochs: 1,
+      isFromStart: false,
     });
   });
 
@@ -157,23 +174,30 @@ describe('a pruned run is compared', () => {
     );
     const two = await prune(at('alike-2'), { rates: uncut, recipe: { ...recipe, epochs: 2 } });
     expect(compared('second', readAll(small.runs, second))).toMatchObject({
-      ...{ run: 'runs/dense', isEqual: false, epochs: 2 },
+      run: 'runs/dense',
+      isEqual: false,
+      epochs: 2,
     });
     expect(compared('second', readAll(small.runs, second, two))).toMatchObject({
-      ...{ run: 'alike-2', root: 'runs/dense', isEqual: true, epochs: 2 },
+      run: 'alike-2',
+      root: 'runs/dense',
+      isEqual: true,
+      epochs: 2,
     });
     // Trained on without a cut, a pruned model is no dense one.
     const on = await prune(at('cut-on'), { rates: uncut, recipe }, join(small.runs, 'oneshot'));
     const runs = readAll(small.runs, on);
     expect(runs.find(({ id }) => id === 'cut-on')).toMatchObject({
-      ...{ method: 'oneshot', isDense: false },
+      method: 'oneshot',
+      isDense: false,
     });
     expect(compared('cut-on', runs)).toMatchObject({ run: 'runs/dense', epochs: 2 });
   });
 
   it('with its source where it went back to the first weights and was trained as long', async () => {
     const rewound = (epochs: number) => ({
-      ...{ rewind: 'init' as const, recipe: { ...recipe, epochs } },
+      rewind: 'init' as const,
+      recipe: { ...recipe, epochs },
     });
     const [same, shorter] = [await prune(at('lottery'), rewound(3)), at('short')];
     await prune(shorter, rewound(2));
@@ -200,7 +224,9 @@ describe('a pruned run is compared', () => {
   it('not at equal training while it runs', async () => {
     const alike = await prune(at('alike-again'), { rates: uncut, recipe });
     const half = folderOf('half-done', {
-      ...{ dense: join(small.runs, 'dense'), oneshot: join(small.runs, 'oneshot'), alike },
+      dense: join(small.runs, 'dense'),
+      oneshot: join(small.runs, 'oneshot'),
+      alike,
     });
     expect(compared('oneshot', readAll(half))).toMatchObject({ run: 'alike', isEqual: true });
     const file = join(half, 'oneshot', 'pruning.json');

@@ -59,7 +59,11 @@ interface History {
 type Training = Omit<TrainingData, 'recipe'> & { readonly recipe: string | undefined };
 
 const none: Training = {
-  ...{ epochs: 0, warmupEpochs: 0, warmupShare: 0, recipe: '', isFromStart: false },
+  epochs: 0,
+  warmupEpochs: 0,
+  warmupShare: 0,
+  recipe: '',
+  isFromStart: false,
 };
 
 function historyOf(run: RunData, byId: ReadonlyMap<string, RunData>): History {

@@ -178,7 +178,11 @@ describe('a comparison', () => {
     const { comparisons } = collect(findRuns([folder]));
     expect(comparisons).toHaveLength(1);
     expect(comparisons[0]).toMatchObject({
-      ...{ id: 'first', arch: 'mamba_nano', done: 21, planned: 24, finetuneEpochs: 2 },
+      id: 'first',
+      arch: 'mamba_nano',
+      done: 21,
+      planned: 24,
+      finetuneEpochs: 2,
       repeat: { line: "mamba-prune compare --quick --out 'a b'", cwd: '/work' },
     });
     // As the methods: those of one rate together.
@@ -195,7 +199,9 @@ describe('a run whose rate was held back', () => {
     const out = join(small.folder, 'held');
     const source = join(small.runs, 'dense', 'model.safetensors');
     const settings = tinyPruning(source, small.images, {
-      ...{ ranking: 'global', rates: { mlp: 0.9 }, maxRate: 0.25 },
+      ranking: 'global',
+      rates: { mlp: 0.9 },
+      maxRate: 0.25,
     });
     (await pruneRun(settings, { out })).model.dispose();
     const [run] = collect(findRuns([out])).runs;

@@ -67,8 +67,17 @@ function pipe(name: string): () => void {
 }
 
 const epoch = {
-  ...{ type: 'epoch', phase: 'round-1', epoch: 1, step: 4, loss: 1, lr: 1, seconds: 1 },
-  ...{ trainAccuracy: 1, valLoss: 1, valAccuracy: 1, imagesPerSecond: 1 },
+  type: 'epoch',
+  phase: 'round-1',
+  epoch: 1,
+  step: 4,
+  loss: 1,
+  lr: 1,
+  seconds: 1,
+  trainAccuracy: 1,
+  valLoss: 1,
+  valAccuracy: 1,
+  imagesPerSecond: 1,
 };
 const without = (names: string[]) => (value: Json) =>
   Object.fromEntries(Object.entries(value).filter(([name]) => !names.includes(name)));

@@ -78,7 +78,16 @@ function epochPoint(line: EpochLine, x: number): EpochPoint {
   const { rsst } = line as { rsst?: { lambda: number; value: number } };
   const unitNorms = readUnitNorms(line);
   return {
-    ...{ phase, epoch, x, loss, trainAccuracy, valLoss, valAccuracy, lr, imagesPerSecond, seconds },
+    phase,
+    epoch,
+    x,
+    loss,
+    trainAccuracy,
+    valLoss,
+    valAccuracy,
+    lr,
+    imagesPerSecond,
+    seconds,
     ...(emaAccuracy !== undefined && { emaAccuracy }),
     ...(gradNorm !== undefined && { gradNorm }),
     ...(rsst && { rsst }),

@@ -34,7 +34,10 @@ function groupData(
   // A source that was cut itself and has no scores: what the first round kept is all that is known.
   const there = units ?? (before === dense ? [...Array(dense).keys()] : rounds[0]?.kept[name]);
   return {
-    ...{ name, kind: kinds[name] ?? '', dense, before },
+    name,
+    kind: kinds[name] ?? '',
+    dense,
+    before,
     fate: fateOf(name, dense, there ?? [], rounds),
   };
 }
@@ -63,7 +66,14 @@ function fateOf(
 function roundData(record: RoundRecord, file: RoundScoresFile | undefined): RoundData {
   const { round, rates, widths, returned = {}, parameters, macs, accuracy, finished } = record;
   return {
-    ...{ round, rates, widths, returned, parameters, macs, accuracy, finished },
+    round,
+    rates,
+    widths,
+    returned,
+    parameters,
+    macs,
+    accuracy,
+    finished,
     scores: file && scoresData(record, file),
   };
 }
@@ -71,7 +81,9 @@ function roundData(record: RoundRecord, file: RoundScoresFile | undefined): Roun
 function scoresData({ kept, returned }: RoundRecord, file: RoundScoresFile): ScoresData {
   const { measure, ranking, normalize, groups } = file;
   return {
-    ...{ measure, ranking, normalize },
+    measure,
+    ranking,
+    normalize,
     groups: Object.entries(groups).map(([name, { kind, units, min, max, scores }]) => {
       const back = new Set(returned?.[name]);
       const stays = new Set(kept[name]);

@@ -5,8 +5,15 @@ import type { PhaseData, TrainingData } from './types.js';
 
 /** What changes no weight, and what is compared by itself. */
 const ignored = new Set([
-  ...['epochs', 'warmupEpochs', 'plainEpochs', 'seed'],
-  ...['evalEvery', 'evalBatchSize', 'maxTestImages', 'checkpointEvery', 'logEverySteps'],
+  'epochs',
+  'warmupEpochs',
+  'plainEpochs',
+  'seed',
+  'evalEvery',
+  'evalBatchSize',
+  'maxTestImages',
+  'checkpointEvery',
+  'logEverySteps',
 ]);
 
 type Options = Readonly<Record<string, unknown>>;
@@ -29,7 +36,9 @@ export function trainingOf(
     warmupShare: number(epochs) > 0 ? number(warmupEpochs) / number(epochs) : 0,
     recipe: sortedJson({
       ...Object.fromEntries(kept),
-      ...{ distill, dataset: name, plain: number(plainEpochs) > 0 },
+      distill,
+      dataset: name,
+      plain: number(plainEpochs) > 0,
     }),
   };
 }

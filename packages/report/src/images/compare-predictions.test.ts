@@ -29,7 +29,8 @@ describe('disagreements', () => {
   it('come by kind, those first that both models are sure of', () => {
     expect(examples.map(({ index }) => index)).toEqual([2, 1, 3, 4]);
     expect(examples[0]).toEqual({
-      ...{ index: 2, label: 1 },
+      index: 2,
+      label: 1,
       dense: { predicted: 1, probability: 0.75 },
       pruned: { predicted: 0, probability: 0.5 },
     });

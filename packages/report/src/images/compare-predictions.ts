@@ -30,7 +30,10 @@ export function disagreements(
 ): { readonly counts: AgreementCounts; readonly examples: Disagreement[] } {
   const counts = { bothRight: 0, bothWrong: 0, onlyDense: 0, onlyPruned: 0 };
   const found: Record<keyof AgreementCounts, Disagreement[]> = {
-    ...{ bothRight: [], bothWrong: [], onlyDense: [], onlyPruned: [] },
+    bothRight: [],
+    bothWrong: [],
+    onlyDense: [],
+    onlyPruned: [],
   };
   dense.classes.forEach((first, index) => {
     const label = labels[index] ?? 0;

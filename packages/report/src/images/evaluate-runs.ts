@@ -149,7 +149,9 @@ async function pairsOf(
       examples.map(({ index }) => thumbnail(split, index, dataset.info)),
     );
     pairs.push({
-      ...{ dense: other, pruned: run.id, counts },
+      dense: other,
+      pruned: run.id,
+      counts,
       examples: examples.map((example, i) => ({ ...example, image: images[i] ?? '' })),
     });
   }

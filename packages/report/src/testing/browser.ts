@@ -31,7 +31,8 @@ export async function openBrowser(): Promise<Browser> {
       // As root, which CI often is, the sandbox does not start.
       ...(process.getuid?.() === 0 ? ['--no-sandbox'] : []),
       // WebGPU computed on the CPU, where there is no GPU.
-      ...['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'],
+      '--enable-unsafe-webgpu',
+      '--use-webgpu-adapter=swiftshader',
     ],
   });
 }

@@ -18,9 +18,16 @@ const nameOf = (method: RunMethod, i: number): string =>
 /** Accuracies lie close together, as they do where methods are compared. */
 function epochsOf(i: number, count: number): EpochPoint[] {
   return Array.from({ length: count }, (_, epoch) => ({
-    ...{ phase: 'round-1', epoch: epoch + 1, x: epoch + 1, lr: 1e-3, seconds: 10 },
-    ...{ loss: 2 / (epoch + 1), trainAccuracy: 0.8, valLoss: 1.9 / (epoch + 1) },
-    ...{ valAccuracy: 0.9 + 0.0004 * ((7 * i) % 13) + 0.001 * epoch, imagesPerSecond: 12_345 },
+    phase: 'round-1',
+    epoch: epoch + 1,
+    x: epoch + 1,
+    lr: 1e-3,
+    seconds: 10,
+    loss: 2 / (epoch + 1),
+    trainAccuracy: 0.8,
+    valLoss: 1.9 / (epoch + 1),
+    valAccuracy: 0.9 + 0.0004 * ((7 * i) % 13) + 0.001 * epoch,
+    imagesPerSecond: 12_345,
   }));
 }
 
@@ -35,14 +42,25 @@ function pruningOf(method: RunMethod): RunData['pruning'] {
   const rounds = method === 'refill' ? 5 : 1;
   const dense = 2048;
   const groups = groupNames.map((name): GroupData => ({
-    ...{ name, kind: 'channels', dense, before: dense, fate: undefined },
+    name,
+    kind: 'channels',
+    dense,
+    before: dense,
+    fate: undefined,
   }));
   return {
-    ...{ rates: { channels: 0.7 }, plannedRounds: rounds, groups },
+    rates: { channels: 0.7 },
+    plannedRounds: rounds,
+    groups,
     rounds: Array.from({ length: rounds }, (_, j): RoundData => ({
-      ...{ round: j + 1, rates: { channels: 0.7 }, returned: {}, finished: true },
+      round: j + 1,
+      rates: { channels: 0.7 },
+      returned: {},
+      finished: true,
       widths: Object.fromEntries(groupNames.map((name, i) => [name, 1500 - 17 * i])),
-      ...{ parameters: 1e6, macs: 1e8, scores: undefined },
+      parameters: 1e6,
+      macs: 1e8,
+      scores: undefined,
       accuracy: { before: 0.91, afterCut: 0.5, after: 0.9 },
     })),
   };
@@ -58,9 +76,18 @@ function runOf(i: number): RunData {
   const pruning = isDense ? undefined : pruningOf(method);
   const phase = { name: 'round-1', epochs: 12, before: 0, round: 1, kind: 'finetune' as const };
   return {
-    ...{ id, path: `/runs/${id}`, method, state: 'finished', created: '2026-01-01T00:00:00Z' },
-    ...{ arch: 'resnet50', dataset: { name: 'imagenet' }, seed: i, repeat, facts: [] },
-    ...{ source: isDense ? undefined : root, isDense },
+    id,
+    path: `/runs/${id}`,
+    method,
+    state: 'finished',
+    created: '2026-01-01T00:00:00Z',
+    arch: 'resnet50',
+    dataset: { name: 'imagenet' },
+    seed: i,
+    repeat,
+    facts: [],
+    source: isDense ? undefined : root,
+    isDense,
     began: isRoot ? undefined : { run: root, model: root },
     training: { ...recipe, epochs: 12 },
     accuracy: 0.9 + 0.0004 * ((7 * i) % 13) + 0.0001 * (i % 3),
@@ -70,8 +97,11 @@ function runOf(i: number): RunData {
       bytes: isDense ? 102_400_000 : 32_000_000,
     },
     sizeBefore: isDense ? undefined : { parameters: 25_557_032, macs: 4.1e9, bytes: 102_400_000 },
-    ...{ accuracyBefore: isDense ? null : 0.91, epochs, steps: [] },
-    ...{ phases: [phase], pruning },
+    accuracyBefore: isDense ? null : 0.91,
+    epochs,
+    steps: [],
+    phases: [phase],
+    pruning,
   };
 }
 
@@ -81,24 +111,45 @@ export function manyRuns(count: number): ReportData {
   const costOf = (rate: number) => ({ parameters: 25e6 * (1 - rate), macs: 4.1e9 * (1 - rate) });
   const results = compared.flatMap((method, m) =>
     (method === 'dense' ? [0] : [0.5, 0.7, 0.9]).map((rate) => ({
-      ...{ method, rate, seeds: [0, 1, 2], accuracy: 0.9 + 0.001 * m, deviation: 0.002 },
-      ...{ beforeCut: 0.91, afterCut: 0.4, ...costOf(rate) },
+      method,
+      rate,
+      seeds: [0, 1, 2],
+      accuracy: 0.9 + 0.001 * m,
+      deviation: 0.002,
+      beforeCut: 0.91,
+      afterCut: 0.4,
+      ...costOf(rate),
     })),
   );
   return {
-    ...{ kind: 'mamba-prune report', format: 1, version: '0.1.0' },
+    kind: 'mamba-prune report',
+    format: 1,
+    version: '0.1.0',
     created: '2026-01-01T00:00:00Z',
     studio: { cwd: '', line: 'mamba-prune studio /runs' },
     runs: Array.from({ length: count }, (_, i) => runOf(i)),
     comparisons: [
       {
-        ...{ id: 'first', arch: 'resnet50', dataset: 'imagenet', targets: ['channels'] },
-        ...{ seeds: [0, 1, 2], epochs: 90, finetuneEpochs: 30, regularizedEpochs: 10 },
-        ...{ done: 39, planned: 39, repeat, methods: results },
+        id: 'first',
+        arch: 'resnet50',
+        dataset: 'imagenet',
+        targets: ['channels'],
+        seeds: [0, 1, 2],
+        epochs: 90,
+        finetuneEpochs: 30,
+        regularizedEpochs: 10,
+        done: 39,
+        planned: 39,
+        repeat,
+        methods: results,
         runs: results.flatMap((result) =>
           result.seeds.map((seed) => ({
-            ...{ method: result.method, rate: result.rate, seed, run: `seed-${seed}` },
-            ...{ accuracy: result.accuracy + 0.001 * (seed - 1), ...costOf(result.rate) },
+            method: result.method,
+            rate: result.rate,
+            seed,
+            run: `seed-${seed}`,
+            accuracy: result.accuracy + 0.001 * (seed - 1),
+            ...costOf(result.rate),
           })),
         ),
         tests: [],

@@ -19,8 +19,14 @@ const mean = (values: readonly number[]): number =>
 const cost = (rate: number) => ({ parameters: 1e6 * (1 - rate), macs: 1e7 * (1 - rate) });
 
 const test = (methods: readonly [string, string], rate: number, p: number) => ({
-  ...{ methods, rate, pairs: 3, difference: -0.01, t: -2.5, p },
-  ...{ interval: [-0.03, 0.01], confidence: 0.95 },
+  methods,
+  rate,
+  pairs: 3,
+  difference: -0.01,
+  t: -2.5,
+  p,
+  interval: [-0.03, 0.01],
+  confidence: 0.95,
 });
 
 /** Writes results.json and compare.json, as `mamba-prune compare` does. */
@@ -28,24 +34,40 @@ export function writeSmallComparison(folder: string): void {
   mkdirSync(folder, { recursive: true });
   const methods = Object.entries(accuracies).flatMap(([method, values]) =>
     (method === 'dense' ? [0] : rates).map((rate) => ({
-      ...{ method, rate, seeds, accuracy: mean(values), deviation: 0.01 },
-      ...{ beforeCut: 0.9, afterCut: 0.4, ...cost(rate) },
+      method,
+      rate,
+      seeds,
+      accuracy: mean(values),
+      deviation: 0.01,
+      beforeCut: 0.9,
+      afterCut: 0.4,
+      ...cost(rate),
     })),
   );
   const runs = methods.flatMap(({ method, rate }) =>
     seeds.map((seed) => ({
-      ...{ method, rate, seed, run: `seed-${seed}/${method}-${100 * rate}` },
-      ...{ accuracy: accuracies[method]?.[seed], ...cost(rate) },
+      method,
+      rate,
+      seed,
+      run: `seed-${seed}/${method}-${100 * rate}`,
+      accuracy: accuracies[method]?.[seed],
+      ...cost(rate),
     })),
   );
   const results = {
     kind: 'mamba-prune comparison results',
-    ...{ done: runs.length, planned: runs.length + 3, methods, runs },
+    done: runs.length,
+    planned: runs.length + 3,
+    methods,
+    runs,
     tests: rates.map((rate) => test(['refill', 'rsst'], rate, 0.4)),
     baselineTests: rates.map((rate) => test(['oneshot', 'rsst'], rate, 0.01)),
     settings: {
       train: { arch: 'mamba_nano', dataset: 'folder', recipe: { epochs: 3 } },
-      ...{ finetune: { epochs: 2 }, rsst: { epochs: 1 }, targets: ['ssm', 'mlp'], seeds },
+      finetune: { epochs: 2 },
+      rsst: { epochs: 1 },
+      targets: ['ssm', 'mlp'],
+      seeds,
     },
   };
   writeFileSync(join(folder, 'results.json'), JSON.stringify(results));

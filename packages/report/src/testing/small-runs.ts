@@ -35,7 +35,10 @@ export async function makeSmallRuns(): Promise<SmallRuns> {
   };
   await prune('oneshot', { recipe, ranking: 'global' });
   await prune('refill', {
-    ...{ method: 'refill', refill: { fillback: 0.25 }, rounds: 2, recipe },
+    method: 'refill',
+    refill: { fillback: 0.25 },
+    rounds: 2,
+    recipe,
     rates: { ssm: 0.5, mlp: 0.5 },
   });
   await prune('rsst', {
@@ -44,7 +47,9 @@ export async function makeSmallRuns(): Promise<SmallRuns> {
     recipe,
   });
   return {
-    ...{ folder, runs, images },
+    folder,
+    runs,
+    images,
     remove: () => {
       rmSync(folder, { recursive: true, force: true });
     },

@@ -40,7 +40,10 @@ export async function tryOutModel(run: RunData, data?: string): Promise<TryOutMo
   model.dispose();
   const { channels, imageSize: side } = config;
   return {
-    ...{ run: run.id, classes: info.classes, channels, side },
+    run: run.id,
+    classes: info.classes,
+    channels,
+    side,
     preprocessing: preprocessingOf(info, side),
     samples: await samplesOf(run, { config }, info, data),
   };

@@ -326,8 +326,18 @@ describe('train, prune, eval', () => {
       'train',
       ...small,
       ...data(),
-      ...['--image-size', '8', '--epochs', '20', '--batch-size', '8', '--lr', '0.01'],
-      ...['--augment', 'none', '--out', run()],
+      '--image-size',
+      '8',
+      '--epochs',
+      '20',
+      '--batch-size',
+      '8',
+      '--lr',
+      '0.01',
+      '--augment',
+      'none',
+      '--out',
+      run(),
     ]);
     expect(result).toMatchObject({ finished: true, epochs: 20, valAccuracy: 1 });
     const config = JSON.parse(readFileSync(join(run(), 'config.json'), 'utf8')) as Record<
@@ -434,8 +444,21 @@ describe('train, prune, eval', () => {
   it('prunes a pruned model, fine-tunes it, and names units of the first one', async () => {
     const out = at('cut-again');
     await json([
-      ...['prune', at('cut'), '--target', 'mlp', '--rate', '0.5', ...data(), '--epochs', '2'],
-      ...['--batch-size', '8', '--augment', 'none', '--out', out],
+      'prune',
+      at('cut'),
+      '--target',
+      'mlp',
+      '--rate',
+      '0.5',
+      ...data(),
+      '--epochs',
+      '2',
+      '--batch-size',
+      '8',
+      '--augment',
+      'none',
+      '--out',
+      out,
     ]);
     const before = readPruningRecord(at('cut')) as PruningRecord;
     const after = readPruningRecord(out) as PruningRecord;
@@ -488,8 +511,21 @@ describe('train, prune, eval', () => {
       'train',
       ...small,
       ...data(),
-      ...['--image-size', '8', '--preset', 'fast', '--epochs', '2', '--augment', 'none'],
-      ...['--batch-size', '8', '--keep-epochs', '1', '--tensorboard', '--out', out],
+      '--image-size',
+      '8',
+      '--preset',
+      'fast',
+      '--epochs',
+      '2',
+      '--augment',
+      'none',
+      '--batch-size',
+      '8',
+      '--keep-epochs',
+      '1',
+      '--tensorboard',
+      '--out',
+      out,
     ]);
     const { settings } = JSON.parse(readFileSync(join(out, 'config.json'), 'utf8')) as {
       settings: { preset: string; recipe: object };
@@ -507,9 +543,30 @@ describe('train, prune, eval', () => {
 
   it('prunes in rounds with a table of them, and all of it under --json', async () => {
     const argv = [
-      ...['prune', at('preset'), '--method', 'refill', '--fillback', '0.25', '--rounds', '2'],
-      ...['--target', 'mlp', '--rate', '0.5', '--epochs', '1', '--batch-size', '8'],
-      ...['--rewind', 'epoch:1', '--distill', '0.5', '--score', 'activation', '--augment', 'none'],
+      'prune',
+      at('preset'),
+      '--method',
+      'refill',
+      '--fillback',
+      '0.25',
+      '--rounds',
+      '2',
+      '--target',
+      'mlp',
+      '--rate',
+      '0.5',
+      '--epochs',
+      '1',
+      '--batch-size',
+      '8',
+      '--rewind',
+      'epoch:1',
+      '--distill',
+      '0.5',
+      '--score',
+      'activation',
+      '--augment',
+      'none',
       ...data(),
     ];
     const shown = await runCli([...argv, '--out', at('rounds')]);

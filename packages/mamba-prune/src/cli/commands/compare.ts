@@ -72,7 +72,11 @@ export function addCompareCommand(program: Command, cli: Cli): void {
       compare(
         request,
         {
-          ...{ out, device, signal, jobs: options.jobs, overwrite: options.overwrite },
+          out,
+          device,
+          signal,
+          jobs: options.jobs,
+          overwrite: options.overwrite,
           args: context.argv,
           data: { onNote },
         },

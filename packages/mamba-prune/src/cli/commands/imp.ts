@@ -117,7 +117,10 @@ async function work(
         restart: options.restart,
         dataThreads: options.workers,
         tensorboard: options.tensorboard,
-        ...{ device, signal, args: context.argv, data: { onNote } },
+        device,
+        signal,
+        args: context.argv,
+        data: { onNote },
       },
       {
         onDense: ({ recipe }) => {

@@ -36,8 +36,13 @@ export function addInspectCommand(program: Command, cli: Cli): void {
     model.dispose();
     const { history, ...facts } = info;
     context.json({
-      ...{ path, ...opened.facts, fileBytes },
-      ...{ ...summary, ...facts, notFinite: broken, history },
+      path,
+      ...opened.facts,
+      fileBytes,
+      ...summary,
+      ...facts,
+      notFinite: broken,
+      history,
     });
     printSummary(context, path, fileBytes, summary, info.dataset);
     if (broken.length > 0) {

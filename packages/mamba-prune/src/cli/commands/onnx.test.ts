@@ -140,8 +140,17 @@ describe('commands that take an ONNX file', () => {
     const out = at('bench.onnx');
     await json(['export', at('mamba.safetensors'), '--out', out]);
     const result = await json([
-      ...['bench', at('mamba.safetensors'), out],
-      ...['--batch', '2', '--runs', '2', '--min-time', '0', '--threads', '1'],
+      'bench',
+      at('mamba.safetensors'),
+      out,
+      '--batch',
+      '2',
+      '--runs',
+      '2',
+      '--min-time',
+      '0',
+      '--threads',
+      '1',
     ]);
     expect(result).toMatchObject({
       threads: 1,

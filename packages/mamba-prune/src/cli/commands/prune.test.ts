@@ -82,11 +82,16 @@ describe('prune with images', () => {
       settings: PruneJson['settings'];
     };
     expect(settings).toMatchObject({
-      ...{ importance: 'taylor', importanceReason: 'images' },
-      ...{ dataset: 'folder', data: at('images') },
+      importance: 'taylor',
+      importanceReason: 'images',
+      dataset: 'folder',
+      data: at('images'),
     });
     expect(readPruningRecord(out)).toMatchObject({
-      ...{ importance: 'taylor', importanceReason: 'images', heldBack: [], leftAlone: [] },
+      importance: 'taylor',
+      importanceReason: 'images',
+      heldBack: [],
+      leftAlone: [],
       reached: { ssm: 0.5, mlp: 0.5 },
       measuredOn: { dataset: 'folder', images: 16, of: 16 },
       rounds: [{ reached: { ssm: 0.5, mlp: 0.5 } }],
@@ -173,7 +178,8 @@ describe('prune without images', () => {
   it('says it in JSON, too', async () => {
     const result = await json(alone(), '--rate', '0.5');
     expect(result).toMatchObject({
-      ...{ importance: 'l1', importanceReason: 'no images' },
+      importance: 'l1',
+      importanceReason: 'no images',
       accuracy: { before: null, afterCut: null },
     });
     expect(result.measuredOn).toBeUndefined();
@@ -263,7 +269,13 @@ describe('the rate that prune reaches', () => {
       'ssm: every group keeps one unit at least, which held the rate back: 93.8% of the units are gone, not 99.0%.',
     );
     const refilled = await prune(
-      ...[...byLayer, '--rate', '0.5', '--method', 'refill', '--fillback', '0.5'],
+      ...byLayer,
+      '--rate',
+      '0.5',
+      '--method',
+      'refill',
+      '--fillback',
+      '0.5',
     );
     expect(flat(refilled.stdout)).toContain(
       'ssm: units came back on top of the rate (refill): 25.0% of the units are gone, not 50.0%.',
@@ -280,7 +292,13 @@ describe('what prune warns of', () => {
     );
     expect(flat(stderr)).toMatch(/More stays with --max-rate 0\.88, or a lower rate\./);
     const wider = await prune(
-      ...[at('dense'), '--rate', '0.94', '--target', 'ssm', '--max-rate', '0.88'],
+      at('dense'),
+      '--rate',
+      '0.94',
+      '--target',
+      'ssm',
+      '--max-rate',
+      '0.88',
     );
     expect(wider.stderr).not.toContain('Next to nothing');
     const { warnings } = await json(at('dense'), '--rate', '0.97', '--target', 'mlp');
@@ -319,7 +337,8 @@ describe('a run that is gone on with', () => {
     const controller = new AbortController();
     const out = at('older');
     const settings = tinyPruning(at('dense', 'model.safetensors'), at('images'), {
-      ...{ importance: 'l1', rounds: 2 },
+      importance: 'l1',
+      rounds: 2,
     });
     const hooks = {
       onCut: () => {

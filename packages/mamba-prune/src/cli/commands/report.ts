@@ -78,7 +78,14 @@ export function addReportCommand(program: Command, cli: Cli): void {
     const result = await interruptible(context, (signal) =>
       writeReport(
         {
-          ...{ paths: args.flat(), out, images, dataset, data, withModels, device, signal },
+          paths: args.flat(),
+          out,
+          images,
+          dataset,
+          data,
+          withModels,
+          device,
+          signal,
           benchBatches: bench === true ? [1, 64] : bench,
         },
         {

@@ -221,8 +221,11 @@ async function settingsOf(
   const { interpolation, cropShare } = given;
   const model = typedModelOptions(given);
   const data = defined({
-    ...{ dataset: given.dataset, data: given.data },
-    ...{ imageSize, interpolation, cropShare },
+    dataset: given.dataset,
+    data: given.data,
+    imageSize,
+    interpolation,
+    cropShare,
   });
   if (options.resume !== undefined) {
     const { storedSettings } = await import('../../workflows/settings.js');

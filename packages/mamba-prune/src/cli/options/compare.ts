@@ -223,7 +223,10 @@ export async function requestOf({
     rates: rate ?? quick?.rates ?? compareDefaults.rates,
     targets: target === undefined || target === 'both' ? undefined : targetsOf(target),
     cut: {
-      ...{ ranking, normalize, roundTo, maxRate },
+      ranking,
+      normalize,
+      roundTo,
+      maxRate,
       ...defined({ importance, score, scoreBatches }),
     },
     // What works at all does not depend on the model: the preset's methods are everyone's defaults.

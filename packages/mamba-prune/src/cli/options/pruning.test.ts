@@ -111,7 +111,9 @@ describe.each(Object.entries(commands))('the flags of %s', (of, addTo) => {
       parsed('--score', 'out_proj', '--ranking', 'layerwise', '--reg-scope', 'doomed'),
     ).toEqual({ score: 'consumer', ranking: 'layer', regUnits: 'doomed' });
     expect(parsed('--score', 'group', '--ranking', 'global', '--reg-units', 'all')).toEqual({
-      ...{ score: 'group', ranking: 'global', regUnits: 'all' },
+      score: 'group',
+      ranking: 'global',
+      regUnits: 'all',
     });
     expect(help()).toContain('--reg-units');
     expect(help()).not.toMatch(/out_proj|layerwise|reg-scope/);

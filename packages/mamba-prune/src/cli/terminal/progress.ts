@@ -186,6 +186,6 @@ export class Progress {
 
   #stateOf({ total, unit, from, start, done, extras }: Task): ProgressState {
     const seconds = (this.#now() - start) / 1000;
-    return { ...{ done, total, unit, from, seconds }, ...extras, label: extras.label ?? '' };
+    return { done, total, unit, from, seconds, ...extras, label: extras.label ?? '' };
   }
 }

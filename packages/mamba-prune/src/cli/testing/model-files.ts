@@ -14,8 +14,16 @@ export const smallSizes = { dModel: 8, depth: 1, dState: 2, imageSize: 8, numCla
 
 /** What a state dict of the model does not tell, but its architecture. */
 export const smallFlags = [
-  ...['--arch', 'mamba_nano', '--d-model', '8', '--depth', '1', '--d-state', '2'],
-  ...['--scan', 'uni'],
+  '--arch',
+  'mamba_nano',
+  '--d-model',
+  '8',
+  '--depth',
+  '1',
+  '--d-state',
+  '2',
+  '--scan',
+  'uni',
 ];
 
 export const smallInfo: ModelInfo = {
@@ -44,7 +52,9 @@ export function writeStateDict(path: string, model: ImageModel, under?: string):
   writeTorchArchive(
     path,
     tensors.map(({ name, tensor: { shape } }, i) => ({
-      ...{ name, shape, storage: String(i) },
+      name,
+      shape,
+      storage: String(i),
       strides: shape.map((_, dim) => shape.slice(dim + 1).reduce((a, b) => a * b, 1)),
     })),
     Object.fromEntries(tensors.map(({ tensor }, i) => [String(i), tensor.toNumbers()])),

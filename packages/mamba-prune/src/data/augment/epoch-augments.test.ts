@@ -27,7 +27,9 @@ describe('EpochAugments', () => {
     const { mixup, cutmix } = resolveAugment(strong, size);
     expect(milder.at(3)).toEqual({
       ...resolveAugment(standard, size),
-      ...{ mixup, cutmix, mixProbability: 0 },
+      mixup,
+      cutmix,
+      mixProbability: 0,
     });
   });
 

@@ -6,8 +6,16 @@ import { greyPictures } from './recipes.js';
 export const FASHION_MNIST: IdxSpec = {
   name: 'fashion-mnist',
   classes: [
-    ...['T-shirt/top', 'Trouser', 'Pullover', 'Dress', 'Coat'],
-    ...['Sandal', 'Shirt', 'Sneaker', 'Bag', 'Ankle boot'],
+    'T-shirt/top',
+    'Trouser',
+    'Pullover',
+    'Dress',
+    'Coat',
+    'Sandal',
+    'Shirt',
+    'Sneaker',
+    'Bag',
+    'Ankle boot',
   ],
   folders: ['FashionMNIST/raw', 'raw', 'fashion-mnist', 'FashionMNIST', 'fashion', 'data/fashion'],
   images: { train: 60_000, t10k: 10_000 },

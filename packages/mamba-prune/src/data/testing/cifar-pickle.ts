@@ -35,15 +35,23 @@ export function array(
   { dtype = 'u1', fortran = false }: PickledArrayOptions = {},
 ): Buffer {
   return Buffer.concat([
-    ...[
-      bytes('cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\0t'),
-      text('b'),
-      bytes('tR'),
-    ],
-    ...[bytes('(K\x01('), ...shape.map(integer), bytes('t')],
-    ...[bytes('cnumpy\ndtype\n('), text(dtype), bytes('K\0K\x01tR(K\x03'), text('|'), bytes('NNN')],
-    ...[integer(-1), integer(-1), bytes('K\0tb'), fortran ? bytes('\x88') : bytes('\x89')],
-    ...[text(data), bytes('tb')],
+    bytes('cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\0t'),
+    text('b'),
+    bytes('tR'),
+    bytes('(K\x01('),
+    ...shape.map(integer),
+    bytes('t'),
+    bytes('cnumpy\ndtype\n('),
+    text(dtype),
+    bytes('K\0K\x01tR(K\x03'),
+    text('|'),
+    bytes('NNN'),
+    integer(-1),
+    integer(-1),
+    bytes('K\0tb'),
+    fortran ? bytes('\x88') : bytes('\x89'),
+    text(data),
+    bytes('tb'),
   ]);
 }
 

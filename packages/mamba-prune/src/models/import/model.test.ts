@@ -84,8 +84,12 @@ describe.skipIf(reason !== undefined)(
     });
 
     const wrappings = [
-      ...['.safetensors', '-plain.pt', '-model.pth', '-state_dict.pth.tar'],
-      ...['-model_state.bin', '-half.pt'],
+      '.safetensors',
+      '-plain.pt',
+      '-model.pth',
+      '-state_dict.pth.tar',
+      '-model_state.bin',
+      '-half.pt',
     ];
     it.each(Object.keys(options).flatMap((name) => wrappings.map((w) => [name, w] as const)))(
       'give the same logits here: %s%s',

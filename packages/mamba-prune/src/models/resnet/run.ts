@@ -95,7 +95,9 @@ class FusedConvolutions {
     const sources = this.#layers.flatMap(({ conv, bn }) => [
       conv.weight,
       ...[bn.weight, bn.bias].filter((t) => t !== null),
-      ...[bn.runningMean, bn.runningVar, bn.numBatchesTracked],
+      bn.runningMean,
+      bn.runningVar,
+      bn.numBatchesTracked,
     ]);
     const packed = new DerivedWeights(sources, () =>
       this.#layers.flatMap((layer, i) => {

@@ -95,7 +95,11 @@ export const ownLayout = (family: string): Layout => ({
       notes: [`The names of ${family} were turned into ours.`],
       config: (arch, { channels = 3 }) => ({
         config: {
-          ...{ family, arch, ...sizes, channels, imageSize: Math.sqrt(pixels / channels) },
+          family,
+          arch,
+          ...sizes,
+          channels,
+          imageSize: Math.sqrt(pixels / channels),
           widths: { mlp: neurons },
         },
         assumed: [],

@@ -53,11 +53,15 @@ export function convertVit(state: StateDict, names: VitNames, options: LayoutOpt
     // timm's no_embed_class has positions for patches alone, and DINOv2 with registers for the class token too.
     alternatives: tokens.classToken && before > 1 ? [0, 1] : [0],
     family: 'vit',
-    ...{ patchSize, dModel },
+    patchSize,
+    dModel,
   };
   const imageSize = readPositions(state, positions, options);
   return {
-    ...{ dModel, depth, patchSize, imageSize },
+    dModel,
+    depth,
+    patchSize,
+    imageSize,
     config: {
       ...(!tokens.classToken && { classToken: false }),
       ...(tokens.distilled && { distilled: true }),

@@ -86,7 +86,12 @@ export const vitLayout: Layout = {
         const { headDim } = attention;
         const norm = epsOf(names, isDinov2, said.eps);
         const config = {
-          ...{ family: 'vit', arch, ...sizes, headDim, dropPath: said.dropPath ?? 0, widths },
+          family: 'vit',
+          arch,
+          ...sizes,
+          headDim,
+          dropPath: said.dropPath ?? 0,
+          widths,
           ...(Object.keys(headDims).length > 0 && { headDims }),
           ...(norm.eps !== defaultEps && { eps: norm.eps }),
           ...traits.config,

@@ -30,7 +30,11 @@ afterAll(() => {
 const rounding = 1e-5;
 
 const plain = createModel('vit_tiny', {
-  ...{ dModel: 24, depth: 2, heads: 3, imageSize: 12, numClasses: 5 },
+  dModel: 24,
+  depth: 2,
+  heads: 3,
+  imageSize: 12,
+  numClasses: 5,
 }).config as VitConfig;
 
 function trained(fields: Partial<VitConfig>): ImageModel {
@@ -54,7 +58,9 @@ const variants: Record<string, Partial<VitConfig>> = {
   'norm of the mean': { pooling: 'mean', poolsBeforeNorm: true },
   'no class token': { pooling: 'mean', classToken: false },
   'no class token, norm of the mean': {
-    ...{ pooling: 'mean', classToken: false, poolsBeforeNorm: true },
+    pooling: 'mean',
+    classToken: false,
+    poolsBeforeNorm: true,
   },
   'class token and mean': { pooling: 'token-and-mean', registers: 2 },
   'narrow heads': { headDim: 5 },
@@ -185,6 +191,8 @@ it('counts what the second classifier and the tokens cost', () => {
   expect(costs({})).toEqual([24 * 5, undefined, 10 * 2 * 24 * 96]);
   expect(costs({ distilled: true })).toEqual([24 * 5, 24 * 5, 11 * 2 * 24 * 96]);
   expect(costs({ pooling: 'token-and-mean', registers: 4 })).toEqual([
-    ...[48 * 5, undefined, 14 * 2 * 24 * 96],
+    48 * 5,
+    undefined,
+    14 * 2 * 24 * 96,
   ]);
 });

@@ -7,5 +7,9 @@ import { obd } from './obd.js';
 import { taylor } from './taylor.js';
 
 export const importanceFunctions: Readonly<Record<BuiltInImportance, ImportanceFunction>> = {
-  ...{ l1, l2, taylor, fisher, obd },
+  l1,
+  l2,
+  taylor,
+  fisher,
+  obd,
 };

@@ -59,7 +59,13 @@ function describe(session: Session): Shared {
   const { tensors, scalars } = optimizer.stateDict();
   return {
     same: facts(session),
-    ...{ epoch, batch, steps, lr, best, last, scalars },
+    epoch,
+    batch,
+    steps,
+    lr,
+    best,
+    last,
+    scalars,
     emaUpdates: ema?.updates ?? 0,
     slots: describeTensors(tensors),
   };

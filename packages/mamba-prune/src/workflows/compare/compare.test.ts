@@ -184,7 +184,8 @@ describe('compare', () => {
     const { settings } = await open(out);
     expect(settings.cut).toEqual({ ...cut, importance: 'taylor', importanceReason: 'images' });
     expect(readPruningRecord(join(out, 'seed-0', 'oneshot-50'))).toMatchObject({
-      ...{ importance: 'taylor', importanceReason: 'images' },
+      importance: 'taylor',
+      importanceReason: 'images',
     });
     seen = [];
     await open(out);

@@ -95,7 +95,8 @@ describe('a run that an earlier version began', () => {
     expect(storedSettings(at('begun'), 'prune')).toEqual(settings());
     expect(readPruningRecord(at('begun'))).toMatchObject(names);
     expect(readRoundScores(at('begun'), 1)).toMatchObject({
-      ...{ measure: 'taylor of consumer', ranking: 'layer' },
+      measure: 'taylor of consumer',
+      ranking: 'layer',
     });
     expect(runState(at('begun'), settings())).toBe('unfinished');
     expect(runState(at('begun'), { ...settings(), ranking: 'global' })).toBe('replaced');

@@ -54,13 +54,20 @@ afterAll(() => {
 });
 
 const rsst: RsstSettings = {
-  ...{ units: 'doomed', norm: 'group', schedule: 'constant', strength: 5 },
-  ...{ epochs: 2, lrThrough: true },
+  units: 'doomed',
+  norm: 'group',
+  schedule: 'constant',
+  strength: 5,
+  epochs: 2,
+  lrThrough: true,
 };
 
 const recipe: RecipeSettings = {
   ...tinyRecipe,
-  ...{ epochs: 3, warmupEpochs: 1, emaDecay: 0.9, logEverySteps: 1 },
+  epochs: 3,
+  warmupEpochs: 1,
+  emaDecay: 0.9,
+  logEverySteps: 1,
 };
 
 async function prune(
@@ -158,7 +165,9 @@ describe('the training over the cut', () => {
     const rounds = { rounds: 2, rates: { mlp: 0.75 } };
     const parts = await seen('plain-parts', { ...rounds, recipe: mixed });
     const once = await seen('plain-once', {
-      ...{ method: 'oneshot', rsst: undefined, ...rounds },
+      method: 'oneshot',
+      rsst: undefined,
+      ...rounds,
       recipe: { ...mixed, epochs: 4 },
     });
     expect(parts).toEqual(once);
@@ -183,7 +192,9 @@ describe('the training over the cut', () => {
       {
         rates: { channels: 0 },
         rsst: {
-          ...{ nearZero: 0.9, apply: 'proximal', strength: 0.5 },
+          nearZero: 0.9,
+          apply: 'proximal',
+          strength: 0.5,
           epochs: 2,
           lrThrough: true,
         },
@@ -389,7 +400,10 @@ describe('what the optimizer and the averages know of the kept units', () => {
 describe('a run through the cut that is stopped', () => {
   const settings = (): PruneSettings =>
     tinyPruning(modelOf('mamba'), at('images'), {
-      ...{ method: 'rsst', rsst, rates: rates.mamba, rounds: 2 },
+      method: 'rsst',
+      rsst,
+      rates: rates.mamba,
+      rounds: 2,
       recipe: { ...recipe, epochs: 2, checkpointEvery: { steps: 3, minutes: null } },
     });
 
@@ -432,8 +446,19 @@ describe('a run through the cut that is stopped', () => {
 
 describe('--lr-through', () => {
   const command = (out: string, ...more: string[]): string[] => [
-    ...['prune', modelOf('mamba'), '--dataset', 'folder', '--data', at('images')],
-    ...['--ssm-rate', '0.5', '--batch-size', '8', '--out', at(out), ...more],
+    'prune',
+    modelOf('mamba'),
+    '--dataset',
+    'folder',
+    '--data',
+    at('images'),
+    '--ssm-rate',
+    '0.5',
+    '--batch-size',
+    '8',
+    '--out',
+    at(out),
+    ...more,
   ];
   const method = ['--method', 'rsst', '--reg-units', 'doomed', '--reg-epochs', '1'];
 

@@ -111,10 +111,17 @@ describe('rsst', () => {
     const zeros: number[][] = [];
     const units = Array.from({ length: 32 }, (_, unit) => unit);
     const settings = tinyPruning(modelOf('mamba'), at('images'), {
-      ...{ method: 'rsst', rates: { mlp: 0.5 }, importance: 'taylor', scoreBatches: 1 },
+      method: 'rsst',
+      rates: { mlp: 0.5 },
+      importance: 'taylor',
+      scoreBatches: 1,
       rsst: {
-        ...{ units: 'doomed', norm: 'group', strength: 1000 },
-        ...{ epochs: 3, rechoose: 1, lrThrough: true },
+        units: 'doomed',
+        norm: 'group',
+        strength: 1000,
+        epochs: 3,
+        rechoose: 1,
+        lrThrough: true,
       },
       recipe: { ...recipe, lr: 2e-2, epochs: 1 },
     });

@@ -8,7 +8,9 @@ const record = (
   denseWidths = widthsBefore,
 ) => ({
   kinds: Object.fromEntries(Object.keys(widthsBefore).map((name) => [name, 'ssm'])),
-  ...{ denseWidths, widthsBefore, widthsAfter },
+  denseWidths,
+  widthsBefore,
+  widthsAfter,
 });
 
 const namesOf = (of: ReturnType<typeof record>): string[] =>

@@ -37,7 +37,9 @@ afterAll(() => {
 
 const settings = (changes: Partial<PruneSettings> = {}): PruneSettings =>
   tinyPruning(at('dense', 'model.safetensors'), at('images'), {
-    ...{ importance: 'by-place', rounds: 2, rates: { ssm: 0.75 } },
+    importance: 'by-place',
+    rounds: 2,
+    rates: { ssm: 0.75 },
     recipe: { ...tinyRecipe, epochs: 1 },
     ...changes,
   });
@@ -91,7 +93,10 @@ describe('an importance of one’s own', () => {
     const argv = ['prune', at('dense'), '--rate', '0.75', '--target', 'ssm', '--out', at('cli')];
     const { status, stderr, stdout } = await runCli([
       ...argv,
-      ...['--importance', 'by-place', '--ranking', 'layer'],
+      '--importance',
+      'by-place',
+      '--ranking',
+      'layer',
     ]);
     expect(status, stderr).toBe(0);
     expect(stdout).toContain('Chosen by by-place of consumer, as asked for.');

@@ -15,7 +15,11 @@ export function pullingHooks(
   if (!rsst) return undefined;
   const { schedule, strength, exponent, norm, apply, lrThrough, epochs } = rsst;
   return rsstHooks(model, model.pruningGroups(), {
-    ...{ schedule, strength, exponent, norm, apply },
+    schedule,
+    strength,
+    exponent,
+    norm,
+    apply,
     targets: Object.keys(rates),
     ...(lrThrough && { epochs }),
     units,

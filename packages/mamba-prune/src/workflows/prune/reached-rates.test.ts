@@ -12,7 +12,10 @@ const settingsOf = (changes: Partial<PruneSettings>) =>
 function cut(sizes: readonly [number, number], changes: Partial<PruneSettings>) {
   const settings = settingsOf(changes);
   const groups = sizes.map((size, i): PruningGroup => ({
-    ...{ name: `blocks.${i}.ssm`, kind: 'ssm', size, members: [] },
+    name: `blocks.${i}.ssm`,
+    kind: 'ssm',
+    size,
+    members: [],
   }));
   const scores = new Map(
     groups.map(({ name, size }, i) => [
@@ -22,7 +25,11 @@ function cut(sizes: readonly [number, number], changes: Partial<PruneSettings>) 
   );
   const { rates, ranking, normalize, roundTo, maxRate } = settings;
   const kept = selectUnits(groups, scores, {
-    ...{ rate: rates['ssm'] ?? 0, ranking, normalize, roundTo, maxRate },
+    rate: rates['ssm'] ?? 0,
+    ranking,
+    normalize,
+    roundTo,
+    maxRate,
   });
   return reachedRates(settings, 1, {
     kinds: Object.fromEntries(groups.map(({ name }) => [name, 'ssm'])),
@@ -100,7 +107,9 @@ describe('the rate that a cut reached', () => {
     const of = (budget: 'add' | 'keep') =>
       reachedRates(
         settingsOf({
-          ...{ method: 'refill', refill: { fillback: 0.5, budget }, ranking: 'layer' },
+          method: 'refill',
+          refill: { fillback: 0.5, budget },
+          ranking: 'layer',
           rates: { mlp: 0.5 },
         }),
         1,
@@ -129,8 +138,12 @@ describe('the rate that a cut reached', () => {
 
   it('is whatever there was to delete under near-zero', () => {
     const settings = settingsOf({
-      ...{ method: 'rsst', rates: { mlp: 0 }, ranking: 'global', roundTo: 4 },
-      ...{ rsst: { nearZero: 0.1, epochs: 1 }, recipe: tinyRecipe },
+      method: 'rsst',
+      rates: { mlp: 0 },
+      ranking: 'global',
+      roundTo: 4,
+      rsst: { nearZero: 0.1, epochs: 1 },
+      recipe: tinyRecipe,
     });
     expect(
       reachedRates(settings, 1, { kinds: { a: 'mlp' }, widthsBefore: { a: 10 }, widths: { a: 7 } }),

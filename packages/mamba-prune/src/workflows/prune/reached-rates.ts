@@ -60,7 +60,8 @@ export function reachedRates(
     const groups = Object.entries(widthsBefore)
       .filter(([name]) => kinds[name] === kind)
       .map(([name, before]) => ({
-        ...{ name, before },
+        name,
+        before,
         after: widths[name] ?? before,
         returned: returned?.get(name)?.length ?? 0,
       }));

@@ -76,7 +76,10 @@ describe('pruning.json', () => {
     writeFileSync(join(run, 'model.safetensors'), '');
     expect(readPruningRecord(run)).toEqual({
       ...record,
-      ...{ kinds, perRound, rewind, score },
+      kinds,
+      perRound,
+      rewind,
+      score,
       method: 'oneshot',
       plannedRounds: 1,
       rounds: [

@@ -127,9 +127,17 @@ const recordSchema = z.object({
 /** Before there were rounds. */
 const firstFormat = z.object({
   ...recordSchema.omit({
-    ...{ perRound: true, rewind: true, plannedRounds: true },
-    ...{ rounds: true, kinds: true, wanted: true },
-    ...{ reached: true, heldBack: true, leftAlone: true, importanceReason: true, measuredOn: true },
+    perRound: true,
+    rewind: true,
+    plannedRounds: true,
+    rounds: true,
+    kinds: true,
+    wanted: true,
+    reached: true,
+    heldBack: true,
+    leftAlone: true,
+    importanceReason: true,
+    measuredOn: true,
   }).shape,
   format: z.literal(1),
   score: z.string().default(defaultScore),

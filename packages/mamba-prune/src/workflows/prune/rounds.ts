@@ -234,7 +234,8 @@ export class Rounds {
         // Anything there is of this phase, or of one before, is ours.
         resume: folder.hasTrained && (control.resume === 'previous' ? 'previous' : true),
         restart: control.restart,
-        ...{ signal, dataThreads },
+        signal,
+        dataThreads,
       },
     );
     return this.result;

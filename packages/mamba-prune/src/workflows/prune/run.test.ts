@@ -68,7 +68,8 @@ describe('a run without training', () => {
     model.dispose();
     expect(passes).toEqual(['before 1/1', 'scores 1/1', 'after the cut 1/1']);
     expect(record).toMatchObject({
-      ...{ importance: 'taylor', importanceReason: 'images' },
+      importance: 'taylor',
+      importanceReason: 'images',
       measuredOn: { dataset: 'folder', images: 16, of: 16 },
     });
   });
