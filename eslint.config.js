@@ -22,7 +22,11 @@ const nodeGlobals = [
 ];
 
 // Folders whose classes and lists are in the house's one form; `packages/*/src` when all are.
-const inHouseStyle = ['packages/libtorch/src/**/*.ts'];
+const inHouseStyle = [
+  'packages/*/src/**/*.ts',
+  'packages/report/page/**/*.{ts,tsx}',
+  'examples/*/src/**/*.ts',
+];
 
 const houseStyle = [
   {

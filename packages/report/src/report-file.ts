@@ -14,7 +14,7 @@ const earlierMarks = [
 ];
 
 /** The head of a page up to its style sheet is shorter; the data of the runs stand behind it. */
-const HEAD_BYTES = 4096;
+const headBytes = 4096;
 
 /**
  * Before models are timed for minutes.
@@ -64,8 +64,8 @@ const isReport = (head: string): boolean =>
 function beginningOf(path: string): string {
   const { fd } = openRegularFile(path, path);
   try {
-    const bytes = Buffer.alloc(HEAD_BYTES);
-    return bytes.toString('utf8', 0, readSync(fd, bytes, 0, HEAD_BYTES, 0));
+    const bytes = Buffer.alloc(headBytes);
+    return bytes.toString('utf8', 0, readSync(fd, bytes, 0, headBytes, 0));
   } finally {
     closeSync(fd);
   }

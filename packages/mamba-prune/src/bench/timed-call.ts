@@ -4,8 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { CudaGraph, type GraphBackend, noGrad, scope, synchronize } from '@mamba-prune/libtorch';
 
 /** On a GPU so many milliseconds of calls are given to it before it is waited for. */
-const TARGET_MS = 2;
-const MOST_CALLS = 100;
+const targetMs = 2;
+const mostCalls = 100;
 
 /** Milliseconds of one call, and of all that were timed together. */
 export interface Lap {
@@ -25,7 +25,7 @@ export interface Timed {
 }
 
 /** onnxruntime's threads look for more work for 45 ms after a call (1.30), which slows whoever is next. */
-const SETTLE_MS = 60;
+const settleMs = 60;
 
 /** A call of another runtime, timed alone from its start to its results. */
 export class ForeignCall implements Timed {
@@ -49,7 +49,7 @@ export class ForeignCall implements Timed {
   }
 
   rest(): Promise<unknown> {
-    return sleep(SETTLE_MS);
+    return sleep(settleMs);
   }
 
   dispose(): void {
@@ -97,7 +97,7 @@ export class TimedCall implements Timed {
     else this.#graph = captured;
     this.#run(1);
     const once = Math.max(this.#run(1), 1e-3);
-    this.#group = Math.min(MOST_CALLS, Math.max(1, Math.ceil(TARGET_MS / once)));
+    this.#group = Math.min(mostCalls, Math.max(1, Math.ceil(targetMs / once)));
   }
 
   readonly #launch = (): void => {

@@ -18,7 +18,7 @@ export class WorkersEndedError extends Error {
 }
 
 /** After one has died the others need some seconds to notice; then they are ended. */
-const GRACE_MS = 30_000;
+const graceMs = 30_000;
 
 interface Ended {
   readonly rank: number;
@@ -51,7 +51,7 @@ export async function launchWorkers({ io, options }: Context, workers: number): 
           if (code !== 0 && code !== 130) {
             deadline ??= setTimeout(() => {
               for (const other of children) other.kill('SIGKILL');
-            }, GRACE_MS);
+            }, graceMs);
           }
           resolve({ rank, code, signal });
         });

@@ -17,8 +17,8 @@ import { makeFolder } from '../files/folder.js';
 import { errnoOf, reasonOf } from './errors.js';
 import { readWhole } from './read-whole.js';
 
-const MAGIC = Buffer.from('MPCACHE1', 'latin1');
-const HEADER_AT = MAGIC.length + 32 + 4;
+const magic = Buffer.from('MPCACHE1', 'latin1');
+const headerAt = magic.length + 32 + 4;
 
 /** $XDG_CACHE_HOME/mamba-prune, or ~/.cache/mamba-prune. */
 export function defaultCacheDir(environment: NodeJS.ProcessEnv = process.env): string {
@@ -46,17 +46,17 @@ export function readCache(path: string): CacheRead {
     if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'ENOTDIR') return { state: 'missing' };
     return { state: 'corrupt', reason: reasonOf(error) };
   }
-  if (bytes.length < HEADER_AT || !bytes.subarray(0, MAGIC.length).equals(MAGIC)) {
+  if (bytes.length < headerAt || !bytes.subarray(0, magic.length).equals(magic)) {
     return { state: 'corrupt', reason: `no cache file (${bytes.length} bytes)` };
   }
-  const stored = bytes.subarray(MAGIC.length, MAGIC.length + 32);
+  const stored = bytes.subarray(magic.length, magic.length + 32);
   const actual = createHash('sha256')
-    .update(bytes.subarray(MAGIC.length + 32))
+    .update(bytes.subarray(magic.length + 32))
     .digest();
   if (!stored.equals(actual)) return { state: 'corrupt', reason: 'checksum does not match' };
-  const end = HEADER_AT + bytes.readUInt32LE(HEADER_AT - 4);
+  const end = headerAt + bytes.readUInt32LE(headerAt - 4);
   try {
-    const header: unknown = JSON.parse(bytes.toString('utf8', HEADER_AT, end));
+    const header: unknown = JSON.parse(bytes.toString('utf8', headerAt, end));
     return { state: 'ok', content: { header, payload: bytes.subarray(end) } };
   } catch (error) {
     return { state: 'corrupt', reason: reasonOf(error) };
@@ -78,7 +78,7 @@ export function writeCache(path: string, header: unknown, payload: readonly Uint
   try {
     const file = openSync(temporary, 'wx');
     try {
-      for (const part of [MAGIC, digest.digest(), ...body]) writeAll(file, part);
+      for (const part of [magic, digest.digest(), ...body]) writeAll(file, part);
       fsyncSync(file);
     } finally {
       closeSync(file);

@@ -3,7 +3,7 @@ import { createReadStream, statSync } from 'node:fs';
 import { DataError } from './errors.js';
 
 /** How npm writes a checksum; one without it is an md5 in hex. */
-const SHA512 = 'sha512-';
+const sha512 = 'sha512-';
 
 /** md5 of a file, hex, read in pieces. Guards against broken downloads only, not against attacks. */
 export const md5OfFile = (path: string): Promise<string> => digestOf(path, 'md5', 'hex');
@@ -14,13 +14,13 @@ export const md5OfFile = (path: string): Promise<string> => digestOf(path, 'md5'
  * @throws DataError if it is no regular file; the system's error
  */
 export async function checksumOfFile(path: string, expected: string): Promise<string> {
-  if (!expected.startsWith(SHA512)) return md5OfFile(path);
-  return `${SHA512}${await digestOf(path, 'sha512', 'base64')}`;
+  if (!expected.startsWith(sha512)) return md5OfFile(path);
+  return `${sha512}${await digestOf(path, 'sha512', 'base64')}`;
 }
 
 /** `md5 0123...`, `sha512-abc...` */
 export const describeChecksum = (checksum: string): string =>
-  checksum.startsWith(SHA512) ? checksum : `md5 ${checksum}`;
+  checksum.startsWith(sha512) ? checksum : `md5 ${checksum}`;
 
 async function digestOf(
   path: string,

@@ -6,8 +6,8 @@ import { DataError, reasonOf } from './errors.js';
 import { readWhole, statRegular } from './read-whole.js';
 import { eachTarEntry } from './tar-entries.js';
 
-export const SIDE = 32;
-export const PIXELS = 3 * SIDE * SIDE;
+export const side = 32;
+export const imagePixels = 3 * side * side;
 
 /** The version that was found, and where. */
 export type CifarLocation = { kind: 'folder' | 'archive'; path: string } & (
@@ -23,7 +23,7 @@ export interface CifarFound {
 
 /** Of a binary file with so many records. */
 export const bytesOf = (spec: CifarSpec, records: number): number =>
-  records * (spec.labelBytes + PIXELS);
+  records * (spec.labelBytes + imagePixels);
 
 /** What to do about a bad file. */
 export function redo(spec: CifarSpec, { isPython, version }: CifarLocation): string {
@@ -95,8 +95,8 @@ function archiveOf(version: Version, dir: string): CifarLocation | undefined {
 }
 
 /** Room for what a pickle holds beside the pixels (names of files), and for protocol 2, which writes bytes as text. */
-const pickleBytes = (records: number): number => 2 * records * PIXELS + 32 * 1024 ** 2;
-const META_BYTES = 1024 ** 2;
+const pickleBytes = (records: number): number => 2 * records * imagePixels + 32 * 1024 ** 2;
+const metaBytes = 1024 ** 2;
 
 /** One file that is expected. */
 export interface CifarFile {
@@ -119,7 +119,7 @@ export function expectedFiles(spec: CifarSpec, location: CifarLocation): CifarFi
   return [
     ...train.map(file(spec.recordsPerTrainFile)),
     ...test.map(file(spec.recordsPerTestFile)),
-    ...(location.isPython ? [{ name: location.version.meta, most: META_BYTES }] : []),
+    ...(location.isPython ? [{ name: location.version.meta, most: metaBytes }] : []),
   ];
 }
 
@@ -137,7 +137,7 @@ export function readCifarFile(spec: CifarSpec, location: CifarLocation, file: Ci
 }
 
 /** Of what else the archives hold, a page and a list of names, with room to spare. */
-const OTHER_BYTES = 16 * 1024 ** 2;
+const otherBytes = 16 * 1024 ** 2;
 
 /**
  * The files of a .tar.gz, in memory. What an entry says of its size is looked at before its bytes are:
@@ -152,10 +152,7 @@ export async function readCifarArchive(
   const found = new Map<string, Buffer>();
   let others = 0;
   // The heads of entries and what fills up their last blocks count here, and not among the other bytes.
-  const most = Array.from(expected.values()).reduce(
-    (sum, file) => sum + file.most,
-    2 * OTHER_BYTES,
-  );
+  const most = Array.from(expected.values()).reduce((sum, file) => sum + file.most, 2 * otherBytes);
   try {
     statRegular(path);
     await eachTarEntry(path, { most }, (entry) => {
@@ -163,7 +160,7 @@ export async function readCifarArchive(
       const file = entry.type === 'Directory' ? undefined : expected.get(name);
       if (file === undefined || found.has(name)) {
         others += entry.size;
-        if (others > OTHER_BYTES) {
+        if (others > otherBytes) {
           throw new DataError(`it holds ${others} bytes that are no part of ${spec.title}`);
         }
         entry.resume();

@@ -8,8 +8,8 @@ import { create } from 'tar';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openCifar, verifyCifar } from './cifar.js';
 import type { CifarSpec } from './cifar-spec.js';
-import { CIFAR10 } from './datasets/cifar10.js';
-import { CIFAR100 } from './datasets/cifar100.js';
+import { cifar10Spec } from './datasets/cifar10.js';
+import { cifar100Spec } from './datasets/cifar100.js';
 import {
   array,
   batch,
@@ -21,9 +21,9 @@ import {
 import { pythonWith, unlessPython } from '../../../../test/support/python.js';
 
 /** The official layouts with 20 records per file. */
-const small10: CifarSpec = { ...CIFAR10, recordsPerTrainFile: 20, recordsPerTestFile: 20 };
-const small100: CifarSpec = { ...CIFAR100, recordsPerTrainFile: 200, recordsPerTestFile: 100 };
-const { python } = CIFAR10;
+const small10: CifarSpec = { ...cifar10Spec, recordsPerTrainFile: 20, recordsPerTestFile: 20 };
+const small100: CifarSpec = { ...cifar100Spec, recordsPerTrainFile: 200, recordsPerTestFile: 100 };
+const { python } = cifar10Spec;
 
 let dir: string;
 let folder: string;
@@ -41,7 +41,7 @@ async function expectAll(given: string): Promise<void> {
   expect(info).toMatchObject({
     name: 'cifar10',
     channels: 3,
-    classes: CIFAR10.classes,
+    classes: cifar10Spec.classes,
     dir: given,
   });
   expect([train.length, test.length]).toEqual([100, 20]);
@@ -62,8 +62,8 @@ describe('the python version of CIFAR', () => {
   });
 
   it('gives the fine labels of CIFAR-100', async () => {
-    writePythonVersion(small100, join(dir, CIFAR100.python.folder));
-    for (const given of [dir, join(dir, CIFAR100.python.folder)]) {
+    writePythonVersion(small100, join(dir, cifar100Spec.python.folder));
+    for (const given of [dir, join(dir, cifar100Spec.python.folder)]) {
       const { info, train } = await openCifar(small100, { dir: given });
       expect(train.label(157)).toBe(57);
       expect(info.classes[57]).toBe('pear');
@@ -73,7 +73,7 @@ describe('the python version of CIFAR', () => {
     const other = join(dir, 'other');
     mkdirSync(other);
     for (const name of ['train', 'test', 'meta']) {
-      copyFileSync(join(dir, CIFAR100.python.folder, name), join(other, name));
+      copyFileSync(join(dir, cifar100Spec.python.folder, name), join(other, name));
     }
     expect((await openCifar(small100, { dir: other })).train.label(157)).toBe(57);
     rmSync(join(other, 'meta'));
@@ -81,14 +81,14 @@ describe('the python version of CIFAR', () => {
   });
 
   it('is passed over where the binary version is, with a note', async () => {
-    mkdirSync(join(dir, CIFAR10.folder));
-    for (const name of [...CIFAR10.train, ...CIFAR10.test]) {
-      writeFileSync(join(dir, CIFAR10.folder, name), Buffer.alloc(20 * 3073, 1));
+    mkdirSync(join(dir, cifar10Spec.folder));
+    for (const name of [...cifar10Spec.train, ...cifar10Spec.test]) {
+      writeFileSync(join(dir, cifar10Spec.folder, name), Buffer.alloc(20 * 3073, 1));
     }
     const notes: string[] = [];
     const { train } = await openCifar(small10, { dir, onNote: (note) => notes.push(note) });
     expect(train.label(0)).toBe(1);
-    const note = `cifar10: reads ${join(dir, CIFAR10.folder)}; the other version in ${folder} is not read.`;
+    const note = `cifar10: reads ${join(dir, cifar10Spec.folder)}; the other version in ${folder} is not read.`;
     expect(notes).toEqual([note]);
     expect((await verifyCifar(small10, { dir })).notes).toEqual([note]);
   });
@@ -206,12 +206,12 @@ describe('the python version of CIFAR', () => {
 
   it('is refused with other classes', async () => {
     const meta = join(folder, 'batches.meta');
-    const other = ['plane', ...CIFAR10.classes.slice(1)];
+    const other = ['plane', ...cifar10Spec.classes.slice(1)];
     writeFileSync(meta, pickledDict({ label_names: names(other) }));
     await expect(openCifar(small10, { dir })).rejects.toThrow(
       'class 0 is called "plane", expected "airplane"',
     );
-    writeFileSync(meta, pickledDict({ label_names: names(CIFAR10.classes.slice(1)) }));
+    writeFileSync(meta, pickledDict({ label_names: names(cifar10Spec.classes.slice(1)) }));
     await expect(openCifar(small10, { dir })).rejects.toThrow('class 0 is called "automobile"');
     writeFileSync(meta, 'x');
     await expect(openCifar(small10, { dir })).rejects.toThrow(`${meta}: got something else`);

@@ -3,7 +3,7 @@
  * green, 1,024 blue, row by row), and a list of labels. Python 2 wrote them; some people pickle them again.
  */
 import { PickledArray, readArrayPickle, type PickleValue } from '@mamba-prune/libtorch/files';
-import { PIXELS } from './cifar-files.js';
+import { imagePixels } from './cifar-files.js';
 import { DataError } from './errors.js';
 
 /** Images and labels of one file, as the file has them. */
@@ -31,14 +31,14 @@ export function readPythonBatch(
   if (dtype !== 'u1')
     throw new DataError(`"data" has elements of type ${dtype}, expected uint8 (u1)`);
   const [count = 0, ...image] = shape;
-  const isFlat = image.length === 1 && image[0] === PIXELS;
+  const isFlat = image.length === 1 && image[0] === imagePixels;
   if (count !== records || !(isFlat || image.join() === '3,32,32')) {
     throw new DataError(
-      `"data" has the shape [${shape.join(', ')}], expected [${records}, ${PIXELS}]`,
+      `"data" has the shape [${shape.join(', ')}], expected [${records}, ${imagePixels}]`,
     );
   }
-  if (pixels.length !== records * PIXELS) {
-    throw new DataError(`"data" has ${pixels.length} bytes, expected ${records * PIXELS}`);
+  if (pixels.length !== records * imagePixels) {
+    throw new DataError(`"data" has ${pixels.length} bytes, expected ${records * imagePixels}`);
   }
   if (fortran && !isFlat) throw new DataError('"data" is not in row order, expected it to be');
   const labels = labelsOf(valueOf(content, labelsKey), labelsKey);
@@ -85,7 +85,7 @@ function textOf(value: PickleValue): string | undefined {
   return value instanceof Uint8Array ? Buffer.from(value).toString('latin1') : undefined;
 }
 
-const INTEGERS = {
+const integers = {
   u1: (view: DataView, at: number) => view.getUint8(at),
   i1: (view: DataView, at: number) => view.getInt8(at),
   u2: (view: DataView, at: number) => view.getUint16(at, true),
@@ -99,7 +99,7 @@ const INTEGERS = {
 function labelsOf(value: PickleValue | undefined, key: string): number[] {
   if (Array.isArray(value)) return value.map((label) => (typeof label === 'number' ? label : NaN));
   if (value instanceof PickledArray && value.shape.length === 1 && isInteger(value.dtype)) {
-    const read = INTEGERS[value.dtype];
+    const read = integers[value.dtype];
     const size = Number(value.dtype[1]);
     const { bytes } = value;
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -108,13 +108,13 @@ function labelsOf(value: PickleValue | undefined, key: string): number[] {
   throw new DataError(`it holds no list of labels called "${key}"`);
 }
 
-const isInteger = (dtype: string): dtype is keyof typeof INTEGERS => Object.hasOwn(INTEGERS, dtype);
+const isInteger = (dtype: string): dtype is keyof typeof integers => Object.hasOwn(integers, dtype);
 
 /** From the order of the first index to that of the last. */
 function transposed(pixels: Uint8Array, records: number): Uint8Array {
   const out = new Uint8Array(pixels.length);
-  for (let p = 0, from = 0; p < PIXELS; p++) {
-    for (let r = 0; r < records; r++, from++) out[r * PIXELS + p] = pixels[from] as number;
+  for (let p = 0, from = 0; p < imagePixels; p++) {
+    for (let r = 0; r < records; r++, from++) out[r * imagePixels + p] = pixels[from] as number;
   }
   return out;
 }

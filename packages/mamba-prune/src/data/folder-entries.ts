@@ -3,7 +3,7 @@ import { isUtf8 } from 'node:buffer';
 import { readdirSync, type Stats, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { byCodePoint } from './code-points.js';
-import { IMAGE_ENDING } from './image-decode.js';
+import { imageEnding } from './image-decode.js';
 
 /** Names of each kind, in the order of code points. */
 export interface FolderEntries {
@@ -22,11 +22,11 @@ export interface FolderEntries {
 }
 
 /** Endings of pictures and films that people keep beside those that are read. */
-const UNREAD_ENDING =
+const unreadEnding =
   /\.(?:heic|heif|avif|jp2|j2k|jpf|jpx|jxl|jxr|svgz?|raw|arw|cr2|cr3|dng|nef|orf|raf|rw2|psd|xcf|ico|tga|pcx|exr|hdr|dds|fits?|dcm|mp4|m4v|mov|avi|mkv|webm|mpe?g|wmv)$/i;
 
 /** What systems and programs leave in every folder. */
-const LITTER = new Set([
+const litter = new Set([
   'thumbs.db',
   'ehthumbs.db',
   'ehthumbs_vista.db',
@@ -80,19 +80,19 @@ export function readEntries(path: string): FolderEntries {
       const target = targetOf(join(path, name));
       isFolder = target?.isDirectory() ?? false;
       // One that is called as an image is reported with the images that cannot be read.
-      if (target === undefined && !IMAGE_ENDING.test(name)) {
+      if (target === undefined && !imageEnding.test(name)) {
         found.broken.push(name);
         continue;
       }
     }
-    const isPicture = isFolder || IMAGE_ENDING.test(name) || UNREAD_ENDING.test(name);
+    const isPicture = isFolder || imageEnding.test(name) || unreadEnding.test(name);
     if (!isName && (isPicture || entry.isSymbolicLink())) found.notUtf8.push(name);
     else if (name.startsWith('.')) {
       // Settings and lists of programs are hidden for a reason; pictures and folders may be data.
       if (isPicture) found.hidden.push(name);
     } else if (isFolder) found.folders.push(name);
-    else if (IMAGE_ENDING.test(name)) found.images.push(name);
-    else if (UNREAD_ENDING.test(name)) found.unread.push(name);
+    else if (imageEnding.test(name)) found.images.push(name);
+    else if (unreadEnding.test(name)) found.unread.push(name);
     else found.others.push(name);
   }
   for (const names of Object.values(found) as string[][]) names.sort(byCodePoint);
@@ -109,7 +109,7 @@ function targetOf(link: string): Stats | undefined {
 }
 
 /** Also `._x.jpg`, where macOS keeps what other file systems have no place for. */
-const isLitter = (name: string): boolean => name.startsWith('._') || LITTER.has(name.toLowerCase());
+const isLitter = (name: string): boolean => name.startsWith('._') || litter.has(name.toLowerCase());
 
 function escapedBytes(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) =>

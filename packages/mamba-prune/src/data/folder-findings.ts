@@ -4,7 +4,7 @@ import { printableLine } from '../printable.js';
 import { endingOf, type FolderEntries } from './folder-entries.js';
 
 /** How many names a note or an error lists. */
-export const NAMED = 10;
+export const named = 10;
 
 export class Findings {
   notes: string[] = [];
@@ -101,6 +101,6 @@ function counted(
 
 /** The first few, and how many more there are. */
 export function listed(items: readonly string[], separator = ', '): string {
-  const more = items.length > NAMED ? ` and ${items.length - NAMED} more` : '';
-  return `${items.slice(0, NAMED).join(separator)}${more}`;
+  const more = items.length > named ? ` and ${items.length - named} more` : '';
+  return `${items.slice(0, named).join(separator)}${more}`;
 }

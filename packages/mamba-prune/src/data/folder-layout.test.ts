@@ -10,7 +10,7 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { FOLDER } from './datasets/folder.js';
+import { folderSpec } from './datasets/folder.js';
 import { findImages } from './folder-layout.js';
 
 let dir: string;
@@ -21,8 +21,8 @@ afterEach(() => {
   rmSync(dir, { recursive: true, force: true });
 });
 
-const NFC = 'caf\u00e9';
-const NFD = 'cafe\u0301';
+const nfc = 'caf\u00e9';
+const nfd = 'cafe\u0301';
 
 /** Layouts are told by names alone: the files are empty. */
 function touch(...paths: string[]): void {
@@ -37,7 +37,7 @@ function twoClasses(...parts: string[]): void {
   for (const part of parts) touch(`${part}/cat/0.png`, `${part}/dog/0.png`);
 }
 
-const find = (at = dir) => findImages(FOLDER, at);
+const find = (at = dir) => findImages(folderSpec, at);
 /** What a note says of files in the data set's folder, whatever that is called. */
 const notes = () => find().notes.map((note) => note.replaceAll(`${dir}/`, ''));
 
@@ -174,26 +174,26 @@ describe('findImages, of one class', () => {
 
 describe('findImages, of class names', () => {
   it('takes both spellings of an accent for one, in train and val', () => {
-    touch(`train/${NFC}/0.png`, 'train/cafz/0.png', `val/${NFD}/0.png`, 'val/cafz/0.png');
-    expect(find().folders).toEqual(['cafz', NFC]);
-    expect(find().test).toEqual({ paths: ['val/cafz/0.png', `val/${NFD}/0.png`], labels: [0, 1] });
+    touch(`train/${nfc}/0.png`, 'train/cafz/0.png', `val/${nfd}/0.png`, 'val/cafz/0.png');
+    expect(find().folders).toEqual(['cafz', nfc]);
+    expect(find().test).toEqual({ paths: ['val/cafz/0.png', `val/${nfd}/0.png`], labels: [0, 1] });
     expect(notes()).toEqual([]);
   });
 
   it('puts two spellings in one part together, and says so', () => {
     touch(
-      `train/${NFC}/0.png`,
-      `train/${NFD}/1.png`,
+      `train/${nfc}/0.png`,
+      `train/${nfd}/1.png`,
       'train/dog/0.png',
-      `val/${NFC}/0.png`,
+      `val/${nfc}/0.png`,
       'val/dog/0.png',
     );
     expect(find().train).toEqual({
-      paths: [`train/${NFD}/1.png`, `train/${NFC}/0.png`, 'train/dog/0.png'],
+      paths: [`train/${nfd}/1.png`, `train/${nfc}/0.png`, 'train/dog/0.png'],
       labels: [0, 0, 1],
     });
     expect(notes()).toEqual([
-      `folder: train/${NFC} is there in two spellings (Unicode NFC and NFD), which are read as one class.`,
+      `folder: train/${nfc} is there in two spellings (Unicode NFC and NFD), which are read as one class.`,
     ]);
   });
 
@@ -211,7 +211,7 @@ describe('findImages, of class names', () => {
     expect(find).toThrow(
       `openDataset "folder": the name of 1 image or folder is no UTF-8: ${dir}/train/caf\\xe9. Rename it; where`,
     );
-    renameSync(latin('train/caf\xe9'), join(dir, `val/${NFC}`));
+    renameSync(latin('train/caf\xe9'), join(dir, `val/${nfc}`));
     expect(find).toThrow(`${dir}/val/dog/\\xfc.png`);
     renameSync(latin('val/dog/\xfc.png'), latin('val/dog/\xfc.txt'));
     expect(notes()).toEqual(['folder: ignored 1 file that is no image, val/dog/\\xfc.txt.']);

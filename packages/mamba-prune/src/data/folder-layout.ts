@@ -14,7 +14,7 @@ import { byCodePoint } from './code-points.js';
 import { DataError } from './errors.js';
 import type { FolderEntries } from './folder-entries.js';
 import { Findings, listed, unreadFormats } from './folder-findings.js';
-import { findRoot, partFolders, TEST_NAMES } from './folder-root.js';
+import { findRoot, partFolders, testNames } from './folder-root.js';
 import { entriesOf, imagesBelow } from './folder-walk.js';
 import type { FolderSpec } from './image-folder.js';
 import { printableLine } from '../printable.js';
@@ -176,7 +176,7 @@ function emptyClasses(
 function findTest(search: Search, folders: readonly string[]): FoundPart {
   const { where, root, findings } = search;
   // val first: ImageNet's and Tiny-ImageNet's test images have no labels.
-  const parts = partFolders(where, root, TEST_NAMES);
+  const parts = partFolders(where, root, testNames);
   const labelOf = new Map(folders.map((folder, label) => [folder, label]));
   let tried: Findings | undefined;
   for (const part of parts) {

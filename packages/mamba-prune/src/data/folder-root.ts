@@ -6,14 +6,14 @@ import { type Findings, listed } from './folder-findings.js';
 import { entriesOf } from './folder-walk.js';
 import { printableLine } from '../printable.js';
 
-const TRAIN_NAMES = ['train', 'training'];
+const trainNames = ['train', 'training'];
 /** In the order in which they are looked for. */
-export const TEST_NAMES = ['val', 'validation', 'valid', 'test', 'testing'];
+export const testNames = ['val', 'validation', 'valid', 'test', 'testing'];
 
 /** As deep as `ILSVRC/Data/CLS-LOC/train`. */
-const DEPTH = 3;
+const deepest = 3;
 /** Beyond so many folders it is not the data set's that was given. */
-const SEARCHED = 1000;
+const mostSearched = 1000;
 
 /**
  * The folder that holds train, and what train is called there. Archives often unpack to one folder more
@@ -25,7 +25,7 @@ export function findRoot(
   dir: string,
   findings: Findings,
 ): { root: string; trainName: string } {
-  const [trainName, ...others] = partsIn(entriesAt(where, dir), TRAIN_NAMES);
+  const [trainName, ...others] = partsIn(entriesAt(where, dir), trainNames);
   if (trainName !== undefined) {
     for (const other of others) {
       findings.notes.push(`the training images are those in ${trainName}; ${other} is not read.`);
@@ -65,17 +65,17 @@ function searchBelow(dir: string): { root: string; trainName: string }[] {
   const found: { root: string; trainName: string }[] = [];
   let level = [dir];
   let searched = 0;
-  for (let depth = 0; depth <= DEPTH && found.length === 0; depth++) {
+  for (let depth = 0; depth <= deepest && found.length === 0; depth++) {
     const next: string[] = [];
     for (const root of level) {
-      if (++searched > SEARCHED) return found;
+      if (++searched > mostSearched) return found;
       let entries: FolderEntries;
       try {
         entries = readEntries(root);
       } catch {
         continue; // Whatever it is: it is not known to be part of the data set.
       }
-      const trainName = partsIn(entries, TRAIN_NAMES)[0];
+      const trainName = partsIn(entries, trainNames)[0];
       if (trainName !== undefined) found.push({ root, trainName });
       next.push(...entries.folders.map((name) => join(root, name)));
     }
@@ -106,7 +106,7 @@ function noTrain(where: string, dir: string): DataError {
     ...(folders.length > 0 ? [`the folders ${listed(folders.map(printableLine))}`] : []),
     ...(images.length > 0 ? [`${images.length} images`] : []),
   ];
-  const isPart = [...TRAIN_NAMES, ...TEST_NAMES].includes(basename(dir).toLowerCase());
+  const isPart = [...trainNames, ...testNames].includes(basename(dir).toLowerCase());
   return new DataError(
     `${where}: found no train in ${printableLine(dir)}, which holds ${held.length > 0 ? held.join(' and ') : 'no folders'}; ` +
       'expected train/CLASS/IMAGE and val/CLASS/IMAGE. ' +

@@ -13,14 +13,14 @@ import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openDataset } from './datasets.js';
 import { openFashionMnist, verifyFashionMnist } from './fashion-mnist.js';
-import { FASHION_MNIST } from './datasets/fashion-mnist.js';
-import { MNIST } from './datasets/mnist.js';
+import { fashionMnistSpec } from './datasets/fashion-mnist.js';
+import { mnistSpec } from './datasets/mnist.js';
 import { type IdxSpec, openIdx, verifyIdx } from './idx-dataset.js';
 import { channelStatistics } from './memory-split.js';
 
 /** The official layout with 20 and 10 images. */
-const small: IdxSpec = { ...FASHION_MNIST, images: { train: 20, t10k: 10 } };
-const DEBIAN = '/usr/share/datasets/fashion-mnist';
+const small: IdxSpec = { ...fashionMnistSpec, images: { train: 20, t10k: 10 } };
+const debian = '/usr/share/datasets/fashion-mnist';
 
 function idx(
   shape: readonly number[],
@@ -41,7 +41,7 @@ afterEach(() => {
   rmSync(dir, { recursive: true, force: true });
 });
 
-const FILES = {
+const packedFiles = {
   trainImages: 'train-images-idx3-ubyte',
   trainLabels: 'train-labels-idx1-ubyte',
   testImages: 't10k-images-idx3-ubyte',
@@ -61,17 +61,17 @@ function write(folder = dir, name = (file: string) => file, pack = (bytes: Buffe
       [n],
       Uint8Array.from({ length: n }, (_, r) => r % 10),
     );
-  writeFileSync(join(folder, name(FILES.trainImages)), pack(images(20, 0)));
-  writeFileSync(join(folder, name(FILES.trainLabels)), pack(labels(20)));
-  writeFileSync(join(folder, name(FILES.testImages)), pack(images(10, 100)));
-  writeFileSync(join(folder, name(FILES.testLabels)), pack(labels(10)));
+  writeFileSync(join(folder, name(packedFiles.trainImages)), pack(images(20, 0)));
+  writeFileSync(join(folder, name(packedFiles.trainLabels)), pack(labels(20)));
+  writeFileSync(join(folder, name(packedFiles.testImages)), pack(images(10, 100)));
+  writeFileSync(join(folder, name(packedFiles.testLabels)), pack(labels(10)));
 }
 
 function expectAll(given: string): void {
   const { info, train, test } = openIdx(small, { dir: given });
   expect(info).toMatchObject({
     name: 'fashion-mnist',
-    classes: FASHION_MNIST.classes,
+    classes: fashionMnistSpec.classes,
     channels: 1,
     height: 28,
   });
@@ -103,7 +103,7 @@ describe('the idx files', () => {
     }
     const nested = join(dir, 'nested');
     write(nested);
-    for (const file of Object.values(FILES)) {
+    for (const file of Object.values(packedFiles)) {
       const bytes = readFileSync(join(nested, file));
       rmSync(join(nested, file));
       mkdirSync(join(nested, file));
@@ -115,85 +115,85 @@ describe('the idx files', () => {
   it('are told from those of another data set', () => {
     write();
     const mnist = Uint8Array.from([7, 2, 1, 0, 4, 1, 4, 9, 5, 9]);
-    writeFileSync(join(dir, FILES.testLabels), idx([10], mnist));
-    const path = join(dir, FILES.testLabels);
+    writeFileSync(join(dir, packedFiles.testLabels), idx([10], mnist));
+    const path = join(dir, packedFiles.testLabels);
     expect(() => openIdx(small, { dir })).toThrow(
       `openDataset "fashion-mnist": ${path} has the labels of mnist. Give --dataset mnist.`,
     );
-    expect(openIdx({ ...MNIST, images: small.images }, { dir }).info.classes[7]).toBe('7');
+    expect(openIdx({ ...mnistSpec, images: small.images }, { dir }).info.classes[7]).toBe('7');
   });
 
   const bad: [what: string, file: string, bytes: Buffer, reason: string][] = [
     [
       'no file of the kind',
-      FILES.trainLabels,
+      packedFiles.trainLabels,
       Buffer.from('<html>'),
       'it begins with the magic number 0x3c68746d, expected 0x00000801',
     ],
     [
       'labels in place of images',
-      FILES.trainImages,
+      packedFiles.trainImages,
       idx([20], new Uint8Array(20)),
       'the magic number 0x00000801, expected 0x00000803 (idx, uint8, 3 dimensions)',
     ],
     [
       'floats',
-      FILES.testLabels,
+      packedFiles.testLabels,
       idx([10], new Uint8Array(40), 0x0d01),
       'the magic number 0x00000d01',
     ],
     [
       'another size',
-      FILES.testImages,
+      packedFiles.testImages,
       idx([10, 32, 32], new Uint8Array(10 * 32 * 32)),
       'it has the shape [10, 32, 32], expected [10, 28, 28]',
     ],
     [
       'fewer images',
-      FILES.trainImages,
+      packedFiles.trainImages,
       idx([19, 28, 28], new Uint8Array(19 * 784)),
       'it has the shape [19, 28, 28], expected [20, 28, 28]',
     ],
     [
       'a file that breaks off',
-      FILES.trainImages,
+      packedFiles.trainImages,
       idx([20, 28, 28], new Uint8Array(700)),
       'it has 716 bytes, expected 15696',
     ],
     [
       'a file that goes on',
-      FILES.testLabels,
+      packedFiles.testLabels,
       idx([10], new Uint8Array(11)),
       'it has 19 bytes, expected 18',
     ],
-    ['an empty file', FILES.testLabels, Buffer.alloc(0), 'it has 0 bytes, expected 18'],
+    ['an empty file', packedFiles.testLabels, Buffer.alloc(0), 'it has 0 bytes, expected 18'],
     [
       'half a head',
-      FILES.trainImages,
+      packedFiles.trainImages,
       idx([20, 28, 28], new Uint8Array(0)).subarray(0, 9),
       'it has 9 bytes, expected 15696',
     ],
     [
       'a label that is no class',
-      FILES.trainLabels,
+      packedFiles.trainLabels,
       idx([20], new Uint8Array(20).fill(10, 6)),
       'record 6: got label 10, expected 0 to 9',
     ],
     [
       'gzip that breaks off',
-      FILES.trainImages,
+      packedFiles.trainImages,
       gzipSync(idx([20, 28, 28], new Uint8Array(15680))).subarray(0, 30),
       'it cannot be unpacked: unexpected end of file',
     ],
     [
       'gzip that is damaged',
-      FILES.testLabels,
+      packedFiles.testLabels,
       damaged(gzipSync(idx([10], new Uint8Array(10)))),
       'it cannot be unpacked: incorrect data check',
     ],
     [
       'gzip that unpacks to far more',
-      FILES.testLabels,
+      packedFiles.testLabels,
       gzipSync(Buffer.alloc(1e6)),
       'it cannot be unpacked: more than the 18 bytes that it may have',
     ],
@@ -216,17 +216,17 @@ describe('the idx files', () => {
     expect(report).toMatchObject({ ok: true, problems: [], dir });
     expect(report.counts).toEqual({ train: new Array(10).fill(2), test: new Array(10).fill(1) });
     expect(report.files).toHaveLength(4);
-    writeFileSync(join(dir, FILES.trainLabels), idx([20], new Uint8Array(20)));
+    writeFileSync(join(dir, packedFiles.trainLabels), idx([20], new Uint8Array(20)));
     expect(verifyIdx(small, { dir }).problems[0]).toContain(
       'train: got 20 images of class 0 (T-shirt/top), expected 2.',
     );
-    rmSync(join(dir, FILES.trainImages));
+    rmSync(join(dir, packedFiles.trainImages));
     expect(() => openIdx(small, { dir })).toThrow(
-      `${join(dir, FILES.trainImages)} is missing, plain or with .gz.`,
+      `${join(dir, packedFiles.trainImages)} is missing, plain or with .gz.`,
     );
     for (const file of readdirSync(dir)) rmSync(join(dir, file));
     expect(() => openIdx(small, { dir })).toThrow(
-      `found no idx files in ${dir}, expected ${FILES.trainImages}, `,
+      `found no idx files in ${dir}, expected ${packedFiles.trainImages}, `,
     );
   });
 });
@@ -245,19 +245,19 @@ describe('openDataset "mnist"', () => {
   });
 });
 
-describe.skipIf(!existsSync(DEBIAN))(
+describe.skipIf(!existsSync(debian))(
   "Debian's dataset-fashion-mnist (skipped where it is not installed)",
   () => {
     it('has the official split', async () => {
-      const { info, train, test } = await openFashionMnist({ dir: DEBIAN });
+      const { info, train, test } = await openFashionMnist({ dir: debian });
       expect([train.length, test.length]).toEqual([60_000, 10_000]);
       // As the authors give them, to four places.
       expect([info.mean[0]?.toFixed(4), info.std[0]?.toFixed(4)]).toEqual(['0.2860', '0.3530']);
       expect(Array.from({ length: 10 }, (_, i) => test.label(i)).join('')).toBe(
-        FASHION_MNIST.firstLabels,
+        fashionMnistSpec.firstLabels,
       );
-      expect(await verifyFashionMnist({ dir: DEBIAN })).toMatchObject({ ok: true, problems: [] });
-      expect(() => openIdx(MNIST, { dir: DEBIAN })).toThrow(
+      expect(await verifyFashionMnist({ dir: debian })).toMatchObject({ ok: true, problems: [] });
+      expect(() => openIdx(mnistSpec, { dir: debian })).toThrow(
         'has the labels of fashion-mnist. Give --dataset fashion-mnist.',
       );
     });

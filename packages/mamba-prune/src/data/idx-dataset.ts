@@ -2,17 +2,17 @@
 import { existsSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { defaultPreprocessing } from '../preparation/preprocessing.js';
-import { FASHION_MNIST } from './datasets/fashion-mnist.js';
-import { MNIST } from './datasets/mnist.js';
+import { fashionMnistSpec } from './datasets/fashion-mnist.js';
+import { mnistSpec } from './datasets/mnist.js';
 import { DataError, reasonOf } from './errors.js';
 import { readIdx } from './idx.js';
 import { channelStatistics, countLabels, MemorySplit } from './memory-split.js';
 import type { Dataset, OpenDatasetOptions, VerifyReport } from './types.js';
 
-const SIDE = 28;
-const PIXELS = SIDE * SIDE;
-const PARTS = ['train', 't10k'] as const;
-type Part = (typeof PARTS)[number];
+const side = 28;
+const imagePixels = side * side;
+const fileParts = ['train', 't10k'] as const;
+type Part = (typeof fileParts)[number];
 
 export interface IdxSpec {
   readonly name: string;
@@ -32,7 +32,7 @@ export interface IdxSpec {
 export function idxFolder(spec: IdxSpec, dir: string): string | undefined {
   const folders = [dir, ...spec.folders.map((folder) => join(dir, folder))];
   return folders.find((folder) =>
-    PARTS.some((part) => KINDS.some((kind) => idxFile(folder, part, kind) !== undefined)),
+    fileParts.some((part) => fileKinds.some((kind) => idxFile(folder, part, kind) !== undefined)),
   );
 }
 
@@ -49,14 +49,14 @@ export function openIdx(spec: IdxSpec, options: OpenDatasetOptions): Dataset {
       name: spec.name,
       classes: spec.classes,
       channels: 1,
-      height: SIDE,
-      width: SIDE,
-      ...channelStatistics(train.images, 1, PIXELS),
+      height: side,
+      width: side,
+      ...channelStatistics(train.images, 1, imagePixels),
       dir: resolve(dir),
       preprocessing: defaultPreprocessing(spec.name),
     },
-    train: new MemorySplit(train.images, train.labels, PIXELS),
-    test: new MemorySplit(t10k.images, t10k.labels, PIXELS),
+    train: new MemorySplit(train.images, train.labels, imagePixels),
+    test: new MemorySplit(t10k.images, t10k.labels, imagePixels),
   };
 }
 
@@ -111,11 +111,11 @@ function requireFolder(spec: IdxSpec, dir: string): string {
 
 /** What was looked for in vain, without a full stop. */
 export const noIdx = (spec: IdxSpec, dir: string): string =>
-  `found no idx files in ${dir}, expected ${PARTS.flatMap((part) => KINDS.map((kind) => nameOf(part, kind))).join(', ')}, ` +
+  `found no idx files in ${dir}, expected ${fileParts.flatMap((part) => fileKinds.map((kind) => nameOf(part, kind))).join(', ')}, ` +
   `each plain or with .gz, as ${spec.source} has them`;
 
-const KINDS = ['images', 'labels'] as const;
-type Kind = (typeof KINDS)[number];
+const fileKinds = ['images', 'labels'] as const;
+type Kind = (typeof fileKinds)[number];
 
 const nameOf = (part: Part, kind: Kind): string =>
   `${part}-${kind}-idx${kind === 'images' ? 3 : 1}-ubyte`;
@@ -153,8 +153,8 @@ function load(spec: IdxSpec, folder: string): Loaded {
   const files: Loaded['files'] = [];
   const read = (part: Part, kind: Kind): Uint8Array => {
     const count = spec.images[part];
-    const shape = kind === 'images' ? [count, SIDE, SIDE] : [count];
-    const elements = kind === 'images' ? count * PIXELS : count;
+    const shape = kind === 'images' ? [count, side, side] : [count];
+    const elements = kind === 'images' ? count * imagePixels : count;
     const path = idxFile(folder, part, kind);
     if (path === undefined) {
       const missing = join(folder, nameOf(part, kind));
@@ -203,7 +203,7 @@ function checkLabels(spec: IdxSpec, labels: Uint8Array): void {
 /** Whose test labels these are, if they are those of another data set with the same files. */
 function otherSpec(spec: IdxSpec, labels: Uint8Array): string | undefined {
   const first = labels.subarray(0, 10).join('');
-  return [MNIST, FASHION_MNIST].find(
+  return [mnistSpec, fashionMnistSpec].find(
     (other) => other.name !== spec.name && other.firstLabels === first,
   )?.name;
 }

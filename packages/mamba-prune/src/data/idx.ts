@@ -6,7 +6,7 @@ import { gunzipSync } from 'node:zlib';
 import { DataError, reasonOf } from './errors.js';
 import { readWhole } from './read-whole.js';
 
-const GZIP = Buffer.from([0x1f, 0x8b]);
+const gzip = Buffer.from([0x1f, 0x8b]);
 
 /**
  * The elements of a file.
@@ -44,7 +44,7 @@ const hex = (n: number): string => n.toString(16).padStart(8, '0');
 
 /** Checks gzip's own checksum too. */
 function unpacked(bytes: Buffer, most: number): Buffer {
-  if (!bytes.subarray(0, 2).equals(GZIP)) return bytes;
+  if (!bytes.subarray(0, 2).equals(gzip)) return bytes;
   try {
     return gunzipSync(bytes, { maxOutputLength: most + 1 });
   } catch (error) {

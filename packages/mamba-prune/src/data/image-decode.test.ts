@@ -7,7 +7,7 @@ import sharp from 'sharp';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { Picture } from '../preparation/prepare.js';
 import { withPicture } from './decode-picture.js';
-import { IMAGE_ENDING, checkImage, decodeInto } from './image-decode.js';
+import { imageEnding, checkImage, decodeInto } from './image-decode.js';
 
 const dir = mkdtempSync(join(tmpdir(), 'mp-decode-'));
 afterAll(() => {
@@ -144,8 +144,8 @@ describe('a picture of any format that is read', () => {
       'i.ppm',
       'j.pgm',
     ];
-    expect(names.filter((name) => !IMAGE_ENDING.test(name))).toEqual([]);
-    expect(IMAGE_ENDING.test('a.txt') || IMAGE_ENDING.test('jpg')).toBe(false);
+    expect(names.filter((name) => !imageEnding.test(name))).toEqual([]);
+    expect(imageEnding.test('a.txt') || imageEnding.test('jpg')).toBe(false);
   });
 });
 

@@ -13,13 +13,13 @@ import {
 } from './decode-picture.js';
 import { DataError, reasonOf } from './errors.js';
 import { type ByteSource, damageOf } from './image-damage.js';
-import { IMAGE_FORMATS, formatOf, headBytes, unreadable } from './image-formats.js';
+import { imageFormats, formatOf, headBytes, unreadable } from './image-formats.js';
 
 export type { ImageHeader } from './decode-picture.js';
 
 /** File name endings that count as images. */
-export const IMAGE_ENDING = new RegExp(
-  `\\.(?:${IMAGE_FORMATS.flatMap(({ endings }) => endings).join('|')})$`,
+export const imageEnding = new RegExp(
+  `\\.(?:${imageFormats.flatMap(({ endings }) => endings).join('|')})$`,
   'i',
 );
 

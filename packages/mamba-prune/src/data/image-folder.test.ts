@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import sharp from 'sharp';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { FOLDER } from './datasets/folder.js';
-import { IMAGENET } from './datasets/imagenet.js';
-import { TINY_IMAGENET } from './datasets/tiny-imagenet.js';
+import { folderSpec } from './datasets/folder.js';
+import { imagenetSpec } from './datasets/imagenet.js';
+import { tinyImagenetSpec } from './datasets/tiny-imagenet.js';
 import { openImageFolder, verifyImageFolder } from './image-folder.js';
 import { readImage } from './read-image.js';
 import type { RandomCrop } from './types.js';
@@ -60,7 +60,11 @@ const first = (pixels: Uint8Array, image: number, size: number) =>
 describe('openImageFolder', () => {
   it('reads JPEG, PNG and WebP; labels follow the sorted class folders', async () => {
     await twoClasses();
-    const { info, train, test } = await openImageFolder(FOLDER, { dir, cacheDir, imageSize: 8 });
+    const { info, train, test } = await openImageFolder(folderSpec, {
+      dir,
+      cacheDir,
+      imageSize: 8,
+    });
     expect(info).toMatchObject({ classes: ['cat', 'dog'], channels: 3, height: 8, width: 8 });
     expect(Array.from({ length: train.length }, (_, i) => train.label(i))).toEqual([0, 0, 1, 1]);
     expect([test.length, test.label(0)]).toEqual([1, 1]);
@@ -81,7 +85,7 @@ describe('openImageFolder', () => {
     await flat('train/b/x.png', [0, 0, 0]);
     await flat('val/a/x.png', [0, 0, 0]);
     // Size 28 of 32 is the usual 87.5 %: no resize, columns 18 to 45, rows 2 to 29.
-    const { train } = await openImageFolder(FOLDER, { dir, cacheDir, imageSize: 28 });
+    const { train } = await openImageFolder(folderSpec, { dir, cacheDir, imageSize: 28 });
     const pixels = await train.read([0]);
     expect(first(pixels, 0, 28)).toEqual([72, 16, 7]);
     expect(pixels[27]).toBe(180);
@@ -92,7 +96,7 @@ describe('openImageFolder', () => {
     await gradient('train/a/x.png');
     await flat('train/b/x.png', [50, 60, 70]);
     await flat('val/a/x.png', [0, 0, 0]);
-    const { train } = await openImageFolder(FOLDER, { dir, cacheDir, imageSize: 16 });
+    const { train } = await openImageFolder(folderSpec, { dir, cacheDir, imageSize: 16 });
     const read = async (crop: Partial<RandomCrop>, indices = [0]) =>
       train.readCropped?.(indices, {
         seed: 1,
@@ -129,7 +133,7 @@ describe('openImageFolder', () => {
       join(dir, 'train/a/wide.png'),
       await raw(1, [77]).toColourspace('grey16').png().toBuffer(),
     );
-    const { train } = await openImageFolder(TINY_IMAGENET, { dir, cacheDir, imageSize: 8 });
+    const { train } = await openImageFolder(tinyImagenetSpec, { dir, cacheDir, imageSize: 8 });
     const pixels = await train.read([0, 1, 2]);
     expect(first(pixels, 0, 8)).toEqual([120, 120, 120]);
     expect(first(pixels, 1, 8)).toEqual([1, 2, 3]);
@@ -145,7 +149,7 @@ describe('openImageFolder', () => {
       join(dir, 'LOC_synset_mapping.txt'),
       'n01440764 tench, Tinca tinca\nn01443537 goldfish\n',
     );
-    const { info, test } = await openImageFolder(IMAGENET, { dir, cacheDir });
+    const { info, test } = await openImageFolder(imagenetSpec, { dir, cacheDir });
     expect(info.classes).toEqual(['tench', 'goldfish']);
     expect(info).toMatchObject({ name: 'imagenet', height: 224, mean: [0.485, 0.456, 0.406] });
     expect((await test.read([1])).length).toBe(3 * 224 * 224);
@@ -170,7 +174,11 @@ describe('openImageFolder', () => {
     it('reads names, labels and pixels', async () => {
       const notes: string[] = [];
       const onNote = (note: string) => notes.push(note);
-      const { info, train, test } = await openImageFolder(TINY_IMAGENET, { dir, cacheDir, onNote });
+      const { info, train, test } = await openImageFolder(tinyImagenetSpec, {
+        dir,
+        cacheDir,
+        onNote,
+      });
       expect(info).toMatchObject({ classes: ['goldfish', 'newt'], height: 64 });
       expect([train.length, train.label(0), test.length, test.label(0)]).toEqual([2, 0, 1, 1]);
       const [red, green, blue] = first(await test.read([0]), 0, 64) as Rgb;
@@ -182,7 +190,7 @@ describe('openImageFolder', () => {
 
     it('refuses annotations of unknown classes and of files elsewhere', async () => {
       writeFileSync(annotations(), 'val_0.JPEG\tn09\t0\t0\t62\t62\n');
-      const open = () => openImageFolder(TINY_IMAGENET, { dir, cacheDir });
+      const open = () => openImageFolder(tinyImagenetSpec, { dir, cacheDir });
       await expect(open()).rejects.toThrow(
         `${annotations()} line 1: got class "n09", expected one of the 2 folders in train.`,
       );
@@ -205,7 +213,7 @@ describe('openImageFolder', () => {
       join(dir, 'train/dog/pic.jpg'),
       '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>',
     );
-    const failure = await openImageFolder(FOLDER, { dir, cacheDir }).catch((e: unknown) => e);
+    const failure = await openImageFolder(folderSpec, { dir, cacheDir }).catch((e: unknown) => e);
     const { message } = failure as Error;
     expect(message).toContain('openDataset "folder": 4 of 8 images cannot be used: ');
     expect(message).toMatch(/cat\/a\.jpg \(.*premature end/i);
@@ -219,7 +227,7 @@ describe('openImageFolder', () => {
 
   it('checks a file again only if it has changed', async () => {
     await twoClasses();
-    const open = () => openImageFolder(FOLDER, { dir, cacheDir, imageSize: 8 });
+    const open = () => openImageFolder(folderSpec, { dir, cacheDir, imageSize: 8 });
     const file = join(dir, 'train/dog/a.png');
     const time = new Date(1_700_000_000_000); // whole seconds: every file system can keep them
     utimesSync(file, time, time);
@@ -240,23 +248,24 @@ describe('openImageFolder', () => {
 
   it('survives a damaged and an unwritable cache', async () => {
     await twoClasses();
-    await openImageFolder(FOLDER, { dir, cacheDir });
+    await openImageFolder(folderSpec, { dir, cacheDir });
     const path = join(cacheDir, readdirSync(cacheDir)[0] as string);
     writeFileSync(path, readFileSync(path).subarray(0, 50));
-    const { train } = await openImageFolder(FOLDER, { dir, cacheDir });
+    const { train } = await openImageFolder(folderSpec, { dir, cacheDir });
     expect(train.length).toBe(4);
     writeFileSync(join(dir, 'blocked'), '');
     const notes: string[] = [];
     const onNote = (note: string) => notes.push(note);
-    await openImageFolder(FOLDER, { dir, cacheDir: join(dir, 'blocked', 'x'), onNote });
+    await openImageFolder(folderSpec, { dir, cacheDir: join(dir, 'blocked', 'x'), onNote });
     expect(notes.at(-1)).toMatch(
       /the cache .* cannot be written .* checked again on the next start/,
     );
   });
 
   it('says what is missing in a folder', async () => {
-    const open = (options: object = {}) => openImageFolder(FOLDER, { dir, cacheDir, ...options });
-    await expect(openImageFolder(FOLDER, {})).rejects.toThrow(
+    const open = (options: object = {}) =>
+      openImageFolder(folderSpec, { dir, cacheDir, ...options });
+    await expect(openImageFolder(folderSpec, {})).rejects.toThrow(
       'openDataset "folder": got no folder',
     );
     await expect(open()).rejects.toThrow(/found no train in .*Give the folder that holds train/);
@@ -283,13 +292,13 @@ describe('openImageFolder', () => {
     writeFileSync(join(dir, 'train/cat/notes.txt'), '');
     writeFileSync(join(dir, 'train/cat/.DS_Store'), '');
     const notes: string[] = [];
-    await openImageFolder(FOLDER, { dir, cacheDir, onNote: (note) => notes.push(note) });
+    await openImageFolder(folderSpec, { dir, cacheDir, onNote: (note) => notes.push(note) });
     const expected = [
       'folder: val has no images of the class cat, so that its accuracy is not measured.',
       `folder: ignored 1 file that is no image, ${join(dir, 'train/cat/notes.txt')}.`,
     ];
     expect(notes).toEqual(expected);
-    expect((await verifyImageFolder(FOLDER, { dir, cacheDir })).notes).toEqual(expected);
+    expect((await verifyImageFolder(folderSpec, { dir, cacheDir })).notes).toEqual(expected);
   });
 });
 
@@ -298,7 +307,7 @@ describe('verifyImageFolder', () => {
     await twoClasses();
     const seen: number[] = [];
     const onProgress = (done: number) => seen.push(done);
-    const good = await verifyImageFolder(FOLDER, { dir, cacheDir, onProgress });
+    const good = await verifyImageFolder(folderSpec, { dir, cacheDir, onProgress });
     expect(good).toMatchObject({ ok: true, classes: ['cat', 'dog'], problems: [] });
     expect(good.counts).toEqual({ train: [2, 2], test: [0, 1] });
     expect(seen).toEqual([1, 2, 3, 4, 5]);
@@ -307,7 +316,7 @@ describe('verifyImageFolder', () => {
     const bytes = readFileSync(file);
     bytes.fill(0, bytes.indexOf('IDAT') + 6, bytes.indexOf('IEND') - 8);
     writeFileSync(file, bytes);
-    const bad = await verifyImageFolder(FOLDER, { dir, cacheDir });
+    const bad = await verifyImageFolder(folderSpec, { dir, cacheDir });
     expect(bad.ok).toBe(false);
     expect(bad.problems).toHaveLength(1);
     expect(bad.problems[0]).toContain(file);

@@ -8,7 +8,7 @@ import { defaultCacheDir, readCache, writeCache } from './cache.js';
 import { type Box, drawCropBox } from './crop-box.js';
 import { DataError, dataError, reasonOf } from './errors.js';
 import { printableLine } from '../printable.js';
-import { NAMED } from './folder-findings.js';
+import { named } from './folder-findings.js';
 import { findImages, type FoundImages, type FoundPart } from './folder-layout.js';
 import { checkImage, decodeFully, decodeInto, type Framing } from './image-decode.js';
 import {
@@ -23,8 +23,8 @@ import { statRegular } from './read-whole.js';
 import type { Dataset, ImageSplit, OpenDatasetOptions, RandomCrop, VerifyReport } from './types.js';
 
 /** Mean and deviation of ImageNet's training images, which pretrained models expect. */
-const IMAGENET_MEAN = [0.485, 0.456, 0.406];
-const IMAGENET_STD = [0.229, 0.224, 0.225];
+const imagenetMean = [0.485, 0.456, 0.406];
+const imagenetStd = [0.229, 0.224, 0.225];
 
 /** What differs between data sets of this layout. */
 export interface FolderSpec {
@@ -39,12 +39,12 @@ export interface FolderSpec {
 }
 
 /** How many files are looked at together; sharp's threads decide how many really run. */
-const CHECKS_AT_ONCE = 32;
+const checksAtOnce = 32;
 /**
  * Decodes handed to sharp's threads together. High, because nothing can be handed over while a
  * training step blocks the main thread: what is queued before is what the threads work on.
  */
-const DECODES_AT_ONCE = 512;
+const decodesAtOnce = 512;
 
 /** Opens a data set of image files; every file's header is checked, unchanged files only once. */
 export async function openImageFolder(
@@ -63,10 +63,10 @@ export async function openImageFolder(
   for (const note of found.notes) options.onNote?.(note);
   const { headers, problems } = await checkAll(name, root, found, options);
   if (problems.length > 0) {
-    const more = problems.length > NAMED ? ` and ${problems.length - NAMED} more` : '';
+    const more = problems.length > named ? ` and ${problems.length - named} more` : '';
     throw new DataError(
       `openDataset "${name}": ${problems.length} of ${headers.size} images cannot be used: ` +
-        `${problems.slice(0, NAMED).map(printableLine).join('; ')}${more}. Replace or delete them.`,
+        `${problems.slice(0, named).map(printableLine).join('; ')}${more}. Replace or delete them.`,
       { file: dir },
     );
   }
@@ -79,8 +79,8 @@ export async function openImageFolder(
         channels: 3,
         height: size,
         width: size,
-        mean: IMAGENET_MEAN,
-        std: IMAGENET_STD,
+        mean: imagenetMean,
+        std: imagenetStd,
         dir,
         preprocessing,
       },
@@ -169,7 +169,7 @@ async function checkAll(
   const faults = new Map<string, string>();
   let done = 0;
   let fresh = 0;
-  await forEachLimited(paths.length, CHECKS_AT_ONCE, async (i) => {
+  await forEachLimited(paths.length, checksAtOnce, async (i) => {
     const path = paths[i] as string;
     const full = join(dir, path);
     try {
@@ -208,7 +208,7 @@ async function checkAll(
 /** Images decoded on demand; see DECODES_AT_ONCE. */
 class FolderSplit implements ImageSplit {
   readonly length: number;
-  readonly #limiter = new Limiter(DECODES_AT_ONCE);
+  readonly #limiter = new Limiter(decodesAtOnce);
   readonly #labels: Int32Array;
   readonly #widths: Int32Array;
   readonly #heights: Int32Array;

@@ -9,7 +9,7 @@ interface FormatFacts {
 }
 
 /** Everything that is decoded. Of animations and of files with several pages it is the first picture. */
-export const IMAGE_FORMATS: readonly FormatFacts[] = [
+export const imageFormats: readonly FormatFacts[] = [
   { format: 'jpeg', name: 'JPEG', endings: ['jpg', 'jpeg', 'jpe', 'jfif'] },
   { format: 'png', name: 'PNG', endings: ['png'] },
   { format: 'webp', name: 'WebP', endings: ['webp'] },
@@ -20,7 +20,8 @@ export const IMAGE_FORMATS: readonly FormatFacts[] = [
 ];
 
 /** `JPEG, PNG, WebP, GIF, BMP, TIFF or PPM` */
-export const formatNames = IMAGE_FORMATS.map(({ name }) => name)
+export const formatNames = imageFormats
+  .map(({ name }) => name)
   .join(', ')
   .replace(/, (?=\w+$)/, ' or ');
 

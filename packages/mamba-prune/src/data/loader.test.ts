@@ -11,28 +11,28 @@ import { measureLoader } from './measure-loader.js';
 import { MemorySplit } from './memory-split.js';
 import type { DatasetInfo, ImageSplit, RandomCrop } from './types.js';
 
-const SIDE = 8;
-const BYTES = 3 * SIDE * SIDE;
+const side = 8;
+const imageBytes = 3 * side * side;
 const info: DatasetInfo = {
   name: 'made-up',
   classes: ['a', 'b', 'c', 'd'],
   channels: 3,
-  height: SIDE,
-  width: SIDE,
+  height: side,
+  width: side,
   mean: [0.5, 0.25, 0],
   std: [0.5, 0.25, 1],
 };
 /** Image i is all i but for a ramp in blue; label i mod 4. */
 function makeSplit(length: number): MemorySplit {
-  const images = new Uint8Array(length * BYTES);
+  const images = new Uint8Array(length * imageBytes);
   for (let i = 0; i < length; i++) {
-    images.fill(i, i * BYTES, (i + 1) * BYTES);
-    for (let p = 0; p < 64; p++) images[i * BYTES + 128 + p] = 4 * p;
+    images.fill(i, i * imageBytes, (i + 1) * imageBytes);
+    for (let p = 0; p < 64; p++) images[i * imageBytes + 128 + p] = 4 * p;
   }
   return new MemorySplit(
     images,
     Uint8Array.from({ length }, (_, i) => i % 4),
-    BYTES,
+    imageBytes,
   );
 }
 /** The same images, but each read takes a while, the later ones less. */
@@ -70,7 +70,7 @@ const strong = augmentPreset('strong', info);
 /** Without its mean, image i is i: tells who is in a batch. */
 const who = (batch: Batch) =>
   Array.from({ length: batch.size }, (_, i) =>
-    Math.round(((batch.images[i * BYTES] as number) * 0.5 + 0.5) * 255),
+    Math.round(((batch.images[i * imageBytes] as number) * 0.5 + 0.5) * 255),
   );
 
 describe('BatchLoader', () => {
@@ -82,12 +82,12 @@ describe('BatchLoader', () => {
     expect([...(batches[6] as Batch).labels]).toEqual([0, 1]);
     expect(batches[0]).not.toHaveProperty('targets');
     const { images } = batches[1] as Batch;
-    expect(images).toHaveLength(8 * BYTES);
+    expect(images).toHaveLength(8 * imageBytes);
     // (9 / 255 - mean) / std of the second image, red, green and the ramp; one float32 rounding of
     // v * scale + bias may differ from that of the quotient by a unit in the last place.
-    expect(images[BYTES]).toBeCloseTo((9 / 255 - 0.5) / 0.5, 6);
-    expect(images[BYTES + 64]).toBeCloseTo((9 / 255 - 0.25) / 0.25, 6);
-    expect(images[BYTES + 128 + 63]).toBeCloseTo(252 / 255, 6);
+    expect(images[imageBytes]).toBeCloseTo((9 / 255 - 0.5) / 0.5, 6);
+    expect(images[imageBytes + 64]).toBeCloseTo((9 / 255 - 0.25) / 0.25, 6);
+    expect(images[imageBytes + 128 + 63]).toBeCloseTo(252 / 255, 6);
   });
 
   it('leaves out a last batch that is not full if asked', async () => {
@@ -233,7 +233,7 @@ describe('mixing', () => {
     const [plain] = await collect(make({ batchSize: 50 }), 0);
     const [mixed] = await collect(make({ batchSize: 50, seed: 2, augment: { mixup: 1 } }), 0);
     const { images, targets, labels } = mixed as Batch;
-    const red = (i: number) => ((images[i * BYTES] as number) * 0.5 + 0.5) * 255;
+    const red = (i: number) => ((images[i * imageBytes] as number) * 0.5 + 0.5) * 255;
     // Image i is i and its partner i + s, both wrapped: red = i + (1 - lambda) * s before the wrap.
     const lost = red(0); // (1 - lambda) * s
     const row = (i: number) => [...(targets as Float32Array).subarray(4 * i, 4 * i + 4)];
@@ -261,7 +261,7 @@ describe('mixing', () => {
     );
     const { images, targets } = mixed as Batch;
     const red = (i: number) =>
-      Array.from(images.subarray(i * BYTES, i * BYTES + 64), (v) =>
+      Array.from(images.subarray(i * imageBytes, i * imageBytes + 64), (v) =>
         Math.round((v * 0.5 + 0.5) * 255),
       );
     for (const i of [0, 20, 48]) {

@@ -10,7 +10,7 @@
 import { checksOf } from '../checks.js';
 import { dataError } from './errors.js';
 
-const GOLDEN = 0x9e3779b9; // 2^32 divided by the golden ratio, the usual Weyl increment
+const golden = 0x9e3779b9; // 2^32 divided by the golden ratio, the usual Weyl increment
 
 /** MurmurHash3's 32-bit finaliser: every input bit reaches every output bit. */
 export function mix32(value: number): number {
@@ -57,15 +57,15 @@ export class Random {
    * @param y - non-negative integer below 2^32, the sample or batch
    */
   seed(seed: number, stage: Stage, x = 0, y = 0): this {
-    let h = mix32((seed % 0x100000000) ^ GOLDEN);
-    h = mix32((h + GOLDEN) ^ Math.floor(seed / 0x100000000));
-    h = mix32((h + GOLDEN) ^ stage);
-    h = mix32((h + GOLDEN) ^ x);
+    let h = mix32((seed % 0x100000000) ^ golden);
+    h = mix32((h + golden) ^ Math.floor(seed / 0x100000000));
+    h = mix32((h + golden) ^ stage);
+    h = mix32((h + golden) ^ x);
     // The sample enters every word on its own, so that nearby samples share no state word.
     this.#a = mix32(h ^ y);
-    this.#b = mix32((this.#a + GOLDEN) ^ h);
-    this.#c = mix32((this.#b + GOLDEN) ^ y);
-    this.#d = mix32((this.#c + GOLDEN) ^ h);
+    this.#b = mix32((this.#a + golden) ^ h);
+    this.#c = mix32((this.#b + golden) ^ y);
+    this.#d = mix32((this.#c + golden) ^ h);
     if ((this.#a | this.#b | this.#c | this.#d) === 0) this.#d = 1; // all zero is the one dead state
     return this;
   }

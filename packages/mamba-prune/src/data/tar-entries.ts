@@ -5,13 +5,13 @@ import { Parser, type ReadEntry } from 'tar';
 import { DataError } from './errors.js';
 
 /** Bytes at a time. */
-const CHUNK = 256 * 1024;
+const chunk = 256 * 1024;
 
 /** Of a head, of what fills up the last part of a file, and of the end mark's halves. */
-const BLOCK = 512;
+const block = 512;
 
 /** As gzip begins, and tar cannot: there stands a name. */
-const GZIP = Buffer.from([0x1f, 0x8b]);
+const gzip = Buffer.from([0x1f, 0x8b]);
 
 export interface TarOptions {
   /** Unpacked bytes, heads and padding included, beyond which the reading ends with an error. */
@@ -54,11 +54,11 @@ export async function eachTarEntry(
 }
 
 async function plainBytes(file: FileHandle): Promise<AsyncIterable<Buffer>> {
-  const { buffer } = await file.read(Buffer.alloc(GZIP.length), 0, GZIP.length, 0);
+  const { buffer } = await file.read(Buffer.alloc(gzip.length), 0, gzip.length, 0);
   // Closed by whoever opened the file, after the stream was left.
-  const source = file.createReadStream({ start: 0, highWaterMark: CHUNK, autoClose: false });
-  if (!buffer.equals(GZIP)) return source;
-  const gunzip = createGunzip({ chunkSize: CHUNK });
+  const source = file.createReadStream({ start: 0, highWaterMark: chunk, autoClose: false });
+  if (!buffer.equals(gzip)) return source;
+  const gunzip = createGunzip({ chunkSize: chunk });
   source.on('error', (error) => gunzip.destroy(error));
   gunzip.on('close', () => source.destroy());
   return source.pipe(gunzip);
@@ -116,12 +116,12 @@ class Parsing {
     }
     // By its first bytes the parser takes an archive for a compressed one: they have to be seen together.
     const beginning = Buffer.concat([this.#beginning, chunk]);
-    this.#beginning = beginning.length < BLOCK ? beginning : undefined;
+    this.#beginning = beginning.length < block ? beginning : undefined;
     if (!this.#beginning) this.#writeFirst(beginning);
   }
 
   #writeFirst(beginning: Buffer): void {
-    if (beginning.subarray(0, GZIP.length).equals(GZIP)) {
+    if (beginning.subarray(0, gzip.length).equals(gzip)) {
       throw new DataError('it is compressed twice, expected a tar archive, plain or in gzip');
     }
     this.#write(beginning);

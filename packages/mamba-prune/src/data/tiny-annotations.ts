@@ -5,7 +5,7 @@ import { DataError } from './errors.js';
 import type { Findings } from './folder-findings.js';
 import type { FoundPart } from './folder-layout.js';
 import { entriesOf } from './folder-walk.js';
-import { IMAGE_ENDING } from './image-decode.js';
+import { imageEnding } from './image-decode.js';
 import { printableLine } from '../printable.js';
 import { readList } from './read-whole.js';
 
@@ -36,7 +36,7 @@ export function annotatedImages(
       );
     }
     // A name is a name: "../x" would lead out of the folder.
-    if (!IMAGE_ENDING.test(name) || /[/\\]/.test(name)) {
+    if (!imageEnding.test(name) || /[/\\]/.test(name)) {
       throw new DataError(
         `${where}: ${file} line ${i + 1}: got "${printableLine(name)}", expected an image name.`,
         { file },

@@ -23,8 +23,8 @@ import { z } from 'zod';
 import { CheckpointError } from './errors.js';
 import type { ResolvedTrainOptions } from './types.js';
 
-const KEY = 'mamba_prune_checkpoint';
-const DIGEST = 'digest';
+const key = 'mamba_prune_checkpoint';
+const digestKey = 'digest';
 
 const stateSchema = z.object({
   format: z.literal(1),
@@ -98,8 +98,8 @@ export function writeCheckpoint(
   const digest = () => hash.digest();
   writeSafetensorsFile(
     path,
-    [...entries, { name: DIGEST, dtype: 'U8', shape: [32], data: digest }],
-    { [KEY]: json },
+    [...entries, { name: digestKey, dtype: 'U8', shape: [32], data: digest }],
+    { [key]: json },
   );
 }
 
@@ -137,14 +137,14 @@ export function readCheckpoint(path: string): Checkpoint {
     const hash = createHash('sha256').update(json);
     const tensors = new Map<string, StoredTensor>();
     for (const name of file.names()) {
-      if (name === DIGEST) continue;
+      if (name === digestKey) continue;
       const { dtype, shape } = file.info(name);
       const data = file.read(name);
       hashHead(hash, name, dtype, shape);
       updateHash(hash, data);
       tensors.set(name, { dtype, shape, data });
     }
-    if (!file.has(DIGEST) || !hash.digest().equals(file.read(DIGEST))) {
+    if (!file.has(digestKey) || !hash.digest().equals(file.read(digestKey))) {
       throw damaged(path, 'its content does not have the checksum stored with it');
     }
     return { path, state, tensors };
@@ -170,11 +170,11 @@ function withFile<T>(path: string, body: (file: SafetensorsFile) => T): T {
 }
 
 function stateOf(file: SafetensorsFile): { json: string; state: CheckpointState } {
-  const json = file.metadata[KEY];
+  const json = file.metadata[key];
   if (json === undefined) {
     throw new CheckpointError(
       file.path,
-      `readCheckpoint: ${file.path} is a safetensors file, but no checkpoint (it has no metadata ${KEY}).`,
+      `readCheckpoint: ${file.path} is a safetensors file, but no checkpoint (it has no metadata ${key}).`,
     );
   }
   let value: unknown;

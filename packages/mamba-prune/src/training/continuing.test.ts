@@ -15,7 +15,7 @@ import { train } from './trainer.js';
 import { readCheckpoint } from './checkpoint.js';
 import { FakeGraphs } from './testing/fake-graphs.js';
 import { eachTestsFolder } from './testing/each-folder.js';
-import { outcomeOf, SIDE, toyDataset, ToyModel, toyOptions, toyRun } from './testing/toy.js';
+import { outcomeOf, side, toyDataset, ToyModel, toyOptions, toyRun } from './testing/toy.js';
 
 const folder = eachTestsFolder();
 const create = (name: string) => RunFolder.create(join(folder.path, name), toyRun);
@@ -174,7 +174,7 @@ describe('a training in two phases', () => {
       Array.from(
         new Float32Array(checkpoint?.tensors.get(name)?.data.slice().buffer as ArrayBuffer),
       );
-    const pixels = SIDE * SIDE;
+    const pixels = side * side;
     // With decay: both weights; without: both biases.
     const parts: Record<string, (whole: number[]) => number[]> = {
       'body.0.weight': (whole) =>

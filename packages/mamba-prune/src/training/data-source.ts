@@ -16,7 +16,7 @@ import { plainEnd } from './plain-epochs.js';
 import type { Session } from './session.js';
 
 /** libtorch does not tell how much memory is free; the weights and activations need the most of it. */
-const BUDGET_BYTES = 4 * 2 ** 30;
+const mostBytes = 4 * 2 ** 30;
 
 export interface Sources {
   readonly train: BatchSource;
@@ -39,7 +39,7 @@ type SourcesSession = Pick<
  */
 export async function makeSources(
   session: SourcesSession,
-  budgetBytes = BUDGET_BYTES,
+  budgetBytes = mostBytes,
 ): Promise<Sources> {
   const { dataset, options, control, parallel, device, hooks } = session;
   const { seed, batchSize, augment, evalBatchSize } = options;

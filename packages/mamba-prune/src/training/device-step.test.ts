@@ -18,7 +18,7 @@ import { makeStep } from './train-step.js';
 import { eachTestsFolder } from './testing/each-folder.js';
 import {
   outcomeWithoutGraph,
-  SIDE,
+  side,
   toyDataset,
   toyInfo,
   ToyModel,
@@ -216,7 +216,7 @@ describe('a captured step', () => {
   it('takes the batches that a source makes on the device', () => {
     const graphs = new FakeGraphs();
     const session = steps('run', graphs);
-    const images = randn([5, 16, 1, SIDE, SIDE]);
+    const images = randn([5, 16, 1, side, side]);
     const labels = tensor(
       Array.from({ length: 16 }, (_, i) => i % 3),
       { dtype: 'int64' },

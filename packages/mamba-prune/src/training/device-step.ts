@@ -17,10 +17,10 @@ import { type StepInput, takeStep } from './step.js';
 import type { StepPlace, TrainStep } from './train-step.js';
 
 /** The loss is read every so many steps only: each read waits for all work given to the device. */
-const READ_EVERY = 50;
+const readEvery = 50;
 
 /** Steps before the capture: libraries allocate and choose their kernels in the first ones. */
-const WARM_UP = 3;
+const warmUp = 3;
 
 export class DeviceStep implements TrainStep {
   readonly #execution: DeviceExecution;
@@ -65,7 +65,7 @@ export class DeviceStep implements TrainStep {
       takeStep(session, this.#execution, { tensors: fresh, batch });
     }
     this.#execution.count(batch.size);
-    if (session.steps % READ_EVERY === 0 || Number.isNaN(this.#lastLoss)) this.check();
+    if (session.steps % readEvery === 0 || Number.isNaN(this.#lastLoss)) this.check();
     return this.#lastLoss;
   }
 
@@ -114,7 +114,7 @@ export class DeviceStep implements TrainStep {
   /** @returns whether there is a graph of this step */
   #capture(input: StepInput): boolean {
     if (this.#graph) return true;
-    if (this.#warm < WARM_UP) {
+    if (this.#warm < warmUp) {
       this.#warm++;
       return false;
     }

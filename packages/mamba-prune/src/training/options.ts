@@ -9,9 +9,9 @@ import { ResumeError } from './errors.js';
 import { defaultGamma } from './lr-schedule.js';
 import { type ResolvedTrainOptions, type TrainOptions, optimizerNames } from './types.js';
 
-const WHERE = 'TrainOptions';
+const where = 'TrainOptions';
 
-const { number, integer, oneOf } = checksOf(WHERE);
+const { number, integer, oneOf } = checksOf(where);
 
 /** Ranges of several options. */
 const share = { min: 0, max: 1 } as const;
@@ -86,8 +86,8 @@ const limits = {
  * @throws UsageError naming the option, TooLargeError if it is a number beyond its range; DataError for an unknown augmentation preset
  */
 export function resolveTrainOptions(options: TrainOptions, info: ImageSize): ResolvedTrainOptions {
-  requireOptions(WHERE, options, trainKinds);
-  checkLimits(WHERE, { ...options }, limits);
+  requireOptions(where, options, trainKinds);
+  checkLimits(where, { ...options }, limits);
   const optimizer = oneOf('optimizer', options.optimizer ?? 'adamw', optimizerNames);
   const schedules = ['cosine', 'constant', 'multistep'] as const;
   const schedule = oneOf('schedule', options.schedule ?? 'cosine', schedules);
@@ -96,13 +96,13 @@ export function resolveTrainOptions(options: TrainOptions, info: ImageSize): Res
   const betas = options.betas ?? [0.9, 0.999];
   const { augment = 'none' } = options;
   const every = options.checkpointEvery ?? {};
-  checkOptions(`${WHERE}: checkpointEvery`, every, { minutes: maybeNumber, steps: maybeNumber });
+  checkOptions(`${where}: checkpointEvery`, every, { minutes: maybeNumber, steps: maybeNumber });
   const precision = oneOf('precision', options.precision ?? 'auto', precisionNames);
   const momentum = number('momentum', options.momentum ?? 0.9, belowOne);
   const nesterov = options.nesterov ?? false;
   if (sgd && nesterov && momentum === 0) {
     throw new UsageError(
-      `${WHERE}: got nesterov with momentum 0, expected a momentum above 0. Give one, or leave nesterov out.`,
+      `${where}: got nesterov with momentum 0, expected a momentum above 0. Give one, or leave nesterov out.`,
     );
   }
   return {
@@ -158,10 +158,10 @@ type ImageSize = Pick<DatasetInfo, 'height' | 'width'>;
 
 function augmentOf(augment: AugmentOptions | string, info: ImageSize): AugmentOptions {
   if (typeof augment === 'string') return augmentPreset(augment, info);
-  checkOptions(`${WHERE}: augment`, augment, augmentKinds);
+  checkOptions(`${where}: augment`, augment, augmentKinds);
   const { resizedCrop, randAugment } = augment;
-  checkOptions(`${WHERE}: augment.resizedCrop`, resizedCrop, { scale: 'array', ratio: 'array' });
-  checkOptions(`${WHERE}: augment.randAugment`, randAugment, {
+  checkOptions(`${where}: augment.resizedCrop`, resizedCrop, { scale: 'array', ratio: 'array' });
+  checkOptions(`${where}: augment.randAugment`, randAugment, {
     ops: 'number',
     magnitude: 'number',
   });
@@ -175,7 +175,7 @@ function plainOptions(
 ): Pick<ResolvedTrainOptions, 'plainEpochs' | 'plainAugment'> {
   if (integer('plainEpochs', plainEpochs, { min: 0 }) > epochs) {
     throw new UsageError(
-      `${WHERE}: plainEpochs: got ${plainEpochs}, expected at most ${epochs}, the epochs of the training.`,
+      `${where}: plainEpochs: got ${plainEpochs}, expected at most ${epochs}, the epochs of the training.`,
     );
   }
   if (plainEpochs > 0) {
@@ -183,7 +183,7 @@ function plainOptions(
   }
   if (plainAugment === undefined) return {};
   throw new UsageError(
-    `${WHERE}: got plainAugment without plain epochs, expected some. Give plainEpochs, or leave it out.`,
+    `${where}: got plainAugment without plain epochs, expected some. Give plainEpochs, or leave it out.`,
   );
 }
 
@@ -196,12 +196,12 @@ function multiStepOptions(
     const given = milestones ? 'milestones' : gamma === undefined ? undefined : 'gamma';
     if (given === undefined) return {};
     throw new UsageError(
-      `${WHERE}: got ${given} with the schedule ${schedule}, expected multistep. Give schedule multistep, or leave them out.`,
+      `${where}: got ${given} with the schedule ${schedule}, expected multistep. Give schedule multistep, or leave them out.`,
     );
   }
   if (!milestones || milestones.length === 0) {
     throw new UsageError(
-      `${WHERE}: milestones: got none, expected the epochs after which the rate falls under the schedule multistep, such as 60, 90.`,
+      `${where}: milestones: got none, expected the epochs after which the rate falls under the schedule multistep, such as 60, 90.`,
     );
   }
   milestones.forEach((epoch, i) => {
@@ -209,7 +209,7 @@ function multiStepOptions(
     const before = milestones[i - 1] ?? 0;
     if (epoch <= before) {
       throw new UsageError(
-        `${WHERE}: milestones: got ${epoch} after ${before}, expected increasing epochs.`,
+        `${where}: milestones: got ${epoch} after ${before}, expected increasing epochs.`,
       );
     }
   });
@@ -217,7 +217,7 @@ function multiStepOptions(
 }
 
 /** May differ on resume: no weight and no line of the metrics depends on it. */
-const FREE: ReadonlySet<string> = new Set(['checkpointEvery']);
+const free: ReadonlySet<string> = new Set(['checkpointEvery']);
 
 /**
  * Refuses options on resume that are not those the training began with.
@@ -237,7 +237,7 @@ export function checkResumeOptions(
 ): string | undefined {
   const changes: { name: string; before: string; now: string }[] = [];
   for (const name of new Set([...Object.keys(before), ...Object.keys(now)])) {
-    if (FREE.has(name)) continue;
+    if (free.has(name)) continue;
     const a = stableJson(before[name as keyof ResolvedTrainOptions]);
     const b = stableJson(now[name as keyof ResolvedTrainOptions]);
     if (a !== b) changes.push({ name, before: a, now: b });

@@ -27,7 +27,7 @@ import {
 
 const folder = eachTestsFolder();
 
-const STEPS = 7; // in an epoch
+const steps = 7; // in an epoch
 const create = (name: string) => RunFolder.create(join(folder.path, name), toyRun);
 const options: TrainOptions = {
   ...toyOptions,
@@ -82,7 +82,7 @@ describe('plain epochs', () => {
       replayable: true,
     };
     await go(run, { hooks, control: control() });
-    expect(mixed.map((epoch) => epoch.length)).toEqual([STEPS, STEPS, STEPS, STEPS]);
+    expect(mixed.map((epoch) => epoch.length)).toEqual([steps, steps, steps, steps]);
     // Cutmix may happen to cut nothing, and partners to be of one class; not in all batches of an epoch.
     expect(mixed.map((epoch) => epoch.some(Boolean))).toEqual([true, true, false, false]);
     const lines = run.readMetrics() as EpochMetrics[];
@@ -94,7 +94,7 @@ describe('plain epochs', () => {
     const [whole, parts] = [create('whole'), create('parts')];
     await go(whole, { control: control() });
     // Before the border, on it, in the middle of a plain epoch.
-    for (const count of [10, 2 * STEPS, 2 * STEPS + 3]) {
+    for (const count of [10, 2 * steps, 2 * steps + 3]) {
       const { hooks, signal } = stopAfter(count);
       const seed = count === 10 ? 5 : 77;
       const stopped = { ...control(), signal, resume: true };
@@ -120,13 +120,13 @@ describe('plain epochs', () => {
     const [replayed, launched] = [create('replayed'), create('launched')];
     await go(replayed, { control: { deviceData: true, graphBackend: made } });
     // Three steps to warm up, at the start and at the border.
-    expect([made.captures, made.replays, made.live]).toEqual([2, 4 * STEPS - 6, 0]);
+    expect([made.captures, made.replays, made.live]).toEqual([2, 4 * steps - 6, 0]);
     const graphBackend = new FakeGraphs();
     await go(launched, { control: { deviceData: true, graphBackend, graph: false } });
     expect(outcomeWithoutGraph(replayed)).toEqual(outcomeWithoutGraph(launched));
     const run = create('copied');
     await go(run, { control: { graphBackend: copied } });
-    expect([copied.captures, copied.replays]).toEqual([1, 4 * STEPS - 3]);
+    expect([copied.captures, copied.replays]).toEqual([1, 4 * steps - 3]);
     run.release();
   });
 
@@ -150,7 +150,7 @@ describe('plain epochs', () => {
     const graphBackend = new FakeGraphs();
     const control = { deviceData: true, graphBackend };
     await go(replayed, { dataset, options: given, control });
-    expect([graphBackend.captures, graphBackend.replays]).toEqual([1, 4 * STEPS - 3]);
+    expect([graphBackend.captures, graphBackend.replays]).toEqual([1, 4 * steps - 3]);
     const [line] = replayed.readMetrics() as EpochMetrics[];
     expect(line?.data).toMatch(/^resizedCrop is cut/);
     await go(launched, { dataset, options: given, control: { ...control, graph: false } });

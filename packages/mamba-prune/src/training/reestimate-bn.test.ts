@@ -17,7 +17,7 @@ import { createModel } from '../models/registry.js';
 import { type BatchSource, toTensors } from './batches.js';
 import { evaluate, fitBatchSize, reestimateBatchNorm } from './index.js';
 import { resolveTrainOptions } from './options.js';
-import { SIDE, ToyModel, toyDataset, toyInfo } from './testing/toy.js';
+import { side, ToyModel, toyDataset, toyInfo } from './testing/toy.js';
 
 const info = { channels: 3, height: 3, width: 3 } as const;
 
@@ -42,14 +42,14 @@ class Normed extends nn.Module {
   }
 }
 
-const SIZE = 4;
+const sideLength = 4;
 
 /** `count` batches of random pixels, each with a mean of its own. */
 function source(count: number): BatchSource & { readonly pixels: Float32Array[] } {
   manualSeed(3);
   const pixels = Array.from({ length: count }, (_, i) =>
     Float32Array.from(
-      randn([SIZE * 27])
+      randn([sideLength * 27])
         .mul(1 + i)
         .add(i)
         .toNumbers(),
@@ -58,11 +58,11 @@ function source(count: number): BatchSource & { readonly pixels: Float32Array[] 
   return {
     pixels,
     batchesPerEpoch: count,
-    samplesPerEpoch: count * SIZE,
+    samplesPerEpoch: count * sideLength,
     epoch: async function* () {
       for (const [index, images] of pixels.entries()) {
         await Promise.resolve();
-        yield { images, labels: new Int32Array(SIZE), size: SIZE, index };
+        yield { images, labels: new Int32Array(sideLength), size: sideLength, index };
       }
     },
   };
@@ -121,7 +121,7 @@ describe('reestimateBatchNorm', () => {
       const model = new Normed(momentum);
       const from = source(5);
       const result = await reestimateBatchNorm(model, from, info, { batches: 3 });
-      expect(result).toEqual({ layers: 2, batches: 3, images: 3 * SIZE });
+      expect(result).toEqual({ layers: 2, batches: 3, images: 3 * sideLength });
       const wanted = from.pixels.slice(0, 3).map((pixels) => statistics(pixels));
       const { runningMean, runningVar, numBatchesTracked } = model.first;
       // float32 sums over 36 values of up to 10.
@@ -162,7 +162,7 @@ describe('reestimateBatchNorm', () => {
       onProgress: (done: number, total: number) => progress.push(`${done}/${total}`),
     };
     const result = await reestimateBatchNorm(new Normed(), source(2), info, options);
-    expect(result).toEqual({ layers: 2, batches: 2, images: 2 * SIZE });
+    expect(result).toEqual({ layers: 2, batches: 2, images: 2 * sideLength });
     expect(progress).toEqual(['1/2', '2/2']);
   });
 
@@ -208,7 +208,7 @@ const statisticsOf = (model: nn.Module): Map<string, number[]> =>
   );
 
 describe('reestimateBatchNorm of a ResNet, which computes whole blocks at once in evaluation', () => {
-  const sizes = { imageSize: SIDE, channels: 1, numClasses: 3, blocks: [1, 1], baseWidth: 4 };
+  const sizes = { imageSize: side, channels: 1, numClasses: 3, blocks: [1, 1], baseWidth: 4 };
   const small = () => createModel('resnet20', sizes);
   const batches = () => new BatchLoader(toyDataset().train, toyInfo, { batchSize: 40 });
 
@@ -319,7 +319,7 @@ describe('reestimateBatchNorm of a ResNet, which computes whole blocks at once i
 
 describe('what evaluates a model for a while', () => {
   it('leaves every part in the mode that it was in', async () => {
-    const model = createModel('resnet20', { imageSize: SIDE, channels: 1, numClasses: 3 });
+    const model = createModel('resnet20', { imageSize: side, channels: 1, numClasses: 3 });
     const modes = () => [...model.namedModules().values()].map(({ training }) => training);
     // Frozen batch normalisation in a model that trains.
     for (const part of model.namedModules().values())
@@ -330,7 +330,7 @@ describe('what evaluates a model for a while', () => {
     expect(modes()).toEqual(before);
     const candidate = { name: 'it', forward: (x: Tensor) => model.forward(x), module: model };
     const shape = {
-      inputShape: [1, SIDE, SIDE],
+      inputShape: [1, side, side],
       batches: [1],
       rounds: 1,
       warmup: 0,

@@ -36,7 +36,7 @@ afterEach(() => {
   folder.remove();
 });
 
-const STEPS = 28; // 4 epochs of 7
+const steps = 28; // 4 epochs of 7
 
 const create = (name = 'run') => RunFolder.create(join(folder.path, name), { ...toyRun, seed: 3 });
 
@@ -97,7 +97,7 @@ describe('a resumed training', () => {
         expect(info.finished).toBe(false);
       }
       const result = await go(name, { resume: true });
-      expect(result).toMatchObject({ finished: true, steps: STEPS });
+      expect(result).toMatchObject({ finished: true, steps: steps });
       expect(outcomeOf(RunFolder.open(join(folder.path, name)))).toEqual(expected);
     }
   });
@@ -162,7 +162,7 @@ describe('a resumed training', () => {
     await go('run');
     const run = RunFolder.open(join(folder.path, 'run'));
     const result = await go('run', { resume: true });
-    expect(result).toMatchObject({ finished: true, epochs: 4, steps: STEPS, weights: 'ema' });
+    expect(result).toMatchObject({ finished: true, epochs: 4, steps: steps, weights: 'ema' });
     expect(result.valAccuracy).not.toBeNull();
     expect(outcomeOf(run)).toEqual(expected);
   });

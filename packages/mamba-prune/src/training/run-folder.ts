@@ -36,7 +36,7 @@ import { RunFolderError, lockedFolder } from './errors.js';
 import { type MetricsLine, readMetricsFile } from './metrics.js';
 import type { ResolvedTrainOptions } from './types.js';
 
-const KIND = 'mamba-prune run';
+const cacheKind = 'mamba-prune run';
 
 /** What the caller knows of a run; versions, machine and time are added. Must be JSON. */
 export interface RunDescription {
@@ -55,7 +55,7 @@ export interface RunDescription {
 
 /** The content of config.json. */
 export interface RunConfig extends RunDescription, Environment {
-  readonly kind: typeof KIND;
+  readonly kind: typeof cacheKind;
   readonly format: 1;
   /** ISO 8601. */
   readonly created: string;
@@ -69,7 +69,7 @@ export interface RunConfig extends RunDescription, Environment {
 }
 
 const configSchema = z.looseObject({
-  kind: z.literal(KIND),
+  kind: z.literal(cacheKind),
   format: z.literal(1),
   command: z.string(),
   args: z.array(z.string()),
@@ -79,7 +79,7 @@ const configSchema = z.looseObject({
 });
 
 /** Everything a run may have written, config.json last: with it the folder is still a run. */
-const CONTENTS = [
+const contentsFile = [
   'metrics.jsonl',
   'checkpoints',
   'pruning.json',
@@ -98,7 +98,7 @@ export interface CreateOptions {
 /** Of a run that begins now. */
 function newConfig(description: RunDescription): RunConfig {
   return {
-    kind: KIND,
+    kind: cacheKind,
     format: 1,
     created: new Date().toISOString(),
     cwd: process.cwd(),
@@ -151,7 +151,8 @@ export class RunFolder {
     try {
       return guarded(folder, () => {
         RunFolder.checkNew(folder, options);
-        for (const name of CONTENTS) rmSync(join(folder, name), { recursive: true, force: true });
+        for (const name of contentsFile)
+          rmSync(join(folder, name), { recursive: true, force: true });
         mkdirSync(join(folder, 'checkpoints'));
         const config = newConfig(description);
         const run = new RunFolder(folder, config, lock);
@@ -363,7 +364,7 @@ function isRunConfig(folder: string): boolean {
   try {
     const config: unknown = JSON.parse(readConfigText(join(folder, 'config.json')));
     return (
-      typeof config === 'object' && config !== null && 'kind' in config && config.kind === KIND
+      typeof config === 'object' && config !== null && 'kind' in config && config.kind === cacheKind
     );
   } catch {
     return false;

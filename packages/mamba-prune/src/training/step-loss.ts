@@ -4,14 +4,14 @@ import { classificationLoss, distilledLoss } from './losses.js';
 import type { ResolvedTrainOptions, StepContext, TrainHooks } from './types.js';
 
 /** Name of the gradients' norm among the terms. */
-export const GRAD_NORM = 'gradNorm';
+export const gradNormTerm = 'gradNorm';
 
 /** What is summed over an epoch besides loss and right answers. */
 export function termNames(hooks: TrainHooks, options: ResolvedTrainOptions): string[] {
   const extra = (hooks.extraLosses ?? []).map(({ name }) => name);
   return [
     ...(extra.length > 0 ? ['task', ...extra] : []),
-    ...(options.clipGradNorm === null ? [] : [GRAD_NORM]),
+    ...(options.clipGradNorm === null ? [] : [gradNormTerm]),
   ];
 }
 

@@ -7,7 +7,7 @@ import { UsageError } from '../errors.js';
 import { deviceOf } from './evaluate.js';
 import type { Distillation, Trainable } from './types.js';
 
-const WHERE = 'distillation';
+const where = 'distillation';
 
 const words = {
   weight: { expected: "the teacher's share of the loss, from 0 to 1" },
@@ -32,25 +32,25 @@ export function checkTeacher(
   student: Trainable,
   info: Pick<DatasetInfo, 'name' | 'channels' | 'height' | 'width' | 'classes'>,
 ): void {
-  requireOptions(WHERE, how, distillationKinds);
+  requireOptions(where, how, distillationKinds);
   const { weight, temperature = 1 } = how;
-  const { number } = checksOf(WHERE);
+  const { number } = checksOf(where);
   number('weight', weight, { min: 0, max: 1 }, words.weight);
   number('temperature', temperature, { above: 0 }, words.temperature);
   // Only TypeScript keeps a caller from leaving it out.
   const teacher = how.teacher as Trainable | undefined;
   if (!teacher) {
-    throw new UsageError(`${WHERE}: got no teacher, expected a model. Load the dense one.`);
+    throw new UsageError(`${where}: got no teacher, expected a model. Load the dense one.`);
   }
   if (teacher === student) {
     throw new UsageError(
-      `${WHERE}: got the trained model itself as the teacher, expected another. Load it a second time.`,
+      `${where}: got the trained model itself as the teacher, expected another. Load it a second time.`,
     );
   }
   const device = deviceOf(student);
   if (deviceOf(teacher) !== device) {
     throw new UsageError(
-      `${WHERE}: got a teacher on ${deviceOf(teacher)}, expected it on ${device}, where the trained model is. Move it.`,
+      `${where}: got a teacher on ${deviceOf(teacher)}, expected it on ${device}, where the trained model is. Move it.`,
     );
   }
   teacher.eval();
@@ -64,14 +64,14 @@ export function checkTeacher(
     );
   } catch (error) {
     throw new UsageError(
-      `${WHERE}: the teacher does not take the images of ${info.name} (${size}): ${(error as Error).message}`,
+      `${where}: the teacher does not take the images of ${info.name} (${size}): ${(error as Error).message}`,
       { cause: error },
     );
   }
   const classes = info.classes.length;
   if (shape.length !== 2 || shape[1] !== classes) {
     throw new UsageError(
-      `${WHERE}: the teacher gives logits of shape [${shape.join(', ')}] for one image, expected [1, ${classes}], ` +
+      `${where}: the teacher gives logits of shape [${shape.join(', ')}] for one image, expected [1, ${classes}], ` +
         `one per class of ${info.name}. Use a teacher that was trained on it.`,
     );
   }

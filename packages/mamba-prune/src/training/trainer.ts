@@ -20,7 +20,7 @@ import type { RunFolder } from './run-folder.js';
 import { RateMeter } from './running.js';
 import { saveCheckpoint, saveModelFile } from './saving.js';
 import { Session } from './session.js';
-import { GRAD_NORM } from './step-loss.js';
+import { gradNormTerm } from './step-loss.js';
 import { checkTeacher } from './teacher.js';
 import { makeStep, type TrainStep } from './train-step.js';
 import type {
@@ -238,7 +238,7 @@ class Trainer {
     const means = sums.means();
     if (!Number.isFinite(means.loss)) session.fail('loss', means.loss);
     session.checkFinite(session.model.stateDict());
-    const { [GRAD_NORM]: gradNorm, ...terms } = means.terms;
+    const { [gradNormTerm]: gradNorm, ...terms } = means.terms;
     const epoch = session.epoch + 1;
     const metrics: EpochMetrics = {
       ...hooks.epochMetrics?.(epoch, session.options.epochs),

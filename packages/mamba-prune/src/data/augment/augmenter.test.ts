@@ -8,7 +8,7 @@ import {
   type AugmentOptions,
   resolveAugment,
 } from './options.js';
-import { applyOp, RAND_AUGMENT_OPS } from './rand-augment.js';
+import { applyOp, randAugmentOps } from './rand-augment.js';
 import { imageShape } from './shape.js';
 
 const info = (channels: 1 | 3, side = 16) => ({
@@ -66,7 +66,7 @@ describe.each([1, 3] as const)('Augmenter, %i channels', (channels) => {
 
   it('applies every RandAugment operation within the image', () => {
     const shape = imageShape(info(channels));
-    for (const op of RAND_AUGMENT_OPS) {
+    for (const op of randAugmentOps) {
       for (const sign of [1, -1]) {
         const canvas = {
           image: picture(channels),
@@ -87,7 +87,7 @@ describe('a strength of zero', () => {
   it('leaves all operations without effect but those that have no strength', () => {
     const shape = imageShape(info(3));
     const unsteered = ['invert', 'autocontrast', 'equalize'];
-    for (const op of RAND_AUGMENT_OPS.filter((name) => !unsteered.includes(name))) {
+    for (const op of randAugmentOps.filter((name) => !unsteered.includes(name))) {
       const canvas = { image: picture(3), spare: new Uint8Array(picture(3).length) };
       applyOp(canvas, shape, op, 0, 1, 'bilinear');
       expect(canvas.image, op).toEqual(picture(3));

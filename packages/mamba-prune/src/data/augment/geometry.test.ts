@@ -4,7 +4,7 @@ import { resizeBox, rotate, shear, translate, warpAffine } from './geometry.js';
 import { type ImageShape, imageShape } from './shape.js';
 
 const three: ImageShape = { channels: 1, height: 3, width: 3, fill: Uint8Array.of(99) };
-const NINE = Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8, 9);
+const nine = Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8, 9);
 const drawn = (run: (out: Uint8Array) => void, size = 9): number[] => {
   const out = new Uint8Array(size);
   run(out);
@@ -15,23 +15,23 @@ describe('shiftImage', () => {
   it('moves the picture and fills with the mean colour', () => {
     expect(
       drawn((out) => {
-        shiftImage(NINE, out, three, 1, 0);
+        shiftImage(nine, out, three, 1, 0);
       }),
     ).toEqual([2, 3, 99, 5, 6, 99, 8, 9, 99]);
     expect(
       drawn((out) => {
-        shiftImage(NINE, out, three, -2, -1);
+        shiftImage(nine, out, three, -2, -1);
       }),
     ).toEqual([99, 99, 99, 99, 99, 1, 99, 99, 4]);
     expect(
       drawn((out) => {
-        shiftImage(NINE, out, three, 0, 0);
+        shiftImage(nine, out, three, 0, 0);
       }),
-    ).toEqual([...NINE]);
+    ).toEqual([...nine]);
     for (const far of [3, -3, 5, -5]) {
       expect(
         drawn((out) => {
-          shiftImage(NINE, out, three, far, 0);
+          shiftImage(nine, out, three, far, 0);
         }),
       ).toEqual(new Array(9).fill(99));
     }
@@ -49,7 +49,7 @@ describe('flipHorizontally', () => {
 describe('cutout', () => {
   it('fills a square, cut off at the border', () => {
     const cut = (x: number, y: number, side: number) => {
-      const image = NINE.slice();
+      const image = nine.slice();
       cutout(image, three, x, y, side);
       return [...image];
     };
@@ -64,15 +64,15 @@ describe.each(['bilinear', 'nearest'] as const)('affine maps, %s', (sampling) =>
   it('turn by quarter turns exactly, counter-clockwise', () => {
     expect(
       drawn((out) => {
-        rotate(NINE, out, three, sampling, 0);
+        rotate(nine, out, three, sampling, 0);
       }),
-    ).toEqual([...NINE]);
+    ).toEqual([...nine]);
     const quarter = drawn((out) => {
-      rotate(NINE, out, three, sampling, 90);
+      rotate(nine, out, three, sampling, 90);
     });
     expect(quarter).toEqual([3, 6, 9, 2, 5, 8, 1, 4, 7]);
     const half = drawn((out) => {
-      rotate(NINE, out, three, sampling, 180);
+      rotate(nine, out, three, sampling, 180);
     });
     expect(half).toEqual([9, 8, 7, 6, 5, 4, 3, 2, 1]);
   });
@@ -80,12 +80,12 @@ describe.each(['bilinear', 'nearest'] as const)('affine maps, %s', (sampling) =>
   it('shear around the centre', () => {
     expect(
       drawn((out) => {
-        shear(NINE, out, three, sampling, 1, 0);
+        shear(nine, out, three, sampling, 1, 0);
       }),
     ).toEqual([99, 1, 2, 4, 5, 6, 8, 9, 99]);
     expect(
       drawn((out) => {
-        shear(NINE, out, three, sampling, 0, 1);
+        shear(nine, out, three, sampling, 0, 1);
       }),
     ).toEqual([99, 2, 6, 1, 5, 9, 4, 8, 99]);
   });
@@ -93,12 +93,12 @@ describe.each(['bilinear', 'nearest'] as const)('affine maps, %s', (sampling) =>
   it('translate and fill', () => {
     expect(
       drawn((out) => {
-        translate(NINE, out, three, sampling, 0, 1);
+        translate(nine, out, three, sampling, 0, 1);
       }),
     ).toEqual([4, 5, 6, 7, 8, 9, 99, 99, 99]);
     expect(
       drawn((out) => {
-        translate(NINE, out, three, sampling, -9, 0);
+        translate(nine, out, three, sampling, -9, 0);
       }),
     ).toEqual(new Array(9).fill(99));
   });
@@ -125,9 +125,9 @@ describe('resizeBox', () => {
     const whole = { left: 0, top: 0, width: 3, height: 3 };
     expect(
       drawn((out) => {
-        resizeBox(NINE, out, three, whole);
+        resizeBox(nine, out, three, whole);
       }),
-    ).toEqual([...NINE]);
+    ).toEqual([...nine]);
   });
 
   it('enlarges a part without looking beyond it', () => {

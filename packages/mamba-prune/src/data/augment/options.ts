@@ -85,7 +85,7 @@ function checkPair(name: string, [low, high]: readonly [number, number], most: n
   );
 }
 
-const PRESETS = {
+const presets = {
   /** Pixels as they are. */
   none: () => ({}),
   /** Pad by an eighth and crop, flip: the usual recipe for CIFAR. */
@@ -103,10 +103,10 @@ const PRESETS = {
   imagenet: () => ({ resizedCrop: {}, flip: true }),
 } satisfies Record<string, (side: number) => AugmentOptions>;
 
-export type AugmentPreset = keyof typeof PRESETS;
+export type AugmentPreset = keyof typeof presets;
 
 export function augmentPresetNames(): AugmentPreset[] {
-  return Object.keys(PRESETS) as AugmentPreset[];
+  return Object.keys(presets) as AugmentPreset[];
 }
 
 /**
@@ -126,5 +126,5 @@ export function augmentPreset(
         (meant ? ` Did you mean "${meant}"?` : ''),
     );
   }
-  return PRESETS[known](Math.min(size.height, size.width));
+  return presets[known](Math.min(size.height, size.width));
 }

@@ -9,7 +9,7 @@ import { rotate, shear, translate, type Sampling } from './geometry.js';
 import type { ImageShape } from './shape.js';
 
 /** In drawing order: inserting one changes which image gets what, so append only. */
-export const RAND_AUGMENT_OPS = [
+export const randAugmentOps = [
   'identity',
   'autocontrast',
   'equalize',
@@ -26,7 +26,7 @@ export const RAND_AUGMENT_OPS = [
   'translateY',
   'colour', // last: images of one channel draw from the list without it
 ] as const;
-export type RandAugmentOp = (typeof RAND_AUGMENT_OPS)[number];
+export type RandAugmentOp = (typeof randAugmentOps)[number];
 
 /** Two buffers that take turns; `image` holds the current picture. */
 export interface Canvas {
@@ -49,9 +49,9 @@ export function randAugment(
   magnitude: number,
   sampling: Sampling,
 ): void {
-  const choices = RAND_AUGMENT_OPS.length - (shape.channels < 3 ? 1 : 0);
+  const choices = randAugmentOps.length - (shape.channels < 3 ? 1 : 0);
   for (let i = 0; i < ops; i++) {
-    const op = RAND_AUGMENT_OPS[random.below(choices)] as RandAugmentOp;
+    const op = randAugmentOps[random.below(choices)] as RandAugmentOp;
     const sign = random.below(2) === 0 ? 1 : -1; // always drawn: the stream stays in step
     applyOp(canvas, shape, op, magnitude / 10, sign, sampling);
   }

@@ -4,7 +4,7 @@ import type { DatasetRecipe } from '../dataset-recipe.js';
 import type { BuiltInDataset } from '../definition.js';
 import { smallPictures } from './recipes.js';
 
-export const CIFAR10: CifarSpec = {
+export const cifar10Spec: CifarSpec = {
   name: 'cifar10',
   title: 'CIFAR-10',
   folder: 'cifar-10-batches-bin',
@@ -82,13 +82,14 @@ const recipe: DatasetRecipe = {
 };
 
 export const cifar10: BuiltInDataset = {
-  name: CIFAR10.name,
+  name: cifar10Spec.name,
   description: '60,000 images of 32 px, 10 classes',
   recipe,
   download: {
     from: 'its official address',
-    get: async (dir, options) => (await import('../get-cifar.js')).getCifar(CIFAR10, dir, options),
+    get: async (dir, options) =>
+      (await import('../get-cifar.js')).getCifar(cifar10Spec, dir, options),
   },
-  open: async (options) => (await import('../cifar.js')).openCifar(CIFAR10, options),
-  verify: async (options) => (await import('../cifar.js')).verifyCifar(CIFAR10, options),
+  open: async (options) => (await import('../cifar.js')).openCifar(cifar10Spec, options),
+  verify: async (options) => (await import('../cifar.js')).verifyCifar(cifar10Spec, options),
 };

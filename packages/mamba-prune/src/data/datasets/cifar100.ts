@@ -3,7 +3,7 @@ import type { CifarSpec } from '../cifar-spec.js';
 import type { BuiltInDataset } from '../definition.js';
 import { smallPictures } from './recipes.js';
 
-export const CIFAR100: CifarSpec = {
+export const cifar100Spec: CifarSpec = {
   name: 'cifar100',
   title: 'CIFAR-100',
   folder: 'cifar-100-binary',
@@ -41,13 +41,14 @@ export const CIFAR100: CifarSpec = {
 };
 
 export const cifar100: BuiltInDataset = {
-  name: CIFAR100.name,
+  name: cifar100Spec.name,
   description: '60,000 images of 32 px, 100 classes',
   recipe: smallPictures,
   download: {
     from: 'its official address',
-    get: async (dir, options) => (await import('../get-cifar.js')).getCifar(CIFAR100, dir, options),
+    get: async (dir, options) =>
+      (await import('../get-cifar.js')).getCifar(cifar100Spec, dir, options),
   },
-  open: async (options) => (await import('../cifar.js')).openCifar(CIFAR100, options),
-  verify: async (options) => (await import('../cifar.js')).verifyCifar(CIFAR100, options),
+  open: async (options) => (await import('../cifar.js')).openCifar(cifar100Spec, options),
+  verify: async (options) => (await import('../cifar.js')).verifyCifar(cifar100Spec, options),
 };

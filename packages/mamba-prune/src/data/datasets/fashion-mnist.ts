@@ -3,7 +3,7 @@ import type { BuiltInDataset } from '../definition.js';
 import type { IdxSpec } from '../idx-dataset.js';
 import { greyPictures } from './recipes.js';
 
-export const FASHION_MNIST: IdxSpec = {
+export const fashionMnistSpec: IdxSpec = {
   name: 'fashion-mnist',
   classes: [
     'T-shirt/top',
@@ -25,7 +25,7 @@ export const FASHION_MNIST: IdxSpec = {
 };
 
 export const fashionMnist: BuiltInDataset = {
-  name: FASHION_MNIST.name,
+  name: fashionMnistSpec.name,
   description: '70,000 grey images of 28 px, 10 classes',
   // It may be in one: see fashion-mnist.ts for where it is looked for.
   needsFolder: false,

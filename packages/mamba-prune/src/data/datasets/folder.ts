@@ -3,14 +3,15 @@ import type { BuiltInDataset } from '../definition.js';
 import type { FolderSpec } from '../image-folder.js';
 import { ownImages } from './recipes.js';
 
-export const FOLDER: FolderSpec = { name: 'folder', imageSize: 224, saysWhatIsNotRead: true };
+export const folderSpec: FolderSpec = { name: 'folder', imageSize: 224, saysWhatIsNotRead: true };
 
 export const folder: BuiltInDataset = {
-  name: FOLDER.name,
+  name: folderSpec.name,
   description: 'your own train/class/* and val/class/*',
   anySize: true,
   recipe: ownImages,
-  open: async (options) => (await import('../image-folder.js')).openImageFolder(FOLDER, options),
+  open: async (options) =>
+    (await import('../image-folder.js')).openImageFolder(folderSpec, options),
   verify: async (options) =>
-    (await import('../image-folder.js')).verifyImageFolder(FOLDER, options),
+    (await import('../image-folder.js')).verifyImageFolder(folderSpec, options),
 };

@@ -2,10 +2,10 @@
 import type { BuiltInDataset } from '../definition.js';
 import type { FolderSpec } from '../image-folder.js';
 
-export const IMAGENET: FolderSpec = { name: 'imagenet', imageSize: 224 };
+export const imagenetSpec: FolderSpec = { name: 'imagenet', imageSize: 224 };
 
 export const imagenet: BuiltInDataset = {
-  name: IMAGENET.name,
+  name: imagenetSpec.name,
   description: 'train/class/*.jpg and val/class/*.jpg',
   anySize: true,
   // Steps are many, so batches are larger and epochs fewer.
@@ -19,7 +19,8 @@ export const imagenet: BuiltInDataset = {
     augment: { fast: 'imagenet', standard: 'imagenet', best: 'imagenet' },
     usualAugment: 'imagenet',
   },
-  open: async (options) => (await import('../image-folder.js')).openImageFolder(IMAGENET, options),
+  open: async (options) =>
+    (await import('../image-folder.js')).openImageFolder(imagenetSpec, options),
   verify: async (options) =>
-    (await import('../image-folder.js')).verifyImageFolder(IMAGENET, options),
+    (await import('../image-folder.js')).verifyImageFolder(imagenetSpec, options),
 };

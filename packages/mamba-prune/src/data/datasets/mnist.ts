@@ -3,7 +3,7 @@ import type { BuiltInDataset } from '../definition.js';
 import type { IdxSpec } from '../idx-dataset.js';
 import { greyPictures } from './recipes.js';
 
-export const MNIST: IdxSpec = {
+export const mnistSpec: IdxSpec = {
   name: 'mnist',
   classes: ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'],
   folders: ['MNIST/raw', 'raw', 'mnist', 'MNIST', 'data/mnist'],
@@ -14,13 +14,13 @@ export const MNIST: IdxSpec = {
 };
 
 export const mnist: BuiltInDataset = {
-  name: MNIST.name,
+  name: mnistSpec.name,
   description: '70,000 grey images of 28 px, 10 digits',
   recipe: {
     ...greyPictures,
     // Digits in a mirror are none, and all that augments here mirrors.
     augment: { fast: 'none', standard: 'none', best: 'none' },
   },
-  open: async (options) => (await import('../idx-dataset.js')).openIdx(MNIST, options),
-  verify: async (options) => (await import('../idx-dataset.js')).verifyIdx(MNIST, options),
+  open: async (options) => (await import('../idx-dataset.js')).openIdx(mnistSpec, options),
+  verify: async (options) => (await import('../idx-dataset.js')).verifyIdx(mnistSpec, options),
 };

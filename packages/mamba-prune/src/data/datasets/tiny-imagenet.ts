@@ -3,10 +3,10 @@ import type { BuiltInDataset } from '../definition.js';
 import type { FolderSpec } from '../image-folder.js';
 import { smallPictures } from './recipes.js';
 
-export const TINY_IMAGENET: FolderSpec = { name: 'tiny-imagenet', imageSize: 64 };
+export const tinyImagenetSpec: FolderSpec = { name: 'tiny-imagenet', imageSize: 64 };
 
 export const tinyImagenet: BuiltInDataset = {
-  name: TINY_IMAGENET.name,
+  name: tinyImagenetSpec.name,
   description: '110,000 images of 64 px, 200 classes',
   anySize: true,
   // The pictures have the size of the model: nothing is cut off.
@@ -19,7 +19,7 @@ export const tinyImagenet: BuiltInDataset = {
     },
   },
   open: async (options) =>
-    (await import('../image-folder.js')).openImageFolder(TINY_IMAGENET, options),
+    (await import('../image-folder.js')).openImageFolder(tinyImagenetSpec, options),
   verify: async (options) =>
-    (await import('../image-folder.js')).verifyImageFolder(TINY_IMAGENET, options),
+    (await import('../image-folder.js')).verifyImageFolder(tinyImagenetSpec, options),
 };

@@ -9,7 +9,7 @@ import {
 import { describe, expect, it } from 'vitest';
 import type { AugmentOptions } from '../augment/options.js';
 import { augmentPreset } from '../augment/options.js';
-import { RAND_AUGMENT_OPS } from '../augment/rand-augment.js';
+import { randAugmentOps } from '../augment/rand-augment.js';
 import { MemorySplit } from '../memory-split.js';
 import { Stage } from '../random.js';
 import { PhiloxRandom, philox } from './testing/philox.js';
@@ -181,12 +181,12 @@ describe('augment_batch', () => {
     const random = new PhiloxRandom();
     const worst = new Map<string, number>();
     for (const i of indices) {
-      const drawn = random.seed(5, Stage.randAugment, 1, i).below(RAND_AUGMENT_OPS.length);
-      const op = RAND_AUGMENT_OPS[drawn] as string;
+      const drawn = random.seed(5, Stage.randAugment, 1, i).below(randAugmentOps.length);
+      const op = randAugmentOps[drawn] as string;
       const most = Math.max(...off.slice(i * 192, (i + 1) * 192));
       worst.set(op, Math.max(worst.get(op) ?? 0, most));
     }
-    expect([...worst.keys()].sort()).toEqual([...RAND_AUGMENT_OPS].sort());
+    expect([...worst.keys()].sort()).toEqual([...randAugmentOps].sort());
     // One level, should the compiler contract; see expectSame.
     for (const [op, most] of worst) expect([op, most < 1.01]).toEqual([op, true]);
     expectSame(many, got, want);

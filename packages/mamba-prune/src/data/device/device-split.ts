@@ -18,7 +18,7 @@ export interface UploadOptions {
   signal?: AbortSignal;
 }
 
-const MIB = 2 ** 20;
+const bytesPerMib = 2 ** 20;
 
 /** Bytes that a split takes on a device: pixels as uint8, labels and the order of an epoch as int64. */
 export function deviceBytes(count: number, { channels, height, width }: Shape): number {
@@ -53,7 +53,7 @@ export function whyNotOnDevice(
 }
 
 function mib(bytes: number): string {
-  return (bytes / MIB).toFixed(bytes < 100 * MIB ? 1 : 0);
+  return (bytes / bytesPerMib).toFixed(bytes < 100 * bytesPerMib ? 1 : 0);
 }
 
 /** A whole split in device memory, as uint8. Any number of `DeviceBatches` can share one. */
@@ -88,7 +88,7 @@ export class DeviceSplit {
     info: DatasetInfo,
     options: UploadOptions,
   ): Promise<DeviceSplit> {
-    const { device, budgetBytes, chunkBytes = 64 * MIB, onProgress, signal } = options;
+    const { device, budgetBytes, chunkBytes = 64 * bytesPerMib, onProgress, signal } = options;
     const { length } = split;
     if (length === 0) {
       throw new DataError('DeviceSplit: got an empty split, expected at least 1 image.');

@@ -12,10 +12,10 @@ import type { SelectiveSsm } from './ssm.js';
 import type { Mlp } from '../layers/mlp.js';
 
 /** Elements of 16 bits in 16 bytes. */
-const ALIGNMENT = 8;
+const alignment = 8;
 
 function padded(size: number): number {
-  return Math.ceil(size / ALIGNMENT) * ALIGNMENT;
+  return Math.ceil(size / alignment) * alignment;
 }
 
 /** Copies of one block's weights; those of the last refresh (`WeightCopies`, or `refresh` here). */

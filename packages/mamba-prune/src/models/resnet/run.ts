@@ -114,9 +114,9 @@ class FusedConvolutions {
  * Squares of an image or batch from which on a form is faster than the one before it: with fewer, reading its larger
  * weights takes longer than its multiplications save. Weights that stay in the second-level cache need fewer.
  */
-const LEAST_SQUARES = { 2: 8, 4: 12 };
-const LEAST_SQUARES_NEAR = 4;
-const NEAR_WEIGHTS = 64 * 64;
+const leastSquares = { 2: 8, 4: 12 };
+const leastSquaresNear = 4;
+const nearWeights = 64 * 64;
 
 /** For a 3x3 convolution at stride 1. */
 function formFor(
@@ -126,9 +126,9 @@ function formFor(
   width: number,
 ): kernels.ConvolutionForm {
   const squares = (side: number) => batch * Math.ceil(height / side) * Math.ceil(width / side);
-  const isNear = inChannels * outChannels <= NEAR_WEIGHTS;
-  if (squares(4) >= (isNear ? LEAST_SQUARES_NEAR : LEAST_SQUARES[4])) return 4;
-  return squares(2) >= LEAST_SQUARES[2] ? 2 : 0;
+  const isNear = inChannels * outChannels <= nearWeights;
+  if (squares(4) >= (isNear ? leastSquaresNear : leastSquares[4])) return 4;
+  return squares(2) >= leastSquares[2] ? 2 : 0;
 }
 
 /** Weights and bias of the convolution and its BatchNorm together, in float64. */

@@ -124,7 +124,7 @@ function largestDifference(a: readonly number[][], b: readonly number[][]): numb
 // Sums over a batch are added in another order: float32 roundings of weights and gradients, which are
 // below 1, of 6e-8 each. 21 steps bring 5e-8; a wrong share of a batch would move weights by about the
 // learning rate, 0.01.
-const TOLERANCE = 1e-6;
+const tolerance = 1e-6;
 
 describe('workers that train together', () => {
   it('end with the weights of one process with the same batches, and rank 0 alone writes', async () => {
@@ -133,7 +133,7 @@ describe('workers that train together', () => {
     for (const { code, result } of ends) {
       expect(result.message).toBeUndefined();
       expect(code).toBe(0);
-      expect(largestDifference(result.weights, alone)).toBeLessThan(TOLERANCE);
+      expect(largestDifference(result.weights, alone)).toBeLessThan(tolerance);
     }
     expect(ends[1]?.result.weights).toEqual(ends[0]?.result.weights);
     const [one, two] = ['one', 'two'].map((name) => RunFolder.open(join(folder.path, name)));
@@ -156,7 +156,7 @@ describe('workers that train together', () => {
       expect(result.message).toBeUndefined();
       expect(code).toBe(0);
       expect(result).toMatchObject({ finished: true, steps: 21 });
-      expect(largestDifference(result.weights, alone)).toBeLessThan(TOLERANCE);
+      expect(largestDifference(result.weights, alone)).toBeLessThan(tolerance);
       expect(result.weights).toEqual(ends[0]?.result.weights);
     }
     const lines = RunFolder.open(join(folder.path, 'parts-two')).readMetrics();
@@ -171,7 +171,7 @@ describe('workers that train together', () => {
     const alone = await trainAlone(join(folder.path, 'odd-one'));
     const ends = await trainTogether(join(folder.path, 'odd-three'), 3);
     for (const { result } of ends) {
-      expect(largestDifference(result.weights, alone)).toBeLessThan(TOLERANCE);
+      expect(largestDifference(result.weights, alone)).toBeLessThan(tolerance);
     }
   });
 
@@ -188,7 +188,7 @@ describe('workers that train together', () => {
     const ends = await trainTogether(paths[1], 3, given, { onDevice: true });
     for (const { result } of ends) {
       expect(result.message).toBeUndefined();
-      expect(largestDifference(result.weights, alone)).toBeLessThan(TOLERANCE);
+      expect(largestDifference(result.weights, alone)).toBeLessThan(tolerance);
       expect(result.weights).toEqual(ends[0]?.result.weights);
     }
     const [one, three] = paths.map((path) => RunFolder.open(path).readMetrics().at(-1));
@@ -205,7 +205,7 @@ describe('workers that train together', () => {
     const path = join(folder.path, 'sent-three');
     for (const { result } of await trainTogether(path, 3, options, { onDevice: 'steps' })) {
       expect(result.message).toBeUndefined();
-      expect(largestDifference(result.weights, alone)).toBeLessThan(TOLERANCE);
+      expect(largestDifference(result.weights, alone)).toBeLessThan(tolerance);
       expect(result.graphs).toEqual([1, 18, 0]);
     }
     expect(RunFolder.open(path).readMetrics().at(-1)).toMatchObject({ graph: 'replayed' });
@@ -219,7 +219,7 @@ describe('workers that train together', () => {
     const reason = 'the capture failed: no room for it (rank 1)';
     for (const { result } of ends) {
       expect(result.message).toBeUndefined();
-      expect(largestDifference(result.weights, alone)).toBeLessThan(TOLERANCE);
+      expect(largestDifference(result.weights, alone)).toBeLessThan(tolerance);
       expect(result.notes).toEqual([`Training on cpu step by step: ${reason}.`]);
     }
     expect(ends.map(({ result }) => result.graphs)).toEqual([
@@ -284,7 +284,7 @@ describe('workers that train together', () => {
     const alone = await trainAlone(join(folder.path, 'reference'));
     const fewer = join(folder.path, 'fewer');
     await trainTogether(fewer, 2, options, { rank: 0, steps: 9, does: 'stop' });
-    expect(largestDifference(await trainAlone(fewer, true), alone)).toBeLessThan(TOLERANCE);
+    expect(largestDifference(await trainAlone(fewer, true), alone)).toBeLessThan(tolerance);
     const more = join(folder.path, 'more');
     const model = new ToyModel(5, 16, 3, 0);
     const run = RunFolder.create(more, toyRun);
@@ -298,7 +298,7 @@ describe('workers that train together', () => {
     await train(model, toyDataset(), options, run, hooks, { signal: stop.signal });
     run.release();
     const [{ result } = { result: { weights: [] } }] = await trainTogether(more, 2);
-    expect(largestDifference(result.weights, alone)).toBeLessThan(TOLERANCE);
+    expect(largestDifference(result.weights, alone)).toBeLessThan(tolerance);
   });
 
   it.each([

@@ -9,15 +9,15 @@ import { Random, Stage } from '../../data/random.js';
 import { readCheckpoint } from '../checkpoint.js';
 import type { MetricsLine, RunDescription, RunFolder, TrainHooks, TrainOptions } from '../index.js';
 
-export const SIDE = 6;
-const CLASSES = ['left', 'middle', 'right'];
+export const side = 6;
+const toyClasses = ['left', 'middle', 'right'];
 
 export const toyInfo: DatasetInfo = {
   name: 'bars',
-  classes: CLASSES,
+  classes: toyClasses,
   channels: 1,
-  height: SIDE,
-  width: SIDE,
+  height: side,
+  width: side,
   mean: [0.5],
   std: [0.25],
 };
@@ -29,11 +29,11 @@ export function toyDataset(train = 120, test = 60, seed = 1): Dataset {
 
 function toySplit(count: number, seed: number): MemorySplit {
   const random = new Random().seed(seed, Stage.split);
-  const plane = SIDE * SIDE;
+  const plane = side * side;
   const images = new Uint8Array(count * plane);
-  const labels = Uint8Array.from({ length: count }, (_, i) => i % CLASSES.length);
+  const labels = Uint8Array.from({ length: count }, (_, i) => i % toyClasses.length);
   for (let i = 0; i < images.length; i++) {
-    const column = i % SIDE;
+    const column = i % side;
     const bright = Math.floor(column / 2) === labels[Math.floor(i / plane)];
     images[i] = Math.floor(random.between(0, 150) + (bright ? 100 : 0));
   }
@@ -44,13 +44,13 @@ function toySplit(count: number, seed: number): MemorySplit {
 export class ToyModel extends nn.Module {
   readonly #body: nn.Sequential;
 
-  constructor(seed = 5, hidden = 16, classes = CLASSES.length, dropout = 0.2) {
+  constructor(seed = 5, hidden = 16, classes = toyClasses.length, dropout = 0.2) {
     super();
     manualSeed(seed);
     this.#body = this.child(
       'body',
       new nn.Sequential(
-        new nn.Linear(SIDE * SIDE, hidden),
+        new nn.Linear(side * side, hidden),
         new nn.ReLU(),
         new nn.Dropout(dropout),
         new nn.Linear(hidden, classes),

@@ -32,7 +32,7 @@ export function studentInside(t: number, degrees: number): number {
 }
 
 /** From here down 1 - inside would lose more than the last digit of a probability, and far out all of it. */
-const FAR_OUT = 0.1;
+const farOut = 0.1;
 
 /**
  * P(|T| > t), the two-sided p of a t: what `studentInside` leaves of 1, but exact to rounding however little that is.
@@ -45,7 +45,7 @@ const FAR_OUT = 0.1;
  */
 export function studentOutside(t: number, degrees: number): number {
   const near = 1 - studentInside(Math.abs(t), degrees);
-  if (near > FAR_OUT || Number.isNaN(near)) return near;
+  if (near > farOut || Number.isNaN(near)) return near;
   if (!Number.isFinite(t)) return 0;
   const a = degrees / 2;
   // No square of t, which may overflow.

@@ -1,6 +1,6 @@
 import { Random, type Stage } from '../../random.js';
 
-const WORD = 0xffffffffn;
+const word = 0xffffffffn;
 
 /** Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"), in BigInt. */
 export function philox(counter: readonly number[], key: readonly number[]): number[] {
@@ -9,9 +9,9 @@ export function philox(counter: readonly number[], key: readonly number[]): numb
   for (let round = 0; round < 10; round++) {
     const left = 0xd2511f53n * a;
     const right = 0xcd9e8d57n * c;
-    [a, b, c, d] = [(right >> 32n) ^ b ^ k0, right & WORD, (left >> 32n) ^ d ^ k1, left & WORD];
-    k0 = (k0 + 0x9e3779b9n) & WORD;
-    k1 = (k1 + 0xbb67ae85n) & WORD;
+    [a, b, c, d] = [(right >> 32n) ^ b ^ k0, right & word, (left >> 32n) ^ d ^ k1, left & word];
+    k0 = (k0 + 0x9e3779b9n) & word;
+    k1 = (k1 + 0xbb67ae85n) & word;
   }
   return [a, b, c, d].map(Number);
 }
