@@ -32,8 +32,11 @@ class MlpMixer extends nn.Module implements ImageModel {
   readonly #norm: nn.LayerNorm;
   readonly #head: nn.Linear;
 
-  constructor(readonly config: Config) {
+  readonly config: Config;
+
+  constructor(config: Config) {
     super();
+    this.config = config;
     const { channels, dModel, patchSize: stride, numClasses } = config;
     this.#embed = this.child('embed', new nn.Conv2d(channels, dModel, stride, { stride }));
     this.#mlps = mlpsOf(config).map((facts) => {

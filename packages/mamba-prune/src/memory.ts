@@ -4,13 +4,13 @@
 export class OutOfMemoryError extends Error {
   override readonly name = 'OutOfMemoryError';
 
-  constructor(
-    message: string,
-    readonly batchSize: number,
-    readonly device: string,
-    options?: ErrorOptions,
-  ) {
+  readonly batchSize: number;
+  readonly device: string;
+
+  constructor(message: string, batchSize: number, device: string, options?: ErrorOptions) {
     super(message, options);
+    this.batchSize = batchSize;
+    this.device = device;
   }
 }
 

@@ -109,8 +109,18 @@ export function App({ data, live, models }: AppProps) {
   const focus = data.runs.find(({ id }) => id === focusId) ?? mostTelling(data.runs);
   const colourOf = useMemo(() => runColours(data.runs), [data.runs]);
   const state: PageState = {
-    ...{ data, models, language, t, theme, focus, colourOf, setFocus },
-    ...{ hidden, setHidden, query, setQuery },
+    data,
+    models,
+    language,
+    t,
+    theme,
+    focus,
+    colourOf,
+    setFocus,
+    hidden,
+    setHidden,
+    query,
+    setQuery,
   };
   const shown = sections.filter(({ hasContent }) => hasContent(data, models));
   return (

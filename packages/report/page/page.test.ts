@@ -30,7 +30,12 @@ describe('scores', () => {
   const packed = (levels: number[]): string =>
     btoa(String.fromCharCode(...new Uint8Array(Uint16Array.from(levels).buffer)));
   const group = (scores: number[], fates: string, max = 65_535) => ({
-    ...{ name: 'g', kind: 'ssm', min: 0, max, scores: packed(scores), fates },
+    name: 'g',
+    kind: 'ssm',
+    min: 0,
+    max,
+    scores: packed(scores),
+    fates,
   });
 
   it('come back from two bytes each', () => {
@@ -56,7 +61,9 @@ describe('scores', () => {
 describe('the fate of a unit', () => {
   it('depends on the round that is shown', () => {
     expect([0, 1, 2].map((round) => fateAfter('2', round, false))).toEqual([
-      ...['kept', 'kept', 'removedNow'],
+      'kept',
+      'kept',
+      'removedNow',
     ]);
     expect(fateAfter('1', 2, false)).toBe('removedEarlier');
     expect(fateAfter('-', 0, false)).toBe('removedEarlier');
@@ -103,10 +110,16 @@ describe('texts', () => {
 
   it('give numbers their units', () => {
     expect([digits(0), tick('3.00 M'), tick('2.50 ms'), tick('100 K')]).toEqual([
-      ...['0', '3 M', '2.5 ms', '100 K'],
+      '0',
+      '3 M',
+      '2.5 ms',
+      '100 K',
     ]);
     expect([count(999_950), count(157_000), bytes(2 ** 21), digits(0.0123)]).toEqual([
-      ...['1.00 M', '157 K', '2.00 MiB', '0.0123'],
+      '1.00 M',
+      '157 K',
+      '2.00 MiB',
+      '0.0123',
     ]);
     expect([points(0.0012), points(-0.25, 1)]).toEqual(['+0.12', '−25.0']);
   });
@@ -119,7 +132,9 @@ describe('the colour of a run', () => {
 
   it('is its own among few, and grey for the only dense one', () => {
     expect(coloursOf(runs('train', 'rsst', 'rsst'))).toEqual([
-      ...['var(--dense)', 'var(--series-1)', 'var(--series-2)'],
+      'var(--dense)',
+      'var(--series-1)',
+      'var(--series-2)',
     ]);
     expect(new Set(coloursOf(runs('train', 'train', 'rsst'))).size).toBe(3);
   });

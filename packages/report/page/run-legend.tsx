@@ -33,8 +33,12 @@ export function RunLegend({ has }: RunLegendProps) {
         return { key: method, ids, label, colour, method, run: undefined };
       })
     : runs.map((run) => ({
-        ...{ key: run.id, ids: [run.id], label: run.id, colour: colourOf(run) },
-        ...{ method: run.method, run: run.id },
+        key: run.id,
+        ids: [run.id],
+        label: run.id,
+        colour: colourOf(run),
+        method: run.method,
+        run: run.id,
       }));
   return (
     <ul class="legend toggles" aria-label={t('legend')}>

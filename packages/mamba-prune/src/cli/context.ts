@@ -23,12 +23,12 @@ export interface Cli {
 export class InterruptedError extends Error {
   override readonly name = 'InterruptedError';
 
-  constructor(
-    message: string,
-    /** The command that goes on from here. */
-    readonly resume?: string,
-  ) {
+  /** The command that goes on from here. */
+  readonly resume: string | undefined;
+
+  constructor(message: string, resume?: string) {
     super(message);
+    this.resume = resume;
   }
 }
 
@@ -44,16 +44,27 @@ export class Context<O extends CommonOptions = CommonOptions> {
   readonly width: number;
   readonly #noted = new Set<string>();
 
+  readonly io: CliIo;
+  readonly options: O;
+  /** Options that were typed, without defaults. */
+  readonly given: Partial<O>;
+  /** The command line as typed. */
+  readonly argv: readonly string[];
+  /** That the command has, with their dashes. */
+  readonly flags: readonly string[];
+
   constructor(
-    readonly io: CliIo,
-    readonly options: O,
-    /** Options that were typed, without defaults. */
-    readonly given: Partial<O> = {},
-    /** The command line as typed. */
-    readonly argv: readonly string[] = [],
-    /** That the command has, with their dashes. */
-    readonly flags: readonly string[] = [],
+    io: CliIo,
+    options: O,
+    given: Partial<O> = {},
+    argv: readonly string[] = [],
+    flags: readonly string[] = [],
   ) {
+    this.io = io;
+    this.options = options;
+    this.given = given;
+    this.argv = argv;
+    this.flags = flags;
     this.progress = new Progress(io);
     this.colours = coloursOf(io.stdout, io.env);
     this.width = columnsOf(io.stdout);

@@ -8,12 +8,15 @@ import type { Context } from './context.js';
 export class WorkersEndedError extends Error {
   override readonly name = 'WorkersEndedError';
 
+  readonly status: number;
+
   constructor(
-    readonly status: number,
+    status: number,
     /** Empty if the workers have said everything. */
     message: string,
   ) {
     super(message);
+    this.status = status;
   }
 }
 

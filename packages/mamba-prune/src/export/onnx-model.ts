@@ -23,14 +23,21 @@ export interface OnnxResult {
 export class OnnxModel {
   readonly #session: InferenceSession;
 
+  /** What the file says of the model; the same as in a .safetensors. */
+  readonly description: ModelDescription;
+  readonly input: InputType;
+  /** Numbers in all weights. */
+  readonly parameters: number;
+
   private constructor(
     session: InferenceSession,
-    /** What the file says of the model; the same as in a .safetensors. */
-    readonly description: ModelDescription,
-    readonly input: InputType,
-    /** Numbers in all weights. */
-    readonly parameters: number,
+    description: ModelDescription,
+    input: InputType,
+    parameters: number,
   ) {
+    this.description = description;
+    this.input = input;
+    this.parameters = parameters;
     this.#session = session;
   }
 

@@ -69,12 +69,11 @@ function makeOne(folder: string): void {
 export class FolderError extends Error {
   override readonly name = 'FolderError';
 
-  constructor(
-    readonly path: string,
-    reason: string,
-    cause?: unknown,
-  ) {
+  readonly path: string;
+
+  constructor(path: string, reason: string, cause?: unknown) {
     super(`${reason}: ${path}. Choose another folder.`, { cause });
+    this.path = path;
   }
 }
 

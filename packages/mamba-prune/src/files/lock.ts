@@ -11,12 +11,12 @@ import { hostname } from 'node:os';
 export class LockedError extends Error {
   override readonly name = 'LockedError';
 
-  constructor(
-    /** Of the lock file. */
-    readonly path: string,
-    message: string,
-  ) {
+  /** Of the lock file. */
+  readonly path: string;
+
+  constructor(path: string, message: string) {
     super(message);
+    this.path = path;
   }
 }
 
@@ -33,10 +33,10 @@ export class FileLock {
 
   readonly #content: string;
 
-  private constructor(
-    readonly path: string,
-    content: string,
-  ) {
+  readonly path: string;
+
+  private constructor(path: string, content: string) {
+    this.path = path;
     this.#content = content;
   }
 

@@ -46,17 +46,18 @@ const evaluateModelKinds: OptionKinds<EvaluateModelOptions> = {
 export class NotFiniteError extends Error {
   override readonly name = 'NotFiniteError';
 
+  readonly loss: number;
+  /** Which they were: "test images of cifar10". */
+  readonly images: string;
+
   /** @param where - with which the message begins */
-  constructor(
-    where: string,
-    readonly loss: number,
-    /** Which they were: "test images of cifar10". */
-    readonly images: string,
-  ) {
+  constructor(where: string, loss: number, images: string) {
     super(
       `${where}: got a loss of ${loss} on the ${images}, expected a number: a value inside the model is too large ` +
         'for its precision. Where that has 16 bits, take fp32 (--precision fp32); else train the model again.',
     );
+    this.loss = loss;
+    this.images = images;
   }
 
   /** The same with another beginning. */

@@ -25,13 +25,18 @@ export class Layers {
 
   readonly #prefix: string;
 
+  readonly g: GraphBuilder;
+  readonly format: WeightFormat;
+
   private constructor(
-    readonly g: GraphBuilder,
+    g: GraphBuilder,
     tensors: ReadonlyMap<string, Tensor>,
     modules: ReadonlyMap<string, nn.Module>,
     prefix: string,
-    readonly format: WeightFormat,
+    format: WeightFormat,
   ) {
+    this.g = g;
+    this.format = format;
     this.#prefix = prefix;
     this.#tensors = tensors;
     this.#modules = modules;

@@ -17,8 +17,11 @@ const message =
 class SmallMemory extends ToyModel {
   readonly sizes: number[] = [];
 
-  constructor(readonly room: number) {
+  readonly room: number;
+
+  constructor(room: number) {
     super();
+    this.room = room;
   }
 
   override forward(images: Tensor): Tensor {

@@ -29,14 +29,14 @@ export class Ema {
   #nextDecay: Tensor | undefined;
   #written = NaN;
 
+  readonly decay: number;
+
   /**
    * @param decay - from 0 up to, not including, 1
    * @throws UsageError for another one
    */
-  constructor(
-    model: Trainable,
-    readonly decay: number,
-  ) {
+  constructor(model: Trainable, decay: number) {
+    this.decay = decay;
     const words = { expected: 'a number of at least 0 and below 1, such as 0.999' };
     checksOf('Ema').number('decay', decay, { min: 0, below: 1 }, words);
     const named = model.namedParameters();

@@ -5,17 +5,24 @@ import type { LockedError } from '../files/lock.js';
 export class TrainingDivergedError extends Error {
   override readonly name = 'TrainingDivergedError';
 
+  /** What is not finite: 'loss', 'gradient norm' or the name of a tensor. */
+  readonly quantity: string;
+  readonly value: number;
+  /** Steps done before the one that failed. */
+  readonly step: number;
+  /** Counted from 1. */
+  readonly epoch: number;
+  readonly lr: number;
+  /** The last good checkpoint; undefined if the model was not finite from the start. */
+  readonly checkpoint: string | undefined;
+
   constructor(
-    /** What is not finite: 'loss', 'gradient norm' or the name of a tensor. */
-    readonly quantity: string,
-    readonly value: number,
-    /** Steps done before the one that failed. */
-    readonly step: number,
-    /** Counted from 1. */
-    readonly epoch: number,
-    readonly lr: number,
-    /** The last good checkpoint; undefined if the model was not finite from the start. */
-    readonly checkpoint: string | undefined,
+    quantity: string,
+    value: number,
+    step: number,
+    epoch: number,
+    lr: number,
+    checkpoint: string | undefined,
   ) {
     super(
       `train: the ${quantity} became ${value} at step ${step + 1} (epoch ${epoch}, learning rate ` +
@@ -25,6 +32,12 @@ export class TrainingDivergedError extends Error {
           : `the last good checkpoint is ${checkpoint}. Start again with a lower learning rate, a longer ` +
             'warm-up or gradient clipping.'),
     );
+    this.quantity = quantity;
+    this.value = value;
+    this.step = step;
+    this.epoch = epoch;
+    this.lr = lr;
+    this.checkpoint = checkpoint;
   }
 }
 
@@ -32,12 +45,11 @@ export class TrainingDivergedError extends Error {
 export class CheckpointError extends Error {
   override readonly name = 'CheckpointError';
 
-  constructor(
-    readonly path: string,
-    message: string,
-    options?: ErrorOptions,
-  ) {
+  readonly path: string;
+
+  constructor(path: string, message: string, options?: ErrorOptions) {
     super(message, options);
+    this.path = path;
   }
 }
 
@@ -47,12 +59,15 @@ export class RunFolderError extends Error {
   /** Whether another folder was to be named: see `isUsageError`. */
   readonly isUsage: boolean;
 
+  readonly path: string;
+
   constructor(
-    readonly path: string,
+    path: string,
     message: string,
     { isUsage = false, ...options }: ErrorOptions & { readonly isUsage?: boolean } = {},
   ) {
     super(message, options);
+    this.path = path;
     this.isUsage = isUsage;
   }
 }
@@ -65,11 +80,11 @@ export const lockedFolder = (error: LockedError): RunFolderError =>
 export class ResumeError extends Error {
   override readonly name = 'ResumeError';
 
-  constructor(
-    /** Names of the options that differ. */
-    readonly options: readonly string[],
-    message: string,
-  ) {
+  /** Names of the options that differ. */
+  readonly options: readonly string[];
+
+  constructor(options: readonly string[], message: string) {
     super(message);
+    this.options = options;
   }
 }

@@ -113,12 +113,11 @@ export class RunFolder {
 
   readonly #lock: FileLock | undefined;
 
-  private constructor(
-    /** Absolute. */
-    readonly path: string,
-    config: RunConfig,
-    lock: FileLock | undefined,
-  ) {
+  /** Absolute. */
+  readonly path: string;
+
+  private constructor(path: string, config: RunConfig, lock: FileLock | undefined) {
+    this.path = path;
     this.#lock = lock;
     this.#config = config;
   }

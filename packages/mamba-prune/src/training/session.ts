@@ -38,16 +38,23 @@ export class Session extends StepParts {
   secondsBefore = 0;
   readonly #started = performance.now();
 
+  readonly dataset: Dataset;
+  readonly folder: RunFolder;
+  readonly control: TrainControl;
+
   constructor(
     model: Trainable,
-    readonly dataset: Dataset,
+    dataset: Dataset,
     options: ResolvedTrainOptions,
-    readonly folder: RunFolder,
+    folder: RunFolder,
     hooks: TrainHooks,
-    readonly control: TrainControl,
+    control: TrainControl,
     parallel?: DataParallel,
   ) {
     super(model, options, hooks, parallel);
+    this.dataset = dataset;
+    this.folder = folder;
+    this.control = control;
     this.phase = control.phase ?? 'train';
   }
 

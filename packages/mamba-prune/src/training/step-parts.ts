@@ -22,13 +22,22 @@ export class StepParts {
   readonly #copies: ModelCopies | undefined;
   readonly #owned: { dispose(): void }[] = [];
 
+  readonly model: Trainable;
+  readonly options: ResolvedTrainOptions;
+  readonly hooks: TrainHooks;
+  /** The other workers, if there are any. */
+  readonly parallel?: DataParallel | undefined;
+
   constructor(
-    readonly model: Trainable,
-    readonly options: ResolvedTrainOptions,
-    readonly hooks: TrainHooks,
-    /** The other workers, if there are any. */
-    readonly parallel?: DataParallel,
+    model: Trainable,
+    options: ResolvedTrainOptions,
+    hooks: TrainHooks,
+    parallel?: DataParallel,
   ) {
+    this.model = model;
+    this.options = options;
+    this.hooks = hooks;
+    this.parallel = parallel;
     this.device = deviceOf(model);
     this.precision = precisionOn(this.device, options.precision);
     this.imageType = imageType(this.precision);

@@ -13,8 +13,11 @@ import type { StepContext } from './types.js';
 
 /** Gives logits that were decided before. */
 class Fixed extends nn.Module {
-  constructor(readonly logits: Tensor) {
+  readonly logits: Tensor;
+
+  constructor(logits: Tensor) {
     super();
+    this.logits = logits;
   }
 
   forward(): Tensor {

@@ -21,8 +21,12 @@ export const stackedBars = (bins: readonly Bin[]): Plot.RenderableMark =>
   Plot.rectY(
     bins,
     Plot.stackY({
-      ...{ x1: 'x1', x2: 'x2', y: 'units', fill: 'colour' },
-      ...{ insetLeft: 0.5, insetRight: 0.5 },
+      x1: 'x1',
+      x2: 'x2',
+      y: 'units',
+      fill: 'colour',
+      insetLeft: 0.5,
+      insetRight: 0.5,
     }),
   );
 

@@ -58,13 +58,19 @@ export function nameLabels(points: readonly Named[], radius: number): Markish {
         const [from, to] = leader;
         group.append(
           element('line', {
-            ...{ x1: from.x, y1: from.y, x2: to.x, y2: to.y, class: 'leader' },
+            x1: from.x,
+            y1: from.y,
+            x2: to.x,
+            y2: to.y,
+            class: 'leader',
             'aria-label': key,
           }),
         );
       }
       const text = element('text', {
-        ...{ x: place.x, y: place.y + ascent, class: label ? 'name' : 'name unplaced' },
+        x: place.x,
+        y: place.y + ascent,
+        class: label ? 'name' : 'name unplaced',
         'aria-label': key,
       });
       const whole = element('title', {});
@@ -98,7 +104,10 @@ export function flags(entries: readonly Flag[], colour: string): Markish {
     for (const { x, text } of entries) {
       const [line, length] = [Number(scales.x?.(x)), textWidth(text)];
       const places = [line + 5, line - 5 - length].map((left) => ({
-        ...{ x: left, y: marginTop, width: length, height: lineHeight },
+        x: left,
+        y: marginTop,
+        width: length,
+        height: lineHeight,
       }));
       const box = places.find(
         (place) =>

@@ -13,12 +13,18 @@ function scattered(count: number, width: number, spread = 1) {
     return state / 2 ** 31;
   };
   return Array.from({ length: count }, () => ({
-    ...{ x: 60 + spread * 860 * next(), y: 20 + spread * 360 * next(), width, height: 15 },
+    x: 60 + spread * 860 * next(),
+    y: 20 + spread * 360 * next(),
+    width,
+    height: 15,
   }));
 }
 
 const discOf = ({ x, y }: { x: number; y: number }): Box => ({
-  ...{ x: x - radius, y: y - radius, width: 2 * radius, height: 2 * radius },
+  x: x - radius,
+  y: y - radius,
+  width: 2 * radius,
+  height: 2 * radius,
 });
 
 describe('names of points', () => {
@@ -43,7 +49,10 @@ describe('names of points', () => {
 
   it('are all there while there is room, with lines to those that had to move', () => {
     const close = Array.from({ length: 8 }, (_, i) => ({
-      ...{ x: 400, y: 200 + 4 * i, width: 90, height: 15 },
+      x: 400,
+      y: 200 + 4 * i,
+      width: 90,
+      height: 15,
     }));
     const placed = placeLabels(close, { bounds, radius });
     expect(placed).toHaveLength(8);

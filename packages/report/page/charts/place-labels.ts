@@ -69,7 +69,10 @@ export function placeLabels(
 }
 
 const discOf = (x: number, y: number, radius: number): Box => ({
-  ...{ x: x - radius, y: y - radius, width: 2 * radius, height: 2 * radius },
+  x: x - radius,
+  y: y - radius,
+  width: 2 * radius,
+  height: 2 * radius,
 });
 
 function isInTheWay(other: PlacedLabel, box: Box, leader: PlacedLabel['leader']): boolean {
@@ -106,7 +109,8 @@ function* candidates(
       const box = {
         x: end.x - (Math.abs(cos) < 0.3 ? width / 2 : cos > 0 ? 0 : width),
         y: end.y - (Math.abs(sin) < 0.3 ? height / 2 : sin > 0 ? height : 0),
-        ...{ width, height },
+        width,
+        height,
       };
       const start = { x: x + radius * cos, y: y - radius * sin };
       yield { box, leader: [start, end] };

@@ -13,7 +13,11 @@ type Result = readonly [method: string, rate: number, macs: number, accuracies: 
 function compared(results: readonly Result[]): PicturedComparison {
   return {
     methods: results.map(([method, rate, macs, accuracies]) => ({
-      ...{ method, rate, macs, accuracy: mean(accuracies), deviation: deviation(accuracies) },
+      method,
+      rate,
+      macs,
+      accuracy: mean(accuracies),
+      deviation: deviation(accuracies),
     })),
     runs: results.flatMap(([method, rate, , accuracies]) =>
       accuracies.map((accuracy, seed) => ({ method, rate, seed, accuracy })),
@@ -189,8 +193,11 @@ describe('the layout of a comparison', () => {
       nameSizes(
         middles.map((middle) => ({ rate: 0, macs: 1, middle, left: middle, right: middle })),
         {
-          ...{ names: () => ['a long name', 'short'], cost: () => '', edges: [0, 400] },
-          ...{ nameWidth: (text) => 10 * text.length, costWidth: () => 0 },
+          names: () => ['a long name', 'short'],
+          cost: () => '',
+          edges: [0, 400],
+          nameWidth: (text) => 10 * text.length,
+          costWidth: () => 0,
         },
       ).map(({ name }) => name);
     expect(names([60, 200])).toEqual(['a long name', 'a long name']);

@@ -22,7 +22,10 @@ export function comparisonSvg(compared: PicturedComparison, heading: PictureHead
   ) as unknown as Document;
   const picture = drawComparison(compared, {
     ...size,
-    ...{ document, heading, t: translator('en'), measure: guessedWidth },
+    document,
+    heading,
+    t: translator('en'),
+    measure: guessedWidth,
   });
   const [width, height] = ['width', 'height'].map(
     (side) => Number(picture.getAttribute(side)) + 2 * border,

@@ -60,7 +60,12 @@ export function layOut({ methods, runs }: PicturedComparison, width: number): La
       const bar =
         deviation === null ? null : ([accuracy - deviation, accuracy + deviation] as const);
       return {
-        ...{ method, rate, macs, accuracy, bar, seeds },
+        method,
+        rate,
+        macs,
+        accuracy,
+        bar,
+        seeds,
         top: Math.max(accuracy, bar?.[1] ?? accuracy, ...seeds.map((run) => run.accuracy)),
         x: at(macs) + spread * (i - (members.length - 1) / 2),
       };

@@ -90,8 +90,12 @@ export function drawComparison(compared: PicturedComparison, options: PictureOpt
   const isRoomy = spread >= measure('88.88', fontSize, 600) + 3;
   return Plot.plot({
     ...(document && { document }),
-    ...{ width, height, marginTop, marginBottom },
-    ...{ marginLeft: margin.left, marginRight: margin.right },
+    width,
+    height,
+    marginTop,
+    marginBottom,
+    marginLeft: margin.left,
+    marginRight: margin.right,
     style: {
       background: 'transparent',
       color: 'var(--soft)',
@@ -128,41 +132,67 @@ export function drawComparison(compared: PicturedComparison, options: PictureOpt
         columns.filter(({ rate }) => rate === 0),
         {
           className: 'dense',
-          ...{ y: 'accuracy', stroke: colour, strokeOpacity: 0.7, strokeDasharray: '2 4' },
+          y: 'accuracy',
+          stroke: colour,
+          strokeOpacity: 0.7,
+          strokeDasharray: '2 4',
         },
       ),
       // Joins the sizes of a method.
       Plot.line(columns, {
-        ...{ x, y: 'accuracy', z: 'method', stroke: colour, strokeWidth: 1.5, strokeOpacity: 0.5 },
+        x,
+        y: 'accuracy',
+        z: 'method',
+        stroke: colour,
+        strokeWidth: 1.5,
+        strokeOpacity: 0.5,
       }),
       Plot.ruleX(withBar, {
         className: 'deviations',
-        ...{ x, y1: ({ bar }: Column) => bar?.[0], y2: ({ bar }: Column) => bar?.[1] },
-        ...{ stroke: colour, strokeWidth: 2.5, strokeLinecap: 'round' },
+        x,
+        y1: ({ bar }: Column) => bar?.[0],
+        y2: ({ bar }: Column) => bar?.[1],
+        stroke: colour,
+        strokeWidth: 2.5,
+        strokeLinecap: 'round',
       }),
       Plot.dot(seeds, {
         className: 'seeds',
-        ...{ x: 'x', y: 'accuracy', r: 2.6, fillOpacity: 0.5 },
+        x: 'x',
+        y: 'accuracy',
+        r: 2.6,
+        fillOpacity: 0.5,
         fill: ({ column }: (typeof seeds)[number]) => colour(column),
       }),
       Plot.dot(columns, {
         className: 'means',
-        ...{ x, y: 'accuracy', r: radius, fill: colour, stroke: 'var(--card)', strokeWidth: 1.5 },
+        x,
+        y: 'accuracy',
+        r: radius,
+        fill: colour,
+        stroke: 'var(--card)',
+        strokeWidth: 1.5,
         symbol: ({ method }: Column) => methodSymbol(method),
       }),
       isRoomy
         ? Plot.text(columns, {
             className: 'values',
-            ...{ x, text: ({ accuracy }: Column) => (100 * accuracy).toFixed(2) },
+            x,
+            text: ({ accuracy }: Column) => (100 * accuracy).toFixed(2),
             y: ({ accuracy, top }: Column) =>
               toAccuracy(Math.min(toPixels(top), toPixels(accuracy) - radius) - 10),
-            ...{ fill: colour, fontWeight: 600, fontVariant: 'tabular-nums' },
+            fill: colour,
+            fontWeight: 600,
+            fontVariant: 'tabular-nums',
           })
         : null,
       ...sizeNames(named, macsAt),
       Plot.text([`↑ ${t('accuracy')}`], {
         className: 'axis',
-        ...{ frameAnchor: 'top-left', dx: 4 - margin.left, dy: -12, lineAnchor: 'middle' },
+        frameAnchor: 'top-left',
+        dx: 4 - margin.left,
+        dy: -12,
+        lineAnchor: 'middle',
       }),
       ...legend.flatMap(({ method, name, x: left, row }) => {
         const place = {
@@ -172,12 +202,18 @@ export function drawComparison(compared: PicturedComparison, options: PictureOpt
         return [
           Plot.dot([method], {
             className: 'methods',
-            ...{ ...place, dx: left + legendRadius, r: legendRadius, fill: methodColour(method) },
+            ...place,
+            dx: left + legendRadius,
+            r: legendRadius,
+            fill: methodColour(method),
             symbol: methodSymbol(method),
           }),
           Plot.text([name], {
             className: 'methods',
-            ...{ ...place, dx: left + legendIndent, lineAnchor: 'middle', fill: 'var(--ink)' },
+            ...place,
+            dx: left + legendIndent,
+            lineAnchor: 'middle',
+            fill: 'var(--ink)',
           }),
         ];
       }),
@@ -186,7 +222,9 @@ export function drawComparison(compared: PicturedComparison, options: PictureOpt
         ? Plot.tip(
             seeds,
             Plot.pointer({
-              ...{ x: 'x', y: 'accuracy', ...tipStyle },
+              x: 'x',
+              y: 'accuracy',
+              ...tipStyle,
               title: ({ column, seed, accuracy }: (typeof seeds)[number]) =>
                 `${methodName(column.method, t)} ${rateName(column.rate)}`.trim() +
                 `\n${t('labelled', { name: `${t('seed')} ${seed}`, value: percent(accuracy) })}` +
@@ -208,7 +246,8 @@ interface AccuracyScale {
 /** With room for all seeds and bars, and some even where all values are equal. */
 function accuracyScale(columns: readonly Column[], bottom: number, top: number): AccuracyScale {
   const all = columns.flatMap(({ accuracy, bar, seeds }) => [
-    ...[accuracy, ...(bar ?? [])],
+    accuracy,
+    ...(bar ?? []),
     ...seeds.map((run) => run.accuracy),
   ]);
   const [lowest, highest] = [Math.min(...all), Math.max(...all)];
@@ -235,7 +274,11 @@ const sizeNames = (named: readonly NamedSize[], macsAt: (pixels: number) => numb
       named.filter((size) => size[text] !== ''),
       {
         className: `${text}s`,
-        ...{ x: ({ middle }: NamedSize) => macsAt(middle), frameAnchor: 'top', dy, text, ...style },
+        x: ({ middle }: NamedSize) => macsAt(middle),
+        frameAnchor: 'top',
+        dy,
+        text,
+        ...style,
       },
     ),
   );
@@ -249,12 +292,13 @@ function headingMarks(
   const mark = (text: string, size: number, weight: number, y: number, fill: string) =>
     Plot.text([shortened(text, width, (part) => measure(part, size, weight))], {
       className: 'heading',
-      ...{
-        frameAnchor: 'top-left',
-        dy: y - height - margin.top,
-        lineAnchor: 'top',
-      },
-      ...{ fill, fontSize: size, fontWeight: weight },
+      frameAnchor: 'top-left',
+      dy: y - height - margin.top,
+      lineAnchor: 'top',
+
+      fill,
+      fontSize: size,
+      fontWeight: weight,
     });
   return [
     mark(title, headingSizes.title, 600, 6, 'var(--ink)'),

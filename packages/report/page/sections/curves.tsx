@@ -150,7 +150,11 @@ function dotsOf(run: RunData, value: Value): Dot[] {
     ];
   }
   const steps = run.steps.map(({ x, loss }): Dot => ({
-    ...{ run, x, y: loss, part: 'train', phase: '' },
+    run,
+    x,
+    y: loss,
+    part: 'train',
+    phase: '',
   }));
   return [
     ...(steps.length > 0 ? steps : run.epochs.flatMap((point) => dot('train', point, point.loss))),
@@ -170,7 +174,9 @@ function testAccuracies(run: RunData): Dot[] {
     [accuracy.before, accuracy.afterCut].map((y) => ({ x, y, phase: '' })),
   );
   const epochs = run.epochs.map(({ x, phase, emaAccuracy, valAccuracy }) => ({
-    ...{ x, y: emaAccuracy ?? valAccuracy, phase },
+    x,
+    y: emaAccuracy ?? valAccuracy,
+    phase,
   }));
   // Stable: what an epoch ends with comes before the cut that follows it.
   return [...epochs, ...cuts]

@@ -116,7 +116,9 @@ function Confusion({ evaluation: { classes }, run }: ConfusionProps) {
     const counts = classes.map((_, column) => run.confusion[row * classes.length + column] ?? 0);
     const total = counts.reduce((sum, count) => sum + count, 0);
     return counts.map((images, column) => ({
-      ...{ label, images, predicted: classes[column] ?? '' },
+      label,
+      images,
+      predicted: classes[column] ?? '',
       share: total > 0 ? images / total : 0,
       isRight: row === column,
     }));
@@ -157,8 +159,11 @@ function Confusion({ evaluation: { classes }, run }: ConfusionProps) {
           : null,
         named
           ? Plot.axisY({
-              ...{ tickSize: 0, label: null, tickFormat: nameOf },
-              ...{ fill: 'var(--ink)', fontSize: 11 },
+              tickSize: 0,
+              label: null,
+              tickFormat: nameOf,
+              fill: 'var(--ink)',
+              fontSize: 11,
             })
           : null,
         Plot.cell(cells, {

@@ -109,8 +109,11 @@ function Picture({ comparison }: { readonly comparison: ComparisonData }) {
     `${methodName(method, t)} ${rateName(rate)}`.trim();
   const draw = (width: number): Element =>
     drawComparison(comparison, {
-      ...{ width, plotHeight: Math.round(Math.min(380, Math.max(260, width * 0.45))) },
-      ...{ t, measure: textWidth, hasTips: true },
+      width,
+      plotHeight: Math.round(Math.min(380, Math.max(260, width * 0.45))),
+      t,
+      measure: textWidth,
+      hasTips: true,
     });
   return (
     <Chart

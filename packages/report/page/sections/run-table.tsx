@@ -37,7 +37,8 @@ function columnsOf(data: ReportData, t: Translate): Column[] {
     { key: 'method', value: (run) => methodText(run, t), text: (run) => methodText(run, t) },
     { key: 'removed', value: removedOf, text: removedText },
     {
-      ...{ key: 'accuracy', largestFirst: true },
+      key: 'accuracy',
+      largestFirst: true,
       value: ({ accuracy }) => accuracy,
       text: ({ accuracy }) => percent(accuracy),
     },

@@ -60,16 +60,27 @@ function mib(bytes: number): string {
 export class DeviceSplit {
   readonly length: number;
 
+  /** uint8 [length, channels, height, width] */
+  readonly images: Tensor;
+  /** int64 [length] */
+  readonly labels: Tensor;
+  readonly info: DatasetInfo;
+  readonly device: string;
+  /** See `whyNotOnDevice`. */
+  readonly cutsWhileDecoding: boolean;
+
   private constructor(
-    /** uint8 [length, channels, height, width] */
-    readonly images: Tensor,
-    /** int64 [length] */
-    readonly labels: Tensor,
-    readonly info: DatasetInfo,
-    readonly device: string,
-    /** See `whyNotOnDevice`. */
-    readonly cutsWhileDecoding: boolean,
+    images: Tensor,
+    labels: Tensor,
+    info: DatasetInfo,
+    device: string,
+    cutsWhileDecoding: boolean,
   ) {
+    this.images = images;
+    this.labels = labels;
+    this.info = info;
+    this.device = device;
+    this.cutsWhileDecoding = cutsWhileDecoding;
     this.length = labels.size(0);
   }
 

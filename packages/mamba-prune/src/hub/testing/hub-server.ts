@@ -35,7 +35,10 @@ export class HubServer {
   readonly #hub: Server;
   readonly #content: Server;
 
-  private constructor(readonly repos: Record<string, FakeRepo>) {
+  readonly repos: Record<string, FakeRepo>;
+
+  private constructor(repos: Record<string, FakeRepo>) {
+    this.repos = repos;
     this.#hub = createServer((request, response) => {
       this.#note('hub', request);
       this.#answer(request, response).catch((error: unknown) => {

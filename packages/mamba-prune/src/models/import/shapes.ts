@@ -3,10 +3,13 @@ import { FormatError } from '@mamba-prune/libtorch';
 import type { Shapes } from './layout.js';
 
 export class ShapeReader {
-  constructor(
-    readonly family: string,
-    readonly shapes: Shapes,
-  ) {}
+  readonly family: string;
+  readonly shapes: Shapes;
+
+  constructor(family: string, shapes: Shapes) {
+    this.family = family;
+    this.shapes = shapes;
+  }
 
   has(name: string): boolean {
     return this.shapes.has(name);

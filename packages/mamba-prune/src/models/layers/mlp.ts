@@ -9,13 +9,12 @@ export class Mlp extends Branch {
   readonly fc1: nn.Linear;
   readonly fc2: nn.Linear;
 
+  readonly names: readonly [fc1: string, fc2: string];
+
   /** @param names - of the two layers in the state dict */
-  constructor(
-    dModel: number,
-    hidden: number,
-    readonly names: readonly [fc1: string, fc2: string],
-  ) {
+  constructor(dModel: number, hidden: number, names: readonly [fc1: string, fc2: string]) {
     super();
+    this.names = names;
     this.fc1 = this.child(names[0], new nn.Linear(dModel, hidden));
     this.fc2 = this.child(names[1], new nn.Linear(hidden, dModel));
   }

@@ -6,11 +6,11 @@ export class BlockStack {
   readonly #blocks: readonly kernels.FusedBlock[];
   readonly #units: readonly Tensor[];
 
+  readonly dtype: DType;
+
   /** @param dtype - of the activations and the packed weights */
-  constructor(
-    blocks: readonly kernels.FusedBlock[],
-    readonly dtype: DType,
-  ) {
+  constructor(blocks: readonly kernels.FusedBlock[], dtype: DType) {
+    this.dtype = dtype;
     this.#blocks = blocks;
     this.#units = noGrad(() =>
       blocks.map((block, index) => kernels.packUnits(block, blocks[index + 1]).keep()),

@@ -26,11 +26,10 @@ export class PackedBlock {
   /** Parameters that need no other copy. */
   readonly masters: readonly Tensor[];
 
-  constructor(
-    ssm: SelectiveSsm,
-    mlp: Mlp,
-    readonly dtype: DType,
-  ) {
+  readonly dtype: DType;
+
+  constructor(ssm: SelectiveSsm, mlp: Mlp, dtype: DType) {
+    this.dtype = dtype;
     const parts: CopyPart[] = [];
     const masters: Tensor[] = [];
     const { device } = ssm.inProj.weight;

@@ -71,11 +71,14 @@ export class SelectiveSsm extends Branch {
   /** One or two; the forward one first. */
   readonly scans: readonly [ScanDirection, ...ScanDirection[]];
 
+  readonly sizes: SsmSizes;
+
   constructor(
-    readonly sizes: SsmSizes,
+    sizes: SsmSizes,
     { bidirectional = false }: { readonly bidirectional?: boolean } = {},
   ) {
     super();
+    this.sizes = sizes;
     const { dModel, dInner } = sizes;
     this.inProj = this.child('in_proj', new nn.Linear(dModel, 2 * dInner, { bias: false }));
     const forward = this.#direction(forwardNames);

@@ -17,8 +17,11 @@ class OwnModel extends nn.Module implements ImageModel {
   readonly #mlp: Mlp;
   readonly #head: nn.Linear;
 
-  constructor(readonly config: OwnConfig) {
+  readonly config: OwnConfig;
+
+  constructor(config: OwnConfig) {
     super();
+    this.config = config;
     const { channels, imageSize, numClasses, neurons, widths } = config;
     const pixels = channels * imageSize ** 2;
     this.#mlp = this.child('mlp', new Mlp(pixels, widths['mlp'] ?? neurons, ['fc1', 'fc2']));

@@ -72,12 +72,13 @@ export class Attention extends Branch {
   readonly qkv: nn.Linear;
   readonly proj: nn.Linear;
 
-  constructor(
-    dModel: number,
-    readonly heads: number,
-    readonly headDim: number,
-  ) {
+  readonly heads: number;
+  readonly headDim: number;
+
+  constructor(dModel: number, heads: number, headDim: number) {
     super();
+    this.heads = heads;
+    this.headDim = headDim;
     this.qkv = this.child('qkv', new nn.Linear(dModel, 3 * heads * headDim));
     this.proj = this.child('proj', new nn.Linear(heads * headDim, dModel));
   }

@@ -33,7 +33,10 @@ class FusedBlock {
   /** The matrices of qkv, proj, fc1 and fc2 in panels. */
   readonly #packed: DerivedWeights;
 
-  constructor(readonly block: Block) {
+  readonly block: Block;
+
+  constructor(block: Block) {
+    this.block = block;
     const { attn, mlp } = block;
     const matrices = [attn.qkv, attn.proj, mlp.fc1, mlp.fc2].map(({ weight }) => weight);
     this.#packed = new DerivedWeights(matrices, () =>

@@ -91,8 +91,11 @@ export class TwoLayer extends nn.Module implements ImageModel {
   readonly drop = this.child('drop', new nn.Dropout(0.5));
   readonly fc2: nn.Linear;
 
-  constructor(readonly options: TwoLayerOptions) {
+  readonly options: TwoLayerOptions;
+
+  constructor(options: TwoLayerOptions) {
     super();
+    this.options = options;
     const { units, batchNorm = false } = options;
     this.config = {
       family: 'two-layer',

@@ -56,13 +56,14 @@ export interface OpenOptions {
 export class CompareFolder {
   readonly #lock: FileLock;
 
-  private constructor(
-    /** Absolute. */
-    readonly path: string,
-    lock: FileLock,
-    /** As the comparison began, with what was added to it. */
-    readonly settings: CompareSettings,
-  ) {
+  /** Absolute. */
+  readonly path: string;
+  /** As the comparison began, with what was added to it. */
+  readonly settings: CompareSettings;
+
+  private constructor(path: string, lock: FileLock, settings: CompareSettings) {
+    this.path = path;
+    this.settings = settings;
     this.#lock = lock;
   }
 
