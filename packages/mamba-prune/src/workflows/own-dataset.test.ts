@@ -34,8 +34,8 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'mamba-prune-own-'));
   vi.stubEnv('XDG_CACHE_HOME', at('cache'));
   writeRecords(at('records'));
-  const index = fileURLToPath(new URL('../index.ts', import.meta.url));
-  modules = writeDocumentedModules(at('modules'), index);
+  const entry = fileURLToPath(new URL('../data/index.ts', import.meta.url));
+  modules = writeDocumentedModules(at('modules'), entry);
   for (const path of Object.values(modules)) await import(path);
 });
 afterAll(() => {
@@ -260,7 +260,7 @@ describe('images of any size', () => {
     const { stdout } = await runCli(['train', '--help']);
     const help = stdout.replaceAll(/\s+/g, ' ');
     expect(help).toContain('imagenet, folder, bars, records, sized');
-    expect(help).toContain('their folder; fashion-mnist, bars and sized need none');
+    expect(help).toContain('folder of the data set; fashion-mnist, bars and sized need none');
     expect(help).toContain('(default: 0.875; tiny-imagenet 1)');
   });
 });

@@ -8,16 +8,16 @@ const page = fileURLToPath(new URL('../../../../../docs/data.md', import.meta.ur
 
 /**
  * Writes the modules, each under the name that its first line has.
- * @param index - what `mamba-prune` means to them: a file, or a name
+ * @param entry - what `mamba-prune/data` means to them: a file, or a name
  * @returns their paths by their names
  */
-export function writeDocumentedModules(folder: string, index: string): Record<string, string> {
+export function writeDocumentedModules(folder: string, entry: string): Record<string, string> {
   mkdirSync(folder, { recursive: true });
   const blocks = readFileSync(page, 'utf8').matchAll(/^```js\n\/\/ (\S+\.mjs)\b.*?^```$/gms);
   const entries = Array.from(blocks, ([block, name = '']) => {
     const path = join(folder, name);
     const code = block.replace(/^```(?:js)?$/gm, '');
-    writeFileSync(path, code.replace("from 'mamba-prune'", `from ${JSON.stringify(index)}`));
+    writeFileSync(path, code.replace("from 'mamba-prune/data'", `from ${JSON.stringify(entry)}`));
     return [name, path];
   });
   return Object.fromEntries(entries) as Record<string, string>;

@@ -285,7 +285,7 @@ describe('before anything is written', () => {
     const settings = tinyPruning(modelOf('mamba'), at('images'));
     // What is asked of it before it is refused; a real one is made of processes.
     const group = Object.create(distributed.ProcessGroup.prototype, {
-      size: { value: 2 },
+      workers: { value: 2 },
     }) as distributed.ProcessGroup;
     const pruned = pruneRun(settings, { out: at('never'), group });
     await expect(pruned).rejects.toThrow(/got a group of 2 workers, expected none/);
