@@ -68,10 +68,7 @@ describe("a data set of one's own", () => {
         out,
       );
       expect(stderr).not.toContain('Error');
-      expect({ status, stderr: stderr.slice(-300) }).toEqual({
-        status: 0,
-        stderr: expect.anything(),
-      });
+      expect({ status, stderr: stderr.slice(-300) }).toMatchObject({ status: 0 });
       return readFileSync(at(out, 'model.safetensors')).toString('base64');
     });
     expect(hashes[1]).toBe(hashes[0]);

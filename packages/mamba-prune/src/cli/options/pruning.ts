@@ -178,7 +178,7 @@ export const scoreOptions = (fallback: string): Option[] => [
     fallback,
   ),
   withEarlierWords(
-    choiceOption('--score <what>', 'which weights count', scoreDescriptions, defaultScore),
+    choiceOption('--score <what>', 'weights of a unit that are measured', scoreDescriptions, defaultScore),
     (word) => todaysValue('score', word),
   ),
 ];
