@@ -178,7 +178,12 @@ export const scoreOptions = (fallback: string): Option[] => [
     fallback,
   ),
   withEarlierWords(
-    choiceOption('--score <what>', 'weights of a unit that are measured', scoreDescriptions, defaultScore),
+    choiceOption(
+      '--score <what>',
+      'weights of a unit that are measured',
+      scoreDescriptions,
+      defaultScore,
+    ),
     (word) => todaysValue('score', word),
   ),
 ];
