@@ -9,7 +9,7 @@ const runs = process.argv[2] ?? 'runs';
 const recipe = { epochs: 8, batchSize: 32, lr: 3e-3 };
 const dense = await trainRun(
   { arch: 'mixer_nano', dataset: 'stripes', model: {}, recipe },
-  { out: `${runs}/mixer` },
+  { out: `${runs}/mixer`, overwrite: true },
 );
 const cut = {
   model: `${runs}/mixer/model.safetensors`,
@@ -23,11 +23,11 @@ const cut = {
 } as const;
 const refill = await pruneRun(
   { ...cut, method: 'refill', refill: { fillback: 0.2, budget: 'keep' } },
-  { out: `${runs}/refill` },
+  { out: `${runs}/refill`, overwrite: true },
 );
 const rsst = await pruneRun(
   { ...cut, method: 'rsst', rsst: { units: 'doomed', epochs: 4 } },
-  { out: `${runs}/rsst` },
+  { out: `${runs}/rsst`, overwrite: true },
 );
 
 const models = Object.entries({ dense, refill, rsst }).map(([name, run]) =>

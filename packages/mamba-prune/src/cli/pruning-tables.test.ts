@@ -45,4 +45,10 @@ describe('the command that trains a cut model on', () => {
       / --out cut-trained --plugin a\.js --plugin b$/,
     );
   });
+
+  it('asks for the module of a data set that is not known here', () => {
+    expect(trainingCommand(cut('stripes'), undefined, ['a.js'])?.join(' ')).toMatch(
+      / --dataset stripes .*--plugin a\.js --plugin FILE$/,
+    );
+  });
 });

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { needsFolder } from '../data/datasets.js';
+import { isDataset, needsFolder } from '../data/datasets.js';
 import { defaultPreprocessing, preprocessingOf } from '../preparation/preprocessing.js';
 import { isAnySize } from '../workflows/fit.js';
 import { nothingRemoved } from '../workflows/prune/narrow-groups.js';
@@ -129,6 +129,8 @@ export function trainingCommand(
     '--out',
     `${relativePath(path)}-trained`,
     ...plugins.flatMap((name) => ['--plugin', name]),
+    // Registered by a module that was not given: without it train does not know the name.
+    ...(dataset === undefined || isDataset(dataset) ? [] : ['--plugin', 'FILE']),
   ];
 }
 

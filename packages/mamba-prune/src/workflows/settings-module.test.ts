@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
 import { registerFamily } from '../models/families.js';
 import { ownFamily } from '../models/testing/own-family.js';
+import { pruneRun } from './prune/run.js';
 import { storedSettings } from './settings.js';
 import { writeTinyImages } from './testing/tiny.js';
 import { trainRun } from './train-run.js';
@@ -37,9 +38,30 @@ it('names the module that the run recorded', async () => {
     model: { family: 'recorded' },
     module: './recorded.js',
   });
+  const cut = join(folder, 'cut');
+  const { model } = await pruneRun(
+    {
+      model: join(out, 'model.safetensors'),
+      method: 'oneshot',
+      rates: { mlp: 0.5 },
+      ranking: 'global',
+      normalize: 'mean',
+      roundTo: 1,
+      maxRate: 1,
+      recipe: { epochs: 0 },
+    },
+    { out: cut },
+  );
+  model.dispose();
   writeFileSync(path, config.replaceAll('"recorded"', '"elsewhere"'));
   expect(() => storedSettings(out, 'train')).toThrow(
     `resume: ${out}: model: got family 'elsewhere', which is not registered. It was written with the module ./recorded.js: ` +
       'load it with --plugin ./recorded.js, or import it before.',
+  );
+
+  const ofCut = join(cut, 'config.json');
+  writeFileSync(ofCut, readFileSync(ofCut, 'utf8').replaceAll('"recorded"', '"elsewhere"'));
+  expect(() => storedSettings(cut, 'prune')).toThrow(
+    `resume: ${cut}: model: got family 'elsewhere', which is not registered. It was written with the module ./recorded.js: `,
   );
 });
