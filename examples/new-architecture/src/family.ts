@@ -31,7 +31,6 @@ class MlpMixer extends nn.Module implements ImageModel {
   readonly #mlps: readonly (MlpFacts & { norm: nn.LayerNorm; mlp: Mlp })[];
   readonly #norm: nn.LayerNorm;
   readonly #head: nn.Linear;
-
   readonly config: Config;
 
   constructor(config: Config) {
@@ -88,12 +87,8 @@ function checkConfig(value: unknown): Config {
   const config = parseConfig('mixer', schema, value);
   checkPatches('mixer', config.imageSize, config.patchSize);
   // A group that is not named is as wide as in a new model.
-  checkWidths(
-    'mixer',
-    config.widths,
-    [],
-    mlpsOf(config).map(({ name }) => name),
-  );
+  const names = mlpsOf(config).map(({ name }) => name);
+  checkWidths('mixer', config.widths, [], names);
   return config;
 }
 
