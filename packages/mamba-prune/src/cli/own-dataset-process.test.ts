@@ -18,10 +18,13 @@ beforeAll(() => {
   // The package by its name, as a project that has installed it finds it.
   const installed = at('node_modules', 'mamba-prune');
   mkdirSync(installed, { recursive: true });
-  writeFileSync(join(installed, 'package.json'), '{"type":"module","exports":"./index.js"}');
-  const index = pathToFileURL(join(built.src, 'index.js')).href;
-  writeFileSync(join(installed, 'index.js'), `export * from ${JSON.stringify(index)};`);
-  writeDocumentedModules(folder, 'mamba-prune');
+  writeFileSync(
+    join(installed, 'package.json'),
+    '{"type":"module","exports":{"./data":"./data.js"}}',
+  );
+  const index = pathToFileURL(join(built.src, 'data', 'index.js')).href;
+  writeFileSync(join(installed, 'data.js'), `export * from ${JSON.stringify(index)};`);
+  writeDocumentedModules(folder, 'mamba-prune/data');
 });
 afterAll(() => {
   rmSync(folder, { recursive: true, force: true });

@@ -34,7 +34,7 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'mamba-prune-own-'));
   vi.stubEnv('XDG_CACHE_HOME', at('cache'));
   writeRecords(at('records'));
-  const index = fileURLToPath(new URL('../index.ts', import.meta.url));
+  const index = fileURLToPath(new URL('../data/index.ts', import.meta.url));
   modules = writeDocumentedModules(at('modules'), index);
   for (const path of Object.values(modules)) await import(path);
 });

@@ -8,7 +8,7 @@ const page = fileURLToPath(new URL('../../../../../docs/data.md', import.meta.ur
 
 /**
  * Writes the modules, each under the name that its first line has.
- * @param index - what `mamba-prune` means to them: a file, or a name
+ * @param index - what `mamba-prune/data` means to them: a file, or a name
  * @returns their paths by their names
  */
 export function writeDocumentedModules(folder: string, index: string): Record<string, string> {
@@ -17,7 +17,7 @@ export function writeDocumentedModules(folder: string, index: string): Record<st
   const entries = Array.from(blocks, ([block, name = '']) => {
     const path = join(folder, name);
     const code = block.replace(/^```(?:js)?$/gm, '');
-    writeFileSync(path, code.replace("from 'mamba-prune'", `from ${JSON.stringify(index)}`));
+    writeFileSync(path, code.replace("from 'mamba-prune/data'", `from ${JSON.stringify(index)}`));
     return [name, path];
   });
   return Object.fromEntries(entries) as Record<string, string>;

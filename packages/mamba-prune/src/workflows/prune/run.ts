@@ -3,6 +3,7 @@ import { rmSync } from 'node:fs';
 import { datasetRecord } from '../../data/datasets.js';
 import { UsageError } from '../../errors.js';
 import { writeEventFile } from '../../logging/tensorboard.js';
+import { moduleOf } from '../../models/families.js';
 import type { ImageModel } from '../../models/image-model.js';
 import type { ModelInfo } from '../../models/model-file.js';
 import { requireOptions } from '../../option-checks.js';
@@ -164,6 +165,7 @@ function createFolder(
       seed: settings.recipe.seed ?? 0,
       dataset: dataset && datasetRecord(dataset.info),
       model: model.config,
+      module: moduleOf(model.config.family),
       source: fileFacts(settings.model),
       ...(tuning && dataset && { train: resolveTrainOptions(tuning, dataset.info) }),
       settings,
