@@ -59,7 +59,9 @@ describe('loadPlugin refuses', () => {
   });
 
   it('a folder', async () => {
-    await expect(loadPlugin(folder)).rejects.toThrow(`--plugin ${folder}: there is no such file`);
+    await expect(loadPlugin(folder)).rejects.toThrow(
+      `--plugin ${folder}: ${folder} is no file, expected`,
+    );
     await expect(loadPlugin(`${folder}/.`)).rejects.toThrow(UsageError);
   });
 });

@@ -31,7 +31,7 @@ describe.each([undefined, null, 3, 'text', {}, []])('%j is refused', (wrong) => 
     ['scoreUnits', async () => scoreUnits(any, [], {})],
     ['pruneModel', () => pruneModel(any, new Map())],
   ])('by %s', async (_, call) => {
-    const attempt = (async () => call())();
+    const attempt = Promise.resolve().then(call);
     await expect(attempt).rejects.toThrow(/: got .*, expected /);
     await expect(attempt).rejects.not.toBeInstanceOf(TypeError);
   });

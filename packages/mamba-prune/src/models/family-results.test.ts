@@ -22,7 +22,7 @@ function modelOf(
   const name = `wrong${made++}`;
   const good = ownFamily(name);
   const create = (config: OwnConfig) => change(good.create(config)) as ImageModel;
-  registerFamily({ ...good, create, ...more } as Family<OwnConfig>);
+  registerFamily({ ...good, create, ...more });
   return createModel(`${name}_small`, { imageSize: 4, channels: 1 });
 }
 
@@ -103,7 +103,7 @@ describe('a family whose', () => {
 
   it('forward gives no logits is not timed', async () => {
     const model = modelOf({}, (good) => Object.assign(good, { forward: () => undefined }));
-    const timed = benchmarkModels([benchModel('wrong', model)], { batchSizes: [1] });
+    const timed = benchmarkModels([benchModel('wrong', model)], { batches: [1] });
     await expect(timed).rejects.toThrow('forward: got undefined from the model, expected logits');
   });
 });

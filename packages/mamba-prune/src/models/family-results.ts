@@ -3,7 +3,7 @@ import { Tensor, nn } from '@mamba-prune/libtorch';
 import { checksOf, shown } from '../checks.js';
 import { UsageError } from '../errors.js';
 import type { Family, ModelShapes } from './family.js';
-import { type PruningGroup, memberOffset, memberUnitSize } from './groups.js';
+import { memberOffset, memberUnitSize } from './groups.js';
 import type { ImageModel, ModelConfigBase } from './image-model.js';
 
 const got = (value: unknown): string =>
@@ -49,10 +49,9 @@ export function modelFrom(family: Family, what: string, model: unknown): ImageMo
 
 function checkMacs(family: Family, model: ImageModel): void {
   const where = `family ${family.name}: macs`;
-  for (const { name, macs } of listFrom<ReturnType<ImageModel['macs']>[number]>(
-    where,
-    model.macs(),
-  )) {
+  const counts = model.macs();
+  checkList(where, counts);
+  for (const { name, macs } of counts) {
     checksOf(where).number(shown(name), macs, { min: 0 });
   }
 }
@@ -60,7 +59,9 @@ function checkMacs(family: Family, model: ImageModel): void {
 function checkGroups(family: Family, model: ImageModel): void {
   const where = `family ${family.name}: pruningGroups`;
   const state = model.stateDict();
-  for (const group of listFrom<PruningGroup>(where, model.pruningGroups())) {
+  const groups = model.pruningGroups();
+  checkList(where, groups);
+  for (const group of groups) {
     const of = `${where}: ${shown(group.name)}`;
     if (typeof group.kind !== 'string' || !Object.hasOwn(family.kinds, group.kind)) {
       throw new UsageError(
@@ -68,10 +69,8 @@ function checkGroups(family: Family, model: ImageModel): void {
       );
     }
     checksOf(of).integer('size', group.size, { min: 1 });
-    for (const member of listFrom<PruningGroup['members'][number]>(
-      `${of}: members`,
-      group.members,
-    )) {
+    checkList(`${of}: members`, group.members);
+    for (const member of group.members) {
       const tensor = state.get(member.parameter);
       const size = tensor?.shape[member.dim];
       const end = memberOffset(member) + group.size * memberUnitSize(member);
@@ -85,9 +84,9 @@ function checkGroups(family: Family, model: ImageModel): void {
   }
 }
 
-function listFrom<T>(where: string, list: unknown): readonly T[] {
+function checkList(where: string, list: unknown): void {
   if (Array.isArray(list) && list.every((item) => typeof item === 'object' && item !== null)) {
-    return list as T[];
+    return;
   }
   throw new UsageError(`${where}: got ${got(list)}, expected an array of objects.`);
 }
