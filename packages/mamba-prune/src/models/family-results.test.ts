@@ -6,7 +6,6 @@ import { benchModel } from '../bench/bench-model.js';
 import { UsageError } from '../errors.js';
 import { pruneModel } from '../pruning/surgery.js';
 import { registerFamily } from './families.js';
-import type { Family } from './family.js';
 import { checkLogits } from './family-results.js';
 import type { ImageModel } from './image-model.js';
 import { createModel } from './registry.js';

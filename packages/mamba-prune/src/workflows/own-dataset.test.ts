@@ -260,7 +260,7 @@ describe('images of any size', () => {
     const { stdout } = await runCli(['train', '--help']);
     const help = stdout.replaceAll(/\s+/g, ' ');
     expect(help).toContain('imagenet, folder, bars, records, sized');
-    expect(help).toContain('their folder; fashion-mnist, bars and sized need none');
+    expect(help).toContain('folder of the data set; fashion-mnist, bars and sized need none');
     expect(help).toContain('(default: 0.875; tiny-imagenet 1)');
   });
 });
