@@ -102,7 +102,10 @@ describe('a family whose', () => {
 
   it('forward gives no logits is not timed', async () => {
     const model = modelOf({}, (good) => Object.assign(good, { forward: () => undefined }));
-    const timed = benchmarkModels([benchModel('wrong', model)], { batches: [1] });
+    const timed = benchmarkModels([benchModel('wrong', model)], {
+      batches: [1],
+      inputShape: [1, 4, 4],
+    });
     await expect(timed).rejects.toThrow('forward: got undefined from the model, expected logits');
   });
 });
