@@ -61,7 +61,8 @@ function transpilePackage(name: string, folder: string): void {
     for (const part of ['build', 'scripts']) symlinkSync(join(from, part), join(to, part));
   }
   // The workspace's own link leads to dist/.
-  const libtorch = JSON.stringify(join(folder, 'packages', 'libtorch', 'src', 'index.js'));
+  const libtorch = (entry = ''): string =>
+    JSON.stringify(join(folder, 'packages', 'libtorch', 'src', entry, 'index.js'));
   const all = readdirSync(join(from, 'src'), { recursive: true, encoding: 'utf8' });
   const sources = all.filter((file) => file.endsWith('.ts') && !file.endsWith('.test.ts'));
   // All files in one call, by what vitest itself translates with: tsc takes ten times as long.
@@ -76,9 +77,15 @@ function transpilePackage(name: string, folder: string): void {
     logLevel: 'warning',
     write: false,
   });
+  // Its entries too (libtorch/kernels): two copies do not know each other's tensors.
+  const withPaths = (text: string): string =>
+    text.replaceAll(
+      /(['"])@mamba-prune\/libtorch(?:\/(kernels|files))?\1/g,
+      (_, _quote, entry?: string) => libtorch(entry),
+    );
   for (const { path, text } of outputFiles) {
     mkdirSync(dirname(path), { recursive: true });
-    writeFileSync(path, text.replaceAll(/(['"])@mamba-prune\/libtorch\1/g, libtorch));
+    writeFileSync(path, withPaths(text));
   }
   for (const file of all.filter((name) => name.endsWith('.mjs'))) {
     const target = join(to, 'src', file);
