@@ -1,10 +1,13 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
 import { loadPlugins, pluginsIn } from './cli/plugin-flags.js';
 import { count } from './models/common-options.js';
-import { families, registerFamily } from './models/families.js';
+import { UsageError } from './errors.js';
+import { families, moduleOf, registerFamily } from './models/families.js';
 import { ownFamily } from './models/testing/own-family.js';
 import { environmentPlugins, loadPlugin } from './plugins.js';
 
@@ -45,6 +48,58 @@ describe('loadPlugin', () => {
   it('refuses a module that registers nothing', async () => {
     const path = written('idle.mjs', 'export const nothing = 0;\n');
     await expect(loadPlugin(path)).rejects.toThrow(/it registered nothing, expected a module that/);
+  });
+});
+
+describe('loadPlugin refuses', () => {
+  it.each([undefined, 3, {}, ''])('%j in place of a module', async (name) => {
+    await expect(loadPlugin(name as string)).rejects.toThrow(
+      /^--plugin: got .*, expected the path of a module, or the name of a package\.$/,
+    );
+  });
+
+  it('a folder', async () => {
+    await expect(loadPlugin(folder)).rejects.toThrow(
+      `--plugin ${folder}: ${folder} is no file, expected`,
+    );
+    await expect(loadPlugin(`${folder}/.`)).rejects.toThrow(UsageError);
+  });
+});
+
+describe('a module', () => {
+  it('is recorded by its absolute path, however it was given', async () => {
+    Object.assign(globalThis, {
+      registerFar: () => {
+        registerFamily(ownFamily('far'));
+      },
+    });
+    const path = written('far.mjs', 'globalThis.registerFar();\n');
+    await loadPlugin(relative('.', path));
+    expect(moduleOf('far')).toBe(path);
+  });
+
+  it('that says an address of another machine is refused, and not registered', () => {
+    const family = ownFamily('remote', { module: 'file://elsewhere/a.mjs' });
+    expect(() => {
+      registerFamily(family);
+    }).toThrow('module: got file://elsewhere/a.mjs, expected a path');
+    expect(families()).not.toContain(family);
+  });
+
+  it('of the environment is named as such', async () => {
+    const env = { MAMBA_PRUNE_PLUGINS: 'no-such-package' };
+    await expect(loadPlugins([], env, () => new Set())).rejects.toThrow(
+      /^MAMBA_PRUNE_PLUGINS: no-such-package: there is no such file/,
+    );
+  });
+
+  it('that never ends loading is named at the end of the process', () => {
+    const path = written('endless.mjs', 'await new Promise(() => {});\n');
+    const main = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url));
+    const { stderr } = spawnSync(process.execPath, [main, '--help', '--plugin', path], {
+      encoding: 'utf8',
+    });
+    expect(stderr).toContain(`--plugin ${path}: it never ended loading`);
   });
 });
 

@@ -2,11 +2,13 @@
  * Modules of one's own that register families, data sets or importances: `--plugin FILE`, or `loadPlugin` in a
  * program. Such a module runs with all rights of the program; no file that is read ever makes one load.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { delimiter, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { UsageError } from './errors.js';
+import { requirePath } from './option-checks.js';
+import { printable, printableLine } from './printable.js';
 
 interface Plugin {
   /** As it was given: a path, or the name of a package. */
@@ -27,10 +29,26 @@ const modules = new Set<string>();
  */
 export function registeredBy(said: string | undefined): string | undefined {
   if (loading) loading.registered += 1;
-  const module = said?.startsWith('file:') === true ? fileURLToPath(said) : (said ?? loading?.name);
+  const name = said?.startsWith('file:') === true ? pathOfUrl(said) : (said ?? loading?.name);
+  // Files and runs are opened from other folders too.
+  const module = name !== undefined && isFile(resolve(name)) ? resolve(name) : name;
   if (module !== undefined) modules.add(module);
   return module;
 }
+
+function pathOfUrl(url: string): string {
+  try {
+    return fileURLToPath(url);
+  } catch (error) {
+    throw new UsageError(
+      `module: got ${printableLine(url)}, expected a path, a package or the URL of a file of this machine: ${messageOf(error)}`,
+      { cause: error },
+    );
+  }
+}
+
+const isFile = (path: string): boolean =>
+  statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
 
 const variable = 'MAMBA_PRUNE_PLUGINS';
 
@@ -49,35 +67,58 @@ export const environmentPlugins = (env: Readonly<Record<string, string | undefin
  * @throws UsageError if there is no such module, if it fails, or if it registers nothing
  */
 export async function loadPlugin(name: string): Promise<void> {
-  const url = urlOf(name);
+  requirePath('--plugin', name, 'a module, or the name of a package');
+  await loadModule(name, `--plugin ${name}`);
+}
+
+/**
+ * The modules that the environment names.
+ * @throws UsageError as `loadPlugin`
+ */
+export async function loadFromEnvironment(name: string): Promise<void> {
+  await loadModule(name, `${variable}: ${name}`);
+}
+
+/** @param where - who asked for it, for the errors */
+async function loadModule(name: string, where: string): Promise<void> {
+  const url = urlOf(name, where);
   if (loaded.has(url)) return;
   const plugin: Plugin = { name, registered: 0 };
   loading = plugin;
+  // Where a module waits for what never comes, Node.js ends without a word.
+  const endless = (): void => {
+    process.stderr.write(
+      `${printable(where)}: it never ended loading: it waits for something that never comes.\n`,
+    );
+  };
+  process.once('exit', endless);
   try {
     await import(url);
   } catch (error) {
-    throw new UsageError(`--plugin ${name}: it could not be loaded: ${messageOf(error)}`, {
+    throw new UsageError(`${where}: it could not be loaded: ${messageOf(error)}`, {
       cause: error,
     });
   } finally {
+    process.off('exit', endless);
     loading = undefined;
   }
   // What it imports may have been loaded before, by itself or by another one: then it has nothing left to register.
   if (plugin.registered === 0 && modules.size === 0) {
     throw new UsageError(
-      `--plugin ${name}: it registered nothing, expected a module that calls registerFamily, registerDataset or ` +
+      `${where}: it registered nothing, expected a module that calls registerFamily, registerDataset or ` +
         `registerImportance. It has to import the mamba-prune that runs here: ${fileURLToPath(new URL('..', import.meta.url))}`,
     );
   }
   loaded.add(url);
 }
 
-function urlOf(name: string): string {
+function urlOf(name: string, where: string): string {
   const path = resolve(name);
-  if (existsSync(path)) return pathToFileURL(path).href;
-  if (/^\.{0,2}[/\\]|\.[cm]?[jt]s$/.test(name)) {
+  if (isFile(path)) return pathToFileURL(path).href;
+  if (/^\.{1,2}$|^\.{0,2}[/\\]|\.[cm]?[jt]s$/.test(name)) {
+    const what = existsSync(path) ? 'is no file' : 'does not exist';
     throw new UsageError(
-      `--plugin ${name}: ${path} does not exist, expected a module that registers a family, a data set or an importance.`,
+      `${where}: ${path} ${what}, expected a module that registers a family, a data set or an importance.`,
     );
   }
   try {
@@ -87,8 +128,8 @@ function urlOf(name: string): string {
     const isThere = (error as NodeJS.ErrnoException).code === 'ERR_PACKAGE_PATH_NOT_EXPORTED';
     throw new UsageError(
       isThere
-        ? `--plugin ${name}: the package has no entry that can be found by its name alone. Give the file: ${join('node_modules', name, '...')}`
-        : `--plugin ${name}: there is no such file, and no package of that name in ${resolve('node_modules')}.`,
+        ? `${where}: the package has no entry that can be found by its name alone. Give the file: ${join('node_modules', name, '...')}`
+        : `${where}: there is no such file, and no package of that name in ${resolve('node_modules')}.`,
       { cause: error },
     );
   }

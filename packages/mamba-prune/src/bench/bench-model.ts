@@ -1,3 +1,4 @@
+import { checkLogits } from '../models/family-results.js';
 import type { ImageModel } from '../models/image-model.js';
 import type { BenchModel } from './bench.js';
 
@@ -10,7 +11,7 @@ export function benchModel(
   return {
     name,
     module: model,
-    forward: (images) => model.forward(images),
+    forward: (images) => checkLogits(model.forward(images), images.size(0)),
     inputShape: [channels, imageSize, imageSize],
     parameters: model.numParameters(),
   };

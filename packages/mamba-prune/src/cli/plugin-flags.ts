@@ -3,7 +3,7 @@ import { UsageError } from '../errors.js';
 import { families } from '../models/families.js';
 import type { Family } from '../models/family.js';
 import { familyFlags } from '../models/family-checks.js';
-import { environmentPlugins, loadPlugin } from '../plugins.js';
+import { environmentPlugins, loadFromEnvironment, loadPlugin } from '../plugins.js';
 
 /** The modules that --plugin names, wherever it stands. */
 export function pluginsIn(argv: readonly string[]): string[] {
@@ -25,13 +25,16 @@ export async function loadPlugins(
   env: Readonly<Record<string, string | undefined>>,
   flags: () => ReadonlySet<string>,
 ): Promise<void> {
-  const names = [...environmentPlugins(env), ...pluginsIn(argv)];
-  if (names.length === 0) return;
+  const modules = [
+    ...environmentPlugins(env).map((name) => ({ name, load: loadFromEnvironment })),
+    ...pluginsIn(argv).map((name) => ({ name, load: loadPlugin })),
+  ];
+  if (modules.length === 0) return;
   const taken = flags();
   // One after the other: a module may build on what another has registered.
-  for (const name of names) {
+  for (const { name, load } of modules) {
     const before = families();
-    await loadPlugin(name);
+    await load(name);
     checkFlags(name, before, taken);
   }
 }

@@ -1,7 +1,6 @@
 // The list of the data sets, and what is done with one by its name.
-import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
 import { z } from 'zod';
+import { shown } from '../checks.js';
 import { type OptionKinds, checkOptions } from '../option-checks.js';
 import { registeredBy } from '../plugins.js';
 import { setUsualCropShare, usualCropShare } from '../preparation/preprocessing.js';
@@ -55,16 +54,13 @@ export function registerDataset(definition: DatasetDefinition): void {
       `registerDataset: got the name "${definition.name}", which another data set has. Choose another name.`,
     );
   }
-  add(definition);
   const module = registeredBy(definition.module);
-  if (module !== undefined) modules.set(definition.name, pathOf(module));
+  add(definition);
+  if (module !== undefined) modules.set(definition.name, module);
 }
 
 /** By the names of what they registered: paths of files, absolute, or packages. */
 const modules = new Map<string, string>();
-
-/** Runs are gone on with from other folders. */
-const pathOf = (module: string): string => (existsSync(module) ? resolve(module) : module);
 
 /** The module that registered a data set; undefined if it is not known, or the data set is the program's own. */
 export const datasetModule = (name: string): string | undefined => modules.get(name);
@@ -105,6 +101,9 @@ export const datasetDefinitions = (): DatasetDefinition[] => [...definitions.val
  * @throws as `unknownDataset` says
  */
 export function datasetDefinition(name: string, where = 'datasetDefinition'): DatasetDefinition {
+  if (typeof (name as unknown) !== 'string') {
+    throw new UsageError(`${where}: got ${shown(name)}, expected the name of a data set.`);
+  }
   const definition = definitions.get(name);
   if (definition === undefined) throw unknownDataset(where, name);
   return definition;

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { setImmediate as turn } from 'node:timers/promises';
 import { checksOf } from '../checks.js';
 import { type OptionKinds, requireOptions } from '../option-checks.js';
+import { requireSplit } from './require-dataset.js';
 import type { LastAugment } from './augment/epoch-augments.js';
 import type { AugmentOptions } from './augment/options.js';
 import { type Batch, type BatchJob, BatchMaker, type BatchRecipe } from './batch.js';
@@ -67,9 +68,10 @@ export class BatchLoader {
 
   /** @throws DataError for options out of range or an empty split */
   constructor(split: ImageSplit, info: DatasetInfo, options: BatchLoaderOptions) {
+    requireSplit('BatchLoader', split, info);
     this.#split = split;
-    const { batchSize, shuffle = false, seed = 0, prefetch = 2, threads = 0 } = options;
     requireOptions('BatchLoader', options, loaderKinds, ['batchSize'], dataError);
+    const { batchSize, shuffle = false, seed = 0, prefetch = 2, threads = 0 } = options;
     const { integer } = checksOf('BatchLoader', dataError);
     integer('batchSize', batchSize, { min: 1 });
     integer('prefetch', prefetch, { min: 0 });

@@ -1,10 +1,12 @@
 /** Accuracy and loss of a model on a data set. */
 import { checksOf } from '../checks.js';
 import { DataError } from '../data/errors.js';
+import { requireDataset } from '../data/require-dataset.js';
 import { BatchLoader } from '../data/loader.js';
 import type { Dataset, ImageSplit } from '../data/types.js';
 import { checkBatchNeed } from '../memory-need.js';
 import type { ImageModel } from '../models/image-model.js';
+import { requireModel } from '../models/require-model.js';
 import { type OptionKinds, checkOptions } from '../option-checks.js';
 import { limitSplit } from '../training/batches.js';
 import { type EvaluateOptions, type Evaluation, evaluate } from '../training/evaluate.js';
@@ -105,6 +107,8 @@ export async function evaluateModel(
   dataset: Dataset,
   options: EvaluateModelOptions = {},
 ): Promise<ModelEvaluation | undefined> {
+  requireModel('evaluateModel', model);
+  requireDataset('evaluateModel', dataset);
   checkOptions('evaluateModel', options, evaluateModelKinds);
   const { split = 'test', batchSize = 256, images, seed = 0, perClass = false, ...rest } = options;
   const chosen = chooseImages('evaluateModel', dataset, { split, batchSize, images, seed });

@@ -2,6 +2,7 @@
 import { defined } from '../defined.js';
 import { checkNeed } from '../memory-need.js';
 import { checkModelOptions, familyNamed, familyOf } from './families.js';
+import { configFrom, shapesFrom } from './family-results.js';
 import type { ModelConfigBase } from './image-model.js';
 import type { ModelOptions } from './model-options.js';
 import { countParameters } from './shapes.js';
@@ -14,16 +15,12 @@ export function denseConfig(arch: string, options: ModelOptions): ModelConfigBas
   const family = familyOf(arch);
   checkModelOptions(arch, options);
   const given = defined(options);
-  if (family.denseConfig) return family.denseConfig(arch, given);
+  if (family.denseConfig) {
+    return configFrom(family, 'denseConfig', family.denseConfig(arch, given));
+  }
   const sizes = family.architectures[arch];
-  return family.checkConfig({
-    family: family.name,
-    arch,
-    widths: {},
-    ...usualImages,
-    ...sizes,
-    ...given,
-  });
+  const config = { family: family.name, arch, widths: {}, ...usualImages, ...sizes, ...given };
+  return configFrom(family, 'checkConfig', family.checkConfig(config));
 }
 
 /**
@@ -33,9 +30,9 @@ export function denseConfig(arch: string, options: ModelOptions): ModelConfigBas
  * @throws TooLargeError if the machine has not enough memory for them
  */
 export function checkModelNeed(config: ModelConfigBase, copies = 1): void {
-  const shapes = familyNamed(config).shapes?.(config);
-  if (!shapes) return;
-  const parameters = countParameters(shapes);
+  const family = familyNamed(config);
+  if (!family.shapes) return;
+  const parameters = countParameters(shapesFrom(family, family.shapes(config)));
   const amount = parameters < 1e6 ? String(parameters) : parameters.toExponential(1);
   checkNeed(
     config.arch,

@@ -3,6 +3,7 @@
  * `registerFamily`; after that every part of the program knows it.
  */
 import { UsageError } from '../errors.js';
+import { shown } from '../checks.js';
 import { registeredBy } from '../plugins.js';
 import { printableLine } from '../printable.js';
 import { listed } from './config-checks.js';
@@ -61,7 +62,7 @@ export function familyNamed({
   const family = registered.get(name);
   if (family) return family;
   const known = `expected one of ${[...registered.keys()].join(', ')}`;
-  const what = `model: got family '${printableLine(name)}'`;
+  const what = `model: got family ${shown(name)}`;
   throw new UsageError(
     typeof module === 'string'
       ? `${what}, which is not registered. It was written with the module ${printableLine(module)}: ` +
@@ -76,15 +77,15 @@ export const modelNames = (): string[] =>
 
 /** The family of an architecture; undefined for an unknown name. */
 export const findFamily = (arch: string): Family | undefined =>
-  families().find(({ architectures }) => Object.hasOwn(architectures, arch));
+  typeof (arch as unknown) === 'string'
+    ? families().find(({ architectures }) => Object.hasOwn(architectures, arch))
+    : undefined;
 
 /** The family of an architecture. @throws UsageError for an unknown name, with the known ones */
 export function familyOf(arch: string): Family {
   const family = findFamily(arch);
   if (family) return family;
-  throw new UsageError(
-    `model: got '${printableLine(arch)}', expected one of ${modelNames().join(', ')}`,
-  );
+  throw new UsageError(`model: got ${shown(arch)}, expected one of ${modelNames().join(', ')}`);
 }
 
 /** What data sets decide, so that every family has it. */

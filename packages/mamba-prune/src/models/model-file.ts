@@ -23,6 +23,7 @@ import {
 import { familyNamed, moduleOf } from './families.js';
 import { checkFinite } from './finite.js';
 import type { ImageModel } from './image-model.js';
+import { requireModel } from './require-model.js';
 import { createModelFromConfig } from './registry.js';
 
 export const metadataKey = 'mamba_prune';
@@ -89,6 +90,7 @@ export function modelMetadata(model: ImageModel, info: ModelInfo): string {
  */
 export function saveModel(path: string, model: ImageModel, info: ModelInfo): void {
   requirePath('saveModel', path, 'the file to write');
+  requireModel('saveModel', model);
   const metadata = modelMetadata(model, info);
   checkInfo('saveModel', model.config, info);
   saveSafetensors(path, model.stateDict(), { [metadataKey]: metadata });

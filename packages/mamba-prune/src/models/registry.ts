@@ -1,6 +1,7 @@
 // Models by name, and from the configuration that a model file holds.
 import { UsageError } from '../errors.js';
 import { checkModelNeed, denseConfig } from './dense-config.js';
+import { configFrom } from './family-results.js';
 import { familyNamed } from './families.js';
 import type { ModelShapes } from './family.js';
 import type { ImageModel } from './image-model.js';
@@ -23,7 +24,11 @@ type AnyConfig = { readonly family: string };
  *   machine's memory cannot hold
  */
 export function createModel(arch: string, options: ModelOptions = {}): ImageModel {
-  if (typeof (options as unknown) !== 'object' || Array.isArray(options)) {
+  if (
+    typeof (options as unknown) !== 'object' ||
+    (options as unknown) === null ||
+    Array.isArray(options)
+  ) {
     throw new UsageError(
       `createModel: got ${JSON.stringify(options)} in place of the options, expected an object such as { numClasses: 10 }.`,
     );
@@ -45,7 +50,7 @@ export function denseShapes(arch: string, options: ModelOptions = {}): ModelShap
  */
 export function createModelFromConfig(config: AnyConfig): ImageModel {
   const family = familyNamed(config);
-  const checked = family.checkConfig(config);
+  const checked = configFrom(family, 'checkConfig', family.checkConfig(config));
   checkModelNeed(checked);
   return makeModel(family, checked);
 }
@@ -56,7 +61,7 @@ export function createModelFromConfig(config: AnyConfig): ImageModel {
  */
 export function modelShapes(config: AnyConfig): ModelShapes {
   const family = familyNamed(config);
-  return shapesIn(family, family.checkConfig(config));
+  return shapesIn(family, configFrom(family, 'checkConfig', family.checkConfig(config)));
 }
 
 /**

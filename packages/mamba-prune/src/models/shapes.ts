@@ -3,6 +3,7 @@
 import { scope } from '@mamba-prune/libtorch';
 import { TooLargeError } from '../errors.js';
 import { isOutOfMemory } from '../memory.js';
+import { modelFrom, shapesFrom } from './family-results.js';
 import type { Family, ModelShapes } from './family.js';
 import type { ImageModel, ModelConfigBase } from './image-model.js';
 
@@ -38,7 +39,7 @@ export const widthIn = (
  */
 export function makeModel(family: Family, config: ModelConfigBase): ImageModel {
   try {
-    return family.create(config);
+    return modelFrom(family, 'create', family.create(config));
   } catch (error) {
     if (!isOutOfMemory(error)) throw error;
     throw new TooLargeError(
@@ -50,7 +51,7 @@ export function makeModel(family: Family, config: ModelConfigBase): ImageModel {
 
 /** Of every tensor, buffers included. A family that does not tell them has a model made to look at. */
 export function shapesIn(family: Family, config: ModelConfigBase): ModelShapes {
-  if (family.shapes) return family.shapes(config);
+  if (family.shapes) return shapesFrom(family, family.shapes(config));
   return scope(() => {
     const model = makeModel(family, config);
     try {

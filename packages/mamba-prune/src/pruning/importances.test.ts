@@ -107,7 +107,7 @@ describe('a function of one’s own', () => {
       "the function gave no list for the group 'hidden', expected 2 numbers",
     ],
     ['NaN', () => new Map([['hidden', [1, NaN]]]), 'the score of unit 1 is NaN'],
-    ['words', () => new Map([['hidden', ['1', 'b']]]), 'the score of unit 1 is NaN'],
+    ['words', () => new Map([['hidden', ['1', 'b']]]), 'values that are no numbers'],
     ['no values', () => new Map(), 'no scores'],
   ])('is refused when it gives %s', async (_, own, words) => {
     const model = new TwoLayer({ units: 2 });

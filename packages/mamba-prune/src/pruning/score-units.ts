@@ -1,5 +1,6 @@
 // How much a unit matters: an importance over the slices that a score picks. Linear weights are [out, in].
-import { type Tensor, noGrad, scope, zeros } from '@mamba-prune/libtorch';
+import { Tensor, noGrad, scope, zeros } from '@mamba-prune/libtorch';
+import { shown } from '../checks.js';
 import { UsageError } from '../errors.js';
 import {
   type GroupMember,
@@ -8,6 +9,7 @@ import {
   memberUnitSize,
 } from '../models/groups.js';
 import type { ImageModel } from '../models/image-model.js';
+import { requireModel } from '../models/require-model.js';
 import { type OptionKinds, requireOptions } from '../option-checks.js';
 import type { Calibration } from './calibration.js';
 import { todaysCut } from './earlier-names.js';
@@ -60,8 +62,19 @@ export async function scoreUnits(
   given: ScoreOptions,
   calibration?: Calibration,
 ): Promise<Map<string, Float64Array>> {
+  requireModel('scoreUnits', model);
+  if (!Array.isArray(groups)) {
+    throw new UsageError(
+      `scoreUnits: got ${shown(groups)} in place of the groups, expected an array, such as model.pruningGroups().`,
+    );
+  }
   const options = todaysCut(given);
   requireOptions('scoreUnits', options, scoreKinds);
+  if (calibration !== undefined && typeof calibration !== 'function') {
+    throw new UsageError(
+      `scoreUnits: got ${shown(calibration)} in place of the calibration, expected a function that gives batches.`,
+    );
+  }
   checkScoring(groups, options, calibration);
   const { score = defaultScore } = options;
   const { importance = defaultImportance(calibration !== undefined, score) } = options;
@@ -109,6 +122,11 @@ function checked(scores: unknown, { groups }: ImportanceContext): Map<string, Fl
         const got = values === undefined ? 'no scores' : isList(values) ? values.length : 'no list';
         throw new UsageError(
           `importance: the function gave ${got} for the group '${name}', expected ${size} numbers, one per unit.`,
+        );
+      }
+      if (!Array.from(values).every((value) => typeof value === 'number')) {
+        throw new UsageError(
+          `importance: the function gave values that are no numbers for the group '${name}', expected ${size} numbers, one per unit.`,
         );
       }
       return [name, Float64Array.from(values)];
@@ -234,8 +252,8 @@ function sumUp(
 }
 
 function valuesOf(values: ReadonlyMap<string, Tensor>, { parameter }: GroupMember): Tensor {
-  const found = values.get(parameter);
-  if (found) return found;
+  const found = (values as unknown) instanceof Map ? values.get(parameter) : undefined;
+  if (found instanceof Tensor) return found;
   throw new UsageError(
     `sumOf: got no values for '${parameter}', expected a tensor of its shape for every parameter of the members.`,
   );

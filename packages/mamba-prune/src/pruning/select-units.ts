@@ -1,6 +1,7 @@
 // From a model and rates to the units that stay.
 import { UsageError } from '../errors.js';
 import type { ImageModel } from '../models/image-model.js';
+import { requirePrunable } from '../models/require-model.js';
 import type { KeptUnits, PruningGroup } from '../models/groups.js';
 import { type OptionKinds, requireOptions } from '../option-checks.js';
 import type { Calibration } from './calibration.js';
@@ -45,6 +46,7 @@ export async function chooseUnits(
   options: CutOptions,
   calibration?: Calibration,
 ): Promise<KeptUnits> {
+  requirePrunable('chooseUnits', model);
   return (await scoreAndSelect(model, options, calibration)).kept;
 }
 

@@ -1,6 +1,8 @@
 // Makes a really smaller model: new parameters, no masks, no zeros left.
 import { type Tensor, noGrad, scope } from '@mamba-prune/libtorch';
+import { shown } from '../checks.js';
 import { UsageError } from '../errors.js';
+import { requireModel, requirePrunable } from '../models/require-model.js';
 import type { ImageModel } from '../models/image-model.js';
 import {
   type KeptUnits,
@@ -21,9 +23,11 @@ type KeptIndices = Map<string, Map<number, number[]>>;
  * @throws UsageError for an unknown group, an empty one, or indices that are none of its units
  */
 export function pruneModel(model: ImageModel, kept: KeptUnits): ImageModel {
+  requirePrunable('pruneModel', model);
   const cut = tensorCut(model, kept);
   const widths = Object.fromEntries(Array.from(kept, ([name, units]) => [name, units.length]));
   const pruned = model.withWidths(widths);
+  requireModel('pruneModel: withWidths of the model', pruned);
   scope(() => {
     noGrad(() => {
       pruned.loadStateDict(
@@ -64,6 +68,7 @@ export function tensorCut(model: ImageModel, kept: KeptUnits): TensorCut {
  * without changing shapes.
  */
 export function maskModel(model: ImageModel, kept: KeptUnits): void {
+  requirePrunable('maskModel', model);
   const groups = model.pruningGroups();
   checkKept(groups, kept);
   const state = model.stateDict();
@@ -134,6 +139,11 @@ function parameterOf(
 }
 
 function checkKept(groups: readonly PruningGroup[], kept: KeptUnits): void {
+  if (!((kept as unknown) instanceof Map)) {
+    throw new UsageError(
+      `pruning: got ${shown(kept)} in place of the units to keep, expected a Map of indices by the names of groups.`,
+    );
+  }
   const known = new Map(groups.map((group) => [group.name, group]));
   for (const [name, units] of kept) {
     const group = known.get(name);

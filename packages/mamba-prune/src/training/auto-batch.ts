@@ -9,8 +9,10 @@ import {
   zeros,
 } from '@mamba-prune/libtorch';
 import type { Dataset } from '../data/index.js';
+import { requireDataset } from '../data/require-dataset.js';
 import { isOutOfMemory, outOfMemory } from '../memory.js';
 import { rememberModes } from '../models/modes.js';
+import { requireModel } from '../models/require-model.js';
 import { type OptionKinds, checkOptions } from '../option-checks.js';
 import type { BatchTensors } from './batches.js';
 import { DeviceExecution } from './device-execution.js';
@@ -71,6 +73,8 @@ export function fitBatchSize(
   options: TrainOptions,
   how: FitOptions = {},
 ): FittedBatch | undefined {
+  requireModel('fitBatchSize', model);
+  requireDataset('fitBatchSize', dataset);
   checkOptions('fitBatchSize', how, fitKinds);
   const { hooks = {}, attempt, workers = 1, agree } = how;
   const resolved = resolveTrainOptions(options, dataset.info);

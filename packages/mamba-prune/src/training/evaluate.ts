@@ -1,6 +1,7 @@
 import { F, noGrad, scope, type Tensor, zeros } from '@mamba-prune/libtorch';
 import type { DatasetInfo } from '../data/index.js';
 import { explainingMemory, type MemoryUse } from '../memory.js';
+import { checkLogits } from '../models/family-results.js';
 import { rememberModes } from '../models/modes.js';
 import { imageType, precisionOn, weightCopies } from '../models/precision.js';
 import { type OptionKinds, checkOptions } from '../option-checks.js';
@@ -72,7 +73,8 @@ export async function evaluate(
       if (options.signal?.aborted) return undefined;
       const work = () => {
         const { images, labels } = toTensors(batch, info, device, imageType(precision));
-        const logits = F.atLeastFloat32(model.forward(images));
+        const given = checkLogits(model.forward(images), batch.size, info.classes.length);
+        const logits = F.atLeastFloat32(given);
         countBatch(sums, logits, labels, hasTop5);
         options.onBatch?.(logits, labels);
       };

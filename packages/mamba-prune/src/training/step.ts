@@ -4,6 +4,7 @@
  * device is given the work is an `Execution`.
  */
 import { F, noGrad, scope, type Tensor } from '@mamba-prune/libtorch';
+import { checkLogits } from '../models/family-results.js';
 import type { BatchSize, BatchTensors } from './batches.js';
 import { countRight } from './evaluate.js';
 import { stepLoss } from './step-loss.js';
@@ -55,7 +56,7 @@ export function takeStep(parts: StepParts, execution: Execution, input: StepInpu
     parallel?.beginGradients(batch);
     const { images: given, labels, targets } = input.tensors();
     const images = given.to(parts.imageType);
-    const logits = F.atLeastFloat32(model.forward(images));
+    const logits = F.atLeastFloat32(checkLogits(model.forward(images), images.size(0)));
     const inputs = { model, images, labels, targets, logits };
     const { numbers, scalar } = execution;
     const context: StepContext = { ...inputs, ...numbers, scalar };
