@@ -65,10 +65,10 @@ export type ModelDescription = z.infer<typeof metadataSchema>;
 
 /**
  * The description of a model that files have under `metadataKey`, as JSON.
+ * @param module - what has to be loaded before such a model can be made; what runs by itself needs none
  * @throws UsageError for a description that no file could be read with
  */
-export function modelMetadata(model: ImageModel, info: ModelInfo): string {
-  const module = moduleOf(model.config.family);
+export function modelMetadata(model: ImageModel, info: ModelInfo, module?: string): string {
   const metadata = {
     format: 1,
     ...(module !== undefined && { module }),
@@ -91,7 +91,7 @@ export function modelMetadata(model: ImageModel, info: ModelInfo): string {
 export function saveModel(path: string, model: ImageModel, info: ModelInfo): void {
   requirePath('saveModel', path, 'the file to write');
   requireModel('saveModel', model);
-  const metadata = modelMetadata(model, info);
+  const metadata = modelMetadata(model, info, moduleOf(model.config.family));
   checkInfo('saveModel', model.config, info);
   saveSafetensors(path, model.stateDict(), { [metadataKey]: metadata });
 }

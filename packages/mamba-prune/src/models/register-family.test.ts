@@ -1,6 +1,6 @@
 // A family of one's own: what is refused, and what the library does with one that has only what is needed.
 import { memoryStats, noGrad, randn, saveSafetensors } from '@mamba-prune/libtorch';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -319,6 +319,7 @@ it('has its own configuration, shapes, summary and graph where it brings them', 
     heard('shapes', new Map([['mlp.fc1.weight', [config.neurons, 48]]]));
   registerFamily(
     ownFamily('full', {
+      module: 'full-package',
       denseConfig: (arch, { numClasses = 2, ...others }) => {
         expect(others).toEqual({ imageSize: 4 });
         return heard(
@@ -355,6 +356,8 @@ it('has its own configuration, shapes, summary and graph where it brings them', 
   expect(inspectModel(model)).toMatchObject({ wiring: '5 neurons' });
   const { verification } = await exportOnnx(join(folder, 'full.onnx'), model, info(model));
   expect(verification?.images).toBe(4);
+  // It runs without the module, and is handed on.
+  expect(readFileSync(join(folder, 'full.onnx'), 'latin1')).not.toContain('full-package');
 });
 
 it('says that there is no memory for a model that nothing has counted before', () => {
