@@ -217,9 +217,10 @@ function timmOf(json: unknown): Partial<Found> {
     ...set(nested),
   };
   const [, height, width] = input_size ?? [];
+  const arch = archOfCard(architecture);
   return {
-    arch: archOfCard(architecture),
-    ...cardHints(json),
+    arch,
+    ...cardHints(json, arch),
     mean,
     std,
     interpolation,

@@ -28,10 +28,16 @@ export function cardObstacles(json: unknown): CardObstacle[] {
   return (family.layout?.card?.obstacles(card) ?? []).map((what) => ({ family, what }));
 }
 
-/** What the entries say of options that no shape tells. */
-export function cardHints(json: unknown): ReturnType<NonNullable<FamilyCard['hints']>> {
+/**
+ * What the entries say of options that no shape tells.
+ * @param arch - what `archOfCard` found
+ */
+export function cardHints(
+  json: unknown,
+  arch: string | undefined,
+): ReturnType<NonNullable<FamilyCard['hints']>> {
   const card = cardEntries(json);
-  return (card && cardFamily(json)?.layout?.card?.hints?.(card)) ?? {};
+  return (card && cardFamily(json)?.layout?.card?.hints?.(card, arch)) ?? {};
 }
 
 /** `vit_tiny_patch16_224`, `deit_small_patch16_224` and `resnet18` under our names; undefined for others. */

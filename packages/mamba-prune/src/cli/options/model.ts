@@ -6,7 +6,7 @@ import { type SharedOption, modelNames, modelOptions } from '../../models/famili
 import type { ModelOption } from '../../models/family.js';
 import type { ModelOptions } from '../../models/model-options.js';
 import { type PresetName, presetModelOptions } from '../../training/presets.js';
-import { choiceOption, integerOption, integersOption, numberOption } from './parse.js';
+import { attributeOf, choiceOption, integerOption, integersOption, numberOption } from './parse.js';
 
 /** What was typed. The options of the families are beside these, by the names that commander gives to their flags. */
 export interface ModelFlags {
@@ -83,7 +83,7 @@ export function typed(flags: object, options: readonly SharedOption[]): Record<s
   const given = flags as Readonly<Record<string, unknown>>;
   return Object.fromEntries(
     options.flatMap(({ name, flag }): [string, unknown][] => {
-      const value = flag === undefined ? undefined : given[new Option(flag).attributeName()];
+      const value = flag === undefined ? undefined : given[attributeOf(flag)];
       return value === undefined ? [] : [[name, value]];
     }),
   );

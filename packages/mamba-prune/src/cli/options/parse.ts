@@ -10,6 +10,9 @@ function toNumber(text: string): number {
   return text.trim() === '' ? NaN : Number(text);
 }
 
+/** What commander calls the value of a flag: `dModel` for `--d-model <n>`. */
+export const attributeOf = (flag: string): string => new Option(flag).attributeName();
+
 /** An option whose value is a number. */
 export function numberOption(flags: string, description: string, range: Bounded): Option {
   return new Option(flags, description).argParser((text: string) => {

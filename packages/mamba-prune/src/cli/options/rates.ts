@@ -4,7 +4,7 @@ import { InvalidArgumentError, Option } from 'commander';
 import { UsageError } from '../../errors.js';
 import { groupKinds } from '../../models/families.js';
 import type { GroupKind } from '../../models/family.js';
-import { numberOption, suggestion } from './parse.js';
+import { attributeOf, numberOption, suggestion } from './parse.js';
 
 /** What was typed; the rates of kinds are beside these, by the names that commander gives to their flags. */
 export interface RateFlags {
@@ -15,7 +15,7 @@ export interface RateFlags {
 
 /** The rate of a kind that was typed. */
 const nameOf = ({ rateFlag }: GroupKind): `${string}Rate` =>
-  new Option(rateFlag).attributeName() as `${string}Rate`;
+  attributeOf(rateFlag) as `${string}Rate`;
 
 function typedRate(flags: RateFlags, kind: GroupKind): number | undefined {
   return flags[nameOf(kind)];

@@ -45,8 +45,14 @@ export interface FamilyCard {
   readonly names: RegExp;
   /** An architecture here, by its name in timm without the size of patches; the same name where it is not said. */
   architecture?(name: string): string;
-  /** What the entries say of options that no shape tells. */
-  hints?(card: CardEntries): {
+  /**
+   * What the entries say of options that no shape tells.
+   * @param arch - the architecture here that they name, if there is one
+   */
+  hints?(
+    card: CardEntries,
+    arch?: string,
+  ): {
     readonly heads?: number | undefined;
     readonly pooling?: VitPooling | undefined;
   };

@@ -9,13 +9,12 @@ export const vitCard: FamilyCard = {
 
   architecture: (name) => name.replace(/^deit_/, 'vit_'),
 
-  hints(card) {
+  hints(card, arch = '') {
     const { model_args: args, global_pool: pool = args.global_pool } = card;
-    const name = (card.architecture ?? '').replace(/_patch\d+.*$/, '').replace(/^deit_/, 'vit_');
     const known: Readonly<Record<string, { readonly heads: number }>> = vitArchitectures;
     return {
       // The name stands for the number, which no shape tells, unless the model was made with another.
-      heads: args.num_heads ?? (Object.hasOwn(known, name) ? known[name]?.heads : undefined),
+      heads: args.num_heads ?? (Object.hasOwn(known, arch) ? known[arch]?.heads : undefined),
       pooling: ({ avg: 'mean', token: 'token' } as const)[pool ?? ''],
     };
   },
