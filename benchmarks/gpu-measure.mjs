@@ -1,11 +1,13 @@
 // One measurement of ours on a GPU, in a process of its own: prints one JSON line. gpu.mjs calls it.
 //
 //   node benchmarks/gpu-measure.mjs --what train|infer [--arch mamba_small] [--batch 512] [--precision bf16|fp32]
-//     [--rate 0.7] [--round-to 16] [--seconds 3] [--device cuda:0]
+//     [--rate 0.7] [--ranking layer|global] [--round-to 16] [--optimizer adamw|muon] [--augment standard|strong]
+//     [--seconds 3] [--device cuda:0]
 //
 // `train` is a whole step: a batch of new random crops and flips made on the device from a data set as large as CIFAR,
-// forward, cross-entropy, backward, AdamW. `infer` is the forward pass. Each is one CUDA graph, replayed; on the
-// CPU, where there are none, it runs as it is. `--rate` prunes so much of the SSM channels and MLP neurons first.
+// forward, cross-entropy, backward, and the optimizer. `infer` is the forward pass. Each is one CUDA graph, replayed; on the
+// CPU, where there are none, it runs as it is. `--rate` prunes so much of the SSM channels and MLP neurons first; under
+// `--ranking global` every block then has widths of its own.
 import { randomFillSync } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import {
@@ -31,7 +33,10 @@ const { values: args } = parseArgs({
     batch: { type: 'string', default: '512' },
     precision: { type: 'string', default: 'bf16' },
     rate: { type: 'string', default: '0' },
+    ranking: { type: 'string', default: 'layer' },
     'round-to': { type: 'string', default: '16' },
+    optimizer: { type: 'string', default: 'adamw' },
+    augment: { type: 'string', default: 'standard' },
     seconds: { type: 'string', default: '3' },
     samples: { type: 'string', default: '50000' },
     device: { type: 'string', default: 'cuda:0' },
@@ -50,7 +55,7 @@ async function makeModel() {
   const { model } = await pruneOneShot(dense, {
     rates: { ssm: rate, mlp: rate },
     importance: 'l2',
-    ranking: 'layer',
+    ranking: args.ranking,
     roundTo: Number(args['round-to']),
   });
   return model.to(device);
@@ -78,14 +83,17 @@ function syntheticSplit() {
 const works = {
   async train() {
     const model = (await makeModel()).train();
-    const optimizer = new optim.AdamW(model.parameters(), { lr: 1e-3 });
+    const optimizer =
+      args.optimizer === 'muon'
+        ? new optim.Muon(optim.muonGroups(model, 0.05), { lr: 1e-3 })
+        : new optim.AdamW(model.parameters(), { lr: 1e-3 });
     optimizer.makeCapturable(zeros([], { device }).keep());
     const copies = weightCopies(model, precision);
     const batches = new DeviceBatches(await syntheticSplit(), {
       batchSize: batch,
       shuffle: true,
       dropLast: true,
-      augment: augmentPreset('standard', { height: 32, width: 32 }),
+      augment: augmentPreset(args.augment, { height: 32, width: 32 }),
       dtype: imageType(precision),
     });
     const lastLoss = zeros([], { device }).keep();

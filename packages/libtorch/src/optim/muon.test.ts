@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
 import { type Tensor, manualSeed, nn, noGrad, optim, randn, scope, tensor } from '../index.js';
+import { evenStacks, paddedStacks } from './muon-stacks.js';
 import { orthogonalized } from './muon.js';
 
 /** The formulas of torch.optim.Muon in Python, in float64, on one matrix after another. */
@@ -163,6 +164,89 @@ describe('Muon', () => {
     expect(() => new optim.Muon([{ params: [bias], orthogonalize: true }])).toThrow(
       /Muon: got .* among the matrices, expected two dimensions or more/,
     );
+  });
+});
+
+/** As on a GPU. */
+class PaddedMuon extends optim.Muon {
+  protected override padded = true;
+}
+
+describe('Muon over stacks of different shapes', () => {
+  // Two blocks of different widths, as pruning leaves them: 8 is common to all but the last two, which share 3.
+  const mixed: (readonly [number, number])[] = [
+    [10, 8],
+    [6, 8],
+    [8, 5],
+    [8, 3],
+    [16, 8],
+    [7, 3],
+    [9, 3],
+  ];
+  const steps = (make: (params: Tensor[]) => optim.Muon, capturable: boolean): number[][] => {
+    const params = mixed.map((shape, i) =>
+      tensor(matrix(shape, i), { dtype: 'float64', requiresGrad: true }),
+    );
+    const optimizer = make(params);
+    if (capturable) optimizer.makeCapturable();
+    for (let t = 1; t <= 3; t++) {
+      scope(() => {
+        optimizer.setLrFactor(1 / t);
+        params.forEach((param, i) => {
+          param.grad = tensor(matrix(mixed[i] ?? [1, 1], i + 7 * t), { dtype: 'float64' });
+        });
+        optimizer.step();
+      });
+    }
+    return params.map((param) => param.toNumbers());
+  };
+  const options = (params: Tensor[]) =>
+    [[{ params, orthogonalize: true, weightDecay: 0.1 }], { lr: 0.1 }] as const;
+
+  // Order 1 after three steps of some hundred roundings, in two orders of summation; the rates on the device are float32.
+  it.each([
+    [false, 1e-12],
+    [true, 1e-7],
+  ])('takes the steps of each matrix alone (rates on the device: %s)', (device, tolerance) => {
+    const even = steps((params) => new optim.Muon(...options(params)), device);
+    const padded = steps((params) => new PaddedMuon(...options(params)), device);
+    const errors = padded.flatMap((values, i) =>
+      values.map((value, j) => Math.abs(value - (even[i]?.[j] ?? NaN))),
+    );
+    expect(Math.max(...errors)).toBeLessThan(tolerance);
+  });
+
+  it('makes few stacks of a pruned model, and leaves those of equal shapes as they are', () => {
+    const widths = Array.from({ length: 24 }, (_, i) => 20 + 5 * i);
+    const pruned = widths.flatMap((k): [number, number][] => [
+      [2 * k, 192],
+      [192, k],
+      [44, k],
+      [k, 12],
+      [3 * k, 192],
+      [192, 3 * k],
+    ]);
+    const stacks = paddedStacks(pruned);
+    expect(evenStacks(pruned).length).toBeGreaterThan(100);
+    expect(stacks.length).toBeLessThan(12);
+    expect(stacks.flatMap(({ members }) => members).sort((a, b) => a - b)).toEqual([
+      ...pruned.keys(),
+    ]);
+    for (const { members, rows, columns } of stacks) {
+      for (const i of members) {
+        const [a, b] = pruned[i] ?? [0, 0];
+        expect(
+          (b === columns && a <= rows && 4 * a > rows) ||
+            (a === columns && b <= rows && 4 * b > rows),
+        ).toBe(true);
+      }
+    }
+    const dense = widths.flatMap((): [number, number][] => [
+      [768, 192],
+      [192, 384],
+      [44, 384],
+    ]);
+    expect(paddedStacks(dense)).toEqual(evenStacks(dense));
   });
 });
 

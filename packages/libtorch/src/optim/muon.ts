@@ -3,6 +3,13 @@ import * as ops from '../generated/ops.js';
 import type { Tensor } from '../tensor.js';
 import { type OptionKinds, checkOptions } from '../check-options.js';
 import { AdamW, type AdamWOptions, adamWKinds, decay_ } from './adamw.js';
+import {
+  type MatrixShape,
+  type MatrixStack,
+  StackPlaces,
+  evenStacks,
+  paddedStacks,
+} from './muon-stacks.js';
 import { type Batch, type ParamGroup, type ParamGroupOptions, checkSetting } from './optimizer.js';
 
 export interface MuonOptions extends AdamWOptions {
@@ -34,6 +41,9 @@ const eps = 1e-7;
  */
 export class Muon extends AdamW {
   readonly momentum: number;
+  readonly #places = new Map<string, StackPlaces>();
+  /** Whether matrices of different shapes share a stack. By default on a GPU. */
+  protected padded: boolean | undefined;
 
   constructor(params: readonly ParamGroupOptions[], options: MuonOptions = {}) {
     checkOptions('Muon', options, muonKinds);
@@ -66,15 +76,16 @@ export class Muon extends AdamW {
     ops.foreachMulScalar_(buffers, this.momentum);
     ops.foreachAdd_(buffers, grads, 1 - this.momentum);
     decay_(batch, group);
-    for (const { members, shape } of sameShapes(params)) {
-      const ahead = stackOf(members, grads).mul(1 - this.momentum);
-      const direction = orthogonalized(
-        ahead.add_(stackOf(members, buffers), { alpha: this.momentum }),
-      );
-      const factor = -0.2 * Math.sqrt(Math.max(...shape));
-      const change = scalars ? direction.mul(scalars.lr.mul(factor)) : direction.mul(lr * factor);
-      const changed = members.map((i) => params[i] as Tensor);
-      const changes = ops.unbind(change);
+    const shapes = params.map((param): MatrixShape => [param.size(0), param.numel / param.size(0)]);
+    const rate = scalars?.lr ?? lr;
+    for (const stack of this.#stacksOf(shapes, batch.device)) {
+      const { members } = stack;
+      const of = <T>(list: readonly T[]): T[] => members.map((i) => list[i] as T);
+      const own = { grads: of(grads), buffers: of(buffers), shapes: of(shapes) };
+      const changes = stack.isEven
+        ? this.#evenChanges(own, rate)
+        : this.#unevenChanges(stack, own, rate);
+      const changed = of(params);
       ops.foreachAdd_(
         changed,
         changes.map((tensor, i) => tensor.reshape(...(changed[i] as Tensor).shape)),
@@ -82,7 +93,52 @@ export class Muon extends AdamW {
       );
     }
   }
+
+  /** On a GPU a launch costs more than products with zeros do. */
+  #stacksOf(shapes: readonly MatrixShape[], device: string): MatrixStack[] {
+    return (this.padded ?? device.startsWith('cuda')) ? paddedStacks(shapes) : evenStacks(shapes);
+  }
+
+  #evenChanges({ grads, buffers, shapes }: StackParts, rate: Tensor | number): Tensor[] {
+    const ahead = stackOf(grads).mul(1 - this.momentum);
+    const direction = orthogonalized(ahead.add_(stackOf(buffers), { alpha: this.momentum }));
+    const factor = factorOf(shapes[0] as MatrixShape);
+    const change = direction.mul(typeof rate === 'number' ? rate * factor : rate.mul(factor));
+    return ops.unbind(change);
+  }
+
+  #unevenChanges(
+    stack: MatrixStack,
+    { grads, buffers, shapes }: StackParts,
+    rate: Tensor | number,
+  ): Tensor[] {
+    const places = this.#placesOf(stack, shapes, grads[0] as Tensor);
+    const ahead = places.flat(grads).mul(1 - this.momentum);
+    ahead.add_(places.flat(buffers), { alpha: this.momentum });
+    const direction = orthogonalized(places.stacked(ahead));
+    return places.unstacked(direction.mul_(places.factors).mul_(rate));
+  }
+
+  #placesOf(stack: MatrixStack, shapes: readonly MatrixShape[], like: Tensor): StackPlaces {
+    const key = [stack.members.join(), shapes.join(), like.device, like.dtype].join(' ');
+    let places = this.#places.get(key);
+    if (!places) {
+      places = new StackPlaces(stack, shapes, shapes.map(factorOf), like);
+      this.#places.set(key, places);
+    }
+    return places;
+  }
 }
+
+/** What the matrices of one stack bring along. */
+interface StackParts {
+  readonly grads: readonly Tensor[];
+  readonly buffers: readonly Tensor[];
+  readonly shapes: readonly MatrixShape[];
+}
+
+/** From a direction to a step of the size that AdamW's have. */
+const factorOf = (shape: MatrixShape): number => -0.2 * Math.sqrt(Math.max(...shape));
 
 /**
  * Five steps of a quintic Newton-Schulz iteration on each matrix.
@@ -107,19 +163,5 @@ export function orthogonalized(matrices: Tensor): Tensor {
   return (tall ? x.transpose(1, 2) : x).to(dtype);
 }
 
-/** The numbers of the parameters that have the same shape, as matrices: they are updated as one stack. */
-function sameShapes(params: readonly Tensor[]): { members: number[]; shape: [number, number] }[] {
-  const found = new Map<string, { members: number[]; shape: [number, number] }>();
-  params.forEach((param, i) => {
-    const rows = param.size(0);
-    const shape: [number, number] = [rows, param.numel / rows];
-    const stack = found.get(shape.join());
-    if (stack) stack.members.push(i);
-    else found.set(shape.join(), { members: [i], shape });
-  });
-  return [...found.values()];
-}
-
-function stackOf(members: readonly number[], tensors: readonly Tensor[]): Tensor {
-  return ops.stack(members.map((i) => (tensors[i] as Tensor).flatten(1)));
-}
+const stackOf = (tensors: readonly Tensor[]): Tensor =>
+  ops.stack(tensors.map((tensor) => tensor.flatten(1)));
