@@ -12,6 +12,39 @@ export const smallPictures: DatasetRecipe = {
   augment: { fast: 'standard', standard: 'standard', best: 'strong' },
 };
 
+/**
+ * The recipe that was found on CIFAR by measurement, of a GPU. With Muon 15 epochs of CIFAR-10 came to 85.0%, with AdamW to
+ * 81.8%, scanning `uni`; full mixup and cutmix want more epochs than these.
+ * @param epochs - of a training anew
+ */
+export const foundOn = (epochs: number) =>
+  ({
+    train: {
+      epochs,
+      batchSize: 512,
+      optimizer: 'muon',
+      lr: 4.5e-3,
+      warmupEpochs: 5,
+      minLrFactor: 0,
+      emaDecay: 0.998,
+      mixup: 0.2,
+      cutmix: 0.5,
+      plainEpochs: 15,
+    },
+    finetune: {
+      epochs: 42,
+      batchSize: 512,
+      optimizer: 'muon',
+      lr: 2e-3,
+      warmupEpochs: 4.2,
+      minLrFactor: 0,
+      emaDecay: 0.998,
+      augment: 'strong',
+      mixup: 0,
+      cutmix: 0,
+    },
+  }) as const;
+
 /** One channel, and easy: a few epochs without augmentation leave nothing to overfit. */
 export const greyPictures: DatasetRecipe = {
   batchSize: 128,
