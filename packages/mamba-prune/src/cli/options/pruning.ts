@@ -27,7 +27,7 @@ import {
   pruneMethods,
 } from '../../workflows/prune/settings.js';
 import type { RecipeSettings } from '../../workflows/settings.js';
-import { goesThrough } from '../../workflows/prune/lr-through.js';
+import { decideThrough } from '../../workflows/prune/lr-through.js';
 import { type Rewind, parseRewind } from '../../workflows/prune/rewind-time.js';
 import {
   choiceOption,
@@ -375,10 +375,10 @@ export function recipeThrough<F extends PruningFlags & { readonly epochs?: numbe
   make: (flags: F) => RecipeSettings,
 ): RecipeSettings {
   const recipe = make(given);
-  const { method, lrThrough, rewind, regEpochs = recipe.epochs } = given;
+  const { method, lrThrough, rewind, regUnits: units, regEpochs = recipe.epochs } = given;
   const { epochs } = recipe;
-  if (method !== 'rsst' || epochs === 0 || !goesThrough(lrThrough, { epochs, rewind }))
-    return recipe;
+  const decided = decideThrough({ units, lrThrough }, { epochs, rewind });
+  if (method !== 'rsst' || epochs === 0 || decided.lrThrough !== true) return recipe;
   return { ...make({ ...given, epochs: regEpochs + epochs }), epochs };
 }
 

@@ -42,7 +42,6 @@ import {
 } from '../../pruning/selection.js';
 import type { DataSettings } from '../fit.js';
 import { todaysSettings } from './earlier-names.js';
-import { goesThrough } from './lr-through.js';
 import { type ThroughSettings, hasCuts, resolveThrough } from './through-settings.js';
 import { type Rewind, parseRewind } from './rewind-time.js';
 import type { RecipeSettings } from '../settings.js';
@@ -94,7 +93,7 @@ export interface RsstSettings extends ThroughSettings {
   /**
    * One training through the cut: the regularised epochs and those after the cut share one learning rate schedule,
    * and the optimizer's state and the averages of the kept units live on. Else each has a schedule of its own.
-   * By default `lrThroughDefault`, where there is a training after the cut and no rewind.
+   * Default `false`; `pruneRun` begins a run by `lrThroughDefault`, where there is a training after the cut and no rewind.
    */
   readonly lrThrough?: boolean;
   /**
@@ -367,7 +366,7 @@ const rsstKinds: OptionKinds<RsstSettings> = {
 
 function resolveRsst(given: RsstSettings, settings: PruneSettings): ResolvedRsst {
   requireOptions('prune: rsst', given, rsstKinds);
-  const { recipe, rewind } = settings;
+  const { recipe, rounds = 1 } = settings;
   const { exponent = defaultExponent, nearZero = null } = given;
   const units = oneOf('rsst units', given.units ?? 'all', regUnits);
   const doomed = units === 'doomed';
@@ -381,9 +380,8 @@ function resolveRsst(given: RsstSettings, settings: PruneSettings): ResolvedRsst
       'prune: got rsst with 0 epochs of regularised training, expected at least 1. Give --epochs or --reg-epochs.',
     );
   }
-  const lrThrough = goesThrough(given.lrThrough, { epochs: recipe.epochs, rewind });
+  const { lrThrough = false } = given;
   const rechoose = resolveRechoose(given.rechoose ?? null, units, regEpochs);
-  const { rounds = 1 } = settings;
   const others = { units, apply, lrThrough, epochs: regEpochs, rechoose, rounds };
   return {
     schedule: oneOf('rsst schedule', given.schedule ?? defaultSchedule(apply), rsstSchedules),
