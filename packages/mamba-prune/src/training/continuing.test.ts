@@ -213,7 +213,9 @@ describe('a training in two phases', () => {
     };
     const controller = new AbortController();
     const hooks = {
-      onStep: ({ epoch }: { epoch: number }) => void (epoch === 2 && controller.abort()),
+      onStep: ({ epoch }: { epoch: number }) => {
+        if (epoch === 2) controller.abort();
+      },
     };
     const model = new ToyModel();
     const begun = await first(parts, model, {

@@ -24,10 +24,11 @@ afterAll(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-const recipe = (): string[] => [
-  ...['--dataset', 'folder', '--data', at('images')],
-  ...['--batch-size', '8', '--lr', '0.004'],
-];
+/** As it is typed. */
+const words = (line: string): string[] =>
+  line.split(' ').map((word) => word.replace('@', `${folder}/`));
+
+const recipe = '--dataset folder --data @images --batch-size 8 --lr 0.004';
 
 /** Of the last step of every epoch, which has four. */
 const ratesOf = (run: string): number[] =>
@@ -38,17 +39,13 @@ const ratesOf = (run: string): number[] =>
 
 describe('a pruning that goes on with a dense training', () => {
   it('has its learning rate, which falls in the pruning alone, and its weights', async () => {
-    const sizes = ['--arch', 'mamba_nano', '--d-model', '8', '--depth', '1', '--image-size', '8'];
-    const dense = await runCli([
-      ...['train', ...sizes, ...recipe(), '--epochs', '2', '--schedule', 'constant'],
-      ...['--warmup-epochs', '0.5', '--out', at('dense')],
-    ]);
+    const sizes = '--arch mamba_nano --d-model 8 --depth 1 --image-size 8';
+    const flat = '--epochs 2 --schedule constant --warmup-epochs 0.5';
+    const dense = await runCli(words(`train ${sizes} ${recipe} ${flat} --out @dense`));
     expect(dense.status, dense.stderr).toBe(0);
-    const pruned = await runCli([
-      ...['prune', at('dense'), ...recipe(), '--method', 'rsst', '--reg-units', 'doomed'],
-      ...['--rate', '0.5', '--lr-through', '--warmup-epochs', '0', '--reg-epochs', '1'],
-      ...['--epochs', '2', '--out', at('pruned')],
-    ]);
+    const method = '--method rsst --reg-units doomed --rate 0.5';
+    const through = '--lr-through --warmup-epochs 0 --reg-epochs 1 --epochs 2';
+    const pruned = await runCli(words(`prune @dense ${recipe} ${method} ${through} --out @pruned`));
     expect(pruned.status, pruned.stderr).toBe(0);
     const [first, second] = [ratesOf('dense'), ratesOf('pruned')];
     expect(first).toEqual([0.004, 0.004]);

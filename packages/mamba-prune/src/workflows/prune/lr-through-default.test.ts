@@ -24,8 +24,7 @@ describe('one schedule through the cut by default', () => {
     expect(decideThrough(off, on)).toBe(off);
     expect(decideThrough(doomed, { ...on, begun: doomed })).toBe(doomed);
     const through = { ...doomed, lrThrough: true };
-    const begun = { ...on, byDefault: false, begun: through };
-    expect(decideThrough(doomed, begun)).toEqual(through);
-    expect(decideThrough(off, begun)).toBe(off);
+    expect(decideThrough(doomed, { ...on, begun: through })).toEqual(through);
+    expect(decideThrough(off, { ...on, begun: through })).toBe(off);
   });
 });

@@ -29,8 +29,9 @@ export function decideThrough<R extends Through>(
   { epochs, rewind = 'none', begun, byDefault = lrThroughDefault }: ThroughInputs,
 ): R {
   if (rsst.lrThrough !== undefined) return rsst;
+  if (!byDefault) return rsst;
   const lrThrough = begun
-    ? begun.lrThrough
-    : byDefault && rsst.units === 'doomed' && epochs > 0 && rewind === 'none';
-  return lrThrough === true ? { ...rsst, lrThrough } : rsst;
+    ? begun.lrThrough === true
+    : rsst.units === 'doomed' && epochs > 0 && rewind === 'none';
+  return lrThrough ? { ...rsst, lrThrough } : rsst;
 }

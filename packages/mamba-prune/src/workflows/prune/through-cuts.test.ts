@@ -244,19 +244,16 @@ describe('several cuts within one training', () => {
 });
 
 describe('--cut-at-zero and --cuts', () => {
+  const given = '--dataset folder --batch-size 8 --ssm-rate 0.5 --method rsst --reg-units doomed';
   const command = (out: string, ...more: string[]): string[] => [
-    ...['prune', dense(), '--dataset', 'folder', '--data', at('images'), '--batch-size', '8'],
-    ...[
-      '--ssm-rate',
-      '0.5',
-      '--out',
-      at(out),
-      '--method',
-      'rsst',
-      '--reg-units',
-      'doomed',
-      ...more,
-    ],
+    'prune',
+    dense(),
+    '--data',
+    at('images'),
+    '--out',
+    at(out),
+    ...given.split(' '),
+    ...more,
   ];
   const through = ['--reg-epochs', '2', '--epochs', '1', '--lr-through'];
 
