@@ -5,10 +5,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { RunFolder, pruneModel, trainModel } from 'mamba-prune';
-import { tensorCut } from 'mamba-prune/pruning';
+import { doomedUnits, readUnitNorms, rsstHooks, tensorCut } from 'mamba-prune/pruning';
 import { readCheckpointInfo } from 'mamba-prune/training';
 import { gpu, skip } from './support.mjs';
 import { dataset, newModel, options as recipe } from './training.mjs';
+
+/** Every second unit of the SSMs and MLPs stays. */
+const halfOf = (model) =>
+  new Map(
+    model
+      .pruningGroups()
+      .filter(({ kind }) => kind === 'ssm' || kind === 'mlp')
+      .map(({ name, size }) => [name, Array.from({ length: size / 2 }, (_, i) => 2 * i)]),
+  );
 
 const options = { ...recipe, optimizer: 'muon', lr: 1e-3, emaDecay: 0.9, precision: 'auto' };
 
@@ -22,12 +31,7 @@ describe('a training through a cut', { skip }, () => {
       const half = await trainModel(model, images, options, run, {}, { phase: 'a', untilEpoch: 2 });
       assert.equal(half.finished, true);
       const before = readCheckpointInfo(run.lastCheckpoint);
-      const kept = new Map(
-        model
-          .pruningGroups()
-          .filter(({ kind }) => kind === 'ssm' || kind === 'mlp')
-          .map(({ name, size }) => [name, Array.from({ length: size / 2 }, (_, i) => 2 * i)]),
-      );
+      const kept = halfOf(model);
       const cut = tensorCut(model, kept);
       const small = pruneModel(model, kept).to(gpu);
       model.dispose();
@@ -57,5 +61,60 @@ describe('a training through a cut', { skip }, () => {
       run.release();
       rmSync(folder, { recursive: true, force: true });
     }
+  });
+
+  /** The first part of a training, in which half of the units are regularised. */
+  const regularised = async (given, { untilEpoch, cutsAtZero }) => {
+    const folder = mkdtempSync(join(tmpdir(), 'mamba-prune-through-'));
+    const run = RunFolder.create(join(folder, 'run'), { command: 'prune', args: [], seed: 3 });
+    const model = newModel(gpu);
+    try {
+      const groups = model.pruningGroups();
+      const units = doomedUnits(groups, halfOf(model));
+      const rsst = { norm: 'group', targets: ['ssm', 'mlp'], units, epochs: untilEpoch, ...given };
+      const hooks = rsstHooks(model, groups, rsst);
+      const endsWhen = cutsAtZero ? hooks.isAtZero : undefined;
+      const control = { phase: 'a', untilEpoch, endsWhen };
+      const result = await trainModel(model, dataset(1280), options, run, hooks, control);
+      const lines = run.readMetrics();
+      const kinds = lines.map((line) => readUnitNorms(line).kinds);
+      return {
+        result,
+        graphs: lines.map(({ graph }) => graph),
+        shares: kinds.map(({ ssm, mlp }) => [ssm.doomedShare, mlp.doomedShare]),
+        isAtZero: hooks.isAtZero(),
+      };
+    } finally {
+      model.dispose();
+      run.release();
+      rmSync(folder, { recursive: true, force: true });
+    }
+  };
+
+  it('shrinks doomed units along their schedule in replayed steps, to zero exactly', async () => {
+    const given = { apply: 'shrink', schedule: 'cosine', strength: 1 };
+    const { graphs, shares, isAtZero } = await regularised(given, { untilEpoch: 3 });
+    assert.deepEqual(graphs, ['replayed', 'replayed', 'replayed']);
+    // Of the norms, which begin about even, 3/4 and 1/4 are left after one and two thirds of a cosine.
+    for (const [i, least, most] of [
+      [0, 0.3, 0.5],
+      [1, 0.05, 0.3],
+      [2, 0, 0],
+    ]) {
+      for (const share of shares[i]) {
+        assert.ok(share >= least && share <= most, `epoch ${i + 1}: ${share}`);
+      }
+    }
+    assert.equal(isAtZero, true);
+  });
+
+  it('ends with the epoch that leaves nothing of the doomed units, its steps replayed', async () => {
+    const given = { apply: 'proximal', schedule: 'constant', strength: 1e6 };
+    const early = await regularised(given, { untilEpoch: 3, cutsAtZero: true });
+    assert.deepEqual([early.result.epochs, early.result.finished], [1, true]);
+    assert.deepEqual([early.graphs, early.shares], [['replayed'], [[0, 0]]]);
+    const weak = { ...given, strength: 1e-6 };
+    const late = await regularised(weak, { untilEpoch: 2, cutsAtZero: true });
+    assert.deepEqual([late.result.epochs, late.isAtZero], [2, false]);
   });
 });

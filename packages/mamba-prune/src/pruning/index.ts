@@ -64,6 +64,7 @@ export {
   type RsstHooks,
   type RsstOptions,
   type RsstSchedule,
+  type RsstSpan,
   type RsstStrength,
   type UnitNorms,
   type UnitSet,

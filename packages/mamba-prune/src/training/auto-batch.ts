@@ -170,6 +170,7 @@ function firstAndLast(
     epoch: Math.floor(step / stepsPerEpoch),
     step,
     totalSteps,
+    stepsPerEpoch,
     progress: step / stepsPerEpoch,
     lr,
   });

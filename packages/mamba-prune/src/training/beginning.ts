@@ -171,6 +171,8 @@ function resume(session: Session, checkpoint: Checkpoint): void {
   sums.restore(state.running);
   session.best = state.best;
   session.last = state.last as EpochMetrics | null;
+  // What was asked at the end of that epoch; within one it is asked when it ends.
+  if (state.epoch > 0 && state.batch === 0) session.askForEnd(state.epoch);
   noteResume(session, state, note);
 }
 

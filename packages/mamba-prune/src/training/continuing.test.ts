@@ -52,6 +52,8 @@ const rest = (run: RunFolder, model: ToyModel, { hooks, control, changes }: Give
     ...control,
   });
 
+const weightOf = (model: ToyModel): number => model.parameters()[0]?.toNumbers()[0] ?? NaN;
+
 /** But for the evaluation that the end of the first phase has, and what was best in it. */
 function outcome(run: RunFolder) {
   const { metrics, model, tensors, state } = outcomeOf(run);
@@ -195,6 +197,53 @@ describe('a training in two phases', () => {
     expect(made?.state).toMatchObject({ epoch: 2, batch: 0, step: 14, best: null, last: null });
     expect(made?.state.emaUpdates).toBe(before.state.emaUpdates);
     expect(values(made, 'model.body.0.bias')).not.toEqual(values(before, 'model.body.0.bias'));
+  });
+
+  it('may end the first where it is asked, and is still the one without a break', async () => {
+    const whole = create('whole');
+    await train(new ToyModel(), toyDataset(), options, whole);
+    const parts = create('parts');
+    const asked: number[] = [];
+    /** What is asked for: a weight as it is at the end of the second epoch. */
+    let sum = NaN;
+    const ending = (model: ToyModel) => () => {
+      asked.push(weightOf(model));
+      if (asked.length === 2 && Number.isNaN(sum)) sum = weightOf(model);
+      return weightOf(model) === sum;
+    };
+    const controller = new AbortController();
+    const hooks = {
+      onStep: ({ epoch }: { epoch: number }) => {
+        if (epoch === 2) controller.abort();
+      },
+    };
+    const model = new ToyModel();
+    const begun = await first(parts, model, {
+      hooks,
+      control: { untilEpoch: 4, endsWhen: ending(model), signal: controller.signal },
+    });
+    expect([begun.finished, begun.epochs, asked.length]).toEqual([false, 1, 1]);
+    const again = new ToyModel(5);
+    const ended = await first(parts, again, {
+      control: { untilEpoch: 4, endsWhen: ending(again) },
+    });
+    expect(ended).toMatchObject({ finished: true, epochs: 2, path: parts.lastCheckpoint });
+    // Of the end that is evaluated, though the training evaluates every third epoch only.
+    expect(typeof ended.valAccuracy).toBe('number');
+    expect(readCheckpoint(parts.lastCheckpoint).state).toMatchObject({ finished: true, epoch: 2 });
+    // It has ended for whoever comes again, who asks the same weights.
+    const third = new ToyModel(6);
+    const control = { untilEpoch: 4, endsWhen: ending(third) };
+    expect(await first(parts, third, { control })).toMatchObject({ finished: true, epochs: 2 });
+    expect(asked).toEqual([asked[0], sum, sum]);
+    await rest(parts, third);
+    expect(outcome(parts)).toEqual(outcome(whole));
+  });
+
+  it('ends at untilEpoch where nobody ends it before', async () => {
+    const run = create('never');
+    const control = { endsWhen: () => false };
+    expect(await first(run, new ToyModel(), { control })).toMatchObject({ epochs: 2 });
   });
 
   it('is refused without the end of the first, and loses nothing', async () => {

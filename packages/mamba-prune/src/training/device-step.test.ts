@@ -183,7 +183,7 @@ function steps(name: string, graphBackend: FakeGraphs) {
   return {
     model,
     step: (batch: Parameters<typeof step.run>[0]) => {
-      const loss = step.run(batch, { totalSteps: 100, progress: 0 });
+      const loss = step.run(batch, { totalSteps: 100, stepsPerEpoch: 10, progress: 0 });
       session.steps++;
       return loss;
     },

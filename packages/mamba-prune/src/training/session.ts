@@ -32,6 +32,8 @@ export class Session extends StepParts {
   steps = 0;
   /** Of the last step. */
   lr = 0;
+  /** Epochs that were done when `endsWhen` ended the phase. */
+  #endedAt: number | undefined;
   best: BestEpoch | null = null;
   last: EpochMetrics | null = null;
   /** Spent by earlier processes. */
@@ -86,7 +88,12 @@ export class Session extends StepParts {
 
   /** Epochs of the training that are this phase's, and those before it. */
   get lastEpoch(): number {
-    return this.control.untilEpoch ?? this.options.epochs;
+    return this.#endedAt ?? this.control.untilEpoch ?? this.options.epochs;
+  }
+
+  /** Asks whether the phase ends here. @param epoch - epochs that are done, of which the model has the weights */
+  askForEnd(epoch: number): void {
+    if (this.control.endsWhen?.() === true) this.#endedAt = epoch;
   }
 
   /** Whether another phase goes on with this training. */

@@ -1,7 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { StepScalars } from './step-scalars.js';
 
-const at = (step: number) => ({ epoch: 0, step, totalSteps: 10, progress: step / 10, lr: 0.5 });
+const at = (step: number) => {
+  const whole = { totalSteps: 10, stepsPerEpoch: 10 };
+  return { epoch: 0, step, ...whole, progress: step / 10, lr: 0.5 };
+};
 
 describe('StepScalars', () => {
   it('gives each asker its own tensor, which has the number of the step written last', () => {

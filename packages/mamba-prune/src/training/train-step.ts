@@ -6,7 +6,7 @@ import type { Session } from './session.js';
 import type { StepNumbers } from './types.js';
 
 /** Where a step stands in the training. */
-export type StepPlace = Pick<StepNumbers, 'totalSteps' | 'progress'>;
+export type StepPlace = Pick<StepNumbers, 'totalSteps' | 'stepsPerEpoch' | 'progress'>;
 
 export interface TrainStep {
   /** How the step is given to the GPU, for the metrics; undefined on the CPU. */

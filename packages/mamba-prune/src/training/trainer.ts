@@ -7,6 +7,7 @@
 import type { optim } from '@mamba-prune/libtorch';
 import { checksOf } from '../checks.js';
 import type { Dataset } from '../data/index.js';
+import { UsageError } from '../errors.js';
 import { explainingMemory, type MemoryUse } from '../memory.js';
 import { begin } from './beginning.js';
 import { beginTogether } from './data-parallel/begin-together.js';
@@ -74,7 +75,16 @@ export async function train(
 }
 
 /** @throws UsageError for a part that is none */
-function checkPart({ untilEpoch }: TrainControl, { epochs }: ResolvedTrainOptions): void {
+function checkPart(
+  { untilEpoch, endsWhen, group }: TrainControl,
+  { epochs }: ResolvedTrainOptions,
+): void {
+  if (endsWhen && group && group.workers > 1) {
+    throw new UsageError(
+      `train: got endsWhen with ${group.workers} workers, expected one: nothing lets all of them end in the same epoch. ` +
+        'Leave the group out, or give untilEpoch.',
+    );
+  }
   if (untilEpoch === undefined) return;
   const words = { expected: `an integer from 1 to ${epochs}, the epochs of the training` };
   checksOf('train').integer('untilEpoch', untilEpoch, { min: 1, max: epochs }, words);
@@ -150,7 +160,7 @@ class Trainer {
       const lr = options.lr * factor;
       session.lr = lr;
       session.optimizer.setLrFactor(factor);
-      const place = { totalSteps, progress: session.steps / stepsPerEpoch };
+      const place = { totalSteps, stepsPerEpoch, progress: session.steps / stepsPerEpoch };
       let loss = explainingMemory(
         () => this.#memoryOf(batch.size),
         () => this.#step.run(batch, place),
@@ -181,6 +191,7 @@ class Trainer {
     // A GPU may be some steps behind: they belong to the training's time, not to the evaluation's.
     this.#step.check();
     session.sums.seconds += (performance.now() - before) / 1000;
+    session.askForEnd(epoch);
     return !session.isAborted();
   }
 

@@ -123,6 +123,7 @@ export interface StepNumbers {
   /** Steps done since the training began, over all epochs. */
   readonly step: number;
   readonly totalSteps: number;
+  readonly stepsPerEpoch: number;
   /** Epochs done, with fractions: step / steps per epoch. */
   readonly progress: number;
   readonly lr: number;
@@ -299,6 +300,12 @@ export interface TrainControl {
    * checkpoint (`continues`). Default: all epochs.
    */
   untilEpoch?: number | undefined;
+  /**
+   * Ends the phase after the first epoch at whose end this says so, as `untilEpoch` does; never later than that. Asked
+   * with the weights of the epoch's end, before they are evaluated, and once more where the phase goes on from there:
+   * it must say the same of the same weights.
+   */
+  endsWhen?: (() => boolean) | undefined;
   /** The rest of a training whose first part was another phase. */
   continues?: Continuation | undefined;
   /** JSON kept in the checkpoint (`readCheckpointInfo`): what is needed to build the model again. */

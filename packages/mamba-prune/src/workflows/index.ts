@@ -19,6 +19,7 @@ export type {
   RsstSettings,
 } from './prune/settings.js';
 export type { Rewind } from './prune/rewind-time.js';
+export type { ThroughSettings } from './prune/through-settings.js';
 export { type CalibrationOptions, calibrationOf } from './prune/calibration.js';
 export { type PruningRecord, type RoundRecord, readPruningRecord } from './prune/record.js';
 export {

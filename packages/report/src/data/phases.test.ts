@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { epochPoints, stepPoints } from './metrics.js';
 import { phasesOf } from './phases.js';
 
-const record = { plannedRounds: 2, method: 'rsst' } as PruningRecord;
+const record = { plannedRounds: 2, method: 'rsst', rounds: [] as unknown } as PruningRecord;
 const config = { settings: { rsst: { epochs: 2 }, recipe: { epochs: 3 } } } as unknown as RunConfig;
 
 /** Two steps an epoch, a line for each and for the epoch; only what places them. */
@@ -57,6 +57,38 @@ describe('phases of a regularised pruning', () => {
     expect(stepPoints(lines, phases).map(({ x }) => x)).toEqual(
       [1, 2, 3, 4, 5, 6, 7, 8, 9, 10].map((epoch) => epoch - 0.5),
     );
+  });
+
+  it('end where the units were at zero', () => {
+    const lines = linesOf([
+      ['rsst-1', 1, 1],
+      ['round-1', 2, 5],
+    ]);
+    const early = { plannedRounds: 1, method: 'rsst', rounds: [{ cutAfterEpoch: 1 }] };
+    const phases = phasesOf(config, early as PruningRecord, lines);
+    expect(phases.map(({ name, epochs, before }) => [name, epochs, before])).toEqual([
+      ['rsst-1', 1, 0],
+      ['round-1', 4, 1],
+    ]);
+    expect(epochPoints(lines, phases).map(({ x }) => x)).toEqual([1, 2, 3, 4, 5]);
+  });
+
+  it('are portions of one training under several cuts, those to come as planned', () => {
+    const several = { settings: { rsst: { epochs: 7, cuts: 3 }, recipe: { epochs: 3 } } };
+    // The first portion of two epochs ended early, the next has three and one more.
+    const lines = linesOf([
+      ['rsst-1', 1, 1],
+      ['rsst-2', 2, 3],
+    ]);
+    const half = { plannedRounds: 3, method: 'rsst', rounds: [{ cutAfterEpoch: 1 }] };
+    const phases = phasesOf(several as unknown as RunConfig, half as PruningRecord, lines);
+    expect(phases.map(({ name, epochs, before }) => [name, epochs, before])).toEqual([
+      ['rsst-1', 1, 0],
+      ['rsst-2', 4, 1],
+      ['rsst-3', 2, 5],
+      ['round-3', 3, 7],
+    ]);
+    expect(epochPoints(lines, phases).map(({ x }) => x)).toEqual([1, 2, 3]);
   });
 
   it('are told apart while the one after the cut has only begun', () => {

@@ -3,10 +3,10 @@ import type { MetricsLine, RunConfig } from 'mamba-prune/training';
 import type { PruningRecord } from 'mamba-prune/workflows';
 import type { PhaseData } from './types.js';
 
-/** `epochs` of `settings.rsst` and of the recipe, as far as they are of use here. */
+/** `epochs` and `cuts` of `settings.rsst`, and `epochs` of of the recipe, as far as they are of use here. */
 interface PruneTraining {
   readonly method?: string;
-  readonly rsst?: { readonly epochs?: number };
+  readonly rsst?: { readonly epochs?: number; readonly cuts?: number };
   readonly recipe?: { readonly epochs?: number };
 }
 
@@ -38,24 +38,32 @@ function trainingPhase({ train }: RunConfig): PhaseData[] {
 
 function pruningPhases(
   config: RunConfig,
-  { plannedRounds, method }: PruningRecord,
+  { plannedRounds, method, rounds }: PruningRecord,
   lines: readonly MetricsLine[],
 ): PhaseData[] {
   const { rsst, recipe } = (config['settings'] ?? {}) as PruneTraining;
   const tuned = recipe?.epochs ?? config.train?.epochs ?? 0;
   const regularized = method === 'rsst' ? (rsst?.epochs ?? tuned) : 0;
+  const cuts = rsst?.cuts ?? 1;
   const phases: PhaseData[] = [];
+  let done = 0;
   for (let round = 1; round <= plannedRounds; round++) {
-    const add = (kind: PhaseData['kind'], name: string, epochs: number): void => {
-      if (epochs > 0) phases.push({ name, epochs, before: end(phases), round, kind });
+    const add = (kind: PhaseData['kind'], epochs: number, epochsBefore: number): void => {
+      if (epochs <= 0) return;
+      const name = kind === 'regularize' ? `rsst-${round}` : `round-${round}`;
+      const phase = { name, epochs, before: end(phases), round, kind };
+      const counted = countsOn(name, epochsBefore, lines);
+      phases.push({ ...phase, ...(counted && { epochsBefore }) });
     };
-    add('regularize', `rsst-${round}`, regularized);
-    const name = `round-${round}`;
-    add('finetune', name, tuned);
-    const last = phases.at(-1);
-    if (last?.name === name && countsOn(name, regularized, lines)) {
-      phases[phases.length - 1] = { ...last, epochsBefore: regularized };
-    }
+    // Of one training that is cut several times, each cut ends a portion; a training that is cut once ends with it.
+    const cutAfter = rounds[round - 1]?.cutAfterEpoch;
+    const planned = cuts > 1 ? Math.round((round * regularized) / cuts) : regularized;
+    const from = cuts > 1 ? done : 0;
+    const until = cutAfter ?? planned;
+    add('regularize', until - from, from);
+    done = until;
+    if (cuts > 1 && round < plannedRounds) continue;
+    add('finetune', regularized + tuned - until, until);
   }
   return phases;
 }

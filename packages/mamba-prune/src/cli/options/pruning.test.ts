@@ -34,6 +34,11 @@ describe('the flags of prune', () => {
       settingsOf({ method: 'rsst', regUnits: 'doomed', importance: 'l2', exponents: 2 }),
     ).toMatchObject({ importance: 'l2', rsst: { units: 'doomed', exponent: 2 } });
     expect(settingsOf({ method: 'rsst', lrThrough: true }).rsst).toEqual({ lrThrough: true });
+    expect(settingsOf({ method: 'rsst', lrThrough: true, cutAtZero: true, cuts: 4 }).rsst).toEqual({
+      lrThrough: true,
+      cutAtZero: true,
+      cuts: 4,
+    });
     expect(settingsOf({ method: 'rsst' }).rsst).toEqual({});
     expect(settingsOf({ distill: 0.3, temperature: 4 }).distill).toEqual({
       weight: 0.3,
@@ -69,6 +74,12 @@ describe('the flags of prune', () => {
       /got --lr-through, which belongs to --method rsst, not refill/,
     ],
     [{ method: 'refill', rechoose: 2 }, /got --rechoose, which belongs to --method rsst/],
+    [{ method: 'refill', cutAtZero: true }, /got --cut-at-zero, which belongs to --method rsst/],
+    [{ method: 'refill', cuts: 2 }, /got --cuts, which belongs to --method rsst/],
+    [
+      { method: 'rsst', regUnits: 'doomed', regApply: 'shrink', exponents: 2 },
+      /got --exponents, which has no effect under --reg-schedule cosine/,
+    ],
     [{ method: 'refill', nearZero: 0.1 }, /got --near-zero, which belongs to --method rsst/],
     [{ method: 'rsst', importance: 'l2' }, /got --importance, which belongs to --reg-units doomed/],
     [

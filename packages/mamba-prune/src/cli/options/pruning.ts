@@ -17,7 +17,7 @@ import {
 } from '../../pruning/importances.js';
 import { refillBudgets, refillScores } from '../../pruning/refill-choices.js';
 import { regApplications, regNorms, regUnits } from '../../pruning/rsst/choices.js';
-import { rsstSchedules } from '../../pruning/rsst/schedule.js';
+import { defaultSchedule, rsstSchedules } from '../../pruning/rsst/schedule.js';
 import { normalizations, rankings } from '../../pruning/selection.js';
 import {
   type PruneMethod,
@@ -27,7 +27,7 @@ import {
   pruneMethods,
 } from '../../workflows/prune/settings.js';
 import type { RecipeSettings } from '../../workflows/settings.js';
-import { goesThrough } from '../../workflows/prune/lr-through.js';
+import { decideThrough } from '../../workflows/prune/lr-through.js';
 import { type Rewind, parseRewind } from '../../workflows/prune/rewind-time.js';
 import {
   choiceOption,
@@ -64,6 +64,8 @@ export interface PruningFlags extends RateFlags {
   readonly nearZero?: number;
   readonly lrThrough?: true;
   readonly rechoose?: number;
+  readonly cutAtZero?: true;
+  readonly cuts?: number;
   readonly distill?: number;
   readonly temperature?: number;
   readonly bnBatches?: number;
@@ -125,7 +127,7 @@ export function addPruningOptions(command: Command): void {
       '--reg-schedule <name>',
       'how the penalty grows',
       rsstSchedules,
-      'exp_custom_exponents',
+      'exp_custom_exponents; shrink: cosine',
     ),
     numberOption(
       '--reg-strength <x>',
@@ -145,7 +147,7 @@ export function addPruningOptions(command: Command): void {
     ...regUnitsOptions('penalise all units, or those that will be removed', 'all'),
     choiceOption(
       '--reg-apply <how>',
-      'add the penalty to the loss, or shrink the weights after each step',
+      'add the penalty to the loss, pull the weights to zero after each step, or shrink them along the schedule',
       regApplications,
       'loss; doomed: proximal',
     ),
@@ -165,6 +167,15 @@ export function addPruningOptions(command: Command): void {
         min: 1,
         max: trainLimits.epochs,
       },
+    ),
+    new Option(
+      '--cut-at-zero',
+      'cut after the first regularised epoch that leaves all doomed units at zero; needs --lr-through',
+    ),
+    integerOption(
+      '--cuts <n>',
+      'divide the regularised epochs and the doomed units among n cuts; needs --lr-through (default: 1)',
+      { min: 1, max: pruneLimits.rounds },
     ),
   ]);
 }
@@ -266,6 +277,7 @@ const ownFlags: Readonly<Record<Exclude<PruneMethod, 'oneshot'>, readonly Flag[]
   rsst: [
     ...(['regEpochs', 'regSchedule', 'regStrength', 'exponents'] as const),
     ...(['regNorm', 'regUnits', 'regApply', 'nearZero', 'lrThrough', 'rechoose'] as const),
+    ...(['cutAtZero', 'cuts'] as const),
   ],
 };
 
@@ -280,7 +292,8 @@ export function checkPruningFlags(given: PruningFlags, settings: PruneSettings):
   for (const [owner, flags] of Object.entries(ownFlags)) {
     if (owner !== method) refuse(given, flags, `belongs to --method ${owner}, not ${method}`);
   }
-  const { nearZero = null, units = 'all', schedule = 'exp_custom_exponents' } = rsst ?? {};
+  const { nearZero = null, units = 'all', apply = 'loss' } = rsst ?? {};
+  const { schedule = defaultSchedule(apply) } = rsst ?? {};
   if (method === 'rsst' && units === 'all') {
     const why = 'belongs to --reg-units doomed: otherwise the cut goes by --reg-norm';
     refuse(given, ['importance', 'score', 'scoreBatches'], why);
@@ -362,10 +375,10 @@ export function recipeThrough<F extends PruningFlags & { readonly epochs?: numbe
   make: (flags: F) => RecipeSettings,
 ): RecipeSettings {
   const recipe = make(given);
-  const { method, lrThrough, rewind, regEpochs = recipe.epochs } = given;
+  const { method, lrThrough, rewind, regUnits: units, regEpochs = recipe.epochs } = given;
   const { epochs } = recipe;
-  if (method !== 'rsst' || epochs === 0 || !goesThrough(lrThrough, { epochs, rewind }))
-    return recipe;
+  const decided = decideThrough({ units, lrThrough }, { epochs, rewind });
+  if (method !== 'rsst' || epochs === 0 || decided.lrThrough !== true) return recipe;
   return { ...make({ ...given, epochs: regEpochs + epochs }), epochs };
 }
 
@@ -389,6 +402,8 @@ function rsstOf(given: PruningFlags, stored: RsstSettings | undefined): RsstSett
       nearZero: given.nearZero,
       lrThrough: given.lrThrough,
       rechoose: given.rechoose,
+      cutAtZero: given.cutAtZero,
+      cuts: given.cuts,
     }),
   };
 }

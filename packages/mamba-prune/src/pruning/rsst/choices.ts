@@ -18,8 +18,12 @@ export type RegUnits = (typeof regUnits)[number];
  * the proximal operator of lr λ R: every norm becomes smaller by lr λ and stops at zero (Parikh and
  * Boyd 2014, section 6.5). Adam divides a gradient by its own size, so that under `loss` the pull
  * hardly depends on λ, and weights near zero jump about it by lr; neither happens here.
+ *
+ * shrink: the optimizer sees the task's loss alone, and after each of its steps the units are multiplied so that, left
+ * to themselves, their norms go to zero along 1 - λ / λ0, exactly over the regularised epochs. Neither the
+ * strength nor the learning rate has a say. Our own.
  */
-export const regApplications = ['loss', 'proximal'] as const;
+export const regApplications = ['loss', 'proximal', 'shrink'] as const;
 export type RegApplication = (typeof regApplications)[number];
 
 /**
@@ -33,6 +37,8 @@ export function rsstDefaults(
   norm: RegNorm,
   apply: RegApplication = doomed ? 'proximal' : 'loss',
 ): { readonly apply: RegApplication; readonly strength: number } {
+  // The schedule alone says how much is left.
+  if (apply === 'shrink') return { apply, strength: 1 };
   if (!doomed) return { apply, strength: 1e-4 };
   if (apply === 'loss') return { apply, strength: 1 };
   // A unit's norm over all its members is some 10 to 100 times one of its weights.

@@ -6,6 +6,7 @@ export type { RegularizerOptions } from './regularizer.js';
 export { computeStructuredRegularization, doomedUnits } from './regularizer.js';
 export type { RsstSchedule, RsstStrength } from './schedule.js';
 export { defaultExponent, rsstLambda, rsstScheduleExp, rsstSchedules } from './schedule.js';
+export type { RsstSpan } from './span.js';
 export type { RsstHooks, RsstOptions } from './term.js';
 export { Rsst, rsstHooks, RsstTerm } from './term.js';
 export type { KindNorms, NormSpread, UnitNorms } from './unit-norms.js';

@@ -12,6 +12,7 @@ describe('rsstLambda', () => {
     ['exp', 0.15498],
     ['exp_custom', 0.75508],
     ['exp_custom_exponents', 0.25],
+    ['cosine', 1],
     ['constant', 2],
   ])('computes %s', (schedule, expected) => {
     // Five digits were worked out.

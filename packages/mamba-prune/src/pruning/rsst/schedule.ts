@@ -7,14 +7,16 @@
  *     exp                    strength (exp(t^p) - 1) / (e - 1)
  *     exp_custom             the same with p = 1
  *     exp_custom_exponents   strength t^p
+ *     cosine                 strength (1 - cos(π t)) / 2
  *     constant               strength
  *
  * p is the exponent, by default 4; only `exp` and `exp_custom_exponents` have one. The names are
- * those of the original training script. It counts steps where these count the progress, and what it
+ * those of the original training script, but for cosine. It counts steps where these count the progress, and what it
  * computes for its exp_custom_exponents is what is called `exp` here; this one is t^p, as the name says.
  */
 import { UsageError } from '../../errors.js';
 import { todaysStrength } from '../earlier-names.js';
+import type { RegApplication } from './choices.js';
 
 export const rsstSchedules = [
   'x',
@@ -23,10 +25,15 @@ export const rsstSchedules = [
   'exp',
   'exp_custom',
   'exp_custom_exponents',
+  'cosine',
   'constant',
 ] as const;
 
 export type RsstSchedule = (typeof rsstSchedules)[number];
+
+/** What is taken unless told: a penalty that grows late, or under `shrink` a way that begins and ends gently. */
+export const defaultSchedule = (apply: RegApplication): RsstSchedule =>
+  apply === 'shrink' ? 'cosine' : 'exp_custom_exponents';
 
 /** Default of the exponent p. */
 export const defaultExponent = 4;
@@ -88,6 +95,8 @@ function shape(schedule: RsstSchedule, t: number, exponent: number): number {
       return Math.expm1(t) / (Math.E - 1);
     case 'exp_custom_exponents':
       return t ** exponent;
+    case 'cosine':
+      return (1 - Math.cos(Math.PI * t)) / 2;
     case 'constant':
       return 1;
   }

@@ -18,8 +18,10 @@ import { pruneModel } from '../surgery.js';
 import {
   computeStructuredRegularization,
   doomedUnits,
+  measureUnitNorms,
   readUnitNorms,
   type RegApplication,
+  regApplications,
   rsstHooks,
   rsstLambda,
   type RsstOptions,
@@ -251,9 +253,109 @@ describe('rsstHooks, proximal', () => {
   });
 });
 
+describe('rsstHooks, shrink', () => {
+  const shrink: Partial<RsstOptions> = { apply: 'shrink', units: doomed, strength: 1 };
+
+  it.each([
+    // Half of the steps are done after the first epoch.
+    ['x', 1 / 2],
+    ['x^2', 3 / 4],
+    ['cosine', 1 / 2],
+  ] as const)('takes the norms down along 1 - %s, to zero exactly', async (schedule, half) => {
+    // The task has no say, and neither has the learning rate.
+    const silent = (model: ImageModel): TrainHooks => ({
+      ...hooksFor({ ...shrink, schedule })(model),
+      taskLoss: ({ logits }) => logits.sum().mul(0),
+    });
+    const start = measureUnitNorms(toyMamba(), toyMamba().pruningGroups(), 'group');
+    const { model, lines } = await trainToy(silent, {
+      options: { optimizer: 'sgd', lr: 0.5, schedule: 'constant', weightDecay: 0 },
+    });
+    const kinds = (line: EpochMetrics | undefined) => line && readUnitNorms(line)?.kinds;
+    const largest = (kind: string) => {
+      const [name, units] = [...doomed].find(([group]) => group.endsWith(kind)) ?? ['', []];
+      return Math.max(...units.map((unit) => start.get(name)?.[unit] ?? NaN));
+    };
+    for (const kind of ['ssm', 'mlp']) {
+      const [first, last] = lines.map((line) => kinds(line)?.[kind]?.doomed?.quantiles.at(-1));
+      // Norms are stored with four digits.
+      expect((first ?? NaN) / (half * largest(kind))).toBeCloseTo(1, 3);
+      expect(last).toBe(0);
+    }
+    expect(lines.map((line) => (line['rsst'] as { lambda: number }).lambda)).toEqual([
+      expect.closeTo(1 - half) as number,
+      1,
+    ]);
+    // The others are left alone, bit for bit.
+    const stays = kept.get('blocks.0.mlp') ?? [];
+    const end = measureUnitNorms(model, model.pruningGroups(), 'group');
+    for (const unit of stays) {
+      expect(end.get('blocks.0.mlp')?.[unit]).toBe(start.get('blocks.0.mlp')?.[unit]);
+    }
+  });
+
+  it('ends at zero however hard the task pulls, over some epochs of a longer training', async () => {
+    const part = { ...shrink, schedule: 'cosine', epochs: 1, epochsBefore: 1 } as const;
+    const { lines } = await trainToy(hooksFor(part), { options: { epochs: 3 } });
+    const share = lines.map((line) => readUnitNorms(line)?.kinds['ssm']?.doomedShare ?? NaN);
+    expect(share[0]).toBeGreaterThan(0.5);
+    expect(share.slice(1)).toEqual([0, 0]);
+  });
+
+  it('leaves the cut nothing to change', async () => {
+    const { model } = await trainToy(hooksFor(shrink));
+    const pruned = pruneModel(model, kept);
+    made.push(pruned);
+    model.eval();
+    pruned.eval();
+    const images = zeros([2, 1, 6, 6]).add(0.5);
+    noGrad(() => {
+      const worst = model.forward(images).sub(pruned.forward(images)).abs().max().item();
+      // Sums of other lengths in float32, logits of about 1.
+      expect(worst).toBeLessThan(1e-5);
+    });
+  });
+
+  it('refuses a strength, and a schedule that begins where it ends', () => {
+    const model = toyMamba();
+    const make = (given: Partial<RsstOptions>) => () => hooksFor({ ...shrink, ...given })(model);
+    expect(make({ strength: 5 })).toThrow(/strength: got 5 with apply shrink, expected 1/);
+    expect(make({ schedule: 'constant' })).toThrow(/'constant' with apply shrink/);
+    expect(make({ epochsBefore: 1 })).toThrow(/epochsBefore: got 1 without epochs/);
+    expect(make({ epochs: 1, epochsBefore: -1 })).toThrow(/epochsBefore: got -1/);
+  });
+});
+
+describe('isAtZero', () => {
+  it('says whether all doomed units are zero, and nothing of the others', () => {
+    const model = toyMamba();
+    const { isAtZero } = rsstHooks(model, model.pruningGroups(), { ...base, units: doomed });
+    expect(isAtZero()).toBe(false);
+    const zero = (names: readonly string[]) => {
+      noGrad(() => {
+        for (const { name, members } of model.pruningGroups()) {
+          if (!names.includes(name)) continue;
+          for (const { parameter, dim, offset = 0 } of members) {
+            const tensor = model.stateDict().get(parameter);
+            for (const unit of doomed.get(name) ?? []) tensor?.select(dim, offset + unit).zero_();
+          }
+        }
+      });
+    };
+    zero(['blocks.0.ssm']);
+    expect(isAtZero()).toBe(false);
+    zero(['blocks.0.mlp']);
+    expect(isAtZero()).toBe(true);
+    const neuron = model.stateDict().get('blocks.0.mlp.0.bias')?.select(0, 7);
+    noGrad(() => neuron?.fill_(1e-3));
+    expect(isAtZero()).toBe(false);
+  });
+});
+
 describe('rsstHooks', () => {
-  it.each<RegApplication>(['loss', 'proximal'])('resumes bit for bit under %s', async (apply) => {
-    const hooks = hooksFor({ apply, units: doomed, strength: 0.5 });
+  it.each(regApplications)('resumes bit for bit under %s', async (apply) => {
+    const strength = apply === 'shrink' ? 1 : 0.5;
+    const hooks = hooksFor({ apply, units: doomed, strength });
     const whole = await trainToy(hooks, { name: 'whole' });
     await trainToy(hooks, { stopAfter: 4 });
     await trainToy(hooks, { resume: true, stopAfter: 9, model: toyMamba(8) });
@@ -261,21 +363,19 @@ describe('rsstHooks', () => {
     expect(outcomeOf(run)).toEqual(outcomeOf(whole.run));
   });
 
-  it.each<RegApplication>(['loss', 'proximal'])(
-    'frees what a step makes under %s',
-    async (apply) => {
-      const counts: number[] = [];
-      await trainToy((model) => ({
-        ...hooksFor({ apply, units: doomed })(model),
-        onStep: () => counts.push(memoryStats().tensors),
-      }));
-      // The optimizer makes its state in the first step, and λ is 0 in it. The garbage collector may
-      // free what was made before, so the count can fall.
-      const [, second = NaN] = counts;
-      expect(counts).toHaveLength(14);
-      expect(Math.max(...counts.slice(2))).toBeLessThanOrEqual(second);
-    },
-  );
+  it.each(regApplications)('frees what a step makes under %s', async (apply) => {
+    const counts: number[] = [];
+    const strength = apply === 'shrink' ? 1 : base.strength;
+    await trainToy((model) => ({
+      ...hooksFor({ apply, units: doomed, strength })(model),
+      onStep: () => counts.push(memoryStats().tensors),
+    }));
+    // The optimizer makes its state in the first step, and λ is 0 in it. The garbage collector may
+    // free what was made before, so the count can fall.
+    const [, second = NaN] = counts;
+    expect(counts).toHaveLength(14);
+    expect(Math.max(...counts.slice(2))).toBeLessThanOrEqual(second);
+  });
 
   it('refuses options out of range before any training', () => {
     const model = toyMamba();
@@ -293,8 +393,11 @@ describe('rsstHooks where steps are replayed', () => {
     ['group', 'loss'],
     ['l1', 'proximal'],
     ['group', 'proximal'],
+    ['l1', 'shrink'],
+    ['group', 'shrink'],
   ] as const)('%s, %s: λ follows its schedule as in steps of their own', async (norm, apply) => {
-    const hooks = hooksFor({ norm, apply, units: doomed, strength: apply === 'loss' ? 1 : 3 });
+    const strength = apply === 'proximal' ? 3 : 1;
+    const hooks = hooksFor({ norm, apply, units: doomed, strength });
     const graphBackend = new FakeGraphs();
     const replayed = await trainToy(hooks, { name: 'replayed', control: { graphBackend } });
     const launched = await trainToy(hooks, {

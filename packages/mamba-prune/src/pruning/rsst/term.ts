@@ -8,6 +8,7 @@ import { todaysStrength } from '../earlier-names.js';
 import { type RegApplication, regApplications } from './choices.js';
 import { type RegularizerOptions, regularizedGroups, regularizerKinds } from './regularizer.js';
 import { type RsstSchedule, type RsstStrength, checkStrength, rsstLambda } from './schedule.js';
+import { type RsstSpan, checkSpan, shareAfter, shareAtEpoch, shareBefore } from './span.js';
 import { summarizeUnitNorms } from './unit-norms.js';
 import {
   type GroupSlices,
@@ -18,12 +19,10 @@ import {
   unitNorms,
 } from './unit-slices.js';
 
-export interface RsstOptions extends RegularizerOptions, RsstStrength {
+export interface RsstOptions extends RegularizerOptions, RsstStrength, RsstSpan {
   readonly schedule: RsstSchedule;
-  /** Default `loss`. */
+  /** Default `loss`. Under `shrink` the schedule is how much of the units is gone, and the strength is 1. */
   readonly apply?: RegApplication | undefined;
-  /** Epochs over which the strength grows, of a training that goes on after them. By default all of its epochs. */
-  readonly epochs?: number | undefined;
 }
 
 const rsstKinds: OptionKinds<RsstOptions> = {
@@ -32,6 +31,7 @@ const rsstKinds: OptionKinds<RsstOptions> = {
   exponent: 'number',
   apply: 'string',
   epochs: 'number',
+  epochsBefore: 'number',
   ...regularizerKinds,
 };
 
@@ -39,7 +39,7 @@ const rsstKinds: OptionKinds<RsstOptions> = {
 const tiny = 1e-30;
 
 /**
- * The two ways to apply λ R, with derivatives written out: a pass of autograd over all weights would
+ * The ways to apply λ R, with derivatives written out: a pass of autograd over all weights would
  * cost three times as much.
  */
 export class Rsst {
@@ -54,16 +54,15 @@ export class Rsst {
     const options = todaysStrength(given);
     this.#options = options;
     requireOptions('RsstOptions', options, rsstKinds);
-    const { schedule, apply = 'loss', epochs } = options;
+    const { schedule, apply = 'loss' } = options;
     checkStrength(schedule, options);
-    if (epochs !== undefined && !(epochs > 0 && epochs < Infinity)) {
-      throw new UsageError(`rsst epochs: got ${epochs}, expected a number above 0`);
-    }
+    checkSpan(options);
     if (!regApplications.includes(apply)) {
       throw new UsageError(
         `rsst apply: got '${apply}', expected one of ${regApplications.join(', ')}`,
       );
     }
+    if (apply === 'shrink') checkShrink(options);
     this.#groups = sliceGroups(model, regularizedGroups(groups, options), options.norm);
   }
 
@@ -73,14 +72,23 @@ export class Rsst {
   }
 
   /** λ of a step. */
-  lambdaAt({ step, totalSteps, progress }: StepNumbers): number {
-    const { epochs } = this.#options;
-    return this.lambda(epochs === undefined ? step / totalSteps : Math.min(progress / epochs, 1));
+  lambdaAt(numbers: StepNumbers): number {
+    return this.lambda(shareBefore(this.#options, numbers));
   }
 
   /** λ at the end of an epoch, counted from 1, of a training of `epochs` epochs. */
   lambdaAfter(epoch: number, epochs: number): number {
-    return this.lambda(Math.min(epoch / (this.#options.epochs ?? epochs), 1));
+    return this.lambda(shareAtEpoch(this.#options, epoch, epochs));
+  }
+
+  /**
+   * Under `shrink` the share of the units that a step takes, 0 to 1: what is left goes along 1 - λ, so that it is that
+   * after the step over that before it. 1 in the last step, after which they are zero exactly.
+   */
+  takenAt(numbers: StepNumbers): number {
+    const share = shareAfter(this.#options, numbers);
+    const before = 1 - this.lambdaAt(numbers);
+    return share < 1 && before > 0 ? 1 - (1 - this.lambda(share)) / before : 1;
   }
 
   /** The norms of all regularised groups' units, one tensor per group; without gradients. */
@@ -123,6 +131,18 @@ export class Rsst {
     });
   }
 
+  /** Whether all units that are regularised are zero, as the norm sees them. Waits for the device. */
+  isAtZero(): boolean {
+    return scope(() => this.value(this.norms()).item() === 0);
+  }
+
+  /** Takes a share of every unit, in place: of all weights that the norm is over. @param share - 0 to 1, 0-d */
+  take(share: Tensor): void {
+    this.#visit((sliced) => {
+      this.#multiply(sliced, this.#mask(sliced, share).mul(share).neg().add(1));
+    });
+  }
+
   /** The proximal operator of `amount` times R, in place. @param amount - lr λ, a number or 0-d */
   shrink(amount: number | Tensor): void {
     const { norm } = this.#options;
@@ -139,11 +159,15 @@ export class Rsst {
       }
       const all = unitNorms(sliced, norm);
       const lost = this.#mask(sliced, all).mul(amount).div(all.clamp(tiny)).clamp(0, 1);
-      const factor = lost.neg().add(1);
-      for (const slice of slices) {
-        sliceOf(slice.parameter, slice, group).mul_(spreadOver(factor, slice));
-      }
+      this.#multiply(sliced, lost.neg().add(1));
     });
+  }
+
+  /** @param factor - of every unit, shape [group.size] */
+  #multiply({ group, slices }: GroupSlices, factor: Tensor): void {
+    for (const slice of slices) {
+      sliceOf(slice.parameter, slice, group).mul_(spreadOver(factor, slice));
+    }
   }
 
   /** 1 for the units that are regularised. */
@@ -196,10 +220,27 @@ export class RsstTerm implements LossTerm {
   }
 }
 
-export type RsstHooks = Pick<
+/** @throws UsageError for what the shrinking does not look at */
+function checkShrink({ schedule, strength }: RsstOptions): void {
+  if (strength !== 1) {
+    throw new UsageError(
+      `rsst strength: got ${strength} with apply shrink, expected 1: the schedule alone says how much is left`,
+    );
+  }
+  if (schedule === 'constant') {
+    throw new UsageError(
+      "rsst schedule: got 'constant' with apply shrink, expected one that grows: nothing would be left after the first step",
+    );
+  }
+}
+
+export interface RsstHooks extends Pick<
   TrainHooks,
   'extraLosses' | 'afterStep' | 'epochMetrics' | 'replayable'
->;
+> {
+  /** Whether all units that are regularised are zero now; for `TrainControl.endsWhen`. */
+  readonly isAtZero: () => boolean;
+}
 
 /**
  * What a regularised training needs of RSST. Every epoch's line has `rsst: { lambda, value }`, with λ
@@ -219,14 +260,23 @@ export function rsstHooks(
     },
     unitNorms: summarizeUnitNorms(model, groups, options),
   });
-  if (options.apply !== 'proximal') {
-    return { extraLosses: [new RsstTerm(rsst)], replayable: true, epochMetrics };
+  const shared = { replayable: true, epochMetrics, isAtZero: () => rsst.isAtZero() };
+  switch (options.apply ?? 'loss') {
+    case 'loss':
+      return { ...shared, extraLosses: [new RsstTerm(rsst)] };
+    case 'proximal':
+      return {
+        ...shared,
+        afterStep: ({ scalar }) => {
+          rsst.shrink(scalar((numbers) => numbers.lr * rsst.lambdaAt(numbers)));
+        },
+      };
+    case 'shrink':
+      return {
+        ...shared,
+        afterStep: ({ scalar }) => {
+          rsst.take(scalar((numbers) => rsst.takenAt(numbers)));
+        },
+      };
   }
-  return {
-    afterStep: ({ scalar }) => {
-      rsst.shrink(scalar((numbers) => numbers.lr * rsst.lambdaAt(numbers)));
-    },
-    replayable: true,
-    epochMetrics,
-  };
 }

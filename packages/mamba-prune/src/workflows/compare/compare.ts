@@ -7,6 +7,7 @@ import { defaultKinds, groupsOfKinds } from '../../pruning/select-units.js';
 import { type OptionKinds, requireOptions } from '../../option-checks.js';
 import { RunFolder } from '../../training/run-folder.js';
 import { type DataHooks, openData } from '../fit.js';
+import { decideThrough } from '../prune/lr-through.js';
 import { type ImportanceInputs, decideImportance, keepImportance } from '../prune/settings.js';
 import { trainSettingsKinds } from '../settings.js';
 import type { RunState } from '../run-state.js';
@@ -126,11 +127,14 @@ export async function compare(
   const { targets, bytes } = await examine(request, control.data);
   const side = request.seeds.length * (1 + 3 * request.rates.length);
   const division = divide(control.jobs, request.threads, bytes, side, device);
+  const begun = CompareFolder.settingsOf(control.out, control);
+  const epochs = request.finetune.epochs - request.rsst.epochs;
   const wanted: CompareSettings = {
     ...request,
     targets,
     threads: division.threads,
-    cut: cutOf(request, CompareFolder.settingsOf(control.out, control)),
+    cut: cutOf(request, begun),
+    rsst: decideThrough(request.rsst, { epochs, begun: begun?.rsst }),
   };
   checkCompareSettings(wanted);
   const folder = CompareFolder.open(control.out, wanted, { args, overwrite: control.overwrite });

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { UsageError } from '../../errors.js';
 import { todaysSettings } from '../prune/earlier-names.js';
-import { goesThrough } from '../prune/lr-through.js';
+import { lrThroughDefault } from '../prune/lr-through.js';
 import type { PruneSettings } from '../prune/settings.js';
 import type { RecipeSettings, TrainSettings } from '../settings.js';
 
@@ -134,7 +134,7 @@ function pruneSettings(
   const epochs = finetune.epochs - regularized;
   const { warmupEpochs, plainEpochs } = finetune;
   // One training through the cut is as long as that of the other methods.
-  const isThrough = method === 'rsst' && goesThrough(rsst.lrThrough, { epochs });
+  const isThrough = method === 'rsst' && rsst.lrThrough === true;
   const trained = isThrough ? finetune.epochs : epochs;
   return {
     model,
@@ -144,7 +144,8 @@ function pruneSettings(
     rates: Object.fromEntries(targets.map((kind) => [kind, rate])),
     ...cut,
     ...(method === 'refill' && { refill }),
-    ...(method === 'rsst' && { rsst }),
+    // Said where it would be taken by default: a comparison keeps what it began with.
+    ...(method === 'rsst' && { rsst: lrThroughDefault ? { lrThrough: false, ...rsst } : rsst }),
     recipe: {
       ...finetune,
       epochs,

@@ -35,7 +35,7 @@ export interface Cut {
  */
 export async function cutRound(
   job: PruneJob,
-  { model, info, record, accuracy }: Standing,
+  { model, info, record, accuracy, cutAfterEpoch }: Standing,
   hooks: PruneHooks,
 ): Promise<Cut | undefined> {
   const { settings, device, calibration } = job;
@@ -57,7 +57,8 @@ export async function cutRound(
       cut.dispose();
       return undefined;
     }
-    const next = withRound(job, record, cut, choice, { before, afterCut, after: null });
+    const measured = { accuracy: { before, afterCut, after: null }, cutAfterEpoch };
+    const next = withRound(job, record, cut, choice, measured);
     const step = historyStep(job, next, model);
     return {
       model: await rewound(job, next, cut),
@@ -141,7 +142,7 @@ function withRound(
   record: PruningRecord,
   cut: ImageModel,
   { kept, returned }: RoundChoice,
-  accuracy: RoundRecord['accuracy'],
+  { accuracy, cutAfterEpoch }: Pick<RoundRecord, 'accuracy' | 'cutAfterEpoch'>,
 ): PruningRecord {
   const { groups, parameters, macs } = inspectModel(cut);
   const earlier = unitMap(record.kept);
@@ -155,6 +156,7 @@ function withRound(
     reached,
     kept: unitLists(composeKept(earlier, kept)),
     ...(returned && { returned: unitLists(inDense(earlier, returned)) }),
+    ...(cutAfterEpoch !== undefined && { cutAfterEpoch }),
     parameters,
     macs,
     accuracy,

@@ -1,19 +1,23 @@
 /** RSST's part of a training, as the settings of a pruning run have it. */
 import type { ImageModel } from '../../models/image-model.js';
 import { type RsstHooks, type RsstOptions, rsstHooks } from '../../pruning/rsst/index.js';
+import type { Portion } from './portions.js';
 import type { ResolvedPruneSettings } from './settings.js';
 
 /**
  * @param units - that are pulled; all of the kinds that are pruned if undefined
+ * @param portion - the epochs in which they are, of a training that goes on; by default all regularised ones
  * @returns undefined where the method is not rsst
  */
 export function pullingHooks(
   { rsst, rates }: Pick<ResolvedPruneSettings, 'rsst' | 'rates'>,
   model: ImageModel,
   units?: RsstOptions['units'],
+  portion?: Portion,
 ): RsstHooks | undefined {
   if (!rsst) return undefined;
-  const { schedule, strength, exponent, norm, apply, lrThrough, epochs } = rsst;
+  const { schedule, strength, exponent, norm, apply, lrThrough } = rsst;
+  const { from, until } = portion ?? { from: 0, until: rsst.epochs };
   return rsstHooks(model, model.pruningGroups(), {
     schedule,
     strength,
@@ -21,7 +25,7 @@ export function pullingHooks(
     norm,
     apply,
     targets: Object.keys(rates),
-    ...(lrThrough && { epochs }),
+    ...(lrThrough && { epochs: until - from, epochsBefore: from }),
     units,
   });
 }

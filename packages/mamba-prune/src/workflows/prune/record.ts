@@ -49,6 +49,8 @@ const roundSchema = z.object({
   returned: units.optional(),
   /** Share of the run's first units that is really gone after the round, per kind. */
   reached: numbers.optional(),
+  /** Epochs of the training that were done at the cut, where settings leave that open (`cutAtZero`, `cuts`). */
+  cutAfterEpoch: z.int().min(1).optional(),
   parameters: z.number(),
   macs: z.number(),
   /** Just before the cut and right after it: the difference is what it cost; after the training. */

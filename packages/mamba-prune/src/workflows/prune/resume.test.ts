@@ -61,6 +61,21 @@ const cases: Record<string, Partial<PruneSettings>> = {
     rsst: { units: 'doomed', strength: 20, epochs: 3, rechoose: 1, lrThrough: true },
     recipe: { ...recipe, emaDecay: 0.9, epochs: 1, lr: 1e-2 },
   },
+  'rsst with several cuts in one training, the first at zero early': {
+    method: 'rsst',
+    rsst: {
+      ...({ units: 'doomed', schedule: 'constant', strength: 1000, epochs: 4 } as const),
+      ...({ lrThrough: true, cuts: 2, cutAtZero: true } as const),
+    },
+    recipe: { ...recipe, emaDecay: 0.9, epochs: 1 },
+  },
+  'rsst that shrinks units chosen anew, through the cut': {
+    method: 'rsst',
+    importance: 'taylor',
+    scoreBatches: 1,
+    rsst: { units: 'doomed', apply: 'shrink', epochs: 2, rechoose: 1, lrThrough: true },
+    recipe: { ...recipe, epochs: 1, lr: 1e-2 },
+  },
   'refill by gradient with a teacher': {
     method: 'refill',
     rounds: 3,

@@ -7,6 +7,7 @@ import { type ModelInfo, loadModel } from '../../models/model-file.js';
 import { readCheckpoint, readCheckpointInfo } from '../../training/checkpoint.js';
 import type { RunFolder } from '../../training/run-folder.js';
 import { cutPath, roundPath } from './files.js';
+import { goesOnToNextCut } from './portions.js';
 import { type Standing, digestOf, openSource } from './source.js';
 import {
   type PruneSettings,
@@ -56,7 +57,9 @@ export async function goOn(
   const again = isLast
     ? trained && existsSync(run.lastCheckpoint)
     : lostEnd(run, control) === `round-${last.round}`;
-  if (!last.finished || again) {
+  // The training goes on to the next cut with what it knows, which is in its checkpoint alone.
+  const isBetween = last.finished && goesOnToNextCut(resolved, last.round);
+  if (!last.finished || again || isBetween) {
     let lost: string | undefined;
     try {
       lost = lostTraining(run, last.round, resolved, control);
@@ -69,7 +72,7 @@ export async function goOn(
       model.dispose();
       return { ...(await openSource(resolved)), lost };
     }
-    return { record, model, info: infoAtCut(info), at: 'train' };
+    if (!isBetween) return { record, model, info: infoAtCut(info), at: 'train' };
   }
   return { record, model, info, accuracy, at: isLast ? 'done' : 'cut' };
 }
@@ -101,23 +104,25 @@ function openStep(
 }
 
 /**
- * Under lr-through the training after a cut needs what the one before it left: its last checkpoint, or one of its own.
+ * Under lr-through the training after a cut, which may be for the next cut, needs what the one before it left: its last
+ * checkpoint, or one of its own.
  * @returns what is wrong if there is neither and the run may begin anew
  * @throws DataError if it may not
  */
 function lostTraining(
   run: RunFolder,
   round: number,
-  { rsst }: ResolvedPruneSettings,
+  settings: ResolvedPruneSettings,
   { resume, restart }: RunControl,
 ): string | undefined {
-  if (!rsst?.lrThrough) return undefined;
+  if (!settings.rsst?.lrThrough) return undefined;
+  const next = goesOnToNextCut(settings, round) ? `rsst-${round + 1}` : `round-${round}`;
   const { lastCheckpoint, previousCheckpoint } = run;
   const goesOn = (path: string): boolean | undefined => {
     try {
       // All of it is read only where it decides whether to begin anew.
       const { phase, finished } = restart ? readCheckpoint(path).state : readCheckpointInfo(path);
-      return phase === `round-${round}` || (phase === `rsst-${round}` && finished);
+      return phase === next || (phase === `rsst-${round}` && finished);
     } catch {
       return undefined;
     }

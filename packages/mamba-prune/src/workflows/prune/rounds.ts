@@ -8,7 +8,7 @@
 //                 `finished` in pruning.json
 //
 // Under lr-through rsst-j and round-j are two parts of one training: round-j begins with what the cut leaves of
-// the last checkpoint of rsst-j.
+// the last checkpoint of rsst-j. Under several cuts there is no round-j but the last: rsst-(j+1) begins with that.
 import { rmSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import type { ImageModel } from '../../models/image-model.js';
@@ -25,6 +25,7 @@ import { cutPath, roundPath } from './files.js';
 import { phaseEpochs } from './phase-epochs.js';
 import type { PhaseHooks, PruneHooks, PrunePhase } from './hooks.js';
 import type { PruneJob } from './job.js';
+import { type Portion, goesOnToNextCut, portionOf } from './portions.js';
 import { pullingHooks } from './pulling.js';
 import type { Standing } from './source.js';
 import { type PruningRecord, type RoundRecord, writePruningRecord } from './record.js';
@@ -82,7 +83,7 @@ export class Rounds {
     this.#replaceModel(cut.model, cut.info);
     const { round, accuracy } = lastRound(cut.record);
     standing.accuracy = undefined;
-    if (job.tuning) {
+    if (job.tuning && !goesOnToNextCut(job.settings, round)) {
       saveModel(cutPath(folder.path, round), cut.model, cut.info);
       this.#keep(cut.record);
       hooks.onCut?.(lastRound(cut.record), cut.record);
@@ -91,7 +92,7 @@ export class Rounds {
     }
     hooks.onCut?.(lastRound(cut.record), cut.record);
     saveModel(this.#modelPath(round), cut.model, cut.info);
-    // Rewinding needs training, so these are the weights that were measured.
+    // Rewinding needs training, as does what comes after the last of several cuts: these are the weights that were measured.
     this.#finish(cut.record, null, accuracy.afterCut);
     return true;
   }
@@ -120,22 +121,29 @@ export class Rounds {
     if (!rsst || !job.regularizing) return true;
     const round = standing.record.rounds.length + 1;
     const phase = { name: `rsst-${round}`, kind: 'regularize', round } as const;
-    const { epochs, rechoose } = rsst;
+    const { rechoose, cuts = 1, cutAtZero = false } = rsst;
+    const portion = portionOf(rsst, standing.record, round);
+    const epochs = portion.until;
     const choices = { epochs, every: rechoose ?? epochs, done: epochsDone(folder, phase.name) };
+    const continues =
+      cuts > 1 && round > 1 ? { phase: `rsst-${round - 1}`, cut: lastCut(standing) } : undefined;
     // Its end is in the last checkpoint, from which the cut can be made again; no file of its own.
     const own = { saveModel: (): void => undefined };
     for (const { from, until } of remainingParts(standing.record, round, choices)) {
-      const added = await this.#pull(round, from);
-      const part = { untilEpoch: until };
+      const added = await this.#pull(round, from, portion);
+      const endsWhen = cutAtZero ? added?.isAtZero : undefined;
+      const part = { untilEpoch: until, continues, endsWhen };
       const result = await this.#train(phase, job.regularizing, { added, own, part });
       standing.accuracy = result.valAccuracy ?? undefined;
       if (!result.finished) return false;
+      if (cutAtZero || cuts > 1) standing.cutAfterEpoch = result.epochs;
+      if (result.epochs < until) break;
     }
     return true;
   }
 
   /** What pulls on the units. @param epoch - regularised epochs that are done */
-  async #pull(round: number, epoch: number): Promise<RsstHooks | undefined> {
+  async #pull(round: number, epoch: number, portion: Portion): Promise<RsstHooks | undefined> {
     const job = this.#job;
     const standing = this.#standing;
     const { model } = standing;
@@ -143,7 +151,7 @@ export class Rounds {
       job.settings.rsst?.units === 'doomed'
         ? doomedUnits(model.pruningGroups(), await this.#wanted(round, epoch))
         : undefined;
-    return pullingHooks(job.settings, model, units);
+    return pullingHooks(job.settings, model, units, portion);
   }
 
   /** The units that stay, as they are chosen after `epoch` regularised epochs, and kept in the record. */
@@ -214,7 +222,7 @@ export class Rounds {
     const standing = this.#standing;
     const { control, settings, dataset } = job;
     if (!dataset) throw new Error(`phase ${name}: no data set`); // openJob has refused it
-    const { firstEpoch, ...counts } = phaseEpochs(job, { kind, round });
+    const { firstEpoch, ...counts } = phaseEpochs(job, standing.record, { kind, round });
     const phase = { name, kind, round, rounds: settings.rounds, ...counts };
     const { signal, dataThreads, tensorboard } = control;
     this.result = await train(
@@ -294,5 +302,5 @@ interface PhaseParts {
   readonly added?: RsstHooks | undefined;
   readonly own: Pick<TrainHooks, 'saveModel' | 'distillation'>;
   /** Of one training that the cut divides. */
-  readonly part?: Pick<TrainControl, 'untilEpoch' | 'continues'> | undefined;
+  readonly part?: Pick<TrainControl, 'untilEpoch' | 'endsWhen' | 'continues'> | undefined;
 }

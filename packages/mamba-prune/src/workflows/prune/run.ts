@@ -14,6 +14,7 @@ import { RunFolder } from '../../training/run-folder.js';
 import type { TrainResult } from '../../training/types.js';
 import { todaysSettings } from './earlier-names.js';
 import type { PruneHooks } from './hooks.js';
+import { decideThrough } from './lr-through.js';
 import { type PruneJob, openJob } from './job.js';
 import { goOn } from './resume.js';
 import { type Standing, fileFacts, openSource } from './source.js';
@@ -72,7 +73,7 @@ export async function pruneRun(
   const given = todaysSettings(told);
   const resuming = control.resume !== undefined && control.resume !== false;
   const earlier = resuming ? RunFolder.open(control.out) : undefined;
-  let settings = withImportance(given, earlier);
+  let settings = withDefaults(given, earlier);
   let resolved = resolvePruneSettings(settings);
   const standing = await (earlier
     ? goOn(earlier, settings, resolved, control)
@@ -116,10 +117,15 @@ export async function pruneRun(
 }
 
 /** Decided before anything is stored: a run that is gone on with keeps what it began with. */
-function withImportance(given: PruneSettings, earlier: RunFolder | undefined): PruneSettings {
+function withDefaults(given: PruneSettings, earlier: RunFolder | undefined): PruneSettings {
   requireOptions('prune', given, pruneSettingsKinds, ['model', 'rates', 'recipe']);
   const begun = todaysSettings(earlier?.config['settings']);
-  return decideImportance(isSettings(begun) ? keepImportance(given, begun) : given);
+  const known = isSettings(begun) ? begun : undefined;
+  const settings = decideImportance(known ? keepImportance(given, known) : given);
+  const { rsst, rewind, recipe } = settings;
+  if (!rsst) return settings;
+  const { epochs } = recipe;
+  return { ...settings, rsst: decideThrough(rsst, { epochs, rewind, begun: known?.rsst }) };
 }
 
 /** What is wrong with them is found where they are compared. */

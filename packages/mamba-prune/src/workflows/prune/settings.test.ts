@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { UsageError } from '../../errors.js';
 import {
   type PruneSettings,
+  type RsstSettings,
   decideImportance,
   keepImportance,
   needForImages,
@@ -46,6 +47,11 @@ describe('the settings of a pruning', () => {
       lrThrough: false,
       rechoose: null,
     });
+    const shrunk: RsstSettings = { units: 'doomed', apply: 'shrink' };
+    expect(resolve({ method: 'rsst', rsst: shrunk, recipe: trained }).rsst).toMatchObject({
+      schedule: 'cosine',
+      strength: 1,
+    });
     expect(resolve({ distill: { weight: 0.5 }, recipe: trained }).distill).toEqual({
       weight: 0.5,
       temperature: 1,
@@ -74,6 +80,16 @@ describe('the settings of a pruning', () => {
   it('resolve to themselves, so that a stored run can be compared', () => {
     const once = resolve({ method: 'rsst', recipe: trained, rewind: 'epoch:3' });
     expect(resolvePruneSettings(once)).toEqual(once);
+  });
+
+  it('have a round for every cut within one training, and resolve to themselves then too', () => {
+    const rsst: RsstSettings = { units: 'doomed', lrThrough: true, cuts: 3, cutAtZero: true };
+    const once = resolve({ method: 'rsst', recipe: trained, rsst });
+    expect(once).toMatchObject({ rounds: 3, rsst: { cuts: 3, cutAtZero: true } });
+    expect(resolvePruneSettings(once)).toEqual(once);
+    const one = resolve({ method: 'rsst', recipe: trained, rounds: 2, rsst: { ...rsst, cuts: 1 } });
+    expect(one.rounds).toBe(2);
+    expect(one.rsst).not.toHaveProperty('cuts');
   });
 
   it.each<[Partial<PruneSettings>, RegExp]>([
@@ -125,6 +141,30 @@ describe('the settings of a pruning', () => {
     [
       { method: 'rsst', rsst: { epochs: 4, rechoose: 0.5, units: 'doomed' } },
       /rechoose: got 0\.5, expected an integer of at least 1/,
+    ],
+    [
+      { method: 'rsst', rsst: { cuts: 0 }, recipe: trained },
+      /cuts: got 0, expected an integer of at least 1/,
+    ],
+    [
+      { method: 'rsst', rsst: { cuts: 2, lrThrough: true }, recipe: trained },
+      /got 2 cuts with the units all, expected doomed/,
+    ],
+    [
+      { method: 'rsst', rsst: { cutAtZero: true, lrThrough: true }, recipe: trained },
+      /got cut-at-zero with the units all and the application loss/,
+    ],
+    [
+      { method: 'rsst', rsst: { apply: 'shrink' }, recipe: trained },
+      /application shrink with the units all, expected doomed/,
+    ],
+    [
+      {
+        method: 'rsst',
+        rsst: { apply: 'shrink', units: 'doomed', schedule: 'constant' },
+        recipe: trained,
+      },
+      /shrink with the schedule constant, expected one that grows/,
     ],
     [{ distill: { weight: 0.5 } }, /distillation with 0 epochs/],
     [

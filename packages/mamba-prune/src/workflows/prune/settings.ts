@@ -28,7 +28,12 @@ import {
   regUnits,
   rsstDefaults,
 } from '../../pruning/rsst/choices.js';
-import { type RsstSchedule, defaultExponent, rsstSchedules } from '../../pruning/rsst/schedule.js';
+import {
+  type RsstSchedule,
+  defaultExponent,
+  defaultSchedule,
+  rsstSchedules,
+} from '../../pruning/rsst/schedule.js';
 import {
   type Ranking,
   type SelectionOptions,
@@ -37,7 +42,7 @@ import {
 } from '../../pruning/selection.js';
 import type { DataSettings } from '../fit.js';
 import { todaysSettings } from './earlier-names.js';
-import { goesThrough } from './lr-through.js';
+import { type ThroughSettings, hasCuts, resolveThrough } from './through-settings.js';
 import { type Rewind, parseRewind } from './rewind-time.js';
 import type { RecipeSettings } from '../settings.js';
 
@@ -65,8 +70,8 @@ export const importanceReasons = ['given', 'images', 'no images', 'score', 'unus
 export type ImportanceReason = (typeof importanceReasons)[number];
 
 /** How units are driven to zero (method rsst). */
-export interface RsstSettings {
-  /** Default `exp_custom_exponents`. */
+export interface RsstSettings extends ThroughSettings {
+  /** Default `exp_custom_exponents`, under `shrink` `cosine`. */
   readonly schedule?: RsstSchedule;
   /** λ at the end of the regularised training. By default that of `rsstDefaults`. */
   readonly strength?: number;
@@ -88,7 +93,7 @@ export interface RsstSettings {
   /**
    * One training through the cut: the regularised epochs and those after the cut share one learning rate schedule,
    * and the optimizer's state and the averages of the kept units live on. Else each has a schedule of its own.
-   * By default `lrThroughDefault`, where there is a training after the cut and no rewind.
+   * Default `false`; `pruneRun` begins a run by `lrThroughDefault`, where there is a training after the cut and no rewind.
    */
   readonly lrThrough?: boolean;
   /**
@@ -189,11 +194,14 @@ type Defaulted =
   | 'scoreBatches'
   | 'bnBatches';
 
+/** Those of one training through its cuts are there where they are asked for. */
+type ResolvedRsst = Whole<Omit<RsstSettings, keyof ThroughSettings>> & ThroughSettings;
+
 /** Every setting decided. */
 export type ResolvedPruneSettings = Omit<PruneSettings, Defaulted | 'refill' | 'rsst' | 'distill'> &
   Whole<Pick<PruneSettings, Defaulted>> & {
     readonly refill: Whole<RefillSettings> | undefined;
-    readonly rsst: Whole<RsstSettings> | undefined;
+    readonly rsst: ResolvedRsst | undefined;
     readonly distill: Whole<DistillSettings> | undefined;
   };
 
@@ -211,7 +219,8 @@ export function resolvePruneSettings(given: PruneSettings): ResolvedPruneSetting
   if (method !== 'rsst' && rsst) throw foreign('rsst', method);
   const resolved: ResolvedPruneSettings = {
     ...settings,
-    rounds: integer('rounds', settings.rounds ?? 1, { min: 1 }),
+    // Every cut within one training is a round of the record.
+    rounds: integer('rounds', hasCuts(rsst) ? rsst.cuts : (settings.rounds ?? 1), { min: 1 }),
     perRound: settings.perRound ?? false,
     rewind: parseRewind(settings.rewind ?? 'none'),
     importance: importanceNamed(importance),
@@ -351,35 +360,56 @@ const rsstKinds: OptionKinds<RsstSettings> = {
   nearZero: 'any',
   lrThrough: 'boolean',
   rechoose: 'any',
+  cutAtZero: 'boolean',
+  cuts: 'any',
 };
 
-function resolveRsst(given: RsstSettings, settings: PruneSettings): Whole<RsstSettings> {
+function resolveRsst(given: RsstSettings, settings: PruneSettings): ResolvedRsst {
   requireOptions('prune: rsst', given, rsstKinds);
-  const { recipe, rewind } = settings;
+  const { recipe, rounds = 1 } = settings;
   const { exponent = defaultExponent, nearZero = null } = given;
   const units = oneOf('rsst units', given.units ?? 'all', regUnits);
   const doomed = units === 'doomed';
   const norm = oneOf('rsst norm', given.norm ?? (doomed ? 'group' : 'l1'), regNorms);
   const defaults = rsstDefaults(doomed, norm, given.apply);
+  const apply = oneOf('rsst application', defaults.apply, regApplications);
+  if (apply === 'shrink') checkShrink(given, units);
   const regEpochs = given.epochs ?? recipe.epochs;
   if (regEpochs === 0) {
     throw new UsageError(
       'prune: got rsst with 0 epochs of regularised training, expected at least 1. Give --epochs or --reg-epochs.',
     );
   }
+  const { lrThrough = false } = given;
+  const rechoose = resolveRechoose(given.rechoose ?? null, units, regEpochs);
+  const others = { units, apply, lrThrough, epochs: regEpochs, rechoose, rounds };
   return {
-    schedule: oneOf('rsst schedule', given.schedule ?? 'exp_custom_exponents', rsstSchedules),
+    schedule: oneOf('rsst schedule', given.schedule ?? defaultSchedule(apply), rsstSchedules),
     strength: number('rsst strength', given.strength ?? defaults.strength, { min: 0 }),
     exponent: number('rsst exponent', exponent, { above: 0 }),
     norm,
     units,
-    apply: oneOf('rsst application', defaults.apply, regApplications),
+    apply,
     epochs: integer('rsst epochs', regEpochs, { min: 1 }),
     // 1 would delete the largest too.
     nearZero: nearZero === null ? null : number('near-zero', nearZero, { min: 0, below: 1 }),
-    lrThrough: goesThrough(given.lrThrough, { epochs: recipe.epochs, rewind }),
-    rechoose: resolveRechoose(given.rechoose ?? null, units, regEpochs),
+    lrThrough,
+    rechoose,
+    ...resolveThrough(given, others),
   };
+}
+
+function checkShrink({ schedule, strength = 1 }: RsstSettings, units: RegUnits): void {
+  const problem =
+    units !== 'doomed'
+      ? `with the units ${units}, expected doomed: all that is shrunk becomes zero`
+      : strength !== 1
+        ? `with the strength ${strength}, expected none: the schedule alone says how much is left`
+        : schedule === 'constant'
+          ? 'with the schedule constant, expected one that grows: nothing would be left after the first step'
+          : undefined;
+  if (problem === undefined) return;
+  throw new UsageError(`prune: got the rsst application shrink ${problem}.`);
 }
 
 function resolveRechoose(rechoose: number | null, units: RegUnits, epochs: number): number | null {

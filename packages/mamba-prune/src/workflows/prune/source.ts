@@ -21,6 +21,8 @@ export interface Standing {
   info: ModelInfo;
   /** Of that model; undefined if it has not been measured. */
   accuracy?: number | undefined;
+  /** Epochs of the training that regularised it, where the record is to say so (`cutAfterEpoch`). */
+  cutAfterEpoch?: number | undefined;
   /** `cut`: the next round begins. `train`: the last cut is made and is to be trained on. */
   at: 'cut' | 'train' | 'done';
   /** Why a run that had come further begins anew here. */
