@@ -125,7 +125,7 @@ describe.each(Object.entries(cases))('%s', (_, { arch, options }) => {
         'a regulariser that shrinks weights': () => {
           const targets = [...new Set(model.pruningGroups().map(({ kind }) => kind))];
           const options = { norm: 'l1', targets, schedule: 'constant', strength: 1 } as const;
-          new Rsst(model, model.pruningGroups(), options).shrink(0.01);
+          new Rsst(model, model.pruningGroups(), options).pull(0.01);
         },
         'another type and back': () => {
           model.to('float64');

@@ -154,7 +154,7 @@ export function addMethodOptions(command: Command): void {
       '--reg-schedule <name>',
       'RSST: how the penalty grows',
       rsstSchedules,
-      'exp_custom_exponents',
+      'exp_custom_exponents; shrink: cosine',
     ),
     numberOption(
       '--reg-strength <x>',
@@ -169,7 +169,7 @@ export function addMethodOptions(command: Command): void {
     ...regUnitsOptions('RSST: penalise all units, or those that will be removed', 'doomed'),
     choiceOption(
       '--reg-apply <how>',
-      'RSST: add the penalty to the loss, or shrink the weights after each step',
+      'RSST: add the penalty to the loss, pull the weights to zero after each step, or shrink them along the schedule',
       regApplications,
       'proximal; all: loss',
     ),

@@ -197,7 +197,7 @@ describe('Rsst.shrink', () => {
     const model = handMade();
     const options = { norm: 'group', targets: ['neurons'], schedule: 'x', strength: 1 } as const;
     const rsst = new Rsst(model, model.pruningGroups(), options);
-    rsst.shrink(5);
+    rsst.pull(5);
     // 85 becomes 80; 3 becomes 0.
     const norms = measureUnitNorms(model, model.pruningGroups(), 'group').get('hidden');
     expect(norms?.[0]).toBeCloseTo(80, 4);
@@ -217,7 +217,7 @@ describe('Rsst.shrink', () => {
       schedule: 'x',
       strength: 1,
     } as const;
-    new Rsst(model, model.pruningGroups(), options).shrink(3.5);
+    new Rsst(model, model.pruningGroups(), options).pull(3.5);
     expect(weightOf(model, 'fc1.weight').toNumbers()).toEqual([0, -0.5, 0, 1]);
     expect(weightOf(model, 'fc1.bias').toNumbers()).toEqual([12, 0]);
     expect(weightOf(model, 'fc2.weight').toNumbers()).toEqual([0, 2, 80.5, -2]);
@@ -236,8 +236,8 @@ describe('Rsst.shrink', () => {
     });
     const before = measureUnitNorms(model, groups, 'group');
     // Norms are about 1: the first call ends them, the second meets zeros.
-    rsst.shrink(100);
-    rsst.shrink(100);
+    rsst.pull(100);
+    rsst.pull(100);
     const after = measureUnitNorms(model, groups, 'group');
     for (const [name, norms] of after) {
       const doomed = units.get(name) ?? [];

@@ -85,7 +85,7 @@ export class Rsst {
    * Under `shrink` the share of the units that a step takes, 0 to 1: what is left goes along 1 - λ, so that it is that
    * after the step over that before it. 1 in the last step, after which they are zero exactly.
    */
-  takenAt(numbers: StepNumbers): number {
+  shrinkAt(numbers: StepNumbers): number {
     const share = shareAfter(this.#options, numbers);
     const before = 1 - this.lambdaAt(numbers);
     return share < 1 && before > 0 ? 1 - (1 - this.lambda(share)) / before : 1;
@@ -137,14 +137,14 @@ export class Rsst {
   }
 
   /** Takes a share of every unit, in place: of all weights that the norm is over. @param share - 0 to 1, 0-d */
-  take(share: Tensor): void {
+  shrink(share: Tensor): void {
     this.#visit((sliced) => {
       this.#multiply(sliced, this.#mask(sliced, share).mul(share).neg().add(1));
     });
   }
 
   /** The proximal operator of `amount` times R, in place. @param amount - lr λ, a number or 0-d */
-  shrink(amount: number | Tensor): void {
+  pull(amount: number | Tensor): void {
     const { norm } = this.#options;
     this.#visit((sliced) => {
       const { group, slices } = sliced;
@@ -268,14 +268,14 @@ export function rsstHooks(
       return {
         ...shared,
         afterStep: ({ scalar }) => {
-          rsst.shrink(scalar((numbers) => numbers.lr * rsst.lambdaAt(numbers)));
+          rsst.pull(scalar((numbers) => numbers.lr * rsst.lambdaAt(numbers)));
         },
       };
     case 'shrink':
       return {
         ...shared,
         afterStep: ({ scalar }) => {
-          rsst.take(scalar((numbers) => rsst.takenAt(numbers)));
+          rsst.shrink(scalar((numbers) => rsst.shrinkAt(numbers)));
         },
       };
   }

@@ -56,8 +56,8 @@ export class Rounds {
     const job = this.#job;
     const standing = this.#standing;
     const folder = this.#folder;
-    // A run that was killed at the end of a round may have left it.
     for (const { round, finished } of standing.record.rounds) {
+      // A run that was killed at the end of a round may have left it.
       if (finished) rmSync(cutPath(folder.path, round), { force: true });
     }
     while (standing.at !== 'done') {
@@ -92,7 +92,7 @@ export class Rounds {
     }
     hooks.onCut?.(lastRound(cut.record), cut.record);
     saveModel(this.#modelPath(round), cut.model, cut.info);
-    // Rewinding needs training, as does what comes after the last of several cuts: these are the weights that were measured.
+    // Rewinding is for those who train here, so these are the weights that were measured.
     this.#finish(cut.record, null, accuracy.afterCut);
     return true;
   }
@@ -125,8 +125,7 @@ export class Rounds {
     const portion = portionOf(rsst, standing.record, round);
     const epochs = portion.until;
     const choices = { epochs, every: rechoose ?? epochs, done: epochsDone(folder, phase.name) };
-    const continues =
-      cuts > 1 && round > 1 ? { phase: `rsst-${round - 1}`, cut: lastCut(standing) } : undefined;
+    const continues = cuts > 1 && round > 1 ? this.#cutFrom(round - 1) : undefined;
     // Its end is in the last checkpoint, from which the cut can be made again; no file of its own.
     const own = { saveModel: (): void => undefined };
     for (const { from, until } of remainingParts(standing.record, round, choices)) {
@@ -144,25 +143,22 @@ export class Rounds {
 
   /** What pulls on the units. @param epoch - regularised epochs that are done */
   async #pull(round: number, epoch: number, portion: Portion): Promise<RsstHooks | undefined> {
-    const job = this.#job;
-    const standing = this.#standing;
-    const { model } = standing;
+    const { settings } = this.#job;
+    const { model } = this.#standing;
     const units =
-      job.settings.rsst?.units === 'doomed'
+      settings.rsst?.units === 'doomed'
         ? doomedUnits(model.pruningGroups(), await this.#wanted(round, epoch))
         : undefined;
-    return pullingHooks(job.settings, model, units, portion);
+    return pullingHooks(settings, model, units, portion);
   }
 
   /** The units that stay, as they are chosen after `epoch` regularised epochs, and kept in the record. */
   async #wanted(round: number, epoch: number): Promise<KeptUnits> {
-    const job = this.#job;
-    const standing = this.#standing;
-    const { record, model } = standing;
+    const { settings, calibration } = this.#job;
+    const { record, model } = this.#standing;
     const known = wantedSince(record, round, epoch);
     if (known) return unitMap(known);
-    this.#hooks.onScore?.(round, job.settings.rounds);
-    const { settings, calibration } = job;
+    this.#hooks.onScore?.(round, settings.rounds);
     const { kept, scores } = await chooseWanted(
       model,
       settings,
@@ -174,6 +170,11 @@ export class Rounds {
     const choice = { epoch, kept: unitLists(kept) };
     this.#keep({ ...record, wanted: withWanted(record, round, choice) });
     return kept;
+  }
+
+  /** What the last cut, a round's, leaves of the training that regularised it. */
+  #cutFrom(round: number): TrainControl['continues'] {
+    return { phase: `rsst-${round}`, cut: lastCut(this.#standing) };
   }
 
   /** @returns false if it was stopped */
@@ -201,9 +202,7 @@ export class Rounds {
       ...(teacher && distill && { distillation: { teacher, ...distill } }),
     };
     const phase = { name: `round-${round}`, kind: 'finetune', round } as const;
-    const part = rsst?.lrThrough
-      ? { continues: { phase: `rsst-${round}`, cut: lastCut(standing) } }
-      : undefined;
+    const part = rsst?.lrThrough ? { continues: this.#cutFrom(round) } : undefined;
     const result = await this.#train(phase, tuning, { own, part });
     if (!result.finished) return false;
     this.result = { ...result, path: target };
@@ -275,16 +274,13 @@ export class Rounds {
   }
 
   #modelPath(round: number): string {
-    const folder = this.#folder;
-    const job = this.#job;
-    return round === job.settings.rounds ? folder.modelPath : roundPath(folder.path, round);
+    const { modelPath, path } = this.#folder;
+    return round === this.#job.settings.rounds ? modelPath : roundPath(path, round);
   }
 
   #replaceModel(model: ImageModel, info: ModelInfo): void {
-    const standing = this.#standing;
-    standing.model.dispose();
-    standing.model = model;
-    standing.info = info;
+    this.#standing.model.dispose();
+    Object.assign(this.#standing, { model, info });
   }
 
   #keep(record: PruningRecord): void {
