@@ -2,6 +2,7 @@
 // The dense run lies in the folder of the pruning run.
 import { existsSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
+import { modelFileOf } from '../boxed-models.js';
 import { makeFolder } from '../files/folder.js';
 import { UsageError } from '../errors.js';
 import { familyOf } from '../models/families.js';
@@ -70,15 +71,16 @@ export interface ImpRun {
  *   trainRun and pruneRun throw
  */
 export async function impRun(
-  plan: ImpPlan,
+  told: ImpPlan,
   control: Omit<RunControl, 'overwrite' | 'hooks'>,
   hooks: ImpHooks = {},
 ): Promise<ImpRun> {
-  requireOptions('impRun', plan, planKinds, ['arch', 'prune']);
+  requireOptions('impRun', told, planKinds, ['arch', 'prune']);
   requireOptions('impRun: control', control, controlKinds, ['out']);
-  const { dense, prune } = plan;
   // Before hours of dense training.
-  resolvePruneSettings(prune);
+  resolvePruneSettings(told.prune);
+  const plan = { ...told, prune: { ...told.prune, model: modelFileOf(told.prune.model) } };
+  const { dense, prune } = plan;
   checkResume(control.out, control.resume);
   let result: TrainResult | undefined;
   if (dense && !isPruning(dense, control.out)) {

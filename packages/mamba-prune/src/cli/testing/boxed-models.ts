@@ -1,0 +1,41 @@
+// For tests: a folder in the form of the package of trained models, with models of the tests' own.
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { digestFile } from '@mamba-prune/libtorch/files';
+import { type BoxedModel, boxedPackage } from '../../boxed-models.js';
+import type { ImageModel } from '../../models/image-model.js';
+import { inspectModel } from '../../models/inspect.js';
+import { type ModelInfo, saveModel } from '../../models/model-file.js';
+
+export interface BoxedForTest {
+  readonly name: string;
+  readonly model: ImageModel;
+  readonly info: ModelInfo;
+  /** Of a model that is said to be pruned. */
+  readonly pruning?: BoxedModel['pruning'];
+}
+
+/** Writes weights in bfloat16 and the index; `MAMBA_PRUNE_MODELS` is then to name the folder. */
+export function writeBoxedModels(folder: string, models: readonly BoxedForTest[]): void {
+  const entries = models.map(({ name, model, info, pruning = null }): BoxedModel => {
+    const file = `files/${name}.safetensors`;
+    const path = join(folder, file);
+    mkdirSync(dirname(path), { recursive: true });
+    saveModel(path, model, info, { dtype: 'bfloat16' });
+    const { arch, input, parameters, macs } = inspectModel(model, info);
+    const [channels = 0, imageSize = 0] = input;
+    const [dataset = ''] = name.split('/');
+    return {
+      ...{ name, file, card: `files/${name}.json`, arch, dataset, classes: info.classes.length },
+      ...{ imageSize, channels, pruning, parameters, macs, accuracy: 0.75, dtype: 'bfloat16' },
+      ...digestFile(path),
+    };
+  });
+  writeFileSync(join(folder, 'index.json'), JSON.stringify({ format: 1, models: entries }));
+  const manifest = {
+    name: boxedPackage,
+    version: '0.1.0',
+    exports: { './package.json': './package.json' },
+  };
+  writeFileSync(join(folder, 'package.json'), JSON.stringify(manifest));
+}
