@@ -15,7 +15,19 @@ export interface BoxedForTest {
   readonly pruning?: BoxedModel['pruning'];
 }
 
-/** Writes weights in bfloat16 and the index; `MAMBA_PRUNE_MODELS` is then to name the folder. */
+/** As much of a card as the studio reads. */
+const cardOf = (name: string, pruning: BoxedModel['pruning']) => ({
+  notes: [`A note on ${name}.`],
+  pruning: pruning && { before: { parameters: 4000, macs: 50_000, accuracy: 0.8 } },
+  training: {
+    commands: ['mamba-prune train --out runs/a', `mamba-prune prune runs/a --out runs/${name}`],
+    created: '2026-11-29T00:00:00.000Z',
+    seed: 3,
+    versions: { mambaPrune: '0.1.0', libtorch: '2.9.0' },
+  },
+});
+
+/** Writes weights in bfloat16, cards and the index; `MAMBA_PRUNE_MODELS` is then to name the folder. */
 export function writeBoxedModels(folder: string, models: readonly BoxedForTest[]): void {
   const entries = models.map(({ name, model, info, pruning = null }): BoxedModel => {
     const file = `files/${name}.safetensors`;
@@ -25,6 +37,7 @@ export function writeBoxedModels(folder: string, models: readonly BoxedForTest[]
     const { arch, input, parameters, macs } = inspectModel(model, info);
     const [channels = 0, imageSize = 0] = input;
     const [dataset = ''] = name.split('/');
+    writeFileSync(path.replace('.safetensors', '.json'), JSON.stringify(cardOf(name, pruning)));
     return {
       ...{ name, file, card: `files/${name}.json`, arch, dataset, classes: info.classes.length },
       ...{ imageSize, channels, pruning, parameters, macs, accuracy: 0.75, dtype: 'bfloat16' },
