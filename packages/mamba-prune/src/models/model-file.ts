@@ -114,7 +114,7 @@ export function saveModel(
   const { dtype = 'float32' } = options;
   if (!storedDtypes.includes(dtype)) {
     throw new UsageError(
-      `saveModel: got dtype '${String(dtype)}', expected one of ${listed(storedDtypes)}.`,
+      `saveModel: got dtype '${dtype as string}', expected one of ${listed(storedDtypes)}.`,
     );
   }
   const metadata = modelMetadata(model, info, moduleOf(model.config.family));
@@ -134,19 +134,24 @@ const loadKinds: OptionKinds<LoadModelOptions> = { allowNotFinite: 'boolean' };
 /**
  * Reads a model file; the model is in evaluation mode, and its weights are float32 also where the file has 16 bits. What
  * the file says of the model is held against its tensors before anything is allocated.
- * @param given - the file, or a model of @mamba-prune/models such as `models:cifar10/mamba_small-90`
+ * @param path - the file, or a model of @mamba-prune/models such as `models:cifar10/mamba_small-90`
  * @throws FormatError naming the file if it is no safetensors file, or one of another program, if its
  *   tensors or its information do not fit its description, or if weights are NaN or infinite
  * @throws UsageError for no path, or an option that there is not
  */
 export function loadModel(
-  given: string,
+  path: string,
   options: LoadModelOptions = {},
 ): { model: ImageModel; info: ModelInfo } {
-  requirePath('loadModel', given, 'a model file');
+  requirePath('loadModel', path, 'a model file');
   checkOptions('loadModel', options, loadKinds);
-  const path = modelFileOf(given);
-  const { allowNotFinite = false } = options;
+  return readModel(modelFileOf(path), options);
+}
+
+function readModel(
+  path: string,
+  { allowNotFinite = false }: LoadModelOptions,
+): ReturnType<typeof loadModel> {
   const file = openModelFile(path);
   try {
     const { model: config, module, ...info } = descriptionOf(file);

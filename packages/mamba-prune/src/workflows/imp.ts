@@ -71,16 +71,16 @@ export interface ImpRun {
  *   trainRun and pruneRun throw
  */
 export async function impRun(
-  told: ImpPlan,
+  plan: ImpPlan,
   control: Omit<RunControl, 'overwrite' | 'hooks'>,
   hooks: ImpHooks = {},
 ): Promise<ImpRun> {
-  requireOptions('impRun', told, planKinds, ['arch', 'prune']);
+  requireOptions('impRun', plan, planKinds, ['arch', 'prune']);
   requireOptions('impRun: control', control, controlKinds, ['out']);
   // Before hours of dense training.
-  resolvePruneSettings(told.prune);
-  const plan = { ...told, prune: { ...told.prune, model: modelFileOf(told.prune.model) } };
-  const { dense, prune } = plan;
+  resolvePruneSettings(plan.prune);
+  const { dense } = plan;
+  const prune = { ...plan.prune, model: modelFileOf(plan.prune.model) };
   checkResume(control.out, control.resume);
   let result: TrainResult | undefined;
   if (dense && !isPruning(dense, control.out)) {
@@ -96,7 +96,7 @@ export async function impRun(
     if (!result.finished) return { finished: false, dense: result, pruned: undefined };
   }
   const given = prune.model;
-  const model = dense ? given : await ownFile(plan, control, hooks);
+  const model = dense ? given : await ownFile({ ...plan, prune }, control, hooks);
   hooks.onRounds?.();
   const pruned = await pruneRun(
     { ...prune, model, ...(model !== given && { import: undefined }) },

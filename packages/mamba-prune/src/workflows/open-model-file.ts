@@ -37,16 +37,19 @@ export interface OpenedModelFile {
  * Opens a model file of ours, or a state dict as `importModel` does. What the caller does not say is taken
  * from the config.json and preprocessor_config.json beside a state dict; only then is it assumed.
  *
- * @param given - the file, or a model of @mamba-prune/models such as `models:cifar10/mamba_small-90`
+ * @param path - the file, or a model of @mamba-prune/models such as `models:cifar10/mamba_small-90`
  * @param said - of a file of ours it may say what the file says, or does not say, and nothing else
  * @throws FormatError, UsageError as `importModel`; UsageError if a file of ours says otherwise
  */
 export async function openModelFile(
-  given: string,
+  path: string,
   said: ImportOptions = {},
 ): Promise<OpenedModelFile> {
-  const path = modelFileOf(given);
-  if (describesItself(path)) return openOurs(path, said);
+  const file = modelFileOf(path);
+  return describesItself(file) ? openOurs(file, said) : openImported(file, said);
+}
+
+async function openImported(path: string, said: ImportOptions): Promise<OpenedModelFile> {
   const card = besideFile(path);
   const { family, obstacles } = arithmeticBeside(path);
   const hints = { ...hintsOf(card, family, said), ...defined(said) };

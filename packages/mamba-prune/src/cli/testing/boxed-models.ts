@@ -35,12 +35,23 @@ export function writeBoxedModels(folder: string, models: readonly BoxedForTest[]
     mkdirSync(dirname(path), { recursive: true });
     saveModel(path, model, info, { dtype: 'bfloat16' });
     const { arch, input, parameters, macs } = inspectModel(model, info);
-    const [channels = 0, imageSize = 0] = input;
+    const [channels, imageSize] = input;
     const [dataset = ''] = name.split('/');
     writeFileSync(path.replace('.safetensors', '.json'), JSON.stringify(cardOf(name, pruning)));
     return {
-      ...{ name, file, card: `files/${name}.json`, arch, dataset, classes: info.classes.length },
-      ...{ imageSize, channels, pruning, parameters, macs, accuracy: 0.75, dtype: 'bfloat16' },
+      name,
+      file,
+      card: `files/${name}.json`,
+      arch,
+      dataset,
+      classes: info.classes.length,
+      imageSize,
+      channels,
+      pruning,
+      parameters,
+      macs,
+      accuracy: 0.75,
+      dtype: 'bfloat16',
       ...digestFile(path),
     };
   });
