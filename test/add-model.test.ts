@@ -1,7 +1,7 @@
 // The script that puts the model of a run into a collection of trained models, from end to end: a small dense training, its
 // pruning, and the commands that then take both by name.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -44,7 +44,6 @@ beforeAll(async () => {
   const prune = ['prune', at('dense'), '--rate', '0.7', '--importance', 'l1', ...few];
   const cut = await runCli([...prune, '--out', at('pruned')]);
   expect(cut.status, cut.stderr).toBe(0);
-  mkdirSync(at('box', 'files'), { recursive: true });
 });
 afterAll(() => {
   vi.unstubAllEnvs();

@@ -18,7 +18,8 @@ export const writeCard = async (card, folder = ownFolder) =>
 
 /** All cards, by data set, then from the model of most MACs to that of fewest. */
 function readCards(folder) {
-  const files = readdirSync(join(folder, 'files'), { recursive: true }).map(String);
+  const path = join(folder, 'files');
+  const files = existsSync(path) ? readdirSync(path, { recursive: true }).map(String) : [];
   return files
     .filter((file) => file.endsWith('.json'))
     .map((file) => JSON.parse(readFileSync(join(folder, 'files', file), 'utf8')))
