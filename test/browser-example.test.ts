@@ -248,7 +248,7 @@ describe.skipIf(noBrowser !== undefined)(`the example of a web page${because}`, 
     await withModel(undefined, async () => {
       const { page } = await open();
       expect(await failure(page)).toMatch(
-        /^There is no model at http:\S+\/model\.onnx \(status 404\)\. Write one with: npx mamba-prune export /,
+        /^There is no model at http:\S+\/model\.onnx \(status 404\)\. Write one with: npm run model -- RUN, or models:NAME of a trained one /,
       );
     });
   });

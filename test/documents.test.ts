@@ -66,7 +66,13 @@ describe('CITATION.cff', () => {
   it('names the version of the packages', () => {
     const citation = readFileSync(join(root, 'CITATION.cff'), 'utf8');
     const [, version] = /^version: (.+)$/m.exec(citation) ?? [];
-    const packages = ['.', 'packages/libtorch', 'packages/mamba-prune', 'packages/report'];
+    const packages = [
+      '.',
+      'packages/libtorch',
+      'packages/mamba-prune',
+      'packages/models',
+      'packages/report',
+    ];
     for (const folder of packages) {
       const manifest: unknown = JSON.parse(
         readFileSync(join(root, folder, 'package.json'), 'utf8'),

@@ -18,15 +18,22 @@ const needless = [
   [/\.(o|node|log|tgz)$/, 'built here'],
 ];
 
+/** Bytes that a tarball may have, where a package holds more than code. */
+const mostBytes = new Map([['@mamba-prune/models', 25e6]]);
+
 /** Relative paths that a part of package.json names: `exports` is a tree of conditions. */
 function targets(value) {
   if (typeof value === 'string') return [value];
   return value && typeof value === 'object' ? Object.values(value).flatMap(targets) : [];
 }
 
-function problemsOf({ folder, manifest, files }) {
+function problemsOf({ folder, manifest, files, size }) {
   const has = new Set(files);
   const problems = [];
+  const most = mostBytes.get(manifest.name);
+  if (size > most) {
+    problems.push(`the tarball has ${size} bytes, expected at most ${most}`);
+  }
   for (const name of ['package.json', 'README.md', 'LICENSE']) {
     if (!has.has(name)) problems.push(`${name} is missing`);
   }
@@ -49,7 +56,7 @@ function problemsOf({ folder, manifest, files }) {
       problems.push(`${path} has no source any more. Run: node scripts/remove-stale.mjs`);
     }
   }
-  return [...problems, ...missingNatives(folder, has)];
+  return [...problems, ...missingNatives(folder, has), ...modelProblems(folder, has)];
 }
 
 /** Sources of the addon and the kernels that are compiled at run time: without one of them nothing builds. */
@@ -63,6 +70,20 @@ function missingNatives(folder, has) {
     .map((path) => `${path} is missing`);
 }
 
+/** The package of trained models has the files that its index lists, their pages, and no others. */
+function modelProblems(folder, has) {
+  if (!has.has('index.json')) return [];
+  const { models } = JSON.parse(readFileSync(join(folder, 'index.json'), 'utf8'));
+  const listed = models.flatMap(({ file, card }) => [file, card, card.replace(/\.json$/, '.md')]);
+  const there = [...has].filter((path) => path.startsWith('files/'));
+  return [
+    ...listed.filter((path) => !has.has(path)).map((path) => `${path} is missing`),
+    ...there
+      .filter((path) => !listed.includes(path))
+      .map((path) => `${path} is of no model in index.json`),
+  ];
+}
+
 async function publintProblems({ path, manifest }) {
   const bytes = readFileSync(path);
   const tarball = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
@@ -71,7 +92,9 @@ async function publintProblems({ path, manifest }) {
 }
 
 /** ES modules only: `require` and TypeScript's `node10` resolution, which knows no exports, are left out. */
-function typesProblems({ path }) {
+function typesProblems({ path, manifest }) {
+  // Weights have none.
+  if (manifest.types === undefined) return [];
   const attw = join(root, 'node_modules', '@arethetypeswrong', 'cli', 'dist', 'index.js');
   const args = [attw, path, '--profile', 'esm-only', '--format', 'ascii', '--no-color'];
   const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });

@@ -141,7 +141,13 @@ if (has('mamba-prune')) {
   const { version: expected } = tarballs.find((t) => nameOf(t) === 'mamba-prune').manifest;
   if (version !== expected) problems.push(`--version: got ${version}, expected ${expected}`);
   run('npx', '--no-install', 'mamba-prune', 'data', 'list');
-  expectNoAddon('version, help, types, imports and data list');
+  const listed = JSON.parse(run('npx', '--no-install', 'mamba-prune', 'models', '--json')).models;
+  const index = join(project, 'node_modules', '@mamba-prune', 'models', 'index.json');
+  const { models } = JSON.parse(readFileSync(index, 'utf8'));
+  if (listed.length !== models.length) {
+    problems.push(`models: got ${listed.length}, expected the ${models.length} of ${index}`);
+  }
+  expectNoAddon('version, help, types, imports, data list and models');
 
   const once = /^mamba-prune: building the addon, once, [^\n]+\n$/;
   const silent = /^$/;
@@ -153,6 +159,14 @@ if (has('mamba-prune')) {
   expectOnStderr(once, command);
   const { parameters } = JSON.parse(expectOnStderr(silent, command));
   const { parameters: written } = JSON.parse(readFileSync(join(project, 'tiny.json'), 'utf8'));
+  for (const { model, parameters: expectedOfModel } of listed) {
+    const { parameters: got } = JSON.parse(
+      run('npx', '--no-install', 'mamba-prune', 'inspect', model, '--json'),
+    );
+    if (got !== expectedOfModel) {
+      problems.push(`inspect ${model}: got ${got} parameters, expected ${expectedOfModel}`);
+    }
+  }
   if (parameters !== written) problems.push(`inspect: got ${parameters}, expected ${written}`);
 
   // Half a gigabyte that is here already; a user installs it.

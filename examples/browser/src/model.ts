@@ -21,7 +21,7 @@ export async function openModel(url: string, provider: Provider): Promise<Model>
   if (!response.ok) {
     throw new Error(
       `There is no model at ${url} (status ${response.status}). ` +
-        'Write one with: npx mamba-prune export RUN --format onnx --out public/model.onnx',
+        'Write one with: npm run model -- RUN, or models:NAME of a trained one (npx mamba-prune models)',
     );
   }
   const bytes = new Uint8Array(await response.arrayBuffer());

@@ -36,6 +36,7 @@ export {
 } from './models/registry.js';
 export {
   type LoadModelOptions,
+  type SaveModelOptions,
   type ModelInfo,
   loadModel,
   saveModel,

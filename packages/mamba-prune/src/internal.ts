@@ -2,6 +2,13 @@
  * What @mamba-prune/report and the benchmarks of this repository use beside the public entries. It is no part of the
  * public interface: a name here may change or go in any version.
  */
+export {
+  type BoxedModel,
+  boxedArgument,
+  boxedModelFile,
+  boxedModelsIfAny,
+  boxedPackage,
+} from './boxed-models.js';
 export { requireRecordedDataset } from './data/datasets.js';
 export { makeFolder } from './files/folder.js';
 export { checkModelFile } from './models/model-file.js';

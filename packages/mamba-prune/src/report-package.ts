@@ -60,8 +60,8 @@ export interface ReportResult {
 }
 
 export interface StudioOptions {
-  /** Folder with runs, which may come later. */
-  readonly folder: string;
+  /** Folder with runs, which may come later. By default `runs`, which need not be there. */
+  readonly folder?: string | undefined;
   /** 0 for any that is free. */
   readonly port: number;
 }

@@ -75,7 +75,8 @@ const sections: readonly SectionEntry[] = [
     Body: Images,
     hasContent: ({ evaluation, runs }, models) =>
       evaluation !== undefined ||
-      (models?.evaluate !== undefined && runs.some(({ state }) => state === 'finished')),
+      (models?.evaluate !== undefined &&
+        runs.some(({ state, file }) => state === 'finished' && file === undefined)),
   },
   {
     id: 'try-out',
@@ -165,6 +166,10 @@ function Empty() {
         <code>
           npx mamba-prune train --arch mamba_nano --dataset fashion-mnist --out runs/dense
         </code>
+      </pre>
+      <p class="help">{t('noRunsModels')}</p>
+      <pre tabIndex={0}>
+        <code>npm install @mamba-prune/models</code>
       </pre>
     </section>
   );

@@ -8,7 +8,8 @@ import { readPruningRecord } from 'mamba-prune/workflows';
 import type { Studio } from 'mamba-prune/internal';
 import type { Browser, Page } from 'playwright-core';
 import sharp from 'sharp';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { writeBoxedModels } from '../../mamba-prune/src/cli/testing/boxed-models.js';
 import { drawComparison } from './comparison-picture.js';
 import type { PicturedComparison } from './data/types.js';
 import { startStudio } from './studio/start-studio.js';
@@ -66,8 +67,9 @@ async function tryOut(page: Page): Promise<string> {
 }
 
 /** What `predict` says of an image, as the page words it. */
-async function likeliest(run: string, file: string): Promise<string> {
-  const { model, info } = loadModel(join(run, 'model.safetensors'));
+/** @param path - of the model */
+async function likeliest(path: string, file: string): Promise<string> {
+  const { model, info } = loadModel(path);
   const [prediction] = await predictImages(model, info, [file], { topK: 1 });
   model.dispose();
   const [top] = prediction?.top ?? [];
@@ -306,13 +308,16 @@ browserSuite(`the studio${because}`, () => {
   beforeAll(async () => {
     runs = join(small.folder, 'studio');
     mkdirSync(runs);
+    vi.stubEnv('MAMBA_PRUNE_MODELS', join(small.folder, 'no-models'));
     studio = await startStudio({ folder: runs, port: 0 });
+    vi.unstubAllEnvs();
   });
   afterAll(() => studio.close());
 
   it('shows runs as they appear, train and end, without a reload', async () => {
     const { page, errors, foreign } = await openPage(browser, studio.url);
     await page.getByText('No runs yet').waitFor();
+    await page.getByText('npm install @mamba-prune/models').waitFor();
     await page.getByLabel('中文').check({ force: true });
     await page.getByText('还没有运行').waitFor();
     await page.getByLabel('English').check({ force: true });
@@ -361,7 +366,11 @@ browserSuite(`the studio${because}`, () => {
     const file = join(small.folder, 'right.png');
     writeFileSync(file, buffer);
     expect(tops).toEqual(
-      await Promise.all(['dense', 'oneshot'].map((run) => likeliest(join(small.runs, run), file))),
+      await Promise.all(
+        ['dense', 'oneshot'].map((run) =>
+          likeliest(join(small.runs, run, 'model.safetensors'), file),
+        ),
+      ),
     );
     await page
       .locator('#try-out input[type=file]')
@@ -397,5 +406,48 @@ browserSuite(`the studio${because}`, () => {
     // Percent with one decimal: the kernels add in another order.
     expect(await answers()).toEqual(onCpu);
     expect(errors).toEqual([]);
+  });
+});
+
+browserSuite(`the studio without runs${because}`, () => {
+  let studio: Studio;
+  const names = ['folder/dense', 'folder/oneshot'];
+  beforeAll(async () => {
+    const box = join(small.folder, 'box');
+    const models = ['dense', 'oneshot'].map((run) => ({
+      name: `folder/${run}`,
+      ...loadModel(join(small.runs, run, 'model.safetensors')),
+    }));
+    writeBoxedModels(box, models);
+    for (const { model } of models) model.dispose();
+    vi.stubEnv('MAMBA_PRUNE_MODELS', box);
+    const empty = join(small.folder, 'empty');
+    mkdirSync(empty);
+    studio = await startStudio({ folder: empty, port: 0 });
+  });
+  afterAll(async () => {
+    vi.unstubAllEnvs();
+    await studio.close();
+  });
+
+  it('lets trained models compete on a picture of the user', async () => {
+    const { page, errors, foreign } = await openPage(browser, studio.url);
+    await page.getByText('These are the trained models of @mamba-prune/models').waitFor();
+    const rows = () => page.locator('table.runs tbody tr').allInnerTexts();
+    expect((await rows()).map((text) => text.trim().split(/\s/)[0])).toEqual(names);
+    expect(await page.locator('nav li').allInnerTexts()).not.toContain('Images');
+    const pixels = Uint8Array.from({ length: 64 * 64 }, (_, i) => (i % 64 < 32 ? 40 : 220));
+    const file = join(small.folder, 'for-boxed.png');
+    await sharp(pixels, { raw: { width: 64, height: 64, channels: 1 } })
+      .png()
+      .toFile(file);
+    await page.locator('#try-out input[type=file]').setInputFiles(file);
+    await page.locator('#try-out .pair:not(.busy)').waitFor();
+    expect(await page.locator('#try-out li.top').allInnerTexts()).toEqual(
+      await Promise.all(names.map((name) => likeliest(`models:${name}`, file))),
+    );
+    expect(errors).toEqual([]);
+    expect(foreign).toEqual([]);
+    expect(await seriousBarriers(page)).toEqual([]);
   });
 });

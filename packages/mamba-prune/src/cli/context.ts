@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { boxedArgument, boxedNameOf } from '../boxed-models.js';
 import type { CommonOptions } from './options/common.js';
 import { relativePath } from '../shell.js';
 import { type CliIo, type Colours, coloursOf, columnsOf } from './terminal/io.js';
@@ -84,7 +85,9 @@ export class Context<O extends CommonOptions = CommonOptions> {
 
   /** A path above what is said of it: that it fits matters more than its beginning. */
   pathTitle(path: string): void {
-    this.title(shorten(printableLine(relativePath(path)), this.width));
+    const boxed = boxedNameOf(path);
+    const shown = boxed === undefined ? relativePath(path) : boxedArgument({ name: boxed });
+    this.title(shorten(printableLine(shown), this.width));
   }
 
   /** Text for people, indented and broken at blanks. */

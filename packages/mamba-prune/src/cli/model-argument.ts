@@ -1,6 +1,7 @@
 import { closeSync, existsSync, openSync, readFileSync, readSync } from 'node:fs';
 import { type Stats, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, extname, join } from 'node:path';
+import { boxedModelFile, boxedNameOf, isBoxedName } from '../boxed-models.js';
 import { UsageError } from '../errors.js';
 import { chooseWeights, isShardIndex, splitAdvice } from '../hub/choose-file.js';
 import { isHubSpec } from '../hub/spec.js';
@@ -46,14 +47,16 @@ function firstBytes(path: string): Buffer {
 }
 
 /**
- * The file that a MODEL argument means: a file, a run, or `hf:owner/name`, which is downloaded.
- * @throws UsageError if there is none; HubError
+ * The file that a MODEL argument means: a file, a run, `hf:owner/name`, which is downloaded, or a model of the package
+ * of trained ones, `models:NAME`.
+ * @throws UsageError if there is none; HubError; Error if the package is not installed
  */
 export async function findModel(
   context: Context,
   argument: string,
   options: ModelPathOptions = {},
 ): Promise<string> {
+  if (isBoxedName(argument)) return boxedModelFile(argument);
   if (!isHubSpec(argument)) {
     return modelPath(argument, {
       onNote: (note) => {
@@ -88,6 +91,7 @@ export interface ModelPathOptions {
 }
 
 const weightsFile = 'a file of weights (.safetensors, or as torch.save writes it)';
+const otherModels = "a run folder, hf:owner/name or models:NAME (see 'mamba-prune models')";
 
 /**
  * The file that a MODEL|RUN argument means on this machine.
@@ -98,7 +102,7 @@ export function modelPath(argument: string, options: ModelPathOptions = {}): str
   if (!stat) {
     const onnx = options.takesOnnx === true ? ', an .onnx file' : '';
     throw new UsageError(
-      `${argument} does not exist, expected ${weightsFile}${onnx}, a run folder or hf:owner/name.`,
+      `${argument} does not exist, expected ${weightsFile}${onnx}, ${otherModels}.`,
     );
   }
   return stat.isDirectory() ? inFolder(argument, options) : checkedFile(argument, options);
@@ -113,7 +117,7 @@ function statOf(path: string): Stats | undefined {
     // A file where the path has a folder.
     if (code === 'ENOTDIR') return undefined;
     throw new UsageError(
-      `${path} cannot be opened (${(error as Error).message}), expected ${weightsFile}, a run folder or hf:owner/name.`,
+      `${path} cannot be opened (${(error as Error).message}), expected ${weightsFile}, ${otherModels}.`,
       { cause: error },
     );
   }
@@ -178,13 +182,16 @@ function isRun(folder: string): boolean {
 
 const inHubCache = /[/\\]models--(.+?)--(.+?)[/\\]snapshots[/\\]/;
 
-/** Whether a file was downloaded, so that its path tells less than the name of the repository. */
-export const isOfHub = (path: string): boolean => inHubCache.test(path);
+/** Whether a file is of the hub or of the package of trained models, so that its path tells less than its label. */
+export const isNamed = (path: string): boolean =>
+  inHubCache.test(path) || boxedNameOf(path) !== undefined;
 
-/** What tables call a model: the run's name, the file's, or that of the hub's repository. */
+/** What tables call a model: the run's name, the file's, that of the hub's repository, or `cifar10/mamba_small-90`. */
 export function modelLabel(path: string): string {
   const repository = inHubCache.exec(path);
   if (repository) return repository.slice(1).join('/');
+  const boxed = boxedNameOf(path);
+  if (boxed !== undefined) return boxed;
   return basename(path) === modelFileName
     ? basename(dirname(path)) || path
     : basename(path, '.safetensors');

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { HubServer } from '../hub/testing/hub-server.js';
 import { loadModel } from '../models/model-file.js';
 import { writeTinyImages } from '../workflows/testing/tiny.js';
+import { writeBoxedModels } from './testing/boxed-models.js';
 import { smallFlags, smallInfo, writeModelFiles } from './testing/model-files.js';
 import { type Outcome, runCli } from './testing/run-cli.js';
 
@@ -22,6 +23,10 @@ beforeAll(async () => {
   await writeTinyImages(at('images'));
   server = await HubServer.start(writeModelFiles(folder));
   vi.stubEnv('HF_ENDPOINT', server.endpoint);
+  const { model, info } = loadModel(at('ours.safetensors'));
+  writeBoxedModels(at('box'), [{ name: 'lab/small', model, info }]);
+  model.dispose();
+  vi.stubEnv('MAMBA_PRUNE_MODELS', at('box'));
 });
 
 afterAll(() => {
@@ -132,9 +137,10 @@ const files: readonly FileCase[] = [
   { name: 'card/weights.safetensors', hasCard: true },
   { name: 'hf:lab/torch', isBare: true },
   { name: 'hf:lab/timm', hasCard: true },
+  { name: 'models:lab/small' },
 ];
 
-const pathOf = (name: string): string => (name.startsWith('hf:') ? name : at(name));
+const pathOf = (name: string): string => (/^(hf|models):/.test(name) ? name : at(name));
 
 type Facts = Record<'assumed' | 'notes', string[]> & { model: string };
 
@@ -241,7 +247,7 @@ describe('a file that is none', () => {
       const { status, stderr } = await runCli(argv(at('missing.pth'), smallFlags));
       const onnx = takesOnnx === true ? ', an .onnx file' : '';
       expect(stderr).toContain(
-        `${at('missing.pth')} does not exist, expected a file of weights (.safetensors, or as torch.save writes it)${onnx}, a run folder or hf:owner/name.`,
+        `${at('missing.pth')} does not exist, expected a file of weights (.safetensors, or as torch.save writes it)${onnx}, a run folder, hf:owner/name or models:NAME (see 'mamba-prune models').`,
       );
       expect(status).toBe(2);
     }

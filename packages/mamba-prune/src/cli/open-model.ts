@@ -5,7 +5,7 @@ import type { ImportOptions } from '../models/import/model.js';
 import type { ModelInfo } from '../models/model-file.js';
 import type { Context } from './context.js';
 import { inFlags } from './flag-spelling.js';
-import { findModel, isOfHub, modelLabel } from './model-argument.js';
+import { findModel, isNamed, modelLabel } from './model-argument.js';
 import type { CommonOptions } from './options/common.js';
 import { type ImportFlags, importOptionsOf } from './options/import.js';
 import { printableLine } from './terminal/printable.js';
@@ -76,7 +76,7 @@ export function sayAssumptions(
   { model, assumed, notes }: ModelFacts,
   isOurs = false,
 ): void {
-  const name = printableLine(isOfHub(model) ? modelLabel(model) : relativePath(model));
+  const name = printableLine(isNamed(model) ? modelLabel(model) : relativePath(model));
   for (const note of notes) context.note(`${name}: ${note}`);
   if (assumed.length === 0) return;
   const list = assumed.map((entry) => asFlag(entry, context.flags)).join(', ');

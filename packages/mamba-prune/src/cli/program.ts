@@ -9,6 +9,7 @@ import { addEvalCommand } from './commands/eval.js';
 import { addImpCommand } from './commands/imp.js';
 import { addExportCommand } from './commands/export.js';
 import { addInspectCommand } from './commands/inspect.js';
+import { addModelsCommand } from './commands/models.js';
 import { addPredictCommand } from './commands/predict.js';
 import { addPruneCommand } from './commands/prune.js';
 import { addQuickstartCommand } from './commands/quickstart.js';
@@ -42,6 +43,7 @@ const commands = [
   addReportCommand,
   addStudioCommand,
   addExportCommand,
+  addModelsCommand,
   addDataCommand,
 ];
 
@@ -90,6 +92,12 @@ function makeProgram(cli: Cli): Command {
         '  mamba-prune prune runs/a --rate 0.7 --epochs 2 --out runs/b\n' +
         '  mamba-prune bench runs/a runs/b\n' +
         '  mamba-prune export runs/b --out pruned.onnx',
+    ],
+    [
+      'Classify a picture without training anything',
+      'npm install @mamba-prune/models\n' +
+        '  mamba-prune models\n' +
+        '  mamba-prune predict models:cifar10/mamba_small-90 cat.jpg',
     ],
     ['What a command takes', 'mamba-prune prune --help'],
   ]);

@@ -15,6 +15,7 @@ import { printBench } from './commands/bench.js';
 import { printVerified } from './commands/data.js';
 import { printEvaluation } from './commands/eval.js';
 import { printSummary } from './commands/inspect.js';
+import { printModels } from './commands/models.js';
 import { printPredictions } from './commands/predict.js';
 import { printReport } from './commands/quickstart.js';
 import { printTrained } from './commands/train.js';
@@ -185,6 +186,30 @@ const printed: readonly (readonly [string, (context: Context) => void | Promise<
     'inspect of a dense model',
     (context) => {
       printSummary(context, longPath, 999, untouched, undefined);
+    },
+  ],
+  [
+    'models',
+    (context) => {
+      const model = {
+        file: '',
+        card: '',
+        arch: 'mamba_small',
+        classes: 200,
+        imageSize: 64,
+        channels: 3,
+        pruning: null,
+        dtype: 'bfloat16',
+        sha256: '',
+        accuracy: 0.9999,
+        parameters: 999_400_000,
+        macs: 999_400_000_000,
+        bytes: 1023 * 2 ** 20,
+      };
+      printModels(context, [
+        { ...model, name: 'tiny-imagenet/mamba_small-90', dataset: 'tiny-imagenet' },
+        { ...model, name: 'cifar10/mamba_tiny', dataset: 'cifar10' },
+      ]);
     },
   ],
   [

@@ -17,6 +17,7 @@ const commands = [
   ['export'],
   ['report'],
   ['studio'],
+  ['models'],
   ['data', 'list'],
   ['data', 'get'],
   ['data', 'verify'],

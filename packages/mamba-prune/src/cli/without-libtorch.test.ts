@@ -55,7 +55,7 @@ describe('without libtorch', () => {
     [['inspect', 'nowhere'], 'nowhere does not exist'],
     [['eval', 'nowhere'], 'nowhere does not exist'],
     [['data', 'get', 'none'], "got data set 'none'"],
-    [['studio'], "missing required argument 'DIR'"],
+    [['report'], "missing required argument 'RUN'"],
   ])('%s is wrong usage as ever', (argv, message) => {
     const { status, stderr } = run(...argv);
     expect(status).toBe(2);

@@ -53,7 +53,15 @@ export { checkPatches, checkWidths, configFields, parseConfig } from './config-c
 export * as commonOptions from './common-options.js';
 export { Mlp } from './layers/mlp.js';
 export type { Layout, LayoutOptions, LayoutResult, Reading, Shapes } from './import/layout.js';
-export { type LoadModelOptions, type ModelInfo, loadModel, saveModel } from './model-file.js';
+export {
+  type LoadModelOptions,
+  type ModelInfo,
+  type SaveModelOptions,
+  loadModel,
+  saveModel,
+} from './model-file.js';
+export type { StoredDtype } from './stored-weights.js';
+export { type BoxedModel, boxedModels } from '../boxed-models.js';
 export {
   type ImportOptions,
   type ImportedModel,

@@ -2,6 +2,7 @@
 // The dense run lies in the folder of the pruning run.
 import { existsSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
+import { modelFileOf } from '../boxed-models.js';
 import { makeFolder } from '../files/folder.js';
 import { UsageError } from '../errors.js';
 import { familyOf } from '../models/families.js';
@@ -76,9 +77,10 @@ export async function impRun(
 ): Promise<ImpRun> {
   requireOptions('impRun', plan, planKinds, ['arch', 'prune']);
   requireOptions('impRun: control', control, controlKinds, ['out']);
-  const { dense, prune } = plan;
   // Before hours of dense training.
-  resolvePruneSettings(prune);
+  resolvePruneSettings(plan.prune);
+  const { dense } = plan;
+  const prune = { ...plan.prune, model: modelFileOf(plan.prune.model) };
   checkResume(control.out, control.resume);
   let result: TrainResult | undefined;
   if (dense && !isPruning(dense, control.out)) {
@@ -94,7 +96,7 @@ export async function impRun(
     if (!result.finished) return { finished: false, dense: result, pruned: undefined };
   }
   const given = prune.model;
-  const model = dense ? given : await ownFile(plan, control, hooks);
+  const model = dense ? given : await ownFile({ ...plan, prune }, control, hooks);
   hooks.onRounds?.();
   const pruned = await pruneRun(
     { ...prune, model, ...(model !== given && { import: undefined }) },

@@ -1,5 +1,6 @@
 // A model from a file, whoever wrote it, with what the files beside it say of it.
 import { FormatError } from '@mamba-prune/libtorch';
+import { modelFileOf } from '../boxed-models.js';
 import { defined } from '../defined.js';
 import { UsageError, isUsageError } from '../errors.js';
 import {
@@ -36,6 +37,7 @@ export interface OpenedModelFile {
  * Opens a model file of ours, or a state dict as `importModel` does. What the caller does not say is taken
  * from the config.json and preprocessor_config.json beside a state dict; only then is it assumed.
  *
+ * @param path - the file, or a model of @mamba-prune/models such as `models:cifar10/mamba_small-90`
  * @param said - of a file of ours it may say what the file says, or does not say, and nothing else
  * @throws FormatError, UsageError as `importModel`; UsageError if a file of ours says otherwise
  */
@@ -43,7 +45,11 @@ export async function openModelFile(
   path: string,
   said: ImportOptions = {},
 ): Promise<OpenedModelFile> {
-  if (describesItself(path)) return openOurs(path, said);
+  const file = modelFileOf(path);
+  return describesItself(file) ? openOurs(file, said) : openImported(file, said);
+}
+
+async function openImported(path: string, said: ImportOptions): Promise<OpenedModelFile> {
   const card = besideFile(path);
   const { family, obstacles } = arithmeticBeside(path);
   const hints = { ...hintsOf(card, family, said), ...defined(said) };

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type distributed, manualSeed } from '@mamba-prune/libtorch';
+import { modelFileOf } from '../boxed-models.js';
 import { datasetRecord } from '../data/datasets.js';
 import type { Dataset } from '../data/types.js';
 import { UsageError } from '../errors.js';
@@ -65,7 +66,8 @@ export async function trainRun(
 ): Promise<TrainRun> {
   requireOptions('trainRun', given, trainSettingsKinds, ['arch', 'dataset', 'recipe']);
   requireOptions('trainRun: control', control, controlKinds, ['out']);
-  let settings = given;
+  const { init } = given;
+  let settings = init === undefined ? given : { ...given, init: modelFileOf(init) };
   checkNewModel(settings, control.device);
   const dataset = await openData(settings, control.data);
   let options = trainOptionsOf(settings.recipe, dataset.info);

@@ -27,6 +27,7 @@ export const en = {
   connecting: 'connecting',
   noRuns: 'No runs yet',
   noRunsHelp: 'Start one, and it appears here by itself:',
+  noRunsModels: 'Or try trained models: install them, and start the studio again.',
   created: 'Made {date} by mamba-prune {version}',
   notes: 'Notes',
 

@@ -27,6 +27,7 @@ export const zh: Readonly<Record<TextKey, string>> = {
   connecting: '连接中',
   noRuns: '还没有运行',
   noRunsHelp: '启动一个，它会自动出现在这里：',
+  noRunsModels: '也可以试用训练好的模型：安装后重新启动工作室。',
   created: '由 mamba-prune {version} 生成于 {date}',
   notes: '说明',
 

@@ -60,7 +60,9 @@ function Bench({ models }: { readonly models: Models }) {
   const [picture, setPicture] = useState<Picture>();
   const right = byId(runs, rightChosen) ?? byId(runs, focus?.id) ?? runs.at(-1);
   const dense = right && baselineOf(right, data.runs)?.run?.id;
-  const left = byId(runs, leftChosen) ?? byId(runs, dense) ?? byId(runs, right?.source) ?? runs[0];
+  // Models of other data answer with other classes.
+  const first = runs.find(({ dataset }) => dataset?.name === right?.dataset?.name) ?? runs[0];
+  const left = byId(runs, leftChosen) ?? byId(runs, dense) ?? byId(runs, right?.source) ?? first;
   const pair = [left, right].flatMap((run) => (run ? [run.id] : []));
   const described = useDescribed(models, pair);
   const outcome = useOutcome(models, { pair, described, backend, picture });

@@ -38,6 +38,8 @@ export interface RunData {
   readonly id: string;
   /** Absolute, on the machine of the run. */
   readonly path: string;
+  /** Of a model that comes without a run: its file. Of a run undefined, whose folder has model.safetensors. */
+  readonly file?: string | undefined;
   readonly method: RunMethod;
   readonly state: RunState;
   /** ISO 8601. */

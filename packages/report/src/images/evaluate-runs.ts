@@ -122,7 +122,9 @@ async function openFor(
   return openDataFor({ config }, { dataset: name, data: data ?? dataFolderOf(run) }, { onNote });
 }
 
-export function dataFolderOf({ path }: Pick<RunData, 'path'>): string | undefined {
+export function dataFolderOf({ path, file }: Pick<RunData, 'path' | 'file'>): string | undefined {
+  // There is no run that would say it.
+  if (file !== undefined) return undefined;
   const { dataset, cwd } = RunFolder.open(path).config;
   const { dir } = (dataset ?? {}) as { dir?: unknown };
   return typeof dir === 'string' ? resolve(cwd, dir) : undefined;

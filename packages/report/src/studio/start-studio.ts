@@ -5,18 +5,22 @@ import { resolve } from 'node:path';
 import { type ServerType, serve } from '@hono/node-server';
 import { UsageError } from 'mamba-prune';
 import type { Studio, StudioOptions } from 'mamba-prune/internal';
+import { boxedRuns } from '../data/boxed.js';
 import { studioApp } from './app.js';
 import { Watcher } from './watcher.js';
 
 const address = '127.0.0.1';
+/** Where runs are written in all examples. */
+const usualFolder = 'runs';
 
 /**
- * Serves the runs below a folder on the loopback address until it is closed.
- * @throws UsageError if the folder does not exist, or the port is taken
+ * Serves the runs below a folder on the loopback address until it is closed. While there are none it shows the models of
+ * @mamba-prune/models, where that is installed.
+ * @throws UsageError if a folder that was given does not exist, or the port is taken
  */
 export async function startStudio({ folder, port }: StudioOptions): Promise<Studio> {
-  const path = resolve(folder);
-  if (!existsSync(path) || !statSync(path).isDirectory()) {
+  const path = resolve(folder ?? usualFolder);
+  if (folder !== undefined && (!existsSync(path) || !statSync(path).isDirectory())) {
     throw new UsageError(
       `${folder} is no folder, expected one that holds runs, or will: make it first.`,
     );
@@ -27,7 +31,7 @@ export async function startStudio({ folder, port }: StudioOptions): Promise<Stud
     const [, name = '', at = '80'] = /^(.*?)(?::(\d+))?$/.exec(host) ?? [];
     return names.has(name) && Number(at) === own;
   };
-  const app = studioApp(new Watcher(path), isHost);
+  const app = studioApp(new Watcher(path, boxedRuns()), isHost);
   const server = await listen(app.fetch, port);
   own = (server.address() as AddressInfo).port;
   return {

@@ -3,7 +3,9 @@ import { request } from 'node:http';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { Studio } from 'mamba-prune/internal';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { loadModel } from 'mamba-prune';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { writeBoxedModels } from '../../../mamba-prune/src/cli/testing/boxed-models.js';
 import type { ReportData, StudioUpdate, TryOutModel } from '../data/types.js';
 import { type SmallRuns, makeSmallRuns } from '../testing/small-runs.js';
 import { startStudio } from './start-studio.js';
@@ -165,5 +167,85 @@ describe('a watcher', () => {
     watcher.refresh();
     expect(updates[0]?.notes[0]).toMatch(/line 1 of .*metrics\.jsonl is no JSON/);
     expect(watcher.run('dense')?.epochs).toHaveLength(3);
+  });
+});
+
+describe('a studio without runs', () => {
+  const at = (...names: string[]): string => join(small.folder, 'without', ...names);
+  const pruning = { method: 'oneshot', rates: { ssm: 0.7, mlp: 0.7 } };
+  let own: Studio;
+  beforeAll(async () => {
+    mkdirSync(at('runs'), { recursive: true });
+    const [dense, oneshot] = ['dense', 'oneshot'].map((run) =>
+      loadModel(join(small.runs, run, 'model.safetensors')),
+    );
+    if (!dense || !oneshot) throw new Error('no models');
+    writeBoxedModels(at('box'), [
+      { name: 'folder/dense', ...dense },
+      { name: 'folder/oneshot-70', ...oneshot, pruning },
+    ]);
+    for (const { model } of [dense, oneshot]) model.dispose();
+    vi.stubEnv('MAMBA_PRUNE_MODELS', at('box'));
+    own = await startStudio({ folder: at('runs'), port: 0 });
+  });
+  afterAll(async () => {
+    vi.unstubAllEnvs();
+    await own.close();
+  });
+
+  const report = async (): Promise<ReportData> =>
+    (await (await fetch(new URL('/api/report', own.url))).json()) as ReportData;
+
+  it('offers the trained models, with what their index and cards say', async () => {
+    const { runs, notes } = await report();
+    expect(notes).toEqual([expect.stringContaining('There are no runs here yet.')]);
+    expect(runs.map(({ id, method, isDense }) => [id, method, isDense])).toEqual([
+      ['folder/dense', 'train', true],
+      ['folder/oneshot-70', 'oneshot', false],
+    ]);
+    const { model, info } = loadModel('models:folder/oneshot-70');
+    expect(runs[1]).toMatchObject({
+      accuracy: 0.75,
+      accuracyBefore: 0.8,
+      size: { parameters: model.numParameters() },
+      sizeBefore: { parameters: 4000, macs: 50_000 },
+      dataset: { name: 'folder', note: 'A note on folder/oneshot-70.' },
+      repeat: { cwd: '', line: 'mamba-prune prune runs/a --out runs/folder/oneshot-70' },
+      seed: 3,
+    });
+    model.dispose();
+    const tried = await fetch(new URL('/api/try-out?run=folder/oneshot-70', own.url));
+    expect(await tried.json()).toMatchObject({ classes: info.classes, samples: [] });
+    const onnx = await fetch(new URL('/api/model?run=folder/oneshot-70', own.url));
+    expect(Buffer.from(await onnx.arrayBuffer()).toString('latin1')).toContain('probabilities');
+    const evaluated = await fetch(new URL('/api/evaluation', own.url));
+    expect(await evaluated.json()).toEqual({ evaluation: null, notes: [] });
+  });
+
+  it('shows the runs and nothing else as soon as there is one', async () => {
+    cpSync(join(small.runs, 'dense'), at('runs', 'dense'), { recursive: true });
+    const { runs, notes } = await report();
+    expect(runs.map(({ id }) => id)).toEqual(['dense']);
+    expect(notes).toEqual([]);
+    rmSync(at('runs', 'dense'), { recursive: true });
+    expect((await report()).runs).toHaveLength(2);
+  });
+
+  it('says what is wrong with the package, and serves its page all the same', async () => {
+    mkdirSync(at('broken'));
+    writeFileSync(at('broken', 'index.json'), '{}');
+    vi.stubEnv('MAMBA_PRUNE_MODELS', at('broken'));
+    const other = await startStudio({ folder: at('runs'), port: 0 });
+    vi.stubEnv('MAMBA_PRUNE_MODELS', at('box'));
+    const told = (await (await fetch(new URL('/api/report', other.url))).json()) as ReportData;
+    await other.close();
+    expect(told.runs).toEqual([]);
+    expect(told.notes).toEqual([expect.stringContaining('is no index of trained models')]);
+  });
+
+  it('needs no folder: runs may appear in runs/', async () => {
+    const usual = await startStudio({ port: 0 });
+    expect((await fetch(usual.url)).status).toBe(200);
+    await usual.close();
   });
 });

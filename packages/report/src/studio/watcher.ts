@@ -3,6 +3,7 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { RunFolder } from 'mamba-prune';
+import type { BoxedRuns } from '../data/boxed.js';
 import { damagedNote, linked, packageVersion } from '../data/collect.js';
 import { studioCommand } from '../data/facts.js';
 import { findRunsBelow, idOf } from '../data/find-runs.js';
@@ -26,6 +27,7 @@ const interval = 1000;
 
 export class Watcher {
   readonly #folder: string;
+  readonly #instead: BoxedRuns;
   readonly #listeners = new Set<(update: StudioUpdate) => void>();
   #timer: NodeJS.Timeout | undefined;
   #runs = new Map<string, Entry<ReadRun>>();
@@ -33,8 +35,10 @@ export class Watcher {
   #damaged: readonly string[] = [];
   #shown = new Map<string, string>();
 
-  constructor(folder: string) {
+  /** @param instead - what is shown while there are no runs. Nothing by default. */
+  constructor(folder: string, instead: BoxedRuns = { runs: [], notes: [] }) {
     this.#folder = folder;
+    this.#instead = instead;
     this.refresh();
   }
 
@@ -52,6 +56,7 @@ export class Watcher {
         ...this.#damaged.map(damagedNote),
         ...problems(this.#runs, this.#comparisons),
         ...values(this.#runs).flatMap((run) => run.problems),
+        ...(this.#isEmpty() ? this.#instead.notes : []),
       ],
     };
   }
@@ -111,7 +116,11 @@ export class Watcher {
   }
 
   #linkedRuns(): RunData[] {
-    return linked(values(this.#runs));
+    return this.#isEmpty() ? [...this.#instead.runs] : linked(values(this.#runs));
+  }
+
+  #isEmpty(): boolean {
+    return this.#runs.size + this.#comparisons.size + this.#damaged.length === 0;
   }
 }
 

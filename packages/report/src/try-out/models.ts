@@ -12,7 +12,8 @@ import { thumbnail } from '../images/thumbnail.js';
 /** A few of every class, more than fit one row. */
 const sampleCount = 30;
 
-const modelFile = ({ path }: Pick<RunData, 'path'>): string => join(path, 'model.safetensors');
+const modelFile = ({ path, file }: Pick<RunData, 'path' | 'file'>): string =>
+  file ?? join(path, 'model.safetensors');
 
 /** Whether a run has a model to try. */
 export const canTry = ({ size, state }: RunData): boolean =>
@@ -23,7 +24,10 @@ export const canTry = ({ size, state }: RunData): boolean =>
  * times as fast as the one operator that WebGPU needs (mamba_tiny, one image).
  * @throws FormatError if the file is damaged
  */
-export function onnxOf(run: Pick<RunData, 'path'>, target: 'cpu' | 'webgpu' = 'cpu'): Uint8Array {
+export function onnxOf(
+  run: Pick<RunData, 'path' | 'file'>,
+  target: 'cpu' | 'webgpu' = 'cpu',
+): Uint8Array {
   const { model, info } = loadModel(modelFile(run));
   const scanOp = target === 'webgpu' ? 'linear-attention' : 'scan-adaptive';
   try {

@@ -40,8 +40,8 @@ export function addBenchCommand(program: Command, cli: Cli): void {
     )
     .argument(
       '<MODEL|RUN...>',
-      'model files of this program, of PyTorch (.safetensors, .pt, .pth, .bin ...) or .onnx, folders of runs, or ' +
-        'hf:owner/name; the first is the reference',
+      'model files of this program, of PyTorch (.safetensors, .pt, .pth, .bin ...) or .onnx, folders of runs, ' +
+        'hf:owner/name, or models:NAME of the trained ones; the first is the reference',
     )
     .addOption(
       integersOption('--batch <n,...>', 'batch sizes to measure', {

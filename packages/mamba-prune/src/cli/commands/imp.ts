@@ -82,11 +82,14 @@ export function addImpCommand(program: Command, cli: Cli): void {
   });
 }
 
-/** With paths in place of runs and hf:owner/name. */
+/** With paths in place of runs, hf:owner/name and models:NAME. */
 async function withFiles(context: Context<ImpCommandOptions>): Promise<ImpFlags> {
   const { given } = context;
   const pretrained = pretrainedOf(given);
   const { init } = given;
+  if (given.mamba_pretrained === true || given.vit_pretrained === true) {
+    context.note(`The dense model is ${pretrained ?? ''}, which is of this architecture and data.`);
+  }
   checkOneFile(init, pretrained);
   return {
     ...defined({ ...given, mamba_pretrained: undefined, vit_pretrained: undefined }),

@@ -28,23 +28,32 @@ export function addInspectCommand(program: Command, cli: Cli): void {
   action<CommonOptions & ImportFlags>(cli, command, async (context, argument: string) => {
     const { inspectModel } = await import('../../models/inspect.js');
     const { notFinite, notFiniteText } = await import('../../models/finite.js');
+    const { storedFormats } = await import('../../models/stored-weights.js');
     const opened = await openModel(context, argument, { allowNotFinite: true });
     const { path, model, info } = opened;
     const summary = inspectModel(model, info);
     const broken = notFinite(model.stateDict());
     const fileBytes = statSync(path).size;
+    const stored = storedFormats(path);
     model.dispose();
     const { history, ...facts } = info;
     context.json({
       path,
       ...opened.facts,
       fileBytes,
+      ...(stored && { stored }),
       ...summary,
       ...facts,
       notFinite: broken,
       history,
     });
     printSummary(context, path, fileBytes, summary, info.dataset);
+    if (stored) {
+      const formats = Object.entries(stored).map(([name, values]) => `${count(values)} in ${name}`);
+      context.note(
+        `Of the weights in the file ${formats.join(', ')}: they were read as float32, in which the model computes.`,
+      );
+    }
     if (broken.length > 0) {
       context.note(
         `${path} has weights that are NaN or infinite: ${notFiniteText(broken)}. Commands that compute with the model refuse it.`,

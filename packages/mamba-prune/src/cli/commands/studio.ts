@@ -17,9 +17,10 @@ export function addStudioCommand(program: Command, cli: Cli): void {
     .description(
       'Serves a page about all runs below a folder, on this machine alone. It follows runs while they ' +
         'train, and shows new ones as they appear. Models that are finished can be tried in the page, ' +
-        'dense and pruned side by side. Ctrl-C ends it.',
+        'dense and pruned side by side. While there are no runs, the trained models of @mamba-prune/models can be ' +
+        'tried, where that package is installed. Ctrl-C ends it.',
     )
-    .argument('<DIR>', 'folder with runs, which may come later')
+    .argument('[DIR]', 'folder with runs, which may come later (default: runs)')
     .addOption(
       integerOption('--port <n>', 'port on 127.0.0.1 to serve the page at; 0 chooses a free one', {
         min: 0,
@@ -29,18 +30,18 @@ export function addStudioCommand(program: Command, cli: Cli): void {
   addCommonOptions(command, { computes: false });
   addExamples(command, [
     ['All runs below runs/', 'mamba-prune studio runs'],
+    ['Trained models, without a run', 'npm install @mamba-prune/models\n  mamba-prune studio'],
     ['On a port that is free', 'mamba-prune studio runs --port 0'],
   ]);
-  action<StudioCommandOptions>(cli, command, async (context, folder) => {
+  action<StudioCommandOptions>(cli, command, async (context, folder?: string) => {
     const { startStudio } = await loadReportPackage();
     const { stopOnSignals } = await import('../../training/signals.js');
     const studio = await startStudio({ folder, port: context.options.port });
     const stop = stopOnSignals(() => undefined);
     try {
-      context.json({ url: studio.url, folder });
-      context.print(
-        `${studio.url}  shows the runs below ${printableLine(folder)}. Ctrl-C ends it.`,
-      );
+      const shown = folder ?? 'runs';
+      context.json({ url: studio.url, folder: shown });
+      context.print(`${studio.url}  shows the runs below ${printableLine(shown)}. Ctrl-C ends it.`);
       if (!stop.signal.aborted) await once(stop.signal, 'abort');
     } finally {
       stop.dispose();

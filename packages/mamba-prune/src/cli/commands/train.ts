@@ -84,8 +84,8 @@ export function addTrainCommand(program: Command, cli: Cli): void {
   command.optionsGroup('Weights to begin with:');
   command.option(
     '--from <model>',
-    'model to begin with: a file of this program or of PyTorch, a run, or hf:owner/name; architecture and sizes are ' +
-      'then its own, while image size, classes, mean and deviation are those of the data',
+    'model to begin with: a file of this program or of PyTorch, a run, hf:owner/name, or models:NAME; architecture and ' +
+      'sizes are then its own, while image size, classes, mean and deviation are those of the data',
   );
   command.addOption(weightsOption());
   addDataOptions(command);

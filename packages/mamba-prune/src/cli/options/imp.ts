@@ -1,4 +1,5 @@
 // The flags of the original training script, by their own names.
+import { boxedArgument, boxedModelsIfAny, boxedPackage } from '../../boxed-models.js';
 import { modelLimits, mostThreads, pruneLimits, trainLimits } from '../../limits.js';
 import type { Precision } from '../../precision.js';
 import { type Command, Option } from 'commander';
@@ -21,7 +22,7 @@ export interface ImpFlags {
   readonly arch?: string;
   readonly init?: string;
   readonly pretrained?: string;
-  /** The script downloads weights by name; a model in its place means what --pretrained does. */
+  /** The script downloads weights by name; a model means what --pretrained does, and none the trained one of that name. */
   readonly mamba_pretrained?: string | true;
   readonly vit_pretrained?: string | true;
   readonly weights?: string;
@@ -177,7 +178,7 @@ export function checkRefused(given: object): void {
 
 /**
  * The dense model, by whichever of the script's flags.
- * @throws UsageError if one is given without a model, or several are
+ * @throws UsageError if one is given without a model and no trained one fits, or several are
  */
 export function pretrainedOf(given: ImpFlags): string | undefined {
   const flags = ['pretrained', 'mamba_pretrained', 'vit_pretrained'] as const;
@@ -190,10 +191,23 @@ export function pretrainedOf(given: ImpFlags): string | undefined {
     );
   }
   const model = given[first];
-  if (typeof model === 'string') return model;
+  return typeof model === 'string' ? model : trainedModel(`--${first}`, given);
+}
+
+/** The dense model of the package of trained ones that is of the architecture and the data. @throws UsageError if there is none */
+function trainedModel(flag: string, given: ImpFlags): string {
+  const { arch: name = scriptDefaults.arch, dataset = scriptDefaults.dataset } = given;
+  const arch = scriptArchitectures[name] ?? name;
+  const dense = boxedModelsIfAny().filter(({ pruning }) => pruning === null);
+  const found = dense.find((model) => model.arch === arch && model.dataset === dataset);
+  if (found) return boxedArgument(found);
+  const there =
+    dense.length === 0
+      ? `${boxedPackage}, which has trained ones, is not installed`
+      : `the dense models of ${boxedPackage} are ${dense.map(boxedArgument).join(', ')}`;
   throw new UsageError(
-    `--${first} is not offered without a model: weights are not downloaded by name. Give their file, run or ` +
-      `hf:owner/name with --${first} or --pretrained (to be pruned as they are), or with --init (to be trained on first).`,
+    `got ${flag} without a model, expected one: there is no trained ${arch} for ${dataset} (${there}). Give a file, run, ` +
+      `hf:owner/name or models:NAME with ${flag} or --pretrained (to be pruned as it is), or with --init (to be trained on first).`,
   );
 }
 
@@ -210,7 +224,10 @@ export function addImpOptions(command: Command, architectures: readonly string[]
     new Option('--data <dir>', `folder of the data set (default: ${d.data})`),
     new Option('--init <model>', 'model whose weights the dense training begins with'),
     new Option('--pretrained <model>', 'dense model to prune, in place of training one'),
-    new Option('--mamba_pretrained [model]', 'the same as --pretrained, for a mamba_*'),
+    new Option(
+      '--mamba_pretrained [model]',
+      `the same as --pretrained, for a mamba_*; without a model the trained one of ${boxedPackage} for --arch and --dataset`,
+    ),
     new Option('--vit_pretrained [model]', 'the same as --pretrained, for a vit_*'),
   ]);
   group('Training, dense and after each cut:', [

@@ -1,5 +1,6 @@
 // Prunes a model in one or more rounds, into the folder of a run.
 import { rmSync } from 'node:fs';
+import { modelFileOf } from '../../boxed-models.js';
 import { datasetRecord } from '../../data/datasets.js';
 import { UsageError } from '../../errors.js';
 import { writeEventFile } from '../../logging/tensorboard.js';
@@ -117,8 +118,9 @@ export async function pruneRun(
 }
 
 /** Decided before anything is stored: a run that is gone on with keeps what it began with. */
-function withDefaults(given: PruneSettings, earlier: RunFolder | undefined): PruneSettings {
-  requireOptions('prune', given, pruneSettingsKinds, ['model', 'rates', 'recipe']);
+function withDefaults(told: PruneSettings, earlier: RunFolder | undefined): PruneSettings {
+  requireOptions('prune', told, pruneSettingsKinds, ['model', 'rates', 'recipe']);
+  const given = { ...told, model: modelFileOf(told.model) };
   const begun = todaysSettings(earlier?.config['settings']);
   const known = isSettings(begun) ? begun : undefined;
   const settings = decideImportance(known ? keepImportance(given, known) : given);
