@@ -32,7 +32,7 @@ export function addOnnxOptions(command: Command): void {
   for (const option of [
     choiceOption(
       '--input <type>',
-      'input pixels, integers from 0 to 255 or numbers from 0 to 1',
+      'input pixels: 0 to 255, 0 to 1, or normalised RGB as transformers gives it',
       inputTypes,
       'uint8',
     ),
