@@ -92,7 +92,9 @@ export function inputTypeOf({ graph }: ModelProto, where: string): InputType {
     return found?.type.tensor_type.elem_type === elementTypes[element];
   });
   if (type !== undefined) return type;
-  const known = inputTypes.map((one) => `'${graphInputs[one].name}' of ${graphInputs[one].element}`);
+  const known = inputTypes.map(
+    (one) => `'${graphInputs[one].name}' of ${graphInputs[one].element}`,
+  );
   throw new FormatError(
     `${where}: expected an input ${known.join(' or ')}, as mamba-prune export writes it.`,
   );
