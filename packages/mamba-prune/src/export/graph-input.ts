@@ -53,14 +53,29 @@ export function normalisedImage(
     `${given === 1 ? 'grey' : 'RGB'} images of ${imageSize}x${imageSize} pixels, ${range}`,
   );
   if (input !== 'pixel-values') return normalised(g.at('normalise'), images, info, input);
-  return given === channels ? images : grey(g.at('grey'), images);
+  if (given === channels) return images;
+  return normalised(g.at('normalise'), greyLevels(g.at('grey'), images, info), info, 'uint8');
 }
 
-/** Of normalised colours, which gives the same as normalised grey: the shares make 1 together. */
-function grey(g: GraphBuilder, images: Value): Value {
-  return conv(g, images, g.constant('shares', 'float32', greyShares, [1, 3, 1, 1]), undefined, {
-    pads: [0, 0],
-  });
+/**
+ * Levels of grey, rounded as where pictures are made grey elsewhere, of normalised colours. In float32 a level that is next to
+ * a half may come out as its neighbour, which is one pixel in some thousands.
+ */
+function greyLevels(
+  g: GraphBuilder,
+  images: Value,
+  { mean: [mean = 0], std: [std = 1] }: Described,
+): Value {
+  const weights = greyShares.map((share) => share * 255 * std);
+  const level = conv(
+    g,
+    images,
+    g.constant('shares', 'float32', weights, [1, 3, 1, 1]),
+    // The shares make 1 together; with a half more, rounding down is rounding.
+    g.constant('offset', 'float32', [255 * mean + 0.5], [1]),
+    { pads: [0, 0] },
+  );
+  return g.node('Floor', [level], level);
 }
 
 /** (pixel / 255 - mean) / std as one product and one sum, with the program's own rounding. */
