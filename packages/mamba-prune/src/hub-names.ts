@@ -1,5 +1,9 @@
-// What licenses and repositories of the hub may be called. Needs nothing else, so that options are checked at once.
+// What licenses and repositories of the hub may be called, and how our own folders are known there. Needs nothing else, so
+// that options are checked at once.
 import { UsageError } from './errors.js';
+
+/** Of config.json: from what this project would build the model, which other programs' files do not have. */
+export const hubConfigKey = 'mamba_prune';
 
 /** @throws UsageError for what no license on the hub is called */
 export function checkLicense(where: string, license: string): void {

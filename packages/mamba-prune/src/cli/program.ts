@@ -11,6 +11,7 @@ import { addExportCommand } from './commands/export.js';
 import { addInspectCommand } from './commands/inspect.js';
 import { addPredictCommand } from './commands/predict.js';
 import { addPruneCommand } from './commands/prune.js';
+import { addPushCommand } from './commands/push.js';
 import { addQuickstartCommand } from './commands/quickstart.js';
 import { addReportCommand } from './commands/report.js';
 import { addStudioCommand } from './commands/studio.js';
@@ -42,6 +43,7 @@ const commands = [
   addReportCommand,
   addStudioCommand,
   addExportCommand,
+  addPushCommand,
   addDataCommand,
 ];
 

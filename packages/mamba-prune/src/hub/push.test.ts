@@ -87,7 +87,8 @@ describe('pushToHub', () => {
   it('gives back to fetchFromHub what it was given', async () => {
     await pushToHub(model(), 'lab/new', { ...options, create: true });
     const cacheDir = join(folder, 'cache');
-    const { path } = await fetchFromHub('hf:lab/new', { ...options, cacheDir });
+    const { endpoint } = options;
+    const { path } = await fetchFromHub('hf:lab/new', { endpoint, cacheDir });
     expect(readFileSync(path).equals(weights)).toBe(true);
   });
 

@@ -89,17 +89,10 @@ export async function pushToHub(
 ): Promise<PushResult> {
   requirePath('pushToHub', folder, 'the folder to upload');
   checkOptions('pushToHub', options, pushKinds);
-  checkRepo('pushToHub: repo', repo);
-  const { revision = 'main', create = false, signal } = options;
+  const { create = false, signal } = options;
+  const { place, token } = pushPlace(repo, options);
+  const { revision, endpoint } = place;
   const files = filesToPush(folder);
-  const { endpoint, token } = placeOf('pushToHub', options);
-  if (token === undefined) {
-    throw new HubError(
-      `${repo}: got no token, expected one that may write there. Make one at ${endpoint}/settings/tokens, and set ` +
-        'HF_TOKEN to it or store it with hf auth login.',
-    );
-  }
-  const place: PushPlace = { repo, revision, endpoint };
   const doing: { phase: PushPhase } = { phase: 'create' };
   try {
     const created = create && (await prepare(place, token, options));
@@ -120,6 +113,25 @@ export async function pushToHub(
     if (isNetworkError(error)) throw pushBroke(place, phase, error);
     throw error;
   }
+}
+
+/**
+ * Where it goes and with which token, before there is anything to upload.
+ * @throws UsageError for a name that no repository has; HubError if there is no token
+ */
+export function pushPlace(
+  repo: string,
+  options: Pick<PushOptions, 'endpoint' | 'token' | 'revision'>,
+): { readonly place: PushPlace; readonly token: string } {
+  checkRepo('pushToHub: repo', repo);
+  const { endpoint, token } = placeOf('pushToHub', options);
+  if (token === undefined) {
+    throw new HubError(
+      `${repo}: got no token, expected one that may write there. Make one at ${endpoint}/settings/tokens, and set ` +
+        'HF_TOKEN to it or store it with hf auth login.',
+    );
+  }
+  return { place: { repo, revision: options.revision ?? 'main', endpoint }, token };
 }
 
 /** @throws UsageError if there are none, or a name that no repository can have */

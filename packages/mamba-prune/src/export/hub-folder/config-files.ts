@@ -1,4 +1,5 @@
 // config.json and preprocessor_config.json, by which libraries of the hub know what a folder holds.
+import { hubConfigKey } from '../../hub-names.js';
 import type { ImageModel } from '../../models/image-model.js';
 import type { ModelInfo } from '../../models/model-file.js';
 import { shorterSide } from '../../preparation/geometry.js';
@@ -13,10 +14,7 @@ import { packageVersion } from '../../version.js';
  * It must be none that Python's transformers has, such as `vit`: that would make the architecture of this name, find none of
  * its weights in model.safetensors, and classify with random ones after a warning. It has no `fastvit`, and says so.
  */
-export const modelType = 'fastvit';
-
-/** Of config.json, what this project itself would build the model from. */
-export const ownKey = 'mamba_prune';
+const modelType = 'fastvit';
 
 export function configJson(model: ImageModel, info: ModelInfo): object {
   const { config } = model;
@@ -28,7 +26,7 @@ export function configJson(model: ImageModel, info: ModelInfo): object {
     id2label: Object.fromEntries(info.classes.entries()),
     label2id: Object.fromEntries(info.classes.map((name, index) => [name, index])),
     dtype: 'float32',
-    [ownKey]: { version: packageVersion(), model: config },
+    [hubConfigKey]: { version: packageVersion(), model: config },
   };
 }
 
