@@ -3,9 +3,9 @@ import { stripVTControlCharacters } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import type { BenchResult } from '../bench/bench.js';
 import type { ModelSummary } from '../models/inspect.js';
+import type { MeasuredAccuracy } from '../export/accuracy.js';
 import type { HubForm } from '../export/hub-folder/write-folder.js';
 import type { Verification } from '../export/verify.js';
-import type { ModelEvaluation } from '../inference/evaluate-model.js';
 import { printForms } from './hub-export.js';
 import type { Comparison } from '../workflows/compare/compare.js';
 import type { MethodResult, MethodTest } from '../workflows/compare/results.js';
@@ -300,7 +300,7 @@ const printed: readonly (readonly [string, (context: Context) => void | Promise<
     'export --format hf',
     (context) => {
       const verification = { maxDifference: 1.234e-5 } as Verification;
-      const accuracy = { accuracy: 0.9999, images: 10_000 } as Required<ModelEvaluation>;
+      const accuracy = { accuracy: 0.9999, images: 10_000 } as MeasuredAccuracy;
       const files = ['model.onnx', 'model_fp16.onnx', 'model_quantized.onnx'];
       const forms = files.map((name): HubForm => ({
         file: `onnx/${name}`,

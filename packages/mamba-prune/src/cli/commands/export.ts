@@ -1,4 +1,4 @@
-import { readdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, extname, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { UsageError } from '../../errors.js';
@@ -64,6 +64,7 @@ export function addExportCommand(program: Command, cli: Cli): void {
   ]);
   action<ExportOptions>(cli, command, async (context, argument: string) => {
     const { out, overwrite = false } = context.options;
+    checkKind(out, context.options.format);
     const format = formatOf(out, context.options.format);
     if (format !== 'onnx') refuseOnnxOptions(context.given, format);
     if (format === 'hf') checkHubOptions(context.options);
@@ -76,20 +77,24 @@ export function addExportCommand(program: Command, cli: Cli): void {
 
 type Format = (typeof formats)[number];
 
-/** @throws UsageError if something is there that is not to be replaced, or is of another kind */
-function checkIsFree(out: string, format: Format, overwrite: boolean): void {
+/** @throws UsageError for a folder where a file is to be, or the other way round */
+function checkKind(out: string, format: Format | undefined): void {
   const found = statSync(out, { throwIfNoEntry: false });
   if (found === undefined) return;
-  const isFolder = found.isDirectory();
-  if (isFolder && format !== 'hf') {
+  if (found.isDirectory() && format !== 'hf') {
     throw new UsageError(`--out: ${out} is a folder, expected the file to write.`);
   }
-  if (!isFolder && format === 'hf') {
+  if (!found.isDirectory() && format === 'hf') {
     throw new UsageError(`--out: ${out} is a file, expected the folder to write.`);
   }
-  if (overwrite || (isFolder && readdirSync(out).length === 0)) return;
+}
+
+/** @throws UsageError if something is there that nobody asked to replace */
+function checkIsFree(out: string, format: Format, overwrite: boolean): void {
+  if (overwrite || !existsSync(out)) return;
+  if (format === 'hf' && readdirSync(out).length === 0) return;
   throw new UsageError(
-    `--out: ${out} exists, expected a new ${isFolder ? 'folder' : 'file'}. Give another name, or --overwrite.`,
+    `--out: ${out} exists, expected a new ${format === 'hf' ? 'folder' : 'file'}. Give another name, or --overwrite.`,
   );
 }
 

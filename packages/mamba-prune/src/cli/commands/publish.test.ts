@@ -249,7 +249,13 @@ describe('push', () => {
 
   it('makes a folder of a run on the way, with the name of the repository in its card', async () => {
     const { stdout, stderr, status } = await runCli([
-      ...['push', at('dense'), 'hf:lab/there', '--license', 'mit', '--message', 'First'],
+      'push',
+      at('dense'),
+      'hf:lab/there',
+      '--license',
+      'mit',
+      '--message',
+      'First',
     ]);
     expect(status, stderr).toBe(0);
     expect(stdout).toContain(`${server.endpoint}/lab/there\n`);

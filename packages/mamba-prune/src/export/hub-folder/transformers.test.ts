@@ -131,7 +131,7 @@ async function classified(
   const classify = await pipeline('image-classification', name, { dtype });
   const answers: Answers = [];
   for (const image of images) {
-    const found = (await classify(at(image), { top_k: 5 })) as ImageClassificationOutput;
+    const found: ImageClassificationOutput = await classify(at(image), { top_k: 5 });
     answers.push(Object.fromEntries(found.map(({ label, score }) => [label, score])));
   }
   await classify.dispose();

@@ -7,13 +7,12 @@ import type { Dataset } from '../../data/types.js';
 import { UsageError } from '../../errors.js';
 import { makeFolder } from '../../files/folder.js';
 import { checkLicense, checkRepo } from '../../hub-names.js';
-import type { ModelEvaluation } from '../../inference/evaluate-model.js';
 import { handedOn } from '../../models/handed-on.js';
 import type { ImageModel } from '../../models/image-model.js';
 import { type ModelInfo, saveModel } from '../../models/model-file.js';
 import { type ScanOp, scanOps } from '../../onnx/choices.js';
 import { type OptionKinds, checkOptions, requirePath } from '../../option-checks.js';
-import { measureAccuracy } from '../accuracy.js';
+import { type MeasuredAccuracy, measureAccuracy } from '../accuracy.js';
 import type { BuildOptions } from '../build-model.js';
 import { exportOnnx } from '../export-onnx.js';
 import { OnnxModel } from '../onnx-model.js';
@@ -62,7 +61,7 @@ export interface HubFolder {
   readonly files: readonly { readonly file: string; readonly fileBytes: number }[];
   readonly forms: readonly HubForm[];
   /** Of the model itself; null if no data set was given. */
-  readonly accuracy: Required<ModelEvaluation> | null;
+  readonly accuracy: MeasuredAccuracy | null;
 }
 
 /** One of the ONNX files. */
@@ -73,7 +72,7 @@ export interface HubForm {
   readonly precision: string;
   readonly fileBytes: number;
   readonly verification: Verification | null;
-  readonly accuracy: Required<ModelEvaluation> | null;
+  readonly accuracy: MeasuredAccuracy | null;
 }
 
 /**
@@ -191,7 +190,7 @@ async function accuracies(
   model: ImageModel,
   info: ModelInfo,
   { accuracy }: HubFolderOptions,
-): Promise<Required<ModelEvaluation>[]> {
+): Promise<MeasuredAccuracy[]> {
   if (accuracy === undefined) return [];
   const { dataset, images = 2000, ...more } = accuracy;
   const opened: OnnxModel[] = [];
