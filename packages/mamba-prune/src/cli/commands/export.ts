@@ -79,12 +79,12 @@ type Format = (typeof formats)[number];
 
 /** @throws UsageError for a folder where a file is to be, or the other way round */
 function checkKind(out: string, format: Format | undefined): void {
-  const found = statSync(out, { throwIfNoEntry: false });
-  if (found === undefined) return;
-  if (found.isDirectory() && format !== 'hf') {
+  if (!existsSync(out)) return;
+  const isFolder = statSync(out).isDirectory();
+  if (isFolder && format !== 'hf') {
     throw new UsageError(`--out: ${out} is a folder, expected the file to write.`);
   }
-  if (!found.isDirectory() && format === 'hf') {
+  if (!isFolder && format === 'hf') {
     throw new UsageError(`--out: ${out} is a file, expected the folder to write.`);
   }
 }
