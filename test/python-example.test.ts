@@ -210,15 +210,24 @@ describe('an exported file', () => {
       const mamba = await pruned('mamba_nano', { dModel: 16, depth: 1, scan: 'bi' });
       const resnet = await pruned('resnet20', { baseWidth: 8, blocks: [1, 1] });
       const vit = await pruned('vit_tiny', { dModel: 24, heads: 3, depth: 1 });
+      const grey = await pruned('mamba_nano', { dModel: 16, depth: 1, channels: 1 });
       const files: string[] = [];
       for (const [model, options] of [
         [mamba, {}],
         [mamba, { dtype: 'float16', input: 'float32' }],
         [resnet, { quantize: 'int8' }],
+        [vit, { input: 'pixel-values' }],
+        [grey, { input: 'pixel-values', dtype: 'float16' }],
         [vit, { quantize: 'int8-dynamic' }],
       ] as const) {
         files.push(join(folder, `checked-${files.length}.onnx`));
-        await exportOnnx(files.at(-1) ?? '', model, info, options);
+        const { channels } = model.config;
+        const own = {
+          ...info,
+          mean: info.mean.slice(0, channels),
+          std: info.std.slice(0, channels),
+        };
+        await exportOnnx(files.at(-1) ?? '', model, own, options);
       }
       execFileSync(checkerPython ?? '', ['-c', script, ...files], { stdio: 'pipe' });
     },

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Loads a model of mamba-prune, dense or pruned, into PyTorch. Needs torch alone.
+"""Loads a model of mamba-prune, dense or pruned, into PyTorch. Needs torch alone. MODEL may be a folder too, such as a
+repository of the Hugging Face Hub, whose model.safetensors is meant.
 
   load_model.py MODEL.safetensors                 what the file holds
   load_model.py MODEL.safetensors --images FILE   the logits of a safetensors file's `images`, as JSON
@@ -14,6 +15,7 @@ With prepare.py beside it, and numpy and Pillow, `torch.from_numpy(read_image("p
 """
 import argparse
 import json
+import os
 import struct
 
 import torch
@@ -54,6 +56,8 @@ def read_safetensors(path):
 def load_model(path):
     """The model in evaluation mode, and what its file says: classes, mean and std (tensors that broadcast
     over images), the configuration and how the model was made."""
+    if os.path.isdir(path):
+        path = os.path.join(path, "model.safetensors")
     tensors, metadata = read_safetensors(path)
     if "mamba_prune" not in metadata:
         raise ValueError(f"{path}: no metadata 'mamba_prune', expected a model written by mamba-prune")
@@ -68,7 +72,7 @@ def load_model(path):
 
 def main():
     parser = argparse.ArgumentParser(description="A model of mamba-prune in PyTorch.")
-    parser.add_argument("model", help="a .safetensors file")
+    parser.add_argument("model", help="a .safetensors file, or a folder with model.safetensors")
     parser.add_argument("--images", help="safetensors with `images`, [batch, channels, side, side], 0 to 255")
     args = parser.parse_args()
     model, info = load_model(args.model)

@@ -45,6 +45,13 @@ export { type ImportOptions, type ImportedModel, importModel } from './models/im
 export { type GroupSummary, type ModelSummary, inspectModel } from './models/inspect.js';
 export { HubError } from './hub/errors.js';
 export { type HubOptions, type HubResult, fetchFromHub } from './hub/fetch.js';
+export {
+  type PushOptions,
+  type PushProgress,
+  type PushResult,
+  type PushedFile,
+  pushToHub,
+} from './hub/push.js';
 export type { HubSpec } from './hub/spec.js';
 
 export type { Calibration } from './pruning/calibration.js';
@@ -69,6 +76,13 @@ export { train as trainModel } from './training/trainer.js';
 export type { TrainControl, TrainHooks, TrainOptions, TrainResult } from './training/types.js';
 
 export { type OnnxExport, type OnnxExportOptions, exportOnnx } from './export/export-onnx.js';
+export {
+  type AccuracyRequest,
+  type HubFolder,
+  type HubFolderOptions,
+  type HubForm,
+  exportHubFolder,
+} from './export/hub-folder/write-folder.js';
 export { VerificationError } from './export/verify.js';
 export {
   type BenchCandidate,

@@ -21,6 +21,7 @@ const commands = [
   'bench',
   'compare',
   'export',
+  'push',
   'report',
   'studio',
 ];
@@ -32,7 +33,9 @@ const numeric =
 describe('a number beyond all sense', () => {
   it.each(commands)('is refused at once by every option of %s, with its range', async (command) => {
     const { stdout } = await runCli([command, '--help']);
-    const hidden = ['inspect', 'export', 'studio'].includes(command) ? ['--threads', '--seed'] : [];
+    const hidden = ['inspect', 'export', 'push', 'studio'].includes(command)
+      ? ['--threads', '--seed']
+      : [];
     const flags = [...stdout.matchAll(numeric)].map(([, flag = '']) => flag);
     expect(flags.length + hidden.length).toBeGreaterThan(1);
     // Other options take the name of a norm.

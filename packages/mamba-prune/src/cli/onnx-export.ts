@@ -3,7 +3,7 @@ import { statSync } from 'node:fs';
 import { UsageError } from '../errors.js';
 import type { Dataset } from '../data/types.js';
 import type { BuildOptions } from '../export/build-model.js';
-import { scanOpFor } from '../onnx/choices.js';
+import { type ScanOp, scanOpFor } from '../onnx/choices.js';
 import { isRounded, precisionName } from '../export/tolerance.js';
 import type { Verification } from '../export/verify.js';
 import type { ImageModel } from '../models/image-model.js';
@@ -14,7 +14,7 @@ import type { OnnxFlags } from './options/onnx.js';
 import { bytes, digits, percent, plural } from '../format.js';
 import { interruptible } from './work.js';
 
-type OnnxContext = Context<CommonOptions & OnnxFlags & { readonly out: string }>;
+export type OnnxContext = Context<CommonOptions & OnnxFlags & { readonly out: string }>;
 
 interface Accuracy {
   readonly model: string;
@@ -36,7 +36,7 @@ export interface OnnxOutcome {
 
 /** Images that a file is compared on where a data set is at hand. */
 const comparedImages = 16;
-const accuracyImages = 2000;
+export const accuracyImages = 2000;
 
 /** Writes the file, or fails and leaves none. */
 export async function writeOnnx(
@@ -44,12 +44,9 @@ export async function writeOnnx(
   model: ImageModel,
   info: ModelInfo,
 ): Promise<OnnxOutcome> {
-  const { options, given } = context;
-  const { family, arch } = model.config;
-  if (given.scanOp !== undefined && family !== 'mamba') {
-    throw new UsageError(`--scan-op: ${arch} has no scan, only mamba models do. Leave it out.`);
-  }
-  const { dtype, quantize, input, scanOp = scanOpFor[options.target ?? 'cpu'] } = options;
+  const { options } = context;
+  const { dtype, quantize, input } = options;
+  const scanOp = scanOpOf(context, model);
   const build: BuildOptions = {
     scanOp,
     ...(input && { input }),
@@ -64,7 +61,7 @@ export async function writeOnnx(
     verify: options.verify,
     ...(images && { images }),
   });
-  const verifiedOn = dataset ? `test images of ${dataset.info.name}` : 'made-up images';
+  const verifiedOn = comparedOn(dataset);
   const asked = options.dataset !== undefined || options.data !== undefined;
   return {
     precision: precisionName(build),
@@ -74,8 +71,21 @@ export async function writeOnnx(
   };
 }
 
+/** What a file was compared on, as tables say it. */
+export const comparedOn = (dataset: Dataset | undefined): string =>
+  dataset ? `test images of ${dataset.info.name}` : 'made-up images';
+
+/** @throws UsageError where one was chosen for a model that has no scan */
+export function scanOpOf({ options, given }: OnnxContext, { config }: ImageModel): ScanOp {
+  const { family, arch } = config;
+  if (given.scanOp !== undefined && family !== 'mamba') {
+    throw new UsageError(`--scan-op: ${arch} has no scan, only mamba models do. Leave it out.`);
+  }
+  return options.scanOp ?? scanOpFor[options.target ?? 'cpu'];
+}
+
 /** The data set asked for, or the model's own where it is at hand and small. */
-async function datasetFor(
+export async function datasetFor(
   context: OnnxContext,
   model: ImageModel,
   info: ModelInfo,
@@ -97,7 +107,7 @@ async function datasetFor(
   return withModelInfo(found, info);
 }
 
-async function firstImages({ test }: Dataset): Promise<Uint8Array> {
+export async function firstImages({ test }: Dataset): Promise<Uint8Array> {
   const count = Math.min(comparedImages, test.length);
   // Evenly over the split, which may be sorted by class.
   const indices = Array.from({ length: count }, (_, i) => Math.floor((i * test.length) / count));

@@ -12,6 +12,7 @@ import { addInspectCommand } from './commands/inspect.js';
 import { addModelsCommand } from './commands/models.js';
 import { addPredictCommand } from './commands/predict.js';
 import { addPruneCommand } from './commands/prune.js';
+import { addPushCommand } from './commands/push.js';
 import { addQuickstartCommand } from './commands/quickstart.js';
 import { addReportCommand } from './commands/report.js';
 import { addStudioCommand } from './commands/studio.js';
@@ -43,6 +44,7 @@ const commands = [
   addReportCommand,
   addStudioCommand,
   addExportCommand,
+  addPushCommand,
   addModelsCommand,
   addDataCommand,
 ];

@@ -3,7 +3,10 @@ import { stripVTControlCharacters } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import type { BenchResult } from '../bench/bench.js';
 import type { ModelSummary } from '../models/inspect.js';
+import type { MeasuredAccuracy } from '../export/accuracy.js';
+import type { HubForm } from '../export/hub-folder/write-folder.js';
 import type { Verification } from '../export/verify.js';
+import { printForms } from './hub-export.js';
 import type { Comparison } from '../workflows/compare/compare.js';
 import type { MethodResult, MethodTest } from '../workflows/compare/results.js';
 import type { PruneRun } from '../workflows/prune/run.js';
@@ -316,6 +319,23 @@ const printed: readonly (readonly [string, (context: Context) => void | Promise<
       expect(onnxFacts(outcome)[1]?.[1]).toBe('differ by 1.2e-5 at most, the largest is 123');
       context.facts(onnxFacts(outcome));
       printAccuracy(context, outcome);
+    },
+  ],
+  [
+    'export --format hf',
+    (context) => {
+      const verification = { maxDifference: 1.234e-5 } as Verification;
+      const accuracy = { accuracy: 0.9999, images: 10_000 } as MeasuredAccuracy;
+      const files = ['model.onnx', 'model_fp16.onnx', 'model_quantized.onnx'];
+      const forms = files.map((name): HubForm => ({
+        file: `onnx/${name}`,
+        dtype: 'fp32',
+        precision: 'float32',
+        fileBytes: 1023 * 2 ** 20,
+        verification,
+        accuracy,
+      }));
+      printForms(context, { files: [], forms, accuracy });
     },
   ],
   [

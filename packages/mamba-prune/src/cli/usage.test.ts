@@ -15,6 +15,7 @@ const commands = [
   ['bench'],
   ['compare'],
   ['export'],
+  ['push'],
   ['report'],
   ['studio'],
   ['models'],

@@ -6,6 +6,9 @@ import { type OptionKinds, checkOptions } from '../option-checks.js';
 /** @param pixels - uint8 [batch, channels, height, width]; @returns logits [batch, classes] */
 export type Classifier = (pixels: Uint8Array) => Float32Array | Promise<Float32Array>;
 
+/** All that an evaluation measures. */
+export type MeasuredAccuracy = Required<ModelEvaluation>;
+
 export interface AccuracyOptions {
   readonly split?: 'train' | 'test';
   /** Default `64`. */
@@ -36,7 +39,7 @@ export async function measureAccuracy(
   classifiers: readonly Classifier[],
   dataset: Dataset,
   options: AccuracyOptions = {},
-): Promise<Required<ModelEvaluation>[]> {
+): Promise<MeasuredAccuracy[]> {
   checkOptions('measureAccuracy', options, accuracyKinds);
   const { split = 'test', batchSize = 64, images, seed = 0, signal, onProgress } = options;
   const chosen = chooseImages('measureAccuracy', dataset, { split, batchSize, images, seed });
@@ -88,7 +91,7 @@ class Counts {
     if (place < 5) this.#among5++;
   }
 
-  result(): Required<ModelEvaluation> {
+  result(): MeasuredAccuracy {
     const images = sum(this.#seen);
     return {
       loss: this.#loss / images,

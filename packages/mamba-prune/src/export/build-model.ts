@@ -1,11 +1,11 @@
 // A trained model as an ONNX model: from pixels to probabilities.
 import { nn, scope } from '@mamba-prune/libtorch';
 import { UsageError } from '../errors.js';
-import { preprocessingOf } from '../preparation/preprocessing.js';
 import { familyNamed } from '../models/families.js';
 import { checkInfo } from '../models/file-checks.js';
 import type { ImageModel } from '../models/image-model.js';
 import { type ModelInfo, metadataKey, modelMetadata } from '../models/model-file.js';
+import { handedOn } from '../models/handed-on.js';
 import { type OptionKinds, checkOptions } from '../option-checks.js';
 import {
   type FloatType,
@@ -17,12 +17,12 @@ import {
 import { GraphBuilder, type Value } from '../onnx/graph-builder.js';
 import { Layers } from '../onnx/layers.js';
 import { modelOf } from '../onnx/model.js';
-import { add, cast, mul, softmax } from '../onnx/operators.js';
+import { cast, softmax } from '../onnx/operators.js';
 import type { ModelProto } from '../onnx/proto.js';
+import { normalisedImage } from './graph-input.js';
 
-/** Names of the graph's input and outputs. */
+/** Names of the graph's outputs. */
 export const tensorNames = {
-  images: 'images',
   logits: 'logits',
   probabilities: 'probabilities',
 } as const;
@@ -50,7 +50,8 @@ export const buildKinds: OptionKinds<BuildOptions> = {
 
 /**
  * The graph of a model, dense or pruned, with its weights: `images` to `logits` and `probabilities`,
- * [batch, classes]. Normalisation is part of it; metadata_props holds what a model file has as metadata.
+ * [batch, classes]. Normalisation is part of it, unless the input is `pixel-values`; metadata_props holds what a
+ * model file has as metadata.
  */
 export function buildOnnxModel(
   model: ImageModel,
@@ -71,17 +72,10 @@ export function buildOnnxModel(
   checkInfo('ONNX export', model.config, info);
   const { input = 'uint8', scanOp = scanOpFor.cpu, dtype = 'float32', quantize } = options;
   checkQuantization(model, quantize);
-  const { arch, channels, imageSize } = model.config;
-  const range = input === 'uint8' ? '0 to 255' : '0 to 1';
+  const { arch, imageSize } = model.config;
   return scope(() => {
     const g = new GraphBuilder();
-    const images = g.input(
-      tensorNames.images,
-      input,
-      ['batch', channels, imageSize, imageSize],
-      `${channels === 1 ? 'grey' : 'RGB'} images of ${imageSize}x${imageSize} pixels, ${range}`,
-    );
-    const image = cast(g, normalised(g.at('normalise'), images, info, input), dtype);
+    const image = cast(g, normalisedImage(g, input, model.config, info), dtype);
     const layers = Layers.of(model, g, { type: dtype, quantize });
     const logits = graphOf(model, layers, image, scanOp);
     const outputs = [
@@ -92,13 +86,7 @@ export function buildOnnxModel(
       name: arch,
       doc: `${arch}, written by mamba-prune. Classes: ${info.classes.join(', ')}`,
       metadata: {
-        // Said in full, also of a model whose own file has no record: those who run this need no rule for it.
-        // Such files are handed on: the folders of the machine that made them concern nobody.
-        [metadataKey]: modelMetadata(model, {
-          ...info,
-          preprocessing: preprocessingOf(info, imageSize),
-          data: undefined,
-        }),
+        [metadataKey]: modelMetadata(model, handedOn(info, imageSize)),
         [classesKey]: JSON.stringify(info.classes),
       },
     });
@@ -120,25 +108,4 @@ function graphOf({ config }: ImageModel, layers: Layers, image: Value, scanOp: S
     `ONNX export: got ${config.arch}, a ${title}, whose family does not say how it is written as an ONNX graph. ` +
       'Give the family an onnx.build.',
   );
-}
-
-/** (pixel / 255 - mean) / std as one product and one sum, with the program's own rounding. */
-function normalised(
-  g: GraphBuilder,
-  images: Value,
-  { mean, std }: Pick<ModelInfo, 'mean' | 'std'>,
-  input: InputType,
-): Value {
-  const full = input === 'uint8' ? 255 : 1;
-  const perChannel = (name: string, values: readonly number[]): Value =>
-    g.constant(name, 'float32', values, [1, values.length, 1, 1]);
-  const scale = perChannel(
-    'scale',
-    std.map((value) => 1 / (full * value)),
-  );
-  const shift = perChannel(
-    'shift',
-    std.map((value, i) => -(mean[i] as number) / value),
-  );
-  return add(g, mul(g, cast(g, images, 'float32'), scale), shift);
 }

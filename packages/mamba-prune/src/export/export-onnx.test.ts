@@ -12,7 +12,7 @@ import { type BuildOptions, buildOnnxModel } from './build-model.js';
 import { scanOps } from '../onnx/choices.js';
 import { exportOnnx } from './export-onnx.js';
 import { OnnxModel } from './onnx-model.js';
-import { type ModelProto, decodeModel, encodeModel } from '../onnx/proto.js';
+import { type ModelProto, decodeModel, elementTypes, encodeModel } from '../onnx/proto.js';
 import { VerificationError, ownLogits, syntheticImages, verifyOnnx } from './verify.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'onnx-'));
@@ -79,6 +79,35 @@ describe('an ONNX model computes what its model does', () => {
     const { graph } = await expectSame(trained('mamba_nano', mamba), { input });
     expect(graph.input.map(({ name }) => name)).toEqual(['images']);
     expect(graph.output.map(({ name }) => name)).toEqual(['logits', 'probabilities']);
+  });
+
+  it('for pixel_values, normalised outside, of a vision Mamba, a ViT and a ResNet', async () => {
+    for (const model of [
+      trained('mamba_nano', mamba),
+      trained('vit_tiny', vit),
+      trained('resnet20', { ...size, baseWidth: 8, blocks: [1, 2] }),
+    ]) {
+      const proto = await expectSame(model, { input: 'pixel-values' });
+      const [input] = proto.graph.input;
+      expect(input?.name).toBe('pixel_values');
+      expect(input?.type.tensor_type).toMatchObject({
+        elem_type: elementTypes.float32,
+        shape: {
+          dim: [{ dim_param: 'batch' }, ...[3, 16, 16].map((dim_value) => ({ dim_value }))],
+        },
+      });
+      expect(proto.graph.initializer.some(({ name }) => name.startsWith('normalise'))).toBe(false);
+    }
+  });
+
+  it('for pixel_values of three channels also where the model sees grey', async () => {
+    const model = trained('mamba_nano', { ...mamba, channels: 1 });
+    const grey = { ...info, mean: [0.3], std: [0.35] };
+    const pixels = syntheticImages(2, model.config);
+    const proto = buildOnnxModel(model, grey, { input: 'pixel-values' });
+    const dims = proto.graph.input[0]?.type.tensor_type.shape.dim;
+    expect(dims?.map(({ dim_value }) => dim_value).slice(1)).toEqual([3, 16, 16]);
+    await verifyOnnx(encodeModel(proto), ownLogits(model, grey, pixels), pixels);
   });
 
   it.each([
@@ -237,6 +266,14 @@ describe('OnnxModel', () => {
     const other = encodeModel({ ...proto, metadata_props: [] });
     await expect(OnnxModel.load(other, {}, 'x.onnx')).rejects.toThrow(
       /without the metadata 'mamba_prune'/,
+    );
+    const renamed = {
+      ...proto.graph.input[0],
+      name: 'pictures',
+    } as ModelProto['graph']['input'][0];
+    const strange = { ...proto, graph: { ...proto.graph, input: [renamed] } };
+    await expect(OnnxModel.load(encodeModel(strange), {}, 'x.onnx')).rejects.toThrow(
+      "x.onnx: expected an input 'images' of uint8 or 'images' of float32 or 'pixel_values' of float32, as",
     );
     const cut = { ...proto, graph: { ...proto.graph, node: proto.graph.node.slice(1) } };
     await expect(OnnxModel.load(encodeModel(cut), {}, 'x.onnx')).rejects.toThrow(

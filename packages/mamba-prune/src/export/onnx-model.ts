@@ -8,8 +8,9 @@ import {
   metadataKey,
   parseMetadata,
 } from '../models/model-file.js';
-import { type InputType, inputTypes } from '../onnx/choices.js';
+import type { InputType } from '../onnx/choices.js';
 import { tensorNames } from './build-model.js';
+import { feedOf, inputName, inputTypeOf } from './graph-input.js';
 import { type ModelProto, decodeModel, elementTypes } from '../onnx/proto.js';
 import { type SessionOptions, createSession, loadRuntime } from './runtime.js';
 
@@ -97,19 +98,13 @@ export class OnnxModel {
   /** As classify, with the input made ready first, so that the call alone can be timed. */
   async prepare(pixels: Uint8Array): Promise<() => Promise<OnnxResult>> {
     const { Tensor } = await loadRuntime();
-    const shape = this.inputShape;
-    const batch = pixels.length / (shape[0] * shape[1] * shape[2]);
-    const dims = [batch, ...shape];
+    const { data, dims } = feedOf(this.input, pixels, this.description.model, this.description);
     const images =
-      this.input === 'uint8'
-        ? new Tensor('uint8', pixels, dims)
-        : new Tensor(
-            'float32',
-            Float32Array.from(pixels, (value) => value / 255),
-            dims,
-          );
+      data instanceof Uint8Array
+        ? new Tensor('uint8', data, dims)
+        : new Tensor('float32', data, dims);
     return async () => {
-      const outputs = await this.#session.run({ [tensorNames.images]: images });
+      const outputs = await this.#session.run({ [inputName(this.input)]: images });
       const of = (name: string): Float32Array => outputs[name]?.data as Float32Array;
       return { logits: of(tensorNames.logits), probabilities: of(tensorNames.probabilities) };
     };
@@ -118,17 +113,6 @@ export class OnnxModel {
   async release(): Promise<void> {
     await this.#session.release();
   }
-}
-
-function inputTypeOf({ graph }: ModelProto, where: string): InputType {
-  const found = graph.input.find(({ name }) => name === tensorNames.images);
-  const type = inputTypes.find((name) => elementTypes[name] === found?.type.tensor_type.elem_type);
-  if (type === undefined) {
-    throw new FormatError(
-      `${where}: expected an input '${tensorNames.images}' of type ${inputTypes.join(' or ')}, as mamba-prune export writes it.`,
-    );
-  }
-  return type;
 }
 
 /** @throws FormatError naming the first tensor with a value that is NaN or infinite */

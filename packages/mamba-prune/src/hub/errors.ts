@@ -66,3 +66,8 @@ export function reasonOf(error: unknown): string {
   if (cause instanceof Error) return reasonOf(cause);
   return error.message === '' ? error.name : error.message;
 }
+
+/** What fetch throws without an answer: a TypeError, with the reason below it. */
+export function isNetworkError(error: unknown): boolean {
+  return error instanceof TypeError && error.cause instanceof Error;
+}

@@ -1,24 +1,15 @@
 import { existsSync } from 'node:fs';
-import { homedir } from 'node:os';
-import { join } from 'node:path';
-import { readTextFile } from '@mamba-prune/libtorch/files';
-import {
-  HUB_URL,
-  HubApiError,
-  getHFHubCachePath,
-  listFiles,
-  modelInfo,
-  pathsInfo,
-} from '@huggingface/hub';
-import { checksOf, shown } from '../checks.js';
+import { HubApiError, getHFHubCachePath, listFiles, modelInfo, pathsInfo } from '@huggingface/hub';
+import { checksOf } from '../checks.js';
 import { UsageError } from '../errors.js';
 import { type OptionKinds, checkOptions, requireOptions } from '../option-checks.js';
 import { printableLine } from '../printable.js';
 import { RepoCache, isCommit } from './cache.js';
 import { chooseFile } from './choose-file.js';
 import { type DownloadOptions, type HubFile, type HubSource, downloadToFile } from './download.js';
-import { HubError, type HubPlace, refused, unreachable } from './errors.js';
+import { HubError, type HubPlace, isNetworkError, refused, unreachable } from './errors.js';
 import { cardFiles, largestCardFile } from './model-card-config.js';
+import { placeOf } from './place.js';
 import { type HubSpec, formatHubSpec, isSafePath, parseHubSpec } from './spec.js';
 
 export interface HubOptions extends DownloadOptions {
@@ -80,7 +71,7 @@ export async function fetchFromHub(
   checkSpec(spec);
   const wanted = typeof spec === 'string' ? parseHubSpec(spec) : spec;
   const cache = new RepoCache(options.cacheDir ?? getHFHubCachePath(), wanted.repo);
-  const place = placeOf(options);
+  const place = placeOf('fetchFromHub', options);
   // A file of a commit never changes. (Which file a commit means may not be in the cache.)
   if (isCommit(wanted.revision) && wanted.file !== undefined) {
     const found = fromCache(cache, wanted);
@@ -257,43 +248,4 @@ function hubParameters({ endpoint, token, fetch }: HubSource): {
   accessToken?: string;
 } {
   return { hubUrl: endpoint, fetch, ...(token !== undefined && { accessToken: token }) };
-}
-
-function placeOf({ endpoint, token }: HubOptions): HubPlace {
-  const base = endpoint ?? nonEmpty(process.env['HF_ENDPOINT']) ?? HUB_URL;
-  if (!/^https?:\/\/\S+$/.test(base)) {
-    const where = endpoint === undefined ? 'HF_ENDPOINT' : 'fetchFromHub: endpoint';
-    throw new UsageError(`${where}: got ${shown(base)}, expected a URL such as ${HUB_URL}.`);
-  }
-  const key = token ?? nonEmpty(process.env['HF_TOKEN']) ?? storedToken();
-  if (key !== undefined && !/^hf_\S+$/.test(key)) {
-    const where = token === undefined ? 'HF_TOKEN' : 'fetchFromHub: token';
-    throw new UsageError(
-      `${where}: got a token that does not begin with 'hf_', expected one of the hub. ` +
-        `${token === undefined ? 'Unset it' : 'Leave it out'} if you need none.`,
-    );
-  }
-  return { endpoint: base.replace(/\/+$/, ''), token: key };
-}
-
-/** Where `hf auth login` puts it. */
-function storedToken(): string | undefined {
-  const home = nonEmpty(process.env['HF_HOME']);
-  const path =
-    nonEmpty(process.env['HF_TOKEN_PATH']) ??
-    join(home ?? join(homedir(), '.cache', 'huggingface'), 'token');
-  try {
-    return nonEmpty(readTextFile(path).trim());
-  } catch {
-    return undefined;
-  }
-}
-
-function nonEmpty(text: string | undefined): string | undefined {
-  return text === undefined || text === '' ? undefined : text;
-}
-
-/** What fetch throws without an answer: a TypeError, with the reason below it. */
-function isNetworkError(error: unknown): boolean {
-  return error instanceof TypeError && error.cause instanceof Error;
 }

@@ -1,7 +1,11 @@
 // What can be chosen about an ONNX file. Loads no native code, so that help and options are quick.
 
-export const inputTypes = ['uint8', 'float32'] as const;
-/** `uint8`: pixels from 0 to 255. `float32`: the same divided by 255. Both RGB, [batch, channels, height, width]. */
+export const inputTypes = ['uint8', 'float32', 'pixel-values'] as const;
+/**
+ * `uint8`: pixels from 0 to 255. `float32`: the same divided by 255. Both [batch, channels, height, width] under the name
+ * `images`. `pixel-values`: as the image processors of transformers give them, under the name `pixel_values`: float32 RGB,
+ * [batch, 3, height, width], normalised, also of a model that takes grey images.
+ */
 export type InputType = (typeof inputTypes)[number];
 
 export const scanOps = ['scan-adaptive', 'scan', 'linear-attention'] as const;

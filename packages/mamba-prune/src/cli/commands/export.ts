@@ -1,11 +1,13 @@
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, extname, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { UsageError } from '../../errors.js';
 import { checkFolder, isWrongName, makeFolder } from '../../files/folder.js';
 import { type Cli, type Context, action, addExamples } from '../context.js';
+import { exportFolder } from '../hub-export.js';
 import { openModel } from '../open-model.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
+import { type HubFlags, addHubOptions, checkHubOptions, refuseHubOptions } from '../options/hub.js';
 import { type ImportFlags, addImportOptions, modelArgument } from '../options/import.js';
 import { dropPathOption } from '../options/model.js';
 import { type OnnxFlags, addOnnxOptions, refuseOnnxOptions } from '../options/onnx.js';
@@ -13,9 +15,11 @@ import { choiceOption } from '../options/parse.js';
 import { bytes, count } from '../../format.js';
 import { type OnnxOutcome, onnxFacts, printAccuracy, writeOnnx } from '../onnx-export.js';
 
-const formats = ['safetensors', 'onnx'] as const;
+const formats = ['safetensors', 'onnx', 'hf'] as const;
+/** Those of one file, which its ending names. */
+const endings = ['safetensors', 'onnx'] as const;
 
-export interface ExportOptions extends CommonOptions, ImportFlags, OnnxFlags {
+export interface ExportOptions extends CommonOptions, ImportFlags, OnnxFlags, HubFlags {
   readonly format?: (typeof formats)[number];
   readonly out: string;
   readonly overwrite?: boolean;
@@ -30,19 +34,22 @@ export function addExportCommand(program: Command, cli: Cli): void {
         'that PyTorch has for them, and a description from which this program builds the model again. An ONNX ' +
         'file goes from pixels to probabilities, normalisation included, and onnxruntime has run it here with ' +
         'the same results. The model may be one of this program, dense or pruned, or a checkpoint of PyTorch, ' +
-        'timm or torchvision (safetensors or torch.save), whose architecture the shapes tell or --arch names.',
+        'timm or torchvision (safetensors or torch.save), whose architecture the shapes tell or --arch names. ' +
+        '--format hf writes a folder for the Hugging Face Hub, with both kinds of files, what transformers.js reads ' +
+        'beside them, and a model card; push uploads it.',
     )
     .argument('<MODEL|RUN>', modelArgument);
   for (const option of [
     choiceOption('--format <name>', 'format of the file', formats, 'by the ending of --out'),
     new Option(
       '--out <file>',
-      'the file to write, .safetensors or .onnx (required)',
+      'the file to write, .safetensors or .onnx, or the folder of hf (required)',
     ).makeOptionMandatory(),
-    new Option('--overwrite', 'replace the file if it exists'),
+    new Option('--overwrite', 'replace the file, or those in the folder, if it exists'),
   ]) {
     command.addOption(option);
   }
+  addHubOptions(command);
   addOnnxOptions(command);
   addImportOptions(command);
   command.addOption(dropPathOption());
@@ -50,19 +57,19 @@ export function addExportCommand(program: Command, cli: Cli): void {
   addExamples(command, [
     ['A pruned model for onnxruntime', 'mamba-prune export runs/pruned --out pruned.onnx'],
     ['A checkpoint of timm', 'mamba-prune export vit.pth --arch vit_tiny --out vit.safetensors'],
+    [
+      'A folder for the Hugging Face Hub',
+      'mamba-prune export runs/pruned --format hf --license mit --out hub/pruned',
+    ],
   ]);
   action<ExportOptions>(cli, command, async (context, argument: string) => {
     const { out, overwrite = false } = context.options;
-    if (existsSync(out) && statSync(out).isDirectory()) {
-      throw new UsageError(`--out: ${out} is a folder, expected the file to write.`);
-    }
+    checkKind(out, context.options.format);
     const format = formatOf(out, context.options.format);
     if (format !== 'onnx') refuseOnnxOptions(context.given, format);
-    if (existsSync(out) && !overwrite) {
-      throw new UsageError(
-        `--out: ${out} exists, expected a new file. Give another name, or --overwrite.`,
-      );
-    }
+    if (format === 'hf') checkHubOptions(context.options);
+    else refuseHubOptions(context.given, format);
+    checkIsFree(out, format, overwrite);
     checkFolderOf(out);
     await exportModel(context, argument, format);
   });
@@ -70,14 +77,36 @@ export function addExportCommand(program: Command, cli: Cli): void {
 
 type Format = (typeof formats)[number];
 
+/** @throws UsageError for a folder where a file is to be, or the other way round */
+function checkKind(out: string, format: Format | undefined): void {
+  if (!existsSync(out)) return;
+  const isFolder = statSync(out).isDirectory();
+  if (isFolder && format !== 'hf') {
+    throw new UsageError(`--out: ${out} is a folder, expected the file to write.`);
+  }
+  if (!isFolder && format === 'hf') {
+    throw new UsageError(`--out: ${out} is a file, expected the folder to write.`);
+  }
+}
+
+/** @throws UsageError if something is there that nobody asked to replace */
+function checkIsFree(out: string, format: Format, overwrite: boolean): void {
+  if (overwrite || !existsSync(out)) return;
+  if (format === 'hf' && readdirSync(out).length === 0) return;
+  throw new UsageError(
+    `--out: ${out} exists, expected a new ${format === 'hf' ? 'folder' : 'file'}. Give another name, or --overwrite.`,
+  );
+}
+
 /** @throws UsageError for a name that ends as no format does, or as another one than was asked for */
 function formatOf(out: string, asked: Format | undefined): Format {
+  if (asked === 'hf') return asked;
   const ending = extname(out).toLowerCase();
-  const named = formats.find((format) => ending === `.${format}`);
+  const named = endings.find((format) => ending === `.${format}`);
   if (named === undefined && asked === undefined) {
     throw new UsageError(
       `--out: ${out} ends ${ending === '' ? 'without a format' : `in ${ending}`}, expected ` +
-        `${formats.map((format) => `.${format}`).join(' or ')}. Give such a name, or --format.`,
+        `${endings.map((format) => `.${format}`).join(' or ')}. Give such a name, or --format.`,
     );
   }
   if (named !== undefined && asked !== undefined && named !== asked) {
@@ -110,6 +139,10 @@ async function exportModel(
   const { out } = context.options;
   const { saveModel } = await import('../../models/model-file.js');
   const { path, model, info, facts } = await openModel(context, argument);
+  if (format === 'hf') {
+    await exportFolder(context, { path, model, info, facts });
+    return;
+  }
   let onnx: OnnxOutcome | undefined;
   const { arch: name } = model.config;
   const parameters = model.numParameters();

@@ -32,7 +32,7 @@ export function addOnnxOptions(command: Command): void {
   for (const option of [
     choiceOption(
       '--input <type>',
-      'input pixels, integers from 0 to 255 or numbers from 0 to 1',
+      'input pixels: 0 to 255, 0 to 1, or normalised RGB as transformers gives it',
       inputTypes,
       'uint8',
     ),
@@ -58,6 +58,9 @@ export function addOnnxOptions(command: Command): void {
   );
 }
 
+/** A folder for the hub has all forms of the file. */
+const ofOneFile = ['input', 'dtype', 'quantize'];
+
 /** @throws UsageError naming an option that the format does not have */
 export function refuseOnnxOptions(given: Partial<OnnxFlags>, format: string): void {
   const names = {
@@ -73,6 +76,7 @@ export function refuseOnnxOptions(given: Partial<OnnxFlags>, format: string): vo
   } as const satisfies Record<keyof OnnxFlags, string>;
   for (const [key, name] of Object.entries(names)) {
     if (given[key as keyof OnnxFlags] === undefined) continue;
+    if (format === 'hf' && !ofOneFile.includes(key)) continue;
     throw new UsageError(
       `${name}: belongs to --format onnx, not ${format}. Leave it out, or give --format onnx.`,
     );

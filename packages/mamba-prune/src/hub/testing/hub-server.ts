@@ -1,8 +1,9 @@
 // Speaks as much of the hub's protocol as a download needs: commit, tree, paths, resolve, and a content
-// server of another origin that large files are redirected to.
+// server of another origin that large files are redirected to. What an upload needs is in push-side.ts.
 import { createHash } from 'node:crypto';
 import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { PushSide } from './push-side.js';
 
 export interface FakeRepo {
   /** Branch or tag to commit. */
@@ -12,6 +13,7 @@ export interface FakeRepo {
   readonly lfs?: readonly string[];
   /** Who may read it. */
   readonly access?: { readonly token: string } | 'gated';
+  readonly private?: boolean;
 }
 
 export interface SeenRequest {
@@ -34,11 +36,13 @@ export class HubServer {
   pageSize = 2;
   readonly #hub: Server;
   readonly #content: Server;
+  readonly push: PushSide;
 
   readonly repos: Record<string, FakeRepo>;
 
   private constructor(repos: Record<string, FakeRepo>) {
     this.repos = repos;
+    this.push = new PushSide(repos, () => origin(this.#content));
     this.#hub = createServer((request, response) => {
       this.#note('hub', request);
       this.#answer(request, response).catch((error: unknown) => {
@@ -47,6 +51,10 @@ export class HubServer {
     });
     this.#content = createServer((request, response) => {
       this.#note('content', request);
+      if (request.method === 'PUT') {
+        void this.push.receive(request, response);
+        return;
+      }
       const [repo = '', file = ''] = decodeURIComponent(request.url ?? '')
         .slice(1)
         .split('|');
@@ -94,6 +102,7 @@ export class HubServer {
     }
     const url = new URL(request.url ?? '', this.endpoint);
     const path = decodeURIComponent(url.pathname);
+    if (await this.push.answer(path, request, response)) return;
     const api = /^\/api\/models\/([^/]+\/[^/]+)\/(revision|tree|paths-info)\/(.+)$/.exec(path);
     const resolve = /^\/([^/]+\/[^/]+)\/resolve\/([^/]+)\/(.+)$/.exec(path);
     const name = api?.[1] ?? resolve?.[1] ?? '';
@@ -119,7 +128,13 @@ export class HubServer {
     if (commit === undefined) {
       json(response, 404, { error: `Invalid rev id: ${revision}` });
     } else if (api?.[2] === 'revision') {
-      json(response, 200, { _id: '1', id: name, sha: commit, lastModified: '2026-01-01' });
+      json(response, 200, {
+        _id: '1',
+        id: name,
+        sha: commit,
+        private: repo.private === true,
+        lastModified: '2026-01-01',
+      });
     } else if (api?.[2] === 'tree') {
       this.#list(response, url, entriesOf(repo));
     } else if (api) {
@@ -216,13 +231,17 @@ export const sha256 = (content: Buffer): string =>
 export const gitHash = (content: Buffer): string =>
   createHash('sha1').update(`blob ${content.length}\0`).update(content).digest('hex');
 
-async function bodyOf(request: IncomingMessage): Promise<string> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of request) chunks.push(chunk as Buffer);
-  return Buffer.concat(chunks).toString();
+export async function bodyOf(request: IncomingMessage): Promise<string> {
+  return (await bytesOf(request)).toString();
 }
 
-function json(
+export async function bytesOf(request: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks);
+}
+
+export function json(
   response: ServerResponse,
   status: number,
   value: unknown,

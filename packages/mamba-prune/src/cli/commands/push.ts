@@ -1,0 +1,157 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Command, Option } from 'commander';
+import { UsageError } from '../../errors.js';
+import { bytes, plural } from '../../format.js';
+import type { PushResult } from '../../hub/push.js';
+import { checkRepo } from '../../hub-names.js';
+import { shellCommand } from '../../shell.js';
+import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
+import { type ModelFacts, openModel } from '../open-model.js';
+import { type CommonOptions, addCommonOptions } from '../options/common.js';
+import { checkHubOptions, licenseOption } from '../options/hub.js';
+import { type ImportFlags, addImportOptions, modelArgument } from '../options/import.js';
+import { interruptible } from '../work.js';
+
+interface PushCommandOptions extends CommonOptions, ImportFlags {
+  readonly create?: true;
+  readonly private?: true;
+  readonly message?: string;
+  readonly revision: string;
+  readonly license?: string;
+}
+
+type PushContext = Context<PushCommandOptions>;
+
+export function addPushCommand(program: Command, cli: Cli): void {
+  const command = program
+    .command('push')
+    .summary('upload a model to the Hugging Face Hub')
+    .description(
+      'Uploads a folder that export --format hf has written as one commit of a repository. A model or a run becomes such ' +
+        'a folder first, for the time of the upload. The token is that of HF_TOKEN, or the one that hf auth login stored; ' +
+        'HF_ENDPOINT names another hub. Afterwards every command takes hf:owner/name in place of MODEL.',
+    )
+    .argument('<FOLDER|MODEL|RUN>', `folder of export --format hf; or a ${modelArgument}`)
+    .argument('<REPO>', 'owner/name');
+  for (const option of [
+    new Option('--create', 'make the repository and the branch where they are missing'),
+    new Option('--private', 'with --create: only into a private repository'),
+    new Option('--revision <branch>', 'branch to commit to').default('main', 'main'),
+    new Option(
+      '--message <text>',
+      'title of the commit (default: Upload, and the name of the repository)',
+    ),
+    licenseOption(),
+  ]) {
+    command.addOption(option);
+  }
+  addImportOptions(command);
+  addCommonOptions(command, { computes: false });
+  addExamples(command, [
+    [
+      'What was exported, into a new repository',
+      'mamba-prune push hub/pruned me/mamba-small-pruned --create --private',
+    ],
+    ['A run, exported on the way', 'mamba-prune push runs/pruned me/pruned --license mit'],
+  ]);
+  action<PushCommandOptions>(cli, command, async (context, argument, repo) => {
+    const { options } = context;
+    const name = repo.replace(/^hf:/, '');
+    checkRepo('push', name);
+    checkHubOptions(options);
+    if (options.private === true && options.create !== true) {
+      throw new UsageError(
+        '--private: is about a repository that push makes, expected --create beside it. Give both.',
+      );
+    }
+    const { isHubFolder } = await import('../../hub/folder.js');
+    const isFolder = isHubFolder(argument);
+    if (isFolder && options.license !== undefined) {
+      throw new UsageError(
+        `--license: ${argument} has its card already, expected a model or a run beside it. Edit the README.md in it.`,
+      );
+    }
+    await push(context, argument, name, isFolder);
+  });
+}
+
+async function push(
+  context: PushContext,
+  argument: string,
+  repo: string,
+  isFolder: boolean,
+): Promise<void> {
+  const { pushPlace } = await import('../../hub/push.js');
+  const { revision } = context.options;
+  // An export may take long: what is missing to upload it is said before.
+  pushPlace(repo, { revision });
+  const draft = isFolder ? undefined : mkdtempSync(join(tmpdir(), 'mamba-prune-push-'));
+  try {
+    const facts =
+      draft === undefined ? undefined : await exportInto(context, argument, repo, draft);
+    print(context, await upload(context, draft ?? argument, repo), facts);
+  } finally {
+    if (draft !== undefined) rmSync(draft, { recursive: true, force: true });
+  }
+}
+
+async function exportInto(
+  context: PushContext,
+  argument: string,
+  repo: string,
+  folder: string,
+): Promise<ModelFacts> {
+  const { license } = context.options;
+  const { model, info, facts } = await openModel(context, argument);
+  try {
+    const { exportHubFolder } = await import('../../export/hub-folder/write-folder.js');
+    await exportHubFolder(folder, model, info, { repo, license });
+    return facts;
+  } finally {
+    model.dispose();
+  }
+}
+
+/** @throws InterruptedError with the command that goes on */
+async function upload(context: PushContext, folder: string, repo: string): Promise<PushResult> {
+  const { pushToHub } = await import('../../hub/push.js');
+  const { options, progress, argv } = context;
+  const { create, revision, message } = options;
+  try {
+    return await interruptible(context, (signal) =>
+      pushToHub(folder, repo, {
+        create,
+        revision,
+        message,
+        private: options.private,
+        signal,
+        onProgress: ({ sent, total }) => {
+          if (!progress.busy) progress.begin('upload', total / 1e6, 'MB');
+          progress.update(sent / 1e6, { extra: bytes(total) });
+        },
+      }),
+    );
+  } catch (error) {
+    if (!(error instanceof InterruptedError)) throw error;
+    throw new InterruptedError(
+      'Stopped. Nothing was committed.',
+      shellCommand(['mamba-prune', ...argv]),
+    );
+  }
+}
+
+function print(context: PushContext, result: PushResult, facts: ModelFacts | undefined): void {
+  const { repo, revision, commit, url, created, files } = result;
+  const fileBytes = files.reduce((sum, file) => sum + file.fileBytes, 0);
+  context.json({ ...facts, ...result, fileBytes });
+  context.title(url);
+  context.facts([
+    ['repository', `${repo}${created ? ', made' : ''}`],
+    ['branch', revision],
+    ['commit', commit],
+    ['files', `${plural(files.length, 'file')}, ${bytes(fileBytes)}`],
+    ['as MODEL', `hf:${repo}${revision === 'main' ? '' : `@${revision}`}`],
+  ]);
+}

@@ -1,0 +1,230 @@
+// A model as a folder of the Hugging Face Hub: weights, ONNX files, what describes them, and the card.
+import { randomBytes } from 'node:crypto';
+import { existsSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
+import { writeFileAtomic } from '@mamba-prune/libtorch/files';
+import type { Dataset } from '../../data/types.js';
+import { UsageError } from '../../errors.js';
+import { makeFolder } from '../../files/folder.js';
+import { checkLicense, checkRepo } from '../../hub-names.js';
+import { handedOn } from '../../models/handed-on.js';
+import type { ImageModel } from '../../models/image-model.js';
+import { type ModelInfo, saveModel } from '../../models/model-file.js';
+import { type ScanOp, scanOps } from '../../onnx/choices.js';
+import { type OptionKinds, checkOptions, requirePath } from '../../option-checks.js';
+import { type MeasuredAccuracy, measureAccuracy } from '../accuracy.js';
+import type { BuildOptions } from '../build-model.js';
+import { exportOnnx } from '../export-onnx.js';
+import { OnnxModel } from '../onnx-model.js';
+import { precisionName } from '../tolerance.js';
+import { type Verification, ownLogits } from '../verify.js';
+import { configJson, preprocessorJson } from './config-files.js';
+import { factsOf, published } from './facts.js';
+import { modelCard } from './model-card.js';
+
+export interface HubFolderOptions {
+  /** As the hub spells it, such as `mit`. Default `unknown`. */
+  readonly license?: string | undefined;
+  /** `owner/name`, which the card's examples have. By default the name of the folder below `OWNER`. */
+  readonly repo?: string | undefined;
+  /** Of a vision Mamba. Default `scan-adaptive`. */
+  readonly scanOp?: ScanOp | undefined;
+  /** To compare the ONNX files with the model: uint8 [n, channels, height, width]. By default made up. */
+  readonly images?: Uint8Array | undefined;
+  /** Whether the ONNX files are run and compared with the model, for which onnxruntime-node is needed. Default `true`. */
+  readonly verify?: boolean | undefined;
+  /** The card then has the accuracy of every file on test images of it. */
+  readonly accuracy?: AccuracyRequest | undefined;
+}
+
+export interface AccuracyRequest {
+  readonly dataset: Dataset;
+  /** At most so many test images, evenly over the classes. Default `2000`. */
+  readonly images?: number;
+  /** Of the choice of images. Default `0`. */
+  readonly seed?: number;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+const folderKinds: OptionKinds<HubFolderOptions> = {
+  license: 'string',
+  repo: 'string',
+  scanOp: 'string',
+  images: 'any',
+  verify: 'boolean',
+  accuracy: 'object',
+};
+
+export interface HubFolder {
+  /** Below the folder, with slashes. */
+  readonly files: readonly { readonly file: string; readonly fileBytes: number }[];
+  readonly forms: readonly HubForm[];
+  /** Of the model itself; null if no data set was given. */
+  readonly accuracy: MeasuredAccuracy | null;
+}
+
+/** One of the ONNX files. */
+export interface HubForm {
+  readonly file: string;
+  /** What transformers.js calls it. */
+  readonly dtype: string;
+  readonly precision: string;
+  readonly fileBytes: number;
+  readonly verification: Verification | null;
+  readonly accuracy: MeasuredAccuracy | null;
+}
+
+/**
+ * The files by the names under which transformers.js looks for a dtype. Its `q8` is here int8 weights that are computed
+ * with as floats: those of all families, and the result of an image does not depend on its neighbours.
+ */
+const onnxForms: readonly (Pick<HubForm, 'file' | 'dtype'> & { readonly build: BuildOptions })[] = [
+  { file: 'onnx/model.onnx', dtype: 'fp32', build: {} },
+  { file: 'onnx/model_fp16.onnx', dtype: 'fp16', build: { dtype: 'float16' } },
+  { file: 'onnx/model_quantized.onnx', dtype: 'q8', build: { quantize: 'int8' } },
+];
+
+const weightsFile = 'model.safetensors';
+
+/**
+ * Writes a folder as the hub's libraries expect it: model.safetensors, config.json, preprocessor_config.json,
+ * onnx/model.onnx with its forms in fewer bits, and README.md. The ONNX files go from `pixel_values` to `logits`, and
+ * onnxruntime has computed the model's own logits with each before the folder is there. In a folder that exists, files of
+ * these names are replaced and others stay.
+ *
+ * @param folder - may be there already
+ * @throws UsageError for a license or name that the hub has none of; otherwise as `exportOnnx`, and then nothing is written
+ */
+export async function exportHubFolder(
+  folder: string,
+  model: ImageModel,
+  info: ModelInfo,
+  options: HubFolderOptions = {},
+): Promise<HubFolder> {
+  requirePath('exportHubFolder', folder, 'the folder to write');
+  checkOptions('exportHubFolder', options, folderKinds);
+  const { license, repo, scanOp } = options;
+  if (license !== undefined) checkLicense('exportHubFolder: license', license);
+  if (repo !== undefined) checkRepo('exportHubFolder: repo', repo);
+  if (scanOp !== undefined && !scanOps.includes(scanOp)) {
+    throw new UsageError(
+      `exportHubFolder: scanOp: got ${scanOp}, expected ${scanOps.join(' or ')}.`,
+    );
+  }
+  const target = resolve(folder);
+  makeFolder(dirname(target));
+  // Beside it, so that it can be moved: half a folder is never there.
+  const draft = join(
+    dirname(target),
+    `.${basename(target)}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`,
+  );
+  makeFolder(draft);
+  try {
+    const name = repo ?? `OWNER/${basename(target).replaceAll(/[^\w.-]/g, '-')}`;
+    const written = await writeInto(draft, model, published(info), { ...options, repo: name });
+    moveInto(draft, target);
+    return written;
+  } finally {
+    rmSync(draft, { recursive: true, force: true });
+  }
+}
+
+async function writeInto(
+  draft: string,
+  model: ImageModel,
+  info: ModelInfo,
+  options: HubFolderOptions & { readonly repo: string },
+): Promise<HubFolder> {
+  const { scanOp, verify, images, license = 'unknown', repo } = options;
+  const described = handedOn(info, model.config.imageSize);
+  saveModel(join(draft, weightsFile), model, described);
+  makeFolder(join(draft, 'onnx'));
+  const exported = [];
+  for (const { file, dtype, build } of onnxForms) {
+    const { fileBytes, verification = null } = await exportOnnx(
+      join(draft, file),
+      model,
+      described,
+      {
+        ...build,
+        input: 'pixel-values',
+        ...(scanOp && { scanOp }),
+        ...(verify !== undefined && { verify }),
+        ...(images && { images }),
+      },
+    );
+    exported.push({ file, dtype, precision: precisionName(build), fileBytes, verification });
+  }
+  const [own = null, ...measured] = await accuracies(draft, model, described, options);
+  const forms = exported.map((form, i): HubForm => ({ ...form, accuracy: measured[i] ?? null }));
+  const weights = {
+    file: weightsFile,
+    precision: 'float32',
+    fileBytes: statSync(join(draft, weightsFile)).size,
+    accuracy: own?.accuracy,
+  };
+  writeJson(join(draft, 'config.json'), configJson(model, described));
+  writeJson(join(draft, 'preprocessor_config.json'), preprocessorJson(model, described));
+  const card = modelCard(model, described, {
+    repo,
+    license,
+    facts: factsOf(model, described),
+    files: [weights, ...forms.map((form) => ({ ...form, accuracy: form.accuracy?.accuracy }))],
+    ...(options.accuracy &&
+      own && {
+        measuredOn: { dataset: options.accuracy.dataset.info.name, images: own.images },
+      }),
+  });
+  writeFileAtomic(join(draft, 'README.md'), card);
+  return { files: filesBelow(draft), forms, accuracy: own };
+}
+
+const writeJson = (path: string, value: object): void => {
+  writeFileAtomic(path, `${JSON.stringify(value, null, 2)}\n`);
+};
+
+/** Of the model and the ONNX files, on the same images; empty without a data set. */
+async function accuracies(
+  draft: string,
+  model: ImageModel,
+  info: ModelInfo,
+  { accuracy }: HubFolderOptions,
+): Promise<MeasuredAccuracy[]> {
+  if (accuracy === undefined) return [];
+  const { dataset, images = 2000, ...more } = accuracy;
+  const opened: OnnxModel[] = [];
+  try {
+    for (const { file } of onnxForms) opened.push(await OnnxModel.open(join(draft, file)));
+    return await measureAccuracy(
+      [
+        (pixels) => ownLogits(model, info, pixels),
+        ...opened.map((onnx) => async (pixels: Uint8Array) => (await onnx.classify(pixels)).logits),
+      ],
+      dataset,
+      { images: Math.min(images, dataset.test.length), ...more },
+    );
+  } finally {
+    for (const onnx of opened) await onnx.release();
+  }
+}
+
+function filesBelow(folder: string): { file: string; fileBytes: number }[] {
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .sort()
+    .map((name) => ({ file: name.replaceAll('\\', '/'), found: statSync(join(folder, name)) }))
+    .filter(({ found }) => found.isFile())
+    .map(({ file, found }) => ({ file, fileBytes: found.size }));
+}
+
+/** The whole folder at once where there is none yet, file by file into one that there is. */
+function moveInto(draft: string, target: string): void {
+  if (!existsSync(target)) {
+    renameSync(draft, target);
+    return;
+  }
+  for (const { file } of filesBelow(draft)) {
+    makeFolder(dirname(join(target, file)));
+    renameSync(join(draft, file), join(target, file));
+  }
+}
