@@ -10,6 +10,7 @@ import { checkKindSelection } from '../../pruning/select-kinds.js';
 import { groupsOfKinds } from '../../pruning/select-units.js';
 import { fullSize } from '../../pruning/selection.js';
 import { refillCounts } from '../../pruning/refill.js';
+import { latencyTolerance } from './budget-tolerance.js';
 import { type AtRound, cutOptions } from './choose-round-units.js';
 import { budgetOfRound, firstEntries, targetsOf } from './cost-budget.js';
 import { amountInWords } from './cost-words.js';
@@ -25,8 +26,6 @@ import {
 import type { PruningRecord } from './record.js';
 import type { Standing } from './source.js';
 
-/** Widths are corrected until the measured latency is within so much below the limit. */
-export const latencyTolerance = 0.02;
 /** Models that are built and measured, at most. */
 const mostTurns = 3;
 
