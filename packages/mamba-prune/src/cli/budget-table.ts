@@ -30,7 +30,9 @@ export function printBudget(context: Context, record: BudgetRecord): void {
     }),
   );
   context.print();
-  for (const remark of budgetRemarks(record)) context.paragraph(remark);
+  const remarks = budgetRemarks(record);
+  for (const remark of remarks) context.paragraph(remark);
+  if (remarks.length > 0) context.print();
 }
 
 const titles = {
@@ -62,14 +64,16 @@ export function budgetRemarks({ costBudget = [], latencyTable, ...rest }: Budget
       return goesOn ? [] : [`The latency is what the table of measured widths says ${on}.`];
     }
     return [
-      `The latency was measured ${on}: ${milliseconds(measured)} where the table of widths predicted ${milliseconds(reached)}.`,
+      `The latency was measured ${on}, in turn with the model before the cut: ${milliseconds(measured)}, where the table ` +
+        `of widths predicted ${milliseconds(reached)}.`,
       ...(measured > limit
         ? [`It is above the budget: the widths that were built took longer than was predicted.`]
         : []),
       ...(spread > latencyTolerance
         ? [
-            `Calls of one model differed by ${percent(spread, 0)}, more than the ${percent(latencyTolerance, 0)} to which ` +
-              'widths are corrected: on this machine the latency is not known more exactly.',
+            `These times differed by ${percent(spread, 0)} from round to round, more than the ` +
+              `${percent(latencyTolerance, 0)} to which widths are corrected: the latency is not known more exactly on ` +
+              'this machine as busy as it is.',
           ]
         : []),
     ];

@@ -5,13 +5,16 @@ import { benchmarkModels } from '../../bench/bench.js';
 import type { ImageModel } from '../../models/image-model.js';
 import { type Widths, widthCosts } from '../../models/width-costs.js';
 import type { Precision } from '../../precision.js';
+import { median } from '../../statistics.js';
 import type { LatencyTable } from './latency-record.js';
 
 /** What the times of one model come to. */
 export interface Timing {
   /** Median over all calls, in milliseconds. */
   readonly ms: number;
-  /** Between the 10th and the 90th percentile of the calls, as a share of the median. */
+  /** Its time over that of the first model, which takes turns with it: the median over the rounds. */
+  readonly ratio: number;
+  /** Between the quartiles of that ratio over the rounds, as a share of the median. */
   readonly spread: number;
 }
 
@@ -24,7 +27,7 @@ export type LatencyTimer = (
 /** Shares of the units at which a kind is measured. */
 const measuredShares = [0.05, 0.15, 0.3, 0.45, 0.6, 0.8, 1];
 
-/** Calls in turn, as `bench` times. */
+/** As `bench` times: calls in turn, so that what slows the machine for a while slows all models alike. */
 export function benchTimer(
   device: string,
   precision: Precision,
@@ -43,9 +46,10 @@ export function benchTimer(
         ...(signal && { signal }),
       },
     );
-    return results.map(({ medianMs, p10Ms, p90Ms }) => ({
+    return results.map(({ medianMs, speedup: { median, q1, q3 } }) => ({
       ms: medianMs,
-      spread: (p90Ms - p10Ms) / medianMs,
+      ratio: 1 / median,
+      spread: (q3 - q1) / median,
     }));
   };
 }
@@ -81,10 +85,13 @@ export async function measureLatency(
       ]),
     );
   let spread = 0;
+  const dense: number[] = [];
+  /** Shares of the time of the whole model, which was timed at the same time. */
   const time = async (all: readonly Readonly<Record<string, number>>[]): Promise<number[]> => {
-    const timings = await timeWidths(model, all.map(widthsAt), batch, timer);
-    spread = Math.max(spread, ...timings.map((timing) => timing.spread));
-    return timings.map(({ ms }) => ms);
+    const timed = await timeWidths(model, [{}, ...all.map(widthsAt)], batch, timer);
+    spread = Math.max(spread, ...timed.map((timing) => timing.spread));
+    dense.push(timed[0]?.ms ?? NaN);
+    return timed.slice(1).map(({ ratio }) => ratio);
   };
   const around = async (base: Readonly<Record<string, number>>) => {
     const tables: [string, LatencyTable['kinds'][string]][] = [];
@@ -99,18 +106,39 @@ export async function measureLatency(
     }
     return { kinds: Object.fromEntries(tables), baseMs };
   };
-  const [denseMs = NaN] = await time([{}]);
-  const common = { batch, device, precision, denseMs, sizes, weights: weightsOf(model, kinds) };
-  const first = await around(Object.fromEntries(kinds.map((kind) => [kind, 1])));
-  const whole = { ...common, ...first, spread, offsetMs: 0 };
-  if (kinds.length === 1) return whole;
-  const share = shareFor(whole, limit(denseMs));
-  const second = await around(Object.fromEntries(kinds.map((kind) => [kind, share])));
-  return { ...common, ...second, spread, offsetMs: 0 };
+  const weights = weightsOf(model, kinds);
+  /** In milliseconds of the time that the whole model took in the middle of all measurements. */
+  const tableOf = ({ kinds: tables, baseMs }: Awaited<ReturnType<typeof around>>): LatencyTable => {
+    const denseMs = median(dense);
+    const inMs = ({ points, ...rest }: LatencyTable['kinds'][string]) => ({
+      ...rest,
+      points: points.map(({ share, ms }) => ({ share, ms: ms * denseMs })),
+    });
+    return {
+      ...{ batch, device, precision, denseMs, spread, sizes, weights, offsetMs: 0 },
+      kinds: Object.fromEntries(Object.entries(tables).map(([kind, table]) => [kind, inMs(table)])),
+      baseMs: baseMs * denseMs,
+    };
+  };
+  const first = tableOf(await around(Object.fromEntries(kinds.map((kind) => [kind, 1]))));
+  if (kinds.length === 1) return first;
+  const share = shareFor(first, limit(first.denseMs));
+  return tableOf(await around(Object.fromEntries(kinds.map((kind) => [kind, share]))));
+}
+
+/** Milliseconds that a model of these widths takes, on the scale of a table, and the spread of what was measured. */
+export async function measureWidths(
+  table: LatencyTable,
+  model: ImageModel,
+  widths: Widths,
+  timer: LatencyTimer,
+): Promise<{ readonly ms: number; readonly spread: number }> {
+  const [, timing] = await timeWidths(model, [table.sizes, widths], table.batch, timer);
+  return { ms: (timing?.ratio ?? NaN) * table.denseMs, spread: timing?.spread ?? NaN };
 }
 
 /** Models of these widths, made, timed by turns and disposed of. */
-export async function timeWidths(
+async function timeWidths(
   model: ImageModel,
   widths: readonly Widths[],
   batch: number,

@@ -2,6 +2,7 @@
 // the scores of then, and a latency measured on the widths that came out.
 import { UsageError } from '../../errors.js';
 import type { ImageModel } from '../../models/image-model.js';
+import { precisionOn } from '../../models/precision.js';
 import { type Widths, widthCosts } from '../../models/width-costs.js';
 import type { KeptUnits } from '../../models/groups.js';
 import { budgetNames, limitOf } from '../../pruning/budget/amounts.js';
@@ -21,7 +22,7 @@ import {
   benchTimer,
   latencyAt,
   measureLatency,
-  timeWidths,
+  measureWidths,
 } from './latency-table.js';
 import type { PruningRecord } from './record.js';
 import type { Standing } from './source.js';
@@ -74,7 +75,7 @@ async function tableOf(job: PruneJob, model: ImageModel): Promise<LatencyTable |
     batch: latency.batch,
     kinds: Object.keys(rates),
     device,
-    precision: recipe.precision ?? 'auto',
+    precision: precisionOn(device, recipe.precision),
     timer: timerOf(job),
     limit: (denseMs) => limitOf(budgetNames.latency, latency.ms, denseMs),
     least: (size) => leastUnits(size, minWidth),
@@ -122,12 +123,7 @@ export async function chooseWithin<T extends { readonly kept: KeptUnits }>(
   for (let turn = 1; ; turn++) {
     const used = tried.record.latencyTable ?? table;
     const widths = widthsOf(model, tried.choice.kept);
-    const [timing = { ms: NaN, spread: 0 }] = await timeWidths(
-      model,
-      [widths],
-      used.batch,
-      timerOf(job),
-    );
+    const timing = await measureWidths(used, model, widths, timerOf(job));
     const measured = { measured: timing.ms, spread: Math.max(timing.spread, used.spread) };
     const attempt = {
       choice: tried.choice,
