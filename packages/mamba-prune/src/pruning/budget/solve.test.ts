@@ -193,7 +193,7 @@ describe('the solution of a budget', () => {
     const least = target.cost({ a: 1, b: 1, c: 1, d: 1 });
     expect(() => {
       checkKindSelection(groups, { ...options, rates, costBudget: { targets: [tight] } });
-    }).toThrow(`the least that these groups can be cut to has ${least} MACs (got a budget of 10).`);
+    }).toThrow(`the least that these groups can be cut to is ${least} MACs (the budget is 10).`);
   });
 });
 

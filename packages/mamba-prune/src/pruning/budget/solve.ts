@@ -196,10 +196,10 @@ function outOfReach(
 ): UsageError {
   const missed = targets.filter(({ cost, limit }) => cost(least) > limit);
   const amounts = missed.map(
-    ({ name, limit, cost }) => `${show(cost(least))} ${name} (got a budget of ${show(limit)})`,
+    ({ name, limit, cost }) => `${show(cost(least))} ${name} (the budget is ${show(limit)})`,
   );
   return new UsageError(
-    `budget: the least that these groups can be cut to has ${amounts.join(' and ')}. Raise the budget, let more groups ` +
+    `budget: the least that these groups can be cut to is ${amounts.join(' and ')}. Raise the budget, let more groups ` +
       'or kinds be cut, or lower what they keep at least.',
   );
 }
