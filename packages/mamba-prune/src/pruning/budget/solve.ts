@@ -51,7 +51,7 @@ const mostShare = 1 - 1e-12;
  * @returns as many units as fit; all where all fit
  * @throws UsageError if the least that may be left of every group is above a target
  */
-export function solveBudget(
+export function solveInPools(
   pools: readonly Pool[],
   options: Omit<SelectionOptions, 'rate'>,
   { targets, part = 1, final = (_, count) => count }: CostBudget,
@@ -170,7 +170,7 @@ function ratesByKind(
 
 /**
  * Finds whether a budget can be reached at all, before anything is scored.
- * @throws UsageError as `solveBudget`
+ * @throws UsageError as `solveInPools`
  */
 export function checkReach(
   groups: readonly PruningGroup[],
