@@ -99,7 +99,7 @@ export function solveBudget(
   groups: readonly PruningGroup[],
   scores: ReadonlyMap<string, ArrayLike<number>>,
   options: SolveOptions,
-): Required<KindSelection> {
+): KindSelection & { readonly solution: BudgetSolution } {
   requireOptions('solveBudget', options, kindSelectionKinds, ['rates', 'ranking', 'costBudget']);
   checkKindSelection(groups, options);
   const { kept, solution } = selectKinds(groups, scores, options);
