@@ -20,6 +20,7 @@ export {
   unitScores,
 } from './importances.js';
 export { type ScoreOptions, scoreUnits } from './score-units.js';
+export { type GroupLimits, type MinWidth } from './group-limits.js';
 export {
   type Ranking,
   type SelectionOptions,
@@ -29,6 +30,17 @@ export {
   selectUnits,
 } from './selection.js';
 export { type CutOptions, chooseUnits, defaultKinds } from './select-units.js';
+export {
+  type KindSelection,
+  type KindSelectionOptions,
+  type SolveOptions,
+  solveBudget,
+} from './select-kinds.js';
+export { type RankMeasure, rankMeasures } from './ranking.js';
+export type { Amount, BudgetAmounts } from './budget/amounts.js';
+export { type BudgetTarget, type WidthCost, budgetTargets } from './budget/targets.js';
+export { type BudgetSolution, type CostBudget, type ReachedTarget } from './budget/solve.js';
+export type { Widths } from '../models/width-costs.js';
 export { type PruningResult, pruneOneShot } from './oneshot.js';
 export {
   type RefillChoice,

@@ -4,8 +4,14 @@ import { UsageError } from '../../errors.js';
 import { type OptionKinds, requireOptions } from '../../option-checks.js';
 import type { KeptUnits, PruningGroup } from '../../models/groups.js';
 import { todaysCut } from '../earlier-names.js';
+import { checkOwnRates } from '../group-limits.js';
 import { checkRates } from '../select-units.js';
-import { type SelectionOptions, selectUnits, selectionKinds } from '../selection.js';
+import {
+  type KindSelectionOptions,
+  checkKindSelection,
+  kindSelectionKinds,
+  selectKinds,
+} from '../select-kinds.js';
 import { regularizedGroups } from './regularizer.js';
 import { measureUnitNorms } from './unit-norms.js';
 import type { RegNorm } from './choices.js';
@@ -16,9 +22,12 @@ export interface NearZeroOptions {
   readonly targets: readonly string[];
   /** Share of the group's largest norm, 0 up to but not including 1. */
   readonly nearZero: number;
+  /** Names of groups that stay whole. By default none. */
+  readonly exclude?: readonly string[] | undefined;
 }
 
 const nearZeroKinds: OptionKinds<NearZeroOptions> = {
+  exclude: 'array',
   norm: 'string',
   targets: 'array',
   nearZero: 'number',
@@ -35,7 +44,7 @@ export function unitsOverNearZero(
   options: NearZeroOptions,
 ): KeptUnits {
   requireOptions('NearZeroOptions', options, nearZeroKinds);
-  const { norm, targets, nearZero } = options;
+  const { norm, targets, nearZero, exclude = [] } = options;
   if (!(nearZero >= 0 && nearZero < 1)) {
     throw new UsageError(
       `near-zero: got ${nearZero}, expected a share of the group's largest norm, from 0 up to but not including 1`,
@@ -44,7 +53,8 @@ export function unitsOverNearZero(
   const chosen = regularizedGroups(groups, { norm, targets });
   const norms = measureUnitNorms(model, chosen, norm);
   return new Map(
-    chosen.map(({ name }) => {
+    chosen.map(({ name, size }) => {
+      if (exclude.includes(name)) return [name, Array.from({ length: size }, (_, unit) => unit)];
       const values = [...(norms.get(name) ?? [])];
       checkFinite(name, values);
       const least = nearZero * Math.max(...values);
@@ -62,16 +72,13 @@ function checkFinite(group: string, norms: readonly number[]): void {
   );
 }
 
-export interface NormCutOptions extends Omit<SelectionOptions, 'rate'> {
+export interface NormCutOptions extends KindSelectionOptions {
   readonly norm: RegNorm;
-  /** Fraction of the units to remove of each kind of group: `{ ssm: 0.7, mlp: 0.7 }`. */
-  readonly rates: Readonly<Record<string, number>>;
 }
 
 const normCutKinds: OptionKinds<NormCutOptions> = {
   norm: 'string',
-  rates: 'object',
-  ...selectionKinds,
+  ...kindSelectionKinds,
 };
 
 /**
@@ -86,15 +93,11 @@ export function unitsByNorm(
   const options = todaysCut(given);
   requireOptions('NormCutOptions', options, normCutKinds, ['rates']);
   checkRates('NormCutOptions', options.rates);
-  const { norm, rates, ...selection } = options;
+  const { norm, ...selection } = options;
+  const { rates, rateOf } = selection;
   const chosen = regularizedGroups(groups, { norm, targets: Object.keys(rates) });
+  checkOwnRates(groups, Object.keys(rates), rateOf);
+  checkKindSelection(chosen, selection);
   const norms = measureUnitNorms(model, chosen, norm);
-  const kept = new Map<string, readonly number[]>();
-  for (const [kind, rate] of Object.entries(rates)) {
-    const ranked = chosen.filter((group) => group.kind === kind);
-    for (const [name, units] of selectUnits(ranked, norms, { ...selection, rate })) {
-      kept.set(name, units);
-    }
-  }
-  return kept;
+  return selectKinds(chosen, norms, selection).kept;
 }

@@ -4,6 +4,8 @@ import type { KeptUnits } from '../../models/groups.js';
 import type { Calibration } from '../../pruning/calibration.js';
 import { refillUnits } from '../../pruning/refill.js';
 import { measureUnitNorms, unitsByNorm, unitsOverNearZero } from '../../pruning/rsst/index.js';
+import type { CostBudget } from '../../pruning/budget/solve.js';
+import type { WidthCost } from '../../pruning/budget/targets.js';
 import {
   type CutOptions,
   type ScoredUnits,
@@ -11,7 +13,7 @@ import {
   scoreAndSelect,
 } from '../../pruning/select-units.js';
 import type { ResolvedPruneSettings } from './settings.js';
-import { ratesAfter } from './rates-after-round.js';
+import { ratesAfter, ratesOfGroupsAfter } from './rates-after-round.js';
 
 export interface RoundChoice {
   readonly kept: KeptUnits;
@@ -21,20 +23,15 @@ export interface RoundChoice {
   readonly scores?: ScoredUnits['scores'];
 }
 
-/**
- * Scores and selects for a round.
- * @param round - counted from 1
- * @param sizes - widths that the run began with
- */
+/** Scores and selects for a round. */
 export async function chooseRoundUnits(
   model: ImageModel,
   settings: ResolvedPruneSettings,
-  round: number,
-  sizes: Readonly<Record<string, number>>,
+  at: AtRound,
   calibration?: Calibration,
 ): Promise<RoundChoice> {
-  const rates = ratesAfter(settings, round);
-  const options = cutOptions(settings, rates, sizes);
+  const rates = ratesAfter(settings, at.round);
+  const options = cutOptions(settings, rates, at);
   if (settings.refill) {
     const { fillback, score: refillScore, budget } = settings.refill;
     return refillUnits(model, { ...options, fillback, refillScore, budget }, calibration);
@@ -47,8 +44,13 @@ export async function chooseRoundUnits(
     scores: measureUnitNorms(model, scored, norm),
     kept:
       nearZero === null
-        ? unitsByNorm(model, groups, { norm, ...selectionOf(settings, rates, sizes) })
-        : unitsOverNearZero(model, groups, { norm, nearZero, targets: Object.keys(rates) }),
+        ? unitsByNorm(model, groups, { norm, ...selectionOf(settings, rates, at) })
+        : unitsOverNearZero(model, groups, {
+            norm,
+            nearZero,
+            targets: Object.keys(rates),
+            exclude: wholeGroups(settings),
+          }),
   };
 }
 
@@ -56,30 +58,58 @@ export async function chooseRoundUnits(
 export function chooseWanted(
   model: ImageModel,
   settings: ResolvedPruneSettings,
-  round: number,
-  sizes: Readonly<Record<string, number>>,
+  at: AtRound,
   calibration?: Calibration,
 ): Promise<ScoredUnits> {
   return scoreAndSelect(
     model,
-    cutOptions(settings, ratesAfter(settings, round), sizes),
+    cutOptions(settings, ratesAfter(settings, at.round), at),
     calibration,
   );
 }
 
+/** Where in a run a cut is. */
+export interface AtRound {
+  /** Widths that the run began with. */
+  readonly sizes: Readonly<Record<string, number>>;
+  /** Counted from 1. */
+  readonly round: number;
+  /** What takes the place of rates. */
+  readonly costBudget?: CostBudget | undefined;
+  /** What `score-per-cost` divides by, where it is not the budget. */
+  readonly cost?: WidthCost | undefined;
+}
+
+/** @param at - by default a single cut of what the run begins with */
 export function cutOptions(
   settings: ResolvedPruneSettings,
   rates: Readonly<Record<string, number>>,
-  sizes?: Readonly<Record<string, number>>,
+  at?: AtRound,
 ): CutOptions {
   const { importance, score } = settings;
-  return { importance, score, ...selectionOf(settings, rates, sizes) };
+  return { importance, score, ...selectionOf(settings, rates, at) };
 }
 
 function selectionOf(
-  { ranking, normalize, roundTo, maxRate }: ResolvedPruneSettings,
+  settings: ResolvedPruneSettings,
   rates: Readonly<Record<string, number>>,
-  sizes?: Readonly<Record<string, number>>,
+  at?: AtRound,
 ): Omit<CutOptions, 'importance' | 'score'> {
-  return { rates, ranking, normalize, roundTo, maxRate, ...(sizes && { sizes }) };
+  const { ranking, normalize, roundTo, maxRate, rateOf, minWidth, rankBy } = settings;
+  return {
+    rates,
+    ranking,
+    normalize,
+    roundTo,
+    maxRate,
+    minWidth,
+    rankBy,
+    // A budget is solved for the end, and goes its part of the way from there.
+    rateOf: at && !at.costBudget ? ratesOfGroupsAfter(settings, at.round) : rateOf,
+    ...(at && { sizes: at.sizes, costBudget: at.costBudget, cost: at.cost }),
+  };
 }
+
+/** Names of the groups that are to stay as they are. */
+export const wholeGroups = ({ rateOf = {} }: Pick<ResolvedPruneSettings, 'rateOf'>): string[] =>
+  Object.keys(rateOf).filter((name) => rateOf[name] === 0);

@@ -9,6 +9,7 @@ import { UsageError } from '../../errors.js';
 import type { ImageModel } from '../../models/image-model.js';
 import type { ModelInfo } from '../../models/model-file.js';
 import type { Calibration } from '../../pruning/calibration.js';
+import { checkOwnRates } from '../../pruning/group-limits.js';
 import { checkScoring } from '../../pruning/score-units.js';
 import { checkRefill } from '../../pruning/refill.js';
 import { groupsOfKinds } from '../../pruning/select-units.js';
@@ -49,6 +50,8 @@ export interface PruneJob {
   readonly normSource: BatchSource | undefined;
   /** File with the weights that kept units go back to. */
   readonly rewindFile: string | undefined;
+  /** Before latencies are measured. */
+  readonly onLatency: (() => void) | undefined;
   /** The model that was pruned first, for distillation; the job's. */
   readonly teacher: ImageModel | undefined;
 }
@@ -116,6 +119,7 @@ export async function openJob(
     calibration,
     normSource: dataset && settings.bnBatches > 0 ? trainingBatches(dataset, settings) : undefined,
     rewindFile: file,
+    onLatency: hooks.onLatency,
     teacher: distill && trains ? await loadTeacher(settings, device) : undefined,
   };
 }
@@ -225,6 +229,7 @@ function checkCut(
   const options = cutOptions(settings, rates);
   const groups = groupsOfKinds(model, Object.keys(rates));
   for (const rate of Object.values(rates)) checkSelection({ ...options, rate });
+  checkOwnRates(model.pruningGroups(), Object.keys(rates), settings.rateOf);
   if (scoresUnits(settings)) checkScoring(groups, options, calibration);
   if (refill) {
     const { fillback, score: refillScore, budget } = refill;

@@ -9,7 +9,7 @@
 //
 // Under lr-through rsst-j and round-j are two parts of one training: round-j begins with what the cut leaves of
 // the last checkpoint of rsst-j. Under several cuts there is no round-j but the last: rsst-(j+1) begins with that.
-import { rmSync } from 'node:fs';
+import { rmSync, statSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import type { ImageModel } from '../../models/image-model.js';
 import { type ModelInfo, saveModel } from '../../models/model-file.js';
@@ -30,6 +30,7 @@ import { pullingHooks } from './pulling.js';
 import type { Standing } from './source.js';
 import { type PruningRecord, type RoundRecord, writePruningRecord } from './record.js';
 import { chooseWanted } from './choose-round-units.js';
+import { chooseWithin } from './round-budget.js';
 import { epochsDone, remainingParts, wantedSince, withWanted } from './wanted.js';
 import { writeRoundScores } from './unit-scores.js';
 
@@ -154,21 +155,20 @@ export class Rounds {
 
   /** The units that stay, as they are chosen after `epoch` regularised epochs, and kept in the record. */
   async #wanted(round: number, epoch: number): Promise<KeptUnits> {
-    const { settings, calibration } = this.#job;
-    const { record, model } = this.#standing;
+    const job = this.#job;
+    const standing = this.#standing;
+    const { settings, calibration } = job;
+    const { record, model } = standing;
     const known = wantedSince(record, round, epoch);
     if (known) return unitMap(known);
     this.#hooks.onScore?.(round, settings.rounds);
-    const { kept, scores } = await chooseWanted(
-      model,
-      settings,
-      round,
-      record.widthsBefore,
-      calibration,
+    const chosen = await chooseWithin(job, standing, (at) =>
+      chooseWanted(model, settings, at, calibration),
     );
+    const { kept, scores } = chosen.choice;
     writeRoundScores(this.#folder.path, roundScores(settings, record, model, scores));
     const choice = { epoch, kept: unitLists(kept) };
-    this.#keep({ ...record, wanted: withWanted(record, round, choice) });
+    this.#keep({ ...chosen.record, wanted: withWanted(record, round, choice) });
     return kept;
   }
 
@@ -263,7 +263,7 @@ export class Rounds {
     const entry = lastRound(record);
     const finished = { ...entry, accuracy: { ...entry.accuracy, after }, finished: true };
     this.#keep({
-      ...record,
+      ...withFileSize(record, this.#modelPath(entry.round)),
       accuracy: { ...record.accuracy, after },
       rounds: [...record.rounds.slice(0, -1), finished],
     });
@@ -287,6 +287,17 @@ export class Rounds {
     writePruningRecord(this.#folder.path, record);
     this.#standing.record = record;
   }
+}
+
+/** With the size of the file that is there now: the training has added to what it says of its model. */
+function withFileSize(record: PruningRecord, path: string): PruningRecord {
+  const { costBudget } = record;
+  if (costBudget?.every(({ of }) => of !== 'file') ?? true) return record;
+  const { size: reached } = statSync(path);
+  return {
+    ...record,
+    costBudget: costBudget?.map((entry) => (entry.of === 'file' ? { ...entry, reached } : entry)),
+  };
 }
 
 function lastRound({ rounds }: PruningRecord): RoundRecord {

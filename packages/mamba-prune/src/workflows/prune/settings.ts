@@ -4,6 +4,7 @@ import { UsageError } from '../../errors.js';
 import type { ImportOptions } from '../../models/import/model.js';
 import { checksOf } from '../../checks.js';
 import { type OptionKinds, requireOptions } from '../../option-checks.js';
+import { type MinWidth, checkGroupLimits } from '../../pruning/group-limits.js';
 import {
   type ImportanceName,
   type UnitScore,
@@ -41,6 +42,8 @@ import {
   rankings,
 } from '../../pruning/selection.js';
 import type { DataSettings } from '../fit.js';
+import { type RankMeasure, rankMeasures } from '../../pruning/ranking.js';
+import { type CostBudgetSettings, checkCostBudget } from './cost-budget-settings.js';
 import { todaysSettings } from './earlier-names.js';
 import { type ThroughSettings, hasCuts, resolveThrough } from './through-settings.js';
 import { type Rewind, parseRewind } from './rewind-time.js';
@@ -142,6 +145,17 @@ export interface PruneSettings extends Partial<Omit<DataSettings, 'dataset'>> {
   readonly normalize: NonNullable<SelectionOptions['normalize']>;
   readonly roundTo: number;
   readonly maxRate: number;
+  /**
+   * Share to remove of single groups, by name, over all rounds together (but see `perRound`): they are cut at that
+   * rate and leave the ranking, and 0 leaves them whole. By default none.
+   */
+  readonly rateOf?: Readonly<Record<string, number>> | undefined;
+  /** The least units that every group keeps: a count, or a share of its first width such as `'10%'`. Default `1`. */
+  readonly minWidth?: MinWidth | undefined;
+  /** In place of rates, which then are 0 and name the kinds: what the pruned model may cost at most. */
+  readonly costBudget?: CostBudgetSettings | undefined;
+  /** `score-per-cost` divides scores by what the removal of a unit saves, and ranks all kinds together. Default `score`. */
+  readonly rankBy?: RankMeasure | undefined;
   /** Of the method refill. */
   readonly refill?: RefillSettings | undefined;
   /** Of the method rsst. */
@@ -174,6 +188,10 @@ export const pruneSettingsKinds: OptionKinds<PruneSettings> = {
   normalize: 'any',
   roundTo: 'number',
   maxRate: 'number',
+  rateOf: 'object',
+  minWidth: 'any',
+  costBudget: 'object',
+  rankBy: 'any',
   refill: 'object',
   rsst: 'object',
   distill: 'object',
@@ -289,7 +307,8 @@ export function keepImportance<S extends ImportanceInputs>(
 }
 
 /** Settings that each make sense, but not with each other. */
-function checkTogether({ rewind, recipe, distill, rates, rsst }: ResolvedPruneSettings): void {
+function checkTogether(settings: ResolvedPruneSettings): void {
+  const { rewind, recipe, distill, rates, rsst } = settings;
   if (Object.keys(rates).length === 0) {
     throw new UsageError(
       'prune: got no rates, expected one for each kind to cut, such as ssm: 0.7.',
@@ -319,6 +338,27 @@ function checkTogether({ rewind, recipe, distill, rates, rsst }: ResolvedPruneSe
         'Leave near-zero out, or regularise all units.',
     );
   }
+  checkLimits(settings);
+}
+
+function checkLimits(settings: ResolvedPruneSettings): void {
+  const { rateOf, minWidth, rsst, rankBy, ranking } = settings;
+  checkGroupLimits({ rateOf, minWidth });
+  checkCostBudget(settings);
+  if (rankBy !== undefined) oneOf('rank-by', rankBy, rankMeasures);
+  if (rankBy === 'score-per-cost' && ranking === 'layer') {
+    throw new UsageError(
+      'prune: got rank-by score-per-cost with ranking layer, expected global: all units of a group cost the same. ' +
+        'Leave one of the two out.',
+    );
+  }
+  if (rsst?.nearZero == null) return;
+  const own = Object.entries(rateOf ?? {}).find(([, rate]) => rate > 0);
+  if (own === undefined && minWidth === undefined) return;
+  throw new UsageError(
+    `prune: got ${own ? `the rate ${own[1]} of ${own[0]}` : 'min-width'} with near-zero, expected none: it deletes as ` +
+      'many units as there are. Leave near-zero out, or exclude whole groups.',
+  );
 }
 
 function needsTraining(what: string, why: string): UsageError {
