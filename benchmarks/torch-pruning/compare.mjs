@@ -72,9 +72,15 @@ function skipped(id) {
 async function measureRow(row, context) {
   const { model, seed, rate, denseFile, dataset } = context;
   const id = `${model.id}-${seed}-${rate}-${row.id}`;
-  let entry = results.find((candidate) => candidate.id === id);
   const folder = join(settings.out, id);
   const cutFile = join(folder, 'cut.safetensors');
+  const cutIsThere = existsSync(row.loop === 'theirs' ? join(folder, 'pruned.pt') : cutFile);
+  let entry = results.find((candidate) => candidate.id === id);
+  if (entry !== undefined && entry.trained === undefined && !cutIsThere) {
+    // Of another machine, where only the results came from.
+    results.splice(results.indexOf(entry), 1);
+    entry = undefined;
+  }
   if (entry === undefined) {
     console.error(`${id}: cutting ...`);
     mkdirSync(folder, { recursive: true });

@@ -64,20 +64,26 @@ def importance_of(name):
 
 
 def add_gradients(model, job):
-    """Of the mean loss over the images that our scores see too, in evaluation mode."""
+    """Of the mean loss over the images that our scores see too, in evaluation mode. @returns seconds"""
+    if job["importance"] != "taylor":
+        return 0
+    synchronize(job)
+    start = time.perf_counter()
     images = read_safetensors(job["calibration"])
     batches = images["images"].split(64), images["labels"].long().split(64)
     for x, y in zip(*batches):
         F.cross_entropy(model(x.to(job["device"])), y.to(job["device"])).backward()
+    synchronize(job)
+    return time.perf_counter() - start
 
 
 def cut(dense, job, ratio):
     """One step of the pruner at one ratio, on a copy. @returns the model and the seconds it took"""
     model = copy.deepcopy(dense)
+    for copied, original in zip(model.parameters(), dense.parameters()):
+        copied.grad = None if original.grad is None else original.grad.clone()
     synchronize(job)
     start = time.perf_counter()
-    if job["importance"] == "taylor":
-        add_gradients(model, job)
     heads = {m.qkv: m.heads for m in model.modules() if isinstance(m, torch_vit.Attention)}
     pruner = tp.pruner.BasePruner(
         model,
@@ -150,7 +156,9 @@ def cut_to_macs(dense, job):
 
 def run_cut(folder, job):
     dense = dense_model(job)
+    seconds = add_gradients(dense, job)
     best = cut_to_macs(dense, job)
+    best["seconds"] += seconds
     model = best.pop("model").eval()
     example = torch.zeros(1, 3, job["imageSize"], job["imageSize"], device=job["device"])
     their_macs, parameters = tp.utils.count_ops_and_params(model, example)

@@ -45,7 +45,7 @@ export const rows = [
 ];
 
 /** Few images and epochs: shows that everything runs, and nothing else. */
-const quick = { epochs: 1, trainImages: 2000, testImages: 1000, denseEpochs: 2 };
+const quick = { epochs: 1, trainImages: 512, testImages: 500, denseEpochs: 1 };
 
 export function settings() {
   const { values: args } = parseArgs({
