@@ -4,10 +4,12 @@
 //   node benchmarks/torch-pruning/compare.mjs --data DIR [--out runs/torch-pruning] [--models resnet56,vit_tiny]
 //     [--rows ours-l2,theirs-l2] [--rates 0.5,0.7] [--seeds 3] [--first-seed 0] [--dense FILE] [--cut-only]
 //     [--epochs N] [--dense-epochs N] [--train-images N] [--test-images N] [--batch-size N] [--bn-batches 8]
-//     [--device cpu] [--threads N] [--python python3] [--minutes N] [--quick] [--table]
+//     [--device cpu] [--threads N] [--python python3] [--minutes N] [--quick]
+//   node benchmarks/torch-pruning/compare.mjs --table FOLDER...
 //
 // --rates: shares of the MACs to remove. --python: one with torch 2 and torch_pruning. --dense: a model file to cut in
-// place of training one. --minutes: stops then, with status 75; the same command goes on. --table: only prints the table.
+// place of training one. --minutes: stops then, with status 75; the same command goes on. --table: the table of what is in the
+// folders.
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setNumThreads } from '@mamba-prune/libtorch';
@@ -21,11 +23,15 @@ import { Stopped, dense, finetune } from './training.mjs';
 
 const settings = readSettings();
 if (settings.threads > 0) setNumThreads(settings.threads);
-mkdirSync(settings.out, { recursive: true });
 const resultsFile = join(settings.out, 'results.json');
-const results = existsSync(resultsFile) ? JSON.parse(readFileSync(resultsFile, 'utf8')) : [];
+const folders = settings.table ? settings.folders : [settings.out];
+const results = folders.flatMap((folder) => {
+  const file = join(folder, 'results.json');
+  return existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : [];
+});
 
 if (!settings.table) {
+  mkdirSync(settings.out, { recursive: true });
   const stop = new AbortController();
   const timer =
     settings.minutes === undefined
@@ -56,7 +62,7 @@ async function measureAll(signal) {
           // No recipe of the loop in PyTorch has the augmentation of a transformer.
           if (row.loop === 'theirs' && model.id.startsWith('vit')) continue;
           if (signal.aborted) throw new Stopped();
-          await measureRow(row, { model, seed, rate, denseFile, dataset, signal });
+          await measureOrSay(row, { model, seed, rate, denseFile, dataset, signal });
         }
       }
     }
@@ -66,6 +72,17 @@ async function measureAll(signal) {
 function skipped(id) {
   console.error(`${id}: left out, for this version of prune has no --compensate`);
   return false;
+}
+
+/** A row that fails leaves the others their time. */
+async function measureOrSay(row, context) {
+  try {
+    await measureRow(row, context);
+  } catch (error) {
+    if (error instanceof Stopped) throw error;
+    console.error(`${row.id}: ${error instanceof Error ? error.message : error}`);
+    process.exitCode = 1;
+  }
 }
 
 /** One cut with its training, written at once; nothing where it is there already. */

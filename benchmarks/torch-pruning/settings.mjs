@@ -48,7 +48,7 @@ export const rows = [
 const quick = { epochs: 1, trainImages: 512, testImages: 500, denseEpochs: 1 };
 
 export function settings() {
-  const { values: args } = parseArgs({
+  const { values: args, positionals } = parseArgs({
     options: {
       out: { type: 'string', default: 'runs/torch-pruning' },
       data: { type: 'string', default: 'data' },
@@ -72,12 +72,17 @@ export function settings() {
       quick: { type: 'boolean', default: false },
       table: { type: 'boolean', default: false },
     },
-    allowPositionals: false,
+    allowPositionals: true,
   });
   const number = (name, otherwise) => (args[name] === undefined ? otherwise : Number(args[name]));
   const fast = args.quick ? quick : {};
+  if (positionals.length > 0 && !args.table) {
+    console.error(`got '${positionals[0]}', expected options alone; folders go with --table`);
+    process.exit(2);
+  }
   return {
     ...args,
+    folders: positionals.length > 0 ? positionals : [args.out],
     models: listed(args.models ?? (args.quick ? 'resnet20,vit_tiny' : 'resnet56,vit_tiny'), models),
     rows: listed(args.rows, Object.fromEntries(rows.map((row) => [row.id, row]))),
     rates: args.rates.split(',').map(Number),

@@ -17,7 +17,7 @@ export async function dense(model, seed, settings, signal) {
   const out = join(settings.out, `${model.id}-${seed}-dense`);
   const given = {
     ...{ arch: model.id, model: model.model, dataset: 'cifar10', data: settings.data },
-    recipe: recipeOf(model.dense, settings, settings.denseEpochs, seed),
+    recipe: { ...recipeOf(model.dense, settings, settings.denseEpochs, seed), evalEvery: 20 },
   };
   const isRun = RunFolder.isRun(out);
   const run = await trainRun(given, {
