@@ -137,7 +137,7 @@ async function measureRow(row, context) {
 
 function label({ importance, score, stream, loop, compensate }) {
   const parts = [
-    ...(score === 'group' ? ['of the group'] : []),
+    ...(score === 'group' && importance !== 'group-magnitude' ? ['of the group'] : []),
     ...(compensate ? ['compensated'] : []),
     ...(stream ? ['residual stream too'] : []),
     ...(loop === 'theirs' ? ['trained in PyTorch'] : []),

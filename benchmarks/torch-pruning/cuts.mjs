@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { cat, noGrad, saveSafetensors, scope, synchronize } from '@mamba-prune/libtorch';
 import { calibrationOf, inspectModel, loadModel, pruneModel, pruneOneShot } from 'mamba-prune';
 import { defaultKinds, scoreUnits, selectUnits } from 'mamba-prune/pruning';
+import './group-magnitude.mjs';
 import { imported } from './training.mjs';
 
 const peer = fileURLToPath(new URL('peer.py', import.meta.url));

@@ -30,6 +30,8 @@ export const rows = [
   { id: 'ours-l1', by: 'ours', importance: 'l1', score: 'consumer' },
   { id: 'ours-l2', by: 'ours', importance: 'l2', score: 'consumer' },
   { id: 'ours-l2-group', by: 'ours', importance: 'l2', score: 'group' },
+  // Under `group` an importance is shown every weight of a unit.
+  { id: 'ours-squares', by: 'ours', importance: 'group-magnitude', score: 'group' },
   { id: 'ours-taylor', by: 'ours', importance: 'taylor', score: 'consumer' },
   { id: 'ours-taylor-group', by: 'ours', importance: 'taylor', score: 'group' },
   { id: 'ours-l2-compensate', by: 'ours', importance: 'l2', score: 'consumer', compensate: true },
