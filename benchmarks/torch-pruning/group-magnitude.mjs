@@ -1,5 +1,5 @@
 // Torch-Pruning's GroupMagnitudeImportance on our groups, as an importance of one's own: the squares of all weights of a
-// unit but biases, added up. It chooses the units that `theirs-l2` chooses, so what separates it from `l2` is the criterion:
+// unit but biases, added up. Of a ResNet it chooses the units that `theirs-l2` chooses, so what separates it from `l2` is the criterion:
 // squares in place of roots, and the gain of a channel's batch normalisation, which `consumer` leaves out.
 import { noGrad, scope, zeros } from '@mamba-prune/libtorch';
 import { registerImportance } from 'mamba-prune';
