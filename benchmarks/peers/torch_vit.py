@@ -35,7 +35,8 @@ class Attention(nn.Module):
         self.proj = nn.Linear(width, width)
 
     def forward(self, x):
-        batch, length, width = x.shape
+        batch, length, _ = x.shape
+        width = self.qkv.out_features // 3  # less than that of x where heads were pruned
         split = self.qkv(x).reshape(batch, length, 3, self.heads, width // self.heads)
         q, k, v = split.permute(2, 0, 3, 1, 4).unbind(0)
         if FUSED:
