@@ -198,6 +198,40 @@ describe('a budget', () => {
   });
 });
 
+describe('groups that stay whole', () => {
+  it('are neither pulled nor cut by rsst, under a rate and under near-zero', async () => {
+    const rateOf = { 'blocks.0.mlp': 0 };
+    const changes = { method: 'rsst', rateOf, recipe: trained, ranking: 'global' } as const;
+    const settings = (more: Partial<PruneSettings>) =>
+      tinyPruning(dense(), at('images'), { ...changes, ...more });
+    for (const [name, more] of [
+      ['whole-rate', { rates: { mlp: 0.5 }, rsst: { epochs: 1 } }],
+      ['whole-near-zero', { rates: { mlp: 0 }, rsst: { epochs: 1, nearZero: 0.9 } }],
+    ] as const) {
+      const run = await pruneRun(settings(more), { out: at(name) });
+      run.model.dispose();
+      expect(run.record.widthsAfter['blocks.0.mlp']).toBe(32);
+      expect(run.record.widthsAfter['blocks.1.mlp']).toBeLessThan(32);
+    }
+    // All of a kind whole: what is left is pulled.
+    const run = await pruneRun(
+      settings({
+        rates: { ssm: 0, mlp: 0.5 },
+        rateOf: { 'blocks.0.ssm': 0, 'blocks.1.ssm': 0 },
+        rsst: { epochs: 1 },
+      }),
+      { out: at('whole-kind') },
+    );
+    run.model.dispose();
+    expect(run.record.widthsAfter).toMatchObject({ 'blocks.0.ssm': 16, 'blocks.1.ssm': 16 });
+    expect(() =>
+      resolvePruneSettings(
+        settings({ rates: { mlp: 0 }, rateOf: { a: 0.5 }, rsst: { epochs: 1, nearZero: 0.9 } }),
+      ),
+    ).toThrow('got the rate 0.5 of a with near-zero');
+  });
+});
+
 describe('the text of units', () => {
   it('is never longer than it is counted', () => {
     // All subsets of seven of 12 units, so that both have two digits.
