@@ -80,7 +80,7 @@ export function rateRemarks(record: PruningRecord, { target }: FlagNames = prune
 }
 
 function heldBackInWords(record: PruningRecord, { kind, limit, groups }: HeldBack): string {
-  const { maxRate, roundTo, rounds, reached, kinds } = record;
+  const { maxRate, minWidth, roundTo, rounds, reached, kinds } = record;
   const asked = rounds.at(-1)?.rates[kind] ?? record.rates[kind];
   const gone = `${percent(reached?.[kind], 1)} of the units are gone, not ${percent(asked, 1)}`;
   const all = Object.values(kinds).filter((each) => each === kind).length;
@@ -90,12 +90,21 @@ function heldBackInWords(record: PruningRecord, { kind, limit, groups }: HeldBac
       return `${kind}: --max-rate ${maxRate} held the rate back${where}: ${gone}. Raise it, or lower --rate.`;
     case 'minimum':
       return `${kind}: every group keeps one unit at least, which held the rate back${where}: ${gone}.`;
+    case 'min-width':
+      return `${kind}: --min-width ${minWidth} held the rate back${where}: ${gone}. Lower it, or lower --rate.`;
+    case 'rate-of':
+      return `${kind}: ${shortList(groups)} ${groups.length === 1 ? 'has' : 'have'} a lower rate of ${groups.length === 1 ? 'its' : 'their'} own: ${gone}.`;
     case 'round-to':
       return `${kind}: --round-to ${roundTo} rounded widths up${where}: ${gone}.`;
     case 'fillback':
       return `${kind}: units came back on top of the rate (refill): ${gone}.`;
   }
 }
+
+const shortList = (names: readonly string[]): string =>
+  names.length <= 4
+    ? names.join(', ')
+    : `${names.slice(0, 3).join(', ')} and ${names.length - 3} more`;
 
 /** What to look at before anything is built on the cut; none in most runs. */
 export function warningsOf(record: PruningRecord, flags: FlagNames = pruneFlags): string[] {

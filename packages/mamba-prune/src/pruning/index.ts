@@ -20,6 +20,7 @@ export {
   unitScores,
 } from './importances.js';
 export { type ScoreOptions, scoreUnits } from './score-units.js';
+export { type GroupLimits, type MinWidth } from './group-limits.js';
 export {
   type Ranking,
   type SelectionOptions,

@@ -147,6 +147,8 @@ const structuredKinds: OptionKinds<StructuredPruningOptions> = {
   roundTo: cutKinds.roundTo,
   maxRate: cutKinds.maxRate,
   sizes: cutKinds.sizes,
+  rateOf: cutKinds.rateOf,
+  minWidth: cutKinds.minWidth,
   calibration: 'function',
 };
 

@@ -6,6 +6,7 @@ import type { KeptUnits, PruningGroup } from '../models/groups.js';
 import { type OptionKinds, requireOptions } from '../option-checks.js';
 import type { Calibration } from './calibration.js';
 import { todaysCut } from './earlier-names.js';
+import { checkOwnRates } from './group-limits.js';
 import { checkImportance } from './importances.js';
 import { type ScoreOptions, scoreKinds, scoreUnits } from './score-units.js';
 import { type SelectionOptions, checkSelection, selectUnits, selectionKinds } from './selection.js';
@@ -59,11 +60,13 @@ export async function scoreAndSelect(
   const options = todaysCut(given);
   requireOptions('CutOptions', options, { ...cutKinds, ...refillNames }, ['rates']);
   checkRates('CutOptions', options.rates);
-  const { rates, importance, score, ranking, normalize, roundTo, maxRate, sizes } = options;
-  const selection = { ranking, normalize, roundTo, maxRate, sizes };
+  const { rates, importance, score } = options;
+  const { ranking, normalize, roundTo, maxRate, sizes, rateOf, minWidth } = options;
+  const selection = { ranking, normalize, roundTo, maxRate, sizes, rateOf, minWidth };
   const kinds = Object.keys(rates);
   const groups = groupsOfKinds(model, kinds);
   if (typeof importance === 'string') checkImportance(importance);
+  checkOwnRates(model.pruningGroups(), kinds, rateOf);
   for (const kind of kinds) checkSelection({ ...selection, rate: rates[kind] as number });
   const scores = await scoreUnits(model, groups, { importance, score }, calibration);
   const chosen = new Map(

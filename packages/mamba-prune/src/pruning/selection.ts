@@ -3,13 +3,14 @@ import { UsageError } from '../errors.js';
 import { type OptionKinds, requireOptions } from '../option-checks.js';
 import type { KeptUnits, PruningGroup } from '../models/groups.js';
 import { todaysCut } from './earlier-names.js';
+import { type GroupLimits, checkGroupLimits, leastUnits, ownRate } from './group-limits.js';
 
 /** `global` ranks the units of all groups together, `layer` those of each group by themselves. */
 export const rankings = ['global', 'layer'] as const;
 export type Ranking = (typeof rankings)[number];
 export const normalizations = ['mean', 'none'] as const;
 
-export interface SelectionOptions {
+export interface SelectionOptions extends GroupLimits {
   /** Fraction of the units to remove, in [0, 1). */
   readonly rate: number;
   /** `global` ranks the units of all groups together, `layer` removes the same share of each. */
@@ -34,6 +35,8 @@ export const selectionKinds: OptionKinds<Omit<SelectionOptions, 'rate'>> = {
   roundTo: 'number',
   maxRate: 'number',
   sizes: 'object',
+  rateOf: 'object',
+  minWidth: 'any',
 };
 
 /** The size that a group's rate is a share of; at least what it has now. */
@@ -66,19 +69,47 @@ export function selectUnits(
   requireOptions('selectUnits', options, { rate: 'number', ...selectionKinds });
   checkSelection(options);
   const ranked = groups.map((group) => rank(group, scores.get(group.name), options));
-  const counts =
-    options.ranking === 'layer'
-      ? ranked.map(({ group }) => {
-          const { rate, roundTo, sizes } = options;
-          return Math.min(group.size, keptCount(fullSize(group, sizes), rate, roundTo));
-        })
-      : globalCounts(ranked, options);
+  const counts = countsOf(ranked, options);
   return new Map(
-    ranked.map(({ group, order }, index) => [
+    ranked.map(({ group, order }) => [
       group.name,
-      order.slice(0, counts[index]).sort((a, b) => a - b),
+      order.slice(0, counts.get(group.name)).sort((a, b) => a - b),
     ]),
   );
+}
+
+/** How many units each group keeps. */
+function countsOf(
+  ranked: readonly RankedGroup[],
+  options: SelectionOptions,
+): ReadonlyMap<string, number> {
+  const { rateOf, ranking, rate } = options;
+  const isApart = ({ group }: RankedGroup) => ownRate(rateOf, group.name) !== undefined;
+  const together = ranked.filter((each) => !isApart(each));
+  const counts =
+    ranking === 'layer'
+      ? together.map(({ group }) => countAlone(group, rate, options))
+      : globalCounts(together, options);
+  return new Map([
+    ...ranked
+      .filter(isApart)
+      .map(({ group }): [string, number] => [
+        group.name,
+        countAlone(group, ownRate(rateOf, group.name) as number, options),
+      ]),
+    ...together.map(({ group }, index): [string, number] => [group.name, counts[index] as number]),
+  ]);
+}
+
+/** Units that a group keeps which is cut at a rate of its own. */
+function countAlone(
+  group: PruningGroup,
+  rate: number,
+  { roundTo = 1, sizes, minWidth }: SelectionOptions,
+): number {
+  const full = fullSize(group, sizes);
+  const least = Math.max(keptCount(full, rate), leastUnits(full, minWidth));
+  return Math.min(group.size, roundUp(least, roundTo, full));
 }
 
 interface RankedGroup {
@@ -129,11 +160,12 @@ const at = (array: Float64Array, index: number): number => array[index] as numbe
 
 /** Keeps the best units of all groups together, but at least what each group must keep. */
 function globalCounts(ranked: readonly RankedGroup[], options: SelectionOptions): number[] {
-  const { rate, roundTo = 1, maxRate = 1, sizes } = options;
+  const { rate, roundTo = 1, maxRate = 1, sizes, minWidth } = options;
   const total = ranked.reduce((sum, { group }) => sum + fullSize(group, sizes), 0);
   const counts = ranked.map(({ group }) => {
     const full = fullSize(group, sizes);
-    return Math.min(group.size, Math.max(1, full - Math.floor(maxRate * full + 1e-9)));
+    const least = Math.max(leastUnits(full, minWidth), full - Math.floor(maxRate * full + 1e-9));
+    return Math.min(group.size, least);
   });
   let left = Math.round((1 - rate) * total) - counts.reduce((sum, count) => sum + count, 0);
   const candidates = ranked.flatMap(({ order, scores }, groupIndex) =>
@@ -156,6 +188,8 @@ export function checkSelection({
   normalize = 'mean',
   roundTo = 1,
   maxRate = 1,
+  rateOf,
+  minWidth,
 }: SelectionOptions): void {
   if (!(typeof rate === 'number' && rate >= 0 && rate < 1)) {
     throw new UsageError(
@@ -170,6 +204,7 @@ export function checkSelection({
   if (!(maxRate > 0 && maxRate <= 1)) {
     throw new UsageError(`max-rate: got ${maxRate}, expected a fraction over 0 and up to 1`);
   }
+  checkGroupLimits({ rateOf, minWidth });
 }
 
 /** @throws UsageError naming the valid choices */

@@ -4,6 +4,7 @@ import { UsageError } from '../../errors.js';
 import { type OptionKinds, requireOptions } from '../../option-checks.js';
 import type { KeptUnits, PruningGroup } from '../../models/groups.js';
 import { todaysCut } from '../earlier-names.js';
+import { checkOwnRates } from '../group-limits.js';
 import { checkRates } from '../select-units.js';
 import { type SelectionOptions, selectUnits, selectionKinds } from '../selection.js';
 import { regularizedGroups } from './regularizer.js';
@@ -16,9 +17,12 @@ export interface NearZeroOptions {
   readonly targets: readonly string[];
   /** Share of the group's largest norm, 0 up to but not including 1. */
   readonly nearZero: number;
+  /** Names of groups that stay whole. By default none. */
+  readonly exclude?: readonly string[] | undefined;
 }
 
 const nearZeroKinds: OptionKinds<NearZeroOptions> = {
+  exclude: 'array',
   norm: 'string',
   targets: 'array',
   nearZero: 'number',
@@ -35,7 +39,7 @@ export function unitsOverNearZero(
   options: NearZeroOptions,
 ): KeptUnits {
   requireOptions('NearZeroOptions', options, nearZeroKinds);
-  const { norm, targets, nearZero } = options;
+  const { norm, targets, nearZero, exclude = [] } = options;
   if (!(nearZero >= 0 && nearZero < 1)) {
     throw new UsageError(
       `near-zero: got ${nearZero}, expected a share of the group's largest norm, from 0 up to but not including 1`,
@@ -44,7 +48,8 @@ export function unitsOverNearZero(
   const chosen = regularizedGroups(groups, { norm, targets });
   const norms = measureUnitNorms(model, chosen, norm);
   return new Map(
-    chosen.map(({ name }) => {
+    chosen.map(({ name, size }) => {
+      if (exclude.includes(name)) return [name, Array.from({ length: size }, (_, unit) => unit)];
       const values = [...(norms.get(name) ?? [])];
       checkFinite(name, values);
       const least = nearZero * Math.max(...values);
@@ -88,6 +93,7 @@ export function unitsByNorm(
   checkRates('NormCutOptions', options.rates);
   const { norm, rates, ...selection } = options;
   const chosen = regularizedGroups(groups, { norm, targets: Object.keys(rates) });
+  checkOwnRates(groups, Object.keys(rates), selection.rateOf);
   const norms = measureUnitNorms(model, chosen, norm);
   const kept = new Map<string, readonly number[]>();
   for (const [kind, rate] of Object.entries(rates)) {

@@ -11,7 +11,7 @@ import {
   scoreAndSelect,
 } from '../../pruning/select-units.js';
 import type { ResolvedPruneSettings } from './settings.js';
-import { ratesAfter } from './rates-after-round.js';
+import { ratesAfter, ratesOfGroupsAfter } from './rates-after-round.js';
 
 export interface RoundChoice {
   readonly kept: KeptUnits;
@@ -34,7 +34,7 @@ export async function chooseRoundUnits(
   calibration?: Calibration,
 ): Promise<RoundChoice> {
   const rates = ratesAfter(settings, round);
-  const options = cutOptions(settings, rates, sizes);
+  const options = cutOptions(settings, rates, { sizes, round });
   if (settings.refill) {
     const { fillback, score: refillScore, budget } = settings.refill;
     return refillUnits(model, { ...options, fillback, refillScore, budget }, calibration);
@@ -47,8 +47,13 @@ export async function chooseRoundUnits(
     scores: measureUnitNorms(model, scored, norm),
     kept:
       nearZero === null
-        ? unitsByNorm(model, groups, { norm, ...selectionOf(settings, rates, sizes) })
-        : unitsOverNearZero(model, groups, { norm, nearZero, targets: Object.keys(rates) }),
+        ? unitsByNorm(model, groups, { norm, ...selectionOf(settings, rates, { sizes, round }) })
+        : unitsOverNearZero(model, groups, {
+            norm,
+            nearZero,
+            targets: Object.keys(rates),
+            exclude: wholeGroups(settings),
+          }),
   };
 }
 
@@ -62,24 +67,47 @@ export function chooseWanted(
 ): Promise<ScoredUnits> {
   return scoreAndSelect(
     model,
-    cutOptions(settings, ratesAfter(settings, round), sizes),
+    cutOptions(settings, ratesAfter(settings, round), { sizes, round }),
     calibration,
   );
 }
 
+/** Where in a run a cut is. */
+interface AtRound {
+  /** Widths that the run began with. */
+  readonly sizes: Readonly<Record<string, number>>;
+  /** Counted from 1. */
+  readonly round: number;
+}
+
+/** @param at - by default a single cut of what the run begins with */
 export function cutOptions(
   settings: ResolvedPruneSettings,
   rates: Readonly<Record<string, number>>,
-  sizes?: Readonly<Record<string, number>>,
+  at?: AtRound,
 ): CutOptions {
   const { importance, score } = settings;
-  return { importance, score, ...selectionOf(settings, rates, sizes) };
+  return { importance, score, ...selectionOf(settings, rates, at) };
 }
 
 function selectionOf(
-  { ranking, normalize, roundTo, maxRate }: ResolvedPruneSettings,
+  settings: ResolvedPruneSettings,
   rates: Readonly<Record<string, number>>,
-  sizes?: Readonly<Record<string, number>>,
+  at?: AtRound,
 ): Omit<CutOptions, 'importance' | 'score'> {
-  return { rates, ranking, normalize, roundTo, maxRate, ...(sizes && { sizes }) };
+  const { ranking, normalize, roundTo, maxRate, rateOf, minWidth } = settings;
+  return {
+    rates,
+    ranking,
+    normalize,
+    roundTo,
+    maxRate,
+    minWidth,
+    rateOf: at ? ratesOfGroupsAfter(settings, at.round) : rateOf,
+    ...(at && { sizes: at.sizes }),
+  };
 }
+
+/** Names of the groups that are to stay as they are. */
+export const wholeGroups = ({ rateOf = {} }: Pick<ResolvedPruneSettings, 'rateOf'>): string[] =>
+  Object.keys(rateOf).filter((name) => rateOf[name] === 0);

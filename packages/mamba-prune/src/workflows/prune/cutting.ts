@@ -216,7 +216,7 @@ function historyStep(
   before: ImageModel,
 ): Record<string, unknown> {
   const { method, importance, score, ranking, normalize, roundTo, maxRate } = settings;
-  const { rounds, rewind, refill, rsst } = settings;
+  const { rounds, rewind, refill, rsst, rateOf, minWidth } = settings;
   const { round, rates, widths, kept } = record.rounds.at(-1) as RoundRecord;
   return {
     step: 'prune',
@@ -230,6 +230,8 @@ function historyStep(
     normalize,
     roundTo,
     maxRate,
+    ...(rateOf && { rateOf }),
+    ...(minWidth !== undefined && { minWidth }),
     rewind,
     ...(refill && { refill }),
     ...(rsst && { rsst }),

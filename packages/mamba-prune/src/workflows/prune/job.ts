@@ -9,6 +9,7 @@ import { UsageError } from '../../errors.js';
 import type { ImageModel } from '../../models/image-model.js';
 import type { ModelInfo } from '../../models/model-file.js';
 import type { Calibration } from '../../pruning/calibration.js';
+import { checkOwnRates } from '../../pruning/group-limits.js';
 import { checkScoring } from '../../pruning/score-units.js';
 import { checkRefill } from '../../pruning/refill.js';
 import { groupsOfKinds } from '../../pruning/select-units.js';
@@ -225,6 +226,7 @@ function checkCut(
   const options = cutOptions(settings, rates);
   const groups = groupsOfKinds(model, Object.keys(rates));
   for (const rate of Object.values(rates)) checkSelection({ ...options, rate });
+  checkOwnRates(model.pruningGroups(), Object.keys(rates), settings.rateOf);
   if (scoresUnits(settings)) checkScoring(groups, options, calibration);
   if (refill) {
     const { fillback, score: refillScore, budget } = refill;

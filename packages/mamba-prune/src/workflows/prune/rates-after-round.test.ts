@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { keptCount } from '../../pruning/selection.js';
-import { ratesAfter } from './rates-after-round.js';
+import { ratesAfter, ratesOfGroupsAfter } from './rates-after-round.js';
 
 const after = (rate: number, rounds: number, perRound: boolean, round: number): number =>
   ratesAfter({ rates: { ssm: rate }, rounds, perRound }, round)['ssm'] as number;
@@ -24,6 +24,13 @@ describe('the rates of rounds', () => {
       expect(after(rate, 16, false, 16)).toBe(rate);
       expect(after(rate, 1, true, 1)).toBe(rate);
     }
+  });
+
+  it('are spread alike for groups that have one of their own', () => {
+    const plan = { rounds: 2, perRound: false, rateOf: { a: 0.75, b: 0 } };
+    expect(ratesOfGroupsAfter(plan, 1)).toEqual({ a: 0.5, b: 0 });
+    expect(ratesOfGroupsAfter(plan, 2)).toEqual({ a: 0.75, b: 0 });
+    expect(ratesOfGroupsAfter({ rounds: 2, perRound: false }, 1)).toBeUndefined();
   });
 
   it('never let a group grow from one round to the next', () => {

@@ -29,3 +29,14 @@ export function ratesAfter(
     ]),
   );
 }
+
+/** The same for the rates that single groups have of their own, by their names; undefined without any. */
+export function ratesOfGroupsAfter(
+  {
+    rateOf,
+    ...plan
+  }: Omit<RoundPlan, 'rates'> & { readonly rateOf?: RoundPlan['rates'] | undefined },
+  round: number,
+): Record<string, number> | undefined {
+  return rateOf && ratesAfter({ ...plan, rates: rateOf }, round);
+}

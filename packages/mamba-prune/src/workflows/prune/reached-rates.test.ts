@@ -23,13 +23,15 @@ function cut(sizes: readonly [number, number], changes: Partial<PruneSettings>) 
       Array.from({ length: size }, (_, u) => u + 100 * (1 - i)),
     ]),
   );
-  const { rates, ranking, normalize, roundTo, maxRate } = settings;
+  const { rates, ranking, normalize, roundTo, maxRate, rateOf, minWidth } = settings;
   const kept = selectUnits(groups, scores, {
     rate: rates['ssm'] ?? 0,
     ranking,
     normalize,
     roundTo,
     maxRate,
+    rateOf,
+    minWidth,
   });
   return reachedRates(settings, 1, {
     kinds: Object.fromEntries(groups.map(({ name }) => [name, 'ssm'])),
@@ -88,6 +90,28 @@ describe('the rate that a cut reached', () => {
     expect(cut([40, 2], { ranking: 'layer', rates: { ssm: 0.98 } }).heldBack).toEqual([
       { kind: 'ssm', limit: 'minimum', groups: ['blocks.1.ssm'] },
     ]);
+  });
+
+  it('says that the least width held it back, and which groups have a lower rate of their own', () => {
+    for (const ranking of ['layer', 'global'] as const) {
+      const held = cut([10, 10], { ranking, normalize: 'none', rates: { ssm: 0.9 }, minWidth: 4 });
+      expect(held).toEqual({
+        reached: { ssm: 1 - 8 / 20 },
+        heldBack: [{ kind: 'ssm', limit: 'min-width', groups: names }],
+      });
+    }
+    const rateOf = { 'blocks.0.ssm': 0 };
+    expect(cut([16, 16], { ...global, rates: { ssm: 0.5 }, rateOf })).toEqual({
+      reached: { ssm: 0.25 },
+      heldBack: [{ kind: 'ssm', limit: 'rate-of', groups: ['blocks.0.ssm'] }],
+    });
+    // A higher one holds nothing back.
+    const more = cut([16, 16], {
+      ...global,
+      rates: { ssm: 0.5 },
+      rateOf: { 'blocks.0.ssm': 0.75 },
+    });
+    expect(more).toEqual({ reached: { ssm: 0.625 }, heldBack: [] });
   });
 
   it('says that widths were rounded up, where that is known by group', () => {

@@ -1,15 +1,20 @@
 // What share of the units a cut really removed, and what held it back: a rate is a wish that the other
 // settings may overrule.
 import type { KeptUnits } from '../../models/groups.js';
+import { leastUnits, ownRate } from '../../pruning/group-limits.js';
 import { roundUp } from '../../pruning/selection.js';
 import type { ResolvedPruneSettings } from './settings.js';
-import { ratesAfter } from './rates-after-round.js';
+import { ratesAfter, ratesOfGroupsAfter } from './rates-after-round.js';
 
 /**
- * `max-rate`: the most that one group may lose; `minimum`: every group keeps one unit; `round-to`: widths
- * are rounded up; `fillback`: refill gave units back on top of the rate.
+ * `max-rate`: the most that one group may lose; `minimum`: every group keeps one unit; `min-width`: it keeps as many as
+ * were asked for; `round-to`: widths are rounded up; `fillback`: refill gave units back on top of the rate; `rate-of`:
+ * these groups have a lower rate of their own.
  */
-export const rateLimits = ['max-rate', 'minimum', 'round-to', 'fillback'] as const;
+export const rateLimits = [
+  ...(['max-rate', 'minimum', 'round-to', 'fillback'] as const),
+  ...(['min-width', 'rate-of'] as const),
+] as const;
 export type RateLimit = (typeof rateLimits)[number];
 
 export interface HeldBack {
@@ -41,11 +46,22 @@ interface CutGroup {
   readonly before: number;
   readonly after: number;
   readonly returned: number;
+  /** Its own rate after the round. */
+  readonly own: number | undefined;
 }
 
 type Limits = Pick<
   ResolvedPruneSettings,
-  'rates' | 'rounds' | 'perRound' | 'ranking' | 'roundTo' | 'maxRate' | 'refill' | 'rsst'
+  | 'rates'
+  | 'rounds'
+  | 'perRound'
+  | 'ranking'
+  | 'roundTo'
+  | 'maxRate'
+  | 'rateOf'
+  | 'minWidth'
+  | 'refill'
+  | 'rsst'
 >;
 
 /** @param round - counted from 1, the one that left these widths */
@@ -56,6 +72,7 @@ export function reachedRates(
 ): ReachedRates {
   const reached: Record<string, number> = {};
   const heldBack: HeldBack[] = [];
+  const ownRates = ratesOfGroupsAfter(settings, round);
   for (const [kind, rate] of Object.entries(ratesAfter(settings, round))) {
     const groups = Object.entries(widthsBefore)
       .filter(([name]) => kinds[name] === kind)
@@ -64,6 +81,7 @@ export function reachedRates(
         before,
         after: widths[name] ?? before,
         returned: returned?.get(name)?.length ?? 0,
+        own: ownRate(ownRates, name),
       }));
     const total = sum(groups.map(({ before }) => before));
     reached[kind] = total === 0 ? 0 : 1 - sum(groups.map(({ after }) => after)) / total;
@@ -78,44 +96,55 @@ export function reachedRates(
 
 /** By the rules of `selectUnits` and `refillCounts`. */
 function limitsOf(
-  groups: readonly CutGroup[],
+  all: readonly CutGroup[],
   rate: number,
-  { ranking, roundTo, maxRate, refill }: Limits,
+  { ranking, roundTo, maxRate, minWidth, refill }: Limits,
 ): Map<RateLimit, string[]> {
   const found = new Map<RateLimit, string[]>();
   const hold = (limit: RateLimit, names: string[], always = false): void => {
     if (names.length > 0 || always) found.set(limit, names);
   };
-  const named = (holds: (group: CutGroup) => boolean): string[] =>
-    groups.filter(holds).map(({ name }) => name);
+  // Those with a rate of their own are no part of the ranking.
+  const groups = all.filter(({ own }) => own === undefined);
+  const named = (holds: (group: CutGroup) => boolean, of: readonly CutGroup[] = groups): string[] =>
+    of.filter(holds).map(({ name }) => name);
   const adds = refill?.budget === 'add';
   const back = (group: CutGroup): number => (adds ? group.returned : 0);
   const asked = (size: number): number => Math.round((1 - rate) * size);
+  const floorOf = ({ before }: CutGroup): number => leastUnits(before, minWidth);
   if (ranking === 'layer') {
     hold(
       'minimum',
-      named(({ before }) => asked(before) < 1),
+      named((group) => asked(group.before) < 1 && floorOf(group) === 1),
+    );
+    hold(
+      'min-width',
+      named((group) => asked(group.before) < floorOf(group) && floorOf(group) > 1),
     );
     hold(
       'round-to',
-      named(({ before }) => {
-        const least = Math.max(1, asked(before));
-        return roundUp(least, roundTo, before) > least;
+      named((group) => {
+        const least = Math.max(floorOf(group), asked(group.before));
+        return roundUp(least, roundTo, group.before) > least;
       }),
     );
   } else {
     const free = ({ before }: CutGroup): number => before - Math.floor(maxRate * before + 1e-9);
-    const least = (group: CutGroup): number => Math.max(1, free(group));
+    const least = (group: CutGroup): number => Math.max(floorOf(group), free(group));
     const total = asked(sum(groups.map(({ before }) => before)));
     const floor = sum(groups.map(least));
     if (floor > total) {
       hold(
         'max-rate',
-        named((group) => free(group) > 1),
+        named((group) => free(group) > floorOf(group)),
       );
       hold(
         'minimum',
-        named((group) => free(group) <= 1),
+        named((group) => least(group) === 1),
+      );
+      hold(
+        'min-width',
+        named((group) => floorOf(group) > 1 && free(group) <= floorOf(group)),
       );
     }
     const kept = sum(groups.map((group) => group.after - back(group)));
@@ -123,7 +152,11 @@ function limitsOf(
   }
   hold(
     'fillback',
-    named((group) => back(group) > 0),
+    named((group) => back(group) > 0, all),
+  );
+  hold(
+    'rate-of',
+    named(({ own = rate }) => own < rate, all),
   );
   return found;
 }

@@ -87,6 +87,10 @@ const recordSchema = z.object({
   normalize: z.string(),
   roundTo: z.number(),
   maxRate: z.number(),
+  /** Shares that single groups were to lose, by name; none if absent. */
+  rateOf: numbers.optional(),
+  /** The least that every group keeps: a count, or a share such as `10%`; one unit if absent. */
+  minWidth: z.union([z.number(), z.templateLiteral([z.number(), '%'])]).optional(),
   perRound: z.boolean(),
   rewind: z.string(),
   /** Rounds that are asked for. */
@@ -137,6 +141,8 @@ const firstFormat = z.object({
     heldBack: true,
     leftAlone: true,
     importanceReason: true,
+    rateOf: true,
+    minWidth: true,
     measuredOn: true,
   }).shape,
   format: z.literal(1),

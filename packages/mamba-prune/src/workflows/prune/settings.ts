@@ -4,6 +4,7 @@ import { UsageError } from '../../errors.js';
 import type { ImportOptions } from '../../models/import/model.js';
 import { checksOf } from '../../checks.js';
 import { type OptionKinds, requireOptions } from '../../option-checks.js';
+import { type MinWidth, checkGroupLimits } from '../../pruning/group-limits.js';
 import {
   type ImportanceName,
   type UnitScore,
@@ -137,6 +138,13 @@ export interface PruneSettings extends Partial<Omit<DataSettings, 'dataset'>> {
   readonly normalize: NonNullable<SelectionOptions['normalize']>;
   readonly roundTo: number;
   readonly maxRate: number;
+  /**
+   * Share to remove of single groups, by name, over all rounds together (but see `perRound`): they are cut at that
+   * rate and leave the ranking, and 0 leaves them whole. By default none.
+   */
+  readonly rateOf?: Readonly<Record<string, number>> | undefined;
+  /** The least units that every group keeps: a count, or a share of its first width such as `'10%'`. Default `1`. */
+  readonly minWidth?: MinWidth | undefined;
   /** Of the method refill. */
   readonly refill?: RefillSettings | undefined;
   /** Of the method rsst. */
@@ -169,6 +177,8 @@ export const pruneSettingsKinds: OptionKinds<PruneSettings> = {
   normalize: 'any',
   roundTo: 'number',
   maxRate: 'number',
+  rateOf: 'object',
+  minWidth: 'any',
   refill: 'object',
   rsst: 'object',
   distill: 'object',
@@ -280,7 +290,8 @@ export function keepImportance<S extends ImportanceInputs>(
 }
 
 /** Settings that each make sense, but not with each other. */
-function checkTogether({ rewind, recipe, distill, rates, rsst }: ResolvedPruneSettings): void {
+function checkTogether(settings: ResolvedPruneSettings): void {
+  const { rewind, recipe, distill, rates, rsst } = settings;
   if (Object.keys(rates).length === 0) {
     throw new UsageError(
       'prune: got no rates, expected one for each kind to cut, such as ssm: 0.7.',
@@ -310,6 +321,18 @@ function checkTogether({ rewind, recipe, distill, rates, rsst }: ResolvedPruneSe
         'Leave near-zero out, or regularise all units.',
     );
   }
+  checkLimits(settings);
+}
+
+function checkLimits({ rateOf, minWidth, rsst }: ResolvedPruneSettings): void {
+  checkGroupLimits({ rateOf, minWidth });
+  if (rsst?.nearZero == null) return;
+  const own = Object.entries(rateOf ?? {}).find(([, rate]) => rate > 0);
+  if (own === undefined && minWidth === undefined) return;
+  throw new UsageError(
+    `prune: got ${own ? `the rate ${own[1]} of ${own[0]}` : 'min-width'} with near-zero, expected none: it deletes as ` +
+      'many units as there are. Leave near-zero out, or exclude whole groups.',
+  );
 }
 
 function needsTraining(what: string, why: string): UsageError {

@@ -49,6 +49,7 @@ function firstRecord(
 ): PruningRecord {
   const { groups, parameters, macs } = inspectModel(model, info);
   const { method, rates, importance, score, ranking, normalize } = settings;
+  const { rateOf, minWidth } = settings;
   const { roundTo, maxRate, perRound, rewind, rounds, importanceReason } = settings;
   const widths = Object.fromEntries(groups.map(({ name, width }) => [name, width]));
   const kept = keptUnits(settings.model, info);
@@ -66,6 +67,8 @@ function firstRecord(
     normalize,
     roundTo,
     maxRate,
+    ...(rateOf && { rateOf: { ...rateOf } }),
+    ...(minWidth !== undefined && { minWidth }),
     perRound,
     rewind,
     plannedRounds: rounds,
