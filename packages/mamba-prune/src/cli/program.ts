@@ -13,6 +13,7 @@ import { addPredictCommand } from './commands/predict.js';
 import { addPruneCommand } from './commands/prune.js';
 import { addQuickstartCommand } from './commands/quickstart.js';
 import { addReportCommand } from './commands/report.js';
+import { addSensitivityCommand } from './commands/sensitivity.js';
 import { addStudioCommand } from './commands/studio.js';
 import { addTrainCommand } from './commands/train.js';
 import { type Cli, IncompleteError, InterruptedError, addExamples } from './context.js';
@@ -37,6 +38,7 @@ const commands = [
   addEvalCommand,
   addPredictCommand,
   addInspectCommand,
+  addSensitivityCommand,
   addBenchCommand,
   addCompareCommand,
   addReportCommand,

@@ -95,7 +95,7 @@ export interface MeasureSensitivityOptions extends ScoreOptions {
   readonly known?: Sensitivity | undefined;
   /** Asked before each point: true ends the measurement early. */
   readonly isOver?: (() => boolean) | undefined;
-  /** After each point, with all that is known by then. */
+  /** Before the first point and after each, with all that is known by then. */
   readonly onPoint?: ((state: Sensitivity, done: number, total: number) => void) | undefined;
 }
 
@@ -156,6 +156,7 @@ export async function measureSensitivity(
     parts: parts.map((part) => emptyPart(part, known)),
   };
   const total = pointsOf(state);
+  onPoint?.(state, pointsDone(state), total);
   if (isComplete(state) || over()) return state;
   const scores = await scoreUnits(model, groups, { importance, score }, calibration);
   for (const [index, part] of parts.entries()) {

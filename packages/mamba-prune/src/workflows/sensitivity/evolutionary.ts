@@ -8,6 +8,8 @@ import { type SearchProblem, widthsKey } from './problem.js';
 /** Candidates that live on, and children of each generation. */
 const population = 16;
 const generations = 20;
+/** Models that are measured at most. */
+export const evolutionaryModels = population * (generations + 1);
 /** Chance of a rate to be changed, and the standard deviation of the change. */
 const mutation = { chance: 0.2, deviation: 0.15 };
 /** Factors by which kept shares are multiplied to meet the budget: from 2 to 0 in so many steps. */

@@ -24,10 +24,10 @@ const measured = z.object(modelMeasured);
 
 const part = z.object({
   name: z.string(),
-  kinds: z.array(z.string()),
+  kinds: z.array(z.string()).readonly(),
   /** Size of each group, by name. */
   groups: z.record(z.string(), size),
-  points: z.array(z.object({ rate: share, kept: size, ...modelMeasured })),
+  points: z.array(z.object({ rate: share, kept: size, ...modelMeasured })).readonly(),
 });
 
 const budget = z.object({ metric: z.enum(costMetrics), most: z.number() });
@@ -80,6 +80,8 @@ const fileSchema = z.object({
   seed: z.int().min(0),
   precision: z.string(),
   by: z.enum(sensitivityParts),
+  /** Of the groups that are cut. */
+  kinds: z.array(z.string()).min(1),
   rates: z.array(share).min(1),
   roundTo: z.int().min(1),
   /** Whether every part has a point at every rate. */

@@ -15,7 +15,7 @@ import {
 } from '../../pruning/sensitivity/measure.js';
 import { bestUnits } from '../../pruning/sensitivity/parts.js';
 import { pruneModel } from '../../pruning/surgery.js';
-import { evolutionary } from './evolutionary.js';
+import { evolutionary, evolutionaryModels } from './evolutionary.js';
 import {
   type SearchCandidate,
   type SearchEvaluation,
@@ -47,8 +47,8 @@ export interface SearchRatesOptions {
   readonly known?: SearchRecord | undefined;
   /** Asked before each model: true ends the search with the best that there is. */
   readonly isOver?: (() => boolean) | undefined;
-  /** After each model that was measured, with all that is known by then. */
-  readonly onEvaluation?: ((record: SearchRecord) => void) | undefined;
+  /** After each model that was measured, with all that is known by then and the share of the search that is done, about. */
+  readonly onEvaluation?: ((record: SearchRecord, share: number) => void) | undefined;
 }
 
 const searchKinds: OptionKinds<SearchRatesOptions> = {
@@ -121,7 +121,7 @@ export async function searchRates(
     if (!earlier && isOver?.() === true) throw new TimeOver();
     const found = earlier ?? { widths: key, ...(await measureNow(widths)) };
     evaluations.set(key, found);
-    if (!earlier) onEvaluation?.(record(false));
+    if (!earlier) onEvaluation?.(record(false), shareDone(options, found, evaluations.size));
     return found;
   };
   const starts = startsOf(model, { sensitivity, scores, budget, maxRate, costOf });
@@ -147,6 +147,20 @@ export async function searchRates(
     const last = candidateOf(method, error.widths, await measureNow(error.widths));
     return ended.best && ended.best.loss <= last.loss ? ended : { ...ended, best: last };
   }
+}
+
+/** Of the greedy search by what is cut so far, of the other by its candidates. */
+function shareDone(
+  { method, budget, sensitivity }: SearchRatesOptions,
+  found: MeasuredModel,
+  measuredModels: number,
+): number {
+  if (method === 'evolutionary') return Math.min(1, measuredModels / evolutionaryModels);
+  const { metric, most } = budget;
+  const metricShown = metric === 'units' ? 'parameters' : metric;
+  const whole = sensitivity.dense[metricShown];
+  const left = metric === 'units' ? 0 : most;
+  return Math.min(1, Math.max(0, (whole - found[metricShown]) / (whole - left)));
 }
 
 function figures({ loss, accuracy, parameters, macs }: MeasuredModel): MeasuredModel {
