@@ -58,6 +58,20 @@ export function writeSafetensorsFile(
   });
 }
 
+/**
+ * Length of the file that `writeSafetensorsFile` would write, in bytes; nothing is written.
+ * @throws FormatError as `writeSafetensorsFile`, but for bytes that do not fit
+ */
+export function safetensorsBytes(
+  entries: Iterable<Omit<SafetensorsEntry, 'data'>>,
+  metadata: Readonly<Record<string, string>> = {},
+): number {
+  const where = 'safetensorsBytes';
+  const list = Array.from(entries, (entry) => ({ ...entry, data: () => [] }));
+  const data = list.reduce((sum, entry) => sum + byteLengthOf(entry, where), 0);
+  return encodeHeader(list, metadata, where).byteLength + data;
+}
+
 function encodeHeader(
   entries: readonly SafetensorsEntry[],
   metadata: Readonly<Record<string, string>>,
@@ -111,7 +125,10 @@ function encodeHeader(
   return header;
 }
 
-function byteLengthOf({ name, dtype, shape }: SafetensorsEntry, where: string): number {
+function byteLengthOf(
+  { name, dtype, shape }: Omit<SafetensorsEntry, 'data'>,
+  where: string,
+): number {
   if (!isSafetensorsDType(dtype)) {
     throw new FormatError(
       `${where}: tensor ${quoted(name)} has dtype ${quoted(String(dtype))}, ` +

@@ -60,6 +60,7 @@ const familySchema = z.object({
   checkConfig: method,
   create: method,
   shapes: method.optional(),
+  macs: method.optional(),
   layout: z
     .object({
       recognises: method,

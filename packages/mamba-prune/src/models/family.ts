@@ -105,6 +105,12 @@ export interface Family<C extends ModelConfigBase = ModelConfigBase> {
    */
   shapes?(config: C): ModelShapes;
 
+  /**
+   * Multiply-accumulates of one image, the sum of the model's `macs()`, with nothing allocated: a budget is solved by
+   * counting many widths. Without it models are made and counted.
+   */
+  macs?(config: C): number;
+
   /** How state dicts of other programs become models; without it they are not recognised. */
   readonly layout?: Layout;
 

@@ -68,7 +68,11 @@ export type ModelDescription = z.infer<typeof metadataSchema>;
  * @param module - what has to be loaded before such a model can be made; what runs by itself needs none
  * @throws UsageError for a description that no file could be read with
  */
-export function modelMetadata(model: ImageModel, info: ModelInfo, module?: string): string {
+export function modelMetadata(
+  model: Pick<ImageModel, 'config'>,
+  info: ModelInfo,
+  module?: string,
+): string {
   const metadata = {
     format: 1,
     ...(module !== undefined && { module }),

@@ -30,6 +30,17 @@ export {
   selectUnits,
 } from './selection.js';
 export { type CutOptions, chooseUnits, defaultKinds } from './select-units.js';
+export type { KindSelectionOptions } from './select-kinds.js';
+export { type RankMeasure, rankMeasures } from './ranking.js';
+export {
+  type Amount,
+  type BudgetAmounts,
+  type BudgetTarget,
+  type WidthCost,
+  budgetTargets,
+} from './budget/targets.js';
+export { type BudgetSolution, type CostBudget, type ReachedTarget } from './budget/solve.js';
+export type { Widths } from '../models/width-costs.js';
 export { type PruningResult, pruneOneShot } from './oneshot.js';
 export {
   type RefillChoice,

@@ -25,7 +25,10 @@ export interface HasWeight {
 }
 
 /** The two functions that prune one kind of unit take these, and the ratio. */
-export interface StructuredPruningOptions extends Omit<CutOptions, 'rates' | 'ranking'> {
+export interface StructuredPruningOptions extends Omit<
+  CutOptions,
+  'rates' | 'ranking' | 'costBudget' | 'rankBy' | 'cost'
+> {
   /** Whether units of all blocks are ranked together, or those of each block by themselves. Default `global`. */
   readonly ranking?: Ranking;
   /** Real images, for importances and scores that look at them: taylor, the default with images, is one. */

@@ -4,6 +4,7 @@ import { UsageError } from '../errors.js';
 import type { ImageModel } from '../models/image-model.js';
 import { type OptionKinds, requireOptions } from '../option-checks.js';
 import type { KeptUnits } from '../models/groups.js';
+import type { BudgetSolution } from './budget/solve.js';
 import type { Calibration } from './calibration.js';
 import { todaysCut } from './earlier-names.js';
 import { gateGradients } from './measure.js';
@@ -53,6 +54,8 @@ export interface RefillChoice {
   readonly returned: KeptUnits;
   /** Of every unit, those of the first cut. */
   readonly scores: ReadonlyMap<string, Float64Array>;
+  /** Of a cost budget, which the model with the returned units keeps to. */
+  readonly solution?: BudgetSolution | undefined;
 }
 
 type CountOptions = Pick<RefillOptions, 'fillback' | 'budget' | 'roundTo'>;
@@ -115,13 +118,18 @@ export async function refillUnits(
   checkRates('RefillOptions', options.rates);
   checkRefill(model, options, calibration);
   const { fillback, refillScore = 'magnitude', budget, ...cut } = options;
-  const { groups, scores, kept: target } = await scoreAndSelect(model, cut, calibration);
+  const { roundTo } = cut;
+  const counts = { fillback, budget, roundTo };
+  // What a budget is held against is the model with the units that return.
+  const final = (size: number, n: number): number => refillCounts(size, n, counts).final;
+  const { costBudget } = cut;
+  const told = costBudget ? { ...cut, costBudget: { ...costBudget, final } } : cut;
+  const { groups, scores, kept: target, solution } = await scoreAndSelect(model, told, calibration);
   const plan = groups.map((group) => {
     const n = unitsOf(target, group.name).length;
-    const { roundTo } = cut;
-    const { first, final } = refillCounts(group.size, n, { fillback, budget, roundTo });
+    const { first, final: most } = refillCounts(group.size, n, counts);
     const ranked = bestFirst(scores.get(group.name) as Float64Array);
-    return { name: group.name, stay: increasing(ranked.slice(0, first)), room: final - first };
+    return { name: group.name, stay: increasing(ranked.slice(0, first)), room: most - first };
   });
   const selected: KeptUnits = new Map(plan.map(({ name, stay }) => [name, stay]));
   const worth =
@@ -140,7 +148,7 @@ export async function refillUnits(
   const kept = new Map(
     plan.map(({ name, stay }) => [name, increasing([...stay, ...unitsOf(returned, name)])]),
   );
-  return { kept, selected, returned, scores };
+  return { kept, selected, returned, scores, ...(solution && { solution }) };
 }
 
 /**

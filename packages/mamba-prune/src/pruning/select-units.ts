@@ -1,6 +1,7 @@
 // From a model and rates to the units that stay.
 import { UsageError } from '../errors.js';
 import type { ImageModel } from '../models/image-model.js';
+import { widthCosts } from '../models/width-costs.js';
 import { requirePrunable } from '../models/require-model.js';
 import type { KeptUnits, PruningGroup } from '../models/groups.js';
 import { type OptionKinds, requireOptions } from '../option-checks.js';
@@ -9,18 +10,17 @@ import { todaysCut } from './earlier-names.js';
 import { checkOwnRates } from './group-limits.js';
 import { checkImportance } from './importances.js';
 import { type ScoreOptions, scoreKinds, scoreUnits } from './score-units.js';
-import { type SelectionOptions, checkSelection, selectUnits, selectionKinds } from './selection.js';
+import type { BudgetSolution } from './budget/solve.js';
+import {
+  type KindSelectionOptions,
+  checkKindSelection,
+  kindSelectionKinds,
+  selectKinds,
+} from './select-kinds.js';
 
-export interface CutOptions extends Omit<SelectionOptions, 'rate'>, ScoreOptions {
-  /** Fraction of units to remove of each kind of group: `{ ssm: 0.7, mlp: 0.7 }`. */
-  readonly rates: Readonly<Record<string, number>>;
-}
+export interface CutOptions extends KindSelectionOptions, ScoreOptions {}
 
-export const cutKinds: OptionKinds<CutOptions> = {
-  rates: 'object',
-  ...scoreKinds,
-  ...selectionKinds,
-};
+export const cutKinds: OptionKinds<CutOptions> = { ...scoreKinds, ...kindSelectionKinds };
 
 /** Options of a refill are options of a cut: the same ones say what the cut alone would have kept. */
 const refillNames = { fillback: 'any', refillScore: 'any', budget: 'any' } as const;
@@ -31,6 +31,8 @@ export interface ScoredUnits {
   readonly groups: readonly PruningGroup[];
   readonly scores: ReadonlyMap<string, Float64Array>;
   readonly kept: KeptUnits;
+  /** Of a budget. */
+  readonly solution?: BudgetSolution | undefined;
 }
 
 /**
@@ -60,23 +62,24 @@ export async function scoreAndSelect(
   const options = todaysCut(given);
   requireOptions('CutOptions', options, { ...cutKinds, ...refillNames }, ['rates']);
   checkRates('CutOptions', options.rates);
-  const { rates, importance, score } = options;
-  const { ranking, normalize, roundTo, maxRate, sizes, rateOf, minWidth } = options;
-  const selection = { ranking, normalize, roundTo, maxRate, sizes, rateOf, minWidth };
+  const { importance, score, ...selection } = cutOptionsOf(options);
+  const { rates } = selection;
   const kinds = Object.keys(rates);
   const groups = groupsOfKinds(model, kinds);
   if (typeof importance === 'string') checkImportance(importance);
-  checkOwnRates(model.pruningGroups(), kinds, rateOf);
-  for (const kind of kinds) checkSelection({ ...selection, rate: rates[kind] as number });
+  checkOwnRates(model.pruningGroups(), kinds, selection.rateOf);
+  checkKindSelection(groups, selection);
   const scores = await scoreUnits(model, groups, { importance, score }, calibration);
-  const chosen = new Map(
-    kinds.flatMap((kind) => {
-      const ofKind = groups.filter((group) => group.kind === kind);
-      return [...selectUnits(ofKind, scores, { ...selection, rate: rates[kind] as number })];
-    }),
-  );
-  const kept = new Map(groups.map(({ name }) => [name, chosen.get(name) as readonly number[]]));
-  return { groups, scores, kept };
+  const isPerCost = selection.rankBy === 'score-per-cost';
+  const cost = selection.cost ?? (isPerCost ? widthCosts(model).macs : undefined);
+  return { groups, scores, ...selectKinds(groups, scores, { ...selection, cost }) };
+}
+
+/** Without what refill adds. */
+function cutOptionsOf(options: CutOptions): CutOptions {
+  const known = Object.keys(cutKinds);
+  const entries = Object.entries(options).filter(([name]) => known.includes(name));
+  return Object.fromEntries(entries) as unknown as CutOptions;
 }
 
 /** @throws UsageError for none, with which a cut would remove nothing and say nothing */

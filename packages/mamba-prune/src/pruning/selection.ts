@@ -68,8 +68,8 @@ export function selectUnits(
   const options = todaysCut(given);
   requireOptions('selectUnits', options, { rate: 'number', ...selectionKinds });
   checkSelection(options);
-  const ranked = groups.map((group) => rank(group, scores.get(group.name), options));
-  const counts = countsOf(ranked, options);
+  const ranked = rankGroups(groups, scores, options);
+  const counts = keptCounts(ranked, options);
   return new Map(
     ranked.map(({ group, order }) => [
       group.name,
@@ -78,11 +78,18 @@ export function selectUnits(
   );
 }
 
+/** @throws UsageError for scores that are no numbers, or not one for each unit */
+export const rankGroups = (
+  groups: readonly PruningGroup[],
+  scores: ReadonlyMap<string, ArrayLike<number>>,
+  options: Omit<SelectionOptions, 'rate'>,
+): RankedGroup[] => groups.map((group) => rank(group, scores.get(group.name), options));
+
 /** How many units each group keeps. */
-function countsOf(
+export function keptCounts(
   ranked: readonly RankedGroup[],
   options: SelectionOptions,
-): ReadonlyMap<string, number> {
+): Map<string, number> {
   const { rateOf, ranking, rate } = options;
   const isApart = ({ group }: RankedGroup) => ownRate(rateOf, group.name) !== undefined;
   const together = ranked.filter((each) => !isApart(each));
@@ -112,7 +119,8 @@ function countAlone(
   return Math.min(group.size, roundUp(least, roundTo, full));
 }
 
-interface RankedGroup {
+/** The units of a group in the order in which they stay. */
+export interface RankedGroup {
   readonly group: PruningGroup;
   /** Unit indices, best first. */
   readonly order: number[];
@@ -123,7 +131,7 @@ interface RankedGroup {
 function rank(
   group: PruningGroup,
   given: ArrayLike<number> | undefined,
-  { ranking, normalize = 'mean' }: SelectionOptions,
+  { ranking, normalize = 'mean' }: Omit<SelectionOptions, 'rate'>,
 ): RankedGroup {
   if (given?.length !== group.size) {
     throw new UsageError(

@@ -18,6 +18,7 @@ import {
   mambaConfig,
 } from './config.js';
 import { mambaLayout } from './import.js';
+import { mambaMacs } from './macs.js';
 import { VisionMamba } from './model.js';
 import { mambaGraph } from './onnx.js';
 import { scanModes } from './scan-order.js';
@@ -74,6 +75,7 @@ export const mambaFamily: Family<MambaConfig> = {
   checkConfig: checkMambaConfig,
   create: (config) => new VisionMamba(config),
   shapes: mambaShapes,
+  macs: mambaMacs,
   layout: mambaLayout,
   onnx: {
     build: (config, layers, image, { scanOp }) => mambaGraph(config, layers, image, scanOp),

@@ -11,6 +11,7 @@ import {
   resnetStems,
 } from './config.js';
 import { resnetLayout } from './import.js';
+import { resnetMacs } from './macs.js';
 import { ResNet } from './model.js';
 import { resnetGraph } from './onnx.js';
 import { resnetShapes } from './shapes.js';
@@ -52,6 +53,7 @@ export const resnetFamily: Family<ResNetConfig> = {
   checkConfig: checkResNetConfig,
   create: (config) => new ResNet(config),
   shapes: resnetShapes,
+  macs: resnetMacs,
   layout: resnetLayout,
   onnx: { build: resnetGraph, isConvolutional: true },
 };

@@ -19,6 +19,7 @@ import {
   vitConfig,
 } from './config.js';
 import { vitLayout } from './import.js';
+import { vitMacs } from './macs.js';
 import { VisionTransformer } from './model.js';
 import { vitGraph } from './onnx.js';
 import { vitShapes } from './shapes.js';
@@ -54,6 +55,7 @@ export const vitFamily: Family<VitConfig> = {
   checkConfig: checkVitConfig,
   create: (config) => new VisionTransformer(config),
   shapes: vitShapes,
+  macs: vitMacs,
   layout: vitLayout,
   onnx: { build: vitGraph },
 };

@@ -6,7 +6,12 @@ import type { KeptUnits, PruningGroup } from '../../models/groups.js';
 import { todaysCut } from '../earlier-names.js';
 import { checkOwnRates } from '../group-limits.js';
 import { checkRates } from '../select-units.js';
-import { type SelectionOptions, selectUnits, selectionKinds } from '../selection.js';
+import {
+  type KindSelectionOptions,
+  checkKindSelection,
+  kindSelectionKinds,
+  selectKinds,
+} from '../select-kinds.js';
 import { regularizedGroups } from './regularizer.js';
 import { measureUnitNorms } from './unit-norms.js';
 import type { RegNorm } from './choices.js';
@@ -67,16 +72,13 @@ function checkFinite(group: string, norms: readonly number[]): void {
   );
 }
 
-export interface NormCutOptions extends Omit<SelectionOptions, 'rate'> {
+export interface NormCutOptions extends KindSelectionOptions {
   readonly norm: RegNorm;
-  /** Fraction of the units to remove of each kind of group: `{ ssm: 0.7, mlp: 0.7 }`. */
-  readonly rates: Readonly<Record<string, number>>;
 }
 
 const normCutKinds: OptionKinds<NormCutOptions> = {
   norm: 'string',
-  rates: 'object',
-  ...selectionKinds,
+  ...kindSelectionKinds,
 };
 
 /**
@@ -91,16 +93,11 @@ export function unitsByNorm(
   const options = todaysCut(given);
   requireOptions('NormCutOptions', options, normCutKinds, ['rates']);
   checkRates('NormCutOptions', options.rates);
-  const { norm, rates, ...selection } = options;
+  const { norm, ...selection } = options;
+  const { rates, rateOf } = selection;
   const chosen = regularizedGroups(groups, { norm, targets: Object.keys(rates) });
-  checkOwnRates(groups, Object.keys(rates), selection.rateOf);
+  checkOwnRates(groups, Object.keys(rates), rateOf);
+  checkKindSelection(chosen, selection);
   const norms = measureUnitNorms(model, chosen, norm);
-  const kept = new Map<string, readonly number[]>();
-  for (const [kind, rate] of Object.entries(rates)) {
-    const ranked = chosen.filter((group) => group.kind === kind);
-    for (const [name, units] of selectUnits(ranked, norms, { ...selection, rate })) {
-      kept.set(name, units);
-    }
-  }
-  return kept;
+  return selectKinds(chosen, norms, selection).kept;
 }

@@ -1,0 +1,88 @@
+// From the scores of all kinds to the units that stay: by rates, or by a budget.
+import { UsageError } from '../errors.js';
+import type { KeptUnits, PruningGroup } from '../models/groups.js';
+import type { OptionKinds } from '../option-checks.js';
+import { type CostBudget, type BudgetSolution, checkReach, solveBudget } from './budget/solve.js';
+import type { BudgetTarget, WidthCost } from './budget/targets.js';
+import { type RankMeasure, bestUnits, countsIn, poolsOf, rankMeasures } from './ranking.js';
+import { type SelectionOptions, checkChoice, checkSelection, selectionKinds } from './selection.js';
+
+export interface KindSelectionOptions extends Omit<SelectionOptions, 'rate'> {
+  /** Fraction of units to remove of each kind of group: `{ ssm: 0.7, mlp: 0.7 }`. Under a budget 0: they name the kinds. */
+  readonly rates: Readonly<Record<string, number>>;
+  /** In place of rates: what the model may cost at most. `budgetTargets` makes the targets of amounts. */
+  readonly costBudget?: CostBudget | undefined;
+  /** `score-per-cost` divides scores by what the removal of a unit saves, and ranks all kinds together. Default `score`. */
+  readonly rankBy?: RankMeasure | undefined;
+  /** What `score-per-cost` divides by. By default the target that asks for the smallest share; MACs without a budget. */
+  readonly cost?: WidthCost | undefined;
+}
+
+export const kindSelectionKinds: OptionKinds<KindSelectionOptions> = {
+  rates: 'object',
+  costBudget: 'object',
+  rankBy: 'string',
+  cost: 'function',
+  ...selectionKinds,
+};
+
+/**
+ * Finds what is wrong with the options before anything is scored.
+ * @param groups - of the kinds that have a rate
+ * @throws UsageError for what `selectUnits` refuses, rates beside a budget, or a budget out of reach
+ */
+export function checkKindSelection(
+  groups: readonly PruningGroup[],
+  options: KindSelectionOptions,
+): void {
+  const { rates, costBudget, rankBy = 'score' } = options;
+  for (const rate of Object.values(rates)) checkSelection({ ...options, rate });
+  checkChoice('rank-by', rankBy, rankMeasures);
+  if (rankBy === 'score-per-cost' && options.ranking === 'layer') {
+    throw new UsageError(
+      'rank-by score-per-cost: got ranking layer, expected global: all units of a group cost the same, so that it ' +
+        'would change nothing.',
+    );
+  }
+  if (!costBudget) return;
+  const own = Object.entries(rates).find(([, rate]) => rate !== 0);
+  if (own) {
+    throw new UsageError(
+      `budget: got the rate ${own[1]} of ${own[0]} too, expected 0: the budget takes the place of rates.`,
+    );
+  }
+  checkReach(groups, options, costBudget);
+}
+
+export interface KindSelection {
+  readonly kept: KeptUnits;
+  /** Of a budget. */
+  readonly solution?: BudgetSolution | undefined;
+}
+
+/**
+ * @param groups - of the kinds that have a rate, in the order of the network
+ * @param scores - per group name, one score per unit; larger is better
+ * @throws UsageError for scores that are no numbers, or a budget out of reach
+ */
+export function selectKinds(
+  groups: readonly PruningGroup[],
+  scores: ReadonlyMap<string, ArrayLike<number>>,
+  { costBudget, cost, rankBy, ...options }: KindSelectionOptions,
+): KindSelection {
+  const pools = poolsOf(groups, scores, {
+    ...options,
+    rankBy,
+    cost: cost ?? (costBudget && tightest(groups, costBudget.targets).cost),
+  });
+  const solution = costBudget && solveBudget(pools, options, costBudget);
+  const counts = solution?.counts ?? countsIn(pools, options);
+  return { kept: bestUnits(groups, pools, counts), ...(solution && { solution }) };
+}
+
+/** The target that leaves the smallest share of what there is. */
+function tightest(groups: readonly PruningGroup[], targets: readonly BudgetTarget[]): BudgetTarget {
+  const now = Object.fromEntries(groups.map(({ name, size }) => [name, size]));
+  const share = ({ cost, limit }: BudgetTarget): number => limit / cost(now);
+  return targets.reduce((a, b) => (share(b) < share(a) ? b : a));
+}
