@@ -38,6 +38,7 @@ import {
   recipeOf,
   typedRecipe,
 } from '../options/recipe.js';
+import { typedRatesFrom } from '../rates-from.js';
 import { pruningHooks } from '../pruning-progress.js';
 import { printPruningRun } from '../pruning-tables.js';
 import { relativePath, resumeCommand } from '../../shell.js';
@@ -91,6 +92,12 @@ export function addPruneCommand(program: Command, cli: Cli): void {
       'Drive the units to zero first, with the dense model as a teacher afterwards',
       'mamba-prune prune runs/a --method rsst --reg-units doomed --reg-norm group \\\n' +
         '    --reg-epochs 3 --epochs 2 --distill 0.5 --out runs/a-rsst',
+    ],
+    [
+      'A rate for each group, by what its cut costs',
+      'mamba-prune sensitivity runs/a --out runs/a/sensitivity.json\n' +
+        '  mamba-prune prune runs/a --rates-from runs/a/sensitivity.json \\\n' +
+        '    --rate 0.7 --out runs/a-cut',
     ],
     ['Go on after Ctrl-C', 'mamba-prune prune --resume --out runs/a-refill'],
   ]);
@@ -163,6 +170,11 @@ async function resumedSettings(
 ): Promise<Told> {
   const { given } = context;
   const { dataset, data, preset } = given;
+  if (given.ratesFrom !== undefined) {
+    throw new UsageError(
+      'got --rates-from with --resume: a run keeps the rates that it began with. Leave it out.',
+    );
+  }
   const kinds = Object.keys(stored.rates).map((kind) => ({ kind, optional: false }));
   const model = argument === undefined ? undefined : resolve(await findModel(context, argument));
   const said = await importOptionsOf(given);
@@ -188,11 +200,12 @@ async function newSettings(
   const opened = await openModel(context, argument);
   const kinds = kindsOf(opened.model);
   const { config } = opened.model;
+  const own = await typedRatesFrom(context, opened, kinds);
   opened.model.dispose();
   const { path, facts, info, options: said } = opened;
   const pruning = pruningOf(given);
   const { preset } = given;
-  const rates = ratesOf(given, kinds);
+  const rates = own?.rates ?? ratesOf(given, kinds);
   const { dataset, data } = (await imagesOf(context, path, { config, info })) ?? {};
   if (preset !== undefined && dataset === undefined) {
     throw new UsageError(
@@ -206,6 +219,7 @@ async function newSettings(
     ...pruning,
     // Under near-zero the rates only name the kinds.
     rates: given.nearZero === undefined ? rates : mapValues(rates, () => 0),
+    ...(own && { rateOf: own.rateOf }),
     ...defined({ dataset, data, preset }),
     recipe: recipeThrough(given, (flags) => recipeOf(flags, options.seed, defaults, dataset ?? '')),
   };

@@ -248,5 +248,11 @@ function searchOf(
   const { search: method, maxRate } = given;
   if (target && method) return { method, target, ...defined({ maxRate }) };
   const before = earlier?.search;
-  return before && { method: before.method, target: { ...before.budget }, maxRate: before.maxRate };
+  return (
+    before && {
+      method: before.method,
+      target: { metric: before.budget.metric, amount: before.budget.most },
+      maxRate: before.maxRate,
+    }
+  );
 }

@@ -40,6 +40,7 @@ import { defined } from './recipe.js';
 import { type RateFlags, addRateOptions, rateFlagNames } from './rates.js';
 
 export interface PruningFlags extends RateFlags {
+  readonly ratesFrom?: string;
   readonly method?: PruneMethod;
   readonly rounds?: number;
   readonly perRound?: true;
@@ -77,6 +78,10 @@ export function addPruningOptions(command: Command): void {
     choiceOption('--method <name>', 'how units are removed', pruneMethods, 'oneshot'),
   );
   addRateOptions(command);
+  command.option(
+    '--rates-from <file>',
+    'give each group a rate by what mamba-prune sensitivity measured',
+  );
   add(command, [
     integerOption('--rounds <n>', 'number of rounds of cutting and training (default: 1)', {
       min: 1,

@@ -4,6 +4,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { pruneLimits, trainLimits } from '../../limits.js';
 import { UsageError } from '../../errors.js';
 import type { ImportanceName, UnitScore } from '../../pruning/importances.js';
+import type { Amount } from '../../pruning/budget/targets.js';
 import type { CostMetric } from '../../pruning/sensitivity/curve.js';
 import { sensitivityParts } from '../../pruning/sensitivity/parts.js';
 import type { SensitivityBy } from '../../pruning/sensitivity/parts.js';
@@ -12,9 +13,6 @@ import type { CostTarget } from '../../workflows/sensitivity/settings.js';
 import { choiceOption, integerOption, numberOption, numbersOption } from './parse.js';
 import { scoreOptions } from './pruning.js';
 import { targetOption } from './rates.js';
-
-/** A typed cost: a number, or a share of the whole model. */
-export type TypedCost = Omit<CostTarget, 'metric'>;
 
 export interface SensitivityFlags {
   readonly by?: SensitivityBy;
@@ -29,8 +27,8 @@ export interface SensitivityFlags {
   readonly scoreBatches?: number;
   readonly search?: SearchMethod;
   readonly rate?: number;
-  readonly targetMacs?: TypedCost;
-  readonly targetParams?: TypedCost;
+  readonly targetMacs?: Amount;
+  readonly targetParams?: Amount;
   readonly maxRate?: number;
   readonly out?: string;
   readonly resume?: true;
@@ -102,15 +100,15 @@ const units = { '': 1, K: 1e3, M: 1e6, G: 1e9, B: 1e9 } as const;
 
 /** An option whose value is a number such as 3M, or a share such as 0.3x. */
 export function costOption(flags: string, description: string): Option {
-  return new Option(flags, description).argParser((text: string): TypedCost => {
+  return new Option(flags, description).argParser((text: string): Amount => {
     const [, number = '', unit = ''] = /^\s*(\d+(?:\.\d+)?)\s*([xKMGB]?)\s*$/i.exec(text) ?? [];
     const value = number === '' ? NaN : Number(number);
     if (unit.toLowerCase() === 'x') {
-      if (value > 0 && value < 1) return { share: value };
+      if (value > 0 && value < 1) return `${value}x`;
       throw new InvalidArgumentError('Expected a share above 0 and below 1, such as 0.3x.');
     }
     const factor = units[unit.toUpperCase() as keyof typeof units];
-    if (value > 0) return { most: value * factor };
+    if (value > 0) return value * factor;
     throw new InvalidArgumentError('Expected a number such as 3M, or a share such as 0.3x.');
   });
 }
@@ -122,12 +120,12 @@ export function costOption(flags: string, description: string): Option {
 export function targetOf(flags: SensitivityFlags): CostTarget | undefined {
   const { rate, targetMacs, targetParams, search, maxRate } = flags;
   const said: (readonly [flag: string, target: CostTarget])[] = [];
-  const take = (flag: string, metric: CostMetric, cost: TypedCost | undefined): void => {
-    if (cost) said.push([flag, { metric, ...cost }]);
+  const take = (flag: string, metric: CostMetric, amount: Amount | undefined): void => {
+    if (amount !== undefined) said.push([flag, { metric, amount }]);
   };
   take('--target-macs', 'macs', targetMacs);
   take('--target-params', 'parameters', targetParams);
-  take('--rate', 'units', rate === undefined ? undefined : { share: 1 - rate });
+  take('--rate', 'units', rate === undefined ? undefined : `${1 - rate}x`);
   const [first, second] = said;
   if (second) {
     throw new UsageError(

@@ -1,6 +1,8 @@
 // From measured curves to a rate for each group: the least predicted loss that meets a budget.
+import type { WidthCost } from '../budget/targets.js';
 import { checksOf } from '../../checks.js';
 import { UsageError } from '../../errors.js';
+import type { Widths } from '../../models/width-costs.js';
 import { type OptionKinds, requireOptions } from '../../option-checks.js';
 import {
   type CostMetric,
@@ -15,25 +17,24 @@ import {
 import { type PartSensitivity, type Sensitivity, isComplete, sum } from './measure.js';
 import { widthsAt } from './parts.js';
 
-/** Units of each group, by name. */
-export type Widths = Readonly<Record<string, number>>;
-
 /** What a cut has to reach. */
-export interface CostBudget {
+export interface CostLimit {
   /** What is counted: units of the measured groups, or multiply-accumulates or parameters of the whole model. */
   readonly metric: CostMetric;
   /** What is left at most, in units, multiply-accumulates of one image, or numbers. */
   readonly most: number;
 }
 
-export interface RatesFromSensitivityOptions extends CostBudget {
+export interface RatesFromSensitivityOptions extends CostLimit {
   /**
    * What a model of such widths costs, in what `metric` counts; groups without a width stay whole. Not needed for units, which are
    * counted.
    */
-  readonly costOf?: ((widths: Widths) => number) | undefined;
+  readonly costOf?: WidthCost | undefined;
   /** Largest share that one group may lose. By default the largest rate that was measured. */
   readonly maxRate?: number | undefined;
+  /** With which messages begin. By default the name of the function. */
+  readonly where?: string | undefined;
   /** Round the units kept of each group up to a multiple of this. By default as it was measured. */
   readonly roundTo?: number | undefined;
 }
@@ -44,6 +45,7 @@ const optionKinds: OptionKinds<RatesFromSensitivityOptions> = {
   costOf: 'function',
   maxRate: 'number',
   roundTo: 'number',
+  where: 'string',
 };
 
 /** A rate for each group, and what they promise. */
@@ -57,6 +59,8 @@ export interface AllocatedRates {
   /** What the cut model costs. */
   readonly cost: number;
 }
+
+const shownCost = (value: number): string => Math.floor(value).toLocaleString('en-US');
 
 /** From one point of a part's envelope to the next. */
 interface Step {
@@ -79,9 +83,8 @@ export function ratesFromSensitivity(
   sensitivity: Sensitivity,
   options: RatesFromSensitivityOptions,
 ): AllocatedRates {
-  const where = 'ratesFromSensitivity';
-  requireOptions(where, options, optionKinds, ['metric', 'most']);
-  const { metric, most, costOf = unitsOf(sensitivity) } = options;
+  requireOptions('ratesFromSensitivity', options, optionKinds, ['metric', 'most']);
+  const { metric, most, costOf = unitsOf(sensitivity), where = 'ratesFromSensitivity' } = options;
   const { number, integer, oneOf } = checksOf(where);
   oneOf('metric', metric, costMetrics);
   number('most', most, { above: 0 });
@@ -118,8 +121,8 @@ export function ratesFromSensitivity(
   if (!meets(steps.length)) {
     const least = costOf(widthsAfter(steps.length));
     throw new UsageError(
-      `${where}: got a budget of ${most} ${metric}, expected at least ${least}, which is left when every group loses ` +
-        `${Math.min(maxRate, largest)}, the most that was measured or allowed. Measure higher rates, or ask for less.`,
+      `${where}: got a budget of ${shownCost(most)} ${metric}, expected at least ${shownCost(least)}, which are left when every group loses ` +
+        `${Math.min(maxRate, largest)} of its units, the most that was measured or allowed. Measure higher rates (--rates), or ask for less.`,
     );
   }
   const whole = firstTrue(0, steps.length, (count) => meets(count));

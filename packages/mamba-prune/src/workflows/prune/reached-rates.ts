@@ -87,7 +87,10 @@ export function reachedRates(
     reached[kind] = total === 0 ? 0 : 1 - sum(groups.map(({ after }) => after)) / total;
     // It deletes what there is, whatever the rate.
     if (settings.rsst != null && settings.rsst.nearZero !== null) continue;
+    const isShort = Math.round((1 - rate) * total) < sum(groups.map(({ after }) => after));
     for (const [limit, held] of limitsOf(groups, rate, settings)) {
+      // Where other groups have higher rates of their own, nothing was held back.
+      if (limit === 'rate-of' && !isShort) continue;
       heldBack.push({ kind, limit, groups: held });
     }
   }

@@ -1,6 +1,7 @@
 // The evolutionary search: rates are mutated and crossed, brought back to the budget, and the best survive.
+import type { Widths } from '../../models/width-costs.js';
 import { Random, Stage } from '../../data/random.js';
-import { type Widths, firstTrue } from '../../pruning/sensitivity/allocate.js';
+import { firstTrue } from '../../pruning/sensitivity/allocate.js';
 import { sum } from '../../pruning/sensitivity/measure.js';
 import { widthsAt } from '../../pruning/sensitivity/parts.js';
 import { type SearchProblem, widthsKey } from './problem.js';

@@ -1,5 +1,6 @@
 // The greedy search: again and again the part is cut further whose next step costs least loss per saved cost.
-import { type Widths, firstTrue, unitsOf } from '../../pruning/sensitivity/allocate.js';
+import type { Widths } from '../../models/width-costs.js';
+import { firstTrue, unitsOf } from '../../pruning/sensitivity/allocate.js';
 import { type CurvePoint, curveAt, curveOf, slope } from '../../pruning/sensitivity/curve.js';
 import type { MeasuredModel, PartSensitivity } from '../../pruning/sensitivity/measure.js';
 import { widthsAt } from '../../pruning/sensitivity/parts.js';

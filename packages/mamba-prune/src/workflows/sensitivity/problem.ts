@@ -1,5 +1,7 @@
 // What a search for rates is given, and what it says when its time is over.
-import type { CostBudget, Widths } from '../../pruning/sensitivity/allocate.js';
+import type { WidthCost } from '../../pruning/budget/targets.js';
+import type { Widths } from '../../models/width-costs.js';
+import type { CostLimit } from '../../pruning/sensitivity/allocate.js';
 import type { MeasuredModel, Sensitivity } from '../../pruning/sensitivity/measure.js';
 
 /** Rates to begin from. */
@@ -11,13 +13,13 @@ export interface Start {
 
 export interface SearchProblem {
   readonly sensitivity: Sensitivity;
-  readonly budget: CostBudget;
+  readonly budget: CostLimit;
   /** Largest share that a group may lose. */
   readonly maxRate: number;
   readonly seed: number;
   /** What it begins from; all meet the budget. */
   readonly starts: readonly Start[];
-  readonly costOf: (widths: Widths) => number;
+  readonly costOf: WidthCost;
   /** A model is measured once. @throws TimeOver */
   readonly measure: (widths: Widths) => Promise<MeasuredModel>;
 }

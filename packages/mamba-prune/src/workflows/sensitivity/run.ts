@@ -30,7 +30,7 @@ import { searchRates } from './search.js';
 import {
   type ResolvedSensitivitySettings,
   type SensitivitySettings,
-  budgetOf,
+  limitOfTarget,
   resolveSensitivity,
 } from './settings.js';
 
@@ -158,7 +158,7 @@ export async function sensitivityRun(
         return { file: written(file), finished: isComplete(sensitivity) };
       }
       const { method, target, maxRate } = search;
-      const budget = budgetOf(target, sensitivity);
+      const budget = limitOfTarget(target, sensitivity);
       const before = earlier?.search;
       const record = await searchRates(model, {
         method,

@@ -1,10 +1,11 @@
 // The search for rates: what a candidate is, how it is measured, and what every search begins from.
+import type { WidthCost } from '../../pruning/budget/targets.js';
+import type { Widths } from '../../models/width-costs.js';
 import { checksOf } from '../../checks.js';
-import { UsageError } from '../../errors.js';
 import type { ImageModel } from '../../models/image-model.js';
 import { requirePrunable } from '../../models/require-model.js';
 import { type OptionKinds, requireOptions } from '../../option-checks.js';
-import { type CostBudget, type Widths, ratesOfWidths } from '../../pruning/sensitivity/allocate.js';
+import { type CostLimit, ratesOfWidths } from '../../pruning/sensitivity/allocate.js';
 import { costMetrics } from '../../pruning/sensitivity/curve.js';
 import {
   type CutModel,
@@ -25,11 +26,12 @@ import {
 } from './file.js';
 import { greedy } from './greedy.js';
 import { TimeOver, widthsKey, widthsOfKey } from './problem.js';
+import { checkSameGroups } from './same-groups.js';
 import { costOfModel, startsOf } from './starts.js';
 
 export interface SearchRatesOptions {
   readonly method: SearchMethod;
-  readonly budget: CostBudget;
+  readonly budget: CostLimit;
   /** Complete; of the same model. */
   readonly sensitivity: Sensitivity;
   /** Of every unit of the measured groups, by group name: the best ones of a group stay. */
@@ -38,7 +40,7 @@ export interface SearchRatesOptions {
   /** Default `pruneModel`. */
   readonly cut?: CutModel | undefined;
   /** What a model of such widths costs. By default counted on a model that is made for it. */
-  readonly costOf?: ((widths: Widths) => number) | undefined;
+  readonly costOf?: WidthCost | undefined;
   /** Largest share that a group may lose. By default the largest rate that was measured. */
   readonly maxRate?: number | undefined;
   /** Of the evolutionary search. Default `0`. */
@@ -80,6 +82,7 @@ export async function searchRates(
   requirePrunable(where, model);
   const needed = ['method', 'budget', 'sensitivity', 'scores', 'evaluate'] as const;
   requireOptions(where, options, searchKinds, needed);
+  checkSameGroups(where, model, options.sensitivity);
   const { method, budget, sensitivity, scores, evaluate, known, isOver, onEvaluation } = options;
   const { oneOf, number, integer } = checksOf(where);
   oneOf('method', method, searchMethods);
@@ -167,7 +170,7 @@ function figures({ loss, accuracy, parameters, macs }: MeasuredModel): MeasuredM
   return { loss, accuracy, parameters, macs };
 }
 
-function meetsBudget(found: SearchEvaluation, { metric, most }: CostBudget): boolean {
+function meetsBudget(found: SearchEvaluation, { metric, most }: CostLimit): boolean {
   if (metric !== 'units') return found[metric] <= most;
   const units = found.widths.split(',').reduce((total, width) => total + Number(width), 0);
   return units <= most;
@@ -190,19 +193,4 @@ function bestOf(
     names.every((name) => candidate.rates[name] === rates[name]),
   );
   return { name: same?.name ?? method, rates, ...figures(best) };
-}
-
-/** @throws UsageError for a measurement of another model */
-export function checkSameGroups(where: string, model: ImageModel, { parts }: Sensitivity): void {
-  const sizes = new Map(model.pruningGroups().map(({ name, size }) => [name, size]));
-  for (const { groups } of parts) {
-    for (const [name, size] of Object.entries(groups)) {
-      const own = sizes.get(name);
-      if (own === size) continue;
-      const got = own === undefined ? 'which the model has not' : `but the model's has ${own}`;
-      throw new UsageError(
-        `${where}: was measured on another model: it has the group '${name}' of ${size} units, ${got}. Measure this model.`,
-      );
-    }
-  }
 }

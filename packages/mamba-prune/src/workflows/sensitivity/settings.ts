@@ -12,24 +12,19 @@ import {
   defaultScore,
   unitScores,
 } from '../../pruning/importances.js';
-import type { CostBudget } from '../../pruning/sensitivity/allocate.js';
+import { type Amount, checkAmount, limitOf } from '../../pruning/budget/targets.js';
+import type { CostLimit } from '../../pruning/sensitivity/allocate.js';
 import { type CostMetric, costMetrics } from '../../pruning/sensitivity/curve.js';
-import {
-  type MeasuredModel,
-  type Sensitivity,
-  defaultSensitivityRates,
-} from '../../pruning/sensitivity/measure.js';
+import { type Sensitivity, defaultSensitivityRates } from '../../pruning/sensitivity/measure.js';
 import { type SensitivityBy, sensitivityParts } from '../../pruning/sensitivity/parts.js';
 import { sum } from '../../pruning/sensitivity/measure.js';
 import { type SearchMethod, searchMethods } from './file.js';
 
-/** What a cut model may cost: a number of what is counted, or a share of what the whole model has. */
+/** What a cut model may cost. */
 export interface CostTarget {
   readonly metric: CostMetric;
-  /** Units of the measured groups, multiply-accumulates of one image, or parameters. */
-  readonly most?: number | undefined;
-  /** Above 0 and below 1. */
-  readonly share?: number | undefined;
+  /** Units of the measured groups, multiply-accumulates of one image, or parameters; or a share of those of the whole model: `'0.3x'`. */
+  readonly amount: Amount;
 }
 
 export interface SearchSettings {
@@ -143,30 +138,24 @@ function checkedSearch(where: string, { method, target, maxRate }: SearchSetting
   const { number, oneOf } = checksOf(where);
   oneOf('search', method, searchMethods);
   if (maxRate !== undefined) number('max-rate', maxRate, { above: 0, below: 1 });
-  return { method, target: checkedTarget(where, target), maxRate };
+  oneOf('target: metric', target.metric, costMetrics);
+  checkAmount(target.metric, target.amount);
+  return { method, target, maxRate };
 }
 
-/** @throws UsageError for neither or both of a number and a share, or one out of range */
-export function checkedTarget(where: string, target: CostTarget): CostTarget {
-  const { metric, most, share } = target;
-  const { number, oneOf } = checksOf(where);
-  oneOf('target: metric', metric, costMetrics);
-  if ((most === undefined) === (share === undefined)) {
-    throw new UsageError(`${where}: target: expected either most or share.`);
-  }
-  if (most !== undefined) number('target: most', most, { above: 0 });
-  if (share !== undefined) number('target: share', share, { above: 0, below: 1 });
-  return target;
-}
-
-/** A target in numbers. @param dense - the whole model; @param parts - those whose units count */
-export function budgetOf(
-  { metric, most, share = 1 }: CostTarget,
-  { dense, parts }: Pick<Sensitivity, 'parts'> & { readonly dense: MeasuredModel },
-): CostBudget {
-  if (most !== undefined) return { metric, most };
+/** A target in numbers. @throws UsageError for an amount that is none, or that leaves the model whole */
+export function limitOfTarget(
+  { metric, amount }: CostTarget,
+  { dense, parts }: Pick<Sensitivity, 'dense' | 'parts'>,
+): CostLimit {
   const whole =
     metric === 'units' ? sum(parts.flatMap(({ groups }) => Object.values(groups))) : dense[metric];
-  // A cut leaves whole units: as many as a rate would leave of them all.
-  return { metric, most: metric === 'units' ? Math.round(share * whole) : share * whole };
+  const most = limitOf(metric, amount, whole);
+  if (most >= whole) {
+    throw new UsageError(
+      `budget: ${metric}: got ${amount}, but the whole model has ${whole}, expected less. Lower it.`,
+    );
+  }
+  // Units are whole: as many stay as at a rate.
+  return { metric, most: metric === 'units' ? Math.round(most) : most };
 }

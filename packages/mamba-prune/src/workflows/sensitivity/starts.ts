@@ -1,9 +1,9 @@
 // What every search for rates begins from: the rates that need no search.
+import { type Widths, widthCosts } from '../../models/width-costs.js';
+import type { WidthCost } from '../../pruning/budget/targets.js';
 import type { ImageModel } from '../../models/image-model.js';
-import { inspectModel } from '../../models/inspect.js';
 import {
-  type CostBudget,
-  type Widths,
+  type CostLimit,
   firstTrue,
   ratesFromSensitivity,
   unitsOf,
@@ -11,7 +11,7 @@ import {
 import type { Sensitivity } from '../../pruning/sensitivity/measure.js';
 import { widthsAt } from '../../pruning/sensitivity/parts.js';
 import { selectUnits } from '../../pruning/selection.js';
-import { type SearchProblem, type Start, widthsKey } from './problem.js';
+import { type SearchProblem, type Start } from './problem.js';
 
 export interface StartOptions extends Pick<
   SearchProblem,
@@ -51,8 +51,8 @@ const thousandths = 1000;
 
 /** The widths of the smallest rate that meets the budget; undefined if none does. */
 function leastCut(
-  { most }: CostBudget,
-  costOf: (widths: Widths) => number,
+  { most }: CostLimit,
+  costOf: WidthCost,
   widthsOf: (rate: number) => Widths,
 ): Widths | undefined {
   const meets = (n: number): boolean => costOf(widthsOf(n / thousandths)) <= most;
@@ -83,22 +83,11 @@ function globalWidths(
   return Object.fromEntries(kept.map(([name, units]) => [name, units.length]));
 }
 
-/** Counts on a model of these widths with random weights, each only once. */
+/** What a model of such widths costs, exactly. */
 export function costOfModel(
   model: ImageModel,
   sensitivity: Sensitivity,
-  { metric }: Pick<CostBudget, 'metric'>,
-): (widths: Widths) => number {
-  if (metric === 'units') return unitsOf(sensitivity);
-  const counted = new Map<string, number>();
-  return (widths) => {
-    const key = widthsKey(sensitivity, widths);
-    const known = counted.get(key);
-    if (known !== undefined) return known;
-    const cut = model.withWidths(widths);
-    const cost = inspectModel(cut)[metric];
-    cut.dispose();
-    counted.set(key, cost);
-    return cost;
-  };
+  { metric }: Pick<CostLimit, 'metric'>,
+): WidthCost {
+  return metric === 'units' ? unitsOf(sensitivity) : widthCosts(model)[metric];
 }
