@@ -95,3 +95,22 @@ export {
   unitsByNorm,
   unitsOverNearZero,
 } from './rsst/index.js';
+export {
+  type CutModel,
+  type Evaluate,
+  type MeasureSensitivityOptions,
+  type Measured,
+  type MeasuredModel,
+  type PartSensitivity,
+  type Sensitivity,
+  type SensitivityPoint,
+  measureSensitivity,
+} from './sensitivity/measure.js';
+export { type SensitivityBy, sensitivityParts } from './sensitivity/parts.js';
+export { type CostMetric, costMetrics } from './sensitivity/curve.js';
+export {
+  type AllocatedRates,
+  type CostLimit,
+  type RatesFromSensitivityOptions,
+  ratesFromSensitivity,
+} from './sensitivity/allocate.js';

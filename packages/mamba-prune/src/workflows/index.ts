@@ -75,3 +75,22 @@ export {
 export { benchModel } from '../bench/bench-model.js';
 export { type OnnxCandidate, benchOnnx } from '../bench/bench-onnx.js';
 export type { Spread } from '../statistics.js';
+export {
+  type SensitivityControl,
+  type SensitivityHooks,
+  type SensitivityRun,
+  sensitivityOf,
+  sensitivityRun,
+} from './sensitivity/run.js';
+export type { CostTarget, SearchSettings, SensitivitySettings } from './sensitivity/settings.js';
+export {
+  type SearchCandidate,
+  type SearchEvaluation,
+  type SearchMethod,
+  type SearchRecord,
+  type SensitivityFile,
+  readSensitivity,
+  searchMethods,
+} from './sensitivity/file.js';
+export { type SearchRatesOptions, searchRates } from './sensitivity/search.js';
+export { type AskedRates, type RatesFrom, ratesFrom } from './sensitivity/rates-from.js';

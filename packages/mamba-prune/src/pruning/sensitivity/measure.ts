@@ -2,6 +2,7 @@
 // same, a copy has the groups that no gate is shown (states, ranks) too, it runs through the same kernels as any
 // model, and it is the faster of the two, as what is cut need not be computed. The copy itself takes as long as a few images.
 import { checksOf } from '../../checks.js';
+import { UsageError } from '../../errors.js';
 import { inspectModel } from '../../models/inspect.js';
 import type { ImageModel } from '../../models/image-model.js';
 import type { KeptUnits } from '../../models/groups.js';
@@ -219,7 +220,9 @@ function withPoint(state: Sensitivity, name: string, point: SensitivityPoint): S
 function checkedRates(rates: readonly number[]): number[] {
   const { number } = checksOf('measureSensitivity');
   const checked = rates.map((rate) => number('rate', rate, { above: 0, below: 1 }));
-  number('number of rates', new Set(checked).size, { min: 1 });
+  if (checked.length === 0) {
+    throw new UsageError('measureSensitivity: rates: got none, expected at least one such as 0.5.');
+  }
   return [...new Set(checked)].sort((a, b) => a - b);
 }
 

@@ -114,7 +114,11 @@ export function readSensitivity(path: string): SensitivityFile {
   }
   let problem: string;
   try {
-    const parsed = fileSchema.safeParse(JSON.parse(readTextFile(path)));
+    const json: unknown = JSON.parse(readTextFile(path));
+    const { kind, format } = z.looseObject({}).safeParse(json).data ?? {};
+    if (kind !== 'mamba-prune sensitivity') throw new Error('another program or command wrote it');
+    if (format !== 1) throw new Error('a newer version of mamba-prune wrote it');
+    const parsed = fileSchema.safeParse(json);
     const wrong = parsed.success ? contradiction(parsed.data) : z.prettifyError(parsed.error);
     if (parsed.success && wrong === undefined) return parsed.data;
     problem = wrong ?? '';

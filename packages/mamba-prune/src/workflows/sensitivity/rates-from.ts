@@ -121,8 +121,10 @@ function underRates(
 ): Widths {
   const widths: Record<string, number> = {};
   for (const together of partsByRate(where, chosen.parts, rates)) {
-    const units = sum(together.parts.flatMap(({ groups }) => Object.values(groups)));
-    const most = Math.max(1, Math.round((1 - together.rate) * units));
+    const sizes = together.parts.flatMap(({ groups }) => Object.values(groups));
+    const whole = Math.round((1 - together.rate) * sum(sizes));
+    // What one rate for all leaves, rounded group by group, is as good.
+    const most = Math.max(whole, sum(sizes.map((size) => keptCount(size, together.rate, roundTo))));
     const own = { ...chosen, parts: together.parts };
     Object.assign(
       widths,
