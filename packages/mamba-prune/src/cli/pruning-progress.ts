@@ -1,6 +1,6 @@
 // What prune and imp show while they work; all on stderr.
 import type { PruneHooks, PrunePhase } from '../workflows/prune/hooks.js';
-import type { RoundRecord } from '../workflows/prune/record.js';
+import type { PruningRecord, RoundRecord } from '../workflows/prune/record.js';
 import type { Context } from './context.js';
 import { type FlagNames, pruneFlags, warningsOf } from './pruning-remarks.js';
 import { count, percent, plural } from '../format.js';
@@ -26,6 +26,9 @@ export function pruningHooks(context: Context, flags: FlagNames = pruneFlags): P
       if (done === total) progress.end();
     },
     onScore: begin,
+    onLatency: () => {
+      progress.line(dim('Measuring latencies of some widths, for the budget'));
+    },
     onPhase: (phase) => {
       progress.end();
       begin(phase.round, phase.rounds);
@@ -38,7 +41,7 @@ export function pruningHooks(context: Context, flags: FlagNames = pruneFlags): P
     onCut: (cut, record) => {
       progress.end();
       begin(cut.round, record.plannedRounds);
-      progress.line(`  ${cutLine(cut)}`);
+      progress.line(`  ${cutLine(cut, record)}`);
       for (const warning of warningsOf(record, flags)) context.note(warning);
     },
   };
@@ -53,11 +56,22 @@ function phaseTitle({ kind, epochs }: PrunePhase): string {
   return `${what}, ${plural(epochs, 'epoch')}`;
 }
 
-/** `cut to 1.23 M parameters (12 units came back), accuracy 88.12% -> 86.40%` */
-function cutLine({ parameters, accuracy, returned }: RoundRecord): string {
+/**
+ * `cut to 1.23 M parameters (12 units came back), accuracy 88.12% -> 86.40%`; for a budget with the rates that it was
+ * solved to
+ */
+function cutLine(
+  { parameters, accuracy, returned, rates }: RoundRecord,
+  { costBudget }: PruningRecord,
+): string {
   const { before, afterCut } = accuracy;
   const units = Object.values(returned ?? {}).reduce((sum, list) => sum + list.length, 0);
   const back = units === 0 ? '' : ` (${plural(units, 'unit')} came back)`;
   const cost = afterCut === null ? '' : `, accuracy ${percent(before)} -> ${percent(afterCut)}`;
-  return `cut to ${count(parameters)} parameters${back}${cost}`;
+  const solved = costBudget
+    ? ` at ${Object.entries(rates)
+        .map(([kind, rate]) => `${kind} ${percent(rate, 1)}`)
+        .join(', ')}`
+    : '';
+  return `cut to ${count(parameters)} parameters${solved}${back}${cost}`;
 }

@@ -124,7 +124,7 @@ function narrowInWords(record: PruningRecord, flags: FlagNames): string[] {
 
 /** Only those that would have helped. */
 function waysOut(
-  { ranking, rounds, rates }: PruningRecord,
+  { ranking, rounds, rates, costBudget }: PruningRecord,
   groups: readonly NarrowGroup[],
   { byLayer, maxRate }: FlagNames,
 ): string[] {
@@ -135,7 +135,7 @@ function waysOut(
     ...(isGlobal && evenIsWide(groups, rounds.at(-1)?.rates ?? rates)
       ? [`the same share of each group (${byLayer})`]
       : []),
-    'a lower rate',
+    costBudget ? 'a larger budget' : 'a lower rate',
   ];
 }
 

@@ -5,6 +5,7 @@ import { isAnySize } from '../workflows/fit.js';
 import { nothingRemoved } from '../workflows/prune/narrow-groups.js';
 import type { PruneRun } from '../workflows/prune/run.js';
 import type { PruningRecord, RoundRecord } from '../workflows/prune/record.js';
+import { printBudget } from './budget-table.js';
 import type { Context } from './context.js';
 import {
   type FlagNames,
@@ -58,6 +59,7 @@ export async function printPruningRun(
   context.print();
   context.paragraph(accuracyInWords(run));
   context.print();
+  printBudget(context, record);
   printKinds(context, record, flags);
   context.print();
   // Regularised training comes between what was pruned and the cut.
@@ -146,9 +148,10 @@ function preparationFlags(dataset: string, { info, model }: PruneRun): string[] 
 
 /** Of every kind: how many units there were and are, and which share was to go and went. */
 function printKinds(context: Context, record: PruningRecord, flags: FlagNames): void {
-  const { rates, rounds, reached } = record;
+  const { rates, rounds, reached, costBudget } = record;
   const last = rounds.at(-1);
-  const byNorm = Object.values(rates).every((rate) => rate === 0);
+  // A budget decides the rates; near-zero has none.
+  const byNorm = costBudget === undefined && Object.values(rates).every((rate) => rate === 0);
   const sum = (widths: Readonly<Record<string, number>>, kind: string): number =>
     Object.entries(widths).reduce(
       (total, [name, width]) => total + (kindOf(record, name) === kind ? width : 0),
@@ -159,7 +162,7 @@ function printKinds(context: Context, record: PruningRecord, flags: FlagNames): 
       { title: 'units' },
       { title: 'before', align: 'right' },
       { title: 'after', align: 'right' },
-      { title: 'asked to go', align: 'right' },
+      { title: costBudget ? 'solved to go' : 'asked to go', align: 'right' },
       { title: 'gone', align: 'right' },
     ],
     Object.keys(rates).map((kind) => {

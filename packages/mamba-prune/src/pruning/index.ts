@@ -32,9 +32,8 @@ export {
 export { type CutOptions, chooseUnits, defaultKinds } from './select-units.js';
 export type { KindSelectionOptions } from './select-kinds.js';
 export { type RankMeasure, rankMeasures } from './ranking.js';
+export type { Amount, BudgetAmounts } from './budget/amounts.js';
 export {
-  type Amount,
-  type BudgetAmounts,
   type BudgetTarget,
   type WidthCost,
   budgetTargets,

@@ -17,6 +17,7 @@ import { type RunConfig, RunFolder } from '../training/run-folder.js';
 import type { TrainHooks, TrainOptions } from '../training/types.js';
 import type { DataHooks, DataSettings, PreparationSettings } from './fit.js';
 import { todaysSettings } from './prune/earlier-names.js';
+import type { LatencyTimer } from './prune/latency-table.js';
 import type { PruneSettings } from './prune/settings.js';
 
 /** How to train: as the library's TrainOptions, with the augmentation by name. */
@@ -77,6 +78,8 @@ export interface RunControl {
   readonly tensorboard?: boolean | undefined;
   readonly hooks?: Omit<TrainHooks, 'saveModel'> | undefined;
   readonly data?: DataHooks | undefined;
+  /** @internal Times models in place of the clock: for tests. */
+  readonly latencyTimer?: LatencyTimer | undefined;
 }
 
 export const trainSettingsKinds: OptionKinds<TrainSettings> = {
@@ -108,6 +111,7 @@ export const controlKinds: OptionKinds<RunControl> = {
   tensorboard: 'boolean',
   hooks: 'object',
   data: 'object',
+  latencyTimer: 'function',
 };
 
 /** @throws DataError for an unknown preset or strengths out of range */

@@ -23,9 +23,11 @@ import {
   addPruningOptions,
   addTeacherOptions,
   checkPruningFlags,
+  hasBudget,
   pruningOf,
   recipeThrough,
 } from '../options/pruning.js';
+import { rateOfGroups } from '../options/groups.js';
 import { type ModelKind, hasRates, ratesOf } from '../options/rates.js';
 import {
   type RecipeOptions,
@@ -79,7 +81,11 @@ export function addPruneCommand(program: Command, cli: Cli): void {
       'mamba-prune prune runs/a --rate 0.7 --out runs/a-cut',
     ],
     [
-      'The same for a model that comes without its images',
+      'To three tenths of the multiply-accumulates, with the first block left whole',
+      "mamba-prune prune runs/a --target-macs 0.3x --exclude 'blocks.0.*' --out runs/a-cut",
+    ],
+    [
+      'By a rate, for a model that comes without its images',
       'mamba-prune prune model.safetensors --rate 0.7 --dataset folder \\\n' +
         '    --data photos --out runs/a-cut',
     ],
@@ -176,6 +182,11 @@ async function resumedSettings(
     );
   }
   const kinds = Object.keys(stored.rates).map((kind) => ({ kind, optional: false }));
+  const { readPruningRecord } = await import('../../workflows/prune/record.js');
+  const groups = Object.entries(readPruningRecord(outOf(context.options))?.kinds ?? {}).map(
+    ([name, kind]) => ({ name, kind }),
+  );
+  const rateOf = rateOfGroups(given, groups, Object.keys(stored.rates));
   const model = argument === undefined ? undefined : resolve(await findModel(context, argument));
   const said = await importOptionsOf(given);
   const settings = {
@@ -183,7 +194,10 @@ async function resumedSettings(
     ...pruningOf(given, stored),
     ...defined({ model, dataset, data, preset }),
     ...(Object.keys(said).length > 0 && { import: { ...stored.import, ...said } }),
-    rates: hasRates(given) ? ratesOf(given, kinds) : stored.rates,
+    ...(rateOf && { rateOf }),
+    rates: hasRates(given)
+      ? mapValues(ratesOf(given, kinds), (rate) => (stored.costBudget ? 0 : rate))
+      : stored.rates,
     recipe: { ...stored.recipe, ...typedRecipe(given), ...defined({ seed: given.seed }) },
   };
   return { settings, notes: [] };
@@ -199,6 +213,7 @@ async function newSettings(
   const { given, options } = context;
   const opened = await openModel(context, argument);
   const kinds = kindsOf(opened.model);
+  const groups = opened.model.pruningGroups().map(({ name, kind }) => ({ name, kind }));
   const { config } = opened.model;
   const own = await typedRatesFrom(context, opened, kinds);
   opened.model.dispose();
@@ -206,6 +221,7 @@ async function newSettings(
   const pruning = pruningOf(given);
   const { preset } = given;
   const rates = own?.rates ?? ratesOf(given, kinds);
+  const rateOf = own?.rateOf ?? rateOfGroups(given, groups, Object.keys(rates));
   const { dataset, data } = (await imagesOf(context, path, { config, info })) ?? {};
   if (preset !== undefined && dataset === undefined) {
     throw new UsageError(
@@ -217,9 +233,9 @@ async function newSettings(
     // Whoever resumes the run need not say it again, and what lies beside the file may change.
     ...(Object.keys(said).length > 0 && { import: said }),
     ...pruning,
-    // Under near-zero the rates only name the kinds.
-    rates: given.nearZero === undefined ? rates : mapValues(rates, () => 0),
-    ...(own && { rateOf: own.rateOf }),
+    // Under near-zero and a budget the rates only name the kinds.
+    rates: given.nearZero === undefined && !hasBudget(given) ? rates : mapValues(rates, () => 0),
+    ...(rateOf && { rateOf }),
     ...defined({ dataset, data, preset }),
     recipe: recipeThrough(given, (flags) => recipeOf(flags, options.seed, defaults, dataset ?? '')),
   };

@@ -18,7 +18,13 @@ import {
 import { refillBudgets, refillScores } from '../../pruning/refill-choices.js';
 import { regApplications, regNorms, regUnits } from '../../pruning/rsst/choices.js';
 import { rsstSchedules } from '../../pruning/rsst/schedule.js';
+import type { Amount } from '../../pruning/budget/amounts.js';
+import { type RankMeasure, rankMeasures } from '../../pruning/ranking.js';
 import { normalizations, rankings } from '../../pruning/selection.js';
+import type {
+  CostBudgetSettings,
+  LatencyBudget,
+} from '../../workflows/prune/cost-budget-settings.js';
 import {
   type PruneMethod,
   type PruneSettings,
@@ -37,10 +43,17 @@ import {
   withEarlierWords,
 } from './parse.js';
 import { defined } from './recipe.js';
+import { budgetOptions } from './amounts.js';
+import { type GroupFlags, groupOptions } from './groups.js';
 import { type RateFlags, addRateOptions, rateFlagNames } from './rates.js';
 
-export interface PruningFlags extends RateFlags {
+export interface PruningFlags extends RateFlags, GroupFlags {
   readonly ratesFrom?: string;
+  readonly targetMacs?: Amount;
+  readonly targetParams?: Amount;
+  readonly targetFile?: Amount;
+  readonly targetLatency?: LatencyBudget;
+  readonly rankBy?: RankMeasure;
   readonly method?: PruneMethod;
   readonly rounds?: number;
   readonly perRound?: true;
@@ -83,6 +96,8 @@ export function addPruningOptions(command: Command): void {
     'give each group a rate by what mamba-prune sensitivity measured',
   );
   add(command, [
+    ...budgetOptions(),
+    ...groupOptions(),
     integerOption('--rounds <n>', 'number of rounds of cutting and training (default: 1)', {
       min: 1,
       max: pruneLimits.rounds,
@@ -99,6 +114,7 @@ export function addPruningOptions(command: Command): void {
       { min: 1, max: pruneLimits.batches },
     ),
     ...selectionOptions(),
+    rankByOption(),
   ]);
   command.optionsGroup('Method refill:');
   add(command, [
@@ -226,6 +242,14 @@ export const selectionOptions = (): Option[] => [
   }),
 ];
 
+export const rankByOption = (): Option =>
+  choiceOption(
+    '--rank-by <what>',
+    'rank units by score, or by score per what their removal saves, all kinds together',
+    rankMeasures,
+    'score',
+  );
+
 /** Of the training after a cut. */
 export function addTeacherOptions(command: Command): void {
   add(command, [
@@ -265,6 +289,13 @@ function add(command: Command, options: readonly Option[]): void {
 
 type Flag = keyof PruningFlags;
 
+/** Those that say what the model may cost. */
+const budgetFlags = ['targetMacs', 'targetParams', 'targetFile', 'targetLatency'] as const;
+
+/** Whether one of them was typed. */
+export const hasBudget = (given: PruningFlags): boolean =>
+  budgetFlags.some((flag) => given[flag] !== undefined);
+
 /** Flags that one method has and the others ignore. */
 const ownFlags: Readonly<Record<Exclude<PruneMethod, 'oneshot'>, readonly Flag[]>> = {
   refill: ['fillback', 'refillScore', 'refillBudget'],
@@ -294,7 +325,10 @@ export function checkPruningFlags(given: PruningFlags, settings: PruneSettings):
     const why = 'has no effect under --near-zero, which deletes as many units as there are';
     refuse(
       given,
-      ['rate', ...rateFlagNames(), 'ranking', 'normalize', 'roundTo', 'maxRate', 'perRound'],
+      [
+        ...(['rate', ...rateFlagNames(), 'ranking', 'normalize', 'roundTo', 'maxRate'] as const),
+        ...(['perRound', ...budgetFlags, 'rateOf', 'minWidth', 'rankBy'] as const),
+      ],
       why,
     );
   }
@@ -306,7 +340,12 @@ export function checkPruningFlags(given: PruningFlags, settings: PruneSettings):
     refuse(given, ['scoreBatches'], `belongs to ${choicesWithImages()}`);
   }
   if (settings.ranking === 'layer') {
-    refuse(given, ['normalize', 'maxRate'], 'belongs to --ranking global');
+    refuse(given, ['normalize', 'maxRate', 'rankBy'], 'belongs to --ranking global');
+  }
+  if (settings.costBudget) {
+    const why =
+      'decides how much is cut, as --target-macs and its like do: expected one of the two';
+    refuse(given, ['rate', ...rateFlagNames(), 'perRound'], why);
   }
   if ((settings.rounds ?? 1) === 1) refuse(given, ['perRound'], 'belongs to several --rounds');
   if (!settings.distill) refuse(given, ['temperature'], 'belongs to --distill');
@@ -337,7 +376,7 @@ function refuse(given: PruningFlags, flags: readonly Flag[], why: string): void 
 
 /** The settings but for model, rates and recipe: what was typed over what the run has. */
 export function pruningOf(given: PruningFlags, stored?: PruneSettings) {
-  const { rounds, perRound, rewind, score, scoreBatches, bnBatches } = given;
+  const { rounds, perRound, rewind, score, scoreBatches, bnBatches, minWidth, rankBy } = given;
   const method = given.method ?? stored?.method ?? 'oneshot';
   const { weight } = { weight: given.distill ?? stored?.distill?.weight ?? 0 };
   return {
@@ -348,7 +387,8 @@ export function pruningOf(given: PruningFlags, stored?: PruneSettings) {
     maxRate: given.maxRate ?? stored?.maxRate ?? 1,
     // Undecided where neither says: it depends on whether there are images.
     ...defined({ importance: given.importance ?? stored?.importance }),
-    ...defined({ rounds, perRound, rewind, score, scoreBatches, bnBatches }),
+    ...defined({ rounds, perRound, rewind, score, scoreBatches, bnBatches, minWidth, rankBy }),
+    ...(hasBudget(given) && { costBudget: costBudgetOf(given, stored?.costBudget) }),
     ...(method === 'refill' && { refill: refillOf(given, stored?.refill) }),
     ...(method === 'rsst' && { rsst: rsstOf(given, stored?.rsst) }),
     ...(weight > 0 && {
@@ -372,6 +412,17 @@ export function recipeThrough<F extends PruningFlags & { readonly epochs?: numbe
   if (method !== 'rsst' || epochs === 0 || !goesThrough(lrThrough, { epochs, rewind }))
     return recipe;
   return { ...make({ ...given, epochs: regEpochs + epochs }), epochs };
+}
+
+function costBudgetOf(
+  { targetMacs, targetParams, targetFile, targetLatency }: PruningFlags,
+  stored: CostBudgetSettings | undefined,
+): CostBudgetSettings {
+  const latency = targetLatency;
+  return {
+    ...stored,
+    ...defined({ macs: targetMacs, params: targetParams, file: targetFile, latency }),
+  };
 }
 
 function refillOf(given: PruningFlags, stored: RefillSettings | undefined): RefillSettings {

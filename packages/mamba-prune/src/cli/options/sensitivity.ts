@@ -1,15 +1,16 @@
 // The flags of sensitivity. Nothing here has a default of commander's: what was not typed may come from the file that is
 // gone on with.
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import { pruneLimits, trainLimits } from '../../limits.js';
 import { UsageError } from '../../errors.js';
 import type { ImportanceName, UnitScore } from '../../pruning/importances.js';
-import type { Amount } from '../../pruning/budget/targets.js';
+import type { Amount } from '../../pruning/budget/amounts.js';
 import type { CostMetric } from '../../pruning/sensitivity/curve.js';
 import { sensitivityParts } from '../../pruning/sensitivity/parts.js';
 import type { SensitivityBy } from '../../pruning/sensitivity/parts.js';
 import { type SearchMethod, searchMethods } from '../../workflows/sensitivity/file.js';
 import type { CostTarget } from '../../workflows/sensitivity/settings.js';
+import { budgetOptions } from './amounts.js';
 import { choiceOption, integerOption, numberOption, numbersOption } from './parse.js';
 import { scoreOptions } from './pruning.js';
 import { targetOption } from './rates.js';
@@ -35,6 +36,9 @@ export interface SensitivityFlags {
   readonly overwrite?: true;
   readonly minutes?: number;
 }
+
+/** The budgets that a search counts. */
+const searched: readonly string[] = ['targetMacs', 'targetParams'];
 
 export function addSensitivityOptions(command: Command): void {
   command.optionsGroup('Measurement:');
@@ -76,8 +80,7 @@ export function addSensitivityOptions(command: Command): void {
   command.optionsGroup('Search for rates, after the measurement:');
   add(command, [
     choiceOption('--search <way>', 'look for the rates of least loss', searchMethods, 'no search'),
-    costOption('--target-macs <n>', 'multiply-accumulates left: 3M, or 0.3x of the model'),
-    costOption('--target-params <n>', 'parameters left: 1.5M, or 0.3x of the model'),
+    ...budgetOptions().filter((option) => searched.includes(option.attributeName())),
     numberOption('--rate <x>', 'share of the units to remove', { above: 0, below: 1 }),
     numberOption('--max-rate <x>', 'largest share that one group may lose (default: as --rates)', {
       above: 0,
@@ -94,23 +97,6 @@ export function addSensitivityOptions(command: Command): void {
       max: 1e6,
     }),
   ]);
-}
-
-const units = { '': 1, K: 1e3, M: 1e6, G: 1e9, B: 1e9 } as const;
-
-/** An option whose value is a number such as 3M, or a share such as 0.3x. */
-export function costOption(flags: string, description: string): Option {
-  return new Option(flags, description).argParser((text: string): Amount => {
-    const [, number = '', unit = ''] = /^\s*(\d+(?:\.\d+)?)\s*([xKMGB]?)\s*$/i.exec(text) ?? [];
-    const value = number === '' ? NaN : Number(number);
-    if (unit.toLowerCase() === 'x') {
-      if (value > 0 && value < 1) return `${value}x`;
-      throw new InvalidArgumentError('Expected a share above 0 and below 1, such as 0.3x.');
-    }
-    const factor = units[unit.toUpperCase() as keyof typeof units];
-    if (value > 0) return value * factor;
-    throw new InvalidArgumentError('Expected a number such as 3M, or a share such as 0.3x.');
-  });
 }
 
 /**

@@ -15,6 +15,7 @@ import {
   slope,
 } from './curve.js';
 import { type PartSensitivity, type Sensitivity, isComplete, sum } from './measure.js';
+import { type MinWidth, checkGroupLimits, leastUnits } from '../group-limits.js';
 import { widthsAt } from './parts.js';
 
 /** What a cut has to reach. */
@@ -33,6 +34,8 @@ export interface RatesFromSensitivityOptions extends CostLimit {
   readonly costOf?: WidthCost | undefined;
   /** Largest share that one group may lose. By default the largest rate that was measured. */
   readonly maxRate?: number | undefined;
+  /** The least units that every group keeps. Default `1`. */
+  readonly minWidth?: MinWidth | undefined;
   /** With which messages begin. By default the name of the function. */
   readonly where?: string | undefined;
   /** Round the units kept of each group up to a multiple of this. By default as it was measured. */
@@ -45,6 +48,7 @@ const optionKinds: OptionKinds<RatesFromSensitivityOptions> = {
   costOf: 'function',
   maxRate: 'number',
   roundTo: 'number',
+  minWidth: ['number', 'string'],
   where: 'string',
 };
 
@@ -100,6 +104,8 @@ export function ratesFromSensitivity(
   const maxRate = number('maxRate', options.maxRate ?? largest, { above: 0, max: 1 });
   const roundTo = integer('roundTo', options.roundTo ?? sensitivity.roundTo, { min: 1 });
   const { parts } = sensitivity;
+  const { minWidth } = options;
+  checkGroupLimits({ minWidth });
   const steps = stepsOf(parts, sensitivity, metric, maxRate);
   const widthsAfter = (count: number, share = 0): Widths => {
     const reached = new Map(parts.map(({ name }) => [name, 0]));
@@ -111,7 +117,10 @@ export function ratesFromSensitivity(
     }
     return Object.fromEntries(
       parts.flatMap(({ name, groups }) =>
-        Object.entries(widthsAt(groups, reached.get(name) ?? 0, roundTo)),
+        Object.entries(widthsAt(groups, reached.get(name) ?? 0, roundTo)).map(([group, width]) => [
+          group,
+          Math.max(width, leastUnits(groups[group] ?? 1, minWidth)),
+        ]),
       ),
     );
   };

@@ -4,6 +4,8 @@ import type { KeptUnits } from '../../models/groups.js';
 import type { Calibration } from '../../pruning/calibration.js';
 import { refillUnits } from '../../pruning/refill.js';
 import { measureUnitNorms, unitsByNorm, unitsOverNearZero } from '../../pruning/rsst/index.js';
+import type { CostBudget } from '../../pruning/budget/solve.js';
+import type { WidthCost } from '../../pruning/budget/targets.js';
 import {
   type CutOptions,
   type ScoredUnits,
@@ -21,20 +23,15 @@ export interface RoundChoice {
   readonly scores?: ScoredUnits['scores'];
 }
 
-/**
- * Scores and selects for a round.
- * @param round - counted from 1
- * @param sizes - widths that the run began with
- */
+/** Scores and selects for a round. */
 export async function chooseRoundUnits(
   model: ImageModel,
   settings: ResolvedPruneSettings,
-  round: number,
-  sizes: Readonly<Record<string, number>>,
+  at: AtRound,
   calibration?: Calibration,
 ): Promise<RoundChoice> {
-  const rates = ratesAfter(settings, round);
-  const options = cutOptions(settings, rates, { sizes, round });
+  const rates = ratesAfter(settings, at.round);
+  const options = cutOptions(settings, rates, at);
   if (settings.refill) {
     const { fillback, score: refillScore, budget } = settings.refill;
     return refillUnits(model, { ...options, fillback, refillScore, budget }, calibration);
@@ -47,7 +44,7 @@ export async function chooseRoundUnits(
     scores: measureUnitNorms(model, scored, norm),
     kept:
       nearZero === null
-        ? unitsByNorm(model, groups, { norm, ...selectionOf(settings, rates, { sizes, round }) })
+        ? unitsByNorm(model, groups, { norm, ...selectionOf(settings, rates, at) })
         : unitsOverNearZero(model, groups, {
             norm,
             nearZero,
@@ -61,23 +58,26 @@ export async function chooseRoundUnits(
 export function chooseWanted(
   model: ImageModel,
   settings: ResolvedPruneSettings,
-  round: number,
-  sizes: Readonly<Record<string, number>>,
+  at: AtRound,
   calibration?: Calibration,
 ): Promise<ScoredUnits> {
   return scoreAndSelect(
     model,
-    cutOptions(settings, ratesAfter(settings, round), { sizes, round }),
+    cutOptions(settings, ratesAfter(settings, at.round), at),
     calibration,
   );
 }
 
 /** Where in a run a cut is. */
-interface AtRound {
+export interface AtRound {
   /** Widths that the run began with. */
   readonly sizes: Readonly<Record<string, number>>;
   /** Counted from 1. */
   readonly round: number;
+  /** What takes the place of rates. */
+  readonly costBudget?: CostBudget | undefined;
+  /** What `score-per-cost` divides by, where it is not the budget. */
+  readonly cost?: WidthCost | undefined;
 }
 
 /** @param at - by default a single cut of what the run begins with */
@@ -95,7 +95,7 @@ function selectionOf(
   rates: Readonly<Record<string, number>>,
   at?: AtRound,
 ): Omit<CutOptions, 'importance' | 'score'> {
-  const { ranking, normalize, roundTo, maxRate, rateOf, minWidth } = settings;
+  const { ranking, normalize, roundTo, maxRate, rateOf, minWidth, rankBy } = settings;
   return {
     rates,
     ranking,
@@ -103,8 +103,10 @@ function selectionOf(
     roundTo,
     maxRate,
     minWidth,
-    rateOf: at ? ratesOfGroupsAfter(settings, at.round) : rateOf,
-    ...(at && { sizes: at.sizes }),
+    rankBy,
+    // A budget is solved for the end, and goes its part of the way from there.
+    rateOf: at && !at.costBudget ? ratesOfGroupsAfter(settings, at.round) : rateOf,
+    ...(at && { sizes: at.sizes, costBudget: at.costBudget, cost: at.cost }),
   };
 }
 

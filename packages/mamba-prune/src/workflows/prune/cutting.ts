@@ -14,6 +14,8 @@ import type { ResolvedPruneSettings } from './settings.js';
 import type { PruningRecord, RoundRecord } from './record.js';
 import { rewoundModel } from './rewound-weights.js';
 import { type RoundChoice, chooseRoundUnits } from './choose-round-units.js';
+import { reachedEntries } from './cost-budget.js';
+import { type Chosen, chooseWithin, solvedRates } from './round-budget.js';
 import { reachedRates } from './reached-rates.js';
 import { ratesAfter } from './rates-after-round.js';
 import type { RoundScores } from './unit-scores.js';
@@ -35,20 +37,23 @@ export interface Cut {
  */
 export async function cutRound(
   job: PruneJob,
-  { model, info, record, accuracy }: Standing,
+  standing: Standing,
   hooks: PruneHooks,
 ): Promise<Cut | undefined> {
+  const { model, info, record: earlier, accuracy } = standing;
   const { settings, device, calibration } = job;
-  const round = record.rounds.length + 1;
+  const round = earlier.rounds.length + 1;
   const before = accuracy ?? (await measure(job, model, 'before', hooks));
   if (before === undefined) return undefined;
   hooks.onScore?.(round, settings.rounds);
   // What was pushed towards zero goes, whether or not all of it arrived there.
-  const { wanted } = record;
-  const choice: RoundChoice =
+  const { wanted } = earlier;
+  const { choice, record }: Chosen<RoundChoice> =
     wanted?.round === round
-      ? { kept: unitMap(wanted.kept) }
-      : await chooseRoundUnits(model, settings, round, record.widthsBefore, calibration);
+      ? { choice: { kept: unitMap(wanted.kept) }, record: earlier }
+      : await chooseWithin(job, standing, (at) =>
+          chooseRoundUnits(model, settings, at, calibration),
+        );
   const cut = pruneModel(model, choice.kept).to(device);
   try {
     const goesOn = await reestimate(job, cut, hooks);
@@ -59,10 +64,13 @@ export async function cutRound(
     }
     const next = withRound(job, record, cut, choice, { before, afterCut, after: null });
     const step = historyStep(job, next, model);
+    const told = { ...info, history: [...info.history, step] };
+    const { latencyTable: latency } = next;
+    const costBudget = reachedEntries(next.costBudget, { model: cut, info: told, latency });
     return {
       model: await rewound(job, next, cut),
-      info: { ...info, history: [...info.history, step] },
-      record: next,
+      info: told,
+      record: costBudget ? { ...next, costBudget } : next,
       scores: choice.scores && roundScores(settings, record, model, choice.scores),
     };
   } catch (error) {
@@ -150,7 +158,13 @@ function withRound(
   const { reached, heldBack } = reachedRates(settings, round, { ...record, widths, returned });
   const entry: RoundRecord = {
     round,
-    rates: ratesAfter(settings, round),
+    rates: settings.costBudget
+      ? solvedRates(cut, Object.keys(settings.rates), record.widthsBefore, (name) => {
+          // Under the refill budget keep the rate is that of the model with the units that return.
+          const back = settings.refill?.budget === 'add' ? (returned?.get(name)?.length ?? 0) : 0;
+          return (widths[name] ?? 0) - back;
+        })
+      : ratesAfter(settings, round),
     widths,
     reached,
     kept: unitLists(composeKept(earlier, kept)),
@@ -216,7 +230,7 @@ function historyStep(
   before: ImageModel,
 ): Record<string, unknown> {
   const { method, importance, score, ranking, normalize, roundTo, maxRate } = settings;
-  const { rounds, rewind, refill, rsst, rateOf, minWidth } = settings;
+  const { rounds, rewind, refill, rsst, rateOf, minWidth, costBudget, rankBy } = settings;
   const { round, rates, widths, kept } = record.rounds.at(-1) as RoundRecord;
   return {
     step: 'prune',
@@ -232,6 +246,8 @@ function historyStep(
     maxRate,
     ...(rateOf && { rateOf }),
     ...(minWidth !== undefined && { minWidth }),
+    ...(costBudget && { costBudget }),
+    ...(rankBy && { rankBy }),
     rewind,
     ...(refill && { refill }),
     ...(rsst && { rsst }),

@@ -26,6 +26,8 @@ export interface PruneHooks {
   readonly onEvaluate?: ((what: string, done: number, total: number) => void) | undefined;
   /** Before units are scored, which takes a while where it needs images. */
   readonly onScore?: ((round: number, rounds: number) => void) | undefined;
+  /** Before latencies are measured, for a budget of one. */
+  readonly onLatency?: (() => void) | undefined;
   /** After each cut, before the training that follows. */
   readonly onCut?: ((round: RoundRecord, record: PruningRecord) => void) | undefined;
   /** When a round is over. */

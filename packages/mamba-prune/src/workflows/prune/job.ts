@@ -50,6 +50,8 @@ export interface PruneJob {
   readonly normSource: BatchSource | undefined;
   /** File with the weights that kept units go back to. */
   readonly rewindFile: string | undefined;
+  /** Before latencies are measured. */
+  readonly onLatency: (() => void) | undefined;
   /** The model that was pruned first, for distillation; the job's. */
   readonly teacher: ImageModel | undefined;
 }
@@ -117,6 +119,7 @@ export async function openJob(
     calibration,
     normSource: dataset && settings.bnBatches > 0 ? trainingBatches(dataset, settings) : undefined,
     rewindFile: file,
+    onLatency: hooks.onLatency,
     teacher: distill && trains ? await loadTeacher(settings, device) : undefined,
   };
 }

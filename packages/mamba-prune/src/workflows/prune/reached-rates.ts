@@ -60,6 +60,7 @@ type Limits = Pick<
   | 'maxRate'
   | 'rateOf'
   | 'minWidth'
+  | 'costBudget'
   | 'refill'
   | 'rsst'
 >;
@@ -87,6 +88,8 @@ export function reachedRates(
     reached[kind] = total === 0 ? 0 : 1 - sum(groups.map(({ after }) => after)) / total;
     // It deletes what there is, whatever the rate.
     if (settings.rsst != null && settings.rsst.nearZero !== null) continue;
+    // It is a budget that decides, and what it comes to stands beside it.
+    if (settings.costBudget) continue;
     const isShort = Math.round((1 - rate) * total) < sum(groups.map(({ after }) => after));
     for (const [limit, held] of limitsOf(groups, rate, settings)) {
       // Where other groups have higher rates of their own, nothing was held back.

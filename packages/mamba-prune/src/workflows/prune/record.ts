@@ -9,6 +9,8 @@ import { decodeUnits, encodeUnits, maxUnits } from './kept-units.js';
 import { defaultScore } from '../../pruning/importances.js';
 import { todaysSettings } from './earlier-names.js';
 import { importanceReasons } from './settings.js';
+import { budgetKeys } from './cost-budget-settings.js';
+import { latencyTableSchema } from './latency-record.js';
 import { rateLimits } from './reached-rates.js';
 
 const numbers = z.record(z.string(), z.number());
@@ -116,6 +118,29 @@ const recordSchema = z.object({
     .optional(),
   /** Every cut so far. */
   rounds: z.array(roundSchema),
+  /** What the pruned model may cost at most, and what has been reached; none where rates were asked for. */
+  costBudget: z
+    .array(
+      z.object({
+        of: z.enum(budgetKeys),
+        /** As it was told: a number, or a share such as `0.3x`. */
+        asked: z.union([z.number(), z.templateLiteral([z.number(), 'x'])]),
+        /** MACs, parameters, bytes or milliseconds, as the next two. */
+        limit: z.number(),
+        /** Of the model that the run began with. */
+        before: z.number(),
+        /** After the last cut so far; of a latency what the table says. */
+        reached: z.number(),
+        /** Of a latency: what the model with these widths took, and the spread of these times as a share. */
+        measured: z.number().optional(),
+        spread: z.number().optional(),
+      }),
+    )
+    .optional(),
+  /** By what a unit was ranked, where it is not the score alone. */
+  rankBy: z.string().optional(),
+  /** What a budget of latency is counted with. */
+  latencyTable: latencyTableSchema.optional(),
   /** Units, as the model has them now, that the round in progress wants to keep: the others are doomed. */
   wanted: z
     .object({
@@ -142,6 +167,9 @@ const firstFormat = z.object({
     leftAlone: true,
     importanceReason: true,
     rateOf: true,
+    costBudget: true,
+    rankBy: true,
+    latencyTable: true,
     minWidth: true,
     measuredOn: true,
   }).shape,

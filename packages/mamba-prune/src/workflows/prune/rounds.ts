@@ -9,7 +9,7 @@
 //
 // Under lr-through rsst-j and round-j are two parts of one training: round-j begins with what the cut leaves of
 // the last checkpoint of rsst-j.
-import { rmSync } from 'node:fs';
+import { rmSync, statSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import type { ImageModel } from '../../models/image-model.js';
 import { type ModelInfo, saveModel } from '../../models/model-file.js';
@@ -29,6 +29,7 @@ import { pullingHooks } from './pulling.js';
 import type { Standing } from './source.js';
 import { type PruningRecord, type RoundRecord, writePruningRecord } from './record.js';
 import { chooseWanted } from './choose-round-units.js';
+import { chooseWithin } from './round-budget.js';
 import { epochsDone, remainingParts, wantedSince, withWanted } from './wanted.js';
 import { writeRoundScores } from './unit-scores.js';
 
@@ -155,16 +156,13 @@ export class Rounds {
     if (known) return unitMap(known);
     this.#hooks.onScore?.(round, job.settings.rounds);
     const { settings, calibration } = job;
-    const { kept, scores } = await chooseWanted(
-      model,
-      settings,
-      round,
-      record.widthsBefore,
-      calibration,
+    const chosen = await chooseWithin(job, standing, (at) =>
+      chooseWanted(model, settings, at, calibration),
     );
+    const { kept, scores } = chosen.choice;
     writeRoundScores(this.#folder.path, roundScores(settings, record, model, scores));
     const choice = { epoch, kept: unitLists(kept) };
-    this.#keep({ ...record, wanted: withWanted(record, round, choice) });
+    this.#keep({ ...chosen.record, wanted: withWanted(record, round, choice) });
     return kept;
   }
 
@@ -256,7 +254,7 @@ export class Rounds {
     const entry = lastRound(record);
     const finished = { ...entry, accuracy: { ...entry.accuracy, after }, finished: true };
     this.#keep({
-      ...record,
+      ...withFileSize(record, this.#modelPath(entry.round)),
       accuracy: { ...record.accuracy, after },
       rounds: [...record.rounds.slice(0, -1), finished],
     });
@@ -283,6 +281,17 @@ export class Rounds {
     writePruningRecord(this.#folder.path, record);
     this.#standing.record = record;
   }
+}
+
+/** With the size of the file that is there now: the training has added to what it says of its model. */
+function withFileSize(record: PruningRecord, path: string): PruningRecord {
+  const { costBudget } = record;
+  if (costBudget?.every(({ of }) => of !== 'file') ?? true) return record;
+  const { size: reached } = statSync(path);
+  return {
+    ...record,
+    costBudget: costBudget?.map((entry) => (entry.of === 'file' ? { ...entry, reached } : entry)),
+  };
 }
 
 function lastRound({ rounds }: PruningRecord): RoundRecord {

@@ -24,6 +24,7 @@ import {
   pruneSettingsKinds,
   resolvePruneSettings,
 } from './settings.js';
+import { beginBudget } from './round-budget.js';
 import { pullingHooks } from './pulling.js';
 import { type PruningRecord, writePruningRecord } from './record.js';
 import { Rounds } from './rounds.js';
@@ -87,6 +88,7 @@ export async function pruneRun(
       job.teacher?.dispose();
       job = await openJob(resolved, control, standing, hooks);
     }
+    standing.record = await beginBudget(job, standing);
     const folder = earlier
       ? openFolder(settings, control)
       : createFolder(settings, control, standing, job);

@@ -37,6 +37,8 @@ import {
   rankings,
 } from '../../pruning/selection.js';
 import type { DataSettings } from '../fit.js';
+import { type RankMeasure, rankMeasures } from '../../pruning/ranking.js';
+import { type CostBudgetSettings, checkCostBudget } from './cost-budget-settings.js';
 import { todaysSettings } from './earlier-names.js';
 import { goesThrough } from './lr-through.js';
 import { type Rewind, parseRewind } from './rewind-time.js';
@@ -145,6 +147,10 @@ export interface PruneSettings extends Partial<Omit<DataSettings, 'dataset'>> {
   readonly rateOf?: Readonly<Record<string, number>> | undefined;
   /** The least units that every group keeps: a count, or a share of its first width such as `'10%'`. Default `1`. */
   readonly minWidth?: MinWidth | undefined;
+  /** In place of rates, which then are 0 and name the kinds: what the pruned model may cost at most. */
+  readonly costBudget?: CostBudgetSettings | undefined;
+  /** `score-per-cost` divides scores by what the removal of a unit saves, and ranks all kinds together. Default `score`. */
+  readonly rankBy?: RankMeasure | undefined;
   /** Of the method refill. */
   readonly refill?: RefillSettings | undefined;
   /** Of the method rsst. */
@@ -179,6 +185,8 @@ export const pruneSettingsKinds: OptionKinds<PruneSettings> = {
   maxRate: 'number',
   rateOf: 'object',
   minWidth: 'any',
+  costBudget: 'object',
+  rankBy: 'any',
   refill: 'object',
   rsst: 'object',
   distill: 'object',
@@ -324,8 +332,17 @@ function checkTogether(settings: ResolvedPruneSettings): void {
   checkLimits(settings);
 }
 
-function checkLimits({ rateOf, minWidth, rsst }: ResolvedPruneSettings): void {
+function checkLimits(settings: ResolvedPruneSettings): void {
+  const { rateOf, minWidth, rsst, rankBy, ranking } = settings;
   checkGroupLimits({ rateOf, minWidth });
+  checkCostBudget(settings);
+  if (rankBy !== undefined) oneOf('rank-by', rankBy, rankMeasures);
+  if (rankBy === 'score-per-cost' && ranking === 'layer') {
+    throw new UsageError(
+      'prune: got rank-by score-per-cost with ranking layer, expected global: all units of a group cost the same. ' +
+        'Leave one of the two out.',
+    );
+  }
   if (rsst?.nearZero == null) return;
   const own = Object.entries(rateOf ?? {}).find(([, rate]) => rate > 0);
   if (own === undefined && minWidth === undefined) return;

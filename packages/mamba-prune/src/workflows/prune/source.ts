@@ -8,6 +8,7 @@ import type { ModelInfo } from '../../models/model-file.js';
 import { printableLine } from '../../printable.js';
 import type { KeptUnits } from '../../models/groups.js';
 import { defaultKinds } from '../../pruning/select-units.js';
+import { firstEntries } from './cost-budget.js';
 import { keptInHistory } from './kept-units.js';
 import { openModelFile } from '../open-model-file.js';
 import type { ResolvedPruneSettings } from './settings.js';
@@ -49,7 +50,8 @@ function firstRecord(
 ): PruningRecord {
   const { groups, parameters, macs } = inspectModel(model, info);
   const { method, rates, importance, score, ranking, normalize } = settings;
-  const { rateOf, minWidth } = settings;
+  const { rateOf, minWidth, rankBy } = settings;
+  const costBudget = firstEntries(settings, { model, info });
   const { roundTo, maxRate, perRound, rewind, rounds, importanceReason } = settings;
   const widths = Object.fromEntries(groups.map(({ name, width }) => [name, width]));
   const kept = keptUnits(settings.model, info);
@@ -69,6 +71,8 @@ function firstRecord(
     maxRate,
     ...(rateOf && { rateOf: { ...rateOf } }),
     ...(minWidth !== undefined && { minWidth }),
+    ...(costBudget && { costBudget }),
+    ...(rankBy && { rankBy }),
     perRound,
     rewind,
     plannedRounds: rounds,

@@ -3,6 +3,7 @@ import type { ImageModel } from '../../models/image-model.js';
 import { UsageError } from '../../errors.js';
 import type { Widths } from '../../models/width-costs.js';
 import { ratesFromSensitivity, ratesOfWidths } from '../../pruning/sensitivity/allocate.js';
+import type { MinWidth } from '../../pruning/group-limits.js';
 import { predictedLoss } from '../../pruning/sensitivity/curve.js';
 import type { PartSensitivity, Sensitivity } from '../../pruning/sensitivity/measure.js';
 import { sum } from '../../pruning/sensitivity/measure.js';
@@ -23,6 +24,8 @@ export interface AskedRates {
   readonly isSaid: boolean;
   readonly roundTo?: number | undefined;
   readonly maxRate?: number | undefined;
+  /** The least units that every group keeps. Default `1`. */
+  readonly minWidth?: MinWidth | undefined;
   /** Rates that single groups were given: the others share what is asked. */
   readonly rateOf?: Readonly<Record<string, number>> | undefined;
 }
@@ -94,7 +97,7 @@ function underTarget(
   where: string,
   chosen: Sensitivity,
   model: ImageModel,
-  { roundTo, maxRate, rateOf = {} }: AskedRates,
+  { roundTo, maxRate, minWidth, rateOf = {} }: AskedRates,
   target: CostTarget,
 ): Widths {
   const limit = limitOfTarget(target, chosen);
@@ -106,7 +109,7 @@ function underTarget(
       keptCount(sizes.get(name) ?? 1, rate, roundTo),
     ]),
   );
-  const options = { ...limit, roundTo, maxRate, where };
+  const options = { ...limit, roundTo, maxRate, minWidth, where };
   return ratesFromSensitivity(chosen, {
     ...options,
     costOf: (widths) => costOf({ ...fixed, ...widths }),
@@ -117,7 +120,7 @@ function underTarget(
 function underRates(
   where: string,
   chosen: Sensitivity,
-  { rates, roundTo, maxRate }: AskedRates,
+  { rates, roundTo, maxRate, minWidth }: AskedRates,
 ): Widths {
   const widths: Record<string, number> = {};
   for (const together of partsByRate(where, chosen.parts, rates)) {
@@ -128,7 +131,8 @@ function underRates(
     const own = { ...chosen, parts: together.parts };
     Object.assign(
       widths,
-      ratesFromSensitivity(own, { metric: 'units', most, roundTo, maxRate, where }).widths,
+      ratesFromSensitivity(own, { metric: 'units', most, roundTo, maxRate, minWidth, where })
+        .widths,
     );
   }
   return widths;

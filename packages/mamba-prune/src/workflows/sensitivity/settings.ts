@@ -12,7 +12,7 @@ import {
   defaultScore,
   unitScores,
 } from '../../pruning/importances.js';
-import { type Amount, checkAmount, limitOf } from '../../pruning/budget/targets.js';
+import { type Amount, checkAmount, limitOf } from '../../pruning/budget/amounts.js';
 import type { CostLimit } from '../../pruning/sensitivity/allocate.js';
 import { type CostMetric, costMetrics } from '../../pruning/sensitivity/curve.js';
 import { type Sensitivity, defaultSensitivityRates } from '../../pruning/sensitivity/measure.js';

@@ -1,0 +1,73 @@
+// Amounts as people type them: 3M, 1.5GB, 2ms, 0.3x.
+import { InvalidArgumentError, Option } from 'commander';
+import { type Amount, shareOf } from '../../pruning/budget/amounts.js';
+import type { LatencyBudget } from '../../workflows/prune/cost-budget-settings.js';
+
+const thousands = { '': 1, K: 1e3, M: 1e6, G: 1e9 } as const;
+const sizes = {
+  ...{ '': 1, B: 1, KB: 1e3, MB: 1e6, GB: 1e9 },
+  ...{ KIB: 2 ** 10, MIB: 2 ** 20, GIB: 2 ** 30 },
+} as const;
+
+/** A number with a unit; undefined for anything else, and for none above 0. */
+function inUnits(text: string, units: Readonly<Record<string, number>>): number | undefined {
+  const match = /^(\d+(?:\.\d+)?|\.\d+)\s*([a-z]*)$/i.exec(text.trim());
+  const factor = match && units[(match[2] ?? '').toUpperCase()];
+  const value = match && factor !== undefined && factor !== null ? Number(match[1]) * factor : 0;
+  return value > 0 ? value : undefined;
+}
+
+/** A share such as 0.3x, above 0 and below 1: of the whole model nothing would be cut. */
+function share(text: string): Amount | undefined {
+  const value = shareOf(text.trim());
+  return value !== undefined && value > 0 && value < 1 ? `${value}x` : undefined;
+}
+
+function amountOption(
+  flags: string,
+  description: string,
+  units: Readonly<Record<string, number>>,
+  examples: string,
+): Option {
+  return new Option(flags, description).argParser((text: string): Amount => {
+    const amount = share(text) ?? inUnits(text, units);
+    if (amount !== undefined) return amount;
+    throw new InvalidArgumentError(`Expected ${examples}, or a share of the model such as 0.3x.`);
+  });
+}
+
+/** What the pruned model may cost. */
+export const budgetOptions = (): Option[] => [
+  amountOption(
+    '--target-macs <n>',
+    'MACs per image that the model may have, such as 3M or 0.3x, in place of a rate',
+    thousands,
+    'a number such as 3M',
+  ),
+  amountOption(
+    '--target-params <n>',
+    'parameters that it may have, such as 1.5M or 0.3x',
+    thousands,
+    'a number such as 1.5M',
+  ),
+  amountOption(
+    '--target-file <size>',
+    'bytes that its file may have, such as 5MB, 4MiB or 0.3x',
+    sizes,
+    'a size such as 5MB or 4MiB',
+  ),
+  new Option(
+    '--target-latency <time>',
+    'time that a batch may take on this machine, such as 2ms, 30ms@64 or 0.5x@64 (default batch: 1)',
+  ).argParser((text: string): LatencyBudget => {
+    const [time = '', batch = '1', ...rest] = text.split('@');
+    const ms = share(time) ?? inUnits(time, { MS: 1, S: 1000 });
+    const images = /^\d+$/.test(batch.trim()) ? Number(batch) : 0;
+    if (ms !== undefined && images >= 1 && images <= 65_536 && rest.length === 0) {
+      return { ms, batch: images };
+    }
+    throw new InvalidArgumentError(
+      'Expected a time and a batch size such as 2ms@1 or 30ms@64, or a share such as 0.5x@64.',
+    );
+  }),
+];

@@ -1,0 +1,116 @@
+// Groups by patterns of their names: which to leave whole, and which to cut at a rate of their own.
+import { InvalidArgumentError, Option } from 'commander';
+import { UsageError } from '../../errors.js';
+import { type MinWidth, groupList } from '../../pruning/group-limits.js';
+import { rangeWords } from '../../checks.js';
+
+export interface GroupFlags {
+  readonly exclude?: readonly string[];
+  readonly rateOf?: readonly PatternRate[];
+  readonly minWidth?: MinWidth;
+}
+
+export interface PatternRate {
+  readonly pattern: string;
+  readonly rate: number;
+}
+
+/** A group as patterns see it. */
+export interface NamedGroup {
+  readonly name: string;
+  readonly kind: string;
+}
+
+const rateRange = { min: 0, below: 1 };
+
+export const groupOptions = (): Option[] => [
+  new Option(
+    '--exclude <pattern>',
+    "groups that stay whole, by name, such as 'blocks.0.*' or '*.ssm' (repeatable)",
+  ).argParser((text: string, before: readonly string[] = []) => {
+    if (text.trim() !== '') return [...before, text.trim()];
+    throw new InvalidArgumentError("Expected names of groups, such as 'blocks.0.*'.");
+  }),
+  new Option(
+    '--rate-of <pattern=x>',
+    "rate of the groups of these names alone, such as 'blocks.0.*=0.5' (repeatable; the last that fits counts)",
+  ).argParser((text: string, before: readonly PatternRate[] = []) => {
+    const at = text.lastIndexOf('=');
+    const pattern = text.slice(0, Math.max(0, at)).trim();
+    const rate = at < 0 || text.slice(at + 1).trim() === '' ? NaN : Number(text.slice(at + 1));
+    if (pattern !== '' && rate >= rateRange.min && rate < rateRange.below) {
+      return [...before, { pattern, rate }];
+    }
+    throw new InvalidArgumentError(
+      `Expected names of groups and ${rangeWords('a number', rateRange)}, such as 'blocks.0.*=0.5'.`,
+    );
+  }),
+  new Option(
+    '--min-width <n|x%>',
+    'least units that every group keeps, or a share of its width such as 10% (default: 1)',
+  ).argParser((text: string): MinWidth => {
+    const percent = /^(\d+(?:\.\d+)?)%$/.exec(text.trim());
+    if (percent && Number(percent[1]) <= 100) return `${Number(percent[1])}%`;
+    if (/^\d+$/.test(text.trim()) && Number(text) >= 1 && Number(text) <= 2 ** 20)
+      return Number(text);
+    throw new InvalidArgumentError('Expected a number of units such as 8, or a share such as 10%.');
+  }),
+];
+
+/** `*` stands for any letters, dots too, and `?` for one. */
+export function matcherOf(pattern: string): (name: string) => boolean {
+  const source = Array.from(pattern, (letter) =>
+    letter === '*' ? '.*' : letter === '?' ? '.' : letter.replace(/[^\w]/, '\\$&'),
+  ).join('');
+  const expression = new RegExp(`^${source}$`, 'u');
+  return (name) => expression.test(name);
+}
+
+/**
+ * The rates of single groups by name: 0 for those that stay whole. What is excluded stays so, whatever its rate.
+ * @param groups - all of the model
+ * @param kinds - that are cut
+ * @returns undefined where no flag was given
+ * @throws UsageError for a pattern that no group that is cut has, or where nothing is left to cut
+ */
+export function rateOfGroups(
+  { exclude = [], rateOf = [] }: GroupFlags,
+  groups: readonly NamedGroup[],
+  kinds: readonly string[],
+): Record<string, number> | undefined {
+  if (exclude.length === 0 && rateOf.length === 0) return undefined;
+  const rates: Record<string, number> = {};
+  const set = (flag: string, pattern: string, rate: number): void => {
+    for (const name of matching(flag, pattern, groups, kinds)) rates[name] = rate;
+  };
+  for (const { pattern, rate } of rateOf) set('--rate-of', pattern, rate);
+  for (const pattern of exclude) set('--exclude', pattern, 0);
+  const cut = groups.filter(({ kind }) => kinds.includes(kind));
+  if (cut.every(({ name }) => rates[name] === 0)) {
+    throw new UsageError(
+      `--exclude: got patterns for all groups of ${kinds.join(' and ')}, expected some left to cut.`,
+    );
+  }
+  return rates;
+}
+
+function matching(
+  flag: string,
+  pattern: string,
+  groups: readonly NamedGroup[],
+  kinds: readonly string[],
+): string[] {
+  const fits = matcherOf(pattern);
+  const all = groups.filter(({ name }) => fits(name));
+  const cut = all.filter(({ kind }) => kinds.includes(kind));
+  if (cut.length > 0) return cut.map(({ name }) => name);
+  const candidates = groups.filter(({ kind }) => kinds.includes(kind));
+  const [other] = all;
+  throw new UsageError(
+    `${flag}: got '${pattern}', ` +
+      (other
+        ? `which names groups of the kind ${other.kind} only, and these are not cut. Add the kind to --target, or `
+        : 'which is the name of no group. ') +
+      `${other ? 'name' : 'Name'} some of ${groupList(candidates)}.`,
+  );
+}

@@ -1,0 +1,180 @@
+// The budget of a run as a round's cut is held against it, and what has been reached.
+import type { ImageModel } from '../../models/image-model.js';
+import type { ModelInfo } from '../../models/model-file.js';
+import { type WidthCosts, type Widths, widthCosts } from '../../models/width-costs.js';
+import type { CostBudget } from '../../pruning/budget/solve.js';
+import { budgetNames, limitOf } from '../../pruning/budget/amounts.js';
+import type { BudgetTarget } from '../../pruning/budget/targets.js';
+import { type BudgetKey, askedOf, budgetKeys } from './cost-budget-settings.js';
+import type { LatencyTable } from './latency-record.js';
+import { latencyAt } from './latency-table.js';
+import type { PruningRecord } from './record.js';
+import type { ResolvedPruneSettings } from './settings.js';
+
+/** What a budget comes to in a run. */
+export type BudgetEntry = NonNullable<PruningRecord['costBudget']>[number];
+
+/** What the costs of a run's models are counted with. */
+export interface BudgetCosts {
+  /** The model that is cut, or one of the same architecture. */
+  readonly model: ImageModel;
+  /** Of that model. */
+  readonly info: ModelInfo;
+  readonly latency?: LatencyTable | undefined;
+}
+
+/** The entries of a run that has not cut anything: what is asked, and what there is. */
+export function firstEntries(
+  { costBudget }: Pick<ResolvedPruneSettings, 'costBudget'>,
+  { model, info, latency }: BudgetCosts,
+): BudgetEntry[] | undefined {
+  if (!costBudget) return undefined;
+  const costs = widthCosts(model);
+  const before: Record<BudgetKey, () => number> = {
+    macs: () => costs.macs({}),
+    params: () => costs.parameters({}),
+    file: () => costs.fileBytes({}, info),
+    latency: () => latency?.denseMs ?? NaN,
+  };
+  return budgetKeys.flatMap((key) => {
+    const asked = askedOf(costBudget, key);
+    if (asked === undefined || (key === 'latency' && !latency)) return [];
+    const now = before[key]();
+    return [
+      { of: key, asked, limit: limitOf(budgetNames[key], asked, now), before: now, reached: now },
+    ];
+  });
+}
+
+/**
+ * The budget that a round's cut is held against.
+ * @param entries - of the record
+ * @param round - counted from 1
+ */
+export function budgetOfRound(
+  entries: readonly BudgetEntry[],
+  settings: ResolvedPruneSettings,
+  costs: BudgetCosts,
+  round: number,
+): CostBudget {
+  return {
+    targets: targetsOf(entries, settings, costs),
+    part: round / settings.rounds,
+  };
+}
+
+/** The targets of a run's entries, for cuts of this model. */
+export function targetsOf(
+  entries: readonly BudgetEntry[],
+  settings: ResolvedPruneSettings,
+  { model, info, latency }: BudgetCosts,
+): BudgetTarget[] {
+  const costs = widthCosts(model);
+  const cost: Record<BudgetKey, BudgetTarget['cost']> = {
+    macs: costs.macs,
+    params: costs.parameters,
+    file: fileAtMost(costs, settings, model, info),
+    latency: (widths) => (latency ? latencyAt(latency, widthsOf(model, widths)) : NaN),
+  };
+  return entries.map(({ of, limit }) => ({ name: budgetNames[of], limit, cost: cost[of] }));
+}
+
+/** Of all groups. */
+const widthsOf = (model: ImageModel, widths: Widths): Widths => ({
+  ...Object.fromEntries(model.pruningGroups().map(({ name, size }) => [name, size])),
+  ...widths,
+});
+
+/** As long as a share of units can become as text. */
+const longRate = '0.1234567890123456789';
+
+/**
+ * Bytes of the file of a cut model, at most: which units are kept stands in it as text, whose length depends on the
+ * choice. It is counted as if they lay as scattered as they can, some bytes for each unit; a unit's weights are more.
+ */
+function fileAtMost(
+  costs: WidthCosts,
+  {
+    method,
+    importance,
+    score,
+    ranking,
+    normalize,
+    roundTo,
+    maxRate,
+    rewind,
+    ...rest
+  }: ResolvedPruneSettings,
+  model: ImageModel,
+  info: ModelInfo,
+): BudgetTarget['cost'] {
+  const { rates, rounds, refill, rsst, rateOf, minWidth, recipe, costBudget, rankBy, dataset } =
+    rest;
+  const groups = model.pruningGroups();
+  const before = Object.fromEntries(groups.map(({ name, size }) => [name, size]));
+  const dense = denseWidths(info, before);
+  const trained = [
+    {
+      step: 'finetune',
+      round: rounds,
+      dataset,
+      epoch: recipe.epochs,
+      weights: 'averaged',
+      accuracy: longRate,
+    },
+  ];
+  const cut = groups.filter(({ name, kind }) => kind in rates || name in dense.kept);
+  return (widths) => {
+    const after = { ...before, ...widths };
+    const step = {
+      ...{ step: 'prune', method, round: rounds, rounds, importance, score, ranking, normalize },
+      ...{ roundTo, maxRate, rewind, refill, rsst, rateOf, minWidth, costBudget, rankBy },
+      rates: Object.fromEntries(Object.keys(rates).map((kind) => [kind, longRate])),
+      widthsBefore: before,
+      widthsAfter: after,
+      kept: Object.fromEntries(
+        cut.map(({ name }) => [
+          name,
+          'x'.repeat(longestText(after[name] ?? 0, dense.widths[name] ?? 0)),
+        ]),
+      ),
+    };
+    const history = [...info.history, step, ...(recipe.epochs > 0 ? trained : [])];
+    return costs.fileBytes(widths, { ...info, history });
+  };
+}
+
+/** The widths that the first cut of a model's history found, and the groups that it has cut. */
+function denseWidths({ history }: ModelInfo, now: Widths) {
+  const cuts = history.filter(({ step }) => step === 'prune');
+  const first = (cuts[0]?.['widthsBefore'] ?? {}) as Widths;
+  return {
+    widths: { ...now, ...first },
+    kept: (cuts.at(-1)?.['kept'] ?? {}) as Readonly<Record<string, unknown>>,
+  };
+}
+
+/**
+ * The longest that `count` of `size` units can be as text: of each run of units stand the first and the last, and between
+ * two runs one unit is missing.
+ */
+export function longestText(count: number, size: number): number {
+  const digits = String(Math.max(0, size - 1)).length;
+  return (digits + 1) * Math.min(count, 2 * (size - count + 1));
+}
+
+/** The entries with what a cut has come to. @param costs - with the cut model, and its information */
+export function reachedEntries(
+  entries: readonly BudgetEntry[] | undefined,
+  { model, info, latency }: BudgetCosts,
+): BudgetEntry[] | undefined {
+  if (!entries) return undefined;
+  const costs = widthCosts(model);
+  const reached: Record<BudgetKey, () => number> = {
+    macs: () => costs.macs({}),
+    params: () => costs.parameters({}),
+    file: () => costs.fileBytes({}, info),
+    latency: () => (latency ? latencyAt(latency, widthsOf(model, {})) : NaN),
+  };
+  return entries.map((entry) => ({ ...entry, reached: reached[entry.of]() }));
+}
