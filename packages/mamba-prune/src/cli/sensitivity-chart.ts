@@ -3,13 +3,14 @@ import { count, digits, grouped, percent } from '../format.js';
 import type { SearchRecord, SensitivityFile } from '../workflows/sensitivity/file.js';
 import type { Context } from './context.js';
 import { type Cell, type Column, bold } from './terminal/layout.js';
+import { shorten } from './terminal/text.js';
 
 type Part = SensitivityFile['parts'][number];
 
 /** By height; the lowest is shown for nothing lost, too. */
 const bars = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-/** Columns of figures that fit beside names and strips. */
-const mostColumns = 5;
+/** Columns of figures that fit beside names and strips, and in a narrow terminal. */
+const mostColumns = { wide: 5, narrow: 3 };
 
 export function printSensitivity(context: Context, file: SensitivityFile): void {
   const { model, images, dense, importance, score, search } = file;
@@ -28,7 +29,7 @@ export function printSensitivity(context: Context, file: SensitivityFile): void 
 /** Accuracy in points: what is lost at each rate. */
 function printParts(context: Context, file: SensitivityFile): void {
   const { parts, rates, dense, search, by } = file;
-  const shown = columnsShown(rates);
+  const shown = columnsShown(rates, context.width < 70 ? mostColumns.narrow : mostColumns.wide);
   const highest = Math.max(...parts.flatMap(({ points }) => points.map(({ loss }) => loss)));
   const rateOf = search?.best && bestRates(search.best.rates, parts);
   const columns: Column[] = [
@@ -62,13 +63,15 @@ function printParts(context: Context, file: SensitivityFile): void {
   if (worst.length > 2) {
     context.print();
     context.facts([
-      ['most sensitive', names(worst.slice(0, 3))],
-      ['least sensitive', names(worst.slice(-3).reverse())],
+      ['most sensitive', names(context, worst.slice(0, 3))],
+      ['least sensitive', names(context, worst.slice(-3).reverse())],
     ]);
   }
 }
 
-const names = (parts: readonly Part[]): string => parts.map(({ name }) => name).join(', ');
+/** Each fits beside its label, with a comma. */
+const names = ({ width }: Context, parts: readonly Part[]): string =>
+  parts.map(({ name }) => shorten(name, width - 'least sensitive'.length - 5)).join(', ');
 
 /** By the mean increase of the loss over the rates, the largest first; only parts that are measured. */
 function ranked(parts: readonly Part[], loss: number): Part[] {
@@ -78,10 +81,10 @@ function ranked(parts: readonly Part[], loss: number): Part[] {
 }
 
 /** The first, the last, and what fits between them. */
-function columnsShown(rates: readonly number[]): number[] {
-  if (rates.length <= mostColumns) return [...rates];
-  const places = Array.from({ length: mostColumns }, (_, i) =>
-    Math.round((i * (rates.length - 1)) / (mostColumns - 1)),
+function columnsShown(rates: readonly number[], most: number): number[] {
+  if (rates.length <= most) return [...rates];
+  const places = Array.from({ length: most }, (_, i) =>
+    Math.round((i * (rates.length - 1)) / (most - 1)),
   );
   return rates.filter((_, i) => places.includes(i));
 }
