@@ -168,6 +168,20 @@ describe('imp', () => {
   });
 });
 
+describe('imp with a budget', () => {
+  it('cuts to it in place of the rate', async () => {
+    const { prune } = await planned(...mamba, '--target_macs', '0.3x', '--target_latency', '2ms@4');
+    expect(prune).toMatchObject({
+      rates: { ssm: 0, mlp: 0 },
+      costBudget: { macs: '0.3x', latency: { ms: 2, batch: 4 } },
+    });
+    const argv = ['imp', '--exp_name', 'x', ...mamba, '--target_file', '5MB', '--rate', '0.5'];
+    const { status, stderr } = await runCli([...argv, '--print_plan']);
+    expect(status).toBe(2);
+    expect(stderr).toContain('got --rate with a budget (--target_macs and its like)');
+  });
+});
+
 describe('imp refuses', () => {
   it.each([
     [

@@ -86,7 +86,7 @@ export function planImp(given: ImpFlags, seed: number): PlannedImp {
       ...(pretrained !== undefined && Object.keys(said).length > 0 && { import: said }),
       ...data,
       ...methodOf(given, flags),
-      rates: ratesOf(flags, family),
+      ...amountOf(given, ratesOf(flags, family)),
       rounds: flags.pruning_times,
       rewind: rewindOf(given, flags),
       ...defined({ importance: importanceOf(given.criteria) }),
@@ -190,6 +190,25 @@ function checkStructured(given: ImpFlags, arch: string, family: ScriptFamily): v
       'matrix as large as it was and gains no speed, so it is not offered. ' +
       `Add --${structured} to remove whole ${family === 'vit' ? 'heads and neurons' : 'channels and neurons'}.`,
   );
+}
+
+/** How much is cut: by rates, or by a budget for which the rates only name the kinds. */
+function amountOf(
+  given: ImpFlags,
+  rates: Record<string, number>,
+): Pick<PruneSettings, 'rates' | 'costBudget'> {
+  const { target_macs: macs, target_params: params, target_file: file } = given;
+  const costBudget = defined({ macs, params, file, latency: given.target_latency });
+  if (Object.keys(costBudget).length === 0) return { rates };
+  const typed = (['rate', 'mamba_mlp_prune_ratio', 'mlp_prune_ratio'] as const).find(
+    (flag) => given[flag] !== undefined,
+  );
+  if (typed !== undefined) {
+    throw new UsageError(
+      `got --${typed} with a budget (--target_macs and its like), expected one of the two. Leave one out.`,
+    );
+  }
+  return { costBudget, rates: Object.fromEntries(Object.keys(rates).map((kind) => [kind, 0])) };
 }
 
 function ratesOf(flags: Flags, family: ScriptFamily): Record<string, number> {

@@ -30,14 +30,15 @@ export {
   selectUnits,
 } from './selection.js';
 export { type CutOptions, chooseUnits, defaultKinds } from './select-units.js';
-export type { KindSelectionOptions } from './select-kinds.js';
+export {
+  type KindSelection,
+  type KindSelectionOptions,
+  type SolveOptions,
+  solveBudget,
+} from './select-kinds.js';
 export { type RankMeasure, rankMeasures } from './ranking.js';
 export type { Amount, BudgetAmounts } from './budget/amounts.js';
-export {
-  type BudgetTarget,
-  type WidthCost,
-  budgetTargets,
-} from './budget/targets.js';
+export { type BudgetTarget, type WidthCost, budgetTargets } from './budget/targets.js';
 export { type BudgetSolution, type CostBudget, type ReachedTarget } from './budget/solve.js';
 export type { Widths } from '../models/width-costs.js';
 export { type PruningResult, pruneOneShot } from './oneshot.js';

@@ -1,8 +1,8 @@
 // From the scores of all kinds to the units that stay: by rates, or by a budget.
 import { UsageError } from '../errors.js';
 import type { KeptUnits, PruningGroup } from '../models/groups.js';
-import type { OptionKinds } from '../option-checks.js';
-import { type CostBudget, type BudgetSolution, checkReach, solveBudget } from './budget/solve.js';
+import { type OptionKinds, requireOptions } from '../option-checks.js';
+import { type CostBudget, type BudgetSolution, checkReach, solveInPools } from './budget/solve.js';
 import type { BudgetTarget, WidthCost } from './budget/targets.js';
 import { type RankMeasure, bestUnits, countsIn, poolsOf, rankMeasures } from './ranking.js';
 import { type SelectionOptions, checkChoice, checkSelection, selectionKinds } from './selection.js';
@@ -75,9 +75,35 @@ export function selectKinds(
     rankBy,
     cost: cost ?? (costBudget && tightest(groups, costBudget.targets).cost),
   });
-  const solution = costBudget && solveBudget(pools, options, costBudget);
+  const solution = costBudget && solveInPools(pools, options, costBudget);
   const counts = solution?.counts ?? countsIn(pools, options);
   return { kept: bestUnits(groups, pools, counts), ...(solution && { solution }) };
+}
+
+/** Options of a cut with a cost budget. */
+export type SolveOptions = KindSelectionOptions &
+  Required<Pick<KindSelectionOptions, 'costBudget'>>;
+
+/**
+ * Solves a cost budget for scores that are there already; `chooseUnits` makes them, and takes the same options. The
+ * model of the units kept is the largest of its ranking that is above none of the targets.
+ *
+ * @param groups - of the model, those of the kinds that are to be cut
+ * @param scores - per group name, one score per unit; larger is better
+ * @param options.rates - 0 for each of the kinds
+ * @returns the units that stay, and what the targets come to
+ * @throws UsageError for a budget out of reach, with the least that can be reached; for rates other than 0; and for
+ *   what `selectUnits` refuses
+ */
+export function solveBudget(
+  groups: readonly PruningGroup[],
+  scores: ReadonlyMap<string, ArrayLike<number>>,
+  options: SolveOptions,
+): Required<KindSelection> {
+  requireOptions('solveBudget', options, kindSelectionKinds, ['rates', 'ranking', 'costBudget']);
+  checkKindSelection(groups, options);
+  const { kept, solution } = selectKinds(groups, scores, options);
+  return { kept, solution: solution as BudgetSolution };
 }
 
 /** The target that leaves the smallest share of what there is. */

@@ -10,7 +10,9 @@ import type { GroupData, PruningData, RoundData, ScoresData } from './types.js';
 
 /** @param path - of the run; @throws DataError if the scores of a round are damaged */
 export function pruningData(path: string, record: PruningRecord): PruningData {
-  const { rates, reached, plannedRounds, rounds } = record;
+  const { reached, plannedRounds, rounds, costBudget } = record;
+  // A budget decides the rates anew in each round.
+  const rates = (costBudget && rounds.at(-1)?.rates) ?? record.rates;
   const scores = rounds.map(({ round }) => readRoundScores(path, round));
   return {
     rates,

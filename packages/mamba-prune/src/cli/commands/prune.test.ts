@@ -5,9 +5,10 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { loadModel, saveModel } from '../../models/model-file.js';
 import { pruneRun } from '../../workflows/prune/run.js';
-import { readPruningRecord } from '../../workflows/prune/record.js';
+import { type PruningRecord, readPruningRecord } from '../../workflows/prune/record.js';
 import { tinyPruning, tinyTraining, writeTinyImages } from '../../workflows/testing/tiny.js';
 import { trainRun } from '../../workflows/train-run.js';
+import { budgetRemarks } from '../budget-table.js';
 import { runCli } from '../testing/run-cli.js';
 import { visible } from '../terminal/text.js';
 
@@ -356,5 +357,66 @@ describe('a run that is gone on with', () => {
     const again = await pruneRun(open, { out, resume: true });
     expect(again.record.importance).toBe('l1');
     again.model.dispose();
+  });
+});
+
+describe('prune to a budget', () => {
+  it('shows what was asked for and reached, and the rates that came of it', async () => {
+    const { stdout, stderr, out } = await prune(
+      at('dense'),
+      ...['--target-params', '0.6x', '--exclude', 'blocks.0.ssm', '--min-width', '10%'],
+    );
+    expect(stdout).toMatch(/budget +before +asked +reached +below it\n/);
+    expect(stdout).toMatch(/parameters +[\d.]+ K +0\.6x = [\d.]+ K +[\d.]+ K +\d\.\d\d%\n/);
+    expect(stdout).toMatch(/units +before +after +solved to go +gone\n/);
+    expect(stdout).toMatch(/blocks\.0\.ssm +16 +16 +100\.0%/);
+    expect(stderr).toMatch(/cut to [\d.]+ K parameters at ssm \d+\.\d%, mlp \d+\.\d%/);
+    const record = readPruningRecord(out);
+    expect(record?.rateOf).toEqual({ 'blocks.0.ssm': 0 });
+    expect(record?.minWidth).toBe('10%');
+    expect(record?.costBudget?.[0]?.reached).toBe(record?.parameters.after);
+  });
+
+  it('keeps to what the run began with where it is gone on with, and refuses a rate', async () => {
+    const { out } = await prune(at('dense'), '--target-macs', '0.6x', '--rounds', '2');
+    const resume = ['prune', '--resume', '--out', out];
+    expect((await runCli(resume)).status).toBe(0);
+    const { status, stderr } = await runCli([...resume, '--rate', '0.5']);
+    expect(status).toBe(2);
+    expect(flat(stderr)).toContain('got --rate, which decides how much is cut, as --target-macs');
+  });
+
+  it('refuses a budget out of reach before it writes anything', async () => {
+    const out = at('out-of-reach');
+    const { status, stderr } = await runCli([
+      'prune',
+      at('dense'),
+      '--target-params',
+      '100',
+      '--out',
+      out,
+    ]);
+    expect(status).toBe(2);
+    expect(flat(stderr)).toContain('the least that these groups can be cut to is');
+    expect(existsSync(out)).toBe(false);
+  });
+
+  it('is told of by one sentence for the noise of a latency', () => {
+    const entry = { of: 'latency', asked: 2, limit: 2, before: 5, reached: 1.9 } as const;
+    const table = { batch: 4, device: 'cpu', precision: 'fp32' } as NonNullable<
+      PruningRecord['latencyTable']
+    >;
+    const remarks = (measured: number, spread: number) =>
+      budgetRemarks({
+        costBudget: [{ ...entry, measured, spread }],
+        latencyTable: table,
+        plannedRounds: 1,
+        rounds: [],
+      }).join(' ');
+    expect(remarks(1.95, 0.01)).toMatch(
+      /^The latency was measured .* 1.95 ms, .* predicted 1.90 ms.$/,
+    );
+    expect(remarks(2.1, 0.01)).toContain('It is above the budget');
+    expect(remarks(1.95, 0.3)).toContain('These times differed by 30% from round to round');
   });
 });

@@ -82,7 +82,8 @@ export function addPruneCommand(program: Command, cli: Cli): void {
     ],
     [
       'To three tenths of the multiply-accumulates, with the first block left whole',
-      "mamba-prune prune runs/a --target-macs 0.3x --exclude 'blocks.0.*' --out runs/a-cut",
+      "mamba-prune prune runs/a --target-macs 0.3x --exclude 'blocks.0.*' \\\n" +
+        '    --out runs/a-cut',
     ],
     [
       'By a rate, for a model that comes without its images',

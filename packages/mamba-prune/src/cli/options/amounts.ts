@@ -9,12 +9,15 @@ const sizes = {
   ...{ KIB: 2 ** 10, MIB: 2 ** 20, GIB: 2 ** 30 },
 } as const;
 
+/** Far more than a model costs. */
+const mostCost = 1e15;
+
 /** A number with a unit; undefined for anything else, and for none above 0. */
 function inUnits(text: string, units: Readonly<Record<string, number>>): number | undefined {
   const match = /^(\d+(?:\.\d+)?|\.\d+)\s*([a-z]*)$/i.exec(text.trim());
   const factor = match && units[(match[2] ?? '').toUpperCase()];
   const value = match && factor !== undefined && factor !== null ? Number(match[1]) * factor : 0;
-  return value > 0 ? value : undefined;
+  return value > 0 && value <= mostCost ? value : undefined;
 }
 
 /** A share such as 0.3x, above 0 and below 1: of the whole model nothing would be cut. */
@@ -36,28 +39,28 @@ function amountOption(
   });
 }
 
-/** What the pruned model may cost. */
-export const budgetOptions = (): Option[] => [
+/** What the pruned model may cost. @param mark - between the words of a flag */
+export const budgetOptions = (mark: '-' | '_' = '-'): Option[] => [
   amountOption(
-    '--target-macs <n>',
+    `--target${mark}macs <amount>`,
     'MACs per image that the model may have, such as 3M or 0.3x, in place of a rate',
     thousands,
     'a number such as 3M',
   ),
   amountOption(
-    '--target-params <n>',
+    `--target${mark}params <amount>`,
     'parameters that it may have, such as 1.5M or 0.3x',
     thousands,
     'a number such as 1.5M',
   ),
   amountOption(
-    '--target-file <size>',
+    `--target${mark}file <size>`,
     'bytes that its file may have, such as 5MB, 4MiB or 0.3x',
     sizes,
     'a size such as 5MB or 4MiB',
   ),
   new Option(
-    '--target-latency <time>',
+    `--target${mark}latency <time>`,
     'time that a batch may take on this machine, such as 2ms, 30ms@64 or 0.5x@64 (default batch: 1)',
   ).argParser((text: string): LatencyBudget => {
     const [time = '', batch = '1', ...rest] = text.split('@');

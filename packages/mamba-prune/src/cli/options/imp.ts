@@ -10,6 +10,9 @@ import {
   importanceNames,
 } from '../../pruning/importances.js';
 import { rsstSchedules } from '../../pruning/rsst/schedule.js';
+import type { Amount } from '../../pruning/budget/amounts.js';
+import type { LatencyBudget } from '../../workflows/prune/cost-budget-settings.js';
+import { budgetOptions } from './amounts.js';
 import { datasetOption } from './data.js';
 import { pixelOptions, weightsOption } from './import.js';
 import { choiceOption, integerOption, integersOption, numberOption } from './parse.js';
@@ -45,6 +48,10 @@ export interface ImpFlags {
   readonly print_freq?: number;
   readonly pruning_times?: number;
   readonly rate?: number;
+  readonly target_macs?: Amount;
+  readonly target_params?: Amount;
+  readonly target_file?: Amount;
+  readonly target_latency?: LatencyBudget;
   readonly prune_type?: 'lt' | 'pt' | 'rewind_lt';
   readonly rewind_epoch?: number;
   readonly criteria?: string;
@@ -271,6 +278,7 @@ export function addImpOptions(command: Command, architectures: readonly string[]
       `share of the units that is gone after all rounds (default: ${d.rate})`,
       below1,
     ),
+    ...budgetOptions('_'),
     new Option('--mamba_structured', 'prune whole channels and neurons; needed for mamba_*'),
     choiceOption(
       '--mamba_prune_target <kind>',

@@ -23,8 +23,8 @@ export const amountKinds: OptionKinds<BudgetAmounts> = { macs: 'any', params: 'a
 export const budgetNames = {
   macs: 'MACs',
   params: 'parameters',
-  file: 'file bytes',
-  latency: 'latency',
+  file: 'bytes of file',
+  latency: 'ms of latency',
 } as const;
 
 /**

@@ -51,7 +51,7 @@ const mostShare = 1 - 1e-12;
  * @returns as many units as fit; all where all fit
  * @throws UsageError if the least that may be left of every group is above a target
  */
-export function solveBudget(
+export function solveInPools(
   pools: readonly Pool[],
   options: Omit<SelectionOptions, 'rate'>,
   { targets, part = 1, final = (_, count) => count }: CostBudget,
@@ -170,7 +170,7 @@ function ratesByKind(
 
 /**
  * Finds whether a budget can be reached at all, before anything is scored.
- * @throws UsageError as `solveBudget`
+ * @throws UsageError as `solveInPools`
  */
 export function checkReach(
   groups: readonly PruningGroup[],
@@ -196,10 +196,10 @@ function outOfReach(
 ): UsageError {
   const missed = targets.filter(({ cost, limit }) => cost(least) > limit);
   const amounts = missed.map(
-    ({ name, limit, cost }) => `${show(cost(least))} ${name} (got a budget of ${show(limit)})`,
+    ({ name, limit, cost }) => `${show(cost(least))} ${name} (the budget is ${show(limit)})`,
   );
   return new UsageError(
-    `budget: the least that these groups can be cut to has ${amounts.join(' and ')}. Raise the budget, let more groups ` +
+    `budget: the least that these groups can be cut to is ${amounts.join(' and ')}. Raise the budget, let more groups ` +
       'or kinds be cut, or lower what they keep at least.',
   );
 }

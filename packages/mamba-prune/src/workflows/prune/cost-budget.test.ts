@@ -146,7 +146,7 @@ describe('a budget', () => {
 
   it('is found out of reach, or to hold already, before anything is written', async () => {
     await expect(prune('none', { params: 100 })).rejects.toThrow(
-      /^budget: the least that these groups can be cut to has [\d,]+ parameters \(got a budget of 100\)/,
+      /^budget: the least that these groups can be cut to is [\d,]+ parameters \(the budget is 100\)/,
     );
     await expect(prune('none', { macs: '1.5x' })).rejects.toThrow(
       /^prune: the model has .* MACs, which fits the budget already: there is nothing to cut. Lower the budget.$/,

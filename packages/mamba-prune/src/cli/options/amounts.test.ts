@@ -1,0 +1,46 @@
+import { Command, CommanderError } from 'commander';
+import { describe, expect, it } from 'vitest';
+import { budgetOptions } from './amounts.js';
+
+/** What the flags make of their values. */
+function parsed(...argv: string[]): Record<string, unknown> {
+  const command = new Command().exitOverride().configureOutput({ writeErr: () => undefined });
+  for (const option of budgetOptions()) command.addOption(option);
+  return command.parse(argv, { from: 'user' }).opts();
+}
+
+describe('amounts of a budget', () => {
+  it('are numbers in thousands, sizes in powers of 1000 or 1024, and shares', () => {
+    expect(parsed('--target-macs', '3M')).toEqual({ targetMacs: 3e6 });
+    expect(parsed('--target-macs', '1.5g')).toEqual({ targetMacs: 1.5e9 });
+    expect(parsed('--target-params', '.3x')).toEqual({ targetParams: '0.3x' });
+    expect(parsed('--target-params', '1200000')).toEqual({ targetParams: 1.2e6 });
+    expect(parsed('--target-file', '5MB')).toEqual({ targetFile: 5e6 });
+    expect(parsed('--target-file', '4 MiB')).toEqual({ targetFile: 4 * 2 ** 20 });
+    expect(parsed('--target-file', '500KiB')).toEqual({ targetFile: 512_000 });
+  });
+
+  it('are times of a batch', () => {
+    const latency = (text: string) => parsed('--target-latency', text)['targetLatency'];
+    expect(latency('2ms@1')).toEqual({ ms: 2, batch: 1 });
+    expect(latency('30ms@64')).toEqual({ ms: 30, batch: 64 });
+    expect(latency('1.5s@8')).toEqual({ ms: 1500, batch: 8 });
+    expect(latency('0.5x@64')).toEqual({ ms: '0.5x', batch: 64 });
+    expect(latency('2ms')).toEqual({ ms: 2, batch: 1 });
+  });
+
+  it.each([
+    ['--target-macs', '30%'],
+    ['--target-macs', '0'],
+    ['--target-macs', '5MB'],
+    ['--target-macs', '1x'],
+    ['--target-params', '-3M'],
+    ['--target-file', '5TB'],
+    ['--target-latency', '2@x'],
+    ['--target-latency', '2ms@0'],
+    ['--target-latency', '2ms@1@2'],
+    ['--target-latency', '2MB'],
+  ])('refuses %s %s', (flag, value) => {
+    expect(() => parsed(flag, value)).toThrow(CommanderError);
+  });
+});
