@@ -46,18 +46,21 @@ export function pruningHooks(context: Context, flags: FlagNames = pruneFlags): P
 
 /** What a pass over images is for: `accuracy before`. */
 export const passLabel = (what: string): string =>
-  what === 'batch normalisation' || what === 'scores' ? what : `accuracy ${what}`;
+  ['batch normalisation', 'scores', 'compensation'].includes(what) ? what : `accuracy ${what}`;
 
 function phaseTitle({ kind, epochs }: PrunePhase): string {
   const what = kind === 'regularize' ? 'regularised training' : 'training what is left';
   return `${what}, ${plural(epochs, 'epoch')}`;
 }
 
-/** `cut to 1.23 M parameters (12 units came back), accuracy 88.12% -> 86.40%` */
-function cutLine({ parameters, accuracy, returned }: RoundRecord): string {
+/** `cut to 1.23 M parameters (12 units came back), accuracy 88.12% -> 84.90%, compensated 86.40%` */
+function cutLine({ parameters, accuracy, returned, compensation }: RoundRecord): string {
   const { before, afterCut } = accuracy;
   const units = Object.values(returned ?? {}).reduce((sum, list) => sum + list.length, 0);
   const back = units === 0 ? '' : ` (${plural(units, 'unit')} came back)`;
-  const cost = afterCut === null ? '' : `, accuracy ${percent(before)} -> ${percent(afterCut)}`;
+  const [first, then] = compensation
+    ? [compensation.accuracyBefore, `, compensated ${percent(afterCut)}`]
+    : [afterCut, ''];
+  const cost = afterCut === null ? '' : `, accuracy ${percent(before)} -> ${percent(first)}${then}`;
   return `cut to ${count(parameters)} parameters${back}${cost}`;
 }

@@ -10,6 +10,7 @@ import {
   importanceNames,
 } from '../../pruning/importances.js';
 import { rsstSchedules } from '../../pruning/rsst/schedule.js';
+import { type CompensationFlags, compensationOptions } from './compensation.js';
 import { datasetOption } from './data.js';
 import { pixelOptions, weightsOption } from './import.js';
 import { choiceOption, integerOption, integersOption, numberOption } from './parse.js';
@@ -69,6 +70,8 @@ export interface ImpFlags {
   readonly test_images?: number;
   readonly augment?: string;
   readonly reg_epochs?: number;
+  readonly compensate?: CompensationFlags['compensate'];
+  readonly compensate_images?: number;
   readonly tensorboard?: true;
   readonly print_plan?: true;
   readonly precision?: Precision;
@@ -415,6 +418,7 @@ export function addImpOptions(command: Command, architectures: readonly string[]
         max: modelLimits.imageSize,
       },
     ),
+    ...compensationOptions('_'),
     integerOption('--train_images <n>', 'train on this many images only (default: all)', {
       min: 1,
       max: trainLimits.images,

@@ -37,9 +37,10 @@ import {
   withEarlierWords,
 } from './parse.js';
 import { defined } from './recipe.js';
+import { type CompensationFlags, compensateOf, compensationOptions } from './compensation.js';
 import { type RateFlags, addRateOptions, rateFlagNames } from './rates.js';
 
-export interface PruningFlags extends RateFlags {
+export interface PruningFlags extends RateFlags, CompensationFlags {
   readonly method?: PruneMethod;
   readonly rounds?: number;
   readonly perRound?: true;
@@ -84,6 +85,7 @@ export function addPruningOptions(command: Command): void {
     }),
     new Option('--per-round', 'let every round remove the rate of what is left then'),
     rewindOption(),
+    ...compensationOptions(),
   ]);
   command.optionsGroup('Importance of units:');
   add(command, [
@@ -346,6 +348,7 @@ export function pruningOf(given: PruningFlags, stored?: PruneSettings) {
     ...defined({ rounds, perRound, rewind, score, scoreBatches, bnBatches }),
     ...(method === 'refill' && { refill: refillOf(given, stored?.refill) }),
     ...(method === 'rsst' && { rsst: rsstOf(given, stored?.rsst) }),
+    ...compensateOf(given, stored?.compensate),
     ...(weight > 0 && {
       distill: { ...stored?.distill, weight, ...defined({ temperature: given.temperature }) },
     }),
