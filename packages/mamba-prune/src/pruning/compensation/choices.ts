@@ -31,7 +31,7 @@ export const fewestCompensationImages = 10;
 export const heldOutEvery = 5;
 
 /** Ridges that are tried, as shares of the mean diagonal of the normal equations. */
-export const ridges = [1e-4, 1e-3, 1e-2, 1e-1, 1] as const;
+export const usualRidges = [1e-4, 1e-3, 1e-2, 1e-1, 1] as const;
 
 /** Shares of a correction that are tried, one after the other for as long as it gets better. */
 export const dampings = [1, 0.75, 0.5, 0.25] as const;

@@ -18,6 +18,7 @@ import {
   compensationTargetNames,
   defaultCompensationTarget,
   fewestCompensationImages,
+  usualRidges,
 } from './choices.js';
 import { type GroupCompensation, correctReaders } from './correct.js';
 import { type CalibrationImages, Judge } from './held-out.js';
@@ -31,6 +32,8 @@ export interface CompensateOptions {
    * and until the last layer is corrected the class probabilities say nothing.
    */
   readonly judge?: CompensationJudge;
+  /** λ over the mean diagonal of the normal equations; the best is taken. Default 1e-4, 1e-3, 0.01, 0.1 and 1. */
+  readonly ridges?: readonly number[];
   /** How many batches were fitted, and of how many. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
@@ -38,6 +41,7 @@ export interface CompensateOptions {
 const optionKinds: OptionKinds<CompensateOptions> = {
   target: 'any',
   judge: 'any',
+  ridges: 'any',
   onProgress: 'function',
 };
 
@@ -76,10 +80,11 @@ export async function compensate(
   options: CompensateOptions = {},
 ): Promise<Compensation> {
   requireOptions('compensate', options, optionKinds);
-  const { oneOf } = checksOf('compensate');
-  const { target = defaultCompensationTarget, onProgress } = options;
+  const { oneOf, number } = checksOf('compensate');
+  const { target = defaultCompensationTarget, ridges = usualRidges, onProgress } = options;
   oneOf('target', target, compensationTargetNames);
   const judge = oneOf('judge', options.judge ?? defaultJudge(cut), compensationJudges);
+  for (const ridge of ridges) number('ridge', ridge, { above: 0 });
   checkUnits(cut, kept);
   const restoreRandom = rememberRandom(model);
   const readers = readersOf(model, cut, kept);
@@ -94,14 +99,14 @@ export async function compensate(
       );
     }
     const before = await judged.divergence(cut);
-    const job = { model, cut, calibration, target, batches, onProgress };
+    const job = { model, cut, calibration, target, ridges, batches, onProgress };
     const by = judge === 'divergence' ? { judge: judged, now: before } : undefined;
     const groups = await correctReaders(readers, job, by);
     const after = await judged.divergence(cut);
     return { target, judge, images, heldOut, divergence: { before, after }, groups };
   } finally {
     judged?.dispose();
-    for (const { metric } of readers) metric?.dispose();
+    for (const reader of readers) reader.dispose();
     restoreRandom();
   }
 }
@@ -130,6 +135,6 @@ function readersOf(dense: ImageModel, cut: ImageModel, kept: KeptUnits): Reader[
   return dense.pruningGroups().flatMap((group) => {
     const units = kept.get(group.name);
     if (!units || units.length === group.size) return [];
-    return readerOf(group, { dense, cut }, units) ?? [];
+    return readerOf(group, { dense, cut }, kept) ?? [];
   });
 }

@@ -28,6 +28,7 @@ export interface CorrectionJob {
   readonly cut: ImageModel;
   readonly calibration: CalibrationImages;
   readonly target: CompensationTarget;
+  readonly ridges: readonly number[];
   /** Of one pass over the images. */
   readonly batches: number;
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
@@ -55,7 +56,7 @@ export async function correctReaders(
     const fits = members.map((reader) => new Fit(reader));
     try {
       await observeAll(fits, job, { stage, of: stages.length });
-      for (const fit of fits) groups.push(await correct(fit, job.cut, judgement));
+      for (const fit of fits) groups.push(await correct(fit, job, judgement));
     } finally {
       for (const fit of fits) fit.dispose();
     }
@@ -130,14 +131,14 @@ function seenIn(model: ImageModel, images: Tensor, group: string): Seen {
 /** Makes the best correction of a reader, if any is better than none. */
 async function correct(
   fit: Fit,
-  cut: ImageModel,
+  { cut, ridges }: Pick<CorrectionJob, 'cut' | 'ridges'>,
   judgement: Judgement | undefined,
 ): Promise<GroupCompensation> {
   const { reader } = fit;
   const group = reader.group.name;
   const before = fit.error();
   const none = { group, ridge: null, damping: 0, error: { before, after: before } };
-  const best = fit.best();
+  const best = fit.best(ridges);
   if (!best) return none;
   const { ridge, map } = best;
   try {

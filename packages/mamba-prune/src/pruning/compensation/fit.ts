@@ -1,6 +1,5 @@
 // The regression of one reader: fitted to most images, judged by those held out.
 import type { Tensor } from '@mamba-prune/libtorch';
-import { ridges } from './choices.js';
 import { divided } from './held-out.js';
 import { type LinearMap, Moments } from './moments.js';
 import type { Reader } from './readers.js';
@@ -36,10 +35,7 @@ export class Fit {
   add({ first, count }: Part, dense: Tensor, x: Tensor, target: Tensor): void {
     const { fitted, heldOut } = divided(first, count);
     const of = (rows: Tensor, images: readonly number[]): Tensor =>
-      rows
-        .reshape(count, -1, rows.size(1))
-        .indexSelect(0, images)
-        .reshape(-1, rows.size(1));
+      rows.reshape(count, -1, rows.size(1)).indexSelect(0, images).reshape(-1, rows.size(1));
     if (fitted.length > 0) this.#fitted.add(of(x, fitted), of(target, fitted));
     if (heldOut.length === 0) return;
     this.#heldOut.add(of(x, heldOut), of(target, heldOut));
@@ -52,7 +48,9 @@ export class Fit {
   }
 
   /** The correction with the ridge that is best on the images held out; undefined where there is none. The caller's. */
-  best(): { readonly ridge: number; readonly map: LinearMap; readonly error: number } | undefined {
+  best(
+    ridges: readonly number[],
+  ): { readonly ridge: number; readonly map: LinearMap; readonly error: number } | undefined {
     const { hasBias } = this.reader;
     let best: ReturnType<Fit['best']>;
     for (const ridge of ridges) {

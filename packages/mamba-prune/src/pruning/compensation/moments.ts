@@ -68,7 +68,9 @@ export class Moments {
         const [factor, info] = ops.linalgCholeskyEx(xx.add(identity.mul(ridge * level)));
         if (info.item() !== 0) return undefined;
         const weight = ops.choleskySolve(xt, factor).t().contiguous();
-        const offset = this.#targetSum.sub(weight.mm(this.#inputSum.unsqueeze(1)).squeeze(1)).div(n);
+        const offset = this.#targetSum
+          .sub(weight.mm(this.#inputSum.unsqueeze(1)).squeeze(1))
+          .div(n);
         return { weight, bias: intercept ? offset : offset.mul(0) };
       }),
     );
@@ -84,7 +86,10 @@ export class Moments {
       scope(() => {
         const left = map ? this.#residual(map) : this.#targets;
         const identity = eye(left.size(0), { dtype: 'float64', device: left.device });
-        return left.mul(metric ?? identity).sum().item();
+        return left
+          .mul(metric ?? identity)
+          .sum()
+          .item();
       }),
     );
   }

@@ -1,7 +1,14 @@
 // The weights that read the units of a group, and how a correction of them is regressed and written.
 import { type Tensor, cat, noGrad, scope } from '@mamba-prune/libtorch';
 import type { ImageModel } from '../../models/image-model.js';
-import { type PruningGroup, complement, memberOffset } from '../../models/groups.js';
+import {
+  type KeptUnits,
+  type PruningGroup,
+  complement,
+  memberOffset,
+  memberUnitSize,
+} from '../../models/groups.js';
+import { tensorCut } from '../surgery.js';
 import type { LinearMap } from './moments.js';
 
 /** What a forward pass shows of a group, as rows of positions, in the model's type. */
@@ -20,7 +27,7 @@ export interface Reader {
   readonly inputs: number;
   /** Features of what is regressed on them. */
   readonly outputs: number;
-  /** QᵀQ, where Q takes what is regressed to what the reader gives; the caller's. Undefined for the identity. */
+  /** QᵀQ, where Q takes what is regressed to what the reader gives. Undefined for the identity. */
   readonly metric: Tensor | undefined;
   /** Whether the reader has a bias that an intercept can go into. */
   readonly hasBias: boolean;
@@ -39,30 +46,39 @@ export interface Reader {
   correct(map: LinearMap): void;
   /** @returns what puts the reader's weights back */
   remember(): () => void;
+  dispose(): void;
 }
 
 /**
- * The reader of a group in the model before a cut and after it.
- * @param kept - units that stayed
+ * The reader of a group in the model before a cut and after it. Whoever asks for it disposes it.
+ * @param kept - units that stayed, of all groups
  * @returns undefined for a group without weights of its own that read it whole
  */
 export function readerOf(
   group: PruningGroup,
   { dense, cut }: { readonly dense: ImageModel; readonly cut: ImageModel },
-  kept: readonly number[],
+  kept: KeptUnits,
 ): Reader | undefined {
   const [member, ...others] = group.members.filter(({ consumer }) => consumer);
   if (!member || others.length > 0 || member.dim !== 1 || memberOffset(member) !== 0) {
     return undefined;
   }
-  const before = dense.stateDict().get(member.parameter) as Tensor;
+  const units = kept.get(group.name) as readonly number[];
   const state = cut.stateDict();
   const after = state.get(member.parameter) as Tensor;
-  const unitSize = before.size(1) / group.size;
-  if (after.size(1) !== kept.length * unitSize) return undefined;
-  const features = kept.flatMap((unit) =>
+  const unitSize = memberUnitSize(member);
+  const features = units.flatMap((unit) =>
     Array.from({ length: unitSize }, (_, i) => unit * unitSize + i),
   );
+  if (after.size(1) !== features.length) return undefined;
+  // What the reader makes may be units of another group, of which the cut model has fewer.
+  const elsewhere = new Map(Array.from(kept).filter(([name]) => name !== group.name));
+  const before = scope(() =>
+    tensorCut(dense, elsewhere)(
+      member.parameter,
+      dense.stateDict().get(member.parameter) as Tensor,
+    ).to('float64'),
+  ).keep();
   const bias = state.get(member.parameter.replace(/weight$/, 'bias'));
   const common = {
     group,
@@ -70,15 +86,22 @@ export function readerOf(
     inputs: features.length,
     hasBias: bias !== undefined && bias.ndim === 1 && bias !== after,
     kept: (units: Tensor) => units.indexSelect(1, features),
+    dispose: () => {
+      before.dispose();
+    },
     remember: () => remembered(bias ? [after, bias] : [after]),
   };
-  return before.ndim === 2
-    ? { ...common, ...linearReader({ before, after, bias }) }
-    : { ...common, ...convolutionReader({ before, after, features, bias }) };
+  if (before.ndim === 2) return { ...common, ...linearReader({ before, after, bias }) };
+  const own = convolutionReader({ before, after, features, bias });
+  const dispose = (): void => {
+    own.metric.dispose();
+    before.dispose();
+  };
+  return { ...common, ...own, dispose };
 }
 
 interface Weights {
-  /** Of the reader in the dense model. */
+  /** Of the reader in the dense model, float64, with the outputs that the cut model's has. */
   readonly before: Tensor;
   readonly after: Tensor;
   readonly bias: Tensor | undefined;
@@ -112,13 +135,15 @@ function convolutionReader({
   after,
   features,
   bias,
-}: Weights & { readonly features: readonly number[] }): OwnOfReader {
+}: Weights & { readonly features: readonly number[] }): OwnOfReader & {
+  readonly metric: Tensor;
+} {
   const size = before.size(1);
   const removed = complement(features, size);
   const order = [...features, ...removed];
   const place = order.map((_, feature) => order.indexOf(feature));
   const metric = scope(() => {
-    const taps = double(before).transpose(0, 1).reshape(size, -1);
+    const taps = before.transpose(0, 1).reshape(size, -1);
     return taps.mm(taps.t());
   }).keep();
   return {
@@ -135,8 +160,11 @@ function convolutionReader({
     correct({ weight, bias: intercept }) {
       change(() => {
         const [out, , ...kernel] = before.shape as [number, number, ...number[]];
-        const taps = double(before).reshape(out, size, -1).permute(2, 0, 1);
-        const added = taps.matmul(weight).permute(1, 2, 0).reshape(out, features.length, ...kernel);
+        const taps = before.reshape(out, size, -1).permute(2, 0, 1);
+        const added = taps
+          .matmul(weight)
+          .permute(1, 2, 0)
+          .reshape(out, features.length, ...kernel);
         after.add_(added.to(after.dtype));
         bias?.add_(taps.matmul(intercept.unsqueeze(1)).sum(0).squeeze(1).to(bias.dtype));
       });
