@@ -83,7 +83,11 @@ export {
   unitsByNorm,
   unitsOverNearZero,
 } from './rsst/index.js';
-export { type Compensation, type CompensateOptions, compensate } from './compensation/compensate.js';
+export {
+  type Compensation,
+  type CompensateOptions,
+  compensate,
+} from './compensation/compensate.js';
 export type { GroupCompensation } from './compensation/correct.js';
 export type { CalibrationImages, ImageBatch } from './compensation/held-out.js';
 export {

@@ -5,7 +5,7 @@ import type { ImageModel } from '../../models/image-model.js';
 import { TwoLayer, setWeight, smallMamba, randomImages } from '../testing/models.js';
 import { chooseUnits } from '../select-units.js';
 import { pruneModel } from '../surgery.js';
-import { compensate } from './compensate.js';
+import { type Compensation, compensate } from './compensate.js';
 import type { CalibrationImages } from './held-out.js';
 
 /** Images of two positive pixels. */
@@ -32,7 +32,8 @@ function summing(): TwoLayer {
   setWeight(model, 'fc1.weight', [1, 0, 0, 1, 1, 1]);
   setWeight(model, 'fc1.bias', [0, 0, 0]);
   setWeight(model, 'fc2.weight', [1, 2, 3, -1, 0.5, 4]);
-  return model.to('float64').eval();
+  model.to('float64').eval();
+  return model;
 }
 
 const logits = (model: ImageModel, images: Tensor): number[] =>
@@ -141,8 +142,8 @@ describe('a compensated model', () => {
     const images = randomImages(model, [8, 8, 4]);
     const before = Array.from(model.stateDict().values(), (value) => value.toNumbers());
     model.train();
-    const made = [];
-    for (const _ of [1, 2]) {
+    const made: { compensation: Compensation; state: number[][] }[] = [];
+    for (let time = 0; time < 2; time++) {
       const cut = pruneModel(model, kept);
       const random = Array.from(getRngState('cpu'));
       const compensation = await compensate(model, cut, kept, images);

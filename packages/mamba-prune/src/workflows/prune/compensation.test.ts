@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { loadModel } from '../../models/model-file.js';
+import { outcomeOf } from '../testing/outcome.js';
 import { tinyPruning, tinyRecipe, tinyTraining, writeTinyImages } from '../testing/tiny.js';
 import { trainRun } from '../train-run.js';
 import { readPruningRecord } from './record.js';
@@ -94,6 +95,49 @@ describe('a run with compensation', () => {
     expect(record.rounds[0]?.returned).toBeDefined();
     expect(record.rounds[0]?.compensation?.target).toBe('stream');
   });
+});
+
+describe('a run with compensation that was stopped', () => {
+  const settings = () =>
+    tinyPruning(at('dense', 'model.safetensors'), at('images'), {
+      rounds: 2,
+      importance: 'taylor',
+      scoreBatches: 1,
+      compensate: { images: 20 },
+      recipe: tinyRecipe,
+    });
+
+  it.each(['before compensation', 'compensation'])(
+    'goes on to the same bits: %s',
+    async (where) => {
+      const whole = at(`whole ${where}`);
+      const run = at(`stopped ${where}`);
+      (await pruneRun(settings(), { out: whole })).model.dispose();
+      // In the first cut, and in the second.
+      for (const cut of [1, 2]) {
+        const controller = new AbortController();
+        let cuts = cut;
+        const stopped = await pruneRun(
+          settings(),
+          { out: run, signal: controller.signal, resume: cut > 1 },
+          {
+            onEvaluate: (what) => {
+              if (what === where && cuts === 1) controller.abort();
+            },
+            // A run that is resumed begins with the first cut again.
+            onCut: () => cuts--,
+          },
+        );
+        stopped.model.dispose();
+        expect(stopped.finished).toBe(false);
+        expect(stopped.record.rounds).toHaveLength(cut - 1);
+      }
+      const end = await pruneRun(settings(), { out: run, resume: true });
+      end.model.dispose();
+      expect(end.finished).toBe(true);
+      expect(outcomeOf(run)).toEqual(outcomeOf(whole));
+    },
+  );
 });
 
 describe('the settings of compensation', () => {

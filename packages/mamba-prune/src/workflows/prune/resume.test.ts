@@ -70,13 +70,6 @@ const cases: Record<string, Partial<PruneSettings>> = {
     distill: { weight: 0.5, temperature: 2 },
     recipe: { ...recipe, epochs: 1 },
   },
-  'compensated cuts': {
-    rounds: 2,
-    importance: 'taylor',
-    scoreBatches: 1,
-    compensate: { images: 20 },
-    recipe: { ...recipe, epochs: 1 },
-  },
   'rsst without training after the cuts': {
     method: 'rsst',
     rounds: 2,
