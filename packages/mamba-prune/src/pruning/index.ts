@@ -114,3 +114,16 @@ export {
   type RatesFromSensitivityOptions,
   ratesFromSensitivity,
 } from './sensitivity/allocate.js';
+export {
+  type Compensation,
+  type CompensateOptions,
+  compensate,
+} from './compensation/compensate.js';
+export type { GroupCompensation } from './compensation/correct.js';
+export type { CalibrationImages, ImageBatch } from './compensation/held-out.js';
+export {
+  type CompensationJudge,
+  type CompensationTarget,
+  compensationJudges,
+  compensationTargetNames,
+} from './compensation/choices.js';

@@ -18,6 +18,7 @@ export type {
   RefillSettings,
   RsstSettings,
 } from './prune/settings.js';
+export type { CompensateSettings } from './prune/compensate-settings.js';
 export type { Rewind } from './prune/rewind-time.js';
 export { type CalibrationOptions, calibrationOf } from './prune/calibration.js';
 export { type PruningRecord, type RoundRecord, readPruningRecord } from './prune/record.js';

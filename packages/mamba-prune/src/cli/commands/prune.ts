@@ -291,10 +291,14 @@ function needsImages({
   score,
   refillScore,
   bnBatches = 0,
+  compensate,
+  compensateImages,
 }: Partial<PruneCommandOptions>): boolean {
   return (
     epochs > 0 ||
     bnBatches > 0 ||
+    compensate !== undefined ||
+    compensateImages !== undefined ||
     preset !== undefined ||
     method === 'rsst' ||
     needForImages({ importance, score, refillScore }) !== undefined

@@ -44,10 +44,11 @@ import {
 } from './parse.js';
 import { defined } from './recipe.js';
 import { budgetOptions } from './amounts.js';
+import { type CompensationFlags, compensateOf, compensationOptions } from './compensation.js';
 import { type GroupFlags, groupOptions } from './groups.js';
 import { type RateFlags, addRateOptions, rateFlagNames } from './rates.js';
 
-export interface PruningFlags extends RateFlags, GroupFlags {
+export interface PruningFlags extends RateFlags, GroupFlags, CompensationFlags {
   readonly ratesFrom?: string;
   readonly targetMacs?: Amount;
   readonly targetParams?: Amount;
@@ -104,6 +105,7 @@ export function addPruningOptions(command: Command): void {
     }),
     new Option('--per-round', 'let every round remove the rate of what is left then'),
     rewindOption(),
+    ...compensationOptions(),
   ]);
   command.optionsGroup('Importance of units:');
   add(command, [
@@ -391,6 +393,7 @@ export function pruningOf(given: PruningFlags, stored?: PruneSettings) {
     ...(hasBudget(given) && { costBudget: costBudgetOf(given, stored?.costBudget) }),
     ...(method === 'refill' && { refill: refillOf(given, stored?.refill) }),
     ...(method === 'rsst' && { rsst: rsstOf(given, stored?.rsst) }),
+    ...compensateOf(given, stored?.compensate),
     ...(weight > 0 && {
       distill: { ...stored?.distill, weight, ...defined({ temperature: given.temperature }) },
     }),
