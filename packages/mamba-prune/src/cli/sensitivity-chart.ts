@@ -13,13 +13,16 @@ const bars = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 const mostColumns = { wide: 5, narrow: 3 };
 
 export function printSensitivity(context: Context, file: SensitivityFile): void {
-  const { model, images, dense, importance, score, search } = file;
+  const { model, images, dense, importance, score, compensate, search } = file;
   context.pathTitle(model.path);
   context.facts([
     ['images', `${grouped(images.count)} ${images.split} images of ${images.dataset}, held out`],
     ['accuracy', { text: percent(dense.accuracy), style: 'bold' }],
     ['loss', digits(dense.loss, 4)],
     ['units by', `${importance} of ${score}`],
+    ...(compensate
+      ? [['compensated', `${compensate.target}, by ${grouped(compensate.images)} images`] as const]
+      : []),
   ]);
   context.print();
   printParts(context, file);

@@ -17,6 +17,7 @@ import {
   importOptionsOf,
   modelArgument,
 } from '../options/import.js';
+import { compensateOf } from '../options/compensation.js';
 import { ratesOf } from '../options/rates.js';
 import { defined } from '../options/recipe.js';
 import { type SensitivityFlags, addSensitivityOptions, targetOf } from '../options/sensitivity.js';
@@ -161,6 +162,7 @@ async function settingsOf(
     dataset: given.dataset,
     data: given.data,
     search,
+    ...compensateOf(given, earlier?.compensate),
   });
   if (earlier) {
     const { model, import: said } = earlier;
@@ -235,7 +237,7 @@ function settingsIn(file: SensitivityFile): SensitivitySettings {
     scoreBatches,
     seed,
     precision: precision as SensitivitySettings['precision'],
-    ...{ by, kinds, rates, roundTo: file.roundTo },
+    ...{ by, kinds, rates, roundTo: file.roundTo, compensate: file.compensate },
   };
 }
 

@@ -11,11 +11,12 @@ import type { SensitivityBy } from '../../pruning/sensitivity/parts.js';
 import { type SearchMethod, searchMethods } from '../../workflows/sensitivity/file.js';
 import type { CostTarget } from '../../workflows/sensitivity/settings.js';
 import { budgetOptions } from './amounts.js';
+import { type CompensationFlags, compensationOptions } from './compensation.js';
 import { choiceOption, integerOption, numberOption, numbersOption } from './parse.js';
 import { scoreOptions } from './pruning.js';
 import { targetOption } from './rates.js';
 
-export interface SensitivityFlags {
+export interface SensitivityFlags extends CompensationFlags {
   readonly by?: SensitivityBy;
   readonly rates?: readonly number[];
   readonly target?: string;
@@ -67,6 +68,7 @@ export function addSensitivityOptions(command: Command): void {
       min: 1,
       max: trainLimits.batchSize,
     }),
+    ...compensationOptions(),
   ]);
   command.optionsGroup('Importance of units:');
   add(command, [

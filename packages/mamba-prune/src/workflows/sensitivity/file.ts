@@ -6,6 +6,7 @@ import { readTextFile, writeFileAtomic } from '@mamba-prune/libtorch/files';
 import { z } from 'zod';
 import { DataError } from '../../data/errors.js';
 import { makeFolder } from '../../files/folder.js';
+import { compensationTargetNames } from '../../pruning/compensation/choices.js';
 import { costMetrics } from '../../pruning/sensitivity/curve.js';
 import { sensitivityParts } from '../../pruning/sensitivity/parts.js';
 
@@ -84,6 +85,8 @@ const fileSchema = z.object({
   kinds: z.array(z.string()).min(1),
   rates: z.array(share).min(1),
   roundTo: z.int().min(1),
+  /** What every cut was compensated with; left out where none was. */
+  compensate: z.object({ target: z.enum(compensationTargetNames), images: z.int() }).optional(),
   /** Whether every part has a point at every rate. */
   finished: z.boolean(),
   /** The whole model. */

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { loadModel, saveModel } from '../../models/model-file.js';
+import { pruneModel } from '../../pruning/surgery.js';
 import { tinyTraining, writeTinyImages } from '../testing/tiny.js';
 import { trainRun } from '../train-run.js';
 import { readSensitivity } from './file.js';
@@ -112,6 +113,27 @@ describe('a measurement of sensitivity', () => {
     const { file } = await sensitivityRun(settings({ search: second }), { out, resume: true });
     expect(file.search?.budget.metric).toBe('units');
     expect(file.parts).toEqual(parts);
+  });
+
+  it("can be of cuts that are compensated, or made by a way of one's own", async () => {
+    const out = at('compensated.json');
+    const compensate = { images: 24 };
+    const { file } = await sensitivityRun(settings({ compensate }), { out });
+    expect(file.compensate).toEqual({ target: 'asymmetric', images: 24 });
+    const plain = readSensitivity(at('whole.json'));
+    expect(file.dense).toEqual(plain.dense);
+    expect(file.parts).not.toEqual(plain.parts);
+    await expect(sensitivityRun(settings(), { out, resume: true })).rejects.toThrow(
+      'was begun with compensate {"images":24,"target":"asymmetric"}, expected the same, got nothing',
+    );
+    const cuts: number[] = [];
+    await sensitivityRun(settings({ rates: [0.5] }), {
+      cut: (model, kept) => {
+        cuts.push(kept.size);
+        return pruneModel(model, kept);
+      },
+    });
+    expect(cuts).toEqual([1, 1, 1, 1]);
   });
 
   it('can be of test images, of blocks, and of other kinds', async () => {

@@ -18,6 +18,11 @@ import { type CostMetric, costMetrics } from '../../pruning/sensitivity/curve.js
 import { type Sensitivity, defaultSensitivityRates } from '../../pruning/sensitivity/measure.js';
 import { type SensitivityBy, sensitivityParts } from '../../pruning/sensitivity/parts.js';
 import { sum } from '../../pruning/sensitivity/measure.js';
+import {
+  type CompensateSettings,
+  type ResolvedCompensateSettings,
+  resolveCompensate,
+} from '../prune/compensate-settings.js';
 import { type SearchMethod, searchMethods } from './file.js';
 
 /** What a cut model may cost. */
@@ -64,6 +69,8 @@ export interface SensitivitySettings {
   readonly seed?: number | undefined;
   /** Default `auto`. */
   readonly precision?: Precision | undefined;
+  /** After each cut, before the model is measured. By default not at all. */
+  readonly compensate?: CompensateSettings | undefined;
   /** After the measurement; by default none. */
   readonly search?: SearchSettings | undefined;
 }
@@ -84,6 +91,7 @@ const settingsKinds: OptionKinds<SensitivitySettings> = {
   scoreBatches: 'any',
   seed: 'any',
   precision: 'any',
+  compensate: 'object',
   search: 'object',
 };
 
@@ -99,7 +107,9 @@ type Decided =
   | 'seed'
   | 'precision';
 
-export type ResolvedSensitivitySettings = Omit<SensitivitySettings, Decided> & {
+export type ResolvedSensitivitySettings = Omit<SensitivitySettings, Decided | 'compensate'> & {
+  readonly compensate: ResolvedCompensateSettings | undefined;
+} & {
   readonly [K in Decided]-?: Exclude<SensitivitySettings[K], undefined>;
 };
 
@@ -130,6 +140,7 @@ export function resolveSensitivity(given: SensitivitySettings): ResolvedSensitiv
     scoreBatches: integer('score batches', given.scoreBatches ?? 8, { min: 1 }),
     seed: integer('seed', given.seed ?? 0, { min: 0 }),
     precision: oneOf('precision', given.precision ?? 'auto', ['auto', 'fp32', 'bf16']),
+    compensate: given.compensate && resolveCompensate(given.compensate),
     search: given.search && checkedSearch(where, given.search),
   };
 }
