@@ -16,6 +16,7 @@ import { Methods } from './sections/methods.js';
 import { Overview } from './sections/overview.js';
 import { Regularizer, regularizedRuns } from './sections/regularizer.js';
 import { Repeat } from './sections/repeat.js';
+import { Sensitivity, sensitivitiesOf } from './sections/sensitivity.js';
 import { Tradeoff } from './sections/tradeoff.js';
 import { TryOut, triableRuns } from './sections/try-out.js';
 import type { Models } from './try-out/models.js';
@@ -62,6 +63,12 @@ const sections: readonly SectionEntry[] = [
     title: 'importance',
     Body: Importance,
     hasContent: ({ runs }) => importanceRuns(runs).length > 0,
+  },
+  {
+    id: 'sensitivity',
+    title: 'sensitivity',
+    Body: Sensitivity,
+    hasContent: (data) => sensitivitiesOf(data).length > 0,
   },
   {
     id: 'regularizer',

@@ -85,6 +85,7 @@ async function modelsOf(
 function defaultPath(paths: readonly string[]): string {
   const [first, ...others] = paths;
   if (first === undefined || others.length > 0) return 'report.html';
+  if (statSync(first, { throwIfNoEntry: false })?.isFile() === true) return 'report.html';
   return join(first, RunFolder.isRun(first) ? 'report/report.html' : 'report.html');
 }
 

@@ -1114,6 +1114,18 @@ export function linalgVectorNorm(self: Tensor, ord?: number | boolean | undefine
   return Tensor.wrap(invoke($linalgVectorNorm, [self.handle, ord, dim, keepdim, dtype]));
 }
 
+/** `aten::linalg_cholesky_ex` */
+const $linalgCholeskyEx = operator('aten::linalg_cholesky_ex', '');
+export function linalgCholeskyEx(self: Tensor, upper?: boolean | undefined, checkErrors?: boolean | undefined): [Tensor, Tensor] {
+  return wrapAll(invoke($linalgCholeskyEx, [self.handle, upper, checkErrors])) as [Tensor, Tensor];
+}
+
+/** `aten::cholesky_solve` */
+const $choleskySolve = operator('aten::cholesky_solve', '');
+export function choleskySolve(self: Tensor, input2: Tensor, upper?: boolean | undefined): Tensor {
+  return Tensor.wrap(invoke($choleskySolve, [self.handle, input2.handle, upper]));
+}
+
 /** `aten::topk` */
 const $topk = operator('aten::topk', '');
 export function topk(self: Tensor, k: number, dim?: number | undefined, largest?: boolean | undefined, sorted?: boolean | undefined): [Tensor, Tensor] {

@@ -6,6 +6,7 @@ import { familyOf } from '../models/families.js';
 import type { ImpPlan } from '../workflows/imp.js';
 import { densePath } from '../workflows/prune/files.js';
 import type { PruneSettings } from '../workflows/prune/settings.js';
+import { compensateOf } from './options/compensation.js';
 import type { Rewind } from '../workflows/prune/rewind-time.js';
 import type { RecipeSettings, TrainSettings } from '../workflows/settings.js';
 import {
@@ -89,6 +90,10 @@ export function planImp(given: ImpFlags, seed: number): PlannedImp {
       ...amountOf(given, ratesOf(flags, family)),
       rounds: flags.pruning_times,
       rewind: rewindOf(given, flags),
+      ...compensateOf({
+        compensate: given.compensate,
+        compensateImages: given.compensate_images,
+      }),
       ...defined({ importance: importanceOf(given.criteria) }),
       ranking: rankingOf(given, family),
       normalize: 'mean',

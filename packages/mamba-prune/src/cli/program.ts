@@ -15,6 +15,7 @@ import { addPruneCommand } from './commands/prune.js';
 import { addPushCommand } from './commands/push.js';
 import { addQuickstartCommand } from './commands/quickstart.js';
 import { addReportCommand } from './commands/report.js';
+import { addSensitivityCommand } from './commands/sensitivity.js';
 import { addStudioCommand } from './commands/studio.js';
 import { addTrainCommand } from './commands/train.js';
 import { type Cli, IncompleteError, InterruptedError, addExamples } from './context.js';
@@ -39,6 +40,7 @@ const commands = [
   addEvalCommand,
   addPredictCommand,
   addInspectCommand,
+  addSensitivityCommand,
   addBenchCommand,
   addCompareCommand,
   addReportCommand,

@@ -49,7 +49,7 @@ export function pruningHooks(context: Context, flags: FlagNames = pruneFlags): P
 
 /** What a pass over images is for: `accuracy before`. */
 export const passLabel = (what: string): string =>
-  what === 'batch normalisation' || what === 'scores' ? what : `accuracy ${what}`;
+  ['batch normalisation', 'scores', 'compensation'].includes(what) ? what : `accuracy ${what}`;
 
 function phaseTitle({ kind, epochs }: PrunePhase): string {
   const what = kind === 'regularize' ? 'regularised training' : 'training what is left';
@@ -57,17 +57,20 @@ function phaseTitle({ kind, epochs }: PrunePhase): string {
 }
 
 /**
- * `cut to 1.23 M parameters (12 units came back), accuracy 88.12% -> 86.40%`; for a budget with the rates that it was
- * solved to
+ * `cut to 1.23 M parameters (12 units came back), accuracy 88.12% -> 84.90%, compensated 86.40%`; for a budget with the
+ * rates that it was solved to
  */
 function cutLine(
-  { parameters, accuracy, returned, rates }: RoundRecord,
+  { parameters, accuracy, returned, rates, compensation }: RoundRecord,
   { costBudget }: PruningRecord,
 ): string {
   const { before, afterCut } = accuracy;
   const units = Object.values(returned ?? {}).reduce((sum, list) => sum + list.length, 0);
   const back = units === 0 ? '' : ` (${plural(units, 'unit')} came back)`;
-  const cost = afterCut === null ? '' : `, accuracy ${percent(before)} -> ${percent(afterCut)}`;
+  const [first, then] = compensation
+    ? [compensation.accuracyBefore, `, compensated ${percent(afterCut)}`]
+    : [afterCut, ''];
+  const cost = afterCut === null ? '' : `, accuracy ${percent(before)} -> ${percent(first)}${then}`;
   const solved = costBudget
     ? ` at ${Object.entries(rates)
         .map(([kind, rate]) => `${kind} ${percent(rate, 1)}`)

@@ -187,6 +187,8 @@ function printPruned(context: Context, record: PruningRecord): void {
     shown,
     points(before, value),
   ];
+  const compensation = rounds.at(-1)?.compensation;
+  const uncompensated = compensation?.accuracyBefore ?? null;
   // Of several cuts the table of the rounds tells.
   const cut = after === null || rounds.length === 1;
   context.table(
@@ -200,7 +202,12 @@ function printPruned(context: Context, record: PruningRecord): void {
       change('parameters', parameters),
       change('MACs per image', macs),
       ...(before !== null && cut
-        ? [row('accuracy after the cut', afterCut, percent(afterCut))]
+        ? [
+            ...(compensation
+              ? [row('accuracy uncompensated', uncompensated, percent(uncompensated))]
+              : []),
+            row('accuracy after the cut', afterCut, percent(afterCut)),
+          ]
         : []),
       ...(after !== null ? [row('accuracy after training', after, bold(percent(after)))] : []),
     ],

@@ -31,6 +31,7 @@ export const Stage = {
   mix: 7,
   split: 8,
   worker: 9,
+  search: 10,
 } as const;
 export type Stage = (typeof Stage)[keyof typeof Stage];
 

@@ -24,12 +24,19 @@ export interface UnitProbe {
    * neurons before fc2 ...
    */
   output?(group: string, y: Tensor, dim: number): void;
+  /**
+   * The residual stream just before the layer that reads the units adds to it, shown before `output`. Only where the
+   * result is their plain sum: not in networks that normalise or rectify in between.
+   * @param dim - axis of the stream's features
+   */
+  stream?(group: string, x: Tensor, dim: number): void;
 }
 
 /** A probe as one group's layer calls it. */
 export interface GroupProbe {
   gate(x: Tensor, dim: number): Tensor;
   output(y: Tensor, dim: number): void;
+  stream(x: Tensor, dim: number): void;
 }
 
 /** The probe of one group; undefined without a probe, so that layers do nothing then. */
@@ -38,6 +45,7 @@ export function probeOf(probe: UnitProbe | undefined, group: string): GroupProbe
     probe && {
       gate: (x, dim) => probe.gate?.(group, x, dim) ?? x,
       output: (y, dim) => probe.output?.(group, y, dim),
+      stream: (x, dim) => probe.stream?.(group, x, dim),
     }
   );
 }

@@ -88,7 +88,8 @@ function addTo(
   });
 }
 
-function inEvaluation<T>(model: ImageModel, body: () => T): T {
+/** `body` with the model in evaluation mode, which is as it was afterwards. */
+export function inEvaluation<T>(model: ImageModel, body: () => T): T {
   const restoreModes = rememberModes(model);
   model.eval();
   try {
@@ -98,7 +99,8 @@ function inEvaluation<T>(model: ImageModel, body: () => T): T {
   }
 }
 
-function rememberRandom(model: ImageModel): () => void {
+/** @returns what puts the random generators' state back to what it is now */
+export function rememberRandom(model: ImageModel): () => void {
   const devices = new Set(['cpu', ...model.parameters().map(({ device }) => device)]);
   const states = Array.from(devices, (device) => ({ device, state: getRngState(device) }));
   return () => {

@@ -1,32 +1,12 @@
 // Scores and refill on every architecture: nothing in them may know what a model is made of.
-import { manualSeed, noGrad, randn } from '@mamba-prune/libtorch';
+import { noGrad } from '@mamba-prune/libtorch';
 import { describe, expect, it } from 'vitest';
-import type { ModelOptions } from '../models/model-options.js';
-import type { ImageModel } from '../models/image-model.js';
-import { createModel } from '../models/registry.js';
 import { memberOffset, memberUnitSize } from '../models/groups.js';
 import { type ScoreOptions, scoreUnits } from './score-units.js';
 import { pruneWithRefill } from './refill.js';
 import { chooseUnits, defaultKinds } from './select-units.js';
-import { randomImages, smallMamba, weightOf } from './testing/models.js';
-
-function fresh(arch: string, options: ModelOptions): ImageModel {
-  manualSeed(0);
-  const model = createModel(arch, { numClasses: 4, ...options });
-  noGrad(() => {
-    for (const parameter of model.parameters()) parameter.add_(randn(parameter.shape).mul(0.1));
-  });
-  return model.eval();
-}
-
-const families: Record<string, () => ImageModel> = {
-  mamba: () => smallMamba({ scan: 'bi' }),
-  vit: () => fresh('vit_tiny', { dModel: 24, depth: 2, heads: 3, imageSize: 12 }),
-  'resnet with basic blocks': () =>
-    fresh('resnet20', { blocks: [2, 1], baseWidth: 8, imageSize: 12 }),
-  'resnet with bottlenecks': () =>
-    fresh('resnet50', { blocks: [1, 1], baseWidth: 4, imageSize: 20, stem: 'imagenet' }),
-};
+import { families } from './testing/families.js';
+import { randomImages, weightOf } from './testing/models.js';
 
 const ways: (ScoreOptions & { readonly importance: string })[] = [
   { importance: 'l1' },

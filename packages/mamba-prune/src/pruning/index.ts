@@ -96,3 +96,35 @@ export {
   unitsByNorm,
   unitsOverNearZero,
 } from './rsst/index.js';
+export {
+  type CutModel,
+  type Evaluate,
+  type MeasureSensitivityOptions,
+  type Measured,
+  type MeasuredModel,
+  type PartSensitivity,
+  type Sensitivity,
+  type SensitivityPoint,
+  measureSensitivity,
+} from './sensitivity/measure.js';
+export { type SensitivityBy, sensitivityParts } from './sensitivity/parts.js';
+export { type CostMetric, costMetrics } from './sensitivity/curve.js';
+export {
+  type AllocatedRates,
+  type CostLimit,
+  type RatesFromSensitivityOptions,
+  ratesFromSensitivity,
+} from './sensitivity/allocate.js';
+export {
+  type Compensation,
+  type CompensateOptions,
+  compensate,
+} from './compensation/compensate.js';
+export type { GroupCompensation } from './compensation/correct.js';
+export type { CalibrationImages, ImageBatch } from './compensation/held-out.js';
+export {
+  type CompensationJudge,
+  type CompensationTarget,
+  compensationJudges,
+  compensationTargetNames,
+} from './compensation/choices.js';

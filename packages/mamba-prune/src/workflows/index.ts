@@ -18,6 +18,7 @@ export type {
   RefillSettings,
   RsstSettings,
 } from './prune/settings.js';
+export type { CompensateSettings } from './prune/compensate-settings.js';
 export type { Rewind } from './prune/rewind-time.js';
 export type { ThroughSettings } from './prune/through-settings.js';
 export { type CalibrationOptions, calibrationOf } from './prune/calibration.js';
@@ -76,3 +77,22 @@ export {
 export { benchModel } from '../bench/bench-model.js';
 export { type OnnxCandidate, benchOnnx } from '../bench/bench-onnx.js';
 export type { Spread } from '../statistics.js';
+export {
+  type SensitivityControl,
+  type SensitivityHooks,
+  type SensitivityRun,
+  sensitivityOf,
+  sensitivityRun,
+} from './sensitivity/run.js';
+export type { CostTarget, SearchSettings, SensitivitySettings } from './sensitivity/settings.js';
+export {
+  type SearchCandidate,
+  type SearchEvaluation,
+  type SearchMethod,
+  type SearchRecord,
+  type SensitivityFile,
+  readSensitivity,
+  searchMethods,
+} from './sensitivity/file.js';
+export { type SearchRatesOptions, searchRates } from './sensitivity/search.js';
+export { type AskedRates, type RatesFrom, ratesFrom } from './sensitivity/rates-from.js';

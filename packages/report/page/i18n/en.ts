@@ -100,6 +100,16 @@ export const en = {
   onFront: 'on the Pareto front',
   latencyAt: 'Latency, batch {batch}',
 
+  sensitivity: 'Sensitivity',
+  sensitivityHelp:
+    'What the model loses when one part alone is cut, without any training. Dark parts matter most.',
+  sensitivityOf:
+    '{name}, on {images} {split} images of {dataset}: accuracy {accuracy}, loss {loss}.',
+  sensitivityUnfinished: 'It is not finished.',
+  pointsLost: 'Points of accuracy lost',
+  lossGained: 'Increase of the loss',
+  shareRemoved: 'Units removed',
+  cutBySearch: 'Found by the search',
   layers: 'Widths and units',
   layersHelp:
     'How wide every group of units is before and after each cut, and which units are left.',

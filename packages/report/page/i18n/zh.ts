@@ -97,6 +97,15 @@ export const zh: Readonly<Record<TextKey, string>> = {
   onFront: '位于帕累托前沿',
   latencyAt: '延迟，批大小 {batch}',
 
+  sensitivity: '敏感度',
+  sensitivityHelp: '只剪一个部分且不训练时，模型的损失。颜色越深的部分越重要。',
+  sensitivityOf:
+    '{name}，在 {dataset} 的 {images} 张 {split} 图像上：准确率 {accuracy}，损失 {loss}。',
+  sensitivityUnfinished: '尚未完成。',
+  pointsLost: '准确率下降（百分点）',
+  lossGained: '损失的增加',
+  shareRemoved: '移除的单元',
+  cutBySearch: '搜索得到的比例',
   layers: '宽度与单元',
   layersHelp: '每组单元在各次剪枝前后的宽度，以及哪些单元被保留。',
   group: '组',

@@ -4,10 +4,12 @@ import { join } from 'node:path';
 import { AddonError } from '@mamba-prune/libtorch';
 import { digestFile } from '@mamba-prune/libtorch/files';
 import { groupKinds } from 'mamba-prune/models';
+import { readSensitivity } from 'mamba-prune/workflows';
 import { type FoundRuns, idOf } from './find-runs.js';
 import { studioCommand } from './facts.js';
 import { readComparison } from './read-comparison.js';
 import { type ReadRun, type Source, readRun } from './read-run.js';
+import { sensitivityData } from './sensitivity.js';
 import type { ReportData, RunData } from './types.js';
 
 /**
@@ -20,8 +22,13 @@ export function collect(found: FoundRuns): ReportData {
   const comparisons = readEach(found.comparisons, (path) =>
     readComparison(path, idOf(path, comparisonRoot)),
   );
-  const [first] = [...runs.failed, ...comparisons.failed];
-  if (first && runs.read.length + comparisons.read.length === 0) throw first.error;
+  const sensitivities = readEach(found.sensitivities, (path) =>
+    sensitivityData(readSensitivity(path), idOf(path, root)),
+  );
+  const failed = [...runs.failed, ...comparisons.failed, ...sensitivities.failed];
+  const read = [runs, comparisons, sensitivities].flatMap((each): readonly unknown[] => each.read);
+  const [first] = failed;
+  if (first && read.length === 0) throw first.error;
   return {
     kind: 'mamba-prune report',
     format: 1,
@@ -30,14 +37,13 @@ export function collect(found: FoundRuns): ReportData {
     studio: studioCommand(root),
     runs: linked(runs.read),
     comparisons: comparisons.read,
+    ...(sensitivities.read.length > 0 && { sensitivities: sensitivities.read }),
     kinds: Object.fromEntries(
       Array.from(groupKinds(), ([kind, { label }]) => [kind, label] as const),
     ),
     notes: [
       ...damaged.map(damagedNote),
-      ...[...runs.failed, ...comparisons.failed].map(
-        ({ path, error }) => `${path} was left out: ${error.message}`,
-      ),
+      ...failed.map(({ path, error }) => `${path} was left out: ${error.message}`),
       ...runs.read.flatMap(({ problems }) => problems),
     ],
   };

@@ -16,6 +16,8 @@ export interface FoundRuns {
   /** Absolute paths, in order and each once. */
   readonly runs: readonly string[];
   readonly comparisons: readonly string[];
+  /** Files of measurements that were named themselves. */
+  readonly sensitivities: readonly string[];
   /** Folders with a log whose config.json cannot be read, so that nobody knows what they are. */
   readonly damaged: readonly string[];
 }
@@ -36,12 +38,13 @@ const listed = ({ runs, comparisons, damaged }: Found) => ({
 });
 
 /**
- * @param paths - folders of runs, or folders that hold some anywhere below
+ * @param paths - folders of runs, folders that hold some anywhere below, or files of measurements
  * @throws UsageError for a path that does not exist, or if there is no run in any
  */
 export function findRuns(paths: readonly string[]): FoundRuns {
   const found = nothing();
   const { runs, comparisons } = found;
+  const sensitivities = new Set<string>();
   // Of a path that holds nothing but damaged runs: no reason to leave those of other paths out.
   let onlyDamaged: UsageError | undefined;
   for (const path of paths) {
@@ -49,9 +52,13 @@ export function findRuns(paths: readonly string[]): FoundRuns {
     const damagedBefore = found.damaged.size;
     const folder = resolve(path);
     const stat = statSync(folder, { throwIfNoEntry: false });
+    if (stat?.isFile() === true && folder.endsWith('.json')) {
+      sensitivities.add(folder);
+      continue;
+    }
     if (!stat?.isDirectory()) {
       throw new UsageError(
-        `${path} ${stat ? 'is no folder' : 'does not exist'}, expected the folder of a run, or one that holds runs.`,
+        `${path} ${stat ? 'is no folder' : 'does not exist'}, expected the folder of a run, one that holds runs, or the .json file of a measurement of sensitivity.`,
       );
     }
     visit(folder, 0, found);
@@ -67,8 +74,12 @@ export function findRuns(paths: readonly string[]): FoundRuns {
   }
   if (onlyDamaged && runs.size + comparisons.size === 0) throw onlyDamaged;
   return {
-    root: commonFolder(runs.size > 0 ? [...runs] : [...comparisons]),
+    root: commonFolder(
+      [runs, comparisons, sensitivities].map((each) => [...each]).find((each) => each.length > 0) ??
+        [],
+    ),
     comparisonRoot: commonFolder([...comparisons]),
+    sensitivities: [...sensitivities],
     ...listed(found),
   };
 }
@@ -78,7 +89,7 @@ export function findRunsBelow(folder: string): FoundRuns {
   const found = nothing();
   const root = resolve(folder);
   visit(root, 0, found);
-  return { root, comparisonRoot: root, ...listed(found) };
+  return { root, comparisonRoot: root, sensitivities: [], ...listed(found) };
 }
 
 /** The name of a run in a report. */

@@ -11,6 +11,7 @@ import { checkLines, epochPoints, stepPoints } from './metrics.js';
 import { phasesOf } from './phases.js';
 import { pruningData } from './pruning.js';
 import { checkConfig } from './run-config.js';
+import { runSensitivity } from './sensitivity.js';
 import { trainingOf } from './training.js';
 import type { EpochPoint, ModelSize, RunData, RunMethod, RunState } from './types.js';
 
@@ -48,10 +49,11 @@ export function readRun(path: string, id: string): ReadRun {
   const phases = phasesOf(config, record, lines);
   const epochs = epochPoints(lines, phases);
   const { bytes, problems } = modelFile(folder);
+  const sensitivity = runSensitivity(path, id);
   const source = record ? sourceOf(config, record) : initOf(config);
   return {
     source,
-    problems,
+    problems: [...problems, ...(sensitivity.problem === undefined ? [] : [sensitivity.problem])],
     data: {
       id,
       path: folder.path,
@@ -79,6 +81,7 @@ export function readRun(path: string, id: string): ReadRun {
       steps: stepPoints(lines, phases),
       phases,
       pruning: record && pruningData(path, record),
+      ...(sensitivity.data && { sensitivity: sensitivity.data }),
     },
   };
 }

@@ -15,6 +15,8 @@ export interface ReportData {
   readonly studio: RepeatCommand;
   readonly runs: readonly RunData[];
   readonly comparisons: readonly ComparisonData[];
+  /** Measurements from files of their own; those in folders of runs belong to these. */
+  readonly sensitivities?: readonly SensitivityData[] | undefined;
   readonly latency?: LatencyData | undefined;
   readonly evaluation?: EvaluationData | undefined;
   /** What the units of every kind are called, by language; older reports have none. */
@@ -72,6 +74,38 @@ export interface RunData {
   /** Trainings in order, with the epochs each is to have; later ones may not have begun. */
   readonly phases: readonly PhaseData[];
   readonly pruning: PruningData | undefined;
+  /** Of its model, if it was measured. */
+  readonly sensitivity?: SensitivityData | undefined;
+}
+
+/** What each part of a model loses when it alone is cut. */
+export interface SensitivityData {
+  /** Of the run, or the name of the file. */
+  readonly id: string;
+  /** What was cut together: `group`, `block` or `kind`. */
+  readonly by: string;
+  /** Shares that were removed, increasing. */
+  readonly rates: readonly number[];
+  readonly images: { readonly dataset: string; readonly split: string; readonly count: number };
+  /** Whether every part has a point at every rate. */
+  readonly finished: boolean;
+  /** Of the whole model. */
+  readonly loss: number;
+  readonly accuracy: number;
+  readonly parts: readonly SensitivityPartData[];
+}
+
+export interface SensitivityPartData {
+  readonly name: string;
+  readonly kinds: readonly string[];
+  readonly units: number;
+  readonly points: readonly {
+    readonly rate: number;
+    readonly loss: number;
+    readonly accuracy: number;
+  }[];
+  /** Share that goes by the rates that a search found. */
+  readonly cut?: number | undefined;
 }
 
 export interface BeganData {

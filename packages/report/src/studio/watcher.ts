@@ -19,7 +19,10 @@ interface Entry<T> {
   readonly problem: string | undefined;
 }
 
-const runFiles = ['config.json', 'metrics.jsonl', 'pruning.json', 'model.safetensors', 'run.lock'];
+const runFiles = [
+  ...['config.json', 'metrics.jsonl', 'pruning.json', 'model.safetensors', 'run.lock'],
+  'sensitivity.json',
+];
 const comparisonFiles = ['compare.json', 'results.json'];
 
 /** How often files are looked at while somebody listens, in ms. */

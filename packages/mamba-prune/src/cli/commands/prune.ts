@@ -40,6 +40,7 @@ import {
   recipeOf,
   typedRecipe,
 } from '../options/recipe.js';
+import { typedRatesFrom } from '../rates-from.js';
 import { pruningHooks } from '../pruning-progress.js';
 import { printPruningRun } from '../pruning-tables.js';
 import { relativePath, resumeCommand } from '../../shell.js';
@@ -98,6 +99,12 @@ export function addPruneCommand(program: Command, cli: Cli): void {
       'Drive the units to zero first, with the dense model as a teacher afterwards',
       'mamba-prune prune runs/a --method rsst --reg-units doomed --reg-norm group \\\n' +
         '    --reg-epochs 3 --epochs 2 --distill 0.5 --out runs/a-rsst',
+    ],
+    [
+      'A rate for each group, by what its cut costs',
+      'mamba-prune sensitivity runs/a --out runs/a/sensitivity.json\n' +
+        '  mamba-prune prune runs/a --rates-from runs/a/sensitivity.json \\\n' +
+        '    --rate 0.7 --out runs/a-cut',
     ],
     ['Go on after Ctrl-C', 'mamba-prune prune --resume --out runs/a-refill'],
   ]);
@@ -170,6 +177,11 @@ async function resumedSettings(
 ): Promise<Told> {
   const { given } = context;
   const { dataset, data, preset } = given;
+  if (given.ratesFrom !== undefined) {
+    throw new UsageError(
+      'got --rates-from with --resume: a run keeps the rates that it began with. Leave it out.',
+    );
+  }
   const kinds = Object.keys(stored.rates).map((kind) => ({ kind, optional: false }));
   const { readPruningRecord } = await import('../../workflows/prune/record.js');
   const groups = Object.entries(readPruningRecord(outOf(context.options))?.kinds ?? {}).map(
@@ -204,12 +216,13 @@ async function newSettings(
   const kinds = kindsOf(opened.model);
   const groups = opened.model.pruningGroups().map(({ name, kind }) => ({ name, kind }));
   const { config } = opened.model;
+  const own = await typedRatesFrom(context, opened, kinds);
   opened.model.dispose();
   const { path, facts, info, options: said } = opened;
   const pruning = pruningOf(given);
   const { preset } = given;
-  const rates = ratesOf(given, kinds);
-  const rateOf = rateOfGroups(given, groups, Object.keys(rates));
+  const rates = own?.rates ?? ratesOf(given, kinds);
+  const rateOf = own?.rateOf ?? rateOfGroups(given, groups, Object.keys(rates));
   const { dataset, data } = (await imagesOf(context, path, { config, info })) ?? {};
   if (preset !== undefined && dataset === undefined) {
     throw new UsageError(
@@ -278,10 +291,14 @@ function needsImages({
   score,
   refillScore,
   bnBatches = 0,
+  compensate,
+  compensateImages,
 }: Partial<PruneCommandOptions>): boolean {
   return (
     epochs > 0 ||
     bnBatches > 0 ||
+    compensate !== undefined ||
+    compensateImages !== undefined ||
     preset !== undefined ||
     method === 'rsst' ||
     needForImages({ importance, score, refillScore }) !== undefined

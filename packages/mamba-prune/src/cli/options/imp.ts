@@ -14,6 +14,7 @@ import { rsstSchedules } from '../../pruning/rsst/schedule.js';
 import type { Amount } from '../../pruning/budget/amounts.js';
 import type { LatencyBudget } from '../../workflows/prune/cost-budget-settings.js';
 import { budgetOptions } from './amounts.js';
+import { type CompensationFlags, compensationOptions } from './compensation.js';
 import { datasetOption } from './data.js';
 import { pixelOptions, weightsOption } from './import.js';
 import { choiceOption, integerOption, integersOption, numberOption } from './parse.js';
@@ -77,6 +78,8 @@ export interface ImpFlags {
   readonly test_images?: number;
   readonly augment?: string;
   readonly reg_epochs?: number;
+  readonly compensate?: CompensationFlags['compensate'];
+  readonly compensate_images?: number;
   readonly tensorboard?: true;
   readonly print_plan?: true;
   readonly precision?: Precision;
@@ -440,6 +443,7 @@ export function addImpOptions(command: Command, architectures: readonly string[]
         max: modelLimits.imageSize,
       },
     ),
+    ...compensationOptions('_'),
     integerOption('--train_images <n>', 'train on this many images only (default: all)', {
       min: 1,
       max: trainLimits.images,

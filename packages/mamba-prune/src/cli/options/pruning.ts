@@ -44,10 +44,12 @@ import {
 } from './parse.js';
 import { defined } from './recipe.js';
 import { budgetOptions } from './amounts.js';
+import { type CompensationFlags, compensateOf, compensationOptions } from './compensation.js';
 import { type GroupFlags, groupOptions } from './groups.js';
 import { type RateFlags, addRateOptions, rateFlagNames } from './rates.js';
 
-export interface PruningFlags extends RateFlags, GroupFlags {
+export interface PruningFlags extends RateFlags, GroupFlags, CompensationFlags {
+  readonly ratesFrom?: string;
   readonly targetMacs?: Amount;
   readonly targetParams?: Amount;
   readonly targetFile?: Amount;
@@ -92,6 +94,10 @@ export function addPruningOptions(command: Command): void {
     choiceOption('--method <name>', 'how units are removed', pruneMethods, 'oneshot'),
   );
   addRateOptions(command);
+  command.option(
+    '--rates-from <file>',
+    'give each group a rate by what mamba-prune sensitivity measured',
+  );
   add(command, [
     ...budgetOptions(),
     ...groupOptions(),
@@ -101,6 +107,7 @@ export function addPruningOptions(command: Command): void {
     }),
     new Option('--per-round', 'let every round remove the rate of what is left then'),
     rewindOption(),
+    ...compensationOptions(),
   ]);
   command.optionsGroup('Importance of units:');
   add(command, [
@@ -399,6 +406,7 @@ export function pruningOf(given: PruningFlags, stored?: PruneSettings) {
     ...(hasBudget(given) && { costBudget: costBudgetOf(given, stored?.costBudget) }),
     ...(method === 'refill' && { refill: refillOf(given, stored?.refill) }),
     ...(method === 'rsst' && { rsst: rsstOf(given, stored?.rsst) }),
+    ...compensateOf(given, stored?.compensate),
     ...(weight > 0 && {
       distill: { ...stored?.distill, weight, ...defined({ temperature: given.temperature }) },
     }),

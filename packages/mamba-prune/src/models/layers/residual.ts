@@ -35,6 +35,7 @@ export function residual(
 ): Tensor {
   // Each branch frees what it made before the next begins, which then finds that memory in the cache.
   return scope(() => {
+    probe?.stream(x, 2);
     const units = branch.inner(norm.forward(x), probe);
     if (dropPath === 0) return branch.reader.forward(units, x); // adds x in the same pass
     return x.add(F.dropPath(branch.reader.forward(units), dropPath, true));

@@ -6,7 +6,7 @@ import type { Calibration } from '../../pruning/calibration.js';
 import { limitSplit, toTensors } from '../../training/batches.js';
 
 /** Images per batch. */
-const batchSize = 64;
+export const calibrationBatch = 64;
 
 export interface CalibrationOptions {
   /** At most so many batches. */
@@ -32,10 +32,10 @@ export function calibrationOf(
   { batches, seed, device, maxImages, signal, onProgress }: CalibrationOptions,
 ): Calibration {
   const usable = limitSplit(train, maxImages ?? null, seed);
-  const split = limitSplit(usable, batches * batchSize, seed);
+  const split = limitSplit(usable, batches * calibrationBatch, seed);
   // Shuffled, for splits may be stored class by class.
-  const loader = new BatchLoader(split, info, { batchSize, shuffle: true, seed });
-  const total = Math.ceil(split.length / batchSize);
+  const loader = new BatchLoader(split, info, { batchSize: calibrationBatch, shuffle: true, seed });
+  const total = Math.ceil(split.length / calibrationBatch);
   return async function* () {
     let done = 0;
     for await (const batch of loader.epoch(0)) {

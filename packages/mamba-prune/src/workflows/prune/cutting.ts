@@ -1,4 +1,4 @@
-// One cut: measure, score, select, cut, batch normalisation, measure again, rewind.
+// One cut: measure, score, select, cut, compensate, batch normalisation, measure again, rewind.
 import { inspectModel } from '../../models/inspect.js';
 import type { ImageModel } from '../../models/image-model.js';
 import type { ModelInfo } from '../../models/model-file.js';
@@ -6,6 +6,8 @@ import type { KeptUnits } from '../../models/groups.js';
 import { type TensorCut, pruneModel, tensorCut } from '../../pruning/surgery.js';
 import { reestimateBatchNorm } from '../../training/reestimate-bn.js';
 import { evaluateModel } from '../../inference/evaluate-model.js';
+import type { CompensationRecord } from './compensation-record.js';
+import { compensateCut } from './compensation.js';
 import { composeKept, encodeKept } from './kept-units.js';
 import { type PruneJob, importOfRewind, rewoundWidths } from './job.js';
 import type { Standing } from './source.js';
@@ -56,13 +58,14 @@ export async function cutRound(
         );
   const cut = pruneModel(model, choice.kept).to(device);
   try {
-    const goesOn = await reestimate(job, cut, hooks);
+    const compensation = await compensated(job, { model, cut }, choice.kept, hooks);
+    const goesOn = compensation !== undefined && (await reestimate(job, cut, hooks));
     const afterCut = goesOn ? await measure(job, cut, 'after the cut', hooks) : undefined;
     if (afterCut === undefined) {
       cut.dispose();
       return undefined;
     }
-    const measured = { accuracy: { before, afterCut, after: null }, cutAfterEpoch };
+    const measured = { accuracy: { before, afterCut, after: null }, cutAfterEpoch, compensation };
     const next = withRound(job, record, cut, choice, measured);
     const step = historyStep(job, next, model);
     const told = { ...info, history: [...info.history, step] };
@@ -145,12 +148,49 @@ async function reestimate(
   return done !== undefined;
 }
 
+/** @returns null where none is asked for; undefined if the signal stopped it */
+async function compensated(
+  job: PruneJob,
+  models: { readonly model: ImageModel; readonly cut: ImageModel },
+  kept: KeptUnits,
+  hooks: PruneHooks,
+): Promise<CompensationRecord | null | undefined> {
+  const { compensation } = job;
+  if (!compensation) return null;
+  const accuracy = await uncompensated(job, models, kept, hooks);
+  if (accuracy === undefined) return undefined;
+  return compensateCut(compensation, models, kept, accuracy, hooks);
+}
+
+/** Accuracy of a cut model without compensation, with batch normalisation as it will be with it. */
+async function uncompensated(
+  job: PruneJob,
+  { model, cut }: { readonly model: ImageModel; readonly cut: ImageModel },
+  kept: KeptUnits,
+  hooks: PruneHooks,
+): Promise<number | null | undefined> {
+  if (!job.normSource) return measure(job, cut, 'before compensation', hooks);
+  // What is regressed has the dense model's statistics: those of the cut are for a copy.
+  const copy = pruneModel(model, kept).to(job.device);
+  try {
+    const goesOn = await reestimate(job, copy, hooks);
+    return goesOn ? await measure(job, copy, 'before compensation', hooks) : undefined;
+  } finally {
+    copy.dispose();
+  }
+}
+
+/** What a cut left, and after which epoch it came. */
+interface RoundMeasured extends Pick<RoundRecord, 'accuracy' | 'cutAfterEpoch'> {
+  readonly compensation: CompensationRecord | null | undefined;
+}
+
 function withRound(
   { settings }: PruneJob,
   record: PruningRecord,
   cut: ImageModel,
   { kept, returned }: RoundChoice,
-  { accuracy, cutAfterEpoch }: Pick<RoundRecord, 'accuracy' | 'cutAfterEpoch'>,
+  { accuracy, cutAfterEpoch, compensation }: RoundMeasured,
 ): PruningRecord {
   const { groups, parameters, macs } = inspectModel(cut);
   const earlier = unitMap(record.kept);
@@ -174,6 +214,7 @@ function withRound(
     parameters,
     macs,
     accuracy,
+    ...(compensation && { compensation }),
     finished: false,
   };
   return {
@@ -232,7 +273,8 @@ function historyStep(
   before: ImageModel,
 ): Record<string, unknown> {
   const { method, importance, score, ranking, normalize, roundTo, maxRate } = settings;
-  const { rounds, rewind, refill, rsst, rateOf, minWidth, costBudget, rankBy } = settings;
+  const { rounds, rewind, refill, rsst, rateOf, minWidth, costBudget, rankBy, compensate } =
+    settings;
   const { round, rates, widths, kept } = record.rounds.at(-1) as RoundRecord;
   return {
     step: 'prune',
@@ -253,10 +295,19 @@ function historyStep(
     rewind,
     ...(refill && { refill }),
     ...(rsst && { rsst }),
+    ...(compensate && { compensate, compensation: compensationStep(record) }),
     widthsBefore: Object.fromEntries(before.pruningGroups().map(({ name, size }) => [name, size])),
     widthsAfter: widths,
     kept: encodeKept(unitMap(kept)),
   };
+}
+
+/** What was done to the model; pruning.json tells of every group. */
+function compensationStep({ rounds }: PruningRecord): object | undefined {
+  const { compensation } = rounds.at(-1) as RoundRecord;
+  if (!compensation) return undefined;
+  const { groups, ...all } = compensation;
+  return { ...all, corrected: Object.values(groups).filter(({ damping }) => damping > 0).length };
 }
 
 /** The cut model, or the same units as they were at the time to rewind to. */

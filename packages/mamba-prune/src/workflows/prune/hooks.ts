@@ -21,7 +21,7 @@ export type PhaseHooks = Omit<TrainHooks, 'saveModel'>;
 export interface PruneHooks {
   /**
    * How far a pass over images is; `what` is 'before' or 'after the cut' where accuracy is measured, 'scores'
-   * where units are scored, and 'batch normalisation'.
+   * where units are scored, 'before compensation', 'compensation' and 'batch normalisation'.
    */
   readonly onEvaluate?: ((what: string, done: number, total: number) => void) | undefined;
   /** Before units are scored, which takes a while where it needs images. */

@@ -19,6 +19,7 @@ import { resolveTrainOptions } from '../../training/options.js';
 import type { TrainOptions } from '../../training/types.js';
 import { accuracyImages } from './accuracy-images.js';
 import { calibrationOf } from './calibration.js';
+import { type CompensationJob, compensationImages } from './compensation.js';
 import { checkBatch } from '../check-need.js';
 import { openDataFor, withModelInfo } from '../fit.js';
 import { openModelFile } from '../open-model-file.js';
@@ -46,6 +47,8 @@ export interface PruneJob {
   readonly regularizing: TrainOptions | undefined;
   /** Given if the method needs images. */
   readonly calibration: Calibration | undefined;
+  /** Given if cuts are compensated. */
+  readonly compensation: CompensationJob | undefined;
   /** Training images to measure batch normalisation on after a cut; undefined if it stays. */
   readonly normSource: BatchSource | undefined;
   /** File with the weights that kept units go back to. */
@@ -69,15 +72,18 @@ export async function openJob(
   const device = control.device ?? 'cpu';
   checkRecipe(settings);
   const dataset = await openImages(settings, control, model, info);
-  const { recipe, rsst, scoreBatches: batches, distill } = settings;
+  const { recipe, rsst, scoreBatches: batches, distill, compensate } = settings;
+  const images = {
+    device,
+    seed: recipe.seed ?? 0,
+    maxImages: recipe.maxTrainImages,
+    signal: control.signal,
+  };
   const calibration =
     dataset && needForImages(settings) !== undefined
       ? calibrationOf(dataset, {
+          ...images,
           batches,
-          device,
-          seed: recipe.seed ?? 0,
-          maxImages: recipe.maxTrainImages,
-          signal: control.signal,
           onProgress: (done, total) => hooks.onEvaluate?.('scores', done, total),
         })
       : undefined;
@@ -102,21 +108,26 @@ export async function openJob(
   const tuning =
     dataset && recipe.epochs > 0 ? optionsOf(tuningRecipe(settings), dataset) : undefined;
   const trains = at !== 'done' || recipe.epochs > 0;
-  const images = dataset && imagesOf(settings, record);
+  const measured = dataset && imagesOf(settings, record);
   return {
     settings,
     control,
     device,
     dataset,
-    accuracyImages: images,
+    accuracyImages: measured,
     measuredOn: dataset && {
       dataset: dataset.info.name,
-      images: Math.min(images ?? dataset.test.length, dataset.test.length),
+      images: Math.min(measured ?? dataset.test.length, dataset.test.length),
       of: dataset.test.length,
     },
     tuning,
     regularizing,
     calibration,
+    compensation: dataset &&
+      compensate && {
+        ...compensate,
+        calibration: compensationImages(dataset, compensate, images),
+      },
     normSource: dataset && settings.bnBatches > 0 ? trainingBatches(dataset, settings) : undefined,
     rewindFile: file,
     onLatency: hooks.onLatency,
@@ -192,11 +203,17 @@ function trainingBatches(dataset: Dataset, { recipe }: ResolvedPruneSettings): B
 }
 
 function checkRecipe(settings: ResolvedPruneSettings): void {
-  const { dataset, recipe, rsst } = settings;
+  const { dataset, recipe, rsst, compensate } = settings;
   if (dataset !== undefined) return;
   const need =
     needForImages(settings) ??
-    (rsst ? 'method rsst' : settings.bnBatches > 0 ? 'batches for batch normalisation' : undefined);
+    (rsst
+      ? 'method rsst'
+      : compensate
+        ? 'compensation'
+        : settings.bnBatches > 0
+          ? 'batches for batch normalisation'
+          : undefined);
   if (need !== undefined) {
     throw new UsageError(
       `prune: got ${need}, which needs real images, but no data set, expected one. Give --dataset.`,

@@ -90,7 +90,10 @@ export function reachedRates(
     if (settings.rsst != null && settings.rsst.nearZero !== null) continue;
     // It is a budget that decides, and what it comes to stands beside it.
     if (settings.costBudget) continue;
+    const isShort = Math.round((1 - rate) * total) < sum(groups.map(({ after }) => after));
     for (const [limit, held] of limitsOf(groups, rate, settings)) {
+      // Where other groups have higher rates of their own, nothing was held back.
+      if (limit === 'rate-of' && !isShort) continue;
       heldBack.push({ kind, limit, groups: held });
     }
   }

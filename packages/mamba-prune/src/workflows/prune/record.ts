@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { readTextFile, writeFileAtomic } from '@mamba-prune/libtorch/files';
 import { z } from 'zod';
 import { DataError } from '../../data/errors.js';
+import { compensationRecord } from './compensation-record.js';
 import { decodeUnits, encodeUnits, maxUnits } from './kept-units.js';
 import { defaultScore } from '../../pruning/importances.js';
 import { todaysSettings } from './earlier-names.js';
@@ -57,6 +58,8 @@ const roundSchema = z.object({
   macs: z.number(),
   /** Just before the cut and right after it: the difference is what it cost; after the training. */
   accuracy,
+  /** Where the cut was compensated. */
+  compensation: compensationRecord.optional(),
   /** Trained on, if it was to be, and saved. */
   finished: z.boolean(),
 });

@@ -44,6 +44,12 @@ import {
 import type { DataSettings } from '../fit.js';
 import { type RankMeasure, rankMeasures } from '../../pruning/ranking.js';
 import { type CostBudgetSettings, checkCostBudget } from './cost-budget-settings.js';
+import {
+  type CompensateSettings,
+  type ResolvedCompensateSettings,
+  checkNoRewind,
+  resolveCompensate,
+} from './compensate-settings.js';
 import { todaysSettings } from './earlier-names.js';
 import { type ThroughSettings, hasCuts, resolveThrough } from './through-settings.js';
 import { type Rewind, parseRewind } from './rewind-time.js';
@@ -161,6 +167,8 @@ export interface PruneSettings extends Partial<Omit<DataSettings, 'dataset'>> {
   /** Of the method rsst. */
   readonly rsst?: RsstSettings | undefined;
   readonly distill?: DistillSettings | undefined;
+  /** By default not at all. */
+  readonly compensate?: CompensateSettings | undefined;
   /** Batches over which batch normalisation is measured again after a cut. By default 0, not at all. */
   readonly bnBatches?: number;
   /** Name of the preset that the recipe came from. */
@@ -195,6 +203,7 @@ export const pruneSettingsKinds: OptionKinds<PruneSettings> = {
   refill: 'object',
   rsst: 'object',
   distill: 'object',
+  compensate: 'object',
   bnBatches: 'any',
   preset: 'string',
   recipe: 'object',
@@ -216,11 +225,15 @@ type Defaulted =
 type ResolvedRsst = Whole<Omit<RsstSettings, keyof ThroughSettings>> & ThroughSettings;
 
 /** Every setting decided. */
-export type ResolvedPruneSettings = Omit<PruneSettings, Defaulted | 'refill' | 'rsst' | 'distill'> &
+export type ResolvedPruneSettings = Omit<
+  PruneSettings,
+  Defaulted | 'refill' | 'rsst' | 'distill' | 'compensate'
+> &
   Whole<Pick<PruneSettings, Defaulted>> & {
     readonly refill: Whole<RefillSettings> | undefined;
     readonly rsst: ResolvedRsst | undefined;
     readonly distill: Whole<DistillSettings> | undefined;
+    readonly compensate: ResolvedCompensateSettings | undefined;
   };
 
 /**
@@ -230,7 +243,7 @@ export type ResolvedPruneSettings = Omit<PruneSettings, Defaulted | 'refill' | '
 export function resolvePruneSettings(given: PruneSettings): ResolvedPruneSettings {
   const settings = todaysSettings(given);
   requireOptions('prune', settings, pruneSettingsKinds, ['model', 'rates', 'recipe']);
-  const { method, refill, rsst, distill } = settings;
+  const { method, refill, rsst, distill, compensate } = settings;
   oneOf('method', method, pruneMethods);
   const { importance, importanceReason } = decideImportance(settings);
   if (method !== 'refill' && refill) throw foreign('refill', method);
@@ -253,6 +266,7 @@ export function resolvePruneSettings(given: PruneSettings): ResolvedPruneSetting
     refill: method === 'refill' ? resolveRefill(refill ?? { fillback: 0 }) : undefined,
     rsst: method === 'rsst' ? resolveRsst(rsst ?? {}, settings) : undefined,
     distill: distill && resolveDistill(distill),
+    compensate: compensate && resolveCompensate(compensate),
   };
   checkTogether(resolved);
   return resolved;
@@ -308,7 +322,8 @@ export function keepImportance<S extends ImportanceInputs>(
 
 /** Settings that each make sense, but not with each other. */
 function checkTogether(settings: ResolvedPruneSettings): void {
-  const { rewind, recipe, distill, rates, rsst } = settings;
+  const { rewind, recipe, distill, rates, rsst, compensate } = settings;
+  if (compensate) checkNoRewind(rewind);
   if (Object.keys(rates).length === 0) {
     throw new UsageError(
       'prune: got no rates, expected one for each kind to cut, such as ssm: 0.7.',

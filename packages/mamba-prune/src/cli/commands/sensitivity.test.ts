@@ -1,0 +1,170 @@
+// `sensitivity`, and `prune --rates-from` with what it wrote.
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { readPruningRecord } from '../../workflows/prune/record.js';
+import { readSensitivity } from '../../workflows/sensitivity/file.js';
+import { tinyTraining, writeTinyImages } from '../../workflows/testing/tiny.js';
+import { trainRun } from '../../workflows/train-run.js';
+import { visible } from '../terminal/text.js';
+import { runCli } from '../testing/run-cli.js';
+
+let folder = '';
+const at = (...path: string[]): string => join(folder, ...path);
+const flat = (text: string): string => text.replaceAll(/\s+/g, ' ');
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'mamba-prune-sensitivity-'));
+  vi.stubEnv('XDG_CACHE_HOME', at('cache'));
+  await writeTinyImages(at('images'));
+  const { model } = await trainRun(tinyTraining(at('images')), { out: at('dense') });
+  model.dispose();
+  const { status, stderr } = await sensitivity(
+    at('dense'),
+    '--rates',
+    '0.5,0.8',
+    '--out',
+    at('s.json'),
+  );
+  expect(status, stderr).toBe(0);
+});
+
+afterAll(() => {
+  vi.unstubAllEnvs();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const sensitivity = (...argv: string[]) => runCli(['sensitivity', ...argv]);
+
+describe('sensitivity', () => {
+  it('prints a table that fits, and JSON that is what it writes', async () => {
+    const people = await sensitivity(
+      at('dense'),
+      '--images',
+      '8',
+      '--rates',
+      '0.5',
+      '--by',
+      'block',
+    );
+    expect(people.status).toBe(0);
+    expect(people.stdout.split('\n').filter((line) => visible(line) > 80)).toEqual([]);
+    expect(people.stdout).toContain('blocks.1');
+    expect(people.stdout).toContain('8 train images of folder, held out');
+    const out = at('json.json');
+    const argv = ['--images', '8', '--rates', '0.5', '--split', 'test', '--out', out, '--json'];
+    const machine = await sensitivity(at('dense'), ...argv);
+    const json = JSON.parse(machine.stdout) as object;
+    expect(json).toEqual({ ...readSensitivity(out), out });
+  });
+
+  it('goes on without a model, and searches on', async () => {
+    const out = at('search.json');
+    writeFileSync(out, readFileSync(at('s.json')));
+    const argv = ['--resume', '--out', out, '--search', 'greedy', '--target-macs', '0.6x'];
+    const { status, stdout, stderr } = await sensitivity(...argv);
+    expect(status, stderr).toBe(0);
+    expect(flat(stdout)).toContain('Right after the cut');
+    const { search, dense } = readSensitivity(out);
+    expect(search).toMatchObject({ method: 'greedy', finished: true });
+    expect(search?.best?.macs).toBeLessThanOrEqual(0.6 * dense.macs);
+  });
+
+  it('says what is missing or does not go together', async () => {
+    const message = async (...argv: string[]): Promise<string> => {
+      const { status, stderr } = await sensitivity(...argv);
+      expect(status).toBe(2);
+      return flat(stderr);
+    };
+    expect(await message()).toContain("the argument 'MODEL|RUN' is missing");
+    expect(await message(at('dense'), '--resume')).toContain('--resume: belongs to --out');
+    expect(await message(at('dense'), '--search', 'greedy')).toContain(
+      'got --search without a target, expected one of --target-macs, --target-params and --rate',
+    );
+    expect(await message(at('dense'), '--target-macs', '0.5x')).toContain(
+      'got --target-macs, which belongs to --search',
+    );
+    const two = ['--search', 'greedy', '--target-macs', '0.5x', '--rate', '0.5'];
+    expect(await message(at('dense'), ...two)).toContain(
+      'got --target-macs and --rate, expected one',
+    );
+    expect(await message(at('dense'), '--rates', '0.5,1')).toContain('above 0 and below 1');
+    expect(await message(at('dense'), '--out', at('s.json'))).toContain(
+      'exists, expected a new file',
+    );
+    expect(await message('--resume', '--out', at('s.json'), '--rates', '0.5')).toContain(
+      'was begun with rates [0.5,0.8], expected the same, got [0.5]',
+    );
+  });
+});
+
+describe('prune --rates-from', () => {
+  const prune = (...argv: string[]) =>
+    runCli(['prune', at('dense'), '--rates-from', at('s.json'), ...argv]);
+
+  it('cuts every group at its own rate, to the budget that is asked', async () => {
+    const out = at('cut');
+    const { status, stderr } = await prune('--target-macs', '0.7x', '--out', out);
+    expect(status, stderr).toBe(0);
+    expect(flat(stderr)).toContain('Rates of the measured sensitivity in');
+    const record = readPruningRecord(out);
+    const { macs, rateOf, widthsAfter, widthsBefore } = record as NonNullable<typeof record>;
+    expect(macs.after).toBeLessThanOrEqual(0.7 * macs.before);
+    expect(macs.after).toBeGreaterThan(0.65 * macs.before);
+    const cut = Object.keys(widthsBefore).filter((name) => /ssm|mlp/.test(name));
+    expect(Object.keys(rateOf ?? {}).sort()).toEqual(cut.sort());
+    for (const [name, rate] of Object.entries(rateOf ?? {})) {
+      expect(widthsAfter[name]).toBe(Math.round((1 - rate) * (widthsBefore[name] ?? 0)));
+    }
+  });
+
+  it('removes as many units of each kind as its rate says', async () => {
+    const out = at('by-rate');
+    const { status, stderr } = await prune('--ssm-rate', '0.5', '--mlp-rate', '0.25', '--out', out);
+    expect(status, stderr).toBe(0);
+    const { reached, heldBack } = readPruningRecord(out) ?? {};
+    expect(reached).toEqual({ ssm: 0.5, mlp: 0.25 });
+    // Groups that lose less than the rate hold nothing back, as others lose more.
+    expect(heldBack).toEqual([]);
+  });
+
+  it('refuses what says the same in another way, and keeps a run what it is', async () => {
+    const message = async (...argv: string[]): Promise<string> => {
+      const { status, stderr } = await prune('--out', at('never'), ...argv);
+      expect(status).toBe(2);
+      expect(existsSync(at('never'))).toBe(false);
+      return flat(stderr);
+    };
+    expect(await message('--ranking', 'layer')).toContain(
+      'got --ranking with --rates-from, which gives every group its own rate. Leave one of the two out.',
+    );
+    expect(await message('--rank-by', 'score-per-cost')).toContain(
+      'got --rank-by with --rates-from',
+    );
+    expect(await message('--target-file', '0.5x')).toContain(
+      'got --target-file with --rates-from, expected --target-macs or --target-params',
+    );
+    expect(await message('--target', 'all')).toContain('holds no measurement of the kind state');
+    expect(await message('--rate', '0.95')).toContain('expected at least');
+    const resumed = await runCli([
+      'prune',
+      '--resume',
+      '--out',
+      at('cut'),
+      '--rates-from',
+      at('s.json'),
+    ]);
+    expect(flat(resumed.stderr)).toContain('got --rates-from with --resume: a run keeps the rates');
+  });
+
+  it('says so of weights that are others than those that were measured', async () => {
+    const file = JSON.parse(readFileSync(at('s.json'), 'utf8')) as { model: object };
+    const other = at('other.json');
+    writeFileSync(other, JSON.stringify({ ...file, model: { ...file.model, sha256: 'x' } }));
+    const argv = ['prune', at('dense'), '--rates-from', other, '--rate', '0.5', '--out', at('o')];
+    const { status, stderr } = await runCli(argv);
+    expect(status).toBe(0);
+    expect(flat(stderr)).toContain('was measured on other weights than those of');
+  });
+});

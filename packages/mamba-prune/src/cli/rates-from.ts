@@ -1,0 +1,91 @@
+// `prune --rates-from`: a rate for each group from sensitivity.json.
+import { digits } from '../format.js';
+import type { ImageModel } from '../models/image-model.js';
+import { relativePath } from '../shell.js';
+import { UsageError } from '../errors.js';
+import type { RatesFrom } from '../workflows/sensitivity/rates-from.js';
+import type { CostTarget } from '../workflows/sensitivity/settings.js';
+import type { Context } from './context.js';
+import type { CommonOptions } from './options/common.js';
+import type { PruningFlags } from './options/pruning.js';
+import { rateOfGroups } from './options/groups.js';
+import { type ModelKind, hasRates, ratesOf } from './options/rates.js';
+
+type PruneContext = Context<CommonOptions & PruningFlags>;
+
+/**
+ * The rates that the file of --rates-from leads to; undefined without that flag.
+ * @param path - of the model's file, whose digest the measurement may have
+ * @throws UsageError, DataError for a file that is none, or of another model
+ */
+export async function typedRatesFrom(
+  context: PruneContext,
+  { path, model }: { readonly path: string; readonly model: ImageModel },
+  kinds: readonly ModelKind[],
+): Promise<RatesFrom | undefined> {
+  const { given } = context;
+  const { ratesFrom: file, roundTo, maxRate, minWidth } = given;
+  if (file === undefined) return undefined;
+  refuseWithout(given);
+  const { readSensitivity } = await import('../workflows/sensitivity/file.js');
+  const { ratesFrom } = await import('../workflows/sensitivity/rates-from.js');
+  const measured = readSensitivity(file);
+  const where = relativePath(file);
+  // Without a target that was typed those that were measured are cut.
+  const known = measured.kinds.filter((kind) => kinds.some((own) => own.kind === kind));
+  const targets = given.target === undefined && known.length > 0 ? known.join(',') : given.target;
+  const rates = ratesOf({ ...given, ...(targets !== undefined && { target: targets }) }, kinds);
+  const target = targetOf(given);
+  const groups = model.pruningGroups();
+  const rateOf = rateOfGroups(given, groups, Object.keys(rates));
+  const found = ratesFrom(where, measured, model, {
+    rates,
+    target,
+    roundTo,
+    maxRate,
+    minWidth,
+    rateOf,
+    isSaid: hasRates(given) || target !== undefined || rateOf !== undefined,
+  });
+  const { digestFile } = await import('@mamba-prune/libtorch/files');
+  if (digestFile(path).sha256 !== measured.model.sha256) {
+    context.note(
+      `${where}: was measured on other weights than those of ${relativePath(path)}, of the same shapes. Its rates are taken.`,
+    );
+  }
+  context.note(
+    `Rates of ${found.origin} in ${where}: a loss of ${digits(found.loss, 4)} on its images right after the cut, ` +
+      `${digits(measured.dense.loss, 4)} before.`,
+  );
+  return found;
+}
+
+/** @throws UsageError for flags that say which group loses how much in another way */
+function refuseWithout({ ranking, normalize, nearZero, rankBy }: Partial<PruningFlags>): void {
+  const typed = Object.entries({ ranking, normalize, nearZero, rankBy }).find(
+    ([, value]) => value !== undefined,
+  );
+  if (!typed) return;
+  const flag = typed[0].replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  throw new UsageError(
+    `got --${flag} with --rates-from, which gives every group its own rate. Leave one of the two out.`,
+  );
+}
+
+/** @throws UsageError for a budget that a measurement does not count, or two */
+function targetOf(given: Partial<PruningFlags>): CostTarget | undefined {
+  const { targetMacs, targetParams, targetFile, targetLatency } = given;
+  const other = targetFile !== undefined ? '--target-file' : '--target-latency';
+  if (targetFile !== undefined || targetLatency !== undefined) {
+    throw new UsageError(
+      `got ${other} with --rates-from, expected --target-macs or --target-params: a measurement counts these. Leave one of the two out.`,
+    );
+  }
+  if (targetMacs !== undefined && targetParams !== undefined) {
+    throw new UsageError(
+      'got --target-macs and --target-params with --rates-from, expected one of them. Leave the other out.',
+    );
+  }
+  if (targetMacs !== undefined) return { metric: 'macs', amount: targetMacs };
+  return targetParams === undefined ? undefined : { metric: 'parameters', amount: targetParams };
+}

@@ -1,0 +1,175 @@
+// What a pruning run does with compensation, and what it keeps of it.
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { loadModel } from '../../models/model-file.js';
+import { outcomeOf } from '../testing/outcome.js';
+import { tinyPruning, tinyRecipe, tinyTraining, writeTinyImages } from '../testing/tiny.js';
+import { trainRun } from '../train-run.js';
+import { readPruningRecord } from './record.js';
+import { pruneRun } from './run.js';
+import { type PruneSettings, resolvePruneSettings } from './settings.js';
+
+let folder = '';
+const at = (...path: string[]): string => join(folder, ...path);
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'mamba-prune-compensation-'));
+  vi.stubEnv('XDG_CACHE_HOME', at('cache'));
+  await writeTinyImages(at('images'));
+  const { model } = await trainRun(tinyTraining(at('images')), { out: at('dense') });
+  model.dispose();
+});
+
+afterAll(() => {
+  vi.unstubAllEnvs();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+async function pruned(name: string, changes: Partial<PruneSettings>) {
+  const settings = tinyPruning(at('dense', 'model.safetensors'), at('images'), changes);
+  const whats = new Set<string>();
+  const { model, record, info } = await pruneRun(
+    settings,
+    { out: at(name) },
+    { onEvaluate: (what) => whats.add(what) },
+  );
+  const state = Array.from(model.stateDict().values(), (value) => value.toNumbers());
+  model.dispose();
+  return { state, record, info, whats };
+}
+
+describe('a run with compensation', () => {
+  it('changes the readers alone, and tells what it did', async () => {
+    const plain = await pruned('plain', {});
+    const { state, record, info, whats } = await pruned('with', { compensate: { images: 30 } });
+    expect(record.kept).toEqual(plain.record.kept);
+    const { model } = loadModel(at('with', 'model.safetensors'));
+    const names = [...model.stateDict().keys()];
+    model.dispose();
+    const changed = names.filter((_, i) => String(state[i]) !== String(plain.state[i]));
+    expect(changed.length).toBeGreaterThan(0);
+    for (const name of changed) expect(name).toMatch(/(out_proj\.weight|mlp\.2\.(weight|bias))$/);
+
+    const [round] = record.rounds;
+    expect(round?.compensation).toMatchObject({
+      target: 'asymmetric',
+      judge: 'divergence',
+      images: 30,
+      heldOut: 6,
+      accuracyBefore: plain.record.accuracy.afterCut,
+    });
+    const { divergence, groups } = round?.compensation ?? {};
+    expect(divergence?.after).toBeLessThan(divergence?.before ?? 0);
+    expect(Object.keys(groups ?? {})).toEqual(Object.keys(record.kept));
+    expect(plain.record.rounds[0]).not.toHaveProperty('compensation');
+    expect(readPruningRecord(at('with'))).toEqual(record);
+
+    const step = info.history.find(({ step }) => step === 'prune');
+    expect(step).toMatchObject({
+      compensate: { target: 'asymmetric', images: 30 },
+      compensation: { heldOut: 6, accuracyBefore: plain.record.accuracy.afterCut },
+    });
+    expect(plain.info.history.find(({ step }) => step === 'prune')).not.toHaveProperty(
+      'compensate',
+    );
+    expect(whats).toContain('compensation');
+    expect(plain.whats).not.toContain('compensation');
+    expect(JSON.parse(readFileSync(at('plain', 'config.json'), 'utf8'))).not.toHaveProperty(
+      'settings.compensate',
+    );
+  });
+
+  it('takes fewer images where there are no more', async () => {
+    const { record } = await pruned('few', { compensate: { target: 'fold' } });
+    expect(record.rounds[0]?.compensation).toMatchObject({ target: 'fold', images: 32 });
+  });
+
+  it('goes with refill', async () => {
+    const { record } = await pruned('refill', {
+      method: 'refill',
+      refill: { fillback: 0.5 },
+      compensate: { target: 'stream' },
+    });
+    expect(record.rounds[0]?.returned).toBeDefined();
+    expect(record.rounds[0]?.compensation?.target).toBe('stream');
+  });
+});
+
+describe('a run with compensation that was stopped', () => {
+  const settings = () =>
+    tinyPruning(at('dense', 'model.safetensors'), at('images'), {
+      rounds: 2,
+      importance: 'taylor',
+      scoreBatches: 1,
+      compensate: { images: 20 },
+      recipe: tinyRecipe,
+    });
+
+  it.each(['before compensation', 'compensation'])(
+    'goes on to the same bits: %s',
+    async (where) => {
+      const whole = at(`whole ${where}`);
+      const run = at(`stopped ${where}`);
+      (await pruneRun(settings(), { out: whole })).model.dispose();
+      // In the first cut, and in the second.
+      for (const cut of [1, 2]) {
+        const controller = new AbortController();
+        let cuts = cut;
+        const stopped = await pruneRun(
+          settings(),
+          { out: run, signal: controller.signal, resume: cut > 1 },
+          {
+            onEvaluate: (what) => {
+              if (what === where && cuts === 1) controller.abort();
+            },
+            // A run that is resumed begins with the first cut again.
+            onCut: () => cuts--,
+          },
+        );
+        stopped.model.dispose();
+        expect(stopped.finished).toBe(false);
+        expect(stopped.record.rounds).toHaveLength(cut - 1);
+      }
+      const end = await pruneRun(settings(), { out: run, resume: true });
+      end.model.dispose();
+      expect(end.finished).toBe(true);
+      expect(outcomeOf(run)).toEqual(outcomeOf(whole));
+    },
+  );
+});
+
+describe('the settings of compensation', () => {
+  const resolve = (changes: Partial<PruneSettings>) =>
+    resolvePruneSettings(tinyPruning('model.safetensors', 'images', changes)).compensate;
+
+  it('have defaults, and are left out by default', () => {
+    expect(resolve({ compensate: {} })).toEqual({ target: 'asymmetric', images: 2048 });
+    expect(resolve({})).toBeUndefined();
+  });
+
+  it('are refused with a rewind, and where they are wrong', () => {
+    const rewound = { compensate: {}, rewind: 'source', recipe: tinyRecipe } as const;
+    expect(() => resolve(rewound)).toThrow(
+      'prune: got compensation with rewind source, expected rewind none: the weights that are compensated would be ' +
+        'replaced by those of an earlier time. Leave one of the two out.',
+    );
+    expect(() => resolve({ compensate: { images: 9 } })).toThrow(
+      /compensation images: got 9, expected an integer of at least 10/,
+    );
+    expect(() => resolve({ compensate: { target: 'no' as 'fold' } })).toThrow(
+      /compensation target: got 'no', expected one of asymmetric, stream, fold/,
+    );
+    expect(() => resolve({ compensate: { image: 20 } as object })).toThrow(/image/);
+  });
+
+  it('need a data set', async () => {
+    const settings = tinyPruning(at('dense', 'model.safetensors'), at('images'), {
+      compensate: {},
+    });
+    await expect(
+      pruneRun({ ...settings, dataset: undefined, data: undefined }, { out: at('none') }),
+    ).rejects.toThrow(/got compensation, which needs real images, but no data set/);
+  });
+});

@@ -1,0 +1,215 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { loadModel, saveModel } from '../../models/model-file.js';
+import { pruneModel } from '../../pruning/surgery.js';
+import { tinyTraining, writeTinyImages } from '../testing/tiny.js';
+import { trainRun } from '../train-run.js';
+import { readSensitivity } from './file.js';
+import { type SensitivityControl, sensitivityRun } from './run.js';
+import type { SensitivitySettings } from './settings.js';
+
+let folder = '';
+const at = (...path: string[]): string => join(folder, ...path);
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'mamba-prune-sensitivity-'));
+  vi.stubEnv('XDG_CACHE_HOME', at('cache'));
+  await writeTinyImages(at('images'));
+  const { model } = await trainRun(tinyTraining(at('images')), { out: at('dense') });
+  model.dispose();
+});
+
+afterAll(() => {
+  vi.unstubAllEnvs();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const settings = (changes: Partial<SensitivitySettings> = {}): SensitivitySettings => ({
+  model: at('dense', 'model.safetensors'),
+  dataset: 'folder',
+  data: at('images'),
+  images: 20,
+  rates: [0.5, 0.8],
+  ...changes,
+});
+
+const greedy = { method: 'greedy', target: { metric: 'macs', amount: '0.5x' } } as const;
+
+/** Ends the work after so many questions. */
+const after = (most: number): Pick<SensitivityControl, 'isOver'> => {
+  let asked = 0;
+  return { isOver: () => ++asked > most };
+};
+
+describe('a measurement of sensitivity', () => {
+  it('is of held-out training images and of every group at every rate', async () => {
+    const seen: [number, number][] = [];
+    const { file, finished } = await sensitivityRun(
+      settings(),
+      { out: at('whole.json') },
+      { onPoint: (done, total) => seen.push([done, total]) },
+    );
+    expect(finished).toBe(true);
+    expect(file.images).toEqual({
+      dataset: 'folder',
+      data: at('images'),
+      split: 'train',
+      count: 20,
+    });
+    expect(file).toMatchObject({ importance: 'taylor', kinds: ['ssm', 'mlp'], finished: true });
+    expect(file.parts.map(({ name, points }) => [name, points.map(({ rate }) => rate)])).toEqual([
+      ['blocks.0.ssm', [0.5, 0.8]],
+      ['blocks.0.mlp', [0.5, 0.8]],
+      ['blocks.1.ssm', [0.5, 0.8]],
+      ['blocks.1.mlp', [0.5, 0.8]],
+    ]);
+    expect(seen.at(-1)).toEqual([8, 8]);
+    expect(readSensitivity(at('whole.json'))).toEqual(file);
+  });
+
+  it('goes on where its time was over, to the same file', async () => {
+    await sensitivityRun(settings({ search: greedy }), { out: at('one-go.json') });
+    const out = at('resumed.json');
+    let resume = false;
+    let stops = 0;
+    for (let finished = false; !finished && stops < 30; stops++) {
+      const control = { out, resume, ...after(3) };
+      ({ finished } = await sensitivityRun(settings({ search: greedy }), control));
+      resume = true;
+    }
+    // More than once in each of its parts.
+    expect(stops).toBeGreaterThan(4);
+    expect(readFileSync(out, 'utf8')).toBe(readFileSync(at('one-go.json'), 'utf8'));
+  });
+
+  it('goes on after a signal', async () => {
+    const out = at('stopped.json');
+    const controller = new AbortController();
+    const stopped = await sensitivityRun(
+      settings(),
+      { out, signal: controller.signal },
+      {
+        onPoint: (done) => {
+          if (done === 3) controller.abort(new Error('stop'));
+        },
+      },
+    );
+    expect(stopped.finished).toBe(false);
+    expect(readSensitivity(out).finished).toBe(false);
+    await sensitivityRun(settings(), { out, resume: true });
+    expect(readFileSync(out, 'utf8')).toBe(readFileSync(at('whole.json'), 'utf8'));
+  });
+
+  it('adds a search to what was measured, and begins another one anew', async () => {
+    const out = at('search.json');
+    await sensitivityRun(settings(), { out });
+    const { parts } = readSensitivity(out);
+    const first = await sensitivityRun(settings({ search: greedy }), { out, resume: true });
+    expect(first.file.parts).toEqual(parts);
+    expect(first.file.search?.budget.most).toBe(0.5 * first.file.dense.macs);
+    const second = { method: 'greedy', target: { metric: 'units', amount: '0.6x' } } as const;
+    const { file } = await sensitivityRun(settings({ search: second }), { out, resume: true });
+    expect(file.search?.budget.metric).toBe('units');
+    expect(file.parts).toEqual(parts);
+  });
+
+  it("can be of cuts that are compensated, or made by a way of one's own", async () => {
+    const out = at('compensated.json');
+    const compensate = { images: 24 };
+    const { file } = await sensitivityRun(settings({ compensate }), { out });
+    expect(file.compensate).toEqual({ target: 'asymmetric', images: 24 });
+    const plain = readSensitivity(at('whole.json'));
+    expect(file.dense).toEqual(plain.dense);
+    expect(file.parts).not.toEqual(plain.parts);
+    await expect(sensitivityRun(settings(), { out, resume: true })).rejects.toThrow(
+      'was begun with compensate {"images":24,"target":"asymmetric"}, expected the same, got nothing',
+    );
+    const cuts: number[] = [];
+    await sensitivityRun(settings({ rates: [0.5] }), {
+      cut: (model, kept) => {
+        cuts.push(kept.size);
+        return pruneModel(model, kept);
+      },
+    });
+    expect(cuts).toEqual([1, 1, 1, 1]);
+  });
+
+  it('can be of test images, of blocks, and of other kinds', async () => {
+    const { file } = await sensitivityRun(
+      settings({ split: 'test', images: 8, by: 'kind', kinds: ['state', 'ssm'], rates: [0.5] }),
+    );
+    expect(file.images).toMatchObject({ split: 'test', count: 8 });
+    expect(file.parts.map(({ name, groups }) => [name, Object.keys(groups)])).toEqual([
+      ['ssm', ['blocks.0.ssm', 'blocks.1.ssm']],
+      ['state', ['blocks.0.state', 'blocks.1.state']],
+    ]);
+  });
+
+  it('is refused over a file that is there, with other settings, and of another model', async () => {
+    const out = at('whole.json');
+    await expect(sensitivityRun(settings(), { out })).rejects.toThrow(
+      `sensitivity: ${out} exists, expected a new file. Go on with it (--resume), replace it (--overwrite)`,
+    );
+    const resumed = (changes: Partial<SensitivitySettings>) =>
+      sensitivityRun(settings(changes), { out, resume: true });
+    await expect(resumed({ rates: [0.5] })).rejects.toThrow(
+      `${out} was begun with rates [0.5,0.8], expected the same, got [0.5]. Leave it out, or begin anew (--overwrite).`,
+    );
+    await expect(resumed({ images: 10 })).rejects.toThrow('was begun with images 20');
+    await expect(resumed({ importance: 'l1' })).rejects.toThrow('with importance "taylor"');
+    const { model, info } = loadModel(at('dense', 'model.safetensors'));
+    saveModel(at('other.safetensors'), model, { ...info, history: [{ step: 'other' }] });
+    model.dispose();
+    await expect(resumed({ model: at('other.safetensors') })).rejects.toThrow(
+      `was measured on another file than ${at('other.safetensors')} is now`,
+    );
+    await expect(sensitivityRun(settings(), { resume: true })).rejects.toThrow(
+      'got resume without out',
+    );
+    await expect(
+      sensitivityRun(settings({ search: { ...greedy, target: { metric: 'macs', amount: 1e9 } } })),
+    ).rejects.toThrow('budget: macs: got 1000000000, but the whole model has');
+  });
+});
+
+describe('a file of a measurement', () => {
+  it('is refused if it is none, or damaged, in a sentence that says what to do', () => {
+    const read = (text: string) => () => {
+      writeFileSync(at('bad.json'), text);
+      return readSensitivity(at('bad.json'));
+    };
+    expect(() => readSensitivity(at('none.json'))).toThrow(
+      `${at('none.json')} does not exist, expected the file of a measurement. Make it with: mamba-prune sensitivity`,
+    );
+    expect(read('{')).toThrow('bad.json is no measurement of sensitivity: ');
+    expect(read('[1]')).toThrow('another program or command wrote it. Make it anew');
+    expect(read('{"kind":"mamba-prune scores"}')).toThrow('another program or command wrote it');
+    const good = JSON.parse(readFileSync(at('whole.json'), 'utf8')) as {
+      parts: { points: object[]; groups: Record<string, number> }[];
+    };
+    const changed = (change: (file: typeof good) => object) =>
+      read(JSON.stringify(change(structuredClone(good))));
+    expect(changed((file) => ({ ...file, format: 2 }))).toThrow('a newer version of mamba-prune');
+    expect(changed((file) => ({ ...file, rates: [0.8, 0.5] }))).toThrow(
+      'its rates do not increase',
+    );
+    expect(changed((file) => ({ ...file, parts: [] }))).toThrow('parts');
+    expect(
+      changed((file) => {
+        file.parts[0]?.points.pop();
+        return file;
+      }),
+    ).toThrow("'blocks.0.ssm' has 1 points for 2 rates");
+    expect(changed((file) => ({ ...file, parts: [file.parts[0], file.parts[0]] }))).toThrow(
+      "the group 'blocks.0.ssm' is in two parts",
+    );
+    expect(
+      changed((file) => ({
+        ...file,
+        parts: file.parts.map((part) => ({ ...part, groups: { x: 1 } })),
+      })),
+    ).toThrow(/keeps \d+ of 1 units/);
+  });
+});
