@@ -121,7 +121,7 @@ describe('compensation', () => {
     );
     await expect(
       compensate(model, cut, firstTwo, images, { target: 'streem' as 'stream' }),
-    ).rejects.toThrow(/target: got 'streem', expected one of asymmetric, stream, fold/);
+    ).rejects.toThrow(/target: got 'streem', expected one of stream, asymmetric, fold/);
   });
 });
 
