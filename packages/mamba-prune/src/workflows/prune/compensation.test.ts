@@ -86,6 +86,27 @@ describe('a run with compensation', () => {
     expect(record.rounds[0]?.compensation).toMatchObject({ target: 'fold', images: 32 });
   });
 
+  it('measures batch normalisation again, with and without it', async () => {
+    const training = { ...tinyTraining(at('images')), keepEpochs: [] };
+    const settings = { ...training, arch: 'resnet20', model: { baseWidth: 4, blocks: [1, 1] } };
+    (await trainRun(settings, { out: at('resnet') })).model.dispose();
+    const changes = {
+      model: at('resnet', 'model.safetensors'),
+      rates: { channels: 0.5 },
+      bnBatches: 2,
+    };
+    const plain = await pruned('resnet-plain', changes);
+    const { record } = await pruned('resnet-with', { ...changes, compensate: {} });
+    const [round] = record.rounds;
+    expect(round?.compensation).toMatchObject({
+      judge: 'error',
+      accuracyBefore: plain.record.accuracy.afterCut,
+    });
+    const groups = Object.values(round?.compensation?.groups ?? {});
+    expect(groups.length).toBe(2);
+    expect(groups.some(({ error }) => error.after < error.before)).toBe(true);
+  });
+
   it('goes with refill', async () => {
     const { record } = await pruned('refill', {
       method: 'refill',
