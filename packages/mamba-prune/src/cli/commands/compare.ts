@@ -116,14 +116,15 @@ export function addCompareCommand(program: Command, cli: Cli): void {
 /** What was typed, or what the folder says. With the files of models that are named otherwise. */
 async function asked(context: Context<CompareOptions>, out: string): Promise<CompareRequest> {
   const { given } = context;
+  // What is wrong with the flags is said before files are looked for.
+  const typed = given.resume === undefined ? await requestOf(context) : undefined;
   const { findModel } = await import('../model-argument.js');
   const dense: string[] = [];
   for (const model of given.dense ?? []) dense.push(await findModel(context, model));
   const found = given.dense && { dense };
-  if (given.resume === undefined) return { ...(await requestOf(context)), ...found };
+  if (typed) return { ...typed, ...found };
   const { requestOfFolder } = await import('../../workflows/compare/request.js');
-  const { data } = given;
-  return requestOfFolder(out, { data, ...found });
+  return requestOfFolder(out, { data: given.data, ...found });
 }
 
 async function collect(
