@@ -54,8 +54,8 @@ function measured(command, argv) {
   return JSON.parse(output.trim().split('\n').at(-1)).peakBytes;
 }
 
-/** Steps enough for all buffers, and few enough for a plain loop. */
-const runs = { train: 3, infer: 5 };
+/** Steps after two of warming up: every buffer is there after the first, and a plain loop takes long. */
+const runs = '1';
 
 function ours({ what, batch, rate, arch = args.arch }) {
   const common = ['--what', what, '--arch', arch, '--batch', String(batch), '--rate', String(rate)];
@@ -71,7 +71,7 @@ function ours({ what, batch, rate, arch = args.arch }) {
         '--round-to',
         '1',
       ]
-    : ['--threads', args.threads, '--runs', String(runs[what])];
+    : ['--threads', args.threads, '--runs', runs];
   const script = join(here, onGpu ? 'gpu-measure.mjs' : 'measure.mjs');
   return measured(process.execPath, [script, ...common, ...own]);
 }
@@ -80,7 +80,7 @@ const gpu = args.device === 'cuda' ? 'cuda:0' : args.device;
 
 function peer({ what, batch, rate, arch = args.arch }) {
   const common = ['--what', what, '--arch', arch, '--batch', String(batch), '--rate', String(rate)];
-  const own = ['--threads', args.threads, '--runs', String(runs[what]), '--device', args.device];
+  const own = ['--threads', args.threads, '--runs', runs, '--device', args.device];
   const amp = onGpu && args.precision !== 'fp32' ? ['--amp'] : [];
   const script = join(here, 'peers', 'torch_mamba.py');
   return measured(python, [script, 'time', ...common, ...own, ...amp]);
@@ -113,14 +113,13 @@ const cases = [
   ),
 ];
 
+const mib = (bytes) => (bytes === undefined ? '' : `${Math.round(bytes / 2 ** 20)} MiB`);
 const rows = [];
 for (const wanted of cases) {
   const row = { name: wanted.name, ours: ours(wanted), ...(hasPeer && { peer: peer(wanted) }) };
   rows.push(row);
-  console.error(`  ${row.name}`);
+  console.error(`  ${row.name}: ${mib(row.ours)}, ${mib(row.peer)}`);
 }
-
-const mib = (bytes) => (bytes === undefined ? '' : `${Math.round(bytes / 2 ** 20)} MiB`);
 const share = ({ ours: own, peer: other }) =>
   other === undefined ? '' : `${Math.round((100 * own) / other)}%`;
 if (args.json) {
