@@ -199,14 +199,18 @@ describe('a comparison with training from scratch', () => {
     const folder = join(small.folder, 'comparisons', 'scratch');
     writeSmallComparison(folder);
     const path = join(folder, 'results.json');
-    const results = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>;
-    const { methods, baselineTests, settings } = results as Record<string, object[]>;
-    const scratch = { ...methods?.at(-1), method: 'scratch', beforeCut: null, afterCut: null };
-    const test = { ...baselineTests?.at(-1), methods: ['rsst', 'scratch'], pHolm: 0.25 };
+    const results = JSON.parse(readFileSync(path, 'utf8')) as {
+      readonly methods: readonly object[];
+      readonly baselineTests: readonly object[];
+      readonly settings: object;
+    };
+    const { methods, baselineTests, settings } = results;
+    const scratch = { ...methods.at(-1), method: 'scratch', beforeCut: null, afterCut: null };
+    const test = { ...baselineTests.at(-1), methods: ['rsst', 'scratch'], pHolm: 0.25 };
     const dense = [{ path: '/models/dense.safetensors', sha256: 'aa' }];
     const changed = {
       ...results,
-      methods: [...(methods ?? []), scratch],
+      methods: [...methods, scratch],
       scratchTests: [test],
       settings: { ...settings, dense, seedsAt: [{ rate: 0.7, seeds: [0, 1, 2, 3, 4] }] },
     };

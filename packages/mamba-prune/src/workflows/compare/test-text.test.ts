@@ -16,16 +16,15 @@ const test = (rate: number, more: Partial<MethodTest> = {}): MethodTest => ({
   ...more,
 });
 
-const results = (tests: readonly MethodTest[], more: Partial<CompareResults> = {}) =>
-  ({
-    done: 1,
-    planned: 1,
-    methods: [],
-    runs: [],
-    baselineTests: [],
-    tests,
-    ...more,
-  }) as CompareResults;
+const results = (tests: readonly MethodTest[], more: Partial<CompareResults> = {}) => ({
+  done: 1,
+  planned: 1,
+  methods: [],
+  runs: [],
+  baselineTests: [],
+  tests,
+  ...more,
+});
 
 describe('testSections', () => {
   it('holds RSST against Refill, with sign and interval of that', () => {
