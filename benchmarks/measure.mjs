@@ -1,7 +1,8 @@
-// One measurement of ours, in a process of its own: prints one JSON line with the median milliseconds.
+// One measurement of ours, in a process of its own: prints one JSON line with the median milliseconds and the most memory
+// that the process had. `--rate` leaves a model of so much fewer SSM channels and MLP neurons.
 // The peer's counterpart is peers/torch_mamba.py; both warm up twice and take the median of --runs.
 //
-//   node benchmarks/measure.mjs --what train --arch mamba_small --batch 32 --threads 2 --runs 5
+//   node benchmarks/measure.mjs --what train --arch mamba_small --batch 32 --threads 2 --runs 5 [--rate 0.7]
 import { parseArgs } from 'node:util';
 import {
   F,
@@ -25,13 +26,25 @@ const { values: args } = parseArgs({
     batch: { type: 'string', default: '32' },
     threads: { type: 'string', default: '2' },
     runs: { type: 'string', default: '5' },
+    rate: { type: 'string', default: '0' },
   },
 });
 const batch = Number(args.batch);
 
+/** Made narrow, not cut: a dense model beside it would be part of the memory. */
+function makeModel() {
+  const keep = 1 - Number(args.rate);
+  if (keep === 1) return createModel(args.arch);
+  const shallow = createModel(args.arch, { depth: 1 });
+  const { dModel } = shallow.config;
+  shallow.dispose();
+  const part = (times) => Math.round(times * dModel * keep) / dModel;
+  return createModel(args.arch, { expand: part(2), mlpRatio: part(4) });
+}
+
 const steps = {
   train() {
-    const model = createModel(args.arch);
+    const model = makeModel();
     const optimizer = new optim.AdamW(model.parameters(), { lr: 1e-3 });
     const [x, y] = [randn([batch, 3, 32, 32]), randint(0, 10, [batch])];
     return () => {
@@ -42,7 +55,7 @@ const steps = {
     };
   },
   infer() {
-    const model = createModel(args.arch).eval();
+    const model = makeModel().eval();
     const x = randn([batch, 3, 32, 32]);
     return () => noGrad(() => model.forward(x));
   },
@@ -99,4 +112,8 @@ for (let run = -2; run < Number(args.runs); run++) {
   if (run >= 0) times.push(performance.now() - started);
 }
 const ms = times.sort((a, b) => a - b)[times.length >> 1];
-console.log(JSON.stringify({ ours: `libtorch ${libtorchVersion()}`, what: args.what, ms }));
+// In KiB.
+const peakBytes = process.resourceUsage().maxRSS * 1024;
+console.log(
+  JSON.stringify({ ours: `libtorch ${libtorchVersion()}`, what: args.what, ms, peakBytes }),
+);

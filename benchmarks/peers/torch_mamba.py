@@ -5,8 +5,8 @@ Same shapes and parameter names as the TypeScript model. Works with PyTorch 1.13
 python3-torch, run with /usr/bin/python3) and 2.x.
 
   torch_mamba.py time --arch mamba_small --batch 32 --threads 2 [--what train|infer] [--runs 5]
-                      [--device cuda] [--amp] [--scan index|unbind] [--compile]
-      one JSON line: median milliseconds
+                      [--device cuda] [--amp] [--scan index|unbind] [--compile] [--rate 0.7]
+      one JSON line: median milliseconds, and the most memory that the process, or it on the GPU, had
   torch_mamba.py golden FILE
       a parity case of a small width: weights, input, logits, loss, every gradient, and the weights
       after three AdamW steps, in one safetensors file
@@ -14,6 +14,7 @@ python3-torch, run with /usr/bin/python3) and 2.x.
 import argparse
 import json
 import math
+import resource
 import struct
 import time
 
@@ -28,12 +29,17 @@ ARCHS = {  # d_model, layers, d_state
 }
 
 
+def kept(width, keep):
+    """Of a pruned model; halves go up, as in JavaScript."""
+    return math.floor(width * keep + 0.5)
+
+
 class SelectiveSSM(nn.Module):
     scan = "unbind"
 
-    def __init__(self, d_model, d_state=16, d_conv=4, expand=2):
+    def __init__(self, d_model, d_state=16, d_conv=4, expand=2, keep=1.0):
         super().__init__()
-        self.d_inner, self.d_state, self.dt_rank = expand * d_model, d_state, math.ceil(d_model / 16)
+        self.d_inner, self.d_state, self.dt_rank = kept(expand * d_model, keep), d_state, math.ceil(d_model / 16)
         self.in_proj = nn.Linear(d_model, 2 * self.d_inner, bias=False)
         self.conv1d = nn.Conv1d(self.d_inner, self.d_inner, d_conv, groups=self.d_inner, padding=d_conv - 1)
         self.x_proj = nn.Linear(self.d_inner, self.dt_rank + 2 * d_state, bias=False)
@@ -75,12 +81,13 @@ SCANS = {"unbind": plain_scan, "index": index_scan}
 
 
 class Block(nn.Module):
-    def __init__(self, d_model, d_state):
+    def __init__(self, d_model, d_state, keep=1.0):
         super().__init__()
+        hidden = kept(4 * d_model, keep)
         self.norm1 = nn.LayerNorm(d_model)
-        self.ssm = SelectiveSSM(d_model, d_state)
+        self.ssm = SelectiveSSM(d_model, d_state, keep=keep)
         self.norm2 = nn.LayerNorm(d_model)
-        self.mlp = nn.Sequential(nn.Linear(d_model, 4 * d_model), nn.GELU(), nn.Linear(4 * d_model, d_model))
+        self.mlp = nn.Sequential(nn.Linear(d_model, hidden), nn.GELU(), nn.Linear(hidden, d_model))
 
     def forward(self, x):
         x = x + self.ssm(self.norm1(x))
@@ -88,11 +95,11 @@ class Block(nn.Module):
 
 
 class Mamba(nn.Module):
-    def __init__(self, d_model, depth, d_state, num_classes=10, image_size=32, patch=4):
+    def __init__(self, d_model, depth, d_state, num_classes=10, image_size=32, patch=4, keep=1.0):
         super().__init__()
         self.patch_embed = nn.Conv2d(3, d_model, patch, patch)
         self.pos_embed = nn.Parameter(torch.randn(1, (image_size // patch) ** 2, d_model) * 0.02)
-        self.blocks = nn.ModuleList([Block(d_model, d_state) for _ in range(depth)])
+        self.blocks = nn.ModuleList([Block(d_model, d_state, keep) for _ in range(depth)])
         self.norm, self.head = nn.LayerNorm(d_model), nn.Linear(d_model, num_classes)
 
     def forward(self, x):  # [B, 3, H, W] -> [B, classes]
@@ -168,7 +175,7 @@ def measure(args):
     if args.what.startswith("scan"):
         step = scan_step(args)
     else:
-        model = Mamba(d_model, depth, d_state).to(args.device)
+        model = Mamba(d_model, depth, d_state, keep=1 - args.rate).to(args.device)
         for block in model.blocks:
             block.ssm.scan = args.scan
             if args.compile:
@@ -178,7 +185,9 @@ def measure(args):
         y = torch.randint(0, 10, (args.batch,), device=args.device)
         step = train_step(model, x, y, args.amp) if args.what == "train" else infer_step(model, x, args.amp)
     ms = median_ms(step, args.runs, args.device)
-    print(json.dumps({"peer": f"torch {torch.__version__}", "what": args.what, "ms": ms}))
+    on_gpu = args.device.startswith("cuda")
+    peak = torch.cuda.max_memory_reserved() if on_gpu else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(json.dumps({"peer": f"torch {torch.__version__}", "what": args.what, "ms": ms, "peakBytes": peak}))
 
 
 def train_step(model, x, y, amp=False, **settings):
@@ -240,6 +249,7 @@ def main():
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--rate", type=float, default=0, help="share of channels and neurons that the model is without")
     parser.add_argument("--device", default="cpu", help="of train and infer")
     parser.add_argument("--amp", action="store_true", help="bfloat16 where autocast allows it")
     parser.add_argument("--scan", default="unbind", choices=SCANS)

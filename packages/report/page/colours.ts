@@ -6,6 +6,7 @@ const palette = Array.from({ length: 7 }, (_, i) => `var(--series-${i + 1})`);
 const methodColours: Readonly<Record<string, string>> = {
   dense: 'var(--dense)',
   train: 'var(--dense)',
+  scratch: 'var(--scratch)',
   oneshot: 'var(--oneshot)',
   refill: 'var(--refill)',
   rsst: 'var(--rsst)',
@@ -21,6 +22,7 @@ export const lightColours = {
   '--grid': '#e9edf1',
   '--track': '#e8ecf0',
   '--dense': '#3e4c59',
+  '--scratch': '#00735a',
   '--oneshot': '#8a4fb0',
   '--refill': '#0072b2',
   '--rsst': '#c75300',

@@ -1,7 +1,7 @@
 // The sign of a run: a colour, and the shape of its method, which tells runs apart without colours.
 import type { RunData } from '../src/data/types.js';
 
-type SymbolName = 'square' | 'triangle' | 'circle' | 'diamond';
+type SymbolName = 'square' | 'triangle' | 'circle' | 'diamond' | 'cross';
 
 /** As Observable Plot calls them. */
 export const methodSymbols: Readonly<Record<RunData['method'], SymbolName>> = {
@@ -11,13 +11,17 @@ export const methodSymbols: Readonly<Record<RunData['method'], SymbolName>> = {
   rsst: 'diamond',
 };
 
-const known: Readonly<Record<string, SymbolName>> = { ...methodSymbols, dense: 'square' };
+const known: Readonly<Record<string, SymbolName>> = {
+  ...methodSymbols,
+  dense: 'square',
+  scratch: 'cross',
+};
 
-/** @param method - one of `RunData.method`, or `dense`; others have a circle */
+/** @param method - one of `RunData.method`, `dense` or `scratch`; others have a circle */
 export const methodSymbol = (method: string): SymbolName => known[method] ?? 'circle';
 
 interface RunMarkProps {
-  /** One of `RunData.method`, or `dense`; others have a circle. */
+  /** One of `RunData.method`, `dense` or `scratch`; others have a circle. */
   readonly method: string;
   readonly colour: string;
 }

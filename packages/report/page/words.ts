@@ -29,7 +29,9 @@ export const methodText = ({ method, isDense }: RunData, t: Translate): string =
 
 /** Of a comparison's method; its own name where it is of another version. */
 export const methodName = (method: string, t: Translate): string =>
-  ['dense', 'oneshot', 'refill', 'rsst'].includes(method) ? t(method as TextKey) : method;
+  ['dense', 'scratch', 'oneshot', 'refill', 'rsst'].includes(method)
+    ? t(method as TextKey)
+    : method;
 
 /** `70%`; nothing for the dense model. */
 export const rateName = (rate: number): string =>

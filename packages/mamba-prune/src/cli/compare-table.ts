@@ -2,15 +2,12 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Comparison } from '../workflows/compare/compare.js';
-import {
-  describe,
-  methodLabel,
-  pointsText,
-  removedText,
-  testText,
-} from '../workflows/compare/report.js';
+import { describe, remarks, removedText } from '../workflows/compare/describe.js';
+import { methodLabel } from '../workflows/compare/methods.js';
 import { type MethodResult, sizeSpread } from '../workflows/compare/results.js';
+import { pointsText, testSections } from '../workflows/compare/test-text.js';
 import { modelLabel } from '../models/model-label.js';
+import { type Tuning, tuningRows, tuningText } from '../workflows/compare/tune.js';
 import type { Context } from './context.js';
 import { relativePath } from '../shell.js';
 import { count, percent } from '../format.js';
@@ -26,6 +23,8 @@ export function printComparison(context: Context, { settings, results, path }: C
     `${modelLabel(settings.train.arch, settings.train.model)} on ${settings.train.dataset}`,
   );
   context.print(dim(wrapText(printable(`${describe(settings)}.`), width)));
+  for (const remark of remarks(settings)) context.print(dim(wrapText(printable(remark), width)));
+  const sections = testSections(results);
   for (const rate of settings.rates) {
     const methods = results.methods.filter((result) => result.rate === 0 || result.rate === rate);
     context.print();
@@ -34,6 +33,7 @@ export function printComparison(context: Context, { settings, results, path }: C
       [
         { title: 'method' },
         { title: 'accuracy', align: 'right' },
+        { title: 'n', align: 'right' },
         { title: 'to dense', align: 'right' },
         { title: 'at the cut', align: 'right' },
         { title: 'parameters', align: 'right' },
@@ -45,19 +45,24 @@ export function printComparison(context: Context, { settings, results, path }: C
       }),
     );
     context.print();
-    const tests = [...results.tests, ...results.baselineTests].filter((test) => test.rate === rate);
-    for (const test of tests) context.paragraph(`${testText(test)}.`);
+    const tests = sections.flatMap((section) => section.tests).filter((test) => test.rate === rate);
+    for (const { text } of tests) context.paragraph(`${text}.`);
   }
   context.print();
   context.print(
     dim(
       wrapText(
-        'Accuracy: mean and standard deviation over the seeds. At the cut: just before and just after it. ' +
-          'Tests: paired by seed, two-sided.',
+        'Accuracy: mean and standard deviation over n seeds. At the cut: just before and just after it. ' +
+          'Tests: paired by seed, two-sided.' +
+          (settings.rates.length > 1
+            ? " Holm's correction is over the rates of one pair of methods, and decides the verdict; intervals are not corrected."
+            : ''),
         width,
       ),
     ),
   );
+  const { done, planned } = results;
+  if (done < planned) context.paragraph(`${done} of ${planned} runs are done.`);
   const spread = sizeSpread(results);
   if (spread > 0.005) {
     context.paragraph(`Within one rate the MACs differ by up to ${percent(spread, 1)}.`);
@@ -80,13 +85,39 @@ function best(methods: readonly MethodResult[]): MethodResult | undefined {
 }
 
 function rowOf(result: MethodResult, dense: MethodResult | undefined): string[] {
-  const { method, rate, accuracy, deviation, beforeCut, afterCut, parameters, macs } = result;
+  const { method, rate, accuracy, deviation, seeds, beforeCut, afterCut, parameters, macs } =
+    result;
   return [
     methodLabel(method),
     percent(accuracy) + (deviation === null ? '' : ` ± ${(100 * deviation).toFixed(2)}`),
+    String(seeds.length),
     rate === 0 || !dense ? '' : pointsText(accuracy - dense.accuracy),
-    rate === 0 ? '' : `${percent(beforeCut, 1)} → ${percent(afterCut, 1)}`,
+    rate === 0 || beforeCut === null ? '' : `${percent(beforeCut, 1)} → ${percent(afterCut, 1)}`,
     count(parameters),
     count(macs),
   ];
+}
+
+/** What `compare --tune-lr` prints when it is done. */
+export function printTuning(context: Context, { settings, results, path }: Tuning): void {
+  const { colours, width } = context;
+  const { train } = settings;
+  context.title(`Learning rates: ${modelLabel(train.arch, train.model)} on ${train.dataset}`);
+  context.print(colours.dim(wrapText(printable(tuningText(settings, results)), width)));
+  context.print();
+  context.table(
+    [
+      { title: 'method' },
+      ...results.lrs.map((lr) => ({ title: String(lr), align: 'right' }) as const),
+    ],
+    tuningRows(settings, results).map(({ label, cells }) => [
+      label,
+      ...cells.map(({ text, isChosen }) => (isChosen ? bold(text) : text)),
+    ]),
+  );
+  context.print();
+  context.facts([
+    ['table', relativePath(`${path}/results.md`)],
+    ['chosen', relativePath(join(path, '..', 'tuning.json'))],
+  ]);
 }

@@ -126,6 +126,7 @@ const comparison = {
         t: -12.345,
         p: 0.0001,
         interval: [-0.2345, -0.0123],
+        pHolm: 0.0001,
         confidence: 0.95,
       } satisfies MethodTest,
     ],

@@ -41,8 +41,19 @@ export {
   compare,
 } from './compare/compare.js';
 export type { CompareResults, MethodResult, MethodTest, RunResult } from './compare/results.js';
-export type { CompareMethod, CompareSettings } from './compare/settings.js';
-export { type PairedTest, pairedTest } from './compare/statistics.js';
+export type { CompareMethod } from './compare/methods.js';
+export type { RateSeeds } from './compare/seeds.js';
+export type { CompareSettings } from './compare/settings.js';
+export { type PairedTest, holm, pairedTest } from './compare/statistics.js';
+export {
+  type CollectControl,
+  type CollectHooks,
+  type Collected,
+  collectRuns,
+} from './compare/collect.js';
+export type { GivenDense } from './compare/given-dense.js';
+export { type TuneRequest, type Tuning, tuneRates } from './compare/tune.js';
+export type { TunedRun, TuningResults } from './compare/tuning-file.js';
 export {
   type QuickstartControl,
   type QuickstartHooks,

@@ -47,7 +47,7 @@ describe('a quickstart of an earlier version, whose model had no name of its own
 
   it('is gone on with as a comparison', () => {
     const out = join(folder, 'comparison');
-    const today = { ...quickComparison, targets: ['ssm', 'mlp'], threads: 1 };
+    const today = { ...quickComparison, dense: undefined, targets: ['ssm', 'mlp'], threads: 1 };
     const earlier = { ...today, train: withEarlierNames(today.train) };
     CompareFolder.open(out, earlier).release();
     const again = CompareFolder.open(out, today);

@@ -36,6 +36,8 @@ export interface TrainSettings extends DataSettings, PreparationSettings {
   readonly arch: string;
   /** What differs from the architecture; channels, classes and image size come from the data. */
   readonly model: ModelOptions;
+  /** Widths of groups in place of the architecture's: a fresh model of the shape of a pruned one. */
+  readonly widths?: Readonly<Record<string, number>> | undefined;
   readonly recipe: RecipeSettings;
   /** Epochs after which the weights are kept, to rewind to; those of the start always are. */
   readonly keepEpochs?: readonly number[] | undefined;
@@ -85,6 +87,7 @@ export interface RunControl {
 export const trainSettingsKinds: OptionKinds<TrainSettings> = {
   arch: 'string',
   model: 'object',
+  widths: 'object',
   recipe: 'object',
   dataset: 'string',
   data: 'string',

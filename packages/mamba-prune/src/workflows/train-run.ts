@@ -7,11 +7,12 @@ import type { Dataset } from '../data/types.js';
 import { UsageError } from '../errors.js';
 import { makeFolder } from '../files/folder.js';
 import type { ModelOptions } from '../models/model-options.js';
+import { denseConfig } from '../models/dense-config.js';
 import { moduleOf } from '../models/families.js';
 import { defaultPatch } from '../models/default-patch.js';
 import type { ImageModel } from '../models/image-model.js';
 import { type ModelInfo, loadModel, saveModel } from '../models/model-file.js';
-import { createModel, denseShapes } from '../models/registry.js';
+import { createModelFromConfig, modelShapes } from '../models/registry.js';
 import { requireOptions } from '../option-checks.js';
 import { tensorboardHooks, writeEventFile } from '../logging/tensorboard.js';
 import { fitBatchSize } from '../training/auto-batch.js';
@@ -210,16 +211,20 @@ function checkKeepEpochs({ keepEpochs = [] }: TrainSettings, epochs: number): vo
 
 /** @throws UsageError, FormatError if the file holds no model for the data */
 async function startingModel(
-  { arch, model: options, init, import: said }: TrainSettings,
+  { arch, model: options, widths, init, import: said }: TrainSettings,
   { out, resume, hooks }: RunControl,
   dataset: Dataset,
 ): Promise<Pick<StartingModel, 'model' | 'origin'>> {
   if (init === undefined) {
-    const sizes = modelOptionsFor(arch, options, dataset);
-    if (resume !== undefined && resume !== false) {
-      checkResumedSizes(out, denseShapes(arch, sizes));
-    }
-    return { model: createModel(arch, sizes), origin: [] };
+    const dense = denseConfig(arch, modelOptionsFor(arch, options, dataset));
+    const config = widths ? { ...dense, widths: { ...dense.widths, ...widths } } : dense;
+    if (resume !== undefined && resume !== false) checkResumedSizes(out, modelShapes(config));
+    return { model: createModelFromConfig(config), origin: [] };
+  }
+  if (widths !== undefined) {
+    throw new UsageError(
+      `train: got widths with the weights of ${init}, expected one of the two: weights have their own widths. Leave widths out.`,
+    );
   }
   // A run that has begun keeps the weights of its start: the file that they came from may be gone.
   const kept = keptWeightsPath(out, 0);

@@ -71,6 +71,7 @@ export const en = {
   dense: 'dense',
   train: 'dense training',
   trainPruned: 'pruned, trained on',
+  scratch: 'scratch',
   oneshot: 'one-shot',
   refill: 'Refill',
   rsst: 'RSST',
@@ -161,13 +162,20 @@ export const en = {
   methods: 'Methods over seeds',
   methodsHelp:
     '{arch} on {dataset}: {epochs} epochs dense, then {finetune} for every method, at equal size. {seeds} seeds.',
+  methodsHelpGiven:
+    '{arch} on {dataset}: from given dense models {finetune} epochs for every method, at equal size. {seeds} seeds.',
+  denseShared: 'All seeds share one dense model: spread and tests are of the training after it.',
+  scratchHelp:
+    'scratch: a fresh model of the same size, trained from random weights for the epochs before the cut and after it.',
   methodsUnfinished: '{done} of {planned} runs are done.',
   seedsHelp:
     'Small dots: one seed each; large sign: their mean; bar: one standard deviation to each side. Methods of one size stand side by side.',
-  meanDeviation: 'mean ± standard deviation over the seeds',
+  meanDeviation: 'mean ± standard deviation over n seeds',
   beforeCut: 'Before the cut',
   afterCut: 'After the cut',
   tests: "Student's paired t-test over the seeds, two-sided",
+  holmHelp:
+    'p (Holm): corrected for the rates of one pair of methods (Holm 1979); it decides the verdict. Intervals are not corrected.',
   difference: 'Difference',
   interval: '{share} interval',
   verdict: 'Verdict',

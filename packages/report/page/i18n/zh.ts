@@ -69,6 +69,7 @@ export const zh: Readonly<Record<TextKey, string>> = {
   dense: '稠密',
   train: '稠密训练',
   trainPruned: '剪枝后继续训练',
+  scratch: '从头训练',
   oneshot: '一次性剪枝',
   refill: 'Refill',
   rsst: 'RSST',
@@ -156,13 +157,18 @@ export const zh: Readonly<Record<TextKey, string>> = {
   methods: '多种子方法比较',
   methodsHelp:
     '{dataset} 上的 {arch}：稠密训练 {epochs} 轮，之后每种方法 {finetune} 轮，大小相同。{seeds} 个种子。',
+  methodsHelpGiven:
+    '{dataset} 上的 {arch}：从给定的稠密模型出发，每种方法训练 {finetune} 轮，大小相同。{seeds} 个种子。',
+  denseShared: '所有种子共用一个稠密模型：离散程度和检验只反映其后的训练。',
+  scratchHelp: '从头训练：同样大小的新模型，从随机权重开始，训练剪枝前后轮数之和。',
   methodsUnfinished: '{planned} 个运行中已完成 {done} 个。',
   seedsHelp:
     '小圆点：每个种子；大标记：均值；竖线：均值两侧各一个标准差。同一规模的各方法并排显示。',
-  meanDeviation: '各种子的均值 ± 标准差',
+  meanDeviation: 'n 个种子的均值 ± 标准差',
   beforeCut: '剪枝前',
   afterCut: '剪枝后',
   tests: '对各种子的学生配对 t 检验，双侧',
+  holmHelp: 'p (Holm)：对同一对方法的各剪枝率作 Holm (1979) 校正，结论由它决定。区间未作校正。',
   difference: '差值',
   interval: '{share} 区间',
   verdict: '结论',

@@ -1,6 +1,6 @@
 // The comparison of methods over seeds: means, spread, tests.
 import { useState } from 'preact/hooks';
-import type { ComparedTest, ComparisonData } from '../../src/data/types.js';
+import type { ComparedMethod, ComparedTest, ComparisonData } from '../../src/data/types.js';
 import { Chart } from '../charts/chart.js';
 import { textWidth } from '../charts/text-width.js';
 import { methodColour } from '../colours.js';
@@ -18,11 +18,12 @@ export function Methods() {
   const comparison = data.comparisons.find(({ id }) => id === chosen) ?? data.comparisons[0];
   if (!comparison) return null;
   const { arch, dataset, epochs, finetuneEpochs, seeds, done, planned, repeat } = comparison;
+  const { givenDense, methods } = comparison;
   return (
     <Section
       id="methods"
       title={t('methods')}
-      help={t('methodsHelp', {
+      help={t(givenDense > 0 ? 'methodsHelpGiven' : 'methodsHelp', {
         arch,
         dataset,
         epochs,
@@ -40,6 +41,8 @@ export function Methods() {
         )
       }
     >
+      {givenDense === 1 && seeds.length > 1 && <p class="note">{t('denseShared')}</p>}
+      {methods.some(({ method }) => method === 'scratch') && <p class="help">{t('scratchHelp')}</p>}
       {done < planned && <p class="note">{t('methodsUnfinished', { done, planned })}</p>}
       <MethodTable comparison={comparison} />
       <Picture comparison={comparison} />
@@ -58,18 +61,13 @@ function MethodTable({ comparison: { methods } }: { readonly comparison: Compari
         <caption>{t('meanDeviation')}</caption>
         <thead>
           <tr>
-            {(
-              [
-                'method',
-                'removed',
-                'accuracy',
-                'toDense',
-                'beforeCut',
-                'afterCut',
-                'parameters',
-                'macs',
-              ] as const
-            ).map((key) => (
+            {(['method', 'removed', 'accuracy'] as const).map((key) => (
+              <th key={key} scope="col">
+                {t(key)}
+              </th>
+            ))}
+            <th scope="col">n</th>
+            {(['toDense', 'beforeCut', 'afterCut', 'parameters', 'macs'] as const).map((key) => (
               <th key={key} scope="col">
                 {t(key)}
               </th>
@@ -88,9 +86,10 @@ function MethodTable({ comparison: { methods } }: { readonly comparison: Compari
                 <b>{percent(result.accuracy)}</b>
                 {result.deviation !== null && ` ± ${(100 * result.deviation).toFixed(2)}`}
               </td>
+              <td>{result.seeds.length}</td>
               <td>{result.rate > 0 && dense ? points(result.accuracy - dense.accuracy) : ''}</td>
-              <td>{result.rate > 0 ? percent(result.beforeCut) : ''}</td>
-              <td>{result.rate > 0 ? percent(result.afterCut) : ''}</td>
+              <td>{cutText(result, result.beforeCut)}</td>
+              <td>{cutText(result, result.afterCut)}</td>
               <td>{count(result.parameters)}</td>
               <td>{count(result.macs)}</td>
             </tr>
@@ -100,6 +99,10 @@ function MethodTable({ comparison: { methods } }: { readonly comparison: Compari
     </div>
   );
 }
+
+/** Nothing where nothing is cut. */
+const cutText = ({ rate }: ComparedMethod, accuracy: number | null): string =>
+  rate === 0 || accuracy === null ? '' : percent(accuracy);
 
 /** Accuracy against MACs, as `mamba-prune compare` draws it too. */
 function Picture({ comparison }: { readonly comparison: ComparisonData }) {
@@ -142,10 +145,13 @@ function Picture({ comparison }: { readonly comparison: ComparisonData }) {
 function Tests({ tests }: { readonly tests: readonly ComparedTest[] }) {
   const { t } = usePage();
   const share = `${100 * (tests[0]?.confidence ?? 0.95)}%`;
+  // At a single rate there is nothing to correct for.
+  const isCorrected =
+    new Set(tests.map(({ rate }) => rate)).size > 1 && tests.some(({ pHolm }) => pHolm !== null);
   return (
     <div class="scroll card" tabIndex={0} role="region" aria-label={t('tests')}>
       <table>
-        <caption>{t('tests')}</caption>
+        <caption>{isCorrected ? `${t('tests')}. ${t('holmHelp')}` : t('tests')}</caption>
         <thead>
           <tr>
             <th scope="col">{t('method')}</th>
@@ -154,6 +160,7 @@ function Tests({ tests }: { readonly tests: readonly ComparedTest[] }) {
             <th scope="col">{t('interval', { share })}</th>
             <th scope="col">t</th>
             <th scope="col">p</th>
+            {isCorrected && <th scope="col">p (Holm)</th>}
             <th scope="col">{t('verdict')}</th>
           </tr>
         </thead>
@@ -166,6 +173,7 @@ function Tests({ tests }: { readonly tests: readonly ComparedTest[] }) {
               <td>{test.interval ? test.interval.map((end) => points(end)).join(' … ') : '–'}</td>
               <td>{test.t === null ? '–' : test.t.toFixed(2).replace('-', '−')}</td>
               <td>{pText(test.p)}</td>
+              {isCorrected && <td>{pText(test.pHolm)}</td>}
               <td>{verdict(test)}</td>
             </tr>
           ))}
@@ -174,7 +182,8 @@ function Tests({ tests }: { readonly tests: readonly ComparedTest[] }) {
     </div>
   );
 
-  function verdict({ methods, difference, p, confidence }: ComparedTest): string {
+  function verdict({ methods, difference, confidence, ...test }: ComparedTest): string {
+    const p = test.pHolm ?? test.p;
     if (p === null) return t('noTest');
     if (p >= 1 - confidence) return t('noDifference');
     return t('better', { method: methodName(difference > 0 ? methods[0] : methods[1], t) });

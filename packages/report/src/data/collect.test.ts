@@ -194,6 +194,59 @@ describe('a comparison', () => {
   });
 });
 
+describe('a comparison with training from scratch', () => {
+  it('has its row without a cut, its tests, the corrected p, and who gave the dense model', () => {
+    const folder = join(small.folder, 'comparisons', 'scratch');
+    writeSmallComparison(folder);
+    const path = join(folder, 'results.json');
+    const results = JSON.parse(readFileSync(path, 'utf8')) as {
+      readonly methods: readonly object[];
+      readonly baselineTests: readonly object[];
+      readonly settings: object;
+    };
+    const { methods, baselineTests, settings } = results;
+    const scratch = { ...methods.at(-1), method: 'scratch', beforeCut: null, afterCut: null };
+    const test = { ...baselineTests.at(-1), methods: ['rsst', 'scratch'], pHolm: 0.25 };
+    const dense = [{ path: '/models/dense.safetensors', sha256: 'aa' }];
+    const changed = {
+      ...results,
+      methods: [...methods, scratch],
+      scratchTests: [test],
+      settings: { ...settings, dense, seedsAt: [{ rate: 0.7, seeds: [0, 1, 2, 3, 4] }] },
+    };
+    writeFileSync(path, JSON.stringify(changed));
+    const [comparison] = collect(findRuns([folder])).comparisons;
+    expect(comparison?.methods.at(-1)).toMatchObject({ method: 'scratch', afterCut: null });
+    expect(comparison?.tests.find(({ methods: [, other] }) => other === 'scratch')).toMatchObject({
+      pHolm: 0.25,
+    });
+    expect(comparison?.tests.find(({ methods: [one] }) => one === 'refill')?.pHolm).toBeNull();
+    expect(comparison?.givenDense).toBe(1);
+    expect(comparison?.seeds).toEqual([0, 1, 2, 3, 4]);
+  });
+});
+
+describe('a training from scratch at the size of a pruned model', () => {
+  it('is not dense', async () => {
+    const out = join(small.folder, 'narrow');
+    const settings = {
+      ...tinyTraining(small.images),
+      widths: { 'blocks.0.mlp': 5 },
+      keepEpochs: [],
+    };
+    (await trainRun(settings, { out })).model.dispose();
+    expect(collect(findRuns([out])).runs[0]?.isDense).toBe(false);
+    const wrong = { ...settings, widths: { 'blocks.9.mlp': 5 } };
+    await expect(trainRun(wrong, { out: `${out}-wrong` })).rejects.toThrow(
+      /got widths with the width of blocks\.9\.mlp/,
+    );
+    const both = { ...settings, init: join(out, 'model.safetensors') };
+    await expect(trainRun(both, { out: `${out}-wrong` })).rejects.toThrow(
+      /got widths with the weights of .*Leave widths out/,
+    );
+  });
+});
+
 describe('a run whose rate was held back', () => {
   it('tells what is gone', async () => {
     const out = join(small.folder, 'held');

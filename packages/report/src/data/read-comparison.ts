@@ -14,6 +14,7 @@ const test = z.object({
   difference: z.number(),
   t: z.number().nullable(),
   p: z.number().nullable(),
+  pHolm: z.number().nullable().default(null),
   interval: z.tuple([z.number(), z.number()]).nullable(),
   confidence: z.number(),
 });
@@ -29,8 +30,8 @@ const resultsSchema = z.object({
       seeds: z.array(z.number()),
       accuracy: z.number(),
       deviation: z.number().nullable(),
-      beforeCut: z.number(),
-      afterCut: z.number(),
+      beforeCut: z.number().nullable(),
+      afterCut: z.number().nullable(),
       parameters: z.number(),
       macs: z.number(),
     }),
@@ -48,6 +49,7 @@ const resultsSchema = z.object({
   ),
   tests: z.array(test),
   baselineTests: z.array(test),
+  scratchTests: z.array(test).default([]),
   settings: z.object({
     train: z.object({
       arch: z.string(),
@@ -59,6 +61,8 @@ const resultsSchema = z.object({
     rsst: z.object({ epochs: z.number() }),
     targets: z.array(z.string()),
     seeds: z.array(z.number()),
+    seedsAt: z.array(z.object({ seeds: z.array(z.number()) })).default([]),
+    dense: z.array(z.unknown()).default([]),
   }),
 });
 
@@ -70,12 +74,13 @@ const folderSchema = z.object({
 
 /** @throws DataError if the results are not those of a comparison */
 export function readComparison(path: string, id: string): ComparisonData {
-  const { settings, tests, baselineTests, ...results } = readJson(
+  const { settings, tests, baselineTests, scratchTests, ...results } = readJson(
     join(path, 'results.json'),
     resultsSchema,
   );
   const { args, cwd } = readJson(join(path, 'compare.json'), folderSchema);
-  const { train, finetune, rsst, targets, seeds } = settings;
+  const { train, finetune, rsst, targets, seedsAt, dense } = settings;
+  const seeds = [...new Set([...settings.seeds, ...seedsAt.flatMap((at) => at.seeds)])];
   return {
     id,
     arch: modelLabel(train.arch, train.model),
@@ -85,10 +90,11 @@ export function readComparison(path: string, id: string): ComparisonData {
     epochs: train.recipe.epochs,
     finetuneEpochs: finetune.epochs,
     regularizedEpochs: rsst.epochs,
+    givenDense: dense.length,
     repeat: repeatCommand(args.at(-1) ?? [], cwd),
     ...results,
     // What belongs to one rate stands together, as the methods do.
-    tests: [...tests, ...baselineTests].sort((a, b) => a.rate - b.rate),
+    tests: [...tests, ...baselineTests, ...scratchTests].sort((a, b) => a.rate - b.rate),
   };
 }
 

@@ -67,7 +67,7 @@ export function readRun(path: string, id: string): ReadRun {
       facts: factsOf(config),
       source: undefined,
       began: source && { run: undefined, model: source.sha256 ?? source.path },
-      isDense: record === undefined || isDense(record),
+      isDense: record === undefined ? !isNarrow(config) : isDense(record),
       training: trainingOf(config, record, phases),
       accuracy: accuracyOf(record, epochs),
       accuracyBefore: record?.accuracy.before ?? null,
@@ -93,6 +93,10 @@ const after = ({ parameters, macs }: PruningRecord): Omit<ModelSize, 'bytes'> =>
 
 const isDense = ({ denseWidths, widthsAfter }: PruningRecord): boolean =>
   Object.entries(denseWidths).every(([name, width]) => (widthsAfter[name] ?? width) === width);
+
+/** A training from scratch at the size of a pruned model. */
+const isNarrow = ({ settings }: RunConfig): boolean =>
+  typeof settings === 'object' && settings !== null && 'widths' in settings;
 
 function methodOf(record: PruningRecord | undefined): RunMethod {
   // The dense models of a comparison are trained on as the pruned ones are: cut, but by nothing.

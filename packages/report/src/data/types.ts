@@ -278,6 +278,8 @@ export interface ComparisonData {
   readonly epochs: number;
   readonly finetuneEpochs: number;
   readonly regularizedEpochs: number;
+  /** Dense models that were not trained for the comparison; one is shared by all seeds. */
+  readonly givenDense: number;
   readonly done: number;
   readonly planned: number;
   readonly repeat: RepeatCommand | undefined;
@@ -292,8 +294,9 @@ export interface ComparedMethod {
   readonly seeds: readonly number[];
   readonly accuracy: number;
   readonly deviation: number | null;
-  readonly beforeCut: number;
-  readonly afterCut: number;
+  /** Null where nothing is cut, as in a training from scratch. */
+  readonly beforeCut: number | null;
+  readonly afterCut: number | null;
   readonly parameters: number;
   readonly macs: number;
 }
@@ -330,6 +333,8 @@ export interface ComparedTest {
   readonly difference: number;
   readonly t: number | null;
   readonly p: number | null;
+  /** Corrected for the rates of the same two methods; null in results of older versions. */
+  readonly pHolm: number | null;
   readonly interval: readonly [number, number] | null;
   readonly confidence: number;
 }

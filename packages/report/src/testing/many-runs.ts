@@ -138,6 +138,7 @@ export function manyRuns(count: number): ReportData {
         epochs: 90,
         finetuneEpochs: 30,
         regularizedEpochs: 10,
+        givenDense: 0,
         done: 39,
         planned: 39,
         repeat,

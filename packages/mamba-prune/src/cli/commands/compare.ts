@@ -1,7 +1,11 @@
 import type { Command } from 'commander';
 import { UsageError } from '../../errors.js';
-import type { CompareHooks } from '../../workflows/compare/compare.js';
-import { printComparison } from '../compare-table.js';
+import type {
+  CompareControl,
+  CompareHooks,
+  CompareRequest,
+} from '../../workflows/compare/compare.js';
+import { printComparison, printTuning } from '../compare-table.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
 import { addCommonOptions } from '../options/common.js';
 import {
@@ -11,6 +15,7 @@ import {
   compareDefaults,
   requestOf,
 } from '../options/compare.js';
+import { addPartOptions, checkParts, tuneOf } from '../options/compare-parts.js';
 import { addDataOptions } from '../options/data.js';
 import { addModelOptions } from '../options/model.js';
 import { addRecipeOptions } from '../options/recipe.js';
@@ -26,9 +31,10 @@ export function addCompareCommand(program: Command, cli: Cli): void {
     .description(
       'Trains a dense model for every seed, and from it each method: the dense model itself, one-shot ' +
         'pruning, Refill and RSST, all with the same number of further epochs, the pruned ones at the same ' +
-        'size. The folder gets a table, every run, and, where @mamba-prune/report is installed, a picture of ' +
-        'accuracy against MACs. The same command again goes on where it was stopped; more seeds and rates can ' +
-        'be added.',
+        'size; and, where --methods has scratch, a fresh model of that size for all these epochs. The folder ' +
+        'gets a table, every run, and, where @mamba-prune/report is installed, a picture of ' +
+        'accuracy against MACs. The same command again goes on where it was stopped; more seeds, rates and ' +
+        'methods can be added.',
     );
   addComparisonOptions(command);
   addModelOptions(command, compareDefaults.arch);
@@ -39,6 +45,7 @@ export function addCompareCommand(program: Command, cli: Cli): void {
     compareDefaults,
   );
   addMethodOptions(command);
+  addPartOptions(command);
   addCommonOptions(command);
   addExamples(command, [
     [
@@ -50,6 +57,14 @@ export function addCompareCommand(program: Command, cli: Cli): void {
       'mamba-prune compare --arch mamba_tiny --dataset cifar10 --data data \\\n' +
         '    --rate 0.5,0.7,0.9 --seeds 5 --epochs 60 --finetune-epochs 30 --out runs/c',
     ],
+    [
+      'A learning rate for every method first: the same command with',
+      'mamba-prune compare ... --tune-lr 5e-4,1e-3,2e-3 --tune-rate 0.9 --out runs/c',
+    ],
+    [
+      'What other machines did of the same comparison, without their models',
+      'mamba-prune compare --collect from-a from-b --out runs/c',
+    ],
   ]);
   action<CompareOptions>(cli, command, async (context) => {
     const { options } = context;
@@ -59,7 +74,12 @@ export function addCompareCommand(program: Command, cli: Cli): void {
       );
     }
     const { out } = options;
-    const request = await requestOf(context);
+    checkParts(context.given);
+    if (options.collect !== undefined) {
+      await collect(context, out, options.collect === true ? [] : options.collect);
+      return;
+    }
+    const request = await asked(context, out);
     const { chooseDevice } = await import('../device.js');
     const { compare } = await import('../../workflows/compare/compare.js');
     const onNote = (note: string): void => {
@@ -67,28 +87,20 @@ export function addCompareCommand(program: Command, cli: Cli): void {
     };
     const device = chooseDevice(options.device, onNote);
     const { checkNewModel } = await import('../../workflows/check-need.js');
-    checkNewModel(request.train, device);
+    if (!request.dense) checkNewModel(request.train, device);
+    const { jobs, overwrite, only, tuneLr } = options;
+    const { argv: args } = context;
+    const control = { out, device, jobs, overwrite, only, args, data: { onNote } };
+    if (tuneLr) {
+      await tune(context, request, control);
+      return;
+    }
     const comparison = await interruptible(context, (signal) =>
-      compare(
-        request,
-        {
-          out,
-          device,
-          signal,
-          jobs: options.jobs,
-          overwrite: options.overwrite,
-          args: context.argv,
-          data: { onNote },
-        },
-        progressOf(context),
-      ),
+      compare(request, { ...control, signal }, progressOf(context)),
     );
     if (!comparison.finished) {
       const { done, planned } = comparison.results;
-      throw new InterruptedError(
-        `Stopped; ${done} of ${planned} methods and seeds are done.`,
-        shellCommand(['mamba-prune', ...context.argv.filter((word) => word !== '--overwrite')]),
-      );
+      throw interrupted(context, `${done} of ${planned} methods and seeds are done.`);
     }
     context.json({
       path: comparison.path,
@@ -100,6 +112,65 @@ export function addCompareCommand(program: Command, cli: Cli): void {
     printComparison(context, comparison);
   });
 }
+
+/** What was typed, or what the folder says. With the files of models that are named otherwise. */
+async function asked(context: Context<CompareOptions>, out: string): Promise<CompareRequest> {
+  const { given } = context;
+  // What is wrong with the flags is said before files are looked for.
+  const typed = given.resume === undefined ? await requestOf(context) : undefined;
+  const { findModel } = await import('../model-argument.js');
+  const dense: string[] = [];
+  for (const model of given.dense ?? []) dense.push(await findModel(context, model));
+  const found = given.dense && { dense };
+  if (typed) return { ...typed, ...found };
+  const { requestOfFolder } = await import('../../workflows/compare/request.js');
+  return requestOfFolder(out, { data: given.data, ...found });
+}
+
+async function collect(
+  context: Context<CompareOptions>,
+  out: string,
+  from: readonly string[],
+): Promise<void> {
+  const { collectRuns } = await import('../../workflows/compare/collect.js');
+  const collected = await collectRuns(
+    { out, from, args: context.argv },
+    {
+      onRun: ({ name }, folder) => {
+        context.progress.line(`  ${name.padEnd(24)} from ${folder}`);
+      },
+      onNote: (note) => {
+        context.note(note);
+      },
+    },
+  );
+  const { path, taken, finished, results, settings } = collected;
+  context.json({ path, taken, finished, ...results, settings });
+  printComparison(context, collected);
+}
+
+async function tune(
+  context: Context<CompareOptions>,
+  request: CompareRequest,
+  control: CompareControl,
+): Promise<void> {
+  const { tuneRates } = await import('../../workflows/compare/tune.js');
+  const wanted = tuneOf(context.given, request);
+  const tuning = await interruptible(context, (signal) =>
+    tuneRates(request, wanted, { ...control, signal }, progressOf(context)),
+  );
+  const { finished, results, settings, path } = tuning;
+  if (!finished) throw interrupted(context, `${results.runs.length} trainings are done.`);
+  context.json({ path, device: control.device, ...results, settings });
+  context.progress.line('');
+  printTuning(context, tuning);
+}
+
+const interrupted = ({ argv }: Context, done: string): InterruptedError =>
+  new InterruptedError(
+    `Stopped; ${done}`,
+    shellCommand(['mamba-prune', ...argv.filter((word) => word !== '--overwrite')]),
+  );
 
 /** A bar over all epochs, and a line for every run. */
 function progressOf(context: Context): CompareHooks {

@@ -1,4 +1,6 @@
 // What to compare: the flags of compare, and what they ask for.
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { compareLimits, mostProcesses, pruneLimits, trainLimits } from '../../limits.js';
 import { UsageError } from '../../errors.js';
@@ -10,6 +12,7 @@ import type { CompareRequest } from '../../workflows/compare/compare.js';
 import type { RecipeSettings } from '../../workflows/settings.js';
 import type { Context } from '../context.js';
 import type { CommonOptions } from './common.js';
+import { type ComparePartFlags, methodOptions, partsOf, seedOptions } from './compare-parts.js';
 import type { DataOptions } from './data.js';
 import { type ModelFlags, typedModelOptions } from './model.js';
 import { checkOnce, choiceOption, integerOption, numberOption } from './parse.js';
@@ -51,7 +54,8 @@ export type CompareOptions = CommonOptions &
   DataOptions &
   ModelFlags &
   RecipeOptions &
-  CompareFlags;
+  CompareFlags &
+  ComparePartFlags;
 
 export const compareDefaults = {
   arch: 'mamba_tiny',
@@ -113,11 +117,13 @@ export function addComparisonOptions(command: Command): void {
       ),
     )
     .option('--overwrite', 'delete the comparison in --out and begin a new one');
+  for (const option of seedOptions()) command.addOption(option);
 }
 
 export function addMethodOptions(command: Command): void {
   command.optionsGroup('Methods:');
   for (const option of [
+    ...methodOptions(),
     ...scoreOptions(`${defaultImportance(true)}; --quick: l1`),
     integerOption(
       '--score-batches <n>',
@@ -209,6 +215,8 @@ export async function requestOf({
   const { roundTo = 1, maxRate = 1, score, scoreBatches } = given;
   const { regUnits: units = 'doomed', regNorm: norm = 'group', regApply } = given;
   const { apply, strength } = rsstDefaults(units === 'doomed', norm, regApply);
+  const { dense } = given;
+  if (dense) checkDenseFlags(given);
   const seeds = given.seeds ?? quick?.seeds.length ?? compareDefaults.seeds;
   return {
     train: {
@@ -240,10 +248,35 @@ export async function requestOf({
       apply,
       strength: given.regStrength ?? strength,
       ...defined({ schedule: given.regSchedule, exponent: given.exponents }),
+      ...defined({ lrThrough: given.lrThrough }),
       epochs: given.regEpochs ?? Math.floor(finetune.epochs / 2),
     },
     threads,
+    ...defined({ dense }),
+    ...partsOf(given, options.seed),
   };
+}
+
+/** @throws UsageError for flags of the dense training that the given models have behind them */
+function checkDenseFlags(given: Partial<CompareOptions>): void {
+  const { arch, epochs, dense = [], methods = [] } = given;
+  if (arch !== undefined || Object.keys(typedModelOptions(given)).length > 0) {
+    throw new UsageError(
+      'got the architecture, or options of it, with --dense, whose models have their own. Leave them out.',
+    );
+  }
+  const areRuns = dense.every((model) => existsSync(join(model, 'config.json')));
+  if (areRuns && epochs !== undefined) {
+    throw new UsageError(
+      'got --epochs with runs as --dense, which tell the epochs of the dense training themselves. Leave it out.',
+    );
+  }
+  if (!areRuns && epochs === undefined && methods.includes('scratch')) {
+    throw new UsageError(
+      '--epochs is missing, expected those that the dense model of --dense was trained for: scratch trains for as many, and ' +
+        'those after it.',
+    );
+  }
 }
 
 const targetsOf = (target: string): CompareRequest['targets'] =>

@@ -4,6 +4,7 @@
 //     seed-0/base             the dense training of a seed: a run of `train`
 //     seed-0/dense, ...       the methods: runs of `prune`
 //     results.json, .md       what came out, rewritten whenever a run ends
+//     tune                    the runs of a tuning, a folder like this one; tuning.json: the learning rates chosen
 //     accuracy-macs.svg, .png the picture, where the package that draws it is installed
 //     compare.lock            while a process works on it
 import { existsSync, readdirSync, rmSync } from 'node:fs';
@@ -11,13 +12,12 @@ import { join, resolve } from 'node:path';
 import { readTextFile, systemReason, writeFileAtomic } from '@mamba-prune/libtorch/files';
 import { z } from 'zod';
 import { isWrongName, makeFolder } from '../../files/folder.js';
-import { UsageError } from '../../errors.js';
 import { type Environment, describeEnvironment } from '../../training/environment.js';
 import { RunFolderError, lockedFolder } from '../../training/errors.js';
 import { FileLock, LockedError } from '../../files/lock.js';
 import { stableJson } from '../../training/options.js';
 import { RunFolder } from '../../training/run-folder.js';
-import { withTodaysNames } from '../earlier-names.js';
+import { goOn } from './go-on.js';
 import { type CompareSettings, todaysComparison } from './settings.js';
 
 const kind = 'mamba-prune comparison';
@@ -44,9 +44,6 @@ interface CompareFile extends Environment {
   readonly settings: CompareSettings;
 }
 
-/** Seeds and rates may be added to; results do not depend on each other. */
-const free: ReadonlySet<string> = new Set(['seeds', 'rates', 'threads']);
-
 export interface OpenOptions {
   readonly args?: readonly string[] | undefined;
   /** Throws away what another comparison left in the folder. */
@@ -69,7 +66,7 @@ export class CompareFolder {
 
   /**
    * Begins a comparison, or goes on with one. Threads of a comparison that has begun stay as they
-   * were; its seeds and rates may grow, not shrink.
+   * were; its seeds, rates and methods may grow, not shrink.
    *
    * @throws UsageError if another comparison is there; RunFolderError if the folder holds something
    *   else, is damaged, in use, or cannot be written
@@ -149,38 +146,6 @@ function todaysFile(file: CompareFile): CompareFile {
   return { ...file, settings: todaysComparison(file.settings) };
 }
 
-function goOn(path: string, before: CompareSettings, now: CompareSettings): CompareSettings {
-  const old = { ...before, train: withTodaysNames(before.train) } as unknown as Readonly<
-    Record<string, unknown>
-  >;
-  const changed = Object.entries(now).filter(
-    ([name, value]) =>
-      !free.has(name) &&
-      stableJson(name === 'train' ? withTodaysNames(now.train) : value) !== stableJson(old[name]),
-  );
-  if (changed.length > 0) {
-    const list = changed.map(
-      ([name, value]) => `${name}: got ${stableJson(value)}, expected ${stableJson(old[name])}`,
-    );
-    throw new UsageError(
-      `compare: ${path} holds a comparison with other settings: ${list.join('; ')}. ` +
-        'Give the same options to go on, --overwrite to throw it away, or another --out.',
-    );
-  }
-  const missing = [
-    ...before.seeds.filter((seed) => !now.seeds.includes(seed)).map((seed) => `seed ${seed}`),
-    ...before.rates.filter((rate) => !now.rates.includes(rate)).map((rate) => `rate ${rate}`),
-  ];
-  if (missing.length > 0) {
-    throw new UsageError(
-      `compare: ${path} holds ${missing.join(', ')} too. Comparisons grow, but do not shrink: ` +
-        'give those as well, or another --out.',
-    );
-  }
-  // As the runs that are there have it in their settings.
-  return { ...now, train: before.train, threads: before.threads };
-}
-
 const isComparison = (path: string): boolean => {
   try {
     return read(path) !== undefined;
@@ -190,11 +155,18 @@ const isComparison = (path: string): boolean => {
 };
 
 const isOurs = (name: string): boolean =>
-  /^(seed-\d+|results\.(json|md)|accuracy-macs\.(svg|png)|compare\.(json|lock.*))$/.test(name);
+  /^(seed-\d+|results\.(json|md)|accuracy-macs\.(svg|png)|compare\.(json|lock.*)|tune|tuning\.json)$/.test(
+    name,
+  );
 
-/** The comparison's own files, its description last: with it the folder is still a comparison. */
+/**
+ * The comparison's own files, its description last: with it the folder is still a comparison. A tuning stays: it was made
+ * before, for whichever comparison comes.
+ */
 function clear(path: string): void {
-  const names = readdirSync(path).filter((name) => isOurs(name) && !name.startsWith('compare.'));
+  const names = readdirSync(path).filter(
+    (name) => isOurs(name) && !/^(compare\.|tun(e$|ing\.))/.test(name),
+  );
   for (const name of [...names, fileName])
     rmSync(join(path, name), { recursive: true, force: true });
 }

@@ -2,17 +2,16 @@
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { RunFolderError, lockedFolder } from '../../training/errors.js';
+import { lockedFolder } from '../../training/errors.js';
 import { FileLock, LockedError } from '../../files/lock.js';
-import { stableJson } from '../../training/options.js';
 import { RunFolder } from '../../training/run-folder.js';
 import type { StepInfo } from '../../training/types.js';
-import { todaysSettings } from '../prune/earlier-names.js';
 import { pruneRun } from '../prune/run.js';
-import { readPruningRecord } from '../prune/record.js';
-import { type RunState, carryOn, runState } from '../run-state.js';
+import { type RunState, carryOn } from '../run-state.js';
 import { trainRun } from '../train-run.js';
+import { scratchSettings } from './scratch.js';
 import type { BaseRun, CompareRun } from './settings.js';
+import { stateOf } from './states.js';
 
 /** What a child process is told; plain JSON. */
 export interface RunOrder {
@@ -30,36 +29,6 @@ export interface PerformHooks {
   /** Epochs done, with fractions. */
   readonly onProgress?: (epochs: number) => void;
   readonly onNote?: (note: string) => void;
-}
-
-/** How far a run of the comparison in `folder` is. @throws RunFolderError, DataError if it is damaged */
-export function stateOf(run: CompareRun, folder: string): RunState {
-  const path = join(folder, run.name);
-  const state = withoutPlace(run, path, runState(path, run.settings));
-  const leftover = ['config.json', 'metrics.jsonl', 'model.safetensors'].find((name) =>
-    existsSync(join(path, name)),
-  );
-  if (state === 'new' && leftover !== undefined) {
-    throw new RunFolderError(
-      path,
-      `compare: ${path} is damaged: it has a ${leftover}, but no config.json that can be read. ` +
-        'Delete the folder to do the run again.',
-    );
-  }
-  // A pruning run has its model shortly before its record says what it is.
-  const unsaid =
-    run.command === 'prune' && readPruningRecord(path)?.rounds.at(-1)?.finished !== true;
-  return state === 'finished' && unsaid ? 'unfinished' : state;
-}
-
-/** The whole folder may have been moved, which changes the paths of models and nothing else. */
-function withoutPlace(run: CompareRun, path: string, state: RunState): RunState {
-  if (state !== 'replaced' || run.command !== 'prune') return state;
-  const { config, modelPath } = RunFolder.open(path);
-  const stored = todaysSettings(config['settings'] as object);
-  const same = stableJson({ ...stored, model: run.settings.model }) === stableJson(run.settings);
-  // What has not ended is checked against its paths when it goes on.
-  return same && existsSync(modelPath) ? 'finished' : state;
 }
 
 /**
@@ -92,8 +61,11 @@ export async function perform(
 ): Promise<boolean> {
   const out = join(folder, run.name);
   await unlocked(out, signal);
+  const state = stateOf(run, folder);
+  // Such as a scratch run whose widths were not known when the comparison was planned.
+  if (state === 'finished') return true;
   // Whoever planned the comparison has opened the data and heard what there is to say of them.
-  const shared = { ...carryOn(out, stateOf(run, folder)), device, signal, args };
+  const shared = { ...carryOn(out, state), device, signal, args };
   const hooks = (before: number) => ({
     onNote,
     onStep: ({ epoch, step, stepsPerEpoch }: StepInfo) => {
@@ -101,7 +73,10 @@ export async function perform(
     },
   });
   if (run.command === 'train') {
-    const { model, result } = await trainRun(run.settings, { ...shared, hooks: hooks(0) });
+    const settings = run.method === 'scratch' ? scratchSettings(run, folder) : run.settings;
+    if (!settings)
+      throw new Error(`${run.name} has the widths of ${run.method ?? ''}, which is not done`);
+    const { model, result } = await trainRun(settings, { ...shared, hooks: hooks(0) });
     model.dispose();
     return result.finished;
   }

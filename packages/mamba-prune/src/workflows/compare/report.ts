@@ -1,68 +1,14 @@
 // The files of a comparison's results: JSON, Markdown, SVG, PNG.
 import { writeFileAtomic } from '@mamba-prune/libtorch/files';
 import { modelLabel } from '../../models/model-label.js';
-import { type PictureHeading, loadReportPackage } from '../../report-package.js';
+import { loadReportPackage } from '../../report-package.js';
+import { describe, headingOf, remarks, removedText } from './describe.js';
 import type { CompareFolder } from './folder.js';
-import { type CompareResults, type MethodResult, type MethodTest, sizeSpread } from './results.js';
-import { type CompareMethod, type CompareSettings, percentName } from './settings.js';
-
-const methodLabels: Readonly<Record<CompareMethod, string>> = {
-  dense: 'dense',
-  oneshot: 'one-shot',
-  refill: 'Refill',
-  rsst: 'RSST',
-};
-
-/** As tables call a method. */
-export const methodLabel = (method: CompareMethod): string => methodLabels[method];
-
-/** `70% of ssm and mlp` */
-export const removedText = (rate: number, targets: readonly string[]): string =>
-  `${percentName(rate)}% of ${targets.join(' and ')}`;
-
-/** How it was compared, in one line. */
-export function describe({ train, finetune, seeds, rsst }: CompareSettings): string {
-  const count = seeds.length === 1 ? '1 seed' : `${seeds.length} seeds`;
-  return (
-    `${count}; ${train.recipe.epochs} epochs dense, then ` +
-    `${finetune.epochs} for every method (RSST: ${rsst.epochs} regularised)`
-  );
-}
-
-/** +0.12 or -0.12, in points of a percent. */
-export const pointsText = (value: number, digits = 2): string =>
-  `${value < 0 ? '-' : '+'}${Math.abs(100 * value).toFixed(digits)}`;
-
-/** 0.034, or <0.001: more digits than that mean nothing. */
-export const pText = (p: number): string => (p < 0.001 ? '< 0.001' : `= ${p.toFixed(3)}`);
-
-/** The outcome of a test as a sentence without an end. */
-export function testText({
-  methods,
-  difference,
-  interval,
-  t,
-  p,
-  pairs,
-  confidence,
-}: MethodTest): string {
-  const [a, b] = methods.map(methodLabel);
-  const head = `${a ?? ''} - ${b ?? ''}: ${pointsText(difference)} points`;
-  if (t === null || p === null || interval === null) {
-    return pairs < 2
-      ? `${head} (one seed: no test)`
-      : `${head} for every seed: without any spread there is no test`;
-  }
-  const share = `${100 * confidence}%`;
-  const verdict =
-    p < 1 - confidence
-      ? `${difference > 0 ? (a ?? '') : (b ?? '')} is better`
-      : 'no difference shown';
-  return (
-    `${head} (${share} interval ${pointsText(interval[0])} to ${pointsText(interval[1])}), ` +
-    `t = ${t.toFixed(2)}, p ${pText(p)}: ${verdict}`
-  );
-}
+import { methodLabel, methodsOf } from './methods.js';
+import { type CompareResults, type MethodResult, sizeSpread } from './results.js';
+import { allSeeds } from './seeds.js';
+import { type CompareSettings, percentName } from './settings.js';
+import { pointsText, testSections } from './test-text.js';
 
 /**
  * Writes results.json and results.md, and with `chart` the picture.
@@ -91,50 +37,47 @@ export async function writeResults(
   }
 }
 
-function headingOf({ seeds, train, finetune }: CompareSettings): PictureHeading {
-  const shown =
-    seeds.length === 1
-      ? 'One seed.'
-      : `Mean of ${seeds.length} seeds (small dots) with one standard deviation.`;
-  return {
-    title: `Accuracy against cost: ${modelLabel(train.arch, train.model)} on ${train.dataset}`,
-    lines: [
-      `${shown} Methods of one size stand side by side.`,
-      `${train.recipe.epochs} epochs dense, then ${finetune.epochs} for every method.`,
-    ],
-  };
-}
-
 /** A table of the methods, the tests, and every run. */
 export function markdown(
   settings: CompareSettings,
   results: CompareResults,
   command: string,
 ): string {
-  const { targets, rates, seeds } = settings;
+  const { targets, rates } = settings;
+  const seeds = allSeeds(settings);
   const { done, planned } = results;
   const spread = sizeSpread(results);
   const lines = [
-    `# ${modelLabel(settings.train.arch, settings.train.model)} on ${settings.train.dataset}: dense, one-shot, Refill, RSST`,
+    `# ${modelLabel(settings.train.arch, settings.train.model)} on ${settings.train.dataset}: ${methodsOf(settings).map(methodLabel).join(', ')}`,
     '',
     `    ${command}`,
     '',
     `${describe(settings)}. Removed: ${rates.map((rate) => removedText(rate, targets)).join('; ')}. ` +
       `Seeds ${seeds.join(', ')}.`,
+    ...remarks(settings).flatMap((remark) => ['', remark]),
     ...(done < planned ? ['', `**${done} of ${planned} runs are done.**`] : []),
     '',
-    '| method | removed | accuracy | to dense | before the cut | after the cut | parameters | MACs |',
-    '| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |',
+    '| method | removed | accuracy | n | to dense | before the cut | after the cut | parameters | MACs |',
+    '| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |',
     ...results.methods.map((result) => methodRow(result, results)),
     '',
-    'Accuracy: mean and sample standard deviation over the seeds.',
+    'Accuracy: mean and sample standard deviation over n seeds.',
     ...(spread > 0.005
       ? [`Within one rate the MACs differ by up to ${(100 * spread).toFixed(1)}%.`]
       : []),
-    ...section('Refill against RSST', results.tests, rates),
-    ...section('Against one-shot pruning', results.baselineTests, rates),
+    ...testSections(results).flatMap(({ title, tests }) => [
+      '',
+      `## ${title}`,
+      '',
+      ...tests.map(
+        ({ rate, text }) => `- ${rates.length > 1 ? `At ${percentName(rate)}%: ` : ''}${text}.`,
+      ),
+    ]),
     '',
-    "Student's paired t-test over the seeds, two-sided.",
+    "Student's paired t-test over the seeds, two-sided." +
+      (rates.length > 1
+        ? " Holm's correction (1979) is over the rates of one pair of methods, and decides the verdict; intervals are not corrected."
+        : ''),
     '',
     '![accuracy against MACs](accuracy-macs.svg)',
     '',
@@ -163,6 +106,7 @@ function methodRow(result: MethodResult, { methods }: CompareResults): string {
     methodLabel(method),
     rate === 0 ? '' : `${percentName(rate)}%`,
     percent(accuracy) + (deviation === null ? '' : ` ± ${(100 * deviation).toFixed(2)}`),
+    String(result.seeds.length),
     rate === 0 || !dense ? '' : pointsText(accuracy - dense.accuracy),
     rate === 0 ? '' : percent(beforeCut),
     rate === 0 ? '' : percent(afterCut),
@@ -171,13 +115,7 @@ function methodRow(result: MethodResult, { methods }: CompareResults): string {
   );
 }
 
-function section(title: string, tests: readonly MethodTest[], rates: readonly number[]): string[] {
-  if (tests.length === 0) return [];
-  const label = (test: MethodTest): string =>
-    rates.length > 1 ? `At ${percentName(test.rate)}%: ` : '';
-  return ['', `## ${title}`, '', ...tests.map((test) => `- ${label(test)}${testText(test)}.`)];
-}
-
 const row = (...cells: string[]): string => `| ${cells.join(' | ')} |`;
-const percent = (value: number): string => `${(100 * value).toFixed(2)}%`;
+const percent = (value: number | null): string =>
+  value === null ? '' : `${(100 * value).toFixed(2)}%`;
 const grouped = (value: number): string => Math.round(value).toLocaleString('en-US');

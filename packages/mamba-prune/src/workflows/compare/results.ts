@@ -1,14 +1,12 @@
 // What a comparison shows, from the records of its runs.
 import { join } from 'node:path';
 import { type PruningRecord, readPruningRecord } from '../prune/record.js';
-import {
-  type CompareMethod,
-  type CompareRun,
-  type CompareSettings,
-  type MethodRun,
-  compareMethods,
-} from './settings.js';
-import { type PairedTest, mean, pairedTest, sampleDeviation } from './statistics.js';
+import { type CompareMethod, compareMethods } from './methods.js';
+import type { CompareRun, CompareSettings, MethodRun, ScratchRun } from './settings.js';
+import { scratchSettings } from './scratch.js';
+import { trainedAccuracy } from './states.js';
+import { type PairedTest, holm, mean, pairedTest, sampleDeviation } from './statistics.js';
+import { RunFolder } from '../../training/run-folder.js';
 
 /** One seed under one method. Accuracies are shares of 1. */
 export interface RunResult {
@@ -19,9 +17,9 @@ export interface RunResult {
   readonly run: string;
   /** After all training. */
   readonly accuracy: number;
-  /** Just before the cut: for RSST after its regularised training. */
-  readonly beforeCut: number;
-  readonly afterCut: number;
+  /** Just before the cut: for RSST after its regularised training. Null for scratch, where nothing is cut. */
+  readonly beforeCut: number | null;
+  readonly afterCut: number | null;
   readonly parameters: number;
   /** Of one image. */
   readonly macs: number;
@@ -35,8 +33,9 @@ export interface MethodResult {
   readonly accuracy: number;
   /** Sample standard deviation over the seeds; null for one seed. */
   readonly deviation: number | null;
-  readonly beforeCut: number;
-  readonly afterCut: number;
+  /** Null for scratch, where nothing is cut. */
+  readonly beforeCut: number | null;
+  readonly afterCut: number | null;
   readonly parameters: number;
   readonly macs: number;
 }
@@ -45,6 +44,8 @@ export interface MethodResult {
 export interface MethodTest extends PairedTest {
   readonly rate: number;
   readonly methods: readonly [CompareMethod, CompareMethod];
+  /** The p after Holm's correction over the rates at which the same two are tested; p itself at a single rate. */
+  readonly pHolm: number | null;
 }
 
 export interface CompareResults {
@@ -56,6 +57,8 @@ export interface CompareResults {
   readonly tests: readonly MethodTest[];
   /** Each of the two against one-shot pruning. */
   readonly baselineTests: readonly MethodTest[];
+  /** Each pruning against training from scratch at the same size; there are some only where scratch is compared. */
+  readonly scratchTests?: readonly MethodTest[];
   readonly runs: readonly RunResult[];
 }
 
@@ -68,8 +71,9 @@ export function readResults(
   planned: readonly CompareRun[],
   folder: string,
 ): CompareResults {
-  const methodRuns = planned.filter((run) => run.command === 'prune');
+  const methodRuns = planned.filter((run) => run.method !== undefined);
   const runs = methodRuns.flatMap((run) => {
+    if (run.method === 'scratch') return scratchResult(run, folder);
     const record = readPruningRecord(join(folder, run.name));
     return record ? runResult(run, record) : [];
   });
@@ -77,8 +81,15 @@ export function readResults(
   const methods = rates.flatMap((rate) =>
     compareMethods.flatMap((method) => methodResult(method, rate, runs)),
   );
-  const tests = (pairs: readonly MethodTest['methods'][]): MethodTest[] =>
-    settings.rates.flatMap((rate) => pairs.flatMap((pair) => testOf(pair, rate, runs)));
+  const tests = (pairs: readonly MethodTest['methods'][]): MethodTest[] => {
+    const all = pairs.flatMap((pair) => testsOf(pair, settings.rates, runs));
+    return settings.rates.flatMap((rate) => all.filter((test) => test.rate === rate));
+  };
+  const scratchTests = tests([
+    ['oneshot', 'scratch'],
+    ['refill', 'scratch'],
+    ['rsst', 'scratch'],
+  ]);
   return {
     done: runs.length,
     planned: methodRuns.length,
@@ -88,6 +99,7 @@ export function readResults(
       ['refill', 'oneshot'],
       ['rsst', 'oneshot'],
     ]),
+    ...(scratchTests.length > 0 && { scratchTests }),
     runs,
   };
 }
@@ -113,6 +125,28 @@ function runResult(run: MethodRun, record: PruningRecord): RunResult[] {
   ];
 }
 
+/** Of a training whose metrics have reached its end; what its model costs is what that of its one-shot run does. */
+function scratchResult(run: ScratchRun, folder: string): RunResult[] {
+  const path = join(folder, run.name);
+  const record = readPruningRecord(join(folder, run.after));
+  if (!record || !scratchSettings(run, folder) || !RunFolder.isRun(path)) return [];
+  const accuracy = trainedAccuracy(path, run.epochs);
+  if (accuracy === undefined) return [];
+  return [
+    {
+      seed: run.seed,
+      method: run.method,
+      rate: run.rate,
+      run: run.name,
+      accuracy,
+      beforeCut: null,
+      afterCut: null,
+      parameters: record.parameters.after,
+      macs: record.macs.after,
+    },
+  ];
+}
+
 function methodResult(
   method: CompareMethod,
   rate: number,
@@ -121,6 +155,10 @@ function methodResult(
   const runs = all.filter((run) => run.method === method && run.rate === rate);
   if (runs.length === 0) return [];
   const meanOf = (value: (run: RunResult) => number): number => mean(runs.map(value));
+  const meanIfCut = (value: (run: RunResult) => number | null): number | null => {
+    const values = runs.flatMap((run) => value(run) ?? []);
+    return values.length === 0 ? null : mean(values);
+  };
   const deviation = sampleDeviation(runs.map(({ accuracy }) => accuracy));
   return [
     {
@@ -129,19 +167,30 @@ function methodResult(
       seeds: runs.map(({ seed }) => seed),
       accuracy: meanOf((run) => run.accuracy),
       deviation: Number.isNaN(deviation) ? null : deviation,
-      beforeCut: meanOf((run) => run.beforeCut),
-      afterCut: meanOf((run) => run.afterCut),
+      beforeCut: meanIfCut((run) => run.beforeCut),
+      afterCut: meanIfCut((run) => run.afterCut),
       parameters: meanOf((run) => run.parameters),
       macs: meanOf((run) => run.macs),
     },
   ];
 }
 
+/** Of two methods at every rate, corrected for there being several. */
+function testsOf(
+  methods: MethodTest['methods'],
+  rates: readonly number[],
+  runs: readonly RunResult[],
+): MethodTest[] {
+  const found = rates.flatMap((rate) => testOf(methods, rate, runs));
+  const corrected = holm(found.map(({ p }) => p));
+  return found.map((test, i) => ({ ...test, pHolm: corrected[i] ?? null }));
+}
+
 function testOf(
   methods: MethodTest['methods'],
   rate: number,
   runs: readonly RunResult[],
-): MethodTest[] {
+): Omit<MethodTest, 'pHolm'>[] {
   const accuracies = (method: CompareMethod): Map<number, number> =>
     new Map(
       runs

@@ -78,12 +78,10 @@ describe('planRuns', () => {
 
   it('ends every training without mixing', () => {
     const plain = { ...settings, finetune: { ...settings.finetune, plainEpochs: 4 } };
-    const found = planRuns(plain, '/out').map(
-      ({ method, settings: { recipe } }: CompareRun & { method?: string }) => [
-        method,
-        recipe.plainEpochs,
-      ],
-    );
+    const found = planRuns(plain, '/out').map(({ method, settings: { recipe } }: CompareRun) => [
+      method,
+      recipe.plainEpochs,
+    ]);
     // RSST has three epochs left after its regularised ones.
     expect(found.slice(0, 5)).toEqual([
       [undefined, undefined],

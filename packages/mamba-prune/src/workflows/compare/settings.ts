@@ -3,11 +3,13 @@ import { join } from 'node:path';
 import { UsageError } from '../../errors.js';
 import { todaysSettings } from '../prune/earlier-names.js';
 import { lrThroughDefault } from '../prune/lr-through.js';
-import type { PruneSettings } from '../prune/settings.js';
+import type { DistillSettings, PruneSettings } from '../prune/settings.js';
 import type { RecipeSettings, TrainSettings } from '../settings.js';
-
-export const compareMethods = ['dense', 'oneshot', 'refill', 'rsst'] as const;
-export type CompareMethod = (typeof compareMethods)[number];
+import { checkChoices } from './check-choices.js';
+import type { GivenDense } from './given-dense.js';
+import { type CompareMethod, type PrunedMethod, methodsOf } from './methods.js';
+import { scratchRecipe } from './scratch.js';
+import { type RateSeeds, allSeeds, seedsOf } from './seeds.js';
 
 /** What all methods have in common when they cut. */
 export type CompareCut = Pick<
@@ -42,6 +44,18 @@ export interface CompareSettings {
   readonly rsst: NonNullable<PruneSettings['rsst']> & { readonly epochs: number };
   /** Of every run; results are the same bit for bit only with the same number. */
   readonly threads: number;
+  /** Default `usualMethods`: all but scratch. */
+  readonly methods?: readonly CompareMethod[] | undefined;
+  /** Highest learning rate of a method, in place of that of `finetune`, or for scratch of that of `train`. */
+  readonly lrOf?: Readonly<Partial<Record<CompareMethod, number>>> | undefined;
+  /** Seeds of some of the rates, in place of `seeds`. */
+  readonly seedsAt?: readonly RateSeeds[] | undefined;
+  /** Dense models in place of those that would be trained: one for all seeds, or one for each in their order. */
+  readonly dense?: readonly GivenDense[] | undefined;
+  /** The dense model teaches after the cut, and where the dense model is trained on. It does not teach scratch. */
+  readonly distill?: DistillSettings | undefined;
+  /** Of a tuning: every method is trained with each of these as its highest learning rate. */
+  readonly lrs?: readonly number[] | undefined;
 }
 
 /** With today's names of what earlier versions called otherwise. */
@@ -61,21 +75,35 @@ interface RunBase {
 /** A run of `train`: the dense model that the methods begin with. */
 export interface BaseRun extends RunBase {
   readonly command: 'train';
+  readonly method?: undefined;
+  readonly settings: TrainSettings;
+}
+
+/** A run of `train`: a fresh model of the widths that the one-shot cut of its seed and rate leaves. */
+export interface ScratchRun extends RunBase {
+  readonly command: 'train';
+  readonly method: 'scratch';
+  readonly rate: number;
+  /** Name of the one-shot run. */
+  readonly after: string;
+  /** Without the widths, which that run decides. */
   readonly settings: TrainSettings;
 }
 
 /** A run of `prune`. */
 export interface MethodRun extends RunBase {
   readonly command: 'prune';
-  readonly method: CompareMethod;
+  readonly method: PrunedMethod;
   /** 0 for dense. */
   readonly rate: number;
-  /** Name of the run whose model it prunes. */
-  readonly after: string;
+  /** Name of the run whose model it prunes; none for a given model. */
+  readonly after?: string;
+  /** SHA-256 of a given model. */
+  readonly source?: string;
   readonly settings: PruneSettings;
 }
 
-export type CompareRun = BaseRun | MethodRun;
+export type CompareRun = BaseRun | ScratchRun | MethodRun;
 
 /**
  * The runs of a comparison, seed by seed, so that whole seeds are done first.
@@ -86,8 +114,8 @@ export type CompareRun = BaseRun | MethodRun;
  * @param out - absolute path of the comparison's folder
  */
 export function planRuns(settings: CompareSettings, out: string): CompareRun[] {
-  return settings.seeds.flatMap((seed): CompareRun[] => {
-    const { train, rates } = settings;
+  return allSeeds(settings).flatMap((seed, index): CompareRun[] => {
+    const { train, lrOf = {}, dense } = settings;
     const base: BaseRun = {
       command: 'train',
       name: `seed-${seed}/base`,
@@ -95,25 +123,49 @@ export function planRuns(settings: CompareSettings, out: string): CompareRun[] {
       epochs: train.recipe.epochs,
       settings: { ...train, recipe: { ...train.recipe, seed } },
     };
-    const method = (name: CompareMethod, rate: number): MethodRun => ({
+    const given = dense?.[dense.length === 1 ? 0 : index];
+    const nameOf = (method: CompareMethod, rate: number): string =>
+      `seed-${seed}/${method}${rate === 0 ? '' : `-${percentName(rate)}`}`;
+    const pruned = (method: PrunedMethod, rate: number): MethodRun => ({
       command: 'prune',
-      name: `seed-${seed}/${name}${rate === 0 ? '' : `-${percentName(rate)}`}`,
+      name: nameOf(method, rate),
       seed,
       epochs: settings.finetune.epochs,
-      method: name,
+      method,
       rate,
-      after: base.name,
+      ...(given ? { source: given.sha256 } : { after: base.name }),
       settings: pruneSettings(settings, {
         seed,
-        method: name,
+        method,
         rate,
-        model: join(out, base.name, 'model.safetensors'),
+        model: given?.path ?? join(out, base.name, 'model.safetensors'),
       }),
     });
-    const pruned = rates.flatMap((rate) =>
-      compareMethods.filter((name) => name !== 'dense').map((name) => method(name, rate)),
+    const scratch = (rate: number): ScratchRun => {
+      const recipe = scratchRecipe(train.recipe, settings.finetune.epochs, lrOf.scratch);
+      return {
+        command: 'train',
+        name: nameOf('scratch', rate),
+        seed,
+        epochs: recipe.epochs,
+        method: 'scratch',
+        rate,
+        after: nameOf('oneshot', rate),
+        settings: { ...train, recipe: { ...recipe, seed } },
+      };
+    };
+    const rates = settings.rates.filter((rate) => seedsOf(settings, rate).includes(seed));
+    const methods = methodsOf(settings);
+    const cut = rates.flatMap((rate) =>
+      methods
+        .filter((method) => method !== 'dense')
+        .map((method) => (method === 'scratch' ? scratch(rate) : pruned(method, rate))),
     );
-    return [base, method('dense', 0), ...pruned];
+    return [
+      ...(given ? [] : [base]),
+      ...(methods.includes('dense') ? [pruned('dense', 0)] : []),
+      ...cut,
+    ];
   });
 }
 
@@ -121,13 +173,13 @@ export function planRuns(settings: CompareSettings, out: string): CompareRun[] {
 export const percentName = (rate: number): string => String(Number((100 * rate).toFixed(6)));
 
 function pruneSettings(
-  { train, finetune, targets, cut, refill, rsst }: CompareSettings,
+  { train, finetune, targets, cut, refill, rsst, lrOf = {}, distill }: CompareSettings,
   {
     seed,
     method,
     rate,
     model,
-  }: { seed: number; method: CompareMethod; rate: number; model: string },
+  }: { seed: number; method: PrunedMethod; rate: number; model: string },
 ): PruneSettings {
   const { dataset, data } = train;
   const regularized = method === 'rsst' ? rsst.epochs : 0;
@@ -146,8 +198,10 @@ function pruneSettings(
     ...(method === 'refill' && { refill }),
     // Said where it would be taken by default: a comparison keeps what it began with.
     ...(method === 'rsst' && { rsst: lrThroughDefault ? { lrThrough: false, ...rsst } : rsst }),
+    ...(distill && { distill }),
     recipe: {
       ...finetune,
+      ...(lrOf[method] !== undefined && { lr: lrOf[method] }),
       epochs,
       // The same share of each training.
       ...(warmupEpochs !== undefined && {
@@ -161,14 +215,8 @@ function pruneSettings(
 }
 
 /** @throws UsageError for settings that do not make a comparison */
-export function checkCompareSettings({
-  seeds,
-  rates,
-  targets,
-  train,
-  finetune,
-  rsst,
-}: CompareSettings): void {
+export function checkCompareSettings(settings: CompareSettings): void {
+  const { seeds, rates, targets, train, finetune, rsst } = settings;
   if (seeds.length === 0 || new Set(seeds).size < seeds.length) {
     throw new UsageError(`compare: got the seeds ${seeds.join(', ')}, expected different ones.`);
   }
@@ -200,4 +248,5 @@ export function checkCompareSettings({
         'Change --reg-epochs.',
     );
   }
+  checkChoices(settings);
 }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import {
+  holm,
   mean,
   pairedTest,
   sampleDeviation,
@@ -168,5 +169,31 @@ describe('the paired test', () => {
   it('refuses lists that are not pairs', () => {
     expect(() => pairedTest([1, 2], [1])).toThrow('got 2 and 1 values, expected pairs');
     expect(() => pairedTest([], [])).toThrow('expected pairs');
+  });
+});
+
+describe("Holm's correction", () => {
+  // By hand: sorted 0.005, 0.01, 0.03, 0.04 times 4, 3, 2, 1 is 0.02, 0.03, 0.06, 0.04, and the last may not be less than 0.06.
+  it('multiplies the smallest most, and keeps the order', () => {
+    const [a, b, c, d] = holm([0.01, 0.04, 0.03, 0.005]);
+    expect(a).toBeCloseTo(0.03, 15);
+    expect(b).toBeCloseTo(0.06, 15);
+    expect(c).toBeCloseTo(0.06, 15);
+    expect(d).toBeCloseTo(0.02, 15);
+  });
+
+  it('gives at most 1, leaves a single p as it is, and does not count what was not tested', () => {
+    expect(holm([0.6, 0.7])).toEqual([1, 1]);
+    expect(holm([0.03])).toEqual([0.03]);
+    expect(holm([0.02, null, 0.04])).toEqual([0.04, null, 0.04]);
+    expect(holm([])).toEqual([]);
+  });
+
+  it('gives equal ones the same', () => {
+    expect(holm([0.02, 0.02, 0.5])).toEqual([0.06, 0.06, 0.5]);
+  });
+
+  it.each([-0.1, 1.1, NaN])('refuses %d', (p) => {
+    expect(() => holm([0.5, p])).toThrow(`got the p ${p}, expected numbers from 0 to 1`);
   });
 });

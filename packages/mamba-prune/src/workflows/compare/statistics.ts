@@ -148,3 +148,27 @@ export function pairedTest(
     confidence,
   };
 }
+
+/**
+ * Holm's correction of several p: below a level only so many are as keep the chance of one or more false findings among all
+ * at most there (Holm 1979). The k-th smallest of m is multiplied by m - k + 1, and no larger p gets less than a smaller one.
+ * @param values - null for a test that there was none of, which counts for nothing
+ * @returns in the order of `values`, at most 1
+ * @throws RangeError for a p that is none
+ */
+export function holm(values: readonly (number | null)[]): (number | null)[] {
+  const bad = values.find((p) => p !== null && !(p >= 0 && p <= 1));
+  if (bad !== undefined) {
+    throw new RangeError(`holm: got the p ${bad ?? ''}, expected numbers from 0 to 1`);
+  }
+  const order = values
+    .flatMap((p, index) => (p === null ? [] : [{ p, index }]))
+    .sort((a, b) => a.p - b.p);
+  const adjusted: (number | null)[] = values.map(() => null);
+  let least = 0;
+  for (const [rank, { p, index }] of order.entries()) {
+    least = Math.max(least, Math.min(1, p * (order.length - rank)));
+    adjusted[index] = least;
+  }
+  return adjusted;
+}

@@ -1,0 +1,88 @@
+// Flags of compare for methods, learning rates, seeds and parts: what they are refused for, before any work.
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { runCli } from '../testing/run-cli.js';
+import { partsOf, tuneOf } from './compare-parts.js';
+
+let folder = '';
+beforeAll(() => (folder = mkdtempSync(join(tmpdir(), 'mamba-prune-parts-'))));
+afterAll(() => {
+  rmSync(folder, { recursive: true });
+});
+
+describe('flags of compare', () => {
+  it.each<[readonly string[], RegExp]>([
+    [['--quick', '--methods', 'dense,lottery'], /Got 'lottery', expected some of dense, scratch/],
+    [['--quick', '--methods', 'rsst,rsst'], /Got rsst twice/],
+    [['--quick', '--methods', ''], /Got ''/],
+    [['--quick', '--methods', 'scratch,rsst'], /scratch without oneshot/],
+    [['--quick', '--lr-of', 'refill'], /Expected a method .* such as refill=4e-3/],
+    [['--quick', '--lr-of', 'refill=0'], /Expected a method/],
+    [['--quick', '--lr-of', 'refill=1=2'], /Expected a method/],
+    [['--quick', '--lr-of', 'refill=1e9'], /at most 1000000/],
+    [['--quick', '--lr-of', 'rsst=1', '--lr-of', 'rsst=2'], /Got rsst twice/],
+    [['--quick', '--seeds-at', '0.7'], /Expected shares and a number of seeds/],
+    [['--quick', '--seeds-at', '0.7=0'], /Expected shares and a number of seeds/],
+    [['--quick', '--seeds-at', '0.7,0.7=5'], /Got 0.7 twice/],
+    [['--quick', '--seeds-at', '0.9=5'], /seeds at the rate 0.9, expected one of the rates 0.7/],
+    [['--quick', '--tune-seed', '3'], /--tune-seed, which belongs to --tune-lr/],
+    [['--quick', '--tune-lr', '1e-3'], /two different ones at least/],
+    [['--quick', '--tune-lr', '1e-3,2e-3', '--tune-seed', '0'], /seed 0 to choose learning rates/],
+    [
+      ['--quick', '--rate', '0.5,0.7', '--tune-lr', '1e-3,2e-3'],
+      /--tune-rate is missing, expected the rate to choose learning rates at/,
+    ],
+    [['--quick', '--temperature', '2'], /--temperature, which belongs to --distill/],
+    [['--quick', '--only', 'seed-0/*,'], /Expected names of runs/],
+    [['--resume', '--rate', '0.5'], /got --rate with --resume, which takes the settings/],
+    [['--resume'], /holds no comparison to go on with/],
+    [['--collect', '--epochs', '3'], /got --epochs with --collect, which trains nothing/],
+    [['--collect', 'nowhere'], /holds no comparison/],
+    [['--quick', '--dense', 'nothing.safetensors'], /nothing\.safetensors does not exist/],
+    [
+      ['--quick', '--dense', 'x', '--arch', 'vit_tiny'],
+      /architecture, or options of it, with --dense/,
+    ],
+    [
+      ['--quick', '--dense', 'package.json', '--methods', 'scratch,oneshot'],
+      /--epochs is missing, expected those that the dense model/,
+    ],
+  ])('are refused: %j', async (flags, message) => {
+    const out = join(folder, 'c');
+    const { status, stderr } = await runCli(['compare', ...flags, '--out', out]);
+    expect(stderr.replaceAll(/\s+/g, ' ')).toMatch(message);
+    expect(status).toBe(2);
+    expect(existsSync(out)).toBe(false);
+  });
+});
+
+describe('partsOf', () => {
+  it('gives nothing for what was not typed, and nothing for what is usual anyway', () => {
+    expect(partsOf({}, 0)).toEqual({});
+    expect(partsOf({ methods: ['rsst', 'dense', 'oneshot', 'refill'], distill: 0 }, 0)).toEqual({});
+  });
+
+  it('counts the seeds of a rate up from the first one', () => {
+    expect(partsOf({ seedsAt: { rates: [0.7, 0.9], seeds: 3 }, distill: 0.5 }, 4)).toEqual({
+      seedsAt: [
+        { rate: 0.7, seeds: [4, 5, 6] },
+        { rate: 0.9, seeds: [4, 5, 6] },
+      ],
+      distill: { weight: 0.5 },
+    });
+  });
+});
+
+describe('tuneOf', () => {
+  it('takes the only rate of the comparison, and a seed far from those counted from 0', () => {
+    expect(tuneOf({ tuneLr: [1, 2] }, { rates: [0.7] })).toEqual({
+      lrs: [1, 2],
+      seed: 99,
+      rate: 0.7,
+    });
+    const typed = { tuneLr: [1, 2], tuneSeed: 5, tuneRate: 0.9 };
+    expect(tuneOf(typed, { rates: [0.5, 0.7] })).toEqual({ lrs: [1, 2], seed: 5, rate: 0.9 });
+  });
+});

@@ -1,0 +1,94 @@
+// What was compared, in words, for tables and pictures.
+import { basename } from 'node:path';
+import { modelLabel } from '../../models/model-label.js';
+import type { PictureHeading } from '../../report-package.js';
+import { type CompareMethod, methodLabel, methodsOf } from './methods.js';
+import { allSeeds } from './seeds.js';
+import { type CompareSettings, percentName } from './settings.js';
+
+/** `70% of ssm and mlp` */
+export const removedText = (rate: number, targets: readonly string[]): string =>
+  `${percentName(rate)}% of ${targets.join(' and ')}`;
+
+/** `3 seeds`, or `3 to 5 seeds` where some rates have others. */
+function seedsText({ seeds, seedsAt = [] }: CompareSettings): string {
+  const counts = [seeds, ...seedsAt.map((at) => at.seeds)].map(({ length }) => length);
+  const [least, most] = [Math.min(...counts), Math.max(...counts)];
+  return `${least < most ? `${least} to ` : ''}${most === 1 ? '1 seed' : `${most} seeds`}`;
+}
+
+/** How it was compared, in one line. */
+export function describe(settings: CompareSettings): string {
+  const { train, finetune, rsst, dense } = settings;
+  const methods = methodsOf(settings);
+  const through = rsst.lrThrough === true ? ', one schedule' : '';
+  const after =
+    `${finetune.epochs} for every method` +
+    (methods.includes('rsst') ? ` (RSST: ${rsst.epochs} regularised${through})` : '');
+  if (!dense) {
+    return `${seedsText(settings)}; ${train.recipe.epochs} epochs dense, then ${after}`;
+  }
+  const [only] = dense;
+  const given =
+    dense.length === 1 && only
+      ? `the given dense model ${basename(only.path)}`
+      : 'a given dense model for each seed';
+  return `${seedsText(settings)}; ${given}, then ${after.replace(' for', ' epochs for')}`;
+}
+
+/** What a reader of the table has to know besides, each a whole sentence. */
+export function remarks(settings: CompareSettings): string[] {
+  const { train, finetune, distill, dense } = settings;
+  const hasScratch = methodsOf(settings).includes('scratch');
+  const isShared = dense?.length === 1 && allSeeds(settings).length > 1;
+  return [
+    ...(isShared
+      ? [
+          'All seeds share one dense model: the spread and the tests are of the training after it, and say nothing of ' +
+            'other dense models.',
+        ]
+      : []),
+    ...(hasScratch
+      ? [
+          `scratch is a fresh model of the widths of the one-shot cut, trained for ${train.recipe.epochs} + ` +
+            `${finetune.epochs} epochs with the dense recipe.`,
+        ]
+      : []),
+    ...(distill
+      ? [
+          `The dense model teaches (weight ${distill.weight}, temperature ${distill.temperature ?? 1}) after the cut, and ` +
+            `where it is trained on itself${hasScratch ? '; it does not teach scratch' : ''}.`,
+        ]
+      : []),
+    ...ratesText(settings),
+  ];
+}
+
+/** The learning rates where methods have their own. */
+function ratesText(settings: CompareSettings): string[] {
+  const { lrOf, train, finetune } = settings;
+  if (!lrOf) return [];
+  const usual = (method: CompareMethod): number | undefined =>
+    method === 'scratch' ? train.recipe.lr : finetune.lr;
+  const rates = methodsOf(settings).map((method) => {
+    const lr = lrOf[method] ?? usual(method);
+    return `${methodLabel(method)} ${lr ?? 'as the optimizer has it'}`;
+  });
+  return [`Highest learning rates: ${rates.join(', ')}.`];
+}
+
+/** Over the picture. */
+export function headingOf(settings: CompareSettings): PictureHeading {
+  const { train, finetune, dense } = settings;
+  const shown =
+    allSeeds(settings).length === 1
+      ? 'One seed.'
+      : `Mean of ${seedsText(settings)} (small dots) with one standard deviation.`;
+  const begin = dense
+    ? `${finetune.epochs} epochs for every method, from ${dense.length === 1 ? 'one given dense model' : 'given dense models'}.`
+    : `${train.recipe.epochs} epochs dense, then ${finetune.epochs} for every method.`;
+  return {
+    title: `Accuracy against cost: ${modelLabel(train.arch, train.model)} on ${train.dataset}`,
+    lines: [`${shown} Methods of one size stand side by side.`, begin],
+  };
+}

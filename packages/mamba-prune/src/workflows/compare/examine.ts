@@ -1,0 +1,76 @@
+// What can be found out of a comparison before any work: whether its data, sizes and kinds go together, what a run
+// will take, and how many fit on this machine at once.
+import { MemorySplit } from '../../data/memory-split.js';
+import type { Dataset } from '../../data/types.js';
+import { createModel } from '../../models/registry.js';
+import { requireOptions } from '../../option-checks.js';
+import { defaultKinds, groupsOfKinds } from '../../pruning/select-units.js';
+import { type DataHooks, openData } from '../fit.js';
+import { type TrainSettings, trainSettingsKinds } from '../settings.js';
+import { modelOptionsFor } from '../train-run.js';
+import type { CompareRequest } from './compare.js';
+import { type GivenDense, checkFresh, openDense } from './given-dense.js';
+import { methodsOf } from './methods.js';
+import { type Division, divideMachine, thisMachine, trainingBytes } from './resources.js';
+
+interface Examined {
+  /** Kinds of groups that are cut. */
+  readonly targets: readonly string[];
+  /** Memory that a run takes, about. */
+  readonly bytes: number;
+  /** With the sizes of given dense models. */
+  readonly train: TrainSettings;
+  readonly dense?: readonly GivenDense[];
+}
+
+/** @throws UsageError, DataError, FormatError: what is wrong with data, models, sizes and kinds */
+export async function examine(
+  request: CompareRequest,
+  hooks: DataHooks | undefined,
+): Promise<Examined> {
+  const { train, targets, dense: paths } = request;
+  requireOptions('compare: train', train, trainSettingsKinds, ['arch', 'dataset', 'recipe']);
+  const dataset = await openData(train, hooks);
+  const { model, ...found } = paths
+    ? await openDense(paths, train, dataset)
+    : { train, model: createModel(train.arch, modelOptionsFor(train.arch, train.model, dataset)) };
+  try {
+    if (paths && methodsOf(request).includes('scratch')) {
+      checkFresh(found.train, model.config, dataset);
+    }
+    const all = new Set(model.pruningGroups().map(({ kind }) => kind));
+    const kinds = targets === 'all' ? [...all] : (targets ?? defaultKinds(model));
+    groupsOfKinds(model, kinds);
+    const { batchSize = 128 } = train.recipe;
+    return { ...found, targets: kinds, bytes: trainingBytes(model, batchSize, bytesOf(dataset)) };
+  } finally {
+    model.dispose();
+  }
+}
+
+/** What stays in memory; images of folders are read when they are needed. */
+function bytesOf({ info, train, test }: Dataset): number {
+  if (!(train instanceof MemorySplit)) return 0;
+  return (train.length + test.length) * info.channels * info.height * info.width;
+}
+
+/** @param runs - that could go on side by side */
+export function divide(
+  jobs: number | undefined,
+  threads: number | undefined,
+  bytes: number,
+  runs: number,
+  device: string,
+): Division {
+  const machine = thisMachine();
+  if (jobs === undefined && device !== 'cpu') {
+    return { jobs: 1, threads: threads ?? machine.cores, reason: 'one GPU' };
+  }
+  const found = divideMachine(machine, bytes, runs);
+  const chosen = jobs ?? found.jobs;
+  return {
+    jobs: chosen,
+    threads: threads ?? Math.max(1, Math.floor(machine.cores / chosen)),
+    reason: jobs === undefined ? found.reason : 'as asked for',
+  };
+}

@@ -1,0 +1,147 @@
+// Dense models that are there already, in place of those that a comparison would train.
+import { dirname, join, resolve } from 'node:path';
+import type { Dataset } from '../../data/types.js';
+import { defined } from '../../defined.js';
+import { UsageError } from '../../errors.js';
+import { denseConfig } from '../../models/dense-config.js';
+import { modelOptionNames } from '../../models/families.js';
+import type { ImageModel, ModelConfigBase } from '../../models/image-model.js';
+import type { ModelOptions } from '../../models/model-options.js';
+import { stableJson } from '../../training/options.js';
+import { RunFolder } from '../../training/run-folder.js';
+import { checkFits, withModelInfo } from '../fit.js';
+import { openModelFile } from '../open-model-file.js';
+import { digestOf } from '../prune/source.js';
+import { type RecipeSettings, type TrainSettings, storedSettings } from '../settings.js';
+import { modelOptionsFor } from '../train-run.js';
+
+export interface GivenDense {
+  /** Absolute. */
+  readonly path: string;
+  /** By which the model is known wherever it lies. */
+  readonly sha256: string;
+}
+
+export interface OpenedDense {
+  readonly dense: readonly GivenDense[];
+  /** As given, with the models' architecture and sizes, and, where they are runs, with the recipe of these. */
+  readonly train: TrainSettings;
+  /** The first of them; the caller's to dispose. */
+  readonly model: ImageModel;
+}
+
+/**
+ * @param paths - of model files; one that lies in the folder of a training brings its recipe
+ * @throws UsageError if they do not fit the data, or differ in more than their weights; FormatError
+ */
+export async function openDense(
+  paths: readonly string[],
+  train: TrainSettings,
+  dataset: Dataset,
+): Promise<OpenedDense> {
+  const files = paths.map((path) => resolve(path));
+  let first: ImageModel | undefined;
+  try {
+    for (const path of files) {
+      const { model, info } = await openModelFile(path);
+      try {
+        checkFits(model.config, dataset.info);
+        withModelInfo(dataset, info);
+        checkAlike('models', files[0] ?? '', first?.config, path, model.config);
+      } catch (error) {
+        model.dispose();
+        throw error;
+      }
+      if (first) model.dispose();
+      else first = model;
+    }
+    if (!first) throw new UsageError('compare: got no dense model, expected one at least.');
+    const recipe = recipeOf(files) ?? train.recipe;
+    const { arch } = first.config;
+    return {
+      dense: files.map((path) => ({ path, sha256: digestOf(path) })),
+      train: { ...train, arch, model: optionsOf(first.config, dataset), recipe },
+      model: first,
+    };
+  } catch (error) {
+    first?.dispose();
+    throw error;
+  }
+}
+
+/** What makes a fresh model of the same sizes; widths aside, which scratch gets from the cut. */
+function optionsOf(config: ModelConfigBase, dataset: Dataset): ModelOptions {
+  const values: Readonly<Record<string, unknown>> = { ...config };
+  const usual: Readonly<Record<string, unknown>> = {
+    ...denseConfig(config.arch, modelOptionsFor(config.arch, {}, dataset)),
+  };
+  const ofTheData = ['numClasses', 'imageSize', 'channels'];
+  const own = modelOptionNames(config.arch).filter(
+    (name) =>
+      !ofTheData.includes(name) &&
+      values[name] !== undefined &&
+      stableJson(values[name]) !== stableJson(usual[name]),
+  );
+  return Object.fromEntries(own.map((name) => [name, values[name]]));
+}
+
+/**
+ * Whether `createModel` makes the sizes of a given model from its options, so that scratch can train such a one.
+ * @throws UsageError naming what differs
+ */
+export function checkFresh(
+  { arch, model }: TrainSettings,
+  config: ModelConfigBase,
+  dataset: Dataset,
+): void {
+  const fresh = { ...denseConfig(arch, modelOptionsFor(arch, model, dataset)), widths: {} };
+  const given: Readonly<Record<string, unknown>> = { ...config, widths: {} };
+  const different = Object.entries(fresh).find(
+    ([name, value]) => stableJson(value) !== stableJson(given[name]),
+  );
+  if (!different) return;
+  const [name, value] = different;
+  throw new UsageError(
+    `compare: scratch needs fresh models like the dense one, but a fresh ${arch} has ${name} ${stableJson(value)}, and ` +
+      `the dense model ${stableJson(given[name])}. Leave scratch out.`,
+  );
+}
+
+/** Of the trainings whose models these are; undefined if they are only files. */
+function recipeOf(files: readonly string[]): RecipeSettings | undefined {
+  const [first, ...others] = files.map(recipeBeside);
+  for (const [i, recipe] of others.entries()) {
+    checkAlike('recipes', files[0] ?? '', first ?? {}, files[i + 1] ?? '', recipe ?? {});
+  }
+  return first;
+}
+
+/** Of the training in whose folder a model is the result; without its seed, which is each run's own. */
+export function recipeBeside(path: string): RecipeSettings | undefined {
+  const folder = dirname(resolve(path));
+  if (resolve(path) !== join(folder, 'model.safetensors') || !RunFolder.isRun(folder)) {
+    return undefined;
+  }
+  if (RunFolder.open(folder).config.command !== 'train') return undefined;
+  const { recipe } = storedSettings(folder, 'train');
+  return { ...defined({ ...recipe, seed: undefined }), epochs: recipe.epochs };
+}
+
+function checkAlike(
+  what: string,
+  firstPath: string,
+  first: object | undefined,
+  path: string,
+  other: object,
+): void {
+  if (first === undefined || stableJson(first) === stableJson(other)) return;
+  const names = new Set([...Object.keys(first), ...Object.keys(other)]);
+  const values = [first, other] as readonly Readonly<Record<string, unknown>>[];
+  const name = [...names].find(
+    (key) => stableJson(values[0]?.[key]) !== stableJson(values[1]?.[key]),
+  );
+  throw new UsageError(
+    `compare: the dense models have different ${what}: ${name ?? ''} is ${stableJson(values[0]?.[name ?? ''])} in ` +
+      `${firstPath} and ${stableJson(values[1]?.[name ?? ''])} in ${path}. Give models that differ in their seed only.`,
+  );
+}

@@ -1,0 +1,43 @@
+// Training from random weights at the size of a pruned model: whether the weights that a pruning keeps are worth anything.
+// Loads no native code.
+import { join } from 'node:path';
+import { readPruningRecord } from '../prune/record.js';
+import type { RecipeSettings, TrainSettings } from '../settings.js';
+import type { ScratchRun } from './settings.js';
+
+/**
+ * The dense recipe over the epochs of the dense training and those after it together: warm-up, plain epochs and milestones
+ * keep their share.
+ * @param lr - in place of the recipe's
+ */
+export function scratchRecipe(
+  dense: RecipeSettings,
+  further: number,
+  lr: number | undefined,
+): RecipeSettings {
+  const epochs = dense.epochs + further;
+  const stretch = epochs / dense.epochs;
+  const { warmupEpochs, plainEpochs, milestones } = dense;
+  return {
+    ...dense,
+    epochs,
+    ...(warmupEpochs !== undefined && { warmupEpochs: warmupEpochs * stretch }),
+    ...(plainEpochs !== undefined && { plainEpochs: Math.round(plainEpochs * stretch) }),
+    ...(milestones !== undefined && {
+      milestones: milestones.map((epoch) => Math.round(epoch * stretch)),
+    }),
+    ...(lr !== undefined && { lr }),
+  };
+}
+
+/**
+ * The settings of the run with the widths that its one-shot run left.
+ * @param folder - of the comparison
+ * @returns undefined while that run has not ended
+ * @throws DataError if the record of that run is damaged
+ */
+export function scratchSettings(run: ScratchRun, folder: string): TrainSettings | undefined {
+  const record = readPruningRecord(join(folder, run.after));
+  if (record?.rounds.at(-1)?.finished !== true) return undefined;
+  return { ...run.settings, widths: record.widthsAfter };
+}

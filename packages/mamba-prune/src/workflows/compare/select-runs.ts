@@ -1,0 +1,57 @@
+// A part of the runs of a comparison, by their names: what one machine of several does.
+import { UsageError } from '../../errors.js';
+import type { CompareRun } from './settings.js';
+
+type Named = Pick<CompareRun, 'name'> & { readonly after?: string };
+
+/**
+ * The runs whose names a pattern matches, and those that they need and that are not done, in their order.
+ * @param patterns - `*` stands for any characters; undefined for all runs
+ * @throws UsageError for a pattern that matches none
+ */
+export function selectRuns<T extends Named>(
+  runs: readonly T[],
+  patterns: readonly string[] | undefined,
+  isDone: (run: T) => boolean,
+): readonly T[] {
+  if (patterns === undefined) return runs;
+  const wanted = new Set<string>();
+  for (const pattern of patterns) {
+    const matched = runs.filter(({ name }) => matches(name, pattern));
+    if (matched.length === 0) {
+      throw new UsageError(
+        `compare: got only ${JSON.stringify(pattern)}, which names no run, expected a name such as ` +
+          `${runs[0]?.name ?? ''} or a pattern such as seed-0/*. The runs: ${listed(runs)}.`,
+      );
+    }
+    for (const { name } of matched) wanted.add(name);
+  }
+  const byName = new Map(runs.map((run) => [run.name, run]));
+  // A run is needed by one that comes after it in no order of its own.
+  for (const name of wanted) {
+    const run = byName.get(name);
+    const needed = run?.after === undefined ? undefined : byName.get(run.after);
+    if (run && needed && !isDone(run) && !isDone(needed)) wanted.add(needed.name);
+  }
+  return runs.filter(({ name }) => wanted.has(name));
+}
+
+function matches(name: string, pattern: string): boolean {
+  const parts = pattern.split('*');
+  if (parts.length === 1) return name === pattern;
+  const [first = '', last = ''] = [parts[0], parts.at(-1)];
+  if (!name.startsWith(first) || !name.endsWith(last)) return false;
+  // Each part in turn at its first place: if that does not fit, no later place does.
+  let from = first.length;
+  for (const part of parts.slice(1, -1)) {
+    const at = name.indexOf(part, from);
+    if (at < 0) return false;
+    from = at + part.length;
+  }
+  return from <= name.length - last.length;
+}
+
+const listed = (runs: readonly Named[]): string => {
+  const names = runs.slice(0, 8).map(({ name }) => name);
+  return names.join(', ') + (runs.length > names.length ? ', ...' : '');
+};

@@ -1,0 +1,76 @@
+// The tests of a comparison in words.
+import { methodLabel } from './methods.js';
+import type { CompareResults, MethodTest } from './results.js';
+
+/** +0.12 or -0.12, in points of a percent. */
+export const pointsText = (value: number, digits = 2): string =>
+  `${value < 0 ? '-' : '+'}${Math.abs(100 * value).toFixed(digits)}`;
+
+/** 0.034, or <0.001: more digits than that mean nothing. */
+const pText = (p: number): string => (p < 0.001 ? '< 0.001' : `= ${p.toFixed(3)}`);
+
+export interface TestSection {
+  readonly title: string;
+  readonly tests: readonly { readonly rate: number; readonly text: string }[];
+}
+
+/** What is said of the tests, each a sentence without an end; rate after rate. */
+export function testSections({
+  tests,
+  baselineTests,
+  scratchTests = [],
+}: CompareResults): TestSection[] {
+  return [
+    // RSST is what the others are held against.
+    { title: 'Refill against RSST', tests: tests.map(turned) },
+    { title: 'Against one-shot pruning', tests: baselineTests },
+    { title: 'Against training from scratch', tests: scratchTests },
+  ]
+    .filter((section) => section.tests.length > 0)
+    .map(({ title, tests: all }) => ({
+      title,
+      tests: all.map((test) => ({ rate: test.rate, text: testText(test, ratesOf(test, all)) })),
+    }));
+}
+
+/** At how many rates the same two methods were tested. */
+const ratesOf = ({ methods }: MethodTest, all: readonly MethodTest[]): number =>
+  all.filter((test) => String(test.methods) === String(methods) && test.p !== null).length;
+
+/** With the two methods the other way round. */
+function turned(test: MethodTest): MethodTest {
+  const { methods, difference, interval, t } = test;
+  return {
+    ...test,
+    methods: [methods[1], methods[0]],
+    difference: -difference,
+    interval: interval && [-interval[1], -interval[0]],
+    t: t === null ? null : -t,
+  };
+}
+
+/**
+ * The outcome of a test as a sentence without an end.
+ * @param rates - over which its p is corrected
+ */
+export function testText(test: MethodTest, rates: number): string {
+  const { methods, difference, interval, t, p, pHolm, pairs, confidence } = test;
+  const [a, b] = methods.map(methodLabel);
+  const head = `${a ?? ''} - ${b ?? ''}: ${pointsText(difference)} points`;
+  if (t === null || p === null || interval === null) {
+    return pairs < 2
+      ? `${head} (one seed: no test)`
+      : `${head} for every seed: without any spread there is no test`;
+  }
+  const share = `${100 * confidence}%`;
+  const isCorrected = rates > 1 && pHolm !== null;
+  const verdict =
+    (isCorrected ? pHolm : p) < 1 - confidence
+      ? `${difference > 0 ? (a ?? '') : (b ?? '')} is better`
+      : 'no difference shown';
+  const corrected = isCorrected ? `, Holm's over ${rates} rates p ${pText(pHolm)}` : '';
+  return (
+    `${head} (${share} interval ${pointsText(interval[0])} to ${pointsText(interval[1])}), ` +
+    `t = ${t.toFixed(2)}, p ${pText(p)}${corrected}: ${verdict}`
+  );
+}
