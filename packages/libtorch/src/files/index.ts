@@ -18,7 +18,11 @@ export {
   readTensor as readSafetensorsTensor,
   tensorPieces,
 } from '../safetensors/tensors.js';
-export { type SafetensorsEntry, safetensorsBytes, writeSafetensorsFile } from '../safetensors/write.js';
+export {
+  type SafetensorsEntry,
+  safetensorsBytes,
+  writeSafetensorsFile,
+} from '../safetensors/write.js';
 export { writeFileAtomic } from './atomic.js';
 export {
   type ReadFileOptions,

@@ -11,11 +11,11 @@ export type Widths = Readonly<Record<string, number>>;
 
 export interface WidthCosts {
   /** Multiply-accumulates of one image. */
-  macs(widths: Widths): number;
+  readonly macs: (widths: Widths) => number;
   /** Numbers in all parameters. */
-  parameters(widths: Widths): number;
+  readonly parameters: (widths: Widths) => number;
   /** Bytes of the model's file. @param info - what the file says beside the weights */
-  fileBytes(widths: Widths, info: ModelInfo): number;
+  readonly fileBytes: (widths: Widths, info: ModelInfo) => number;
 }
 
 /**

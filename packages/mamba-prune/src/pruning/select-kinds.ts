@@ -99,11 +99,12 @@ export function solveBudget(
   groups: readonly PruningGroup[],
   scores: ReadonlyMap<string, ArrayLike<number>>,
   options: SolveOptions,
-): Required<KindSelection> {
+): KindSelection & { readonly solution: BudgetSolution } {
   requireOptions('solveBudget', options, kindSelectionKinds, ['rates', 'ranking', 'costBudget']);
   checkKindSelection(groups, options);
   const { kept, solution } = selectKinds(groups, scores, options);
-  return { kept, solution: solution as BudgetSolution };
+  if (!solution) throw new Error('solveBudget: no solution'); // There is a budget.
+  return { kept, solution };
 }
 
 /** The target that leaves the smallest share of what there is. */

@@ -364,7 +364,12 @@ describe('prune to a budget', () => {
   it('shows what was asked for and reached, and the rates that came of it', async () => {
     const { stdout, stderr, out } = await prune(
       at('dense'),
-      ...['--target-params', '0.6x', '--exclude', 'blocks.0.ssm', '--min-width', '10%'],
+      '--target-params',
+      '0.6x',
+      '--exclude',
+      'blocks.0.ssm',
+      '--min-width',
+      '10%',
     );
     expect(stdout).toMatch(/budget +before +asked +reached +below it\n/);
     expect(stdout).toMatch(/parameters +[\d.]+ K +0\.6x = [\d.]+ K +[\d.]+ K +\d\.\d\d%\n/);

@@ -5,8 +5,14 @@ import type { LatencyBudget } from '../../workflows/prune/cost-budget-settings.j
 
 const thousands = { '': 1, K: 1e3, M: 1e6, G: 1e9 } as const;
 const sizes = {
-  ...{ '': 1, B: 1, KB: 1e3, MB: 1e6, GB: 1e9 },
-  ...{ KIB: 2 ** 10, MIB: 2 ** 20, GIB: 2 ** 30 },
+  '': 1,
+  B: 1,
+  KB: 1e3,
+  MB: 1e6,
+  GB: 1e9,
+  KIB: 2 ** 10,
+  MIB: 2 ** 20,
+  GIB: 2 ** 30,
 } as const;
 
 /** Far more than a model costs. */

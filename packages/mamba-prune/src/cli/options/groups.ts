@@ -27,19 +27,19 @@ export const groupOptions = (): Option[] => [
   new Option(
     '--exclude <pattern>',
     "groups that stay whole, by name, such as 'blocks.0.*' or '*.ssm' (repeatable)",
-  ).argParser((text: string, before: readonly string[] = []) => {
-    if (text.trim() !== '') return [...before, text.trim()];
+  ).argParser((text: string, before?: readonly string[]) => {
+    if (text.trim() !== '') return [...(before ?? []), text.trim()];
     throw new InvalidArgumentError("Expected names of groups, such as 'blocks.0.*'.");
   }),
   new Option(
     '--rate-of <pattern=x>',
     "rate of the groups of these names alone, such as 'blocks.0.*=0.5' (repeatable; the last that fits counts)",
-  ).argParser((text: string, before: readonly PatternRate[] = []) => {
+  ).argParser((text: string, before?: readonly PatternRate[]) => {
     const at = text.lastIndexOf('=');
     const pattern = text.slice(0, Math.max(0, at)).trim();
     const rate = at < 0 || text.slice(at + 1).trim() === '' ? NaN : Number(text.slice(at + 1));
     if (pattern !== '' && rate >= rateRange.min && rate < rateRange.below) {
-      return [...before, { pattern, rate }];
+      return [...(before ?? []), { pattern, rate }];
     }
     throw new InvalidArgumentError(
       `Expected names of groups and ${rangeWords('a number', rateRange)}, such as 'blocks.0.*=0.5'.`,

@@ -62,7 +62,7 @@ describe('the targets of a budget', () => {
   it('refuse amounts that are none', () => {
     const model = smallMamba();
     expect(() => budgetTargets(model, {})).toThrow('budget: got no amount');
-    expect(() => budgetTargets(model, { macs: '-1x' as '1x' })).toThrow(
+    expect(() => budgetTargets(model, { macs: '-1x' })).toThrow(
       "budget: MACs: got '-1x', expected a number above 0, or a share of the model such as 0.3x",
     );
     expect(() => budgetTargets(model, { params: Infinity })).toThrow('parameters: got Infinity');

@@ -97,7 +97,8 @@ describe('a budget', () => {
     async (name, changes) => {
       for (const of of ['macs', 'params', 'file'] as const) {
         const run = `${name}-${of}`;
-        const amount = of === 'file' ? '0.75x' : '0.6x';
+        // Read as 0.6x.
+        const amount = of === 'file' ? '0.75x' : of === 'macs' ? '.60x' : '0.6x';
         const record = await prune(run, { [of]: amount }, changes);
         const after = saved(run);
         const [reached, first, unit] = {
@@ -111,7 +112,13 @@ describe('a budget', () => {
         // One unit of the widest kind; with refill two may return at once where one more stays.
         expect(limit - reached).toBeLessThan(2 * unit);
         expect(record.costBudget).toEqual([
-          { of, asked: amount, before: first, reached, limit: expect.closeTo(limit, 6) as number },
+          {
+            of,
+            asked: of === 'file' ? '0.75x' : '0.6x',
+            before: first,
+            reached,
+            limit: expect.closeTo(limit, 6) as number,
+          },
         ]);
       }
     },
@@ -188,6 +195,40 @@ describe('a budget', () => {
     const run = await pruneRun(settings, { out: at('stopped'), resume: true });
     run.model.dispose();
     expect(run.record).toEqual(whole);
+  });
+});
+
+describe('groups that stay whole', () => {
+  it('are neither pulled nor cut by rsst, under a rate and under near-zero', async () => {
+    const rateOf = { 'blocks.0.mlp': 0 };
+    const changes = { method: 'rsst', rateOf, recipe: trained, ranking: 'global' } as const;
+    const settings = (more: Partial<PruneSettings>) =>
+      tinyPruning(dense(), at('images'), { ...changes, ...more });
+    for (const [name, more] of [
+      ['whole-rate', { rates: { mlp: 0.5 }, rsst: { epochs: 1 } }],
+      ['whole-near-zero', { rates: { mlp: 0 }, rsst: { epochs: 1, nearZero: 0.9 } }],
+    ] as const) {
+      const run = await pruneRun(settings(more), { out: at(name) });
+      run.model.dispose();
+      expect(run.record.widthsAfter['blocks.0.mlp']).toBe(32);
+      expect(run.record.widthsAfter['blocks.1.mlp']).toBeLessThan(32);
+    }
+    // All of a kind whole: what is left is pulled.
+    const run = await pruneRun(
+      settings({
+        rates: { ssm: 0, mlp: 0.5 },
+        rateOf: { 'blocks.0.ssm': 0, 'blocks.1.ssm': 0 },
+        rsst: { epochs: 1 },
+      }),
+      { out: at('whole-kind') },
+    );
+    run.model.dispose();
+    expect(run.record.widthsAfter).toMatchObject({ 'blocks.0.ssm': 16, 'blocks.1.ssm': 16 });
+    expect(() =>
+      resolvePruneSettings(
+        settings({ rates: { mlp: 0 }, rateOf: { a: 0.5 }, rsst: { epochs: 1, nearZero: 0.9 } }),
+      ),
+    ).toThrow('got the rate 0.5 of a with near-zero');
   });
 });
 

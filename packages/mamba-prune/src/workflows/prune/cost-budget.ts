@@ -1,9 +1,10 @@
 // The budget of a run as a round's cut is held against it, and what has been reached.
+import { trainLimits } from '../../limits.js';
 import type { ImageModel } from '../../models/image-model.js';
 import type { ModelInfo } from '../../models/model-file.js';
 import { type WidthCosts, type Widths, widthCosts } from '../../models/width-costs.js';
 import type { CostBudget } from '../../pruning/budget/solve.js';
-import { budgetNames, limitOf } from '../../pruning/budget/amounts.js';
+import { budgetNames, limitOf, shareOf } from '../../pruning/budget/amounts.js';
 import type { BudgetTarget } from '../../pruning/budget/targets.js';
 import { type BudgetKey, askedOf, budgetKeys } from './cost-budget-settings.js';
 import type { LatencyTable } from './latency-record.js';
@@ -37,12 +38,13 @@ export function firstEntries(
     latency: () => latency?.denseMs ?? NaN,
   };
   return budgetKeys.flatMap((key) => {
-    const asked = askedOf(costBudget, key);
-    if (asked === undefined || (key === 'latency' && !latency)) return [];
+    const told = askedOf(costBudget, key);
+    if (told === undefined || (key === 'latency' && !latency)) return [];
+    const share = shareOf(told);
+    const asked = share === undefined ? told : (`${share}x` as const);
     const now = before[key]();
-    return [
-      { of: key, asked, limit: limitOf(budgetNames[key], asked, now), before: now, reached: now },
-    ];
+    const limit = limitOf(budgetNames[key], asked, now);
+    return [{ of: key, asked, limit, before: now, reached: now }];
   });
 }
 
@@ -118,7 +120,7 @@ function fileAtMost(
       step: 'finetune',
       round: rounds,
       dataset,
-      epoch: recipe.epochs,
+      epoch: trainLimits.epochs,
       weights: 'averaged',
       accuracy: longRate,
     },
@@ -127,8 +129,23 @@ function fileAtMost(
   return (widths) => {
     const after = { ...before, ...widths };
     const step = {
-      ...{ step: 'prune', method, round: rounds, rounds, importance, score, ranking, normalize },
-      ...{ roundTo, maxRate, rewind, refill, rsst, rateOf, minWidth, costBudget, rankBy },
+      step: 'prune',
+      method,
+      round: rounds,
+      rounds,
+      importance,
+      score,
+      ranking,
+      normalize,
+      roundTo,
+      maxRate,
+      rewind,
+      refill,
+      rsst,
+      rateOf,
+      minWidth,
+      costBudget,
+      rankBy,
       rates: Object.fromEntries(Object.keys(rates).map((kind) => [kind, longRate])),
       widthsBefore: before,
       widthsAfter: after,

@@ -115,7 +115,14 @@ export async function measureLatency(
       points: points.map(({ share, ms }) => ({ share, ms: ms * denseMs })),
     });
     return {
-      ...{ batch, device, precision, denseMs, spread, sizes, weights, offsetMs: 0 },
+      batch,
+      device,
+      precision,
+      denseMs,
+      spread,
+      sizes,
+      weights,
+      offsetMs: 0,
       kinds: Object.fromEntries(Object.entries(tables).map(([kind, table]) => [kind, inMs(table)])),
       baseMs: baseMs * denseMs,
     };
@@ -145,7 +152,7 @@ async function timeWidths(
   timer: LatencyTimer,
 ): Promise<readonly Timing[]> {
   const [device] = model.parameters().map((parameter) => parameter.device);
-  const models = widths.map((each) => model.withWidths(each).to(device ?? 'cpu') as ImageModel);
+  const models = widths.map((each) => model.withWidths(each).to(device ?? 'cpu'));
   try {
     for (const made of models) made.eval();
     return await timer(models, batch);
@@ -196,13 +203,14 @@ function shareFor(table: LatencyTable, limit: number): number {
       table,
       Object.fromEntries(Object.entries(table.sizes).map(([name, size]) => [name, share * size])),
     );
-  let [low, high] = [0.05, 1];
+  let low = 0.05;
+  let high = 1;
   for (let turn = 0; turn < 40; turn++) {
-    const middle = ((low as number) + (high as number)) / 2;
+    const middle = (low + high) / 2;
     if (at(middle) > limit) high = middle;
     else low = middle;
   }
-  return Number((low as number).toFixed(3));
+  return Number(low.toFixed(3));
 }
 
 /** What removing a group saves of the multiply-accumulates of its kind. */
