@@ -5,7 +5,7 @@
 // --compensate` come from here.
 //
 //   node benchmarks/compensation.mjs [--out runs/compensation] [--models mamba,deep,vit,resnet] [--seed 0]
-//                                    [--rates 0.3,0.5,0.7] [--importances l1,taylor] [--targets asymmetric,stream,fold]
+//                                    [--rates 0.3,0.5,0.7] [--importances l1,taylor] [--targets stream,asymmetric,fold]
 //                                    [--judges default,error,divergence] [--calibration 1024] [--images 5000]
 //                                    [--bn-batches 8] [--threads 2] [--json]
 //
@@ -36,7 +36,7 @@ const { values: args } = parseArgs({
     seed: { type: 'string', default: '0' },
     rates: { type: 'string', default: '0.3,0.5,0.7' },
     importances: { type: 'string', default: 'l1,taylor' },
-    targets: { type: 'string', default: 'asymmetric,stream,fold' },
+    targets: { type: 'string', default: 'stream,asymmetric,fold' },
     judges: { type: 'string', default: 'default' },
     calibration: { type: 'string', default: '1024' },
     images: { type: 'string', default: '5000' },

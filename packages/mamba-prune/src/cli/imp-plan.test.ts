@@ -48,6 +48,12 @@ describe('imp', () => {
     });
   });
 
+  it('compensates cuts where it is asked to', async () => {
+    expect((await planned()).prune).not.toHaveProperty('compensate');
+    const { prune } = await planned('--compensate', 'fold', '--compensate_images', '64');
+    expect(prune.compensate).toEqual({ target: 'fold', images: 64 });
+  });
+
   it('trains as the flags say, before the cuts and after them', async () => {
     const { dense, prune } = await planned(
       ...mamba,

@@ -18,15 +18,15 @@ describe('the flags of compensation', () => {
   });
 
   it('go over what a run has', () => {
-    const stored = { target: 'stream', images: 99 } as const;
+    const stored = { target: 'asymmetric', images: 99 } as const;
     expect(compensateOf(typed(), stored)).toEqual({ compensate: stored });
     expect(compensateOf(typed('--compensate-images', '64'), stored)).toEqual({
-      compensate: { target: 'stream', images: 64 },
+      compensate: { target: 'asymmetric', images: 64 },
     });
   });
 
   it('are refused where they are wrong or would do nothing', () => {
-    expect(() => typed('--compensate', 'foldd')).toThrow(/Expected asymmetric, stream or fold/);
+    expect(() => typed('--compensate', 'foldd')).toThrow(/Expected stream, asymmetric or fold/);
     expect(() => typed('--compensate-images', '9')).toThrow(/Expected an integer from 10/);
     expect(() => compensateOf(typed('--compensate-images', '64'))).toThrow(
       /images to compensate with, 64, but no compensation. Give --compensate/,

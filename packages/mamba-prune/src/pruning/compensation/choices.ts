@@ -2,10 +2,9 @@
 
 /** What the kept units are to give their reader back, and what helps to say so. */
 export const compensationTargets = {
-  asymmetric:
-    "what a layer gives less than the dense model's, from the pruned model's own kept units",
-  stream: 'the same, with what the residual stream has lost before',
-  fold: 'the removed units, from the kept ones, all as in the dense model: one pass in all',
+  stream: "what the residual stream has lost up to here, from the pruned model's own kept units",
+  asymmetric: 'the same, but only what this layer gives less',
+  fold: 'the removed units from the kept ones, all as in the dense model: one pass in all',
 } as const;
 
 export type CompensationTarget = keyof typeof compensationTargets;
@@ -14,7 +13,7 @@ export const compensationTargetNames = Object.keys(
   compensationTargets,
 ) as readonly CompensationTarget[];
 
-export const defaultCompensationTarget = 'asymmetric' satisfies CompensationTarget;
+export const defaultCompensationTarget = 'stream' satisfies CompensationTarget;
 
 /**
  * By what a correction is judged on the images held out. `divergence`: of the model's class probabilities from the dense

@@ -25,7 +25,7 @@ import { type CalibrationImages, Judge } from './held-out.js';
 import { type Reader, readerOf } from './readers.js';
 
 export interface CompensateOptions {
-  /** Default `asymmetric`. */
+  /** Default `stream`. */
   readonly target?: CompensationTarget;
   /**
    * By default `divergence`, but `error` for a model with batch normalisation: its statistics are those of the dense one,

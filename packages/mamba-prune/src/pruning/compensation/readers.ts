@@ -79,12 +79,12 @@ export function readerOf(
       dense.stateDict().get(member.parameter) as Tensor,
     ).to('float64'),
   ).keep();
-  const bias = state.get(member.parameter.replace(/weight$/, 'bias'));
+  const bias = biasOf(state, member.parameter);
   const common = {
     group,
     device: after.device,
     inputs: features.length,
-    hasBias: bias !== undefined && bias.ndim === 1 && bias !== after,
+    hasBias: bias !== undefined,
     kept: (units: Tensor) => units.indexSelect(1, features),
     dispose: () => {
       before.dispose();
@@ -98,6 +98,11 @@ export function readerOf(
     before.dispose();
   };
   return { ...common, ...own, dispose };
+}
+
+/** The bias beside a weight, by the name that layers give it. */
+function biasOf(state: ReadonlyMap<string, Tensor>, weight: string): Tensor | undefined {
+  return weight.endsWith('.weight') ? state.get(weight.replace(/weight$/, 'bias')) : undefined;
 }
 
 interface Weights {

@@ -12,7 +12,7 @@ import {
 
 /** How what a cut removed is made up for at once, without training. */
 export interface CompensateSettings {
-  /** Default `DEFAULT`. */
+  /** Default `stream`. */
   readonly target?: CompensationTarget;
   /** Training images, a fifth of which is held out. Default `2048`. */
   readonly images?: number;

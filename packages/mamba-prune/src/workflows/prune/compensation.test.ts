@@ -54,7 +54,7 @@ describe('a run with compensation', () => {
 
     const [round] = record.rounds;
     expect(round?.compensation).toMatchObject({
-      target: 'asymmetric',
+      target: 'stream',
       judge: 'divergence',
       images: 30,
       heldOut: 6,
@@ -68,7 +68,7 @@ describe('a run with compensation', () => {
 
     const step = info.history.find(({ step }) => step === 'prune');
     expect(step).toMatchObject({
-      compensate: { target: 'asymmetric', images: 30 },
+      compensate: { target: 'stream', images: 30 },
       compensation: { heldOut: 6, accuracyBefore: plain.record.accuracy.afterCut },
     });
     expect(plain.info.history.find(({ step }) => step === 'prune')).not.toHaveProperty(
@@ -86,14 +86,35 @@ describe('a run with compensation', () => {
     expect(record.rounds[0]?.compensation).toMatchObject({ target: 'fold', images: 32 });
   });
 
+  it('measures batch normalisation again, with and without it', async () => {
+    const training = { ...tinyTraining(at('images')), keepEpochs: [] };
+    const settings = { ...training, arch: 'resnet20', model: { baseWidth: 4, blocks: [1, 1] } };
+    (await trainRun(settings, { out: at('resnet') })).model.dispose();
+    const changes = {
+      model: at('resnet', 'model.safetensors'),
+      rates: { channels: 0.5 },
+      bnBatches: 2,
+    };
+    const plain = await pruned('resnet-plain', changes);
+    const { record } = await pruned('resnet-with', { ...changes, compensate: {} });
+    const [round] = record.rounds;
+    expect(round?.compensation).toMatchObject({
+      judge: 'error',
+      accuracyBefore: plain.record.accuracy.afterCut,
+    });
+    const groups = Object.values(round?.compensation?.groups ?? {});
+    expect(groups.length).toBe(2);
+    expect(groups.some(({ error }) => error.after < error.before)).toBe(true);
+  });
+
   it('goes with refill', async () => {
     const { record } = await pruned('refill', {
       method: 'refill',
       refill: { fillback: 0.5 },
-      compensate: { target: 'stream' },
+      compensate: { target: 'asymmetric' },
     });
     expect(record.rounds[0]?.returned).toBeDefined();
-    expect(record.rounds[0]?.compensation?.target).toBe('stream');
+    expect(record.rounds[0]?.compensation?.target).toBe('asymmetric');
   });
 });
 
@@ -145,7 +166,7 @@ describe('the settings of compensation', () => {
     resolvePruneSettings(tinyPruning('model.safetensors', 'images', changes)).compensate;
 
   it('have defaults, and are left out by default', () => {
-    expect(resolve({ compensate: {} })).toEqual({ target: 'asymmetric', images: 2048 });
+    expect(resolve({ compensate: {} })).toEqual({ target: 'stream', images: 2048 });
     expect(resolve({})).toBeUndefined();
   });
 
@@ -159,7 +180,7 @@ describe('the settings of compensation', () => {
       /compensation images: got 9, expected an integer of at least 10/,
     );
     expect(() => resolve({ compensate: { target: 'no' as 'fold' } })).toThrow(
-      /compensation target: got 'no', expected one of asymmetric, stream, fold/,
+      /compensation target: got 'no', expected one of stream, asymmetric, fold/,
     );
     expect(() => resolve({ compensate: { image: 20 } as object })).toThrow(/image/);
   });
