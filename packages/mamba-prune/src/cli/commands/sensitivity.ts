@@ -166,6 +166,7 @@ async function settingsOf(
     score,
     scoreBatches,
     precision,
+    bnBatches: given.bnBatches,
     seed: given.seed,
     dataset: given.dataset,
     data: given.data,
@@ -253,6 +254,7 @@ function settingsIn(file: SensitivityFile): SensitivitySettings {
     rates,
     roundTo: file.roundTo,
     compensate: file.compensate,
+    bnBatches: file.bnBatches,
   };
 }
 

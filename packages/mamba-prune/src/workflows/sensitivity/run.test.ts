@@ -127,6 +127,9 @@ describe('a measurement of sensitivity', () => {
     await expect(sensitivityRun(settings(), { out, resume: true })).rejects.toThrow(
       `was begun with compensate {"images":24,"target":"${defaultCompensationTarget}"}, expected the same, got nothing`,
     );
+    // Without batch normalisation there is nothing to measure again.
+    const norms = await sensitivityRun(settings({ bnBatches: 1 }));
+    expect(norms.file).toMatchObject({ bnBatches: 1, parts: plain.parts });
     const cuts: number[] = [];
     await sensitivityRun(settings({ rates: [0.5] }), {
       cut: (model, kept) => {
