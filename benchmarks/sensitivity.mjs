@@ -4,7 +4,7 @@
 //
 //   node benchmarks/sensitivity.mjs MODEL.safetensors --dataset fashion-mnist [--data DIR] --target 0.3x
 //        [--out runs/sensitivity] [--images 2000] [--rates 0.3,0.5,0.7,0.9] [--search greedy,evolutionary] [--minutes 10]
-//        [--epochs 1] [--train-images 20000] [--test-images 10000] [--seed 0] [--threads 2]
+//        [--bn-batches 0] [--epochs 1] [--train-images 20000] [--test-images 10000] [--seed 0] [--threads 2]
 import { copyFileSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -23,6 +23,7 @@ const { values: args, positionals } = parseArgs({
     rates: { type: 'string', default: '0.3,0.5,0.7,0.9' },
     search: { type: 'string', default: 'greedy,evolutionary' },
     minutes: { type: 'string', default: '10' },
+    'bn-batches': { type: 'string', default: '0' },
     epochs: { type: 'string', default: '1' },
     'train-images': { type: 'string', default: '20000' },
     'test-images': { type: 'string', default: '10000' },
@@ -51,6 +52,7 @@ for (const method of args.search.split(',')) {
       images: Number(args.images),
       rates: args.rates.split(',').map(Number),
       seed,
+      bnBatches: Number(args['bn-batches']),
       search: { method, target: { metric: 'macs', amount: args.target } },
     },
     { out, resume: existsSync(out), isOver: () => performance.now() >= end },
@@ -87,6 +89,7 @@ for (const [name, { rates: rateOf, loss, macs }] of found) {
         normalize: 'mean',
         roundTo: 1,
         maxRate: 1,
+        bnBatches: Number(args['bn-batches']),
         recipe: {
           epochs: Number(args.epochs),
           batchSize: 64,

@@ -1,20 +1,16 @@
 // What each part of a model loses when it alone is cut: a strip of parts for each kind, darker where more is lost.
 import * as Plot from '@observablehq/plot';
 import { useState } from 'preact/hooks';
-import type { ReportData, SensitivityData, SensitivityPartData } from '../../src/data/types.js';
+import type { SensitivityData, SensitivityPartData } from '../../src/data/types.js';
 import { Chart } from '../charts/chart.js';
 import { thinned } from '../charts/place-labels.js';
 import { plotStyle, tipStyle } from '../charts/plot-style.js';
 import { textWidth } from '../charts/text-width.js';
+import { sensitivitiesOf } from '../sensitivities.js';
 import { usePage } from '../context.js';
 import { Section, Segments, Select } from '../controls.js';
 import { digits, grouped, percent } from '../format.js';
 import { kindName, shortNames } from '../words.js';
-
-/** Those of runs, and those of files. */
-export function sensitivitiesOf({ runs, sensitivities = [] }: ReportData): SensitivityData[] {
-  return [...runs.flatMap(({ sensitivity }) => sensitivity ?? []), ...sensitivities];
-}
 
 type Measure = 'accuracy' | 'loss';
 

@@ -5,7 +5,7 @@ import { trainRun } from 'mamba-prune';
 import { sensitivityRun } from 'mamba-prune/workflows';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { tinyTraining, writeTinyImages } from '../../../mamba-prune/src/workflows/testing/tiny.js';
-import { sensitivitiesOf } from '../../page/sections/sensitivity.js';
+import { sensitivitiesOf } from '../../page/sensitivities.js';
 import { collect } from './collect.js';
 import { findRuns } from './find-runs.js';
 

@@ -20,7 +20,11 @@ interface Entry<T> {
 }
 
 const runFiles = [
-  ...['config.json', 'metrics.jsonl', 'pruning.json', 'model.safetensors', 'run.lock'],
+  'config.json',
+  'metrics.jsonl',
+  'pruning.json',
+  'model.safetensors',
+  'run.lock',
   'sensitivity.json',
 ];
 const comparisonFiles = ['compare.json', 'results.json'];

@@ -27,7 +27,10 @@ export function addReportCommand(program: Command, cli: Cli): void {
         'latency, confusion matrices, images that dense and pruned models see differently, and the ' +
         'commands that repeat the runs. The file needs no network and no server.',
     )
-    .argument('<RUN...>', 'folders of runs or comparisons, or folders that hold some')
+    .argument(
+      '<RUN...>',
+      'folders of runs or comparisons, folders that hold some, or files of `sensitivity`',
+    )
     .option(
       '--out <file>',
       'file to write (default: report.html in the folder, or here if there are several)',

@@ -157,7 +157,16 @@ async function settingsOf(
   const { by, rates, roundTo, images, split, importance, score, scoreBatches, precision } = given;
   const search = searchOf(given, earlier);
   const typed = defined({
-    ...{ by, rates, roundTo, images, split, importance, score, scoreBatches, precision },
+    by,
+    rates,
+    roundTo,
+    images,
+    split,
+    importance,
+    score,
+    scoreBatches,
+    precision,
+    bnBatches: given.bnBatches,
     seed: given.seed,
     dataset: given.dataset,
     data: given.data,
@@ -167,7 +176,7 @@ async function settingsOf(
   if (earlier) {
     const { model, import: said } = earlier;
     const path = argument === undefined ? model.path : resolve(await findModel(context, argument));
-    const kinds = await kindsTyped(context, path, said as ImportOptions | undefined);
+    const kinds = await kindsTyped(context, path, said);
     return {
       ...settingsIn(earlier),
       ...typed,
@@ -230,14 +239,22 @@ function settingsIn(file: SensitivityFile): SensitivitySettings {
   const { dataset, data, split, count } = images;
   return {
     model: file.model.path,
-    import: file.import as ImportOptions | undefined,
-    ...{ dataset, data, split, images: count },
+    import: file.import,
+    dataset,
+    data,
+    split,
+    images: count,
     importance,
     score: score as SensitivitySettings['score'],
     scoreBatches,
     seed,
     precision: precision as SensitivitySettings['precision'],
-    ...{ by, kinds, rates, roundTo: file.roundTo, compensate: file.compensate },
+    by,
+    kinds,
+    rates,
+    roundTo: file.roundTo,
+    compensate: file.compensate,
+    bnBatches: file.bnBatches,
   };
 }
 

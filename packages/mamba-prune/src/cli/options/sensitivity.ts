@@ -24,6 +24,7 @@ export interface SensitivityFlags extends CompensationFlags {
   readonly images?: number;
   readonly split?: 'train' | 'test';
   readonly batchSize?: number;
+  readonly bnBatches?: number;
   readonly importance?: ImportanceName;
   readonly score?: UnitScore;
   readonly scoreBatches?: number;
@@ -69,6 +70,11 @@ export function addSensitivityOptions(command: Command): void {
       max: trainLimits.batchSize,
     }),
     ...compensationOptions(),
+    integerOption(
+      '--bn-batches <n>',
+      'batches to measure batch normalisation with again after each cut (default: 0)',
+      { min: 0, max: pruneLimits.batches },
+    ),
   ]);
   command.optionsGroup('Importance of units:');
   add(command, [

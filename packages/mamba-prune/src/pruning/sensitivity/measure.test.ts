@@ -30,10 +30,10 @@ async function against(model: ImageModel): Promise<Evaluate & { calls: number }>
           cut.eval();
           const logits = cut.forward(inputs);
           const right = logits.argmax(-1).eq(labels).to('float32').mean().item();
-          return { loss: F.crossEntropy(logits, labels).item(), accuracy: Number(right) };
+          return { loss: F.crossEntropy(logits, labels).item(), accuracy: right };
         }),
       ),
-    ).then(({ loss, accuracy }) => ({ loss: Number(loss), accuracy }));
+    );
   };
   evaluate.calls = 0;
   return evaluate;

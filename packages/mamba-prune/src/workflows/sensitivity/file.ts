@@ -87,6 +87,8 @@ const fileSchema = z.object({
   roundTo: z.int().min(1),
   /** What every cut was compensated with; left out where none was. */
   compensate: z.object({ target: z.enum(compensationTargetNames), images: z.int() }).optional(),
+  /** Batches that batch normalisation was measured with after every cut; left out where it was not. */
+  bnBatches: z.int().min(1).optional(),
   /** Whether every part has a point at every rate. */
   finished: z.boolean(),
   /** The whole model. */

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { loadModel, saveModel } from '../../models/model-file.js';
+import { defaultCompensationTarget } from '../../pruning/compensation/choices.js';
 import { pruneModel } from '../../pruning/surgery.js';
 import { tinyTraining, writeTinyImages } from '../testing/tiny.js';
 import { trainRun } from '../train-run.js';
@@ -119,13 +120,16 @@ describe('a measurement of sensitivity', () => {
     const out = at('compensated.json');
     const compensate = { images: 24 };
     const { file } = await sensitivityRun(settings({ compensate }), { out });
-    expect(file.compensate).toEqual({ target: 'asymmetric', images: 24 });
+    expect(file.compensate).toEqual({ target: defaultCompensationTarget, images: 24 });
     const plain = readSensitivity(at('whole.json'));
     expect(file.dense).toEqual(plain.dense);
     expect(file.parts).not.toEqual(plain.parts);
     await expect(sensitivityRun(settings(), { out, resume: true })).rejects.toThrow(
-      'was begun with compensate {"images":24,"target":"asymmetric"}, expected the same, got nothing',
+      `was begun with compensate {"images":24,"target":"${defaultCompensationTarget}"}, expected the same, got nothing`,
     );
+    // Without batch normalisation there is nothing to measure again.
+    const norms = await sensitivityRun(settings({ bnBatches: 1 }));
+    expect(norms.file).toMatchObject({ bnBatches: 1, parts: plain.parts });
     const cuts: number[] = [];
     await sensitivityRun(settings({ rates: [0.5] }), {
       cut: (model, kept) => {

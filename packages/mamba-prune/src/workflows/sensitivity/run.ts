@@ -13,17 +13,13 @@ import {
   isComplete,
   measureSensitivity,
 } from '../../pruning/sensitivity/measure.js';
-import type { Calibration } from '../../pruning/calibration.js';
-import { compensate } from '../../pruning/compensation/compensate.js';
-import { pruneModel } from '../../pruning/surgery.js';
 import { scoreUnits } from '../../pruning/score-units.js';
 import { defaultKinds, groupsOfKinds } from '../../pruning/select-units.js';
 import { stableJson } from '../../training/options.js';
 import { type DataHooks, openDataFor, withModelInfo } from '../fit.js';
 import { openModelFile } from '../open-model-file.js';
 import { calibrationOf } from '../prune/calibration.js';
-import type { ResolvedCompensateSettings } from '../prune/compensate-settings.js';
-import { compensationImages } from '../prune/compensation.js';
+import { cutOf } from './cut.js';
 import {
   type SearchRecord,
   type SensitivityFile,
@@ -139,10 +135,7 @@ export async function sensitivityRun(
       if (out !== undefined) writeSensitivity(out, file);
     };
     const { isOver } = control;
-    const { compensate: how } = settings;
-    const cut =
-      control.cut ??
-      (how && compensatedCut(compensationImages(dataset, how, { seed, device, signal }), how));
+    const cut = control.cut ?? cutOf(dataset, settings, { device, signal });
     try {
       const sensitivity = await measureSensitivity(model, {
         evaluate,
@@ -202,25 +195,6 @@ export async function sensitivityRun(
   }
 }
 
-/** A cut whose readers make up for what is gone, so that what a part costs is what is left of it then. */
-function compensatedCut(
-  calibration: Calibration,
-  { target }: ResolvedCompensateSettings,
-): CutModel {
-  return async (model, kept) => {
-    const made = pruneModel(model, kept);
-    try {
-      const [first] = model.parameters();
-      if (first) made.to(first.device);
-      await compensate(model, made, kept, calibration, { target });
-      return made;
-    } catch (error) {
-      made.dispose();
-      throw error;
-    }
-  };
-}
-
 /** What the library's functions take of a file. */
 export function sensitivityOf({ by, rates, roundTo, dense, parts }: SensitivityFile): Sensitivity {
   return { by, rates, roundTo, dense, parts };
@@ -252,6 +226,7 @@ function headerOf(
     rates: [...rates],
     roundTo,
     ...(settings.compensate && { compensate: settings.compensate }),
+    ...(settings.bnBatches > 0 && { bnBatches: settings.bnBatches }),
   };
 }
 
@@ -260,7 +235,7 @@ function checkSame(out: string, earlier: SensitivityFile, header: Header): void 
   const facts = (of: Header): Record<string, unknown> => {
     const { model, images, import: said, ...rest } = of;
     const { dataset, split, count } = images;
-    const { compensate } = of;
+    const { compensate, bnBatches } = of;
     return {
       model: model.sha256,
       dataset,
@@ -269,6 +244,7 @@ function checkSame(out: string, earlier: SensitivityFile, header: Header): void 
       import: said,
       ...rest,
       compensate,
+      bnBatches,
     };
   };
   const [before, now] = [facts(earlier), facts(header)];

@@ -71,6 +71,8 @@ export interface SensitivitySettings {
   readonly precision?: Precision | undefined;
   /** After each cut, before the model is measured. By default not at all. */
   readonly compensate?: CompensateSettings | undefined;
+  /** Batches of 128 images over which batch normalisation is measured again after each cut. By default 0, not at all. */
+  readonly bnBatches?: number | undefined;
   /** After the measurement; by default none. */
   readonly search?: SearchSettings | undefined;
 }
@@ -92,6 +94,7 @@ const settingsKinds: OptionKinds<SensitivitySettings> = {
   seed: 'any',
   precision: 'any',
   compensate: 'object',
+  bnBatches: 'any',
   search: 'object',
 };
 
@@ -105,6 +108,7 @@ type Decided =
   | 'score'
   | 'scoreBatches'
   | 'seed'
+  | 'bnBatches'
   | 'precision';
 
 export type ResolvedSensitivitySettings = Omit<SensitivitySettings, Decided | 'compensate'> & {
@@ -141,6 +145,7 @@ export function resolveSensitivity(given: SensitivitySettings): ResolvedSensitiv
     seed: integer('seed', given.seed ?? 0, { min: 0 }),
     precision: oneOf('precision', given.precision ?? 'auto', ['auto', 'fp32', 'bf16']),
     compensate: given.compensate && resolveCompensate(given.compensate),
+    bnBatches: integer('bn batches', given.bnBatches ?? 0, { min: 0 }),
     search: given.search && checkedSearch(where, given.search),
   };
 }

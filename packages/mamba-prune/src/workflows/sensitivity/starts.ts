@@ -89,5 +89,7 @@ export function costOfModel(
   sensitivity: Sensitivity,
   { metric }: Pick<CostLimit, 'metric'>,
 ): WidthCost {
-  return metric === 'units' ? unitsOf(sensitivity) : widthCosts(model)[metric];
+  if (metric === 'units') return unitsOf(sensitivity);
+  const costs = widthCosts(model);
+  return (widths) => costs[metric](widths);
 }

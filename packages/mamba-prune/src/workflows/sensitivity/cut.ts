@@ -1,0 +1,47 @@
+// How a measurement makes its smaller models: cut, then compensated and with batch normalisation measured again, as `prune`
+// does at a cut, so that what a part costs is what is lost in the end.
+import { BatchLoader } from '../../data/loader.js';
+import type { Dataset } from '../../data/types.js';
+import { compensate } from '../../pruning/compensation/compensate.js';
+import type { CutModel } from '../../pruning/sensitivity/measure.js';
+import { pruneModel } from '../../pruning/surgery.js';
+import { reestimateBatchNorm } from '../../training/reestimate-bn.js';
+import { compensationImages } from '../prune/compensation.js';
+import type { ResolvedSensitivitySettings } from './settings.js';
+
+/** Images per batch that batch normalisation is measured with. */
+const normBatch = 128;
+
+/**
+ * @param dataset - with all its training images
+ * @returns undefined where nothing is done beside the cut
+ */
+export function cutOf(
+  dataset: Dataset,
+  { compensate: how, bnBatches, seed }: ResolvedSensitivitySettings,
+  { device, signal }: { readonly device: string; readonly signal: AbortSignal | undefined },
+): CutModel | undefined {
+  if (!how && bnBatches === 0) return undefined;
+  const calibration = how && compensationImages(dataset, how, { seed, device, signal });
+  const norms =
+    bnBatches > 0
+      ? new BatchLoader(dataset.train, dataset.info, { batchSize: normBatch, shuffle: true, seed })
+      : undefined;
+  return async (model, kept) => {
+    const made = pruneModel(model, kept).to(device);
+    try {
+      if (how && calibration) {
+        await compensate(model, made, kept, calibration, { target: how.target });
+      }
+      if (norms) {
+        const options = { batches: bnBatches, signal };
+        await reestimateBatchNorm(made, norms, dataset.info, options);
+        signal?.throwIfAborted();
+      }
+      return made;
+    } catch (error) {
+      made.dispose();
+      throw error;
+    }
+  };
+}
