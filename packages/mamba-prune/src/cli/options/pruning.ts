@@ -277,7 +277,7 @@ export function addTeacherOptions(command: Command): void {
     }),
     integerOption(
       '--bn-batches <n>',
-      'batches to measure batch normalisation with again after a cut (default: 0)',
+      'batches to measure batch normalisation with again after a cut, where there is any (default: 16; without images 0)',
       { min: 0, max: pruneLimits.batches },
     ),
   ]);
