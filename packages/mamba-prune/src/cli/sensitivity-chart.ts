@@ -63,11 +63,13 @@ function printParts(context: Context, file: SensitivityFile): void {
       `${rates.map((rate) => percent(rate, 0)).join(', ')}, from ${digits(dense.loss)} to ${digits(highest)}.`,
   );
   const worst = ranked(parts, dense.loss);
-  if (worst.length > 2) {
+  // None is both.
+  const few = Math.min(3, Math.floor(worst.length / 2));
+  if (few > 0) {
     context.print();
     context.facts([
-      ['most sensitive', names(context, worst.slice(0, 3))],
-      ['least sensitive', names(context, worst.slice(-3).reverse())],
+      ['most sensitive', names(context, worst.slice(0, few))],
+      ['least sensitive', names(context, worst.slice(-few).reverse())],
     ]);
   }
 }
