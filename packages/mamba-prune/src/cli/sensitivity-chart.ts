@@ -59,7 +59,7 @@ function printParts(context: Context, file: SensitivityFile): void {
   });
   context.table(columns, rows);
   context.paragraph(
-    `Points of accuracy lost when the ${by} alone loses that share of its units. Bars: its loss at ` +
+    `Change of the accuracy in points when the ${by} alone loses that share of its units. Bars: its loss at ` +
       `${rates.map((rate) => percent(rate, 0)).join(', ')}, from ${digits(dense.loss)} to ${digits(highest)}.`,
   );
   const worst = ranked(parts, dense.loss);
