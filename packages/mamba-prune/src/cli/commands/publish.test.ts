@@ -244,6 +244,10 @@ describe('push', () => {
     const train = ['train', '--from', 'hf:lab/cut', '--dataset', 'folder', '--data', at('images')];
     await json([...train, '--image-size', '8', '--epochs', '1', '--out', at('further')]);
     const { model: further } = loadModel(at('further', 'model.safetensors'));
+    expect((await runCli(hf('further', 'hub/further', '--no-verify'))).status).toBe(0);
+    const card = text('hub', 'further', 'README.md');
+    expect(card).toContain('base_model: lab/cut\n');
+    expect(card).toContain(' for 1 epoch, beginning with hf:lab/cut.');
     expect(further.config).toEqual(model.config);
   });
 

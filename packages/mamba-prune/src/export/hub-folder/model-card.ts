@@ -166,7 +166,7 @@ function sentenceOf(step: Step): string | undefined {
     case 'train': {
       const from = text('from');
       return (
-        `It was trained on ${titleOf(text('dataset') ?? 'images')} for ${text('epochs') ?? 'some'} epochs` +
+        `It was trained on ${titleOf(text('dataset') ?? 'images')} for ${epochsOf(step)}` +
         `${from === undefined ? '' : `, beginning with ${from}`}.${then}`
       );
     }
@@ -182,6 +182,9 @@ function sentenceOf(step: Step): string | undefined {
       return undefined;
   }
 }
+
+const epochsOf = ({ epochs }: Step): string =>
+  typeof epochs === 'number' ? plural(epochs, 'epoch') : 'some epochs';
 
 /** ` (ssm 50%, mlp 70%)` */
 function ratesOf(rates: unknown): string {
