@@ -15,8 +15,15 @@ const run = (
   seed: number,
   accuracy: number,
 ): RunResult => ({
-  ...{ method, rate, seed, accuracy, run: `seed-${seed}/${method}` },
-  ...{ beforeCut: 0.5, afterCut: 0.5, parameters: 10, macs: 10 },
+  method,
+  rate,
+  seed,
+  accuracy,
+  run: `seed-${seed}/${method}`,
+  beforeCut: 0.5,
+  afterCut: 0.5,
+  parameters: 10,
+  macs: 10,
 });
 
 /** The dense model of the seed that 50% does not have is much worse. */
@@ -25,8 +32,15 @@ const runs = [
   ...[0.89, 0.79].map((accuracy, seed) => run('oneshot', 0.5, seed, accuracy)),
 ];
 const of = (method: RunResult['method'], rate: number, seeds: number[], accuracy: number) => ({
-  ...{ method, rate, seeds, accuracy, deviation: null, beforeCut: null, afterCut: null },
-  ...{ parameters: 10, macs: 10 },
+  method,
+  rate,
+  seeds,
+  accuracy,
+  deviation: null,
+  beforeCut: null,
+  afterCut: null,
+  parameters: 10,
+  macs: 10,
 });
 const results: CompareResults = {
   ...readResults(settings, [], '/none'),
