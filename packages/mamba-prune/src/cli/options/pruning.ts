@@ -362,6 +362,8 @@ export function checkPruningFlags(given: PruningFlags, settings: PruneSettings):
       'decides how much is cut, as --target-macs and its like do: expected one of the two';
     refuse(given, ['rate', ...rateFlagNames(), 'perRound'], why);
   }
+  if ((rsst?.cuts ?? 1) > 1 && given.rounds !== 1)
+    refuse(given, ['rounds'], 'has no say beside --cuts: every cut is a round');
   if ((settings.rounds ?? 1) === 1) refuse(given, ['perRound'], 'belongs to several --rounds');
   if (!settings.distill) refuse(given, ['temperature'], 'belongs to --distill');
 }
