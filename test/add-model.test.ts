@@ -111,6 +111,7 @@ describe('add-model.mjs', () => {
       licence: { weights: 'MIT', data: { licence: 'MIT' } },
     });
     const page = readFileSync(at('box', 'files', `${pruned}.md`), 'utf8');
+    expect(page).toContain('The same weights as they came out of the run, and rounded to 16 bits');
     expect(page).toContain('> For a test.');
     expect(page).toContain('70% of the ssm units, 70% of the mlp units, by oneshot in 1 round');
     const imp = ['imp', '--arch', 'mamba_nano', '--dataset', 'fashion-mnist', '--mamba_structured'];

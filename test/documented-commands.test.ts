@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { boxedModels } from 'mamba-prune/models';
 import { beforeAll, describe, expect, it } from 'vitest';
 // Its page gives commands with the flags of its family.
 import '../examples/new-architecture/src/index.js';
@@ -42,11 +43,12 @@ function shownOn(page: string, commands: readonly string[]): Shown[] {
 describe('commands on the pages', () => {
   const help = new Map<string, string>();
   let shown: Shown[];
+  let commands: string[];
 
   beforeAll(async () => {
     const { stdout } = await runCli(['--help']);
     const list = stdout.slice(stdout.indexOf('Commands:'), stdout.indexOf('Examples:'));
-    const commands = [...list.matchAll(/^ {2}([a-z]+) {2}/gm)].map(([, name = '']) => name);
+    commands = [...list.matchAll(/^ {2}([a-z]+) {2}/gm)].map(([, name = '']) => name);
     shown = pages.flatMap((page) => shownOn(page, commands));
     for (const command of new Set(shown.map((one) => one.command))) {
       const { stdout: text } = await runCli([...command.split(' '), '--help']);
@@ -67,5 +69,14 @@ describe('commands on the pages', () => {
         .map((flag) => `${page}: ${command} ${flag}`),
     );
     expect(unknown).toEqual([]);
+  });
+
+  it('and in the examples of the help name models that the package has', async () => {
+    const texts = [...pages.flatMap(codeOf)];
+    for (const name of commands) texts.push((await runCli([name, '--help'])).stdout);
+    const named = texts.flatMap((text) => text.match(/models:[a-z\d-]+\/[\w.-]+/g) ?? []);
+    expect(named.length).toBeGreaterThan(8);
+    const there = boxedModels().map(({ name }) => `models:${name}`);
+    expect([...new Set(named)].filter((name) => !there.includes(name))).toEqual([]);
   });
 });

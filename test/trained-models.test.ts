@@ -24,7 +24,10 @@ interface Card {
   readonly macs: number;
   readonly classes: readonly string[];
   readonly input: object;
-  readonly formats: { readonly accuracy: Readonly<Record<string, number>> };
+  readonly formats: {
+    readonly accuracy: Readonly<Record<string, number>>;
+    readonly loss: Readonly<Record<string, number>>;
+  };
   readonly subset: { readonly images: number; readonly right: number; readonly pixels: string };
   readonly training: { readonly commands: readonly string[] };
   readonly licence: { readonly weights: string; readonly data: object };
@@ -118,6 +121,12 @@ describe.each(models)('$name', (entry) => {
     expect(card.accuracy).toBe(card.formats.accuracy[entry.dtype]);
     // Rounding moves what is on the edge, to either side: more than half a point would be something else.
     expect(Math.abs(card.accuracy - (card.formats.accuracy['float32'] ?? NaN))).toBeLessThan(0.005);
+  });
+
+  it('says so where the weights had been rounded before float32 was measured', () => {
+    const { [entry.dtype]: rounded, float32 } = card.formats.loss;
+    const page = readFileSync(join(folder, entry.card.replace('.json', '.md')), 'utf8');
+    expect(page.includes('as they came out of the run')).toBe(rounded !== float32);
   });
 
   it('says how it was made and on what terms, and names no place of the machine that made it', () => {

@@ -114,6 +114,13 @@ function fileIn(folder: string, { name, file }: BoxedModel): string {
 function requireFolder(subject: string): string {
   const folder = packageFolder();
   if (folder !== undefined) return folder;
+  const own = process.env[folderVariable];
+  if (own !== undefined && own !== '') {
+    throw new Error(
+      `${folderVariable}: got '${own}', which is not there, expected a folder with an index.json of trained models. ` +
+        `Without it they are those of the package ${boxedPackage}.`,
+    );
+  }
   throw new Error(
     `${subject} in the package ${boxedPackage}, which is not installed. Run: npm install ${boxedPackage}`,
   );

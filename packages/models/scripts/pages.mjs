@@ -162,7 +162,7 @@ function pageOf(card) {
     `Seed ${training.seed}, mamba-prune ${training.versions.mambaPrune}, libtorch ${training.versions.libtorch}. The options that the ` +
       `last command did not name are in [${name.split('/').at(-1)}.json](${name.split('/').at(-1)}.json).`,
     '## Number formats',
-    `The same weights as they came out of the run, and rounded to 16 bits, on ${images} test images:`,
+    `${originText(formats.loss)}, on ${images} test images:`,
     markdownTable(['format', 'accuracy', 'loss'], measured),
     `On the CPU in float32 the model of the file is right on ${subset.right} of ${subset.images} test images, as many of each class, which the ` +
       'tests count again.',
@@ -171,6 +171,16 @@ function pageOf(card) {
     '## Licence',
     `The weights are under the licence ${licence.weights}. Of the data: ${licence.data.licence}`,
   ].join('\n\n');
+}
+
+/** Weights that 16 bits hold exactly were rounded before: their loss is the same in all its digits. */
+function originText(loss) {
+  const before = Object.keys(loss).find(
+    (format) => format !== 'float32' && loss[format] === loss.float32,
+  );
+  return before === undefined
+    ? 'The same weights as they came out of the run, and rounded to 16 bits'
+    : `The matrices had been rounded to ${before} before they were measured, so that the row of float32 is of the same numbers`;
 }
 
 function prunedText(pruning) {

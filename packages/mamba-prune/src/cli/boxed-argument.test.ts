@@ -106,17 +106,15 @@ describe('models:NAME', () => {
     expect(boxedNameOf(inBox(dense))).toBe('cifar10/mamba_nano');
   });
 
-  it('says how to install the package where there is none', async () => {
+  it('says that the folder named in place of the package is not there', async () => {
     vi.stubEnv('MAMBA_PRUNE_MODELS', at('nowhere'));
-    const sentence =
-      'is in the package @mamba-prune/models, which is not installed. Run: npm install @mamba-prune/models';
-    const { status, stderr } = await runCli(['inspect', dense]);
-    expect(status).toBe(1);
-    expect(stderr.replaceAll(/\s+/g, ' ')).toContain(`${dense} ${sentence}`);
-    expect(() => loadModel(dense)).toThrow(`${dense} ${sentence}`);
-    expect((await runCli(['models'])).stderr.replaceAll(/\s+/g, ' ')).toContain(
-      'The trained models are in the package @mamba-prune/models, which is not installed.',
-    );
+    const sentence = `MAMBA_PRUNE_MODELS: got '${at('nowhere')}', which is not there, expected a folder with an index.json`;
+    for (const command of [['inspect', dense], ['models']]) {
+      const { status, stderr } = await runCli(command);
+      expect(status).toBe(1);
+      expect(stderr.replaceAll(/\s+/g, ' ')).toContain(sentence);
+    }
+    expect(() => loadModel(dense)).toThrow(sentence);
     expect(boxedModelsIfAny()).toEqual([]);
   });
 
@@ -243,8 +241,17 @@ describe('imp --mamba_pretrained without a model', () => {
     );
   });
 
-  it('says that none are installed', async () => {
-    vi.stubEnv('MAMBA_PRUNE_MODELS', at('nowhere'));
+  it.each([
+    ['that none are installed', 'nowhere', 'is not installed'],
+    ['that only pruned ones are there', 'pruned', 'has no dense models, only pruned ones'],
+  ])('says %s', async (_name, box, words) => {
+    const { models } = JSON.parse(readFileSync(at('box', 'index.json'), 'utf8')) as {
+      models: { name: string }[];
+    };
+    const only = models.filter(({ name }) => `models:${name}` === pruned);
+    mkdirSync(at('pruned'), { recursive: true });
+    writeFileSync(at('pruned', 'index.json'), JSON.stringify({ format: 1, models: only }));
+    vi.stubEnv('MAMBA_PRUNE_MODELS', at(box));
     const { status, stderr } = await runCli([
       ...imp,
       '--arch',
@@ -253,8 +260,6 @@ describe('imp --mamba_pretrained without a model', () => {
       'cifar10',
     ]);
     expect(status).toBe(2);
-    expect(stderr.replaceAll(/\s+/g, ' ')).toContain(
-      '@mamba-prune/models, which has trained ones, is not installed',
-    );
+    expect(stderr.replaceAll(/\s+/g, ' ')).toContain(`(@mamba-prune/models ${words})`);
   });
 });

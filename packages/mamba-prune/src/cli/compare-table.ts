@@ -4,8 +4,13 @@ import { join } from 'node:path';
 import type { Comparison } from '../workflows/compare/compare.js';
 import { describe, remarks, removedText } from '../workflows/compare/describe.js';
 import { methodLabel } from '../workflows/compare/methods.js';
-import { type MethodResult, sizeSpread } from '../workflows/compare/results.js';
+import {
+  type CompareResults,
+  type MethodResult,
+  sizeSpread,
+} from '../workflows/compare/results.js';
 import { pointsText, testSections } from '../workflows/compare/test-text.js';
+import { toDense } from '../workflows/compare/to-dense.js';
 import { modelLabel } from '../models/model-label.js';
 import { type Tuning, tuningRows, tuningText } from '../workflows/compare/tune.js';
 import type { Context } from './context.js';
@@ -18,7 +23,6 @@ import { wrapText } from './terminal/text.js';
 export function printComparison(context: Context, { settings, results, path }: Comparison): void {
   const { colours, width } = context;
   const { dim } = colours;
-  const dense = results.methods.find(({ method }) => method === 'dense');
   context.title(
     `${modelLabel(settings.train.arch, settings.train.model)} on ${settings.train.dataset}`,
   );
@@ -40,7 +44,7 @@ export function printComparison(context: Context, { settings, results, path }: C
         { title: 'MACs', align: 'right' },
       ],
       methods.map((result) => {
-        const row = rowOf(result, dense);
+        const row = rowOf(result, results);
         return result === best(methods) ? row.map(bold) : row;
       }),
     );
@@ -52,7 +56,7 @@ export function printComparison(context: Context, { settings, results, path }: C
   context.print(
     dim(
       wrapText(
-        'Accuracy: mean and standard deviation over n seeds. At the cut: just before and just after it. ' +
+        'Accuracy: mean and standard deviation over n seeds. To dense: over the seeds that both have. At the cut: just before and just after it. ' +
           'Tests: paired by seed, two-sided.' +
           (settings.rates.length > 1
             ? " Holm's correction is over the rates of one pair of methods, and decides the verdict; intervals are not corrected."
@@ -84,14 +88,15 @@ function best(methods: readonly MethodResult[]): MethodResult | undefined {
   return pruned.toSorted((a, b) => b.accuracy - a.accuracy)[0];
 }
 
-function rowOf(result: MethodResult, dense: MethodResult | undefined): string[] {
+function rowOf(result: MethodResult, results: CompareResults): string[] {
   const { method, rate, accuracy, deviation, seeds, beforeCut, afterCut, parameters, macs } =
     result;
+  const difference = toDense(result, results);
   return [
     methodLabel(method),
     percent(accuracy) + (deviation === null ? '' : ` ± ${(100 * deviation).toFixed(2)}`),
     String(seeds.length),
-    rate === 0 || !dense ? '' : pointsText(accuracy - dense.accuracy),
+    difference === undefined ? '' : pointsText(difference),
     rate === 0 || beforeCut === null ? '' : `${percent(beforeCut, 1)} → ${percent(afterCut, 1)}`,
     count(parameters),
     count(macs),

@@ -36,6 +36,7 @@ export async function typedRatesFrom(
   const targets = given.target === undefined && known.length > 0 ? known.join(',') : given.target;
   const rates = ratesOf({ ...given, ...(targets !== undefined && { target: targets }) }, kinds);
   const target = targetOf(given);
+  if (target) refuseGrowth(given);
   const groups = model.pruningGroups();
   const rateOf = rateOfGroups(given, groups, Object.keys(rates));
   const found = ratesFrom(where, measured, model, {
@@ -69,6 +70,15 @@ function refuseWithout({ ranking, normalize, nearZero, rankBy }: Partial<Pruning
   const flag = typed[0].replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
   throw new UsageError(
     `got --${flag} with --rates-from, which gives every group its own rate. Leave one of the two out.`,
+  );
+}
+
+/** @throws UsageError for units that refill would give back to groups whose rates just meet the budget */
+function refuseGrowth({ method, fillback = 0, refillBudget = 'add' }: Partial<PruningFlags>): void {
+  if (method !== 'refill' || fillback === 0 || refillBudget === 'keep') return;
+  throw new UsageError(
+    `got --fillback ${fillback} with --rates-from and a budget: the model would grow above the budget by the units that ` +
+      'return. Add --refill-budget keep, which cuts deeper for them, or leave --fillback out.',
   );
 }
 

@@ -59,15 +59,17 @@ function printParts(context: Context, file: SensitivityFile): void {
   });
   context.table(columns, rows);
   context.paragraph(
-    `Points of accuracy lost when the ${by} alone loses that share of its units. Bars: its loss at ` +
+    `Change of the accuracy in points when the ${by} alone loses that share of its units. Bars: its loss at ` +
       `${rates.map((rate) => percent(rate, 0)).join(', ')}, from ${digits(dense.loss)} to ${digits(highest)}.`,
   );
   const worst = ranked(parts, dense.loss);
-  if (worst.length > 2) {
+  // None is both.
+  const few = Math.min(3, Math.floor(worst.length / 2));
+  if (few > 0) {
     context.print();
     context.facts([
-      ['most sensitive', names(context, worst.slice(0, 3))],
-      ['least sensitive', names(context, worst.slice(-3).reverse())],
+      ['most sensitive', names(context, worst.slice(0, few))],
+      ['least sensitive', names(context, worst.slice(-few).reverse())],
     ]);
   }
 }

@@ -71,3 +71,13 @@ export function reasonOf(error: unknown): string {
 export function isNetworkError(error: unknown): boolean {
   return error instanceof TypeError && error.cause instanceof Error;
 }
+
+/** What the hub's client throws where an answer is none of a hub: no JSON, as of a proxy's page, or JSON without what it reads. */
+export const isForeignAnswer = (error: unknown): boolean =>
+  !isNetworkError(error) && (error instanceof SyntaxError || error instanceof TypeError);
+
+export const foreignAnswer = (what: string, endpoint: string, cause: unknown): HubError =>
+  new HubError(
+    `${what}: ${endpoint} answers otherwise than a hub does. Is HF_ENDPOINT a hub, and does a proxy or a login page stand before it?`,
+    { cause },
+  );

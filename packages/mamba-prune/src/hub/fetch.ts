@@ -7,7 +7,15 @@ import { printableLine } from '../printable.js';
 import { RepoCache, isCommit } from './cache.js';
 import { chooseFile } from './choose-file.js';
 import { type DownloadOptions, type HubFile, type HubSource, downloadToFile } from './download.js';
-import { HubError, type HubPlace, isNetworkError, refused, unreachable } from './errors.js';
+import {
+  HubError,
+  type HubPlace,
+  foreignAnswer,
+  isForeignAnswer,
+  isNetworkError,
+  refused,
+  unreachable,
+} from './errors.js';
 import { cardFiles, largestCardFile } from './model-card-config.js';
 import { placeOf } from './place.js';
 import { type HubSpec, formatHubSpec, isSafePath, parseHubSpec } from './spec.js';
@@ -90,7 +98,9 @@ export async function fetchFromHub(
   } catch (error) {
     if (error instanceof HubApiError) throw refused(wanted, place, error);
     if (error instanceof HubError || error instanceof UsageError) throw error;
-    if (options.signal?.aborted === true || !isNetworkError(error)) throw error;
+    if (options.signal?.aborted === true) throw error;
+    if (isForeignAnswer(error)) throw foreignAnswer(formatHubSpec(wanted), place.endpoint, error);
+    if (!isNetworkError(error)) throw error;
     const found = fromCache(cache, wanted);
     if (!found) throw unreachable(wanted, place, error);
     options.onNote?.(

@@ -24,10 +24,17 @@ export function placeOf(caller: string, { endpoint, token }: GivenPlace): HubPla
     throw new UsageError(`${where}: got ${shown(base)}, expected a URL such as ${HUB_URL}.`);
   }
   const key = token ?? nonEmpty(process.env['HF_TOKEN']) ?? storedToken();
-  if (key !== undefined && !/^hf_\S+$/.test(key)) {
+  // What is none is not printed: it may be another secret.
+  const wrong =
+    key === undefined || /^hf_[\x21-\x7e]+$/.test(key)
+      ? undefined
+      : key.startsWith('hf_')
+        ? 'of which no letters follow, or which has blanks, line ends or letters that no token has'
+        : "that does not begin with 'hf_'";
+  if (wrong !== undefined) {
     const where = token === undefined ? 'HF_TOKEN' : `${caller}: token`;
     throw new UsageError(
-      `${where}: got a token that does not begin with 'hf_', expected one of the hub. ` +
+      `${where}: got a token ${wrong}, expected one of the hub. ` +
         `${token === undefined ? 'Unset it' : 'Leave it out'} if you need none.`,
     );
   }

@@ -138,6 +138,12 @@ describe('pushToHub refuses', () => {
     ['lab', {}, "pushToHub: repo: got 'lab', expected owner/name"],
     ['lab/../x', {}, "got 'lab/../x', expected owner/name"],
     ['lab/x', { token: 'secret' }, "pushToHub: token: got a token that does not begin with 'hf_'"],
+    [
+      'lab/x',
+      { token: 'hf_a b' },
+      'pushToHub: token: got a token of which no letters follow, or which has blanks',
+    ],
+    ['lab/x', { token: 'hf_汉' }, 'or letters that no token has'],
     ['lab/x', { endpoint: 'hub' }, "pushToHub: endpoint: got 'hub', expected a URL"],
   ])('%s with %j', async (repo, changes, words) => {
     await expect(pushToHub(model(), repo, { ...options, ...changes })).rejects.toThrow(words);

@@ -13,7 +13,8 @@ import { UsageError } from '../errors.js';
 import { checkRepo } from '../hub-names.js';
 import { type OptionKinds, checkOptions, requirePath } from '../option-checks.js';
 import { printableLine } from '../printable.js';
-import { HubError, isNetworkError } from './errors.js';
+import { isCommit } from './cache.js';
+import { HubError, foreignAnswer, isForeignAnswer, isNetworkError } from './errors.js';
 import { placeOf } from './place.js';
 import { type PushPhase, type PushPlace, pushBroke, pushRefused } from './push-errors.js';
 import { isSafePath } from './spec.js';
@@ -111,6 +112,10 @@ export async function pushToHub(
     }
     if (error instanceof HubApiError) throw pushRefused(place, phase, error, files);
     if (isNetworkError(error)) throw pushBroke(place, phase, error);
+    if (isForeignAnswer(error)) {
+      if (phase === 'commit') throw pushBroke(place, phase, 'an answer that no hub gives');
+      throw foreignAnswer(`${repo}: nothing was committed`, endpoint, error);
+    }
     throw error;
   }
 }
@@ -223,7 +228,7 @@ async function upload(
   for (;;) {
     const { value, done } = await events.next();
     if (done === true) {
-      if (value) return value.commit.oid;
+      if (value && isCommit(value.commit.oid)) return value.commit.oid;
       throw new HubError(`${repo}: ${endpoint} answers without a commit. Is HF_ENDPOINT a hub?`);
     }
     if (value.event === 'phase') {

@@ -11,3 +11,9 @@ export const handedOn = (info: ModelInfo, imageSize: number): ModelInfo => ({
   preprocessing: preprocessingOf(info, imageSize),
   data: undefined,
 });
+
+/** The module of a family of one's own as others get it: a package by its name, of a file the name alone. */
+export const handedOnModule = (module: string | undefined): string | undefined =>
+  module !== undefined && /^(?:\.{0,2}[/\\]|[A-Za-z]:|file:)/.test(module)
+    ? module.split(/[/\\]/).at(-1)
+    : module;

@@ -23,6 +23,7 @@ import {
 } from './file-checks.js';
 import { listed } from './config-checks.js';
 import { familyNamed, moduleOf } from './families.js';
+import { handedOnModule } from './handed-on.js';
 import { checkFinite } from './finite.js';
 import type { ImageModel } from './image-model.js';
 import { requireModel } from './require-model.js';
@@ -126,6 +127,13 @@ export function saveModel(
   withStoredWeights('saveModel', model.stateDict(), dtype, (stored) => {
     saveSafetensors(path, stored, { [metadataKey]: metadata });
   });
+}
+
+/** As `saveModel` in float32, for others: a family's module is named without the folder that it has on this machine. */
+export function saveHandedOn(path: string, model: ImageModel, info: ModelInfo): void {
+  checkInfo('saveModel', model.config, info);
+  const metadata = modelMetadata(model, info, handedOnModule(moduleOf(model.config.family)));
+  saveSafetensors(path, model.stateDict(), { [metadataKey]: metadata });
 }
 
 export interface LoadModelOptions {

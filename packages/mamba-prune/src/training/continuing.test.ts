@@ -153,6 +153,32 @@ describe('a training in two phases', () => {
     expect(outcome(parts)).toEqual(outcome(whole));
   });
 
+  it('adds to the averages, where they follow, what the weights got in between', async () => {
+    const run = create('follows');
+    const model = new ToyModel();
+    await first(run, model);
+    const before = readCheckpoint(run.lastCheckpoint);
+    noGrad(() => model.namedParameters().get('body.0.bias')?.add_(0.5));
+    let made: ReturnType<typeof readCheckpoint> | undefined;
+    await rest(run, model, {
+      control: { continues: { phase: 'first', averagesFollow: true } },
+      hooks: { onCheckpoint: (path) => (made ??= readCheckpoint(path)) },
+    });
+    const values = (checkpoint: typeof made, name: string): number[] =>
+      Array.from(
+        new Float32Array(checkpoint?.tensors.get(name)?.data.slice().buffer as ArrayBuffer),
+      );
+    const [old, now] = [before, made].map((checkpoint) => values(checkpoint, 'ema.body.0.bias'));
+    expect(old).toHaveLength(16);
+    // Rounding of float32 to values below 1.
+    old?.forEach((value, i) => {
+      expect(Math.abs((now?.[i] ?? NaN) - value - 0.5)).toBeLessThan(2 ** -22);
+    });
+    for (const name of ['ema.body.0.weight', 'optimizer.2.exp_avg']) {
+      expect(values(made, name)).toEqual(values(before, name));
+    }
+  });
+
   it('gives the rest what a cut leaves of moments and averages, bit for bit', async () => {
     const run = create('cut');
     await first(run, new ToyModel());

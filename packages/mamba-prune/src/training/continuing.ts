@@ -1,5 +1,5 @@
 /** How a training goes on that another phase began, with a model that may have been cut since. */
-import { scope, type Tensor } from '@mamba-prune/libtorch';
+import { noGrad, scope, type Tensor } from '@mamba-prune/libtorch';
 import { type Checkpoint, type StoredTensor, toTensor } from './checkpoint.js';
 import { CheckpointError } from './errors.js';
 import type { Session } from './session.js';
@@ -13,7 +13,7 @@ import type { Continuation } from './types.js';
 export function cutCheckpoint(
   session: Pick<Session, 'model' | 'optimizer' | 'phase' | 'folder'>,
   checkpoint: Checkpoint | undefined,
-  { phase, cut = (_name, tensor) => tensor }: Continuation,
+  { phase, cut = (_name, tensor) => tensor, averagesFollow = false }: Continuation,
 ): Checkpoint {
   if (checkpoint?.state.phase !== phase || !checkpoint.state.finished) {
     const path = checkpoint?.path ?? session.folder.lastCheckpoint;
@@ -27,9 +27,14 @@ export function cutCheckpoint(
     );
   }
   const names = parameterNames(session);
+  const now = averagesFollow ? session.model.namedParameters() : undefined;
   const tensors = Array.from(checkpoint.tensors, ([key, stored]): [string, StoredTensor] => {
     const name = parameterOf(key, names);
-    return [key, name === undefined ? stored : cutStored(stored, name, cut)];
+    if (name === undefined) return [key, stored];
+    const weight = key.startsWith('ema.') ? now?.get(name) : undefined;
+    const before = weight && checkpoint.tensors.get(`model.${name}`);
+    const change = before && ((left: Tensor) => moved(left, cut(name, toTensor(before)), weight));
+    return [key, cutStored(stored, name, cut, change)];
   });
   return { ...checkpoint, tensors: new Map(tensors) };
 }
@@ -48,13 +53,18 @@ function parameterOf(key: string, names: readonly string[]): string | undefined 
   return key.startsWith('ema.') ? key.slice('ema.'.length) : undefined;
 }
 
+/** An average with what a weight got since; as it is, bit for bit, where that is nothing. */
+const moved = (average: Tensor, before: Tensor, weight: Tensor): Tensor =>
+  noGrad(() => average.add(weight.detach().to('cpu').sub(before)));
+
 function cutStored(
   stored: StoredTensor,
   name: string,
   cut: NonNullable<Continuation['cut']>,
+  change = (left: Tensor): Tensor => left,
 ): StoredTensor {
   return scope(() => {
-    const left = cut(name, toTensor(stored));
+    const left = change(cut(name, toTensor(stored)));
     const { buffer, byteOffset, byteLength } = left.toTypedArray();
     const data = new Uint8Array(buffer, byteOffset, byteLength);
     return { dtype: stored.dtype, shape: left.shape, data };

@@ -26,6 +26,10 @@ const reestimateKinds: OptionKinds<ReestimateOptions> = {
   onNote: 'function',
 };
 
+/** Whether a model has statistics that are measured anew. */
+export const hasBatchNorm = (model: Pick<Trainable, 'namedModules'>): boolean =>
+  [...model.namedModules().values()].some((part) => part instanceof nn.BatchNorm2d);
+
 /** With fewer the error of a mean is over a sixth of the deviation, and a cut model soon worse for it. */
 const fewImages = 32;
 

@@ -348,6 +348,11 @@ export interface Continuation {
    * @param parameter - its name
    */
   readonly cut?: ((parameter: string, tensor: Tensor) => Tensor) | undefined;
+  /**
+   * Whether what the weights got since that phase, beyond the cut, is added to their averages too. Default `false`: the
+   * averages go on from where they were.
+   */
+  readonly averagesFollow?: boolean | undefined;
 }
 
 export interface TrainResult {

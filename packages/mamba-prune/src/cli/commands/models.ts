@@ -18,7 +18,7 @@ export function addModelsCommand(program: Command, cli: Cli): void {
     ['Classify a picture', 'mamba-prune predict models:cifar10/mamba_small-90 cat.jpg'],
     [
       'Prune one of them further',
-      'mamba-prune prune models:cifar10/mamba_tiny --rate 0.5 --data data \\\n' +
+      'mamba-prune prune models:cifar10/mamba_small-90 --rate 0.5 --data data \\\n' +
         '    --out runs/a',
     ],
   ]);

@@ -156,6 +156,15 @@ describe('export --format hf', () => {
     expect(page).toContain('predict hf:lab/cut picture.jpg');
   });
 
+  it('tells a budget that was asked for from the rates that it came to, and that weights were changed', async () => {
+    const prune = ['prune', at('dense'), '--target-params', '0.6x', '--compensate'];
+    await json([...prune, '--dataset', 'folder', '--data', at('images'), '--out', at('budget')]);
+    expect((await runCli(hf('budget', 'cards/budget', '--no-verify'))).status).toBe(0);
+    const card = text('cards', 'budget', 'README.md');
+    expect(card).toMatch(/\(asked for: params 0\.6x, of which came ssm [\d.]+%, mlp [\d.]+%\)/);
+    expect(card).toContain('were changed at the cut to make up for them.');
+  });
+
   it('says that nobody knows the license, and names the folder where no repository is given', async () => {
     const { stderr, status } = await runCli(hf('dense', 'hub/dense'));
     expect(status).toBe(0);
@@ -244,6 +253,10 @@ describe('push', () => {
     const train = ['train', '--from', 'hf:lab/cut', '--dataset', 'folder', '--data', at('images')];
     await json([...train, '--image-size', '8', '--epochs', '1', '--out', at('further')]);
     const { model: further } = loadModel(at('further', 'model.safetensors'));
+    expect((await runCli(hf('further', 'cards/further', '--no-verify'))).status).toBe(0);
+    const card = text('cards', 'further', 'README.md');
+    expect(card).toContain('base_model: lab/cut\n');
+    expect(card).toContain(' for 1 epoch, beginning with hf:lab/cut.');
     expect(further.config).toEqual(model.config);
   });
 

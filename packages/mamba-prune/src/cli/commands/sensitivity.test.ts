@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { registerImportance } from '../../pruning/importances.js';
 import { readPruningRecord } from '../../workflows/prune/record.js';
 import { readSensitivity } from '../../workflows/sensitivity/file.js';
 import { tinyTraining, writeTinyImages } from '../../workflows/testing/tiny.js';
@@ -51,6 +52,8 @@ describe('sensitivity', () => {
     expect(people.status).toBe(0);
     expect(people.stdout.split('\n').filter((line) => visible(line) > 80)).toEqual([]);
     expect(people.stdout).toContain('blocks.1');
+    // A loss has a minus there.
+    expect(flat(people.stdout)).toContain('Change of the accuracy in points when the block alone');
     expect(people.stdout).toContain('8 train images of folder, held out');
     const out = at('json.json');
     const argv = ['--images', '8', '--rates', '0.5', '--split', 'test', '--out', out, '--json'];
@@ -71,6 +74,21 @@ describe('sensitivity', () => {
     expect(search?.best?.macs).toBeLessThanOrEqual(0.6 * dense.macs);
   });
 
+  it('tells how to cut by it with the plugins that it was given', async () => {
+    const plugin = at('plugin.mjs');
+    Object.assign(globalThis, {
+      registerPlugged: () => {
+        registerImportance({ name: 'plugged', description: 'none', score: () => new Map() });
+      },
+    });
+    writeFileSync(plugin, 'globalThis.registerPlugged();\n');
+    const few = ['--images', '8', '--rates', '0.5', '--by', 'kind', '--out', at('plugged.json')];
+    const { status, stdout, stderr } = await sensitivity(at('dense'), ...few, '--plugin', plugin);
+    expect(status, stderr).toBe(0);
+    const told = stdout.slice(stdout.indexOf('cut by it')).replaceAll(/\s+/g, '');
+    expect(told).toContain(`--plugin${plugin}`);
+  });
+
   it('says what is missing or does not go together', async () => {
     const message = async (...argv: string[]): Promise<string> => {
       const { status, stderr } = await sensitivity(...argv);
@@ -89,6 +107,8 @@ describe('sensitivity', () => {
     expect(await message(at('dense'), ...two)).toContain(
       'got --target-macs and --rate, expected one',
     );
+    const far = ['--search', 'greedy', '--rate', '0.9', '--images', '8', '--rates', '0.5'];
+    expect(await message(at('dense'), ...far)).toContain('sensitivity: search: got a budget of');
     expect(await message(at('dense'), '--rates', '0.5,1')).toContain('above 0 and below 1');
     expect(await message(at('dense'), '--out', at('s.json'))).toContain(
       'exists, expected a new file',
@@ -144,6 +164,10 @@ describe('prune --rates-from', () => {
     );
     expect(await message('--target-file', '0.5x')).toContain(
       'got --target-file with --rates-from, expected --target-macs or --target-params',
+    );
+    const refill = ['--target-macs', '0.7x', '--method', 'refill', '--fillback', '0.3'];
+    expect(await message(...refill)).toContain(
+      'got --fillback 0.3 with --rates-from and a budget: the model would grow above the budget',
     );
     expect(await message('--target', 'all')).toContain('holds no measurement of the kind state');
     expect(await message('--rate', '0.95')).toContain('expected at least');

@@ -101,7 +101,15 @@ export function addSensitivityCommand(program: Command, cli: Cli): void {
     context.json({ ...file, finished, out: path });
     printSensitivity(context, file);
     if (finished && out !== undefined) {
-      const line = shellCommand(['mamba-prune', 'prune', file.model.path, '--rates-from', out]);
+      const { plugin = [] } = context.given;
+      const line = shellCommand([
+        'mamba-prune',
+        'prune',
+        file.model.path,
+        '--rates-from',
+        out,
+        ...plugin.flatMap((name) => ['--plugin', name]),
+      ]);
       context.print();
       context.facts([
         ['file', relativePath(out)],

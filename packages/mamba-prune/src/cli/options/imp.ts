@@ -208,13 +208,17 @@ export function pretrainedOf(given: ImpFlags): string | undefined {
 function trainedModel(flag: string, given: ImpFlags): string {
   const { arch: name = scriptDefaults.arch, dataset = scriptDefaults.dataset } = given;
   const arch = scriptArchitectures[name] ?? name;
-  const dense = boxedModelsIfAny().filter(({ pruning }) => pruning === null);
+  const trained = boxedModelsIfAny();
+  const dense = trained.filter(({ pruning }) => pruning === null);
   const found = dense.find((model) => model.arch === arch && model.dataset === dataset);
   if (found) return boxedArgument(found);
+  const names = dense.map(boxedArgument).join(', ');
+  const without =
+    trained.length === 0 ? 'is not installed' : 'has no dense models, only pruned ones';
   const there =
-    dense.length === 0
-      ? `${boxedPackage}, which has trained ones, is not installed`
-      : `the dense models of ${boxedPackage} are ${dense.map(boxedArgument).join(', ')}`;
+    names === ''
+      ? `${boxedPackage} ${without}`
+      : `the dense models of ${boxedPackage} are ${names}`;
   throw new UsageError(
     `got ${flag} without a model, expected one: there is no trained ${arch} for ${dataset} (${there}). Give a file, run, ` +
       `hf:owner/name or models:NAME with ${flag} or --pretrained (to be pruned as it is), or with --init (to be trained on first).`,

@@ -77,6 +77,10 @@ describe('the flags of prune', () => {
     [{ method: 'refill', cutAtZero: true }, /got --cut-at-zero, which belongs to --method rsst/],
     [{ method: 'refill', cuts: 2 }, /got --cuts, which belongs to --method rsst/],
     [
+      { method: 'rsst', regUnits: 'doomed', lrThrough: true, cuts: 2, rounds: 2 },
+      /got --rounds, which has no say beside --cuts/,
+    ],
+    [
       { method: 'rsst', regUnits: 'doomed', regApply: 'shrink', exponents: 2 },
       /got --exponents, which has no effect under --reg-schedule cosine/,
     ],

@@ -277,7 +277,7 @@ export function addTeacherOptions(command: Command): void {
     }),
     integerOption(
       '--bn-batches <n>',
-      'batches to measure batch normalisation with again after a cut (default: 0)',
+      'batches to measure batch normalisation with again after a cut, where there is any (default: 16; without images 0)',
       { min: 0, max: pruneLimits.batches },
     ),
   ]);
@@ -362,6 +362,8 @@ export function checkPruningFlags(given: PruningFlags, settings: PruneSettings):
       'decides how much is cut, as --target-macs and its like do: expected one of the two';
     refuse(given, ['rate', ...rateFlagNames(), 'perRound'], why);
   }
+  if ((rsst?.cuts ?? 1) > 1 && given.rounds !== 1)
+    refuse(given, ['rounds'], 'has no say beside --cuts: every cut is a round');
   if ((settings.rounds ?? 1) === 1) refuse(given, ['perRound'], 'belongs to several --rounds');
   if (!settings.distill) refuse(given, ['temperature'], 'belongs to --distill');
 }

@@ -1,8 +1,11 @@
 // What a model card shows of programs that run the model.
 import type { ImageModel } from '../../models/image-model.js';
+import { moduleOf } from '../../models/families.js';
+import { handedOnModule } from '../../models/handed-on.js';
 import type { ModelInfo } from '../../models/model-file.js';
 import { shorterSide } from '../../preparation/geometry.js';
 import { preprocessingOf } from '../../preparation/preprocessing.js';
+import { shellCommand } from '../../shell.js';
 
 /** How a picture becomes the pixels of the model, in sentences. */
 export function frameRule({ channels, imageSize }: ImageModel['config'], info: ModelInfo): string {
@@ -30,13 +33,20 @@ export function frameRule({ channels, imageSize }: ImageModel['config'], info: M
 
 export function examplesOf({ config }: ImageModel, info: ModelInfo, repo: string): string {
   const { imageSize } = config;
+  const module = handedOnModule(moduleOf(config.family));
+  const plugin = module === undefined ? '' : ` ${shellCommand(['--plugin', module])}`;
+  const needed =
+    module === undefined
+      ? ''
+      : ' The architecture is none of mamba-prune itself: `--plugin` names the module that registers it, which is not in this ' +
+        'repository. The ONNX files need none.';
   const { interpolation, cropShare } = preprocessingOf(info, imageSize);
   return `## Use
 
-On the command line, in the precision of the weights, where \`eval\`, \`prune\`, \`train --from\` and the other commands take it too:
+On the command line, in the precision of the weights, where \`eval\`, \`prune\`, \`train --from\` and the other commands take it too:${needed}
 
 \`\`\`sh
-npx mamba-prune predict hf:${repo} picture.jpg
+npx mamba-prune predict hf:${repo} picture.jpg${plugin}
 \`\`\`
 
 In JavaScript, in Node.js and in browsers:

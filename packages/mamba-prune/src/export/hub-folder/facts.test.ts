@@ -69,6 +69,9 @@ describe('where a model comes from', () => {
       { step: 'train', from },
     ]);
     expect(factsOf(model, both).baseModel).toBe('lab/small');
+    // The history in a folder for the hub is the published one.
+    expect(factsOf(model, published(both)).baseModel).toBe('lab/small');
+    expect(published(published(both))).toEqual(published(both));
     const file = info([{ step: 'train', from: '/home/me/dense.safetensors' }]);
     expect(factsOf(model, file).baseModel).toBeUndefined();
   });

@@ -80,10 +80,12 @@ function accuracies(history: readonly Step[]): Pick<CardFacts, 'accuracy' | 'den
 const hubSource = /^hf:([\w.-]+\/[\w.-]+)/;
 const inHubCache = /[/\\]models--(.+?)--(.+?)[/\\]snapshots[/\\]/;
 
-/** What an import or a training began with, where that was of the hub. */
+/** What an import or a training began with, where that was of the hub; also of a history that is `published`. */
 function repositoryOf({ source, from }: Step): string | undefined {
-  const [, named] = typeof source === 'string' ? (hubSource.exec(source) ?? []) : [];
-  if (named !== undefined) return named;
+  for (const text of [source, from]) {
+    const [, named] = typeof text === 'string' ? (hubSource.exec(text) ?? []) : [];
+    if (named !== undefined) return named;
+  }
   const [, owner, name] = typeof from === 'string' ? (inHubCache.exec(from) ?? []) : [];
   return owner !== undefined && name !== undefined ? `${owner}/${name}` : undefined;
 }

@@ -166,15 +166,15 @@ function sentenceOf(step: Step): string | undefined {
     case 'train': {
       const from = text('from');
       return (
-        `It was trained on ${titleOf(text('dataset') ?? 'images')} for ${text('epochs') ?? 'some'} epochs` +
+        `It was trained on ${titleOf(text('dataset') ?? 'images')} for ${epochsOf(step)}` +
         `${from === undefined ? '' : `, beginning with ${from}`}.${then}`
       );
     }
     case 'prune':
       return (
         `Round ${text('round') ?? '1'} of ${text('rounds') ?? '1'} of the method ${text('method') ?? ''} cut it` +
-        `${ratesOf(step['rates'])}; the importance was ${text('importance') ?? 'not recorded'}, and the ranking ` +
-        `${text('ranking') ?? 'not recorded'}.`
+        `${cutTo(step)}; the importance was ${text('importance') ?? 'not recorded'}, and the ranking ` +
+        `${text('ranking') ?? 'not recorded'}.${compensationOf(step)}`
       );
     case 'finetune':
       return `It was trained on after round ${text('round') ?? ''}, to epoch ${text('epoch') ?? ''}.${then}`;
@@ -183,14 +183,32 @@ function sentenceOf(step: Step): string | undefined {
   }
 }
 
-/** ` (ssm 50%, mlp 70%)` */
-function ratesOf(rates: unknown): string {
-  if (typeof rates !== 'object' || rates === null) return '';
-  const shares = Object.entries(rates)
+const epochsOf = ({ epochs }: Step): string =>
+  typeof epochs === 'number' ? plural(epochs, 'epoch') : 'some epochs';
+
+/** ` (asked for: ssm 50.0%, mlp 70.0%)`, or the budget that was asked for and the rates that it came to. */
+function cutTo({ rates, costBudget }: Step): string {
+  const shares = entriesOf(rates)
     .filter(([, rate]) => typeof rate === 'number')
-    .map(([kind, rate]) => `${kind} ${percent(rate as number, 1)}`);
-  return shares.length > 0 ? ` (asked for: ${shares.join(', ')})` : '';
+    .map(([kind, rate]) => `${kind} ${percent(rate as number, 1)}`)
+    .join(', ');
+  const budget = entriesOf(costBudget)
+    .filter(([, amount]) => typeof amount === 'string' || typeof amount === 'number')
+    .map(([what, amount]) => printableLine(`${what} ${String(amount)}`))
+    .join(', ');
+  if (shares === '') return '';
+  return budget === ''
+    ? ` (asked for: ${shares})`
+    : ` (asked for: ${budget}, of which came ${shares})`;
 }
+
+const entriesOf = (value: unknown): [string, unknown][] =>
+  typeof value === 'object' && value !== null ? Object.entries(value) : [];
+
+const compensationOf = ({ compensation }: Step): string =>
+  compensation === undefined
+    ? ''
+    : ' The weights that read the removed units were changed at the cut to make up for them.';
 
 function filesSection({ files, measuredOn }: CardContents): string {
   const measures = measuredOn !== undefined;

@@ -9,7 +9,7 @@ import { makeFolder } from '../../files/folder.js';
 import { checkLicense, checkRepo } from '../../hub-names.js';
 import { handedOn } from '../../models/handed-on.js';
 import type { ImageModel } from '../../models/image-model.js';
-import { type ModelInfo, saveModel } from '../../models/model-file.js';
+import { type ModelInfo, saveHandedOn } from '../../models/model-file.js';
 import { type ScanOp, scanOps } from '../../onnx/choices.js';
 import { type OptionKinds, checkOptions, requirePath } from '../../option-checks.js';
 import { type MeasuredAccuracy, measureAccuracy } from '../accuracy.js';
@@ -138,7 +138,7 @@ async function writeInto(
 ): Promise<HubFolder> {
   const { scanOp, verify, images, license = 'unknown', repo } = options;
   const described = handedOn(info, model.config.imageSize);
-  saveModel(join(draft, weightsFile), model, described);
+  saveHandedOn(join(draft, weightsFile), model, described);
   makeFolder(join(draft, 'onnx'));
   const exported = [];
   for (const { file, dtype, build } of onnxForms) {

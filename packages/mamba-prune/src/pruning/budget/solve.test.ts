@@ -194,6 +194,12 @@ describe('the solution of a budget', () => {
     expect(() => {
       checkKindSelection(groups, { ...options, rates, costBudget: { targets: [tight] } });
     }).toThrow(`the least that these groups can be cut to is ${least} MACs (the budget is 10).`);
+    // What comes back is named where it is in the way.
+    const final = (size: number, count: number): number => Math.min(size, count + 1);
+    const growing = { targets: [{ ...target, limit: least }], final };
+    expect(() => {
+      checkKindSelection(groups, { ...options, rates, costBudget: growing });
+    }).toThrow('or cut deeper for the units that refill gives back (refill-budget keep).');
   });
 });
 

@@ -72,7 +72,7 @@ export function solveInPools(
     let high = mostShare;
     let over = counts;
     let under: ReadonlyMap<string, number> = at(high);
-    if (!fits(under)) throw outOfReach(targets, widthsOf(under));
+    if (!fits(under)) throw outOfReach(targets, widthsOf(under), growthIn(ranked, under, final));
     while (high - low > 1e-9 && between(over, under) > 1) {
       const middle = (low + high) / 2;
       const tried = at(middle);
@@ -187,12 +187,25 @@ export function checkReach(
   const widths = Object.fromEntries(
     groups.map(({ name, size }) => [name, final(size, least.get(name) ?? 0)]),
   );
-  if (targets.some(({ cost, limit }) => cost(widths) > limit)) throw outOfReach(targets, widths);
+  if (targets.some(({ cost, limit }) => cost(widths) > limit))
+    throw outOfReach(targets, widths, growthIn(ranked, least, final));
 }
+
+/** Whether units come back on top of a cut. */
+const growthIn = (
+  ranked: readonly RankedGroup[],
+  counts: ReadonlyMap<string, number>,
+  final: NonNullable<CostBudget['final']>,
+): boolean =>
+  ranked.some(({ group: { name, size } }) => {
+    const count = counts.get(name) ?? 0;
+    return final(size, count) > count;
+  });
 
 function outOfReach(
   targets: readonly BudgetTarget[],
   least: Readonly<Record<string, number>>,
+  isGrowing: boolean,
 ): UsageError {
   const missed = targets.filter(({ cost, limit }) => cost(least) > limit);
   const amounts = missed.map(
@@ -200,7 +213,9 @@ function outOfReach(
   );
   return new UsageError(
     `budget: the least that these groups can be cut to is ${amounts.join(' and ')}. Raise the budget, let more groups ` +
-      'or kinds be cut, or lower what they keep at least.',
+      (isGrowing
+        ? 'or kinds be cut, or cut deeper for the units that refill gives back (refill-budget keep).'
+        : 'or kinds be cut, or lower what they keep at least.'),
   );
 }
 

@@ -107,7 +107,7 @@ export function ratesFromSensitivity(
   const { minWidth } = options;
   checkGroupLimits({ minWidth });
   const steps = stepsOf(parts, sensitivity, metric, maxRate);
-  const widthsAfter = (count: number, share = 0): Widths => {
+  const widthsAfter = (count: number, share = 0, least = minWidth): Widths => {
     const reached = new Map(parts.map(({ name }) => [name, 0]));
     for (const { part, to } of steps.slice(0, count)) reached.set(part.name, to.rate);
     const last = share > 0 ? steps[count] : undefined;
@@ -119,7 +119,7 @@ export function ratesFromSensitivity(
       parts.flatMap(({ name, groups }) =>
         Object.entries(widthsAt(groups, reached.get(name) ?? 0, roundTo)).map(([group, width]) => [
           group,
-          Math.max(width, leastUnits(groups[group] ?? 1, minWidth)),
+          Math.max(width, leastUnits(groups[group] ?? 1, least)),
         ]),
       ),
     );
@@ -129,9 +129,13 @@ export function ratesFromSensitivity(
 
   if (!meets(steps.length)) {
     const least = costOf(widthsAfter(steps.length));
+    // Which of the two holds groups back: what it would be without the least width.
+    const isWidth = minWidth !== undefined && least > costOf(widthsAfter(steps.length, 0, 1));
+    const cause = isWidth ? `, or keeps the least that it may (min-width ${minWidth})` : '';
+    const remedy = isWidth ? 'Lower min-width, measure' : 'Measure';
     throw new UsageError(
       `${where}: got a budget of ${shownCost(most)} ${metric}, expected at least ${shownCost(least)}, which are left when every group loses ` +
-        `${Math.min(maxRate, largest)} of its units, the most that was measured or allowed. Measure higher rates (--rates), or ask for less.`,
+        `${Math.min(maxRate, largest)} of its units, the most that was measured or allowed${cause}. ${remedy} higher rates (--rates), or ask for less.`,
     );
   }
   const whole = firstTrue(0, steps.length, (count) => meets(count));

@@ -311,6 +311,12 @@ describe('tuneRates', () => {
       results.chosen.oneshot,
     );
 
+    for (const other of [{ seed: 8 }, { rate: 0.5 }]) {
+      await expect(tuneRates(told, { ...tune, ...other }, control)).rejects.toThrow(
+        /holds a choice at the seed 9 and the rate 0\.25, expected the same\. Change --tune-seed/,
+      );
+    }
+
     // Another comparison does not get what was chosen for this one.
     const copy = at('tuned-otherwise');
     cpSync(join(out, 'tuning.json'), join(copy, 'tuning.json'));

@@ -9,6 +9,7 @@ import { type CompareResults, type MethodResult, sizeSpread } from './results.js
 import { allSeeds } from './seeds.js';
 import { type CompareSettings, percentName } from './settings.js';
 import { pointsText, testSections } from './test-text.js';
+import { toDense } from './to-dense.js';
 
 /**
  * Writes results.json and results.md, and with `chart` the picture.
@@ -61,7 +62,7 @@ export function markdown(
     '| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |',
     ...results.methods.map((result) => methodRow(result, results)),
     '',
-    'Accuracy: mean and sample standard deviation over n seeds.',
+    'Accuracy: mean and sample standard deviation over n seeds. To dense: over the seeds that both have.',
     ...(spread > 0.005
       ? [`Within one rate the MACs differ by up to ${(100 * spread).toFixed(1)}%.`]
       : []),
@@ -99,15 +100,15 @@ export function markdown(
   return `${lines.join('\n')}\n`;
 }
 
-function methodRow(result: MethodResult, { methods }: CompareResults): string {
+function methodRow(result: MethodResult, results: CompareResults): string {
   const { method, rate, accuracy, deviation, beforeCut, afterCut, parameters, macs } = result;
-  const dense = methods.find((other) => other.method === 'dense');
+  const difference = toDense(result, results);
   return row(
     methodLabel(method),
     rate === 0 ? '' : `${percentName(rate)}%`,
     percent(accuracy) + (deviation === null ? '' : ` ± ${(100 * deviation).toFixed(2)}`),
     String(result.seeds.length),
-    rate === 0 || !dense ? '' : pointsText(accuracy - dense.accuracy),
+    difference === undefined ? '' : pointsText(difference),
     rate === 0 ? '' : percent(beforeCut),
     rate === 0 ? '' : percent(afterCut),
     grouped(parameters),

@@ -83,6 +83,16 @@ export async function tuneRates(
   const wanted = { ...asked, lrs: [...lrs].sort((a, b) => a - b) };
   checkCompareSettings(wanted);
   const { args = [], overwrite } = control;
+  const begun = CompareFolder.settingsOf(out, { overwrite });
+  const other =
+    begun?.seeds.find((before) => before !== seed) ?? begun?.rates.find((r) => r !== rate);
+  if (begun && other !== undefined) {
+    throw new UsageError(
+      `compare: got the seed ${seed} and the rate ${rate} to choose learning rates with, but ${out} holds a choice at the ` +
+        `seed ${begun.seeds.join(', ')} and the rate ${begun.rates.join(', ')}, expected the same. ` +
+        'Change --tune-seed or --tune-rate, or give --overwrite to choose anew.',
+    );
+  }
   const folder = CompareFolder.open(out, wanted, { args, overwrite });
   try {
     const { settings, path } = folder;

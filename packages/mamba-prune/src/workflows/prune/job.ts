@@ -2,8 +2,6 @@
 // before anything is written.
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
-import type { AugmentOptions } from '../../data/augment/options.js';
-import { BatchLoader } from '../../data/loader.js';
 import type { Dataset } from '../../data/types.js';
 import { UsageError } from '../../errors.js';
 import type { ImageModel } from '../../models/image-model.js';
@@ -14,8 +12,9 @@ import { checkScoring } from '../../pruning/score-units.js';
 import { checkRefill } from '../../pruning/refill.js';
 import { groupsOfKinds } from '../../pruning/select-units.js';
 import { checkSelection } from '../../pruning/selection.js';
-import { type BatchSource, limitSplit } from '../../training/batches.js';
+import type { BatchSource } from '../../training/batches.js';
 import { resolveTrainOptions } from '../../training/options.js';
+import { hasBatchNorm } from '../../training/reestimate-bn.js';
 import type { TrainOptions } from '../../training/types.js';
 import { accuracyImages } from './accuracy-images.js';
 import { calibrationOf } from './calibration.js';
@@ -24,6 +23,7 @@ import { checkBatch } from '../check-need.js';
 import { openDataFor, withModelInfo } from '../fit.js';
 import { openModelFile } from '../open-model-file.js';
 import type { PruneHooks } from './hooks.js';
+import { normSource } from './norm-batches.js';
 import { type ResolvedPruneSettings, needForImages, scoresUnits } from './settings.js';
 import type { Standing } from './source.js';
 import type { PruningRecord } from './record.js';
@@ -128,7 +128,7 @@ export async function openJob(
         ...compensate,
         calibration: compensationImages(dataset, compensate, images),
       },
-    normSource: dataset && settings.bnBatches > 0 ? trainingBatches(dataset, settings) : undefined,
+    normSource: dataset && normSource(dataset, settings),
     rewindFile: file,
     onLatency: hooks.onLatency,
     teacher: distill && trains ? await loadTeacher(settings, device) : undefined,
@@ -192,16 +192,6 @@ export function tuningRecipe({ recipe, rsst }: ResolvedPruneSettings): RecipeSet
 }
 
 /** As the training sees them: augmented, in batches of its size. */
-function trainingBatches(dataset: Dataset, { recipe }: ResolvedPruneSettings): BatchSource {
-  const { batchSize = 128, seed = 0, maxTrainImages = null } = recipe;
-  return new BatchLoader(limitSplit(dataset.train, maxTrainImages, seed), dataset.info, {
-    batchSize,
-    seed,
-    shuffle: true,
-    augment: trainOptionsOf(recipe, dataset.info).augment as AugmentOptions,
-  });
-}
-
 function checkRecipe(settings: ResolvedPruneSettings): void {
   const { dataset, recipe, rsst, compensate } = settings;
   if (dataset !== undefined) return;
@@ -252,10 +242,7 @@ function checkCut(
     const { fillback, score: refillScore, budget } = refill;
     checkRefill(model, { ...options, fillback, refillScore, budget }, calibration);
   }
-  if (
-    bnBatches > 0 &&
-    ![...model.namedBuffers().keys()].some((name) => name.endsWith('running_mean'))
-  ) {
+  if (bnBatches > 0 && !hasBatchNorm(model)) {
     throw new UsageError(
       `prune: got ${bnBatches} batches to measure batch normalisation again, but ${model.config.arch} has none. Leave --bn-batches out.`,
     );

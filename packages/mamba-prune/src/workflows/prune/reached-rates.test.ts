@@ -114,6 +114,20 @@ describe('the rate that a cut reached', () => {
     expect(more).toEqual({ reached: { ssm: 0.625 }, heldBack: [] });
   });
 
+  it('says what held back groups that all have rates of their own, which make up the rate', () => {
+    // 4 and 8 of 16 would stay.
+    const own = { rateOf: { 'blocks.0.ssm': 0.75, 'blocks.1.ssm': 0.5 }, rates: { ssm: 0.625 } };
+    expect(cut([16, 16], { ...global, ...own }).heldBack).toEqual([]);
+    expect(cut([16, 16], { ...global, ...own, minWidth: 6 })).toEqual({
+      reached: { ssm: 1 - 14 / 32 },
+      heldBack: [{ kind: 'ssm', limit: 'min-width', groups: ['blocks.0.ssm'] }],
+    });
+    expect(cut([16, 16], { ...global, ...own, roundTo: 6 })).toEqual({
+      reached: { ssm: 1 - 18 / 32 },
+      heldBack: [{ kind: 'ssm', limit: 'round-to', groups: names }],
+    });
+  });
+
   it('says that widths were rounded up, where that is known by group', () => {
     expect(cut([16, 32], { ranking: 'layer', rates: { ssm: 0.75 }, roundTo: 8 })).toEqual({
       // 4 of 16 become 8; 8 of 32 stay.

@@ -2,7 +2,7 @@
 // settings may overrule.
 import type { KeptUnits } from '../../models/groups.js';
 import { leastUnits, ownRate } from '../../pruning/group-limits.js';
-import { roundUp } from '../../pruning/selection.js';
+import { keptCount, roundUp } from '../../pruning/selection.js';
 import type { ResolvedPruneSettings } from './settings.js';
 import { ratesAfter, ratesOfGroupsAfter } from './rates-after-round.js';
 
@@ -91,9 +91,10 @@ export function reachedRates(
     // It is a budget that decides, and what it comes to stands beside it.
     if (settings.costBudget) continue;
     const isShort = Math.round((1 - rate) * total) < sum(groups.map(({ after }) => after));
-    for (const [limit, held] of limitsOf(groups, rate, settings)) {
-      // Where other groups have higher rates of their own, nothing was held back.
-      if (limit === 'rate-of' && !isShort) continue;
+    const limits = limitsOf(groups, rate, settings);
+    // Where groups have higher rates of their own, nothing was held back.
+    if (isShort) addOwnLimits(limits, groups, rate, settings);
+    for (const [limit, held] of limits) {
       heldBack.push({ kind, limit, groups: held });
     }
   }
@@ -160,11 +161,46 @@ function limitsOf(
     'fillback',
     named((group) => back(group) > 0, all),
   );
-  hold(
-    'rate-of',
-    named(({ own = rate }) => own < rate, all),
-  );
   return found;
+}
+
+/** What held back the groups that have a rate of their own, by the same rules; that rate itself where all of them ask for less. */
+function addOwnLimits(
+  found: Map<RateLimit, string[]>,
+  all: readonly CutGroup[],
+  rate: number,
+  { roundTo, minWidth }: Limits,
+): void {
+  const own = all.flatMap((group) =>
+    group.own === undefined ? [] : [{ ...group, own: group.own }],
+  );
+  const add = (limit: RateLimit, groups: readonly { readonly name: string }[]): void => {
+    const before = found.get(limit);
+    // None named: the ranking does not tell which.
+    if (groups.length === 0 || before?.length === 0) return;
+    const names = new Set([...(before ?? []), ...groups.map(({ name }) => name)]);
+    found.set(
+      limit,
+      all.flatMap(({ name }) => (names.has(name) ? [name] : [])),
+    );
+  };
+  const floorOf = ({ before }: CutGroup): number => leastUnits(before, minWidth);
+  const least = (group: CutGroup & { readonly own: number }): number =>
+    Math.max(floorOf(group), keptCount(group.before, group.own));
+  add(
+    'min-width',
+    own.filter((group) => floorOf(group) > keptCount(group.before, group.own)),
+  );
+  add(
+    'round-to',
+    own.filter((group) => roundUp(least(group), roundTo, group.before) > least(group)),
+  );
+  // Less than half a unit is rounding: rates of sensitivity make up the rate of their kind.
+  if (sum(own.map((group) => (rate - group.own) * group.before)) < 0.5) return;
+  add(
+    'rate-of',
+    own.filter((group) => group.own < rate),
+  );
 }
 
 const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);

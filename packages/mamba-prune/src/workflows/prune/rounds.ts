@@ -174,7 +174,9 @@ export class Rounds {
 
   /** What the last cut, a round's, leaves of the training that regularised it. */
   #cutFrom(round: number): TrainControl['continues'] {
-    return { phase: `rsst-${round}`, cut: lastCut(this.#standing) };
+    // Else the averages would forget the compensation, and they are the result.
+    const averagesFollow = this.#job.compensation !== undefined;
+    return { phase: `rsst-${round}`, cut: lastCut(this.#standing), averagesFollow };
   }
 
   /** @returns false if it was stopped */

@@ -17,6 +17,7 @@ import { todaysSettings } from './earlier-names.js';
 import type { PruneHooks } from './hooks.js';
 import { decideThrough } from './lr-through.js';
 import { type PruneJob, openJob } from './job.js';
+import { usualBnBatches, withBnBatches } from './norm-batches.js';
 import { goOn } from './resume.js';
 import { type Standing, fileFacts, openSource } from './source.js';
 import {
@@ -90,6 +91,12 @@ export async function pruneRun(
       job.teacher?.dispose();
       job = await openJob(resolved, control, standing, hooks);
     }
+    const told = earlier !== undefined || settings.bnBatches !== undefined;
+    const bnBatches = usualBnBatches({ ...job, told }, standing.model);
+    if (bnBatches > 0) {
+      settings = { ...settings, bnBatches };
+      job = withBnBatches(job, bnBatches);
+    }
     standing.record = await beginBudget(job, standing);
     const folder = earlier
       ? openFolder(settings, control)
@@ -125,7 +132,11 @@ function withDefaults(told: PruneSettings, earlier: RunFolder | undefined): Prun
   const given = { ...told, model: modelFileOf(told.model) };
   const begun = todaysSettings(earlier?.config['settings']);
   const known = isSettings(begun) ? begun : undefined;
-  const settings = decideImportance(known ? keepImportance(given, known) : given);
+  const bnBatches = given.bnBatches ?? known?.bnBatches;
+  const settings = {
+    ...decideImportance(known ? keepImportance(given, known) : given),
+    ...(bnBatches !== undefined && { bnBatches }),
+  };
   const { rsst, rewind, recipe } = settings;
   if (!rsst) return settings;
   const { epochs } = recipe;

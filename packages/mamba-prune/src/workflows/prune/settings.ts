@@ -169,7 +169,10 @@ export interface PruneSettings extends Partial<Omit<DataSettings, 'dataset'>> {
   readonly distill?: DistillSettings | undefined;
   /** By default not at all. */
   readonly compensate?: CompensateSettings | undefined;
-  /** Batches over which batch normalisation is measured again after a cut. By default 0, not at all. */
+  /**
+   * Batches over which batch normalisation is measured again after a cut; 0: not at all. By default 16 where the model has
+   * batch normalisation and there is a data set: the statistics of before are those of other inputs.
+   */
   readonly bnBatches?: number;
   /** Name of the preset that the recipe came from. */
   readonly preset?: string | undefined;

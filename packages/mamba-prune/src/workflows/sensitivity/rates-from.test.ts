@@ -74,6 +74,37 @@ describe('the rates of a file', () => {
     expect(macs).toBeGreaterThan(dense / 2 - dearest);
   });
 
+  it('name the least width where that is what is in the way', async () => {
+    const file = await fileOf();
+    const asked = { rates: { ssm: 0.7 }, isSaid: true };
+    expect(() => ratesFrom('f', file, model, { ...asked, minWidth: '50%' })).toThrow(
+      'the most that was measured or allowed, or keeps the least that it may (min-width 50%). Lower min-width, measure higher',
+    );
+    expect(() => ratesFrom('f', file, model, { ...asked, maxRate: 0.5, minWidth: 2 })).toThrow(
+      'the most that was measured or allowed. Measure higher rates',
+    );
+  });
+
+  it('are not those of a search that took more of a group than it may lose', async () => {
+    const rates = { 'blocks.0.ssm': 0.75, 'blocks.1.ssm': 0.25 };
+    const best = { name: 'greedy', rates, loss: 1, accuracy: 0.5, macs: 1, parameters: 1 };
+    const search = {
+      method: 'greedy' as const,
+      budget: { metric: 'macs' as const, most: 2 },
+      maxRate: 0.75,
+      finished: true,
+      best,
+      candidates: [best],
+      evaluations: [],
+    };
+    const file = { ...(await fileOf()), search };
+    const asked = { rates: both, isSaid: false };
+    expect(ratesFrom('f', file, model, { ...asked, maxRate: 0.75 }).rateOf).toEqual(rates);
+    expect(() => ratesFrom('f', file, model, { ...asked, maxRate: 0.5 })).toThrow(
+      'f: got max-rate 0.5, but its search takes 0.75 of blocks.0.ssm.',
+    );
+  });
+
   it('leave to single groups the rates that they were given', async () => {
     const asked = { rates: both, isSaid: true, rateOf: { 'blocks.0.ssm': 0 } };
     const { rates, rateOf } = ratesFrom('f', await fileOf(), model, asked);

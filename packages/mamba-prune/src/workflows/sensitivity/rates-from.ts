@@ -64,6 +64,7 @@ export function ratesFrom(
   }
   const best = asked.isSaid ? undefined : file.search?.best;
   if (best) {
+    checkLargest(where, best.rates, asked.maxRate);
     return {
       rates: shareByKind(model, widthsOf(whole.parts, best.rates), file.kinds),
       rateOf: best.rates,
@@ -90,6 +91,17 @@ export function ratesFrom(
     origin: 'the measured sensitivity',
     loss: predictedLoss(chosen, widths),
   };
+}
+
+/** @throws UsageError if a search took more of a group than it may lose */
+function checkLargest(where: string, rates: Readonly<Record<string, number>>, maxRate = 1): void {
+  // Rates are shares of whole units: the last bits are none.
+  const over = Object.entries(rates).find(([, rate]) => rate > maxRate + 1e-9);
+  if (!over) return;
+  throw new UsageError(
+    `${where}: got max-rate ${maxRate}, but its search takes ${Number(over[1].toPrecision(3))} of ${over[0]}. Search again ` +
+      'with sensitivity --max-rate, give a rate or a budget to take the measured curves, or leave max-rate out.',
+  );
 }
 
 /** All kinds share one budget. */

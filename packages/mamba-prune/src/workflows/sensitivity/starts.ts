@@ -31,7 +31,7 @@ export function startsOf(
   { sensitivity, scores, budget, maxRate, costOf }: StartOptions,
 ): Start[] {
   const { parts, roundTo } = sensitivity;
-  const solved = ratesFromSensitivity(sensitivity, { ...budget, costOf, maxRate });
+  const solved = ratesFromSensitivity(sensitivity, { ...budget, costOf, maxRate, where: 'search' });
   const ways: readonly (readonly [string, (rate: number) => Widths])[] = [
     ['uniform', (rate) => uniformWidths(parts, rate, roundTo)],
     ['global ranking', (rate) => globalWidths(model, sensitivity, scores, rate)],

@@ -1,0 +1,52 @@
+// Over which images batch normalisation is measured again after a cut, and how many unless told.
+import type { AugmentOptions } from '../../data/augment/options.js';
+import { BatchLoader } from '../../data/loader.js';
+import type { Dataset } from '../../data/types.js';
+import type { ImageModel } from '../../models/image-model.js';
+import { type BatchSource, limitSplit } from '../../training/batches.js';
+import { hasBatchNorm } from '../../training/reestimate-bn.js';
+import { trainOptionsOf } from '../settings.js';
+import type { PruneJob } from './job.js';
+import type { ResolvedPruneSettings } from './settings.js';
+
+/** Enough for means whose error is a few percent of the deviation, and soon done. */
+const usual = 16;
+
+/** Of fewer images the new statistics may be worse than the old ones. */
+const leastImages = 256;
+
+/** The training images, augmented as in training; undefined where nothing is to be measured. */
+export function normSource(
+  dataset: Dataset,
+  { recipe, bnBatches }: ResolvedPruneSettings,
+): BatchSource | undefined {
+  if (bnBatches === 0) return undefined;
+  const { batchSize = 128, seed = 0, maxTrainImages = null } = recipe;
+  return new BatchLoader(limitSplit(dataset.train, maxTrainImages, seed), dataset.info, {
+    batchSize,
+    seed,
+    shuffle: true,
+    augment: trainOptionsOf(recipe, dataset.info).augment as AugmentOptions,
+  });
+}
+
+/** Batches to measure where nothing is said: 0 of models without batch normalisation, or with too few images. */
+export function usualBnBatches(
+  { dataset, settings, told }: UsualInputs,
+  model: ImageModel,
+): number {
+  const { batchSize = 128, maxTrainImages } = settings.recipe;
+  const images = Math.min(dataset?.train.length ?? 0, maxTrainImages ?? Infinity);
+  if (told || images < leastImages || !hasBatchNorm(model)) return 0;
+  return Math.min(usual, Math.ceil(images / batchSize));
+}
+
+interface UsualInputs extends Pick<PruneJob, 'dataset' | 'settings'> {
+  /** Whether the settings say it themselves. */
+  readonly told: boolean;
+}
+
+export function withBnBatches(job: PruneJob, bnBatches: number): PruneJob {
+  const settings = { ...job.settings, bnBatches };
+  return { ...job, settings, normSource: job.dataset && normSource(job.dataset, settings) };
+}
