@@ -21,21 +21,6 @@ import {
   refillScores,
 } from '../../pruning/refill-choices.js';
 import {
-  type RegApplication,
-  type RegNorm,
-  type RegUnits,
-  regApplications,
-  regNorms,
-  regUnits,
-  rsstDefaults,
-} from '../../pruning/rsst/choices.js';
-import {
-  type RsstSchedule,
-  defaultExponent,
-  defaultSchedule,
-  rsstSchedules,
-} from '../../pruning/rsst/schedule.js';
-import {
   type Ranking,
   type SelectionOptions,
   normalizations,
@@ -51,11 +36,15 @@ import {
   resolveCompensate,
 } from './compensate-settings.js';
 import { todaysSettings } from './earlier-names.js';
-import { type ThroughSettings, hasCuts, resolveThrough } from './through-settings.js';
 import { type Rewind, parseRewind } from './rewind-time.js';
+import { type ResolvedRsst, type RsstSettings, resolveRsst } from './rsst-settings.js';
+import { hasCuts } from './through-settings.js';
+import type { Whole } from './whole.js';
 import type { RecipeSettings } from '../settings.js';
 
 const { number, integer, oneOf } = checksOf('prune');
+
+export type { RsstSettings } from './rsst-settings.js';
 
 export const pruneMethods = ['oneshot', 'refill', 'rsst'] as const;
 export type PruneMethod = (typeof pruneMethods)[number];
@@ -77,40 +66,6 @@ export interface RefillSettings {
  */
 export const importanceReasons = ['given', 'images', 'no images', 'score', 'unused'] as const;
 export type ImportanceReason = (typeof importanceReasons)[number];
-
-/** How units are driven to zero (method rsst). */
-export interface RsstSettings extends ThroughSettings {
-  /** Default `exp_custom_exponents`, under `shrink` `cosine`. */
-  readonly schedule?: RsstSchedule;
-  /** λ at the end of the regularised training. By default that of `rsstDefaults`. */
-  readonly strength?: number;
-  /** Default `4`. */
-  readonly exponent?: number;
-  /** Default `l1`, for doomed units `group`. */
-  readonly norm?: RegNorm;
-  /** Whether all units of the targets are regularised, or the `doomed`, those that are to go. Default `all`. */
-  readonly units?: RegUnits;
-  /** How the penalty reaches the weights. Default `loss`, for doomed units `proximal`. */
-  readonly apply?: RegApplication;
-  /** Epochs of regularised training before each cut. By default those of the recipe. */
-  readonly epochs?: number;
-  /**
-   * Deletes the units whose norm is at most this share of the group's largest, however many they are;
-   * the rates then only name the kinds. By default exactly the rates.
-   */
-  readonly nearZero?: number | null;
-  /**
-   * One training through the cut: the regularised epochs and those after the cut share one learning rate schedule,
-   * and the optimizer's state and the averages of the kept units live on. Else each has a schedule of its own.
-   * Default `false`; `pruneRun` begins a run by `lrThroughDefault`, where there is a training after the cut and no rewind.
-   */
-  readonly lrThrough?: boolean;
-  /**
-   * After every so many regularised epochs the doomed units are chosen anew, by the same importance; those that are
-   * doomed no more are left alone from then on. By default once, before the first epoch. For units `doomed` alone.
-   */
-  readonly rechoose?: number | null;
-}
 
 /** The dense model teaches during the fine-tuning. */
 export interface DistillSettings {
@@ -212,8 +167,6 @@ export const pruneSettingsKinds: OptionKinds<PruneSettings> = {
   recipe: 'object',
 };
 
-type Whole<T> = { readonly [K in keyof T]-?: Exclude<T[K], undefined> };
-
 type Defaulted =
   | 'importance'
   | 'importanceReason'
@@ -223,9 +176,6 @@ type Defaulted =
   | 'score'
   | 'scoreBatches'
   | 'bnBatches';
-
-/** Those of one training through its cuts are there where they are asked for. */
-type ResolvedRsst = Whole<Omit<RsstSettings, keyof ThroughSettings>> & ThroughSettings;
 
 /** Every setting decided. */
 export type ResolvedPruneSettings = Omit<
@@ -267,7 +217,7 @@ export function resolvePruneSettings(given: PruneSettings): ResolvedPruneSetting
     normalize: oneOf('normalize', settings.normalize, normalizations),
     bnBatches: integer('bn batches', settings.bnBatches ?? 0, { min: 0 }),
     refill: method === 'refill' ? resolveRefill(refill ?? { fillback: 0 }) : undefined,
-    rsst: method === 'rsst' ? resolveRsst(rsst ?? {}, settings) : undefined,
+    rsst: method === 'rsst' ? resolveRsst(rsst ?? {}, settings.recipe, settings.rounds) : undefined,
     distill: distill && resolveDistill(distill),
     compensate: compensate && resolveCompensate(compensate),
   };
@@ -405,84 +355,6 @@ function resolveRefill({ fillback, score, budget }: RefillSettings): Whole<Refil
     score: oneOf('refill score', score ?? 'magnitude', refillScores),
     budget: oneOf('refill budget', budget ?? 'add', refillBudgets),
   };
-}
-
-const rsstKinds: OptionKinds<RsstSettings> = {
-  schedule: 'any',
-  strength: 'any',
-  exponent: 'any',
-  norm: 'any',
-  units: 'any',
-  apply: 'any',
-  epochs: 'any',
-  nearZero: 'any',
-  lrThrough: 'boolean',
-  rechoose: 'any',
-  cutAtZero: 'boolean',
-  cuts: 'any',
-};
-
-function resolveRsst(given: RsstSettings, settings: PruneSettings): ResolvedRsst {
-  requireOptions('prune: rsst', given, rsstKinds);
-  const { recipe, rounds = 1 } = settings;
-  const { exponent = defaultExponent, nearZero = null } = given;
-  const units = oneOf('rsst units', given.units ?? 'all', regUnits);
-  const doomed = units === 'doomed';
-  const norm = oneOf('rsst norm', given.norm ?? (doomed ? 'group' : 'l1'), regNorms);
-  const defaults = rsstDefaults(doomed, norm, given.apply);
-  const apply = oneOf('rsst application', defaults.apply, regApplications);
-  if (apply === 'shrink') checkShrink(given, units);
-  const regEpochs = given.epochs ?? recipe.epochs;
-  if (regEpochs === 0) {
-    throw new UsageError(
-      'prune: got rsst with 0 epochs of regularised training, expected at least 1. Give --epochs or --reg-epochs.',
-    );
-  }
-  const { lrThrough = false } = given;
-  const rechoose = resolveRechoose(given.rechoose ?? null, units, regEpochs);
-  const others = { units, apply, lrThrough, epochs: regEpochs, rechoose, rounds };
-  return {
-    schedule: oneOf('rsst schedule', given.schedule ?? defaultSchedule(apply), rsstSchedules),
-    strength: number('rsst strength', given.strength ?? defaults.strength, { min: 0 }),
-    exponent: number('rsst exponent', exponent, { above: 0 }),
-    norm,
-    units,
-    apply,
-    epochs: integer('rsst epochs', regEpochs, { min: 1 }),
-    // 1 would delete the largest too.
-    nearZero: nearZero === null ? null : number('near-zero', nearZero, { min: 0, below: 1 }),
-    lrThrough,
-    rechoose,
-    ...resolveThrough(given, others),
-  };
-}
-
-function checkShrink({ schedule, strength = 1 }: RsstSettings, units: RegUnits): void {
-  const problem =
-    units !== 'doomed'
-      ? `with the units ${units}, expected doomed: all that is shrunk becomes zero`
-      : strength !== 1
-        ? `with the strength ${strength}, expected none: the schedule alone says how much is left`
-        : schedule === 'constant'
-          ? 'with the schedule constant, expected one that grows: nothing would be left after the first step'
-          : undefined;
-  if (problem === undefined) return;
-  throw new UsageError(`prune: got the rsst application shrink ${problem}.`);
-}
-
-function resolveRechoose(rechoose: number | null, units: RegUnits, epochs: number): number | null {
-  if (rechoose === null) return null;
-  integer('rechoose', rechoose, { min: 1 });
-  if (units !== 'doomed') {
-    throw new UsageError(
-      `prune: got rechoose with the units ${units}, expected doomed: where all units are regularised none is chosen ` +
-        'before the cut. Leave rechoose out, or regularise the doomed units.',
-    );
-  }
-  if (rechoose < epochs) return rechoose;
-  throw new UsageError(
-    `prune: rechoose: got ${rechoose}, expected fewer than the ${epochs} regularised epochs. Lower it, or leave it out.`,
-  );
 }
 
 function resolveDistill({ weight, temperature = 1 }: DistillSettings): Whole<DistillSettings> {
