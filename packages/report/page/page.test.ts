@@ -103,6 +103,11 @@ describe('texts', () => {
     expect(gone({ ssm: 0.1, mlp: 0.1 })).toBe('10%');
     expect(gone({ ssm: 0.0977, mlp: 0.8999 })).toBe('ssm 9.8%, mlp 90%');
     expect(removedText({ pruning: undefined })).toBe('');
+    const rates = { ssm: 0.708984, mlp: 0.709961 };
+    const pruning = { rates, reached: rates, budget: ['MACs 0.3x', 'file 5.00 MiB'] };
+    expect(removedText({ pruning } as unknown as RunData)).toBe(
+      'ssm 70.9%, mlp 71% (MACs 0.3x, file 5.00 MiB)',
+    );
     const trained = (isDense: boolean) =>
       methodText({ method: 'train', isDense } as unknown as RunData, translator('en'));
     expect([trained(true), trained(false)]).toEqual(['dense training', 'pruned, trained on']);

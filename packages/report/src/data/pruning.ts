@@ -5,6 +5,7 @@ import {
   type RoundScoresFile,
   readRoundScores,
 } from 'mamba-prune/workflows';
+import { bytes, count, milliseconds } from 'mamba-prune/format';
 import { decodeUnits } from 'mamba-prune/internal';
 import type { GroupData, PruningData, RoundData, ScoresData } from './types.js';
 
@@ -16,12 +17,28 @@ export function pruningData(path: string, record: PruningRecord): PruningData {
   const scores = rounds.map(({ round }) => readRoundScores(path, round));
   return {
     rates,
+    ...(costBudget && { budget: costBudget.map(inWords) }),
     ...(rounds.length === plannedRounds && { reached }),
     plannedRounds,
     groups: Object.keys(record.widthsBefore).map((name) => groupData(name, record, scores[0])),
     rounds: rounds.map((round, i) => roundData(round, scores[i])),
   };
 }
+
+type BudgetEntry = NonNullable<PruningRecord['costBudget']>[number];
+
+/** `MACs 0.3x`, `file 4.77 MiB` */
+function inWords({ of, asked, limit }: BudgetEntry): string {
+  const [name, show] = budgetWords[of];
+  return `${name} ${typeof asked === 'string' ? asked : show(limit)}`;
+}
+
+const budgetWords = {
+  macs: ['MACs', count],
+  params: ['parameters', count],
+  file: ['file', (value: number) => bytes(Math.round(value))],
+  latency: ['latency', milliseconds],
+} as const;
 
 function groupData(
   name: string,

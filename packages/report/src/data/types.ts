@@ -209,6 +209,8 @@ export interface StepPoint {
 export interface PruningData {
   /** Shares that are asked for, per kind. */
   readonly rates: Readonly<Record<string, number>>;
+  /** What was asked for in place of rates, which are then those that it came to: `MACs 0.3x`. */
+  readonly budget?: readonly string[] | undefined;
   /** Shares that are gone, per kind; undefined before the last cut, and in records of older versions. */
   readonly reached?: Readonly<Record<string, number>> | undefined;
   readonly plannedRounds: number;
