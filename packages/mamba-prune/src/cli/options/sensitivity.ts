@@ -72,7 +72,7 @@ export function addSensitivityOptions(command: Command): void {
     ...compensationOptions(),
     integerOption(
       '--bn-batches <n>',
-      'batches to measure batch normalisation with again after each cut (default: 0)',
+      'batches to measure batch normalisation with again after each cut, where there is any (default: 8)',
       { min: 0, max: pruneLimits.batches },
     ),
   ]);

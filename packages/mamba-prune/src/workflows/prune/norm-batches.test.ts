@@ -8,6 +8,7 @@ import { registerDataset } from '../../data/datasets.js';
 import { MemorySplit } from '../../data/memory-split.js';
 import { loadModel, saveModel } from '../../models/model-file.js';
 import { createModel } from '../../models/registry.js';
+import { sensitivityRun } from '../sensitivity/run.js';
 import { tinyPruning } from '../testing/tiny.js';
 import { pruneRun } from './run.js';
 import type { PruneSettings } from './settings.js';
@@ -112,4 +113,21 @@ it('keeps what a run began with', async () => {
     settings: PruneSettings;
   };
   expect(stored.bnBatches).toBe(0);
+});
+
+it('is the same of a measurement of sensitivity, which keeps what it began with', async () => {
+  const settings = {
+    model: at('resnet.safetensors'),
+    dataset: 'many-norms',
+    images: 20,
+    rates: [0.5],
+    importance: 'l2',
+  } as const;
+  const batches = async (changes: object, out: string, resume = false) =>
+    (await sensitivityRun({ ...settings, ...changes }, { out: at(out), resume })).file.bnBatches;
+  expect(await batches({}, 'usual.json')).toBe(8);
+  expect(await batches({ dataset: 'few-norms' }, 'few.json')).toBeUndefined();
+  expect(await batches({ model: at('mamba.safetensors') }, 'mamba.json')).toBeUndefined();
+  expect(await batches({ bnBatches: 0 }, 'none.json')).toBeUndefined();
+  expect(await batches({}, 'none.json', true)).toBeUndefined();
 });

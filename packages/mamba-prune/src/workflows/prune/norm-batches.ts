@@ -13,7 +13,7 @@ import type { ResolvedPruneSettings } from './settings.js';
 const usual = 16;
 
 /** Of fewer images the new statistics may be worse than the old ones. */
-const leastImages = 256;
+export const leastNormImages = 256;
 
 /** The training images, augmented as in training; undefined where nothing is to be measured. */
 export function normSource(
@@ -37,7 +37,7 @@ export function usualBnBatches(
 ): number {
   const { batchSize = 128, maxTrainImages } = settings.recipe;
   const images = Math.min(dataset?.train.length ?? 0, maxTrainImages ?? Infinity);
-  if (told || images < leastImages || !hasBatchNorm(model)) return 0;
+  if (told || images < leastNormImages || !hasBatchNorm(model)) return 0;
   return Math.min(usual, Math.ceil(images / batchSize));
 }
 

@@ -2,12 +2,18 @@
 // does at a cut, so that what a part costs is what is lost in the end.
 import { BatchLoader } from '../../data/loader.js';
 import type { Dataset } from '../../data/types.js';
+import type { ImageModel } from '../../models/image-model.js';
 import { compensate } from '../../pruning/compensation/compensate.js';
 import type { CutModel } from '../../pruning/sensitivity/measure.js';
 import { pruneModel } from '../../pruning/surgery.js';
-import { reestimateBatchNorm } from '../../training/reestimate-bn.js';
+import { hasBatchNorm, reestimateBatchNorm } from '../../training/reestimate-bn.js';
 import { compensationImages } from '../prune/compensation.js';
+import { leastNormImages } from '../prune/norm-batches.js';
 import type { ResolvedSensitivitySettings } from './settings.js';
+
+/** Batches unless told otherwise: 0 of models without batch normalisation, and of images too few for it. */
+export const usualNormBatches = (model: ImageModel, images: number): number =>
+  images >= leastNormImages && hasBatchNorm(model) ? 8 : 0;
 
 /** Images per batch that batch normalisation is measured with. */
 const normBatch = 128;

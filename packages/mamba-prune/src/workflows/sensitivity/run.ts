@@ -19,7 +19,7 @@ import { stableJson } from '../../training/options.js';
 import { type DataHooks, openDataFor, withModelInfo } from '../fit.js';
 import { openModelFile } from '../open-model-file.js';
 import { calibrationOf } from '../prune/calibration.js';
-import { cutOf } from './cut.js';
+import { cutOf, usualNormBatches } from './cut.js';
 import {
   type SearchRecord,
   type SensitivityFile,
@@ -84,7 +84,7 @@ export async function sensitivityRun(
   control: SensitivityControl = {},
   hooks: SensitivityHooks = {},
 ): Promise<SensitivityRun> {
-  const settings = resolveSensitivity(given);
+  const told = resolveSensitivity(given);
   const { out, resume = false, overwrite = false, device = 'cpu', signal } = control;
   if (resume && out === undefined) {
     throw new UsageError('sensitivity: got resume without out, expected the file to go on with.');
@@ -95,13 +95,18 @@ export async function sensitivityRun(
     );
   }
   const earlier = resume && out !== undefined ? readSensitivity(out) : undefined;
-  const { model, info } = await openModelFile(settings.model, settings.import);
+  const { model, info } = await openModelFile(told.model, told.import);
   try {
-    const { dataset: name, data, seed, scoreBatches: batches } = settings;
+    const { dataset: name, data, seed, scoreBatches: batches } = told;
     const dataset = withModelInfo(
       await openDataFor(model, { dataset: name, data }, control.data),
       info,
     );
+    // Of a measurement that is gone on with it stands in the file.
+    const norms = earlier
+      ? (earlier.bnBatches ?? 0)
+      : usualNormBatches(model, dataset.train.length);
+    const settings = { ...told, bnBatches: given.bnBatches ?? norms };
     const precision = precisionOn(device, settings.precision);
     const kinds = settings.kinds ?? defaultKinds(model);
     const header = headerOf(settings, { arch: model.config.arch, precision, kinds });

@@ -71,7 +71,10 @@ export interface SensitivitySettings {
   readonly precision?: Precision | undefined;
   /** After each cut, before the model is measured. By default not at all. */
   readonly compensate?: CompensateSettings | undefined;
-  /** Batches of 128 images over which batch normalisation is measured again after each cut. By default 0, not at all. */
+  /**
+   * Batches of 128 images over which batch normalisation is measured again after each cut; 0: not at all. By default 8 where
+   * the model has batch normalisation and there are at least 256 training images.
+   */
   readonly bnBatches?: number | undefined;
   /** After the measurement; by default none. */
   readonly search?: SearchSettings | undefined;
