@@ -121,7 +121,7 @@ export async function checkNewArchitecture({ project, compilerOptions, run }) {
   command(`eval cut.safetensors ${usual} --dataset stripes`, ['accuracy']);
   command(
     `compare ${usual} --arch mixer_nano --dataset stripes --epochs 1 --finetune-epochs 2 --seeds 1 --rate 0.5 --jobs 2 --out runs/compared`,
-    ['Refill - RSST'],
+    ['RSST - Refill'],
   );
   command(`report runs ${usual} --with-models --images 3 --out report.html`, ['report.html']);
   command(`studio runs ${plugin} --port 0`, ['127.0.0.1'], {

@@ -90,7 +90,7 @@ export type SolveOptions = KindSelectionOptions &
  *
  * @param groups - of the model, those of the kinds that are to be cut
  * @param scores - per group name, one score per unit; larger is better
- * @param options.rates - 0 for each of the kinds
+ * @param options - with `rates` of 0 for each of the kinds
  * @returns the units that stay, and what the targets come to
  * @throws UsageError for a budget out of reach, with the least that can be reached; for rates other than 0; and for
  *   what `selectUnits` refuses
