@@ -6,7 +6,7 @@ import { afterAll, expect, it } from 'vitest';
 import { registerFamily } from '../../models/families.js';
 import { createModel } from '../../models/registry.js';
 import { ownFamily } from '../../models/testing/own-family.js';
-import { reshape } from '../../onnx/operators.js';
+import { cast, reshape } from '../../onnx/operators.js';
 import { exportHubFolder } from './write-folder.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'own-hub-folder-'));
@@ -25,7 +25,9 @@ it.each([
       module,
       onnx: {
         build: (_config, layers, image) => {
-          const flat = reshape(layers.g, image, ['batch', 48]);
+          const { g } = layers;
+          // All of it in float32, also where the file is one of 16 bits.
+          const flat = cast(g, reshape(g, image, ['batch', 48]), 'float32');
           return layers.exact.linear('head', layers.exact.mlp('mlp', ['fc1', 'fc2'], flat));
         },
       },
