@@ -42,8 +42,11 @@ export const rateText = ({ pruning }: Pick<RunData, 'pruning'>): string =>
   sharesText(pruning?.rates ?? {}, 4);
 
 /** What is gone; what was asked for where widths were only rounded, or the run is not at its end; a budget in brackets. */
-export function removedText({ pruning }: Pick<RunData, 'pruning'>): string {
-  const { rates = {}, reached = rates, budget } = pruning ?? {};
+export function removedText({
+  pruning,
+  removed = {},
+}: Pick<RunData, 'pruning' | 'removed'>): string {
+  const { rates = removed, reached = rates, budget } = pruning ?? {};
   if (budget) return `${sharesText(reached, 1)} (${budget.join(', ')})`;
   const isRounded = Object.entries(reached).every(
     ([kind, share]) => Math.abs(share - (rates[kind] ?? 0)) < mostRounding,

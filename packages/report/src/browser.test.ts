@@ -416,6 +416,7 @@ browserSuite(`the studio without runs${because}`, () => {
     const box = join(small.folder, 'box');
     const models = ['dense', 'oneshot'].map((run) => ({
       name: `folder/${run}`,
+      pruning: run === 'dense' ? null : { method: 'oneshot', rates: { ssm: 0.9, mlp: 0.9 } },
       ...loadModel(join(small.runs, run, 'model.safetensors')),
     }));
     writeBoxedModels(box, models);
@@ -436,6 +437,12 @@ browserSuite(`the studio without runs${because}`, () => {
     const rows = () => page.locator('table.runs tbody tr').allInnerTexts();
     expect((await rows()).map((text) => text.trim().split(/\s/)[0])).toEqual(names);
     expect(await page.locator('nav li').allInnerTexts()).not.toContain('Images');
+    // The dense model of a pruned one is not there: it is compared with what its card says.
+    await page.getByRole('button', { name: 'folder/oneshot' }).first().click();
+    const compared = await page.locator('p.compared').innerText();
+    expect(compared).toContain('folder/oneshot against the model that it was pruned from');
+    expect(compared).toContain('2 epochs');
+    expect((await rows())[1]).toContain('90%');
     const pixels = Uint8Array.from({ length: 64 * 64 }, (_, i) => (i % 64 < 32 ? 40 : 220));
     const file = join(small.folder, 'for-boxed.png');
     await sharp(pixels, { raw: { width: 64, height: 64, channels: 1 } })

@@ -24,8 +24,8 @@ interface Order {
 }
 
 /** Share of the units that is gone, or is to go while the run is not at its end, over all kinds. */
-function removedOf({ pruning }: RunData): number | undefined {
-  const rates = Object.values(pruning?.reached ?? pruning?.rates ?? {});
+function removedOf({ pruning, removed = {} }: RunData): number | undefined {
+  const rates = Object.values(pruning?.reached ?? pruning?.rates ?? removed);
   return rates.length === 0 ? undefined : rates.reduce((a, b) => a + b, 0) / rates.length;
 }
 

@@ -47,6 +47,7 @@ const cardSchema = z.object({
     commands: z.array(z.string()),
     created: z.string(),
     seed: z.number(),
+    options: z.object({ epochs: z.number() }),
     versions: z.object({ mambaPrune: z.string(), libtorch: z.string() }),
   }),
 });
@@ -72,9 +73,17 @@ function runOf(model: BoxedModel): RunData {
     repeat: command === undefined ? undefined : { cwd: '', line: command },
     facts: factsOf(model, training.versions),
     source: undefined,
-    began: undefined,
+    // The dense model is not in the package: what the card says of it is all there is.
+    began: before && { run: undefined, model: `dense ${model.name}` },
     isDense: model.pruning === null,
-    training: { epochs: 0, warmupEpochs: 0, warmupShare: 0, recipe: '', isFromStart: true },
+    training: {
+      epochs: training.options.epochs,
+      warmupEpochs: 0,
+      warmupShare: 0,
+      recipe: '',
+      isFromStart: false,
+    },
+    removed: model.pruning?.rates,
     accuracy,
     size: { parameters, macs, bytes },
     sizeBefore: before && { parameters: before.parameters, macs: before.macs, bytes: null },

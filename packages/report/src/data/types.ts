@@ -74,6 +74,8 @@ export interface RunData {
   /** Trainings in order, with the epochs each is to have; later ones may not have begun. */
   readonly phases: readonly PhaseData[];
   readonly pruning: PruningData | undefined;
+  /** Shares that are gone, per kind, of a pruned model that comes without a run. */
+  readonly removed?: Readonly<Record<string, number>> | undefined;
   /** Of its model, if it was measured. */
   readonly sensitivity?: SensitivityData | undefined;
 }

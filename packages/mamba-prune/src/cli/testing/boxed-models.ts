@@ -23,6 +23,7 @@ const cardOf = (name: string, pruning: BoxedModel['pruning']) => ({
     commands: ['mamba-prune train --out runs/a', `mamba-prune prune runs/a --out runs/${name}`],
     created: '2026-11-29T00:00:00.000Z',
     seed: 3,
+    options: { epochs: 2 },
     versions: { mambaPrune: '0.1.0', libtorch: '2.9.0' },
   },
 });
