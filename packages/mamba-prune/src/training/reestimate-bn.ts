@@ -4,6 +4,7 @@ import type { DatasetInfo, NoteHandler } from '../data/index.js';
 import { checksOf } from '../checks.js';
 import { type OptionKinds, requireOptions } from '../option-checks.js';
 import { UsageError } from '../errors.js';
+import { batchNormsOf } from '../models/batch-norm.js';
 import { rememberModes } from '../models/modes.js';
 import { type BatchSource, toTensors } from './batches.js';
 import { deviceOf } from './evaluate.js';
@@ -25,10 +26,6 @@ const reestimateKinds: OptionKinds<ReestimateOptions> = {
   onProgress: 'function',
   onNote: 'function',
 };
-
-/** Whether a model has statistics that are measured anew. */
-export const hasBatchNorm = (model: Pick<Trainable, 'namedModules'>): boolean =>
-  [...model.namedModules().values()].some((part) => part instanceof nn.BatchNorm2d);
 
 /** With fewer the error of a mean is over a sixth of the deviation, and a cut model soon worse for it. */
 const fewImages = 32;
@@ -61,9 +58,7 @@ export async function reestimateBatchNorm(
   requireOptions('reestimateBatchNorm', options, reestimateKinds);
   const { batches, signal, onProgress, onNote } = options;
   checksOf('reestimateBatchNorm').integer('batches', batches, { min: 1 });
-  const layers = [...model.namedModules().values()].filter(
-    (module) => module instanceof nn.BatchNorm2d,
-  );
+  const layers = batchNormsOf(model);
   if (layers.length === 0) return { layers: 0, batches: 0, images: 0 };
   const device = deviceOf(model);
   const total = Math.min(batches, source.batchesPerEpoch);

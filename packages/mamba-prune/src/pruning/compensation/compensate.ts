@@ -8,6 +8,7 @@
 import { checksOf } from '../../checks.js';
 import { UsageError } from '../../errors.js';
 import type { KeptUnits } from '../../models/groups.js';
+import { hasBatchNorm } from '../../models/batch-norm.js';
 import type { ImageModel } from '../../models/image-model.js';
 import { type OptionKinds, requireOptions } from '../../option-checks.js';
 import { rememberRandom } from '../calibration.js';
@@ -112,12 +113,8 @@ export async function compensate(
 }
 
 /** Models whose batch normalisation has statistics of the dense one. */
-function defaultJudge(model: ImageModel): CompensationJudge {
-  const hasStatistics = [...model.namedBuffers().keys()].some((name) =>
-    name.endsWith('running_mean'),
-  );
-  return hasStatistics ? 'error' : 'divergence';
-}
+const defaultJudge = (model: ImageModel): CompensationJudge =>
+  hasBatchNorm(model) ? 'error' : 'divergence';
 
 function checkUnits(cut: ImageModel, kept: KeptUnits): void {
   const sizes = new Map(cut.pruningGroups().map(({ name, size }) => [name, size]));

@@ -30,13 +30,7 @@ export function firstEntries(
   { model, info, latency }: BudgetCosts,
 ): BudgetEntry[] | undefined {
   if (!costBudget) return undefined;
-  const costs = widthCosts(model);
-  const before: Record<BudgetKey, () => number> = {
-    macs: () => costs.macs({}),
-    params: () => costs.parameters({}),
-    file: () => costs.fileBytes({}, info),
-    latency: () => latency?.denseMs ?? NaN,
-  };
+  const before = costsOf(model, info, () => latency?.denseMs ?? NaN);
   return budgetKeys.flatMap((key) => {
     const told = askedOf(costBudget, key);
     if (told === undefined || (key === 'latency' && !latency)) return [];
@@ -186,12 +180,23 @@ export function reachedEntries(
   { model, info, latency }: BudgetCosts,
 ): BudgetEntry[] | undefined {
   if (!entries) return undefined;
+  const reached = costsOf(model, info, () =>
+    latency ? latencyAt(latency, widthsOf(model, {})) : NaN,
+  );
+  return entries.map((entry) => ({ ...entry, reached: reached[entry.of]() }));
+}
+
+/** What a model as it is costs, each counted when it is asked for. */
+function costsOf(
+  model: ImageModel,
+  info: ModelInfo,
+  latency: () => number,
+): Record<BudgetKey, () => number> {
   const costs = widthCosts(model);
-  const reached: Record<BudgetKey, () => number> = {
+  return {
     macs: () => costs.macs({}),
     params: () => costs.parameters({}),
     file: () => costs.fileBytes({}, info),
-    latency: () => (latency ? latencyAt(latency, widthsOf(model, {})) : NaN),
+    latency,
   };
-  return entries.map((entry) => ({ ...entry, reached: reached[entry.of]() }));
 }

@@ -2,9 +2,9 @@
 import type { AugmentOptions } from '../../data/augment/options.js';
 import { BatchLoader } from '../../data/loader.js';
 import type { Dataset } from '../../data/types.js';
+import { hasBatchNorm } from '../../models/batch-norm.js';
 import type { ImageModel } from '../../models/image-model.js';
 import { type BatchSource, limitSplit } from '../../training/batches.js';
-import { hasBatchNorm } from '../../training/reestimate-bn.js';
 import { trainOptionsOf } from '../settings.js';
 import type { PruneJob } from './job.js';
 import type { ResolvedPruneSettings } from './settings.js';

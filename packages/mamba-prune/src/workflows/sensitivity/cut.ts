@@ -2,11 +2,12 @@
 // does at a cut, so that what a part costs is what is lost in the end.
 import { BatchLoader } from '../../data/loader.js';
 import type { Dataset } from '../../data/types.js';
+import { hasBatchNorm } from '../../models/batch-norm.js';
 import type { ImageModel } from '../../models/image-model.js';
 import { compensate } from '../../pruning/compensation/compensate.js';
 import type { CutModel } from '../../pruning/sensitivity/measure.js';
 import { pruneModel } from '../../pruning/surgery.js';
-import { hasBatchNorm, reestimateBatchNorm } from '../../training/reestimate-bn.js';
+import { reestimateBatchNorm } from '../../training/reestimate-bn.js';
 import { compensationImages } from '../prune/compensation.js';
 import { leastNormImages } from '../prune/norm-batches.js';
 import type { ResolvedSensitivitySettings } from './settings.js';
