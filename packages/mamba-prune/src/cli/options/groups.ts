@@ -1,6 +1,7 @@
 // Groups by patterns of their names: which to leave whole, and which to cut at a rate of their own.
 import { InvalidArgumentError, Option } from 'commander';
 import { UsageError } from '../../errors.js';
+import { matcherOf } from '../../name-pattern.js';
 import { type MinWidth, groupList } from '../../pruning/group-limits.js';
 import { rangeWords } from '../../checks.js';
 
@@ -56,15 +57,6 @@ export const groupOptions = (): Option[] => [
     throw new InvalidArgumentError('Expected a number of units such as 8, or a share such as 10%.');
   }),
 ];
-
-/** `*` stands for any letters, dots too, and `?` for one. */
-export function matcherOf(pattern: string): (name: string) => boolean {
-  const source = Array.from(pattern, (letter) =>
-    letter === '*' ? '.*' : letter === '?' ? '.' : letter.replace(/[^\w]/, '\\$&'),
-  ).join('');
-  const expression = new RegExp(`^${source}$`, 'u');
-  return (name) => expression.test(name);
-}
 
 /**
  * The rates of single groups by name: 0 for those that stay whole. What is excluded stays so, whatever its rate.
