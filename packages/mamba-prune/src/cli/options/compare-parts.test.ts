@@ -28,6 +28,10 @@ describe('flags of compare', () => {
     [['--quick', '--seeds-at', '0.7,0.7=5'], /Got 0.7 twice/],
     [['--quick', '--seeds-at', '0.9=5'], /seeds at the rate 0.9, expected one of the rates 0.7/],
     [['--quick', '--tune-seed', '3'], /--tune-seed, which belongs to --tune-lr/],
+    [
+      ['--quick', '--tune-lr', '1e-3,2e-3', '--lr-of', 'rsst=1e-3'],
+      /--lr-of, which has no say beside --tune-lr/,
+    ],
     [['--quick', '--tune-lr', '1e-3'], /two different ones at least/],
     [['--quick', '--tune-lr', '1e-3,2e-3', '--tune-seed', '0'], /seed 0 to choose learning rates/],
     [

@@ -195,6 +195,10 @@ export function tuneOf(
 export function checkParts(given: ComparePartFlags & Readonly<Record<string, unknown>>): void {
   if (given.tuneLr === undefined) {
     refuse(given, ['tuneSeed', 'tuneRate'], 'belongs to --tune-lr');
+  } else {
+    const why =
+      'has no say beside --tune-lr, which tries the same learning rates for every method: give it to the comparison after it';
+    refuse(given, ['lrOf'], why);
   }
   const ofFolder = ['out', 'json', 'quiet', 'plugin', 'threads'];
   if (given.collect !== undefined) {
