@@ -188,6 +188,27 @@ describe('imp with a budget', () => {
   });
 });
 
+describe('imp with groups of their own', () => {
+  it('leaves those whole that are excluded, and gives others a rate, by names of a model still to be trained', async () => {
+    const { prune } = await planned(
+      ...[...mamba, '--depth', '2', '--exclude', '*.0.mlp', '--rate_of', '*.1.ssm=0.5'],
+      ...['--min_width', '10%', '--rank_by', 'score-per-cost'],
+    );
+    expect(prune).toMatchObject({
+      rateOf: { 'blocks.0.mlp': 0, 'blocks.1.ssm': 0.5 },
+      minWidth: '10%',
+      rankBy: 'score-per-cost',
+    });
+  });
+
+  it('refuses a pattern that names none, by its own flags', async () => {
+    const argv = ['imp', '--exp_name', 'x', ...mamba, '--depth', '2', '--print_plan'];
+    const { status, stderr } = await runCli([...argv, '--rate_of', 'layers.*=0.5']);
+    expect(status).toBe(2);
+    expect(stderr).toContain("--rate_of: got 'layers.*', which is the name of no group.");
+  });
+});
+
 describe('imp refuses', () => {
   it.each([
     [

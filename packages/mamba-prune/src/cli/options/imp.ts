@@ -13,11 +13,15 @@ import {
 import { rsstSchedules } from '../../pruning/rsst/schedule.js';
 import type { Amount } from '../../pruning/budget/amounts.js';
 import type { LatencyBudget } from '../../workflows/prune/cost-budget-settings.js';
+import type { MinWidth } from '../../pruning/group-limits.js';
+import type { RankMeasure } from '../../pruning/ranking.js';
 import { budgetOptions } from './amounts.js';
 import { type CompensationFlags, compensationOptions } from './compensation.js';
 import { datasetOption } from './data.js';
+import { type PatternRate, groupOptions } from './groups.js';
 import { pixelOptions, weightsOption } from './import.js';
 import { choiceOption, integerOption, integersOption, numberOption } from './parse.js';
+import { rankByOption } from './pruning.js';
 
 /** Nothing here has a default of commander's: what was typed tells the method. */
 export interface ImpFlags {
@@ -54,6 +58,10 @@ export interface ImpFlags {
   readonly target_params?: Amount;
   readonly target_file?: Amount;
   readonly target_latency?: LatencyBudget;
+  readonly exclude?: readonly string[];
+  readonly rate_of?: readonly PatternRate[];
+  readonly min_width?: MinWidth;
+  readonly rank_by?: RankMeasure;
   readonly prune_type?: 'lt' | 'pt' | 'rewind_lt';
   readonly rewind_epoch?: number;
   readonly criteria?: string;
@@ -447,6 +455,8 @@ export function addImpOptions(command: Command, architectures: readonly string[]
         max: modelLimits.imageSize,
       },
     ),
+    ...groupOptions('_'),
+    rankByOption('_'),
     ...compensationOptions('_'),
     integerOption('--train_images <n>', 'train on this many images only (default: all)', {
       min: 1,

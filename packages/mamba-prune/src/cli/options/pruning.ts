@@ -255,9 +255,10 @@ export const selectionOptions = (): Option[] => [
   }),
 ];
 
-export const rankByOption = (): Option =>
+/** @param mark - between the words of the flag */
+export const rankByOption = (mark: '-' | '_' = '-'): Option =>
   choiceOption(
-    '--rank-by <what>',
+    `--rank${mark}by <what>`,
     'rank units by score, or by score per what their removal saves, all kinds together',
     rankMeasures,
     'score',
