@@ -31,7 +31,7 @@ export const defaultTuneSeed = 99;
 export const seedOptions = (): Option[] => [
   new Option(
     '--seeds-at <x,...=n>',
-    'number of seeds at some of the rates, such as 0.7,0.9=5 (default: --seeds)',
+    'number of seeds at some of the rates, such as 0.7,0.9=5; a budget of 0.3x is the rate 0.7 (default: --seeds)',
   ).argParser(seedsAt),
   new Option(
     '--dense <MODEL|RUN>',

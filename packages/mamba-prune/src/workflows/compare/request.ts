@@ -73,6 +73,7 @@ const requestKinds: OptionKinds<CompareRequest> = {
   finetune: 'object',
   seeds: 'array',
   rates: 'array',
+  budget: 'string',
   targets: ['array', 'string'],
   cut: 'object',
   refill: 'object',

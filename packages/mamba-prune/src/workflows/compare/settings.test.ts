@@ -51,6 +51,25 @@ describe('planRuns', () => {
     }
   });
 
+  it('cuts every method to the same budgets in place of rates of units', () => {
+    const budgeted = planRuns({ ...settings, seeds: [3], budget: 'macs', rates: [0.9] }, '/out');
+    expect(budgeted.map(({ name }) => name)).toEqual(
+      ['base', 'dense', 'oneshot-macs-0.1x', 'refill-macs-0.1x', 'rsst-macs-0.1x'].map(
+        (name) => `seed-3/${name}`,
+      ),
+    );
+    const pruned = budgeted.flatMap((run) => (run.command === 'prune' ? [run.settings] : []));
+    for (const { rates } of pruned) expect(rates).toEqual({ ssm: 0, mlp: 0 });
+    expect(pruned.map(({ costBudget }) => costBudget)).toEqual([
+      undefined,
+      ...[1, 2, 3].map(() => ({ macs: '0.1x' })),
+    ]);
+    const other = { ...settings, budget: 'flops' } as unknown as CompareSettings;
+    expect(() => {
+      checkCompareSettings(other);
+    }).toThrow('got the budget "flops", expected one of macs, params, file');
+  });
+
   const pruneSettings = (name: string): PruneSettings => {
     const run = runs.find((found) => found.name === name);
     if (run?.command !== 'prune') throw new Error(`no run ${name}`);

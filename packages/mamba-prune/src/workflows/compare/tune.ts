@@ -193,7 +193,7 @@ export function tuningRows(
 export function tuningText(settings: CompareSettings, results: TuningResults): string {
   const { rate, seed, atTheEdge } = results;
   return (
-    `${removedText(rate, settings.targets)} removed, seed ${seed}; ${describe({ ...settings, seeds: [seed] })}. The best ` +
+    `${removedText(rate, settings)} removed, seed ${seed}; ${describe({ ...settings, seeds: [seed] })}. The best ` +
     'accuracy on the test images decides, for every method alike; the seed is not compared.' +
     (atTheEdge.length > 0
       ? ` The best rate of ${atTheEdge.map(methodLabel).join(', ')} is the lowest or the highest tried: one beyond it may be better.`
