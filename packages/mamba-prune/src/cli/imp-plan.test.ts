@@ -41,8 +41,8 @@ describe('imp', () => {
       rounds: 20,
       rewind: 'none',
       // Images are always there, so that the default is the one that looks at them.
-      importance: 'taylor',
-      importanceReason: 'images',
+      importance: 'obd',
+      importanceReason: 'family',
       ranking: 'global',
       model: resolve('runs', 'x', 'dense', 'model.safetensors'),
     });
@@ -191,8 +191,9 @@ describe('imp with a budget', () => {
 describe('imp with groups of their own', () => {
   it('leaves those whole that are excluded, and gives others a rate, by names of a model still to be trained', async () => {
     const { prune } = await planned(
-      ...[...mamba, '--depth', '2', '--exclude', '*.0.mlp', '--rate_of', '*.1.ssm=0.5'],
-      ...['--min_width', '10%', '--rank_by', 'score-per-cost'],
+      ...mamba,
+      ...'--depth 2 --exclude *.0.mlp --rate_of *.1.ssm=0.5'.split(' '),
+      ...'--min_width 10% --rank_by score-per-cost'.split(' '),
     );
     expect(prune).toMatchObject({
       rateOf: { 'blocks.0.mlp': 0, 'blocks.1.ssm': 0.5 },

@@ -30,6 +30,7 @@ describe('what a pruning says', () => {
     expect(words).toEqual([
       'l1 of group, as asked for',
       'l1 of group, the default with images',
+      'l1 of group, the default of its family with images',
       'l1 of group, the default without images',
       'l1 of group, the norm that goes with this score',
       'the norm that RSST regularised',

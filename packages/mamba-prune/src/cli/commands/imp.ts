@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { defined } from '../../defined.js';
 import { UsageError } from '../../errors.js';
-import { modelNames } from '../../models/families.js';
+import { familyOf, modelNames } from '../../models/families.js';
 import type { ImageModel } from '../../models/image-model.js';
 import type { ImportOptions } from '../../models/import/model.js';
 import type { ImpRun } from '../../workflows/imp.js';
@@ -63,7 +63,7 @@ export function addImpCommand(program: Command, cli: Cli): void {
     const plan = await withGroups(context, planImp(await withFiles(context), options.seed));
     if (options.print_plan === true) {
       const { decideImportance } = await import('../../workflows/prune/settings.js');
-      const decided = { ...plan, prune: decideImportance(plan.prune) };
+      const decided = { ...plan, prune: decideImportance(plan.prune, familyOf(plan.arch)) };
       io.stdout.write(`${JSON.stringify(decided, null, 2)}\n`);
       return;
     }

@@ -4,12 +4,9 @@ import { modelLimits, mostThreads, pruneLimits, trainLimits } from '../../limits
 import type { Precision } from '../../precision.js';
 import { type Command, Option } from 'commander';
 import { UsageError } from '../../errors.js';
+import { families } from '../../models/families.js';
 import { type ScanMode, scanModes } from '../../models/mamba/scan-order.js';
-import {
-  type ImportanceName,
-  defaultImportance,
-  importanceNames,
-} from '../../pruning/importances.js';
+import { type ImportanceName, defaultInWords, importanceNames } from '../../pruning/importances.js';
 import { rsstSchedules } from '../../pruning/rsst/schedule.js';
 import type { Amount } from '../../pruning/budget/amounts.js';
 import type { LatencyBudget } from '../../workflows/prune/cost-budget-settings.js';
@@ -339,7 +336,7 @@ export function addImpOptions(command: Command, architectures: readonly string[]
       '--criteria <name>',
       'how the importance of a unit is measured',
       criteria(),
-      defaultImportance(true),
+      defaultInWords(families()),
     ),
     choiceOption(
       '--sorting_mode <scope>',

@@ -3,6 +3,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { pruneLimits, trainLimits } from '../../limits.js';
 import { UsageError } from '../../errors.js';
+import { families } from '../../models/families.js';
 import { todaysValue } from '../../pruning/earlier-names.js';
 import {
   type ImportanceName,
@@ -111,7 +112,7 @@ export function addPruningOptions(command: Command): void {
   ]);
   command.optionsGroup('Importance of units:');
   add(command, [
-    ...scoreOptions(defaultInWords),
+    ...scoreOptions(defaultInWords(families())),
     integerOption(
       '--score-batches <n>',
       'batches of 64 images to measure with, where images are looked at (default: 8)',

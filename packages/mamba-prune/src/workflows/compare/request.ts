@@ -1,6 +1,7 @@
 // What a comparison is asked for, and the settings that follow from it.
 import { defined } from '../../defined.js';
 import { UsageError } from '../../errors.js';
+import { familyOf } from '../../models/families.js';
 import { type OptionKinds, requireOptions } from '../../option-checks.js';
 import type { DataHooks } from '../fit.js';
 import { decideThrough } from '../prune/lr-through.js';
@@ -150,7 +151,7 @@ export async function prepare(
     train,
     dense,
     lrOf: begun ? over(begun.lrOf, request.lrOf) : request.lrOf,
-    cut: cutOf(request, begun),
+    cut: cutOf({ ...request, train }, begun),
     rsst: decideThrough(request.rsst, { epochs, begun: begun?.rsst }),
   };
   // Runs that do not wait for each other.
@@ -170,10 +171,16 @@ export function over(
 }
 
 /** With an importance: that of a comparison which is gone on with, or the default for its images. */
-function cutOf({ cut, train }: CompareRequest, begun: CompareSettings | undefined): CompareCut {
-  const { importance, importanceReason } = decideImportance<ImportanceInputs>({
-    ...keepImportance(cut, begun?.cut ?? {}),
-    dataset: train.dataset,
-  });
+function cutOf(
+  { cut, train }: Pick<CompareSettings, 'cut' | 'train'>,
+  begun: CompareSettings | undefined,
+): CompareCut {
+  const { importance, importanceReason } = decideImportance<ImportanceInputs>(
+    {
+      ...keepImportance(cut, begun?.cut ?? {}),
+      dataset: train.dataset,
+    },
+    familyOf(train.arch),
+  );
   return { ...cut, importance, ...(importanceReason !== undefined && { importanceReason }) };
 }

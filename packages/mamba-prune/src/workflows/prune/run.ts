@@ -5,6 +5,7 @@ import { datasetRecord } from '../../data/datasets.js';
 import { UsageError } from '../../errors.js';
 import { writeEventFile } from '../../logging/tensorboard.js';
 import { moduleOf } from '../../models/families.js';
+import { familyNamed } from '../../models/families.js';
 import type { ImageModel } from '../../models/image-model.js';
 import type { ModelInfo } from '../../models/model-file.js';
 import { requireOptions } from '../../option-checks.js';
@@ -83,6 +84,16 @@ export async function pruneRun(
     : openSource(resolved));
   let job: PruneJob | undefined;
   try {
+    if (!earlier && given.importance === undefined) {
+      // Which is the default depends on the model, too.
+      settings = decideImportance(
+        { ...settings, importance: undefined },
+        familyNamed(standing.model.config),
+      );
+      resolved = resolvePruneSettings(settings);
+      const { importance, importanceReason } = resolved;
+      standing.record = { ...standing.record, importance, importanceReason };
+    }
     job = await openJob(resolved, control, standing, hooks);
     const fitted = earlier ? undefined : fitBatch(job, standing.model);
     if (fitted) {

@@ -2,6 +2,7 @@
 // any model is loaded.
 import { UsageError } from '../../errors.js';
 import type { ImportOptions } from '../../models/import/model.js';
+import type { Family } from '../../models/family.js';
 import { checksOf } from '../../checks.js';
 import { type OptionKinds, requireOptions } from '../../option-checks.js';
 import { type MinWidth, checkGroupLimits } from '../../pruning/group-limits.js';
@@ -61,10 +62,18 @@ export interface RefillSettings {
 
 /**
  * Why a run has its importance. `given`: it was asked for. `images`: the default, as there are images;
+ * `family`: likewise, but that of the model's family;
  * `no images`: the default without any. `score`: the norm that the score activation multiplies by.
  * `unused`: the cut goes by the norm that RSST regularised.
  */
-export const importanceReasons = ['given', 'images', 'no images', 'score', 'unused'] as const;
+export const importanceReasons = [
+  'given',
+  'images',
+  'family',
+  'no images',
+  'score',
+  'unused',
+] as const;
 export type ImportanceReason = (typeof importanceReasons)[number];
 
 /** The dense model teaches during the fine-tuning. */
@@ -228,21 +237,27 @@ export function resolvePruneSettings(given: PruneSettings): ResolvedPruneSetting
 /**
  * The settings with an importance and the reason for it. Settings that name one are returned as they are, so
  * that those of a run made before there was a choice still equal what it was told.
+ * @param family - of the model
  */
-export function decideImportance<S extends ImportanceInputs>(settings: S): S {
+export function decideImportance<S extends ImportanceInputs>(
+  settings: S,
+  { importance: ofFamily }: Pick<Family, 'importance'> = {},
+): S {
   const { importance, dataset, score = defaultScore } = settings;
   if (importance !== undefined) return settings;
   const hasImages = dataset !== undefined;
   const unused = isUnused(settings);
   return {
     ...settings,
-    importance: defaultImportance(hasImages && !unused, score),
+    importance: defaultImportance(hasImages && !unused, score, ofFamily),
     importanceReason: unused
       ? 'unused'
       : score === 'activation'
         ? 'score'
         : hasImages
-          ? 'images'
+          ? ofFamily === undefined
+            ? 'images'
+            : 'family'
           : 'no images',
   };
 }
