@@ -198,17 +198,23 @@ const defaults = { images: 'taylor', weights: 'l1' } as const satisfies Record<
   BuiltInImportance
 >;
 
-/** What help says of `defaultImportance`. @param families - those with one of their own */
-export const defaultInWords = (
-  families: readonly { readonly title: string; readonly importance?: string }[],
-): string =>
+interface WithDefault {
+  readonly title: string;
+  readonly importance?: string;
+}
+
+/** What help says of `defaultImportance` where there are images. @param families - those with one of their own count */
+export const defaultWithImages = (families: readonly WithDefault[]): string =>
   [
     defaults.images,
     ...families.flatMap(({ title, importance }) =>
       importance === undefined ? [] : [`${title} ${importance}`],
     ),
-    `without images ${defaults.weights}`,
   ].join('; ');
+
+/** The same where there may be none. */
+export const defaultInWords = (families: readonly WithDefault[]): string =>
+  `${defaultWithImages(families)}; without images ${defaults.weights}`;
 
 /**
  * The importance that is taken where none is given, by what is left of a Mamba right after a cut

@@ -5,7 +5,7 @@ import { InvalidArgumentError, Option, type Command } from 'commander';
 import { compareLimits, mostProcesses, pruneLimits, trainLimits } from '../../limits.js';
 import { UsageError } from '../../errors.js';
 import { families } from '../../models/families.js';
-import { defaultInWords } from '../../pruning/importances.js';
+import { defaultWithImages } from '../../pruning/importances.js';
 import { refillScores } from '../../pruning/refill-choices.js';
 import { regApplications, regNorms, rsstDefaults } from '../../pruning/rsst/choices.js';
 import { rsstSchedules } from '../../pruning/rsst/schedule.js';
@@ -134,7 +134,7 @@ export function addMethodOptions(command: Command): void {
   command.optionsGroup('Methods:');
   for (const option of [
     ...methodOptions(),
-    ...scoreOptions(`${defaultInWords(families())}; --quick l1`),
+    ...scoreOptions(`${defaultWithImages(families())}; --quick l1`),
     integerOption(
       '--score-batches <n>',
       'batches of 64 images for scores that need images (default: 8)',

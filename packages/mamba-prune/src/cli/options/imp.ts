@@ -6,7 +6,11 @@ import { type Command, Option } from 'commander';
 import { UsageError } from '../../errors.js';
 import { families } from '../../models/families.js';
 import { type ScanMode, scanModes } from '../../models/mamba/scan-order.js';
-import { type ImportanceName, defaultInWords, importanceNames } from '../../pruning/importances.js';
+import {
+  type ImportanceName,
+  defaultWithImages,
+  importanceNames,
+} from '../../pruning/importances.js';
 import { rsstSchedules } from '../../pruning/rsst/schedule.js';
 import type { Amount } from '../../pruning/budget/amounts.js';
 import type { LatencyBudget } from '../../workflows/prune/cost-budget-settings.js';
@@ -336,7 +340,7 @@ export function addImpOptions(command: Command, architectures: readonly string[]
       '--criteria <name>',
       'how the importance of a unit is measured',
       criteria(),
-      defaultInWords(families()),
+      defaultWithImages(families()),
     ),
     choiceOption(
       '--sorting_mode <scope>',

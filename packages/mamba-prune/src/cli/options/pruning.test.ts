@@ -156,7 +156,7 @@ describe('the criteria of imp', () => {
     const command = new Command();
     addImpOptions(command, ['mamba_tiny']);
     expect(command.helpInformation().replaceAll(/\s+/g, ' ')).toMatch(
-      /--criteria <name> [^:]*: magnitude, l1, l2, taylor, fisher, obd, .*\(default: taylor\)/,
+      /--criteria <name> [^:]*: magnitude, l1, l2, taylor, fisher, obd, .*\(default: taylor; ResNet obd\)/,
     );
   });
 });
