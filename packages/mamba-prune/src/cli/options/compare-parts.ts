@@ -6,6 +6,7 @@ import type { CompareRequest } from '../../workflows/compare/compare.js';
 import { compareMethods, usualMethods } from '../../workflows/compare/methods.js';
 import { type CompareMethod } from '../../workflows/compare/methods.js';
 import type { TuneRequest } from '../../workflows/compare/tune.js';
+import { throughInWords } from '../../workflows/prune/lr-through.js';
 import { checkOnce, integerOption, numberOption, numbersOption } from './parse.js';
 import { defined } from './recipe.js';
 
@@ -16,7 +17,7 @@ export interface ComparePartFlags {
   readonly dense?: readonly string[];
   readonly distill?: number;
   readonly temperature?: number;
-  readonly lrThrough?: true;
+  readonly lrThrough?: boolean;
   readonly tuneLr?: readonly number[];
   readonly tuneSeed?: number;
   readonly tuneRate?: number;
@@ -60,8 +61,9 @@ export const methodOptions = (): Option[] => [
   }),
   new Option(
     '--lr-through',
-    'RSST: use one learning rate schedule for all its epochs, and keep the optimizer state of kept units',
+    `RSST: use one learning rate schedule for all its epochs, and keep the optimizer state of kept units (default: ${throughInWords()})`,
   ),
+  new Option('--no-lr-through', 'RSST: give the training before and after the cut a schedule each'),
 ];
 
 export function addPartOptions(command: Command): void {

@@ -34,7 +34,7 @@ import {
   pruneMethods,
 } from '../../workflows/prune/settings.js';
 import type { RecipeSettings } from '../../workflows/settings.js';
-import { decideThrough } from '../../workflows/prune/lr-through.js';
+import { decideThrough, throughInWords } from '../../workflows/prune/lr-through.js';
 import { type Rewind, parseRewind } from '../../workflows/prune/rewind-time.js';
 import {
   choiceOption,
@@ -78,7 +78,7 @@ export interface PruningFlags extends RateFlags, GroupFlags, CompensationFlags {
   readonly regApply?: NonNullable<RsstSettings['apply']>;
   readonly regEpochs?: number;
   readonly nearZero?: number;
-  readonly lrThrough?: true;
+  readonly lrThrough?: boolean;
   readonly rechoose?: number;
   readonly cutAtZero?: true;
   readonly cuts?: number;
@@ -182,8 +182,9 @@ export function addPruningOptions(command: Command): void {
     ),
     new Option(
       '--lr-through',
-      'use one learning rate schedule for --reg-epochs and --epochs, and keep the optimizer state of kept units',
+      `use one learning rate schedule for --reg-epochs and --epochs, and keep the optimizer state of kept units (default: ${throughInWords()})`,
     ),
+    new Option('--no-lr-through', 'give the training before and after a cut a schedule each'),
     integerOption(
       '--rechoose <n>',
       'choose the doomed units again after every n regularised epochs',
@@ -389,7 +390,8 @@ function choicesWithImages(): string {
 function refuse(given: PruningFlags, flags: readonly Flag[], why: string): void {
   const typed = flags.find((flag) => given[flag] !== undefined);
   if (typed === undefined) return;
-  const name = typed.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  const words = typed.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  const name = given[typed] === false ? `no-${words}` : words;
   throw new UsageError(`got --${name}, which ${why}. Leave it out.`);
 }
 
