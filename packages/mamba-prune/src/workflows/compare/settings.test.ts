@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { lrThroughDefault } from '../prune/lr-through.js';
 import type { PruneSettings } from '../prune/settings.js';
 import {
   type CompareRun,
@@ -118,7 +119,9 @@ describe('planRuns', () => {
       expect(made).toMatchObject({ method, rates: { ssm: 0.7, mlp: 0.7 }, importance: 'l1' });
       expect([made.refill, made.rsst]).toEqual([
         method === 'refill' ? settings.refill : undefined,
-        method === 'rsst' ? settings.rsst : undefined,
+        method === 'rsst'
+          ? { ...(lrThroughDefault && { lrThrough: false }), ...settings.rsst }
+          : undefined,
       ]);
     }
   });
