@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { PruningRecord } from '../workflows/prune/record.js';
-import { importanceReasons } from '../workflows/prune/settings.js';
+import { importanceReasons } from '../workflows/prune/importance-choice.js';
 import { rateLimits } from '../workflows/prune/reached-rates.js';
 import { passLabel } from './pruning-progress.js';
 import { impFlags, importanceInWords, rateRemarks, warningsOf } from './pruning-remarks.js';

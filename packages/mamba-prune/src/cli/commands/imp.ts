@@ -62,7 +62,7 @@ export function addImpCommand(program: Command, cli: Cli): void {
     }
     const plan = await withGroups(context, planImp(await withFiles(context), options.seed));
     if (options.print_plan === true) {
-      const { decideImportance } = await import('../../workflows/prune/settings.js');
+      const { decideImportance } = await import('../../workflows/prune/importance-choice.js');
       const decided = { ...plan, prune: decideImportance(plan.prune, familyOf(plan.arch)) };
       io.stdout.write(`${JSON.stringify(decided, null, 2)}\n`);
       return;

@@ -168,7 +168,7 @@ async function settingsOf(
   const told = stored
     ? await resumedSettings(context, stored, argument)
     : await newSettings(context, argument);
-  const { decideImportance } = await import('../../workflows/prune/settings.js');
+  const { decideImportance } = await import('../../workflows/prune/importance-choice.js');
   checkPruningFlags(given, decideImportance(told.settings, told.family));
   return told;
 }

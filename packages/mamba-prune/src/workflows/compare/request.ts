@@ -5,7 +5,11 @@ import { familyOf } from '../../models/families.js';
 import { type OptionKinds, requireOptions } from '../../option-checks.js';
 import type { DataHooks } from '../fit.js';
 import { decideThrough } from '../prune/lr-through.js';
-import { type ImportanceInputs, decideImportance, keepImportance } from '../prune/settings.js';
+import {
+  type ImportanceInputs,
+  decideImportance,
+  keepImportance,
+} from '../prune/importance-choice.js';
 import { divide, examine } from './examine.js';
 import { CompareFolder } from './folder.js';
 import type { StartRun } from './processes.js';

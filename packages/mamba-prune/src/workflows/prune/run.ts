@@ -21,13 +21,8 @@ import { type PruneJob, openJob } from './job.js';
 import { usualBnBatches, withBnBatches } from './norm-batches.js';
 import { goOn } from './resume.js';
 import { type Standing, fileFacts, openSource } from './source.js';
-import {
-  type PruneSettings,
-  decideImportance,
-  keepImportance,
-  pruneSettingsKinds,
-  resolvePruneSettings,
-} from './settings.js';
+import { type PruneSettings, pruneSettingsKinds, resolvePruneSettings } from './settings.js';
+import { decideImportance, keepImportance } from './importance-choice.js';
 import { beginBudget } from './round-budget.js';
 import { pullingHooks } from './pulling.js';
 import { type PruningRecord, writePruningRecord } from './record.js';

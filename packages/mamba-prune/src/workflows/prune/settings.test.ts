@@ -3,12 +3,11 @@ import { UsageError } from '../../errors.js';
 import {
   type PruneSettings,
   type RsstSettings,
-  decideImportance,
-  keepImportance,
   needForImages,
   resolvePruneSettings,
   scoresUnits,
 } from './settings.js';
+import { decideImportance, keepImportance } from './importance-choice.js';
 import { regularizingRecipe, tuningRecipe } from './job.js';
 import { tinyPruning, tinyRecipe } from '../testing/tiny.js';
 
