@@ -24,11 +24,11 @@ import {
   type PruningFlags,
   addPruningOptions,
   addTeacherOptions,
-  checkPruningFlags,
   hasBudget,
   pruningOf,
   recipeThrough,
 } from '../options/pruning.js';
+import { checkPruningFlags } from '../options/pruning-checks.js';
 import { rateOfGroups } from '../options/groups.js';
 import { type ModelKind, hasRates, ratesOf } from '../options/rates.js';
 import {

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { checkPruningFlags, pruningOf } from '../../cli/options/pruning.js';
+import { pruningOf } from '../../cli/options/pruning.js';
+import { checkPruningFlags } from '../../cli/options/pruning-checks.js';
 import { runCli } from '../../cli/testing/run-cli.js';
 import { differences } from '../compare/go-on.js';
 import { quickComparison } from '../compare/quick.js';
