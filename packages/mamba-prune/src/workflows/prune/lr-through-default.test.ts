@@ -61,12 +61,15 @@ describe('one schedule through the cut by default', () => {
     expect(pruningOf({ method: 'rsst', lrThrough: false }).rsst).toEqual({ lrThrough: false });
     expect(() => {
       const settings = pruningOf({ method: 'oneshot' });
-      checkPruningFlags({ lrThrough: false }, {
-        ...settings,
-        model: 'm',
-        rates: {},
-        recipe: { epochs: 1 },
-      } as PruneSettings);
+      checkPruningFlags(
+        { lrThrough: false },
+        {
+          ...settings,
+          model: 'm',
+          rates: {},
+          recipe: { epochs: 1 },
+        },
+      );
     }).toThrow('got --no-lr-through, which belongs to --method rsst');
   });
 
