@@ -7,8 +7,6 @@ import { differences } from '../compare/go-on.js';
 import { quickComparison } from '../compare/quick.js';
 import { decideThrough, lrThroughDefault, throughInWords } from './lr-through.js';
 
-import type { PruneSettings } from './settings.js';
-
 const doomed = { units: 'doomed', strength: 5 } as const;
 const on = { epochs: 3, byDefault: true } as const;
 
