@@ -7,6 +7,35 @@ export { count, digits, grouped, milliseconds } from 'mamba-prune/format';
 export const tick = (text: string): string =>
   text.replace(/(\.\d*?)0+(?=\D|$)/, '$1').replace(/\.(?=\D|$)/, '');
 
+/** Of units, decimal and binary, from thousandths up. */
+const factors = [1e-6, 1e-3, 1, 1e3, 1e6, 1e9, 1e12, 2 ** 10, 2 ** 20, 2 ** 30, 2 ** 40];
+const mostDecimals = 9;
+
+/**
+ * The texts of an axis's ticks: as `text` has them, or with as many decimals more as tell them apart, where they are
+ * nearly equal.
+ */
+export function tickTexts(text: (value: number) => string, values: readonly number[]): string[] {
+  const usual = values.map((value) => tick(text(value)));
+  const isDistinct = (texts: readonly string[]): boolean => new Set(texts).size === values.length;
+  const most = Math.max(...values);
+  const [, head = '', unit = ''] = /^([\d.]+)(.*)$/.exec(text(most)) ?? [];
+  if (isDistinct(usual) || head === '') return usual;
+  const off = (factor: number): number => Math.abs(Math.log(most / Number(head) / factor));
+  const factor = factors.reduce((a, b) => (off(b) < off(a) ? b : a));
+  let texts = usual;
+  for (let decimals = 0; decimals <= mostDecimals && !isDistinct(texts); decimals++) {
+    texts = values.map((value) => `${(value / factor).toFixed(decimals)}${unit}`);
+  }
+  return isDistinct(texts) ? texts : usual;
+}
+
+/** `tickTexts` for an axis of Plot, which gives all of its ticks along with each. */
+export const tickFormat =
+  (text: (value: number) => string) =>
+  (value: number, index: number, values: readonly number[]): string =>
+    tickTexts(text, values)[index] ?? tick(text(value));
+
 /** What is not known has a dash of the page's font. */
 const orDash =
   <T>(text: (value: number, more?: T) => string) =>

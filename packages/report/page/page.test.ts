@@ -1,9 +1,11 @@
 // What the page works out by itself, without a browser.
+import * as Plot from '@observablehq/plot';
+import { DOMParser } from 'linkedom';
 import { describe, expect, it } from 'vitest';
 import type { ReportData, RunData } from '../src/data/types.js';
 import { fateAfter } from './charts/fate.js';
 import { runColours } from './colours.js';
-import { bytes, count, digits, points, tick } from './format.js';
+import { bytes, count, digits, points, tick, tickFormat, tickTexts } from './format.js';
 import { en } from './i18n/en.js';
 import { translator } from './i18n/index.js';
 import { zh } from './i18n/zh.js';
@@ -111,6 +113,37 @@ describe('texts', () => {
     const trained = (isDense: boolean) =>
       methodText({ method: 'train', isDense } as unknown as RunData, translator('en'));
     expect([trained(true), trained(false)]).toEqual(['dense training', 'pruned, trained on']);
+  });
+
+  it('tell the ticks of an axis apart where they are nearly equal', () => {
+    expect(tickTexts(count, [20_110_000, 20_112_000, 20_114_000])).toEqual([
+      '20.110 M',
+      '20.112 M',
+      '20.114 M',
+    ]);
+    expect(tickTexts(count, [999_900, 1_000_000, 1_000_100])).toEqual([
+      '0.9999 M',
+      '1.0000 M',
+      '1.0001 M',
+    ]);
+    const [first, second] = tickTexts((value) => bytes(value), [2 ** 21, 2 ** 21 + 2048]);
+    expect([first, second]).toEqual(['2.000 MiB', '2.002 MiB']);
+    expect(tickTexts(count, [1e6, 2e6, 2.5e6])).toEqual(['1 M', '2 M', '2.5 M']);
+    expect(tickTexts(count, [0, 0])).toEqual(['0', '0']);
+  });
+
+  it('are told apart in what Plot draws', () => {
+    const document = new DOMParser().parseFromString(
+      '<svg xmlns="http://www.w3.org/2000/svg"/>',
+      'image/svg+xml',
+    ) as unknown as Document;
+    const picture = Plot.plot({
+      document,
+      x: { domain: [20_110_000, 20_114_000] },
+      marks: [Plot.axisX({ tickFormat: tickFormat(count), ticks: 3 })],
+    });
+    const texts = Array.from(picture.querySelectorAll('text'), ({ textContent }) => textContent);
+    expect(texts).toEqual([0, 1, 2, 3, 4].map((i) => `20.11${i} M`));
   });
 
   it('give numbers their units', () => {

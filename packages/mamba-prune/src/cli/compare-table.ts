@@ -32,7 +32,7 @@ export function printComparison(context: Context, { settings, results, path }: C
   for (const rate of settings.rates) {
     const methods = results.methods.filter((result) => result.rate === 0 || result.rate === rate);
     context.print();
-    context.title(`  ${removedText(rate, settings.targets)} removed`);
+    context.title(`  ${removedText(rate, settings)} removed`);
     context.table(
       [
         { title: 'method' },

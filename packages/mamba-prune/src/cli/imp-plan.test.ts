@@ -41,8 +41,8 @@ describe('imp', () => {
       rounds: 20,
       rewind: 'none',
       // Images are always there, so that the default is the one that looks at them.
-      importance: 'taylor',
-      importanceReason: 'images',
+      importance: 'obd',
+      importanceReason: 'family',
       ranking: 'global',
       model: resolve('runs', 'x', 'dense', 'model.safetensors'),
     });
@@ -185,6 +185,28 @@ describe('imp with a budget', () => {
     const { status, stderr } = await runCli([...argv, '--print_plan']);
     expect(status).toBe(2);
     expect(stderr).toContain('got --rate with a budget (--target_macs and its like)');
+  });
+});
+
+describe('imp with groups of their own', () => {
+  it('leaves those whole that are excluded, and gives others a rate, by names of a model still to be trained', async () => {
+    const { prune } = await planned(
+      ...mamba,
+      ...'--depth 2 --exclude *.0.mlp --rate_of *.1.ssm=0.5'.split(' '),
+      ...'--min_width 10% --rank_by score-per-cost'.split(' '),
+    );
+    expect(prune).toMatchObject({
+      rateOf: { 'blocks.0.mlp': 0, 'blocks.1.ssm': 0.5 },
+      minWidth: '10%',
+      rankBy: 'score-per-cost',
+    });
+  });
+
+  it('refuses a pattern that names none, by its own flags', async () => {
+    const argv = ['imp', '--exp_name', 'x', ...mamba, '--depth', '2', '--print_plan'];
+    const { status, stderr } = await runCli([...argv, '--rate_of', 'layers.*=0.5']);
+    expect(status).toBe(2);
+    expect(stderr).toContain("--rate_of: got 'layers.*', which is the name of no group.");
   });
 });
 

@@ -94,7 +94,11 @@ export function planImp(given: ImpFlags, seed: number): PlannedImp {
         compensate: given.compensate,
         compensateImages: given.compensate_images,
       }),
-      ...defined({ importance: importanceOf(given.criteria) }),
+      ...defined({
+        importance: importanceOf(given.criteria),
+        minWidth: given.min_width,
+        rankBy: given.rank_by,
+      }),
       ranking: rankingOf(given, family),
       normalize: 'mean',
       roundTo: 1,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { PruningRecord } from '../workflows/prune/record.js';
-import { importanceReasons } from '../workflows/prune/settings.js';
+import { importanceReasons } from '../workflows/prune/importance-choice.js';
 import { rateLimits } from '../workflows/prune/reached-rates.js';
 import { passLabel } from './pruning-progress.js';
 import { impFlags, importanceInWords, rateRemarks, warningsOf } from './pruning-remarks.js';
@@ -30,6 +30,7 @@ describe('what a pruning says', () => {
     expect(words).toEqual([
       'l1 of group, as asked for',
       'l1 of group, the default with images',
+      'l1 of group, the default of its family with images',
       'l1 of group, the default without images',
       'l1 of group, the norm that goes with this score',
       'the norm that RSST regularised',

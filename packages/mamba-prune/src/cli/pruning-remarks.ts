@@ -53,6 +53,8 @@ export function importanceInWords({
       return `${what}, as asked for`;
     case 'images':
       return `${what}, the default with images`;
+    case 'family':
+      return `${what}, the default of its family with images`;
     case 'no images':
       return `${what}, the default without images`;
     case 'score':

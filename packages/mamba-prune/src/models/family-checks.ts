@@ -56,6 +56,7 @@ const familySchema = z.object({
     .refine((table) => !targetWords.some((key) => Object.hasOwn(table, key)), {
       error: `expected no kind named ${targetWords.join(', ')}, which --target has for several kinds`,
     }),
+  importance: text.optional(),
   denseConfig: method.optional(),
   checkConfig: method,
   create: method,

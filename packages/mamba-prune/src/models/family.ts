@@ -79,6 +79,12 @@ export interface Family<C extends ModelConfigBase = ModelConfigBase> {
   /** The kinds of its pruning groups. */
   readonly kinds: Readonly<Record<string, GroupKind>>;
 
+  /**
+   * What `prune` and its like score units by where nothing says otherwise and there are real images: the name of an
+   * importance. Default `taylor`.
+   */
+  readonly importance?: string;
+
   /** What a configuration names only where it has another value, by the names of options. */
   readonly usual?: Readonly<Record<string, unknown>>;
 

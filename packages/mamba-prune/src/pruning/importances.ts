@@ -198,8 +198,23 @@ const defaults = { images: 'taylor', weights: 'l1' } as const satisfies Record<
   BuiltInImportance
 >;
 
-/** What help says of `defaultImportance`. */
-export const defaultInWords = `${defaults.images}; without images ${defaults.weights}`;
+interface WithDefault {
+  readonly title: string;
+  readonly importance?: string;
+}
+
+/** What help says of `defaultImportance` where there are images. @param families - those with one of their own count */
+export const defaultWithImages = (families: readonly WithDefault[]): string =>
+  [
+    defaults.images,
+    ...families.flatMap(({ title, importance }) =>
+      importance === undefined ? [] : [`${title} ${importance}`],
+    ),
+  ].join('; ');
+
+/** The same where there may be none. */
+export const defaultInWords = (families: readonly WithDefault[]): string =>
+  `${defaultWithImages(families)}; without images ${defaults.weights}`;
 
 /**
  * The importance that is taken where none is given, by what is left of a Mamba right after a cut
@@ -208,12 +223,14 @@ export const defaultInWords = `${defaults.images}; without images ${defaults.wei
  * by a norm of weights, and takes `l1`.
  *
  * @param hasImages - whether there are real images to measure on
+ * @param ofFamily - that of the model's family, in place of `taylor`
  */
 export function defaultImportance(
   hasImages: boolean,
   score: UnitScore = defaultScore,
-): BuiltInImportance {
-  return hasImages && score !== 'activation' ? defaults.images : defaults.weights;
+  ofFamily: ImportanceName = defaults.images,
+): ImportanceName {
+  return hasImages && score !== 'activation' ? ofFamily : defaults.weights;
 }
 
 /** @throws UsageError naming the importances there are */

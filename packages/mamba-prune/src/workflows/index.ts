@@ -12,12 +12,12 @@ export type { PruneHooks, PrunePhase } from './prune/hooks.js';
 export { type PruneRun, pruneRun } from './prune/run.js';
 export type {
   DistillSettings,
-  ImportanceReason,
   PruneMethod,
   PruneSettings,
   RefillSettings,
   RsstSettings,
 } from './prune/settings.js';
+export type { ImportanceReason } from './prune/importance-choice.js';
 export type { CompensateSettings } from './prune/compensate-settings.js';
 export type { Rewind } from './prune/rewind-time.js';
 export type { ThroughSettings } from './prune/through-settings.js';

@@ -6,6 +6,7 @@ import { textWidth } from '../charts/text-width.js';
 import { methodColour } from '../colours.js';
 import { drawComparison } from '../comparison/picture.js';
 import { usePage } from '../context.js';
+import type { Translate } from '../i18n/index.js';
 import { Section, Select } from '../controls.js';
 import { count, percent, points } from '../format.js';
 import { RunMark } from '../run-mark.js';
@@ -52,8 +53,9 @@ export function Methods() {
   );
 }
 
-function MethodTable({ comparison: { methods } }: { readonly comparison: ComparisonData }) {
+function MethodTable({ comparison }: { readonly comparison: ComparisonData }) {
   const { t } = usePage();
+  const { methods } = comparison;
   const dense = methods.find(({ method }) => method === 'dense');
   return (
     <div class="scroll card" tabIndex={0} role="region" aria-label={t('meanDeviation')}>
@@ -81,7 +83,7 @@ function MethodTable({ comparison: { methods } }: { readonly comparison: Compari
                 <RunMark method={result.method} colour={methodColour(result.method)} />
                 {methodName(result.method, t)}
               </th>
-              <td>{rateName(result.rate)}</td>
+              <td>{removedName(result.rate, comparison, t)}</td>
               <td>
                 <b>{percent(result.accuracy)}</b>
                 {result.deviation !== null && ` ± ${(100 * result.deviation).toFixed(2)}`}
@@ -99,6 +101,14 @@ function MethodTable({ comparison: { methods } }: { readonly comparison: Compari
     </div>
   );
 }
+
+/** `70%`, or under a budget `70% (MACs)`. */
+const removedName = (rate: number, { budget }: ComparisonData, t: Translate): string =>
+  rate === 0 || budget === undefined
+    ? rateName(rate)
+    : `${rateName(rate)} (${t(costNames[budget])})`;
+
+const costNames = { macs: 'macs', params: 'parameters', file: 'fileSize' } as const;
 
 /** Nothing where nothing is cut. */
 const cutText = ({ rate }: ComparedMethod, accuracy: number | null): string =>
@@ -130,7 +140,7 @@ function Picture({ comparison }: { readonly comparison: ComparisonData }) {
         columns: [t('method'), t('removed'), t('seed'), t('accuracy'), t('macs')],
         rows: runs.map((run) => [
           methodName(run.method, t),
-          rateName(run.rate),
+          removedName(run.rate, comparison, t),
           String(run.seed),
           percent(run.accuracy),
           count(run.macs),

@@ -8,7 +8,7 @@ import { nameLabels } from '../charts/label-marks.js';
 import { gridStyle, plotStyle, tipStyle } from '../charts/plot-style.js';
 import { usePage, useShownRuns } from '../context.js';
 import { Section, Segments } from '../controls.js';
-import { bytes, count, milliseconds, percent, tick } from '../format.js';
+import { bytes, count, milliseconds, percent, tickFormat } from '../format.js';
 import type { Translate } from '../i18n/index.js';
 import { latencyOf, timedBatches } from '../latency.js';
 import { paretoFront } from '../pareto.js';
@@ -107,7 +107,7 @@ function Picture({ cost }: { readonly cost: Cost }) {
         Plot.axisX({
           label: `${cost.label} →`,
           tickSize: 0,
-          tickFormat: (x: number) => tick(cost.text(x)),
+          tickFormat: tickFormat(cost.text),
           ticks: Math.max(3, width / 110),
         }),
         Plot.axisY({

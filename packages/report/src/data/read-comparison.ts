@@ -60,6 +60,7 @@ const resultsSchema = z.object({
     finetune: z.object({ epochs: z.number() }),
     rsst: z.object({ epochs: z.number() }),
     targets: z.array(z.string()),
+    budget: z.enum(['macs', 'params', 'file']).optional(),
     seeds: z.array(z.number()),
     seedsAt: z.array(z.object({ seeds: z.array(z.number()) })).default([]),
     dense: z.array(z.unknown()).default([]),
@@ -79,13 +80,14 @@ export function readComparison(path: string, id: string): ComparisonData {
     resultsSchema,
   );
   const { args, cwd } = readJson(join(path, 'compare.json'), folderSchema);
-  const { train, finetune, rsst, targets, seedsAt, dense } = settings;
+  const { train, finetune, rsst, targets, budget, seedsAt, dense } = settings;
   const seeds = [...new Set([...settings.seeds, ...seedsAt.flatMap((at) => at.seeds)])];
   return {
     id,
     arch: modelLabel(train.arch, train.model),
     dataset: train.dataset,
     targets,
+    budget,
     seeds,
     epochs: train.recipe.epochs,
     finetuneEpochs: finetune.epochs,

@@ -278,6 +278,8 @@ export interface ComparisonData {
   readonly arch: string;
   readonly dataset: string;
   readonly targets: readonly string[];
+  /** Rates are shares of this cost; undefined for shares of the units. */
+  readonly budget: 'macs' | 'params' | 'file' | undefined;
   readonly seeds: readonly number[];
   readonly epochs: number;
   readonly finetuneEpochs: number;

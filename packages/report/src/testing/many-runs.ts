@@ -134,6 +134,7 @@ export function manyRuns(count: number): ReportData {
         arch: 'resnet50',
         dataset: 'imagenet',
         targets: ['channels'],
+        budget: undefined,
         seeds: [0, 1, 2],
         epochs: 90,
         finetuneEpochs: 30,

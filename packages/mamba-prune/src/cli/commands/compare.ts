@@ -5,6 +5,7 @@ import type {
   CompareHooks,
   CompareRequest,
 } from '../../workflows/compare/compare.js';
+import { removedText } from '../../workflows/compare/describe.js';
 import { printComparison, printTuning } from '../compare-table.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
 import { addCommonOptions } from '../options/common.js';
@@ -180,14 +181,16 @@ function progressOf(context: Context): CompareHooks {
   let last = 0;
   return {
     onPlan: ({ settings, runs, jobs, threads, reason, finished, finishedEpochs }) => {
-      const { train, targets, rates } = settings;
+      const { train, rates } = settings;
       const epochs = runs.reduce((sum, run) => sum + run.epochs, 0);
       progress.line(
         bold(`Compare methods: ${modelLabel(train.arch, train.model)} on ${train.dataset}`),
       );
       progress.line(
         dim(
-          `  without ${rates.map((rate) => percent(rate, 0)).join(', ')} of ${targets.join(' and ')}`,
+          settings.budget === undefined
+            ? `  without ${rates.map((rate) => percent(rate, 0)).join(', ')} of ${settings.targets.join(' and ')}`
+            : `  without ${rates.map((rate) => removedText(rate, settings)).join(', ')}`,
         ),
       );
       progress.line(

@@ -2,7 +2,9 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { defined } from '../../defined.js';
 import { UsageError } from '../../errors.js';
-import { modelNames } from '../../models/families.js';
+import { familyOf, modelNames } from '../../models/families.js';
+import type { ImageModel } from '../../models/image-model.js';
+import type { ImportOptions } from '../../models/import/model.js';
 import type { ImpRun } from '../../workflows/imp.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
 import { type PlannedImp, checkOneFile, planImp } from '../imp-plan.js';
@@ -11,6 +13,7 @@ import { findModel } from '../model-argument.js';
 import { type ModelFacts, sayAssumptions } from '../open-model.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { describeDataset } from '../options/data.js';
+import { type NamedGroup, rateOfGroups } from '../options/groups.js';
 import { type ImpFlags, addImpOptions, pretrainedOf, scriptArchitectures } from '../options/imp.js';
 import { pruningHooks } from '../pruning-progress.js';
 import { impFlags } from '../pruning-remarks.js';
@@ -57,10 +60,10 @@ export function addImpCommand(program: Command, cli: Cli): void {
     if (options.restart === true && options.resume === undefined) {
       throw new UsageError('--restart: belongs to --resume, of a run whose checkpoints are lost.');
     }
-    const plan = planImp(await withFiles(context), options.seed);
+    const plan = await withGroups(context, planImp(await withFiles(context), options.seed));
     if (options.print_plan === true) {
-      const { decideImportance } = await import('../../workflows/prune/settings.js');
-      const decided = { ...plan, prune: decideImportance(plan.prune) };
+      const { decideImportance } = await import('../../workflows/prune/importance-choice.js');
+      const decided = { ...plan, prune: decideImportance(plan.prune, familyOf(plan.arch)) };
       io.stdout.write(`${JSON.stringify(decided, null, 2)}\n`);
       return;
     }
@@ -96,6 +99,52 @@ async function withFiles(context: Context<ImpCommandOptions>): Promise<ImpFlags>
     ...(pretrained !== undefined && { pretrained: await findModel(context, pretrained) }),
     ...(init !== undefined && { init: await findModel(context, init) }),
   };
+}
+
+/** With the rates of single groups: their names are those of the model, which may be still to be trained. */
+async function withGroups(
+  context: Context<ImpCommandOptions>,
+  plan: PlannedImp,
+): Promise<PlannedImp> {
+  const { exclude, rate_of: rateOf } = context.given;
+  if (exclude === undefined && rateOf === undefined) return plan;
+  const groups = await groupsOf(plan);
+  const kinds = Object.keys(plan.prune.rates);
+  const own = rateOfGroups(defined({ exclude, rateOf }), groups, kinds, '_');
+  return { ...plan, prune: { ...plan.prune, ...defined({ rateOf: own }) } };
+}
+
+async function groupsOf({
+  arch,
+  model: options,
+  dense,
+  prune,
+  out,
+}: PlannedImp): Promise<NamedGroup[]> {
+  // A run that has begun needs the dense model no more.
+  const { readPruningRecord } = await import('../../workflows/prune/record.js');
+  const begun = readPruningRecord(out);
+  if (begun) return Object.entries(begun.kinds).map(([name, kind]) => ({ name, kind }));
+  const model = dense
+    ? (await import('../../models/registry.js')).createModel(arch, {
+        ...options,
+        ...defined({ imageSize: dense.imageSize }),
+      })
+    : await denseModel(prune, { arch, ...options });
+  try {
+    return model.pruningGroups().map(({ name, kind }) => ({ name, kind }));
+  } finally {
+    model.dispose();
+  }
+}
+
+async function denseModel(
+  { model: path, import: said }: PlannedImp['prune'],
+  options: ImportOptions,
+): Promise<ImageModel> {
+  const { openModelFile } = await import('../../workflows/open-model-file.js');
+  const { model } = await openModelFile(path, { ...said, ...options });
+  return model;
 }
 
 async function work(

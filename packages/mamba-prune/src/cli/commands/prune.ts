@@ -1,6 +1,8 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { UsageError } from '../../errors.js';
+import { familyNamed } from '../../models/families.js';
+import type { Family } from '../../models/family.js';
 import type { ImageModel } from '../../models/image-model.js';
 import type { ModelInfo } from '../../models/model-file.js';
 import { needForImages } from '../../pruning/importances.js';
@@ -22,11 +24,11 @@ import {
   type PruningFlags,
   addPruningOptions,
   addTeacherOptions,
-  checkPruningFlags,
   hasBudget,
   pruningOf,
   recipeThrough,
 } from '../options/pruning.js';
+import { checkPruningFlags } from '../options/pruning-checks.js';
 import { rateOfGroups } from '../options/groups.js';
 import { type ModelKind, hasRates, ratesOf } from '../options/rates.js';
 import {
@@ -149,6 +151,8 @@ export function addPruneCommand(program: Command, cli: Cli): void {
 
 interface Told {
   readonly settings: PruneSettings;
+  /** Of a new run's model. */
+  readonly family?: Family;
   /** Of the model's file. */
   readonly notes: readonly string[];
 }
@@ -164,8 +168,8 @@ async function settingsOf(
   const told = stored
     ? await resumedSettings(context, stored, argument)
     : await newSettings(context, argument);
-  const { decideImportance } = await import('../../workflows/prune/settings.js');
-  checkPruningFlags(given, decideImportance(told.settings));
+  const { decideImportance } = await import('../../workflows/prune/importance-choice.js');
+  checkPruningFlags(given, decideImportance(told.settings, told.family));
   return told;
 }
 
@@ -240,7 +244,7 @@ async function newSettings(
     ...defined({ dataset, data, preset }),
     recipe: recipeThrough(given, (flags) => recipeOf(flags, options.seed, defaults, dataset ?? '')),
   };
-  return { settings, notes: facts.notes };
+  return { settings, family: familyNamed(config), notes: facts.notes };
 }
 
 /**

@@ -23,11 +23,22 @@ describe('flags of compare', () => {
     [['--quick', '--lr-of', 'refill=1=2'], /Expected a method/],
     [['--quick', '--lr-of', 'refill=1e9'], /at most 1000000/],
     [['--quick', '--lr-of', 'rsst=1', '--lr-of', 'rsst=2'], /Got rsst twice/],
+    [['--quick', '--target-macs', '3M'], /Expected shares of the dense model above 0x/],
+    [['--quick', '--target-macs', '0.3x,0.3x'], /Got 0.3 twice/],
+    [['--quick', '--target-macs', '0.3x', '--rate', '0.7'], /got --target-macs and --rate/],
+    [
+      ['--quick', '--target-macs', '0.3x', '--target-file', '0.3x'],
+      /got --target-macs and --target-file/,
+    ],
     [['--quick', '--seeds-at', '0.7'], /Expected shares and a number of seeds/],
     [['--quick', '--seeds-at', '0.7=0'], /Expected shares and a number of seeds/],
     [['--quick', '--seeds-at', '0.7,0.7=5'], /Got 0.7 twice/],
     [['--quick', '--seeds-at', '0.9=5'], /seeds at the rate 0.9, expected one of the rates 0.7/],
     [['--quick', '--tune-seed', '3'], /--tune-seed, which belongs to --tune-lr/],
+    [
+      ['--quick', '--tune-lr', '1e-3,2e-3', '--lr-of', 'rsst=1e-3'],
+      /--lr-of, which has no say beside --tune-lr/,
+    ],
     [['--quick', '--tune-lr', '1e-3'], /two different ones at least/],
     [['--quick', '--tune-lr', '1e-3,2e-3', '--tune-seed', '0'], /seed 0 to choose learning rates/],
     [

@@ -6,6 +6,7 @@ import type { CompareRequest } from '../../workflows/compare/compare.js';
 import { compareMethods, usualMethods } from '../../workflows/compare/methods.js';
 import { type CompareMethod } from '../../workflows/compare/methods.js';
 import type { TuneRequest } from '../../workflows/compare/tune.js';
+import { throughInWords } from '../../workflows/prune/lr-through.js';
 import { checkOnce, integerOption, numberOption, numbersOption } from './parse.js';
 import { defined } from './recipe.js';
 
@@ -16,7 +17,7 @@ export interface ComparePartFlags {
   readonly dense?: readonly string[];
   readonly distill?: number;
   readonly temperature?: number;
-  readonly lrThrough?: true;
+  readonly lrThrough?: boolean;
   readonly tuneLr?: readonly number[];
   readonly tuneSeed?: number;
   readonly tuneRate?: number;
@@ -31,7 +32,7 @@ export const defaultTuneSeed = 99;
 export const seedOptions = (): Option[] => [
   new Option(
     '--seeds-at <x,...=n>',
-    'number of seeds at some of the rates, such as 0.7,0.9=5 (default: --seeds)',
+    'number of seeds at some of the rates, such as 0.7,0.9=5; a budget of 0.3x is the rate 0.7 (default: --seeds)',
   ).argParser(seedsAt),
   new Option(
     '--dense <MODEL|RUN>',
@@ -60,8 +61,9 @@ export const methodOptions = (): Option[] => [
   }),
   new Option(
     '--lr-through',
-    'RSST: use one learning rate schedule for all its epochs, and keep the optimizer state of kept units',
+    `RSST: use one learning rate schedule for all its epochs, and keep the optimizer state of kept units (default: ${throughInWords()})`,
   ),
+  new Option('--no-lr-through', 'RSST: give the training before and after the cut a schedule each'),
 ];
 
 export function addPartOptions(command: Command): void {
@@ -195,6 +197,10 @@ export function tuneOf(
 export function checkParts(given: ComparePartFlags & Readonly<Record<string, unknown>>): void {
   if (given.tuneLr === undefined) {
     refuse(given, ['tuneSeed', 'tuneRate'], 'belongs to --tune-lr');
+  } else {
+    const why =
+      'has no say beside --tune-lr, which tries the same learning rates for every method: give it to the comparison after it';
+    refuse(given, ['lrOf'], why);
   }
   const ofFolder = ['out', 'json', 'quiet', 'plugin', 'threads'];
   if (given.collect !== undefined) {

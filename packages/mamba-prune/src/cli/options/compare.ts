@@ -4,10 +4,13 @@ import { join } from 'node:path';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { compareLimits, mostProcesses, pruneLimits, trainLimits } from '../../limits.js';
 import { UsageError } from '../../errors.js';
-import { defaultImportance } from '../../pruning/importances.js';
+import { families } from '../../models/families.js';
+import { defaultWithImages } from '../../pruning/importances.js';
 import { refillScores } from '../../pruning/refill-choices.js';
 import { regApplications, regNorms, rsstDefaults } from '../../pruning/rsst/choices.js';
 import { rsstSchedules } from '../../pruning/rsst/schedule.js';
+import { shareOf } from '../../pruning/budget/amounts.js';
+import { type CompareBudget, rateOfShare } from '../../workflows/compare/budget.js';
 import type { CompareRequest } from '../../workflows/compare/compare.js';
 import type { RecipeSettings } from '../../workflows/settings.js';
 import type { Context } from '../context.js';
@@ -42,6 +45,10 @@ interface CompareFlags extends Pick<
   readonly quick?: true;
   readonly seeds?: number;
   readonly rate?: readonly number[];
+  /** Rates: shares of the cost that are removed. */
+  readonly targetMacs?: readonly number[];
+  readonly targetParams?: readonly number[];
+  readonly targetFile?: readonly number[];
   readonly target?: string;
   readonly finetuneEpochs?: number;
   readonly finetuneLr?: number;
@@ -83,6 +90,9 @@ export function addComparisonOptions(command: Command): void {
         'shares of the units to remove, compared one by one (default: 0.7)',
       ),
     )
+    .addOption(budgetOption('--target-macs <x,...>', 'MACs'))
+    .addOption(budgetOption('--target-params <x,...>', 'parameters'))
+    .addOption(budgetOption('--target-file <x,...>', 'bytes of the file'))
     .addOption(
       targetOption('kinds of units to remove: both (default), all, or a list such as ssm,mlp'),
     )
@@ -124,7 +134,7 @@ export function addMethodOptions(command: Command): void {
   command.optionsGroup('Methods:');
   for (const option of [
     ...methodOptions(),
-    ...scoreOptions(`${defaultImportance(true)}; --quick: l1`),
+    ...scoreOptions(`${defaultWithImages(families())}; --quick l1`),
     integerOption(
       '--score-batches <n>',
       'batches of 64 images for scores that need images (default: 8)',
@@ -196,13 +206,52 @@ function sharesOption(flags: string, description: string): Option {
   });
 }
 
+/** An option whose value is a list of shares that are left: 0.5x,0.3x */
+const budgetOption = (flags: string, of: string): Option =>
+  new Option(
+    flags,
+    `shares of the dense model's ${of} to leave, such as 0.5x,0.3x, in place of --rate`,
+  ).argParser((text: string) => {
+    const shares = text.split(',').map((word) => shareOf(word.trim()) ?? NaN);
+    if (shares.every((share) => share > 0 && share < 1)) {
+      checkOnce(shares);
+      return shares.map(rateOfShare);
+    }
+    throw new InvalidArgumentError(
+      'Expected shares of the dense model above 0x and below 1x, separated by commas, such as 0.5x,0.3x.',
+    );
+  });
+
+/** @throws UsageError for sizes that are given twice */
+function sizesOf({
+  rate,
+  targetMacs,
+  targetParams,
+  targetFile,
+}: CompareFlags): Partial<Pick<CompareRequest, 'rates' | 'budget'>> {
+  const typed = Object.entries(
+    defined({ macs: targetMacs, params: targetParams, file: targetFile }),
+  ) as [CompareBudget, readonly number[]][];
+  const [first, second] = typed;
+  if (first === undefined) return defined({ rates: rate });
+  const other = second ? `--target-${second[0]}` : rate && '--rate';
+  if (other !== undefined) {
+    throw new UsageError(
+      `got --target-${first[0]} and ${other}, expected one of the two: methods are compared at sizes of one kind. ` +
+        'Leave one of them out.',
+    );
+  }
+  return { budget: first[0], rates: first[1] };
+}
+
 export async function requestOf({
   options,
   given,
 }: Pick<Context<CompareOptions>, 'options' | 'given'>): Promise<CompareRequest> {
   const { quickComparison } = await import('../../workflows/compare/quick.js');
   const quick = given.quick === true ? quickComparison : undefined;
-  const { data, imageSize, target, rate, threads } = given;
+  const { data, imageSize, target, threads } = given;
+  const { budget, rates } = sizesOf(given);
   const dataset = given.dataset ?? quick?.train.dataset;
   if (dataset === undefined) {
     throw new UsageError(
@@ -228,7 +277,8 @@ export async function requestOf({
     },
     finetune,
     seeds: Array.from({ length: seeds }, (_, i) => options.seed + i),
-    rates: rate ?? quick?.rates ?? compareDefaults.rates,
+    rates: rates ?? quick?.rates ?? compareDefaults.rates,
+    ...defined({ budget }),
     targets: target === undefined || target === 'both' ? undefined : targetsOf(target),
     cut: {
       ranking,

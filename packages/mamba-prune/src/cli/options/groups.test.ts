@@ -1,6 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { describe, expect, it } from 'vitest';
-import { type GroupFlags, groupOptions, matcherOf, rateOfGroups } from './groups.js';
+import { type GroupFlags, groupOptions, rateOfGroups } from './groups.js';
 
 function parsed(...argv: string[]): GroupFlags {
   const command = new Command().exitOverride().configureOutput({ writeErr: () => undefined });
@@ -15,15 +15,6 @@ const kinds = ['ssm', 'mlp'];
 const rates = (...argv: string[]) => rateOfGroups(parsed(...argv), groups, kinds);
 
 describe('patterns of groups', () => {
-  it('have * for any letters, dots too, and ? for one; all else is itself', () => {
-    expect(matcherOf('*.ssm')('blocks.10.ssm')).toBe(true);
-    expect(matcherOf('blocks.0.*')('blocks.0.ssm')).toBe(true);
-    expect(matcherOf('blocks.0.*')('blocks.00.ssm')).toBe(false);
-    expect(matcherOf('blocks.?.ssm')('blocks.10.ssm')).toBe(false);
-    expect(matcherOf('blocks.0.ssm')('blocksx0xssm')).toBe(false);
-    expect(matcherOf('a+(b)')('a+(b)')).toBe(true);
-  });
-
   it('become rates by name, of the kinds that are cut alone', () => {
     expect(rates('--exclude', 'blocks.0.*')).toEqual({ 'blocks.0.ssm': 0, 'blocks.0.mlp': 0 });
     expect(rates('--rate-of', '*.ssm=0.5', '--rate-of', 'blocks.1.*=0.2')).toEqual({

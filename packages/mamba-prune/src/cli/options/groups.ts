@@ -1,6 +1,7 @@
 // Groups by patterns of their names: which to leave whole, and which to cut at a rate of their own.
 import { InvalidArgumentError, Option } from 'commander';
 import { UsageError } from '../../errors.js';
+import { matcherOf } from '../../name-pattern.js';
 import { type MinWidth, groupList } from '../../pruning/group-limits.js';
 import { rangeWords } from '../../checks.js';
 
@@ -21,9 +22,18 @@ export interface NamedGroup {
   readonly kind: string;
 }
 
+/** `_` in the flags of `imp`. */
+type Mark = '-' | '_';
+
+const targetFlags = {
+  '-': '--target',
+  _: '--mamba_prune_target or --vit_prune_target',
+} as const satisfies Record<Mark, string>;
+
 const rateRange = { min: 0, below: 1 };
 
-export const groupOptions = (): Option[] => [
+/** @param mark - between the words of a flag */
+export const groupOptions = (mark: Mark = '-'): Option[] => [
   new Option(
     '--exclude <pattern>',
     "groups that stay whole, by name, such as 'blocks.0.*' or '*.ssm' (repeatable)",
@@ -32,7 +42,7 @@ export const groupOptions = (): Option[] => [
     throw new InvalidArgumentError("Expected names of groups, such as 'blocks.0.*'.");
   }),
   new Option(
-    '--rate-of <pattern=x>',
+    `--rate${mark}of <pattern=x>`,
     "rate of the groups of these names alone, such as 'blocks.0.*=0.5' (repeatable; the last that fits counts)",
   ).argParser((text: string, before?: readonly PatternRate[]) => {
     const at = text.lastIndexOf('=');
@@ -46,7 +56,7 @@ export const groupOptions = (): Option[] => [
     );
   }),
   new Option(
-    '--min-width <n|x%>',
+    `--min${mark}width <n|x%>`,
     'least units that every group keeps, or a share of its width such as 10% (default: 1)',
   ).argParser((text: string): MinWidth => {
     const percent = /^(\d+(?:\.\d+)?)%$/.exec(text.trim());
@@ -57,19 +67,11 @@ export const groupOptions = (): Option[] => [
   }),
 ];
 
-/** `*` stands for any letters, dots too, and `?` for one. */
-export function matcherOf(pattern: string): (name: string) => boolean {
-  const source = Array.from(pattern, (letter) =>
-    letter === '*' ? '.*' : letter === '?' ? '.' : letter.replace(/[^\w]/, '\\$&'),
-  ).join('');
-  const expression = new RegExp(`^${source}$`, 'u');
-  return (name) => expression.test(name);
-}
-
 /**
  * The rates of single groups by name: 0 for those that stay whole. What is excluded stays so, whatever its rate.
  * @param groups - all of the model
  * @param kinds - that are cut
+ * @param mark - between the words of the flags, for messages
  * @returns undefined where no flag was given
  * @throws UsageError for a pattern that no group that is cut has, or where nothing is left to cut
  */
@@ -77,13 +79,14 @@ export function rateOfGroups(
   { exclude = [], rateOf = [] }: GroupFlags,
   groups: readonly NamedGroup[],
   kinds: readonly string[],
+  mark: Mark = '-',
 ): Record<string, number> | undefined {
   if (exclude.length === 0 && rateOf.length === 0) return undefined;
   const rates: Record<string, number> = {};
   const set = (flag: string, pattern: string, rate: number): void => {
-    for (const name of matching(flag, pattern, groups, kinds)) rates[name] = rate;
+    for (const name of matching(flag, pattern, groups, kinds, mark)) rates[name] = rate;
   };
-  for (const { pattern, rate } of rateOf) set('--rate-of', pattern, rate);
+  for (const { pattern, rate } of rateOf) set(`--rate${mark}of`, pattern, rate);
   for (const pattern of exclude) set('--exclude', pattern, 0);
   const cut = groups.filter(({ kind }) => kinds.includes(kind));
   if (cut.every(({ name }) => rates[name] === 0)) {
@@ -99,6 +102,7 @@ function matching(
   pattern: string,
   groups: readonly NamedGroup[],
   kinds: readonly string[],
+  mark: Mark,
 ): string[] {
   const fits = matcherOf(pattern);
   const all = groups.filter(({ name }) => fits(name));
@@ -109,7 +113,7 @@ function matching(
   throw new UsageError(
     `${flag}: got '${pattern}', ` +
       (other
-        ? `which names groups of the kind ${other.kind} only, and these are not cut. Add the kind to --target, or `
+        ? `which names groups of the kind ${other.kind} only, and these are not cut. Add the kind to ${targetFlags[mark]}, or `
         : 'which is the name of no group. ') +
       `${other ? 'name' : 'Name'} some of ${groupList(candidates)}.`,
   );

@@ -4,20 +4,25 @@ import { modelLimits, mostThreads, pruneLimits, trainLimits } from '../../limits
 import type { Precision } from '../../precision.js';
 import { type Command, Option } from 'commander';
 import { UsageError } from '../../errors.js';
+import { families } from '../../models/families.js';
 import { type ScanMode, scanModes } from '../../models/mamba/scan-order.js';
 import {
   type ImportanceName,
-  defaultImportance,
+  defaultWithImages,
   importanceNames,
 } from '../../pruning/importances.js';
 import { rsstSchedules } from '../../pruning/rsst/schedule.js';
 import type { Amount } from '../../pruning/budget/amounts.js';
 import type { LatencyBudget } from '../../workflows/prune/cost-budget-settings.js';
+import type { MinWidth } from '../../pruning/group-limits.js';
+import type { RankMeasure } from '../../pruning/ranking.js';
 import { budgetOptions } from './amounts.js';
 import { type CompensationFlags, compensationOptions } from './compensation.js';
 import { datasetOption } from './data.js';
+import { type PatternRate, groupOptions } from './groups.js';
 import { pixelOptions, weightsOption } from './import.js';
 import { choiceOption, integerOption, integersOption, numberOption } from './parse.js';
+import { rankByOption } from './pruning.js';
 
 /** Nothing here has a default of commander's: what was typed tells the method. */
 export interface ImpFlags {
@@ -54,6 +59,10 @@ export interface ImpFlags {
   readonly target_params?: Amount;
   readonly target_file?: Amount;
   readonly target_latency?: LatencyBudget;
+  readonly exclude?: readonly string[];
+  readonly rate_of?: readonly PatternRate[];
+  readonly min_width?: MinWidth;
+  readonly rank_by?: RankMeasure;
   readonly prune_type?: 'lt' | 'pt' | 'rewind_lt';
   readonly rewind_epoch?: number;
   readonly criteria?: string;
@@ -331,7 +340,7 @@ export function addImpOptions(command: Command, architectures: readonly string[]
       '--criteria <name>',
       'how the importance of a unit is measured',
       criteria(),
-      defaultImportance(true),
+      defaultWithImages(families()),
     ),
     choiceOption(
       '--sorting_mode <scope>',
@@ -447,6 +456,8 @@ export function addImpOptions(command: Command, architectures: readonly string[]
         max: modelLimits.imageSize,
       },
     ),
+    ...groupOptions('_'),
+    rankByOption('_'),
     ...compensationOptions('_'),
     integerOption('--train_images <n>', 'train on this many images only (default: all)', {
       min: 1,

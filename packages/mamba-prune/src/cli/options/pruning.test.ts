@@ -5,13 +5,8 @@ import type { PruneSettings } from '../../workflows/prune/settings.js';
 import { tinyPruning } from '../../workflows/testing/tiny.js';
 import { addMethodOptions } from './compare.js';
 import { addImpOptions, importanceOf } from './imp.js';
-import {
-  type PruningFlags,
-  addPruningOptions,
-  checkPruningFlags,
-  pruningOf,
-  recipeThrough,
-} from './pruning.js';
+import { type PruningFlags, addPruningOptions, pruningOf, recipeThrough } from './pruning.js';
+import { checkPruningFlags } from './pruning-checks.js';
 import { type RecipeOptions, recipeOf } from './recipe.js';
 
 /** As the command does it. */
@@ -156,7 +151,7 @@ describe('the criteria of imp', () => {
     const command = new Command();
     addImpOptions(command, ['mamba_tiny']);
     expect(command.helpInformation().replaceAll(/\s+/g, ' ')).toMatch(
-      /--criteria <name> [^:]*: magnitude, l1, l2, taylor, fisher, obd, .*\(default: taylor\)/,
+      /--criteria <name> [^:]*: magnitude, l1, l2, taylor, fisher, obd, .*\(default: taylor; ResNet obd\)/,
     );
   });
 });

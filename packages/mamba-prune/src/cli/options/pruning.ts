@@ -2,7 +2,7 @@
 // typed may come from a run's config.json.
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { pruneLimits, trainLimits } from '../../limits.js';
-import { UsageError } from '../../errors.js';
+import { families } from '../../models/families.js';
 import { todaysValue } from '../../pruning/earlier-names.js';
 import {
   type ImportanceName,
@@ -10,14 +10,11 @@ import {
   defaultInWords,
   defaultScore,
   importanceDescriptions,
-  importanceNames,
-  needForImages,
   scoreDescriptions,
-  unitScores,
 } from '../../pruning/importances.js';
 import { refillBudgets, refillScores } from '../../pruning/refill-choices.js';
 import { regApplications, regNorms, regUnits } from '../../pruning/rsst/choices.js';
-import { defaultSchedule, rsstSchedules } from '../../pruning/rsst/schedule.js';
+import { rsstSchedules } from '../../pruning/rsst/schedule.js';
 import type { Amount } from '../../pruning/budget/amounts.js';
 import { type RankMeasure, rankMeasures } from '../../pruning/ranking.js';
 import { normalizations, rankings } from '../../pruning/selection.js';
@@ -33,7 +30,7 @@ import {
   pruneMethods,
 } from '../../workflows/prune/settings.js';
 import type { RecipeSettings } from '../../workflows/settings.js';
-import { decideThrough } from '../../workflows/prune/lr-through.js';
+import { decideThrough, throughInWords } from '../../workflows/prune/lr-through.js';
 import { type Rewind, parseRewind } from '../../workflows/prune/rewind-time.js';
 import {
   choiceOption,
@@ -46,7 +43,7 @@ import { defined } from './recipe.js';
 import { budgetOptions } from './amounts.js';
 import { type CompensationFlags, compensateOf, compensationOptions } from './compensation.js';
 import { type GroupFlags, groupOptions } from './groups.js';
-import { type RateFlags, addRateOptions, rateFlagNames } from './rates.js';
+import { type RateFlags, addRateOptions } from './rates.js';
 
 export interface PruningFlags extends RateFlags, GroupFlags, CompensationFlags {
   readonly ratesFrom?: string;
@@ -77,7 +74,7 @@ export interface PruningFlags extends RateFlags, GroupFlags, CompensationFlags {
   readonly regApply?: NonNullable<RsstSettings['apply']>;
   readonly regEpochs?: number;
   readonly nearZero?: number;
-  readonly lrThrough?: true;
+  readonly lrThrough?: boolean;
   readonly rechoose?: number;
   readonly cutAtZero?: true;
   readonly cuts?: number;
@@ -111,7 +108,7 @@ export function addPruningOptions(command: Command): void {
   ]);
   command.optionsGroup('Importance of units:');
   add(command, [
-    ...scoreOptions(defaultInWords),
+    ...scoreOptions(defaultInWords(families())),
     integerOption(
       '--score-batches <n>',
       'batches of 64 images to measure with, where images are looked at (default: 8)',
@@ -181,8 +178,9 @@ export function addPruningOptions(command: Command): void {
     ),
     new Option(
       '--lr-through',
-      'use one learning rate schedule for --reg-epochs and --epochs, and keep the optimizer state of kept units',
+      `use one learning rate schedule for --reg-epochs and --epochs, and keep the optimizer state of kept units (default: ${throughInWords()})`,
     ),
+    new Option('--no-lr-through', 'give the training before and after a cut a schedule each'),
     integerOption(
       '--rechoose <n>',
       'choose the doomed units again after every n regularised epochs',
@@ -255,9 +253,10 @@ export const selectionOptions = (): Option[] => [
   }),
 ];
 
-export const rankByOption = (): Option =>
+/** @param mark - between the words of the flag */
+export const rankByOption = (mark: '-' | '_' = '-'): Option =>
   choiceOption(
-    '--rank-by <what>',
+    `--rank${mark}by <what>`,
     'rank units by score, or by score per what their removal saves, all kinds together',
     rankMeasures,
     'score',
@@ -300,96 +299,12 @@ function add(command: Command, options: readonly Option[]): void {
   for (const option of options) command.addOption(option);
 }
 
-type Flag = keyof PruningFlags;
-
 /** Those that say what the model may cost. */
-const budgetFlags = ['targetMacs', 'targetParams', 'targetFile', 'targetLatency'] as const;
+export const budgetFlags = ['targetMacs', 'targetParams', 'targetFile', 'targetLatency'] as const;
 
 /** Whether one of them was typed. */
 export const hasBudget = (given: PruningFlags): boolean =>
   budgetFlags.some((flag) => given[flag] !== undefined);
-
-/** Flags that one method has and the others ignore. */
-const ownFlags: Readonly<Record<Exclude<PruneMethod, 'oneshot'>, readonly Flag[]>> = {
-  refill: ['fillback', 'refillScore', 'refillBudget'],
-  rsst: [
-    ...(['regEpochs', 'regSchedule', 'regStrength', 'exponents'] as const),
-    ...(['regNorm', 'regUnits', 'regApply', 'nearZero', 'lrThrough', 'rechoose'] as const),
-    ...(['cutAtZero', 'cuts'] as const),
-  ],
-};
-
-/**
- * Refuses flags that would change nothing.
- * @param given - what was typed
- * @param settings - what became of it
- * @throws UsageError naming the flag, and where it belongs
- */
-export function checkPruningFlags(given: PruningFlags, settings: PruneSettings): void {
-  const { method, rsst, refill } = settings;
-  for (const [owner, flags] of Object.entries(ownFlags)) {
-    if (owner !== method) refuse(given, flags, `belongs to --method ${owner}, not ${method}`);
-  }
-  const { nearZero = null, units = 'all', apply = 'loss' } = rsst ?? {};
-  const { schedule = defaultSchedule(apply) } = rsst ?? {};
-  if (method === 'rsst' && units === 'all') {
-    const why = 'belongs to --reg-units doomed: otherwise the cut goes by --reg-norm';
-    refuse(given, ['importance', 'score', 'scoreBatches'], why);
-  }
-  if (nearZero !== null) {
-    const why = 'has no effect under --near-zero, which deletes as many units as there are';
-    refuse(
-      given,
-      [
-        ...(['rate', ...rateFlagNames(), 'ranking', 'normalize', 'roundTo', 'maxRate'] as const),
-        ...(['perRound', ...budgetFlags, 'rateOf', 'minWidth', 'rankBy'] as const),
-      ],
-      why,
-    );
-  }
-  if (schedule !== 'exp' && schedule !== 'exp_custom_exponents') {
-    refuse(given, ['exponents'], `has no effect under --reg-schedule ${schedule}`);
-  }
-  const { importance, score } = settings;
-  if (needForImages({ importance, score, refillScore: refill?.score }) === undefined) {
-    refuse(given, ['scoreBatches'], `belongs to ${choicesWithImages()}`);
-  }
-  if (settings.ranking === 'layer') {
-    refuse(given, ['normalize', 'maxRate', 'rankBy'], 'belongs to --ranking global');
-  }
-  if (settings.costBudget) {
-    const why =
-      'decides how much is cut, as --target-macs and its like do: expected one of the two';
-    refuse(given, ['rate', ...rateFlagNames(), 'perRound'], why);
-  }
-  if ((rsst?.cuts ?? 1) > 1 && given.rounds !== 1)
-    refuse(given, ['rounds'], 'has no say beside --cuts: every cut is a round');
-  if ((settings.rounds ?? 1) === 1) refuse(given, ['perRound'], 'belongs to several --rounds');
-  if (!settings.distill) refuse(given, ['temperature'], 'belongs to --distill');
-}
-
-/** Every choice that looks at images: `--importance taylor or --score activation`. */
-function choicesWithImages(): string {
-  const choices = [
-    ...importanceNames()
-      .filter((importance) => needForImages({ importance }) !== undefined)
-      .map((name) => `--importance ${name}`),
-    ...unitScores
-      .filter((score) => needForImages({ score }) !== undefined)
-      .map((name) => `--score ${name}`),
-    ...refillScores
-      .filter((refillScore) => needForImages({ refillScore }) !== undefined)
-      .map((name) => `--refill-score ${name}`),
-  ];
-  return `${choices.slice(0, -1).join(', ')} or ${choices.at(-1) ?? ''}`;
-}
-
-function refuse(given: PruningFlags, flags: readonly Flag[], why: string): void {
-  const typed = flags.find((flag) => given[flag] !== undefined);
-  if (typed === undefined) return;
-  const name = typed.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-  throw new UsageError(`got --${name}, which ${why}. Leave it out.`);
-}
 
 /** The settings but for model, rates and recipe: what was typed over what the run has. */
 export function pruningOf(given: PruningFlags, stored?: PruneSettings) {

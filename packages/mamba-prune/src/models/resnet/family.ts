@@ -49,6 +49,8 @@ export const resnetFamily: Family<ResNetConfig> = {
       rateFlag: '--channels-rate',
     },
   },
+  // Ahead of taylor at equal MACs: docs/methods.md, "Which importance", has the measurement.
+  importance: 'obd',
   denseConfig: (arch, options) => resnetConfig(arch as ResNetArchitecture, options),
   checkConfig: checkResNetConfig,
   create: (config) => new ResNet(config),

@@ -22,6 +22,21 @@ export interface CostBudget {
    * What is left of a group of `size` units of which a cut keeps `count`: refill gives some back. By default the count.
    */
   readonly final?: ((size: number, count: number) => number) | undefined;
+  /** Cuts that are to come, this one included; the last of them ends at the budget. Default `1`. */
+  readonly rounds?: number | undefined;
+}
+
+/**
+ * What is left in the end of a group that every round to come cuts to the same count: what one round gives back, the next
+ * cuts again.
+ */
+function endOf({ final, rounds = 1 }: CostBudget): NonNullable<CostBudget['final']> {
+  if (!final) return (_, count) => count;
+  return (size, count) => {
+    let width = size;
+    for (let round = 0; round < rounds; round++) width = final(width, Math.min(width, count));
+    return width;
+  };
 }
 
 /** What one target comes to. */
@@ -54,8 +69,10 @@ const mostShare = 1 - 1e-12;
 export function solveInPools(
   pools: readonly Pool[],
   options: Omit<SelectionOptions, 'rate'>,
-  { targets, part = 1, final = (_, count) => count }: CostBudget,
+  budget: CostBudget,
 ): BudgetSolution {
+  const { targets, part = 1 } = budget;
+  const final = endOf(budget);
   const ranked = pools.flatMap((pool) => pool.ranked);
   const widthsOf = (counts: ReadonlyMap<string, number>): Record<string, number> =>
     Object.fromEntries(
@@ -94,7 +111,7 @@ export function solveInPools(
     before: cost(all),
     reached: cost(widths),
   }));
-  const goes = part === 1 ? counts : onTheWay(pools, options, counts, part);
+  const goes = part === 1 ? counts : within(pools, options, budget, { counts, fits });
   return { counts: goes, rates: ratesByKind(ranked, goes, options), targets: reached };
 }
 
@@ -130,6 +147,52 @@ function fill(
     );
   }
   return counts;
+}
+
+/**
+ * The counts of a cut that goes its part of the way, or, where refill gives back too much for the rounds to come to end at
+ * the budget then, as little further as they need.
+ */
+function within(
+  pools: readonly Pool[],
+  options: Omit<SelectionOptions, 'rate'>,
+  { targets, part = 1, final, rounds = 1 }: CostBudget,
+  { counts, fits }: Solved,
+): ReadonlyMap<string, number> {
+  const goes = (share: number) => onTheWay(pools, options, counts, share);
+  if (!final || rounds === 1 || !fits(counts)) return goes(part);
+  const least = countsIn(pools, options, () => mostShare);
+  const end = endOf({ targets, final, rounds: rounds - 1 });
+  const ranked = pools.flatMap((pool) => pool.ranked);
+  const canEnd = (cut: ReadonlyMap<string, number>): boolean => {
+    const widths = Object.fromEntries(
+      ranked.map(({ group: { name, size } }) => {
+        const left = final(size, cut.get(name) ?? 0);
+        return [name, end(left, least.get(name) ?? 0)];
+      }),
+    );
+    return targets.every(({ cost, limit }) => cost(widths) <= limit);
+  };
+  const first = goes(part);
+  if (canEnd(first)) return first;
+  // All the way it can: every round to come may cut to the same counts again.
+  let low = part;
+  let high = 1;
+  let found = counts;
+  while (high - low > 1e-3) {
+    const middle = (low + high) / 2;
+    const tried = goes(middle);
+    if (canEnd(tried)) {
+      high = middle;
+      found = tried;
+    } else low = middle;
+  }
+  return found;
+}
+
+interface Solved {
+  readonly counts: ReadonlyMap<string, number>;
+  readonly fits: (counts: ReadonlyMap<string, number>) => boolean;
 }
 
 /** The counts of a cut that goes a part of the way: each pool loses its part of the share that it loses in the end. */
@@ -175,8 +238,10 @@ function ratesByKind(
 export function checkReach(
   groups: readonly PruningGroup[],
   options: Omit<SelectionOptions, 'rate'>,
-  { targets, final = (_, count) => count }: CostBudget,
+  budget: CostBudget,
 ): void {
+  const { targets } = budget;
+  const final = endOf(budget);
   // How much is left at the least depends on no score.
   const ranked = groups.map((group): RankedGroup => ({
     group,

@@ -13,6 +13,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { buildPage } from '../../../../report/src/testing/build-page.js';
 import { FileLock } from '../../files/lock.js';
 import { readPruningRecord } from '../prune/record.js';
+import { collectRuns } from './collect.js';
 import { type CompareControl, type CompareHooks, type CompareRequest, compare } from './compare.js';
 import type { CompareResults } from './results.js';
 import { writeTinyImages } from '../testing/tiny.js';
@@ -100,6 +101,35 @@ describe('compare', () => {
     expect(table).toContain('## Refill against RSST');
     expect(readFileSync(join(whole, 'accuracy-macs.svg'), 'utf8')).toContain('50% removed');
     expect(readFileSync(join(whole, 'accuracy-macs.png')).subarray(1, 4).toString()).toBe('PNG');
+  });
+
+  it('cuts every method to a budget, with the tolerance of a pruning run, and names it', async () => {
+    const out = join(folder, 'budget');
+    const asked = { ...request, budget: 'macs', rates: [0.3], seeds: [0] } as const;
+    const { finished } = await compare(asked, { out, start: inProcess() });
+    expect(finished).toBe(true);
+    const { methods, runs } = resultsOf(out);
+    expect(runs.map(({ run: name }) => name)).toContain('seed-0/rsst-macs-0.7x');
+    const whole = methods[0]?.macs ?? NaN;
+    for (const { macs } of methods.slice(1)) {
+      expect(macs).toBeLessThanOrEqual(0.7 * whole);
+      expect(macs).toBeGreaterThan(0.6 * whole);
+    }
+    const table = readFileSync(join(out, 'results.md'), 'utf8');
+    expect(table).toMatch(/^\| Refill \| 30% of the MACs \|/m);
+    expect(table).toContain('Removed: 30% of the MACs (from ssm and mlp).');
+    expect(readFileSync(join(out, 'accuracy-macs.svg'), 'utf8')).toContain(
+      'Rates are shares of the MACs.',
+    );
+    // Others bring their part of the same comparison, and none of another kind of size.
+    const gathered = join(folder, 'budget-gathered');
+    const { finished: isWhole } = await collectRuns({ out: gathered, from: [out] });
+    expect(isWhole).toBe(true);
+    await expect(
+      collectRuns({ out: gathered, from: [out, join(folder, 'whole')] }),
+    ).rejects.toThrow(
+      /holds a comparison with other settings .*budget: got nothing, expected "macs"/,
+    );
   });
 
   it('does nothing again that is done, also where the folder was moved', async () => {

@@ -2,13 +2,22 @@
 import { basename } from 'node:path';
 import { modelLabel } from '../../models/model-label.js';
 import type { PictureHeading } from '../../report-package.js';
+import { compareBudgets } from './budget.js';
 import { type CompareMethod, methodLabel, methodsOf } from './methods.js';
 import { allSeeds } from './seeds.js';
 import { type CompareSettings, percentName } from './settings.js';
 
-/** `70% of ssm and mlp` */
-export const removedText = (rate: number, targets: readonly string[]): string =>
-  `${percentName(rate)}% of ${targets.join(' and ')}`;
+type Removed = Pick<CompareSettings, 'targets' | 'budget'>;
+
+/** `70% of ssm and mlp`, or under a budget `70% of the MACs (from ssm and mlp)` */
+export const removedText = (rate: number, { targets, budget }: Removed): string =>
+  budget === undefined
+    ? `${percentName(rate)}% of ${targets.join(' and ')}`
+    : `${rateText(rate, { budget })} (from ${targets.join(' and ')})`;
+
+/** `70%`, or under a budget `70% of the MACs` */
+export const rateText = (rate: number, { budget }: Pick<CompareSettings, 'budget'>): string =>
+  `${percentName(rate)}%${budget === undefined ? '' : ` of the ${compareBudgets[budget]}`}`;
 
 /** `3 seeds`, or `3 to 5 seeds` where some rates have others. */
 function seedsText({ seeds, seedsAt = [] }: CompareSettings): string {
@@ -79,7 +88,7 @@ function ratesText(settings: CompareSettings): string[] {
 
 /** Over the picture. */
 export function headingOf(settings: CompareSettings): PictureHeading {
-  const { train, finetune, dense } = settings;
+  const { train, finetune, dense, budget } = settings;
   const shown =
     allSeeds(settings).length === 1
       ? 'One seed.'
@@ -89,6 +98,9 @@ export function headingOf(settings: CompareSettings): PictureHeading {
     : `${train.recipe.epochs} epochs dense, then ${finetune.epochs} for every method.`;
   return {
     title: `Accuracy against cost: ${modelLabel(train.arch, train.model)} on ${train.dataset}`,
-    lines: [`${shown} Methods of one size stand side by side.`, begin],
+    lines: [
+      `${shown} Methods of one size stand side by side.`,
+      budget === undefined ? begin : `${begin} Rates are shares of the ${compareBudgets[budget]}.`,
+    ],
   };
 }

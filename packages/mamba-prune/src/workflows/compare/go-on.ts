@@ -31,8 +31,11 @@ export function differences(
 function comparable(settings: CompareSettings): Readonly<Record<string, unknown>> {
   const { data, ...train } = settings.train;
   const { dense } = settings;
+  const { lrThrough, ...rsst } = settings.rsst;
   return {
     ...settings,
+    // Which is what comparisons of earlier versions, that do not say it, have.
+    rsst: lrThrough === true ? settings.rsst : rsst,
     train: withTodaysNames(isPlaced(train.dataset) ? { ...train, data } : train),
     // Of several there may be more than at the beginning.
     dense: dense && (dense.length === 1 ? dense[0]?.sha256 : 'one for each seed'),

@@ -2,12 +2,12 @@
 import { writeFileAtomic } from '@mamba-prune/libtorch/files';
 import { modelLabel } from '../../models/model-label.js';
 import { loadReportPackage } from '../../report-package.js';
-import { describe, headingOf, remarks, removedText } from './describe.js';
+import { describe, headingOf, rateText, remarks, removedText } from './describe.js';
 import type { CompareFolder } from './folder.js';
 import { methodLabel, methodsOf } from './methods.js';
 import { type CompareResults, type MethodResult, sizeSpread } from './results.js';
 import { allSeeds } from './seeds.js';
-import { type CompareSettings, percentName } from './settings.js';
+import type { CompareSettings } from './settings.js';
 import { pointsText, testSections } from './test-text.js';
 import { toDense } from './to-dense.js';
 
@@ -44,7 +44,7 @@ export function markdown(
   results: CompareResults,
   command: string,
 ): string {
-  const { targets, rates } = settings;
+  const { rates } = settings;
   const seeds = allSeeds(settings);
   const { done, planned } = results;
   const spread = sizeSpread(results);
@@ -53,14 +53,14 @@ export function markdown(
     '',
     `    ${command}`,
     '',
-    `${describe(settings)}. Removed: ${rates.map((rate) => removedText(rate, targets)).join('; ')}. ` +
+    `${describe(settings)}. Removed: ${rates.map((rate) => removedText(rate, settings)).join('; ')}. ` +
       `Seeds ${seeds.join(', ')}.`,
     ...remarks(settings).flatMap((remark) => ['', remark]),
     ...(done < planned ? ['', `**${done} of ${planned} runs are done.**`] : []),
     '',
     '| method | removed | accuracy | n | to dense | before the cut | after the cut | parameters | MACs |',
     '| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |',
-    ...results.methods.map((result) => methodRow(result, results)),
+    ...results.methods.map((result) => methodRow(result, results, settings)),
     '',
     'Accuracy: mean and sample standard deviation over n seeds. To dense: over the seeds that both have.',
     ...(spread > 0.005
@@ -71,7 +71,8 @@ export function markdown(
       `## ${title}`,
       '',
       ...tests.map(
-        ({ rate, text }) => `- ${rates.length > 1 ? `At ${percentName(rate)}%: ` : ''}${text}.`,
+        ({ rate, text }) =>
+          `- ${rates.length > 1 ? `At ${rateText(rate, settings)}: ` : ''}${text}.`,
       ),
     ]),
     '',
@@ -100,12 +101,16 @@ export function markdown(
   return `${lines.join('\n')}\n`;
 }
 
-function methodRow(result: MethodResult, results: CompareResults): string {
+function methodRow(
+  result: MethodResult,
+  results: CompareResults,
+  settings: CompareSettings,
+): string {
   const { method, rate, accuracy, deviation, beforeCut, afterCut, parameters, macs } = result;
   const difference = toDense(result, results);
   return row(
     methodLabel(method),
-    rate === 0 ? '' : `${percentName(rate)}%`,
+    rate === 0 ? '' : rateText(rate, settings),
     percent(accuracy) + (deviation === null ? '' : ` ± ${(100 * deviation).toFixed(2)}`),
     String(result.seeds.length),
     difference === undefined ? '' : pointsText(difference),

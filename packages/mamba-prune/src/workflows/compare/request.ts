@@ -1,10 +1,15 @@
 // What a comparison is asked for, and the settings that follow from it.
 import { defined } from '../../defined.js';
 import { UsageError } from '../../errors.js';
+import { familyOf } from '../../models/families.js';
 import { type OptionKinds, requireOptions } from '../../option-checks.js';
 import type { DataHooks } from '../fit.js';
 import { decideThrough } from '../prune/lr-through.js';
-import { type ImportanceInputs, decideImportance, keepImportance } from '../prune/settings.js';
+import {
+  type ImportanceInputs,
+  decideImportance,
+  keepImportance,
+} from '../prune/importance-choice.js';
 import { divide, examine } from './examine.js';
 import { CompareFolder } from './folder.js';
 import type { StartRun } from './processes.js';
@@ -73,6 +78,7 @@ const requestKinds: OptionKinds<CompareRequest> = {
   finetune: 'object',
   seeds: 'array',
   rates: 'array',
+  budget: 'string',
   targets: ['array', 'string'],
   cut: 'object',
   refill: 'object',
@@ -149,7 +155,7 @@ export async function prepare(
     train,
     dense,
     lrOf: begun ? over(begun.lrOf, request.lrOf) : request.lrOf,
-    cut: cutOf(request, begun),
+    cut: cutOf({ ...request, train }, begun),
     rsst: decideThrough(request.rsst, { epochs, begun: begun?.rsst }),
   };
   // Runs that do not wait for each other.
@@ -169,10 +175,16 @@ export function over(
 }
 
 /** With an importance: that of a comparison which is gone on with, or the default for its images. */
-function cutOf({ cut, train }: CompareRequest, begun: CompareSettings | undefined): CompareCut {
-  const { importance, importanceReason } = decideImportance<ImportanceInputs>({
-    ...keepImportance(cut, begun?.cut ?? {}),
-    dataset: train.dataset,
-  });
+function cutOf(
+  { cut, train }: Pick<CompareSettings, 'cut' | 'train'>,
+  begun: CompareSettings | undefined,
+): CompareCut {
+  const { importance, importanceReason } = decideImportance<ImportanceInputs>(
+    {
+      ...keepImportance(cut, begun?.cut ?? {}),
+      dataset: train.dataset,
+    },
+    familyOf(train.arch),
+  );
   return { ...cut, importance, ...(importanceReason !== undefined && { importanceReason }) };
 }

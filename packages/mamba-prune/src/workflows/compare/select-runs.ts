@@ -1,12 +1,13 @@
 // A part of the runs of a comparison, by their names: what one machine of several does.
 import { UsageError } from '../../errors.js';
+import { matcherOf } from '../../name-pattern.js';
 import type { CompareRun } from './settings.js';
 
 type Named = Pick<CompareRun, 'name'> & { readonly after?: string };
 
 /**
  * The runs whose names a pattern matches, and those that they need and that are not done, in their order.
- * @param patterns - `*` stands for any characters; undefined for all runs
+ * @param patterns - `*` stands for any characters and `?` for one; undefined for all runs
  * @throws UsageError for a pattern that matches none
  */
 export function selectRuns<T extends Named>(
@@ -17,7 +18,8 @@ export function selectRuns<T extends Named>(
   if (patterns === undefined) return runs;
   const wanted = new Set<string>();
   for (const pattern of patterns) {
-    const matched = runs.filter(({ name }) => matches(name, pattern));
+    const fits = matcherOf(pattern);
+    const matched = runs.filter(({ name }) => fits(name));
     if (matched.length === 0) {
       throw new UsageError(
         `compare: got only ${JSON.stringify(pattern)}, which names no run, expected a name such as ` +
@@ -34,21 +36,6 @@ export function selectRuns<T extends Named>(
     if (run && needed && !isDone(run) && !isDone(needed)) wanted.add(needed.name);
   }
   return runs.filter(({ name }) => wanted.has(name));
-}
-
-function matches(name: string, pattern: string): boolean {
-  const parts = pattern.split('*');
-  if (parts.length === 1) return name === pattern;
-  const [first = '', last = ''] = [parts[0], parts.at(-1)];
-  if (!name.startsWith(first) || !name.endsWith(last)) return false;
-  // Each part in turn at its first place: if that does not fit, no later place does.
-  let from = first.length;
-  for (const part of parts.slice(1, -1)) {
-    const at = name.indexOf(part, from);
-    if (at < 0) return false;
-    from = at + part.length;
-  }
-  return from <= name.length - last.length;
 }
 
 const listed = (runs: readonly Named[]): string => {

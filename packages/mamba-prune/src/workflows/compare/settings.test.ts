@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { lrThroughDefault } from '../prune/lr-through.js';
 import type { PruneSettings } from '../prune/settings.js';
 import {
   type CompareRun,
@@ -51,6 +52,25 @@ describe('planRuns', () => {
     }
   });
 
+  it('cuts every method to the same budgets in place of rates of units', () => {
+    const budgeted = planRuns({ ...settings, seeds: [3], budget: 'macs', rates: [0.9] }, '/out');
+    expect(budgeted.map(({ name }) => name)).toEqual(
+      ['base', 'dense', 'oneshot-macs-0.1x', 'refill-macs-0.1x', 'rsst-macs-0.1x'].map(
+        (name) => `seed-3/${name}`,
+      ),
+    );
+    const pruned = budgeted.flatMap((run) => (run.command === 'prune' ? [run.settings] : []));
+    for (const { rates } of pruned) expect(rates).toEqual({ ssm: 0, mlp: 0 });
+    expect(pruned.map(({ costBudget }) => costBudget)).toEqual([
+      undefined,
+      ...[1, 2, 3].map(() => ({ macs: '0.1x' })),
+    ]);
+    const other = { ...settings, budget: 'flops' } as unknown as CompareSettings;
+    expect(() => {
+      checkCompareSettings(other);
+    }).toThrow('got the budget "flops", expected one of macs, params, file');
+  });
+
   const pruneSettings = (name: string): PruneSettings => {
     const run = runs.find((found) => found.name === name);
     if (run?.command !== 'prune') throw new Error(`no run ${name}`);
@@ -99,7 +119,9 @@ describe('planRuns', () => {
       expect(made).toMatchObject({ method, rates: { ssm: 0.7, mlp: 0.7 }, importance: 'l1' });
       expect([made.refill, made.rsst]).toEqual([
         method === 'refill' ? settings.refill : undefined,
-        method === 'rsst' ? settings.rsst : undefined,
+        method === 'rsst'
+          ? { ...(lrThroughDefault && { lrThrough: false }), ...settings.rsst }
+          : undefined,
       ]);
     }
   });

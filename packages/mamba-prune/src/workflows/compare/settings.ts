@@ -5,6 +5,7 @@ import { todaysSettings } from '../prune/earlier-names.js';
 import { lrThroughDefault } from '../prune/lr-through.js';
 import type { DistillSettings, PruneSettings } from '../prune/settings.js';
 import type { RecipeSettings, TrainSettings } from '../settings.js';
+import { type CompareBudget, amountAt, checkBudget, costBudgetAt } from './budget.js';
 import { checkChoices } from './check-choices.js';
 import type { GivenDense } from './given-dense.js';
 import { type CompareMethod, type PrunedMethod, methodsOf } from './methods.js';
@@ -34,8 +35,10 @@ export interface CompareSettings {
   /** Of everything that follows. Its epochs are those of each method, RSST's regularised ones included. */
   readonly finetune: RecipeSettings;
   readonly seeds: readonly number[];
-  /** Shares to remove of every kind; each is compared on its own. */
+  /** Shares to remove of every kind, or of `budget`; each is compared on its own. */
   readonly rates: readonly number[];
+  /** Rates are shares of this cost of the whole model, which cuts of these kinds remove. By default of the units. */
+  readonly budget?: CompareBudget | undefined;
   /** Kinds of groups to cut. */
   readonly targets: readonly string[];
   readonly cut: CompareCut;
@@ -125,7 +128,7 @@ export function planRuns(settings: CompareSettings, out: string): CompareRun[] {
     };
     const given = dense?.[dense.length === 1 ? 0 : index];
     const nameOf = (method: CompareMethod, rate: number): string =>
-      `seed-${seed}/${method}${rate === 0 ? '' : `-${percentName(rate)}`}`;
+      `seed-${seed}/${method}${rate === 0 ? '' : `-${sizeName(settings, rate)}`}`;
     const pruned = (method: PrunedMethod, rate: number): MethodRun => ({
       command: 'prune',
       name: nameOf(method, rate),
@@ -169,11 +172,15 @@ export function planRuns(settings: CompareSettings, out: string): CompareRun[] {
   });
 }
 
+/** `70`, or under a budget `macs-0.3x`. */
+const sizeName = ({ budget }: Pick<CompareSettings, 'budget'>, rate: number): string =>
+  budget === undefined ? percentName(rate) : `${budget}-${amountAt(rate)}`;
+
 /** 0.7 is 70, 0.125 is 12.5: as people say it, and free of rounding. */
 export const percentName = (rate: number): string => String(Number((100 * rate).toFixed(6)));
 
 function pruneSettings(
-  { train, finetune, targets, cut, refill, rsst, lrOf = {}, distill }: CompareSettings,
+  { train, finetune, targets, cut, refill, rsst, lrOf = {}, distill, budget }: CompareSettings,
   {
     seed,
     method,
@@ -193,7 +200,9 @@ function pruneSettings(
     dataset,
     ...(data !== undefined && { data }),
     method: method === 'dense' ? 'oneshot' : method,
-    rates: Object.fromEntries(targets.map((kind) => [kind, rate])),
+    // Under a budget they name the kinds.
+    rates: Object.fromEntries(targets.map((kind) => [kind, budget === undefined ? rate : 0])),
+    ...(budget !== undefined && rate > 0 && { costBudget: costBudgetAt(budget, rate) }),
     ...cut,
     ...(method === 'refill' && { refill }),
     // Said where it would be taken by default: a comparison keeps what it began with.
@@ -226,6 +235,7 @@ export function checkCompareSettings(settings: CompareSettings): void {
       `compare: got the rates ${rates.join(', ')}, expected different ones above 0 and below 1, such as 0.7.`,
     );
   }
+  checkBudget(settings.budget);
   if (targets.length === 0) {
     throw new UsageError('compare: got nothing to cut, expected at least one kind of group.');
   }

@@ -48,10 +48,21 @@ function isSame(stored: unknown, settings: object, ignored: readonly string[]): 
   const rest = (of: unknown): string =>
     stableJson(
       typeof of === 'object' && of !== null
-        ? Object.fromEntries(Object.entries(of).filter(([name]) => !ignored.includes(name)))
+        ? Object.fromEntries(
+            Object.entries(withoutOff(of)).filter(([name]) => !ignored.includes(name)),
+          )
         : of,
     );
   return rest(stored) === rest(settings);
+}
+
+/** Runs of earlier versions do not say that they have no one schedule through the cut. */
+function withoutOff(settings: object): object {
+  if (!('rsst' in settings) || typeof settings.rsst !== 'object') return settings;
+  const { lrThrough, ...rsst } = { lrThrough: undefined, ...settings.rsst } as {
+    readonly lrThrough?: boolean | undefined;
+  };
+  return lrThrough === true ? settings : { ...settings, rsst };
 }
 
 /** Whether its results are there: with its model, or, where it was brought here without, with nothing to go on from. */

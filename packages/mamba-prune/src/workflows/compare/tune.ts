@@ -52,7 +52,7 @@ export interface Tuning {
  * folder `tune` of it. With several given dense models it begins with the first.
  *
  * @param request - of the comparison
- * @throws UsageError for a seed that is compared too, or fewer than two rates; what `compare` throws
+ * @throws UsageError for a seed that is compared too, learning rates of single methods, or fewer than two rates; what `compare` throws
  */
 export async function tuneRates(
   request: CompareRequest,
@@ -63,6 +63,12 @@ export async function tuneRates(
   checkRequest(request, control);
   requireOptions('tuneRates', tune, tuneKinds, ['lrs', 'seed', 'rate']);
   const { lrs, seed, rate } = tune;
+  if (request.lrOf !== undefined) {
+    throw new UsageError(
+      `compare: got learning rates of ${Object.keys(request.lrOf).join(', ')} beside those to choose from, which are tried ` +
+        'for every method alike. Leave --lr-of out, and give it to the comparison.',
+    );
+  }
   if (allSeeds(request).includes(seed)) {
     throw new UsageError(
       `compare: got the seed ${seed} to choose learning rates with, which is compared too, expected another. ` +
@@ -73,7 +79,6 @@ export async function tuneRates(
   const out = join(control.out, 'tune');
   const part = {
     ...today,
-    lrOf: undefined,
     seedsAt: undefined,
     seeds: [seed],
     rates: [rate],
@@ -188,7 +193,7 @@ export function tuningRows(
 export function tuningText(settings: CompareSettings, results: TuningResults): string {
   const { rate, seed, atTheEdge } = results;
   return (
-    `${removedText(rate, settings.targets)} removed, seed ${seed}; ${describe({ ...settings, seeds: [seed] })}. The best ` +
+    `${removedText(rate, settings)} removed, seed ${seed}; ${describe({ ...settings, seeds: [seed] })}. The best ` +
     'accuracy on the test images decides, for every method alike; the seed is not compared.' +
     (atTheEdge.length > 0
       ? ` The best rate of ${atTheEdge.map(methodLabel).join(', ')} is the lowest or the highest tried: one beyond it may be better.`

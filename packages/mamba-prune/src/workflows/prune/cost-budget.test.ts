@@ -125,6 +125,24 @@ describe('a budget', () => {
     60_000,
   );
 
+  it('is judged by all rounds of refill together: what one gives back the next cuts again', async () => {
+    const refilling = {
+      method: 'refill',
+      refill: { fillback: 0.5, budget: 'add' },
+      ranking: 'global',
+    } as const;
+    const once = prune('refill-once', { macs: '0.5x' }, refilling);
+    await expect(once).rejects.toThrow(/the least that these groups can be cut to/);
+    const { rounds } = await prune('refill-rounds', { macs: '0.5x' }, { ...refilling, rounds: 3 });
+    expect(rounds).toHaveLength(3);
+    const { macs } = saved('refill-rounds');
+    expect(macs).toBeLessThanOrEqual(0.5 * before.macs);
+    // Two units may return at once where one more stays.
+    expect(0.5 * before.macs - macs).toBeLessThan(2 * unitMacs);
+    const deeper = prune('refill-deeper', { macs: '0.01x' }, { ...refilling, rounds: 3 });
+    await expect(deeper).rejects.toThrow(/the least that these groups can be cut to/);
+  });
+
   it('rounds widths up, and never over it', async () => {
     await prune('rounded', { params: '0.6x' }, { roundTo: 4, ranking: 'global' });
     const { parameters } = saved('rounded');

@@ -56,6 +56,7 @@ export function budgetOfRound(
   return {
     targets: targetsOf(entries, settings, costs),
     part: round / settings.rounds,
+    rounds: settings.rounds - round + 1,
   };
 }
 

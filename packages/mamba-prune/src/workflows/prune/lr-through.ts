@@ -6,6 +6,10 @@ import type { Rewind } from './rewind-time.js';
 /** Of doomed units, in runs that begin from now on and are not told otherwise, where it is possible. */
 export const lrThroughDefault: boolean = false;
 
+/** What help says of it. @param byDefault - for tests */
+export const throughInWords = (byDefault = lrThroughDefault): string =>
+  byDefault ? 'on for doomed units that are trained after the cut, without a rewind' : 'off';
+
 interface Through {
   readonly units?: RegUnits | undefined;
   readonly lrThrough?: boolean | undefined;

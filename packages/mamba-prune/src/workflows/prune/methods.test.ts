@@ -207,6 +207,21 @@ describe('other families', () => {
     expect(record.kinds['blocks.0.attn']).toBe('heads');
   });
 
+  it('are scored as their family has it where nothing says otherwise, and the run says so', async () => {
+    const changes = { importance: undefined, scoreBatches: 1 };
+    const resnet = { ...changes, rates: { channels: 0.5 } };
+    const { record } = await prune('resnet-default', resnet, 'resnet');
+    expect(record).toMatchObject({ importance: 'obd', importanceReason: 'family' });
+    const { record: mamba } = await prune('mamba-default', { ...changes, rates: { mlp: 0.5 } });
+    expect(mamba).toMatchObject({ importance: 'taylor', importanceReason: 'images' });
+    const again = await pruneRun(tinyPruning(modelOf('resnet'), at('images'), resnet), {
+      out: at('resnet-default'),
+      resume: true,
+    });
+    again.model.dispose();
+    expect(again.record.importance).toBe('obd');
+  });
+
   it('lose channels, their batch normalisation measured again', async () => {
     const changes = { rates: { channels: 0.5 } };
     // Twelve images of a class are too few for it to be measured unless that is asked for.

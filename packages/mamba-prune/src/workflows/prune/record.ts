@@ -9,7 +9,7 @@ import { compensationRecord } from './compensation-record.js';
 import { decodeUnits, encodeUnits, maxUnits } from './kept-units.js';
 import { defaultScore } from '../../pruning/importances.js';
 import { todaysSettings } from './earlier-names.js';
-import { importanceReasons } from './settings.js';
+import { importanceReasons } from './importance-choice.js';
 import { budgetKeys } from './cost-budget-settings.js';
 import { latencyTableSchema } from './latency-record.js';
 import { rateLimits } from './reached-rates.js';

@@ -50,7 +50,7 @@ export async function beginBudget(job: PruneJob, standing: Standing): Promise<Pr
   const options = cutOptions(settings, rates);
   checkKindSelection(groupsOfKinds(model, Object.keys(rates)), {
     ...options,
-    costBudget: { targets, final },
+    costBudget: { targets, final, rounds: settings.rounds },
   });
   if (rateOf === undefined || Object.values(rateOf).every((rate) => rate === 0)) {
     const over = entries.find(({ limit, before }) => before > limit);

@@ -5,6 +5,7 @@ import { datasetRecord } from '../../data/datasets.js';
 import { UsageError } from '../../errors.js';
 import { writeEventFile } from '../../logging/tensorboard.js';
 import { moduleOf } from '../../models/families.js';
+import { familyNamed } from '../../models/families.js';
 import type { ImageModel } from '../../models/image-model.js';
 import type { ModelInfo } from '../../models/model-file.js';
 import { requireOptions } from '../../option-checks.js';
@@ -20,13 +21,8 @@ import { type PruneJob, openJob } from './job.js';
 import { usualBnBatches, withBnBatches } from './norm-batches.js';
 import { goOn } from './resume.js';
 import { type Standing, fileFacts, openSource } from './source.js';
-import {
-  type PruneSettings,
-  decideImportance,
-  keepImportance,
-  pruneSettingsKinds,
-  resolvePruneSettings,
-} from './settings.js';
+import { type PruneSettings, pruneSettingsKinds, resolvePruneSettings } from './settings.js';
+import { decideImportance, keepImportance } from './importance-choice.js';
 import { beginBudget } from './round-budget.js';
 import { pullingHooks } from './pulling.js';
 import { type PruningRecord, writePruningRecord } from './record.js';
@@ -83,6 +79,16 @@ export async function pruneRun(
     : openSource(resolved));
   let job: PruneJob | undefined;
   try {
+    if (!earlier && given.importance === undefined) {
+      // Which is the default depends on the model, too.
+      settings = decideImportance(
+        { ...settings, importance: undefined },
+        familyNamed(standing.model.config),
+      );
+      resolved = resolvePruneSettings(settings);
+      const { importance, importanceReason } = resolved;
+      standing.record = { ...standing.record, importance, importanceReason };
+    }
     job = await openJob(resolved, control, standing, hooks);
     const fitted = earlier ? undefined : fitBatch(job, standing.model);
     if (fitted) {

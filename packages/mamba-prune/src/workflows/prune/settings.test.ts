@@ -3,12 +3,11 @@ import { UsageError } from '../../errors.js';
 import {
   type PruneSettings,
   type RsstSettings,
-  decideImportance,
-  keepImportance,
   needForImages,
   resolvePruneSettings,
   scoresUnits,
 } from './settings.js';
+import { decideImportance, keepImportance } from './importance-choice.js';
 import { regularizingRecipe, tuningRecipe } from './job.js';
 import { tinyPruning, tinyRecipe } from '../testing/tiny.js';
 
@@ -211,6 +210,21 @@ describe('the importance of a pruning', () => {
     expect(decided({ score: 'group' })).toEqual(['taylor', 'images']);
   });
 
+  it('is that of the family where it has one and there are images, and no run that has begun changes', () => {
+    const open = { ...tinyPruning('m', 'd'), importance: undefined };
+    const of = (settings: typeof open & { readonly dataset?: string | undefined }) => {
+      const { importance, importanceReason } = decideImportance(settings, { importance: 'obd' });
+      return [importance, importanceReason];
+    };
+    expect(of(open)).toEqual(['obd', 'family']);
+    expect(of({ ...open, dataset: undefined })).toEqual(['l1', 'no images']);
+    expect(of({ ...open, score: 'activation' })).toEqual(['l1', 'score']);
+    const begun = { importance: 'taylor', importanceReason: 'images' } as const;
+    expect(decideImportance(keepImportance(open, begun), { importance: 'obd' })).toMatchObject(
+      begun,
+    );
+  });
+
   it('is looked at by RSST only where the doomed units are chosen by it', () => {
     const rsst = { epochs: 1 };
     expect(decided({ method: 'rsst', rsst })).toEqual(['l1', 'unused']);
@@ -223,7 +237,7 @@ describe('the importance of a pruning', () => {
 
   it('stands in the settings only where none was given, so that older runs are the same', () => {
     const given = tinyPruning('m', 'd');
-    expect(decideImportance(given)).toBe(given);
+    expect(decideImportance(given, { importance: 'obd' })).toBe(given);
     const open = { ...given, importance: undefined };
     expect(decideImportance(open)).toEqual({
       ...given,

@@ -9,7 +9,6 @@ import {
   type ImportanceName,
   type UnitScore,
   checkImportance,
-  defaultImportance,
   defaultScore,
   needForImages as needOfChoice,
   unitScores,
@@ -36,6 +35,12 @@ import {
   resolveCompensate,
 } from './compensate-settings.js';
 import { todaysSettings } from './earlier-names.js';
+import {
+  type ImportanceReason,
+  decideImportance,
+  importanceReasons,
+  isUnused,
+} from './importance-choice.js';
 import { type Rewind, parseRewind } from './rewind-time.js';
 import { type ResolvedRsst, type RsstSettings, resolveRsst } from './rsst-settings.js';
 import { hasCuts } from './through-settings.js';
@@ -58,14 +63,6 @@ export interface RefillSettings {
   /** Default `add`. */
   readonly budget?: RefillBudget;
 }
-
-/**
- * Why a run has its importance. `given`: it was asked for. `images`: the default, as there are images;
- * `no images`: the default without any. `score`: the norm that the score activation multiplies by.
- * `unused`: the cut goes by the norm that RSST regularised.
- */
-export const importanceReasons = ['given', 'images', 'no images', 'score', 'unused'] as const;
-export type ImportanceReason = (typeof importanceReasons)[number];
 
 /** The dense model teaches during the fine-tuning. */
 export interface DistillSettings {
@@ -223,54 +220,6 @@ export function resolvePruneSettings(given: PruneSettings): ResolvedPruneSetting
   };
   checkTogether(resolved);
   return resolved;
-}
-
-/**
- * The settings with an importance and the reason for it. Settings that name one are returned as they are, so
- * that those of a run made before there was a choice still equal what it was told.
- */
-export function decideImportance<S extends ImportanceInputs>(settings: S): S {
-  const { importance, dataset, score = defaultScore } = settings;
-  if (importance !== undefined) return settings;
-  const hasImages = dataset !== undefined;
-  const unused = isUnused(settings);
-  return {
-    ...settings,
-    importance: defaultImportance(hasImages && !unused, score),
-    importanceReason: unused
-      ? 'unused'
-      : score === 'activation'
-        ? 'score'
-        : hasImages
-          ? 'images'
-          : 'no images',
-  };
-}
-
-/** RSST's cut goes by the norm that it regularised, unless the doomed units were chosen before. */
-const isUnused = ({ method, rsst }: Pick<ImportanceInputs, 'method' | 'rsst'>): boolean =>
-  method === 'rsst' && rsst?.units !== 'doomed';
-
-export type ImportanceInputs = Partial<
-  Pick<PruneSettings, 'importance' | 'importanceReason' | 'score' | 'dataset' | 'rsst' | 'method'>
->;
-
-/**
- * The settings with the importance that a run began with, unless they name one: a default that has
- * changed since changes nothing of a run that is gone on with.
- * @param begun - those that the run's config.json holds
- */
-export function keepImportance<S extends ImportanceInputs>(
-  settings: S,
-  begun: ImportanceInputs,
-): S {
-  const { importance, importanceReason } = begun;
-  const kept = settings.importance ?? importance;
-  return {
-    ...settings,
-    ...(kept !== undefined && { importance: kept }),
-    ...(kept === importance && importanceReason !== undefined && { importanceReason }),
-  };
 }
 
 /** Settings that each make sense, but not with each other. */

@@ -282,6 +282,7 @@ describe('--cut-at-zero and --cuts', () => {
     ...more,
   ];
   const through = ['--reg-epochs', '2', '--epochs', '1', '--lr-through'];
+  const apart = ['--reg-epochs', '2', '--epochs', '1', '--no-lr-through'];
 
   it('cut and are kept for --resume', async () => {
     const flags = ['--cuts', '2', '--cut-at-zero', '--reg-strength', '1e5', '--json'];
@@ -295,8 +296,8 @@ describe('--cut-at-zero and --cuts', () => {
   });
 
   it.each([
-    [['--reg-epochs', '2', '--epochs', '1', '--cuts', '2'], 'got 2 cuts without lr-through'],
-    [['--reg-epochs', '2', '--epochs', '1', '--cut-at-zero'], 'got cut-at-zero without lr-through'],
+    [[...apart, '--cuts', '2'], 'got 2 cuts without lr-through'],
+    [[...apart, '--cut-at-zero'], 'got cut-at-zero without lr-through'],
     [[...through, '--cuts', '3'], 'got 3 cuts in 2 regularised epochs'],
     [[...through, '--cuts', '2', '--rounds', '3'], 'got --rounds, which has no say beside --cuts'],
     [[...through, '--cuts', '2', '--rechoose', '1'], 'got 2 cuts with rechoose 1'],

@@ -1,0 +1,93 @@
+// Flags of prune that would change nothing beside others, and are refused.
+import { UsageError } from '../../errors.js';
+import { importanceNames, needForImages, unitScores } from '../../pruning/importances.js';
+import { refillScores } from '../../pruning/refill-choices.js';
+import { defaultSchedule } from '../../pruning/rsst/schedule.js';
+import type { PruneMethod, PruneSettings } from '../../workflows/prune/settings.js';
+import { type PruningFlags, budgetFlags } from './pruning.js';
+import { rateFlagNames } from './rates.js';
+
+type Flag = keyof PruningFlags;
+
+/** Flags that one method has and the others ignore. */
+const ownFlags: Readonly<Record<Exclude<PruneMethod, 'oneshot'>, readonly Flag[]>> = {
+  refill: ['fillback', 'refillScore', 'refillBudget'],
+  rsst: [
+    ...(['regEpochs', 'regSchedule', 'regStrength', 'exponents'] as const),
+    ...(['regNorm', 'regUnits', 'regApply', 'nearZero', 'lrThrough', 'rechoose'] as const),
+    ...(['cutAtZero', 'cuts'] as const),
+  ],
+};
+
+/**
+ * Refuses flags that would change nothing.
+ * @param given - what was typed
+ * @param settings - what became of it
+ * @throws UsageError naming the flag, and where it belongs
+ */
+export function checkPruningFlags(given: PruningFlags, settings: PruneSettings): void {
+  const { method, rsst, refill } = settings;
+  for (const [owner, flags] of Object.entries(ownFlags)) {
+    if (owner !== method) refuse(given, flags, `belongs to --method ${owner}, not ${method}`);
+  }
+  const { nearZero = null, units = 'all', apply = 'loss' } = rsst ?? {};
+  const { schedule = defaultSchedule(apply) } = rsst ?? {};
+  if (method === 'rsst' && units === 'all') {
+    const why = 'belongs to --reg-units doomed: otherwise the cut goes by --reg-norm';
+    refuse(given, ['importance', 'score', 'scoreBatches'], why);
+  }
+  if (nearZero !== null) {
+    const why = 'has no effect under --near-zero, which deletes as many units as there are';
+    refuse(
+      given,
+      [
+        ...(['rate', ...rateFlagNames(), 'ranking', 'normalize', 'roundTo', 'maxRate'] as const),
+        ...(['perRound', ...budgetFlags, 'rateOf', 'minWidth', 'rankBy'] as const),
+      ],
+      why,
+    );
+  }
+  if (schedule !== 'exp' && schedule !== 'exp_custom_exponents') {
+    refuse(given, ['exponents'], `has no effect under --reg-schedule ${schedule}`);
+  }
+  const { importance, score } = settings;
+  if (needForImages({ importance, score, refillScore: refill?.score }) === undefined) {
+    refuse(given, ['scoreBatches'], `belongs to ${choicesWithImages()}`);
+  }
+  if (settings.ranking === 'layer') {
+    refuse(given, ['normalize', 'maxRate', 'rankBy'], 'belongs to --ranking global');
+  }
+  if (settings.costBudget) {
+    const why =
+      'decides how much is cut, as --target-macs and its like do: expected one of the two';
+    refuse(given, ['rate', ...rateFlagNames(), 'perRound'], why);
+  }
+  if ((rsst?.cuts ?? 1) > 1 && given.rounds !== 1)
+    refuse(given, ['rounds'], 'has no say beside --cuts: every cut is a round');
+  if ((settings.rounds ?? 1) === 1) refuse(given, ['perRound'], 'belongs to several --rounds');
+  if (!settings.distill) refuse(given, ['temperature'], 'belongs to --distill');
+}
+
+/** Every choice that looks at images: `--importance taylor or --score activation`. */
+function choicesWithImages(): string {
+  const choices = [
+    ...importanceNames()
+      .filter((importance) => needForImages({ importance }) !== undefined)
+      .map((name) => `--importance ${name}`),
+    ...unitScores
+      .filter((score) => needForImages({ score }) !== undefined)
+      .map((name) => `--score ${name}`),
+    ...refillScores
+      .filter((refillScore) => needForImages({ refillScore }) !== undefined)
+      .map((name) => `--refill-score ${name}`),
+  ];
+  return `${choices.slice(0, -1).join(', ')} or ${choices.at(-1) ?? ''}`;
+}
+
+function refuse(given: PruningFlags, flags: readonly Flag[], why: string): void {
+  const typed = flags.find((flag) => given[flag] !== undefined);
+  if (typed === undefined) return;
+  const words = typed.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  const name = given[typed] === false ? `no-${words}` : words;
+  throw new UsageError(`got --${name}, which ${why}. Leave it out.`);
+}
