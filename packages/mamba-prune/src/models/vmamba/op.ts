@@ -6,9 +6,9 @@
 //   y_k        = the selective scan of u along direction k, with A_logs and Ds of k
 //   output     = out_proj(out_norm(y_0 + y_1 + y_2 + y_3))
 import { F, type Tensor, nn, noGrad, ones, rand, zeros } from '@mamba-prune/libtorch';
+import * as kernels from '@mamba-prune/libtorch/kernels';
 import type { GroupProbe } from '../image-model.js';
 import { Branch } from '../layers/residual.js';
-import { crossScan } from './cross-scan.js';
 import { UnitNorm } from './unit-norm.js';
 
 export interface OpSizes {
@@ -113,16 +113,17 @@ export class CrossScanOp extends Branch {
       .narrow(2, 0, dtRank)
       .transpose(0, 1)
       .matmul(F.weightFor(this.dtProjs, u.dtype).transpose(1, 2));
-    const grid = [batch, length, directions, dState] as const;
-    return crossScan({
+    const grid = selection.reshape(batch, length, directions, rows);
+    const inputs = {
       u,
       delta: steps.reshape(directions, batch, length, dInner),
       A: this.aLogs.exp().neg(),
-      B: selection.narrow(2, dtRank, dState).reshape(...grid),
-      C: selection.narrow(2, dtRank + dState, dState).reshape(...grid),
+      B: grid.narrow(3, dtRank, dState),
+      C: grid.narrow(3, dtRank + dState, dState),
       D: this.skips,
       deltaBias: this.dtBias.flatten(),
-    });
+    };
+    return kernels.crossScan(inputs, Math.sqrt(length));
   }
 }
 
