@@ -123,7 +123,6 @@ void run_tile(const Args& a, int64_t b, int64_t tile, T* scratch) {
   constexpr bool fixed = sizeof(T) == 4;
   if (fixed && a.states == 16) run_tile_n<Kernel, T, fixed ? 16 : 0>(a, b, tile, scratch);
   else if (fixed && a.states == 8) run_tile_n<Kernel, T, fixed ? 8 : 0>(a, b, tile, scratch);
-  else if (fixed && a.states == 1) run_tile_n<Kernel, T, fixed ? 1 : 0>(a, b, tile, scratch);
   else run_tile_n<Kernel, T, 0>(a, b, tile, scratch);
 }
 

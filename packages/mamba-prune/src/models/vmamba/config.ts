@@ -3,8 +3,8 @@ import { checkLimits, modelLimits, mostStages } from '../../limits.js';
 import { UsageError } from '../../errors.js';
 import { blockCount, checkWidths, multipleOf, parseConfig, size } from '../config-checks.js';
 
-/** How many pixels the stem makes one position of, per side: 4 in the published models. */
-export const vmambaPatches = [1, 2, 4] as const;
+/** How many pixels per side the stem makes one position of: 4 in the published models. */
+export const vmambaStrides = [1, 2, 4] as const;
 
 /** What a VMamba is built from; stored in every model file. */
 export const vmambaConfigSchema = z.strictObject({
@@ -18,7 +18,7 @@ export const vmambaConfigSchema = z.strictObject({
   /** States per channel of the scans (N). */
   dState: size,
   /** Stride of the stem. No tensor tells it. */
-  patchSize: z.literal(vmambaPatches),
+  stemStride: z.literal(vmambaStrides),
   /** No tensor tells it, so it has a bound of its own: that of the data sets. */
   imageSize: size.max(4096),
   channels: size,
@@ -40,7 +40,7 @@ export interface VMambaOptions {
   readonly imageSize?: number | undefined;
   readonly channels?: number | undefined;
   /** Stride of the stem: 1, 2 or 4. */
-  readonly patchSize?: number | undefined;
+  readonly stemStride?: number | undefined;
   readonly dropPath?: number | undefined;
   /** Channels of the first stage; each later stage has twice as many. */
   readonly baseWidth?: number | undefined;
@@ -58,7 +58,7 @@ export interface VMambaSizes {
   readonly blocks: readonly number[];
   readonly expand: number;
   readonly dState: number;
-  readonly patchSize: number;
+  readonly stemStride: number;
 }
 
 /**
@@ -68,10 +68,10 @@ export interface VMambaSizes {
  * those of the last three stages at 224 px (28, 14 and 7).
  */
 export const vmambaArchitectures = {
-  vmamba_tiny: { baseWidth: 96, blocks: [2, 2, 8, 2], expand: 1, dState: 1, patchSize: 4 },
-  vmamba_small: { baseWidth: 96, blocks: [2, 2, 15, 2], expand: 2, dState: 1, patchSize: 4 },
-  vmamba_base: { baseWidth: 128, blocks: [2, 2, 15, 2], expand: 2, dState: 1, patchSize: 4 },
-  vmamba_nano: { baseWidth: 32, blocks: [2, 2, 2], expand: 1, dState: 1, patchSize: 2 },
+  vmamba_tiny: { baseWidth: 96, blocks: [2, 2, 8, 2], expand: 1, dState: 1, stemStride: 4 },
+  vmamba_small: { baseWidth: 96, blocks: [2, 2, 15, 2], expand: 2, dState: 1, stemStride: 4 },
+  vmamba_base: { baseWidth: 128, blocks: [2, 2, 15, 2], expand: 2, dState: 1, stemStride: 4 },
+  vmamba_nano: { baseWidth: 32, blocks: [2, 2, 2], expand: 1, dState: 1, stemStride: 2 },
 } as const satisfies Record<string, VMambaSizes>;
 
 export type VMambaArchitecture = keyof typeof vmambaArchitectures;
@@ -103,11 +103,11 @@ export function blockNames(blocks: readonly number[]): { name: string; stage: nu
 /** Side of the grid in each stage, from the first: a 3x3 convolution of stride 2 with padding 1 halves and rounds up. */
 export function gridSides({
   imageSize,
-  patchSize,
+  stemStride,
   blocks,
-}: Pick<VMambaConfig, 'imageSize' | 'patchSize' | 'blocks'>): number[] {
+}: Pick<VMambaConfig, 'imageSize' | 'stemStride' | 'blocks'>): number[] {
   let side = imageSize;
-  for (const stride of stemStrides(patchSize)) side = Math.ceil(side / stride);
+  for (const stride of stemStrides(stemStride)) side = Math.ceil(side / stride);
   return blocks.map((_, stage) => {
     if (stage > 0) side = Math.ceil(side / 2);
     return side;
@@ -115,8 +115,8 @@ export function gridSides({
 }
 
 /** Strides of the two convolutions of the stem; the first is the cheaper place to halve. */
-export function stemStrides(patchSize: number): readonly [number, number] {
-  return [patchSize > 1 ? 2 : 1, patchSize > 2 ? 2 : 1];
+export function stemStrides(stemStride: number): readonly [number, number] {
+  return [stemStride > 1 ? 2 : 1, stemStride > 2 ? 2 : 1];
 }
 
 /**
@@ -142,8 +142,8 @@ export function vmambaConfig(arch: VMambaArchitecture, options: VMambaOptions = 
     baseWidth,
     blocks,
     dState: options.dState ?? defaults.dState,
-    patchSize: options.patchSize ?? defaults.patchSize,
-    imageSize: options.imageSize ?? (defaults.patchSize === 4 ? 224 : 32),
+    stemStride: options.stemStride ?? defaults.stemStride,
+    imageSize: options.imageSize ?? (defaults.stemStride === 4 ? 224 : 32),
     channels: options.channels ?? 3,
     numClasses: options.numClasses ?? 10,
     dropPath: options.dropPath ?? 0,

@@ -1,6 +1,6 @@
 // VMamba: what the program knows of it.
 import { modelLimits } from '../../limits.js';
-import { count, imageOptions, mlpKind, mlpRatio, patchSize } from '../common-options.js';
+import { count, imageOptions, mlpKind, mlpRatio } from '../common-options.js';
 import type { Family } from '../family.js';
 import { mambaFamily } from '../mamba/family.js';
 import { resnetFamily } from '../resnet/family.js';
@@ -25,7 +25,13 @@ export const vmambaFamily: Family<VMambaConfig> = {
   title: 'VMamba',
   architectures: vmambaArchitectures,
   options: {
-    patchSize,
+    stemStride: {
+      values: { type: 'integer', min: 1, max: 4 },
+      flag: '--stem-stride <n>',
+      help: 'pixels per side that the stem makes one position of: 1, 2 or 4',
+      whenRead: 'as --arch',
+      label: 'stem_stride',
+    },
     baseWidth: baseWidth ?? { values: count(modelLimits.baseWidth) },
     blocks: blocks ?? { values: { type: 'integers', min: 1, max: modelLimits.depth } },
     dState: dState ?? { values: count(modelLimits.dState) },

@@ -48,7 +48,7 @@ describe("a checkpoint of VMamba's trainer", () => {
     expect(
       relativeDifference(run(plain.model, images), expected('logits_ema_f64')),
     ).toBeGreaterThan(1e-2);
-    expect(plain.assumed[0]).toBe('patchSize 4');
+    expect(plain.assumed[0]).toBe('stemStride 4');
   });
 
   it('computes in float64 what the published code does', async () => {

@@ -10,7 +10,7 @@ import {
   ssmGroup,
   stageWidth,
   vmambaArchitectures,
-  vmambaPatches,
+  vmambaStrides,
 } from './config.js';
 
 const otherMixer = 'a VMamba with another mixer than v05_noz';
@@ -85,16 +85,16 @@ export const vmambaLayout: Layout = {
       tensors: state.tensors,
       notes: state.notes,
       config(arch, options) {
-        const known = vmambaArchitectures as Readonly<Record<string, { patchSize: number }>>;
-        const patchSize = options.patchSize ?? known[arch]?.patchSize ?? vmambaPatches[2];
-        const imageSize = options.imageSize ?? (patchSize === 4 ? 224 : 32);
+        const known = vmambaArchitectures as Readonly<Record<string, { stemStride: number }>>;
+        const stemStride = options.stemStride ?? known[arch]?.stemStride ?? vmambaStrides[2];
+        const imageSize = options.imageSize ?? (stemStride === 4 ? 224 : 32);
         const { dropPath = 0 } = options;
         return {
           config: {
             family: 'vmamba',
             arch,
             ...sizes,
-            patchSize,
+            stemStride,
             imageSize,
             dropPath,
             ...(usual ? {} : { dtRanks: ranks }),
@@ -103,7 +103,7 @@ export const vmambaLayout: Layout = {
           // Convolutions fit images of every size, and the stem's strides are in no weight.
           assumed: [
             ...(options.imageSize === undefined ? [`imageSize ${imageSize}`] : []),
-            ...(options.patchSize === undefined ? [`patchSize ${patchSize}`] : []),
+            ...(options.stemStride === undefined ? [`stemStride ${stemStride}`] : []),
           ],
           notes: [],
         };

@@ -5,7 +5,7 @@ import { vmambaShapes } from './shapes.js';
 /** For one image. The scan counts three for each state and position, one for each channel's skip (groups.ts). */
 export function vmambaMacs(config: VMambaConfig): number {
   const sides = gridSides(config);
-  const first = Math.ceil(config.imageSize / stemStrides(config.patchSize)[0]);
+  const first = Math.ceil(config.imageSize / stemStrides(config.stemStride)[0]);
   const sideOf = (name: string): number => {
     if (name.startsWith('classifier.')) return 1;
     if (name.startsWith('patch_embed.0.')) return first;

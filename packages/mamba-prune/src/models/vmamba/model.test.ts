@@ -54,8 +54,8 @@ const info = { classes: [], mean: [0.4, 0.5, 0.6], std: [0.2, 0.3, 0.4], history
 
 describe.each([
   ['stem of stride 2', {}],
-  ['stem of stride 4, two states', { patchSize: 4, dState: 2, expand: 2 }],
-  ['stem of stride 1, an odd grid', { patchSize: 1, imageSize: 9 }],
+  ['stem of stride 4, two states', { stemStride: 4, dState: 2, expand: 2 }],
+  ['stem of stride 1, an odd grid', { stemStride: 1, imageSize: 9 }],
 ])('a VMamba: %s', (_, options) => {
   const side = 'imageSize' in options ? options.imageSize : 20;
 
@@ -142,13 +142,13 @@ describe('a configuration', () => {
     const sides = (arch: string) => gridSides(createModel(arch).config as VMambaConfig);
     expect(sides('vmamba_nano')).toEqual([16, 8, 4]);
     const config = trained().config as VMambaConfig;
-    expect(gridSides({ ...config, patchSize: 4, imageSize: 224, blocks: [2, 2, 8, 2] })).toEqual([
+    expect(gridSides({ ...config, stemStride: 4, imageSize: 224, blocks: [2, 2, 8, 2] })).toEqual([
       56, 28, 14, 7,
     ]);
   });
 
   it.each([
-    [{ patchSize: 3 }, /patchSize/],
+    [{ stemStride: 3 }, /stemStride/],
     [{ baseWidth: 7 }, /baseWidth 7, expected an even number/],
     [{ dtRanks: [1] }, /dtRanks of 1 stages, expected 2/],
     [{ blocks: [1] }, /with the width of layers\.1\.blocks\.0\.ssm/],

@@ -159,8 +159,8 @@ export class VMamba extends nn.Module implements ImageModel {
   constructor(config: VMambaConfig) {
     super();
     this.config = checkVMambaConfig(config);
-    const { baseWidth, blocks, channels, numClasses, patchSize } = config;
-    this.#stem = this.child('patch_embed', new Stem(channels, baseWidth, stemStrides(patchSize)));
+    const { baseWidth, blocks, channels, numClasses, stemStride } = config;
+    this.#stem = this.child('patch_embed', new Stem(channels, baseWidth, stemStrides(stemStride)));
     this.#stages = this.child('layers', new nn.ModuleList(makeStages(config))).items;
     const last = stageWidth(baseWidth, blocks.length - 1);
     const classifier = this.child('classifier', new Parts());
@@ -207,7 +207,7 @@ export class VMamba extends nn.Module implements ImageModel {
     const { config } = this;
     const sides = gridSides(config);
     const { first, second } = this.#stem;
-    const firstSide = Math.ceil(config.imageSize / stemStrides(config.patchSize)[0]);
+    const firstSide = Math.ceil(config.imageSize / stemStrides(config.stemStride)[0]);
     const stem =
       firstSide ** 2 * first.conv.weight.numel +
       (sides[0] as number) ** 2 * second.conv.weight.numel;
