@@ -32,7 +32,9 @@ function inputsOf({ batch, side, channels }, grad) {
   const inputs = {
     u: made(batch, length, channels),
     delta: made(4, batch, length, channels),
-    A: made(4 * channels, 1).exp().neg(),
+    A: made(4 * channels, 1)
+      .exp()
+      .neg(),
     B: made(batch, length, 4, 1),
     C: made(batch, length, 4, 1),
     D: made(4 * channels),
@@ -55,7 +57,9 @@ function timed(way, inputs, side, grad) {
   return performance.now() - start;
 }
 
-console.log(`${cpus()[0]?.model}, Node.js ${process.version}, ${threads} thread(s), float32, one state`);
+console.log(
+  `${cpus()[0]?.model}, Node.js ${process.version}, ${threads} thread(s), float32, one state`,
+);
 for (const grad of [false, true]) {
   for (const size of sizes) {
     const inputs = inputsOf(size, grad);

@@ -15,7 +15,7 @@ export interface UnitProbe {
   /**
    * Where the whole contribution of a unit passes: the result takes the tensor's place, so that
    * multiplying a unit by 0 here equals removing it. Called once per place: twice for a channel that
-   * is scanned in both directions.
+   * is scanned in both directions, and for one behind which a norm takes a mean over the units.
    * @param dim - axis of the units; it is `group.size * unitSize` long
    */
   gate?(group: string, x: Tensor, dim: number): Tensor;

@@ -1,9 +1,15 @@
 // VMamba: what the program knows of it.
-import { modelLimits } from '../../limits.js';
-import { count, imageOptions, mlpKind, mlpRatio } from '../common-options.js';
+import {
+  baseWidth,
+  dState,
+  expand,
+  imageOptions,
+  mlpKind,
+  mlpRatio,
+  ssmKinds,
+  stageBlocks,
+} from '../common-options.js';
 import type { Family } from '../family.js';
-import { mambaFamily } from '../mamba/family.js';
-import { resnetFamily } from '../resnet/family.js';
 import {
   type VMambaArchitecture,
   type VMambaConfig,
@@ -17,9 +23,6 @@ import { VMamba } from './model.js';
 import { vmambaGraph } from './onnx.js';
 import { vmambaShapes } from './shapes.js';
 
-const { dState, expand } = mambaFamily.options;
-const { baseWidth, blocks } = resnetFamily.options;
-
 export const vmambaFamily: Family<VMambaConfig> = {
   name: 'vmamba',
   title: 'VMamba',
@@ -32,19 +35,15 @@ export const vmambaFamily: Family<VMambaConfig> = {
       whenRead: 'as --arch',
       label: 'stem_stride',
     },
-    baseWidth: baseWidth ?? { values: count(modelLimits.baseWidth) },
-    blocks: blocks ?? { values: { type: 'integers', min: 1, max: modelLimits.depth } },
-    dState: dState ?? { values: count(modelLimits.dState) },
-    expand: expand ?? { values: count(modelLimits.expand) },
+    baseWidth,
+    blocks: stageBlocks,
+    dState,
+    expand,
     mlpRatio,
     ...imageOptions,
   },
   kinds: {
-    ssm: {
-      units: 'SSM channels',
-      label: { en: 'SSM channels', zh: 'SSM 通道' },
-      rateFlag: '--ssm-rate',
-    },
+    ssm: ssmKinds.ssm,
     mlp: mlpKind,
   },
   denseConfig: (arch, options) => vmambaConfig(arch as VMambaArchitecture, options),

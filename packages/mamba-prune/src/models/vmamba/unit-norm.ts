@@ -5,10 +5,6 @@ import { F, type Tensor, nn, noGrad, ones, zeros } from '@mamba-prune/libtorch';
 export class UnitNorm extends nn.LayerNorm {
   #kept: readonly number[] | undefined;
 
-  constructor(units: number) {
-    super(units);
-  }
-
   /**
    * Takes mean and variance over these units from now on; the others give 0. It is no weight: a file does not have it.
    * @param units - undefined for all
