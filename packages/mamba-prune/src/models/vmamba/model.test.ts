@@ -79,9 +79,11 @@ describe.each([
     expect(run(loaded, images(side)).equal(run(pruned, images(side)))).toBe(true);
     for (const exported of [trained(options), pruned]) {
       const pixels = syntheticImages(2, exported.config);
-      const bytes = encodeModel(buildOnnxModel(exported, info));
-      const { agreement } = await verifyOnnx(bytes, ownLogits(exported, info, pixels), pixels);
-      expect(agreement).toBe(1);
+      const wanted = ownLogits(exported, info, pixels);
+      for (const scanOp of ['scan', 'scan-adaptive', 'linear-attention'] as const) {
+        const bytes = encodeModel(buildOnnxModel(exported, info, { scanOp }));
+        expect((await verifyOnnx(bytes, wanted, pixels)).agreement, scanOp).toBe(1);
+      }
     }
   });
 
