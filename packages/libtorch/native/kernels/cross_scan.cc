@@ -1,5 +1,5 @@
-// mamba_prune::cross_scan: schema, argument checks and autograd of the selective scan of a grid in four directions, added
-// up; no arithmetic. The work is in cross_scan_forward and cross_scan_backward (CPU: cross_scan_cpu.cc).
+// mamba_prune::cross_scan: schema, argument checks and autograd of the selective scan of a grid in four directions,
+// added up; no arithmetic. The work is in cross_scan_forward and cross_scan_backward (CPU: cross_scan_cpu.cc).
 //
 // Liu et al. 2024, "VMamba: Visual State Space Model", sec. 4.2: rows, columns, and both from their ends. Positions lie
 // row by row in all tensors; only the order in which they are scanned differs.

@@ -1,7 +1,7 @@
 // CPU implementation of mamba_prune::cross_scan_forward and _backward. The loops are those of the selective scan
-// (scan_*_kernel.h): each direction tells them in which order to take the positions, and all but the first add to what is
-// there. A task does its channels of an image in all four directions, so nobody else writes where it adds, and what it
-// reads is still in the cache.
+// (scan_*_kernel.h): each direction tells them in which order to take the positions, and all but the first add to
+// what is there. A task does its channels of an image in all four directions, so nobody else writes where it adds,
+// and what it reads is still in the cache.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <torch/library.h>
@@ -99,7 +99,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> backward(
     const Directions<scalar_t> all(u, delta, A, B, C, D, delta_bias, height);
     const int64_t tile = all.problems[0].tile, tiles = all.problems[0].tiles;
     const Tensor dy = dense_rows(grad_y), checkpoints = defined_or_empty(saved);
-    // As selective_scan_backward has them: from the shapes alone, so that sums are the same for every number of threads.
+    // As selective_scan_backward has them: from the shapes alone, so that sums are the same for any number of threads.
     const int64_t slices = std::max<int64_t>(1, std::min<int64_t>(batch, 16));
     const int64_t groups = std::max<int64_t>(1, std::min<int64_t>(tiles, (32 + slices - 1) / slices));
     Tensor sum_B = at::zeros({kDirections, groups, batch, length, states}, u.options());
@@ -129,7 +129,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> backward(
     const auto by_position = [](const Tensor& sums) { return sums.sum(1).permute({1, 2, 0, 3}).contiguous(); };
     dB = by_position(sum_B), dC = by_position(sum_C);
     // [4, tiles, states + 2, tile] -> [4, channels, states + 2]
-    const Tensor sums = rows.sum(1).transpose(2, 3).reshape({kDirections, tiles * tile, states + 2}).narrow(1, 0, channels);
+    const Tensor all_rows = rows.sum(1).transpose(2, 3).reshape({kDirections, tiles * tile, states + 2});
+    const Tensor sums = all_rows.narrow(1, 0, channels);
     dA = sums.narrow(2, 0, states).reshape({kDirections * channels, states});
     dD = sums.select(2, states).reshape({kDirections * channels});
     dbias = sums.select(2, states + 1).reshape({kDirections * channels});

@@ -1,5 +1,5 @@
-// What the CPU's scans (selective_scan_cpu.cc, cross_scan_cpu.cc) share: the parameters as the kernels want them, and how
-// much of the work is one task.
+// What the CPU's scans (selective_scan_cpu.cc, cross_scan_cpu.cc) share: the parameters as the kernels want them, and
+// how much of the work is one task.
 #pragma once
 #include <ATen/ATen.h>
 

@@ -11,10 +11,10 @@ setNumThreads(1);
 
 let folder = '';
 const at = (name: string): string => join(folder, name);
-const training = (): string[] => [
-  ...['--dataset', 'folder', '--data', at('images'), '--epochs', '1', '--batch-size', '4'],
-  ...['--augment', 'none', '--device', 'cpu'],
-];
+const training = (): string[] =>
+  `--dataset folder --data ${at('images')} --epochs 1 --batch-size 4 --augment none --device cpu`.split(
+    ' ',
+  );
 
 async function json(argv: readonly string[]): Promise<Record<string, unknown>> {
   const { status, stdout, stderr } = await runCli([...argv, '--json']);
