@@ -21,9 +21,11 @@ using torch::autograd::variable_list;
 
 using Forward = std::tuple<Tensor, Tensor>(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
                                            const Tensor&, const Tensor&, int64_t, bool);
-using Backward = std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor>(
-    const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
-    const Tensor&, int64_t, const OptionalTensor&);
+using Backward = std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor>(const Tensor&, const Tensor&,
+                                                                                    const Tensor&, const Tensor&,
+                                                                                    const Tensor&, const Tensor&,
+                                                                                    const Tensor&, const Tensor&,
+                                                                                    int64_t, const OptionalTensor&);
 
 std::tuple<Tensor, Tensor> call_forward(const Tensor& u, const Tensor& delta, const Tensor& A, const Tensor& B,
                                         const Tensor& C, const Tensor& D, const Tensor& delta_bias, int64_t height,

@@ -51,8 +51,8 @@ template <class T> struct Directions {
     const int64_t channels = u.size(2);
     for (int64_t k = 0; k < kDirections; k++)
       problems.emplace_back(u, delta[k], A.narrow(0, k * channels, channels), B.select(2, k), C.select(2, k),
-                            D.narrow(0, k * channels, channels), Tensor(),
-                            delta_bias.narrow(0, k * channels, channels), Tensor());
+                            D.narrow(0, k * channels, channels), Tensor(), delta_bias.narrow(0, k * channels, channels),
+                            Tensor());
   }
   void fill(ScanInputs<T>& a, int64_t k) const {
     problems[k].fill(a, true);
