@@ -42,7 +42,8 @@ export async function buildServer(
   const { MAX_UPLOAD_BYTES, MAX_CONCURRENT, TIMEOUT_MS, MAX_PIXELS, MAX_SIDE } = config;
   const { MAX_UPLOADING, SLOW_AFTER_MS } = config;
   const app = fastify({
-    logger: { level: config.LOG_LEVEL },
+    // Written in order and before the process ends; of itself the logger writes behind, and its last lines can change places.
+    logger: { level: config.LOG_LEVEL, stream: process.stdout },
     // One line for each request, written below.
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: () => randomUUID(),

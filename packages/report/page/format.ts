@@ -33,7 +33,7 @@ export function tickTexts(text: (value: number) => string, values: readonly numb
 /** `tickTexts` for an axis of Plot, which gives all of its ticks along with each. */
 export const tickFormat =
   (text: (value: number) => string) =>
-  (value: number, index: number, values: readonly number[]): string =>
+  (value: number, index: number, values: readonly number[] = [value]): string =>
     tickTexts(text, values)[index] ?? tick(text(value));
 
 /** What is not known has a dash of the page's font. */
