@@ -4,7 +4,7 @@ import type { GroupMember, PruningGroup } from '../groups.js';
 import type { MacsEntry } from '../image-model.js';
 import { dtRankGroup, mlpGroup, ssmGroup, stateGroup } from './config.js';
 import type { Block } from './model.js';
-import type { SelectiveSsm } from './ssm.js';
+import type { SelectiveSsm } from '../layers/ssm.js';
 
 /** @param index - of the block */
 export function blockGroups({ ssm, mlp }: Block, index: number): PruningGroup[] {

@@ -1,4 +1,4 @@
-// The selective state space model; model.ts has the papers and the names.
+// The selective state space model; mamba/model.ts has the papers and the names.
 //
 //   [x, z]     = in_proj(input)                         two halves of dInner channels
 //   u          = silu(conv1d(x))                        depthwise and causal
@@ -13,7 +13,7 @@
 // gated outputs of both are added before out_proj.
 import { F, type Tensor, arange, nn, noGrad, ones, ops, rand } from '@mamba-prune/libtorch';
 import type { GroupProbe } from '../image-model.js';
-import { Branch } from '../layers/residual.js';
+import { Branch } from './residual.js';
 
 export interface SsmSizes {
   readonly dModel: number;
