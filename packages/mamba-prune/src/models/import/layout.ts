@@ -1,6 +1,7 @@
 // How a family lays its parameters out in state dicts of other programs; read.ts finds the one that a file is of. A layout
 // also turns the names and forms of other programs into ours.
 import type { Tensor } from '@mamba-prune/libtorch';
+import type { Interpolation } from '../../preparation/preprocessing.js';
 import type { ModelOptionTable, Sizes } from '../family.js';
 import type { ModelOptions, ReadingOptions } from '../model-options.js';
 import type { FamilyCard } from './card.js';
@@ -52,6 +53,8 @@ export interface Layout {
   readonly telling: readonly string[];
   /** What no shape tells and a new model is never asked: see `ReadingOptions`. */
   readonly options?: ModelOptionTable;
+  /** How the published models have their images resized; what a new training has where it is not said. */
+  readonly interpolation?: Interpolation;
   /** What a config.json beside the weights says of it. */
   readonly card?: FamilyCard;
   /** Whether a state dict is of this family, in whichever program's names; looks at telling names only. */

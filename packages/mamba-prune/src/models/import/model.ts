@@ -190,7 +190,8 @@ function fromTensors(
         model.loadStateDict(tensors);
         if (!allowNotFinite) checkFinite(model.stateDict());
         const said = { dataset, classes, mean, std, interpolation, cropShare };
-        const data = infoOf(model.config, said);
+        const { layout } = familyNamed(model.config);
+        const data = infoOf(model.config, said, layout?.interpolation);
         const assumed = [...read.assumed, ...data.assumed];
         const notes = [...joinNotes, ...read.notes, ...conversionNotes(joined)];
         const step = { step: 'import', arch: model.config.arch, file, key, assumed, notes };

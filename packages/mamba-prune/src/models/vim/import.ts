@@ -29,6 +29,8 @@ export const vimLayout: Layout = {
 
   options: { resamplePositions },
 
+  interpolation: 'bicubic',
+
   recognises: (shapes) => shapes.has('layers.0.mixer.in_proj.weight'),
 
   read(tensors, said) {
