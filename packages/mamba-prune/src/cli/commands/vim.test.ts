@@ -84,7 +84,18 @@ describe('a Vim on the command line', () => {
 
   it('is evaluated, timed, its sensitivity measured, and exported', async () => {
     expect(await json(['eval', at('dense'), ...data()])).toHaveProperty('accuracy');
-    await json(['bench', at('dense'), '--device', 'cpu', '--batch', '2', '--rounds', '1']);
+    await json([
+      'bench',
+      at('dense'),
+      '--device',
+      'cpu',
+      '--batch',
+      '2',
+      '--runs',
+      '1',
+      '--min-time',
+      '1',
+    ]);
     await json(['sensitivity', at('dense'), ...data(), '--images', '8']);
     await json(['export', at('dense'), '--out', at('dense.onnx'), '--scan-op', 'linear-attention']);
     expect(existsSync(at('dense.onnx'))).toBe(true);

@@ -16,6 +16,9 @@ export type LayoutOptions = Omit<ModelOptions, 'expand' | 'mlpRatio'> &
     readonly arch?: string | undefined;
   };
 
+/** What the script that trained a model was called with, as far as its file says: texts, numbers and truth values. */
+export type ScriptArguments = ReadonlyMap<string, string | number | boolean>;
+
 /** What a family reads off a state dict. */
 export interface Reading {
   /** Sizes that the shapes tell. */
@@ -60,8 +63,13 @@ export interface Layout {
   /** Whether a state dict is of this family, in whichever program's names; looks at telling names only. */
   recognises(shapes: Shapes): boolean;
   /**
+   * @param args - for what no tensor tells
    * @throws FormatError if a tensor that every model of the family has is missing, or one tells of a model that
    *   there is not here; UsageError for options that the file contradicts
    */
-  read(tensors: ReadonlyMap<string, Tensor>, options: LayoutOptions): Reading;
+  read(
+    tensors: ReadonlyMap<string, Tensor>,
+    options: LayoutOptions,
+    args?: ScriptArguments,
+  ): Reading;
 }
