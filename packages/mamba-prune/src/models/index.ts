@@ -23,6 +23,8 @@ export type { ResNetArchitecture, ResNetConfig, ResNetOptions } from './resnet/c
 export { ResNet } from './resnet/model.js';
 export type { VMambaArchitecture, VMambaConfig, VMambaOptions } from './vmamba/config.js';
 export { VMamba } from './vmamba/model.js';
+export type { VimArchitecture, VimConfig, VimOptions } from './vim/config.js';
+export { Vim } from './vim/model.js';
 export {
   createModel,
   createModelFromConfig,

@@ -1,0 +1,179 @@
+// Positions of a Vim: how far apart its patches are and for which images, and positions for others if asked. The number of
+// positions tells one of stride and image size from the other; the class token's row is in their middle.
+import { FormatError, type Tensor, cat, noGrad } from '@mamba-prune/libtorch';
+import { UsageError } from '../../errors.js';
+import type { LayoutOptions } from '../import/layout.js';
+import { resampledGrid } from '../import/positions.js';
+import { ShapeReader } from '../import/shapes.js';
+import type { StateDict } from '../import/state-dict.js';
+import { gridSide, middleOf } from './config.js';
+import type { TrainedGeometry } from './import-script.js';
+
+const name = 'pos_embed';
+
+/** Side of the images of the published models, in pixels. */
+const publishedSide = 224;
+
+export interface VimPositions {
+  readonly imageSize: number;
+  readonly stride: number;
+  /** What nobody said and no shape tells. */
+  readonly assumed: readonly string[];
+}
+
+export interface VimQuestion {
+  readonly patchSize: number;
+  readonly dModel: number;
+  /** What the file says of it beside its tensors. */
+  readonly trained?: TrainedGeometry | undefined;
+}
+
+/**
+ * Leaves `pos_embed` with a row for every token, resampled where that was asked for.
+ * @throws FormatError if the patches make no square; UsageError if stride and image size are not certain, or not those
+ *   that were asked for
+ */
+export function readVimPositions(
+  state: StateDict,
+  { patchSize, dModel, trained }: VimQuestion,
+  said: LayoutOptions,
+): VimPositions {
+  const length = new ShapeReader('vim', state.shapes).size(name, 1, 3);
+  const stored = state.get(name) as Tensor;
+  if (stored.size(0) !== 1 || stored.size(2) !== dModel) {
+    throw new FormatError(
+      `import: got '${name}' of shape [${stored.shape.join(', ')}], expected [1, length, ${dModel}]`,
+    );
+  }
+  const side = Math.sqrt(length - 1);
+  if (side < 1 || !Number.isInteger(side)) {
+    throw new FormatError(
+      `import: got '${name}' of ${length} positions, expected one of a class token and a square number of others: images that are not ` +
+        'square, and models with more tokens beside the patches (register tokens), are not known here.',
+    );
+  }
+  // Of a file that was resampled since, the script's arguments say something else than its positions.
+  const told =
+    trained && imageSide(side, patchSize, trained.stride) === trained.imageSize
+      ? trained
+      : undefined;
+  const own = told ?? publishedGeometry(side, patchSize);
+  if (said.resamplePositions === true) return resample(state, side, patchSize, own, said);
+  if (said.imageSize !== undefined || said.stride !== undefined) {
+    return positionsFor(side, patchSize, said);
+  }
+  if (own === undefined) throw uncertain(side, patchSize);
+  const assumed = told ? [] : [`imageSize ${own.imageSize}`, `stride ${own.stride}`];
+  return { ...own, assumed };
+}
+
+/** Strides of the published models for a patch: patches side by side, or overlapping by half. */
+const usualStrides = (patchSize: number): number[] =>
+  patchSize % 2 === 0 ? [patchSize, patchSize / 2] : [patchSize];
+
+/** What side of images a grid of patches is for. */
+const imageSide = (side: number, patchSize: number, stride: number): number =>
+  (side - 1) * stride + patchSize;
+
+/** For what the caller says of the images, which the positions must fit. */
+function positionsFor(side: number, patchSize: number, said: LayoutOptions): VimPositions {
+  const { imageSize } = said;
+  const stride = said.stride ?? strideFor(side, patchSize, imageSize);
+  const own = stride === undefined ? undefined : imageSide(side, patchSize, stride);
+  if (stride !== undefined && own !== undefined && (imageSize === undefined || imageSize === own)) {
+    return { imageSize: own, stride, assumed: [] };
+  }
+  const strides = said.stride === undefined ? usualStrides(patchSize) : [said.stride];
+  throw new UsageError(
+    `import: got positions of ${described(side, patchSize)}, which are for images ${ways(side, patchSize, strides)}, asked for ${imageSize ?? 0} px. ` +
+      'Leave out what the file has otherwise, or give `resamplePositions` with `imageSize` and `stride`, which resamples them.',
+  );
+}
+
+/** The stride by which the patches reach from one side of the images to the other, if there is one. */
+function strideFor(side: number, patchSize: number, imageSize = 0): number | undefined {
+  const stride = side === 1 ? patchSize : (imageSize - patchSize) / (side - 1);
+  return Number.isInteger(stride) && stride >= 1 && stride <= patchSize ? stride : undefined;
+}
+
+const described = (side: number, patchSize: number): string =>
+  `${side}x${side} patches of ${patchSize} px`;
+
+const ways = (side: number, patchSize: number, strides: readonly number[]): string =>
+  strides
+    .map((each) => `of ${imageSide(side, patchSize, each)} px at a stride of ${each} px`)
+    .join(' or ');
+
+const uncertain = (side: number, patchSize: number): UsageError =>
+  new UsageError(
+    `import: got positions of ${described(side, patchSize)}, which may be for images ${ways(side, patchSize, usualStrides(patchSize))}: no shape tells. ` +
+      'Say which with `stride` or `imageSize`.',
+  );
+
+/** The geometry of the published models, if the positions fit it; the only one there is where the stride makes no difference. */
+function publishedGeometry(side: number, patchSize: number): TrainedGeometry | undefined {
+  const strides = usualStrides(patchSize);
+  const sizes = strides.map((stride) => ({
+    stride,
+    imageSize: imageSide(side, patchSize, stride),
+  }));
+  return (
+    sizes.find(({ imageSize }) => imageSize === publishedSide) ??
+    (side === 1 ? sizes[0] : undefined)
+  );
+}
+
+/** For the image size and stride asked for; what is not said stays. */
+function resample(
+  state: StateDict,
+  side: number,
+  patchSize: number,
+  own: TrainedGeometry | undefined,
+  said: LayoutOptions,
+): VimPositions {
+  const stride = said.stride ?? own?.stride;
+  const imageSize = said.imageSize ?? own?.imageSize;
+  if (stride === undefined || imageSize === undefined) {
+    throw new UsageError(
+      `import: got positions of ${side}x${side} patches of ${patchSize} px to resample, and neither they nor an option tell the ` +
+        `${stride === undefined ? 'stride' : 'size of the images'}. Say it with \`${stride === undefined ? 'stride' : 'imageSize'}\`.`,
+    );
+  }
+  const to = gridSide({ imageSize, patchSize, stride });
+  if (!Number.isInteger(to) || to < 1) {
+    throw new UsageError(
+      `import: got images of ${imageSize} px for patches of ${patchSize} px at a stride of ${stride} px, expected a stride that divides ` +
+        `${imageSize} - ${patchSize}. Choose \`imageSize\` and \`stride\` together.`,
+    );
+  }
+  if (to !== side) {
+    state.set(name, resampledAround(state.get(name) as Tensor, side, to));
+    state.note(
+      `The positions were resampled from ${side}x${side} to ${to}x${to} patches (bicubic, antialiased), for images of ${imageSize} px at a ` +
+        `stride of ${stride} px; that of the class token stays, in the middle.`,
+    );
+  }
+  return { imageSize, stride, assumed: [] };
+}
+
+/**
+ * Positions for another grid of patches. The row of the class token is taken out of the middle and put back at the new one.
+ * @param positions - shape [1, from * from + 1, width]
+ * @returns float64, shape [1, to * to + 1, width]
+ */
+export function resampledAround(positions: Tensor, from: number, to: number): Tensor {
+  return noGrad(() => {
+    const count = from * from;
+    const [middle, target] = [middleOf(count), middleOf(to * to)];
+    const before = positions.narrow(1, 0, middle);
+    const token = positions.narrow(1, middle, 1).to('float64');
+    const behind = positions.narrow(1, middle + 1, count - middle);
+    const patches = resampledGrid(cat([before, behind], 1), from, to);
+    const parts = [
+      patches.narrow(1, 0, target),
+      token,
+      patches.narrow(1, target, to * to - target),
+    ];
+    return cat(parts, 1);
+  });
+}
