@@ -12,7 +12,7 @@ import { zh } from './i18n/zh.js';
 import { updated } from './live.js';
 import { paretoFront } from './pareto.js';
 import { decodeScores, scoredUnits, thresholdOf } from './scores.js';
-import { blockName, methodText, rateText, removedText } from './words.js';
+import { blockName, methodText, rateText, removedText, shortNames } from './words.js';
 
 describe('the Pareto front', () => {
   it('leaves out what another model beats at its price or below', () => {
@@ -90,6 +90,12 @@ describe('texts', () => {
   it('name blocks and rates briefly', () => {
     expect(blockName('blocks.12.ssm')).toBe('12');
     expect(blockName('layer1.0.conv1')).toBe('1.0');
+    // Vim, and VMamba with its stages.
+    expect(blockName('layers.3.ssm')).toBe('3');
+    expect(blockName('layers.1.blocks.2.op')).toBe('1.2');
+    expect(
+      shortNames([{ name: 'layers.0.blocks.1.op' }, { name: 'layers.0.blocks.1.mlp' }]),
+    ).toEqual(['0.1.op', '0.1.mlp']);
     const pruning = { rates: { ssm: 0.7, mlp: 0.7 } } as unknown as RunData['pruning'];
     expect(rateText({ pruning })).toBe('70%');
     const two = { rates: { ssm: 0.125, mlp: 0.5 } } as unknown as RunData['pruning'];

@@ -11,17 +11,19 @@ export function kindName(
   return label?.[language] ?? label?.en ?? kind;
 }
 
-/** `blocks.3.ssm` is `3`; names of other models lose only the kind at their end. */
+/** Where a group is: `blocks.3.ssm` is `3`, `layers.1.blocks.2.op` is `1.2`. A name without numbers loses its last part. */
 export function blockName(group: string): string {
-  const short = group.replace(/^blocks\.(\d+)\..*$/, '$1');
-  return short === group ? group.replace(/^layer/, '').replace(/\.[a-z]\w*$/, '') : short;
+  const parts = group.split('.');
+  const place = parts.length > 1 ? parts.slice(0, -1) : parts;
+  const numbers = place.join('.').match(/\d+/g);
+  return numbers ? numbers.join('.') : place.join('.');
 }
 
 /** A name for each group of a kind: that of its block, or more where a block has several. */
 export function shortNames(groups: readonly Pick<GroupData, 'name'>[]): string[] {
   const blocks = groups.map(({ name }) => blockName(name));
   if (new Set(blocks).size === blocks.length) return blocks;
-  return groups.map(({ name }) => name.replace(/^(blocks\.|layer)/, ''));
+  return groups.map(({ name }) => name.replace(/\b(blocks\.|layers\.|layer)/g, ''));
 }
 
 export const methodText = ({ method, isDense }: RunData, t: Translate): string =>
