@@ -72,11 +72,9 @@ describe('a Vim on the command line', () => {
   });
 
   it('has no MLP to be cut, which is said', async () => {
-    const rates = ['--mlp-rate', '0.5'];
-    const { status, stderr } = await runCli([
-      ...['prune', at('dense'), ...rates, ...training()],
-      ...['--out', at('none')],
-    ]);
+    const out = at('none');
+    const argv = ['prune', at('dense'), '--mlp-rate', '0.5', ...training(), '--out', out];
+    const { status, stderr } = await runCli(argv);
     expect(status).toBe(2);
     expect(stderr).toMatch(/mlp/);
     expect(existsSync(at('none'))).toBe(false);

@@ -97,8 +97,8 @@ describe('the full size', () => {
 describe('a state dict', () => {
   const sizes = { arch: 'vim_tiny', dModel: 16, depth: 1 } as const;
   const dense = createModel('vim_tiny', {
-    ...sizes,
-    arch: undefined,
+    dModel: 16,
+    depth: 1,
     imageSize: 64,
     patchSize: 16,
   });
