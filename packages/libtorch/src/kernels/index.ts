@@ -18,3 +18,4 @@ export {
   vitBlock,
 } from './inference-blocks.js';
 export { type ConvolutionForm, packConvolution } from './convolution-weights.js';
+export { type VimBlockWeights, vimBlock } from './vim-block.js';
