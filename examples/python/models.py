@@ -222,4 +222,104 @@ class ResNet(nn.Module):
         return self.fc(x.mean((2, 3)))
 
 
-FAMILIES = {"mamba": VisionMamba, "vit": VisionTransformer, "resnet": ResNet}
+class CrossScan(nn.Module):
+    """VMamba's mixer: the grid is scanned along its rows, its columns, and both from their ends."""
+
+    def __init__(self, dim, d_inner, d_state, dt_rank):
+        super().__init__()
+        self.d_state, self.dt_rank = d_state, dt_rank
+        self.x_proj_weight = nn.Parameter(torch.zeros(4, dt_rank + 2 * d_state, d_inner))
+        self.dt_projs_weight = nn.Parameter(torch.zeros(4, d_inner, dt_rank))
+        self.dt_projs_bias = nn.Parameter(torch.zeros(4, d_inner))
+        self.A_logs = nn.Parameter(torch.zeros(4 * d_inner, d_state))
+        self.Ds = nn.Parameter(torch.ones(4 * d_inner))
+        self.in_proj = nn.Linear(dim, d_inner, bias=False)
+        self.conv2d = nn.Conv2d(d_inner, d_inner, 3, padding=1, groups=d_inner, bias=False)
+        self.out_norm = nn.LayerNorm(d_inner)
+        self.out_proj = nn.Linear(d_inner, dim, bias=False)
+
+    def forward(self, x):  # [batch, height, width, dim]
+        u = F.silu(self.conv2d(self.in_proj(x).permute(0, 3, 1, 2))).permute(0, 2, 3, 1)
+        y = self.scan(u, 0) + self.scan(u.transpose(1, 2), 1).transpose(1, 2)
+        return self.out_proj(self.out_norm(y))
+
+    def scan(self, grid, k):
+        """Forward with the weights of direction k, backward with those of k + 2."""
+        u, total = grid.flatten(1, 2), 0
+        for way in (k, k + 2):
+            v = u if way == k else u.flip(1)
+            sizes = [self.dt_rank, self.d_state, self.d_state]
+            dt, b, c = F.linear(v, self.x_proj_weight[way]).split(sizes, -1)
+            dt = F.softplus(F.linear(dt, self.dt_projs_weight[way], self.dt_projs_bias[way]))
+            a, d = -torch.exp(self.A_logs.chunk(4)[way]), self.Ds.chunk(4)[way]
+            y = selective_scan(v, dt, a, b, c) + v * d
+            total = total + (y if way == k else y.flip(1))
+        return total.view(grid.shape)
+
+
+class VMambaBlock(nn.Module):
+    def __init__(self, dim, d_inner, hidden, d_state, dt_rank):
+        super().__init__()
+        self.norm, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.op = CrossScan(dim, d_inner, d_state, dt_rank)
+        self.mlp = Mlp(dim, hidden)
+
+    def forward(self, x):
+        x = x + self.op(self.norm(x))
+        return x + self.mlp(self.norm2(x))
+
+
+class ChannelsLast(nn.Module):
+    def __init__(self, *dims):
+        super().__init__()
+        self.dims = dims
+
+    def forward(self, x):
+        return x.permute(*self.dims)
+
+
+def conv_norm(before, after, stride):
+    """A convolution between channels-last grids, and the norm behind it: four places of a Sequential."""
+    conv = nn.Conv2d(before, after, 3, stride, 1)
+    return [ChannelsLast(0, 3, 1, 2), conv, ChannelsLast(0, 2, 3, 1), nn.LayerNorm(after)]
+
+
+class VMamba(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        dim, widths, stages = config["baseWidth"], config["widths"], len(config["blocks"])
+        first, second = [2 if config["stemStride"] > limit else 1 for limit in (1, 2)]
+        stem = [*conv_norm(config["channels"], dim // 2, first)[1:], nn.GELU()]
+        # The places of VMamba's own layers are 0, 2, 5 and 7.
+        self.patch_embed = nn.Sequential(*stem, *conv_norm(dim // 2, dim, second))
+        self.layers = nn.ModuleList()
+        for stage, count in enumerate(config["blocks"]):
+            rank = config.get("dtRanks") or [-(-dim // 16)] * stages
+            layer = nn.Module()
+            layer.blocks = nn.Sequential()
+            for index in range(count):
+                name = f"layers.{stage}.blocks.{index}"
+                inner, hidden = widths[f"{name}.ssm"], widths[f"{name}.mlp"]
+                block = VMambaBlock(dim, inner, hidden, config["dState"], rank[stage])
+                layer.blocks.add_module(str(index), block)
+            is_last = stage == stages - 1
+            layer.downsample = nn.Identity() if is_last else nn.Sequential(*conv_norm(dim, 2 * dim, 2))
+            self.layers.append(layer)
+            dim = dim if is_last else 2 * dim
+        self.classifier = nn.ModuleDict(
+            {"norm": nn.LayerNorm(dim), "head": nn.Linear(dim, config["numClasses"])}
+        )
+
+    def forward(self, x):  # [batch, channels, side, side], normalised
+        x = self.patch_embed(x)
+        for layer in self.layers:
+            x = layer.downsample(layer.blocks(x))
+        return self.classifier["head"](self.classifier["norm"](x).mean((1, 2)))
+
+
+FAMILIES = {
+    "mamba": VisionMamba,
+    "vit": VisionTransformer,
+    "resnet": ResNet,
+    "vmamba": VMamba,
+}

@@ -29,6 +29,11 @@ template <class T> struct ScanInputs {
   const T* delta_bias;              // packed [tiles, tile]
   bool softplus;
   const T* initial;  // [batch, channels, states] or null
+  // Where step t lies in the arrays of steps; null for t itself.
+  const int32_t* order = nullptr;
+  // Whether the output (backward: the gradient of u) is added to what is there.
+  bool adds = false;
+  int64_t place(int64_t step) const { return order ? order[step] : step; }
 };
 
 template <class T> struct ScanForward : ScanInputs<T> {

@@ -111,49 +111,55 @@ template <class T, int NV, bool Tail, int N> struct BackwardTile {
              states * tile);
 
       Vec<T> peak{};
-      for (int64_t t = 0; t < steps; t++)
+      for (int64_t t = 0; t < steps; t++) {
+        const int64_t step = a.place(first + t);
         for (int v = 0; v < NV; v++) {
           const int64_t at = t * tile + v * W, left = valid - v * W, c = c0 + v * W;
-          Softplus<T> d{load_n<Tail>(a.delta.at(b, first + t) + c, left) + load(bias + v * W), splat<T>(1)};
+          Softplus<T> d{load_n<Tail>(a.delta.at(b, step) + c, left) + load(bias + v * W), splat<T>(1)};
           if (a.softplus) d = softplus<T>(d.value);
-          Vec<T> gy = a.grad_y.data ? load_n<Tail>(a.grad_y.at(b, first + t) + c, left) : Vec<T>{};
+          Vec<T> gy = a.grad_y.data ? load_n<Tail>(a.grad_y.at(b, step) + c, left) : Vec<T>{};
           if (a.z.data) {
-            const Vec<T> z = load_n<Tail>(a.z.at(b, first + t) + c, left);
+            const Vec<T> z = load_n<Tail>(a.z.at(b, step) + c, left);
             gy *= z * sigmoid<T>(z);
           }
           peak = max(peak, abs<T>(d.value));
           store<T>(s.dt() + at, d.value), store<T>(s.slope() + at, d.slope), store<T>(s.gy() + at, gy);
-          store<T>(s.u() + at, load_n<Tail>(a.u.at(b, first + t) + c, left));
+          store<T>(s.u() + at, load_n<Tail>(a.u.at(b, step) + c, left));
         }
+      }
 
       const bool fast = in_range<T>(peak, a.A_peak[t_index]);
       for (int64_t t = 0; t < steps; t++) {
         Vec<T> y[NV];
-        const T *B = a.B.at(b, first + t), *C = a.C.at(b, first + t);
+        const int64_t step = a.place(first + t);
+        const T *B = a.B.at(b, step), *C = a.C.at(b, step);
         if (fast) recompute<true>(s, t, states, A, B, C, y);
         else recompute<false>(s, t, a.states, A, B, C, y);
-        add_row_sums(a.grad_C + ((a.group * a.batch + b) * a.length + first + t) * states, s.rows(), states);
+        add_row_sums(a.grad_C + ((a.group * a.batch + b) * a.length + step) * states, s.rows(), states);
         if (!a.z.data) continue;
         for (int v = 0; v < NV; v++) {
           const int64_t left = valid - v * W, c = c0 + v * W;
-          const Vec<T> z = load_n<Tail>(a.z.at(b, first + t) + c, left), gate = sigmoid<T>(z);
-          const Vec<T> out = a.grad_y.data ? load_n<Tail>(a.grad_y.at(b, first + t) + c, left) : Vec<T>{};
+          const Vec<T> z = load_n<Tail>(a.z.at(b, step) + c, left), gate = sigmoid<T>(z);
+          const Vec<T> out = a.grad_y.data ? load_n<Tail>(a.grad_y.at(b, step) + c, left) : Vec<T>{};
           const Vec<T> before = y[v] + load(skip + v * W) * load(s.u() + t * tile + v * W);
           const Vec<T> slope = gate * (T(1) + z * (T(1) - gate));
-          store_n<Tail>(a.grad_z + (b * a.length + first + t) * a.channels + c, out * before * slope, left);
+          store_n<Tail>(a.grad_z + (b * a.length + step) * a.channels + c, out * before * slope, left);
         }
       }
 
       for (int64_t t = steps - 1; t >= 0; t--) {
         Vec<T> input_grad[NV], decay_grad[NV];
-        reverse(s, t, states, A, a.B.at(b, first + t), a.C.at(b, first + t), input_grad, decay_grad);
-        add_row_sums(a.grad_B + ((a.group * a.batch + b) * a.length + first + t) * states, s.rows(), states);
+        const int64_t step = a.place(first + t);
+        reverse(s, t, states, A, a.B.at(b, step), a.C.at(b, step), input_grad, decay_grad);
+        add_row_sums(a.grad_B + ((a.group * a.batch + b) * a.length + step) * states, s.rows(), states);
         for (int v = 0; v < NV; v++) {
           const int64_t at = t * tile + v * W, left = valid - v * W;
-          const int64_t out = (b * a.length + first + t) * a.channels + c0 + v * W;
+          const int64_t out = (b * a.length + step) * a.channels + c0 + v * W;
           const Vec<T> dt = load(s.dt() + at), u = load(s.u() + at), gy = load(s.gy() + at);
           const Vec<T> grad_delta = (input_grad[v] * u + decay_grad[v] * T(kLn2)) * load(s.slope() + at);
-          store_n<Tail>(a.grad_u + out, input_grad[v] * dt + gy * load(skip + v * W), left);
+          Vec<T> grad_u = input_grad[v] * dt + gy * load(skip + v * W);
+          if (a.adds) grad_u += load_n<Tail>(a.grad_u + out, left);
+          store_n<Tail>(a.grad_u + out, grad_u, left);
           store_n<Tail>(a.grad_delta + out, grad_delta, left);
           store<T>(grad_skip + v * W, load<T>(grad_skip + v * W) + gy * u);
           store<T>(grad_bias + v * W, load<T>(grad_bias + v * W) + grad_delta);

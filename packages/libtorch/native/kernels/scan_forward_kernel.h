@@ -75,7 +75,8 @@ template <class T, int NV, bool Tail, int N, bool Second> struct ScanTile {
       // would stall the recurrence below.
       Vec<T> peak{};
       for (int64_t t = 0; t < steps; t++) {
-        const T *u = a.u.at(b, first + t) + c0, *delta = a.delta.at(b, first + t) + c0;
+        const int64_t at = a.place(first + t);
+        const T *u = a.u.at(b, at) + c0, *delta = a.delta.at(b, at) + c0;
         for (int v = 0; v < NV; v++) {
           Vec<T> d = load_n<Tail>(delta + v * W, valid - v * W) + load(bias + v * W);
           if (a.softplus) d = softplus<T>(d).value;
@@ -86,19 +87,21 @@ template <class T, int NV, bool Tail, int N, bool Second> struct ScanTile {
       }
       const bool fast = in_range<T>(peak, a.A_peak[t_index]);
       for (int64_t t = 0; t < steps; t++) {
-        const T *B = a.B.at(b, first + t), *C = a.C.at(b, first + t), *dt_t = dt + t * tile, *du_t = du + t * tile;
+        const int64_t at = a.place(first + t);
+        const T *B = a.B.at(b, at), *C = a.C.at(b, at), *dt_t = dt + t * tile, *du_t = du + t * tile;
         Vec<T> y[NV];
         if (fast) scan<true>(states, dt_t, du_t, A, B, C, h, y);
         else scan<false>(a.states, dt_t, du_t, A, B, C, h, y);
-        const T* u = a.u.at(b, first + t) + c0;
-        T* out = a.y + (b * a.length + (Second ? a.length - 1 - first - t : first + t)) * a.channels + c0;
+        const T* u = a.u.at(b, at) + c0;
+        T* out = a.y + (b * a.length + (Second ? a.length - 1 - at : at)) * a.channels + c0;
         for (int v = 0; v < NV; v++) {
           y[v] += load(skip + v * W) * load_n<Tail>(u + v * W, valid - v * W);
           if (a.z.data) {
-            const Vec<T> z = load_n<Tail>(a.z.at(b, first + t) + c0 + v * W, valid - v * W);
+            const Vec<T> z = load_n<Tail>(a.z.at(b, at) + c0 + v * W, valid - v * W);
             y[v] *= z * sigmoid<T>(z);
           }
           if (Second) y[v] = (load_n<Tail>(out + v * W, valid - v * W) + y[v]) * a.sum_scale;
+          else if (a.adds) y[v] += load_n<Tail>(out + v * W, valid - v * W);
           store_n<Tail>(out + v * W, y[v], valid - v * W);
         }
       }

@@ -19,3 +19,4 @@ export {
 } from './inference-blocks.js';
 export { type ConvolutionForm, packConvolution } from './convolution-weights.js';
 export { type VimBlockWeights, vimBlock } from './vim-block.js';
+export { type CrossScanInputs, crossScan, crossScanInParts } from './cross-scan.js';

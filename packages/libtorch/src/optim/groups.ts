@@ -17,6 +17,10 @@ export const noDecayNames: readonly string[] = [
   'D',
   'A_b_log',
   'D_b',
+  // The same of VMamba's four directions, and the biases of their step sizes, which are a table there.
+  'A_logs',
+  'Ds',
+  'dt_projs_bias',
   // Where a token is and what it starts from, no weights that multiply anything: `no_weight_decay()` of timm's DeiT and of
   // Vision Mamba.
   'pos_embed',
@@ -61,7 +65,7 @@ export function decayGroups(
  * The groups for `Muon`: the matrices inside the network, then the rest as `decayGroups` has it. Inside
  * are the weights of linear layers and convolutions of images but of the first such layer, which embeds the pixels,
  * and of the last, the classifier: their steps have no reason to be orthogonal (Jordan et al. 2024). Nor have those of
- * tables (A_log, embeddings) and of depthwise convolutions over a sequence, a filter per channel.
+ * tables (A_log, embeddings) and of depthwise convolutions, a filter per channel.
  */
 export function muonGroups(
   module: Module,
@@ -74,7 +78,12 @@ export function muonGroups(
       (part) => part instanceof Linear || part instanceof Conv2d,
     ),
   );
-  const inside = new Set([...layers].slice(1, -1).map(({ weight }): Tensor => weight));
+  const inside = new Set(
+    [...layers]
+      .slice(1, -1)
+      .filter((part) => !(part instanceof Conv2d && isDepthwise(part)))
+      .map(({ weight }): Tensor => weight),
+  );
   return [
     { params: [...inside], weightDecay, orthogonalize: true },
     ...decayGroups(module, weightDecay, exempt).map((group) => ({
@@ -83,3 +92,6 @@ export function muonGroups(
     })),
   ];
 }
+
+const isDepthwise = ({ groups, inChannels }: Conv2d): boolean =>
+  groups > 1 && groups === inChannels;

@@ -6,6 +6,7 @@ import type { BuildOptions } from '../export/build-model.js';
 import { type ScanOp, scanOpFor } from '../onnx/choices.js';
 import { isRounded, precisionName } from '../export/tolerance.js';
 import type { Verification } from '../export/verify.js';
+import { families, familyNamed } from '../models/families.js';
 import type { ImageModel } from '../models/image-model.js';
 import type { ModelInfo } from '../models/model-file.js';
 import type { Context } from './context.js';
@@ -77,9 +78,12 @@ export const comparedOn = (dataset: Dataset | undefined): string =>
 
 /** @throws UsageError where one was chosen for a model that has no scan */
 export function scanOpOf({ options, given }: OnnxContext, { config }: ImageModel): ScanOp {
-  const { family, arch } = config;
-  if (given.scanOp !== undefined && family !== 'mamba') {
-    throw new UsageError(`--scan-op: ${arch} has no scan, only mamba models do. Leave it out.`);
+  if (given.scanOp !== undefined && familyNamed(config).onnx?.scans !== true) {
+    const scanning = families().filter(({ onnx }) => onnx?.scans === true);
+    const titles = scanning.map(({ title }) => title).join(', ');
+    throw new UsageError(
+      `--scan-op: ${config.arch} has no scan, only models of these families do: ${titles}. Leave it out.`,
+    );
   }
   return options.scanOp ?? scanOpFor[options.target ?? 'cpu'];
 }

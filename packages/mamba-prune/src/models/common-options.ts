@@ -50,9 +50,56 @@ export const resamplePositions: ModelOption = {
   help: 'resample the positions for --image-size, where the file has them for another size',
 };
 
+/** Sizes of an SSM before pruning. */
+export const dState: ModelOption = {
+  values: count(modelLimits.dState),
+  flag: '--d-state <n>',
+  help: 'number of states per SSM channel',
+  label: 'd_state',
+};
+export const dConv: ModelOption = { values: count(modelLimits.dConv), label: 'd_conv' };
+export const expand: ModelOption = { values: count(modelLimits.expand), label: 'expand' };
+
+/** What can be cut in an SSM. */
+export const ssmKinds = {
+  ssm: {
+    units: 'SSM channels',
+    label: { en: 'SSM channels', zh: 'SSM 通道' },
+    rateFlag: '--ssm-rate',
+  },
+  state: {
+    units: 'SSM states',
+    label: { en: 'SSM states', zh: 'SSM 状态' },
+    rateFlag: '--state-rate',
+    optional: true,
+  },
+  dt_rank: {
+    units: "step sizes' rank",
+    label: { en: 'Step-size rank', zh: '步长的秩' },
+    rateFlag: '--dt-rank-rate',
+    optional: true,
+  },
+} as const;
+
 /** Neurons of the MLP of a block. */
 export const mlpKind = {
   units: 'MLP neurons',
   label: { en: 'MLP neurons', zh: 'MLP 神经元' },
   rateFlag: '--mlp-rate',
 } as const;
+
+/** Channels of the first stage of a network whose stages double them. */
+export const baseWidth: ModelOption = {
+  values: count(modelLimits.baseWidth),
+  flag: '--base-width <n>',
+  help: 'channels of the first stage, which double from stage to stage',
+  label: 'base_width',
+};
+
+/** Depth of a network of stages. */
+export const stageBlocks: ModelOption = {
+  values: { type: 'integers', min: 1, max: modelLimits.depth },
+  flag: '--blocks <n,n,...>',
+  help: 'number of blocks of each stage',
+  label: 'blocks',
+};

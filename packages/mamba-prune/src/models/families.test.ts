@@ -227,6 +227,10 @@ it('are all found by name', () => {
     'resnet50',
     'resnet101',
     'resnet152',
+    'vmamba_tiny',
+    'vmamba_small',
+    'vmamba_base',
+    'vmamba_nano',
   ]);
   expect(() => createModel('vit_huge')).toThrow(/got 'vit_huge'.*mamba_nano.*vit_tiny.*resnet50/);
 });

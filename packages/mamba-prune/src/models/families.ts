@@ -13,11 +13,16 @@ import type { ModelConfigBase } from './image-model.js';
 import { mambaFamily } from './mamba/family.js';
 import type { ModelOptions } from './model-options.js';
 import { resnetFamily } from './resnet/family.js';
+import { vimFamily } from './vim/family.js';
 import { vitFamily } from './vit/family.js';
+import { vmambaFamily } from './vmamba/family.js';
 
 /** In the order in which they are listed; a new one goes at the end. */
 const registered = new Map<string, Family>(
-  [mambaFamily, vitFamily, resnetFamily].map((family: Family) => [family.name, family]),
+  [mambaFamily, vitFamily, resnetFamily, vmambaFamily, vimFamily].map((family: Family) => [
+    family.name,
+    family,
+  ]),
 );
 
 /** What has to be loaded for families of one's own, by their names. */

@@ -1,5 +1,5 @@
 import type { CopyPart, DType, Tensor, nn } from '@mamba-prune/libtorch';
-import type { PruningGroup } from './groups.js';
+import type { KeptUnits, PruningGroup } from './groups.js';
 
 /** Multiply-accumulates of one part of a model for one image. */
 export interface MacsEntry {
@@ -15,7 +15,7 @@ export interface UnitProbe {
   /**
    * Where the whole contribution of a unit passes: the result takes the tensor's place, so that
    * multiplying a unit by 0 here equals removing it. Called once per place: twice for a channel that
-   * is scanned in both directions.
+   * is scanned in both directions, and for one behind which a norm takes a mean over the units.
    * @param dim - axis of the units; it is `group.size * unitSize` long
    */
   gate?(group: string, x: Tensor, dim: number): Tensor;
@@ -82,6 +82,12 @@ export interface ImageModel extends nn.Module {
 
   /** Every prunable dimension, in the order of the network. */
   pruningGroups(): PruningGroup[];
+
+  /**
+   * Only of models in which removed units would count though they are zero, as in the mean and variance of a norm over
+   * them: from now on they do not. `maskModel` calls it once it has set them to zero. No file has it.
+   */
+  maskUnits?(kept: KeptUnits): void;
 
   /** Multiply-accumulates of one image, counted from the shapes the parameters really have. */
   macs(): MacsEntry[];

@@ -21,6 +21,10 @@ export type { VitArchitecture, VitConfig, VitOptions, VitPooling } from './vit/c
 export { VisionTransformer } from './vit/model.js';
 export type { ResNetArchitecture, ResNetConfig, ResNetOptions } from './resnet/config.js';
 export { ResNet } from './resnet/model.js';
+export type { VMambaArchitecture, VMambaConfig, VMambaOptions } from './vmamba/config.js';
+export { VMamba } from './vmamba/model.js';
+export type { VimArchitecture, VimConfig, VimOptions } from './vim/config.js';
+export { Vim } from './vim/model.js';
 export {
   createModel,
   createModelFromConfig,

@@ -1,7 +1,9 @@
 // What a caller may choose when making a model, or say of a file of another program; the architecture's name gives the rest.
 import type { MambaOptions } from './mamba/config.js';
 import type { ResNetOptions } from './resnet/config.js';
+import type { VimOptions } from './vim/config.js';
 import type { VitOptions, VitPooling } from './vit/config.js';
+import type { VMambaOptions } from './vmamba/config.js';
 
 /**
  * The options of all families. A family of one's own adds its options by merging into this interface, in a module that
@@ -13,7 +15,8 @@ import type { VitOptions, VitPooling } from './vit/config.js';
  *
  * It has to stay an interface, and the entry has to export it by this name: TypeScript merges nothing else.
  */
-export interface ModelOptions extends MambaOptions, VitOptions, ResNetOptions {}
+export interface ModelOptions
+  extends MambaOptions, VitOptions, ResNetOptions, VMambaOptions, VimOptions {}
 
 /**
  * What no shape tells, and a new model is never asked. A family of one's own adds its options by merging into this

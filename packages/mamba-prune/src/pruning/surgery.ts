@@ -91,6 +91,7 @@ export function maskModel(model: ImageModel, kept: KeptUnits): void {
       }
     });
   });
+  model.maskUnits?.(kept);
 }
 
 function keptIndices(

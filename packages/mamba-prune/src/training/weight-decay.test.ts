@@ -13,6 +13,7 @@ const familyOptions: Record<string, ModelOptions> = {
   mamba: { dModel: 8, depth: 1, patchSize: 4 },
   vit: { dModel: 8, depth: 1, heads: 2 },
   resnet: { baseWidth: 2, blocks: [1, 1] },
+  vmamba: { baseWidth: 2, blocks: [1, 1] },
 };
 
 function make(arch: string, more: ModelOptions = {}): ImageModel {
@@ -86,6 +87,18 @@ const expected: Record<string, string[]> = {
     'layer2.0.downsample.0.weight',
     'fc.weight',
   ],
+  vmamba: [
+    'patch_embed.0.weight',
+    'patch_embed.5.weight',
+    ...['layers.0.blocks.0', 'layers.1.blocks.0'].flatMap((block) => [
+      ...['x_proj_weight', 'dt_projs_weight', 'conv2d.weight'].map((name) => `${block}.op.${name}`),
+      ...['op.in_proj', 'op.out_proj', 'mlp.fc1', 'mlp.fc2'].map(
+        (name) => `${block}.${name}.weight`,
+      ),
+    ]),
+    'layers.0.downsample.1.weight',
+    'classifier.head.weight',
+  ],
   bottleneck: [
     'conv1.weight',
     ...['layer1.0', 'layer2.0'].flatMap((block) =>
@@ -105,6 +118,7 @@ const cases = modelNames().flatMap((arch): [string, string, ModelOptions][] => {
 const keyOf = (arch: string, { scan }: ModelOptions): string => {
   if (scan) return scan;
   if (arch.startsWith('vit')) return 'vit';
+  if (arch.startsWith('vmamba')) return 'vmamba';
   return /^resnet(50|101|152)$/.test(arch) ? 'bottleneck' : 'basic';
 };
 
@@ -135,7 +149,8 @@ describe.each(cases)('%s', (_, arch, options) => {
     const matrices = optimizerOf(model, 'muon')
       .groups.filter(({ orthogonalize }) => orthogonalize)
       .flatMap(({ params }) => params.map((param) => names.get(param) as string));
-    const ends = /^(patch_embed|conv1|head|fc)\b|conv1d/;
+    // Stacks of four matrices, and filters of one channel each, are none either.
+    const ends = /^(patch_embed(?!\.5)|conv1|head|fc|classifier)\b|conv1d|conv2d|_weight$/;
     const inside = (expected[keyOf(arch, options)] ?? []).filter((name) => !ends.test(name));
     expect(matrices.sort()).toEqual(inside.sort());
     model.dispose();
@@ -149,6 +164,9 @@ describe('names without weight decay', () => {
       'D',
       'A_b_log',
       'D_b',
+      'A_logs',
+      'Ds',
+      'dt_projs_bias',
       'pos_embed',
       'cls_token',
       'dist_token',

@@ -104,20 +104,26 @@ function addRows(state: StateDict, rows: number, count: number): void {
   );
 }
 
-/** As timm's resample_abs_pos_embed: bicubic, with antialiasing; rows before those of patches stay. */
+/** As timm's resample_abs_pos_embed: rows before those of patches stay. */
 function resampled(positions: Tensor, before: number, from: number, to: number): Tensor {
   return noGrad(() => {
-    const width = positions.size(2);
-    const grid = positions
-      .narrow(1, before, from * from)
-      .to('float64')
-      .reshape(from, from, width);
-    const weights = tensor(bicubicWeights(from, to), { dtype: 'float64' });
-    const rows = weights.matmul(grid.reshape(from, from * width)).reshape(to, from, width);
-    const patches = weights.matmul(rows).reshape(1, to * to, width);
+    const patches = resampledGrid(positions.narrow(1, before, from * from), from, to);
     if (before === 0) return patches;
     return cat([positions.narrow(1, 0, before).to('float64'), patches], 1);
   });
+}
+
+/**
+ * Positions of a square of patches for another square: bicubic, with antialiasing.
+ * @param positions - shape [1, from * from, width], row by row
+ * @returns float64, shape [1, to * to, width]
+ */
+export function resampledGrid(positions: Tensor, from: number, to: number): Tensor {
+  const width = positions.size(2);
+  const grid = positions.to('float64').reshape(from, from, width);
+  const weights = tensor(bicubicWeights(from, to), { dtype: 'float64' });
+  const rows = weights.matmul(grid.reshape(from, from * width)).reshape(to, from, width);
+  return weights.matmul(rows).reshape(1, to * to, width);
 }
 
 /**

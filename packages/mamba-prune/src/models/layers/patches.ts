@@ -2,13 +2,14 @@
 import { F, type nn, type Tensor } from '@mamba-prune/libtorch';
 
 /**
- * A convolution whose stride is its kernel's size, as a sequence.
- * @param images - shape [batch, channels, height, width], sides multiples of the patch size
+ * A convolution of patches, as a sequence.
+ * @param images - shape [batch, channels, height, width], in which the patches leave nothing out
  * @returns shape [batch, patches, dModel], patches row by row
  */
 export function embedPatches(images: Tensor, embedding: nn.Conv2d): Tensor {
-  // On a GPU a product over rearranged pixels is faster, and its result is contiguous.
-  if (images.device.startsWith('cuda')) return embedByProduct(images, embedding);
+  // On a GPU a product over rearranged pixels is faster, and its result is contiguous; patches that overlap have none.
+  const apart = embedding.stride === embedding.kernelSize[0];
+  if (apart && images.device.startsWith('cuda')) return embedByProduct(images, embedding);
   return embedding.forward(images).flatten(2).transpose(1, 2);
 }
 

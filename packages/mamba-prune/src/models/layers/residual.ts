@@ -1,4 +1,4 @@
-// What blocks of the vision Mamba and of the ViT consist of: x = x + branch(norm(x)), twice.
+// What the blocks of several families consist of: x = x + branch(norm(x)), once or twice.
 import { F, type Tensor, nn, scope } from '@mamba-prune/libtorch';
 import type { GroupProbe } from '../image-model.js';
 
@@ -26,10 +26,14 @@ export interface ResidualOptions {
   readonly probe: GroupProbe | undefined;
 }
 
-/** x + branch(norm(x)). @param x - shape [batch, length, dModel]; the result has the same shape */
+/**
+ * x + branch(norm(x)).
+ * @param x - shape [batch, length, dModel]; the result has the same shape and type
+ * @param norm - may give another type, which the branch then has
+ */
 export function residual(
   x: Tensor,
-  norm: nn.LayerNorm,
+  norm: { forward(x: Tensor): Tensor },
   branch: Branch,
   { dropPath, probe }: ResidualOptions,
 ): Tensor {
@@ -37,7 +41,7 @@ export function residual(
   return scope(() => {
     probe?.stream(x, 2);
     const units = branch.inner(norm.forward(x), probe);
-    if (dropPath === 0) return branch.reader.forward(units, x); // adds x in the same pass
+    if (dropPath === 0 && units.dtype === x.dtype) return branch.reader.forward(units, x); // adds x in the same pass
     return x.add(F.dropPath(branch.reader.forward(units), dropPath, true));
   });
 }

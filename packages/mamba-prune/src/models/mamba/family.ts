@@ -1,13 +1,15 @@
 // The vision Mamba: what the program knows of it.
-import { modelLimits } from '../../limits.js';
 import {
-  count,
+  dConv,
   dModel,
+  dState,
   depth,
+  expand,
   imageOptions,
   mlpKind,
   mlpRatio,
   patchSize,
+  ssmKinds,
 } from '../common-options.js';
 import type { Family } from '../family.js';
 import {
@@ -40,36 +42,17 @@ export const mambaFamily: Family<MambaConfig> = {
     patchSize,
     dModel,
     depth,
-    dState: {
-      values: count(modelLimits.dState),
-      flag: '--d-state <n>',
-      help: 'number of states per SSM channel',
-      label: 'd_state',
-    },
-    dConv: { values: count(modelLimits.dConv), label: 'd_conv' },
-    expand: { values: count(modelLimits.expand), label: 'expand' },
+    dState,
+    dConv,
+    expand,
     mlpRatio,
     ...imageOptions,
   },
   kinds: {
-    ssm: {
-      units: 'SSM channels',
-      label: { en: 'SSM channels', zh: 'SSM 通道' },
-      rateFlag: '--ssm-rate',
-    },
+    ssm: ssmKinds.ssm,
     mlp: mlpKind,
-    state: {
-      units: 'SSM states',
-      label: { en: 'SSM states', zh: 'SSM 状态' },
-      rateFlag: '--state-rate',
-      optional: true,
-    },
-    dt_rank: {
-      units: "step sizes' rank",
-      label: { en: 'Step-size rank', zh: '步长的秩' },
-      rateFlag: '--dt-rank-rate',
-      optional: true,
-    },
+    state: ssmKinds.state,
+    dt_rank: ssmKinds.dt_rank,
   },
   denseConfig: (arch, options) => mambaConfig(arch as MambaArchitecture, options),
   checkConfig: checkMambaConfig,

@@ -22,7 +22,7 @@ import { mambaConfig } from './config.js';
 import { maskModel } from '../../pruning/surgery.js';
 import type { ImageModel, UnitProbe } from '../image-model.js';
 import { VisionMamba } from './model.js';
-import { SelectiveSsm } from './ssm.js';
+import { SelectiveSsm } from '../layers/ssm.js';
 
 /** ||a - b|| / ||b||, in double precision. */
 function relativeDifference(a: Tensor, b: Tensor): number {

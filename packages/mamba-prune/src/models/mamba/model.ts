@@ -56,7 +56,7 @@ import {
 import { blockGroups, blockMacs } from './groups.js';
 import { BlockRunner } from './run.js';
 import { reorderBefore } from './scan-order.js';
-import { SelectiveSsm } from './ssm.js';
+import { SelectiveSsm } from '../layers/ssm.js';
 
 /** x = x + ssm(norm1(x)), x = x + mlp(norm2(x)). */
 export class Block extends nn.Module {

@@ -3,7 +3,7 @@ import type { Tensor } from '@mamba-prune/libtorch';
 import type * as kernels from '@mamba-prune/libtorch/kernels';
 import type { Mlp } from '../layers/mlp.js';
 import type { Block } from './model.js';
-import type { SelectiveSsm } from './ssm.js';
+import type { SelectiveSsm } from '../layers/ssm.js';
 
 /** For `kernels.mambaBlock`; undefined with two directions, which it cannot do. */
 export function blockWeights({

@@ -7,7 +7,7 @@ import {
   WeightCopies,
 } from '@mamba-prune/libtorch';
 import { describe, expect, it } from 'vitest';
-import { SelectiveSsm } from './ssm.js';
+import { SelectiveSsm } from '../layers/ssm.js';
 import { Mlp } from '../layers/mlp.js';
 import { mlpWeights } from './operator-weights.js';
 import { PackedBlock } from './packed-block.js';

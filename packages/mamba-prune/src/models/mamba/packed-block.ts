@@ -8,7 +8,7 @@ import {
   type Tensor,
   zeros,
 } from '@mamba-prune/libtorch';
-import type { SelectiveSsm } from './ssm.js';
+import type { SelectiveSsm } from '../layers/ssm.js';
 import type { Mlp } from '../layers/mlp.js';
 
 /** Elements of 16 bits in 16 bytes. */

@@ -1,6 +1,5 @@
 // The residual network: what the program knows of it.
-import { modelLimits } from '../../limits.js';
-import { count, imageOptions } from '../common-options.js';
+import { baseWidth, imageOptions, stageBlocks } from '../common-options.js';
 import type { Family } from '../family.js';
 import {
   type ResNetArchitecture,
@@ -28,18 +27,8 @@ export const resnetFamily: Family<ResNetConfig> = {
       whenNew: 'by image size',
       label: 'stem',
     },
-    baseWidth: {
-      values: count(modelLimits.baseWidth),
-      flag: '--base-width <n>',
-      help: 'channels of the first stage, which double from stage to stage',
-      label: 'base_width',
-    },
-    blocks: {
-      values: { type: 'integers', min: 1, max: modelLimits.depth },
-      flag: '--blocks <n,n,...>',
-      help: 'number of blocks of each stage',
-      label: 'blocks',
-    },
+    baseWidth,
+    blocks: stageBlocks,
     ...imageOptions,
   },
   kinds: {

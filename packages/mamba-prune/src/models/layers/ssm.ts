@@ -1,4 +1,4 @@
-// The selective state space model; model.ts has the papers and the names.
+// The selective state space model; mamba/model.ts has the papers and the names.
 //
 //   [x, z]     = in_proj(input)                         two halves of dInner channels
 //   u          = silu(conv1d(x))                        depthwise and causal
@@ -10,10 +10,10 @@
 //   output     = out_proj(y silu(z))
 //
 // With two directions, everything from conv1d to D exists twice. The second one sees the sequence from its end, and the
-// gated outputs of both are added before out_proj.
+// gated outputs of both are added before out_proj, or their mean is taken (`halved`).
 import { F, type Tensor, arange, nn, noGrad, ones, ops, rand } from '@mamba-prune/libtorch';
 import type { GroupProbe } from '../image-model.js';
-import { Branch } from '../layers/residual.js';
+import { Branch } from './residual.js';
 
 export interface SsmSizes {
   readonly dModel: number;
@@ -64,6 +64,13 @@ export interface ScanDirection {
   readonly d: Tensor;
 }
 
+export interface SsmOptions {
+  /** Whether there is a second direction. Default `false`. */
+  readonly bidirectional?: boolean;
+  /** Whether out_proj reads the mean of two directions in place of their sum. Default `false`. */
+  readonly halved?: boolean;
+}
+
 /** The units of this branch are the dInner channels. */
 export class SelectiveSsm extends Branch {
   readonly inProj: nn.Linear;
@@ -72,12 +79,12 @@ export class SelectiveSsm extends Branch {
   readonly scans: readonly [ScanDirection, ...ScanDirection[]];
 
   readonly sizes: SsmSizes;
+  /** Whether two directions are averaged. */
+  readonly halved: boolean;
 
-  constructor(
-    sizes: SsmSizes,
-    { bidirectional = false }: { readonly bidirectional?: boolean } = {},
-  ) {
+  constructor(sizes: SsmSizes, { bidirectional = false, halved = false }: SsmOptions = {}) {
     super();
+    this.halved = halved;
     this.sizes = sizes;
     const { dModel, dInner } = sizes;
     this.inProj = this.child('in_proj', new nn.Linear(dModel, 2 * dInner, { bias: false }));
@@ -121,6 +128,7 @@ export class SelectiveSsm extends Branch {
     const [forward, backward] = this.scans;
     let y = this.#scan(forward, x, z, probe);
     if (backward) y = y.add(this.#scan(backward, x.flip(1), z.flip(1), probe).flip(1));
+    if (backward && this.halved) y = y.mul(0.5);
     probe?.output(y, 2);
     return y;
   }
