@@ -27,26 +27,31 @@ const { values: args } = parseArgs({
     threads: { type: 'string', default: '2' },
     runs: { type: 'string', default: '5' },
     rate: { type: 'string', default: '0' },
+    'image-size': { type: 'string', default: '32' },
   },
 });
 const batch = Number(args.batch);
+const imageSize = Number(args['image-size']);
 
 /** Made narrow, not cut: a dense model beside it would be part of the memory. */
 function makeModel() {
   const keep = 1 - Number(args.rate);
-  if (keep === 1) return createModel(args.arch);
+  if (keep === 1) return createModel(args.arch, { imageSize });
   const shallow = createModel(args.arch, { depth: 1 });
-  const { dModel } = shallow.config;
+  const { dModel, widths } = shallow.config;
   shallow.dispose();
   const part = (times) => Math.round(times * dModel * keep) / dModel;
-  return createModel(args.arch, { expand: part(2), mlpRatio: part(4) });
+  const mlp = Object.keys(widths).some((name) => name.endsWith('.mlp'))
+    ? { mlpRatio: part(4) }
+    : {};
+  return createModel(args.arch, { imageSize, expand: part(2), ...mlp });
 }
 
 const steps = {
   train() {
     const model = makeModel();
     const optimizer = new optim.AdamW(model.parameters(), { lr: 1e-3 });
-    const [x, y] = [randn([batch, 3, 32, 32]), randint(0, 10, [batch])];
+    const [x, y] = [randn([batch, 3, imageSize, imageSize]), randint(0, 10, [batch])];
     return () => {
       const loss = F.crossEntropy(model.forward(x), y);
       optimizer.zeroGrad();
@@ -56,7 +61,7 @@ const steps = {
   },
   infer() {
     const model = makeModel().eval();
-    const x = randn([batch, 3, 32, 32]);
+    const x = randn([batch, 3, imageSize, imageSize]);
     return () => noGrad(() => model.forward(x));
   },
   'scan-forward': () => {

@@ -245,11 +245,15 @@ class FastSSM(SelectiveSSM):
         return self.out_proj(y)
 
     def conv(self, u):
+        return FastSSM.convolve(u, self.conv1d)
+
+    @staticmethod
+    def convolve(u, conv1d):
         """The sum over shifted inputs, which the compiler fuses into one kernel without transposing anything."""
-        length, taps = u.shape[1], self.conv1d.kernel_size[0]
-        weight = self.conv1d.weight.to(u.dtype).squeeze(1)
+        length, taps = u.shape[1], conv1d.kernel_size[0]
+        weight = conv1d.weight.to(u.dtype).squeeze(1)
         padded = F.pad(u, (0, 0, taps - 1, 0))
-        out = self.conv1d.bias.to(u.dtype)
+        out = conv1d.bias.to(u.dtype)
         for i in range(taps):
             out = out + padded[:, i : i + length] * weight[:, i]
         return out

@@ -7,25 +7,36 @@
 
 namespace mamba_prune {
 
-// Parameters of one block as PyTorch lays them out: linear weights are [out, in].
-struct BlockWeights {
-  const float *norm1_weight, *norm1_bias;
-  const float* in_proj;                  // [2 inner, model]
+// Parameters of one direction of the scan as PyTorch lays them out: linear weights are [out, in].
+struct ScanWeights {
   const float *conv_weight, *conv_bias;  // [inner, 1, taps], [inner]
   const float* x_proj;                   // [rank + 2 states, inner]
   const float *dt_weight, *dt_bias;      // [inner, rank], [inner]
   const float *A_log, *D;                // [inner, states], [inner]
-  const float* out_proj;                 // [model, inner]
+};
+
+// The second direction sees the sequence from its end.
+constexpr int64_t kMaxDirections = 2;
+
+// Parameters of one block.
+struct BlockWeights {
+  const float *norm1_weight, *norm1_bias;  // RMSNorm where there is no bias
+  const float* in_proj;                    // [2 inner, model]
+  ScanWeights scans[kMaxDirections];
+  const float* out_proj;  // [model, inner]
+  // Of a block with an MLP.
   const float *norm2_weight, *norm2_bias;
   const float *fc1_weight, *fc1_bias;  // [hidden, model], [hidden]
   const float *fc2_weight, *fc2_bias;  // [model, hidden], [model]
 };
 
 struct BlockSizes {
-  int64_t length, model, inner, states, rank, taps, hidden;
+  int64_t length, model, inner, states, rank, taps;
+  int64_t hidden;  // 0: no MLP
+  int64_t directions = 1;
 };
 
-// Parameters in the layouts of the scan and convolution kernels; see ScanInputs and ConvInputs.
+// Parameters of a direction in the layouts of the scan and convolution kernels; see ScanInputs and ConvInputs.
 struct BlockPacked {
   int64_t tiles, padded;  // of the scan; row length of the convolution's weight
   float *A, *A_peak, *skip, *dt_bias;
@@ -34,15 +45,16 @@ struct BlockPacked {
 
 // Intermediate results of `rows` positions: [rows, width of the name].
 struct BlockBuffers {
-  float *normed, *xz, *u, *projected, *delta, *scanned, *hidden;
+  float *normed, *xz, *u[kMaxDirections], *projected[kMaxDirections], *delta, *scanned, *hidden;
 };
 
 struct BlockArgs {
   BlockSizes sizes;
   BlockWeights weights;
-  BlockPacked packed;
+  BlockPacked packed[kMaxDirections];
   BlockBuffers buffers;
   float eps;
+  float sum_scale;  // of the sum over two directions
   int64_t batch;   // samples of this call
   const float* x;  // [batch, length, model]
   float* y;        // same; may not be x
@@ -52,7 +64,7 @@ struct BlockArgs {
 constexpr int64_t kPanelDepth = 256;
 
 struct BlockScratch {
-  int64_t normed, xz, u, projected, delta, scanned, hidden, total;
+  int64_t normed, xz, u[kMaxDirections], projected[kMaxDirections], delta, scanned, hidden, total;
   // Every part begins on a cache line, so that no two threads write into the same.
   static constexpr int64_t aligned(int64_t count) { return (count + 15) / 16 * 16; }
   BlockScratch(const BlockSizes& s, int64_t rows) {
@@ -62,11 +74,21 @@ struct BlockScratch {
       total += aligned(rows * width);
       return at;
     };
-    normed = take(s.model), xz = take(2 * s.inner), u = take(s.inner), projected = take(s.rank + 2 * s.states);
+    normed = take(s.model), xz = take(2 * s.inner);
+    for (int64_t d = 0; d < kMaxDirections; d++) {
+      const bool there = d < s.directions;
+      u[d] = take(there ? s.inner : 0), projected[d] = take(there ? s.rank + 2 * s.states : 0);
+    }
     delta = take(s.inner), scanned = take(s.inner), hidden = take(s.hidden);
   }
   BlockBuffers in(float* base) const {
-    return {base + normed, base + xz, base + u, base + projected, base + delta, base + scanned, base + hidden};
+    return {base + normed,
+            base + xz,
+            {base + u[0], base + u[1]},
+            {base + projected[0], base + projected[1]},
+            base + delta,
+            base + scanned,
+            base + hidden};
   }
 };
 

@@ -1,28 +1,18 @@
 // mamba_prune::mamba_block: a whole block of the vision Mamba in one call, without gradients, float32 on the CPU.
-// The stages are in block_kernel.h; here are the checks, the memory and the split over threads.
+// The stages are in block_kernel.h, memory and threads in block_run.cc; here are the checks.
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
-#include <omp.h>
 #include <torch/library.h>
 
-#include <algorithm>
 #include <vector>
 
-#include "kernel_table.h"
+#include "block_run.h"
 #include "op_util.h"
 #include "packed.h"
-#include "scratch.h"
 
 namespace mamba_prune::mamba_block_op {
 namespace {
 
 using at::Tensor;
-
-// Rows that a thread works on at a time when it has samples of its own: their intermediate results stay in L2, and
-// a panel of weights, once packed, is used for all of them.
-constexpr int64_t kRowsAtATime = 128;
-// Multiply-adds of a block below which a second thread costs more than it saves.
-constexpr int64_t kSmallWork = 200'000;
 
 BlockSizes sizes_of(const Tensor& x, const Tensor& conv_weight, const Tensor& A_log, const Tensor& dt_weight,
                     const Tensor& fc1_weight) {
@@ -38,70 +28,6 @@ BlockSizes sizes_of(const Tensor& x, const Tensor& conv_weight, const Tensor& A_
       "mamba_block: got d_model ", s.model, ", d_inner ", s.inner, ", d_state ", s.states, ", dt_rank ", s.rank,
       ", mlp ", s.hidden, ", d_conv ", s.taps, ", expected positive sizes and at most ", kConvMaxTaps, " taps.");
   return s;
-}
-
-// Working memory of the parameters' packed forms, one float array.
-struct Packing {
-  BlockPacked packed;
-  int64_t total;
-  Packing(const BlockSizes& s, int64_t tile) {
-    packed.tiles = (s.inner + tile - 1) / tile;
-    packed.padded = (s.inner + kConvBlock - 1) / kConvBlock * kConvBlock;
-    total = packed.tiles * (s.states * tile + 1 + 2 * tile) + (s.taps + 1) * packed.padded;
-  }
-  BlockPacked in(float* at, const BlockSizes& s, int64_t tile) const {
-    BlockPacked p = packed;
-    p.A = at, p.A_peak = p.A + p.tiles * s.states * tile, p.skip = p.A_peak + p.tiles;
-    p.dt_bias = p.skip + p.tiles * tile, p.conv_weight = p.dt_bias + p.tiles * tile,
-    p.conv_bias = p.conv_weight + s.taps * p.padded;
-    return p;
-  }
-};
-
-int64_t multiply_adds(const BlockSizes& s) {
-  return s.length * (s.model * 3 * s.inner + s.inner * (2 * s.rank + 5 * s.states) + 2 * s.model * s.hidden);
-}
-
-// All threads on all rows.
-void run_together(BlockArgs a, int threads, int64_t scratch) {
-  const BlockScratch layout(a.sizes, a.batch * a.sizes.length);
-  const Tensor memory = at::empty({layout.total}, at::kFloat);
-  a.buffers = layout.in(static_cast<float*>(memory.data_ptr()));
-  const auto forward = isa().block_forward;
-  if (threads == 1) {
-    isa().block_pack(a, 0, 1);
-    forward(a, 0, 1, Scratch<float>(scratch).data());
-    return;
-  }
-#pragma omp parallel num_threads(threads)
-  {
-    const Scratch<float> own(scratch);
-    forward(a, omp_get_thread_num(), omp_get_num_threads(), own.data());
-  }
-}
-
-// Every thread on samples of its own.
-void run_apart(const BlockArgs& a, int threads, int64_t scratch) {
-  const BlockSizes& s = a.sizes;
-  isa().block_pack(a, 0, 1);
-  const int64_t share = (a.batch + threads - 1) / threads;
-  const int64_t samples = std::max<int64_t>(1, std::min(share, kRowsAtATime / std::max<int64_t>(1, s.length)));
-  const int64_t chunks = (a.batch + samples - 1) / samples, row = s.length * s.model;
-  const BlockScratch layout(s, samples * s.length);
-  const auto forward = isa().block_forward;
-#pragma omp parallel num_threads(threads)
-  {
-    const Scratch<float> own(scratch), buffers(layout.total);
-    BlockArgs mine = a;
-    mine.buffers = layout.in(buffers.data());
-#pragma omp for schedule(dynamic)
-    for (int64_t chunk = 0; chunk < chunks; chunk++) {
-      const int64_t first = chunk * samples;
-      mine.batch = std::min(samples, a.batch - first);
-      mine.x = a.x + first * row, mine.y = a.y + first * row;
-      forward(mine, 0, 1, own.data());
-    }
-  }
 }
 
 Tensor forward(const Tensor& x_, const Tensor& norm1_weight, const Tensor& norm1_bias, const Tensor& in_proj,
@@ -128,13 +54,13 @@ Tensor forward(const Tensor& x_, const Tensor& norm1_weight, const Tensor& norm1
       pointer("norm1_weight", norm1_weight, {s.model}, "[d_model]"),
       pointer("norm1_bias", norm1_bias, {s.model}, "[d_model]"),
       pointer("in_proj", in_proj, {2 * s.inner, s.model}, "[2 d_inner, d_model]"),
-      pointer("conv_weight", conv_weight, {s.inner, 1, s.taps}, "[d_inner, 1, d_conv]"),
+      {{pointer("conv_weight", conv_weight, {s.inner, 1, s.taps}, "[d_inner, 1, d_conv]"),
       pointer("conv_bias", conv_bias, {s.inner}, "[d_inner]"),
       pointer("x_proj", x_proj, {s.rank + 2 * s.states, s.inner}, "[dt_rank + 2 d_state, d_inner]"),
       pointer("dt_weight", dt_weight, {s.inner, s.rank}, "[d_inner, dt_rank]"),
       pointer("dt_bias", dt_bias, {s.inner}, "[d_inner]"),
       pointer("A_log", A_log, {s.inner, s.states}, "[d_inner, d_state]"),
-      pointer("D", D, {s.inner}, "[d_inner]"),
+      pointer("D", D, {s.inner}, "[d_inner]")}},
       pointer("out_proj", out_proj, {s.model, s.inner}, "[d_model, d_inner]"),
       pointer("norm2_weight", norm2_weight, {s.model}, "[d_model]"),
       pointer("norm2_bias", norm2_bias, {s.model}, "[d_model]"),
@@ -147,15 +73,7 @@ Tensor forward(const Tensor& x_, const Tensor& norm1_weight, const Tensor& norm1
   a.eps = static_cast<float>(eps), a.batch = x.size(0);
   a.x = data_or_null<float>(x), a.y = data_or_null<float>(y);
   if (x.numel() == 0) return y;
-  const int64_t tile = kernels<float>().scan_tile;
-  const Packing packing(s, tile);
-  const Tensor packed = at::empty({packing.total}, x.options());
-  a.packed = packing.in(data_or_null<float>(packed), s, tile);
-  const int64_t scratch = std::max({kPanelDepth * tile, scan_forward_scratch(s.states, tile), kConvBlock});
-  const bool alone = at::in_parallel_region() || a.batch * multiply_adds(s) < kSmallWork;
-  const int threads = alone ? 1 : at::get_num_threads();
-  if (a.batch < threads || threads == 1) run_together(a, threads, scratch);
-  else run_apart(a, threads, scratch);
+  run_block(a);
   return y;
 }
 

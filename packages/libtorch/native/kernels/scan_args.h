@@ -40,6 +40,7 @@ template <class T> struct ScanForward : ScanInputs<T> {
   T* y;            // [batch, length, channels]
   T* last;         // [batch, channels, states] or null
   T* checkpoints;  // [batch, tiles, chunks - 1, states, tile]: the state before each chunk but the first; or null
+  T sum_scale;     // SecondTile's: of the sum with what y holds
 };
 
 // One task of the backward pass is a group of tiles times a slice of the batch; it alone writes its

@@ -37,8 +37,9 @@ template <class T> bool in_range(Vec<T> peak_dt, T peak_A) {
   return ok;
 }
 
-// One tile: NV registers of channels, N states (0: known at run time only).
-template <class T, int NV, bool Tail, int N> struct ForwardTile {
+// One tile: NV registers of channels, N states (0: known at run time only). Second: its steps are rows of y from the last
+// one on, and it adds to what is there.
+template <class T, int NV, bool Tail, int N, bool Second> struct ScanTile {
   static constexpr int W = Simd<T>::width;
   static constexpr int tile = kTile<T>;
 
@@ -92,14 +93,15 @@ template <class T, int NV, bool Tail, int N> struct ForwardTile {
         if (fast) scan<true>(states, dt_t, du_t, A, B, C, h, y);
         else scan<false>(a.states, dt_t, du_t, A, B, C, h, y);
         const T* u = a.u.at(b, at) + c0;
-        T* out = a.y + (b * a.length + at) * a.channels + c0;
+        T* out = a.y + (b * a.length + (Second ? a.length - 1 - at : at)) * a.channels + c0;
         for (int v = 0; v < NV; v++) {
           y[v] += load(skip + v * W) * load_n<Tail>(u + v * W, valid - v * W);
           if (a.z.data) {
             const Vec<T> z = load_n<Tail>(a.z.at(b, at) + c0 + v * W, valid - v * W);
             y[v] *= z * sigmoid<T>(z);
           }
-          if (a.adds) y[v] += load_n<Tail>(out + v * W, valid - v * W);
+          if (Second) y[v] = (load_n<Tail>(out + v * W, valid - v * W) + y[v]) * a.sum_scale;
+          else if (a.adds) y[v] += load_n<Tail>(out + v * W, valid - v * W);
           store_n<Tail>(out + v * W, y[v], valid - v * W);
         }
       }
@@ -107,6 +109,9 @@ template <class T, int NV, bool Tail, int N> struct ForwardTile {
     if (a.last) save_state<T>(a.last + (b * a.channels + c0) * states, h, states, valid);
   }
 };
+
+template <class T, int NV, bool Tail, int N> using ForwardTile = ScanTile<T, NV, Tail, N, false>;
+template <class T, int NV, bool Tail, int N> using SecondTile = ScanTile<T, NV, Tail, N, true>;
 
 // Calls Kernel<T, NV, Tail, N>::run for a tile: full tiles need no masks, narrow ones one register; the
 // usual state counts are compiled with a known trip count.

@@ -1,4 +1,4 @@
-// What the fused inference kernels share: the threads that work on one block, and LayerNorm.
+// What the fused inference kernels share: the threads that work on one block, LayerNorm and RMSNorm.
 // `part` of `parts` threads work on the same rows; with parts == 1 a thread works on samples of its own.
 // Included by isa_*.cc after gemm_kernel.h.
 namespace mamba_prune {
@@ -47,10 +47,26 @@ inline void layer_norm(const float* x, const float* weight, const float* bias, f
   }
 }
 
+// RMSNorm (Zhang and Sennrich 2019).
+inline void rms_norm(const float* x, const float* weight, float eps, int64_t columns, float* out) {
+  VF squares{};
+  for (int64_t c = 0; c < columns; c += kWidth) {
+    const VF v = load_n<true>(x + c, columns - c);
+    squares += v * v;
+  }
+  const float scale = 1.0f / __builtin_sqrtf(sum_lanes(squares) / static_cast<float>(columns) + eps);
+  for (int64_t c = 0; c < columns; c += kWidth)
+    store_n<true>(out + c, load_n<true>(x + c, columns - c) * scale * load_n<true>(weight + c, columns - c),
+                  columns - c);
+}
+
+// RMSNorm where there is no bias.
 inline void norm_stage(const Team& team, int64_t rows, int64_t columns, const float* x, const float* weight,
                        const float* bias, float eps, float* out) {
-  for (int64_t r = team.first(rows); r < team.last(rows); r++)
-    layer_norm(x + r * columns, weight, bias, eps, columns, out + r * columns);
+  for (int64_t r = team.first(rows); r < team.last(rows); r++) {
+    if (bias) layer_norm(x + r * columns, weight, bias, eps, columns, out + r * columns);
+    else rms_norm(x + r * columns, weight, eps, columns, out + r * columns);
+  }
 }
 
 }  // namespace MP_ISA

@@ -18,4 +18,5 @@ export {
   vitBlock,
 } from './inference-blocks.js';
 export { type ConvolutionForm, packConvolution } from './convolution-weights.js';
+export { type VimBlockWeights, vimBlock } from './vim-block.js';
 export { type CrossScanInputs, crossScan, crossScanInParts } from './cross-scan.js';

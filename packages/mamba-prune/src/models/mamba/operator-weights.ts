@@ -3,6 +3,7 @@ import type { Tensor } from '@mamba-prune/libtorch';
 import type * as kernels from '@mamba-prune/libtorch/kernels';
 import type { Mlp } from '../layers/mlp.js';
 import type { Block } from './model.js';
+import { scanWeights } from '../layers/scan-weights.js';
 import type { SelectiveSsm } from '../layers/ssm.js';
 
 /** For `kernels.mambaBlock`; undefined with two directions, which it cannot do. */
@@ -36,17 +37,8 @@ export function blockWeights({
 }
 
 /** For `kernels.ssmBranch`: all of them, which the gradients are for. */
-export function ssmWeights({ inProj, outProj, scans }: SelectiveSsm): Tensor[] {
-  const each = scans.flatMap(({ conv1d, xProj, dtProj, aLog, d }) => [
-    conv1d.weight,
-    conv1d.bias as Tensor,
-    xProj.weight,
-    dtProj.weight,
-    dtProj.bias as Tensor,
-    aLog,
-    d,
-  ]);
-  return [inProj.weight, outProj.weight, ...each];
+export function ssmWeights(ssm: SelectiveSsm): Tensor[] {
+  return [ssm.inProj.weight, ssm.outProj.weight, ...scanWeights(ssm)];
 }
 
 /** For `kernels.ssmBranch`: those of its matrix products. */

@@ -32,6 +32,7 @@ import {
   stateGroup,
 } from './config.js';
 import { layerGroups, layerMacs } from './groups.js';
+import { LayerRunner } from './run.js';
 
 /** One child called `proj`, as in the state dict. */
 class PatchEmbed extends nn.Module {
@@ -94,6 +95,7 @@ export class Vim extends nn.Module implements ImageModel {
   readonly #clsToken: Tensor;
   readonly #posEmbed: Tensor;
   readonly #layers: readonly Block[];
+  readonly #runner: LayerRunner;
   readonly #norm: RmsNorm;
   readonly #head: nn.Linear;
 
@@ -106,6 +108,7 @@ export class Vim extends nn.Module implements ImageModel {
     this.#patchEmbed = this.child('patch_embed', new PatchEmbed(config));
     const layers = Array.from({ length: depth }, (_, index) => new Block(config, index));
     this.#layers = this.child('layers', new nn.ModuleList(layers)).items;
+    this.#runner = new LayerRunner(this.#layers);
     this.#norm = this.child('norm_f', new RmsNorm(dModel, normEps));
     this.#head = this.child('head', new nn.Linear(dModel, numClasses));
     noGrad(() => {
@@ -131,7 +134,7 @@ export class Vim extends nn.Module implements ImageModel {
   override forward(images: Tensor, probe?: UnitProbe): Tensor {
     checkImages('Vim', images, this.config);
     const stream = F.atLeastFloat32(this.embed(images));
-    const x = this.#layers.reduce((y, layer) => layer.forward(y, images.dtype, probe), stream);
+    const x = this.#runner.forward(stream, images.dtype, probe);
     // RMSNorm works token by token: only of the one that the classifier reads is it computed.
     return this.#head.forward(this.#norm.forward(x.select(1, middleOf(this.patches))));
   }

@@ -1,0 +1,105 @@
+// Memory of a whole block for inference, and its split over threads; the stages are in block_kernel.h.
+#include "block_run.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <omp.h>
+
+#include <algorithm>
+
+#include "kernel_table.h"
+#include "scratch.h"
+
+namespace mamba_prune {
+namespace {
+
+using at::Tensor;
+
+// Rows that a thread works on at a time when it has samples of its own: their intermediate results stay in L2, and
+// a panel of weights, once packed, is used for all of them.
+constexpr int64_t kRowsAtATime = 128;
+// Multiply-adds of a block below which a second thread costs more than it saves.
+constexpr int64_t kSmallWork = 200'000;
+
+// Working memory of the packed forms of a direction's parameters, one float array.
+struct Packing {
+  BlockPacked packed;
+  int64_t total;
+  Packing(const BlockSizes& s, int64_t tile) {
+    packed.tiles = (s.inner + tile - 1) / tile;
+    packed.padded = (s.inner + kConvBlock - 1) / kConvBlock * kConvBlock;
+    total = packed.tiles * (s.states * tile + 1 + 2 * tile) + (s.taps + 1) * packed.padded;
+  }
+  BlockPacked in(float* at, const BlockSizes& s, int64_t tile) const {
+    BlockPacked p = packed;
+    p.A = at, p.A_peak = p.A + p.tiles * s.states * tile, p.skip = p.A_peak + p.tiles;
+    p.dt_bias = p.skip + p.tiles * tile, p.conv_weight = p.dt_bias + p.tiles * tile,
+    p.conv_bias = p.conv_weight + s.taps * p.padded;
+    return p;
+  }
+};
+
+int64_t multiply_adds(const BlockSizes& s) {
+  return s.length *
+         (s.model * 3 * s.inner + s.directions * s.inner * (2 * s.rank + 5 * s.states) + 2 * s.model * s.hidden);
+}
+
+// All threads on all rows.
+void run_together(BlockArgs a, int threads, int64_t scratch) {
+  const BlockScratch layout(a.sizes, a.batch * a.sizes.length);
+  const Tensor memory = at::empty({layout.total}, at::kFloat);
+  a.buffers = layout.in(static_cast<float*>(memory.data_ptr()));
+  const auto forward = isa().block_forward;
+  if (threads == 1) {
+    isa().block_pack(a, 0, 1);
+    forward(a, 0, 1, Scratch<float>(scratch).data());
+    return;
+  }
+#pragma omp parallel num_threads(threads)
+  {
+    const Scratch<float> own(scratch);
+    forward(a, omp_get_thread_num(), omp_get_num_threads(), own.data());
+  }
+}
+
+// Every thread on samples of its own.
+void run_apart(const BlockArgs& a, int threads, int64_t scratch) {
+  const BlockSizes& s = a.sizes;
+  isa().block_pack(a, 0, 1);
+  const int64_t share = (a.batch + threads - 1) / threads;
+  const int64_t samples = std::max<int64_t>(1, std::min(share, kRowsAtATime / std::max<int64_t>(1, s.length)));
+  const int64_t chunks = (a.batch + samples - 1) / samples, row = s.length * s.model;
+  const BlockScratch layout(s, samples * s.length);
+  const auto forward = isa().block_forward;
+#pragma omp parallel num_threads(threads)
+  {
+    const Scratch<float> own(scratch), buffers(layout.total);
+    BlockArgs mine = a;
+    mine.buffers = layout.in(buffers.data());
+#pragma omp for schedule(dynamic)
+    for (int64_t chunk = 0; chunk < chunks; chunk++) {
+      const int64_t first = chunk * samples;
+      mine.batch = std::min(samples, a.batch - first);
+      mine.x = a.x + first * row, mine.y = a.y + first * row;
+      forward(mine, 0, 1, own.data());
+    }
+  }
+}
+
+}  // namespace
+
+void run_block(BlockArgs a) {
+  const BlockSizes& s = a.sizes;
+  const int64_t tile = kernels<float>().scan_tile;
+  const Packing packing(s, tile);
+  const Tensor packed = at::empty({s.directions * packing.total}, at::kFloat);
+  float* memory = static_cast<float*>(packed.data_ptr());
+  for (int64_t d = 0; d < s.directions; d++) a.packed[d] = packing.in(memory + d * packing.total, s, tile);
+  const int64_t scratch = std::max({kPanelDepth * tile, scan_forward_scratch(s.states, tile), kConvBlock});
+  const bool alone = at::in_parallel_region() || a.batch * multiply_adds(s) < kSmallWork;
+  const int threads = alone ? 1 : at::get_num_threads();
+  if (a.batch < threads || threads == 1) run_together(a, threads, scratch);
+  else run_apart(a, threads, scratch);
+}
+
+}  // namespace mamba_prune

@@ -1,0 +1,16 @@
+// The parameters of an SSM's scans as the operators that compute more than a layer are given them.
+import type { Tensor } from '@mamba-prune/libtorch';
+import type { SelectiveSsm } from './ssm.js';
+
+/** Seven for each direction: conv1d's weight and bias, x_proj, dt_proj's weight and bias, A_log, D. */
+export function scanWeights({ scans }: SelectiveSsm): Tensor[] {
+  return scans.flatMap(({ conv1d, xProj, dtProj, aLog, d }) => [
+    conv1d.weight,
+    conv1d.bias as Tensor,
+    xProj.weight,
+    dtProj.weight,
+    dtProj.bias as Tensor,
+    aLog,
+    d,
+  ]);
+}
