@@ -9,6 +9,7 @@ import { TorchSaveFile } from './read.js';
 import { outline } from './state-dict.js';
 import { findStateDicts, type StoredStateDict } from './state-dicts.js';
 import type { TorchTensor } from './torch-tensor.js';
+import { PythonObject } from './values.js';
 
 /** Close it when done: tensors that were loaded stay. */
 export class TorchCheckpoint {
@@ -26,6 +27,23 @@ export class TorchCheckpoint {
   /** What lies at the top of the file, for messages: `a dict with the keys "epoch", "optimizer"`. */
   get outline(): string {
     return outline(this.#file.value);
+  }
+
+  /**
+   * What the script that wrote the file was called with, where it keeps that at the top under `args`, as an
+   * argparse.Namespace or a dict: texts, numbers and truth values alone.
+   */
+  get scriptArguments(): ReadonlyMap<string, string | number | boolean> {
+    const top = this.#file.value;
+    const args = top instanceof Map ? top.get('args') : undefined;
+    const values = args instanceof PythonObject ? args.state : args;
+    const plain = new Map<string, string | number | boolean>();
+    if (!(values instanceof Map)) return plain;
+    for (const [name, value] of values) {
+      const isPlain = ['string', 'number', 'boolean'].includes(typeof value);
+      if (typeof name === 'string' && isPlain) plain.set(name, value as string | number | boolean);
+    }
+    return plain;
   }
 
   /**

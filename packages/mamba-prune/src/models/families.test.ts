@@ -231,6 +231,10 @@ it('are all found by name', () => {
     'vmamba_small',
     'vmamba_base',
     'vmamba_nano',
+    'vim_tiny',
+    'vim_small',
+    'vim_base',
+    'vim_nano',
   ]);
   expect(() => createModel('vit_huge')).toThrow(/got 'vit_huge'.*mamba_nano.*vit_tiny.*resnet50/);
 });

@@ -13,6 +13,7 @@ import {
 } from '@mamba-prune/libtorch/files';
 import { UsageError } from '../../errors.js';
 import type { FoundDict } from './choice.js';
+import type { ScriptArguments } from './layout.js';
 
 /** What a file is. @throws UsageError if it cannot be opened */
 export function fileKind(path: string): FileKind {
@@ -34,6 +35,8 @@ export function fileKind(path: string): FileKind {
 /** An open file; close it when done. */
 export interface WeightsFile {
   readonly dicts: readonly FoundDict[];
+  /** What the script that wrote it was called with, if it says so. */
+  readonly args?: ScriptArguments;
   /**
    * @param names - new names, with those that the dict has
    * @returns tensors under the new names; the caller owns them
@@ -92,6 +95,7 @@ async function torchWeights(path: string): Promise<WeightsFile> {
   );
   return {
     dicts: [...stored.keys()],
+    args: file.scriptArguments,
     load: (dict, names) => {
       const from = stored.get(dict)?.tensors ?? new Map<string, TorchTensor>();
       const wanted = Array.from(names).flatMap(([name, old]) => {

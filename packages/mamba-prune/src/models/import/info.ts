@@ -19,7 +19,7 @@ export interface SaidInfo {
   /** Per channel, of pixel values scaled to [0, 1]. By default ImageNet's for colour images. */
   readonly mean?: readonly number[] | undefined;
   readonly std?: readonly number[] | undefined;
-  /** How images are resized. Default `bilinear`. */
+  /** How images are resized. Default `bilinear`, or what the family's published models were trained with. */
   readonly interpolation?: Interpolation | undefined;
   /**
    * Share of the shorter side that the crop leaves, timm's crop_pct; 0.875 unless given, 1 for data sets whose
@@ -32,11 +32,13 @@ const imagenet = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] } as 
 
 /**
  * Information on a model that no tensor tells, as the caller says it or as it is usual.
+ * @param published - how the family's published models have their images resized, if it says so
  * @throws UsageError for a list of another length than the model's, or values that no image has
  */
 export function infoOf(
   { channels, numClasses }: ModelConfigBase,
   said: SaidInfo,
+  published?: Interpolation,
 ): { info: Omit<ModelInfo, 'history'>; assumed: string[] } {
   const { dataset, classes = [] } = said;
   const lengths = [
@@ -59,7 +61,7 @@ export function infoOf(
     Array.from({ length: channels }, (_, i) => (said[name] ?? usual[name])[i] ?? 0.5);
   const usualWay = defaultPreprocessing(dataset);
   const preprocessing: Preprocessing = {
-    interpolation: said.interpolation ?? usualWay.interpolation,
+    interpolation: said.interpolation ?? published ?? usualWay.interpolation,
     cropShare: said.cropShare ?? usualWay.cropShare,
   };
   return {

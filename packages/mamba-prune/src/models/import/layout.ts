@@ -1,6 +1,7 @@
 // How a family lays its parameters out in state dicts of other programs; read.ts finds the one that a file is of. A layout
 // also turns the names and forms of other programs into ours.
 import type { Tensor } from '@mamba-prune/libtorch';
+import type { Interpolation } from '../../preparation/preprocessing.js';
 import type { ModelOptionTable, Sizes } from '../family.js';
 import type { ModelOptions, ReadingOptions } from '../model-options.js';
 import type { FamilyCard } from './card.js';
@@ -14,6 +15,9 @@ export type LayoutOptions = Omit<ModelOptions, 'expand' | 'mlpRatio'> &
     /** Name of the architecture; found from the shapes where they make it certain. */
     readonly arch?: string | undefined;
   };
+
+/** What the script that trained a model was called with, as far as its file says: texts, numbers and truth values. */
+export type ScriptArguments = ReadonlyMap<string, string | number | boolean>;
 
 /** What a family reads off a state dict. */
 export interface Reading {
@@ -52,13 +56,20 @@ export interface Layout {
   readonly telling: readonly string[];
   /** What no shape tells and a new model is never asked: see `ReadingOptions`. */
   readonly options?: ModelOptionTable;
+  /** How the published models have their images resized; what a new training has where it is not said. */
+  readonly interpolation?: Interpolation;
   /** What a config.json beside the weights says of it. */
   readonly card?: FamilyCard;
   /** Whether a state dict is of this family, in whichever program's names; looks at telling names only. */
   recognises(shapes: Shapes): boolean;
   /**
+   * @param args - for what no tensor tells
    * @throws FormatError if a tensor that every model of the family has is missing, or one tells of a model that
    *   there is not here; UsageError for options that the file contradicts
    */
-  read(tensors: ReadonlyMap<string, Tensor>, options: LayoutOptions): Reading;
+  read(
+    tensors: ReadonlyMap<string, Tensor>,
+    options: LayoutOptions,
+    args?: ScriptArguments,
+  ): Reading;
 }

@@ -12,7 +12,7 @@ import { chooseStateDict } from './choice.js';
 import { joinParts } from './derived.js';
 import { fileKind, openWeights } from './file.js';
 import { type SaidInfo, infoOf } from './info.js';
-import type { LayoutOptions, Shapes } from './layout.js';
+import type { LayoutOptions, ScriptArguments, Shapes } from './layout.js';
 import { isKnownLayout, readModel } from './read.js';
 import { type ModelInfo, isModelFile, loadModel } from '../model-file.js';
 import { familyNamed, modelOptions, readingOptions } from '../families.js';
@@ -66,7 +66,7 @@ export interface ImportedModel {
  * Reads a model from a file, whoever wrote it; what it is is told by its content:
  *
  * - a model file of ours, which describes itself;
- * - a state dict in timm's, torchvision's, Hugging Face's, kuangliu's, VMamba's or the PyTorch vision Mamba's layout,
+ * - a state dict in timm's, torchvision's, Hugging Face's, kuangliu's, VMamba's, Vim's or the PyTorch vision Mamba's layout,
  *   as safetensors or written by `torch.save` of any version from PyTorch 0.1.10 on, of tensors or of arrays of numpy,
  *   or a whole module; dense or with channels cut out, pruned by `torch.nn.utils.prune` or under weight
  *   normalisation. Nothing pickled in the file is run.
@@ -116,7 +116,9 @@ export async function importModel(
       const tensors = file.load(choice.dict, choice.names);
       try {
         const taken = { ...options, key: choice.key === '' ? undefined : choice.key };
-        return withNotes(choice.notes, () => fromTensors(tensors, taken, basename(path)));
+        return withNotes(choice.notes, () =>
+          fromTensors(tensors, taken, basename(path), file.args),
+        );
       } finally {
         for (const tensor of tensors.values()) tensor.dispose();
       }
@@ -171,6 +173,7 @@ function fromTensors(
   given: ReadonlyMap<string, Tensor>,
   options: ImportOptions,
   file?: string,
+  args?: ScriptArguments,
 ): ImportedModel {
   const { tensors: joined, made, notes: joinNotes } = joinParts(given);
   const { arch, key, dataset, classes, mean, std, allowNotFinite = false, ...others } = options;
@@ -178,7 +181,7 @@ function fromTensors(
   try {
     // Tensors that a layout changes go with the scope.
     return scope(() => {
-      const read = readModel(joined, { arch, ...sizes });
+      const read = readModel(joined, { arch, ...sizes }, args);
       checkImported(read.config, read.tensors);
       const model = createModelFromConfig(read.config);
       try {
@@ -190,7 +193,8 @@ function fromTensors(
         model.loadStateDict(tensors);
         if (!allowNotFinite) checkFinite(model.stateDict());
         const said = { dataset, classes, mean, std, interpolation, cropShare };
-        const data = infoOf(model.config, said);
+        const { layout } = familyNamed(model.config);
+        const data = infoOf(model.config, said, layout?.interpolation);
         const assumed = [...read.assumed, ...data.assumed];
         const notes = [...joinNotes, ...read.notes, ...conversionNotes(joined)];
         const step = { step: 'import', arch: model.config.arch, file, key, assumed, notes };

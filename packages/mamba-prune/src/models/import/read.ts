@@ -5,12 +5,13 @@ import { listed } from '../config-checks.js';
 import { checkModelOptions, families, familyOf, readingOptions } from '../families.js';
 import type { Family, Sizes } from '../family.js';
 import type { ModelOptions } from '../model-options.js';
-import type { Layout, LayoutOptions, ReadModel, Shapes } from './layout.js';
+import type { Layout, LayoutOptions, ReadModel, ScriptArguments, Shapes } from './layout.js';
 
 /**
  * The model that a state dict is of.
  *
  * @param tensors - by the model's own names, without the prefixes of wrappers; they are never changed
+ * @param args - of the script that trained it
  * @throws FormatError if no family has such names, or no model of it here such tensors
  * @throws UsageError if the architecture is not certain, if it does not have one of the options, or if
  *   what the caller says contradicts the shapes
@@ -18,6 +19,7 @@ import type { Layout, LayoutOptions, ReadModel, Shapes } from './layout.js';
 export function readModel(
   tensors: ReadonlyMap<string, Tensor>,
   options: LayoutOptions = {},
+  args?: ScriptArguments,
 ): ReadModel {
   const readable = familyFromShapes(
     new Map(Array.from(tensors, ([name, { shape }]) => [name, shape])),
@@ -30,7 +32,7 @@ export function readModel(
     );
   }
   const said = checkReadingOptions(family, options);
-  const reading = layout.read(tensors, options);
+  const reading = layout.read(tensors, options, args);
   const arch = options.arch ?? certainArchitecture(readable, reading.sizes, options);
   checkModelOptions(arch, said);
   const problems = differences(family, arch, reading.sizes, options);

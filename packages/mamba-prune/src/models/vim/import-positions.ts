@@ -7,6 +7,7 @@ import { resampledGrid } from '../import/positions.js';
 import { ShapeReader } from '../import/shapes.js';
 import type { StateDict } from '../import/state-dict.js';
 import { gridSide, middleOf } from './config.js';
+import type { TrainedGeometry } from './import-script.js';
 
 const name = 'pos_embed';
 
@@ -20,6 +21,13 @@ export interface VimPositions {
   readonly assumed: readonly string[];
 }
 
+export interface VimQuestion {
+  readonly patchSize: number;
+  readonly dModel: number;
+  /** What the file says of it beside its tensors. */
+  readonly trained?: TrainedGeometry | undefined;
+}
+
 /**
  * Leaves `pos_embed` with a row for every token, resampled where that was asked for.
  * @throws FormatError if the patches make no square; UsageError if stride and image size are not certain, or not those
@@ -27,8 +35,7 @@ export interface VimPositions {
  */
 export function readVimPositions(
   state: StateDict,
-  patchSize: number,
-  dModel: number,
+  { patchSize, dModel, trained }: VimQuestion,
   said: LayoutOptions,
 ): VimPositions {
   const length = new ShapeReader('vim', state.shapes).size(name, 1, 3);
@@ -45,8 +52,19 @@ export function readVimPositions(
         'square, and models with more tokens beside the patches (register tokens), are not known here.',
     );
   }
-  if (said.resamplePositions === true) return resample(state, side, patchSize, said);
-  return positionsFor(side, patchSize, said);
+  // Of a file that was resampled since, the script's arguments say something else than its positions.
+  const told =
+    trained && imageSide(side, patchSize, trained.stride) === trained.imageSize
+      ? trained
+      : undefined;
+  const own = told ?? publishedGeometry(side, patchSize);
+  if (said.resamplePositions === true) return resample(state, side, patchSize, own, said);
+  if (said.imageSize !== undefined || said.stride !== undefined) {
+    return positionsFor(side, patchSize, said);
+  }
+  if (own === undefined) throw uncertain(side, patchSize);
+  const assumed = told ? [] : [`imageSize ${own.imageSize}`, `stride ${own.stride}`];
+  return { ...own, assumed };
 }
 
 /** Strides of the published models for a patch: patches side by side, or overlapping by half. */
@@ -57,67 +75,64 @@ const usualStrides = (patchSize: number): number[] =>
 const imageSide = (side: number, patchSize: number, stride: number): number =>
   (side - 1) * stride + patchSize;
 
+/** For what the caller says of the images, which the positions must fit. */
 function positionsFor(side: number, patchSize: number, said: LayoutOptions): VimPositions {
-  const { imageSize, stride } = said;
-  const grid = `${side}x${side} patches of ${patchSize} px`;
-  if (stride !== undefined) {
-    const own = imageSide(side, patchSize, stride);
-    if (imageSize === undefined || imageSize === own) {
-      return {
-        imageSize: own,
-        stride,
-        assumed: [],
-      };
-    }
-    throw new UsageError(
-      `import: got positions of ${grid}, which at a stride of ${stride} px are for images of ${own} px, asked for ${imageSize} px. ` +
-        'Leave one of `imageSize` and `stride` out, or give `resamplePositions`, which resamples them.',
-    );
+  const { imageSize } = said;
+  const stride = said.stride ?? strideFor(side, patchSize, imageSize);
+  const own = stride === undefined ? undefined : imageSide(side, patchSize, stride);
+  if (stride !== undefined && own !== undefined && (imageSize === undefined || imageSize === own)) {
+    return { imageSize: own, stride, assumed: [] };
   }
-  if (imageSize !== undefined) {
-    const own = side === 1 ? patchSize : (imageSize - patchSize) / (side - 1);
-    if (own >= 1 && own <= patchSize && Number.isInteger(own) && imageSize >= patchSize) {
-      const fits = imageSide(side, patchSize, own) === imageSize;
-      if (fits) return { imageSize, stride: own, assumed: [] };
-    }
-    const sizes = usualStrides(patchSize).map(
-      (each) => `${imageSide(side, patchSize, each)} px at a stride of ${each}`,
-    );
-    throw new UsageError(
-      `import: got positions of ${grid}, which are for images of ${sizes.join(' or ')}, asked for ${imageSize} px. ` +
-        'Leave `imageSize` out, or give `resamplePositions` (and `stride`), which resamples them.',
-    );
-  }
-  const published = publishedStride(side, patchSize);
-  if (published !== undefined) {
-    const assumed = [`imageSize ${publishedSide}`, `stride ${published}`];
-    return { imageSize: publishedSide, stride: published, assumed };
-  }
-  const ways = usualStrides(patchSize).map(
-    (each) => `of ${imageSide(side, patchSize, each)} px at a stride of ${each} px`,
-  );
-  if (side === 1 || ways.length === 1) {
-    return { imageSize: imageSide(side, patchSize, patchSize), stride: patchSize, assumed: [] };
-  }
+  const strides = said.stride === undefined ? usualStrides(patchSize) : [said.stride];
   throw new UsageError(
-    `import: got positions of ${grid}, which may be for images ${ways.join(' or ')}: no shape tells. Say which with \`stride\` or \`imageSize\`.`,
+    `import: got positions of ${described(side, patchSize)}, which are for images ${ways(side, patchSize, strides)}, asked for ${imageSize ?? 0} px. ` +
+      'Leave out what the file has otherwise, or give `resamplePositions` with `imageSize` and `stride`, which resamples them.',
   );
 }
 
-/** The stride by which the patches are those of images of the published size. */
-const publishedStride = (side: number, patchSize: number): number | undefined =>
-  usualStrides(patchSize).find((each) => imageSide(side, patchSize, each) === publishedSide);
+/** The stride by which the patches reach from one side of the images to the other, if there is one. */
+function strideFor(side: number, patchSize: number, imageSize = 0): number | undefined {
+  const stride = side === 1 ? patchSize : (imageSize - patchSize) / (side - 1);
+  return Number.isInteger(stride) && stride >= 1 && stride <= patchSize ? stride : undefined;
+}
 
-/** For the image size and stride asked for; what is not said is that of the published models, if it fits those. */
+const described = (side: number, patchSize: number): string =>
+  `${side}x${side} patches of ${patchSize} px`;
+
+const ways = (side: number, patchSize: number, strides: readonly number[]): string =>
+  strides
+    .map((each) => `of ${imageSide(side, patchSize, each)} px at a stride of ${each} px`)
+    .join(' or ');
+
+const uncertain = (side: number, patchSize: number): UsageError =>
+  new UsageError(
+    `import: got positions of ${described(side, patchSize)}, which may be for images ${ways(side, patchSize, usualStrides(patchSize))}: no shape tells. ` +
+      'Say which with `stride` or `imageSize`.',
+  );
+
+/** The geometry of the published models, if the positions fit it; the only one there is where the stride makes no difference. */
+function publishedGeometry(side: number, patchSize: number): TrainedGeometry | undefined {
+  const strides = usualStrides(patchSize);
+  const sizes = strides.map((stride) => ({
+    stride,
+    imageSize: imageSide(side, patchSize, stride),
+  }));
+  return (
+    sizes.find(({ imageSize }) => imageSize === publishedSide) ??
+    (side === 1 ? sizes[0] : undefined)
+  );
+}
+
+/** For the image size and stride asked for; what is not said stays. */
 function resample(
   state: StateDict,
   side: number,
   patchSize: number,
+  own: TrainedGeometry | undefined,
   said: LayoutOptions,
 ): VimPositions {
-  const published = publishedStride(side, patchSize);
-  const stride = said.stride ?? published;
-  const imageSize = said.imageSize ?? (published === undefined ? undefined : publishedSide);
+  const stride = said.stride ?? own?.stride;
+  const imageSize = said.imageSize ?? own?.imageSize;
   if (stride === undefined || imageSize === undefined) {
     throw new UsageError(
       `import: got positions of ${side}x${side} patches of ${patchSize} px to resample, and neither they nor an option tell the ` +

@@ -6,6 +6,7 @@ import { ShapeReader, missingClassifier } from '../import/shapes.js';
 import { type Refusal, StateDict } from '../import/state-dict.js';
 import { dtRankGroup, ssmGroup, stateGroup, usualDtRank } from './config.js';
 import { readVimPositions } from './import-positions.js';
+import { refuseOtherScript, trainedGeometry } from './import-script.js';
 
 const otherToken = 'a model derived from Vim, with its class token in another place';
 
@@ -29,9 +30,11 @@ export const vimLayout: Layout = {
 
   options: { resamplePositions },
 
+  interpolation: 'bicubic',
+
   recognises: (shapes) => shapes.has('layers.0.mixer.in_proj.weight'),
 
-  read(tensors, said) {
+  read(tensors, said, args) {
     const state = new StateDict(tensors);
     state.refuse('Vim', refusals);
     const reader = new ShapeReader('vim', state.shapes);
@@ -42,8 +45,13 @@ export const vimLayout: Layout = {
     const patchSize = reader.size('patch_embed.proj.weight', 2, 4);
     const layers = Array.from({ length: depth }, (_, layer) => layer);
     refuseOneDirection(reader);
+    refuseOtherScript(args);
     const states = layers.map((layer) => reader.size(`layers.${layer}.mixer.A_log`, 1, 2));
-    const { imageSize, stride, assumed } = readVimPositions(state, patchSize, dModel, said);
+    const { imageSize, stride, assumed } = readVimPositions(
+      state,
+      { patchSize, dModel, trained: trainedGeometry(patchSize, args) },
+      said,
+    );
     const sizes = {
       dModel,
       depth,

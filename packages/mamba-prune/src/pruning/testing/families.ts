@@ -18,6 +18,7 @@ function fresh(arch: string, options: ModelOptions): ImageModel {
 export const families: Record<string, () => ImageModel> = {
   mamba: () => smallMamba({ scan: 'bi' }),
   vit: () => fresh('vit_tiny', { dModel: 24, depth: 2, heads: 3, imageSize: 12 }),
+  vim: () => fresh('vim_nano', { dModel: 24, depth: 2, imageSize: 12, patchSize: 4 }),
   vmamba: () => fresh('vmamba_nano', { baseWidth: 8, blocks: [1, 2], imageSize: 12 }),
   'resnet with basic blocks': () =>
     fresh('resnet20', { blocks: [2, 1], baseWidth: 8, imageSize: 12 }),

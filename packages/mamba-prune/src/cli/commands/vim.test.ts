@@ -1,0 +1,109 @@
+// A Vim on the command line: trained, cut by each method, evaluated, exported, on images of a few pixels.
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setNumThreads } from '@mamba-prune/libtorch';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { side, writeTinyImages } from '../../workflows/testing/tiny.js';
+import { runCli } from '../testing/run-cli.js';
+
+setNumThreads(1);
+
+let folder = '';
+const at = (name: string): string => join(folder, name);
+const data = (): string[] => `--dataset folder --data ${at('images')} --device cpu`.split(' ');
+const training = (): string[] => [
+  ...data(),
+  ...'--epochs 1 --batch-size 4 --augment none'.split(' '),
+];
+
+async function json(argv: readonly string[]): Promise<Record<string, unknown>> {
+  const { status, stdout, stderr } = await runCli([...argv, '--json']);
+  expect(status, stderr).toBe(0);
+  return JSON.parse(stdout) as Record<string, unknown>;
+}
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'mamba-prune-vim-'));
+  vi.stubEnv('XDG_CACHE_HOME', at('cache'));
+  await writeTinyImages(at('images'));
+  const sizes = `--d-model 16 --depth 2 --patch 4 --stride 2 --image-size ${side}`.split(' ');
+  const more = ['--drop-path', '0.1', '--precision', 'bf16'];
+  await json([
+    'train',
+    '--arch',
+    'vim_nano',
+    ...sizes,
+    ...more,
+    ...training(),
+    '--out',
+    at('dense'),
+  ]);
+});
+
+afterAll(() => {
+  vi.unstubAllEnvs();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+describe('a Vim on the command line', () => {
+  it.each([
+    ['oneshot', ['--target', 'both', '--compensate', '--compensate-images', '10']],
+    ['oneshot', ['--target', 'all']],
+    ['refill', ['--rounds', '2', '--fillback', '0.1']],
+    ['rsst', []],
+  ])('is cut by %s %j, and the file has the widths that are left', async (method, more) => {
+    const out = at(`${method}${more.join('')}`);
+    const half = ['--method', method, '--rate', '0.5', ...more, ...training()];
+    await json(['prune', at('dense'), ...half, '--out', out]);
+    const dense = await json(['inspect', at('dense')]);
+    const cut = await json(['inspect', out]);
+    expect(cut['parameters']).toBeLessThan(0.8 * (dense['parameters'] as number));
+    expect(cut['macs']).toBeLessThan(0.9 * (dense['macs'] as number));
+  });
+
+  it('is cut to a budget', async () => {
+    const budget = ['--target-macs', '0.7x'];
+    await json(['prune', at('dense'), ...budget, ...training(), '--out', at('budget')]);
+    const [dense, cut] = await Promise.all(
+      ['dense', 'budget'].map((name) => json(['inspect', at(name)])),
+    );
+    expect(cut?.['macs']).toBeLessThanOrEqual(0.7 * (dense?.['macs'] as number));
+  });
+
+  it('has no MLP to be cut, which is said', async () => {
+    const rates = ['--mlp-rate', '0.5'];
+    const { status, stderr } = await runCli([
+      ...['prune', at('dense'), ...rates, ...training()],
+      ...['--out', at('none')],
+    ]);
+    expect(status).toBe(2);
+    expect(stderr).toMatch(/mlp/);
+    expect(existsSync(at('none'))).toBe(false);
+  });
+
+  it('is evaluated, timed, its sensitivity measured, and exported', async () => {
+    expect(await json(['eval', at('dense'), ...data()])).toHaveProperty('accuracy');
+    await json([
+      'bench',
+      at('dense'),
+      '--device',
+      'cpu',
+      '--batch',
+      '2',
+      '--runs',
+      '1',
+      '--min-time',
+      '1',
+    ]);
+    await json(['sensitivity', at('dense'), ...data(), '--images', '8']);
+    await json(['export', at('dense'), '--out', at('dense.onnx'), '--scan-op', 'linear-attention']);
+    expect(existsSync(at('dense.onnx'))).toBe(true);
+  });
+
+  it('is none that imp knows flags of', async () => {
+    const { status, stderr } = await runCli(['imp', '--arch', 'vim_nano']);
+    expect(status).toBe(2);
+    expect(stderr).toMatch(/has no flags for its family, vim\./);
+  });
+});

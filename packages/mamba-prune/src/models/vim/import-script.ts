@@ -1,0 +1,61 @@
+// What the script that trained a Vim was called with: it tells what no tensor does, and names models that have Vim's tensors
+// and compute something else.
+import { FormatError } from '@mamba-prune/libtorch';
+import type { ScriptArguments } from '../import/layout.js';
+
+/** Which images the patches are of. */
+export interface TrainedGeometry {
+  readonly imageSize: number;
+  readonly stride: number;
+}
+
+const modelName = (args: ScriptArguments | undefined): string => {
+  const name = args?.get('model');
+  return typeof name === 'string' ? name : '';
+};
+
+/** What a name such as vim_tiny_patch16_stride8_224_..._with_midclstok_div2 has to have, and what it means without it. */
+const parts = [
+  [/midclstok/, 'no class token in the middle of the patches'],
+  [/div2/, 'the sum of both directions in place of their mean'],
+  [/bimambav2/, 'other weights for the way back than bimamba v2'],
+] as const;
+
+/** @throws FormatError naming the argument that tells of a model that there is not here */
+export function refuseOtherScript(args: ScriptArguments | undefined): void {
+  const name = modelName(args);
+  const random = ['if_random_cls_token_position', 'if_random_token_rank'].find(
+    (flag) => args?.get(flag) === true,
+  );
+  const missing = name.startsWith('vim_') ? parts.find(([part]) => !part.test(name)) : undefined;
+  const what =
+    random !== undefined
+      ? `was trained with ${random}: its class token or its patches have no certain place`
+      : missing
+        ? `is called ${name}, which means ${missing[1]}`
+        : /rope/.test(name)
+          ? `is called ${name}, which means rotary positions`
+          : /^video_?mamba/i.test(name)
+            ? `is called ${name}: a model derived from Vim, with its class token before the patches`
+            : undefined;
+  if (what === undefined) return;
+  throw new FormatError(
+    `import: got the weights of a model that, as the arguments of its script in the file say, ${what}. ` +
+      "Expected a Vim with the class token in the middle and the mean of both directions ('midclstok', 'div2'): no architecture here computes the other.",
+  );
+}
+
+/**
+ * Image size and stride as the script had them; undefined where it does not say both.
+ * @param patchSize - the stride where the model's name has none
+ */
+export function trainedGeometry(
+  patchSize: number,
+  args: ScriptArguments | undefined,
+): TrainedGeometry | undefined {
+  const name = modelName(args);
+  const imageSize = args?.get('input_size');
+  if (!name.startsWith('vim_') || typeof imageSize !== 'number') return undefined;
+  const [, stride] = /_stride(\d+)/.exec(name) ?? [];
+  return { imageSize, stride: stride === undefined ? patchSize : Number(stride) };
+}
