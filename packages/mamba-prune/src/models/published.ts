@@ -1,17 +1,9 @@
 // Published weights by the names that are typed for them: pretrained:vim_tiny.
 import { UsageError } from '../errors.js';
 import { shown } from '../checks.js';
+import { publishedArgument } from '../hub-names.js';
 import { families } from './families.js';
 import type { PublishedWeights } from './published-weights.js';
-
-const prefix = 'pretrained:';
-
-/** Whether an argument names published weights, rightly spelled or not. */
-export const isPublishedName = (text: string): boolean => text.startsWith(prefix);
-
-/** What is typed for them. */
-export const publishedArgument = ({ name }: Pick<PublishedWeights, 'name'>): string =>
-  prefix + name;
 
 /** Those of every family, in the order of the families. */
 export const publishedWeights = (): PublishedWeights[] =>
