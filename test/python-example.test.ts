@@ -74,6 +74,8 @@ const cases: readonly (readonly [string, ModelOptions])[] = [
   ['mamba_nano', { dModel: 16, depth: 6, dState: 4, scan: 'cross' }],
   ['vit_tiny', { dModel: 24, heads: 3, depth: 2 }],
   ['resnet20', { baseWidth: 8, blocks: [1, 2] }],
+  ['vim_nano', { dModel: 16, depth: 2 }],
+  ['vim_tiny', { dModel: 16, depth: 2, imageSize: 32, patchSize: 8, stride: 4 }],
   ['vmamba_nano', { baseWidth: 8, blocks: [1, 2] }],
   ['vmamba_small', { baseWidth: 8, blocks: [1, 1], dState: 2 }],
   ['resnet50', { baseWidth: 8, blocks: [1, 1], stem: 'imagenet', imageSize: 32 }],

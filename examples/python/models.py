@@ -9,10 +9,14 @@ import torch.nn.functional as F
 
 
 class SelectiveSSM(nn.Module):
-    """Mamba's selective state space model; `bi` scans in both directions, with weights for each."""
+    """Mamba's selective state space model; `bi` scans in both directions, with weights for each.
 
-    def __init__(self, d_model, d_inner, d_state, d_conv, dt_rank, scan):
+    Vim's mixer is the same with `halved`: the mean of both directions in place of their sum.
+    """
+
+    def __init__(self, d_model, d_inner, d_state, d_conv, dt_rank, scan, halved=False):
         super().__init__()
+        self.halved = halved
         self.d_inner, self.d_state, self.dt_rank = d_inner, d_state, dt_rank
         self.directions = ["", "_b"] if scan == "bi" else [""]
         self.in_proj = nn.Linear(d_model, 2 * d_inner, bias=False)
@@ -30,6 +34,7 @@ class SelectiveSSM(nn.Module):
         y = self.direction(u, "")
         if "_b" in self.directions:
             y = y + self.direction(u.flip(1), "_b").flip(1)
+        y = y / 2 if self.halved else y
         return self.out_proj(y * F.silu(z))
 
     def direction(self, x, way):
@@ -138,9 +143,9 @@ class VitBlock(nn.Module):
 
 
 class PatchEmbed(nn.Module):
-    def __init__(self, channels, d_model, patch):
+    def __init__(self, channels, d_model, patch, stride=None):
         super().__init__()
-        self.proj = nn.Conv2d(channels, d_model, patch, patch)
+        self.proj = nn.Conv2d(channels, d_model, patch, stride or patch)
 
     def forward(self, x):
         return self.proj(x).flatten(2).transpose(1, 2)
@@ -317,9 +322,58 @@ class VMamba(nn.Module):
         return self.classifier["head"](self.classifier["norm"](x).mean((1, 2)))
 
 
+class RMSNorm(nn.Module):
+    def __init__(self, dim, eps=1e-5):
+        super().__init__()
+        self.weight, self.eps = nn.Parameter(torch.ones(dim)), eps
+
+    def forward(self, x):
+        return x * torch.rsqrt((x * x).mean(-1, keepdim=True) + self.eps) * self.weight
+
+
+class VimLayer(nn.Module):
+    def __init__(self, config, index):
+        super().__init__()
+        d_model, widths = config["dModel"], config["widths"]
+        self.norm = RMSNorm(d_model)
+        self.mixer = SelectiveSSM(
+            d_model,
+            widths[f"layers.{index}.ssm"],
+            widths.get(f"layers.{index}.state", config["dState"]),
+            config["dConv"],
+            widths.get(f"layers.{index}.dt_rank", config["dtRank"]),
+            "bi",
+            halved=True,
+        )
+
+    def forward(self, x):
+        return x + self.mixer(self.norm(x))
+
+
+class Vim(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        d_model, patch, stride = config["dModel"], config["patchSize"], config["stride"]
+        patches = ((config["imageSize"] - patch) // stride + 1) ** 2
+        self.middle = patches // 2
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, d_model))
+        self.pos_embed = nn.Parameter(torch.zeros(1, patches + 1, d_model))
+        self.patch_embed = PatchEmbed(config["channels"], d_model, patch, stride)
+        self.layers = nn.ModuleList([VimLayer(config, i) for i in range(config["depth"])])
+        self.norm_f, self.head = RMSNorm(d_model), nn.Linear(d_model, config["numClasses"])
+
+    def forward(self, x):  # [batch, channels, side, side], normalised
+        x, token = self.patch_embed(x), self.cls_token.expand(x.shape[0], -1, -1)
+        x = torch.cat([x[:, : self.middle], token, x[:, self.middle :]], 1) + self.pos_embed
+        for layer in self.layers:
+            x = layer(x)
+        return self.head(self.norm_f(x[:, self.middle]))
+
+
 FAMILIES = {
     "mamba": VisionMamba,
     "vit": VisionTransformer,
     "resnet": ResNet,
     "vmamba": VMamba,
+    "vim": Vim,
 }

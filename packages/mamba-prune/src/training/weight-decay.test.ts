@@ -13,6 +13,7 @@ const familyOptions: Record<string, ModelOptions> = {
   mamba: { dModel: 8, depth: 1, patchSize: 4 },
   vit: { dModel: 8, depth: 1, heads: 2 },
   resnet: { baseWidth: 2, blocks: [1, 1] },
+  vim: { dModel: 8, depth: 1, imageSize: 8, patchSize: 4 },
   vmamba: { baseWidth: 2, blocks: [1, 1] },
 };
 
@@ -87,6 +88,20 @@ const expected: Record<string, string[]> = {
     'layer2.0.downsample.0.weight',
     'fc.weight',
   ],
+  vim: [
+    'patch_embed.proj.weight',
+    ...[
+      'in_proj',
+      'conv1d',
+      'x_proj',
+      'dt_proj',
+      'conv1d_b',
+      'x_proj_b',
+      'dt_proj_b',
+      'out_proj',
+    ].map((name) => `layers.0.mixer.${name}.weight`),
+    'head.weight',
+  ],
   vmamba: [
     'patch_embed.0.weight',
     'patch_embed.5.weight',
@@ -118,6 +133,7 @@ const cases = modelNames().flatMap((arch): [string, string, ModelOptions][] => {
 const keyOf = (arch: string, { scan }: ModelOptions): string => {
   if (scan) return scan;
   if (arch.startsWith('vit')) return 'vit';
+  if (arch.startsWith('vim')) return 'vim';
   if (arch.startsWith('vmamba')) return 'vmamba';
   return /^resnet(50|101|152)$/.test(arch) ? 'bottleneck' : 'basic';
 };

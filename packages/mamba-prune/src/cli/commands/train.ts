@@ -77,7 +77,7 @@ export function addTrainCommand(program: Command, cli: Cli): void {
     .command('train')
     .summary('train a model')
     .description(
-      'Trains a vision Mamba, VMamba, ViT or ResNet on images. The folder of the run gets config.json, ' +
+      'Trains a vision Mamba, Vim, VMamba, ViT or ResNet on images. The folder of the run gets config.json, ' +
         'metrics.jsonl, checkpoints and the finished model.safetensors. Ctrl-C stops with a checkpoint; --resume ' +
         'goes on as if nothing had happened.',
     );

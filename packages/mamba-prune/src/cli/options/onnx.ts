@@ -39,7 +39,7 @@ export function addOnnxOptions(command: Command): void {
     choiceOption('--target <name>', 'what the file will run on', targets, 'cpu'),
     choiceOption(
       '--scan-op <name>',
-      'Mamba, VMamba: ONNX operator that computes the scan',
+      'Mamba, VMamba, Vim: ONNX operator that computes the scan',
       scanOps,
       'scan-adaptive; linear-attention for webgpu',
     ),

@@ -2,12 +2,23 @@
 // fixtures/io.safetensors has images, and what its code computes of them in float64.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Tensor, loadSafetensors, noGrad, setNumThreads } from '@mamba-prune/libtorch';
+import {
+  FormatError,
+  type Tensor,
+  fromTypedArray,
+  loadSafetensors,
+  noGrad,
+  setNumThreads,
+  zeros,
+} from '@mamba-prune/libtorch';
 import { describe, expect, it } from 'vitest';
-import { importModel } from '../import/model.js';
-import { denseShapes } from '../registry.js';
+import { UsageError } from '../../errors.js';
+import { importModel, importStateDict } from '../import/model.js';
+import { createModel, denseShapes } from '../registry.js';
 import { countParameters } from '../shapes.js';
 import { relativeDifference } from '../testing/parity.js';
+import { resampledAround } from './import-positions.js';
+import { refuseOtherScript } from './import-script.js';
 import { Block, Vim } from './model.js';
 
 setNumThreads(1);
@@ -17,7 +28,7 @@ const checkpoint = join(fixtures, 'checkpoint.pth');
 const { tensors: io } = loadSafetensors(join(fixtures, 'io.safetensors'));
 const expected = (name: string): Tensor => io.get(name) as Tensor;
 
-const small = { arch: 'vim_tiny', dModel: 48, depth: 4, imageSize: 64 } as const;
+const small = { arch: 'vim_tiny', dModel: 48, depth: 4 } as const;
 
 const run = (model: { forward(images: Tensor): Tensor }, images: Tensor): Tensor =>
   noGrad(() => model.forward(images));
@@ -36,7 +47,14 @@ describe("a checkpoint of Vim's trainer", () => {
     expect(
       relativeDifference(run(plain.model, images), expected('logits_ema_f64')),
     ).toBeGreaterThan(1e-2);
+    // 7 x 7 patches may be of 112 px or of 64 px: the arguments of the script say which.
     expect(plain.model.config).toMatchObject({ stride: 8, patchSize: 16, imageSize: 64 });
+    expect(plain.assumed).toEqual([
+      'mean 0.485/0.456/0.406',
+      'std 0.229/0.224/0.225',
+      'interpolation bicubic',
+      'cropShare 0.875',
+    ]);
   });
 
   it('computes in float64 what the published code does, step by step', async () => {
@@ -74,4 +92,182 @@ describe('the full size', () => {
     expect(countParameters(shapes)).toBe(parameters);
     expect(parameters).toBe(7_148_008);
   });
+});
+
+describe('a state dict', () => {
+  const sizes = { arch: 'vim_tiny', dModel: 16, depth: 1 } as const;
+  const dense = createModel('vim_tiny', {
+    ...sizes,
+    arch: undefined,
+    imageSize: 64,
+    patchSize: 16,
+  });
+  const changed = (change: (tensors: Map<string, Tensor>) => void): Map<string, Tensor> => {
+    const tensors = new Map(dense.stateDict());
+    change(tensors);
+    return tensors;
+  };
+  const positions = (count: number): Map<string, Tensor> =>
+    changed((all) => all.set('pos_embed', zeros([1, count + 1, 16])));
+  const geometry = (count: number, options: object = {}): unknown => {
+    const { imageSize, stride } = importStateDict(positions(count), { ...sizes, ...options }).model
+      .config as unknown as { imageSize: number; stride: number };
+    return { imageSize, stride };
+  };
+
+  it.each([
+    [196, {}, 224, 16],
+    [729, {}, 224, 8],
+    [196, { imageSize: 120 }, 120, 8],
+    [16, { imageSize: 64 }, 64, 16],
+    [49, { imageSize: 64 }, 64, 8],
+    [49, { stride: 16 }, 112, 16],
+    [49, { stride: 4 }, 40, 4],
+    [49, { imageSize: 112, stride: 16 }, 112, 16],
+    [1, {}, 16, 16],
+  ])(
+    'of %i patches and %j is for images of %i px at a stride of %i',
+    (count, said, size, stride) => {
+      expect(geometry(count, said)).toEqual({ imageSize: size, stride });
+    },
+  );
+
+  it('says that the published size was assumed', () => {
+    const { assumed } = importStateDict(positions(729), sizes);
+    expect(assumed.slice(0, 2)).toEqual(['imageSize 224', 'stride 8']);
+  });
+
+  it.each([
+    [
+      49,
+      {},
+      /112 px at a stride of 16 px or of 64 px at a stride of 8 px.*`stride` or `imageSize`/,
+    ],
+    [49, { imageSize: 65 }, /asked for 65 px.*`resamplePositions`/],
+    [49, { imageSize: 64, stride: 16 }, /images of 112 px at a stride of 16 px, asked for 64 px/],
+    [49, { resamplePositions: true, imageSize: 64 }, /to resample.*tell the stride/],
+    [49, { resamplePositions: true, stride: 8 }, /to resample.*tell the size of the images/],
+    [196, { resamplePositions: true, imageSize: 100 }, /a stride that divides 100 - 16/],
+  ])('of %i patches and %j is refused', (count, said, message) => {
+    const read = () => geometry(count, said);
+    expect(read).toThrow(UsageError);
+    expect(read).toThrow(message);
+  });
+
+  it('gets positions for another size or stride when they are to be resampled', () => {
+    const said = { resamplePositions: true, stride: 8 };
+    expect(geometry(196, said)).toEqual({ imageSize: 224, stride: 8 });
+    expect(geometry(196, { resamplePositions: true, imageSize: 384 })).toEqual({
+      imageSize: 384,
+      stride: 16,
+    });
+    const { notes } = importStateDict(positions(196), { ...sizes, ...said });
+    expect(notes.join(' ')).toMatch(/resampled from 14x14 to 27x27 patches/);
+  });
+
+  it('tells widths that pruning left', () => {
+    const model = createModel('vim_tiny', { dModel: 16, depth: 1, imageSize: 64, patchSize: 16 });
+    const cut = model.withWidths({ 'layers.0.ssm': 20, 'layers.0.dt_rank': 2 });
+    const read = importStateDict(new Map(cut.stateDict()), { ...sizes, imageSize: 64 });
+    expect(read.model.config).toEqual(cut.config);
+  });
+
+  it.each([
+    ['register tokens', 'reg_token', [1, 4, 16], /register tokens \(Mamba-Reg\)/],
+    ['several class tokens', 'cls_token', [1, 12, 16], /expected one token.*Mamba-Reg/],
+    ['a token at each end', 'cls_token_head', [1, 1, 16], /class token in another place/],
+    ['frames', 'temporal_pos_embedding', [1, 8, 16], /for videos/],
+    ['rotary positions', 'rope.freqs_cos', [4, 16], /rotary/],
+    ['LayerNorm', 'norm_f.bias', [16], /LayerNorm in place of RMSNorm/],
+    ['an MLP', 'layers.0.mlp.fc1.weight', [64, 16], /with an MLP/],
+    [
+      'positions of no square',
+      'pos_embed',
+      [1, 16, 16],
+      /expected one of a class token and a square/,
+    ],
+  ] as const)('of a derived model is refused: %s', (_, name, shape, message) => {
+    const tensors = changed((all) => all.set(name, zeros(shape)));
+    const read = () => importStateDict(tensors, { ...sizes, imageSize: 64 });
+    expect(read).toThrow(FormatError);
+    expect(read).toThrow(message);
+  });
+
+  it.each([
+    ['cls_token', /without 'cls_token'/],
+    ['layers.0.mixer.conv1d_b.weight', /expected two directions/],
+    ['head.weight', /backbone/],
+  ])('without %s is refused', (name, message) => {
+    const tensors = changed((all) => all.delete(name));
+    expect(() => importStateDict(tensors, { ...sizes, imageSize: 64 })).toThrow(message);
+  });
+
+  it('is recognised behind the prefix of a wrapper', () => {
+    const wrapped = new Map(
+      [...dense.stateDict()].map(([name, tensor]) => [`module.${name}`, tensor]),
+    );
+    expect(importStateDict(wrapped, { ...sizes, imageSize: 64 }).model.config.family).toBe('vim');
+  });
+});
+
+describe('the arguments of the script', () => {
+  const published =
+    'vim_tiny_patch16_224_bimambav2_final_pool_mean_abs_pos_embed_with_midclstok_div2';
+
+  it.each([
+    [
+      { model: 'videomamba_tiny' },
+      /called videomamba_tiny: a model derived from Vim, with its class token before/,
+    ],
+    [{ model: published.replace('mid', '') }, /no class token in the middle/],
+    [{ model: published.replace('_div2', '') }, /sum of both directions/],
+    [{ model: `${published}_rope` }, /rotary positions/],
+    [{ model: published, if_random_cls_token_position: true }, /if_random_cls_token_position/],
+  ])('that tell of another model are refused: %j', (args, message) => {
+    expect(() => {
+      refuseOtherScript(new Map(Object.entries(args)));
+    }).toThrow(message);
+  });
+
+  it('that tell of a Vim, or nothing, are taken', () => {
+    for (const args of [{ model: published }, { model: 'mine' }, {}]) {
+      expect(() => {
+        refuseOtherScript(new Map(Object.entries(args)));
+      }).not.toThrow();
+    }
+  });
+});
+
+describe('resampled positions', () => {
+  // Of PyTorch: fixtures/make-positions.py.
+  const cases = JSON.parse(readFileSync(join(fixtures, 'positions.json'), 'utf8')) as [
+    from: number,
+    to: number,
+    expected: number[],
+  ][];
+
+  it.each(cases)(
+    'from %i to %i patches a side are those of PyTorch, around the row of the class token',
+    (from, to, expected) => {
+      const [middle, target] = [from, to].map((side) => Math.floor((side * side) / 2)) as [
+        number,
+        number,
+      ];
+      const stored = Array.from({ length: 2 * from * from }, (_, i) => ((i * 7919) % 101) / 101);
+      const token = [5, 6];
+      const rows = fromTypedArray(Float64Array.from(stored.toSpliced(2 * middle, 0, ...token)), [
+        1,
+        from * from + 1,
+        2,
+      ]);
+      const resampled = resampledAround(rows, from, to);
+      expect(resampled.shape).toEqual([1, to * to + 1, 2]);
+      const values = [...resampled.toNumbers()];
+      expect(values.splice(2 * target, 2)).toEqual(token);
+      // float64, in sums of up to 8 x 8 terms of at most 1.
+      values.forEach((value, i) => {
+        expect(Math.abs(value - (expected[i] as number))).toBeLessThan(1e-12);
+      });
+    },
+  );
 });
