@@ -6,6 +6,7 @@ import { dirname, join, relative, resolve, sep } from 'node:path';
 import { z } from 'zod';
 import { UsageError } from './errors.js';
 import { percent } from './format.js';
+import { isPublishedName } from './hub-names.js';
 
 export const boxedPackage = '@mamba-prune/models';
 const prefix = 'models:';
@@ -87,9 +88,15 @@ export function boxedModelFile(argument: string): string {
   return fileIn(folder, model);
 }
 
-/** The file that a library call was told: of a name the model's, anything else as it is. @throws as `boxedModelFile` */
-export const modelFileOf = (path: string): string =>
-  isBoxedName(path) ? boxedModelFile(path) : path;
+/** The file that a library call was told: of a name the model's, anything else as it is. @throws as `boxedModelFile`; UsageError for `pretrained:NAME` */
+export function modelFileOf(path: string): string {
+  if (isPublishedName(path)) {
+    throw new UsageError(
+      `${path}: these weights have to be downloaded before they are opened, expected a file: that of \`(await fetchPublished('${path.slice(path.indexOf(':') + 1)}')).path\`.`,
+    );
+  }
+  return isBoxedName(path) ? boxedModelFile(path) : path;
+}
 
 /** The name of the model whose file of the package a path is; undefined for any other file. */
 export function boxedNameOf(path: string): string | undefined {
@@ -99,6 +106,10 @@ export function boxedNameOf(path: string): string | undefined {
   const [, name] = /^([\w.-]+\/[\w.-]+)\.safetensors$/.exec(inside.split(sep).join('/')) ?? [];
   return name === undefined || name.startsWith('../') ? undefined : name;
 }
+
+/** Whether there is the package, or the folder that stands for it is named, be it there or not. */
+export const isBoxExpected = (): boolean =>
+  packageFolder() !== undefined || (process.env[folderVariable] ?? '') !== '';
 
 /** Absolute. @throws Error if the package lacks what its index lists */
 function fileIn(folder: string, { name, file }: BoxedModel): string {

@@ -1,9 +1,19 @@
-// What licenses and repositories of the hub may be called, and how our own folders are known there. Needs nothing else, so
+// What licenses, repositories of the hub and published weights may be called, and how our own folders are known there. Needs nothing else, so
 // that options are checked at once.
 import { UsageError } from './errors.js';
 
 /** Of config.json: from what this project would build the model, which other programs' files do not have. */
 export const hubConfigKey = 'mamba_prune';
+
+/** What stands before the name of published weights. */
+const publishedPrefix = 'pretrained:';
+
+/** Whether an argument names published weights, rightly spelled or not. */
+export const isPublishedName = (text: string): boolean => text.startsWith(publishedPrefix);
+
+/** What is typed for them. */
+export const publishedArgument = ({ name }: { readonly name: string }): string =>
+  publishedPrefix + name;
 
 /** @throws UsageError for what no license on the hub is called */
 export function checkLicense(where: string, license: string): void {

@@ -44,6 +44,7 @@ export {
 export { type ImportOptions, type ImportedModel, importModel } from './models/import/model.js';
 export { type GroupSummary, type ModelSummary, inspectModel } from './models/inspect.js';
 export { HubError } from './hub/errors.js';
+export { type PublishedResult, fetchPublished } from './hub/fetch-published.js';
 export { type HubOptions, type HubResult, fetchFromHub } from './hub/fetch.js';
 export {
   type PushOptions,

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { boxedArgument, boxedNameOf } from '../boxed-models.js';
+import { originOf, originText } from '../hub/origin.js';
 import type { CommonOptions } from './options/common.js';
 import { relativePath } from '../shell.js';
 import { type CliIo, type Colours, coloursOf, columnsOf } from './terminal/io.js';
@@ -86,7 +87,9 @@ export class Context<O extends CommonOptions = CommonOptions> {
   /** A path above what is said of it: that it fits matters more than its beginning. */
   pathTitle(path: string): void {
     const boxed = boxedNameOf(path);
-    const shown = boxed === undefined ? relativePath(path) : boxedArgument({ name: boxed });
+    const origin = originOf(path);
+    const own = origin ? originText(origin) : relativePath(path);
+    const shown = boxed === undefined ? own : boxedArgument({ name: boxed });
     this.title(shorten(printableLine(shown), this.width));
   }
 

@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path';
 import { needsFolder } from '../data/datasets.js';
 import { UsageError } from '../errors.js';
 import { familyOf } from '../models/families.js';
+import { isPublishedName } from '../hub-names.js';
 import type { ImpPlan } from '../workflows/imp.js';
 import { densePath } from '../workflows/prune/files.js';
 import type { PruneSettings } from '../workflows/prune/settings.js';
@@ -18,6 +19,7 @@ import {
   pretrainedOf,
   scriptArchitectures,
   scriptDefaults,
+  scriptFamilies,
 } from './options/imp.js';
 import { defined } from './options/recipe.js';
 
@@ -49,6 +51,7 @@ export function planImp(given: ImpFlags, seed: number): PlannedImp {
   const { d_model: dModel, depth, d_state: dState, patch: patchSize, heads, scan } = given;
   const model = defined({ dModel, depth, dState, patchSize, heads, scan });
   const pretrained = pretrainedOf(given);
+  const reading = defined({ key: given.weights, resamplePositions: given.resample_positions });
   const dense: TrainSettings | undefined =
     pretrained === undefined
       ? {
@@ -56,9 +59,9 @@ export function planImp(given: ImpFlags, seed: number): PlannedImp {
           ...data,
           ...defined({
             imageSize: given.image_size,
-            init: given.init === undefined ? undefined : resolve(given.init),
+            init: given.init === undefined ? undefined : pathOf(given.init),
           }),
-          ...(given.weights !== undefined && { import: { key: given.weights } }),
+          ...(Object.keys(reading).length > 0 && { import: reading }),
           model,
           recipe,
           ...(given.prune_type === 'rewind_lt' &&
@@ -68,7 +71,7 @@ export function planImp(given: ImpFlags, seed: number): PlannedImp {
   checkOneFile(given.init, pretrained);
   refuseWithoutFile(given, pretrained);
   const said = defined({
-    key: given.weights,
+    ...reading,
     mean: given.mean,
     std: given.std,
     imageSize: given.image_size,
@@ -83,11 +86,11 @@ export function planImp(given: ImpFlags, seed: number): PlannedImp {
       model:
         pretrained === undefined
           ? resolve(densePath(out), 'model.safetensors')
-          : resolve(pretrained),
+          : pathOf(pretrained),
       ...(pretrained !== undefined && Object.keys(said).length > 0 && { import: said }),
       ...data,
       ...methodOf(given, flags),
-      ...amountOf(given, ratesOf(flags, family)),
+      ...amountOf(given, ratesOf(flags, arch, family)),
       rounds: flags.pruning_times,
       rewind: rewindOf(given, flags),
       ...compensateOf({
@@ -126,7 +129,13 @@ function refuseWithoutFile(given: ImpFlags, pretrained: string | undefined): voi
       `got --${foreign} without --pretrained: what is trained here is normalised as the data are. Leave it out.`,
     );
   }
-  if (given.weights === undefined || pretrained !== undefined || given.init !== undefined) return;
+  if (pretrained !== undefined || given.init !== undefined) return;
+  if (given.resample_positions !== undefined) {
+    throw new UsageError(
+      'got --resample_positions without --pretrained or --init, the file that it is about. Leave it out.',
+    );
+  }
+  if (given.weights === undefined) return;
   throw new UsageError(
     `got --weights '${given.weights}' without --pretrained or --init, the file that it is about. Leave it out.`,
   );
@@ -177,11 +186,15 @@ function folderOf({ exp_name: name, save_dir: folder }: ImpFlags): string {
 /** @throws UsageError for an architecture that the script has no flags for */
 function scriptFamily(arch: string): ScriptFamily {
   const { name } = familyOf(arch);
-  if (Object.hasOwn(familyFlags, name)) return name as ScriptFamily;
+  const known = Object.hasOwn(scriptFamilies, name) ? scriptFamilies[name] : undefined;
+  if (known !== undefined) return known;
   throw new UsageError(
     `--arch ${arch}: the original script has no flags for its family, ${name}. Use 'mamba-prune train' and 'mamba-prune prune'.`,
   );
 }
+
+/** Absolute; published weights that are still to be downloaded have no path, only a name. */
+const pathOf = (model: string): string => (isPublishedName(model) ? model : resolve(model));
 
 /** Single weights set to zero leave every matrix as large as it was. */
 function checkStructured(given: ImpFlags, arch: string, family: ScriptFamily): void {
@@ -220,14 +233,21 @@ function amountOf(
   return { costBudget, rates: Object.fromEntries(Object.keys(rates).map((kind) => [kind, 0])) };
 }
 
-function ratesOf(flags: Flags, family: ScriptFamily): Record<string, number> {
+/** @throws UsageError for a target of which the architecture has nothing */
+function ratesOf(flags: Flags, arch: string, family: ScriptFamily): Record<string, number> {
   const { rate } = flags;
+  const hasMlp = Object.hasOwn(familyOf(arch).kinds, 'mlp');
   if (family === 'resnet') return { channels: rate };
   if (family === 'mamba') {
     const target = flags.mamba_prune_target;
+    if (target === 'mlp' && !hasMlp) {
+      throw new UsageError(
+        `--mamba_prune_target: got mlp, but the blocks of ${arch} have no MLP. Give ssm, or leave it out.`,
+      );
+    }
     return {
       ...(target !== 'mlp' && { ssm: rate }),
-      ...(target !== 'ssm' && { mlp: flags.mamba_mlp_prune_ratio }),
+      ...(target !== 'ssm' && hasMlp && { mlp: flags.mamba_mlp_prune_ratio }),
     };
   }
   const target = flags.vit_prune_target;

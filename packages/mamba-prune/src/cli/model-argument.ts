@@ -4,9 +4,14 @@ import { basename, dirname, extname, join } from 'node:path';
 import { boxedModelFile, boxedNameOf, isBoxedName } from '../boxed-models.js';
 import { UsageError } from '../errors.js';
 import { chooseWeights, isShardIndex, splitAdvice } from '../hub/choose-file.js';
+import type { HubOptions } from '../hub/fetch.js';
+import { originLabel, originOf } from '../hub/origin.js';
 import { isHubSpec } from '../hub/spec.js';
+import type { PublishedWeights } from '../models/published-weights.js';
+import { isPublishedName, publishedArgument } from '../hub-names.js';
+import { publishedNamed } from '../models/published.js';
 import type { Context } from './context.js';
-import { bytes } from '../format.js';
+import { bytes, percent } from '../format.js';
 import { printableLine } from './terminal/printable.js';
 import { interruptible } from './work.js';
 
@@ -47,8 +52,8 @@ function firstBytes(path: string): Buffer {
 }
 
 /**
- * The file that a MODEL argument means: a file, a run, `hf:owner/name`, which is downloaded, or a model of the package
- * of trained ones, `models:NAME`.
+ * The file that a MODEL argument means: a file, a run, `hf:owner/name` or `pretrained:NAME`, which are downloaded, or a
+ * model of the package of trained ones, `models:NAME`.
  * @throws UsageError if there is none; HubError; Error if the package is not installed
  */
 export async function findModel(
@@ -57,7 +62,7 @@ export async function findModel(
   options: ModelPathOptions = {},
 ): Promise<string> {
   if (isBoxedName(argument)) return boxedModelFile(argument);
-  if (!isHubSpec(argument)) {
+  if (!isHubSpec(argument) && !isPublishedName(argument)) {
     return modelPath(argument, {
       onNote: (note) => {
         context.note(note);
@@ -65,13 +70,20 @@ export async function findModel(
       ...options,
     });
   }
-  const { fetchFromHub } = await import('../hub/fetch.js');
   const { progress } = context;
+  const { fetchFromHub } = await import('../hub/fetch.js');
+  const { fetchPublished } = await import('../hub/fetch-published.js');
+  const published = isPublishedName(argument) ? publishedNamed(argument) : undefined;
+  const fetched: (name: string, options: HubOptions) => Promise<{ readonly path: string }> =
+    published ? fetchPublished : fetchFromHub;
   const { path } = await interruptible(context, (signal) =>
-    fetchFromHub(argument, {
+    fetched(argument, {
       signal,
       onNote: (note) => {
         context.note(note);
+      },
+      onBegin: (file) => {
+        if (published) context.note(fetching(published, file.bytes));
       },
       onProgress: ({ received, total }) => {
         if (!progress.busy) progress.begin('download', total / 1e6, 'MB', received / 1e6);
@@ -83,6 +95,15 @@ export async function findModel(
   return checkedFile(path, options);
 }
 
+/** What is about to be downloaded, and whose it is. */
+function fetching(weights: PublishedWeights, size: number): string {
+  const { address, license, accuracy, dataset, source } = weights;
+  return (
+    `Downloading ${publishedArgument(weights)} from ${address}: ${bytes(size)}, licence ${license}, accuracy on ${dataset} ` +
+    `${percent(accuracy, 1)} as published (${source}).`
+  );
+}
+
 export interface ModelPathOptions {
   /** Whether the command takes ONNX files too. By default it does not. */
   readonly takesOnnx?: boolean;
@@ -91,7 +112,8 @@ export interface ModelPathOptions {
 }
 
 const weightsFile = 'a file of weights (.safetensors, or as torch.save writes it)';
-const otherModels = "a run folder, hf:owner/name or models:NAME (see 'mamba-prune models')";
+const otherModels =
+  "a run folder, hf:owner/name, pretrained:NAME or models:NAME (see 'mamba-prune models')";
 
 /**
  * The file that a MODEL|RUN argument means on this machine.
@@ -180,16 +202,14 @@ function isRun(folder: string): boolean {
   }
 }
 
-const inHubCache = /[/\\]models--(.+?)--(.+?)[/\\]snapshots[/\\]/;
-
-/** Whether a file is of the hub or of the package of trained models, so that its path tells less than its label. */
+/** Whether a file was downloaded or is of the package of trained models, so that its path tells less than its label. */
 export const isNamed = (path: string): boolean =>
-  inHubCache.test(path) || boxedNameOf(path) !== undefined;
+  originOf(path) !== undefined || boxedNameOf(path) !== undefined;
 
 /** What tables call a model: the run's name, the file's, that of the hub's repository, or `cifar10/mamba_small-90`. */
 export function modelLabel(path: string): string {
-  const repository = inHubCache.exec(path);
-  if (repository) return repository.slice(1).join('/');
+  const origin = originOf(path);
+  if (origin) return originLabel(origin);
   const boxed = boxedNameOf(path);
   if (boxed !== undefined) return boxed;
   return basename(path) === modelFileName

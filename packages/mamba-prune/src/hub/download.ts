@@ -1,28 +1,35 @@
-/** One file of the hub into the cache: continued where it broke off, checked, and only then given its name. */
+/** One file into the cache, of the hub or of an address: continued where it broke off, checked, and only then given its name. */
 import { createHash } from 'node:crypto';
 import { createReadStream, existsSync, renameSync, rmSync, statSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { HubApiError, downloadFile } from '@huggingface/hub';
+import { HubApiError } from '@huggingface/hub';
 import { makeFolder } from '../files/folder.js';
 import { FileLock, LockedError } from '../files/lock.js';
 import { HubError, reasonOf } from './errors.js';
 
-/** A file as the hub lists it. */
-export interface HubFile {
+export interface RemoteFile {
   readonly path: string;
   readonly size: number;
-  /** Large files (LFS) have the sha256 of the content, others git's sha1 of size and content. */
-  readonly digest: { readonly kind: 'sha256' | 'git'; readonly hex: string };
+  /**
+   * What the content has to be. On the hub large files (LFS) have the sha256 of the content, others git's sha1 of size and
+   * content; undefined where a server tells nothing but the size.
+   */
+  readonly digest: { readonly kind: 'sha256' | 'git' | 'md5'; readonly hex: string } | undefined;
+  /** Where nothing else tells: what came of another version is not continued. A few letters and digits. */
+  readonly version?: string;
 }
 
-export interface HubSource {
-  readonly repo: string;
-  readonly commit: string;
-  readonly endpoint: string;
-  readonly token: string | undefined;
-  readonly fetch: typeof fetch;
+/** Where files come from. */
+export interface FileSource {
+  /** For messages: `lab/vim`, or the name of a server. */
+  readonly name: string;
+  /**
+   * The content from a byte on.
+   * @throws HubError, HubApiError where asking again gets the same answer
+   */
+  open(file: RemoteFile, from: number): Promise<AsyncIterable<Uint8Array>>;
 }
 
 export interface DownloadProgress {
@@ -47,8 +54,8 @@ export interface DownloadOptions {
  *   it refuses
  */
 export async function downloadToFile(
-  source: HubSource,
-  file: HubFile,
+  source: FileSource,
+  file: RemoteFile,
   target: string,
   options: DownloadOptions = {},
 ): Promise<void> {
@@ -56,17 +63,17 @@ export async function downloadToFile(
   const lock = await takeTurn(target, options);
   try {
     if (existsSync(target)) return;
-    const part = `${target}.part`;
+    const part = `${target}${file.version === undefined ? '' : `.${file.version}`}.part`;
     for (;;) {
       const resumed = sizeOf(part) > 0;
       await receiveAll(source, file, part, options);
       const digest = await digestOf(part, file);
-      if (digest === file.digest.hex) break;
+      if (digest === file.digest?.hex) break;
       rmSync(part, { force: true });
       if (!resumed) {
         throw new HubError(
-          `${source.repo}: ${file.path} came with the checksum ${digest}, expected ${file.digest.hex}. ` +
-            'Something between here and the hub changes files (a proxy?). Download it by hand and give its path.',
+          `${source.name}: ${file.path} came with the checksum ${digest ?? ''}, expected ${file.digest?.hex ?? ''}. ` +
+            'Something between here and there changes files (a proxy?). Download it by hand and give its path.',
         );
       }
       // What was there before may have been spoilt: one whole download decides.
@@ -92,8 +99,8 @@ async function takeTurn(target: string, { signal, onNote }: DownloadOptions): Pr
 }
 
 async function receiveAll(
-  source: HubSource,
-  file: HubFile,
+  source: FileSource,
+  file: RemoteFile,
   part: string,
   options: DownloadOptions,
 ): Promise<void> {
@@ -113,7 +120,7 @@ async function receiveAll(
       const size = sizeOf(part);
       if (failures > retries) {
         throw new HubError(
-          `${source.repo}: ${file.path} broke off after ${size} of ${file.size} bytes (${reasonOf(error)}), ` +
+          `${source.name}: ${file.path} broke off after ${size} of ${file.size} bytes (${reasonOf(error)}), ` +
             `${failures} times without progress. The same command goes on from there.`,
           { cause: error },
         );
@@ -127,33 +134,19 @@ async function receiveAll(
 
 /** One attempt: appends what comes. */
 async function receive(
-  { repo, commit, endpoint, token, fetch }: HubSource,
-  file: HubFile,
+  source: FileSource,
+  file: RemoteFile,
   part: string,
   { onProgress, signal }: DownloadOptions,
 ): Promise<void> {
   const there = statSync(part, { throwIfNoEntry: false });
   if (there && (!there.isFile() || there.size > file.size)) rmSync(part);
-  const blob = await downloadFile({
-    repo,
-    path: file.path,
-    revision: commit,
-    hubUrl: endpoint,
-    fetch,
-    ...(token !== undefined && { accessToken: token }),
-  });
-  if (blob?.size !== file.size) {
-    throw new HubError(
-      `${repo}: ${file.path} is listed with ${file.size} bytes, but the hub offers ` +
-        `${blob ? `${blob.size} bytes` : 'no such file'}. Try again later.`,
-    );
-  }
   let received = sizeOf(part);
+  const content = await source.open(file, received);
   const target = await open(part, 'a');
   try {
     onProgress?.({ received, total: file.size });
-    // A slice of everything asks for the whole file; others for a range.
-    for await (const chunk of blob.slice(received).stream() as AsyncIterable<Uint8Array>) {
+    for await (const chunk of content) {
       signal?.throwIfAborted();
       await target.writeFile(chunk);
       received += chunk.length;
@@ -166,8 +159,10 @@ async function receive(
   if (received < file.size) throw new Error('the connection closed early');
 }
 
-async function digestOf(path: string, { digest, size }: HubFile): Promise<string> {
-  const hash = createHash(digest.kind === 'git' ? 'sha1' : 'sha256');
+/** In the form of the file's own; undefined where that has none. */
+async function digestOf(path: string, { digest, size }: RemoteFile): Promise<string | undefined> {
+  if (digest === undefined) return undefined;
+  const hash = createHash(digest.kind === 'git' ? 'sha1' : digest.kind);
   if (digest.kind === 'git') hash.update(`blob ${size}\0`);
   if (!statSync(path).isFile()) throw new HubError(`${path}: expected a regular file. Delete it.`);
   for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);

@@ -1,4 +1,5 @@
 import { HubApiError } from '@huggingface/hub';
+import { printableLine } from '../printable.js';
 import { type HubSpec, formatHubSpec } from './spec.js';
 
 /** A file of the hub cannot be had; the message says why, and what to do. */
@@ -43,8 +44,12 @@ export function refused(
       { cause: error },
     );
   }
-  return new HubError(`${said} (${error.message}). Try again later.`, { cause: error });
+  return new HubError(`${said} (${reasonIn(error)}). Try again later.`, { cause: error });
 }
+
+/** The hub's own words, without the address and number that its client adds. */
+export const reasonIn = ({ message }: HubApiError): string =>
+  printableLine(message.replace(/\.? URL: \S+.*$/s, '').replace(/\.$/, ''));
 
 /** Nothing answered, and the cache has nothing either. */
 export function unreachable(spec: HubSpec, { endpoint }: HubPlace, cause: unknown): HubError {

@@ -6,7 +6,7 @@ import { type OptionKinds, checkOptions, requireOptions } from '../option-checks
 import { printableLine } from '../printable.js';
 import { RepoCache, isCommit } from './cache.js';
 import { chooseFile } from './choose-file.js';
-import { type DownloadOptions, type HubFile, type HubSource, downloadToFile } from './download.js';
+import { type DownloadOptions, downloadToFile } from './download.js';
 import {
   HubError,
   type HubPlace,
@@ -16,6 +16,7 @@ import {
   refused,
   unreachable,
 } from './errors.js';
+import { type HubFile, type HubSource, ofHub } from './hub-source.js';
 import { cardFiles, largestCardFile } from './model-card-config.js';
 import { placeOf } from './place.js';
 import { type HubSpec, formatHubSpec, isSafePath, parseHubSpec } from './spec.js';
@@ -31,9 +32,18 @@ export interface HubOptions extends DownloadOptions {
   readonly offline?: boolean | undefined;
   /** In place of Node's own. */
   readonly fetch?: typeof fetch | undefined;
+  /** Is told before the file of weights is downloaded; not if the cache has it. */
+  readonly onBegin?: ((file: BegunFile) => void) | undefined;
 }
 
-const hubKinds: OptionKinds<HubOptions> = {
+/** What is about to be downloaded. */
+export interface BegunFile {
+  /** Its path in the repository, or the last part of its address. */
+  readonly file: string;
+  readonly bytes: number;
+}
+
+export const hubKinds: OptionKinds<HubOptions> = {
   endpoint: 'string',
   token: 'string',
   cacheDir: 'string',
@@ -41,6 +51,7 @@ const hubKinds: OptionKinds<HubOptions> = {
   fetch: 'function',
   onProgress: 'function',
   onNote: 'function',
+  onBegin: 'function',
   signal: 'object',
   retries: 'number',
   retryDelayMs: 'number',
@@ -85,7 +96,7 @@ export async function fetchFromHub(
     const found = fromCache(cache, wanted);
     if (found) return found;
   }
-  if (options.offline ?? /^(1|true|yes|on)$/i.test(process.env['HF_HUB_OFFLINE'] ?? '')) {
+  if (isOffline(options)) {
     const found = fromCache(cache, wanted);
     if (found) return found;
     throw new HubError(
@@ -110,6 +121,10 @@ export async function fetchFromHub(
     return found;
   }
 }
+
+/** Whether nothing may be asked for. */
+export const isOffline = ({ offline }: Pick<HubOptions, 'offline'>): boolean =>
+  offline ?? /^(1|true|yes|on)$/i.test(process.env['HF_HUB_OFFLINE'] ?? '');
 
 /** @throws UsageError for neither form of a spec */
 function checkSpec(spec: unknown): void {
@@ -139,7 +154,7 @@ async function download(
   const inCache = cache.has(commit, file.path);
   await bring(here, file, cache, options);
   for (const small of beside) {
-    await bring(here, small, cache, { ...options, onProgress: undefined });
+    await bring(here, small, cache, { ...options, onProgress: undefined, onBegin: undefined });
   }
   cache.remember(spec.revision, commit);
   return { ...result, downloaded: !inCache };
@@ -155,7 +170,10 @@ async function bring(
   const { commit } = source;
   if (cache.has(commit, file.path)) return;
   const blob = cache.blob(file.digest.hex);
-  if (!existsSync(blob)) await downloadToFile(source, file, blob, options);
+  if (!existsSync(blob)) {
+    options.onBegin?.({ file: file.path, bytes: file.size });
+    await downloadToFile(ofHub(source), file, blob, options);
+  }
   cache.link(file.digest.hex, commit, file.path);
 }
 

@@ -2,7 +2,7 @@
 import type { HubApiError } from '@huggingface/hub';
 import { bytes } from '../format.js';
 import { printableLine } from '../printable.js';
-import { HubError, reasonOf } from './errors.js';
+import { HubError, reasonIn, reasonOf } from './errors.js';
 
 export interface PushPlace {
   readonly repo: string;
@@ -61,10 +61,6 @@ export function pushRefused(
       return made('it has troubles of its own. Try again later.');
   }
 }
-
-/** The hub's own words, without the address and number that its client adds. */
-const reasonIn = ({ message }: HubApiError): string =>
-  printableLine(message.replace(/\.? URL: \S+.*$/s, '').replace(/\.$/, ''));
 
 /** Nothing answered, or the connection broke. */
 export function pushBroke(

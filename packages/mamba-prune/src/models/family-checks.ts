@@ -71,6 +71,27 @@ const familySchema = z.object({
       card: z.object({ names: z.instanceof(RegExp), obstacles: method }).optional(),
     })
     .optional(),
+  published: z
+    .array(
+      z.object({
+        name,
+        arch: name,
+        address: z
+          .string()
+          .regex(
+            /^(?:hf:[\w.-]+\/[\w.-]+(?:@[^:\s]+)?:\S+|https?:\/\/[^\s/?#]+\/[^\s?#]*[^\s/?#])$/,
+            'expected hf:owner/name:file, or the http or https address of a file',
+          ),
+        dataset: text,
+        classes: z.int().positive(),
+        accuracy: z.number().min(0).max(1),
+        imageSize: z.int().positive(),
+        bytes: z.number().positive().optional(),
+        license: text,
+        source: text,
+      }),
+    )
+    .optional(),
   onnx: z.object({ build: method }).optional(),
   summary: method.optional(),
   module: text.optional(),
@@ -103,10 +124,33 @@ function conflicts(family: Family, others: readonly Family[]): string[] {
         ? [`the architecture '${arch}' is one of ${owner.title} already. Choose another name.`]
         : [];
     }),
+    ...publishedConflicts(family, others),
     ...optionConflicts(family, others),
     ...kindConflicts(family, others),
     ...flagConflicts(family, others),
   ];
+}
+
+/** Published weights are of an architecture of the family, and a name means one file. */
+function publishedConflicts(
+  { published = [], architectures, title }: Family,
+  others: readonly Family[],
+): string[] {
+  const taken = new Map(
+    others.flatMap((other) => (other.published ?? []).map(({ name }) => [name, other.title])),
+  );
+  return published.flatMap(({ name: own, arch }) => {
+    const owner = taken.get(own);
+    taken.set(own, title);
+    return [
+      ...(Object.hasOwn(architectures, arch)
+        ? []
+        : [`the published weights '${own}' are of '${arch}', which is none of its architectures.`]),
+      ...(owner === undefined
+        ? []
+        : [`there are published weights '${own}' of ${owner} already. Choose another name.`]),
+    ];
+  });
 }
 
 const optionsOf = ({ options, layout }: Family): (readonly [string, ModelOption])[] => [

@@ -8,6 +8,7 @@ import type { Layers } from '../onnx/layers.js';
 import type { ImageModel, ModelConfigBase } from './image-model.js';
 import type { Layout } from './import/layout.js';
 import type { ModelOptions } from './model-options.js';
+import type { PublishedWeights } from './published-weights.js';
 
 /** Shape of every tensor by name. */
 export type ModelShapes = Map<string, readonly number[]>;
@@ -119,6 +120,9 @@ export interface Family<C extends ModelConfigBase = ModelConfigBase> {
 
   /** How state dicts of other programs become models; without it they are not recognised. */
   readonly layout?: Layout;
+
+  /** Weights of its architectures at known addresses: `pretrained:NAME`. The first of an architecture are its usual ones. */
+  readonly published?: readonly PublishedWeights[];
 
   /** Without it models are not exported to ONNX. */
   readonly onnx?: OnnxGraph<C>;

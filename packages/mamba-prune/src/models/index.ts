@@ -51,6 +51,8 @@ export type {
   OptionValues,
   Sizes,
 } from './family.js';
+export { publishedWeights } from './published.js';
+export type { PublishedPreparation, PublishedWeights } from './published-weights.js';
 export { families, groupKinds, modelNames, modelOptionNames, registerFamily } from './families.js';
 // What a family of one's own is written with.
 export { checkPatches, checkWidths, configFields, parseConfig } from './config-checks.js';

@@ -1,6 +1,7 @@
 // Normalisation, names and preparation of an imported model, where nobody said them and the files beside it do.
 import { defined } from '../defined.js';
-import type { ModelCardConfig } from '../hub/model-card-config.js';
+import { type ModelCardConfig, cardFiles } from '../hub/model-card-config.js';
+import { exactOrigin, originOf } from '../hub/origin.js';
 import { rangeProblems } from '../models/file-checks.js';
 import type { ModelConfigBase } from '../models/image-model.js';
 import type { ImportOptions, ImportedModel } from '../models/import/model.js';
@@ -67,12 +68,10 @@ export function takenFrom(
   };
 }
 
-/** Where a file of the hub comes from, in the form that fetches it again: its own name tells nothing. */
+/** Where a downloaded file comes from, in the form that fetches it again: its own name tells nothing. */
 function sourceOf(path: string): { readonly source?: string } {
-  const match = /[/\\]models--(.+?)--(.+?)[/\\]snapshots[/\\]([0-9a-f]{40})[/\\](.+)$/.exec(path);
-  if (!match) return {};
-  const [, owner = '', name = '', commit = '', file = ''] = match;
-  return { source: `hf:${owner}/${name}@${commit}:${file.replaceAll('\\', '/')}` };
+  const origin = originOf(path);
+  return origin ? { source: exactOrigin(origin) } : {};
 }
 
 /** Of an assumption such as `mean 0.5/0.5/0.5`. */
@@ -108,9 +107,12 @@ function sentences(card: ModelCardConfig, taken: readonly Entry[]): string[] {
   const files = [...new Set(taken.map((name) => card.from[name] ?? ''))];
   return files.map((file) => {
     const own = taken.filter((name) => card.from[name] === file);
-    return `Taken from the ${file} beside it: ${own.map((name) => described(name, card)).join(', ')}.`;
+    const where = isCardFile(file) ? `the ${file} beside it` : `what is known of ${file}`;
+    return `Taken from ${where}: ${own.map((name) => described(name, card)).join(', ')}.`;
   });
 }
+
+const isCardFile = (file: string): boolean => cardFiles.some((name) => name === file);
 
 function described(name: Entry, card: ModelCardConfig): string {
   if (name === 'classes') return `the names of ${card.classes?.length ?? 0} classes`;

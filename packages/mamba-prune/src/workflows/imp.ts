@@ -2,6 +2,7 @@
 // The dense run lies in the folder of the pruning run.
 import { existsSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
+import { manualSeed } from '@mamba-prune/libtorch';
 import { modelFileOf } from '../boxed-models.js';
 import { makeFolder } from '../files/folder.js';
 import { UsageError } from '../errors.js';
@@ -11,7 +12,7 @@ import { saveModel } from '../models/model-file.js';
 import { type OptionKinds, requireOptions } from '../option-checks.js';
 import { RunFolder } from '../training/run-folder.js';
 import type { TrainHooks, TrainResult } from '../training/types.js';
-import { modelInfoOf, openDataFor } from './fit.js';
+import { checkFits, isAnySize, modelInfoOf, openData } from './fit.js';
 import { type OpenedModelFile, openModelFile } from './open-model-file.js';
 import { densePath } from './prune/files.js';
 import type { PruneHooks } from './prune/hooks.js';
@@ -24,6 +25,7 @@ import {
   controlKinds,
   storedSettings,
 } from './settings.js';
+import { newHeadNote, withNewHead } from './starting-weights.js';
 import { type OnBegin, trainRun } from './train-run.js';
 
 export interface ImpPlan {
@@ -119,10 +121,15 @@ function isPruning(dense: TrainSettings, out: string): boolean {
 
 /**
  * A model file of ours: the given one, or what it holds, beside the run's folder, where it stays for the run to go
- * on with. Class names are those of the data, and so is the normalisation that nothing tells.
+ * on with. Class names are those of the data, and so is the normalisation that nothing tells. Where the data have another
+ * number of classes, the classifier is a new one.
  */
 async function ownFile(
-  { arch, model: options, prune: { model: path, import: said, dataset: name, data } }: ImpPlan,
+  {
+    arch,
+    model: options,
+    prune: { model: path, import: said, dataset: name, data, recipe },
+  }: ImpPlan,
   { out, data: dataHooks, resume }: Pick<RunControl, 'out' | 'data' | 'resume'>,
   { onImport }: ImpHooks,
 ): Promise<string> {
@@ -135,30 +142,59 @@ async function ownFile(
   }
   // imp's own dense trainings scan in one direction, unless --scan says otherwise.
   const usual = familyOf(arch).name === 'mamba' ? ({ oneDirection: 'uni' } as const) : {};
-  const opened = await openModelFile(path, { ...said, arch, ...options, ...usual });
+  // Positions are resampled for the images that there are, unless others were asked for.
+  let dataset =
+    said?.resamplePositions === true && name !== undefined
+      ? await openData({ dataset: name, data, imageSize: said.imageSize }, dataHooks)
+      : undefined;
+  const opened = await openModelFile(path, {
+    ...said,
+    ...(dataset && { imageSize: dataset.info.height }),
+    arch,
+    ...options,
+    ...usual,
+  });
   const { model, info } = opened;
+  let fitted: ReturnType<typeof withNewHead> | undefined;
   try {
     if (info.history.at(-1)?.['step'] !== 'import' || name === undefined) return path;
-    const dataset = await openDataFor(model, { dataset: name, data }, dataHooks);
+    dataset ??= await openData(
+      { dataset: name, data, imageSize: isAnySize(name) ? model.config.imageSize : undefined },
+      dataHooks,
+    );
+    const { classes } = dataset.info;
+    checkFits({ ...model.config, numClasses: classes.length }, dataset.info);
     const { mean, std } = opened.options;
     const assumed = opened.assumed.filter(
       (text) => !/^(mean|std|interpolation|cropShare) /.test(text),
     );
-    onImport?.(path, { notes: opened.notes, assumed });
+    // Only where random numbers are needed, so that a run without them draws the same ones as ever.
+    if (classes.length !== model.config.numClasses) {
+      manualSeed(recipe.seed ?? 0);
+      fitted = withNewHead(path, model, classes.length);
+    }
+    const notes = fitted
+      ? [...opened.notes, newHeadNote(fitted.anew, model.config, dataset.info), untrainedHead]
+      : opened.notes;
+    onImport?.(path, { notes, assumed });
     const history = info.history.map((step) =>
       step['step'] === 'import' ? { ...step, assumed } : step,
     );
     makeFolder(dirname(own));
-    saveModel(own, model, {
+    saveModel(own, fitted?.model ?? model, {
       ...modelInfoOf(dataset.info, history),
       ...(mean && { mean: [...mean] }),
       ...(std && { std: [...std] }),
     });
     return own;
   } finally {
+    fitted?.model.dispose();
     model.dispose();
   }
 }
+
+const untrainedHead =
+  'Nothing trains the new classifier before the first cut. To train the model on these images first, give it as `init`.';
 
 /** What a run of the rounds says of the model that it prunes. */
 const sourceOf = (run: string): { readonly path?: string } =>

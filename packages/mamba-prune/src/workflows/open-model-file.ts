@@ -6,7 +6,6 @@ import { UsageError, isUsageError } from '../errors.js';
 import {
   type ModelCardConfig,
   arithmeticBeside,
-  besideFile,
   squeezedBeside,
 } from '../hub/model-card-config.js';
 import type { CardObstacle } from '../hub/model-card-family.js';
@@ -17,6 +16,7 @@ import { type ImportOptions, type ImportedModel, importModel } from '../models/i
 import { type ModelInfo, isModelFile, loadModel } from '../models/model-file.js';
 import { printableLine } from '../printable.js';
 import { entryOf, hintNames, takenFrom } from './card-info.js';
+import { describedCard } from './known-weights.js';
 import { assumedIn, sameInfo } from './same-info.js';
 
 export interface OpenedModelFile {
@@ -50,7 +50,7 @@ export async function openModelFile(
 }
 
 async function openImported(path: string, said: ImportOptions): Promise<OpenedModelFile> {
-  const card = besideFile(path);
+  const card = describedCard(path);
   const { family, obstacles } = arithmeticBeside(path);
   const hints = { ...hintsOf(card, family, said), ...defined(said) };
   const imported = await importWith(path, hints, card, said);

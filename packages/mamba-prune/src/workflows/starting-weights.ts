@@ -62,7 +62,11 @@ export async function modelFromWeights(
   // Widths are read off the weights, and what dropout there is belongs to the training.
   const { dropPath } = options;
   const sizes = { ...options, expand: undefined, mlpRatio: undefined, dropPath: undefined };
-  const opened = await openModelFile(path, { ...said, ...defined({ arch, ...sizes }) });
+  const opened = await openModelFile(path, {
+    ...said,
+    ...(said.resamplePositions === true && { imageSize: info.height }),
+    ...defined({ arch, ...sizes }),
+  });
   const { model: given, info: givenInfo } = opened;
   const notes = withData(opened.notes);
   const ofTheWeights = opened.assumed.filter((text) => !ofTheData.test(text));
@@ -92,12 +96,7 @@ export async function modelFromWeights(
       notes: [
         ...notes.map((note) => `${path}: ${note}`),
         ...ofTheWeights.map((text) => `${path} does not tell everything. Assumed: ${named(text)}.`),
-        ...(anew.length === 0
-          ? []
-          : [
-              `The classifier (${anew.join(', ')}) begins with random weights: it was made for ` +
-                `${config.numClasses} classes, and ${info.name} has ${numClasses}.`,
-            ]),
+        ...(anew.length === 0 ? [] : [newHeadNote(anew, config, info)]),
       ],
     };
   } catch (error) {
@@ -105,6 +104,35 @@ export async function modelFromWeights(
     throw error;
   } finally {
     given.dispose();
+  }
+}
+
+/** What a user should know of a classifier that was made anew. @param anew - names of its tensors */
+export const newHeadNote = (
+  anew: readonly string[],
+  { numClasses }: Pick<ModelConfigBase, 'numClasses'>,
+  { name, classes }: Pick<Dataset['info'], 'name' | 'classes'>,
+): string =>
+  `The classifier (${anew.join(', ')}) begins with random weights: it was made for ${numClasses} classes, and ${name} has ` +
+  `${classes.length}.`;
+
+/**
+ * The same model for another number of classes: its classifier is initialised anew, from the default random generator.
+ * @param path - of the weights, for errors
+ * @returns the caller's to dispose, with the names of the tensors that are new
+ */
+export function withNewHead(
+  path: string,
+  given: ImageModel,
+  numClasses: number,
+): { readonly model: ImageModel; readonly anew: readonly string[] } {
+  const wanted: ModelConfigBase = { ...given.config, numClasses };
+  const model = createModelFromConfig(wanted);
+  try {
+    return { model, anew: copyMatching(path, given, model) };
+  } catch (error) {
+    model.dispose();
+    throw error;
   }
 }
 
@@ -130,7 +158,7 @@ function copyMatching(path: string, given: ImageModel, model: ImageModel): strin
     if (isClassifier && before !== now) continue;
     throw new UsageError(
       `${path}: its ${name} is [${[first, ...rest].join(', ')}], but the images need [${shape.join(', ')}]. ` +
-        `It was made for images of ${given.config.imageSize} px: give such ones (--image-size resizes those of folders).`,
+        `It was made for images of ${given.config.imageSize} px: give such ones (--image-size resizes those of folders), or have positions resampled with \`resamplePositions\`.`,
     );
   }
   const anew = new Set(different.map(([name]) => name));
@@ -159,10 +187,10 @@ export async function startingWeights(
 }> {
   const { model, options, notes } = await openModelFile(path, said);
   model.dispose();
-  const { key, heads, headDim, pooling, eps } = options;
+  const { key, heads, headDim, pooling, eps, resamplePositions } = options;
   return {
     arch: model.config.arch,
-    import: defined({ key, heads, headDim, pooling, eps }),
+    import: defined({ key, heads, headDim, pooling, eps, resamplePositions }),
     notes: withData(notes),
   };
 }

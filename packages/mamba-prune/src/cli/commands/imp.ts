@@ -5,6 +5,8 @@ import { UsageError } from '../../errors.js';
 import { familyOf, modelNames } from '../../models/families.js';
 import type { ImageModel } from '../../models/image-model.js';
 import type { ImportOptions } from '../../models/import/model.js';
+import { isPublishedName } from '../../hub-names.js';
+import { publishedNamed } from '../../models/published.js';
 import type { ImpRun } from '../../workflows/imp.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
 import { type PlannedImp, checkOneFile, planImp } from '../imp-plan.js';
@@ -85,19 +87,22 @@ export function addImpCommand(program: Command, cli: Cli): void {
   });
 }
 
-/** With paths in place of runs, hf:owner/name and models:NAME. */
+/** With paths in place of runs, hf:owner/name, pretrained:NAME and models:NAME. */
 async function withFiles(context: Context<ImpCommandOptions>): Promise<ImpFlags> {
   const { given } = context;
   const pretrained = pretrainedOf(given);
   const { init } = given;
   if (given.mamba_pretrained === true || given.vit_pretrained === true) {
-    context.note(`The dense model is ${pretrained ?? ''}, which is of this architecture and data.`);
+    const what = isPublishedName(pretrained ?? '')
+      ? 'the published weights of this architecture'
+      : 'which is of this architecture and data';
+    context.note(`The dense model is ${pretrained ?? ''}, ${what}.`);
   }
   checkOneFile(init, pretrained);
   return {
     ...defined({ ...given, mamba_pretrained: undefined, vit_pretrained: undefined }),
-    ...(pretrained !== undefined && { pretrained: await findModel(context, pretrained) }),
-    ...(init !== undefined && { init: await findModel(context, init) }),
+    ...(pretrained !== undefined && { pretrained: await found(context, pretrained) }),
+    ...(init !== undefined && { init: await found(context, init) }),
   };
 }
 
@@ -145,6 +150,15 @@ async function denseModel(
   const { openModelFile } = await import('../../workflows/open-model-file.js');
   const { model } = await openModelFile(path, { ...said, ...options });
   return model;
+}
+
+/** A plan alone downloads nothing of published weights: it has their name until the cache has them. */
+async function found(context: Context<ImpCommandOptions>, argument: string): Promise<string> {
+  if (context.options.print_plan !== true || !isPublishedName(argument)) {
+    return findModel(context, argument);
+  }
+  const { cachedPublished } = await import('../../hub/fetch-published.js');
+  return cachedPublished(publishedNamed(argument)) ?? argument;
 }
 
 async function work(

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { trainLimits } from '../../limits.js';
 import { UsageError } from '../../errors.js';
 import type { TrainSettings } from '../../workflows/settings.js';
@@ -52,6 +52,7 @@ import {
 interface FromFlags {
   readonly from?: string;
   readonly weights?: string;
+  readonly resamplePositions?: true;
 }
 
 interface KeepFlags {
@@ -84,10 +85,16 @@ export function addTrainCommand(program: Command, cli: Cli): void {
   command.optionsGroup('Weights to begin with:');
   command.option(
     '--from <model>',
-    'model to begin with: a file of this program or of PyTorch, a run, hf:owner/name, or models:NAME; architecture and ' +
+    'model to begin with: a file of this program or of PyTorch, a run, hf:owner/name, pretrained:NAME or models:NAME; architecture and ' +
       'sizes are then its own, while image size, classes, mean and deviation are those of the data',
   );
   command.addOption(weightsOption());
+  command.addOption(
+    new Option(
+      '--resample-positions',
+      'resample the positions of the weights for the size of the images',
+    ),
+  );
   addDataOptions(command);
   addPreparationOptions(command);
   addRecipeOptions(command, 'Training:', defaults);
@@ -217,7 +224,7 @@ async function settingsOf(
   context: Context<TrainCommandOptions>,
 ): Promise<{ readonly settings: TrainSettings; readonly notes: readonly string[] }> {
   const { options, given } = context;
-  const { arch, imageSize, keepEpochs, preset, from, weights } = given;
+  const { arch, imageSize, keepEpochs, preset, from, weights, resamplePositions } = given;
   const { interpolation, cropShare } = given;
   const model = typedModelOptions(given);
   const data = defined({
@@ -235,7 +242,7 @@ async function settingsOf(
         '--from: got a model to begin with, but the run has begun. Leave it out.',
       );
     }
-    refuseWeights(weights, 'the run has begun');
+    refuseAboutFile(given, 'the run has begun');
     const recipe = { ...stored.recipe, ...typedRecipe(given), ...defined({ seed: given.seed }) };
     const settings = {
       ...stored,
@@ -259,7 +266,7 @@ async function settingsOf(
     ...defined({ keepEpochs, preset }),
   };
   if (from === undefined) {
-    refuseWeights(weights, 'there is no --from');
+    refuseAboutFile(given, 'there is no --from');
     const chosen = arch ?? defaultArch;
     const settings = { ...rest, arch: chosen, model: newModelOptions(given, dataset, chosen) };
     return { settings, notes: [] };
@@ -268,14 +275,20 @@ async function settingsOf(
   const { startingWeights } = await import('../../workflows/starting-weights.js');
   // Dropout is of the training, not of the file.
   const sizes = { ...model, dropPath: undefined };
-  const found = await startingWeights(init, defined({ arch, key: weights, ...sizes }));
+  const found = await startingWeights(
+    init,
+    defined({ arch, key: weights, resamplePositions, ...sizes }),
+  );
   // Weights to begin with bring their own sizes.
   const settings = { ...rest, init, arch: found.arch, import: found.import, model };
   return { settings, notes: found.notes };
 }
 
 /** @throws UsageError if there is no file that it is about */
-function refuseWeights(weights: string | undefined, why: string): void {
+function refuseAboutFile({ weights, resamplePositions }: FromFlags, why: string): void {
+  if (resamplePositions !== undefined) {
+    throw new UsageError(`--resample-positions: ${why}, of which it could be. Leave it out.`);
+  }
   if (weights === undefined) return;
   throw new UsageError(`--weights: got '${weights}', but ${why}. Leave it out.`);
 }

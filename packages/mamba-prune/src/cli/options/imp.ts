@@ -5,6 +5,8 @@ import type { Precision } from '../../precision.js';
 import { type Command, Option } from 'commander';
 import { UsageError } from '../../errors.js';
 import { families } from '../../models/families.js';
+import { publishedArgument } from '../../hub-names.js';
+import { publishedOf, publishedWeights } from '../../models/published.js';
 import { type ScanMode, scanModes } from '../../models/mamba/scan-order.js';
 import {
   type ImportanceName,
@@ -83,6 +85,7 @@ export interface ImpFlags {
   readonly d_state?: number;
   readonly patch?: number;
   readonly image_size?: number;
+  readonly resample_positions?: true;
   readonly train_images?: number;
   readonly test_images?: number;
   readonly augment?: string;
@@ -135,6 +138,15 @@ export const familyFlags = {
 
 /** A family that the script knows. */
 export type ScriptFamily = keyof typeof familyFlags;
+
+/** Whose flags a family of ours has: those of the script's Mambas are for all that scan. */
+export const scriptFamilies: Readonly<Record<string, ScriptFamily>> = {
+  mamba: 'mamba',
+  vim: 'mamba',
+  vmamba: 'mamba',
+  vit: 'vit',
+  resnet: 'resnet',
+};
 
 /** Flags of the script that mean something which is not done here, and why not. */
 const refused: Readonly<Record<string, { flags: string; why: string }>> = {
@@ -213,7 +225,11 @@ export function pretrainedOf(given: ImpFlags): string | undefined {
   return typeof model === 'string' ? model : trainedModel(`--${first}`, given);
 }
 
-/** The dense model of the package of trained ones that is of the architecture and the data. @throws UsageError if there is none */
+/**
+ * The dense model of the package of trained ones that is of the architecture and the data, else the published weights of
+ * the architecture.
+ * @throws UsageError if there are neither
+ */
 function trainedModel(flag: string, given: ImpFlags): string {
   const { arch: name = scriptDefaults.arch, dataset = scriptDefaults.dataset } = given;
   const arch = scriptArchitectures[name] ?? name;
@@ -221,6 +237,9 @@ function trainedModel(flag: string, given: ImpFlags): string {
   const dense = trained.filter(({ pruning }) => pruning === null);
   const found = dense.find((model) => model.arch === arch && model.dataset === dataset);
   if (found) return boxedArgument(found);
+  const published = publishedOf(arch);
+  if (published) return publishedArgument(published);
+  const known = [...new Set(publishedWeights().map((weights) => weights.arch))];
   const names = dense.map(boxedArgument).join(', ');
   const without =
     trained.length === 0 ? 'is not installed' : 'has no dense models, only pruned ones';
@@ -229,7 +248,8 @@ function trainedModel(flag: string, given: ImpFlags): string {
       ? `${boxedPackage} ${without}`
       : `the dense models of ${boxedPackage} are ${names}`;
   throw new UsageError(
-    `got ${flag} without a model, expected one: there is no trained ${arch} for ${dataset} (${there}). Give a file, run, ` +
+    `got ${flag} without a model, expected one: there is no trained ${arch} for ${dataset} (${there}), and no published weights of ` +
+      `${arch} are known, only of ${known.join(', ')}. Give a file, run, ` +
       `hf:owner/name or models:NAME with ${flag} or --pretrained (to be pruned as it is), or with --init (to be trained on first).`,
   );
 }
@@ -249,9 +269,10 @@ export function addImpOptions(command: Command, architectures: readonly string[]
     new Option('--pretrained <model>', 'dense model to prune, in place of training one'),
     new Option(
       '--mamba_pretrained [model]',
-      `the same as --pretrained, for a mamba_*; without a model the trained one of ${boxedPackage} for --arch and --dataset`,
+      `the same as --pretrained, for a mamba_*, vim_* or vmamba_*; without a model the trained one of ${boxedPackage} for ` +
+        '--arch and --dataset, or the published weights of --arch, which are downloaded',
     ),
-    new Option('--vit_pretrained [model]', 'the same as --pretrained, for a vit_*'),
+    new Option('--vit_pretrained [model]', 'the same as --mamba_pretrained, for a vit_*'),
   ]);
   group('Training, dense and after each cut:', [
     integerOption('--epochs <n>', `number of epochs of each training (default: ${d.epochs})`, {
@@ -312,7 +333,10 @@ export function addImpOptions(command: Command, architectures: readonly string[]
       below1,
     ),
     ...budgetOptions('_'),
-    new Option('--mamba_structured', 'prune whole channels and neurons; needed for mamba_*'),
+    new Option(
+      '--mamba_structured',
+      'prune whole channels and neurons; needed for mamba_*, vim_* and vmamba_*',
+    ),
     choiceOption(
       '--mamba_prune_target <kind>',
       'kind of units to prune',
@@ -458,6 +482,10 @@ export function addImpOptions(command: Command, architectures: readonly string[]
     ),
     ...groupOptions('_'),
     rankByOption('_'),
+    new Option(
+      '--resample_positions',
+      'resample the positions of the weights for the size of the images',
+    ),
     ...compensationOptions('_'),
     integerOption('--train_images <n>', 'train on this many images only (default: all)', {
       min: 1,

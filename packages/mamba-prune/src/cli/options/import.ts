@@ -31,11 +31,11 @@ const flagged = (): SharedOption[] => readingOptions().filter(({ flag }) => flag
 
 /** What a MODEL may be, for help texts. */
 export const modelArgument =
-  'model file of this program or of PyTorch (.safetensors, .pt, .pth, .bin ...), folder of a run, hf:owner/name, or models:NAME of the trained ones';
+  'model file of this program or of PyTorch (.safetensors, .pt, .pth, .bin ...), folder of a run, hf:owner/name, pretrained:NAME of the published ones, or models:NAME of the trained ones';
 
 /** As `modelArgument`, for commands that onnxruntime runs files for too. */
 export const modelOrOnnxArgument =
-  'model file of this program, of PyTorch (.safetensors, .pt, .pth, .bin ...) or .onnx, folder of a run, hf:owner/name, or models:NAME of the trained ones';
+  'model file of this program, of PyTorch (.safetensors, .pt, .pth, .bin ...) or .onnx, folder of a run, hf:owner/name, pretrained:NAME of the published ones, or models:NAME of the trained ones';
 
 export const weightsOption = (): Option =>
   new Option(

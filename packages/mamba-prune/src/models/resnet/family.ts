@@ -13,6 +13,7 @@ import { resnetLayout } from './import.js';
 import { resnetMacs } from './macs.js';
 import { ResNet } from './model.js';
 import { resnetGraph } from './onnx.js';
+import { resnetPublished } from './published.js';
 import { resnetShapes } from './shapes.js';
 
 export const resnetFamily: Family<ResNetConfig> = {
@@ -46,5 +47,6 @@ export const resnetFamily: Family<ResNetConfig> = {
   shapes: resnetShapes,
   macs: resnetMacs,
   layout: resnetLayout,
+  published: resnetPublished,
   onnx: { build: resnetGraph, isConvolutional: true },
 };

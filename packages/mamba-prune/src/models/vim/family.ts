@@ -23,6 +23,7 @@ import { vimLayout } from './import.js';
 import { vimMacs } from './macs.js';
 import { Vim } from './model.js';
 import { vimGraph } from './onnx.js';
+import { vimPublished } from './published.js';
 import { vimShapes } from './shapes.js';
 
 export const vimFamily: Family<VimConfig> = {
@@ -53,6 +54,7 @@ export const vimFamily: Family<VimConfig> = {
   shapes: vimShapes,
   macs: vimMacs,
   layout: vimLayout,
+  published: vimPublished,
   onnx: {
     build: (config, layers, image, { scanOp }) => vimGraph(config, layers, image, scanOp),
     scans: true,

@@ -22,6 +22,7 @@ import { vitLayout } from './import.js';
 import { vitMacs } from './macs.js';
 import { VisionTransformer } from './model.js';
 import { vitGraph } from './onnx.js';
+import { vitPublished } from './published.js';
 import { vitShapes } from './shapes.js';
 
 export const vitFamily: Family<VitConfig> = {
@@ -57,5 +58,6 @@ export const vitFamily: Family<VitConfig> = {
   shapes: vitShapes,
   macs: vitMacs,
   layout: vitLayout,
+  published: vitPublished,
   onnx: { build: vitGraph },
 };

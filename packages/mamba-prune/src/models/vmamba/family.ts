@@ -21,6 +21,7 @@ import { vmambaLayout } from './import.js';
 import { vmambaMacs } from './macs.js';
 import { VMamba } from './model.js';
 import { vmambaGraph } from './onnx.js';
+import { vmambaPublished } from './published.js';
 import { vmambaShapes } from './shapes.js';
 
 export const vmambaFamily: Family<VMambaConfig> = {
@@ -52,6 +53,7 @@ export const vmambaFamily: Family<VMambaConfig> = {
   shapes: vmambaShapes,
   macs: vmambaMacs,
   layout: vmambaLayout,
+  published: vmambaPublished,
   onnx: {
     build: (config, layers, image, { scanOp }) => vmambaGraph(config, layers, image, scanOp),
     scans: true,

@@ -1,0 +1,100 @@
+// Published weights by name: where they are fetched from, which of them a file of the cache is, and what to do by hand where
+// there is no network.
+import { existsSync } from 'node:fs';
+import { getHFHubCachePath } from '@huggingface/hub';
+import { isPublishedName, publishedArgument } from '../hub-names.js';
+import { publishedNamed, publishedWeights } from '../models/published.js';
+import type { PublishedWeights } from '../models/published-weights.js';
+import { checkOptions } from '../option-checks.js';
+import { RepoCache } from './cache.js';
+import { HubError } from './errors.js';
+import { addressFile, fetchAddress } from './fetch-address.js';
+import { type HubOptions, fetchFromHub, hubKinds } from './fetch.js';
+import { originOf } from './origin.js';
+import { placeOf } from './place.js';
+import { isHubSpec, parseHubSpec } from './spec.js';
+
+export interface PublishedResult {
+  /** The file, in the cache: read it, but do not write it. */
+  readonly path: string;
+  /** False if the cache had it. */
+  readonly downloaded: boolean;
+  readonly weights: PublishedWeights;
+}
+
+/**
+ * Downloads the weights of a name, unless the cache has them. It is the cache of the hub, whose options and
+ * environment variables hold for weights at other addresses too.
+ *
+ * @param name - `vim_tiny`, or as the command line has it, `pretrained:vim_tiny`
+ * @throws UsageError for a name that there is not; HubError if the file cannot be had, with its address
+ */
+export async function fetchPublished(
+  name: string,
+  options: HubOptions = {},
+): Promise<PublishedResult> {
+  checkOptions('fetchPublished', options, hubKinds);
+  const weights = publishedNamed(isPublishedName(name) ? name : publishedArgument({ name }));
+  const { address } = weights;
+  try {
+    const fetched = isHubSpec(address) ? fetchFromHub : fetchAddress;
+    const { path, downloaded } = await fetched(address, options);
+    return { path, downloaded, weights };
+  } catch (error) {
+    if (!(error instanceof HubError)) throw error;
+    throw new HubError(`${publishedArgument(weights)}: ${byHand(weights, error, options)}`, {
+      cause: error,
+    });
+  }
+}
+
+/** What failed, and in place of what its message says to do, what holds for these weights. */
+function byHand(
+  weights: PublishedWeights,
+  { message }: HubError,
+  { endpoint }: HubOptions,
+): string {
+  const [, what = message] =
+    /^(.*?\b(?:has no copy|is not there|the server answered \d+))/s.exec(message) ?? [];
+  return (
+    `${what.replace(/[.,]$/, '')}. Download ${downloadAddress(weights, endpoint)} on a machine where that can be had, and give ` +
+    `the path of the file in place of ${publishedArgument(weights)}: --from FILE for train, --mamba_pretrained FILE for imp.`
+  );
+}
+
+/** What a browser or curl downloads the file from. */
+export function downloadAddress(
+  { address }: Pick<PublishedWeights, 'address'>,
+  endpoint?: string,
+): string {
+  if (!isHubSpec(address)) return address;
+  const { repo, revision, file = '' } = parseHubSpec(address);
+  const place = placeOf('fetchPublished', { endpoint });
+  return `${place.endpoint}/${repo}/resolve/${revision}/${file}`;
+}
+
+/** The file in the cache; undefined if it is not there. Asks nobody. */
+export function cachedPublished(weights: PublishedWeights): string | undefined {
+  const { address } = weights;
+  const root = getHFHubCachePath();
+  if (!isHubSpec(address)) {
+    const path = addressFile(address, root);
+    return existsSync(path) ? path : undefined;
+  }
+  const { repo, revision, file = '' } = parseHubSpec(address);
+  const cache = new RepoCache(root, repo);
+  const commit = cache.commitOf(revision);
+  return commit !== undefined && cache.has(commit, file) ? cache.file(commit, file) : undefined;
+}
+
+/** The published weights that a file of the cache holds; undefined for any other file. */
+export function publishedAt(path: string): PublishedWeights | undefined {
+  const origin = originOf(path);
+  if (!origin) return undefined;
+  return publishedWeights().find(({ address }) => {
+    if ('address' in origin) return address === origin.address;
+    if (!isHubSpec(address)) return false;
+    const { repo, file } = parseHubSpec(address);
+    return repo === origin.repo && file === origin.file;
+  });
+}
