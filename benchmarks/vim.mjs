@@ -36,7 +36,7 @@ const folder = mkdtempSync(join(tmpdir(), 'vim-benchmark-'));
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 
 /** @returns a file with weights, two images and our logits of them */
-async function writeCase(rate) {
+function writeCase(rate) {
   const side = Number(args['image-size']);
   const { config } = createModel(args.arch, { depth: 1 });
   const expand = Math.round(2 * config.dModel * (1 - rate)) / config.dModel;
@@ -46,12 +46,12 @@ async function writeCase(rate) {
   const weights = [...model.stateDict()].map(([name, tensor]) => [`weight.${name}`, tensor]);
   const file = join(folder, `${rate}.safetensors`);
   const logits = noGrad(() => model.forward(input));
-  await saveSafetensors(file, new Map([...weights, ['input', input], ['logits', logits]]));
+  saveSafetensors(file, new Map([...weights, ['input', input], ['logits', logits]]));
   return file;
 }
 
 for (const rate of numbers(args.rates)) {
-  const file = await writeCase(rate);
+  const file = writeCase(rate);
   for (const batch of numbers(args.batches)) {
     const options = ['--what', args.what, '--arch', args.arch, '--batch', String(batch)];
     options.push('--threads', args.threads, '--runs', args.runs);

@@ -10,9 +10,9 @@
 // Everything else goes operator by operator: training on the CPU, probes, other types, sizes that a kernel does not take. The
 // results are the same up to the rounding of sums; in 16 bits on a GPU the MLP's GELU is its tanh form (`kernels.mlpBranch`).
 //
-// Parameters are float32 and are never replaced. Some operators read the parameters themselves: the Mamba's block on the CPU,
-// and its branches in float32. Others want the weights in another form, which is out of date as soon as a parameter changes.
-// There are three kinds of such forms, and they differ in who notices:
+// Parameters are float32 and are never replaced. Some operators read the parameters themselves: the blocks of Mamba and Vim
+// on the CPU, and the Mamba's branches in float32. Others want the weights in another form, which is out of date as soon as a
+// parameter changes. There are three kinds of such forms, and they differ in who notices:
 //
 //   refreshed   Copies in 16 bits. Whoever changes the weights refreshes them, once per step: `weightCopies` in
 //               precision.ts. Any layer finds the copy of its parameter (`WeightCopies`, `F.weightFor`). The copies that
