@@ -55,9 +55,9 @@ struct BlockArgs {
   BlockBuffers buffers;
   float eps;
   float sum_scale;  // of the sum over two directions
-  int64_t batch;   // samples of this call
-  const float* x;  // [batch, length, model]
-  float* y;        // same; may not be x
+  int64_t batch;    // samples of this call
+  const float* x;   // [batch, length, model]
+  float* y;         // same; may not be x
 };
 
 // The depth of a panel of weights that is packed at a time: 256 rows of two AVX registers are 16 KB, half of L1.

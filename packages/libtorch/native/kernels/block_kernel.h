@@ -10,7 +10,8 @@ namespace MP_ISA {
 // Channels that a task of the convolution covers.
 constexpr int64_t kConvTask = 32;
 
-// For one direction: lays out A = -exp(A_log), D, and the biases of tile `tile`, and the convolution's weights of its channels.
+// For one direction: lays out A = -exp(A_log), D, and the biases of tile `tile`, and the convolution's weights of its
+// channels.
 inline void pack_tile(const BlockArgs& a, int64_t direction, int64_t tile) {
   const BlockSizes& s = a.sizes;
   const BlockPacked& p = a.packed[direction];
@@ -20,8 +21,7 @@ inline void pack_tile(const BlockArgs& a, int64_t direction, int64_t tile) {
   for (int64_t n = 0; n < s.states; n++)
     for (int64_t half = 0; half < kPanel; half += kWidth) {
       VF log{};
-      for (int64_t i = 0; i < kWidth; i++)
-        log[i] = half + i < valid ? w.A_log[(c0 + half + i) * s.states + n] : 0.0f;
+      for (int64_t i = 0; i < kWidth; i++) log[i] = half + i < valid ? w.A_log[(c0 + half + i) * s.states + n] : 0.0f;
       const VF value = exp<float>(log) * static_cast<float>(-kLog2e);
       for (int64_t i = 0; i < kWidth; i++) {
         const float each = half + i < valid ? value[i] : 0.0f;
@@ -99,8 +99,8 @@ inline ScanForward<float> scan_of(const BlockArgs& a, int64_t d) {
   return scan;
 }
 
-// Step sizes and scans of the same channels: nobody else reads the step sizes, nor adds to the sum over both directions,
-// so there is no barrier between.
+// Step sizes and scans of the same channels: nobody else reads the step sizes, nor adds to the sum over both
+// directions, so there is no barrier between.
 inline void scan_stage(const BlockArgs& a, const Team& team, float* scratch) {
   const BlockSizes& s = a.sizes;
   const int64_t projected = s.rank + 2 * s.states, rows = a.batch * s.length, tiles = a.packed[0].tiles;
@@ -108,8 +108,17 @@ inline void scan_stage(const BlockArgs& a, const Team& team, float* scratch) {
   for (int64_t d = 0; d < s.directions; d++) scans[d] = scan_of(a, d);
   for (int64_t tile = team.first(tiles); tile < team.last(tiles); tile++)
     for (int64_t d = 0; d < s.directions; d++) {
-      const Gemm dt{a.buffers.projected[d], projected, rows,    s.rank, a.weights.scans[d].dt_weight, s.inner,
-                    a.buffers.delta,        s.inner,   nullptr, nullptr, false};
+      const Gemm dt{a.buffers.projected[d],
+                    projected,
+                    rows,
+                    s.rank,
+                    a.weights.scans[d].dt_weight,
+                    s.inner,
+                    a.buffers.delta,
+                    s.inner,
+                    nullptr,
+                    nullptr,
+                    false};
       gemm_panel(dt, tile, 0, rows, scratch);
       for (int64_t sample = 0; sample < a.batch; sample++) {
         if (d == 0) run_tile<ForwardTile, float>(scans[d], sample, tile, scratch);

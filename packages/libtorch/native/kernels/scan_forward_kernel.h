@@ -37,8 +37,8 @@ template <class T> bool in_range(Vec<T> peak_dt, T peak_A) {
   return ok;
 }
 
-// One tile: NV registers of channels, N states (0: known at run time only). Second: its steps are rows of y from the last
-// one on, and it adds to what is there.
+// One tile: NV registers of channels, N states (0: known at run time only). Second: its steps are rows of y from the
+// last one on, and it adds to what is there.
 template <class T, int NV, bool Tail, int N, bool Second> struct ScanTile {
   static constexpr int W = Simd<T>::width;
   static constexpr int tile = kTile<T>;

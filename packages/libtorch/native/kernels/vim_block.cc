@@ -1,6 +1,6 @@
-// mamba_prune::vim_block: a block of Vim (Zhu et al. 2024, arXiv 2401.09417) in one call, without gradients, float32 on the
-// CPU: x + out_proj(scale sum of scans(in_proj(norm(x)))), with RMSNorm, one or two directions, and no MLP. The stages are in
-// block_kernel.h, memory and threads in block_run.cc; here are the checks.
+// mamba_prune::vim_block: a block of Vim (Zhu et al. 2024, arXiv 2401.09417) in one call, without gradients, float32 on
+// the CPU: x + out_proj(scale sum of scans(in_proj(norm(x)))), with RMSNorm, one or two directions, and no MLP. The
+// stages are in block_kernel.h, memory and threads in block_run.cc; here are the checks.
 #include <ATen/ATen.h>
 #include <torch/library.h>
 
@@ -25,9 +25,14 @@ BlockSizes sizes_of(const Tensor& x, at::TensorList scans) {
   TORCH_CHECK(conv.dim() == 3 && dt.dim() == 2 && A_log.dim() == 2,
               "vim_block: got conv_weight, dt_weight and A_log of shapes ", conv.sizes(), ", ", dt.sizes(), " and ",
               A_log.sizes(), ", expected 3, 2 and 2 dimensions.");
-  const BlockSizes s{x.size(1),  x.size(2),    conv.size(0),
-                     A_log.size(1), dt.size(1), conv.size(2),
-                     0,          static_cast<int64_t>(scans.size() / kPerDirection)};
+  const BlockSizes s{x.size(1),
+                     x.size(2),
+                     conv.size(0),
+                     A_log.size(1),
+                     dt.size(1),
+                     conv.size(2),
+                     0,
+                     static_cast<int64_t>(scans.size() / kPerDirection)};
   TORCH_CHECK(s.model > 0 && s.inner > 0 && s.states > 0 && s.rank > 0 && s.taps > 0 && s.taps <= kConvMaxTaps,
               "vim_block: got d_model ", s.model, ", d_inner ", s.inner, ", d_state ", s.states, ", dt_rank ", s.rank,
               ", d_conv ", s.taps, ", expected positive sizes and at most ", kConvMaxTaps, " taps.");
