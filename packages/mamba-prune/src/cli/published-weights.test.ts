@@ -55,6 +55,9 @@ afterAll(() => {
 
 const flat = (text: string): string => text.replaceAll(/\s+/g, ' ');
 
+/** The words of a command line that has no spaces within them. */
+const words = (line: string): string[] => line.split(' ');
+
 describe('pretrained:NAME', () => {
   // What the small model has of its own; the weights that are published have the sizes of the architecture.
   const sizes = ['--arch', 'vim_tiny', '--d-model', '16', '--depth', '1', '--d-state', '2'];
@@ -108,10 +111,11 @@ describe('pretrained:NAME', () => {
 
 describe('imp --mamba_pretrained without a model', () => {
   const imp = (...more: string[]): string[] => [
-    ...['imp', '--arch', 'vim_tiny', '--mamba_structured', '--mamba_pretrained'],
-    ...['--dataset', 'folder', '--data', at('images'), '--image_size', '8'],
-    ...['--epochs', '1', '--warmup', '0', '--batch_size', '8', '--pruning_times', '1'],
-    ...['--rate', '0.5', '--d_model', '16', '--depth', '1', '--d_state', '2', ...more],
+    ...words('imp --arch vim_tiny --mamba_structured --mamba_pretrained --dataset folder --data'),
+    at('images'),
+    ...words('--image_size 8 --epochs 1 --warmup 0 --batch_size 8 --pruning_times 1 --rate 0.5'),
+    ...words('--d_model 16 --depth 1 --d_state 2'),
+    ...more,
   ];
 
   it('prunes the published weights of the architecture, with a new classifier for other classes', async () => {
@@ -203,24 +207,13 @@ describe('weights with positions for images of another size', () => {
 
   it('are resampled for imp where that is asked for', async () => {
     const { status, stderr } = await runCli([
-      ...['imp', '--arch', 'vit_tiny', '--vit_structured', '--pretrained', at('files', 'vit.pth')],
-      ...[
-        '--d_model',
-        '12',
-        '--depth',
-        '1',
-        '--heads',
-        '3',
-        ...data(),
-        '--image_size',
-        '8',
-        '--resample_positions',
-        '--epochs',
-        '1',
-        '--warmup',
-        '0',
-      ],
-      ...['--batch_size', '8', '--pruning_times', '1', '--rate', '0.4', '--save_dir', at('vit')],
+      ...words('imp --arch vit_tiny --vit_structured --pretrained'),
+      at('files', 'vit.pth'),
+      ...words('--d_model 12 --depth 1 --heads 3'),
+      ...data(),
+      ...words('--image_size 8 --resample_positions --epochs 1 --warmup 0'),
+      ...words('--batch_size 8 --pruning_times 1 --rate 0.4 --save_dir'),
+      at('vit'),
     ]);
     expect(status, stderr).toBe(0);
     expect(flat(stderr)).toMatch(resampled);
@@ -244,7 +237,7 @@ describe('the library', () => {
     (): unknown => loadModel('pretrained:vim_tiny'),
     (): unknown => openModelFile('pretrained:vim_tiny'),
   ])('says that published weights are downloaded before they are opened: %s', async (open) => {
-    await expect((async () => open())()).rejects.toThrow(
+    await expect(Promise.resolve().then(open)).rejects.toThrow(
       "pretrained:vim_tiny: these weights have to be downloaded before they are opened, expected a file: that of `(await fetchPublished('vim_tiny')).path`.",
     );
   });
