@@ -203,7 +203,10 @@ describe('imp refuses', () => {
     ],
     [[...mamba, '--fc'], '--fc is not offered: rewinding takes all weights back'],
     [[...mamba, '--block_loss_grad', 'True'], '--reg-units doomed'],
-    [[...vit, '--vit_pretrained'], 'or with --init (to be trained on first)'],
+    [
+      ['--arch', 'vit_base', '--vit_structured', '--vit_pretrained'],
+      'or with --init (to be trained on first)',
+    ],
     [[...mamba, '--checkpoint', 'a.pth.tar'], '--resume alone goes on from the last one'],
     [[...mamba, '--file_name', 'a'], '--file_name is not offered'],
     [[...mamba, '--criteria', 'remain'], 'the nearest is --criteria l1'],

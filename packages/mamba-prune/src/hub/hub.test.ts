@@ -348,6 +348,14 @@ describe('access', () => {
     await expect(fetchFromHub(spec, quick)).rejects.toThrow(message);
   });
 
+  it('tells trouble of the hub in its own words, without the addresses that its client asked', async () => {
+    server.failWith.push(418);
+    const error: unknown = await fetchFromHub('hf:lab/vim', quick).catch((e: unknown) => e);
+    expect((error as Error).message).toBe(
+      'hf:lab/vim: the hub answered 418 (as the test asked). Try again later.',
+    );
+  });
+
   it.each([
     [
       'hf:lab/many',

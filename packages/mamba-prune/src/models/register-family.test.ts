@@ -32,6 +32,17 @@ const { flag, label, values } = {
   values: { type: 'integer', min: 1, max: 9 },
 } as const;
 const kind = { units: 'tokens', label, rateFlag: '--tokens-rate' };
+const published = {
+  name: 'own_tuned',
+  arch: 'refused_small',
+  address: 'hf:lab/own:own.pth',
+  dataset: 'imagenet',
+  classes: 1000,
+  accuracy: 0.761,
+  imageSize: 224,
+  license: 'mit',
+  source: 'https://example.org',
+};
 const info = (model: ImageModel) => ({
   classes: Array.from({ length: model.config.numClasses }, (_, i) => `class ${i}`),
   mean: [0.5, 0.5, 0.5],
@@ -74,6 +85,16 @@ describe('registerFamily refuses', () => {
       'an option named as another field',
       { options: { widths: { values } } },
       'expected no option named family, arch, widths',
+    ],
+    [
+      'published weights at no address',
+      { published: [{ ...published, address: 'weights.pth' }] },
+      'expected hf:owner/name:file, or the http or https address of a file',
+    ],
+    [
+      'published weights of an accuracy in percent',
+      { published: [{ ...published, accuracy: 76.1 }] },
+      '→ at published[0].accuracy',
     ],
     ['no kinds', { kinds: {} }, 'expected one kind of groups at least'],
     [
@@ -160,6 +181,16 @@ describe('registerFamily refuses', () => {
       'a flag twice',
       { options: { tokens: { values, flag }, words: { values, flag } } },
       "the flag --tokens of the option 'words' is that of the option 'tokens' in Family refused.",
+    ],
+    [
+      'published weights of an architecture of others',
+      { published: [{ ...published, arch: 'vit_tiny' }] },
+      "the published weights 'own_tuned' are of 'vit_tiny', which is none of its architectures",
+    ],
+    [
+      'published weights by a name that is taken',
+      { published: [{ ...published, name: 'vit_tiny' }] },
+      "there are published weights 'vit_tiny' of ViT already",
     ],
   ])('%s', (_, more, message) => {
     expect(refused({ ...ownFamily('refused'), ...more })).toContain(message);

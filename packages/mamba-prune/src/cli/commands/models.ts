@@ -57,7 +57,7 @@ export function addModelsCommand(program: Command, cli: Cli): void {
   });
 }
 
-function printModels(context: Context, models: readonly BoxedModel[]): void {
+export function printModels(context: Context, models: readonly BoxedModel[]): void {
   context.table(
     [
       { title: 'name', flexible: true },

@@ -100,10 +100,4 @@ describe('a Vim on the command line', () => {
     await json(['export', at('dense'), '--out', at('dense.onnx'), '--scan-op', 'linear-attention']);
     expect(existsSync(at('dense.onnx'))).toBe(true);
   });
-
-  it('is none that imp knows flags of', async () => {
-    const { status, stderr } = await runCli(['imp', '--arch', 'vim_nano']);
-    expect(status).toBe(2);
-    expect(stderr).toMatch(/has no flags for its family, vim\./);
-  });
 });

@@ -58,12 +58,6 @@ describe('a VMamba on the command line', () => {
     }
   });
 
-  it('is none that imp knows flags of', async () => {
-    const { status, stderr } = await runCli(['imp', '--arch', 'vmamba_nano']);
-    expect(status).toBe(2);
-    expect(stderr).toMatch(/has no flags for its family, vmamba/);
-  });
-
   it('has a stem of stride 1, 2 or 4 and no other', async () => {
     const stem = ['train', '--arch', 'vmamba_nano', '--stem-stride', '3', ...training()];
     const { status, stderr } = await runCli([...stem, '--out', at('none')]);

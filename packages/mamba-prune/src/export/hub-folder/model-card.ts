@@ -18,6 +18,13 @@ export interface CardFile {
   readonly accuracy?: number | undefined;
 }
 
+interface MeasuredOn {
+  readonly dataset: string;
+  readonly images: number;
+  /** Test images that the data set has. */
+  readonly of: number;
+}
+
 export interface CardContents {
   /** `owner/name`. */
   readonly repo: string;
@@ -26,7 +33,7 @@ export interface CardContents {
   readonly facts: CardFacts;
   readonly files: readonly CardFile[];
   /** What the accuracies of the files were measured on. */
-  readonly measuredOn?: { readonly dataset: string; readonly images: number } | undefined;
+  readonly measuredOn?: MeasuredOn | undefined;
 }
 
 /** What the hub calls data sets that come with the program. */
@@ -63,7 +70,11 @@ function frontMatter(
 ): object {
   const { units, baseModel } = facts;
   const [known = ''] = (dataset === undefined ? undefined : hubDatasets[dataset]) ?? [];
-  const measured = files.find(({ accuracy }) => accuracy !== undefined)?.accuracy;
+  // The hub knows no number of images: what some of them gave is not said there.
+  const isWhole = measuredOn !== undefined && measuredOn.images === measuredOn.of;
+  const measured = isWhole
+    ? files.find(({ accuracy }) => accuracy !== undefined)?.accuracy
+    : undefined;
   const accuracy = measured ?? facts.accuracy;
   const on = measured === undefined ? dataset : measuredOn?.dataset;
   const [type, name] = (on === undefined ? undefined : hubDatasets[on]) ?? [on, on];
@@ -226,11 +237,17 @@ function filesSection({ files, measuredOn }: CardContents): string {
     ...(measuredOn
       ? [
           '',
-          `The accuracies are those on ${plural(measuredOn.images, 'test image')} of ${titleOf(measuredOn.dataset)}.`,
+          `The accuracies are those on ${imagesOf(measuredOn)} of ${titleOf(measuredOn.dataset)}.`,
         ]
       : []),
   ].join('\n');
 }
+
+/** `10,000 test images`, or how many of them were chosen. */
+const imagesOf = ({ images, of }: MeasuredOn): string =>
+  images < of
+    ? `${grouped(images)} of the ${plural(of, 'test image')}`
+    : plural(images, 'test image');
 
 function preparationSection({ config }: ImageModel, info: ModelInfo): string {
   return `## How images are prepared\n\n${frameRule(config, info)}`;

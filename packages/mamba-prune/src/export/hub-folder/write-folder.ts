@@ -173,7 +173,11 @@ async function writeInto(
     files: [weights, ...forms.map((form) => ({ ...form, accuracy: form.accuracy?.accuracy }))],
     ...(options.accuracy &&
       own && {
-        measuredOn: { dataset: options.accuracy.dataset.info.name, images: own.images },
+        measuredOn: {
+          dataset: options.accuracy.dataset.info.name,
+          images: own.images,
+          of: options.accuracy.dataset.test.length,
+        },
       }),
   });
   writeFileAtomic(join(draft, 'README.md'), card);
