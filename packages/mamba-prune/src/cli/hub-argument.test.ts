@@ -48,6 +48,11 @@ describe('hf:owner/name as a MODEL', () => {
     expect(facts.path).toContain(join('models--lab--small', 'snapshots', 'a'.repeat(40)));
   });
 
+  it('is the title of what is said of it, not the path in the cache', async () => {
+    const { stdout } = await runCli(['inspect', 'hf:lab/small']);
+    expect(stdout.split('\n')[0]).toBe('hf:lab/small');
+  });
+
   it('has the name of the repository in tables', async () => {
     const bench = ['bench', 'hf:lab/small', '--batch', '1', '--runs', '1', '--min-time', '0'];
     const { status, stdout } = await runCli(bench);
