@@ -175,8 +175,9 @@ describe('published weights at an address', () => {
     expect(readFileSync(found).equals(weights)).toBe(true);
     expect(release.ranges.slice(0, 2)).toEqual(['bytes=0-0', undefined]);
     // How much of it arrived is the system's to decide.
-    expect(release.ranges.at(-1)).toMatch(/^bytes=[1-9]\d*-$|^undefined$/);
-    expect(notes.join()).toMatch(/going on after \d+ bytes/);
+    expect(release.ranges).toHaveLength(3);
+    expect(String(release.ranges[2])).toMatch(/^bytes=[1-9]\d*-$|^undefined$/);
+    expect(notes).not.toHaveLength(0);
   });
 
   it('are not continued with the bytes of another version of the file', async () => {

@@ -168,7 +168,7 @@ describe('commands that take an ONNX file', () => {
   it('say what a file is that is none of ours', async () => {
     const { status, stderr } = await runCli(['eval', at('missing.onnx'), ...data()]);
     expect(stderr).toMatch(
-      /missing\.onnx does not exist, expected a file of weights .*, an \.onnx file, a run folder, hf:owner\/name or models:NAME/,
+      /missing\.onnx does not exist, expected a file of weights .*, an \.onnx file, a run folder, hf:owner\/name, pretrained:NAME or models:NAME/,
     );
     expect(status).toBe(2);
   });
