@@ -9,6 +9,7 @@ import {
   parseConfig,
   size,
 } from '../config-checks.js';
+import { usualPatch } from '../usual-patch.js';
 
 /** Added to the mean square in every RMSNorm. */
 export const normEps = 1e-5;
@@ -97,9 +98,6 @@ export const middleOf = (patches: number): number => Math.floor(patches / 2);
 
 /** Rank of the step sizes before pruning. */
 export const usualDtRank = (dModel: number): number => Math.ceil(dModel / 16);
-
-/** Patches of 4 px up to 40 px, 8 up to 128, 16 beyond: as many as the published models have, or fewer. */
-const usualPatch = (imageSize: number): number => (imageSize <= 40 ? 4 : imageSize <= 128 ? 8 : 16);
 
 /**
  * The configuration of a dense model: 224 px (`vim_nano`: 32 px), patch 16 (8 up to 128 px, 4 up to 40 px), a stride of the
