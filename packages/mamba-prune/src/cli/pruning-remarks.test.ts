@@ -46,7 +46,7 @@ describe('what a pruning says', () => {
     const [maxRate, minimum, roundTo, fillback] = rateRemarks({ ...record, heldBack: held });
     const gone = 'in blocks.1.attn: 50.0% of the units are gone, not 60.0%';
     expect(maxRate).toBe(
-      `heads: --max-rate 0.5 held the rate back ${gone}. Raise it, or lower --rate.`,
+      `heads: --max-rate 0.5 held the rate back ${gone}. Raise it, or lower the rate.`,
     );
     expect(minimum).toContain(`which held the rate back ${gone}`);
     expect(roundTo).toContain(`--round-to 8 rounded widths up ${gone}`);

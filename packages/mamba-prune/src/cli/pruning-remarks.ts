@@ -89,11 +89,11 @@ function heldBackInWords(record: PruningRecord, { kind, limit, groups }: HeldBac
   const where = groups.length === 0 || groups.length === all ? '' : ` in ${groups.join(', ')}`;
   switch (limit) {
     case 'max-rate':
-      return `${kind}: --max-rate ${maxRate} held the rate back${where}: ${gone}. Raise it, or lower --rate.`;
+      return `${kind}: --max-rate ${maxRate} held the rate back${where}: ${gone}. Raise it, or lower the rate.`;
     case 'minimum':
       return `${kind}: every group keeps one unit at least, which held the rate back${where}: ${gone}.`;
     case 'min-width':
-      return `${kind}: --min-width ${minWidth} held the rate back${where}: ${gone}. Lower it, or lower --rate.`;
+      return `${kind}: --min-width ${minWidth} held the rate back${where}: ${gone}. Lower it, or lower the rate.`;
     case 'rate-of':
       return `${kind}: ${shortList(groups)} ${groups.length === 1 ? 'has' : 'have'} a lower rate of ${groups.length === 1 ? 'its' : 'their'} own: ${gone}.`;
     case 'round-to':

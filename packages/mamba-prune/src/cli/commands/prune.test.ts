@@ -246,7 +246,7 @@ describe('the rate that prune reaches', () => {
     expect(stdout).toMatch(/ssm +32 +30 +90\.0% +6\.3%\n/);
     expect(stdout).toMatch(/mlp +64 +58 +90\.0% +9\.4%\n/);
     expect(flat(stdout)).toContain(
-      'ssm: --max-rate 0.1 held the rate back: 6.3% of the units are gone, not 90.0%. Raise it, or lower --rate.',
+      'ssm: --max-rate 0.1 held the rate back: 6.3% of the units are gone, not 90.0%. Raise it, or lower the rate.',
     );
     const result = await json(...argv);
     expect(result.reached).toEqual({ ssm: 1 - 30 / 32, mlp: 1 - 58 / 64 });

@@ -62,7 +62,7 @@ describe('a VMamba on the command line', () => {
     const stem = ['train', '--arch', 'vmamba_nano', '--stem-stride', '3', ...training()];
     const { status, stderr } = await runCli([...stem, '--out', at('none')]);
     expect(status).toBe(2);
-    expect(stderr).toMatch(/stemStride/);
+    expect(stderr).toMatch(/got 3, expected 1, 2 or 4[^]*stemStride/);
     expect(existsSync(at('none'))).toBe(false);
   });
 });

@@ -18,7 +18,9 @@ export const vmambaConfigSchema = z.strictObject({
   /** States per channel of the scans (N). */
   dState: size,
   /** Stride of the stem. No tensor tells it. */
-  stemStride: z.literal(vmambaStrides),
+  stemStride: z.literal(vmambaStrides, {
+    error: ({ input }) => `got ${String(input)}, expected 1, 2 or 4`,
+  }),
   /** No tensor tells it, so it has a bound of its own: that of the data sets. */
   imageSize: size.max(4096),
   channels: size,
