@@ -1,10 +1,11 @@
 // pretrained:NAME as a MODEL, and imp --mamba_pretrained without a model, against a server that speaks the hub's protocol. The
 // files have the names of the published ones and hold small models.
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { manualSeed } from '@mamba-prune/libtorch';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { fetchPublished } from '../hub/fetch-published.js';
 import { HubServer } from '../hub/testing/hub-server.js';
 import { loadModel } from '../models/model-file.js';
 import { createModel } from '../models/registry.js';
@@ -99,6 +100,17 @@ describe('pretrained:NAME', () => {
       /Taken from what is known of pretrained:vim_tiny: .*--interpolation bicubic/,
     );
     expect(history[0]?.source).toBe(`hf:hustvl/Vim-tiny-midclstok@${'a'.repeat(40)}:${vimFile}`);
+  });
+
+  it('is downloaded again where the cache has lost the end of it', async () => {
+    vi.stubEnv('HF_HUB_CACHE', at('cut'));
+    const whole = await runCli(inspect);
+    const { path } = await fetchPublished('vim_tiny');
+    truncateSync(path, 1000);
+    const again = await runCli(inspect);
+    expect(again.status, again.stderr).toBe(0);
+    expect(again.stderr).toContain('Downloading');
+    expect(again.stdout).toBe(whole.stdout);
   });
 
   it('is refused where another file lies behind the name', async () => {
