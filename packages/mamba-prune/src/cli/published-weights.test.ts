@@ -1,10 +1,11 @@
 // pretrained:NAME as a MODEL, and imp --mamba_pretrained without a model, against a server that speaks the hub's protocol. The
 // files have the names of the published ones and hold small models.
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { manualSeed } from '@mamba-prune/libtorch';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { fetchPublished } from '../hub/fetch-published.js';
 import { HubServer } from '../hub/testing/hub-server.js';
 import { loadModel } from '../models/model-file.js';
 import { createModel } from '../models/registry.js';
@@ -27,6 +28,9 @@ beforeAll(async () => {
   writeStateDict(at('files', vimFile), vim, 'model');
   const vit = createModel('vit_tiny', { ...sizes, imageSize: 16, dModel: 12 });
   writeStateDict(at('files', 'vit.pth'), vit);
+  const nano = createModel('vim_nano', { numClasses: 3, imageSize: 16 });
+  writeStateDict(at('files', 'nano.pth'), nano, 'model');
+  nano.dispose();
   vim.dispose();
   vit.dispose();
   const read = (name: string): Buffer => readFileSync(at('files', name));
@@ -35,6 +39,10 @@ beforeAll(async () => {
       refs: { main: 'a'.repeat(40) },
       files: { [vimFile]: read(vimFile), 'vim_t_midclstok_ft_78p3acc.pth': read(vimFile) },
       lfs: [vimFile],
+    },
+    'hustvl/Vim-small-midclstok': {
+      refs: { main: 'b'.repeat(40) },
+      files: { 'vim_s_midclstok_80p5acc.pth': read('nano.pth') },
     },
   });
 });
@@ -92,6 +100,38 @@ describe('pretrained:NAME', () => {
       /Taken from what is known of pretrained:vim_tiny: .*--interpolation bicubic/,
     );
     expect(history[0]?.source).toBe(`hf:hustvl/Vim-tiny-midclstok@${'a'.repeat(40)}:${vimFile}`);
+  });
+
+  it('is downloaded again where the cache has lost the end of it', async () => {
+    vi.stubEnv('HF_HUB_CACHE', at('cut'));
+    const whole = await runCli(inspect);
+    const { path } = await fetchPublished('vim_tiny');
+    truncateSync(path, 1000);
+    const again = await runCli(inspect);
+    expect(again.status, again.stderr).toBe(0);
+    expect(again.stderr).toContain('Downloading');
+    expect(again.stdout).toBe(whole.stdout);
+  });
+
+  it('is refused where another file lies behind the name', async () => {
+    const { status, stderr } = await runCli([
+      'inspect',
+      'pretrained:vim_small',
+      '--image-size',
+      '16',
+    ]);
+    expect(status).toBe(1);
+    expect(flat(stderr)).toContain(
+      'got weights of --arch vim_nano, expected vim_small, as pretrained:vim_small has',
+    );
+    const stride = ['--stride', '4', '--image-size', '8', ...sizes];
+    const wanted = await runCli(['inspect', 'pretrained:vim_tiny_stride8', ...stride]);
+    expect(wanted.status, wanted.stderr).toBe(0);
+    const other = await runCli(['inspect', 'pretrained:vim_tiny_stride8', ...stride.slice(2)]);
+    expect(other.status).toBe(1);
+    expect(flat(other.stderr)).toContain(
+      'got weights of --stride 4, expected 8, as pretrained:vim_tiny_stride8 has',
+    );
   });
 
   it('is wrong usage if there is no such name', async () => {

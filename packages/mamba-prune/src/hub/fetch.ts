@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { rmSync, statSync } from 'node:fs';
 import { HubApiError, getHFHubCachePath, listFiles, modelInfo, pathsInfo } from '@huggingface/hub';
 import { checksOf } from '../checks.js';
 import { UsageError } from '../errors.js';
@@ -151,7 +151,7 @@ async function download(
   const here = { ...source, commit };
   const { file, beside } = await findFile(spec, here, options.onNote);
   const result = { path: cache.file(commit, file.path), repo: spec.repo, commit, file: file.path };
-  const inCache = cache.has(commit, file.path);
+  const inCache = isWhole(result.path, file);
   await bring(here, file, cache, options);
   for (const small of beside) {
     await bring(here, small, cache, { ...options, onProgress: undefined, onBegin: undefined });
@@ -168,14 +168,19 @@ async function bring(
   options: HubOptions,
 ): Promise<void> {
   const { commit } = source;
-  if (cache.has(commit, file.path)) return;
+  if (isWhole(cache.file(commit, file.path), file)) return;
   const blob = cache.blob(file.digest.hex);
-  if (!existsSync(blob)) {
+  if (!isWhole(blob, file)) {
+    rmSync(blob, { force: true });
     options.onBegin?.({ file: file.path, bytes: file.size });
     await downloadToFile(ofHub(source), file, blob, options);
   }
   cache.link(file.digest.hex, commit, file.path);
 }
+
+/** Whether a path of the cache has all of a file: of a full disk or a copied cache there may be less. */
+const isWhole = (path: string, { size }: Pick<HubFile, 'size'>): boolean =>
+  statSync(path, { throwIfNoEntry: false })?.size === size;
 
 async function commitOf({ repo, revision }: HubSpec, source: HubSource): Promise<string> {
   if (isCommit(revision)) return revision;

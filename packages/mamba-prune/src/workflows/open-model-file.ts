@@ -16,7 +16,7 @@ import { type ImportOptions, type ImportedModel, importModel } from '../models/i
 import { type ModelInfo, isModelFile, loadModel } from '../models/model-file.js';
 import { printableLine } from '../printable.js';
 import { entryOf, hintNames, takenFrom } from './card-info.js';
-import { describedCard } from './known-weights.js';
+import { checkKnown, describedCard } from './known-weights.js';
 import { assumedIn, sameInfo } from './same-info.js';
 
 export interface OpenedModelFile {
@@ -57,6 +57,7 @@ async function openImported(path: string, said: ImportOptions): Promise<OpenedMo
   try {
     checkActivation(path, imported.model, card);
     checkObstacles(path, imported.model, obstacles);
+    checkKnown(path, imported.model, said);
     const { notes } = imported;
     const taken = takenFrom(path, card, imported, hints, said);
     const options = { ...hints, ...taken.options };

@@ -60,7 +60,8 @@ export function readVimPositions(
   const own = told ?? publishedGeometry(side, patchSize);
   if (said.resamplePositions === true) return resample(state, side, patchSize, own, said);
   if (said.imageSize !== undefined || said.stride !== undefined) {
-    return positionsFor(side, patchSize, said);
+    // Who says the size of the images knows better than what is usual, but not than what the file says.
+    return positionsFor(side, patchSize, said.stride === undefined ? told : own, said);
   }
   if (own === undefined) throw uncertain(side, patchSize);
   const assumed = told ? [] : [`imageSize ${own.imageSize}`, `stride ${own.stride}`];
@@ -76,19 +77,48 @@ const imageSide = (side: number, patchSize: number, stride: number): number =>
   (side - 1) * stride + patchSize;
 
 /** For what the caller says of the images, which the positions must fit. */
-function positionsFor(side: number, patchSize: number, said: LayoutOptions): VimPositions {
+function positionsFor(
+  side: number,
+  patchSize: number,
+  own: TrainedGeometry | undefined,
+  said: LayoutOptions,
+): VimPositions {
   const { imageSize } = said;
   const stride = said.stride ?? strideFor(side, patchSize, imageSize);
-  const own = stride === undefined ? undefined : imageSide(side, patchSize, stride);
-  if (stride !== undefined && own !== undefined && (imageSize === undefined || imageSize === own)) {
-    return { imageSize: own, stride, assumed: [] };
+  const fitting = stride === undefined ? undefined : imageSide(side, patchSize, stride);
+  if (
+    stride !== undefined &&
+    fitting !== undefined &&
+    (imageSize === undefined || imageSize === fitting)
+  ) {
+    const isHalfSaid = imageSize === undefined || said.stride === undefined;
+    if (own !== undefined && isHalfSaid && own.imageSize !== fitting) {
+      throw otherGeometry(side, patchSize, own, { imageSize: fitting, stride }, said);
+    }
+    return { imageSize: fitting, stride, assumed: [] };
   }
   const strides = said.stride === undefined ? usualStrides(patchSize) : [said.stride];
   throw new UsageError(
     `import: got positions of ${described(side, patchSize)}, which are for images ${ways(side, patchSize, strides)}, asked for ${imageSize ?? 0} px. ` +
-      'Leave out what the file has otherwise, or give `resamplePositions` with `imageSize` and `stride`, which resamples them.',
+      'Leave out what the file has otherwise, or give `resamplePositions`, which resamples them.',
   );
 }
+
+/** One of the two alone would change the other unseen, where positions for another size or stride were wanted. */
+const otherGeometry = (
+  side: number,
+  patchSize: number,
+  own: TrainedGeometry,
+  { imageSize, stride }: TrainedGeometry,
+  said: LayoutOptions,
+): UsageError =>
+  new UsageError(
+    `import: got positions of ${described(side, patchSize)} for images of ${own.imageSize} px at a stride of ${own.stride} px, asked for ` +
+      (said.stride === undefined
+        ? `${imageSize} px alone, to which they would reach at a stride of ${stride} px. `
+        : `a stride of ${stride} px alone, at which they would be for images of ${imageSize} px. `) +
+      'Give `resamplePositions` too, which resamples them, or say `imageSize` and `stride` both if the weights were trained so.',
+  );
 
 /** The stride by which the patches reach from one side of the images to the other, if there is one. */
 function strideFor(side: number, patchSize: number, imageSize = 0): number | undefined {

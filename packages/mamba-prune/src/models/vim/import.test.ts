@@ -57,6 +57,15 @@ describe("a checkpoint of Vim's trainer", () => {
     ]);
   });
 
+  it('keeps size and stride that the script had, unless both are said', async () => {
+    await expect(importModel(checkpoint, { ...small, stride: 16 })).rejects.toThrow(
+      /images of 64 px at a stride of 8 px, asked for a stride of 16 px alone.*of 112 px/,
+    );
+    await expect(importModel(checkpoint, { ...small, imageSize: 112 })).rejects.toThrow(UsageError);
+    const said = { ...small, stride: 16, imageSize: 112 };
+    expect((await importModel(checkpoint, said)).model.config).toMatchObject({ imageSize: 112 });
+  });
+
   it('computes in float64 what the published code does, step by step', async () => {
     const { model } = await importModel(checkpoint, { ...small, key: 'model' });
     model.to('float64');
@@ -124,6 +133,8 @@ describe('a state dict', () => {
     [49, { stride: 16 }, 112, 16],
     [49, { stride: 4 }, 40, 4],
     [49, { imageSize: 112, stride: 16 }, 112, 16],
+    [196, { imageSize: 120, stride: 8 }, 120, 8],
+    [1, { stride: 8 }, 16, 8],
     [1, {}, 16, 16],
   ])(
     'of %i patches and %j is for images of %i px at a stride of %i',
@@ -144,6 +155,12 @@ describe('a state dict', () => {
       /112 px at a stride of 16 px or of 64 px at a stride of 8 px.*`stride` or `imageSize`/,
     ],
     [49, { imageSize: 65 }, /asked for 65 px.*`resamplePositions`/],
+    [
+      196,
+      { stride: 8 },
+      /for images of 224 px at a stride of 16 px, asked for a stride of 8 px alone.*of 120 px.*`resamplePositions`/,
+    ],
+    [729, { stride: 16 }, /asked for a stride of 16 px alone.*of 432 px/],
     [49, { imageSize: 64, stride: 16 }, /images of 112 px at a stride of 16 px, asked for 64 px/],
     [49, { resamplePositions: true, imageSize: 64 }, /to resample.*tell the stride/],
     [49, { resamplePositions: true, stride: 8 }, /to resample.*tell the size of the images/],
