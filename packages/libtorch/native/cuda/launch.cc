@@ -1,7 +1,5 @@
 #include "launch.h"
 
-#include <ATen/cuda/CUDAContext.h>
-
 #include <algorithm>
 
 #include "kernel.h"
@@ -10,6 +8,7 @@
 #include "kernels/norm_interface.h"
 #include "kernels/reduce_interface.h"
 #include "kernels/scan_interface.h"
+#include "launch_util.h"
 
 namespace mamba_prune::cuda {
 
@@ -28,11 +27,6 @@ using NormArgs = norm_kernel::NormArgs<void>;
 
 constexpr unsigned kForwardThreads = 64, kBackwardThreads = 128;
 
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-unsigned u32(int64_t v) { return static_cast<unsigned>(v); }
-int multiprocessors() { return at::cuda::getCurrentDeviceProperties()->multiProcessorCount; }
-void* pointer(const Tensor& t) { return t.defined() ? t.data_ptr() : nullptr; }
-float* float_pointer(const Tensor& t) { return static_cast<float*>(pointer(t)); }
 int row(const Tensor& t) {
   if (!t.defined()) return 0;
   const int64_t stride = mat(t).stride;
@@ -86,22 +80,6 @@ int64_t backward_shared_bytes(int64_t groups) {
     default: return sizeof(BackwardShared<kMaxGroups, threads>);
   }
 }
-
-// Elements moved at once: a pair where every row begins at a pair, and the pair lies within the row.
-int64_t vector_of(std::initializer_list<Tensor> tensors, int64_t width) {
-  if (width % 2 != 0) return 1;
-  for (const Tensor& t : tensors) {
-    if (!t.defined()) continue;
-    const int64_t bytes = 2 * t.element_size();
-    if (mat(t).stride % 2 != 0 || reinterpret_cast<uintptr_t>(t.data_ptr()) % static_cast<uintptr_t>(bytes) != 0)
-      return 1;
-  }
-  return 2;
-}
-
-at::TensorOptions floats(const Tensor& like) { return like.options().dtype(at::kFloat); }
-
-constexpr unsigned kNormThreads = 128;
 
 }  // namespace
 

@@ -57,6 +57,15 @@ void norm_forward(const at::Tensor& x, const at::Tensor& weight, const at::Tenso
 at::Tensor norm_backward(const at::Tensor& x, const at::Tensor& weight, double eps, const at::Tensor& dy,
                          const at::Tensor& dskip, const at::Tensor& dx);
 
+/** Root mean square normalisation. @param x float32; y, and dy below, may have another type */
+void rms_norm_forward(const at::Tensor& x, const at::Tensor& weight, double eps, const at::Tensor& y);
+/**
+ * dx = the layer's gradient + dskip, both float32; dskip may be undefined.
+ * @return float32 [width]: gradient of weight
+ */
+at::Tensor rms_norm_backward(const at::Tensor& x, const at::Tensor& weight, double eps, const at::Tensor& dy,
+                             const at::Tensor& dskip, const at::Tensor& dx);
+
 /**
  * gradient becomes gradient * gelu'(before), tanh form; both contiguous.
  * @return its sum over rows, float32
