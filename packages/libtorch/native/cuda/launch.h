@@ -17,6 +17,7 @@ struct Scan {
   at::Tensor scale;              // float32 [batch] or undefined: factor of the result
   bool softplus = false, a_is_log = false, reverse = false;
   int64_t channels = 0;
+  int64_t height = 0;  // rows of a grid that is scanned column by column, though it lies row by row; 0: it is not
 };
 /** Floats that the forward pass leaves for the backward pass: [batch, segments - 1, channels, states]. */
 at::Tensor scan_checkpoints(const Scan& s);
@@ -29,6 +30,7 @@ void scan_forward(const Scan& s, const at::Tensor& y, bool add, const at::Tensor
 
 struct ScanGradients {
   at::Tensor du, ddelta, dz;  // as u, delta, z; dz undefined without z
+  bool add_du = false;        // whether du is added to
   at::Tensor states;          // partial sums [blocks, batch, length, 2 padded]: dB, dC
   int64_t padded = 0;
   at::Tensor dA, dD, dbias, dinitial;
