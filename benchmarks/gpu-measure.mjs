@@ -2,12 +2,13 @@
 //
 //   node benchmarks/gpu-measure.mjs --what train|infer [--arch mamba_small] [--batch 512] [--precision bf16|fp32]
 //     [--rate 0.7] [--ranking layer|global] [--round-to 16] [--optimizer adamw|muon] [--augment standard|strong]
-//     [--seconds 3] [--device cuda:0]
+//     [--seconds 3] [--samples N] [--device cuda:0]
 //
-// `train` is a whole step: a batch of new random crops and flips made on the device from a data set as large as CIFAR,
-// forward, cross-entropy, backward, and the optimizer. `infer` is the forward pass. Each is one CUDA graph, replayed; on the
-// CPU, where there are none, it runs as it is. `--rate` prunes so much of the SSM channels and MLP neurons first; under
-// `--ranking global` every block then has widths of its own.
+// `train` is a whole step: a batch of new random crops and flips made on the device from a data set as large as CIFAR (of 4,096
+// images where they are larger than CIFAR's), forward, cross-entropy, backward, and the optimizer. `infer` is the forward pass.
+// Each is one CUDA graph, replayed; on the CPU, where there are none, it runs as it is. Images have the size that the
+// architecture is for: 224 px for vim_tiny. `--rate` prunes so much of the SSM channels, and of the MLP neurons where there are
+// any, first; under `--ranking global` every block then has widths of its own.
 import { randomFillSync } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import {
@@ -39,7 +40,7 @@ const { values: args } = parseArgs({
     optimizer: { type: 'string', default: 'adamw' },
     augment: { type: 'string', default: 'standard' },
     seconds: { type: 'string', default: '3' },
-    samples: { type: 'string', default: '50000' },
+    samples: { type: 'string' },
     device: { type: 'string', default: 'cuda:0' },
   },
 });
@@ -53,8 +54,11 @@ const warmUp = onGpu ? 3 : 1;
 async function makeModel() {
   const dense = createModel(arch);
   if (rate === 0) return dense.to(device);
+  const kinds = new Set(dense.pruningGroups().map(({ kind }) => kind));
   const { model } = await pruneOneShot(dense, {
-    rates: { ssm: rate, mlp: rate },
+    rates: Object.fromEntries(
+      ['ssm', 'mlp'].filter((kind) => kinds.has(kind)).map((kind) => [kind, rate]),
+    ),
     importance: 'l2',
     ranking: args.ranking,
     roundTo: Number(args['round-to']),
@@ -63,19 +67,22 @@ async function makeModel() {
 }
 
 /** Random pixels: what they show changes neither the work nor its time. */
-function syntheticSplit() {
-  const samples = Math.max(batch, Number(args.samples));
-  const imageBytes = 3 * 32 * 32;
-  const labels = Uint8Array.from({ length: samples }, (_, i) => i % 10);
-  const pixels = randomFillSync(new Uint8Array(samples * imageBytes));
+function syntheticSplit({ channels, imageSize, numClasses }) {
+  const samples = Math.max(batch, Number(args.samples ?? (imageSize > 32 ? 4096 : 50000)));
+  const imageBytes = channels * imageSize * imageSize;
+  const labels = Uint8Array.from({ length: samples }, (_, i) => i % numClasses);
+  const pixels = new Uint8Array(samples * imageBytes);
+  // No call takes 2 GiB or more.
+  for (let at = 0; at < pixels.length; at += 2 ** 28)
+    randomFillSync(pixels.subarray(at, at + 2 ** 28));
   const info = {
     name: 'synthetic',
-    classes: Array.from({ length: 10 }, (_, i) => `class ${i}`),
-    channels: 3,
-    height: 32,
-    width: 32,
-    mean: [0.5, 0.5, 0.5],
-    std: [0.29, 0.29, 0.29],
+    classes: Array.from({ length: numClasses }, (_, i) => `class ${i}`),
+    channels,
+    height: imageSize,
+    width: imageSize,
+    mean: Array(channels).fill(0.5),
+    std: Array(channels).fill(0.29),
   };
   return DeviceSplit.upload(new MemorySplit(pixels, labels, imageBytes), info, { device });
 }
@@ -90,11 +97,12 @@ const works = {
         : new optim.AdamW(model.parameters(), { lr: 1e-3 });
     optimizer.makeCapturable(zeros([], { device }).keep());
     const copies = weightCopies(model, precision);
-    const batches = new DeviceBatches(await syntheticSplit(), {
+    const { imageSize } = model.config;
+    const batches = new DeviceBatches(await syntheticSplit(model.config), {
       batchSize: batch,
       shuffle: true,
       dropLast: true,
-      augment: augmentPreset(args.augment, { height: 32, width: 32 }),
+      augment: augmentPreset(args.augment, { height: imageSize, width: imageSize }),
       dtype: imageType(precision),
     });
     const lastLoss = zeros([], { device }).keep();
@@ -120,7 +128,9 @@ const works = {
   async infer() {
     const model = (await makeModel()).eval();
     const copies = weightCopies(model, precision, { fixed: true });
-    const images = randn([batch, 3, 32, 32], { device }).to(imageType(precision));
+    const { channels, imageSize } = model.config;
+    const shape = [batch, channels, imageSize, imageSize];
+    const images = randn(shape, { device }).to(imageType(precision));
     const launch = () => {
       scope(() => {
         noGrad(() => model.forward(images));

@@ -3,9 +3,11 @@
 //
 //   node benchmarks/gpu.mjs [--only ours,fast,loop] [--quick] [--limit 300] [--seconds 3] [--arch mamba_small]
 //     [--train 128,512,2048] [--infer 128,512,4096] [--pruned 512,4096] [--peer-batches 512,128]
-//     [--what train,infer] [--python python3] [--peers DIR] [--device cuda:0]
+//     [--rate 0.7] [--what train,infer] [--python python3] [--peers DIR] [--device cuda:0]
 //
-// --only: which rows; --what: of what. --train, --infer, --pruned: batch sizes of ours. --limit: seconds for one measurement.
+// --only: which rows; --what: of what. --train, --infer, --pruned: batch sizes of ours, and of ours without --rate of its channels
+// and neurons. --limit: seconds for one measurement. --arch: a mamba_, or a vim_ at 224 px: `--arch vim_tiny --train 128,256
+// --infer 128,512 --pruned 128,512 --peer-batches 128`.
 // --quick leaves out the peers that take minutes: plain loops. --peers: folder of the Python scripts.
 import { execFileSync, spawn } from 'node:child_process';
 import { dirname, join } from 'node:path';
@@ -20,6 +22,7 @@ const { values: args } = parseArgs({
     train: { type: 'string', default: '128,512,2048' },
     infer: { type: 'string', default: '128,512,4096' },
     pruned: { type: 'string', default: '512,4096' },
+    rate: { type: 'string', default: '0.7' },
     'peer-batches': { type: 'string', default: '512,128' },
     seconds: { type: 'string', default: '3' },
     limit: { type: 'string', default: '300' },
@@ -63,16 +66,19 @@ const peer = (what, batch, name, script, ...options) => ({
     ...['--device', device],
   ].map(String),
 });
+const isVim = arch.startsWith('vim_');
 const loop = (batch, name, ...options) =>
-  peer('train', batch, `PyTorch, ${name}`, 'torch_mamba.py', ...options);
-const fast = (what, batch, name, ...options) =>
-  peer(what, batch, `PyTorch, Triton scan${name}`, 'torch_fast.py', ...options);
+  peer('train', batch, `PyTorch, ${name}`, isVim ? 'torch_vim.py' : 'torch_mamba.py', ...options);
+const fast = (what, batch, name, ...options) => {
+  const script = isVim ? ['torch_vim.py', '--fast'] : ['torch_fast.py'];
+  return peer(what, batch, `PyTorch, Triton scan${name}`, ...script, ...options);
+};
 
 const rows = [];
 if (parts.includes('ours')) {
   for (const batch of numbers(args.train)) rows.push(ours('train', batch));
   for (const batch of numbers(args.infer)) rows.push(ours('infer', batch));
-  for (const batch of numbers(args.pruned)) rows.push(ours('infer', batch, 0.7));
+  for (const batch of numbers(args.pruned)) rows.push(ours('infer', batch, Number(args.rate)));
 }
 if (parts.includes('fast')) {
   for (const batch of batches) {
@@ -85,7 +91,8 @@ if (parts.includes('fast')) {
 }
 if (parts.includes('loop') && !args.quick) {
   for (const batch of batches) {
-    rows.push(loop(batch, 'loop by index', '--scan', 'index', '--runs', 3));
+    // The script of Vim has one loop.
+    if (!isVim) rows.push(loop(batch, 'loop by index', '--scan', 'index', '--runs', 3));
     rows.push(loop(batch, 'loop over unbind', '--runs', 3));
     rows.push(loop(batch, 'loop over unbind, compiled', '--compile', '--runs', 3));
   }
@@ -196,12 +203,13 @@ const reference = ({ what, batch }) =>
 function cells(row) {
   const base = reference(row);
   const head = [row.what, row.batch, row.name];
-  if (row.problem) return [...head, '', '', row.problem.replaceAll('|', '/')];
+  if (row.problem) return [...head, '', '', '', row.problem.replaceAll('|', '/')];
   const speed = Math.round((row.batch / row.ms) * 1e3).toLocaleString('en');
   const ratio = row.name === 'ours' || !base ? '' : `${(row.ms / base).toFixed(2)}x`;
   const note = row.note ? `without a graph: ${row.note.slice(0, 80)}` : '';
   const last = [ratio, note].filter(Boolean).join('; ').replaceAll('|', '/');
-  return [...head, row.ms.toFixed(2), speed, last];
+  const memory = row.peakBytes ? `${(row.peakBytes / 1e9).toFixed(1)} GB` : '';
+  return [...head, row.ms.toFixed(2), speed, memory, last];
 }
 const order = [...new Set(measured.map(({ what, batch }) => `${what} ${batch}`))];
 const place = ({ what, batch }) => order.indexOf(`${what} ${batch}`);
@@ -213,7 +221,7 @@ const versions = new Set(measured.map((row) => row.ours ?? row.peer).filter(Bool
 const date = new Date().toISOString().slice(0, 10);
 const where = machine ? `${machine[1]}, torch ${machine[0]}` : 'GPU not known';
 console.log(`${arch}, bf16: ${where}, ${date} (${[...versions].join(', ')})\n`);
-console.log('| what | batch | who | ms | images/s | time / ours |');
-console.log('| --- | ---: | --- | ---: | ---: | --- |');
+console.log('| what | batch | who | ms | images/s | most memory | time / ours |');
+console.log('| --- | ---: | --- | ---: | ---: | ---: | --- |');
 for (const row of sorted) console.log(`| ${cells(row).join(' | ')} |`);
 process.exitCode = measured.some(({ ms }) => ms !== undefined) ? 0 : 1;

@@ -51,6 +51,8 @@ describe('models on a GPU', { skip }, () => {
     'mamba_tiny with two directions': () => createModel('mamba_tiny', { scan: 'bi' }),
     'mamba_tiny with four directions by turns': () => createModel('mamba_tiny', { scan: 'cross' }),
     'mamba_tiny of odd widths': () => pruned(createModel('mamba_tiny')),
+    vim_nano: () => createModel('vim_nano'),
+    'vim_nano of odd widths': () => pruned(createModel('vim_nano')),
     vit_tiny: () => createModel('vit_tiny'),
   };
   for (const [name, make] of Object.entries(models)) {
@@ -124,49 +126,51 @@ describe('models on a GPU', { skip }, () => {
     }
   });
 
-  it('a captured step trains as the eager one does', () => {
-    const train = (captured) =>
-      scope(() => {
-        manualSeed(2);
-        const model = createModel('mamba_tiny').to(gpu);
-        const optimizer = new optim.AdamW(model.parameters(), { lr: 1e-3 });
-        optimizer.makeCapturable(zeros([], { device: gpu }).keep());
-        const copies = weightCopies(model, 'bf16');
-        const images = randn([32, 3, 32, 32], { device: gpu }).to('bfloat16');
-        const labels = randint(0, 10, [32]).to(gpu);
-        const last = zeros([], { device: gpu });
-        const step = () =>
-          scope(() => {
-            optimizer.zeroGrad();
-            const loss = F.crossEntropy(model.forward(images), labels);
-            loss.backward();
-            optimizer.launch();
-            copies.refresh();
-            noGrad(() => last.copy_(loss));
+  for (const arch of ['mamba_tiny', 'vim_nano']) {
+    it(`a captured step of ${arch} trains as the eager one does`, () => {
+      const train = (captured) =>
+        scope(() => {
+          manualSeed(2);
+          const model = createModel(arch).to(gpu);
+          const optimizer = new optim.AdamW(model.parameters(), { lr: 1e-3 });
+          optimizer.makeCapturable(zeros([], { device: gpu }).keep());
+          const copies = weightCopies(model, 'bf16');
+          const images = randn([32, 3, 32, 32], { device: gpu }).to('bfloat16');
+          const labels = randint(0, 10, [32]).to(gpu);
+          const last = zeros([], { device: gpu });
+          const step = () =>
+            scope(() => {
+              optimizer.zeroGrad();
+              const loss = F.crossEntropy(model.forward(images), labels);
+              loss.backward();
+              optimizer.launch();
+              copies.refresh();
+              noGrad(() => last.copy_(loss));
+            });
+          for (let i = 0; i < 3; i++) {
+            step();
+            optimizer.count();
+          }
+          const graph = captured ? CudaGraph.capture(gpu, step) : undefined;
+          const losses = Array.from({ length: 10 }, () => {
+            if (graph) graph.replay();
+            else step();
+            optimizer.count();
+            return last.item();
           });
-        for (let i = 0; i < 3; i++) {
-          step();
-          optimizer.count();
-        }
-        const graph = captured ? CudaGraph.capture(gpu, step) : undefined;
-        const losses = Array.from({ length: 10 }, () => {
-          if (graph) graph.replay();
-          else step();
-          optimizer.count();
-          return last.item();
+          optimizer.zeroGrad();
+          graph?.dispose();
+          copies.dispose();
+          return losses;
         });
-        optimizer.zeroGrad();
-        graph?.dispose();
-        copies.dispose();
-        return losses;
-      });
-    const [eager, replayed] = [train(false), train(true)];
-    assert.ok(eager[9] < eager[0] * 0.9, `the loss goes down: ${eager.join(', ')}`);
-    // The kernels add in a fixed order; the product library may choose another algorithm.
-    replayed.forEach((loss, i) =>
-      assert.ok(Math.abs(loss - eager[i]) < 0.02, `step ${i}: ${loss}, ${eager[i]}`),
-    );
-  });
+      const [eager, replayed] = [train(false), train(true)];
+      assert.ok(eager[9] < eager[0] * 0.9, `the loss goes down: ${eager.join(', ')}`);
+      // The kernels add in a fixed order; the product library may choose another algorithm.
+      replayed.forEach((loss, i) =>
+        assert.ok(Math.abs(loss - eager[i]) < 0.02, `step ${i}: ${loss}, ${eager[i]}`),
+      );
+    });
+  }
 
   it('random numbers differ between the replays of one graph', () => {
     scope(() => {

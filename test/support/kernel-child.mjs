@@ -19,7 +19,7 @@ const found = {
 };
 for (const dtype of ['float64', 'float32']) {
   found[dtype] = { threads: threadDifferences(dtype) };
-  for (const operator of ['scan', 'conv', 'gelu'])
+  for (const operator of ['scan', 'conv', 'gelu', 'rms'])
     found[dtype][operator] = worstOf(operator, dtype);
 }
 process.stdout.write(JSON.stringify(found));

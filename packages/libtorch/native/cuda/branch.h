@@ -20,10 +20,11 @@ template <class Branch> struct BranchFunction : public torch::autograd::Function
   // x, norm weight, norm bias, scale: saved in front of the lists.
   static constexpr size_t kFirst = 4;
 
-  static Tensor forward(Context* ctx, const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bias, double eps,
-                        at::TensorList weights, at::TensorList packed, const OptionalTensor& scale) {
+  static Tensor forward(Context* ctx, const Tensor& x, const Tensor& norm_weight, const OptionalTensor& norm_bias_,
+                        double eps, at::TensorList weights, at::TensorList packed, const OptionalTensor& scale) {
     at::AutoDispatchBelowADInplaceOrView below;
     const c10::DeviceGuard guard(x.device());
+    const Tensor norm_bias = defined_or_empty(norm_bias_);
     typename Branch::Kept kept;
     const Tensor out = Branch::read(x, norm_weight, norm_bias, eps, weights.vec(), packed.vec())
                            .forward(x, defined_or_empty(scale), &kept);
@@ -62,26 +63,29 @@ template <class Branch> struct BranchFunction : public torch::autograd::Function
 
 /** Without gradients: nothing is kept. Also the entry below autograd (inference mode). */
 template <class Branch> at::Tensor branch_plain(const at::Tensor& x_, const at::Tensor& norm_weight,
-                                                const at::Tensor& norm_bias, double eps, at::TensorList weights,
-                                                at::TensorList packed, const OptionalTensor& scale) {
+                                                const OptionalTensor& norm_bias, double eps,
+                                                at::TensorList weights, at::TensorList packed,
+                                                const OptionalTensor& scale) {
   const c10::DeviceGuard guard(x_.device());
   const at::Tensor x = x_.contiguous();
   check_scale(Branch::kName, scale, x);
-  return Branch::read(x, norm_weight, norm_bias, eps, weights.vec(), packed.vec())
+  return Branch::read(x, norm_weight, defined_or_empty(norm_bias), eps, weights.vec(), packed.vec())
       .forward(x, defined_or_empty(scale), nullptr);
 }
 
 template <class Branch> at::Tensor branch_with_autograd(const at::Tensor& x, const at::Tensor& norm_weight,
-                                                        const at::Tensor& norm_bias, double eps, at::TensorList weights,
-                                                        at::TensorList packed, const OptionalTensor& scale) {
-  bool needed = any_requires_grad({x, norm_weight, norm_bias});
+                                                        const OptionalTensor& norm_bias, double eps,
+                                                        at::TensorList weights, at::TensorList packed,
+                                                        const OptionalTensor& scale) {
+  bool needed = any_requires_grad({x, norm_weight, defined_or_empty(norm_bias)});
   for (const at::Tensor& weight : weights) needed = needed || any_requires_grad({weight});
   if (!needed) {
     at::AutoDispatchBelowADInplaceOrView below;
     return branch_plain<Branch>(x, norm_weight, norm_bias, eps, weights, packed, scale);
   }
   check_scale(Branch::kName, scale, x);
-  return BranchFunction<Branch>::apply(x.contiguous(), norm_weight, norm_bias, eps, weights, packed, scale);
+  const OptionalTensor bias = optional(defined_or_empty(norm_bias));
+  return BranchFunction<Branch>::apply(x.contiguous(), norm_weight, bias, eps, weights, packed, scale);
 }
 
 }  // namespace mamba_prune::cuda

@@ -1,7 +1,5 @@
 #include "launch.h"
 
-#include <ATen/cuda/CUDAContext.h>
-
 #include <algorithm>
 
 #include "kernel.h"
@@ -10,6 +8,7 @@
 #include "kernels/norm_interface.h"
 #include "kernels/reduce_interface.h"
 #include "kernels/scan_interface.h"
+#include "launch_util.h"
 
 namespace mamba_prune::cuda {
 
@@ -28,11 +27,6 @@ using NormArgs = norm_kernel::NormArgs<void>;
 
 constexpr unsigned kForwardThreads = 64, kBackwardThreads = 128;
 
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-unsigned u32(int64_t v) { return static_cast<unsigned>(v); }
-int multiprocessors() { return at::cuda::getCurrentDeviceProperties()->multiProcessorCount; }
-void* pointer(const Tensor& t) { return t.defined() ? t.data_ptr() : nullptr; }
-float* float_pointer(const Tensor& t) { return static_cast<float*>(pointer(t)); }
 int row(const Tensor& t) {
   if (!t.defined()) return 0;
   const int64_t stride = mat(t).stride;
@@ -62,6 +56,20 @@ ScanArgs args_of(const Scan& s) {
   return a;
 }
 
+// In a single row or column both orders are one.
+bool by_columns(const Scan& s) { return s.height > 1 && s.height < s.u.size(1); }
+
+scan_kernel::ColumnScanArgs<void> column_args_of(const Scan& s, const ScanArgs& a) {
+  // The product by the inverse is exact for numerators below 2^32 / height.
+  TORCH_CHECK(s.u.size(1) * s.height < (int64_t{1} << 31), "selective_scan: got a grid of ", s.u.size(1),
+              " positions with ", s.height, " rows, expected their product below 2^31 on a GPU.");
+  scan_kernel::ColumnScanArgs<void> all{};
+  static_cast<ScanArgs&>(all) = a;
+  all.height = static_cast<int>(s.height), all.columns = static_cast<int>(s.u.size(1) / s.height);
+  all.inverse = static_cast<unsigned>(((int64_t{1} << 32) + s.height - 1) / s.height);
+  return all;
+}
+
 // What both passes are told, then what one of them is.
 Defines defines_of(const Scan& s, const Defines& own) {
   Defines all = {{"SCALAR", scalar_code(s.u.scalar_type())},
@@ -72,7 +80,8 @@ Defines defines_of(const Scan& s, const Defines& own) {
                  {"HAS_BIAS", s.bias.defined()},
                  {"SOFTPLUS", s.softplus},
                  {"A_LOG", s.a_is_log},
-                 {"WHOLE_SEGMENTS", s.u.size(1) % kSegment == 0}};
+                 {"WHOLE_SEGMENTS", s.u.size(1) % kSegment == 0},
+                 {"COLUMNS", by_columns(s)}};
   all.insert(all.end(), own.begin(), own.end());
   return all;
 }
@@ -86,22 +95,6 @@ int64_t backward_shared_bytes(int64_t groups) {
     default: return sizeof(BackwardShared<kMaxGroups, threads>);
   }
 }
-
-// Elements moved at once: a pair where every row begins at a pair, and the pair lies within the row.
-int64_t vector_of(std::initializer_list<Tensor> tensors, int64_t width) {
-  if (width % 2 != 0) return 1;
-  for (const Tensor& t : tensors) {
-    if (!t.defined()) continue;
-    const int64_t bytes = 2 * t.element_size();
-    if (mat(t).stride % 2 != 0 || reinterpret_cast<uintptr_t>(t.data_ptr()) % static_cast<uintptr_t>(bytes) != 0)
-      return 1;
-  }
-  return 2;
-}
-
-at::TensorOptions floats(const Tensor& like) { return like.options().dtype(at::kFloat); }
-
-constexpr unsigned kNormThreads = 128;
 
 }  // namespace
 
@@ -136,7 +129,9 @@ void scan_forward(const Scan& s, const Tensor& y, bool add, const Tensor& last, 
                                                     {"FORWARD_BLOCKS", states <= 16   ? 8
                                                                        : states <= 40 ? 5
                                                                                       : 4}}));
-  kernel.launch({u32(ceil_div(a.width, kForwardThreads)), u32(a.batch)}, kForwardThreads, 0, a);
+  const Grid grid{u32(ceil_div(a.width, kForwardThreads)), u32(a.batch)};
+  if (by_columns(s)) kernel.launch(grid, kForwardThreads, 0, column_args_of(s, a));
+  else kernel.launch(grid, kForwardThreads, 0, a);
 }
 
 void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const Tensor& checkpoints, bool add_dz,
@@ -165,11 +160,15 @@ void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const T
     g.dy_row = row(dy), g.du_row = row(out.du), g.ddelta_row = row(out.ddelta), g.dz_row = row(out.dz);
     g.batches_per_block = static_cast<int>(per);
     const Kernel& kernel = find_kernel("scan.cu", "scan_backward",
-                                       defines_of(s, {{"ADD_DZ", add_dz},
+                                       defines_of(s, {{"ADD_DU", out.add_du},
+                                                      {"ADD_DZ", add_dz},
                                                       {"SAME_ROWS", same_rows(s, dy, out)},
                                                       {"BACKWARD_THREADS", kBackwardThreads},
                                                       {"BACKWARD_BLOCKS", 3}}));
-    kernel.launch({u32(blocks), u32(rows)}, kBackwardThreads, u32(backward_shared_bytes(groups)), a, g);
+    const Grid grid{u32(blocks), u32(rows)};
+    const unsigned bytes = u32(backward_shared_bytes(groups));
+    if (by_columns(s)) kernel.launch(grid, kBackwardThreads, bytes, column_args_of(s, a), g);
+    else kernel.launch(grid, kBackwardThreads, bytes, a, g);
   }
   const Tensor sums = reduce_rows(partial);
   const int64_t n = s.channels * states;

@@ -17,6 +17,7 @@ struct Scan {
   at::Tensor scale;              // float32 [batch] or undefined: factor of the result
   bool softplus = false, a_is_log = false, reverse = false;
   int64_t channels = 0;
+  int64_t height = 0;  // rows of a grid that is scanned column by column, though it lies row by row; 0: it is not
 };
 /** Floats that the forward pass leaves for the backward pass: [batch, segments - 1, channels, states]. */
 at::Tensor scan_checkpoints(const Scan& s);
@@ -29,6 +30,7 @@ void scan_forward(const Scan& s, const at::Tensor& y, bool add, const at::Tensor
 
 struct ScanGradients {
   at::Tensor du, ddelta, dz;  // as u, delta, z; dz undefined without z
+  bool add_du = false;        // whether du is added to
   at::Tensor states;          // partial sums [blocks, batch, length, 2 padded]: dB, dC
   int64_t padded = 0;
   at::Tensor dA, dD, dbias, dinitial;
@@ -56,6 +58,15 @@ void norm_forward(const at::Tensor& x, const at::Tensor& weight, const at::Tenso
  */
 at::Tensor norm_backward(const at::Tensor& x, const at::Tensor& weight, double eps, const at::Tensor& dy,
                          const at::Tensor& dskip, const at::Tensor& dx);
+
+/** Root mean square normalisation. @param x float32; y, and dy below, may have another type */
+void rms_norm_forward(const at::Tensor& x, const at::Tensor& weight, double eps, const at::Tensor& y);
+/**
+ * dx = the layer's gradient + dskip, both float32; dskip may be undefined.
+ * @return float32 [width]: gradient of weight
+ */
+at::Tensor rms_norm_backward(const at::Tensor& x, const at::Tensor& weight, double eps, const at::Tensor& dy,
+                             const at::Tensor& dskip, const at::Tensor& dx);
 
 /**
  * gradient becomes gradient * gelu'(before), tanh form; both contiguous.

@@ -102,7 +102,7 @@ variable_list Mlp::backward(const Tensor& x, const Tensor& scale, const Kept& ke
 
 TORCH_LIBRARY_FRAGMENT(mamba_prune, m) {
   m.def(
-      "mlp_block(Tensor x, Tensor norm_weight, Tensor norm_bias, float eps, Tensor[] weights, Tensor[] packed, "
+      "mlp_block(Tensor x, Tensor norm_weight, Tensor? norm_bias, float eps, Tensor[] weights, Tensor[] packed, "
       "Tensor? scale=None) -> Tensor");
 }
 TORCH_LIBRARY_IMPL(mamba_prune, CUDA, m) { m.impl("mlp_block", branch_plain<Mlp>); }

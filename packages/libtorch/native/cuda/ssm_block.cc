@@ -21,17 +21,25 @@ Block Block::read(const Tensor& x, const Tensor& norm_weight, const Tensor& norm
   Block b;
   b.norm_weight = norm_weight, b.norm_bias = norm_bias, b.eps = eps;
   b.in_proj = weights[0], b.out_proj = weights[1], b.packed_in = packed[0], b.packed_out = packed[1];
-  b.model = x.size(2);
-  check_shape(op, "norm weight", norm_weight, {b.model}, at::kFloat, x),
-      check_shape(op, "norm bias", norm_bias, {b.model}, at::kFloat, x);
+  b.model = x.size(2), b.type = x.scalar_type();
+  check_shape(op, "norm weight", norm_weight, {b.model}, at::kFloat, x);
+  if (norm_bias.defined()) {
+    check_shape(op, "norm bias", norm_bias, {b.model}, at::kFloat, x);
+  } else {
+    TORCH_CHECK(b.type == at::kFloat, op, ": got x of dtype ", b.type, " and a normalisation without a bias, expected ",
+                "float32, as a residual stream under RMSNorm is.");
+    b.type = b.packed_in.scalar_type();
+    TORCH_CHECK(b.type == at::kFloat || b.type == at::kHalf || b.type == at::kBFloat16, op,
+                ": got packed weights of dtype ", b.type, ", expected float32, float16 or bfloat16.");
+  }
   TORCH_CHECK(b.out_proj.dim() == 2 && b.packed_out.dim() == 2, op, ": got out_proj of shape ", b.out_proj.sizes(),
               ", expected [d_model, d_inner].");
   b.channels = b.out_proj.size(1), b.width = b.packed_out.size(1);
   TORCH_CHECK(b.channels > 0 && b.width >= b.channels, op, ": got d_inner ", b.channels, " padded to ", b.width, ".");
   check_shape(op, "in_proj", b.in_proj, {2 * b.channels, b.model}, at::kFloat, x);
   check_shape(op, "out_proj", b.out_proj, {b.model, b.channels}, at::kFloat, x);
-  check_shape(op, "packed in_proj", b.packed_in, {2 * b.width, b.model}, x.scalar_type(), x);
-  check_shape(op, "packed out_proj", b.packed_out, {b.model, b.width}, x.scalar_type(), x);
+  check_shape(op, "packed in_proj", b.packed_in, {2 * b.width, b.model}, b.type, x);
+  check_shape(op, "packed out_proj", b.packed_out, {b.model, b.width}, b.type, x);
   for (size_t i = 0; i < directions; i++) {
     const Tensor* w = &weights[kShared + i * kPerDirection];
     Direction d{w[0], w[1], w[2], w[3], w[4], w[5], w[6], packed[kShared + 2 * i], packed[kShared + 2 * i + 1]};
@@ -56,8 +64,8 @@ Block Block::read(const Tensor& x, const Tensor& norm_weight, const Tensor& norm
     check_shape(op, "dt_proj bias", d.dt_bias, {b.channels}, at::kFloat, x);
     check_shape(op, "A_log", d.A_log, {b.channels, b.states}, at::kFloat, x),
         check_shape(op, "D", d.D, {b.channels}, at::kFloat, x);
-    check_shape(op, "packed x_proj", d.packed_x, {b.columns, b.width}, x.scalar_type(), x);
-    check_shape(op, "packed dt_proj", d.packed_dt, {b.width, b.rank_width}, x.scalar_type(), x);
+    check_shape(op, "packed x_proj", d.packed_x, {b.columns, b.width}, b.type, x);
+    check_shape(op, "packed dt_proj", d.packed_dt, {b.width, b.rank_width}, b.type, x);
     b.directions.push_back(std::move(d));
   }
   return b;
@@ -83,26 +91,30 @@ Scan scan_of(const Block& b, const Direction& d, const Kept& kept, const Kept::S
 
 }  // namespace
 
+Tensor Block::normed(const Tensor& x) const {
+  const Tensor n = at::empty(x.sizes(), x.options().dtype(type));
+  if (norm_bias.defined()) norm_forward(x, norm_weight, norm_bias, eps, n);
+  else rms_norm_forward(x, norm_weight, eps, n);
+  return n;
+}
+
 void Block::begin(const Tensor& x, Kept& kept) const {
-  const auto type = x.scalar_type();
-  kept.n = at::empty_like(x, at::MemoryFormat::Contiguous);
-  norm_forward(x, norm_weight, norm_bias, eps, kept.n);
-  kept.xz = at::empty({x.size(0), x.size(1), 2 * width}, x.options());
+  kept.n = normed(x);
+  kept.xz = at::empty({x.size(0), x.size(1), 2 * width}, kept.n.options());
   gemm(mat(kept.n), false, mat(packed_in), true, mat(kept.xz), type, type);
 }
 
 Tensor Block::finish(const Tensor& x, const Tensor& scale, Kept& kept, bool keep) const {
-  const auto type = x.scalar_type();
-  const int64_t batch = x.size(0), length = x.size(1);
-  kept.y = at::empty({batch, length, width}, x.options());
+  const auto like = [&](int64_t columns) { return at::empty({x.size(0), x.size(1), columns}, kept.xz.options()); };
+  kept.y = like(width);
   for (size_t i = 0; i < directions.size(); i++) {
     const Direction& d = directions[i];
     Kept::Scanned scanned;
-    scanned.u = at::empty({batch, length, width}, x.options());
+    scanned.u = like(width);
     conv_forward(conv_of(*this, d, kept.xz, i == 1), scanned.u);
-    scanned.projected = at::empty({batch, length, columns}, x.options());
+    scanned.projected = like(columns);
     gemm(mat(scanned.u), false, mat(d.packed_x), true, mat(scanned.projected), type, type);
-    scanned.delta = at::empty({batch, length, width}, x.options());
+    scanned.delta = like(width);
     gemm(mat(scanned.projected.narrow(2, 0, rank_width)), false, mat(d.packed_dt), true, mat(scanned.delta), type,
          type);
     const Scan scan = scan_of(*this, d, kept, scanned, scale, i == 1);
@@ -114,7 +126,7 @@ Tensor Block::finish(const Tensor& x, const Tensor& scale, Kept& kept, bool keep
   const Mat residual = mat(x);
   Extra extra;
   extra.add = &residual;
-  gemm(mat(kept.y), false, mat(packed_out), true, mat(out), type, type, extra);
+  gemm(mat(kept.y), false, mat(packed_out), true, mat(out), type, x.scalar_type(), extra);
   return out;
 }
 
@@ -126,18 +138,17 @@ Tensor Block::forward(const Tensor& x, const Tensor& scale, Kept* keep) const {
   return out;
 }
 
-// Gradients of x, norm weight, norm bias, then of the weights in their order.
+// Gradients of x, norm weight, norm bias where there is one, then of the weights in their order.
 variable_list Block::backward(const Tensor& x, const Tensor& scale, const Kept& kept, const Tensor& dout) const {
-  const auto type = x.scalar_type();
-  const auto like = [&](int64_t columns) { return at::empty({x.size(0), x.size(1), columns}, x.options()); };
+  const auto like = [&](int64_t columns) { return at::empty({x.size(0), x.size(1), columns}, kept.xz.options()); };
   const auto gradient = [&](int64_t rows, int64_t columns) {
     return at::empty({rows, columns}, x.options().dtype(at::kFloat));
   };
   variable_list result(3 + kShared + directions.size() * kPerDirection);
-  const Tensor dy = like(width);
-  gemm(mat(dout), false, mat(packed_out), false, mat(dy), type, type);
+  const Tensor dy = like(width), dbranch = dout.to(type);
+  gemm(mat(dbranch), false, mat(packed_out), false, mat(dy), type, type);
   Tensor d_out_proj = gradient(model, width);
-  gemm(mat(dout), true, mat(kept.y), false, mat(d_out_proj), type, at::kFloat);
+  gemm(mat(dbranch), true, mat(kept.y), false, mat(d_out_proj), type, at::kFloat);
   const Tensor dxz = like(2 * width);
   for (size_t i = 0; i < directions.size(); i++) {
     const Direction& d = directions[i];
@@ -172,20 +183,25 @@ variable_list Block::backward(const Tensor& x, const Tensor& scale, const Kept& 
   gemm(mat(dxz), false, mat(packed_in), false, mat(dn), type, type);
   Tensor d_in_proj = gradient(2 * width, model);
   gemm(mat(dxz), true, mat(kept.n), false, mat(d_in_proj), type, at::kFloat);
-  const Tensor dx = like(model);
-  const Tensor d_norm = norm_backward(x, norm_weight, eps, dn, dout, dx);
+  const Tensor dx = at::empty_like(x, at::MemoryFormat::Contiguous);
+  if (norm_bias.defined()) {
+    const Tensor d_norm = norm_backward(x, norm_weight, eps, dn, dout, dx);
+    result[1] = d_norm.select(0, 0), result[2] = d_norm.select(0, 1);
+  } else {
+    result[1] = rms_norm_backward(x, norm_weight, eps, dn, dout, dx);
+  }
   if (width != channels) {
     d_in_proj = at::cat({d_in_proj.narrow(0, 0, channels), d_in_proj.narrow(0, width, channels)});
     d_out_proj = d_out_proj.narrow(1, 0, channels).contiguous();
   }
-  result[0] = dx, result[1] = d_norm.select(0, 0), result[2] = d_norm.select(0, 1);
+  result[0] = dx;
   result[3] = d_in_proj, result[4] = d_out_proj;
   return result;
 }
 
 TORCH_LIBRARY_FRAGMENT(mamba_prune, m) {
   m.def(
-      "ssm_block(Tensor x, Tensor norm_weight, Tensor norm_bias, float eps, Tensor[] weights, Tensor[] packed, "
+      "ssm_block(Tensor x, Tensor norm_weight, Tensor? norm_bias, float eps, Tensor[] weights, Tensor[] packed, "
       "Tensor? scale=None) -> Tensor");
 }
 TORCH_LIBRARY_IMPL(mamba_prune, CUDA, m) { m.impl("ssm_block", branch_plain<Block>); }

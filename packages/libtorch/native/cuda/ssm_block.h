@@ -36,7 +36,10 @@ struct Kept {
   }
 };
 
-/** The SSM branch of a block; see branch.h. */
+/**
+ * The SSM branch of a block; see branch.h. Without a bias its normalisation is RMSNorm, and x, the residual stream, is
+ * float32 whatever the type of the branch.
+ */
 struct Block {
   using Kept = ssm_block_op::Kept;
   static constexpr const char* kName = "ssm_block";
@@ -49,8 +52,11 @@ struct Block {
   Tensor finish(const Tensor& x, const Tensor& scale, Kept& kept, bool keep) const;
   variable_list backward(const Tensor& x, const Tensor& scale, const Kept& kept, const Tensor& dout) const;
 
+  Tensor normed(const Tensor& x) const;
+
   Tensor norm_weight, norm_bias;
   double eps = 0;
+  at::ScalarType type = at::kFloat;  // of the packed weights and of what the branch computes
   Tensor in_proj, out_proj, packed_in, packed_out;
   std::vector<Direction> directions;
   // channels and their padding; dt_rank and its padding; states; columns of x_proj's result

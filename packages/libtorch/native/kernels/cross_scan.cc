@@ -1,5 +1,6 @@
 // mamba_prune::cross_scan: schema, argument checks and autograd of the selective scan of a grid in four directions,
-// added up; no arithmetic. The work is in cross_scan_forward and cross_scan_backward (CPU: cross_scan_cpu.cc).
+// added up; no arithmetic. The work is in cross_scan_forward and cross_scan_backward (CPU: cross_scan_cpu.cc, CUDA:
+// native/cuda/cross_scan_cuda.cc).
 //
 // Liu et al. 2024, "VMamba: Visual State Space Model", sec. 4.2: rows, columns, and both from their ends. Positions lie
 // row by row in all tensors; only the order in which they are scanned differs.
@@ -49,12 +50,12 @@ void check(const Tensor& u, const Tensor& delta, const Tensor& A, const Tensor& 
   TORCH_CHECK(A.dim() == 2 && A.size(0) == 4 * channels && A.size(1) > 0, op, ": got A of shape ", A.sizes(),
               ", expected [4 * channels, states] with channels = ", channels, " as in u, states above 0.");
   const int64_t states = A.size(1);
-  check_tensor(op, "A", A, {4 * channels, states}, "[4 * channels, states]", u);
+  check_parameter(op, "A", A, {4 * channels, states}, "[4 * channels, states]", u);
   check_tensor(op, "delta", delta, {4, batch, length, channels}, "[4, batch, positions, channels]", u);
   check_tensor(op, "B", B, {batch, length, 4, states}, "[batch, positions, 4, states]", u);
   check_tensor(op, "C", C, {batch, length, 4, states}, "[batch, positions, 4, states]", u);
-  check_tensor(op, "D", D, {4 * channels}, "[4 * channels]", u);
-  check_tensor(op, "delta_bias", delta_bias, {4 * channels}, "[4 * channels]", u);
+  check_parameter(op, "D", D, {4 * channels}, "[4 * channels]", u);
+  check_parameter(op, "delta_bias", delta_bias, {4 * channels}, "[4 * channels]", u);
 }
 
 class CrossScan : public torch::autograd::Function<CrossScan> {

@@ -1,4 +1,4 @@
-// Plain-data arguments of the optimizer and bias_gelu kernels: no torch headers, shared by all instruction sets.
+// Plain-data arguments of the optimizer, bias_gelu and rms_norm kernels: no torch headers, shared by all instruction sets.
 #pragma once
 #include <cstdint>
 
@@ -24,6 +24,17 @@ template <class T> struct GeluArgs {
   const T* grad_y;  // backward only
   T* out;           // y, or the gradient of x
   T* sums;          // backward only: partial sums of the bias gradient, [chunks, columns]
+  int64_t rows_per_chunk;
+};
+
+// Rows of rms_norm: x is [rows, columns], weight [columns].
+template <class T> struct RmsNormArgs {
+  int64_t rows, columns;
+  T eps;
+  const T *x, *weight;
+  const T* grad_y;  // backward only
+  T* out;           // y, or the gradient of x
+  T* sums;          // backward only: partial sums of the gradient of weight, [chunks, columns]
   int64_t rows_per_chunk;
 };
 

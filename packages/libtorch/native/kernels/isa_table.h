@@ -5,6 +5,7 @@
 #include "scan_backward_kernel.h"
 #include "conv_kernel.h"
 #include "gelu_kernel.h"
+#include "rms_norm_kernel.h"
 #include "gemm_kernel.h"
 #include "team_kernel.h"
 #include "block_kernel.h"
@@ -22,7 +23,8 @@ namespace MP_ISA {
 
 template <class T> constexpr KernelTable<T> table() {
   return {kTile<T>,         scan_forward<T>, scan_backward<T>, conv_forward<T>, conv_backward<T>, gelu_forward<T>,
-          gelu_backward<T>, adamw<T>,        sgd<T>,           ema<T>,          scale<T>,         sum_squares<T>};
+          gelu_backward<T>, rms_forward<T>,  rms_backward<T>,  adamw<T>,        sgd<T>,           ema<T>,
+          scale<T>,         sum_squares<T>};
 }
 extern const Isa isa;
 const Isa isa = {MP_STRING(MP_ISA), table<float>(), block_pack, block_forward, kPanel, vit_forward, conv_block_forward};

@@ -23,6 +23,8 @@ template <class T> struct KernelTable {
   void (*conv_backward)(const ConvBackward<T>&, int64_t begin, int64_t end, T* scratch);
   void (*gelu_forward)(const GeluArgs<T>&, int64_t begin, int64_t end);
   void (*gelu_backward)(const GeluArgs<T>&, int64_t begin, int64_t end);
+  void (*rms_forward)(const RmsNormArgs<T>&, int64_t begin, int64_t end);
+  void (*rms_backward)(const RmsNormArgs<T>&, int64_t begin, int64_t end);
   void (*adamw)(const AdamWStep<T>&, T* param, const T* grad, T* avg, T* avg_sq, int64_t count);
   void (*sgd)(const SgdStep<T>&, T* param, const T* grad, T* velocity, int64_t count);
   void (*ema)(T decay, T* average, const T* param, int64_t count);

@@ -22,7 +22,7 @@ inline void softmax_row(float* row, int64_t count, float scale) {
     total += e;
     store<float>(row + i, e);
   }
-  const float factor = 1.0f / sum_lanes(total);
+  const float factor = 1.0f / sum_lanes<float>(total);
   for (int64_t i = 0; i < padded; i += kWidth) store<float>(row + i, load(row + i) * factor);
 }
 

@@ -1,9 +1,11 @@
 // The selective scan of a grid in four directions, added up: what VMamba mixes positions with.
+import { isGradEnabled } from '../autograd.js';
 import { callOperator } from '../dispatch.js';
 import { ShapeError } from '../errors.js';
 import { atLeastFloat32, needsFloat32 } from '../nn/precision.js';
-import { selectiveScan } from '../nn/functional.js';
+import { kernelLimits, selectiveScan } from '../nn/functional.js';
 import type { Tensor } from '../tensor.js';
+import { hasFusedBranches } from './fused-branches.js';
 
 /** Positions lie row by row in all of them. The directions: rows, columns, rows from the end, columns from the end. */
 export interface CrossScanInputs {
@@ -25,8 +27,8 @@ export interface CrossScanInputs {
 
 /**
  * Four selective scans of a grid (`F.selectiveScan`), each in an order of its own, and their sum (Liu et al. 2024,
- * https://arxiv.org/abs/2401.10166, section 4.2). On the CPU one operator that reads the grid in each order in place, with
- * gradients for every input; on a GPU `crossScanInParts`.
+ * https://arxiv.org/abs/2401.10166, section 4.2). One operator that reads the grid in each order in place, with gradients for
+ * every input. (On a GPU with gradients and more than 32 states, or of a kind without kernels of ours, `crossScanInParts`.)
  *
  * @param height - rows of the grid
  * @returns shaped like u
@@ -34,10 +36,16 @@ export interface CrossScanInputs {
  */
 export function crossScan(inputs: CrossScanInputs, height: number): Tensor {
   const { u, delta, A, B, C, D, deltaBias } = inputs;
-  if (u.device !== 'cpu') return crossScanInParts(inputs, height);
+  if (u.device !== 'cpu' && !hasKernels(inputs)) return crossScanInParts(inputs, height);
   const given = [u, delta, A, B, C, D, deltaBias];
   const wide = needsFloat32(u) ? given.map(atLeastFloat32) : given;
   return (callOperator('mamba_prune::cross_scan', ...wide, height) as Tensor).to(u.dtype);
+}
+
+/** Whether a GPU's kernels take the inputs. */
+function hasKernels({ u, A }: CrossScanInputs): boolean {
+  if (!hasFusedBranches(u.device)) return false;
+  return !isGradEnabled() || A.ndim !== 2 || A.size(1) <= kernelLimits.gpuStates;
 }
 
 /** The same as four scans of reordered copies, on every device. */

@@ -2,11 +2,19 @@
 // passes written out, with the normalisation, the residual and the activations inside.
 import { callOperator, hasOperator } from '../dispatch.js';
 import type { Tensor } from '../tensor.js';
-import type { LayerNorm } from '../nn/norm.js';
 
 /** Whether the operators are there for tensors of a device. */
 export function hasFusedBranches(device: string): boolean {
   return device.startsWith('cuda') && hasOperator('mamba_prune::ssm_block');
+}
+
+/** The normalisation in front of a branch. */
+export interface BranchNorm {
+  /** Shape [dModel], float32. */
+  readonly weight: Tensor | null;
+  /** Of LayerNorm, like the weight; without it the normalisation is RMSNorm, which only `ssmBranch` has. */
+  readonly bias?: Tensor | null;
+  readonly eps: number;
 }
 
 /** The weights of a branch, twice. */
@@ -14,7 +22,7 @@ export interface BranchWeights {
   /** Parameters in float32, which the gradients are for. */
   readonly weights: readonly Tensor[];
   /**
-   * What the matrix products read: of the activations' type, rows and columns padded with zeros as the
+   * What the matrix products read: of the branch's type, rows and columns padded with zeros as the
    * branch describes. In float32 without padding the parameters themselves.
    */
   readonly packed: readonly Tensor[];
@@ -29,12 +37,13 @@ export interface BranchWeights {
  * [2 W, dModel] (the gate's half from row W on), out_proj [dModel, W], then for each direction x_proj [P, W] (B and C
  * from row R on) and dt_proj [W, R].
  *
- * @param x - shape [batch, length, dModel], float32, float16 or bfloat16; the result is like it
- * @param scale - float32 [batch], a factor of the branch for each entry (drop path); 1 without it
+ * @param x - shape [batch, length, dModel], float32, float16 or bfloat16; the result is like it. Under RMSNorm it is a residual
+ *   stream in float32, and the branch computes in the type of `packed`
+ * @param scale - float32 [batch], a factor of the branch for each entry (drop path, the mean of two directions); 1 without it
  */
 export function ssmBranch(
   x: Tensor,
-  norm: LayerNorm,
+  norm: BranchNorm,
   weights: BranchWeights,
   scale?: Tensor,
 ): Tensor {
@@ -52,7 +61,7 @@ export function ssmBranch(
  */
 export function mlpBranch(
   x: Tensor,
-  norm: LayerNorm,
+  norm: BranchNorm,
   weights: BranchWeights,
   scale?: Tensor,
 ): Tensor {
@@ -62,9 +71,9 @@ export function mlpBranch(
 function branch(
   operator: string,
   x: Tensor,
-  { weight, bias, eps }: LayerNorm,
+  { weight, bias, eps }: BranchNorm,
   { weights, packed }: BranchWeights,
   scale?: Tensor,
 ): Tensor {
-  return callOperator(operator, x, weight, bias, eps, weights, packed, scale) as Tensor;
+  return callOperator(operator, x, weight, bias ?? null, eps, weights, packed, scale) as Tensor;
 }

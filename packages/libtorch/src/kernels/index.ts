@@ -5,7 +5,13 @@
  * @module @mamba-prune/libtorch/kernels
  */
 export { type FusedBlock, hasFusedBlocks, mambaBlocks, packUnits } from './fused-blocks.js';
-export { type BranchWeights, hasFusedBranches, mlpBranch, ssmBranch } from './fused-branches.js';
+export {
+  type BranchNorm,
+  type BranchWeights,
+  hasFusedBranches,
+  mlpBranch,
+  ssmBranch,
+} from './fused-branches.js';
 export {
   type MambaBlockWeights,
   type PackedConvolution,

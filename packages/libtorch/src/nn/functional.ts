@@ -134,6 +134,28 @@ export function layerNorm(
   return ops.layerNorm(x, normalizedShape, weightFor(weight, dtype), weightFor(bias, dtype), eps);
 }
 
+export interface RmsNormFunctionOptions {
+  /** Added to the mean square. Default `1e-5`. */
+  readonly eps?: number;
+}
+
+const rmsNormKinds: OptionKinds<RmsNormFunctionOptions> = { eps: 'number' };
+
+/**
+ * Root mean square normalisation (Zhang and Sennrich 2019, arXiv 1910.07467), x / sqrt(mean(x²) + eps) * weight over the last
+ * dimension, in one pass. With x of 16 bits it is computed in float32, and the result has the type of x.
+ *
+ * @param x - shape [..., width]
+ * @param weight - shape [width]
+ */
+export function rmsNorm(x: Tensor, weight: Tensor, options: RmsNormFunctionOptions = {}): Tensor {
+  checkOptions('rmsNorm', options, rmsNormKinds);
+  const { eps = 1e-5 } = options;
+  const [wide, factors] = [atLeastFloat32(x), atLeastFloat32(weight)];
+  const y = callOperator('mamba_prune::rms_norm', wide, factors, eps) as Tensor;
+  return y.dtype === x.dtype ? y : y.to(x.dtype);
+}
+
 /** Zeroes elements with probability p and scales the rest by 1/(1-p); x itself unless training. */
 export function dropout(x: Tensor, p: number, training: boolean): Tensor {
   return training && p > 0 ? ops.dropout(x, p, true) : x;

@@ -6,7 +6,7 @@ import { endsWithTests } from '../../../../test/support/children.js';
 import { support, transpiledLibtorch } from '../../../../test/support/transpiled.js';
 import { F, type Tensor, grad, manualSeed, noGrad, randn, scope, zeros } from '../index.js';
 import type { Worst } from './testing/compare-kernels.js';
-import { type KernelCase, convCase, geluCase, scanCase } from './testing/kernel-cases.js';
+import { type KernelCase, convCase, geluCase, rmsCase, scanCase } from './testing/kernel-cases.js';
 
 const built = transpiledLibtorch();
 afterAll(() => {
@@ -15,7 +15,7 @@ afterAll(() => {
 
 type Found = Record<
   'float64' | 'float32',
-  Record<'scan' | 'conv' | 'gelu', Worst> & { readonly threads: readonly string[] }
+  Record<'scan' | 'conv' | 'gelu' | 'rms', Worst> & { readonly threads: readonly string[] }
 > &
   Record<'block' | 'inference', Worst & { readonly threads: readonly string[] }>;
 
@@ -51,7 +51,7 @@ describe.each(['baseline', 'avx2', 'avx512'])('the kernels with %s', (isa) => {
     // float32 the plain loop is in float64, so what is left is the kernel's own rounding, 6e-8, times
     // that cancellation: measured 3e-6.
     const { float64, float32 } = found;
-    for (const operator of ['scan', 'conv', 'gelu'] as const) {
+    for (const operator of ['scan', 'conv', 'gelu', 'rms'] as const) {
       expect(float64[operator].error, float64[operator].at).toBeLessThan(1e-10);
       expect(float32[operator].error, float32[operator].at).toBeLessThan(1e-5);
     }
@@ -106,6 +106,7 @@ describe('gradients', () => {
     scanCase({ batch: 1, length: 3, channels: 2, states: 2 }, 31, 'contiguous', [0, 1]),
     convCase([2, 3, 2, 4], { bias: true, silu: true }, 'contiguous'),
     geluCase([3, 5], 'contiguous'),
+    rmsCase([3, 5], 'contiguous'),
   ])('are finite differences: $name', (test) => {
     manualSeed(12);
     // Error of the formula: h^2 f'''/6, 1e-10 for third derivatives up to 10, of rounding: 1e-16 / h,

@@ -3,37 +3,10 @@
 //
 // Defined by the caller: WIDTH, VECTOR (neighbouring elements of a lane), HAS_SKIP, THREADS.
 #include "norm_interface.h"
+#include "norm_row.cuh"
 
 using namespace mamba_prune::cuda::norm_kernel;
 using Args = NormArgs<scalar>;
-
-constexpr int kPer = (WIDTH + 32 * VECTOR - 1) / (32 * VECTOR);  // vectors of a lane
-
-__device__ __forceinline__ int column(int i) { return (i * 32 + (threadIdx.x & 31)) * VECTOR; }
-
-struct Row {
-  float v[kPer][VECTOR];
-  __device__ __forceinline__ void read(const scalar* from) {
-#pragma unroll
-    for (int i = 0; i < kPer; i++) {
-      if (column(i) < WIDTH) load<VECTOR>(v[i], from + column(i));
-      else
-#pragma unroll
-        for (int k = 0; k < VECTOR; k++) v[i][k] = 0.0f;
-    }
-  }
-  __device__ __forceinline__ void read_floats(const float* from) {
-#pragma unroll
-    for (int i = 0; i < kPer; i++)
-#pragma unroll
-      for (int k = 0; k < VECTOR; k++) v[i][k] = column(i) < WIDTH ? from[column(i) + k] : 0.0f;
-  }
-  __device__ __forceinline__ void write(scalar* to) const {
-#pragma unroll
-    for (int i = 0; i < kPer; i++)
-      if (column(i) < WIDTH) store<VECTOR>(to + column(i), v[i]);
-  }
-};
 
 // Centres and scales a row in place.
 __device__ __forceinline__ float normalize(Row& x, float eps) {

@@ -4,21 +4,35 @@
 // leaves a checkpoint; the backward pass works through the segments in reverse, each recomputed from its checkpoint.
 //
 // Defined by the caller: N states, REVERSE (time runs backwards), HAS_Z, HAS_D, HAS_BIAS, SOFTPLUS, A_LOG (A is given
-// as log(-A)), WHOLE_SEGMENTS (length is a multiple of kSegment). For the forward pass SAVE (leave checkpoints), ADD_Y
+// as log(-A)), WHOLE_SEGMENTS (length is a multiple of kSegment), COLUMNS (the sequence is a grid, scanned column by column
+// though its positions lie row by row in every tensor). For the forward pass SAVE (leave checkpoints), ADD_Y
 // (add to y instead of writing it), FORWARD_THREADS, FORWARD_BLOCKS (of a multiprocessor); for the backward pass, which
-// takes up to 32 states, ADD_DZ (as ADD_Y), SAME_ROWS (u, delta, dy, du and ddelta share one row stride, z and dz
+// takes up to 32 states, ADD_DU and ADD_DZ (as ADD_Y), SAME_ROWS (u, delta, dy, du and ddelta share one row stride, z and dz
 // another), BACKWARD_THREADS, BACKWARD_BLOCKS. Only the pass that has its threads is compiled.
 #include "scan_interface.h"
 
 using namespace mamba_prune::cuda::scan_kernel;
+#if COLUMNS
+using Args = ColumnScanArgs<scalar>;
+#else
 using Args = ScanArgs<scalar>;
+#endif
 using Grads = ScanGrads<scalar>;
 
 // Where a sequence begins, and the way from a step to the next one: scanned backwards it begins at its last row.
 template <class T> __device__ __forceinline__ T* sequence(T* data, int row, const Args& s, int batch) {
-  return data + ((i64)batch * s.length + (REVERSE ? s.length - 1 : 0)) * row;
+  return data + ((i64)batch * s.length + (REVERSE && !COLUMNS ? s.length - 1 : 0)) * row;
 }
-__device__ __forceinline__ int stride(int row) { return REVERSE ? -row : row; }
+__device__ __forceinline__ int stride(int row) { return REVERSE && !COLUMNS ? -row : row; }
+// How many such ways from where a sequence begins a step lies.
+__device__ __forceinline__ int place(const Args& s, int t) {
+#if COLUMNS
+  const int step = REVERSE ? s.length - 1 - t : t, column = (int)__umulhi((u32)step, s.inverse);
+  return (step - column * s.height) * s.columns + column;
+#else
+  return t;
+#endif
+}
 
 // Rate of decay in base 2, so that exp(dt A) is one instruction.
 __device__ __forceinline__ float decay_rate(const Args& s, int channel, int state) {
@@ -35,15 +49,17 @@ __device__ __forceinline__ int steps_of(const Args& s, int first) {
   return WHOLE_SEGMENTS ? kSegment : min(kSegment, s.length - first);
 }
 
-// Rows of B and C of a segment as floats, [step][2 States]; what is not there is zero.
+// Rows of B and C of the segment that begins at `first` as floats, [step][2 States]; what is not there is zero. B and C are
+// where that segment begins, or, along columns, where the sequence does.
 template <int States, int Threads> __device__ __forceinline__ void stage_bc(float (*bc)[2 * States], const scalar* B,
                                                                             const scalar* C, int b_stride, int c_stride,
-                                                                            int steps) {
+                                                                            int steps, const Args& s, int first) {
 #pragma unroll
   for (int i0 = 0; i0 < kSegment * 2 * States; i0 += Threads) {
     const int i = i0 + threadIdx.x, t = i / (2 * States), n = i % (2 * States), state = n % States;
     if (kSegment * 2 * States % Threads != 0 && t >= kSegment) break;
-    const scalar* from = n < States ? B + t * b_stride : C + t * c_stride;
+    const int at = COLUMNS ? place(s, first + t) : t;
+    const scalar* from = n < States ? B + at * b_stride : C + at * c_stride;
     bc[t][n] = state < N && (WHOLE_SEGMENTS || t < steps) ? up(from[state]) : 0.0f;
   }
 }
@@ -76,7 +92,7 @@ extern "C" __global__ void __launch_bounds__(FORWARD_THREADS, FORWARD_BLOCKS) sc
             y_step = stride(s.y_row);
   scalar next_u[kAhead], next_delta[kAhead], next_z[kAhead];
   const auto read = [&](int i, int step) {
-    const int t = WHOLE_SEGMENTS && kAhead <= kSegment ? step : min(step, s.length - 1);
+    const int t = place(s, WHOLE_SEGMENTS && kAhead <= kSegment ? step : min(step, s.length - 1));
     next_u[i] = u[t * u_step], next_delta[i] = delta[t * delta_step];
     if (HAS_Z) next_z[i] = z[t * z_step];
   };
@@ -93,8 +109,9 @@ extern "C" __global__ void __launch_bounds__(FORWARD_THREADS, FORWARD_BLOCKS) sc
         *reinterpret_cast<float4*>(to + n) = make_float4(h[n], h[n + 1], h[n + 2], h[n + 3]);
     }
     __syncthreads();
-    stage_bc<kStates, FORWARD_THREADS>(bc, B + first * stride(s.b_row), C + first * stride(s.c_row), stride(s.b_row),
-                                       stride(s.c_row), steps);
+    const int begin = COLUMNS ? 0 : first;
+    stage_bc<kStates, FORWARD_THREADS>(bc, B + begin * stride(s.b_row), C + begin * stride(s.c_row), stride(s.b_row),
+                                       stride(s.c_row), steps, s, first);
     __syncthreads();
 #pragma unroll 1
     for (int t0 = 0; t0 < steps; t0 += kAhead) {
@@ -124,7 +141,7 @@ extern "C" __global__ void __launch_bounds__(FORWARD_THREADS, FORWARD_BLOCKS) sc
         sum += more;
         if (HAS_Z) sum *= gates[i] * sigmoid(gates[i]);
         if (channel < s.width) {
-          scalar* to = y + (first + t) * y_step;
+          scalar* to = y + place(s, first + t) * y_step;
           *to = down(!inside ? 0.0f : ADD_Y ? up(*to) + sum * scale : sum * scale);
         }
       }
@@ -239,15 +256,17 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
       const int mine = batch * s.length + (REVERSE ? s.length - 1 - first - group * kMine : first + group * kMine);
       const auto row = [&](int t) {
         const int live_t = WHOLE_SEGMENTS ? t : min(t, steps - 1 - group * kMine);
+        if (COLUMNS) return batch * s.length + place(s, first + group * kMine + live_t);
         return REVERSE ? mine - live_t : mine + live_t;
       };
       const auto at = [&](int row, int stride) { return (i64)row * stride + column; };
       const auto live = [&](int t) { return WHOLE_SEGMENTS || group * kMine + t < steps; };
 
       __syncthreads();
-      stage_bc<kPadded, BACKWARD_THREADS>(bc, sequence(s.B, s.b_row, s, batch) + first * stride(s.b_row),
-                                          sequence(s.C, s.c_row, s, batch) + first * stride(s.c_row), stride(s.b_row),
-                                          stride(s.c_row), steps);
+      const int begin = COLUMNS ? 0 : first;
+      stage_bc<kPadded, BACKWARD_THREADS>(bc, sequence(s.B, s.b_row, s, batch) + begin * stride(s.b_row),
+                                          sequence(s.C, s.c_row, s, batch) + begin * stride(s.c_row), stride(s.b_row),
+                                          stride(s.c_row), steps, s, first);
       float h[kOwn];
       if (segment > 0) {
         const float* from =
@@ -377,7 +396,8 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
           dD += my_dyt[i] * u_t;
           dbias += ddelta;
           const int r = row(chunk * kChunk + i);
-          g.du[at(r, du_row)] = down(inside ? my_dx[i] * dt + my_dyt[i] * skip : 0.0f);
+          const float du = inside ? my_dx[i] * dt + my_dyt[i] * skip : 0.0f;
+          g.du[at(r, du_row)] = down(ADD_DU ? up(g.du[at(r, du_row)]) + du : du);
           g.ddelta[at(r, ddelta_row)] = down(inside ? ddelta : 0.0f);
           if (HAS_Z) {
             scalar* dz = g.dz + at(r, dz_row);
@@ -400,7 +420,7 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
             const float4 v = *reinterpret_cast<const float4*>(&sums[t][w][row * kOwn + state % kOwn]);
             sum.x += v.x, sum.y += v.y, sum.z += v.z, sum.w += v.w;
           }
-        *reinterpret_cast<float4*>(sequence(dbc, 2 * kPadded, s, batch) + (first + t) * stride(2 * kPadded) + n) = sum;
+        *reinterpret_cast<float4*>(sequence(dbc, 2 * kPadded, s, batch) + place(s, first + t) * stride(2 * kPadded) + n) = sum;
       }
     }
     if (g.dinitial && inside) {

@@ -36,6 +36,13 @@ template <class T> struct ScanArgs {
 };
 MAMBA_PRUNE_CHECK_LAYOUT(ScanArgs<void>, 12 * 8 + 10 * 4 + 8);
 
+/** Of a scan along the columns of a grid whose positions lie row by row. */
+template <class T> struct ColumnScanArgs : ScanArgs<T> {
+  int height, columns;
+  unsigned inverse;  // of height, times 2^32, rounded up: t / height is the upper half of t * inverse
+};
+MAMBA_PRUNE_CHECK_LAYOUT(ColumnScanArgs<void>, sizeof(ScanArgs<void>) + 3 * 4 + kPadding);
+
 /** @tparam T type of the elements, void on the host */
 template <class T> struct ScanGrads {
   const T* dy;

@@ -19,6 +19,7 @@ import {
   allCases,
   convCase,
   geluCase,
+  rmsCase,
   scanCase,
 } from './kernel-cases.js';
 import type { Arguments } from './plain-kernels.js';
@@ -133,6 +134,7 @@ export function threadDifferences(dtype: DType): string[] {
     scanCase(shape, 31, 'narrowed', [0, 1]),
     convCase([3, 300, 77, 4], { bias: true, silu: true }, 'narrowed'),
     geluCase([1000, 77], 'narrowed'),
+    rmsCase([1000, 77], 'narrowed'),
   ];
   try {
     return cases.flatMap((test) =>

@@ -1,6 +1,13 @@
 // Cases for the kernels, over sizes that fit no vector register, layouts in memory and options.
 import { F, type Tensor, randn } from '../../index.js';
-import { type Arguments, given, plainBiasGelu, plainConv, plainScan } from './plain-kernels.js';
+import {
+  type Arguments,
+  given,
+  plainBiasGelu,
+  plainConv,
+  plainRmsNorm,
+  plainScan,
+} from './plain-kernels.js';
 
 /**
  * How an argument lies in memory. `narrowed`: a view of longer rows, as the halves of in_proj are.
@@ -115,6 +122,19 @@ export function geluCase(shape: readonly number[], layout: Layout): KernelCase {
   };
 }
 
+export function rmsCase(shape: readonly number[], layout: Layout): KernelCase {
+  // Of a row of one number the gradient is all cancellation, down to eps / (x² + eps) of its terms: a large one leaves digits.
+  const eps = 0.5;
+  return {
+    name: `rms ${shape.join('x')} ${layout}`,
+    layout,
+    used: [0],
+    inputs: () => ({ x: random(...shape), weight: random(shape.at(-1) ?? 1) }),
+    kernel: (of) => [F.rmsNorm(given(of, 'x'), given(of, 'weight'), { eps })],
+    plain: (of) => [plainRmsNorm(of, eps)],
+  };
+}
+
 /** Every size with some options, and every combination of options with one size. */
 export function allCases(): KernelCase[] {
   const cases: KernelCase[] = [];
@@ -145,7 +165,7 @@ export function allCases(): KernelCase[] {
     }
   }
   for (const shape of [[1], [5], [3, 13], [2, 3, 19], [64, 37]]) {
-    for (const layout of layouts) cases.push(geluCase(shape, layout));
+    for (const layout of layouts) cases.push(geluCase(shape, layout), rmsCase(shape, layout));
   }
   return cases;
 }

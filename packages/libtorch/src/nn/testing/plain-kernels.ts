@@ -45,6 +45,11 @@ export function plainConv(of: Arguments, silu: boolean): Tensor {
   return silu ? y.mul(y.sigmoid()) : y;
 }
 
+export function plainRmsNorm(of: Arguments, eps: number): Tensor {
+  const x = given(of, 'x');
+  return x.div(x.square().mean(-1, true).add(eps).sqrt()).mul(given(of, 'weight'));
+}
+
 export function plainBiasGelu(of: Arguments): Tensor {
   const sum = given(of, 'x').add(given(of, 'bias'));
   return sum.mul(0.5).mul(ops.erf(sum.mul(Math.SQRT1_2)).add(1));

@@ -19,9 +19,7 @@ export class RmsNorm extends nn.Module {
    * @param dtype - of the result, which has the same shape. Default that of `x`
    */
   override forward(x: Tensor, dtype: DType = x.dtype): Tensor {
-    const values = F.atLeastFloat32(x);
-    const factor = values.square().mean(-1, true).add(this.eps).rsqrt();
-    const normed = values.mul(factor).mul(F.weightFor(this.weight, values.dtype));
+    const normed = F.rmsNorm(F.atLeastFloat32(x), this.weight, { eps: this.eps });
     return normed.dtype === dtype ? normed : normed.to(dtype);
   }
 }

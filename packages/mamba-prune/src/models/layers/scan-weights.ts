@@ -1,4 +1,4 @@
-// The parameters of an SSM's scans as the operators that compute more than a layer are given them.
+// The parameters of an SSM as the operators that compute more than a layer are given them.
 import type { Tensor } from '@mamba-prune/libtorch';
 import type { SelectiveSsm } from './ssm.js';
 
@@ -13,4 +13,15 @@ export function scanWeights({ scans }: SelectiveSsm): Tensor[] {
     aLog,
     d,
   ]);
+}
+
+/** For `kernels.ssmBranch`: all of them, which the gradients are for. */
+export function ssmWeights(ssm: SelectiveSsm): Tensor[] {
+  return [ssm.inProj.weight, ssm.outProj.weight, ...scanWeights(ssm)];
+}
+
+/** For `kernels.ssmBranch`: those of its matrix products. */
+export function ssmMatrices({ inProj, outProj, scans }: SelectiveSsm): Tensor[] {
+  const each = scans.flatMap(({ xProj, dtProj }) => [xProj.weight, dtProj.weight]);
+  return [inProj.weight, outProj.weight, ...each];
 }

@@ -3,8 +3,6 @@ import type { Tensor } from '@mamba-prune/libtorch';
 import type * as kernels from '@mamba-prune/libtorch/kernels';
 import type { Mlp } from '../layers/mlp.js';
 import type { Block } from './model.js';
-import { scanWeights } from '../layers/scan-weights.js';
-import type { SelectiveSsm } from '../layers/ssm.js';
 
 /** For `kernels.mambaBlock`; undefined with two directions, which it cannot do. */
 export function blockWeights({
@@ -34,17 +32,6 @@ export function blockWeights({
     fc2Weight: mlp.fc2.weight,
     fc2Bias: mlp.fc2.bias as Tensor,
   };
-}
-
-/** For `kernels.ssmBranch`: all of them, which the gradients are for. */
-export function ssmWeights(ssm: SelectiveSsm): Tensor[] {
-  return [ssm.inProj.weight, ssm.outProj.weight, ...scanWeights(ssm)];
-}
-
-/** For `kernels.ssmBranch`: those of its matrix products. */
-export function ssmMatrices({ inProj, outProj, scans }: SelectiveSsm): Tensor[] {
-  const each = scans.flatMap(({ xProj, dtProj }) => [xProj.weight, dtProj.weight]);
-  return [inProj.weight, outProj.weight, ...each];
 }
 
 /** For `kernels.mlpBranch`, both of its lists. */

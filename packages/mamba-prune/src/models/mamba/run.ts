@@ -3,9 +3,10 @@ import { type DType, F, type Tensor, isGradEnabled, scope } from '@mamba-prune/l
 import * as kernels from '@mamba-prune/libtorch/kernels';
 import type { PackedWeights, UnitProbe } from '../image-model.js';
 import { infersOnCpu } from '../layers/running.js';
+import { ssmMatrices, ssmWeights } from '../layers/scan-weights.js';
 import { BlockStack } from './block-stack.js';
 import type { Block } from './model.js';
-import { blockWeights, mlpWeights, ssmMatrices, ssmWeights } from './operator-weights.js';
+import { blockWeights, mlpWeights } from './operator-weights.js';
 import { PackedBlock } from './packed-block.js';
 
 /** What the matrix products of a block's two branches read. */

@@ -16,7 +16,13 @@
 import { type DType, F, type Tensor, cat, nn, noGrad, scope, zeros } from '@mamba-prune/libtorch';
 import { checkImages, dropPathRate } from '../config-checks.js';
 import type { PruningGroup } from '../groups.js';
-import { type ImageModel, type MacsEntry, type UnitProbe, probeOf } from '../image-model.js';
+import {
+  type ImageModel,
+  type MacsEntry,
+  type PackedWeights,
+  type UnitProbe,
+  probeOf,
+} from '../image-model.js';
 import { embedPatches } from '../layers/patches.js';
 import { residual } from '../layers/residual.js';
 import { RmsNorm } from '../layers/rms-norm.js';
@@ -158,6 +164,10 @@ export class Vim extends nn.Module implements ImageModel {
       ];
       return cat(parts, 1).add(position);
     });
+  }
+
+  packWeights(dtype: DType): PackedWeights | undefined {
+    return this.#runner.pack(dtype);
   }
 
   pruningGroups(): PruningGroup[] {

@@ -1,16 +1,29 @@
-// How the layers of a Vim run. layers/running.ts says which ways there are.
-import { type DType, F, type Tensor, scope } from '@mamba-prune/libtorch';
+// How the layers of a Vim run. layers/running.ts says which ways there are, and what the kinds of copies are.
+import { type DType, F, type Tensor, full, isGradEnabled, scope } from '@mamba-prune/libtorch';
 import * as kernels from '@mamba-prune/libtorch/kernels';
-import type { UnitProbe } from '../image-model.js';
+import type { PackedWeights, UnitProbe } from '../image-model.js';
+import { Packing, packSsm } from '../layers/packing.js';
 import { infersOnCpu } from '../layers/running.js';
-import { scanWeights } from '../layers/scan-weights.js';
+import { scanWeights, ssmMatrices, ssmWeights } from '../layers/scan-weights.js';
 import type { Block } from './model.js';
+
+/** Out_proj reads the mean of two directions. */
+const mean = 0.5;
+
+/** Copies for the operators of a GPU, which somebody keeps up to date until they are disposed of. */
+interface KeptCopies {
+  readonly dtype: DType;
+  /** The matrices of each layer. */
+  readonly layers: readonly (readonly Tensor[])[];
+}
 
 /** All layers, one after the other, each the fastest way that there is for it. */
 export class LayerRunner {
   readonly #layers: readonly Block[];
-  /** For the operator that does a whole layer, of those layers that it can do. */
+  /** For the operator that does a whole layer on the CPU, of those layers that it can do. */
   readonly #weights: readonly (kernels.VimBlockWeights | undefined)[];
+  /** Those in use last. */
+  #kept: readonly KeptCopies[] = [];
 
   constructor(layers: readonly Block[]) {
     this.#layers = layers;
@@ -23,19 +36,77 @@ export class LayerRunner {
    * @param dtype - what the mixers compute in
    */
   forward(x: Tensor, dtype: DType, probe?: UnitProbe): Tensor {
+    const branches = !probe && dtype !== 'float64' && kernels.hasFusedBranches(x.device);
+    const factors = branches ? full([x.size(0)], mean, { device: x.device }) : undefined;
     return this.#layers.reduce((stream, layer, index) => {
       const weights = this.#weights[index];
       if (weights && !layer.training && dtype === 'float32' && infersOnCpu(stream, probe)) {
         return scope(() => kernels.vimBlock(stream, weights, layer.norm.eps));
       }
+      if (factors && hasBranch(layer)) {
+        return scope(() => {
+          const packed = this.#matricesFor(layer, index, dtype);
+          const ssm = { weights: ssmWeights(layer.mixer), packed };
+          return kernels.ssmBranch(stream, layer.norm, ssm, scaleOf(layer, stream, factors));
+        });
+      }
       return layer.forward(stream, dtype, probe);
     }, x);
   }
+
+  /** As `ImageModel.packWeights` says; undefined where the operator of a GPU cannot do a layer. */
+  pack(dtype: DType): PackedWeights | undefined {
+    const device = this.#layers[0]?.mixer.inProj.weight.device;
+    if (device === undefined || !this.#layers.every(fitsConvKernel)) return undefined;
+    const packing = new Packing(dtype, device);
+    const layers = this.#layers.map(({ mixer }) => packSsm(packing, mixer));
+    const kept: KeptCopies = { dtype, layers };
+    this.#kept = [...this.#kept, kept];
+    return {
+      parts: packing.parts,
+      masters: packing.masters,
+      dispose: () => {
+        // Those that were there before are used again.
+        this.#kept = this.#kept.filter((other) => other !== kept);
+        packing.dispose();
+      },
+    };
+  }
+
+  #matricesFor({ mixer }: Block, index: number, dtype: DType): readonly Tensor[] {
+    if (dtype === 'float32') return ssmMatrices(mixer);
+    const kept = this.#kept.findLast((copies) => copies.dtype === dtype)?.layers[index];
+    if (kept) return kept;
+    // Nobody keeps copies: these are for this call.
+    const packing = new Packing(dtype, mixer.inProj.weight.device);
+    const made = packSsm(packing, mixer);
+    packing.refresh();
+    const borrowed = made.map((tensor) => tensor.detach());
+    packing.dispose();
+    return borrowed;
+  }
+}
+
+/** Whether the kernels' convolution has enough taps. */
+function fitsConvKernel({ mixer }: Block): boolean {
+  return mixer.sizes.dConv <= F.kernelLimits.convTaps;
+}
+
+/** Whether the operator of a GPU can do a layer. */
+function hasBranch(layer: Block): boolean {
+  if (!fitsConvKernel(layer)) return false;
+  return layer.mixer.sizes.dState <= F.kernelLimits.gpuStates || !isGradEnabled();
+}
+
+/** The mean of the directions, and drop path. @param factors - the mean alone, shape [batch] */
+function scaleOf({ training, dropPath }: Block, x: Tensor, factors: Tensor): Tensor {
+  return training && dropPath > 0 ? F.dropPathScale(x, dropPath).mul(factors) : factors;
 }
 
 /** Undefined where the kernels' convolution has too few taps. */
-function layerWeights({ norm, mixer }: Block): kernels.VimBlockWeights | undefined {
-  if (mixer.sizes.dConv > F.kernelLimits.convTaps) return undefined;
+function layerWeights(layer: Block): kernels.VimBlockWeights | undefined {
+  if (!fitsConvKernel(layer)) return undefined;
+  const { norm, mixer } = layer;
   return {
     norm: norm.weight,
     inProj: mixer.inProj.weight,

@@ -1,0 +1,34 @@
+// What the files that launch kernels share.
+#pragma once
+#include <ATen/ATen.h>
+#include <ATen/cuda/CUDAContext.h>
+
+#include <initializer_list>
+
+#include "gemm.h"
+
+namespace mamba_prune::cuda {
+
+/** Of a block of the normalisations: four rows. */
+constexpr unsigned kNormThreads = 128;
+
+inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+inline unsigned u32(int64_t v) { return static_cast<unsigned>(v); }
+inline int multiprocessors() { return at::cuda::getCurrentDeviceProperties()->multiProcessorCount; }
+inline void* pointer(const at::Tensor& t) { return t.defined() ? t.data_ptr() : nullptr; }
+inline float* float_pointer(const at::Tensor& t) { return static_cast<float*>(pointer(t)); }
+inline at::TensorOptions floats(const at::Tensor& like) { return like.options().dtype(at::kFloat); }
+
+/** Elements moved at once: a pair where every row begins at a pair, and the pair lies within the row. */
+inline int64_t vector_of(std::initializer_list<at::Tensor> tensors, int64_t width) {
+  if (width % 2 != 0) return 1;
+  for (const at::Tensor& t : tensors) {
+    if (!t.defined()) continue;
+    const int64_t bytes = 2 * t.element_size();
+    if (mat(t).stride % 2 != 0 || reinterpret_cast<uintptr_t>(t.data_ptr()) % static_cast<uintptr_t>(bytes) != 0)
+      return 1;
+  }
+  return 2;
+}
+
+}  // namespace mamba_prune::cuda
