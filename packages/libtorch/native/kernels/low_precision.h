@@ -8,6 +8,12 @@
 namespace mamba_prune {
 
 #ifdef MP_HAVE_AVX512
+namespace amx_bf16 {
+extern const LowKernels kernels;
+}
+namespace amx_int8 {
+extern const LowKernels kernels;
+}
 namespace avx512_bf16 {
 extern const LowKernels kernels;
 }

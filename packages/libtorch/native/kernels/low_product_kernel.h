@@ -1,30 +1,21 @@
 // out = x W^T in bfloat16 or 8-bit integers with sums of 32 bits in registers: kLowRows rows at a time run down a panel
 // of weights, which lies in the order in which it is read (low_precision_args.h).
-// Included by isa_avx512_*.cc after gelu_kernel.h, with
-//   Sum             a register of sums,
-//   dot(Sum, weights, activations)  which adds 4 bytes' worth of products in every lane.
+// Included by isa_avx512_*.cc after low_finish.h, with dot(Sum, weights, activations), which adds 4 bytes' worth of
+// products in every lane.
 namespace mamba_prune {
 namespace MP_ISA {
 
 constexpr int kLowRows = 12;
 
-// Sums of rows [row, row + M), H registers each, as float32 and on to where they are stored.
+// Sums of rows [row, row + M), H registers each, to where they are stored.
 template <int M, int H>
 MP_INLINE void finish_low(const LowProduct& g, const LowRows& rows, const Sum (&sum)[M][H], int64_t row,
                           int64_t column) {
 #pragma GCC unroll 2
   for (int h = 0; h < H; h++) {
-    const int64_t at = column + h * 16, left = g.weight.columns - at;
-    const Column weights(g.weight, at, left);
-    const VF bias = g.bias ? load_n<true>(g.bias + at, left) : VF{};
+    const Finish finish(g, column + h * 16);
 #pragma GCC unroll 16
-    for (int m = 0; m < M; m++) {
-      float* out = g.out + (row + m) * g.out_stride + at;
-      VF value = weights.value(sum[m][h], rows, row + m) + bias;
-      if (g.residual) value += load_n<true>(g.residual + (row + m) * g.out_stride + at, left);
-      if (g.activation == Activation::gelu) value = gelu<float>(value);
-      store_n<true>(out, value, left);
-    }
+    for (int m = 0; m < M; m++) finish.store_row(g, rows, sum[m][h], row + m);
   }
 }
 
