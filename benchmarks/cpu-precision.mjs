@@ -31,7 +31,10 @@ const threads = Number(args.threads);
 setNumThreads(threads);
 const folder = mkdtempSync(join(tmpdir(), 'precision-benchmark-'));
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
-const cli = join(dirname(fileURLToPath(import.meta.url)), '../packages/mamba-prune/dist/cli/main.js');
+const cli = join(
+  dirname(fileURLToPath(import.meta.url)),
+  '../packages/mamba-prune/dist/cli/main.js',
+);
 
 /** @returns the file of a model, written if it is an architecture */
 function fileOf(name) {

@@ -52,14 +52,21 @@ suite('bf16', () => {
         const error = got.to('float64').sub(a.matmul(b.t())).abs();
         // Products of two bfloat16 are exact in float32; each of `depth` sums rounds by 2^-24 of what has come
         // together, and the instruction may round two products a step.
-        const bound = a.abs().matmul(b.abs().t()).mul((depth + 1) * 2 ** -23);
+        const bound = a
+          .abs()
+          .matmul(b.abs().t())
+          .mul((depth + 1) * 2 ** -23);
         expect(Math.max(...numbers(error.sub(bound))), `${rows} x ${out} x ${depth}`).toBeLessThan(
           2 ** -100,
         );
         // A bfloat16 has 8 bits, so an operand is at most 2^-8 from its float32, and a product 2^-7 and a little.
         const exact = x.to('float64').matmul(weight.to('float64').t());
         const sizesOf = x.abs().to('float64').matmul(weight.abs().to('float64').t());
-        const off = got.to('float64').sub(exact).abs().sub(sizesOf.mul(2.02 * 2 ** -8));
+        const off = got
+          .to('float64')
+          .sub(exact)
+          .abs()
+          .sub(sizesOf.mul(2.02 * 2 ** -8));
         expect(Math.max(...numbers(off))).toBeLessThan(2 ** -100);
       });
     }
@@ -108,7 +115,11 @@ function ofToken(row: readonly number[]): Integers {
 function ofColumn(row: readonly number[]): Integers {
   const most = Math.max(...row.map(Math.abs));
   const inverse = most > 1e-30 ? fround(127 / most) : 0;
-  return { values: row.map((w) => nearest(fround(w * inverse))), scale: fround(most / 127), zero: 0 };
+  return {
+    values: row.map((w) => nearest(fround(w * inverse))),
+    scale: fround(most / 127),
+    zero: 0,
+  };
 }
 
 const rowsOf = (t: Tensor): number[][] =>
@@ -119,7 +130,10 @@ function reference(x: Tensor, weight: Tensor): number[] {
   return rowsOf(x).flatMap((row) => {
     const token = ofToken(row);
     return columns.map(({ values, scale }) => {
-      const sum = values.reduce((total, w, k) => total + w * ((token.values[k] ?? 0) - token.zero), 0);
+      const sum = values.reduce(
+        (total, w, k) => total + w * ((token.values[k] ?? 0) - token.zero),
+        0,
+      );
       return fround(fround(sum) * fround(scale * token.scale));
     });
   });
@@ -161,9 +175,9 @@ suite('int8', () => {
       const weight = ones([33, 5]);
       const packed = packProduct(weight, 'int8');
       expect(numbers(lowLinear(zeros([2, 5]), packed)).every((y) => y === 0)).toBe(true);
-      expect(numbers(lowLinear(zeros([1, 5]).add(1e-38), packed)).every((y) => Math.abs(y) < 1e-30)).toBe(
-        true,
-      );
+      expect(
+        numbers(lowLinear(zeros([1, 5]).add(1e-38), packed)).every((y) => Math.abs(y) < 1e-30),
+      ).toBe(true);
       const x = ones([3, 5]).mul(1e30);
       x.select(0, 1).select(0, 4).fill_(Infinity);
       const rows = rowsOf(lowLinear(x, packed));

@@ -241,10 +241,7 @@ async function measure(
     for (const input of inputs) input.dispose();
   }
 
-  async function callOf(
-    model: BenchCandidate,
-    type: ModelCompute['images'],
-  ): Promise<Timed> {
+  async function callOf(model: BenchCandidate, type: ModelCompute['images']): Promise<Timed> {
     if (!('forward' in model)) return new ForeignCall(await model.prepare(batch, seed));
     const input = explainingMemory(memory, () =>
       inputOf(model.inputShape ?? options.inputShape, type),

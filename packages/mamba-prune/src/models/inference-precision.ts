@@ -62,7 +62,15 @@ export function prepareInference(
   if (device === 'cpu' && precision !== 'fp32') {
     const missing = kernels.productsMissing(precision);
     const products = missing === undefined ? model.multiplyIn?.(precision) : undefined;
-    if (products) return { images: 'float32', imagePrecision: 'fp32', dispose: products.dispose };
+    if (products) {
+      return {
+        images: 'float32',
+        imagePrecision: 'fp32',
+        dispose: () => {
+          products.dispose();
+        },
+      };
+    }
     if (missing !== undefined && (model.multiplyIn !== undefined || precision === 'int8')) {
       throw new UsageError(
         `precision: got ${precision} on a CPU, but ${missing}. Take fp32 (--precision fp32).`,
