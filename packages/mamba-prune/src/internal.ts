@@ -13,6 +13,8 @@ export { requireRecordedDataset } from './data/datasets.js';
 export { makeFolder } from './files/folder.js';
 export { checkModelFile } from './models/model-file.js';
 export { modelLabel } from './models/model-label.js';
+export { type OnnxCandidate, benchOnnx } from './bench/bench-onnx.js';
+export { type PreparedInference, prepareInference } from './models/inference-precision.js';
 export { imageType, weightCopies } from './models/precision.js';
 export type {
   ComparisonPicture,

@@ -4,5 +4,10 @@
 export const precisionNames = ['auto', 'fp32', 'bf16'] as const;
 export type Precision = (typeof precisionNames)[number];
 
+/** At inference a CPU also has `int8`: products in 8-bit integers. */
+export const inferencePrecisionNames = [...precisionNames, 'int8'] as const;
+export type InferencePrecision = (typeof inferencePrecisionNames)[number];
+
 /** What `auto` came to. */
 export type ComputePrecision = Exclude<Precision, 'auto'>;
+export type ResolvedInferencePrecision = Exclude<InferencePrecision, 'auto'>;

@@ -1,16 +1,24 @@
 // Plain-data arguments of the whole-block inference kernel: no torch headers, shared by all instruction sets.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 
 #include "conv_args.h"
+#include "low_precision_args.h"
 #include "scan_args.h"
 
 namespace mamba_prune {
 
+// A matrix of a block, in float32 or for the products in low precision.
+struct BlockMatrix {
+  const float* plain = nullptr;
+  LowMatrix low;
+};
+
 // Parameters of one direction of the scan as PyTorch lays them out: linear weights are [out, in].
 struct ScanWeights {
   const float *conv_weight, *conv_bias;  // [inner, 1, taps], [inner]
-  const float* x_proj;                   // [rank + 2 states, inner]
+  BlockMatrix x_proj;                    // [rank + 2 states, inner]
   const float *dt_weight, *dt_bias;      // [inner, rank], [inner]
   const float *A_log, *D;                // [inner, states], [inner]
 };
@@ -21,13 +29,15 @@ constexpr int64_t kMaxDirections = 2;
 // Parameters of one block.
 struct BlockWeights {
   const float *norm1_weight, *norm1_bias;  // RMSNorm where there is no bias
-  const float* in_proj;                    // [2 inner, model]
+  BlockMatrix in_proj;                     // [2 inner, model]
   ScanWeights scans[kMaxDirections];
-  const float* out_proj;  // [model, inner]
+  BlockMatrix out_proj;  // [model, inner]
   // Of a block with an MLP.
   const float *norm2_weight, *norm2_bias;
-  const float *fc1_weight, *fc1_bias;  // [hidden, model], [hidden]
-  const float *fc2_weight, *fc2_bias;  // [model, hidden], [model]
+  BlockMatrix fc1_weight;  // [hidden, model]
+  const float* fc1_bias;
+  BlockMatrix fc2_weight;  // [model, hidden]
+  const float* fc2_bias;
 };
 
 struct BlockSizes {
@@ -46,6 +56,7 @@ struct BlockPacked {
 // Intermediate results of `rows` positions: [rows, width of the name].
 struct BlockBuffers {
   float *normed, *xz, *u[kMaxDirections], *projected[kMaxDirections], *delta, *scanned, *hidden;
+  float* low;  // activations of a product in low precision
 };
 
 struct BlockArgs {
@@ -53,6 +64,7 @@ struct BlockArgs {
   BlockWeights weights;
   BlockPacked packed[kMaxDirections];
   BlockBuffers buffers;
+  const LowKernels* low = nullptr;  // of all matrices; null where they are float32
   float eps;
   float sum_scale;  // of the sum over two directions
   int64_t batch;    // samples of this call
@@ -64,10 +76,10 @@ struct BlockArgs {
 constexpr int64_t kPanelDepth = 256;
 
 struct BlockScratch {
-  int64_t normed, xz, u[kMaxDirections], projected[kMaxDirections], delta, scanned, hidden, total;
+  int64_t normed, xz, u[kMaxDirections], projected[kMaxDirections], delta, scanned, hidden, low, total;
   // Every part begins on a cache line, so that no two threads write into the same.
   static constexpr int64_t aligned(int64_t count) { return (count + 15) / 16 * 16; }
-  BlockScratch(const BlockSizes& s, int64_t rows) {
+  BlockScratch(const BlockSizes& s, int64_t rows, const LowKernels* kernels) {
     total = 0;
     const auto take = [&](int64_t width) {
       const int64_t at = total;
@@ -80,6 +92,9 @@ struct BlockScratch {
       u[d] = take(there ? s.inner : 0), projected[d] = take(there ? s.rank + 2 * s.states : 0);
     }
     delta = take(s.inner), scanned = take(s.inner), hidden = take(s.hidden);
+    const int64_t deepest = std::max({s.model, s.inner, s.hidden});
+    low = total;
+    if (kernels) total += LowScratch(kernels->precision, rows, deepest).total;
   }
   BlockBuffers in(float* base) const {
     return {base + normed,
@@ -88,7 +103,8 @@ struct BlockScratch {
             {base + projected[0], base + projected[1]},
             base + delta,
             base + scanned,
-            base + hidden};
+            base + hidden,
+            base + low};
   }
 };
 

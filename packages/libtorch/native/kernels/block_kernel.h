@@ -128,10 +128,17 @@ inline void scan_stage(const BlockArgs& a, const Team& team, float* scratch) {
 }
 
 // out = x W^T (+ bias) (+ residual), all of them row after row without gaps; ends with a barrier.
-inline void product(const Team& team, int64_t rows, const float* x, int64_t depth, const float* weight, int64_t columns,
-                    float* out, float* scratch, const float* bias = nullptr, const float* residual = nullptr,
-                    bool gelu = false) {
-  gemm_stage({x, depth, rows, depth, weight, columns, out, columns, bias, residual, gelu}, team, scratch);
+inline void product(const BlockArgs& a, const Team& team, const float* x, int64_t depth, const BlockMatrix& weight,
+                    int64_t columns, float* out, float* scratch, const float* bias = nullptr,
+                    const float* residual = nullptr, bool gelu = false) {
+  const int64_t rows = a.batch * a.sizes.length;
+  if (a.low) {
+    low_stage(team, *a.low,
+              {x, depth, rows, weight.low, out, columns, bias, residual, gelu ? Activation::gelu : Activation::none},
+              a.buffers.low);
+  } else {
+    gemm_stage({x, depth, rows, depth, weight.plain, columns, out, columns, bias, residual, gelu}, team, scratch);
+  }
   team.wait();
 }
 
@@ -145,19 +152,19 @@ inline void block_forward(const BlockArgs& a, int64_t part, int64_t parts, float
   if (parts > 1) block_pack(a, part, parts);
   norm_stage(team, rows, s.model, a.x, w.norm1_weight, w.norm1_bias, a.eps, b.normed);
   team.wait();
-  product(team, rows, b.normed, s.model, w.in_proj, 2 * s.inner, b.xz, scratch);
+  product(a, team, b.normed, s.model, w.in_proj, 2 * s.inner, b.xz, scratch);
   conv_stage(a, team, scratch);
   team.wait();
   for (int64_t d = 0; d < s.directions; d++)
-    product(team, rows, b.u[d], s.inner, w.scans[d].x_proj, s.rank + 2 * s.states, b.projected[d], scratch);
+    product(a, team, b.u[d], s.inner, w.scans[d].x_proj, s.rank + 2 * s.states, b.projected[d], scratch);
   scan_stage(a, team, scratch);
   team.wait();
-  product(team, rows, b.scanned, s.inner, w.out_proj, s.model, a.y, scratch, nullptr, a.x);
+  product(a, team, b.scanned, s.inner, w.out_proj, s.model, a.y, scratch, nullptr, a.x);
   if (s.hidden == 0) return;
   norm_stage(team, rows, s.model, a.y, w.norm2_weight, w.norm2_bias, a.eps, b.normed);
   team.wait();
-  product(team, rows, b.normed, s.model, w.fc1_weight, s.hidden, b.hidden, scratch, w.fc1_bias, nullptr, true);
-  product(team, rows, b.hidden, s.hidden, w.fc2_weight, s.model, a.y, scratch, w.fc2_bias, a.y);
+  product(a, team, b.normed, s.model, w.fc1_weight, s.hidden, b.hidden, scratch, w.fc1_bias, nullptr, true);
+  product(a, team, b.hidden, s.hidden, w.fc2_weight, s.model, a.y, scratch, w.fc2_bias, a.y);
 }
 
 }  // namespace MP_ISA

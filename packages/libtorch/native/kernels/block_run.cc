@@ -46,7 +46,7 @@ int64_t multiply_adds(const BlockSizes& s) {
 
 // All threads on all rows.
 void run_together(BlockArgs a, int threads, int64_t scratch) {
-  const BlockScratch layout(a.sizes, a.batch * a.sizes.length);
+  const BlockScratch layout(a.sizes, a.batch * a.sizes.length, a.low);
   const Tensor memory = at::empty({layout.total}, at::kFloat);
   a.buffers = layout.in(static_cast<float*>(memory.data_ptr()));
   const auto forward = isa().block_forward;
@@ -69,7 +69,7 @@ void run_apart(const BlockArgs& a, int threads, int64_t scratch) {
   const int64_t share = (a.batch + threads - 1) / threads;
   const int64_t samples = std::max<int64_t>(1, std::min(share, kRowsAtATime / std::max<int64_t>(1, s.length)));
   const int64_t chunks = (a.batch + samples - 1) / samples, row = s.length * s.model;
-  const BlockScratch layout(s, samples * s.length);
+  const BlockScratch layout(s, samples * s.length, a.low);
   const auto forward = isa().block_forward;
 #pragma omp parallel num_threads(threads)
   {

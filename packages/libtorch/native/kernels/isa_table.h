@@ -8,6 +8,7 @@
 #include "rms_norm_kernel.h"
 #include "gemm_kernel.h"
 #include "team_kernel.h"
+#include "low_stage.h"
 #include "block_kernel.h"
 #include "packed_gemm_kernel.h"
 #include "vit_block_kernel.h"

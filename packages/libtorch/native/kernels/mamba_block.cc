@@ -1,4 +1,5 @@
-// mamba_prune::mamba_block: a whole block of the vision Mamba in one call, without gradients, float32 on the CPU.
+// mamba_prune::mamba_block: a whole block of the vision Mamba in one call, without gradients, float32 on the CPU;
+// the matrices may be packed for products in low precision.
 // The stages are in block_kernel.h, memory and threads in block_run.cc; here are the checks.
 #include <ATen/ATen.h>
 #include <torch/library.h>
@@ -6,6 +7,7 @@
 #include <vector>
 
 #include "block_run.h"
+#include "low_packed.h"
 #include "op_util.h"
 #include "packed.h"
 
@@ -15,14 +17,14 @@ namespace {
 using at::Tensor;
 
 BlockSizes sizes_of(const Tensor& x, const Tensor& conv_weight, const Tensor& A_log, const Tensor& dt_weight,
-                    const Tensor& fc1_weight) {
+                    const Tensor& fc1_bias) {
   TORCH_CHECK(x.dim() == 3, "mamba_block: got x of shape ", x.sizes(), ", expected [batch, length, d_model].");
-  TORCH_CHECK(conv_weight.dim() == 3 && A_log.dim() == 2 && dt_weight.dim() == 2 && fc1_weight.dim() == 2,
-              "mamba_block: got conv_weight, A_log, dt_weight and fc1_weight of shapes ", conv_weight.sizes(), ", ",
-              A_log.sizes(), ", ", dt_weight.sizes(), " and ", fc1_weight.sizes(),
-              ", expected 3, 2, 2 and 2 dimensions.");
+  TORCH_CHECK(conv_weight.dim() == 3 && A_log.dim() == 2 && dt_weight.dim() == 2 && fc1_bias.dim() == 1,
+              "mamba_block: got conv_weight, A_log, dt_weight and fc1_bias of shapes ", conv_weight.sizes(), ", ",
+              A_log.sizes(), ", ", dt_weight.sizes(), " and ", fc1_bias.sizes(),
+              ", expected 3, 2, 2 and 1 dimensions.");
   const BlockSizes s{x.size(1),         x.size(2),           conv_weight.size(0), A_log.size(1),
-                     dt_weight.size(1), conv_weight.size(2), fc1_weight.size(0)};
+                     dt_weight.size(1), conv_weight.size(2), fc1_bias.size(0)};
   TORCH_CHECK(
       s.model > 0 && s.inner > 0 && s.states > 0 && s.rank > 0 && s.hidden > 0 && s.taps > 0 && s.taps <= kConvMaxTaps,
       "mamba_block: got d_model ", s.model, ", d_inner ", s.inner, ", d_state ", s.states, ", dt_rank ", s.rank,
@@ -41,7 +43,7 @@ Tensor forward(const Tensor& x_, const Tensor& norm1_weight, const Tensor& norm1
   at::AutoDispatchBelowADInplaceOrView below;
   const Tensor x = x_.contiguous();
   BlockArgs a{};
-  a.sizes = sizes_of(x, conv_weight, A_log, dt_weight, fc1_weight);
+  a.sizes = sizes_of(x, conv_weight, A_log, dt_weight, fc1_bias);
   const BlockSizes& s = a.sizes;
   std::vector<Tensor> alive;  // contiguous copies, where there were none
   const auto pointer = [&](const char* name, const Tensor& t, at::IntArrayRef shape, const char* layout) {
@@ -50,24 +52,31 @@ Tensor forward(const Tensor& x_, const Tensor& norm1_weight, const Tensor& norm1
     alive.push_back(t.contiguous());
     return static_cast<const float*>(alive.back().data_ptr());
   };
+  MatrixReader reader("mamba_block");
+  const auto matrix = [&](const char* name, const Tensor& t, int64_t columns, int64_t depth, const char* layout) {
+    BlockMatrix found;
+    if (!reader.low(name, t, columns, depth, found.low)) found.plain = pointer(name, t, {columns, depth}, layout);
+    return found;
+  };
   a.weights = {
       pointer("norm1_weight", norm1_weight, {s.model}, "[d_model]"),
       pointer("norm1_bias", norm1_bias, {s.model}, "[d_model]"),
-      pointer("in_proj", in_proj, {2 * s.inner, s.model}, "[2 d_inner, d_model]"),
+      matrix("in_proj", in_proj, 2 * s.inner, s.model, "[2 d_inner, d_model]"),
       {{pointer("conv_weight", conv_weight, {s.inner, 1, s.taps}, "[d_inner, 1, d_conv]"),
         pointer("conv_bias", conv_bias, {s.inner}, "[d_inner]"),
-        pointer("x_proj", x_proj, {s.rank + 2 * s.states, s.inner}, "[dt_rank + 2 d_state, d_inner]"),
+        matrix("x_proj", x_proj, s.rank + 2 * s.states, s.inner, "[dt_rank + 2 d_state, d_inner]"),
         pointer("dt_weight", dt_weight, {s.inner, s.rank}, "[d_inner, dt_rank]"),
         pointer("dt_bias", dt_bias, {s.inner}, "[d_inner]"),
         pointer("A_log", A_log, {s.inner, s.states}, "[d_inner, d_state]"), pointer("D", D, {s.inner}, "[d_inner]")}},
-      pointer("out_proj", out_proj, {s.model, s.inner}, "[d_model, d_inner]"),
+      matrix("out_proj", out_proj, s.model, s.inner, "[d_model, d_inner]"),
       pointer("norm2_weight", norm2_weight, {s.model}, "[d_model]"),
       pointer("norm2_bias", norm2_bias, {s.model}, "[d_model]"),
-      pointer("fc1_weight", fc1_weight, {s.hidden, s.model}, "[mlp, d_model]"),
+      matrix("fc1_weight", fc1_weight, s.hidden, s.model, "[mlp, d_model]"),
       pointer("fc1_bias", fc1_bias, {s.hidden}, "[mlp]"),
-      pointer("fc2_weight", fc2_weight, {s.model, s.hidden}, "[d_model, mlp]"),
+      matrix("fc2_weight", fc2_weight, s.model, s.hidden, "[d_model, mlp]"),
       pointer("fc2_bias", fc2_bias, {s.model}, "[d_model]"),
   };
+  a.low = reader.kernels();
   Tensor y = at::empty(x.sizes(), x.options());
   a.eps = static_cast<float>(eps), a.batch = x.size(0);
   a.x = data_or_null<float>(x), a.y = data_or_null<float>(y);

@@ -1,4 +1,5 @@
-// mamba_prune::vit_block: a whole block of a vision transformer in one call, without gradients, float32 on the CPU.
+// mamba_prune::vit_block: a whole block of a vision transformer in one call, without gradients, float32 on the CPU; the matrices
+// may be packed for products in low precision.
 // The stages are in vit_block_kernel.h; here are the checks, the memory and the split over threads.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "kernel_table.h"
+#include "low_packed.h"
 #include "op_util.h"
 #include "packed.h"
 
@@ -38,7 +40,7 @@ struct Memory {
 
 // All threads on all rows.
 void run_together(VitArgs a, int threads, int64_t scratch) {
-  const VitScratch layout(a.sizes, a.batch * a.sizes.length);
+  const VitScratch layout(a.sizes, a.batch * a.sizes.length, a.low);
   const Memory memory(layout.total + threads * scratch);
   a.buffers = layout.in(memory.data());
   float* own = memory.data() + layout.total;
@@ -53,7 +55,7 @@ void run_apart(const VitArgs& a, int threads, int64_t scratch) {
   const int64_t share = (a.batch + threads - 1) / threads;
   const int64_t samples = std::max<int64_t>(1, std::min(share, kRowsAtATime / s.length));
   const int64_t chunks = (a.batch + samples - 1) / samples, row = s.length * s.model;
-  const VitScratch layout(s, samples * s.length);
+  const VitScratch layout(s, samples * s.length, a.low);
   const Memory memory(threads * (layout.total + scratch));
   const auto work = [&](int64_t chunk, int thread) {
     float* own = memory.data() + thread * (layout.total + scratch);
@@ -98,8 +100,12 @@ Tensor forward(const Tensor& x_, const Tensor& norm1_weight, const Tensor& norm1
     alive.push_back(t.contiguous());
     return static_cast<const float*>(alive.back().data_ptr());
   };
+  MatrixReader reader("vit_block");
   const auto matrix = [&](const char* name, const Tensor& t, int64_t columns, int64_t depth) {
-    return packed_weights("vit_block", name, t, 1, columns, depth);
+    VitMatrix found;
+    if (!reader.low(name, t, columns, depth, found.low))
+      found.panels = packed_weights("vit_block", name, t, 1, columns, depth);
+    return found;
   };
   a.weights = {
       vector("norm1_weight", norm1_weight, s.model, "[d_model]"),
@@ -115,6 +121,7 @@ Tensor forward(const Tensor& x_, const Tensor& norm1_weight, const Tensor& norm1
       matrix("fc2", fc2, s.model, s.hidden),
       vector("fc2_bias", fc2_bias, s.model, "[d_model]"),
   };
+  a.low = reader.kernels();
   Tensor y = at::empty(x.sizes(), x.options());
   a.eps = static_cast<float>(eps), a.batch = x.size(0);
   a.x = data_or_null<float>(x), a.y = data_or_null<float>(y);

@@ -1,7 +1,9 @@
 // Plain-data arguments of the kernel for a whole block of a vision transformer: no torch headers.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 
+#include "low_precision_args.h"
 #include "packed_args.h"
 
 namespace mamba_prune {
@@ -14,26 +16,36 @@ struct VitSizes {
   static constexpr int64_t kNeurons = 384;
 };
 
-// The matrices are packed: [panels, depth, panel].
-struct VitWeights {
-  const float *norm1_weight, *norm1_bias;
-  const float *qkv, *qkv_bias;    // 3 inner columns, depth model
-  const float *proj, *proj_bias;  // model columns, depth inner
-  const float *norm2_weight, *norm2_bias;
-  const float *fc1, *fc1_bias;  // hidden columns, depth model
-  const float *fc2, *fc2_bias;  // model columns, depth hidden
+// A matrix, packed: float32 in [panels, depth, panel], or for the products in low precision.
+struct VitMatrix {
+  const float* panels = nullptr;
+  LowMatrix low;
 };
 
-// Intermediate results of `rows` tokens: [rows, width of the name], `hidden` of neurons() at a time. `seen` is what the
-// heads give, side by side.
+struct VitWeights {
+  const float *norm1_weight, *norm1_bias;
+  VitMatrix qkv;  // 3 inner columns, depth model
+  const float* qkv_bias;
+  VitMatrix proj;  // model columns, depth inner
+  const float* proj_bias;
+  const float *norm2_weight, *norm2_bias;
+  VitMatrix fc1;  // hidden columns, depth model
+  const float* fc1_bias;
+  VitMatrix fc2;  // model columns, depth hidden
+  const float* fc2_bias;
+};
+
+// Intermediate results of `rows` tokens: [rows, width of the name], `hidden` of neurons() at a time, in low precision of
+// all. `seen` is what the heads give, side by side, `low` activations of a product in low precision.
 struct VitBuffers {
-  float *normed, *qkv, *seen, *hidden;
+  float *normed, *qkv, *seen, *hidden, *low;
 };
 
 struct VitArgs {
   VitSizes sizes;
   VitWeights weights;
   VitBuffers buffers;
+  const LowKernels* low = nullptr;  // of all matrices; null where they are float32
   float eps;
   int64_t batch;   // samples of this call
   const float* x;  // [batch, length, model]
@@ -41,13 +53,14 @@ struct VitArgs {
 };
 
 struct VitScratch : Layout {
-  int64_t normed, qkv, seen, hidden;
-  VitScratch(const VitSizes& s, int64_t rows)
+  int64_t normed, qkv, seen, hidden, low;
+  VitScratch(const VitSizes& s, int64_t rows, const LowKernels* kernels)
       : normed(take(rows * s.model)),
         qkv(take(rows * 3 * s.inner())),
         seen(take(rows * s.inner())),
-        hidden(take(rows * s.neurons())) {}
-  VitBuffers in(float* base) const { return {base + normed, base + qkv, base + seen, base + hidden}; }
+        hidden(take(rows * (kernels ? s.hidden : s.neurons()))),
+        low(take(kernels ? LowScratch(kernels->precision, rows, std::max({s.model, s.inner(), s.hidden})).total : 0)) {}
+  VitBuffers in(float* base) const { return {base + normed, base + qkv, base + seen, base + hidden, base + low}; }
 };
 
 // Queries whose scores a thread holds at a time.

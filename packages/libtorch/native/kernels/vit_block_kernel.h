@@ -65,6 +65,37 @@ inline void attention_stage(const VitArgs& a, const Team& team, float* scratch) 
   }
 }
 
+// out = x W^T + bias (+ residual), all of them row after row without gaps; ends with a barrier.
+inline void vit_product(const VitArgs& a, const Team& team, const float* x, int64_t depth, const VitMatrix& weight,
+                        int64_t columns, float* out, const float* bias, const float* residual = nullptr,
+                        Activation activation = Activation::none) {
+  const int64_t rows = a.batch * a.sizes.length;
+  if (a.low) {
+    low_stage(team, *a.low, {x, depth, rows, weight.low, out, columns, bias, residual, activation}, a.buffers.low);
+  } else {
+    packed_stage(team, {x, depth, rows, depth, weight.panels, depth * kPanel, columns, out, columns, bias, residual,
+                        activation});
+  }
+  team.wait();
+}
+
+// y = y + fc2(gelu(fc1(normed))), some neurons at a time, which are in the second-level cache when fc2 reads them.
+inline void mlp_stages(const VitArgs& a, const Team& team) {
+  const VitSizes& s = a.sizes;
+  const VitWeights& w = a.weights;
+  const VitBuffers& b = a.buffers;
+  const int64_t rows = a.batch * s.length, stride = s.neurons();
+  for (int64_t k = 0; k < s.hidden; k += stride) {
+    const int64_t count = s.hidden - k < stride ? s.hidden - k : stride;
+    packed_stage(team, {b.normed, s.model, rows, s.model, w.fc1.panels + k * s.model, s.model * kPanel, count, b.hidden,
+                        stride, w.fc1_bias + k, nullptr, Activation::gelu});
+    team.wait();
+    packed_stage(team, {b.hidden, stride, rows, count, w.fc2.panels + k * kPanel, s.hidden * kPanel, s.model, a.y,
+                        s.model, k ? nullptr : w.fc2_bias, a.y});
+    team.wait();
+  }
+}
+
 inline void vit_forward(const VitArgs& a, int64_t part, int64_t parts, float* scratch) {
   const Team team{part, parts};
   const VitSizes& s = a.sizes;
@@ -73,26 +104,16 @@ inline void vit_forward(const VitArgs& a, int64_t part, int64_t parts, float* sc
   const int64_t rows = a.batch * s.length, inner = s.inner();
   norm_stage(team, rows, s.model, a.x, w.norm1_weight, w.norm1_bias, a.eps, b.normed);
   team.wait();
-  packed_stage(team,
-               {b.normed, s.model, rows, s.model, w.qkv, s.model * kPanel, 3 * inner, b.qkv, 3 * inner, w.qkv_bias});
-  team.wait();
+  vit_product(a, team, b.normed, s.model, w.qkv, 3 * inner, b.qkv, w.qkv_bias);
   attention_stage(a, team, scratch);
   team.wait();
-  packed_stage(team, {b.seen, inner, rows, inner, w.proj, inner * kPanel, s.model, a.y, s.model, w.proj_bias, a.x});
-  team.wait();
+  vit_product(a, team, b.seen, inner, w.proj, s.model, a.y, w.proj_bias, a.x);
   norm_stage(team, rows, s.model, a.y, w.norm2_weight, w.norm2_bias, a.eps, b.normed);
   team.wait();
-  // Some neurons at a time, which are in the second-level cache when fc2 reads them.
-  const int64_t stride = s.neurons();
-  for (int64_t k = 0; k < s.hidden; k += stride) {
-    const int64_t count = s.hidden - k < stride ? s.hidden - k : stride;
-    packed_stage(team, {b.normed, s.model, rows, s.model, w.fc1 + k * s.model, s.model * kPanel, count, b.hidden,
-                        stride, w.fc1_bias + k, nullptr, Activation::gelu});
-    team.wait();
-    packed_stage(team, {b.hidden, stride, rows, count, w.fc2 + k * kPanel, s.hidden * kPanel, s.model, a.y, s.model,
-                        k ? nullptr : w.fc2_bias, a.y});
-    team.wait();
-  }
+  if (!a.low) return mlp_stages(a, team);
+  // A token's integers have one step for all of its neurons.
+  vit_product(a, team, b.normed, s.model, w.fc1, s.hidden, b.hidden, w.fc1_bias, nullptr, Activation::gelu);
+  vit_product(a, team, b.hidden, s.hidden, w.fc2, s.model, a.y, w.fc2_bias, a.y);
 }
 
 }  // namespace MP_ISA

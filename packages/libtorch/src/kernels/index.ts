@@ -26,3 +26,11 @@ export {
 export { type ConvolutionForm, packConvolution } from './convolution-weights.js';
 export { type VimBlockWeights, vimBlock } from './vim-block.js';
 export { type CrossScanInputs, crossScan, crossScanInParts } from './cross-scan.js';
+export {
+  type LowLinearOptions,
+  type ProductPrecision,
+  lowLinear,
+  packProduct,
+  productKernels,
+  productsMissing,
+} from './low-precision.js';

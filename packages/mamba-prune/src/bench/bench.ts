@@ -7,10 +7,15 @@ import { UsageError } from '../errors.js';
 import { explainingMemory } from '../memory.js';
 import type { ImageModel } from '../models/image-model.js';
 import { rememberModes } from '../models/modes.js';
-import { imageType, precisionOn, weightCopies } from '../models/precision.js';
+import {
+  type PreparedInference,
+  inferencePrecisionOn,
+  prepareInference,
+} from '../models/inference-precision.js';
+import { imageType, weightCopies } from '../models/precision.js';
 import { checksOf } from '../checks.js';
 import { type OptionKinds, requireOptions } from '../option-checks.js';
-import type { ComputePrecision, Precision } from '../precision.js';
+import type { InferencePrecision } from '../precision.js';
 import { type Spread, median, quantile, sortedNumbers, spreadOf } from '../statistics.js';
 import { ForeignCall, type Timed, TimedCall } from './timed-call.js';
 
@@ -38,7 +43,7 @@ export interface BenchModel {
 }
 
 /** What models have. */
-interface Switchable extends Pick<Partial<ImageModel>, 'packWeights'> {
+interface Switchable extends Pick<Partial<ImageModel>, 'packWeights' | 'multiplyIn'> {
   readonly training: boolean;
   train(on?: boolean): unknown;
   /** Those that 16-bit copies are kept of in bf16. */
@@ -64,8 +69,10 @@ export interface BenchOptions {
   readonly minRoundMs?: number;
   /** The models must be there. Default `cpu`. */
   readonly device?: string;
-  /** In what the models compute. Default `fp32`. */
-  readonly precision?: Precision | undefined;
+  /** In what the models compute, as for `evaluateModel`. Default `fp32`. */
+  readonly precision?: InferencePrecision | undefined;
+  /** @internal As for `evaluateModel`. */
+  readonly asInTraining?: boolean | undefined;
   /** @internal Captures in place of the addon: for tests, which have no GPU. */
   readonly graphBackend?: GraphBackend | undefined;
   /** Of the random input. Default `0`. */
@@ -84,6 +91,7 @@ const benchKinds: OptionKinds<BenchOptions> = {
   minRoundMs: 'number',
   device: 'string',
   precision: 'string',
+  asInTraining: 'boolean',
   graphBackend: 'any',
   seed: 'number',
   signal: 'object',
@@ -127,26 +135,48 @@ export async function benchmarkModels(
   for (const batch of batches) integer('batch', batch, { min: 1 });
   integer('rounds', rounds, { min: 1 });
   integer('warmup', warmup, { min: 0 });
-  const precision = precisionOn(options.device ?? 'cpu', options.precision ?? 'fp32');
   const modules = models.map((model) => ('forward' in model ? model.module : undefined));
   const restoreModes = modules.map((module) => module && modesOf(module));
-  const copies = modules.map((module) =>
-    module && hasParameters(module) ? weightCopies(module, precision, { fixed: true }) : undefined,
-  );
+  const prepared: ModelCompute[] = [];
+  try {
+    for (const model of models) prepared.push(computeOf(model, options));
+  } catch (error) {
+    for (const { dispose } of prepared) dispose();
+    throw error;
+  }
   for (const module of modules) module?.train(false);
   try {
     const results: BenchResult[] = [];
     for (const [index, batch] of batches.entries()) {
-      const measured = await measure(models, batch, options, precision, (round) =>
+      const measured = await measure(models, batch, options, prepared, (round) =>
         onProgress?.(index * rounds + round, batches.length * rounds),
       );
       results.push(...summarise(models, batch, measured));
     }
     return results;
   } finally {
-    for (const kept of copies) kept?.dispose();
+    for (const { dispose } of prepared) dispose();
     for (const restore of restoreModes) restore?.();
   }
+}
+
+/** How a model is given its images, and what was made for it. */
+type ModelCompute = Pick<PreparedInference, 'images' | 'dispose'>;
+
+function computeOf(
+  model: BenchCandidate,
+  { device = 'cpu', precision: wanted = 'fp32', asInTraining = false }: BenchOptions,
+): ModelCompute {
+  const precision = inferencePrecisionOn(device, wanted);
+  const module = 'forward' in model ? model.module : undefined;
+  const known = module && hasParameters(module) ? module : undefined;
+  if (known && !(asInTraining && device === 'cpu')) {
+    return prepareInference(known, device, precision, model.name);
+  }
+  // In int8 activations are float32; without a module nothing is known of its products.
+  const images = precision === 'int8' ? 'fp32' : precision;
+  const copies = known && weightCopies(known, images, { fixed: true });
+  return { images: imageType(images), dispose: () => copies?.dispose() };
 }
 
 /** @returns puts the module's modes back */
@@ -169,7 +199,7 @@ async function measure(
   models: readonly BenchCandidate[],
   batch: number,
   options: BenchOptions,
-  precision: ComputePrecision,
+  prepared: readonly ModelCompute[],
   onRound: (done: number) => void,
 ): Promise<Measured> {
   const { rounds = 15, warmup = 3, minRoundMs = 50, device = 'cpu', seed = 0 } = options;
@@ -179,7 +209,9 @@ async function measure(
   const calls: Timed[] = [];
   const laps: number[][][] = models.map(() => []);
   try {
-    for (const model of models) calls.push(await callOf(model));
+    for (const [i, model] of models.entries()) {
+      calls.push(await callOf(model, prepared[i]?.images ?? 'float32'));
+    }
     for (const call of calls) {
       const warm = explainingMemory(memory, () => call.prepare(warmup));
       if (warm) await warm;
@@ -209,18 +241,20 @@ async function measure(
     for (const input of inputs) input.dispose();
   }
 
-  async function callOf(model: BenchCandidate): Promise<Timed> {
+  async function callOf(model: BenchCandidate, type: ModelCompute['images']): Promise<Timed> {
     if (!('forward' in model)) return new ForeignCall(await model.prepare(batch, seed));
-    const input = explainingMemory(memory, () => inputOf(model.inputShape ?? options.inputShape));
+    const input = explainingMemory(memory, () =>
+      inputOf(model.inputShape ?? options.inputShape, type),
+    );
     inputs.push(input);
     return new TimedCall(() => model.forward(input), device, options.graphBackend);
   }
 
-  function inputOf(shape: readonly number[]): Tensor {
+  function inputOf(shape: readonly number[], type: ModelCompute['images']): Tensor {
     return scope(() =>
       randn([batch, ...shape], { generator: new Generator(seed) })
         .to(device)
-        .to(imageType(precision))
+        .to(type)
         .keep(),
     );
   }

@@ -6,15 +6,24 @@ import { BatchLoader } from '../data/loader.js';
 import type { Dataset, ImageSplit } from '../data/types.js';
 import { checkBatchNeed } from '../memory-need.js';
 import type { ImageModel } from '../models/image-model.js';
+import { inferencePrecisionOn, prepareInference } from '../models/inference-precision.js';
 import { requireModel } from '../models/require-model.js';
 import { type OptionKinds, checkOptions } from '../option-checks.js';
+import type { InferencePrecision, Precision } from '../precision.js';
 import { limitSplit } from '../training/batches.js';
-import { type EvaluateOptions, type Evaluation, evaluate } from '../training/evaluate.js';
+import { type EvaluateOptions, type Evaluation, deviceOf, evaluate } from '../training/evaluate.js';
 
 export interface EvaluateModelOptions extends Pick<
   EvaluateOptions,
-  'device' | 'precision' | 'signal' | 'onProgress'
+  'device' | 'signal' | 'onProgress'
 > {
+  /**
+   * In what the model computes. Default `fp32`. On a CPU `bf16` and `int8` are for the products within the blocks of a
+   * Mamba, Vim or ViT, on processors that have them; other models have activations of 16 bits in `bf16`.
+   */
+  readonly precision?: InferencePrecision | undefined;
+  /** @internal The model computes as in training, on a CPU too: activations have 16 bits in `bf16`. Default `false` */
+  readonly asInTraining?: boolean;
   /** Part of the data set. Default `test`. */
   readonly split?: 'train' | 'test';
   /** Default `256`. */
@@ -35,6 +44,7 @@ export interface ModelEvaluation extends Evaluation {
 const evaluateModelKinds: OptionKinds<EvaluateModelOptions> = {
   device: 'string',
   precision: 'string',
+  asInTraining: 'boolean',
   signal: 'object',
   onProgress: 'function',
   split: 'string',
@@ -110,7 +120,9 @@ export async function evaluateModel(
   requireModel('evaluateModel', model);
   requireDataset('evaluateModel', dataset);
   checkOptions('evaluateModel', options, evaluateModelKinds);
-  const { split = 'test', batchSize = 256, images, seed = 0, perClass = false, ...rest } = options;
+  const { split = 'test', batchSize = 256, images, seed = 0, perClass = false } = options;
+  const { device = deviceOf(model), signal, onProgress, asInTraining = false } = options;
+  const precision = inferencePrecisionOn(device, options.precision ?? 'fp32');
   const chosen = chooseImages('evaluateModel', dataset, { split, batchSize, images, seed });
   const { channels, height, width } = dataset.info;
   const most = Math.min(batchSize, chosen.length);
@@ -119,8 +131,16 @@ export async function evaluateModel(
   const classes = dataset.info.classes.length;
   const right = perClass ? new Float64Array(classes) : undefined;
   const seen = new Float64Array(classes);
+  const prepared =
+    asInTraining && precision !== 'int8'
+      ? undefined
+      : prepareInference(model, device, precision, model.config.arch);
   const result = await evaluate(model, loader, dataset.info, {
-    ...rest,
+    device,
+    precision: prepared?.imagePrecision ?? (precision as Precision),
+    hasCopies: prepared !== undefined,
+    signal,
+    onProgress,
     onBatch: right
       ? (logits, labels) => {
           const expected = labels.toNumbers();
@@ -131,6 +151,8 @@ export async function evaluateModel(
           });
         }
       : undefined,
+  }).finally(() => {
+    prepared?.dispose();
   });
   if (result && !Number.isFinite(result.loss)) {
     const what = `${split} images of ${dataset.info.name}`;

@@ -10,11 +10,15 @@ import { checkInfo } from '../models/file-checks.js';
 import type { ImageModel } from '../models/image-model.js';
 import type { ModelInfo } from '../models/model-file.js';
 import { rememberModes } from '../models/modes.js';
-import { imageType, precisionOn, weightCopies } from '../models/precision.js';
+import {
+  type PreparedInference,
+  inferencePrecisionOn,
+  prepareInference,
+} from '../models/inference-precision.js';
 import { checksOf } from '../checks.js';
 import { type OptionKinds, checkOptions } from '../option-checks.js';
 import { type Preprocessing, preprocessingOf } from '../preparation/preprocessing.js';
-import type { ComputePrecision, Precision } from '../precision.js';
+import type { InferencePrecision } from '../precision.js';
 
 export interface ClassProbability {
   /** Place among the model's classes. */
@@ -61,8 +65,8 @@ export interface PredictOptions {
   readonly batchSize?: number;
   /** Where the model is. Default `cpu`. */
   readonly device?: string;
-  /** In what the model computes. Default `fp32`. */
-  readonly precision?: Precision;
+  /** In what the model computes, as for `evaluateModel`. Default `fp32`. */
+  readonly precision?: InferencePrecision;
   /** Stops between two batches: its reason is thrown. */
   readonly signal?: AbortSignal;
   /** Called after each batch. */
@@ -86,12 +90,12 @@ export async function predictImages(
   checkOptions('predict', options, predictKinds);
   const { device = 'cpu' } = options;
   const { channels, imageSize: side, numClasses } = model.config;
-  const precision = precisionOn(device, options.precision ?? 'fp32');
+  const precision = inferencePrecisionOn(device, options.precision ?? 'fp32');
   checkInfo('predict', model.config, info);
   const restoreModes = rememberModes(model);
   const input = { channels, size: side };
   const way = preprocessingOf(info, side);
-  const copies = weightCopies(model, precision, { fixed: true });
+  const prepared = prepareInference(model, device, precision, model.config.arch);
   model.eval();
   try {
     return await predictBatches(paths, options, { ...info, numClasses, input, way }, (pixels) => {
@@ -104,12 +108,12 @@ export async function predictImages(
       const images = normalised(pixels, info);
       const shape = [pixels.length, channels, side, side];
       return explainingMemory(memory, () =>
-        scope(() => noGrad(() => softmax(model, images, shape, device, precision))),
+        scope(() => noGrad(() => softmax(model, images, shape, device, prepared))),
       );
     });
   } finally {
     restoreModes();
-    copies?.dispose();
+    prepared.dispose();
   }
 }
 
@@ -246,9 +250,9 @@ function softmax(
   pixels: Float32Array,
   shape: readonly number[],
   device: string,
-  precision: ComputePrecision,
+  prepared: PreparedInference,
 ): Float32Array {
-  const images: Tensor = fromTypedArray(pixels, shape).to(device).to(imageType(precision));
+  const images: Tensor = fromTypedArray(pixels, shape).to(device).to(prepared.images);
   return F.atLeastFloat32(model.forward(images))
     .softmax(-1)
     .to('cpu')

@@ -1,5 +1,7 @@
 import type { CopyPart, DType, Tensor, nn } from '@mamba-prune/libtorch';
+import type { ProductPrecision } from '@mamba-prune/libtorch/kernels';
 import type { KeptUnits, PruningGroup } from './groups.js';
+import type { KeptProducts } from './layers/low-products.js';
 
 /** Multiply-accumulates of one part of a model for one image. */
 export interface MacsEntry {
@@ -79,6 +81,12 @@ export interface ImageModel extends nn.Module {
    *   faster where that is known
    */
   packWeights?(dtype: DType, fixed?: boolean): PackedWeights | undefined;
+
+  /**
+   * Only of models whose blocks are one operator each on a CPU: from now on these multiply in a precision at inference in
+   * float32, until the result is disposed of. Undefined for sizes that the operator does not take.
+   */
+  multiplyIn?(precision: ProductPrecision): KeptProducts | undefined;
 
   /** Every prunable dimension, in the order of the network. */
   pruningGroups(): PruningGroup[];

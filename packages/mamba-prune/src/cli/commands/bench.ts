@@ -65,7 +65,7 @@ export function addBenchCommand(program: Command, cli: Cli): void {
     command,
     'Files of other programs among them, where they do not say it themselves:',
   );
-  addCommonOptions(command);
+  addCommonOptions(command, { infers: true });
   addExamples(command, [
     [
       'A pruned model against the dense one',
@@ -94,8 +94,8 @@ export function addBenchCommand(program: Command, cli: Cli): void {
     for (const { inputShape } of models) {
       checkBatchNeed('bench', Math.max(...batches), inputShape, 'Give fewer (--batch).');
     }
-    const { precisionOn } = await import('../../models/precision.js');
-    const precision = precisionOn(device, options.precision);
+    const { inferencePrecisionOn } = await import('../../models/inference-precision.js');
+    const precision = inferencePrecisionOn(device, options.precision);
     progress.begin('bench', batches.length * options.runs, 'rounds');
     const results = await interruptible(context, (signal) =>
       benchmarkModels(models, {

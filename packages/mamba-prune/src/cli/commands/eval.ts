@@ -59,7 +59,7 @@ export function addEvalCommand(program: Command, cli: Cli): void {
     )
     .option('--per-class', 'show the accuracy of every class too');
   addImportOptions(command);
-  addCommonOptions(command);
+  addCommonOptions(command, { infers: true });
   addExamples(command, [
     ['On the data set it was trained on', 'mamba-prune eval runs/quickstart/pruned --per-class'],
     ['CIFAR-10', 'mamba-prune eval runs/a --dataset cifar10 --data data/cifar-10-batches-bin'],
@@ -71,8 +71,8 @@ export function addEvalCommand(program: Command, cli: Cli): void {
     const device = prepareDevice(options, (note) => {
       context.note(note);
     });
-    const { precisionOn } = await import('../../models/precision.js');
-    const precision = precisionOn(device, options.precision);
+    const { inferencePrecisionOn } = await import('../../models/inference-precision.js');
+    const precision = inferencePrecisionOn(device, options.precision);
     const { result, dataset, facts } = await (isOnnx(path)
       ? evaluateOnnx(context, path)
       : evaluateFile(context, path, device));
@@ -110,7 +110,7 @@ async function evaluateFile(
 ): Promise<Evaluated> {
   const { options } = context;
   const { NotFiniteError, evaluateModel } = await import('../../inference/evaluate-model.js');
-  const { precisionOn } = await import('../../models/precision.js');
+  const { inferencePrecisionOn } = await import('../../models/inference-precision.js');
   const { model, info, facts } = await openFile(context, path);
   const dataset = await datasetFor(context, path, model.config, info);
   model.to(device);
@@ -119,7 +119,7 @@ async function evaluateFile(
       ...measurement(context, 'batches'),
       perClass: options.perClass === true,
       device,
-      precision: precisionOn(device, options.precision),
+      precision: inferencePrecisionOn(device, options.precision),
       signal,
     }),
   ).catch((error: unknown) => {

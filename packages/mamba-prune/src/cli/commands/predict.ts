@@ -41,7 +41,7 @@ export function addPredictCommand(program: Command, cli: Cli): void {
       }).default(5),
     );
   addImportOptions(command);
-  addCommonOptions(command);
+  addCommonOptions(command, { infers: true });
   addExamples(command, [
     [
       'The three likeliest classes',
@@ -57,7 +57,7 @@ export function addPredictCommand(program: Command, cli: Cli): void {
     const device = prepareDevice(context.options, (note) => {
       context.note(note);
     });
-    const { precisionOn } = await import('../../models/precision.js');
+    const { inferencePrecisionOn } = await import('../../models/inference-precision.js');
     const { progress } = context;
     if (images.length > 64) progress.begin('predict', images.length, 'img');
     const work = await (isOnnx(path)
@@ -73,7 +73,7 @@ export function addPredictCommand(program: Command, cli: Cli): void {
       }),
     );
     await work.release?.();
-    const precision = precisionOn(device, context.options.precision);
+    const precision = inferencePrecisionOn(device, context.options.precision);
     const computed = isOnnx(path) ? { runtime: 'onnxruntime' } : { device, precision };
     context.json({ ...work.facts, ...computed, seed, predictions });
     printPredictions(context, predictions);
@@ -95,8 +95,8 @@ async function modelPredictor(
   device: string,
 ): Promise<Predictor> {
   const { predictImages } = await import('../../inference/predict.js');
-  const { precisionOn } = await import('../../models/precision.js');
-  const precision = precisionOn(device, context.options.precision);
+  const { inferencePrecisionOn } = await import('../../models/inference-precision.js');
+  const precision = inferencePrecisionOn(device, context.options.precision);
   const { model, info, facts } = await openFile(context, path);
   model.to(device);
   return {

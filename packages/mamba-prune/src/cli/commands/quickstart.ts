@@ -6,7 +6,7 @@ import { type Cli, type Context, InterruptedError, action, addExamples } from '.
 import { downloadHooks, interruptedDownload } from './data.js';
 import { type Cell, bold as strong } from '../terminal/layout.js';
 import { printableLine } from '../terminal/printable.js';
-import { type CommonOptions, addCommonOptions } from '../options/common.js';
+import { type TrainingOptions, addCommonOptions } from '../options/common.js';
 import { defined } from '../options/recipe.js';
 import { passLabel } from '../pruning-progress.js';
 import { relativePath, shellCommand } from '../../shell.js';
@@ -23,7 +23,7 @@ import {
 import { TrainingProgress } from '../training-progress.js';
 import { interruptible } from '../work.js';
 
-interface QuickstartOptions extends CommonOptions {
+interface QuickstartOptions extends TrainingOptions {
   readonly out: string;
   readonly fresh?: true;
 }

@@ -9,7 +9,7 @@ import type { SensitivitySettings } from '../../workflows/sensitivity/settings.j
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
 import { openFile } from '../open-model.js';
 import { findModel } from '../model-argument.js';
-import { type CommonOptions, addCommonOptions } from '../options/common.js';
+import { type TrainingOptions, addCommonOptions } from '../options/common.js';
 import { type DataOptions, addDataOptions } from '../options/data.js';
 import {
   type ImportFlags,
@@ -24,7 +24,7 @@ import { type SensitivityFlags, addSensitivityOptions, targetOf } from '../optio
 import { printSensitivity } from '../sensitivity-chart.js';
 import { interruptible } from '../work.js';
 
-type SensitivityOptions = CommonOptions & DataOptions & ImportFlags & SensitivityFlags;
+type SensitivityOptions = TrainingOptions & DataOptions & ImportFlags & SensitivityFlags;
 type SensitivityContext = Context<SensitivityOptions>;
 
 export function addSensitivityCommand(program: Command, cli: Cli): void {

@@ -33,6 +33,7 @@
 //
 // The parameter names are those of the PyTorch model, so state dicts cross over both ways.
 import { type DType, F, type Tensor, nn, noGrad, randn, scope } from '@mamba-prune/libtorch';
+import type { ProductPrecision } from '@mamba-prune/libtorch/kernels';
 import { checkImages, dropPathRate } from '../config-checks.js';
 import type { PruningGroup } from '../groups.js';
 import {
@@ -42,6 +43,7 @@ import {
   type UnitProbe,
   probeOf,
 } from '../image-model.js';
+import type { KeptProducts } from '../layers/low-products.js';
 import { Mlp } from '../layers/mlp.js';
 import { embedPatches } from '../layers/patches.js';
 import { residual } from '../layers/residual.js';
@@ -167,6 +169,10 @@ export class VisionMamba extends nn.Module implements ImageModel {
 
   packWeights(dtype: DType, fixed = false): PackedWeights | undefined {
     return this.#runner.pack(dtype, fixed);
+  }
+
+  multiplyIn(precision: ProductPrecision): KeptProducts | undefined {
+    return this.#runner.multiplyIn(precision);
   }
 
   pruningGroups(): PruningGroup[] {

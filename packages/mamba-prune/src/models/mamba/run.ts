@@ -2,6 +2,7 @@
 import { type DType, F, type Tensor, isGradEnabled, scope } from '@mamba-prune/libtorch';
 import * as kernels from '@mamba-prune/libtorch/kernels';
 import type { PackedWeights, UnitProbe } from '../image-model.js';
+import { type KeptProducts, LowProducts } from '../layers/low-products.js';
 import { infersOnCpu } from '../layers/running.js';
 import { ssmMatrices, ssmWeights } from '../layers/scan-weights.js';
 import { BlockStack } from './block-stack.js';
@@ -26,6 +27,7 @@ export class BlockRunner {
   readonly #blocks: readonly Block[];
   /** For the operator that does a whole block, of those blocks that it can do. */
   readonly #weights: readonly (kernels.MambaBlockWeights | undefined)[];
+  readonly #low = new LowProducts();
   /** Those in use last. */
   #kept: readonly KeptCopies[] = [];
 
@@ -44,7 +46,8 @@ export class BlockRunner {
     return this.#blocks.reduce((stream, block, index) => {
       const weights = this.#weights[index];
       if (weights && !block.training && infersOnCpu(stream, probe)) {
-        return scope(() => kernels.mambaBlock(block.ordered(stream), weights, block.norm1.eps));
+        const used = inLowPrecision(weights, this.#low.of(index));
+        return scope(() => kernels.mambaBlock(block.ordered(stream), used, block.norm1.eps));
       }
       if (!probe && hasBranches(block, stream.device)) {
         return scope(() => {
@@ -81,6 +84,14 @@ export class BlockRunner {
     };
   }
 
+  /** As `ImageModel.multiplyIn` says. */
+  multiplyIn(precision: kernels.ProductPrecision): KeptProducts | undefined {
+    const weights = this.#weights.filter((block) => block !== undefined);
+    if (weights.length < this.#blocks.length) return undefined;
+    const matrices = weights.map((w) => [w.inProj, w.xProj, w.outProj, w.fc1Weight, w.fc2Weight]);
+    return this.#low.keep(precision, matrices);
+  }
+
   #stackOf(packed: readonly PackedBlock[], dtype: DType): BlockStack | undefined {
     const [block] = this.#blocks;
     const like = packed[0]?.mlp[0];
@@ -109,6 +120,22 @@ export class BlockRunner {
     made.dispose();
     return borrowed;
   }
+}
+
+/** The same block with other matrices, in the order of `multiplyIn`. */
+function inLowPrecision(
+  weights: kernels.MambaBlockWeights,
+  matrices: readonly Tensor[] | undefined,
+): kernels.MambaBlockWeights {
+  if (!matrices) return weights;
+  const [inProj, xProj, outProj, fc1Weight, fc2Weight] = matrices as [
+    Tensor,
+    Tensor,
+    Tensor,
+    Tensor,
+    Tensor,
+  ];
+  return { ...weights, inProj, xProj, outProj, fc1Weight, fc2Weight };
 }
 
 /** Whether the kernels' convolution has enough taps. */

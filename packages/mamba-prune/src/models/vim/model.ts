@@ -14,6 +14,8 @@
 //
 // The glossary of mamba/model.ts holds here too. The parameter names are Vim's own, so state dicts cross over both ways.
 import { type DType, F, type Tensor, cat, nn, noGrad, scope, zeros } from '@mamba-prune/libtorch';
+import type { ProductPrecision } from '@mamba-prune/libtorch/kernels';
+import type { KeptProducts } from '../layers/low-products.js';
 import { checkImages, dropPathRate } from '../config-checks.js';
 import type { PruningGroup } from '../groups.js';
 import {
@@ -168,6 +170,10 @@ export class Vim extends nn.Module implements ImageModel {
 
   packWeights(dtype: DType): PackedWeights | undefined {
     return this.#runner.pack(dtype);
+  }
+
+  multiplyIn(precision: ProductPrecision): KeptProducts | undefined {
+    return this.#runner.multiplyIn(precision);
   }
 
   pruningGroups(): PruningGroup[] {

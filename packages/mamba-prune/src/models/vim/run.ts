@@ -2,6 +2,7 @@
 import { type DType, F, type Tensor, full, isGradEnabled, scope } from '@mamba-prune/libtorch';
 import * as kernels from '@mamba-prune/libtorch/kernels';
 import type { PackedWeights, UnitProbe } from '../image-model.js';
+import { type KeptProducts, LowProducts } from '../layers/low-products.js';
 import { Packing, packSsm } from '../layers/packing.js';
 import { infersOnCpu } from '../layers/running.js';
 import { scanWeights, ssmMatrices, ssmWeights } from '../layers/scan-weights.js';
@@ -22,6 +23,7 @@ export class LayerRunner {
   readonly #layers: readonly Block[];
   /** For the operator that does a whole layer on the CPU, of those layers that it can do. */
   readonly #weights: readonly (kernels.VimBlockWeights | undefined)[];
+  readonly #low = new LowProducts();
   /** Those in use last. */
   #kept: readonly KeptCopies[] = [];
 
@@ -41,7 +43,8 @@ export class LayerRunner {
     return this.#layers.reduce((stream, layer, index) => {
       const weights = this.#weights[index];
       if (weights && !layer.training && dtype === 'float32' && infersOnCpu(stream, probe)) {
-        return scope(() => kernels.vimBlock(stream, weights, layer.norm.eps));
+        const used = inLowPrecision(weights, this.#low.of(index));
+        return scope(() => kernels.vimBlock(stream, used, layer.norm.eps));
       }
       if (factors && hasBranch(layer)) {
         return scope(() => {
@@ -73,6 +76,13 @@ export class LayerRunner {
     };
   }
 
+  /** As `ImageModel.multiplyIn` says. */
+  multiplyIn(precision: kernels.ProductPrecision): KeptProducts | undefined {
+    const weights = this.#weights.filter((layer) => layer !== undefined);
+    if (weights.length < this.#layers.length) return undefined;
+    return this.#low.keep(precision, weights.map(matricesOf));
+  }
+
   #matricesFor({ mixer }: Block, index: number, dtype: DType): readonly Tensor[] {
     if (dtype === 'float32') return ssmMatrices(mixer);
     const kept = this.#kept.findLast((copies) => copies.dtype === dtype)?.layers[index];
@@ -101,6 +111,27 @@ function hasBranch(layer: Block): boolean {
 /** The mean of the directions, and drop path. @param factors - the mean alone, shape [batch] */
 function scaleOf({ training, dropPath }: Block, x: Tensor, factors: Tensor): Tensor {
   return training && dropPath > 0 ? F.dropPathScale(x, dropPath).mul(factors) : factors;
+}
+
+/** Of a direction's weights in `VimBlockWeights.scans`. */
+const perDirection = 7;
+const xProjPlace = 2;
+
+function matricesOf({ inProj, outProj, scans }: kernels.VimBlockWeights): Tensor[] {
+  return [inProj, outProj, ...scans.filter((_, i) => i % perDirection === xProjPlace)];
+}
+
+/** The same layer with other matrices, in the order of `matricesOf`. */
+function inLowPrecision(
+  weights: kernels.VimBlockWeights,
+  matrices: readonly Tensor[] | undefined,
+): kernels.VimBlockWeights {
+  if (!matrices) return weights;
+  const [inProj, outProj, ...xProjs] = matrices as [Tensor, Tensor, ...Tensor[]];
+  const scans = weights.scans.map((tensor, i) =>
+    i % perDirection === xProjPlace ? (xProjs[Math.floor(i / perDirection)] as Tensor) : tensor,
+  );
+  return { ...weights, inProj, outProj, scans };
 }
 
 /** Undefined where the kernels' convolution has too few taps. */

@@ -23,6 +23,8 @@
 // config.ts says which there are. The parameter names are those of timm's VisionTransformer, so state dicts cross over
 // both ways.
 import { F, type Tensor, cat, nn, noGrad, randn, scope, zeros } from '@mamba-prune/libtorch';
+import type { ProductPrecision } from '@mamba-prune/libtorch/kernels';
+import type { KeptProducts } from '../layers/low-products.js';
 import { checkImages, dropPathRate } from '../config-checks.js';
 import type { PruningGroup } from '../groups.js';
 import {
@@ -242,6 +244,10 @@ export class VisionTransformer extends nn.Module implements ImageModel {
   override dispose(): void {
     this.#runner.release();
     super.dispose();
+  }
+
+  multiplyIn(precision: ProductPrecision): KeptProducts | undefined {
+    return this.#runner.multiplyIn(precision);
   }
 
   pruningGroups(): PruningGroup[] {

@@ -2,12 +2,14 @@
 import { DerivedWeights, type Tensor } from '@mamba-prune/libtorch';
 import * as kernels from '@mamba-prune/libtorch/kernels';
 import type { UnitProbe } from '../image-model.js';
+import { type KeptProducts, LowProducts } from '../layers/low-products.js';
 import { infersOnCpu } from '../layers/running.js';
 import type { Block } from './model.js';
 
 /** All blocks, one after the other, each the fastest way that there is for it. */
 export class BlockRunner {
   readonly #blocks: readonly FusedBlock[];
+  readonly #low = new LowProducts();
 
   constructor(blocks: readonly Block[]) {
     this.#blocks = blocks.map((block) => new FusedBlock(block));
@@ -15,11 +17,21 @@ export class BlockRunner {
 
   /** @param x - shape [batch, length, dModel]; the result has the same shape */
   forward(x: Tensor, probe?: UnitProbe): Tensor {
-    return this.#blocks.reduce((stream, fused) => {
+    return this.#blocks.reduce((stream, fused, index) => {
       const { block } = fused;
-      if (!block.training && infersOnCpu(stream, probe)) return fused.forward(stream);
+      if (!block.training && infersOnCpu(stream, probe)) {
+        return fused.forward(stream, this.#low.of(index));
+      }
       return block.forward(stream, probe);
     }, x);
+  }
+
+  /** As `ImageModel.multiplyIn` says. */
+  multiplyIn(precision: kernels.ProductPrecision): KeptProducts {
+    return this.#low.keep(
+      precision,
+      this.#blocks.map(({ matrices }) => matrices),
+    );
   }
 
   /** Frees what was made for inference; the next use makes it again. */
@@ -30,7 +42,9 @@ export class BlockRunner {
 
 /** A block as one operator for inference on the CPU. */
 class FusedBlock {
-  /** The matrices of qkv, proj, fc1 and fc2 in panels. */
+  /** Of qkv, proj, fc1 and fc2. */
+  readonly matrices: readonly Tensor[];
+  /** These in panels. */
   readonly #packed: DerivedWeights;
 
   readonly block: Block;
@@ -38,15 +52,16 @@ class FusedBlock {
   constructor(block: Block) {
     this.block = block;
     const { attn, mlp } = block;
-    const matrices = [attn.qkv, attn.proj, mlp.fc1, mlp.fc2].map(({ weight }) => weight);
-    this.#packed = new DerivedWeights(matrices, () =>
-      matrices.map((matrix) => kernels.packWeights(matrix.unsqueeze(0))),
+    this.matrices = [attn.qkv, attn.proj, mlp.fc1, mlp.fc2].map(({ weight }) => weight);
+    this.#packed = new DerivedWeights(this.matrices, () =>
+      this.matrices.map((matrix) => kernels.packWeights(matrix.unsqueeze(0))),
     );
   }
 
-  forward(x: Tensor): Tensor {
+  /** @param low - its matrices for products in low precision */
+  forward(x: Tensor, low: readonly Tensor[] | undefined): Tensor {
     const { norm1, attn, norm2, mlp } = this.block;
-    const [qkv, proj, fc1, fc2] = this.#packed.get() as [Tensor, Tensor, Tensor, Tensor];
+    const [qkv, proj, fc1, fc2] = (low ?? this.#packed.get()) as [Tensor, Tensor, Tensor, Tensor];
     const weights = {
       norm1Weight: norm1.weight as Tensor,
       norm1Bias: norm1.bias as Tensor,

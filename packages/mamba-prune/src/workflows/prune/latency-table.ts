@@ -43,6 +43,7 @@ export function benchTimer(
         minRoundMs: 20,
         device,
         precision,
+        asInTraining: true,
         ...(signal && { signal }),
       },
     );

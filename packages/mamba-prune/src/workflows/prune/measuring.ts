@@ -24,6 +24,7 @@ export async function measure(
   const evaluation = await evaluateModel(model, dataset, {
     device,
     precision: precision ?? 'auto',
+    asInTraining: true,
     images: accuracyImages,
     seed: seed ?? 0,
     ...(control.signal && { signal: control.signal }),

@@ -121,6 +121,7 @@ export async function sensitivityRun(
         batchSize,
         device,
         precision,
+        asInTraining: true,
         ...(signal && { signal }),
       });
       if (found) return found;

@@ -1,0 +1,113 @@
+// Inference on the CPU in float32, bf16 and int8, beside onnxruntime in float32 and in its two kinds of int8, all in turn in one
+// process, round by round, in an order that is reversed each time. Prints medians and the ratios of the rounds: over our own
+// float32, and of onnxruntime's best to each of ours. Precisions that this processor lacks are left out, with the reason.
+// (onnxruntime has no product in bfloat16 on a CPU.)
+//
+//   node benchmarks/cpu-precision.mjs [--models mamba_small,vim_tiny@224,vit_tiny@224] [--batches 1,32] [--rounds 9] [--threads 2]
+//     [--no-onnx]
+//
+// A model is an architecture, with random weights, and an image size; or a file.
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { cpus, tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { manualSeed, noGrad, scope, setNumThreads } from '@mamba-prune/libtorch';
+import { productKernels, productsMissing } from '@mamba-prune/libtorch/kernels';
+import { benchmarkModels, createModel, loadModel, saveModel } from 'mamba-prune';
+import { benchOnnx, prepareInference } from 'mamba-prune/internal';
+
+const { values: args } = parseArgs({
+  options: {
+    models: { type: 'string', default: 'mamba_small,vim_tiny@224,vit_tiny@224' },
+    batches: { type: 'string', default: '1,32' },
+    rounds: { type: 'string', default: '9' },
+    threads: { type: 'string', default: '2' },
+    'no-onnx': { type: 'boolean', default: false },
+  },
+});
+const threads = Number(args.threads);
+setNumThreads(threads);
+const folder = mkdtempSync(join(tmpdir(), 'precision-benchmark-'));
+process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+const cli = join(
+  dirname(fileURLToPath(import.meta.url)),
+  '../packages/mamba-prune/dist/cli/main.js',
+);
+
+/** @returns the file of a model, written if it is an architecture */
+function fileOf(name) {
+  if (existsSync(name)) return name;
+  const [arch, side] = name.split('@');
+  manualSeed(0);
+  const model = createModel(arch, { ...(side && { imageSize: Number(side) }) });
+  const { channels, numClasses } = model.config;
+  const file = join(folder, `${arch}.safetensors`);
+  const classes = Array.from({ length: numClasses }, (_, i) => `class ${i}`);
+  const mean = Array(channels).fill(0.5);
+  saveModel(file, model, { dataset: 'none', classes, mean, std: mean, history: [] });
+  model.dispose();
+  return file;
+}
+
+/** A model that computes in a precision from now on. */
+function ours(file, precision) {
+  const { model } = loadModel(file);
+  model.eval();
+  prepareInference(model, 'cpu', precision);
+  const { channels, imageSize } = model.config;
+  return {
+    name: `ours ${precision}`,
+    forward: (images) => scope(() => noGrad(() => model.forward(images))),
+    inputShape: [channels, imageSize, imageSize],
+  };
+}
+
+async function onnxruntime(file, quantize) {
+  const path = join(folder, `${quantize ?? 'float32'}.onnx`);
+  const more = quantize ? ['--quantize', quantize] : [];
+  const argv = [cli, 'export', file, '--out', path, '--overwrite', '--no-verify', ...more];
+  execFileSync(process.execPath, argv, { stdio: ['ignore', 'ignore', 'inherit'] });
+  return benchOnnx(`onnxruntime ${quantize ?? 'float32'}`, path, threads);
+}
+
+console.log(`${cpus()[0]?.model.trim()}, ${threads} threads, Node.js ${process.versions.node}`);
+const precisions = ['fp32'];
+for (const precision of ['bf16', 'int8']) {
+  const missing = productsMissing(precision);
+  if (missing === undefined) {
+    precisions.push(precision);
+    console.log(`${precision}: ${productKernels(precision)}`);
+  } else console.log(`${precision}: left out, ${missing}`);
+}
+
+for (const name of args.models.split(',')) {
+  const file = fileOf(name);
+  const models = precisions.map((precision) => ours(file, precision));
+  if (!args['no-onnx']) {
+    for (const quantize of [undefined, 'int8', 'int8-dynamic']) {
+      models.push(await onnxruntime(file, quantize));
+    }
+  }
+  for (const batch of args.batches.split(',').map(Number)) {
+    const results = await benchmarkModels(models, {
+      batches: [batch],
+      inputShape: models[0].inputShape,
+      rounds: Number(args.rounds),
+      minRoundMs: 20,
+    });
+    const peers = results.filter(({ model }) => model.startsWith('onnxruntime'));
+    const best = Math.min(...peers.map(({ medianMs }) => medianMs));
+    console.log(`\n${name}, batch ${batch}`);
+    for (const { model, medianMs, speedup } of results) {
+      const beside = model.startsWith('ours') && peers.length > 0;
+      console.log(
+        `  ${model.padEnd(26)} ${medianMs.toFixed(2).padStart(9)} ms  ${speedup.median.toFixed(2)}x of our float32 ` +
+          `(${speedup.q1.toFixed(2)} to ${speedup.q3.toFixed(2)})` +
+          (beside ? `, ${(best / medianMs).toFixed(2)}x of onnxruntime's best` : ''),
+      );
+    }
+  }
+  for (const model of models) await model.release?.();
+}
