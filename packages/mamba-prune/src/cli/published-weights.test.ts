@@ -94,6 +94,17 @@ describe('pretrained:NAME', () => {
     expect(history[0]?.source).toBe(`hf:hustvl/Vim-tiny-midclstok@${'a'.repeat(40)}:${vimFile}`);
   });
 
+  it('brings its architecture, which the weights of derived models would have too', async () => {
+    const own = ['--d-model', '16', '--depth', '1', '--d-state', '2', '--image-size', '8'];
+    const named = await runCli(['inspect', 'pretrained:vim_tiny', ...own, '--json']);
+    expect(named.status, named.stderr).toBe(0);
+    expect(JSON.parse(named.stdout)).toMatchObject({ arch: 'vim_tiny' });
+    expect(flat(named.stderr)).toContain('what is known of pretrained:vim_tiny: --arch vim_tiny');
+    const wrong = await runCli(['inspect', 'pretrained:vim_tiny', '--d-model', '20']);
+    expect(wrong.status).toBe(2);
+    expect(flat(wrong.stderr)).toContain('(arch vim_tiny: so says what is known of pretrained:');
+  });
+
   it('is wrong usage if there is no such name', async () => {
     const { status, stderr } = await runCli(['inspect', 'pretrained:vim_huge']);
     expect(status).toBe(2);
