@@ -16,11 +16,13 @@ import {
   checkRefused,
   familyFlags,
   importanceOf,
+  otherSizes,
   pretrainedOf,
   scriptArchitectures,
   scriptDefaults,
   scriptFamilies,
 } from './options/imp.js';
+import { typed } from './options/model.js';
 import { defined } from './options/recipe.js';
 
 export interface PlannedImp extends ImpPlan {
@@ -49,7 +51,10 @@ export function planImp(given: ImpFlags, seed: number): PlannedImp {
     ...defined({ data: needsFolder(flags.dataset) ? flags.data : given.data }),
   };
   const { d_model: dModel, depth, d_state: dState, patch: patchSize, heads, scan } = given;
-  const model = defined({ dModel, depth, dState, patchSize, heads, scan });
+  const model = {
+    ...defined({ dModel, depth, dState, patchSize, heads, scan }),
+    ...typed(given, otherSizes()),
+  };
   const pretrained = pretrainedOf(given);
   const reading = defined({ key: given.weights, resamplePositions: given.resample_positions });
   const dense: TrainSettings | undefined =

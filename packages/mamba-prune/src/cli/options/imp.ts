@@ -4,7 +4,7 @@ import { modelLimits, mostThreads, pruneLimits, trainLimits } from '../../limits
 import type { Precision } from '../../precision.js';
 import { type Command, Option } from 'commander';
 import { UsageError } from '../../errors.js';
-import { families } from '../../models/families.js';
+import { type SharedOption, families, modelOptions } from '../../models/families.js';
 import { publishedArgument } from '../../hub-names.js';
 import { publishedOf, publishedWeights } from '../../models/published.js';
 import { type ScanMode, scanModes } from '../../models/mamba/scan-order.js';
@@ -23,6 +23,7 @@ import { type CompensationFlags, compensationOptions } from './compensation.js';
 import { datasetOption } from './data.js';
 import { type PatternRate, groupOptions } from './groups.js';
 import { pixelOptions, weightsOption } from './import.js';
+import { familyOption } from './model.js';
 import { choiceOption, integerOption, integersOption, numberOption } from './parse.js';
 import { rankByOption } from './pruning.js';
 
@@ -84,6 +85,10 @@ export interface ImpFlags {
   readonly depth?: number;
   readonly d_state?: number;
   readonly patch?: number;
+  readonly stride?: number;
+  readonly stem_stride?: number;
+  readonly base_width?: number;
+  readonly blocks?: readonly number[];
   readonly image_size?: number;
   readonly resample_positions?: true;
   readonly train_images?: number;
@@ -253,6 +258,12 @@ function trainedModel(flag: string, given: ImpFlags): string {
       `hf:owner/name or models:NAME with ${flag} or --pretrained (to be pruned as it is), or with --init (to be trained on first).`,
   );
 }
+
+/** Sizes of families that the script does not know, as the other commands have them, spelled as the script spells. */
+export const otherSizes = (): SharedOption[] =>
+  modelOptions()
+    .filter(({ name }) => ['stride', 'stemStride', 'baseWidth', 'blocks'].includes(name))
+    .map(({ flag = '', ...option }) => ({ ...option, flag: flag.replaceAll(/(?<=\w)-/g, '_') }));
 
 export function addImpOptions(command: Command, architectures: readonly string[]): void {
   const d = scriptDefaults;
@@ -460,6 +471,7 @@ export function addImpOptions(command: Command, architectures: readonly string[]
       min: 1,
       max: modelLimits.patchSize,
     }),
+    ...otherSizes().map((option) => familyOption(option, option.whenNew ?? 'as --arch')),
     choiceOption(
       '--scan <way>',
       'directions in which a Mamba scans the patches',
