@@ -126,6 +126,19 @@ describe('a state dict', () => {
     expect(assumed.slice(0, 2)).toEqual(['imageSize 224', 'stride 8']);
   });
 
+  it('says what was assumed of positions that are resampled, and nothing of what follows', () => {
+    const assumed = (count: number, said: object): readonly string[] =>
+      importStateDict(positions(count), { ...sizes, ...said }).assumed.filter((text) =>
+        /^(?:imageSize|stride) /.test(text),
+      );
+    const resamplePositions = true;
+    expect(assumed(196, { resamplePositions, imageSize: 384 })).toEqual(['stride 16']);
+    expect(assumed(196, { resamplePositions, stride: 8 })).toEqual(['imageSize 224']);
+    expect(assumed(196, { resamplePositions, stride: 8, imageSize: 64 })).toEqual([]);
+    expect(assumed(49, { imageSize: 64 })).toEqual([]);
+    expect(assumed(49, { stride: 8 })).toEqual([]);
+  });
+
   it.each([
     [
       49,
