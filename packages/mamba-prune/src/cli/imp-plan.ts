@@ -10,18 +10,17 @@ import type { PruneSettings } from '../workflows/prune/settings.js';
 import { compensateOf } from './options/compensation.js';
 import type { Rewind } from '../workflows/prune/rewind-time.js';
 import type { RecipeSettings, TrainSettings } from '../workflows/settings.js';
+import { type ImpFlags, otherSizes } from './options/imp.js';
 import {
-  type ImpFlags,
   type ScriptFamily,
   checkRefused,
   familyFlags,
   importanceOf,
-  otherSizes,
   pretrainedOf,
   scriptArchitectures,
   scriptDefaults,
   scriptFamilies,
-} from './options/imp.js';
+} from './options/imp-script.js';
 import { typed } from './options/model.js';
 import { defined } from './options/recipe.js';
 

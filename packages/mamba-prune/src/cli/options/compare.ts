@@ -19,7 +19,9 @@ import { type ComparePartFlags, methodOptions, partsOf, seedOptions } from './co
 import type { DataOptions } from './data.js';
 import { type ModelFlags, typedModelOptions } from './model.js';
 import { checkOnce, choiceOption, integerOption, numberOption } from './parse.js';
-import { type PruningFlags, regUnitsOptions, scoreOptions, selectionOptions } from './pruning.js';
+import { scoreOptions, selectionOptions } from './importance.js';
+import type { PruningFlags } from './pruning.js';
+import { regUnitsOptions } from './rsst.js';
 import { targetKinds, targetOption } from './rates.js';
 import { type RecipeOptions, defined, recipeOf, typedRecipe } from './recipe.js';
 
