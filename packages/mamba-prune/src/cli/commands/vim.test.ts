@@ -1,5 +1,5 @@
 // A Vim on the command line: trained, cut by each method, evaluated, exported, on images of a few pixels.
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setNumThreads } from '@mamba-prune/libtorch';
@@ -91,6 +91,15 @@ describe('a Vim on the command line', () => {
       stride: 2,
       widths: { 'layers.0.ssm': 16 },
     });
+  });
+
+  it('is called by its sizes and its stride where it is inspected, and on its card', async () => {
+    const label = 'vim_nano (d_model 16, depth 2, stride 2)';
+    expect((await runCli(['inspect', at('dense')])).stdout.replaceAll(/\s+/g, ' ')).toContain(
+      `model ${label}, input 3x8x8, 2 classes`,
+    );
+    await json(['export', at('dense'), '--format', 'hf', '--out', at('hub')]);
+    expect(readFileSync(at('hub', 'README.md'), 'utf8')).toContain(`This is a ${label}, which`);
   });
 
   it('is cut to a budget', async () => {
