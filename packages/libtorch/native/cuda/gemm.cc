@@ -75,6 +75,8 @@ uint32_t alignment(const void* data, int64_t stride_bytes) {
 }  // namespace
 
 Mat mat(const at::Tensor& t) {
+  // Of a tensor without elements no stride says anything: those of an expanded gradient are 0.
+  if (t.dim() >= 1 && t.numel() == 0) return {t.data_ptr(), 0, t.size(-1), t.size(-1)};
   TORCH_CHECK(t.dim() >= 1 && (t.size(-1) <= 1 || t.stride(-1) == 1), "CUDA: got a tensor of shape ", t.sizes(),
               " and strides ", t.strides(), ", expected a contiguous last dimension.");
   const int64_t columns = t.size(-1), rows = columns == 0 ? 0 : t.numel() / columns;

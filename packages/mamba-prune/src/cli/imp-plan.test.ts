@@ -48,6 +48,21 @@ describe('imp', () => {
     });
   });
 
+  it('has the sizes of Vim and VMamba', async () => {
+    const vim = ['--arch', 'vim_tiny', '--mamba_structured', '--patch', '16', '--stride', '8'];
+    expect((await planned(...vim)).dense?.model).toEqual({ patchSize: 16, stride: 8 });
+    expect((await planned(...vim, '--pretrained', 'package.json')).model).toMatchObject({
+      stride: 8,
+    });
+    const vmamba = ['--arch', 'vmamba_nano', '--mamba_structured', '--stem_stride', '4'];
+    const widths = ['--base_width', '8', '--blocks', '1,1'];
+    expect((await planned(...vmamba, ...widths)).dense?.model).toEqual({
+      stemStride: 4,
+      baseWidth: 8,
+      blocks: [1, 1],
+    });
+  });
+
   it('compensates cuts where it is asked to', async () => {
     expect((await planned()).prune).not.toHaveProperty('compensate');
     const { prune } = await planned('--compensate', 'fold', '--compensate_images', '64');

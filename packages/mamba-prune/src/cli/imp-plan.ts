@@ -10,8 +10,8 @@ import type { PruneSettings } from '../workflows/prune/settings.js';
 import { compensateOf } from './options/compensation.js';
 import type { Rewind } from '../workflows/prune/rewind-time.js';
 import type { RecipeSettings, TrainSettings } from '../workflows/settings.js';
+import { type ImpFlags, otherSizes } from './options/imp.js';
 import {
-  type ImpFlags,
   type ScriptFamily,
   checkRefused,
   familyFlags,
@@ -20,7 +20,8 @@ import {
   scriptArchitectures,
   scriptDefaults,
   scriptFamilies,
-} from './options/imp.js';
+} from './options/imp-script.js';
+import { typed } from './options/model.js';
 import { defined } from './options/recipe.js';
 
 export interface PlannedImp extends ImpPlan {
@@ -49,7 +50,10 @@ export function planImp(given: ImpFlags, seed: number): PlannedImp {
     ...defined({ data: needsFolder(flags.dataset) ? flags.data : given.data }),
   };
   const { d_model: dModel, depth, d_state: dState, patch: patchSize, heads, scan } = given;
-  const model = defined({ dModel, depth, dState, patchSize, heads, scan });
+  const model = {
+    ...defined({ dModel, depth, dState, patchSize, heads, scan }),
+    ...typed(given, otherSizes()),
+  };
   const pretrained = pretrainedOf(given);
   const reading = defined({ key: given.weights, resamplePositions: given.resample_positions });
   const dense: TrainSettings | undefined =

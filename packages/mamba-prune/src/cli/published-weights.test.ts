@@ -120,9 +120,9 @@ describe('pretrained:NAME', () => {
       '--image-size',
       '16',
     ]);
-    expect(status).toBe(1);
-    expect(flat(stderr)).toContain(
-      'got weights of --arch vim_nano, expected vim_small, as pretrained:vim_small has',
+    expect(status, stderr).toBe(2);
+    expect(flat(stderr)).toMatch(
+      /the weights are not those of vim_small as asked for: .*arch vim_small: so says what is known of pretrained:vim_small/,
     );
     const stride = ['--stride', '4', '--image-size', '8', ...sizes];
     const wanted = await runCli(['inspect', 'pretrained:vim_tiny_stride8', ...stride]);
@@ -132,6 +132,17 @@ describe('pretrained:NAME', () => {
     expect(flat(other.stderr)).toContain(
       'got weights of --stride 4, expected 8, as pretrained:vim_tiny_stride8 has',
     );
+  });
+
+  it('brings its architecture, which the weights of derived models would have too', async () => {
+    const own = ['--d-model', '16', '--depth', '1', '--d-state', '2', '--image-size', '8'];
+    const named = await runCli(['inspect', 'pretrained:vim_tiny', ...own, '--json']);
+    expect(named.status, named.stderr).toBe(0);
+    expect(JSON.parse(named.stdout)).toMatchObject({ arch: 'vim_tiny' });
+    expect(flat(named.stderr)).toContain('what is known of pretrained:vim_tiny: --arch vim_tiny');
+    const wrong = await runCli(['inspect', 'pretrained:vim_tiny', '--d-model', '20']);
+    expect(wrong.status).toBe(2);
+    expect(flat(wrong.stderr)).toContain('(arch vim_tiny: so says what is known of pretrained:');
   });
 
   it('is wrong usage if there is no such name', async () => {

@@ -7,7 +7,6 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { augmentPreset } from './augment/options.js';
 import type { Batch } from './batch.js';
 import { BatchLoader, type BatchLoaderOptions } from './loader.js';
-import { measureLoader } from './measure-loader.js';
 import { MemorySplit } from './memory-split.js';
 import type { DatasetInfo, ImageSplit, RandomCrop } from './types.js';
 
@@ -391,15 +390,5 @@ describe('BatchLoader with threads', () => {
     const loader = make({ threads: 1, threadFile: pathToFileURL(broken) });
     await expect(collect(loader, 0)).rejects.toThrow('no start');
     await loader.close();
-  });
-});
-
-describe('measureLoader', () => {
-  it('counts the images of whole batches over the time', async () => {
-    const speed = await measureLoader(make({ shuffle: true }), 0.02);
-    expect(speed.seconds).toBeGreaterThanOrEqual(0.02);
-    expect(speed.images).toBeGreaterThan(0);
-    expect(speed.imagesPerSecond).toBeCloseTo(speed.images / speed.seconds, 6);
-    expect(speed.microsecondsPerImage * speed.imagesPerSecond).toBeCloseTo(1e6, 3);
   });
 });

@@ -21,6 +21,10 @@ describe('the label of a model', () => {
     ['mamba_nano', { patchSize: 7, dModel: 128, depth: 2 }, 'd_model 128, depth 2, patch 7'],
     ['mamba_quick', { dState: 4, scan: 'bi' as const }, 'd_state 4, scan bi'],
     ['vit_tiny', { imageSize: 224, patchSize: 14 }, 'patch 14'],
+    ['vim_nano', { patchSize: 8, stride: 4, imageSize: 32 }, 'patch 8, stride 4'],
+    ['vim_nano', { patchSize: 8, imageSize: 32 }, 'patch 8'],
+    ['vim_tiny', { patchSize: 14, stride: 10, imageSize: 224 }, 'patch 14, stride 10'],
+    ['vmamba_nano', { stemStride: 4, imageSize: 32 }, 'stem_stride 4'],
     ['resnet20', { blocks: [1, 1], baseWidth: 4 }, 'base_width 4, blocks 1-1'],
   ])('has the sizes that are not those of %s', (arch, options, sizes) => {
     const imageSize = 'imageSize' in options ? options.imageSize : 28;

@@ -9,6 +9,7 @@ const first = [
   'dModel',
   'depth',
   'patchSize',
+  'stride',
   'dState',
   'dConv',
   'expand',
@@ -35,9 +36,12 @@ export function modelLabel(arch: string, sizes: object = {}): string {
   const given = sizes as Readonly<Record<string, unknown>>;
   const usual = usualSizes(arch, given['imageSize']);
   if (!usual) return arch;
+  // Patches side by side are no news, whatever their size.
+  const stride = given['patchSize'] ?? usual['patchSize'] ?? usual['stride'];
+  const expected: Readonly<Record<string, unknown>> = { ...usual, stride };
   const own = labels().flatMap(([key, name]) => {
     const value = textOf(given[key]);
-    return value === '' || value === textOf(usual[key]) ? [] : [`${name} ${value}`];
+    return value === '' || value === textOf(expected[key]) ? [] : [`${name} ${value}`];
   });
   return own.length === 0 ? arch : `${arch} (${own.join(', ')})`;
 }

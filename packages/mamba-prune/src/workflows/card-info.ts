@@ -107,10 +107,13 @@ function sentences(card: ModelCardConfig, taken: readonly Entry[]): string[] {
   const files = [...new Set(taken.map((name) => card.from[name] ?? ''))];
   return files.map((file) => {
     const own = taken.filter((name) => card.from[name] === file);
-    const where = isCardFile(file) ? `the ${file} beside it` : `what is known of ${file}`;
-    return `Taken from ${where}: ${own.map((name) => described(name, card)).join(', ')}.`;
+    return `Taken from ${whereOf(file)}: ${own.map((name) => described(name, card)).join(', ')}.`;
   });
 }
+
+/** What has said an entry, for a sentence. @param file - as `from` of a card names it */
+export const whereOf = (file: string): string =>
+  isCardFile(file) ? `the ${file} beside it` : `what is known of ${file}`;
 
 const isCardFile = (file: string): boolean => cardFiles.some((name) => name === file);
 

@@ -11,14 +11,14 @@ export function describedCard(path: string): ModelCardConfig {
   const card = besideFile(path);
   const weights = publishedAt(path);
   if (!weights?.preparation) return card;
-  const { preparation } = weights;
-  const names = (['mean', 'std', 'interpolation', 'cropShare'] as const).filter(
+  const known = { arch: weights.arch, ...weights.preparation };
+  const names = (['arch', 'mean', 'std', 'interpolation', 'cropShare'] as const).filter(
     (name) => card[name] === undefined,
   );
   const from = publishedArgument(weights);
   return {
     ...card,
-    ...Object.fromEntries(names.map((name) => [name, preparation[name]])),
+    ...Object.fromEntries(names.map((name) => [name, known[name]])),
     from: { ...card.from, ...Object.fromEntries(names.map((name) => [name, from])) },
   };
 }

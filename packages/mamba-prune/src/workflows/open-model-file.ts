@@ -15,7 +15,7 @@ import type { ImageModel } from '../models/image-model.js';
 import { type ImportOptions, type ImportedModel, importModel } from '../models/import/model.js';
 import { type ModelInfo, isModelFile, loadModel } from '../models/model-file.js';
 import { printableLine } from '../printable.js';
-import { entryOf, hintNames, takenFrom } from './card-info.js';
+import { entryOf, hintNames, takenFrom, whereOf } from './card-info.js';
 import { checkKnown, describedCard } from './known-weights.js';
 import { assumedIn, sameInfo } from './same-info.js';
 
@@ -150,7 +150,7 @@ async function importWith(
     const list = own.map((name) => `${name} ${String(hints[name])}`).join(' and ');
     const file = from[entryOf(own[0] ?? 'arch')] ?? '';
     throw new UsageError(
-      `${(error as Error).message} (${list}: so says the ${file} beside it. What is given as an option goes before.)`,
+      `${(error as Error).message} (${list}: so says ${whereOf(file)}. What is given as an option goes before.)`,
       { cause: error },
     );
   }

@@ -14,9 +14,9 @@ import {
   addComparisonOptions,
   addMethodOptions,
   compareDefaults,
-  requestOf,
 } from '../options/compare.js';
 import { addPartOptions, checkParts, tuneOf } from '../options/compare-parts.js';
+import { requestOf } from '../options/compare-request.js';
 import { addDataOptions } from '../options/data.js';
 import { addModelOptions } from '../options/model.js';
 import { addRecipeOptions } from '../options/recipe.js';

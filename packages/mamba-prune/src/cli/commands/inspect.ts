@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs';
 import type { Command } from 'commander';
 import type { GroupSummary, ModelSummary } from '../../models/inspect.js';
+import { modelLabel } from '../../models/model-label.js';
 import type { ModelOptions } from '../../models/model-options.js';
 import { type Cli, type Context, action, addExamples } from '../context.js';
 import { openModel } from '../open-model.js';
@@ -32,6 +33,7 @@ export function addInspectCommand(program: Command, cli: Cli): void {
     const opened = await openModel(context, argument, { allowNotFinite: true });
     const { path, model, info } = opened;
     const summary = inspectModel(model, info);
+    const label = modelLabel(summary.arch, model.config);
     const broken = notFinite(model.stateDict());
     const fileBytes = statSync(path).size;
     const stored = storedFormats(path);
@@ -47,7 +49,7 @@ export function addInspectCommand(program: Command, cli: Cli): void {
       notFinite: broken,
       history,
     });
-    printSummary(context, path, fileBytes, summary, info.dataset);
+    printSummary(context, path, fileBytes, summary, info.dataset, label);
     if (stored) {
       const formats = Object.entries(stored).map(([name, values]) => `${count(values)} in ${name}`);
       context.note(
@@ -68,18 +70,22 @@ const scanText: Readonly<Record<NonNullable<ModelOptions['scan']>, string>> = {
   cross: 'cross, four directions by turns',
 };
 
-/** What the model is, the width of every group, and what is left of every kind. */
+/**
+ * What the model is, the width of every group, and what is left of every kind.
+ * @param label - with the sizes that are not those of the architecture
+ */
 export function printSummary(
   context: Context,
   path: string,
   fileBytes: number,
   summary: ModelSummary,
   dataset: string | undefined,
+  label = summary.arch,
 ): void {
-  const { arch, input, classes, scan, groups, rest, parameters, macs } = summary;
+  const { input, classes, scan, groups, rest, parameters, macs } = summary;
   context.pathTitle(path);
   context.facts([
-    ['model', `${arch}, input ${input.join('x')}, ${grouped(classes)} classes`],
+    ['model', `${label}, input ${input.join('x')}, ${grouped(classes)} classes`],
     ...(scan === undefined ? [] : [['scans', scanText[scan]] as const]),
     ...(dataset === undefined ? [] : [['trained on', printableLine(dataset)] as const]),
     ['parameters', `${count(parameters)}  (${grouped(parameters)})`],

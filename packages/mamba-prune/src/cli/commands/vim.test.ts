@@ -1,16 +1,19 @@
 // A Vim on the command line: trained, cut by each method, evaluated, exported, on images of a few pixels.
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setNumThreads } from '@mamba-prune/libtorch';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { side, writeTinyImages } from '../../workflows/testing/tiny.js';
+import { loadModel } from '../../models/model-file.js';
+import { createModel } from '../../models/registry.js';
+import { writeStateDict } from '../testing/model-files.js';
 import { runCli } from '../testing/run-cli.js';
 
 setNumThreads(1);
 
 let folder = '';
-const at = (name: string): string => join(folder, name);
+const at = (...names: string[]): string => join(folder, ...names);
 const data = (): string[] => `--dataset folder --data ${at('images')} --device cpu`.split(' ');
 const training = (): string[] => [
   ...data(),
@@ -60,6 +63,43 @@ describe('a Vim on the command line', () => {
     const cut = await json(['inspect', out]);
     expect(cut['parameters']).toBeLessThan(0.8 * (dense['parameters'] as number));
     expect(cut['macs']).toBeLessThan(0.9 * (dense['macs'] as number));
+  });
+
+  it('of a state dict that does not name its model is taken for one where --arch says so', async () => {
+    const model = createModel('vim_nano', { imageSize: 32 });
+    writeStateDict(at('plain.pth'), model, 'model');
+    model.dispose();
+    const inspect = ['inspect', at('plain.pth'), '--image-size', '32'];
+    const { status, stderr } = await runCli(inspect);
+    expect(status).toBe(2);
+    expect(stderr.replaceAll(/\s+/g, ' ')).toMatch(
+      /models derived from it \(VideoMamba and others\) have the same tensors.*say so with --arch vim_nano\./,
+    );
+    expect(await json([...inspect, '--arch', 'vim_nano'])).toMatchObject({ arch: 'vim_nano' });
+  });
+
+  it('is trained and cut in rounds by imp, its patches overlapping', async () => {
+    const sizes = '--d_model 16 --depth 1 --patch 4 --stride 2 --image_size 8'.split(' ');
+    const training =
+      '--epochs 1 --warmup 0 --batch_size 8 --pruning_times 1 --rate 0.5 --mamba_structured'.split(
+        ' ',
+      );
+    const imp = ['imp', '--arch', 'vim_nano', ...sizes, ...training, ...data()];
+    await json([...imp, '--save_dir', at('imp')]);
+    expect(loadModel(at('imp', 'model.safetensors')).model.config).toMatchObject({
+      patchSize: 4,
+      stride: 2,
+      widths: { 'layers.0.ssm': 16 },
+    });
+  });
+
+  it('is called by its sizes and its stride where it is inspected, and on its card', async () => {
+    const label = 'vim_nano (d_model 16, depth 2, stride 2)';
+    expect((await runCli(['inspect', at('dense')])).stdout.replaceAll(/\s+/g, ' ')).toContain(
+      `model ${label}, input 3x8x8, 2 classes`,
+    );
+    await json(['export', at('dense'), '--format', 'hf', '--out', at('hub')]);
+    expect(readFileSync(at('hub', 'README.md'), 'utf8')).toContain(`This is a ${label}, which`);
   });
 
   it('is cut to a budget', async () => {

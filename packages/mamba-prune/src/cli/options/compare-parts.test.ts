@@ -54,7 +54,7 @@ describe('flags of compare', () => {
     [['--quick', '--dense', 'nothing.safetensors'], /nothing\.safetensors does not exist/],
     [
       ['--quick', '--dense', 'x', '--arch', 'vit_tiny'],
-      /architecture, or options of it, with --dense/,
+      /architecture, or options of it, with --dense.* mamba-prune export FILE --arch NAME --out dense\.safetensors/,
     ],
     [
       ['--quick', '--dense', 'package.json', '--methods', 'scratch,oneshot'],

@@ -1,29 +1,25 @@
-// What to compare: the flags of compare, and what they ask for.
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+// What to compare: the flags of compare; compare-request.ts is what they ask for.
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { compareLimits, mostProcesses, pruneLimits, trainLimits } from '../../limits.js';
-import { UsageError } from '../../errors.js';
 import { families } from '../../models/families.js';
 import { defaultWithImages } from '../../pruning/importances.js';
 import { refillScores } from '../../pruning/refill-choices.js';
-import { regApplications, regNorms, rsstDefaults } from '../../pruning/rsst/choices.js';
+import { regApplications, regNorms } from '../../pruning/rsst/choices.js';
 import { rsstSchedules } from '../../pruning/rsst/schedule.js';
 import { shareOf } from '../../pruning/budget/amounts.js';
-import { type CompareBudget, rateOfShare } from '../../workflows/compare/budget.js';
-import type { CompareRequest } from '../../workflows/compare/compare.js';
-import type { RecipeSettings } from '../../workflows/settings.js';
-import type { Context } from '../context.js';
+import { rateOfShare } from '../../workflows/compare/budget.js';
 import type { CommonOptions } from './common.js';
-import { type ComparePartFlags, methodOptions, partsOf, seedOptions } from './compare-parts.js';
+import { type ComparePartFlags, methodOptions, seedOptions } from './compare-parts.js';
 import type { DataOptions } from './data.js';
-import { type ModelFlags, typedModelOptions } from './model.js';
+import type { ModelFlags } from './model.js';
 import { checkOnce, choiceOption, integerOption, numberOption } from './parse.js';
-import { type PruningFlags, regUnitsOptions, scoreOptions, selectionOptions } from './pruning.js';
-import { targetKinds, targetOption } from './rates.js';
-import { type RecipeOptions, defined, recipeOf, typedRecipe } from './recipe.js';
+import { scoreOptions, selectionOptions } from './importance.js';
+import type { PruningFlags } from './pruning.js';
+import { regUnitsOptions } from './rsst.js';
+import { targetOption } from './rates.js';
+import type { RecipeOptions } from './recipe.js';
 
-interface CompareFlags extends Pick<
+export interface CompareFlags extends Pick<
   PruningFlags,
   | 'importance'
   | 'score'
@@ -221,147 +217,3 @@ const budgetOption = (flags: string, of: string): Option =>
       'Expected shares of the dense model above 0x and below 1x, separated by commas, such as 0.5x,0.3x.',
     );
   });
-
-/** @throws UsageError for sizes that are given twice */
-function sizesOf({
-  rate,
-  targetMacs,
-  targetParams,
-  targetFile,
-}: CompareFlags): Partial<Pick<CompareRequest, 'rates' | 'budget'>> {
-  const typed = Object.entries(
-    defined({ macs: targetMacs, params: targetParams, file: targetFile }),
-  ) as [CompareBudget, readonly number[]][];
-  const [first, second] = typed;
-  if (first === undefined) return defined({ rates: rate });
-  const other = second ? `--target-${second[0]}` : rate && '--rate';
-  if (other !== undefined) {
-    throw new UsageError(
-      `got --target-${first[0]} and ${other}, expected one of the two: methods are compared at sizes of one kind. ` +
-        'Leave one of them out.',
-    );
-  }
-  return { budget: first[0], rates: first[1] };
-}
-
-export async function requestOf({
-  options,
-  given,
-}: Pick<Context<CompareOptions>, 'options' | 'given'>): Promise<CompareRequest> {
-  const { quickComparison } = await import('../../workflows/compare/quick.js');
-  const quick = given.quick === true ? quickComparison : undefined;
-  const { data, imageSize, target, threads } = given;
-  const { budget, rates } = sizesOf(given);
-  const dataset = given.dataset ?? quick?.train.dataset;
-  if (dataset === undefined) {
-    throw new UsageError(
-      '--dataset is missing, expected a name such as fashion-mnist or cifar10, or --quick.',
-    );
-  }
-  const { train, finetune } = recipesOf(given, dataset, quick);
-  // What --quick stands for was measured with its own; otherwise the inputs decide.
-  const { importance = quick?.cut.importance, ranking = 'global', normalize = 'mean' } = given;
-  const { roundTo = 1, maxRate = 1, score, scoreBatches } = given;
-  const { regUnits: units = 'doomed', regNorm: norm = 'group', regApply } = given;
-  const { apply, strength } = rsstDefaults(units === 'doomed', norm, regApply);
-  const { dense } = given;
-  if (dense) checkDenseFlags(given);
-  const seeds = given.seeds ?? quick?.seeds.length ?? compareDefaults.seeds;
-  return {
-    train: {
-      ...defined({ data, imageSize }),
-      dataset,
-      arch: given.arch ?? quick?.train.arch ?? compareDefaults.arch,
-      model: { ...quick?.train.model, ...typedModelOptions(given) },
-      recipe: train,
-    },
-    finetune,
-    seeds: Array.from({ length: seeds }, (_, i) => options.seed + i),
-    rates: rates ?? quick?.rates ?? compareDefaults.rates,
-    ...defined({ budget }),
-    targets: target === undefined || target === 'both' ? undefined : targetsOf(target),
-    cut: {
-      ranking,
-      normalize,
-      roundTo,
-      maxRate,
-      ...defined({ importance, score, scoreBatches }),
-    },
-    // What works at all does not depend on the model: the preset's methods are everyone's defaults.
-    refill: {
-      ...quickComparison.refill,
-      ...defined({ fillback: given.fillback, score: given.refillScore }),
-    },
-    rsst: {
-      units,
-      norm,
-      apply,
-      strength: given.regStrength ?? strength,
-      ...defined({ schedule: given.regSchedule, exponent: given.exponents }),
-      ...defined({ lrThrough: given.lrThrough }),
-      epochs: given.regEpochs ?? Math.floor(finetune.epochs / 2),
-    },
-    threads,
-    ...defined({ dense }),
-    ...partsOf(given, options.seed),
-  };
-}
-
-/** @throws UsageError for flags of the dense training that the given models have behind them */
-function checkDenseFlags(given: Partial<CompareOptions>): void {
-  const { arch, epochs, dense = [], methods = [] } = given;
-  if (arch !== undefined || Object.keys(typedModelOptions(given)).length > 0) {
-    throw new UsageError(
-      'got the architecture, or options of it, with --dense, whose models have their own. Leave them out.',
-    );
-  }
-  const areRuns = dense.every((model) => existsSync(join(model, 'config.json')));
-  if (areRuns && epochs !== undefined) {
-    throw new UsageError(
-      'got --epochs with runs as --dense, which tell the epochs of the dense training themselves. Leave it out.',
-    );
-  }
-  if (!areRuns && epochs === undefined && methods.includes('scratch')) {
-    throw new UsageError(
-      '--epochs is missing, expected those that the dense model of --dense was trained for: scratch trains for as many, and ' +
-        'those after it.',
-    );
-  }
-}
-
-const targetsOf = (target: string): CompareRequest['targets'] =>
-  target === 'all' ? target : targetKinds(target);
-
-/** The seed is each run's own. */
-function recipesOf(
-  given: Partial<CompareOptions>,
-  dataset: string,
-  quick: CompareRequest | undefined,
-): { train: RecipeSettings; finetune: RecipeSettings } {
-  const { finetuneEpochs, finetuneLr } = given;
-  const own = new Set(['epochs', 'lr', 'warmupEpochs']);
-  const shared = Object.fromEntries(Object.entries(given).filter(([name]) => !own.has(name)));
-  const after: RecipeOptions = {
-    ...shared,
-    ...defined({ epochs: finetuneEpochs, lr: finetuneLr }),
-  };
-  if (quick) {
-    return { train: over(quick.train.recipe, given), finetune: over(quick.finetune, after) };
-  }
-  const train = recipeOf(given, 0, { ...compareDefaults, phase: 'train' }, dataset);
-  const epochs = Math.max(2, Math.ceil(train.epochs / 2));
-  const finetune = recipeOf(
-    after,
-    0,
-    { epochs, lr: compareDefaults.finetuneLr, phase: 'finetune' },
-    dataset,
-  );
-  return { train, finetune };
-}
-
-/** What was typed over a recipe; with other epochs the warm-up keeps its share. */
-function over(recipe: RecipeSettings, typed: RecipeOptions): RecipeSettings {
-  const { epochs = recipe.epochs } = typed;
-  const warmupEpochs = ((recipe.warmupEpochs ?? 0) * epochs) / recipe.epochs;
-  return { ...recipe, warmupEpochs, ...typedRecipe(typed) };
-}

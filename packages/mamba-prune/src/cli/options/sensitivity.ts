@@ -13,7 +13,7 @@ import type { CostTarget } from '../../workflows/sensitivity/settings.js';
 import { budgetOptions } from './amounts.js';
 import { type CompensationFlags, compensationOptions } from './compensation.js';
 import { choiceOption, integerOption, numberOption, numbersOption } from './parse.js';
-import { scoreOptions } from './pruning.js';
+import { scoreOptions } from './importance.js';
 import { targetOption } from './rates.js';
 
 export interface SensitivityFlags extends CompensationFlags {

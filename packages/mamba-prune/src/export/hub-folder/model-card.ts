@@ -1,6 +1,7 @@
 // README.md of a model on the hub: what its front matter tells the hub, and what the page tells people.
 import { stringify } from 'yaml';
 import type { ImageModel } from '../../models/image-model.js';
+import { modelLabel } from '../../models/model-label.js';
 import type { ModelInfo } from '../../models/model-file.js';
 import { grouped, percent, plural } from '../../format.js';
 import { printableLine } from '../../printable.js';
@@ -122,7 +123,7 @@ function introduction(
   const known =
     accuracy === undefined ? '' : ` Its accuracy after the last step was ${percent(accuracy)}.`;
   return (
-    `This is ${units.length > 0 ? 'a pruned' : 'a'} ${arch}, which puts ${channels === 1 ? 'grey' : 'RGB'} images of ` +
+    `This is ${units.length > 0 ? 'a pruned' : 'a'} ${modelLabel(arch, config)}, which puts ${channels === 1 ? 'grey' : 'RGB'} images of ` +
     `${imageSize} x ${imageSize} pixels into ${plural(classes.length, 'class', 'classes')}.${trained}${known} It has ` +
     `${grouped(parameters.now)} parameters, and needs ${grouped(macs.now)} multiply-accumulates (MACs) for an image. ` +
     'It was made with mamba-prune.'

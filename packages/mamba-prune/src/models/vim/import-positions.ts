@@ -58,15 +58,22 @@ export function readVimPositions(
       ? trained
       : undefined;
   const own = told ?? publishedGeometry(side, patchSize);
-  if (said.resamplePositions === true) return resample(state, side, patchSize, own, said);
+  if (said.resamplePositions === true) {
+    const { imageSize, stride } = resample(state, side, patchSize, own, said);
+    return { imageSize, stride, assumed: told ? [] : unsaid({ imageSize, stride }, said) };
+  }
   if (said.imageSize !== undefined || said.stride !== undefined) {
     // Who says the size of the images knows better than what is usual, but not than what the file says.
     return positionsFor(side, patchSize, said.stride === undefined ? told : own, said);
   }
   if (own === undefined) throw uncertain(side, patchSize);
-  const assumed = told ? [] : [`imageSize ${own.imageSize}`, `stride ${own.stride}`];
-  return { ...own, assumed };
+  return { ...own, assumed: told ? [] : unsaid(own, said) };
 }
+
+const unsaid = (taken: TrainedGeometry, said: LayoutOptions): string[] =>
+  (['imageSize', 'stride'] as const)
+    .filter((name) => said[name] === undefined)
+    .map((name) => `${name} ${taken[name]}`);
 
 /** Strides of the published models for a patch: patches side by side, or overlapping by half. */
 const usualStrides = (patchSize: number): number[] =>
@@ -76,7 +83,7 @@ const usualStrides = (patchSize: number): number[] =>
 const imageSide = (side: number, patchSize: number, stride: number): number =>
   (side - 1) * stride + patchSize;
 
-/** For what the caller says of the images, which the positions must fit. */
+/** For what the caller says of the images, which the positions must fit: one of the two tells the other. */
 function positionsFor(
   side: number,
   patchSize: number,
@@ -160,7 +167,7 @@ function resample(
   patchSize: number,
   own: TrainedGeometry | undefined,
   said: LayoutOptions,
-): VimPositions {
+): TrainedGeometry {
   const stride = said.stride ?? own?.stride;
   const imageSize = said.imageSize ?? own?.imageSize;
   if (stride === undefined || imageSize === undefined) {
@@ -183,7 +190,7 @@ function resample(
         `stride of ${stride} px; that of the class token stays, in the middle.`,
     );
   }
-  return { imageSize, stride, assumed: [] };
+  return { imageSize, stride };
 }
 
 /**

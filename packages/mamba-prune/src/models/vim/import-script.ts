@@ -1,6 +1,7 @@
 // What the script that trained a Vim was called with: it tells what no tensor does, and names models that have Vim's tensors
 // and compute something else.
 import { FormatError } from '@mamba-prune/libtorch';
+import { UsageError } from '../../errors.js';
 import type { ScriptArguments } from '../import/layout.js';
 
 /** Which images the patches are of. */
@@ -42,6 +43,22 @@ export function refuseOtherScript(args: ScriptArguments | undefined): void {
   throw new FormatError(
     `import: got the weights of a model that, as the arguments of its script in the file say, ${what}. ` +
       "Expected a Vim with the class token in the middle and the mean of both directions ('midclstok', 'div2'): no architecture here computes the other.",
+  );
+}
+
+/**
+ * Models derived from Vim may have its tensors to the last name and shape: VideoMamba's for images have, and compute with the
+ * class token before the patches and the sum of both directions. Only who has the file can tell them from a Vim whose file
+ * does not name its model.
+ * @param arch - the architecture that has the sizes of the file
+ * @throws UsageError unless the file names a Vim, after `refuseOtherScript`
+ */
+export function requireNamedVim(arch: string, args: ScriptArguments | undefined): void {
+  if (modelName(args).startsWith('vim_')) return;
+  throw new UsageError(
+    `import: got weights with the names and shapes of ${arch}, and nothing in the file says whether they are of a Vim: models derived from it ` +
+      '(VideoMamba and others) have the same tensors, but the class token elsewhere, or the sum of both directions in place of ' +
+      `their mean, and would give other results here than their own. If they are of a Vim, say so with \`arch\` ${arch}.`,
   );
 }
 

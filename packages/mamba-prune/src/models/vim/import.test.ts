@@ -1,12 +1,10 @@
 // Vim's published checkpoints: fixtures/checkpoint.pth was written by that project's trainer with random weights, and
 // fixtures/io.safetensors has images, and what its code computes of them in float64.
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import {
   FormatError,
   type Tensor,
   fromTypedArray,
-  loadSafetensors,
   noGrad,
   setNumThreads,
   zeros,
@@ -14,24 +12,20 @@ import {
 import { describe, expect, it } from 'vitest';
 import { UsageError } from '../../errors.js';
 import { importModel, importStateDict } from '../import/model.js';
+import { readModel } from '../import/read.js';
 import { createModel, denseShapes } from '../registry.js';
 import { countParameters } from '../shapes.js';
 import { relativeDifference } from '../testing/parity.js';
+import { publishedCase, run } from '../testing/published-case.js';
 import { resampledAround } from './import-positions.js';
 import { refuseOtherScript } from './import-script.js';
 import { Block, Vim } from './model.js';
 
 setNumThreads(1);
 
-const fixtures = join(import.meta.dirname, 'fixtures');
-const checkpoint = join(fixtures, 'checkpoint.pth');
-const { tensors: io } = loadSafetensors(join(fixtures, 'io.safetensors'));
-const expected = (name: string): Tensor => io.get(name) as Tensor;
+const { checkpoint, expected, file, fullSize } = publishedCase('vim');
 
 const small = { arch: 'vim_tiny', dModel: 48, depth: 4 } as const;
-
-const run = (model: { forward(images: Tensor): Tensor }, images: Tensor): Tensor =>
-  noGrad(() => model.forward(images));
 
 describe("a checkpoint of Vim's trainer", () => {
   it('is read from the average of its weights first, and from the weights by their key', async () => {
@@ -91,15 +85,10 @@ describe("a checkpoint of Vim's trainer", () => {
 
 describe('the full size', () => {
   it('has the names and shapes of the published vim_tiny, with nothing allocated', () => {
-    const file = readFileSync(join(fixtures, 'tiny-names.json'), 'utf8');
-    const { state_dict: published, parameters } = JSON.parse(file) as {
-      readonly state_dict: Readonly<Record<string, readonly number[]>>;
-      readonly parameters: number;
-    };
     const shapes = denseShapes('vim_tiny', { numClasses: 1000 });
-    expect(Object.fromEntries(shapes)).toEqual(published);
-    expect(countParameters(shapes)).toBe(parameters);
-    expect(parameters).toBe(7_148_008);
+    expect(Object.fromEntries(shapes)).toEqual(fullSize.shapes);
+    expect(countParameters(shapes)).toBe(fullSize.parameters);
+    expect(fullSize.parameters).toBe(7_148_008);
   });
 });
 
@@ -146,6 +135,19 @@ describe('a state dict', () => {
   it('says that the published size was assumed', () => {
     const { assumed } = importStateDict(positions(729), sizes);
     expect(assumed.slice(0, 2)).toEqual(['imageSize 224', 'stride 8']);
+  });
+
+  it('says what was assumed of positions that are resampled, and nothing of what follows', () => {
+    const assumed = (count: number, said: object): readonly string[] =>
+      importStateDict(positions(count), { ...sizes, ...said }).assumed.filter((text) =>
+        /^(?:imageSize|stride) /.test(text),
+      );
+    const resamplePositions = true;
+    expect(assumed(196, { resamplePositions, imageSize: 384 })).toEqual(['stride 16']);
+    expect(assumed(196, { resamplePositions, stride: 8 })).toEqual(['imageSize 224']);
+    expect(assumed(196, { resamplePositions, stride: 8, imageSize: 64 })).toEqual([]);
+    expect(assumed(49, { imageSize: 64 })).toEqual([]);
+    expect(assumed(49, { stride: 8 })).toEqual([]);
   });
 
   it.each([
@@ -255,9 +257,31 @@ describe('the arguments of the script', () => {
   });
 });
 
+describe('a file that does not name its model', () => {
+  const tensors = createModel('vim_nano', { imageSize: 32 }).stateDict();
+  const published = 'vim_tiny_patch16_224_bimambav2_final_pool_mean_with_midclstok_div2';
+
+  it('is refused, for a VideoMamba has the same names and shapes', () => {
+    const read = () => importStateDict(tensors, { imageSize: 32 });
+    expect(read).toThrow(UsageError);
+    expect(read).toThrow(/VideoMamba.*If they are of a Vim, say so with `arch` vim_nano/);
+    for (const model of ['mine', '']) {
+      const args = new Map([['model', model]]);
+      expect(() => readModel(tensors, { imageSize: 32 }, args)).toThrow(/say so with `arch`/);
+    }
+  });
+
+  it('is read where the architecture is given, or the arguments of the script name a Vim', () => {
+    const given = importStateDict(tensors, { imageSize: 32, arch: 'vim_nano' });
+    expect(given.model.config.arch).toBe('vim_nano');
+    const args = new Map([['model', published]]);
+    expect(readModel(tensors, { imageSize: 32 }, args).config).toMatchObject({ arch: 'vim_nano' });
+  });
+});
+
 describe('resampled positions', () => {
   // Of PyTorch: fixtures/make-positions.py.
-  const cases = JSON.parse(readFileSync(join(fixtures, 'positions.json'), 'utf8')) as [
+  const cases = JSON.parse(readFileSync(file('positions.json'), 'utf8')) as [
     from: number,
     to: number,
     expected: number[],

@@ -6,7 +6,7 @@ import { ShapeReader, missingClassifier } from '../import/shapes.js';
 import { type Refusal, StateDict } from '../import/state-dict.js';
 import { dtRankGroup, ssmGroup, stateGroup, usualDtRank } from './config.js';
 import { readVimPositions } from './import-positions.js';
-import { refuseOtherScript, trainedGeometry } from './import-script.js';
+import { refuseOtherScript, requireNamedVim, trainedGeometry } from './import-script.js';
 
 const otherToken = 'a model derived from Vim, with its class token in another place';
 
@@ -72,7 +72,8 @@ export const vimLayout: Layout = {
       sizes,
       tensors: state.tensors,
       notes: state.notes,
-      config(arch, { dropPath = 0 }) {
+      config(arch, { arch: confirmed, dropPath = 0 }) {
+        if (confirmed === undefined) requireNamedVim(arch, args);
         const dtRank = usualDtRank(dModel);
         const widths: Record<string, number> = {};
         for (const layer of layers) {

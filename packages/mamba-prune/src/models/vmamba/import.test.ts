@@ -1,28 +1,17 @@
 // VMamba's published checkpoints: fixtures/checkpoint.pth was written by that project's trainer with random weights, and
 // fixtures/io.safetensors has images and the logits that its code computes of them in float64.
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import {
-  FormatError,
-  type Tensor,
-  loadSafetensors,
-  noGrad,
-  setNumThreads,
-  zeros,
-} from '@mamba-prune/libtorch';
+import { FormatError, type Tensor, setNumThreads, zeros } from '@mamba-prune/libtorch';
 import { describe, expect, it } from 'vitest';
 import { importModel, importStateDict } from '../import/model.js';
 import { createModel, createModelFromConfig, denseShapes } from '../registry.js';
 import { countParameters } from '../shapes.js';
 import { relativeDifference } from '../testing/parity.js';
+import { publishedCase, run } from '../testing/published-case.js';
 import type { VMambaConfig } from './config.js';
 
 setNumThreads(1);
 
-const fixtures = join(import.meta.dirname, 'fixtures');
-const checkpoint = join(fixtures, 'checkpoint.pth');
-const { tensors: io } = loadSafetensors(join(fixtures, 'io.safetensors'));
-const expected = (name: string): Tensor => io.get(name) as Tensor;
+const { checkpoint, expected, fullSize } = publishedCase('vmamba');
 
 const small = {
   arch: 'vmamba_small',
@@ -30,9 +19,6 @@ const small = {
   blocks: [1, 1, 2, 1],
   imageSize: 64,
 } as const;
-
-const run = (model: { forward(images: Tensor): Tensor }, images: Tensor): Tensor =>
-  noGrad(() => model.forward(images));
 
 describe("a checkpoint of VMamba's trainer", () => {
   it('is read from the average of its weights first, and from the weights by their key', async () => {
@@ -66,15 +52,10 @@ describe("a checkpoint of VMamba's trainer", () => {
 
 describe('the full size', () => {
   it('has the names and shapes of the published vmamba_tiny, with nothing allocated', () => {
-    const file = readFileSync(join(fixtures, 'tiny-names.json'), 'utf8');
-    const { state_dict: published, parameters } = JSON.parse(file) as {
-      readonly state_dict: Readonly<Record<string, readonly number[]>>;
-      readonly parameters: number;
-    };
     const shapes = denseShapes('vmamba_tiny', { numClasses: 1000 });
-    expect(Object.fromEntries(shapes)).toEqual(published);
-    expect(countParameters(shapes)).toBe(parameters);
-    expect(parameters).toBe(30_249_064);
+    expect(Object.fromEntries(shapes)).toEqual(fullSize.shapes);
+    expect(countParameters(shapes)).toBe(fullSize.parameters);
+    expect(fullSize.parameters).toBe(30_249_064);
   });
 });
 
