@@ -8,8 +8,8 @@ namespace MP_ISA {
 
 typedef Vec<float> VF;
 constexpr int kWidth = Simd<float>::width;
-constexpr int kPanel = 2 * kWidth;                  // columns of a panel
-constexpr int kGemmRows = MP_BYTES == 64 ? 12 : 6;  // two registers of sums a row; AVX-512 has 32 registers, others 16
+constexpr int kPanel = 2 * kWidth;  // columns of a panel
+constexpr int kGemmRows = MP_ROWS;  // two registers of sums a row; AVX-512 and NEON have 32 registers, others 16
 
 struct Gemm {
   const float* x;
