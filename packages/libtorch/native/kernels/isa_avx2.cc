@@ -11,6 +11,5 @@
 #pragma GCC target("avx2,fma")
 #define MP_ISA avx2
 #define MP_BYTES 32
-#define MP_ROWS 6
 #include "isa_table.h"
 #endif

@@ -12,6 +12,5 @@
 #pragma GCC target("avx512f,avx512dq,avx512vl,avx2,fma,prefer-vector-width=512")
 #define MP_ISA avx512
 #define MP_BYTES 64
-#define MP_ROWS 12
 #include "isa_table.h"
 #endif

@@ -9,10 +9,6 @@
 #define MP_BYTES 16
 #if defined(__aarch64__)
 #include <arm_neon.h>
-// Of 32 registers; with 12 rows GCC 12 keeps some sums in memory.
-#define MP_ROWS 8
-#else
-#define MP_ROWS 6
 #endif
 #include "isa_table.h"
 

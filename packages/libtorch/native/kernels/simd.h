@@ -1,9 +1,8 @@
 // A small vector type for the per-ISA kernels: `Simd<T>::V` is one register of floats or doubles.
 //
 // Every isa_*.cc includes this header once, with
-//   MP_ISA    the namespace of this instruction set (baseline, avx2, avx512),
-//   MP_BYTES  its register size, and
-//   MP_ROWS   how many rows of sums, two registers each, a matrix product keeps in them,
+//   MP_ISA    the namespace of this instruction set (baseline, avx2, avx512) and
+//   MP_BYTES  its register size,
 // after all system headers and after its `#pragma GCC target`. Code for one instruction set lives in
 // its own namespace, so the linker can never pick an AVX copy of a function for a baseline caller.
 // Nothing here may be a lambda: GCC does not reliably pass the target pragma on to their bodies.
