@@ -2,6 +2,7 @@
 #include "bindings/distributed.h"
 
 #include "bindings/arguments.h"
+#include "bindings/store_socket.h"
 
 #include <ATen/Functions.h>
 #include <c10/core/Event.h>
@@ -33,17 +34,19 @@ Tables& tables() {
 }
 
 // The address that the other workers reach this one at. GLOO_SOCKET_IFNAME names a network interface,
-// as it does for PyTorch; workers of one machine need none; otherwise the host's name decides.
-auto gloo_device(const std::string& host) {
+// as it does for PyTorch; workers of one machine need none; otherwise it is the one of the way to rank 0. The name
+// of a host is often one of the loopback, where no other machine connects: it decides only where that way is the
+// loopback too. Throws StoreLost.
+auto gloo_device(const MonitorOptions& at) {
   using Gloo = c10d::ProcessGroupGloo;
   const char* names = std::getenv("GLOO_SOCKET_IFNAME");
   if (names != nullptr && *names != '\0') {
     const std::string name(names);
     return Gloo::createDeviceForInterface(name.substr(0, name.find(',')));
   }
-  if (host == "localhost" || host == "::1" || host.rfind("127.", 0) == 0)
-    return Gloo::createDeviceForHostname("127.0.0.1");
-  return Gloo::createDefaultDevice();
+  if (is_loopback(at.host)) return Gloo::createDeviceForHostname("127.0.0.1");
+  const std::string own = Socket::connect(at.host, at.port, at.silence).own_address();
+  return is_loopback(own) ? Gloo::createDefaultDevice() : Gloo::createDeviceForHostname(own);
 }
 
 // groupOpen(host, port, prefix, rank, workers, timeoutMs, silenceMs, device) -> group
@@ -178,7 +181,11 @@ void Group::open(const MonitorOptions& at, const c10::Device& device) {
 void Group::open_gloo(const MonitorOptions& at) {
   auto options = c10d::ProcessGroupGloo::Options::create(timeout);
   options->threads = 2;
-  options->devices.push_back(gloo_device(at.host));
+  try {
+    options->devices.push_back(gloo_device(at));
+  } catch (const StoreLost& error) {
+    fail(error.what());
+  }
   // In a thread of its own: Gloo waits for a worker that died meanwhile until its timeout, and nothing can end that.
   // Then the thread is left behind, and ends by itself.
   using Made = c10::intrusive_ptr<c10d::ProcessGroupGloo>;

@@ -17,6 +17,12 @@
 
 namespace mamba_prune {
 
+bool is_loopback(const std::string& host) {
+  in_addr four{};
+  if (inet_pton(AF_INET, host.c_str(), &four) == 1) return (ntohl(four.s_addr) >> 24) == 127;
+  return host == "localhost" || host == "::1";
+}
+
 namespace store_socket {
 
 constexpr int kSlice = 50;  // milliseconds
@@ -38,12 +44,6 @@ Addresses resolve(const std::string& host, uint16_t port) {
   if (code != 0)
     lost("the address " + host + " is not known: " + (code == EAI_SYSTEM ? error_text(errno) : gai_strerror(code)));
   return {found, &freeaddrinfo};
-}
-
-bool is_loopback(const std::string& host) {
-  in_addr four{};
-  if (inet_pton(AF_INET, host.c_str(), &four) == 1) return (ntohl(four.s_addr) >> 24) == 127;
-  return host == "localhost" || host == "::1";
 }
 
 Socket open_for(int family) { return Socket(::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)); }
@@ -136,7 +136,7 @@ Socket Socket::connect(const std::string& host, uint16_t port, std::chrono::mill
 Socket Socket::listen(const std::string& host, uint16_t port) {
   Socket socket;
   int code = 0;
-  if (store_socket::is_loopback(host)) {
+  if (is_loopback(host)) {
     const auto addresses = store_socket::resolve(host, port);
     for (const addrinfo* at = addresses.get(); at; at = at->ai_next) {
       code = store_socket::try_listen(socket, at->ai_family, at->ai_addr, at->ai_addrlen);
@@ -173,6 +173,17 @@ uint16_t Socket::port() const {
   if (getsockname(fd_, reinterpret_cast<sockaddr*>(&own), &size) != 0) throw StoreLost(store_socket::error_text(errno));
   return ntohs(own.ss_family == AF_INET6 ? reinterpret_cast<const sockaddr_in6&>(own).sin6_port
                                          : reinterpret_cast<const sockaddr_in&>(own).sin_port);
+}
+
+std::string Socket::own_address() const {
+  sockaddr_storage own{};
+  socklen_t size = sizeof own;
+  char text[NI_MAXHOST];
+  if (getsockname(fd_, reinterpret_cast<sockaddr*>(&own), &size) != 0) throw StoreLost(store_socket::error_text(errno));
+  const int code =
+      getnameinfo(reinterpret_cast<const sockaddr*>(&own), size, text, sizeof text, nullptr, 0, NI_NUMERICHOST);
+  if (code != 0) throw StoreLost(gai_strerror(code));
+  return text;
 }
 
 void Socket::send(const std::string& bytes, Patience& patience) const {

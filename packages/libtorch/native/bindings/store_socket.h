@@ -28,6 +28,9 @@ class Patience {
   int64_t left_;
 };
 
+// Whether this is the loopback, which no other machine reaches: its addresses, and the names that always mean it.
+bool is_loopback(const std::string& host);
+
 class Socket {
  public:
   Socket() = default;
@@ -46,6 +49,8 @@ class Socket {
   int fd() const { return fd_; }
   bool is_open() const { return fd_ >= 0; }
   uint16_t port() const;
+  // Of this machine, as the other side sees it, in numbers.
+  std::string own_address() const;
   void close();
 
   // All of it, or StoreLost.

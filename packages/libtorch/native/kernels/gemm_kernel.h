@@ -8,8 +8,14 @@ namespace MP_ISA {
 
 typedef Vec<float> VF;
 constexpr int kWidth = Simd<float>::width;
-constexpr int kPanel = 2 * kWidth;                  // columns of a panel
-constexpr int kGemmRows = MP_BYTES == 64 ? 12 : 6;  // two registers of sums a row; AVX-512 has 32 registers, others 16
+constexpr int kPanel = 2 * kWidth;  // columns of a panel
+// Two registers of sums a row. AVX-512 and NEON have 32 registers, others 16; on NEON GCC 12 keeps some of 12 rows in
+// memory.
+#if defined(__aarch64__)
+constexpr int kGemmRows = 8;
+#else
+constexpr int kGemmRows = MP_BYTES == 64 ? 12 : 6;
+#endif
 
 struct Gemm {
   const float* x;

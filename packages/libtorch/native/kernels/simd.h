@@ -7,7 +7,7 @@
 // its own namespace, so the linker can never pick an AVX copy of a function for a baseline caller.
 // Nothing here may be a lambda: GCC does not reliably pass the target pragma on to their bodies.
 //
-// Arithmetic uses the GCC vector extension (also in Clang), which is portable to arm64; intrinsics
+// Arithmetic uses the GCC vector extension (also in Clang), which becomes SSE, AVX or NEON; intrinsics
 // appear only where the extension has no operator: min/max, square root and masked access.
 #include <cstdint>
 #include <utility>
@@ -82,9 +82,15 @@ MP_INLINE Vec<double> load_part(const double* p, int n) { return _mm256_maskload
 MP_INLINE void store_part(float* p, Vec<float> v, int n) { _mm256_maskstore_ps(p, lanes_below(n, 0.0f), v); }
 MP_INLINE void store_part(double* p, Vec<double> v, int n) { _mm256_maskstore_pd(p, lanes_below(n, 0.0), v); }
 #else
-// `a > b ? a : b` and `a < b ? a : b` per lane: like the x86 instructions, b wins when a is NaN.
+// `a > b ? a : b` and `a < b ? a : b` per lane: like the x86 instructions, b wins when a is NaN. On NEON this is a
+// comparison and a selection, for its own maximum is NaN when either is.
 template <class V> MP_INLINE V max(V a, V b) { return a > b ? a : b; }
 template <class V> MP_INLINE V min(V a, V b) { return a < b ? a : b; }
+#if defined(__aarch64__)
+// Of the loops below GCC makes no such instruction: the C library's square root sets errno.
+MP_INLINE Vec<float> sqrt(Vec<float> a) { return (Vec<float>)vsqrtq_f32((float32x4_t)a); }
+MP_INLINE Vec<double> sqrt(Vec<double> a) { return (Vec<double>)vsqrtq_f64((float64x2_t)a); }
+#else
 MP_INLINE Vec<float> sqrt(Vec<float> a) {
   for (int i = 0; i < Simd<float>::width; i++) a[i] = __builtin_sqrtf(a[i]);
   return a;
@@ -93,6 +99,7 @@ MP_INLINE Vec<double> sqrt(Vec<double> a) {
   for (int i = 0; i < Simd<double>::width; i++) a[i] = __builtin_sqrt(a[i]);
   return a;
 }
+#endif
 template <class T> MP_INLINE Vec<T> load_part(const T* p, int n) {
   Vec<T> v{};
   for (int i = 0; i < Simd<T>::width; i++)
