@@ -10,6 +10,7 @@ import { DataError, dataError, reasonOf } from './errors.js';
 import { printableLine } from '../printable.js';
 import { named } from './folder-findings.js';
 import { findImages, type FoundImages, type FoundPart } from './folder-layout.js';
+import { noteSlowJpegs } from './image-addon.js';
 import { checkImage, decodeFully, decodeInto, type Framing } from './image-decode.js';
 import {
   type Preprocessing,
@@ -61,6 +62,8 @@ export async function openImageFolder(
   const found = findImages(spec, dir);
   const { root } = found;
   for (const note of found.notes) options.onNote?.(note);
+  const isJpeg = (path: string): boolean => /\.jpe?g$/i.test(path);
+  if (found.train.paths.some(isJpeg)) noteSlowJpegs(options.onNote);
   const { headers, problems } = await checkAll(name, root, found, options);
   if (problems.length > 0) {
     const more = problems.length > named ? ` and ${problems.length - named} more` : '';
@@ -257,7 +260,8 @@ class FolderSplit implements ImageSplit {
       const width = this.#widths[index] as number;
       const height = this.#heights[index] as number;
       drawCropBox(random, width, height, crop.scale, crop.ratio, box);
-      return { kind: 'box', box, interpolation: this.#preprocessing.interpolation };
+      const { interpolation } = this.#preprocessing;
+      return { kind: 'box', box, interpolation, resize: crop.resize ?? 'libvips' };
     });
   }
 

@@ -28,7 +28,12 @@ export interface RandomCrop {
   readonly scale: readonly [number, number];
   /** Smallest and largest width / height. */
   readonly ratio: readonly [number, number];
+  /** What resizes it; see `AugmentOptions`. Default `libvips`. */
+  readonly resize?: CropResize | undefined;
 }
+
+/** What resizes a random crop: the rule of Pillow, byte for byte, or libvips with roundings of its own. */
+export type CropResize = 'pillow' | 'libvips';
 
 /** Images of one part of a data set, by their numbers from 0 to `length - 1`. */
 export interface ImageSplit {

@@ -160,7 +160,11 @@ function augmentOf(augment: AugmentOptions | string, info: ImageSize): AugmentOp
   if (typeof augment === 'string') return augmentPreset(augment, info);
   checkOptions(`${where}: augment`, augment, augmentKinds);
   const { resizedCrop, randAugment } = augment;
-  checkOptions(`${where}: augment.resizedCrop`, resizedCrop, { scale: 'array', ratio: 'array' });
+  checkOptions(`${where}: augment.resizedCrop`, resizedCrop, {
+    scale: 'array',
+    ratio: 'array',
+    resize: 'string',
+  });
   checkOptions(`${where}: augment.randAugment`, randAugment, {
     ops: 'number',
     magnitude: 'number',

@@ -1,12 +1,21 @@
-import { checksOf } from '../../checks.js';
+import { checksOf, shown } from '../../checks.js';
 import { DataError, dataError } from '../errors.js';
 import { didYouMean } from '../suggest.js';
+import type { CropResize } from '../types.js';
 import type { Sampling } from './geometry.js';
 
 /** What is done to training images. Whatever is left out is not done. */
 export interface AugmentOptions {
-  /** Crop of a random area and shape, resized; replaces padCrop. Defaults: scale 0.08..1, ratio 3/4..4/3. */
-  resizedCrop?: { scale?: readonly [number, number]; ratio?: readonly [number, number] };
+  /**
+   * Crop of a random area and shape, resized; replaces padCrop. Defaults: scale 0.08..1, ratio 3/4..4/3. `resize` is for
+   * images that are cropped while they are decoded: `pillow` gives Pillow's bytes, and is decoded by the threads of the
+   * addon; `libvips`, the default, is what trainings of version 0.1 began with.
+   */
+  resizedCrop?: {
+    scale?: readonly [number, number];
+    ratio?: readonly [number, number];
+    resize?: CropResize;
+  };
   /** Padding in pixels before a crop of the image's size: 4 is usual at 32 px. */
   padCrop?: number;
   /** Mirrors half of the images. */
@@ -26,7 +35,13 @@ export interface AugmentOptions {
 }
 
 export interface ResolvedAugment {
-  resizedCrop: { scale: readonly [number, number]; ratio: readonly [number, number] } | undefined;
+  resizedCrop:
+    | {
+        scale: readonly [number, number];
+        ratio: readonly [number, number];
+        resize: CropResize;
+      }
+    | undefined;
   padCrop: number;
   flip: boolean;
   randAugment: { ops: number; magnitude: number } | undefined;
@@ -48,6 +63,12 @@ export function resolveAugment(
   const ratio = crop?.ratio ?? ([3 / 4, 4 / 3] as const);
   checkPair('resizedCrop.scale', scale, 1);
   checkPair('resizedCrop.ratio', ratio, Infinity);
+  const resize = crop?.resize ?? 'libvips';
+  if (!['pillow', 'libvips'].includes(resize)) {
+    throw new DataError(
+      `AugmentOptions: resizedCrop.resize: got ${shown(resize)}, expected pillow or libvips.`,
+    );
+  }
   const ops = options.randAugment?.ops ?? 2;
   const magnitude = options.randAugment?.magnitude ?? 9;
   const { padCrop = 0, cutout = 0, mixup = 0, cutmix = 0, mixProbability = 1 } = options;
@@ -65,7 +86,7 @@ export function resolveAugment(
     );
   }
   return {
-    resizedCrop: crop ? { scale, ratio } : undefined,
+    resizedCrop: crop ? { scale, ratio, resize } : undefined,
     padCrop,
     flip: options.flip ?? false,
     randAugment: options.randAugment && ops > 0 ? { ops, magnitude } : undefined,
@@ -100,7 +121,7 @@ const presets = {
     cutmix: 1,
   }),
   /** Random resized crop and flip: the usual recipe for ImageNet. */
-  imagenet: () => ({ resizedCrop: {}, flip: true }),
+  imagenet: () => ({ resizedCrop: { resize: 'pillow' }, flip: true }),
 } satisfies Record<string, (side: number) => AugmentOptions>;
 
 export type AugmentPreset = keyof typeof presets;
