@@ -39,10 +39,9 @@ export interface ImageSquare {
 
 const inOrder = (square: ImageSquare): (number | string)[] => {
   const { width, height, part, frame, size, channels, interpolation } = square;
-  return [
-    ...[width, height, part.left, part.top, part.width, part.height],
-    ...[frame.width, frame.height, frame.left, frame.top, size, channels, interpolation],
-  ];
+  const ofPart = [part.left, part.top, part.width, part.height];
+  const ofFrame = [frame.width, frame.height, frame.left, frame.top];
+  return [width, height, ...ofPart, ...ofFrame, size, channels, interpolation];
 };
 
 /** Whether pictures can be resized here: the addon is loaded, or built and fit to be. Nothing is built for it. */

@@ -117,7 +117,11 @@ export interface Native {
   setAllowTf32(on: boolean): void;
 
   /** Numbers are those of `ImageSquare`, in its order; false for files that are to be looked at more closely. */
-  jpegSquare(path: string, out: Uint8Array, ...square: readonly (number | string)[]): Promise<boolean>;
+  jpegSquare(
+    path: string,
+    out: Uint8Array,
+    ...square: readonly (number | string)[]
+  ): Promise<boolean>;
   pixelsSquare(
     pixels: Uint8Array | Uint8ClampedArray,
     bytesOfPixel: number,

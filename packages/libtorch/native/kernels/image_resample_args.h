@@ -1,6 +1,7 @@
 // What the resampling of images takes. No torch headers: the kernel is compiled for newer instruction sets.
 #pragma once
 #include <cstdint>
+#include <cstring>
 
 namespace mamba_prune {
 

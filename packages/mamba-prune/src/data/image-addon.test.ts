@@ -38,6 +38,9 @@ const kinds = {
   grey: () => image().greyscale().jpeg({ quality: 80 }).toBuffer(),
   cmyk: () => image().toColourspace('cmyk').jpeg().toBuffer(),
   turned: () => image().withMetadata({ orientation: 6 }).jpeg().toBuffer(),
+  // sharp writes neither; Pillow 13 made these, of 56x40 pixels.
+  '4:2:2': () => readFileSync(new URL('fixtures/chroma-422.jpg', import.meta.url)),
+  '4:1:1': () => readFileSync(new URL('fixtures/chroma-411.jpg', import.meta.url)),
 } as const;
 
 const framings: readonly Framing[] = (['bilinear', 'bicubic'] as const).flatMap((interpolation) => [
@@ -56,7 +59,13 @@ const input = { channels: 3, size: 64 };
 
 async function squares(path: string, addon: ImageAddon | null): Promise<Buffer> {
   const header = await checkImage(path, readFileSync(path).length);
-  const made = framings.map(async (framing) => {
+  const inside = framings.filter(
+    (framing) =>
+      framing.kind === 'centre' ||
+      (framing.box.left + framing.box.width <= header.width &&
+        framing.box.top + framing.box.height <= header.height),
+  );
+  const made = inside.map(async (framing) => {
     const out = new Uint8Array(3 * 64 * 64);
     await decodeInto(out, path, header, input, framing, addon);
     return out;
@@ -141,7 +150,12 @@ describe('the threads for images', () => {
   it('refuse what lies outside', () => {
     const frame = frameOf(4, 4, 2, 1);
     const square = {
-      ...{ width: 4, height: 4, size: 2, channels: 3, frame, interpolation: 'bilinear' as const },
+      width: 4,
+      height: 4,
+      size: 2,
+      channels: 3,
+      frame,
+      interpolation: 'bilinear' as const,
       part: { left: 0, top: 0, width: 4, height: 4 },
     };
     const [from, to] = [new Uint8Array(48), new Uint8Array(12)];

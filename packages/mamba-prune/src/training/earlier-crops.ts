@@ -28,9 +28,10 @@ export function withCropsAsBegun(
 
 function asBegun(asked: AugmentOptions, begun: AugmentOptions | undefined): AugmentOptions {
   if (!asked.resizedCrop || !begun?.resizedCrop) return asked;
-  const { resize: _, ...crop } = asked.resizedCrop;
+  const { scale, ratio } = asked.resizedCrop;
   const { resize } = begun.resizedCrop;
-  return { ...asked, resizedCrop: { ...crop, ...(resize !== undefined && { resize }) } };
+  const crop = { ...(scale && { scale }), ...(ratio && { ratio }), ...(resize && { resize }) };
+  return { ...asked, resizedCrop: crop };
 }
 
 /** Undefined before the first checkpoint of a run that keeps none in its configuration. */

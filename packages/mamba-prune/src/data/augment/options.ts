@@ -39,7 +39,7 @@ export interface ResolvedAugment {
     | {
         scale: readonly [number, number];
         ratio: readonly [number, number];
-        resize: CropResize;
+        resize?: CropResize;
       }
     | undefined;
   padCrop: number;
@@ -63,8 +63,8 @@ export function resolveAugment(
   const ratio = crop?.ratio ?? ([3 / 4, 4 / 3] as const);
   checkPair('resizedCrop.scale', scale, 1);
   checkPair('resizedCrop.ratio', ratio, Infinity);
-  const resize = crop?.resize ?? 'libvips';
-  if (!['pillow', 'libvips'].includes(resize)) {
+  const resize = crop?.resize;
+  if (resize !== undefined && !['pillow', 'libvips'].includes(resize)) {
     throw new DataError(
       `AugmentOptions: resizedCrop.resize: got ${shown(resize)}, expected pillow or libvips.`,
     );
@@ -86,7 +86,7 @@ export function resolveAugment(
     );
   }
   return {
-    resizedCrop: crop ? { scale, ratio, resize } : undefined,
+    resizedCrop: crop ? { scale, ratio, ...(resize !== undefined && { resize }) } : undefined,
     padCrop,
     flip: options.flip ?? false,
     randAugment: options.randAugment && ops > 0 ? { ops, magnitude } : undefined,
