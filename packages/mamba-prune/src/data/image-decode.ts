@@ -123,12 +123,15 @@ export async function decodeInto(
     };
     await withPicture(path, use, header);
   } catch (error) {
-    throw new DataError(`${path}: cannot be decoded (${reasonOf(error)}). Replace or delete it.`, {
-      cause: error,
-      file: path,
-    });
+    throw undecodable(path, error);
   }
 }
+
+export const undecodable = (path: string, error: unknown): DataError =>
+  new DataError(`${path}: cannot be decoded (${reasonOf(error)}). Replace or delete it.`, {
+    cause: error,
+    file: path,
+  });
 
 const jpegEnding = /\.(?:jpg|jpeg|jpe|jfif)$/i;
 

@@ -11,7 +11,9 @@ import type { ModelFacts } from '../open-model.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import {
   type DataOptions,
+  type CacheOptions,
   type PreparationOptions,
+  addCacheOption,
   addDataOptions,
   addPreparationOptions,
   describeDataset,
@@ -62,6 +64,7 @@ interface KeepFlags {
 type TrainCommandOptions = CommonOptions &
   DataOptions &
   PreparationOptions &
+  CacheOptions &
   ModelFlags &
   RecipeOptions &
   RunOptions &
@@ -97,6 +100,7 @@ export function addTrainCommand(program: Command, cli: Cli): void {
   );
   addDataOptions(command);
   addPreparationOptions(command);
+  addCacheOption(command);
   addRecipeOptions(command, 'Training:', defaults);
   addRunOptions(command);
   command.addOption(
@@ -225,7 +229,7 @@ async function settingsOf(
 ): Promise<{ readonly settings: TrainSettings; readonly notes: readonly string[] }> {
   const { options, given } = context;
   const { arch, imageSize, keepEpochs, preset, from, weights, resamplePositions } = given;
-  const { interpolation, cropShare } = given;
+  const { interpolation, cropShare, cachedSize } = given;
   const model = typedModelOptions(given);
   const data = defined({
     dataset: given.dataset,
@@ -233,6 +237,7 @@ async function settingsOf(
     imageSize,
     interpolation,
     cropShare,
+    cachedSize,
   });
   if (options.resume !== undefined) {
     const { storedSettings } = await import('../../workflows/settings.js');
