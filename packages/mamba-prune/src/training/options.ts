@@ -58,6 +58,7 @@ const augmentKinds: OptionKinds<AugmentOptions> = {
   flip: 'boolean',
   randAugment: 'object',
   cutout: 'number',
+  erasing: 'number',
   mixup: 'number',
   cutmix: 'number',
   mixProbability: 'number',

@@ -39,6 +39,7 @@ import {
 } from '../options/recipe.js';
 import { relativePath, resumeCommand } from '../../shell.js';
 import { clock, count, percent, plural } from '../../format.js';
+import { presetInterpolation } from '../../training/presets.js';
 import { columnsOf } from '../terminal/io.js';
 import { wrapText } from '../terminal/text.js';
 import { TrainingProgress } from '../training-progress.js';
@@ -264,7 +265,9 @@ async function settingsOf(
   if (dataset === undefined) {
     throw new UsageError('--dataset is missing, expected a name such as fashion-mnist or cifar10.');
   }
+  const usual = preset === undefined ? undefined : presetInterpolation(preset, dataset);
   const rest = {
+    ...defined({ interpolation: usual }),
     ...data,
     dataset,
     recipe: recipeOf(given, options.seed, defaults, dataset),
