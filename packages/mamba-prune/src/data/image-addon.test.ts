@@ -173,7 +173,7 @@ describe('the threads for images', () => {
 
   it('let a process and its workers end while pictures are under way', () => {
     // A worker is stopped in the middle of its pictures, and the process ends in the middle of others.
-    const images = fileURLToPath(new URL('../../../libtorch/dist/images.js', import.meta.url));
+    const images = fileURLToPath(new URL('../../../libtorch/dist/images/index.js', import.meta.url));
     const program = `
       import { Worker, isMainThread } from 'node:worker_threads';
       import { pixelsSquare, setImageThreads } from ${JSON.stringify(pathToFileURL(images).href)};

@@ -8,8 +8,8 @@
  *
  * @module @mamba-prune/libtorch/images
  */
-import { isAddonThere } from './load-addon.js';
-import { native } from './native.js';
+import { isAddonThere } from '../load-addon.js';
+import { native } from '../native.js';
 
 /** A part of a picture, the size to which that part is resized, and the square that is cut out of the result. */
 export interface ImageSquare {
