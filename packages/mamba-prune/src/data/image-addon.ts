@@ -43,6 +43,6 @@ export function noteSlowJpegs(
   isSaid = true;
   onNote(
     'JPEG files are decoded by sharp, because libjpeg-turbo (libturbojpeg.so.0) is not on this system. The pixels are the ' +
-      'same, and decoding takes about twice as long. Debian and Ubuntu have it as the package libturbojpeg0 or libturbojpeg.',
+      'same, and an image takes about four times as long. Debian and Ubuntu have it as the package libturbojpeg0 or libturbojpeg.',
   );
 }
