@@ -22,12 +22,22 @@ export function addonFolder(): string {
 }
 
 let failure: AddonError | undefined;
+let isLoaded = false;
+
+/** Whether the addon is loaded, or could be without a build. */
+export function isAddonThere(): boolean {
+  if (isLoaded || failure !== undefined) return isLoaded;
+  const folder = addonFolder();
+  return existsSync(join(folder, 'addon.node')) && misfit(readStamp(folder)) === undefined;
+}
 
 /** @throws AddonError the same one at every call of a process, after one try */
 export function loadAddon(): Native {
   if (failure !== undefined) throw failure;
   try {
-    return load();
+    const addon = load();
+    isLoaded = true;
+    return addon;
   } catch (error) {
     failure = error instanceof AddonError ? error : new AddonError(String(error), { cause: error });
     throw failure;

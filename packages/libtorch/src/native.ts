@@ -116,6 +116,21 @@ export interface Native {
   cudaHasBfloat16(): boolean;
   setAllowTf32(on: boolean): void;
 
+  /** Numbers are those of `ImageSquare`, in its order; false for files that are to be looked at more closely. */
+  jpegSquare(
+    path: string,
+    out: Uint8Array,
+    ...square: readonly (number | string)[]
+  ): Promise<boolean>;
+  pixelsSquare(
+    pixels: Uint8Array | Uint8ClampedArray,
+    bytesOfPixel: number,
+    out: Uint8Array,
+    ...square: readonly (number | string)[]
+  ): Promise<void>;
+  hasJpeg(): boolean;
+  imageThreads(count?: number): number;
+
   // Of an addon that was built with CUDA.
   graphCapture?(device: string, work: () => void): number;
   graphReplay?(id: number): void;

@@ -19,6 +19,7 @@ void init_random(Napi::Env env, Napi::Object exports);
 void init_runtime(Napi::Env env, Napi::Object exports);
 void init_store(Napi::Env env, Napi::Object exports);
 void init_distributed(Napi::Env env, Napi::Object exports);
+void init_images(Napi::Env env, Napi::Object exports);
 void init_buckets(Napi::Env env, Napi::Object exports);
 // Before any of libtorch's threads is started: blocks signals on the thread that loads the addon.
 void init_signals();

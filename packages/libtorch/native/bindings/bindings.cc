@@ -15,6 +15,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   mamba_prune::init_runtime(env, exports);
   mamba_prune::init_store(env, exports);
   mamba_prune::init_distributed(env, exports);
+  mamba_prune::init_images(env, exports);
 #ifdef MAMBA_PRUNE_CUDA
   mamba_prune::init_cuda(env, exports);
 #endif

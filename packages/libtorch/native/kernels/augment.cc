@@ -69,6 +69,7 @@ void check_settings(const Settings& s, int64_t side) {
   check_real("rand_magnitude", s.rand_magnitude, 0, 10);
   check_real("mixup", s.mixup, 0, 100), check_real("cutmix", s.cutmix, 0, 100);
   check_real("mix_probability", s.mix_probability, 0, 1);
+  check_real("erasing", s.erasing, 0, 1);
   const auto crop = s.resized_crop;
   TORCH_CHECK(crop.empty() || crop.size() == 4, "augment_batch: got ", crop.size(),
               " numbers of resized_crop, expected none or four: smallest and largest share of the area, smallest and "
@@ -144,6 +145,7 @@ augment::AugmentArgs checked(const Inputs& in, const Settings& s, const Outputs&
   a.pad_crop = static_cast<int>(s.pad_crop), a.flip = s.flip, a.cutout = static_cast<int>(s.cutout);
   a.rand_ops = static_cast<int>(s.rand_ops), a.magnitude = s.rand_magnitude, a.nearest = s.nearest;
   a.mixup = s.mixup, a.cutmix = s.cutmix, a.mix_probability = s.mix_probability;
+  a.erasing = s.erasing;
   a.resized = !s.resized_crop.empty();
   if (a.resized) {
     a.scale_low = s.resized_crop[0], a.scale_high = s.resized_crop[1];
@@ -160,7 +162,7 @@ TORCH_LIBRARY_FRAGMENT(mamba_prune, m) {
       "resized_crop=[], int rand_ops=0, "
       "float rand_magnitude=9, bool nearest=False, int cutout=0, float mixup=0, float cutmix=0, float "
       "mix_probability=1, "
-      "bool advance=True, Tensor? samples=None) -> ";
+      "bool advance=True, Tensor? samples=None, float erasing=0) -> ";
   m.def(("augment_batch(" + inputs + "ScalarType dtype, " + settings + "(Tensor images, Tensor labels, Tensor targets)")
             .c_str());
   m.def(("augment_batch_(" + inputs + "Tensor(b!) out_images, Tensor(c!) out_labels, Tensor(d!) out_targets, " +

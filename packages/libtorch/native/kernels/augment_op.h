@@ -31,6 +31,7 @@ struct Settings {
   int64_t cutout;
   double mixup, cutmix, mix_probability;
   bool advance;
+  double erasing;
 };
 
 // New tensors for a batch; targets has no element when nothing is mixed.
@@ -48,11 +49,12 @@ template <Runner run> struct AugmentOp {
                    const Tensor& out_targets, int64_t batch, int64_t first_row, int64_t global_batch, int64_t classes,
                    int64_t pad_crop, bool flip, c10::ArrayRef<double> resized_crop, int64_t rand_ops,
                    double rand_magnitude, bool nearest, int64_t cutout, double mixup, double cutmix,
-                   double mix_probability, bool advance, const OptionalTensor& samples) {
+                   double mix_probability, bool advance, const OptionalTensor& samples, double erasing) {
     const Inputs in{images, labels, order, state, mean, std, samples};
     const Settings s{batch,  first_row,    global_batch, classes,         pad_crop,
                      flip,   resized_crop, rand_ops,     rand_magnitude,  nearest,
-                     cutout, mixup,        cutmix,       mix_probability, advance};
+                     cutout, mixup,        cutmix,       mix_probability, advance,
+                     erasing};
     make(in, s, {out_images, out_labels, out_targets});
   }
   static std::tuple<Tensor, Tensor, Tensor> made(const Tensor& images, const Tensor& labels, const Tensor& order,
@@ -62,11 +64,12 @@ template <Runner run> struct AugmentOp {
                                                  c10::ArrayRef<double> resized_crop, int64_t rand_ops,
                                                  double rand_magnitude, bool nearest, int64_t cutout, double mixup,
                                                  double cutmix, double mix_probability, bool advance,
-                                                 const OptionalTensor& samples) {
+                                                 const OptionalTensor& samples, double erasing) {
     const Inputs in{images, labels, order, state, mean, std, samples};
     const Settings s{batch,  first_row,    global_batch, classes,         pad_crop,
                      flip,   resized_crop, rand_ops,     rand_magnitude,  nearest,
-                     cutout, mixup,        cutmix,       mix_probability, advance};
+                     cutout, mixup,        cutmix,       mix_probability, advance,
+                     erasing};
     const Outputs out = make_outputs(in, s, dtype);
     make(in, s, out);
     return {out.images, out.labels, out.targets};

@@ -14,6 +14,7 @@
 #include "vit_block_kernel.h"
 #include "winograd_kernel.h"
 #include "image_conv_kernel.h"
+#include "image_resample_kernel.h"
 #include "optimizer_kernel.h"
 
 #define MP_STRING2(x) #x
@@ -28,7 +29,8 @@ template <class T> constexpr KernelTable<T> table() {
           scale<T>,         sum_squares<T>};
 }
 extern const Isa isa;
-const Isa isa = {MP_STRING(MP_ISA), table<float>(), block_pack, block_forward, kPanel, vit_forward, conv_block_forward};
+const Isa isa = {MP_STRING(MP_ISA), table<float>(),     block_pack,   block_forward, kPanel,
+                 vit_forward,       conv_block_forward, combine_lines, transpose_bytes};
 
 }  // namespace MP_ISA
 }  // namespace mamba_prune

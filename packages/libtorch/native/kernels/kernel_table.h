@@ -10,6 +10,7 @@
 #include "conv_args.h"
 #include "elementwise_args.h"
 #include "image_conv_args.h"
+#include "image_resample_args.h"
 #include "scan_args.h"
 #include "vit_block_args.h"
 
@@ -40,6 +41,9 @@ struct Isa {
   int64_t panel;  // columns of a panel of packed weights
   void (*vit_forward)(const VitArgs&, int64_t part, int64_t parts, float* scratch);
   void (*conv_block_forward)(const ConvBlock&, int64_t part, int64_t parts, float* scratch);
+  void (*combine_lines)(const LineWeights&, const uint8_t* in, int64_t length, uint8_t* out);
+  void (*transpose_bytes)(const uint8_t* in, int64_t lines, int64_t from_stride, int64_t length, int64_t step,
+                          uint8_t* out, int64_t to_stride);
 };
 
 namespace baseline {

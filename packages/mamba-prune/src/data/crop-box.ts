@@ -44,3 +44,29 @@ export function drawCropBox(
   box.top = Math.floor((height - box.height) / 2);
   return box;
 }
+
+/**
+ * The rectangle of random erasing (Zhong et al. 2020, arXiv 1708.04896) in the ranges of timm: 2% to a third of the area,
+ * ratios from 0.3 to 1 / 0.3, ten tries. The result is written into `box`.
+ * @returns whether one was found
+ */
+export function drawErasedBox(
+  random: Random,
+  { width, height }: { readonly width: number; readonly height: number },
+  box: Box,
+): boolean {
+  for (let attempt = 0; attempt < 10; attempt++) {
+    const area = width * height * random.between(0.02, 1 / 3);
+    const aspect = Math.exp(random.between(Math.log(0.3), Math.log(1 / 0.3)));
+    const w = Math.round(Math.sqrt(area / aspect));
+    const h = Math.round(Math.sqrt(area * aspect));
+    if (w > 0 && w < width && h > 0 && h < height) {
+      box.left = random.below(width - w + 1);
+      box.top = random.below(height - h + 1);
+      box.width = w;
+      box.height = h;
+      return true;
+    }
+  }
+  return false;
+}

@@ -1,4 +1,5 @@
 // How a data set is trained on by a preset: what its file says, and what a preset makes of it.
+import type { Interpolation } from '../preparation/preprocessing.js';
 
 export const presetNames = ['fast', 'standard', 'best'] as const;
 export type PresetName = (typeof presetNames)[number];
@@ -42,7 +43,9 @@ export interface DatasetRecipe {
   readonly lr: number;
   /** Passes over the training images. */
   readonly epochs: Readonly<Record<TrainingPhase, Readonly<Record<PresetName, number>>>>;
-  /** Names of augmentation presets: none, standard, strong or imagenet. */
+  /** How a preset's new models have the images resized. By default as without a preset, `bilinear`. */
+  readonly interpolation?: Interpolation;
+  /** Names of augmentation presets: none, standard, strong, imagenet or imagenet-strong. */
   readonly augment: Readonly<Record<PresetName, string>>;
   /** Name of the augmentation of a training without a preset. Default `standard`. */
   readonly usualAugment?: string;

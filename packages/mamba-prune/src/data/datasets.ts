@@ -152,6 +152,7 @@ const openKinds: OptionKinds<OpenDatasetOptions> = {
   imageSize: 'any',
   interpolation: 'any',
   cropShare: 'any',
+  cachedSize: 'any',
   cacheDir: 'string',
   onNote: 'function',
   onProgress: 'function',

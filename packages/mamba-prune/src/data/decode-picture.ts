@@ -12,6 +12,7 @@ import { readFile } from 'node:fs/promises';
 import sharp, { type Metadata, type Sharp } from 'sharp';
 import { machineMemory } from '../memory-need.js';
 import { type Picture, rgbOfCmyk } from '../preparation/prepare.js';
+import type { Interpolation } from '../preparation/preprocessing.js';
 import { Alone } from './alone.js';
 import { decodeBmp, bmpHeader } from './bmp.js';
 import { DataError, reasonOf } from './errors.js';
@@ -245,4 +246,33 @@ export async function sharpBox(
   const source = sourceOf(await readImageFile(path));
   if (source.isCmyk || ['bmp', 'ppm', 'tiff'].includes(source.format)) return undefined;
   return explained(source, () => part(open(source.bytes, source.failOn)));
+}
+
+/**
+ * A file's picture in another size, as a JPEG; for `ResizedCache`. Large JPEG files are decoded at a half, a quarter or an
+ * eighth where that is still at least twice as large as the result, so that the filter has two pixels for one: the rule of
+ * Pillow's `thumbnail` (reducing_gap 2).
+ * @throws DataError or the system's error with the reason, without the file's name
+ */
+export async function resizedJpeg(
+  path: string,
+  header: ImageHeader,
+  { width, height }: Pick<ImageHeader, 'width' | 'height'>,
+  interpolation: Interpolation,
+): Promise<Buffer> {
+  const kernel = interpolation === 'bicubic' ? 'cubic' : 'linear';
+  const resized = (image: Sharp): Promise<Buffer> =>
+    image
+      .resize(width, height, { fit: 'fill', kernel, fastShrinkOnLoad: false })
+      .removeAlpha()
+      .toColourspace('srgb')
+      .jpeg({ quality: 95, chromaSubsampling: '4:4:4' })
+      .toBuffer();
+  const plain = header.isPlain === true ? await attempt(() => resized(open(path))) : undefined;
+  if (plain) return plain;
+  const use = ({ data, ...raw }: Picture): Promise<Buffer> => {
+    const pixels = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+    return withSharp(() => resized(sharp(pixels, { raw })));
+  };
+  return withPicture(path, use, header);
 }

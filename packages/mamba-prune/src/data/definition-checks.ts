@@ -27,6 +27,7 @@ const recipeKinds: OptionKinds<DatasetRecipe> = {
   epochs: 'object',
   augment: 'object',
   usualAugment: 'string',
+  interpolation: 'string',
   models: 'object',
   found: 'object',
 };

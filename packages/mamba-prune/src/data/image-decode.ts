@@ -1,5 +1,7 @@
 /** Image files to uint8 planar pixels of a model's size. */
 import { open } from 'node:fs/promises';
+import type { ImageSquare } from '@mamba-prune/libtorch/images';
+import { frameOf } from '../preparation/geometry.js';
 import { type Picture, prepare, prepareBox } from '../preparation/prepare.js';
 import type { Preprocessing } from '../preparation/preprocessing.js';
 import { PrepareThreads } from '../preparation/threads.js';
@@ -12,7 +14,9 @@ import {
   withPicture,
 } from './decode-picture.js';
 import { DataError, reasonOf } from './errors.js';
+import { type ImageAddon, imageAddon } from './image-addon.js';
 import { type ByteSource, damageOf } from './image-damage.js';
+import type { CropResize } from './types.js';
 import { imageFormats, formatOf, headBytes, unreadable } from './image-formats.js';
 
 export type { ImageHeader } from './decode-picture.js';
@@ -75,47 +79,94 @@ export type Framing =
       readonly kind: 'box';
       readonly box: Box;
       readonly interpolation: Preprocessing['interpolation'];
+      readonly resize: CropResize;
     };
 
 /**
  * Decodes one image into `out` [channels, size, size].
  *
- * The centre is prepared in the one way that all programs share. A box of a training's random crop is resized by
- * sharp itself, whose kernels are those of Pillow but for rounding: on the decoding threads, and on rows as
- * they are decoded, which is faster; what a training sees at random need not be the same elsewhere.
+ * Both the centre and a box are prepared in the one way that all programs share, as Pillow does it. JPEG files that need no
+ * closer look are read, decoded and resized by a thread of the addon in one go; of all others the pixels come from
+ * sharp or our own decoders, and are resized there. The bytes are the same, with the addon and without it.
+ *
+ * A box with `resize: 'libvips'` is cut out and resized by sharp while it decodes, with the same filters but other
+ * roundings.
  *
  * @param header - as checked: it saves reading it again
+ * @param addon - what decodes and resizes. By default the addon, where it is there
  * @throws DataError naming the file
  */
 export async function decodeInto(
   out: Uint8Array,
   path: string,
   header: ImageHeader | undefined,
-  { channels, size }: { readonly channels: number; readonly size: number },
+  input: { readonly channels: number; readonly size: number },
   framing: Framing,
+  addon: ImageAddon | null = imageAddon(),
 ): Promise<void> {
   try {
-    if (framing.kind === 'centre') {
-      const input = { channels, size };
-      const use = (picture: Picture) => threads.prepare(picture, input, framing.preprocessing);
-      out.set(await withPicture(path, use, header));
+    if (framing.kind === 'box' && framing.resize === 'libvips') {
+      await boxByLibvips(out, path, header, input, framing);
       return;
     }
-    const { box, interpolation } = framing;
-    const kernel = interpolation === 'bicubic' ? 'cubic' : 'linear';
-    const part = await sharpBox(path, box, size, kernel, header);
-    if (part) prepare(part, { channels, size }, { interpolation, cropShare: 1 }, out);
-    else {
-      await withPicture(
-        path,
-        (picture) => prepareBox(picture, box, { channels, size }, interpolation, out),
-        header,
-      );
+    if (addon?.jpegs === true && header?.isPlain === true && jpegEnding.test(path)) {
+      if (await addon.jpegSquare(path, squareOf(header, input, framing), out)) return;
     }
+    const use = async (picture: Picture): Promise<void> => {
+      // A colour picture for a model of one channel is made grey before it is resized.
+      if (addon && (picture.channels < 3 || input.channels >= 3)) {
+        const { data, channels } = picture;
+        await addon.pixelsSquare(data, channels, squareOf(picture, input, framing), out);
+      } else if (framing.kind === 'box') {
+        prepareBox(picture, framing.box, input, framing.interpolation, out);
+      } else out.set(await threads.prepare(picture, input, framing.preprocessing));
+    };
+    await withPicture(path, use, header);
   } catch (error) {
-    throw new DataError(`${path}: cannot be decoded (${reasonOf(error)}). Replace or delete it.`, {
-      cause: error,
-      file: path,
-    });
+    throw undecodable(path, error);
+  }
+}
+
+export const undecodable = (path: string, error: unknown): DataError =>
+  new DataError(`${path}: cannot be decoded (${reasonOf(error)}). Replace or delete it.`, {
+    cause: error,
+    file: path,
+  });
+
+const jpegEnding = /\.(?:jpg|jpeg|jpe|jfif)$/i;
+
+/** The part of a picture that becomes the square, and the size in between. */
+function squareOf(
+  { width, height }: { readonly width: number; readonly height: number },
+  { channels, size }: { readonly channels: number; readonly size: number },
+  framing: Framing,
+): ImageSquare {
+  const common = { width, height, size, channels };
+  if (framing.kind === 'box') {
+    const { box, interpolation } = framing;
+    const frame = { width: size, height: size, left: 0, top: 0 };
+    return { ...common, part: box, frame, interpolation };
+  }
+  const { interpolation, cropShare } = framing.preprocessing;
+  const part = { left: 0, top: 0, width, height };
+  return { ...common, part, frame: frameOf(width, height, size, cropShare), interpolation };
+}
+
+async function boxByLibvips(
+  out: Uint8Array,
+  path: string,
+  header: ImageHeader | undefined,
+  { channels, size }: { readonly channels: number; readonly size: number },
+  { box, interpolation }: Extract<Framing, { kind: 'box' }>,
+): Promise<void> {
+  const kernel = interpolation === 'bicubic' ? 'cubic' : 'linear';
+  const part = await sharpBox(path, box, size, kernel, header);
+  if (part) prepare(part, { channels, size }, { interpolation, cropShare: 1 }, out);
+  else {
+    await withPicture(
+      path,
+      (picture) => prepareBox(picture, box, { channels, size }, interpolation, out),
+      header,
+    );
   }
 }

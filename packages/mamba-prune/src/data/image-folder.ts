@@ -10,13 +10,23 @@ import { DataError, dataError, reasonOf } from './errors.js';
 import { printableLine } from '../printable.js';
 import { named } from './folder-findings.js';
 import { findImages, type FoundImages, type FoundPart } from './folder-layout.js';
-import { checkImage, decodeFully, decodeInto, type Framing } from './image-decode.js';
+import { noteSlowJpegs } from './image-addon.js';
 import {
+  checkImage,
+  decodeFully,
+  decodeInto,
+  type Framing,
+  type ImageHeader,
+  undecodable,
+} from './image-decode.js';
+import {
+  type Interpolation,
   type Preprocessing,
   defaultPreprocessing,
   preprocessingProblem,
 } from '../preparation/preprocessing.js';
 import { forEachLimited, Limiter } from './limit.js';
+import { type CachedImage, CacheWriteError, type Original, ResizedCache } from './resized-cache.js';
 import { countLabels, outOfRange } from './memory-split.js';
 import { Random, Stage } from './random.js';
 import { statRegular } from './read-whole.js';
@@ -56,11 +66,16 @@ export async function openImageFolder(
   const size = options.imageSize ?? spec.imageSize;
   const { integer } = checksOf(`openDataset "${name}"`, dataError);
   integer('imageSize', size, { min: 1, max: dataLimits.imageSize });
+  if (options.cachedSize !== undefined) {
+    integer('cachedSize', options.cachedSize, { min: size, max: dataLimits.imageSize });
+  }
   const problem = preprocessingProblem(options);
   if (problem !== undefined) throw new DataError(`openDataset "${name}": ${problem}`);
   const found = findImages(spec, dir);
   const { root } = found;
   for (const note of found.notes) options.onNote?.(note);
+  const isJpeg = (path: string): boolean => /\.jpe?g$/i.test(path);
+  if (found.train.paths.some(isJpeg)) noteSlowJpegs(options.onNote);
   const { headers, problems } = await checkAll(name, root, found, options);
   if (problems.length > 0) {
     const more = problems.length > named ? ` and ${problems.length - named} more` : '';
@@ -71,7 +86,8 @@ export async function openImageFolder(
     );
   }
   const prepared = (preprocessing: Preprocessing): Dataset => {
-    const split = (part: FoundPart) => new FolderSplit(root, part, headers, size, preprocessing);
+    const split = (part: FoundPart, cacheOf = (): ResizedCache | undefined => undefined) =>
+      new FolderSplit(root, part, headers, size, preprocessing, cacheOf);
     return {
       info: {
         name,
@@ -84,11 +100,29 @@ export async function openImageFolder(
         dir,
         preprocessing,
       },
-      train: split(found.train),
+      train: split(found.train, () => cacheFor(preprocessing)),
       test: split(found.test),
       prepared,
     };
   };
+  const caches = new Map<Interpolation, ResizedCache>();
+  /** Opened when the first crop is asked for: what is only evaluated needs none. */
+  function cacheFor({ interpolation }: Preprocessing): ResizedCache | undefined {
+    const { cachedSize } = options;
+    const before = caches.get(interpolation);
+    if (cachedSize === undefined || before) return before;
+    const cacheDir = options.cacheDir ?? defaultCacheDir();
+    const cache = new ResizedCache(cacheDir, root, cachedSize, interpolation);
+    const originals = found.train.paths.map((path) => originalOf(path, headers));
+    cache.open(originals);
+    caches.set(interpolation, cache);
+    const large = originals.filter(cache.isCached).length;
+    options.onNote?.(
+      `${name}: ${cache.size} of ${large} large training images are in ${cache.dir}, with a shorter side of ` +
+        `${cachedSize} pixels. The others are put there when they are first read.`,
+    );
+    return cache;
+  }
   const usual = defaultPreprocessing(name);
   const { interpolation = usual.interpolation, cropShare = usual.cropShare } = options;
   return prepared({ interpolation, cropShare });
@@ -205,7 +239,12 @@ async function checkAll(
   return { headers, problems };
 }
 
-/** Images decoded on demand; see DECODES_AT_ONCE. */
+function originalOf(path: string, headers: ReadonlyMap<string, Checked>): Original {
+  const [bytes, modifiedMs, width, height, plain] = headers.get(path) ?? [0, 0, 0, 0, 0];
+  return { path, bytes, modifiedMs, width, height, isPlain: plain === 1 };
+}
+
+/** Images decoded on demand; see `decodesAtOnce`. */
 class FolderSplit implements ImageSplit {
   readonly length: number;
   readonly #limiter = new Limiter(decodesAtOnce);
@@ -216,20 +255,26 @@ class FolderSplit implements ImageSplit {
 
   readonly #dir: string;
   readonly #part: FoundPart;
+  readonly #headers: ReadonlyMap<string, Checked>;
   readonly #size: number;
   readonly #preprocessing: Preprocessing;
+  readonly #cacheOf: () => ResizedCache | undefined;
 
+  /** @param cacheOf - what random crops are cut out of, in place of the files */
   constructor(
     dir: string,
     part: FoundPart,
     headers: ReadonlyMap<string, Checked>,
     size: number,
     preprocessing: Preprocessing,
+    cacheOf: () => ResizedCache | undefined,
   ) {
     this.#dir = dir;
     this.#part = part;
+    this.#headers = headers;
     this.#size = size;
     this.#preprocessing = preprocessing;
+    this.#cacheOf = cacheOf;
     this.length = part.paths.length;
     this.#labels = Int32Array.from(part.labels);
     this.#widths = Int32Array.from(part.paths, (path) => headers.get(path)?.[2] ?? 0);
@@ -246,47 +291,76 @@ class FolderSplit implements ImageSplit {
   /** As the model's images are prepared: what evaluation uses, and training without random crops. */
   read(indices: ArrayLike<number>): Promise<Uint8Array> {
     const framing: Framing = { kind: 'centre', preprocessing: this.#preprocessing };
-    return this.#decodeAll(indices, () => framing);
+    return this.#all(indices, (index, out) =>
+      decodeInto(out, this.#pathOf(index), this.#headerOf(index), this.#input, framing),
+    );
   }
 
   readCropped(indices: ArrayLike<number>, crop: RandomCrop): Promise<Uint8Array> {
     const random = new Random();
-    return this.#decodeAll(indices, (index) => {
+    const { interpolation } = this.#preprocessing;
+    const framingOf = (index: number, { width, height }: ImageHeader): Framing => {
       random.seed(crop.seed, Stage.resizedCrop, crop.epoch, index);
       const box: Box = { left: 0, top: 0, width: 0, height: 0 };
-      const width = this.#widths[index] as number;
-      const height = this.#heights[index] as number;
       drawCropBox(random, width, height, crop.scale, crop.ratio, box);
-      return { kind: 'box', box, interpolation: this.#preprocessing.interpolation };
+      return { kind: 'box', box, interpolation, resize: crop.resize ?? 'libvips' };
+    };
+    const decode = (index: number, out: Uint8Array, image: CachedImage): Promise<void> =>
+      decodeInto(out, image.path, image, this.#input, framingOf(index, image));
+    const cache = this.#cacheOf();
+    return this.#all(indices, async (index, out) => {
+      const path = this.#pathOf(index);
+      if (cache === undefined) return decode(index, out, { path, ...this.#headerOf(index) });
+      const original = originalOf(this.#part.paths[index] as string, this.#headers);
+      const copy = await explained(path, () => cache.get(original));
+      try {
+        await decode(index, out, copy);
+      } catch (error) {
+        if (copy.path === path) throw error;
+        await decode(index, out, await explained(path, () => cache.again(original)));
+      }
     });
   }
 
-  async #decodeAll(
+  get #input(): { readonly channels: number; readonly size: number } {
+    return { channels: 3, size: this.#size };
+  }
+
+  #pathOf(index: number): string {
+    const path = this.#part.paths[index];
+    if (path === undefined) throw outOfRange(index, this.length);
+    return join(this.#dir, path);
+  }
+
+  #headerOf(index: number): ImageHeader {
+    return {
+      width: this.#widths[index] as number,
+      height: this.#heights[index] as number,
+      isPlain: this.#plain[index] === 1,
+    };
+  }
+
+  async #all(
     indices: ArrayLike<number>,
-    framingOf: (index: number) => Framing,
+    decode: (index: number, out: Uint8Array) => Promise<void>,
   ): Promise<Uint8Array> {
     const bytes = 3 * this.#size * this.#size;
     const out = new Uint8Array(indices.length * bytes);
     const all = Array.from(indices, (index, i) => {
-      const path = this.#part.paths[index];
-      if (path === undefined) throw outOfRange(index, this.length);
-      const header = {
-        width: this.#widths[index] as number,
-        height: this.#heights[index] as number,
-        isPlain: this.#plain[index] === 1,
-      };
+      if (this.#part.paths[index] === undefined) throw outOfRange(index, this.length);
       const target = out.subarray(i * bytes, (i + 1) * bytes);
-      return this.#limiter.run(() =>
-        decodeInto(
-          target,
-          join(this.#dir, path),
-          header,
-          { channels: 3, size: this.#size },
-          framingOf(index),
-        ),
-      );
+      return this.#limiter.run(() => decode(index, target));
     });
     await Promise.all(all);
     return out;
+  }
+}
+
+/** @throws DataError naming the image */
+async function explained<T>(path: string, task: () => Promise<T>): Promise<T> {
+  try {
+    return await task();
+  } catch (error) {
+    throw error instanceof CacheWriteError ? error : undecodable(path, error);
   }
 }

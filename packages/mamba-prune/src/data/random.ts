@@ -32,6 +32,7 @@ export const Stage = {
   split: 8,
   worker: 9,
   search: 10,
+  erasing: 11,
 } as const;
 export type Stage = (typeof Stage)[keyof typeof Stage];
 

@@ -117,7 +117,7 @@ describe('registerDataset', () => {
     [
       'an augmentation that there is not',
       { recipe: { ...recipe, augment: { ...recipe.augment, best: 'most' } } },
-      'recipe: augment.best: got most, expected one of none, standard, strong, imagenet.',
+      'recipe: augment.best: got most, expected one of none, standard, strong, imagenet, imagenet-strong.',
     ],
   ])('refuses %s', (_what, changes, message) => {
     const before = datasetNames();

@@ -28,7 +28,12 @@ export interface RandomCrop {
   readonly scale: readonly [number, number];
   /** Smallest and largest width / height. */
   readonly ratio: readonly [number, number];
+  /** What resizes it; see `AugmentOptions`. Default `libvips`. */
+  readonly resize?: CropResize | undefined;
 }
+
+/** What resizes a random crop: the rule of Pillow, byte for byte, or libvips with roundings of its own. */
+export type CropResize = 'pillow' | 'libvips';
 
 /** Images of one part of a data set, by their numbers from 0 to `length - 1`. */
 export interface ImageSplit {
@@ -83,6 +88,11 @@ export interface OpenDatasetOptions {
   interpolation?: Interpolation;
   /** Of images of any size: share of the shorter side that the crop leaves. Default 0.875, tiny-imagenet 1. */
   cropShare?: number;
+  /**
+   * Of images of folders: training images whose shorter side is longer are resized to this, once, and kept in the cache;
+   * random crops are cut out of the copies. At least `imageSize`. By default every crop is cut out of the original.
+   */
+  cachedSize?: number;
   /** Default: $XDG_CACHE_HOME or ~/.cache, then mamba-prune. */
   cacheDir?: string;
   onNote?: NoteHandler;

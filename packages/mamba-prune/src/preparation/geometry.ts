@@ -28,7 +28,7 @@ export function frameOf(width: number, height: number, size: number, cropShare: 
 }
 
 /** torchvision: `int(size * long / short)`, which rounds down. */
-function resizedTo(
+export function resizedTo(
   width: number,
   height: number,
   shorter: number,

@@ -1,4 +1,5 @@
 /** Where a training's batches come from: memory of the device, or the host. */
+import { setImageThreads } from '@mamba-prune/libtorch/images';
 import {
   BatchLoader,
   DeviceBatches,
@@ -44,6 +45,9 @@ export async function makeSources(
   const { dataset, options, control, parallel, device, hooks } = session;
   const { seed, batchSize, augment, evalBatchSize } = options;
   const lastAugment = plainEnd(options);
+  if (control.dataThreads !== undefined && control.dataThreads > 0) {
+    setImageThreads(control.dataThreads);
+  }
   const train = limitSplit(dataset.train, options.maxTrainImages, seed);
   const test = limitSplit(dataset.test, options.maxTestImages, seed);
   if (parallel) checkShares(Math.min(batchSize, train.length), parallel.workers);

@@ -58,6 +58,7 @@ const augmentKinds: OptionKinds<AugmentOptions> = {
   flip: 'boolean',
   randAugment: 'object',
   cutout: 'number',
+  erasing: 'number',
   mixup: 'number',
   cutmix: 'number',
   mixProbability: 'number',
@@ -160,7 +161,11 @@ function augmentOf(augment: AugmentOptions | string, info: ImageSize): AugmentOp
   if (typeof augment === 'string') return augmentPreset(augment, info);
   checkOptions(`${where}: augment`, augment, augmentKinds);
   const { resizedCrop, randAugment } = augment;
-  checkOptions(`${where}: augment.resizedCrop`, resizedCrop, { scale: 'array', ratio: 'array' });
+  checkOptions(`${where}: augment.resizedCrop`, resizedCrop, {
+    scale: 'array',
+    ratio: 'array',
+    resize: 'string',
+  });
   checkOptions(`${where}: augment.randAugment`, randAugment, {
     ops: 'number',
     magnitude: 'number',

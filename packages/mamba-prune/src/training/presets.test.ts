@@ -3,6 +3,7 @@ import { augmentPreset } from '../data/index.js';
 import { datasetNames } from '../data/datasets.js';
 import { UsageError } from '../errors.js';
 import { presetModelOptions, presetNames, presetRecipe } from './index.js';
+import { presetInterpolation } from './presets.js';
 import { resolveTrainOptions } from './options.js';
 
 const phases = ['train', 'finetune'] as const;
@@ -55,6 +56,27 @@ describe('presetRecipe', () => {
       plainEpochs: 15,
     });
     expect(presetRecipe('best', 'cifar100', 'train')).toEqual({ ...best, epochs: 150 });
+  });
+
+  it('gives ImageNet the published recipe of vision Mambas', () => {
+    const best = presetRecipe('best', 'imagenet', 'train');
+    expect(best).toMatchObject({
+      epochs: 300,
+      batchSize: 1024,
+      lr: 1e-3,
+      minLrFactor: 0.01,
+      labelSmoothing: 0.1,
+      mixup: 0.8,
+      cutmix: 1,
+      augment: 'imagenet-strong',
+    });
+    expect(augmentPreset(best.augment, { height: 224, width: 224 })).toMatchObject({
+      resizedCrop: { resize: 'pillow' },
+      randAugment: { ops: 2, magnitude: 9 },
+      erasing: 0.25,
+    });
+    const filters = datasetNames().map((name) => presetInterpolation('standard', name));
+    expect(filters.filter((filter) => filter !== undefined)).toEqual(['bicubic']);
   });
 
   it('mirrors no digits', () => {

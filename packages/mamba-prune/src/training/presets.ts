@@ -79,6 +79,15 @@ export function presetModelOptions(
   return recipeFor(preset, dataset).models?.[familyOf(arch).name] ?? {};
 }
 
+/**
+ * How a preset's new model has the images of a data set resized.
+ * @returns undefined where that is as without a preset
+ */
+export const presetInterpolation = (
+  preset: PresetName,
+  dataset: string,
+): DatasetRecipe['interpolation'] => recipeFor(preset, dataset).interpolation;
+
 /** Of a data set that brings no recipe, that of images of one's own. */
 function recipeFor(preset: PresetName, dataset: string): DatasetRecipe {
   if (!presetNames.includes(preset)) {

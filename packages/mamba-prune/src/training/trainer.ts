@@ -16,6 +16,7 @@ import { makeSources, type Sources } from './data-source.js';
 import { evaluate, type Evaluation } from './evaluate.js';
 import { learningRateSchedule } from './lr-schedule.js';
 import { resolveTrainOptions } from './options.js';
+import { withCropsAsBegun } from './earlier-crops.js';
 import { isPlainEpoch } from './plain-epochs.js';
 import type { RunFolder } from './run-folder.js';
 import { RateMeter } from './running.js';
@@ -57,7 +58,8 @@ export async function train(
   const { group, signal } = control;
   const parallel = group && group.workers > 1 ? new DataParallel(group, signal) : undefined;
   if (parallel?.leads !== false) run.requireLock();
-  const resolved = resolveTrainOptions(options, dataset.info);
+  const asked = resolveTrainOptions(options, dataset.info);
+  const resolved = control.resume ? withCropsAsBegun(asked, run) : asked;
   checkPart(control, resolved);
   if (hooks.distillation) checkTeacher(hooks.distillation, model, dataset.info);
   const session = new Session(model, dataset, resolved, run, hooks, control, parallel);

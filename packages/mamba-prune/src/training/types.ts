@@ -55,7 +55,7 @@ export interface TrainOptions {
    * as that one did. Default 0.
    */
   firstEpoch?: number | undefined;
-  /** Options, or the name of a preset (none, standard, strong, imagenet); default none. */
+  /** Options, or the name of a preset (none, standard, strong, imagenet, imagenet-strong); default none. */
   augment?: AugmentOptions | string | undefined;
   /**
    * The last so many epochs are trained without mixup and cutmix, on images nearer to those of the test;

@@ -19,6 +19,11 @@ export interface DataSettings {
   readonly data?: string | undefined;
   /** Side of the images made from folders. By default that of the data set, or of the model. */
   readonly imageSize?: number | undefined;
+  /**
+   * Of images of folders: training images are resized to a shorter side of this many pixels, once, and kept in the cache;
+   * random crops are cut out of the copies. By default they are cut out of the originals.
+   */
+  readonly cachedSize?: number | undefined;
 }
 
 /** How the images of a folder are prepared for a new model; those that there are bring their own way. Plain JSON. */
@@ -48,12 +53,13 @@ export async function openData(
   settings: DataSettings & PreparationSettings,
   hooks: DataHooks = {},
 ): Promise<Dataset> {
-  const { dataset, data, imageSize, interpolation, cropShare } = settings;
+  const { dataset, data, imageSize, interpolation, cropShare, cachedSize } = settings;
   checkPreparation(settings);
   const opened = await openDataset(dataset, {
     ...(data !== undefined && { dir: data }),
     ...(interpolation !== undefined && { interpolation }),
     ...(cropShare !== undefined && { cropShare }),
+    ...(cachedSize !== undefined && { cachedSize }),
     ...(imageSize !== undefined && isAnySize(dataset) && { imageSize }),
     ...(hooks.onNote && { onNote: hooks.onNote }),
     ...(hooks.onProgress && { onProgress: hooks.onProgress }),
@@ -94,6 +100,7 @@ function checkPreparation({
   dataset,
   interpolation,
   cropShare,
+  cachedSize,
 }: DataSettings & PreparationSettings): void {
   const problem = preprocessingProblem({ interpolation, cropShare });
   if (problem !== undefined) throw new UsageError(problem);
@@ -102,7 +109,9 @@ function checkPreparation({
       ? (['interpolation', interpolation, '--interpolation'] as const)
       : cropShare !== undefined
         ? (['crop share', cropShare, '--crop-share'] as const)
-        : undefined;
+        : cachedSize !== undefined
+          ? (['cached size', cachedSize, '--cached-size'] as const)
+          : undefined;
   if (asked === undefined || isAnySize(dataset)) return;
   throw new UsageError(
     `${asked[0]}: got ${asked[1]}, but the images of ${dataset} are taken as they are. ` +

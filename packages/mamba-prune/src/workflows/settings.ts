@@ -94,6 +94,7 @@ export const trainSettingsKinds: OptionKinds<TrainSettings> = {
   imageSize: 'number',
   interpolation: 'string',
   cropShare: 'number',
+  cachedSize: 'number',
   keepEpochs: 'array',
   init: 'string',
   import: 'object',

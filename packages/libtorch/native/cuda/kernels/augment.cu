@@ -1,4 +1,4 @@
-// Training batches out of a data set that lies in device memory: crop, flip, RandAugment, cutout, mixup, cutmix,
+// Training batches out of a data set that lies in device memory: crop, flip, RandAugment, cutout, random erasing, mixup, cutmix,
 // normalisation. One block makes one image.
 //
 // One source for both devices. NVRTC compiles it for CUDA, where no standard header exists; kernels/augment_cpu.cc
@@ -90,7 +90,8 @@ enum Stage {
   kStageFlip = 4,
   kStageRandAugment = 5,
   kStageCutout = 6,
-  kStageMix = 7
+  kStageMix = 7,
+  kStageErasing = 11
 };
 
 struct Stream {
@@ -165,6 +166,7 @@ struct Plan {
   int mirror;
   int ops[kMaxRandOps], signs[kMaxRandOps];
   int hole_left, hole_right, hole_top, hole_bottom;  // of cutout, ends excluded
+  Box erased;                                        // of random erasing; without area where nothing is
 };
 
 enum MixKind { kNoMix, kMixup, kCutmix };
@@ -198,6 +200,26 @@ MP_APART Box draw_crop(const AugmentArgs& a, Stream& s) {
   box.width = static_cast<int>(larger(1.0, smaller(static_cast<double>(width), rounded(height * aspect))));
   box.height = static_cast<int>(larger(1.0, smaller(static_cast<double>(height), rounded(width / aspect))));
   box.left = (width - box.width) / 2, box.top = (height - box.height) / 2;
+  return box;
+}
+
+// Zhong et al. 2020, with timm's ranges: ten tries, then nothing is erased.
+MP_APART Box draw_erased(const AugmentArgs& a, Stream& s) {
+  const int width = a.width, height = a.height;
+  Box box;
+  box.left = box.top = box.width = box.height = 0;
+  if (uniform(s) >= a.erasing) return box;
+  for (int attempt = 0; attempt < 10; attempt++) {
+    const double area = product(static_cast<double>(width) * height, between(s, 0.02, 1.0 / 3));
+    const double aspect = exp(between(s, log(0.3), log(1 / 0.3)));
+    const double w = rounded(sqrt(area / aspect)), h = rounded(sqrt(area * aspect));
+    if (w > 0 && w < width && h > 0 && h < height) {
+      box.width = static_cast<int>(w), box.height = static_cast<int>(h);
+      box.left = static_cast<int>(below(s, static_cast<u64>(width - box.width + 1)));
+      box.top = static_cast<int>(below(s, static_cast<u64>(height - box.height + 1)));
+      return box;
+    }
+  }
   return box;
 }
 
@@ -239,6 +261,11 @@ MP_APART Plan draw_plan(const AugmentArgs& a, i64 row) {
     const int y = static_cast<int>(below(s, static_cast<u64>(a.height))) - a.cutout / 2;
     p.hole_left = larger(0, x), p.hole_right = smaller(a.width, x + a.cutout);
     p.hole_top = larger(0, y), p.hole_bottom = smaller(a.height, y + a.cutout);
+  }
+  p.erased.left = p.erased.top = p.erased.width = p.erased.height = 0;
+  if (a.erasing > 0) {
+    Stream s = stream_of(seed, epoch, sample, kStageErasing);
+    p.erased = draw_erased(a, s);
   }
   return p;
 }
@@ -566,10 +593,12 @@ MP_FUNCTION void store(const AugmentArgs& a, i64 at, float value) {
   if (a.output == kFloat32) static_cast<float*>(a.out)[at] = value;
   else static_cast<u16*>(a.out)[at] = a.output == kBfloat16 ? to_bfloat16(value) : to_float16(value);
 }
-// With cutout's hole, which is filled last.
+// With the holes of cutout and of random erasing, which are filled last.
 MP_FUNCTION float level_at(const AugmentArgs& a, const View& v, const Plan& p, int c, int x, int y) {
   const bool hidden = x >= p.hole_left && x < p.hole_right && y >= p.hole_top && y < p.hole_bottom;
-  return static_cast<float>(hidden ? fill_of(a, c) : pixel(a, v, c, x, y));
+  const bool erased = x >= p.erased.left && x < p.erased.left + p.erased.width && y >= p.erased.top &&
+                      y < p.erased.top + p.erased.height;
+  return static_cast<float>(hidden || erased ? fill_of(a, c) : pixel(a, v, c, x, y));
 }
 
 MP_FUNCTION void write_image(const AugmentArgs& a, i64 row, const View& own, const View& other, const Shared& s,

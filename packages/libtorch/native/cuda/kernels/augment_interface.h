@@ -40,10 +40,10 @@ struct AugmentArgs {
   int output;    // OutputType
   int canvases;  // pictures that a block needs room for: two that take turns, and a third if there is a partner
   int pad_crop, flip, rand_ops, nearest, cutout, resized;
-  double magnitude, mixup, cutmix, mix_probability;
+  double magnitude, mixup, cutmix, mix_probability, erasing;
   double scale_low, scale_high, ratio_low, ratio_high;  // of the resized crop
 };
-MAMBA_PRUNE_CHECK_LAYOUT(AugmentArgs, 11 * 8 + 5 * 8 + 12 * 4 + 8 * 8);
+MAMBA_PRUNE_CHECK_LAYOUT(AugmentArgs, 11 * 8 + 5 * 8 + 12 * 4 + 9 * 8);
 
 }  // namespace augment
 }  // namespace mamba_prune

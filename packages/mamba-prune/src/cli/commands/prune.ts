@@ -13,7 +13,12 @@ import { findModel } from '../model-argument.js';
 import { openModel } from '../open-model.js';
 import type { ImageSource } from '../own-images.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
-import { type DataOptions, addDataOptions } from '../options/data.js';
+import {
+  type CacheOptions,
+  type DataOptions,
+  addCacheOption,
+  addDataOptions,
+} from '../options/data.js';
 import {
   type ImportFlags,
   addImportOptions,
@@ -50,6 +55,7 @@ import { interruptible } from '../work.js';
 
 type PruneCommandOptions = CommonOptions &
   DataOptions &
+  CacheOptions &
   ImportFlags &
   PruningFlags &
   RecipeOptions &
@@ -72,6 +78,7 @@ export function addPruneCommand(program: Command, cli: Cli): void {
     .argument('[MODEL|RUN]', `${modelArgument}; not needed to resume`);
   addPruningOptions(command);
   addDataOptions(command, 'the one the model was trained on, if it is found');
+  addCacheOption(command);
   addRecipeOptions(command, 'Fine-tuning after each cut:', defaults);
   addTeacherOptions(command);
   addImportOptions(command);
@@ -180,7 +187,7 @@ async function resumedSettings(
   argument: string | undefined,
 ): Promise<Told> {
   const { given } = context;
-  const { dataset, data, preset } = given;
+  const { dataset, data, cachedSize, preset } = given;
   if (given.ratesFrom !== undefined) {
     throw new UsageError(
       'got --rates-from with --resume: a run keeps the rates that it began with. Leave it out.',
@@ -197,7 +204,7 @@ async function resumedSettings(
   const settings = {
     ...stored,
     ...pruningOf(given, stored),
-    ...defined({ model, dataset, data, preset }),
+    ...defined({ model, dataset, data, cachedSize, preset }),
     ...(Object.keys(said).length > 0 && { import: { ...stored.import, ...said } }),
     ...(rateOf && { rateOf }),
     rates: hasRates(given)
@@ -224,7 +231,7 @@ async function newSettings(
   opened.model.dispose();
   const { path, facts, info, options: said } = opened;
   const pruning = pruningOf(given);
-  const { preset } = given;
+  const { cachedSize, preset } = given;
   const rates = own?.rates ?? ratesOf(given, kinds);
   const rateOf = own?.rateOf ?? rateOfGroups(given, groups, Object.keys(rates));
   const { dataset, data } = (await imagesOf(context, path, { config, info })) ?? {};
@@ -241,7 +248,7 @@ async function newSettings(
     // Under near-zero and a budget the rates only name the kinds.
     rates: given.nearZero === undefined && !hasBudget(given) ? rates : mapValues(rates, () => 0),
     ...(rateOf && { rateOf }),
-    ...defined({ dataset, data, preset }),
+    ...defined({ dataset, data, cachedSize, preset }),
     recipe: recipeThrough(given, (flags) => recipeOf(flags, options.seed, defaults, dataset ?? '')),
   };
   return { settings, family: familyNamed(config), notes: facts.notes };

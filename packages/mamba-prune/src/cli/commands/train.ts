@@ -11,7 +11,9 @@ import type { ModelFacts } from '../open-model.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import {
   type DataOptions,
+  type CacheOptions,
   type PreparationOptions,
+  addCacheOption,
   addDataOptions,
   addPreparationOptions,
   describeDataset,
@@ -37,6 +39,7 @@ import {
 } from '../options/recipe.js';
 import { relativePath, resumeCommand } from '../../shell.js';
 import { clock, count, percent, plural } from '../../format.js';
+import { presetInterpolation } from '../../training/presets.js';
 import { columnsOf } from '../terminal/io.js';
 import { wrapText } from '../terminal/text.js';
 import { TrainingProgress } from '../training-progress.js';
@@ -62,6 +65,7 @@ interface KeepFlags {
 type TrainCommandOptions = CommonOptions &
   DataOptions &
   PreparationOptions &
+  CacheOptions &
   ModelFlags &
   RecipeOptions &
   RunOptions &
@@ -97,6 +101,7 @@ export function addTrainCommand(program: Command, cli: Cli): void {
   );
   addDataOptions(command);
   addPreparationOptions(command);
+  addCacheOption(command);
   addRecipeOptions(command, 'Training:', defaults);
   addRunOptions(command);
   command.addOption(
@@ -225,7 +230,7 @@ async function settingsOf(
 ): Promise<{ readonly settings: TrainSettings; readonly notes: readonly string[] }> {
   const { options, given } = context;
   const { arch, imageSize, keepEpochs, preset, from, weights, resamplePositions } = given;
-  const { interpolation, cropShare } = given;
+  const { interpolation, cropShare, cachedSize } = given;
   const model = typedModelOptions(given);
   const data = defined({
     dataset: given.dataset,
@@ -233,6 +238,7 @@ async function settingsOf(
     imageSize,
     interpolation,
     cropShare,
+    cachedSize,
   });
   if (options.resume !== undefined) {
     const { storedSettings } = await import('../../workflows/settings.js');
@@ -259,7 +265,9 @@ async function settingsOf(
   if (dataset === undefined) {
     throw new UsageError('--dataset is missing, expected a name such as fashion-mnist or cifar10.');
   }
+  const usual = preset === undefined ? undefined : presetInterpolation(preset, dataset);
   const rest = {
+    ...defined({ interpolation: usual }),
     ...data,
     dataset,
     recipe: recipeOf(given, options.seed, defaults, dataset),

@@ -3,6 +3,7 @@ import type { Command, Option } from 'commander';
 import { datasetDefinitions, datasetNames, needsFolder } from '../../data/datasets.js';
 import type { Dataset } from '../../data/types.js';
 import { UsageError } from '../../errors.js';
+import { dataLimits } from '../../limits.js';
 import {
   defaultPreprocessing,
   type Interpolation,
@@ -12,11 +13,22 @@ import {
 } from '../../preparation/preprocessing.js';
 import type { RecipeSettings } from '../../workflows/settings.js';
 import { grouped } from '../../format.js';
-import { checkChoice, choiceOption, listed, numberOption, suggestion } from './parse.js';
+import {
+  checkChoice,
+  choiceOption,
+  integerOption,
+  listed,
+  numberOption,
+  suggestion,
+} from './parse.js';
 
 export interface DataOptions {
   readonly dataset?: string;
   readonly data?: string;
+}
+
+export interface CacheOptions {
+  readonly cachedSize?: number;
 }
 
 export interface PreparationOptions {
@@ -29,6 +41,17 @@ export function addDataOptions(command: Command, fallback?: string): void {
     .optionsGroup('Data:')
     .addOption(datasetOption(fallback))
     .option('--data <dir>', `folder of the data set; ${needNone()}`);
+}
+
+/** For commands that train. */
+export function addCacheOption(command: Command): void {
+  command.addOption(
+    integerOption(
+      '--cached-size <px>',
+      'keep training images of folders in the cache, their shorter side resized to this, and cut random crops out of those',
+      { min: 1, max: dataLimits.imageSize },
+    ),
+  );
 }
 
 /** The data sets that there are when a command line is read: a module may have registered some. */

@@ -159,7 +159,13 @@ describe('augmentation options', () => {
   });
 
   it('come in named recipes that fit the size', () => {
-    expect(augmentPresetNames()).toEqual(['none', 'standard', 'strong', 'imagenet']);
+    expect(augmentPresetNames()).toEqual([
+      'none',
+      'standard',
+      'strong',
+      'imagenet',
+      'imagenet-strong',
+    ]);
     expect(augmentPreset('standard', { height: 32, width: 32 })).toEqual({
       padCrop: 4,
       flip: true,
@@ -172,7 +178,7 @@ describe('augmentation options', () => {
       expect(resolve(augmentPreset(name, { height: 32, width: 32 }))).not.toThrow();
     }
     expect(() => augmentPreset('stong', { height: 32, width: 32 })).toThrow(
-      'augmentPreset: got "stong", expected one of: none, standard, strong, imagenet. Did you mean "strong"?',
+      'augmentPreset: got "stong", expected one of: none, standard, strong, imagenet, imagenet-strong. Did you mean "strong"?',
     );
   });
 

@@ -1,6 +1,6 @@
-import { type Box, drawCropBox } from '../crop-box.js';
+import { type Box, drawCropBox, drawErasedBox } from '../crop-box.js';
 import { Random, Stage } from '../random.js';
-import { cutout, flipHorizontally, shiftImage } from './basic.js';
+import { cutout, fillBox, flipHorizontally, shiftImage } from './basic.js';
 import { resizeBox } from './geometry.js';
 import type { ResolvedAugment } from './options.js';
 import { type Canvas, randAugment, swap } from './rand-augment.js';
@@ -80,6 +80,12 @@ export class Augmenter {
       random.seed(seed, Stage.cutout, epoch, sample);
       const x = random.below(shape.width);
       cutout(canvas.image, shape, x, random.below(shape.height), options.cutout);
+    }
+    if (options.erasing > 0) {
+      random.seed(seed, Stage.erasing, epoch, sample);
+      if (random.uniform() < options.erasing && drawErasedBox(random, shape, box)) {
+        fillBox(canvas.image, shape, box);
+      }
     }
     pixels.set(canvas.image, offset);
   }

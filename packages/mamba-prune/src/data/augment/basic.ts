@@ -1,4 +1,5 @@
 /** Moving, mirroring and hiding parts. No function here allocates; `out` and `image` never overlap. */
+import type { Box } from '../crop-box.js';
 import type { ImageShape } from './shape.js';
 
 /**
@@ -55,16 +56,22 @@ export function cutout(
   y: number,
   side: number,
 ): void {
-  const { channels, height, width } = shape;
+  const { height, width } = shape;
   const left = Math.max(0, x - (side >> 1));
   const right = Math.min(width, x - (side >> 1) + side);
   const top = Math.max(0, y - (side >> 1));
   const bottom = Math.min(height, y - (side >> 1) + side);
+  fillBox(image, shape, { left, top, width: right - left, height: bottom - top });
+}
+
+/** Fills a rectangle within the image with its fill colour, in place. */
+export function fillBox(image: Uint8Array, shape: ImageShape, box: Readonly<Box>): void {
+  const { channels, height, width } = shape;
   for (let c = 0; c < channels; c++) {
     const fill = shape.fill[c] as number;
-    for (let row = top; row < bottom; row++) {
-      const at = (c * height + row) * width;
-      image.fill(fill, at + left, at + right);
+    for (let row = box.top; row < box.top + box.height; row++) {
+      const at = (c * height + row) * width + box.left;
+      image.fill(fill, at, at + box.width);
     }
   }
 }

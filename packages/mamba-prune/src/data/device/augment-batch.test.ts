@@ -71,6 +71,9 @@ function augmentBatch(data: ReferenceData, options: Case = {}): Made {
       augment.mixup,
       augment.cutmix,
       augment.mixProbability,
+      true,
+      undefined,
+      augment.erasing,
     ) as [Tensor, Tensor, Tensor];
     return {
       images: images.toNumbers(),
@@ -130,6 +133,8 @@ describe('augment_batch', () => {
     ['resized crop', wide, { resizedCrop: {} }],
     ['resized crop of extreme ratios', wide, { resizedCrop: { scale: [0.9, 1], ratio: [3, 5] } }],
     ['cutout', wide, { cutout: 5 }],
+    ['random erasing', wide, { erasing: 0.7 }],
+    ['random erasing and cutmix', wide, { erasing: 0.5, cutout: 3, cutmix: 1 }],
     ['mixup', rgb, { mixup: 0.4 }],
     ['cutmix', wide, { cutmix: 1 }],
     ['cutmix of a tiny alpha', wide, { cutmix: 0.01 }],
@@ -364,6 +369,7 @@ describe('augment_batch refuses', () => {
     ],
     ['a crop beyond the image', { augment: { padCrop: 13 } }, /pad_crop 13, .* from 0 to 12/],
     ['too much cutout', { augment: { cutout: 25 } }, /cutout 25/],
+    ['too much erasing', { augment: { erasing: 1.5 } }, /erasing 1.5/],
     ['too many operations', { augment: { randAugment: { ops: 17 } } }, /rand_ops 17/],
     ['too strong ones', { augment: { randAugment: { magnitude: NaN } } }, /rand_magnitude nan/],
     ['a negative alpha', { augment: { mixup: -1 } }, /mixup -1/],

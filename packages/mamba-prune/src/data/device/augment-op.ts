@@ -82,5 +82,6 @@ export function augmentInto(
     augment.mixProbability,
     true,
     samples,
+    augment.erasing,
   );
 }

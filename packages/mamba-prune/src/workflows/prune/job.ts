@@ -217,13 +217,13 @@ function checkRecipe(settings: ResolvedPruneSettings): void {
 }
 
 async function openImages(
-  { dataset: name, data }: ResolvedPruneSettings,
+  { dataset: name, data, cachedSize }: ResolvedPruneSettings,
   { data: hooks }: RunControl,
   model: ImageModel,
   info: ModelInfo,
 ): Promise<Dataset | undefined> {
   if (name === undefined) return undefined;
-  return withModelInfo(await openDataFor(model, { dataset: name, data }, hooks), info);
+  return withModelInfo(await openDataFor(model, { dataset: name, data, cachedSize }, hooks), info);
 }
 
 /** @throws UsageError for kinds, rates or scores that do not go with the model */

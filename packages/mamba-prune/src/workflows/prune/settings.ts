@@ -136,6 +136,7 @@ export const pruneSettingsKinds: OptionKinds<PruneSettings> = {
   dataset: 'string',
   data: 'string',
   imageSize: 'number',
+  cachedSize: 'number',
   model: 'string',
   import: 'object',
   method: 'any',
