@@ -3,10 +3,10 @@
 // float32, and of onnxruntime's best to each of ours. Precisions that this processor lacks are left out, with the reason.
 // (onnxruntime has no product in bfloat16 on a CPU.)
 //
-//   node benchmarks/cpu-precision.mjs [--models mamba_small,vim_tiny@224,vit_tiny@224] [--batches 1,32] [--rounds 9] [--threads 2]
+//   node benchmarks/cpu-precision.mjs [--models mamba_small,vim_tiny@224,vit_tiny@224/16] [--batches 1,32] [--rounds 9] [--threads 2]
 //     [--no-onnx]
 //
-// A model is an architecture, with random weights, and an image size; or a file.
+// A model is an architecture, with random weights, and the sides of images and patches; or a file.
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
@@ -20,7 +20,7 @@ import { benchOnnx, prepareInference } from 'mamba-prune/internal';
 
 const { values: args } = parseArgs({
   options: {
-    models: { type: 'string', default: 'mamba_small,vim_tiny@224,vit_tiny@224' },
+    models: { type: 'string', default: 'mamba_small,vim_tiny@224,vit_tiny@224/16' },
     batches: { type: 'string', default: '1,32' },
     rounds: { type: 'string', default: '9' },
     threads: { type: 'string', default: '2' },
@@ -39,9 +39,13 @@ const cli = join(
 /** @returns the file of a model, written if it is an architecture */
 function fileOf(name) {
   if (existsSync(name)) return name;
-  const [arch, side] = name.split('@');
+  const [arch, sides = ''] = name.split('@');
+  const [side, patch] = sides.split('/');
   manualSeed(0);
-  const model = createModel(arch, { ...(side && { imageSize: Number(side) }) });
+  const model = createModel(arch, {
+    ...(side && { imageSize: Number(side) }),
+    ...(patch && { patchSize: Number(patch) }),
+  });
   const { channels, numClasses } = model.config;
   const file = join(folder, `${arch}.safetensors`);
   const classes = Array.from({ length: numClasses }, (_, i) => `class ${i}`);

@@ -1,5 +1,5 @@
-// out = x W^T in the tiles of AMX: 32 rows by a panel of 32 columns at a time, whose sums stay in four tiles for the whole
-// depth. Rows of activations and the panels of weights lie in memory as the tiles want them (low_precision_args.h).
+// out = x W^T in the tiles of AMX: 32 rows by a panel of 32 columns at a time, whose sums stay in four tiles for the
+// whole depth. Rows of activations and the panels of weights lie in memory as the tiles want them (low_precision_args.h).
 // Included by isa_amx_*.cc after low_finish.h, with MP_TILE_DOT(sums, activations, weights).
 namespace mamba_prune {
 namespace MP_ISA {

@@ -1,5 +1,5 @@
-// GELU for sums that were rounded on their way: x (1/2 + x P(x^2)), the second factor between 0 and 1 and constant beyond
-// +-4.25. A minimax fit, a little steeper than the best so that both ends are reached: at most 8e-5 from the exact GELU
+// GELU for sums that were rounded on their way: x (1/2 + x P(x^2)), the second factor between 0 and 1 and constant
+// beyond +-4.25. A minimax fit, a little steeper than the best so that both ends are reached: at most 8e-5 from the exact GELU
 // anywhere. Half as many instructions as the exact one, and no division. Included by isa_*.cc after simd.h.
 namespace mamba_prune {
 namespace MP_ISA {

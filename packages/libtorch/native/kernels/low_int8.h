@@ -1,5 +1,5 @@
-// Activations in 8-bit integers, and what becomes of integer sums. Included by isa_*_int8.cc and isa_avx512_vnni.cc after
-// simd.h.
+// Activations in 8-bit integers, and what becomes of integer sums. Included by isa_*_int8.cc and isa_avx512_vnni.cc
+// after simd.h.
 namespace mamba_prune {
 namespace MP_ISA {
 

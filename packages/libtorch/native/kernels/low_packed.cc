@@ -166,7 +166,9 @@ bool MatrixReader::low(const char* name, const at::Tensor& t, int64_t columns, i
 namespace low_packed_op {
 namespace {
 
-std::string missing(const std::string& name) { return low_kernels_missing(precision_of("low_precision_missing", name)); }
+std::string missing(const std::string& name) {
+  return low_kernels_missing(precision_of("low_precision_missing", name));
+}
 
 std::string kernels_name(const std::string& name) {
   const LowKernels* kernels = low_kernels(precision_of("low_precision_kernels", name));

@@ -25,8 +25,8 @@ inline int64_t depth_bytes(LowPrecision precision, int64_t depth) {
   return round_up(depth * bytes_of(precision), kDepthBytes);
 }
 
-// W [columns, depth]. Panel after panel: [depth_bytes / 4][kLowPanel] lanes of 4 bytes. With int8 a column's numbers are
-// multiples of its `scale`, and `sums` are the sums of its integers.
+// W [columns, depth]. Panel after panel: [depth_bytes / 4][kLowPanel] lanes of 4 bytes. With int8 a column's numbers
+// are multiples of its `scale`, and `sums` are the sums of its integers.
 struct LowMatrix {
   const uint8_t* panels = nullptr;
   const float* scale = nullptr;

@@ -1,5 +1,5 @@
-// mamba_prune::vit_block: a whole block of a vision transformer in one call, without gradients, float32 on the CPU; the matrices
-// may be packed for products in low precision.
+// mamba_prune::vit_block: a whole block of a vision transformer in one call, without gradients, float32 on the CPU; the
+// matrices may be packed for products in low precision.
 // The stages are in vit_block_kernel.h; here are the checks, the memory and the split over threads.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>

@@ -35,8 +35,8 @@ struct VitWeights {
   const float* fc2_bias;
 };
 
-// Intermediate results of `rows` tokens: [rows, width of the name], `hidden` of neurons() at a time, in low precision of
-// all. `seen` is what the heads give, side by side, `low` activations of a product in low precision.
+// Intermediate results of `rows` tokens: [rows, width of the name], `hidden` of neurons() at a time, in low precision
+// of all. `seen` is what the heads give, side by side, `low` activations of a product in low precision.
 struct VitBuffers {
   float *normed, *qkv, *seen, *hidden, *low;
 };

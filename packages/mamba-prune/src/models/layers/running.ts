@@ -17,7 +17,8 @@
 //   refreshed   Copies in 16 bits. Whoever changes the weights refreshes them, once per step: `weightCopies` in
 //               precision.ts. Any layer finds the copy of its parameter (`WeightCopies`, `F.weightFor`). The copies that
 //               the branches on a GPU want padded (`Packing`) are written by the same call.
-//   compared    Forms that take computing: the ViT's matrices in panels, the ResNet's convolutions with BatchNorm folded
+//   compared    Forms that take computing: the ViT's matrices in panels, matrices for products in low precision while somebody
+//               has asked for these (`prepareInference`), the ResNet's convolutions with BatchNorm folded
 //               in and under Winograd's transform. `DerivedWeights` compares the versions of the parameters at each use,
 //               because nobody announces an evaluation between two steps. Training mode frees them.
 //   promised    The units that the operator for all blocks reads (`BlockStack`). Whoever asks for them promises that the
