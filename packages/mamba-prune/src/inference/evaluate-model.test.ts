@@ -1,9 +1,11 @@
-import { ops } from '@mamba-prune/libtorch';
+import { manualSeed, ops } from '@mamba-prune/libtorch';
 import { describe, expect, it } from 'vitest';
 import { DataError } from '../data/errors.js';
 import { UsageError } from '../errors.js';
 import { measureAccuracy } from '../export/accuracy.js';
 import { createModel } from '../models/registry.js';
+import { BatchLoader } from '../data/loader.js';
+import { evaluate } from '../training/evaluate.js';
 import { toyDataset } from '../training/testing/toy.js';
 import { type EvaluateModelOptions, NotFiniteError, evaluateModel } from './evaluate-model.js';
 
@@ -19,6 +21,19 @@ const create = () =>
 const classify = (pixels: Uint8Array) => new Float32Array((pixels.length / 36) * 3);
 
 describe('evaluateModel', () => {
+  // What a pruning or a sensitivity analysis notes must be what it was, on processors without products in bfloat16 too.
+  it('computes as in training where it is asked to', async () => {
+    manualSeed(2);
+    const [model, dataset] = [create(), toyDataset()];
+    const loader = new BatchLoader(dataset.test, dataset.info, { batchSize: 256 });
+    const trained = await evaluate(model, loader, dataset.info, { precision: 'bf16' });
+    const options = { precision: 'bf16', asInTraining: true } as const;
+    const found = await evaluateModel(model, dataset, options);
+    expect(found?.loss).toBe(trained?.loss);
+    // Activations were rounded: the loss is not float32's.
+    expect(found?.loss).not.toBe((await evaluateModel(model, dataset))?.loss);
+  });
+
   it('says that a loss is no number, of which images, and what to do', async () => {
     const model = create();
     const [first] = model.parameters();
