@@ -179,8 +179,8 @@ Napi::Value pixels_square(const Napi::CallbackInfo& info) {
     const Square square = square_argument(info, 2, "pixelsSquare");
     const size_t bytes = static_cast<size_t>(square.width) * square.height * step;
     if (pixels.ElementLength() < bytes || (step >= 3 && square.channels < 3)) {
-      throw Napi::RangeError::New(env, "pixelsSquare: got " + std::to_string(pixels.ElementLength()) +
-                                           " bytes for " + std::to_string(square.channels) + " channels, expected " +
+      throw Napi::RangeError::New(env, "pixelsSquare: got " + std::to_string(pixels.ElementLength()) + " bytes for " +
+                                           std::to_string(square.channels) + " channels, expected " +
                                            std::to_string(bytes) + " and a channel for each colour");
     }
     return queue_image_task(env, room_of(info), std::make_unique<PixelsTask>(pixels.Data(), step, square),

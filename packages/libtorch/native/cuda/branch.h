@@ -63,9 +63,8 @@ template <class Branch> struct BranchFunction : public torch::autograd::Function
 
 /** Without gradients: nothing is kept. Also the entry below autograd (inference mode). */
 template <class Branch> at::Tensor branch_plain(const at::Tensor& x_, const at::Tensor& norm_weight,
-                                                const OptionalTensor& norm_bias, double eps,
-                                                at::TensorList weights, at::TensorList packed,
-                                                const OptionalTensor& scale) {
+                                                const OptionalTensor& norm_bias, double eps, at::TensorList weights,
+                                                at::TensorList packed, const OptionalTensor& scale) {
   const c10::DeviceGuard guard(x_.device());
   const at::Tensor x = x_.contiguous();
   check_scale(Branch::kName, scale, x);

@@ -19,9 +19,7 @@ using RmsNormArgs = norm_kernel::RmsNormArgs<void>;
 // A lane holds its part of a row, and a block's sums lie in shared memory: wider rows go through libtorch's operators.
 constexpr int64_t kMostWidth = 2048;
 
-Tensor scale_of(const Tensor& x, double eps) {
-  return x.square().mean(at::IntArrayRef({-1}), true).add(eps).rsqrt();
-}
+Tensor scale_of(const Tensor& x, double eps) { return x.square().mean(at::IntArrayRef({-1}), true).add(eps).rsqrt(); }
 
 }  // namespace
 

@@ -1,6 +1,6 @@
 // out = x W^T in the tiles of AMX: 32 rows by a panel of 32 columns at a time, whose sums stay in four tiles for the
-// whole depth. Rows of activations and the panels of weights lie in memory as the tiles want them (low_precision_args.h).
-// Included by isa_amx_*.cc after low_finish.h, with MP_TILE_DOT(sums, activations, weights).
+// whole depth. Rows of activations and the panels of weights lie in memory as the tiles want them
+// (low_precision_args.h). Included by isa_amx_*.cc after low_finish.h, with MP_TILE_DOT(sums, activations, weights).
 namespace mamba_prune {
 namespace MP_ISA {
 
@@ -17,9 +17,14 @@ struct alignas(64) TileConfig {
 // Tiles 0 to 3 are sums, 4 and 5 activations of `first` and `second` rows, 6 and 7 weights.
 inline void configure(int64_t first, int64_t second) {
   TileConfig c;
-  const uint8_t rows[8] = {static_cast<uint8_t>(first),  static_cast<uint8_t>(first), static_cast<uint8_t>(second),
-                           static_cast<uint8_t>(second), static_cast<uint8_t>(first), static_cast<uint8_t>(second),
-                           kTileRows,                    kTileRows};
+  const uint8_t rows[8] = {static_cast<uint8_t>(first),
+                           static_cast<uint8_t>(first),
+                           static_cast<uint8_t>(second),
+                           static_cast<uint8_t>(second),
+                           static_cast<uint8_t>(first),
+                           static_cast<uint8_t>(second),
+                           kTileRows,
+                           kTileRows};
   for (int i = 0; i < 8; i++) c.rows[i] = rows[i], c.row_bytes[i] = 64;
   _tile_loadconfig(&c);
 }

@@ -51,10 +51,9 @@ template <Runner run> struct AugmentOp {
                    double rand_magnitude, bool nearest, int64_t cutout, double mixup, double cutmix,
                    double mix_probability, bool advance, const OptionalTensor& samples, double erasing) {
     const Inputs in{images, labels, order, state, mean, std, samples};
-    const Settings s{batch,  first_row,    global_batch, classes,         pad_crop,
-                     flip,   resized_crop, rand_ops,     rand_magnitude,  nearest,
-                     cutout, mixup,        cutmix,       mix_probability, advance,
-                     erasing};
+    const Settings s{batch,        first_row,       global_batch,   classes, pad_crop, flip,
+                     resized_crop, rand_ops,        rand_magnitude, nearest, cutout,   mixup,
+                     cutmix,       mix_probability, advance,        erasing};
     make(in, s, {out_images, out_labels, out_targets});
   }
   static std::tuple<Tensor, Tensor, Tensor> made(const Tensor& images, const Tensor& labels, const Tensor& order,
@@ -66,10 +65,9 @@ template <Runner run> struct AugmentOp {
                                                  double cutmix, double mix_probability, bool advance,
                                                  const OptionalTensor& samples, double erasing) {
     const Inputs in{images, labels, order, state, mean, std, samples};
-    const Settings s{batch,  first_row,    global_batch, classes,         pad_crop,
-                     flip,   resized_crop, rand_ops,     rand_magnitude,  nearest,
-                     cutout, mixup,        cutmix,       mix_probability, advance,
-                     erasing};
+    const Settings s{batch,        first_row,       global_batch,   classes, pad_crop, flip,
+                     resized_crop, rand_ops,        rand_magnitude, nearest, cutout,   mixup,
+                     cutmix,       mix_probability, advance,        erasing};
     const Outputs out = make_outputs(in, s, dtype);
     make(in, s, out);
     return {out.images, out.labels, out.targets};

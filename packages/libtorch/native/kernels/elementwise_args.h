@@ -1,4 +1,5 @@
-// Plain-data arguments of the optimizer, bias_gelu and rms_norm kernels: no torch headers, shared by all instruction sets.
+// Plain-data arguments of the optimizer, bias_gelu and rms_norm kernels: no torch headers, shared by all instruction
+// sets.
 #pragma once
 #include <cstdint>
 

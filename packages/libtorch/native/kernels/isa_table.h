@@ -24,12 +24,12 @@ namespace mamba_prune {
 namespace MP_ISA {
 
 template <class T> constexpr KernelTable<T> table() {
-  return {kTile<T>,         scan_forward<T>, scan_backward<T>, conv_forward<T>, conv_backward<T>, gelu_forward<T>,
-          gelu_backward<T>, rms_forward<T>,  rms_backward<T>,  adamw<T>,        sgd<T>,           ema<T>,
-          scale<T>,         sum_squares<T>};
+  return {kTile<T>,        scan_forward<T>,  scan_backward<T>, conv_forward<T>, conv_backward<T>,
+          gelu_forward<T>, gelu_backward<T>, rms_forward<T>,   rms_backward<T>, adamw<T>,
+          sgd<T>,          ema<T>,           scale<T>,         sum_squares<T>};
 }
 extern const Isa isa;
-const Isa isa = {MP_STRING(MP_ISA), table<float>(),     block_pack,   block_forward, kPanel,
+const Isa isa = {MP_STRING(MP_ISA), table<float>(),     block_pack,    block_forward,  kPanel,
                  vit_forward,       conv_block_forward, combine_lines, transpose_bytes};
 
 }  // namespace MP_ISA

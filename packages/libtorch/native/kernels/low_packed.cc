@@ -42,8 +42,7 @@ const char* name_of(LowPrecision precision) { return precision == LowPrecision::
 
 LowPrecision precision_of(const char* op, const std::string& name) {
   if (name == "bf16") return LowPrecision::bf16;
-  TORCH_CHECK(name == "int8", op, ": got the precision '", name,
-              "', expected bf16 or int8.");
+  TORCH_CHECK(name == "int8", op, ": got the precision '", name, "', expected bf16 or int8.");
   return LowPrecision::int8;
 }
 
@@ -116,11 +115,11 @@ Header header_of(const char* op, const Tensor& packed) {
   const bool regular = packed.is_cpu() && packed.scalar_type() == at::kByte && packed.layout() == at::kStrided &&
                        packed.dim() == 1 && packed.is_contiguous() && packed.numel() >= 64;
   if (regular) std::memcpy(&header, packed.data_ptr(), sizeof header);
-  const bool ours = regular && std::memcmp(header.magic, kMagic, sizeof kMagic) == 0 && header.version == kVersion &&
-                    (header.precision == 1 || header.precision == 2) && header.columns > 0 && header.depth > 0 &&
-                    header.depth <= kMostDepth && header.columns <= packed.numel() &&
-                    Places(static_cast<LowPrecision>(header.precision), header.columns, header.depth).total ==
-                        packed.numel();
+  const bool ours =
+      regular && std::memcmp(header.magic, kMagic, sizeof kMagic) == 0 && header.version == kVersion &&
+      (header.precision == 1 || header.precision == 2) && header.columns > 0 && header.depth > 0 &&
+      header.depth <= kMostDepth && header.columns <= packed.numel() &&
+      Places(static_cast<LowPrecision>(header.precision), header.columns, header.depth).total == packed.numel();
   TORCH_CHECK(ours, op, ": got a tensor of ", packed.scalar_type(), " of shape ", packed.sizes(),
               ", expected a matrix that pack_low made.");
   return header;

@@ -8,9 +8,8 @@ namespace MP_ISA {
 constexpr int kLowRows = 12;
 
 // Sums of rows [row, row + M), H registers each, to where they are stored.
-template <int M, int H>
-MP_INLINE void finish_low(const LowProduct& g, const LowRows& rows, const Sum (&sum)[M][H], int64_t row,
-                          int64_t column) {
+template <int M, int H> MP_INLINE void finish_low(const LowProduct& g, const LowRows& rows, const Sum (&sum)[M][H],
+                                                  int64_t row, int64_t column) {
 #pragma GCC unroll 2
   for (int h = 0; h < H; h++) {
     const Finish finish(g, column + h * 16);

@@ -1,5 +1,6 @@
 // mamba_prune::rms_norm: x / sqrt(mean(x^2) + eps) * weight over the last dimension in one pass, and its backward pass.
-// Keeps x alone. Device code registers rms_norm_forward and rms_norm_backward; the CPU's are here, on rms_norm_kernel.h.
+// Keeps x alone. Device code registers rms_norm_forward and rms_norm_backward; the CPU's are here, on
+// rms_norm_kernel.h.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/dispatch/Dispatcher.h>
@@ -65,10 +66,9 @@ Tensor call_forward(const Tensor& x, const Tensor& weight, double eps) {
   return op.call(x, weight, eps);
 }
 std::tuple<Tensor, Tensor> call_backward(const Tensor& grad, const Tensor& x, const Tensor& weight, double eps) {
-  static const auto op =
-      c10::Dispatcher::singleton()
-          .findSchemaOrThrow("mamba_prune::rms_norm_backward", "")
-          .typed<std::tuple<Tensor, Tensor>(const Tensor&, const Tensor&, const Tensor&, double)>();
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow("mamba_prune::rms_norm_backward", "")
+                             .typed<std::tuple<Tensor, Tensor>(const Tensor&, const Tensor&, const Tensor&, double)>();
   return op.call(grad, x, weight, eps);
 }
 
@@ -89,10 +89,9 @@ class RmsNorm : public torch::autograd::Function<RmsNorm> {
     return call_forward(x, weight, eps);
   }
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
-    TORCH_CHECK(
-        !at::GradMode::is_enabled(),
-        "rms_norm: got backward with create_graph, expected first derivatives only. Second derivatives are not "
-        "implemented; call backward without create_graph.");
+    TORCH_CHECK(!at::GradMode::is_enabled(),
+                "rms_norm: got backward with create_graph, expected first derivatives only. Second derivatives are not "
+                "implemented; call backward without create_graph.");
     const variable_list s = ctx->get_saved_variables();
     if (!grads[0].defined()) return variable_list(3);
     at::AutoDispatchBelowADInplaceOrView below;

@@ -1,5 +1,5 @@
-// RMSNorm over the last dimension (Zhang and Sennrich 2019, arXiv 1910.07467), forward and backward. Included by isa_*.cc
-// after simd.h.
+// RMSNorm over the last dimension (Zhang and Sennrich 2019, arXiv 1910.07467), forward and backward. Included by
+// isa_*.cc after simd.h.
 namespace mamba_prune {
 namespace MP_ISA {
 

@@ -1,5 +1,5 @@
-// Training batches out of a data set that lies in device memory: crop, flip, RandAugment, cutout, random erasing, mixup, cutmix,
-// normalisation. One block makes one image.
+// Training batches out of a data set that lies in device memory: crop, flip, RandAugment, cutout, random erasing,
+// mixup, cutmix, normalisation. One block makes one image.
 //
 // One source for both devices. NVRTC compiles it for CUDA, where no standard header exists; kernels/augment_cpu.cc
 // includes it as C++, where a "block" is one thread. So the CPU's tests test what a GPU runs.

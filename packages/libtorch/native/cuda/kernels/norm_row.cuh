@@ -1,5 +1,5 @@
-// A row in the registers of a warp, for the normalisations over the last dimension. Defined by the caller: WIDTH, VECTOR
-// (neighbouring elements of a lane).
+// A row in the registers of a warp, for the normalisations over the last dimension. Defined by the caller: WIDTH,
+// VECTOR (neighbouring elements of a lane).
 #pragma once
 
 constexpr int kPer = (WIDTH + 32 * VECTOR - 1) / (32 * VECTOR);  // vectors of a lane

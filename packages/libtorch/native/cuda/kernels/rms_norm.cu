@@ -1,6 +1,7 @@
 // Root mean square normalisation over the last dimension (Zhang and Sennrich 2019, arXiv 1910.07467), forward and
 // backward; a warp per row, the row in registers. What it normalises is a residual stream in float32, whatever the type
-// of the branch that reads the result; the backward pass also adds the gradient that reaches the stream past the branch.
+// of the branch that reads the result; the backward pass also adds the gradient that reaches the stream past the
+// branch.
 //
 // Defined by the caller: WIDTH, VECTOR (neighbouring elements of a lane), HAS_SKIP, THREADS.
 #include "norm_interface.h"

@@ -4,11 +4,11 @@
 // leaves a checkpoint; the backward pass works through the segments in reverse, each recomputed from its checkpoint.
 //
 // Defined by the caller: N states, REVERSE (time runs backwards), HAS_Z, HAS_D, HAS_BIAS, SOFTPLUS, A_LOG (A is given
-// as log(-A)), WHOLE_SEGMENTS (length is a multiple of kSegment), COLUMNS (the sequence is a grid, scanned column by column
-// though its positions lie row by row in every tensor). For the forward pass SAVE (leave checkpoints), ADD_Y
+// as log(-A)), WHOLE_SEGMENTS (length is a multiple of kSegment), COLUMNS (the sequence is a grid, scanned column by
+// column though its positions lie row by row in every tensor). For the forward pass SAVE (leave checkpoints), ADD_Y
 // (add to y instead of writing it), FORWARD_THREADS, FORWARD_BLOCKS (of a multiprocessor); for the backward pass, which
-// takes up to 32 states, ADD_DU and ADD_DZ (as ADD_Y), SAME_ROWS (u, delta, dy, du and ddelta share one row stride, z and dz
-// another), BACKWARD_THREADS, BACKWARD_BLOCKS. Only the pass that has its threads is compiled.
+// takes up to 32 states, ADD_DU and ADD_DZ (as ADD_Y), SAME_ROWS (u, delta, dy, du and ddelta share one row stride, z
+// and dz another), BACKWARD_THREADS, BACKWARD_BLOCKS. Only the pass that has its threads is compiled.
 #include "scan_interface.h"
 
 using namespace mamba_prune::cuda::scan_kernel;
@@ -49,8 +49,8 @@ __device__ __forceinline__ int steps_of(const Args& s, int first) {
   return WHOLE_SEGMENTS ? kSegment : min(kSegment, s.length - first);
 }
 
-// Rows of B and C of the segment that begins at `first` as floats, [step][2 States]; what is not there is zero. B and C are
-// where that segment begins, or, along columns, where the sequence does.
+// Rows of B and C of the segment that begins at `first` as floats, [step][2 States]; what is not there is zero. B and C
+// are where that segment begins, or, along columns, where the sequence does.
 template <int States, int Threads> __device__ __forceinline__ void stage_bc(float (*bc)[2 * States], const scalar* B,
                                                                             const scalar* C, int b_stride, int c_stride,
                                                                             int steps, const Args& s, int first) {
@@ -420,7 +420,8 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
             const float4 v = *reinterpret_cast<const float4*>(&sums[t][w][row * kOwn + state % kOwn]);
             sum.x += v.x, sum.y += v.y, sum.z += v.z, sum.w += v.w;
           }
-        *reinterpret_cast<float4*>(sequence(dbc, 2 * kPadded, s, batch) + place(s, first + t) * stride(2 * kPadded) + n) = sum;
+        *reinterpret_cast<float4*>(sequence(dbc, 2 * kPadded, s, batch) + place(s, first + t) * stride(2 * kPadded) +
+                                   n) = sum;
       }
     }
     if (g.dinitial && inside) {
