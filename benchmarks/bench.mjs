@@ -13,7 +13,7 @@ import { narrowModel } from './narrow-model.mjs';
 import { wantedCases } from './bench/cases.mjs';
 import { highestRates, weightBytes } from './bench/limits.mjs';
 import { inTurn, measureInRounds } from './bench/rounds.mjs';
-import { machineRates, sidesOf } from './bench/sides.mjs';
+import { machineRates, reason, sidesOf } from './bench/sides.mjs';
 import { rowOf } from './bench/summary.mjs';
 import { inMs, tableOf, verdictsOf } from './bench/table.mjs';
 
@@ -91,23 +91,18 @@ function note(text) {
   console.error(`bench: ${text}`);
 }
 
-/** Python ends with the error, and Node.js has it above the stack. */
-function reason(error) {
-  if (error.code === 'ETIMEDOUT') return 'was ended, since the time was over';
-  const lines = String(error.stderr ?? '')
-    .trim()
-    .split('\n');
-  const line = lines.find((text) => /^\w*Error\b/.test(text)) ?? lines.at(-1);
-  return `failed: ${line || error.message}`;
+/** A round whose rates are missing leaves those of the others. */
+function measureMachine() {
+  const sizes = [...new Set(bytes)];
+  try {
+    rates.push(machineRates(sizes, { threads: String(threads), timeoutMs: timeoutMs() }));
+  } catch (error) {
+    note(`the limits of this machine, in one round: the process ${reason(error)}.`);
+  }
 }
 
 function measure(one, round) {
-  if (one === machine) {
-    rates.push(
-      machineRates([...new Set(bytes)], { threads: String(threads), timeoutMs: timeoutMs() }),
-    );
-    return;
-  }
+  if (one === machine) return measureMachine();
   const result = {};
   const list = measured.get(one);
   for (const side of inTurn(sides, round)) {

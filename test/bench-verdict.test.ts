@@ -62,6 +62,11 @@ interface Bench {
   inMs(ms?: number): string;
   tableOf(rows: readonly Row[]): string;
   verdictsOf(rows: readonly Row[]): string[];
+  reason(error: { code?: string; stderr?: string; message: string }): string;
+  sidesOf(settings: { threads: string; python: string; folder: string; quick: boolean }): {
+    readonly sides: readonly { readonly name: string }[];
+    readonly notes: readonly string[];
+  };
   wantedCases(only?: string): readonly Case[];
   narrowModel(arch: string, options: { rate: number }): ImageModel;
 }
@@ -69,7 +74,9 @@ interface Bench {
 const benchmarks = new URL('../benchmarks/', import.meta.url);
 let bench: Bench;
 beforeAll(async () => {
-  const names = ['cases', 'limits', 'rounds', 'summary', 'table'].map((name) => `bench/${name}`);
+  const names = ['cases', 'limits', 'rounds', 'sides', 'summary', 'table'].map(
+    (name) => `bench/${name}`,
+  );
   const modules: object[] = [];
   for (const name of [...names, 'narrow-model']) {
     modules.push((await import(new URL(`${name}.mjs`, benchmarks).href)) as object);
@@ -241,6 +248,30 @@ describe('cases', () => {
     const [dense = NaN, pruned = NaN] = [0, 0.7].map((rate) => macs(rate, 'blocks.0.mlp'));
     // 115 of 384 neurons.
     expect(pruned / dense).toBe(115 / 384);
+  });
+});
+
+describe('who is measured', () => {
+  it('is not plain PyTorch where there is no Python, which is said', () => {
+    const settings = { threads: '1', folder: 'unused', quick: true };
+    const { sides, notes } = bench.sidesOf({ ...settings, python: '/no/python' });
+    expect(sides.map(({ name }) => name)).toEqual(['ours', 'onnx']);
+    expect(notes).toEqual([
+      '/no/python: no Python there, or none with torch. The columns of plain PyTorch stay empty. Debian: apt-get install python3-torch; or give --python PATH.',
+    ]);
+  });
+
+  it('and failed is said with its error', () => {
+    const message = 'Command failed';
+    const node = 'file:///a.mjs:3\n\nTypeError: no model\n    at a.mjs:3\n\nNode.js v20.15.0\n';
+    expect(bench.reason({ stderr: node, message })).toBe('failed: TypeError: no model');
+    const python = 'Traceback\n  File "a.py"\nModuleNotFoundError: No module named numpy\n';
+    expect(bench.reason({ stderr: python, message })).toBe(
+      'failed: ModuleNotFoundError: No module named numpy',
+    );
+    expect(bench.reason({ stderr: 'torch_vim: no\n', message })).toBe('failed: torch_vim: no');
+    expect(bench.reason({ stderr: '', message })).toBe('failed: Command failed');
+    expect(bench.reason({ code: 'ETIMEDOUT', message })).toBe('was ended, since the time was over');
   });
 });
 

@@ -18,6 +18,20 @@ function runScript(command, argv, { threads, timeoutMs }) {
   return JSON.parse(output.trim().split('\n').at(-1));
 }
 
+/**
+ * @param error - of a process that was run
+ * @returns what became of it, in words
+ */
+export function reason(error) {
+  if (error.code === 'ETIMEDOUT') return 'was ended, since the time was over';
+  // Python ends with its error, and Node.js has it above the stack.
+  const lines = String(error.stderr ?? '')
+    .trim()
+    .split('\n');
+  const line = lines.find((text) => /^\w*Error\b/.test(text)) ?? lines.at(-1);
+  return `failed: ${line || error.message}`;
+}
+
 /** @returns `python`, or why there is none */
 function pythonWithTorch(given) {
   const tried = given === undefined ? usualPythons : [given];
