@@ -6,7 +6,7 @@
 // Every figure comes from fresh processes; the order is reversed each round, so that a drifting machine favours nobody.
 // The table goes to stdout, progress to stderr.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { cpus, tmpdir, totalmem } from 'node:os';
+import { cpus, loadavg, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { narrowModel } from './narrow-model.mjs';
@@ -58,6 +58,8 @@ const budgetMs = 60_000 * positive('minutes', args.minutes, false);
 const graceMs = 45_000;
 
 const started = performance.now();
+/** Processes that wanted to compute in the last minute: what else goes on here. */
+const [load] = loadavg();
 const timeoutMs = () => Math.max(1, Math.round(started + budgetMs + graceMs - performance.now()));
 const folder = mkdtempSync(join(tmpdir(), 'mamba-prune-bench-'));
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
@@ -130,8 +132,8 @@ const rows = args.cases.map((one) => rowOf(one, measured.get(one), counts.get(on
 const cpu = { model: cpus()[0]?.model.trim(), cores: cpus().length, memoryBytes: totalmem() };
 const perRow = rows.map((row) => row.rounds.length);
 const [fewest, most] = [Math.min(...perRow), Math.max(...perRow)];
-const roundsInWords =
-  most === 1 ? '1 round' : `${fewest === most ? most : `${fewest} to ${most}`} rounds`;
+const range = fewest === most ? String(most) : `${fewest} to ${most}`;
+const roundsInWords = `${range} ${range === '1' ? 'round' : 'rounds'}`;
 const date = new Date().toISOString().slice(0, 10);
 const facts = [
   `${cpu.model} (${cpu.cores} cores here)`,
@@ -155,10 +157,15 @@ if (best !== undefined) {
 }
 console.log(`\n${tableOf(rows)}\n`);
 for (const sentence of verdictsOf(rows)) console.log(sentence);
+if (load > cpus().length / 2) {
+  console.log(
+    `This machine was busy before (${load.toFixed(1)} processes at work on average): no figure here is worth much. Leave it alone and repeat.`,
+  );
+}
 for (const text of notes) console.log(`Not measured: ${text}`);
 
 if (args.json !== undefined) {
   const runtime = { threads, versions, node: process.versions.node };
-  const file = { date, cpu, ...runtime, rates: best, measuredRates: rates, notes, rows };
+  const file = { date, cpu, ...runtime, load, rates: best, measuredRates: rates, notes, rows };
   writeFileSync(args.json, `${JSON.stringify(file, null, 2)}\n`);
 }
