@@ -18,6 +18,7 @@ import {
   setNumThreads,
 } from '@mamba-prune/libtorch';
 import { createModel } from 'mamba-prune';
+import { narrowModel } from './narrow-model.mjs';
 
 const { values: args } = parseArgs({
   options: {
@@ -33,19 +34,7 @@ const { values: args } = parseArgs({
 const batch = Number(args.batch);
 const imageSize = Number(args['image-size']);
 
-/** Made narrow, not cut: a dense model beside it would be part of the memory. */
-function makeModel() {
-  const keep = 1 - Number(args.rate);
-  if (keep === 1) return createModel(args.arch, { imageSize });
-  const shallow = createModel(args.arch, { depth: 1 });
-  const { dModel, widths } = shallow.config;
-  shallow.dispose();
-  const part = (times) => Math.round(times * dModel * keep) / dModel;
-  const mlp = Object.keys(widths).some((name) => name.endsWith('.mlp'))
-    ? { mlpRatio: part(4) }
-    : {};
-  return createModel(args.arch, { imageSize, expand: part(2), ...mlp });
-}
+const makeModel = () => narrowModel(args.arch, { rate: Number(args.rate), imageSize });
 
 const steps = {
   train() {

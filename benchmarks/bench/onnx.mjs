@@ -1,0 +1,52 @@
+// One measurement of onnxruntime, in a process of its own: the model that measure.mjs makes, exported. Prints one JSON line with the
+// median milliseconds. Its time includes the normalisation of the image, which is part of the graph, and softmax.
+//
+//   node benchmarks/bench/onnx.mjs --folder DIR --arch mamba_small --batch 32 --threads 2 --runs 5 [--rate 0.7] [--image-size 32]
+//
+// The export stays in the folder, and the next measurement of the same model takes it from there.
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { manualSeed } from '@mamba-prune/libtorch';
+import { exportOnnx } from 'mamba-prune';
+import { benchOnnx } from 'mamba-prune/internal';
+import { narrowModel } from '../narrow-model.mjs';
+
+const { values: args } = parseArgs({
+  options: {
+    folder: { type: 'string' },
+    arch: { type: 'string', default: 'mamba_small' },
+    batch: { type: 'string', default: '32' },
+    threads: { type: 'string', default: '2' },
+    runs: { type: 'string', default: '5' },
+    rate: { type: 'string', default: '0' },
+    'image-size': { type: 'string', default: '32' },
+  },
+});
+
+const file = join(args.folder, `${args.arch}-${args.rate}-${args['image-size']}.onnx`);
+if (!existsSync(file)) {
+  manualSeed(0);
+  const size = { rate: Number(args.rate), imageSize: Number(args['image-size']) };
+  const model = narrowModel(args.arch, size);
+  const { channels, numClasses } = model.config;
+  const classes = Array.from({ length: numClasses }, (_, i) => `class ${i}`);
+  const mean = Array(channels).fill(0.5);
+  const info = { dataset: 'none', classes, mean, std: mean, history: [] };
+  await exportOnnx(file, model, info, { verify: false });
+  model.dispose();
+}
+
+const candidate = await benchOnnx('onnxruntime', file, Number(args.threads));
+const step = await candidate.prepare(Number(args.batch), 0);
+const times = [];
+for (let run = -2; run < Number(args.runs); run++) {
+  const started = performance.now();
+  await step();
+  if (run >= 0) times.push(performance.now() - started);
+}
+await candidate.release();
+const ms = times.sort((a, b) => a - b)[times.length >> 1];
+const { version } = createRequire(import.meta.url)('onnxruntime-node/package.json');
+console.log(JSON.stringify({ peer: `onnxruntime ${version}`, what: 'infer', ms }));
