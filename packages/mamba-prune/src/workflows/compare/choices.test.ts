@@ -67,6 +67,15 @@ describe('training from scratch', () => {
   });
 });
 
+describe('the cached size of training images', () => {
+  it('is that of every run', () => {
+    const cached = { ...scratched, train: { ...scratched.train, cachedSize: 64 } };
+    const runs = planRuns(cached, '/out');
+    expect(new Set(runs.map(({ command }) => command))).toEqual(new Set(['train', 'prune']));
+    for (const { name, settings: own } of runs) expect([name, own.cachedSize]).toEqual([name, 64]);
+  });
+});
+
 describe('a learning rate of a method', () => {
   it('is that of its runs alone', () => {
     const runs = planRuns({ ...scratched, lrOf: { refill: 4e-3, scratch: 5e-3 } }, '/out');

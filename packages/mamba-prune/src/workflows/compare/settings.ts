@@ -188,7 +188,7 @@ function pruneSettings(
     model,
   }: { seed: number; method: PrunedMethod; rate: number; model: string },
 ): PruneSettings {
-  const { dataset, data } = train;
+  const { dataset, data, cachedSize } = train;
   const regularized = method === 'rsst' ? rsst.epochs : 0;
   const epochs = finetune.epochs - regularized;
   const { warmupEpochs, plainEpochs } = finetune;
@@ -199,6 +199,7 @@ function pruneSettings(
     model,
     dataset,
     ...(data !== undefined && { data }),
+    ...(cachedSize !== undefined && { cachedSize }),
     method: method === 'dense' ? 'oneshot' : method,
     // Under a budget they name the kinds.
     rates: Object.fromEntries(targets.map((kind) => [kind, budget === undefined ? rate : 0])),
