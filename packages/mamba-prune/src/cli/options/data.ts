@@ -12,7 +12,7 @@ import {
   usualCropShare,
 } from '../../preparation/preprocessing.js';
 import type { RecipeSettings } from '../../workflows/settings.js';
-import { grouped } from '../../format.js';
+import { grouped, plural } from '../../format.js';
 import {
   checkChoice,
   choiceOption,
@@ -114,7 +114,7 @@ export function describeDataset(
   return (
     `${info.name}, ${usedOf(train.length, maxTrainImages)} training and ` +
     `${usedOf(test.length, maxTestImages)} test images of ` +
-    `${info.channels}x${info.height}x${info.width}, ${info.classes.length} classes`
+    `${info.channels}x${info.height}x${info.width}, ${plural(info.classes.length, 'class', 'classes')}`
   );
 }
 
