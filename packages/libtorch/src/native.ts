@@ -115,6 +115,7 @@ export interface Native {
   bucketsClose(buckets: Handle): void;
   cudaHasBfloat16(): boolean;
   setAllowTf32(on: boolean): void;
+  instructionSet(): string;
 
   /** Numbers are those of `ImageSquare`, in its order; false for files that are to be looked at more closely. */
   jpegSquare(
@@ -129,6 +130,7 @@ export interface Native {
     ...square: readonly (number | string)[]
   ): Promise<void>;
   hasJpeg(): boolean;
+  jpegLibrary(): string;
   imageThreads(count?: number): number;
 
   // Of an addon that was built with CUDA.

@@ -190,6 +190,10 @@ Napi::Value pixels_square(const Napi::CallbackInfo& info) {
 
 Napi::Value has_jpeg(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), has_turbo_jpeg()); }
 
+Napi::Value jpeg_library(const Napi::CallbackInfo& info) {
+  return Napi::String::New(info.Env(), turbo_jpeg_path());
+}
+
 Napi::Value threads(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return guarded(env, "imageThreads", [&]() -> Napi::Value {
@@ -205,6 +209,7 @@ void init_images(Napi::Env env, Napi::Object exports) {
   exports.Set("jpegSquare", Napi::Function::New(env, jpeg_square, "jpegSquare", room));
   exports.Set("pixelsSquare", Napi::Function::New(env, pixels_square, "pixelsSquare", room));
   exports.Set("hasJpeg", Napi::Function::New(env, has_jpeg));
+  exports.Set("jpegLibrary", Napi::Function::New(env, jpeg_library));
   exports.Set("imageThreads", Napi::Function::New(env, threads));
 }
 

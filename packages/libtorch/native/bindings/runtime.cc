@@ -1,6 +1,7 @@
 // The process as a whole: threads, versions, devices, and how the C library hands out memory.
 #include "addon.h"
 #include "handles.h"
+#include "kernels/kernel_table.h"
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
@@ -46,6 +47,10 @@ Napi::Value cuda_device_count(const Napi::CallbackInfo& info) {
     const bool present = at::globalContext().hasCUDA();
     return Napi::Number::New(info.Env(), present ? static_cast<double>(at::detail::getCUDAHooks().getNumGPUs()) : 0);
   });
+}
+
+Napi::Value instruction_set(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), "instructionSet", [&] { return Napi::String::New(info.Env(), isa().name); });
 }
 
 void synchronize(const Napi::CallbackInfo& info) {
@@ -109,6 +114,7 @@ void init_runtime(Napi::Env env, Napi::Object exports) {
   exports["cudaDeviceCount"] = Napi::Function::New(env, cuda_device_count, "cudaDeviceCount");
   exports["synchronize"] = Napi::Function::New(env, synchronize, "synchronize");
   exports["cudaHasBfloat16"] = Napi::Function::New(env, cuda_has_bfloat16, "cudaHasBfloat16");
+  exports["instructionSet"] = Napi::Function::New(env, instruction_set, "instructionSet");
   exports["setAllowTf32"] = Napi::Function::New(env, set_allow_tf32, "setAllowTf32");
   exports["mallocBytes"] = Napi::Function::New(env, malloc_bytes, "mallocBytes");
   exports["setFlushDenormal"] = Napi::Function::New(env, set_flush_denormal, "setFlushDenormal");

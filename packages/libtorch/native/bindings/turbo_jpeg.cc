@@ -21,6 +21,7 @@ struct TurboJpeg {
   int (*decompress)(void*, const unsigned char*, unsigned long, unsigned char*, int, int, int, int, int) = nullptr;
   int (*destroy)(void*) = nullptr;
   bool is_there = false;
+  std::string path;
 
   TurboJpeg() {
     void* library = nullptr;
@@ -35,6 +36,10 @@ struct TurboJpeg {
     };
     is_there = find(init, "tjInitDecompress") && find(header, "tjDecompressHeader3") &&
                find(decompress, "tjDecompress2") && find(destroy, "tjDestroy");
+    if (!is_there) return;
+    Dl_info place{};
+    const bool is_told = dladdr(reinterpret_cast<void*>(init), &place) != 0 && place.dli_fname;
+    path = is_told ? place.dli_fname : "libturbojpeg";
   }
 };
 
@@ -98,6 +103,8 @@ bool is_upright_jpeg(const std::vector<uint8_t>& file) {
 }  // namespace
 
 bool has_turbo_jpeg() { return turbo().is_there; }
+
+std::string turbo_jpeg_path() { return turbo().path; }
 
 bool decode_jpeg(const std::vector<uint8_t>& file, int64_t most_pixels, DecodedJpeg& info,
                  std::vector<uint8_t>& pixels) {

@@ -10,6 +10,9 @@ namespace mamba_prune {
 // Whether the library is there.
 bool has_turbo_jpeg();
 
+// Its file, or its name where the system does not tell the file; empty if it is not there.
+std::string turbo_jpeg_path();
+
 struct DecodedJpeg {
   int width = 0, height = 0;
   int channels = 0;  // 1 or 3: grey, red green blue

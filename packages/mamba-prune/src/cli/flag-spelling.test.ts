@@ -39,6 +39,16 @@ describe('options in messages', () => {
     expect(inFlags('dModel is 32', [])).toBe('dModel is 32');
   });
 
+  it('are settings of several words too, where they are exactly those of a flag', () => {
+    const known = ['--cut-at-zero', '--warmup', '--min_width'];
+    expect(inFlags('prune: got cut-at-zero, min-width: a warm-up', known)).toBe(
+      'prune: got --cut-at-zero, --min_width: a warm-up',
+    );
+    expect(inFlags("'cut-at-zero', --cut-at-zero, x/cut-at-zero", known)).toBe(
+      "'cut-at-zero', --cut-at-zero, x/cut-at-zero",
+    );
+  });
+
   it('are not looked for in what a file says of itself', () => {
     expect(inFlags('x.safetensors: dModel: got 7', flags, { isUsage: false })).toBe(
       'x.safetensors: dModel: got 7',

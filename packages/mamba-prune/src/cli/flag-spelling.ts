@@ -16,6 +16,9 @@ const modelFlags = (): Map<string, string> =>
 const unmistakable =
   /(?<![\w./\\'"`-])(?:numClasses|imageSize|patchSize|dModel|dState|dConv|dropPath|baseWidth|headDim|resamplePositions|mlpRatio)(?![\w/\\'"`-]|\.\w)/g;
 
+/** Settings of several words, as the library spells them in its messages. */
+const hyphenated = /(?<![\w./\\'"`-])[a-z]+(?:-[a-z]+)+(?![\w/\\'"`-]|\.\w)/g;
+
 const quotedNames = /`[a-zA-Z]\w*`(?:, `[a-zA-Z]\w*`)*/g;
 
 /** As options are refused that an architecture does not have. */
@@ -59,7 +62,12 @@ export function inFlags(
       const known = names.map(flagOf).filter((flag) => flag !== undefined);
       return known.length > 0 ? known.join(', ') : names.join(', ');
     });
-  return isUsage ? shown.replaceAll(unmistakable, (name) => flagOf(name) ?? name) : shown;
+  if (!isUsage) return shown;
+  // Exactly: `warm-up` is a word, and no `--warmup`.
+  const exact = new Map(flags.map((flag) => [flag.replace(/^--/, '').replaceAll('_', '-'), flag]));
+  return shown
+    .replaceAll(unmistakable, (name) => flagOf(name) ?? name)
+    .replaceAll(hyphenated, (name) => exact.get(name) ?? name);
 }
 
 const plain = (name: string): string => name.replaceAll(/[-_]/g, '').toLowerCase();

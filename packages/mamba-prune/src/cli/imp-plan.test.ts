@@ -63,6 +63,12 @@ describe('imp', () => {
     });
   });
 
+  it('cuts random crops out of resized copies in all its trainings where it is asked to', async () => {
+    const { dense, prune } = await planned('--dataset', 'folder', '--cached_size', '64');
+    expect([dense?.cachedSize, prune.cachedSize]).toEqual([64, 64]);
+    expect((await planned()).prune).not.toHaveProperty('cachedSize');
+  });
+
   it('compensates cuts where it is asked to', async () => {
     expect((await planned()).prune).not.toHaveProperty('compensate');
     const { prune } = await planned('--compensate', 'fold', '--compensate_images', '64');

@@ -47,7 +47,10 @@ export function planImp(given: ImpFlags, seed: number): PlannedImp {
   const data = {
     dataset: flags.dataset,
     // The scripts' own folder is not meant for a data set that needs none.
-    ...defined({ data: needsFolder(flags.dataset) ? flags.data : given.data }),
+    ...defined({
+      data: needsFolder(flags.dataset) ? flags.data : given.data,
+      cachedSize: given.cached_size,
+    }),
   };
   const { d_model: dModel, depth, d_state: dState, patch: patchSize, heads, scan } = given;
   const model = {

@@ -154,7 +154,13 @@ function decorate(command: Command, cli: Cli): void {
 
 function errorText({ io }: Cli, name: string, message: string): string {
   const colours = coloursOf(io.stderr, io.env);
-  return `${colours.red(`${name}:`)} ${printableMessage(message)}\n`;
+  return `${colours.red(`${name}:`)} ${printableMessage(withoutCommand(name, message))}\n`;
+}
+
+/** Messages of the library begin with the workflow, which mostly is called as the command that is named already. */
+function withoutCommand(name: string, message: string): string {
+  const prefix = `${name.split(' ').at(-1) ?? ''}: `;
+  return message.startsWith(prefix) ? message.slice(prefix.length) : message;
 }
 
 function report(argv: readonly string[], cli: Cli, error: unknown): number {

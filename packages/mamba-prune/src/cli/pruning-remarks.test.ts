@@ -51,6 +51,10 @@ describe('what a pruning says', () => {
     expect(minimum).toContain(`which held the rate back ${gone}`);
     expect(roundTo).toContain(`--round-to 8 rounded widths up ${gone}`);
     expect(fillback).toContain('units came back on top of the rate (refill)');
+    const two = [{ kind: 'heads', limit: 'minimum' as const, groups: [], fewest: 2 }];
+    expect(rateRemarks({ ...record, heldBack: two })[0]).toMatch(
+      /^heads: every group keeps 2 units at least, which held the rate back: /,
+    );
     const everywhere = [{ kind: 'heads', limit: 'minimum' as const, groups: Object.keys(kinds) }];
     expect(rateRemarks({ ...record, heldBack: everywhere }).join()).not.toContain('blocks');
   });

@@ -81,7 +81,10 @@ export function rateRemarks(record: PruningRecord, { target }: FlagNames = prune
   ];
 }
 
-function heldBackInWords(record: PruningRecord, { kind, limit, groups }: HeldBack): string {
+function heldBackInWords(
+  record: PruningRecord,
+  { kind, limit, groups, fewest = 1 }: HeldBack,
+): string {
   const { maxRate, minWidth, roundTo, rounds, reached, kinds } = record;
   const asked = rounds.at(-1)?.rates[kind] ?? record.rates[kind];
   const gone = `${percent(reached?.[kind], 1)} of the units are gone, not ${percent(asked, 1)}`;
@@ -91,7 +94,7 @@ function heldBackInWords(record: PruningRecord, { kind, limit, groups }: HeldBac
     case 'max-rate':
       return `${kind}: --max-rate ${maxRate} held the rate back${where}: ${gone}. Raise it, or lower the rate.`;
     case 'minimum':
-      return `${kind}: every group keeps one unit at least, which held the rate back${where}: ${gone}.`;
+      return `${kind}: every group keeps ${fewest === 1 ? 'one unit' : `${fewest} units`} at least, which held the rate back${where}: ${gone}.`;
     case 'min-width':
       return `${kind}: --min-width ${minWidth} held the rate back${where}: ${gone}. Lower it, or lower the rate.`;
     case 'rate-of':

@@ -7,13 +7,32 @@
  *     models--owner--name/refs/REVISION             the commit that a branch or tag was last seen at
  */
 import { randomBytes } from 'node:crypto';
-import { copyFileSync, existsSync, readdirSync, renameSync } from 'node:fs';
+import { copyFileSync, existsSync, readdirSync, renameSync, statSync } from 'node:fs';
 import { rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { readTextFile } from '@mamba-prune/libtorch/files';
+import { getHFHubCachePath } from '@huggingface/hub';
+import { UsageError } from '../errors.js';
 import { makeFolder } from '../files/folder.js';
+import { printableLine } from '../printable.js';
 
 export const isCommit = (revision: string): boolean => /^[0-9a-f]{40}$/.test(revision);
+
+/**
+ * The folder of the cache, which need not be there yet.
+ * @param given - in place of what the environment says
+ * @throws UsageError if it is no folder
+ */
+export function cacheRoot(given?: string): string {
+  const root = given ?? getHFHubCachePath();
+  if (statSync(root, { throwIfNoEntry: false })?.isDirectory() !== false) return root;
+  throw new UsageError(
+    `the cache of downloads: got ${printableLine(root)}, which is a file, expected a folder. ` +
+      (given === undefined
+        ? 'Set HF_HUB_CACHE to another path, or unset it.'
+        : 'Give another cacheDir.'),
+  );
+}
 
 export class RepoCache {
   readonly folder: string;

@@ -5,6 +5,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { getHFHubCachePath } from '@huggingface/hub';
 import { bytes } from '../format.js';
+import { cacheRoot } from './cache.js';
 import { type FileSource, type RemoteFile, downloadToFile } from './download.js';
 import { HubError, isNetworkError, reasonOf } from './errors.js';
 import { type HubOptions, isOffline } from './fetch.js';
@@ -31,7 +32,7 @@ export async function fetchAddress(
   address: string,
   options: HubOptions = {},
 ): Promise<AddressResult> {
-  const path = addressFile(address, options.cacheDir);
+  const path = addressFile(address, cacheRoot(options.cacheDir));
   if (existsSync(path)) return { path, downloaded: false };
   if (isOffline(options)) {
     throw new HubError(`${address}: HF_HUB_OFFLINE is set, and ${path} is not there.`);

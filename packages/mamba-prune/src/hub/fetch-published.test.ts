@@ -1,8 +1,9 @@
 // Published weights by name, of a family of the test's own: on the hub, and at an address of a release.
-import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { tmpdir } from 'node:os';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { UsageError } from '../errors.js';
 import { registerFamily } from '../models/families.js';
 import { publishedOf, publishedWeights } from '../models/published.js';
 import type { PublishedWeights } from '../models/published-weights.js';
@@ -111,6 +112,22 @@ describe('published weights on the hub', () => {
     const other = await fetchPublished('published_small_tuned', quick);
     expect(readFileSync(other.path, 'utf8')).toBe('tuned');
     expect(publishedAt(other.path)?.name).toBe('published_small_tuned');
+  });
+
+  it('are refused where the cache is a file, from the hub and from an address', async () => {
+    const file = join(cacheDir, 'file');
+    writeFileSync(file, '');
+    vi.stubEnv('HF_HUB_CACHE', file);
+    for (const name of ['published_small', 'published_large']) {
+      const call = fetchPublished(name, quick);
+      await expect(call).rejects.toThrow(UsageError);
+      await expect(call).rejects.toThrow(
+        `the cache of downloads: got ${file}, which is a file, expected a folder. Set HF_HUB_CACHE to another path, or unset it.`,
+      );
+    }
+    await expect(fetchPublished('published_small', { ...quick, cacheDir: file })).rejects.toThrow(
+      'Give another cacheDir.',
+    );
   });
 
   it('say where to download them by hand, and with which flags a file is given, where there is no network', async () => {

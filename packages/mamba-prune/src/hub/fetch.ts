@@ -1,10 +1,10 @@
 import { rmSync, statSync } from 'node:fs';
-import { HubApiError, getHFHubCachePath, listFiles, modelInfo, pathsInfo } from '@huggingface/hub';
+import { HubApiError, listFiles, modelInfo, pathsInfo } from '@huggingface/hub';
 import { checksOf } from '../checks.js';
 import { UsageError } from '../errors.js';
 import { type OptionKinds, checkOptions, requireOptions } from '../option-checks.js';
 import { printableLine } from '../printable.js';
-import { RepoCache, isCommit } from './cache.js';
+import { RepoCache, cacheRoot, isCommit } from './cache.js';
 import { chooseFile } from './choose-file.js';
 import { type DownloadOptions, downloadToFile } from './download.js';
 import {
@@ -89,7 +89,7 @@ export async function fetchFromHub(
   if (options.retryDelayMs !== undefined) number('retryDelayMs', options.retryDelayMs, { min: 0 });
   checkSpec(spec);
   const wanted = typeof spec === 'string' ? parseHubSpec(spec) : spec;
-  const cache = new RepoCache(options.cacheDir ?? getHFHubCachePath(), wanted.repo);
+  const cache = new RepoCache(cacheRoot(options.cacheDir), wanted.repo);
   const place = placeOf('fetchFromHub', options);
   // A file of a commit never changes. (Which file a commit means may not be in the cache.)
   if (isCommit(wanted.revision) && wanted.file !== undefined) {

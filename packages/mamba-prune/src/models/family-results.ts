@@ -69,6 +69,7 @@ function checkGroups(family: Family, model: ImageModel): void {
       );
     }
     checksOf(of).integer('size', group.size, { min: 1 });
+    if (group.fewest !== undefined) checksOf(of).integer('fewest', group.fewest, { min: 1 });
     checkList(`${of}: members`, group.members);
     for (const member of group.members) {
       const tensor = state.get(member.parameter);

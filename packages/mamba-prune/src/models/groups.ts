@@ -36,6 +36,11 @@ export interface PruningGroup {
   readonly members: readonly GroupMember[];
   /** Cut only when its kind is named; not part of "everything". */
   readonly optional?: boolean;
+  /**
+   * Units with which the group still passes on what it is given: no selection leaves fewer. Before a norm over the units it is 2,
+   * for of one alone such a norm gives its bias. A group that has fewer already stays as it is. Default `1`.
+   */
+  readonly fewest?: number;
 }
 
 /** Which units stay, per group name: increasing indices. Groups that are not named stay whole. */

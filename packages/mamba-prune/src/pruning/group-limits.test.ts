@@ -123,6 +123,7 @@ describe('the least width', () => {
     // 0.07 * 100 is 7.000000000000001.
     expect(leastUnits(100, '7%')).toBe(7);
     expect(leastUnits(10, '0%')).toBe(1);
+    expect([leastUnits(10, 1, 2), leastUnits(10, 5, 2), leastUnits(1, 5, 2)]).toEqual([2, 5, 1]);
   });
 
   it('is refused if it is neither a count nor a share', () => {

@@ -23,11 +23,12 @@ export const ownRate = (rateOf: GroupLimits['rateOf'], name: string): number | u
 /**
  * Units that a group keeps at least, at most all that it has.
  * @param full - the width that it began with, of which a share is meant
+ * @param fewest - of the group itself. Default `1`
  */
-export function leastUnits(full: number, minWidth: MinWidth = 1): number {
+export function leastUnits(full: number, minWidth: MinWidth = 1, fewest = 1): number {
   const least =
     typeof minWidth === 'number' ? minWidth : Math.ceil((shareIn(minWidth) ?? 0) * full - 1e-9);
-  return Math.min(full, Math.max(1, least));
+  return Math.min(full, Math.max(fewest, least));
 }
 
 /** `10%` as 0.1; undefined for anything else. */

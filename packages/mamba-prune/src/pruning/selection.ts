@@ -43,9 +43,12 @@ export const selectionKinds: OptionKinds<Omit<SelectionOptions, 'rate'>> = {
 export const fullSize = ({ name, size }: PruningGroup, sizes: SelectionOptions['sizes']): number =>
   Math.max(size, sizes?.[name] ?? size);
 
-/** Units kept of `size` at a rate: round((1 - rate) * size), at least 1, rounded up to a multiple. */
-export function keptCount(size: number, rate: number, roundTo = 1): number {
-  return roundUp(Math.max(1, Math.round((1 - rate) * size)), roundTo, size);
+/**
+ * Units kept of `size` at a rate: round((1 - rate) * size), at least `fewest`, rounded up to a multiple, and at most `size`.
+ * @param fewest - of the group. Default `1`
+ */
+export function keptCount(size: number, rate: number, roundTo = 1, fewest = 1): number {
+  return roundUp(Math.max(fewest, Math.round((1 - rate) * size)), roundTo, size);
 }
 
 /** The next multiple of `roundTo`, or `size` if that is less. */
@@ -54,7 +57,7 @@ export const roundUp = (count: number, roundTo: number, size: number): number =>
 
 /**
  * Chooses the units that stay in groups of one kind. Ties go to the lower index and the earlier
- * group, so the same scores give the same choice on every machine. No group ends empty.
+ * group, so the same scores give the same choice on every machine. No group ends empty, or with fewer units than its `fewest`.
  *
  * @param groups - ranked against each other; of one kind
  * @param scores - per group name, one score per unit; larger is better
@@ -115,7 +118,7 @@ function countAlone(
   { roundTo = 1, sizes, minWidth }: SelectionOptions,
 ): number {
   const full = fullSize(group, sizes);
-  const least = Math.max(keptCount(full, rate), leastUnits(full, minWidth));
+  const least = Math.max(keptCount(full, rate), leastUnits(full, minWidth, group.fewest));
   return Math.min(group.size, roundUp(least, roundTo, full));
 }
 
@@ -172,7 +175,10 @@ function globalCounts(ranked: readonly RankedGroup[], options: SelectionOptions)
   const total = ranked.reduce((sum, { group }) => sum + fullSize(group, sizes), 0);
   const counts = ranked.map(({ group }) => {
     const full = fullSize(group, sizes);
-    const least = Math.max(leastUnits(full, minWidth), full - Math.floor(maxRate * full + 1e-9));
+    const least = Math.max(
+      leastUnits(full, minWidth, group.fewest),
+      full - Math.floor(maxRate * full + 1e-9),
+    );
     return Math.min(group.size, least);
   });
   let left = Math.round((1 - rate) * total) - counts.reduce((sum, count) => sum + count, 0);

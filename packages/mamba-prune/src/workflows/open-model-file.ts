@@ -1,4 +1,5 @@
 // A model from a file, whoever wrote it, with what the files beside it say of it.
+import { realpathSync } from 'node:fs';
 import { FormatError } from '@mamba-prune/libtorch';
 import { modelFileOf } from '../boxed-models.js';
 import { defined } from '../defined.js';
@@ -8,6 +9,7 @@ import {
   arithmeticBeside,
   squeezedBeside,
 } from '../hub/model-card-config.js';
+import { originOf } from '../hub/origin.js';
 import type { CardObstacle } from '../hub/model-card-family.js';
 import { familyNamed } from '../models/families.js';
 import type { Family } from '../models/family.js';
@@ -46,7 +48,23 @@ export async function openModelFile(
   said: ImportOptions = {},
 ): Promise<OpenedModelFile> {
   const file = modelFileOf(path);
-  return describesItself(file) ? openOurs(file, said) : openImported(file, said);
+  try {
+    return describesItself(file) ? openOurs(file, said) : await openImported(file, said);
+  } catch (error) {
+    throw toldOfCache(file, error);
+  }
+}
+
+/** Of a damaged file of the cache people know neither where it lies nor that it may go. */
+function toldOfCache(file: string, error: unknown): unknown {
+  if (!(error instanceof FormatError) || !originOf(file)) return error;
+  if (!/truncated|damaged|no file of weights/.test(error.message)) return error;
+  // The contents, not the link to them: without these they are downloaded anew.
+  const contents = printableLine(realpathSync(file));
+  return new FormatError(
+    `${error.message} The file lies in the cache of downloads, as ${contents}. Delete it: then it is downloaded again, which takes a network.`,
+    { cause: error },
+  );
 }
 
 async function openImported(path: string, said: ImportOptions): Promise<OpenedModelFile> {

@@ -17,7 +17,7 @@ import {
 } from '../options/compare.js';
 import { addPartOptions, checkParts, tuneOf } from '../options/compare-parts.js';
 import { requestOf } from '../options/compare-request.js';
-import { addDataOptions } from '../options/data.js';
+import { addCacheOption, addDataOptions } from '../options/data.js';
 import { addModelOptions } from '../options/model.js';
 import { addRecipeOptions } from '../options/recipe.js';
 import { shellCommand } from '../../shell.js';
@@ -40,6 +40,7 @@ export function addCompareCommand(program: Command, cli: Cli): void {
   addComparisonOptions(command);
   addModelOptions(command, compareDefaults.arch);
   addDataOptions(command);
+  addCacheOption(command);
   addRecipeOptions(
     command,
     'Training (--epochs and --lr are those of the dense models only):',

@@ -77,7 +77,7 @@ export function addImpCommand(program: Command, cli: Cli): void {
     if (!pruned) {
       const where = relativePath(join(plan.out, 'dense'));
       throw new InterruptedError(
-        `Stopped in the dense training after ${dense?.steps ?? 0} steps; its run is ${where}.`,
+        `Stopped in the dense training after ${plural(dense?.steps ?? 0, 'step')}; its run is ${where}.`,
         again,
       );
     }

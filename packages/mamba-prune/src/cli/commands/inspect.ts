@@ -7,7 +7,7 @@ import { type Cli, type Context, action, addExamples } from '../context.js';
 import { openModel } from '../open-model.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { type ImportFlags, addImportOptions, modelArgument } from '../options/import.js';
-import { bytes, count, grouped, percent } from '../../format.js';
+import { bytes, count, grouped, percent, plural } from '../../format.js';
 import { printableLine } from '../terminal/printable.js';
 import { type Cell, bold } from '../terminal/layout.js';
 
@@ -85,7 +85,7 @@ export function printSummary(
   const { input, classes, scan, groups, rest, parameters, macs } = summary;
   context.pathTitle(path);
   context.facts([
-    ['model', `${label}, input ${input.join('x')}, ${grouped(classes)} classes`],
+    ['model', `${label}, input ${input.join('x')}, ${plural(classes, 'class', 'classes')}`],
     ...(scan === undefined ? [] : [['scans', scanText[scan]] as const]),
     ...(dataset === undefined ? [] : [['trained on', printableLine(dataset)] as const]),
     ['parameters', `${count(parameters)}  (${grouped(parameters)})`],

@@ -50,6 +50,7 @@ import {
 import { typedRatesFrom } from '../rates-from.js';
 import { pruningHooks } from '../pruning-progress.js';
 import { printPruningRun } from '../pruning-tables.js';
+import { plural } from '../../format.js';
 import { relativePath, resumeCommand } from '../../shell.js';
 import { interruptible } from '../work.js';
 
@@ -338,7 +339,7 @@ export function interrupted({ result, record }: PruneRun, resume: string): Inter
     plannedRounds > 1 ? ` in round ${Math.min(current, plannedRounds)} of ${plannedRounds}` : '';
   return new InterruptedError(
     result && !result.finished
-      ? `Stopped${where} after ${result.steps} steps; the checkpoint is ${relativePath(result.path)}.`
+      ? `Stopped${where} after ${plural(result.steps, 'step')}; the checkpoint is ${relativePath(result.path)}.`
       : `Stopped${where} between two trainings; what was done is kept.`,
     resume,
   );

@@ -303,7 +303,7 @@ function refuseAboutFile({ weights, resamplePositions }: FromFlags, why: string)
 
 function interrupted({ result }: TrainRun, resume: string): InterruptedError {
   return new InterruptedError(
-    `Stopped after ${result.steps} steps; the checkpoint is ${relativePath(result.path)}.`,
+    `Stopped after ${plural(result.steps, 'step')}; the checkpoint is ${relativePath(result.path)}.`,
     resume,
   );
 }

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { UsageError } from '../../errors.js';
 import { rsstDefaults } from '../../pruning/rsst/choices.js';
+import { presetInterpolation } from '../../training/presets.js';
 import type { CompareBudget } from '../../workflows/compare/budget.js';
 import type { CompareRequest } from '../../workflows/compare/compare.js';
 import type { RecipeSettings } from '../../workflows/settings.js';
@@ -41,7 +42,7 @@ export async function requestOf({
 }: Pick<Context<CompareOptions>, 'options' | 'given'>): Promise<CompareRequest> {
   const { quickComparison } = await import('../../workflows/compare/quick.js');
   const quick = given.quick === true ? quickComparison : undefined;
-  const { data, imageSize, target, threads } = given;
+  const { data, imageSize, cachedSize, target, threads } = given;
   const { budget, rates } = sizesOf(given);
   const dataset = given.dataset ?? quick?.train.dataset;
   if (dataset === undefined) {
@@ -50,6 +51,7 @@ export async function requestOf({
     );
   }
   const { train, finetune } = recipesOf(given, dataset, quick);
+  const interpolation = await interpolationOf(given, dataset);
   // What --quick stands for was measured with its own; otherwise the inputs decide.
   const { importance = quick?.cut.importance, ranking = 'global', normalize = 'mean' } = given;
   const { roundTo = 1, maxRate = 1, score, scoreBatches } = given;
@@ -60,7 +62,7 @@ export async function requestOf({
   const seeds = given.seeds ?? quick?.seeds.length ?? compareDefaults.seeds;
   return {
     train: {
-      ...defined({ data, imageSize }),
+      ...defined({ data, imageSize, interpolation, cachedSize }),
       dataset,
       arch: given.arch ?? quick?.train.arch ?? compareDefaults.arch,
       model: { ...quick?.train.model, ...typedModelOptions(given) },
@@ -96,6 +98,28 @@ export async function requestOf({
     ...defined({ dense }),
     ...partsOf(given, options.seed),
   };
+}
+
+/**
+ * As `train` has it: a preset may resize the images of folders its own way. What has begun keeps the way that it began
+ * with, for earlier versions took the usual one under every preset; so does a comparison after its tuning.
+ */
+async function interpolationOf(
+  { preset, out, overwrite, tuneLr }: Partial<CompareOptions>,
+  dataset: string,
+): Promise<CompareRequest['train']['interpolation']> {
+  if (preset === undefined) return undefined;
+  const { CompareFolder } = await import('../../workflows/compare/folder.js');
+  const { tuningFolder } = await import('../../workflows/compare/tuning-file.js');
+  const settingsIn = (path: string, isReplaced = false) =>
+    CompareFolder.settingsOf(path, { overwrite: isReplaced });
+  const begun =
+    out === undefined
+      ? undefined
+      : tuneLr
+        ? settingsIn(tuningFolder(out), overwrite)
+        : (settingsIn(out, overwrite) ?? settingsIn(tuningFolder(out)));
+  return begun ? begun.train.interpolation : presetInterpolation(preset, dataset);
 }
 
 /** @throws UsageError for flags of the dense training that the given models have behind them */

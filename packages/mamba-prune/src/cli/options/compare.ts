@@ -10,7 +10,7 @@ import { shareOf } from '../../pruning/budget/amounts.js';
 import { rateOfShare } from '../../workflows/compare/budget.js';
 import type { CommonOptions } from './common.js';
 import { type ComparePartFlags, methodOptions, seedOptions } from './compare-parts.js';
-import type { DataOptions } from './data.js';
+import type { CacheOptions, DataOptions } from './data.js';
 import type { ModelFlags } from './model.js';
 import { checkOnce, choiceOption, integerOption, numberOption } from './parse.js';
 import { scoreOptions, selectionOptions } from './importance.js';
@@ -55,6 +55,7 @@ export interface CompareFlags extends Pick<
 
 export type CompareOptions = CommonOptions &
   DataOptions &
+  CacheOptions &
   ModelFlags &
   RecipeOptions &
   CompareFlags &

@@ -12,7 +12,7 @@ import {
   usualCropShare,
 } from '../../preparation/preprocessing.js';
 import type { RecipeSettings } from '../../workflows/settings.js';
-import { grouped } from '../../format.js';
+import { grouped, plural } from '../../format.js';
 import {
   checkChoice,
   choiceOption,
@@ -45,14 +45,16 @@ export function addDataOptions(command: Command, fallback?: string): void {
 
 /** For commands that train. */
 export function addCacheOption(command: Command): void {
-  command.addOption(
-    integerOption(
-      '--cached-size <px>',
-      'keep training images of folders in the cache, their shorter side resized to this, and cut random crops out of those',
-      { min: 1, max: dataLimits.imageSize },
-    ),
-  );
+  command.addOption(cacheOption());
 }
+
+/** @param mark - between the words of the flag */
+export const cacheOption = (mark: '-' | '_' = '-'): Option =>
+  integerOption(
+    `--cached${mark}size <px>`,
+    'keep training images of folders in the cache, their shorter side resized to this, and cut random crops out of those',
+    { min: 1, max: dataLimits.imageSize },
+  );
 
 /** The data sets that there are when a command line is read: a module may have registered some. */
 export const datasetOption = (fallback?: string): Option =>
@@ -112,7 +114,7 @@ export function describeDataset(
   return (
     `${info.name}, ${usedOf(train.length, maxTrainImages)} training and ` +
     `${usedOf(test.length, maxTestImages)} test images of ` +
-    `${info.channels}x${info.height}x${info.width}, ${info.classes.length} classes`
+    `${info.channels}x${info.height}x${info.width}, ${plural(info.classes.length, 'class', 'classes')}`
   );
 }
 

@@ -13,7 +13,7 @@ import type { MinWidth } from '../../pruning/group-limits.js';
 import type { RankMeasure } from '../../pruning/ranking.js';
 import { budgetOptions } from './amounts.js';
 import { type CompensationFlags, compensationOptions } from './compensation.js';
-import { datasetOption } from './data.js';
+import { cacheOption, datasetOption } from './data.js';
 import { type PatternRate, groupOptions } from './groups.js';
 import { criteria, refusedFlags, scriptDefaults } from './imp-script.js';
 import { pixelOptions, weightsOption } from './import.js';
@@ -84,6 +84,7 @@ export interface ImpFlags {
   readonly base_width?: number;
   readonly blocks?: readonly number[];
   readonly image_size?: number;
+  readonly cached_size?: number;
   readonly resample_positions?: true;
   readonly train_images?: number;
   readonly test_images?: number;
@@ -329,6 +330,7 @@ export function addImpOptions(command: Command, architectures: readonly string[]
         max: modelLimits.imageSize,
       },
     ),
+    cacheOption('_'),
     ...groupOptions('_'),
     rankByOption('_'),
     new Option(

@@ -12,6 +12,8 @@ export function blockGroups({ name, op, mlp }: Block): PruningGroup[] {
       name: ssmGroup(name),
       kind: 'ssm',
       size: op.sizes.dInner,
+      // Of a single channel out_norm gives its bias, whatever the scans give.
+      fewest: 2,
       members: channelMembers(op, `${name}.op`),
     },
     {

@@ -6,6 +6,7 @@ import type { KeptUnits, PruningGroup } from '../../models/groups.js';
 import { todaysCut } from '../earlier-names.js';
 import { checkOwnRates } from '../group-limits.js';
 import { checkRates } from '../select-units.js';
+import { bestFirst } from '../selection.js';
 import {
   type KindSelectionOptions,
   checkKindSelection,
@@ -34,8 +35,8 @@ const nearZeroKinds: OptionKinds<NearZeroOptions> = {
 };
 
 /**
- * Keeps the units whose norm is over `nearZero` times the largest of their group. A group whose units
- * are all zero keeps its first, for no group may end empty.
+ * Keeps the units whose norm is over `nearZero` times the largest of their group. A group of which
+ * too few are over it keeps its best, as many as its `fewest`: no group may end empty.
  * @throws UsageError for a share out of range, an unknown target, or norms that are no numbers
  */
 export function unitsOverNearZero(
@@ -53,13 +54,15 @@ export function unitsOverNearZero(
   const chosen = regularizedGroups(groups, { norm, targets });
   const norms = measureUnitNorms(model, chosen, norm);
   return new Map(
-    chosen.map(({ name, size }) => {
+    chosen.map(({ name, size, fewest = 1 }) => {
       if (exclude.includes(name)) return [name, Array.from({ length: size }, (_, unit) => unit)];
       const values = [...(norms.get(name) ?? [])];
       checkFinite(name, values);
       const least = nearZero * Math.max(...values);
       const kept = values.flatMap((value, unit) => (value > least ? [unit] : []));
-      return [name, kept.length > 0 ? kept : [0]];
+      if (kept.length >= Math.min(fewest, size)) return [name, kept];
+      const best = bestFirst(Float64Array.from(values)).slice(0, fewest);
+      return [name, best.sort((a, b) => a - b)];
     }),
   );
 }

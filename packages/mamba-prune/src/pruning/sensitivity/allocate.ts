@@ -116,11 +116,10 @@ export function ratesFromSensitivity(
       reached.set(part.name, from.rate + share * (to.rate - from.rate));
     }
     return Object.fromEntries(
-      parts.flatMap(({ name, groups }) =>
-        Object.entries(widthsAt(groups, reached.get(name) ?? 0, roundTo)).map(([group, width]) => [
-          group,
-          Math.max(width, leastUnits(groups[group] ?? 1, least)),
-        ]),
+      parts.flatMap((part) =>
+        Object.entries(widthsAt(part, reached.get(part.name) ?? 0, roundTo)).map(
+          ([group, width]) => [group, Math.max(width, leastUnits(part.groups[group] ?? 1, least))],
+        ),
       ),
     );
   };

@@ -100,7 +100,7 @@ describe('the sensitivity of a model', () => {
     for (const { groups, points } of measured.parts) {
       const masked = make();
       masked.loadStateDict(model.stateDict());
-      maskModel(masked, bestUnits(scores, widthsAt(groups, 0.5)));
+      maskModel(masked, bestUnits(scores, widthsAt({ groups }, 0.5)));
       const { loss, accuracy } = await evaluate(masked);
       // The same sums in another order, in float32.
       expect(Math.abs((points[0]?.loss ?? NaN) - loss)).toBeLessThan(1e-5);

@@ -19,6 +19,7 @@ import {
   bestUnits,
   partsOf,
   sensitivityParts,
+  fewestOf,
   widthsAt,
 } from './parts.js';
 
@@ -53,6 +54,8 @@ export interface PartSensitivity {
   readonly kinds: readonly string[];
   /** Size of each of its groups before the cut, by name. */
   readonly groups: Readonly<Record<string, number>>;
+  /** Units that a group keeps at least, by name, of those that keep more than one; not in earlier files. */
+  readonly fewest?: Readonly<Record<string, number>> | undefined;
   /** By rate, increasing; fewer than there are rates while they are being measured. */
   readonly points: readonly SensitivityPoint[];
 }
@@ -166,7 +169,7 @@ export async function measureSensitivity(
       const own = state.parts[index] as PartSensitivity;
       if (own.points.some((point) => point.rate === rate)) continue;
       if (over()) return state;
-      const widths = widthsAt(own.groups, rate, roundTo);
+      const widths = widthsAt(own, rate, roundTo);
       const copy = await cut(model, bestUnits(scores, widths));
       try {
         const point: SensitivityPoint = {
@@ -198,10 +201,12 @@ export async function measured(
 }
 
 function emptyPart({ name, groups }: Part, known: Sensitivity | undefined): PartSensitivity {
+  const fewest = fewestOf(groups);
   return {
     name,
     kinds: [...new Set(groups.map(({ kind }) => kind))],
     groups: Object.fromEntries(groups.map(({ name: group, size }) => [group, size])),
+    ...(fewest && { fewest }),
     points: known?.parts.find((part) => part.name === name)?.points ?? [],
   };
 }

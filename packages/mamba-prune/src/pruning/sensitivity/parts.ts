@@ -38,16 +38,43 @@ export function partsOf(groups: readonly PruningGroup[], by: SensitivityBy): Par
   return Array.from(parts, ([name, members]) => ({ name, groups: members }));
 }
 
+/** Groups that are cut together, by what a file tells of them. */
+export interface GroupSizes {
+  /** Size of each group, by name. */
+  readonly groups: Readonly<Record<string, number>>;
+  /** Units that a group keeps at least, by name, of those that keep more than one. */
+  readonly fewest?: Readonly<Record<string, number>> | undefined;
+}
+
 /** Units that the groups of a part keep at a rate, by group name. */
 export function widthsAt(
-  groups: Readonly<Record<string, number>>,
+  { groups, fewest }: GroupSizes,
   rate: number,
   roundTo = 1,
 ): Record<string, number> {
   return Object.fromEntries(
-    Object.entries(groups).map(([name, size]) => [name, keptCount(size, rate, roundTo)]),
+    Object.entries(groups).map(([name, size]) => [
+      name,
+      keptCount(size, rate, roundTo, fewest?.[name]),
+    ]),
   );
 }
+
+/** What of these groups keeps more than one unit, by name; undefined if none does. */
+export function fewestOf(groups: readonly PruningGroup[]): GroupSizes['fewest'] {
+  const found = groups.flatMap(({ name, fewest = 1 }) => (fewest > 1 ? [[name, fewest]] : []));
+  return found.length === 0 ? undefined : (Object.fromEntries(found) as Record<string, number>);
+}
+
+/** Parts with what the groups of a model keep at least. */
+export const withFewest = <T extends GroupSizes>(
+  parts: readonly T[],
+  all: readonly PruningGroup[],
+): T[] =>
+  parts.map((part) => {
+    const fewest = fewestOf(all.filter(({ name }) => Object.hasOwn(part.groups, name)));
+    return fewest ? { ...part, fewest } : part;
+  });
 
 /**
  * The best units of each group, so many as its width says. Groups without a width stay whole.

@@ -1,5 +1,6 @@
 // What can be wrong with the methods of a comparison, their learning rates, and the seeds and dense models that they get.
 import { UsageError } from '../../errors.js';
+import { plural } from '../../format.js';
 import { compareMethods, methodsOf } from './methods.js';
 import { allSeeds } from './seeds.js';
 import type { CompareSettings } from './settings.js';
@@ -85,7 +86,7 @@ function checkDense(settings: CompareSettings): void {
   const seeds = allSeeds(settings);
   if (dense === undefined || dense.length === 1 || dense.length === seeds.length) return;
   throw new UsageError(
-    `compare: got ${dense.length} dense models for ${seeds.length} seeds, expected one for all, or one for each. ` +
+    `compare: got ${plural(dense.length, 'dense model')} for ${plural(seeds.length, 'seed')}, expected one for all, or one for each. ` +
       'Change --dense, --seeds or --seeds-at.',
   );
 }

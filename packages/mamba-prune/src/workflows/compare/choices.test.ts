@@ -6,6 +6,7 @@ import {
   checkCompareSettings,
   planRuns,
 } from './settings.js';
+import { describe as inWords, headingOf } from './describe.js';
 import { planTuning } from './tune.js';
 
 const settings: CompareSettings = {
@@ -64,6 +65,27 @@ describe('training from scratch', () => {
     expect(namesOf(planRuns(settings, '/out')).filter((name) => name.includes('scratch'))).toEqual(
       [],
     );
+  });
+});
+
+describe('one epoch', () => {
+  it('is one in the words of a comparison', () => {
+    const short = { ...settings, train: { ...settings.train, recipe: { epochs: 1 } } };
+    expect(inWords(short)).toMatch(/; 1 epoch dense, then 6 for every method/);
+    expect(headingOf(short).lines.join()).toMatch(/1 epoch dense/);
+    const none = { ...settings, finetune: { ...settings.finetune, epochs: 1 } };
+    expect(() => {
+      checkCompareSettings(none);
+    }).toThrow(/got 1 epoch after the dense training/);
+  });
+});
+
+describe('the cached size of training images', () => {
+  it('is that of every run', () => {
+    const cached = { ...scratched, train: { ...scratched.train, cachedSize: 64 } };
+    const runs = planRuns(cached, '/out');
+    expect(new Set(runs.map(({ command }) => command))).toEqual(new Set(['train', 'prune']));
+    for (const { name, settings: own } of runs) expect([name, own.cachedSize]).toEqual([name, 64]);
   });
 });
 

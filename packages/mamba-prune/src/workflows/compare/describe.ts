@@ -1,5 +1,6 @@
 // What was compared, in words, for tables and pictures.
 import { basename } from 'node:path';
+import { plural } from '../../format.js';
 import { modelLabel } from '../../models/model-label.js';
 import type { PictureHeading } from '../../report-package.js';
 import { compareBudgets } from './budget.js';
@@ -35,7 +36,7 @@ export function describe(settings: CompareSettings): string {
     `${finetune.epochs} for every method` +
     (methods.includes('rsst') ? ` (RSST: ${rsst.epochs} regularised${through})` : '');
   if (!dense) {
-    return `${seedsText(settings)}; ${train.recipe.epochs} epochs dense, then ${after}`;
+    return `${seedsText(settings)}; ${plural(train.recipe.epochs, 'epoch')} dense, then ${after}`;
   }
   const [only] = dense;
   const given =
@@ -60,7 +61,7 @@ export function remarks(settings: CompareSettings): string[] {
     ...(hasScratch
       ? [
           `scratch is a fresh model of the widths of the one-shot cut, trained for ${train.recipe.epochs} + ` +
-            `${finetune.epochs} epochs with the dense recipe.`,
+            `${plural(finetune.epochs, 'epoch')} with the dense recipe.`,
         ]
       : []),
     ...(distill
@@ -94,8 +95,8 @@ export function headingOf(settings: CompareSettings): PictureHeading {
       ? 'One seed.'
       : `Mean of ${seedsText(settings)} (small dots) with one standard deviation.`;
   const begin = dense
-    ? `${finetune.epochs} epochs for every method, from ${dense.length === 1 ? 'one given dense model' : 'given dense models'}.`
-    : `${train.recipe.epochs} epochs dense, then ${finetune.epochs} for every method.`;
+    ? `${plural(finetune.epochs, 'epoch')} for every method, from ${dense.length === 1 ? 'one given dense model' : 'given dense models'}.`
+    : `${plural(train.recipe.epochs, 'epoch')} dense, then ${finetune.epochs} for every method.`;
   return {
     title: `Accuracy against cost: ${modelLabel(train.arch, train.model)} on ${train.dataset}`,
     lines: [

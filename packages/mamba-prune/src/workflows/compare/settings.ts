@@ -1,6 +1,7 @@
 // What a comparison is told, and the runs that follow from it.
 import { join } from 'node:path';
 import { UsageError } from '../../errors.js';
+import { plural } from '../../format.js';
 import { todaysSettings } from '../prune/earlier-names.js';
 import { lrThroughDefault } from '../prune/lr-through.js';
 import type { DistillSettings, PruneSettings } from '../prune/settings.js';
@@ -188,7 +189,7 @@ function pruneSettings(
     model,
   }: { seed: number; method: PrunedMethod; rate: number; model: string },
 ): PruneSettings {
-  const { dataset, data } = train;
+  const { dataset, data, cachedSize } = train;
   const regularized = method === 'rsst' ? rsst.epochs : 0;
   const epochs = finetune.epochs - regularized;
   const { warmupEpochs, plainEpochs } = finetune;
@@ -199,6 +200,7 @@ function pruneSettings(
     model,
     dataset,
     ...(data !== undefined && { data }),
+    ...(cachedSize !== undefined && { cachedSize }),
     method: method === 'dense' ? 'oneshot' : method,
     // Under a budget they name the kinds.
     rates: Object.fromEntries(targets.map((kind) => [kind, budget === undefined ? rate : 0])),
@@ -241,14 +243,14 @@ export function checkCompareSettings(settings: CompareSettings): void {
   }
   if (finetune.epochs < 2) {
     throw new UsageError(
-      `compare: got ${finetune.epochs} epochs after the dense training, expected at least 2: RSST divides them ` +
+      `compare: got ${plural(finetune.epochs, 'epoch')} after the dense training, expected at least 2: RSST divides them ` +
         'between regularised training and fine-tuning. Raise --finetune-epochs.',
     );
   }
   for (const { epochs, plainEpochs = 0 } of [train.recipe, finetune]) {
     if (plainEpochs <= epochs) continue;
     throw new UsageError(
-      `compare: got ${plainEpochs} plain epochs, expected at most ${epochs}, the epochs of that training. ` +
+      `compare: got ${plural(plainEpochs, 'plain epoch')}, expected at most ${epochs}, the epochs of that training. ` +
         'Lower --plain-epochs.',
     );
   }

@@ -1,5 +1,4 @@
 // A learning rate for every method, each chosen alike: on one seed that is not compared, at one rate.
-import { join } from 'node:path';
 import { writeFileAtomic } from '@mamba-prune/libtorch/files';
 import { UsageError } from '../../errors.js';
 import { modelLabel } from '../../models/model-label.js';
@@ -24,7 +23,7 @@ import {
   planRuns,
   todaysComparison,
 } from './settings.js';
-import { type TunedRun, type TuningResults, writeTuning } from './tuning-file.js';
+import { type TunedRun, type TuningResults, tuningFolder, writeTuning } from './tuning-file.js';
 
 export interface TuneRequest {
   /** Highest learning rates to try, two at least. */
@@ -76,7 +75,7 @@ export async function tuneRates(
     );
   }
   const { dense, ...today } = todaysComparison(request);
-  const out = join(control.out, 'tune');
+  const out = tuningFolder(control.out);
   const part = {
     ...today,
     seedsAt: undefined,

@@ -24,6 +24,9 @@ const fileSchema = z.looseObject({
   }),
 });
 
+/** Where the runs of a tuning lie. @param out - folder of the comparison */
+export const tuningFolder = (out: string): string => join(out, 'tune');
+
 /** One method trained with one learning rate. */
 export interface TunedRun {
   readonly method: (typeof compareMethods)[number];

@@ -3,6 +3,7 @@ import { inspectModel } from '../../models/inspect.js';
 import type { ImageModel } from '../../models/image-model.js';
 import type { ModelInfo } from '../../models/model-file.js';
 import type { KeptUnits } from '../../models/groups.js';
+import { fewestOf } from '../../pruning/sensitivity/parts.js';
 import { type TensorCut, pruneModel, tensorCut } from '../../pruning/surgery.js';
 import type { CompensationRecord } from './compensation-record.js';
 import { composeKept, encodeKept } from './kept-units.js';
@@ -123,7 +124,12 @@ function withRound(
   const earlier = unitMap(record.kept);
   const round = record.rounds.length + 1;
   const widths = Object.fromEntries(groups.map(({ name, width }) => [name, width]));
-  const { reached, heldBack } = reachedRates(settings, round, { ...record, widths, returned });
+  const { reached, heldBack } = reachedRates(settings, round, {
+    ...record,
+    widths,
+    returned,
+    fewest: fewestOf(cut.pruningGroups()),
+  });
   const entry: RoundRecord = {
     round,
     rates: settings.costBudget

@@ -2,6 +2,7 @@
 // serves a whole run, and stands in pruning.json, so that a run which is resumed goes on with the same numbers.
 import { benchModel } from '../../bench/bench-model.js';
 import { benchmarkModels } from '../../bench/bench.js';
+import type { PruningGroup } from '../../models/groups.js';
 import type { ImageModel } from '../../models/image-model.js';
 import { type Widths, widthCosts } from '../../models/width-costs.js';
 import type { Precision } from '../../precision.js';
@@ -65,7 +66,7 @@ interface TableOptions {
   /** Of which the kinds are to be measured at about the widths that will come out. @returns ms @param denseMs - before */
   readonly limit: (denseMs: number) => number;
   /** Least units that a group keeps. */
-  readonly least: (size: number) => number;
+  readonly least: (group: PruningGroup) => number;
 }
 
 /**
@@ -80,9 +81,12 @@ export async function measureLatency(
   const sizes = Object.fromEntries(groups.map(({ name, size }) => [name, size]));
   const widthsAt = (shares: Readonly<Record<string, number>>): Widths =>
     Object.fromEntries(
-      groups.map(({ name, kind, size }) => [
-        name,
-        Math.min(size, Math.max(1, least(size), Math.round((shares[kind] ?? 1) * size))),
+      groups.map((group) => [
+        group.name,
+        Math.min(
+          group.size,
+          Math.max(1, least(group), Math.round((shares[group.kind] ?? 1) * group.size)),
+        ),
       ]),
     );
   let spread = 0;

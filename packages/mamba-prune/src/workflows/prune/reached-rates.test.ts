@@ -9,13 +9,18 @@ const settingsOf = (changes: Partial<PruneSettings>) =>
   resolvePruneSettings(tinyPruning('m', 'd', changes));
 
 /** Two groups of one kind, cut by the selection itself: the first has the better units. */
-function cut(sizes: readonly [number, number], changes: Partial<PruneSettings>) {
+function cut(
+  sizes: readonly [number, number],
+  changes: Partial<PruneSettings>,
+  fewest?: Readonly<Record<string, number>>,
+) {
   const settings = settingsOf(changes);
   const groups = sizes.map((size, i): PruningGroup => ({
     name: `blocks.${i}.ssm`,
     kind: 'ssm',
     size,
     members: [],
+    ...(fewest && { fewest: fewest[`blocks.${i}.ssm`] }),
   }));
   const scores = new Map(
     groups.map(({ name, size }, i) => [
@@ -37,6 +42,7 @@ function cut(sizes: readonly [number, number], changes: Partial<PruneSettings>) 
     kinds: Object.fromEntries(groups.map(({ name }) => [name, 'ssm'])),
     widthsBefore: Object.fromEntries(groups.map(({ name, size }) => [name, size])),
     widths: Object.fromEntries(Array.from(kept, ([name, units]) => [name, units.length])),
+    fewest,
   });
 }
 
@@ -89,6 +95,30 @@ describe('the rate that a cut reached', () => {
     // Of 40 one stays under 0.98, as asked; of 2 none would.
     expect(cut([40, 2], { ranking: 'layer', rates: { ssm: 0.98 } }).heldBack).toEqual([
       { kind: 'ssm', limit: 'minimum', groups: ['blocks.1.ssm'] },
+    ]);
+  });
+
+  it('says that each group keeps two units, of kinds that do', () => {
+    const fewest = { 'blocks.0.ssm': 2, 'blocks.1.ssm': 2 };
+    const held = { kind: 'ssm', limit: 'minimum', fewest: 2 };
+    for (const ranking of ['layer', 'global'] as const) {
+      const changes = { ranking, normalize: 'none', rates: { ssm: 0.99 } } as const;
+      expect(cut([8, 8], changes, fewest)).toEqual({
+        reached: { ssm: 0.75 },
+        heldBack: [{ ...held, groups: names }],
+      });
+      expect(cut([8, 8], { ...changes, minWidth: 4 }, fewest).heldBack).toEqual([
+        { kind: 'ssm', limit: 'min-width', groups: names },
+      ]);
+    }
+    const own = {
+      ranking: 'layer',
+      rates: { ssm: 0.75 },
+      rateOf: { 'blocks.0.ssm': 0.9 },
+    } as const;
+    expect(cut([8, 8], own, fewest).heldBack).toEqual([]);
+    expect(cut([8, 2], { ...own, rates: { ssm: 0.9 } }, fewest).heldBack).toEqual([
+      { ...held, groups: names },
     ]);
   });
 

@@ -7,7 +7,7 @@ import type { ResolvedPruneSettings } from './settings.js';
 import { ratesAfter, ratesOfGroupsAfter } from './rates-after-round.js';
 
 /**
- * `max-rate`: the most that one group may lose; `minimum`: every group keeps one unit; `min-width`: it keeps as many as
+ * `max-rate`: the most that one group may lose; `minimum`: every group keeps one unit, or its `fewest`; `min-width`: it keeps as many as
  * were asked for; `round-to`: widths are rounded up; `fillback`: refill gave units back on top of the rate; `rate-of`:
  * these groups have a lower rate of their own.
  */
@@ -22,6 +22,8 @@ export interface HeldBack {
   readonly limit: RateLimit;
   /** Where it did so, in the order of the network; empty where the ranking of all groups together does not tell. */
   readonly groups: string[];
+  /** Under `minimum`: units that each of them keeps; left out for one. */
+  readonly fewest?: number | undefined;
 }
 
 export interface ReachedRates {
@@ -38,6 +40,8 @@ interface CutWidths {
   readonly widths: Readonly<Record<string, number>>;
   /** What refill gave back in it. */
   readonly returned?: KeptUnits | undefined;
+  /** Units that a group keeps at least, of those that keep more than one. */
+  readonly fewest?: Readonly<Record<string, number>> | undefined;
 }
 
 /** A group that could have lost units. */
@@ -48,6 +52,8 @@ interface CutGroup {
   readonly returned: number;
   /** Its own rate after the round. */
   readonly own: number | undefined;
+  /** Units that it keeps whatever is asked for. */
+  readonly fewest: number;
 }
 
 type Limits = Pick<
@@ -69,7 +75,7 @@ type Limits = Pick<
 export function reachedRates(
   settings: Limits,
   round: number,
-  { kinds, widthsBefore, widths, returned }: CutWidths,
+  { kinds, widthsBefore, widths, returned, fewest }: CutWidths,
 ): ReachedRates {
   const reached: Record<string, number> = {};
   const heldBack: HeldBack[] = [];
@@ -83,6 +89,7 @@ export function reachedRates(
         after: widths[name] ?? before,
         returned: returned?.get(name)?.length ?? 0,
         own: ownRate(ownRates, name),
+        fewest: Math.min(before, fewest?.[name] ?? 1),
       }));
     const total = sum(groups.map(({ before }) => before));
     reached[kind] = total === 0 ? 0 : 1 - sum(groups.map(({ after }) => after)) / total;
@@ -95,11 +102,20 @@ export function reachedRates(
     // Where groups have higher rates of their own, nothing was held back.
     if (isShort) addOwnLimits(limits, groups, rate, settings);
     for (const [limit, held] of limits) {
-      heldBack.push({ kind, limit, groups: held });
+      // All groups of a kind are alike in this.
+      const least = Math.max(...groups.map((group) => group.fewest));
+      const keeps = limit === 'minimum' && least > 1 ? { fewest: least } : {};
+      heldBack.push({ kind, limit, groups: held, ...keeps });
     }
   }
   return { reached, heldBack };
 }
+
+/** Units that a group keeps at least. */
+const floorsOf =
+  (minWidth: Limits['minWidth']) =>
+  ({ before, fewest }: CutGroup): number =>
+    leastUnits(before, minWidth, fewest);
 
 /** By the rules of `selectUnits` and `refillCounts`. */
 function limitsOf(
@@ -118,15 +134,16 @@ function limitsOf(
   const adds = refill?.budget === 'add';
   const back = (group: CutGroup): number => (adds ? group.returned : 0);
   const asked = (size: number): number => Math.round((1 - rate) * size);
-  const floorOf = ({ before }: CutGroup): number => leastUnits(before, minWidth);
+  const floorOf = floorsOf(minWidth);
+  const isOwnFloor = (group: CutGroup): boolean => floorOf(group) === group.fewest;
   if (ranking === 'layer') {
     hold(
       'minimum',
-      named((group) => asked(group.before) < 1 && floorOf(group) === 1),
+      named((group) => asked(group.before) < floorOf(group) && isOwnFloor(group)),
     );
     hold(
       'min-width',
-      named((group) => asked(group.before) < floorOf(group) && floorOf(group) > 1),
+      named((group) => asked(group.before) < floorOf(group) && !isOwnFloor(group)),
     );
     hold(
       'round-to',
@@ -147,11 +164,11 @@ function limitsOf(
       );
       hold(
         'minimum',
-        named((group) => least(group) === 1),
+        named((group) => least(group) === group.fewest),
       );
       hold(
         'min-width',
-        named((group) => floorOf(group) > 1 && free(group) <= floorOf(group)),
+        named((group) => !isOwnFloor(group) && free(group) <= floorOf(group)),
       );
     }
     const kept = sum(groups.map((group) => group.after - back(group)));
@@ -184,12 +201,24 @@ function addOwnLimits(
       all.flatMap(({ name }) => (names.has(name) ? [name] : [])),
     );
   };
-  const floorOf = ({ before }: CutGroup): number => leastUnits(before, minWidth);
+  const floorOf = floorsOf(minWidth);
   const least = (group: CutGroup & { readonly own: number }): number =>
     Math.max(floorOf(group), keptCount(group.before, group.own));
   add(
+    'minimum',
+    own.filter(
+      (group) =>
+        group.fewest > 1 &&
+        floorOf(group) > keptCount(group.before, group.own) &&
+        floorOf(group) === group.fewest,
+    ),
+  );
+  add(
     'min-width',
-    own.filter((group) => floorOf(group) > keptCount(group.before, group.own)),
+    own.filter((group) => {
+      const wider = Math.max(group.fewest, keptCount(group.before, group.own));
+      return floorOf(group) > wider;
+    }),
   );
   add(
     'round-to',

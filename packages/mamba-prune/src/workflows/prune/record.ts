@@ -70,6 +70,8 @@ const heldBack = z.object({
   limit: z.enum(rateLimits),
   /** Where it did so; empty where the ranking of all groups together does not tell. */
   groups: z.array(z.string()),
+  /** Under `minimum`: units that each of them keeps; one if absent. */
+  fewest: z.int().min(2).optional(),
 });
 
 const recordSchema = z.object({

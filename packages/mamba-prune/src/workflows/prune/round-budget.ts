@@ -78,7 +78,7 @@ async function tableOf(job: PruneJob, model: ImageModel): Promise<LatencyTable |
     precision: precisionOn(device, recipe.precision),
     timer: timerOf(job),
     limit: (denseMs) => limitOf(budgetNames.latency, latency.ms, denseMs),
-    least: (size) => leastUnits(size, minWidth),
+    least: ({ size, fewest }) => leastUnits(size, minWidth, fewest),
   });
 }
 

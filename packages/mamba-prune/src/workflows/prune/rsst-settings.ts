@@ -1,5 +1,6 @@
 // What a pruning run is told of RSST, with its defaults.
 import { UsageError } from '../../errors.js';
+import { plural } from '../../format.js';
 import { checksOf } from '../../checks.js';
 import { type OptionKinds, requireOptions } from '../../option-checks.js';
 import {
@@ -142,6 +143,6 @@ function resolveRechoose(rechoose: number | null, units: RegUnits, epochs: numbe
   }
   if (rechoose < epochs) return rechoose;
   throw new UsageError(
-    `prune: rechoose: got ${rechoose}, expected fewer than the ${epochs} regularised epochs. Lower it, or leave it out.`,
+    `prune: rechoose: got ${rechoose}, expected fewer than the ${plural(epochs, 'regularised epoch')}. Lower it, or leave it out.`,
   );
 }

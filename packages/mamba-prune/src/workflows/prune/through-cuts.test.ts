@@ -296,12 +296,15 @@ describe('--cut-at-zero and --cuts', () => {
   });
 
   it.each([
-    [[...apart, '--cuts', '2'], 'got 2 cuts without lr-through'],
-    [[...apart, '--cut-at-zero'], 'got cut-at-zero without lr-through'],
+    [[...apart, '--cuts', '2'], 'got 2 cuts without --lr-through'],
+    [[...apart, '--cut-at-zero'], 'mamba-prune prune: got --cut-at-zero without --lr-through'],
     [[...through, '--cuts', '3'], 'got 3 cuts in 2 regularised epochs'],
     [[...through, '--cuts', '2', '--rounds', '3'], 'got --rounds, which has no say beside --cuts'],
     [[...through, '--cuts', '2', '--rechoose', '1'], 'got 2 cuts with rechoose 1'],
-    [[...through, '--cut-at-zero', '--reg-apply', 'loss'], 'got cut-at-zero with the units doomed'],
+    [
+      [...through, '--cut-at-zero', '--reg-apply', 'loss'],
+      'got --cut-at-zero with the units doomed',
+    ],
     [[...through, '--reg-apply', 'shrink', '--reg-strength', '5'], 'shrink with the strength 5'],
     [[...through, '--reg-apply', 'shrink', '--exponents', '2'], 'under --reg-schedule cosine'],
   ])('with %j are a usage error, and nothing is written', async (more, message) => {

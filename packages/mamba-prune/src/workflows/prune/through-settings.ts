@@ -1,5 +1,6 @@
 // What one training through its cuts (`lrThrough`) can be told besides: when it cuts, and how often. Loads no native code.
 import { UsageError } from '../../errors.js';
+import { plural } from '../../format.js';
 import { checksOf } from '../../checks.js';
 import type { RegApplication, RegUnits } from '../../pruning/rsst/choices.js';
 
@@ -88,7 +89,7 @@ function checkCuts(cuts: number, { units, lrThrough, epochs, rechoose, rounds }:
   }
   if (epochs < cuts) {
     throw new UsageError(
-      `${got} in ${epochs} regularised epochs, expected at least an epoch for each. Raise --reg-epochs, or lower --cuts.`,
+      `${got} in ${plural(epochs, 'regularised epoch')}, expected at least an epoch for each. Raise --reg-epochs, or lower --cuts.`,
     );
   }
 }

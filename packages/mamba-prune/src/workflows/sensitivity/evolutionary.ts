@@ -77,8 +77,8 @@ function pick(alive: readonly Candidate[], random: Random): Candidate {
 
 const widthsOf = ({ sensitivity }: SearchProblem, rates: readonly number[]): Widths =>
   Object.fromEntries(
-    sensitivity.parts.flatMap(({ groups }, i) =>
-      Object.entries(widthsAt(groups, rates[i] as number, sensitivity.roundTo)),
+    sensitivity.parts.flatMap((part, i) =>
+      Object.entries(widthsAt(part, rates[i] as number, sensitivity.roundTo)),
     ),
   );
 

@@ -28,6 +28,8 @@ const part = z.object({
   kinds: z.array(z.string()).readonly(),
   /** Size of each group, by name. */
   groups: z.record(z.string(), size),
+  /** Units that a group keeps at least, of those that keep more than one. */
+  fewest: z.record(z.string(), size).optional(),
   points: z.array(z.object({ rate: share, kept: size, ...modelMeasured })).readonly(),
 });
 

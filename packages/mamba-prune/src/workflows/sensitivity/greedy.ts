@@ -41,13 +41,13 @@ export async function greedy(problem: SearchProblem): Promise<Widths> {
   const widthsWith = (changed?: Lane, rate = 0): Widths =>
     Object.fromEntries(
       lanes.flatMap((lane) =>
-        Object.entries(widthsAt(lane.part.groups, lane === changed ? rate : lane.rate, roundTo)),
+        Object.entries(widthsAt(lane.part, lane === changed ? rate : lane.rate, roundTo)),
       ),
     );
   const costFound = (found: MeasuredModel, widths: Widths): number =>
     budget.metric === 'units' ? countUnits(widths) : found[budget.metric];
   const next = ({ part, rate }: Lane): number | undefined =>
-    nextRate(part.groups, { rate, maxRate, roundTo });
+    nextRate(part, { rate, maxRate, roundTo });
   for (const lane of lanes) lane.price = measuredPrice(lane, next(lane));
 
   /** The last step only as far as is needed, to a unit. */
@@ -115,15 +115,15 @@ function measuredPrice({ curve, rate }: Lane, to: number | undefined): number {
 
 /** The next multiple of the step at which a group has fewer units; undefined if there is none up to the largest. */
 function nextRate(
-  groups: Readonly<Record<string, number>>,
+  part: PartSensitivity,
   { rate, maxRate, roundTo }: { rate: number; maxRate: number; roundTo: number },
 ): number | undefined {
-  const before = widthsAt(groups, rate, roundTo);
+  const before = widthsAt(part, rate, roundTo);
   const steps = Math.ceil(maxRate / stepShare - 1e-9);
   for (let step = Math.floor(rate / stepShare + 1e-9) + 1; step <= steps; step++) {
     const to = Math.min(maxRate, step * stepShare);
-    const after = widthsAt(groups, to, roundTo);
-    if (Object.keys(groups).some((name) => after[name] !== before[name])) return to;
+    const after = widthsAt(part, to, roundTo);
+    if (Object.keys(part.groups).some((name) => after[name] !== before[name])) return to;
   }
   return undefined;
 }

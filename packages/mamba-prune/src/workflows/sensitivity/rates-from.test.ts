@@ -1,4 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import type { ImageModel } from '../../models/image-model.js';
+import { createModel } from '../../models/registry.js';
 import { widthCosts } from '../../models/width-costs.js';
 import { measureSensitivity } from '../../pruning/sensitivity/measure.js';
 import type { SensitivityBy } from '../../pruning/sensitivity/parts.js';
@@ -14,8 +16,9 @@ const model = smallMamba();
 async function fileOf(
   by: SensitivityBy = 'group',
   kinds = ['ssm', 'mlp'],
+  of: ImageModel = model,
 ): Promise<SensitivityFile> {
-  const measured = await measureSensitivity(model, {
+  const measured = await measureSensitivity(of, {
     evaluate: (cut) => Promise.resolve({ loss: 1e6 / cut.numParameters(), accuracy: 0.5 }),
     importance: 'l1',
     rates: [0.25, 0.5, 0.75],
@@ -54,6 +57,27 @@ describe('the rates of a file', () => {
     const units = (kind: string) =>
       [...kept].reduce((sum, [name, list]) => sum + (name.endsWith(kind) ? list.length : 0), 0);
     expect([units('ssm'), units('mlp')]).toEqual([32, 96]);
+  });
+
+  it('leave groups the least that they keep, of files too that do not tell it', async () => {
+    const options = { baseWidth: 4, blocks: [1], imageSize: 12, numClasses: 4 };
+    const vmamba = createModel('vmamba_nano', options);
+    const file = await fileOf('group', ['ssm'], vmamba);
+    const [part] = file.parts;
+    const names = Object.keys(part?.groups ?? {});
+    expect(part?.fewest).toEqual(Object.fromEntries(names.map((name) => [name, 2])));
+    const parts = file.parts.map((each) => ({ ...each, fewest: undefined }));
+    const search = {
+      best: { rates: Object.fromEntries(names.map((name) => [name, 0.99])), loss: 1 },
+    };
+    for (const told of [file, { ...file, parts }] as SensitivityFile[]) {
+      const found = ratesFrom('f', { ...told, search } as SensitivityFile, vmamba, {
+        rates: { ssm: 0 },
+        isSaid: false,
+      });
+      const size = Object.values(part?.groups ?? {})[0] ?? NaN;
+      expect(found.rates['ssm']).toBeCloseTo(1 - 2 / size, 12);
+    }
   });
 
   it('meet a budget together, and not by more than a unit', async () => {

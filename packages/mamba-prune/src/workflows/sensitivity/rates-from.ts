@@ -7,6 +7,7 @@ import type { MinWidth } from '../../pruning/group-limits.js';
 import { predictedLoss } from '../../pruning/sensitivity/curve.js';
 import type { PartSensitivity, Sensitivity } from '../../pruning/sensitivity/measure.js';
 import { sum } from '../../pruning/sensitivity/measure.js';
+import { withFewest, widthsAt } from '../../pruning/sensitivity/parts.js';
 import { keptCount } from '../../pruning/selection.js';
 import type { SensitivityFile } from './file.js';
 import { checkSameGroups } from './same-groups.js';
@@ -55,8 +56,10 @@ export function ratesFrom(
   model: ImageModel,
   asked: AskedRates,
 ): RatesFrom {
-  const whole = sensitivityOf(file);
-  checkSameGroups(where, model, whole);
+  const measured = sensitivityOf(file);
+  checkSameGroups(where, model, measured);
+  // Which earlier files do not tell.
+  const whole = { ...measured, parts: withFewest(measured.parts, model.pruningGroups()) };
   if (!file.finished) {
     throw new UsageError(
       `${where}: is not finished, expected every part at every rate. Go on with: mamba-prune sensitivity --resume --out ${where}`,
@@ -114,12 +117,12 @@ function underTarget(
 ): Widths {
   const limit = limitOfTarget(target, chosen);
   const costOf = costOfModel(model, chosen, limit);
-  const sizes = new Map(model.pruningGroups().map(({ name, size }) => [name, size]));
+  const groups = new Map(model.pruningGroups().map((group) => [group.name, group]));
   const fixed = Object.fromEntries(
-    Object.entries(rateOf).map(([name, rate]) => [
-      name,
-      keptCount(sizes.get(name) ?? 1, rate, roundTo),
-    ]),
+    Object.entries(rateOf).map(([name, rate]) => {
+      const { size = 1, fewest } = groups.get(name) ?? {};
+      return [name, keptCount(size, rate, roundTo, fewest)];
+    }),
   );
   const options = { ...limit, roundTo, maxRate, minWidth, where };
   return ratesFromSensitivity(chosen, {
@@ -139,7 +142,10 @@ function underRates(
     const sizes = together.parts.flatMap(({ groups }) => Object.values(groups));
     const whole = Math.round((1 - together.rate) * sum(sizes));
     // What one rate for all leaves, rounded group by group, is as good.
-    const most = Math.max(whole, sum(sizes.map((size) => keptCount(size, together.rate, roundTo))));
+    const alike = together.parts.flatMap((part) =>
+      Object.values(widthsAt(part, together.rate, roundTo)),
+    );
+    const most = Math.max(whole, sum(alike));
     const own = { ...chosen, parts: together.parts };
     Object.assign(
       widths,
@@ -203,10 +209,12 @@ function widthsOf(
   rates: Readonly<Record<string, number>>,
 ): Record<string, number> {
   return Object.fromEntries(
-    parts.flatMap(({ groups }) =>
+    parts.flatMap(({ groups, fewest }) =>
       Object.entries(groups).flatMap(([name, size]) => {
         const rate = rates[name];
-        return rate === undefined ? [] : [[name, keptCount(size, rate)] as const];
+        return rate === undefined
+          ? []
+          : [[name, keptCount(size, rate, 1, fewest?.[name])] as const];
       }),
     ),
   );

@@ -61,9 +61,7 @@ function leastCut(
 }
 
 function uniformWidths(parts: Sensitivity['parts'], rate: number, roundTo: number): Widths {
-  return Object.fromEntries(
-    parts.flatMap(({ groups }) => Object.entries(widthsAt(groups, rate, roundTo))),
-  );
+  return Object.fromEntries(parts.flatMap((part) => Object.entries(widthsAt(part, rate, roundTo))));
 }
 
 /** As `prune` cuts without anything being said: the units of a kind are ranked across its groups. */

@@ -1,0 +1,67 @@
+// What the flags of compare ask for of the images.
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { CompareOptions } from './compare.js';
+import { requestOf } from './compare-request.js';
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'mp-compare-request-'));
+});
+afterAll(() => {
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const asked = async (given: Partial<CompareOptions>) => {
+  const options = { threads: 1, seed: 0 } as CompareOptions;
+  return (await requestOf({ options, given })).train;
+};
+
+/** A folder of a comparison that began with these settings of its dense models. */
+function begun(name: string, train: object): string {
+  const out = join(folder, name);
+  const settings = { seeds: [0], rates: [0.7], threads: 1, train, cut: {} };
+  mkdirSync(out);
+  writeFileSync(
+    join(out, 'compare.json'),
+    JSON.stringify({ kind: 'mamba-prune comparison', format: 1, settings }),
+  );
+  return out;
+}
+
+describe('the images of a comparison', () => {
+  it('have the cached size that is asked for', async () => {
+    expect(await asked({ dataset: 'folder', cachedSize: 64 })).toMatchObject({ cachedSize: 64 });
+    expect(await asked({ dataset: 'folder' })).not.toHaveProperty('cachedSize');
+  });
+
+  it('are resized as the preset says, which is bicubic for imagenet', async () => {
+    const out = join(folder, 'new');
+    expect(await asked({ dataset: 'imagenet', preset: 'best', out })).toMatchObject({
+      interpolation: 'bicubic',
+    });
+    for (const given of [{ dataset: 'imagenet' }, { dataset: 'cifar10', preset: 'best' }] as const)
+      expect(await asked({ ...given, out })).not.toHaveProperty('interpolation');
+  });
+
+  it('are resized as before where the comparison has begun', async () => {
+    const given = { dataset: 'imagenet', preset: 'best' } as const;
+    const old = begun('old', { dataset: 'imagenet' });
+    expect(await asked({ ...given, out: old })).not.toHaveProperty('interpolation');
+    expect(await asked({ ...given, out: old, overwrite: true })).toMatchObject({
+      interpolation: 'bicubic',
+    });
+    const since = begun('since', { dataset: 'imagenet', interpolation: 'bicubic' });
+    expect(await asked({ ...given, out: since })).toMatchObject({ interpolation: 'bicubic' });
+  });
+
+  it('are resized as before in a tuning that has begun', async () => {
+    const given = { dataset: 'imagenet', preset: 'best', tuneLr: [1e-3, 2e-3] } as const;
+    const out = join(folder, 'tuned');
+    mkdirSync(out);
+    cpSync(begun('tuning', { dataset: 'imagenet' }), join(out, 'tune'), { recursive: true });
+    expect(await asked({ ...given, out })).not.toHaveProperty('interpolation');
+  });
+});
