@@ -92,6 +92,15 @@ describe('the threads for images', () => {
     },
   );
 
+  it('take pictures whose longer side becomes millions of pixels', async () => {
+    const long = { width: 300_000, height: 1, channels: 3 } as const;
+    const raw = Buffer.from(Array.from({ length: 900_000 }, (_, i) => (i * 2654435) % 251));
+    const path = await write('long.png', sharp(raw, { raw: long }).png().toBuffer());
+    const expected = await squares(path, null);
+    expect(new Set(expected).size).toBeGreaterThan(3);
+    expect((await squares(path, here)).equals(expected)).toBe(true);
+  });
+
   it.skipIf(why !== '').each([
     ['cmyk', false],
     ['turned', false],
