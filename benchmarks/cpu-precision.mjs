@@ -59,11 +59,11 @@ function fileOf(name) {
 function ours(file, precision) {
   const { model } = loadModel(file);
   model.eval();
-  prepareInference(model, 'cpu', precision);
+  const prepared = prepareInference(model, 'cpu', precision);
   const { channels, imageSize } = model.config;
   return {
     name: `ours ${precision}`,
-    forward: (images) => scope(() => noGrad(() => model.forward(images))),
+    forward: (images) => scope(() => noGrad(() => prepared.run(() => model.forward(images)))),
     inputShape: [channels, imageSize, imageSize],
   };
 }

@@ -34,9 +34,11 @@ inline std::vector<std::string> strings_argument(Napi::Env env, Napi::Value valu
   return strings;
 }
 
-inline int whole(Napi::Env env, Napi::Value value, const char* what, int low, int high) {
+// An integer from `low` to `high`, as wide as they are.
+template <class T> T whole(Napi::Env env, Napi::Value value, const char* what, T low, T high) {
   const double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : NAN;
-  if (number >= low && number <= high && number == std::floor(number)) return static_cast<int>(number);
+  const bool fits = number >= static_cast<double>(low) && number <= static_cast<double>(high);
+  if (fits && number == std::floor(number)) return static_cast<T>(number);
   throw Napi::RangeError::New(env, std::string(what) + ": got " + describe(value) + ", expected an integer from " +
                                        std::to_string(low) + " to " + std::to_string(high));
 }

@@ -17,6 +17,8 @@ namespace {
 // Larger pictures take the way that counts memory.
 constexpr int64_t kMostPixels = int64_t{1} << 24;
 constexpr int kMostSide = 1 << 24;
+// A picture one pixel wide is resized to its length times the square's, of which only the square is computed.
+constexpr int64_t kMostFrame = int64_t{1} << 52;
 constexpr int kMostThreads = 1024;
 // What a thread keeps for the next file.
 constexpr size_t kKeptBytes = size_t{8} << 20;
@@ -136,12 +138,13 @@ Square square_argument(const Napi::CallbackInfo& info, size_t next, const char* 
   const Napi::Env env = info.Env();
   Napi::Uint8Array out = bytes_argument(env, info[next++], where);
   const auto integer = [&](const char* what, int low) { return whole(env, info[next++], what, low, kMostSide); };
+  const auto in_frame = [&](const char* what, int64_t low) { return whole(env, info[next++], what, low, kMostFrame); };
   Square square;
   square.width = integer("width", 1), square.height = integer("height", 1);
   square.left = integer("left", 0), square.top = integer("top", 0);
   square.part_width = integer("the part's width", 1), square.part_height = integer("the part's height", 1);
-  square.frame.width = integer("the frame's width", 1), square.frame.height = integer("the frame's height", 1);
-  square.frame.left = integer("the frame's left", 0), square.frame.top = integer("the frame's top", 0);
+  square.frame.width = in_frame("the frame's width", 1), square.frame.height = in_frame("the frame's height", 1);
+  square.frame.left = in_frame("the frame's left", 0), square.frame.top = in_frame("the frame's top", 0);
   square.size = integer("size", 1), square.channels = integer("channels", 1);
   square.filter = string_argument(env, info[next++], "filter") == "bicubic" ? Filter::bicubic : Filter::bilinear;
   const bool fits = int64_t{square.left} + square.part_width <= square.width &&

@@ -161,7 +161,7 @@ export async function benchmarkModels(
 }
 
 /** How a model is given its images, and what was made for it. */
-type ModelCompute = Pick<PreparedInference, 'images' | 'dispose'>;
+type ModelCompute = Pick<PreparedInference, 'images' | 'run' | 'dispose'>;
 
 function computeOf(
   model: BenchCandidate,
@@ -176,7 +176,7 @@ function computeOf(
   // In int8 activations are float32; without a module nothing is known of its products.
   const images = precision === 'int8' ? 'fp32' : precision;
   const copies = known && weightCopies(known, images, { fixed: true });
-  return { images: imageType(images), dispose: () => copies?.dispose() };
+  return { images: imageType(images), run: (task) => task(), dispose: () => copies?.dispose() };
 }
 
 /** @returns puts the module's modes back */
@@ -210,7 +210,7 @@ async function measure(
   const laps: number[][][] = models.map(() => []);
   try {
     for (const [i, model] of models.entries()) {
-      calls.push(await callOf(model, prepared[i]?.images ?? 'float32'));
+      calls.push(await callOf(model, prepared[i] as ModelCompute));
     }
     for (const call of calls) {
       const warm = explainingMemory(memory, () => call.prepare(warmup));
@@ -241,13 +241,13 @@ async function measure(
     for (const input of inputs) input.dispose();
   }
 
-  async function callOf(model: BenchCandidate, type: ModelCompute['images']): Promise<Timed> {
+  async function callOf(model: BenchCandidate, { images, run }: ModelCompute): Promise<Timed> {
     if (!('forward' in model)) return new ForeignCall(await model.prepare(batch, seed));
     const input = explainingMemory(memory, () =>
-      inputOf(model.inputShape ?? options.inputShape, type),
+      inputOf(model.inputShape ?? options.inputShape, images),
     );
     inputs.push(input);
-    return new TimedCall(() => model.forward(input), device, options.graphBackend);
+    return new TimedCall(() => run(() => model.forward(input)), device, options.graphBackend);
   }
 
   function inputOf(shape: readonly number[], type: ModelCompute['images']): Tensor {

@@ -92,6 +92,28 @@ describe('the threads for images', () => {
     },
   );
 
+  it('say of a file that has another size than when it was checked that it has changed', async () => {
+    const path = await write('changed.jpg', kinds.progressive());
+    const header = { width: 400, height: 300, isPlain: true };
+    const box = { left: 200, top: 100, width: 150, height: 150 };
+    const framing: Framing = { kind: 'box', box, interpolation: 'bilinear', resize: 'pillow' };
+    for (const addon of [here, withoutJpegs, null]) {
+      const out = new Uint8Array(3 * 64 * 64);
+      await expect(decodeInto(out, path, header, input, framing, addon)).rejects.toThrow(
+        'the file has changed: it has 230x171 pixels, and had 400x300 when it was checked',
+      );
+    }
+  });
+
+  it('take pictures whose longer side becomes millions of pixels', async () => {
+    const long = { width: 300_000, height: 1, channels: 3 } as const;
+    const raw = Buffer.from(Array.from({ length: 900_000 }, (_, i) => (i * 2654435) % 251));
+    const path = await write('long.png', sharp(raw, { raw: long }).png().toBuffer());
+    const expected = await squares(path, null);
+    expect(new Set(expected).size).toBeGreaterThan(3);
+    expect((await squares(path, here)).equals(expected)).toBe(true);
+  });
+
   it.skipIf(why !== '').each([
     ['cmyk', false],
     ['turned', false],

@@ -113,6 +113,7 @@ export async function decodeInto(
       if (await addon.jpegSquare(path, squareOf(header, input, framing), out)) return;
     }
     const use = async (picture: Picture): Promise<void> => {
+      if (framing.kind === 'box' && header) checkUnchanged(picture, header);
       // A colour picture for a model of one channel is made grey before it is resized.
       if (addon && (picture.channels < 3 || input.channels >= 3)) {
         const { data, channels } = picture;
@@ -125,6 +126,14 @@ export async function decodeInto(
   } catch (error) {
     throw undecodable(path, error);
   }
+}
+
+/** A box was drawn for the size that the file had. */
+function checkUnchanged(now: Picture, before: ImageHeader): void {
+  if (now.width === before.width && now.height === before.height) return;
+  throw new DataError(
+    `the file has changed: it has ${now.width}x${now.height} pixels, and had ${before.width}x${before.height} when it was checked`,
+  );
 }
 
 export const undecodable = (path: string, error: unknown): DataError =>

@@ -139,6 +139,7 @@ export async function evaluateModel(
     device,
     precision: prepared?.imagePrecision ?? (precision as Precision),
     hasCopies: prepared !== undefined,
+    run: prepared?.run,
     signal,
     onProgress,
     onBatch: right

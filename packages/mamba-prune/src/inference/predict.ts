@@ -96,9 +96,9 @@ export async function predictImages(
   const input = { channels, size: side };
   const way = preprocessingOf(info, side);
   const prepared = prepareInference(model, device, precision, model.config.arch);
-  model.eval();
   try {
     return await predictBatches(paths, options, { ...info, numClasses, input, way }, (pixels) => {
+      model.eval(); // for every batch: another prediction with the model may have ended, and put its modes back
       const memory = () => ({
         where: 'predict',
         batchSize: pixels.length,
@@ -253,7 +253,7 @@ function softmax(
   prepared: PreparedInference,
 ): Float32Array {
   const images: Tensor = fromTypedArray(pixels, shape).to(device).to(prepared.images);
-  return F.atLeastFloat32(model.forward(images))
+  return F.atLeastFloat32(prepared.run(() => model.forward(images)))
     .softmax(-1)
     .to('cpu')
     .toTypedArray() as Float32Array;

@@ -83,8 +83,8 @@ export interface ImageModel extends nn.Module {
   packWeights?(dtype: DType, fixed?: boolean): PackedWeights | undefined;
 
   /**
-   * Only of models whose blocks are one operator each on a CPU: from now on these multiply in a precision at inference in
-   * float32, until the result is disposed of. Undefined for sizes that the operator does not take.
+   * Only of models whose blocks are one operator each on a CPU: these multiply in a precision at inference in float32,
+   * within the tasks that the result runs until it is disposed of. Undefined for sizes that the operator does not take.
    */
   multiplyIn?(precision: ProductPrecision): KeptProducts | undefined;
 

@@ -39,7 +39,7 @@ function within<T>(model: ImageModel, precision: 'bf16' | 'int8', work: () => T)
   const prepared = prepareInference(model.eval(), 'cpu', precision);
   try {
     expect(prepared.images).toBe('float32');
-    return work();
+    return prepared.run(work);
   } finally {
     prepared.dispose();
   }
@@ -91,6 +91,23 @@ for (const precision of ['bf16', 'int8'] as const) {
         } finally {
           setNumThreads(threads);
         }
+      });
+
+      it('computes in it within a task alone, whoever else has prepared the model', () => {
+        scope(() => {
+          manualSeed(6);
+          const model = create().eval();
+          const x = images(2);
+          const exact = logitsOf(model, x);
+          const right = within(model, precision, () => logitsOf(model, x));
+          const other = prepareInference(model, 'cpu', 'fp32');
+          const prepared = prepareInference(model, 'cpu', precision);
+          expect(logitsOf(model, x).equal(exact), 'of nobody').toBe(true);
+          expect(other.run(() => logitsOf(model, x)).equal(exact), 'in float32').toBe(true);
+          expect(prepared.run(() => logitsOf(model, x)).equal(right)).toBe(true);
+          other.dispose();
+          prepared.dispose();
+        });
       });
 
       it('sees that a weight has changed', () => {

@@ -41,14 +41,16 @@ export interface PreparedInference {
   readonly images: Extract<DType, 'float32' | 'bfloat16'>;
   /** The same, as `evaluate` is told. */
   readonly imagePrecision: ComputePrecision;
-  /** The model computes as before, and what was made for it is freed. */
+  /** Calls of the model are made in here. The task ends when it returns: it cannot be asynchronous. */
+  readonly run: <T>(task: () => T) => T;
+  /** What was made for the model is freed. */
   dispose(): void;
 }
 
 type Model = Parameters<typeof weightCopies>[0] & Pick<Partial<ImageModel>, 'multiplyIn'>;
 
 /**
- * Makes a model compute in a precision until the result is disposed of.
+ * Makes what a model needs to compute in a precision. It does so within `run`, however many use it at the same time.
  * @param name - of the model, for errors
  * @throws UsageError for int8 where the processor or the model has no such products, and for bf16 on a CPU where the
  *   processor has none and the model would use them
@@ -66,6 +68,7 @@ export function prepareInference(
       return {
         images: 'float32',
         imagePrecision: 'fp32',
+        run: (task) => products.run(task),
         dispose: () => {
           products.dispose();
         },
@@ -89,6 +92,7 @@ export function prepareInference(
   return {
     images: imageType(imagePrecision),
     imagePrecision,
+    run: (task) => task(),
     dispose: () => {
       copies?.dispose();
     },

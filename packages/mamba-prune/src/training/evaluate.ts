@@ -26,6 +26,8 @@ export interface EvaluateOptions {
   precision?: Precision | undefined;
   /** Whether the caller keeps the model's 16-bit copies (`weightCopies`) up to date; default: none are kept. */
   hasCopies?: boolean | undefined;
+  /** @internal Makes the calls of the model, as `PreparedInference` does. */
+  run?: (<T>(task: () => T) => T) | undefined;
   /** Stops between two batches. */
   signal?: AbortSignal | undefined;
   onProgress?: ((done: number, total: number) => void) | undefined;
@@ -39,6 +41,7 @@ const evaluateKinds: OptionKinds<EvaluateOptions> = {
   device: 'string',
   precision: 'string',
   hasCopies: 'boolean',
+  run: 'function',
   signal: 'object',
   onProgress: 'function',
   reduce: 'function',
@@ -65,15 +68,17 @@ export async function evaluate(
   // Loss, right, right among five.
   const sums = zeros([3], { dtype: 'float64', device }).keep();
   const copies = options.hasCopies ? undefined : weightCopies(model, precision, { fixed: true });
-  model.eval();
   try {
     let images = 0;
     let done = 0;
     for await (const batch of loader.epoch(0)) {
       if (options.signal?.aborted) return undefined;
       const work = () => {
+        model.eval(); // for every batch: another evaluation of the model may have ended, and put its modes back
         const { images, labels } = toTensors(batch, info, device, imageType(precision));
-        const given = checkLogits(model.forward(images), batch.size, info.classes.length);
+        const forward = () => model.forward(images);
+        const output = options.run ? options.run(forward) : forward();
+        const given = checkLogits(output, batch.size, info.classes.length);
         const logits = F.atLeastFloat32(given);
         countBatch(sums, logits, labels, hasTop5);
         options.onBatch?.(logits, labels);

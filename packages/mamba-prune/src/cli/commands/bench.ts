@@ -4,6 +4,7 @@ import { benchLimits, trainLimits } from '../../limits.js';
 import type { BenchCandidate, BenchResult } from '../../bench/bench.js';
 import { type Cli, type Context, action, addExamples } from '../context.js';
 import { findModel, isOnnx, modelLabels } from '../model-argument.js';
+import { noteOnnxPrecision } from '../onnx-precision.js';
 import { type ModelFacts, openFile } from '../open-model.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { type ImportFlags, addImportOptions, importOptionsOf } from '../options/import.js';
@@ -96,6 +97,7 @@ export function addBenchCommand(program: Command, cli: Cli): void {
     }
     const { inferencePrecisionOn } = await import('../../models/inference-precision.js');
     const precision = inferencePrecisionOn(device, options.precision);
+    noteOnnxPrecision(context, paths, options.precision);
     progress.begin('bench', batches.length * options.runs, 'rounds');
     const results = await interruptible(context, (signal) =>
       benchmarkModels(models, {

@@ -7,6 +7,7 @@ import type { openDataFor } from '../../workflows/fit.js';
 import { UsageError } from '../../errors.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
 import { findModel, isOnnx } from '../model-argument.js';
+import { noteOnnxPrecision } from '../onnx-precision.js';
 import { type ModelFacts, openFile } from '../open-model.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { type DataOptions, addDataOptions } from '../options/data.js';
@@ -73,6 +74,7 @@ export function addEvalCommand(program: Command, cli: Cli): void {
     });
     const { inferencePrecisionOn } = await import('../../models/inference-precision.js');
     const precision = inferencePrecisionOn(device, options.precision);
+    noteOnnxPrecision(context, [path], options.precision);
     const { result, dataset, facts } = await (isOnnx(path)
       ? evaluateOnnx(context, path)
       : evaluateFile(context, path, device));

@@ -111,6 +111,17 @@ describe('export to ONNX', () => {
 });
 
 describe('commands that take an ONNX file', () => {
+  it('say that a precision does not reach it', async () => {
+    const file = at('precision.onnx');
+    await json(['export', at('mamba.safetensors'), '--out', file, '--no-verify']);
+    const argv = ['eval', file, ...data(), '--device', 'cpu'];
+    const told = /computes in what the file says, whatever --precision is/;
+    const { status, stderr } = await runCli([...argv, '--precision', 'int8']);
+    expect(status, stderr).toBe(0);
+    expect(stderr.replace(/\s+/g, ' ')).toMatch(told);
+    expect((await runCli(argv)).stderr.replace(/\s+/g, ' ')).not.toMatch(told);
+  });
+
   it('evaluate it as the model it was made from', async () => {
     const out = at('eval.onnx');
     await json(['export', at('mamba.safetensors'), '--out', out, '--target', 'webgpu']);

@@ -4,6 +4,7 @@ import { modelLimits } from '../../limits.js';
 import type { PredictOptions, Prediction } from '../../inference/predict.js';
 import { type Cli, type Context, IncompleteError, action, addExamples } from '../context.js';
 import { findModel, isOnnx } from '../model-argument.js';
+import { noteOnnxPrecision } from '../onnx-precision.js';
 import { type ModelFacts, openFile } from '../open-model.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import {
@@ -59,6 +60,7 @@ export function addPredictCommand(program: Command, cli: Cli): void {
     });
     const { inferencePrecisionOn } = await import('../../models/inference-precision.js');
     const { progress } = context;
+    noteOnnxPrecision(context, [path], context.options.precision);
     if (images.length > 64) progress.begin('predict', images.length, 'img');
     const work = await (isOnnx(path)
       ? onnxPredictor(context, path)

@@ -1,10 +1,12 @@
 // The matrices of a model's blocks for products in low precision on a CPU (`kernels.packProduct`), for as long as somebody
-// has asked for them.
+// has asked for them. They are read only within `run`: between two batches another prediction may use the same model.
 import { DerivedWeights, type Tensor } from '@mamba-prune/libtorch';
 import * as kernels from '@mamba-prune/libtorch/kernels';
 
 export interface KeptProducts {
-  /** The blocks compute as before. */
+  /** The blocks multiply in low precision until the task returns. */
+  run<T>(task: () => T): T;
+  /** The matrices are freed. */
   dispose(): void;
 }
 
@@ -14,8 +16,8 @@ interface Kept {
 }
 
 export class LowProducts {
-  /** The last one is in use. */
-  #kept: readonly Kept[] = [];
+  /** Of the task that runs now. */
+  #used: Kept | undefined;
 
   /** @param matrices - of each block, float32 [out, in] */
   keep(
@@ -30,10 +32,17 @@ export class LowProducts {
           ),
       ),
     };
-    this.#kept = [...this.#kept, kept];
     return {
+      run: (task) => {
+        const before = this.#used;
+        this.#used = kept;
+        try {
+          return task();
+        } finally {
+          this.#used = before;
+        }
+      },
       dispose: () => {
-        this.#kept = this.#kept.filter((other) => other !== kept);
         for (const block of kept.blocks) block.release();
       },
     };
@@ -41,6 +50,6 @@ export class LowProducts {
 
   /** The packed matrices of a block, in the order given; undefined while it computes in float32. */
   of(index: number): readonly Tensor[] | undefined {
-    return this.#kept.at(-1)?.blocks[index]?.get();
+    return this.#used?.blocks[index]?.get();
   }
 }
