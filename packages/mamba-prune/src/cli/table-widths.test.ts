@@ -433,6 +433,18 @@ describe('what is printed', () => {
     expect(stdout()).toMatch(/latency, batch 64 .* 2\.57x faster\n/);
   });
 
+  it('by eval names the precision where it is not float32', () => {
+    const result = { accuracy: 0.5, top5: null, loss: 1, images: 10 };
+    const shown = (precision?: 'fp32' | 'int8'): string => {
+      const { context, stdout } = fakeContext();
+      printEvaluation(context, 'a.safetensors', 'cifar10, test images', result, [], precision);
+      return stdout();
+    };
+    expect(shown('int8')).toMatch(/\n {2}precision {2}int8\n/);
+    expect(shown('fp32')).toBe(shown());
+    expect(shown()).not.toContain('precision');
+  });
+
   it('by bench names each model, however long its name', () => {
     const { context, stdout } = fakeContext();
     const other = longName.replace('2026', '2027');
