@@ -4,6 +4,8 @@ import type { PruningRecord, RoundRecord } from '../workflows/prune/record.js';
 import type { Context } from './context.js';
 import { type FlagNames, pruneFlags, warningsOf } from './pruning-remarks.js';
 import { count, percent, plural } from '../format.js';
+import { columnsOf } from './terminal/io.js';
+import { wrapText } from './terminal/text.js';
 import { TrainingProgress } from './training-progress.js';
 
 /** Bars for what takes long, and lines for what each round did. */
@@ -41,7 +43,7 @@ export function pruningHooks(context: Context, flags: FlagNames = pruneFlags): P
     onCut: (cut, record) => {
       progress.end();
       begin(cut.round, record.plannedRounds);
-      progress.line(`  ${cutLine(cut, record)}`);
+      progress.line(wrapText(cutLine(cut, record), columnsOf(context.io.stderr)));
       for (const warning of warningsOf(record, flags)) context.note(warning);
     },
   };

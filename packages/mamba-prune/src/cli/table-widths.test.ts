@@ -25,6 +25,7 @@ import { printTrained } from './commands/train.js';
 import { printComparison } from './compare-table.js';
 import type { Context } from './context.js';
 import { type OnnxOutcome, onnxFacts, printAccuracy } from './onnx-export.js';
+import { pruningHooks } from './pruning-progress.js';
 import { printPruningRun } from './pruning-tables.js';
 import { visible } from './terminal/text.js';
 import { fakeContext } from './testing/fake-context.js';
@@ -402,6 +403,8 @@ describe('what is printed', () => {
     await print(forced.context);
     expect(plain.stdout()).not.toContain(escape);
     expect(forced.stdout()).toContain(escape);
+    // Coloured twice, text shows its colours as what a terminal must not obey.
+    expect(forced.stdout()).not.toContain(String.raw`\u001b`);
     expect(tooLong(forced.stdout(), 80).map((line) => line.replaceAll(escape, ''))).toEqual([]);
   });
 
@@ -428,6 +431,18 @@ describe('what is printed', () => {
     );
     expect(stdout()).toMatch(/latency, batch 1 .* 11\.4x slower\n/);
     expect(stdout()).toMatch(/latency, batch 64 .* 2\.57x faster\n/);
+  });
+
+  it('by eval names the precision where it is not float32', () => {
+    const result = { accuracy: 0.5, top5: null, loss: 1, images: 10 };
+    const shown = (precision?: 'fp32' | 'int8'): string => {
+      const { context, stdout } = fakeContext();
+      printEvaluation(context, 'a.safetensors', 'cifar10, test images', result, [], precision);
+      return stdout();
+    };
+    expect(shown('int8')).toMatch(/\n {2}precision {2}int8\n/);
+    expect(shown('fp32')).toBe(shown());
+    expect(shown()).not.toContain('precision');
   });
 
   it('by bench names each model, however long its name', () => {
@@ -458,5 +473,16 @@ describe('what is printed', () => {
     expect(tooLong(stderr(), 80)).toEqual([]);
     // Columns stay apart.
     expect(lines[1]?.trim().split(/ +/)).toHaveLength(7);
+  });
+
+  it('while pruning fits 80 columns, and breaks no number', () => {
+    const { context, stderr } = fakeContext();
+    const returned = { ssm: [[1, 2]] } as unknown as RoundRecord['returned'];
+    const compensation = { accuracyBefore: 0.1516 } as RoundRecord['compensation'];
+    const budget = [] as unknown as PruningRecord['costBudget'];
+    const cut = { ...round, round: 1, returned, compensation };
+    pruningHooks(context).onCut?.(cut, { ...record, plannedRounds: 1, costBudget: budget });
+    expect(stderr().replaceAll(/\s+/g, ' ')).toContain(' -> 15.16%, compensated ');
+    expect(tooLong(stderr(), 80)).toEqual([]);
   });
 });

@@ -1,5 +1,6 @@
 // Whether a model and a data set go together.
 import { existsSync } from 'node:fs';
+import { augmentPreset } from '../data/augment/options.js';
 import { datasetDefinition, isDataset, openDataset } from '../data/datasets.js';
 import type { Dataset, DatasetInfo, NoteHandler } from '../data/types.js';
 import { UsageError } from '../errors.js';
@@ -116,6 +117,28 @@ function checkPreparation({
   throw new UsageError(
     `${asked[0]}: got ${asked[1]}, but the images of ${dataset} are taken as they are. ` +
       `Leave ${asked[2]} out; only image folders are resized.`,
+  );
+}
+
+/** Names of what training images go through, as recipes have them. */
+interface Augmentations {
+  readonly augment?: string | undefined;
+  readonly plainAugment?: string | undefined;
+}
+
+/** Says that resized copies are kept for random crops alone, where no training image is cropped so. */
+export function noteUnusedCopies(
+  { cachedSize }: Pick<DataSettings, 'cachedSize'>,
+  { augment, plainAugment }: Augmentations,
+  info: DatasetInfo,
+  { onNote }: DataHooks = {},
+): void {
+  if (cachedSize === undefined) return;
+  const isCropped = (name = 'none'): boolean => 'resizedCrop' in augmentPreset(name, info);
+  if (isCropped(augment) || isCropped(plainAugment)) return;
+  onNote?.(
+    `The cached size of ${cachedSize} px changes nothing: copies are for random resized crops, and the augmentation ` +
+      `${augment ?? 'none'} makes none. Those of imagenet and imagenet-strong do (--augment).`,
   );
 }
 

@@ -24,7 +24,7 @@ import { RunFolder } from '../training/run-folder.js';
 import { train } from '../training/trainer.js';
 import type { TrainHooks, TrainResult } from '../training/types.js';
 import { checkBatch, checkNewModel } from './check-need.js';
-import { modelInfoOf, openData } from './fit.js';
+import { modelInfoOf, noteUnusedCopies, openData } from './fit.js';
 import { keptWeightsPath } from './prune/rewound-weights.js';
 import { checkResumedSizes } from './resumed-sizes.js';
 import {
@@ -71,6 +71,7 @@ export async function trainRun(
   let settings = init === undefined ? given : { ...given, init: modelFileOf(init) };
   checkNewModel(settings, control.device);
   const dataset = await openData(settings, control.data);
+  noteUnusedCopies(settings, settings.recipe, dataset.info, control.data);
   let options = trainOptionsOf(settings.recipe, dataset.info);
   let resolved = resolveTrainOptions(options, dataset.info);
   checkKeepEpochs(settings, resolved.epochs);

@@ -5,6 +5,7 @@ import type { ModelInfo } from '../../models/model-file.js';
 import type { ModelEvaluation } from '../../inference/evaluate-model.js';
 import type { openDataFor } from '../../workflows/fit.js';
 import { UsageError } from '../../errors.js';
+import type { ResolvedInferencePrecision } from '../../precision.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
 import { findModel, isOnnx } from '../model-argument.js';
 import { noteOnnxPrecision } from '../onnx-precision.js';
@@ -93,7 +94,8 @@ export function addEvalCommand(program: Command, cli: Cli): void {
       ...result,
       classes,
     });
-    printEvaluation(context, path, `${name}, ${options.split} images`, result, classes);
+    const computedIn = isOnnx(path) ? 'fp32' : precision;
+    printEvaluation(context, path, `${name}, ${options.split} images`, result, classes, computedIn);
   });
 }
 
@@ -191,10 +193,13 @@ export function printEvaluation(
   dataset: string,
   { accuracy, top5, loss, images, classAccuracy }: ModelEvaluation,
   classes: readonly string[],
+  precision: ResolvedInferencePrecision = 'fp32',
 ): void {
   context.pathTitle(path);
   context.facts([
     ['data', dataset],
+    // Of float32 nothing is said: it is what a model computes in.
+    ...(precision === 'fp32' ? [] : [['precision', precision] as const]),
     ['images', grouped(images)],
     ['accuracy', { text: percent(accuracy), style: 'bold' }],
     ...(top5 === null ? [] : [['top 5', percent(top5)] as const]),

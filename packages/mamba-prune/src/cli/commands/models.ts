@@ -107,7 +107,7 @@ function printPublished(context: Context, published: readonly PublishedWeights[]
   if (!first) return;
   context.print();
   context.paragraph(
-    `They are taken as pretrained:NAME, and downloaded at first use: ${publishedArgument(first)} from ${first.address}. ` +
-      '--json has all addresses and sources.',
+    `They are taken as pretrained:NAME, and downloaded at first use: ${publishedArgument(first)}. With --json this list has ` +
+      'their addresses and sources too.',
   );
 }

@@ -86,6 +86,8 @@ describe('sensitivity', () => {
     const { status, stdout, stderr } = await sensitivity(at('dense'), ...few, '--plugin', plugin);
     expect(status, stderr).toBe(0);
     const told = stdout.slice(stdout.indexOf('cut by it')).replaceAll(/\s+/g, '');
+    // The usual rate is more than was measured.
+    expect(told).toContain('--rate0.5--plugin');
     expect(told).toContain(`--plugin${plugin}`);
   });
 

@@ -18,7 +18,7 @@ import {
   modelArgument,
 } from '../options/import.js';
 import { compensateOf } from '../options/compensation.js';
-import { ratesOf } from '../options/rates.js';
+import { ratesOf, usualRate } from '../options/rates.js';
 import { defined } from '../options/recipe.js';
 import { type SensitivityFlags, addSensitivityOptions, targetOf } from '../options/sensitivity.js';
 import { printSensitivity } from '../sensitivity-chart.js';
@@ -108,6 +108,7 @@ export function addSensitivityCommand(program: Command, cli: Cli): void {
         file.model.path,
         '--rates-from',
         out,
+        ...rateWithin(file),
         ...plugin.flatMap((name) => ['--plugin', name]),
       ]);
       context.print();
@@ -141,6 +142,12 @@ function progressHooks({ progress }: SensitivityContext) {
       progress.update(Math.floor(100 * share), { extra });
     },
   };
+}
+
+/** A rate that was measured, where the usual one asks for more than any that was; a search has rates of its own. */
+function rateWithin({ rates, search }: SensitivityFile): string[] {
+  const most = Math.max(...rates);
+  return search || most >= usualRate ? [] : ['--rate', String(most)];
 }
 
 async function earlierFile({

@@ -312,7 +312,7 @@ export function printTrained(context: Context, { result, path, model }: TrainRun
   const { valAccuracy, best, seconds, epochs } = result;
   context.pathTitle(path);
   context.facts([
-    ['test accuracy', context.colours.bold(percent(valAccuracy))],
+    ['test accuracy', { text: percent(valAccuracy), style: 'bold' }],
     ...(best === undefined
       ? []
       : [['best', `${percent(best.accuracy)} after epoch ${best.epoch}`] as const]),

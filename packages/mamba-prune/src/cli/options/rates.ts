@@ -13,6 +13,9 @@ export interface RateFlags {
   readonly [kind: `${string}Rate`]: number | undefined;
 }
 
+/** What is removed where no rate is typed. */
+export const usualRate = 0.7;
+
 /** The rate of a kind that was typed. */
 const nameOf = ({ rateFlag }: GroupKind): `${string}Rate` =>
   attributeOf(rateFlag) as `${string}Rate`;
@@ -30,7 +33,9 @@ export function addRateOptions(command: Command): void {
   const rate = { min: 0, below: 1 };
   command
     .addOption(targetOption('both (default), all, or a list such as ssm,state'))
-    .addOption(numberOption('--rate <x>', 'share to remove, over all rounds (default: 0.7)', rate));
+    .addOption(
+      numberOption('--rate <x>', `share to remove, over all rounds (default: ${usualRate})`, rate),
+    );
   for (const { rateFlag, units, optional = false } of groupKinds().values()) {
     const fallback = optional ? 'none' : '--rate';
     command.addOption(
@@ -102,7 +107,7 @@ export function hasRates(flags: RateFlags): boolean {
  * @throws UsageError for a kind that the model does not have, or a rate of one that is left alone
  */
 export function ratesOf(flags: RateFlags, kinds: readonly ModelKind[]): Record<string, number> {
-  const { target, rate = 0.7 } = flags;
+  const { target, rate = usualRate } = flags;
   const known = groupKinds();
   const typed = [...known].filter(([, kind]) => typedRate(flags, kind) !== undefined);
   for (const [kind, { rateFlag: option }] of typed) {

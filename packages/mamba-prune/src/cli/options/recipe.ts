@@ -232,7 +232,7 @@ export function addRunOptions(command: Command): void {
       integerOption('--data-threads <n>', 'number of threads that prepare images', {
         min: 0,
         max: mostThreads,
-      }).default(0),
+      }).default(0, 'as --threads for images of folders, else 0'),
     );
 }
 

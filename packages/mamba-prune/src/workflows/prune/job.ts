@@ -20,7 +20,7 @@ import { accuracyImages } from './accuracy-images.js';
 import { calibrationOf } from './calibration.js';
 import { type CompensationJob, compensationImages } from './compensation.js';
 import { checkBatch } from '../check-need.js';
-import { openDataFor, withModelInfo } from '../fit.js';
+import { noteUnusedCopies, openDataFor, withModelInfo } from '../fit.js';
 import { openModelFile } from '../open-model-file.js';
 import type { PruneHooks } from './hooks.js';
 import { normSource } from './norm-batches.js';
@@ -217,13 +217,15 @@ function checkRecipe(settings: ResolvedPruneSettings): void {
 }
 
 async function openImages(
-  { dataset: name, data, cachedSize }: ResolvedPruneSettings,
+  { dataset: name, data, cachedSize, recipe }: ResolvedPruneSettings,
   { data: hooks }: RunControl,
   model: ImageModel,
   info: ModelInfo,
 ): Promise<Dataset | undefined> {
   if (name === undefined) return undefined;
-  return withModelInfo(await openDataFor(model, { dataset: name, data, cachedSize }, hooks), info);
+  const dataset = await openDataFor(model, { dataset: name, data, cachedSize }, hooks);
+  noteUnusedCopies({ cachedSize }, recipe, dataset.info, hooks);
+  return withModelInfo(dataset, info);
 }
 
 /** @throws UsageError for kinds, rates or scores that do not go with the model */
