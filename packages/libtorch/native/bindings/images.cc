@@ -193,9 +193,7 @@ Napi::Value pixels_square(const Napi::CallbackInfo& info) {
 
 Napi::Value has_jpeg(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), has_turbo_jpeg()); }
 
-Napi::Value jpeg_library(const Napi::CallbackInfo& info) {
-  return Napi::String::New(info.Env(), turbo_jpeg_path());
-}
+Napi::Value jpeg_library(const Napi::CallbackInfo& info) { return Napi::String::New(info.Env(), turbo_jpeg_path()); }
 
 Napi::Value threads(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
