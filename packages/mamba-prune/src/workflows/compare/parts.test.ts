@@ -265,7 +265,7 @@ describe('given dense models', () => {
     const two = { ...request, seeds: [0, 1], dense: [dense(), pruned] };
     await expect(run(two, at('no'))).rejects.toThrow(/have different models: widths is/);
     const three = { ...request, dense: [dense(), dense()] };
-    await expect(run(three, at('no'))).rejects.toThrow(/2 dense models for 1 seeds/);
+    await expect(run(three, at('no'))).rejects.toThrow(/2 dense models for 1 seed,/);
     await expect(run({ ...request, dense: [] }, at('no'))).rejects.toThrow(/got no dense model/);
     await expect(run({ ...request, dense: [at('nothing.safetensors')] }, at('no'))).rejects.toThrow(
       'nothing.safetensors',
