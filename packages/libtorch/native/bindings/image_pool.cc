@@ -76,6 +76,8 @@ class Pool {
   void set_count(int count) {
     {
       const std::lock_guard<std::mutex> lock(mutex_);
+      // Asked for with every image: nobody is woken for nothing.
+      if (count == wanted_) return;
       wanted_ = count;
       if (!queue_.empty()) start();
     }
