@@ -36,7 +36,7 @@ export interface LowLinearOptions {
   readonly bias?: Tensor | null | undefined;
   /** Of the result's shape. */
   readonly residual?: Tensor | null | undefined;
-  /** The exact GELU, last of all. Default `false` */
+  /** GELU by the error function, to within 8e-5, last of all. Default `false` */
   readonly gelu?: boolean | undefined;
 }
 

@@ -23,8 +23,9 @@
 //               because nobody announces an evaluation between two steps. Training mode frees them.
 //   promised    The units that the operator for all blocks reads (`BlockStack`). Whoever asks for them promises that the
 //               weights stay as they are (`weightCopies(..., { fixed: true })`): a graph that is replayed compares nothing.
-import { type Tensor, isGradEnabled } from '@mamba-prune/libtorch';
+import { F, type Tensor, isGradEnabled } from '@mamba-prune/libtorch';
 import type { UnitProbe } from '../image-model.js';
+import type { SelectiveSsm } from './ssm.js';
 
 /**
  * Whether the operators for inference on the CPU take a tensor: float32, without gradients, and with nobody looking in
@@ -32,4 +33,16 @@ import type { UnitProbe } from '../image-model.js';
  */
 export function infersOnCpu(x: Tensor, probe: UnitProbe | undefined): boolean {
   return !probe && !isGradEnabled() && x.device === 'cpu' && x.dtype === 'float32';
+}
+
+type Sized = Pick<SelectiveSsm, 'sizes'>;
+
+/** Whether the kernels' convolution has enough taps for an SSM. */
+export function fitsConvKernel({ sizes }: Sized): boolean {
+  return sizes.dConv <= F.kernelLimits.convTaps;
+}
+
+/** Whether the operator of a GPU for the branch of an SSM takes its sizes: with gradients it holds fewer states. */
+export function fitsGpuBranch(ssm: Sized): boolean {
+  return fitsConvKernel(ssm) && (ssm.sizes.dState <= F.kernelLimits.gpuStates || !isGradEnabled());
 }

@@ -3,7 +3,7 @@ import { type DType, F, type Tensor, isGradEnabled, scope } from '@mamba-prune/l
 import * as kernels from '@mamba-prune/libtorch/kernels';
 import type { PackedWeights, UnitProbe } from '../image-model.js';
 import { type KeptProducts, LowProducts } from '../layers/low-products.js';
-import { infersOnCpu } from '../layers/running.js';
+import { fitsConvKernel, fitsGpuBranch, infersOnCpu } from '../layers/running.js';
 import { ssmMatrices, ssmWeights } from '../layers/scan-weights.js';
 import { BlockStack } from './block-stack.js';
 import type { Block } from './model.js';
@@ -35,7 +35,7 @@ export class BlockRunner {
     this.#blocks = blocks;
     // Parameters are never replaced: these stay theirs.
     this.#weights = blocks.map((block) =>
-      fitsConvKernel(block) ? blockWeights(block) : undefined,
+      fitsConvKernel(block.ssm) ? blockWeights(block) : undefined,
     );
   }
 
@@ -64,7 +64,7 @@ export class BlockRunner {
    * a block, which then reads copies of the plain kind.
    */
   pack(dtype: DType, fixed: boolean): PackedWeights | undefined {
-    if (!this.#blocks.every(fitsConvKernel)) return undefined;
+    if (!this.#blocks.every(({ ssm }) => fitsConvKernel(ssm))) return undefined;
     const packed = this.#blocks.map((block) => new PackedBlock(block.ssm, block.mlp, dtype));
     const kept: KeptCopies = {
       dtype,
@@ -138,15 +138,9 @@ function inLowPrecision(
   return { ...weights, inProj, xProj, outProj, fc1Weight, fc2Weight };
 }
 
-/** Whether the kernels' convolution has enough taps. */
-function fitsConvKernel({ ssm }: Block): boolean {
-  return ssm.sizes.dConv <= F.kernelLimits.convTaps;
-}
-
 /** Whether the operators of a GPU that do a branch each can do a block's. */
-function hasBranches(block: Block, device: string): boolean {
-  if (!kernels.hasFusedBranches(device) || !fitsConvKernel(block)) return false;
-  return block.ssm.sizes.dState <= F.kernelLimits.gpuStates || !isGradEnabled();
+function hasBranches({ ssm }: Block, device: string): boolean {
+  return kernels.hasFusedBranches(device) && fitsGpuBranch(ssm);
 }
 
 /** What the operators of a GPU are given. */

@@ -1,10 +1,10 @@
 // How the layers of a Vim run. layers/running.ts says which ways there are, and what the kinds of copies are.
-import { type DType, F, type Tensor, full, isGradEnabled, scope } from '@mamba-prune/libtorch';
+import { type DType, F, type Tensor, full, scope } from '@mamba-prune/libtorch';
 import * as kernels from '@mamba-prune/libtorch/kernels';
 import type { PackedWeights, UnitProbe } from '../image-model.js';
 import { type KeptProducts, LowProducts } from '../layers/low-products.js';
 import { Packing, packSsm } from '../layers/packing.js';
-import { infersOnCpu } from '../layers/running.js';
+import { fitsConvKernel, fitsGpuBranch, infersOnCpu } from '../layers/running.js';
 import { scanWeights, ssmMatrices, ssmWeights } from '../layers/scan-weights.js';
 import type { Block } from './model.js';
 
@@ -46,7 +46,7 @@ export class LayerRunner {
         const used = inLowPrecision(weights, this.#low.of(index));
         return scope(() => kernels.vimBlock(stream, used, layer.norm.eps));
       }
-      if (factors && hasBranch(layer)) {
+      if (factors && fitsGpuBranch(layer.mixer)) {
         return scope(() => {
           const packed = this.#matricesFor(layer, index, dtype);
           const ssm = { weights: ssmWeights(layer.mixer), packed };
@@ -60,7 +60,8 @@ export class LayerRunner {
   /** As `ImageModel.packWeights` says; undefined where the operator of a GPU cannot do a layer. */
   pack(dtype: DType): PackedWeights | undefined {
     const device = this.#layers[0]?.mixer.inProj.weight.device;
-    if (device === undefined || !this.#layers.every(fitsConvKernel)) return undefined;
+    if (device === undefined || !this.#layers.every(({ mixer }) => fitsConvKernel(mixer)))
+      return undefined;
     const packing = new Packing(dtype, device);
     const layers = this.#layers.map(({ mixer }) => packSsm(packing, mixer));
     const kept: KeptCopies = { dtype, layers };
@@ -97,17 +98,6 @@ export class LayerRunner {
   }
 }
 
-/** Whether the kernels' convolution has enough taps. */
-function fitsConvKernel({ mixer }: Block): boolean {
-  return mixer.sizes.dConv <= F.kernelLimits.convTaps;
-}
-
-/** Whether the operator of a GPU can do a layer. */
-function hasBranch(layer: Block): boolean {
-  if (!fitsConvKernel(layer)) return false;
-  return layer.mixer.sizes.dState <= F.kernelLimits.gpuStates || !isGradEnabled();
-}
-
 /** The mean of the directions, and drop path. @param factors - the mean alone, shape [batch] */
 function scaleOf({ training, dropPath }: Block, x: Tensor, factors: Tensor): Tensor {
   return training && dropPath > 0 ? F.dropPathScale(x, dropPath).mul(factors) : factors;
@@ -136,7 +126,7 @@ function inLowPrecision(
 
 /** Undefined where the kernels' convolution has too few taps. */
 function layerWeights(layer: Block): kernels.VimBlockWeights | undefined {
-  if (!fitsConvKernel(layer)) return undefined;
+  if (!fitsConvKernel(layer.mixer)) return undefined;
   const { norm, mixer } = layer;
   return {
     norm: norm.weight,
