@@ -13,6 +13,7 @@ import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { median } from './bench/summary.mjs';
 
 const { values: args } = parseArgs({
   options: {
@@ -148,7 +149,6 @@ function run({ who, what, count }, dir) {
 }
 
 function report(rows, rates, versions, data) {
-  const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
   const valuesOf = (who, what, count, name) =>
     rates
       .get(rows.find((row) => row.who === who && row.what === what && row.count === count))

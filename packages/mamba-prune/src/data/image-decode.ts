@@ -142,7 +142,8 @@ export const undecodable = (path: string, error: unknown): DataError =>
     file: path,
   });
 
-const jpegEnding = /\.(?:jpg|jpeg|jpe|jfif)$/i;
+/** Of files that a thread of the addon may decode. */
+export const jpegEnding = /\.(?:jpg|jpeg|jpe|jfif)$/i;
 
 /** The part of a picture that becomes the square, and the size in between. */
 function squareOf(

@@ -17,6 +17,7 @@ import {
   decodeInto,
   type Framing,
   type ImageHeader,
+  jpegEnding,
   undecodable,
 } from './image-decode.js';
 import {
@@ -74,8 +75,7 @@ export async function openImageFolder(
   const found = findImages(spec, dir);
   const { root } = found;
   for (const note of found.notes) options.onNote?.(note);
-  const isJpeg = (path: string): boolean => /\.jpe?g$/i.test(path);
-  if (found.train.paths.some(isJpeg)) noteSlowJpegs(options.onNote);
+  if (found.train.paths.some((path) => jpegEnding.test(path))) noteSlowJpegs(options.onNote);
   const { headers, problems } = await checkAll(name, root, found, options);
   if (problems.length > 0) {
     const more = problems.length > named ? ` and ${problems.length - named} more` : '';
@@ -249,9 +249,6 @@ class FolderSplit implements ImageSplit {
   readonly length: number;
   readonly #limiter = new Limiter(decodesAtOnce);
   readonly #labels: Int32Array;
-  readonly #widths: Int32Array;
-  readonly #heights: Int32Array;
-  readonly #plain: Uint8Array;
 
   readonly #dir: string;
   readonly #part: FoundPart;
@@ -277,9 +274,6 @@ class FolderSplit implements ImageSplit {
     this.#cacheOf = cacheOf;
     this.length = part.paths.length;
     this.#labels = Int32Array.from(part.labels);
-    this.#widths = Int32Array.from(part.paths, (path) => headers.get(path)?.[2] ?? 0);
-    this.#heights = Int32Array.from(part.paths, (path) => headers.get(path)?.[3] ?? 0);
-    this.#plain = Uint8Array.from(part.paths, (path) => headers.get(path)?.[4] ?? 0);
   }
 
   label(index: number): number {
@@ -292,7 +286,7 @@ class FolderSplit implements ImageSplit {
   read(indices: ArrayLike<number>): Promise<Uint8Array> {
     const framing: Framing = { kind: 'centre', preprocessing: this.#preprocessing };
     return this.#all(indices, (index, out) =>
-      decodeInto(out, this.#pathOf(index), this.#headerOf(index), this.#input, framing),
+      decodeInto(out, this.#pathOf(index), this.#originalOf(index), this.#input, framing),
     );
   }
 
@@ -310,8 +304,8 @@ class FolderSplit implements ImageSplit {
     const cache = this.#cacheOf();
     return this.#all(indices, async (index, out) => {
       const path = this.#pathOf(index);
-      if (cache === undefined) return decode(index, out, { path, ...this.#headerOf(index) });
-      const original = originalOf(this.#part.paths[index] as string, this.#headers);
+      const original = this.#originalOf(index);
+      if (cache === undefined) return decode(index, out, { ...original, path });
       const copy = await explained(path, () => cache.get(original));
       try {
         await decode(index, out, copy);
@@ -332,12 +326,8 @@ class FolderSplit implements ImageSplit {
     return join(this.#dir, path);
   }
 
-  #headerOf(index: number): ImageHeader {
-    return {
-      width: this.#widths[index] as number,
-      height: this.#heights[index] as number,
-      isPlain: this.#plain[index] === 1,
-    };
+  #originalOf(index: number): Original {
+    return originalOf(this.#part.paths[index] as string, this.#headers);
   }
 
   async #all(
