@@ -181,8 +181,9 @@ function requireDir(name: string, options: OpenDatasetOptions): string {
 /** [bytes, modified (ms), width, height, 1 if plain (see ImageHeader)] */
 type Checked = [number, number, number, number, number];
 const CheckedFiles = z.object({
-  // 1 had the sizes of pictures that were not upright, and trusted files that are checked more closely now.
-  version: z.literal(2),
+  // 1 had the sizes of pictures that were not upright, and trusted files that are checked more closely now; 2 those of
+  // pictures turned by an orientation that does not count.
+  version: z.literal(3),
   files: z.record(
     z.string(),
     z.tuple([z.number(), z.number(), z.number(), z.number(), z.number()]),
@@ -228,7 +229,7 @@ async function checkAll(
   if (fresh > 0 || known.size !== headers.size) {
     const good = [...headers].filter(([path]) => !faults.has(path));
     try {
-      writeCache(cachePath, { version: 2, files: Object.fromEntries(good) }, []);
+      writeCache(cachePath, { version: 3, files: Object.fromEntries(good) }, []);
     } catch (error) {
       options.onNote?.(
         `${name}: the cache ${cachePath} cannot be written (${reasonOf(error)}); ` +
