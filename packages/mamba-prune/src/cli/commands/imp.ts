@@ -18,6 +18,7 @@ import { describeDataset } from '../options/data.js';
 import { type NamedGroup, rateOfGroups } from '../options/groups.js';
 import { type ImpFlags, addImpOptions } from '../options/imp.js';
 import { pretrainedFlag, pretrainedOf, scriptArchitectures } from '../options/imp-script.js';
+import { budgetWords } from '../budget-table.js';
 import { pruningHooks } from '../pruning-progress.js';
 import { impFlags } from '../pruning-remarks.js';
 import { printPruningRun } from '../pruning-tables.js';
@@ -212,13 +213,12 @@ async function work(
         },
         onRounds: () => {
           progress.end();
-          const { rates, rounds = 1, method } = plan.prune;
+          const { rates, costBudget, rounds = 1, method } = plan.prune;
           const shares = Object.entries(rates).map(
             ([kind, rate]) => `${percent(rate, 0)} of ${kind}`,
           );
-          progress.line(
-            dim(`${method}: ${shares.join(' and ')} away in ${plural(rounds, 'round')}`),
-          );
+          const aim = costBudget ? `to ${budgetWords(costBudget)}` : `${shares.join(' and ')} away`;
+          progress.line(dim(`${method}: ${aim} in ${plural(rounds, 'round')}`));
         },
         prune: pruningHooks(context, impFlags),
       },
