@@ -170,9 +170,7 @@ export function printReport(context: Context, report: QuickstartReport, more: nu
       milliseconds(a.medianMs),
       milliseconds(b.medianMs),
       // On a busy machine it can be the slower one.
-      ratio < 1
-        ? `${times(1 / ratio)} slower`
-        : { text: `${times(ratio)} faster`, style: 'green' },
+      ratio < 1 ? `${times(1 / ratio)} slower` : { text: `${times(ratio)} faster`, style: 'green' },
     ]);
     rows.push([
       '  images/s',
@@ -201,7 +199,9 @@ export function printReport(context: Context, report: QuickstartReport, more: nu
         'not those of equal training. mamba-prune compare --quick trains both alike.',
     );
   }
-  context.paragraph(`Speed-ups: of the medians shown (quartiles of the rounds). Time: ${clock(seconds)}.`);
+  context.paragraph(
+    `Speed-ups: of the medians shown (quartiles of the rounds). Time: ${clock(seconds)}.`,
+  );
   context.print();
   context.title('Next');
   const runs = { dense: relativePath(dense.run), pruned: relativePath(pruned.run) };
