@@ -36,6 +36,14 @@ describe('imp', () => {
     expect(stderr).not.toContain('0% of');
   });
 
+  it('says of a cut that came back as a whole that it did', async () => {
+    const all = await imp('--rate', '0.5', '--fillback_rate', '1', '--exp_name', 'back');
+    expect(all.status, all.stderr).toBe(0);
+    expect(flat(all.stderr)).toContain(
+      'Nothing was removed: all units that were cut came back. Give back a smaller share.',
+    );
+  });
+
   it('names the one setting that is not that of the run, and what to do', async () => {
     const { status, stderr } = await imp('--target_macs', '0.6x', '--lr', '0.02', '--resume');
     expect(status).toBe(2);
