@@ -17,6 +17,7 @@ import { manualSeed, noGrad, scope, setNumThreads } from '@mamba-prune/libtorch'
 import { productKernels, productsMissing } from '@mamba-prune/libtorch/kernels';
 import { benchmarkModels, createModel, loadModel, saveModel } from 'mamba-prune';
 import { benchOnnx, prepareInference } from 'mamba-prune/internal';
+import { randomInfo } from './bench/random-info.mjs';
 
 const { values: args } = parseArgs({
   options: {
@@ -46,11 +47,8 @@ function fileOf(name) {
     ...(side && { imageSize: Number(side) }),
     ...(patch && { patchSize: Number(patch) }),
   });
-  const { channels, numClasses } = model.config;
   const file = join(folder, `${arch}.safetensors`);
-  const classes = Array.from({ length: numClasses }, (_, i) => `class ${i}`);
-  const mean = Array(channels).fill(0.5);
-  saveModel(file, model, { dataset: 'none', classes, mean, std: mean, history: [] });
+  saveModel(file, model, randomInfo(model.config));
   model.dispose();
   return file;
 }

@@ -27,6 +27,7 @@ import {
 import { createModel, pruneOneShot } from 'mamba-prune';
 import { DeviceBatches, DeviceSplit, MemorySplit, augmentPreset } from 'mamba-prune/data';
 import { imageType, weightCopies } from 'mamba-prune/internal';
+import { classNames } from './bench/random-info.mjs';
 
 const { values: args } = parseArgs({
   options: {
@@ -77,7 +78,7 @@ function syntheticSplit({ channels, imageSize, numClasses }) {
     randomFillSync(pixels.subarray(at, at + 2 ** 28));
   const info = {
     name: 'synthetic',
-    classes: Array.from({ length: numClasses }, (_, i) => `class ${i}`),
+    classes: classNames(numClasses),
     channels,
     height: imageSize,
     width: imageSize,

@@ -16,6 +16,7 @@ import { parseArgs } from 'node:util';
 import { cudaDeviceCount, distributed, libtorchVersion, manualSeed } from '@mamba-prune/libtorch';
 import { RunFolder, createModel, trainModel } from 'mamba-prune';
 import { MemorySplit } from 'mamba-prune/data';
+import { classNames } from './bench/random-info.mjs';
 
 const { values: args } = parseArgs({
   options: {
@@ -55,7 +56,7 @@ async function work() {
   const model = createModel(args.arch).to(device);
   const info = {
     name: 'synthetic',
-    classes: Array.from({ length: 10 }, (_, i) => `class ${i}`),
+    classes: classNames(10),
     ...{ channels: 3, height: 32, width: 32 },
     ...{ mean: [0.5, 0.5, 0.5], std: [0.29, 0.29, 0.29] },
   };

@@ -12,6 +12,7 @@ import { manualSeed } from '@mamba-prune/libtorch';
 import { exportOnnx } from 'mamba-prune';
 import { benchOnnx } from 'mamba-prune/internal';
 import { narrowModel } from '../narrow-model.mjs';
+import { randomInfo } from './random-info.mjs';
 
 const { values: args } = parseArgs({
   options: {
@@ -30,11 +31,7 @@ if (!existsSync(file)) {
   manualSeed(0);
   const size = { rate: Number(args.rate), imageSize: Number(args['image-size']) };
   const model = narrowModel(args.arch, size);
-  const { channels, numClasses } = model.config;
-  const classes = Array.from({ length: numClasses }, (_, i) => `class ${i}`);
-  const mean = Array(channels).fill(0.5);
-  const info = { dataset: 'none', classes, mean, std: mean, history: [] };
-  await exportOnnx(file, model, info, { verify: false });
+  await exportOnnx(file, model, randomInfo(model.config), { verify: false });
   model.dispose();
 }
 

@@ -129,6 +129,14 @@ export interface Native {
     out: Uint8Array,
     ...square: readonly (number | string)[]
   ): Promise<void>;
+  /** @param span - channels, height, width, the first image and how many */
+  imageFloats(
+    pixels: Uint8Array,
+    out: Float32Array,
+    tables: Float32Array,
+    flipped: Uint8Array,
+    ...span: readonly number[]
+  ): Promise<void>;
   hasJpeg(): boolean;
   jpegLibrary(): string;
   imageThreads(count?: number): number;

@@ -59,11 +59,12 @@ namespace {
 
 class Pool {
  public:
-  void add(Job* job) {
+  void add(Job* job, Turn turn) {
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       start();
-      queue_.push_back(job);
+      if (turn == Turn::first) queue_.push_front(job);
+      else queue_.push_back(job);
     }
     wake_.notify_one();
   }
@@ -191,13 +192,13 @@ ImageRoom* open_image_room(Napi::Env env) {
 }
 
 Napi::Promise queue_image_task(Napi::Env env, ImageRoom* room, std::unique_ptr<ImageTask> task,
-                               std::vector<Napi::Object> kept) {
+                               std::vector<Napi::Object> kept, Turn turn) {
   auto job = std::make_unique<Job>(env, room, std::move(task));
   for (const Napi::Object& object : kept) job->kept.push_back(Napi::Persistent(object));
   const Napi::Promise promise = job->done.Promise();
   room->begin();
   try {
-    pool().add(job.get());
+    pool().add(job.get(), turn);
   } catch (...) {
     room->end();
     throw;

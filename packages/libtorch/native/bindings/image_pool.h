@@ -22,9 +22,12 @@ class ImageTask {
 class ImageRoom;
 ImageRoom* open_image_room(Napi::Env env);
 
+// Behind all that wait, or before them.
+enum class Turn { last, first };
+
 // Hands a task to the pool. `kept` stays alive until it is done. The promise is rejected with what `run` threw.
 Napi::Promise queue_image_task(Napi::Env env, ImageRoom* room, std::unique_ptr<ImageTask> task,
-                               std::vector<Napi::Object> kept);
+                               std::vector<Napi::Object> kept, Turn turn = Turn::last);
 
 // How many threads there are, or are to be, for the whole process.
 int image_threads();

@@ -2,6 +2,7 @@
 // go, pictures that another decoder gave are cut and resized. The thread that runs JavaScript only hands them over.
 #include "bindings/addon.h"
 #include "bindings/arguments.h"
+#include "bindings/image_floats.h"
 #include "bindings/image_pool.h"
 #include "bindings/image_resample.h"
 #include "bindings/turbo_jpeg.h"
@@ -209,6 +210,7 @@ void init_images(Napi::Env env, Napi::Object exports) {
   ImageRoom* room = open_image_room(env);
   exports.Set("jpegSquare", Napi::Function::New(env, jpeg_square, "jpegSquare", room));
   exports.Set("pixelsSquare", Napi::Function::New(env, pixels_square, "pixelsSquare", room));
+  exports.Set("imageFloats", Napi::Function::New(env, image_floats, "imageFloats", room));
   exports.Set("hasJpeg", Napi::Function::New(env, has_jpeg));
   exports.Set("jpegLibrary", Napi::Function::New(env, jpeg_library));
   exports.Set("imageThreads", Napi::Function::New(env, threads));

@@ -78,6 +78,42 @@ export function pixelsSquare(
   return native.pixelsSquare(pixels, bytesOfPixel, out, ...inOrder(square));
 }
 
+/** What the images of a batch become. */
+export interface ImageFloats {
+  readonly channels: number;
+  readonly height: number;
+  readonly width: number;
+  /** What a byte becomes: float32 [channels, 256]. */
+  readonly tables: Float32Array;
+  /** Which images are mirrored left and right, 1 or 0: [n]. */
+  readonly flipped: Uint8Array;
+}
+
+/** Values that a thread converts in one go: long enough to be worth the handing over. */
+const valuesAtOnce = 2 ** 20;
+
+/**
+ * Looks up what the bytes of images become, on the threads for images, before the pictures that still wait for one.
+ * None of the arrays is to be touched before the promise is settled.
+ * @param pixels - uint8 [n, channels, height, width]
+ * @param out - float32 of the same shape
+ * @throws TypeError or RangeError for arrays of another kind or size
+ */
+export async function imageFloats(
+  pixels: Uint8Array,
+  how: ImageFloats,
+  out: Float32Array,
+): Promise<void> {
+  const { channels, height, width, tables, flipped } = how;
+  const images = Math.max(1, Math.floor(valuesAtOnce / (channels * height * width)));
+  const parts: Promise<void>[] = [];
+  for (let first = 0; first < flipped.length; first += images) {
+    const span = [channels, height, width, first, Math.min(images, flipped.length - first)];
+    parts.push(native.imageFloats(pixels, out, tables, flipped, ...span));
+  }
+  await Promise.all(parts);
+}
+
 let chosen = false;
 
 /**

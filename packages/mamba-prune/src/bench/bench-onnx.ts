@@ -1,11 +1,12 @@
 import { Random, Stage } from '../data/random.js';
-import { OnnxModel } from '../export/onnx-model.js';
+import { OnnxModel, type OnnxPrecision } from '../export/onnx-model.js';
 import type { Provider } from '../export/runtime.js';
 import type { ForeignModel } from './bench.js';
 
 export interface OnnxCandidate extends ForeignModel {
   readonly inputShape: readonly number[];
   readonly parameters: number;
+  readonly precision: OnnxPrecision;
   release(): Promise<void>;
 }
 
@@ -22,12 +23,13 @@ export async function benchOnnx(
   provider: Provider = 'cpu',
 ): Promise<OnnxCandidate> {
   const onnx = await OnnxModel.open(path, { threads, provider });
-  const { inputShape, parameters } = onnx;
+  const { inputShape, parameters, precision } = onnx;
   return {
     name,
     runtime: `onnxruntime ${provider}`,
     inputShape,
     parameters,
+    precision,
     prepare: (batch, seed) => {
       const random = new Random().seed(seed, Stage.split);
       const size = inputShape.reduce((product, side) => product * side, batch);

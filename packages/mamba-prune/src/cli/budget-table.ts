@@ -1,5 +1,10 @@
 // What a budget asked for, and what the cut came to.
 import { latencyTolerance } from '../workflows/prune/budget-tolerance.js';
+import {
+  type CostBudgetSettings,
+  askedOf,
+  budgetKeys,
+} from '../workflows/prune/cost-budget-settings.js';
 import type { BudgetEntry } from '../workflows/prune/cost-budget.js';
 import type { PruningRecord } from '../workflows/prune/record.js';
 import { bytes, count, milliseconds, percent, plural } from '../format.js';
@@ -33,6 +38,17 @@ export function printBudget(context: Context, record: BudgetRecord): void {
   const remarks = budgetRemarks(record);
   for (const remark of remarks) context.paragraph(remark);
   if (remarks.length > 0) context.print();
+}
+
+/** `MACs per image 0.5x, latency 2.00 ms` */
+export function budgetWords(budget: CostBudgetSettings): string {
+  return budgetKeys
+    .flatMap((of) => {
+      const asked = askedOf(budget, of);
+      if (asked === undefined) return [];
+      return [`${titles[of]} ${typeof asked === 'string' ? asked : shown[of](asked)}`];
+    })
+    .join(', ');
 }
 
 const titles = {

@@ -14,7 +14,7 @@ const modelFlags = (): Map<string, string> =>
 
 /** Names that are no words, so that they mean options wherever they stand alone. */
 const unmistakable =
-  /(?<![\w./\\'"`-])(?:numClasses|imageSize|patchSize|dModel|dState|dConv|dropPath|baseWidth|headDim|resamplePositions|mlpRatio)(?![\w/\\'"`-]|\.\w)/g;
+  /(?<![\w./\\'"`-])(?:numClasses|imageSize|cachedSize|patchSize|dModel|dState|dConv|dropPath|baseWidth|headDim|resamplePositions|mlpRatio)(?![\w/\\'"`-]|\.\w)/g;
 
 /** Settings of several words, as the library spells them in its messages. */
 const hyphenated = /(?<![\w./\\'"`-])[a-z]+(?:-[a-z]+)+(?![\w/\\'"`-]|\.\w)/g;

@@ -260,6 +260,14 @@ describe('imp refuses', () => {
       'got --fillback_rate with --exponents, a flag of rsst',
     ],
     [[...mamba, '--rewind_epoch', '4'], 'got --rewind_epoch with no --prune_type'],
+    [
+      [...mamba, '--prune_type', 'rewind_lt', '--epochs', '2'],
+      'got --prune_type rewind_lt, whose --rewind_epoch is 24, with --epochs 2, expected an epoch of the dense training: 0 to 2.',
+    ],
+    [
+      [...mamba, '--prune_type', 'rewind_lt', '--rewind_epoch', '3', '--epochs', '2'],
+      'got --rewind_epoch 3 with --epochs 2, expected an epoch of the dense training: 0 to 2.',
+    ],
     [[...mamba, '--pretrained', 'package.json', '--init', 'a'], 'got --init with --pretrained'],
     [[...mamba, '--exp_name', 'a/b'], 'expected the name of a folder, not a path'],
     [[...mamba, '--reg_granularity_prun', '1'], '(Did you mean --reg_granularity_prune?)'],

@@ -99,7 +99,7 @@ export function planImp(given: ImpFlags, seed: number): PlannedImp {
       ...methodOf(given, flags),
       ...amountOf(given, ratesOf(flags, arch, family)),
       rounds: flags.pruning_times,
-      rewind: rewindOf(given, flags),
+      rewind: rewindOf(given, flags, pretrained === undefined),
       ...compensateOf({
         compensate: given.compensate,
         compensateImages: given.compensate_images,
@@ -299,10 +299,21 @@ function methodOf(
   };
 }
 
-function rewindOf({ prune_type, rewind_epoch }: ImpFlags, flags: Flags): Rewind {
+/** @param isTrained - whether the dense model is still to be trained */
+function rewindOf(
+  { prune_type, rewind_epoch }: ImpFlags,
+  flags: Flags,
+  isTrained: boolean,
+): Rewind {
   if (rewind_epoch !== undefined && prune_type !== 'rewind_lt') {
     throw new UsageError(
       `got --rewind_epoch with ${prune_type === undefined ? 'no --prune_type' : `--prune_type ${prune_type}`}, expected rewind_lt. Leave it out, or give --prune_type rewind_lt.`,
+    );
+  }
+  if (prune_type === 'rewind_lt' && isTrained && flags.rewind_epoch > flags.epochs) {
+    throw new UsageError(
+      `got ${rewind_epoch === undefined ? `--prune_type rewind_lt, whose --rewind_epoch is ${flags.rewind_epoch},` : `--rewind_epoch ${rewind_epoch}`} ` +
+        `with --epochs ${flags.epochs}, expected an epoch of the dense training: 0 to ${flags.epochs}. Give --rewind_epoch.`,
     );
   }
   if (prune_type === undefined) return 'none';

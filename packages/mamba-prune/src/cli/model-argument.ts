@@ -59,7 +59,7 @@ function firstBytes(path: string): Buffer {
 export async function findModel(
   context: Context,
   argument: string,
-  options: ModelPathOptions = {},
+  { flag, ...options }: FindOptions = {},
 ): Promise<string> {
   if (isBoxedName(argument)) return boxedModelFile(argument);
   if (!isHubSpec(argument) && !isPublishedName(argument)) {
@@ -89,10 +89,19 @@ export async function findModel(
         if (!progress.busy) progress.begin('download', total / 1e6, 'MB', received / 1e6);
         progress.update(received / 1e6, { extra: bytes(total) });
       },
+    }).catch(async (error: unknown) => {
+      throw published && flag !== undefined ? await advising(error, flag) : error;
     }),
   );
   progress.end();
   return checkedFile(path, options);
+}
+
+/** Of weights to be downloaded by hand, with the flag that takes the file. */
+async function advising(error: unknown, flag: string): Promise<unknown> {
+  const { HubError } = await import('../hub/errors.js');
+  if (!(error instanceof HubError)) return error;
+  return new HubError(`${error.message.replace(/\.$/, '')}: ${flag} FILE.`, { cause: error });
 }
 
 /** What is about to be downloaded, and whose it is. */
@@ -102,6 +111,11 @@ function fetching(weights: PublishedWeights, size: number): string {
     `Downloading ${publishedArgument(weights)} from ${address}: ${bytes(size)}, licence ${license}, accuracy on ${dataset} ` +
     `${percent(accuracy, 1)} as published (${source}).`
   );
+}
+
+interface FindOptions extends ModelPathOptions {
+  /** By which the model was given, with its dashes; left out for an argument of its own. */
+  readonly flag?: string;
 }
 
 export interface ModelPathOptions {

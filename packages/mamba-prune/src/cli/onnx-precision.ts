@@ -1,17 +1,25 @@
 // --precision beside ONNX files, which say themselves what they compute in.
 import { isOnnx } from './model-argument.js';
 
-/** Says of the ONNX files among `paths` that a precision that was asked for does not reach them. */
+/** What is said of an ONNX file that a precision was asked for which does not reach it; undefined where that changes nothing. */
+export function onnxPrecisionNote(
+  asked: string | undefined,
+  computed?: string,
+): string | undefined {
+  if (asked === undefined || asked === 'auto' || asked === 'fp32' || asked === computed) return;
+  const does = computed === undefined ? '' : `, which is ${computed}`;
+  return (
+    `onnxruntime computes in what the file says${does}, whatever --precision is. ` +
+    'For 8-bit products export it with --quantize int8-dynamic.'
+  );
+}
+
+/** Says so, where `path` is an ONNX file. */
 export function noteOnnxPrecision(
   context: { note(text: string): void },
-  paths: readonly string[],
-  precision: string | undefined,
+  path: string,
+  asked: string | undefined,
 ): void {
-  if (precision === undefined || precision === 'auto' || precision === 'fp32') return;
-  for (const path of paths.filter(isOnnx)) {
-    context.note(
-      `${path}: onnxruntime computes in what the file says, whatever --precision is. ` +
-        'For 8-bit products export it with --quantize int8-dynamic.',
-    );
-  }
+  const note = isOnnx(path) ? onnxPrecisionNote(asked) : undefined;
+  if (note !== undefined) context.note(`${path}: ${note}`);
 }

@@ -146,17 +146,19 @@ function waysOut(
 
 function nothingInWords(record: PruningRecord): string[] {
   if (!nothingRemoved(record)) return [];
-  const { widthsBefore, kinds, rates, heldBack = [], method } = record;
+  const { widthsBefore, kinds, rates, heldBack = [], method, rounds } = record;
   const names = Object.keys(widthsBefore).filter((name) => (kinds[name] ?? '') in rates);
   const listed = Object.keys(rates).join(' and ');
   const why = names.every((name) => widthsBefore[name] === 1)
     ? `every group of ${listed} has one unit already, the least that there can be`
-    : heldBack.length > 0
-      ? 'the limits named held all units back'
-      : Object.values(rates).some((rate) => rate > 0)
-        ? 'the rates come to less than one unit. Raise --rate'
-        : method === 'rsst'
-          ? 'no unit was under --near-zero'
-          : 'the rates are 0';
+    : rounds.some(({ returned = {} }) => Object.values(returned).some(({ length }) => length > 0))
+      ? 'all units that were cut came back. Give back a smaller share'
+      : heldBack.length > 0
+        ? 'the limits named held all units back'
+        : Object.values(rates).some((rate) => rate > 0)
+          ? 'the rates come to less than one unit. Raise --rate'
+          : method === 'rsst'
+            ? 'no unit was under --near-zero'
+            : 'the rates are 0';
   return [`Nothing was removed: ${why}.`];
 }

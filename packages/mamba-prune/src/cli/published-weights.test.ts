@@ -218,6 +218,23 @@ describe('imp --mamba_pretrained without a model', () => {
   });
 
   it.each([
+    ['--mamba_pretrained', imp('--save_dir', at('never'))],
+    ['--init', ['imp', '--init', 'pretrained:vim_tiny', '--mamba_structured', '--exp_name', 'x']],
+    ['--from', ['train', '--from', 'pretrained:vim_tiny', '--dataset', 'fashion-mnist']],
+    ['--dense', ['compare', '--dense', 'pretrained:vim_tiny', '--dataset', 'fashion-mnist']],
+    ['', ['inspect', 'pretrained:vim_tiny']],
+  ])('names the flag %s that takes the file, and no other', async (flag, argv) => {
+    vi.stubEnv('HF_HUB_CACHE', at('empty'));
+    vi.stubEnv('HF_HUB_OFFLINE', '1');
+    const out = ['train', 'compare'].includes(argv[0] ?? '') ? ['--out', at('never')] : [];
+    const { stderr } = await runCli([...argv, ...out]);
+    const end = flag === '' ? '' : `: ${flag} FILE`;
+    expect(flat(stderr)).toMatch(
+      new RegExp(`the path of the file in place of pretrained:vim_tiny${end}\\. ?$`),
+    );
+  });
+
+  it.each([
     ['mamba_small', 'no published weights of mamba_small are known, only of vit_tiny,'],
     ['vim_nano', 'no published weights of vim_nano are known, only of vit_tiny,'],
   ])('names the architectures that have some where %s has none', async (arch, words) => {

@@ -45,6 +45,17 @@ export interface BatchRecipe {
   cropped: boolean;
 }
 
+/** Per channel: (v / 255 - mean) / std as v * scale + bias. */
+export function normalisation({ mean, std }: Pick<DatasetInfo, 'mean' | 'std'>): {
+  scale: number[];
+  bias: number[];
+} {
+  return {
+    scale: std.map((of) => 1 / (255 * of)),
+    bias: std.map((of, c) => -(mean[c] as number) / of),
+  };
+}
+
 /** Makes batches; the same job always gives the same bits. */
 export class BatchMaker {
   /** What is done in which epoch. */
@@ -52,7 +63,6 @@ export class BatchMaker {
   readonly #augmenters = new Map<ResolvedAugment, Augmenter>();
   readonly #random: Random;
   readonly #plan: MixPlan = noMix();
-  /** Per channel: (v / 255 - mean) / std as v * scale + bias. */
   readonly #scale: number[];
   readonly #bias: number[];
 
@@ -70,8 +80,7 @@ export class BatchMaker {
         this.#augmenters.set(options, new Augmenter(options, shape, seed, cropped, newRandom()));
       }
     }
-    this.#scale = info.std.map((std) => 1 / (255 * std));
-    this.#bias = info.std.map((std, c) => -(info.mean[c] as number) / std);
+    ({ scale: this.#scale, bias: this.#bias } = normalisation(info));
   }
 
   make(job: BatchJob): Batch {

@@ -11,6 +11,7 @@
 import { readFile } from 'node:fs/promises';
 import sharp, { type Metadata, type Sharp } from 'sharp';
 import { machineMemory } from '../memory-need.js';
+import { exifOrientation } from '../preparation/exif.js';
 import { type Picture, rgbOfCmyk } from '../preparation/prepare.js';
 import type { Interpolation } from '../preparation/preprocessing.js';
 import { Alone } from './alone.js';
@@ -90,9 +91,26 @@ function sourceOf(bytes: Buffer): Source {
     : { bytes: withJpegEnd(bytes), format, isCmyk, failOn: 'warning' };
 }
 
+interface HowOpened {
+  readonly failOn?: Source['failOn'];
+  readonly autoOrient?: boolean;
+}
+
 /** Upright, and in the file's own colours. */
-const open = (bytes: Buffer | string, failOn: Source['failOn'] = 'error'): Sharp =>
-  sharp(bytes, { failOn, ignoreIcc: true, autoOrient: true, limitInputPixels: mostPixels });
+const open = (
+  bytes: Buffer | string,
+  { failOn = 'error', autoOrient = true }: HowOpened = {},
+): Sharp => sharp(bytes, { failOn, ignoreIcc: true, autoOrient, limitInputPixels: mostPixels });
+
+/** As `open`, of a file whose header is looked at before. */
+async function openSource({ bytes, failOn }: Source): Promise<Sharp> {
+  // What cannot be read here is told of where it is decoded.
+  const metadata = await attempt(() => metadataOf(bytes));
+  return open(bytes, {
+    failOn,
+    autoOrient: metadata === undefined || !isTurnedByMistake(metadata),
+  });
+}
 
 /** @throws DataError with the reason */
 export async function pictureHeader(bytes: Buffer): Promise<ImageHeader> {
@@ -110,11 +128,15 @@ export async function fileHeader(path: string): Promise<ImageHeader> {
 const metadataOf = (input: Buffer | string): Promise<Metadata> =>
   sharp(input, { failOn: 'error', limitInputPixels: false }).metadata();
 
-const headerOf = ({ autoOrient: { width, height }, space }: Metadata): ImageHeader => ({
-  width,
-  height,
-  isPlain: space !== 'cmyk',
-});
+/** libvips follows an orientation in a BYTE, which Pillow and browsers pass over. */
+const isTurnedByMistake = ({ orientation = 1, exif }: Metadata): boolean =>
+  orientation !== 1 && exif !== undefined && exifOrientation(exif) === undefined;
+
+function headerOf(metadata: Metadata): ImageHeader {
+  const isTurned = !isTurnedByMistake(metadata);
+  const { width, height } = isTurned ? metadata.autoOrient : metadata;
+  return { width, height, isPlain: isTurned && metadata.space !== 'cmyk' };
+}
 
 /** @throws DataError with a reason in our own words, where the file's structure tells one */
 async function explained<T>(source: Source, task: () => Promise<T>): Promise<T> {
@@ -206,7 +228,7 @@ async function decodePicture(bytes: Buffer): Promise<Picture> {
   const isCmyk =
     source.isCmyk ||
     (source.format === 'tiff' && (await withSharp(() => metadataOf(bytes))).space === 'cmyk');
-  const image = open(source.bytes, source.failOn);
+  const image = await openSource(source);
   if (!isCmyk) return explained(source, () => plainPixels(image.clone()));
   const { data, info } = await explained(source, () =>
     image
@@ -245,7 +267,8 @@ export async function sharpBox(
   if (plain) return plain;
   const source = sourceOf(await readImageFile(path));
   if (source.isCmyk || ['bmp', 'ppm', 'tiff'].includes(source.format)) return undefined;
-  return explained(source, () => part(open(source.bytes, source.failOn)));
+  const image = await openSource(source);
+  return explained(source, () => part(image.clone()));
 }
 
 /**

@@ -6,7 +6,7 @@ export class DataError extends Error {
   override readonly name: string = 'DataError';
   /** The file at fault, if there is one. */
   readonly file: string | undefined;
-  /** Whether an argument is missing or names nothing: see `isUsageError`. */
+  /** Whether an argument is missing, out of range or names nothing: see `isUsageError`. */
   readonly isUsage: boolean;
 
   constructor(

@@ -2,6 +2,7 @@
 import {
   hasImageThreads,
   hasTurboJpeg,
+  imageFloats,
   imageThreads,
   jpegSquare,
   pixelsSquare,
@@ -13,6 +14,7 @@ export interface ImageAddon {
   readonly jpegs: boolean;
   readonly jpegSquare: typeof jpegSquare;
   readonly pixelsSquare: typeof pixelsSquare;
+  readonly imageFloats: typeof imageFloats;
 }
 
 let known: ImageAddon | null = null;
@@ -22,7 +24,7 @@ let isBroken = false;
 export function imageAddon(): ImageAddon | null {
   if (isBroken || !hasImageThreads()) return null;
   try {
-    known ??= { jpegs: hasTurboJpeg(), jpegSquare, pixelsSquare };
+    known ??= { jpegs: hasTurboJpeg(), jpegSquare, pixelsSquare, imageFloats };
     imageThreads(); // as many as are computed with, which may have changed
     return known;
   } catch {

@@ -6,8 +6,15 @@ import { deflateSync } from 'node:zlib';
 import sharp from 'sharp';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { Picture } from '../preparation/prepare.js';
+import { exifOf } from '../preparation/testing/exif.js';
 import { withPicture } from './decode-picture.js';
-import { imageEnding, checkImage, decodeInto } from './image-decode.js';
+import {
+  type Framing,
+  type ImageHeader,
+  checkImage,
+  decodeInto,
+  imageEnding,
+} from './image-decode.js';
 
 const dir = mkdtempSync(join(tmpdir(), 'mp-decode-'));
 afterAll(() => {
@@ -161,6 +168,38 @@ describe('a picture as it is decoded', () => {
     expect(bottom[1]).toBeGreaterThan(120);
     expect(await check(fixture('turned.jpg'))).toMatchObject({ width: 48, height: 64 });
   });
+
+  it.each([true, false])(
+    'is not turned by an orientation in a BYTE, as it is not by Pillow (little-endian: %s)',
+    async (isLittle) => {
+      const jpeg = await image().jpeg().toBuffer();
+      const withExif = (type: number, value: readonly number[]): Buffer => {
+        const exif = exifOf(type, value, isLittle);
+        const head = Buffer.from([0xff, 0xe1, 0, exif.length + 2]);
+        return Buffer.concat([jpeg.subarray(0, 2), head, exif, jpeg.subarray(2)]);
+      };
+      const { data } = await decoded(jpeg);
+      const byByte = write('byte.jpg', withExif(1, [6, 0, 0, 0]));
+      expect(await check(byByte)).toMatchObject({ width, height });
+      expect(await decoded(readFileSync(byByte))).toMatchObject({ width, height, data });
+      const byShort = write('short.jpg', withExif(3, [6, 0]));
+      expect(await check(byShort)).toMatchObject({ width: height, height: width });
+
+      // Whoever decodes: the header as it was checked, or none.
+      const framing: Framing = {
+        kind: 'centre',
+        preprocessing: { interpolation: 'bilinear', cropShare: 1 },
+      };
+      const square = async (path: string, header?: ImageHeader): Promise<Uint8Array> => {
+        const out = new Uint8Array(3 * 8 * 8);
+        await decodeInto(out, path, header, { channels: 3, size: 8 }, framing);
+        return out;
+      };
+      const expected = await square(write('none.jpg', jpeg));
+      expect(await square(byByte, await check(byByte))).toEqual(expected);
+      expect(await square(byByte)).toEqual(expected);
+    },
+  );
 
   it('is upright where a box is cut out of it', async () => {
     const box = { left: 0, top: 0, width: 48, height: 16 };

@@ -6,7 +6,7 @@ import { checksOf } from '../checks.js';
 import { dataLimits } from '../limits.js';
 import { defaultCacheDir, readCache, writeCache } from './cache.js';
 import { type Box, drawCropBox } from './crop-box.js';
-import { DataError, dataError, reasonOf } from './errors.js';
+import { DataError, reasonOf } from './errors.js';
 import { printableLine } from '../printable.js';
 import { named } from './folder-findings.js';
 import { findImages, type FoundImages, type FoundPart } from './folder-layout.js';
@@ -49,6 +49,8 @@ export interface FolderSpec {
   readonly saysWhatIsNotRead?: boolean;
 }
 
+const outOfRangeOption = (message: string): DataError => new DataError(message, { isUsage: true });
+
 /** How many files are looked at together; sharp's threads decide how many really run. */
 const checksAtOnce = 32;
 /**
@@ -65,10 +67,11 @@ export async function openImageFolder(
   const { name } = spec;
   const dir = requireDir(name, options);
   const size = options.imageSize ?? spec.imageSize;
-  const { integer } = checksOf(`openDataset "${name}"`, dataError);
+  const { integer } = checksOf(`openDataset "${name}"`, outOfRangeOption);
   integer('imageSize', size, { min: 1, max: dataLimits.imageSize });
   if (options.cachedSize !== undefined) {
-    integer('cachedSize', options.cachedSize, { min: size, max: dataLimits.imageSize });
+    const advice = 'Crops are cut out of the copies, which can be no smaller than the images.';
+    integer('cachedSize', options.cachedSize, { min: size, max: dataLimits.imageSize }, { advice });
   }
   const problem = preprocessingProblem(options);
   if (problem !== undefined) throw new DataError(`openDataset "${name}": ${problem}`);
@@ -178,8 +181,9 @@ function requireDir(name: string, options: OpenDatasetOptions): string {
 /** [bytes, modified (ms), width, height, 1 if plain (see ImageHeader)] */
 type Checked = [number, number, number, number, number];
 const CheckedFiles = z.object({
-  // 1 had the sizes of pictures that were not upright, and trusted files that are checked more closely now.
-  version: z.literal(2),
+  // 1 had the sizes of pictures that were not upright, and trusted files that are checked more closely now; 2 those of
+  // pictures turned by an orientation that does not count.
+  version: z.literal(3),
   files: z.record(
     z.string(),
     z.tuple([z.number(), z.number(), z.number(), z.number(), z.number()]),
@@ -225,7 +229,7 @@ async function checkAll(
   if (fresh > 0 || known.size !== headers.size) {
     const good = [...headers].filter(([path]) => !faults.has(path));
     try {
-      writeCache(cachePath, { version: 2, files: Object.fromEntries(good) }, []);
+      writeCache(cachePath, { version: 3, files: Object.fromEntries(good) }, []);
     } catch (error) {
       options.onNote?.(
         `${name}: the cache ${cachePath} cannot be written (${reasonOf(error)}); ` +

@@ -6,6 +6,7 @@ import { requireSplit } from './require-dataset.js';
 import type { LastAugment } from './augment/epoch-augments.js';
 import type { AugmentOptions } from './augment/options.js';
 import { type Batch, type BatchJob, BatchMaker, type BatchRecipe } from './batch.js';
+import { PlainBatches } from './plain-batches.js';
 import { BatchThreads } from './batch-threads.js';
 import { DataError, dataError } from './errors.js';
 import { checkSeed, epochPermutation } from './random.js';
@@ -27,7 +28,10 @@ export interface BatchLoaderOptions {
   share?: { readonly rank: number; readonly workers: number };
   /** Batches in the making ahead of the one in use; default 2. Data in memory without threads: 0. */
   prefetch?: number;
-  /** Threads that augment and normalise; default 0: the main thread does it. The bits are the same. */
+  /**
+   * Threads of Node.js that augment and normalise; default 0: the main thread does it. The bits are the same. Images that
+   * are read from files and only mirrored need neither: the addon's threads that decode them finish them too.
+   */
   threads?: number;
   /** The compiled thread script, if the package is bundled into one file. */
   threadFile?: URL;
@@ -60,7 +64,10 @@ export class BatchLoader {
   readonly #prefetch: number;
   readonly #share: BatchLoaderOptions['share'];
   readonly #maker: BatchMaker;
-  readonly #threads: BatchThreads | undefined;
+  readonly #plain: PlainBatches;
+  /** Started by the first batch that needs them. */
+  readonly #newThreads: (() => BatchThreads) | undefined;
+  #threads: BatchThreads | undefined;
   /** Pixels of batches that were given back. */
   readonly #spare: Float32Array[] = [];
 
@@ -104,6 +111,7 @@ export class BatchLoader {
       cropped: split.readCropped !== undefined,
     };
     this.#maker = new BatchMaker(recipe); // checks the augment options, with threads too
+    this.#plain = new PlainBatches(recipe, this.#maker.augments);
     if (threads > 0) {
       const file = options.threadFile ?? new URL('./batch-worker.js', import.meta.url);
       if (!existsSync(file)) {
@@ -112,7 +120,7 @@ export class BatchLoader {
             'package. Run "npm run build", or set threads to 0.',
         );
       }
-      this.#threads = new BatchThreads(threads, recipe, file);
+      this.#newThreads = () => new BatchThreads(threads, recipe, file);
     }
   }
 
@@ -189,7 +197,10 @@ export class BatchLoader {
       const job: BatchJob = { pixels: raw, indices, labels, epoch, index };
       const images = this.#spare.pop();
       if (images) job.images = images;
-      const made = this.#threads ? this.#threads.make(job) : this.#maker.make(job);
+      // What lies in memory is finished on this thread: handing it over would take longer.
+      const plain = pixels instanceof Promise ? this.#plain.makerOf(epoch) : null;
+      this.#threads ??= plain ? undefined : this.#newThreads?.();
+      const made = plain?.(job) ?? this.#threads?.make(job) ?? this.#maker.make(job);
       if (this.#share === undefined) return made;
       return made instanceof Promise
         ? made.then((batch) => ({ ...batch, globalSize }))

@@ -14,6 +14,12 @@ import { feedOf, inputName, inputTypeOf } from './graph-input.js';
 import { type ModelProto, decodeModel, elementTypes } from '../onnx/proto.js';
 import { type SessionOptions, createSession, loadRuntime } from './runtime.js';
 
+/**
+ * What a file's graph computes in: `int8` if its products are of 8-bit integers. Weights that are only kept in 8 bits
+ * become floats before they are used.
+ */
+export type OnnxPrecision = 'fp32' | 'fp16' | 'int8';
+
 export interface OnnxResult {
   /** [batch, classes] */
   readonly logits: Float32Array;
@@ -29,16 +35,18 @@ export class OnnxModel {
   readonly input: InputType;
   /** Numbers in all weights. */
   readonly parameters: number;
+  readonly precision: OnnxPrecision;
 
   private constructor(
     session: InferenceSession,
     description: ModelDescription,
     input: InputType,
-    parameters: number,
+    proto: ModelProto,
   ) {
     this.description = description;
     this.input = input;
-    this.parameters = parameters;
+    this.parameters = countNumbers(proto);
+    this.precision = precisionOf(proto);
     this.#session = session;
   }
 
@@ -61,12 +69,7 @@ export class OnnxModel {
     }
     const description = parseMetadata(where, text);
     const input = inputTypeOf(proto, where);
-    return new OnnxModel(
-      await createSession(bytes, options, where),
-      description,
-      input,
-      countNumbers(proto),
-    );
+    return new OnnxModel(await createSession(bytes, options, where), description, input, proto);
   }
 
   /** As `load`, of a file, whose weights have to be numbers. */
@@ -139,6 +142,12 @@ function checkFinite({ graph }: ModelProto, where: string): void {
         'Export the model again from one whose weights are whole.',
     );
   }
+}
+
+function precisionOf({ graph }: ModelProto): OnnxPrecision {
+  if (graph.node.some(({ op_type: operator }) => operator === 'MatMulInteger')) return 'int8';
+  const isHalf = graph.initializer.some(({ data_type: type }) => type === elementTypes.float16);
+  return isHalf ? 'fp16' : 'fp32';
 }
 
 /** int64 tensors are shapes and axes, not weights. */

@@ -58,7 +58,7 @@ function byHand(
     /^(.*?\b(?:has no copy|is not there|the server answered \d+))/s.exec(message) ?? [];
   return (
     `${what.replace(/[.,]$/, '')}. Download ${downloadAddress(weights, endpoint)} on a machine where that can be had, and give ` +
-    `the path of the file in place of ${publishedArgument(weights)}: --from FILE for train, --mamba_pretrained FILE for imp.`
+    `the path of the file in place of ${publishedArgument(weights)}.`
   );
 }
 

@@ -12,13 +12,13 @@ import type { ModelOptions } from '../models/model-options.js';
 import type { ImportOptions } from '../models/import/model.js';
 import type { OptionKinds } from '../option-checks.js';
 import { RunFolderError } from '../training/errors.js';
-import { stableJson } from '../training/options.js';
 import { type RunConfig, RunFolder } from '../training/run-folder.js';
 import type { TrainHooks, TrainOptions } from '../training/types.js';
 import type { DataHooks, DataSettings, PreparationSettings } from './fit.js';
 import { todaysSettings } from './prune/earlier-names.js';
 import type { LatencyTimer } from './prune/latency-table.js';
 import type { PruneSettings } from './prune/settings.js';
+import { settingChanges } from './setting-changes.js';
 
 /** How to train: as the library's TrainOptions, with the augmentation by name. */
 export interface RecipeSettings extends Omit<TrainOptions, 'augment' | 'plainAugment'> {
@@ -191,16 +191,14 @@ export function storedSettings<C extends keyof SettingsOf>(
 
 /** @throws UsageError naming what differs from the run's config.json */
 export function checkSame(what: string, now: object, before: unknown): void {
-  const old = (before ?? {}) as Record<string, unknown>;
-  const changed = Object.entries(now).filter(
-    ([name, value]) => stableJson(value) !== stableJson(old[name]),
+  const changed = settingChanges(
+    now as Readonly<Record<string, unknown>>,
+    (before ?? {}) as Readonly<Record<string, unknown>>,
+    Object.keys(now),
   );
   if (changed.length === 0) return;
-  const list = changed.map(
-    ([name, value]) => `${name}: got ${stableJson(value)}, expected ${stableJson(old[name])}`,
-  );
   throw new UsageError(
-    `resume: the ${what} is not the one that the run began with: ${list.join('; ')}. ` +
-      'Leave these options out, or start a new run.',
+    `resume: the ${what} is not the one that the run began with: ${changed.join('; ')}. ` +
+      'Give what the run began with, or start a new run.',
   );
 }

@@ -1,7 +1,5 @@
 // EXIF orientation of WebP files, which browsers leave out while they follow that of JPEG and PNG.
-import type { Picture } from 'mamba-prune/preparation';
-
-const orientationTag = 0x112;
+import { exifOrientation, type Picture } from 'mamba-prune/preparation';
 
 /** @returns 1 to 8, as EXIF has it; undefined unless it is a WebP file that says so */
 export function webpOrientation(bytes: Uint8Array): number | undefined {
@@ -12,25 +10,6 @@ export function webpOrientation(bytes: Uint8Array): number | undefined {
     const length = view.getUint32(at + 4, true);
     if (text(at) === 'EXIF') return exifOrientation(bytes.subarray(at + 8, at + 8 + length));
     at += 8 + length + (length % 2);
-  }
-  return undefined;
-}
-
-/** @param bytes - a TIFF header and its first directory, behind `Exif` and two zeros in some files */
-function exifOrientation(bytes: Uint8Array): number | undefined {
-  const start = bytes[0] === 0x45 ? 6 : 0;
-  const view = new DataView(bytes.buffer, bytes.byteOffset + start, bytes.byteLength - start);
-  if (view.byteLength < 8) return undefined;
-  const isLittle = view.getUint8(0) === 0x49;
-  const directory = view.getUint32(4, isLittle);
-  if (directory + 2 > view.byteLength) return undefined;
-  const entries = view.getUint16(directory, isLittle);
-  for (let i = 0; i < entries; i++) {
-    const at = directory + 2 + 12 * i;
-    if (at + 12 > view.byteLength) return undefined;
-    if (view.getUint16(at, isLittle) !== orientationTag) continue;
-    const value = view.getUint16(at + 8, isLittle);
-    return value >= 1 && value <= 8 ? value : undefined;
   }
   return undefined;
 }

@@ -2,10 +2,11 @@ import { statSync } from 'node:fs';
 import type { Command } from 'commander';
 import { benchLimits, trainLimits } from '../../limits.js';
 import type { BenchCandidate, BenchResult } from '../../bench/bench.js';
+import type { OnnxPrecision } from '../../export/onnx-model.js';
 import { type Cli, type Context, action, addExamples } from '../context.js';
 import { findModel, isOnnx, modelLabels } from '../model-argument.js';
-import { noteOnnxPrecision } from '../onnx-precision.js';
-import { type ModelFacts, openFile } from '../open-model.js';
+import { onnxPrecisionNote } from '../onnx-precision.js';
+import { type ModelFacts, openFile, sayAssumptions } from '../open-model.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { type ImportFlags, addImportOptions, importOptionsOf } from '../options/import.js';
 import { integerOption, integersOption, numberOption } from '../options/parse.js';
@@ -23,9 +24,11 @@ interface BenchCommandOptions extends CommonOptions, ImportFlags {
 /** What is timed, and what the table and --json say of it. */
 type Candidate = BenchCandidate & {
   readonly path: string;
-  readonly facts?: ModelFacts;
+  readonly facts: ModelFacts;
   readonly inputShape: readonly number[];
   readonly parameters: number;
+  /** What it computes in: an ONNX file says so itself, the others do as they are told. */
+  readonly precision?: OnnxPrecision;
   release?(): Promise<void>;
 };
 
@@ -97,7 +100,7 @@ export function addBenchCommand(program: Command, cli: Cli): void {
     }
     const { inferencePrecisionOn } = await import('../../models/inference-precision.js');
     const precision = inferencePrecisionOn(device, options.precision);
-    noteOnnxPrecision(context, paths, options.precision);
+    const precisions = models.map((model) => model.precision ?? precision);
     progress.begin('bench', batches.length * options.runs, 'rounds');
     const results = await interruptible(context, (signal) =>
       benchmarkModels(models, {
@@ -118,20 +121,22 @@ export function addBenchCommand(program: Command, cli: Cli): void {
     const threads = getNumThreads();
     context.json({
       device,
-      precision,
+      // Where ONNX files are alone, that of the reference.
+      precision: models.some((model) => model.precision === undefined) ? precision : precisions[0],
       threads,
       runs: options.runs,
-      models: models.map((model) => ({
+      models: models.map((model, i) => ({
         name: model.name,
         path: model.path,
-        ...(model.facts ?? { model: model.path, assumed: [], notes: [] }),
+        ...model.facts,
         runtime: 'runtime' in model ? model.runtime : 'libtorch',
+        precision: precisions[i],
         fileBytes: statSync(model.path).size,
         parameters: model.parameters,
       })),
       results,
     });
-    const where = `${device} in ${precision}${graphNote(results)}`;
+    const where = `${device} in ${[...new Set(precisions)].join(' and ')}${graphNote(results)}`;
     const how = `${plural(threads, 'thread')}, ${plural(options.runs, 'round')}`;
     context.title(`Latency and throughput (${where}, ${how})`);
     printBench(context, results);
@@ -172,11 +177,15 @@ async function candidates(
       await onnx.release();
       sameInfo(path, model, info, typed);
     }
-    found.push({ ...(await benchOnnx(name, path, getNumThreads())), path });
+    const onnx = await benchOnnx(name, path, getNumThreads());
+    const note = onnxPrecisionNote(context.options.precision, onnx.precision);
+    const facts = { model: path, assumed: [], notes: note === undefined ? [] : [note] };
+    sayAssumptions(context, facts);
+    found.push({ ...onnx, path, facts });
     if (!context.options.webgpu) continue;
     try {
       const onGpu = await benchOnnx(`${name} (webgpu)`, path, getNumThreads(), 'webgpu');
-      found.push({ ...onGpu, path });
+      found.push({ ...onGpu, path, facts });
     } catch (error) {
       context.note(`WebGPU does not start: ${(error as Error).message}`);
     }

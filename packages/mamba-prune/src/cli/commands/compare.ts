@@ -122,7 +122,8 @@ async function asked(context: Context<CompareOptions>, out: string): Promise<Com
   const typed = given.resume === undefined ? await requestOf(context) : undefined;
   const { findModel } = await import('../model-argument.js');
   const dense: string[] = [];
-  for (const model of given.dense ?? []) dense.push(await findModel(context, model));
+  for (const model of given.dense ?? [])
+    dense.push(await findModel(context, model, { flag: '--dense' }));
   const found = given.dense && { dense };
   if (typed) return { ...typed, ...found };
   const { requestOfFolder } = await import('../../workflows/compare/request.js');

@@ -75,7 +75,7 @@ export function addEvalCommand(program: Command, cli: Cli): void {
     });
     const { inferencePrecisionOn } = await import('../../models/inference-precision.js');
     const precision = inferencePrecisionOn(device, options.precision);
-    noteOnnxPrecision(context, [path], options.precision);
+    noteOnnxPrecision(context, path, options.precision);
     const { result, dataset, facts } = await (isOnnx(path)
       ? evaluateOnnx(context, path)
       : evaluateFile(context, path, device));

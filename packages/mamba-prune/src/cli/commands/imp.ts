@@ -17,7 +17,8 @@ import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { describeDataset } from '../options/data.js';
 import { type NamedGroup, rateOfGroups } from '../options/groups.js';
 import { type ImpFlags, addImpOptions } from '../options/imp.js';
-import { pretrainedOf, scriptArchitectures } from '../options/imp-script.js';
+import { pretrainedFlag, pretrainedOf, scriptArchitectures } from '../options/imp-script.js';
+import { budgetWords } from '../budget-table.js';
 import { pruningHooks } from '../pruning-progress.js';
 import { impFlags } from '../pruning-remarks.js';
 import { printPruningRun } from '../pruning-tables.js';
@@ -102,8 +103,10 @@ async function withFiles(context: Context<ImpCommandOptions>): Promise<ImpFlags>
   checkOneFile(init, pretrained);
   return {
     ...defined({ ...given, mamba_pretrained: undefined, vit_pretrained: undefined }),
-    ...(pretrained !== undefined && { pretrained: await found(context, pretrained) }),
-    ...(init !== undefined && { init: await found(context, init) }),
+    ...(pretrained !== undefined && {
+      pretrained: await found(context, pretrained, pretrainedFlag(given)),
+    }),
+    ...(init !== undefined && { init: await found(context, init, '--init') }),
   };
 }
 
@@ -154,9 +157,13 @@ async function denseModel(
 }
 
 /** A plan alone downloads nothing of published weights: it has their name until the cache has them. */
-async function found(context: Context<ImpCommandOptions>, argument: string): Promise<string> {
+async function found(
+  context: Context<ImpCommandOptions>,
+  argument: string,
+  flag: string,
+): Promise<string> {
   if (context.options.print_plan !== true || !isPublishedName(argument)) {
-    return findModel(context, argument);
+    return findModel(context, argument, { flag });
   }
   const { cachedPublished } = await import('../../hub/fetch-published.js');
   return cachedPublished(publishedNamed(argument)) ?? argument;
@@ -206,13 +213,12 @@ async function work(
         },
         onRounds: () => {
           progress.end();
-          const { rates, rounds = 1, method } = plan.prune;
+          const { rates, costBudget, rounds = 1, method } = plan.prune;
           const shares = Object.entries(rates).map(
             ([kind, rate]) => `${percent(rate, 0)} of ${kind}`,
           );
-          progress.line(
-            dim(`${method}: ${shares.join(' and ')} away in ${plural(rounds, 'round')}`),
-          );
+          const aim = costBudget ? `to ${budgetWords(costBudget)}` : `${shares.join(' and ')} away`;
+          progress.line(dim(`${method}: ${aim} in ${plural(rounds, 'round')}`));
         },
         prune: pruningHooks(context, impFlags),
       },

@@ -60,7 +60,7 @@ export function addPredictCommand(program: Command, cli: Cli): void {
     });
     const { inferencePrecisionOn } = await import('../../models/inference-precision.js');
     const { progress } = context;
-    noteOnnxPrecision(context, [path], context.options.precision);
+    noteOnnxPrecision(context, path, context.options.precision);
     if (images.length > 64) progress.begin('predict', images.length, 'img');
     const work = await (isOnnx(path)
       ? onnxPredictor(context, path)

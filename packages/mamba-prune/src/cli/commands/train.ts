@@ -279,7 +279,7 @@ async function settingsOf(
     const settings = { ...rest, arch: chosen, model: newModelOptions(given, dataset, chosen) };
     return { settings, notes: [] };
   }
-  const init = resolve(await findModel(context, from));
+  const init = resolve(await findModel(context, from, { flag: '--from' }));
   const { startingWeights } = await import('../../workflows/starting-weights.js');
   // Dropout is of the training, not of the file.
   const sizes = { ...model, dropPath: undefined };

@@ -118,13 +118,18 @@ export function checkRefused(given: object): void {
   }
 }
 
+const pretrainedFlags = ['pretrained', 'mamba_pretrained', 'vit_pretrained'] as const;
+
+/** The first of the script's flags by which a dense model was given; `--pretrained` where none was. */
+export const pretrainedFlag = (given: ImpFlags): string =>
+  `--${pretrainedFlags.find((name) => given[name] !== undefined) ?? 'pretrained'}`;
+
 /**
  * The dense model, by whichever of the script's flags.
  * @throws UsageError if one is given without a model and no trained one fits, or several are
  */
 export function pretrainedOf(given: ImpFlags): string | undefined {
-  const flags = ['pretrained', 'mamba_pretrained', 'vit_pretrained'] as const;
-  const typed = flags.filter((name) => given[name] !== undefined);
+  const typed = pretrainedFlags.filter((name) => given[name] !== undefined);
   const [first, second] = typed;
   if (first === undefined) return undefined;
   if (second !== undefined) {

@@ -152,7 +152,7 @@ export function addImpOptions(command: Command, architectures: readonly string[]
     integersOption(
       '--decreasing_lr <e,e,...>',
       `epochs after which the learning rate falls to a tenth (default: ${d.decreasing_lr.join(',')})`,
-      { min: 1, max: trainLimits.epochs },
+      { min: 1, max: trainLimits.epochs, rises: true },
     ),
     integerOption(
       '--print_freq <steps>',

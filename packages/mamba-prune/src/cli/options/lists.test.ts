@@ -25,6 +25,8 @@ describe('a list', () => {
     [['train', '--keep-epochs', '2,5,2'], /Got 2 twice/],
     [['train', '--keep-epochs', ','], /Expected integers/],
     [['imp', '--decreasing_lr', '91,91'], /Got 91 twice/],
+    [['imp', '--decreasing_lr', '91,40'], /decreasing_lr.* Got 40 after 91, expected each/],
+    [['train', '--milestones', '3,8,5'], /milestones.* Got 5 after 8, expected each/],
     [['imp', '--mamba_prune_target', 'ssm,mlp'], /Expected ssm, mlp or both/],
   ])('with a mistake in it is refused at once: %j', async (argv, message) => {
     const { status, stdout, stderr } = await runCli(argv);

@@ -38,12 +38,20 @@ export function integersOption(
   range: Bounded & {
     /** A number may come again, as in 3,3,3; default false. */
     readonly repeats?: boolean;
+    /** Each is larger than the one before; default false. */
+    readonly rises?: boolean;
   },
 ): Option {
   return new Option(flags, description).argParser((text: string) => {
     const values = text.split(',').map(toNumber);
     if (values.every((value) => Number.isSafeInteger(value) && inRange(value, range))) {
       if (range.repeats !== true) checkOnce(values);
+      const low = values.findIndex((value, i) => i > 0 && value < (values[i - 1] as number));
+      if (range.rises === true && low > 0) {
+        throw new InvalidArgumentError(
+          `Got ${values[low]} after ${values[low - 1]}, expected each to be larger than the one before.`,
+        );
+      }
       return values;
     }
     throw new InvalidArgumentError(

@@ -91,6 +91,7 @@ export function addRecipeOptions(
       {
         min: 1,
         max: trainLimits.epochs,
+        rises: true,
       },
     ),
     numberOption(

@@ -6,6 +6,11 @@ import type { ResolvedAugment } from './options.js';
 import { type Canvas, randAugment, swap } from './rand-augment.js';
 import type { ImageShape } from './shape.js';
 
+/** Whether the images that are mirrored at random include this one. @param random - what draws */
+export function isFlipped(random: Random, seed: number, epoch: number, sample: number): boolean {
+  return random.seed(seed, Stage.flip, epoch, sample).below(2) === 1;
+}
+
 /**
  * Augments single images. What happens to an image depends on (seed, epoch, sample index) only;
  * each step has a random stream of its own, so switching one off leaves the others as they were.
@@ -68,7 +73,7 @@ export class Augmenter {
       shiftImage(canvas.image, canvas.spare, shape, dx, dy);
       swap(canvas);
     }
-    if (options.flip && random.seed(seed, Stage.flip, epoch, sample).below(2) === 1) {
+    if (options.flip && isFlipped(random, seed, epoch, sample)) {
       flipHorizontally(canvas.image, shape);
     }
     if (options.randAugment) {

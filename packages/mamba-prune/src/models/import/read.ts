@@ -5,6 +5,7 @@ import { listed } from '../config-checks.js';
 import { checkModelOptions, families, familyOf, readingOptions } from '../families.js';
 import type { Family, Sizes } from '../family.js';
 import type { ModelOptions } from '../model-options.js';
+import { refuseOtherModels } from './other-models.js';
 import type { Layout, LayoutOptions, ReadModel, ScriptArguments, Shapes } from './layout.js';
 
 /**
@@ -21,6 +22,7 @@ export function readModel(
   options: LayoutOptions = {},
   args?: ScriptArguments,
 ): ReadModel {
+  refuseOtherModels(args);
   const readable = familyFromShapes(
     new Map(Array.from(tensors, ([name, { shape }]) => [name, shape])),
   );

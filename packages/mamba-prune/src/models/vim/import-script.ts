@@ -2,18 +2,15 @@
 // and compute something else.
 import { FormatError } from '@mamba-prune/libtorch';
 import { UsageError } from '../../errors.js';
+import { printableLine } from '../../printable.js';
 import type { ScriptArguments } from '../import/layout.js';
+import { scriptModelName } from '../import/other-models.js';
 
 /** Which images the patches are of. */
 export interface TrainedGeometry {
   readonly imageSize: number;
   readonly stride: number;
 }
-
-const modelName = (args: ScriptArguments | undefined): string => {
-  const name = args?.get('model');
-  return typeof name === 'string' ? name : '';
-};
 
 /** What a name such as vim_tiny_patch16_stride8_224_..._with_midclstok_div2 has to have, and what it means without it. */
 const parts = [
@@ -22,23 +19,34 @@ const parts = [
   [/bimambav2/, 'other weights for the way back than bimamba v2'],
 ] as const;
 
+/** What the arguments tell of a model that there is not here, behind "that"; undefined where they tell of none. */
+function otherModel(args: ScriptArguments): string | undefined {
+  const name = scriptModelName(args);
+  const random = ['if_random_cls_token_position', 'if_random_token_rank'].find(
+    (flag) => args.get(flag) === true,
+  );
+  if (random !== undefined) {
+    return `was trained with ${random}: its class token or its patches have no certain place`;
+  }
+  // Famba-V keeps Vim's names, of models and of tensors, and reads its class from the first position, without fusion too;
+  // github.com/AIoT-MLSys-Lab/Famba-V.
+  const fusion = args.get('fusion_strategy');
+  if (fusion !== undefined) {
+    return (
+      `was trained with fusion_strategy ${printableLine(String(fusion))}, which is Famba-V's: ` +
+      'its class token is not in the middle of the patches, and tokens may be fused between its layers'
+    );
+  }
+  const missing = name.startsWith('vim_') ? parts.find(([part]) => !part.test(name)) : undefined;
+  if (missing) return `is called ${name}, which means ${missing[1]}`;
+  if (/rope/.test(name)) return `is called ${name}, which means rotary positions`;
+  if (!/^video_?mamba/i.test(name)) return undefined;
+  return `is called ${name}: a model derived from Vim, with its class token before the patches`;
+}
+
 /** @throws FormatError naming the argument that tells of a model that there is not here */
 export function refuseOtherScript(args: ScriptArguments | undefined): void {
-  const name = modelName(args);
-  const random = ['if_random_cls_token_position', 'if_random_token_rank'].find(
-    (flag) => args?.get(flag) === true,
-  );
-  const missing = name.startsWith('vim_') ? parts.find(([part]) => !part.test(name)) : undefined;
-  const what =
-    random !== undefined
-      ? `was trained with ${random}: its class token or its patches have no certain place`
-      : missing
-        ? `is called ${name}, which means ${missing[1]}`
-        : /rope/.test(name)
-          ? `is called ${name}, which means rotary positions`
-          : /^video_?mamba/i.test(name)
-            ? `is called ${name}: a model derived from Vim, with its class token before the patches`
-            : undefined;
+  const what = args && otherModel(args);
   if (what === undefined) return;
   throw new FormatError(
     `import: got the weights of a model that, as the arguments of its script in the file say, ${what}. ` +
@@ -54,11 +62,11 @@ export function refuseOtherScript(args: ScriptArguments | undefined): void {
  * @throws UsageError unless the file names a Vim, after `refuseOtherScript`
  */
 export function requireNamedVim(arch: string, args: ScriptArguments | undefined): void {
-  if (modelName(args).startsWith('vim_')) return;
+  if (scriptModelName(args).startsWith('vim_')) return;
   throw new UsageError(
     `import: got weights with the names and shapes of ${arch}, and nothing in the file says whether they are of a Vim: models derived from it ` +
-      '(VideoMamba and others) have the same tensors, but the class token elsewhere, or the sum of both directions in place of ' +
-      `their mean, and would give other results here than their own. If they are of a Vim, say so with \`arch\` ${arch}.`,
+      '(VideoMamba, R-MeeTo, Famba-V and others) have the same tensors, but the class token elsewhere, the sum of both directions in place of ' +
+      `their mean, or fewer tokens from layer to layer, and would give other results here than their own. If they are of a Vim, say so with \`arch\` ${arch}.`,
   );
 }
 
@@ -70,7 +78,7 @@ export function trainedGeometry(
   patchSize: number,
   args: ScriptArguments | undefined,
 ): TrainedGeometry | undefined {
-  const name = modelName(args);
+  const name = scriptModelName(args);
   const imageSize = args?.get('input_size');
   if (!name.startsWith('vim_') || typeof imageSize !== 'number') return undefined;
   const [, stride] = /_stride(\d+)/.exec(name) ?? [];

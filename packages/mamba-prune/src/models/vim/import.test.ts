@@ -242,6 +242,8 @@ describe('the arguments of the script', () => {
     [{ model: published.replace('_div2', '') }, /sum of both directions/],
     [{ model: `${published}_rope` }, /rotary positions/],
     [{ model: published, if_random_cls_token_position: true }, /if_random_cls_token_position/],
+    [{ model: published, fusion_strategy: 'upper' }, /fusion_strategy upper, which is Famba-V's/],
+    [{ model: published, fusion_strategy: 'no' }, /fusion_strategy no, which is Famba-V's/],
   ])('that tell of another model are refused: %j', (args, message) => {
     expect(() => {
       refuseOtherScript(new Map(Object.entries(args)));
@@ -276,6 +278,17 @@ describe('a file that does not name its model', () => {
     expect(given.model.config.arch).toBe('vim_nano');
     const args = new Map([['model', published]]);
     expect(readModel(tensors, { imageSize: 32 }, args).config).toMatchObject({ arch: 'vim_nano' });
+  });
+});
+
+describe('a LocalVim', () => {
+  it('is refused by the names of its tensors', () => {
+    const tensors = new Map(createModel('vim_nano', { imageSize: 32 }).stateDict());
+    const log = tensors.get('layers.0.mixer.A_log') as Tensor;
+    tensors.set('layers.0.mixer.A_log_0', log);
+    expect(() => importStateDict(tensors, { imageSize: 32, arch: 'vim_nano' })).toThrow(
+      /'layers\.0\.mixer\.A_log_0', which belongs to a LocalMamba/,
+    );
   });
 });
 

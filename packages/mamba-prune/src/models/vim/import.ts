@@ -15,6 +15,7 @@ const refusals: readonly Refusal[] = [
   [/^pos_embed_(?:cls|reg)$/, 'a model derived from Vim, with positions of other tokens'],
   [/^(?:neck|norm_neck)\./, 'a model derived from Vim, with register tokens (Mamba-Reg)'],
   [/^cls_token_(?:head|tail)$/, `${otherToken}: one at each end`],
+  [/\.mixer\.(?:A_log|conv1d|x_proj|dt_proj)_\d/, 'a LocalMamba, which scans within windows too'],
   [/^temporal_pos/, 'a model derived from Vim for videos (VideoMamba)'],
   [/(?:^|\.)rope\./, 'a Vim with rotary positions'],
   [/\.mixer\.(?:in_proj|out_proj|x_proj|x_proj_b)\.bias$/, 'a Vim with biases of its projections'],

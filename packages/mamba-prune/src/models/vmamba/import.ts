@@ -17,6 +17,10 @@ const otherMixer = 'a VMamba with another mixer than v05_noz';
 
 const refusals: readonly Refusal[] = [
   [
+    /\.self_attention\.(?:A_log|conv1d|x_proj|dt_proj)_\d/,
+    'a LocalMamba, which scans within windows too',
+  ],
+  [
     /\.(?:self_attention|ln_1)\./,
     'a VMamba of the first version, whose blocks have a gate and no MLP',
   ],

@@ -1,8 +1,8 @@
 // A comparison that is gone on with: what may have changed since it began, and what may not.
 import { datasetDefinition, isDataset } from '../../data/datasets.js';
 import { UsageError } from '../../errors.js';
-import { stableJson } from '../../training/options.js';
 import { withTodaysNames } from '../earlier-names.js';
+import { settingChanges } from '../setting-changes.js';
 import { methodsOf } from './methods.js';
 import { allSeeds, seedsOf } from './seeds.js';
 import type { CompareSettings } from './settings.js';
@@ -11,7 +11,7 @@ import type { CompareSettings } from './settings.js';
 export const free = ['seeds', 'rates', 'threads', 'methods', 'seedsAt', 'lrs'] as const;
 
 /**
- * Settings in which two comparisons differ, as `name: got ..., expected ...`.
+ * Settings in which two comparisons differ, as `settingChanges` has them.
  * @param ignored - names that may differ
  */
 export function differences(
@@ -21,10 +21,11 @@ export function differences(
 ): string[] {
   const [old, given] = [comparable(before), comparable(now)];
   const names = new Set([...Object.keys(given), ...Object.keys(old)]);
-  return [...names]
-    .filter((name) => !ignored.includes(name))
-    .filter((name) => stableJson(given[name]) !== stableJson(old[name]))
-    .map((name) => `${name}: got ${stableJson(given[name])}, expected ${stableJson(old[name])}`);
+  return settingChanges(
+    given,
+    old,
+    [...names].filter((name) => !ignored.includes(name)),
+  );
 }
 
 /** With today's names, and without where things lie. */

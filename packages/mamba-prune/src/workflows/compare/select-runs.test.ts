@@ -47,7 +47,7 @@ describe('selectRuns', () => {
     'refuses a pattern that matches nothing: %j',
     (pattern) => {
       expect(() => selected(['*', pattern])).toThrow(
-        `got only ${JSON.stringify(pattern)}, which names no run, expected a name such as seed-0/base`,
+        `got \`only\` ${JSON.stringify(pattern)}, which names no run, expected a name such as seed-0/base`,
       );
     },
   );

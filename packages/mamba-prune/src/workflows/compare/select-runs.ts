@@ -22,7 +22,7 @@ export function selectRuns<T extends Named>(
     const matched = runs.filter(({ name }) => fits(name));
     if (matched.length === 0) {
       throw new UsageError(
-        `compare: got only ${JSON.stringify(pattern)}, which names no run, expected a name such as ` +
+        `compare: got \`only\` ${JSON.stringify(pattern)}, which names no run, expected a name such as ` +
           `${runs[0]?.name ?? ''} or a pattern such as seed-0/*. The runs: ${listed(runs)}.`,
       );
     }

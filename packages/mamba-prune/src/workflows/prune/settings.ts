@@ -4,7 +4,7 @@ import { UsageError } from '../../errors.js';
 import type { ImportOptions } from '../../models/import/model.js';
 import { checksOf } from '../../checks.js';
 import { type OptionKinds, requireOptions } from '../../option-checks.js';
-import { type MinWidth, checkGroupLimits } from '../../pruning/group-limits.js';
+import type { MinWidth } from '../../pruning/group-limits.js';
 import {
   type ImportanceName,
   type UnitScore,
@@ -26,12 +26,11 @@ import {
   rankings,
 } from '../../pruning/selection.js';
 import type { DataSettings } from '../fit.js';
-import { type RankMeasure, rankMeasures } from '../../pruning/ranking.js';
-import { type CostBudgetSettings, checkCostBudget } from './cost-budget-settings.js';
+import type { RankMeasure } from '../../pruning/ranking.js';
+import type { CostBudgetSettings } from './cost-budget-settings.js';
 import {
   type CompensateSettings,
   type ResolvedCompensateSettings,
-  checkNoRewind,
   resolveCompensate,
 } from './compensate-settings.js';
 import { todaysSettings } from './earlier-names.js';
@@ -43,6 +42,7 @@ import {
 } from './importance-choice.js';
 import { type Rewind, parseRewind } from './rewind-time.js';
 import { type ResolvedRsst, type RsstSettings, resolveRsst } from './rsst-settings.js';
+import { checkTogether } from './settings-together.js';
 import { hasCuts } from './through-settings.js';
 import type { Whole } from './whole.js';
 import type { RecipeSettings } from '../settings.js';
@@ -221,68 +221,6 @@ export function resolvePruneSettings(given: PruneSettings): ResolvedPruneSetting
   };
   checkTogether(resolved);
   return resolved;
-}
-
-/** Settings that each make sense, but not with each other. */
-function checkTogether(settings: ResolvedPruneSettings): void {
-  const { rewind, recipe, distill, rates, rsst, compensate } = settings;
-  if (compensate) checkNoRewind(rewind);
-  if (Object.keys(rates).length === 0) {
-    throw new UsageError(
-      'prune: got no rates, expected one for each kind to cut, such as ssm: 0.7.',
-    );
-  }
-  if (recipe.epochs === 0) {
-    if (rewind !== 'none') {
-      throw needsTraining(
-        `rewind ${rewind}`,
-        'weights of an earlier time are there to be trained on',
-      );
-    }
-    if (distill) throw needsTraining('distillation', 'the teacher is heard in training only');
-    if (rsst?.lrThrough) {
-      throw needsTraining('lr-through', 'the learning rate goes on where it was before the cut');
-    }
-  }
-  if (rsst?.lrThrough && rewind !== 'none') {
-    throw new UsageError(
-      `prune: got lr-through with rewind ${rewind}, expected rewind none: the optimizer's state that goes on belongs to ` +
-        'the weights as they are. Leave one of the two out.',
-    );
-  }
-  if (rsst?.units === 'doomed' && rsst.nearZero !== null) {
-    throw new UsageError(
-      'prune: got near-zero with the units doomed, expected rates: they say which units are doomed. ' +
-        'Leave near-zero out, or regularise all units.',
-    );
-  }
-  checkLimits(settings);
-}
-
-function checkLimits(settings: ResolvedPruneSettings): void {
-  const { rateOf, minWidth, rsst, rankBy, ranking } = settings;
-  checkGroupLimits({ rateOf, minWidth });
-  checkCostBudget(settings);
-  if (rankBy !== undefined) oneOf('rank-by', rankBy, rankMeasures);
-  if (rankBy === 'score-per-cost' && ranking === 'layer') {
-    throw new UsageError(
-      'prune: got rank-by score-per-cost with ranking layer, expected global: all units of a group cost the same. ' +
-        'Leave one of the two out.',
-    );
-  }
-  if (rsst?.nearZero == null) return;
-  const own = Object.entries(rateOf ?? {}).find(([, rate]) => rate > 0);
-  if (own === undefined && minWidth === undefined) return;
-  throw new UsageError(
-    `prune: got ${own ? `the rate ${own[1]} of ${own[0]}` : 'min-width'} with near-zero, expected none: it deletes as ` +
-      'many units as there are. Leave near-zero out, or exclude whole groups.',
-  );
-}
-
-function needsTraining(what: string, why: string): UsageError {
-  return new UsageError(
-    `prune: got ${what} with 0 epochs, expected training after the cut: ${why}.`,
-  );
 }
 
 /** What needs passes over real images, in words; undefined if nothing does. */

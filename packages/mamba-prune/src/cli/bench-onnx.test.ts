@@ -1,0 +1,75 @@
+// What bench says of ONNX files: what each computes in is in the file, whatever is asked for.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { manualSeed } from '@mamba-prune/libtorch';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { buildOnnxModel } from '../export/build-model.js';
+import { saveModel } from '../models/model-file.js';
+import { createModel } from '../models/registry.js';
+import { encodeModel } from '../onnx/proto.js';
+import { smallInfo, smallSizes } from './testing/model-files.js';
+import { runCli } from './testing/run-cli.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'mp-bench-onnx-'));
+const at = (name: string): string => join(folder, name);
+
+beforeAll(() => {
+  manualSeed(5);
+  const model = createModel('mamba_nano', smallSizes);
+  saveModel(at('ours.safetensors'), model, smallInfo);
+  for (const [name, options] of [
+    ['float.onnx', {}],
+    ['half.onnx', { dtype: 'float16' }],
+    ['weights.onnx', { quantize: 'int8' }],
+    ['integers.onnx', { quantize: 'int8-dynamic' }],
+  ] as const) {
+    writeFileSync(at(name), encodeModel(buildOnnxModel(model, smallInfo, options)));
+  }
+  model.dispose();
+});
+afterAll(() => {
+  rmSync(folder, { recursive: true, force: true });
+});
+
+interface Told {
+  readonly precision: string;
+  readonly models: readonly { readonly precision: string; readonly notes: readonly string[] }[];
+}
+
+const bench = (names: readonly string[], ...more: string[]) =>
+  runCli(
+    ['bench', ...names.map(at), '--batch', '1', '--runs', '1', '--min-time', '0'].concat(more),
+  );
+
+describe('bench of ONNX files', () => {
+  const names = ['float.onnx', 'half.onnx', 'weights.onnx', 'integers.onnx'];
+  const own = ['fp32', 'fp16', 'fp32', 'int8'];
+
+  it.each(['auto', 'int8'])('says what each computes in when %s is asked for', async (asked) => {
+    const { status, stdout, stderr } = await bench(names, '--precision', asked, '--json');
+    expect(status, stderr).toBe(0);
+    const told = JSON.parse(stdout) as Told;
+    expect(told.precision).toBe('fp32');
+    expect(told.models.map(({ precision }) => precision)).toEqual(own);
+    // What stderr notes stands in the JSON as well.
+    const notes = told.models.map((model) => model.notes.length);
+    expect(notes).toEqual(asked === 'int8' ? [1, 1, 1, 0] : [0, 0, 0, 0]);
+    if (asked !== 'int8') return;
+    expect(told.models[1]?.notes[0]).toBe(
+      'onnxruntime computes in what the file says, which is fp16, whatever --precision is. ' +
+        'For 8-bit products export it with --quantize int8-dynamic.',
+    );
+  });
+
+  it('names in the title what is computed in, beside a model of another kind too', async () => {
+    expect((await bench(['float.onnx'], '--precision', 'int8')).stdout).toContain('(cpu in fp32, ');
+    const both = await bench(['ours.safetensors', 'integers.onnx']);
+    expect(both.stdout).toContain('(cpu in fp32 and int8, ');
+    const told = await bench(['integers.onnx', 'ours.safetensors'], '--json');
+    expect(JSON.parse(told.stdout)).toMatchObject({
+      precision: 'fp32',
+      models: [{ precision: 'int8' }, { precision: 'fp32' }],
+    });
+  });
+});

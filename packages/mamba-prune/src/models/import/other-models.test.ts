@@ -1,0 +1,44 @@
+// Weights with the tensors of a model that is here, and the name of one that is not.
+import { FormatError } from '@mamba-prune/libtorch';
+import { describe, expect, it } from 'vitest';
+import { createModel } from '../registry.js';
+import { readModel } from './read.js';
+
+const files = [
+  ['vim_nano', { imageSize: 32 }],
+  ['vit_tiny', { imageSize: 32, depth: 1 }],
+  ['vmamba_nano', {}],
+] as const;
+
+describe('a file whose script names a model that is not here', () => {
+  // Names of the authors' scripts.
+  it.each([
+    ['RMeeTo_tiny', /is called RMeeTo_tiny: a model that merges tokens .*R-MeeTo/],
+    ['RMeeTo_deit_small', /R-MeeTo/],
+    ['mamba_vision_T2', /a MambaVision/],
+    ['timm_local_vim_tiny', /a LocalMamba/],
+    ['timm_local_vmamba_small', /a LocalMamba/],
+    ['vssm_efficient_tiny', /an EfficientVMamba/],
+    ['plain_mamba_l1', /a PlainMamba/],
+  ])('is refused, also where the architecture is said: %s', (name, message) => {
+    const args = new Map([['model', name]]);
+    for (const [arch, sizes] of files) {
+      const tensors = createModel(arch, sizes).stateDict();
+      const read = () => readModel(tensors, { ...sizes, arch }, args);
+      expect(read).toThrow(FormatError);
+      expect(read).toThrow(message);
+    }
+  });
+
+  it('says so of tensors that are of no model here, too', () => {
+    const args = new Map([['model', 'mamba_vision_T']]);
+    expect(() => readModel(new Map(), {}, args)).toThrow(/called mamba_vision_T: a MambaVision/);
+  });
+
+  it.each(['deit_tiny_patch16_224', 'mine', 'vmamba_tiny', ''])('is read otherwise: %s', (name) => {
+    const [, [arch, sizes]] = files;
+    const tensors = createModel(arch, sizes).stateDict();
+    const { config } = readModel(tensors, { ...sizes, arch }, new Map([['model', name]]));
+    expect(config).toMatchObject({ arch: 'vit_tiny' });
+  });
+});

@@ -1,0 +1,35 @@
+// Models that are not here, by the names that their authors' scripts give them. Some have the tensors of a model that is
+// here, to the last name and shape, and compute something else; of the others the name says more than a tensor does.
+import { FormatError } from '@mamba-prune/libtorch';
+import { printableLine } from '../../printable.js';
+import type { ScriptArguments } from './layout.js';
+
+/** What the name of a model, `args.model` of its script, means. */
+const others: readonly (readonly [name: RegExp, what: string])[] = [
+  // A Vim, a VideoMamba or a DeiT; github.com/NUS-HPC-AI-Lab/R-MeeTo.
+  [/^RMeeTo_/, 'a model that merges tokens between its layers (R-MeeTo)'],
+  [/^mamba_vision_/i, 'a MambaVision, of convolutions, Mamba mixers and attention'],
+  [/^(?:timm_)?local_(?:vim|vmamba)/, 'a LocalMamba, which scans within windows too'],
+  [
+    /^(?:efficient_?vmamba|vssm_efficient)/i,
+    'an EfficientVMamba, which scans every other position',
+  ],
+  [/^plain_?mamba/i, 'a PlainMamba, whose scans know in which direction each step goes'],
+];
+
+/** What the script called the model; empty where its file does not say. */
+export function scriptModelName(args: ScriptArguments | undefined): string {
+  const name = args?.get('model');
+  return typeof name === 'string' ? name : '';
+}
+
+/** @throws FormatError for a name that is known to be of a model that there is not here */
+export function refuseOtherModels(args: ScriptArguments | undefined): void {
+  const name = scriptModelName(args);
+  const found = others.find(([pattern]) => pattern.test(name));
+  if (!found) return;
+  throw new FormatError(
+    `import: got the weights of a model that, as the arguments of its script in the file say, is called ${printableLine(name)}: ${found[1]}. ` +
+      'No architecture here computes that, also where one has tensors of these names and shapes.',
+  );
+}
