@@ -13,10 +13,11 @@ struct Column {
 };
 
 // Nearest, even on a tie.
-inline void convert(const LowProduct& g, const LowRows& rows, int64_t begin, int64_t end) {
-  const int64_t depth = g.weight.depth, stride = depth_bytes(kPrecision, depth);
+inline void convert(const float* from, int64_t from_stride, int64_t depth, const LowRows& rows, int64_t begin,
+                    int64_t end) {
+  const int64_t stride = depth_bytes(kPrecision, depth);
   for (int64_t r = begin; r < end; r++) {
-    const float* x = g.x + r * g.x_stride;
+    const float* x = from + r * from_stride;
     uint8_t* out = rows.values + r * stride;
     for (int64_t c = 0; 2 * c < stride; c += 32) {
       const VF first = load_n<true>(x + c, depth - c), second = load_n<true>(x + c + 16, depth - c - 16);
@@ -24,6 +25,16 @@ inline void convert(const LowProduct& g, const LowRows& rows, int64_t begin, int
       __builtin_memcpy(out + 2 * c, &pair, sizeof pair);
     }
   }
+}
+
+// `left` of 16 results from column `column` on as a row of the next product, and the zeros behind the last of them.
+MP_INLINE void store_low(const LowProduct& g, VF value, int64_t row, int64_t column, int64_t left) {
+  const int64_t stride = depth_bytes(kPrecision, g.weight.columns);
+  uint8_t* out = g.low_out + row * stride + 2 * column;
+  const __mmask16 valid = left >= 16 ? 0xffff : static_cast<__mmask16>((1u << left) - 1);
+  const __m256bh half = _mm512_maskz_cvtneps_pbh(valid, value);
+  __builtin_memcpy(out, &half, sizeof half);
+  if (left <= 16 && 2 * column + 32 < stride) __builtin_memset(out + 32, 0, 32);
 }
 
 }  // namespace MP_ISA

@@ -17,7 +17,8 @@ struct Finish {
     VF value = weights.value(sum, rows, row) + bias;
     if (g.residual) value += load_n<true>(g.residual + place, left);
     if (g.activation == Activation::gelu) value = low_gelu(value);
-    store_n<true>(g.out + place, value, left);
+    if (g.low_out) store_low(g, value, row, column, left);
+    else store_n<true>(g.out + place, value, left);
   }
 };
 

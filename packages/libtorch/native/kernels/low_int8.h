@@ -9,7 +9,7 @@ constexpr LowPrecision kPrecision = LowPrecision::int8;
 constexpr float kLeastRange = 1e-30f;
 
 // Integers from 0 to 255 in steps of (highest - lowest) / 255, 0 being one of them: x = scale (integer - zero).
-inline void quantise_row(const float* x, int64_t depth, int64_t padded, uint8_t* out, float& scale, int32_t& zero) {
+inline void quantise_row(const float* x, int64_t depth, int64_t padded, uint8_t* out, float& scale, float& zero) {
   constexpr int kNoNumber = 0x99;  // NaN of both kinds, both infinities
   VF low{}, high{};
   __mmask16 wrong = 0;
@@ -24,7 +24,7 @@ inline void quantise_row(const float* x, int64_t depth, int64_t padded, uint8_t*
   const float inverse = wrong == 0 && range > kLeastRange ? 255 / range : 0.0f;
   scale = wrong ? __builtin_nanf("") : range * (1.0f / 255);
   const VF shift = splat<float>(__builtin_rintf(-lowest * inverse));
-  zero = static_cast<int32_t>(shift[0]);
+  zero = shift[0];
   for (int64_t c = 0; c < padded; c += 16) {
     // Zeros behind the depth as well: their weights are 0.
     const VF v = load_n<true>(x + c, depth - c) * inverse;
@@ -34,25 +34,28 @@ inline void quantise_row(const float* x, int64_t depth, int64_t padded, uint8_t*
   }
 }
 
-// Steps and sums of 16 columns of weights.
+// Steps and sums of 16 columns of weights. Zeros are taken back in float32, which is exact below 2^24 and rounds once
+// above it; a product of 32-bit integers takes AMX's processors several times as long.
 struct Column {
-  VF scale;
-  Sum sums;
+  VF scale, sums;
   MP_INLINE Column(const LowMatrix& w, int64_t column, int64_t left) {
     const __mmask16 mask = left >= 16 ? 0xffff : static_cast<__mmask16>((1u << left) - 1);
-    scale = _mm512_maskz_loadu_ps(mask, w.scale + column), sums = _mm512_maskz_loadu_epi32(mask, w.sums + column);
+    scale = _mm512_maskz_loadu_ps(mask, w.scale + column);
+    sums = _mm512_cvtepi32_ps(_mm512_maskz_loadu_epi32(mask, w.sums + column));
   }
   MP_INLINE VF value(Sum sum, const LowRows& rows, int64_t row) const {
-    const Sum exact = _mm512_sub_epi32(sum, _mm512_mullo_epi32(sums, _mm512_set1_epi32(rows.zero[row])));
-    return _mm512_cvtepi32_ps(exact) * (scale * rows.scale[row]);
+    const VF exact = _mm512_fnmadd_ps(sums, splat<float>(rows.zero[row]), _mm512_cvtepi32_ps(sum));
+    return exact * (scale * rows.scale[row]);
   }
 };
 
-inline void convert(const LowProduct& g, const LowRows& rows, int64_t begin, int64_t end) {
-  const int64_t depth = g.weight.depth, stride = depth_bytes(kPrecision, depth);
+inline void convert(const float* from, int64_t from_stride, int64_t depth, const LowRows& rows, int64_t begin,
+                    int64_t end) {
+  const int64_t stride = depth_bytes(kPrecision, depth);
   for (int64_t r = begin; r < end; r++)
-    quantise_row(g.x + r * g.x_stride, depth, stride, rows.values + r * stride, rows.scale[r], rows.zero[r]);
+    quantise_row(from + r * from_stride, depth, stride, rows.values + r * stride, rows.scale[r], rows.zero[r]);
 }
+MP_INLINE void store_low(const LowProduct&, VF, int64_t, int64_t, int64_t) {}
 
 }  // namespace MP_ISA
 }  // namespace mamba_prune
