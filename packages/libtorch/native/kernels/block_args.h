@@ -55,6 +55,7 @@ struct BlockPacked {
 
 // Intermediate results of `rows` positions: [rows, width of the name].
 struct BlockBuffers {
+  // In low precision xz and u are rows of bfloat16.
   float *normed, *xz, *u[kMaxDirections], *projected[kMaxDirections], *delta, *scanned, *hidden;
   float* low[2];  // activations of products in low precision
 };
@@ -86,10 +87,10 @@ struct BlockScratch {
       total += aligned(rows * width);
       return at;
     };
-    normed = take(kernels ? 0 : s.model), xz = take(2 * s.inner);
+    normed = take(kernels ? 0 : s.model), xz = take(kernels ? bf16_row(2 * s.inner) : 2 * s.inner);
     for (int64_t d = 0; d < kMaxDirections; d++) {
       const bool there = d < s.directions;
-      u[d] = take(there ? s.inner : 0), projected[d] = take(there ? s.rank + 2 * s.states : 0);
+      u[d] = take(!there ? 0 : kernels ? bf16_row(s.inner) : s.inner), projected[d] = take(there ? s.rank + 2 * s.states : 0);
     }
     delta = take(kernels ? 0 : s.inner), scanned = take(s.inner);
     hidden = take(keeps_hidden(kernels) ? s.hidden : 0);
@@ -111,11 +112,13 @@ struct BlockScratch {
   }
 };
 
-// Floats of working memory of a thread in low precision: the weights of a tile's step sizes; and those, in a chunk of
-// steps, and states.
+// Floats of working memory of a thread in low precision: of the scan, which are the weights of a tile's step sizes, those
+// of a chunk of steps, and states; of a row that is normalised; of the convolution's rows.
+constexpr int64_t kLowConvRows = 8;
 inline int64_t low_scan_panel(const BlockSizes& s, int64_t tile) { return round_up(s.rank, 16) * tile; }
 inline int64_t low_block_scratch(const BlockSizes& s, int64_t tile) {
-  return std::max(low_scan_panel(s, tile) + (kScanChunk + s.states) * tile, round_up(s.model, 16));
+  return std::max({low_scan_panel(s, tile) + (kScanChunk + s.states) * tile, round_up(s.model, 16),
+                   kLowConvRows * round_up(s.inner, 16)});
 }
 
 }  // namespace mamba_prune

@@ -12,6 +12,7 @@
 #include "packed_gemm_kernel.h"
 #include "vit_block_kernel.h"
 #if MP_BYTES == 64
+#include "bf16_store.h"
 #include "low_math.h"
 #include "low_stage.h"
 #include "low_scan_kernel.h"

@@ -27,15 +27,7 @@ inline void convert(const float* from, int64_t from_stride, int64_t depth, const
   }
 }
 
-// `left` of 16 results from column `column` on as a row of the next product, and the zeros behind the last of them.
-MP_INLINE void store_low(const LowProduct& g, VF value, int64_t row, int64_t column, int64_t left) {
-  const int64_t stride = depth_bytes(kPrecision, g.weight.columns);
-  uint8_t* out = g.low_out + row * stride + 2 * column;
-  const __mmask16 valid = left >= 16 ? 0xffff : static_cast<__mmask16>((1u << left) - 1);
-  const __m256bh half = _mm512_maskz_cvtneps_pbh(valid, value);
-  __builtin_memcpy(out, &half, sizeof half);
-  if (left <= 16 && 2 * column + 32 < stride) __builtin_memset(out + 32, 0, 32);
-}
+MP_INLINE __m256i bf16_of(VF value) { return (__m256i)_mm512_cvtneps_pbh(value); }
 
 }  // namespace MP_ISA
 }  // namespace mamba_prune

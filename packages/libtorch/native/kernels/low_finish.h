@@ -17,8 +17,12 @@ struct Finish {
     VF value = weights.value(sum, rows, row) + bias;
     if (g.residual) value += load_n<true>(g.residual + place, left);
     if (g.activation == Activation::gelu) value = low_gelu(value);
-    if (g.low_out) store_low(g, value, row, column, left);
-    else store_n<true>(g.out + place, value, left);
+    if (g.low_out) {
+      const int64_t stride = depth_bytes(LowPrecision::bf16, g.weight.columns);
+      store_bf16(g.low_out + row * stride, stride, column, bf16_of(keep_lanes(value, left)), left);
+    } else {
+      store_n<true>(g.out + place, value, left);
+    }
   }
 };
 

@@ -8,6 +8,8 @@ typedef __m512i Sum;
 constexpr LowPrecision kPrecision = LowPrecision::int8;
 constexpr float kLeastRange = 1e-30f;
 
+MP_INLINE __m256i bf16_of(VF value) { return round_bf16(value); }
+
 // Integers from 0 to 255 in steps of (highest - lowest) / 255, 0 being one of them: x = scale (integer - zero).
 inline void quantise_row(const float* x, int64_t depth, int64_t padded, uint8_t* out, float& scale, float& zero) {
   constexpr int kNoNumber = 0x99;  // NaN of both kinds, both infinities
@@ -55,7 +57,6 @@ inline void convert(const float* from, int64_t from_stride, int64_t depth, const
   for (int64_t r = begin; r < end; r++)
     quantise_row(from + r * from_stride, depth, stride, rows.values + r * stride, rows.scale[r], rows.zero[r]);
 }
-MP_INLINE void store_low(const LowProduct&, VF, int64_t, int64_t, int64_t) {}
 
 }  // namespace MP_ISA
 }  // namespace mamba_prune

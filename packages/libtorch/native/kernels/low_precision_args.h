@@ -60,7 +60,7 @@ struct LowProduct {
   const float* bias = nullptr;      // [columns]
   const float* residual = nullptr;  // rows out_stride apart
   Activation activation = Activation::none;
-  // Of bf16: where the results go in place of `out`, as rows that another product reads; there is no residual then.
+  // Where the results go in place of `out`, in bfloat16, as rows that another product may read; there is no residual then.
   uint8_t* low_out = nullptr;
 };
 
@@ -79,6 +79,9 @@ struct LowKernels {
 // Whether the hidden layer of an MLP is kept in float32 before it is converted: an integer's step is known only when all
 // of a row are.
 inline bool keeps_hidden(const LowKernels* kernels) { return !kernels || kernels->precision == LowPrecision::int8; }
+
+// Floats of a row of bfloat16.
+inline int64_t bf16_row(int64_t depth) { return depth_bytes(LowPrecision::bf16, depth) / 4; }
 
 // Rows of activations in `memory`, which has room for LowScratch.
 inline LowRows low_rows(LowPrecision precision, int64_t rows, int64_t depth, float* memory) {

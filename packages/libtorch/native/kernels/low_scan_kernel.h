@@ -8,9 +8,12 @@ namespace MP_ISA {
 // One direction. Rows are in its order.
 struct LowScan {
   int64_t length, channels, states, rank;
-  Rows<const float> u, z, projected;  // projected: [rank + 2 states] of step sizes, B and C
-  const float *A, *skip, *bias;       // as in BlockPacked
+  Rows<const uint16_t> u, z;     // bfloat16
+  Rows<const float> projected;   // [rank + 2 states] of step sizes, B and C
+  const float *A, *skip, *bias;  // as in BlockPacked
   Rows<float> y;
+  Rows<uint8_t> low_y;  // where the result goes instead, in bfloat16, unless null: rows of low_stride bytes
+  int64_t low_stride;
   bool adds;        // to what y holds
   bool gates;       // the result is multiplied with silu(z)
   float sum_scale;  // and with this, if it adds
@@ -53,35 +56,36 @@ template <int NV, bool Tail, int N> struct LowScanTile {
       }
   }
 
-  static MP_INLINE void finish(const LowScan& a, const float* z, VF y, float* out, int64_t left) {
+  static MP_INLINE void finish(const LowScan& a, VF y, int64_t sample, int64_t t, int64_t column) {
+    const int64_t left = a.channels - column;
+    float* out = a.y.at(sample, t) + column;
     if (a.adds) y = (y + load_n<Tail>(out, left)) * a.sum_scale;
-    if (a.gates) y *= silu_low(load_n<Tail>(z, left));
-    store_n<Tail>(out, y, left);
+    if (a.gates) y *= silu_low(load_bf16(a.z.at(sample, t) + column));
+    if (!a.low_y.data) return store_n<Tail>(out, y, left);
+    store_bf16(a.low_y.at(sample, t), a.low_stride, column, round_bf16(keep_lanes(y, left)), left);
   }
 
   // `scratch` has room for low_scan_scratch.
   static void run(const LowScan& a, int64_t sample, int64_t tile, const float* panel, float* scratch) {
     float *dt = scratch, *h = dt + kScanChunk * kPanel;
-    const int64_t states = N ? N : a.states, c0 = tile * kPanel, valid = a.channels - c0;
+    const int64_t states = N ? N : a.states, c0 = tile * kPanel;
     const float *A = a.A + tile * states * kPanel, *skip = a.skip + c0;
     for (int64_t i = 0; i < states * kPanel; i += kWidth) store<float>(h + i, VF{});
     for (int64_t first = 0; first < a.length; first += kScanChunk) {
       const int64_t steps = a.length - first < kScanChunk ? a.length - first : kScanChunk;
       low_step_sizes(a, sample, tile, first, steps, panel, dt);
       for (int64_t t = 0; t < steps; t++) {
-        const float *u = a.u.at(sample, first + t) + c0, *z = a.z.at(sample, first + t) + c0;
+        const uint16_t* u = a.u.at(sample, first + t) + c0;
         const float *B = a.projected.at(sample, first + t) + a.rank, *C = B + states;
-        VF step[NV], input[NV], y[NV];
+        VF value[NV], step[NV], input[NV], y[NV];
         for (int v = 0; v < NV; v++) {
+          value[v] = load_bf16(u + v * kWidth);
           step[v] = load(dt + t * kPanel + v * kWidth);
-          input[v] = step[v] * load_n<Tail>(u + v * kWidth, valid - v * kWidth);
+          input[v] = step[v] * value[v];
         }
         scan(states, step, input, A, B, C, h, y);
-        float* out = a.y.at(sample, first + t) + c0;
-        for (int v = 0; v < NV; v++) {
-          y[v] += load(skip + v * kWidth) * load_n<Tail>(u + v * kWidth, valid - v * kWidth);
-          finish(a, z + v * kWidth, y[v], out + v * kWidth, valid - v * kWidth);
-        }
+        for (int v = 0; v < NV; v++)
+          finish(a, y[v] + load(skip + v * kWidth) * value[v], sample, first + t, c0 + v * kWidth);
       }
     }
   }

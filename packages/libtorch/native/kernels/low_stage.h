@@ -4,6 +4,9 @@
 namespace mamba_prune {
 namespace MP_ISA {
 
+MP_INLINE uint8_t* bytes_at(float* at) { return reinterpret_cast<uint8_t*>(at); }
+MP_INLINE uint16_t* numbers_at(float* at) { return reinterpret_cast<uint16_t*>(at); }
+
 // Each thread takes panels of weights, or where there are few, some of the rows of a panel.
 inline void low_multiply_stage(const Team& team, const LowKernels& kernels, const LowProduct& g, const LowRows& rows) {
   const int64_t panels = (g.weight.columns + kLowPanel - 1) / kLowPanel;
@@ -54,8 +57,7 @@ inline void low_norm(const float* x, const float* weight, const float* bias, flo
   }
   for (int64_t c = 0; c < columns; c += kWidth) {
     const int64_t left = columns - c;
-    const __mmask16 valid = left >= kWidth ? 0xffff : static_cast<__mmask16>((1u << left) - 1);
-    const VF d = _mm512_maskz_sub_ps(valid, load_n<true>(x + c, left), splat<float>(mean));
+    const VF d = _mm512_maskz_sub_ps(lanes_below(left), load_n<true>(x + c, left), splat<float>(mean));
     squares += d * d;
   }
   const float scale = 1.0f / __builtin_sqrtf(_mm512_reduce_add_ps(squares) / count + eps);

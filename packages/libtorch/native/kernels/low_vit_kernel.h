@@ -50,8 +50,6 @@ inline void low_multiply(const LowKernels& kernels, const LowProduct& g, const L
   for (int64_t panel = 0; panel * kLowPanel < g.weight.columns; panel++) kernels.multiply(g, rows, panel, 0, g.rows);
 }
 
-MP_INLINE uint8_t* bytes_at(float* at) { return reinterpret_cast<uint8_t*>(at); }
-
 // One head of one sample, queries [begin, end).
 inline void low_attend(const VitArgs& a, int64_t sample, int64_t head, int64_t begin, int64_t end, float* scratch) {
   const VitSizes& s = a.sizes;
