@@ -101,7 +101,8 @@ void run_block(BlockArgs a) {
                                 : std::max({kPanelDepth * tile, scan_forward_scratch(s.states, tile), kConvBlock});
   const bool alone = at::in_parallel_region() || a.batch * multiply_adds(s) < kSmallWork;
   const int threads = alone ? 1 : at::get_num_threads();
-  if (a.batch < threads || threads == 1) run_together(a, threads, scratch);
+  // In low precision more is gained from the cache: a thread alone takes samples one after the other too.
+  if (a.batch < threads || (threads == 1 && (!a.low || a.batch == 1))) run_together(a, threads, scratch);
   else run_apart(a, threads, scratch);
 }
 
