@@ -90,7 +90,9 @@ struct BlockScratch {
     normed = take(kernels ? 0 : s.model), xz = take(kernels ? bf16_row(2 * s.inner) : 2 * s.inner);
     for (int64_t d = 0; d < kMaxDirections; d++) {
       const bool there = d < s.directions;
-      u[d] = take(!there ? 0 : kernels ? bf16_row(s.inner) : s.inner), projected[d] = take(there ? s.rank + 2 * s.states : 0);
+      u[d] = total;
+      if (there) total += kernels ? LowScratch(LowPrecision::bf16, rows, s.inner).total : aligned(rows * s.inner);
+      projected[d] = take(there ? s.rank + 2 * s.states : 0);
     }
     delta = take(kernels ? 0 : s.inner), scanned = take(s.inner);
     hidden = take(keeps_hidden(kernels) ? s.hidden : 0);

@@ -12,27 +12,34 @@ MP_INLINE __m256i bf16_of(VF value) { return round_bf16(value); }
 
 // Integers from 0 to 255 in steps of (highest - lowest) / 255, 0 being one of them: x = scale (integer - zero).
 inline void quantise_row(const float* x, int64_t depth, int64_t padded, uint8_t* out, float& scale, float& zero) {
-  constexpr int kNoNumber = 0x99;  // NaN of both kinds, both infinities
   VF low{}, high{};
-  __mmask16 wrong = 0;
-  for (int64_t c = 0; c < depth; c += 16) {
-    const VF v = load_n<true>(x + c, depth - c);
-    low = _mm512_min_ps(v, low), high = _mm512_max_ps(v, high);
-    wrong |= _mm512_fpclass_ps_mask(v, kNoNumber);
+  __mmask16 wrong = 0;  // NaN, which minimum and maximum leave out
+  for (int64_t c = 0; c < depth; c += 32) {
+    const VF v = load_n<true>(x + c, depth - c), w = load_n<true>(x + c + 16, depth - c - 16);
+    low = _mm512_min_ps(w, _mm512_min_ps(v, low)), high = _mm512_max_ps(w, _mm512_max_ps(v, high));
+    wrong |= _mm512_cmp_ps_mask(v, w, _CMP_UNORD_Q);
   }
-  const float lowest = _mm512_reduce_min_ps(low), range = _mm512_reduce_max_ps(high) - lowest;
+  const float lowest = _mm512_reduce_min_ps(low), highest = _mm512_reduce_max_ps(high), range = highest - lowest;
+  const bool finite = wrong == 0 && lowest >= -__FLT_MAX__ && highest <= __FLT_MAX__;
   // What is no number must be seen in the result: the row's scale makes all of it NaN. A row of zeros, or of numbers
   // whose inverse step is beyond float32, becomes zeros.
-  const float inverse = wrong == 0 && range > kLeastRange ? 255 / range : 0.0f;
-  scale = wrong ? __builtin_nanf("") : range * (1.0f / 255);
-  const VF shift = splat<float>(__builtin_rintf(-lowest * inverse));
-  zero = shift[0];
-  for (int64_t c = 0; c < padded; c += 16) {
-    // Zeros behind the depth as well: their weights are 0.
-    const VF v = load_n<true>(x + c, depth - c) * inverse;
-    const __m512i whole = _mm512_cvtps_epi32(_mm512_roundscale_ps(v, 8) + shift);
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + c),
-                     _mm512_cvtusepi32_epi8(_mm512_max_epi32(whole, _mm512_setzero_si512())));
+  const float inverse = finite && range > kLeastRange ? 255 / range : 0.0f;
+  scale = finite ? range * (1.0f / 255) : __builtin_nanf("");
+  zero = finite ? __builtin_rintf(-lowest * inverse) : 0.0f;
+  const __m512i shift = _mm512_set1_epi32(static_cast<int32_t>(zero));
+  // Saturating conversions work within 128 bits: this brings the numbers back into order.
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  for (int64_t c = 0; c < padded; c += 64) {
+    __m512i whole[4];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+      // Zeros behind the depth as well: their weights are 0.
+      const VF v = load_n<true>(x + c + 16 * i, depth - c - 16 * i) * inverse;
+      whole[i] = _mm512_add_epi32(_mm512_cvtps_epi32(v), shift);
+    }
+    const __m512i bytes =
+        _mm512_packus_epi16(_mm512_packs_epi32(whole[0], whole[1]), _mm512_packs_epi32(whole[2], whole[3]));
+    _mm512_storeu_si512(out + c, _mm512_permutexvar_epi32(order, bytes));
   }
 }
 
@@ -41,7 +48,7 @@ inline void quantise_row(const float* x, int64_t depth, int64_t padded, uint8_t*
 struct Column {
   VF scale, sums;
   MP_INLINE Column(const LowMatrix& w, int64_t column, int64_t left) {
-    const __mmask16 mask = left >= 16 ? 0xffff : static_cast<__mmask16>((1u << left) - 1);
+    const __mmask16 mask = lanes_below(left);
     scale = _mm512_maskz_loadu_ps(mask, w.scale + column);
     sums = _mm512_cvtepi32_ps(_mm512_maskz_loadu_epi32(mask, w.sums + column));
   }

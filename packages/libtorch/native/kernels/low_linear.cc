@@ -53,7 +53,7 @@ Tensor forward(const Tensor& x_, const Tensor& weight, const OptionalTensor& bia
   const int64_t grain = std::max<int64_t>(1, 500'000 / (kernels.tile * columns * depth));
   at::parallel_for(0, tiles, grain, [&](int64_t begin, int64_t end) {
     const int64_t past = std::min(end * kernels.tile, g.rows);
-    for (int64_t panel = 0; panel < panels; panel++) kernels.multiply(g, rows, panel, begin * kernels.tile, past);
+    kernels.multiply(g, rows, 0, panels, begin * kernels.tile, past);
   });
   return out;
 }

@@ -34,18 +34,21 @@ struct LowMatrix {
   int64_t columns = 0, depth = 0;
 };
 
-// Rows of activations as the product reads them, depth_bytes apart. With int8 a row's numbers are
+// Rows of activations as the product reads them, depth_bytes apart, in memory for a multiple of kLowRowGroup rows, of
+// which what lies behind the last row may be read. With int8 a row's numbers are
 // scale (integer - zero), integers from 0 to 255.
 struct LowRows {
   uint8_t* values;
   float *scale, *zero;
 };
 
+constexpr int64_t kLowRowGroup = 32;
+
 // Working memory of LowRows in floats.
 struct LowScratch : Layout {
   int64_t values, scale, zero;
   LowScratch(LowPrecision precision, int64_t rows, int64_t depth)
-      : values(take(rows * depth_bytes(precision, depth) / 4)), scale(take(rows)), zero(take(rows)) {}
+      : values(take(round_up(rows, kLowRowGroup) * depth_bytes(precision, depth) / 4)), scale(take(rows)), zero(take(rows)) {}
   LowRows in(float* base) const {
     return {reinterpret_cast<uint8_t*>(base + values), base + scale, base + zero};
   }
@@ -70,8 +73,8 @@ struct LowKernels {
   LowPrecision precision;
   // Rows [begin, end) of x [rows, depth], `stride` apart, as the product reads them.
   void (*convert)(const float* x, int64_t stride, int64_t depth, const LowRows&, int64_t begin, int64_t end);
-  // Panel `panel` for rows [begin, end), which have been converted.
-  void (*multiply)(const LowProduct&, const LowRows&, int64_t panel, int64_t begin, int64_t end);
+  // Panels [first, last) for rows [begin, end), which have been converted.
+  void (*multiply)(const LowProduct&, const LowRows&, int64_t first, int64_t last, int64_t begin, int64_t end);
   // Rows that it multiplies at a time.
   int64_t tile;
 };

@@ -58,9 +58,12 @@ inline void low_panel(const LowProduct& g, const LowRows& rows, int64_t index, i
   if (row < end) low_rest<kLowRows - 1, H>(end - row, g, rows, panel, row, index * kLowPanel);
 }
 
-inline void low_multiply(const LowProduct& g, const LowRows& rows, int64_t index, int64_t begin, int64_t end) {
-  if (g.weight.columns - index * kLowPanel > kLowPanel / 2) low_panel<2>(g, rows, index, begin, end);
-  else low_panel<1>(g, rows, index, begin, end);
+inline void low_multiply(const LowProduct& g, const LowRows& rows, int64_t first, int64_t last, int64_t begin,
+                         int64_t end) {
+  for (int64_t index = first; index < last; index++) {
+    if (g.weight.columns - index * kLowPanel > kLowPanel / 2) low_panel<2>(g, rows, index, begin, end);
+    else low_panel<1>(g, rows, index, begin, end);
+  }
 }
 
 }  // namespace MP_ISA

@@ -11,9 +11,11 @@ MP_INLINE uint16_t* numbers_at(float* at) { return reinterpret_cast<uint16_t*>(a
 inline void low_multiply_stage(const Team& team, const LowKernels& kernels, const LowProduct& g, const LowRows& rows) {
   const int64_t panels = (g.weight.columns + kLowPanel - 1) / kLowPanel;
   const int64_t tiles = (g.rows + kernels.tile - 1) / kernels.tile, slices = team.slices(panels, tiles);
+  if (slices == 1) return kernels.multiply(g, rows, team.first(panels), team.last(panels), 0, g.rows);
   for (int64_t task = team.first(panels * slices); task < team.last(panels * slices); task++) {
     const int64_t slice = task % slices, past = tiles * (slice + 1) / slices * kernels.tile;
-    kernels.multiply(g, rows, task / slices, tiles * slice / slices * kernels.tile, past < g.rows ? past : g.rows);
+    const int64_t panel = task / slices, begin = tiles * slice / slices * kernels.tile;
+    kernels.multiply(g, rows, panel, panel + 1, begin, past < g.rows ? past : g.rows);
   }
 }
 

@@ -46,10 +46,6 @@ inline float low_softmax_row(const float* row, int64_t count, float scale, uint8
   return _mm512_reduce_add_ps(total);
 }
 
-inline void low_multiply(const LowKernels& kernels, const LowProduct& g, const LowRows& rows) {
-  for (int64_t panel = 0; panel * kLowPanel < g.weight.columns; panel++) kernels.multiply(g, rows, panel, 0, g.rows);
-}
-
 // One head of one sample, queries [begin, end).
 inline void low_attend(const VitArgs& a, int64_t sample, int64_t head, int64_t begin, int64_t end, float* scratch) {
   const VitSizes& s = a.sizes;
@@ -69,15 +65,16 @@ inline void low_attend(const VitArgs& a, int64_t sample, int64_t head, int64_t b
   kernels.convert(q + 2 * inner, stride, d, rows, 0, length);
   low_pack_values(rows.values, row_bytes, length, d, values);
   const float scale = 1.0f / __builtin_sqrtf(static_cast<float>(d));
+  const Team alone{0, 1};
   for (int64_t row = begin; row < end; row += kAttentionRows) {
     const int64_t count = end - row < kAttentionRows ? end - row : kAttentionRows;
     kernels.convert(q + row * stride, stride, d, rows, 0, count);
-    low_multiply(kernels, {count, {keys, nullptr, nullptr, length, d}, scores, layout.score_stride}, rows);
+    low_multiply_stage(alone, kernels, {count, {keys, nullptr, nullptr, length, d}, scores, layout.score_stride}, rows);
     for (int64_t r = 0; r < count; r++)
       sums[r] = low_softmax_row(scores + r * layout.score_stride, length, scale, weights.values + r * score_bytes,
                                 score_bytes);
     float* seen = a.buffers.seen + (sample * length + row) * inner + head * d;
-    low_multiply(kernels, {count, {values, nullptr, nullptr, d, length}, seen, inner}, weights);
+    low_multiply_stage(alone, kernels, {count, {values, nullptr, nullptr, d, length}, seen, inner}, weights);
     for (int64_t r = 0; r < count; r++)
       for (int64_t c = 0; c < d; c += kWidth) {
         float* at = seen + r * inner + c;

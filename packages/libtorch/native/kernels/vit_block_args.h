@@ -90,16 +90,16 @@ struct LowAttentionScratch : Layout {
   int64_t rows, keys, values, scores, weights, sums;
   int64_t score_stride;
   explicit LowAttentionScratch(const VitSizes& s)
-      : rows(take(std::max(s.length, kAttentionRows) * row(s.head_dim))),
+      : rows(take(round_up(std::max(s.length, kAttentionRows), kLowRowGroup) * row(s.head_dim))),
         keys(take(round_up(s.length, kLowPanel) * row(s.head_dim))),
         values(take(round_up(s.head_dim, kLowPanel) * row(s.length))),
         scores(take(kAttentionRows * round_up(s.length, kLowPanel))),
-        weights(take(kAttentionRows * row(s.length))),
+        weights(take(round_up(kAttentionRows, kLowRowGroup) * row(s.length))),
         sums(take(kAttentionRows)),
         score_stride(round_up(s.length, kLowPanel)) {}
 
  private:
-  static int64_t row(int64_t depth) { return depth_bytes(LowPrecision::bf16, depth) / 4; }
+  static int64_t row(int64_t depth) { return bf16_row(depth); }
 };
 
 // Floats of working memory of a thread: of attention, and of a row that is normalised.
