@@ -29,35 +29,27 @@ inline void configure_tiles() {
 struct Unfinished {
   const LowProduct& g;
   const LowRows& rows;
-  Finish halves[2];
-  const int32_t* sums = nullptr;
-  int64_t row = 0, at = 0, count = 0;
-  Unfinished(const LowProduct& g, const LowRows& rows, int64_t column)
-      : g(g), rows(rows), halves{Finish(g, column), Finish(g, column + 16)} {}
+  PanelFinish panel;
+  const Sum* sums = nullptr;
+  int64_t row = 0, left = 0;
+  Unfinished(const LowProduct& g, const LowRows& rows, int64_t column) : g(g), rows(rows), panel(g, column) {}
 
   // Only when the last sums are done.
-  MP_INLINE void take(const int32_t* from, int64_t first, int64_t number, int64_t column) {
-    if (column != halves[0].column) halves[0] = Finish(g, column), halves[1] = Finish(g, column + 16);
-    sums = from, row = first, at = 0, count = number;
+  MP_INLINE void take(const Sum* from, int64_t first, int64_t count, int64_t column) {
+    if (column != panel.halves[0].column) panel = PanelFinish(g, column);
+    sums = from, row = first, left = count;
   }
-  MP_INLINE void work(int64_t number) {
-    for (const int64_t past = at + number < count ? at + number : count; at < past; at++) {
-      store(at, 0);
-      if (halves[1].left > 0) store(at, 1);
-    }
-  }
-
- private:
-  MP_INLINE void store(int64_t m, int h) const {
-    Sum sum;
-    __builtin_memcpy(&sum, sums + m * kLowPanel + 16 * h, sizeof sum);
-    halves[h].store_row(g, rows, sum, row + m);
+  MP_INLINE void work(int64_t most) {
+    const int64_t count = most < left ? most : left;
+    if (count == 0) return;
+    finish_sums(g, rows, panel, sums, row, count);
+    sums += count * kHalves, row += count, left -= count;
   }
 };
 
 // Sums of 32 rows, or with Both = false of 16.
 template <bool Both>
-MP_INLINE void amx_rows(const uint8_t* x, int64_t stride, const uint8_t* panel, int32_t* sums, Unfinished& before) {
+MP_INLINE void amx_rows(const uint8_t* x, int64_t stride, const uint8_t* panel, Sum* sums, Unfinished& before) {
   const int64_t share = (kAmxRows * kDepthBytes + stride - 1) / stride;
   _tile_zero(0);
   _tile_zero(1);
@@ -79,10 +71,10 @@ MP_INLINE void amx_rows(const uint8_t* x, int64_t stride, const uint8_t* panel, 
     before.work(share);
   }
   _tile_stored(0, sums, kLowPanel * 4);
-  _tile_stored(1, sums + 16, kLowPanel * 4);
+  _tile_stored(1, sums + 1, kLowPanel * 4);
   if (Both) {
-    _tile_stored(2, sums + kTileRows * kLowPanel, kLowPanel * 4);
-    _tile_stored(3, sums + kTileRows * kLowPanel + 16, kLowPanel * 4);
+    _tile_stored(2, sums + kTileRows * kHalves, kLowPanel * 4);
+    _tile_stored(3, sums + kTileRows * kHalves + 1, kLowPanel * 4);
   }
 }
 
@@ -91,7 +83,7 @@ inline void amx_multiply(const LowProduct& g, const LowRows& rows, int64_t first
                          int64_t end) {
   if (begin >= end || first >= last) return;
   const int64_t stride = depth_bytes(kPrecision, g.weight.depth);
-  alignas(64) int32_t sums[2][kAmxRows * kLowPanel];
+  Sum sums[2][kAmxRows * kHalves];
   int which = 0;
   Unfinished before(g, rows, first * kLowPanel);
   configure_tiles();

@@ -38,7 +38,7 @@ template <int K> void low_conv_rows(const LowConv& g, int64_t begin, int64_t end
       const VF y = silu_low(sum + weight[taps - 1] * seen[taps - 1]);
       if (plain) store<float>(plain + (t - begin) * plain_stride + c, y);
       const int64_t left = g.channels - c;
-      store_bf16(g.y + t * g.y_stride, g.row_bytes, c, round_bf16(keep_lanes(y, left)), left);
+      store_bf16<true>(g.y + t * g.y_stride, g.row_bytes, c, round_bf16(keep_lanes<true>(y, left)), left);
     }
   }
 }

@@ -62,7 +62,7 @@ template <int NV, bool Tail, int N> struct LowScanTile {
     if (a.adds) y = (y + load_n<Tail>(out, left)) * a.sum_scale;
     if (a.gates) y *= silu_low(load_bf16(a.z.at(sample, t) + column));
     if (!a.low_y.data) return store_n<Tail>(out, y, left);
-    store_bf16(a.low_y.at(sample, t), a.low_stride, column, round_bf16(keep_lanes(y, left)), left);
+    store_bf16<Tail>(a.low_y.at(sample, t), a.low_stride, column, round_bf16(keep_lanes<Tail>(y, left)), left);
   }
 
   // `scratch` has room for low_scan_scratch.
