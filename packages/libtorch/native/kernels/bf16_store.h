@@ -27,7 +27,8 @@ template <bool Tail> MP_INLINE Vec<float> keep_lanes(Vec<float> value, int64_t l
 
 // 16 numbers from column `column` on of a row of `stride` bytes, of which `left` are columns and the others zeros; and
 // zeros up to the next 32nd column. With Tail = false the caller knows that both are there already.
-template <bool Tail> MP_INLINE void store_bf16(uint8_t* row, int64_t stride, int64_t column, __m256i value, int64_t left) {
+template <bool Tail>
+MP_INLINE void store_bf16(uint8_t* row, int64_t stride, int64_t column, __m256i value, int64_t left) {
   __builtin_memcpy(row + 2 * column, &value, sizeof value);
   if (Tail && left <= 16 && 2 * column + 32 < stride) __builtin_memset(row + 2 * column + 32, 0, 32);
 }

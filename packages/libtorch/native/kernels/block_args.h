@@ -114,8 +114,8 @@ struct BlockScratch {
   }
 };
 
-// Floats of working memory of a thread in low precision: of the scan, which are the weights of a tile's step sizes, those
-// of a chunk of steps, and states; of a row that is normalised; of the convolution's rows.
+// Floats of working memory of a thread in low precision: of the scan, which are the weights of a tile's step sizes,
+// those of a chunk of steps, and states; of a row that is normalised; of the convolution's rows.
 constexpr int64_t kLowConvRows = 8;
 inline int64_t low_scan_panel(const BlockSizes& s, int64_t tile) { return round_up(s.rank, 16) * tile; }
 inline int64_t low_block_scratch(const BlockSizes& s, int64_t tile) {

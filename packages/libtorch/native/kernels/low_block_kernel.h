@@ -128,9 +128,8 @@ inline void low_block_forward(const BlockArgs& a, int64_t part, int64_t parts, f
   if (parts > 1) block_pack(a, part, parts);
   low_norm_stage(team, kernels, rows, s.model, a.x, w.norm1_weight, w.norm1_bias, a.eps, normed, scratch);
   team.wait();
-  low_multiply_stage(
-      team, kernels,
-      {rows, w.in_proj.low, nullptr, 0, nullptr, nullptr, Activation::none, bytes_at(b.xz)}, normed);
+  low_multiply_stage(team, kernels,
+                     {rows, w.in_proj.low, nullptr, 0, nullptr, nullptr, Activation::none, bytes_at(b.xz)}, normed);
   team.wait();
   low_conv_stage(a, team, convolved, scratch);
   team.wait();

@@ -24,9 +24,9 @@ struct PanelFinish {
 };
 
 // Tail: some of the panel's columns are missing. Low: the result is in bfloat16.
-template <bool Tail, bool Residual, bool Gelu, bool Low>
-void finish_rows(const LowProduct& g, const LowRows& rows, const PanelFinish& panel, const Sum* sums, int64_t row,
-                 int64_t count) {
+template <bool Tail, bool Residual, bool Gelu, bool Low> void finish_rows(const LowProduct& g, const LowRows& rows,
+                                                                          const PanelFinish& panel, const Sum* sums,
+                                                                          int64_t row, int64_t count) {
   const int64_t out_stride = g.out_stride, low_stride = depth_bytes(LowPrecision::bf16, g.weight.columns);
   float* out = g.out;
   const float* residual = g.residual;
@@ -41,7 +41,8 @@ void finish_rows(const LowProduct& g, const LowRows& rows, const PanelFinish& pa
       VF value = f.weights.value(*sum, rows, r) + f.bias;
       if (Residual) value += load_n<Tail>(residual + place, f.left);
       if (Gelu) value = low_gelu(value);
-      if (Low) store_bf16<Tail>(low + r * low_stride, low_stride, f.column, bf16_of(keep_lanes<Tail>(value, f.left)), f.left);
+      if (Low)
+        store_bf16<Tail>(low + r * low_stride, low_stride, f.column, bf16_of(keep_lanes<Tail>(value, f.left)), f.left);
       else store_n<Tail>(out + place, value, f.left);
     }
   }
@@ -59,8 +60,8 @@ template <bool Tail> inline void finish_panel(const LowProduct& g, const LowRows
 }
 
 // Sums of rows [row, row + count), kHalves registers each, to where they are stored.
-inline void finish_sums(const LowProduct& g, const LowRows& rows, const PanelFinish& panel, const Sum* sums, int64_t row,
-                        int64_t count) {
+inline void finish_sums(const LowProduct& g, const LowRows& rows, const PanelFinish& panel, const Sum* sums,
+                        int64_t row, int64_t count) {
   if (panel.halves[kHalves - 1].left < 16) finish_panel<true>(g, rows, panel, sums, row, count);
   else finish_panel<false>(g, rows, panel, sums, row, count);
 }

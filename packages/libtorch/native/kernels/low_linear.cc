@@ -44,10 +44,9 @@ Tensor forward(const Tensor& x_, const Tensor& weight, const OptionalTensor& bia
   const LowScratch layout(kernels.precision, g.rows, depth);
   const Scratch<float> memory(layout.total);
   const LowRows rows = layout.in(memory.data());
-  at::parallel_for(0, g.rows, std::max<int64_t>(1, 32768 / depth),
-                   [&](int64_t begin, int64_t end) {
-                     kernels.convert(static_cast<const float*>(x.data_ptr()), depth, depth, rows, begin, end);
-                   });
+  at::parallel_for(0, g.rows, std::max<int64_t>(1, 32768 / depth), [&](int64_t begin, int64_t end) {
+    kernels.convert(static_cast<const float*>(x.data_ptr()), depth, depth, rows, begin, end);
+  });
   // Whole tiles of rows, so that the same rows are multiplied together whatever the number of threads.
   const int64_t panels = (columns + kLowPanel - 1) / kLowPanel, tiles = (g.rows + kernels.tile - 1) / kernels.tile;
   const int64_t grain = std::max<int64_t>(1, 500'000 / (kernels.tile * columns * depth));

@@ -48,10 +48,10 @@ constexpr int64_t kLowRowGroup = 32;
 struct LowScratch : Layout {
   int64_t values, scale, zero;
   LowScratch(LowPrecision precision, int64_t rows, int64_t depth)
-      : values(take(round_up(rows, kLowRowGroup) * depth_bytes(precision, depth) / 4)), scale(take(rows)), zero(take(rows)) {}
-  LowRows in(float* base) const {
-    return {reinterpret_cast<uint8_t*>(base + values), base + scale, base + zero};
-  }
+      : values(take(round_up(rows, kLowRowGroup) * depth_bytes(precision, depth) / 4)),
+        scale(take(rows)),
+        zero(take(rows)) {}
+  LowRows in(float* base) const { return {reinterpret_cast<uint8_t*>(base + values), base + scale, base + zero}; }
 };
 
 // out[r] = activation(W x[r] + bias + residual[r]) for rows r, which have been converted.
@@ -63,7 +63,8 @@ struct LowProduct {
   const float* bias = nullptr;      // [columns]
   const float* residual = nullptr;  // rows out_stride apart
   Activation activation = Activation::none;
-  // Where the results go in place of `out`, in bfloat16, as rows that another product may read; there is no residual then.
+  // Where the results go in place of `out`, in bfloat16, as rows that another product may read; there is no residual
+  // then.
   uint8_t* low_out = nullptr;
 };
 
@@ -79,8 +80,8 @@ struct LowKernels {
   int64_t tile;
 };
 
-// Whether the hidden layer of an MLP is kept in float32 before it is converted: an integer's step is known only when all
-// of a row are.
+// Whether the hidden layer of an MLP is kept in float32 before it is converted: an integer's step is known only when
+// all of a row are.
 inline bool keeps_hidden(const LowKernels* kernels) { return !kernels || kernels->precision == LowPrecision::int8; }
 
 // Floats of a row of bfloat16.

@@ -49,8 +49,7 @@ template <int NV, bool Tail, int N> struct LowScanTile {
     for (int64_t n = 0; n < states; n++)
       for (int v = 0; v < NV; v++) {
         float* state = h + n * kPanel + v * kWidth;
-        const VF next =
-            exp2_low(step[v] * load(A + n * kPanel + v * kWidth)) * load<float>(state) + input[v] * B[n];
+        const VF next = exp2_low(step[v] * load(A + n * kPanel + v * kWidth)) * load<float>(state) + input[v] * B[n];
         store<float>(state, next);
         y[v] += next * C[n];
       }

@@ -35,10 +35,10 @@ struct LowMlp {
 inline void low_mlp_stages(const Team& team, const LowKernels& kernels, int64_t rows, const LowMlp& m,
                            const LowRows& normed, float* hidden, const LowRows& activated, float* y) {
   const bool keeps = keeps_hidden(&kernels);
-  low_multiply_stage(team, kernels,
-                     {rows, m.fc1, hidden, m.fc1.columns, m.fc1_bias, nullptr, Activation::gelu,
-                      keeps ? nullptr : activated.values},
-                     normed);
+  low_multiply_stage(
+      team, kernels,
+      {rows, m.fc1, hidden, m.fc1.columns, m.fc1_bias, nullptr, Activation::gelu, keeps ? nullptr : activated.values},
+      normed);
   team.wait();
   if (keeps) {
     low_convert_stage(team, kernels, hidden, m.fc1.columns, rows, activated);

@@ -54,7 +54,8 @@ inline void low_attend(const VitArgs& a, int64_t sample, int64_t head, int64_t b
   const float* q = a.buffers.qkv + sample * length * stride + head * d;
   const LowAttentionScratch layout(s);
   const int64_t row_bytes = depth_bytes(LowPrecision::bf16, d), score_bytes = depth_bytes(LowPrecision::bf16, length);
-  const LowRows rows{bytes_at(scratch + layout.rows), nullptr, nullptr}, weights{bytes_at(scratch + layout.weights), nullptr, nullptr};
+  const LowRows rows{bytes_at(scratch + layout.rows), nullptr, nullptr},
+      weights{bytes_at(scratch + layout.weights), nullptr, nullptr};
   uint8_t *keys = bytes_at(scratch + layout.keys), *values = bytes_at(scratch + layout.values);
   float *scores = scratch + layout.scores, *sums = scratch + layout.sums;
   kernels.convert(q + inner, stride, d, rows, 0, length);

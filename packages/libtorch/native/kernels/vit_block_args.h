@@ -84,8 +84,8 @@ struct AttentionScratch : Layout {
   static int64_t ceil(int64_t count, int64_t step) { return (count + step - 1) / step * step; }
 };
 
-// The same in bfloat16: rows of keys, then of values, then of queries; keys and values as matrices; scores, and what the
-// softmax makes of them.
+// The same in bfloat16: rows of keys, then of values, then of queries; keys and values as matrices; scores, and what
+// the softmax makes of them.
 struct LowAttentionScratch : Layout {
   int64_t rows, keys, values, scores, weights, sums;
   int64_t score_stride;
