@@ -50,16 +50,18 @@ function mamba(test: BlockCase, precision: ProductPrecision): Block {
   };
 }
 
+/** One direction of a Vim's block, in the order of `VimBlockWeights.scans`. */
+function scanOf(w: MambaBlockWeights, xProj = w.xProj): Tensor[] {
+  return [w.convWeight, w.convBias, xProj, w.dtWeight, w.dtBias, w.aLog, w.d];
+}
+
 function vim(test: BlockCase, precision: ProductPrecision, directions: number): Block {
   const all = Array.from({ length: directions }, () => blockInputs(test).weights);
   const { x, weights: w } = blockInputs(test);
   const of = (change: (matrix: Tensor) => Tensor): VimBlockWeights => ({
     norm: w.norm1Weight,
     inProj: change(w.inProj),
-    scans: all.flatMap((d) => [
-      ...[d.convWeight, d.convBias, change(d.xProj), d.dtWeight, d.dtBias],
-      ...[d.aLog, d.d],
-    ]),
+    scans: all.flatMap((direction) => scanOf(direction, change(direction.xProj))),
     outProj: change(w.outProj),
   });
   const [weights, packed] = [of((t) => t), of((t) => packProduct(t, precision))];
@@ -77,7 +79,10 @@ function vit(test: VitCase, precision: ProductPrecision): Block {
   const { qkv, proj, fc1, fc2 } = weights.matrices;
   const packed: VitBlockWeights = {
     ...weights,
-    ...{ qkv: pack(qkv), proj: pack(proj), fc1: pack(fc1), fc2: pack(fc2) },
+    qkv: pack(qkv),
+    proj: pack(proj),
+    fc1: pack(fc1),
+    fc2: pack(fc2),
   };
   return {
     name: `vitBlock ${JSON.stringify(test)}`,
@@ -181,20 +186,10 @@ for (const precision of ['bf16', 'int8'] as const) {
             d: zeros([test.inner]),
           };
           const packed = inPrecision(slow, precision, ['inProj', 'xProj', 'outProj']);
-          const branch = (of: MambaBlockWeights, input: Tensor): Tensor =>
-            vimBlock(
-              input,
-              {
-                norm: of.norm1Weight,
-                inProj: of.inProj,
-                scans: [
-                  ...[of.convWeight, of.convBias, of.xProj, of.dtWeight, of.dtBias],
-                  ...[of.aLog, of.d],
-                ],
-                outProj: of.outProj,
-              },
-              1e-5,
-            );
+          const branch = (of: MambaBlockWeights, input: Tensor): Tensor => {
+            const { norm1Weight: norm, inProj, outProj } = of;
+            return vimBlock(input, { norm, inProj, scans: scanOf(of), outProj }, 1e-5);
+          };
           // The same input all along, so that what is remembered adds up.
           const steady = x
             .narrow(1, 0, 1)
