@@ -48,9 +48,8 @@ inline void quantise_row(const float* x, int64_t depth, int64_t padded, uint8_t*
 struct Column {
   VF scale, sums;
   MP_INLINE Column(const LowMatrix& w, int64_t column, int64_t left) {
-    const __mmask16 mask = lanes_below(left);
-    scale = _mm512_maskz_loadu_ps(mask, w.scale + column);
-    sums = _mm512_cvtepi32_ps(_mm512_maskz_loadu_epi32(mask, w.sums + column));
+    scale = load_n<true>(w.scale + column, left);
+    sums = _mm512_cvtepi32_ps(_mm512_maskz_loadu_epi32(lanes_below(left), w.sums + column));
   }
   MP_INLINE VF value(Sum sum, const LowRows& rows, int64_t row) const {
     const VF exact = _mm512_fnmadd_ps(sums, splat<float>(rows.zero[row]), _mm512_cvtepi32_ps(sum));

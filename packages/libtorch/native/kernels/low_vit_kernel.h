@@ -24,20 +24,14 @@ inline void low_pack_values(const uint8_t* rows, int64_t stride, int64_t length,
 // exp(scale (row - its largest)) in bfloat16, zeros behind `count` up to `bytes`. Returns the sum of what was written.
 inline float low_softmax_row(const float* row, int64_t count, float scale, uint8_t* out, int64_t bytes) {
   VF highest = splat<float>(-__builtin_inff());
-  for (int64_t i = 0; i < count; i += kWidth) {
-    const VF v = load(row + i);
-    highest = count - i >= kWidth
-                  ? max(highest, v)
-                  : (VF)_mm512_mask_max_ps(highest, static_cast<__mmask16>((1u << (count - i)) - 1), highest, v);
-  }
+  for (int64_t i = 0; i < count; i += kWidth)
+    highest = _mm512_mask_max_ps(highest, lanes_below(count - i), highest, load(row + i));
   const float most = _mm512_reduce_max_ps(highest), factor = scale * kLog2eFloat;
   VF total{};
   for (int64_t i = 0; 2 * i < bytes; i += kWidth) {
-    const int64_t left = count - i;
-    const __mmask16 valid = left >= kWidth ? 0xffff : left <= 0 ? 0 : static_cast<__mmask16>((1u << left) - 1);
     const VF e = exp2_low((load(row + i) - most) * factor);
     // To the nearest: no number is negative.
-    const __m512i rounded = _mm512_maskz_add_epi32(valid, (__m512i)e, _mm512_set1_epi32(0x8000));
+    const __m512i rounded = _mm512_maskz_add_epi32(lanes_below(count - i), (__m512i)e, _mm512_set1_epi32(0x8000));
     const __m512i high = _mm512_srli_epi32(rounded, 16);
     total += (VF)_mm512_slli_epi32(high, 16);
     const __m256i half = _mm512_cvtepi32_epi16(high);
