@@ -55,8 +55,9 @@ struct BlockPacked {
 
 // Intermediate results of `rows` positions: [rows, width of the name].
 struct BlockBuffers {
+  // In low precision xz and u are rows of bfloat16.
   float *normed, *xz, *u[kMaxDirections], *projected[kMaxDirections], *delta, *scanned, *hidden;
-  float* low;  // activations of a product in low precision
+  float* low[2];  // activations of products in low precision
 };
 
 struct BlockArgs {
@@ -76,7 +77,7 @@ struct BlockArgs {
 constexpr int64_t kPanelDepth = 256;
 
 struct BlockScratch {
-  int64_t normed, xz, u[kMaxDirections], projected[kMaxDirections], delta, scanned, hidden, low, total;
+  int64_t normed, xz, u[kMaxDirections], projected[kMaxDirections], delta, scanned, hidden, low[2], total;
   // Every part begins on a cache line, so that no two threads write into the same.
   static constexpr int64_t aligned(int64_t count) { return (count + 15) / 16 * 16; }
   BlockScratch(const BlockSizes& s, int64_t rows, const LowKernels* kernels) {
@@ -86,15 +87,20 @@ struct BlockScratch {
       total += aligned(rows * width);
       return at;
     };
-    normed = take(s.model), xz = take(2 * s.inner);
+    normed = take(kernels ? 0 : s.model), xz = take(kernels ? bf16_row(2 * s.inner) : 2 * s.inner);
     for (int64_t d = 0; d < kMaxDirections; d++) {
       const bool there = d < s.directions;
-      u[d] = take(there ? s.inner : 0), projected[d] = take(there ? s.rank + 2 * s.states : 0);
+      u[d] = total;
+      if (there) total += kernels ? LowScratch(LowPrecision::bf16, rows, s.inner).total : aligned(rows * s.inner);
+      projected[d] = take(there ? s.rank + 2 * s.states : 0);
     }
-    delta = take(s.inner), scanned = take(s.inner), hidden = take(s.hidden);
-    const int64_t deepest = std::max({s.model, s.inner, s.hidden});
-    low = total;
-    if (kernels) total += LowScratch(kernels->precision, rows, deepest).total;
+    delta = take(kernels ? 0 : s.inner), scanned = take(s.inner);
+    hidden = take(keeps_hidden(kernels) ? s.hidden : 0);
+    const int64_t depths[2] = {std::max(s.model, s.inner), std::max(s.hidden, s.directions > 1 ? s.inner : 0)};
+    for (int i = 0; i < 2; i++) {
+      low[i] = total;
+      if (kernels) total += LowScratch(kernels->precision, rows, depths[i]).total;
+    }
   }
   BlockBuffers in(float* base) const {
     return {base + normed,
@@ -104,8 +110,17 @@ struct BlockScratch {
             base + delta,
             base + scanned,
             base + hidden,
-            base + low};
+            {base + low[0], base + low[1]}};
   }
 };
+
+// Floats of working memory of a thread in low precision: of the scan, which are the weights of a tile's step sizes,
+// those of a chunk of steps, and states; of a row that is normalised; of the convolution's rows.
+constexpr int64_t kLowConvRows = 8;
+inline int64_t low_scan_panel(const BlockSizes& s, int64_t tile) { return round_up(s.rank, 16) * tile; }
+inline int64_t low_block_scratch(const BlockSizes& s, int64_t tile) {
+  return std::max({low_scan_panel(s, tile) + (kScanChunk + s.states) * tile, round_up(s.model, 16),
+                   kLowConvRows * round_up(s.inner, 16)});
+}
 
 }  // namespace mamba_prune

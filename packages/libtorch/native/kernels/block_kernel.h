@@ -132,13 +132,7 @@ inline void product(const BlockArgs& a, const Team& team, const float* x, int64_
                     int64_t columns, float* out, float* scratch, const float* bias = nullptr,
                     const float* residual = nullptr, bool gelu = false) {
   const int64_t rows = a.batch * a.sizes.length;
-  if (a.low) {
-    low_stage(team, *a.low,
-              {x, depth, rows, weight.low, out, columns, bias, residual, gelu ? Activation::gelu : Activation::none},
-              a.buffers.low);
-  } else {
-    gemm_stage({x, depth, rows, depth, weight.plain, columns, out, columns, bias, residual, gelu}, team, scratch);
-  }
+  gemm_stage({x, depth, rows, depth, weight.plain, columns, out, columns, bias, residual, gelu}, team, scratch);
   team.wait();
 }
 

@@ -44,12 +44,14 @@ int64_t multiply_adds(const BlockSizes& s) {
          (s.model * 3 * s.inner + s.directions * s.inner * (2 * s.rank + 5 * s.states) + 2 * s.model * s.hidden);
 }
 
+auto forward_of(const BlockArgs& a) { return a.low ? isa().low.block_forward : isa().block_forward; }
+
 // All threads on all rows.
 void run_together(BlockArgs a, int threads, int64_t scratch) {
   const BlockScratch layout(a.sizes, a.batch * a.sizes.length, a.low);
   const Tensor memory = at::empty({layout.total}, at::kFloat);
   a.buffers = layout.in(static_cast<float*>(memory.data_ptr()));
-  const auto forward = isa().block_forward;
+  const auto forward = forward_of(a);
   if (threads == 1) {
     isa().block_pack(a, 0, 1);
     forward(a, 0, 1, Scratch<float>(scratch).data());
@@ -70,7 +72,7 @@ void run_apart(const BlockArgs& a, int threads, int64_t scratch) {
   const int64_t samples = std::max<int64_t>(1, std::min(share, kRowsAtATime / std::max<int64_t>(1, s.length)));
   const int64_t chunks = (a.batch + samples - 1) / samples, row = s.length * s.model;
   const BlockScratch layout(s, samples * s.length, a.low);
-  const auto forward = isa().block_forward;
+  const auto forward = forward_of(a);
 #pragma omp parallel num_threads(threads)
   {
     const Scratch<float> own(scratch), buffers(layout.total);
@@ -95,10 +97,12 @@ void run_block(BlockArgs a) {
   const Tensor packed = at::empty({s.directions * packing.total}, at::kFloat);
   float* memory = static_cast<float*>(packed.data_ptr());
   for (int64_t d = 0; d < s.directions; d++) a.packed[d] = packing.in(memory + d * packing.total, s, tile);
-  const int64_t scratch = std::max({kPanelDepth * tile, scan_forward_scratch(s.states, tile), kConvBlock});
+  const int64_t scratch = a.low ? low_block_scratch(s, tile)
+                                : std::max({kPanelDepth * tile, scan_forward_scratch(s.states, tile), kConvBlock});
   const bool alone = at::in_parallel_region() || a.batch * multiply_adds(s) < kSmallWork;
   const int threads = alone ? 1 : at::get_num_threads();
-  if (a.batch < threads || threads == 1) run_together(a, threads, scratch);
+  // In low precision more is gained from the cache: a thread alone takes samples one after the other too.
+  if (a.batch < threads || (threads == 1 && (!a.low || a.batch == 1))) run_together(a, threads, scratch);
   else run_apart(a, threads, scratch);
 }
 

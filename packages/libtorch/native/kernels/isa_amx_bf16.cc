@@ -14,6 +14,7 @@
 #define MP_BYTES 64
 #define MP_TILE_DOT _tile_dpbf16ps
 #include "simd.h"
+#include "bf16_store.h"
 #include "low_gelu.h"
 #include "low_bf16.h"
 #include "low_finish.h"

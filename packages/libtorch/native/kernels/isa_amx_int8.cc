@@ -14,6 +14,7 @@
 #define MP_BYTES 64
 #define MP_TILE_DOT _tile_dpbusd
 #include "simd.h"
+#include "bf16_store.h"
 #include "low_gelu.h"
 #include "low_int8.h"
 #include "low_finish.h"

@@ -13,6 +13,7 @@
 #define MP_ISA avx512_bf16
 #define MP_BYTES 64
 #include "simd.h"
+#include "bf16_store.h"
 #include "low_gelu.h"
 #include "low_bf16.h"
 

@@ -13,6 +13,7 @@
 #define MP_ISA avx512_vnni
 #define MP_BYTES 64
 #include "simd.h"
+#include "bf16_store.h"
 #include "low_gelu.h"
 #include "low_int8.h"
 

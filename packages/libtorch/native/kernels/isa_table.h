@@ -8,10 +8,17 @@
 #include "rms_norm_kernel.h"
 #include "gemm_kernel.h"
 #include "team_kernel.h"
-#include "low_stage.h"
 #include "block_kernel.h"
 #include "packed_gemm_kernel.h"
 #include "vit_block_kernel.h"
+#if MP_BYTES == 64
+#include "bf16_store.h"
+#include "low_math.h"
+#include "low_stage.h"
+#include "low_scan_kernel.h"
+#include "low_block_kernel.h"
+#include "low_vit_kernel.h"
+#endif
 #include "winograd_kernel.h"
 #include "image_conv_kernel.h"
 #include "image_resample_kernel.h"
@@ -29,8 +36,14 @@ template <class T> constexpr KernelTable<T> table() {
           sgd<T>,          ema<T>,           scale<T>,         sum_squares<T>};
 }
 extern const Isa isa;
-const Isa isa = {MP_STRING(MP_ISA), table<float>(),     block_pack,    block_forward,  kPanel,
-                 vit_forward,       conv_block_forward, combine_lines, transpose_bytes};
+// Processors with products in low precision have AVX-512.
+#if MP_BYTES == 64
+constexpr LowBlocks low_blocks = {low_block_forward, low_vit_forward};
+#else
+constexpr LowBlocks low_blocks = {};
+#endif
+const Isa isa = {MP_STRING(MP_ISA), table<float>(),     block_pack,    block_forward,   kPanel,
+                 vit_forward,       conv_block_forward, combine_lines, transpose_bytes, low_blocks};
 
 }  // namespace MP_ISA
 }  // namespace mamba_prune

@@ -33,6 +33,12 @@ template <class T> struct KernelTable {
   double (*sum_squares)(const T* values, int64_t count);
 };
 
+// Blocks whose matrices are in low precision; null where there are none.
+struct LowBlocks {
+  void (*block_forward)(const BlockArgs&, int64_t part, int64_t parts, float* scratch);
+  void (*vit_forward)(const VitArgs&, int64_t part, int64_t parts, float* scratch);
+};
+
 struct Isa {
   const char* name;
   KernelTable<float> f32;
@@ -44,6 +50,7 @@ struct Isa {
   void (*combine_lines)(const LineWeights&, const uint8_t* in, int64_t length, uint8_t* out);
   void (*transpose_bytes)(const uint8_t* in, int64_t lines, int64_t from_stride, int64_t length, int64_t step,
                           uint8_t* out, int64_t to_stride);
+  LowBlocks low;
 };
 
 namespace baseline {

@@ -13,10 +13,11 @@ struct Column {
 };
 
 // Nearest, even on a tie.
-inline void convert(const LowProduct& g, const LowRows& rows, int64_t begin, int64_t end) {
-  const int64_t depth = g.weight.depth, stride = depth_bytes(kPrecision, depth);
+inline void convert(const float* from, int64_t from_stride, int64_t depth, const LowRows& rows, int64_t begin,
+                    int64_t end) {
+  const int64_t stride = depth_bytes(kPrecision, depth);
   for (int64_t r = begin; r < end; r++) {
-    const float* x = g.x + r * g.x_stride;
+    const float* x = from + r * from_stride;
     uint8_t* out = rows.values + r * stride;
     for (int64_t c = 0; 2 * c < stride; c += 32) {
       const VF first = load_n<true>(x + c, depth - c), second = load_n<true>(x + c + 16, depth - c - 16);
@@ -25,6 +26,8 @@ inline void convert(const LowProduct& g, const LowRows& rows, int64_t begin, int
     }
   }
 }
+
+MP_INLINE __m256i bf16_of(VF value) { return (__m256i)_mm512_cvtneps_pbh(value); }
 
 }  // namespace MP_ISA
 }  // namespace mamba_prune

@@ -8,50 +8,60 @@ typedef __m512i Sum;
 constexpr LowPrecision kPrecision = LowPrecision::int8;
 constexpr float kLeastRange = 1e-30f;
 
+MP_INLINE __m256i bf16_of(VF value) { return round_bf16(value); }
+
 // Integers from 0 to 255 in steps of (highest - lowest) / 255, 0 being one of them: x = scale (integer - zero).
-inline void quantise_row(const float* x, int64_t depth, int64_t padded, uint8_t* out, float& scale, int32_t& zero) {
-  constexpr int kNoNumber = 0x99;  // NaN of both kinds, both infinities
+inline void quantise_row(const float* x, int64_t depth, int64_t padded, uint8_t* out, float& scale, float& zero) {
   VF low{}, high{};
-  __mmask16 wrong = 0;
-  for (int64_t c = 0; c < depth; c += 16) {
-    const VF v = load_n<true>(x + c, depth - c);
-    low = _mm512_min_ps(v, low), high = _mm512_max_ps(v, high);
-    wrong |= _mm512_fpclass_ps_mask(v, kNoNumber);
+  __mmask16 wrong = 0;  // NaN, which minimum and maximum leave out
+  for (int64_t c = 0; c < depth; c += 32) {
+    const VF v = load_n<true>(x + c, depth - c), w = load_n<true>(x + c + 16, depth - c - 16);
+    low = _mm512_min_ps(w, _mm512_min_ps(v, low)), high = _mm512_max_ps(w, _mm512_max_ps(v, high));
+    wrong |= _mm512_cmp_ps_mask(v, w, _CMP_UNORD_Q);
   }
-  const float lowest = _mm512_reduce_min_ps(low), range = _mm512_reduce_max_ps(high) - lowest;
+  const float lowest = _mm512_reduce_min_ps(low), highest = _mm512_reduce_max_ps(high), range = highest - lowest;
+  const bool finite = wrong == 0 && lowest >= -__FLT_MAX__ && highest <= __FLT_MAX__;
   // What is no number must be seen in the result: the row's scale makes all of it NaN. A row of zeros, or of numbers
   // whose inverse step is beyond float32, becomes zeros.
-  const float inverse = wrong == 0 && range > kLeastRange ? 255 / range : 0.0f;
-  scale = wrong ? __builtin_nanf("") : range * (1.0f / 255);
-  const VF shift = splat<float>(__builtin_rintf(-lowest * inverse));
-  zero = static_cast<int32_t>(shift[0]);
-  for (int64_t c = 0; c < padded; c += 16) {
-    // Zeros behind the depth as well: their weights are 0.
-    const VF v = load_n<true>(x + c, depth - c) * inverse;
-    const __m512i whole = _mm512_cvtps_epi32(_mm512_roundscale_ps(v, 8) + shift);
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + c),
-                     _mm512_cvtusepi32_epi8(_mm512_max_epi32(whole, _mm512_setzero_si512())));
+  const float inverse = finite && range > kLeastRange ? 255 / range : 0.0f;
+  scale = finite ? range * (1.0f / 255) : __builtin_nanf("");
+  zero = finite ? __builtin_rintf(-lowest * inverse) : 0.0f;
+  const __m512i shift = _mm512_set1_epi32(static_cast<int32_t>(zero));
+  // Saturating conversions work within 128 bits: this brings the numbers back into order.
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  for (int64_t c = 0; c < padded; c += 64) {
+    __m512i whole[4];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+      // Zeros behind the depth as well: their weights are 0.
+      const VF v = load_n<true>(x + c + 16 * i, depth - c - 16 * i) * inverse;
+      whole[i] = _mm512_add_epi32(_mm512_cvtps_epi32(v), shift);
+    }
+    const __m512i bytes =
+        _mm512_packus_epi16(_mm512_packs_epi32(whole[0], whole[1]), _mm512_packs_epi32(whole[2], whole[3]));
+    _mm512_storeu_si512(out + c, _mm512_permutexvar_epi32(order, bytes));
   }
 }
 
-// Steps and sums of 16 columns of weights.
+// Steps and sums of 16 columns of weights. Zeros are taken back in float32, which is exact below 2^24 and rounds once
+// above it; a product of 32-bit integers takes AMX's processors several times as long.
 struct Column {
-  VF scale;
-  Sum sums;
+  VF scale, sums;
   MP_INLINE Column(const LowMatrix& w, int64_t column, int64_t left) {
-    const __mmask16 mask = left >= 16 ? 0xffff : static_cast<__mmask16>((1u << left) - 1);
-    scale = _mm512_maskz_loadu_ps(mask, w.scale + column), sums = _mm512_maskz_loadu_epi32(mask, w.sums + column);
+    scale = load_n<true>(w.scale + column, left);
+    sums = _mm512_cvtepi32_ps(_mm512_maskz_loadu_epi32(lanes_below(left), w.sums + column));
   }
   MP_INLINE VF value(Sum sum, const LowRows& rows, int64_t row) const {
-    const Sum exact = _mm512_sub_epi32(sum, _mm512_mullo_epi32(sums, _mm512_set1_epi32(rows.zero[row])));
-    return _mm512_cvtepi32_ps(exact) * (scale * rows.scale[row]);
+    const VF exact = _mm512_fnmadd_ps(sums, splat<float>(rows.zero[row]), _mm512_cvtepi32_ps(sum));
+    return exact * (scale * rows.scale[row]);
   }
 };
 
-inline void convert(const LowProduct& g, const LowRows& rows, int64_t begin, int64_t end) {
-  const int64_t depth = g.weight.depth, stride = depth_bytes(kPrecision, depth);
+inline void convert(const float* from, int64_t from_stride, int64_t depth, const LowRows& rows, int64_t begin,
+                    int64_t end) {
+  const int64_t stride = depth_bytes(kPrecision, depth);
   for (int64_t r = begin; r < end; r++)
-    quantise_row(g.x + r * g.x_stride, depth, stride, rows.values + r * stride, rows.scale[r], rows.zero[r]);
+    quantise_row(from + r * from_stride, depth, stride, rows.values + r * stride, rows.scale[r], rows.zero[r]);
 }
 
 }  // namespace MP_ISA

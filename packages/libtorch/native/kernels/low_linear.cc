@@ -37,21 +37,22 @@ Tensor forward(const Tensor& x_, const Tensor& weight, const OptionalTensor& bia
   const Tensor x = x_.contiguous(), b = bias.defined() ? bias.contiguous() : bias,
                r = residual.defined() ? residual.contiguous() : residual, out = at::empty(shape, x.options());
   if (out.numel() == 0) return out;
-  g.x = static_cast<const float*>(x.data_ptr()), g.x_stride = depth, g.rows = x.numel() / depth;
+  g.rows = x.numel() / depth;
   g.out = static_cast<float*>(out.data_ptr()), g.out_stride = columns;
   g.bias = data_or_null<float>(b), g.residual = data_or_null<float>(r);
   g.activation = gelu ? Activation::gelu : Activation::none;
   const LowScratch layout(kernels.precision, g.rows, depth);
   const Scratch<float> memory(layout.total);
   const LowRows rows = layout.in(memory.data());
-  at::parallel_for(0, g.rows, std::max<int64_t>(1, 32768 / depth),
-                   [&](int64_t begin, int64_t end) { kernels.convert(g, rows, begin, end); });
+  at::parallel_for(0, g.rows, std::max<int64_t>(1, 32768 / depth), [&](int64_t begin, int64_t end) {
+    kernels.convert(static_cast<const float*>(x.data_ptr()), depth, depth, rows, begin, end);
+  });
   // Whole tiles of rows, so that the same rows are multiplied together whatever the number of threads.
   const int64_t panels = (columns + kLowPanel - 1) / kLowPanel, tiles = (g.rows + kernels.tile - 1) / kernels.tile;
   const int64_t grain = std::max<int64_t>(1, 500'000 / (kernels.tile * columns * depth));
   at::parallel_for(0, tiles, grain, [&](int64_t begin, int64_t end) {
     const int64_t past = std::min(end * kernels.tile, g.rows);
-    for (int64_t panel = 0; panel < panels; panel++) kernels.multiply(g, rows, panel, begin * kernels.tile, past);
+    kernels.multiply(g, rows, 0, panels, begin * kernels.tile, past);
   });
   return out;
 }

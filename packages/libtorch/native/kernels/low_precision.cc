@@ -35,13 +35,15 @@ bool has_amx(int bit) {
 
 const LowKernels* choose(LowPrecision precision) {
 #ifdef MP_HAVE_AVX512
-  // Someone who asks for an older instruction set wants what a processor of that kind would do.
+  // Someone who asks for an older instruction set wants what a processor of that kind would do: AVX-512 has no AMX.
   if (isa().name != std::string("avx512") || !__builtin_cpu_supports("avx512bw")) return nullptr;
   const bool bf16 = __builtin_cpu_supports("avx512bf16"), vnni = __builtin_cpu_supports("avx512vnni");
+  const char* forced = std::getenv("MAMBA_PRUNE_ISA");
+  const bool tiles = !forced || !*forced;
   // The fastest first.
   const Candidate candidates[] = {
-      {&amx_bf16::kernels, bf16 && has_amx(22)},
-      {&amx_int8::kernels, vnni && has_amx(25)},
+      {&amx_bf16::kernels, tiles && bf16 && has_amx(22)},
+      {&amx_int8::kernels, tiles && vnni && has_amx(25)},
       {&avx512_bf16::kernels, bf16},
       {&avx512_vnni::kernels, vnni},
   };

@@ -34,46 +34,62 @@ struct LowMatrix {
   int64_t columns = 0, depth = 0;
 };
 
-// Rows of activations as the product reads them, depth_bytes apart. With int8 a row's numbers are
+// Rows of activations as the product reads them, depth_bytes apart, in memory for a multiple of kLowRowGroup rows, of
+// which what lies behind the last row may be read. With int8 a row's numbers are
 // scale (integer - zero), integers from 0 to 255.
 struct LowRows {
   uint8_t* values;
-  float* scale;
-  int32_t* zero;
+  float *scale, *zero;
 };
+
+constexpr int64_t kLowRowGroup = 32;
 
 // Working memory of LowRows in floats.
 struct LowScratch : Layout {
   int64_t values, scale, zero;
   LowScratch(LowPrecision precision, int64_t rows, int64_t depth)
-      : values(take(rows * depth_bytes(precision, depth) / 4)), scale(take(rows)), zero(take(rows)) {}
-  LowRows in(float* base) const {
-    return {reinterpret_cast<uint8_t*>(base + values), base + scale, reinterpret_cast<int32_t*>(base + zero)};
-  }
+      : values(take(round_up(rows, kLowRowGroup) * depth_bytes(precision, depth) / 4)),
+        scale(take(rows)),
+        zero(take(rows)) {}
+  LowRows in(float* base) const { return {reinterpret_cast<uint8_t*>(base + values), base + scale, base + zero}; }
 };
 
-// out[r] = activation(W x[r] + bias + residual[r]) for rows r.
+// out[r] = activation(W x[r] + bias + residual[r]) for rows r, which have been converted.
 struct LowProduct {
-  const float* x;
-  int64_t x_stride, rows;
+  int64_t rows;
   LowMatrix weight;
   float* out;
   int64_t out_stride;
   const float* bias = nullptr;      // [columns]
   const float* residual = nullptr;  // rows out_stride apart
   Activation activation = Activation::none;
+  // Where the results go in place of `out`, in bfloat16, as rows that another product may read; there is no residual
+  // then.
+  uint8_t* low_out = nullptr;
 };
 
 // The kernels of one precision on one instruction set.
 struct LowKernels {
   const char* name;
   LowPrecision precision;
-  // Rows [begin, end) of x as the product reads them.
-  void (*convert)(const LowProduct&, const LowRows&, int64_t begin, int64_t end);
-  // Panel `panel` for rows [begin, end), which have been converted.
-  void (*multiply)(const LowProduct&, const LowRows&, int64_t panel, int64_t begin, int64_t end);
+  // Rows [begin, end) of x [rows, depth], `stride` apart, as the product reads them.
+  void (*convert)(const float* x, int64_t stride, int64_t depth, const LowRows&, int64_t begin, int64_t end);
+  // Panels [first, last) for rows [begin, end), which have been converted.
+  void (*multiply)(const LowProduct&, const LowRows&, int64_t first, int64_t last, int64_t begin, int64_t end);
   // Rows that it multiplies at a time.
   int64_t tile;
 };
+
+// Whether the hidden layer of an MLP is kept in float32 before it is converted: an integer's step is known only when
+// all of a row are.
+inline bool keeps_hidden(const LowKernels* kernels) { return !kernels || kernels->precision == LowPrecision::int8; }
+
+// Floats of a row of bfloat16.
+inline int64_t bf16_row(int64_t depth) { return depth_bytes(LowPrecision::bf16, depth) / 4; }
+
+// Rows of activations in `memory`, which has room for LowScratch.
+inline LowRows low_rows(LowPrecision precision, int64_t rows, int64_t depth, float* memory) {
+  return LowScratch(precision, rows, depth).in(memory);
+}
 
 }  // namespace mamba_prune

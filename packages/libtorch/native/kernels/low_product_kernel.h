@@ -7,19 +7,9 @@ namespace MP_ISA {
 
 constexpr int kLowRows = 12;
 
-// Sums of rows [row, row + M), H registers each, to where they are stored.
-template <int M, int H> MP_INLINE void finish_low(const LowProduct& g, const LowRows& rows, const Sum (&sum)[M][H],
-                                                  int64_t row, int64_t column) {
-#pragma GCC unroll 2
-  for (int h = 0; h < H; h++) {
-    const Finish finish(g, column + h * 16);
-#pragma GCC unroll 16
-    for (int m = 0; m < M; m++) finish.store_row(g, rows, sum[m][h], row + m);
-  }
-}
-
+// Rows [row, row + M) times a panel, of which H registers' worth of columns are in use.
 template <int M, int H>
-void low_rows(const LowProduct& g, const LowRows& rows, const uint8_t* panel, int64_t row, int64_t column) {
+void low_rows(const LowProduct& g, const LowRows& rows, const uint8_t* panel, int64_t row, const PanelFinish& finish) {
   const int64_t stride = depth_bytes(kPrecision, g.weight.depth);
   const uint8_t* x = rows.values + row * stride;
   const int64_t used = round_up(g.weight.depth * bytes_of(kPrecision), kLaneBytes);
@@ -41,26 +31,35 @@ void low_rows(const LowProduct& g, const LowRows& rows, const uint8_t* panel, in
       for (int h = 0; h < H; h++) dot(sum[m][h], weight[h], value);
     }
   }
-  finish_low<M, H>(g, rows, sum, row, column);
+  Sum done[M * kHalves];
+#pragma GCC unroll 16
+  for (int m = 0; m < M; m++)
+#pragma GCC unroll 2
+    for (int h = 0; h < H; h++) done[m * kHalves + h] = sum[m][h];
+  finish_sums(g, rows, finish, done, row, M);
 }
 
 template <int M, int H> inline void low_rest(int64_t count, const LowProduct& g, const LowRows& rows,
-                                             const uint8_t* panel, int64_t row, int64_t column) {
-  if (count == M) return low_rows<M, H>(g, rows, panel, row, column);
-  if constexpr (M > 1) low_rest<M - 1, H>(count, g, rows, panel, row, column);
+                                             const uint8_t* panel, int64_t row, const PanelFinish& finish) {
+  if (count == M) return low_rows<M, H>(g, rows, panel, row, finish);
+  if constexpr (M > 1) low_rest<M - 1, H>(count, g, rows, panel, row, finish);
 }
 
 template <int H>
 inline void low_panel(const LowProduct& g, const LowRows& rows, int64_t index, int64_t begin, int64_t end) {
   const uint8_t* panel = g.weight.panels + index * kLowPanel * depth_bytes(kPrecision, g.weight.depth);
+  const PanelFinish finish(g, index * kLowPanel);
   int64_t row = begin;
-  for (; row + kLowRows <= end; row += kLowRows) low_rows<kLowRows, H>(g, rows, panel, row, index * kLowPanel);
-  if (row < end) low_rest<kLowRows - 1, H>(end - row, g, rows, panel, row, index * kLowPanel);
+  for (; row + kLowRows <= end; row += kLowRows) low_rows<kLowRows, H>(g, rows, panel, row, finish);
+  if (row < end) low_rest<kLowRows - 1, H>(end - row, g, rows, panel, row, finish);
 }
 
-inline void low_multiply(const LowProduct& g, const LowRows& rows, int64_t index, int64_t begin, int64_t end) {
-  if (g.weight.columns - index * kLowPanel > kLowPanel / 2) low_panel<2>(g, rows, index, begin, end);
-  else low_panel<1>(g, rows, index, begin, end);
+inline void low_multiply(const LowProduct& g, const LowRows& rows, int64_t first, int64_t last, int64_t begin,
+                         int64_t end) {
+  for (int64_t index = first; index < last; index++) {
+    if (g.weight.columns - index * kLowPanel > kLowPanel / 2) low_panel<2>(g, rows, index, begin, end);
+    else low_panel<1>(g, rows, index, begin, end);
+  }
 }
 
 }  // namespace MP_ISA

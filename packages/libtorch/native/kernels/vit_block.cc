@@ -38,13 +38,15 @@ struct Memory {
   float* data() const { return static_cast<float*>(tensor.data_ptr()); }
 };
 
+auto forward_of(const VitArgs& a) { return a.low ? isa().low.vit_forward : isa().vit_forward; }
+
 // All threads on all rows.
 void run_together(VitArgs a, int threads, int64_t scratch) {
   const VitScratch layout(a.sizes, a.batch * a.sizes.length, a.low);
   const Memory memory(layout.total + threads * scratch);
   a.buffers = layout.in(memory.data());
   float* own = memory.data() + layout.total;
-  const auto forward = isa().vit_forward;
+  const auto forward = forward_of(a);
 #pragma omp parallel num_threads(threads)
   forward(a, omp_get_thread_num(), omp_get_num_threads(), own + omp_get_thread_num() * scratch);
 }
@@ -57,13 +59,14 @@ void run_apart(const VitArgs& a, int threads, int64_t scratch) {
   const int64_t chunks = (a.batch + samples - 1) / samples, row = s.length * s.model;
   const VitScratch layout(s, samples * s.length, a.low);
   const Memory memory(threads * (layout.total + scratch));
+  const auto forward = forward_of(a);
   const auto work = [&](int64_t chunk, int thread) {
     float* own = memory.data() + thread * (layout.total + scratch);
     VitArgs mine = a;
     mine.buffers = layout.in(own + scratch);
     mine.batch = std::min(samples, a.batch - chunk * samples);
     mine.x = a.x + chunk * samples * row, mine.y = a.y + chunk * samples * row;
-    isa().vit_forward(mine, 0, 1, own);
+    forward(mine, 0, 1, own);
   };
 #pragma omp parallel for num_threads(threads) schedule(dynamic)
   for (int64_t chunk = 0; chunk < chunks; chunk++) work(chunk, omp_get_thread_num());
@@ -122,11 +125,12 @@ Tensor forward(const Tensor& x_, const Tensor& norm1_weight, const Tensor& norm1
       vector("fc2_bias", fc2_bias, s.model, "[d_model]"),
   };
   a.low = reader.kernels();
+  if (a.low) a.attention = low_kernels(LowPrecision::bf16);
   Tensor y = at::empty(x.sizes(), x.options());
   a.eps = static_cast<float>(eps), a.batch = x.size(0);
   a.x = data_or_null<float>(x), a.y = data_or_null<float>(y);
   if (x.numel() == 0) return y;
-  const int64_t scratch = AttentionScratch(s, isa().panel).total;
+  const int64_t scratch = vit_scratch(s, isa().panel, a.low != nullptr);
   const bool alone = at::in_parallel_region() || a.batch * multiply_adds(s) < kSmallWork;
   const int threads = alone ? 1 : at::get_num_threads();
   if (a.batch < threads) run_together(a, threads, scratch);

@@ -36,16 +36,17 @@ struct VitWeights {
 };
 
 // Intermediate results of `rows` tokens: [rows, width of the name], `hidden` of neurons() at a time, in low precision
-// of all. `seen` is what the heads give, side by side, `low` activations of a product in low precision.
+// of all. `seen` is what the heads give, side by side, `low` activations of products in low precision.
 struct VitBuffers {
-  float *normed, *qkv, *seen, *hidden, *low;
+  float *normed, *qkv, *seen, *hidden, *low[2];
 };
 
 struct VitArgs {
   VitSizes sizes;
   VitWeights weights;
   VitBuffers buffers;
-  const LowKernels* low = nullptr;  // of all matrices; null where they are float32
+  const LowKernels* low = nullptr;        // of all matrices; null where they are float32
+  const LowKernels* attention = nullptr;  // with `low`: bf16, of attention's own products; null for float32
   float eps;
   int64_t batch;   // samples of this call
   const float* x;  // [batch, length, model]
@@ -53,14 +54,17 @@ struct VitArgs {
 };
 
 struct VitScratch : Layout {
-  int64_t normed, qkv, seen, hidden, low;
+  int64_t normed, qkv, seen, hidden, low[2];
   VitScratch(const VitSizes& s, int64_t rows, const LowKernels* kernels)
-      : normed(take(rows * s.model)),
+      : normed(take(kernels ? 0 : rows * s.model)),
         qkv(take(rows * 3 * s.inner())),
         seen(take(rows * s.inner())),
-        hidden(take(rows * (kernels ? s.hidden : s.neurons()))),
-        low(take(kernels ? LowScratch(kernels->precision, rows, std::max({s.model, s.inner(), s.hidden})).total : 0)) {}
-  VitBuffers in(float* base) const { return {base + normed, base + qkv, base + seen, base + hidden, base + low}; }
+        hidden(take(!keeps_hidden(kernels) ? 0 : rows * (kernels ? s.hidden : s.neurons()))),
+        low{take(kernels ? LowScratch(kernels->precision, rows, std::max(s.model, s.inner())).total : 0),
+            take(kernels ? LowScratch(kernels->precision, rows, s.hidden).total : 0)} {}
+  VitBuffers in(float* base) const {
+    return {base + normed, base + qkv, base + seen, base + hidden, {base + low[0], base + low[1]}};
+  }
 };
 
 // Queries whose scores a thread holds at a time.
@@ -79,5 +83,29 @@ struct AttentionScratch : Layout {
  private:
   static int64_t ceil(int64_t count, int64_t step) { return (count + step - 1) / step * step; }
 };
+
+// The same in bfloat16: rows of keys, then of values, then of queries; keys and values as matrices; scores, and what
+// the softmax makes of them.
+struct LowAttentionScratch : Layout {
+  int64_t rows, keys, values, scores, weights, sums;
+  int64_t score_stride;
+  explicit LowAttentionScratch(const VitSizes& s)
+      : rows(take(round_up(std::max(s.length, kAttentionRows), kLowRowGroup) * row(s.head_dim))),
+        keys(take(round_up(s.length, kLowPanel) * row(s.head_dim))),
+        values(take(round_up(s.head_dim, kLowPanel) * row(s.length))),
+        scores(take(kAttentionRows * round_up(s.length, kLowPanel))),
+        weights(take(round_up(kAttentionRows, kLowRowGroup) * row(s.length))),
+        sums(take(kAttentionRows)),
+        score_stride(round_up(s.length, kLowPanel)) {}
+
+ private:
+  static int64_t row(int64_t depth) { return bf16_row(depth); }
+};
+
+// Floats of working memory of a thread: of attention, and of a row that is normalised.
+inline int64_t vit_scratch(const VitSizes& s, int64_t panel, bool low) {
+  const int64_t plain = AttentionScratch(s, panel).total;
+  return low ? std::max({plain, LowAttentionScratch(s).total, round_up(s.model, 16)}) : plain;
+}
 
 }  // namespace mamba_prune

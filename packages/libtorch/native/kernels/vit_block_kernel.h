@@ -67,15 +67,9 @@ inline void attention_stage(const VitArgs& a, const Team& team, float* scratch) 
 
 // out = x W^T + bias (+ residual), all of them row after row without gaps; ends with a barrier.
 inline void vit_product(const VitArgs& a, const Team& team, const float* x, int64_t depth, const VitMatrix& weight,
-                        int64_t columns, float* out, const float* bias, const float* residual = nullptr,
-                        Activation activation = Activation::none) {
-  const int64_t rows = a.batch * a.sizes.length;
-  if (a.low) {
-    low_stage(team, *a.low, {x, depth, rows, weight.low, out, columns, bias, residual, activation}, a.buffers.low);
-  } else {
-    packed_stage(team, {x, depth, rows, depth, weight.panels, depth * kPanel, columns, out, columns, bias, residual,
-                        activation});
-  }
+                        int64_t columns, float* out, const float* bias, const float* residual = nullptr) {
+  packed_stage(team, {x, depth, a.batch * a.sizes.length, depth, weight.panels, depth * kPanel, columns, out, columns,
+                      bias, residual});
   team.wait();
 }
 
@@ -110,10 +104,7 @@ inline void vit_forward(const VitArgs& a, int64_t part, int64_t parts, float* sc
   vit_product(a, team, b.seen, inner, w.proj, s.model, a.y, w.proj_bias, a.x);
   norm_stage(team, rows, s.model, a.y, w.norm2_weight, w.norm2_bias, a.eps, b.normed);
   team.wait();
-  if (!a.low) return mlp_stages(a, team);
-  // A token's integers have one step for all of its neurons.
-  vit_product(a, team, b.normed, s.model, w.fc1, s.hidden, b.hidden, w.fc1_bias, nullptr, Activation::gelu);
-  vit_product(a, team, b.hidden, s.hidden, w.fc2, s.model, a.y, w.fc2_bias, a.y);
+  mlp_stages(a, team);
 }
 
 }  // namespace MP_ISA
