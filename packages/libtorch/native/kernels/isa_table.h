@@ -7,6 +7,7 @@
 #include "gelu_kernel.h"
 #include "rms_norm_kernel.h"
 #include "gemm_kernel.h"
+#include "layer_norm_kernel.h"
 #include "team_kernel.h"
 #include "low_stage.h"
 #include "block_kernel.h"
@@ -30,7 +31,8 @@ template <class T> constexpr KernelTable<T> table() {
 }
 extern const Isa isa;
 const Isa isa = {MP_STRING(MP_ISA), table<float>(),     block_pack,    block_forward,  kPanel,
-                 vit_forward,       conv_block_forward, combine_lines, transpose_bytes};
+                 vit_forward,       conv_block_forward, combine_lines, transpose_bytes,
+                 layer_norm_forward, layer_norm_backward};
 
 }  // namespace MP_ISA
 }  // namespace mamba_prune

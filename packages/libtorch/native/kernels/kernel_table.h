@@ -44,6 +44,8 @@ struct Isa {
   void (*combine_lines)(const LineWeights&, const uint8_t* in, int64_t length, uint8_t* out);
   void (*transpose_bytes)(const uint8_t* in, int64_t lines, int64_t from_stride, int64_t length, int64_t step,
                           uint8_t* out, int64_t to_stride);
+  void (*layer_norm_forward)(const LayerNormArgs&, int64_t begin, int64_t end);
+  void (*layer_norm_backward)(const LayerNormArgs&, int64_t begin, int64_t end);
 };
 
 namespace baseline {

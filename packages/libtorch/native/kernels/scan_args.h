@@ -51,7 +51,8 @@ template <class T> struct ScanBackward : ScanInputs<T> {
   const T* checkpoints;             // as written by the forward pass; may be null if there is one chunk
   Rows<const T> grad_y;             // data may be null
   const T* grad_last;               // [batch, channels, states] or null
-  T *grad_u, *grad_delta, *grad_z;  // [batch, length, channels]; grad_z null without z
+  T *grad_u, *grad_delta;           // [batch, length, channels]
+  Rows<T> grad_z;                   // data is null without z
   T *grad_B, *grad_C;               // partial sums [groups, batch, length, states]
   T* grad_rows;                     // partial sums [slices, tiles, states + 2, tile]: A, then D, then delta_bias
   T* grad_initial;                  // [batch, channels, states] or null

@@ -143,7 +143,7 @@ template <class T, int NV, bool Tail, int N> struct BackwardTile {
           const Vec<T> out = a.grad_y.data ? load_n<Tail>(a.grad_y.at(b, step) + c, left) : Vec<T>{};
           const Vec<T> before = y[v] + load(skip + v * W) * load(s.u() + t * tile + v * W);
           const Vec<T> slope = gate * (T(1) + z * (T(1) - gate));
-          store_n<Tail>(a.grad_z + (b * a.length + step) * a.channels + c, out * before * slope, left);
+          store_n<Tail>(a.grad_z.at(b, step) + c, out * before * slope, left);
         }
       }
 
