@@ -5,6 +5,7 @@
 
 #include "conv_args.h"
 #include "low_precision_args.h"
+#include "packed_args.h"
 #include "scan_args.h"
 
 namespace mamba_prune {
@@ -12,6 +13,7 @@ namespace mamba_prune {
 // A matrix of a block, in float32 or for the products in low precision.
 struct BlockMatrix {
   const float* plain = nullptr;
+  const float* panels = nullptr;  // `plain` in panels, where a call has packed them
   LowMatrix low;
 };
 
@@ -57,6 +59,14 @@ struct BlockPacked {
 struct BlockBuffers {
   float *normed, *xz, *u[kMaxDirections], *projected[kMaxDirections], *delta, *scanned, *hidden;
   float* low;  // activations of a product in low precision
+};
+
+// A matrix [columns, depth] that one call packs into panels for all of its samples: [panels, depth, panel], where every
+// panel begins a multiple of the register's width of rows behind the one before.
+struct PanelPacking {
+  const float* weight;
+  int64_t columns, depth;
+  float* out;
 };
 
 struct BlockArgs {

@@ -136,6 +136,9 @@ inline void product(const BlockArgs& a, const Team& team, const float* x, int64_
     low_stage(team, *a.low,
               {x, depth, rows, weight.low, out, columns, bias, residual, gelu ? Activation::gelu : Activation::none},
               a.buffers.low);
+  } else if (weight.panels) {
+    packed_stage(team, {x, depth, rows, depth, weight.panels, panel_stride(depth), columns, out, columns, bias, residual,
+                        gelu ? Activation::gelu : Activation::none});
   } else {
     gemm_stage({x, depth, rows, depth, weight.plain, columns, out, columns, bias, residual, gelu}, team, scratch);
   }

@@ -10,8 +10,8 @@
 #include "layer_norm_kernel.h"
 #include "team_kernel.h"
 #include "low_stage.h"
-#include "block_kernel.h"
 #include "packed_gemm_kernel.h"
+#include "block_kernel.h"
 #include "vit_block_kernel.h"
 #include "winograd_kernel.h"
 #include "image_conv_kernel.h"
@@ -32,7 +32,7 @@ template <class T> constexpr KernelTable<T> table() {
 extern const Isa isa;
 const Isa isa = {MP_STRING(MP_ISA), table<float>(),     block_pack,    block_forward,  kPanel,
                  vit_forward,       conv_block_forward, combine_lines, transpose_bytes,
-                 layer_norm_forward, layer_norm_backward};
+                 layer_norm_forward, layer_norm_backward, panel_stride,    pack_panels};
 
 }  // namespace MP_ISA
 }  // namespace mamba_prune

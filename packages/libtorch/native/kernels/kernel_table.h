@@ -46,6 +46,8 @@ struct Isa {
                           uint8_t* out, int64_t to_stride);
   void (*layer_norm_forward)(const LayerNormArgs&, int64_t begin, int64_t end);
   void (*layer_norm_backward)(const LayerNormArgs&, int64_t begin, int64_t end);
+  int64_t (*panel_stride)(int64_t depth);  // floats from one panel of PanelPacking to the next
+  void (*pack_panels)(const PanelPacking&, int64_t begin, int64_t end);
 };
 
 namespace baseline {

@@ -148,5 +148,16 @@ inline void packed_stage(const Team& team, const PackedProduct& g) {
 
 inline void packed_product(const PackedProduct& g) { packed_stage({0, 1}, g); }
 
+inline int64_t panel_stride(int64_t depth) { return (depth + kWidth - 1) / kWidth * kWidth * kPanel; }
+
+// Panels [begin, end).
+inline void pack_panels(const PanelPacking& p, int64_t begin, int64_t end) {
+  for (int64_t index = begin; index < end; index++) {
+    const int64_t column = index * kPanel, left = p.columns - column;
+    pack_panel(p.out + index * panel_stride(p.depth), p.weight + column * p.depth, p.depth,
+               left < kPanel ? left : kPanel, p.depth);
+  }
+}
+
 }  // namespace MP_ISA
 }  // namespace mamba_prune
