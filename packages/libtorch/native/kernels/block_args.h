@@ -69,6 +69,26 @@ struct PanelPacking {
   float* out;
 };
 
+// The stages of a block, in their order. GELU is a part of fc1's product here.
+enum class BlockStage { norm, in_proj, conv, x_proj, dt_proj, scan, out_proj, fc1, fc2, count };
+constexpr const char* kBlockStages[] = {"norm", "in_proj", "conv", "x_proj", "dt_proj", "scan", "out_proj", "fc1", "fc2"};
+
+// What the stages take in one thread; nobody looks at the clock where `now` is null.
+struct BlockClock {
+  double (*now)() = nullptr;  // ms
+  double began = 0;
+  double ms[static_cast<int>(BlockStage::count)] = {};
+  void start() {
+    if (now) began = now();
+  }
+  // What passed since the last call was for `stage`.
+  void lap(BlockStage stage) {
+    if (!now) return;
+    const double at = now();
+    ms[static_cast<int>(stage)] += at - began, began = at;
+  }
+};
+
 struct BlockArgs {
   BlockSizes sizes;
   BlockWeights weights;

@@ -6,10 +6,12 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <chrono>
 #include <vector>
 
 #include "kernel_table.h"
 #include "scratch.h"
+#include "stage_times.h"
 
 namespace mamba_prune {
 namespace {
@@ -45,21 +47,52 @@ int64_t multiply_adds(const BlockSizes& s) {
          (s.model * 3 * s.inner + s.directions * s.inner * (2 * s.rank + 5 * s.states) + 2 * s.model * s.hidden);
 }
 
+double now_ms() {
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// What the stages take in all threads of a team together, if somebody asked (stage_times.h).
+class TeamTimes {
+ public:
+  explicit TeamTimes(int threads) : threads_(threads), asks_(stage_times::asked.load(std::memory_order_relaxed) > 0) {}
+  BlockClock clock() const { return {asks_ ? now_ms : nullptr}; }
+  // Called by each thread when it is done.
+  void add(const BlockClock& clock) {
+    if (!asks_) return;
+#pragma omp critical(mamba_prune_team_times)
+    for (int i = 0; i < kStages; i++) ms_[i] += clock.ms[i];
+  }
+  ~TeamTimes() {
+    if (asks_) add_team_stages(kBlockStages, ms_, kStages, threads_);
+  }
+
+ private:
+  static constexpr int kStages = static_cast<int>(BlockStage::count);
+  const int threads_;
+  const bool asks_;
+  double ms_[kStages] = {};
+};
+
 // All threads on all rows.
 void run_together(BlockArgs a, int threads, int64_t scratch) {
   const BlockScratch layout(a.sizes, a.batch * a.sizes.length, a.low);
   const Tensor memory = at::empty({layout.total}, at::kFloat);
   a.buffers = layout.in(static_cast<float*>(memory.data_ptr()));
   const auto forward = isa().block_forward;
+  TeamTimes times(threads);
   if (threads == 1) {
     isa().block_pack(a, 0, 1);
-    forward(a, 0, 1, Scratch<float>(scratch).data());
+    BlockClock clock = times.clock();
+    forward(a, 0, 1, Scratch<float>(scratch).data(), clock);
+    times.add(clock);
     return;
   }
 #pragma omp parallel num_threads(threads)
   {
     const Scratch<float> own(scratch);
-    forward(a, omp_get_thread_num(), omp_get_num_threads(), own.data());
+    BlockClock clock = times.clock();
+    forward(a, omp_get_thread_num(), omp_get_num_threads(), own.data(), clock);
+    times.add(clock);
   }
 }
 
@@ -116,19 +149,22 @@ void run_apart(BlockArgs a, int threads, int64_t scratch) {
   const int64_t chunks = (a.batch + samples - 1) / samples, row = s.length * s.model;
   const BlockScratch layout(s, samples * s.length, a.low);
   const auto forward = isa().block_forward;
+  TeamTimes times(threads);
 #pragma omp parallel num_threads(threads)
   {
+    BlockClock clock = times.clock();
     const Scratch<float> own(scratch), buffers(layout.total);
     panels.pack();
     BlockArgs mine = a;
     mine.buffers = layout.in(buffers.data());
-#pragma omp for schedule(dynamic)
+#pragma omp for schedule(dynamic) nowait
     for (int64_t chunk = 0; chunk < chunks; chunk++) {
       const int64_t first = chunk * samples;
       mine.batch = std::min(samples, a.batch - first);
       mine.x = a.x + first * row, mine.y = a.y + first * row;
-      forward(mine, 0, 1, own.data());
+      forward(mine, 0, 1, own.data(), clock);
     }
+    times.add(clock);
   }
 }
 
@@ -144,7 +180,8 @@ void run_block(BlockArgs a) {
   const int64_t scratch = std::max({kPanelDepth * tile, scan_forward_scratch(s.states, tile), kConvBlock});
   const bool alone = at::in_parallel_region() || a.batch * multiply_adds(s) < kSmallWork;
   const int threads = alone ? 1 : at::get_num_threads();
-  if (a.batch < threads || threads == 1) run_together(a, threads, scratch);
+  const bool fits = threads == 1 && a.batch * s.length <= kRowsAtATime;
+  if (a.batch < threads || fits) run_together(a, threads, scratch);
   else run_apart(a, threads, scratch);
 }
 

@@ -37,7 +37,7 @@ struct Isa {
   const char* name;
   KernelTable<float> f32;
   void (*block_pack)(const BlockArgs&, int64_t part, int64_t parts);
-  void (*block_forward)(const BlockArgs&, int64_t part, int64_t parts, float* scratch);
+  void (*block_forward)(const BlockArgs&, int64_t part, int64_t parts, float* scratch, BlockClock& clock);
   int64_t panel;  // columns of a panel of packed weights
   void (*vit_forward)(const VitArgs&, int64_t part, int64_t parts, float* scratch);
   void (*conv_block_forward)(const ConvBlock&, int64_t part, int64_t parts, float* scratch);

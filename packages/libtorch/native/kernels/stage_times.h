@@ -44,7 +44,8 @@ class StageTime {
   const bool counts_;
 };
 
-// Times that threads of a team took for the stages of a block, each on its own: `ms` are sums over `threads` of them.
+// Times that threads of a team took for the stages of a block, each on its own: `ms` are sums over `threads` of them. What
+// threads waited for each other at the end stays with the operator.
 void add_team_stages(const char* const* names, const double* ms, int count, int threads);
 
 }  // namespace mamba_prune
