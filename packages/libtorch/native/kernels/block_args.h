@@ -61,14 +61,6 @@ struct BlockBuffers {
   float* low;  // activations of a product in low precision
 };
 
-// A matrix [columns, depth] that one call packs into panels for all of its samples: [panels, depth, panel], where every
-// panel begins a multiple of the register's width of rows behind the one before.
-struct PanelPacking {
-  const float* weight;
-  int64_t columns, depth;
-  float* out;
-};
-
 // The stages of a block, in their order. GELU is a part of fc1's product here.
 enum class BlockStage { norm, in_proj, conv, x_proj, dt_proj, scan, out_proj, fc1, fc2, count };
 constexpr const char* kBlockStages[] = {"norm", "in_proj", "conv", "x_proj", "dt_proj", "scan", "out_proj", "fc1", "fc2"};

@@ -11,6 +11,7 @@
 #include "team_kernel.h"
 #include "low_stage.h"
 #include "packed_gemm_kernel.h"
+#include "training_product_kernel.h"
 #include "block_kernel.h"
 #include "vit_block_kernel.h"
 #include "winograd_kernel.h"
@@ -32,7 +33,9 @@ template <class T> constexpr KernelTable<T> table() {
 extern const Isa isa;
 const Isa isa = {MP_STRING(MP_ISA), table<float>(),     block_pack,    block_forward,  kPanel,
                  vit_forward,       conv_block_forward, combine_lines, transpose_bytes,
-                 layer_norm_forward, layer_norm_backward, panel_stride,    pack_panels};
+                 layer_norm_forward, layer_norm_backward, panel_stride,    pack_panels,
+                 pack_row_panels,   packed_slice,       outer_product, kGemmRows,
+                 kOuterDepth * kGemmRows, MP_BYTES > 16};
 
 }  // namespace MP_ISA
 }  // namespace mamba_prune

@@ -48,6 +48,12 @@ struct Isa {
   void (*layer_norm_backward)(const LayerNormArgs&, int64_t begin, int64_t end);
   int64_t (*panel_stride)(int64_t depth);  // floats from one panel of PanelPacking to the next
   void (*pack_panels)(const PanelPacking&, int64_t begin, int64_t end);
+  void (*pack_row_panels)(const PanelPacking&, int64_t begin, int64_t end);
+  void (*packed_slice)(const PackedProduct&, int64_t slice, int64_t slices);
+  void (*outer_product)(const OuterProduct&, int64_t begin, int64_t end, float* scratch);
+  int64_t tile_rows;      // of a tile of the products
+  int64_t outer_scratch;  // floats
+  bool has_products;      // whether our products are as fast as those of oneDNN: with AVX2 and AVX-512
 };
 
 namespace baseline {

@@ -65,7 +65,7 @@ struct Branch {
     {
       const StageTime time("fc1");
       kept.before = like(x, hidden);
-      multiply({rows(kept.normed)}, {fc1, true}, rows(kept.before));
+      multiply(rows(kept.normed), {fc1, true}, rows(kept.before));
     }
     {
       const StageTime time("gelu");
@@ -73,8 +73,7 @@ struct Branch {
     }
     const StageTime time("fc2");
     const Tensor out = like(x, model);
-    linear_op::prefill(out, bias2, scale.defined() ? Tensor() : x);
-    multiply({rows(kept.hidden)}, {fc2, true}, rows(out), true);
+    multiply(rows(kept.hidden), {fc2, true}, rows(out), bias2, scale.defined() ? Tensor() : rows(x));
     if (scale.defined()) branch_op::scale_and_add(out, scale, x);
     if (keep) *keep = kept;
     return out;
@@ -86,13 +85,13 @@ struct Branch {
     const auto matrix = [&](size_t index, const Tensor& dy, const Tensor& input) {
       if (!needed[index]) return;
       result[3 + index] = at::empty({dy.size(-1), input.size(-1)}, x.options());
-      multiply({rows(dy), true}, {rows(input)}, result[3 + index]);
+      branch_op::multiply_rows(rows(dy), rows(input), result[3 + index]);
     };
     const Tensor dbranch = scale.defined() ? dout * scale.view({-1, 1, 1}) : dout;
     const Tensor dhidden = like(x, hidden), dnormed = like(x, model);
     {
       const StageTime time("fc2");
-      multiply({rows(dbranch)}, {fc2}, rows(dhidden));
+      multiply(rows(dbranch), {fc2}, rows(dhidden));
       matrix(2, dbranch, kept.hidden);
     }
     Tensor dbefore;
@@ -102,7 +101,7 @@ struct Branch {
     }
     {
       const StageTime time("fc1");
-      multiply({rows(dbefore)}, {fc1}, rows(dnormed));
+      multiply(rows(dbefore), {fc1}, rows(dnormed));
       matrix(0, dbefore, kept.normed);
     }
     const StageTime time("norm");

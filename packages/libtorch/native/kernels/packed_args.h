@@ -21,6 +21,25 @@ struct PackedProduct {
   Activation activation = Activation::none;
 };
 
+// A matrix [columns, depth], or [depth, columns] for `pack_row_panels`, that one call packs into panels for all of its
+// rows: [panels, depth, panel], with zeros in the columns beyond the last; panels are isa().panel_stride(depth) apart.
+struct PanelPacking {
+  const float* weight;
+  int64_t columns, depth;
+  float* out;
+};
+
+// out[rows, columns] = sum over k of a[k]^T b[k], for k below depth: the gradient of a weight.
+struct OuterProduct {
+  const float* a;
+  int64_t a_stride, rows;
+  const float* b;
+  int64_t b_stride, columns;
+  int64_t depth;
+  float* out;
+  int64_t out_stride;
+};
+
 // Parts of one array of working memory. Every part begins on a cache line, so that no two threads write into the same.
 struct Layout {
   int64_t total = 0;

@@ -84,7 +84,7 @@ struct Branch {
     {
       const StageTime time("in_proj");
       kept.xz = like(x, 2 * inner);
-      multiply({rows(kept.normed)}, {in_proj, true}, rows(kept.xz));
+      multiply(rows(kept.normed), {in_proj, true}, rows(kept.xz));
     }
     {
       const StageTime time("conv");
@@ -93,12 +93,12 @@ struct Branch {
     {
       const StageTime time("x_proj");
       kept.projected = like(x, rank + 2 * states);
-      multiply({rows(kept.u)}, {x_proj, true}, rows(kept.projected));
+      multiply(rows(kept.u), {x_proj, true}, rows(kept.projected));
     }
     {
       const StageTime time("dt_proj");
       kept.delta = like(x, inner);
-      multiply({rows(step_sizes(kept.projected))}, {dt_weight, true}, rows(kept.delta));
+      multiply(rows(step_sizes(kept.projected)), {dt_weight, true}, rows(kept.delta));
     }
     {
       const StageTime time("scan");
@@ -109,8 +109,7 @@ struct Branch {
     }
     const StageTime time("out_proj");
     const Tensor out = like(x, model);
-    if (!scale.defined()) linear_op::prefill(out, Tensor(), x);
-    multiply({rows(kept.y)}, {out_proj, true}, rows(out), !scale.defined());
+    multiply(rows(kept.y), {out_proj, true}, rows(out), {}, scale.defined() ? Tensor() : rows(x));
     if (scale.defined()) branch_op::scale_and_add(out, scale, x);
     if (keep) *keep = kept;
     return out;
@@ -123,13 +122,13 @@ struct Branch {
     const auto matrix = [&](size_t index, const Tensor& dy, const Tensor& input) {
       if (!needed[index]) return;
       result[3 + index] = at::empty({dy.size(-1), input.size(-1)}, x.options());
-      multiply({rows(dy), true}, {rows(input)}, result[3 + index]);
+      branch_op::multiply_rows(rows(dy), rows(input), result[3 + index]);
     };
     const Tensor dy = like(x, inner), dxz = like(x, 2 * inner), dprojected = like(x, rank + 2 * states);
     {
       const StageTime time("out_proj");
       const Tensor dbranch = scale.defined() ? dout * scale.view({-1, 1, 1}) : dout;
-      multiply({rows(dbranch)}, {out_proj}, rows(dy));
+      multiply(rows(dbranch), {out_proj}, rows(dy));
       matrix(1, dbranch, kept.y);
     }
     Tensor du, ddelta;
@@ -146,12 +145,12 @@ struct Branch {
     }
     {
       const StageTime time("dt_proj");
-      multiply({rows(ddelta)}, {dt_weight}, rows(step_sizes(dprojected)));
+      multiply(rows(ddelta), {dt_weight}, rows(step_sizes(dprojected)));
       matrix(5, ddelta, step_sizes(kept.projected));
     }
     {
       const StageTime time("x_proj");
-      multiply({rows(dprojected)}, {x_proj}, rows(du), true);
+      multiply(rows(dprojected), {x_proj}, rows(du), {}, rows(du));
       matrix(4, dprojected, kept.u);
     }
     {
@@ -164,7 +163,7 @@ struct Branch {
     const Tensor dnormed = like(x, model);
     {
       const StageTime time("in_proj");
-      multiply({rows(dxz)}, {in_proj}, rows(dnormed));
+      multiply(rows(dxz), {in_proj}, rows(dnormed));
       matrix(0, dxz, kept.normed);
     }
     const StageTime time("norm");

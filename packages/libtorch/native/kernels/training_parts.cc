@@ -6,27 +6,90 @@
 #include <algorithm>
 
 #include "kernel_table.h"
+#include "scratch.h"
 #include "sgemm.h"
 
 namespace mamba_prune::branch_op {
 
 using at::Tensor;
 
-void multiply(const Factor& a, const Factor& b, const Tensor& out, bool add) {
-  if (out.numel() == 0) return;
-  const int64_t depth = a.matrix.size(a.t ? 0 : 1);
-  // A matrix of one column may have any stride, but products want one that its rows fit into.
-  const auto stride = [](const Tensor& m) { return std::max(m.stride(0), m.size(1)); };
-  if (depth > 0 && has_fast_sgemm()) {
-    sgemm({a.t, b.t, out.size(0), out.size(1), depth, static_cast<const float*>(a.matrix.data_ptr()), stride(a.matrix),
-           static_cast<const float*>(b.matrix.data_ptr()), stride(b.matrix), add ? 1.0f : 0.0f,
-           static_cast<float*>(out.data_ptr()), stride(out)});
+namespace {
+
+const float* data(const Tensor& t) { return static_cast<const float*>(t.data_ptr()); }
+// A matrix of one column may have any stride, but products want one that its rows fit into.
+int64_t stride_of(const Tensor& m) { return std::max(m.stride(0), m.size(1)); }
+
+// Rows of x that a thread multiplies by all of a matrix before it turns to the next.
+constexpr int64_t kSliceRows = 192;
+// Multiply-adds below which a second thread costs more than it saves.
+constexpr int64_t kSmallWork = 200'000;
+
+// out = x op(weight) + bias + residual
+void by_panels(const Tensor& x, const Factor& weight, const Tensor& out, const Tensor& bias, const float* residual) {
+  const int64_t depth = x.size(1), columns = out.size(1), rows = out.size(0), panel = isa().panel;
+  const int64_t panels = (columns + panel - 1) / panel, stride = isa().panel_stride(depth);
+  const Tensor matrix = weight.matrix.contiguous();
+  const Tensor packed = at::empty({panels * stride}, x.options());
+  const PanelPacking packing{data(matrix), columns, depth, static_cast<float*>(packed.data_ptr())};
+  const auto pack = weight.t ? isa().pack_panels : isa().pack_row_panels;
+  PackedProduct product{data(x), stride_of(x), rows, depth, packing.out, stride, columns,
+                        static_cast<float*>(out.data_ptr()), stride_of(out)};
+  product.bias = data_or_null<float>(bias), product.residual = residual;
+  const bool alone = at::in_parallel_region() || rows * columns * depth < kSmallWork;
+  const int64_t threads = alone ? 1 : at::get_num_threads();
+  at::parallel_for(0, panels, alone ? panels : 1, [&](int64_t begin, int64_t end) { pack(packing, begin, end); });
+  const int64_t each = std::max<int64_t>(1, (rows + threads * kSliceRows - 1) / (threads * kSliceRows));
+  const int64_t slices = threads * each;
+  at::parallel_for(0, slices, alone ? slices : 1, [&](int64_t begin, int64_t end) {
+    for (int64_t slice = begin; slice < end; slice++) isa().packed_slice(product, slice, slices);
+  });
+}
+
+// out = a^T b
+void outer(const Tensor& a, const Tensor& b, const Tensor& out) {
+  const OuterProduct product{data(a),   stride_of(a), out.size(0), data(b), stride_of(b), out.size(1),
+                             a.size(0), static_cast<float*>(out.data_ptr()), stride_of(out)};
+  const int64_t tiles = (product.rows + isa().tile_rows - 1) / isa().tile_rows;
+  const bool alone = product.rows * product.columns * product.depth < kSmallWork;
+  at::parallel_for(0, tiles, alone ? tiles : 1, [&](int64_t begin, int64_t end) {
+    const Scratch<float> scratch(isa().outer_scratch);
+    isa().outer_product(product, begin, end, scratch.data());
+  });
+}
+
+// By a library: oneDNN where libtorch comes with one that answers, or else libtorch's own operators.
+void by_library(const Factor& a, const Factor& b, const Tensor& out, bool add) {
+  if (has_fast_sgemm()) {
+    sgemm({a.t, b.t, out.size(0), out.size(1), a.matrix.size(a.t ? 0 : 1), data(a.matrix), stride_of(a.matrix),
+           data(b.matrix), stride_of(b.matrix), add ? 1.0f : 0.0f, static_cast<float*>(out.data_ptr()),
+           stride_of(out)});
     return;
   }
   const Tensor left = a.t ? a.matrix.t() : a.matrix, right = b.t ? b.matrix.t() : b.matrix;
   Tensor to = out;
   if (add) to.addmm_(left, right);
   else at::mm_out(to, left, right);
+}
+
+}  // namespace
+
+void multiply(const Tensor& x, const Factor& weight, const Tensor& out, const Tensor& bias, const Tensor& residual) {
+  if (out.numel() == 0) return;
+  if (isa().has_products) return by_panels(x, weight, out, bias, data_or_null<float>(residual));
+  const bool start = bias.defined() || residual.defined();
+  if (start && residual.data_ptr() != out.data_ptr()) linear_op::prefill(out, bias, residual);
+  by_library({x}, weight, out, start);
+}
+
+void multiply_rows(const Tensor& a, const Tensor& b, const Tensor& out) {
+  if (out.numel() == 0) return;
+  if (a.size(0) == 0) {
+    out.zero_();
+  } else if (isa().has_products) {
+    outer(a, b, out);
+  } else {
+    by_library({a, true}, {b}, out, false);
+  }
 }
 
 namespace {

@@ -43,13 +43,16 @@ void prefill(const at::Tensor& out, const at::Tensor& bias, const at::Tensor& re
 
 namespace branch_op {
 
-// out = op(a) op(b), or with `add` out += op(a) op(b). Matrices in float32 with dense rows; `t` reads one as its
-// transpose.
+// A matrix in float32 with dense rows; `t` reads it as its transpose.
 struct Factor {
   at::Tensor matrix;
   bool t = false;
 };
-void multiply(const Factor& a, const Factor& b, const at::Tensor& out, bool add = false);
+// out = x op(weight) + bias + residual, of which the last two may be undefined. `residual` is like `out`, and may be it.
+void multiply(const at::Tensor& x, const Factor& weight, const at::Tensor& out, const at::Tensor& bias = {},
+              const at::Tensor& residual = {});
+// out = a^T b, a sum over all rows: the gradient of a weight.
+void multiply_rows(const at::Tensor& a, const at::Tensor& b, const at::Tensor& out);
 
 // [batch, length, columns] as a matrix of all its rows.
 inline at::Tensor rows(const at::Tensor& t) { return t.view({-1, t.size(-1)}); }

@@ -5,12 +5,17 @@ import type { BenchCandidate, BenchResult } from '../../bench/bench.js';
 import { type Cli, type Context, action, addExamples } from '../context.js';
 import { findModel, isOnnx, modelLabels } from '../model-argument.js';
 import { noteOnnxPrecision } from '../onnx-precision.js';
+import type { PassProfile } from '../../bench/profile-model.js';
+import { UsageError } from '../../errors.js';
+import type { ImageModel } from '../../models/image-model.js';
+import type { ResolvedInferencePrecision } from '../../precision.js';
 import { type ModelFacts, openFile } from '../open-model.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { type ImportFlags, addImportOptions, importOptionsOf } from '../options/import.js';
 import { integerOption, integersOption, numberOption } from '../options/parse.js';
 import { relativePath } from '../../shell.js';
 import { bytes, grouped, milliseconds, plural, times } from '../../format.js';
+import { printProfile } from '../profile-table.js';
 import { interruptible } from '../work.js';
 
 interface BenchCommandOptions extends CommonOptions, ImportFlags {
@@ -18,6 +23,7 @@ interface BenchCommandOptions extends CommonOptions, ImportFlags {
   readonly runs: number;
   readonly minTime: number;
   readonly webgpu?: true;
+  readonly profile?: true;
 }
 
 /** What is timed, and what the table and --json say of it. */
@@ -26,6 +32,8 @@ type Candidate = BenchCandidate & {
   readonly facts?: ModelFacts;
   readonly inputShape: readonly number[];
   readonly parameters: number;
+  /** The model itself, where it is one of ours. */
+  readonly profiled?: ImageModel;
   release?(): Promise<void>;
 };
 
@@ -61,7 +69,11 @@ export function addBenchCommand(program: Command, cli: Cli): void {
         max: benchLimits.roundMs,
       }).default(50),
     )
-    .option('--webgpu', 'run ONNX files on WebGPU too, where it starts');
+    .option('--webgpu', 'run ONNX files on WebGPU too, where it starts')
+    .option(
+      '--profile',
+      'then say, operator by operator, where the time of an inference and of a training step goes (on the CPU)',
+    );
   addImportOptions(
     command,
     'Files of other programs among them, where they do not say it themselves:',
@@ -77,6 +89,7 @@ export function addBenchCommand(program: Command, cli: Cli): void {
       'mamba-prune bench dense.safetensors dense.onnx pruned.safetensors pruned.onnx',
     ],
     ['One thread, batch 1', 'mamba-prune bench model.safetensors --batch 1 --threads 1'],
+    ['Where the time goes', 'mamba-prune bench model.safetensors --batch 32 --profile'],
   ]);
   action<BenchCommandOptions>(cli, command, async (context, ...given) => {
     const { options, progress } = context;
@@ -90,6 +103,11 @@ export function addBenchCommand(program: Command, cli: Cli): void {
     const device = prepareDevice(options, (note) => {
       context.note(note);
     });
+    if (options.profile && device !== 'cpu') {
+      throw new UsageError(
+        `--profile: got device ${device}, expected cpu. A GPU works beside the program, so that the time of a call says nothing of it.`,
+      );
+    }
     const models = await candidates(context, paths, device);
     const { checkBatchNeed } = await import('../../memory-need.js');
     for (const { inputShape } of models) {
@@ -115,6 +133,7 @@ export function addBenchCommand(program: Command, cli: Cli): void {
       }),
     );
     for (const model of models) await model.release?.();
+    const profiles = options.profile ? await profilesOf(models, options.batch, precision) : [];
     const threads = getNumThreads();
     context.json({
       device,
@@ -130,15 +149,29 @@ export function addBenchCommand(program: Command, cli: Cli): void {
         parameters: model.parameters,
       })),
       results,
+      ...(options.profile && { profiles }),
     });
     const where = `${device} in ${precision}${graphNote(results)}`;
     const how = `${plural(threads, 'thread')}, ${plural(options.runs, 'round')}`;
     context.title(`Latency and throughput (${where}, ${how})`);
     printBench(context, results);
+    for (const profile of profiles) printProfile(context, profile);
     context.print();
     const files = [...new Set(paths)];
     context.facts(files.map((path) => [bytes(statSync(path).size), relativePath(path)]));
   });
+}
+
+/** Of every model of ours at each batch size; what another runtime computes cannot be looked into. */
+async function profilesOf(
+  models: readonly Candidate[],
+  batches: readonly number[],
+  precision: ResolvedInferencePrecision,
+): Promise<PassProfile[]> {
+  const { profileModel } = await import('../../bench/profile-model.js');
+  return models.flatMap(({ name, profiled }) =>
+    profiled ? batches.flatMap((batch) => profileModel(name, profiled, { batch, precision })) : [],
+  );
 }
 
 /** Every file once; an ONNX file a second time on WebGPU if asked for. */
@@ -163,7 +196,7 @@ async function candidates(
     const name = labels[index] ?? path;
     if (!isOnnx(path)) {
       const { model, facts } = await openFile(context, path, { said: saidOf(path) });
-      found.push({ ...benchModel(name, model.to(device)), path, facts });
+      found.push({ ...benchModel(name, model.to(device)), path, facts, profiled: model });
       continue;
     }
     if (Object.keys(saidOf(path)).length > 0) {
