@@ -35,7 +35,7 @@ const Isa isa = {MP_STRING(MP_ISA), table<float>(),     block_pack,    block_for
                  vit_forward,       conv_block_forward, combine_lines, transpose_bytes,
                  layer_norm_forward, layer_norm_backward, panel_stride,    pack_panels,
                  pack_row_panels,   packed_slice,       outer_product, kGemmRows,
-                 kOuterDepth * kGemmRows, MP_BYTES > 16};
+                 kOuterScratch, MP_BYTES > 16};
 
 }  // namespace MP_ISA
 }  // namespace mamba_prune

@@ -7,11 +7,17 @@ struct RowMoments {
   float mean, scale;  // 1 / sqrt(variance + eps)
 };
 
+MP_INLINE double sum_exactly(VF v) {
+  double sum = 0;
+  for (int i = 0; i < kWidth; i++) sum += static_cast<double>(v[i]);
+  return sum;
+}
+
 // The mean first, then the variance around it.
 inline RowMoments row_moments(const float* x, float eps, int64_t columns) {
   VF total{};
   for (int64_t c = 0; c < columns; c += kWidth) total += load_n<true>(x + c, columns - c);
-  const float mean = sum_lanes<float>(total) / static_cast<float>(columns);
+  const float mean = static_cast<float>(sum_exactly(total) / static_cast<double>(columns));
   VF squares{};
   for (int64_t c = 0; c < columns; c += kWidth) {
     VF d = load_n<true>(x + c, columns - c) - mean;
@@ -19,7 +25,8 @@ inline RowMoments row_moments(const float* x, float eps, int64_t columns) {
       for (int i = 0; i < kWidth; i++) d[i] = i < columns - c ? d[i] : 0.0f;
     squares += d * d;
   }
-  return {mean, 1.0f / __builtin_sqrtf(sum_lanes<float>(squares) / static_cast<float>(columns) + eps)};
+  const double variance = sum_exactly(squares) / static_cast<double>(columns);
+  return {mean, static_cast<float>(1.0 / __builtin_sqrt(variance + static_cast<double>(eps)))};
 }
 
 inline void layer_norm(const float* x, const float* weight, const float* bias, float eps, int64_t columns, float* out) {
@@ -65,7 +72,7 @@ inline void layer_norm_backward(const LayerNormArgs& a, int64_t begin, int64_t e
         const int64_t left = a.columns - c;
         const VF n = (load_n<true>(x + c, left) - m.mean) * m.scale,
                  g = load_n<true>(grad + c, left) * load_n<true>(a.weight + c, left);
-        store_n<true>(out + c, load_n<true>(skip + c, left) + (g - mean - n * slope) * m.scale, left);
+        store_n<true>(out + c, load_n<true>(skip + c, left) + ((g - mean) - n * slope) * m.scale, left);
       }
     }
   }

@@ -150,7 +150,8 @@ struct Branch {
     }
     {
       const StageTime time("x_proj");
-      multiply(rows(dprojected), {x_proj}, rows(du), {}, rows(du));
+      const Tensor sum = rows(du);
+      multiply(rows(dprojected), {x_proj}, sum, {}, sum);
       matrix(4, dprojected, kept.u);
     }
     {

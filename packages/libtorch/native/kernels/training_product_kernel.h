@@ -17,6 +17,7 @@ inline void pack_row_panels(const PanelPacking& p, int64_t begin, int64_t end) {
 
 // Rows that are summed at a time: their part of b stays in the second-level cache while the tiles pass over it.
 constexpr int64_t kOuterDepth = 256;
+constexpr int64_t kOuterScratch = kOuterDepth * kGemmRows + 2 * kWidth;
 
 // out[rows, H registers] (+)= sum over k of a[k]^T b[k], with a packed as [depth, kGemmRows].
 template <int H, bool Tail> void outer_tile(const OuterProduct& g, const float* a, const float* b, int64_t depth,
@@ -52,17 +53,18 @@ template <int H, bool Tail> void outer_tile(const OuterProduct& g, const float* 
 }
 
 // Tiles [begin, end) of kGemmRows rows of the result. The order of every sum follows from the shapes alone. `scratch`
-// holds kOuterDepth * kGemmRows.
+// holds kOuterScratch.
 inline void outer_product(const OuterProduct& g, int64_t begin, int64_t end, float* scratch) {
   for (int64_t k0 = 0; k0 < g.depth; k0 += kOuterDepth) {
     const int64_t depth = g.depth - k0 < kOuterDepth ? g.depth - k0 : kOuterDepth;
     const float* b = g.b + k0 * g.b_stride;
     for (int64_t tile = begin; tile < end; tile++) {
       const int64_t m0 = tile * kGemmRows, rows = g.rows - m0 < kGemmRows ? g.rows - m0 : kGemmRows;
-      for (int64_t k = 0; k < depth; k++) {
-        const float* from = g.a + (k0 + k) * g.a_stride + m0;
-        for (int64_t m = 0; m < kGemmRows; m++) scratch[k * kGemmRows + m] = m < rows ? from[m] : 0.0f;
-      }
+      // Whole registers: what is written beyond a row is written again with the next.
+      for (int64_t k = 0; k < depth; k++)
+        for (int64_t m = 0; m < kGemmRows; m += kWidth)
+          store<float>(scratch + k * kGemmRows + m,
+                       load_n<true>(g.a + (k0 + k) * g.a_stride + m0 + m, (rows < kGemmRows ? rows : g.rows - m0) - m));
       float* out = g.out + m0 * g.out_stride;
       int64_t c = 0;
       for (; c + kPanel <= g.columns; c += kPanel)

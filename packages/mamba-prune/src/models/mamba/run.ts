@@ -49,14 +49,14 @@ export class BlockRunner {
         const used = inLowPrecision(weights, this.#low.of(index));
         return scope(() => kernels.mambaBlock(block.ordered(stream), used, block.norm1.eps));
       }
-      if (weights && takesCpuBranches(stream, probe)) {
-        return scope(() => runBranchesOnCpu(block.ordered(stream), block));
-      }
       if (!probe && hasBranches(block, stream.device)) {
         return scope(() => {
           const matrices = this.#matricesFor(block, index, stream.dtype);
           return runBranches(block.ordered(stream), block, matrices);
         });
+      }
+      if (weights && takesCpuBranches(stream, probe)) {
+        return scope(() => runBranchesOnCpu(block.ordered(stream), block));
       }
       return block.forward(stream, probe);
     }, x);
