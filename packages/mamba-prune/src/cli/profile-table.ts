@@ -6,20 +6,23 @@ import type { Context } from './context.js';
 /** Parts below this share stand in one row together. */
 const leastShare = 0.005;
 
-export function printProfile(context: Context, { model, batch, pass, ms, parts }: PassProfile): void {
+export function printProfile(
+  context: Context,
+  { model, batch, pass, ms, parts }: PassProfile,
+): void {
   const [shown, rest] = [true, false].map((isShown) =>
     parts.filter(({ share }) => share >= leastShare === isShown),
   ) as [ProfiledPart[], ProfiledPart[]];
   context.print();
   context.title(`Where ${milliseconds(ms)} of ${pass} go: ${model}, batch ${batch}`);
   context.print();
-  const row = (name: string, phase: string, took: number, share: number, calls: number): string[] => [
-    name,
-    phase,
-    milliseconds(took),
-    percent(share, 1),
-    String(Math.round(calls)),
-  ];
+  const row = (
+    name: string,
+    phase: string,
+    took: number,
+    share: number,
+    calls: number,
+  ): string[] => [name, phase, milliseconds(took), percent(share, 1), String(Math.round(calls))];
   const sum = (of: (part: ProfiledPart) => number): number =>
     rest.reduce((total, part) => total + of(part), 0);
   context.table(
