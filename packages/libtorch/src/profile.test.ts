@@ -36,7 +36,9 @@ describe('profileOperators', () => {
         y.backward();
       });
       expect(operators.find(({ name }) => /^MulBackward\d$/.test(name))?.calls).toBe(1);
-      expect(operators.find(({ name }) => name === 'mamba_prune::linear (backward)')?.calls).toBe(1);
+      expect(operators.find(({ name }) => name === 'mamba_prune::linear (backward)')?.calls).toBe(
+        1,
+      );
       expect(names.filter((name) => /CppNode|evaluate_function/.test(name))).toEqual([]);
     });
   });

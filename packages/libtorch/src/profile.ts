@@ -59,5 +59,7 @@ const aroundNode = 'autograd::engine::evaluate_function: ';
 function readable(name: string): string {
   const ours = name.includes('CppNode<') ? /mamba_prune::(\w+)_op::/g : undefined;
   const found = ours && [...name.matchAll(ours)].at(-1)?.[1];
-  return found ? `mamba_prune::${found} (backward)` : name.replace(aroundNode, '').replace(/^torch::autograd::/, '');
+  return found
+    ? `mamba_prune::${found} (backward)`
+    : name.replace(aroundNode, '').replace(/^torch::autograd::/, '');
 }

@@ -134,10 +134,8 @@ function inferenceOf(
 function trainingOf(model: ImageModel, given: Images): Pass {
   model.train();
   const optimizer = new optim.AdamW(model.parameters(), { lr: 0 });
-  const [images, labels] = scope(() => [
-    imagesOf(model, given).keep(),
-    randint(0, model.config.numClasses, [given.batch]).keep(),
-  ]) as [Tensor, Tensor];
+  const images = imagesOf(model, given).keep();
+  const labels = randint(0, model.config.numClasses, [given.batch]).keep();
   let loss: Tensor | undefined;
   return {
     phases: [

@@ -38,7 +38,7 @@ export function printProfile(
       ...(rest.length > 0
         ? [
             row(
-              `${plural(rest.length, 'smaller part')}`,
+              plural(rest.length, 'smaller part'),
               '',
               sum((part) => part.ms),
               sum((part) => part.share),
