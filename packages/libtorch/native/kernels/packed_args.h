@@ -19,6 +19,9 @@ struct PackedProduct {
   const float* bias = nullptr;      // [columns]
   const float* residual = nullptr;  // rows out_stride apart
   Activation activation = Activation::none;
+  // The depth that is summed in registers at a time: this part of a panel and the next, which is on its way, fit into the
+  // second-level cache.
+  int64_t part_depth = 1024;
 };
 
 // A matrix [columns, depth], or [depth, columns] for `pack_row_panels`, that one call packs into panels for all of its
