@@ -13,11 +13,13 @@ MP_INLINE double sum_exactly(VF v) {
   return sum;
 }
 
-// The mean first, then the variance around it.
-inline RowMoments row_moments(const float* x, float eps, int64_t columns) {
+// The mean first, then the variance around it. In training (`Exact`) the last sums are of float64: AdamW's first steps turn
+// the error of a tiny gradient into one of a whole step.
+template <bool Exact> inline RowMoments row_moments(const float* x, float eps, int64_t columns) {
   VF total{};
   for (int64_t c = 0; c < columns; c += kWidth) total += load_n<true>(x + c, columns - c);
-  const float mean = static_cast<float>(sum_exactly(total) / static_cast<double>(columns));
+  const float mean = Exact ? static_cast<float>(sum_exactly(total) / static_cast<double>(columns))
+                           : sum_lanes<float>(total) / static_cast<float>(columns);
   VF squares{};
   for (int64_t c = 0; c < columns; c += kWidth) {
     VF d = load_n<true>(x + c, columns - c) - mean;
@@ -25,12 +27,14 @@ inline RowMoments row_moments(const float* x, float eps, int64_t columns) {
       for (int i = 0; i < kWidth; i++) d[i] = i < columns - c ? d[i] : 0.0f;
     squares += d * d;
   }
+  if (!Exact) return {mean, 1.0f / __builtin_sqrtf(sum_lanes<float>(squares) / static_cast<float>(columns) + eps)};
   const double variance = sum_exactly(squares) / static_cast<double>(columns);
   return {mean, static_cast<float>(1.0 / __builtin_sqrt(variance + static_cast<double>(eps)))};
 }
 
+template <bool Exact>
 inline void layer_norm(const float* x, const float* weight, const float* bias, float eps, int64_t columns, float* out) {
-  const RowMoments m = row_moments(x, eps, columns);
+  const RowMoments m = row_moments<Exact>(x, eps, columns);
   for (int64_t c = 0; c < columns; c += kWidth) {
     const VF d = (load_n<true>(x + c, columns - c) - m.mean) * m.scale;
     store_n<true>(out + c, d * load_n<true>(weight + c, columns - c) + load_n<true>(bias + c, columns - c),
@@ -40,7 +44,7 @@ inline void layer_norm(const float* x, const float* weight, const float* bias, f
 
 inline void layer_norm_forward(const LayerNormArgs& a, int64_t begin, int64_t end) {
   for (int64_t r = begin; r < end; r++)
-    layer_norm(a.x + r * a.columns, a.weight, a.bias, a.eps, a.columns, a.out + r * a.columns);
+    layer_norm<true>(a.x + r * a.columns, a.weight, a.bias, a.eps, a.columns, a.out + r * a.columns);
 }
 
 // With n = (x - mean) scale and g = grad weight the gradient of x is scale (g - mean(g) - n mean(g n)), to which that
@@ -55,7 +59,7 @@ inline void layer_norm_backward(const LayerNormArgs& a, int64_t begin, int64_t e
     for (int64_t c = 0; c < 3 * a.columns; c++) grad_weight[c] = 0.0f;
     for (int64_t r = first; r < last; r++) {
       const float *x = a.x + r * a.columns, *grad = a.grad_y + r * a.columns, *skip = a.residual + r * a.columns;
-      const RowMoments m = row_moments(x, a.eps, a.columns);
+      const RowMoments m = row_moments<true>(x, a.eps, a.columns);
       VF total{}, along{};
       for (int64_t c = 0; c < a.columns; c += kWidth) {
         const int64_t left = a.columns - c;

@@ -25,7 +25,7 @@ struct Team {
 inline void norm_stage(const Team& team, int64_t rows, int64_t columns, const float* x, const float* weight,
                        const float* bias, float eps, float* out) {
   for (int64_t r = team.first(rows); r < team.last(rows); r++) {
-    if (bias) layer_norm(x + r * columns, weight, bias, eps, columns, out + r * columns);
+    if (bias) layer_norm<false>(x + r * columns, weight, bias, eps, columns, out + r * columns);
     else rms_norm<float>(x + r * columns, weight, eps, columns, out + r * columns);
   }
 }
