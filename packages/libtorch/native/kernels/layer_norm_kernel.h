@@ -50,7 +50,7 @@ inline void layer_norm_forward(const LayerNormArgs& a, int64_t begin, int64_t en
 // With n = (x - mean) scale and g = grad weight the gradient of x is scale (g - mean(g) - n mean(g n)), to which that
 // of the skip connection around the branch is added. Each chunk [begin, end) of rows_per_chunk rows has its own sums.
 inline void layer_norm_backward(const LayerNormArgs& a, int64_t begin, int64_t end) {
-  const float per_column = 1.0f / static_cast<float>(a.columns);
+  const double per_column = 1.0 / static_cast<double>(a.columns);
   for (int64_t chunk = begin; chunk < end; chunk++) {
     const int64_t first = chunk * a.rows_per_chunk;
     const int64_t last = first + a.rows_per_chunk < a.rows ? first + a.rows_per_chunk : a.rows;
@@ -70,7 +70,8 @@ inline void layer_norm_backward(const LayerNormArgs& a, int64_t begin, int64_t e
         store_n<true>(grad_bias + c, load_n<true>(grad_bias + c, left) + dy, left);
         store_n<true>(around + c, load_n<true>(around + c, left) + load_n<true>(skip + c, left), left);
       }
-      const float mean = sum_lanes<float>(total) * per_column, slope = sum_lanes<float>(along) * per_column;
+      const float mean = static_cast<float>(sum_exactly(total) * per_column),
+                  slope = static_cast<float>(sum_exactly(along) * per_column);
       float* out = a.out + r * a.columns;
       for (int64_t c = 0; c < a.columns; c += kWidth) {
         const int64_t left = a.columns - c;
