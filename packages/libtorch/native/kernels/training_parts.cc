@@ -72,8 +72,8 @@ void by_library(const Factor& a, const Factor& b, const Tensor& out, bool add) {
 }
 
 // oneDNN was up to 7% faster than our products (two cores with AVX-512), and MKL, which pip's libtorch has, took twice
-// their time on a processor of AMD. Narrow products take the same time either way; they go ours, so that less depends on
-// which libtorch it is.
+// their time on a processor of AMD. The narrowest products, dt_proj's, take the same time either way; they go ours, so
+// that every libtorch runs this code.
 constexpr int64_t kNarrow = 16;
 bool takes_own(int64_t one_side, int64_t other) {
   return isa().has_products && (!has_fast_sgemm() || std::min(one_side, other) < kNarrow);
