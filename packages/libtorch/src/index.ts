@@ -72,6 +72,7 @@ export {
 } from './runtime.js';
 export { type OptionKind, type OptionKinds, checkOptions } from './check-options.js';
 export { callOperator, hasOperator } from './dispatch.js';
+export { type OperatorProfile, type OperatorTime, profileOperators } from './profile.js';
 export * as ops from './generated/ops.js';
 export * as nn from './nn/index.js';
 export * as F from './nn/functional.js';

@@ -116,6 +116,9 @@ export interface Native {
   cudaHasBfloat16(): boolean;
   setAllowTf32(on: boolean): void;
   instructionSet(): string;
+  profileStart(): void;
+  /** Name, calls and milliseconds of one operator after the other. */
+  profileStop(): (string | number)[];
 
   /** Numbers are those of `ImageSquare`, in its order; false for files that are to be looked at more closely. */
   jpegSquare(

@@ -17,6 +17,7 @@ void init_buffers(Napi::Env env, Napi::Object exports);
 void init_autograd(Napi::Env env, Napi::Object exports);
 void init_random(Napi::Env env, Napi::Object exports);
 void init_runtime(Napi::Env env, Napi::Object exports);
+void init_profile(Napi::Env env, Napi::Object exports);
 void init_store(Napi::Env env, Napi::Object exports);
 void init_distributed(Napi::Env env, Napi::Object exports);
 void init_images(Napi::Env env, Napi::Object exports);

@@ -13,6 +13,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   mamba_prune::init_autograd(env, exports);
   mamba_prune::init_random(env, exports);
   mamba_prune::init_runtime(env, exports);
+  mamba_prune::init_profile(env, exports);
   mamba_prune::init_store(env, exports);
   mamba_prune::init_distributed(env, exports);
   mamba_prune::init_images(env, exports);

@@ -10,9 +10,16 @@ namespace {
 // needs the order of magnitude.
 constexpr int64_t kReportStep = 4 << 20;
 
+// The collector runs when this number has grown by some 64 MB since its last run. A training step takes and frees more
+// than that each time, and would set off a whole collection each time that finds nothing. So V8 is told the most that
+// was owned lately: it hears of more, which is what tensors that nobody frees lead to, and of a fall to a sixteenth.
+constexpr int64_t kFall = 16;
+
 void report(Napi::Env env, Instance& instance) {
   const int64_t change = instance.owned_bytes - instance.reported_bytes;
-  if (std::llabs(change) < kReportStep) return;
+  const bool grew = change >= kReportStep;
+  const bool fell = -change >= kReportStep && instance.owned_bytes < instance.reported_bytes / kFall;
+  if (!grew && !fell) return;
   Napi::MemoryManagement::AdjustExternalMemory(env, change);
   instance.reported_bytes = instance.owned_bytes;
 }

@@ -11,6 +11,7 @@
 
 #include "kernel_table.h"
 #include "op_util.h"
+#include "training_parts.h"
 
 namespace mamba_prune::bias_gelu_op {
 namespace {
@@ -31,6 +32,8 @@ template <class T> GeluArgs<T> args_of(const Tensor& x, const Tensor& bias, Tens
   return a;
 }
 int64_t chunks_of(int64_t rows, int64_t rows_per_chunk) { return (rows + rows_per_chunk - 1) / rows_per_chunk; }
+
+}  // namespace
 
 Tensor cpu_forward(const Tensor& x_, const Tensor& bias_) {
   const Tensor x = x_.contiguous(), bias = bias_.contiguous();
@@ -57,6 +60,8 @@ std::tuple<Tensor, Tensor> cpu_backward(const Tensor& grad, const Tensor& x_, co
   });
   return {dx, sums.sum(0)};
 }
+
+namespace {
 
 Tensor call_forward(const Tensor& x, const Tensor& bias) {
   static const auto op = c10::Dispatcher::singleton()

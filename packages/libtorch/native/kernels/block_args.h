@@ -5,6 +5,7 @@
 
 #include "conv_args.h"
 #include "low_precision_args.h"
+#include "packed_args.h"
 #include "scan_args.h"
 
 namespace mamba_prune {
@@ -12,6 +13,7 @@ namespace mamba_prune {
 // A matrix of a block, in float32 or for the products in low precision.
 struct BlockMatrix {
   const float* plain = nullptr;
+  const float* panels = nullptr;  // `plain` in panels, where a call has packed them
   LowMatrix low;
 };
 
@@ -58,6 +60,27 @@ struct BlockBuffers {
   // In low precision xz and u are rows of bfloat16.
   float *normed, *xz, *u[kMaxDirections], *projected[kMaxDirections], *delta, *scanned, *hidden;
   float* low[2];  // activations of products in low precision
+};
+
+// The stages of a block, in their order. GELU is a part of fc1's product here.
+enum class BlockStage { norm, in_proj, conv, x_proj, dt_proj, scan, out_proj, fc1, fc2, count };
+constexpr const char* kBlockStages[] = {"norm", "in_proj",  "conv", "x_proj", "dt_proj",
+                                        "scan", "out_proj", "fc1",  "fc2"};
+
+// What the stages take in one thread; nobody looks at the clock where `now` is null.
+struct BlockClock {
+  double (*now)() = nullptr;  // ms
+  double began = 0;
+  double ms[static_cast<int>(BlockStage::count)] = {};
+  void start() {
+    if (now) began = now();
+  }
+  // What passed since the last call was for `stage`.
+  void lap(BlockStage stage) {
+    if (!now) return;
+    const double at = now();
+    ms[static_cast<int>(stage)] += at - began, began = at;
+  }
 };
 
 struct BlockArgs {

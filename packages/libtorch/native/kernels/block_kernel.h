@@ -101,7 +101,7 @@ inline ScanForward<float> scan_of(const BlockArgs& a, int64_t d) {
 
 // Step sizes and scans of the same channels: nobody else reads the step sizes, nor adds to the sum over both
 // directions, so there is no barrier between.
-inline void scan_stage(const BlockArgs& a, const Team& team, float* scratch) {
+inline void scan_stage(const BlockArgs& a, const Team& team, float* scratch, BlockClock& clock) {
   const BlockSizes& s = a.sizes;
   const int64_t projected = s.rank + 2 * s.states, rows = a.batch * s.length, tiles = a.packed[0].tiles;
   ScanForward<float> scans[kMaxDirections];
@@ -120,10 +120,12 @@ inline void scan_stage(const BlockArgs& a, const Team& team, float* scratch) {
                     nullptr,
                     false};
       gemm_panel(dt, tile, 0, rows, scratch);
+      clock.lap(BlockStage::dt_proj);
       for (int64_t sample = 0; sample < a.batch; sample++) {
         if (d == 0) run_tile<ForwardTile, float>(scans[d], sample, tile, scratch);
         else run_tile<SecondTile, float>(scans[d], sample, tile, scratch);
       }
+      clock.lap(BlockStage::scan);
     }
 }
 
@@ -132,33 +134,49 @@ inline void product(const BlockArgs& a, const Team& team, const float* x, int64_
                     int64_t columns, float* out, float* scratch, const float* bias = nullptr,
                     const float* residual = nullptr, bool gelu = false) {
   const int64_t rows = a.batch * a.sizes.length;
-  gemm_stage({x, depth, rows, depth, weight.plain, columns, out, columns, bias, residual, gelu}, team, scratch);
+  if (weight.panels) {
+    // Sums in the parts of gemm_panel, so that results do not depend on which of the two it is.
+    packed_stage(team, {x, depth, rows, depth, weight.panels, panel_stride(depth), columns, out, columns, bias,
+                        residual, gelu ? Activation::gelu : Activation::none, kPanelDepth});
+  } else {
+    gemm_stage({x, depth, rows, depth, weight.plain, columns, out, columns, bias, residual, gelu}, team, scratch);
+  }
   team.wait();
 }
 
 // With parts == 1 the parameters have been packed before.
-inline void block_forward(const BlockArgs& a, int64_t part, int64_t parts, float* scratch) {
+inline void block_forward(const BlockArgs& a, int64_t part, int64_t parts, float* scratch, BlockClock& clock) {
   const Team team{part, parts};
   const BlockSizes& s = a.sizes;
   const BlockWeights& w = a.weights;
   const BlockBuffers& b = a.buffers;
   const int64_t rows = a.batch * s.length;
   if (parts > 1) block_pack(a, part, parts);
+  clock.start();
   norm_stage(team, rows, s.model, a.x, w.norm1_weight, w.norm1_bias, a.eps, b.normed);
   team.wait();
+  clock.lap(BlockStage::norm);
   product(a, team, b.normed, s.model, w.in_proj, 2 * s.inner, b.xz, scratch);
+  clock.lap(BlockStage::in_proj);
   conv_stage(a, team, scratch);
   team.wait();
+  clock.lap(BlockStage::conv);
   for (int64_t d = 0; d < s.directions; d++)
     product(a, team, b.u[d], s.inner, w.scans[d].x_proj, s.rank + 2 * s.states, b.projected[d], scratch);
-  scan_stage(a, team, scratch);
+  clock.lap(BlockStage::x_proj);
+  scan_stage(a, team, scratch, clock);
   team.wait();
+  clock.lap(BlockStage::scan);
   product(a, team, b.scanned, s.inner, w.out_proj, s.model, a.y, scratch, nullptr, a.x);
+  clock.lap(BlockStage::out_proj);
   if (s.hidden == 0) return;
   norm_stage(team, rows, s.model, a.y, w.norm2_weight, w.norm2_bias, a.eps, b.normed);
   team.wait();
+  clock.lap(BlockStage::norm);
   product(a, team, b.normed, s.model, w.fc1_weight, s.hidden, b.hidden, scratch, w.fc1_bias, nullptr, true);
+  clock.lap(BlockStage::fc1);
   product(a, team, b.hidden, s.hidden, w.fc2_weight, s.model, a.y, scratch, w.fc2_bias, a.y);
+  clock.lap(BlockStage::fc2);
 }
 
 }  // namespace MP_ISA

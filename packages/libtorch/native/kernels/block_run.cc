@@ -6,9 +6,12 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <chrono>
+#include <vector>
 
 #include "kernel_table.h"
 #include "scratch.h"
+#include "stage_times.h"
 
 namespace mamba_prune {
 namespace {
@@ -46,45 +49,124 @@ int64_t multiply_adds(const BlockSizes& s) {
 
 auto forward_of(const BlockArgs& a) { return a.low ? isa().low.block_forward : isa().block_forward; }
 
+double now_ms() {
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// What the stages take in all threads of a team together, if somebody asked (stage_times.h).
+class TeamTimes {
+ public:
+  explicit TeamTimes(int threads) : threads_(threads), asks_(stage_times::asked.load(std::memory_order_relaxed) > 0) {}
+  BlockClock clock() const { return {asks_ ? now_ms : nullptr}; }
+  // Called by each thread when it is done.
+  void add(const BlockClock& clock) {
+    if (!asks_) return;
+#pragma omp critical(mamba_prune_team_times)
+    for (int i = 0; i < kStages; i++) ms_[i] += clock.ms[i];
+  }
+  ~TeamTimes() {
+    if (asks_) add_team_stages(kBlockStages, ms_, kStages, threads_);
+  }
+
+ private:
+  static constexpr int kStages = static_cast<int>(BlockStage::count);
+  const int threads_;
+  const bool asks_;
+  double ms_[kStages] = {};
+};
+
 // All threads on all rows.
 void run_together(BlockArgs a, int threads, int64_t scratch) {
   const BlockScratch layout(a.sizes, a.batch * a.sizes.length, a.low);
   const Tensor memory = at::empty({layout.total}, at::kFloat);
   a.buffers = layout.in(static_cast<float*>(memory.data_ptr()));
   const auto forward = forward_of(a);
+  TeamTimes times(threads);
   if (threads == 1) {
     isa().block_pack(a, 0, 1);
-    forward(a, 0, 1, Scratch<float>(scratch).data());
+    BlockClock clock = times.clock();
+    forward(a, 0, 1, Scratch<float>(scratch).data(), clock);
+    times.add(clock);
     return;
   }
 #pragma omp parallel num_threads(threads)
   {
     const Scratch<float> own(scratch);
-    forward(a, omp_get_thread_num(), omp_get_num_threads(), own.data());
+    BlockClock clock = times.clock();
+    forward(a, omp_get_thread_num(), omp_get_num_threads(), own.data(), clock);
+    times.add(clock);
   }
 }
 
+// Matrices are transposed into panels once, for all samples; each time that a thread turns to other ones would take up
+// to a tenth of the products.
+class Panels {
+ public:
+  explicit Panels(BlockArgs& a) {
+    if (a.low) return;
+    const BlockSizes& s = a.sizes;
+    BlockWeights& w = a.weights;
+    add(w.in_proj, 2 * s.inner, s.model), add(w.out_proj, s.model, s.inner);
+    for (int64_t d = 0; d < s.directions; d++) add(w.scans[d].x_proj, s.rank + 2 * s.states, s.inner);
+    if (s.hidden > 0) add(w.fc1_weight, s.hidden, s.model), add(w.fc2_weight, s.model, s.hidden);
+    memory_ = at::empty({total_}, at::kFloat);
+    for (Part& part : parts_) {
+      part.packing.out = static_cast<float*>(memory_.data_ptr()) + part.at;
+      part.matrix->panels = part.packing.out;
+    }
+  }
+  // Called by all threads of a team; ends with a barrier.
+  void pack() const {
+    for (const Part& part : parts_) {
+#pragma omp for schedule(static) nowait
+      for (int64_t index = 0; index < part.panels; index++) isa().pack_panels(part.packing, index, index + 1);
+    }
+#pragma omp barrier
+  }
+
+ private:
+  struct Part {
+    BlockMatrix* matrix;
+    PanelPacking packing;
+    int64_t panels, at;
+  };
+  std::vector<Part> parts_;
+  int64_t total_ = 0;
+  Tensor memory_;
+
+  void add(BlockMatrix& matrix, int64_t columns, int64_t depth) {
+    const int64_t panels = (columns + isa().panel - 1) / isa().panel;
+    parts_.push_back({&matrix, {matrix.plain, columns, depth, nullptr}, panels, total_});
+    total_ += panels * isa().panel_stride(depth);
+  }
+};
+
 // Every thread on samples of its own.
-void run_apart(const BlockArgs& a, int threads, int64_t scratch) {
+void run_apart(BlockArgs a, int threads, int64_t scratch) {
   const BlockSizes& s = a.sizes;
   isa().block_pack(a, 0, 1);
+  const Panels panels(a);
   const int64_t share = (a.batch + threads - 1) / threads;
   const int64_t samples = std::max<int64_t>(1, std::min(share, kRowsAtATime / std::max<int64_t>(1, s.length)));
   const int64_t chunks = (a.batch + samples - 1) / samples, row = s.length * s.model;
   const BlockScratch layout(s, samples * s.length, a.low);
   const auto forward = forward_of(a);
+  TeamTimes times(threads);
 #pragma omp parallel num_threads(threads)
   {
+    BlockClock clock = times.clock();
     const Scratch<float> own(scratch), buffers(layout.total);
+    panels.pack();
     BlockArgs mine = a;
     mine.buffers = layout.in(buffers.data());
-#pragma omp for schedule(dynamic)
+#pragma omp for schedule(dynamic) nowait
     for (int64_t chunk = 0; chunk < chunks; chunk++) {
       const int64_t first = chunk * samples;
       mine.batch = std::min(samples, a.batch - first);
       mine.x = a.x + first * row, mine.y = a.y + first * row;
-      forward(mine, 0, 1, own.data());
+      forward(mine, 0, 1, own.data(), clock);
     }
+    times.add(clock);
   }
 }
 
@@ -101,8 +183,10 @@ void run_block(BlockArgs a) {
                                 : std::max({kPanelDepth * tile, scan_forward_scratch(s.states, tile), kConvBlock});
   const bool alone = at::in_parallel_region() || a.batch * multiply_adds(s) < kSmallWork;
   const int threads = alone ? 1 : at::get_num_threads();
-  // In low precision more is gained from the cache: a thread alone takes samples one after the other too.
-  if (a.batch < threads || (threads == 1 && (!a.low || a.batch == 1))) run_together(a, threads, scratch);
+  // In low precision more is gained from the cache: a thread alone takes samples one after the other whatever their
+  // size.
+  const bool fits = threads == 1 && (a.low ? a.batch == 1 : a.batch * s.length <= kRowsAtATime);
+  if (a.batch < threads || fits) run_together(a, threads, scratch);
   else run_apart(a, threads, scratch);
 }
 

@@ -9,6 +9,7 @@
 #include "kernel_table.h"
 #include "op_util.h"
 #include "scratch.h"
+#include "training_parts.h"
 
 namespace mamba_prune::causal_conv1d_cpu_op {
 namespace {
@@ -42,6 +43,8 @@ template <class T> struct Problem {
   }
 };
 
+}  // namespace
+
 Tensor forward(const Tensor& x, const Tensor& weight, const OptionalTensor& bias, bool silu) {
   Tensor y = at::empty(x.sizes(), x.options());
   AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "causal_conv1d_forward", [&] {
@@ -59,10 +62,12 @@ Tensor forward(const Tensor& x, const Tensor& weight, const OptionalTensor& bias
   return y;
 }
 
-// -> gradients of x, weight, bias (undefined without a bias).
+// -> gradients of x, weight, bias (undefined without a bias). That of x is written into `dx` where it is given, whose
+// rows must be dense.
 std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& grad_y, const Tensor& x, const Tensor& weight,
-                                            const OptionalTensor& bias, bool silu) {
-  Tensor dx = at::empty(x.sizes(), x.options()), dweight, dbias;
+                                            const OptionalTensor& bias, bool silu, Tensor dx) {
+  if (!dx.defined()) dx = at::empty(x.sizes(), x.options());
+  Tensor dweight, dbias;
   AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "causal_conv1d_backward", [&] {
     const Problem<scalar_t> problem(x, weight, bias);
     ConvBackward<scalar_t> a;
@@ -72,7 +77,7 @@ std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& grad_y, const Tensor& 
     a.slices = std::min<int64_t>(a.batch, 32);  // from the shapes alone: the same sums for any number of threads
     Tensor rows = at::empty({a.slices, a.taps + 1, a.padded}, x.options());
     a.grad_y = rows_of<scalar_t>(dy);
-    a.grad_x = data_or_null<scalar_t>(dx), a.grad_rows = data_or_null<scalar_t>(rows);
+    a.grad_x = rows_to_write<scalar_t>(dx), a.grad_rows = data_or_null<scalar_t>(rows);
     const auto kernel = kernels<scalar_t>().conv_backward;
     at::parallel_for(0, a.slices * blocks, grain(a.batch * a.length * kConvBlock / std::max<int64_t>(1, a.slices)),
                      [&](int64_t begin, int64_t end) {
@@ -86,11 +91,18 @@ std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& grad_y, const Tensor& 
   return {dx, dweight, dbias};
 }
 
+namespace {
+
+std::tuple<Tensor, Tensor, Tensor> plain_backward(const Tensor& grad_y, const Tensor& x, const Tensor& weight,
+                                                  const OptionalTensor& bias, bool silu) {
+  return backward(grad_y, x, weight, bias, silu, Tensor());
+}
+
 }  // namespace
 
 TORCH_LIBRARY_IMPL(mamba_prune, CPU, m) {
   m.impl("causal_conv1d_forward", forward);
-  m.impl("causal_conv1d_backward", backward);
+  m.impl("causal_conv1d_backward", plain_backward);
 }
 
 }  // namespace mamba_prune::causal_conv1d_cpu_op

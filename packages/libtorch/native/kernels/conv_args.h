@@ -28,7 +28,7 @@ template <class T> struct ConvForward : ConvInputs<T> {
 template <class T> struct ConvBackward : ConvInputs<T> {
   int64_t slices;
   Rows<const T> grad_y;
-  T* grad_x;     // [batch, length, channels]
+  Rows<T> grad_x;
   T* grad_rows;  // partial sums [slices, taps + 1, padded]: weight, then bias
 };
 

@@ -71,7 +71,7 @@ void conv_backward_block(const ConvBackward<T>& a, int64_t b, int64_t block, con
     }
     const int64_t s = t - (taps - 1);
     if (s < 0) continue;
-    T* out = a.grad_x + (b * a.length + s) * a.channels + c0;
+    T* out = a.grad_x.at(b, s) + c0;
     const T* later[kConvMaxTaps];  // the step in which tap k saw x at s
     for (int64_t k = 0; k < taps; k++) later[k] = ring + (s + taps - 1 - k) % taps * kConvBlock;
     for (int64_t c = 0; c < width; c += W) {

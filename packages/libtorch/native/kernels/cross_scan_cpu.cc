@@ -112,7 +112,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> backward(
       all.fill(a, k);
       a.slices = slices, a.groups = groups, a.group = 0;
       a.checkpoints = checkpoints.defined() ? data_or_null<scalar_t>(checkpoints[k]) : nullptr;
-      a.grad_y = rows_of<scalar_t>(dy), a.grad_last = nullptr, a.grad_z = nullptr, a.grad_initial = nullptr;
+      a.grad_y = rows_of<scalar_t>(dy), a.grad_last = nullptr, a.grad_initial = nullptr;
       a.grad_u = data_or_null<scalar_t>(du), a.grad_delta = data_or_null<scalar_t>(ddelta[k]);
       a.grad_B = data_or_null<scalar_t>(sum_B[k]), a.grad_C = data_or_null<scalar_t>(sum_C[k]);
       a.grad_rows = data_or_null<scalar_t>(rows[k]);

@@ -1,5 +1,5 @@
-// Plain-data arguments of the optimizer, bias_gelu and rms_norm kernels: no torch headers, shared by all instruction
-// sets.
+// Plain-data arguments of the optimizer, bias_gelu and normalisation kernels: no torch headers, shared by all
+// instruction sets.
 #pragma once
 #include <cstdint>
 
@@ -36,6 +36,18 @@ template <class T> struct RmsNormArgs {
   const T* grad_y;  // backward only
   T* out;           // y, or the gradient of x
   T* sums;          // backward only: partial sums of the gradient of weight, [chunks, columns]
+  int64_t rows_per_chunk;
+};
+
+// Rows of layer_norm: x is [rows, columns], weight and bias [columns]. Forward in tasks of a row, backward in chunks.
+struct LayerNormArgs {
+  int64_t rows, columns;
+  float eps;
+  const float *x, *weight, *bias;
+  float* out;  // y, or the gradient of x
+  // Backward only.
+  const float *grad_y, *residual;  // residual: the gradient of the skip connection around the branch
+  float* sums;                     // [chunks, 3, columns]: the gradients of weight and bias, the sum of `residual`
   int64_t rows_per_chunk;
 };
 

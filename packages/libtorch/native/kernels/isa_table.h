@@ -7,9 +7,11 @@
 #include "gelu_kernel.h"
 #include "rms_norm_kernel.h"
 #include "gemm_kernel.h"
+#include "layer_norm_kernel.h"
 #include "team_kernel.h"
-#include "block_kernel.h"
 #include "packed_gemm_kernel.h"
+#include "training_product_kernel.h"
+#include "block_kernel.h"
 #include "vit_block_kernel.h"
 #if MP_BYTES == 64
 #include "bf16_store.h"
@@ -42,8 +44,10 @@ constexpr LowBlocks low_blocks = {low_block_forward, low_vit_forward};
 #else
 constexpr LowBlocks low_blocks = {};
 #endif
-const Isa isa = {MP_STRING(MP_ISA), table<float>(),     block_pack,    block_forward,   kPanel,
-                 vit_forward,       conv_block_forward, combine_lines, transpose_bytes, low_blocks};
+const Isa isa = {MP_STRING(MP_ISA),  table<float>(),      block_pack,    block_forward,   kPanel,
+                 vit_forward,        conv_block_forward,  combine_lines, transpose_bytes, low_blocks,
+                 layer_norm_forward, layer_norm_backward, panel_stride,  pack_panels,     pack_row_panels,
+                 packed_slice,       outer_product,       kGemmRows,     kOuterScratch,   MP_BYTES > 16};
 
 }  // namespace MP_ISA
 }  // namespace mamba_prune

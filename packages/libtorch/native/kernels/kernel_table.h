@@ -35,7 +35,7 @@ template <class T> struct KernelTable {
 
 // Blocks whose matrices are in low precision; null where there are none.
 struct LowBlocks {
-  void (*block_forward)(const BlockArgs&, int64_t part, int64_t parts, float* scratch);
+  void (*block_forward)(const BlockArgs&, int64_t part, int64_t parts, float* scratch, BlockClock& clock);
   void (*vit_forward)(const VitArgs&, int64_t part, int64_t parts, float* scratch);
 };
 
@@ -43,7 +43,7 @@ struct Isa {
   const char* name;
   KernelTable<float> f32;
   void (*block_pack)(const BlockArgs&, int64_t part, int64_t parts);
-  void (*block_forward)(const BlockArgs&, int64_t part, int64_t parts, float* scratch);
+  void (*block_forward)(const BlockArgs&, int64_t part, int64_t parts, float* scratch, BlockClock& clock);
   int64_t panel;  // columns of a panel of packed weights
   void (*vit_forward)(const VitArgs&, int64_t part, int64_t parts, float* scratch);
   void (*conv_block_forward)(const ConvBlock&, int64_t part, int64_t parts, float* scratch);
@@ -51,6 +51,16 @@ struct Isa {
   void (*transpose_bytes)(const uint8_t* in, int64_t lines, int64_t from_stride, int64_t length, int64_t step,
                           uint8_t* out, int64_t to_stride);
   LowBlocks low;
+  void (*layer_norm_forward)(const LayerNormArgs&, int64_t begin, int64_t end);
+  void (*layer_norm_backward)(const LayerNormArgs&, int64_t begin, int64_t end);
+  int64_t (*panel_stride)(int64_t depth);  // floats from one panel of PanelPacking to the next
+  void (*pack_panels)(const PanelPacking&, int64_t begin, int64_t end);
+  void (*pack_row_panels)(const PanelPacking&, int64_t begin, int64_t end);
+  void (*packed_slice)(const PackedProduct&, int64_t slice, int64_t slices);
+  void (*outer_product)(const OuterProduct&, int64_t begin, int64_t end, float* scratch);
+  int64_t tile_rows;      // of a tile of the products
+  int64_t outer_scratch;  // floats
+  bool has_products;      // whether our products are as fast as those of oneDNN: with AVX2 and AVX-512
 };
 
 namespace baseline {

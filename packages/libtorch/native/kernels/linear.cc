@@ -10,6 +10,7 @@
 
 #include "op_util.h"
 #include "sgemm.h"
+#include "training_parts.h"
 
 namespace mamba_prune::linear_op {
 namespace {
@@ -46,8 +47,10 @@ bool can_use_sgemm(const Tensor& x, const Tensor& weight, const Tensor& bias, co
   return !bias.defined() || (bias.dim() == 1 && bias.size(0) == weight.size(0));
 }
 
+}  // namespace
+
 // Each row of `out` becomes residual (if any) plus bias (if any).
-void prefill(Tensor& out, const Tensor& bias, const Tensor& residual) {
+void prefill(const Tensor& out, const Tensor& bias, const Tensor& residual) {
   const int64_t columns = out.size(-1), rows = out.numel() / columns;
   float* to = static_cast<float*>(out.data_ptr());
   const float* from = data_or_null<float>(residual);
@@ -65,6 +68,8 @@ void prefill(Tensor& out, const Tensor& bias, const Tensor& residual) {
     }
   });
 }
+
+namespace {
 
 // A residual that is merely expanded to the result's shape would be a mistake of the caller: never done by either way.
 void check_residual(const Tensor& residual, at::IntArrayRef shape) {

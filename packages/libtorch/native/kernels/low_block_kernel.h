@@ -111,7 +111,7 @@ inline void low_scan_stage(const BlockArgs& a, const Team& team, uint8_t* result
 }
 
 // With parts == 1 the parameters have been packed before. `scratch` has room for low_block_scratch.
-inline void low_block_forward(const BlockArgs& a, int64_t part, int64_t parts, float* scratch) {
+inline void low_block_forward(const BlockArgs& a, int64_t part, int64_t parts, float* scratch, BlockClock& clock) {
   const Team team{part, parts};
   const BlockSizes& s = a.sizes;
   const BlockWeights& w = a.weights;
@@ -126,29 +126,41 @@ inline void low_block_forward(const BlockArgs& a, int64_t part, int64_t parts, f
   if (!integers)
     for (int64_t d = 0; d < s.directions; d++) convolved[d] = {bytes_at(b.u[d]), nullptr, nullptr};
   if (parts > 1) block_pack(a, part, parts);
+  clock.start();
   low_norm_stage(team, kernels, rows, s.model, a.x, w.norm1_weight, w.norm1_bias, a.eps, normed, scratch);
   team.wait();
+  clock.lap(BlockStage::norm);
   low_multiply_stage(team, kernels,
                      {rows, w.in_proj.low, nullptr, 0, nullptr, nullptr, Activation::none, bytes_at(b.xz)}, normed);
   team.wait();
+  clock.lap(BlockStage::in_proj);
   low_conv_stage(a, team, convolved, scratch);
   team.wait();
+  clock.lap(BlockStage::conv);
   for (int64_t d = 0; d < s.directions; d++)
     low_multiply_stage(team, kernels, {rows, w.scans[d].x_proj.low, b.projected[d], projected}, convolved[d]);
   team.wait();
+  clock.lap(BlockStage::x_proj);
   low_scan_stage(a, team, integers ? nullptr : scanned.values, scratch);
   team.wait();
   if (integers) {
     low_convert_stage(team, kernels, b.scanned, s.inner, rows, scanned);
     team.wait();
   }
+  clock.lap(BlockStage::scan);
   low_multiply_stage(team, kernels, {rows, w.out_proj.low, a.y, s.model, nullptr, a.x}, scanned);
+  if (s.hidden > 0) team.wait();
+  clock.lap(BlockStage::out_proj);
   if (s.hidden == 0) return;
-  team.wait();
   low_norm_stage(team, kernels, rows, s.model, a.y, w.norm2_weight, w.norm2_bias, a.eps, normed, scratch);
   team.wait();
-  low_mlp_stages(team, kernels, rows, {w.fc1_weight.low, w.fc1_bias, w.fc2_weight.low, w.fc2_bias}, normed, b.hidden,
-                 low_rows(kernels.precision, rows, s.hidden, b.low[1]), a.y);
+  clock.lap(BlockStage::norm);
+  const LowMlp mlp{w.fc1_weight.low, w.fc1_bias, w.fc2_weight.low, w.fc2_bias};
+  const LowRows activated = low_rows(kernels.precision, rows, s.hidden, b.low[1]);
+  low_fc1_stage(team, kernels, rows, mlp, normed, b.hidden, activated);
+  clock.lap(BlockStage::fc1);
+  low_fc2_stage(team, kernels, rows, mlp, activated, a.y);
+  clock.lap(BlockStage::fc2);
 }
 
 }  // namespace MP_ISA

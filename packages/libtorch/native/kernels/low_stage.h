@@ -31,9 +31,9 @@ struct LowMlp {
   const float* fc2_bias;
 };
 
-// y = y + fc2(gelu(fc1(normed))). In bf16 the hidden layer is stored as fc2 reads it.
-inline void low_mlp_stages(const Team& team, const LowKernels& kernels, int64_t rows, const LowMlp& m,
-                           const LowRows& normed, float* hidden, const LowRows& activated, float* y) {
+// gelu(fc1(normed)), in bf16 stored as fc2 reads it, then y = y + fc2 of that. The first ends with a barrier.
+inline void low_fc1_stage(const Team& team, const LowKernels& kernels, int64_t rows, const LowMlp& m,
+                          const LowRows& normed, float* hidden, const LowRows& activated) {
   const bool keeps = keeps_hidden(&kernels);
   low_multiply_stage(
       team, kernels,
@@ -44,6 +44,9 @@ inline void low_mlp_stages(const Team& team, const LowKernels& kernels, int64_t 
     low_convert_stage(team, kernels, hidden, m.fc1.columns, rows, activated);
     team.wait();
   }
+}
+inline void low_fc2_stage(const Team& team, const LowKernels& kernels, int64_t rows, const LowMlp& m,
+                          const LowRows& activated, float* y) {
   low_multiply_stage(team, kernels, {rows, m.fc2, y, m.fc2.columns, m.fc2_bias, y}, activated);
 }
 

@@ -109,8 +109,10 @@ inline void low_vit_forward(const VitArgs& a, int64_t part, int64_t parts, float
   team.wait();
   low_norm_stage(team, kernels, rows, s.model, a.y, w.norm2_weight, w.norm2_bias, a.eps, normed, scratch);
   team.wait();
-  low_mlp_stages(team, kernels, rows, {w.fc1.low, w.fc1_bias, w.fc2.low, w.fc2_bias}, normed, b.hidden,
-                 low_rows(kernels.precision, rows, s.hidden, b.low[1]), a.y);
+  const LowMlp mlp{w.fc1.low, w.fc1_bias, w.fc2.low, w.fc2_bias};
+  const LowRows activated = low_rows(kernels.precision, rows, s.hidden, b.low[1]);
+  low_fc1_stage(team, kernels, rows, mlp, normed, b.hidden, activated);
+  low_fc2_stage(team, kernels, rows, mlp, activated, a.y);
 }
 
 }  // namespace MP_ISA

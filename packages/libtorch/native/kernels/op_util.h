@@ -72,6 +72,12 @@ template <class T> Rows<const T> rows_of(const at::Tensor& t) {
     r.data = static_cast<const T*>(t.data_ptr()), r.batch_stride = t.stride(0), r.step_stride = t.stride(1);
   return r;
 }
+// The same to write to; its rows must be dense.
+template <class T> Rows<T> rows_to_write(const at::Tensor& t) {
+  Rows<T> r;
+  if (t.defined()) r.data = static_cast<T*>(t.data_ptr()), r.batch_stride = t.stride(0), r.step_stride = t.stride(1);
+  return r;
+}
 template <class T> T* data_or_null(const at::Tensor& t) {
   return t.defined() ? static_cast<T*>(t.data_ptr()) : nullptr;
 }

@@ -19,6 +19,28 @@ struct PackedProduct {
   const float* bias = nullptr;      // [columns]
   const float* residual = nullptr;  // rows out_stride apart
   Activation activation = Activation::none;
+  // The depth that is summed in registers at a time: this part of a panel and the next, which is on its way, fit into
+  // the second-level cache.
+  int64_t part_depth = 1024;
+};
+
+// A matrix [columns, depth], or [depth, columns] for `pack_row_panels`, that one call packs into panels for all of its
+// rows: [panels, depth, panel], with zeros in the columns beyond the last; panels are isa().panel_stride(depth) apart.
+struct PanelPacking {
+  const float* weight;
+  int64_t columns, depth;
+  float* out;
+};
+
+// out[rows, columns] = sum over k of a[k]^T b[k], for k below depth: the gradient of a weight.
+struct OuterProduct {
+  const float* a;
+  int64_t a_stride, rows;
+  const float* b;
+  int64_t b_stride, columns;
+  int64_t depth;
+  float* out;
+  int64_t out_stride;
 };
 
 // Parts of one array of working memory. Every part begins on a cache line, so that no two threads write into the same.

@@ -95,10 +95,6 @@ inline void packed_rest(int64_t rows, const PackedProduct& g, const float* panel
   if constexpr (M > 1) packed_rest<M - 1, H>(rows, g, panel, row, column);
 }
 
-// The depth that is summed in registers at a time: this part of a panel and the next, which is on its way, fit into the
-// second-level cache.
-constexpr int64_t kPartDepth = 1024;
-
 // Weights come from far away, every one once: the rows share in asking for what lies behind this part of the panel.
 template <int H> inline void packed_part(const PackedProduct& g, const float* panel, int64_t column, int64_t begin,
                                          int64_t end, bool more) {
@@ -116,11 +112,11 @@ template <int H> inline void packed_panel(const PackedProduct& g, int64_t index,
   const float* panel = g.weight + index * g.panel_stride;
   const int64_t column = index * kPanel;
   const bool last = column + kPanel >= g.columns;
-  if (g.depth <= kPartDepth) return packed_part<H>(g, panel, column, begin, end, !last);
+  if (g.depth <= g.part_depth) return packed_part<H>(g, panel, column, begin, end, !last);
   PackedProduct part = g;
   for (int64_t k = 0; k < g.depth; k += part.depth) {
-    const bool more = g.depth - k > kPartDepth;
-    part.x = g.x + k, part.depth = more ? kPartDepth : g.depth - k;
+    const bool more = g.depth - k > g.part_depth;
+    part.x = g.x + k, part.depth = more ? g.part_depth : g.depth - k;
     part.activation = more ? Activation::none : g.activation;
     packed_part<H>(part, panel + k * kPanel, column, begin, end, more || !last);
     part.bias = nullptr, part.residual = g.out;
@@ -147,6 +143,17 @@ inline void packed_stage(const Team& team, const PackedProduct& g) {
 }
 
 inline void packed_product(const PackedProduct& g) { packed_stage({0, 1}, g); }
+
+inline int64_t panel_stride(int64_t depth) { return (depth + kWidth - 1) / kWidth * kWidth * kPanel; }
+
+// Panels [begin, end).
+inline void pack_panels(const PanelPacking& p, int64_t begin, int64_t end) {
+  for (int64_t index = begin; index < end; index++) {
+    const int64_t column = index * kPanel, left = p.columns - column;
+    pack_panel(p.out + index * panel_stride(p.depth), p.weight + column * p.depth, p.depth,
+               left < kPanel ? left : kPanel, p.depth);
+  }
+}
 
 }  // namespace MP_ISA
 }  // namespace mamba_prune

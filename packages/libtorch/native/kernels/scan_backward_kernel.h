@@ -5,7 +5,7 @@
 //   d(dt_t A)    = g_t exp(dt_t A) h_{t-1}.
 //
 // States are recomputed as in the paper (sec. 3.3.2): a chunk of steps restarts from the state that the
-// forward pass stored, and keeps exp(dt A) and exp(dt A) h_{t-1} in cache for the walk back, which is
+// forward pass stored, and keeps exp(dt A) and every state in cache for the walk back, which is
 // cheaper than a second exp. Sums over channels (dB, dC) are collected as one register per state and
 // turned into rows by a transposing tree. Included by isa_*.cc after scan_forward_kernel.h.
 namespace mamba_prune {
@@ -27,16 +27,15 @@ template <class T, int NV, bool Tail, int N> struct BackwardTile {
     T* const start;
     const int64_t states;
     int64_t history() const { return kScanChunk * states * tile; }
-    T* decay() const { return start; }                        // [chunk, states, tile]: exp(dt A)
-    T* decayed() const { return start + history(); }          // [chunk, states, tile]: exp(dt A) h_{t-1}
-    T* dt() const { return start + 2 * history(); }           // [chunk, tile]: step
-    T* slope() const { return dt() + kScanChunk * tile; }     // [chunk, tile]: its derivative by delta
-    T* u() const { return slope() + kScanChunk * tile; }      // [chunk, tile]
-    T* gy() const { return u() + kScanChunk * tile; }         // [chunk, tile]: gradient before the gate
-    T* h() const { return gy() + kScanChunk * tile; }         // [states, tile]: state
-    T* g() const { return h() + states * tile; }              // [states, tile]: exp(dt_{t+1} A) g_{t+1}
-    T* sums() const { return g() + states * tile; }           // [states + 2, tile]: dA, dD, dbias of the batch slice
-    T* rows() const { return sums() + (states + 2) * tile; }  // [states rounded up, W]
+    T* decay() const { return start; }          // [chunk, states, tile]: exp(dt A)
+    T* h() const { return start + history(); }  // [chunk + 1, states, tile]: states before and after a step
+    T* dt() const { return h() + history() + states * tile; }  // [chunk, tile]: step
+    T* slope() const { return dt() + kScanChunk * tile; }      // [chunk, tile]: its derivative by delta
+    T* u() const { return slope() + kScanChunk * tile; }       // [chunk, tile]
+    T* gy() const { return u() + kScanChunk * tile; }          // [chunk, tile]: gradient before the gate
+    T* g() const { return gy() + kScanChunk * tile; }          // [states, tile]: exp(dt_{t+1} A) g_{t+1}
+    T* sums() const { return g() + states * tile; }            // [states + 2, tile]: dA, dD, dbias of the batch slice
+    T* rows() const { return sums() + (states + 2) * tile; }   // [states rounded up, W]
   };
 
   // Forward through one step, keeping its history; y is the output before skip and gate.
@@ -47,7 +46,7 @@ template <class T, int NV, bool Tail, int N> struct BackwardTile {
       step[v] = load(s.dt() + t * tile + v * W), gy[v] = load(s.gy() + t * tile + v * W);
       input[v] = step[v] * load(s.u() + t * tile + v * W), y[v] = Vec<T>{};
     }
-    T *decay = s.decay() + t * states * tile, *decayed = s.decayed() + t * states * tile, *state = s.h(),
+    T *decay = s.decay() + t * states * tile, *before = s.h() + t * states * tile, *after = before + states * tile,
       *rows = s.rows();
 #pragma GCC unroll 2
     for (int64_t n = 0; n < states; n++) {
@@ -55,9 +54,8 @@ template <class T, int NV, bool Tail, int N> struct BackwardTile {
       for (int v = 0; v < NV; v++) {
         const int64_t i = n * tile + v * W;
         const Vec<T> e = decay_of<InRange, T>(step[v], load(A + i));
-        const Vec<T> p = e * load<T>(state + i);
-        const Vec<T> h = p + input[v] * B[n];
-        store<T>(decay + i, e), store<T>(decayed + i, p), store<T>(state + i, h);
+        const Vec<T> h = e * load<T>(before + i) + input[v] * B[n];
+        store<T>(decay + i, e), store<T>(after + i, h);
         y[v] += h * C[n];
         grad_C += h * gy[v];
       }
@@ -74,7 +72,7 @@ template <class T, int NV, bool Tail, int N> struct BackwardTile {
       input[v] = step[v] * load(s.u() + t * tile + v * W);
       input_grad[v] = decay_grad[v] = Vec<T>{};
     }
-    const T *decay = s.decay() + t * states * tile, *decayed = s.decayed() + t * states * tile;
+    const T *decay = s.decay() + t * states * tile, *before = s.h() + t * states * tile;
     T *later = s.g(), *grad_A = s.sums(), *rows = s.rows();
 #pragma GCC unroll 2
     for (int64_t n = 0; n < states; n++) {
@@ -82,14 +80,37 @@ template <class T, int NV, bool Tail, int N> struct BackwardTile {
       for (int v = 0; v < NV; v++) {
         const int64_t i = n * tile + v * W;
         const Vec<T> g = gy[v] * C[n] + load<T>(later + i);
-        store<T>(later + i, g * load(decay + i));
+        const Vec<T> decayed = g * load(decay + i), q = decayed * load(before + i);
+        store<T>(later + i, decayed);
         grad_B += g * input[v];
         input_grad[v] += g * B[n];
-        const Vec<T> q = g * load(decayed + i);
         decay_grad[v] += q * load(A + i);
         store<T>(grad_A + i, load<T>(grad_A + i) + q * step[v]);
       }
       store<T>(rows + n * W, grad_B);
+    }
+  }
+
+  // The state before a chunk other than the first.
+  static MP_INLINE const T* checkpoint(const ScanBackward<T>& a, int64_t b, int64_t t_index, int64_t chunk,
+                                       int64_t states) {
+    return a.checkpoints + ((b * a.tiles + t_index) * (scan_chunks(a.length) - 1) + chunk - 1) * states * tile;
+  }
+
+  // A tile's part of a row is a cache line or two, and rows lie far apart, so the processor foresees none of them:
+  // those of the chunk that comes next are asked for while this one is worked on, a step of it at each step.
+  static MP_INLINE void ask(const ScanBackward<T>& a, int64_t b, int64_t step, int64_t c0) {
+    for (int v = 0; v < NV; v++) {
+      const int64_t c = c0 + v * W;
+      __builtin_prefetch(a.delta.at(b, step) + c), __builtin_prefetch(a.u.at(b, step) + c);
+      if (a.grad_y.data) __builtin_prefetch(a.grad_y.at(b, step) + c);
+      if (a.z.data) __builtin_prefetch(a.z.at(b, step) + c);
+    }
+  }
+  static MP_INLINE void ask_to_write(const ScanBackward<T>& a, int64_t b, int64_t step, int64_t c0) {
+    for (int v = 0; v < NV; v++) {
+      const int64_t out = (b * a.length + step) * a.channels + c0 + v * W;
+      __builtin_prefetch(a.grad_u + out, 1), __builtin_prefetch(a.grad_delta + out, 1);
     }
   }
 
@@ -106,9 +127,7 @@ template <class T, int NV, bool Tail, int N> struct BackwardTile {
       const int64_t first = chunk * kScanChunk;
       const int64_t steps = a.length - first < kScanChunk ? a.length - first : kScanChunk;
       if (chunk == 0) load_state<T>(s.h(), a.initial ? a.initial + state_at : nullptr, states, valid);
-      else
-        copy(s.h(), a.checkpoints + ((b * a.tiles + t_index) * (chunks - 1) + chunk - 1) * states * tile,
-             states * tile);
+      else copy(s.h(), checkpoint(a, b, t_index, chunk, states), states * tile);
 
       Vec<T> peak{};
       for (int64_t t = 0; t < steps; t++) {
@@ -129,9 +148,21 @@ template <class T, int NV, bool Tail, int N> struct BackwardTile {
       }
 
       const bool fast = in_range<T>(peak, a.A_peak[t_index]);
+      // The next chunk is the one before in time, or the last one of the next sample.
+      const int64_t next_b = chunk > 0 ? b : b + 1, next_chunk = chunk > 0 ? chunk - 1 : chunks - 1;
+      const int64_t next_first = next_chunk * kScanChunk;
+      const int64_t asked = next_b == a.batch                    ? 0
+                            : a.length - next_first < kScanChunk ? a.length - next_first
+                                                                 : kScanChunk;
+      const T* next_state = asked > 0 && next_chunk > 0 ? checkpoint(a, next_b, t_index, next_chunk, states) : nullptr;
       for (int64_t t = 0; t < steps; t++) {
         Vec<T> y[NV];
         const int64_t step = a.place(first + t);
+        ask_to_write(a, b, step, c0);
+        if (t < asked) ask(a, next_b, a.place(next_first + t), c0);
+        if (next_state)
+          for (int64_t i = t * states * tile / kScanChunk; i < (t + 1) * states * tile / kScanChunk; i += W)
+            __builtin_prefetch(next_state + i);
         const T *B = a.B.at(b, step), *C = a.C.at(b, step);
         if (fast) recompute<true>(s, t, states, A, B, C, y);
         else recompute<false>(s, t, a.states, A, B, C, y);
@@ -143,7 +174,7 @@ template <class T, int NV, bool Tail, int N> struct BackwardTile {
           const Vec<T> out = a.grad_y.data ? load_n<Tail>(a.grad_y.at(b, step) + c, left) : Vec<T>{};
           const Vec<T> before = y[v] + load(skip + v * W) * load(s.u() + t * tile + v * W);
           const Vec<T> slope = gate * (T(1) + z * (T(1) - gate));
-          store_n<Tail>(a.grad_z + (b * a.length + step) * a.channels + c, out * before * slope, left);
+          store_n<Tail>(a.grad_z.at(b, step) + c, out * before * slope, left);
         }
       }
 

@@ -59,6 +59,15 @@ template <class T, int NV, bool Tail, int N, bool Second> struct ScanTile {
       }
   }
 
+  // A tile's part of a row is a cache line or two, and rows lie far apart, so the processor foresees none of them:
+  // those of the next chunk are asked for while this one is worked on.
+  static MP_INLINE void ask(const ScanForward<T>& a, int64_t b, int64_t step, int64_t c0) {
+    for (int v = 0; v < NV; v++) {
+      __builtin_prefetch(a.delta.at(b, step) + c0 + v * W), __builtin_prefetch(a.u.at(b, step) + c0 + v * W);
+      if (a.z.data) __builtin_prefetch(a.z.at(b, step) + c0 + v * W);
+    }
+  }
+
   static void run(const ScanForward<T>& a, int64_t b, int64_t t_index, T* scratch) {
     T *dt = scratch, *du = dt + kScanChunk * tile, *h = du + kScanChunk * tile;
     const int64_t states = N ? N : a.states, c0 = t_index * tile, width = a.channels - c0;
@@ -88,6 +97,7 @@ template <class T, int NV, bool Tail, int N, bool Second> struct ScanTile {
       const bool fast = in_range<T>(peak, a.A_peak[t_index]);
       for (int64_t t = 0; t < steps; t++) {
         const int64_t at = a.place(first + t);
+        if (first + kScanChunk + t < a.length) ask(a, b, a.place(first + kScanChunk + t), c0);
         const T *B = a.B.at(b, at), *C = a.C.at(b, at), *dt_t = dt + t * tile, *du_t = du + t * tile;
         Vec<T> y[NV];
         if (fast) scan<true>(states, dt_t, du_t, A, B, C, h, y);

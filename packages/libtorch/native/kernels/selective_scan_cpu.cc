@@ -12,9 +12,9 @@
 #include "op_util.h"
 #include "scan_problem.h"
 #include "scratch.h"
+#include "training_parts.h"
 
 namespace mamba_prune::selective_scan_cpu_op {
-namespace {
 
 using at::Tensor;
 using scan_problem::grain;
@@ -48,15 +48,16 @@ std::tuple<Tensor, Tensor, Tensor> forward(const Tensor& u, const Tensor& delta,
   return {y, last, checkpoints};
 }
 
-// -> gradients of u, delta, A, B, C, D, z, delta_bias, initial_state; undefined for absent inputs.
-std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> backward(
-    const OptionalTensor& grad_y, const OptionalTensor& grad_last, const Tensor& u, const Tensor& delta,
-    const Tensor& A, const Tensor& B, const Tensor& C, const OptionalTensor& D, const OptionalTensor& z,
-    const OptionalTensor& delta_bias, bool softplus, const OptionalTensor& initial_state, const OptionalTensor& saved) {
+// -> gradients of u, delta, A, B, C, D, z, delta_bias, initial_state; undefined for absent inputs. That of z is written
+// into `dz` where it is given, whose rows must be dense.
+ScanGradients backward(const OptionalTensor& grad_y, const OptionalTensor& grad_last, const Tensor& u,
+                       const Tensor& delta, const Tensor& A, const Tensor& B, const Tensor& C, const OptionalTensor& D,
+                       const OptionalTensor& z, const OptionalTensor& delta_bias, bool softplus,
+                       const OptionalTensor& initial_state, const OptionalTensor& saved, Tensor dz) {
   const int64_t batch = u.size(0), length = u.size(1), channels = u.size(2), states = B.size(2);
   const auto like = [&](const Tensor& t) { return at::empty(t.sizes(), u.options()); };
-  Tensor du = like(u), ddelta = like(delta), dA, dB, dC, dD, dz, dbias, dinitial;
-  if (z.has_value() && z->defined()) dz = like(*z);
+  Tensor du = like(u), ddelta = like(delta), dA, dB, dC, dD, dbias, dinitial;
+  if (!dz.defined() && z.has_value() && z->defined()) dz = like(*z);
   if (initial_state.has_value() && initial_state->defined()) dinitial = like(*initial_state);
   AT_DISPATCH_FLOATING_TYPES(u.scalar_type(), "selective_scan_backward", [&] {
     const Problem<scalar_t> problem(u, delta, A, B, C, defined_or_empty(D), defined_or_empty(z),
@@ -78,7 +79,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tenso
     a.checkpoints = data_or_null<scalar_t>(checkpoints);
     a.grad_y = rows_of<scalar_t>(dy), a.grad_last = data_or_null<scalar_t>(dlast);
     a.grad_u = data_or_null<scalar_t>(du), a.grad_delta = data_or_null<scalar_t>(ddelta);
-    a.grad_z = data_or_null<scalar_t>(dz), a.grad_initial = data_or_null<scalar_t>(dinitial);
+    a.grad_z = rows_to_write<scalar_t>(dz), a.grad_initial = data_or_null<scalar_t>(dinitial);
     a.grad_B = data_or_null<scalar_t>(sum_B), a.grad_C = data_or_null<scalar_t>(sum_C);
     a.grad_rows = data_or_null<scalar_t>(rows);
     const auto kernel = kernels<scalar_t>().scan_backward;
@@ -99,11 +100,20 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tenso
   return {du, ddelta, dA, dB, dC, dD, dz, dbias, dinitial};
 }
 
+namespace {
+
+ScanGradients plain_backward(const OptionalTensor& grad_y, const OptionalTensor& grad_last, const Tensor& u,
+                             const Tensor& delta, const Tensor& A, const Tensor& B, const Tensor& C,
+                             const OptionalTensor& D, const OptionalTensor& z, const OptionalTensor& delta_bias,
+                             bool softplus, const OptionalTensor& initial_state, const OptionalTensor& saved) {
+  return backward(grad_y, grad_last, u, delta, A, B, C, D, z, delta_bias, softplus, initial_state, saved, Tensor());
+}
+
 }  // namespace
 
 TORCH_LIBRARY_IMPL(mamba_prune, CPU, m) {
   m.impl("selective_scan_forward", forward);
-  m.impl("selective_scan_backward", backward);
+  m.impl("selective_scan_backward", plain_backward);
 }
 
 }  // namespace mamba_prune::selective_scan_cpu_op

@@ -1,6 +1,6 @@
-// What the fused inference kernels share: the threads that work on one block, and LayerNorm.
+// What the fused inference kernels share: the threads that work on one block, and its normalisation.
 // `part` of `parts` threads work on the same rows; with parts == 1 a thread works on samples of its own.
-// Included by isa_*.cc after gemm_kernel.h and rms_norm_kernel.h.
+// Included by isa_*.cc after layer_norm_kernel.h.
 namespace mamba_prune {
 namespace MP_ISA {
 
@@ -21,31 +21,11 @@ struct Team {
   }
 };
 
-// LayerNorm over the last dimension (Ba et al. 2016): mean first, then the variance around it.
-inline void layer_norm(const float* x, const float* weight, const float* bias, float eps, int64_t columns, float* out) {
-  VF total{};
-  for (int64_t c = 0; c < columns; c += kWidth) total += load_n<true>(x + c, columns - c);
-  const float mean = sum_lanes<float>(total) / static_cast<float>(columns);
-  VF squares{};
-  for (int64_t c = 0; c < columns; c += kWidth) {
-    VF d = load_n<true>(x + c, columns - c) - mean;
-    if (columns - c < kWidth)
-      for (int i = 0; i < kWidth; i++) d[i] = i < columns - c ? d[i] : 0.0f;
-    squares += d * d;
-  }
-  const float scale = 1.0f / __builtin_sqrtf(sum_lanes<float>(squares) / static_cast<float>(columns) + eps);
-  for (int64_t c = 0; c < columns; c += kWidth) {
-    const VF d = (load_n<true>(x + c, columns - c) - mean) * scale;
-    store_n<true>(out + c, d * load_n<true>(weight + c, columns - c) + load_n<true>(bias + c, columns - c),
-                  columns - c);
-  }
-}
-
 // RMSNorm where there is no bias.
 inline void norm_stage(const Team& team, int64_t rows, int64_t columns, const float* x, const float* weight,
                        const float* bias, float eps, float* out) {
   for (int64_t r = team.first(rows); r < team.last(rows); r++) {
-    if (bias) layer_norm(x + r * columns, weight, bias, eps, columns, out + r * columns);
+    if (bias) layer_norm<false>(x + r * columns, weight, bias, eps, columns, out + r * columns);
     else rms_norm<float>(x + r * columns, weight, eps, columns, out + r * columns);
   }
 }

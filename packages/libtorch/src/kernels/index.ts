@@ -12,6 +12,7 @@ export {
   mlpBranch,
   ssmBranch,
 } from './fused-branches.js';
+export { mlpBranchOnCpu, ssmBranchOnCpu } from './cpu-branches.js';
 export {
   type MambaBlockWeights,
   type PackedConvolution,

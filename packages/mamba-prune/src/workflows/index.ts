@@ -86,6 +86,14 @@ export {
   benchmarkModels,
 } from '../bench/bench.js';
 export { benchModel } from '../bench/bench-model.js';
+export {
+  type PassProfile,
+  type ProfileOptions,
+  type ProfiledPart,
+  type ProfiledPass,
+  type ProfiledPhase,
+  profileModel,
+} from '../bench/profile-model.js';
 export { type OnnxCandidate, benchOnnx } from '../bench/bench-onnx.js';
 export type { Spread } from '../statistics.js';
 export {

@@ -7,11 +7,16 @@ import { type Cli, type Context, action, addExamples } from '../context.js';
 import { findModel, isOnnx, modelLabels } from '../model-argument.js';
 import { onnxPrecisionNote } from '../onnx-precision.js';
 import { type ModelFacts, openFile, sayAssumptions } from '../open-model.js';
+import type { PassProfile } from '../../bench/profile-model.js';
+import { UsageError } from '../../errors.js';
+import type { ImageModel } from '../../models/image-model.js';
+import type { ResolvedInferencePrecision } from '../../precision.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { type ImportFlags, addImportOptions, importOptionsOf } from '../options/import.js';
 import { integerOption, integersOption, numberOption } from '../options/parse.js';
 import { relativePath } from '../../shell.js';
 import { bytes, grouped, milliseconds, plural, times } from '../../format.js';
+import { printProfile } from '../profile-table.js';
 import { interruptible } from '../work.js';
 
 interface BenchCommandOptions extends CommonOptions, ImportFlags {
@@ -19,6 +24,7 @@ interface BenchCommandOptions extends CommonOptions, ImportFlags {
   readonly runs: number;
   readonly minTime: number;
   readonly webgpu?: true;
+  readonly profile?: true;
 }
 
 /** What is timed, and what the table and --json say of it. */
@@ -29,6 +35,8 @@ type Candidate = BenchCandidate & {
   readonly parameters: number;
   /** What it computes in: an ONNX file says so itself, the others do as they are told. */
   readonly precision?: OnnxPrecision;
+  /** The model itself, where it is one of ours. */
+  readonly profiled?: ImageModel;
   release?(): Promise<void>;
 };
 
@@ -64,7 +72,11 @@ export function addBenchCommand(program: Command, cli: Cli): void {
         max: benchLimits.roundMs,
       }).default(50),
     )
-    .option('--webgpu', 'run ONNX files on WebGPU too, where it starts');
+    .option('--webgpu', 'run ONNX files on WebGPU too, where it starts')
+    .option(
+      '--profile',
+      'then say, operator by operator, where the time of an inference and of a training step goes (on the CPU)',
+    );
   addImportOptions(
     command,
     'Files of other programs among them, where they do not say it themselves:',
@@ -80,6 +92,7 @@ export function addBenchCommand(program: Command, cli: Cli): void {
       'mamba-prune bench dense.safetensors dense.onnx pruned.safetensors pruned.onnx',
     ],
     ['One thread, batch 1', 'mamba-prune bench model.safetensors --batch 1 --threads 1'],
+    ['Where the time goes', 'mamba-prune bench model.safetensors --batch 32 --profile'],
   ]);
   action<BenchCommandOptions>(cli, command, async (context, ...given) => {
     const { options, progress } = context;
@@ -93,6 +106,11 @@ export function addBenchCommand(program: Command, cli: Cli): void {
     const device = prepareDevice(options, (note) => {
       context.note(note);
     });
+    if (options.profile && device !== 'cpu') {
+      throw new UsageError(
+        `--profile: got device ${device}, expected cpu. A GPU works beside the program, so that the time of a call says nothing of it.`,
+      );
+    }
     const models = await candidates(context, paths, device);
     const { checkBatchNeed } = await import('../../memory-need.js');
     for (const { inputShape } of models) {
@@ -118,6 +136,7 @@ export function addBenchCommand(program: Command, cli: Cli): void {
       }),
     );
     for (const model of models) await model.release?.();
+    const profiles = options.profile ? await profilesOf(models, options.batch, precision) : [];
     const threads = getNumThreads();
     context.json({
       device,
@@ -135,15 +154,29 @@ export function addBenchCommand(program: Command, cli: Cli): void {
         parameters: model.parameters,
       })),
       results,
+      ...(options.profile && { profiles }),
     });
     const where = `${device} in ${[...new Set(precisions)].join(' and ')}${graphNote(results)}`;
     const how = `${plural(threads, 'thread')}, ${plural(options.runs, 'round')}`;
     context.title(`Latency and throughput (${where}, ${how})`);
     printBench(context, results);
+    for (const profile of profiles) printProfile(context, profile);
     context.print();
     const files = [...new Set(paths)];
     context.facts(files.map((path) => [bytes(statSync(path).size), relativePath(path)]));
   });
+}
+
+/** Of every model of ours at each batch size; what another runtime computes cannot be looked into. */
+async function profilesOf(
+  models: readonly Candidate[],
+  batches: readonly number[],
+  precision: ResolvedInferencePrecision,
+): Promise<PassProfile[]> {
+  const { profileModel } = await import('../../bench/profile-model.js');
+  return models.flatMap(({ name, profiled }) =>
+    profiled ? batches.flatMap((batch) => profileModel(name, profiled, { batch, precision })) : [],
+  );
 }
 
 /** Every file once; an ONNX file a second time on WebGPU if asked for. */
@@ -168,7 +201,7 @@ async function candidates(
     const name = labels[index] ?? path;
     if (!isOnnx(path)) {
       const { model, facts } = await openFile(context, path, { said: saidOf(path) });
-      found.push({ ...benchModel(name, model.to(device)), path, facts });
+      found.push({ ...benchModel(name, model.to(device)), path, facts, profiled: model });
       continue;
     }
     if (Object.keys(saidOf(path)).length > 0) {

@@ -316,6 +316,32 @@ describe('bench', () => {
     expect(results[1]?.speedup.median).toBe(1);
     expect(results.map(({ medianMs }) => medianMs)).toEqual([1, 1]);
   });
+
+  it('says where the time goes, part by part', async () => {
+    const model = at('grey.safetensors');
+    const argv = ['bench', model, '--batch', '2', '--runs', '1', '--min-time', '0', '--profile'];
+    const { profiles } = (await json(argv)) as {
+      profiles: {
+        model: string;
+        batch: number;
+        pass: string;
+        ms: number;
+        parts: { ms: number }[];
+      }[];
+    };
+    expect(profiles.map(({ pass, batch }) => `${pass} ${batch}`)).toEqual([
+      'inference 2',
+      'training 2',
+    ]);
+    for (const { ms, parts } of profiles) {
+      // What no operator took is a part too, so that only the rounding of a sum may be missing.
+      expect(parts.reduce((sum, part) => sum + part.ms, 0) / ms).toBeCloseTo(1, 9);
+    }
+    const { stdout } = await runCli(argv);
+    expect(stdout).toMatch(/Where .* of inference go: .*, batch 2/);
+    expect(stdout).toMatch(/scan +backward/);
+    expect(stdout).toMatch(/\d+ smaller parts?/);
+  });
 });
 
 describe('train, prune, eval', () => {

@@ -5,9 +5,10 @@
 //
 //   a whole block, for inference on the CPU in float32     all families, where `infersOnCpu` says so
 //   a branch of a block on a GPU, forward and backward     the Mamba, and Vim, whose layers have one
+//   a branch on the CPU in float32, likewise               the Mamba with one direction of the scan
 //   all blocks on a GPU, for inference                     the Mamba
 //
-// Everything else goes operator by operator: training on the CPU, probes, other types, sizes that a kernel does not take. The
+// Everything else goes operator by operator: other training on the CPU, probes, other types, sizes that a kernel does not take. The
 // results are the same up to the rounding of sums; in 16 bits on a GPU the MLP's GELU is its tanh form (`kernels.mlpBranch`).
 //
 // Parameters are float32 and are never replaced. Some operators read the parameters themselves: the blocks of Mamba and Vim
@@ -33,6 +34,14 @@ import type { SelectiveSsm } from './ssm.js';
  */
 export function infersOnCpu(x: Tensor, probe: UnitProbe | undefined): boolean {
   return !probe && !isGradEnabled() && x.device === 'cpu' && x.dtype === 'float32';
+}
+
+/**
+ * Whether the operators of the CPU that do a branch each, forward and backward, take a tensor: float32, with nobody looking in
+ * between. The caller also asks whether they take the block.
+ */
+export function takesCpuBranches(x: Tensor, probe: UnitProbe | undefined): boolean {
+  return !probe && x.device === 'cpu' && x.dtype === 'float32';
 }
 
 type Sized = Pick<SelectiveSsm, 'sizes'>;

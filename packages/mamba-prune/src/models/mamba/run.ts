@@ -3,7 +3,7 @@ import { type DType, F, type Tensor, isGradEnabled, scope } from '@mamba-prune/l
 import * as kernels from '@mamba-prune/libtorch/kernels';
 import type { PackedWeights, UnitProbe } from '../image-model.js';
 import { type KeptProducts, LowProducts } from '../layers/low-products.js';
-import { fitsConvKernel, fitsGpuBranch, infersOnCpu } from '../layers/running.js';
+import { fitsConvKernel, fitsGpuBranch, infersOnCpu, takesCpuBranches } from '../layers/running.js';
 import { ssmMatrices, ssmWeights } from '../layers/scan-weights.js';
 import { BlockStack } from './block-stack.js';
 import type { Block } from './model.js';
@@ -54,6 +54,9 @@ export class BlockRunner {
           const matrices = this.#matricesFor(block, index, stream.dtype);
           return runBranches(block.ordered(stream), block, matrices);
         });
+      }
+      if (weights && takesCpuBranches(stream, probe)) {
+        return scope(() => runBranchesOnCpu(block.ordered(stream), block));
       }
       return block.forward(stream, probe);
     }, x);
@@ -155,10 +158,21 @@ function branchesOf(block: Block, matrices: BranchMatrices): kernels.FusedBlock 
   };
 }
 
+/** Each branch as one operator of the CPU, forward and backward. @param x - in the block's own order */
+function runBranchesOnCpu(x: Tensor, block: Block): Tensor {
+  const { norm1, ssm, norm2, mlp } = block;
+  const y = kernels.ssmBranchOnCpu(x, norm1, ssmWeights(ssm), dropPathOf(block, x));
+  return kernels.mlpBranchOnCpu(y, norm2, mlpWeights(mlp), dropPathOf(block, x));
+}
+
+/** Factors of a branch in training. */
+function dropPathOf({ training, dropPath }: Block, x: Tensor): Tensor | undefined {
+  return training && dropPath > 0 ? F.dropPathScale(x, dropPath) : undefined;
+}
+
 /** Each branch as one operator. @param x - in the block's own order */
 function runBranches(x: Tensor, block: Block, matrices: BranchMatrices): Tensor {
   const { norm1, ssm, norm2, mlp } = branchesOf(block, matrices);
-  const { training, dropPath } = block;
-  const scale = () => (training && dropPath > 0 ? F.dropPathScale(x, dropPath) : undefined);
+  const scale = () => dropPathOf(block, x);
   return kernels.mlpBranch(kernels.ssmBranch(x, norm1, ssm, scale()), norm2, mlp, scale());
 }

@@ -1,0 +1,144 @@
+// Matrix products, normalisation and skip connections of the operators of a whole branch.
+#include "training_parts.h"
+
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+
+#include "kernel_table.h"
+#include "scratch.h"
+#include "sgemm.h"
+
+namespace mamba_prune::branch_op {
+
+using at::Tensor;
+
+namespace {
+
+const float* data(const Tensor& t) { return static_cast<const float*>(t.data_ptr()); }
+// A matrix of one column may have any stride, but products want one that its rows fit into.
+int64_t stride_of(const Tensor& m) { return std::max(m.stride(0), m.size(1)); }
+
+// Rows of x that a thread multiplies by all of a matrix before it turns to the next.
+constexpr int64_t kSliceRows = 192;
+// Multiply-adds below which a second thread costs more than it saves.
+constexpr int64_t kSmallWork = 200'000;
+
+// out = x op(weight) + bias + residual
+void by_panels(const Tensor& x, const Factor& weight, const Tensor& out, const Tensor& bias, const float* residual) {
+  const int64_t depth = x.size(1), columns = out.size(1), rows = out.size(0), panel = isa().panel;
+  const int64_t panels = (columns + panel - 1) / panel, stride = isa().panel_stride(depth);
+  const Tensor matrix = weight.matrix.contiguous();
+  const Tensor packed = at::empty({panels * stride}, x.options());
+  const PanelPacking packing{data(matrix), columns, depth, static_cast<float*>(packed.data_ptr())};
+  const auto pack = weight.t ? isa().pack_panels : isa().pack_row_panels;
+  PackedProduct product{data(x),       stride_of(x), rows,    depth,
+                        packing.out,   stride,       columns, static_cast<float*>(out.data_ptr()),
+                        stride_of(out)};
+  product.bias = data_or_null<float>(bias), product.residual = residual;
+  const bool alone = at::in_parallel_region() || rows * columns * depth < kSmallWork;
+  const int64_t threads = alone ? 1 : at::get_num_threads();
+  at::parallel_for(0, panels, alone ? panels : 1, [&](int64_t begin, int64_t end) { pack(packing, begin, end); });
+  const int64_t each = std::max<int64_t>(1, (rows + threads * kSliceRows - 1) / (threads * kSliceRows));
+  const int64_t slices = threads * each;
+  at::parallel_for(0, slices, alone ? slices : 1, [&](int64_t begin, int64_t end) {
+    for (int64_t slice = begin; slice < end; slice++) isa().packed_slice(product, slice, slices);
+  });
+}
+
+// out = a^T b
+void outer(const Tensor& a, const Tensor& b, const Tensor& out) {
+  const OuterProduct product{data(a),       stride_of(a), out.size(0), data(b),
+                             stride_of(b),  out.size(1),  a.size(0),   static_cast<float*>(out.data_ptr()),
+                             stride_of(out)};
+  const int64_t tiles = (product.rows + isa().tile_rows - 1) / isa().tile_rows;
+  const bool alone = product.rows * product.columns * product.depth < kSmallWork;
+  at::parallel_for(0, tiles, alone ? tiles : 1, [&](int64_t begin, int64_t end) {
+    const Scratch<float> scratch(isa().outer_scratch);
+    isa().outer_product(product, begin, end, scratch.data());
+  });
+}
+
+// By a library: oneDNN where libtorch comes with one that answers, or else libtorch's own operators.
+void by_library(const Factor& a, const Factor& b, const Tensor& out, bool add) {
+  if (has_fast_sgemm()) {
+    sgemm({a.t, b.t, out.size(0), out.size(1), a.matrix.size(a.t ? 0 : 1), data(a.matrix), stride_of(a.matrix),
+           data(b.matrix), stride_of(b.matrix), add ? 1.0f : 0.0f, static_cast<float*>(out.data_ptr()),
+           stride_of(out)});
+    return;
+  }
+  const Tensor left = a.t ? a.matrix.t() : a.matrix, right = b.t ? b.matrix.t() : b.matrix;
+  Tensor to = out;
+  if (add) to.addmm_(left, right);
+  else at::mm_out(to, left, right);
+}
+
+// oneDNN was up to 7% faster than our products (two cores with AVX-512), and MKL, which pip's libtorch has, took twice
+// their time on a processor of AMD. The narrowest products, dt_proj's, take the same time either way; they go ours, so
+// that every libtorch runs this code.
+constexpr int64_t kNarrow = 16;
+bool takes_own(int64_t one_side, int64_t other) {
+  return isa().has_products && (!has_fast_sgemm() || std::min(one_side, other) < kNarrow);
+}
+
+}  // namespace
+
+void multiply(const Tensor& x, const Factor& weight, const Tensor& out, const Tensor& bias, const Tensor& residual) {
+  if (out.numel() == 0) return;
+  if (takes_own(x.size(1), out.size(1))) return by_panels(x, weight, out, bias, data_or_null<float>(residual));
+  const bool start = bias.defined() || residual.defined(), there = residual.defined() && residual.is_same(out);
+  TORCH_INTERNAL_ASSERT(!there || !bias.defined());
+  if (start && !there) linear_op::prefill(out, bias, residual);
+  by_library({x}, weight, out, start);
+}
+
+void multiply_rows(const Tensor& a, const Tensor& b, const Tensor& out) {
+  if (out.numel() == 0) return;
+  if (a.size(0) == 0) {
+    out.zero_();
+  } else if (takes_own(out.size(0), out.size(1))) {
+    outer(a, b, out);
+  } else {
+    by_library({a, true}, {b}, out, false);
+  }
+}
+
+namespace {
+
+LayerNormArgs args_of(const Tensor& x, const Tensor& weight, double eps, const Tensor& out) {
+  LayerNormArgs a{};
+  a.columns = x.size(-1), a.rows = x.numel() / a.columns, a.eps = static_cast<float>(eps);
+  a.x = data_or_null<float>(x), a.weight = data_or_null<float>(weight), a.out = data_or_null<float>(out);
+  return a;
+}
+
+}  // namespace
+
+Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps) {
+  const Tensor out = at::empty(x.sizes(), x.options());
+  LayerNormArgs a = args_of(x, weight, eps, out);
+  a.bias = data_or_null<float>(bias);
+  const auto kernel = isa().layer_norm_forward;
+  at::parallel_for(0, a.rows, std::max<int64_t>(1, 16384 / a.columns),
+                   [&](int64_t begin, int64_t end) { kernel(a, begin, end); });
+  return out;
+}
+
+Tensor layer_norm_backward(const Tensor& x, const Tensor& weight, double eps, const Tensor& grad, const Tensor& skip,
+                           const Tensor& dx) {
+  LayerNormArgs a = args_of(x, weight, eps, dx);
+  // From the shapes alone, so that the sums are the same for any number of threads.
+  a.rows_per_chunk = std::max<int64_t>({1, 16384 / a.columns, (a.rows + 63) / 64});
+  const int64_t chunks = (a.rows + a.rows_per_chunk - 1) / a.rows_per_chunk;
+  const Tensor sums = at::empty({chunks, 3, a.columns}, x.options());
+  a.grad_y = data_or_null<float>(grad), a.residual = data_or_null<float>(skip), a.sums = data_or_null<float>(sums);
+  const auto kernel = isa().layer_norm_backward;
+  at::parallel_for(0, chunks, 1, [&](int64_t begin, int64_t end) { kernel(a, begin, end); });
+  return sums.sum(0);
+}
+
+void scale_and_add(const Tensor& out, const Tensor& scale, const Tensor& x) {
+  out.mul_(scale.view({-1, 1, 1})).add_(x);
+}
+
+}  // namespace mamba_prune::branch_op

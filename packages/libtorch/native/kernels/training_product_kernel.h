@@ -1,0 +1,85 @@
+// The products of a training step: many rows, and weights that change with every step. out = x W^T and out = x W read
+// weights that were packed into panels for this one call (packed_gemm_kernel.h); a weight's gradient, the sum over all
+// rows of outer products, is here. Included by isa_*.cc after packed_gemm_kernel.h.
+namespace mamba_prune {
+namespace MP_ISA {
+
+// Panels [begin, end) of W as the factor of x W: W [depth, columns] lies in rows already.
+inline void pack_row_panels(const PanelPacking& p, int64_t begin, int64_t end) {
+  for (int64_t index = begin; index < end; index++) {
+    const int64_t column = index * kPanel, left = p.columns - column;
+    float* to = p.out + index * panel_stride(p.depth);
+    for (int64_t k = 0; k < p.depth; k++)
+      for (int64_t half = 0; half < kPanel; half += kWidth)
+        store<float>(to + k * kPanel + half, load_n<true>(p.weight + k * p.columns + column + half, left - half));
+  }
+}
+
+// Rows that are summed at a time: their part of b stays in the second-level cache while the tiles pass over it.
+constexpr int64_t kOuterDepth = 256;
+constexpr int64_t kOuterScratch = kOuterDepth * kGemmRows + 2 * kWidth;
+
+// out[rows, H registers] (+)= sum over k of a[k]^T b[k], with a packed as [depth, kGemmRows].
+template <int H, bool Tail> void outer_tile(const OuterProduct& g, const float* a, const float* b, int64_t depth,
+                                            bool first, float* out, int64_t rows, int64_t left) {
+  VF sum[kGemmRows][H];
+#pragma GCC unroll 16
+  for (int m = 0; m < kGemmRows; m++)
+#pragma GCC unroll 2
+    for (int h = 0; h < H; h++) sum[m][h] = VF{};
+#pragma GCC unroll 2
+  for (int64_t k = 0; k < depth; k++) {
+    VF row[H];
+#pragma GCC unroll 2
+    for (int h = 0; h < H; h++) row[h] = load_n<Tail>(b + k * g.b_stride + h * kWidth, left - h * kWidth);
+#pragma GCC unroll 16
+    for (int m = 0; m < kGemmRows; m++) {
+      const VF value = splat<float>(a[k * kGemmRows + m]);
+#pragma GCC unroll 2
+      for (int h = 0; h < H; h++) multiply_add(sum[m][h], value, row[h]);
+    }
+  }
+#pragma GCC unroll 16
+  for (int m = 0; m < kGemmRows; m++) {
+    if (m >= rows) break;
+#pragma GCC unroll 2
+    for (int h = 0; h < H; h++) {
+      float* to = out + m * g.out_stride + h * kWidth;
+      VF value = sum[m][h];
+      if (!first) value += load_n<Tail>(to, left - h * kWidth);
+      store_n<Tail>(to, value, left - h * kWidth);
+    }
+  }
+}
+
+// Tiles [begin, end) of kGemmRows rows of the result. The order of every sum follows from the shapes alone. `scratch`
+// holds kOuterScratch.
+inline void outer_product(const OuterProduct& g, int64_t begin, int64_t end, float* scratch) {
+  for (int64_t k0 = 0; k0 < g.depth; k0 += kOuterDepth) {
+    const int64_t depth = g.depth - k0 < kOuterDepth ? g.depth - k0 : kOuterDepth;
+    const float* b = g.b + k0 * g.b_stride;
+    for (int64_t tile = begin; tile < end; tile++) {
+      const int64_t m0 = tile * kGemmRows, rows = g.rows - m0 < kGemmRows ? g.rows - m0 : kGemmRows;
+      // Whole registers: what is written beyond a row is written again with the next.
+      for (int64_t k = 0; k < depth; k++)
+        for (int64_t m = 0; m < kGemmRows; m += kWidth)
+          store<float>(scratch + k * kGemmRows + m,
+                       load_n<true>(g.a + (k0 + k) * g.a_stride + m0 + m, (rows < kGemmRows ? rows : g.rows - m0) - m));
+      float* out = g.out + m0 * g.out_stride;
+      int64_t c = 0;
+      for (; c + kPanel <= g.columns; c += kPanel)
+        outer_tile<2, false>(g, scratch, b + c, depth, k0 == 0, out + c, rows, kPanel);
+      const int64_t left = g.columns - c;
+      if (left > kWidth) outer_tile<2, true>(g, scratch, b + c, depth, k0 == 0, out + c, rows, left);
+      else if (left > 0) outer_tile<1, true>(g, scratch, b + c, depth, k0 == 0, out + c, rows, left);
+    }
+  }
+}
+
+// Slice `slice` of `slices` of the rows, all panels.
+inline void packed_slice(const PackedProduct& g, int64_t slice, int64_t slices) {
+  for (int64_t index = 0; index < panels_of(g.columns); index++) packed_task(g, index * slices + slice, slices);
+}
+
+}  // namespace MP_ISA
+}  // namespace mamba_prune

@@ -1,0 +1,67 @@
+import { isGradEnabled, manualSeed } from '@mamba-prune/libtorch';
+import { describe, expect, it } from 'vitest';
+import { createModel } from '../models/registry.js';
+import { type PassProfile, outsideOfOperators, profileModel } from './profile-model.js';
+
+const sizes = { dModel: 16, depth: 2, dState: 4, numClasses: 3, imageSize: 8 } as const;
+
+function profiled(options: Parameters<typeof createModel>[1] = {}): PassProfile[] {
+  manualSeed(0);
+  return profileModel('tiny', createModel('mamba_nano', { ...sizes, ...options }), {
+    batch: 3,
+    passes: 2,
+  });
+}
+const namesOf = ({ parts }: PassProfile, phase: string): string[] =>
+  parts.filter((part) => part.phase === phase).map(({ name }) => name);
+
+describe('profileModel', () => {
+  const stages = ['norm', 'in_proj', 'conv', 'x_proj', 'dt_proj', 'scan', 'out_proj'];
+
+  it('names every stage of an inference and of both passes of a training step', () => {
+    const [inference, training] = profiled() as [PassProfile, PassProfile];
+    expect(inference).toMatchObject({ model: 'tiny', batch: 3, pass: 'inference' });
+    expect(training).toMatchObject({ model: 'tiny', batch: 3, pass: 'training' });
+    // GELU is a part of fc1's product there.
+    expect(namesOf(inference, 'forward')).toEqual(
+      expect.arrayContaining([...stages, 'fc1', 'fc2', outsideOfOperators]),
+    );
+    for (const phase of ['forward', 'backward']) {
+      expect(namesOf(training, phase), phase).toEqual(
+        expect.arrayContaining([...stages, 'fc1', 'gelu', 'fc2', outsideOfOperators]),
+      );
+    }
+    expect(namesOf(training, 'optimizer')).toContain('mamba_prune::adamw_');
+  });
+
+  it('gives parts that add up to the whole, the longest first, with the calls of one pass', () => {
+    for (const { ms, parts } of profiled()) {
+      const times = parts.map((part) => part.ms);
+      // What no operator took is a part of its own, so that only the rounding of a sum may be missing.
+      expect(times.reduce((a, b) => a + b) / ms).toBeCloseTo(1, 9);
+      expect(parts.reduce((sum, { share }) => sum + share, 0)).toBeCloseTo(1, 9);
+      expect(times).toEqual(times.toSorted((a, b) => b - a));
+      const scans = parts.filter(({ name }) => name === 'scan');
+      expect(scans.map(({ calls }) => calls)).toEqual(scans.map(() => sizes.depth));
+    }
+  });
+
+  it('leaves the model as it was', () => {
+    const model = createModel('mamba_nano', sizes);
+    const before = [...model.stateDict()].map(([name, tensor]) => [name, tensor.toNumbers()]);
+    model.eval();
+    profileModel('tiny', model, { batch: 2, passes: 1 });
+    expect(model.isEvaluating).toBe(true);
+    expect(isGradEnabled()).toBe(true);
+    expect([...model.stateDict()].map(([name, tensor]) => [name, tensor.toNumbers()])).toEqual(
+      before,
+    );
+    expect(model.parameters().filter(({ grad }) => grad !== null)).toEqual([]);
+  });
+
+  it('has no operators of the branches where two directions go layer by layer', () => {
+    const [, training] = profiled({ scan: 'bi' }) as [PassProfile, PassProfile];
+    expect(namesOf(training, 'forward')).toContain('mamba_prune::selective_scan_forward');
+    expect(namesOf(training, 'backward')).not.toContain('scan');
+  });
+});
