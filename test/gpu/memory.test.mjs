@@ -43,7 +43,11 @@ describe('auto-batch on a GPU', { skip }, () => {
     const release = fillAllBut(4);
     try {
       const model = createModel('mamba_small').to(gpu);
-      const dataset = { info: { channels: 3, height: 32, width: 32 }, train: { length: 1e6 } };
+      const dataset = {
+        info: { channels: 3, height: 32, width: 32 },
+        train: { length: 1e6 },
+        test: { length: 1 },
+      };
       const fit = (batchSize) => fitBatchSize(model, dataset, { epochs: 1, batchSize, lr: 1 });
       // Libraries take memory for good when they are first used.
       fit(2 ** 14);

@@ -73,7 +73,8 @@ describe('parity with PyTorch', () => {
   });
 
   // AdamW divides by the gradient's size: the relative error of a tiny gradient becomes an error of
-  // the full step. A wrong step would differ by lr = 1e-2.
+  // the full step. A wrong step would differ by lr = 1e-2 nearly everywhere, rounding by some percent of that where a
+  // gradient is tiny: a tenth of a step is allowed for one number, a thousandth for the mean over a parameter.
   it('takes the same three AdamW steps', () => {
     const model = build();
     const optimizer = new optim.AdamW(model.parameters(), { lr: 1e-2, weightDecay: 0.05 });
@@ -87,12 +88,9 @@ describe('parity with PyTorch', () => {
     }
     const stepped = part('stepped.');
     for (const [name, value] of model.stateDict()) {
-      const difference = value
-        .sub(stepped.get(name) as Tensor)
-        .abs()
-        .max()
-        .item();
-      expect(difference, name).toBeLessThan(2e-4);
+      const difference = value.sub(stepped.get(name) as Tensor).abs();
+      expect(difference.max().item(), name).toBeLessThan(1e-3);
+      expect(difference.mean().item(), name).toBeLessThan(1e-5);
     }
   });
 });
