@@ -1,6 +1,8 @@
 #include "launch.h"
 
 #include <algorithm>
+#include <cstdlib>
+#include <string>
 
 #include "kernel.h"
 #include "kernels/conv_interface.h"
@@ -26,6 +28,12 @@ using ConvArgs = conv_kernel::ConvArgs<void>;
 using NormArgs = norm_kernel::NormArgs<void>;
 
 constexpr unsigned kForwardThreads = 64, kBackwardThreads = 128;
+constexpr int64_t kBackwardBlocks = 4;  // of a multiprocessor
+
+int64_t trial(const char* name, int64_t value) {
+  const char* given = std::getenv((std::string("TRIAL_") + name).c_str());
+  return given ? std::atoll(given) : value;
+}
 
 int row(const Tensor& t) {
   if (!t.defined()) return 0;
@@ -80,7 +88,6 @@ Defines defines_of(const Scan& s, const Defines& own) {
                  {"HAS_BIAS", s.bias.defined()},
                  {"SOFTPLUS", s.softplus},
                  {"A_LOG", s.a_is_log},
-                 {"WHOLE_SEGMENTS", s.u.size(1) % kSegment == 0},
                  {"COLUMNS", by_columns(s)}};
   all.insert(all.end(), own.begin(), own.end());
   return all;
@@ -110,7 +117,7 @@ int64_t scalar_code(at::ScalarType type) {
 Tensor scan_checkpoints(const Scan& s) {
   const int64_t segments = ceil_div(s.u.size(1), kSegment);
   return at::empty({s.u.size(0), segments - 1, s.channels, scan_kernel::saved_states(static_cast<int>(s.A.size(1)))},
-                   floats(s.u));
+                   s.u.options().dtype(s.u.scalar_type() == at::kFloat ? at::kFloat : at::kBFloat16));
 }
 
 void scan_forward(const Scan& s, const Tensor& y, bool add, const Tensor& last, const Tensor& checkpoints) {
@@ -119,11 +126,12 @@ void scan_forward(const Scan& s, const Tensor& y, bool add, const Tensor& last, 
               ", expected at most 65535 on a GPU. Split it.");
   ScanArgs a = args_of(s);
   a.y = pointer(y), a.y_row = row(y), a.width = static_cast<int>(y.size(-1));
-  a.last = float_pointer(last), a.checkpoints = float_pointer(checkpoints);
+  a.last = float_pointer(last), a.checkpoints = pointer(checkpoints);
   const int64_t states = s.A.size(1);
   // Registers decide how many blocks fit: more states take more of them.
   const Kernel& kernel = find_kernel("scan.cu", "scan_forward",
-                                     defines_of(s, {{"SAVE", checkpoints.defined()},
+                                     defines_of(s, {{"WHOLE_SEGMENTS", a.length % scan_kernel::kStaged == 0},
+                                                    {"SAVE", checkpoints.defined()},
                                                     {"ADD_Y", add},
                                                     {"FORWARD_THREADS", kForwardThreads},
                                                     {"FORWARD_BLOCKS", states <= 16   ? 8
@@ -142,8 +150,9 @@ void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const T
               " for gradients on a GPU. Prune the states, or use the CPU.");
   const int64_t width = out.du.size(-1), channels_per_block = kBackwardThreads / groups;
   const int64_t blocks = ceil_div(width, channels_per_block);
-  // Several sequences a block where there are many: fewer partial sums of the parameters' gradients.
-  const int64_t per = std::max<int64_t>(1, blocks * batch / (int64_t{24} * multiprocessors()));
+  // Several sequences a block where there are many: fewer partial sums of the parameters' gradients. The blocks still
+  // fill the GPU twice, so that who is done early goes on.
+  const int64_t per = std::max<int64_t>(1, ceil_div(blocks * batch, int64_t{2} * kBackwardBlocks * multiprocessors()));
   const int64_t rows = ceil_div(std::max<int64_t>(batch, 1), per);
   out.padded = kOwn * groups;
   out.states = at::empty({blocks, batch, length, 2 * out.padded}, floats(s.u));
@@ -152,19 +161,26 @@ void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const T
   if (batch == 0) partial.zero_();
   else {
     ScanArgs a = args_of(s);
-    a.checkpoints = float_pointer(checkpoints), a.width = static_cast<int>(width);
+    a.checkpoints = pointer(checkpoints), a.width = static_cast<int>(width);
     ScanGrads g{};
     g.dy = pointer(dy), g.du = pointer(out.du), g.ddelta = pointer(out.ddelta), g.dz = pointer(out.dz);
     g.dlast = float_pointer(dlast), g.dbc = float_pointer(out.states), g.params = float_pointer(partial);
     g.dinitial = float_pointer(out.dinitial);
     g.dy_row = row(dy), g.du_row = row(out.du), g.ddelta_row = row(out.ddelta), g.dz_row = row(out.dz);
     g.batches_per_block = static_cast<int>(per);
+    // A warp takes a step of its channels at a time, at least.
+    const int64_t vector = vector_of({s.u, s.delta, s.z, dy, out.du, out.ddelta, out.dz}, width,
+                                     std::min<int64_t>(trial("VECTOR", 4), kSegment / groups));
     const Kernel& kernel = find_kernel("scan.cu", "scan_backward",
-                                       defines_of(s, {{"ADD_DU", out.add_du},
+                                       defines_of(s, {{"WHOLE_SEGMENTS", length % kSegment == 0},
+                                                      {"ADD_DU", out.add_du},
                                                       {"ADD_DZ", add_dz},
                                                       {"SAME_ROWS", same_rows(s, dy, out)},
+                                                      {"VECTOR", vector},
                                                       {"BACKWARD_THREADS", kBackwardThreads},
-                                                      {"BACKWARD_BLOCKS", 3}}));
+                                                      {"BACKWARD_BLOCKS", trial("BACKWARD_BLOCKS", kBackwardBlocks)},
+                                                      {"FORWARD_UNROLL", trial("FORWARD_UNROLL", 8)},
+                                                      {"BACKWARD_UNROLL", trial("BACKWARD_UNROLL", 8)}}));
     const Grid grid{u32(blocks), u32(rows)};
     const unsigned bytes = u32(backward_shared_bytes(groups));
     if (by_columns(s)) kernel.launch(grid, kBackwardThreads, bytes, column_args_of(s, a), g);
