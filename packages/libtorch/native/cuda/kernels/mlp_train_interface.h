@@ -1,0 +1,32 @@
+// What mlp_train.cu and the host that launches it share, beside fused_mlp_interface.h.
+#pragma once
+#include "fused_mlp_interface.h"
+
+namespace mamba_prune::cuda::mlp_train_kernel {
+
+constexpr int kPackThreads = 256;
+
+/** @tparam T type of the elements, void on the host */
+template <class T> struct PackArgs {
+  const T *fc1, *fc2;  // [width, MODEL], [MODEL, width]
+  const float* bias1;  // [neurons]
+  unsigned char* units;
+  int neurons, width, neuron_units;
+};
+MAMBA_PRUNE_CHECK_LAYOUT(PackArgs<void>, 4 * 8 + 3 * 4 + kPadding);
+
+/** @tparam T type of the elements, void on the host */
+template <class T> struct TrainArgs {
+  const T *x, *dout;  // [rows, MODEL]
+  const unsigned char* units;
+  const float *norm_weight, *norm_bias, *bias2;
+  // out: the result, or the gradient of the normalised rows. normed [rows, MODEL]; hidden, behind GELU, and the gradient
+  // before GELU [rows, width].
+  T *out, *normed, *hidden, *dbefore;
+  float* partial;  // [warps, width]: sums of dbefore over the rows of a warp
+  int rows, neuron_units, width;
+  float eps;
+};
+MAMBA_PRUNE_CHECK_LAYOUT(TrainArgs<void>, 11 * 8 + 4 * 4);
+
+}  // namespace mamba_prune::cuda::mlp_train_kernel
