@@ -79,9 +79,9 @@ uint32_t alignment(const void* data, int64_t stride_bytes) {
 constexpr int kCandidates = 8;
 constexpr int kRounds = 5;
 
+bool tuned() { return std::getenv("TRIAL_TUNE") != nullptr; }
 bool may_measure() {
-  static const bool wanted = std::getenv("TRIAL_TUNE") != nullptr;
-  return wanted && c10::cuda::currentStreamCaptureStatusMayInitCtx() == c10::cuda::CaptureStatus::None;
+  return tuned() && c10::cuda::currentStreamCaptureStatusMayInitCtx() == c10::cuda::CaptureStatus::None;
 }
 
 // Which of so many ways takes least time: the median of some rounds, by turns.
@@ -174,7 +174,7 @@ void gemm(const Mat& a, bool transpose_a, const Mat& b, bool transpose_b, const 
                                            alignment(c.data, c.stride * out_size),
                                            alignment(out.data, out.stride * out_size)};
   // Asking which algorithm is best takes longer than a small product; the answer is kept.
-  const std::array<int64_t, 20> key = {static_cast<int64_t>(c10::cuda::current_device()),
+  const std::array<int64_t, 21> key = {static_cast<int64_t>(c10::cuda::current_device()),
                                        static_cast<int64_t>(in),
                                        static_cast<int64_t>(out_type),
                                        transpose_a,
@@ -193,9 +193,10 @@ void gemm(const Mat& a, bool transpose_a, const Mat& b, bool transpose_b, const 
                                        aligned[1],
                                        aligned[2],
                                        aligned[3],
-                                       extra.aux_stride};
+                                       extra.aux_stride,
+                                       tuned()};
   static std::mutex mutex;
-  static std::map<std::array<int64_t, 20>, cublasLtMatmulAlgo_t> algorithms;
+  static std::map<std::array<int64_t, 21>, cublasLtMatmulAlgo_t> algorithms;
   cublasLtMatmulAlgo_t algorithm;
   const cublasLtHandle_t handle = at::cuda::getCurrentCUDABlasLtHandle();
   {

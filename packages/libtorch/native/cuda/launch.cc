@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <string>
 
+#include "aside.h"
 #include "kernel.h"
 #include "kernels/conv_interface.h"
 #include "kernels/gelu_interface.h"
@@ -230,13 +231,13 @@ void conv_forward(const Conv& c, const Tensor& y) {
 }
 
 std::pair<Tensor, Tensor> conv_backward(const Conv& c, const Tensor& dy, const Tensor& dx, bool add) {
-  const int64_t width = dx.size(-1), batch = dx.size(0), length = dx.size(1), vector = vector_of({c.x, dy, dx}, width);
+  const int64_t width = dx.size(-1), batch = dx.size(0), length = dx.size(1), vector = vector_of({c.x, dy, dx}, width, trial("CONV_VEC", 2));
   const int64_t channels = c.weight.size(0), taps = c.weight.size(1);
   const unsigned threads = 128;
-  const int64_t run = 32, across = ceil_div(width / vector, conv_kernel::kBackwardGroups);
+  const int64_t run = trial("CONV_RUN", 32), across = ceil_div(width / vector, conv_kernel::kBackwardGroups);
   // As many blocks as the GPU holds at a time, each with several runs where there are more: fewer partial sums.
   const int64_t rows = std::clamp<int64_t>(ceil_div(batch * ceil_div(length, run), threads / 32), 1,
-                                           std::max<int64_t>(1, int64_t{16} * multiprocessors() / across));
+                                           std::max<int64_t>(1, trial("CONV_BLOCKS", 16) * multiprocessors() / across));
   const Tensor partial = at::empty({rows, (taps + 1) * channels}, floats(c.x));
   ConvArgs a{};
   a.x = pointer(c.x), a.dy = pointer(dy), a.weight = float_pointer(c.weight), a.bias = float_pointer(c.bias),
@@ -279,7 +280,7 @@ Tensor norm_backward(const Tensor& x, const Tensor& weight, double eps, const Te
                      const Tensor& dx) {
   const Mat rows = mat(x);
   const int64_t sums = dskip.defined() ? 3 : 2;
-  const int64_t blocks = std::clamp<int64_t>(ceil_div(rows.rows, kNormThreads / 32), 1, int64_t{8} * multiprocessors());
+  const int64_t blocks = std::clamp<int64_t>(ceil_div(rows.rows, kNormThreads / 32), 1, trial("NORM_BLOCKS", 8) * multiprocessors());
   const Tensor partial = at::empty({blocks, sums * rows.columns}, floats(x));
   NormArgs a{};
   a.x = pointer(x), a.dy = pointer(dy), a.dskip = pointer(dskip), a.weight = float_pointer(weight), a.dx = pointer(dx);
@@ -318,7 +319,8 @@ Tensor reduce_rows(const Tensor& partial) {
   reduce_kernel::RowsArgs a{};
   a.partial = float_pointer(partial), a.out = float_pointer(out);
   a.rows = static_cast<int>(rows), a.columns = static_cast<int>(columns);
-  kernel.launch({u32(ceil_div(columns, reduce_kernel::kColumns))}, reduce_kernel::kRowsThreads, 0, a);
+  aside([&] { kernel.launch({u32(ceil_div(columns, reduce_kernel::kColumns))}, reduce_kernel::kRowsThreads, 0, a); });
+  if (Aside* beside = Aside::current()) beside->keep(partial);
   return out;
 }
 

@@ -84,11 +84,16 @@ variable_list Mlp::backward(const Tensor& x, const Tensor& scale, const Kept& ke
   const auto like = [&](int64_t columns) { return at::empty({x.size(0), x.size(1), columns}, x.options()); };
   const auto gradient = [&](at::IntArrayRef shape) { return at::empty(shape, x.options().dtype(at::kFloat)); };
   if (kept.units.defined()) {
+    std::optional<Aside> beside;
+    if (std::getenv("TRIAL_FORK")) beside.emplace();
     const MlpTrainGradients g = mlp_train_backward(fused(), kept.units, x, dout);
     Tensor d_fc1 = gradient({width, model}), d_fc2 = gradient({model, width});
-    gemm(mat(dout), true, mat(g.hidden), false, mat(d_fc2), type, at::kFloat);
-    gemm(mat(g.dbefore), true, mat(g.normed), false, mat(d_fc1), type, at::kFloat);
+    weight_gradient([&] {
+      gemm(mat(dout), true, mat(g.hidden), false, mat(d_fc2), type, at::kFloat);
+      gemm(mat(g.dbefore), true, mat(g.normed), false, mat(d_fc1), type, at::kFloat);
+    });
     const Tensor dx = like(model), d_norm = norm_backward(x, norm_weight, eps, g.dnormed, dout, dx);
+    if (beside) beside->join();
     if (width != neurons) d_fc2 = d_fc2.narrow(1, 0, neurons).contiguous();
     return {dx,
             d_norm.select(0, 0),

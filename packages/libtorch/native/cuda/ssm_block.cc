@@ -145,10 +145,15 @@ variable_list Block::backward(const Tensor& x, const Tensor& scale, const Kept& 
     return at::empty({rows, columns}, x.options().dtype(at::kFloat));
   };
   variable_list result(3 + kShared + directions.size() * kPerDirection);
+  std::optional<Aside> beside;
+  if (std::getenv("TRIAL_FORK")) beside.emplace();
+  const auto keep = [&](const Tensor& t) {
+    if (beside) beside->keep(t);
+  };
   const Tensor dy = like(width), dbranch = dout.to(type);
   gemm(mat(dbranch), false, mat(packed_out), false, mat(dy), type, type);
   Tensor d_out_proj = gradient(model, width);
-  gemm(mat(dbranch), true, mat(kept.y), false, mat(d_out_proj), type, at::kFloat);
+  weight_gradient([&] { gemm(mat(dbranch), true, mat(kept.y), false, mat(d_out_proj), type, at::kFloat); });
   const Tensor dxz = like(2 * width);
   for (size_t i = 0; i < directions.size(); i++) {
     const Direction& d = directions[i];
@@ -160,9 +165,12 @@ variable_list Block::backward(const Tensor& x, const Tensor& scale, const Kept& 
     reduce_states(g, states, dprojected, rank_width);
     gemm(mat(g.ddelta), false, mat(d.packed_dt), false, mat(dprojected.narrow(2, 0, rank_width)), type, type);
     const Tensor d_dt = gradient(width, rank_width);
-    gemm(mat(g.ddelta), true, mat(scanned.projected.narrow(2, 0, rank_width)), false, mat(d_dt), type, at::kFloat);
+    weight_gradient([&] {
+      gemm(mat(g.ddelta), true, mat(scanned.projected.narrow(2, 0, rank_width)), false, mat(d_dt), type, at::kFloat);
+    });
     const Tensor d_x_proj = gradient(columns, width);
-    gemm(mat(dprojected), true, mat(scanned.u), false, mat(d_x_proj), type, at::kFloat);
+    weight_gradient([&] { gemm(mat(dprojected), true, mat(scanned.u), false, mat(d_x_proj), type, at::kFloat); });
+    for (const Tensor& t : {g.ddelta, dprojected}) keep(t);
     const Mat du = mat(g.du);
     Extra add;
     add.add = &du;
@@ -171,6 +179,7 @@ variable_list Block::backward(const Tensor& x, const Tensor& scale, const Kept& 
         conv_backward(conv_of(*this, d, kept.xz, i == 1), g.du, dxz.narrow(2, 0, width), i == 1);
     Tensor* to = &result[3 + kShared + i * kPerDirection];
     to[0] = d_conv.view_as(d.conv_weight), to[1] = d_conv_bias;
+    if (beside) beside->join();
     to[2] = rank == rank_width && columns == rank + 2 * states && width == channels
                 ? d_x_proj
                 : at::cat({d_x_proj.narrow(0, 0, rank), d_x_proj.narrow(0, rank_width, 2 * states)})
@@ -182,7 +191,7 @@ variable_list Block::backward(const Tensor& x, const Tensor& scale, const Kept& 
   const Tensor dn = like(model);
   gemm(mat(dxz), false, mat(packed_in), false, mat(dn), type, type);
   Tensor d_in_proj = gradient(2 * width, model);
-  gemm(mat(dxz), true, mat(kept.n), false, mat(d_in_proj), type, at::kFloat);
+  weight_gradient([&] { gemm(mat(dxz), true, mat(kept.n), false, mat(d_in_proj), type, at::kFloat); });
   const Tensor dx = at::empty_like(x, at::MemoryFormat::Contiguous);
   if (norm_bias.defined()) {
     const Tensor d_norm = norm_backward(x, norm_weight, eps, dn, dout, dx);
@@ -190,6 +199,7 @@ variable_list Block::backward(const Tensor& x, const Tensor& scale, const Kept& 
   } else {
     result[1] = rms_norm_backward(x, norm_weight, eps, dn, dout, dx);
   }
+  if (beside) beside->join();
   if (width != channels) {
     d_in_proj = at::cat({d_in_proj.narrow(0, 0, channels), d_in_proj.narrow(0, width, channels)});
     d_out_proj = d_out_proj.narrow(1, 0, channels).contiguous();
