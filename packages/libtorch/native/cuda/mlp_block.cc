@@ -42,10 +42,10 @@ Tensor Mlp::forward(const Tensor& x, const Tensor& scale, Kept* keep) const {
   const auto type = x.scalar_type();
   const auto like = [&](int64_t columns) { return at::empty({x.size(0), x.size(1), columns}, x.options()); };
   Kept kept;
-  if (keep && !scale.defined() && mlp_train_runs(model, type) && std::getenv("TRIAL_MLP")) {
-    kept.units = mlp_train_units(fused());
+  if (keep && mlp_train_runs(model, type) && std::getenv("TRIAL_MLP")) {
+    kept.units = mlp_train_units(fused(scale));
     const Tensor out = like(model);
-    mlp_train_forward(fused(), kept.units, x, out);
+    mlp_train_forward(fused(scale), kept.units, x, out);
     *keep = kept;
     return out;
   }
@@ -86,7 +86,7 @@ variable_list Mlp::backward(const Tensor& x, const Tensor& scale, const Kept& ke
   if (kept.units.defined()) {
     std::optional<Aside> beside;
     if (std::getenv("TRIAL_FORK")) beside.emplace();
-    const MlpTrainGradients g = mlp_train_backward(fused(), kept.units, x, dout);
+    const MlpTrainGradients g = mlp_train_backward(fused(scale), kept.units, x, dout);
     Tensor d_fc1 = gradient({width, model}), d_fc2 = gradient({model, width});
     weight_gradient([&] {
       gemm(mat(dout), true, mat(g.hidden), false, mat(d_fc2), type, at::kFloat);
@@ -101,7 +101,8 @@ variable_list Mlp::backward(const Tensor& x, const Tensor& scale, const Kept& ke
             d_fc1.narrow(0, 0, neurons),
             g.dbias1.narrow(0, 0, neurons),
             d_fc2,
-            d_norm.select(0, 2)};
+            scale.defined() ? at::sum(dout * scale.view({-1, 1, 1}).to(type), at::IntArrayRef({0, 1}), false, at::kFloat)
+                            : d_norm.select(0, 2)};
   }
   const Tensor dbranch = scale.defined() ? dout * scale.view({-1, 1, 1}).to(type) : dout;
   Tensor d_fc2 = gradient({model, width});

@@ -24,7 +24,9 @@ struct Mlp {
   Tensor forward(const Tensor& x, const Tensor& scale, Kept* keep) const;
   variable_list backward(const Tensor& x, const Tensor& scale, const Kept& kept, const Tensor& dout) const;
 
-  MlpTrain fused() const { return {norm_weight, norm_bias, eps, fc1, fc2, master_bias1, master_bias2}; }
+  MlpTrain fused(const Tensor& scale) const {
+    return {norm_weight, norm_bias, eps, fc1, fc2, master_bias1, master_bias2, scale};
+  }
 
   Tensor norm_weight, norm_bias;
   double eps = 0;

@@ -27,6 +27,7 @@ Defines defines_of_train(const MlpTrain& m, int64_t groups) {
   return {{"SCALAR", scalar_code(m.fc1.scalar_type())},
           {"MODEL", m.fc1.size(1)},
           {"GROUPS", groups},
+          {"SCALED", m.scale.defined()},
           {"STAGES", kTrainStages}};
 }
 
@@ -39,6 +40,7 @@ TrainArgs train_args_of(const MlpTrain& m, const Tensor& units, const Tensor& x)
   a.norm_weight = float_pointer(m.norm_weight), a.norm_bias = float_pointer(m.norm_bias),
   a.bias2 = float_pointer(m.bias2);
   a.rows = static_cast<int>(x.numel() / x.size(-1)), a.neuron_units = static_cast<int>(neuron_units(m));
+  a.scale = float_pointer(m.scale), a.length = static_cast<int>(x.size(1));
   a.width = static_cast<int>(m.fc1.size(0)), a.eps = static_cast<float>(m.eps);
   return a;
 }

@@ -13,15 +13,16 @@ struct MlpTrain {
   double eps = 0;
   at::Tensor fc1, fc2;      // of the type of x: [width, model], [model, width]
   at::Tensor bias1, bias2;  // float32: [neurons], [model]
+  at::Tensor scale;         // of the branch: float32 [batch], or undefined
 };
 /** fc1, its bias and fc2 in the order in which the kernels read them; bytes [units, bytes of a unit]. */
 at::Tensor mlp_train_units(const MlpTrain& m);
-/** out = x + fc2(gelu(fc1(norm(x)))). @param x, out contiguous [.., model] */
+/** out = x + scale fc2(gelu(fc1(norm(x)))). @param x, out contiguous [batch, length, model] */
 void mlp_train_forward(const MlpTrain& m, const at::Tensor& units, const at::Tensor& x, const at::Tensor& out);
 
 struct MlpTrainGradients {
-  at::Tensor normed, dnormed;  // norm(x) and the gradient of it, [.., model]
-  at::Tensor hidden, dbefore;  // behind GELU, and the gradient before it, [.., width]
+  at::Tensor normed, dnormed;  // norm(x) and the gradient of it, [batch, length, model]
+  at::Tensor hidden, dbefore;  // behind GELU times scale, and the gradient before GELU, [batch, length, width]
   at::Tensor dbias1;           // float32 [width]
 };
 /** @param dout gradient of the branch's result, as x */

@@ -1,11 +1,11 @@
-// For training: the MLP branch of a block, x + fc2(gelu(fc1(norm(x)))), and what of its backward pass mixes no tokens.
+// For training: the MLP branch of a block, x + scale fc2(gelu(fc1(norm(x)))), and what of its backward pass mixes no tokens.
 // Forward keeps nothing but x; backward computes the normalised rows and the hidden neurons once more. So the pass back
 // writes once what the products for the gradients of the weights read, and nothing else of the neurons' width moves.
 //
 // A warpgroup owns 64 tokens, as in fused_mlp.cu. There are two units of weights for every 64 neurons: 64 rows of fc1, and
 // the same 64 rows of fc2^T. Where a product runs over the neurons it reads its unit transposed.
 //
-// Defined by the caller: as warpgroup.cuh says.
+// Defined by the caller: SCALED (whether there is a scale), and what warpgroup.cuh says.
 #include "mlp_train_interface.h"
 #include "warpgroup.cuh"
 
@@ -91,11 +91,25 @@ template <class Tile> __device__ __forceinline__ void run(const Args& a, Ring& r
   for (int tile = blockIdx.x; tile < tiles; tile += gridDim.x) tile_work(tile, Rows{tile * kTile * GROUPS + row, a.rows});
 }
 
+// Of a lane's two rows.
+struct Scales {
+  float of[2];
+  __device__ __forceinline__ Scales(const Args& a, const Rows& rows) {
+#pragma unroll
+    for (int r = 0; r < 2; r++) of[r] = SCALED ? a.scale[min(rows.first + 8 * r, a.rows - 1) / a.length] : 1.0f;
+  }
+};
+
 __device__ __forceinline__ void forward_tile(const Args& a, Ring& ring, const Rows& rows) {
   float acc[4 * kBlocks];
   read_rows(acc, a.x, rows);
   u32 left[kSteps][4];
   normalized(left, acc, a);
+  const Scales scales(a, rows);
+  if (SCALED) {
+#pragma unroll
+    for (int i = 0; i < 4 * kBlocks; i++) acc[i] = 0.0f;
+  }
   add_columns(acc, a.bias2);
   keep(acc);
 
@@ -130,7 +144,18 @@ __device__ __forceinline__ void forward_tile(const Args& a, Ring& ring, const Ro
 #pragma unroll
   for (int i = 0; i < MODEL / 32; i++)
 #pragma unroll
-    for (int r = 0; r < 2; r++) rows.write(a.out, r, i, MODEL, acc + 16 * i);
+    for (int r = 0; r < 2; r++) {
+      if (SCALED) {
+        float x[8];
+        rows.take(x, a.x, r, i);
+#pragma unroll
+        for (int k = 0; k < 8; k++) {
+          float& v = acc[16 * i + k / 2 * 4 + 2 * r + k % 2];
+          v = x[k] + scales.of[r] * v;
+        }
+      }
+      rows.write(a.out, r, i, MODEL, acc + 16 * i);
+    }
 }
 
 extern "C" __global__ void __launch_bounds__(threads_of(GROUPS), 1) mlp_forward(const Args a) {
@@ -222,6 +247,7 @@ __device__ __forceinline__ void backward_tile(const Args& a, Ring& ring, const R
   for (int i = 0; i < 4 * kBlocks; i++) acc[i] = 0.0f;
   keep(acc);
 
+  const Scales scales(a, rows);
   float before[32], dhidden[32];
   u32 left[4][4];
   u32 last = 0;
@@ -256,7 +282,9 @@ __device__ __forceinline__ void backward_tile(const Args& a, Ring& ring, const R
       float t;
       asm("tanh.approx.f32 %0, %1;" : "=f"(t) : "f"(v * (kRoot + kCubic * square)));
       const float half = 0.5f * t + 0.5f;
-      before[i] = v * half;
+      const float scale = scales.of[i / 2 % 2];
+      before[i] = SCALED ? v * half * scale : v * half;
+      if (SCALED) dhidden[i] *= scale;
       dhidden[i] *= half + 0.5f * v * (1.0f - t * t) * (kRoot + 3.0f * kCubic * square);
     }
     to_left(left, before);

@@ -20,13 +20,14 @@ template <class T> struct TrainArgs {
   const T *x, *dout;  // [rows, MODEL]
   const unsigned char* units;
   const float *norm_weight, *norm_bias, *bias2;
-  // out: the result, or the gradient of the normalised rows. normed [rows, MODEL]; hidden, behind GELU, and the gradient
-  // before GELU [rows, width].
+  const float* scale;  // of the branch, one number for every `length` rows, or null
+  // out: the result, or the gradient of the normalised rows. normed [rows, MODEL]; hidden, behind GELU and
+  // times the scale, and the gradient before GELU [rows, width].
   T *out, *normed, *hidden, *dbefore;
   float* partial;  // [warps, width]: sums of dbefore over the rows of a warp
-  int rows, neuron_units, width;
+  int rows, neuron_units, width, length;
   float eps;
 };
-MAMBA_PRUNE_CHECK_LAYOUT(TrainArgs<void>, 11 * 8 + 4 * 4);
+MAMBA_PRUNE_CHECK_LAYOUT(TrainArgs<void>, 12 * 8 + 5 * 4 + kPadding);
 
 }  // namespace mamba_prune::cuda::mlp_train_kernel

@@ -157,6 +157,15 @@ __device__ __forceinline__ float gelu(float v) {
   return half * t + half;
 }
 
+__device__ __forceinline__ void apart(float (&v)[8], const uint4& from) {
+  const u32 parts[4] = {from.x, from.y, from.z, from.w};
+#pragma unroll
+  for (int p = 0; p < 4; p++) {
+    scalar low, high;
+    low.bits = (u16)(parts[p] & 0xffff), high.bits = (u16)(parts[p] >> 16);
+    v[2 * p] = up(low), v[2 * p + 1] = up(high);
+  }
+}
 // A lane's two rows: 8 numbers of every 32 columns of each, `i` counting the 32s.
 struct Rows {
   int first, rows;
@@ -167,6 +176,9 @@ struct Rows {
   __device__ __forceinline__ uint4 read(const scalar* from, int which, int i) const {
     const i64 at = place(which, i, MODEL);
     return at < 0 ? uint4{0, 0, 0, 0} : *reinterpret_cast<const uint4*>(from + at);
+  }
+  __device__ __forceinline__ void take(float (&v)[8], const scalar* from, int which, int i) const {
+    apart(v, read(from, which, i));
   }
   // v: results of a product, from the first of the 32 columns on.
   __device__ __forceinline__ void write(scalar* to, int which, int i, int width, const float* v) const {
