@@ -209,8 +209,8 @@ void reduce_states(const ScanGradients& g, int64_t states, const Tensor& out, in
 }
 
 void conv_forward(const Conv& c, const Tensor& y) {
-  const int64_t width = y.size(-1), batch = y.size(0), length = y.size(1), vector = vector_of({c.x, y}, width),
-                run = 16;
+  const int64_t width = y.size(-1), batch = y.size(0), length = y.size(1), vector = vector_of({c.x, y}, width, trial("CONVF_VEC", 2)),
+                run = trial("CONVF_RUN", 16);
   if (batch == 0) return;
   const unsigned threads = 128;
   ConvArgs a{};

@@ -124,41 +124,44 @@ extern "C" __global__ void __launch_bounds__(FORWARD_THREADS, FORWARD_BLOCKS) sc
              first);
     __syncthreads();
 #pragma unroll 1
-    for (int t0 = 0; t0 < steps; t0 += kAhead) {
-      float us[kAhead], dts[kAhead], gates[kAhead];
-#pragma unroll
-      for (int i = 0; i < kAhead; i++) {
-        us[i] = up(next_u[i]), dts[i] = step_size(up(next_delta[i]), bias);
-        if (HAS_Z) gates[i] = up(next_z[i]);
-      }
-      if (SAVE && t0 % kSegment == 0 && first + t0 > 0 && inside) {
-        const i64 segment = (i64)batch * ((s.length - 1) / kSegment) + (first + t0) / kSegment - 1;
+    for (int part = 0; part < steps; part += kSegment) {
+      if (SAVE && first + part > 0 && inside) {
+        const i64 segment = (i64)batch * ((s.length - 1) / kSegment) + (first + part) / kSegment - 1;
         Saved* to = static_cast<Saved*>(s.checkpoints) + (segment * s.channels + c) * (kStates / 4);
 #pragma unroll
         for (int n = 0; n < kStates; n += 4) to[n / 4] = save_states(h + n);
       }
-      const int ahead = first + t0 + kAhead;
-      if (ahead < s.length) {
+#pragma unroll 1
+      for (int t0 = part; t0 < min(steps, part + kSegment); t0 += kAhead) {
+        float us[kAhead], dts[kAhead], gates[kAhead];
 #pragma unroll
-        for (int i = 0; i < kAhead; i++) read(i, ahead + i);
-      }
-#pragma unroll
-      for (int i = 0; i < kAhead; i++) {
-        const int t = t0 + i;
-        if (!WHOLE_SEGMENTS && t >= steps) break;
-        const float x = dts[i] * us[i];
-        float sum = skip * us[i], more = 0.0f;
-#pragma unroll
-        for (int n = 0; n < kStates; n++) {
-          h[n] = ex2(dts[i] * rate[n]) * h[n] + x * bc[t][n];
-          if (n % 2 == 0) sum += h[n] * bc[t][kStates + n];
-          else more += h[n] * bc[t][kStates + n];
+        for (int i = 0; i < kAhead; i++) {
+          us[i] = up(next_u[i]), dts[i] = step_size(up(next_delta[i]), bias);
+          if (HAS_Z) gates[i] = up(next_z[i]);
         }
-        sum += more;
-        if (HAS_Z) sum *= gates[i] * sigmoid(gates[i]);
-        if (channel < s.width) {
-          scalar* to = y + place(s, first + t) * y_step;
-          *to = down(!inside ? 0.0f : ADD_Y ? up(*to) + sum * scale : sum * scale);
+        const int ahead = first + t0 + kAhead;
+        if (ahead < s.length) {
+#pragma unroll
+          for (int i = 0; i < kAhead; i++) read(i, ahead + i);
+        }
+#pragma unroll
+        for (int i = 0; i < kAhead; i++) {
+          const int t = t0 + i;
+          if (!WHOLE_SEGMENTS && t >= steps) break;
+          const float x = dts[i] * us[i];
+          float sum = skip * us[i], more = 0.0f;
+#pragma unroll
+          for (int n = 0; n < kStates; n++) {
+            h[n] = ex2(dts[i] * rate[n]) * h[n] + x * bc[t][n];
+            if (n % 2 == 0) sum += h[n] * bc[t][kStates + n];
+            else more += h[n] * bc[t][kStates + n];
+          }
+          sum += more;
+          if (HAS_Z) sum *= gates[i] * sigmoid(gates[i]);
+          if (channel < s.width) {
+            scalar* to = y + place(s, first + t) * y_step;
+            *to = down(!inside ? 0.0f : ADD_Y ? up(*to) + sum * scale : sum * scale);
+          }
         }
       }
     }
