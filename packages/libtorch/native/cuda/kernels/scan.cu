@@ -191,23 +191,6 @@ constexpr int kBlockChannels = BACKWARD_THREADS / kGroups;
 constexpr int kShares = 2 * kPadded * kSegment / BACKWARD_THREADS;  // of a thread of what is staged, and of the sums
 static_assert(kRows <= kSegment && kShares >= 1, "every lane has work");
 
-// VECTOR elements as they lie in memory: taken apart as late as possible, since that waits for them.
-#if SCALAR == MAMBA_PRUNE_FLOAT32
-struct alignas(4 * VECTOR) Raw {
-  float v[VECTOR];
-  __device__ __forceinline__ float get(int i) const { return v[i]; }
-};
-#else
-struct alignas(2 * VECTOR) Raw {
-#if VECTOR == 1
-  u16 v[1];
-  __device__ __forceinline__ float get(int) const { return up(scalar{v[0]}); }
-#else
-  u32 v[VECTOR / 2];
-  __device__ __forceinline__ float get(int i) const { return up(scalar{(u16)(v[i / 2] >> i % 2 * 16)}); }
-#endif
-};
-#endif
 struct alignas(4 * kShares) Shares {
   float v[kShares];
 };
@@ -297,7 +280,7 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
       return batch * s.length + (COLUMNS ? place(s, t) : REVERSE ? s.length - 1 - t : t);
     };
     // What a segment reads, on its way while the one before is worked on.
-    Raw next_u[kTurns], next_delta[kTurns], next_z[kTurns], next_dy[kTurns];
+    Raw<VECTOR> next_u[kTurns], next_delta[kTurns], next_z[kTurns], next_dy[kTurns];
     scalar next_bc[kShares];
     Saved next_h[kOwn / 4];
     const Saved* checkpoint = static_cast<const Saved*>(s.checkpoints) +
@@ -307,7 +290,7 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
       for (int i = 0; i < kTurns; i++) {
         const i64 r = row(segment * kSegment + i * kRows + own_row);
         const auto raw = [&](const scalar* from, int stride) {
-          return *reinterpret_cast<const Raw*>(bytes_on(from, r * stride + column));
+          return *reinterpret_cast<const Raw<VECTOR>*>(bytes_on(from, r * stride + column));
         };
         next_u[i] = raw(s.u, u_row), next_delta[i] = raw(s.delta, delta_row), next_dy[i] = raw(g.dy, dy_row);
         if (HAS_Z) next_z[i] = raw(s.z, z_row);
@@ -334,7 +317,7 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
         const int t = i * kBcRows + bc_row;
         bc[t][bc_column] = (N == kPadded || bc_state < N) && live(t) ? up(next_bc[i]) : 0.0f;
       }
-      Raw zs[kTurns], dys[kTurns];
+      Raw<VECTOR> zs[kTurns], dys[kTurns];
 #pragma unroll
       for (int i = 0; i < kTurns; i++) {
         const int t = i * kRows + own_row;
@@ -426,7 +409,7 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
         if (first_channel >= s.width || !live(t)) continue;
         const auto put = [&](scalar* to, float(&values)[VECTOR], bool add) {
           if (add) {
-            const Raw before = *reinterpret_cast<const Raw*>(to);
+            const Raw<VECTOR> before = *reinterpret_cast<const Raw<VECTOR>*>(to);
 #pragma unroll
             for (int v = 0; v < VECTOR; v++) values[v] += before.get(v);
           }
