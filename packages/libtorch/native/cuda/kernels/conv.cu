@@ -9,31 +9,42 @@
 using namespace mamba_prune::cuda::conv_kernel;
 using Args = ConvArgs<scalar>;
 
-__device__ __forceinline__ i64 row_of(const Args& a, int batch, int step) {
-  return (i64)batch * a.length + (REVERSE ? a.length - 1 - step : step);
+// VECTOR channels of a sequence, step by step.
+template <class T> struct Walk {
+  T* data;  // at the first step
+  int row;  // bytes to the next one
+  __device__ __forceinline__ Walk(T* from, i64 stride, const Args& a, int batch, int channel)
+      : data(from + ((i64)batch * a.length + (REVERSE ? a.length - 1 : 0)) * stride + channel),
+        row((int)(REVERSE ? -stride : stride) * (int)sizeof(scalar)) {}
+  __device__ __forceinline__ T* at(int step) const { return (T*)((const char*)data + (i64)step * row); }
+  // Zero outside of the sequence.
+  __device__ __forceinline__ Raw<VECTOR> read(const Args& a, int step) const {
+    Raw<VECTOR> r{};
+    if ((u32)step < (u32)a.length) r = *reinterpret_cast<const Raw<VECTOR>*>(at(step));
+    return r;
+  }
+};
+template <class T> __device__ __forceinline__ void take(float (&to)[VECTOR], const T& from) {
+#pragma unroll
+  for (int v = 0; v < VECTOR; v++) to[v] = from.get(v);
 }
 
+// Of channels that are not there all is zero, and so are their results.
 struct Filter {
   float w[VECTOR][TAPS], bias[VECTOR];
   __device__ __forceinline__ void read(const Args& a, int channel) {
 #pragma unroll
     for (int v = 0; v < VECTOR; v++) {
-      const int c = min(channel + v, a.channels - 1);
+      const bool inside = channel + v < a.channels;
 #pragma unroll
-      for (int k = 0; k < TAPS; k++) w[v][k] = a.weight[(i64)c * TAPS + k];
-      bias[v] = HAS_BIAS ? a.bias[c] : 0.0f;
+      for (int k = 0; k < TAPS; k++) w[v][k] = inside ? a.weight[(i64)(channel + v) * TAPS + k] : 0.0f;
+      bias[v] = HAS_BIAS && inside ? a.bias[channel + v] : 0.0f;
     }
   }
 };
 
-// Inputs before the first step are zero.
-__device__ __forceinline__ void read_step(float (&to)[VECTOR], const scalar* from, i64 row_stride, const Args& a,
-                                          int batch, int step, int channel) {
-  if (step >= 0 && step < a.length) load<VECTOR>(to, from + row_of(a, batch, step) * row_stride + channel);
-  else
-#pragma unroll
-    for (int v = 0; v < VECTOR; v++) to[v] = 0.0f;
-}
+constexpr int kAhead = 4;  // steps whose inputs are on their way while those before them are worked on
+static_assert(RUN % kAhead == 0, "a run is whole groups of steps");
 
 extern "C" __global__ void __launch_bounds__(THREADS) conv_forward(const Args a) {
   const int groups = a.width / VECTOR, runs = (a.length + RUN - 1) / RUN;
@@ -41,28 +52,44 @@ extern "C" __global__ void __launch_bounds__(THREADS) conv_forward(const Args a)
   if (index >= (i64)groups * runs * a.batch) return;
   const int channel = (int)(index % groups) * VECTOR;
   const int first = (int)(index / groups % runs) * RUN, batch = (int)(index / groups / runs);
+  const Walk<const scalar> x(a.x, a.x_row, a, batch, channel);
+  const Walk<scalar> to(a.y, a.y_row, a, batch, channel);
+  Raw<VECTOR> before[TAPS], next[kAhead];
+#pragma unroll
+  for (int k = 1; k < TAPS; k++) before[k] = x.read(a, first - TAPS + k);
+#pragma unroll
+  for (int i = 0; i < kAhead; i++) next[i] = x.read(a, first + i);
   Filter f;
   f.read(a, channel);
   float window[TAPS][VECTOR];  // the last TAPS inputs, oldest first
 #pragma unroll
-  for (int k = 1; k < TAPS; k++) read_step(window[k], a.x, a.x_row, a, batch, first - TAPS + k, channel);
-#pragma unroll 4
-  for (int t = first; t < min(first + RUN, a.length); t++) {
-    float y[VECTOR];
+  for (int k = 1; k < TAPS; k++) take(window[k], before[k]);
+  const int end = min(first + RUN, a.length);
+  for (int t0 = first; t0 < end; t0 += kAhead) {
+    Raw<VECTOR> now[kAhead];
 #pragma unroll
-    for (int k = 0; k + 1 < TAPS; k++)
+    for (int i = 0; i < kAhead; i++) now[i] = next[i];
+    if (t0 + kAhead < end) {
 #pragma unroll
-      for (int v = 0; v < VECTOR; v++) window[k][v] = window[k + 1][v];
-    read_step(window[TAPS - 1], a.x, a.x_row, a, batch, t, channel);
-#pragma unroll
-    for (int v = 0; v < VECTOR; v++) {
-      float sum = f.bias[v];
-#pragma unroll
-      for (int k = 0; k < TAPS; k++) sum += f.w[v][k] * window[k][v];
-      y[v] = SILU ? sum * sigmoid(sum) : sum;
-      if (channel + v >= a.channels) y[v] = 0.0f;
+      for (int i = 0; i < kAhead; i++) next[i] = x.read(a, t0 + kAhead + i);
     }
-    store<VECTOR>(a.y + row_of(a, batch, t) * a.y_row + channel, y);
+#pragma unroll
+    for (int i = 0; i < kAhead; i++) {
+#pragma unroll
+      for (int k = 0; k + 1 < TAPS; k++)
+#pragma unroll
+        for (int v = 0; v < VECTOR; v++) window[k][v] = window[k + 1][v];
+      take(window[TAPS - 1], now[i]);
+      float y[VECTOR];
+#pragma unroll
+      for (int v = 0; v < VECTOR; v++) {
+        float sum = f.bias[v];
+#pragma unroll
+        for (int k = 0; k < TAPS; k++) sum += f.w[v][k] * window[k][v];
+        y[v] = SILU ? sum * sigmoid(sum) : sum;
+      }
+      if (t0 + i < end) store<VECTOR>(to.at(t0 + i), y);
+    }
   }
 }
 
@@ -83,52 +110,68 @@ extern "C" __global__ void __launch_bounds__(THREADS) conv_backward(const Args a
   const int runs = (a.length + RUN - 1) / RUN;
   for (int index = blockIdx.y * kRows + (threadIdx.x >> 5); index < a.batch * runs; index += gridDim.y * kRows) {
     const int batch = index / runs, first = index % runs * RUN, end = min(first + RUN, a.length);
+    const Walk<const scalar> x(a.x, a.x_row, a, batch, channel), dy(a.dy, a.dy_row, a, batch, channel);
+    const Walk<scalar> dx(a.dx, a.dx_row, a, batch, channel);
+    Raw<VECTOR> before[TAPS], next_x[kAhead], next_dy[kAhead];
+#pragma unroll
+    for (int k = 1; k < TAPS; k++) before[k] = x.read(a, first - TAPS + k);
+#pragma unroll
+    for (int i = 0; i < kAhead; i++) next_x[i] = x.read(a, first + i), next_dy[i] = dy.read(a, first + i);
     float window[TAPS][VECTOR], dpre[TAPS][VECTOR];  // inputs and gradients before the activation, oldest first
 #pragma unroll
     for (int k = 0; k < TAPS; k++) {
-      read_step(window[k], a.x, a.x_row, a, batch, first - TAPS + k, channel);
+      if (k > 0) take(window[k], before[k]);
 #pragma unroll
       for (int v = 0; v < VECTOR; v++) dpre[k][v] = 0.0f;
     }
     // Step t gives dx of step t - TAPS + 1, when all gradients that it takes part in are there.
-#pragma unroll 4
-    for (int t = first; t < end + TAPS - 1; t++) {
-      // Steps of the next run are its own as far as the gradients of the weights go.
-      const float own = t < end ? 1.0f : 0.0f;
+    for (int t0 = first; t0 < end + TAPS - 1; t0 += kAhead) {
+      Raw<VECTOR> now_x[kAhead], now_dy[kAhead];
 #pragma unroll
-      for (int k = 0; k + 1 < TAPS; k++)
+      for (int i = 0; i < kAhead; i++) now_x[i] = next_x[i], now_dy[i] = next_dy[i];
+      if (t0 + kAhead < end + TAPS - 1) {
 #pragma unroll
-        for (int v = 0; v < VECTOR; v++) window[k][v] = window[k + 1][v], dpre[k][v] = dpre[k + 1][v];
-      float dy[VECTOR], dx[VECTOR];
-      read_step(window[TAPS - 1], a.x, a.x_row, a, batch, t, channel);
-      read_step(dy, a.dy, a.dy_row, a, batch, t, channel);
-#pragma unroll
-      for (int v = 0; v < VECTOR; v++) {
-        float sum = f.bias[v];
-#pragma unroll
-        for (int k = 0; k < TAPS; k++) sum += f.w[v][k] * window[k][v];
-        const float gate = sigmoid(sum);
-        const float d = SILU ? dy[v] * gate * (1.0f + sum * (1.0f - gate)) : dy[v];
-        dpre[TAPS - 1][v] = d;
-#pragma unroll
-        for (int k = 0; k < TAPS; k++) dw[v][k] += own * d * window[k][v];
-        dw[v][TAPS] += own * d;
-        dx[v] = 0.0f;
-        // x of step t - TAPS + 1 + j meets tap TAPS - 1 - j of the gradient j steps later.
-#pragma unroll
-        for (int j = 0; j < TAPS; j++) dx[v] += f.w[v][TAPS - 1 - j] * dpre[j][v];
-        if (channel + v >= a.channels) dx[v] = 0.0f;
+        for (int i = 0; i < kAhead; i++)
+          next_x[i] = x.read(a, t0 + kAhead + i), next_dy[i] = dy.read(a, t0 + kAhead + i);
       }
-      const int at = t - TAPS + 1;
-      if (at >= first && inside) {
-        scalar* to = a.dx + row_of(a, batch, at) * a.dx_row + channel;
-        if (ADD_DX) {
-          float before[VECTOR];
-          load<VECTOR>(before, to);
 #pragma unroll
-          for (int v = 0; v < VECTOR; v++) dx[v] += before[v];
+      for (int i = 0; i < kAhead; i++) {
+        const int t = t0 + i;
+        // Steps of the next run are its own as far as the gradients of the weights go.
+        const float own = t < end ? 1.0f : 0.0f;
+#pragma unroll
+        for (int k = 0; k + 1 < TAPS; k++)
+#pragma unroll
+          for (int v = 0; v < VECTOR; v++) window[k][v] = window[k + 1][v], dpre[k][v] = dpre[k + 1][v];
+        take(window[TAPS - 1], now_x[i]);
+        float of_y[VECTOR], of_x[VECTOR];
+        take(of_y, now_dy[i]);
+#pragma unroll
+        for (int v = 0; v < VECTOR; v++) {
+          float sum = f.bias[v];
+#pragma unroll
+          for (int k = 0; k < TAPS; k++) sum += f.w[v][k] * window[k][v];
+          const float gate = sigmoid(sum);
+          const float d = SILU ? of_y[v] * gate * (1.0f + sum * (1.0f - gate)) : of_y[v], mine = own * d;
+          dpre[TAPS - 1][v] = d;
+#pragma unroll
+          for (int k = 0; k < TAPS; k++) dw[v][k] += mine * window[k][v];
+          dw[v][TAPS] += mine;
+          of_x[v] = 0.0f;
+          // x of step t - TAPS + 1 + j meets tap TAPS - 1 - j of the gradient j steps later.
+#pragma unroll
+          for (int j = 0; j < TAPS; j++) of_x[v] += f.w[v][TAPS - 1 - j] * dpre[j][v];
         }
-        store<VECTOR>(to, dx);
+        const int step = t - TAPS + 1;
+        if (step >= first && step < end && inside) {
+          scalar* to = dx.at(step);
+          if (ADD_DX) {
+            const Raw<VECTOR> sum = *reinterpret_cast<const Raw<VECTOR>*>(to);
+#pragma unroll
+            for (int v = 0; v < VECTOR; v++) of_x[v] += sum.get(v);
+          }
+          store<VECTOR>(to, of_x);
+        }
       }
     }
   }
