@@ -179,13 +179,7 @@ variable_list Block::backward(const Tensor& x, const Tensor& scale, const Kept& 
         conv_backward(conv_of(*this, d, kept.xz, i == 1), g.du, dxz.narrow(2, 0, width), i == 1);
     Tensor* to = &result[3 + kShared + i * kPerDirection];
     to[0] = d_conv.view_as(d.conv_weight), to[1] = d_conv_bias;
-    if (beside) beside->join();
-    to[2] = rank == rank_width && columns == rank + 2 * states && width == channels
-                ? d_x_proj
-                : at::cat({d_x_proj.narrow(0, 0, rank), d_x_proj.narrow(0, rank_width, 2 * states)})
-                      .narrow(1, 0, channels)
-                      .contiguous();
-    to[3] = d_dt.narrow(0, 0, channels).narrow(1, 0, rank).contiguous();
+    to[2] = d_x_proj, to[3] = d_dt;
     to[4] = g.dbias, to[5] = g.dA, to[6] = g.dD;
   }
   const Tensor dn = like(model);
@@ -200,6 +194,16 @@ variable_list Block::backward(const Tensor& x, const Tensor& scale, const Kept& 
     result[1] = rms_norm_backward(x, norm_weight, eps, dn, dout, dx);
   }
   if (beside) beside->join();
+  // Without the padding.
+  for (size_t i = 0; i < directions.size(); i++) {
+    Tensor &d_x_proj = result[3 + kShared + i * kPerDirection + 2],
+           &d_dt = result[3 + kShared + i * kPerDirection + 3];
+    if (rank != rank_width || columns != rank + 2 * states || width != channels)
+      d_x_proj = at::cat({d_x_proj.narrow(0, 0, rank), d_x_proj.narrow(0, rank_width, 2 * states)})
+                     .narrow(1, 0, channels)
+                     .contiguous();
+    d_dt = d_dt.narrow(0, 0, channels).narrow(1, 0, rank).contiguous();
+  }
   if (width != channels) {
     d_in_proj = at::cat({d_in_proj.narrow(0, 0, channels), d_in_proj.narrow(0, width, channels)});
     d_out_proj = d_out_proj.narrow(1, 0, channels).contiguous();
