@@ -92,17 +92,16 @@ variable_list Mlp::backward(const Tensor& x, const Tensor& scale, const Kept& ke
       gemm(mat(dout), true, mat(g.hidden), false, mat(d_fc2), type, at::kFloat);
       gemm(mat(g.dbefore), true, mat(g.normed), false, mat(d_fc1), type, at::kFloat);
     });
-    const Tensor dx = like(model), d_norm = norm_backward(x, norm_weight, eps, g.dnormed, dout, dx);
     if (beside) beside->join();
     if (width != neurons) d_fc2 = d_fc2.narrow(1, 0, neurons).contiguous();
-    return {dx,
-            d_norm.select(0, 0),
-            d_norm.select(0, 1),
+    return {g.dx,
+            g.norm.select(0, 0),
+            g.norm.select(0, 1),
             d_fc1.narrow(0, 0, neurons),
             g.dbias1.narrow(0, 0, neurons),
             d_fc2,
             scale.defined() ? at::sum(dout * scale.view({-1, 1, 1}).to(type), at::IntArrayRef({0, 1}), false, at::kFloat)
-                            : d_norm.select(0, 2)};
+                            : g.norm.select(0, 2)};
   }
   const Tensor dbranch = scale.defined() ? dout * scale.view({-1, 1, 1}).to(type) : dout;
   Tensor d_fc2 = gradient({model, width});

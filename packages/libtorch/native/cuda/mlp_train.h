@@ -21,9 +21,11 @@ at::Tensor mlp_train_units(const MlpTrain& m);
 void mlp_train_forward(const MlpTrain& m, const at::Tensor& units, const at::Tensor& x, const at::Tensor& out);
 
 struct MlpTrainGradients {
-  at::Tensor normed, dnormed;  // norm(x) and the gradient of it, [batch, length, model]
+  at::Tensor normed, dx;       // norm(x), and the gradient of x with the residual's, [batch, length, model]
   at::Tensor hidden, dbefore;  // behind GELU times scale, and the gradient before GELU, [batch, length, width]
   at::Tensor dbias1;           // float32 [width]
+  // float32 [3, model]: gradients of the normalisation's weight and bias, and the sum of dout over rows.
+  at::Tensor norm;
 };
 /** @param dout gradient of the branch's result, as x */
 MlpTrainGradients mlp_train_backward(const MlpTrain& m, const at::Tensor& units, const at::Tensor& x,

@@ -4,6 +4,7 @@
 #include <torch/library.h>
 
 #include "launch.h"
+#include "mlp_train.h"
 #include "ssm_block.h"
 
 namespace mamba_prune::cuda::ssm_block_op {
@@ -98,7 +99,13 @@ Tensor Block::normed(const Tensor& x) const {
   return n;
 }
 
-void Block::begin(const Tensor& x, Kept& kept) const {
+void Block::begin(const Tensor& x, Kept& kept, bool keep) const {
+  if (keep && norm_bias.defined() && mlp_train_runs(model, type) && std::getenv("TRIAL_INPROJ")) {
+    kept.n = at::empty_like(x), kept.xz = at::empty({x.size(0), x.size(1), 2 * width}, x.options());
+    kept.units = in_proj_units(in_projection());
+    in_proj_forward(in_projection(), kept.units, x, kept.n, kept.xz);
+    return;
+  }
   kept.n = normed(x);
   kept.xz = at::empty({x.size(0), x.size(1), 2 * width}, kept.n.options());
   gemm(mat(kept.n), false, mat(packed_in), true, mat(kept.xz), type, type);
@@ -132,7 +139,7 @@ Tensor Block::finish(const Tensor& x, const Tensor& scale, Kept& kept, bool keep
 
 Tensor Block::forward(const Tensor& x, const Tensor& scale, Kept* keep) const {
   Kept kept;
-  begin(x, kept);
+  begin(x, kept, keep != nullptr);
   const Tensor out = finish(x, scale, kept, keep != nullptr);
   if (keep) *keep = std::move(kept);
   return out;
@@ -182,12 +189,15 @@ variable_list Block::backward(const Tensor& x, const Tensor& scale, const Kept& 
     to[2] = d_x_proj, to[3] = d_dt;
     to[4] = g.dbias, to[5] = g.dA, to[6] = g.dD;
   }
-  const Tensor dn = like(model);
-  gemm(mat(dxz), false, mat(packed_in), false, mat(dn), type, type);
   Tensor d_in_proj = gradient(2 * width, model);
   weight_gradient([&] { gemm(mat(dxz), true, mat(kept.n), false, mat(d_in_proj), type, at::kFloat); });
   const Tensor dx = at::empty_like(x, at::MemoryFormat::Contiguous);
-  if (norm_bias.defined()) {
+  const Tensor dn = kept.units.defined() ? Tensor() : like(model);
+  if (dn.defined()) gemm(mat(dxz), false, mat(packed_in), false, mat(dn), type, type);
+  if (kept.units.defined()) {
+    const Tensor d_norm = in_proj_backward(in_projection(), kept.units, x, dxz, dout, dx);
+    result[1] = d_norm.select(0, 0), result[2] = d_norm.select(0, 1);
+  } else if (norm_bias.defined()) {
     const Tensor d_norm = norm_backward(x, norm_weight, eps, dn, dout, dx);
     result[1] = d_norm.select(0, 0), result[2] = d_norm.select(0, 1);
   } else {

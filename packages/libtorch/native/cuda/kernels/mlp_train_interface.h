@@ -21,13 +21,15 @@ template <class T> struct TrainArgs {
   const unsigned char* units;
   const float *norm_weight, *norm_bias, *bias2;
   const float* scale;  // of the branch, one number for every `length` rows, or null
-  // out: the result, or the gradient of the normalised rows. normed [rows, MODEL]; hidden, behind GELU and
+  // out: the result, or the gradient of x. normed [rows, MODEL]; hidden, behind GELU and
   // times the scale, and the gradient before GELU [rows, width].
   T *out, *normed, *hidden, *dbefore;
-  float* partial;  // [warps, width]: sums of dbefore over the rows of a warp
+  // For each warp sums over its rows: of dbefore [width], and [3, MODEL] for the gradients of the normalisation's weight
+  // and bias, and of dout.
+  float *partial, *norm_partial;
   int rows, neuron_units, width, length;
   float eps;
 };
-MAMBA_PRUNE_CHECK_LAYOUT(TrainArgs<void>, 12 * 8 + 5 * 4 + kPadding);
+MAMBA_PRUNE_CHECK_LAYOUT(TrainArgs<void>, 13 * 8 + 5 * 4 + kPadding);
 
 }  // namespace mamba_prune::cuda::mlp_train_kernel
