@@ -9,21 +9,32 @@
 using namespace mamba_prune::cuda::conv_kernel;
 using Args = ConvArgs<scalar>;
 
-// VECTOR channels of a sequence, step by step.
+// VECTOR channels of a sequence, step by step, from `first` on.
 template <class T> struct Walk {
-  T* data;  // at the first step
-  int row;  // bytes to the next one
-  __device__ __forceinline__ Walk(T* from, i64 stride, const Args& a, int batch, int channel)
-      : data(from + ((i64)batch * a.length + (REVERSE ? a.length - 1 : 0)) * stride + channel),
-        row((int)(REVERSE ? -stride : stride) * (int)sizeof(scalar)) {}
-  __device__ __forceinline__ T* at(int step) const { return (T*)((const char*)data + (i64)step * row); }
-  // Zero outside of the sequence.
-  __device__ __forceinline__ Raw<VECTOR> read(const Args& a, int step) const {
+  T* data;   // at the step at hand
+  int row;   // bytes to the next one
+  int left;  // steps from there to the end
+  __device__ __forceinline__ Walk(T* from, i64 stride, const Args& a, int batch, int channel, int first)
+      : data(from + ((i64)batch * a.length + (REVERSE ? a.length - 1 - first : first)) * stride + channel),
+        row((int)(REVERSE ? -stride : stride) * (int)sizeof(scalar)),
+        left(a.length - first) {}
+  __device__ __forceinline__ T* at(int i) const { return (T*)((const char*)data + (i64)i * row); }
+  __device__ __forceinline__ void go(int steps) { data = at(steps), left -= steps; }
+  // Behind the end all is zero.
+  __device__ __forceinline__ Raw<VECTOR> read(int i) const {
     Raw<VECTOR> r{};
-    if ((u32)step < (u32)a.length) r = *reinterpret_cast<const Raw<VECTOR>*>(at(step));
+    if (i < left) r = *reinterpret_cast<const Raw<VECTOR>*>(at(i));
     return r;
   }
 };
+// The TAPS - 1 steps before `first`, oldest first; before the first of all there is zero.
+template <class W> __device__ __forceinline__ void read_before(Raw<VECTOR> (&to)[TAPS], const W& x, int first) {
+#pragma unroll
+  for (int k = 1; k < TAPS; k++) {
+    to[k] = Raw<VECTOR>{};
+    if (first - TAPS + k >= 0) to[k] = *reinterpret_cast<const Raw<VECTOR>*>(x.at(k - TAPS));
+  }
+}
 template <class T> __device__ __forceinline__ void take(float (&to)[VECTOR], const T& from) {
 #pragma unroll
   for (int v = 0; v < VECTOR; v++) to[v] = from.get(v);
@@ -52,13 +63,12 @@ extern "C" __global__ void __launch_bounds__(THREADS) conv_forward(const Args a)
   if (index >= (i64)groups * runs * a.batch) return;
   const int channel = (int)(index % groups) * VECTOR;
   const int first = (int)(index / groups % runs) * RUN, batch = (int)(index / groups / runs);
-  const Walk<const scalar> x(a.x, a.x_row, a, batch, channel);
-  const Walk<scalar> to(a.y, a.y_row, a, batch, channel);
+  Walk<const scalar> x(a.x, a.x_row, a, batch, channel, first);
+  Walk<scalar> to(a.y, a.y_row, a, batch, channel, first);
   Raw<VECTOR> before[TAPS], next[kAhead];
+  read_before(before, x, first);
 #pragma unroll
-  for (int k = 1; k < TAPS; k++) before[k] = x.read(a, first - TAPS + k);
-#pragma unroll
-  for (int i = 0; i < kAhead; i++) next[i] = x.read(a, first + i);
+  for (int i = 0; i < kAhead; i++) next[i] = x.read(i);
   Filter f;
   f.read(a, channel);
   float window[TAPS][VECTOR];  // the last TAPS inputs, oldest first
@@ -69,9 +79,10 @@ extern "C" __global__ void __launch_bounds__(THREADS) conv_forward(const Args a)
     Raw<VECTOR> now[kAhead];
 #pragma unroll
     for (int i = 0; i < kAhead; i++) now[i] = next[i];
+    x.go(kAhead);
     if (t0 + kAhead < end) {
 #pragma unroll
-      for (int i = 0; i < kAhead; i++) next[i] = x.read(a, t0 + kAhead + i);
+      for (int i = 0; i < kAhead; i++) next[i] = x.read(i);
     }
 #pragma unroll
     for (int i = 0; i < kAhead; i++) {
@@ -88,14 +99,17 @@ extern "C" __global__ void __launch_bounds__(THREADS) conv_forward(const Args a)
         for (int k = 0; k < TAPS; k++) sum += f.w[v][k] * window[k][v];
         y[v] = SILU ? sum * sigmoid(sum) : sum;
       }
-      if (t0 + i < end) store<VECTOR>(to.at(t0 + i), y);
+      if (t0 + i < end) store<VECTOR>(to.at(i), y);
     }
+    to.go(kAhead);
   }
 }
 
 // A block's threads: x over channel groups (contiguous), so that a warp reads whole lines; each warp takes runs
 // of steps.
-extern "C" __global__ void __launch_bounds__(THREADS) conv_backward(const Args a) {
+// What hides the wait for memory is warps, and what limits them is registers.
+constexpr int kBackwardBlocks = VECTOR == 4 ? 4 : TAPS <= 4 ? 6 : 1;
+extern "C" __global__ void __launch_bounds__(THREADS, kBackwardBlocks) conv_backward(const Args a) {
   const int groups = a.width / VECTOR;
   const int group = blockIdx.x * kBackwardGroups + (threadIdx.x & 31), channel = min(group, groups - 1) * VECTOR;
   const bool inside = group < groups;
@@ -110,13 +124,12 @@ extern "C" __global__ void __launch_bounds__(THREADS) conv_backward(const Args a
   const int runs = (a.length + RUN - 1) / RUN;
   for (int index = blockIdx.y * kRows + (threadIdx.x >> 5); index < a.batch * runs; index += gridDim.y * kRows) {
     const int batch = index / runs, first = index % runs * RUN, end = min(first + RUN, a.length);
-    const Walk<const scalar> x(a.x, a.x_row, a, batch, channel), dy(a.dy, a.dy_row, a, batch, channel);
-    const Walk<scalar> dx(a.dx, a.dx_row, a, batch, channel);
+    Walk<const scalar> x(a.x, a.x_row, a, batch, channel, first), dy(a.dy, a.dy_row, a, batch, channel, first);
+    Walk<scalar> dx(a.dx, a.dx_row, a, batch, channel, first);
     Raw<VECTOR> before[TAPS], next_x[kAhead], next_dy[kAhead];
+    read_before(before, x, first);
 #pragma unroll
-    for (int k = 1; k < TAPS; k++) before[k] = x.read(a, first - TAPS + k);
-#pragma unroll
-    for (int i = 0; i < kAhead; i++) next_x[i] = x.read(a, first + i), next_dy[i] = dy.read(a, first + i);
+    for (int i = 0; i < kAhead; i++) next_x[i] = x.read(i), next_dy[i] = dy.read(i);
     float window[TAPS][VECTOR], dpre[TAPS][VECTOR];  // inputs and gradients before the activation, oldest first
 #pragma unroll
     for (int k = 0; k < TAPS; k++) {
@@ -129,10 +142,10 @@ extern "C" __global__ void __launch_bounds__(THREADS) conv_backward(const Args a
       Raw<VECTOR> now_x[kAhead], now_dy[kAhead];
 #pragma unroll
       for (int i = 0; i < kAhead; i++) now_x[i] = next_x[i], now_dy[i] = next_dy[i];
+      x.go(kAhead), dy.go(kAhead);
       if (t0 + kAhead < end + TAPS - 1) {
 #pragma unroll
-        for (int i = 0; i < kAhead; i++)
-          next_x[i] = x.read(a, t0 + kAhead + i), next_dy[i] = dy.read(a, t0 + kAhead + i);
+        for (int i = 0; i < kAhead; i++) next_x[i] = x.read(i), next_dy[i] = dy.read(i);
       }
 #pragma unroll
       for (int i = 0; i < kAhead; i++) {
@@ -164,7 +177,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) conv_backward(const Args a
         }
         const int step = t - TAPS + 1;
         if (step >= first && step < end && inside) {
-          scalar* to = dx.at(step);
+          scalar* to = dx.at(i - TAPS + 1);
           if (ADD_DX) {
             const Raw<VECTOR> sum = *reinterpret_cast<const Raw<VECTOR>*>(to);
 #pragma unroll
@@ -173,6 +186,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) conv_backward(const Args a
           store<VECTOR>(to, of_x);
         }
       }
+      dx.go(kAhead);
     }
   }
   // Over the rows of the block.
