@@ -84,9 +84,10 @@ __device__ __forceinline__ void backward_tile(const Args& a, Ring& ring, const R
       products_begin();
       multiply_over_rows(acc, left, unit);
       products_end();
-      read(j, c + kDeep);
       products_wait<0>();
       keep(acc), keep(left);
+      // Not before: a load into registers that a product still reads would make ptxas wait for each product.
+      read(j, c + kDeep);
       ring.release(ring.stage);
       ring.step();
     }
