@@ -28,7 +28,7 @@ using ScanGrads = scan_kernel::ScanGrads<void>;
 using ConvArgs = conv_kernel::ConvArgs<void>;
 using NormArgs = norm_kernel::NormArgs<void>;
 
-constexpr unsigned kForwardThreads = 64, kBackwardThreads = 128;
+constexpr unsigned kForwardThreads = 64;
 constexpr int64_t kBackwardBlocks = 4;  // of a multiprocessor
 
 int64_t trial(const char* name, int64_t value) {
@@ -94,9 +94,8 @@ Defines defines_of(const Scan& s, const Defines& own) {
   return all;
 }
 
-int64_t backward_shared_bytes(int64_t groups) {
+template <int threads> int64_t backward_shared_bytes(int64_t groups) {
   using namespace scan_kernel;
-  constexpr int threads = kBackwardThreads;
   switch (groups) {
     case 1: return sizeof(BackwardShared<1, threads>);
     case 2: return sizeof(BackwardShared<2, threads>);
@@ -149,11 +148,12 @@ void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const T
                 length = s.u.size(1);
   TORCH_CHECK(states <= kMaxStates, "selective_scan: got ", states, " states, expected at most ", kMaxStates,
               " for gradients on a GPU. Prune the states, or use the CPU.");
-  const int64_t width = out.du.size(-1), channels_per_block = kBackwardThreads / groups;
+  const int64_t width = out.du.size(-1), threads = groups == 1 ? 128 : trial("BACKWARD_THREADS", 128),
+                channels_per_block = threads / groups;
   const int64_t blocks = ceil_div(width, channels_per_block);
   // Several sequences a block where there are many: fewer partial sums of the parameters' gradients. The blocks still
   // fill the GPU twice, so that who is done early goes on.
-  const int64_t per = std::max<int64_t>(1, ceil_div(blocks * batch, int64_t{2} * kBackwardBlocks * multiprocessors()));
+  const int64_t per = std::max<int64_t>(1, ceil_div(blocks * batch, int64_t{2} * kBackwardBlocks * 128 / threads * multiprocessors()));
   const int64_t rows = ceil_div(std::max<int64_t>(batch, 1), per);
   out.padded = kOwn * groups;
   out.states = at::empty({blocks, batch, length, 2 * out.padded}, floats(s.u));
@@ -178,14 +178,14 @@ void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const T
                                                       {"ADD_DZ", add_dz},
                                                       {"SAME_ROWS", same_rows(s, dy, out)},
                                                       {"VECTOR", vector},
-                                                      {"BACKWARD_THREADS", kBackwardThreads},
-                                                      {"BACKWARD_BLOCKS", trial("BACKWARD_BLOCKS", kBackwardBlocks)},
+                                                      {"BACKWARD_THREADS", threads},
+                                                      {"BACKWARD_BLOCKS", trial("BACKWARD_BLOCKS", kBackwardBlocks * 128 / threads)},
                                                       {"FORWARD_UNROLL", trial("FORWARD_UNROLL", 8)},
                                                       {"BACKWARD_UNROLL", trial("BACKWARD_UNROLL", 8)}}));
     const Grid grid{u32(blocks), u32(rows)};
-    const unsigned bytes = u32(backward_shared_bytes(groups));
-    if (by_columns(s)) kernel.launch(grid, kBackwardThreads, bytes, column_args_of(s, a), g);
-    else kernel.launch(grid, kBackwardThreads, bytes, a, g);
+    const unsigned bytes = u32(threads == 128 ? backward_shared_bytes<128>(groups) : backward_shared_bytes<256>(groups));
+    if (by_columns(s)) kernel.launch(grid, u32(threads), bytes, column_args_of(s, a), g);
+    else kernel.launch(grid, u32(threads), bytes, a, g);
   }
   const Tensor sums = reduce_rows(partial);
   const int64_t n = s.channels * states;

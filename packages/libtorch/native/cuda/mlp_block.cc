@@ -42,7 +42,7 @@ Tensor Mlp::forward(const Tensor& x, const Tensor& scale, Kept* keep) const {
   const auto type = x.scalar_type();
   const auto like = [&](int64_t columns) { return at::empty({x.size(0), x.size(1), columns}, x.options()); };
   Kept kept;
-  if (keep && mlp_train_runs(model, type) && std::getenv("TRIAL_MLP")) {
+  if (keep && mlp_train_runs(model, type) && !std::getenv("TRIAL_NOMLP")) {
     kept.units = mlp_train_units(fused(scale));
     const Tensor out = like(model);
     mlp_train_forward(fused(scale), kept.units, x, out);
@@ -85,7 +85,7 @@ variable_list Mlp::backward(const Tensor& x, const Tensor& scale, const Kept& ke
   const auto gradient = [&](at::IntArrayRef shape) { return at::empty(shape, x.options().dtype(at::kFloat)); };
   if (kept.units.defined()) {
     std::optional<Aside> beside;
-    if (std::getenv("TRIAL_FORK")) beside.emplace();
+    if (!std::getenv("TRIAL_NOFORK")) beside.emplace();
     const MlpTrainGradients g = mlp_train_backward(fused(scale), kept.units, x, dout);
     Tensor d_fc1 = gradient({width, model}), d_fc2 = gradient({model, width});
     weight_gradient([&] {

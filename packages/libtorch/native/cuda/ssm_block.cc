@@ -100,7 +100,7 @@ Tensor Block::normed(const Tensor& x) const {
 }
 
 void Block::begin(const Tensor& x, Kept& kept, bool keep) const {
-  if (keep && norm_bias.defined() && mlp_train_runs(model, type) && std::getenv("TRIAL_INPROJ")) {
+  if (keep && norm_bias.defined() && mlp_train_runs(model, type) && !std::getenv("TRIAL_NOINPROJ")) {
     kept.n = at::empty_like(x), kept.xz = at::empty({x.size(0), x.size(1), 2 * width}, x.options());
     kept.units = in_proj_units(in_projection());
     in_proj_forward(in_projection(), kept.units, x, kept.n, kept.xz);
@@ -153,7 +153,7 @@ variable_list Block::backward(const Tensor& x, const Tensor& scale, const Kept& 
   };
   variable_list result(3 + kShared + directions.size() * kPerDirection);
   std::optional<Aside> beside;
-  if (std::getenv("TRIAL_FORK")) beside.emplace();
+  if (!std::getenv("TRIAL_NOFORK")) beside.emplace();
   const auto keep = [&](const Tensor& t) {
     if (beside) beside->keep(t);
   };
