@@ -88,10 +88,8 @@ variable_list Mlp::backward(const Tensor& x, const Tensor& scale, const Kept& ke
     if (!std::getenv("TRIAL_NOFORK")) beside.emplace();
     const MlpTrainGradients g = mlp_train_backward(fused(scale), kept.units, x, dout);
     Tensor d_fc1 = gradient({width, model}), d_fc2 = gradient({model, width});
-    weight_gradient([&] {
-      gemm(mat(dout), true, mat(g.hidden), false, mat(d_fc2), type, at::kFloat);
-      gemm(mat(g.dbefore), true, mat(g.normed), false, mat(d_fc1), type, at::kFloat);
-    });
+    weight_gradient([&] { gemm(mat(dout), true, mat(g.hidden), false, mat(d_fc2), type, at::kFloat); });
+    gemm(mat(g.dbefore), true, mat(g.normed), false, mat(d_fc1), type, at::kFloat);
     if (beside) beside->join();
     if (width != neurons) d_fc2 = d_fc2.narrow(1, 0, neurons).contiguous();
     return {g.dx,

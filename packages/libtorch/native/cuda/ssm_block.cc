@@ -169,8 +169,9 @@ variable_list Block::backward(const Tensor& x, const Tensor& scale, const Kept& 
     g.du = like(width), g.ddelta = like(width), g.dz = dxz.narrow(2, width, width);
     scan_backward(scan_of(*this, d, kept, scanned, scale, i == 1), dy, Tensor(), scanned.checkpoints, i == 1, false, g);
     const Tensor dprojected = like(columns);
-    reduce_states(g, states, dprojected, rank_width);
+    aside([&] { reduce_states(g, states, dprojected, rank_width); });
     gemm(mat(g.ddelta), false, mat(d.packed_dt), false, mat(dprojected.narrow(2, 0, rank_width)), type, type);
+    if (beside) beside->join();
     const Tensor d_dt = gradient(width, rank_width);
     weight_gradient([&] {
       gemm(mat(g.ddelta), true, mat(scanned.projected.narrow(2, 0, rank_width)), false, mat(d_dt), type, at::kFloat);
