@@ -118,12 +118,21 @@ Tensor Block::finish(const Tensor& x, const Tensor& scale, Kept& kept, bool keep
     const Direction& d = directions[i];
     Kept::Scanned scanned;
     scanned.u = like(width);
-    conv_forward(conv_of(*this, d, kept.xz, i == 1), scanned.u);
     scanned.projected = like(columns);
-    gemm(mat(scanned.u), false, mat(d.packed_x), true, mat(scanned.projected), type, type);
     scanned.delta = like(width);
-    gemm(mat(scanned.projected.narrow(2, 0, rank_width)), false, mat(d.packed_dt), true, mat(scanned.delta), type,
-         type);
+    if (keep && projections_run({width, rank_width, states, columns}, type) && !std::getenv("TRIAL_NOPROJ")) {
+      scanned.panels = proj_panels(d.packed_x);
+      Aside beside;
+      beside.run([&] { proj_pack(d.packed_x, d.packed_dt, scanned.panels); });
+      conv_forward(conv_of(*this, d, kept.xz, i == 1), scanned.u);
+      beside.join();
+      proj_forward(scanned.panels, scanned.u, scanned.projected, scanned.delta);
+    } else {
+      conv_forward(conv_of(*this, d, kept.xz, i == 1), scanned.u);
+      gemm(mat(scanned.u), false, mat(d.packed_x), true, mat(scanned.projected), type, type);
+      gemm(mat(scanned.projected.narrow(2, 0, rank_width)), false, mat(d.packed_dt), true, mat(scanned.delta), type,
+           type);
+    }
     const Scan scan = scan_of(*this, d, kept, scanned, scale, i == 1);
     if (keep) scanned.checkpoints = scan_checkpoints(scan);
     scan_forward(scan, kept.y, i == 1, Tensor(), scanned.checkpoints);
@@ -169,9 +178,13 @@ variable_list Block::backward(const Tensor& x, const Tensor& scale, const Kept& 
     g.du = like(width), g.ddelta = like(width), g.dz = dxz.narrow(2, width, width);
     scan_backward(scan_of(*this, d, kept, scanned, scale, i == 1), dy, Tensor(), scanned.checkpoints, i == 1, false, g);
     const Tensor dprojected = like(columns);
-    aside([&] { reduce_states(g, states, dprojected, rank_width); });
-    gemm(mat(g.ddelta), false, mat(d.packed_dt), false, mat(dprojected.narrow(2, 0, rank_width)), type, type);
-    if (beside) beside->join();
+    if (scanned.panels.defined()) {
+      proj_backward(scanned.panels, g.ddelta, g.states, dprojected, g.du);
+    } else {
+      aside([&] { reduce_states(g, states, dprojected, rank_width); });
+      gemm(mat(g.ddelta), false, mat(d.packed_dt), false, mat(dprojected.narrow(2, 0, rank_width)), type, type);
+      if (beside) beside->join();
+    }
     const Tensor d_dt = gradient(width, rank_width);
     weight_gradient([&] {
       gemm(mat(g.ddelta), true, mat(scanned.projected.narrow(2, 0, rank_width)), false, mat(d_dt), type, at::kFloat);
@@ -179,10 +192,12 @@ variable_list Block::backward(const Tensor& x, const Tensor& scale, const Kept& 
     const Tensor d_x_proj = gradient(columns, width);
     weight_gradient([&] { gemm(mat(dprojected), true, mat(scanned.u), false, mat(d_x_proj), type, at::kFloat); });
     for (const Tensor& t : {g.ddelta, dprojected}) keep(t);
-    const Mat du = mat(g.du);
-    Extra add;
-    add.add = &du;
-    gemm(mat(dprojected), false, mat(d.packed_x), false, du, type, type, add);
+    if (!scanned.panels.defined()) {
+      const Mat du = mat(g.du);
+      Extra add;
+      add.add = &du;
+      gemm(mat(dprojected), false, mat(d.packed_x), false, du, type, type, add);
+    }
     const auto [d_conv, d_conv_bias] =
         conv_backward(conv_of(*this, d, kept.xz, i == 1), g.du, dxz.narrow(2, 0, width), i == 1);
     Tensor* to = &result[3 + kShared + i * kPerDirection];

@@ -2,6 +2,7 @@
 #pragma once
 #include "branch.h"
 #include "in_proj_train.h"
+#include "projections.h"
 
 namespace mamba_prune::cuda::ssm_block_op {
 
@@ -20,19 +21,19 @@ struct Direction {
 struct Kept {
   Tensor n, xz, y, units;  // units: in_proj's weights, where the kernels of in_proj_train.h run
   struct Scanned {
-    Tensor u, projected, delta, checkpoints;
+    Tensor u, projected, delta, checkpoints, panels;  // panels: weights, where the kernels of projections.h run
   };
   std::vector<Scanned> scans;
 
   variable_list list() const {
     variable_list all = {n, xz, y, units};
-    for (const Scanned& s : scans) all.insert(all.end(), {s.u, s.projected, s.delta, s.checkpoints});
+    for (const Scanned& s : scans) all.insert(all.end(), {s.u, s.projected, s.delta, s.checkpoints, s.panels});
     return all;
   }
   static Kept of(const variable_list& all) {
     Kept kept{all[0], all[1], all[2], all[3], {}};
-    for (size_t at = 4; at < all.size(); at += 4)
-      kept.scans.push_back({all[at], all[at + 1], all[at + 2], all[at + 3]});
+    for (size_t at = 4; at < all.size(); at += 5)
+      kept.scans.push_back({all[at], all[at + 1], all[at + 2], all[at + 3], all[at + 4]});
     return kept;
   }
 };
