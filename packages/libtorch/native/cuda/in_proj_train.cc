@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "kernel.h"
-#include "kernels/in_proj_interface.h"
+#include "kernels/in_proj_train_interface.h"
 #include "launch.h"
 #include "launch_util.h"
 
@@ -12,7 +12,7 @@ namespace mamba_prune::cuda {
 namespace {
 
 using at::Tensor;
-using InProjArgs = in_proj_kernel::InProjArgs<void>;
+using InProjTrainArgs = in_proj_train_kernel::InProjTrainArgs<void>;
 
 constexpr int64_t kInProjStages = 6;
 
@@ -26,8 +26,8 @@ const Kernel& in_proj_kernel_of(const char* function, const InProjTrain& p, int6
                       {"STAGES", kInProjStages}});
 }
 
-InProjArgs in_proj_args_of(const InProjTrain& p, const Tensor& units, const Tensor& x, const Tensor& xz) {
-  InProjArgs a{};
+InProjTrainArgs in_proj_args_of(const InProjTrain& p, const Tensor& units, const Tensor& x, const Tensor& xz) {
+  InProjTrainArgs a{};
   a.x = pointer(x), a.xz = pointer(xz), a.units = static_cast<const unsigned char*>(units.data_ptr());
   a.norm_weight = float_pointer(p.norm_weight), a.norm_bias = float_pointer(p.norm_bias);
   a.rows = static_cast<int>(x.numel() / x.size(-1)), a.unit_count = static_cast<int>(in_proj_unit_count(p));
@@ -37,7 +37,7 @@ InProjArgs in_proj_args_of(const InProjTrain& p, const Tensor& units, const Tens
 
 int64_t in_proj_groups(int64_t rows) { return ceil_div(rows, mlp_kernel::kTile) <= multiprocessors() ? 1 : 2; }
 
-void run_in_proj(const char* function, const InProjTrain& p, const InProjArgs& a) {
+void run_in_proj(const char* function, const InProjTrain& p, const InProjTrainArgs& a) {
   if (a.rows == 0) return;
   const int model = static_cast<int>(p.weight.size(1));
   const int64_t groups = in_proj_groups(a.rows);
@@ -52,10 +52,10 @@ void run_in_proj(const char* function, const InProjTrain& p, const InProjArgs& a
 Tensor in_proj_units(const InProjTrain& p) {
   const int model = static_cast<int>(p.weight.size(1));
   const Tensor units = at::empty({in_proj_unit_count(p), mlp_kernel::unit_bytes(model)}, p.weight.options().dtype(at::kByte));
-  in_proj_kernel::PackArgs<void> a{};
+  in_proj_train_kernel::PackArgs<void> a{};
   a.weight = pointer(p.weight), a.units = static_cast<unsigned char*>(units.data_ptr());
   a.width = static_cast<int>(p.weight.size(0));
-  constexpr int threads = in_proj_kernel::kPackThreads;
+  constexpr int threads = in_proj_train_kernel::kPackThreads;
   in_proj_kernel_of("in_proj_pack", p, 1)
       .launch({u32(ceil_div(mlp_kernel::kTile * model, threads)), u32(units.size(0))}, threads, 0, a);
   return units;
@@ -63,14 +63,14 @@ Tensor in_proj_units(const InProjTrain& p) {
 
 void in_proj_forward(const InProjTrain& p, const Tensor& units, const Tensor& x, const Tensor& normed,
                      const Tensor& xz) {
-  InProjArgs a = in_proj_args_of(p, units, x, xz);
+  InProjTrainArgs a = in_proj_args_of(p, units, x, xz);
   a.normed = pointer(normed);
   run_in_proj("in_proj_forward", p, a);
 }
 
 Tensor in_proj_backward(const InProjTrain& p, const Tensor& units, const Tensor& x, const Tensor& dxz,
                         const Tensor& dout, const Tensor& dx) {
-  InProjArgs a = in_proj_args_of(p, units, x, dxz);
+  InProjTrainArgs a = in_proj_args_of(p, units, x, dxz);
   const int64_t groups = in_proj_groups(a.rows), tiles = ceil_div(a.rows, mlp_kernel::kTile * groups);
   const Tensor partial = at::empty({4 * groups * tiles, 3 * x.size(-1)}, floats(x));
   a.dout = pointer(dout), a.dx = pointer(dx), a.norm_partial = float_pointer(partial);

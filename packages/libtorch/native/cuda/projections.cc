@@ -4,7 +4,7 @@
 
 #include "fused_mlp.h"
 #include "kernel.h"
-#include "kernels/proj_interface.h"
+#include "kernels/projections_interface.h"
 #include "launch.h"
 #include "launch_util.h"
 

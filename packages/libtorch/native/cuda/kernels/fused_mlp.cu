@@ -39,7 +39,7 @@ __device__ __forceinline__ void normalized(u32 (&left)[kSteps][4], const float (
     }
 }
 
-__device__ __forceinline__ void mlp_tile(const Args& a, Ring& ring, const Rows& rows) {
+__device__ __forceinline__ void mlp_tile(const Args& a, Units& ring, const Rows& rows) {
   float acc[4 * kBlocks];
   read_rows(acc, a.x, rows);
 
@@ -105,7 +105,7 @@ __device__ __forceinline__ void mlp_tile(const Args& a, Ring& ring, const Rows& 
 extern "C" __global__ void __launch_bounds__(threads_of(GROUPS), 1) fused_mlp(const Args a) {
   extern __shared__ unsigned char memory[];
   __shared__ u64 barriers[2 * STAGES];
-  Ring ring = start_ring(memory, barriers);
+  Units ring = start_ring(memory, barriers);
   const int tiles = (a.rows + kTile * GROUPS - 1) / (kTile * GROUPS);
   if (threadIdx.x >= GROUPS * kWarpgroup) {
 #if GROUPS == 2

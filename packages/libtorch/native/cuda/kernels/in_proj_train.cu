@@ -4,12 +4,12 @@
 // gradient.
 //
 // Defined by the caller: as warpgroup.cuh says.
-#include "in_proj_interface.h"
+#include "in_proj_train_interface.h"
 #include "norm_tile.cuh"
 
 using namespace mamba_prune::cuda::mlp_kernel;
-using namespace mamba_prune::cuda::in_proj_kernel;
-using Args = InProjArgs<scalar>;
+using namespace mamba_prune::cuda::in_proj_train_kernel;
+using Args = InProjTrainArgs<scalar>;
 
 extern "C" __global__ void __launch_bounds__(kPackThreads) in_proj_pack(const PackArgs<scalar> a) {
   const int i = blockIdx.x * kPackThreads + threadIdx.x;
@@ -20,7 +20,7 @@ extern "C" __global__ void __launch_bounds__(kPackThreads) in_proj_pack(const Pa
   reinterpret_cast<scalar*>(a.units + (i64)blockIdx.y * kStride)[i] = value;
 }
 
-__device__ __forceinline__ void forward_tile(const Args& a, Ring& ring, const Rows& rows) {
+__device__ __forceinline__ void forward_tile(const Args& a, Units& ring, const Rows& rows) {
   u32 left[kSteps][4];
   {
     float x[4 * kBlocks];
@@ -48,7 +48,7 @@ __device__ __forceinline__ void forward_tile(const Args& a, Ring& ring, const Ro
 
 constexpr int kDeep = 3;  // groups of 64 columns of the gradient that are on their way
 
-__device__ __forceinline__ void backward_tile(const Args& a, Ring& ring, const Rows& rows, int tile) {
+__device__ __forceinline__ void backward_tile(const Args& a, Units& ring, const Rows& rows, int tile) {
   float acc[4 * kBlocks];
 #pragma unroll
   for (int i = 0; i < 4 * kBlocks; i++) acc[i] = 0.0f;
@@ -99,13 +99,13 @@ __device__ __forceinline__ void backward_tile(const Args& a, Ring& ring, const R
 extern "C" __global__ void __launch_bounds__(threads_of(GROUPS), 1) in_proj_forward(const Args a) {
   extern __shared__ unsigned char memory[];
   __shared__ u64 barriers[2 * STAGES];
-  Ring ring = start_ring(memory, barriers);
+  Units ring = start_ring(memory, barriers);
   run(a.units, a.unit_count, a.rows, ring, [&](int, const Rows& rows) { forward_tile(a, ring, rows); });
 }
 
 extern "C" __global__ void __launch_bounds__(threads_of(GROUPS), 1) in_proj_backward(const Args a) {
   extern __shared__ unsigned char memory[];
   __shared__ u64 barriers[2 * STAGES];
-  Ring ring = start_ring(memory, barriers);
+  Units ring = start_ring(memory, barriers);
   run(a.units, a.unit_count, a.rows, ring, [&](int tile, const Rows& rows) { backward_tile(a, ring, rows, tile); });
 }

@@ -39,7 +39,7 @@ struct Scales {
   }
 };
 
-__device__ __forceinline__ void forward_tile(const Args& a, Ring& ring, const Rows& rows) {
+__device__ __forceinline__ void forward_tile(const Args& a, Units& ring, const Rows& rows) {
   float acc[4 * kBlocks];
   read_rows(acc, a.x, rows);
   u32 left[kSteps][4];
@@ -100,7 +100,7 @@ __device__ __forceinline__ void forward_tile(const Args& a, Ring& ring, const Ro
 extern "C" __global__ void __launch_bounds__(threads_of(GROUPS), 1) mlp_forward(const Args a) {
   extern __shared__ unsigned char memory[];
   __shared__ u64 barriers[2 * STAGES];
-  Ring ring = start_ring(memory, barriers);
+  Units ring = start_ring(memory, barriers);
   run(a.units, 2 * a.neuron_units, a.rows, ring, [&](int, const Rows& rows) { forward_tile(a, ring, rows); });
 }
 
@@ -130,7 +130,7 @@ __device__ __forceinline__ void write_left(scalar* to, const Rows& rows, const u
   }
 }
 
-__device__ __forceinline__ void backward_tile(const Args& a, Ring& ring, const Rows& rows, u32 tiles, int tile) {
+__device__ __forceinline__ void backward_tile(const Args& a, Units& ring, const Rows& rows, u32 tiles, int tile) {
   const u32 normed_tile = tiles, dout_tile = tiles + kUnit;
   float acc[4 * kBlocks];
   {
@@ -228,7 +228,7 @@ __device__ __forceinline__ void backward_tile(const Args& a, Ring& ring, const R
 extern "C" __global__ void __launch_bounds__(threads_of(GROUPS), 1) mlp_backward(const Args a) {
   extern __shared__ unsigned char memory[];
   __shared__ u64 barriers[2 * STAGES];
-  Ring ring = start_ring(memory, barriers);
+  Units ring = start_ring(memory, barriers);
   const u32 tiles = ring.base + STAGES * kStride + threadIdx.x / kWarpgroup * 2 * kUnit;
   run(a.units, 2 * a.neuron_units, a.rows, ring, [&](int tile, const Rows& rows) { backward_tile(a, ring, rows, tiles, tile); });
 }

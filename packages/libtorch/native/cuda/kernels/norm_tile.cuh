@@ -167,7 +167,7 @@ __device__ __forceinline__ void multiply_over_rows(float (&acc)[4 * kBlocks], co
 
 // The tile of a warpgroup's loop, and the warpgroup that copies.
 template <class Tile>
-__device__ __forceinline__ void run(const unsigned char* units, int unit_count, int row_count, Ring& ring, const Tile& tile_work) {
+__device__ __forceinline__ void run(const unsigned char* units, int unit_count, int row_count, Units& ring, const Tile& tile_work) {
   const int tiles = (row_count + mlp::kTile * GROUPS - 1) / (mlp::kTile * GROUPS);
   if (threadIdx.x >= GROUPS * mlp::kWarpgroup) {
 #if GROUPS == 2

@@ -7,7 +7,7 @@
 // channels read it transposed. Channels are permuted as warpgroup.cuh says.
 //
 // Defined by the caller: what warpgroup.cuh says, though there is no ring.
-#include "proj_interface.h"
+#include "projections_interface.h"
 #include "norm_tile.cuh"
 
 using namespace mamba_prune::cuda::proj_kernel;

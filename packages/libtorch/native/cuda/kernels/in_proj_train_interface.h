@@ -2,7 +2,7 @@
 #pragma once
 #include "fused_mlp_interface.h"
 
-namespace mamba_prune::cuda::in_proj_kernel {
+namespace mamba_prune::cuda::in_proj_train_kernel {
 
 constexpr int kPackThreads = 256;
 
@@ -15,7 +15,7 @@ template <class T> struct PackArgs {
 MAMBA_PRUNE_CHECK_LAYOUT(PackArgs<void>, 2 * 8 + 4 + kPadding);
 
 /** @tparam T type of the elements, void on the host */
-template <class T> struct InProjArgs {
+template <class T> struct InProjTrainArgs {
   const T *x, *dout;  // [rows, MODEL]
   const unsigned char* units;
   const float *norm_weight, *norm_bias;
@@ -24,6 +24,6 @@ template <class T> struct InProjArgs {
   int rows, unit_count, width;
   float eps;
 };
-MAMBA_PRUNE_CHECK_LAYOUT(InProjArgs<void>, 9 * 8 + 4 * 4);
+MAMBA_PRUNE_CHECK_LAYOUT(InProjTrainArgs<void>, 9 * 8 + 4 * 4);
 
-}  // namespace mamba_prune::cuda::in_proj_kernel
+}  // namespace mamba_prune::cuda::in_proj_train_kernel
