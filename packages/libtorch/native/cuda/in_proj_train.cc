@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "fused_mlp.h"
 #include "kernel.h"
 #include "kernels/in_proj_train_interface.h"
 #include "launch.h"
@@ -35,12 +36,10 @@ InProjTrainArgs in_proj_args_of(const InProjTrain& p, const Tensor& units, const
   return a;
 }
 
-int64_t in_proj_groups(int64_t rows) { return ceil_div(rows, mlp_kernel::kTile) <= multiprocessors() ? 1 : 2; }
-
 void run_in_proj(const char* function, const InProjTrain& p, const InProjTrainArgs& a) {
   if (a.rows == 0) return;
   const int model = static_cast<int>(p.weight.size(1));
-  const int64_t groups = in_proj_groups(a.rows);
+  const int64_t groups = warpgroups_for(a.rows);
   const int64_t blocks = std::min<int64_t>(multiprocessors(), ceil_div(a.rows, mlp_kernel::kTile * groups));
   const int64_t shared = kInProjStages * mlp_kernel::unit_bytes(model) + mlp_kernel::kAlignment;
   in_proj_kernel_of(function, p, groups)
@@ -71,7 +70,7 @@ void in_proj_forward(const InProjTrain& p, const Tensor& units, const Tensor& x,
 Tensor in_proj_backward(const InProjTrain& p, const Tensor& units, const Tensor& x, const Tensor& dxz,
                         const Tensor& dout, const Tensor& dx) {
   InProjTrainArgs a = in_proj_args_of(p, units, x, dxz);
-  const int64_t groups = in_proj_groups(a.rows), tiles = ceil_div(a.rows, mlp_kernel::kTile * groups);
+  const int64_t groups = warpgroups_for(a.rows), tiles = ceil_div(a.rows, mlp_kernel::kTile * groups);
   const Tensor partial = at::empty({4 * groups * tiles, 3 * x.size(-1)}, floats(x));
   a.dout = pointer(dout), a.dx = pointer(dx), a.norm_partial = float_pointer(partial);
   run_in_proj("in_proj_backward", p, a);

@@ -31,9 +31,6 @@ Defines defines_of_train(const MlpTrain& m, int64_t groups) {
           {"STAGES", kTrainStages}};
 }
 
-// Two warpgroups share the weights; where that would leave multiprocessors without work, each has one.
-int64_t groups_for(int64_t rows) { return ceil_div(rows, mlp_kernel::kTile) <= multiprocessors() ? 1 : 2; }
-
 TrainArgs train_args_of(const MlpTrain& m, const Tensor& units, const Tensor& x) {
   TrainArgs a{};
   a.x = pointer(x), a.units = static_cast<const unsigned char*>(units.data_ptr());
@@ -76,12 +73,12 @@ void mlp_train_forward(const MlpTrain& m, const Tensor& units, const Tensor& x, 
   if (x.numel() == 0) return;
   TrainArgs a = train_args_of(m, units, x);
   a.out = pointer(out);
-  run_train("mlp_forward", m, a, groups_for(a.rows), 0);
+  run_train("mlp_forward", m, a, warpgroups_for(a.rows), 0);
 }
 
 MlpTrainGradients mlp_train_backward(const MlpTrain& m, const Tensor& units, const Tensor& x, const Tensor& dout) {
   TrainArgs a = train_args_of(m, units, x);
-  const int64_t groups = groups_for(a.rows), tiles = ceil_div(a.rows, mlp_kernel::kTile * groups);
+  const int64_t groups = warpgroups_for(a.rows), tiles = ceil_div(a.rows, mlp_kernel::kTile * groups);
   std::vector<int64_t> shape = x.sizes().vec();
   shape.back() = a.width;
   MlpTrainGradients g{at::empty_like(x), at::empty_like(x), at::empty(shape, x.options()),
