@@ -15,7 +15,7 @@ namespace {
 using at::Tensor;
 using InProjTrainArgs = in_proj_train_kernel::InProjTrainArgs<void>;
 
-constexpr int64_t kInProjStages = 6;
+constexpr int64_t kInProjTrainStages = 6;
 
 int64_t in_proj_unit_count(const InProjTrain& p) { return ceil_div(p.weight.size(0), mlp_kernel::kTile); }
 
@@ -24,7 +24,7 @@ const Kernel& in_proj_kernel_of(const char* function, const InProjTrain& p, int6
                      {{"SCALAR", scalar_code(p.weight.scalar_type())},
                       {"MODEL", p.weight.size(1)},
                       {"GROUPS", groups},
-                      {"STAGES", kInProjStages}});
+                      {"STAGES", kInProjTrainStages}});
 }
 
 InProjTrainArgs in_proj_args_of(const InProjTrain& p, const Tensor& units, const Tensor& x, const Tensor& xz) {
@@ -41,7 +41,7 @@ void run_in_proj(const char* function, const InProjTrain& p, const InProjTrainAr
   const int model = static_cast<int>(p.weight.size(1));
   const int64_t groups = warpgroups_for(a.rows);
   const int64_t blocks = std::min<int64_t>(multiprocessors(), ceil_div(a.rows, mlp_kernel::kTile * groups));
-  const int64_t shared = kInProjStages * mlp_kernel::unit_bytes(model) + mlp_kernel::kAlignment;
+  const int64_t shared = kInProjTrainStages * mlp_kernel::unit_bytes(model) + mlp_kernel::kAlignment;
   in_proj_kernel_of(function, p, groups)
       .launch({u32(blocks)}, u32(mlp_kernel::threads_of(static_cast<int>(groups))), u32(shared), a);
 }
