@@ -3,7 +3,7 @@
 #include "kernels/cluster_interface.h"
 #include "layer_util.h"
 
-namespace mamba_prune::cuda {
+namespace mamba_prune::cuda::cluster_op {
 
 using at::Tensor;
 
@@ -39,8 +39,8 @@ Tensor each(const Tensor& t, int64_t cluster) { return t.unsqueeze(0).expand({cl
 
 }  // namespace
 
-ClusterBlock::ClusterBlock(at::TensorList w) {
-  TORCH_CHECK(w.size() == kWeights, "cluster_weights: got ", w.size(), " weights of a block, expected ", kWeights,
+Block::Block(at::TensorList w) {
+  TORCH_CHECK(w.size() == kWeights, "cluster_units: got ", w.size(), " weights of a block, expected ", kWeights,
               ": four of the normalisations, nine of the SSM with one direction, four of the MLP.");
   Tensor* to[kWeights] = {&norm1_weight, &norm1_bias, &norm2_weight, &norm2_bias, &in_proj, &out_proj,
                           &conv_weight,  &conv_bias,  &x_proj,       &dt_weight,  &dt_bias, &A_log,
@@ -48,7 +48,7 @@ ClusterBlock::ClusterBlock(at::TensorList w) {
   for (size_t i = 0; i < kWeights; i++) *to[i] = w[i];
 }
 
-void ClusterBlock::check(const char* op) const {
+void Block::check(const char* op) const {
   TORCH_CHECK(fc1.dim() == 2 && out_proj.dim() == 2 && A_log.dim() == 2 && dt_weight.dim() == 2 && conv_weight.dim() == 3,
               op, ": got weights of other dimensions than fc1 [neurons, d_model], out_proj [d_model, d_inner], A_log ",
               "[d_inner, d_state], dt_proj [d_inner, dt_rank], conv1d [d_inner, 1, taps].");
@@ -65,7 +65,7 @@ void ClusterBlock::check(const char* op) const {
   expect("fc1", fc1, {n, m}), expect("fc1 bias", bias1, {n}), expect("fc2", fc2, {m, n}), expect("fc2 bias", bias2, {m});
 }
 
-Tensor cluster_weights(const ClusterBlock& b, int64_t cluster, at::ScalarType type) {
+Tensor packed(const Block& b, int64_t cluster, at::ScalarType type) {
   const int64_t channels = b.channels(), rank = b.rank(), states = b.states();
   const int64_t slice = slice_of(static_cast<int>(channels), static_cast<int>(cluster), 8);
   const int64_t wide = slice_of(static_cast<int>(b.neurons()), static_cast<int>(cluster), 16);
@@ -96,4 +96,4 @@ Tensor cluster_weights(const ClusterBlock& b, int64_t cluster, at::ScalarType ty
   return at::cat({ssm.reshape({-1}), mlp.reshape({-1})});
 }
 
-}  // namespace mamba_prune::cuda
+}  // namespace mamba_prune::cuda::cluster_op

@@ -4,14 +4,14 @@
 
 #include <vector>
 
-namespace mamba_prune::cuda {
+namespace mamba_prune::cuda::cluster_op {
 
 /**
  * The float32 parameters of one block, of one direction: both normalisations' weights and biases, then those of
  * ssm_block (in_proj, out_proj, conv1d with its bias, x_proj, dt_proj with its bias, A_log, D), then those of mlp_block.
  */
-struct ClusterBlock {
-  explicit ClusterBlock(at::TensorList weights);
+struct Block {
+  explicit Block(at::TensorList weights);
   static constexpr size_t kWeights = 17;
 
   at::Tensor norm1_weight, norm1_bias, norm2_weight, norm2_bias;
@@ -35,6 +35,6 @@ struct ClusterBlock {
  * @param type of the products
  * @return uint8 [bytes]: the SSM's part of each multiprocessor, then the MLP's
  */
-at::Tensor cluster_weights(const ClusterBlock& block, int64_t cluster, at::ScalarType type);
+at::Tensor packed(const Block& block, int64_t cluster, at::ScalarType type);
 
-}  // namespace mamba_prune::cuda
+}  // namespace mamba_prune::cuda::cluster_op

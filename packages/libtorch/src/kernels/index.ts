@@ -4,6 +4,13 @@
  *
  * @module @mamba-prune/libtorch/kernels
  */
+export {
+  type ClusterStack,
+  clusterBlocks,
+  clusterImages,
+  hasClusterBlocks,
+  packCluster,
+} from './cluster-blocks.js';
 export { type FusedBlock, hasFusedBlocks, mambaBlocks, packUnits } from './fused-blocks.js';
 export {
   type BranchNorm,
