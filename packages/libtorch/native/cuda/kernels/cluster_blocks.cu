@@ -259,6 +259,17 @@ __device__ __forceinline__ void step_sizes(const Cta& cta, const SsmPart& part, 
   }
 }
 
+// Of sums of 2 Width tokens each lane comes to have that of one, over 2 Width lanes.
+template <int Width, int Count> __device__ __forceinline__ void sum_over_lanes(float (&sums)[Count], int lane) {
+#pragma unroll
+  for (int t = 0; t < Width; t++) {
+    const bool upper = lane & Width;
+    const float keep = upper ? sums[t + Width] : sums[t], give = upper ? sums[t] : sums[t + Width];
+    sums[t] = keep + __shfl_xor_sync(kAllLanes, give, Width);
+  }
+  if constexpr (Width > 1) sum_over_lanes<Width / 2>(sums, lane);
+}
+
 // `Per` states of a channel in each of its lanes. y takes the place of u.
 template <int Per>
 __device__ __forceinline__ void scan(const Cta& cta, const SsmPart& part, int channels, int gates_row, int u_row) {
@@ -290,15 +301,7 @@ __device__ __forceinline__ void scan(const Cta& cta, const SsmPart& part, int ch
         }
         sums[t] = sum;
       }
-      // Each lane comes to have the sum of one token over all lanes.
-#pragma unroll
-      for (int width = kLanes / 2; width > 0; width /= 2)
-#pragma unroll
-        for (int t = 0; t < width; t++) {
-          const bool upper = mine & width;
-          const float keep = upper ? sums[t + width] : sums[t], give = upper ? sums[t] : sums[t + width];
-          sums[t] = keep + __shfl_xor_sync(kAllLanes, give, width);
-        }
+      sum_over_lanes<kLanes / 2>(sums, mine);
       const int token = first + mine;
       scalar& u = in<scalar>(memory, cta.plan.u + token * u_row + channel * kBytes16);
       const float z = in<float>(memory, cta.plan.gates + (token * gates_row + channels + channel) * 4);
