@@ -20,16 +20,17 @@ constexpr const char* kName = "cluster_blocks";
 
 // What a stack of blocks asks of the kernel.
 struct Stack {
-  int64_t length, model, cluster;
+  int64_t length, model, cluster, groups;
   std::vector<cluster_kernel::BlockOf> blocks;
   int channels = 0, neurons = 0;  // the largest slices
   int64_t bytes = 0;              // of all weights
 
   // sizes: channels and neurons of each block
-  Stack(int64_t length_, int64_t model_, int64_t cluster_, at::IntArrayRef sizes)
-      : length(length_), model(model_), cluster(cluster_) {
-    TORCH_CHECK(length > 0 && model > 0 && (cluster == 8 || cluster == 16), kName, ": got ", length, " tokens, d_model ",
-                model, " and clusters of ", cluster, ", expected clusters of 8 or 16 for tokens of d_model numbers.");
+  Stack(int64_t length_, int64_t model_, int64_t cluster_, int64_t groups_, at::IntArrayRef sizes)
+      : length(length_), model(model_), cluster(cluster_), groups(groups_) {
+    TORCH_CHECK(length > 0 && model > 0 && (cluster == 8 || cluster == 16) && (groups == 1 || groups == 2 || groups == 4),
+                kName, ": got ", length, " tokens, d_model ", model, " and clusters of ", cluster, " in ", groups,
+                " groups, expected clusters of 8 or 16 in 1, 2 or 4 groups for tokens of d_model numbers.");
     TORCH_CHECK(!sizes.empty() && sizes.size() % 2 == 0, kName, ": got ", sizes.size(),
                 " sizes, expected the channels and the neurons of each block.");
     for (size_t i = 0; i < sizes.size(); i += 2) {
@@ -39,30 +40,35 @@ struct Stack {
       cluster_kernel::BlockOf b{};
       b.at = bytes, b.order = -1;
       b.channels = static_cast<short>(cluster_kernel::slice_of(static_cast<int>(sizes[i]), of, 8));
-      b.neurons = static_cast<short>(cluster_kernel::slice_of(static_cast<int>(sizes[i + 1]), of, 16));
-      bytes += cluster * (cluster_kernel::ssm_part(b.channels, m).bytes + cluster_kernel::mlp_part(b.neurons, m).bytes);
+      const int group = of / static_cast<int>(groups);
+      b.neurons = static_cast<short>(cluster_kernel::slice_of(static_cast<int>(sizes[i + 1]), group, 16));
+      bytes += cluster * cluster_kernel::ssm_part(b.channels, m).bytes + group * cluster_kernel::mlp_part(b.neurons, m).bytes;
       channels = std::max<int>(channels, b.channels), neurons = std::max<int>(neurons, b.neurons);
       blocks.push_back(b);
     }
   }
-  int64_t shared_bytes() const {
+  cluster_kernel::Plan plan() const {
     return cluster_kernel::plan_of(static_cast<int>(length), static_cast<int>(model), static_cast<int>(cluster),
-                                   channels, neurons)
-        .bytes;
+                                   static_cast<int>(groups), channels, neurons);
   }
+  int64_t shared_bytes() const { return plan().bytes; }
   // Whether the current GPU has what it takes, but for room for a cluster.
   bool fits(at::ScalarType type) const {
     const cudaDeviceProp* device = at::cuda::getCurrentDeviceProperties();
     constexpr int64_t kMaxLength = 1024, kMaxModel = 1024, kStatic = 16384;  // so that no product below overflows
     return device->major == 9 && device->minor == 0 && (type == at::kBFloat16 || type == at::kHalf) &&
-           model % 16 == 0 && length <= kMaxLength && model <= kMaxModel &&
+           model % 16 == 0 && length <= kMaxLength && model <= kMaxModel && groups_have_tiles() &&
            blocks.size() <= cluster_kernel::kMaxBlocks &&
            shared_bytes() + kStatic <= static_cast<int64_t>(device->sharedMemPerBlockOptin);
+  }
+  bool groups_have_tiles() const {
+    const cluster_kernel::Plan p = plan();
+    return groups == 1 || (p.all == p.rows && p.all / groups % 16 == 0);
   }
   const Kernel& kernel(at::ScalarType type) const {
     return find_kernel(
         "cluster_blocks.cu", "cluster_blocks",
-        {{"SCALAR", scalar_code(type)}, {"MODEL", model}, {"LENGTH", length}, {"CLUSTER", cluster}});
+        {{"SCALAR", scalar_code(type)}, {"MODEL", model}, {"LENGTH", length}, {"CLUSTER", cluster}, {"GROUPS", groups}});
   }
   int64_t images_at_a_time(at::ScalarType type) const {
     return kernel(type).active_clusters(static_cast<unsigned>(cluster), cluster_kernel::kThreads,
@@ -70,14 +76,15 @@ struct Stack {
   }
 };
 
-int64_t images(const Tensor& like, int64_t length, int64_t model, int64_t cluster, at::IntArrayRef sizes) {
+int64_t images(const Tensor& like, int64_t length, int64_t model, int64_t cluster, int64_t groups,
+               at::IntArrayRef sizes) {
   if (!like.is_cuda()) return 0;
   const c10::DeviceGuard guard(like.device());
-  const Stack stack(length, model, cluster, sizes);
+  const Stack stack(length, model, cluster, groups, sizes);
   return stack.fits(like.scalar_type()) ? stack.images_at_a_time(like.scalar_type()) : 0;
 }
 
-Tensor units(at::TensorList weights, int64_t cluster, const Tensor& like) {
+Tensor units(at::TensorList weights, int64_t cluster, int64_t groups, const Tensor& like) {
   const Block block(weights);
   const c10::DeviceGuard guard(block.fc1.device());
   block.check("cluster_units");
@@ -86,15 +93,15 @@ Tensor units(at::TensorList weights, int64_t cluster, const Tensor& like) {
               "cluster_units: got d_model ", block.model(), ", d_state ", block.states(), ", dt_rank ", block.rank(),
               " and ", block.taps(), " taps, expected a multiple of 16, and at most ", cluster_kernel::kStates, ", ",
               cluster_kernel::kRank, " and ", cluster_kernel::kTaps, ".");
-  return packed(block, cluster, like.scalar_type());
+  return packed(block, cluster, groups, like.scalar_type());
 }
 
 // orders: how the tokens are reordered before each block, as for reorder_tokens, -1 for not at all.
-Tensor blocks(const Tensor& x_, double eps, const Tensor& weights, int64_t cluster, at::IntArrayRef sizes,
-              at::IntArrayRef orders) {
+Tensor blocks(const Tensor& x_, double eps, const Tensor& weights, int64_t cluster, int64_t groups,
+              at::IntArrayRef sizes, at::IntArrayRef orders) {
   const c10::DeviceGuard guard(x_.device());
   check_rows(kName, x_);
-  Stack stack(x_.size(1), x_.size(2), cluster, sizes);
+  Stack stack(x_.size(1), x_.size(2), cluster, groups, sizes);
   TORCH_CHECK(stack.fits(x_.scalar_type()), kName, ": got x of ", x_.scalar_type(), " with ", stack.length,
               " tokens of d_model ", stack.model, ", ", stack.blocks.size(), " blocks and ", stack.shared_bytes(),
               " bytes of shared memory, expected 16 bits, d_model a multiple of 16, at most ",
@@ -123,9 +130,9 @@ Tensor blocks(const Tensor& x_, double eps, const Tensor& weights, int64_t clust
 }  // namespace
 
 TORCH_LIBRARY_FRAGMENT(mamba_prune, m) {
-  m.def("cluster_images(Tensor like, int length, int d_model, int cluster, int[] sizes) -> int");
-  m.def("cluster_units(Tensor[] weights, int cluster, Tensor like) -> Tensor");
-  m.def("cluster_blocks(Tensor x, float eps, Tensor weights, int cluster, int[] sizes, int[] orders) -> Tensor");
+  m.def("cluster_images(Tensor like, int length, int d_model, int cluster, int groups, int[] sizes) -> int");
+  m.def("cluster_units(Tensor[] weights, int cluster, int groups, Tensor like) -> Tensor");
+  m.def("cluster_blocks(Tensor x, float eps, Tensor weights, int cluster, int groups, int[] sizes, int[] orders) -> Tensor");
 }
 TORCH_LIBRARY_IMPL(mamba_prune, CUDA, m) {
   m.impl("cluster_images", images), m.impl("cluster_units", units), m.impl("cluster_blocks", blocks);

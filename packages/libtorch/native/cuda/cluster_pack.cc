@@ -65,10 +65,11 @@ void Block::check(const char* op) const {
   expect("fc1", fc1, {n, m}), expect("fc1 bias", bias1, {n}), expect("fc2", fc2, {m, n}), expect("fc2 bias", bias2, {m});
 }
 
-Tensor packed(const Block& b, int64_t cluster, at::ScalarType type) {
+Tensor packed(const Block& b, int64_t cluster, int64_t groups, at::ScalarType type) {
   const int64_t channels = b.channels(), rank = b.rank(), states = b.states();
+  const int64_t group = cluster / groups;
   const int64_t slice = slice_of(static_cast<int>(channels), static_cast<int>(cluster), 8);
-  const int64_t wide = slice_of(static_cast<int>(b.neurons()), static_cast<int>(cluster), 16);
+  const int64_t wide = slice_of(static_cast<int>(b.neurons()), static_cast<int>(group), 16);
   const int64_t k = rounded(static_cast<int>(slice), 16);
   const auto sliced = [&](const Tensor& t, int64_t dim) { return slices(t, dim, cluster, slice); };
   // u's channels of a multiprocessor, then z's.
@@ -88,10 +89,10 @@ Tensor packed(const Block& b, int64_t cluster, at::ScalarType type) {
        bytes(sliced(filled(taps, 1, kTaps).flip(1), 0).transpose(1, 2)), bytes(sliced(b.conv_bias, 0)),
        bytes(sliced(b.dt_bias, 0)), bytes(sliced(b.D, 0)), bytes(sliced(rate, 0))},
       1);
-  const Tensor mlp = at::cat({fragments(slices(b.fc1 * b.norm2_weight, 0, cluster, wide), type),
-                              fragments(slices(b.fc2, 1, cluster, wide), type),
-                              bytes(slices(b.bias1 + at::mv(b.fc1, b.norm2_bias), 0, cluster, wide)),
-                              bytes(each(b.bias2, cluster))},
+  const Tensor mlp = at::cat({fragments(slices(b.fc1 * b.norm2_weight, 0, group, wide), type),
+                              fragments(slices(b.fc2, 1, group, wide), type),
+                              bytes(slices(b.bias1 + at::mv(b.fc1, b.norm2_bias), 0, group, wide)),
+                              bytes(each(b.bias2, group))},
                              1);
   return at::cat({ssm.reshape({-1}), mlp.reshape({-1})});
 }

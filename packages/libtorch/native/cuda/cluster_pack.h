@@ -32,9 +32,10 @@ struct Block {
  * Weights and biases of the normalisations are multiplied into the products that follow them; slices and sizes are
  * filled up with zeros.
  * @param cluster how many multiprocessors share an image
+ * @param groups of them that share the tokens for the MLP: each has all neurons
  * @param type of the products
- * @return uint8 [bytes]: the SSM's part of each multiprocessor, then the MLP's
+ * @return uint8 [bytes]: the SSM's part of each multiprocessor, then the MLP's of each of a group
  */
-at::Tensor packed(const Block& block, int64_t cluster, at::ScalarType type);
+at::Tensor packed(const Block& block, int64_t cluster, int64_t groups, at::ScalarType type);
 
 }  // namespace mamba_prune::cuda::cluster_op

@@ -39,7 +39,14 @@ export function clusterImages(x: Tensor, blocks: readonly FusedBlock[], cluster:
   if (!hasClusterBlocks(x.device, blocks)) return 0;
   const [length, dModel] = [x.size(1), x.size(2)];
   const sizes = sizesOf(blocks);
-  return callOperator('mamba_prune::cluster_images', x, length, dModel, cluster, sizes) as number;
+  return callOperator(
+    'mamba_prune::cluster_images',
+    x,
+    length,
+    dModel,
+    ...clusterOf(cluster),
+    sizes,
+  ) as number;
 }
 
 /** @param like - of the type of the activations */
@@ -49,7 +56,12 @@ export function packCluster(
   like: Tensor,
 ): ClusterStack {
   const unitsOf = (block: FusedBlock) =>
-    callOperator('mamba_prune::cluster_units', weightsOf(block), cluster, like) as Tensor;
+    callOperator(
+      'mamba_prune::cluster_units',
+      weightsOf(block),
+      ...clusterOf(cluster),
+      like,
+    ) as Tensor;
   const weights = scope(() => cat(blocks.map(unitsOf)));
   return { weights, cluster, sizes: sizesOf(blocks), blocks };
 }
@@ -62,9 +74,11 @@ export function clusterBlocks(x: Tensor, stack: ClusterStack): Tensor {
   const { weights, cluster, sizes, blocks } = stack;
   const orders = blocks.map(({ reorder }) => (reorder ? sideOf(reorder, x.size(1)) : -1));
   const eps = blocks[0]?.norm1.eps;
-  const given = [x, eps, weights, cluster, sizes, orders];
+  const given = [x, eps, weights, ...clusterOf(cluster), sizes, orders];
   return callOperator('mamba_prune::cluster_blocks', ...given) as Tensor;
 }
+
+const clusterOf = (cluster: number) => [cluster, 1] as const;
 
 /** Whether a block has one direction and nothing that is larger than the kernel's own sizes. */
 function isSmall({ ssm }: FusedBlock): boolean {

@@ -15,7 +15,8 @@
 //
 // The next block's weights of a branch come in while the other branch is computed.
 //
-// Defined by the caller: MODEL (a multiple of 16), LENGTH (tokens), CLUSTER (multiprocessors), SCALAR of 16 bits.
+// Defined by the caller: MODEL (a multiple of 16), LENGTH (tokens), CLUSTER (multiprocessors), GROUPS (of them, which
+// share the tokens for the MLP), SCALAR of 16 bits.
 #include "cluster_interface.h"
 #include "cluster_ops.cuh"
 
@@ -24,13 +25,18 @@ using Args = ClusterArgs<scalar>;
 typedef unsigned char byte;
 
 constexpr int kWarps = kThreads / 32;
-constexpr Plan kSizes = plan_of(LENGTH, MODEL, CLUSTER, 8, 16);  // only what does not depend on the slices
+constexpr Plan kSizes = plan_of(LENGTH, MODEL, CLUSTER, GROUPS, 8, 16);  // only what does not depend on the slices
 constexpr int kRows = kSizes.rows, kTiles = kRows / 16, kOwn = kSizes.own;
 constexpr int kRow = row_bytes(MODEL);
+constexpr int kGroup = CLUSTER / GROUPS;  // multiprocessors of a group
+constexpr int kGroupTiles = GROUPS == 1 ? kTiles : kOwn * kGroup / 16;
+static_assert(GROUPS == 1 || kOwn * CLUSTER == kRows && kOwn * kGroup % 16 == 0, "a group has whole tiles of tokens");
 constexpr int kMine = (kOwn + kWarps - 1) / kWarps;  // tokens of a warp
+// Tiles of a warp in the MLP's products: more rows read the weights less often.
+constexpr int kMlpM = kGroupTiles > 1 ? 2 : 1, kMlpN = kGroupTiles > 2 ? 6 : 3;
 constexpr int kPairs = (MODEL / 2 + 31) / 32;        // numbers of a token in a lane, by twos
 
-enum { kGathered, kArrived, kSsmWeights, kMlpWeights, kBarriers };
+enum { kGathered, kGroupGathered, kArrived, kSsmWeights, kMlpWeights, kBarriers };
 
 template <class T> __device__ __forceinline__ T& in(byte* memory, int offset) {
   return *reinterpret_cast<T*>(memory + offset);
@@ -40,43 +46,48 @@ struct Cta {
   byte* memory;
   u64* barriers;
   Plan plan;
-  u32 rank, gathered, arrived;  // the parities of what comes next
+  u32 rank, gathered, arrived;  // the last two are the parities of what comes next
   int warp, lane;
 
-  // Rows of all tokens, `bytes` from each of the cluster, then `next` from each the next time.
+  // Rows of all tokens; the next time so many bytes come.
   __device__ __forceinline__ void wait_gathered(u32 next) {
     barrier_wait(barriers + kGathered, gathered);
     gathered ^= 1;
-    if (threadIdx.x == 0) barrier_expect(barriers + kGathered, CLUSTER * next);
+    if (threadIdx.x == 0) barrier_expect(barriers + kGathered, next);
+  }
+  // Of the group's tokens, for the MLP of block i.
+  __device__ __forceinline__ void wait_group_gathered(int i, u32 next) {
+    barrier_wait(barriers + kGroupGathered, i & 1);
+    if (threadIdx.x == 0) barrier_expect(barriers + kGroupGathered, next);
   }
   __device__ __forceinline__ void wait_arrived(u32 next) {
     barrier_wait(barriers + kArrived, arrived);
     arrived ^= 1;
-    if (threadIdx.x == 0) barrier_expect(barriers + kArrived, CLUSTER * next);
+    if (threadIdx.x == 0) barrier_expect(barriers + kArrived, next);
   }
-  // Partial sums of all tokens, in rows of so many bytes, to who keeps them.
-  __device__ __forceinline__ void send_partial(int row) {
+  // Partial sums of the tokens of `Members` multiprocessors, in rows of so many bytes, to who keeps them.
+  template <int Members> __device__ __forceinline__ void send_partial(int from, int row) {
     written_for_copies();
     __syncthreads();
-    if (threadIdx.x < CLUSTER)
-      copy_to_rank(threadIdx.x, memory + plan.received + rank * kOwn * row,
-                   memory + plan.partial + threadIdx.x * kOwn * row, kOwn * row, barriers + kArrived);
+    if (threadIdx.x < Members)
+      copy_to_rank(rank / Members * Members + threadIdx.x, memory + plan.received + rank % Members * kOwn * row,
+                   memory + from + threadIdx.x * kOwn * row, kOwn * row, barriers + kArrived);
   }
 };
 
-// Rows of the left operand lie `stride` apart, in the order of row_of; the right one is `tiles` times `steps` fragments.
-// store(row, column, two numbers). A warp takes `M` tiles of 16 rows times `N` of 8 columns at a time.
-template <int M, int N, class RowOf, class Store>
+// `Tiles` times 16 rows of the left operand lie `stride` apart, in the order of row_of; the right one is `tiles` times
+// `steps` fragments. store(row, column, two numbers). A warp takes M tiles of 16 rows times N of 8 columns at a time.
+template <int Tiles, int M, int N, class RowOf, class Store>
 __device__ __forceinline__ void product(const Cta& cta, const byte* left, int stride, RowOf row_of, int steps,
                                         const byte* right, int tiles, Store store) {
-  constexpr int kParts = (kTiles + M - 1) / M;
+  constexpr int kParts = (Tiles + M - 1) / M;
   const int tasks = kParts * ((tiles + N - 1) / N), lane = cta.lane;
   for (int task = cta.warp; task < tasks; task += kWarps) {
     const int m0 = task % kParts * M, n0 = task / kParts * N;
     const byte *a_from[M], *b_from[N];
 #pragma unroll
     for (int m = 0; m < M; m++)
-      a_from[m] = left + row_of(min(m0 + m, kTiles - 1) * 16 + lane % 16) * stride + lane / 16 * 16;
+      a_from[m] = left + row_of(min(m0 + m, Tiles - 1) * 16 + lane % 16) * stride + lane / 16 * 16;
 #pragma unroll
     for (int n = 0; n < N; n++) b_from[n] = right + min(n0 + n, tiles - 1) * steps * 256 + lane * 8;
     float sum[M][N][4];
@@ -103,7 +114,7 @@ __device__ __forceinline__ void product(const Cta& cta, const byte* left, int st
     for (int m = 0; m < M; m++)
 #pragma unroll
       for (int n = 0; n < N; n++) {
-        if (m0 + m >= kTiles || n0 + n >= tiles) continue;
+        if (m0 + m >= Tiles || n0 + n >= tiles) continue;
         const int row = (m0 + m) * 16 + lane / 4, column = (n0 + n) * 8 + lane % 4 * 2;
         store(row, column, sum[m][n][0], sum[m][n][1]);
         store(row + 8, column, sum[m][n][2], sum[m][n][3]);
@@ -152,8 +163,8 @@ struct Stream {
       }
     }
   }
-  // Adds what arrived from the cluster, and a bias.
-  __device__ __forceinline__ void add(const Cta& cta, const float (&bias)[kPairs][2]) {
+  // Adds what arrived from so many multiprocessors, and a bias.
+  template <int Members> __device__ __forceinline__ void add(const Cta& cta, const float (&bias)[kPairs][2]) {
 #pragma unroll
     for (int r = 0; r < kMine; r++) {
       const int own = cta.warp + r * kWarps;
@@ -164,7 +175,7 @@ struct Stream {
         if (2 * (cta.lane + 32 * i) >= MODEL) continue;
         float low = bias[i][0], high = bias[i][1];
 #pragma unroll
-        for (int source = 0; source < CLUSTER; source++) {
+        for (int source = 0; source < Members; source++) {
           const u32 two = *reinterpret_cast<const u32*>(from + source * kOwn * kRow + i * 128);
           low += low_of(two), high += high_of(two);
         }
@@ -172,8 +183,8 @@ struct Stream {
       }
     }
   }
-  // Normalised, to all of the cluster; the normalisation's weight and bias are part of the product that follows.
-  __device__ __forceinline__ void send_normalized(const Cta& cta, float eps) const {
+  // Normalised, to so many of the cluster; the normalisation's weight and bias are part of the product that follows.
+  template <int Members> __device__ __forceinline__ void send_normalized(const Cta& cta, float eps, int barrier) const {
 #pragma unroll
     for (int r = 0; r < kMine; r++) {
       const int own = cta.warp + r * kWarps;
@@ -197,9 +208,10 @@ struct Stream {
               pair_of((x[r][i][0] - mean) * scale, (x[r][i][1] - mean) * scale);
       written_for_copies();
       __syncwarp();
-      if (cta.lane < CLUSTER)
-        copy_to_rank(cta.lane, cta.memory + cta.plan.tokens + (cta.rank * kOwn + own) * kRow, to, MODEL * kBytes16,
-                     cta.barriers + kGathered);
+      if (cta.lane < Members)
+        copy_to_rank(cta.rank / Members * Members + cta.lane,
+                     cta.memory + cta.plan.tokens + (cta.rank * kOwn + own) * kRow, to, MODEL * kBytes16,
+                     cta.barriers + barrier);
     }
   }
 };
@@ -341,7 +353,7 @@ extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(kTh
   __shared__ int orders[2][kRows];
   Cta cta;
   cta.memory = memory, cta.barriers = barriers;
-  cta.plan = plan_of(LENGTH, MODEL, CLUSTER, a.channels, a.neurons);
+  cta.plan = plan_of(LENGTH, MODEL, CLUSTER, GROUPS, a.channels, a.neurons);
   cta.rank = cluster_rank(), cta.gathered = cta.arrived = 0;
   cta.warp = threadIdx.x / 32, cta.lane = threadIdx.x % 32;
   const int image = blockIdx.x / CLUSTER;
@@ -360,7 +372,7 @@ extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(kTh
     const u32 bytes = mlp_part(block.neurons, MODEL).bytes;
     barrier_expect(barriers + kMlpWeights, bytes);
     copy_from_global(memory + cta.plan.mlp,
-                     a.weights + block.at + (i64)CLUSTER * ssm_part(block.channels, MODEL).bytes + (i64)cta.rank * bytes,
+                     a.weights + block.at + (i64)CLUSTER * ssm_part(block.channels, MODEL).bytes + (i64)(cta.rank % kGroup) * bytes,
                      bytes, barriers + kMlpWeights);
   };
   if (threadIdx.x == 0) {
@@ -368,6 +380,7 @@ extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(kTh
     barriers_ready();
     load_ssm(0), load_mlp(0);
     barrier_expect(barriers + kGathered, CLUSTER * kTokenBytes);
+    barrier_expect(barriers + kGroupGathered, kGroup * kTokenBytes);
     barrier_expect(barriers + kArrived, CLUSTER * kProjectedBytes);
   }
   for (int p = threadIdx.x; p < kRows; p += kThreads) orders[1][p] = p;
@@ -376,7 +389,7 @@ extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(kTh
   Stream stream;
   stream.read(a, cta, image);
   cluster_sync();
-  stream.send_normalized(cta, a.eps);
+  stream.send_normalized<CLUSTER>(cta, a.eps, kGathered);
 
 #pragma unroll 1
   for (int i = 0; i < a.blocks; i++) {
@@ -389,8 +402,8 @@ extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(kTh
     const byte *ssm_weights = memory + cta.plan.ssm, *mlp_weights = memory + cta.plan.mlp;
 
     barrier_wait(barriers + kSsmWeights, i & 1);
-    cta.wait_gathered(kProjectedBytes);
-    product<2, 3>(
+    cta.wait_gathered(CLUSTER * kProjectedBytes);
+    product<kTiles, 2, 3>(
         cta, memory + cta.plan.tokens, kRow, [&](int row) { return order[row]; }, MODEL / 16,
         ssm_weights + ssm.in_proj, 2 * channels / 8, [&](int row, int column, float v0, float v1) {
           const float2 bias = in<const float2>(memory, cta.plan.ssm + ssm.in_bias + column * 4);
@@ -399,43 +412,44 @@ extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(kTh
     __syncthreads();
     convolve(cta, ssm, channels, gates_row, u_row);
     __syncthreads();
-    product<1, 3>(cta, memory + cta.plan.u, u_row, InOrder(), k_steps, ssm_weights + ssm.x_proj, kProjected / 8,
+    product<kTiles, 1, 3>(cta, memory + cta.plan.u, u_row, InOrder(), k_steps, ssm_weights + ssm.x_proj, kProjected / 8,
                   [&](int row, int column, float v0, float v1) {
                     in<float2>(memory, cta.plan.partial + row * kProjectedRow + column * 4) = float2{v0, v1};
                   });
-    cta.send_partial(kProjectedRow);
-    cta.wait_arrived(kPartialBytes);
+    cta.send_partial<CLUSTER>(cta.plan.partial, kProjectedRow);
+    cta.wait_arrived(CLUSTER * kPartialBytes);
     send_projected(cta);
-    cta.wait_gathered(kTokenBytes);
+    cta.wait_gathered(CLUSTER * kTokenBytes);
     step_sizes(cta, ssm, channels, u_row);
     __syncthreads();
     if (channels * kStates <= kThreads) scan<1>(cta, ssm, channels, gates_row, u_row);
     else if (channels * kStates <= 2 * kThreads) scan<2>(cta, ssm, channels, gates_row, u_row);
     else scan<4>(cta, ssm, channels, gates_row, u_row);
     __syncthreads();
-    product<2, 6>(cta, memory + cta.plan.u, u_row, InOrder(), k_steps, ssm_weights + ssm.out_proj, MODEL / 8,
+    product<kTiles, 2, 6>(cta, memory + cta.plan.u, u_row, InOrder(), k_steps, ssm_weights + ssm.out_proj, MODEL / 8,
                   [&](int row, int column, float v0, float v1) {
                     in<u32>(memory, cta.plan.partial + order[row] * kRow + column * 2) = pair_of(v0, v1);
                   });
-    cta.send_partial(kRow);
+    cta.send_partial<CLUSTER>(cta.plan.partial, kRow);
     if (threadIdx.x == 0 && i + 1 < a.blocks) load_ssm(i + 1);
-    cta.wait_arrived(kPartialBytes);
+    cta.wait_arrived(kGroup * kPartialBytes);
     float bias[kPairs][2] = {};
-    stream.add(cta, bias);
-    stream.send_normalized(cta, a.eps);
+    stream.add<CLUSTER>(cta, bias);
+    stream.send_normalized<kGroup>(cta, a.eps, kGroupGathered);
 
     barrier_wait(barriers + kMlpWeights, i & 1);
-    cta.wait_gathered(kTokenBytes);
-    product<2, 3>(cta, memory + cta.plan.tokens, kRow, InOrder(), MODEL / 16, mlp_weights + mlp.fc1, neurons / 8,
+    cta.wait_group_gathered(i, kGroup * kTokenBytes);
+    const int first = GROUPS == 1 ? 0 : cta.rank / kGroup * kGroupTiles * 16;
+    product<kGroupTiles, kMlpM, 3>(cta, memory + cta.plan.tokens + first * kRow, kRow, InOrder(), MODEL / 16, mlp_weights + mlp.fc1, neurons / 8,
                   [&](int row, int column, float v0, float v1) {
                     const float2 bias1 = in<const float2>(memory, cta.plan.mlp + mlp.bias1 + column * 4);
                     in<u32>(memory, cta.plan.hidden + row * hidden_row + column * 2) =
                         pair_of(gelu(v0 + bias1.x), gelu(v1 + bias1.y));
                   });
     __syncthreads();
-    product<2, 6>(cta, memory + cta.plan.hidden, hidden_row, InOrder(), neurons / 16, mlp_weights + mlp.fc2, MODEL / 8,
+    product<kGroupTiles, kMlpM, kMlpN>(cta, memory + cta.plan.hidden, hidden_row, InOrder(), neurons / 16, mlp_weights + mlp.fc2, MODEL / 8,
                   [&](int row, int column, float v0, float v1) {
-                    in<u32>(memory, cta.plan.partial + row * kRow + column * 2) = pair_of(v0, v1);
+                    in<u32>(memory, cta.plan.mlp_partial + row * kRow + column * 2) = pair_of(v0, v1);
                   });
 #pragma unroll
     for (int p = 0; p < kPairs; p++) {
@@ -445,11 +459,11 @@ extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(kTh
       bias[p][0] = bias2.x, bias[p][1] = bias2.y;
     }
     if (i + 1 < a.blocks) reorder(orders[(i + 1) & 1], order, a.block[i + 1].order);
-    cta.send_partial(kRow);
+    cta.send_partial<kGroup>(cta.plan.mlp_partial, kRow);
     if (threadIdx.x == 0 && i + 1 < a.blocks) load_mlp(i + 1);
-    cta.wait_arrived(kProjectedBytes);
-    stream.add(cta, bias);
-    if (i + 1 < a.blocks) stream.send_normalized(cta, a.eps);
+    cta.wait_arrived(CLUSTER * kProjectedBytes);
+    stream.add<kGroup>(cta, bias);
+    if (i + 1 < a.blocks) stream.send_normalized<CLUSTER>(cta, a.eps, kGathered);
   }
   stream.write(a, cta, image, orders[(a.blocks - 1) & 1]);
   // Nobody's memory goes while others may still copy from or to it.

@@ -57,12 +57,15 @@ MAMBA_PRUNE_BOTH constexpr MlpPart mlp_part(int neurons, int model) {
   return p;
 }
 
-/** Shared memory of a multiprocessor for the largest slices that any block has. */
+/**
+ * Shared memory of a multiprocessor for the largest slices that any block has.
+ * @param groups parts of the cluster that share the tokens for the MLP
+ */
 struct Plan {
   int rows, own, all;  // tokens in whole tiles; those whose residual stream it keeps; those of the cluster
-  int ssm, mlp, tokens, partial, received, outgoing, projected, sums, gates, u, steps, hidden, bytes;
+  int ssm, mlp, tokens, partial, mlp_partial, received, outgoing, projected, sums, gates, u, steps, hidden, bytes;
 };
-MAMBA_PRUNE_BOTH constexpr Plan plan_of(int length, int model, int cluster, int channels, int neurons) {
+MAMBA_PRUNE_BOTH constexpr Plan plan_of(int length, int model, int cluster, int groups, int channels, int neurons) {
   const int row = row_bytes(model);
   Plan p{};
   p.rows = rounded(length, 16), p.own = (p.rows + cluster - 1) / cluster, p.all = p.own * cluster;
@@ -71,7 +74,8 @@ MAMBA_PRUNE_BOTH constexpr Plan plan_of(int length, int model, int cluster, int 
   p.mlp = p.ssm + ssm_part(channels, model).bytes;
   p.tokens = p.mlp + mlp_part(neurons, model).bytes;
   p.partial = p.tokens + p.all * row;
-  p.received = p.partial + p.all * wide;
+  p.mlp_partial = p.partial + (groups > 1 ? p.all * wide : 0);
+  p.received = groups > 1 ? p.mlp_partial + p.all / groups * row : p.partial + p.all * wide;
   p.outgoing = p.received + p.all * wide;
   p.projected = p.outgoing + p.own * row;
   p.sums = p.projected + p.all * kProjectedRow;
