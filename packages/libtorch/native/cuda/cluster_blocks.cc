@@ -28,9 +28,10 @@ struct Stack {
   // sizes: channels and neurons of each block
   Stack(int64_t length_, int64_t model_, int64_t cluster_, int64_t groups_, at::IntArrayRef sizes)
       : length(length_), model(model_), cluster(cluster_), groups(groups_) {
-    TORCH_CHECK(length > 0 && model > 0 && (cluster == 8 || cluster == 16) && (groups == 1 || groups == 2 || groups == 4),
-                kName, ": got ", length, " tokens, d_model ", model, " and clusters of ", cluster, " in ", groups,
-                " groups, expected clusters of 8 or 16 in 1, 2 or 4 groups for tokens of d_model numbers.");
+    TORCH_CHECK(
+        length > 0 && model > 0 && (cluster == 8 || cluster == 16) && (groups == 1 || groups == 2 || groups == 4),
+        kName, ": got ", length, " tokens, d_model ", model, " and clusters of ", cluster, " in ", groups,
+        " groups, expected clusters of 8 or 16 in 1, 2 or 4 groups for tokens of d_model numbers.");
     TORCH_CHECK(!sizes.empty() && sizes.size() % 2 == 0, kName, ": got ", sizes.size(),
                 " sizes, expected the channels and the neurons of each block.");
     for (size_t i = 0; i < sizes.size(); i += 2) {
@@ -42,7 +43,8 @@ struct Stack {
       b.channels = static_cast<short>(cluster_kernel::slice_of(static_cast<int>(sizes[i]), of, 8));
       const int group = of / static_cast<int>(groups);
       b.neurons = static_cast<short>(cluster_kernel::slice_of(static_cast<int>(sizes[i + 1]), group, 16));
-      bytes += cluster * cluster_kernel::ssm_part(b.channels, m).bytes + group * cluster_kernel::mlp_part(b.neurons, m).bytes;
+      bytes += cluster * cluster_kernel::ssm_part(b.channels, m).bytes +
+               group * cluster_kernel::mlp_part(b.neurons, m).bytes;
       channels = std::max<int>(channels, b.channels), neurons = std::max<int>(neurons, b.neurons);
       blocks.push_back(b);
     }
@@ -66,9 +68,12 @@ struct Stack {
     return groups == 1 || (p.all == p.rows && p.all / groups % 16 == 0);
   }
   const Kernel& kernel(at::ScalarType type) const {
-    return find_kernel(
-        "cluster_blocks.cu", "cluster_blocks",
-        {{"SCALAR", scalar_code(type)}, {"MODEL", model}, {"LENGTH", length}, {"CLUSTER", cluster}, {"GROUPS", groups}});
+    return find_kernel("cluster_blocks.cu", "cluster_blocks",
+                       {{"SCALAR", scalar_code(type)},
+                        {"MODEL", model},
+                        {"LENGTH", length},
+                        {"CLUSTER", cluster},
+                        {"GROUPS", groups}});
   }
   int64_t images_at_a_time(at::ScalarType type) const {
     return kernel(type).active_clusters(static_cast<unsigned>(cluster), cluster_kernel::kThreads,
@@ -132,7 +137,9 @@ Tensor blocks(const Tensor& x_, double eps, const Tensor& weights, int64_t clust
 TORCH_LIBRARY_FRAGMENT(mamba_prune, m) {
   m.def("cluster_images(Tensor like, int length, int d_model, int cluster, int groups, int[] sizes) -> int");
   m.def("cluster_units(Tensor[] weights, int cluster, int groups, Tensor like) -> Tensor");
-  m.def("cluster_blocks(Tensor x, float eps, Tensor weights, int cluster, int groups, int[] sizes, int[] orders) -> Tensor");
+  m.def(
+      "cluster_blocks(Tensor x, float eps, Tensor weights, int cluster, int groups, int[] sizes, int[] orders) -> "
+      "Tensor");
 }
 TORCH_LIBRARY_IMPL(mamba_prune, CUDA, m) {
   m.impl("cluster_images", images), m.impl("cluster_units", units), m.impl("cluster_blocks", blocks);

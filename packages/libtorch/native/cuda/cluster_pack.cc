@@ -28,8 +28,8 @@ Tensor slices(const Tensor& t, int64_t dim, int64_t cluster, int64_t slice) {
 
 Tensor bytes(const Tensor& t) { return t.contiguous().reshape({t.size(0), -1}).view(at::kByte); }
 
-// Weights [cluster, outputs, inputs] as mma.m16n8k16 takes its right operand: for 8 outputs times 16 inputs lane 4 o + i
-// has inputs 2 i, 2 i + 1, 2 i + 8 and 2 i + 9 of output o.
+// Weights [cluster, outputs, inputs] as mma.m16n8k16 takes its right operand: for 8 outputs times 16 inputs lane 4 o +
+// i has inputs 2 i, 2 i + 1, 2 i + 8 and 2 i + 9 of output o.
 Tensor fragments(const Tensor& t, at::ScalarType type) {
   const Tensor tiles = t.reshape({t.size(0), t.size(1) / 8, 8, t.size(2) / 16, 2, 4, 2});
   return bytes(tiles.permute({0, 1, 3, 2, 5, 4, 6}).to(type));
@@ -42,16 +42,17 @@ Tensor each(const Tensor& t, int64_t cluster) { return t.unsqueeze(0).expand({cl
 Block::Block(at::TensorList w) {
   TORCH_CHECK(w.size() == kWeights, "cluster_units: got ", w.size(), " weights of a block, expected ", kWeights,
               ": four of the normalisations, nine of the SSM with one direction, four of the MLP.");
-  Tensor* to[kWeights] = {&norm1_weight, &norm1_bias, &norm2_weight, &norm2_bias, &in_proj, &out_proj,
-                          &conv_weight,  &conv_bias,  &x_proj,       &dt_weight,  &dt_bias, &A_log,
-                          &D,            &fc1,        &bias1,        &fc2,        &bias2};
+  Tensor* to[kWeights] = {&norm1_weight, &norm1_bias, &norm2_weight, &norm2_bias, &in_proj, &out_proj, &conv_weight,
+                          &conv_bias,    &x_proj,     &dt_weight,    &dt_bias,    &A_log,   &D,        &fc1,
+                          &bias1,        &fc2,        &bias2};
   for (size_t i = 0; i < kWeights; i++) *to[i] = w[i];
 }
 
 void Block::check(const char* op) const {
-  TORCH_CHECK(fc1.dim() == 2 && out_proj.dim() == 2 && A_log.dim() == 2 && dt_weight.dim() == 2 && conv_weight.dim() == 3,
-              op, ": got weights of other dimensions than fc1 [neurons, d_model], out_proj [d_model, d_inner], A_log ",
-              "[d_inner, d_state], dt_proj [d_inner, dt_rank], conv1d [d_inner, 1, taps].");
+  TORCH_CHECK(
+      fc1.dim() == 2 && out_proj.dim() == 2 && A_log.dim() == 2 && dt_weight.dim() == 2 && conv_weight.dim() == 3, op,
+      ": got weights of other dimensions than fc1 [neurons, d_model], out_proj [d_model, d_inner], A_log ",
+      "[d_inner, d_state], dt_proj [d_inner, dt_rank], conv1d [d_inner, 1, taps].");
   const auto expect = [&](const char* name, const Tensor& t, at::IntArrayRef shape) {
     check_shape(op, name, t, shape, at::kFloat, fc1);
   };
@@ -62,7 +63,8 @@ void Block::check(const char* op) const {
   expect("conv1d weight", conv_weight, {c, 1, taps()}), expect("conv1d bias", conv_bias, {c});
   expect("x_proj", x_proj, {rank() + 2 * states(), c}), expect("dt_proj weight", dt_weight, {c, rank()});
   expect("dt_proj bias", dt_bias, {c}), expect("A_log", A_log, {c, states()}), expect("D", D, {c});
-  expect("fc1", fc1, {n, m}), expect("fc1 bias", bias1, {n}), expect("fc2", fc2, {m, n}), expect("fc2 bias", bias2, {m});
+  expect("fc1", fc1, {n, m}), expect("fc1 bias", bias1, {n}), expect("fc2", fc2, {m, n}),
+      expect("fc2 bias", bias2, {m});
 }
 
 Tensor packed(const Block& b, int64_t cluster, int64_t groups, at::ScalarType type) {
@@ -84,16 +86,14 @@ Tensor packed(const Block& b, int64_t cluster, int64_t groups, at::ScalarType ty
   const Tensor rate = filled(b.A_log.exp() * -1.4426950408889634, 1, kStates);
   const Tensor ssm = at::cat(
       {fragments(halves(b.in_proj * b.norm1_weight), type), fragments(filled(sliced(projected, 1), 2, k), type),
-       fragments(sliced(filled(b.dt_weight, 1, kRank), 0), type),
-       fragments(filled(sliced(b.out_proj, 1), 2, k), type), bytes(halves(at::mv(b.in_proj, b.norm1_bias))),
-       bytes(sliced(filled(taps, 1, kTaps).flip(1), 0).transpose(1, 2)), bytes(sliced(b.conv_bias, 0)),
-       bytes(sliced(b.dt_bias, 0)), bytes(sliced(b.D, 0)), bytes(sliced(rate, 0))},
+       fragments(sliced(filled(b.dt_weight, 1, kRank), 0), type), fragments(filled(sliced(b.out_proj, 1), 2, k), type),
+       bytes(halves(at::mv(b.in_proj, b.norm1_bias))), bytes(sliced(filled(taps, 1, kTaps).flip(1), 0).transpose(1, 2)),
+       bytes(sliced(b.conv_bias, 0)), bytes(sliced(b.dt_bias, 0)), bytes(sliced(b.D, 0)), bytes(sliced(rate, 0))},
       1);
-  const Tensor mlp = at::cat({fragments(slices(b.fc1 * b.norm2_weight, 0, group, wide), type),
-                              fragments(slices(b.fc2, 1, group, wide), type),
-                              bytes(slices(b.bias1 + at::mv(b.fc1, b.norm2_bias), 0, group, wide)),
-                              bytes(each(b.bias2, group))},
-                             1);
+  const Tensor mlp = at::cat(
+      {fragments(slices(b.fc1 * b.norm2_weight, 0, group, wide), type), fragments(slices(b.fc2, 1, group, wide), type),
+       bytes(slices(b.bias1 + at::mv(b.fc1, b.norm2_bias), 0, group, wide)), bytes(each(b.bias2, group))},
+      1);
   return at::cat({ssm.reshape({-1}), mlp.reshape({-1})});
 }
 

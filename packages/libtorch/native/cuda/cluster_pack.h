@@ -8,7 +8,8 @@ namespace mamba_prune::cuda::cluster_op {
 
 /**
  * The float32 parameters of one block, of one direction: both normalisations' weights and biases, then those of
- * ssm_block (in_proj, out_proj, conv1d with its bias, x_proj, dt_proj with its bias, A_log, D), then those of mlp_block.
+ * ssm_block (in_proj, out_proj, conv1d with its bias, x_proj, dt_proj with its bias, A_log, D), then those of
+ * mlp_block.
  */
 struct Block {
   explicit Block(at::TensorList weights);

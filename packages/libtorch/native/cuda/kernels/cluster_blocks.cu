@@ -10,8 +10,9 @@
 //   5. fc1 and GELU of the slice's neurons; fc2's sum over them
 //   6. as 4
 // So six times a block something goes from each to each: partial sums to who keeps the tokens (`arrived`), and
-// its rows back to all (`gathered`). Both are bulk copies that a barrier of the receiver counts; nobody waits for more than the bytes
-// that it reads. A buffer is written again only by who has heard from its reader since, so there is no other barrier.
+// its rows back to all (`gathered`). Both are bulk copies that a barrier of the receiver counts; nobody waits for more
+// than the bytes that it reads. A buffer is written again only by who has heard from its reader since, so there is no
+// other barrier.
 //
 // The next block's weights of a branch come in while the other branch is computed.
 //
@@ -34,7 +35,7 @@ static_assert(GROUPS == 1 || kOwn * CLUSTER == kRows && kOwn * kGroup % 16 == 0,
 constexpr int kMine = (kOwn + kWarps - 1) / kWarps;  // tokens of a warp
 // Tiles of a warp in the MLP's products: more rows read the weights less often.
 constexpr int kMlpM = kGroupTiles > 1 ? 2 : 1, kMlpN = kGroupTiles > 2 ? 6 : 3;
-constexpr int kPairs = (MODEL / 2 + 31) / 32;        // numbers of a token in a lane, by twos
+constexpr int kPairs = (MODEL / 2 + 31) / 32;  // numbers of a token in a lane, by twos
 
 enum { kGathered, kGroupGathered, kArrived, kSsmWeights, kMlpWeights, kBarriers };
 
@@ -255,8 +256,8 @@ __device__ __forceinline__ void step_sizes(const Cta& cta, const SsmPart& part, 
     u32 a[4];
 #pragma unroll
     for (int i = 0; i < 4; i++) {
-      const float2 v = in<float2>(memory, cta.plan.projected + (row + i % 2 * 8) * kProjectedRow +
-                                              (lane % 4 * 2 + i / 2 * 8) * 4);
+      const float2 v =
+          in<float2>(memory, cta.plan.projected + (row + i % 2 * 8) * kProjectedRow + (lane % 4 * 2 + i / 2 * 8) * 4);
       a[i] = pair_of(v.x, v.y);
     }
     float sum[4] = {0.0f, 0.0f, 0.0f, 0.0f};
@@ -371,9 +372,10 @@ extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(kTh
     const BlockOf& block = a.block[i];
     const u32 bytes = mlp_part(block.neurons, MODEL).bytes;
     barrier_expect(barriers + kMlpWeights, bytes);
-    copy_from_global(memory + cta.plan.mlp,
-                     a.weights + block.at + (i64)CLUSTER * ssm_part(block.channels, MODEL).bytes + (i64)(cta.rank % kGroup) * bytes,
-                     bytes, barriers + kMlpWeights);
+    copy_from_global(
+        memory + cta.plan.mlp,
+        a.weights + block.at + (i64)CLUSTER * ssm_part(block.channels, MODEL).bytes + (i64)(cta.rank % kGroup) * bytes,
+        bytes, barriers + kMlpWeights);
   };
   if (threadIdx.x == 0) {
     for (int i = 0; i < kBarriers; i++) barrier_init(barriers + i);
@@ -404,8 +406,9 @@ extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(kTh
     barrier_wait(barriers + kSsmWeights, i & 1);
     cta.wait_gathered(CLUSTER * kProjectedBytes);
     product<kTiles, 2, 3>(
-        cta, memory + cta.plan.tokens, kRow, [&](int row) { return order[row]; }, MODEL / 16,
-        ssm_weights + ssm.in_proj, 2 * channels / 8, [&](int row, int column, float v0, float v1) {
+        cta, memory + cta.plan.tokens, kRow, [&](int row) { return order[row]; }, MODEL / 16, ssm_weights + ssm.in_proj,
+        2 * channels / 8,
+        [&](int row, int column, float v0, float v1) {
           const float2 bias = in<const float2>(memory, cta.plan.ssm + ssm.in_bias + column * 4);
           in<float2>(memory, cta.plan.gates + (row * gates_row + column) * 4) = float2{v0 + bias.x, v1 + bias.y};
         });
@@ -413,9 +416,9 @@ extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(kTh
     convolve(cta, ssm, channels, gates_row, u_row);
     __syncthreads();
     product<kTiles, 1, 3>(cta, memory + cta.plan.u, u_row, InOrder(), k_steps, ssm_weights + ssm.x_proj, kProjected / 8,
-                  [&](int row, int column, float v0, float v1) {
-                    in<float2>(memory, cta.plan.partial + row * kProjectedRow + column * 4) = float2{v0, v1};
-                  });
+                          [&](int row, int column, float v0, float v1) {
+                            in<float2>(memory, cta.plan.partial + row * kProjectedRow + column * 4) = float2{v0, v1};
+                          });
     cta.send_partial<CLUSTER>(cta.plan.partial, kProjectedRow);
     cta.wait_arrived(CLUSTER * kPartialBytes);
     send_projected(cta);
@@ -427,9 +430,9 @@ extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(kTh
     else scan<4>(cta, ssm, channels, gates_row, u_row);
     __syncthreads();
     product<kTiles, 2, 6>(cta, memory + cta.plan.u, u_row, InOrder(), k_steps, ssm_weights + ssm.out_proj, MODEL / 8,
-                  [&](int row, int column, float v0, float v1) {
-                    in<u32>(memory, cta.plan.partial + order[row] * kRow + column * 2) = pair_of(v0, v1);
-                  });
+                          [&](int row, int column, float v0, float v1) {
+                            in<u32>(memory, cta.plan.partial + order[row] * kRow + column * 2) = pair_of(v0, v1);
+                          });
     cta.send_partial<CLUSTER>(cta.plan.partial, kRow);
     if (threadIdx.x == 0 && i + 1 < a.blocks) load_ssm(i + 1);
     cta.wait_arrived(kGroup * kPartialBytes);
@@ -440,17 +443,19 @@ extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(kTh
     barrier_wait(barriers + kMlpWeights, i & 1);
     cta.wait_group_gathered(i, kGroup * kTokenBytes);
     const int first = GROUPS == 1 ? 0 : cta.rank / kGroup * kGroupTiles * 16;
-    product<kGroupTiles, kMlpM, 3>(cta, memory + cta.plan.tokens + first * kRow, kRow, InOrder(), MODEL / 16, mlp_weights + mlp.fc1, neurons / 8,
-                  [&](int row, int column, float v0, float v1) {
-                    const float2 bias1 = in<const float2>(memory, cta.plan.mlp + mlp.bias1 + column * 4);
-                    in<u32>(memory, cta.plan.hidden + row * hidden_row + column * 2) =
-                        pair_of(gelu(v0 + bias1.x), gelu(v1 + bias1.y));
-                  });
+    product<kGroupTiles, kMlpM, 3>(cta, memory + cta.plan.tokens + first * kRow, kRow, InOrder(), MODEL / 16,
+                                   mlp_weights + mlp.fc1, neurons / 8, [&](int row, int column, float v0, float v1) {
+                                     const float2 bias1 =
+                                         in<const float2>(memory, cta.plan.mlp + mlp.bias1 + column * 4);
+                                     in<u32>(memory, cta.plan.hidden + row * hidden_row + column * 2) =
+                                         pair_of(gelu(v0 + bias1.x), gelu(v1 + bias1.y));
+                                   });
     __syncthreads();
-    product<kGroupTiles, kMlpM, kMlpN>(cta, memory + cta.plan.hidden, hidden_row, InOrder(), neurons / 16, mlp_weights + mlp.fc2, MODEL / 8,
-                  [&](int row, int column, float v0, float v1) {
-                    in<u32>(memory, cta.plan.mlp_partial + row * kRow + column * 2) = pair_of(v0, v1);
-                  });
+    product<kGroupTiles, kMlpM, kMlpN>(cta, memory + cta.plan.hidden, hidden_row, InOrder(), neurons / 16,
+                                       mlp_weights + mlp.fc2, MODEL / 8, [&](int row, int column, float v0, float v1) {
+                                         in<u32>(memory, cta.plan.mlp_partial + row * kRow + column * 2) =
+                                             pair_of(v0, v1);
+                                       });
 #pragma unroll
     for (int p = 0; p < kPairs; p++) {
       const int column = 2 * (cta.lane + 32 * p);

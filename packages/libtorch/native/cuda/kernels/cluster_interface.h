@@ -5,10 +5,10 @@
 namespace mamba_prune::cuda::cluster_kernel {
 
 constexpr int kThreads = 256;
-constexpr int kTaps = 4;                                // of the convolution; fewer are filled up with zeros in front
-constexpr int kStates = 16, kRank = 16;                 // of a channel; fewer are filled up with zeros
-constexpr int kProjected = kRank + 2 * kStates;         // columns of x_proj
-constexpr int kProjectedRow = (kProjected + 4) * 4;     // bytes of a row of them: shifted by four banks from the next
+constexpr int kTaps = 4;                             // of the convolution; fewer are filled up with zeros in front
+constexpr int kStates = 16, kRank = 16;              // of a channel; fewer are filled up with zeros
+constexpr int kProjected = kRank + 2 * kStates;      // columns of x_proj
+constexpr int kProjectedRow = (kProjected + 4) * 4;  // bytes of a row of them: shifted by four banks from the next
 constexpr int kMaxBlocks = 64;
 constexpr int kBytes16 = 2;
 
@@ -22,8 +22,9 @@ MAMBA_PRUNE_BOTH constexpr int row_bytes(int columns) { return columns * kBytes1
 
 /** Where the weights of the SSM branch of one multiprocessor lie: fragments of products, then float32. */
 struct SsmPart {
-  int in_proj, x_proj, dt_proj, out_proj;                     // [2 channels, model], [48, k], [channels, 16], [model, k]
-  int in_bias, taps, conv_bias, dt_bias, skip, rate, bytes;  // [2 channels], [4, channels], 3 [channels], [channels, 16]
+  int in_proj, x_proj, dt_proj, out_proj;  // [2 channels, model], [48, k], [channels, 16], [model, k]
+  int in_bias, taps, conv_bias, dt_bias, skip, rate,
+      bytes;  // [2 channels], [4, channels], 3 [channels], [channels, 16]
 };
 /** @param channels a multiple of 8; k is the next multiple of 16 */
 MAMBA_PRUNE_BOTH constexpr SsmPart ssm_part(int channels, int model) {

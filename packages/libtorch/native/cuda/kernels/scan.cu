@@ -6,9 +6,10 @@
 // Defined by the caller: N states, REVERSE (time runs backwards), HAS_Z, HAS_D, HAS_BIAS, SOFTPLUS, A_LOG (A is given
 // as log(-A)), WHOLE_SEGMENTS (length is a multiple of kSegment), COLUMNS (the sequence is a grid, scanned column by
 // column though its positions lie row by row in every tensor). For the forward pass SAVE (leave checkpoints), ADD_Y
-// (add to y instead of writing it), SPLIT (threads of a channel), FORWARD_THREADS, FORWARD_BLOCKS (of a multiprocessor); for the backward pass, which
-// takes up to 32 states, ADD_DU and ADD_DZ (as ADD_Y), SAME_ROWS (u, delta, dy, du and ddelta share one row stride, z
-// and dz another), BACKWARD_THREADS, BACKWARD_BLOCKS. Only the pass that has its threads is compiled.
+// (add to y instead of writing it), SPLIT (threads of a channel), FORWARD_THREADS, FORWARD_BLOCKS (of a
+// multiprocessor); for the backward pass, which takes up to 32 states, ADD_DU and ADD_DZ (as ADD_Y), SAME_ROWS (u,
+// delta, dy, du and ddelta share one row stride, z and dz another), BACKWARD_THREADS, BACKWARD_BLOCKS. Only the pass
+// that has its threads is compiled.
 #include "scan_interface.h"
 
 using namespace mamba_prune::cuda::scan_kernel;
@@ -78,7 +79,8 @@ static_assert(kAhead % SPLIT == 0 && kStates % (4 * SPLIT) == 0 || SPLIT == 1, "
 
 // A number that the thread of step `i` has.
 __device__ __forceinline__ float of_step(const float (&own)[kShared], int i) {
-  return SPLIT == 1 ? own[i % kShared] : __shfl_sync(kAllLanes, own[i % kShared], i / kShared * kAcross + (threadIdx.x & 31) % kAcross);
+  return SPLIT == 1 ? own[i % kShared]
+                    : __shfl_sync(kAllLanes, own[i % kShared], i / kShared * kAcross + (threadIdx.x & 31) % kAcross);
 }
 // Adds sums of every step over the threads of a channel; each keeps those of its own steps.
 template <int Count> __device__ __forceinline__ void sum_of_own_steps(float (&sums)[Count], int part) {
@@ -138,8 +140,8 @@ extern "C" __global__ void __launch_bounds__(FORWARD_THREADS, FORWARD_BLOCKS) sc
     }
     __syncthreads();
     const int begin = COLUMNS ? 0 : first;
-    stage_bc<kStates, FORWARD_THREADS>(bc, B + begin * stride(s.b_row), C + begin * stride(s.c_row),
-                                                    stride(s.b_row), stride(s.c_row), steps, s, first);
+    stage_bc<kStates, FORWARD_THREADS>(bc, B + begin * stride(s.b_row), C + begin * stride(s.c_row), stride(s.b_row),
+                                       stride(s.c_row), steps, s, first);
     __syncthreads();
 #pragma unroll 1
     for (int t0 = 0; t0 < steps; t0 += kAhead) {
