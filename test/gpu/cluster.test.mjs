@@ -49,6 +49,13 @@ function blockOf({ dModel, dInner, dState, dtRank, dConv, neurons }, reorder) {
   };
 }
 
+const layouts = [
+  { cluster: 16, groups: 1 },
+  { cluster: 16, groups: 2 },
+  { cluster: 16, groups: 4 },
+  { cluster: 8, groups: 1 },
+  { cluster: 8, groups: 4 },
+];
 const orders = [undefined, 'transposed', 'reversed', 'transposed'];
 
 function expectedOf(x, blocks) {
@@ -62,13 +69,16 @@ const like = scope(() =>
   skip ? undefined : zeros([1, 64, 192], { device: gpu, dtype: 'bfloat16' }).keep(),
 );
 const runs =
-  !skip && noGrad(() => scope(() => kernels.clusterImages(like, [blockOf(pruned)], 8) > 0));
+  !skip &&
+  noGrad(() =>
+    scope(() => kernels.clusterImages(like, [blockOf(pruned)], { cluster: 8, groups: 1 }) > 0),
+  );
 
 describe(
   'all blocks in one launch',
   { skip: skip || (!runs && 'no GPU of compute capability 9.0') },
   () => {
-    for (const [name, sizes, length = 64] of [
+    for (const [name, sizes, length = 64, tolerance = 0.01] of [
       ['dense', [dense, dense]],
       ['pruned', [pruned, pruned, pruned]],
       [
@@ -79,6 +89,9 @@ describe(
           dense,
           { ...pruned, dInner: 1, neurons: 1 },
         ],
+        64,
+        // The roundings of a single channel do not average out.
+        0.02,
       ],
       [
         'with few states, a small rank and three taps',
@@ -93,8 +106,8 @@ describe(
       ['of 100 tokens', [pruned, pruned], 100],
       ['of a single token', [pruned, pruned], 1],
     ]) {
-      for (const cluster of [16, 8]) {
-        it(`${name}, clusters of ${cluster}`, (t) => {
+      for (const layout of layouts) {
+        it(`${name}, clusters of ${layout.cluster} in ${layout.groups}`, (t) => {
           noGrad(() =>
             scope(() => {
               manualSeed(5);
@@ -104,17 +117,17 @@ describe(
                 );
                 for (const batch of [1, 3, 8, 21]) {
                   const x = randn([batch, length, sizes[0].dModel]).to(gpu).to('bfloat16');
-                  const images = kernels.clusterImages(x, blocks, cluster);
+                  const images = kernels.clusterImages(x, blocks, layout);
                   if (images === 0) {
                     t.diagnostic('does not fit');
                     return;
                   }
-                  const stack = kernels.packCluster(blocks, cluster, x);
+                  const stack = kernels.packCluster(blocks, layout, x);
                   const apart = distance(kernels.clusterBlocks(x, stack), expectedOf(x, blocks));
                   t.diagnostic(`batch ${batch}: ${apart}, ${images} images at a time`);
                   // Weights, the products' inputs and the result are rounded to 2^-9, the residual stream is not: an
                   // emulation of the kernel on a CPU has 0.003 to 0.005.
-                  assert.ok(apart <= 0.01, `batch ${batch}, turning ${turning}: ${apart}`);
+                  assert.ok(apart <= tolerance, `batch ${batch}, turning ${turning}: ${apart}`);
                 }
               }
             }),
@@ -127,7 +140,7 @@ describe(
       noGrad(() =>
         scope(() => {
           const images = (sizes, x = like, cluster = 16) =>
-            kernels.clusterImages(x, [blockOf(sizes)], cluster);
+            kernels.clusterImages(x, [blockOf(sizes)], { cluster, groups: 1 });
           assert.equal(images({ ...pruned, dState: 17 }), 0);
           assert.equal(images({ ...pruned, dtRank: 24 }), 0);
           assert.equal(images({ ...pruned, dConv: 5 }), 0);
@@ -138,9 +151,9 @@ describe(
           );
           assert.throws(
             () => images(pruned, like, 4),
-            /clusters of 4, expected clusters of 8 or 16/,
+            /clusters of 4 in 1 groups, expected clusters of 8 or 16/,
           );
-          const stack = kernels.packCluster([blockOf(pruned)], 16, like);
+          const stack = kernels.packCluster([blockOf(pruned)], { cluster: 16, groups: 1 }, like);
           const weights = stack.weights.narrow(0, 0, 100);
           assert.throws(
             () => kernels.clusterBlocks(like, { ...stack, weights }),

@@ -10,12 +10,19 @@ import type { FusedBlock } from './fused-blocks.js';
 /** What the operator's kernel holds of a block: filled up, smaller sizes cost what these do. */
 const largest = { states: 16, rank: 16, taps: 4 };
 
+/** How the work on an image is divided. */
+export interface ClusterLayout {
+  /** Multiprocessors that share an image: 8 or 16. */
+  readonly cluster: number;
+  /** Of them, which share the tokens for the MLP and have all of its neurons each: 1, 2 or 4. */
+  readonly groups: number;
+}
+
 /** The weights of a stack of blocks as the operator reads them. They are those of now: made again after every change. */
 export interface ClusterStack {
   /** uint8 [bytes] */
   readonly weights: Tensor;
-  /** Multiprocessors that share an image. */
-  readonly cluster: number;
+  readonly layout: ClusterLayout;
   /** Channels and neurons of each block. */
   readonly sizes: readonly number[];
   readonly blocks: readonly FusedBlock[];
@@ -35,35 +42,27 @@ export function hasClusterBlocks(device: string, blocks: readonly FusedBlock[]):
  *
  * @param x - shape [batch, length, dModel], as `clusterBlocks` would be given it
  */
-export function clusterImages(x: Tensor, blocks: readonly FusedBlock[], cluster: number): number {
+export function clusterImages(
+  x: Tensor,
+  blocks: readonly FusedBlock[],
+  { cluster, groups }: ClusterLayout,
+): number {
   if (!hasClusterBlocks(x.device, blocks)) return 0;
-  const [length, dModel] = [x.size(1), x.size(2)];
-  const sizes = sizesOf(blocks);
-  return callOperator(
-    'mamba_prune::cluster_images',
-    x,
-    length,
-    dModel,
-    ...clusterOf(cluster),
-    sizes,
-  ) as number;
+  const of = [x.size(1), x.size(2), cluster, groups];
+  return callOperator('mamba_prune::cluster_images', x, ...of, sizesOf(blocks)) as number;
 }
 
 /** @param like - of the type of the activations */
 export function packCluster(
   blocks: readonly FusedBlock[],
-  cluster: number,
+  layout: ClusterLayout,
   like: Tensor,
 ): ClusterStack {
+  const { cluster, groups } = layout;
   const unitsOf = (block: FusedBlock) =>
-    callOperator(
-      'mamba_prune::cluster_units',
-      weightsOf(block),
-      ...clusterOf(cluster),
-      like,
-    ) as Tensor;
+    callOperator('mamba_prune::cluster_units', weightsOf(block), cluster, groups, like) as Tensor;
   const weights = scope(() => cat(blocks.map(unitsOf)));
-  return { weights, cluster, sizes: sizesOf(blocks), blocks };
+  return { weights, layout, sizes: sizesOf(blocks), blocks };
 }
 
 /**
@@ -71,14 +70,12 @@ export function packCluster(
  * @param x - shape [batch, length, dModel], of 16 bits; the result is like it
  */
 export function clusterBlocks(x: Tensor, stack: ClusterStack): Tensor {
-  const { weights, cluster, sizes, blocks } = stack;
+  const { weights, layout, sizes, blocks } = stack;
   const orders = blocks.map(({ reorder }) => (reorder ? sideOf(reorder, x.size(1)) : -1));
   const eps = blocks[0]?.norm1.eps;
-  const given = [x, eps, weights, ...clusterOf(cluster), sizes, orders];
+  const given = [x, eps, weights, layout.cluster, layout.groups, sizes, orders];
   return callOperator('mamba_prune::cluster_blocks', ...given) as Tensor;
 }
-
-const clusterOf = (cluster: number) => [cluster, 1] as const;
 
 /** Whether a block has one direction and nothing that is larger than the kernel's own sizes. */
 function isSmall({ ssm }: FusedBlock): boolean {

@@ -5,6 +5,7 @@
  * @module @mamba-prune/libtorch/kernels
  */
 export {
+  type ClusterLayout,
   type ClusterStack,
   clusterBlocks,
   clusterImages,

@@ -68,7 +68,9 @@ extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(kTh
   for (int p = threadIdx.x; p < kRows; p += kThreads) orders[1][p] = p;
   __syncthreads();
   reorder(orders[0], orders[1], a.block[0].order);
+  __shared__ Moments moments[kWarps];
   Stream stream;
+  stream.team = cta.warp / kTeam, stream.part = cta.warp % kTeam, stream.moments = moments;
   stream.read(a, cta, image);
   cluster_sync();
   stream.send_normalized<CLUSTER>(cta, a.eps, kGathered);
@@ -85,7 +87,7 @@ extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(kTh
 
     barrier_wait(barriers + kSsmWeights, i & 1);
     cta.wait_gathered(CLUSTER * kProjectedBytes);
-    product<kTiles, 2, 3>(
+    product<kTiles, 1, 2>(
         cta, memory + cta.plan.tokens, kRow, [&](int row) { return order[row]; }, MODEL / 16, ssm_weights + ssm.in_proj,
         2 * channels / 8,
         [&](int row, int column, float v0, float v1) {
@@ -95,7 +97,7 @@ extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(kTh
     __syncthreads();
     convolve(cta, ssm, channels, gates_row, u_row);
     __syncthreads();
-    product<kTiles, 1, 3>(cta, memory + cta.plan.u, u_row, InOrder(), k_steps, ssm_weights + ssm.x_proj, kProjected / 8,
+    product<kTiles, 1, 2>(cta, memory + cta.plan.u, u_row, InOrder(), k_steps, ssm_weights + ssm.x_proj, kProjected / 8,
                           [&](int row, int column, float v0, float v1) {
                             in<float2>(memory, cta.plan.partial + row * kProjectedRow + column * 4) = float2{v0, v1};
                           });
@@ -109,7 +111,7 @@ extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(kTh
     else if (channels * kStates <= 2 * kThreads) scan<2>(cta, ssm, channels, gates_row, u_row);
     else scan<4>(cta, ssm, channels, gates_row, u_row);
     __syncthreads();
-    product<kTiles, 2, 6>(cta, memory + cta.plan.u, u_row, InOrder(), k_steps, ssm_weights + ssm.out_proj, MODEL / 8,
+    product<kTiles, 2, 3>(cta, memory + cta.plan.u, u_row, InOrder(), k_steps, ssm_weights + ssm.out_proj, MODEL / 8,
                           [&](int row, int column, float v0, float v1) {
                             in<u32>(memory, cta.plan.partial + order[row] * kRow + column * 2) = pair_of(v0, v1);
                           });
@@ -123,24 +125,22 @@ extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(kTh
     barrier_wait(barriers + kMlpWeights, i & 1);
     cta.wait_group_gathered(i, kGroup * kTokenBytes);
     const int first = GROUPS == 1 ? 0 : cta.rank / kGroup * kGroupTiles * 16;
-    product<kGroupTiles, kMlpM, 3>(cta, memory + cta.plan.tokens + first * kRow, kRow, InOrder(), MODEL / 16,
-                                   mlp_weights + mlp.fc1, neurons / 8, [&](int row, int column, float v0, float v1) {
-                                     const float2 bias1 =
-                                         in<const float2>(memory, cta.plan.mlp + mlp.bias1 + column * 4);
-                                     in<u32>(memory, cta.plan.hidden + row * hidden_row + column * 2) =
-                                         pair_of(gelu(v0 + bias1.x), gelu(v1 + bias1.y));
-                                   });
+    product<kGroupTiles, 1, 2>(cta, memory + cta.plan.tokens + first * kRow, kRow, InOrder(), MODEL / 16,
+                               mlp_weights + mlp.fc1, neurons / 8, [&](int row, int column, float v0, float v1) {
+                                 const float2 bias1 = in<const float2>(memory, cta.plan.mlp + mlp.bias1 + column * 4);
+                                 in<u32>(memory, cta.plan.hidden + row * hidden_row + column * 2) =
+                                     pair_of(gelu(v0 + bias1.x), gelu(v1 + bias1.y));
+                               });
     __syncthreads();
-    product<kGroupTiles, kMlpM, kMlpN>(cta, memory + cta.plan.hidden, hidden_row, InOrder(), neurons / 16,
+    product<kGroupTiles, kMlpTiles, 3>(cta, memory + cta.plan.hidden, hidden_row, InOrder(), neurons / 16,
                                        mlp_weights + mlp.fc2, MODEL / 8, [&](int row, int column, float v0, float v1) {
                                          in<u32>(memory, cta.plan.mlp_partial + row * kRow + column * 2) =
                                              pair_of(v0, v1);
                                        });
 #pragma unroll
     for (int p = 0; p < kPairs; p++) {
-      const int column = 2 * (cta.lane + 32 * p);
-      if (column >= MODEL) continue;
-      const float2 bias2 = in<const float2>(memory, cta.plan.mlp + mlp.bias2 + column * 4);
+      if (!stream.has(cta.lane, p)) continue;
+      const float2 bias2 = in<const float2>(memory, cta.plan.mlp + mlp.bias2 + stream.column(cta.lane, p) * 4);
       bias[p][0] = bias2.x, bias[p][1] = bias2.y;
     }
     if (i + 1 < a.blocks) reorder(orders[(i + 1) & 1], order, a.block[i + 1].order);

@@ -14,12 +14,13 @@ constexpr int kRows = kSizes.rows, kTiles = kRows / 16, kOwn = kSizes.own;
 constexpr int kRow = row_bytes(MODEL);
 constexpr int kGroup = CLUSTER / GROUPS;  // multiprocessors of a group
 constexpr int kGroupTiles = GROUPS == 1 ? kTiles : kOwn * kGroup / 16;
+constexpr int kMlpTiles = kGroupTiles > 1 ? 2 : 1;  // of a warp in fc2: more of them read the weights less often
 static_assert(GROUPS == 1 || kOwn * CLUSTER == kRows && kOwn * kGroup % 16 == 0, "a group has whole tiles of tokens");
-constexpr int kMine = (kOwn + kWarps - 1) / kWarps;  // tokens of a warp
-// Tiles of a warp in the MLP's products: more rows read the weights less often.
-constexpr int kMlpM = kGroupTiles > 1 ? 2 : 1, kMlpN = kGroupTiles > 2 ? 6 : 3;
-constexpr int kPairs = (MODEL / 2 + 31) / 32;  // numbers of a token in a lane, by twos
-
+// Warps that share a token of the residual stream, and tokens of such a team.
+constexpr int kTeam = kOwn * 4 <= kWarps ? 4 : kOwn * 2 <= kWarps ? 2 : 1, kTeams = kWarps / kTeam;
+constexpr int kMine = (kOwn + kTeams - 1) / kTeams;
+constexpr int kTeamPairs = MODEL / 2 / kTeam;   // numbers of a token in a warp, by twos
+constexpr int kPairs = (kTeamPairs + 31) / 32;  // and in a lane
 enum { kGathered, kGroupGathered, kArrived, kSsmWeights, kMlpWeights, kBarriers };
 
 template <class T> __device__ __forceinline__ T& in(byte* memory, int offset) {
@@ -53,9 +54,11 @@ struct Cta {
   template <int Members> __device__ __forceinline__ void send_partial(int from, int row) {
     written_for_copies();
     __syncthreads();
-    if (threadIdx.x < Members)
-      copy_to_rank(rank / Members * Members + threadIdx.x, memory + plan.received + rank % Members * kOwn * row,
-                   memory + from + threadIdx.x * kOwn * row, kOwn * row, barriers + kArrived);
+    // A warp issues its lanes' copies one after another, so each issues few.
+    const int to = warp + lane * kWarps;
+    if (to < Members)
+      copy_to_rank(rank / Members * Members + to, memory + plan.received + rank % Members * kOwn * row,
+                   memory + from + to * kOwn * row, kOwn * row, barriers + kArrived);
   }
 };
 

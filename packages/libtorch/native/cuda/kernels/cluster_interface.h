@@ -4,7 +4,7 @@
 
 namespace mamba_prune::cuda::cluster_kernel {
 
-constexpr int kThreads = 256;
+constexpr int kThreads = 512;
 constexpr int kTaps = 4;                             // of the convolution; fewer are filled up with zeros in front
 constexpr int kStates = 16, kRank = 16;              // of a channel; fewer are filled up with zeros
 constexpr int kProjected = kRank + 2 * kStates;      // columns of x_proj

@@ -94,8 +94,13 @@ __device__ __forceinline__ void multiply(float (&sum)[4], const u32 (&a)[4], uin
 #else
 #define MAMBA_PRUNE_TYPES "f32.f16.f16.f32"
 #endif
-  asm volatile("mma.sync.aligned.m16n8k16.row.col." MAMBA_PRUNE_TYPES
-               " {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-               : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
-               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b.x), "r"(b.y));
+  asm("mma.sync.aligned.m16n8k16.row.col." MAMBA_PRUNE_TYPES
+      " {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b.x), "r"(b.y));
+}
+
+// Of so many threads; 0 is the barrier of all.
+__device__ __forceinline__ void team_sync(int id, int threads) {
+  asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
 }

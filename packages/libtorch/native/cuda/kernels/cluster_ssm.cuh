@@ -121,7 +121,8 @@ __device__ __forceinline__ void send_projected(const Cta& cta) {
   }
   written_for_copies();
   __syncthreads();
-  if (threadIdx.x < CLUSTER)
-    copy_to_rank(threadIdx.x, memory + cta.plan.projected + cta.rank * kOwn * kProjectedRow, memory + cta.plan.sums,
+  const int to = cta.warp + cta.lane * kWarps;
+  if (to < CLUSTER)
+    copy_to_rank(to, memory + cta.plan.projected + cta.rank * kOwn * kProjectedRow, memory + cta.plan.sums,
                  kOwn * kProjectedRow, cta.barriers + kGathered);
 }

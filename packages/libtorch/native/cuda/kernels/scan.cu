@@ -120,11 +120,12 @@ extern "C" __global__ void __launch_bounds__(FORWARD_THREADS, FORWARD_BLOCKS) sc
   const float scale = s.scale ? s.scale[batch] : 1.0f;
   const int u_step = stride(s.u_row), delta_step = stride(s.delta_row), z_step = stride(s.z_row),
             y_step = stride(s.y_row);
-  scalar next_u[kShared], next_delta[kShared], next_z[kShared];
+  scalar next_u[kShared], next_delta[kShared], next_z[kShared], next_y[kShared];
   const auto read = [&](int i, int step) {
     const int t = place(s, WHOLE_SEGMENTS && kAhead <= kSegment ? step : min(step, s.length - 1));
     next_u[i] = u[t * u_step], next_delta[i] = delta[t * delta_step];
     if (HAS_Z) next_z[i] = z[t * z_step];
+    if (ADD_Y && inside) next_y[i] = y[t * y_step];
   };
 #pragma unroll
   for (int i = 0; i < kShared; i++) read(i, part * kShared + i);
@@ -145,17 +146,23 @@ extern "C" __global__ void __launch_bounds__(FORWARD_THREADS, FORWARD_BLOCKS) sc
     __syncthreads();
 #pragma unroll 1
     for (int t0 = 0; t0 < steps; t0 += kAhead) {
-      float us[kShared], dts[kShared], gates[kShared], inputs[kShared], sums[kAhead];
+      float us[kShared], dts[kShared], gates[kShared], before[kShared], inputs[kShared], sums[kAhead];
 #pragma unroll
       for (int i = 0; i < kShared; i++) {
         us[i] = up(next_u[i]), dts[i] = step_size(up(next_delta[i]), bias), inputs[i] = dts[i] * us[i];
         if (HAS_Z) gates[i] = up(next_z[i]);
+        if (ADD_Y && inside) before[i] = up(next_y[i]);
       }
       const int ahead = first + t0 + kAhead;
       if (ahead < s.length) {
 #pragma unroll
         for (int i = 0; i < kShared; i++) read(i, ahead + part * kShared + i);
       }
+      const auto finish = [&](int i, int t, float sum) {
+        if (HAS_Z) sum *= gates[i] * sigmoid(gates[i]);
+        if (channel < s.width)
+          y[place(s, first + t) * y_step] = down(!inside ? 0.0f : ADD_Y ? before[i] + sum * scale : sum * scale);
+      };
 #pragma unroll
       for (int i = 0; i < kAhead; i++) {
         const int t = t0 + i;
@@ -169,18 +176,15 @@ extern "C" __global__ void __launch_bounds__(FORWARD_THREADS, FORWARD_BLOCKS) sc
           else more += h[n] * bc[t][kStates + n0 + n];
         }
         sums[i] = sum + more;
+        if (SPLIT == 1) finish(i % kShared, t, sums[i]);
       }
+      if (SPLIT == 1) continue;
       sum_of_own_steps(sums, part);
 #pragma unroll
       for (int i = 0; i < kShared; i++) {
         const int t = t0 + part * kShared + i;
         if (!WHOLE_SEGMENTS && t >= steps) break;
-        float sum = SPLIT == 1 ? sums[i] : sums[i] + skip * us[i];
-        if (HAS_Z) sum *= gates[i] * sigmoid(gates[i]);
-        if (channel < s.width) {
-          scalar* to = y + place(s, first + t) * y_step;
-          *to = down(!inside ? 0.0f : ADD_Y ? up(*to) + sum * scale : sum * scale);
-        }
+        finish(i, t, sums[i] + skip * us[i]);
       }
     }
   }

@@ -3,17 +3,34 @@
 import { type DType, noGrad, type Tensor } from '@mamba-prune/libtorch';
 import * as kernels from '@mamba-prune/libtorch/kernels';
 
-/** Multiprocessors that share an image: as many as a GPU has side by side, or 8 where these are fewer. */
-const clusters = [16, 8] as const;
+/**
+ * Ways to divide the work, and what a round of as many images as run at a time takes, in rounds of 16 multiprocessors an image
+ * (docs/performance.md): half as many hold twice the weights, which only pruned blocks allow. Of those in one list the first that fits is taken: more
+ * groups exchange less, but each multiprocessor then holds more of the MLP.
+ */
+const ways = [
+  { cost: 1, layouts: [4, 2, 1].map((groups) => ({ cluster: 16, groups })) },
+  { cost: 1.25, layouts: [4, 2, 1].map((groups) => ({ cluster: 8, groups })) },
+] as const;
 
-/** How often so many images as run at a time the launch takes before the other operator is faster (docs/performance.md). */
-const mostRounds = 4;
+/** Up to how many such rounds the launch is faster than the other operator. */
+const mostRounds = 2.5;
+
+/** A way with a layout that fits images of so many tokens. */
+interface Way {
+  readonly cost: number;
+  readonly layout: kernels.ClusterLayout;
+  /** At a time. */
+  readonly images: number;
+  /** Packed when it is first needed. */
+  stack: kernels.ClusterStack | undefined;
+}
 
 export class BlockStack {
   readonly #blocks: readonly kernels.FusedBlock[];
   readonly #units: readonly Tensor[] | undefined;
-  /** By the tokens of an image: what its clusters read, if there are any. */
-  readonly #clusters = new Map<number, Cluster | undefined>();
+  /** By the tokens of an image. */
+  readonly #ways = new Map<number, readonly Way[]>();
 
   readonly dtype: DType;
 
@@ -35,39 +52,53 @@ export class BlockStack {
    * @returns undefined where no operator takes x
    */
   forward(x: Tensor): Tensor | undefined {
-    const cluster = this.#clusterFor(x);
-    if (cluster && x.size(0) <= mostRounds * cluster.images) {
-      return kernels.clusterBlocks(x, cluster.stack);
+    const way = this.#wayFor(x);
+    if (way) {
+      way.stack ??= pack(this.#blocks, way.layout, x);
+      return kernels.clusterBlocks(x, way.stack);
     }
     return this.#units && kernels.mambaBlocks(x, this.#blocks, this.#units);
   }
 
   dispose(): void {
     for (const units of this.#units ?? []) units.dispose();
-    for (const cluster of this.#clusters.values()) cluster?.stack.weights.dispose();
-    this.#clusters.clear();
+    for (const { stack } of [...this.#ways.values()].flat()) stack?.weights.dispose();
+    this.#ways.clear();
   }
 
-  #clusterFor(x: Tensor): Cluster | undefined {
-    const length = x.size(1);
-    if (!this.#clusters.has(length)) this.#clusters.set(length, packFor(x, this.#blocks));
-    return this.#clusters.get(length);
+  /** The fastest way for so many images, if there is one that is faster than the other operator. */
+  #wayFor(x: Tensor): Way | undefined {
+    const [batch, length] = [x.size(0), x.size(1)];
+    let found = this.#ways.get(length);
+    if (!found) {
+      found = ways.flatMap(({ cost, layouts }) => wayOf(x, this.#blocks, cost, layouts) ?? []);
+      this.#ways.set(length, found);
+    }
+    const rounds = ({ cost, images }: Way) => cost * Math.ceil(batch / images);
+    const [best] = [...found].sort((a, b) => rounds(a) - rounds(b));
+    return best && rounds(best) <= mostRounds ? best : undefined;
   }
 }
 
-interface Cluster {
-  /** At a time. */
-  readonly images: number;
-  readonly stack: kernels.ClusterStack;
-}
-
-function packFor(x: Tensor, blocks: readonly kernels.FusedBlock[]): Cluster | undefined {
-  for (const cluster of clusters) {
-    const images = kernels.clusterImages(x, blocks, cluster);
-    if (images === 0) continue;
-    const stack = noGrad(() => kernels.packCluster(blocks, cluster, x));
-    stack.weights.keep();
-    return { images, stack };
+function wayOf(
+  x: Tensor,
+  blocks: readonly kernels.FusedBlock[],
+  cost: number,
+  layouts: readonly kernels.ClusterLayout[],
+): Way | undefined {
+  for (const layout of layouts) {
+    const images = kernels.clusterImages(x, blocks, layout);
+    if (images > 0) return { cost, layout, images, stack: undefined };
   }
   return undefined;
+}
+
+function pack(
+  blocks: readonly kernels.FusedBlock[],
+  layout: kernels.ClusterLayout,
+  like: Tensor,
+): kernels.ClusterStack {
+  const stack = noGrad(() => kernels.packCluster(blocks, layout, like));
+  stack.weights.keep();
+  return stack;
 }

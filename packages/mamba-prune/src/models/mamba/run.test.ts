@@ -39,11 +39,11 @@ vi.mock('@mamba-prune/libtorch/kernels', async (load) => {
       return x;
     },
     hasClusterBlocks: () => gpu.images > 0,
-    clusterImages: (_, __, size) => (size === 8 ? gpu.images : 0),
-    packCluster(blocks, size) {
+    clusterImages: (_, __, { cluster }) => (cluster === 16 ? gpu.images : 0),
+    packCluster(blocks, layout) {
       gpu.packings++;
       const weights = blocks[0]?.ssm.weights[1]?.clone() as Tensor;
-      return { weights, cluster: size, sizes: [], blocks };
+      return { weights, layout, sizes: [], blocks };
     },
     clusterBlocks(x, { weights }) {
       calls.push({ operator: 'cluster', outProj: first(weights) });
@@ -159,8 +159,8 @@ describe('a vision Mamba on a GPU', () => {
     fill(model, 2);
     const before = memoryStats();
     for (const [batch, operator, value] of [
-      [8, 'cluster', 1],
-      [9, 'all', 1],
+      [4, 'cluster', 1],
+      [5, 'all', 1],
       [1, 'cluster', 1],
     ] as const) {
       run(model, batch);
@@ -181,8 +181,8 @@ describe('a vision Mamba on a GPU', () => {
     const model = make().eval();
     const fixed = weightCopies(model, 'bf16', { fixed: true });
     for (const [batch, expected] of [
-      [4, ['cluster']],
-      [5, branches],
+      [2, ['cluster']],
+      [3, branches],
     ] as const) {
       run(model, batch);
       expect(operators()).toEqual(expected);
