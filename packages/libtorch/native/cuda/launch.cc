@@ -1,7 +1,6 @@
 #include "launch.h"
 
 #include <algorithm>
-#include <cstdlib>
 
 #include "kernel.h"
 #include "kernels/conv_interface.h"
@@ -118,7 +117,6 @@ namespace {
 // Threads that share a channel in the forward pass: where there are few channels and sequences, more of them keep the
 // multiprocessors busy; where there are many, what they tell each other costs more than it gains.
 int64_t forward_split(int64_t channels, int64_t batch, int64_t states) {
-  if (const char* given = std::getenv("MAMBA_SCRATCH_SPLIT")) return std::atoi(given);
   const int64_t enough = int64_t{8} * 32 * multiprocessors();
   int64_t split = 1;
   while (split < scan_kernel::kMaxSplit && channels * batch * split < enough &&
