@@ -4,6 +4,9 @@
 #include <c10/core/DeviceGuard.h>
 #include <torch/library.h>
 
+#include <map>
+#include <mutex>
+
 #include "cluster_pack.h"
 #include "kernel.h"
 #include "kernels/cluster_interface.h"
@@ -75,9 +78,17 @@ struct Stack {
                         {"CLUSTER", cluster},
                         {"GROUPS", groups}});
   }
+  // Asked once: a launch must not wait for the driver's answer.
   int64_t images_at_a_time(at::ScalarType type) const {
-    return kernel(type).active_clusters(static_cast<unsigned>(cluster), cluster_kernel::kThreads,
-                                        static_cast<unsigned>(shared_bytes()));
+    static std::mutex mutex;
+    static std::map<std::pair<const Kernel*, int64_t>, int64_t> known;
+    const Kernel& of = kernel(type);
+    const std::lock_guard<std::mutex> lock(mutex);
+    const auto [place, is_new] = known.try_emplace({&of, shared_bytes()}, 0);
+    if (is_new)
+      place->second = of.active_clusters(static_cast<unsigned>(cluster), cluster_kernel::kThreads,
+                                         static_cast<unsigned>(shared_bytes()));
+    return place->second;
   }
 };
 
@@ -125,6 +136,8 @@ Tensor blocks(const Tensor& x_, double eps, const Tensor& weights, int64_t clust
                 stack.length, " tokens, expected the side of their grid, 0 or -1.");
     a.block[i] = stack.blocks[i], a.block[i].order = static_cast<int>(orders[i]);
   }
+  TORCH_CHECK(stack.images_at_a_time(x.scalar_type()) > 0, kName, ": got clusters of ", cluster,
+              " multiprocessors, expected as many as this GPU has side by side.");
   TORCH_CHECK(x.size(0) <= 65536, kName, ": got ", x.size(0), " images, expected few: at most 65536.");
   const Kernel& kernel = stack.kernel(x.scalar_type());
   kernel.launch({static_cast<unsigned>(x.size(0) * cluster)}, cluster_kernel::kThreads,
