@@ -28,16 +28,17 @@ template <class T> __device__ __forceinline__ T& in(byte* memory, int offset) {
 }
 
 // Why what is copied from or to may be written again:
-//   tokens     All rows come after everybody's sums of out_proj (or, of a group, of fc2), which were made of the rows
-//   before.
-//              The next block's rows may come while another group still computes its MLP: they are not those of the
-//              group that reads here, and kGroupGathered does not count them.
-//   received   Who sends here has the rows that this multiprocessor sent after it had added up what it received before.
-//   partial    Everybody's rows have come since, and each was sent after its sender had received the sums. The MLP of
-//   several
-//              groups has a buffer of its own, because there the rows of a group alone have come since.
-//   outgoing,  Everybody has sent sums since, made of the rows that were copied from here.
-//   sums
+//
+// `tokens`: all rows come after everybody's sums of out_proj (or, of a group, of fc2), which were made of the rows
+// before. The next block's rows may come while another group still computes its MLP: they are not those of the group
+// that reads here, and kGroupGathered does not count them.
+//
+// `received`: who sends here has the rows that this multiprocessor sent after it had added up what it received before.
+//
+// `partial`: everybody's rows have come since, and each was sent after its sender had received the sums. The MLP of
+// several groups has a buffer of its own, because there the rows of a group alone have come since.
+//
+// `outgoing` and `sums`: everybody has sent sums since, made of the rows that were copied from here.
 struct Cta {
   byte* memory;
   u64* barriers;
