@@ -120,6 +120,19 @@ Tensor scan_checkpoints(const Scan& s) {
                    s.u.options().dtype(s.u.scalar_type() == at::kFloat ? at::kFloat : at::kBFloat16));
 }
 
+namespace {
+// Threads that share a channel in the forward pass: where there are few channels and sequences, more of them keep the
+// multiprocessors busy; where there are many, what they tell each other costs more than it gains.
+int64_t forward_split(int64_t channels, int64_t batch, int64_t states) {
+  const int64_t enough = int64_t{8} * 32 * multiprocessors();
+  int64_t split = 1;
+  while (split < scan_kernel::kMaxSplit && channels * batch * split < enough &&
+         scan_kernel::saved_states(static_cast<int>(states)) % (8 * split) == 0)
+    split *= 2;
+  return split;
+}
+}  // namespace
+
 void scan_forward(const Scan& s, const Tensor& y, bool add, const Tensor& last, const Tensor& checkpoints) {
   if (s.u.size(0) == 0) return;
   TORCH_CHECK(s.u.size(0) <= 65535, "selective_scan: got a batch of ", s.u.size(0),
@@ -127,17 +140,18 @@ void scan_forward(const Scan& s, const Tensor& y, bool add, const Tensor& last, 
   ScanArgs a = args_of(s);
   a.y = pointer(y), a.y_row = row(y), a.width = static_cast<int>(y.size(-1));
   a.last = float_pointer(last), a.checkpoints = pointer(checkpoints);
-  const int64_t states = s.A.size(1);
+  const int64_t states = s.A.size(1), split = forward_split(a.width, a.batch, states);
   // Registers decide how many blocks fit: more states take more of them.
   const Kernel& kernel = find_kernel("scan.cu", "scan_forward",
                                      defines_of(s, {{"WHOLE_SEGMENTS", a.length % scan_kernel::kStaged == 0},
                                                     {"SAVE", checkpoints.defined()},
                                                     {"ADD_Y", add},
+                                                    {"SPLIT", split},
                                                     {"FORWARD_THREADS", kForwardThreads},
                                                     {"FORWARD_BLOCKS", states <= 16   ? 8
                                                                        : states <= 40 ? 5
                                                                                       : 4}}));
-  const Grid grid{u32(ceil_div(a.width, kForwardThreads)), u32(a.batch)};
+  const Grid grid{u32(ceil_div(a.width * split, kForwardThreads)), u32(a.batch)};
   if (by_columns(s)) kernel.launch(grid, kForwardThreads, 0, column_args_of(s, a));
   else kernel.launch(grid, kForwardThreads, 0, a);
 }

@@ -8,6 +8,7 @@ constexpr int kSegment = 8;  // steps between two checkpoints, whose states the 
 constexpr int kStaged = 16;  // steps whose B and C the forward pass has in shared memory
 constexpr int kOwn = 8;      // states of a thread of the backward pass
 constexpr int kMaxGroups = 4;
+constexpr int kMaxSplit = 4;  // threads that share a channel in the forward pass, each with a multiple of 4 states
 constexpr int kMaxStates = kOwn * kMaxGroups;  // of the backward pass
 
 /** Threads that share a channel in the backward pass. */
