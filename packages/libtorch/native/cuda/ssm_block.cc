@@ -4,6 +4,7 @@
 #include <torch/library.h>
 
 #include "launch.h"
+#include "scan_inputs.h"
 #include "ssm_block.h"
 
 namespace mamba_prune::cuda::ssm_block_op {
@@ -89,6 +90,10 @@ Scan scan_of(const Block& b, const Direction& d, const Kept& kept, const Kept::S
   return s;
 }
 
+Tensor rows_like(const Tensor& rows, int64_t columns) {
+  return at::empty({rows.size(0), rows.size(1), columns}, rows.options());
+}
+
 }  // namespace
 
 Tensor Block::normed(const Tensor& x) const {
@@ -104,19 +109,37 @@ void Block::begin(const Tensor& x, Kept& kept) const {
   gemm(mat(kept.n), false, mat(packed_in), true, mat(kept.xz), type, type);
 }
 
+Kept::Scanned Block::inputs(const Tensor& xz, size_t direction) const {
+  const Direction& d = directions[direction];
+  Kept::Scanned made{rows_like(xz, width), rows_like(xz, columns), rows_like(xz, width), Tensor()};
+  conv_forward(conv_of(*this, d, xz, direction == 1), made.u);
+  gemm(mat(made.u), false, mat(d.packed_x), true, mat(made.projected), type, type);
+  gemm(mat(made.projected.narrow(2, 0, rank_width)), false, mat(d.packed_dt), true, mat(made.delta), type, type);
+  return made;
+}
+
+std::vector<Kept::Scanned> Block::inputs_at_once(const Tensor& xz) const {
+  if (const char* t = std::getenv("MP_INPUTS")) if (*t == '0') return {};
+  const Tensor x = xz.narrow(2, 0, width);
+  std::vector<ScanInputs> parts;
+  for (const Direction& d : directions)
+    parts.push_back({d.conv_weight, d.conv_bias, d.packed_x, d.packed_dt, Tensor(), Tensor(), Tensor()});
+  if (!scan_inputs_run(x, parts)) return {};
+  std::vector<Kept::Scanned> made;
+  for (ScanInputs& p : parts) {
+    p.u = rows_like(xz, width), p.projected = rows_like(xz, columns), p.delta = rows_like(xz, width);
+    made.push_back({p.u, p.projected, p.delta, Tensor()});
+  }
+  scan_inputs(x, channels, parts);
+  return made;
+}
+
 Tensor Block::finish(const Tensor& x, const Tensor& scale, Kept& kept, bool keep) const {
-  const auto like = [&](int64_t columns) { return at::empty({x.size(0), x.size(1), columns}, kept.xz.options()); };
-  kept.y = like(width);
+  kept.y = rows_like(kept.xz, width);
+  const std::vector<Kept::Scanned> ready = keep ? std::vector<Kept::Scanned>() : inputs_at_once(kept.xz);
   for (size_t i = 0; i < directions.size(); i++) {
     const Direction& d = directions[i];
-    Kept::Scanned scanned;
-    scanned.u = like(width);
-    conv_forward(conv_of(*this, d, kept.xz, i == 1), scanned.u);
-    scanned.projected = like(columns);
-    gemm(mat(scanned.u), false, mat(d.packed_x), true, mat(scanned.projected), type, type);
-    scanned.delta = like(width);
-    gemm(mat(scanned.projected.narrow(2, 0, rank_width)), false, mat(d.packed_dt), true, mat(scanned.delta), type,
-         type);
+    Kept::Scanned scanned = ready.empty() ? inputs(kept.xz, i) : ready[i];
     const Scan scan = scan_of(*this, d, kept, scanned, scale, i == 1);
     if (keep) scanned.checkpoints = scan_checkpoints(scan);
     scan_forward(scan, kept.y, i == 1, Tensor(), scanned.checkpoints);

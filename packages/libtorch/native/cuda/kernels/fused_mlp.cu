@@ -14,6 +14,7 @@
 // memory), and SCALAR, of 16 bits. For MODEL 64 ptxas of CUDA 13.0 gives `left` and `hidden` the same registers, and
 // results are wrong.
 #include "fused_mlp_interface.h"
+#include "pairs.cuh"
 
 using namespace mamba_prune::cuda::mlp_kernel;
 using Args = MlpArgs<scalar>;
@@ -131,15 +132,6 @@ __device__ __forceinline__ void add_bias(float (&sum)[32], u32 unit) {
   }
 }
 
-__device__ __forceinline__ u32 pair(float low, float high) {
-  u32 r;
-#if SCALAR == MAMBA_PRUNE_BFLOAT16
-  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low));
-#else
-  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low));
-#endif
-  return r;
-}
 // The results of a product as the left operand of the next.
 template <int Steps> __device__ __forceinline__ void to_left(u32 (&left)[Steps][4], const float (&v)[8 * Steps]) {
 #pragma unroll
