@@ -4,6 +4,7 @@
 #include <torch/library.h>
 
 #include "launch.h"
+#include "norm_in_proj.h"
 #include "scan_inputs.h"
 #include "ssm_block.h"
 
@@ -103,9 +104,13 @@ Tensor Block::normed(const Tensor& x) const {
   return n;
 }
 
-void Block::begin(const Tensor& x, Kept& kept) const {
+void Block::begin(const Tensor& x, Kept& kept, bool keep) const {
+  kept.xz = at::empty({x.size(0), x.size(1), 2 * width}, x.options().dtype(type));
+  if (!keep && !norm_bias.defined() && norm_in_proj_runs(x, norm_weight, packed_in)) {
+    norm_in_proj(x, norm_weight, eps, packed_in, kept.xz);
+    return;
+  }
   kept.n = normed(x);
-  kept.xz = at::empty({x.size(0), x.size(1), 2 * width}, kept.n.options());
   gemm(mat(kept.n), false, mat(packed_in), true, mat(kept.xz), type, type);
 }
 
@@ -155,7 +160,7 @@ Tensor Block::finish(const Tensor& x, const Tensor& scale, Kept& kept, bool keep
 
 Tensor Block::forward(const Tensor& x, const Tensor& scale, Kept* keep) const {
   Kept kept;
-  begin(x, kept);
+  begin(x, kept, keep != nullptr);
   const Tensor out = finish(x, scale, kept, keep != nullptr);
   if (keep) *keep = std::move(kept);
   return out;

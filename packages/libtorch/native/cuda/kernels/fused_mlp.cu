@@ -15,33 +15,17 @@
 // results are wrong.
 #include "fused_mlp_interface.h"
 #include "pairs.cuh"
+#include "wgmma.cuh"
 
 using namespace mamba_prune::cuda::mlp_kernel;
 using Args = MlpArgs<scalar>;
+using Units = Ring<unit_bytes(MODEL)>;
 
 constexpr int kUnit = number_bytes(MODEL);
 constexpr int kStride = unit_bytes(MODEL);
 constexpr int kBlocks = MODEL / 8;  // columns of MODEL, 8 at a time
 constexpr int kSteps = MODEL / 16;  // products of 16 along MODEL
 
-__device__ __forceinline__ u32 address_of(const void* shared) { return (u32)__cvta_generic_to_shared(shared); }
-
-// Barriers in shared memory: "full" counts the bytes of a unit, "empty" the warps that are through with it.
-__device__ __forceinline__ void barrier_init(u32 barrier, u32 count) {
-  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(count));
-}
-__device__ __forceinline__ void barrier_wait(u32 barrier, u32 parity) {
-  u32 done;
-  do {
-    asm volatile("{ .reg .pred p; mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2; selp.u32 %0, 1, 0, p; }"
-                 : "=r"(done)
-                 : "r"(barrier), "r"(parity)
-                 : "memory");
-  } while (!done);
-}
-__device__ __forceinline__ void barrier_arrive(u32 barrier) {
-  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
-}
 __device__ __forceinline__ void copy_unit(u32 to, const unsigned char* from, u32 barrier) {
   constexpr u32 kBytes = kUnit + kBiasBytes;
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(kBytes) : "memory");
@@ -50,62 +34,6 @@ __device__ __forceinline__ void copy_unit(u32 to, const unsigned char* from, u32
                : "memory");
 }
 
-// The place in the ring of units; every warp goes through the same sequence.
-struct Ring {
-  u32 base, full, empty;
-  u32 stage, parity;
-  __device__ __forceinline__ void step() {
-    if (++stage == STAGES) stage = 0, parity ^= 1;
-  }
-  __device__ __forceinline__ u32 acquire() const {
-    barrier_wait(full + 8 * stage, parity);
-    return base + stage * kStride;
-  }
-  // Every lane is through with unit `at`.
-  __device__ __forceinline__ void release(u32 at) const {
-    __syncwarp();
-    if ((threadIdx.x & 31) == 0) barrier_arrive(empty + 8 * at);
-  }
-};
-
-#define REGISTERS8(a, i)                                                                                      \
-  "+f"(a[i]), "+f"(a[i + 1]), "+f"(a[i + 2]), "+f"(a[i + 3]), "+f"(a[i + 4]), "+f"(a[i + 5]), "+f"(a[i + 6]), \
-      "+f"(a[i + 7])
-#if SCALAR == MAMBA_PRUNE_BFLOAT16
-#define WGMMA_TYPES "f32.bf16.bf16"
-#else
-#define WGMMA_TYPES "f32.f16.f16"
-#endif
-// sum [64, 64] = left [64, 16] right^T (+ sum); right lies in shared memory, 64 rows of which the descriptor tells.
-__device__ __forceinline__ void multiply(float* sum, const u32 (&left)[4], u64 right, int add) {
-  asm volatile(
-      "{ .reg .pred p; setp.ne.b32 p, %37, 0;\n"
-      "wgmma.mma_async.sync.aligned.m64n64k16." WGMMA_TYPES
-      " {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, "
-      "%24, %25,"
-      " %26, %27, %28, %29, %30, %31}, {%32, %33, %34, %35}, %36, p, 1, 1, 0; }\n"
-      : REGISTERS8(sum, 0), REGISTERS8(sum, 8), REGISTERS8(sum, 16), REGISTERS8(sum, 24)
-      : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "l"(right), "r"(add));
-}
-__device__ __forceinline__ void products_begin() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
-__device__ __forceinline__ void products_end() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
-template <int Left> __device__ __forceinline__ void products_wait() {
-  asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(Left) : "memory");
-}
-template <int Count> __device__ __forceinline__ void keep(float (&v)[Count]) {
-#pragma unroll
-  for (int i = 0; i < Count; i++) asm volatile("" : "+f"(v[i])::"memory");
-}
-template <int Steps> __device__ __forceinline__ void keep(u32 (&v)[Steps][4]) {
-#pragma unroll
-  for (int k = 0; k < Steps; k++)
-#pragma unroll
-    for (int i = 0; i < 4; i++) asm volatile("" : "+r"(v[k][i])::"memory");
-}
-// Rows of 64 numbers (128 bytes), swizzled over 8 of them; the next 16 numbers of a row are 32 bytes on.
-__device__ __forceinline__ u64 descriptor(u32 at) {
-  return (1ull << 62) | (64ull << 32) | (1ull << 16) | ((at & 0x3ffff) >> 4);
-}
 
 // A unit of MODEL rows times 64 columns: acc [64, MODEL] += left [64, 64] unit^T.
 __device__ __forceinline__ void multiply_wide(float (&acc)[4 * kBlocks], const u32 (&left)[4][4], u32 unit) {
@@ -114,12 +42,6 @@ __device__ __forceinline__ void multiply_wide(float (&acc)[4 * kBlocks], const u
 #pragma unroll
     for (int n = 0; n < MODEL / 64; n++) multiply(acc + 32 * n, left[k], descriptor(unit + n * 64 * 128) + 2 * k, 1);
 }
-// A unit of 64 rows times MODEL columns: sum [64, 64] = left [64, MODEL] unit^T.
-__device__ __forceinline__ void multiply_tall(float (&sum)[32], const u32 (&left)[kSteps][4], u32 unit) {
-#pragma unroll
-  for (int k = 0; k < kSteps; k++) multiply(sum, left[k], descriptor(unit + (k / 4) * 64 * 128) + 2 * (k % 4), k > 0);
-}
-
 // The 64 floats behind the weights of a tall unit.
 __device__ __forceinline__ void add_bias(float (&sum)[32], u32 unit) {
 #pragma unroll
@@ -195,7 +117,7 @@ __device__ __forceinline__ void normalized(u32 (&left)[kSteps][4], const float (
     }
 }
 
-__device__ __forceinline__ void copy_units(const Args& a, Ring ring, int tiles, int units) {
+__device__ __forceinline__ void copy_units(const Args& a, Units ring, int tiles, int units) {
   for (int tile = blockIdx.x; tile < tiles; tile += gridDim.x)
     for (int u = 0; u < units; u++) {
       barrier_wait(ring.empty + 8 * ring.stage, ring.parity ^ 1);
@@ -204,7 +126,7 @@ __device__ __forceinline__ void copy_units(const Args& a, Ring ring, int tiles, 
     }
 }
 
-__device__ __forceinline__ void mlp_tile(const Args& a, Ring& ring, const Rows& rows) {
+__device__ __forceinline__ void mlp_tile(const Args& a, Units& ring, const Rows& rows) {
   float acc[4 * kBlocks];
   {
     uint4 x[2][MODEL / 32];
@@ -297,7 +219,7 @@ __device__ __forceinline__ void mlp_tile(const Args& a, Ring& ring, const Rows& 
 extern "C" __global__ void __launch_bounds__(threads_of(GROUPS), 1) fused_mlp(const Args a) {
   extern __shared__ unsigned char memory[];
   __shared__ u64 barriers[2 * STAGES];
-  Ring ring;
+  Units ring;
   ring.base = (address_of(memory) + kAlignment - 1) & ~(kAlignment - 1u);
   ring.full = address_of(barriers), ring.empty = ring.full + 8 * STAGES;
   ring.stage = 0, ring.parity = 0;
