@@ -43,7 +43,7 @@ void scan_inputs(const Tensor& x, int64_t channels, const std::vector<ScanInputs
   const int64_t batch = x.size(0), length = x.size(1), columns = directions[0].x_proj.size(0);
   if (batch == 0) return;
   inputs_kernel::InputsArgs<void> a{};
-  a.x = pointer(x), a.x_row = mat(x).stride;
+  a.x = pointer(x), a.x_row = static_cast<int>(mat(x).stride);
   a.batch = static_cast<int>(batch), a.length = static_cast<int>(length), a.channels = static_cast<int>(channels),
   a.width = static_cast<int>(x.size(2));
   for (size_t i = 0; i < directions.size(); i++) {

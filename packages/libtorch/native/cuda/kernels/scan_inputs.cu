@@ -49,13 +49,20 @@ __device__ __forceinline__ u32 read2(const scalar* from, bool there) {
 }
 __device__ __forceinline__ u32 part(const uint4& v, int i) { return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w; }
 
+__device__ __forceinline__ float silu(float v) {
+  float t;
+  asm("tanh.approx.f32 %0, %1;" : "=f"(t) : "f"(0.5f * v));
+  return 0.5f * v * t + 0.5f * v;
+}
+
 // A lane's strip: step `j` lies at position `start + j * step` of its sequence; results are those of steps from kReach
 // on.
 struct Strip {
   i64 row;  // of step 0, which may lie outside of the sequence
   int start, step, length;
   __device__ __forceinline__ bool has(int j) const { return (u32)(start + j * step) < (u32)length; }
-  __device__ __forceinline__ i64 row_of(int j) const { return row + j * step; }
+  template <class T> __device__ __forceinline__ T* begin(T* data, int stride) const { return data + row * stride; }
+  __device__ __forceinline__ i64 way(int j, int stride) const { return (i64)(step * stride) * j; }
 };
 
 __device__ __forceinline__ Strip strip_of(const Args& a, bool reverse, int group) {
@@ -70,40 +77,37 @@ __device__ __forceinline__ Strip strip_of(const Args& a, bool reverse, int group
   return s;
 }
 
-// u of one channel at one step from its inputs.
+// The convolution of one channel.
 struct Filter {
   float w[TAPS], bias;
-  __device__ __forceinline__ Filter(const InputsDirection<scalar>& d, int channel, int channels) {
-    const bool there = channel < channels;
-    bias = there ? __ldg(d.bias + channel) : 0.0f;
+  __device__ __forceinline__ Filter(const float* weight, const float* bias_, bool there) {
+    bias = there ? __ldg(bias_) : 0.0f;
 #if TAPS == 4
-    const float4 v =
-        there ? __ldg(reinterpret_cast<const float4*>(d.weight) + channel) : float4{0.0f, 0.0f, 0.0f, 0.0f};
+    const float4 v = there ? __ldg(reinterpret_cast<const float4*>(weight)) : float4{0.0f, 0.0f, 0.0f, 0.0f};
     w[0] = v.x, w[1] = v.y, w[2] = v.z, w[3] = v.w;
 #else
 #pragma unroll
-    for (int k = 0; k < TAPS; k++) w[k] = there ? __ldg(d.weight + (i64)channel * TAPS + k) : 0.0f;
+    for (int k = 0; k < TAPS; k++) w[k] = there ? __ldg(weight + k) : 0.0f;
 #endif
   }
   __device__ __forceinline__ float operator()(const float (&x)[kSteps], int at) const {
     float sum = bias;
 #pragma unroll
     for (int k = 0; k < TAPS; k++) sum += w[k] * x[at + k];
-    return sum * sigmoid(sum);
+    return silu(sum);
   }
 };
 
-// u of a lane's tokens, 8 channels from `channel` on, in memory and in u.
-__device__ __forceinline__ void convolve(u32 (&u)[kTokens][4], const Args& a, const InputsDirection<scalar>& d,
-                                         const Strip& strip, int channel) {
-  const bool there = channel < a.width;
+// u of a lane's tokens: 8 channels, of which `here` are not padding. x and weights are those of the first.
+__device__ __forceinline__ void convolve(u32 (&u)[kTokens][4], const scalar* x, int x_row, const float* weight,
+                                         const float* bias, const Strip& strip, bool inside, int here) {
   uint4 inputs[kSteps];
 #pragma unroll
-  for (int j = 0; j < kSteps; j++)
-    inputs[j] = read8(a.x + strip.row_of(j) * a.x_row + channel, there && strip.has(j));
+  for (int j = 0; j < kSteps; j++) inputs[j] = read8(x + strip.way(j, x_row), inside && strip.has(j));
 #pragma unroll
   for (int p = 0; p < 4; p++) {
-    const Filter low(d, channel + 2 * p, a.channels), high(d, channel + 2 * p + 1, a.channels);
+    const Filter low(weight + 2 * p * TAPS, bias + 2 * p, 2 * p < here),
+        high(weight + (2 * p + 1) * TAPS, bias + 2 * p + 1, 2 * p + 1 < here);
     float x[2][kSteps];
 #pragma unroll
     for (int j = 0; j < kSteps; j++) {
@@ -113,11 +117,6 @@ __device__ __forceinline__ void convolve(u32 (&u)[kTokens][4], const Args& a, co
 #pragma unroll
     for (int i = 0; i < kTokens; i++) u[i][p] = pair(low(x[0], i), high(x[1], i));
   }
-#pragma unroll
-  for (int i = 0; i < kTokens; i++)
-    if (there && strip.has(i + kReach))
-      *reinterpret_cast<uint4*>(d.u + strip.row_of(i + kReach) * a.width + channel) =
-          uint4{u[i][0], u[i][1], u[i][2], u[i][3]};
 }
 
 extern "C" __global__ void __launch_bounds__(WARPS * 32, BLOCKS) scan_inputs(const Args a) {
@@ -125,14 +124,14 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, BLOCKS) scan_inputs(con
   __shared__ int rows[16 * TILES];  // in memory, of the rows of sums; -1: none
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, group = lane >> 2, quarter = lane & 3;
   const bool reverse = blockIdx.x % DIRECTIONS != 0;
-  const InputsDirection<scalar>& d = a.directions[reverse];
+  const InputsDirection<scalar> d = a.directions[reverse];
   const Strip strip = strip_of(a, reverse, group);
   const int chunks = (a.width + kChunk - 1) / kChunk;
   if (warp == 0) {
 #pragma unroll
     for (int i = 0; i < kTokens; i++)
       if (quarter == i % 4)
-        rows[i / 2 * 16 + i % 2 * 8 + group] = strip.has(i + kReach) ? (int)strip.row_of(i + kReach) : -1;
+        rows[i / 2 * 16 + i % 2 * 8 + group] = strip.has(i + kReach) ? (int)(strip.row + strip.way(i + kReach, 1)) : -1;
   }
 
   float acc[TILES][kColumnBlocks][4];
@@ -142,14 +141,23 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, BLOCKS) scan_inputs(con
     for (int n = 0; n < kColumnBlocks; n++)
 #pragma unroll
       for (int i = 0; i < 4; i++) acc[t][n][i] = 0.0f;
+  const scalar* x = strip.begin(a.x, a.x_row);
+  scalar *to_u = strip.begin(d.u, a.width), *to_delta = strip.begin(d.delta, a.width);
 #pragma unroll 1
   for (int chunk = warp; chunk < chunks; chunk += WARPS) {
     const int channel = chunk * kChunk + 8 * quarter;
+    const bool inside = channel < a.width;
     u32 u[kTokens][4];
-    convolve(u, a, d, strip, channel);
+    convolve(u, x + channel, a.x_row, d.weight + channel * TAPS, d.bias + channel, strip, inside, a.channels - channel);
+#pragma unroll
+    for (int i = 0; i < kTokens; i++)
+      if (inside && strip.has(i + kReach))
+        *reinterpret_cast<uint4*>(to_u + channel + strip.way(i + kReach, a.width)) =
+            uint4{u[i][0], u[i][1], u[i][2], u[i][3]};
+    const scalar* weight = d.x_proj + (i64)group * a.width + channel;
 #pragma unroll
     for (int n = 0; n < kColumnBlocks; n++) {
-      const uint4 w = read8(d.x_proj + (i64)(8 * n + group) * a.width + channel, channel < a.width);
+      const uint4 w = read8(weight + (i64)(8 * a.width) * n, inside);
 #pragma unroll
       for (int t = 0; t < TILES; t++) {
         const auto &lower = u[2 * t], &upper = u[2 * t + 1];
@@ -223,7 +231,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, BLOCKS) scan_inputs(con
         return pair(delta[i / 2][n][i % 2 * 2], delta[i / 2][n][i % 2 * 2 + 1]);
       };
       if (channel < a.width && strip.has(i + kReach))
-        *reinterpret_cast<uint4*>(d.delta + strip.row_of(i + kReach) * a.width + channel) =
+        *reinterpret_cast<uint4*>(to_delta + channel + strip.way(i + kReach, a.width)) =
             uint4{value(0), value(1), value(2), value(3)};
     }
   }

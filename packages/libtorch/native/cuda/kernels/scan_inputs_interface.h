@@ -18,10 +18,9 @@ template <class T> struct InputsDirection {
 template <class T> struct InputsArgs {
   const T* x;
   InputsDirection<T> directions[kMaxDirections];
-  long long x_row;  // elements from one row to the next
-  // width: channels padded to a multiple of 8
-  int batch, length, channels, width;
+  // x_row: elements from one row of x to the next; width: channels padded to a multiple of 8
+  int x_row, batch, length, channels, width;
 };
-MAMBA_PRUNE_CHECK_LAYOUT(InputsArgs<void>, 8 + 2 * 7 * 8 + 8 + 4 * 4);
+MAMBA_PRUNE_CHECK_LAYOUT(InputsArgs<void>, 8 + 2 * 7 * 8 + 5 * 4 + kPadding);
 
 }  // namespace mamba_prune::cuda::inputs_kernel
