@@ -55,7 +55,10 @@ void scan_inputs(const Tensor& x, int64_t channels, const std::vector<ScanInputs
   }
   auto [tiles, blocks] = inputs_tiles(columns);
   int64_t warps = kInputsWarps;
-  if (const char* t = std::getenv("MP_INPUTS")) { int x, y, z; if (std::sscanf(t, "%d,%d,%d", &x, &y, &z) == 3) tiles = x, warps = y, blocks = z; }
+  if (const char* t = std::getenv("MP_INPUTS")) {
+    int x, y, z;
+    if (std::sscanf(t, "%d,%d,%d", &x, &y, &z) == 3) tiles = x, warps = y, blocks = z;
+  }
   const auto count = static_cast<int64_t>(directions.size());
   const Kernel& kernel = find_kernel("scan_inputs.cu", "scan_inputs",
                                      {{"SCALAR", scalar_code(x.scalar_type())},

@@ -124,7 +124,8 @@ Kept::Scanned Block::inputs(const Tensor& xz, size_t direction) const {
 }
 
 std::vector<Kept::Scanned> Block::inputs_at_once(const Tensor& xz) const {
-  if (const char* t = std::getenv("MP_INPUTS")) if (*t == '0') return {};
+  if (const char* t = std::getenv("MP_INPUTS"))
+    if (*t == '0') return {};
   const Tensor x = xz.narrow(2, 0, width);
   std::vector<ScanInputs> parts;
   for (const Direction& d : directions)

@@ -34,7 +34,6 @@ __device__ __forceinline__ void copy_unit(u32 to, const unsigned char* from, u32
                : "memory");
 }
 
-
 // A unit of MODEL rows times 64 columns: acc [64, MODEL] += left [64, 64] unit^T.
 __device__ __forceinline__ void multiply_wide(float (&acc)[4 * kBlocks], const u32 (&left)[4][4], u32 unit) {
 #pragma unroll

@@ -1,13 +1,13 @@
-// For inference: RMSNorm of a residual stream in float32 and in_proj of the result, which never leaves the registers: it
-// is rounded to 16 bits there, as the normalisation alone would write it.
+// For inference: RMSNorm of a residual stream in float32 and in_proj of the result, which never leaves the registers:
+// it is rounded to 16 bits there, as the normalisation alone would write it.
 //
 // A warpgroup owns 64 tokens, as in fused_mlp.cu, and its lanes hold them as wgmma wants its left operand. One more
-// warpgroup copies the weights, 64 rows at a time, to where wgmma reads them. Their rows are permuted on the way, so that
-// the 8 numbers that a lane holds of 32 columns are neighbours in memory: number 8 j + 2 t + b of a product is column
-// 32 (j / 4) + 8 t + 2 (j % 4) + b.
+// warpgroup copies the weights, 64 rows at a time, to where wgmma reads them. Their rows are permuted on the way, so
+// that the 8 numbers that a lane holds of 32 columns are neighbours in memory: number 8 j + 2 t + b of a product is
+// column 32 (j / 4) + 8 t + 2 (j % 4) + b.
 //
-// Defined by the caller: MODEL (128, 192 or 384), GROUPS (warpgroups that compute, 1 to 3), STAGES (units in shared memory, more
-// than kAhead), and SCALAR, of 16 bits.
+// Defined by the caller: MODEL (128, 192 or 384), GROUPS (warpgroups that compute, 1 to 3), STAGES (units in shared
+// memory, more than kAhead), and SCALAR, of 16 bits.
 #include "norm_in_proj_interface.h"
 #include "pairs.cuh"
 #include "wgmma.cuh"
@@ -28,7 +28,8 @@ __device__ __forceinline__ int column_of(int number) {
 __device__ __forceinline__ void copy_unit(u32 to, const Args& a, int first) {
 #pragma unroll 2
   for (int i0 = 0; i0 < kTile * kPieces; i0 += kWarpgroup) {
-    const int i = i0 + threadIdx.x % kWarpgroup, row = i / kPieces, piece = i % kPieces, column = first + column_of(row);
+    const int i = i0 + threadIdx.x % kWarpgroup, row = i / kPieces, piece = i % kPieces,
+              column = first + column_of(row);
     const scalar* from = a.weight + (i64)min(column, a.columns - 1) * MODEL + piece * 8;
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to + piece / 8 * kPanel + row * 128 +
                                                                        (piece % 8 ^ row % 8) * 16),
@@ -66,8 +67,8 @@ __device__ __forceinline__ float row_sum(float v) {
   return v + __shfl_xor_sync(kAllLanes, v, 2);
 }
 
-// Two rows of a lane, `row` and 8 behind it: numbers 2 q, 2 q + 1 and those + 8 of every 16. Wide rows do not fit into the
-// registers, and are read twice.
+// Two rows of a lane, `row` and 8 behind it: numbers 2 q, 2 q + 1 and those + 8 of every 16. Wide rows do not fit into
+// the registers, and are read twice.
 __device__ __forceinline__ void normalized(u32 (&left)[kSteps][4], const Args& a, int row) {
   constexpr bool kHeld = MODEL <= 192;
   const int quarter = threadIdx.x & 3;

@@ -5,8 +5,8 @@
 //
 // A warp owns 8 strips of neighbouring tokens, and 32 channels at a time. Lane (group, quarter) = (lane / 4, lane % 4)
 // convolves 8 of the channels along strip `group`, with the inputs in registers. Its results lie there as the tensor
-// cores want their left operand (PTX ISA, "Matrix Fragments for mma.m16n8k16"): sums over channels and rows of a product
-// may be taken in any order, as long as both operands, or the rows' readers, take the same.
+// cores want their left operand (PTX ISA, "Matrix Fragments for mma.m16n8k16"): sums over channels and rows of a
+// product may be taken in any order, as long as both operands, or the rows' readers, take the same.
 //   row of product `tile`   lower half: token 2 tile of strip `group`, upper half: token 2 tile + 1
 //   columns 2 quarter + (0, 1) and those + 8, of two products: channels 8 quarter + (0 ... 7)
 // The warps of a block have the same tokens and other channels; their sums meet in shared memory.
@@ -20,11 +20,11 @@
 using namespace mamba_prune::cuda::inputs_kernel;
 using Args = InputsArgs<scalar>;
 
-constexpr int kTokens = 2 * TILES;           // of a strip
-constexpr int kReach = TAPS - 1;             // steps that the convolution looks back
-constexpr int kSteps = kTokens + kReach;     // whose inputs a lane reads
-constexpr int kColumnBlocks = COLUMNS / 8;   // a product has 8 columns
-constexpr int kRankBlocks = RANK / 8;        // of them, what dt_proj reads: 16 columns a product
+constexpr int kTokens = 2 * TILES;          // of a strip
+constexpr int kReach = TAPS - 1;            // steps that the convolution looks back
+constexpr int kSteps = kTokens + kReach;    // whose inputs a lane reads
+constexpr int kColumnBlocks = COLUMNS / 8;  // a product has 8 columns
+constexpr int kRankBlocks = RANK / 8;       // of them, what dt_proj reads: 16 columns a product
 constexpr int kRankSteps = (kRankBlocks + 1) / 2;
 constexpr int kPitch = COLUMNS + (COLUMNS % 16 == 0 ? 8 : 0);  // rows of sums that begin in other banks
 
@@ -227,9 +227,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, BLOCKS) scan_inputs(con
     const int channel = chunk * kChunk + 8 * quarter;
 #pragma unroll
     for (int i = 0; i < kTokens; i++) {
-      const auto value = [&](int n) {
-        return pair(delta[i / 2][n][i % 2 * 2], delta[i / 2][n][i % 2 * 2 + 1]);
-      };
+      const auto value = [&](int n) { return pair(delta[i / 2][n][i % 2 * 2], delta[i / 2][n][i % 2 * 2 + 1]); };
       if (channel < a.width && strip.has(i + kReach))
         *reinterpret_cast<uint4*>(to_delta + channel + strip.way(i + kReach, a.width)) =
             uint4{value(0), value(1), value(2), value(3)};

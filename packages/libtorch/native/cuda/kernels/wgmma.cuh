@@ -80,8 +80,8 @@ __device__ __forceinline__ u64 descriptor(u32 at) {
 }
 
 // A unit of 64 rows times 16 Steps columns: sum [64, 64] = left [64, 16 Steps] unit^T.
-template <int Steps> __device__ __forceinline__ void multiply_tall(float (&sum)[32], const u32 (&left)[Steps][4],
-                                                                   u32 unit) {
+template <int Steps>
+__device__ __forceinline__ void multiply_tall(float (&sum)[32], const u32 (&left)[Steps][4], u32 unit) {
 #pragma unroll
   for (int k = 0; k < Steps; k++) multiply(sum, left[k], descriptor(unit + (k / 4) * 64 * 128) + 2 * (k % 4), k > 0);
 }
