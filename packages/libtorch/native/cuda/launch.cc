@@ -191,15 +191,22 @@ void reduce_states(const ScanGradients& g, int64_t states, const Tensor& out, in
   kernel.launch({u32(ceil_div(to.rows * columns, threads))}, threads, 0, a);
 }
 
-void conv_forward(const Conv& c, const Tensor& y) {
-  const int64_t width = y.size(-1), batch = y.size(0), length = y.size(1), vector = vector_of({c.x, y}, width),
-                run = 16;
-  if (batch == 0) return;
-  const unsigned threads = 128;
+namespace {
+
+ConvArgs forward_args(const Conv& c, const Tensor& y) {
   ConvArgs a{};
   a.x = pointer(c.x), a.weight = float_pointer(c.weight), a.bias = float_pointer(c.bias), a.y = pointer(y);
-  a.x_row = row(c.x), a.y_row = row(y), a.batch = static_cast<int>(batch), a.length = static_cast<int>(length);
-  a.channels = static_cast<int>(c.weight.size(0)), a.width = static_cast<int>(width);
+  a.x_row = row(c.x), a.y_row = row(y);
+  a.batch = static_cast<int>(y.size(0)), a.length = static_cast<int>(y.size(1));
+  a.channels = static_cast<int>(c.weight.size(0)), a.width = static_cast<int>(y.size(-1));
+  return a;
+}
+
+template <class Args> void launch_conv_forward(const Conv& c, const Args& a, int64_t vector, int64_t directions) {
+  if (a.batch == 0) return;
+  const unsigned threads = 128;
+  int64_t run = 16;
+  if (const char* t = std::getenv("MP_CONV")) run = std::atoi(t);
   const Kernel& kernel = find_kernel("conv.cu", "conv_forward",
                                      {{"SCALAR", scalar_code(c.x.scalar_type())},
                                       {"TAPS", c.weight.size(1)},
@@ -209,8 +216,21 @@ void conv_forward(const Conv& c, const Tensor& y) {
                                       {"SILU", c.silu},
                                       {"THREADS", threads},
                                       {"RUN", run},
-                                      {"ADD_DX", 0}});
-  kernel.launch({u32(ceil_div(width / vector * ceil_div(length, run) * batch, threads))}, threads, 0, a);
+                                      {"DIRECTIONS", directions}});
+  kernel.launch({u32(ceil_div(a.width / vector * ceil_div(a.length, run) * a.batch, threads))}, threads, 0, a);
+}
+
+}  // namespace
+
+void conv_forward(const Conv& c, const Tensor& y) {
+  launch_conv_forward(c, forward_args(c, y), vector_of({c.x, y}, y.size(-1)), 1);
+}
+
+void conv_forward_both(const Conv& c, const Conv& back, const Tensor& y, const Tensor& back_y) {
+  conv_kernel::ConvBothArgs<void> all{};
+  static_cast<ConvArgs&>(all) = forward_args(c, y);
+  all.back_weight = float_pointer(back.weight), all.back_bias = float_pointer(back.bias), all.back_y = pointer(back_y);
+  launch_conv_forward(c, all, vector_of({c.x, y, back_y}, y.size(-1)), 2);
 }
 
 std::pair<Tensor, Tensor> conv_backward(const Conv& c, const Tensor& dy, const Tensor& dx, bool add) {

@@ -5,8 +5,8 @@
 namespace mamba_prune::cuda {
 
 /**
- * Whether there is a kernel for them on the current device: Hopper, weights of 16 bits, d_model 128, 192
- * or 384.
+ * Whether there is a kernel for them on the current device: Hopper, weights of 16 bits, d_model 128 or
+ * 192.
  */
 bool norm_in_proj_runs(const at::Tensor& x, const at::Tensor& norm_weight, const at::Tensor& in_proj);
 

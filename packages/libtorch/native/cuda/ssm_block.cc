@@ -5,7 +5,6 @@
 
 #include "launch.h"
 #include "norm_in_proj.h"
-#include "scan_inputs.h"
 #include "ssm_block.h"
 
 namespace mamba_prune::cuda::ssm_block_op {
@@ -91,10 +90,6 @@ Scan scan_of(const Block& b, const Direction& d, const Kept& kept, const Kept::S
   return s;
 }
 
-Tensor rows_like(const Tensor& rows, int64_t columns) {
-  return at::empty({rows.size(0), rows.size(1), columns}, rows.options());
-}
-
 }  // namespace
 
 Tensor Block::normed(const Tensor& x) const {
@@ -114,43 +109,39 @@ void Block::begin(const Tensor& x, Kept& kept, bool keep) const {
   gemm(mat(kept.n), false, mat(packed_in), true, mat(kept.xz), type, type);
 }
 
-Kept::Scanned Block::inputs(const Tensor& xz, size_t direction) const {
-  const Direction& d = directions[direction];
-  Kept::Scanned made{rows_like(xz, width), rows_like(xz, columns), rows_like(xz, width), Tensor()};
-  conv_forward(conv_of(*this, d, xz, direction == 1), made.u);
-  gemm(mat(made.u), false, mat(d.packed_x), true, mat(made.projected), type, type);
-  gemm(mat(made.projected.narrow(2, 0, rank_width)), false, mat(d.packed_dt), true, mat(made.delta), type, type);
-  return made;
-}
-
-std::vector<Kept::Scanned> Block::inputs_at_once(const Tensor& xz) const {
-  if (const char* t = std::getenv("MP_INPUTS"))
-    if (*t == '0') return {};
-  const Tensor x = xz.narrow(2, 0, width);
-  std::vector<ScanInputs> parts;
-  for (const Direction& d : directions)
-    parts.push_back({d.conv_weight, d.conv_bias, d.packed_x, d.packed_dt, Tensor(), Tensor(), Tensor()});
-  if (!scan_inputs_run(x, parts)) return {};
-  std::vector<Kept::Scanned> made;
-  for (ScanInputs& p : parts) {
-    p.u = rows_like(xz, width), p.projected = rows_like(xz, columns), p.delta = rows_like(xz, width);
-    made.push_back({p.u, p.projected, p.delta, Tensor()});
+std::vector<Kept::Scanned> Block::inputs(const Tensor& xz) const {
+  const auto like = [&](int64_t count) { return at::empty({xz.size(0), xz.size(1), count}, xz.options()); };
+  std::vector<Kept::Scanned> all;
+  std::vector<Conv> convs;
+  for (size_t i = 0; i < directions.size(); i++) {
+    all.push_back({like(width), like(columns), like(width), Tensor()});
+    convs.push_back(conv_of(*this, directions[i], xz, i == 1));
   }
-  scan_inputs(x, channels, parts);
-  return made;
+  if (convs.size() == 2 && convs[0].weight.size(1) == convs[1].weight.size(1)) {
+    conv_forward_both(convs[0], convs[1], all[0].u, all[1].u);
+  } else {
+    for (size_t i = 0; i < convs.size(); i++) conv_forward(convs[i], all[i].u);
+  }
+  for (size_t i = 0; i < all.size(); i++) {
+    const Kept::Scanned& s = all[i];
+    gemm(mat(s.u), false, mat(directions[i].packed_x), true, mat(s.projected), type, type);
+    gemm(mat(s.projected.narrow(2, 0, rank_width)), false, mat(directions[i].packed_dt), true, mat(s.delta), type,
+         type);
+  }
+  return all;
 }
 
 Tensor Block::finish(const Tensor& x, const Tensor& scale, Kept& kept, bool keep) const {
-  kept.y = rows_like(kept.xz, width);
-  const std::vector<Kept::Scanned> ready = keep ? std::vector<Kept::Scanned>() : inputs_at_once(kept.xz);
+  kept.y = at::empty({x.size(0), x.size(1), width}, kept.xz.options());
+  std::vector<Kept::Scanned> scans = inputs(kept.xz);
   for (size_t i = 0; i < directions.size(); i++) {
     const Direction& d = directions[i];
-    Kept::Scanned scanned = ready.empty() ? inputs(kept.xz, i) : ready[i];
+    Kept::Scanned& scanned = scans[i];
     const Scan scan = scan_of(*this, d, kept, scanned, scale, i == 1);
     if (keep) scanned.checkpoints = scan_checkpoints(scan);
     scan_forward(scan, kept.y, i == 1, Tensor(), scanned.checkpoints);
-    if (keep) kept.scans.push_back(std::move(scanned));
   }
+  if (keep) kept.scans = std::move(scans);
   Tensor out = at::empty_like(x, at::MemoryFormat::Contiguous);
   const Mat residual = mat(x);
   Extra extra;

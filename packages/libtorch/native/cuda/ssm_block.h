@@ -53,10 +53,8 @@ struct Block {
   variable_list backward(const Tensor& x, const Tensor& scale, const Kept& kept, const Tensor& dout) const;
 
   Tensor normed(const Tensor& x) const;
-  /** u, projected and delta of one direction, kernel by kernel. */
-  Kept::Scanned inputs(const Tensor& xz, size_t direction) const;
-  /** Those of all directions by one kernel, or nothing where there is none for them. */
-  std::vector<Kept::Scanned> inputs_at_once(const Tensor& xz) const;
+  /** u, projected and delta of every direction. */
+  std::vector<Kept::Scanned> inputs(const Tensor& xz) const;
 
   Tensor norm_weight, norm_bias;
   double eps = 0;

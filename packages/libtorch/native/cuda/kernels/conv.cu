@@ -1,6 +1,6 @@
 // Causal depthwise convolution over time, with silu, forward and backward:
 //   y_t = act(bias + sum_k w_k x_{t - TAPS + 1 + k})
-// A thread owns VECTOR channels and walks along time with the last TAPS inputs in registers.
+// A thread owns VECTOR channels for RUN steps.
 //
 // Defined by the caller: TAPS, VECTOR, REVERSE (time runs backwards), HAS_BIAS, SILU, THREADS, RUN (steps whose
 // results are a thread's), ADD_DX (add to dx instead of writing it).
@@ -15,13 +15,13 @@ __device__ __forceinline__ i64 row_of(const Args& a, int batch, int step) {
 
 struct Filter {
   float w[VECTOR][TAPS], bias[VECTOR];
-  __device__ __forceinline__ void read(const Args& a, int channel) {
+  __device__ __forceinline__ void read(const float* weight, const float* bias_, int channel, int channels) {
 #pragma unroll
     for (int v = 0; v < VECTOR; v++) {
-      const int c = min(channel + v, a.channels - 1);
+      const int c = min(channel + v, channels - 1);
 #pragma unroll
-      for (int k = 0; k < TAPS; k++) w[v][k] = a.weight[(i64)c * TAPS + k];
-      bias[v] = HAS_BIAS ? a.bias[c] : 0.0f;
+      for (int k = 0; k < TAPS; k++) w[v][k] = weight[(i64)c * TAPS + k];
+      bias[v] = HAS_BIAS ? bias_[c] : 0.0f;
     }
   }
 };
@@ -35,37 +35,65 @@ __device__ __forceinline__ void read_step(float (&to)[VECTOR], const scalar* fro
     for (int v = 0; v < VECTOR; v++) to[v] = 0.0f;
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS) conv_forward(const Args a) {
-  const int groups = a.width / VECTOR, runs = (a.length + RUN - 1) / RUN;
-  const i64 index = (i64)blockIdx.x * THREADS + threadIdx.x;
-  if (index >= (i64)groups * runs * a.batch) return;
-  const int channel = (int)(index % groups) * VECTOR;
-  const int first = (int)(index / groups % runs) * RUN, batch = (int)(index / groups / runs);
-  Filter f;
-  f.read(a, channel);
-  float window[TAPS][VECTOR];  // the last TAPS inputs, oldest first
+#ifdef DIRECTIONS
+#if DIRECTIONS == 2
+using ForwardArgs = ConvBothArgs<scalar>;
+#else
+using ForwardArgs = Args;
+#endif
+constexpr int kReach = TAPS - 1;
+constexpr int kInputs = RUN + DIRECTIONS * kReach;  // of a thread's results
+
+// Results of a thread's steps: that of step t has the inputs in[t] to in[t + TAPS - 1], oldest first, or, from the
+// other end of the sequence, oldest last.
+__device__ __forceinline__ void convolve(const Args& a, const Filter& f, const Pack<VECTOR> (&in)[kInputs], scalar* y,
+                                         bool back, int batch, int first, int channel) {
 #pragma unroll
-  for (int k = 1; k < TAPS; k++) read_step(window[k], a.x, a.x_row, a, batch, first - TAPS + k, channel);
-#pragma unroll 4
-  for (int t = first; t < min(first + RUN, a.length); t++) {
-    float y[VECTOR];
-#pragma unroll
-    for (int k = 0; k + 1 < TAPS; k++)
-#pragma unroll
-      for (int v = 0; v < VECTOR; v++) window[k][v] = window[k + 1][v];
-    read_step(window[TAPS - 1], a.x, a.x_row, a, batch, t, channel);
+  for (int t = 0; t < RUN; t++) {
+    if (first + t >= a.length) break;
+    float result[VECTOR];
 #pragma unroll
     for (int v = 0; v < VECTOR; v++) {
       float sum = f.bias[v];
 #pragma unroll
-      for (int k = 0; k < TAPS; k++) sum += f.w[v][k] * window[k][v];
-      y[v] = SILU ? sum * sigmoid(sum) : sum;
-      if (channel + v >= a.channels) y[v] = 0.0f;
+      for (int k = 0; k < TAPS; k++) sum += f.w[v][k] * up(in[back ? t + 2 * kReach - k : t + k].v[v]);
+      result[v] = channel + v >= a.channels ? 0.0f : SILU ? sum * sigmoid(sum) : sum;
     }
-    store<VECTOR>(a.y + row_of(a, batch, t) * a.y_row + channel, y);
+    store<VECTOR>(y + row_of(a, batch, first + t) * a.y_row + channel, result);
   }
 }
 
+// All inputs are asked for before the first result is written, because no load overtakes a store that might be to the
+// same place.
+extern "C" __global__ void __launch_bounds__(THREADS) conv_forward(const ForwardArgs a) {
+  const u32 groups = a.width / VECTOR, runs = (a.length + RUN - 1) / RUN, index = blockIdx.x * THREADS + threadIdx.x;
+  const int channel = (int)(index % groups) * VECTOR, first = (int)(index / groups % runs) * RUN;
+  const int batch = (int)(index / groups / runs);
+  if (batch >= a.batch) return;
+  Pack<VECTOR> in[kInputs];
+#pragma unroll
+  for (int i = 0; i < kInputs; i++) {
+    const int step = first - kReach + i;
+    if (step >= 0 && step < a.length)
+      in[i] = *reinterpret_cast<const Pack<VECTOR>*>(a.x + row_of(a, batch, step) * a.x_row + channel);
+    else
+#pragma unroll
+      for (int v = 0; v < VECTOR; v++) in[i].v[v] = down(0.0f);
+  }
+  Filter f;
+  f.read(a.weight, a.bias, channel, a.channels);
+#if DIRECTIONS == 2
+  Filter other;
+  other.read(a.back_weight, a.back_bias, channel, a.channels);
+#endif
+  convolve(a, f, in, a.y, false, batch, first, channel);
+#if DIRECTIONS == 2
+  convolve(a, other, in, a.back_y, true, batch, first, channel);
+#endif
+}
+#endif
+
+#ifndef DIRECTIONS
 // A block's threads: x over channel groups (contiguous), so that a warp reads whole lines; each warp takes runs
 // of steps.
 extern "C" __global__ void __launch_bounds__(THREADS) conv_backward(const Args a) {
@@ -74,7 +102,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) conv_backward(const Args a
   const bool inside = group < groups;
   constexpr int kRows = THREADS / 32;
   Filter f;
-  f.read(a, channel);
+  f.read(a.weight, a.bias, channel, a.channels);
   float dw[VECTOR][TAPS + 1];
 #pragma unroll
   for (int v = 0; v < VECTOR; v++)
@@ -150,3 +178,4 @@ extern "C" __global__ void __launch_bounds__(THREADS) conv_backward(const Args a
     a.partial[(i64)blockIdx.y * a.channels * (TAPS + 1) + (k < TAPS ? c * TAPS + k : TAPS * a.channels + c)] = sum;
   }
 }
+#endif

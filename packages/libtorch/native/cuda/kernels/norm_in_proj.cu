@@ -6,7 +6,7 @@
 // that the 8 numbers that a lane holds of 32 columns are neighbours in memory: number 8 j + 2 t + b of a product is
 // column 32 (j / 4) + 8 t + 2 (j % 4) + b.
 //
-// Defined by the caller: MODEL (128, 192 or 384), GROUPS (warpgroups that compute, 1 to 3), STAGES (units in shared
+// Defined by the caller: MODEL (128 or 192), GROUPS (warpgroups that compute, 1 to 3), STAGES (units in shared
 // memory, more than kAhead), and SCALAR, of 16 bits.
 #include "norm_in_proj_interface.h"
 #include "pairs.cuh"
@@ -67,35 +67,25 @@ __device__ __forceinline__ float row_sum(float v) {
   return v + __shfl_xor_sync(kAllLanes, v, 2);
 }
 
-// Two rows of a lane, `row` and 8 behind it: numbers 2 q, 2 q + 1 and those + 8 of every 16. Wide rows do not fit into
-// the registers, and are read twice.
+// Two rows of a lane, `row` and 8 behind it: numbers 2 q, 2 q + 1 and those + 8 of every 16.
 __device__ __forceinline__ void normalized(u32 (&left)[kSteps][4], const Args& a, int row) {
-  constexpr bool kHeld = MODEL <= 192;
   const int quarter = threadIdx.x & 3;
-  const auto read = [&](int k, int i) {
-    const int r = row + i % 2 * 8;
-    const float* from = a.x + (i64)r * MODEL + 16 * k + i / 2 * 8 + 2 * quarter;
-    return r < a.rows ? __ldg(reinterpret_cast<const float2*>(from)) : float2{0.0f, 0.0f};
-  };
-  float2 x[kHeld ? kSteps : 1][4];
-  if (kHeld) {
+  float2 x[kSteps][4];
 #pragma unroll
-    for (int i = 0; i < 4; i++)
+  for (int i = 0; i < 4; i++)
 #pragma unroll
-      for (int k = 0; k < kSteps; k++) x[kHeld ? k : 0][i] = read(k, i);
-  }
-  const auto value = [&](int k, int i) { return kHeld ? x[kHeld ? k : 0][i] : read(k, i); };
+    for (int k = 0; k < kSteps; k++) {
+      const int r = row + i % 2 * 8;
+      const float* from = a.x + (i64)r * MODEL + 16 * k + i / 2 * 8 + 2 * quarter;
+      x[k][i] = r < a.rows ? __ldg(reinterpret_cast<const float2*>(from)) : float2{0.0f, 0.0f};
+    }
   float scale[2] = {0.0f, 0.0f};
 #pragma unroll
   for (int k = 0; k < kSteps; k++)
 #pragma unroll
-    for (int i = 0; i < 4; i++) {
-      const float2 v = value(k, i);
-      scale[i % 2] += v.x * v.x + v.y * v.y;
-    }
+    for (int i = 0; i < 4; i++) scale[i % 2] += x[k][i].x * x[k][i].x + x[k][i].y * x[k][i].y;
 #pragma unroll
   for (int r = 0; r < 2; r++) scale[r] = rsqrtf(row_sum(scale[r]) * (1.0f / MODEL) + a.eps);
-  if (!kHeld) asm volatile("" ::: "memory");  // read again rather than kept
 #pragma unroll
   for (int k = 0; k < kSteps; k++)
 #pragma unroll
@@ -103,7 +93,7 @@ __device__ __forceinline__ void normalized(u32 (&left)[kSteps][4], const Args& a
       const float2 w = __ldg(reinterpret_cast<const float2*>(a.norm + 16 * k + 8 * j + 2 * quarter));
 #pragma unroll
       for (int r = 0; r < 2; r++) {
-        const float2 v = value(k, 2 * j + r);
+        const float2 v = x[k][2 * j + r];
         left[k][2 * j + r] = pair(v.x * scale[r] * w.x, v.y * scale[r] * w.y);
       }
     }
