@@ -6,9 +6,10 @@
 // Defined by the caller: N states, REVERSE (time runs backwards), HAS_Z, HAS_D, HAS_BIAS, SOFTPLUS, A_LOG (A is given
 // as log(-A)), WHOLE_SEGMENTS (length is a multiple of kSegment), COLUMNS (the sequence is a grid, scanned column by
 // column though its positions lie row by row in every tensor). For the forward pass SAVE (leave checkpoints), ADD_Y
-// (add to y instead of writing it), FORWARD_THREADS, FORWARD_BLOCKS (of a multiprocessor); for the backward pass, which
-// takes up to 32 states, ADD_DU and ADD_DZ (as ADD_Y), SAME_ROWS (u, delta, dy, du and ddelta share one row stride, z
-// and dz another), BACKWARD_THREADS, BACKWARD_BLOCKS. Only the pass that has its threads is compiled.
+// (add to y instead of writing it), SPLIT (threads of a channel), FORWARD_THREADS, FORWARD_BLOCKS (of a
+// multiprocessor); for the backward pass, which takes up to 32 states, ADD_DU and ADD_DZ (as ADD_Y), SAME_ROWS (u,
+// delta, dy, du and ddelta share one row stride, z and dz another), BACKWARD_THREADS, BACKWARD_BLOCKS. Only the pass
+// that has its threads is compiled.
 #include "scan_interface.h"
 
 using namespace mamba_prune::cuda::scan_kernel;
@@ -67,20 +68,49 @@ template <int States, int Threads> __device__ __forceinline__ void stage_bc(floa
 constexpr int kStates = saved_states(N);  // of a channel in a checkpoint
 
 // ---------------------------------------------------------------------------------------------- forward
-// A thread owns a channel with all of its states.
+// A channel belongs to SPLIT threads, each with as many of its states. They share its steps as well: what is not of a
+// state is done by one of them, and the others are told.
 #ifdef FORWARD_THREADS
-constexpr int kAhead = 4;  // steps whose inputs are loaded before they are needed
+constexpr int kAhead = 4;                // steps whose inputs are loaded before they are needed
+constexpr int kShared = kAhead / SPLIT;  // of these a thread's own
+constexpr int kSplitStates = kStates / SPLIT;
+constexpr int kAcross = 32 / SPLIT;  // channels of a warp
+static_assert(kAhead % SPLIT == 0 && kStates % (4 * SPLIT) == 0 || SPLIT == 1, "every thread has as much");
+
+// A number that the thread of step `i` has.
+__device__ __forceinline__ float of_step(const float (&own)[kShared], int i) {
+  return SPLIT == 1 ? own[i % kShared]
+                    : __shfl_sync(kAllLanes, own[i % kShared], i / kShared * kAcross + (threadIdx.x & 31) % kAcross);
+}
+// Adds sums of every step over the threads of a channel; each keeps those of its own steps.
+template <int Count> __device__ __forceinline__ void sum_of_own_steps(float (&sums)[Count], int part) {
+  if constexpr (Count > kShared) {
+    constexpr int half = Count / 2, away = half / kShared;
+    float kept[half];
+#pragma unroll
+    for (int i = 0; i < half; i++) {
+      const bool upper = part & away;
+      const float keep = upper ? sums[half + i] : sums[i], give = upper ? sums[i] : sums[half + i];
+      kept[i] = keep + __shfl_xor_sync(kAllLanes, give, away * kAcross);
+    }
+    sum_of_own_steps(kept, part);
+#pragma unroll
+    for (int i = 0; i < kShared; i++) sums[i] = kept[i];
+  }
+}
 
 extern "C" __global__ void __launch_bounds__(FORWARD_THREADS, FORWARD_BLOCKS) scan_forward(const Args s) {
   __shared__ __align__(16) float bc[kSegment][2 * kStates];
-  const int channel = blockIdx.x * FORWARD_THREADS + threadIdx.x, batch = blockIdx.y;
+  const int lane = threadIdx.x & 31, part = lane / kAcross, n0 = part * kSplitStates;
+  const int channel = blockIdx.x * (FORWARD_THREADS / SPLIT) + threadIdx.x / 32 * kAcross + lane % kAcross;
+  const int batch = blockIdx.y;
   const bool inside = channel < s.channels;
   const int c = inside ? channel : s.channels - 1;
-  float rate[kStates], h[kStates];
+  float rate[kSplitStates], h[kSplitStates];
 #pragma unroll
-  for (int n = 0; n < kStates; n++) {
-    rate[n] = decay_rate(s, c, n);
-    h[n] = s.initial && n < N ? s.initial[((i64)batch * s.channels + c) * N + n] : 0.0f;
+  for (int n = 0; n < kSplitStates; n++) {
+    rate[n] = decay_rate(s, c, n0 + n);
+    h[n] = s.initial && n0 + n < N ? s.initial[((i64)batch * s.channels + c) * N + n0 + n] : 0.0f;
   }
   const float skip = HAS_D ? s.D[c] : 0.0f, bias = HAS_BIAS ? s.bias[c] : 0.0f;
   const scalar *u = sequence(s.u, s.u_row, s, batch) + c, *delta = sequence(s.delta, s.delta_row, s, batch) + c;
@@ -90,22 +120,23 @@ extern "C" __global__ void __launch_bounds__(FORWARD_THREADS, FORWARD_BLOCKS) sc
   const float scale = s.scale ? s.scale[batch] : 1.0f;
   const int u_step = stride(s.u_row), delta_step = stride(s.delta_row), z_step = stride(s.z_row),
             y_step = stride(s.y_row);
-  scalar next_u[kAhead], next_delta[kAhead], next_z[kAhead];
+  scalar next_u[kShared], next_delta[kShared], next_z[kShared], next_y[kShared];
   const auto read = [&](int i, int step) {
     const int t = place(s, WHOLE_SEGMENTS && kAhead <= kSegment ? step : min(step, s.length - 1));
     next_u[i] = u[t * u_step], next_delta[i] = delta[t * delta_step];
     if (HAS_Z) next_z[i] = z[t * z_step];
+    if (ADD_Y && inside) next_y[i] = y[t * y_step];
   };
 #pragma unroll
-  for (int i = 0; i < kAhead; i++) read(i, i);
+  for (int i = 0; i < kShared; i++) read(i, part * kShared + i);
 
   for (int first = 0; first < s.length; first += kSegment) {
     const int steps = steps_of(s, first);
     if (SAVE && first > 0 && inside) {
       const i64 segment = (i64)batch * ((s.length - 1) / kSegment) + first / kSegment - 1;
-      float* to = s.checkpoints + (segment * s.channels + c) * kStates;
+      float* to = s.checkpoints + (segment * s.channels + c) * kStates + n0;
 #pragma unroll
-      for (int n = 0; n < kStates; n += 4)
+      for (int n = 0; n < kSplitStates; n += 4)
         *reinterpret_cast<float4*>(to + n) = make_float4(h[n], h[n + 1], h[n + 2], h[n + 3]);
     }
     __syncthreads();
@@ -115,41 +146,52 @@ extern "C" __global__ void __launch_bounds__(FORWARD_THREADS, FORWARD_BLOCKS) sc
     __syncthreads();
 #pragma unroll 1
     for (int t0 = 0; t0 < steps; t0 += kAhead) {
-      float us[kAhead], dts[kAhead], gates[kAhead];
+      float us[kShared], dts[kShared], gates[kShared], before[kShared], inputs[kShared], sums[kAhead];
 #pragma unroll
-      for (int i = 0; i < kAhead; i++) {
-        us[i] = up(next_u[i]), dts[i] = step_size(up(next_delta[i]), bias);
+      for (int i = 0; i < kShared; i++) {
+        us[i] = up(next_u[i]), dts[i] = step_size(up(next_delta[i]), bias), inputs[i] = dts[i] * us[i];
         if (HAS_Z) gates[i] = up(next_z[i]);
+        if (ADD_Y && inside) before[i] = up(next_y[i]);
       }
       const int ahead = first + t0 + kAhead;
       if (ahead < s.length) {
 #pragma unroll
-        for (int i = 0; i < kAhead; i++) read(i, ahead + i);
+        for (int i = 0; i < kShared; i++) read(i, ahead + part * kShared + i);
       }
+      const auto finish = [&](int i, int t, float sum) {
+        if (HAS_Z) sum *= gates[i] * sigmoid(gates[i]);
+        if (channel < s.width)
+          y[place(s, first + t) * y_step] = down(!inside ? 0.0f : ADD_Y ? before[i] + sum * scale : sum * scale);
+      };
 #pragma unroll
       for (int i = 0; i < kAhead; i++) {
         const int t = t0 + i;
         if (!WHOLE_SEGMENTS && t >= steps) break;
-        const float x = dts[i] * us[i];
-        float sum = skip * us[i], more = 0.0f;
+        const float dt = of_step(dts, i), x = of_step(inputs, i);
+        float sum = SPLIT == 1 ? skip * us[i % kShared] : 0.0f, more = 0.0f;
 #pragma unroll
-        for (int n = 0; n < kStates; n++) {
-          h[n] = ex2(dts[i] * rate[n]) * h[n] + x * bc[t][n];
-          if (n % 2 == 0) sum += h[n] * bc[t][kStates + n];
-          else more += h[n] * bc[t][kStates + n];
+        for (int n = 0; n < kSplitStates; n++) {
+          h[n] = ex2(dt * rate[n]) * h[n] + x * bc[t][n0 + n];
+          if (n % 2 == 0) sum += h[n] * bc[t][kStates + n0 + n];
+          else more += h[n] * bc[t][kStates + n0 + n];
         }
-        sum += more;
-        if (HAS_Z) sum *= gates[i] * sigmoid(gates[i]);
-        if (channel < s.width) {
-          scalar* to = y + place(s, first + t) * y_step;
-          *to = down(!inside ? 0.0f : ADD_Y ? up(*to) + sum * scale : sum * scale);
-        }
+        sums[i] = sum + more;
+        if (SPLIT == 1) finish(i % kShared, t, sums[i]);
+      }
+      if (SPLIT == 1) continue;
+      sum_of_own_steps(sums, part);
+#pragma unroll
+      for (int i = 0; i < kShared; i++) {
+        const int t = t0 + part * kShared + i;
+        if (!WHOLE_SEGMENTS && t >= steps) break;
+        finish(i, t, sums[i] + skip * us[i]);
       }
     }
   }
   if (s.last && inside) {
 #pragma unroll
-    for (int n = 0; n < N; n++) s.last[((i64)batch * s.channels + c) * N + n] = h[n];
+    for (int n = 0; n < kSplitStates; n++)
+      if (n0 + n < N) s.last[((i64)batch * s.channels + c) * N + n0 + n] = h[n];
   }
 }
 #endif

@@ -8,6 +8,7 @@ constexpr int kSegment = 16;  // steps between two checkpoints
 constexpr int kChunk = 4;     // steps whose states the backward pass has in registers at a time
 constexpr int kOwn = 8;       // states of a thread of the backward pass
 constexpr int kMaxGroups = 4;
+constexpr int kMaxSplit = 4;  // threads that share a channel in the forward pass, each with a multiple of 4 states
 constexpr int kMaxStates = kOwn * kMaxGroups;  // of the backward pass
 
 /** Threads that share a channel in the backward pass. */
