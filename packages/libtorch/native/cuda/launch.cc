@@ -145,206 +145,201 @@ void scan_forward(const Scan& s, const Tensor& y, bool add, const Tensor& last, 
                                                     {"ADD_Y", add},
                                                     {"SPLIT", split},
                                                     {"FORWARD_THREADS", kForwardThreads},
-                                                    {"FORWARD_BLOCKS", blocks}));
-    const Grid grid{u32(ceil_div(a.width * split, kForwardThreads)), u32(a.batch)};
-    if (by_columns(s)) kernel.launch(grid, kForwardThreads, 0, column_args_of(s, a));
-    else kernel.launch(grid, kForwardThreads, 0, a);
+                                                    {"FORWARD_BLOCKS", blocks}}));
+  const Grid grid{u32(ceil_div(a.width * split, kForwardThreads)), u32(a.batch)};
+  if (by_columns(s)) kernel.launch(grid, kForwardThreads, 0, column_args_of(s, a));
+  else kernel.launch(grid, kForwardThreads, 0, a);
 }
 
 void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const Tensor& checkpoints, bool add_dz,
                    bool want_dinitial, ScanGradients& out) {
-    const int64_t states = s.A.size(1), groups = scan_kernel::groups_of(static_cast<int>(states)), batch = s.u.size(0),
-                  length = s.u.size(1);
-    TORCH_CHECK(states <= kMaxStates, "selective_scan: got ", states, " states, expected at most ", kMaxStates,
-                " for gradients on a GPU. Prune the states, or use the CPU.");
-    const int64_t width = out.du.size(-1), channels_per_block = kBackwardThreads / groups;
-    const int64_t blocks = ceil_div(width, channels_per_block);
-    // Several sequences a block where there are many: fewer partial sums of the parameters' gradients.
-    const int64_t per = std::max<int64_t>(1, blocks * batch / (int64_t{24} * multiprocessors()));
-    const int64_t rows = ceil_div(std::max<int64_t>(batch, 1), per);
-    out.padded = kOwn * groups;
-    out.states = at::empty({blocks, batch, length, 2 * out.padded}, floats(s.u));
-    const Tensor partial = at::empty({rows, (states + 2) * s.channels}, floats(s.u));
-    if (want_dinitial) out.dinitial = at::empty({batch, s.channels, states}, floats(s.u));
-    if (batch == 0) partial.zero_();
-    else {
-      ScanArgs a = args_of(s);
-      a.checkpoints = float_pointer(checkpoints), a.width = static_cast<int>(width);
-      ScanGrads g{};
-      g.dy = pointer(dy), g.du = pointer(out.du), g.ddelta = pointer(out.ddelta), g.dz = pointer(out.dz);
-      g.dlast = float_pointer(dlast), g.dbc = float_pointer(out.states), g.params = float_pointer(partial);
-      g.dinitial = float_pointer(out.dinitial);
-      g.dy_row = row(dy), g.du_row = row(out.du), g.ddelta_row = row(out.ddelta), g.dz_row = row(out.dz);
-      g.batches_per_block = static_cast<int>(per);
-      const Kernel& kernel = find_kernel("scan.cu", "scan_backward",
-                                         defines_of(s, {{"ADD_DU", out.add_du},
-                                                        {"ADD_DZ", add_dz},
-                                                        {"SAME_ROWS", same_rows(s, dy, out)},
-                                                        {"BACKWARD_THREADS", kBackwardThreads},
-                                                        {"BACKWARD_BLOCKS", 3}}));
-      const Grid grid{u32(blocks), u32(rows)};
-      const unsigned bytes = u32(backward_shared_bytes(groups));
-      if (by_columns(s)) kernel.launch(grid, kBackwardThreads, bytes, column_args_of(s, a), g);
-      else kernel.launch(grid, kBackwardThreads, bytes, a, g);
-    }
-    const Tensor sums = reduce_rows(partial);
-    const int64_t n = s.channels * states;
-    out.dA = sums.narrow(0, 0, n).view({s.channels, states});
-    out.dD = sums.narrow(0, n, s.channels), out.dbias = sums.narrow(0, n + s.channels, s.channels);
+  const int64_t states = s.A.size(1), groups = scan_kernel::groups_of(static_cast<int>(states)), batch = s.u.size(0),
+                length = s.u.size(1);
+  TORCH_CHECK(states <= kMaxStates, "selective_scan: got ", states, " states, expected at most ", kMaxStates,
+              " for gradients on a GPU. Prune the states, or use the CPU.");
+  const int64_t width = out.du.size(-1), channels_per_block = kBackwardThreads / groups;
+  const int64_t blocks = ceil_div(width, channels_per_block);
+  // Several sequences a block where there are many: fewer partial sums of the parameters' gradients.
+  const int64_t per = std::max<int64_t>(1, blocks * batch / (int64_t{24} * multiprocessors()));
+  const int64_t rows = ceil_div(std::max<int64_t>(batch, 1), per);
+  out.padded = kOwn * groups;
+  out.states = at::empty({blocks, batch, length, 2 * out.padded}, floats(s.u));
+  const Tensor partial = at::empty({rows, (states + 2) * s.channels}, floats(s.u));
+  if (want_dinitial) out.dinitial = at::empty({batch, s.channels, states}, floats(s.u));
+  if (batch == 0) partial.zero_();
+  else {
+    ScanArgs a = args_of(s);
+    a.checkpoints = float_pointer(checkpoints), a.width = static_cast<int>(width);
+    ScanGrads g{};
+    g.dy = pointer(dy), g.du = pointer(out.du), g.ddelta = pointer(out.ddelta), g.dz = pointer(out.dz);
+    g.dlast = float_pointer(dlast), g.dbc = float_pointer(out.states), g.params = float_pointer(partial);
+    g.dinitial = float_pointer(out.dinitial);
+    g.dy_row = row(dy), g.du_row = row(out.du), g.ddelta_row = row(out.ddelta), g.dz_row = row(out.dz);
+    g.batches_per_block = static_cast<int>(per);
+    const Kernel& kernel = find_kernel("scan.cu", "scan_backward",
+                                       defines_of(s, {{"ADD_DU", out.add_du},
+                                                      {"ADD_DZ", add_dz},
+                                                      {"SAME_ROWS", same_rows(s, dy, out)},
+                                                      {"BACKWARD_THREADS", kBackwardThreads},
+                                                      {"BACKWARD_BLOCKS", 3}}));
+    const Grid grid{u32(blocks), u32(rows)};
+    const unsigned bytes = u32(backward_shared_bytes(groups));
+    if (by_columns(s)) kernel.launch(grid, kBackwardThreads, bytes, column_args_of(s, a), g);
+    else kernel.launch(grid, kBackwardThreads, bytes, a, g);
+  }
+  const Tensor sums = reduce_rows(partial);
+  const int64_t n = s.channels * states;
+  out.dA = sums.narrow(0, 0, n).view({s.channels, states});
+  out.dD = sums.narrow(0, n, s.channels), out.dbias = sums.narrow(0, n + s.channels, s.channels);
 }
 
 void reduce_states(const ScanGradients& g, int64_t states, const Tensor& out, int64_t offset) {
-    const Mat to = mat(out);
-    if (to.rows == 0) return;
-    const Kernel& kernel = find_kernel("reduce.cu", "reduce_states", {{"SCALAR", scalar_code(out.scalar_type())}});
-    const int64_t columns = to.columns - offset;
-    reduce_kernel::StatesArgs<void> a{};
-    a.partial = float_pointer(g.states), a.out = pointer(out);
-    a.blocks = static_cast<int>(g.states.size(0)), a.rows = static_cast<int>(to.rows),
-    a.padded = static_cast<int>(g.padded);
-    a.states = static_cast<int>(states), a.offset = static_cast<int>(offset);
-    a.width = static_cast<int>(to.columns), a.row_stride = static_cast<int>(to.stride);
-    constexpr int threads = reduce_kernel::kStatesThreads;
-    kernel.launch({u32(ceil_div(to.rows * columns, threads))}, threads, 0, a);
+  const Mat to = mat(out);
+  if (to.rows == 0) return;
+  const Kernel& kernel = find_kernel("reduce.cu", "reduce_states", {{"SCALAR", scalar_code(out.scalar_type())}});
+  const int64_t columns = to.columns - offset;
+  reduce_kernel::StatesArgs<void> a{};
+  a.partial = float_pointer(g.states), a.out = pointer(out);
+  a.blocks = static_cast<int>(g.states.size(0)), a.rows = static_cast<int>(to.rows),
+  a.padded = static_cast<int>(g.padded);
+  a.states = static_cast<int>(states), a.offset = static_cast<int>(offset);
+  a.width = static_cast<int>(to.columns), a.row_stride = static_cast<int>(to.stride);
+  constexpr int threads = reduce_kernel::kStatesThreads;
+  kernel.launch({u32(ceil_div(to.rows * columns, threads))}, threads, 0, a);
 }
 
 namespace {
-    ConvArgs forward_args(const Conv& c, const Tensor& y) {
-      ConvArgs a{};
-      a.x = pointer(c.x), a.weight = float_pointer(c.weight), a.bias = float_pointer(c.bias), a.y = pointer(y);
-      a.x_row = row(c.x), a.y_row = row(y);
-      a.batch = static_cast<int>(y.size(0)), a.length = static_cast<int>(y.size(1));
-      a.channels = static_cast<int>(c.weight.size(0)), a.width = static_cast<int>(y.size(-1));
-      return a;
-    }
+ConvArgs forward_args(const Conv& c, const Tensor& y) {
+  ConvArgs a{};
+  a.x = pointer(c.x), a.weight = float_pointer(c.weight), a.bias = float_pointer(c.bias), a.y = pointer(y);
+  a.x_row = row(c.x), a.y_row = row(y);
+  a.batch = static_cast<int>(y.size(0)), a.length = static_cast<int>(y.size(1));
+  a.channels = static_cast<int>(c.weight.size(0)), a.width = static_cast<int>(y.size(-1));
+  return a;
+}
 
-    template <class Args> void launch_conv_forward(const Conv& c, const Args& a, int64_t vector, int64_t directions) {
-      if (a.batch == 0) return;
-      const unsigned threads = 128;
-      int64_t run = 16;
-      if (const char* t = std::getenv("MP_CONV")) run = std::atoi(t);
-      const Kernel& kernel = find_kernel("conv.cu", "conv_forward",
-                                         {{"SCALAR", scalar_code(c.x.scalar_type())},
-                                          {"TAPS", c.weight.size(1)},
-                                          {"VECTOR", vector},
-                                          {"REVERSE", c.reverse},
-                                          {"HAS_BIAS", c.bias.defined()},
-                                          {"SILU", c.silu},
-                                          {"THREADS", threads},
-                                          {"RUN", run},
-                                          {"DIRECTIONS", directions}});
-      kernel.launch({u32(ceil_div(a.width / vector * ceil_div(a.length, run) * a.batch, threads))}, threads, 0, a);
-    }
+template <class Args> void launch_conv_forward(const Conv& c, const Args& a, int64_t vector, int64_t directions) {
+  if (a.batch == 0) return;
+  const unsigned threads = 128;
+  int64_t run = 16;
+  if (const char* t = std::getenv("MP_CONV")) run = std::atoi(t);
+  const Kernel& kernel = find_kernel("conv.cu", "conv_forward",
+                                     {{"SCALAR", scalar_code(c.x.scalar_type())},
+                                      {"TAPS", c.weight.size(1)},
+                                      {"VECTOR", vector},
+                                      {"REVERSE", c.reverse},
+                                      {"HAS_BIAS", c.bias.defined()},
+                                      {"SILU", c.silu},
+                                      {"THREADS", threads},
+                                      {"RUN", run},
+                                      {"DIRECTIONS", directions}});
+  kernel.launch({u32(ceil_div(a.width / vector * ceil_div(a.length, run) * a.batch, threads))}, threads, 0, a);
+}
 
 }  // namespace
 
 void conv_forward(const Conv& c, const Tensor& y) {
-    launch_conv_forward(c, forward_args(c, y), vector_of({c.x, y}, y.size(-1)), 1);
+  launch_conv_forward(c, forward_args(c, y), vector_of({c.x, y}, y.size(-1)), 1);
 }
 
 void conv_forward_both(const Conv& c, const Conv& back, const Tensor& y, const Tensor& back_y) {
-    conv_kernel::ConvBothArgs<void> all{};
-    static_cast<ConvArgs&>(all) = forward_args(c, y);
-    all.back_weight = float_pointer(back.weight), all.back_bias = float_pointer(back.bias),
-    all.back_y = pointer(back_y);
-    launch_conv_forward(c, all, vector_of({c.x, y, back_y}, y.size(-1)), 2);
+  conv_kernel::ConvBothArgs<void> all{};
+  static_cast<ConvArgs&>(all) = forward_args(c, y);
+  all.back_weight = float_pointer(back.weight), all.back_bias = float_pointer(back.bias), all.back_y = pointer(back_y);
+  launch_conv_forward(c, all, vector_of({c.x, y, back_y}, y.size(-1)), 2);
 }
 
 std::pair<Tensor, Tensor> conv_backward(const Conv& c, const Tensor& dy, const Tensor& dx, bool add) {
-    const int64_t width = dx.size(-1), batch = dx.size(0), length = dx.size(1),
-                  vector = vector_of({c.x, dy, dx}, width);
-    const int64_t channels = c.weight.size(0), taps = c.weight.size(1);
-    const unsigned threads = 128;
-    const int64_t run = 32, across = ceil_div(width / vector, conv_kernel::kBackwardGroups);
-    // As many blocks as the GPU holds at a time, each with several runs where there are more: fewer partial sums.
-    const int64_t rows = std::clamp<int64_t>(ceil_div(batch * ceil_div(length, run), threads / 32), 1,
-                                             std::max<int64_t>(1, int64_t{16} * multiprocessors() / across));
-    const Tensor partial = at::empty({rows, (taps + 1) * channels}, floats(c.x));
-    ConvArgs a{};
-    a.x = pointer(c.x), a.dy = pointer(dy), a.weight = float_pointer(c.weight), a.bias = float_pointer(c.bias),
-    a.dx = pointer(dx);
-    a.partial = float_pointer(partial), a.x_row = row(c.x), a.dy_row = row(dy), a.dx_row = row(dx);
-    a.batch = static_cast<int>(batch), a.length = static_cast<int>(length), a.channels = static_cast<int>(channels);
-    a.width = static_cast<int>(width);
-    const Kernel& kernel = find_kernel("conv.cu", "conv_backward",
-                                       {{"SCALAR", scalar_code(c.x.scalar_type())},
-                                        {"TAPS", taps},
-                                        {"VECTOR", vector},
-                                        {"REVERSE", c.reverse},
-                                        {"HAS_BIAS", c.bias.defined()},
-                                        {"SILU", c.silu},
-                                        {"THREADS", threads},
-                                        {"RUN", run},
-                                        {"ADD_DX", add}});
-    kernel.launch({u32(across), u32(rows)}, threads, 0, a);
-    const Tensor sums = reduce_rows(partial);
-    return {sums.narrow(0, 0, channels * taps).view({channels, taps}), sums.narrow(0, channels * taps, channels)};
+  const int64_t width = dx.size(-1), batch = dx.size(0), length = dx.size(1), vector = vector_of({c.x, dy, dx}, width);
+  const int64_t channels = c.weight.size(0), taps = c.weight.size(1);
+  const unsigned threads = 128;
+  const int64_t run = 32, across = ceil_div(width / vector, conv_kernel::kBackwardGroups);
+  // As many blocks as the GPU holds at a time, each with several runs where there are more: fewer partial sums.
+  const int64_t rows = std::clamp<int64_t>(ceil_div(batch * ceil_div(length, run), threads / 32), 1,
+                                           std::max<int64_t>(1, int64_t{16} * multiprocessors() / across));
+  const Tensor partial = at::empty({rows, (taps + 1) * channels}, floats(c.x));
+  ConvArgs a{};
+  a.x = pointer(c.x), a.dy = pointer(dy), a.weight = float_pointer(c.weight), a.bias = float_pointer(c.bias),
+  a.dx = pointer(dx);
+  a.partial = float_pointer(partial), a.x_row = row(c.x), a.dy_row = row(dy), a.dx_row = row(dx);
+  a.batch = static_cast<int>(batch), a.length = static_cast<int>(length), a.channels = static_cast<int>(channels);
+  a.width = static_cast<int>(width);
+  const Kernel& kernel = find_kernel("conv.cu", "conv_backward",
+                                     {{"SCALAR", scalar_code(c.x.scalar_type())},
+                                      {"TAPS", taps},
+                                      {"VECTOR", vector},
+                                      {"REVERSE", c.reverse},
+                                      {"HAS_BIAS", c.bias.defined()},
+                                      {"SILU", c.silu},
+                                      {"THREADS", threads},
+                                      {"RUN", run},
+                                      {"ADD_DX", add}});
+  kernel.launch({u32(across), u32(rows)}, threads, 0, a);
+  const Tensor sums = reduce_rows(partial);
+  return {sums.narrow(0, 0, channels * taps).view({channels, taps}), sums.narrow(0, channels * taps, channels)};
 }
 
 void norm_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps, const Tensor& y) {
-    const Mat rows = mat(x);
-    if (rows.rows == 0) return;
-    NormArgs a{};
-    a.x = pointer(x), a.weight = float_pointer(weight), a.bias = float_pointer(bias), a.y = pointer(y);
-    a.x_row = rows.stride, a.y_row = mat(y).stride, a.rows = static_cast<int>(rows.rows),
-    a.eps = static_cast<float>(eps);
-    const Kernel& kernel = find_kernel("layer_norm.cu", "norm_forward",
-                                       {{"SCALAR", scalar_code(x.scalar_type())},
-                                        {"WIDTH", rows.columns},
-                                        {"VECTOR", vector_of({x, y}, rows.columns)},
-                                        {"HAS_SKIP", 0},
-                                        {"THREADS", kNormThreads}});
-    kernel.launch({u32(std::min<int64_t>(ceil_div(rows.rows, kNormThreads / 32), int64_t{16} * multiprocessors()))},
-                  kNormThreads, 0, a);
+  const Mat rows = mat(x);
+  if (rows.rows == 0) return;
+  NormArgs a{};
+  a.x = pointer(x), a.weight = float_pointer(weight), a.bias = float_pointer(bias), a.y = pointer(y);
+  a.x_row = rows.stride, a.y_row = mat(y).stride, a.rows = static_cast<int>(rows.rows), a.eps = static_cast<float>(eps);
+  const Kernel& kernel = find_kernel("layer_norm.cu", "norm_forward",
+                                     {{"SCALAR", scalar_code(x.scalar_type())},
+                                      {"WIDTH", rows.columns},
+                                      {"VECTOR", vector_of({x, y}, rows.columns)},
+                                      {"HAS_SKIP", 0},
+                                      {"THREADS", kNormThreads}});
+  kernel.launch({u32(std::min<int64_t>(ceil_div(rows.rows, kNormThreads / 32), int64_t{16} * multiprocessors()))},
+                kNormThreads, 0, a);
 }
 
 Tensor norm_backward(const Tensor& x, const Tensor& weight, double eps, const Tensor& dy, const Tensor& dskip,
                      const Tensor& dx) {
-    const Mat rows = mat(x);
-    const int64_t sums = dskip.defined() ? 3 : 2;
-    const int64_t blocks =
-        std::clamp<int64_t>(ceil_div(rows.rows, kNormThreads / 32), 1, int64_t{8} * multiprocessors());
-    const Tensor partial = at::empty({blocks, sums * rows.columns}, floats(x));
-    NormArgs a{};
-    a.x = pointer(x), a.dy = pointer(dy), a.dskip = pointer(dskip), a.weight = float_pointer(weight),
-    a.dx = pointer(dx);
-    a.partial = float_pointer(partial), a.x_row = rows.stride, a.dy_row = mat(dy).stride, a.dx_row = mat(dx).stride;
-    a.dskip_row = dskip.defined() ? mat(dskip).stride : 0, a.rows = static_cast<int>(rows.rows),
-    a.eps = static_cast<float>(eps);
-    const Kernel& kernel = find_kernel("layer_norm.cu", "norm_backward",
-                                       {{"SCALAR", scalar_code(x.scalar_type())},
-                                        {"WIDTH", rows.columns},
-                                        {"VECTOR", vector_of({x, dy, dskip, dx}, rows.columns)},
-                                        {"HAS_SKIP", dskip.defined()},
-                                        {"THREADS", kNormThreads}});
-    kernel.launch({u32(blocks)}, kNormThreads, 0, a);
-    return reduce_rows(partial).view({sums, rows.columns});
+  const Mat rows = mat(x);
+  const int64_t sums = dskip.defined() ? 3 : 2;
+  const int64_t blocks = std::clamp<int64_t>(ceil_div(rows.rows, kNormThreads / 32), 1, int64_t{8} * multiprocessors());
+  const Tensor partial = at::empty({blocks, sums * rows.columns}, floats(x));
+  NormArgs a{};
+  a.x = pointer(x), a.dy = pointer(dy), a.dskip = pointer(dskip), a.weight = float_pointer(weight), a.dx = pointer(dx);
+  a.partial = float_pointer(partial), a.x_row = rows.stride, a.dy_row = mat(dy).stride, a.dx_row = mat(dx).stride;
+  a.dskip_row = dskip.defined() ? mat(dskip).stride : 0, a.rows = static_cast<int>(rows.rows),
+  a.eps = static_cast<float>(eps);
+  const Kernel& kernel = find_kernel("layer_norm.cu", "norm_backward",
+                                     {{"SCALAR", scalar_code(x.scalar_type())},
+                                      {"WIDTH", rows.columns},
+                                      {"VECTOR", vector_of({x, dy, dskip, dx}, rows.columns)},
+                                      {"HAS_SKIP", dskip.defined()},
+                                      {"THREADS", kNormThreads}});
+  kernel.launch({u32(blocks)}, kNormThreads, 0, a);
+  return reduce_rows(partial).view({sums, rows.columns});
 }
 
 Tensor gelu_backward_(const Tensor& gradient, const Tensor& before) {
-    const int64_t columns = gradient.size(-1), rows = gradient.numel() / columns;
-    const int64_t vector = columns % 4 == 0 ? 4 : 1, across = ceil_div(columns, 32 * vector);
-    const int64_t blocks = std::clamp<int64_t>(int64_t{8} * multiprocessors() / across, 1,
-                                               std::max<int64_t>(1, ceil_div(rows, gelu_kernel::kWarps)));
-    const Tensor partial = at::empty({blocks, columns}, floats(gradient));
-    const Kernel& kernel =
-        find_kernel("gelu.cu", "gelu_backward", {{"SCALAR", scalar_code(gradient.scalar_type())}, {"VECTOR", vector}});
-    gelu_kernel::GeluArgs<void> a{};
-    a.gradient = pointer(gradient), a.before = pointer(before), a.partial = float_pointer(partial);
-    a.rows = static_cast<int>(rows), a.columns = static_cast<int>(columns);
-    kernel.launch({u32(across), u32(blocks)}, gelu_kernel::kThreads, 0, a);
-    return reduce_rows(partial);
+  const int64_t columns = gradient.size(-1), rows = gradient.numel() / columns;
+  const int64_t vector = columns % 4 == 0 ? 4 : 1, across = ceil_div(columns, 32 * vector);
+  const int64_t blocks = std::clamp<int64_t>(int64_t{8} * multiprocessors() / across, 1,
+                                             std::max<int64_t>(1, ceil_div(rows, gelu_kernel::kWarps)));
+  const Tensor partial = at::empty({blocks, columns}, floats(gradient));
+  const Kernel& kernel =
+      find_kernel("gelu.cu", "gelu_backward", {{"SCALAR", scalar_code(gradient.scalar_type())}, {"VECTOR", vector}});
+  gelu_kernel::GeluArgs<void> a{};
+  a.gradient = pointer(gradient), a.before = pointer(before), a.partial = float_pointer(partial);
+  a.rows = static_cast<int>(rows), a.columns = static_cast<int>(columns);
+  kernel.launch({u32(across), u32(blocks)}, gelu_kernel::kThreads, 0, a);
+  return reduce_rows(partial);
 }
 
 Tensor reduce_rows(const Tensor& partial) {
-    const int64_t rows = partial.size(0), columns = partial.size(1);
-    const Tensor out = at::empty({columns}, partial.options());
-    const Kernel& kernel = find_kernel("reduce.cu", "reduce_rows", {{"SCALAR", MAMBA_PRUNE_FLOAT32}});
-    reduce_kernel::RowsArgs a{};
-    a.partial = float_pointer(partial), a.out = float_pointer(out);
-    a.rows = static_cast<int>(rows), a.columns = static_cast<int>(columns);
-    kernel.launch({u32(ceil_div(columns, reduce_kernel::kColumns))}, reduce_kernel::kRowsThreads, 0, a);
-    return out;
+  const int64_t rows = partial.size(0), columns = partial.size(1);
+  const Tensor out = at::empty({columns}, partial.options());
+  const Kernel& kernel = find_kernel("reduce.cu", "reduce_rows", {{"SCALAR", MAMBA_PRUNE_FLOAT32}});
+  reduce_kernel::RowsArgs a{};
+  a.partial = float_pointer(partial), a.out = float_pointer(out);
+  a.rows = static_cast<int>(rows), a.columns = static_cast<int>(columns);
+  kernel.launch({u32(ceil_div(columns, reduce_kernel::kColumns))}, reduce_kernel::kRowsThreads, 0, a);
+  return out;
 }
 
 }  // namespace mamba_prune::cuda
