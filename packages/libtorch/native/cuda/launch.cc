@@ -1,6 +1,7 @@
 #include "launch.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <string>
 
@@ -140,7 +141,12 @@ void scan_forward(const Scan& s, const Tensor& y, bool add, const Tensor& last, 
   ScanArgs a = args_of(s);
   a.y = pointer(y), a.y_row = row(y), a.width = static_cast<int>(y.size(-1));
   a.last = float_pointer(last), a.checkpoints = pointer(checkpoints);
-  const int64_t states = s.A.size(1), split = forward_split(a.width, a.batch, states);
+  const int64_t states = s.A.size(1);
+  int64_t split = forward_split(a.width, a.batch, states), blocks = states <= 16 ? 8 : states <= 40 ? 5 : 4;
+  if (const char* t = std::getenv("MP_SCAN")) {
+    int given_split = 0, given_blocks = 0;
+    if (std::sscanf(t, "%d,%d", &given_split, &given_blocks) == 2) split = given_split, blocks = given_blocks;
+  }
   // Registers decide how many blocks fit: more states take more of them.
   const Kernel& kernel = find_kernel("scan.cu", "scan_forward",
                                      defines_of(s, {{"WHOLE_SEGMENTS", a.length % scan_kernel::kStaged == 0},
@@ -148,9 +154,7 @@ void scan_forward(const Scan& s, const Tensor& y, bool add, const Tensor& last, 
                                                     {"ADD_Y", add},
                                                     {"SPLIT", split},
                                                     {"FORWARD_THREADS", kForwardThreads},
-                                                    {"FORWARD_BLOCKS", states <= 16   ? 8
-                                                                       : states <= 40 ? 5
-                                                                                      : 4}}));
+                                                    {"FORWARD_BLOCKS", blocks}}));
   const Grid grid{u32(ceil_div(a.width * split, kForwardThreads)), u32(a.batch)};
   if (by_columns(s)) kernel.launch(grid, kForwardThreads, 0, column_args_of(s, a));
   else kernel.launch(grid, kForwardThreads, 0, a);
@@ -222,15 +226,21 @@ void reduce_states(const ScanGradients& g, int64_t states, const Tensor& out, in
   kernel.launch({u32(ceil_div(to.rows * columns, threads))}, threads, 0, a);
 }
 
-void conv_forward(const Conv& c, const Tensor& y) {
-  const int64_t width = y.size(-1), batch = y.size(0), length = y.size(1), vector = vector_of({c.x, y}, width, trial("CONVF_VEC", 2)),
-                run = trial("CONVF_RUN", 16);
-  if (batch == 0) return;
-  const unsigned threads = 128;
+namespace {
+ConvArgs forward_args(const Conv& c, const Tensor& y) {
   ConvArgs a{};
   a.x = pointer(c.x), a.weight = float_pointer(c.weight), a.bias = float_pointer(c.bias), a.y = pointer(y);
-  a.x_row = row(c.x), a.y_row = row(y), a.batch = static_cast<int>(batch), a.length = static_cast<int>(length);
-  a.channels = static_cast<int>(c.weight.size(0)), a.width = static_cast<int>(width);
+  a.x_row = row(c.x), a.y_row = row(y);
+  a.batch = static_cast<int>(y.size(0)), a.length = static_cast<int>(y.size(1));
+  a.channels = static_cast<int>(c.weight.size(0)), a.width = static_cast<int>(y.size(-1));
+  return a;
+}
+
+template <class Args> void launch_conv_forward(const Conv& c, const Args& a, int64_t vector, int64_t directions) {
+  if (a.batch == 0) return;
+  const unsigned threads = 128;
+  int64_t run = 16;
+  if (const char* t = std::getenv("MP_CONV")) run = std::atoi(t);
   const Kernel& kernel = find_kernel("conv.cu", "conv_forward",
                                      {{"SCALAR", scalar_code(c.x.scalar_type())},
                                       {"TAPS", c.weight.size(1)},
@@ -240,8 +250,21 @@ void conv_forward(const Conv& c, const Tensor& y) {
                                       {"SILU", c.silu},
                                       {"THREADS", threads},
                                       {"RUN", run},
-                                      {"ADD_DX", 0}});
-  kernel.launch({u32(ceil_div(width / vector * ceil_div(length, run) * batch, threads))}, threads, 0, a);
+                                      {"DIRECTIONS", directions}});
+  kernel.launch({u32(ceil_div(a.width / vector * ceil_div(a.length, run) * a.batch, threads))}, threads, 0, a);
+}
+
+}  // namespace
+
+void conv_forward(const Conv& c, const Tensor& y) {
+  launch_conv_forward(c, forward_args(c, y), vector_of({c.x, y}, y.size(-1)), 1);
+}
+
+void conv_forward_both(const Conv& c, const Conv& back, const Tensor& y, const Tensor& back_y) {
+  conv_kernel::ConvBothArgs<void> all{};
+  static_cast<ConvArgs&>(all) = forward_args(c, y);
+  all.back_weight = float_pointer(back.weight), all.back_bias = float_pointer(back.bias), all.back_y = pointer(back_y);
+  launch_conv_forward(c, all, vector_of({c.x, y, back_y}, y.size(-1)), 2);
 }
 
 std::pair<Tensor, Tensor> conv_backward(const Conv& c, const Tensor& dy, const Tensor& dx, bool add) {

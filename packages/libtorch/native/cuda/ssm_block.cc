@@ -5,6 +5,7 @@
 
 #include "launch.h"
 #include "mlp_train.h"
+#include "norm_in_proj.h"
 #include "ssm_block.h"
 
 namespace mamba_prune::cuda::ssm_block_op {
@@ -100,44 +101,66 @@ Tensor Block::normed(const Tensor& x) const {
 }
 
 void Block::begin(const Tensor& x, Kept& kept, bool keep) const {
+  kept.xz = at::empty({x.size(0), x.size(1), 2 * width}, x.options().dtype(type));
+  if (!keep && !norm_bias.defined() && norm_in_proj_runs(x, norm_weight, packed_in)) {
+    norm_in_proj(x, norm_weight, eps, packed_in, kept.xz);
+    return;
+  }
   if (keep && norm_bias.defined() && mlp_train_runs(model, type) && !std::getenv("TRIAL_NOINPROJ")) {
-    kept.n = at::empty_like(x), kept.xz = at::empty({x.size(0), x.size(1), 2 * width}, x.options());
+    kept.n = at::empty_like(x);
     kept.units = in_proj_units(in_projection());
     in_proj_forward(in_projection(), kept.units, x, kept.n, kept.xz);
     return;
   }
   kept.n = normed(x);
-  kept.xz = at::empty({x.size(0), x.size(1), 2 * width}, kept.n.options());
   gemm(mat(kept.n), false, mat(packed_in), true, mat(kept.xz), type, type);
 }
 
-Tensor Block::finish(const Tensor& x, const Tensor& scale, Kept& kept, bool keep) const {
-  const auto like = [&](int64_t columns) { return at::empty({x.size(0), x.size(1), columns}, kept.xz.options()); };
-  kept.y = like(width);
+std::vector<Kept::Scanned> Block::inputs(const Tensor& xz, bool keep) const {
+  const auto like = [&](int64_t count) { return at::empty({xz.size(0), xz.size(1), count}, xz.options()); };
+  std::vector<Kept::Scanned> all;
+  std::vector<Conv> convs;
+  std::optional<Aside> beside;
+  if (keep && projections_run({width, rank_width, states, columns}, type) && !std::getenv("TRIAL_NOPROJ"))
+    beside.emplace();
   for (size_t i = 0; i < directions.size(); i++) {
     const Direction& d = directions[i];
-    Kept::Scanned scanned;
-    scanned.u = like(width);
-    scanned.projected = like(columns);
-    scanned.delta = like(width);
-    if (keep && projections_run({width, rank_width, states, columns}, type) && !std::getenv("TRIAL_NOPROJ")) {
-      scanned.panels = proj_panels(d.packed_x);
-      Aside beside;
-      beside.run([&] { proj_pack(d.packed_x, d.packed_dt, scanned.panels); });
-      conv_forward(conv_of(*this, d, kept.xz, i == 1), scanned.u);
-      beside.join();
-      proj_forward(scanned.panels, scanned.u, scanned.projected, scanned.delta);
-    } else {
-      conv_forward(conv_of(*this, d, kept.xz, i == 1), scanned.u);
-      gemm(mat(scanned.u), false, mat(d.packed_x), true, mat(scanned.projected), type, type);
-      gemm(mat(scanned.projected.narrow(2, 0, rank_width)), false, mat(d.packed_dt), true, mat(scanned.delta), type,
-           type);
+    all.push_back({like(width), like(columns), like(width), Tensor(), Tensor()});
+    convs.push_back(conv_of(*this, d, xz, i == 1));
+    if (!beside) continue;
+    all[i].panels = proj_panels(d.packed_x);
+    beside->run([&] { proj_pack(d.packed_x, d.packed_dt, all[i].panels); });
+  }
+  if (convs.size() == 2 && convs[0].weight.size(1) == convs[1].weight.size(1)) {
+    conv_forward_both(convs[0], convs[1], all[0].u, all[1].u);
+  } else {
+    for (size_t i = 0; i < convs.size(); i++) conv_forward(convs[i], all[i].u);
+  }
+  if (beside) beside->join();
+  for (size_t i = 0; i < all.size(); i++) {
+    const Kept::Scanned& s = all[i];
+    if (beside) {
+      proj_forward(s.panels, s.u, s.projected, s.delta);
+      continue;
     }
+    gemm(mat(s.u), false, mat(directions[i].packed_x), true, mat(s.projected), type, type);
+    gemm(mat(s.projected.narrow(2, 0, rank_width)), false, mat(directions[i].packed_dt), true, mat(s.delta), type,
+         type);
+  }
+  return all;
+}
+
+Tensor Block::finish(const Tensor& x, const Tensor& scale, Kept& kept, bool keep) const {
+  kept.y = at::empty({x.size(0), x.size(1), width}, kept.xz.options());
+  std::vector<Kept::Scanned> scans = inputs(kept.xz, keep);
+  for (size_t i = 0; i < directions.size(); i++) {
+    const Direction& d = directions[i];
+    Kept::Scanned& scanned = scans[i];
     const Scan scan = scan_of(*this, d, kept, scanned, scale, i == 1);
     if (keep) scanned.checkpoints = scan_checkpoints(scan);
     scan_forward(scan, kept.y, i == 1, Tensor(), scanned.checkpoints);
-    if (keep) kept.scans.push_back(std::move(scanned));
   }
+  if (keep) kept.scans = std::move(scans);
   Tensor out = at::empty_like(x, at::MemoryFormat::Contiguous);
   const Mat residual = mat(x);
   Extra extra;

@@ -48,13 +48,15 @@ struct Block {
   static Block read(const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bias, double eps,
                     const variable_list& weights, const variable_list& packed);
   Tensor forward(const Tensor& x, const Tensor& scale, Kept* keep) const;
-  /** in_proj of norm(x): kept.n and kept.xz. */
-  void begin(const Tensor& x, Kept& kept, bool keep = false) const;
+  /** in_proj of norm(x): kept.xz, and kept.n where it is to be kept. */
+  void begin(const Tensor& x, Kept& kept, bool keep) const;
   /** The rest, from kept.xz on; x is the residual. */
   Tensor finish(const Tensor& x, const Tensor& scale, Kept& kept, bool keep) const;
   variable_list backward(const Tensor& x, const Tensor& scale, const Kept& kept, const Tensor& dout) const;
 
   Tensor normed(const Tensor& x) const;
+  /** u, projected and delta of every direction. */
+  std::vector<Kept::Scanned> inputs(const Tensor& xz, bool keep) const;
   InProjTrain in_projection() const { return {norm_weight, norm_bias, eps, packed_in}; }
 
   Tensor norm_weight, norm_bias;

@@ -1,6 +1,6 @@
 // Causal depthwise convolution over time, with silu, forward and backward:
 //   y_t = act(bias + sum_k w_k x_{t - TAPS + 1 + k})
-// A thread owns VECTOR channels and walks along time with the last TAPS inputs in registers.
+// A thread owns VECTOR channels for RUN steps.
 //
 // Defined by the caller: TAPS, VECTOR, REVERSE (time runs backwards), HAS_BIAS, SILU, THREADS, RUN (steps whose
 // results are a thread's), ADD_DX (add to dx instead of writing it).
@@ -9,6 +9,83 @@
 using namespace mamba_prune::cuda::conv_kernel;
 using Args = ConvArgs<scalar>;
 
+__device__ __forceinline__ i64 row_of(const Args& a, int batch, int step) {
+  return (i64)batch * a.length + (REVERSE ? a.length - 1 - step : step);
+}
+
+// Of channels that are not there all is zero, and so are their results.
+struct Filter {
+  float w[VECTOR][TAPS], bias[VECTOR];
+  __device__ __forceinline__ void read(const float* weight, const float* bias_, int channel, int channels) {
+#pragma unroll
+    for (int v = 0; v < VECTOR; v++) {
+      const bool inside = channel + v < channels;
+#pragma unroll
+      for (int k = 0; k < TAPS; k++) w[v][k] = inside ? weight[(i64)(channel + v) * TAPS + k] : 0.0f;
+      bias[v] = HAS_BIAS && inside ? bias_[channel + v] : 0.0f;
+    }
+  }
+};
+
+#ifdef DIRECTIONS
+#if DIRECTIONS == 2
+using ForwardArgs = ConvBothArgs<scalar>;
+#else
+using ForwardArgs = Args;
+#endif
+constexpr int kReach = TAPS - 1;
+constexpr int kInputs = RUN + DIRECTIONS * kReach;  // of a thread's results
+
+// Results of a thread's steps: that of step t has the inputs in[t] to in[t + TAPS - 1], oldest first, or, from the
+// other end of the sequence, oldest last.
+__device__ __forceinline__ void convolve(const Args& a, const Filter& f, const Pack<VECTOR> (&in)[kInputs], scalar* y,
+                                         bool back, int batch, int first, int channel) {
+#pragma unroll
+  for (int t = 0; t < RUN; t++) {
+    if (first + t >= a.length) break;
+    float result[VECTOR];
+#pragma unroll
+    for (int v = 0; v < VECTOR; v++) {
+      float sum = f.bias[v];
+#pragma unroll
+      for (int k = 0; k < TAPS; k++) sum += f.w[v][k] * up(in[back ? t + 2 * kReach - k : t + k].v[v]);
+      result[v] = SILU ? sum * sigmoid(sum) : sum;
+    }
+    store<VECTOR>(y + row_of(a, batch, first + t) * a.y_row + channel, result);
+  }
+}
+
+// All inputs are asked for before the first result is written, because no load overtakes a store that might be to the
+// same place.
+extern "C" __global__ void __launch_bounds__(THREADS) conv_forward(const ForwardArgs a) {
+  const u32 groups = a.width / VECTOR, runs = (a.length + RUN - 1) / RUN, index = blockIdx.x * THREADS + threadIdx.x;
+  const int channel = (int)(index % groups) * VECTOR, first = (int)(index / groups % runs) * RUN;
+  const int batch = (int)(index / groups / runs);
+  if (batch >= a.batch) return;
+  Pack<VECTOR> in[kInputs];
+#pragma unroll
+  for (int i = 0; i < kInputs; i++) {
+    const int step = first - kReach + i;
+    if (step >= 0 && step < a.length)
+      in[i] = *reinterpret_cast<const Pack<VECTOR>*>(a.x + row_of(a, batch, step) * a.x_row + channel);
+    else
+#pragma unroll
+      for (int v = 0; v < VECTOR; v++) in[i].v[v] = down(0.0f);
+  }
+  Filter f;
+  f.read(a.weight, a.bias, channel, a.channels);
+#if DIRECTIONS == 2
+  Filter other;
+  other.read(a.back_weight, a.back_bias, channel, a.channels);
+#endif
+  convolve(a, f, in, a.y, false, batch, first, channel);
+#if DIRECTIONS == 2
+  convolve(a, other, in, a.back_y, true, batch, first, channel);
+#endif
+}
+#endif
+
+#ifndef DIRECTIONS
 // VECTOR channels of a sequence, step by step, from `first` on.
 template <class T> struct Walk {
   T* data;   // at the step at hand
@@ -40,70 +117,8 @@ template <class T> __device__ __forceinline__ void take(float (&to)[VECTOR], con
   for (int v = 0; v < VECTOR; v++) to[v] = from.get(v);
 }
 
-// Of channels that are not there all is zero, and so are their results.
-struct Filter {
-  float w[VECTOR][TAPS], bias[VECTOR];
-  __device__ __forceinline__ void read(const Args& a, int channel) {
-#pragma unroll
-    for (int v = 0; v < VECTOR; v++) {
-      const bool inside = channel + v < a.channels;
-#pragma unroll
-      for (int k = 0; k < TAPS; k++) w[v][k] = inside ? a.weight[(i64)(channel + v) * TAPS + k] : 0.0f;
-      bias[v] = HAS_BIAS && inside ? a.bias[channel + v] : 0.0f;
-    }
-  }
-};
-
 constexpr int kAhead = 4;  // steps whose inputs are on their way while those before them are worked on
 static_assert(RUN % kAhead == 0, "a run is whole groups of steps");
-
-extern "C" __global__ void __launch_bounds__(THREADS) conv_forward(const Args a) {
-  const int groups = a.width / VECTOR, runs = (a.length + RUN - 1) / RUN;
-  const i64 index = (i64)blockIdx.x * THREADS + threadIdx.x;
-  if (index >= (i64)groups * runs * a.batch) return;
-  const int channel = (int)(index % groups) * VECTOR;
-  const int first = (int)(index / groups % runs) * RUN, batch = (int)(index / groups / runs);
-  Walk<const scalar> x(a.x, a.x_row, a, batch, channel, first);
-  Walk<scalar> to(a.y, a.y_row, a, batch, channel, first);
-  Raw<VECTOR> before[TAPS], next[kAhead];
-  read_before(before, x, first);
-#pragma unroll
-  for (int i = 0; i < kAhead; i++) next[i] = x.read(i);
-  Filter f;
-  f.read(a, channel);
-  float window[TAPS][VECTOR];  // the last TAPS inputs, oldest first
-#pragma unroll
-  for (int k = 1; k < TAPS; k++) take(window[k], before[k]);
-  const int end = min(first + RUN, a.length);
-  for (int t0 = first; t0 < end; t0 += kAhead) {
-    Raw<VECTOR> now[kAhead];
-#pragma unroll
-    for (int i = 0; i < kAhead; i++) now[i] = next[i];
-    x.go(kAhead);
-    if (t0 + kAhead < end) {
-#pragma unroll
-      for (int i = 0; i < kAhead; i++) next[i] = x.read(i);
-    }
-#pragma unroll
-    for (int i = 0; i < kAhead; i++) {
-#pragma unroll
-      for (int k = 0; k + 1 < TAPS; k++)
-#pragma unroll
-        for (int v = 0; v < VECTOR; v++) window[k][v] = window[k + 1][v];
-      take(window[TAPS - 1], now[i]);
-      float y[VECTOR];
-#pragma unroll
-      for (int v = 0; v < VECTOR; v++) {
-        float sum = f.bias[v];
-#pragma unroll
-        for (int k = 0; k < TAPS; k++) sum += f.w[v][k] * window[k][v];
-        y[v] = SILU ? sum * sigmoid(sum) : sum;
-      }
-      if (t0 + i < end) store<VECTOR>(to.at(i), y);
-    }
-    to.go(kAhead);
-  }
-}
 
 // A block's threads: x over channel groups (contiguous), so that a warp reads whole lines; each warp takes runs
 // of steps.
@@ -115,7 +130,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, kBackwardBlocks) conv_back
   const bool inside = group < groups;
   constexpr int kRows = THREADS / 32;
   Filter f;
-  f.read(a, channel);
+  f.read(a.weight, a.bias, channel, a.channels);
   float dw[VECTOR][TAPS + 1];
 #pragma unroll
   for (int v = 0; v < VECTOR; v++)
@@ -207,3 +222,4 @@ extern "C" __global__ void __launch_bounds__(THREADS, kBackwardBlocks) conv_back
     a.partial[(i64)blockIdx.y * a.channels * (TAPS + 1) + (k < TAPS ? c * TAPS + k : TAPS * a.channels + c)] = sum;
   }
 }
+#endif
