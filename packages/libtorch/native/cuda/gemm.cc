@@ -215,9 +215,9 @@ void gemm(const Mat& a, bool transpose_a, const Mat& b, bool transpose_b, const 
       prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, aligned[3]);
       std::array<cublasLtMatmulHeuristicResult_t, kCandidates> results{};
       int count = 0;
-      const cublasStatus_t status =
-          cublasLtMatmulAlgoGetHeuristic(handle, d.value, la.value, lb.value, lc.value, ld.value, p.value,
-                                         may_measure() || std::getenv("MP_ALGO") ? kCandidates : 1, results.data(), &count);
+      const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
+          handle, d.value, la.value, lb.value, lc.value, ld.value, p.value,
+          may_measure() || std::getenv("MP_ALGO") ? kCandidates : 1, results.data(), &count);
       TORCH_CHECK(status == CUBLAS_STATUS_SUCCESS && count > 0, "CUDA: cuBLASLt has no algorithm for a product of [", m,
                   ", ", k, "] and [", k, ", ", n, "] of ", in, " into ", out_type, " with row strides ", a.stride, ", ",
                   b.stride, ", ", out.stride, " and epilogue ", static_cast<int>(extra.epilogue), ".");
@@ -226,8 +226,7 @@ void gemm(const Mat& a, bool transpose_a, const Mat& b, bool transpose_b, const 
         if (extra.add && out_type == at::kFloat) best = std::min(std::atoi(t), count - 1);
       } else if (count > 1) {
         // Not into the result, which the product may add to.
-        const at::Tensor scratch =
-            at::empty({m * out.stride}, at::TensorOptions().dtype(out_type).device(at::kCUDA));
+        const at::Tensor scratch = at::empty({m * out.stride}, at::TensorOptions().dtype(out_type).device(at::kCUDA));
         best = fastest(count, [&](int i) {
           const float one = 1.0f, beta = extra.add ? 1.0f : 0.0f;
           return cublasLtMatmul(handle, d.value, &one, b.data, la.value, a.data, lb.value, &beta,
@@ -236,8 +235,8 @@ void gemm(const Mat& a, bool transpose_a, const Mat& b, bool transpose_b, const 
                                 c10::cuda::getCurrentCUDAStream().stream());
         });
         if (std::getenv("TRIAL_LOG"))
-          std::fprintf(stderr, "gemm m %ld n %ld k %ld ta %d tb %d out %d epi %d add %d best %d\n", m, n, k, transpose_a,
-                       transpose_b, (int)out_type, (int)extra.epilogue, extra.add != nullptr, best);
+          std::fprintf(stderr, "gemm m %ld n %ld k %ld ta %d tb %d out %d epi %d add %d best %d\n", m, n, k,
+                       transpose_a, transpose_b, (int)out_type, (int)extra.epilogue, extra.add != nullptr, best);
       }
       known = algorithms.emplace(key, results[static_cast<size_t>(best)].algo).first;
     }

@@ -50,7 +50,8 @@ void run_in_proj(const char* function, const InProjTrain& p, const InProjTrainAr
 
 Tensor in_proj_units(const InProjTrain& p) {
   const int model = static_cast<int>(p.weight.size(1));
-  const Tensor units = at::empty({in_proj_unit_count(p), mlp_kernel::unit_bytes(model)}, p.weight.options().dtype(at::kByte));
+  const Tensor units =
+      at::empty({in_proj_unit_count(p), mlp_kernel::unit_bytes(model)}, p.weight.options().dtype(at::kByte));
   in_proj_train_kernel::PackArgs<void> a{};
   a.weight = pointer(p.weight), a.units = static_cast<unsigned char*>(units.data_ptr());
   a.width = static_cast<int>(p.weight.size(0));

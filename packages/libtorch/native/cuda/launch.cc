@@ -171,7 +171,8 @@ void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const T
   const int64_t blocks = ceil_div(width, channels_per_block);
   // Several sequences a block where there are many: fewer partial sums of the parameters' gradients. The blocks still
   // fill the GPU twice, so that who is done early goes on.
-  const int64_t per = std::max<int64_t>(1, ceil_div(blocks * batch, int64_t{2} * kBackwardBlocks * 128 / threads * multiprocessors()));
+  const int64_t per =
+      std::max<int64_t>(1, ceil_div(blocks * batch, int64_t{2} * kBackwardBlocks * 128 / threads * multiprocessors()));
   const int64_t rows = ceil_div(std::max<int64_t>(batch, 1), per);
   out.padded = kOwn * groups;
   out.states = at::empty({blocks, batch, length, 2 * out.padded}, floats(s.u));
@@ -190,18 +191,20 @@ void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const T
     // A warp takes no more than a segment's steps at once; what it holds of them must fit into its registers.
     const int64_t most = groups == 2 && s.u.scalar_type() != at::kFloat ? trial("VECTOR", 4) : 2;
     const int64_t vector = vector_of({s.u, s.delta, s.z, dy, out.du, out.ddelta, out.dz}, width, most);
-    const Kernel& kernel = find_kernel("scan.cu", "scan_backward",
-                                       defines_of(s, {{"WHOLE_SEGMENTS", length % kSegment == 0},
-                                                      {"ADD_DU", out.add_du},
-                                                      {"ADD_DZ", add_dz},
-                                                      {"SAME_ROWS", same_rows(s, dy, out)},
-                                                      {"VECTOR", vector},
-                                                      {"BACKWARD_THREADS", threads},
-                                                      {"BACKWARD_BLOCKS", trial("BACKWARD_BLOCKS", kBackwardBlocks * 128 / threads)},
-                                                      {"FORWARD_UNROLL", trial("FORWARD_UNROLL", 8)},
-                                                      {"BACKWARD_UNROLL", trial("BACKWARD_UNROLL", 8)}}));
+    const Kernel& kernel =
+        find_kernel("scan.cu", "scan_backward",
+                    defines_of(s, {{"WHOLE_SEGMENTS", length % kSegment == 0},
+                                   {"ADD_DU", out.add_du},
+                                   {"ADD_DZ", add_dz},
+                                   {"SAME_ROWS", same_rows(s, dy, out)},
+                                   {"VECTOR", vector},
+                                   {"BACKWARD_THREADS", threads},
+                                   {"BACKWARD_BLOCKS", trial("BACKWARD_BLOCKS", kBackwardBlocks * 128 / threads)},
+                                   {"FORWARD_UNROLL", trial("FORWARD_UNROLL", 8)},
+                                   {"BACKWARD_UNROLL", trial("BACKWARD_UNROLL", 8)}}));
     const Grid grid{u32(blocks), u32(rows)};
-    const unsigned bytes = u32(threads == 128 ? backward_shared_bytes<128>(groups) : backward_shared_bytes<256>(groups));
+    const unsigned bytes =
+        u32(threads == 128 ? backward_shared_bytes<128>(groups) : backward_shared_bytes<256>(groups));
     if (by_columns(s)) kernel.launch(grid, u32(threads), bytes, column_args_of(s, a), g);
     else kernel.launch(grid, u32(threads), bytes, a, g);
   }
@@ -268,7 +271,8 @@ void conv_forward_both(const Conv& c, const Conv& back, const Tensor& y, const T
 }
 
 std::pair<Tensor, Tensor> conv_backward(const Conv& c, const Tensor& dy, const Tensor& dx, bool add) {
-  const int64_t width = dx.size(-1), batch = dx.size(0), length = dx.size(1), vector = vector_of({c.x, dy, dx}, width, trial("CONV_VEC", 2));
+  const int64_t width = dx.size(-1), batch = dx.size(0), length = dx.size(1),
+                vector = vector_of({c.x, dy, dx}, width, trial("CONV_VEC", 2));
   const int64_t channels = c.weight.size(0), taps = c.weight.size(1);
   const unsigned threads = 128;
   const int64_t run = trial("CONV_RUN", 32), across = ceil_div(width / vector, conv_kernel::kBackwardGroups);
@@ -317,7 +321,8 @@ Tensor norm_backward(const Tensor& x, const Tensor& weight, double eps, const Te
                      const Tensor& dx) {
   const Mat rows = mat(x);
   const int64_t sums = dskip.defined() ? 3 : 2;
-  const int64_t blocks = std::clamp<int64_t>(ceil_div(rows.rows, kNormThreads / 32), 1, trial("NORM_BLOCKS", 8) * multiprocessors());
+  const int64_t blocks =
+      std::clamp<int64_t>(ceil_div(rows.rows, kNormThreads / 32), 1, trial("NORM_BLOCKS", 8) * multiprocessors());
   const Tensor partial = at::empty({blocks, sums * rows.columns}, floats(x));
   NormArgs a{};
   a.x = pointer(x), a.dy = pointer(dy), a.dskip = pointer(dskip), a.weight = float_pointer(weight), a.dx = pointer(dx);

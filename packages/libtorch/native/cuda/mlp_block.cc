@@ -98,8 +98,9 @@ variable_list Mlp::backward(const Tensor& x, const Tensor& scale, const Kept& ke
             d_fc1.narrow(0, 0, neurons),
             g.dbias1.narrow(0, 0, neurons),
             d_fc2,
-            scale.defined() ? at::sum(dout * scale.view({-1, 1, 1}).to(type), at::IntArrayRef({0, 1}), false, at::kFloat)
-                            : g.norm.select(0, 2)};
+            scale.defined()
+                ? at::sum(dout * scale.view({-1, 1, 1}).to(type), at::IntArrayRef({0, 1}), false, at::kFloat)
+                : g.norm.select(0, 2)};
   }
   const Tensor dbranch = scale.defined() ? dout * scale.view({-1, 1, 1}).to(type) : dout;
   Tensor d_fc2 = gradient({model, width});

@@ -81,15 +81,14 @@ MlpTrainGradients mlp_train_backward(const MlpTrain& m, const Tensor& units, con
   const int64_t groups = warpgroups_for(a.rows), tiles = ceil_div(a.rows, mlp_kernel::kTile * groups);
   std::vector<int64_t> shape = x.sizes().vec();
   shape.back() = a.width;
-  MlpTrainGradients g{at::empty_like(x), at::empty_like(x), at::empty(shape, x.options()),
-                      at::empty(shape, x.options()), {}, {}};
+  MlpTrainGradients g{
+      at::empty_like(x), at::empty_like(x), at::empty(shape, x.options()), at::empty(shape, x.options()), {}, {}};
   const Tensor partial = at::empty({4 * groups * tiles, a.width}, floats(x));
   const Tensor norm_partial = at::empty({4 * groups * tiles, 3 * x.size(-1)}, floats(x));
   a.norm_partial = float_pointer(norm_partial);
   a.dout = pointer(dout), a.out = pointer(g.dx), a.normed = pointer(g.normed), a.hidden = pointer(g.hidden);
   a.dbefore = pointer(g.dbefore), a.partial = float_pointer(partial);
-  if (a.rows > 0)
-    run_train("mlp_backward", m, a, groups, 2 * mlp_kernel::number_bytes(static_cast<int>(x.size(-1))));
+  if (a.rows > 0) run_train("mlp_backward", m, a, groups, 2 * mlp_kernel::number_bytes(static_cast<int>(x.size(-1))));
   g.dbias1 = reduce_rows(partial), g.norm = reduce_rows(norm_partial).view({3, x.size(-1)});
   return g;
 }

@@ -59,8 +59,7 @@ void proj_pack(const Tensor& x_proj, const Tensor& dt_proj, const Tensor& panels
   a.x_proj = pointer(x_proj), a.dt_proj = pointer(dt_proj), a.panels = panels.data_ptr();
   a.width = static_cast<int>(x_proj.size(1)), a.count = static_cast<int>(panels_for(x_proj.size(1)));
   constexpr int threads = proj_kernel::kPackThreads;
-  proj_kernel_of("proj_pack", x_proj.scalar_type())
-      .launch({u32(ceil_div(panels.numel() / 2, threads))}, threads, 0, a);
+  proj_kernel_of("proj_pack", x_proj.scalar_type()).launch({u32(ceil_div(panels.numel() / 2, threads))}, threads, 0, a);
 }
 
 void proj_forward(const Tensor& panels, const Tensor& u, const Tensor& projected, const Tensor& delta) {

@@ -245,8 +245,7 @@ variable_list Block::backward(const Tensor& x, const Tensor& scale, const Kept& 
   if (beside) beside->join();
   // Without the padding.
   for (size_t i = 0; i < directions.size(); i++) {
-    Tensor &d_x_proj = result[3 + kShared + i * kPerDirection + 2],
-           &d_dt = result[3 + kShared + i * kPerDirection + 3];
+    Tensor &d_x_proj = result[3 + kShared + i * kPerDirection + 2], &d_dt = result[3 + kShared + i * kPerDirection + 3];
     if (rank != rank_width || columns != rank + 2 * states || width != channels)
       d_x_proj = at::cat({d_x_proj.narrow(0, 0, rank), d_x_proj.narrow(0, rank_width, 2 * states)})
                      .narrow(1, 0, channels)

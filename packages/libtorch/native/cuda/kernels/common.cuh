@@ -56,8 +56,8 @@ template <int Count> __device__ __forceinline__ void store(scalar* to, const flo
   *reinterpret_cast<Pack<Count>*>(to) = p;
 }
 
-// The same as it lies in memory: what is loaded ahead of its use is taken apart as late as possible, since that waits for
-// it.
+// The same as it lies in memory: what is loaded ahead of its use is taken apart as late as possible, since that waits
+// for it.
 #if SCALAR == MAMBA_PRUNE_FLOAT32
 template <int Count> struct alignas(4 * Count) Raw {
   float v[Count];

@@ -1,9 +1,10 @@
-// For training: the MLP branch of a block, x + scale fc2(gelu(fc1(norm(x)))), and what of its backward pass mixes no tokens.
-// Forward keeps nothing but x; backward computes the normalised rows and the hidden neurons once more. So the pass back
-// writes once what the products for the gradients of the weights read, and nothing else of the neurons' width moves.
+// For training: the MLP branch of a block, x + scale fc2(gelu(fc1(norm(x)))), and what of its backward pass mixes no
+// tokens. Forward keeps nothing but x; backward computes the normalised rows and the hidden neurons once more. So the
+// pass back writes once what the products for the gradients of the weights read, and nothing else of the neurons' width
+// moves.
 //
-// A warpgroup owns 64 tokens, as in fused_mlp.cu. There are two units of weights for every 64 neurons: 64 rows of fc1, and
-// the same 64 rows of fc2^T. Where a product runs over the neurons it reads its unit transposed.
+// A warpgroup owns 64 tokens, as in fused_mlp.cu. There are two units of weights for every 64 neurons: 64 rows of fc1,
+// and the same 64 rows of fc2^T. Where a product runs over the neurons it reads its unit transposed.
 //
 // Defined by the caller: SCALED (whether there is a scale), and what warpgroup.cuh says.
 #include "mlp_train_interface.h"
@@ -118,7 +119,8 @@ __device__ __forceinline__ void group_barrier() {
 }
 
 // Two rows of 32 columns, in pairs as the left operand of a product has them.
-__device__ __forceinline__ void write_left(scalar* to, const Rows& rows, const u32 (&left)[4][4], int i, int first, int width) {
+__device__ __forceinline__ void write_left(scalar* to, const Rows& rows, const u32 (&left)[4][4], int i, int first,
+                                           int width) {
 #pragma unroll
   for (int r = 0; r < 2; r++) {
     const i64 at = rows.place(r, i, width - first);
@@ -177,12 +179,14 @@ __device__ __forceinline__ void backward_tile(const Args& a, Units& ring, const 
 #pragma unroll
     for (int k = 0; k < kSteps; k++) {
       const u32 panel = k / 4 * 64 * 128;
-      multiply_shared(before, descriptor(normed_tile + panel) + 2 * (k % 4), descriptor(first + panel) + 2 * (k % 4), k > 0);
+      multiply_shared(before, descriptor(normed_tile + panel) + 2 * (k % 4), descriptor(first + panel) + 2 * (k % 4),
+                      k > 0);
     }
 #pragma unroll
     for (int k = 0; k < kSteps; k++) {
       const u32 panel = k / 4 * 64 * 128;
-      multiply_shared(dhidden, descriptor(dout_tile + panel) + 2 * (k % 4), descriptor(second + panel) + 2 * (k % 4), k > 0);
+      multiply_shared(dhidden, descriptor(dout_tile + panel) + 2 * (k % 4), descriptor(second + panel) + 2 * (k % 4),
+                      k > 0);
     }
     products_end();
     products_wait<0>();
@@ -230,5 +234,6 @@ extern "C" __global__ void __launch_bounds__(threads_of(GROUPS), 1) mlp_backward
   __shared__ u64 barriers[2 * STAGES];
   Units ring = start_ring(memory, barriers);
   const u32 tiles = ring.base + STAGES * kStride + threadIdx.x / kWarpgroup * 2 * kUnit;
-  run(a.units, 2 * a.neuron_units, a.rows, ring, [&](int tile, const Rows& rows) { backward_tile(a, ring, rows, tiles, tile); });
+  run(a.units, 2 * a.neuron_units, a.rows, ring,
+      [&](int tile, const Rows& rows) { backward_tile(a, ring, rows, tiles, tile); });
 }

@@ -8,8 +8,8 @@ __device__ __forceinline__ int column_of(int number) {
   return (number & ~31) + (number & 7) / 2 * 8 + (number >> 3 & 3) * 2 + (number & 1);
 }
 
-// Of number i of a unit its row and its column, both as numbers of a product. In shared memory 64 columns are a panel of
-// 64 rows times 128 bytes; pieces of 16 bytes of a row are exchanged by its place among 8.
+// Of number i of a unit its row and its column, both as numbers of a product. In shared memory 64 columns are a panel
+// of 64 rows times 128 bytes; pieces of 16 bytes of a row are exchanged by its place among 8.
 __device__ __forceinline__ int unit_row(int i) { return i / 64 % mlp::kTile; }
 __device__ __forceinline__ int unit_column(int i) {
   const int at = i % 64;
@@ -38,7 +38,8 @@ struct RowScale {
 };
 
 // Normalised rows as the left operand of a product.
-__device__ __forceinline__ void normalized(u32 (&left)[kSteps][4], const float (&v)[4 * kBlocks], const float* norm_weight, const float* norm_bias, float eps) {
+__device__ __forceinline__ void normalized(u32 (&left)[kSteps][4], const float (&v)[4 * kBlocks],
+                                           const float* norm_weight, const float* norm_bias, float eps) {
   const RowScale rows([&](int i) { return v[i]; }, eps);
 #pragma unroll
   for (int i = 0; i < MODEL / 32; i++) {
@@ -86,9 +87,9 @@ __device__ __forceinline__ float2 sum_over_rows(const float (&v)[32]) {
   return make_float2(s[0], s[1]);
 }
 
-// The pass back through the normalisation of rows of x, given the gradient of its results as a product leaves it: writes
-// the gradient of x, with `skip` added, which reaches x past the layer. `sums` [3, MODEL] gets, for the rows of this
-// warp, the sums for the gradients of weight and bias, and those of skip.
+// The pass back through the normalisation of rows of x, given the gradient of its results as a product leaves it:
+// writes the gradient of x, with `skip` added, which reaches x past the layer. `sums` [3, MODEL] gets, for the rows of
+// this warp, the sums for the gradients of weight and bias, and those of skip.
 __device__ __forceinline__ void norm_backward_rows(float (&dy)[4 * kBlocks], const Rows& rows, const scalar* x_from,
                                                    const scalar* skip_from, const float* weight_from, float eps,
                                                    scalar* dx, float* sums) {
@@ -110,7 +111,7 @@ __device__ __forceinline__ void norm_backward_rows(float (&dy)[4 * kBlocks], con
   const int lane = threadIdx.x & 31, at = column_of(lane / 4 * 8 + lane % 4 * 2);
   const auto put_sums = [&](const float* of, int which, int block) {
     *reinterpret_cast<float2*>(sums + which * MODEL + 64 * block + at) =
-        sum_over_rows(*reinterpret_cast<const float(*)[32]>(of));
+        sum_over_rows(*reinterpret_cast<const float (*)[32]>(of));
   };
 #pragma unroll
   for (int block = 0; block < MODEL / 64; block++) {
@@ -131,7 +132,8 @@ __device__ __forceinline__ void norm_backward_rows(float (&dy)[4 * kBlocks], con
     }
   }
 #pragma unroll
-  for (int r = 0; r < 2; r++) mean[r] = row_sum(mean[r]) * (1.0f / MODEL), along[r] = row_sum(along[r]) * (1.0f / MODEL);
+  for (int r = 0; r < 2; r++)
+    mean[r] = row_sum(mean[r]) * (1.0f / MODEL), along[r] = row_sum(along[r]) * (1.0f / MODEL);
 #pragma unroll
   for (int block = 0; block < MODEL / 64; block++) {
     float skip[32];
@@ -162,12 +164,13 @@ __device__ __forceinline__ void multiply_over_rows(float (&acc)[4 * kBlocks], co
 #pragma unroll
   for (int k = 0; k < 4; k++)
 #pragma unroll
-    for (int n = 0; n < MODEL / 64; n++) multiply<1>(acc + 32 * n, left[k], descriptor(unit + n * 64 * 128 + k * 16 * 128), 1);
+    for (int n = 0; n < MODEL / 64; n++)
+      multiply<1>(acc + 32 * n, left[k], descriptor(unit + n * 64 * 128 + k * 16 * 128), 1);
 }
 
 // The tile of a warpgroup's loop, and the warpgroup that copies.
-template <class Tile>
-__device__ __forceinline__ void run(const unsigned char* units, int unit_count, int row_count, Units& ring, const Tile& tile_work) {
+template <class Tile> __device__ __forceinline__ void run(const unsigned char* units, int unit_count, int row_count,
+                                                          Units& ring, const Tile& tile_work) {
   const int tiles = (row_count + mlp::kTile * GROUPS - 1) / (mlp::kTile * GROUPS);
   if (threadIdx.x >= GROUPS * mlp::kWarpgroup) {
 #if GROUPS == 2
@@ -180,5 +183,6 @@ __device__ __forceinline__ void run(const unsigned char* units, int unit_count, 
   asm volatile("setmaxnreg.inc.sync.aligned.u32 240;");
 #endif
   const int row = threadIdx.x / 32 * 16 + (threadIdx.x & 31) / 4;
-  for (int tile = blockIdx.x; tile < tiles; tile += gridDim.x) tile_work(tile, Rows{tile * mlp::kTile * GROUPS + row, row_count});
+  for (int tile = blockIdx.x; tile < tiles; tile += gridDim.x)
+    tile_work(tile, Rows{tile * mlp::kTile * GROUPS + row, row_count});
 }

@@ -2,9 +2,9 @@
 // and C of every token, and dt_proj the step sizes of all channels. Backward the gradients of B and C come as partial
 // sums, and the gradient of u is added to.
 //
-// A warpgroup owns 64 tokens. All weights lie in shared memory, in panels of 64 channels: rows of 128 bytes, one for each
-// column of x_proj's result, or for each of dt_proj's rank. Products over channels read a panel as it is, products into
-// channels read it transposed. Channels are permuted as warpgroup.cuh says.
+// A warpgroup owns 64 tokens. All weights lie in shared memory, in panels of 64 channels: rows of 128 bytes, one for
+// each column of x_proj's result, or for each of dt_proj's rank. Products over channels read a panel as it is, products
+// into channels read it transposed. Channels are permuted as warpgroup.cuh says.
 //
 // Defined by the caller: what warpgroup.cuh says, though there is no ring.
 #include "projections_interface.h"
@@ -28,27 +28,29 @@ extern "C" __global__ void __launch_bounds__(kPackThreads) proj_pack(const PackA
 
 // sum [64, 48] or [64, 16] = left [64, 16] right^T (+ sum).
 __device__ __forceinline__ void multiply_narrow(float (&sum)[24], const u32 (&left)[4], u64 right, int add) {
-  asm volatile("{ .reg .pred p; setp.ne.b32 p, %29, 0;\n"
-               "wgmma.mma_async.sync.aligned.m64n48k16." WGMMA_TYPES
-               " {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, "
-               "%22, %23}, {%24, %25, %26, %27}, %28, p, 1, 1, 0; }\n"
-               : REGISTERS8(sum, 0), REGISTERS8(sum, 8), REGISTERS8(sum, 16)
-               : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "l"(right), "r"(add));
+  asm volatile(
+      "{ .reg .pred p; setp.ne.b32 p, %29, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n48k16." WGMMA_TYPES
+      " {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, "
+      "%22, %23}, {%24, %25, %26, %27}, %28, p, 1, 1, 0; }\n"
+      : REGISTERS8(sum, 0), REGISTERS8(sum, 8), REGISTERS8(sum, 16)
+      : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "l"(right), "r"(add));
 }
 __device__ __forceinline__ void multiply_narrow(float (&sum)[8], const u32 (&left)[4], u64 right, int add) {
-  asm volatile("{ .reg .pred p; setp.ne.b32 p, %13, 0;\n"
-               "wgmma.mma_async.sync.aligned.m64n16k16." WGMMA_TYPES
-               " {%0, %1, %2, %3, %4, %5, %6, %7}, {%8, %9, %10, %11}, %12, p, 1, 1, 0; }\n"
-               : REGISTERS8(sum, 0)
-               : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "l"(right), "r"(add));
+  asm volatile(
+      "{ .reg .pred p; setp.ne.b32 p, %13, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n16k16." WGMMA_TYPES
+      " {%0, %1, %2, %3, %4, %5, %6, %7}, {%8, %9, %10, %11}, %12, p, 1, 1, 0; }\n"
+      : REGISTERS8(sum, 0)
+      : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "l"(right), "r"(add));
 }
 
 constexpr int kDeep = 3;  // panels of the left operand that are on their way
 
 // sum = the rows of `from` times all panels.
-template <int Count>
-__device__ __forceinline__ void multiply_channels(float (&sum)[Count], const scalar* from, const Args& a, const Rows& rows,
-                                                  u32 panels, int bytes) {
+template <int Count> __device__ __forceinline__ void multiply_channels(float (&sum)[Count], const scalar* from,
+                                                                       const Args& a, const Rows& rows, u32 panels,
+                                                                       int bytes) {
   uint4 next[kDeep][2][2];
   const auto read = [&](int j, int c) {
 #pragma unroll
@@ -92,8 +94,7 @@ __device__ __forceinline__ void multiply_channels(float (&sum)[Count], const sca
 
 __device__ __forceinline__ void write_pair(scalar* to, const Rows& rows, int r, int j, u32 value) {
   const i64 row = rows.first + 8 * r;
-  if (row < rows.rows)
-    *reinterpret_cast<u32*>(to + row * kColumns + 8 * j + 2 * (threadIdx.x & 3)) = value;
+  if (row < rows.rows) *reinterpret_cast<u32*>(to + row * kColumns + 8 * j + 2 * (threadIdx.x & 3)) = value;
 }
 
 struct Weights {
@@ -112,7 +113,8 @@ __device__ __forceinline__ Weights load_weights(const Args& a, unsigned char* me
 }
 template <class Work> __device__ __forceinline__ void for_tiles(const Args& a, const Work& work) {
   const int row = (threadIdx.x & 127) / 32 * 16 + (threadIdx.x & 31) / 4, tiles = (a.rows + kTile - 1) / kTile;
-  for (int tile = blockIdx.x * mamba_prune::cuda::proj_kernel::kGroups + threadIdx.x / 128; tile < tiles; tile += gridDim.x * mamba_prune::cuda::proj_kernel::kGroups)
+  for (int tile = blockIdx.x * mamba_prune::cuda::proj_kernel::kGroups + threadIdx.x / 128; tile < tiles;
+       tile += gridDim.x * mamba_prune::cuda::proj_kernel::kGroups)
     work(Rows{tile * kTile + row, a.rows});
 }
 
@@ -162,8 +164,8 @@ extern "C" __global__ void __launch_bounds__(kThreads, kResident) proj_backward(
 #pragma unroll
         for (int r = 0; r < 2; r++) {
           const i64 row = min(rows.first + 8 * r, a.rows - 1);
-          const float2 v = *reinterpret_cast<const float2*>(
-              a.states + ((i64)b * a.rows + row) * (2 * kStates) + 8 * j + 2 * (threadIdx.x & 3));
+          const float2 v = *reinterpret_cast<const float2*>(a.states + ((i64)b * a.rows + row) * (2 * kStates) + 8 * j +
+                                                            2 * (threadIdx.x & 3));
           bc[4 * j + 2 * r] += v.x, bc[4 * j + 2 * r + 1] += v.y;
         }
     multiply_channels(p, a.delta, a, rows, w.dt, kRank * kRowBytes);

@@ -7,10 +7,10 @@
 // Defined by the caller: N states, REVERSE (time runs backwards), HAS_Z, HAS_D, HAS_BIAS, SOFTPLUS, A_LOG (A is given
 // as log(-A)), WHOLE_SEGMENTS (length is a multiple of kStaged, backward of kSegment), COLUMNS (the sequence is a grid,
 // scanned column by column though its positions lie row by row in every tensor). For the forward pass SAVE (leave
-// checkpoints), ADD_Y (add to y instead of writing it), SPLIT (threads of a channel), FORWARD_THREADS, FORWARD_BLOCKS (of
-// a multiprocessor); for the backward pass, which takes up to 32 states, ADD_DU and ADD_DZ (as ADD_Y), VECTOR (neighbouring
-// channels moved at once: 1, 2 or 4), SAME_ROWS (u, delta, dy, du and ddelta share one row stride, z and dz another),
-// BACKWARD_THREADS, BACKWARD_BLOCKS. Only the pass that has its threads is compiled.
+// checkpoints), ADD_Y (add to y instead of writing it), SPLIT (threads of a channel), FORWARD_THREADS, FORWARD_BLOCKS
+// (of a multiprocessor); for the backward pass, which takes up to 32 states, ADD_DU and ADD_DZ (as ADD_Y), VECTOR
+// (neighbouring channels moved at once: 1, 2 or 4), SAME_ROWS (u, delta, dy, du and ddelta share one row stride, z and
+// dz another), BACKWARD_THREADS, BACKWARD_BLOCKS. Only the pass that has its threads is compiled.
 #include "scan_interface.h"
 
 using namespace mamba_prune::cuda::scan_kernel;
@@ -52,7 +52,9 @@ constexpr int kStates = saved_states(N);  // of a channel in a checkpoint
 #if SCALAR == MAMBA_PRUNE_FLOAT32
 typedef float4 Saved;
 __device__ __forceinline__ Saved save_states(const float* h) { return make_float4(h[0], h[1], h[2], h[3]); }
-__device__ __forceinline__ void restore_states(float* h, const Saved& v) { h[0] = v.x, h[1] = v.y, h[2] = v.z, h[3] = v.w; }
+__device__ __forceinline__ void restore_states(float* h, const Saved& v) {
+  h[0] = v.x, h[1] = v.y, h[2] = v.z, h[3] = v.w;
+}
 #else
 typedef uint2 Saved;
 __device__ __forceinline__ u32 bfloat16_pair(float low, float high) {
@@ -68,7 +70,6 @@ __device__ __forceinline__ void restore_states(float* h, const Saved& v) {
   h[2] = __uint_as_float(v.y << 16), h[3] = __uint_as_float(v.y & 0xffff0000u);
 }
 #endif
-
 
 // ---------------------------------------------------------------------------------------------- forward
 // A channel belongs to SPLIT threads, each with as many of its states. They share its steps as well: what is not of a
@@ -217,8 +218,8 @@ extern "C" __global__ void __launch_bounds__(FORWARD_THREADS, FORWARD_BLOCKS) sc
 
 // ---------------------------------------------------------------------------------------------- backward
 #ifdef BACKWARD_THREADS
-// kGroups threads share a channel, kOwn states each. What is not of a state but of a channel's step is computed once, by
-// lanes that each take VECTOR channels of a step, and passed on through shared memory, within a warp.
+// kGroups threads share a channel, kOwn states each. What is not of a state but of a channel's step is computed once,
+// by lanes that each take VECTOR channels of a step, and passed on through shared memory, within a warp.
 //
 // Sums over channels (the gradients of B and C) begin in the tensor cores: 16 values a lane times a matrix of zeros and
 // ones leave the sums over 4 lanes each.
@@ -264,7 +265,6 @@ __device__ __forceinline__ void sum_over_quads(float* out, const float (&dB)[kOw
   *reinterpret_cast<float2*>(out + at) = make_float2(d[0], d[1]);
   *reinterpret_cast<float2*>(out + 8 * kOwn + at) = make_float2(d[2], d[3]);
 }
-
 
 extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
     scan_backward(const Args s, const Grads g) {
@@ -449,7 +449,7 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
           if (live(t)) dbias[v] += ddelta[v];
         }
         if (first_channel >= s.width || !live(t)) continue;
-        const auto put = [&](scalar* to, float(&values)[VECTOR], bool add) {
+        const auto put = [&](scalar* to, float (&values)[VECTOR], bool add) {
           if (add) {
             const Raw<VECTOR> before = *reinterpret_cast<const Raw<VECTOR>*>(to);
 #pragma unroll
@@ -476,8 +476,7 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
         for (int p = 0; p < kParts; p++) {
           // Lanes begin at different parts, which lie in different banks.
           const int part = of * 8 + own * kParts + (p + of * kGroups + own) % kParts;
-          const Shares from =
-              *reinterpret_cast<const Shares*>(&memory.states[w][t][0][0][0] + part * kOwn + n % kOwn);
+          const Shares from = *reinterpret_cast<const Shares*>(&memory.states[w][t][0][0][0] + part * kOwn + n % kOwn);
 #pragma unroll
           for (int k = 0; k < kShares; k++) sum.v[k] = w == 0 && p == 0 ? from.v[k] : sum.v[k] + from.v[k];
         }

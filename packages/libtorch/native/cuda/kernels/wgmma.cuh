@@ -48,25 +48,26 @@ template <u32 Stride> struct Ring {
 #else
 #define WGMMA_TYPES "f32.f16.f16"
 #endif
-#define SUM32                                                                                                   \
+#define SUM32                                                                                                  \
   "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, " \
   "%23, %24, %25, %26, %27, %28, %29, %30, %31}"
 // sum [64, 64] = left [64, 16] right^T (+ sum). right lies in shared memory, where the descriptor tells: 64 rows of 16
 // numbers, or Transposed 16 rows of 64.
 template <int Transposed = 0>
 __device__ __forceinline__ void multiply(float* sum, const u32 (&left)[4], u64 right, int add) {
-  asm volatile("{ .reg .pred p; setp.ne.b32 p, %37, 0;\n"
-               "wgmma.mma_async.sync.aligned.m64n64k16." WGMMA_TYPES " " SUM32
-               ", {%32, %33, %34, %35}, %36, p, 1, 1, %38; }\n"
-               : REGISTERS8(sum, 0), REGISTERS8(sum, 8), REGISTERS8(sum, 16), REGISTERS8(sum, 24)
-               : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "l"(right), "r"(add), "n"(Transposed));
+  asm volatile(
+      "{ .reg .pred p; setp.ne.b32 p, %37, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n64k16." WGMMA_TYPES " " SUM32 ", {%32, %33, %34, %35}, %36, p, 1, 1, %38; }\n"
+      : REGISTERS8(sum, 0), REGISTERS8(sum, 8), REGISTERS8(sum, 16), REGISTERS8(sum, 24)
+      : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "l"(right), "r"(add), "n"(Transposed));
 }
 // The same with left in shared memory too, 64 rows of 16 numbers.
 __device__ __forceinline__ void multiply_shared(float* sum, u64 left, u64 right, int add) {
-  asm volatile("{ .reg .pred p; setp.ne.b32 p, %34, 0;\n"
-               "wgmma.mma_async.sync.aligned.m64n64k16." WGMMA_TYPES " " SUM32 ", %32, %33, p, 1, 1, 0, 0; }\n"
-               : REGISTERS8(sum, 0), REGISTERS8(sum, 8), REGISTERS8(sum, 16), REGISTERS8(sum, 24)
-               : "l"(left), "l"(right), "r"(add));
+  asm volatile(
+      "{ .reg .pred p; setp.ne.b32 p, %34, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n64k16." WGMMA_TYPES " " SUM32 ", %32, %33, p, 1, 1, 0, 0; }\n"
+      : REGISTERS8(sum, 0), REGISTERS8(sum, 8), REGISTERS8(sum, 16), REGISTERS8(sum, 24)
+      : "l"(left), "l"(right), "r"(add));
 }
 __device__ __forceinline__ void products_begin() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 __device__ __forceinline__ void products_end() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
