@@ -153,6 +153,7 @@ void scan_forward(const Scan& s, const Tensor& y, bool add, const Tensor& last, 
                                                     {"SAVE", checkpoints.defined()},
                                                     {"ADD_Y", add},
                                                     {"SPLIT", split},
+                                                    {"BC_AHEAD", std::getenv("MP_BC") != nullptr},
                                                     {"FORWARD_THREADS", kForwardThreads},
                                                     {"FORWARD_BLOCKS", blocks}}));
   const Grid grid{u32(ceil_div(a.width * split, kForwardThreads)), u32(a.batch)};
