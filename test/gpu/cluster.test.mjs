@@ -136,6 +136,21 @@ describe(
       }
     }
 
+    it('takes float16 as well', (t) => {
+      noGrad(() =>
+        scope(() => {
+          manualSeed(6);
+          const blocks = [blockOf(pruned), blockOf(pruned)];
+          const x = randn([2, 64, 192]).to(gpu).to('float16');
+          const stack = kernels.packCluster(blocks, { cluster: 16, groups: 4 }, x);
+          const apart = distance(kernels.clusterBlocks(x, stack), expectedOf(x, blocks));
+          t.diagnostic(`${apart}`);
+          // Three bits more than bfloat16 has; the approximate tanh of the gates has errors of 2^-11 too.
+          assert.ok(apart <= 0.003, `${apart}`);
+        }),
+      );
+    });
+
     it('refuses what its kernel does not hold', () => {
       noGrad(() =>
         scope(() => {
