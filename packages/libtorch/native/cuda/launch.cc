@@ -189,7 +189,7 @@ void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const T
     g.dy_row = row(dy), g.du_row = row(out.du), g.ddelta_row = row(out.ddelta), g.dz_row = row(out.dz);
     g.batches_per_block = static_cast<int>(per);
     // A warp takes no more than a segment's steps at once; what it holds of them must fit into its registers.
-    const int64_t most = groups == 2 && s.u.scalar_type() != at::kFloat ? trial("VECTOR", 4) : 2;
+    const int64_t most = groups == 2 && s.u.scalar_type() != at::kFloat ? trial("VECTOR", 2) : 2;
     const int64_t vector = vector_of({s.u, s.delta, s.z, dy, out.du, out.ddelta, out.dz}, width, most);
     const Kernel& kernel =
         find_kernel("scan.cu", "scan_backward",

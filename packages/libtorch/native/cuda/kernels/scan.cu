@@ -233,6 +233,14 @@ constexpr int kWarps = BACKWARD_THREADS / 32;
 constexpr int kBlockChannels = BACKWARD_THREADS / kGroups;
 constexpr int kShares = 2 * kPadded * kSegment / BACKWARD_THREADS;  // of a thread of what is staged, and of the sums
 static_assert(kRows <= kSegment && kShares >= 1, "every lane has work");
+static_assert(VECTOR <= 2, "what slot() says of banks holds for packs of one or two channels");
+
+// Where a warp's channel has its numbers of a step: neither eight neighbouring lanes with a channel each nor eight with a
+// pack each meet in a bank.
+__device__ __forceinline__ int slot(int channel) {
+  const int v = channel % VECTOR;
+  return v * kPacks + (channel / VECTOR ^ (kPacks >= 8 ? 4 * v : 0));
+}
 
 struct alignas(4 * kShares) Shares {
   float v[kShares];
@@ -278,6 +286,7 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
   const int channel = blockIdx.x * kBlockChannels + warp * kLanes + lane % kLanes;
   const int pack = lane % kPacks * VECTOR, own_row = lane / kPacks, first = warp * kLanes + pack;
   const int first_channel = blockIdx.x * kBlockChannels + first;
+  const int own_slot = slot(lane % kLanes);
   const bool inside = channel < s.channels;
   const int c = inside ? channel : s.channels - 1;
   const int segments = (s.length + kSegment - 1) / kSegment;
@@ -368,7 +377,7 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
         for (int v = 0; v < VECTOR; v++) {
           const float weight = live(t) && first_channel + v < s.channels ? 1.0f : 0.0f;
           const float dy = dys[i].get(v) * (scale * weight), z = HAS_Z ? zs[i].get(v) : 0.0f;
-          *reinterpret_cast<float4*>(steps[t][pack + v]) =
+          *reinterpret_cast<float4*>(steps[t][slot(pack + v)]) =
               make_float4(step_size(next_delta[i].get(v), memory.bias[first + v]) * weight, next_u[i].get(v) * weight,
                           HAS_Z ? dy * z * sigmoid(z) : dy, 0.0f);
         }
@@ -390,7 +399,7 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
 #pragma unroll
         for (int n = 0; n < kOwn; n += 4)
           *reinterpret_cast<float4*>(states[t][n / 4][lane]) = make_float4(h[n], h[n + 1], h[n + 2], h[n + 3]);
-        const float2 step = *reinterpret_cast<const float2*>(steps[t][lane % kLanes]);
+        const float2 step = *reinterpret_cast<const float2*>(steps[t][own_slot]);
         const float dt = step.x, x = dt * step.y;
         const float* B = &bc[t][n0];
 #pragma unroll
@@ -399,7 +408,7 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
       // And back.
 #pragma unroll BACKWARD_UNROLL
       for (int t = kSegment - 1; t >= 0; t--) {
-        const float4 step = *reinterpret_cast<const float4*>(steps[t][lane % kLanes]);
+        const float4 step = *reinterpret_cast<const float4*>(steps[t][own_slot]);
         const float dt = step.x, x = dt * step.y, dyt = step.z;
         const float *B = &bc[t][n0], *C = &bc[t][kPadded + n0];
         float y = 0.0f, dx = 0.0f, ddt = 0.0f, dB[kOwn], dC[kOwn];
@@ -418,7 +427,7 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
         }
         __syncwarp();
         sum_over_quads(&states[t][0][0][0], dB, dC, pick);
-        *reinterpret_cast<float4*>(states[t][1][lane]) = make_float4(y, dx, ddt, 0.0f);
+        *reinterpret_cast<float4*>(states[t][1][group * kLanes + own_slot]) = make_float4(y, dx, ddt, 0.0f);
       }
       __syncwarp();
 #pragma unroll
@@ -428,12 +437,12 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
         float du[VECTOR], ddelta[VECTOR], dz[VECTOR];
 #pragma unroll
         for (int v = 0; v < VECTOR; v++) {
-          const float4 step = *reinterpret_cast<const float4*>(steps[t][pack + v]);
-          float4 part = *reinterpret_cast<const float4*>(states[t][1][pack + v]);
+          const float4 step = *reinterpret_cast<const float4*>(steps[t][slot(pack + v)]);
+          float4 part = *reinterpret_cast<const float4*>(states[t][1][slot(pack + v)]);
           float y = part.x, dx = part.y, ddt = part.z;
 #pragma unroll
           for (int k = 1; k < kGroups; k++) {
-            part = *reinterpret_cast<const float4*>(states[t][1][k * kLanes + pack + v]);
+            part = *reinterpret_cast<const float4*>(states[t][1][k * kLanes + slot(pack + v)]);
             y += part.x, dx += part.y, ddt += part.z;
           }
           const float dt = step.x, u = step.y, dyt = step.z, skip = memory.skip[first + v];
