@@ -126,7 +126,7 @@ __device__ __forceinline__ void norm_backward_rows(float (&dy)[4 * kBlocks], con
   float mean[2] = {0, 0}, along[2] = {0, 0};
   const int lane = threadIdx.x & 31, at = column_of(lane / 4 * 8 + lane % 4 * 2);
   const auto put_sums = [&](const float* of, int which, int block) {
-    sums.put(which * MODEL + 64 * block + at, sum_over_rows(*reinterpret_cast<const float(*)[32]>(of)));
+    sums.put(which * MODEL + 64 * block + at, sum_over_rows(*reinterpret_cast<const float (*)[32]>(of)));
   };
 #pragma unroll
   for (int block = 0; block < MODEL / 64; block++) {

@@ -235,8 +235,8 @@ constexpr int kShares = 2 * kPadded * kSegment / BACKWARD_THREADS;  // of a thre
 static_assert(kRows <= kSegment && kShares >= 1, "every lane has work");
 static_assert(VECTOR <= 2, "what slot() says of banks holds for packs of one or two channels");
 
-// Where a warp's channel has its numbers of a step: neither eight neighbouring lanes with a channel each nor eight with a
-// pack each meet in a bank.
+// Where a warp's channel has its numbers of a step: neither eight neighbouring lanes with a channel each nor eight with
+// a pack each meet in a bank.
 __device__ __forceinline__ int slot(int channel) {
   const int v = channel % VECTOR;
   return v * kPacks + (channel / VECTOR ^ (kPacks >= 8 ? 4 * v : 0));
@@ -394,7 +394,7 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
       __syncthreads();
 
       // Forward through the segment, keeping the state before each step.
-#pragma unroll FORWARD_UNROLL
+#pragma unroll
       for (int t = 0; t < kSegment; t++) {
 #pragma unroll
         for (int n = 0; n < kOwn; n += 4)
@@ -406,7 +406,7 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
         for (int n = 0; n < kOwn; n++) h[n] = ex2(dt * rate[n]) * h[n] + x * B[n];
       }
       // And back.
-#pragma unroll BACKWARD_UNROLL
+#pragma unroll
       for (int t = kSegment - 1; t >= 0; t--) {
         const float4 step = *reinterpret_cast<const float4*>(steps[t][own_slot]);
         const float dt = step.x, x = dt * step.y, dyt = step.z;
