@@ -164,14 +164,10 @@ void gemm(const Mat& a, bool transpose_a, const Mat& b, bool transpose_b, const 
       prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, aligned[1]);
       prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, aligned[2]);
       prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, aligned[3]);
-      cublasLtMatmulHeuristicResult_t results[8]{};
+      cublasLtMatmulHeuristicResult_t result{};
       int count = 0;
       const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(handle, d.value, la.value, lb.value, lc.value,
-                                                                   ld.value, p.value, 8, results, &count);
-      int pick = 0;
-      if (const char* t = std::getenv("MP_ALGO"))
-        if (extra.add && out_type == at::kFloat) pick = std::min(std::atoi(t), count - 1);
-      const cublasLtMatmulHeuristicResult_t& result = results[pick];
+                                                                   ld.value, p.value, 1, &result, &count);
       TORCH_CHECK(status == CUBLAS_STATUS_SUCCESS && count > 0, "CUDA: cuBLASLt has no algorithm for a product of [", m,
                   ", ", k, "] and [", k, ", ", n, "] of ", in, " into ", out_type, " with row strides ", a.stride, ", ",
                   b.stride, ", ", out.stride, " and epilogue ", static_cast<int>(extra.epilogue), ".");
