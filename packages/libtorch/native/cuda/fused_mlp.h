@@ -38,5 +38,7 @@ void fused_mlp(const at::Tensor& x, const at::Tensor& units, const at::Tensor& b
  * multiprocessors without work, there is one.
  */
 int64_t warpgroups_for(int64_t rows);
+/** Blocks of them: one for each multiprocessor, if there is work for so many. */
+int64_t blocks_for(int64_t rows);
 
 }  // namespace mamba_prune::cuda

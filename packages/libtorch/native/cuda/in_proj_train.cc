@@ -40,10 +40,9 @@ void run_in_proj(const char* function, const InProjTrain& p, const InProjTrainAr
   if (a.rows == 0) return;
   const int model = static_cast<int>(p.weight.size(1));
   const int64_t groups = warpgroups_for(a.rows);
-  const int64_t blocks = std::min<int64_t>(multiprocessors(), ceil_div(a.rows, mlp_kernel::kTile * groups));
   const int64_t shared = kInProjTrainStages * mlp_kernel::unit_bytes(model) + mlp_kernel::kAlignment;
   in_proj_kernel_of(function, p, groups)
-      .launch({u32(blocks)}, u32(mlp_kernel::threads_of(static_cast<int>(groups))), u32(shared), a);
+      .launch({u32(blocks_for(a.rows))}, u32(mlp_kernel::threads_of(static_cast<int>(groups))), u32(shared), a);
 }
 
 }  // namespace
@@ -71,8 +70,8 @@ void in_proj_forward(const InProjTrain& p, const Tensor& units, const Tensor& x,
 Tensor in_proj_backward(const InProjTrain& p, const Tensor& units, const Tensor& x, const Tensor& dxz,
                         const Tensor& dout, const Tensor& dx) {
   InProjTrainArgs a = in_proj_args_of(p, units, x, dxz);
-  const int64_t groups = warpgroups_for(a.rows), tiles = ceil_div(a.rows, mlp_kernel::kTile * groups);
-  const Tensor partial = at::empty({4 * groups * tiles, 3 * x.size(-1)}, floats(x));
+  const int64_t warps = 4 * warpgroups_for(a.rows) * blocks_for(a.rows);
+  const Tensor partial = at::empty({warps, 3 * x.size(-1)}, floats(x));
   a.dout = pointer(dout), a.dx = pointer(dx), a.norm_partial = float_pointer(partial);
   run_in_proj("in_proj_backward", p, a);
   return reduce_rows(partial).view({3, x.size(-1)});

@@ -29,13 +29,8 @@ using ScanGrads = scan_kernel::ScanGrads<void>;
 using ConvArgs = conv_kernel::ConvArgs<void>;
 using NormArgs = norm_kernel::NormArgs<void>;
 
-constexpr unsigned kForwardThreads = 64;
+constexpr unsigned kForwardThreads = 64, kBackwardThreads = 128;
 constexpr int64_t kBackwardBlocks = 4;  // of a multiprocessor
-
-int64_t trial(const char* name, int64_t value) {
-  const char* given = std::getenv((std::string("TRIAL_") + name).c_str());
-  return given ? std::atoll(given) : value;
-}
 
 int row(const Tensor& t) {
   if (!t.defined()) return 0;
@@ -95,8 +90,9 @@ Defines defines_of(const Scan& s, const Defines& own) {
   return all;
 }
 
-template <int threads> int64_t backward_shared_bytes(int64_t groups) {
+int64_t backward_shared_bytes(int64_t groups) {
   using namespace scan_kernel;
+  constexpr int threads = kBackwardThreads;
   switch (groups) {
     case 1: return sizeof(BackwardShared<1, threads>);
     case 2: return sizeof(BackwardShared<2, threads>);
@@ -167,13 +163,11 @@ void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const T
                 length = s.u.size(1);
   TORCH_CHECK(states <= kMaxStates, "selective_scan: got ", states, " states, expected at most ", kMaxStates,
               " for gradients on a GPU. Prune the states, or use the CPU.");
-  const int64_t width = out.du.size(-1), threads = groups == 1 ? 128 : trial("BACKWARD_THREADS", 128),
-                channels_per_block = threads / groups;
+  const int64_t width = out.du.size(-1), channels_per_block = kBackwardThreads / groups;
   const int64_t blocks = ceil_div(width, channels_per_block);
   // Several sequences a block where there are many: fewer partial sums of the parameters' gradients. The blocks still
   // fill the GPU twice, so that who is done early goes on.
-  const int64_t per =
-      std::max<int64_t>(1, ceil_div(blocks * batch, int64_t{2} * kBackwardBlocks * 128 / threads * multiprocessors()));
+  const int64_t per = std::max<int64_t>(1, ceil_div(blocks * batch, int64_t{2} * kBackwardBlocks * multiprocessors()));
   const int64_t rows = ceil_div(std::max<int64_t>(batch, 1), per);
   out.padded = kOwn * groups;
   out.states = at::empty({blocks, batch, length, 2 * out.padded}, floats(s.u));
@@ -189,25 +183,19 @@ void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const T
     g.dinitial = float_pointer(out.dinitial);
     g.dy_row = row(dy), g.du_row = row(out.du), g.ddelta_row = row(out.ddelta), g.dz_row = row(out.dz);
     g.batches_per_block = static_cast<int>(per);
-    // A warp takes no more than a segment's steps at once; what it holds of them must fit into its registers.
-    const int64_t most = groups == 2 && s.u.scalar_type() != at::kFloat ? trial("VECTOR", 4) : 2;
-    const int64_t vector = vector_of({s.u, s.delta, s.z, dy, out.du, out.ddelta, out.dz}, width, most);
-    const Kernel& kernel =
-        find_kernel("scan.cu", "scan_backward",
-                    defines_of(s, {{"WHOLE_SEGMENTS", length % kSegment == 0},
-                                   {"ADD_DU", out.add_du},
-                                   {"ADD_DZ", add_dz},
-                                   {"SAME_ROWS", same_rows(s, dy, out)},
-                                   {"VECTOR", vector},
-                                   {"BACKWARD_THREADS", threads},
-                                   {"BACKWARD_BLOCKS", trial("BACKWARD_BLOCKS", kBackwardBlocks * 128 / threads)},
-                                   {"FORWARD_UNROLL", trial("FORWARD_UNROLL", 8)},
-                                   {"BACKWARD_UNROLL", trial("BACKWARD_UNROLL", 8)}}));
+    const int64_t vector = vector_of({s.u, s.delta, s.z, dy, out.du, out.ddelta, out.dz}, width);
+    const Kernel& kernel = find_kernel("scan.cu", "scan_backward",
+                                       defines_of(s, {{"WHOLE_SEGMENTS", length % kSegment == 0},
+                                                      {"ADD_DU", out.add_du},
+                                                      {"ADD_DZ", add_dz},
+                                                      {"SAME_ROWS", same_rows(s, dy, out)},
+                                                      {"VECTOR", vector},
+                                                      {"BACKWARD_THREADS", kBackwardThreads},
+                                                      {"BACKWARD_BLOCKS", kBackwardBlocks}}));
     const Grid grid{u32(blocks), u32(rows)};
-    const unsigned bytes =
-        u32(threads == 128 ? backward_shared_bytes<128>(groups) : backward_shared_bytes<256>(groups));
-    if (by_columns(s)) kernel.launch(grid, u32(threads), bytes, column_args_of(s, a), g);
-    else kernel.launch(grid, u32(threads), bytes, a, g);
+    const unsigned bytes = u32(backward_shared_bytes(groups));
+    if (by_columns(s)) kernel.launch(grid, kBackwardThreads, bytes, column_args_of(s, a), g);
+    else kernel.launch(grid, kBackwardThreads, bytes, a, g);
   }
   const Tensor sums = reduce_rows(partial);
   const int64_t n = s.channels * states;
@@ -273,13 +261,13 @@ void conv_forward_both(const Conv& c, const Conv& back, const Tensor& y, const T
 
 std::pair<Tensor, Tensor> conv_backward(const Conv& c, const Tensor& dy, const Tensor& dx, bool add) {
   const int64_t width = dx.size(-1), batch = dx.size(0), length = dx.size(1),
-                vector = vector_of({c.x, dy, dx}, width, trial("CONV_VEC", 2));
+                vector = vector_of({c.x, dy, dx}, width, 2);
   const int64_t channels = c.weight.size(0), taps = c.weight.size(1);
   const unsigned threads = 128;
-  const int64_t run = trial("CONV_RUN", 32), across = ceil_div(width / vector, conv_kernel::kBackwardGroups);
+  const int64_t run = 32, across = ceil_div(width / vector, conv_kernel::kBackwardGroups);
   // As many blocks as the GPU holds at a time, each with several runs where there are more: fewer partial sums.
   const int64_t rows = std::clamp<int64_t>(ceil_div(batch * ceil_div(length, run), threads / 32), 1,
-                                           std::max<int64_t>(1, trial("CONV_BLOCKS", 16) * multiprocessors() / across));
+                                           std::max<int64_t>(1, int64_t{16} * multiprocessors() / across));
   const Tensor partial = at::empty({rows, (taps + 1) * channels}, floats(c.x));
   ConvArgs a{};
   a.x = pointer(c.x), a.dy = pointer(dy), a.weight = float_pointer(c.weight), a.bias = float_pointer(c.bias),
@@ -322,8 +310,7 @@ Tensor norm_backward(const Tensor& x, const Tensor& weight, double eps, const Te
                      const Tensor& dx) {
   const Mat rows = mat(x);
   const int64_t sums = dskip.defined() ? 3 : 2;
-  const int64_t blocks =
-      std::clamp<int64_t>(ceil_div(rows.rows, kNormThreads / 32), 1, trial("NORM_BLOCKS", 8) * multiprocessors());
+  const int64_t blocks = std::clamp<int64_t>(ceil_div(rows.rows, kNormThreads / 32), 1, int64_t{8} * multiprocessors());
   const Tensor partial = at::empty({blocks, sums * rows.columns}, floats(x));
   NormArgs a{};
   a.x = pointer(x), a.dy = pointer(dy), a.dskip = pointer(dskip), a.weight = float_pointer(weight), a.dx = pointer(dx);

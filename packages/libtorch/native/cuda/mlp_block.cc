@@ -3,8 +3,6 @@
 // part of the products; in float32 the exact GELU is computed between them.
 #include <torch/library.h>
 
-#include <cstdlib>
-
 #include "launch.h"
 #include "mlp_block.h"
 
@@ -42,7 +40,7 @@ Tensor Mlp::forward(const Tensor& x, const Tensor& scale, Kept* keep) const {
   const auto type = x.scalar_type();
   const auto like = [&](int64_t columns) { return at::empty({x.size(0), x.size(1), columns}, x.options()); };
   Kept kept;
-  if (keep && mlp_train_runs(model, type) && !std::getenv("TRIAL_NOMLP")) {
+  if (keep && mlp_train_runs(model, type)) {
     kept.units = mlp_train_units(fused(scale));
     const Tensor out = like(model);
     mlp_train_forward(fused(scale), kept.units, x, out);
@@ -84,13 +82,12 @@ variable_list Mlp::backward(const Tensor& x, const Tensor& scale, const Kept& ke
   const auto like = [&](int64_t columns) { return at::empty({x.size(0), x.size(1), columns}, x.options()); };
   const auto gradient = [&](at::IntArrayRef shape) { return at::empty(shape, x.options().dtype(at::kFloat)); };
   if (kept.units.defined()) {
-    std::optional<Aside> beside;
-    if (!std::getenv("TRIAL_NOFORK")) beside.emplace();
+    Aside beside;
     const MlpTrainGradients g = mlp_train_backward(fused(scale), kept.units, x, dout);
     Tensor d_fc1 = gradient({width, model}), d_fc2 = gradient({model, width});
-    weight_gradient([&] { gemm(mat(dout), true, mat(g.hidden), false, mat(d_fc2), type, at::kFloat); });
+    aside([&] { gemm(mat(dout), true, mat(g.hidden), false, mat(d_fc2), type, at::kFloat); });
     gemm(mat(g.dbefore), true, mat(g.normed), false, mat(d_fc1), type, at::kFloat);
-    if (beside) beside->join();
+    beside.join();
     if (width != neurons) d_fc2 = d_fc2.narrow(1, 0, neurons).contiguous();
     return {g.dx,
             g.norm.select(0, 0),

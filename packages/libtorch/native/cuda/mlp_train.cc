@@ -44,11 +44,10 @@ TrainArgs train_args_of(const MlpTrain& m, const Tensor& units, const Tensor& x)
 
 void run_train(const char* function, const MlpTrain& m, const TrainArgs& a, int64_t groups, int64_t tile_bytes) {
   const int model = static_cast<int>(m.fc1.size(1));
-  const int64_t blocks = std::min<int64_t>(multiprocessors(), ceil_div(a.rows, mlp_kernel::kTile * groups));
   // The first unit begins at a multiple of the alignment.
   const int64_t shared = kTrainStages * mlp_kernel::unit_bytes(model) + mlp_kernel::kAlignment + groups * tile_bytes;
   find_kernel("mlp_train.cu", function, defines_of_train(m, groups))
-      .launch({u32(blocks)}, u32(mlp_kernel::threads_of(static_cast<int>(groups))), u32(shared), a);
+      .launch({u32(blocks_for(a.rows))}, u32(mlp_kernel::threads_of(static_cast<int>(groups))), u32(shared), a);
 }
 
 }  // namespace
@@ -78,13 +77,13 @@ void mlp_train_forward(const MlpTrain& m, const Tensor& units, const Tensor& x, 
 
 MlpTrainGradients mlp_train_backward(const MlpTrain& m, const Tensor& units, const Tensor& x, const Tensor& dout) {
   TrainArgs a = train_args_of(m, units, x);
-  const int64_t groups = warpgroups_for(a.rows), tiles = ceil_div(a.rows, mlp_kernel::kTile * groups);
+  const int64_t groups = warpgroups_for(a.rows), warps = 4 * groups * blocks_for(a.rows);
   std::vector<int64_t> shape = x.sizes().vec();
   shape.back() = a.width;
   MlpTrainGradients g{
       at::empty_like(x), at::empty_like(x), at::empty(shape, x.options()), at::empty(shape, x.options()), {}, {}};
-  const Tensor partial = at::empty({4 * groups * tiles, a.width}, floats(x));
-  const Tensor norm_partial = at::empty({4 * groups * tiles, 3 * x.size(-1)}, floats(x));
+  const Tensor partial = at::empty({warps, a.width}, floats(x));
+  const Tensor norm_partial = at::empty({warps, 3 * x.size(-1)}, floats(x));
   a.norm_partial = float_pointer(norm_partial);
   a.dout = pointer(dout), a.out = pointer(g.dx), a.normed = pointer(g.normed), a.hidden = pointer(g.hidden);
   a.dbefore = pointer(g.dbefore), a.partial = float_pointer(partial);

@@ -106,7 +106,7 @@ void Block::begin(const Tensor& x, Kept& kept, bool keep) const {
     norm_in_proj(x, norm_weight, eps, packed_in, kept.xz);
     return;
   }
-  if (keep && norm_bias.defined() && mlp_train_runs(model, type) && !std::getenv("TRIAL_NOINPROJ")) {
+  if (keep && norm_bias.defined() && mlp_train_runs(model, type)) {
     kept.n = at::empty_like(x);
     kept.units = in_proj_units(in_projection());
     in_proj_forward(in_projection(), kept.units, x, kept.n, kept.xz);
@@ -121,8 +121,7 @@ std::vector<Kept::Scanned> Block::inputs(const Tensor& xz, bool keep) const {
   std::vector<Kept::Scanned> all;
   std::vector<Conv> convs;
   std::optional<Aside> beside;
-  if (keep && projections_run({width, rank_width, states, columns}, type) && !std::getenv("TRIAL_NOPROJ"))
-    beside.emplace();
+  if (keep && projections_run({width, rank_width, states, columns}, type)) beside.emplace();
   for (size_t i = 0; i < directions.size(); i++) {
     const Direction& d = directions[i];
     all.push_back({like(width), like(columns), like(width), Tensor(), Tensor()});
@@ -184,15 +183,11 @@ variable_list Block::backward(const Tensor& x, const Tensor& scale, const Kept& 
     return at::empty({rows, columns}, x.options().dtype(at::kFloat));
   };
   variable_list result(3 + kShared + directions.size() * kPerDirection);
-  std::optional<Aside> beside;
-  if (!std::getenv("TRIAL_NOFORK")) beside.emplace();
-  const auto keep = [&](const Tensor& t) {
-    if (beside) beside->keep(t);
-  };
+  Aside beside;
   const Tensor dy = like(width), dbranch = dout.to(type);
   gemm(mat(dbranch), false, mat(packed_out), false, mat(dy), type, type);
   Tensor d_out_proj = gradient(model, width);
-  weight_gradient([&] { gemm(mat(dbranch), true, mat(kept.y), false, mat(d_out_proj), type, at::kFloat); });
+  aside([&] { gemm(mat(dbranch), true, mat(kept.y), false, mat(d_out_proj), type, at::kFloat); });
   const Tensor dxz = like(2 * width);
   for (size_t i = 0; i < directions.size(); i++) {
     const Direction& d = directions[i];
@@ -206,15 +201,15 @@ variable_list Block::backward(const Tensor& x, const Tensor& scale, const Kept& 
     } else {
       aside([&] { reduce_states(g, states, dprojected, rank_width); });
       gemm(mat(g.ddelta), false, mat(d.packed_dt), false, mat(dprojected.narrow(2, 0, rank_width)), type, type);
-      if (beside) beside->join();
+      beside.join();
     }
     const Tensor d_dt = gradient(width, rank_width);
-    weight_gradient([&] {
+    aside([&] {
       gemm(mat(g.ddelta), true, mat(scanned.projected.narrow(2, 0, rank_width)), false, mat(d_dt), type, at::kFloat);
     });
     const Tensor d_x_proj = gradient(columns, width);
-    weight_gradient([&] { gemm(mat(dprojected), true, mat(scanned.u), false, mat(d_x_proj), type, at::kFloat); });
-    for (const Tensor& t : {g.ddelta, dprojected}) keep(t);
+    aside([&] { gemm(mat(dprojected), true, mat(scanned.u), false, mat(d_x_proj), type, at::kFloat); });
+    for (const Tensor& t : {g.ddelta, dprojected}) beside.keep(t);
     if (!scanned.panels.defined()) {
       const Mat du = mat(g.du);
       Extra add;
@@ -229,7 +224,7 @@ variable_list Block::backward(const Tensor& x, const Tensor& scale, const Kept& 
     to[4] = g.dbias, to[5] = g.dA, to[6] = g.dD;
   }
   Tensor d_in_proj = gradient(2 * width, model);
-  weight_gradient([&] { gemm(mat(dxz), true, mat(kept.n), false, mat(d_in_proj), type, at::kFloat); });
+  aside([&] { gemm(mat(dxz), true, mat(kept.n), false, mat(d_in_proj), type, at::kFloat); });
   const Tensor dx = at::empty_like(x, at::MemoryFormat::Contiguous);
   const Tensor dn = kept.units.defined() ? Tensor() : like(model);
   if (dn.defined()) gemm(mat(dxz), false, mat(packed_in), false, mat(dn), type, type);
@@ -242,7 +237,7 @@ variable_list Block::backward(const Tensor& x, const Tensor& scale, const Kept& 
   } else {
     result[1] = rms_norm_backward(x, norm_weight, eps, dn, dout, dx);
   }
-  if (beside) beside->join();
+  beside.join();
   // Without the padding.
   for (size_t i = 0; i < directions.size(); i++) {
     Tensor &d_x_proj = result[3 + kShared + i * kPerDirection + 2], &d_dt = result[3 + kShared + i * kPerDirection + 3];

@@ -92,8 +92,7 @@ __device__ __forceinline__ void backward_tile(const Args& a, Units& ring, const 
       ring.step();
     }
   }
-  norm_backward_rows(acc, rows, a.x, a.dout, a.norm_weight, a.eps, a.dx,
-                     a.norm_partial + ((i64)tile * GROUPS * 4 + threadIdx.x / 32) * 3 * MODEL);
+  norm_backward_rows(acc, rows, a.x, a.dout, a.norm_weight, a.eps, a.dx, Sums(a.norm_partial, tile, 3 * MODEL));
 }
 
 extern "C" __global__ void __launch_bounds__(threads_of(GROUPS), 1) in_proj_forward(const Args a) {

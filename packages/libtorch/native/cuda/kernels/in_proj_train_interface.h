@@ -20,7 +20,7 @@ template <class T> struct InProjTrainArgs {
   const unsigned char* units;
   const float *norm_weight, *norm_bias;
   T *xz, *normed, *dx;  // xz: [rows, width], the result, or its gradient; normed, dx: [rows, MODEL]
-  float* norm_partial;  // [warps, 3, MODEL]: sums over the rows of a warp
+  float* norm_partial;  // [warps of all blocks, 3, MODEL]: sums over the rows of a warp
   int rows, unit_count, width;
   float eps;
 };

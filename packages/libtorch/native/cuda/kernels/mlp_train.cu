@@ -167,6 +167,7 @@ __device__ __forceinline__ void backward_tile(const Args& a, Units& ring, const 
 
   const Scales scales(a, rows);
   float before[32], dhidden[32];
+  const Sums sums(a.partial, tile, a.width);
   u32 left[4][4];
   u32 last = 0;
   for (int c = 0; c < a.neuron_units; c++) {
@@ -217,16 +218,14 @@ __device__ __forceinline__ void backward_tile(const Args& a, Units& ring, const 
     last = first_stage;
 #pragma unroll
     for (int i = 0; i < 2; i++) write_left(a.dbefore, rows, left, i, c * kTile, a.width);
-    const float2 sums = sum_over_rows(dhidden);
+    const float2 sum = sum_over_rows(dhidden);
     const int lane = threadIdx.x & 31, column = c * kTile + column_of(lane / 4 * 8 + lane % 4 * 2);
-    if (column < a.width)
-      *reinterpret_cast<float2*>(a.partial + ((i64)tile * GROUPS * 4 + threadIdx.x / 32) * a.width + column) = sums;
+    if (column < a.width) sums.put(column, sum);
   }
   products_wait<0>();
   keep(acc);
   ring.release(last);
-  norm_backward_rows(acc, rows, a.x, a.dout, a.norm_weight, a.eps, a.out,
-                     a.norm_partial + ((i64)tile * GROUPS * 4 + threadIdx.x / 32) * 3 * MODEL);
+  norm_backward_rows(acc, rows, a.x, a.dout, a.norm_weight, a.eps, a.out, Sums(a.norm_partial, tile, 3 * MODEL));
 }
 
 extern "C" __global__ void __launch_bounds__(threads_of(GROUPS), 1) mlp_backward(const Args a) {

@@ -24,8 +24,8 @@ template <class T> struct TrainArgs {
   // out: the result, or the gradient of x. normed [rows, MODEL]; hidden, behind GELU and
   // times the scale, and the gradient before GELU [rows, width].
   T *out, *normed, *hidden, *dbefore;
-  // For each warp sums over its rows: of dbefore [width], and [3, MODEL] for the gradients of the normalisation's
-  // weight and bias, and of dout.
+  // For each warp of every block sums over its rows: of dbefore [width], and [3, MODEL] for the gradients of the
+  // normalisation's weight and bias, and of dout.
   float *partial, *norm_partial;
   int rows, neuron_units, width, length;
   float eps;

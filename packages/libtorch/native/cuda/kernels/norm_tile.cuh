@@ -87,12 +87,28 @@ __device__ __forceinline__ float2 sum_over_rows(const float (&v)[32]) {
   return make_float2(s[0], s[1]);
 }
 
+// Where a warp has the sums of its rows over all tiles of its block: the block's first tile writes, the others add.
+struct Sums {
+  float* at;
+  bool add;
+  __device__ __forceinline__ Sums(float* partial, int tile, int width)
+      : at(partial + (i64)(blockIdx.x * GROUPS * 4 + threadIdx.x / 32) * width), add(tile != blockIdx.x) {}
+  __device__ __forceinline__ void put(int column, float2 sum) const {
+    float2* to = reinterpret_cast<float2*>(at + column);
+    if (add) {
+      const float2 before = *to;
+      sum.x += before.x, sum.y += before.y;
+    }
+    *to = sum;
+  }
+};
+
 // The pass back through the normalisation of rows of x, given the gradient of its results as a product leaves it:
 // writes the gradient of x, with `skip` added, which reaches x past the layer. `sums` [3, MODEL] gets, for the rows of
 // this warp, the sums for the gradients of weight and bias, and those of skip.
 __device__ __forceinline__ void norm_backward_rows(float (&dy)[4 * kBlocks], const Rows& rows, const scalar* x_from,
                                                    const scalar* skip_from, const float* weight_from, float eps,
-                                                   scalar* dx, float* sums) {
+                                                   scalar* dx, const Sums& sums) {
   uint4 packed[2][MODEL / 32];
 #pragma unroll
   for (int i = 0; i < MODEL / 32; i++)
@@ -110,8 +126,7 @@ __device__ __forceinline__ void norm_backward_rows(float (&dy)[4 * kBlocks], con
   float mean[2] = {0, 0}, along[2] = {0, 0};
   const int lane = threadIdx.x & 31, at = column_of(lane / 4 * 8 + lane % 4 * 2);
   const auto put_sums = [&](const float* of, int which, int block) {
-    *reinterpret_cast<float2*>(sums + which * MODEL + 64 * block + at) =
-        sum_over_rows(*reinterpret_cast<const float (*)[32]>(of));
+    sums.put(which * MODEL + 64 * block + at, sum_over_rows(*reinterpret_cast<const float (*)[32]>(of)));
   };
 #pragma unroll
   for (int block = 0; block < MODEL / 64; block++) {

@@ -262,6 +262,14 @@ constexpr int kWarps = BACKWARD_THREADS / 32;
 constexpr int kBlockChannels = BACKWARD_THREADS / kGroups;
 constexpr int kShares = 2 * kPadded * kSegment / BACKWARD_THREADS;  // of a thread of what is staged, and of the sums
 static_assert(kRows <= kSegment && kShares >= 1, "every lane has work");
+static_assert(VECTOR <= 2, "what slot() says of banks holds for packs of one or two channels");
+
+// Where a warp's channel has its numbers of a step: neither eight neighbouring lanes with a channel each nor eight with
+// a pack each meet in a bank.
+__device__ __forceinline__ int slot(int channel) {
+  const int v = channel % VECTOR;
+  return v * kPacks + (channel / VECTOR ^ (kPacks >= 8 ? 4 * v : 0));
+}
 
 struct alignas(4 * kShares) Shares {
   float v[kShares];
@@ -307,6 +315,7 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
   const int channel = blockIdx.x * kBlockChannels + warp * kLanes + lane % kLanes;
   const int pack = lane % kPacks * VECTOR, own_row = lane / kPacks, first = warp * kLanes + pack;
   const int first_channel = blockIdx.x * kBlockChannels + first;
+  const int own_slot = slot(lane % kLanes);
   const bool inside = channel < s.channels;
   const int c = inside ? channel : s.channels - 1;
   const int segments = (s.length + kSegment - 1) / kSegment;
@@ -397,7 +406,7 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
         for (int v = 0; v < VECTOR; v++) {
           const float weight = live(t) && first_channel + v < s.channels ? 1.0f : 0.0f;
           const float dy = dys[i].get(v) * (scale * weight), z = HAS_Z ? zs[i].get(v) : 0.0f;
-          *reinterpret_cast<float4*>(steps[t][pack + v]) =
+          *reinterpret_cast<float4*>(steps[t][slot(pack + v)]) =
               make_float4(step_size(next_delta[i].get(v), memory.bias[first + v]) * weight, next_u[i].get(v) * weight,
                           HAS_Z ? dy * z * sigmoid(z) : dy, 0.0f);
         }
@@ -414,21 +423,21 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
       __syncthreads();
 
       // Forward through the segment, keeping the state before each step.
-#pragma unroll FORWARD_UNROLL
+#pragma unroll
       for (int t = 0; t < kSegment; t++) {
 #pragma unroll
         for (int n = 0; n < kOwn; n += 4)
           *reinterpret_cast<float4*>(states[t][n / 4][lane]) = make_float4(h[n], h[n + 1], h[n + 2], h[n + 3]);
-        const float2 step = *reinterpret_cast<const float2*>(steps[t][lane % kLanes]);
+        const float2 step = *reinterpret_cast<const float2*>(steps[t][own_slot]);
         const float dt = step.x, x = dt * step.y;
         const float* B = &bc[t][n0];
 #pragma unroll
         for (int n = 0; n < kOwn; n++) h[n] = ex2(dt * rate[n]) * h[n] + x * B[n];
       }
       // And back.
-#pragma unroll BACKWARD_UNROLL
+#pragma unroll
       for (int t = kSegment - 1; t >= 0; t--) {
-        const float4 step = *reinterpret_cast<const float4*>(steps[t][lane % kLanes]);
+        const float4 step = *reinterpret_cast<const float4*>(steps[t][own_slot]);
         const float dt = step.x, x = dt * step.y, dyt = step.z;
         const float *B = &bc[t][n0], *C = &bc[t][kPadded + n0];
         float y = 0.0f, dx = 0.0f, ddt = 0.0f, dB[kOwn], dC[kOwn];
@@ -447,7 +456,7 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
         }
         __syncwarp();
         sum_over_quads(&states[t][0][0][0], dB, dC, pick);
-        *reinterpret_cast<float4*>(states[t][1][lane]) = make_float4(y, dx, ddt, 0.0f);
+        *reinterpret_cast<float4*>(states[t][1][group * kLanes + own_slot]) = make_float4(y, dx, ddt, 0.0f);
       }
       __syncwarp();
 #pragma unroll
@@ -457,12 +466,12 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
         float du[VECTOR], ddelta[VECTOR], dz[VECTOR];
 #pragma unroll
         for (int v = 0; v < VECTOR; v++) {
-          const float4 step = *reinterpret_cast<const float4*>(steps[t][pack + v]);
-          float4 part = *reinterpret_cast<const float4*>(states[t][1][pack + v]);
+          const float4 step = *reinterpret_cast<const float4*>(steps[t][slot(pack + v)]);
+          float4 part = *reinterpret_cast<const float4*>(states[t][1][slot(pack + v)]);
           float y = part.x, dx = part.y, ddt = part.z;
 #pragma unroll
           for (int k = 1; k < kGroups; k++) {
-            part = *reinterpret_cast<const float4*>(states[t][1][k * kLanes + pack + v]);
+            part = *reinterpret_cast<const float4*>(states[t][1][k * kLanes + slot(pack + v)]);
             y += part.x, dx += part.y, ddt += part.z;
           }
           const float dt = step.x, u = step.y, dyt = step.z, skip = memory.skip[first + v];
