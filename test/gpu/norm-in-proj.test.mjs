@@ -20,10 +20,11 @@ function within(rows, columns, dtype, ...parts) {
 
 /** Weights of a branch in float32, and packed as `packSsm` does. */
 function randomBranch({ model, inner, states, rank }, dtype) {
+  // Such that no number comes near 65,504, the largest of float16: the scan multiplies B, C, u and the step size.
   const made = (...shape) => randn(shape, { device: gpu }).mul(0.3);
   const [width, rankWidth] = [padded(inner), padded(rank)];
-  const inProj = made(2 * inner, model);
-  const outProj = made(model, inner);
+  const inProj = made(2 * inner, model).div(3);
+  const outProj = made(model, inner).div(3);
   const weights = [inProj, outProj];
   const packed = [
     within(
@@ -36,7 +37,7 @@ function randomBranch({ model, inner, states, rank }, dtype) {
     within(model, width, dtype, [outProj, 0]),
   ];
   for (let i = 0; i < 2; i++) {
-    const xProj = made(rank + 2 * states, inner).mul(0.5);
+    const xProj = made(rank + 2 * states, inner).div(6);
     const dtProj = made(inner, rank);
     weights.push(
       made(inner, 1, 4),

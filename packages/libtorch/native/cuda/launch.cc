@@ -137,21 +137,17 @@ void scan_forward(const Scan& s, const Tensor& y, bool add, const Tensor& last, 
   ScanArgs a = args_of(s);
   a.y = pointer(y), a.y_row = row(y), a.width = static_cast<int>(y.size(-1));
   a.last = float_pointer(last), a.checkpoints = pointer(checkpoints);
-  const int64_t states = s.A.size(1);
-  int64_t split = forward_split(a.width, a.batch, states), blocks = states <= 16 ? 8 : states <= 40 ? 5 : 4;
-  if (const char* t = std::getenv("MP_SCAN")) {
-    int given_split = 0, given_blocks = 0;
-    if (std::sscanf(t, "%d,%d", &given_split, &given_blocks) == 2) split = given_split, blocks = given_blocks;
-  }
+  const int64_t states = s.A.size(1), split = forward_split(a.width, a.batch, states);
   // Registers decide how many blocks fit: more states take more of them.
   const Kernel& kernel = find_kernel("scan.cu", "scan_forward",
                                      defines_of(s, {{"WHOLE_SEGMENTS", a.length % scan_kernel::kStaged == 0},
                                                     {"SAVE", checkpoints.defined()},
                                                     {"ADD_Y", add},
                                                     {"SPLIT", split},
-                                                    {"BC_AHEAD", std::getenv("MP_BC") != nullptr},
                                                     {"FORWARD_THREADS", kForwardThreads},
-                                                    {"FORWARD_BLOCKS", blocks}}));
+                                                    {"FORWARD_BLOCKS", states <= 16   ? 8
+                                                                       : states <= 40 ? 5
+                                                                                      : 4}}));
   const Grid grid{u32(ceil_div(a.width * split, kForwardThreads)), u32(a.batch)};
   if (by_columns(s)) kernel.launch(grid, kForwardThreads, 0, column_args_of(s, a));
   else kernel.launch(grid, kForwardThreads, 0, a);
@@ -231,8 +227,7 @@ ConvArgs forward_args(const Conv& c, const Tensor& y) {
 template <class Args> void launch_conv_forward(const Conv& c, const Args& a, int64_t vector, int64_t directions) {
   if (a.batch == 0) return;
   const unsigned threads = 128;
-  int64_t run = 16;
-  if (const char* t = std::getenv("MP_CONV")) run = std::atoi(t);
+  const int64_t run = 16;
   const Kernel& kernel = find_kernel("conv.cu", "conv_forward",
                                      {{"SCALAR", scalar_code(c.x.scalar_type())},
                                       {"TAPS", c.weight.size(1)},

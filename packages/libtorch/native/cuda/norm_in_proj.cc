@@ -28,8 +28,6 @@ int64_t in_proj_groups(int64_t rows) {
 }  // namespace
 
 bool norm_in_proj_runs(const Tensor& x, const Tensor& norm_weight, const Tensor& in_proj) {
-  if (const char* t = std::getenv("MP_INPROJ"))
-    if (*t == '0') return false;
   const cudaDeviceProp* device = at::cuda::getCurrentDeviceProperties();
   const auto aligned = [](const Tensor& t) { return reinterpret_cast<uintptr_t>(t.data_ptr()) % 16 == 0; };
   return device->major == 9 && device->minor == 0 && in_proj.scalar_type() != at::kFloat &&
@@ -44,8 +42,7 @@ void norm_in_proj(const Tensor& x, const Tensor& norm_weight, double eps, const 
   k::InProjArgs<void> a{};
   a.x = float_pointer(x), a.norm = float_pointer(norm_weight), a.weight = pointer(in_proj), a.out = pointer(out);
   a.rows = static_cast<int>(rows), a.columns = static_cast<int>(in_proj.size(0)), a.eps = static_cast<float>(eps);
-  int64_t groups = in_proj_groups(rows);
-  if (const char* t = std::getenv("MP_INPROJ")) groups = *t - '0';
+  const int64_t groups = in_proj_groups(rows);
   const Kernel& kernel = find_kernel("norm_in_proj.cu", "norm_in_proj",
                                      {{"SCALAR", scalar_code(in_proj.scalar_type())},
                                       {"MODEL", model},

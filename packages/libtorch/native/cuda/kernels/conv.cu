@@ -3,7 +3,8 @@
 // A thread owns VECTOR channels for RUN steps.
 //
 // Defined by the caller: TAPS, VECTOR, REVERSE (time runs backwards), HAS_BIAS, SILU, THREADS, RUN (steps whose
-// results are a thread's), ADD_DX (add to dx instead of writing it).
+// results are a thread's). For the forward pass DIRECTIONS (1, or 2: both at once, where REVERSE is 0); for the
+// backward pass ADD_DX (add to dx instead of writing it). Only the pass that has its own is compiled.
 #include "conv_interface.h"
 
 using namespace mamba_prune::cuda::conv_kernel;
@@ -27,17 +28,52 @@ struct Filter {
   }
 };
 
-#ifdef DIRECTIONS
-#if DIRECTIONS == 2
-using ForwardArgs = ConvBothArgs<scalar>;
-#else
-using ForwardArgs = Args;
-#endif
+#if DIRECTIONS == 1
+// Inputs before the first step are zero.
+__device__ __forceinline__ void read_step(float (&to)[VECTOR], const Args& a, int batch, int step, int channel) {
+  if (step >= 0) load<VECTOR>(to, a.x + row_of(a, batch, step) * a.x_row + channel);
+  else
+#pragma unroll
+    for (int v = 0; v < VECTOR; v++) to[v] = 0.0f;
+}
+
+// A thread walks along its steps with the last TAPS inputs in registers, which leaves room for so many threads that
+// they hide the wait for each load.
+extern "C" __global__ void __launch_bounds__(THREADS) conv_forward(const Args a) {
+  const int groups = a.width / VECTOR, runs = (a.length + RUN - 1) / RUN;
+  const i64 index = (i64)blockIdx.x * THREADS + threadIdx.x;
+  if (index >= (i64)groups * runs * a.batch) return;
+  const int channel = (int)(index % groups) * VECTOR;
+  const int first = (int)(index / groups % runs) * RUN, batch = (int)(index / groups / runs);
+  Filter f;
+  f.read(a.weight, a.bias, channel, a.channels);
+  float window[TAPS][VECTOR];  // the last TAPS inputs, oldest first
+#pragma unroll
+  for (int k = 1; k < TAPS; k++) read_step(window[k], a, batch, first - TAPS + k, channel);
+#pragma unroll 4
+  for (int t = first; t < min(first + RUN, a.length); t++) {
+    float y[VECTOR];
+#pragma unroll
+    for (int k = 0; k + 1 < TAPS; k++)
+#pragma unroll
+      for (int v = 0; v < VECTOR; v++) window[k][v] = window[k + 1][v];
+    read_step(window[TAPS - 1], a, batch, t, channel);
+#pragma unroll
+    for (int v = 0; v < VECTOR; v++) {
+      float sum = f.bias[v];
+#pragma unroll
+      for (int k = 0; k < TAPS; k++) sum += f.w[v][k] * window[k][v];
+      y[v] = SILU ? sum * sigmoid(sum) : sum;
+    }
+    store<VECTOR>(a.y + row_of(a, batch, t) * a.y_row + channel, y);
+  }
+}
+#elif DIRECTIONS == 2
 constexpr int kReach = TAPS - 1;
-constexpr int kInputs = RUN + DIRECTIONS * kReach;  // of a thread's results
+constexpr int kInputs = RUN + 2 * kReach;  // of a thread's results
 
 // Results of a thread's steps: that of step t has the inputs in[t] to in[t + TAPS - 1], oldest first, or, from the
-// other end of the sequence, oldest last.
+// other end of the sequence, those that end kReach further on, oldest last.
 __device__ __forceinline__ void convolve(const Args& a, const Filter& f, const Pack<VECTOR> (&in)[kInputs], scalar* y,
                                          bool back, int batch, int first, int channel) {
 #pragma unroll
@@ -55,9 +91,9 @@ __device__ __forceinline__ void convolve(const Args& a, const Filter& f, const P
   }
 }
 
-// All inputs are asked for before the first result is written, because no load overtakes a store that might be to the
-// same place.
-extern "C" __global__ void __launch_bounds__(THREADS) conv_forward(const ForwardArgs a) {
+// Both directions of one x, each with its filter. All inputs are asked for before the first result is written, because
+// no load overtakes a store that might be to the same place.
+extern "C" __global__ void __launch_bounds__(THREADS) conv_forward(const ConvBothArgs<scalar> a) {
   const u32 groups = a.width / VECTOR, runs = (a.length + RUN - 1) / RUN, index = blockIdx.x * THREADS + threadIdx.x;
   const int channel = (int)(index % groups) * VECTOR, first = (int)(index / groups % runs) * RUN;
   const int batch = (int)(index / groups / runs);
@@ -72,16 +108,11 @@ extern "C" __global__ void __launch_bounds__(THREADS) conv_forward(const Forward
 #pragma unroll
       for (int v = 0; v < VECTOR; v++) in[i].v[v] = down(0.0f);
   }
-  Filter f;
+  Filter f, other;
   f.read(a.weight, a.bias, channel, a.channels);
-#if DIRECTIONS == 2
-  Filter other;
   other.read(a.back_weight, a.back_bias, channel, a.channels);
-#endif
   convolve(a, f, in, a.y, false, batch, first, channel);
-#if DIRECTIONS == 2
   convolve(a, other, in, a.back_y, true, batch, first, channel);
-#endif
 }
 #endif
 

@@ -148,42 +148,13 @@ extern "C" __global__ void __launch_bounds__(FORWARD_THREADS, FORWARD_BLOCKS) sc
 #pragma unroll
   for (int i = 0; i < kShared; i++) read(i, part * kShared + i);
 
-#if BC_AHEAD
-  // B and C of the next segment, on their way while this one is computed.
-  constexpr int kBcCount = kStaged * 2 * kStates;
-  constexpr bool kBcWhole = kBcCount % FORWARD_THREADS == 0;
-  scalar next_bc[(kBcCount + FORWARD_THREADS - 1) / FORWARD_THREADS];
-  const auto read_bc = [&](int first) {
-#pragma unroll
-    for (int i = 0; i * FORWARD_THREADS < kBcCount; i++) {
-      const int j = i * FORWARD_THREADS + threadIdx.x, t = j / (2 * kStates), n = j % (2 * kStates),
-                state = n % kStates;
-      const bool there = state < N && first + t < s.length && (kBcWhole || t < kStaged);
-      const int at = place(s, there ? first + t : 0);
-      next_bc[i] = there ? (n < kStates ? B + at * stride(s.b_row) : C + at * stride(s.c_row))[state] : down(0.0f);
-    }
-  };
-  read_bc(0);
-#endif
-
   for (int first = 0; first < s.length; first += kStaged) {
     const int steps = WHOLE_SEGMENTS ? kStaged : min(kStaged, s.length - first);
     __syncthreads();
-#if BC_AHEAD
-#pragma unroll
-    for (int i = 0; i * FORWARD_THREADS < kBcCount; i++) {
-      const int j = i * FORWARD_THREADS + threadIdx.x;
-      if (kBcWhole || j < kBcCount) (&bc[0][0])[j] = up(next_bc[i]);
-    }
-#else
     const int begin = COLUMNS ? 0 : first;
     stage_bc(bc, B + begin * stride(s.b_row), C + begin * stride(s.c_row), stride(s.b_row), stride(s.c_row), steps, s,
              first);
-#endif
     __syncthreads();
-#if BC_AHEAD
-    read_bc(first + kStaged);
-#endif
 #pragma unroll 1
     for (int piece = 0; piece < steps; piece += kSegment) {
       if (SAVE && first + piece > 0 && inside) {
