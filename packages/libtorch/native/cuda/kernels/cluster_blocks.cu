@@ -87,7 +87,7 @@ extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(kTh
 
     barrier_wait(barriers + kSsmWeights, i & 1);
     cta.wait_gathered(CLUSTER * kProjectedBytes);
-    product<kTiles, 1, 2>(
+    product<kTiles, 1, kWide>(
         cta, memory + cta.plan.tokens, kRow, [&](int row) { return order[row]; }, MODEL / 16, ssm_weights + ssm.in_proj,
         2 * channels / 8,
         [&](int row, int column, float v0, float v1) {
@@ -125,12 +125,13 @@ extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(kTh
     barrier_wait(barriers + kMlpWeights, i & 1);
     cta.wait_group_gathered(i, kGroup * kTokenBytes);
     const int first = GROUPS == 1 ? 0 : cta.rank / kGroup * kGroupTiles * 16;
-    product<kGroupTiles, 1, 2>(cta, memory + cta.plan.tokens + first * kRow, kRow, InOrder(), MODEL / 16,
-                               mlp_weights + mlp.fc1, neurons / 8, [&](int row, int column, float v0, float v1) {
-                                 const float2 bias1 = in<const float2>(memory, cta.plan.mlp + mlp.bias1 + column * 4);
-                                 in<u32>(memory, cta.plan.hidden + row * hidden_row + column * 2) =
-                                     pair_of(gelu(v0 + bias1.x), gelu(v1 + bias1.y));
-                               });
+    product<kGroupTiles, 1, kWide>(cta, memory + cta.plan.tokens + first * kRow, kRow, InOrder(), MODEL / 16,
+                                   mlp_weights + mlp.fc1, neurons / 8, [&](int row, int column, float v0, float v1) {
+                                     const float2 bias1 =
+                                         in<const float2>(memory, cta.plan.mlp + mlp.bias1 + column * 4);
+                                     in<u32>(memory, cta.plan.hidden + row * hidden_row + column * 2) =
+                                         pair_of(gelu(v0 + bias1.x), gelu(v1 + bias1.y));
+                                   });
     __syncthreads();
     product<kGroupTiles, kMlpTiles, 3>(cta, memory + cta.plan.hidden, hidden_row, InOrder(), neurons / 16,
                                        mlp_weights + mlp.fc2, MODEL / 8, [&](int row, int column, float v0, float v1) {

@@ -14,7 +14,9 @@ constexpr int kRows = kSizes.rows, kTiles = kRows / 16, kOwn = kSizes.own;
 constexpr int kRow = row_bytes(MODEL);
 constexpr int kGroup = CLUSTER / GROUPS;  // multiprocessors of a group
 constexpr int kGroupTiles = GROUPS == 1 ? kTiles : kOwn * kGroup / 16;
-constexpr int kMlpTiles = kGroupTiles > 1 ? 2 : 1;  // of a warp in fc2: more of them read the weights less often
+// Of a warp: tiles of rows in fc2, since more of them read the weights less often; tiles of 8 columns in in_proj and
+// fc1, where the slices of a single group are wide.
+constexpr int kMlpTiles = kGroupTiles > 1 ? 2 : 1, kWide = GROUPS == 1 ? 3 : 2;
 static_assert(GROUPS == 1 || kOwn * CLUSTER == kRows && kOwn * kGroup % 16 == 0, "a group has whole tiles of tokens");
 // Warps that share a token of the residual stream, and tokens of such a team.
 constexpr int kTeam = kOwn * 4 <= kWarps ? 4 : kOwn * 2 <= kWarps ? 2 : 1, kTeams = kWarps / kTeam;

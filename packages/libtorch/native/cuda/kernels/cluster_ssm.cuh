@@ -84,38 +84,26 @@ __device__ __forceinline__ void scan(const Cta& cta, const SsmPart& part, int ch
     const float skip = in<float>(memory, cta.plan.ssm + part.skip + channel * 4);
     const byte* B = memory + cta.plan.projected + (kRank + mine * Per) * 4;
     const float2* steps = &in<float2>(memory, cta.plan.steps) + channel * steps_row;
-    // The inputs of the next tokens are on their way while the sums of these are taken.
-    float2 step[kLanes];
-    float b[kLanes][Per], c[kLanes][Per];
-    const auto load_steps = [&](int first) {
-#pragma unroll
-      for (int t = 0; t < kLanes; t++) {
-        const float* from = reinterpret_cast<const float*>(B + (first + t) * kProjectedRow);
-        step[t] = steps[first + t];
-#pragma unroll
-        for (int n = 0; n < Per; n++) b[t][n] = from[n], c[t][n] = from[kStates + n];
-      }
-    };
-    load_steps(0);
 #pragma unroll 1
     for (int first = 0; first < kRows; first += kLanes) {
-      const int token = first + mine;
-      scalar& place = in<scalar>(memory, cta.plan.u + token * u_row + channel * kBytes16);
-      const float u = up(place), z = in<float>(memory, cta.plan.gates + (token * gates_row + channels + channel) * 4);
       float sums[kLanes];
 #pragma unroll
       for (int t = 0; t < kLanes; t++) {
+        const float2 step = steps[first + t];
+        const float* b = reinterpret_cast<const float*>(B + (first + t) * kProjectedRow);
         float sum = 0.0f;
 #pragma unroll
         for (int n = 0; n < Per; n++) {
-          h[n] = ex2(step[t].x * rate[n]) * h[n] + step[t].y * b[t][n];
-          sum += h[n] * c[t][n];
+          h[n] = ex2(step.x * rate[n]) * h[n] + step.y * b[n];
+          sum += h[n] * b[kStates + n];
         }
         sums[t] = sum;
       }
-      if (first + kLanes < kRows) load_steps(first + kLanes);
       sum_over_lanes<kLanes / 2>(sums, mine);
-      place = down((sums[0] + skip * u) * z * sigmoid(z));
+      const int token = first + mine;
+      scalar& u = in<scalar>(memory, cta.plan.u + token * u_row + channel * kBytes16);
+      const float z = in<float>(memory, cta.plan.gates + (token * gates_row + channels + channel) * 4);
+      u = down((sums[0] + skip * up(u)) * z * sigmoid(z));
     }
   }
 }

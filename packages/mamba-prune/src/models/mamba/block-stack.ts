@@ -10,7 +10,7 @@ import * as kernels from '@mamba-prune/libtorch/kernels';
  */
 const ways = [
   { cost: 1, layouts: [4, 2, 1].map((groups) => ({ cluster: 16, groups })) },
-  { cost: 1.25, layouts: [4, 2, 1].map((groups) => ({ cluster: 8, groups })) },
+  { cost: 1.15, layouts: [4, 2, 1].map((groups) => ({ cluster: 8, groups })) },
 ] as const;
 
 /** Up to how many such rounds the launch is faster than the other operator. */
