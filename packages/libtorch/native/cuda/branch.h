@@ -9,6 +9,7 @@
 #include <c10/core/DeviceGuard.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "aside.h"
 #include "layer_util.h"
 
 namespace mamba_prune::cuda {

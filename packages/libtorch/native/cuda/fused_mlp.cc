@@ -82,6 +82,15 @@ bool fused_mlp_runs(int64_t model, at::ScalarType type) {
          (model == 128 || model == 192);
 }
 
+int64_t warpgroups_for(int64_t rows) {
+  return tiles_of(rows) <= at::cuda::getCurrentDeviceProperties()->multiProcessorCount ? 1 : 2;
+}
+
+int64_t blocks_for(int64_t rows) {
+  const int64_t tile = kTile * warpgroups_for(rows);
+  return std::min<int64_t>(at::cuda::getCurrentDeviceProperties()->multiProcessorCount, (rows + tile - 1) / tile);
+}
+
 std::pair<int64_t, int64_t> fused_mlp_units_shape(int64_t model, int64_t neurons, int64_t next_columns) {
   return {2 * tiles_of(neurons) + tiles_of(next_columns), unit_bytes(model)};
 }
@@ -114,19 +123,16 @@ void fused_mlp(const Tensor& x, const Tensor& units, const Tensor& bias2, int64_
   a.rows = static_cast<int>(rows), a.neuron_units = static_cast<int>(tiles_of(neurons));
   a.next_units = static_cast<int>(tiles_of(next_width)), a.next_width = static_cast<int>(next_width),
   a.eps = static_cast<float>(eps);
-  // Two warpgroups share the weights; where that would leave multiprocessors without work, each has one.
-  const int64_t processors = at::cuda::getCurrentDeviceProperties()->multiProcessorCount;
-  const int64_t groups = tiles_of(rows) <= processors ? 1 : 2;
+  const int64_t groups = warpgroups_for(rows);
   const Kernel& kernel = find_kernel("fused_mlp.cu", "fused_mlp",
                                      {{"SCALAR", scalar_code(x.scalar_type())},
                                       {"MODEL", model},
                                       {"NEXT", next.defined()},
                                       {"GROUPS", groups},
                                       {"STAGES", kStages}});
-  const int64_t blocks = std::min(processors, (rows + kTile * groups - 1) / (kTile * groups));
   const auto shared =
       static_cast<unsigned>(kStages * unit_bytes(model) + kAlignment);  // the first unit begins at a multiple of that
-  kernel.launch({static_cast<unsigned>(blocks)},
+  kernel.launch({static_cast<unsigned>(blocks_for(rows))},
                 static_cast<unsigned>(mlp_kernel::threads_of(static_cast<int>(groups))), shared, a);
 }
 
