@@ -49,6 +49,9 @@ describe('kernels on a GPU', { skip }, () => {
     [2, 33, 40, 20],
     [1, 1, 1, 1],
     [2, 48, 64, 32],
+    // So many channels and sequences that fewer threads share a channel, or none.
+    [300, 17, 64, 16],
+    [600, 17, 64, 16],
     // More states than the kernel takes at a time.
     [2, 17, 24, 40],
     [1, 9, 8, 70],

@@ -51,6 +51,11 @@ describe('models on a GPU', { skip }, () => {
     'mamba_tiny with two directions': () => createModel('mamba_tiny', { scan: 'bi' }),
     'mamba_tiny with four directions by turns': () => createModel('mamba_tiny', { scan: 'cross' }),
     'mamba_tiny of odd widths': () => pruned(createModel('mamba_tiny')),
+    // Widths that have kernels of their own for training on Hopper.
+    mamba_small: () => createModel('mamba_small', { depth: 2 }),
+    'mamba_small of odd widths': () => pruned(createModel('mamba_small', { depth: 2 })),
+    'mamba_small of 128': () => createModel('mamba_small', { depth: 2, dModel: 128 }),
+    'mamba_small with two directions': () => createModel('mamba_small', { depth: 2, scan: 'bi' }),
     vim_nano: () => createModel('vim_nano'),
     'vim_nano of odd widths': () => pruned(createModel('vim_nano')),
     vit_tiny: () => createModel('vit_tiny'),

@@ -55,9 +55,10 @@ std::tuple<Tensor, Tensor> forward(const Tensor& u, const Tensor& delta, const T
   const Tensor y = at::empty(in.u.sizes(), in.u.options());
   Tensor checkpoints;
   if (save) {
-    std::vector<int64_t> shape = scan_checkpoints(direction(in, 0)).sizes().vec();
+    const Tensor one = scan_checkpoints(direction(in, 0));
+    std::vector<int64_t> shape = one.sizes().vec();
     shape.insert(shape.begin(), kDirections);
-    checkpoints = at::empty(shape, in.A.options());
+    checkpoints = at::empty(shape, one.options());
   }
   for (int64_t k = 0; k < kDirections; k++)
     scan_forward(direction(in, k), y, k > 0, Tensor(), save ? checkpoints.select(0, k) : Tensor());

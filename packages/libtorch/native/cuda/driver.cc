@@ -43,6 +43,9 @@ const Driver& driver() {
     take(library, "cuModuleGetFunction", d.module_get_function);
     take(library, "cuLaunchKernel", d.launch_kernel);
     take(library, "cuFuncSetAttribute", d.set_attribute);
+    // Drivers that know of no clusters are older than any GPU that has them.
+    d.max_active_clusters =
+        reinterpret_cast<decltype(d.max_active_clusters)>(dlsym(library, "cuOccupancyMaxActiveClusters"));
     take(library, "cuGetErrorString", d.error_string);
     return d;
   }();

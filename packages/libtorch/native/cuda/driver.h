@@ -10,6 +10,7 @@ struct Driver {
   int (*launch_kernel)(void* function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,
                        unsigned shared_bytes, void* stream, void** arguments, void** extra);
   int (*set_attribute)(void* function, int attribute, int value);
+  int (*max_active_clusters)(int* count, void* function, const void* config);
   int (*error_string)(int code, const char** text);
 };
 

@@ -82,6 +82,10 @@ bool fused_mlp_runs(int64_t model, at::ScalarType type) {
          (model == 128 || model == 192);
 }
 
+int64_t warpgroups_for(int64_t rows) {
+  return tiles_of(rows) <= at::cuda::getCurrentDeviceProperties()->multiProcessorCount ? 1 : 2;
+}
+
 std::pair<int64_t, int64_t> fused_mlp_units_shape(int64_t model, int64_t neurons, int64_t next_columns) {
   return {2 * tiles_of(neurons) + tiles_of(next_columns), unit_bytes(model)};
 }
@@ -114,9 +118,8 @@ void fused_mlp(const Tensor& x, const Tensor& units, const Tensor& bias2, int64_
   a.rows = static_cast<int>(rows), a.neuron_units = static_cast<int>(tiles_of(neurons));
   a.next_units = static_cast<int>(tiles_of(next_width)), a.next_width = static_cast<int>(next_width),
   a.eps = static_cast<float>(eps);
-  // Two warpgroups share the weights; where that would leave multiprocessors without work, each has one.
   const int64_t processors = at::cuda::getCurrentDeviceProperties()->multiProcessorCount;
-  const int64_t groups = tiles_of(rows) <= processors ? 1 : 2;
+  const int64_t groups = warpgroups_for(rows);
   const Kernel& kernel = find_kernel("fused_mlp.cu", "fused_mlp",
                                      {{"SCALAR", scalar_code(x.scalar_type())},
                                       {"MODEL", model},

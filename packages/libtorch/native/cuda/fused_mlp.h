@@ -33,4 +33,10 @@ std::pair<int64_t, int64_t> fused_mlp_units_shape(int64_t model, int64_t neurons
 void fused_mlp(const at::Tensor& x, const at::Tensor& units, const at::Tensor& bias2, int64_t neurons, double eps,
                const at::Tensor& out, const at::Tensor& next);
 
+/**
+ * Warpgroups of a block of kernels like it, each with 64 rows: two share the weights; where that would leave
+ * multiprocessors without work, there is one.
+ */
+int64_t warpgroups_for(int64_t rows);
+
 }  // namespace mamba_prune::cuda

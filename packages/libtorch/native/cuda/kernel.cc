@@ -204,12 +204,39 @@ const Kernel& find_kernel(const char* file, const char* function, const Defines&
   return kernels.emplace(std::move(key), Kernel(found)).first->second;
 }
 
-void Kernel::launch_with(Grid grid, unsigned threads, unsigned shared_bytes, void** arguments) const {
-  // More than 48 KiB have to be asked for.
+// More than 48 KiB have to be asked for.
+void Kernel::ask_for_shared(unsigned bytes) const {
   constexpr int kMaxDynamicSharedSize = 8;
-  if (shared_bytes > 48 * 1024)
-    check_driver(driver().set_attribute(function_, kMaxDynamicSharedSize, static_cast<int>(shared_bytes)),
+  if (bytes > 48 * 1024)
+    check_driver(driver().set_attribute(function_, kMaxDynamicSharedSize, static_cast<int>(bytes)),
                  "asking for shared memory");
+}
+
+int Kernel::active_clusters(unsigned blocks, unsigned threads, unsigned shared_bytes) const {
+  if (!driver().max_active_clusters) return 0;
+  ask_for_shared(shared_bytes);
+  constexpr int kNonPortableClusterSizeAllowed = 14;
+  check_driver(driver().set_attribute(function_, kNonPortableClusterSizeAllowed, 1), "asking for a large cluster");
+  // CUlaunchConfig and CUlaunchAttribute of cuda.h.
+  struct Attribute {
+    int id;
+    char padding[4];
+    unsigned value[16];
+  } attribute{4 /* cluster dimension */, {}, {blocks, 1, 1}};
+  struct {
+    unsigned grid[3], block[3], shared_bytes;
+    void* stream;
+    Attribute* attributes;
+    unsigned count;
+  } config{{blocks, 1, 1}, {threads, 1, 1}, shared_bytes, nullptr, &attribute, 1};
+  static_assert(sizeof(Attribute) == 72 && sizeof config == 56, "as cuda.h lays them out");
+  int count = 0;
+  // What a GPU cannot do at all is an error here.
+  return driver().max_active_clusters(&count, function_, &config) == 0 ? count : 0;
+}
+
+void Kernel::launch_with(Grid grid, unsigned threads, unsigned shared_bytes, void** arguments) const {
+  ask_for_shared(shared_bytes);
   void* stream = c10::cuda::getCurrentCUDAStream().stream();
   check_driver(driver().launch_kernel(function_, grid.x, grid.y, grid.z, threads, 1, 1, shared_bytes, stream, arguments,
                                       nullptr),

@@ -28,7 +28,14 @@ class Kernel {
     launch_with(grid, threads, shared_bytes, pointers);
   }
 
+  /**
+   * How many clusters of so many blocks run at a time, 0 where none does; to be asked before such a kernel is launched,
+   * which is then allowed more than the 8 blocks that any GPU with clusters takes.
+   */
+  int active_clusters(unsigned blocks, unsigned threads, unsigned shared_bytes) const;
+
  private:
+  void ask_for_shared(unsigned bytes) const;
   void launch_with(Grid grid, unsigned threads, unsigned shared_bytes, void** arguments) const;
   void* function_;
 };

@@ -1,7 +1,11 @@
 #include "launch.h"
 
 #include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
 
+#include "aside.h"
 #include "kernel.h"
 #include "kernels/conv_interface.h"
 #include "kernels/gelu_interface.h"
@@ -25,7 +29,13 @@ using ScanGrads = scan_kernel::ScanGrads<void>;
 using ConvArgs = conv_kernel::ConvArgs<void>;
 using NormArgs = norm_kernel::NormArgs<void>;
 
-constexpr unsigned kForwardThreads = 64, kBackwardThreads = 128;
+constexpr unsigned kForwardThreads = 64;
+constexpr int64_t kBackwardBlocks = 4;  // of a multiprocessor
+
+int64_t trial(const char* name, int64_t value) {
+  const char* given = std::getenv((std::string("TRIAL_") + name).c_str());
+  return given ? std::atoll(given) : value;
+}
 
 int row(const Tensor& t) {
   if (!t.defined()) return 0;
@@ -80,15 +90,13 @@ Defines defines_of(const Scan& s, const Defines& own) {
                  {"HAS_BIAS", s.bias.defined()},
                  {"SOFTPLUS", s.softplus},
                  {"A_LOG", s.a_is_log},
-                 {"WHOLE_SEGMENTS", s.u.size(1) % kSegment == 0},
                  {"COLUMNS", by_columns(s)}};
   all.insert(all.end(), own.begin(), own.end());
   return all;
 }
 
-int64_t backward_shared_bytes(int64_t groups) {
+template <int threads> int64_t backward_shared_bytes(int64_t groups) {
   using namespace scan_kernel;
-  constexpr int threads = kBackwardThreads;
   switch (groups) {
     case 1: return sizeof(BackwardShared<1, threads>);
     case 2: return sizeof(BackwardShared<2, threads>);
@@ -110,8 +118,21 @@ int64_t scalar_code(at::ScalarType type) {
 Tensor scan_checkpoints(const Scan& s) {
   const int64_t segments = ceil_div(s.u.size(1), kSegment);
   return at::empty({s.u.size(0), segments - 1, s.channels, scan_kernel::saved_states(static_cast<int>(s.A.size(1)))},
-                   floats(s.u));
+                   s.u.options().dtype(s.u.scalar_type() == at::kFloat ? at::kFloat : at::kBFloat16));
 }
+
+namespace {
+// Threads that share a channel in the forward pass: where there are few channels and sequences, more of them keep the
+// multiprocessors busy; where there are many, what they tell each other costs more than it gains.
+int64_t forward_split(int64_t channels, int64_t batch, int64_t states) {
+  const int64_t enough = int64_t{8} * 32 * multiprocessors();
+  int64_t split = 1;
+  while (split < scan_kernel::kMaxSplit && channels * batch * split < enough &&
+         scan_kernel::saved_states(static_cast<int>(states)) % (8 * split) == 0)
+    split *= 2;
+  return split;
+}
+}  // namespace
 
 void scan_forward(const Scan& s, const Tensor& y, bool add, const Tensor& last, const Tensor& checkpoints) {
   if (s.u.size(0) == 0) return;
@@ -119,17 +140,23 @@ void scan_forward(const Scan& s, const Tensor& y, bool add, const Tensor& last, 
               ", expected at most 65535 on a GPU. Split it.");
   ScanArgs a = args_of(s);
   a.y = pointer(y), a.y_row = row(y), a.width = static_cast<int>(y.size(-1));
-  a.last = float_pointer(last), a.checkpoints = float_pointer(checkpoints);
+  a.last = float_pointer(last), a.checkpoints = pointer(checkpoints);
   const int64_t states = s.A.size(1);
+  int64_t split = forward_split(a.width, a.batch, states), blocks = states <= 16 ? 8 : states <= 40 ? 5 : 4;
+  if (const char* t = std::getenv("MP_SCAN")) {
+    int given_split = 0, given_blocks = 0;
+    if (std::sscanf(t, "%d,%d", &given_split, &given_blocks) == 2) split = given_split, blocks = given_blocks;
+  }
   // Registers decide how many blocks fit: more states take more of them.
   const Kernel& kernel = find_kernel("scan.cu", "scan_forward",
-                                     defines_of(s, {{"SAVE", checkpoints.defined()},
+                                     defines_of(s, {{"WHOLE_SEGMENTS", a.length % scan_kernel::kStaged == 0},
+                                                    {"SAVE", checkpoints.defined()},
                                                     {"ADD_Y", add},
+                                                    {"SPLIT", split},
+                                                    {"BC_AHEAD", std::getenv("MP_BC") != nullptr},
                                                     {"FORWARD_THREADS", kForwardThreads},
-                                                    {"FORWARD_BLOCKS", states <= 16   ? 8
-                                                                       : states <= 40 ? 5
-                                                                                      : 4}}));
-  const Grid grid{u32(ceil_div(a.width, kForwardThreads)), u32(a.batch)};
+                                                    {"FORWARD_BLOCKS", blocks}}));
+  const Grid grid{u32(ceil_div(a.width * split, kForwardThreads)), u32(a.batch)};
   if (by_columns(s)) kernel.launch(grid, kForwardThreads, 0, column_args_of(s, a));
   else kernel.launch(grid, kForwardThreads, 0, a);
 }
@@ -140,10 +167,13 @@ void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const T
                 length = s.u.size(1);
   TORCH_CHECK(states <= kMaxStates, "selective_scan: got ", states, " states, expected at most ", kMaxStates,
               " for gradients on a GPU. Prune the states, or use the CPU.");
-  const int64_t width = out.du.size(-1), channels_per_block = kBackwardThreads / groups;
+  const int64_t width = out.du.size(-1), threads = groups == 1 ? 128 : trial("BACKWARD_THREADS", 128),
+                channels_per_block = threads / groups;
   const int64_t blocks = ceil_div(width, channels_per_block);
-  // Several sequences a block where there are many: fewer partial sums of the parameters' gradients.
-  const int64_t per = std::max<int64_t>(1, blocks * batch / (int64_t{24} * multiprocessors()));
+  // Several sequences a block where there are many: fewer partial sums of the parameters' gradients. The blocks still
+  // fill the GPU twice, so that who is done early goes on.
+  const int64_t per =
+      std::max<int64_t>(1, ceil_div(blocks * batch, int64_t{2} * kBackwardBlocks * 128 / threads * multiprocessors()));
   const int64_t rows = ceil_div(std::max<int64_t>(batch, 1), per);
   out.padded = kOwn * groups;
   out.states = at::empty({blocks, batch, length, 2 * out.padded}, floats(s.u));
@@ -152,23 +182,32 @@ void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const T
   if (batch == 0) partial.zero_();
   else {
     ScanArgs a = args_of(s);
-    a.checkpoints = float_pointer(checkpoints), a.width = static_cast<int>(width);
+    a.checkpoints = pointer(checkpoints), a.width = static_cast<int>(width);
     ScanGrads g{};
     g.dy = pointer(dy), g.du = pointer(out.du), g.ddelta = pointer(out.ddelta), g.dz = pointer(out.dz);
     g.dlast = float_pointer(dlast), g.dbc = float_pointer(out.states), g.params = float_pointer(partial);
     g.dinitial = float_pointer(out.dinitial);
     g.dy_row = row(dy), g.du_row = row(out.du), g.ddelta_row = row(out.ddelta), g.dz_row = row(out.dz);
     g.batches_per_block = static_cast<int>(per);
-    const Kernel& kernel = find_kernel("scan.cu", "scan_backward",
-                                       defines_of(s, {{"ADD_DU", out.add_du},
-                                                      {"ADD_DZ", add_dz},
-                                                      {"SAME_ROWS", same_rows(s, dy, out)},
-                                                      {"BACKWARD_THREADS", kBackwardThreads},
-                                                      {"BACKWARD_BLOCKS", 3}}));
+    // A warp takes no more than a segment's steps at once; what it holds of them must fit into its registers.
+    const int64_t most = groups == 2 && s.u.scalar_type() != at::kFloat ? trial("VECTOR", 4) : 2;
+    const int64_t vector = vector_of({s.u, s.delta, s.z, dy, out.du, out.ddelta, out.dz}, width, most);
+    const Kernel& kernel =
+        find_kernel("scan.cu", "scan_backward",
+                    defines_of(s, {{"WHOLE_SEGMENTS", length % kSegment == 0},
+                                   {"ADD_DU", out.add_du},
+                                   {"ADD_DZ", add_dz},
+                                   {"SAME_ROWS", same_rows(s, dy, out)},
+                                   {"VECTOR", vector},
+                                   {"BACKWARD_THREADS", threads},
+                                   {"BACKWARD_BLOCKS", trial("BACKWARD_BLOCKS", kBackwardBlocks * 128 / threads)},
+                                   {"FORWARD_UNROLL", trial("FORWARD_UNROLL", 8)},
+                                   {"BACKWARD_UNROLL", trial("BACKWARD_UNROLL", 8)}}));
     const Grid grid{u32(blocks), u32(rows)};
-    const unsigned bytes = u32(backward_shared_bytes(groups));
-    if (by_columns(s)) kernel.launch(grid, kBackwardThreads, bytes, column_args_of(s, a), g);
-    else kernel.launch(grid, kBackwardThreads, bytes, a, g);
+    const unsigned bytes =
+        u32(threads == 128 ? backward_shared_bytes<128>(groups) : backward_shared_bytes<256>(groups));
+    if (by_columns(s)) kernel.launch(grid, u32(threads), bytes, column_args_of(s, a), g);
+    else kernel.launch(grid, u32(threads), bytes, a, g);
   }
   const Tensor sums = reduce_rows(partial);
   const int64_t n = s.channels * states;
@@ -191,15 +230,21 @@ void reduce_states(const ScanGradients& g, int64_t states, const Tensor& out, in
   kernel.launch({u32(ceil_div(to.rows * columns, threads))}, threads, 0, a);
 }
 
-void conv_forward(const Conv& c, const Tensor& y) {
-  const int64_t width = y.size(-1), batch = y.size(0), length = y.size(1), vector = vector_of({c.x, y}, width),
-                run = 16;
-  if (batch == 0) return;
-  const unsigned threads = 128;
+namespace {
+ConvArgs forward_args(const Conv& c, const Tensor& y) {
   ConvArgs a{};
   a.x = pointer(c.x), a.weight = float_pointer(c.weight), a.bias = float_pointer(c.bias), a.y = pointer(y);
-  a.x_row = row(c.x), a.y_row = row(y), a.batch = static_cast<int>(batch), a.length = static_cast<int>(length);
-  a.channels = static_cast<int>(c.weight.size(0)), a.width = static_cast<int>(width);
+  a.x_row = row(c.x), a.y_row = row(y);
+  a.batch = static_cast<int>(y.size(0)), a.length = static_cast<int>(y.size(1));
+  a.channels = static_cast<int>(c.weight.size(0)), a.width = static_cast<int>(y.size(-1));
+  return a;
+}
+
+template <class Args> void launch_conv_forward(const Conv& c, const Args& a, int64_t vector, int64_t directions) {
+  if (a.batch == 0) return;
+  const unsigned threads = 128;
+  int64_t run = 16;
+  if (const char* t = std::getenv("MP_CONV")) run = std::atoi(t);
   const Kernel& kernel = find_kernel("conv.cu", "conv_forward",
                                      {{"SCALAR", scalar_code(c.x.scalar_type())},
                                       {"TAPS", c.weight.size(1)},
@@ -209,18 +254,32 @@ void conv_forward(const Conv& c, const Tensor& y) {
                                       {"SILU", c.silu},
                                       {"THREADS", threads},
                                       {"RUN", run},
-                                      {"ADD_DX", 0}});
-  kernel.launch({u32(ceil_div(width / vector * ceil_div(length, run) * batch, threads))}, threads, 0, a);
+                                      {"DIRECTIONS", directions}});
+  kernel.launch({u32(ceil_div(a.width / vector * ceil_div(a.length, run) * a.batch, threads))}, threads, 0, a);
+}
+
+}  // namespace
+
+void conv_forward(const Conv& c, const Tensor& y) {
+  launch_conv_forward(c, forward_args(c, y), vector_of({c.x, y}, y.size(-1)), 1);
+}
+
+void conv_forward_both(const Conv& c, const Conv& back, const Tensor& y, const Tensor& back_y) {
+  conv_kernel::ConvBothArgs<void> all{};
+  static_cast<ConvArgs&>(all) = forward_args(c, y);
+  all.back_weight = float_pointer(back.weight), all.back_bias = float_pointer(back.bias), all.back_y = pointer(back_y);
+  launch_conv_forward(c, all, vector_of({c.x, y, back_y}, y.size(-1)), 2);
 }
 
 std::pair<Tensor, Tensor> conv_backward(const Conv& c, const Tensor& dy, const Tensor& dx, bool add) {
-  const int64_t width = dx.size(-1), batch = dx.size(0), length = dx.size(1), vector = vector_of({c.x, dy, dx}, width);
+  const int64_t width = dx.size(-1), batch = dx.size(0), length = dx.size(1),
+                vector = vector_of({c.x, dy, dx}, width, trial("CONV_VEC", 2));
   const int64_t channels = c.weight.size(0), taps = c.weight.size(1);
   const unsigned threads = 128;
-  const int64_t run = 32, across = ceil_div(width / vector, conv_kernel::kBackwardGroups);
+  const int64_t run = trial("CONV_RUN", 32), across = ceil_div(width / vector, conv_kernel::kBackwardGroups);
   // As many blocks as the GPU holds at a time, each with several runs where there are more: fewer partial sums.
   const int64_t rows = std::clamp<int64_t>(ceil_div(batch * ceil_div(length, run), threads / 32), 1,
-                                           std::max<int64_t>(1, int64_t{16} * multiprocessors() / across));
+                                           std::max<int64_t>(1, trial("CONV_BLOCKS", 16) * multiprocessors() / across));
   const Tensor partial = at::empty({rows, (taps + 1) * channels}, floats(c.x));
   ConvArgs a{};
   a.x = pointer(c.x), a.dy = pointer(dy), a.weight = float_pointer(c.weight), a.bias = float_pointer(c.bias),
@@ -263,7 +322,8 @@ Tensor norm_backward(const Tensor& x, const Tensor& weight, double eps, const Te
                      const Tensor& dx) {
   const Mat rows = mat(x);
   const int64_t sums = dskip.defined() ? 3 : 2;
-  const int64_t blocks = std::clamp<int64_t>(ceil_div(rows.rows, kNormThreads / 32), 1, int64_t{8} * multiprocessors());
+  const int64_t blocks =
+      std::clamp<int64_t>(ceil_div(rows.rows, kNormThreads / 32), 1, trial("NORM_BLOCKS", 8) * multiprocessors());
   const Tensor partial = at::empty({blocks, sums * rows.columns}, floats(x));
   NormArgs a{};
   a.x = pointer(x), a.dy = pointer(dy), a.dskip = pointer(dskip), a.weight = float_pointer(weight), a.dx = pointer(dx);
@@ -302,7 +362,8 @@ Tensor reduce_rows(const Tensor& partial) {
   reduce_kernel::RowsArgs a{};
   a.partial = float_pointer(partial), a.out = float_pointer(out);
   a.rows = static_cast<int>(rows), a.columns = static_cast<int>(columns);
-  kernel.launch({u32(ceil_div(columns, reduce_kernel::kColumns))}, reduce_kernel::kRowsThreads, 0, a);
+  aside([&] { kernel.launch({u32(ceil_div(columns, reduce_kernel::kColumns))}, reduce_kernel::kRowsThreads, 0, a); });
+  if (Aside* beside = Aside::current()) beside->keep(partial);
   return out;
 }
 

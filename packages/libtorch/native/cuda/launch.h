@@ -47,6 +47,8 @@ struct Conv {
   bool silu = true, reverse = false;
 };
 void conv_forward(const Conv& c, const at::Tensor& y);
+/** Both directions of one x, in one launch: `back` is reversed, and as `c` in all but its weights; so is its result. */
+void conv_forward_both(const Conv& c, const Conv& back, const at::Tensor& y, const at::Tensor& back_y);
 /** @return the gradients of weight [channels, taps] and bias [channels] */
 std::pair<at::Tensor, at::Tensor> conv_backward(const Conv& c, const at::Tensor& dy, const at::Tensor& dx, bool add);
 

@@ -19,16 +19,19 @@ inline void* pointer(const at::Tensor& t) { return t.defined() ? t.data_ptr() : 
 inline float* float_pointer(const at::Tensor& t) { return static_cast<float*>(pointer(t)); }
 inline at::TensorOptions floats(const at::Tensor& like) { return like.options().dtype(at::kFloat); }
 
-/** Elements moved at once: a pair where every row begins at a pair, and the pair lies within the row. */
-inline int64_t vector_of(std::initializer_list<at::Tensor> tensors, int64_t width) {
-  if (width % 2 != 0) return 1;
+/** Elements moved at once: a power of two, up to `most`, where every row begins at so many and is so many long. */
+inline int64_t vector_of(std::initializer_list<at::Tensor> tensors, int64_t width, int64_t most = 2) {
+  int64_t vector = most;
+  while (width % vector != 0) vector /= 2;
   for (const at::Tensor& t : tensors) {
     if (!t.defined()) continue;
-    const int64_t bytes = 2 * t.element_size();
-    if (mat(t).stride % 2 != 0 || reinterpret_cast<uintptr_t>(t.data_ptr()) % static_cast<uintptr_t>(bytes) != 0)
-      return 1;
+    const auto at_place = [&] {
+      const auto bytes = static_cast<uintptr_t>(vector * t.element_size());
+      return mat(t).stride % vector == 0 && reinterpret_cast<uintptr_t>(t.data_ptr()) % bytes == 0;
+    };
+    while (!at_place()) vector /= 2;
   }
-  return 2;
+  return vector;
 }
 
 }  // namespace mamba_prune::cuda

@@ -67,7 +67,7 @@ Tensor mamba_blocks(const Tensor& x_, double eps, at::TensorList weights, at::Te
   };
   Tensor x = ordered(x_.contiguous(), 0);
   ssm_block_op::Kept kept;
-  ssm[0].begin(x, kept);
+  ssm[0].begin(x, kept, false);
   for (size_t i = 0; i < blocks; i++) {
     Tensor middle = ssm[i].finish(x, Tensor(), kept, false);
     // Before the MLP rather than after it, which does not mind: the next block's in-projection is in the same kernel.

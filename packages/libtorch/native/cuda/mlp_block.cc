@@ -3,6 +3,8 @@
 // part of the products; in float32 the exact GELU is computed between them.
 #include <torch/library.h>
 
+#include <cstdlib>
+
 #include "launch.h"
 #include "mlp_block.h"
 
@@ -16,6 +18,7 @@ Mlp Mlp::read(const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bia
   check_rows(op, x);
   Mlp m;
   m.norm_weight = norm_weight, m.norm_bias = norm_bias, m.eps = eps;
+  m.master_bias1 = weights[1], m.master_bias2 = weights[3];
   m.fc1 = packed[0], m.bias1 = packed[1], m.fc2 = packed[2], m.bias2 = packed[3];
   TORCH_CHECK(weights[0].dim() == 2 && m.fc1.dim() == 2, op, ": got fc1 of shape ", weights[0].sizes(),
               ", expected [neurons, d_model].");
@@ -39,6 +42,13 @@ Tensor Mlp::forward(const Tensor& x, const Tensor& scale, Kept* keep) const {
   const auto type = x.scalar_type();
   const auto like = [&](int64_t columns) { return at::empty({x.size(0), x.size(1), columns}, x.options()); };
   Kept kept;
+  if (keep && mlp_train_runs(model, type) && !std::getenv("TRIAL_NOMLP")) {
+    kept.units = mlp_train_units(fused(scale));
+    const Tensor out = like(model);
+    mlp_train_forward(fused(scale), kept.units, x, out);
+    *keep = kept;
+    return out;
+  }
   kept.n = like(model);
   norm_forward(x, norm_weight, norm_bias, eps, kept.n);
   Extra first;
@@ -73,6 +83,25 @@ variable_list Mlp::backward(const Tensor& x, const Tensor& scale, const Kept& ke
   const auto type = x.scalar_type();
   const auto like = [&](int64_t columns) { return at::empty({x.size(0), x.size(1), columns}, x.options()); };
   const auto gradient = [&](at::IntArrayRef shape) { return at::empty(shape, x.options().dtype(at::kFloat)); };
+  if (kept.units.defined()) {
+    std::optional<Aside> beside;
+    if (!std::getenv("TRIAL_NOFORK")) beside.emplace();
+    const MlpTrainGradients g = mlp_train_backward(fused(scale), kept.units, x, dout);
+    Tensor d_fc1 = gradient({width, model}), d_fc2 = gradient({model, width});
+    weight_gradient([&] { gemm(mat(dout), true, mat(g.hidden), false, mat(d_fc2), type, at::kFloat); });
+    gemm(mat(g.dbefore), true, mat(g.normed), false, mat(d_fc1), type, at::kFloat);
+    if (beside) beside->join();
+    if (width != neurons) d_fc2 = d_fc2.narrow(1, 0, neurons).contiguous();
+    return {g.dx,
+            g.norm.select(0, 0),
+            g.norm.select(0, 1),
+            d_fc1.narrow(0, 0, neurons),
+            g.dbias1.narrow(0, 0, neurons),
+            d_fc2,
+            scale.defined()
+                ? at::sum(dout * scale.view({-1, 1, 1}).to(type), at::IntArrayRef({0, 1}), false, at::kFloat)
+                : g.norm.select(0, 2)};
+  }
   const Tensor dbranch = scale.defined() ? dout * scale.view({-1, 1, 1}).to(type) : dout;
   Tensor d_fc2 = gradient({model, width});
   gemm(mat(dbranch), true, mat(kept.hidden), false, mat(d_fc2), type, at::kFloat);

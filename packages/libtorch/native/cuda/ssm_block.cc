@@ -4,6 +4,8 @@
 #include <torch/library.h>
 
 #include "launch.h"
+#include "mlp_train.h"
+#include "norm_in_proj.h"
 #include "ssm_block.h"
 
 namespace mamba_prune::cuda::ssm_block_op {
@@ -98,30 +100,67 @@ Tensor Block::normed(const Tensor& x) const {
   return n;
 }
 
-void Block::begin(const Tensor& x, Kept& kept) const {
+void Block::begin(const Tensor& x, Kept& kept, bool keep) const {
+  kept.xz = at::empty({x.size(0), x.size(1), 2 * width}, x.options().dtype(type));
+  if (!keep && !norm_bias.defined() && norm_in_proj_runs(x, norm_weight, packed_in)) {
+    norm_in_proj(x, norm_weight, eps, packed_in, kept.xz);
+    return;
+  }
+  if (keep && norm_bias.defined() && mlp_train_runs(model, type) && !std::getenv("TRIAL_NOINPROJ")) {
+    kept.n = at::empty_like(x);
+    kept.units = in_proj_units(in_projection());
+    in_proj_forward(in_projection(), kept.units, x, kept.n, kept.xz);
+    return;
+  }
   kept.n = normed(x);
-  kept.xz = at::empty({x.size(0), x.size(1), 2 * width}, kept.n.options());
   gemm(mat(kept.n), false, mat(packed_in), true, mat(kept.xz), type, type);
 }
 
-Tensor Block::finish(const Tensor& x, const Tensor& scale, Kept& kept, bool keep) const {
-  const auto like = [&](int64_t columns) { return at::empty({x.size(0), x.size(1), columns}, kept.xz.options()); };
-  kept.y = like(width);
+std::vector<Kept::Scanned> Block::inputs(const Tensor& xz, bool keep) const {
+  const auto like = [&](int64_t count) { return at::empty({xz.size(0), xz.size(1), count}, xz.options()); };
+  std::vector<Kept::Scanned> all;
+  std::vector<Conv> convs;
+  std::optional<Aside> beside;
+  if (keep && projections_run({width, rank_width, states, columns}, type) && !std::getenv("TRIAL_NOPROJ"))
+    beside.emplace();
   for (size_t i = 0; i < directions.size(); i++) {
     const Direction& d = directions[i];
-    Kept::Scanned scanned;
-    scanned.u = like(width);
-    conv_forward(conv_of(*this, d, kept.xz, i == 1), scanned.u);
-    scanned.projected = like(columns);
-    gemm(mat(scanned.u), false, mat(d.packed_x), true, mat(scanned.projected), type, type);
-    scanned.delta = like(width);
-    gemm(mat(scanned.projected.narrow(2, 0, rank_width)), false, mat(d.packed_dt), true, mat(scanned.delta), type,
+    all.push_back({like(width), like(columns), like(width), Tensor(), Tensor()});
+    convs.push_back(conv_of(*this, d, xz, i == 1));
+    if (!beside) continue;
+    all[i].panels = proj_panels(d.packed_x);
+    beside->run([&] { proj_pack(d.packed_x, d.packed_dt, all[i].panels); });
+  }
+  if (convs.size() == 2 && convs[0].weight.size(1) == convs[1].weight.size(1)) {
+    conv_forward_both(convs[0], convs[1], all[0].u, all[1].u);
+  } else {
+    for (size_t i = 0; i < convs.size(); i++) conv_forward(convs[i], all[i].u);
+  }
+  if (beside) beside->join();
+  for (size_t i = 0; i < all.size(); i++) {
+    const Kept::Scanned& s = all[i];
+    if (beside) {
+      proj_forward(s.panels, s.u, s.projected, s.delta);
+      continue;
+    }
+    gemm(mat(s.u), false, mat(directions[i].packed_x), true, mat(s.projected), type, type);
+    gemm(mat(s.projected.narrow(2, 0, rank_width)), false, mat(directions[i].packed_dt), true, mat(s.delta), type,
          type);
+  }
+  return all;
+}
+
+Tensor Block::finish(const Tensor& x, const Tensor& scale, Kept& kept, bool keep) const {
+  kept.y = at::empty({x.size(0), x.size(1), width}, kept.xz.options());
+  std::vector<Kept::Scanned> scans = inputs(kept.xz, keep);
+  for (size_t i = 0; i < directions.size(); i++) {
+    const Direction& d = directions[i];
+    Kept::Scanned& scanned = scans[i];
     const Scan scan = scan_of(*this, d, kept, scanned, scale, i == 1);
     if (keep) scanned.checkpoints = scan_checkpoints(scan);
     scan_forward(scan, kept.y, i == 1, Tensor(), scanned.checkpoints);
-    if (keep) kept.scans.push_back(std::move(scanned));
   }
+  if (keep) kept.scans = std::move(scans);
   Tensor out = at::empty_like(x, at::MemoryFormat::Contiguous);
   const Mat residual = mat(x);
   Extra extra;
@@ -132,7 +171,7 @@ Tensor Block::finish(const Tensor& x, const Tensor& scale, Kept& kept, bool keep
 
 Tensor Block::forward(const Tensor& x, const Tensor& scale, Kept* keep) const {
   Kept kept;
-  begin(x, kept);
+  begin(x, kept, keep != nullptr);
   const Tensor out = finish(x, scale, kept, keep != nullptr);
   if (keep) *keep = std::move(kept);
   return out;
@@ -145,10 +184,15 @@ variable_list Block::backward(const Tensor& x, const Tensor& scale, const Kept& 
     return at::empty({rows, columns}, x.options().dtype(at::kFloat));
   };
   variable_list result(3 + kShared + directions.size() * kPerDirection);
+  std::optional<Aside> beside;
+  if (!std::getenv("TRIAL_NOFORK")) beside.emplace();
+  const auto keep = [&](const Tensor& t) {
+    if (beside) beside->keep(t);
+  };
   const Tensor dy = like(width), dbranch = dout.to(type);
   gemm(mat(dbranch), false, mat(packed_out), false, mat(dy), type, type);
   Tensor d_out_proj = gradient(model, width);
-  gemm(mat(dbranch), true, mat(kept.y), false, mat(d_out_proj), type, at::kFloat);
+  weight_gradient([&] { gemm(mat(dbranch), true, mat(kept.y), false, mat(d_out_proj), type, at::kFloat); });
   const Tensor dxz = like(2 * width);
   for (size_t i = 0; i < directions.size(); i++) {
     const Direction& d = directions[i];
@@ -157,38 +201,56 @@ variable_list Block::backward(const Tensor& x, const Tensor& scale, const Kept& 
     g.du = like(width), g.ddelta = like(width), g.dz = dxz.narrow(2, width, width);
     scan_backward(scan_of(*this, d, kept, scanned, scale, i == 1), dy, Tensor(), scanned.checkpoints, i == 1, false, g);
     const Tensor dprojected = like(columns);
-    reduce_states(g, states, dprojected, rank_width);
-    gemm(mat(g.ddelta), false, mat(d.packed_dt), false, mat(dprojected.narrow(2, 0, rank_width)), type, type);
+    if (scanned.panels.defined()) {
+      proj_backward(scanned.panels, g.ddelta, g.states, dprojected, g.du);
+    } else {
+      aside([&] { reduce_states(g, states, dprojected, rank_width); });
+      gemm(mat(g.ddelta), false, mat(d.packed_dt), false, mat(dprojected.narrow(2, 0, rank_width)), type, type);
+      if (beside) beside->join();
+    }
     const Tensor d_dt = gradient(width, rank_width);
-    gemm(mat(g.ddelta), true, mat(scanned.projected.narrow(2, 0, rank_width)), false, mat(d_dt), type, at::kFloat);
+    weight_gradient([&] {
+      gemm(mat(g.ddelta), true, mat(scanned.projected.narrow(2, 0, rank_width)), false, mat(d_dt), type, at::kFloat);
+    });
     const Tensor d_x_proj = gradient(columns, width);
-    gemm(mat(dprojected), true, mat(scanned.u), false, mat(d_x_proj), type, at::kFloat);
-    const Mat du = mat(g.du);
-    Extra add;
-    add.add = &du;
-    gemm(mat(dprojected), false, mat(d.packed_x), false, du, type, type, add);
+    weight_gradient([&] { gemm(mat(dprojected), true, mat(scanned.u), false, mat(d_x_proj), type, at::kFloat); });
+    for (const Tensor& t : {g.ddelta, dprojected}) keep(t);
+    if (!scanned.panels.defined()) {
+      const Mat du = mat(g.du);
+      Extra add;
+      add.add = &du;
+      gemm(mat(dprojected), false, mat(d.packed_x), false, du, type, type, add);
+    }
     const auto [d_conv, d_conv_bias] =
         conv_backward(conv_of(*this, d, kept.xz, i == 1), g.du, dxz.narrow(2, 0, width), i == 1);
     Tensor* to = &result[3 + kShared + i * kPerDirection];
     to[0] = d_conv.view_as(d.conv_weight), to[1] = d_conv_bias;
-    to[2] = rank == rank_width && columns == rank + 2 * states && width == channels
-                ? d_x_proj
-                : at::cat({d_x_proj.narrow(0, 0, rank), d_x_proj.narrow(0, rank_width, 2 * states)})
-                      .narrow(1, 0, channels)
-                      .contiguous();
-    to[3] = d_dt.narrow(0, 0, channels).narrow(1, 0, rank).contiguous();
+    to[2] = d_x_proj, to[3] = d_dt;
     to[4] = g.dbias, to[5] = g.dA, to[6] = g.dD;
   }
-  const Tensor dn = like(model);
-  gemm(mat(dxz), false, mat(packed_in), false, mat(dn), type, type);
   Tensor d_in_proj = gradient(2 * width, model);
-  gemm(mat(dxz), true, mat(kept.n), false, mat(d_in_proj), type, at::kFloat);
+  weight_gradient([&] { gemm(mat(dxz), true, mat(kept.n), false, mat(d_in_proj), type, at::kFloat); });
   const Tensor dx = at::empty_like(x, at::MemoryFormat::Contiguous);
-  if (norm_bias.defined()) {
+  const Tensor dn = kept.units.defined() ? Tensor() : like(model);
+  if (dn.defined()) gemm(mat(dxz), false, mat(packed_in), false, mat(dn), type, type);
+  if (kept.units.defined()) {
+    const Tensor d_norm = in_proj_backward(in_projection(), kept.units, x, dxz, dout, dx);
+    result[1] = d_norm.select(0, 0), result[2] = d_norm.select(0, 1);
+  } else if (norm_bias.defined()) {
     const Tensor d_norm = norm_backward(x, norm_weight, eps, dn, dout, dx);
     result[1] = d_norm.select(0, 0), result[2] = d_norm.select(0, 1);
   } else {
     result[1] = rms_norm_backward(x, norm_weight, eps, dn, dout, dx);
+  }
+  if (beside) beside->join();
+  // Without the padding.
+  for (size_t i = 0; i < directions.size(); i++) {
+    Tensor &d_x_proj = result[3 + kShared + i * kPerDirection + 2], &d_dt = result[3 + kShared + i * kPerDirection + 3];
+    if (rank != rank_width || columns != rank + 2 * states || width != channels)
+      d_x_proj = at::cat({d_x_proj.narrow(0, 0, rank), d_x_proj.narrow(0, rank_width, 2 * states)})
+                     .narrow(1, 0, channels)
+                     .contiguous();
+    d_dt = d_dt.narrow(0, 0, channels).narrow(1, 0, rank).contiguous();
   }
   if (width != channels) {
     d_in_proj = at::cat({d_in_proj.narrow(0, 0, channels), d_in_proj.narrow(0, width, channels)});

@@ -1,6 +1,8 @@
 // The SSM branch of a block, for the operators that run it alone or a whole stack of blocks.
 #pragma once
 #include "branch.h"
+#include "in_proj_train.h"
+#include "projections.h"
 
 namespace mamba_prune::cuda::ssm_block_op {
 
@@ -17,21 +19,21 @@ struct Direction {
 
 // What the backward pass needs of the forward pass.
 struct Kept {
-  Tensor n, xz, y;
+  Tensor n, xz, y, units;  // units: in_proj's weights, where the kernels of in_proj_train.h run
   struct Scanned {
-    Tensor u, projected, delta, checkpoints;
+    Tensor u, projected, delta, checkpoints, panels;  // panels: weights, where the kernels of projections.h run
   };
   std::vector<Scanned> scans;
 
   variable_list list() const {
-    variable_list all = {n, xz, y};
-    for (const Scanned& s : scans) all.insert(all.end(), {s.u, s.projected, s.delta, s.checkpoints});
+    variable_list all = {n, xz, y, units};
+    for (const Scanned& s : scans) all.insert(all.end(), {s.u, s.projected, s.delta, s.checkpoints, s.panels});
     return all;
   }
   static Kept of(const variable_list& all) {
-    Kept kept{all[0], all[1], all[2], {}};
-    for (size_t at = 3; at < all.size(); at += 4)
-      kept.scans.push_back({all[at], all[at + 1], all[at + 2], all[at + 3]});
+    Kept kept{all[0], all[1], all[2], all[3], {}};
+    for (size_t at = 4; at < all.size(); at += 5)
+      kept.scans.push_back({all[at], all[at + 1], all[at + 2], all[at + 3], all[at + 4]});
     return kept;
   }
 };
@@ -46,13 +48,16 @@ struct Block {
   static Block read(const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bias, double eps,
                     const variable_list& weights, const variable_list& packed);
   Tensor forward(const Tensor& x, const Tensor& scale, Kept* keep) const;
-  /** in_proj of norm(x): kept.n and kept.xz. */
-  void begin(const Tensor& x, Kept& kept) const;
+  /** in_proj of norm(x): kept.xz, and kept.n where it is to be kept. */
+  void begin(const Tensor& x, Kept& kept, bool keep) const;
   /** The rest, from kept.xz on; x is the residual. */
   Tensor finish(const Tensor& x, const Tensor& scale, Kept& kept, bool keep) const;
   variable_list backward(const Tensor& x, const Tensor& scale, const Kept& kept, const Tensor& dout) const;
 
   Tensor normed(const Tensor& x) const;
+  /** u, projected and delta of every direction. */
+  std::vector<Kept::Scanned> inputs(const Tensor& xz, bool keep) const;
+  InProjTrain in_projection() const { return {norm_weight, norm_bias, eps, packed_in}; }
 
   Tensor norm_weight, norm_bias;
   double eps = 0;

@@ -4,6 +4,14 @@
  *
  * @module @mamba-prune/libtorch/kernels
  */
+export {
+  type ClusterLayout,
+  type ClusterStack,
+  clusterBlocks,
+  clusterImages,
+  hasClusterBlocks,
+  packCluster,
+} from './cluster-blocks.js';
 export { type FusedBlock, hasFusedBlocks, mambaBlocks, packUnits } from './fused-blocks.js';
 export {
   type BranchNorm,

@@ -56,6 +56,24 @@ template <int Count> __device__ __forceinline__ void store(scalar* to, const flo
   *reinterpret_cast<Pack<Count>*>(to) = p;
 }
 
+// The same as it lies in memory: what is loaded ahead of its use is taken apart as late as possible, since that waits
+// for it.
+#if SCALAR == MAMBA_PRUNE_FLOAT32
+template <int Count> struct alignas(4 * Count) Raw {
+  float v[Count];
+  __device__ __forceinline__ float get(int i) const { return v[i]; }
+};
+#else
+template <int Count> struct alignas(2 * Count) Raw {
+  u32 v[Count / 2];
+  __device__ __forceinline__ float get(int i) const { return up(scalar{(u16)(v[i / 2] >> i % 2 * 16)}); }
+};
+template <> struct alignas(2) Raw<1> {
+  u16 v;
+  __device__ __forceinline__ float get(int) const { return up(scalar{v}); }
+};
+#endif
+
 __device__ __forceinline__ float ex2(float x) {
   float r;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(x));

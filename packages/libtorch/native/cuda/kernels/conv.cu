@@ -1,6 +1,6 @@
 // Causal depthwise convolution over time, with silu, forward and backward:
 //   y_t = act(bias + sum_k w_k x_{t - TAPS + 1 + k})
-// A thread owns VECTOR channels and walks along time with the last TAPS inputs in registers.
+// A thread owns VECTOR channels for RUN steps.
 //
 // Defined by the caller: TAPS, VECTOR, REVERSE (time runs backwards), HAS_BIAS, SILU, THREADS, RUN (steps whose
 // results are a thread's), ADD_DX (add to dx instead of writing it).
@@ -13,68 +13,124 @@ __device__ __forceinline__ i64 row_of(const Args& a, int batch, int step) {
   return (i64)batch * a.length + (REVERSE ? a.length - 1 - step : step);
 }
 
+// Of channels that are not there all is zero, and so are their results.
 struct Filter {
   float w[VECTOR][TAPS], bias[VECTOR];
-  __device__ __forceinline__ void read(const Args& a, int channel) {
+  __device__ __forceinline__ void read(const float* weight, const float* bias_, int channel, int channels) {
 #pragma unroll
     for (int v = 0; v < VECTOR; v++) {
-      const int c = min(channel + v, a.channels - 1);
+      const bool inside = channel + v < channels;
 #pragma unroll
-      for (int k = 0; k < TAPS; k++) w[v][k] = a.weight[(i64)c * TAPS + k];
-      bias[v] = HAS_BIAS ? a.bias[c] : 0.0f;
+      for (int k = 0; k < TAPS; k++) w[v][k] = inside ? weight[(i64)(channel + v) * TAPS + k] : 0.0f;
+      bias[v] = HAS_BIAS && inside ? bias_[channel + v] : 0.0f;
     }
   }
 };
 
-// Inputs before the first step are zero.
-__device__ __forceinline__ void read_step(float (&to)[VECTOR], const scalar* from, i64 row_stride, const Args& a,
-                                          int batch, int step, int channel) {
-  if (step >= 0 && step < a.length) load<VECTOR>(to, from + row_of(a, batch, step) * row_stride + channel);
-  else
-#pragma unroll
-    for (int v = 0; v < VECTOR; v++) to[v] = 0.0f;
-}
+#ifdef DIRECTIONS
+#if DIRECTIONS == 2
+using ForwardArgs = ConvBothArgs<scalar>;
+#else
+using ForwardArgs = Args;
+#endif
+constexpr int kReach = TAPS - 1;
+constexpr int kInputs = RUN + DIRECTIONS * kReach;  // of a thread's results
 
-extern "C" __global__ void __launch_bounds__(THREADS) conv_forward(const Args a) {
-  const int groups = a.width / VECTOR, runs = (a.length + RUN - 1) / RUN;
-  const i64 index = (i64)blockIdx.x * THREADS + threadIdx.x;
-  if (index >= (i64)groups * runs * a.batch) return;
-  const int channel = (int)(index % groups) * VECTOR;
-  const int first = (int)(index / groups % runs) * RUN, batch = (int)(index / groups / runs);
-  Filter f;
-  f.read(a, channel);
-  float window[TAPS][VECTOR];  // the last TAPS inputs, oldest first
+// Results of a thread's steps: that of step t has the inputs in[t] to in[t + TAPS - 1], oldest first, or, from the
+// other end of the sequence, oldest last.
+__device__ __forceinline__ void convolve(const Args& a, const Filter& f, const Pack<VECTOR> (&in)[kInputs], scalar* y,
+                                         bool back, int batch, int first, int channel) {
 #pragma unroll
-  for (int k = 1; k < TAPS; k++) read_step(window[k], a.x, a.x_row, a, batch, first - TAPS + k, channel);
-#pragma unroll 4
-  for (int t = first; t < min(first + RUN, a.length); t++) {
-    float y[VECTOR];
-#pragma unroll
-    for (int k = 0; k + 1 < TAPS; k++)
-#pragma unroll
-      for (int v = 0; v < VECTOR; v++) window[k][v] = window[k + 1][v];
-    read_step(window[TAPS - 1], a.x, a.x_row, a, batch, t, channel);
+  for (int t = 0; t < RUN; t++) {
+    if (first + t >= a.length) break;
+    float result[VECTOR];
 #pragma unroll
     for (int v = 0; v < VECTOR; v++) {
       float sum = f.bias[v];
 #pragma unroll
-      for (int k = 0; k < TAPS; k++) sum += f.w[v][k] * window[k][v];
-      y[v] = SILU ? sum * sigmoid(sum) : sum;
-      if (channel + v >= a.channels) y[v] = 0.0f;
+      for (int k = 0; k < TAPS; k++) sum += f.w[v][k] * up(in[back ? t + 2 * kReach - k : t + k].v[v]);
+      result[v] = SILU ? sum * sigmoid(sum) : sum;
     }
-    store<VECTOR>(a.y + row_of(a, batch, t) * a.y_row + channel, y);
+    store<VECTOR>(y + row_of(a, batch, first + t) * a.y_row + channel, result);
   }
 }
 
+// All inputs are asked for before the first result is written, because no load overtakes a store that might be to the
+// same place.
+extern "C" __global__ void __launch_bounds__(THREADS) conv_forward(const ForwardArgs a) {
+  const u32 groups = a.width / VECTOR, runs = (a.length + RUN - 1) / RUN, index = blockIdx.x * THREADS + threadIdx.x;
+  const int channel = (int)(index % groups) * VECTOR, first = (int)(index / groups % runs) * RUN;
+  const int batch = (int)(index / groups / runs);
+  if (batch >= a.batch) return;
+  Pack<VECTOR> in[kInputs];
+#pragma unroll
+  for (int i = 0; i < kInputs; i++) {
+    const int step = first - kReach + i;
+    if (step >= 0 && step < a.length)
+      in[i] = *reinterpret_cast<const Pack<VECTOR>*>(a.x + row_of(a, batch, step) * a.x_row + channel);
+    else
+#pragma unroll
+      for (int v = 0; v < VECTOR; v++) in[i].v[v] = down(0.0f);
+  }
+  Filter f;
+  f.read(a.weight, a.bias, channel, a.channels);
+#if DIRECTIONS == 2
+  Filter other;
+  other.read(a.back_weight, a.back_bias, channel, a.channels);
+#endif
+  convolve(a, f, in, a.y, false, batch, first, channel);
+#if DIRECTIONS == 2
+  convolve(a, other, in, a.back_y, true, batch, first, channel);
+#endif
+}
+#endif
+
+#ifndef DIRECTIONS
+// VECTOR channels of a sequence, step by step, from `first` on.
+template <class T> struct Walk {
+  T* data;   // at the step at hand
+  int row;   // bytes to the next one
+  int left;  // steps from there to the end
+  __device__ __forceinline__ Walk(T* from, i64 stride, const Args& a, int batch, int channel, int first)
+      : data(from + ((i64)batch * a.length + (REVERSE ? a.length - 1 - first : first)) * stride + channel),
+        row((int)(REVERSE ? -stride : stride) * (int)sizeof(scalar)),
+        left(a.length - first) {}
+  __device__ __forceinline__ T* at(int i) const { return (T*)((const char*)data + (i64)i * row); }
+  __device__ __forceinline__ void go(int steps) { data = at(steps), left -= steps; }
+  // Behind the end all is zero.
+  __device__ __forceinline__ Raw<VECTOR> read(int i) const {
+    Raw<VECTOR> r{};
+    if (i < left) r = *reinterpret_cast<const Raw<VECTOR>*>(at(i));
+    return r;
+  }
+};
+// The TAPS - 1 steps before `first`, oldest first; before the first of all there is zero.
+template <class W> __device__ __forceinline__ void read_before(Raw<VECTOR> (&to)[TAPS], const W& x, int first) {
+#pragma unroll
+  for (int k = 1; k < TAPS; k++) {
+    to[k] = Raw<VECTOR>{};
+    if (first - TAPS + k >= 0) to[k] = *reinterpret_cast<const Raw<VECTOR>*>(x.at(k - TAPS));
+  }
+}
+template <class T> __device__ __forceinline__ void take(float (&to)[VECTOR], const T& from) {
+#pragma unroll
+  for (int v = 0; v < VECTOR; v++) to[v] = from.get(v);
+}
+
+constexpr int kAhead = 4;  // steps whose inputs are on their way while those before them are worked on
+static_assert(RUN % kAhead == 0, "a run is whole groups of steps");
+
 // A block's threads: x over channel groups (contiguous), so that a warp reads whole lines; each warp takes runs
 // of steps.
-extern "C" __global__ void __launch_bounds__(THREADS) conv_backward(const Args a) {
+// What hides the wait for memory is warps, and what limits them is registers.
+constexpr int kBackwardBlocks = VECTOR == 4 ? 4 : TAPS <= 4 ? 6 : 1;
+extern "C" __global__ void __launch_bounds__(THREADS, kBackwardBlocks) conv_backward(const Args a) {
   const int groups = a.width / VECTOR;
   const int group = blockIdx.x * kBackwardGroups + (threadIdx.x & 31), channel = min(group, groups - 1) * VECTOR;
   const bool inside = group < groups;
   constexpr int kRows = THREADS / 32;
   Filter f;
-  f.read(a, channel);
+  f.read(a.weight, a.bias, channel, a.channels);
   float dw[VECTOR][TAPS + 1];
 #pragma unroll
   for (int v = 0; v < VECTOR; v++)
@@ -83,53 +139,69 @@ extern "C" __global__ void __launch_bounds__(THREADS) conv_backward(const Args a
   const int runs = (a.length + RUN - 1) / RUN;
   for (int index = blockIdx.y * kRows + (threadIdx.x >> 5); index < a.batch * runs; index += gridDim.y * kRows) {
     const int batch = index / runs, first = index % runs * RUN, end = min(first + RUN, a.length);
+    Walk<const scalar> x(a.x, a.x_row, a, batch, channel, first), dy(a.dy, a.dy_row, a, batch, channel, first);
+    Walk<scalar> dx(a.dx, a.dx_row, a, batch, channel, first);
+    Raw<VECTOR> before[TAPS], next_x[kAhead], next_dy[kAhead];
+    read_before(before, x, first);
+#pragma unroll
+    for (int i = 0; i < kAhead; i++) next_x[i] = x.read(i), next_dy[i] = dy.read(i);
     float window[TAPS][VECTOR], dpre[TAPS][VECTOR];  // inputs and gradients before the activation, oldest first
 #pragma unroll
     for (int k = 0; k < TAPS; k++) {
-      read_step(window[k], a.x, a.x_row, a, batch, first - TAPS + k, channel);
+      if (k > 0) take(window[k], before[k]);
 #pragma unroll
       for (int v = 0; v < VECTOR; v++) dpre[k][v] = 0.0f;
     }
     // Step t gives dx of step t - TAPS + 1, when all gradients that it takes part in are there.
-#pragma unroll 4
-    for (int t = first; t < end + TAPS - 1; t++) {
-      // Steps of the next run are its own as far as the gradients of the weights go.
-      const float own = t < end ? 1.0f : 0.0f;
+    for (int t0 = first; t0 < end + TAPS - 1; t0 += kAhead) {
+      Raw<VECTOR> now_x[kAhead], now_dy[kAhead];
 #pragma unroll
-      for (int k = 0; k + 1 < TAPS; k++)
+      for (int i = 0; i < kAhead; i++) now_x[i] = next_x[i], now_dy[i] = next_dy[i];
+      x.go(kAhead), dy.go(kAhead);
+      if (t0 + kAhead < end + TAPS - 1) {
 #pragma unroll
-        for (int v = 0; v < VECTOR; v++) window[k][v] = window[k + 1][v], dpre[k][v] = dpre[k + 1][v];
-      float dy[VECTOR], dx[VECTOR];
-      read_step(window[TAPS - 1], a.x, a.x_row, a, batch, t, channel);
-      read_step(dy, a.dy, a.dy_row, a, batch, t, channel);
-#pragma unroll
-      for (int v = 0; v < VECTOR; v++) {
-        float sum = f.bias[v];
-#pragma unroll
-        for (int k = 0; k < TAPS; k++) sum += f.w[v][k] * window[k][v];
-        const float gate = sigmoid(sum);
-        const float d = SILU ? dy[v] * gate * (1.0f + sum * (1.0f - gate)) : dy[v];
-        dpre[TAPS - 1][v] = d;
-#pragma unroll
-        for (int k = 0; k < TAPS; k++) dw[v][k] += own * d * window[k][v];
-        dw[v][TAPS] += own * d;
-        dx[v] = 0.0f;
-        // x of step t - TAPS + 1 + j meets tap TAPS - 1 - j of the gradient j steps later.
-#pragma unroll
-        for (int j = 0; j < TAPS; j++) dx[v] += f.w[v][TAPS - 1 - j] * dpre[j][v];
-        if (channel + v >= a.channels) dx[v] = 0.0f;
+        for (int i = 0; i < kAhead; i++) next_x[i] = x.read(i), next_dy[i] = dy.read(i);
       }
-      const int at = t - TAPS + 1;
-      if (at >= first && inside) {
-        scalar* to = a.dx + row_of(a, batch, at) * a.dx_row + channel;
-        if (ADD_DX) {
-          float before[VECTOR];
-          load<VECTOR>(before, to);
 #pragma unroll
-          for (int v = 0; v < VECTOR; v++) dx[v] += before[v];
+      for (int i = 0; i < kAhead; i++) {
+        const int t = t0 + i;
+        // Steps of the next run are its own as far as the gradients of the weights go.
+        const float own = t < end ? 1.0f : 0.0f;
+#pragma unroll
+        for (int k = 0; k + 1 < TAPS; k++)
+#pragma unroll
+          for (int v = 0; v < VECTOR; v++) window[k][v] = window[k + 1][v], dpre[k][v] = dpre[k + 1][v];
+        take(window[TAPS - 1], now_x[i]);
+        float of_y[VECTOR], of_x[VECTOR];
+        take(of_y, now_dy[i]);
+#pragma unroll
+        for (int v = 0; v < VECTOR; v++) {
+          float sum = f.bias[v];
+#pragma unroll
+          for (int k = 0; k < TAPS; k++) sum += f.w[v][k] * window[k][v];
+          const float gate = sigmoid(sum);
+          const float d = SILU ? of_y[v] * gate * (1.0f + sum * (1.0f - gate)) : of_y[v], mine = own * d;
+          dpre[TAPS - 1][v] = d;
+#pragma unroll
+          for (int k = 0; k < TAPS; k++) dw[v][k] += mine * window[k][v];
+          dw[v][TAPS] += mine;
+          of_x[v] = 0.0f;
+          // x of step t - TAPS + 1 + j meets tap TAPS - 1 - j of the gradient j steps later.
+#pragma unroll
+          for (int j = 0; j < TAPS; j++) of_x[v] += f.w[v][TAPS - 1 - j] * dpre[j][v];
         }
-        store<VECTOR>(to, dx);
+        const int step = t - TAPS + 1;
+        if (step >= first && step < end && inside) {
+          scalar* to = dx.at(i - TAPS + 1);
+          if (ADD_DX) {
+            const Raw<VECTOR> sum = *reinterpret_cast<const Raw<VECTOR>*>(to);
+#pragma unroll
+            for (int v = 0; v < VECTOR; v++) of_x[v] += sum.get(v);
+          }
+          store<VECTOR>(to, of_x);
+        }
       }
+      dx.go(kAhead);
     }
   }
   // Over the rows of the block.
@@ -150,3 +222,4 @@ extern "C" __global__ void __launch_bounds__(THREADS) conv_backward(const Args a
     a.partial[(i64)blockIdx.y * a.channels * (TAPS + 1) + (k < TAPS ? c * TAPS + k : TAPS * a.channels + c)] = sum;
   }
 }
+#endif

@@ -19,4 +19,11 @@ template <class T> struct ConvArgs {
 };
 MAMBA_PRUNE_CHECK_LAYOUT(ConvArgs<void>, 7 * 8 + 4 * 8 + 4 * 4);
 
+/** Of the forward pass in both directions: these are of the one that begins at the sequence's end. */
+template <class T> struct ConvBothArgs : ConvArgs<T> {
+  const float *back_weight, *back_bias;
+  T* back_y;
+};
+MAMBA_PRUNE_CHECK_LAYOUT(ConvBothArgs<void>, sizeof(ConvArgs<void>) + 3 * 8);
+
 }  // namespace mamba_prune::cuda::conv_kernel

@@ -48,7 +48,11 @@ extern "C" __global__ void __launch_bounds__(THREADS) norm_forward(const Args a)
   }
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS) norm_backward(const Args a) {
+// Whether a row is small enough to have the next one on its way in registers, with 8 blocks a multiprocessor, which is
+// what the host launches.
+constexpr bool kAhead = sizeof(scalar) == 2 && VECTOR == 2 && kPer * VECTOR <= 8;
+
+extern "C" __global__ void __launch_bounds__(THREADS, kAhead ? 8 : 1) norm_backward(const Args a) {
   constexpr int kWarps = THREADS / 32;
   constexpr int kSums = HAS_SKIP ? 3 : 2;
   __shared__ float sums[kWarps][kSums * WIDTH];
@@ -59,10 +63,19 @@ extern "C" __global__ void __launch_bounds__(THREADS) norm_backward(const Args a
   for (int i = 0; i < kPer; i++)
 #pragma unroll
     for (int k = 0; k < VECTOR; k++) dweight.v[i][k] = 0.0f, dbias.v[i][k] = 0.0f, total.v[i][k] = 0.0f;
-  for (int row = blockIdx.x * kWarps + warp; row < a.rows; row += warps) {
+  NextRow next_x, next_dy, next_skip;
+  const auto read = [&](int row) {
+    next_x.read(a.x + row * a.x_row), next_dy.read(a.dy + row * a.dy_row);
+    if (HAS_SKIP) next_skip.read(a.dskip + row * a.dskip_row);
+  };
+  int row = blockIdx.x * kWarps + warp;
+  if (kAhead && row < a.rows) read(row);
+  for (; row < a.rows; row += warps) {
+    if (!kAhead) read(row);
     Row x, dy, skip;
-    x.read(a.x + row * a.x_row), dy.read(a.dy + row * a.dy_row);
-    if (HAS_SKIP) skip.read(a.dskip + row * a.dskip_row);
+    x.take(next_x), dy.take(next_dy);
+    if (HAS_SKIP) skip.take(next_skip);
+    if (kAhead && row + warps < a.rows) read(row + warps);
     const float scale = normalize(x, a.eps);
     float mean = 0.0f, along = 0.0f;
 #pragma unroll

@@ -11,8 +11,24 @@ struct alignas(4 * VECTOR) FloatPack {
   float v[VECTOR];
 };
 
+// A row on its way.
+struct NextRow {
+  Raw<VECTOR> v[kPer];
+  __device__ __forceinline__ void read(const scalar* from) {
+#pragma unroll
+    for (int i = 0; i < kPer; i++)
+      if (column(i) < WIDTH) v[i] = *reinterpret_cast<const Raw<VECTOR>*>(from + column(i));
+  }
+};
+
 struct Row {
   float v[kPer][VECTOR];
+  __device__ __forceinline__ void take(const NextRow& from) {
+#pragma unroll
+    for (int i = 0; i < kPer; i++)
+#pragma unroll
+      for (int k = 0; k < VECTOR; k++) v[i][k] = column(i) < WIDTH ? from.v[i].get(k) : 0.0f;
+  }
   __device__ __forceinline__ void read(const scalar* from) {
 #pragma unroll
     for (int i = 0; i < kPer; i++) {

@@ -9,7 +9,7 @@ extern "C" __global__ void __launch_bounds__(kRowsThreads) reduce_rows(const Row
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, column = blockIdx.x * kColumns + lane;
   float sum = 0.0f;
   if (column < a.columns) {
-#pragma unroll 4
+#pragma unroll 16
     for (int row = warp; row < a.rows; row += 32) sum += a.partial[(i64)row * a.columns + column];
   }
   sums[warp][lane] = sum;
@@ -32,6 +32,7 @@ extern "C" __global__ void __launch_bounds__(kStatesThreads) reduce_states(const
   float sum = 0.0f;
   if (n < 2 * a.states) {
     const int from = n < a.states ? n : a.padded + n - a.states;
+#pragma unroll 8
     for (int b = 0; b < a.blocks; b++) sum += a.partial[((i64)b * a.rows + row) * 2 * a.padded + from];
   }
   a.out[(i64)row * a.row_stride + a.offset + n] = down(sum);

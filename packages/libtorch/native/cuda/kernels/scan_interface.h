@@ -4,10 +4,11 @@
 
 namespace mamba_prune::cuda::scan_kernel {
 
-constexpr int kSegment = 16;  // steps between two checkpoints
-constexpr int kChunk = 4;     // steps whose states the backward pass has in registers at a time
-constexpr int kOwn = 8;       // states of a thread of the backward pass
+constexpr int kSegment = 8;  // steps between two checkpoints, whose states the backward pass has in shared memory
+constexpr int kStaged = 16;  // steps whose B and C the forward pass has in shared memory
+constexpr int kOwn = 8;      // states of a thread of the backward pass
 constexpr int kMaxGroups = 4;
+constexpr int kMaxSplit = 4;  // threads that share a channel in the forward pass, each with a multiple of 4 states
 constexpr int kMaxStates = kOwn * kMaxGroups;  // of the backward pass
 
 /** Threads that share a channel in the backward pass. */
@@ -17,8 +18,7 @@ MAMBA_PRUNE_BOTH constexpr int groups_of(int states) {
 /** States of a channel in a checkpoint: four are moved at once. */
 MAMBA_PRUNE_BOTH constexpr int saved_states(int states) { return (states + 3) / 4 * 4; }
 
-static_assert(kSegment % kChunk == 0, "a segment is whole chunks");
-static_assert(kChunk % kMaxGroups == 0, "every thread of a channel takes as many steps of a chunk");
+static_assert(kStaged % kSegment == 0, "checkpoints are left at the same steps of all that is staged");
 static_assert(kOwn % 4 == 0 && kOwn == 8, "states are moved four at a time, and summed by products of 8 columns");
 static_assert(groups_of(kMaxStates) * kOwn == kMaxStates, "the groups hold all states");
 
@@ -27,7 +27,8 @@ template <class T> struct ScanArgs {
   const T *u, *delta, *z, *B, *C;
   const float *A, *D, *bias, *initial;
   T* y;
-  float *last, *checkpoints;
+  float* last;
+  void* checkpoints;  // float32 where the elements are, bfloat16 otherwise
   // Elements from one time step to the next; a batch entry follows the other by `length` steps.
   int u_row, delta_row, z_row, b_row, c_row, y_row;
   // Results are written in columns [0, width); those from `channels` on are zero.
@@ -59,8 +60,12 @@ MAMBA_PRUNE_CHECK_LAYOUT(ScanGrads<void>, 8 * 8 + 5 * 4 + kPadding);
 /** Dynamic shared memory of a block of the backward pass. */
 template <int Groups, int Threads> struct BackwardShared {
   float bc[kSegment][2 * kOwn * Groups];
-  float sums[kSegment][Threads / 32][2 * 8 * kOwn];
-  float saved[kSegment / kChunk][kOwn][Threads];  // states at the start of each chunk
+  float skip[Threads / Groups], bias[Threads / Groups];
+  // What the lanes of a warp tell one another of a step of a channel: dt, u, the gradient of y before its gate.
+  alignas(16) float steps[Threads / 32][kSegment][32 / Groups][4];
+  // The state before each step, four numbers a lane. Behind a step that has been gone back over there are sums instead:
+  // first those of dB and dC over lanes, then every lane's part of y and of the gradients of dt u and dt.
+  alignas(16) float states[Threads / 32][kSegment][kOwn / 4][32][4];
 };
 
 }  // namespace mamba_prune::cuda::scan_kernel

@@ -22,7 +22,7 @@
 //               has asked for these (`prepareInference`), the ResNet's convolutions with BatchNorm folded
 //               in and under Winograd's transform. `DerivedWeights` compares the versions of the parameters at each use,
 //               because nobody announces an evaluation between two steps. Training mode frees them.
-//   promised    The units that the operator for all blocks reads (`BlockStack`). Whoever asks for them promises that the
+//   promised    What the operators for all blocks read, for few images and for many (`BlockStack`). Whoever asks for them promises that the
 //               weights stay as they are (`weightCopies(..., { fixed: true })`): a graph that is replayed compares nothing.
 import { F, type Tensor, isGradEnabled } from '@mamba-prune/libtorch';
 import type { UnitProbe } from '../image-model.js';

@@ -1,6 +1,6 @@
 // Which operators run a vision Mamba on a GPU, and which copies of the weights they read. The operators themselves are replaced
 // by ones that note what they are given and return their input: test/gpu compares the real ones.
-import { type Tensor, F, noGrad, randn, scope, zeros } from '@mamba-prune/libtorch';
+import { type Tensor, F, memoryStats, noGrad, randn, scope, zeros } from '@mamba-prune/libtorch';
 import type * as kernels from '@mamba-prune/libtorch/kernels';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { weightCopies } from '../precision.js';
@@ -16,6 +16,8 @@ interface Call {
 }
 
 const calls = vi.hoisted((): Call[] => []);
+/** What the operators of a GPU say of themselves. */
+const gpu = vi.hoisted(() => ({ fused: true, images: 0, packings: 0 }));
 
 vi.mock('@mamba-prune/libtorch/kernels', async (load) => {
   const real = await load<typeof kernels>();
@@ -28,12 +30,23 @@ vi.mock('@mamba-prune/libtorch/kernels', async (load) => {
     };
   const operators: Partial<typeof kernels> = {
     hasFusedBranches: () => true,
-    hasFusedBlocks: () => true,
+    hasFusedBlocks: () => gpu.fused,
     ssmBranch: branch('ssm'),
     mlpBranch: branch('mlp'),
     packUnits: () => zeros([1]),
     mambaBlocks(x, blocks) {
       calls.push({ operator: 'all', outProj: first(blocks[0]?.ssm.packed[1]) });
+      return x;
+    },
+    hasClusterBlocks: () => gpu.images > 0,
+    clusterImages: (_, __, { cluster }) => (cluster === 16 ? gpu.images : 0),
+    packCluster(blocks, layout) {
+      gpu.packings++;
+      const weights = blocks[0]?.ssm.weights[1]?.clone() as Tensor;
+      return { weights, layout, sizes: [], blocks };
+    },
+    clusterBlocks(x, { weights }) {
+      calls.push({ operator: 'cluster', outProj: first(weights) });
       return x;
     },
   };
@@ -45,7 +58,7 @@ const branches = ['ssm', 'mlp', 'ssm', 'mlp'];
 
 const make = (options: Parameters<typeof createModel>[1] = {}) =>
   createModel('mamba_nano', { ...sizes, ...options });
-const images = () => randn([2, 3, 8, 8]);
+const images = (batch = 2) => randn([batch, 3, 8, 8]);
 const operators = () => calls.map(({ operator }) => operator);
 /** What the first branch of an SSM, or all blocks together, read of out_proj. */
 const read = () => calls.find(({ operator }) => operator !== 'mlp')?.outProj;
@@ -57,14 +70,17 @@ function fill(model: Model, value: number): void {
 }
 
 /** A pass in 16 bits without gradients, and what it called. */
-function run(model: Model): void {
+function run(model: Model, batch?: number): void {
   calls.length = 0;
-  scope(() => noGrad(() => model.forward(images().to('bfloat16'))));
+  scope(() => {
+    noGrad(() => model.forward(images(batch).to('bfloat16')));
+  });
 }
 
 describe('a vision Mamba on a GPU', () => {
   beforeEach(() => {
     calls.length = 0;
+    Object.assign(gpu, { fused: true, images: 0, packings: 0 });
   });
 
   it('runs branch by branch, and reads the parameters themselves in float32', () => {
@@ -132,6 +148,51 @@ describe('a vision Mamba on a GPU', () => {
     run(model);
     expect(operators()).toEqual(branches);
     copies?.dispose();
+  });
+
+  it('runs few images in one launch while the weights are fixed, with weights that are packed once', () => {
+    gpu.images = 2;
+    const model = make().eval();
+    fill(model, 1);
+    const fixed = weightCopies(model, 'bf16', { fixed: true });
+    run(model, 1);
+    fill(model, 2);
+    const before = memoryStats();
+    for (const [batch, operator, value] of [
+      [4, 'cluster', 1],
+      [5, 'all', 1],
+      [1, 'cluster', 1],
+    ] as const) {
+      run(model, batch);
+      expect(operators()).toEqual([operator]);
+      expect(read()).toBe(value);
+    }
+    expect(memoryStats()).toEqual(before);
+    expect(gpu.packings).toBe(1);
+
+    fixed?.dispose();
+    run(model, 1);
+    expect(operators()).toEqual(branches);
+    expect(memoryStats().tensors).toBeLessThan(before.tensors);
+  });
+
+  it('goes branch by branch for many images where there is only the launch for few', () => {
+    Object.assign(gpu, { fused: false, images: 1 });
+    const model = make().eval();
+    const fixed = weightCopies(model, 'bf16', { fixed: true });
+    for (const [batch, expected] of [
+      [2, ['cluster']],
+      [3, branches],
+    ] as const) {
+      run(model, batch);
+      expect(operators()).toEqual(expected);
+    }
+    fixed?.dispose();
+    gpu.images = 0;
+    const none = weightCopies(model, 'bf16', { fixed: true });
+    run(model, 1);
+    expect(operators()).toEqual(branches);
+    none?.dispose();
   });
 
   it('draws the factors of drop path for each branch of a block that drops, in training only', () => {

@@ -18,7 +18,7 @@ interface KeptCopies {
   readonly dtype: DType;
   /** One for each block. */
   readonly packed: readonly PackedBlock[];
-  /** If the weights stay as they are, and the operator for all blocks takes their sizes. */
+  /** If the weights stay as they are, and an operator for all blocks takes their sizes. */
   readonly stack: BlockStack | undefined;
 }
 
@@ -41,8 +41,8 @@ export class BlockRunner {
 
   /** @param x - shape [batch, length, dModel]; the result has the same shape */
   forward(x: Tensor, probe?: UnitProbe): Tensor {
-    const stack = probe ? undefined : this.#stackFor(x.dtype);
-    if (stack) return stack.forward(x);
+    const stacked = probe ? undefined : this.#stackFor(x.dtype)?.forward(x);
+    if (stacked) return stacked;
     return this.#blocks.reduce((stream, block, index) => {
       const weights = this.#weights[index];
       if (weights && !block.training && infersOnCpu(stream, probe)) {
@@ -98,9 +98,11 @@ export class BlockRunner {
   #stackOf(packed: readonly PackedBlock[], dtype: DType): BlockStack | undefined {
     const [block] = this.#blocks;
     const like = packed[0]?.mlp[0];
-    if (!block || !like || !kernels.hasFusedBlocks(like, block.ssm.sizes.dModel)) return undefined;
+    if (!block || !like) return undefined;
     const blocks = this.#blocks.map((each, i) => branchesOf(each, packed[i] as PackedBlock));
-    return new BlockStack(blocks, dtype);
+    const fused = kernels.hasFusedBlocks(like, block.ssm.sizes.dModel);
+    if (!fused && !kernels.hasClusterBlocks(like.device, blocks)) return undefined;
+    return new BlockStack(blocks, dtype, fused);
   }
 
   #stackFor(dtype: DType): BlockStack | undefined {
