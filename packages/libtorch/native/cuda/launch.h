@@ -19,7 +19,10 @@ struct Scan {
   int64_t channels = 0;
   int64_t height = 0;  // rows of a grid that is scanned column by column, though it lies row by row; 0: it is not
 };
-/** Floats that the forward pass leaves for the backward pass: [batch, segments - 1, channels, states]. */
+/**
+ * States that the forward pass leaves for the backward pass: [batch, segments - 1, channels, states in whole fours],
+ * float32 where the elements are, bfloat16 otherwise.
+ */
 at::Tensor scan_checkpoints(const Scan& s);
 /**
  * @param y written, or added to; columns from `channels` on become 0

@@ -7,8 +7,11 @@ import type { Tensor } from '../tensor.js';
 import { sideOf } from '../nn/token-order.js';
 import type { FusedBlock } from './fused-blocks.js';
 
-/** What the operator's kernel holds of a block: filled up, smaller sizes cost what these do. */
-const largest = { states: 16, rank: 16, taps: 4 };
+/**
+ * What the operator's kernel holds of a block: filled up, smaller sizes cost what these do. Wider blocks than `width`, in channels
+ * or in neurons, the operator refuses.
+ */
+const largest = { states: 16, rank: 16, taps: 4, width: 16383 };
 
 /** How the work on an image is divided. */
 export interface ClusterLayout {
@@ -78,11 +81,12 @@ export function clusterBlocks(x: Tensor, stack: ClusterStack): Tensor {
 }
 
 /** Whether a block has one direction and nothing that is larger than the kernel's own sizes. */
-function isSmall({ ssm }: FusedBlock): boolean {
-  const [, , conv, , , dtProj, , aLog, , secondConv] = ssm.weights;
+function isSmall(block: FusedBlock): boolean {
+  const [, , conv, , , dtProj, , aLog, , secondConv] = block.ssm.weights;
   if (!conv || !dtProj || !aLog || secondConv) return false;
   const [taps, rank, states] = [conv.size(2), dtProj.size(1), aLog.size(1)];
-  return taps <= largest.taps && rank <= largest.rank && states <= largest.states;
+  const isNarrow = sizesOf([block]).every((width) => width <= largest.width);
+  return isNarrow && taps <= largest.taps && rank <= largest.rank && states <= largest.states;
 }
 
 function weightsOf({ norm1, norm2, ssm, mlp }: FusedBlock): (Tensor | null)[] {

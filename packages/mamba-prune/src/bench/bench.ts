@@ -61,7 +61,7 @@ export interface BenchOptions {
   readonly batches?: readonly number[];
   /** Shape of one input: [channels, height, width]. */
   readonly inputShape: readonly number[];
-  /** Calls of each model before the first round. Default `3`. */
+  /** Calls of each model before the first round, on a GPU at least one. Default `3`. */
   readonly warmup?: number;
   /** Rounds; each model runs once per round. Default `15`. */
   readonly rounds?: number;

@@ -88,9 +88,13 @@ export class TimedCall implements Timed {
     return this.#graph ? 'replayed' : (this.#obstacle ?? 'not captured');
   }
 
-  /** Calls it so many times, then records it, and finds how many calls to time at once. */
+  /**
+   * Calls it so many times, on a GPU at least once, then records it, and finds how many calls to time at once. What only a first
+   * call makes, such as weights in a kernel's own order, would be recorded with it and be made again by every replay.
+   */
   prepare(warmup: number): undefined {
-    for (let i = 0; i < warmup; i++) this.#run(1);
+    const calls = this.#onGpu ? Math.max(1, warmup) : warmup;
+    for (let i = 0; i < calls; i++) this.#run(1);
     if (!this.#onGpu) return;
     const captured = CudaGraph.attempt(this.#device, this.#launch, this.#backend);
     if (typeof captured === 'string') this.#obstacle = captured;

@@ -150,6 +150,22 @@ describe('a vision Mamba on a GPU', () => {
     copies?.dispose();
   });
 
+  it('reads copies that were made after fixed ones', () => {
+    const model = make().eval();
+    fill(model, 1);
+    const fixed = weightCopies(model, 'bf16', { fixed: true });
+    fill(model, 2);
+    const copies = weightCopies(model, 'bf16');
+    run(model);
+    expect(operators()).toEqual(branches);
+    expect(read()).toBe(2);
+    copies?.dispose();
+    run(model);
+    expect(operators()).toEqual(['all']);
+    expect(read()).toBe(1);
+    fixed?.dispose();
+  });
+
   it('runs few images in one launch while the weights are fixed, with weights that are packed once', () => {
     gpu.images = 2;
     const model = make().eval();

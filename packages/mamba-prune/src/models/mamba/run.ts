@@ -106,7 +106,7 @@ export class BlockRunner {
   }
 
   #stackFor(dtype: DType): BlockStack | undefined {
-    const stack = this.#kept.findLast((kept) => kept.stack?.dtype === dtype)?.stack;
+    const stack = this.#kept.findLast((kept) => kept.dtype === dtype)?.stack;
     if (!stack || isGradEnabled()) return undefined;
     return this.#blocks.every(({ isEvaluating }) => isEvaluating) ? stack : undefined;
   }
