@@ -28,8 +28,9 @@ setNumThreads(1);
 const files = copyEarlierFiles();
 const { at, expected, folder } = files;
 /**
- * Another processor or libtorch rounds otherwise: a forward pass by some float32 roundings. The trainings end at most 5e-7
- * apart with the kernels for other instructions; what is allowed is a hundred times that for other versions of libtorch,
+ * Another processor or libtorch rounds otherwise: a forward pass by some float32 roundings. A training rounds otherwise than
+ * that of the earlier versions everywhere, since a branch of a Mamba's block is one operator in it. The trainings end at most
+ * 5e-7 apart with the kernels for other instructions; what is allowed is a hundred times that for other versions of libtorch,
  * and a sixtieth of one step of the optimizer, so that one left out or taken twice is seen.
  */
 const isExact = hasSameArithmetic(files);
@@ -189,8 +190,7 @@ describe('a run that an earlier version left unfinished', () => {
       }
       const ended = contentOf(join(out, 'model.safetensors'), folder);
       const known = contentOf(at('ended', `${name}.safetensors`), folder);
-      if (isExact) expect(ended).toEqual(known);
-      else expect(largestDifference(ended, known)).toBeLessThan(trained);
+      expect(largestDifference(ended, known)).toBeLessThan(trained);
     },
   );
 });

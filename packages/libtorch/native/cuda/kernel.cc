@@ -216,7 +216,7 @@ int Kernel::active_clusters(unsigned blocks, unsigned threads, unsigned shared_b
   if (!driver().max_active_clusters) return 0;
   ask_for_shared(shared_bytes);
   constexpr int kNonPortableClusterSizeAllowed = 14;
-  check_driver(driver().set_attribute(function_, kNonPortableClusterSizeAllowed, 1), "asking for a large cluster");
+  if (driver().set_attribute(function_, kNonPortableClusterSizeAllowed, 1) != 0) return 0;
   // CUlaunchConfig and CUlaunchAttribute of cuda.h.
   struct Attribute {
     int id;

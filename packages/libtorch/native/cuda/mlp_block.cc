@@ -40,7 +40,7 @@ Tensor Mlp::forward(const Tensor& x, const Tensor& scale, Kept* keep) const {
   const auto type = x.scalar_type();
   const auto like = [&](int64_t columns) { return at::empty({x.size(0), x.size(1), columns}, x.options()); };
   Kept kept;
-  if (keep && mlp_train_runs(model, type)) {
+  if (keep && mlp_train_runs(model, width, type)) {
     kept.units = mlp_train_units(fused(scale));
     const Tensor out = like(model);
     mlp_train_forward(fused(scale), kept.units, x, out);

@@ -52,7 +52,10 @@ void run_train(const char* function, const MlpTrain& m, const TrainArgs& a, int6
 
 }  // namespace
 
-bool mlp_train_runs(int64_t model, at::ScalarType type) { return fused_mlp_runs(model, type); }
+// Rows of `width` numbers are moved 16 bytes at a time.
+bool mlp_train_runs(int64_t model, int64_t width, at::ScalarType type) {
+  return width % 8 == 0 && fused_mlp_runs(model, type);
+}
 
 Tensor mlp_train_units(const MlpTrain& m) {
   const int model = static_cast<int>(m.fc1.size(1));

@@ -5,8 +5,8 @@
 
 namespace mamba_prune::cuda {
 
-/** Whether the kernels take a model of this width and type on the current device. */
-bool mlp_train_runs(int64_t model, at::ScalarType type);
+/** Whether the kernels take this d_model, this width of the packed rows and this type on the current device. */
+bool mlp_train_runs(int64_t model, int64_t width, at::ScalarType type);
 
 struct MlpTrain {
   at::Tensor norm_weight, norm_bias;  // float32 [model]

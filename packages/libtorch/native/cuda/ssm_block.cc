@@ -106,7 +106,7 @@ void Block::begin(const Tensor& x, Kept& kept, bool keep) const {
     norm_in_proj(x, norm_weight, eps, packed_in, kept.xz);
     return;
   }
-  if (keep && norm_bias.defined() && mlp_train_runs(model, type)) {
+  if (keep && norm_bias.defined() && mlp_train_runs(model, width, type)) {
     kept.n = at::empty_like(x);
     kept.units = in_proj_units(in_projection());
     in_proj_forward(in_projection(), kept.units, x, kept.n, kept.xz);

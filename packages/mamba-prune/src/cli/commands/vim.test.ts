@@ -73,7 +73,7 @@ describe('a Vim on the command line', () => {
     const { status, stderr } = await runCli(inspect);
     expect(status).toBe(2);
     expect(stderr.replaceAll(/\s+/g, ' ')).toMatch(
-      /models derived from it \(VideoMamba and others\) have the same tensors.*say so with --arch vim_nano\./,
+      /models derived from it \(VideoMamba, R-MeeTo, Famba-V and others\) have the same tensors.*say so with --arch vim_nano\./,
     );
     expect(await json([...inspect, '--arch', 'vim_nano'])).toMatchObject({ arch: 'vim_nano' });
   });
