@@ -137,7 +137,7 @@ export function addBenchCommand(program: Command, cli: Cli): void {
     );
     for (const model of models) await model.release?.();
     const profiles = options.profile ? await profilesOf(models, options.batch, precision) : [];
-    noteUntrained(context, profiles, precision);
+    if (options.profile) noteUnprofiled(context, models, profiles, precision);
     const threads = getNumThreads();
     context.json({
       device,
@@ -180,12 +180,16 @@ async function profilesOf(
   );
 }
 
-/** Says which training steps have no profile, and why. */
-function noteUntrained(
+/** Says which models and training steps have no profile, and why. */
+function noteUnprofiled(
   context: Context<BenchCommandOptions>,
+  models: readonly Candidate[],
   profiles: readonly PassProfile[],
   precision: ResolvedInferencePrecision,
 ): void {
+  for (const { name, profiled } of models) {
+    if (!profiled) context.note(`${name} has no profile: onnxruntime computes it.`);
+  }
   if (profiles.length > 0 && precision !== 'fp32') {
     context.note(`A training step is profiled in fp32 only; --precision is ${precision}.`);
     return;
