@@ -27,7 +27,8 @@ export interface Native {
   call(operator: number, args: readonly unknown[]): unknown;
   schemas(namespace: string): OperatorSchema[];
 
-  dispose(handle: Handle): boolean;
+  /** @param collected - by the garbage collector, not by the program */
+  dispose(handle: Handle, collected?: boolean): boolean;
   stats(): { tensors: number; bytes: number };
   sizes(handle: Handle): number[];
   strides(handle: Handle): number[];

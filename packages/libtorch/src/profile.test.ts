@@ -65,6 +65,17 @@ describe('profileOperators', () => {
     });
   });
 
+  it('refuses asynchronous work, most of which it would not see', () => {
+    const work = async (): Promise<void> => {
+      await Promise.resolve();
+      throw new RangeError('nobody waits for this');
+    };
+    expect(() => profileOperators(work as () => void)).toThrow(
+      /profileOperators: got an async function, expected a synchronous one/,
+    );
+    expect(profileOperators(() => undefined).operators).toEqual([]);
+  });
+
   it('takes one profile at a time, and ends it where the work throws', () => {
     expect(() => profileOperators(() => void profileOperators(() => undefined))).toThrow(
       /a profile is being taken already/,

@@ -25,14 +25,23 @@ export interface OperatorProfile {
  * longer meanwhile. On a GPU these are the times that the host takes to launch kernels.
  *
  * @throws Error if a profile is being taken already: within `work`, say
+ * @throws TypeError if `work` is asynchronous: what it does later would not be in the profile
  */
 export function profileOperators(work: () => void): OperatorProfile {
+  // An asynchronous function is one that returns nothing, to the compiler.
+  const run: () => unknown = work;
   native.profileStart();
   let raw: (string | number)[];
   let ms: number;
   const began = performance.now();
   try {
-    work();
+    const result = run();
+    if (result instanceof Promise) {
+      result.catch(() => undefined); // the TypeError below says what matters
+      throw new TypeError(
+        'profileOperators: got an async function, expected a synchronous one. Await outside.',
+      );
+    }
   } finally {
     ms = performance.now() - began;
     raw = native.profileStop();

@@ -8,7 +8,7 @@ import { register, unregister } from './scope.js';
 
 // The safety net for tensors that no scope and no dispose() frees.
 const registry = new FinalizationRegistry<Handle>((handle) => {
-  native.dispose(handle);
+  native.dispose(handle, true);
 });
 
 /** A tensor, or a number that stands for a tensor of that value. */

@@ -1,6 +1,7 @@
 #include "handles.h"
 
 #include <cmath>
+#include <cstdlib>
 
 namespace mamba_prune {
 
@@ -12,16 +13,17 @@ constexpr int64_t kReportStep = 4 << 20;
 
 // The collector runs when this number has grown by some 64 MB since its last run. A training step takes and frees more
 // than that each time, and would set off a whole collection each time that finds nothing. So V8 is told the most that
-// was owned lately: it hears of more, which is what tensors that nobody frees lead to, and of a fall to a sixteenth.
+// was owned lately: it hears of more, which is what tensors that nobody frees lead to, and of a fall to a sixteenth. What
+// a collection has freed leaves that number too, or else each collection would wait for more garbage than the last.
 constexpr int64_t kFall = 16;
 
 void report(Napi::Env env, Instance& instance) {
-  const int64_t change = instance.owned_bytes - instance.reported_bytes;
-  const bool grew = change >= kReportStep;
-  const bool fell = -change >= kReportStep && instance.owned_bytes < instance.reported_bytes / kFall;
-  if (!grew && !fell) return;
+  const bool fell = instance.owned_bytes < instance.peak_bytes / kFall;
+  if (fell || instance.owned_bytes > instance.peak_bytes) instance.peak_bytes = instance.owned_bytes;
+  const int64_t change = instance.peak_bytes - instance.reported_bytes;
+  if (std::abs(change) < kReportStep) return;
   Napi::MemoryManagement::AdjustExternalMemory(env, change);
-  instance.reported_bytes = instance.owned_bytes;
+  instance.reported_bytes = instance.peak_bytes;
 }
 
 Napi::Value dispose(const Napi::CallbackInfo& info) {
@@ -34,6 +36,8 @@ Napi::Value dispose(const Napi::CallbackInfo& info) {
     return Napi::Boolean::New(env, instance.generators.remove(handle));
   }
   instance.owned_bytes -= owned->bytes;
+  const bool collected = info[1].IsBoolean() && info[1].As<Napi::Boolean>().Value();
+  if (collected) instance.peak_bytes -= owned->bytes;
   instance.tensors.remove(handle);
   report(env, instance);
   return Napi::Boolean::New(env, true);

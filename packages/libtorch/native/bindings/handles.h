@@ -100,6 +100,7 @@ struct Instance {
   HandleTable<at::Generator> generators{1ull << 50};
   int64_t reported_bytes = 0;  // told to V8
   int64_t owned_bytes = 0;     // held by live handles
+  int64_t peak_bytes = 0;      // the most that was held lately, never less than is held
 
   static Instance& of(Napi::Env env);
 };

@@ -46,6 +46,16 @@ describe('profileModel', () => {
     }
   });
 
+  it('profiles the inference alone where a BatchNorm cannot train on so few values', () => {
+    // The last stage has one position: 32 pixels, halved five times.
+    const model = createModel('resnet18', { stem: 'imagenet', imageSize: 32, baseWidth: 2 });
+    const passesAt = (batch: number): string[] =>
+      profileModel('tiny', model, { batch, passes: 1 }).map(({ pass }) => pass);
+    expect(passesAt(1)).toEqual(['inference']);
+    expect(passesAt(2)).toEqual(['inference', 'training']);
+    expect(model.parameters().filter(({ grad }) => grad !== null)).toEqual([]);
+  });
+
   it('leaves the model as it was', () => {
     const model = createModel('mamba_nano', sizes);
     const before = [...model.stateDict()].map(([name, tensor]) => [name, tensor.toNumbers()]);

@@ -2,6 +2,7 @@
 import {
   F,
   Generator,
+  ShapeError,
   type Tensor,
   noGrad,
   optim,
@@ -64,7 +65,8 @@ const warmup = 2;
 
 /**
  * Profiles an inference and, in float32, a training step (cross entropy and AdamW) on the CPU. The step has learning rate 0: weights stay
- * as they are, but the statistics of a BatchNorm do not.
+ * as they are, but the statistics of a BatchNorm do not. A BatchNorm that would get one value per channel cannot train on it: then
+ * there is no profile of a training step.
  *
  * @param name - of the model, in what is returned
  * @throws UsageError unless the model is on the CPU
@@ -88,8 +90,14 @@ export function profileModel(
     inference.end();
     if (precision !== 'fp32') return found;
     const training = trainingOf(model, { batch, seed });
-    found.push(average(training, passes, { model: name, batch, pass: 'training' }));
-    training.end();
+    try {
+      found.push(average(training, passes, { model: name, batch, pass: 'training' }));
+    } catch (error) {
+      // The inference fitted: this is what only a training minds.
+      if (!(error instanceof ShapeError)) throw error;
+    } finally {
+      training.end();
+    }
     return found;
   } finally {
     restore();

@@ -137,6 +137,7 @@ export function addBenchCommand(program: Command, cli: Cli): void {
     );
     for (const model of models) await model.release?.();
     const profiles = options.profile ? await profilesOf(models, options.batch, precision) : [];
+    if (options.profile) noteUnprofiled(context, models, profiles, precision);
     const threads = getNumThreads();
     context.json({
       device,
@@ -177,6 +178,28 @@ async function profilesOf(
   return models.flatMap(({ name, profiled }) =>
     profiled ? batches.flatMap((batch) => profileModel(name, profiled, { batch, precision })) : [],
   );
+}
+
+/** Says which models and training steps have no profile, and why. */
+function noteUnprofiled(
+  context: Context<BenchCommandOptions>,
+  models: readonly Candidate[],
+  profiles: readonly PassProfile[],
+  precision: ResolvedInferencePrecision,
+): void {
+  for (const { name, profiled } of models) {
+    if (!profiled) context.note(`${name} has no profile: onnxruntime computes it.`);
+  }
+  if (profiles.length > 0 && precision !== 'fp32') {
+    context.note(`A training step is profiled in fp32 only; --precision is ${precision}.`);
+    return;
+  }
+  for (const [i, { model, batch, pass }] of profiles.entries()) {
+    if (pass === 'training' || profiles[i + 1]?.pass === 'training') continue;
+    context.note(
+      `${model} has no training step at batch ${batch}: its BatchNorm would get one value per channel. Profile a larger batch (--batch).`,
+    );
+  }
 }
 
 /** Every file once; an ONNX file a second time on WebGPU if asked for. */

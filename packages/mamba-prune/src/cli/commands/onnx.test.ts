@@ -122,6 +122,18 @@ describe('commands that take an ONNX file', () => {
     expect((await runCli(argv)).stderr.replace(/\s+/g, ' ')).not.toMatch(told);
   });
 
+  it('say that a profile does not look into it', async () => {
+    const [model, file] = [at('mamba.safetensors'), at('profiled.onnx')];
+    await json(['export', model, '--out', file, '--no-verify']);
+    const argv = ['bench', '--batch', '1', '--runs', '1', '--min-time', '0', '--profile'];
+    const told = /profiled\.onnx has no profile: onnxruntime computes it\./;
+    const { status, stderr } = await runCli([...argv, file, '--device', 'cpu']);
+    expect(status, stderr).toBe(0);
+    expect(stderr.replace(/\s+/g, ' ')).toMatch(told);
+    const ours = await runCli([...argv, model, '--device', 'cpu']);
+    expect(ours.stderr.replace(/\s+/g, ' ')).not.toMatch(/has no profile/);
+  });
+
   it('evaluate it as the model it was made from', async () => {
     const out = at('eval.onnx');
     await json(['export', at('mamba.safetensors'), '--out', out, '--target', 'webgpu']);
