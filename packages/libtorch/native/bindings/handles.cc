@@ -13,8 +13,9 @@ constexpr int64_t kReportStep = 4 << 20;
 
 // The collector runs when this number has grown by some 64 MB since its last run. A training step takes and frees more
 // than that each time, and would set off a whole collection each time that finds nothing. So V8 is told the most that
-// was owned lately: it hears of more, which is what tensors that nobody frees lead to, and of a fall to a sixteenth. What
-// a collection has freed leaves that number too, or else each collection would wait for more garbage than the last.
+// was owned lately: it hears of more, which is what tensors that nobody frees lead to, and of a fall to a sixteenth.
+// What a collection has freed leaves that number too, or else each collection would wait for more garbage than the
+// last.
 constexpr int64_t kFall = 16;
 
 void report(Napi::Env env, Instance& instance) {
