@@ -113,7 +113,7 @@ extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(kTh
     __syncthreads();
     product<kTiles, 2, 3>(cta, memory + cta.plan.u, u_row, InOrder(), k_steps, ssm_weights + ssm.out_proj, MODEL / 8,
                           [&](int row, int column, float v0, float v1) {
-                            in<u32>(memory, cta.plan.partial + order[row] * kRow + column * 2) = pair_of(v0, v1);
+                            in<u32>(memory, cta.plan.partial + order[row] * kRow + column * 2) = pair(v0, v1);
                           });
     cta.send_partial<CLUSTER>(cta.plan.partial, kRow);
     if (threadIdx.x == 0 && i + 1 < a.blocks) load_ssm(i + 1);
@@ -130,13 +130,12 @@ extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(kTh
                                      const float2 bias1 =
                                          in<const float2>(memory, cta.plan.mlp + mlp.bias1 + column * 4);
                                      in<u32>(memory, cta.plan.hidden + row * hidden_row + column * 2) =
-                                         pair_of(gelu(v0 + bias1.x), gelu(v1 + bias1.y));
+                                         pair(gelu(v0 + bias1.x), gelu(v1 + bias1.y));
                                    });
     __syncthreads();
     product<kGroupTiles, kMlpTiles, 3>(cta, memory + cta.plan.hidden, hidden_row, InOrder(), neurons / 16,
                                        mlp_weights + mlp.fc2, MODEL / 8, [&](int row, int column, float v0, float v1) {
-                                         in<u32>(memory, cta.plan.mlp_partial + row * kRow + column * 2) =
-                                             pair_of(v0, v1);
+                                         in<u32>(memory, cta.plan.mlp_partial + row * kRow + column * 2) = pair(v0, v1);
                                        });
 #pragma unroll
     for (int p = 0; p < kPairs; p++) {

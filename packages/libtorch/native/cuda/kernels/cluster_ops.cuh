@@ -2,6 +2,7 @@
 // pointer together with the rank of a multiprocessor of the cluster is the same place there. PTX ISA, "Parallel
 // synchronization and communication instructions" and "Data movement and conversion instructions".
 #pragma once
+#include "pairs.cuh"
 
 __device__ __forceinline__ u32 shared_address(const void* p) { return (u32)__cvta_generic_to_shared(p); }
 __device__ __forceinline__ u32 at_rank(const void* p, u32 rank) {
@@ -52,33 +53,6 @@ __device__ __forceinline__ void copy_to_rank(u32 rank, void* to, const void* fro
 }
 // What this thread wrote to shared memory may be copied.
 __device__ __forceinline__ void written_for_copies() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
-
-__device__ __forceinline__ u32 pair_of(float low, float high) {
-  u32 r;
-#if SCALAR == MAMBA_PRUNE_BFLOAT16
-  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low));
-#else
-  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low));
-#endif
-  return r;
-}
-__device__ __forceinline__ float low_of(u32 pair) {
-  scalar s;
-  s.bits = (u16)(pair & 0xffff);
-  return up(s);
-}
-__device__ __forceinline__ float high_of(u32 pair) {
-  scalar s;
-  s.bits = (u16)(pair >> 16);
-  return up(s);
-}
-// tanh form: 0.5 v (1 + tanh(sqrt(2 / pi) (v + 0.044715 v^3))).
-__device__ __forceinline__ float gelu(float v) {
-  float t;
-  asm("tanh.approx.f32 %0, %1;" : "=f"(t) : "f"(v * (0.7978845608f + 0.0356774081f * v * v)));
-  const float half = 0.5f * v;
-  return half * t + half;
-}
 
 // A tile of 16 rows of 16 numbers: each lane gives the address of 16 bytes, lanes 0 to 15 the first halves of the rows.
 __device__ __forceinline__ void load_tile(u32 (&a)[4], const void* p) {

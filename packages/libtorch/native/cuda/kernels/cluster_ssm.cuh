@@ -43,7 +43,7 @@ __device__ __forceinline__ void step_sizes(const Cta& cta, const SsmPart& part, 
     for (int i = 0; i < 4; i++) {
       const float2 v =
           in<float2>(memory, cta.plan.projected + (row + i % 2 * 8) * kProjectedRow + (lane % 4 * 2 + i / 2 * 8) * 4);
-      a[i] = pair_of(v.x, v.y);
+      a[i] = pair(v.x, v.y);
     }
     float sum[4] = {0.0f, 0.0f, 0.0f, 0.0f};
     multiply(sum, a, in<uint2>(memory, cta.plan.ssm + part.dt_proj + n * 256 + lane * 8));

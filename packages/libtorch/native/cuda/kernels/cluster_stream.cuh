@@ -44,7 +44,7 @@ struct Stream {
       for (int i = 0; i < kPairs; i++)
         if (has(cta.lane, i))
           *reinterpret_cast<u32*>(a.out + ((i64)image * LENGTH + place) * MODEL + column(cta.lane, i)) =
-              pair_of(x[r][i][0], x[r][i][1]);
+              pair(x[r][i][0], x[r][i][1]);
     }
   }
   // Adds what arrived from so many multiprocessors, and a bias.
@@ -105,7 +105,7 @@ struct Stream {
       for (int i = 0; i < kPairs; i++)
         if (has(cta.lane, i))
           *reinterpret_cast<u32*>(row + column(cta.lane, i) * 2) =
-              pair_of((x[r][i][0] - m.mean) * scale, (x[r][i][1] - m.mean) * scale);
+              pair((x[r][i][0] - m.mean) * scale, (x[r][i][1] - m.mean) * scale);
       written_for_copies();
       if (kTeam == 1) __syncwarp();
       else team_sync(1 + team, 32 * kTeam);

@@ -94,6 +94,13 @@ __device__ __forceinline__ float sigmoid(float x) {
   return 0.5f * r + 0.5f;
 }
 #endif
+// tanh form: 0.5 v (1 + tanh(sqrt(2 / pi) (v + 0.044715 v^3))).
+__device__ __forceinline__ float gelu(float v) {
+  float t;
+  asm("tanh.approx.f32 %0, %1;" : "=f"(t) : "f"(v * (0.7978845608f + 0.0356774081f * v * v)));
+  const float half = 0.5f * v;
+  return half * t + half;
+}
 // log(1 + e^x). For small e^x the logarithm of a number near 1 loses digits; the series does not.
 __device__ __forceinline__ float softplus(float x) {
   const float e = ex2(kLog2e * x);

@@ -30,15 +30,7 @@ __device__ __forceinline__ void forward_tile(const Args& a, Units& ring, const R
   write_normed(a.normed, rows, left);
   float sum[32];
   for (int c = 0; c < a.unit_count; c++) {
-    const u32 unit = ring.acquire();
-    keep(sum), keep(left);
-    products_begin();
-    multiply_tall(sum, left, unit);
-    products_end();
-    products_wait<0>();
-    keep(sum), keep(left);
-    ring.release(ring.stage);
-    ring.step();
+    multiply_next(sum, left, ring);
 #pragma unroll
     for (int i = 0; i < 2; i++)
 #pragma unroll
@@ -57,10 +49,7 @@ __device__ __forceinline__ void backward_tile(const Args& a, Units& ring, const 
 #pragma unroll
     for (int i = 0; i < 2; i++)
 #pragma unroll
-      for (int r = 0; r < 2; r++) {
-        const i64 at = rows.place(r, 2 * c + i, a.width);
-        next[j][i][r] = at < 0 ? uint4{0, 0, 0, 0} : *reinterpret_cast<const uint4*>(a.xz + at);
-      }
+      for (int r = 0; r < 2; r++) next[j][i][r] = rows.read(a.xz, r, 2 * c + i, a.width);
   };
 #pragma unroll
   for (int j = 0; j < kDeep; j++) read(j, j);

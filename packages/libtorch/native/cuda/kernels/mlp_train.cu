@@ -54,33 +54,7 @@ __device__ __forceinline__ void forward_tile(const Args& a, Units& ring, const R
   keep(acc);
 
   float sum[32];
-  u32 hidden[4][4];
-  u32 before = 0;
-  for (int c = 0; c < a.neuron_units; c++) {
-    const u32 unit = ring.acquire(), stage = ring.stage;
-    keep(sum), keep(left);
-    products_begin();
-    multiply_tall(sum, left, unit);
-    products_end();
-    ring.step();
-    products_wait<0>();
-    keep(sum), keep(left);
-    if (c > 0) ring.release(before);
-    add_bias(sum, unit);
-#pragma unroll
-    for (int i = 0; i < 32; i++) sum[i] = gelu(sum[i]);
-    to_left(hidden, sum);
-    ring.release(stage);
-    const u32 second = ring.acquire();
-    before = ring.stage;
-    products_begin();
-    multiply_over_rows(acc, hidden, second);
-    products_end();
-    ring.step();
-  }
-  products_wait<0>();
-  keep(acc);
-  ring.release(before);
+  add_mlp(acc, sum, left, ring, a.neuron_units, multiply_over_rows);
 #pragma unroll
   for (int i = 0; i < MODEL / 32; i++)
 #pragma unroll

@@ -128,16 +128,8 @@ extern "C" __global__ void __launch_bounds__(threads_of(GROUPS), 1) norm_in_proj
     u32 left[kSteps][4];
     normalized(left, a, row);
     for (int u = 0; u < units; u++) {
-      const u32 unit = ring.acquire();
       float sum[32];
-      keep(sum), keep(left);
-      products_begin();
-      multiply_tall(sum, left, unit);
-      products_end();
-      products_wait<0>();
-      keep(sum), keep(left);
-      ring.release(ring.stage);
-      ring.step();
+      multiply_next(sum, left, ring);
 #pragma unroll
       for (int i = 0; i < 2; i++)
 #pragma unroll

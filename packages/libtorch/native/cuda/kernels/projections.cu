@@ -56,10 +56,7 @@ template <int Count> __device__ __forceinline__ void multiply_channels(float (&s
 #pragma unroll
     for (int i = 0; i < 2; i++)
 #pragma unroll
-      for (int r = 0; r < 2; r++) {
-        const i64 at = rows.place(r, 2 * c + i, a.width);
-        next[j][i][r] = at < 0 ? uint4{0, 0, 0, 0} : *reinterpret_cast<const uint4*>(from + at);
-      }
+      for (int r = 0; r < 2; r++) next[j][i][r] = rows.read(from, r, 2 * c + i, a.width);
   };
 #pragma unroll
   for (int j = 0; j < kDeep; j++) read(j, j);

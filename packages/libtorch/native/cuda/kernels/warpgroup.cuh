@@ -54,13 +54,6 @@ template <int Steps> __device__ __forceinline__ void to_left(u32 (&left)[Steps][
 #pragma unroll
     for (int i = 0; i < 4; i++) left[k][i] = pair(v[8 * k + 2 * i], v[8 * k + 2 * i + 1]);
 }
-// tanh form: 0.5 v (1 + tanh(sqrt(2 / pi) (v + 0.044715 v^3))).
-__device__ __forceinline__ float gelu(float v) {
-  float t;
-  asm("tanh.approx.f32 %0, %1;" : "=f"(t) : "f"(v * (0.7978845608f + 0.0356774081f * v * v)));
-  const float half = 0.5f * v;
-  return half * t + half;
-}
 
 __device__ __forceinline__ void apart(float (&v)[8], const uint4& from) {
   const u32 parts[4] = {from.x, from.y, from.z, from.w};
@@ -74,8 +67,8 @@ struct Rows {
     const int column = 32 * i + 8 * (threadIdx.x & 3);
     return first + 8 * which < rows && column < width ? (i64)(first + 8 * which) * width + column : -1;
   }
-  __device__ __forceinline__ uint4 read(const scalar* from, int which, int i) const {
-    const i64 at = place(which, i, MODEL);
+  __device__ __forceinline__ uint4 read(const scalar* from, int which, int i, int width = MODEL) const {
+    const i64 at = place(which, i, width);
     return at < 0 ? uint4{0, 0, 0, 0} : *reinterpret_cast<const uint4*>(from + at);
   }
   __device__ __forceinline__ void take(float (&v)[8], const scalar* from, int which, int i) const {
@@ -159,4 +152,38 @@ __device__ __forceinline__ Units start_ring(unsigned char* memory, u64* barriers
   }
   __syncthreads();
   return ring;
+}
+
+// acc += fc2(gelu(fc1(left))), 64 neurons at a time: two units of the ring, of which multiply_second takes the one of
+// fc2. That product ends beside the next one of fc1, whose results are in `sum`.
+template <class Second> __device__ __forceinline__ void add_mlp(float (&acc)[4 * kBlocks], float (&sum)[32],
+                                                                u32 (&left)[kSteps][4], Units& ring, int neuron_units,
+                                                                Second multiply_second) {
+  u32 hidden[4][4];
+  u32 before = 0;
+  for (int c = 0; c < neuron_units; c++) {
+    const u32 unit = ring.acquire(), stage = ring.stage;
+    keep(sum), keep(left);
+    products_begin();
+    multiply_tall(sum, left, unit);
+    products_end();
+    ring.step();
+    products_wait<0>();
+    keep(sum), keep(left);
+    if (c > 0) ring.release(before);
+    add_bias(sum, unit);
+#pragma unroll
+    for (int i = 0; i < 32; i++) sum[i] = gelu(sum[i]);
+    to_left(hidden, sum);
+    ring.release(stage);
+    const u32 second = ring.acquire();
+    before = ring.stage;
+    products_begin();
+    multiply_second(acc, hidden, second);
+    products_end();
+    ring.step();
+  }
+  products_wait<0>();
+  keep(acc);
+  ring.release(before);
 }

@@ -95,3 +95,16 @@ __device__ __forceinline__ void multiply_tall(float (&sum)[32], const u32 (&left
 #pragma unroll
   for (int k = 0; k < Steps; k++) multiply(sum, left[k], descriptor(unit + (k / 4) * 64 * 128) + 2 * (k % 4), k > 0);
 }
+// The same with the ring's next unit, which is given back.
+template <int Steps, u32 Stride>
+__device__ __forceinline__ void multiply_next(float (&sum)[32], u32 (&left)[Steps][4], Ring<Stride>& ring) {
+  const u32 unit = ring.acquire();
+  keep(sum), keep(left);
+  products_begin();
+  multiply_tall(sum, left, unit);
+  products_end();
+  products_wait<0>();
+  keep(sum), keep(left);
+  ring.release(ring.stage);
+  ring.step();
+}
