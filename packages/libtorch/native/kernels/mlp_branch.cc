@@ -9,6 +9,7 @@ namespace mamba_prune::mlp_branch_op {
 namespace {
 
 using at::Tensor;
+using branch_op::like;
 using branch_op::multiply;
 using branch_op::rows;
 using torch::autograd::variable_list;
@@ -34,8 +35,7 @@ struct Branch {
     const char* op = kName;
     TORCH_CHECK(w.size() == kWeights, op, ": got ", w.size(), " weights, expected ", kWeights,
                 ": fc1, its bias, fc2, its bias.");
-    TORCH_CHECK(x.dim() == 3 && x.is_cpu() && x.scalar_type() == at::kFloat, op, ": got x of shape ", x.sizes(), " (",
-                x.scalar_type(), " on ", x.device(), "), expected float32 [batch, length, d_model] on the CPU.");
+    branch_op::check_stream(op, x);
     TORCH_CHECK(w[0].dim() == 2 && w[0].size(0) > 0 && x.size(2) > 0, op, ": got x and fc1 of shapes ", x.sizes(),
                 " and ", w[0].sizes(), ", expected d_model and neurons above 0.");
     Branch b{norm_weight, norm_bias, eps, w[0], w[1], w[2], w[3], x.size(2), w[0].size(0)};
@@ -50,10 +50,6 @@ struct Branch {
     check("fc2_weight", b.fc2, {b.model, b.hidden}, "[d_model, mlp]");
     check("fc2_bias", b.bias2, {b.model}, "[d_model]");
     return b;
-  }
-
-  Tensor like(const Tensor& x, int64_t columns) const {
-    return at::empty({x.size(0), x.size(1), columns}, x.options());
   }
 
   Tensor forward(const Tensor& x, const Tensor& scale, Kept* keep) const {
@@ -72,9 +68,7 @@ struct Branch {
       kept.hidden = bias_gelu_op::cpu_forward(kept.before, bias1);
     }
     const StageTime time("fc2");
-    const Tensor out = like(x, model);
-    multiply(rows(kept.hidden), {fc2, true}, rows(out), bias2, scale.defined() ? Tensor() : rows(x));
-    if (scale.defined()) branch_op::scale_and_add(out, scale, x);
+    const Tensor out = branch_op::add_product(x, scale, kept.hidden, fc2, bias2);
     if (keep) *keep = kept;
     return out;
   }
@@ -83,9 +77,7 @@ struct Branch {
                          const std::vector<bool>& needed) const {
     variable_list result(3 + kWeights);
     const auto matrix = [&](size_t index, const Tensor& dy, const Tensor& input) {
-      if (!needed[index]) return;
-      result[3 + index] = at::empty({dy.size(-1), input.size(-1)}, x.options());
-      branch_op::multiply_rows(rows(dy), rows(input), result[3 + index]);
+      if (needed[index]) result[3 + index] = branch_op::weight_gradient(dy, input);
     };
     const Tensor dbranch = scale.defined() ? dout * scale.view({-1, 1, 1}) : dout;
     const Tensor dhidden = like(x, hidden), dnormed = like(x, model);

@@ -12,6 +12,7 @@ namespace mamba_prune::ssm_branch_op {
 namespace {
 
 using at::Tensor;
+using branch_op::like;
 using branch_op::multiply;
 using branch_op::rows;
 using torch::autograd::variable_list;
@@ -37,8 +38,7 @@ struct Branch {
     const char* op = kName;
     TORCH_CHECK(w.size() == kWeights, op, ": got ", w.size(), " weights, expected ", kWeights,
                 ": in_proj, out_proj, conv1d's weight and bias, x_proj, dt_proj's weight and bias, A_log and D.");
-    TORCH_CHECK(x.dim() == 3 && x.is_cpu() && x.scalar_type() == at::kFloat, op, ": got x of shape ", x.sizes(), " (",
-                x.scalar_type(), " on ", x.device(), "), expected float32 [batch, length, d_model] on the CPU.");
+    branch_op::check_stream(op, x);
     TORCH_CHECK(x.size(1) > 0 && x.size(2) > 0, op, ": got x of shape ", x.sizes(),
                 ", expected length and d_model above 0.");
     TORCH_CHECK(w[1].dim() == 2 && w[2].dim() == 3 && w[5].dim() == 2 && w[7].dim() == 2, op,
@@ -68,9 +68,6 @@ struct Branch {
     return b;
   }
 
-  Tensor like(const Tensor& x, int64_t columns) const {
-    return at::empty({x.size(0), x.size(1), columns}, x.options());
-  }
   Tensor step_sizes(const Tensor& projected) const { return projected.narrow(2, 0, rank); }
   Tensor input_matrix(const Tensor& projected) const { return projected.narrow(2, rank, states); }
   Tensor output_matrix(const Tensor& projected) const { return projected.narrow(2, rank + states, states); }
@@ -108,9 +105,7 @@ struct Branch {
           kept.xz.narrow(2, inner, inner), dt_bias, true, {}, keep != nullptr);
     }
     const StageTime time("out_proj");
-    const Tensor out = like(x, model);
-    multiply(rows(kept.y), {out_proj, true}, rows(out), {}, scale.defined() ? Tensor() : rows(x));
-    if (scale.defined()) branch_op::scale_and_add(out, scale, x);
+    const Tensor out = branch_op::add_product(x, scale, kept.y, out_proj);
     if (keep) *keep = kept;
     return out;
   }
@@ -120,9 +115,7 @@ struct Branch {
     variable_list result(3 + kWeights);
     // The gradient of a matrix with these two factors, if it is asked for.
     const auto matrix = [&](size_t index, const Tensor& dy, const Tensor& input) {
-      if (!needed[index]) return;
-      result[3 + index] = at::empty({dy.size(-1), input.size(-1)}, x.options());
-      branch_op::multiply_rows(rows(dy), rows(input), result[3 + index]);
+      if (needed[index]) result[3 + index] = branch_op::weight_gradient(dy, input);
     };
     const Tensor dy = like(x, inner), dxz = like(x, 2 * inner), dprojected = like(x, rank + 2 * states);
     {

@@ -92,8 +92,9 @@ void multiply(const Tensor& x, const Factor& weight, const Tensor& out, const Te
   by_library({x}, weight, out, start);
 }
 
-void multiply_rows(const Tensor& a, const Tensor& b, const Tensor& out) {
-  if (out.numel() == 0) return;
+Tensor weight_gradient(const Tensor& dy, const Tensor& input) {
+  const Tensor a = rows(dy), b = rows(input), out = at::empty({a.size(1), b.size(1)}, dy.options());
+  if (out.numel() == 0) return out;
   if (a.size(0) == 0) {
     out.zero_();
   } else if (takes_own(out.size(0), out.size(1))) {
@@ -101,6 +102,7 @@ void multiply_rows(const Tensor& a, const Tensor& b, const Tensor& out) {
   } else {
     by_library({a, true}, {b}, out, false);
   }
+  return out;
 }
 
 namespace {
@@ -137,8 +139,17 @@ Tensor layer_norm_backward(const Tensor& x, const Tensor& weight, double eps, co
   return sums.sum(0);
 }
 
-void scale_and_add(const Tensor& out, const Tensor& scale, const Tensor& x) {
-  out.mul_(scale.view({-1, 1, 1})).add_(x);
+Tensor add_product(const Tensor& x, const Tensor& scale, const Tensor& input, const Tensor& weight,
+                   const Tensor& bias) {
+  const Tensor out = like(x, weight.size(0));
+  multiply(rows(input), {weight, true}, rows(out), bias, scale.defined() ? Tensor() : rows(x));
+  if (scale.defined()) out.mul_(scale.view({-1, 1, 1})).add_(x);
+  return out;
+}
+
+void check_stream(const char* op, const Tensor& x) {
+  TORCH_CHECK(x.dim() == 3 && x.is_cpu() && x.scalar_type() == at::kFloat, op, ": got x of shape ", x.sizes(), " (",
+              x.scalar_type(), " on ", x.device(), "), expected float32 [batch, length, d_model] on the CPU.");
 }
 
 }  // namespace mamba_prune::branch_op

@@ -52,19 +52,27 @@ struct Factor {
 // it.
 void multiply(const at::Tensor& x, const Factor& weight, const at::Tensor& out, const at::Tensor& bias = {},
               const at::Tensor& residual = {});
-// out = a^T b, a sum over all rows: the gradient of a weight.
-void multiply_rows(const at::Tensor& a, const at::Tensor& b, const at::Tensor& out);
-
 // [batch, length, columns] as a matrix of all its rows.
 inline at::Tensor rows(const at::Tensor& t) { return t.view({-1, t.size(-1)}); }
+// Memory for as many rows of so many columns.
+inline at::Tensor like(const at::Tensor& x, int64_t columns) {
+  return at::empty({x.size(0), x.size(1), columns}, x.options());
+}
+
+// dy^T input, a sum over all rows: the gradient of the weight of a product of `input`.
+at::Tensor weight_gradient(const at::Tensor& dy, const at::Tensor& input);
+// x + scale (input weight^T + bias), of which bias and scale, a factor for each sample, may be undefined.
+at::Tensor add_product(const at::Tensor& x, const at::Tensor& scale, const at::Tensor& input, const at::Tensor& weight,
+                       const at::Tensor& bias = {});
 
 at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double eps);
 // dx = skip + the gradient of x through the normalisation. -> [3, columns]: the gradients of weight and bias, and the
 // sum of `skip` over all rows.
 at::Tensor layer_norm_backward(const at::Tensor& x, const at::Tensor& weight, double eps, const at::Tensor& grad,
                                const at::Tensor& skip, const at::Tensor& dx);
-// out = x + scale * out, with a factor for each sample.
-void scale_and_add(const at::Tensor& out, const at::Tensor& scale, const at::Tensor& x);
+
+/** @throws if x is not float32 [batch, length, d_model] on the CPU */
+void check_stream(const char* op, const at::Tensor& x);
 
 }  // namespace branch_op
 }  // namespace mamba_prune
