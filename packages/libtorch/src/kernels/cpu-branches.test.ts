@@ -16,6 +16,7 @@ import {
   zeros,
 } from '../index.js';
 import { mlpBranchOnCpu, ssmBranchOnCpu } from './index.js';
+import type { BlockCase } from './testing/compare-block.js';
 
 const eps = 1e-5;
 
@@ -26,15 +27,7 @@ interface Branch {
   readonly scale: Tensor | undefined;
 }
 
-interface SsmSizes {
-  readonly batch: number;
-  readonly length: number;
-  readonly model: number;
-  readonly inner: number;
-  readonly states: number;
-  readonly rank: number;
-  readonly taps: number;
-}
+type SsmSizes = Omit<BlockCase, 'hidden'>;
 
 const ssmCases: readonly SsmSizes[] = [
   { batch: 1, length: 1, model: 1, inner: 1, states: 1, rank: 1, taps: 1 },
