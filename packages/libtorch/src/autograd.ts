@@ -2,18 +2,14 @@
 import { checkOptions } from './check-options.js';
 import { TorchError } from './errors.js';
 import { native } from './native.js';
+import { refusePromise } from './synchronous.js';
 import { Tensor } from './tensor.js';
 
 function withGradMode<T>(on: boolean, body: () => T): T {
   const before = native.setGradMode(on);
   try {
     const result = body();
-    if (result instanceof Promise) {
-      result.catch(() => undefined);
-      throw new TypeError(
-        `${on ? 'enableGrad' : 'noGrad'}: got an async function, expected a synchronous one. Await outside.`,
-      );
-    }
+    refusePromise(on ? 'enableGrad' : 'noGrad', result);
     return result;
   } finally {
     native.setGradMode(before);

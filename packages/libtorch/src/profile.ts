@@ -1,5 +1,6 @@
 // Where the time of some calls goes, operator by operator.
 import { native } from './native.js';
+import { refusePromise } from './synchronous.js';
 
 /** What one operator took, or one stage within the operators of whole blocks. */
 export interface OperatorTime {
@@ -35,13 +36,7 @@ export function profileOperators(work: () => void): OperatorProfile {
   let ms: number;
   const began = performance.now();
   try {
-    const result = run();
-    if (result instanceof Promise) {
-      result.catch(() => undefined); // the TypeError below says what matters
-      throw new TypeError(
-        'profileOperators: got an async function, expected a synchronous one. Await outside.',
-      );
-    }
+    refusePromise('profileOperators', run());
   } finally {
     ms = performance.now() - began;
     raw = native.profileStop();

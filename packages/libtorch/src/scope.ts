@@ -1,5 +1,6 @@
 // Native memory is freed when its scope ends, not when the garbage collector gets to it: a training
 // step makes gigabytes of tensors that V8 sees as a few hundred small objects.
+import { refusePromise } from './synchronous.js';
 import type { Tensor } from './tensor.js';
 
 let current: Set<Tensor> | null = null;
@@ -47,12 +48,7 @@ export function scope<T>(body: () => T): T {
   let kept: Set<unknown> | undefined;
   try {
     const result = body();
-    if (result instanceof Promise) {
-      result.catch(() => undefined); // the TypeError below says what matters
-      throw new TypeError(
-        'scope: got an async function, expected a synchronous one. Await outside.',
-      );
-    }
+    refusePromise('scope', result);
     kept = new Set();
     collect(result, kept, (value) => inner.has(value as Tensor));
     return result;
