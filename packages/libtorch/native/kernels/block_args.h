@@ -13,7 +13,9 @@ namespace mamba_prune {
 // A matrix of a block, in float32 or for the products in low precision.
 struct BlockMatrix {
   const float* plain = nullptr;
-  const float* panels = nullptr;  // `plain` in panels, where a call has packed them
+  // In panels, as pack_weights makes them, or where a call has packed `plain`; and floats from one panel to the next.
+  const float* panels = nullptr;
+  int64_t panel_stride = 0;
   LowMatrix low;
 };
 

@@ -136,7 +136,7 @@ inline void product(const BlockArgs& a, const Team& team, const float* x, int64_
   const int64_t rows = a.batch * a.sizes.length;
   if (weight.panels) {
     // Sums in the parts of gemm_panel, so that results do not depend on which of the two it is.
-    packed_stage(team, {x, depth, rows, depth, weight.panels, panel_stride(depth), columns, out, columns, bias,
+    packed_stage(team, {x, depth, rows, depth, weight.panels, weight.panel_stride, columns, out, columns, bias,
                         residual, gelu ? Activation::gelu : Activation::none, kPanelDepth});
   } else {
     gemm_stage({x, depth, rows, depth, weight.plain, columns, out, columns, bias, residual, gelu}, team, scratch);

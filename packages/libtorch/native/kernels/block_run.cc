@@ -98,8 +98,8 @@ void run_together(BlockArgs a, int threads, int64_t scratch) {
   }
 }
 
-// Matrices are transposed into panels once, for all samples; each time that a thread turns to other ones would take up
-// to a tenth of the products.
+// Matrices that are not given in panels are transposed once, for all samples; each time that a thread turns to other
+// ones would take up to a tenth of the products.
 class Panels {
  public:
   explicit Panels(BlockArgs& a) {
@@ -112,7 +112,7 @@ class Panels {
     memory_ = at::empty({total_}, at::kFloat);
     for (Part& part : parts_) {
       part.packing.out = static_cast<float*>(memory_.data_ptr()) + part.at;
-      part.matrix->panels = part.packing.out;
+      part.matrix->panels = part.packing.out, part.matrix->panel_stride = isa().panel_stride(part.packing.depth);
     }
   }
   // Called by all threads of a team; ends with a barrier.
@@ -135,11 +135,23 @@ class Panels {
   Tensor memory_;
 
   void add(BlockMatrix& matrix, int64_t columns, int64_t depth) {
+    if (matrix.panels) return;
     const int64_t panels = (columns + isa().panel - 1) / isa().panel;
     parts_.push_back({&matrix, {matrix.plain, columns, depth, nullptr}, panels, total_});
     total_ += panels * isa().panel_stride(depth);
   }
 };
+
+// Where chunks of at most `samples` begin, and where the last one ends. They become smaller towards the end, so that
+// threads of unequal speed, such as those that share a core with somebody else, are done at about the same time.
+std::vector<int64_t> chunks_of(int64_t batch, int64_t samples, int threads) {
+  std::vector<int64_t> firsts = {0};
+  while (firsts.back() < batch) {
+    const int64_t left = batch - firsts.back();
+    firsts.push_back(firsts.back() + std::max<int64_t>(1, std::min(samples, left / threads)));
+  }
+  return firsts;
+}
 
 // Every thread on samples of its own.
 void run_apart(BlockArgs a, int threads, int64_t scratch) {
@@ -148,21 +160,24 @@ void run_apart(BlockArgs a, int threads, int64_t scratch) {
   const Panels panels(a);
   const int64_t share = (a.batch + threads - 1) / threads;
   const int64_t samples = std::max<int64_t>(1, std::min(share, kRowsAtATime / std::max<int64_t>(1, s.length)));
-  const int64_t chunks = (a.batch + samples - 1) / samples, row = s.length * s.model;
+  const std::vector<int64_t> firsts = chunks_of(a.batch, samples, threads);
+  const int64_t chunks = static_cast<int64_t>(firsts.size()) - 1, row = s.length * s.model;
   const BlockScratch layout(s, samples * s.length, a.low);
+  const Tensor memory = at::empty({threads * layout.total}, at::kFloat);
+  float* const buffers = static_cast<float*>(memory.data_ptr());
   const auto forward = forward_of(a);
   TeamTimes times(threads);
 #pragma omp parallel num_threads(threads)
   {
     BlockClock clock = times.clock();
-    const Scratch<float> own(scratch), buffers(layout.total);
+    const Scratch<float> own(scratch);
     panels.pack();
     BlockArgs mine = a;
-    mine.buffers = layout.in(buffers.data());
+    mine.buffers = layout.in(buffers + omp_get_thread_num() * layout.total);
 #pragma omp for schedule(dynamic) nowait
     for (int64_t chunk = 0; chunk < chunks; chunk++) {
-      const int64_t first = chunk * samples;
-      mine.batch = std::min(samples, a.batch - first);
+      const int64_t first = firsts[chunk];
+      mine.batch = firsts[chunk + 1] - first;
       mine.x = a.x + first * row, mine.y = a.y + first * row;
       forward(mine, 0, 1, own.data(), clock);
     }

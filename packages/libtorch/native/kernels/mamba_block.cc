@@ -55,7 +55,9 @@ Tensor forward(const Tensor& x_, const Tensor& norm1_weight, const Tensor& norm1
   MatrixReader reader("mamba_block");
   const auto matrix = [&](const char* name, const Tensor& t, int64_t columns, int64_t depth, const char* layout) {
     BlockMatrix found;
-    if (!reader.low(name, t, columns, depth, found.low)) found.plain = pointer(name, t, {columns, depth}, layout);
+    if (reader.low(name, t, columns, depth, found.low) || read_panels("mamba_block", name, t, columns, depth, found))
+      return found;
+    found.plain = pointer(name, t, {columns, depth}, layout);
     return found;
   };
   a.weights = {

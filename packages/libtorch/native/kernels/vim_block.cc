@@ -61,7 +61,9 @@ Tensor forward(const Tensor& x_, const Tensor& norm_weight, const Tensor& in_pro
   MatrixReader reader("vim_block");
   const auto matrix = [&](const char* name, const Tensor& t, int64_t columns, int64_t depth, const char* layout) {
     BlockMatrix found;
-    if (!reader.low(name, t, columns, depth, found.low)) found.plain = pointer(name, t, {columns, depth}, layout);
+    if (reader.low(name, t, columns, depth, found.low) || read_panels("vim_block", name, t, columns, depth, found))
+      return found;
+    found.plain = pointer(name, t, {columns, depth}, layout);
     return found;
   };
   a.weights.norm1_weight = pointer("norm_weight", norm_weight, {s.model}, "[d_model]");

@@ -43,7 +43,8 @@ export interface MambaBlockWeights {
  * @param x - shape [batch, length, dModel]; the result has the same shape
  * @param weights - norms and biases of their one size, inProj [2 dInner, dModel], convWeight [dInner, 1, dConv],
  *   xProj [dtRank + 2 dState, dInner], dtWeight [dInner, dtRank], aLog [dInner, dState], outProj [dModel, dInner],
- *   fc1Weight [mlp, dModel], fc2Weight [dModel, mlp]
+ *   fc1Weight [mlp, dModel], fc2Weight [dModel, mlp]. inProj, xProj, outProj, fc1Weight and fc2Weight may each be what
+ *   `packWeights` makes of [1, out, in] instead: the result is the same, and transposing them is spared
  * @param eps - of both LayerNorms
  * @throws TorchError for tensors that require gradients while they are recorded, other types or shapes
  */

@@ -12,6 +12,7 @@ import {
   setNumThreads,
   zeros,
 } from '../index.js';
+import { packWeights } from './inference-blocks.js';
 import { type VimBlockWeights, vimBlock } from './vim-block.js';
 
 const matrix = (rows: number, columns: number): Tensor =>
@@ -106,6 +107,25 @@ describe('vimBlock', () => {
           expect(error / expected.abs().max().item()).toBeLessThan(3e-6);
           for (const other of results) expect(other.equal(results[0] as Tensor)).toBe(true);
         }
+      });
+    });
+  });
+
+  it('takes its matrices in panels too, with the same result', () => {
+    scope(() => {
+      noGrad(() => {
+        const { x, weights } = inputs([3, 17, 33, 47, 8, 3, 4], 2);
+        const panels = (matrix: Tensor) => packWeights(matrix.unsqueeze(0));
+        const packed = {
+          ...weights,
+          inProj: panels(weights.inProj),
+          outProj: panels(weights.outProj),
+          // The third of a direction's seven is x_proj.
+          scans: weights.scans.map((tensor, i) => (i % 7 === 2 ? panels(tensor) : tensor)),
+        };
+        expect(vimBlock(x, packed, 1e-5).equal(vimBlock(x, weights, 1e-5))).toBe(true);
+        const wrong = { ...packed, outProj: packed.inProj };
+        expect(() => vimBlock(x, wrong, 1e-5)).toThrow(/got out_proj .*pack_weights/);
       });
     });
   });

@@ -22,6 +22,8 @@ export interface VimBlockWeights {
  * direction. For inference in float32. It computes what the single operators do, up to the rounding of sums.
  *
  * @param x - shape [batch, length, dModel]; the result has the same shape
+ * @param weights - inProj, outProj and each x_proj may be what `packWeights` makes of [1, out, in] instead: the result is the same, and
+ *   transposing them is spared
  * @param eps - of the RMSNorm
  * @param scale - of the sum over two directions. Default `0.5`
  * @throws TorchError for tensors that require gradients while they are recorded, other types or shapes

@@ -11,14 +11,14 @@
 // Everything else goes operator by operator: other training on the CPU, probes, other types, sizes that a kernel does not take. The
 // results are the same up to the rounding of sums; in 16 bits on a GPU the MLP's GELU is its tanh form (`kernels.mlpBranch`).
 //
-// Parameters are float32 and are never replaced. Some operators read the parameters themselves: the blocks of Mamba and Vim
-// on the CPU, and the branches on a GPU in float32. Others want the weights in another form, which is out of date as soon as a
+// Parameters are float32 and are never replaced. Some operators read the parameters themselves: the branches of a Mamba on the CPU, and
+// those on a GPU in float32. Others want the weights in another form, which is out of date as soon as a
 // parameter changes. There are three kinds of such forms, and they differ in who notices:
 //
 //   refreshed   Copies in 16 bits. Whoever changes the weights refreshes them, once per step: `weightCopies` in
 //               precision.ts. Any layer finds the copy of its parameter (`WeightCopies`, `F.weightFor`). The copies that
 //               the branches on a GPU want padded (`Packing`) are written by the same call.
-//   compared    Forms that take computing: the ViT's matrices in panels, matrices for products in low precision while somebody
+//   compared    Forms that take computing: the matrices of a ViT, a Mamba and a Vim in panels, matrices for products in low precision while somebody
 //               has asked for these (`prepareInference`), the ResNet's convolutions with BatchNorm folded
 //               in and under Winograd's transform. `DerivedWeights` compares the versions of the parameters at each use,
 //               because nobody announces an evaluation between two steps. Training mode frees them.

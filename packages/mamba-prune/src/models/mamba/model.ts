@@ -167,6 +167,16 @@ export class VisionMamba extends nn.Module implements ImageModel {
     return this.#head.forward(F.meanFloat32(this.#norm.forward(x), 1));
   }
 
+  override train(on = true): this {
+    if (on) this.#runner.release();
+    return super.train(on);
+  }
+
+  override dispose(): void {
+    this.#runner.release();
+    super.dispose();
+  }
+
   packWeights(dtype: DType, fixed = false): PackedWeights | undefined {
     return this.#runner.pack(dtype, fixed);
   }

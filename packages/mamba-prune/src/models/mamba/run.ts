@@ -3,6 +3,7 @@ import { type DType, F, type Tensor, isGradEnabled, scope } from '@mamba-prune/l
 import * as kernels from '@mamba-prune/libtorch/kernels';
 import type { PackedWeights, UnitProbe } from '../image-model.js';
 import { type KeptProducts, LowProducts } from '../layers/low-products.js';
+import { PanelMatrices } from '../layers/panel-matrices.js';
 import { fitsConvKernel, fitsGpuBranch, infersOnCpu, takesCpuBranches } from '../layers/running.js';
 import { ssmMatrices, ssmWeights } from '../layers/scan-weights.js';
 import { BlockStack } from './block-stack.js';
@@ -27,6 +28,9 @@ export class BlockRunner {
   readonly #blocks: readonly Block[];
   /** For the operator that does a whole block, of those blocks that it can do. */
   readonly #weights: readonly (kernels.MambaBlockWeights | undefined)[];
+  /** What the products of these blocks read. */
+  readonly #matrices: readonly (readonly Tensor[] | undefined)[];
+  readonly #panels: PanelMatrices;
   readonly #low = new LowProducts();
   /** Those in use last. */
   #kept: readonly KeptCopies[] = [];
@@ -37,16 +41,20 @@ export class BlockRunner {
     this.#weights = blocks.map((block) =>
       fitsConvKernel(block.ssm) ? blockWeights(block) : undefined,
     );
+    this.#matrices = this.#weights.map((weights) => weights && matricesOf(weights));
+    this.#panels = new PanelMatrices(this.#matrices);
   }
 
   /** @param x - shape [batch, length, dModel]; the result has the same shape */
   forward(x: Tensor, probe?: UnitProbe): Tensor {
     const stacked = probe ? undefined : this.#stackFor(x.dtype)?.forward(x);
     if (stacked) return stacked;
+    let panels: ReturnType<PanelMatrices['get']> | undefined;
     return this.#blocks.reduce((stream, block, index) => {
       const weights = this.#weights[index];
       if (weights && !block.training && infersOnCpu(stream, probe)) {
-        const used = inLowPrecision(weights, this.#low.of(index));
+        const matrices = this.#low.of(index) ?? (panels ??= this.#panels.get())[index];
+        const used = withMatrices(weights, matrices);
         return scope(() => kernels.mambaBlock(block.ordered(stream), used, block.norm1.eps));
       }
       if (!probe && hasBranches(block, stream.device)) {
@@ -89,10 +97,14 @@ export class BlockRunner {
 
   /** As `ImageModel.multiplyIn` says. */
   multiplyIn(precision: kernels.ProductPrecision): KeptProducts | undefined {
-    const weights = this.#weights.filter((block) => block !== undefined);
-    if (weights.length < this.#blocks.length) return undefined;
-    const matrices = weights.map((w) => [w.inProj, w.xProj, w.outProj, w.fc1Weight, w.fc2Weight]);
+    const matrices = this.#matrices.filter((block) => block !== undefined);
+    if (matrices.length < this.#blocks.length) return undefined;
     return this.#low.keep(precision, matrices);
+  }
+
+  /** Frees what was made for inference on the CPU; the next use makes it again. */
+  release(): void {
+    this.#panels.release();
   }
 
   #stackOf(packed: readonly PackedBlock[], dtype: DType): BlockStack | undefined {
@@ -127,8 +139,13 @@ export class BlockRunner {
   }
 }
 
-/** The same block with other matrices, in the order of `multiplyIn`. */
-function inLowPrecision(
+/** What the products of a block read, but for the narrow one that makes the step sizes. */
+function matricesOf(w: kernels.MambaBlockWeights): Tensor[] {
+  return [w.inProj, w.xProj, w.outProj, w.fc1Weight, w.fc2Weight];
+}
+
+/** The same block with other matrices, in the order of `matricesOf`. */
+function withMatrices(
   weights: kernels.MambaBlockWeights,
   matrices: readonly Tensor[] | undefined,
 ): kernels.MambaBlockWeights {

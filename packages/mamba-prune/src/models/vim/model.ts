@@ -168,6 +168,16 @@ export class Vim extends nn.Module implements ImageModel {
     });
   }
 
+  override train(on = true): this {
+    if (on) this.#runner.release();
+    return super.train(on);
+  }
+
+  override dispose(): void {
+    this.#runner.release();
+    super.dispose();
+  }
+
   packWeights(dtype: DType): PackedWeights | undefined {
     return this.#runner.pack(dtype);
   }

@@ -4,6 +4,7 @@ import * as kernels from '@mamba-prune/libtorch/kernels';
 import type { PackedWeights, UnitProbe } from '../image-model.js';
 import { type KeptProducts, LowProducts } from '../layers/low-products.js';
 import { Packing, packSsm } from '../layers/packing.js';
+import { PanelMatrices } from '../layers/panel-matrices.js';
 import { fitsConvKernel, fitsGpuBranch, infersOnCpu } from '../layers/running.js';
 import { scanWeights, ssmMatrices, ssmWeights } from '../layers/scan-weights.js';
 import type { Block } from './model.js';
@@ -23,6 +24,9 @@ export class LayerRunner {
   readonly #layers: readonly Block[];
   /** For the operator that does a whole layer on the CPU, of those layers that it can do. */
   readonly #weights: readonly (kernels.VimBlockWeights | undefined)[];
+  /** What the products of these layers read. */
+  readonly #matrices: readonly (readonly Tensor[] | undefined)[];
+  readonly #panels: PanelMatrices;
   readonly #low = new LowProducts();
   /** Those in use last. */
   #kept: readonly KeptCopies[] = [];
@@ -31,6 +35,8 @@ export class LayerRunner {
     this.#layers = layers;
     // Parameters are never replaced: these stay theirs.
     this.#weights = layers.map(layerWeights);
+    this.#matrices = this.#weights.map((weights) => weights && matricesOf(weights));
+    this.#panels = new PanelMatrices(this.#matrices);
   }
 
   /**
@@ -40,10 +46,12 @@ export class LayerRunner {
   forward(x: Tensor, dtype: DType, probe?: UnitProbe): Tensor {
     const branches = !probe && dtype !== 'float64' && kernels.hasFusedBranches(x.device);
     const factors = branches ? full([x.size(0)], mean, { device: x.device }) : undefined;
+    let panels: ReturnType<PanelMatrices['get']> | undefined;
     return this.#layers.reduce((stream, layer, index) => {
       const weights = this.#weights[index];
       if (weights && !layer.training && dtype === 'float32' && infersOnCpu(stream, probe)) {
-        const used = inLowPrecision(weights, this.#low.of(index));
+        const matrices = this.#low.of(index) ?? (panels ??= this.#panels.get())[index];
+        const used = withMatrices(weights, matrices);
         return scope(() => kernels.vimBlock(stream, used, layer.norm.eps));
       }
       if (factors && fitsGpuBranch(layer.mixer)) {
@@ -79,9 +87,14 @@ export class LayerRunner {
 
   /** As `ImageModel.multiplyIn` says. */
   multiplyIn(precision: kernels.ProductPrecision): KeptProducts | undefined {
-    const weights = this.#weights.filter((layer) => layer !== undefined);
-    if (weights.length < this.#layers.length) return undefined;
-    return this.#low.keep(precision, weights.map(matricesOf));
+    const matrices = this.#matrices.filter((layer) => layer !== undefined);
+    if (matrices.length < this.#layers.length) return undefined;
+    return this.#low.keep(precision, matrices);
+  }
+
+  /** Frees what was made for inference on the CPU; the next use makes it again. */
+  release(): void {
+    this.#panels.release();
   }
 
   #matricesFor({ mixer }: Block, index: number, dtype: DType): readonly Tensor[] {
@@ -112,7 +125,7 @@ function matricesOf({ inProj, outProj, scans }: kernels.VimBlockWeights): Tensor
 }
 
 /** The same layer with other matrices, in the order of `matricesOf`. */
-function inLowPrecision(
+function withMatrices(
   weights: kernels.VimBlockWeights,
   matrices: readonly Tensor[] | undefined,
 ): kernels.VimBlockWeights {
