@@ -41,6 +41,8 @@ struct OuterProduct {
   int64_t depth;
   float* out;
   int64_t out_stride;
+  bool pack_b =
+      false;  // whether panels of b are packed; worth it where few rows of b share a page and many tiles a panel
 };
 
 // Parts of one array of working memory. Every part begins on a cache line, so that no two threads write into the same.

@@ -72,12 +72,22 @@ template <int M, int H> void packed_rows(const PackedProduct& g, const float* pa
     }
   }
   for (; k < depth; k++) packed_step<M, H>(sum, x + k, stride, panel + k * kPanel);
-  const bool plain = !g.bias && !g.residual && g.activation == Activation::none;
-  if (plain && column + H * kWidth <= g.columns) {
+  const bool whole = column + H * kWidth <= g.columns && g.activation == Activation::none;
+  if (whole && !g.bias && !g.residual) {
 #pragma GCC unroll 16
     for (int m = 0; m < M; m++)
 #pragma GCC unroll 2
       for (int h = 0; h < H; h++) store<float>(g.out + (row + m) * g.out_stride + column + h * kWidth, sum[m][h]);
+    return;
+  }
+  if (whole && !g.bias) {
+#pragma GCC unroll 16
+    for (int m = 0; m < M; m++)
+#pragma GCC unroll 2
+      for (int h = 0; h < H; h++) {
+        const int64_t place = (row + m) * g.out_stride + column + h * kWidth;
+        store<float>(g.out + place, sum[m][h] + load(g.residual + place));
+      }
     return;
   }
   float sums[M * H * kWidth];
