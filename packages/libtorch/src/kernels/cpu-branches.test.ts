@@ -49,6 +49,8 @@ const mlpCases: readonly MlpSizes[] = [
   { batch: 1, length: 1, model: 1, hidden: 1 },
   { batch: 3, length: 5, model: 7, hidden: 19 },
   { batch: 5, length: 64, model: 72, hidden: 130 },
+  // Both factors of fc2's gradient are packed: the rows of one lie far apart, and the other has enough tiles.
+  { batch: 3, length: 90, model: 100, hidden: 270 },
 ];
 
 const normOf = (width: number): [Tensor, Tensor] => [randn([width]).add(1), randn([width])];
