@@ -16,7 +16,7 @@ import { printableLine } from './terminal/printable.js';
 import { interruptible } from './work.js';
 
 /** The model's file in a run folder. */
-export const modelFileName = 'model.safetensors';
+const modelFileName = 'model.safetensors';
 
 /**
  * Whether a file is a model for onnxruntime, which only some commands take: by its content, and by its name

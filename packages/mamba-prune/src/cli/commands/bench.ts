@@ -119,6 +119,12 @@ export function addBenchCommand(program: Command, cli: Cli): void {
     const { inferencePrecisionOn } = await import('../../models/inference-precision.js');
     const precision = inferencePrecisionOn(device, options.precision);
     const precisions = models.map((model) => model.precision ?? precision);
+    if (options.profile && precision === 'fp32') {
+      const { checkProfiledStep } = await import('../../workflows/check-need.js');
+      for (const { profiled } of models) {
+        if (profiled) checkProfiledStep(profiled, Math.max(...options.batch));
+      }
+    }
     progress.begin('bench', batches.length * options.runs, 'rounds');
     const results = await interruptible(context, (signal) =>
       benchmarkModels(models, {
