@@ -3,15 +3,17 @@ import { type Stats, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, extname, join } from 'node:path';
 import { boxedModelFile, boxedNameOf, isBoxedName } from '../boxed-models.js';
 import { UsageError } from '../errors.js';
-import { chooseWeights, isShardIndex, splitAdvice } from '../hub/choose-file.js';
+import { chooseWeights } from '../hub/choose-file.js';
 import type { HubOptions } from '../hub/fetch.js';
 import { originLabel, originOf } from '../hub/origin.js';
 import { isHubSpec } from '../hub/spec.js';
+import { isShard, isShardIndex, shardIndexAmong } from '../shard-names.js';
 import type { PublishedWeights } from '../models/published-weights.js';
 import { isPublishedName, publishedArgument } from '../hub-names.js';
 import { publishedNamed } from '../models/published.js';
 import type { Context } from './context.js';
 import { bytes, percent } from '../format.js';
+import { shellCommand } from '../shell.js';
 import { printableLine } from './terminal/printable.js';
 import { interruptible } from './work.js';
 
@@ -160,11 +162,22 @@ function statOf(path: string): Stats | undefined {
 }
 
 function checkedFile(path: string, { takesOnnx = false }: ModelPathOptions): string {
-  if (isShardIndex(basename(path))) throw new UsageError(`${path}: ${splitAdvice}`);
+  refuseShard(path);
   if (takesOnnx || !isOnnx(path)) return path;
   throw new UsageError(
     `${path} is an ONNX file, which only eval, predict and bench take. ` +
       'Give the .safetensors file or the run that it was made from.',
+  );
+}
+
+/** @throws UsageError for one of the files that weights are split over, where the index of all lies beside it */
+function refuseShard(path: string): void {
+  if (!isShard(path)) return;
+  const folder = dirname(path);
+  const index = shardIndexAmong(readdirSync(folder).sort());
+  if (index === undefined) return;
+  throw new UsageError(
+    `${path} is one of several files that weights are split over. Give the folder, ${folder}, or their index, ${join(folder, index)}.`,
   );
 }
 
@@ -190,9 +203,21 @@ function inFolder(folder: string, { onNote }: ModelPathOptions): string {
     }
     return join(folder, chosen);
   }
-  const index = files.find(isShardIndex);
-  if (first === undefined && index !== undefined) {
-    throw new UsageError(`${join(folder, index)}: ${splitAdvice}`);
+  // The index of split weights stands for all of them.
+  const index = shardIndexAmong(files);
+  if (first === undefined && index !== undefined) return join(folder, index);
+  if (first === undefined && files.some((name) => name.endsWith('.distcp'))) {
+    throw new UsageError(
+      `${folder} is a checkpoint of torch.distributed.checkpoint, expected one file of weights. Make it once with Python: ` +
+        shellCommand([
+          'python',
+          '-m',
+          'torch.distributed.checkpoint.format_utils',
+          'dcp_to_torch',
+          folder,
+          'weights.pt',
+        ]),
+    );
   }
   throw new UsageError(
     first === undefined
@@ -226,7 +251,7 @@ export function modelLabel(path: string): string {
   if (origin) return originLabel(origin);
   const boxed = boxedNameOf(path);
   if (boxed !== undefined) return boxed;
-  return basename(path) === modelFileName
+  return basename(path) === modelFileName || isShardIndex(path)
     ? basename(dirname(path)) || path
     : basename(path, '.safetensors');
 }
@@ -250,5 +275,5 @@ export function modelLabels(paths: readonly string[]): string[] {
 /** The parts of a path; the file's name only where it tells something. */
 function foldersOf(path: string): string[] {
   const parts = path.split(/[/\\]/);
-  return parts.at(-1) === modelFileName ? parts.slice(0, -1) : parts;
+  return parts.at(-1) === modelFileName || isShardIndex(path) ? parts.slice(0, -1) : parts;
 }

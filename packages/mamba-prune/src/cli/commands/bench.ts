@@ -1,4 +1,3 @@
-import { statSync } from 'node:fs';
 import type { Command } from 'commander';
 import { benchLimits, trainLimits } from '../../limits.js';
 import type { BenchCandidate, BenchResult } from '../../bench/bench.js';
@@ -102,6 +101,7 @@ export function addBenchCommand(program: Command, cli: Cli): void {
       paths.push(await findModel(context, argument, { takesOnnx: true }));
     const { prepareDevice } = await import('../device.js');
     const { benchmarkModels } = await import('../../bench/bench.js');
+    const { weightsBytes } = await import('../../models/import/shards.js');
     const { getNumThreads } = await import('@mamba-prune/libtorch');
     const device = prepareDevice(options, (note) => {
       context.note(note);
@@ -151,7 +151,7 @@ export function addBenchCommand(program: Command, cli: Cli): void {
         ...model.facts,
         runtime: 'runtime' in model ? model.runtime : 'libtorch',
         precision: precisions[i],
-        fileBytes: statSync(model.path).size,
+        fileBytes: weightsBytes(model.path),
         parameters: model.parameters,
       })),
       results,
@@ -164,7 +164,7 @@ export function addBenchCommand(program: Command, cli: Cli): void {
     for (const profile of profiles) printProfile(context, profile);
     context.print();
     const files = [...new Set(paths)];
-    context.facts(files.map((path) => [bytes(statSync(path).size), relativePath(path)]));
+    context.facts(files.map((path) => [bytes(weightsBytes(path)), relativePath(path)]));
   });
 }
 
