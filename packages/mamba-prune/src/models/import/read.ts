@@ -5,6 +5,7 @@ import { listed } from '../config-checks.js';
 import { checkModelOptions, families, familyOf, readingOptions } from '../families.js';
 import type { Family, Sizes } from '../family.js';
 import type { ModelOptions } from '../model-options.js';
+import type { ClassifierNames } from './apart-classifier.js';
 import { refuseOtherModels } from './other-models.js';
 import type { Layout, LayoutOptions, ReadModel, ScriptArguments, Shapes } from './layout.js';
 
@@ -70,6 +71,12 @@ export function isKnownLayout(shapes: Shapes): boolean {
   return families().some(({ layout }) => layout?.recognises(shapes) === true);
 }
 
+/** What the classifier of the family whose names these are is called; undefined if it does not say so. */
+export function classifierNames(shapes: Shapes): ClassifierNames | undefined {
+  const found = families().find(({ layout }) => layout?.recognises(shapes) === true);
+  return found?.layout?.classifier?.(shapes);
+}
+
 interface ReadableFamily {
   readonly family: Family;
   readonly layout: Layout;
@@ -83,7 +90,7 @@ function familyFromShapes(shapes: Shapes): ReadableFamily {
   if (found) return found;
   throw new FormatError(
     `import: got tensors ${listed([...shapes.keys()]) || '(none)'}, expected the names of ` +
-      `${anyOf(readable.map(({ layout }) => layout.programs))}.`,
+      `${anyOf(readable.map(({ layout }) => layout.programs))}. An architecture of your own is read with a plugin that defines it (--plugin, docs/extend.md).`,
   );
 }
 

@@ -1,0 +1,65 @@
+// A classifier that stands beside its backbone, as in `self.backbone = resnet18(); self.head = Linear(512, 10)`, or under another
+// name than the layout has for it.
+import type { Shapes } from './layout.js';
+import { cleanName, isNoWeight } from './names.js';
+
+/** Of a layout: what its classifier is called. */
+export interface ClassifierNames {
+  /** In our models: `fc`. */
+  readonly name: string;
+  /** Names of tensors that the layout itself takes for the classifier's. */
+  readonly own: RegExp;
+}
+
+/** What people call the last layer, alone or the only one with weights in a Sequential. */
+const usual =
+  /(?:^|\.)(?:fc|cls|head|heads|linear|classifier|classifier_head|cls_head|class_head|last_linear|logits|out|output|output_layer|new_fc)(?:\.(?:\d+|fc|head|linear|classifier))?\.(weight|bias)$/;
+
+/** What is no parameter that a forward pass of the model reads. */
+const besides = /(?:^|\.)(?:num_batches_tracked|\w*(?:loss|criterion|metric)\w*)(?:\.|$)/i;
+
+export interface ApartClassifier {
+  /** Our name by the model's, with those that the dict has. */
+  readonly names: ReadonlyMap<string, string>;
+  /** The layer as the file names it. */
+  readonly layer: string;
+}
+
+/**
+ * The one linear layer that a backbone without a classifier can be followed by. None where it is not certain: where the
+ * backbone has a pooler, or where anything else with parameters stands beside it, such as a norm or a second layer.
+ *
+ * @param shapes - of all tensors of the file's dict
+ * @param names - the backbone's names, with those of the dict
+ */
+export function apartClassifier(
+  shapes: Shapes,
+  names: ReadonlyMap<string, string>,
+  { name, own }: ClassifierNames,
+): ApartClassifier | undefined {
+  const inside = [...names.keys()];
+  if (inside.some((mine) => own.test(mine) || /(?:^|\.)pooler\./.test(mine))) return undefined;
+  const taken = new Set(names.values());
+  const beside = [...shapes.keys()].filter(
+    (stored) => !taken.has(stored) && !isNoWeight(cleanName(stored), shapes.get(stored) ?? []),
+  );
+  const within = [...names].flatMap(([mine, stored]) => (usual.test(mine) ? [stored] : []));
+  const parameters = [...beside, ...within].filter(
+    (stored) => !besides.test(stored) && !isBuffer(stored, shapes.get(stored) ?? []),
+  );
+  const [weight, ...more] = parameters.filter((stored) => stored.endsWith('.weight'));
+  if (weight === undefined || more.length > 0 || !usual.test(cleanName(weight))) return undefined;
+  if (shapes.get(weight)?.length !== 2) return undefined;
+  const layer = weight.slice(0, -'.weight'.length);
+  if (parameters.some((stored) => stored !== weight && stored !== `${layer}.bias`)) {
+    return undefined;
+  }
+  return {
+    layer,
+    names: new Map(parameters.map((stored) => [name + stored.slice(layer.length), stored])),
+  };
+}
+
+/** Such as the mean of the pixels; a parameter of a layer is called weight or bias, and one of a model has dimensions. */
+const isBuffer = (stored: string, shape: readonly number[]): boolean =>
+  !/\.(?:weight|bias|running_mean|running_var)$/.test(stored) && shape.length < 2;
