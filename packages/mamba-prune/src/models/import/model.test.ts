@@ -258,10 +258,10 @@ describe('importStateDict', () => {
   it('refuses an architecture that the shapes contradict, and asks when they do not decide', () => {
     const small = tensorsOf('vit_small', { depth: 2 });
     expect(() => importStateDict(small)).toThrow(
-      /vit of dModel 384, depth 2, which none of vit_tiny, vit_small, .* has.*`arch`/,
+      /vit of dModel 384, depth 2, which none of vit_tiny, vit_small, .* has.*`arch`.*, such as `arch` vit_small `depth` 2\.$/,
     );
     expect(() => importStateDict(small, { arch: 'vit_tiny' })).toThrow(
-      /not those of vit_tiny as asked for: dModel is 384, expected 192; depth is 2, expected 12/,
+      /not those of vit_tiny as asked for: dModel is 384, expected 192; depth is 2, expected 12.*such as `dModel` 384 `depth` 2\.$/,
     );
     expect(() => importStateDict(small, { arch: 'resnet20' })).toThrow(
       /`arch` 'resnet20' for the weights of a vit, expected one of vit_tiny, vit_small, vit_base/,

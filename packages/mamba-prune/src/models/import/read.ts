@@ -42,7 +42,7 @@ export function readModel(
   if (problems.length > 0) {
     throw new UsageError(
       `import: the weights are not those of ${arch} as asked for: ${problems.join('; ')}. ` +
-        'Name another architecture, or give the sizes of the file as options.',
+        `Name another architecture, or give the sizes of the file as options${asOptions(differing(family, arch, reading.sizes, options), reading.sizes)}.`,
     );
   }
   const { config, assumed, notes } = reading.config(arch, options);
@@ -122,20 +122,48 @@ function certainArchitecture(
   throw new UsageError(
     `import: the weights are of a ${family.name} of ${telling.join(', ')}, which ` +
       `${fitting.length === 0 ? 'none' : 'more than one'} of ${names.join(', ')} has. ` +
-      `Say which with \`arch\`, and give the sizes that differ from it (${layout.telling.map((size) => `\`${size}\``).join(', ')}).`,
+      `Say which with \`arch\`, and give the sizes that differ from it (${layout.telling.map((size) => `\`${size}\``).join(', ')})` +
+      `${fitting.length === 0 ? nearest({ family, layout }, sizes, options) : ''}.`,
   );
+}
+
+/** For a message: what to give for the architecture that differs the least in sizes that can be given. */
+function nearest({ family, layout }: ReadableFamily, sizes: Sizes, options: LayoutOptions): string {
+  const [first] = Object.keys(family.architectures)
+    .map((arch) => ({ arch, names: differing(family, arch, sizes, options) }))
+    .filter(({ names }) => names.every((name) => layout.telling.includes(name)))
+    .sort((a, b) => a.names.length - b.names.length);
+  if (first === undefined) return '';
+  return asOptions(['arch', ...first.names], { ...sizes, arch: first.arch });
+}
+
+/** `, such as ...`, in the order in which a command line would have them. */
+function asOptions(names: readonly string[], values: Readonly<Record<string, unknown>>): string {
+  if (names.length === 0) return '';
+  const said = names.map((name) => {
+    const value = values[name];
+    return `\`${name}\` ${Array.isArray(value) ? value.join(',') : shown(value)}`;
+  });
+  return `, such as ${said.join(' ')}`;
+}
+
+/** Names of the sizes in which the file contradicts the options, or the architecture's defaults. */
+function differing(family: Family, arch: string, sizes: Sizes, options: LayoutOptions): string[] {
+  const said = options as Readonly<Record<string, unknown>>;
+  const defaults = family.architectures[arch] ?? {};
+  return Object.entries(sizes).flatMap(([name, size]) => {
+    const expected = said[name] ?? defaults[name];
+    return expected === undefined || shown(expected) === shown(size) ? [] : [name];
+  });
 }
 
 /** Where the file contradicts the options, or the architecture's defaults where there is no option. */
 function differences(family: Family, arch: string, sizes: Sizes, options: LayoutOptions): string[] {
   const said = options as Readonly<Record<string, unknown>>;
   const defaults = family.architectures[arch] ?? {};
-  return Object.entries(sizes).flatMap(([name, size]) => {
-    const expected = said[name] ?? defaults[name];
-    return expected === undefined || shown(expected) === shown(size)
-      ? []
-      : [`${name} is ${shown(size)}, expected ${shown(expected)}`];
-  });
+  return differing(family, arch, sizes, options).map(
+    (name) => `${name} is ${shown(sizes[name])}, expected ${shown(said[name] ?? defaults[name])}`,
+  );
 }
 
 const shown = (value: unknown): string =>
