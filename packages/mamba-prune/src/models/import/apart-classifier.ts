@@ -1,5 +1,6 @@
 // A classifier that stands beside its backbone, as in `self.backbone = resnet18(); self.head = Linear(512, 10)`, or under another
 // name than the layout has for it.
+import { listed } from '../config-checks.js';
 import type { Shapes } from './layout.js';
 import { cleanName, isNoWeight } from './names.js';
 
@@ -18,8 +19,36 @@ const usual =
 /** What is no parameter that a forward pass of the model reads. */
 const besides = /(?:^|\.)(?:num_batches_tracked|\w*(?:loss|criterion|metric)\w*)(?:\.|$)/i;
 
-export interface ApartClassifier {
-  /** Our name by the model's, with those that the dict has. */
+/**
+ * Names of a model, with those of the classifier that its backbone is followed by, where it has none of its own.
+ *
+ * @param shapes - of all tensors of the file's dict
+ * @param names - the model's names, with those of the dict
+ * @param calledOf - what the classifier of a model of such shapes is called
+ * @returns the names, and whole sentences on what was taken
+ */
+export function withClassifier(
+  shapes: Shapes,
+  names: ReadonlyMap<string, string>,
+  calledOf: (shapes: Shapes) => ClassifierNames | undefined,
+): { readonly names: ReadonlyMap<string, string>; readonly notes: readonly string[] } {
+  const own = new Map(Array.from(names, ([name, stored]) => [name, shapes.get(stored) ?? []]));
+  const called = calledOf(own);
+  const apart = called && apartClassifier(shapes, names, called);
+  if (apart === undefined) return { names, notes: [] };
+  const moved = new Set(apart.names.values());
+  const rest = [...names].filter(([, stored]) => !moved.has(stored));
+  return {
+    names: new Map([...rest, ...apart.names]),
+    notes: [
+      `The layer ${listed([`"${apart.layer}"`])} was taken for the classifier of this backbone: it is the only one that can be. It is taken to read ` +
+        'the features as the backbone gives them, for no shape tells more.',
+    ],
+  };
+}
+
+interface ApartClassifier {
+  /** Our names, with those that the dict has. */
   readonly names: ReadonlyMap<string, string>;
   /** The layer as the file names it. */
   readonly layer: string;
@@ -28,11 +57,8 @@ export interface ApartClassifier {
 /**
  * The one linear layer that a backbone without a classifier can be followed by. None where it is not certain: where the
  * backbone has a pooler, or where anything else with parameters stands beside it, such as a norm or a second layer.
- *
- * @param shapes - of all tensors of the file's dict
- * @param names - the backbone's names, with those of the dict
  */
-export function apartClassifier(
+function apartClassifier(
   shapes: Shapes,
   names: ReadonlyMap<string, string>,
   { name, own }: ClassifierNames,

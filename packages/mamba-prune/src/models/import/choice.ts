@@ -4,7 +4,7 @@ import { FormatError } from '@mamba-prune/libtorch';
 import { stateDictRank } from '@mamba-prune/libtorch/files';
 import { UsageError } from '../../errors.js';
 import { listed } from '../config-checks.js';
-import { type ApartClassifier, type ClassifierNames, apartClassifier } from './apart-classifier.js';
+import { type ClassifierNames, withClassifier } from './apart-classifier.js';
 import { joinedShapes } from './derived.js';
 import type { Shapes } from './layout.js';
 import { cleanName, isNoWeight, prefixGroups, stripPrefixes, withoutWrappers } from './names.js';
@@ -75,15 +75,16 @@ export function chooseStateDict<D extends FoundDict>(
       )
     : chosen.names;
   if (models.includes(chosen)) refuseUnreadable(chosen);
-  const apart = models.includes(chosen) ? classifierBeside(chosen, own, telling) : undefined;
-  const used = apart ? withLayer(own, apart.names) : own;
+  const { names: used, notes: found } = models.includes(chosen)
+    ? withClassifier(chosen.dict.shapes, own, (shapes) => telling.classifierNames?.(shapes))
+    : { names: own, notes: [] };
   return {
     dict: chosen.dict,
     key: chosen.key,
     names: used,
     notes: [
       ...(others.length > 0 ? [severalNote(chosen.key, others)] : []),
-      ...(apart ? [apartNote(apart.layer)] : []),
+      ...found,
       ...leftOutNotes(chosen, used, models),
       ...(chosen.dict.module === undefined
         ? []
@@ -94,31 +95,6 @@ export function chooseStateDict<D extends FoundDict>(
     ],
   };
 }
-
-function classifierBeside(
-  { dict }: Candidate<FoundDict>,
-  names: ReadonlyMap<string, string>,
-  telling: Telling,
-): ApartClassifier | undefined {
-  const shapes = new Map(
-    Array.from(names, ([name, stored]) => [name, dict.shapes.get(stored) ?? []] as const),
-  );
-  const called = telling.classifierNames?.(shapes);
-  return called && apartClassifier(dict.shapes, names, called);
-}
-
-/** @param layer - of which some tensors may be there under other names */
-function withLayer(
-  names: ReadonlyMap<string, string>,
-  layer: ReadonlyMap<string, string>,
-): Map<string, string> {
-  const moved = new Set(layer.values());
-  return new Map([...[...names].filter(([, stored]) => !moved.has(stored)), ...layer]);
-}
-
-const apartNote = (layer: string): string =>
-  `The layer ${listed([`"${layer}"`])} was taken for the classifier of this backbone: it is the only one that can be. It is taken to read the ` +
-  'features as the backbone gives them, for no shape tells more.';
 
 /** What torch rebuilds tensors by that are not plain numbers in memory, or of a type that is not known here. */
 const builders: Readonly<Record<string, readonly [what: string, advice: string]>> = {
