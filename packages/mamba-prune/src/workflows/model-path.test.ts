@@ -49,3 +49,13 @@ it('a folder of torch.distributed.checkpoint is named, with how to make a file o
     /is a checkpoint of torch\.distributed\.checkpoint.*python -m torch\.distributed\.checkpoint\.format_utils dcp_to_torch/s,
   );
 });
+
+it('what has the form of a repository of the hub is told how to be one, unless it is a path', () => {
+  expect(() => modelPath('timm/vit_tiny_patch16_224.augreg_in21k')).toThrow(
+    / A repository of the hub is written hf:timm\/vit_tiny_patch16_224\.augreg_in21k\.$/,
+  );
+  const here = folderOf('here', []);
+  for (const path of [join(here, 'vit.pth'), './timm/vit', 'vit', 'a/b/c']) {
+    expect(() => modelPath(path)).toThrow(/does not exist, .*\(see 'mamba-prune models'\)\.$/s);
+  }
+});

@@ -64,10 +64,18 @@ export function modelPath(argument: string, options: ModelPathOptions = {}): str
   if (!stat) {
     const onnx = options.takesOnnx === true ? ', an .onnx file' : '';
     throw new UsageError(
-      `${argument} does not exist, expected ${weightsFile}${onnx}, ${otherModels}.`,
+      `${argument} does not exist, expected ${weightsFile}${onnx}, ${otherModels}.${onHub(argument)}`,
     );
   }
   return stat.isDirectory() ? inFolder(argument, options) : checkedFile(argument, options);
+}
+
+/** What is no path here and has the form of a repository's name may be meant as one. */
+function onHub(argument: string): string {
+  const isName = /^[\w-][\w.-]*\/[\w-][\w.-]*$/.test(argument);
+  return isName && statOf(dirname(argument)) === undefined
+    ? ` A repository of the hub is written hf:${argument}.`
+    : '';
 }
 
 /** @throws UsageError for a path that nothing can have, such as a ring of links */

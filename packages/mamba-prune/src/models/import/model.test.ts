@@ -263,6 +263,13 @@ describe('importStateDict', () => {
     expect(() => importStateDict(small, { arch: 'vit_tiny' })).toThrow(
       /not those of vit_tiny as asked for: dModel is 384, expected 192; depth is 2, expected 12.*such as `dModel` 384 `depth` 2\.$/,
     );
+    expect(() => importStateDict(tensorsOf('resnet20'), { arch: 'resnet50' })).toThrow(
+      /not those of resnet50 as asked for.*They are those of resnet20: name it, or leave `arch` out\.$/,
+    );
+    const narrow = tensorsOf('resnet20', { baseWidth: 4 });
+    expect(() => importStateDict(narrow, { arch: 'resnet50' })).toThrow(
+      /not those of resnet50 as asked for.*such as `arch` resnet20 `baseWidth` 4\.$/,
+    );
     expect(() => importStateDict(small, { arch: 'resnet20' })).toThrow(
       /`arch` 'resnet20' for the weights of a vit, expected one of vit_tiny, vit_small, vit_base/,
     );

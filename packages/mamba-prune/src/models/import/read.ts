@@ -42,7 +42,7 @@ export function readModel(
   if (problems.length > 0) {
     throw new UsageError(
       `import: the weights are not those of ${arch} as asked for: ${problems.join('; ')}. ` +
-        `Name another architecture, or give the sizes of the file as options${asOptions(differing(family, arch, reading.sizes, options), reading.sizes)}.`,
+        otherwise(readable, arch, reading.sizes, options),
     );
   }
   const { config, assumed, notes } = reading.config(arch, options);
@@ -125,6 +125,24 @@ function certainArchitecture(
       `Say which with \`arch\`, and give the sizes that differ from it (${layout.telling.map((size) => `\`${size}\``).join(', ')})` +
       `${fitting.length === 0 ? nearest({ family, layout }, sizes, options) : ''}.`,
   );
+}
+
+/** What to do where the file contradicts the architecture that was named. */
+function otherwise(
+  { family, layout }: ReadableFamily,
+  arch: string,
+  sizes: Sizes,
+  options: LayoutOptions,
+): string {
+  const fitting = Object.keys(family.architectures).find(
+    (name) => differing(family, name, sizes, options).length === 0,
+  );
+  if (fitting !== undefined) return `They are those of ${fitting}: name it, or leave \`arch\` out.`;
+  const names = differing(family, arch, sizes, options);
+  const given = names.every((name) => layout.telling.includes(name))
+    ? asOptions(names, sizes)
+    : nearest({ family, layout }, sizes, options);
+  return `Name another architecture, or give the sizes of the file as options${given}.`;
 }
 
 /** For a message: what to give for the architecture that differs the least in sizes that can be given. */
