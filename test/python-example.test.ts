@@ -233,6 +233,23 @@ describe('an exported file', () => {
     },
   );
 
+  it.skipIf(onnxPython === undefined)(
+    `classifies in run_onnx.py where classes have no names${unless(onnxPython, needs.onnxruntime)}`,
+    async () => {
+      const path = join(folder, 'nameless.onnx');
+      const model = await pruned('resnet20', { baseWidth: 8, blocks: [1, 1] });
+      await exportOnnx(path, model, { ...info, classes: [] });
+      const image = join(folder, 'plain.png');
+      await sharp({ create: { width: 20, height: 30, channels: 3, background: 'teal' } })
+        .png()
+        .toFile(image);
+      const printed = execFileSync(onnxPython ?? '', [example('run_onnx.py'), path, image], {
+        encoding: 'utf8',
+      });
+      expect(printed).toMatch(/plain\.png: class [0-4] \d+\.\d%\n$/);
+    },
+  );
+
   it.skipIf(checkerPython === undefined)(
     `passes the checker of ONNX${unless(checkerPython, needs.checker)}`,
     async () => {
