@@ -62,6 +62,19 @@ describe('a classifier beside its backbone', () => {
     expect(found.notes.join(' ')).not.toMatch(/Left out.*(?:head|classifier|fc|last_linear)\./);
   });
 
+  it('is the one of its own model where a dict holds several', () => {
+    const tensors = apart('resnet', 'model.backbone.', 'model.head');
+    for (const [name, tensor] of apart('resnet', 'ema.backbone.', 'ema.head')) {
+      tensors.set(name, tensor);
+    }
+    tensors.set('ema.head.bias', ones([5]).mul(7));
+    const found = read('resnet', tensors);
+    expect(found.notes.join(' ')).toContain('"ema.head" was taken for the classifier');
+    expect(found.model.stateDict().get('fc.bias')?.toNumbers()).toEqual([7, 7, 7, 7, 7]);
+    const other = importStateDict(tensors, { ...sizes.resnet, key: 'backbone' });
+    expect(other.notes.join(' ')).toContain('"model.head" was taken for the classifier');
+  });
+
   it('may have no bias, as others may', () => {
     const tensors = apart('resnet', 'backbone.', 'head');
     tensors.delete('head.bias');

@@ -76,7 +76,9 @@ export function chooseStateDict<D extends FoundDict>(
     : chosen.names;
   if (models.includes(chosen)) refuseUnreadable(chosen);
   const { names: used, notes: found } = models.includes(chosen)
-    ? withClassifier(chosen.dict.shapes, own, (shapes) => telling.classifierNames?.(shapes))
+    ? withClassifier({ shapes: chosen.dict.shapes, prefix: chosen.prefix, names: own }, (shapes) =>
+        telling.classifierNames?.(shapes),
+      )
     : { names: own, notes: [] };
   return {
     dict: chosen.dict,
