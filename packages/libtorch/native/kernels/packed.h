@@ -11,15 +11,6 @@ namespace mamba_prune {
 const float* packed_weights(const char* op, const char* name, const at::Tensor& t, int64_t count, int64_t columns,
                             int64_t depth);
 
-// Whether a matrix [columns, depth] of a block is given as pack_weights makes it, which is then read into `found`.
-// Throws where it is, and of another size.
-inline bool read_panels(const char* op, const char* name, const at::Tensor& t, int64_t columns, int64_t depth,
-                        BlockMatrix& found) {
-  if (t.dim() != 4) return false;
-  found.panels = packed_weights(op, name, t, 1, columns, depth), found.panel_stride = depth * isa().panel;
-  return true;
-}
-
 // Throws if gradients are recorded and t requires one: the fused operators have none, and would cut the graph in
 // silence.
 void refuse_gradient(const char* op, const at::Tensor& t);
