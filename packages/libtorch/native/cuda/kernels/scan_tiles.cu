@@ -1,0 +1,162 @@
+// The forward scan of scan.cu for bfloat16 and 16 states, without checkpoints, with the outer and inner products of a
+// step in the tensor cores:
+//   h_t = exp(dt_t A) h_{t-1} + dt_t u_t B_t,   y_t = (C_t . h_t + D u_t) * silu(z_t)
+// What is left per state is two multiplications and an exponential, so that the special functions alone bound it.
+//
+// A warp owns TILES x 8 channels. Its lane 4 g + t has, of the TILES channels from TILES g on, the states 4t, 4t + 2,
+// 4t + 1, 4t + 3, and of each four steps everything of step t that is not of a state. Two products a step and tile:
+// - h += x B with the depth as steps: a lane's x = dt u, which is of step t, meets B only in the step whose turn it is.
+//   Rows g and g + 8 are the same channel, and take the even and the odd states.
+// - y = C h: what that leaves is the left operand as it lies. Rows g have the states 4t and 4t + 1, rows g + 8 the other
+//   two, so that column 2i of the result is one half of step i's sum, column 2i + 1 the other, both in lanes with t = i.
+// x is two bfloat16 numbers, whose sum has 16 bits; h is read as TF32, with 11 bits of which the type of y keeps 8.
+//
+// Defined by the caller: REVERSE, HAS_Z, HAS_D, HAS_BIAS, SOFTPLUS, A_LOG, ADD_Y as for scan.cu, TILES (1, 2 or 4),
+// THREADS, BLOCKS (of a multiprocessor), POLYNOMIALS (of a lane's 4 TILES exponentials of a step).
+#include "pairs.cuh"
+#include "scan_interface.h"
+
+using namespace mamba_prune::cuda::scan_kernel;
+using Args = ScanArgs<scalar>;
+
+constexpr int kSteps = 4;  // of a turn
+
+__device__ __forceinline__ void add_outer(float (&h)[4], const u32 (&x)[4], u32 states) {
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%8}, {%0,%1,%2,%3};"
+      : "+f"(h[0]), "+f"(h[1]), "+f"(h[2]), "+f"(h[3])
+      : "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3]), "r"(states));
+}
+__device__ __forceinline__ void add_inner(float (&y)[4], const float (&h)[4], u32 first, u32 second, bool begin) {
+  if (begin)
+    asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%10,%10,%10,%10};"
+        : "=f"(y[0]), "=f"(y[1]), "=f"(y[2]), "=f"(y[3])
+        : "r"(__float_as_uint(h[0])), "r"(__float_as_uint(h[1])), "r"(__float_as_uint(h[2])),
+          "r"(__float_as_uint(h[3])), "r"(first), "r"(second), "f"(0.0f));
+  else
+    asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+        : "+f"(y[0]), "+f"(y[1]), "+f"(y[2]), "+f"(y[3])
+        : "r"(__float_as_uint(h[0])), "r"(__float_as_uint(h[1])), "r"(__float_as_uint(h[2])),
+          "r"(__float_as_uint(h[3])), "r"(first), "r"(second));
+}
+// x as two bfloat16 whose sum has 16 bits of it: as the left operand that takes the even states in rows g, and the odd
+// ones in rows g + 8.
+__device__ __forceinline__ void parts_of(u32 (&parts)[4], float x) {
+  const u32 upper = __float_as_uint(x) & 0xffff0000u, rest = __float_as_uint(x - __uint_as_float(upper));
+  parts[0] = upper >> 16, parts[1] = upper, parts[2] = rest >> 16, parts[3] = rest & 0xffff0000u;
+}
+__device__ __forceinline__ float step_size(float delta, float bias) {
+  const float x = HAS_BIAS ? delta + bias : delta;
+  return SOFTPLUS ? softplus(x) : x;
+}
+__device__ __forceinline__ float silu(float x) {
+  const float half = 0.5f * x;
+  float r;
+  asm("tanh.approx.f32 %0, %1;" : "=f"(r) : "f"(half));
+  return half * r + half;
+}
+// Channels that are not there are zero.
+template <int Count> __device__ __forceinline__ void put(scalar* to, const float (&from)[Count],
+                                                         const u32 (&inside)[(Count + 1) / 2]) {
+  Raw<Count> r;
+  if constexpr (Count == 1) {
+    r.v = (u16)(down(from[0]).bits & inside[0]);
+  } else {
+#pragma unroll
+    for (int k = 0; k < Count / 2; k++) r.v[k] = pair(from[2 * k], from[2 * k + 1]) & inside[k];
+  }
+  *reinterpret_cast<Raw<Count>*>(to) = r;
+}
+// 2^x for x <= 0 without a special function: 2^(its fraction, -0.5 to 0.5) by a polynomial.
+__device__ __forceinline__ float ex2_polynomial(float x) {
+  const float magic = 12582912.0f, v = fmaxf(x, -126.0f), rounded = v + magic, f = v - (rounded - magic);
+  float p = 0.00967145f;
+  p = p * f + 0.05592078f;
+  p = p * f + 0.24022250f;
+  p = p * f + 0.69313675f;
+  p = p * f + 1.0f;
+  return __uint_as_float(__float_as_uint(p) + (__float_as_uint(rounded) << 23));
+}
+
+// Where this lane reads or writes next: at its step of a turn, `stride` elements a step.
+struct Walk {
+  const scalar* at;
+  i64 turn;  // elements
+  __device__ __forceinline__ Walk(const scalar* data, int stride, const Args& s, int batch, int step, int column)
+      : at(data + ((i64)batch * s.length + (REVERSE ? s.length - 1 - step : step)) * stride + column),
+        turn((i64)(REVERSE ? -kSteps : kSteps) * stride) {}
+  template <class T> __device__ __forceinline__ T get() const { return *reinterpret_cast<const T*>(at); }
+  __device__ __forceinline__ void go() { at += turn; }
+};
+
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) scan_forward_tiles(const Args s) {
+  const int lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3, batch = blockIdx.y;
+  const int of_warp = (blockIdx.x * (THREADS / 32) + (threadIdx.x >> 5)) * (8 * TILES);
+  if (of_warp >= s.width) return;
+  const int channel = of_warp + g * TILES, at = min(channel, s.width - TILES);
+  float rate[TILES][4], h[TILES][4], skip[TILES], bias[TILES];
+  u32 inside[(TILES + 1) / 2] = {};
+#pragma unroll
+  for (int j = 0; j < TILES; j++) {
+    const int c = min(at + j, s.channels - 1);
+    if (channel + j < s.channels) inside[j / 2] |= 0xffffu << j % 2 * 16;
+    const float4 a = *reinterpret_cast<const float4*>(s.A + (i64)c * 16 + 4 * t);
+    const float all[4] = {a.x, a.z, a.y, a.w};
+#pragma unroll
+    for (int n = 0; n < 4; n++) rate[j][n] = (A_LOG ? -ex2(kLog2e * all[n]) : all[n]) * kLog2e, h[j][n] = 0.0f;
+    skip[j] = HAS_D ? s.D[c] : 0.0f, bias[j] = HAS_BIAS ? s.bias[c] : 0.0f;
+  }
+  const float scale = s.scale ? s.scale[batch] : 1.0f;
+  const int own = min(t, s.length - 1), other = min(g >> 1, s.length - 1);
+  Walk u(s.u, s.u_row, s, batch, own, at), delta(s.delta, s.delta_row, s, batch, own, at),
+      z(s.z, s.z_row, s, batch, own, at), y(s.y, s.y_row, s, batch, own, at), B(s.B, s.b_row, s, batch, own, 2 * g),
+      C(s.C, s.c_row, s, batch, other, 4 * t + 2 * (g & 1));
+  u32 b_turn[kSteps], c_turn[kSteps];
+#pragma unroll
+  for (int i = 0; i < kSteps; i++) b_turn[i] = t == i ? ~0u : 0u, c_turn[i] = g >> 1 == i ? ~0u : 0u;
+  Raw<TILES> next_u = u.get<Raw<TILES>>(), next_delta = delta.get<Raw<TILES>>(), gates, before;
+  u32 next_B = B.get<u32>(), next_C = C.get<u32>();
+
+#pragma unroll 1
+  for (int first = 0; first < s.length; first += kSteps) {
+    float dt[TILES], sums[TILES][4], skipped[TILES];
+    u32 x[TILES][4];
+    if (HAS_Z) gates = z.get<Raw<TILES>>();
+    if (ADD_Y) before = y.get<Raw<TILES>>();
+#pragma unroll
+    for (int j = 0; j < TILES; j++) {
+      const float v = next_u.get(j);
+      dt[j] = step_size(next_delta.get(j), bias[j]), skipped[j] = skip[j] * v;
+      parts_of(x[j], dt[j] * v);
+    }
+    const u32 states = next_B;
+    const u32 c_first = next_C << 16, c_second = next_C & 0xffff0000u;
+    // Behind the end the last ones are used once more: what comes of them is read by none.
+    u.go(), delta.go(), B.go(), C.go();
+    if (first + kSteps + t < s.length)
+      next_u = u.get<Raw<TILES>>(), next_delta = delta.get<Raw<TILES>>(), next_B = B.get<u32>();
+    if (first + kSteps + (g >> 1) < s.length) next_C = C.get<u32>();
+#pragma unroll
+    for (int i = 0; i < kSteps; i++) {
+#pragma unroll
+      for (int j = 0; j < TILES; j++) {
+        const float step = __shfl_sync(kAllLanes, dt[j], i, 4);
+#pragma unroll
+        for (int n = 0; n < 4; n++) {
+          const float power = step * rate[j][n];
+          h[j][n] *= j + TILES * n < POLYNOMIALS ? ex2_polynomial(power) : ex2(power);
+        }
+        add_outer(h[j], x[j], states & b_turn[i]);
+        add_inner(sums[j], h[j], c_first & c_turn[i], c_second & c_turn[i], i == 0);
+      }
+    }
+    float out[TILES];
+#pragma unroll
+    for (int j = 0; j < TILES; j++) {
+      out[j] = sums[j][0] + sums[j][3] + skipped[j];
+      if (HAS_Z) out[j] *= silu(gates.get(j));
+      out[j] = ADD_Y ? before.get(j) + out[j] * scale : out[j] * scale;
+    }
+    if (first + t < s.length && channel < s.width) put(const_cast<scalar*>(y.at), out, inside);
+    z.go(), y.go();
+  }
+}
