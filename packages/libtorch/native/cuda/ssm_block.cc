@@ -6,6 +6,7 @@
 #include "launch.h"
 #include "mlp_train.h"
 #include "norm_in_proj.h"
+#include "scan_tiles.h"
 #include "ssm_block.h"
 
 namespace mamba_prune::cuda::ssm_block_op {
@@ -152,12 +153,16 @@ std::vector<Kept::Scanned> Block::inputs(const Tensor& xz, bool keep) const {
 Tensor Block::finish(const Tensor& x, const Tensor& scale, Kept& kept, bool keep) const {
   kept.y = at::empty({x.size(0), x.size(1), width}, kept.xz.options());
   std::vector<Kept::Scanned> scans = inputs(kept.xz, keep);
-  for (size_t i = 0; i < directions.size(); i++) {
-    const Direction& d = directions[i];
-    Kept::Scanned& scanned = scans[i];
-    const Scan scan = scan_of(*this, d, kept, scanned, scale, i == 1);
-    if (keep) scanned.checkpoints = scan_checkpoints(scan);
-    scan_forward(scan, kept.y, i == 1, Tensor(), scanned.checkpoints);
+  const auto scan_at = [&](size_t i) { return scan_of(*this, directions[i], kept, scans[i], scale, i == 1); };
+  if (!keep && directions.size() == 2 && scan_tiles_run(scan_at(0), kept.y) && scan_tiles_run(scan_at(1), kept.y) &&
+      !std::getenv("MP_ONE")) {
+    scan_tiles_both(scan_at(0), scan_at(1), kept.y);
+  } else {
+    for (size_t i = 0; i < directions.size(); i++) {
+      const Scan scan = scan_at(i);
+      if (keep) scans[i].checkpoints = scan_checkpoints(scan);
+      scan_forward(scan, kept.y, i == 1, Tensor(), scans[i].checkpoints);
+    }
   }
   if (keep) kept.scans = std::move(scans);
   Tensor out = at::empty_like(x, at::MemoryFormat::Contiguous);

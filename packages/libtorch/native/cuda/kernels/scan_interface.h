@@ -44,6 +44,17 @@ template <class T> struct ColumnScanArgs : ScanArgs<T> {
 };
 MAMBA_PRUNE_CHECK_LAYOUT(ColumnScanArgs<void>, sizeof(ScanArgs<void>) + 3 * 4 + kPadding);
 
+/** Of one direction of both that are scanned at once. */
+template <class T> struct ScanSide {
+  const T *u, *delta, *B, *C;
+  const float *A, *D, *bias;
+};
+/** Of the forward scan in both directions, which add up: the second one begins at the sequence's end. */
+template <class T> struct ScanBothArgs : ScanArgs<T> {
+  ScanSide<T> side[2];
+};
+MAMBA_PRUNE_CHECK_LAYOUT(ScanBothArgs<void>, sizeof(ScanArgs<void>) + 14 * 8);
+
 /** @tparam T type of the elements, void on the host */
 template <class T> struct ScanGrads {
   const T* dy;

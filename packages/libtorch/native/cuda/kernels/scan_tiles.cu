@@ -17,7 +17,12 @@
 #include "scan_interface.h"
 
 using namespace mamba_prune::cuda::scan_kernel;
+#if DIRECTIONS == 2
+using Args = ScanBothArgs<scalar>;
+using Side = ScanSide<scalar>;
+#else
 using Args = ScanArgs<scalar>;
+#endif
 
 constexpr int kSteps = 4;  // of a turn
 
@@ -77,21 +82,30 @@ __device__ __forceinline__ float ex2_polynomial(float x) {
   return __uint_as_float(__float_as_uint(p) + (__float_as_uint(rounded) << 23));
 }
 
-// Where this lane reads or writes next: at its step of a turn, `stride` elements a step.
+// Where this lane reads or writes next: at its step of a turn.
 struct Walk {
   const scalar* at;
   i64 turn;  // elements
-  __device__ __forceinline__ Walk(const scalar* data, int stride, const Args& s, int batch, int step, int column)
-      : at(data + ((i64)batch * s.length + (REVERSE ? s.length - 1 - step : step)) * stride + column),
-        turn((i64)(REVERSE ? -kSteps : kSteps) * stride) {}
+  __device__ __forceinline__ Walk(const scalar* data, int stride, const Args& s, int row, int column, bool back)
+      : at(data + ((i64)blockIdx.y * s.length + (back ? s.length - 1 - row : row)) * stride + column),
+        turn((i64)(back ? -kSteps : kSteps) * stride) {}
   template <class T> __device__ __forceinline__ T get() const { return *reinterpret_cast<const T*>(at); }
   __device__ __forceinline__ void go() { at += turn; }
 };
 
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) scan_forward_tiles(const Args s) {
-  const int lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3, batch = blockIdx.y;
-  const int of_warp = (blockIdx.x * (THREADS / 32) + (threadIdx.x >> 5)) * (8 * TILES);
+  const int lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3;
+  const int warp = __shfl_sync(kAllLanes, threadIdx.x >> 5, 0);  // the same in all lanes, as the compiler now knows
+  const int of_warp = (blockIdx.x * (THREADS / 32 / DIRECTIONS) + warp / DIRECTIONS) * (8 * TILES);
   if (of_warp >= s.width) return;
+#if DIRECTIONS == 2
+  const bool back = warp & 1;
+  Side side = s.side[0];
+  if (back) side = s.side[1];
+#else
+  const bool back = REVERSE;
+  const Args& side = s;
+#endif
   const int channel = of_warp + g * TILES, at = min(channel, s.width - TILES);
   float rate[TILES][4], h[TILES][4], skip[TILES], bias[TILES];
   u32 inside[(TILES + 1) / 2] = {};
@@ -99,37 +113,48 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) scan_forward_tiles
   for (int j = 0; j < TILES; j++) {
     const int c = min(at + j, s.channels - 1);
     if (channel + j < s.channels) inside[j / 2] |= 0xffffu << j % 2 * 16;
-    const float4 a = *reinterpret_cast<const float4*>(s.A + (i64)c * 16 + 4 * t);
+    const float4 a = *reinterpret_cast<const float4*>(side.A + (i64)c * 16 + 4 * t);
     const float all[4] = {a.x, a.z, a.y, a.w};
 #pragma unroll
     for (int n = 0; n < 4; n++) rate[j][n] = (A_LOG ? -ex2(kLog2e * all[n]) : all[n]) * kLog2e, h[j][n] = 0.0f;
-    skip[j] = HAS_D ? s.D[c] : 0.0f, bias[j] = HAS_BIAS ? s.bias[c] : 0.0f;
+    skip[j] = HAS_D ? side.D[c] : 0.0f, bias[j] = HAS_BIAS ? side.bias[c] : 0.0f;
   }
-  const float scale = s.scale ? s.scale[batch] : 1.0f;
+  const float scale = s.scale ? s.scale[blockIdx.y] : 1.0f;
   const int own = min(t, s.length - 1), other = min(g >> 1, s.length - 1);
-  Walk u(s.u, s.u_row, s, batch, own, at), delta(s.delta, s.delta_row, s, batch, own, at),
-      z(s.z, s.z_row, s, batch, own, at), y(s.y, s.y_row, s, batch, own, at), B(s.B, s.b_row, s, batch, own, 2 * g),
-      C(s.C, s.c_row, s, batch, other, 4 * t + 2 * (g & 1));
+  Walk u(side.u, s.u_row, s, own, at, back), delta(side.delta, s.delta_row, s, own, at, back),
+      z(s.z, s.z_row, s, own, at, back), y(s.y, s.y_row, s, own, at, back), B(side.B, s.b_row, s, own, 2 * g, back),
+      C(side.C, s.c_row, s, other, 4 * t + 2 * (g & 1), back);
   u32 b_turn[kSteps], c_turn[kSteps];
 #pragma unroll
   for (int i = 0; i < kSteps; i++) b_turn[i] = t == i ? ~0u : 0u, c_turn[i] = g >> 1 == i ? ~0u : 0u;
-  Raw<TILES> next_u = u.get<Raw<TILES>>(), next_delta = delta.get<Raw<TILES>>(), gates, before;
+  Raw<TILES> next_u = u.get<Raw<TILES>>(), next_delta = delta.get<Raw<TILES>>(), gates{}, before{};
   u32 next_B = B.get<u32>(), next_C = C.get<u32>();
+#if DIRECTIONS == 2
+  // Each direction writes the half that it begins with, and adds to the other's once both have done so.
+  const int half = s.length / 2 / kSteps * kSteps, first_half = back ? s.length - half : half;
+  const int meet = (first_half + kSteps - 1) / kSteps * kSteps;
+  const auto wait = [&] { asm volatile("bar.sync %0, 64;" ::"r"(1 + warp / 2) : "memory"); };
+  if (meet == 0) wait();
+#endif
 
 #pragma unroll 1
   for (int first = 0; first < s.length; first += kSteps) {
     float dt[TILES], sums[TILES][4], skipped[TILES];
     u32 x[TILES][4];
-    if (HAS_Z) gates = z.get<Raw<TILES>>();
-    if (ADD_Y) before = y.get<Raw<TILES>>();
+    const bool live = first + t < s.length;
+    if (HAS_Z && live) gates = z.get<Raw<TILES>>();
+#if DIRECTIONS == 2
+    if (first >= meet && live) before = y.get<Raw<TILES>>();
+#else
+    if (ADD_Y && live) before = y.get<Raw<TILES>>();
+#endif
 #pragma unroll
     for (int j = 0; j < TILES; j++) {
       const float v = next_u.get(j);
       dt[j] = step_size(next_delta.get(j), bias[j]), skipped[j] = skip[j] * v;
       parts_of(x[j], dt[j] * v);
     }
-    const u32 states = next_B;
-    const u32 c_first = next_C << 16, c_second = next_C & 0xffff0000u;
+    const u32 states = next_B, c_first = next_C << 16, c_second = next_C & 0xffff0000u;
     // Behind the end the last ones are used once more: what comes of them is read by none.
     u.go(), delta.go(), B.go(), C.go();
     if (first + kSteps + t < s.length)
@@ -154,9 +179,26 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) scan_forward_tiles
     for (int j = 0; j < TILES; j++) {
       out[j] = sums[j][0] + sums[j][3] + skipped[j];
       if (HAS_Z) out[j] *= silu(gates.get(j));
-      out[j] = ADD_Y ? before.get(j) + out[j] * scale : out[j] * scale;
+      out[j] = ADD_Y || DIRECTIONS == 2 ? before.get(j) + out[j] * scale : out[j] * scale;
     }
-    if (first + t < s.length && channel < s.width) put(const_cast<scalar*>(y.at), out, inside);
+    scalar* const to = const_cast<scalar*>(y.at);
+    const bool writes = live && channel < s.width;
+#if DIRECTIONS == 2
+    const bool ours = first >= meet || first + t < first_half;
+    if (writes && ours) put(to, out, inside);
+    if (first + kSteps == meet) {
+      wait();
+      // Steps of the turn that are the other's already.
+      if (writes && !ours) {
+        before = y.get<Raw<TILES>>();
+#pragma unroll
+        for (int j = 0; j < TILES; j++) out[j] += before.get(j);
+        put(to, out, inside);
+      }
+    }
+#else
+    if (writes) put(to, out, inside);
+#endif
     z.go(), y.go();
   }
 }
