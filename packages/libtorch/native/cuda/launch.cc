@@ -139,6 +139,7 @@ void scan_forward(const Scan& s, const Tensor& y, bool add, const Tensor& last, 
     scan_tiles(s, y, add);
     return;
   }
+  TORCH_CHECK(!s.dt_weight.defined(), "selective_scan: got step sizes of low rank, which this kernel does not make.");
   ScanArgs a = scan_args_of(s);
   a.y = pointer(y), a.y_row = row(y), a.width = static_cast<int>(y.size(-1));
   a.last = float_pointer(last), a.checkpoints = pointer(checkpoints);

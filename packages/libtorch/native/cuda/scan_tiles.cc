@@ -35,16 +35,22 @@ const Kernel& kernel_of(const Scan& s, const Shape& shape, bool add, int64_t dir
   return find_kernel("scan_tiles.cu", "scan_forward_tiles",
                      scan_defines_of(s, {{"ADD_Y", add},
                                          {"DIRECTIONS", directions},
+                                         {"RANK", s.dt_weight.defined() ? s.dt_weight.size(1) : 0},
                                          {"TILES", shape.tiles},
                                          {"THREADS", shape.threads},
                                          {"BLOCKS", shape.blocks},
                                          {"POLYNOMIALS", poly ? std::atoi(poly) : 0}}));
 }
 
-scan_kernel::ScanArgs<void> args_of(const Scan& s, const Tensor& y) {
-  scan_kernel::ScanArgs<void> a = scan_args_of(s);
+template <class Args> Args args_of(const Scan& s, const Tensor& y) {
+  Args a{};
+  static_cast<scan_kernel::ScanArgs<void>&>(a) = scan_args_of(s);
   a.y = pointer(y), a.y_row = static_cast<int>(mat(y).stride), a.width = static_cast<int>(y.size(-1));
   return a;
+}
+scan_kernel::ScanSide<void> side_of(const Scan& s) {
+  return {pointer(s.u),         pointer(s.delta), pointer(s.B),       pointer(s.C),
+          pointer(s.dt_weight), float_pointer(s.A), float_pointer(s.D), float_pointer(s.bias)};
 }
 
 Grid grid_of(const scan_kernel::ScanArgs<void>& a, const Shape& shape, int64_t directions) {
@@ -53,31 +59,35 @@ Grid grid_of(const scan_kernel::ScanArgs<void>& a, const Shape& shape, int64_t d
 
 }  // namespace
 
-bool scan_tiles_run(const Scan& s, const Tensor& y) {
+bool scan_tiles_make_steps(const Tensor& dt_weight) {
+  constexpr int64_t most = 32;  // more weights would not stay in registers
+  return dt_weight.size(1) % 8 == 0 && dt_weight.size(1) <= most && dt_weight.is_contiguous() &&
+         reinterpret_cast<uintptr_t>(dt_weight.data_ptr()) % 4 == 0 && !std::getenv("MP_DT");
+}
+
+bool scan_tiles_run(at::ScalarType type, int64_t states, int64_t width) {
   static const bool off = std::getenv("MP_NOTILES") != nullptr;
-  if (off) return false;
+  return !off && type == at::kBFloat16 && states == kStates && width % 8 == 0;
+}
+
+bool scan_tiles_run(const Scan& s, const Tensor& y) {
   const auto whole = [](const Tensor& t, int64_t elements) {
     return !t.defined() || vector_of({t}, elements, elements) == elements;
   };
-  return s.u.scalar_type() == at::kBFloat16 && s.A.size(1) == kStates && !s.initial.defined() && s.height <= 1 &&
-         y.size(-1) % 8 == 0 && whole(s.u, 4) && whole(s.delta, 4) && whole(s.z, 4) && whole(y, 4) && whole(s.B, 2) &&
-         whole(s.C, 2) && reinterpret_cast<uintptr_t>(s.A.data_ptr()) % 16 == 0;
+  return scan_tiles_run(s.u.scalar_type(), s.A.size(1), y.size(-1)) && !s.initial.defined() && s.height <= 1 &&
+         whole(s.u, 4) && whole(s.delta, s.dt_weight.defined() ? 2 : 4) && whole(s.z, 4) && whole(y, 4) && whole(s.B, 2) && whole(s.C, 2);
 }
 
 void scan_tiles(const Scan& s, const Tensor& y, bool add) {
-  const auto a = args_of(s, y);
+  auto a = args_of<scan_kernel::ScanOneArgs<void>>(s, y);
+  a.side = side_of(s);
   const Shape shape = shape_of(a.width, a.batch);
   kernel_of(s, shape, add, 1).launch(grid_of(a, shape, 1), u32(shape.threads), 0, a);
 }
 
 void scan_tiles_both(const Scan& s, const Scan& back, const Tensor& y) {
-  scan_kernel::ScanBothArgs<void> a{};
-  static_cast<scan_kernel::ScanArgs<void>&>(a) = args_of(s, y);
-  const auto side = [](const Scan& of) {
-    const auto all = scan_args_of(of);
-    return scan_kernel::ScanSide<void>{all.u, all.delta, all.B, all.C, all.A, all.D, all.bias};
-  };
-  a.side[0] = side(s), a.side[1] = side(back);
+  auto a = args_of<scan_kernel::ScanBothArgs<void>>(s, y);
+  a.side[0] = side_of(s), a.side[1] = side_of(back);
   const Shape shape = shape_of(a.width, 2 * int64_t{a.batch});
   kernel_of(s, shape, false, 2).launch(grid_of(a, shape, 2), u32(shape.threads), 0, a);
 }

@@ -5,6 +5,10 @@
 
 namespace mamba_prune::cuda {
 
+/** Whether it takes tensors of these sizes that lie as a branch lays them. */
+bool scan_tiles_run(at::ScalarType type, int64_t states, int64_t width);
+/** Whether it makes the step sizes of these weights [channels or more, rank], as `Scan::dt_weight`. */
+bool scan_tiles_make_steps(const at::Tensor& dt_weight);
 /** Whether it takes these tensors: bfloat16, 16 states, from a state of zero, and rows that begin at whole fours. */
 bool scan_tiles_run(const Scan& s, const at::Tensor& y);
 /** @param y as that of `scan_forward` */

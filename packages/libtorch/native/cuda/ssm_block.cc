@@ -3,6 +3,8 @@
 // by the normalisation's backward pass, and both halves of in_proj's gradient are written in place.
 #include <torch/library.h>
 
+#include <algorithm>
+
 #include "launch.h"
 #include "mlp_train.h"
 #include "norm_in_proj.h"
@@ -84,7 +86,9 @@ Conv conv_of(const Block& b, const Direction& d, const Tensor& xz, bool reverse)
 Scan scan_of(const Block& b, const Direction& d, const Kept& kept, const Kept::Scanned& scanned, const Tensor& scale,
              bool reverse) {
   Scan s;
-  s.u = scanned.u, s.delta = scanned.delta, s.z = kept.xz.narrow(2, b.width, b.width);
+  s.u = scanned.u, s.delta = scanned.delta;
+  if (!s.delta.defined()) s.delta = scanned.projected.narrow(2, 0, b.rank_width), s.dt_weight = d.packed_dt;
+  s.z = kept.xz.narrow(2, b.width, b.width);
   s.B = scanned.projected.narrow(2, b.rank_width, b.states),
   s.C = scanned.projected.narrow(2, b.rank_width + b.states, b.states);
   s.A = d.A_log, s.D = d.D, s.bias = d.dt_bias, s.scale = scale;
@@ -123,9 +127,13 @@ std::vector<Kept::Scanned> Block::inputs(const Tensor& xz, bool keep) const {
   std::vector<Conv> convs;
   std::optional<Aside> beside;
   if (keep && projections_run({width, rank_width, states, columns}, type)) beside.emplace();
+  // The scan makes the step sizes itself.
+  const bool direct = !keep && scan_tiles_run(type, states, width) &&
+                      std::all_of(directions.begin(), directions.end(),
+                                  [](const Direction& d) { return scan_tiles_make_steps(d.packed_dt); });
   for (size_t i = 0; i < directions.size(); i++) {
     const Direction& d = directions[i];
-    all.push_back({like(width), like(columns), like(width), Tensor(), Tensor()});
+    all.push_back({like(width), like(columns), direct ? Tensor() : like(width), Tensor(), Tensor()});
     convs.push_back(conv_of(*this, d, xz, i == 1));
     if (!beside) continue;
     all[i].panels = proj_panels(d.packed_x);
@@ -144,6 +152,7 @@ std::vector<Kept::Scanned> Block::inputs(const Tensor& xz, bool keep) const {
       continue;
     }
     gemm(mat(s.u), false, mat(directions[i].packed_x), true, mat(s.projected), type, type);
+    if (direct) continue;
     gemm(mat(s.projected.narrow(2, 0, rank_width)), false, mat(directions[i].packed_dt), true, mat(s.delta), type,
          type);
   }

@@ -19,10 +19,10 @@
 using namespace mamba_prune::cuda::scan_kernel;
 #if DIRECTIONS == 2
 using Args = ScanBothArgs<scalar>;
-using Side = ScanSide<scalar>;
 #else
-using Args = ScanArgs<scalar>;
+using Args = ScanOneArgs<scalar>;
 #endif
+using Side = ScanSide<scalar>;
 
 constexpr int kSteps = 4;  // of a turn
 
@@ -31,6 +31,14 @@ __device__ __forceinline__ void add_outer(float (&h)[4], const u32 (&x)[4], u32 
       : "+f"(h[0]), "+f"(h[1]), "+f"(h[2]), "+f"(h[3])
       : "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3]), "r"(states));
 }
+#if RANK > 0
+// Step sizes of two channels, rows g and g + 8, from eight of a step's numbers of low rank.
+__device__ __forceinline__ void add_steps(float (&sum)[4], u32 of_first, u32 of_second, u32 numbers) {
+  asm("mma.sync.aligned.m16n8k8.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
+      : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+      : "r"(of_first), "r"(of_second), "r"(numbers));
+}
+#endif
 __device__ __forceinline__ void add_inner(float (&y)[4], const float (&h)[4], u32 first, u32 second, bool begin) {
   if (begin)
     asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%10,%10,%10,%10};"
@@ -104,7 +112,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) scan_forward_tiles
   if (back) side = s.side[1];
 #else
   const bool back = REVERSE;
-  const Args& side = s;
+  const Side& side = s.side;
 #endif
   const int channel = of_warp + g * TILES, at = min(channel, s.width - TILES);
   float rate[TILES][4], h[TILES][4], skip[TILES], bias[TILES];
@@ -113,21 +121,41 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) scan_forward_tiles
   for (int j = 0; j < TILES; j++) {
     const int c = min(at + j, s.channels - 1);
     if (channel + j < s.channels) inside[j / 2] |= 0xffffu << j % 2 * 16;
-    const float4 a = *reinterpret_cast<const float4*>(side.A + (i64)c * 16 + 4 * t);
-    const float all[4] = {a.x, a.z, a.y, a.w};
 #pragma unroll
-    for (int n = 0; n < 4; n++) rate[j][n] = (A_LOG ? -ex2(kLog2e * all[n]) : all[n]) * kLog2e, h[j][n] = 0.0f;
+    for (int n = 0; n < 4; n++) {
+      const float a = side.A[(i64)c * 16 + 4 * t + n % 2 * 2 + n / 2];
+      rate[j][n] = (A_LOG ? -ex2(kLog2e * a) : a) * kLog2e, h[j][n] = 0.0f;
+    }
     skip[j] = HAS_D ? side.D[c] : 0.0f, bias[j] = HAS_BIAS ? side.bias[c] : 0.0f;
   }
   const float scale = s.scale ? s.scale[blockIdx.y] : 1.0f;
   const int own = min(t, s.length - 1), other = min(g >> 1, s.length - 1);
-  Walk u(side.u, s.u_row, s, own, at, back), delta(side.delta, s.delta_row, s, own, at, back),
+#if RANK > 0
+  u32 weights[RANK / 8][TILES];
+#pragma unroll
+  for (int k = 0; k < RANK / 8; k++)
+#pragma unroll
+    for (int j = 0; j < TILES; j++)
+      weights[k][j] = *reinterpret_cast<const u32*>(side.dt_weight + (i64)(at + j) * RANK + 8 * k + 2 * t);
+  Walk delta(side.delta, s.delta_row, s, other, 2 * t, back);
+  u32 next_delta[RANK / 8];
+  const auto read_delta = [&] {
+#pragma unroll
+    for (int k = 0; k < RANK / 8; k++) next_delta[k] = *reinterpret_cast<const u32*>(delta.at + 8 * k);
+  };
+#else
+  Walk delta(side.delta, s.delta_row, s, own, at, back);
+  Raw<TILES> next_delta;
+  const auto read_delta = [&] { next_delta = delta.get<Raw<TILES>>(); };
+#endif
+  read_delta();
+  Walk u(side.u, s.u_row, s, own, at, back),
       z(s.z, s.z_row, s, own, at, back), y(s.y, s.y_row, s, own, at, back), B(side.B, s.b_row, s, own, 2 * g, back),
       C(side.C, s.c_row, s, other, 4 * t + 2 * (g & 1), back);
   u32 b_turn[kSteps], c_turn[kSteps];
 #pragma unroll
   for (int i = 0; i < kSteps; i++) b_turn[i] = t == i ? ~0u : 0u, c_turn[i] = g >> 1 == i ? ~0u : 0u;
-  Raw<TILES> next_u = u.get<Raw<TILES>>(), next_delta = delta.get<Raw<TILES>>(), gates{}, before{};
+  Raw<TILES> next_u = u.get<Raw<TILES>>(), gates{}, before{};
   u32 next_B = B.get<u32>(), next_C = C.get<u32>();
 #if DIRECTIONS == 2
   // Each direction writes the half that it begins with, and adds to the other's once both have done so.
@@ -148,18 +176,31 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) scan_forward_tiles
 #else
     if (ADD_Y && live) before = y.get<Raw<TILES>>();
 #endif
+#if RANK > 0
+#pragma unroll
+    for (int j = 0; j < TILES; j += 2) {
+      float sum[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+#pragma unroll
+      for (int k = 0; k < RANK / 8; k++) add_steps(sum, weights[k][j], j + 1 < TILES ? weights[k][j + 1] : 0, next_delta[k]);
+      dt[j] = sum[0];
+      if (j + 1 < TILES) dt[j + 1] = sum[2];
+    }
+#else
+#pragma unroll
+    for (int j = 0; j < TILES; j++) dt[j] = next_delta.get(j);
+#endif
 #pragma unroll
     for (int j = 0; j < TILES; j++) {
       const float v = next_u.get(j);
-      dt[j] = step_size(next_delta.get(j), bias[j]), skipped[j] = skip[j] * v;
+      dt[j] = step_size(dt[j], bias[j]), skipped[j] = skip[j] * v;
       parts_of(x[j], dt[j] * v);
     }
     const u32 states = next_B, c_first = next_C << 16, c_second = next_C & 0xffff0000u;
     // Behind the end the last ones are used once more: what comes of them is read by none.
     u.go(), delta.go(), B.go(), C.go();
-    if (first + kSteps + t < s.length)
-      next_u = u.get<Raw<TILES>>(), next_delta = delta.get<Raw<TILES>>(), next_B = B.get<u32>();
+    if (first + kSteps + t < s.length) next_u = u.get<Raw<TILES>>(), next_B = B.get<u32>();
     if (first + kSteps + (g >> 1) < s.length) next_C = C.get<u32>();
+    if (first + kSteps + (RANK > 0 ? g >> 1 : t) < s.length) read_delta();
 #pragma unroll
     for (int i = 0; i < kSteps; i++) {
 #pragma unroll
