@@ -13,7 +13,6 @@
 //
 // Defined by the caller: REVERSE, HAS_Z, HAS_D, HAS_BIAS, SOFTPLUS, A_LOG, ADD_Y as for scan.cu, TILES (1, 2 or 4),
 // THREADS, BLOCKS (of a multiprocessor), POLYNOMIALS (of a lane's 4 TILES exponentials of a step).
-#include "pairs.cuh"
 #include "scan_interface.h"
 
 using namespace mamba_prune::cuda::scan_kernel;
@@ -67,18 +66,6 @@ __device__ __forceinline__ float silu(float x) {
   asm("tanh.approx.f32 %0, %1;" : "=f"(r) : "f"(half));
   return half * r + half;
 }
-// Channels that are not there are zero.
-template <int Count> __device__ __forceinline__ void put(scalar* to, const float (&from)[Count],
-                                                         const u32 (&inside)[(Count + 1) / 2]) {
-  Raw<Count> r;
-  if constexpr (Count == 1) {
-    r.v = (u16)(down(from[0]).bits & inside[0]);
-  } else {
-#pragma unroll
-    for (int k = 0; k < Count / 2; k++) r.v[k] = pair(from[2 * k], from[2 * k + 1]) & inside[k];
-  }
-  *reinterpret_cast<Raw<Count>*>(to) = r;
-}
 // 2^x for x <= 0 without a special function: 2^(its fraction, -0.5 to 0.5) by a polynomial.
 __device__ __forceinline__ float ex2_polynomial(float x) {
   const float magic = 12582912.0f, v = fmaxf(x, -126.0f), rounded = v + magic, f = v - (rounded - magic);
@@ -93,12 +80,12 @@ __device__ __forceinline__ float ex2_polynomial(float x) {
 // Where this lane reads or writes next: at its step of a turn.
 struct Walk {
   const scalar* at;
-  i64 turn;  // elements
+  int turn;  // bytes
   __device__ __forceinline__ Walk(const scalar* data, int stride, const Args& s, int row, int column, bool back)
       : at(data + ((i64)blockIdx.y * s.length + (back ? s.length - 1 - row : row)) * stride + column),
-        turn((i64)(back ? -kSteps : kSteps) * stride) {}
+        turn((back ? -kSteps : kSteps) * stride * (int)sizeof(scalar)) {}
   template <class T> __device__ __forceinline__ T get() const { return *reinterpret_cast<const T*>(at); }
-  __device__ __forceinline__ void go() { at += turn; }
+  __device__ __forceinline__ void go() { at = (const scalar*)((const char*)at + turn); }
 };
 
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) scan_forward_tiles(const Args s) {
@@ -115,12 +102,12 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) scan_forward_tiles
   const Side& side = s.side;
 #endif
   const int channel = of_warp + g * TILES, at = min(channel, s.width - TILES);
-  float rate[TILES][4], h[TILES][4], skip[TILES], bias[TILES];
-  u32 inside[(TILES + 1) / 2] = {};
+  float rate[TILES][4], h[TILES][4], skip[TILES], bias[TILES], scale[TILES];
 #pragma unroll
   for (int j = 0; j < TILES; j++) {
     const int c = min(at + j, s.channels - 1);
-    if (channel + j < s.channels) inside[j / 2] |= 0xffffu << j % 2 * 16;
+    // Results of channels that are not there are zero.
+    scale[j] = channel + j >= s.channels ? 0.0f : s.scale ? s.scale[blockIdx.y] : 1.0f;
 #pragma unroll
     for (int n = 0; n < 4; n++) {
       const float a = side.A[(i64)c * 16 + 4 * t + n % 2 * 2 + n / 2];
@@ -128,7 +115,6 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) scan_forward_tiles
     }
     skip[j] = HAS_D ? side.D[c] : 0.0f, bias[j] = HAS_BIAS ? side.bias[c] : 0.0f;
   }
-  const float scale = s.scale ? s.scale[blockIdx.y] : 1.0f;
   const int own = min(t, s.length - 1), other = min(g >> 1, s.length - 1);
 #if RANK > 0
   u32 weights[RANK / 8][TILES];
@@ -220,13 +206,13 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) scan_forward_tiles
     for (int j = 0; j < TILES; j++) {
       out[j] = sums[j][0] + sums[j][3] + skipped[j];
       if (HAS_Z) out[j] *= silu(gates.get(j));
-      out[j] = ADD_Y || DIRECTIONS == 2 ? before.get(j) + out[j] * scale : out[j] * scale;
+      out[j] = ADD_Y || DIRECTIONS == 2 ? before.get(j) + out[j] * scale[j] : out[j] * scale[j];
     }
     scalar* const to = const_cast<scalar*>(y.at);
     const bool writes = live && channel < s.width;
 #if DIRECTIONS == 2
     const bool ours = first >= meet || first + t < first_half;
-    if (writes && ours) put(to, out, inside);
+    if (writes && ours) store<TILES>(to, out);
     if (first + kSteps == meet) {
       wait();
       // Steps of the turn that are the other's already.
@@ -234,11 +220,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) scan_forward_tiles
         before = y.get<Raw<TILES>>();
 #pragma unroll
         for (int j = 0; j < TILES; j++) out[j] += before.get(j);
-        put(to, out, inside);
+        store<TILES>(to, out);
       }
     }
 #else
-    if (writes) put(to, out, inside);
+    if (writes) store<TILES>(to, out);
 #endif
     z.go(), y.go();
   }
