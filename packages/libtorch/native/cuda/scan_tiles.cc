@@ -66,7 +66,7 @@ bool scan_tiles_make_steps(const Tensor& dt_weight) {
 }
 
 bool scan_tiles_run(at::ScalarType type, int64_t states, int64_t width) {
-  static const bool off = std::getenv("MP_NOTILES") != nullptr;
+  const bool off = std::getenv("MP_NOTILES") != nullptr;
   return !off && type == at::kBFloat16 && states == kStates && width % 8 == 0;
 }
 

@@ -66,13 +66,15 @@ __device__ __forceinline__ float silu(float x) {
   asm("tanh.approx.f32 %0, %1;" : "=f"(r) : "f"(half));
   return half * r + half;
 }
-// 2^x for x <= 0 without a special function: 2^(its fraction, -0.5 to 0.5) by a polynomial.
-__device__ __forceinline__ float ex2_polynomial(float x) {
-  const float magic = 12582912.0f, v = fmaxf(x, -126.0f), rounded = v + magic, f = v - (rounded - magic);
-  float p = 0.00967145f;
-  p = p * f + 0.05592078f;
-  p = p * f + 0.24022250f;
-  p = p * f + 0.69313675f;
+// 2^(step rate) for rate <= 0 without a special function: 2^(what rounding leaves, -0.5 to 0.5) by a polynomial. From
+// step = limit on it is as good as nothing.
+__device__ __forceinline__ float ex2_polynomial(float step, float rate, float limit) {
+  const float magic = 12582912.0f, most = fminf(step, limit), rounded = most * rate + magic;
+  const float f = most * rate - (rounded - magic);
+  float p = 0.00958285f;
+  p = p * f + 0.05590642f;
+  p = p * f + 0.24024099f;
+  p = p * f + 0.69312419f;
   p = p * f + 1.0f;
   return __uint_as_float(__float_as_uint(p) + (__float_as_uint(rounded) << 23));
 }
@@ -194,8 +196,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) scan_forward_tiles
         const float step = __shfl_sync(kAllLanes, dt[j], i, 4);
 #pragma unroll
         for (int n = 0; n < 4; n++) {
-          const float power = step * rate[j][n];
-          h[j][n] *= j + TILES * n < POLYNOMIALS ? ex2_polynomial(power) : ex2(power);
+          h[j][n] *= A_LOG && j + TILES * n < POLYNOMIALS ? ex2_polynomial(step, rate[j][n], -126.0f / rate[j][n])
+                                                 : ex2(step * rate[j][n]);
         }
         add_outer(h[j], x[j], states & b_turn[i]);
         add_inner(sums[j], h[j], c_first & c_turn[i], c_second & c_turn[i], i == 0);
