@@ -14,7 +14,6 @@
 #include "kernels/scan_interface.h"
 #include "launch_util.h"
 #include "scan_args.h"
-#include "scan_tiles.h"
 
 namespace mamba_prune::cuda {
 
@@ -135,11 +134,6 @@ void scan_forward(const Scan& s, const Tensor& y, bool add, const Tensor& last, 
   if (s.u.size(0) == 0) return;
   TORCH_CHECK(s.u.size(0) <= 65535, "selective_scan: got a batch of ", s.u.size(0),
               ", expected at most 65535 on a GPU. Split it.");
-  if (!last.defined() && !checkpoints.defined() && scan_tiles_run(s, y)) {
-    scan_tiles(s, y, add);
-    return;
-  }
-  TORCH_CHECK(!s.dt_weight.defined(), "selective_scan: got step sizes of low rank, which this kernel does not make.");
   ScanArgs a = scan_args_of(s);
   a.y = pointer(y), a.y_row = row(y), a.width = static_cast<int>(y.size(-1));
   a.last = float_pointer(last), a.checkpoints = pointer(checkpoints);
@@ -147,13 +141,13 @@ void scan_forward(const Scan& s, const Tensor& y, bool add, const Tensor& last, 
   // Registers decide how many blocks fit: more states take more of them.
   const Kernel& kernel = find_kernel("scan.cu", "scan_forward",
                                      scan_defines_of(s, {{"WHOLE_SEGMENTS", a.length % scan_kernel::kStaged == 0},
-                                                    {"SAVE", checkpoints.defined()},
-                                                    {"ADD_Y", add},
-                                                    {"SPLIT", split},
-                                                    {"FORWARD_THREADS", kForwardThreads},
-                                                    {"FORWARD_BLOCKS", states <= 16   ? 8
-                                                                       : states <= 40 ? 5
-                                                                                      : 4}}));
+                                                         {"SAVE", checkpoints.defined()},
+                                                         {"ADD_Y", add},
+                                                         {"SPLIT", split},
+                                                         {"FORWARD_THREADS", kForwardThreads},
+                                                         {"FORWARD_BLOCKS", states <= 16   ? 8
+                                                                            : states <= 40 ? 5
+                                                                                           : 4}}));
   const Grid grid{u32(ceil_div(a.width * split, kForwardThreads)), u32(a.batch)};
   if (by_columns(s)) kernel.launch(grid, kForwardThreads, 0, column_args_of(s, a));
   else kernel.launch(grid, kForwardThreads, 0, a);
@@ -188,12 +182,12 @@ void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const T
     const int64_t vector = vector_of({s.u, s.delta, s.z, dy, out.du, out.ddelta, out.dz}, width);
     const Kernel& kernel = find_kernel("scan.cu", "scan_backward",
                                        scan_defines_of(s, {{"WHOLE_SEGMENTS", length % kSegment == 0},
-                                                      {"ADD_DU", out.add_du},
-                                                      {"ADD_DZ", add_dz},
-                                                      {"SAME_ROWS", same_rows(s, dy, out)},
-                                                      {"VECTOR", vector},
-                                                      {"BACKWARD_THREADS", kBackwardThreads},
-                                                      {"BACKWARD_BLOCKS", kBackwardBlocks}}));
+                                                           {"ADD_DU", out.add_du},
+                                                           {"ADD_DZ", add_dz},
+                                                           {"SAME_ROWS", same_rows(s, dy, out)},
+                                                           {"VECTOR", vector},
+                                                           {"BACKWARD_THREADS", kBackwardThreads},
+                                                           {"BACKWARD_BLOCKS", kBackwardBlocks}}));
     const Grid grid{u32(blocks), u32(rows)};
     const unsigned bytes = u32(backward_shared_bytes(groups));
     if (by_columns(s)) kernel.launch(grid, kBackwardThreads, bytes, column_args_of(s, a), g);

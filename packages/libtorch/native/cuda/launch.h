@@ -15,9 +15,6 @@ struct Scan {
   at::Tensor A, D, bias;         // [channels, states], [channels]; D and bias may be undefined
   at::Tensor initial;            // float32 [batch, channels, states] or undefined
   at::Tensor scale;              // float32 [batch] or undefined: factor of the result
-  // [channels or more, rank] or undefined; where it is given, which scan_tiles.h alone takes, delta is [batch, length,
-  // rank], and its product with dt_weight the step sizes
-  at::Tensor dt_weight;
   bool softplus = false, a_is_log = false, reverse = false;
   int64_t channels = 0;
   int64_t height = 0;  // rows of a grid that is scanned column by column, though it lies row by row; 0: it is not

@@ -1,19 +1,28 @@
-// The forward scan with its products in the tensor cores (kernels/scan_tiles.cu), where nothing is kept for a backward
-// pass.
+// The forward scan of a branch that keeps nothing for a backward pass (kernels/scan_tiles.cu): it makes the step sizes
+// itself, and scans both directions in one launch where there are two.
 #pragma once
+#include <vector>
+
 #include "launch.h"
 
 namespace mamba_prune::cuda {
 
-/** Whether it takes tensors of these sizes that lie as a branch lays them. */
-bool scan_tiles_run(at::ScalarType type, int64_t states, int64_t width);
-/** Whether it makes the step sizes of these weights [channels or more, rank], as `Scan::dt_weight`. */
-bool scan_tiles_make_steps(const at::Tensor& dt_weight);
-/** Whether it takes these tensors: bfloat16, 16 states, from a state of zero, and rows that begin at whole fours. */
-bool scan_tiles_run(const Scan& s, const at::Tensor& y);
-/** @param y as that of `scan_forward` */
-void scan_tiles(const Scan& s, const at::Tensor& y, bool add);
-/** y = the sum of both in one launch. @param back reversed, and as `s` in z, scale and the rows' distances */
-void scan_tiles_both(const Scan& s, const Scan& back, const at::Tensor& y);
+/** One direction. */
+struct TileScan {
+  Scan scan;             // its delta, B and C are not read; what has a direction of its own are u, A, D and bias
+  at::Tensor projected;  // [batch, length, columns]: numbers of low rank, then B, then C
+  at::Tensor dt_weight;  // [width, rank]: its product with those numbers is delta
+};
+
+/**
+ * Whether it takes a branch of such rows: bfloat16, 16 states, and a rank, padded as `dt_weight` is, of up to 32. It
+ * wants rows, and places in them, of whole eights, as a branch lays them.
+ */
+bool scan_tiles_run(at::ScalarType type, int64_t states, int64_t width, int64_t columns, const at::Tensor& dt_weight);
+/**
+ * @param directions one or two, of which the second is reversed
+ * @param y becomes the result, or the sum of both; columns from `channels` on become 0
+ */
+void scan_tiles(const std::vector<TileScan>& directions, const at::Tensor& y);
 
 }  // namespace mamba_prune::cuda

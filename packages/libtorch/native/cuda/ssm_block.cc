@@ -86,9 +86,7 @@ Conv conv_of(const Block& b, const Direction& d, const Tensor& xz, bool reverse)
 Scan scan_of(const Block& b, const Direction& d, const Kept& kept, const Kept::Scanned& scanned, const Tensor& scale,
              bool reverse) {
   Scan s;
-  s.u = scanned.u, s.delta = scanned.delta;
-  if (!s.delta.defined()) s.delta = scanned.projected.narrow(2, 0, b.rank_width), s.dt_weight = d.packed_dt;
-  s.z = kept.xz.narrow(2, b.width, b.width);
+  s.u = scanned.u, s.delta = scanned.delta, s.z = kept.xz.narrow(2, b.width, b.width);
   s.B = scanned.projected.narrow(2, b.rank_width, b.states),
   s.C = scanned.projected.narrow(2, b.rank_width + b.states, b.states);
   s.A = d.A_log, s.D = d.D, s.bias = d.dt_bias, s.scale = scale;
@@ -121,19 +119,23 @@ void Block::begin(const Tensor& x, Kept& kept, bool keep) const {
   gemm(mat(kept.n), false, mat(packed_in), true, mat(kept.xz), type, type);
 }
 
+// Where nothing is kept one kernel makes the step sizes and scans.
+bool Block::scans_in_tiles(bool keep) const {
+  return !keep && std::all_of(directions.begin(), directions.end(), [&](const Direction& d) {
+    return scan_tiles_run(type, states, width, columns, d.packed_dt);
+  });
+}
+
 std::vector<Kept::Scanned> Block::inputs(const Tensor& xz, bool keep) const {
   const auto like = [&](int64_t count) { return at::empty({xz.size(0), xz.size(1), count}, xz.options()); };
   std::vector<Kept::Scanned> all;
   std::vector<Conv> convs;
   std::optional<Aside> beside;
   if (keep && projections_run({width, rank_width, states, columns}, type)) beside.emplace();
-  // The scan makes the step sizes itself.
-  const bool direct = !keep && scan_tiles_run(type, states, width) &&
-                      std::all_of(directions.begin(), directions.end(),
-                                  [](const Direction& d) { return scan_tiles_make_steps(d.packed_dt); });
+  const bool tiles = scans_in_tiles(keep);
   for (size_t i = 0; i < directions.size(); i++) {
     const Direction& d = directions[i];
-    all.push_back({like(width), like(columns), direct ? Tensor() : like(width), Tensor(), Tensor()});
+    all.push_back({like(width), like(columns), tiles ? Tensor() : like(width), Tensor(), Tensor()});
     convs.push_back(conv_of(*this, d, xz, i == 1));
     if (!beside) continue;
     all[i].panels = proj_panels(d.packed_x);
@@ -152,7 +154,7 @@ std::vector<Kept::Scanned> Block::inputs(const Tensor& xz, bool keep) const {
       continue;
     }
     gemm(mat(s.u), false, mat(directions[i].packed_x), true, mat(s.projected), type, type);
-    if (direct) continue;
+    if (tiles) continue;
     gemm(mat(s.projected.narrow(2, 0, rank_width)), false, mat(directions[i].packed_dt), true, mat(s.delta), type,
          type);
   }
@@ -163,11 +165,12 @@ Tensor Block::finish(const Tensor& x, const Tensor& scale, Kept& kept, bool keep
   kept.y = at::empty({x.size(0), x.size(1), width}, kept.xz.options());
   std::vector<Kept::Scanned> scans = inputs(kept.xz, keep);
   const auto scan_at = [&](size_t i) { return scan_of(*this, directions[i], kept, scans[i], scale, i == 1); };
-  if (!keep && directions.size() == 2 && scan_tiles_run(scan_at(0), kept.y) && scan_tiles_run(scan_at(1), kept.y) &&
-      !std::getenv("MP_ONE")) {
-    scan_tiles_both(scan_at(0), scan_at(1), kept.y);
+  if (scans_in_tiles(keep)) {
+    std::vector<TileScan> all;
+    for (size_t i = 0; i < scans.size(); i++) all.push_back({scan_at(i), scans[i].projected, directions[i].packed_dt});
+    scan_tiles(all, kept.y);
   } else {
-    for (size_t i = 0; i < directions.size(); i++) {
+    for (size_t i = 0; i < scans.size(); i++) {
       const Scan scan = scan_at(i);
       if (keep) scans[i].checkpoints = scan_checkpoints(scan);
       scan_forward(scan, kept.y, i == 1, Tensor(), scans[i].checkpoints);
