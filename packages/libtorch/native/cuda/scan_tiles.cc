@@ -27,7 +27,7 @@ Shape shape_of(int64_t width, int64_t sequences) {
   }
   const auto warps = [&](int64_t tiles) { return ceil_div(width, 8 * tiles) * sequences; };
   const int64_t enough = int64_t{8} * multiprocessors();
-  if (warps(4) >= enough) return {4, 64, 6};
+  if (warps(4) >= enough) return {4, 128, 3};
   return warps(2) >= enough ? Shape{2, 128, 5} : Shape{1, 128, 8};
 }
 
@@ -59,13 +59,14 @@ void scan_tiles(const std::vector<TileScan>& directions, const Tensor& y) {
   TORCH_CHECK(batch <= 65535, "selective_scan: got a batch of ", batch, ", expected at most 65535 on a GPU. Split it.");
   const Shape shape = shape_of(width, count * batch);
   const char* poly = std::getenv("MP_POLY");
-  const Kernel& kernel = find_kernel("scan_tiles.cu", "scan_forward_tiles",
-                                     scan_defines_of(first.scan, {{"DIRECTIONS", count},
-                                                                  {"RANK", first.dt_weight.size(1)},
-                                                                  {"TILES", shape.tiles},
-                                                                  {"THREADS", shape.threads},
-                                                                  {"BLOCKS", shape.blocks},
-                                                                  {"POLYNOMIALS", poly ? std::atoi(poly) : 0}}));
+  const Kernel& kernel =
+      find_kernel(std::getenv("MP_DIRECT") ? "scan_tiles_direct.cu" : "scan_tiles.cu", "scan_forward_tiles",
+                  scan_defines_of(first.scan, {{"DIRECTIONS", count},
+                                               {"RANK", first.dt_weight.size(1)},
+                                               {"TILES", shape.tiles},
+                                               {"THREADS", shape.threads},
+                                               {"BLOCKS", shape.blocks},
+                                               {"POLYNOMIALS", poly ? std::atoi(poly) : 0}}));
   const Grid grid{u32(ceil_div(width, 8 * shape.tiles * (shape.threads / 32 / count))), u32(batch)};
   if (count == 1) {
     auto a = args_of<scan_kernel::ScanOneArgs<void>>(first, y);
