@@ -169,9 +169,13 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) scan_forward_tiles
     for (int k = 0; k < RANK / 8; k++) weights[k][j] = two(side.dt_weight + (i64)(at + j) * RANK + 8 * k + 2 * t);
   }
   Walk<scalar> y(s.y, s.y_row, s, t, at, back);
+  // Told by a shuffle: what comes of one stays in a register, and is not computed anew in every turn.
   u32 b_turn[kSteps], c_turn[kSteps];
 #pragma unroll
-  for (int i = 0; i < kSteps; i++) b_turn[i] = t == i ? ~0u : 0u, c_turn[i] = g >> 1 == i ? ~0u : 0u;
+  for (int i = 0; i < kSteps; i++) {
+    b_turn[i] = __shfl_sync(kAllLanes, t == i ? ~0u : 0u, lane);
+    c_turn[i] = __shfl_sync(kAllLanes, g >> 1 == i ? ~0u : 0u, lane);
+  }
 #if DIRECTIONS == 2
   const int half = s.length / 2 / kSteps * kSteps, first_half = back ? s.length - half : half;
   const int meet = (first_half + kSteps - 1) / kSteps * kSteps;
