@@ -1,8 +1,5 @@
 #include "scan_tiles.h"
 
-#include <cstdio>
-#include <cstdlib>
-
 #include "kernel.h"
 #include "launch_util.h"
 #include "scan_args.h"
@@ -21,10 +18,6 @@ struct Shape {
 
 // The more channels a warp has, the less it does that is not of a channel; but every multiprocessor wants some warps.
 Shape shape_of(int64_t width, int64_t sequences) {
-  if (const char* given = std::getenv("MP_TILES")) {
-    Shape s{};
-    if (std::sscanf(given, "%ld,%ld,%ld", &s.tiles, &s.threads, &s.blocks) == 3) return s;
-  }
   const auto warps = [&](int64_t tiles) { return ceil_div(width, 8 * tiles) * sequences; };
   const int64_t enough = int64_t{8} * multiprocessors();
   if (warps(4) >= enough) return {4, 128, 3};
@@ -48,8 +41,7 @@ scan_kernel::ScanSide<void> side_of(const TileScan& of) {
 
 bool scan_tiles_run(at::ScalarType type, int64_t states, int64_t width, int64_t columns, const Tensor& dt_weight) {
   return type == at::kBFloat16 && states == kStates && width % 8 == 0 && columns % 8 == 0 &&
-         dt_weight.size(1) % 8 == 0 && dt_weight.size(1) <= kMostRank && dt_weight.is_contiguous() &&
-         !std::getenv("MP_NOTILES");
+         dt_weight.size(1) % 8 == 0 && dt_weight.size(1) <= kMostRank && dt_weight.is_contiguous();
 }
 
 void scan_tiles(const std::vector<TileScan>& directions, const Tensor& y) {
@@ -58,15 +50,12 @@ void scan_tiles(const std::vector<TileScan>& directions, const Tensor& y) {
   if (batch == 0) return;
   TORCH_CHECK(batch <= 65535, "selective_scan: got a batch of ", batch, ", expected at most 65535 on a GPU. Split it.");
   const Shape shape = shape_of(width, count * batch);
-  const char* poly = std::getenv("MP_POLY");
-  const Kernel& kernel =
-      find_kernel(std::getenv("MP_DIRECT") ? "scan_tiles_direct.cu" : "scan_tiles.cu", "scan_forward_tiles",
-                  scan_defines_of(first.scan, {{"DIRECTIONS", count},
-                                               {"RANK", first.dt_weight.size(1)},
-                                               {"TILES", shape.tiles},
-                                               {"THREADS", shape.threads},
-                                               {"BLOCKS", shape.blocks},
-                                               {"POLYNOMIALS", poly ? std::atoi(poly) : 0}}));
+  const Kernel& kernel = find_kernel("scan_tiles.cu", "scan_forward_tiles",
+                                     scan_defines_of(first.scan, {{"DIRECTIONS", count},
+                                                                  {"RANK", first.dt_weight.size(1)},
+                                                                  {"TILES", shape.tiles},
+                                                                  {"THREADS", shape.threads},
+                                                                  {"BLOCKS", shape.blocks}}));
   const Grid grid{u32(ceil_div(width, 8 * shape.tiles * (shape.threads / 32 / count))), u32(batch)};
   if (count == 1) {
     auto a = args_of<scan_kernel::ScanOneArgs<void>>(first, y);

@@ -21,8 +21,7 @@
 // begins with, and adds to the other half once both have done so.
 //
 // Defined by the caller: REVERSE, HAS_Z, HAS_D, HAS_BIAS, SOFTPLUS, A_LOG as for scan.cu, RANK, a multiple of 8 up to
-// 32, TILES (1, 2 or 4), DIRECTIONS, THREADS, BLOCKS (of a multiprocessor), POLYNOMIALS (of a lane's 4 TILES
-// exponentials of a step).
+// 32, TILES (1, 2 or 4), DIRECTIONS, THREADS, BLOCKS (of a multiprocessor).
 #include "scan_interface.h"
 
 using namespace mamba_prune::cuda::scan_kernel;
@@ -98,19 +97,6 @@ __device__ __forceinline__ float silu(float x) {
   asm("tanh.approx.f32 %0, %1;" : "=f"(r) : "f"(half));
   return half * r + half;
 }
-// 2^(step rate) for rate <= 0 without a special function: 2^(what rounding leaves, -0.5 to 0.5) by a polynomial. From
-// step = limit on it is as good as nothing.
-__device__ __forceinline__ float ex2_polynomial(float step, float rate, float limit) {
-  const float magic = 12582912.0f, most = fminf(step, limit), rounded = most * rate + magic;
-  const float f = most * rate - (rounded - magic);
-  float p = 0.00958285f;
-  p = p * f + 0.05590642f;
-  p = p * f + 0.24024099f;
-  p = p * f + 0.69312419f;
-  p = p * f + 1.0f;
-  return __uint_as_float(__float_as_uint(p) + (__float_as_uint(rounded) << 23));
-}
-
 // Where a lane reads or writes: at its step of a turn.
 template <class T> struct Walk {
   T* at;
@@ -235,10 +221,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) scan_forward_tiles
       for (int j = 0; j < TILES; j++) {
         const float step = __shfl_sync(kAllLanes, dt[j], i, 4);
 #pragma unroll
-        for (int n = 0; n < 4; n++) {
-          h[j][n] *= A_LOG && j + TILES * n < POLYNOMIALS ? ex2_polynomial(step, rate[j][n], -126.0f / rate[j][n])
-                                                          : ex2(step * rate[j][n]);
-        }
+        for (int n = 0; n < 4; n++) h[j][n] *= ex2(step * rate[j][n]);
         add_outer(h[j], x[j], states & b_turn[i]);
         add_inner(sums[j], h[j], c_first & c_turn[i], c_second & c_turn[i], i == 0);
       }
