@@ -9,7 +9,6 @@
 #include "kernel.h"
 #include "kernels/conv_interface.h"
 #include "kernels/gelu_interface.h"
-#include "kernels/norm_interface.h"
 #include "kernels/reduce_interface.h"
 #include "kernels/scan_interface.h"
 #include "launch_util.h"
@@ -28,7 +27,6 @@ using scan_kernel::kSegment;
 using ScanArgs = scan_kernel::ScanArgs<void>;
 using ScanGrads = scan_kernel::ScanGrads<void>;
 using ConvArgs = conv_kernel::ConvArgs<void>;
-using NormArgs = norm_kernel::NormArgs<void>;
 
 constexpr unsigned kForwardThreads = 64, kBackwardThreads = 128;
 constexpr int64_t kBackwardBlocks = 4;  // of a multiprocessor
@@ -283,43 +281,6 @@ std::pair<Tensor, Tensor> conv_backward(const Conv& c, const Tensor& dy, const T
   kernel.launch({u32(across), u32(rows)}, threads, 0, a);
   const Tensor sums = reduce_rows(partial);
   return {sums.narrow(0, 0, channels * taps).view({channels, taps}), sums.narrow(0, channels * taps, channels)};
-}
-
-void norm_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps, const Tensor& y) {
-  const Mat rows = mat(x);
-  if (rows.rows == 0) return;
-  NormArgs a{};
-  a.x = pointer(x), a.weight = float_pointer(weight), a.bias = float_pointer(bias), a.y = pointer(y);
-  a.x_row = rows.stride, a.y_row = mat(y).stride, a.rows = static_cast<int>(rows.rows), a.eps = static_cast<float>(eps);
-  const Kernel& kernel = find_kernel("layer_norm.cu", "norm_forward",
-                                     {{"SCALAR", scalar_code(x.scalar_type())},
-                                      {"WIDTH", rows.columns},
-                                      {"VECTOR", vector_of({x, y}, rows.columns)},
-                                      {"HAS_SKIP", 0},
-                                      {"THREADS", kNormThreads}});
-  kernel.launch({u32(std::min<int64_t>(ceil_div(rows.rows, kNormThreads / 32), int64_t{16} * multiprocessors()))},
-                kNormThreads, 0, a);
-}
-
-Tensor norm_backward(const Tensor& x, const Tensor& weight, double eps, const Tensor& dy, const Tensor& dskip,
-                     const Tensor& dx) {
-  const Mat rows = mat(x);
-  const int64_t sums = dskip.defined() ? 3 : 2;
-  const int64_t blocks = std::clamp<int64_t>(ceil_div(rows.rows, kNormThreads / 32), 1, int64_t{8} * multiprocessors());
-  const Tensor partial = at::empty({blocks, sums * rows.columns}, floats(x));
-  NormArgs a{};
-  a.x = pointer(x), a.dy = pointer(dy), a.dskip = pointer(dskip), a.weight = float_pointer(weight), a.dx = pointer(dx);
-  a.partial = float_pointer(partial), a.x_row = rows.stride, a.dy_row = mat(dy).stride, a.dx_row = mat(dx).stride;
-  a.dskip_row = dskip.defined() ? mat(dskip).stride : 0, a.rows = static_cast<int>(rows.rows),
-  a.eps = static_cast<float>(eps);
-  const Kernel& kernel = find_kernel("layer_norm.cu", "norm_backward",
-                                     {{"SCALAR", scalar_code(x.scalar_type())},
-                                      {"WIDTH", rows.columns},
-                                      {"VECTOR", vector_of({x, dy, dskip, dx}, rows.columns)},
-                                      {"HAS_SKIP", dskip.defined()},
-                                      {"THREADS", kNormThreads}});
-  kernel.launch({u32(blocks)}, kNormThreads, 0, a);
-  return reduce_rows(partial).view({sums, rows.columns});
 }
 
 Tensor gelu_backward_(const Tensor& gradient, const Tensor& before) {

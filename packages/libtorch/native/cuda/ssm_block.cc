@@ -73,6 +73,7 @@ Block Block::read(const Tensor& x, const Tensor& norm_weight, const Tensor& norm
     check_shape(op, "packed dt_proj", d.packed_dt, {b.width, b.rank_width}, b.type, x);
     b.directions.push_back(std::move(d));
   }
+  b.norm_weight = aligned(norm_weight), b.norm_bias = aligned(norm_bias);
   return b;
 }
 
