@@ -3,6 +3,7 @@
 // part of the products; in float32 the exact GELU is computed between them.
 #include <torch/library.h>
 
+#include "gradient_batch.h"
 #include "launch.h"
 #include "mlp_block.h"
 
@@ -76,11 +77,33 @@ Tensor Mlp::forward(const Tensor& x, const Tensor& scale, Kept* keep) const {
   return out;
 }
 
+namespace {
+// The residual's gradient is the branch's too, so that the normalisation has already summed it.
+Tensor bias2_gradient(const Tensor& scale, const MlpTrainGradients& g, const Tensor& dout) {
+  if (!scale.defined()) return g.norm.select(0, 2);
+  return at::sum(dout * scale.view({-1, 1, 1}).to(dout.scalar_type()), at::IntArrayRef({0, 1}), false, at::kFloat);
+}
+}  // namespace
+
 // Gradients of x, norm weight, norm bias, then of the four weights.
 variable_list Mlp::backward(const Tensor& x, const Tensor& scale, const Kept& kept, const Tensor& dout) const {
   const auto type = x.scalar_type();
   const auto like = [&](int64_t columns) { return at::empty({x.size(0), x.size(1), columns}, x.options()); };
   const auto gradient = [&](at::IntArrayRef shape) { return at::empty(shape, x.options().dtype(at::kFloat)); };
+  if (kept.units.defined() && GradientBatch::fits(width, type)) {
+    GradientBatch batch;
+    const MlpTrainGradients g = mlp_train_backward(fused(scale), kept.units, x, dout);
+    const Tensor d_fc1 = batch.product(g.dbefore, g.normed, first_of(neurons), first_of(model)),
+                 d_fc2 = batch.product(g.hidden, dout, first_of(neurons), first_of(model), true);
+    batch.run();
+    return {g.dx,
+            g.norm.select(0, 0),
+            g.norm.select(0, 1),
+            d_fc1,
+            g.dbias1.narrow(0, 0, neurons),
+            d_fc2,
+            bias2_gradient(scale, g, dout)};
+  }
   if (kept.units.defined()) {
     Aside beside;
     const MlpTrainGradients g = mlp_train_backward(fused(scale), kept.units, x, dout);
@@ -95,9 +118,7 @@ variable_list Mlp::backward(const Tensor& x, const Tensor& scale, const Kept& ke
             d_fc1.narrow(0, 0, neurons),
             g.dbias1.narrow(0, 0, neurons),
             d_fc2,
-            scale.defined()
-                ? at::sum(dout * scale.view({-1, 1, 1}).to(type), at::IntArrayRef({0, 1}), false, at::kFloat)
-                : g.norm.select(0, 2)};
+            bias2_gradient(scale, g, dout)};
   }
   const Tensor dbranch = scale.defined() ? dout * scale.view({-1, 1, 1}).to(type) : dout;
   Tensor d_fc2 = gradient({model, width});

@@ -3,6 +3,7 @@
 // by the normalisation's backward pass, and both halves of in_proj's gradient are written in place.
 #include <torch/library.h>
 
+#include "gradient_batch.h"
 #include "launch.h"
 #include "mlp_train.h"
 #include "norm_in_proj.h"
@@ -183,11 +184,20 @@ variable_list Block::backward(const Tensor& x, const Tensor& scale, const Kept& 
     return at::empty({rows, columns}, x.options().dtype(at::kFloat));
   };
   variable_list result(3 + kShared + directions.size() * kPerDirection);
-  Aside beside;
+  // Narrow, all gradients of weights wait for the last kernel, and are two launches; else they run beside the others.
+  std::optional<GradientBatch> batch;
+  std::optional<Aside> beside;
+  if (GradientBatch::fits(2 * width, type) && model % 8 == 0) batch.emplace();
+  else beside.emplace();
   const Tensor dy = like(width), dbranch = dout.to(type);
   gemm(mat(dbranch), false, mat(packed_out), false, mat(dy), type, type);
-  Tensor d_out_proj = gradient(model, width);
-  aside([&] { gemm(mat(dbranch), true, mat(kept.y), false, mat(d_out_proj), type, at::kFloat); });
+  Tensor d_out_proj;
+  if (batch) {
+    d_out_proj = batch->product(kept.y, dbranch, first_of(channels), first_of(model), true);
+  } else {
+    d_out_proj = gradient(model, width);
+    aside([&] { gemm(mat(dbranch), true, mat(kept.y), false, mat(d_out_proj), type, at::kFloat); });
+  }
   const Tensor dxz = like(2 * width);
   for (size_t i = 0; i < directions.size(); i++) {
     const Direction& d = directions[i];
@@ -201,15 +211,21 @@ variable_list Block::backward(const Tensor& x, const Tensor& scale, const Kept& 
     } else {
       aside([&] { reduce_states(g, states, dprojected, rank_width); });
       gemm(mat(g.ddelta), false, mat(d.packed_dt), false, mat(dprojected.narrow(2, 0, rank_width)), type, type);
-      beside.join();
+      if (beside) beside->join();
     }
-    const Tensor d_dt = gradient(width, rank_width);
-    aside([&] {
-      gemm(mat(g.ddelta), true, mat(scanned.projected.narrow(2, 0, rank_width)), false, mat(d_dt), type, at::kFloat);
-    });
-    const Tensor d_x_proj = gradient(columns, width);
-    aside([&] { gemm(mat(dprojected), true, mat(scanned.u), false, mat(d_x_proj), type, at::kFloat); });
-    for (const Tensor& t : {g.ddelta, dprojected}) beside.keep(t);
+    Tensor* to = &result[3 + kShared + i * kPerDirection];
+    const Tensor step_sizes = scanned.projected.narrow(2, 0, rank_width);
+    if (batch) {
+      to[3] = batch->product(g.ddelta, step_sizes, first_of(channels), first_of(rank));
+      to[2] = batch->product(scanned.u, dprojected, first_of(channels),
+                             around(rank, rank_width - rank, rank + 2 * states), true);
+    } else {
+      const Tensor d_dt = gradient(width, rank_width), d_x_proj = gradient(columns, width);
+      aside([&] { gemm(mat(g.ddelta), true, mat(step_sizes), false, mat(d_dt), type, at::kFloat); });
+      aside([&] { gemm(mat(dprojected), true, mat(scanned.u), false, mat(d_x_proj), type, at::kFloat); });
+      for (const Tensor& t : {g.ddelta, dprojected}) beside->keep(t);
+      to[2] = d_x_proj, to[3] = d_dt;
+    }
     if (!scanned.panels.defined()) {
       const Mat du = mat(g.du);
       Extra add;
@@ -218,13 +234,16 @@ variable_list Block::backward(const Tensor& x, const Tensor& scale, const Kept& 
     }
     const auto [d_conv, d_conv_bias] =
         conv_backward(conv_of(*this, d, kept.xz, i == 1), g.du, dxz.narrow(2, 0, width), i == 1);
-    Tensor* to = &result[3 + kShared + i * kPerDirection];
     to[0] = d_conv.view_as(d.conv_weight), to[1] = d_conv_bias;
-    to[2] = d_x_proj, to[3] = d_dt;
     to[4] = g.dbias, to[5] = g.dA, to[6] = g.dD;
   }
-  Tensor d_in_proj = gradient(2 * width, model);
-  aside([&] { gemm(mat(dxz), true, mat(kept.n), false, mat(d_in_proj), type, at::kFloat); });
+  Tensor d_in_proj;
+  if (batch) {
+    d_in_proj = batch->product(dxz, kept.n, around(channels, width - channels, 2 * channels), first_of(model));
+  } else {
+    d_in_proj = gradient(2 * width, model);
+    aside([&] { gemm(mat(dxz), true, mat(kept.n), false, mat(d_in_proj), type, at::kFloat); });
+  }
   const Tensor dx = at::empty_like(x, at::MemoryFormat::Contiguous);
   const Tensor dn = kept.units.defined() ? Tensor() : like(model);
   if (dn.defined()) gemm(mat(dxz), false, mat(packed_in), false, mat(dn), type, type);
@@ -237,7 +256,13 @@ variable_list Block::backward(const Tensor& x, const Tensor& scale, const Kept& 
   } else {
     result[1] = rms_norm_backward(x, norm_weight, eps, dn, dout, dx);
   }
-  beside.join();
+  result[0] = dx;
+  if (batch) {
+    batch->run();
+    result[3] = d_in_proj, result[4] = d_out_proj;
+    return result;
+  }
+  beside->join();
   // Without the padding.
   for (size_t i = 0; i < directions.size(); i++) {
     Tensor &d_x_proj = result[3 + kShared + i * kPerDirection + 2], &d_dt = result[3 + kShared + i * kPerDirection + 3];
@@ -251,7 +276,6 @@ variable_list Block::backward(const Tensor& x, const Tensor& scale, const Kept& 
     d_in_proj = at::cat({d_in_proj.narrow(0, 0, channels), d_in_proj.narrow(0, width, channels)});
     d_out_proj = d_out_proj.narrow(1, 0, channels).contiguous();
   }
-  result[0] = dx;
   result[3] = d_in_proj, result[4] = d_out_proj;
   return result;
 }
