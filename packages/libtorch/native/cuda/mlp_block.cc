@@ -12,12 +12,13 @@ namespace mamba_prune::cuda::mlp_block_op {
 Mlp Mlp::read(const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bias, double eps,
               const variable_list& weights, const variable_list& packed) {
   const char* op = kName;
-  TORCH_CHECK(weights.size() == kWeights && packed.size() == kWeights, op, ": got ", weights.size(), " weights and ",
-              packed.size(), " packed weights, expected 4 of each: fc1, its bias, fc2, its bias.");
+  TORCH_CHECK(weights.size() == kWeights && (packed.size() == kWeights || packed.size() == kWeights + 1), op, ": got ", weights.size(), " weights and ",
+              packed.size(), " packed weights, expected 4 of each: fc1, its bias, fc2, its bias; or the units of the packed ones behind them.");
   check_rows(op, x);
   Mlp m;
   m.norm_weight = norm_weight, m.norm_bias = norm_bias, m.eps = eps;
   m.master_bias1 = weights[1], m.master_bias2 = weights[3];
+  if (packed.size() > kWeights) m.units = packed[kWeights];
   m.fc1 = packed[0], m.bias1 = packed[1], m.fc2 = packed[2], m.bias2 = packed[3];
   TORCH_CHECK(weights[0].dim() == 2 && m.fc1.dim() == 2, op, ": got fc1 of shape ", weights[0].sizes(),
               ", expected [neurons, d_model].");
@@ -42,7 +43,7 @@ Tensor Mlp::forward(const Tensor& x, const Tensor& scale, Kept* keep) const {
   const auto like = [&](int64_t columns) { return at::empty({x.size(0), x.size(1), columns}, x.options()); };
   Kept kept;
   if (keep && mlp_train_runs(model, width, type)) {
-    kept.units = mlp_train_units(fused(scale));
+    kept.units = units.defined() ? units : mlp_train_units(fused(scale));
     const Tensor out = like(model);
     mlp_train_forward(fused(scale), kept.units, x, out);
     *keep = kept;

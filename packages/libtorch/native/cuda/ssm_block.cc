@@ -18,12 +18,15 @@ Block Block::read(const Tensor& x, const Tensor& norm_weight, const Tensor& norm
               weights.size(), " weights, expected ", kShared + kPerDirection, ", or ", kShared + 2 * kPerDirection,
               " for two directions.");
   const size_t directions = (weights.size() - kShared) / kPerDirection;
-  TORCH_CHECK(packed.size() == kShared + directions * kPackedPerDirection, op, ": got ", packed.size(),
-              " packed weights, expected ", kShared + directions * kPackedPerDirection, ".");
+  const size_t matrices = kShared + directions * kPackedPerDirection;
+  TORCH_CHECK(packed.size() == matrices || packed.size() == matrices + 1 + directions, op, ": got ", packed.size(),
+              " packed weights, expected ", matrices, ", or ", matrices + 1 + directions, " with their units.");
+  const bool has_units = packed.size() > matrices;
   check_rows(op, x);
   Block b;
   b.norm_weight = norm_weight, b.norm_bias = norm_bias, b.eps = eps;
   b.in_proj = weights[0], b.out_proj = weights[1], b.packed_in = packed[0], b.packed_out = packed[1];
+  if (has_units) b.units = packed[matrices];
   b.model = x.size(2), b.type = x.scalar_type();
   check_shape(op, "norm weight", norm_weight, {b.model}, at::kFloat, x);
   if (norm_bias.defined()) {
@@ -45,7 +48,8 @@ Block Block::read(const Tensor& x, const Tensor& norm_weight, const Tensor& norm
   check_shape(op, "packed out_proj", b.packed_out, {b.model, b.width}, b.type, x);
   for (size_t i = 0; i < directions; i++) {
     const Tensor* w = &weights[kShared + i * kPerDirection];
-    Direction d{w[0], w[1], w[2], w[3], w[4], w[5], w[6], packed[kShared + 2 * i], packed[kShared + 2 * i + 1]};
+    Direction d{w[0], w[1], w[2], w[3], w[4], w[5], w[6], packed[kShared + 2 * i], packed[kShared + 2 * i + 1], {}};
+    if (has_units && packed[matrices + 1 + i].numel() > 0) d.panels = packed[matrices + 1 + i];
     TORCH_CHECK(d.dt_weight.dim() == 2 && d.A_log.dim() == 2 && d.conv_weight.dim() == 3 && d.packed_x.dim() == 2 &&
                     d.packed_dt.dim() == 2,
                 op,
@@ -109,7 +113,7 @@ void Block::begin(const Tensor& x, Kept& kept, bool keep) const {
   }
   if (keep && norm_bias.defined() && mlp_train_runs(model, width, type)) {
     kept.n = at::empty_like(x);
-    kept.units = in_proj_units(in_projection());
+    kept.units = units.defined() ? units : in_proj_units(in_projection());
     in_proj_forward(in_projection(), kept.units, x, kept.n, kept.xz);
     return;
   }
@@ -121,14 +125,16 @@ std::vector<Kept::Scanned> Block::inputs(const Tensor& xz, bool keep) const {
   const auto like = [&](int64_t count) { return at::empty({xz.size(0), xz.size(1), count}, xz.options()); };
   std::vector<Kept::Scanned> all;
   std::vector<Conv> convs;
+  const bool fused = keep && projections_run({width, rank_width, states, columns}, type);
   std::optional<Aside> beside;
-  if (keep && projections_run({width, rank_width, states, columns}, type)) beside.emplace();
   for (size_t i = 0; i < directions.size(); i++) {
     const Direction& d = directions[i];
     all.push_back({like(width), like(columns), like(width), Tensor(), Tensor()});
     convs.push_back(conv_of(*this, d, xz, i == 1));
-    if (!beside) continue;
-    all[i].panels = proj_panels(d.packed_x);
+    if (!fused) continue;
+    all[i].panels = d.panels.defined() ? d.panels : proj_panels(d.packed_x);
+    if (d.panels.defined()) continue;
+    if (!beside) beside.emplace();
     beside->run([&] { proj_pack(d.packed_x, d.packed_dt, all[i].panels); });
   }
   if (convs.size() == 2 && convs[0].weight.size(1) == convs[1].weight.size(1)) {
@@ -139,7 +145,7 @@ std::vector<Kept::Scanned> Block::inputs(const Tensor& xz, bool keep) const {
   if (beside) beside->join();
   for (size_t i = 0; i < all.size(); i++) {
     const Kept::Scanned& s = all[i];
-    if (beside) {
+    if (fused) {
       proj_forward(s.panels, s.u, s.projected, s.delta);
       continue;
     }

@@ -12,6 +12,7 @@ export {
   hasClusterBlocks,
   packCluster,
 } from './cluster-blocks.js';
+export { type BranchUnits, makeBranchUnits, packBranchUnits } from './branch-units.js';
 export { type FusedBlock, hasFusedBlocks, mambaBlocks, packUnits } from './fused-blocks.js';
 export {
   type BranchNorm,

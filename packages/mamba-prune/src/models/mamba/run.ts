@@ -68,7 +68,8 @@ export class BlockRunner {
    */
   pack(dtype: DType, fixed: boolean): PackedWeights | undefined {
     if (!this.#blocks.every(({ ssm }) => fitsConvKernel(ssm))) return undefined;
-    const packed = this.#blocks.map((block) => new PackedBlock(block.ssm, block.mlp, dtype));
+    const packed = this.#blocks.map(({ ssm, mlp }) => new PackedBlock(ssm, mlp, dtype, !fixed));
+    const units = packed.flatMap((block) => block.units ?? []);
     const kept: KeptCopies = {
       dtype,
       packed,
@@ -78,6 +79,9 @@ export class BlockRunner {
     return {
       parts: packed.flatMap(({ parts }) => parts),
       masters: packed.flatMap(({ masters }) => masters),
+      finish: () => {
+        kernels.packBranchUnits(units);
+      },
       dispose: () => {
         // Those that were there before are used again.
         this.#kept = this.#kept.filter((other) => other !== kept);
