@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "driver.h"
+#include "scratch.h"
 
 namespace mamba_prune::cuda {
 
@@ -204,6 +205,25 @@ const Kernel& find_kernel(const char* file, const char* function, const Defines&
   return kernels.emplace(std::move(key), Kernel(found)).first->second;
 }
 
+namespace {
+
+// CUlaunchConfig and CUlaunchAttribute of cuda.h.
+struct LaunchAttribute {
+  int id;
+  char padding[4];
+  unsigned value[16];
+};
+struct LaunchConfig {
+  unsigned grid[3], block[3], shared_bytes;
+  void* stream;
+  LaunchAttribute* attributes;
+  unsigned count;
+};
+static_assert(sizeof(LaunchAttribute) == 72 && sizeof(LaunchConfig) == 56, "as cuda.h lays them out");
+constexpr int kClusterDimension = 4, kProgrammaticStreamSerialization = 6;
+
+}  // namespace
+
 // More than 48 KiB have to be asked for.
 void Kernel::ask_for_shared(unsigned bytes) const {
   constexpr int kMaxDynamicSharedSize = 8;
@@ -217,19 +237,8 @@ int Kernel::active_clusters(unsigned blocks, unsigned threads, unsigned shared_b
   ask_for_shared(shared_bytes);
   constexpr int kNonPortableClusterSizeAllowed = 14;
   if (driver().set_attribute(function_, kNonPortableClusterSizeAllowed, 1) != 0) return 0;
-  // CUlaunchConfig and CUlaunchAttribute of cuda.h.
-  struct Attribute {
-    int id;
-    char padding[4];
-    unsigned value[16];
-  } attribute{4 /* cluster dimension */, {}, {blocks, 1, 1}};
-  struct {
-    unsigned grid[3], block[3], shared_bytes;
-    void* stream;
-    Attribute* attributes;
-    unsigned count;
-  } config{{blocks, 1, 1}, {threads, 1, 1}, shared_bytes, nullptr, &attribute, 1};
-  static_assert(sizeof(Attribute) == 72 && sizeof config == 56, "as cuda.h lays them out");
+  LaunchAttribute attribute{kClusterDimension, {}, {blocks, 1, 1}};
+  const LaunchConfig config{{blocks, 1, 1}, {threads, 1, 1}, shared_bytes, nullptr, &attribute, 1};
   int count = 0;
   // What a GPU cannot do at all is an error here.
   return driver().max_active_clusters(&count, function_, &config) == 0 ? count : 0;
@@ -238,6 +247,12 @@ int Kernel::active_clusters(unsigned blocks, unsigned threads, unsigned shared_b
 void Kernel::launch_with(Grid grid, unsigned threads, unsigned shared_bytes, void** arguments) const {
   ask_for_shared(shared_bytes);
   void* stream = c10::cuda::getCurrentCUDAStream().stream();
+  if (early_ && !off("early") && driver().launch_kernel_ex && at::cuda::getCurrentDeviceProperties()->major >= 9) {
+    LaunchAttribute attribute{kProgrammaticStreamSerialization, {}, {1}};
+    const LaunchConfig config{{grid.x, grid.y, grid.z}, {threads, 1, 1}, shared_bytes, stream, &attribute, 1};
+    check_driver(driver().launch_kernel_ex(&config, function_, arguments, nullptr), "launching a kernel");
+    return;
+  }
   check_driver(driver().launch_kernel(function_, grid.x, grid.y, grid.z, threads, 1, 1, shared_bytes, stream, arguments,
                                       nullptr),
                "launching a kernel");

@@ -151,8 +151,8 @@ void scan_forward(const Scan& s, const Tensor& y, bool add, const Tensor& last, 
                                                                        : states <= 40 ? 5
                                                                                       : 4}}));
   const Grid grid{u32(ceil_div(a.width * split, kForwardThreads)), u32(a.batch)};
-  if (by_columns(s)) kernel.launch(grid, kForwardThreads, 0, column_args_of(s, a));
-  else kernel.launch(grid, kForwardThreads, 0, a);
+  if (by_columns(s)) kernel.early().launch(grid, kForwardThreads, 0, column_args_of(s, a));
+  else kernel.early().launch(grid, kForwardThreads, 0, a);
 }
 
 void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const Tensor& checkpoints, bool add_dz,
@@ -194,8 +194,8 @@ void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const T
                                                       {"BACKWARD_BLOCKS", kBackwardBlocks}}));
     const Grid grid{u32(blocks), u32(rows)};
     const unsigned bytes = u32(backward_shared_bytes(groups));
-    if (by_columns(s)) kernel.launch(grid, kBackwardThreads, bytes, column_args_of(s, a), g);
-    else kernel.launch(grid, kBackwardThreads, bytes, a, g);
+    if (by_columns(s)) kernel.early().launch(grid, kBackwardThreads, bytes, column_args_of(s, a), g);
+    else kernel.early().launch(grid, kBackwardThreads, bytes, a, g);
   }
   const Tensor sums = reduce_rows(partial);
   const int64_t n = s.channels * states;
@@ -242,7 +242,7 @@ template <class Args> void launch_conv_forward(const Conv& c, const Args& a, int
                                       {"THREADS", threads},
                                       {"RUN", run},
                                       {"DIRECTIONS", directions}});
-  kernel.launch({u32(ceil_div(a.width / vector * ceil_div(a.length, run) * a.batch, threads))}, threads, 0, a);
+  kernel.early().launch({u32(ceil_div(a.width / vector * ceil_div(a.length, run) * a.batch, threads))}, threads, 0, a);
 }
 
 }  // namespace
@@ -284,7 +284,7 @@ std::pair<Tensor, Tensor> conv_backward(const Conv& c, const Tensor& dy, const T
                                       {"THREADS", threads},
                                       {"RUN", run},
                                       {"ADD_DX", add}});
-  kernel.launch({u32(across), u32(rows)}, threads, 0, a);
+  kernel.early().launch({u32(across), u32(rows)}, threads, 0, a);
   const Tensor sums = reduce_rows(partial);
   return {sums.narrow(0, 0, channels * taps).view({channels, taps}), sums.narrow(0, channels * taps, channels)};
 }
