@@ -86,13 +86,17 @@ export class Muon extends AdamW {
       return stack.isEven ? this.#evenStack(own) : this.#unevenStack(stack, own);
     });
     const directions = orthogonalizedStacks(stacks.map(({ ahead }) => ahead));
-    const changed = stacks.flatMap(({ members }) => members.map((i) => params[i] as Tensor));
-    const changes = stacks.flatMap(({ changesOf }, i) => changesOf(directions[i] as Tensor, rate));
-    ops.foreachAdd_(
-      changed,
-      changes.map((tensor, i) => tensor.reshape(...(changed[i] as Tensor).shape)),
-      1,
-    );
+    stacks.forEach(({ members, changesOf }, i) => {
+      const changed = members.map((member) => params[member] as Tensor);
+      // A stack at a time: changes that lie on their side send their list down libtorch's slow way.
+      ops.foreachAdd_(
+        changed,
+        changesOf(directions[i] as Tensor, rate).map((change, member) =>
+          change.reshape(...(changed[member] as Tensor).shape),
+        ),
+        1,
+      );
+    });
   }
 
   /** On a GPU a launch costs more than products with zeros do. */
