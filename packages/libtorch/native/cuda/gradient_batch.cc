@@ -38,7 +38,8 @@ GradientBatch* GradientBatch::current() { return innermost; }
 
 bool GradientBatch::fits(int64_t columns, at::ScalarType type) {
   if (off("batch")) return false;
-  return columns <= kMostColumns && type != at::kFloat && at::cuda::getCurrentDeviceProperties()->sharedMemPerBlockOptin >= kSharedBytes;
+  return columns <= kMostColumns && type != at::kFloat &&
+         at::cuda::getCurrentDeviceProperties()->sharedMemPerBlockOptin >= kSharedBytes;
 }
 
 Tensor GradientBatch::sum(const Tensor& partial) {
@@ -103,7 +104,9 @@ void GradientBatch::run() {
   const Defines defines = {
       {"SCALAR", scalar_code(products_.empty() ? at::kBFloat16 : products_[0].left.scalar_type())}};
   if (blocks > 0)
-    find_kernel("row_products.cu", "row_products", defines).early().launch({u32(blocks)}, kThreads, kSharedBytes, products);
+    find_kernel("row_products.cu", "row_products", defines)
+        .early()
+        .launch({u32(blocks)}, kThreads, kSharedBytes, products);
   SumsArgs sums{};
   int64_t sum_blocks = 0;
   for (Sum s : sums_) {

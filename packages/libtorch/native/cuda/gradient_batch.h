@@ -10,7 +10,8 @@
 
 namespace mamba_prune::cuda {
 
-/** Which rows or columns of a padded matrix are of the weight: `count`, with `skip` of padding behind `split` of them. */
+/** Which rows or columns of a padded matrix are of the weight: `count`, with `skip` of padding behind `split` of them.
+ */
 using KeptRows = row_products_kernel::Kept;
 inline KeptRows first_of(int64_t count) { return {static_cast<int>(count), 0, static_cast<int>(count)}; }
 inline KeptRows around(int64_t split, int64_t skip, int64_t count) {

@@ -12,8 +12,10 @@ namespace mamba_prune::cuda::mlp_block_op {
 Mlp Mlp::read(const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bias, double eps,
               const variable_list& weights, const variable_list& packed) {
   const char* op = kName;
-  TORCH_CHECK(weights.size() == kWeights && (packed.size() == kWeights || packed.size() == kWeights + 1), op, ": got ", weights.size(), " weights and ",
-              packed.size(), " packed weights, expected 4 of each: fc1, its bias, fc2, its bias; or the units of the packed ones behind them.");
+  TORCH_CHECK(weights.size() == kWeights && (packed.size() == kWeights || packed.size() == kWeights + 1), op, ": got ",
+              weights.size(), " weights and ", packed.size(),
+              " packed weights, expected 4 of each: fc1, its bias, fc2, its bias; or the units of the packed ones "
+              "behind them.");
   check_rows(op, x);
   Mlp m;
   m.norm_weight = norm_weight, m.norm_bias = norm_bias, m.eps = eps;
@@ -97,13 +99,8 @@ variable_list Mlp::backward(const Tensor& x, const Tensor& scale, const Kept& ke
     const Tensor d_fc1 = batch.product(g.dbefore, g.normed, first_of(neurons), first_of(model)),
                  d_fc2 = batch.product(g.hidden, dout, first_of(neurons), first_of(model), true);
     batch.run();
-    return {g.dx,
-            g.norm.select(0, 0),
-            g.norm.select(0, 1),
-            d_fc1,
-            g.dbias1.narrow(0, 0, neurons),
-            d_fc2,
-            bias2_gradient(scale, g, dout)};
+    return {g.dx,  g.norm.select(0, 0),           g.norm.select(0, 1), d_fc1, g.dbias1.narrow(0, 0, neurons),
+            d_fc2, bias2_gradient(scale, g, dout)};
   }
   if (kept.units.defined()) {
     Aside beside;

@@ -31,10 +31,9 @@ void check(const Tensor& x, const Tensor& weight, const Tensor& bias) {
 void run(const char* function, const Tensor& x, const Tensor& other, NormMeanArgs a) {
   if (x.size(0) == 0) return;
   a.x = pointer(x), a.length = static_cast<int>(x.size(1));
-  find_kernel("norm_mean.cu", function,
-              {{"SCALAR", scalar_code(x.scalar_type())},
-               {"WIDTH", x.size(2)},
-               {"VECTOR", vector_of({x, other}, x.size(2))}})
+  find_kernel(
+      "norm_mean.cu", function,
+      {{"SCALAR", scalar_code(x.scalar_type())}, {"WIDTH", x.size(2)}, {"VECTOR", vector_of({x, other}, x.size(2))}})
       .launch({u32(x.size(0))}, norm_mean_kernel::kThreads, 0, a);
 }
 

@@ -1,5 +1,5 @@
-// mamba_prune::orthogonalize: Newton-Schulz iterations on several stacks of matrices, side by side. A stack is some twenty
-// launches that wait for one another, and those of a pruned model leave most of the GPU idle.
+// mamba_prune::orthogonalize: Newton-Schulz iterations on several stacks of matrices, side by side. A stack is some
+// twenty launches that wait for one another, and those of a pruned model leave most of the GPU idle.
 #include <ATen/ATen.h>
 #include <ATen/cuda/CUDAEvent.h>
 #include <c10/core/DeviceGuard.h>

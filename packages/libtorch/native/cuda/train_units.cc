@@ -1,5 +1,5 @@
-// mamba_prune::branch_units and mamba_prune::pack_branch_units: whoever keeps 16-bit copies of all blocks' weights keeps
-// them in the order of the kernels that train, too, and packs them once a step in one launch.
+// mamba_prune::branch_units and mamba_prune::pack_branch_units: whoever keeps 16-bit copies of all blocks' weights
+// keeps them in the order of the kernels that train, too, and packs them once a step in one launch.
 #include "train_units.h"
 
 #include <c10/core/DeviceGuard.h>
@@ -83,7 +83,8 @@ std::vector<Tensor> branch_units(at::TensorList ssm_, at::TensorList mlp_, int64
   const std::vector<Tensor> ssm = ssm_.vec(), mlp = mlp_.vec();
   TORCH_CHECK(ssm.size() % 2 == 1 && mlp.size() == kMlpWeights, op, ": got ", ssm.size(), " and ", mlp.size(),
               " weights, expected in_proj with x_proj and dt_proj of each direction, and ", kMlpWeights, ".");
-  for (const Tensor& t : ssm) TORCH_CHECK(t.dim() == 2, op, ": got weights of shape ", t.sizes(), ", expected matrices.");
+  for (const Tensor& t : ssm)
+    TORCH_CHECK(t.dim() == 2, op, ": got weights of shape ", t.sizes(), ", expected matrices.");
   TORCH_CHECK(mlp[0].dim() == 2, op, ": got fc1 of shape ", mlp[0].sizes(), ", expected a matrix.");
   const c10::DeviceGuard guard(ssm[0].device());
   const OfBlock b{ssm.data(), ssm.size() / 2, mlp.data()};
@@ -108,8 +109,9 @@ void pack_branch_units(at::TensorList ssm_, at::TensorList mlp_, at::TensorList 
   const char* op = "pack_branch_units";
   const std::vector<Tensor> ssm = ssm_.vec(), mlp = mlp_.vec(), units = units_.vec();
   const auto blocks = static_cast<size_t>(blocks_);
-  TORCH_CHECK(blocks > 0 && ssm.size() % blocks == 0 && mlp.size() == kMlpWeights * blocks && units.size() % blocks == 0,
-              op, ": got ", ssm.size(), ", ", mlp.size(), " and ", units.size(), " tensors of ", blocks_, " blocks.");
+  TORCH_CHECK(
+      blocks > 0 && ssm.size() % blocks == 0 && mlp.size() == kMlpWeights * blocks && units.size() % blocks == 0, op,
+      ": got ", ssm.size(), ", ", mlp.size(), " and ", units.size(), " tensors of ", blocks_, " blocks.");
   const size_t of_ssm = ssm.size() / blocks, directions = of_ssm / 2, of_units = units.size() / blocks;
   TORCH_CHECK(of_ssm % 2 == 1 && of_units == directions + 2, op, ": got ", of_ssm, " weights and ", of_units,
               " units a block, expected those that branch_units made.");

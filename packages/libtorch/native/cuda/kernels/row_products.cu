@@ -1,5 +1,6 @@
-// The gradients of the weights of a branch whose widths are small: all products over tokens, left^T right, in one launch,
-// and all sums of partial results in another. A library takes a launch or two for each, most of which is waiting.
+// The gradients of the weights of a branch whose widths are small: all products over tokens, left^T right, in one
+// launch, and all sums of partial results in another. A library takes a launch or two for each, most of which is
+// waiting.
 //
 // A block multiplies a chunk of the rows for a tile of one result. Both factors lie row by row, as tokens do, so both
 // are read transposed out of shared memory (PTX ISA, ldmatrix .trans and mma.m16n8k16). The sums over the chunks are
@@ -40,9 +41,9 @@ __device__ __forceinline__ void multiply(float (&sum)[4], const u32 (&left)[4], 
       : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "r"(right0), "r"(right1));
 }
 
-constexpr int kWarpRows = 2, kWarpColumns = 4;                      // of a block's warps
-constexpr int kRowBlocks = kTileRows / 16 / kWarpRows;              // of a warp, 16 rows of the result each
-constexpr int kColumnBlocks = kTileColumns / 16 / kWarpColumns;     // 16 columns each
+constexpr int kWarpRows = 2, kWarpColumns = 4;                   // of a block's warps
+constexpr int kRowBlocks = kTileRows / 16 / kWarpRows;           // of a warp, 16 rows of the result each
+constexpr int kColumnBlocks = kTileColumns / 16 / kWarpColumns;  // 16 columns each
 static_assert(kWarpRows * kWarpColumns * 32 == kThreads && kThreads == 4 * kStep, "four threads copy a row");
 
 extern "C" __global__ void __launch_bounds__(kThreads, 1) row_products(const __grid_constant__ Args a) {
@@ -65,7 +66,8 @@ extern "C" __global__ void __launch_bounds__(kThreads, 1) row_products(const __g
     const i64 at = min(row, end - 1);
     const scalar *left = p.left + at * p.left_row + m0, *right = p.right + at * p.right_row + n0;
     const u32 stage = base + step % kStages * kStageElements * 2;
-    const u32 to_left = stage + copied_row * kLeftRow * 2, to_right = stage + (kStep * kLeftRow + copied_row * kRightRow) * 2;
+    const u32 to_left = stage + copied_row * kLeftRow * 2,
+              to_right = stage + (kStep * kLeftRow + copied_row * kRightRow) * 2;
 #pragma unroll
     for (int i = 0; i < kTileRows / 32; i++) {
       const int c = copied + 32 * i;
@@ -90,7 +92,8 @@ extern "C" __global__ void __launch_bounds__(kThreads, 1) row_products(const __g
   // Rows of 16 of the result by turns, so that both halves of the warps have as much to do in a narrow one.
   const int first_row = warp % kWarpRows * 16, first_column = warp / kWarpRows * kColumnBlocks * 16;
   const u32 left_lane = ((lane % 8 + lane / 16 * 8) * kLeftRow + first_row + lane / 8 % 2 * 8) * 2;
-  const u32 right_lane = (kStep * kLeftRow + (lane % 8 + lane / 8 % 2 * 8) * kRightRow + first_column + lane / 16 * 8) * 2;
+  const u32 right_lane =
+      (kStep * kLeftRow + (lane % 8 + lane / 8 % 2 * 8) * kRightRow + first_column + lane / 16 * 8) * 2;
 
 #pragma unroll
   for (int i = 0; i < kStages - 1; i++) {

@@ -4,7 +4,7 @@
 
 namespace mamba_prune::cuda::row_products_kernel {
 
-constexpr int kMostProducts = 8, kMostSums = 16;  // of one launch
+constexpr int kMostProducts = 8, kMostSums = 16;    // of one launch
 constexpr int kTileRows = 128, kTileColumns = 192;  // of a block's result
 constexpr int kStep = 64;                           // rows of the factors that are multiplied at once
 constexpr int kStages = 3;                          // such steps in shared memory

@@ -10,8 +10,8 @@
 // checkpoints), ADD_Y (add to y instead of writing it), SPLIT (threads of a channel), FORWARD_THREADS, FORWARD_BLOCKS
 // (of a multiprocessor); for the backward pass, which takes up to 32 states, ADD_DU and ADD_DZ (as ADD_Y), VECTOR
 // (neighbouring channels moved at once: 1, 2 or 4), SAME_ROWS (u, delta, dy, du and ddelta share one row stride, z and
-// dz another), IDLE_WARPS (the last block of channels leaves warps without any), BACKWARD_THREADS, BACKWARD_BLOCKS. Only
-// the pass that has its threads is compiled.
+// dz another), IDLE_WARPS (the last block of channels leaves warps without any), BACKWARD_THREADS, BACKWARD_BLOCKS.
+// Only the pass that has its threads is compiled.
 #include "scan_interface.h"
 
 using namespace mamba_prune::cuda::scan_kernel;

@@ -33,7 +33,7 @@
 //
 // The parameter names are those of the PyTorch model, so state dicts cross over both ways.
 import { type DType, F, type Tensor, nn, noGrad, randn, scope } from '@mamba-prune/libtorch';
-import * as kernels from '@mamba-prune/libtorch/kernels';
+import { type ProductPrecision, normMean } from '@mamba-prune/libtorch/kernels';
 import { checkImages, dropPathRate } from '../config-checks.js';
 import type { PruningGroup } from '../groups.js';
 import {
@@ -164,14 +164,14 @@ export class VisionMamba extends nn.Module implements ImageModel {
     const embedded = patches.add(F.weightFor(this.#posEmbed, patches.dtype));
     // All blocks, one after the other, by their own `forward` or by something faster.
     const x = this.#runner.forward(embedded, probe);
-    return this.#head.forward(kernels.normMean(x, this.#norm));
+    return this.#head.forward(normMean(x, this.#norm));
   }
 
   packWeights(dtype: DType, fixed = false): PackedWeights | undefined {
     return this.#runner.pack(dtype, fixed);
   }
 
-  multiplyIn(precision: kernels.ProductPrecision): KeptProducts | undefined {
+  multiplyIn(precision: ProductPrecision): KeptProducts | undefined {
     return this.#runner.multiplyIn(precision);
   }
 
