@@ -220,6 +220,8 @@ struct LaunchConfig {
   unsigned count;
 };
 static_assert(sizeof(LaunchAttribute) == 72 && sizeof(LaunchConfig) == 56, "as cuda.h lays them out");
+// Whether launches that may be early are.
+constexpr bool kEarly = false;
 constexpr int kClusterDimension = 4, kProgrammaticStreamSerialization = 6;
 
 }  // namespace
@@ -247,7 +249,8 @@ int Kernel::active_clusters(unsigned blocks, unsigned threads, unsigned shared_b
 void Kernel::launch_with(Grid grid, unsigned threads, unsigned shared_bytes, void** arguments) const {
   ask_for_shared(shared_bytes);
   void* stream = c10::cuda::getCurrentCUDAStream().stream();
-  if (early_ && !off("early") && driver().launch_kernel_ex && at::cuda::getCurrentDeviceProperties()->major >= 9) {
+  if (early_ && (kEarly || on("early")) && driver().launch_kernel_ex &&
+      at::cuda::getCurrentDeviceProperties()->major >= 9) {
     LaunchAttribute attribute{kProgrammaticStreamSerialization, {}, {1}};
     const LaunchConfig config{{grid.x, grid.y, grid.z}, {threads, 1, 1}, shared_bytes, stream, &attribute, 1};
     check_driver(driver().launch_kernel_ex(&config, function_, arguments, nullptr), "launching a kernel");
