@@ -21,6 +21,7 @@ export {
   mlpBranch,
   ssmBranch,
 } from './fused-branches.js';
+export { embedPatches, hasEmbedPatches } from './embed-patches.js';
 export { normMean } from './norm-mean.js';
 export { mlpBranchOnCpu, ssmBranchOnCpu } from './cpu-branches.js';
 export {

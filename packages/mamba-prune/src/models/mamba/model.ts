@@ -45,7 +45,7 @@ import {
 } from '../image-model.js';
 import type { KeptProducts } from '../layers/low-products.js';
 import { Mlp } from '../layers/mlp.js';
-import { embedPatches } from '../layers/patches.js';
+import { embedWithPositions } from '../layers/patches.js';
 import { residual } from '../layers/residual.js';
 import {
   type MambaConfig,
@@ -160,8 +160,7 @@ export class VisionMamba extends nn.Module implements ImageModel {
 
   override forward(images: Tensor, probe?: UnitProbe): Tensor {
     checkImages('VisionMamba', images, this.config);
-    const patches = embedPatches(images, this.#patchEmbed);
-    const embedded = patches.add(F.weightFor(this.#posEmbed, patches.dtype));
+    const embedded = embedWithPositions(images, this.#patchEmbed, this.#posEmbed);
     // All blocks, one after the other, by their own `forward` or by something faster.
     const x = this.#runner.forward(embedded, probe);
     return this.#head.forward(normMean(x, this.#norm));
