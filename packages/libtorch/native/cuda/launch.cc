@@ -194,8 +194,8 @@ void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const T
                                                       {"BACKWARD_BLOCKS", kBackwardBlocks}}));
     const Grid grid{u32(blocks), u32(rows)};
     const unsigned bytes = u32(backward_shared_bytes(groups));
-    if (by_columns(s)) kernel.early().launch(grid, kBackwardThreads, bytes, column_args_of(s, a), g);
-    else kernel.early().launch(grid, kBackwardThreads, bytes, a, g);
+    if (by_columns(s)) kernel.launch(grid, kBackwardThreads, bytes, column_args_of(s, a), g);
+    else kernel.launch(grid, kBackwardThreads, bytes, a, g);
   }
   const Tensor sums = reduce_rows(partial);
   const int64_t n = s.channels * states;

@@ -39,7 +39,7 @@ void run_proj(const char* function, at::ScalarType type, const ProjArgs& a) {
   const int64_t blocks = std::min<int64_t>(int64_t{proj_kernel::kResident} * multiprocessors(),
                                            ceil_div(a.rows, proj_kernel::kTile * proj_kernel::kGroups));
   const int shared = proj_kernel::panel_bytes(a.panel_count) + proj_kernel::kAlignment;
-  proj_kernel_of(function, type).early().launch({u32(blocks)}, proj_kernel::kThreads, u32(shared), a);
+  proj_kernel_of(function, type).launch({u32(blocks)}, proj_kernel::kThreads, u32(shared), a);
 }
 
 }  // namespace
