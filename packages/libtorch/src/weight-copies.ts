@@ -29,11 +29,7 @@ export function copyOf(parameter: Tensor, dtype: DType): Tensor | undefined {
 /** One launch after another would be a tenth of a pruned model's step on a GPU: there one operator does them all. */
 function copyStrided(parts: readonly CopyPart[]): void {
   const [first] = parts;
-  if (
-    first?.to.device.startsWith('cuda') &&
-    hasOperator('mamba_prune::copy_parts') &&
-    !process.env.MAMBA_PRUNE_OFF?.includes('copies')
-  ) {
+  if (first?.to.device.startsWith('cuda') && hasOperator('mamba_prune::copy_parts')) {
     const [to, from] = [parts.map((part) => part.to), parts.map((part) => part.from)];
     callOperator('mamba_prune::copy_parts', to, from);
   } else {

@@ -5,7 +5,6 @@
 #include "kernel.h"
 #include "launch.h"
 #include "launch_util.h"
-#include "scratch.h"
 
 namespace mamba_prune::cuda {
 
@@ -37,7 +36,6 @@ GradientBatch::~GradientBatch() { innermost = outer_; }
 GradientBatch* GradientBatch::current() { return innermost; }
 
 bool GradientBatch::fits(int64_t columns, at::ScalarType type) {
-  if (off("batch")) return false;
   return columns <= kMostColumns && type != at::kFloat &&
          at::cuda::getCurrentDeviceProperties()->sharedMemPerBlockOptin >= kSharedBytes;
 }

@@ -16,7 +16,6 @@
 #include <vector>
 
 #include "driver.h"
-#include "scratch.h"
 
 namespace mamba_prune::cuda {
 
@@ -249,8 +248,7 @@ int Kernel::active_clusters(unsigned blocks, unsigned threads, unsigned shared_b
 void Kernel::launch_with(Grid grid, unsigned threads, unsigned shared_bytes, void** arguments) const {
   ask_for_shared(shared_bytes);
   void* stream = c10::cuda::getCurrentCUDAStream().stream();
-  if (early_ && (kEarly || on("early")) && driver().launch_kernel_ex &&
-      at::cuda::getCurrentDeviceProperties()->major >= 9) {
+  if (early_ && kEarly && driver().launch_kernel_ex && at::cuda::getCurrentDeviceProperties()->major >= 9) {
     LaunchAttribute attribute{kProgrammaticStreamSerialization, {}, {1}};
     const LaunchConfig config{{grid.x, grid.y, grid.z}, {threads, 1, 1}, shared_bytes, stream, &attribute, 1};
     check_driver(driver().launch_kernel_ex(&config, function_, arguments, nullptr), "launching a kernel");

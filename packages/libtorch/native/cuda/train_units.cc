@@ -15,7 +15,6 @@
 #include "layer_util.h"
 #include "mlp_train.h"
 #include "projections.h"
-#include "scratch.h"
 
 namespace mamba_prune::cuda {
 
@@ -88,7 +87,7 @@ std::vector<Tensor> branch_units(at::TensorList ssm_, at::TensorList mlp_, int64
   TORCH_CHECK(mlp[0].dim() == 2, op, ": got fc1 of shape ", mlp[0].sizes(), ", expected a matrix.");
   const c10::DeviceGuard guard(ssm[0].device());
   const OfBlock b{ssm.data(), ssm.size() / 2, mlp.data()};
-  if (off("units") || !runs(b)) return {};
+  if (!runs(b)) return {};
   const int model = static_cast<int>(ssm[0].size(1));
   const auto room = [&](int64_t count) {
     return at::empty({count, mlp_kernel::unit_bytes(model)}, ssm[0].options().dtype(at::kByte));

@@ -19,8 +19,7 @@ export function hasEmbedPatches(pixels: Tensor, weight: Tensor): boolean {
     !pixels.requiresGrad &&
     weight.size(0) % alignment === 0 &&
     pixels.size(2) % alignment === 0 &&
-    hasOperator('mamba_prune::embed_patches') &&
-    !process.env.MAMBA_PRUNE_OFF?.includes('embed')
+    hasOperator('mamba_prune::embed_patches')
   );
 }
 

@@ -17,13 +17,7 @@ const widest = 1024;
 export function normMean(x: Tensor, { weight, bias, eps }: BranchNorm): Tensor {
   const operator = 'mamba_prune::norm_mean';
   const fits = x.device.startsWith('cuda') && x.dtype !== 'float64' && x.size(2) <= widest;
-  if (
-    fits &&
-    weight &&
-    bias &&
-    hasOperator(operator) &&
-    !process.env.MAMBA_PRUNE_OFF?.includes('mean')
-  ) {
+  if (fits && weight && bias && hasOperator(operator)) {
     return callOperator(operator, x, weight, bias, eps) as Tensor;
   }
   return meanFloat32(layerNorm(x, [x.size(2)], { weight, bias: bias ?? null, eps }), 1);

@@ -183,11 +183,7 @@ export function orthogonalized(matrices: Tensor): Tensor {
 /** `orthogonalized` of each, on a GPU side by side. */
 function orthogonalizedStacks(stacks: readonly Tensor[]): Tensor[] {
   const operator = 'mamba_prune::orthogonalize';
-  if (
-    !stacks[0]?.device.startsWith('cuda') ||
-    !hasOperator(operator) ||
-    process.env.MAMBA_PRUNE_OFF?.includes('streams')
-  ) {
+  if (!stacks[0]?.device.startsWith('cuda') || !hasOperator(operator)) {
     return stacks.map((stack) => orthogonalized(stack));
   }
   return callOperator(operator, stacks, [A, B, C], newtonSchulzSteps, eps) as Tensor[];
