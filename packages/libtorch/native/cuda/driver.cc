@@ -42,7 +42,6 @@ const Driver& driver() {
     take(library, "cuModuleLoadData", d.module_load_data);
     take(library, "cuModuleGetFunction", d.module_get_function);
     take(library, "cuLaunchKernel", d.launch_kernel);
-    d.launch_kernel_ex = reinterpret_cast<decltype(d.launch_kernel_ex)>(dlsym(library, "cuLaunchKernelEx"));
     take(library, "cuFuncSetAttribute", d.set_attribute);
     // Drivers that know of no clusters are older than any GPU that has them.
     d.max_active_clusters =

@@ -9,7 +9,6 @@ struct Driver {
   int (*module_get_function)(void** function, void* module, const char* name);
   int (*launch_kernel)(void* function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,
                        unsigned shared_bytes, void* stream, void** arguments, void** extra);
-  int (*launch_kernel_ex)(const void* config, void* function, void** arguments, void** extra);  // null in old drivers
   int (*set_attribute)(void* function, int attribute, int value);
   int (*max_active_clusters)(int* count, void* function, const void* config);
   int (*error_string)(int code, const char** text);

@@ -102,9 +102,7 @@ void GradientBatch::run() {
   const Defines defines = {
       {"SCALAR", scalar_code(products_.empty() ? at::kBFloat16 : products_[0].left.scalar_type())}};
   if (blocks > 0)
-    find_kernel("row_products.cu", "row_products", defines)
-        .early()
-        .launch({u32(blocks)}, kThreads, kSharedBytes, products);
+    find_kernel("row_products.cu", "row_products", defines).launch({u32(blocks)}, kThreads, kSharedBytes, products);
   SumsArgs sums{};
   int64_t sum_blocks = 0;
   for (Sum s : sums_) {
@@ -113,7 +111,7 @@ void GradientBatch::run() {
     sums.of[sums.count++] = s;
   }
   if (sum_blocks > 0)
-    find_kernel("row_products.cu", "row_sums", defines).early().launch({u32(sum_blocks)}, kThreads, 0, sums);
+    find_kernel("row_products.cu", "row_sums", defines).launch({u32(sum_blocks)}, kThreads, 0, sums);
   sums_.clear(), products_.clear(), held_.clear();
 }
 

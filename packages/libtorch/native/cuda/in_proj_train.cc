@@ -42,7 +42,6 @@ void run_in_proj(const char* function, const InProjTrain& p, const InProjTrainAr
   const int64_t groups = warpgroups_for(a.rows);
   const int64_t shared = kInProjTrainStages * mlp_kernel::unit_bytes(model) + mlp_kernel::kAlignment;
   in_proj_kernel_of(function, p, groups)
-      .early()
       .launch({u32(blocks_for(a.rows))}, u32(mlp_kernel::threads_of(static_cast<int>(groups))), u32(shared), a);
 }
 

@@ -204,27 +204,6 @@ const Kernel& find_kernel(const char* file, const char* function, const Defines&
   return kernels.emplace(std::move(key), Kernel(found)).first->second;
 }
 
-namespace {
-
-// CUlaunchConfig and CUlaunchAttribute of cuda.h.
-struct LaunchAttribute {
-  int id;
-  char padding[4];
-  unsigned value[16];
-};
-struct LaunchConfig {
-  unsigned grid[3], block[3], shared_bytes;
-  void* stream;
-  LaunchAttribute* attributes;
-  unsigned count;
-};
-static_assert(sizeof(LaunchAttribute) == 72 && sizeof(LaunchConfig) == 56, "as cuda.h lays them out");
-// Whether launches that may be early are.
-constexpr bool kEarly = false;
-constexpr int kClusterDimension = 4, kProgrammaticStreamSerialization = 6;
-
-}  // namespace
-
 // More than 48 KiB have to be asked for.
 void Kernel::ask_for_shared(unsigned bytes) const {
   constexpr int kMaxDynamicSharedSize = 8;
@@ -238,8 +217,19 @@ int Kernel::active_clusters(unsigned blocks, unsigned threads, unsigned shared_b
   ask_for_shared(shared_bytes);
   constexpr int kNonPortableClusterSizeAllowed = 14;
   if (driver().set_attribute(function_, kNonPortableClusterSizeAllowed, 1) != 0) return 0;
-  LaunchAttribute attribute{kClusterDimension, {}, {blocks, 1, 1}};
-  const LaunchConfig config{{blocks, 1, 1}, {threads, 1, 1}, shared_bytes, nullptr, &attribute, 1};
+  // CUlaunchConfig and CUlaunchAttribute of cuda.h.
+  struct Attribute {
+    int id;
+    char padding[4];
+    unsigned value[16];
+  } attribute{4 /* cluster dimension */, {}, {blocks, 1, 1}};
+  struct {
+    unsigned grid[3], block[3], shared_bytes;
+    void* stream;
+    Attribute* attributes;
+    unsigned count;
+  } config{{blocks, 1, 1}, {threads, 1, 1}, shared_bytes, nullptr, &attribute, 1};
+  static_assert(sizeof(Attribute) == 72 && sizeof config == 56, "as cuda.h lays them out");
   int count = 0;
   // What a GPU cannot do at all is an error here.
   return driver().max_active_clusters(&count, function_, &config) == 0 ? count : 0;
@@ -248,12 +238,6 @@ int Kernel::active_clusters(unsigned blocks, unsigned threads, unsigned shared_b
 void Kernel::launch_with(Grid grid, unsigned threads, unsigned shared_bytes, void** arguments) const {
   ask_for_shared(shared_bytes);
   void* stream = c10::cuda::getCurrentCUDAStream().stream();
-  if (early_ && kEarly && driver().launch_kernel_ex && at::cuda::getCurrentDeviceProperties()->major >= 9) {
-    LaunchAttribute attribute{kProgrammaticStreamSerialization, {}, {1}};
-    const LaunchConfig config{{grid.x, grid.y, grid.z}, {threads, 1, 1}, shared_bytes, stream, &attribute, 1};
-    check_driver(driver().launch_kernel_ex(&config, function_, arguments, nullptr), "launching a kernel");
-    return;
-  }
   check_driver(driver().launch_kernel(function_, grid.x, grid.y, grid.z, threads, 1, 1, shared_bytes, stream, arguments,
                                       nullptr),
                "launching a kernel");

@@ -29,16 +29,6 @@ class Kernel {
   }
 
   /**
-   * The same kernel for a launch that need not wait for the end of the one before it on the stream: its blocks are
-   * brought onto multiprocessors that are free already. It must begin with `wait_for_previous` (common.cuh).
-   */
-  Kernel early() const {
-    Kernel k(function_);
-    k.early_ = true;
-    return k;
-  }
-
-  /**
    * How many clusters of so many blocks run at a time, 0 where none does; to be asked before such a kernel is launched,
    * which is then allowed more than the 8 blocks that any GPU with clusters takes.
    */
@@ -48,7 +38,6 @@ class Kernel {
   void ask_for_shared(unsigned bytes) const;
   void launch_with(Grid grid, unsigned threads, unsigned shared_bytes, void** arguments) const;
   void* function_;
-  bool early_ = false;
 };
 
 /**

@@ -150,8 +150,8 @@ void scan_forward(const Scan& s, const Tensor& y, bool add, const Tensor& last, 
                                                                        : states <= 40 ? 5
                                                                                       : 4}}));
   const Grid grid{u32(ceil_div(a.width * split, kForwardThreads)), u32(a.batch)};
-  if (by_columns(s)) kernel.early().launch(grid, kForwardThreads, 0, column_args_of(s, a));
-  else kernel.early().launch(grid, kForwardThreads, 0, a);
+  if (by_columns(s)) kernel.launch(grid, kForwardThreads, 0, column_args_of(s, a));
+  else kernel.launch(grid, kForwardThreads, 0, a);
 }
 
 void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const Tensor& checkpoints, bool add_dz,
@@ -241,7 +241,7 @@ template <class Args> void launch_conv_forward(const Conv& c, const Args& a, int
                                       {"THREADS", threads},
                                       {"RUN", run},
                                       {"DIRECTIONS", directions}});
-  kernel.early().launch({u32(ceil_div(a.width / vector * ceil_div(a.length, run) * a.batch, threads))}, threads, 0, a);
+  kernel.launch({u32(ceil_div(a.width / vector * ceil_div(a.length, run) * a.batch, threads))}, threads, 0, a);
 }
 
 }  // namespace
@@ -283,7 +283,7 @@ std::pair<Tensor, Tensor> conv_backward(const Conv& c, const Tensor& dy, const T
                                       {"THREADS", threads},
                                       {"RUN", run},
                                       {"ADD_DX", add}});
-  kernel.early().launch({u32(across), u32(rows)}, threads, 0, a);
+  kernel.launch({u32(across), u32(rows)}, threads, 0, a);
   const Tensor sums = reduce_rows(partial);
   return {sums.narrow(0, 0, channels * taps).view({channels, taps}), sums.narrow(0, channels * taps, channels)};
 }

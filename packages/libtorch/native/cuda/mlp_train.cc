@@ -47,7 +47,6 @@ void run_train(const char* function, const MlpTrain& m, const TrainArgs& a, int6
   // The first unit begins at a multiple of the alignment.
   const int64_t shared = kTrainStages * mlp_kernel::unit_bytes(model) + mlp_kernel::kAlignment + groups * tile_bytes;
   find_kernel("mlp_train.cu", function, defines_of_train(m, groups))
-      .early()
       .launch({u32(blocks_for(a.rows))}, u32(mlp_kernel::threads_of(static_cast<int>(groups))), u32(shared), a);
 }
 

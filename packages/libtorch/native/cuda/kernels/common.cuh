@@ -109,15 +109,6 @@ __device__ __forceinline__ float softplus(float x) {
   return x > 20.0f ? x : e < 0.03125f ? small : large;
 }
 
-// First in a kernel that is launched early (Kernel::early): all that was given to the stream before is done, and the
-// next one may be brought here (PTX ISA, griddepcontrol; Hopper).
-__device__ __forceinline__ void wait_for_previous() {
-#if __CUDA_ARCH__ >= 900
-  asm volatile("griddepcontrol.wait;" ::: "memory");
-  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
-#endif
-}
-
 __device__ __forceinline__ float warp_sum(float v) {
 #pragma unroll
   for (int step = 16; step > 0; step >>= 1) v += __shfl_xor_sync(kAllLanes, v, step);

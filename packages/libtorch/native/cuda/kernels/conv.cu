@@ -40,7 +40,6 @@ __device__ __forceinline__ void read_step(float (&to)[VECTOR], const Args& a, in
 // A thread walks along its steps with the last TAPS inputs in registers, which leaves room for so many threads that
 // they hide the wait for each load.
 extern "C" __global__ void __launch_bounds__(THREADS) conv_forward(const Args a) {
-  wait_for_previous();
   const int groups = a.width / VECTOR, runs = (a.length + RUN - 1) / RUN;
   const i64 index = (i64)blockIdx.x * THREADS + threadIdx.x;
   if (index >= (i64)groups * runs * a.batch) return;
@@ -95,7 +94,6 @@ __device__ __forceinline__ void convolve(const Args& a, const Filter& f, const P
 // Both directions of one x, each with its filter. All inputs are asked for before the first result is written, because
 // no load overtakes a store that might be to the same place.
 extern "C" __global__ void __launch_bounds__(THREADS) conv_forward(const ConvBothArgs<scalar> a) {
-  wait_for_previous();
   const u32 groups = a.width / VECTOR, runs = (a.length + RUN - 1) / RUN, index = blockIdx.x * THREADS + threadIdx.x;
   const int channel = (int)(index % groups) * VECTOR, first = (int)(index / groups % runs) * RUN;
   const int batch = (int)(index / groups / runs);
@@ -158,7 +156,6 @@ static_assert(RUN % kAhead == 0, "a run is whole groups of steps");
 // What hides the wait for memory is warps, and what limits them is registers.
 constexpr int kBackwardBlocks = VECTOR == 4 ? 4 : TAPS <= 4 ? 6 : 1;
 extern "C" __global__ void __launch_bounds__(THREADS, kBackwardBlocks) conv_backward(const Args a) {
-  wait_for_previous();
   const int groups = a.width / VECTOR;
   const int group = blockIdx.x * kBackwardGroups + (threadIdx.x & 31), channel = min(group, groups - 1) * VECTOR;
   const bool inside = group < groups;

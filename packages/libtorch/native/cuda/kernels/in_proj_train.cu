@@ -87,7 +87,6 @@ __device__ __forceinline__ void backward_tile(const Args& a, Units& ring, const 
 extern "C" __global__ void __launch_bounds__(threads_of(GROUPS), 1) in_proj_forward(const Args a) {
   extern __shared__ unsigned char memory[];
   __shared__ u64 barriers[2 * STAGES];
-  wait_for_previous();
   Units ring = start_ring(memory, barriers);
   run(a.units, a.unit_count, a.rows, ring, [&](int, const Rows& rows) { forward_tile(a, ring, rows); });
 }
@@ -95,7 +94,6 @@ extern "C" __global__ void __launch_bounds__(threads_of(GROUPS), 1) in_proj_forw
 extern "C" __global__ void __launch_bounds__(threads_of(GROUPS), 1) in_proj_backward(const Args a) {
   extern __shared__ unsigned char memory[];
   __shared__ u64 barriers[2 * STAGES];
-  wait_for_previous();
   Units ring = start_ring(memory, barriers);
   run(a.units, a.unit_count, a.rows, ring, [&](int tile, const Rows& rows) { backward_tile(a, ring, rows, tile); });
 }

@@ -75,7 +75,6 @@ __device__ __forceinline__ void forward_tile(const Args& a, Units& ring, const R
 extern "C" __global__ void __launch_bounds__(threads_of(GROUPS), 1) mlp_forward(const Args a) {
   extern __shared__ unsigned char memory[];
   __shared__ u64 barriers[2 * STAGES];
-  wait_for_previous();
   Units ring = start_ring(memory, barriers);
   run(a.units, 2 * a.neuron_units, a.rows, ring, [&](int, const Rows& rows) { forward_tile(a, ring, rows); });
 }
@@ -206,7 +205,6 @@ __device__ __forceinline__ void backward_tile(const Args& a, Units& ring, const 
 extern "C" __global__ void __launch_bounds__(threads_of(GROUPS), 1) mlp_backward(const Args a) {
   extern __shared__ unsigned char memory[];
   __shared__ u64 barriers[2 * STAGES];
-  wait_for_previous();
   Units ring = start_ring(memory, barriers);
   const u32 tiles = ring.base + STAGES * kStride + threadIdx.x / kWarpgroup * 2 * kUnit;
   run(a.units, 2 * a.neuron_units, a.rows, ring,

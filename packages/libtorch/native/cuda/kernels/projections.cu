@@ -117,7 +117,6 @@ template <class Work> __device__ __forceinline__ void for_tiles(const Args& a, c
 
 extern "C" __global__ void __launch_bounds__(kThreads, kResident) proj_forward(const Args a) {
   extern __shared__ unsigned char memory[];
-  wait_for_previous();
   const Weights w = load_weights(a, memory);
   for_tiles(a, [&](const Rows& rows) {
     float p[kColumns / 2];
@@ -150,7 +149,6 @@ extern "C" __global__ void __launch_bounds__(kThreads, kResident) proj_forward(c
 
 extern "C" __global__ void __launch_bounds__(kThreads, kResident) proj_backward(const Args a) {
   extern __shared__ unsigned char memory[];
-  wait_for_previous();
   const Weights w = load_weights(a, memory);
   for_tiles(a, [&](const Rows& rows) {
     float p[kRank / 2], bc[kStates];

@@ -48,7 +48,6 @@ static_assert(kWarpRows * kWarpColumns * 32 == kThreads && kThreads == 4 * kStep
 
 extern "C" __global__ void __launch_bounds__(kThreads, 1) row_products(const __grid_constant__ Args a) {
   extern __shared__ __align__(16) unsigned char memory[];
-  wait_for_previous();
   int which = 0;
   while (which + 1 < a.count && (int)blockIdx.x >= a.of[which + 1].first_block) which++;
   const Product<scalar>& p = a.of[which];
@@ -149,7 +148,6 @@ __device__ __forceinline__ int place_of(const Kept& kept, int at) {
 
 extern "C" __global__ void __launch_bounds__(kThreads) row_sums(const __grid_constant__ SumsArgs a) {
   __shared__ float sums[kThreads];
-  wait_for_previous();
   int which = 0;
   while (which + 1 < a.count && (int)blockIdx.x >= a.of[which + 1].first_block) which++;
   const Sum& s = a.of[which];

@@ -120,7 +120,6 @@ __device__ __forceinline__ void stage_bc(float (*bc)[2 * kStates], const scalar*
 
 extern "C" __global__ void __launch_bounds__(FORWARD_THREADS, FORWARD_BLOCKS) scan_forward(const Args s) {
   __shared__ __align__(16) float bc[kStaged][2 * kStates];
-  wait_for_previous();
   const int lane = threadIdx.x & 31, part = lane / kAcross, n0 = part * kSplitStates;
   const int channel = blockIdx.x * (FORWARD_THREADS / SPLIT) + threadIdx.x / 32 * kAcross + lane % kAcross;
   const int batch = blockIdx.y;
@@ -279,7 +278,6 @@ __device__ __forceinline__ void sum_over_quads(float* out, const float (&dB)[kOw
 extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
     scan_backward(const Args s, const Grads g) {
   extern __shared__ __align__(16) unsigned char shared[];
-  wait_for_previous();
   auto& memory = *reinterpret_cast<BackwardShared<kGroups, BACKWARD_THREADS>*>(shared);
   auto& bc = memory.bc;
   const int tid = threadIdx.x, lane = tid & 31, warp = tid >> 5, group = lane / kLanes, n0 = group * kOwn;
