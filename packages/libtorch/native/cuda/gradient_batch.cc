@@ -13,7 +13,7 @@ namespace {
 using at::Tensor;
 using namespace row_products_kernel;
 
-thread_local GradientBatch* innermost = nullptr;
+thread_local GradientBatch* innermost_batch = nullptr;
 
 // Up to so many columns of the narrower factor. More give the large tiles of a library's kernels enough to do.
 constexpr int64_t kMostColumns = 384;
@@ -31,13 +31,13 @@ Sum sum_of(const Tensor& partial, const Tensor& out, int64_t columns) {
 
 }  // namespace
 
-GradientBatch::GradientBatch() : outer_(innermost) { innermost = this; }
-GradientBatch::~GradientBatch() { innermost = outer_; }
-GradientBatch* GradientBatch::current() { return innermost; }
+GradientBatch::GradientBatch() : outer_(innermost_batch) { innermost_batch = this; }
+GradientBatch::~GradientBatch() { innermost_batch = outer_; }
+GradientBatch* GradientBatch::current() { return innermost_batch; }
 
 bool GradientBatch::fits(int64_t columns, at::ScalarType type) {
   return columns <= kMostColumns && type != at::kFloat &&
-         at::cuda::getCurrentDeviceProperties()->sharedMemPerBlockOptin >= kSharedBytes;
+         at::cuda::getCurrentDeviceProperties()->sharedMemPerBlockOptin >= row_products_kernel::kSharedBytes;
 }
 
 Tensor GradientBatch::sum(const Tensor& partial) {
@@ -102,7 +102,8 @@ void GradientBatch::run() {
   const Defines defines = {
       {"SCALAR", scalar_code(products_.empty() ? at::kBFloat16 : products_[0].left.scalar_type())}};
   if (blocks > 0)
-    find_kernel("row_products.cu", "row_products", defines).launch({u32(blocks)}, kThreads, kSharedBytes, products);
+    find_kernel("row_products.cu", "row_products", defines)
+        .launch({u32(blocks)}, row_products_kernel::kThreads, row_products_kernel::kSharedBytes, products);
   SumsArgs sums{};
   int64_t sum_blocks = 0;
   for (Sum s : sums_) {
@@ -111,7 +112,8 @@ void GradientBatch::run() {
     sums.of[sums.count++] = s;
   }
   if (sum_blocks > 0)
-    find_kernel("row_products.cu", "row_sums", defines).launch({u32(sum_blocks)}, kThreads, 0, sums);
+    find_kernel("row_products.cu", "row_sums", defines)
+        .launch({u32(sum_blocks)}, row_products_kernel::kThreads, 0, sums);
   sums_.clear(), products_.clear(), held_.clear();
 }
 

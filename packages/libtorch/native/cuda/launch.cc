@@ -181,14 +181,12 @@ void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const T
     g.dy_row = row(dy), g.du_row = row(out.du), g.ddelta_row = row(out.ddelta), g.dz_row = row(out.dz);
     g.batches_per_block = static_cast<int>(per);
     const int64_t vector = vector_of({s.u, s.delta, s.z, dy, out.du, out.ddelta, out.dz}, width);
-    const bool idle_warps = blocks * channels_per_block - width >= 32 / groups;
     const Kernel& kernel = find_kernel("scan.cu", "scan_backward",
                                        defines_of(s, {{"WHOLE_SEGMENTS", length % kSegment == 0},
                                                       {"ADD_DU", out.add_du},
                                                       {"ADD_DZ", add_dz},
                                                       {"SAME_ROWS", same_rows(s, dy, out)},
                                                       {"VECTOR", vector},
-                                                      {"IDLE_WARPS", idle_warps},
                                                       {"BACKWARD_THREADS", kBackwardThreads},
                                                       {"BACKWARD_BLOCKS", kBackwardBlocks}}));
     const Grid grid{u32(blocks), u32(rows)};

@@ -55,7 +55,7 @@ void TrainUnits::pack() const {
     }
     find_kernel("train_units.cu", "train_units",
                 {{"SCALAR", scalar_code(type_)}, {"MODEL", model_}, {"GROUPS", 1}, {"STAGES", 1}})
-        .launch({u32(blocks)}, kThreads, 0, a);
+        .launch({u32(blocks)}, train_units_kernel::kThreads, 0, a);
   }
 }
 

@@ -10,8 +10,7 @@
 // checkpoints), ADD_Y (add to y instead of writing it), SPLIT (threads of a channel), FORWARD_THREADS, FORWARD_BLOCKS
 // (of a multiprocessor); for the backward pass, which takes up to 32 states, ADD_DU and ADD_DZ (as ADD_Y), VECTOR
 // (neighbouring channels moved at once: 1, 2 or 4), SAME_ROWS (u, delta, dy, du and ddelta share one row stride, z and
-// dz another), IDLE_WARPS (the last block of channels leaves warps without any), BACKWARD_THREADS, BACKWARD_BLOCKS.
-// Only the pass that has its threads is compiled.
+// dz another), BACKWARD_THREADS, BACKWARD_BLOCKS. Only the pass that has its threads is compiled.
 #include "scan_interface.h"
 
 using namespace mamba_prune::cuda::scan_kernel;
@@ -288,10 +287,6 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
   const int pack = lane % kPacks * VECTOR, own_row = lane / kPacks, first = warp * kLanes + pack;
   const int first_channel = blockIdx.x * kBlockChannels + first;
   const int own_slot = slot(lane % kLanes);
-  // Warps without a channel take part in what the block does together, and in nothing else.
-  const int busy_warps =
-      IDLE_WARPS ? min(kWarps, (s.width - (int)blockIdx.x * kBlockChannels + kLanes - 1) / kLanes) : kWarps;
-  const bool busy = !IDLE_WARPS || warp < busy_warps;
   const bool inside = channel < s.channels;
   const int c = inside ? channel : s.channels - 1;
   const int segments = (s.length + kSegment - 1) / kSegment;
@@ -344,7 +339,6 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
     const auto read = [&](int segment) {
 #pragma unroll
       for (int i = 0; i < kTurns; i++) {
-        if (!busy) break;
         const i64 r = row(segment * kSegment + i * kRows + own_row);
         const auto raw = [&](const scalar* from, int stride) {
           return *reinterpret_cast<const Raw<VECTOR>*>(bytes_on(from, r * stride + column));
@@ -356,7 +350,7 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
       for (int i = 0; i < kShares; i++)
         next_bc[i] = bc_from[(i64)row(segment * kSegment + i * kBcRows + bc_row) * bc_stride];
       checkpoint -= s.channels * (kStates / 4);
-      if (segment > 0 && busy) {
+      if (segment > 0) {
 #pragma unroll
         for (int n = 0; n < kOwn; n += 4)
           if (n0 + n < kStates) next_h[n / 4] = checkpoint[n / 4];
@@ -377,7 +371,6 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
       Raw<VECTOR> zs[kTurns], dys[kTurns];
 #pragma unroll
       for (int i = 0; i < kTurns; i++) {
-        if (!busy) break;
         const int t = i * kRows + own_row;
         zs[i] = next_z[i], dys[i] = next_dy[i];
 #pragma unroll
@@ -403,7 +396,6 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
       // Forward through the segment, keeping the state before each step.
 #pragma unroll
       for (int t = 0; t < kSegment; t++) {
-        if (!busy) break;
 #pragma unroll
         for (int n = 0; n < kOwn; n += 4)
           *reinterpret_cast<float4*>(states[t][n / 4][lane]) = make_float4(h[n], h[n + 1], h[n + 2], h[n + 3]);
@@ -416,7 +408,6 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
       // And back.
 #pragma unroll
       for (int t = kSegment - 1; t >= 0; t--) {
-        if (!busy) break;
         const float4 step = *reinterpret_cast<const float4*>(steps[t][own_slot]);
         const float dt = step.x, x = dt * step.y, dyt = step.z;
         const float *B = &bc[t][n0], *C = &bc[t][kPadded + n0];
@@ -441,7 +432,6 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
       __syncwarp();
 #pragma unroll
       for (int i = 0; i < kTurns; i++) {
-        if (!busy) break;
         const int t = i * kRows + own_row;
         const i64 r = row(segment * kSegment + t);
         float du[VECTOR], ddelta[VECTOR], dz[VECTOR];
@@ -493,7 +483,6 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
       for (int w = 0; w < kWarps; w++)
 #pragma unroll
         for (int p = 0; p < kParts; p++) {
-          if (w >= busy_warps) break;
           // Lanes begin at different parts, which lie in different banks.
           const int part = of * 8 + own * kParts + (p + of * kGroups + own) % kParts;
           const Shares from = *reinterpret_cast<const Shares*>(&memory.states[w][t][0][0][0] + part * kOwn + n % kOwn);
