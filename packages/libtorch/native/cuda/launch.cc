@@ -6,12 +6,14 @@
 #include <string>
 
 #include "aside.h"
+#include "gradient_batch.h"
 #include "kernel.h"
 #include "kernels/conv_interface.h"
 #include "kernels/gelu_interface.h"
 #include "kernels/reduce_interface.h"
 #include "kernels/scan_interface.h"
 #include "launch_util.h"
+#include "scan_args.h"
 
 namespace mamba_prune::cuda {
 
@@ -47,18 +49,6 @@ bool same_rows(const Scan& s, const Tensor& dy, const ScanGradients& g) {
   return row(s.z) == row(g.dz);
 }
 
-ScanArgs args_of(const Scan& s) {
-  ScanArgs a{};
-  a.u = pointer(s.u), a.delta = pointer(s.delta), a.z = pointer(s.z), a.B = pointer(s.B), a.C = pointer(s.C);
-  a.A = float_pointer(s.A), a.D = float_pointer(s.D), a.bias = float_pointer(s.bias),
-  a.initial = float_pointer(s.initial);
-  a.scale = float_pointer(s.scale);
-  a.u_row = row(s.u), a.delta_row = row(s.delta), a.z_row = row(s.z), a.b_row = row(s.B), a.c_row = row(s.C);
-  a.batch = static_cast<int>(s.u.size(0)), a.length = static_cast<int>(s.u.size(1)),
-  a.channels = static_cast<int>(s.channels);
-  return a;
-}
-
 // In a single row or column both orders are one.
 bool by_columns(const Scan& s) { return s.height > 1 && s.height < s.u.size(1); }
 
@@ -73,8 +63,31 @@ scan_kernel::ColumnScanArgs<void> column_args_of(const Scan& s, const ScanArgs& 
   return all;
 }
 
-// What both passes are told, then what one of them is.
-Defines defines_of(const Scan& s, const Defines& own) {
+int64_t backward_shared_bytes(int64_t groups) {
+  using namespace scan_kernel;
+  constexpr int threads = kBackwardThreads;
+  switch (groups) {
+    case 1: return sizeof(BackwardShared<1, threads>);
+    case 2: return sizeof(BackwardShared<2, threads>);
+    default: return sizeof(BackwardShared<kMaxGroups, threads>);
+  }
+}
+
+}  // namespace
+
+scan_kernel::ScanArgs<void> scan_args_of(const Scan& s) {
+  ScanArgs a{};
+  a.u = pointer(s.u), a.delta = pointer(s.delta), a.z = pointer(s.z), a.B = pointer(s.B), a.C = pointer(s.C);
+  a.A = float_pointer(s.A), a.D = float_pointer(s.D), a.bias = float_pointer(s.bias),
+  a.initial = float_pointer(s.initial);
+  a.scale = float_pointer(s.scale);
+  a.u_row = row(s.u), a.delta_row = row(s.delta), a.z_row = row(s.z), a.b_row = row(s.B), a.c_row = row(s.C);
+  a.batch = static_cast<int>(s.u.size(0)), a.length = static_cast<int>(s.u.size(1)),
+  a.channels = static_cast<int>(s.channels);
+  return a;
+}
+
+Defines scan_defines_of(const Scan& s, const Defines& own) {
   Defines all = {{"SCALAR", scalar_code(s.u.scalar_type())},
                  {"N", s.A.size(1)},
                  {"REVERSE", s.reverse},
@@ -87,18 +100,6 @@ Defines defines_of(const Scan& s, const Defines& own) {
   all.insert(all.end(), own.begin(), own.end());
   return all;
 }
-
-int64_t backward_shared_bytes(int64_t groups) {
-  using namespace scan_kernel;
-  constexpr int threads = kBackwardThreads;
-  switch (groups) {
-    case 1: return sizeof(BackwardShared<1, threads>);
-    case 2: return sizeof(BackwardShared<2, threads>);
-    default: return sizeof(BackwardShared<kMaxGroups, threads>);
-  }
-}
-
-}  // namespace
 
 int64_t scalar_code(at::ScalarType type) {
   switch (type) {
@@ -132,20 +133,20 @@ void scan_forward(const Scan& s, const Tensor& y, bool add, const Tensor& last, 
   if (s.u.size(0) == 0) return;
   TORCH_CHECK(s.u.size(0) <= 65535, "selective_scan: got a batch of ", s.u.size(0),
               ", expected at most 65535 on a GPU. Split it.");
-  ScanArgs a = args_of(s);
+  ScanArgs a = scan_args_of(s);
   a.y = pointer(y), a.y_row = row(y), a.width = static_cast<int>(y.size(-1));
   a.last = float_pointer(last), a.checkpoints = pointer(checkpoints);
   const int64_t states = s.A.size(1), split = forward_split(a.width, a.batch, states);
   // Registers decide how many blocks fit: more states take more of them.
   const Kernel& kernel = find_kernel("scan.cu", "scan_forward",
-                                     defines_of(s, {{"WHOLE_SEGMENTS", a.length % scan_kernel::kStaged == 0},
-                                                    {"SAVE", checkpoints.defined()},
-                                                    {"ADD_Y", add},
-                                                    {"SPLIT", split},
-                                                    {"FORWARD_THREADS", kForwardThreads},
-                                                    {"FORWARD_BLOCKS", states <= 16   ? 8
-                                                                       : states <= 40 ? 5
-                                                                                      : 4}}));
+                                     scan_defines_of(s, {{"WHOLE_SEGMENTS", a.length % scan_kernel::kStaged == 0},
+                                                         {"SAVE", checkpoints.defined()},
+                                                         {"ADD_Y", add},
+                                                         {"SPLIT", split},
+                                                         {"FORWARD_THREADS", kForwardThreads},
+                                                         {"FORWARD_BLOCKS", states <= 16   ? 8
+                                                                            : states <= 40 ? 5
+                                                                                           : 4}}));
   const Grid grid{u32(ceil_div(a.width * split, kForwardThreads)), u32(a.batch)};
   if (by_columns(s)) kernel.launch(grid, kForwardThreads, 0, column_args_of(s, a));
   else kernel.launch(grid, kForwardThreads, 0, a);
@@ -169,7 +170,7 @@ void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const T
   if (want_dinitial) out.dinitial = at::empty({batch, s.channels, states}, floats(s.u));
   if (batch == 0) partial.zero_();
   else {
-    ScanArgs a = args_of(s);
+    ScanArgs a = scan_args_of(s);
     a.checkpoints = pointer(checkpoints), a.width = static_cast<int>(width);
     ScanGrads g{};
     g.dy = pointer(dy), g.du = pointer(out.du), g.ddelta = pointer(out.ddelta), g.dz = pointer(out.dz);
@@ -179,13 +180,13 @@ void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const T
     g.batches_per_block = static_cast<int>(per);
     const int64_t vector = vector_of({s.u, s.delta, s.z, dy, out.du, out.ddelta, out.dz}, width);
     const Kernel& kernel = find_kernel("scan.cu", "scan_backward",
-                                       defines_of(s, {{"WHOLE_SEGMENTS", length % kSegment == 0},
-                                                      {"ADD_DU", out.add_du},
-                                                      {"ADD_DZ", add_dz},
-                                                      {"SAME_ROWS", same_rows(s, dy, out)},
-                                                      {"VECTOR", vector},
-                                                      {"BACKWARD_THREADS", kBackwardThreads},
-                                                      {"BACKWARD_BLOCKS", kBackwardBlocks}}));
+                                       scan_defines_of(s, {{"WHOLE_SEGMENTS", length % kSegment == 0},
+                                                           {"ADD_DU", out.add_du},
+                                                           {"ADD_DZ", add_dz},
+                                                           {"SAME_ROWS", same_rows(s, dy, out)},
+                                                           {"VECTOR", vector},
+                                                           {"BACKWARD_THREADS", kBackwardThreads},
+                                                           {"BACKWARD_BLOCKS", kBackwardBlocks}}));
     const Grid grid{u32(blocks), u32(rows)};
     const unsigned bytes = u32(backward_shared_bytes(groups));
     if (by_columns(s)) kernel.launch(grid, kBackwardThreads, bytes, column_args_of(s, a), g);
@@ -299,6 +300,7 @@ Tensor gelu_backward_(const Tensor& gradient, const Tensor& before) {
 }
 
 Tensor reduce_rows(const Tensor& partial) {
+  if (GradientBatch* batch = GradientBatch::current()) return batch->sum(partial);
   const int64_t rows = partial.size(0), columns = partial.size(1);
   const Tensor out = at::empty({columns}, partial.options());
   const Kernel& kernel = find_kernel("reduce.cu", "reduce_rows", {{"SCALAR", MAMBA_PRUNE_FLOAT32}});
