@@ -43,7 +43,7 @@ const LowKernels* choose(LowPrecision precision) {
   // The fastest first.
   const Candidate candidates[] = {
       {&amx_bf16::kernels, tiles && bf16 && has_amx(22)},
-      {&amx_int8::kernels, tiles && vnni && has_amx(25)},
+      {&amx_int8::kernels, tiles && vnni && bf16 && has_amx(25)},
       {&avx512_bf16::kernels, bf16},
       {&avx512_vnni::kernels, vnni},
   };
