@@ -141,9 +141,11 @@ struct BlockScratch {
 // those of a chunk of steps, and states; of a row that is normalised; of the convolution's rows.
 constexpr int64_t kLowConvRows = 8;
 inline int64_t low_scan_panel(const BlockSizes& s, int64_t tile) { return round_up(s.rank, 16) * tile; }
+// Of each state the coefficients of three powers of a step, its largest A and its place.
+inline int64_t low_scan_factors(const BlockSizes& s, int64_t tile) { return round_up(s.states * (3 * tile + 2), 16); }
 inline int64_t low_block_scratch(const BlockSizes& s, int64_t tile) {
-  return std::max({low_scan_panel(s, tile) + (kScanChunk + s.states) * tile, round_up(s.model, 16),
-                   kLowConvRows * round_up(s.inner, 16)});
+  return std::max({low_scan_panel(s, tile) + low_scan_factors(s, tile) + (kScanChunk + s.states) * tile,
+                   round_up(s.model, 16), kLowConvRows * round_up(s.inner, 16)});
 }
 
 }  // namespace mamba_prune

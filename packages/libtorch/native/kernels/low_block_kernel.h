@@ -93,20 +93,25 @@ inline LowScan low_scan_of(const BlockArgs& a, int64_t d, uint8_t* result) {
   scan.low_stride = 4 * bf16_row(s.inner);
   if (last && result) scan.low_y = in_order(result, s.length, scan.low_stride, d);
   scan.adds = d > 0, scan.gates = last, scan.sum_scale = a.sum_scale;
+  // AMX's processors have two units for all arithmetic of 512 bits; where a third and fourth add and shift, products
+  // are what bounds the scan, of which this leaves nearly as many.
+  scan.near_one = a.low->few_units;
   return scan;
 }
 
 inline void low_scan_stage(const BlockArgs& a, const Team& team, uint8_t* result, float* scratch) {
   const BlockSizes& s = a.sizes;
   const int64_t tiles = a.packed[0].tiles;
-  float *panel = scratch, *rest = panel + low_scan_panel(s, kPanel);
+  float *panel = scratch, *memory = panel + low_scan_panel(s, kPanel), *rest = memory + low_scan_factors(s, kPanel);
   LowScan scans[kMaxDirections];
   for (int64_t d = 0; d < s.directions; d++) scans[d] = low_scan_of(a, d, result);
   for (int64_t tile = team.first(tiles); tile < team.last(tiles); tile++)
     for (int64_t d = 0; d < s.directions; d++) {
       const int64_t c0 = tile * kPanel, valid = s.inner - c0 < kPanel ? s.inner - c0 : kPanel;
       pack_panel(panel, a.weights.scans[d].dt_weight + c0 * s.rank, s.rank, valid, s.rank);
-      for (int64_t sample = 0; sample < a.batch; sample++) low_scan_tile(scans[d], sample, tile, panel, rest);
+      LowScanStates states{scans[d].A + tile * s.states * kPanel, nullptr, nullptr, nullptr};
+      if (scans[d].near_one) states = low_scan_states(states.A, s.states, memory);
+      for (int64_t sample = 0; sample < a.batch; sample++) low_scan_tile(scans[d], states, sample, tile, panel, rest);
     }
 }
 
