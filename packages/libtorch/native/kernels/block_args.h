@@ -53,7 +53,11 @@ struct BlockPacked {
   int64_t tiles, padded;  // of the scan; row length of the convolution's weight
   float *A, *A_peak, *skip, *dt_bias;
   float *conv_weight, *conv_bias;
+  float* factors;  // low_scan_factors for each tile, where the scan in low precision reads them
 };
+
+// Of a tile, for each state: the coefficients of three powers of a step, its largest A and its place.
+inline int64_t low_scan_factors(const BlockSizes& s, int64_t tile) { return round_up(s.states * (3 * tile + 2), 16); }
 
 // Intermediate results of `rows` positions: [rows, width of the name].
 struct BlockBuffers {
@@ -139,13 +143,11 @@ struct BlockScratch {
 
 // Floats of working memory of a thread in low precision: of the scan, which are the weights of a tile's step sizes,
 // those of a chunk of steps, and states; of a row that is normalised; of the convolution's rows.
-constexpr int64_t kLowConvRows = 8;
+constexpr int64_t kLowConvRows = 16;
 inline int64_t low_scan_panel(const BlockSizes& s, int64_t tile) { return round_up(s.rank, 16) * tile; }
-// Of each state the coefficients of three powers of a step, its largest A and its place.
-inline int64_t low_scan_factors(const BlockSizes& s, int64_t tile) { return round_up(s.states * (3 * tile + 2), 16); }
 inline int64_t low_block_scratch(const BlockSizes& s, int64_t tile) {
-  return std::max({low_scan_panel(s, tile) + low_scan_factors(s, tile) + (kScanChunk + s.states) * tile,
-                   round_up(s.model, 16), kLowConvRows * round_up(s.inner, 16)});
+  return std::max({low_scan_panel(s, tile) + (kScanChunk + s.states) * tile, round_up(s.model, 16),
+                   kLowConvRows * round_up(s.inner, 16)});
 }
 
 }  // namespace mamba_prune

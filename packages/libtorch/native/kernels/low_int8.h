@@ -8,11 +8,7 @@ typedef __m512i Sum;
 constexpr LowPrecision kPrecision = LowPrecision::int8;
 constexpr float kLeastRange = 1e-30f;
 
-#ifdef MP_ROUNDS_BF16
-MP_INLINE __m256i bf16_of(VF value) { return (__m256i)_mm512_cvtneps_pbh(value); }
-#else
 MP_INLINE __m256i bf16_of(VF value) { return round_bf16(value); }
-#endif
 
 // Integers from 0 to 255 in steps of (highest - lowest) / 255, 0 being one of them: x = scale (integer - zero).
 inline void quantise_row(const float* x, int64_t depth, int64_t padded, uint8_t* out, float& scale, float& zero) {

@@ -62,6 +62,13 @@ const LowKernels* low_kernels(LowPrecision precision) {
   return precision == LowPrecision::bf16 ? bf16 : int8;
 }
 
+const LowBlocks& low_blocks() {
+#ifdef MP_HAVE_AVX512
+  if (low_kernels(LowPrecision::bf16)) return low_blocks_bf16::blocks;
+#endif
+  return isa().low;
+}
+
 std::string low_kernels_missing(LowPrecision precision) {
   if (low_kernels(precision)) return "";
 #ifdef MP_HAVE_X86_ISAS

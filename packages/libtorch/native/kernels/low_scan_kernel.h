@@ -68,16 +68,19 @@ struct LowScanStates {
 };
 constexpr int kLowPowers = 3;
 
-// `memory` has room for low_scan_states.
-inline LowScanStates low_scan_states(const float* A, int64_t states, float* memory) {
+// Where they lie in `memory`, which has room for low_scan_factors.
+MP_INLINE LowScanStates low_scan_states(const float* A, int64_t states, float* memory) {
+  float* peaks = memory + states * kLowPowers * kPanel;
+  return {A, memory, peaks, reinterpret_cast<int32_t*>(peaks + states)};
+}
+
+inline void low_pack_states(const LowScanStates& s, int64_t states) {
   // Half of exp2_low's polynomial at 1 + x.
   constexpr float q[kLowPowers] = {6.914217950e-01f, 2.305557970e-01f, 3.913398509e-02f};
-  LowScanStates s{A, memory, memory + states * kLowPowers * kPanel, nullptr};
-  s.order = reinterpret_cast<int32_t*>(s.peaks + states);
   for (int64_t n = 0; n < states; n++) {
     VF most{};
     for (int64_t c = 0; c < kPanel; c += kWidth) {
-      const VF each = load(A + n * kPanel + c);
+      const VF each = load(s.A + n * kPanel + c);
       VF power = each;
       for (int k = 0; k < kLowPowers; k++, power *= each)
         store<float>(s.powers + (n * kLowPowers + k) * kPanel + c, power * q[k]);
@@ -88,7 +91,6 @@ inline LowScanStates low_scan_states(const float* A, int64_t states, float* memo
     for (; at > 0 && s.peaks[at - 1] > peak; at--) s.peaks[at] = s.peaks[at - 1], s.order[at] = s.order[at - 1];
     s.peaks[at] = peak, s.order[at] = static_cast<int32_t>(n);
   }
-  return s;
 }
 
 // A tile of NV registers of channels, N states (0: known at run time only).
@@ -159,26 +161,42 @@ template <int NV, bool Tail, int N> struct LowScanTile {
     }
   };
 
-  static MP_INLINE void finish(const LowScan& a, VF y, int64_t sample, int64_t t, int64_t column) {
-    const int64_t left = a.channels - column;
-    float* out = a.y.at(sample, t) + column;
-    if (a.adds) y = (y + load_n<Tail>(out, left)) * a.sum_scale;
-    if (a.gates) y *= silu_low(load_bf16(a.z.at(sample, t) + column));
-    if (!a.low_y.data) return store_n<Tail>(out, y, left);
-    store_bf16<Tail>(a.low_y.at(sample, t), a.low_stride, column, round_bf16(keep_lanes<Tail>(y, left)), left);
+  // Where a step's numbers lie, from the tile's first channel on.
+  struct Place {
+    const uint16_t *u, *z;
+    const float* projected;
+    float* y;
+    uint8_t* low_y;
+    Place(const LowScan& a, int64_t sample, int64_t t, int64_t c0)
+        : u(a.u.at(sample, t) + c0),
+          z(a.z.at(sample, t) + c0),
+          projected(a.projected.at(sample, t) + a.rank),
+          y(a.y.at(sample, t) + c0),
+          low_y(a.low_y.data ? a.low_y.at(sample, t) : nullptr) {}
+    MP_INLINE void next(const LowScan& a) {
+      u += a.u.step_stride, z += a.z.step_stride, projected += a.projected.step_stride, y += a.y.step_stride;
+      if (low_y) low_y += a.low_y.step_stride;
+    }
+  };
+
+  static MP_INLINE void finish(const LowScan& a, VF y, const Place& at, int64_t c0, int64_t column) {
+    const int64_t left = a.channels - c0 - column;
+    if (a.adds) y = (y + load_n<Tail>(at.y + column, left)) * a.sum_scale;
+    if (a.gates) y *= silu_low(load_bf16(at.z + column));
+    if (!at.low_y) return store_n<Tail>(at.y + column, y, left);
+    store_bf16<Tail>(at.low_y, a.low_stride, c0 + column, round_bf16(keep_lanes<Tail>(y, left)), left);
   }
 
-  // T steps from `t` on, of which `dt` are the sizes; without `reach` no state's factors are known to be near 1.
+  // T steps, of which `dt` are the sizes and `at` the first; without `reach` no state's factors are known to be near 1.
   template <int T> static MP_INLINE void advance(const LowScan& a, const LowScanStates& s, const Reach* reach,
-                                                 int64_t sample, int64_t t, int64_t c0, const float* dt, float* h) {
+                                                 Place& at, int64_t c0, const float* dt, float* h) {
     const int64_t states = N ? N : a.states;
     Steps<T> steps;
     VF value[T][NV];
     for (int i = 0; i < T; i++) {
-      const uint16_t* u = a.u.at(sample, t + i) + c0;
-      steps.B[i] = a.projected.at(sample, t + i) + a.rank, steps.C[i] = steps.B[i] + states;
+      steps.B[i] = at.projected + i * a.projected.step_stride, steps.C[i] = steps.B[i] + states;
       for (int v = 0; v < NV; v++) {
-        value[i][v] = load_bf16(u + v * kWidth);
+        value[i][v] = load_bf16(at.u + i * a.u.step_stride + v * kWidth);
         steps.step[i][v] = load(dt + i * kPanel + v * kWidth);
         steps.input[i][v] = steps.step[i][v] * value[i][v];
         steps.y[i][v] = VF{};
@@ -193,9 +211,9 @@ template <int NV, bool Tail, int N> struct LowScanTile {
       some<2, T>(s, reach->count[1], reach->count[2], steps, h);
       some<-1, T>(s, reach->count[2], states, steps, h);
     }
-    for (int i = 0; i < T; i++)
+    for (int i = 0; i < T; i++, at.next(a))
       for (int v = 0; v < NV; v++)
-        finish(a, steps.y[i][v] + load(a.skip + c0 + v * kWidth) * value[i][v], sample, t + i, c0 + v * kWidth);
+        finish(a, steps.y[i][v] + load(a.skip + c0 + v * kWidth) * value[i][v], at, c0, v * kWidth);
   }
 
   // `scratch` has room for low_scan_scratch.
@@ -207,15 +225,16 @@ template <int NV, bool Tail, int N> struct LowScanTile {
     for (int64_t first = 0; first < a.length; first += kScanChunk) {
       const int64_t steps = a.length - first < kScanChunk ? a.length - first : kScanChunk;
       const float longest = low_step_sizes(a, sample, tile, first, steps, panel, dt);
+      Place at(a, sample, first, c0);
       int64_t t = 0;
       if (a.near_one) {
         const Reach reach(s, states, longest);
         if (reach.count[2] > 0) {
-          for (; t + 2 <= steps; t += 2) advance<2>(a, s, &reach, sample, first + t, c0, dt + t * kPanel, h);
-          if (t < steps) advance<1>(a, s, &reach, sample, first + t, c0, dt + t * kPanel, h), t++;
+          for (; t + 2 <= steps; t += 2) advance<2>(a, s, &reach, at, c0, dt + t * kPanel, h);
+          if (t < steps) advance<1>(a, s, &reach, at, c0, dt + t * kPanel, h), t++;
         }
       }
-      for (; t < steps; t++) advance<1>(a, s, nullptr, sample, first + t, c0, dt + t * kPanel, h);
+      for (; t < steps; t++) advance<1>(a, s, nullptr, at, c0, dt + t * kPanel, h);
     }
   }
 };
