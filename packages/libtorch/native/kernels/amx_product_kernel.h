@@ -1,6 +1,6 @@
 // out = x W^T in the tiles of AMX: 32 rows by a panel of 32 columns at a time, whose sums stay in four tiles for the
 // whole depth. Rows that fit into half of the first-level cache meet every panel before the next rows do: a tile that
-// comes from the second level takes as long as two products. Rows of activations and the panels of weights lie in
+// comes from the second level takes longer than a product. Rows of activations and the panels of weights lie in
 // memory as the tiles want them (low_precision_args.h). While the tiles multiply, the other units finish the sums of
 // the rows before. Included by isa_amx_*.cc after low_finish.h, with MP_TILE_DOT(sums, activations, weights).
 namespace mamba_prune {
