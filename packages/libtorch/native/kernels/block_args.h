@@ -53,11 +53,7 @@ struct BlockPacked {
   int64_t tiles, padded;  // of the scan; row length of the convolution's weight
   float *A, *A_peak, *skip, *dt_bias;
   float *conv_weight, *conv_bias;
-  float* factors;  // low_scan_factors for each tile, where the scan in low precision reads them
 };
-
-// Of a tile, for each state: the coefficients of three powers of a step, its largest A and its place.
-inline int64_t low_scan_factors(const BlockSizes& s, int64_t tile) { return round_up(s.states * (3 * tile + 2), 16); }
 
 // Intermediate results of `rows` positions: [rows, width of the name].
 struct BlockBuffers {

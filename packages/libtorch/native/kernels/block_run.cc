@@ -29,17 +29,14 @@ constexpr int64_t kSmallWork = 200'000;
 struct Packing {
   BlockPacked packed;
   int64_t total;
-  int64_t factors;  // floats of a tile
-  Packing(const BlockSizes& s, int64_t tile, const LowKernels* low)
-      : factors(low && low->few_units ? low_scan_factors(s, tile) : 0) {
+  Packing(const BlockSizes& s, int64_t tile) {
     packed.tiles = (s.inner + tile - 1) / tile;
     packed.padded = (s.inner + kConvBlock - 1) / kConvBlock * kConvBlock;
-    total = packed.tiles * (factors + s.states * tile + 1 + 2 * tile) + (s.taps + 1) * packed.padded;
+    total = packed.tiles * (s.states * tile + 1 + 2 * tile) + (s.taps + 1) * packed.padded;
   }
   BlockPacked in(float* at, const BlockSizes& s, int64_t tile) const {
     BlockPacked p = packed;
-    p.factors = at, p.A = at + p.tiles * factors, p.A_peak = p.A + p.tiles * s.states * tile,
-    p.skip = p.A_peak + p.tiles;
+    p.A = at, p.A_peak = p.A + p.tiles * s.states * tile, p.skip = p.A_peak + p.tiles;
     p.dt_bias = p.skip + p.tiles * tile, p.conv_weight = p.dt_bias + p.tiles * tile,
     p.conv_bias = p.conv_weight + s.taps * p.padded;
     return p;
@@ -52,11 +49,6 @@ int64_t multiply_adds(const BlockSizes& s) {
 }
 
 auto forward_of(const BlockArgs& a) { return a.low ? low_blocks().block_forward : isa().block_forward; }
-
-void pack_all(const BlockArgs& a) {
-  isa().block_pack(a, 0, 1);
-  if (a.low) low_blocks().block_pack(a, 0, 1);
-}
 
 double now_ms() {
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -92,7 +84,7 @@ void run_together(BlockArgs a, int threads, int64_t scratch) {
   const auto forward = forward_of(a);
   TeamTimes times(threads);
   if (threads == 1) {
-    pack_all(a);
+    isa().block_pack(a, 0, 1);
     BlockClock clock = times.clock();
     forward(a, 0, 1, Scratch<float>(scratch).data(), clock);
     times.add(clock);
@@ -153,7 +145,7 @@ class Panels {
 // Every thread on samples of its own.
 void run_apart(BlockArgs a, int threads, int64_t scratch) {
   const BlockSizes& s = a.sizes;
-  pack_all(a);
+  isa().block_pack(a, 0, 1);
   const Panels panels(a);
   const int64_t share = (a.batch + threads - 1) / threads;
   const int64_t samples = std::max<int64_t>(1, std::min(share, kRowsAtATime / std::max<int64_t>(1, s.length)));
@@ -184,7 +176,7 @@ void run_apart(BlockArgs a, int threads, int64_t scratch) {
 void run_block(BlockArgs a) {
   const BlockSizes& s = a.sizes;
   const int64_t tile = kernels<float>().scan_tile;
-  const Packing packing(s, tile, a.low);
+  const Packing packing(s, tile);
   const Tensor packed = at::empty({s.directions * packing.total}, at::kFloat);
   float* memory = static_cast<float*>(packed.data_ptr());
   for (int64_t d = 0; d < s.directions; d++) a.packed[d] = packing.in(memory + d * packing.total, s, tile);

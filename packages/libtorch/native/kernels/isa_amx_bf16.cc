@@ -24,6 +24,6 @@
 
 namespace mamba_prune::amx_bf16 {
 extern const LowKernels kernels;
-const LowKernels kernels = {"amx_bf16", kPrecision, convert, amx_multiply, kAmxRows, true, softmax, scale_rows};
+const LowKernels kernels = {"amx_bf16", kPrecision, convert, amx_multiply, kAmxRows, softmax, scale_rows};
 }  // namespace mamba_prune::amx_bf16
 #endif

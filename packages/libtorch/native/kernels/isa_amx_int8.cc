@@ -24,6 +24,6 @@
 
 namespace mamba_prune::amx_int8 {
 extern const LowKernels kernels;
-const LowKernels kernels = {"amx_int8", kPrecision, convert, amx_multiply, kAmxRows, true};
+const LowKernels kernels = {"amx_int8", kPrecision, convert, amx_multiply, kAmxRows};
 }  // namespace mamba_prune::amx_int8
 #endif

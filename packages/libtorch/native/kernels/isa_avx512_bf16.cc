@@ -33,6 +33,6 @@ MP_INLINE void dot(Sum& sum, __m512i weight, __m512i x) {
 
 namespace mamba_prune::avx512_bf16 {
 extern const LowKernels kernels;
-const LowKernels kernels = {"avx512_bf16", kPrecision, convert, low_multiply, kLowRows, false, softmax, scale_rows};
+const LowKernels kernels = {"avx512_bf16", kPrecision, convert, low_multiply, kLowRows, softmax, scale_rows};
 }  // namespace mamba_prune::avx512_bf16
 #endif

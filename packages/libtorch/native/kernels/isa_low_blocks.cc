@@ -36,6 +36,6 @@
 
 namespace mamba_prune::low_blocks_bf16 {
 extern const LowBlocks blocks;
-const LowBlocks blocks = {low_block_pack, low_block_forward, low_vit_forward};
+const LowBlocks blocks = {low_block_forward, low_vit_forward};
 }  // namespace mamba_prune::low_blocks_bf16
 #endif

@@ -40,7 +40,7 @@ template <class T> constexpr KernelTable<T> table() {
 extern const Isa isa;
 // Processors with products in low precision have AVX-512.
 #if MP_BYTES == 64
-constexpr LowBlocks low_blocks = {low_block_pack, low_block_forward, low_vit_forward};
+constexpr LowBlocks low_blocks = {low_block_forward, low_vit_forward};
 #else
 constexpr LowBlocks low_blocks = {};
 #endif

@@ -35,7 +35,6 @@ template <class T> struct KernelTable {
 
 // Blocks whose matrices are in low precision; null where there are none.
 struct LowBlocks {
-  void (*block_pack)(const BlockArgs&, int64_t part, int64_t parts);  // after that of float32
   void (*block_forward)(const BlockArgs&, int64_t part, int64_t parts, float* scratch, BlockClock& clock);
   void (*vit_forward)(const VitArgs&, int64_t part, int64_t parts, float* scratch);
 };

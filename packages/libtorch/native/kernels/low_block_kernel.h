@@ -93,25 +93,7 @@ inline LowScan low_scan_of(const BlockArgs& a, int64_t d, uint8_t* result) {
   scan.low_stride = 4 * bf16_row(s.inner);
   if (last && result) scan.low_y = in_order(result, s.length, scan.low_stride, d);
   scan.adds = d > 0, scan.gates = last, scan.sum_scale = a.sum_scale;
-  // AMX's processors have two units for all arithmetic of 512 bits; where a third and fourth add and shift, products
-  // are what bounds the scan, of which this leaves nearly as many.
-  scan.near_one = a.low->few_units;
   return scan;
-}
-
-MP_INLINE LowScanStates low_states_of(const BlockArgs& a, int64_t d, int64_t tile) {
-  const BlockSizes& s = a.sizes;
-  const BlockPacked& p = a.packed[d];
-  return low_scan_states(p.A + tile * s.states * kPanel, s.states, p.factors + tile * low_scan_factors(s, kPanel));
-}
-
-// What block_pack leaves to do, by the same threads.
-inline void low_block_pack(const BlockArgs& a, int64_t part, int64_t parts) {
-  if (!a.low->few_units) return;
-  const Team team{part, parts};
-  const int64_t tiles = a.packed[0].tiles, tasks = a.sizes.directions * tiles;
-  for (int64_t task = team.first(tasks); task < team.last(tasks); task++)
-    low_pack_states(low_states_of(a, task / tiles, task % tiles), a.sizes.states);
 }
 
 inline void low_scan_stage(const BlockArgs& a, const Team& team, uint8_t* result, float* scratch) {
@@ -124,8 +106,7 @@ inline void low_scan_stage(const BlockArgs& a, const Team& team, uint8_t* result
     for (int64_t d = 0; d < s.directions; d++) {
       const int64_t c0 = tile * kPanel, valid = s.inner - c0 < kPanel ? s.inner - c0 : kPanel;
       pack_panel(panel, a.weights.scans[d].dt_weight + c0 * s.rank, s.rank, valid, s.rank);
-      const LowScanStates states = low_states_of(a, d, tile);
-      for (int64_t sample = 0; sample < a.batch; sample++) low_scan_tile(scans[d], states, sample, tile, panel, rest);
+      for (int64_t sample = 0; sample < a.batch; sample++) low_scan_tile(scans[d], sample, tile, panel, rest);
     }
 }
 
@@ -144,7 +125,7 @@ inline void low_block_forward(const BlockArgs& a, int64_t part, int64_t parts, f
   LowRows convolved[kMaxDirections] = {scanned, low_rows(kernels.precision, rows, s.inner, b.low[1])};
   if (!integers)
     for (int64_t d = 0; d < s.directions; d++) convolved[d] = {bytes_at(b.u[d]), nullptr, nullptr};
-  if (parts > 1) block_pack(a, part, parts), low_block_pack(a, part, parts);
+  if (parts > 1) block_pack(a, part, parts);
   clock.start();
   low_norm_stage(team, kernels, rows, s.model, a.x, w.norm1_weight, w.norm1_bias, a.eps, normed, scratch);
   team.wait();

@@ -100,8 +100,6 @@ struct LowKernels {
   void (*multiply)(const LowProduct&, const LowRows&, int64_t first, int64_t last, int64_t begin, int64_t end);
   // Rows that it multiplies at a time.
   int64_t tile;
-  // Whether its processors have two units for arithmetic of 512 bits, rather than four.
-  bool few_units = false;
   // Of bf16 alone: `rows` rows.
   void (*softmax)(const LowSoftmax&, int64_t rows) = nullptr;
   void (*scale)(const LowScaled&, int64_t rows) = nullptr;

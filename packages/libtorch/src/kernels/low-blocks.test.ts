@@ -173,8 +173,7 @@ for (const precision of ['bf16', 'int8'] as const) {
     });
 
     it('are near float32 for step sizes of every magnitude', () => {
-      // With steps of 0.001, 0.02 and 0.3 a factor's logarithm reaches from nearly 0 to beyond 4; what computes it changes
-      // at 1, 2 and 4 on some processors.
+      // With steps of 0.001, 0.02 and 0.3 a factor's logarithm reaches from nearly 0 to beyond 4.
       scope(() => {
         noGrad(() => {
           manualSeed(24);
