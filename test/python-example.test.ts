@@ -15,6 +15,7 @@ import {
   saveSafetensors,
 } from '@mamba-prune/libtorch';
 import { type ModelOptions, createModel, exportOnnx, pruneOneShot, saveModel } from 'mamba-prune';
+import { createModelFromConfig } from 'mamba-prune/models';
 import { preprocessingOf } from 'mamba-prune/preparation';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -47,9 +48,10 @@ const info = {
 const size = { numClasses: 5, imageSize: 16 };
 
 /** A pruned model whose weights are none of the initial zeros and ones. */
-async function pruned(arch: string, options: ModelOptions) {
+async function pruned(arch: string, { form, ...options }: Case) {
   manualSeed(1);
-  const dense = createModel(arch, { ...size, ...options });
+  const plain = createModel(arch, { ...size, ...options });
+  const dense = form ? createModelFromConfig({ ...plain.config, ...form }) : plain;
   noGrad(() => {
     for (const tensor of dense.parameters()) tensor.add_(randn(tensor.shape).mul(0.1));
     for (const [name, tensor] of dense.stateDict()) {
@@ -68,11 +70,24 @@ const perChannel = (values: readonly number[]): Tensor => {
   return fromTypedArray(Float32Array.from(values), [1, values.length, 1, 1]);
 };
 
-const cases: readonly (readonly [string, ModelOptions])[] = [
+interface Case extends ModelOptions {
+  /** What the configuration of a model from another program says too. */
+  readonly form?: Readonly<Record<string, unknown>>;
+}
+
+const smallVit = { dModel: 24, heads: 3, depth: 2 };
+
+const cases: readonly (readonly [string, Case])[] = [
   ['mamba_nano', { dModel: 16, depth: 2, dState: 4 }],
   ['mamba_nano', { dModel: 16, depth: 2, dState: 4, scan: 'bi' }],
   ['mamba_nano', { dModel: 16, depth: 6, dState: 4, scan: 'cross' }],
-  ['vit_tiny', { dModel: 24, heads: 3, depth: 2 }],
+  ['vit_tiny', smallVit],
+  ['vit_tiny', { ...smallVit, form: { distilled: true } }],
+  ['vit_tiny', { ...smallVit, form: { registers: 2, eps: 0.5 } }],
+  ['vit_tiny', { ...smallVit, form: { pooling: 'mean', headDims: { 'blocks.1.attn': 5 } } }],
+  ['vit_tiny', { ...smallVit, form: { pooling: 'token-and-mean', registers: 2 } }],
+  ['vit_tiny', { ...smallVit, form: { pooling: 'mean', poolsBeforeNorm: true } }],
+  ['vit_tiny', { ...smallVit, form: { pooling: 'mean', classToken: false } }],
   ['resnet20', { baseWidth: 8, blocks: [1, 2] }],
   ['vim_nano', { dModel: 16, depth: 2 }],
   ['vim_tiny', { dModel: 16, depth: 2, imageSize: 32, patchSize: 8, stride: 4 }],
@@ -134,6 +149,18 @@ describe.skipIf(torchPython === undefined)('load_model.py', () => {
       expect(difference / Math.max(...want.map(Math.abs))).toBeLessThan(2e-5);
     },
   );
+
+  it(`says how many classes a model has whose file names none${unless(torchPython, needs.torch)}`, async () => {
+    const path = join(folder, 'nameless.safetensors');
+    saveModel(path, await pruned('resnet20', { baseWidth: 8, blocks: [1, 1] }), {
+      ...info,
+      classes: [],
+    });
+    const printed = execFileSync(torchPython ?? '', [example('load_model.py'), path], {
+      encoding: 'utf8',
+    });
+    expect(printed).toMatch(/^resnet20: [\d,]+ parameters, 16 px, 5 classes\n/);
+  });
 });
 
 describe('an exported file', () => {
@@ -203,6 +230,23 @@ describe('an exported file', () => {
         encoding: 'utf8',
       });
       expect(printed).toMatch(/image\.png: (ant|bee|cat|dog|eel) \d+\.\d%\n$/);
+    },
+  );
+
+  it.skipIf(onnxPython === undefined)(
+    `classifies in run_onnx.py where classes have no names${unless(onnxPython, needs.onnxruntime)}`,
+    async () => {
+      const path = join(folder, 'nameless.onnx');
+      const model = await pruned('resnet20', { baseWidth: 8, blocks: [1, 1] });
+      await exportOnnx(path, model, { ...info, classes: [] });
+      const image = join(folder, 'plain.png');
+      await sharp({ create: { width: 20, height: 30, channels: 3, background: 'teal' } })
+        .png()
+        .toFile(image);
+      const printed = execFileSync(onnxPython ?? '', [example('run_onnx.py'), path, image], {
+        encoding: 'utf8',
+      });
+      expect(printed).toMatch(/plain\.png: class [0-4] \d+\.\d%\n$/);
     },
   );
 

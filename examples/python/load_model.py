@@ -79,7 +79,7 @@ def main():
     config = info["model"]
     if args.images is None:
         count = sum(parameter.numel() for parameter in model.parameters())
-        print(f"{config['arch']}: {count:,} parameters, {config['imageSize']} px, {len(info['classes'])} classes")
+        print(f"{config['arch']}: {count:,} parameters, {config['imageSize']} px, {config['numClasses']} classes")
         for name, width in config["widths"].items():
             print(f"  {name:16} {width}")
         return

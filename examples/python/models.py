@@ -131,10 +131,12 @@ class Mlp(nn.Module):
 class VitBlock(nn.Module):
     def __init__(self, config, index):
         super().__init__()
-        d_model, widths = config["dModel"], config["widths"]
-        self.norm1 = nn.LayerNorm(d_model, eps=1e-6)
-        self.attn = Attention(d_model, widths[f"blocks.{index}.attn"], config["headDim"])
-        self.norm2 = nn.LayerNorm(d_model, eps=1e-6)
+        d_model, widths, eps = config["dModel"], config["widths"], config.get("eps", 1e-6)
+        group = f"blocks.{index}.attn"
+        head_dim = config.get("headDims", {}).get(group, config["headDim"])
+        self.norm1 = nn.LayerNorm(d_model, eps=eps)
+        self.attn = Attention(d_model, widths[group], head_dim)
+        self.norm2 = nn.LayerNorm(d_model, eps=eps)
         self.mlp = Mlp(d_model, widths[f"blocks.{index}.mlp"])
 
     def forward(self, x):
@@ -152,23 +154,44 @@ class PatchEmbed(nn.Module):
 
 
 class VisionTransformer(nn.Module):
+    """Before the patches stand the tokens that the configuration names: of the class, of distillation, registers."""
+
     def __init__(self, config):
         super().__init__()
         d_model, patch = config["dModel"], config["patchSize"]
-        length = (config["imageSize"] // patch) ** 2 + 1
-        self.cls_token = nn.Parameter(torch.zeros(1, 1, d_model))
+        tokens = {
+            "cls_token": int(config.get("classToken", True)),
+            "dist_token": int(config.get("distilled", False)),
+            "reg_token": config.get("registers", 0),
+        }
+        self.prefix = [name for name, count in tokens.items() if count > 0]
+        for name in self.prefix:
+            self.register_parameter(name, nn.Parameter(torch.zeros(1, tokens[name], d_model)))
+        self.before = sum(tokens.values())
+        length = (config["imageSize"] // patch) ** 2 + self.before
         self.pos_embed = nn.Parameter(torch.zeros(1, length, d_model))
         self.patch_embed = PatchEmbed(config["channels"], d_model, patch)
         self.blocks = nn.ModuleList([VitBlock(config, i) for i in range(config["depth"])])
-        self.norm = nn.LayerNorm(d_model, eps=1e-6)
-        self.head = nn.Linear(d_model, config["numClasses"])
+        self.norm = nn.LayerNorm(d_model, eps=config.get("eps", 1e-6))
+        self.pooling = config.get("pooling", "token")
+        self.pools_before_norm = config.get("poolsBeforeNorm", False)
+        pooled = 2 * d_model if self.pooling == "token-and-mean" else d_model
+        self.head = nn.Linear(pooled, config["numClasses"])
+        self.head_dist = nn.Linear(pooled, config["numClasses"]) if "dist_token" in self.prefix else None
 
     def forward(self, x):
-        token = self.cls_token.expand(x.shape[0], -1, -1)
-        x = torch.cat([token, self.patch_embed(x)], 1) + self.pos_embed
+        tokens = [getattr(self, name).expand(x.shape[0], -1, -1) for name in self.prefix]
+        x = torch.cat([*tokens, self.patch_embed(x)], 1) + self.pos_embed
         for block in self.blocks:
             x = block(x)
-        return self.head(self.norm(x)[:, 0])
+        if self.pools_before_norm:
+            return self.head(self.norm(x[:, self.before :].mean(1)))
+        x = self.norm(x)
+        if self.head_dist is not None:
+            return (self.head(x[:, 0]) + self.head_dist(x[:, 1])) / 2
+        read = [] if self.pooling == "mean" else [x[:, 0]]
+        read += [] if self.pooling == "token" else [x[:, self.before :].mean(1)]
+        return self.head(torch.cat(read, -1))
 
 
 class ResidualBlock(nn.Module):

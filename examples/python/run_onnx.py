@@ -44,7 +44,9 @@ def main():
     images = np.stack([read_image(path, info) for path in args.images])
     for path, row in zip(args.images, classify(session, info, images)):
         best = int(row.argmax())
-        print(f"{path}: {info['classes'][best]} {100 * row[best]:.1f}%")
+        # A model from another program may have no names.
+        name = info["classes"][best] if info["classes"] else f"class {best}"
+        print(f"{path}: {name} {100 * row[best]:.1f}%")
 
 
 if __name__ == "__main__":

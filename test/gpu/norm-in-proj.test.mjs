@@ -2,65 +2,10 @@
 // without gradients and with them.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { manualSeed, noGrad, randn, scope, zeros } from '@mamba-prune/libtorch';
+import { manualSeed, noGrad, randn, scope } from '@mamba-prune/libtorch';
 import * as kernels from '@mamba-prune/libtorch/kernels';
+import { randomBranch } from './random-branch.mjs';
 import { distance, gpu, skip } from './support.mjs';
-
-const padded = (size) => Math.ceil(size / 8) * 8;
-
-/** A matrix of zeros with others in it, each at a row of its own. */
-function within(rows, columns, dtype, ...parts) {
-  const whole = zeros([rows, columns], { device: gpu, dtype });
-  for (const [part, at] of parts) {
-    const [height, width] = part.shape;
-    whole.narrow(0, at, height).narrow(1, 0, width).copy_(part);
-  }
-  return whole;
-}
-
-/** Weights of a branch in float32, and packed as `packSsm` does. */
-function randomBranch({ model, inner, states, rank }, dtype) {
-  // Such that no number comes near 65,504, the largest of float16: the scan multiplies B, C, u and the step size.
-  const made = (...shape) => randn(shape, { device: gpu }).mul(0.3);
-  const [width, rankWidth] = [padded(inner), padded(rank)];
-  const inProj = made(2 * inner, model).div(3);
-  const outProj = made(model, inner).div(3);
-  const weights = [inProj, outProj];
-  const packed = [
-    within(
-      2 * width,
-      model,
-      dtype,
-      [inProj.narrow(0, 0, inner), 0],
-      [inProj.narrow(0, inner, inner), width],
-    ),
-    within(model, width, dtype, [outProj, 0]),
-  ];
-  for (let i = 0; i < 2; i++) {
-    const xProj = made(rank + 2 * states, inner).div(6);
-    const dtProj = made(inner, rank);
-    weights.push(
-      made(inner, 1, 4),
-      made(inner),
-      xProj,
-      dtProj,
-      made(inner),
-      made(inner, states),
-      made(inner),
-    );
-    packed.push(
-      within(
-        ...[padded(rankWidth + 2 * states), width, dtype],
-        ...[
-          [xProj.narrow(0, 0, rank), 0],
-          [xProj.narrow(0, rank, 2 * states), rankWidth],
-        ],
-      ),
-      within(width, rankWidth, dtype, [dtProj, 0]),
-    );
-  }
-  return { weights, packed };
-}
 
 describe('a branch without gradients', { skip }, () => {
   const cases = {
@@ -79,9 +24,10 @@ describe('a branch without gradients', { skip }, () => {
         const norm = { weight: randn([sizes.model], { device: gpu }), eps: 1e-5 };
         const x = randn([batch, length, sizes.model], { device: gpu });
         // Both round the same tensors to 16 bits. Their sums have another order, which now and then moves a number to its neighbour in
-        // 16 bits, 2^-8 or 2^-11 of it away; the rest of the branch takes that along.
+        // 16 bits, 2^-8 or 2^-11 of it away; the rest of the branch takes that along. In bfloat16 the scan is another kernel too, which
+        // does not round the step sizes: its result, rounded to 2^-9 as the other's is, has roundings of its own.
         for (const [dtype, most] of [
-          ['bfloat16', 4e-3],
+          ['bfloat16', 8e-3],
           ['float16', 5e-4],
         ]) {
           const { weights, packed } = randomBranch(sizes, dtype);

@@ -33,7 +33,7 @@ async function reply({ url, provider, picture }: Request): Promise<Reply> {
   const { probabilities, runMs } = await model.run(await decode(picture));
   const otherMs = performance.now() - started - runMs;
   const best = Array.from(probabilities, (probability, i) => ({
-    name: classes[i] ?? '',
+    name: classes[i] ?? `class ${i}`,
     probability,
   }))
     .sort((a, b) => b.probability - a.probability)

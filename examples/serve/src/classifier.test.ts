@@ -84,6 +84,23 @@ describe('a model of mamba-prune export', () => {
     await classifier.release();
   });
 
+  it('answers for every class where it has no names of them', async () => {
+    const nameless = join(folder, 'nameless.onnx');
+    await exportOnnx(nameless, createModel('mamba_nano', { dModel: 16, depth: 1, numClasses: 3 }), {
+      ...info,
+      classes: [],
+    });
+    const classifier = await openClassifier(nameless, 1);
+    const size = classifier.shape.reduce((product, side) => product * side);
+    const [first, second] = await classifier.run([new Uint8Array(size), new Uint8Array(size)]);
+    for (const probabilities of [first, second]) {
+      expect(probabilities).toHaveLength(3);
+      // Rounded to float32 each.
+      expect(probabilities?.reduce((sum, value) => sum + value)).toBeCloseTo(1, 5);
+    }
+    await classifier.release();
+  });
+
   it('is told apart from other files', async () => {
     const other = join(folder, 'other.onnx');
     writeFileSync(other, 'not a model');

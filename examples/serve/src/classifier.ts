@@ -81,7 +81,8 @@ export async function openClassifier(path: string, threads: number): Promise<Cla
       const input = new Tensor('uint8', data, [images.length, ...shape]);
       const { probabilities } = await session.run({ images: input }, ['probabilities']);
       const values = probabilities?.data as Float32Array;
-      const count = classes.length;
+      // Not as many as there are names: a model from another program may have none.
+      const count = values.length / images.length;
       return images.map((_, i) => values.slice(i * count, (i + 1) * count));
     },
     release: () => session.release(),

@@ -1,4 +1,4 @@
-// Where the addon is. src/addon-folder.ts says the same for the compiled code.
+// Where the addon is. src/load-addon.ts says the same for the compiled code.
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 

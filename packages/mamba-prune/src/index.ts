@@ -42,6 +42,7 @@ export {
   saveModel,
 } from './models/model-file.js';
 export { type ImportOptions, type ImportedModel, importModel } from './models/import/model.js';
+export { type OpenedModel, openModel } from './workflows/open-model.js';
 export { type GroupSummary, type ModelSummary, inspectModel } from './models/inspect.js';
 export { HubError } from './hub/errors.js';
 export { type PublishedResult, fetchPublished } from './hub/fetch-published.js';

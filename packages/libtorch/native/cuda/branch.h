@@ -55,7 +55,7 @@ template <class Branch> struct BranchFunction : public torch::autograd::Function
     const Branch branch =
         Branch::read(saved[0], saved[1], saved[2], ctx->saved_data["eps"].toDouble(), {first, middle}, {middle, last});
     const variable_list g =
-        branch.backward(saved[0], saved[3], Branch::Kept::of({last, saved.end()}), grads[0].contiguous());
+        branch.backward(saved[0], saved[3], Branch::Kept::of({last, saved.end()}), aligned(grads[0]));
     for (size_t i = 0; i < 3; i++) result[i] = g[i];
     for (size_t i = 3; i < g.size(); i++) result[i + 1] = g[i];
     return result;
@@ -67,7 +67,7 @@ template <class Branch> at::Tensor branch_plain(const at::Tensor& x_, const at::
                                                 const OptionalTensor& norm_bias, double eps, at::TensorList weights,
                                                 at::TensorList packed, const OptionalTensor& scale) {
   const c10::DeviceGuard guard(x_.device());
-  const at::Tensor x = x_.contiguous();
+  const at::Tensor x = aligned(x_);
   check_scale(Branch::kName, scale, x);
   return Branch::read(x, norm_weight, defined_or_empty(norm_bias), eps, weights.vec(), packed.vec())
       .forward(x, defined_or_empty(scale), nullptr);
@@ -85,7 +85,7 @@ template <class Branch> at::Tensor branch_with_autograd(const at::Tensor& x, con
   }
   check_scale(Branch::kName, scale, x);
   const OptionalTensor bias = optional(defined_or_empty(norm_bias));
-  return BranchFunction<Branch>::apply(x.contiguous(), norm_weight, bias, eps, weights, packed, scale);
+  return BranchFunction<Branch>::apply(aligned(x), norm_weight, bias, eps, weights, packed, scale);
 }
 
 }  // namespace mamba_prune::cuda

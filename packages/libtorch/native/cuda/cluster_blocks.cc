@@ -125,10 +125,10 @@ Tensor blocks(const Tensor& x_, double eps, const Tensor& weights, int64_t clust
   check_shape(kName, "weights", weights, {stack.bytes}, at::kByte, x_);
   TORCH_CHECK(orders.size() == stack.blocks.size(), kName, ": got ", orders.size(), " orders of ", stack.blocks.size(),
               " blocks, expected one for each.");
-  const Tensor x = x_.contiguous(), out = at::empty_like(x);
+  const Tensor x = aligned(x_), all = aligned(weights), out = at::empty_like(x);
   if (x.size(0) == 0) return out;
   cluster_kernel::ClusterArgs<void> a{};
-  a.x = x.data_ptr(), a.out = out.data_ptr(), a.weights = static_cast<const unsigned char*>(weights.data_ptr());
+  a.x = x.data_ptr(), a.out = out.data_ptr(), a.weights = static_cast<const unsigned char*>(all.data_ptr());
   a.blocks = static_cast<int>(stack.blocks.size()), a.channels = stack.channels, a.neurons = stack.neurons;
   a.eps = static_cast<float>(eps);
   for (size_t i = 0; i < stack.blocks.size(); i++) {

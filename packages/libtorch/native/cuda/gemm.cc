@@ -72,14 +72,30 @@ uint32_t alignment(const void* data, int64_t stride_bytes) {
   return static_cast<uint32_t>(bits & -bits);
 }
 
+// Without an inner dimension the product is zeros, for which cuBLASLt has no algorithm. In place, for work that is
+// given to a second stream may allocate nothing.
+void gemm_of_nothing(const Mat& out, at::ScalarType type, const Extra& extra) {
+  const auto options = at::TensorOptions().dtype(type).device(at::kCUDA, c10::cuda::current_device());
+  const auto view = [&](const void* data, int64_t rows, int64_t stride) {
+    return at::from_blob(const_cast<void*>(data), {rows, out.columns}, {stride, 1}, options);
+  };
+  at::Tensor to = view(out.data, out.rows, out.stride);
+  if (extra.add) to.copy_(view(extra.add->data, out.rows, extra.add->stride));
+  else to.zero_();
+  if (extra.bias) to.add_(view(extra.bias, 1, out.columns));
+  if (extra.aux) view(extra.aux, out.rows, extra.aux_stride).copy_(to);
+  if (extra.epilogue == Epilogue::gelu_bias || extra.epilogue == Epilogue::gelu_aux_bias) at::gelu_(to, "tanh");
+}
+
 }  // namespace
 
 Mat mat(const at::Tensor& t) {
   // Of a tensor without elements no stride says anything: those of an expanded gradient are 0.
-  if (t.dim() >= 1 && t.numel() == 0) return {t.data_ptr(), 0, t.size(-1), t.size(-1)};
+  if (t.dim() >= 1 && t.numel() == 0)
+    return {t.data_ptr(), c10::multiply_integers(t.sizes().slice(0, t.dim() - 1)), t.size(-1), t.size(-1)};
   TORCH_CHECK(t.dim() >= 1 && (t.size(-1) <= 1 || t.stride(-1) == 1), "CUDA: got a tensor of shape ", t.sizes(),
               " and strides ", t.strides(), ", expected a contiguous last dimension.");
-  const int64_t columns = t.size(-1), rows = columns == 0 ? 0 : t.numel() / columns;
+  const int64_t columns = t.size(-1), rows = t.numel() / columns;
   int64_t stride = columns;
   if (t.dim() >= 2) {
     stride = t.stride(-2);
@@ -101,6 +117,7 @@ void gemm(const Mat& a, bool transpose_a, const Mat& b, bool transpose_b, const 
               "CUDA: got a product of [", a.rows, ", ", a.columns, "]", transpose_a ? "^T" : "", " and [", b.rows, ", ",
               b.columns, "]", transpose_b ? "^T" : "", " into [", m, ", ", n, "].");
   if (m == 0 || n == 0) return;
+  if (k == 0) return gemm_of_nothing(out, out_type, extra);
   // cuBLAS is column-major: its first matrix is our second, and all are seen transposed.
   Description d;
   const bool tf32 = in == at::kFloat && at::globalContext().allowTF32CuBLAS();

@@ -9,10 +9,10 @@
 #include "kernel.h"
 #include "kernels/conv_interface.h"
 #include "kernels/gelu_interface.h"
-#include "kernels/norm_interface.h"
 #include "kernels/reduce_interface.h"
 #include "kernels/scan_interface.h"
 #include "launch_util.h"
+#include "scan_args.h"
 
 namespace mamba_prune::cuda {
 
@@ -27,7 +27,6 @@ using scan_kernel::kSegment;
 using ScanArgs = scan_kernel::ScanArgs<void>;
 using ScanGrads = scan_kernel::ScanGrads<void>;
 using ConvArgs = conv_kernel::ConvArgs<void>;
-using NormArgs = norm_kernel::NormArgs<void>;
 
 constexpr unsigned kForwardThreads = 64, kBackwardThreads = 128;
 constexpr int64_t kBackwardBlocks = 4;  // of a multiprocessor
@@ -49,18 +48,6 @@ bool same_rows(const Scan& s, const Tensor& dy, const ScanGradients& g) {
   return row(s.z) == row(g.dz);
 }
 
-ScanArgs args_of(const Scan& s) {
-  ScanArgs a{};
-  a.u = pointer(s.u), a.delta = pointer(s.delta), a.z = pointer(s.z), a.B = pointer(s.B), a.C = pointer(s.C);
-  a.A = float_pointer(s.A), a.D = float_pointer(s.D), a.bias = float_pointer(s.bias),
-  a.initial = float_pointer(s.initial);
-  a.scale = float_pointer(s.scale);
-  a.u_row = row(s.u), a.delta_row = row(s.delta), a.z_row = row(s.z), a.b_row = row(s.B), a.c_row = row(s.C);
-  a.batch = static_cast<int>(s.u.size(0)), a.length = static_cast<int>(s.u.size(1)),
-  a.channels = static_cast<int>(s.channels);
-  return a;
-}
-
 // In a single row or column both orders are one.
 bool by_columns(const Scan& s) { return s.height > 1 && s.height < s.u.size(1); }
 
@@ -75,8 +62,31 @@ scan_kernel::ColumnScanArgs<void> column_args_of(const Scan& s, const ScanArgs& 
   return all;
 }
 
-// What both passes are told, then what one of them is.
-Defines defines_of(const Scan& s, const Defines& own) {
+int64_t backward_shared_bytes(int64_t groups) {
+  using namespace scan_kernel;
+  constexpr int threads = kBackwardThreads;
+  switch (groups) {
+    case 1: return sizeof(BackwardShared<1, threads>);
+    case 2: return sizeof(BackwardShared<2, threads>);
+    default: return sizeof(BackwardShared<kMaxGroups, threads>);
+  }
+}
+
+}  // namespace
+
+scan_kernel::ScanArgs<void> scan_args_of(const Scan& s) {
+  ScanArgs a{};
+  a.u = pointer(s.u), a.delta = pointer(s.delta), a.z = pointer(s.z), a.B = pointer(s.B), a.C = pointer(s.C);
+  a.A = float_pointer(s.A), a.D = float_pointer(s.D), a.bias = float_pointer(s.bias),
+  a.initial = float_pointer(s.initial);
+  a.scale = float_pointer(s.scale);
+  a.u_row = row(s.u), a.delta_row = row(s.delta), a.z_row = row(s.z), a.b_row = row(s.B), a.c_row = row(s.C);
+  a.batch = static_cast<int>(s.u.size(0)), a.length = static_cast<int>(s.u.size(1)),
+  a.channels = static_cast<int>(s.channels);
+  return a;
+}
+
+Defines scan_defines_of(const Scan& s, const Defines& own) {
   Defines all = {{"SCALAR", scalar_code(s.u.scalar_type())},
                  {"N", s.A.size(1)},
                  {"REVERSE", s.reverse},
@@ -89,18 +99,6 @@ Defines defines_of(const Scan& s, const Defines& own) {
   all.insert(all.end(), own.begin(), own.end());
   return all;
 }
-
-int64_t backward_shared_bytes(int64_t groups) {
-  using namespace scan_kernel;
-  constexpr int threads = kBackwardThreads;
-  switch (groups) {
-    case 1: return sizeof(BackwardShared<1, threads>);
-    case 2: return sizeof(BackwardShared<2, threads>);
-    default: return sizeof(BackwardShared<kMaxGroups, threads>);
-  }
-}
-
-}  // namespace
 
 int64_t scalar_code(at::ScalarType type) {
   switch (type) {
@@ -134,20 +132,20 @@ void scan_forward(const Scan& s, const Tensor& y, bool add, const Tensor& last, 
   if (s.u.size(0) == 0) return;
   TORCH_CHECK(s.u.size(0) <= 65535, "selective_scan: got a batch of ", s.u.size(0),
               ", expected at most 65535 on a GPU. Split it.");
-  ScanArgs a = args_of(s);
+  ScanArgs a = scan_args_of(s);
   a.y = pointer(y), a.y_row = row(y), a.width = static_cast<int>(y.size(-1));
   a.last = float_pointer(last), a.checkpoints = pointer(checkpoints);
   const int64_t states = s.A.size(1), split = forward_split(a.width, a.batch, states);
   // Registers decide how many blocks fit: more states take more of them.
   const Kernel& kernel = find_kernel("scan.cu", "scan_forward",
-                                     defines_of(s, {{"WHOLE_SEGMENTS", a.length % scan_kernel::kStaged == 0},
-                                                    {"SAVE", checkpoints.defined()},
-                                                    {"ADD_Y", add},
-                                                    {"SPLIT", split},
-                                                    {"FORWARD_THREADS", kForwardThreads},
-                                                    {"FORWARD_BLOCKS", states <= 16   ? 8
-                                                                       : states <= 40 ? 5
-                                                                                      : 4}}));
+                                     scan_defines_of(s, {{"WHOLE_SEGMENTS", a.length % scan_kernel::kStaged == 0},
+                                                         {"SAVE", checkpoints.defined()},
+                                                         {"ADD_Y", add},
+                                                         {"SPLIT", split},
+                                                         {"FORWARD_THREADS", kForwardThreads},
+                                                         {"FORWARD_BLOCKS", states <= 16   ? 8
+                                                                            : states <= 40 ? 5
+                                                                                           : 4}}));
   const Grid grid{u32(ceil_div(a.width * split, kForwardThreads)), u32(a.batch)};
   if (by_columns(s)) kernel.launch(grid, kForwardThreads, 0, column_args_of(s, a));
   else kernel.launch(grid, kForwardThreads, 0, a);
@@ -171,7 +169,7 @@ void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const T
   if (want_dinitial) out.dinitial = at::empty({batch, s.channels, states}, floats(s.u));
   if (batch == 0) partial.zero_();
   else {
-    ScanArgs a = args_of(s);
+    ScanArgs a = scan_args_of(s);
     a.checkpoints = pointer(checkpoints), a.width = static_cast<int>(width);
     ScanGrads g{};
     g.dy = pointer(dy), g.du = pointer(out.du), g.ddelta = pointer(out.ddelta), g.dz = pointer(out.dz);
@@ -181,13 +179,13 @@ void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const T
     g.batches_per_block = static_cast<int>(per);
     const int64_t vector = vector_of({s.u, s.delta, s.z, dy, out.du, out.ddelta, out.dz}, width);
     const Kernel& kernel = find_kernel("scan.cu", "scan_backward",
-                                       defines_of(s, {{"WHOLE_SEGMENTS", length % kSegment == 0},
-                                                      {"ADD_DU", out.add_du},
-                                                      {"ADD_DZ", add_dz},
-                                                      {"SAME_ROWS", same_rows(s, dy, out)},
-                                                      {"VECTOR", vector},
-                                                      {"BACKWARD_THREADS", kBackwardThreads},
-                                                      {"BACKWARD_BLOCKS", kBackwardBlocks}}));
+                                       scan_defines_of(s, {{"WHOLE_SEGMENTS", length % kSegment == 0},
+                                                           {"ADD_DU", out.add_du},
+                                                           {"ADD_DZ", add_dz},
+                                                           {"SAME_ROWS", same_rows(s, dy, out)},
+                                                           {"VECTOR", vector},
+                                                           {"BACKWARD_THREADS", kBackwardThreads},
+                                                           {"BACKWARD_BLOCKS", kBackwardBlocks}}));
     const Grid grid{u32(blocks), u32(rows)};
     const unsigned bytes = u32(backward_shared_bytes(groups));
     if (by_columns(s)) kernel.launch(grid, kBackwardThreads, bytes, column_args_of(s, a), g);
@@ -283,43 +281,6 @@ std::pair<Tensor, Tensor> conv_backward(const Conv& c, const Tensor& dy, const T
   kernel.launch({u32(across), u32(rows)}, threads, 0, a);
   const Tensor sums = reduce_rows(partial);
   return {sums.narrow(0, 0, channels * taps).view({channels, taps}), sums.narrow(0, channels * taps, channels)};
-}
-
-void norm_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps, const Tensor& y) {
-  const Mat rows = mat(x);
-  if (rows.rows == 0) return;
-  NormArgs a{};
-  a.x = pointer(x), a.weight = float_pointer(weight), a.bias = float_pointer(bias), a.y = pointer(y);
-  a.x_row = rows.stride, a.y_row = mat(y).stride, a.rows = static_cast<int>(rows.rows), a.eps = static_cast<float>(eps);
-  const Kernel& kernel = find_kernel("layer_norm.cu", "norm_forward",
-                                     {{"SCALAR", scalar_code(x.scalar_type())},
-                                      {"WIDTH", rows.columns},
-                                      {"VECTOR", vector_of({x, y}, rows.columns)},
-                                      {"HAS_SKIP", 0},
-                                      {"THREADS", kNormThreads}});
-  kernel.launch({u32(std::min<int64_t>(ceil_div(rows.rows, kNormThreads / 32), int64_t{16} * multiprocessors()))},
-                kNormThreads, 0, a);
-}
-
-Tensor norm_backward(const Tensor& x, const Tensor& weight, double eps, const Tensor& dy, const Tensor& dskip,
-                     const Tensor& dx) {
-  const Mat rows = mat(x);
-  const int64_t sums = dskip.defined() ? 3 : 2;
-  const int64_t blocks = std::clamp<int64_t>(ceil_div(rows.rows, kNormThreads / 32), 1, int64_t{8} * multiprocessors());
-  const Tensor partial = at::empty({blocks, sums * rows.columns}, floats(x));
-  NormArgs a{};
-  a.x = pointer(x), a.dy = pointer(dy), a.dskip = pointer(dskip), a.weight = float_pointer(weight), a.dx = pointer(dx);
-  a.partial = float_pointer(partial), a.x_row = rows.stride, a.dy_row = mat(dy).stride, a.dx_row = mat(dx).stride;
-  a.dskip_row = dskip.defined() ? mat(dskip).stride : 0, a.rows = static_cast<int>(rows.rows),
-  a.eps = static_cast<float>(eps);
-  const Kernel& kernel = find_kernel("layer_norm.cu", "norm_backward",
-                                     {{"SCALAR", scalar_code(x.scalar_type())},
-                                      {"WIDTH", rows.columns},
-                                      {"VECTOR", vector_of({x, dy, dskip, dx}, rows.columns)},
-                                      {"HAS_SKIP", dskip.defined()},
-                                      {"THREADS", kNormThreads}});
-  kernel.launch({u32(blocks)}, kNormThreads, 0, a);
-  return reduce_rows(partial).view({sums, rows.columns});
 }
 
 Tensor gelu_backward_(const Tensor& gradient, const Tensor& before) {

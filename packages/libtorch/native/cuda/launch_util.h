@@ -9,9 +9,6 @@
 
 namespace mamba_prune::cuda {
 
-/** Of a block of the normalisations: four rows. */
-constexpr unsigned kNormThreads = 128;
-
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 inline unsigned u32(int64_t v) { return static_cast<unsigned>(v); }
 inline int multiprocessors() { return at::cuda::getCurrentDeviceProperties()->multiProcessorCount; }

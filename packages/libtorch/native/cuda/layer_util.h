@@ -1,4 +1,4 @@
-// Checks that the fused layers share.
+// Checks that the fused layers share, and where their inputs begin.
 #pragma once
 #include <ATen/ATen.h>
 
@@ -27,6 +27,16 @@ inline void check_shape(const char* op, const char* name, const at::Tensor& t, a
 /** The factor of a branch, one number a batch entry. */
 inline void check_scale(const char* op, const OptionalTensor& scale, const at::Tensor& x) {
   if (scale.has_value() && scale->defined()) check_shape(op, "scale", *scale, {x.size(0)}, at::kFloat, x);
+}
+
+/**
+ * The tensor, contiguous, beginning where kernels may move 16 bytes at once. libtorch's memory begins at multiples of
+ * 512 bytes, but a view of it anywhere: of such a view it is a copy.
+ */
+inline at::Tensor aligned(const at::Tensor& t) {
+  if (!t.defined()) return t;
+  const at::Tensor rows = t.contiguous();
+  return reinterpret_cast<uintptr_t>(rows.data_ptr()) % 16 == 0 ? rows : rows.clone();
 }
 
 }  // namespace mamba_prune::cuda

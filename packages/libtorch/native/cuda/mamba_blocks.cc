@@ -75,7 +75,7 @@ Tensor mamba_blocks(const Tensor& x_, double eps, at::TensorList weights, at::Te
     x = at::empty_like(middle);
     kept = {};
     if (i + 1 < blocks) kept.xz = at::empty({x.size(0), x.size(1), 2 * ssm[i + 1].width}, x.options());
-    fused_mlp(middle, units[i], all_weights[(i + 1) * of_weights - 1], mlp[i].neurons, eps, x, kept.xz);
+    fused_mlp(middle, aligned(units[i]), mlp[i].master_bias2, mlp[i].neurons, eps, x, kept.xz);
   }
   return x;
 }

@@ -33,6 +33,7 @@ Mlp Mlp::read(const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bia
       check_shape(op, "packed fc1 bias", m.bias1, {m.width}, type, x);
   check_shape(op, "packed fc2 weight", m.fc2, {m.model, m.width}, type, x),
       check_shape(op, "packed fc2 bias", m.bias2, {m.model}, type, x);
+  m.norm_weight = aligned(norm_weight), m.norm_bias = aligned(norm_bias), m.master_bias2 = aligned(weights[3]);
   return m;
 }
 

@@ -3,9 +3,12 @@
 // by the normalisation's backward pass, and both halves of in_proj's gradient are written in place.
 #include <torch/library.h>
 
+#include <algorithm>
+
 #include "launch.h"
 #include "mlp_train.h"
 #include "norm_in_proj.h"
+#include "scan_tiles.h"
 #include "ssm_block.h"
 
 namespace mamba_prune::cuda::ssm_block_op {
@@ -70,6 +73,7 @@ Block Block::read(const Tensor& x, const Tensor& norm_weight, const Tensor& norm
     check_shape(op, "packed dt_proj", d.packed_dt, {b.width, b.rank_width}, b.type, x);
     b.directions.push_back(std::move(d));
   }
+  b.norm_weight = aligned(norm_weight), b.norm_bias = aligned(norm_bias);
   return b;
 }
 
@@ -116,15 +120,23 @@ void Block::begin(const Tensor& x, Kept& kept, bool keep) const {
   gemm(mat(kept.n), false, mat(packed_in), true, mat(kept.xz), type, type);
 }
 
+// Where nothing is kept one kernel makes the step sizes and scans.
+bool Block::scans_in_tiles(bool keep) const {
+  return !keep && std::all_of(directions.begin(), directions.end(), [&](const Direction& d) {
+    return scan_tiles_run(type, states, width, columns, d.packed_dt);
+  });
+}
+
 std::vector<Kept::Scanned> Block::inputs(const Tensor& xz, bool keep) const {
   const auto like = [&](int64_t count) { return at::empty({xz.size(0), xz.size(1), count}, xz.options()); };
   std::vector<Kept::Scanned> all;
   std::vector<Conv> convs;
   std::optional<Aside> beside;
   if (keep && projections_run({width, rank_width, states, columns}, type)) beside.emplace();
+  const bool tiles = scans_in_tiles(keep);
   for (size_t i = 0; i < directions.size(); i++) {
     const Direction& d = directions[i];
-    all.push_back({like(width), like(columns), like(width), Tensor(), Tensor()});
+    all.push_back({like(width), like(columns), tiles ? Tensor() : like(width), Tensor(), Tensor()});
     convs.push_back(conv_of(*this, d, xz, i == 1));
     if (!beside) continue;
     all[i].panels = proj_panels(d.packed_x);
@@ -143,6 +155,7 @@ std::vector<Kept::Scanned> Block::inputs(const Tensor& xz, bool keep) const {
       continue;
     }
     gemm(mat(s.u), false, mat(directions[i].packed_x), true, mat(s.projected), type, type);
+    if (tiles) continue;
     gemm(mat(s.projected.narrow(2, 0, rank_width)), false, mat(directions[i].packed_dt), true, mat(s.delta), type,
          type);
   }
@@ -152,12 +165,17 @@ std::vector<Kept::Scanned> Block::inputs(const Tensor& xz, bool keep) const {
 Tensor Block::finish(const Tensor& x, const Tensor& scale, Kept& kept, bool keep) const {
   kept.y = at::empty({x.size(0), x.size(1), width}, kept.xz.options());
   std::vector<Kept::Scanned> scans = inputs(kept.xz, keep);
-  for (size_t i = 0; i < directions.size(); i++) {
-    const Direction& d = directions[i];
-    Kept::Scanned& scanned = scans[i];
-    const Scan scan = scan_of(*this, d, kept, scanned, scale, i == 1);
-    if (keep) scanned.checkpoints = scan_checkpoints(scan);
-    scan_forward(scan, kept.y, i == 1, Tensor(), scanned.checkpoints);
+  const auto scan_at = [&](size_t i) { return scan_of(*this, directions[i], kept, scans[i], scale, i == 1); };
+  if (scans_in_tiles(keep)) {
+    std::vector<TileScan> all;
+    for (size_t i = 0; i < scans.size(); i++) all.push_back({scan_at(i), scans[i].projected, directions[i].packed_dt});
+    scan_tiles(all, kept.y);
+  } else {
+    for (size_t i = 0; i < scans.size(); i++) {
+      const Scan scan = scan_at(i);
+      if (keep) scans[i].checkpoints = scan_checkpoints(scan);
+      scan_forward(scan, kept.y, i == 1, Tensor(), scans[i].checkpoints);
+    }
   }
   if (keep) kept.scans = std::move(scans);
   Tensor out = at::empty_like(x, at::MemoryFormat::Contiguous);

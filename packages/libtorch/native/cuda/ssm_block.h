@@ -55,7 +55,8 @@ struct Block {
   variable_list backward(const Tensor& x, const Tensor& scale, const Kept& kept, const Tensor& dout) const;
 
   Tensor normed(const Tensor& x) const;
-  /** u, projected and delta of every direction. */
+  bool scans_in_tiles(bool keep) const;
+  /** u, projected and, where the scan does not make it, delta of every direction. */
   std::vector<Kept::Scanned> inputs(const Tensor& xz, bool keep) const;
   InProjTrain in_projection() const { return {norm_weight, norm_bias, eps, packed_in}; }
 

@@ -4,12 +4,8 @@
 #include <ATen/ATen.h>
 #include <torch/library.h>
 
-#include <vector>
-
+#include "block_reader.h"
 #include "block_run.h"
-#include "low_packed.h"
-#include "op_util.h"
-#include "packed.h"
 
 namespace mamba_prune::mamba_block_op {
 namespace {
@@ -45,38 +41,27 @@ Tensor forward(const Tensor& x_, const Tensor& norm1_weight, const Tensor& norm1
   BlockArgs a{};
   a.sizes = sizes_of(x, conv_weight, A_log, dt_weight, fc1_bias);
   const BlockSizes& s = a.sizes;
-  std::vector<Tensor> alive;  // contiguous copies, where there were none
-  const auto pointer = [&](const char* name, const Tensor& t, at::IntArrayRef shape, const char* layout) {
-    refuse_gradient("mamba_block", t);
-    check_tensor("mamba_block", name, t, shape, layout, x);
-    alive.push_back(t.contiguous());
-    return static_cast<const float*>(alive.back().data_ptr());
-  };
-  MatrixReader reader("mamba_block");
-  const auto matrix = [&](const char* name, const Tensor& t, int64_t columns, int64_t depth, const char* layout) {
-    BlockMatrix found;
-    if (!reader.low(name, t, columns, depth, found.low)) found.plain = pointer(name, t, {columns, depth}, layout);
-    return found;
-  };
+  BlockReader read("mamba_block", x);
   a.weights = {
-      pointer("norm1_weight", norm1_weight, {s.model}, "[d_model]"),
-      pointer("norm1_bias", norm1_bias, {s.model}, "[d_model]"),
-      matrix("in_proj", in_proj, 2 * s.inner, s.model, "[2 d_inner, d_model]"),
-      {{pointer("conv_weight", conv_weight, {s.inner, 1, s.taps}, "[d_inner, 1, d_conv]"),
-        pointer("conv_bias", conv_bias, {s.inner}, "[d_inner]"),
-        matrix("x_proj", x_proj, s.rank + 2 * s.states, s.inner, "[dt_rank + 2 d_state, d_inner]"),
-        pointer("dt_weight", dt_weight, {s.inner, s.rank}, "[d_inner, dt_rank]"),
-        pointer("dt_bias", dt_bias, {s.inner}, "[d_inner]"),
-        pointer("A_log", A_log, {s.inner, s.states}, "[d_inner, d_state]"), pointer("D", D, {s.inner}, "[d_inner]")}},
-      matrix("out_proj", out_proj, s.model, s.inner, "[d_model, d_inner]"),
-      pointer("norm2_weight", norm2_weight, {s.model}, "[d_model]"),
-      pointer("norm2_bias", norm2_bias, {s.model}, "[d_model]"),
-      matrix("fc1_weight", fc1_weight, s.hidden, s.model, "[mlp, d_model]"),
-      pointer("fc1_bias", fc1_bias, {s.hidden}, "[mlp]"),
-      matrix("fc2_weight", fc2_weight, s.model, s.hidden, "[d_model, mlp]"),
-      pointer("fc2_bias", fc2_bias, {s.model}, "[d_model]"),
+      read.floats("norm1_weight", norm1_weight, {s.model}, "[d_model]"),
+      read.floats("norm1_bias", norm1_bias, {s.model}, "[d_model]"),
+      read.matrix("in_proj", in_proj, 2 * s.inner, s.model, "[2 d_inner, d_model]"),
+      {{read.floats("conv_weight", conv_weight, {s.inner, 1, s.taps}, "[d_inner, 1, d_conv]"),
+        read.floats("conv_bias", conv_bias, {s.inner}, "[d_inner]"),
+        read.matrix("x_proj", x_proj, s.rank + 2 * s.states, s.inner, "[dt_rank + 2 d_state, d_inner]"),
+        read.floats("dt_weight", dt_weight, {s.inner, s.rank}, "[d_inner, dt_rank]"),
+        read.floats("dt_bias", dt_bias, {s.inner}, "[d_inner]"),
+        read.floats("A_log", A_log, {s.inner, s.states}, "[d_inner, d_state]"),
+        read.floats("D", D, {s.inner}, "[d_inner]")}},
+      read.matrix("out_proj", out_proj, s.model, s.inner, "[d_model, d_inner]"),
+      read.floats("norm2_weight", norm2_weight, {s.model}, "[d_model]"),
+      read.floats("norm2_bias", norm2_bias, {s.model}, "[d_model]"),
+      read.matrix("fc1_weight", fc1_weight, s.hidden, s.model, "[mlp, d_model]"),
+      read.floats("fc1_bias", fc1_bias, {s.hidden}, "[mlp]"),
+      read.matrix("fc2_weight", fc2_weight, s.model, s.hidden, "[d_model, mlp]"),
+      read.floats("fc2_bias", fc2_bias, {s.model}, "[d_model]"),
   };
-  a.low = reader.kernels();
+  a.low = read.kernels();
   Tensor y = at::empty(x.sizes(), x.options());
   a.eps = static_cast<float>(eps), a.batch = x.size(0);
   a.x = data_or_null<float>(x), a.y = data_or_null<float>(y);

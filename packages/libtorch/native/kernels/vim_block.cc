@@ -5,12 +5,8 @@
 #include <ATen/ATen.h>
 #include <torch/library.h>
 
-#include <vector>
-
+#include "block_reader.h"
 #include "block_run.h"
-#include "low_packed.h"
-#include "op_util.h"
-#include "packed.h"
 
 namespace mamba_prune::vim_block_op {
 namespace {
@@ -51,35 +47,23 @@ Tensor forward(const Tensor& x_, const Tensor& norm_weight, const Tensor& in_pro
   BlockArgs a{};
   a.sizes = sizes_of(x, scans);
   const BlockSizes& s = a.sizes;
-  std::vector<Tensor> alive;  // contiguous copies, where there were none
-  const auto pointer = [&](const char* name, const Tensor& t, at::IntArrayRef shape, const char* layout) {
-    refuse_gradient("vim_block", t);
-    check_tensor("vim_block", name, t, shape, layout, x);
-    alive.push_back(t.contiguous());
-    return static_cast<const float*>(alive.back().data_ptr());
-  };
-  MatrixReader reader("vim_block");
-  const auto matrix = [&](const char* name, const Tensor& t, int64_t columns, int64_t depth, const char* layout) {
-    BlockMatrix found;
-    if (!reader.low(name, t, columns, depth, found.low)) found.plain = pointer(name, t, {columns, depth}, layout);
-    return found;
-  };
-  a.weights.norm1_weight = pointer("norm_weight", norm_weight, {s.model}, "[d_model]");
-  a.weights.in_proj = matrix("in_proj", in_proj, 2 * s.inner, s.model, "[2 d_inner, d_model]");
+  BlockReader read("vim_block", x);
+  a.weights.norm1_weight = read.floats("norm_weight", norm_weight, {s.model}, "[d_model]");
+  a.weights.in_proj = read.matrix("in_proj", in_proj, 2 * s.inner, s.model, "[2 d_inner, d_model]");
   for (int64_t d = 0; d < s.directions; d++) {
     const Tensor* w = &scans[static_cast<size_t>(d) * kPerDirection];
     a.weights.scans[d] = {
-        pointer("conv_weight", w[0], {s.inner, 1, s.taps}, "[d_inner, 1, d_conv]"),
-        pointer("conv_bias", w[1], {s.inner}, "[d_inner]"),
-        matrix("x_proj", w[2], s.rank + 2 * s.states, s.inner, "[dt_rank + 2 d_state, d_inner]"),
-        pointer("dt_weight", w[3], {s.inner, s.rank}, "[d_inner, dt_rank]"),
-        pointer("dt_bias", w[4], {s.inner}, "[d_inner]"),
-        pointer("A_log", w[5], {s.inner, s.states}, "[d_inner, d_state]"),
-        pointer("D", w[6], {s.inner}, "[d_inner]"),
+        read.floats("conv_weight", w[0], {s.inner, 1, s.taps}, "[d_inner, 1, d_conv]"),
+        read.floats("conv_bias", w[1], {s.inner}, "[d_inner]"),
+        read.matrix("x_proj", w[2], s.rank + 2 * s.states, s.inner, "[dt_rank + 2 d_state, d_inner]"),
+        read.floats("dt_weight", w[3], {s.inner, s.rank}, "[d_inner, dt_rank]"),
+        read.floats("dt_bias", w[4], {s.inner}, "[d_inner]"),
+        read.floats("A_log", w[5], {s.inner, s.states}, "[d_inner, d_state]"),
+        read.floats("D", w[6], {s.inner}, "[d_inner]"),
     };
   }
-  a.weights.out_proj = matrix("out_proj", out_proj, s.model, s.inner, "[d_model, d_inner]");
-  a.low = reader.kernels();
+  a.weights.out_proj = read.matrix("out_proj", out_proj, s.model, s.inner, "[d_model, d_inner]");
+  a.low = read.kernels();
   Tensor y = at::empty(x.sizes(), x.options());
   a.eps = static_cast<float>(eps), a.sum_scale = static_cast<float>(scale), a.batch = x.size(0);
   a.x = data_or_null<float>(x), a.y = data_or_null<float>(y);

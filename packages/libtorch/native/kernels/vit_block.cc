@@ -7,12 +7,9 @@
 #include <torch/library.h>
 
 #include <algorithm>
-#include <vector>
 
+#include "block_reader.h"
 #include "kernel_table.h"
-#include "low_packed.h"
-#include "op_util.h"
-#include "packed.h"
 
 namespace mamba_prune::vit_block_op {
 namespace {
@@ -96,17 +93,13 @@ Tensor forward(const Tensor& x_, const Tensor& norm1_weight, const Tensor& norm1
   a.sizes = sizes_of(x, fc1_bias, heads, head_dim);
   const VitSizes& s = a.sizes;
   const int64_t inner = s.inner();
-  std::vector<Tensor> alive;  // contiguous copies, where there were none
+  BlockReader read("vit_block", x);
   const auto vector = [&](const char* name, const Tensor& t, int64_t size, const char* layout) {
-    refuse_gradient("vit_block", t);
-    check_tensor("vit_block", name, t, {size}, layout, x);
-    alive.push_back(t.contiguous());
-    return static_cast<const float*>(alive.back().data_ptr());
+    return read.floats(name, t, {size}, layout);
   };
-  MatrixReader reader("vit_block");
   const auto matrix = [&](const char* name, const Tensor& t, int64_t columns, int64_t depth) {
     VitMatrix found;
-    if (!reader.low(name, t, columns, depth, found.low))
+    if (!read.low(name, t, columns, depth, found.low))
       found.panels = packed_weights("vit_block", name, t, 1, columns, depth);
     return found;
   };
@@ -124,7 +117,7 @@ Tensor forward(const Tensor& x_, const Tensor& norm1_weight, const Tensor& norm1
       matrix("fc2", fc2, s.model, s.hidden),
       vector("fc2_bias", fc2_bias, s.model, "[d_model]"),
   };
-  a.low = reader.kernels();
+  a.low = read.kernels();
   if (a.low) a.attention = low_kernels(LowPrecision::bf16);
   Tensor y = at::empty(x.sizes(), x.options());
   a.eps = static_cast<float>(eps), a.batch = x.size(0);

@@ -255,7 +255,8 @@ for (const precision of ['bf16', 'int8'] as const) {
         expect(() => lowLinear(randn([2, 5]), packed)).toThrow(/got weight \[3, 6\].*\[3, 5\]/);
         expect(() => lowLinear(x, packed, { bias: randn([4]) })).toThrow(/bias of shape \[4\]/);
         expect(() => packProduct(randn([2, 2, 2]), precision)).toThrow(/got 3 dimensions/);
-        expect(() => packProduct(zeros([0, 4]), precision)).toThrow(/at least one row/);
+        for (const nothing of [zeros([0, 4]), zeros([4, 0])])
+          expect(() => packProduct(nothing, precision)).toThrow(/at least one row and column/);
         expect(() => packProduct(weight, 'int4' as 'int8')).toThrow(/expected bf16 or int8/);
         x.requiresGrad = true;
         expect(() => lowLinear(x, packed)).toThrow(/got tensors that require gradients/);

@@ -1,5 +1,16 @@
 import { describe, expect, it } from 'vitest';
-import { F, type Tensor, TorchError, grad, noGrad, ops, randn, tensor } from '../index.js';
+import {
+  F,
+  type Tensor,
+  TorchError,
+  grad,
+  noGrad,
+  ones,
+  ops,
+  randn,
+  tensor,
+  zeros,
+} from '../index.js';
 
 /** ||a - b|| / ||b||, in double precision. */
 function difference(a: Tensor, b: Tensor): number {
@@ -97,6 +108,20 @@ describe('F.linear', () => {
       expect(F.linear(x, weight, { bias: tensor([0.5], { dtype }) }).toNumbers()).toEqual([11.5]);
     }
     expect(F.linear(randn([0, 4]), randn([5, 4])).shape).toEqual([0, 5]);
+  });
+
+  it('is bias and residual where there is nothing to sum over, and has gradients of zeros', () => {
+    for (const dtype of ['float32', 'float64', 'bfloat16'] as const) {
+      const [x, weight] = [zeros([2, 0], { dtype }), zeros([3, 0], { dtype })];
+      const [bias, residual] = [tensor([1, 2, 3], { dtype }), ones([2, 3], { dtype })];
+      expect(F.linear(x, weight).toNumbers()).toEqual([0, 0, 0, 0, 0, 0]);
+      expect(F.linear(x, weight, { bias, residual }).toNumbers()).toEqual([2, 3, 4, 2, 3, 4]);
+    }
+    const weight = ones([3, 4], { requiresGrad: true });
+    F.linear(zeros([0, 4]), weight)
+      .sum()
+      .backward();
+    expect(weight.grad?.toNumbers()).toEqual(Array<number>(12).fill(0));
   });
 
   it('refuses shapes that do not fit, with the shapes', () => {

@@ -73,7 +73,7 @@ export class StorageReference extends PythonObject {
 }
 
 /** The functions and classes of torch that make a tensor of a storage, or wrap one. */
-export const tensorBuilders: ReadonlyMap<string, Call> = new Map<string, Call>([
+const tensorBuilders: ReadonlyMap<string, Call> = new Map<string, Call>([
   // (storage, offset, shape, strides, requires_grad, backward_hooks, metadata); the first has no flags yet.
   ['torch._utils._rebuild_tensor', (args, m) => rebuild(args, m, undefined, args[6])],
   ['torch._utils._rebuild_tensor_v2', (args, m) => rebuild(args, m, undefined, args[6])],

@@ -1,7 +1,8 @@
 // A stack machine for Python pickles, protocols 2 to 5, that runs no code: a pickle can only build data
-// and name the globals of an allow-list (globals.ts), whose constructors are ours. Opcodes after CPython's
-// Lib/pickletools.py. Extension codes, text opcodes of protocol 0, out-of-band buffers and the
-// instance opcodes of Python 2 classes are refused: torch never writes them.
+// and name the globals of an allow-list (python-globals.ts, torch-globals.ts, numpy-globals.ts), whose
+// constructors are ours. Opcodes after CPython's Lib/pickletools.py. Extension codes, text opcodes of
+// protocol 0, out-of-band buffers and the instance opcodes of Python 2 classes are refused: torch never
+// writes them.
 //
 // Everything is bounded, because a pickle of a few bytes can ask for a lot (copying one long list again
 // and again): bytes of the pickle, objects, stack, memo, and copied elements.

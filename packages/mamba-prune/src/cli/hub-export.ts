@@ -47,7 +47,7 @@ export async function exportFolder(context: HubContext, opened: Opened): Promise
 }
 
 /** The folder of `--out`, or nothing. */
-export async function writeHubFolder(
+async function writeHubFolder(
   context: HubContext,
   { model, info }: Pick<Opened, 'model' | 'info'>,
 ): Promise<{ readonly written: HubFolder; readonly verifiedOn: string | null }> {

@@ -25,6 +25,10 @@ describe('labels of models', () => {
     ]);
   });
 
+  it('are the names of folders, where weights are split over several files', () => {
+    expect(modelLabels(['vit/model.safetensors.index.json'])).toEqual(['vit']);
+  });
+
   it('are the same for the same file', () => {
     const path = 'runs/dense/model.safetensors';
     expect(modelLabels([path, path])).toEqual(['runs/dense', 'runs/dense']);

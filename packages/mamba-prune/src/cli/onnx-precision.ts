@@ -1,5 +1,5 @@
 // --precision beside ONNX files, which say themselves what they compute in.
-import { isOnnx } from './model-argument.js';
+import { isOnnx } from '../workflows/model-path.js';
 
 /** What is said of an ONNX file that a precision was asked for which does not reach it; undefined where that changes nothing. */
 export function onnxPrecisionNote(

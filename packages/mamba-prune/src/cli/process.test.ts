@@ -1,11 +1,11 @@
 // The program as users start it: real processes.
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { transpiledMambaPrune } from '../../../../test/support/transpiled.js';
+import { shadesTraining, writeShades } from './testing/shades.js';
 import { startProgram } from './testing/start-program.js';
 
 const packageFolder = fileURLToPath(new URL('../../', import.meta.url));
@@ -15,18 +15,7 @@ let folder = '';
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'mamba-prune-process-'));
-  for (const part of ['train', 'test']) {
-    for (const name of ['a', 'b']) {
-      mkdirSync(join(folder, 'images', part, name), { recursive: true });
-      const shade = name === 'a' ? 30 : 220;
-      const background = { r: shade, g: 0, b: 0 };
-      for (let i = 0; i < 16; i++) {
-        await sharp({ create: { width: 8, height: 8, channels: 3, background } })
-          .png()
-          .toFile(join(folder, 'images', part, name, `${i}.png`));
-      }
-    }
-  }
+  await writeShades(join(folder, 'images'), 16);
 });
 
 afterAll(() => {
@@ -38,29 +27,7 @@ afterAll(() => {
 const start = (argv: readonly string[], signalWhen?: object) =>
   startProgram(main, argv, { folder, signalWhen });
 
-const trainArgs = [
-  'train',
-  '--arch',
-  'mamba_nano',
-  '--d-model',
-  '8',
-  '--depth',
-  '1',
-  '--image-size',
-  '8',
-  '--dataset',
-  'folder',
-  '--data',
-  'images',
-  '--batch-size',
-  '4',
-  '--augment',
-  'none',
-  '--threads',
-  '1',
-  '--device',
-  'cpu',
-];
+const trainArgs = [...shadesTraining(4), '--threads', '1'];
 
 describe('mamba-prune', () => {
   it('is a script that node runs, with the version of the package', async () => {

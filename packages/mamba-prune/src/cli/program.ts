@@ -28,7 +28,7 @@ import { type CliIo, coloursOf, columnsOf, wantsColour } from './terminal/io.js'
 import { printable, printableMessage } from './terminal/printable.js';
 import { packageVersion } from '../version.js';
 
-export const exitStatus = { done: 0, failed: 1, usage: 2, interrupted: 130 } as const;
+const exitStatus = { done: 0, failed: 1, usage: 2, interrupted: 130 } as const;
 
 const programName = 'mamba-prune';
 
@@ -115,7 +115,7 @@ function allCommands(command: Command): Command[] {
 const flagsOf = (program: Command): ReadonlySet<string> =>
   new Set(allCommands(program).flatMap(({ options }) => options.flatMap(({ long }) => long ?? [])));
 
-export function fullName(command: Command): string {
+function fullName(command: Command): string {
   return command.parent ? `${fullName(command.parent)} ${command.name()}` : command.name();
 }
 

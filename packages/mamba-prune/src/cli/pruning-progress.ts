@@ -14,6 +14,8 @@ export function pruningHooks(context: Context, flags: FlagNames = pruneFlags): P
   const { bold, dim } = progress.colours;
   let evaluated = '';
   let round = 0;
+  /** A training whose first step is still to come. */
+  let coming: PrunePhase | undefined;
   const begin = (next: number, rounds: number): void => {
     if (next === round || rounds === 1) return;
     round = next;
@@ -34,11 +36,25 @@ export function pruningHooks(context: Context, flags: FlagNames = pruneFlags): P
     onPhase: (phase) => {
       progress.end();
       begin(phase.round, phase.rounds);
-      progress.line(dim(`  ${phaseTitle(phase)}`));
-      return new TrainingProgress(
-        context,
-        phase.kind === 'regularize' ? 'regularise' : 'fine-tune',
-      ).hooks();
+      coming = phase;
+      const label = phase.kind === 'regularize' ? 'regularise' : 'fine-tune';
+      const hooks = new TrainingProgress(context, label).hooks();
+      return {
+        ...hooks,
+        // Of a run that goes on, the training may have been done before.
+        onStep: (info) => {
+          if (coming === phase) {
+            coming = undefined;
+            progress.line(dim(`  ${phaseTitle(phase)}`));
+          }
+          hooks.onStep?.(info);
+        },
+      };
+    },
+    onRound: () => {
+      if (coming && coming.epochs > 0)
+        progress.line(dim('  trained already, nothing is left to do'));
+      coming = undefined;
     },
     onCut: (cut, record) => {
       progress.end();

@@ -14,7 +14,7 @@ export function checkOpenFiles(limit = openFilesLimit()): void {
 }
 
 /** Undefined where the system does not tell. */
-export function openFilesLimit(): number | undefined {
+function openFilesLimit(): number | undefined {
   try {
     const limits = readFileSync('/proc/self/limits', 'utf8');
     const [, soft] = /^Max open files\s+(\d+)/m.exec(limits) ?? [];

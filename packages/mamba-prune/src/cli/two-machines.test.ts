@@ -1,14 +1,14 @@
 // Training on two machines: network namespaces of this one, each with a folder of its own.
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { spawn } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Ended, ended } from '../../../../test/support/children.js';
 import { support, transpiledMambaPrune } from '../../../../test/support/transpiled.js';
 import { TwoMachines } from '../../../../test/support/two-machines.js';
+import { shadesTraining, writeShades } from './testing/shades.js';
 
 const problem = TwoMachines.problem();
 const built = transpiledMambaPrune();
@@ -20,17 +20,7 @@ beforeAll(async () => {
   if (problem !== undefined) return;
   folder = mkdtempSync(join(tmpdir(), 'mamba-prune-machines-'));
   machines = await TwoMachines.connect();
-  for (const part of ['train', 'test']) {
-    for (const [name, red] of Object.entries({ a: 30, b: 220 })) {
-      const at = join(folder, '0', 'images', part, name);
-      mkdirSync(at, { recursive: true });
-      for (let i = 0; i < 8; i++) {
-        const background = { r: red, g: 20 * i, b: 0 };
-        const image = sharp({ create: { width: 8, height: 8, channels: 3, background } });
-        await image.png().toFile(join(at, `${i}.png`));
-      }
-    }
-  }
+  await writeShades(join(folder, '0', 'images'), 8, (picture) => 20 * picture);
   cpSync(join(folder, '0'), join(folder, '1'), { recursive: true });
 });
 
@@ -39,10 +29,7 @@ afterAll(() => {
   built.remove();
 });
 
-const model = ['--arch', 'mamba_nano', '--d-model', '8', '--depth', '1', '--image-size', '8'];
-const data = ['--dataset', 'folder', '--data', 'images', '--augment', 'none'];
-const recipe = ['--batch-size', '8', '--epochs', '6', '--device', 'cpu'];
-const trainArgs = ['train', ...model, ...data, ...recipe];
+const trainArgs = [...shadesTraining(8), '--epochs', '6'];
 
 interface Worker {
   readonly ended: Promise<Ended>;

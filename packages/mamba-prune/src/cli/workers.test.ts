@@ -1,10 +1,10 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { transpiledMambaPrune } from '../../../../test/support/transpiled.js';
 import { runCli } from './testing/run-cli.js';
+import { shadesTraining, writeShades } from './testing/shades.js';
 import { startProgram } from './testing/start-program.js';
 
 const built = transpiledMambaPrune();
@@ -13,17 +13,7 @@ let folder = '';
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'mamba-prune-workers-'));
-  for (const part of ['train', 'test']) {
-    for (const [name, red] of Object.entries({ a: 30, b: 220 })) {
-      mkdirSync(join(folder, 'images', part, name), { recursive: true });
-      const background = { r: red, g: 0, b: 0 };
-      const image = sharp({ create: { width: 8, height: 8, channels: 3, background } }).png();
-      const bytes = await image.toBuffer();
-      for (let i = 0; i < 8; i++) {
-        await sharp(bytes).toFile(join(folder, 'images', part, name, `${i}.png`));
-      }
-    }
-  }
+  await writeShades(join(folder, 'images'), 8);
 });
 
 afterAll(() => {
@@ -31,29 +21,7 @@ afterAll(() => {
   built.remove();
 });
 
-const trainArgs = [
-  'train',
-  '--arch',
-  'mamba_nano',
-  '--d-model',
-  '8',
-  '--depth',
-  '1',
-  '--image-size',
-  '8',
-  '--dataset',
-  'folder',
-  '--data',
-  'images',
-  '--batch-size',
-  '8',
-  '--augment',
-  'none',
-  '--epochs',
-  '2',
-  '--device',
-  'cpu',
-];
+const trainArgs = [...shadesTraining(8), '--epochs', '2'];
 
 const start = (argv: readonly string[]) => startProgram(main, argv, { folder });
 

@@ -32,7 +32,7 @@ export function redo(spec: CifarSpec, { isPython, version }: CifarLocation): str
     : `Delete it and run "mamba-prune data get ${spec.name}" again.`;
 }
 
-export const wrongSize = (
+const wrongSize = (
   spec: CifarSpec,
   location: CifarLocation,
   path: string,

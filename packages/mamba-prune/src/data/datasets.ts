@@ -113,7 +113,7 @@ export function datasetDefinition(name: string, where = 'datasetDefinition'): Da
  * The error about a name that no data set has.
  * @param module - the file that registered it when it was used before, if that is known
  */
-export function unknownDataset(where: string, name: string, module?: string): DataError {
+function unknownDataset(where: string, name: string, module?: string): DataError {
   const names = datasetNames();
   const meant = didYouMean(name, names).map((candidate) => `"${candidate}"`);
   const guess = meant.length > 0 ? ` Did you mean ${meant.join(' or ')}?` : '';

@@ -113,7 +113,7 @@ async function openSource({ bytes, failOn }: Source): Promise<Sharp> {
 }
 
 /** @throws DataError with the reason */
-export async function pictureHeader(bytes: Buffer): Promise<ImageHeader> {
+async function pictureHeader(bytes: Buffer): Promise<ImageHeader> {
   const source = sourceOf(bytes);
   if (source.format === 'bmp') return bmpHeader(bytes);
   if (source.format === 'ppm') return netpbmHeader(bytes);
@@ -215,7 +215,7 @@ async function plainPixels(image: Sharp): Promise<Picture> {
 const reads = new Limiter(32);
 
 /** A whole file. @throws the system's error */
-export const readImageFile = (path: string): Promise<Buffer> => reads.run(() => readFile(path));
+const readImageFile = (path: string): Promise<Buffer> => reads.run(() => readFile(path));
 
 const loaded = async (source: Buffer | string): Promise<Buffer> =>
   typeof source === 'string' ? readImageFile(source) : source;

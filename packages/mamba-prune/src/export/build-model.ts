@@ -28,7 +28,7 @@ export const tensorNames = {
 } as const;
 
 /** Key of metadata_props whose value is the JSON array of the class names. */
-export const classesKey = 'classes';
+const classesKey = 'classes';
 
 export interface BuildOptions {
   /** Default `uint8`. */

@@ -6,7 +6,7 @@ import { UsageError } from '../errors.js';
 // The types come from the small package behind it, so that ours compile where the large one is not installed.
 type Runtime = typeof import('onnxruntime-common');
 
-export const runtimePackage = 'onnxruntime-node';
+const runtimePackage = 'onnxruntime-node';
 
 let loaded: Promise<Runtime> | undefined;
 
@@ -23,8 +23,7 @@ export function loadRuntime(): Promise<Runtime> {
   return loaded;
 }
 
-export const providers = ['cpu', 'webgpu'] as const;
-export type Provider = (typeof providers)[number];
+export type Provider = 'cpu' | 'webgpu';
 
 export interface SessionOptions {
   /** What computes. Default `cpu`. */

@@ -131,7 +131,7 @@ export function compare(got: Float32Array, expected: Float32Array, classes: numb
   return { images, maxDifference, maxLogit, agreement: same / images };
 }
 
-export function argmax(values: Float32Array): number {
+function argmax(values: Float32Array): number {
   let best = 0;
   for (let i = 1; i < values.length; i++) {
     if ((values[i] as number) > (values[best] as number)) best = i;

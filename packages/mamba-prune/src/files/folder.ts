@@ -66,7 +66,7 @@ function makeOne(folder: string): void {
 }
 
 /** Where the system's code says less than there is to know; it has none, so that its words are used. */
-export class FolderError extends Error {
+class FolderError extends Error {
   override readonly name = 'FolderError';
 
   readonly path: string;

@@ -1,4 +1,5 @@
 import { UsageError } from '../errors.js';
+import { isShard, isShardIndex } from '../shard-names.js';
 import { printableLine } from '../printable.js';
 import { type HubSpec, formatHubSpec } from './spec.js';
 
@@ -8,17 +9,10 @@ const torchNames = /\.(bin|pth|pt|pth\.tar|ckpt)$/;
 /** torch.save files that are no weights: what a Trainer keeps of its own. */
 const noWeights = /^(training_args|optimizer|scheduler|scaler|rng_state.*)\.(bin|pt|pth)$/;
 
-/** A part of weights that are split over several files, which is of no use alone. */
-const shard = /-\d{5}-of-\d{5}\.\w+$/;
-const shardIndex = /\.(safetensors|bin)\.index\.json$/;
-
-/** Whether a file says of which others weights consist that are split. */
-export const isShardIndex = (name: string): boolean => shardIndex.test(name);
-
-/** What to do about weights that are split. */
-export const splitAdvice =
+/** What to do about weights of a repository that are split. */
+const splitAdvice =
   'its weights are split over several files, expected one. ' +
-  'Join them on another machine (transformers: save_pretrained with a larger max_shard_size) and give the path of the result.';
+  'Download them all into a folder (hf download, git clone) and give its path.';
 
 /** What a folder has to offer. */
 export interface Choice {
@@ -33,7 +27,7 @@ export interface Choice {
  * torch.save file.
  */
 export function chooseWeights(files: readonly string[]): Choice {
-  const whole = files.filter((file) => !shard.test(file) && !noWeights.test(file));
+  const whole = files.filter((file) => !isShard(file) && !noWeights.test(file));
   const safetensors = whole.filter((file) => file.endsWith('.safetensors'));
   const torch = whole.filter((file) => torchNames.test(file));
   const candidates = [...safetensors, ...torch];
@@ -70,7 +64,7 @@ export function chooseFile(
   }
   const [first] = candidates;
   const index = files.find(isShardIndex);
-  if (first === undefined && (index !== undefined || files.some((name) => shard.test(name)))) {
+  if (first === undefined && (index !== undefined || files.some(isShard))) {
     const which = index === undefined ? '' : ` (${printableLine(index)})`;
     throw new UsageError(`${formatHubSpec(spec)}${which}: ${splitAdvice}`);
   }

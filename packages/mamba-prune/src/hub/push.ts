@@ -140,7 +140,7 @@ export function pushPlace(
 }
 
 /** @throws UsageError if there are none, or a name that no repository can have */
-export function filesToPush(folder: string): PushedFile[] {
+function filesToPush(folder: string): PushedFile[] {
   if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() !== true) {
     throw new UsageError(`${folder} is no folder, expected one with the files of a model.`);
   }

@@ -64,6 +64,7 @@ const familySchema = z.object({
   macs: method.optional(),
   layout: z
     .object({
+      classifier: method.optional(),
       recognises: method,
       read: method,
       programs: text,

@@ -58,6 +58,7 @@ export { families, groupKinds, modelNames, modelOptionNames, registerFamily } fr
 export { checkPatches, checkWidths, configFields, parseConfig } from './config-checks.js';
 export * as commonOptions from './common-options.js';
 export { Mlp } from './layers/mlp.js';
+export type { ClassifierNames } from './import/apart-classifier.js';
 export type { Layout, LayoutOptions, LayoutResult, Reading, Shapes } from './import/layout.js';
 export {
   type LoadModelOptions,

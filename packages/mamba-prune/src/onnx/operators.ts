@@ -58,7 +58,7 @@ export function matMul(g: GraphBuilder, a: Value, b: Value, named: Named = {}): 
   return g.node('MatMul', [a, b], { type: a.type, shape: matMulShape(a, b) }, named);
 }
 
-export function matMulShape(a: Value, b: Value): Shape {
+function matMulShape(a: Value, b: Value): Shape {
   if (a.shape.length < 2 || b.shape.length < 2 || a.shape.at(-1) !== b.shape.at(-2)) {
     throw mismatch('MatMul', a, b);
   }

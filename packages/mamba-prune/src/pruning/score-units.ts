@@ -180,7 +180,7 @@ export function requireProbe(what: string, groups: readonly PruningGroup[], advi
 }
 
 /** The member's values as [units, values of the unit]. */
-export function unitRows(member: GroupMember, group: PruningGroup, tensor: Tensor): Tensor {
+function unitRows(member: GroupMember, group: PruningGroup, tensor: Tensor): Tensor {
   return tensor
     .detach()
     .narrow(member.dim, memberOffset(member), group.size * memberUnitSize(member))

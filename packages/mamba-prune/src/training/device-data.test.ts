@@ -2,15 +2,9 @@
 import { join } from 'node:path';
 import { memoryStats } from '@mamba-prune/libtorch';
 import { describe, expect, it } from 'vitest';
-import { BatchLoader, type Dataset, type ImageSplit } from '../data/index.js';
+import { BatchLoader, type ImageSplit } from '../data/index.js';
 import { makeSources } from './data-source.js';
-import {
-  evaluate,
-  RunFolder,
-  type TrainControl,
-  type TrainHooks,
-  type TrainOptions,
-} from './index.js';
+import { evaluate, RunFolder } from './index.js';
 import { resolveTrainOptions } from './options.js';
 import { train } from './trainer.js';
 import { FakeGraphs } from './testing/fake-graphs.js';
@@ -24,6 +18,7 @@ import {
   toyOptions,
   toyRun,
 } from './testing/toy.js';
+import { type ToyTraining, trainToy } from './testing/train-toy.js';
 import { settledMemory } from '../../../../test/support/garbage.js';
 
 const folder = eachTestsFolder();
@@ -31,24 +26,12 @@ const folder = eachTestsFolder();
 const create = (name: string) => RunFolder.create(join(folder.path, name), toyRun);
 const augment = { padCrop: 1, flip: true, mixup: 0.2, cutmix: 1 };
 
-interface Given {
-  readonly control?: TrainControl;
-  readonly hooks?: TrainHooks;
-  readonly options?: Partial<TrainOptions>;
-  readonly dataset?: Dataset;
-  readonly seed?: number;
-}
-
-function go(run: RunFolder, { control, hooks, options, dataset, seed }: Given = {}) {
-  return train(
-    new ToyModel(seed),
-    dataset ?? toyDataset(),
-    { ...toyOptions, augment, ...options },
-    run,
-    hooks,
-    { deviceData: true, ...control },
-  );
-}
+const go = (run: RunFolder, { control, options, ...given }: ToyTraining = {}) =>
+  trainToy(run, {
+    ...given,
+    options: { augment, ...options },
+    control: { deviceData: true, ...control },
+  });
 
 const lastLine = (run: RunFolder) => run.readMetrics().at(-1) as Record<string, unknown>;
 

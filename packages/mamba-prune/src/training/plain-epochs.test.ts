@@ -10,7 +10,6 @@ import {
   type TrainOptions,
 } from './index.js';
 import { resolveTrainOptions } from './options.js';
-import { train } from './trainer.js';
 import { isPlainEpoch, plainEnd } from './plain-epochs.js';
 import { classificationLoss } from './losses.js';
 import { eachTestsFolder } from './testing/each-folder.js';
@@ -20,10 +19,10 @@ import {
   stopAfter,
   toyDataset,
   toyInfo,
-  ToyModel,
   toyOptions,
   toyRun,
 } from './testing/toy.js';
+import { type ToyTraining, trainToy } from './testing/train-toy.js';
 
 const folder = eachTestsFolder();
 
@@ -35,24 +34,8 @@ const options: TrainOptions = {
   plainEpochs: 2,
 };
 
-interface Given {
-  readonly control?: TrainControl;
-  readonly hooks?: TrainHooks;
-  readonly options?: Partial<TrainOptions>;
-  readonly dataset?: Dataset;
-  readonly seed?: number;
-}
-
-function go(run: RunFolder, given: Given = {}) {
-  return train(
-    new ToyModel(given.seed),
-    given.dataset ?? toyDataset(),
-    { ...options, ...given.options },
-    run,
-    given.hooks,
-    given.control,
-  );
-}
+const go = (run: RunFolder, given: ToyTraining = {}) =>
+  trainToy(run, { ...given, options: { ...options, ...given.options } });
 
 const ways: [string, () => TrainControl][] = [
   ['the loader', () => ({})],

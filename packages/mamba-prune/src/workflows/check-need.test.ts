@@ -4,7 +4,7 @@ import { TooLargeError, UsageError } from '../errors.js';
 import { registerFamily } from '../models/families.js';
 import { createModel } from '../models/registry.js';
 import { ownFamily } from '../models/testing/own-family.js';
-import { checkBatch, checkNewModel } from './check-need.js';
+import { checkBatch, checkNewModel, checkProfiledStep } from './check-need.js';
 
 vi.mock('node:os', async (original) => ({
   ...(await original<typeof import('node:os')>()),
@@ -93,5 +93,24 @@ describe('checkBatch', () => {
     }).toThrow(TooLargeError);
     checkBatch(deep, datasetOf(1e6, 1024), 500, 'cuda:0');
     deep.dispose();
+  });
+});
+
+describe('checkProfiledStep', () => {
+  it('counts weights, gradients and moments, the images, and what the blocks keep of them', () => {
+    // 12 MiB for each image, and 8 MiB for 4096 tokens of 64 numbers in 4 blocks: 410 of them fill 8 GiB.
+    const model = createModel('mamba_nano', { imageSize: 1024, patchSize: 16, depth: 4 });
+    checkProfiledStep(model, 400);
+    expect(() => {
+      checkProfiledStep(model, 420);
+    }).toThrow(
+      /^bench: got 420 images per training step for mamba_nano, which would need 8.2 GiB, but this machine has 8 GiB\. Give fewer \(--batch\), or leave out --profile\.$/,
+    );
+    // 5.6e8 parameters, four times; they need not exist.
+    vi.spyOn(model, 'numParameters').mockReturnValue(5.6e8);
+    expect(() => {
+      checkProfiledStep(model, 1);
+    }).toThrow(TooLargeError);
+    model.dispose();
   });
 });

@@ -54,6 +54,23 @@ export function checkBatch(
   checkNeed('train', `${images} images per step for ${config.arch}`, bytes, advice);
 }
 
+/**
+ * The least that the training step of `bench --profile` can need, float32 with AdamW: weights, gradients and two moments, the
+ * images, and what `checkBatch` counts of the blocks.
+ * @throws TooLargeError if the machine has not enough memory for it
+ */
+export function checkProfiledStep(model: ImageModel, images: number): void {
+  const { config } = model;
+  const { arch, channels, imageSize } = config;
+  const each = channels * imageSize ** 2 + keptNumbers(config, imageSize);
+  checkNeed(
+    'bench',
+    `${images} images per training step for ${arch}`,
+    4 * (4 * model.numParameters() + images * each),
+    'Give fewer (--batch), or leave out --profile.',
+  );
+}
+
 /** For each image; 0 for models of unknown shape. */
 function keptNumbers(config: object, side: number): number {
   if (!('dModel' in config && 'depth' in config && 'patchSize' in config)) return 0;

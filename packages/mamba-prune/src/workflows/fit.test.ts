@@ -7,7 +7,7 @@ import type { DatasetInfo } from '../data/types.js';
 import { buildOnnxModel } from '../export/build-model.js';
 import { loadModel } from '../models/model-file.js';
 import { toyDataset } from '../training/testing/toy.js';
-import { dataFor, modelInfoOf, withModelInfo } from './fit.js';
+import { checkFits, dataFor, modelInfoOf, withModelInfo } from './fit.js';
 import { writeTinyImages } from './testing/tiny.js';
 
 let folder = '';
@@ -66,6 +66,31 @@ describe('withModelInfo', () => {
     );
     // A model that was given another normalisation.
     expect(withModelInfo(of(0.28607), { ...model, mean: [0.5] }).info.mean).toEqual([0.5]);
+  });
+});
+
+describe('a model that does not fit its data', () => {
+  const { info } = toyDataset();
+  const fitting = {
+    channels: info.channels,
+    imageSize: info.height,
+    numClasses: info.classes.length,
+  };
+
+  it('is told how to say the size of its images, and how to have other classes', () => {
+    expect(() => {
+      checkFits({ ...fitting, imageSize: 224 }, info);
+    }).toThrow(
+      `expected 224x224. Use the data set that the model was trained on. Where the size of its images was assumed, --image-size ${info.width} says the right one.`,
+    );
+    expect(() => {
+      checkFits({ ...fitting, numClasses: 1000 }, info);
+    }).toThrow(
+      `expected 1000. Use the data set that the model was trained on. For other classes train it first: train --from gives it a classifier for ${info.classes.length}.`,
+    );
+    expect(() => {
+      checkFits({ ...fitting, channels: 9 }, info);
+    }).toThrow(/expected 9\. Use the data set that the model was trained on\.$/);
   });
 });
 

@@ -159,21 +159,29 @@ export async function openDataFor(
 
 /** @throws UsageError naming every difference */
 export function checkFits(config: InputFacts, info: DatasetInfo): void {
+  const isSize = config.imageSize === info.height && config.imageSize === info.width;
+  const isClasses = config.numClasses === info.classes.length;
   const problems = [
     config.channels === info.channels
       ? ''
       : `images of ${info.channels} channels, expected ${config.channels}`,
-    config.imageSize === info.height && config.imageSize === info.width
+    isSize
       ? ''
       : `images of ${info.width}x${info.height} px, expected ${config.imageSize}x${config.imageSize}`,
-    config.numClasses === info.classes.length
-      ? ''
-      : `${info.classes.length} classes, expected ${config.numClasses}`,
+    isClasses ? '' : `${info.classes.length} classes, expected ${config.numClasses}`,
   ].filter((problem) => problem !== '');
   if (problems.length === 0) return;
+  const advice = [
+    'Use the data set that the model was trained on.',
+    isSize || info.width !== info.height
+      ? ''
+      : `Where the size of its images was assumed, --image-size ${info.width} says the right one.`,
+    isClasses
+      ? ''
+      : `For other classes train it first: train --from gives it a classifier for ${info.classes.length}.`,
+  ].filter((sentence) => sentence !== '');
   throw new UsageError(
-    `the model does not fit ${info.name}: got ${problems.join('; ')}. ` +
-      'Use the data set that the model was trained on.',
+    `the model does not fit ${info.name}: got ${problems.join('; ')}. ${advice.join(' ')}`,
   );
 }
 

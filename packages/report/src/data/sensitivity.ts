@@ -5,7 +5,7 @@ import { type SensitivityFile, readSensitivity } from 'mamba-prune/workflows';
 import type { SensitivityData } from './types.js';
 
 /** The file that a run may hold beside its model. */
-export const sensitivityFile = 'sensitivity.json';
+const sensitivityFile = 'sensitivity.json';
 
 /**
  * The measurement in the folder of a run.

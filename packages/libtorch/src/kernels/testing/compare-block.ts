@@ -65,7 +65,7 @@ export function blockInputs(c: BlockCase): { x: Tensor; weights: kernels.MambaBl
 }
 
 /** The same block from single operators. */
-export function plainBlock(x: Tensor, w: kernels.MambaBlockWeights, eps: number): Tensor {
+function plainBlock(x: Tensor, w: kernels.MambaBlockWeights, eps: number): Tensor {
   const [inner, states] = w.aLog.shape as [number, number];
   const rank = w.dtWeight.size(1);
   const norm = (of: Tensor, weight: Tensor, bias: Tensor): Tensor =>

@@ -77,11 +77,7 @@ export function vitInputs(c: VitCase): {
 }
 
 /** The same block from single operators, in float64. */
-export function plainVitBlock(
-  x32: Tensor,
-  w: VitParts,
-  { heads, headDim, eps }: kernels.VitBlockSizes,
-) {
+function plainVitBlock(x32: Tensor, w: VitParts, { heads, headDim, eps }: kernels.VitBlockSizes) {
   const exact = (t: Tensor): Tensor => t.to('float64');
   const x = exact(x32);
   const [batch, length, model] = x.shape as [number, number, number];
@@ -184,7 +180,7 @@ export function packedConvolutions(
 }
 
 /** The same block from single operators, in float64. */
-export function plainConvBlock(
+function plainConvBlock(
   x: Tensor,
   convolutions: readonly PlainConvolution[],
   shortcut: kernels.Shortcut,

@@ -13,7 +13,7 @@ import {
  * How an argument lies in memory. `narrowed`: a view of longer rows, as the halves of in_proj are.
  * `interleaved`: even the last dimension has a stride; gradients come in with strides of 0.
  */
-export const layouts = ['contiguous', 'narrowed', 'interleaved'] as const;
+const layouts = ['contiguous', 'narrowed', 'interleaved'] as const;
 export type Layout = (typeof layouts)[number];
 
 export interface KernelCase {

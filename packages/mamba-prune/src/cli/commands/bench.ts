@@ -1,10 +1,10 @@
-import { statSync } from 'node:fs';
 import type { Command } from 'commander';
 import { benchLimits, trainLimits } from '../../limits.js';
 import type { BenchCandidate, BenchResult } from '../../bench/bench.js';
 import type { OnnxPrecision } from '../../export/onnx-model.js';
 import { type Cli, type Context, action, addExamples } from '../context.js';
-import { findModel, isOnnx, modelLabels } from '../model-argument.js';
+import { findModel, modelLabels } from '../model-argument.js';
+import { isOnnx } from '../../workflows/model-path.js';
 import { onnxPrecisionNote } from '../onnx-precision.js';
 import { type ModelFacts, openFile, sayAssumptions } from '../open-model.js';
 import type { PassProfile } from '../../bench/profile-model.js';
@@ -102,6 +102,7 @@ export function addBenchCommand(program: Command, cli: Cli): void {
       paths.push(await findModel(context, argument, { takesOnnx: true }));
     const { prepareDevice } = await import('../device.js');
     const { benchmarkModels } = await import('../../bench/bench.js');
+    const { weightsBytes } = await import('../../models/import/shards.js');
     const { getNumThreads } = await import('@mamba-prune/libtorch');
     const device = prepareDevice(options, (note) => {
       context.note(note);
@@ -119,6 +120,12 @@ export function addBenchCommand(program: Command, cli: Cli): void {
     const { inferencePrecisionOn } = await import('../../models/inference-precision.js');
     const precision = inferencePrecisionOn(device, options.precision);
     const precisions = models.map((model) => model.precision ?? precision);
+    if (options.profile && precision === 'fp32') {
+      const { checkProfiledStep } = await import('../../workflows/check-need.js');
+      for (const { profiled } of models) {
+        if (profiled) checkProfiledStep(profiled, Math.max(...options.batch));
+      }
+    }
     progress.begin('bench', batches.length * options.runs, 'rounds');
     const results = await interruptible(context, (signal) =>
       benchmarkModels(models, {
@@ -151,7 +158,7 @@ export function addBenchCommand(program: Command, cli: Cli): void {
         ...model.facts,
         runtime: 'runtime' in model ? model.runtime : 'libtorch',
         precision: precisions[i],
-        fileBytes: statSync(model.path).size,
+        fileBytes: weightsBytes(model.path),
         parameters: model.parameters,
       })),
       results,
@@ -164,7 +171,7 @@ export function addBenchCommand(program: Command, cli: Cli): void {
     for (const profile of profiles) printProfile(context, profile);
     context.print();
     const files = [...new Set(paths)];
-    context.facts(files.map((path) => [bytes(statSync(path).size), relativePath(path)]));
+    context.facts(files.map((path) => [bytes(weightsBytes(path)), relativePath(path)]));
   });
 }
 

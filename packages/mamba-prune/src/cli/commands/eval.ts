@@ -7,7 +7,8 @@ import type { openDataFor } from '../../workflows/fit.js';
 import { UsageError } from '../../errors.js';
 import type { ResolvedInferencePrecision } from '../../precision.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
-import { findModel, isOnnx } from '../model-argument.js';
+import { findModel } from '../model-argument.js';
+import { isOnnx } from '../../workflows/model-path.js';
 import { noteOnnxPrecision } from '../onnx-precision.js';
 import { type ModelFacts, openFile } from '../open-model.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
@@ -157,7 +158,7 @@ async function datasetFor(
   context: EvalContext,
   path: string,
   config: Parameters<typeof openDataFor>[0]['config'],
-  info: Omit<ModelInfo, 'history'>,
+  info: Omit<ModelInfo, 'history'> & Partial<Pick<ModelInfo, 'history'>>,
 ): Promise<Dataset> {
   const { dataFor, openDataFor: open, withModelInfo } = await import('../../workflows/fit.js');
   const { dataset, data } = context.options;
@@ -166,11 +167,14 @@ async function datasetFor(
     throw new UsageError(`${path} does not say what it was trained on. Give --dataset.`);
   }
   const { requireOwnDataset } = await import('../own-images.js');
+  const { noteAssumedPixels } = await import('../../workflows/assumed-pixels.js');
   await requireOwnDataset(path, settings.dataset);
   const onNote = (note: string): void => {
     context.note(note);
   };
-  return withModelInfo(await open({ config }, settings, { onNote }), info);
+  const found = await open({ config }, settings, { onNote });
+  noteAssumedPixels({ history: [], ...info }, found.info, { onNote });
+  return withModelInfo(found, info);
 }
 
 /** What both ways to evaluate are told. */

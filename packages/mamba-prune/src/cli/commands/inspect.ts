@@ -1,4 +1,3 @@
-import { statSync } from 'node:fs';
 import type { Command } from 'commander';
 import type { GroupSummary, ModelSummary } from '../../models/inspect.js';
 import { modelLabel } from '../../models/model-label.js';
@@ -29,13 +28,14 @@ export function addInspectCommand(program: Command, cli: Cli): void {
   action<CommonOptions & ImportFlags>(cli, command, async (context, argument: string) => {
     const { inspectModel } = await import('../../models/inspect.js');
     const { notFinite, notFiniteText } = await import('../../models/finite.js');
+    const { weightsBytes } = await import('../../models/import/shards.js');
     const { storedFormats } = await import('../../models/stored-weights.js');
     const opened = await openModel(context, argument, { allowNotFinite: true });
     const { path, model, info } = opened;
     const summary = inspectModel(model, info);
     const label = modelLabel(summary.arch, model.config);
     const broken = notFinite(model.stateDict());
-    const fileBytes = statSync(path).size;
+    const fileBytes = weightsBytes(path);
     const stored = storedFormats(path);
     model.dispose();
     const { history, ...facts } = info;

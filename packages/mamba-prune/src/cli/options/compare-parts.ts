@@ -26,7 +26,7 @@ export interface ComparePartFlags {
   readonly collect?: true | readonly string[];
 }
 
-export const defaultTuneSeed = 99;
+const defaultTuneSeed = 99;
 
 /** Of the group of the comparison. */
 export const seedOptions = (): Option[] => [

@@ -35,7 +35,7 @@ export function coloursOf(stream: TextStream, env: NodeJS.ProcessEnv): Colours {
 }
 
 /** Everything we print fits 80 columns; wider terminals do not make tables wider. */
-export const maxColumns = 80;
+const maxColumns = 80;
 
 export function columnsOf(stream: TextStream): number {
   return Math.min(maxColumns, Math.max(40, stream.columns ?? maxColumns));

@@ -39,7 +39,7 @@ function partsOf(state: ProgressState): { readonly head: string; readonly parts:
 }
 
 /** One line of a log, without colours or bar. */
-export function renderLine(state: ProgressState): string {
+function renderLine(state: ProgressState): string {
   const { head, parts } = partsOf(state);
   return head + parts.join('  ');
 }
@@ -75,7 +75,7 @@ export interface Extras {
 }
 
 /** Without a terminal: so long after the last line there is another one, in milliseconds. */
-export const lineInterval = 30_000;
+const lineInterval = 30_000;
 
 interface Task {
   readonly total: number;

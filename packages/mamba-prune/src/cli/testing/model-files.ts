@@ -34,7 +34,7 @@ export const smallInfo: ModelInfo = {
 };
 
 /** As timm describes a model beside its weights; the pixels as the model's own file says. */
-export const timmConfig = {
+const timmConfig = {
   architecture: 'vim_tiny',
   num_classes: 2,
   label_names: ['left', 'right'],

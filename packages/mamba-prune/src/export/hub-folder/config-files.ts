@@ -18,13 +18,18 @@ const modelType = 'fastvit';
 
 export function configJson(model: ImageModel, info: ModelInfo): object {
   const { config } = model;
+  // As transformers names classes that have no names: whoever looks one up finds something, and readers know that it means nothing.
+  const classes =
+    info.classes.length > 0
+      ? info.classes
+      : Array.from({ length: config.numClasses }, (_, index) => `LABEL_${index}`);
   return {
     architectures: [model.constructor.name],
     model_type: modelType,
     image_size: config.imageSize,
     num_channels: config.channels,
-    id2label: Object.fromEntries(info.classes.entries()),
-    label2id: Object.fromEntries(info.classes.map((name, index) => [name, index])),
+    id2label: Object.fromEntries(classes.entries()),
+    label2id: Object.fromEntries(classes.map((name, index) => [name, index])),
     dtype: 'float32',
     [hubConfigKey]: { version: packageVersion(), model: config },
   };

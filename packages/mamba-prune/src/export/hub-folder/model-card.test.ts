@@ -6,14 +6,19 @@ import { createModel } from '../../models/registry.js';
 import { factsOf } from './facts.js';
 import { modelCard } from './model-card.js';
 
-function cardOf(images: number): {
+const names = Array.from({ length: 10 }, (_, i) => `class ${i}`);
+
+function cardOf(
+  images: number,
+  classes: string[] = names,
+): {
   readonly front: Record<string, unknown>;
   readonly page: string;
 } {
   manualSeed(1);
   const model = createModel('mamba_nano', { dModel: 8, depth: 1, dState: 2, imageSize: 8 });
   const info = {
-    classes: Array.from({ length: 10 }, (_, i) => `class ${i}`),
+    classes,
     mean: [0.5, 0.5, 0.5],
     std: [0.25, 0.25, 0.25],
     dataset: 'cifar10',
@@ -52,4 +57,10 @@ it('of some images stands in the table, with their number, and not where the hub
   });
   expect(page).toContain('The accuracies are those on 16 of the 10,000 test images of CIFAR-100.');
   expect(page).toContain('25.00%');
+});
+
+it('says how many classes there are, whether or not they have names', () => {
+  for (const classes of [names, []]) {
+    expect(cardOf(16, classes).page).toContain('images of 8 x 8 pixels into 10 classes.');
+  }
 });

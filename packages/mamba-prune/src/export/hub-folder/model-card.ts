@@ -114,17 +114,17 @@ function frontMatter(
 
 function introduction(
   { config }: ImageModel,
-  { dataset, classes }: ModelInfo,
+  { dataset }: ModelInfo,
   { facts }: CardContents,
 ): string {
-  const { arch, imageSize, channels } = config;
+  const { arch, imageSize, channels, numClasses } = config;
   const { units, parameters, macs, accuracy } = facts;
   const trained = dataset === undefined ? '' : ` It was trained on ${titleOf(dataset)}.`;
   const known =
     accuracy === undefined ? '' : ` Its accuracy after the last step was ${percent(accuracy)}.`;
   return (
     `This is ${units.length > 0 ? 'a pruned' : 'a'} ${modelLabel(arch, config)}, which puts ${channels === 1 ? 'grey' : 'RGB'} images of ` +
-    `${imageSize} x ${imageSize} pixels into ${plural(classes.length, 'class', 'classes')}.${trained}${known} It has ` +
+    `${imageSize} x ${imageSize} pixels into ${plural(numClasses, 'class', 'classes')}.${trained}${known} It has ` +
     `${grouped(parameters.now)} parameters, and needs ${grouped(macs.now)} multiply-accumulates (MACs) for an image. ` +
     'It was made with mamba-prune.'
   );

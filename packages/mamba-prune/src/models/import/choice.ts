@@ -4,6 +4,7 @@ import { FormatError } from '@mamba-prune/libtorch';
 import { stateDictRank } from '@mamba-prune/libtorch/files';
 import { UsageError } from '../../errors.js';
 import { listed } from '../config-checks.js';
+import { type ClassifierNames, withClassifier } from './apart-classifier.js';
 import { joinedShapes } from './derived.js';
 import type { Shapes } from './layout.js';
 import { cleanName, isNoWeight, prefixGroups, stripPrefixes, withoutWrappers } from './names.js';
@@ -39,17 +40,25 @@ interface Candidate<D extends FoundDict> {
   readonly names: ReadonlyMap<string, string>;
 }
 
+/** What is known of models, by telling names. */
+export interface Telling {
+  /** Whether shapes are those of a model that can be imported. */
+  isModel(shapes: Shapes): boolean;
+  /** What the classifier of such a model is called; undefined if it is not known. */
+  classifierNames?(shapes: Shapes): ClassifierNames | undefined;
+}
+
 /**
  * @param dicts - in the file's order, at least one
- * @param isModel - whether shapes are those of a model that can be imported, by telling names
  * @param key - what the caller asked for
  * @throws UsageError if the key names nothing that holds tensors
  */
 export function chooseStateDict<D extends FoundDict>(
   dicts: readonly D[],
-  isModel: (shapes: Shapes) => boolean,
+  telling: Telling,
   key?: string,
 ): Choice<D> {
+  const isModel = (shapes: Shapes): boolean => telling.isModel(shapes);
   const models = inUsualOrder(dicts.flatMap((dict) => modelsIn(dict, isModel)));
   const chosen = key === undefined ? (models[0] ?? usual(dicts)) : named(dicts, models, key);
   // A key that names one model leaves no choice; one that names a dict of several does.
@@ -58,7 +67,7 @@ export function chooseStateDict<D extends FoundDict>(
     .filter((other) => other !== chosen.key)
     .filter((other) => key === undefined || (key !== chosen.key && other.startsWith(`${key}.`)));
   // Of names that nobody knows none can be said to be left out.
-  const used = models.includes(chosen)
+  const own = models.includes(chosen)
     ? new Map(
         Array.from(chosen.names).filter(
           ([name, stored]) => !isNoWeight(name, chosen.dict.shapes.get(stored) ?? []),
@@ -66,12 +75,18 @@ export function chooseStateDict<D extends FoundDict>(
       )
     : chosen.names;
   if (models.includes(chosen)) refuseUnreadable(chosen);
+  const { names: used, notes: found } = models.includes(chosen)
+    ? withClassifier({ shapes: chosen.dict.shapes, prefix: chosen.prefix, names: own }, (shapes) =>
+        telling.classifierNames?.(shapes),
+      )
+    : { names: own, notes: [] };
   return {
     dict: chosen.dict,
     key: chosen.key,
     names: used,
     notes: [
       ...(others.length > 0 ? [severalNote(chosen.key, others)] : []),
+      ...found,
       ...leftOutNotes(chosen, used, models),
       ...(chosen.dict.module === undefined
         ? []

@@ -1,5 +1,6 @@
 // Files with weights: what kind a file is, told by its content, and the state dicts in it.
 import { closeSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { FormatError, type Tensor } from '@mamba-prune/libtorch';
 import {
   type FileKind,
@@ -12,8 +13,10 @@ import {
   readSafetensorsTensor,
 } from '@mamba-prune/libtorch/files';
 import { UsageError } from '../../errors.js';
+import { isShardIndex } from '../../shard-names.js';
 import type { FoundDict } from './choice.js';
 import type { ScriptArguments } from './layout.js';
+import { readShardIndex } from './shards.js';
 
 /** What a file is. @throws UsageError if it cannot be opened */
 export function fileKind(path: string): FileKind {
@@ -46,10 +49,11 @@ export interface WeightsFile {
 }
 
 /**
- * Opens a file of another program.
+ * Opens a file of another program, or with the index of split weights all files that it names.
  * @throws FormatError naming what the file is if it is no file of weights, or if there are none in it
  */
 export async function openWeights(path: string, kind: FileKind): Promise<WeightsFile> {
+  if (isShardIndex(path)) return splitWeights(path);
   switch (kind.format) {
     case 'safetensors':
       return safetensorsWeights(path);
@@ -75,6 +79,59 @@ function safetensorsWeights(path: string): WeightsFile {
     },
   };
 }
+
+/** One state dict, whose tensors lie in several files. */
+async function splitWeights(path: string): Promise<WeightsFile> {
+  const parts: Part[] = [];
+  const close = (): void => {
+    for (const { file } of parts) file.close();
+  };
+  try {
+    for (const [name, tensors] of readShardIndex(path)) {
+      const at = join(dirname(path), name);
+      const file = await openWeights(at, fileKind(at));
+      const dict = file.dicts[0] as FoundDict;
+      parts.push({ file, dict, names: new Set(tensors) });
+      const missing = tensors.find((tensor) => !dict.shapes.has(tensor));
+      if (missing !== undefined) {
+        throw new FormatError(
+          `${path}: says that '${missing}' lies in ${name}, which has no such tensor. Are these files of one model?`,
+        );
+      }
+    }
+  } catch (error) {
+    close();
+    throw error;
+  }
+  return {
+    dicts: [{ key: '', shapes: new Map(parts.flatMap(shapesOf)) }],
+    load(_, names) {
+      const loaded = new Map<string, Tensor>();
+      try {
+        for (const { file, dict, names: here } of parts) {
+          const own = new Map([...names].filter(([, stored]) => here.has(stored)));
+          for (const [name, tensor] of file.load(dict, own)) loaded.set(name, tensor);
+        }
+        return loaded;
+      } catch (error) {
+        for (const tensor of loaded.values()) tensor.dispose();
+        throw error;
+      }
+    },
+    close,
+  };
+}
+
+/** A file of split weights. */
+interface Part {
+  readonly file: WeightsFile;
+  readonly dict: FoundDict;
+  /** Of the tensors that the index has in this file. */
+  readonly names: ReadonlySet<string>;
+}
+
+const shapesOf = ({ dict, names }: Part): [name: string, shape: readonly number[]][] =>
+  [...dict.shapes].filter(([name]) => names.has(name));
 
 async function torchWeights(path: string): Promise<WeightsFile> {
   // Checkpoints hold the script's own objects too; only tensors are taken, and nothing is run.

@@ -4,6 +4,7 @@ import type { Tensor } from '@mamba-prune/libtorch';
 import type { Interpolation } from '../../preparation/preprocessing.js';
 import type { ModelOptionTable, Sizes } from '../family.js';
 import type { ModelOptions, ReadingOptions } from '../model-options.js';
+import type { ClassifierNames } from './apart-classifier.js';
 import type { FamilyCard } from './card.js';
 
 /** Shape of every tensor by name. */
@@ -60,6 +61,8 @@ export interface Layout {
   readonly interpolation?: Interpolation;
   /** What a config.json beside the weights says of it. */
   readonly card?: FamilyCard;
+  /** What the classifier is called; with it one that stands beside a backbone is found. */
+  classifier?(shapes: Shapes): ClassifierNames;
   /** Whether a state dict is of this family, in whichever program's names; looks at telling names only. */
   recognises(shapes: Shapes): boolean;
   /**

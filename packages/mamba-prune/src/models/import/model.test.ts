@@ -258,10 +258,17 @@ describe('importStateDict', () => {
   it('refuses an architecture that the shapes contradict, and asks when they do not decide', () => {
     const small = tensorsOf('vit_small', { depth: 2 });
     expect(() => importStateDict(small)).toThrow(
-      /vit of dModel 384, depth 2, which none of vit_tiny, vit_small, .* has.*`arch`/,
+      /vit of dModel 384, depth 2, which none of vit_tiny, vit_small, .* has.*`arch`.*, such as `arch` vit_small `depth` 2\.$/,
     );
     expect(() => importStateDict(small, { arch: 'vit_tiny' })).toThrow(
-      /not those of vit_tiny as asked for: dModel is 384, expected 192; depth is 2, expected 12/,
+      /not those of vit_tiny as asked for: dModel is 384, expected 192; depth is 2, expected 12.*such as `dModel` 384 `depth` 2\.$/,
+    );
+    expect(() => importStateDict(tensorsOf('resnet20'), { arch: 'resnet50' })).toThrow(
+      /not those of resnet50 as asked for.*They are those of resnet20: name it, or leave `arch` out\.$/,
+    );
+    const narrow = tensorsOf('resnet20', { baseWidth: 4 });
+    expect(() => importStateDict(narrow, { arch: 'resnet50' })).toThrow(
+      /not those of resnet50 as asked for.*such as `arch` resnet20 `baseWidth` 4\.$/,
     );
     expect(() => importStateDict(small, { arch: 'resnet20' })).toThrow(
       /`arch` 'resnet20' for the weights of a vit, expected one of vit_tiny, vit_small, vit_base/,
@@ -291,7 +298,7 @@ describe('importStateDict', () => {
 
   it('refuses tensors of no known layout', () => {
     expect(() => importStateDict(new Map([['encoder.w', zeros([2])]]))).toThrow(
-      /got tensors encoder\.w, expected the names of the vision Mamba in PyTorch, of a VisionTransformer of timm or torchvision, of a ViT of Hugging Face, of a ResNet of .*, of a VMamba of .*, or of a Vim of /,
+      /got tensors encoder\.w, expected the names of the vision Mamba in PyTorch, of a VisionTransformer of timm or torchvision, of a ViT of Hugging Face, of a ResNet of .*, of a VMamba of .*, or of a Vim of .*\. An architecture of your own is read with a plugin that defines it/,
     );
     expect(() => importStateDict(new Map())).toThrow(/got tensors \(none\)/);
   });

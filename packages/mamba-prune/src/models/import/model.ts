@@ -13,7 +13,7 @@ import { joinParts } from './derived.js';
 import { fileKind, openWeights } from './file.js';
 import { type SaidInfo, infoOf } from './info.js';
 import type { LayoutOptions, ScriptArguments, Shapes } from './layout.js';
-import { isKnownLayout, readModel } from './read.js';
+import { classifierNames, isKnownLayout, readModel } from './read.js';
 import { type ModelInfo, isModelFile, loadModel } from '../model-file.js';
 import { familyNamed, modelOptions, readingOptions } from '../families.js';
 import { createModelFromConfig } from '../registry.js';
@@ -112,7 +112,7 @@ export async function importModel(
   const file = await openWeights(path, kind);
   try {
     return withFileName(path, () => {
-      const choice = chooseStateDict(file.dicts, isKnownLayout, options.key);
+      const choice = chooseStateDict(file.dicts, telling, options.key);
       const tensors = file.load(choice.dict, choice.names);
       try {
         const taken = { ...options, key: choice.key === '' ? undefined : choice.key };
@@ -158,7 +158,7 @@ export function importStateDict(
   checkOptions('importStateDict', options, importKinds());
   if (tensors.size === 0) return fromTensors(tensors, options);
   const dict = { key: '', shapes: shapesOf(tensors) };
-  const { names, notes } = chooseStateDict([dict], isKnownLayout, options.key);
+  const { names, notes } = chooseStateDict([dict], telling, options.key);
   const chosen = new Map(
     Array.from(names).flatMap(([name, stored]) => {
       const tensor = tensors.get(stored);
@@ -236,6 +236,9 @@ function checkImported(
     throw error instanceof FormatError ? new FormatError(`import: ${error.message}`) : error;
   }
 }
+
+/** What tells one state dict from another. */
+const telling = { isModel: isKnownLayout, classifierNames };
 
 const shapesOf = (tensors: ReadonlyMap<string, Tensor>): Shapes =>
   new Map(Array.from(tensors, ([name, { shape }]) => [name, shape]));

@@ -131,7 +131,7 @@ export function resampledGrid(positions: Tensor, from: number, to: number): Tens
  * a row of values by: Keys' kernel with a = -0.5 (1981, IEEE ASSP 29), as Pillow's, wider by the factor that the row
  * gets shorter by.
  */
-export function bicubicWeights(from: number, to: number): number[][] {
+function bicubicWeights(from: number, to: number): number[][] {
   const scale = from / to;
   const wider = Math.max(scale, 1);
   const support = 2 * wider;

@@ -5,6 +5,7 @@ import { listed } from '../config-checks.js';
 import { checkModelOptions, families, familyOf, readingOptions } from '../families.js';
 import type { Family, Sizes } from '../family.js';
 import type { ModelOptions } from '../model-options.js';
+import type { ClassifierNames } from './apart-classifier.js';
 import { refuseOtherModels } from './other-models.js';
 import type { Layout, LayoutOptions, ReadModel, ScriptArguments, Shapes } from './layout.js';
 
@@ -41,7 +42,7 @@ export function readModel(
   if (problems.length > 0) {
     throw new UsageError(
       `import: the weights are not those of ${arch} as asked for: ${problems.join('; ')}. ` +
-        'Name another architecture, or give the sizes of the file as options.',
+        otherwise(readable, arch, reading.sizes, options),
     );
   }
   const { config, assumed, notes } = reading.config(arch, options);
@@ -70,6 +71,12 @@ export function isKnownLayout(shapes: Shapes): boolean {
   return families().some(({ layout }) => layout?.recognises(shapes) === true);
 }
 
+/** What the classifier of the family whose names these are is called; undefined if it does not say so. */
+export function classifierNames(shapes: Shapes): ClassifierNames | undefined {
+  const found = families().find(({ layout }) => layout?.recognises(shapes) === true);
+  return found?.layout?.classifier?.(shapes);
+}
+
 interface ReadableFamily {
   readonly family: Family;
   readonly layout: Layout;
@@ -83,7 +90,7 @@ function familyFromShapes(shapes: Shapes): ReadableFamily {
   if (found) return found;
   throw new FormatError(
     `import: got tensors ${listed([...shapes.keys()]) || '(none)'}, expected the names of ` +
-      `${anyOf(readable.map(({ layout }) => layout.programs))}.`,
+      `${anyOf(readable.map(({ layout }) => layout.programs))}. An architecture of your own is read with a plugin that defines it (--plugin, docs/extend.md).`,
   );
 }
 
@@ -115,20 +122,66 @@ function certainArchitecture(
   throw new UsageError(
     `import: the weights are of a ${family.name} of ${telling.join(', ')}, which ` +
       `${fitting.length === 0 ? 'none' : 'more than one'} of ${names.join(', ')} has. ` +
-      `Say which with \`arch\`, and give the sizes that differ from it (${layout.telling.map((size) => `\`${size}\``).join(', ')}).`,
+      `Say which with \`arch\`, and give the sizes that differ from it (${layout.telling.map((size) => `\`${size}\``).join(', ')})` +
+      `${fitting.length === 0 ? nearest({ family, layout }, sizes, options) : ''}.`,
   );
+}
+
+/** What to do where the file contradicts the architecture that was named. */
+function otherwise(
+  { family, layout }: ReadableFamily,
+  arch: string,
+  sizes: Sizes,
+  options: LayoutOptions,
+): string {
+  const fitting = Object.keys(family.architectures).find(
+    (name) => differing(family, name, sizes, options).length === 0,
+  );
+  if (fitting !== undefined) return `They are those of ${fitting}: name it, or leave \`arch\` out.`;
+  const names = differing(family, arch, sizes, options);
+  const given = names.every((name) => layout.telling.includes(name))
+    ? asOptions(names, sizes)
+    : nearest({ family, layout }, sizes, options);
+  return `Name another architecture, or give the sizes of the file as options${given}.`;
+}
+
+/** For a message: what to give for the architecture that differs the least in sizes that can be given. */
+function nearest({ family, layout }: ReadableFamily, sizes: Sizes, options: LayoutOptions): string {
+  const [first] = Object.keys(family.architectures)
+    .map((arch) => ({ arch, names: differing(family, arch, sizes, options) }))
+    .filter(({ names }) => names.every((name) => layout.telling.includes(name)))
+    .sort((a, b) => a.names.length - b.names.length);
+  if (first === undefined) return '';
+  return asOptions(['arch', ...first.names], { ...sizes, arch: first.arch });
+}
+
+/** `, such as ...`, in the order in which a command line would have them. */
+function asOptions(names: readonly string[], values: Readonly<Record<string, unknown>>): string {
+  if (names.length === 0) return '';
+  const said = names.map((name) => {
+    const value = values[name];
+    return `\`${name}\` ${Array.isArray(value) ? value.join(',') : shown(value)}`;
+  });
+  return `, such as ${said.join(' ')}`;
+}
+
+/** Names of the sizes in which the file contradicts the options, or the architecture's defaults. */
+function differing(family: Family, arch: string, sizes: Sizes, options: LayoutOptions): string[] {
+  const said = options as Readonly<Record<string, unknown>>;
+  const defaults = family.architectures[arch] ?? {};
+  return Object.entries(sizes).flatMap(([name, size]) => {
+    const expected = said[name] ?? defaults[name];
+    return expected === undefined || shown(expected) === shown(size) ? [] : [name];
+  });
 }
 
 /** Where the file contradicts the options, or the architecture's defaults where there is no option. */
 function differences(family: Family, arch: string, sizes: Sizes, options: LayoutOptions): string[] {
   const said = options as Readonly<Record<string, unknown>>;
   const defaults = family.architectures[arch] ?? {};
-  return Object.entries(sizes).flatMap(([name, size]) => {
-    const expected = said[name] ?? defaults[name];
-    return expected === undefined || shown(expected) === shown(size)
-      ? []
-      : [`${name} is ${shown(size)}, expected ${shown(expected)}`];
-  });
+  return differing(family, arch, sizes, options).map(
+    (name) => `${name} is ${shown(sizes[name])}, expected ${shown(said[name] ?? defaults[name])}`,
+  );
 }
 
 const shown = (value: unknown): string =>

@@ -31,7 +31,8 @@ def randomise(model):
     for name, p in model.named_parameters():
         last = name.rsplit(".", 1)[-1]
         with torch.no_grad():
-            if p.dim() > 1 and last == "weight":
+            # in_proj_weight too: with larger ones the largest score takes all of the attention, and roundings decide which it is.
+            if p.dim() > 1 and last.endswith("weight"):
                 p.normal_(0, p[0].numel() ** -0.5)
             elif last == "weight":
                 p.normal_(1, 0.2)
@@ -78,7 +79,7 @@ def timm_cases():
     from timm.models.vision_transformer import VisionTransformer
 
     def vit(arch="vit_tiny_patch16_224", side=32, **kwargs):
-        return timm.create_model(arch, num_classes=5, img_size=side, **{"depth": 2, **kwargs})
+        return timm.create_model(arch, img_size=side, **{"num_classes": 5, "depth": 2, **kwargs})
 
     tiny = {"arch": "vit_tiny", "depth": 2}
     case("timm_vit_tiny_full", vit(depth=12), 32)
@@ -131,6 +132,21 @@ def timm_cases():
     few = {"arch": "resnet50", "blocks": [1, 1, 1, 1], "imageSize": 64}
     case("timm_bottlenecks", ResNet(Bottleneck, [1, 1, 1, 1], num_classes=5), 64, **few)
     case("timm_wide", ResNet(Bottleneck, [1, 1, 1, 1], num_classes=5, base_width=128), 64, **few)
+
+    class Wrapped(torch.nn.Module):
+        """A backbone without a classifier, and one beside it, as people write them for their own data."""
+
+        def __init__(self, backbone, width):
+            super().__init__()
+            self.backbone = backbone
+            self.head = torch.nn.Sequential(torch.nn.Dropout(0.1), torch.nn.Linear(width, 5))
+
+        def forward(self, x):
+            return self.head(self.backbone(x))
+
+    case("timm_vit_wrapped", Wrapped(vit(num_classes=0), 192), 32, **tiny)
+    resnet = timm.create_model("resnet18", num_classes=0)
+    case("timm_resnet_wrapped", Wrapped(resnet, 512), 64, imageSize=64)
 
     refuse("timm_no_head", timm.create_model("vit_tiny_patch16_224", num_classes=0), "no classifier")
     refuse("timm_resnet_no_head", timm.create_model("resnet18", num_classes=0), "no classifier")
@@ -199,7 +215,7 @@ def torchvision_cases():
     refuse("torchvision_resnext", models.resnext50_32x4d(num_classes=5), "groups")
     two = models.resnet18()
     two.fc = torch.nn.Sequential(torch.nn.Linear(512, 64), torch.nn.ReLU(), torch.nn.Linear(64, 5))
-    refuse("torchvision_two_layers", two, "both")
+    refuse("torchvision_two_layers", two, "several layers")
 
 
 def transformers_cases():

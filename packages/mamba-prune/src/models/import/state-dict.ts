@@ -85,7 +85,7 @@ export class StateDict {
       const other = before.get(to);
       if (other !== undefined) {
         throw new FormatError(
-          `import: got both '${other}' and '${name}', which are both '${to}' here, expected one of them.`,
+          `import: got both '${other}' and '${name}', which are both '${to}' here, expected one of them.${severalLayers(other, name)}`,
         );
       }
       before.set(to, name);
@@ -171,4 +171,13 @@ export class StateDict {
     for (const name of names) this.take(name);
     if (names.length > 0) this.note(`Left out: ${listed(names)}, ${why}.`);
   }
+}
+
+/** What to say of two layers of one Sequential in a place where models here have one. */
+function severalLayers(one: string, other: string): string {
+  const stem = (name: string): string | undefined => /^(.*)\.\d+\.\w+$/.exec(name)?.[1];
+  const sequential = stem(one);
+  return sequential === undefined || sequential !== stem(other)
+    ? ''
+    : ` The ${sequential} of the file has several layers: no architecture here has more than one there. A family of your own can (--plugin, docs/extend.md).`;
 }

@@ -102,3 +102,13 @@ export function packSsm(
   });
   return [halves, reader, ...each];
 }
+
+/** Copies of the matrices of an SSM alone. */
+export class PackedSsm extends Packing {
+  readonly ssm: readonly Tensor[];
+
+  constructor(ssm: SelectiveSsm, dtype: DType) {
+    super(dtype, ssm.inProj.weight.device);
+    this.ssm = packSsm(this, ssm);
+  }
+}

@@ -3,7 +3,7 @@
 // A family's `model.ts` is its mathematics, operator by operator. Its `run.ts` decides which parts larger operators compute
 // instead:
 //
-//   a whole block, for inference on the CPU in float32     all families, where `infersOnCpu` says so
+//   a whole block, for inference on the CPU in float32     all families but VMamba, where `infersOnCpu` says so
 //   a branch of a block on a GPU, forward and backward     the Mamba, and Vim, whose layers have one
 //   a branch on the CPU in float32, likewise               the Mamba with one direction of the scan
 //   all blocks on a GPU, for inference                     the Mamba
@@ -12,18 +12,19 @@
 // results are the same up to the rounding of sums; in 16 bits on a GPU the MLP's GELU is its tanh form (`kernels.mlpBranch`).
 //
 // Parameters are float32 and are never replaced. Some operators read the parameters themselves: the blocks of Mamba and Vim
-// on the CPU, and the branches on a GPU in float32. Others want the weights in another form, which is out of date as soon as a
-// parameter changes. There are three kinds of such forms, and they differ in who notices:
+// and the Mamba's branches on the CPU, and the branches on a GPU in float32. Others want the weights in another form, which is
+// out of date as soon as a parameter changes. There are three kinds of such forms, and they differ in who notices:
 //
 //   refreshed   Copies in 16 bits. Whoever changes the weights refreshes them, once per step: `weightCopies` in
 //               precision.ts. Any layer finds the copy of its parameter (`WeightCopies`, `F.weightFor`). The copies that
-//               the branches on a GPU want padded (`Packing`) are written by the same call.
+//               the branches on a GPU want padded (`MatrixCopies`) are written by the same call.
 //   compared    Forms that take computing: the ViT's matrices in panels, matrices for products in low precision while somebody
 //               has asked for these (`prepareInference`), the ResNet's convolutions with BatchNorm folded
 //               in and under Winograd's transform. `DerivedWeights` compares the versions of the parameters at each use,
 //               because nobody announces an evaluation between two steps. Training mode frees them.
-//   promised    What the operators for all blocks read, for few images and for many (`BlockStack`). Whoever asks for them promises that the
-//               weights stay as they are (`weightCopies(..., { fixed: true })`): a graph that is replayed compares nothing.
+//   promised    What the operators for all blocks read, for few images and for many (`BlockStack`), each packed when it is
+//               first needed. Whoever asks for them promises that the weights stay as they are
+//               (`weightCopies(..., { fixed: true })`): a graph that is replayed compares nothing.
 import { F, type Tensor, isGradEnabled } from '@mamba-prune/libtorch';
 import type { UnitProbe } from '../image-model.js';
 import type { SelectiveSsm } from './ssm.js';

@@ -28,7 +28,9 @@ interface Way {
 
 export class BlockStack {
   readonly #blocks: readonly kernels.FusedBlock[];
-  readonly #units: readonly Tensor[] | undefined;
+  readonly #fused: boolean;
+  /** Of `kernels.mambaBlocks`, packed when it is first needed. */
+  #units: readonly Tensor[] | undefined;
   /** By the tokens of an image. */
   readonly #ways = new Map<number, readonly Way[]>();
 
@@ -41,10 +43,7 @@ export class BlockStack {
   constructor(blocks: readonly kernels.FusedBlock[], dtype: DType, fused: boolean) {
     this.dtype = dtype;
     this.#blocks = blocks;
-    if (!fused) return;
-    this.#units = noGrad(() =>
-      blocks.map((block, index) => kernels.packUnits(block, blocks[index + 1]).keep()),
-    );
+    this.#fused = fused;
   }
 
   /**
@@ -54,10 +53,12 @@ export class BlockStack {
   forward(x: Tensor): Tensor | undefined {
     const way = this.#wayFor(x);
     if (way) {
-      way.stack ??= pack(this.#blocks, way.layout, x);
+      way.stack ??= packStack(this.#blocks, way.layout, x);
       return kernels.clusterBlocks(x, way.stack);
     }
-    return this.#units && kernels.mambaBlocks(x, this.#blocks, this.#units);
+    if (!this.#fused) return undefined;
+    this.#units ??= packUnits(this.#blocks);
+    return kernels.mambaBlocks(x, this.#blocks, this.#units);
   }
 
   dispose(): void {
@@ -93,7 +94,13 @@ function wayOf(
   return undefined;
 }
 
-function pack(
+function packUnits(blocks: readonly kernels.FusedBlock[]): readonly Tensor[] {
+  return noGrad(() =>
+    blocks.map((block, index) => kernels.packUnits(block, blocks[index + 1]).keep()),
+  );
+}
+
+function packStack(
   blocks: readonly kernels.FusedBlock[],
   layout: kernels.ClusterLayout,
   like: Tensor,

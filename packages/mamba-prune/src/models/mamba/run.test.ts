@@ -17,7 +17,7 @@ interface Call {
 
 const calls = vi.hoisted((): Call[] => []);
 /** What the operators of a GPU say of themselves. */
-const gpu = vi.hoisted(() => ({ fused: true, images: 0, packings: 0 }));
+const gpu = vi.hoisted(() => ({ fused: true, images: 0, packings: 0, units: 0 }));
 
 vi.mock('@mamba-prune/libtorch/kernels', async (load) => {
   const real = await load<typeof kernels>();
@@ -33,7 +33,10 @@ vi.mock('@mamba-prune/libtorch/kernels', async (load) => {
     hasFusedBlocks: () => gpu.fused,
     ssmBranch: branch('ssm'),
     mlpBranch: branch('mlp'),
-    packUnits: () => zeros([1]),
+    packUnits() {
+      gpu.units++;
+      return zeros([1]);
+    },
     mambaBlocks(x, blocks) {
       calls.push({ operator: 'all', outProj: first(blocks[0]?.ssm.packed[1]) });
       return x;
@@ -80,7 +83,7 @@ function run(model: Model, batch?: number): void {
 describe('a vision Mamba on a GPU', () => {
   beforeEach(() => {
     calls.length = 0;
-    Object.assign(gpu, { fused: true, images: 0, packings: 0 });
+    Object.assign(gpu, { fused: true, images: 0, packings: 0, units: 0 });
   });
 
   it('runs branch by branch, and reads the parameters themselves in float32', () => {
@@ -173,6 +176,9 @@ describe('a vision Mamba on a GPU', () => {
     const fixed = weightCopies(model, 'bf16', { fixed: true });
     run(model, 1);
     fill(model, 2);
+    // Nothing is packed for many images before there are some.
+    expect(gpu.units).toBe(0);
+    run(model, 5);
     const before = memoryStats();
     for (const [batch, operator, value] of [
       [4, 'cluster', 1],
@@ -184,7 +190,7 @@ describe('a vision Mamba on a GPU', () => {
       expect(read()).toBe(value);
     }
     expect(memoryStats()).toEqual(before);
-    expect(gpu.packings).toBe(1);
+    expect([gpu.packings, gpu.units]).toEqual([1, sizes.depth]);
 
     fixed?.dispose();
     run(model, 1);

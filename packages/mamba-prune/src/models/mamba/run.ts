@@ -3,6 +3,7 @@ import { type DType, F, type Tensor, isGradEnabled, scope } from '@mamba-prune/l
 import * as kernels from '@mamba-prune/libtorch/kernels';
 import type { PackedWeights, UnitProbe } from '../image-model.js';
 import { type KeptProducts, LowProducts } from '../layers/low-products.js';
+import { type KeptCopies, MatrixCopies, type MatrixForms } from '../layers/matrix-copies.js';
 import { fitsConvKernel, fitsGpuBranch, infersOnCpu, takesCpuBranches } from '../layers/running.js';
 import { ssmMatrices, ssmWeights } from '../layers/scan-weights.js';
 import { BlockStack } from './block-stack.js';
@@ -13,14 +14,10 @@ import { PackedBlock } from './packed-block.js';
 /** What the matrix products of a block's two branches read. */
 type BranchMatrices = Pick<PackedBlock, 'ssm' | 'mlp'>;
 
-/** Copies for the operators of a GPU, which somebody keeps up to date until they are disposed of. */
-interface KeptCopies {
-  readonly dtype: DType;
-  /** One for each block. */
-  readonly packed: readonly PackedBlock[];
-  /** If the weights stay as they are, and an operator for all blocks takes their sizes. */
-  readonly stack: BlockStack | undefined;
-}
+const blockMatrices: MatrixForms<Block, BranchMatrices> = {
+  parameters: ({ ssm, mlp }) => ({ ssm: ssmMatrices(ssm), mlp: mlpWeights(mlp) }),
+  pack: ({ ssm, mlp }, dtype) => new PackedBlock(ssm, mlp, dtype),
+};
 
 /** All blocks, one after the other, each the fastest way that there is for it. */
 export class BlockRunner {
@@ -28,11 +25,13 @@ export class BlockRunner {
   /** For the operator that does a whole block, of those blocks that it can do. */
   readonly #weights: readonly (kernels.MambaBlockWeights | undefined)[];
   readonly #low = new LowProducts();
-  /** Those in use last. */
-  #kept: readonly KeptCopies[] = [];
+  readonly #copies: MatrixCopies<Block, BranchMatrices>;
+  /** Of copies whose weights stay as they are, where an operator for all blocks takes their sizes. */
+  readonly #stacks = new WeakMap<KeptCopies<BranchMatrices>, BlockStack>();
 
   constructor(blocks: readonly Block[]) {
     this.#blocks = blocks;
+    this.#copies = new MatrixCopies(blocks, blockMatrices);
     // Parameters are never replaced: these stay theirs.
     this.#weights = blocks.map((block) =>
       fitsConvKernel(block.ssm) ? blockWeights(block) : undefined,
@@ -51,7 +50,7 @@ export class BlockRunner {
       }
       if (!probe && hasBranches(block, stream.device)) {
         return scope(() => {
-          const matrices = this.#matricesFor(block, index, stream.dtype);
+          const matrices = this.#copies.of(index, stream.dtype);
           return runBranches(block.ordered(stream), block, matrices);
         });
       }
@@ -68,21 +67,15 @@ export class BlockRunner {
    */
   pack(dtype: DType, fixed: boolean): PackedWeights | undefined {
     if (!this.#blocks.every(({ ssm }) => fitsConvKernel(ssm))) return undefined;
-    const packed = this.#blocks.map((block) => new PackedBlock(block.ssm, block.mlp, dtype));
-    const kept: KeptCopies = {
-      dtype,
-      packed,
-      stack: fixed ? this.#stackOf(packed, dtype) : undefined,
-    };
-    this.#kept = [...this.#kept, kept];
+    const kept = this.#copies.keep(dtype);
+    const stack = fixed ? this.#stackOf(kept) : undefined;
+    if (!stack) return kept;
+    this.#stacks.set(kept, stack);
     return {
-      parts: packed.flatMap(({ parts }) => parts),
-      masters: packed.flatMap(({ masters }) => masters),
+      ...kept,
       dispose: () => {
-        // Those that were there before are used again.
-        this.#kept = this.#kept.filter((other) => other !== kept);
-        kept.stack?.dispose();
-        for (const block of packed) block.dispose();
+        kept.dispose();
+        stack.dispose();
       },
     };
   }
@@ -95,35 +88,21 @@ export class BlockRunner {
     return this.#low.keep(precision, matrices);
   }
 
-  #stackOf(packed: readonly PackedBlock[], dtype: DType): BlockStack | undefined {
+  #stackOf({ dtype, layers }: KeptCopies<BranchMatrices>): BlockStack | undefined {
     const [block] = this.#blocks;
-    const like = packed[0]?.mlp[0];
+    const like = layers[0]?.mlp[0];
     if (!block || !like) return undefined;
-    const blocks = this.#blocks.map((each, i) => branchesOf(each, packed[i] as PackedBlock));
+    const blocks = this.#blocks.map((each, i) => branchesOf(each, layers[i] as BranchMatrices));
     const fused = kernels.hasFusedBlocks(like, block.ssm.sizes.dModel);
     if (!fused && !kernels.hasClusterBlocks(like.device, blocks)) return undefined;
     return new BlockStack(blocks, dtype, fused);
   }
 
   #stackFor(dtype: DType): BlockStack | undefined {
-    const stack = this.#kept.findLast((kept) => kept.dtype === dtype)?.stack;
+    const kept = this.#copies.newest(dtype);
+    const stack = kept && this.#stacks.get(kept);
     if (!stack || isGradEnabled()) return undefined;
     return this.#blocks.every(({ isEvaluating }) => isEvaluating) ? stack : undefined;
-  }
-
-  #matricesFor({ ssm, mlp }: Block, index: number, dtype: DType): BranchMatrices {
-    if (dtype === 'float32') return { ssm: ssmMatrices(ssm), mlp: mlpWeights(mlp) };
-    const kept = this.#kept.findLast((copies) => copies.dtype === dtype);
-    if (kept) return kept.packed[index] as PackedBlock;
-    // Nobody keeps copies: these are for this call.
-    const made = new PackedBlock(ssm, mlp, dtype);
-    made.refresh();
-    const borrowed = {
-      ssm: made.ssm.map((tensor) => tensor.detach()),
-      mlp: made.mlp.map((tensor) => tensor.detach()),
-    };
-    made.dispose();
-    return borrowed;
   }
 }
 

@@ -3,7 +3,7 @@ import { checkLimits, modelLimits, mostStages } from '../../limits.js';
 import { UsageError } from '../../errors.js';
 import { blockCount, checkWidths, parseConfig, size } from '../config-checks.js';
 
-export const resnetBlocks = ['basic', 'bottleneck'] as const;
+const resnetBlocks = ['basic', 'bottleneck'] as const;
 export const resnetStems = ['cifar', 'imagenet'] as const;
 
 export type ResNetStem = (typeof resnetStems)[number];

@@ -1,12 +1,14 @@
-// A ResNet's parameters as torchvision, timm, kuangliu, akamaster and Hugging Face name them, and what none of ours has.
+// A ResNet's parameters as torchvision, timm, kuangliu, akamaster, weiaicunzai and Hugging Face name them, and what none
+// of ours has.
 import type { Shapes } from '../import/layout.js';
 import type { Refusal, Rename } from '../import/state-dict.js';
 
 /** Whose names a state dict has. timm's are torchvision's, and akamaster's kuangliu's. */
-export type ResNetNames = 'torchvision' | 'kuangliu' | 'Hugging Face';
+export type ResNetNames = 'torchvision' | 'kuangliu' | 'weiaicunzai' | 'Hugging Face';
 
 const telling: Readonly<Record<ResNetNames, RegExp>> = {
   'Hugging Face': /^(?:resnet\.)?encoder\.stages\.0\.layers\.0\.layer\.0\.convolution\.weight$/,
+  weiaicunzai: /^conv2_x\.0\.residual_function\.0\.weight$/,
   kuangliu: /^linear\.weight$|^layer\d+\.\d+\.shortcut\./,
   torchvision: /^layer1\.0\.conv1\.(?:conv\.)?weight$/,
 };
@@ -16,6 +18,7 @@ export function resnetNamesOf(shapes: Shapes): ResNetNames | undefined {
   const all = [...shapes.keys()];
   const has = (names: ResNetNames) => all.some((name) => telling[names].test(name));
   if (has('Hugging Face')) return 'Hugging Face';
+  if (has('weiaicunzai')) return 'weiaicunzai';
   if (!has('torchvision')) return undefined;
   return has('kuangliu') ? 'kuangliu' : 'torchvision';
 }
@@ -26,6 +29,23 @@ const torchvision: readonly Rename[] = [[/^fc\.\d+\.(weight|bias)$/, 'fc.$1']];
 const kuangliu: readonly Rename[] = [
   [/^linear\./, 'fc.'],
   [/^(layer\d+\.\d+)\.shortcut\./, '$1.downsample.'],
+];
+
+/** Of pytorch-cifar100: stages count from 2 there, and a branch is a Sequential with ReLUs between. */
+const weiaicunzai: readonly Rename[] = [
+  [/^conv1\.0\./, 'conv1.'],
+  [/^conv1\.1\./, 'bn1.'],
+  ...[1, 2, 3, 4].flatMap((stage): Rename[] => {
+    const block = String.raw`^conv${stage + 1}_x\.(\d+)\.`;
+    const to = `layer${stage}.$1`;
+    return [
+      [new RegExp(String.raw`${block}shortcut\.`), `${to}.downsample.`],
+      ...[0, 1, 2].flatMap((i): Rename[] => [
+        [new RegExp(String.raw`${block}residual_function\.${3 * i}\.`), `${to}.conv${i + 1}.`],
+        [new RegExp(String.raw`${block}residual_function\.${3 * i + 1}\.`), `${to}.bn${i + 1}.`],
+      ]),
+    ];
+  }),
 ];
 
 /** Stages and convolutions count from 0 there, and from 1 here. */
@@ -51,6 +71,7 @@ const huggingFace: readonly Rename[] = [
 export const resnetRenames: Readonly<Record<ResNetNames, readonly Rename[]>> = {
   torchvision,
   kuangliu,
+  weiaicunzai,
   'Hugging Face': huggingFace,
 };
 

@@ -16,7 +16,7 @@ import type { ModelOptions } from '../model-options.js';
 import type { ImageModel } from '../image-model.js';
 import { type ImportOptions, importStateDict } from '../import/model.js';
 import { createModel } from '../registry.js';
-import { asHuggingFaceResNet, asKuangliu } from '../testing/other-names.js';
+import { asHuggingFaceResNet, asKuangliu, asWeiaicunzai } from '../testing/other-names.js';
 import { relativeDifference } from '../testing/parity.js';
 
 // Tensors this small are done sooner than a second thread has begun.
@@ -65,6 +65,17 @@ describe('names of other programs', () => {
   it.each([
     ['basic blocks', basic],
     ['bottlenecks', deep],
+  ] as const)("are read: weiaicunzai's, with %s", (_, options) => {
+    const model = made(options, { stem: 'cifar' });
+    const given = asWeiaicunzai(model.stateDict());
+    expect([...given.keys()]).toContain('conv2_x.0.residual_function.3.weight');
+    const notes = expectSame(given, model, options);
+    expect(notes[0]).toMatch(/^The names of weiaicunzai were turned into those of torchvision/);
+  });
+
+  it.each([
+    ['basic blocks', basic],
+    ['bottlenecks', deep],
   ] as const)("are read: Hugging Face's, with %s", (_, options) => {
     const model = made(options, { stem: 'imagenet' });
     const notes = expectSame(asHuggingFaceResNet(model.stateDict()), model, options);
@@ -83,7 +94,7 @@ describe('names of other programs', () => {
     expectSame(given, model, basic);
     given.set('fc.4.weight', zeros([4, 16]));
     expect(() => importStateDict(given, basic)).toThrow(
-      /both 'fc.1.weight' and 'fc.4.weight', which are both 'fc.weight'/,
+      /both 'fc.1.weight' and 'fc.4.weight', which are both 'fc.weight'.* The fc of the file has several layers: no architecture here has more than one there/,
     );
   });
 

@@ -1,5 +1,5 @@
-// ResNets of torchvision and timm, of Hugging Face, and those for CIFAR of kuangliu and akamaster, dense or pruned, in
-// the one form that model.ts has.
+// ResNets of torchvision and timm, of Hugging Face, and those for CIFAR of kuangliu, akamaster and weiaicunzai, dense or
+// pruned, in the one form that model.ts has.
 import { FormatError, type Tensor, eye, noGrad, ones, zeros } from '@mamba-prune/libtorch';
 import { UsageError } from '../../errors.js';
 import type { Layout, LayoutOptions, Reading } from '../import/layout.js';
@@ -10,20 +10,33 @@ import { StateDict } from '../import/state-dict.js';
 import { blockName, denseResNetWidths, expansions, stageWidth } from './config.js';
 
 export const resnetLayout: Layout = {
-  programs: 'a ResNet of torchvision, timm, Hugging Face or kuangliu',
+  programs: 'a ResNet of torchvision, timm, Hugging Face, kuangliu or weiaicunzai',
 
   telling: ['blocks', 'baseWidth'],
 
-  options: { shortcutPadding: { values: { type: 'choice', choices: ['both', 'end'] } } },
+  options: {
+    shortcutPadding: {
+      values: { type: 'choice', choices: ['both', 'end'] },
+      flag: '--shortcut-padding <where>',
+      help: 'where shortcuts without parameters (option A) have their channels of zeros',
+      whenRead: 'both where the names are those of kuangliu, else asked for',
+    },
+  },
 
   card: resnetCard,
+
+  classifier: (shapes) => ({
+    name: 'fc',
+    own: resnetNamesOf(shapes) === 'Hugging Face' ? /^classifier\./ : /^(?:fc|linear)\./,
+  }),
 
   recognises: (shapes) => resnetNamesOf(shapes) !== undefined,
 
   read(tensors, options): Reading {
     const state = new StateDict(tensors);
     const names = resnetNamesOf(state.shapes) ?? 'torchvision';
-    state.refuse('ResNet', resnetRefusals);
+    // Its first convolution has the name that a deep stem has elsewhere.
+    if (names !== 'weiaicunzai') state.refuse('ResNet', resnetRefusals);
     refuseOtherBlocks(state);
     if (state.rename(resnetRenames[names]) > 0) {
       state.note(
@@ -176,7 +189,7 @@ function addShortcuts(
   if (!(['both', 'end'] as readonly unknown[]).includes(padding)) {
     throw new UsageError(
       `import: ${padding === undefined ? 'got' : `\`shortcutPadding\`: got '${padding}' for`} a ResNet whose shortcuts have no parameters (option A): no shape tells where their channels of ` +
-        "zeros are, on both sides or at the end. Say which with `shortcutPadding`, an option of importModel: 'both' or 'end'.",
+        "zeros are, on both sides or at the end. Say which with `shortcutPadding`: 'both' or 'end'.",
     );
   }
   firsts.forEach((name, index) => {

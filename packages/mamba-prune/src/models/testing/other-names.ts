@@ -95,6 +95,24 @@ export function asHuggingFaceResNet(tensors: Tensors): Tensors {
   );
 }
 
+/** Of pytorch-cifar100. */
+export function asWeiaicunzai(tensors: Tensors): Tensors {
+  const stage = (name: string): string =>
+    name.replace(/^layer(\d+)\./, (_, index: string) => `conv${Number(index) + 1}_x.`);
+  const inBranch = (index: string, place: number): number => 3 * (Number(index) - 1) + place;
+  return new Map(
+    Array.from(tensors, ([name, tensor]) => {
+      const stem = name.replace(/^conv1\./, 'conv1.0.').replace(/^bn1\./, 'conv1.1.');
+      if (stem !== name) return [stem, tensor];
+      const inside = name
+        .replace('.downsample.', '.shortcut.')
+        .replace(/\.conv(\d)\./, (_, i: string) => `.residual_function.${inBranch(i, 0)}.`)
+        .replace(/\.bn(\d)\./, (_, i: string) => `.residual_function.${inBranch(i, 1)}.`);
+      return [stage(inside), tensor];
+    }),
+  );
+}
+
 export function asKuangliu(tensors: Tensors): Tensors {
   return renamed(tensors, [
     [/^fc\./, 'linear.'],

@@ -3,7 +3,8 @@ import { type DType, F, type Tensor, full, scope } from '@mamba-prune/libtorch';
 import * as kernels from '@mamba-prune/libtorch/kernels';
 import type { PackedWeights, UnitProbe } from '../image-model.js';
 import { type KeptProducts, LowProducts } from '../layers/low-products.js';
-import { Packing, packSsm } from '../layers/packing.js';
+import { MatrixCopies, type MatrixForms } from '../layers/matrix-copies.js';
+import { PackedSsm } from '../layers/packing.js';
 import { fitsConvKernel, fitsGpuBranch, infersOnCpu } from '../layers/running.js';
 import { scanWeights, ssmMatrices, ssmWeights } from '../layers/scan-weights.js';
 import type { Block } from './model.js';
@@ -11,12 +12,13 @@ import type { Block } from './model.js';
 /** Out_proj reads the mean of two directions. */
 const mean = 0.5;
 
-/** Copies for the operators of a GPU, which somebody keeps up to date until they are disposed of. */
-interface KeptCopies {
-  readonly dtype: DType;
-  /** The matrices of each layer. */
-  readonly layers: readonly (readonly Tensor[])[];
-}
+/** What the matrix products of a layer read on a GPU. */
+type LayerMatrices = Pick<PackedSsm, 'ssm'>;
+
+const layerMatrices: MatrixForms<Block, LayerMatrices> = {
+  parameters: ({ mixer }) => ({ ssm: ssmMatrices(mixer) }),
+  pack: ({ mixer }, dtype) => new PackedSsm(mixer, dtype),
+};
 
 /** All layers, one after the other, each the fastest way that there is for it. */
 export class LayerRunner {
@@ -24,11 +26,11 @@ export class LayerRunner {
   /** For the operator that does a whole layer on the CPU, of those layers that it can do. */
   readonly #weights: readonly (kernels.VimBlockWeights | undefined)[];
   readonly #low = new LowProducts();
-  /** Those in use last. */
-  #kept: readonly KeptCopies[] = [];
+  readonly #copies: MatrixCopies<Block, LayerMatrices>;
 
   constructor(layers: readonly Block[]) {
     this.#layers = layers;
+    this.#copies = new MatrixCopies(layers, layerMatrices);
     // Parameters are never replaced: these stay theirs.
     this.#weights = layers.map(layerWeights);
   }
@@ -48,7 +50,7 @@ export class LayerRunner {
       }
       if (factors && fitsGpuBranch(layer.mixer)) {
         return scope(() => {
-          const packed = this.#matricesFor(layer, index, dtype);
+          const { ssm: packed } = this.#copies.of(index, dtype);
           const ssm = { weights: ssmWeights(layer.mixer), packed };
           return kernels.ssmBranch(stream, layer.norm, ssm, scaleOf(layer, stream, factors));
         });
@@ -59,22 +61,8 @@ export class LayerRunner {
 
   /** As `ImageModel.packWeights` says; undefined where the operator of a GPU cannot do a layer. */
   pack(dtype: DType): PackedWeights | undefined {
-    const device = this.#layers[0]?.mixer.inProj.weight.device;
-    if (device === undefined || !this.#layers.every(({ mixer }) => fitsConvKernel(mixer)))
-      return undefined;
-    const packing = new Packing(dtype, device);
-    const layers = this.#layers.map(({ mixer }) => packSsm(packing, mixer));
-    const kept: KeptCopies = { dtype, layers };
-    this.#kept = [...this.#kept, kept];
-    return {
-      parts: packing.parts,
-      masters: packing.masters,
-      dispose: () => {
-        // Those that were there before are used again.
-        this.#kept = this.#kept.filter((other) => other !== kept);
-        packing.dispose();
-      },
-    };
+    if (!this.#layers.every(({ mixer }) => fitsConvKernel(mixer))) return undefined;
+    return this.#copies.keep(dtype);
   }
 
   /** As `ImageModel.multiplyIn` says. */
@@ -82,19 +70,6 @@ export class LayerRunner {
     const weights = this.#weights.filter((layer) => layer !== undefined);
     if (weights.length < this.#layers.length) return undefined;
     return this.#low.keep(precision, weights.map(matricesOf));
-  }
-
-  #matricesFor({ mixer }: Block, index: number, dtype: DType): readonly Tensor[] {
-    if (dtype === 'float32') return ssmMatrices(mixer);
-    const kept = this.#kept.findLast((copies) => copies.dtype === dtype)?.layers[index];
-    if (kept) return kept;
-    // Nobody keeps copies: these are for this call.
-    const packing = new Packing(dtype, mixer.inProj.weight.device);
-    const made = packSsm(packing, mixer);
-    packing.refresh();
-    const borrowed = made.map((tensor) => tensor.detach());
-    packing.dispose();
-    return borrowed;
   }
 }
 

@@ -160,7 +160,7 @@ export function vitConfig(arch: VitArchitecture, options: VitOptions = {}): VitC
 }
 
 /** Width of one head before pruning. @throws UsageError unless the heads divide the width */
-export function headDimOf(dModel: number, heads: number): number {
+function headDimOf(dModel: number, heads: number): number {
   const headDim = dModel / heads;
   if (Number.isInteger(heads) && Number.isInteger(headDim) && headDim > 0) return headDim;
   throw new UsageError(

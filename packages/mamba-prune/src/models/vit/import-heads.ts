@@ -46,6 +46,12 @@ export function readHeads(
       ],
     };
   }
+  if (widths.every((width) => width === dModel)) {
+    throw new UsageError(
+      `import: got attentions of width ${dModel} in a model of width ${dModel}, and no shape tells how many heads they have, ` +
+        'expected their number. Give `heads`, as in the script that made the model, or the width of one as `headDim`.',
+    );
+  }
   throw new UsageError(
     `import: got attentions of width ${ranges(widths)} in a model of width ${dModel}, and no shape tells how many heads they ` +
       `have, expected the width of one head. Give \`headDim\`: that of the trained model${known === undefined ? '' : ` (${dModel / known} in ${arch})`} ` +

@@ -11,6 +11,13 @@ const telling: Readonly<Record<VitNames, RegExp>> = {
   'Hugging Face': /^(?:\w+\.)?embeddings\.patch_embeddings\.projection\.weight$/,
 };
 
+/** How the names of classifiers begin that the rules below know. */
+export const vitClassifiers: Readonly<Record<VitNames, RegExp>> = {
+  timm: /^(?:head|head_dist)\./,
+  torchvision: /^heads\./,
+  'Hugging Face': /(?:^|\.)(?:cls_|distillation_)?classifier\./,
+};
+
 const names = Object.entries(telling) as [VitNames, RegExp][];
 
 /** Undefined if the tensors are those of no ViT. */

@@ -267,7 +267,9 @@ describe('heads, which no shape tells', () => {
     const given = stateOf();
     const error = thrown(() => importStateDict(given, sizes));
     expect(error).toBeInstanceOf(UsageError);
-    expect(error.message).toMatch(/attentions of width 24 in a model of width 24.*Give `headDim`/);
+    expect(error.message).toMatch(
+      /attentions of width 24 in a model of width 24.*expected their number. Give `heads`, as in the script that made the model, or the width of one as `headDim`/,
+    );
     expect(importStateDict(given, { ...sizes, headDim: 8 }).model.config).toEqual(trained().config);
   });
 

@@ -5,7 +5,13 @@ import { count, resamplePositions } from '../common-options.js';
 import type { Layout, LayoutOptions, LayoutResult, Reading } from '../import/layout.js';
 import { vitCard } from './card.js';
 import { attentionWidth, readHeads } from './import-heads.js';
-import { type VitNames, vitNamesOf, vitRefusals, vitRenames } from './import-names.js';
+import {
+  type VitNames,
+  vitClassifiers,
+  vitNamesOf,
+  vitRefusals,
+  vitRenames,
+} from './import-names.js';
 import { type VitTraits, convertVit } from './import-form.js';
 import { ShapeReader } from '../import/shapes.js';
 import { StateDict } from '../import/state-dict.js';
@@ -36,12 +42,19 @@ export const vitLayout: Layout = {
       help: 'what the classifier reads',
       whenRead: 'as the file says',
     },
-    eps: { values: { type: 'number', min: 0, below: 1 } },
+    eps: {
+      values: { type: 'number', min: 0, below: 1 },
+      flag: '--eps <x>',
+      help: 'added to the variance in every LayerNorm',
+      whenRead: '1e-6; ViT and DeiT of Hugging Face 1e-12',
+    },
     activation: { values: { type: 'choice', choices: ['gelu'] } },
     resamplePositions,
   },
 
   card: vitCard,
+
+  classifier: (shapes) => ({ name: 'head', own: vitClassifiers[vitNamesOf(shapes) ?? 'timm'] }),
 
   recognises: (shapes) => vitNamesOf(shapes) !== undefined,
 

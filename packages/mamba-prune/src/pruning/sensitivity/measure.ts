@@ -121,7 +121,7 @@ const measureKinds: OptionKinds<MeasureSensitivityOptions> = {
 export const defaultSensitivityRates = [0.3, 0.5, 0.7, 0.9] as const;
 
 /** Points that a measurement has when it is complete. */
-export const pointsOf = ({ parts, rates }: Sensitivity): number => parts.length * rates.length;
+const pointsOf = ({ parts, rates }: Sensitivity): number => parts.length * rates.length;
 
 /** Points that are there. */
 export const pointsDone = ({ parts }: Sensitivity): number =>

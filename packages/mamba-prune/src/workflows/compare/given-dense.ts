@@ -117,7 +117,7 @@ function recipeOf(files: readonly string[]): RecipeSettings | undefined {
 }
 
 /** Of the training in whose folder a model is the result; without its seed, which is each run's own. */
-export function recipeBeside(path: string): RecipeSettings | undefined {
+function recipeBeside(path: string): RecipeSettings | undefined {
   const folder = dirname(resolve(path));
   if (resolve(path) !== join(folder, 'model.safetensors') || !RunFolder.isRun(folder)) {
     return undefined;

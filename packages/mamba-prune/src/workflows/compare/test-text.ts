@@ -53,7 +53,7 @@ function turned(test: MethodTest): MethodTest {
  * The outcome of a test as a sentence without an end.
  * @param rates - over which its p is corrected
  */
-export function testText(test: MethodTest, rates: number): string {
+function testText(test: MethodTest, rates: number): string {
   const { methods, difference, interval, t, p, pHolm, pairs, confidence } = test;
   const [a, b] = methods.map(methodLabel);
   const head = `${a ?? ''} - ${b ?? ''}: ${pointsText(difference)} points`;

@@ -19,6 +19,7 @@ import type { TrainOptions } from '../../training/types.js';
 import { accuracyImages } from './accuracy-images.js';
 import { calibrationOf } from './calibration.js';
 import { type CompensationJob, compensationImages } from './compensation.js';
+import { noteAssumedPixels } from '../assumed-pixels.js';
 import { checkBatch } from '../check-need.js';
 import { noteUnusedCopies, openDataFor, withModelInfo } from '../fit.js';
 import { openModelFile } from '../open-model-file.js';
@@ -225,6 +226,7 @@ async function openImages(
   if (name === undefined) return undefined;
   const dataset = await openDataFor(model, { dataset: name, data, cachedSize }, hooks);
   noteUnusedCopies({ cachedSize }, recipe, dataset.info, hooks);
+  noteAssumedPixels(info, dataset.info, hooks);
   return withModelInfo(dataset, info);
 }
 

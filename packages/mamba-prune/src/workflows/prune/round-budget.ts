@@ -86,7 +86,7 @@ const timerOf = ({ control, settings, device }: PruneJob): LatencyTimer =>
   control.latencyTimer ?? benchTimer(device, settings.recipe.precision ?? 'auto', control.signal);
 
 /** Where the cut of a round stands, with the budget that it is held against. */
-export function atRound({ settings }: PruneJob, { model, info, record }: Standing): AtRound {
+function atRound({ settings }: PruneJob, { model, info, record }: Standing): AtRound {
   const { widthsBefore: sizes, costBudget, latencyTable: latency } = record;
   const round = record.rounds.length + 1;
   if (costBudget) {

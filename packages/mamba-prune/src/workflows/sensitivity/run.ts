@@ -16,6 +16,7 @@ import {
 import { scoreUnits } from '../../pruning/score-units.js';
 import { defaultKinds, groupsOfKinds } from '../../pruning/select-units.js';
 import { stableJson } from '../../training/options.js';
+import { noteAssumedPixels } from '../assumed-pixels.js';
 import { type DataHooks, openDataFor, withModelInfo } from '../fit.js';
 import { openModelFile } from '../open-model-file.js';
 import { calibrationOf } from '../prune/calibration.js';
@@ -98,10 +99,9 @@ export async function sensitivityRun(
   const { model, info } = await openModelFile(told.model, told.import);
   try {
     const { dataset: name, data, seed, scoreBatches: batches } = told;
-    const dataset = withModelInfo(
-      await openDataFor(model, { dataset: name, data }, control.data),
-      info,
-    );
+    const found = await openDataFor(model, { dataset: name, data }, control.data);
+    noteAssumedPixels(info, found.info, control.data);
+    const dataset = withModelInfo(found, info);
     // Of a measurement that is gone on with it stands in the file.
     const norms = earlier
       ? (earlier.bnBatches ?? 0)

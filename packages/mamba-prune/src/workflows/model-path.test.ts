@@ -1,0 +1,61 @@
+// Which file a folder means, and what is said of files that are no model alone.
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { modelPath } from './model-path.js';
+
+const root = mkdtempSync(join(tmpdir(), 'model-path-'));
+afterAll(() => {
+  rmSync(root, { recursive: true });
+});
+
+/** A folder with empty files. */
+function folderOf(name: string, files: readonly string[]): string {
+  const folder = join(root, name);
+  mkdirSync(folder);
+  for (const file of files) writeFileSync(join(folder, file), '');
+  return folder;
+}
+
+describe('a folder of weights that are split over several files', () => {
+  const shard = 'model-00001-of-00002.safetensors';
+  const index = 'model.safetensors.index.json';
+  const torch = ['pytorch_model-00001-of-00001.bin', 'pytorch_model.bin.index.json'];
+
+  it('means the index of them, of safetensors before torch.save', () => {
+    const folder = folderOf('both', [shard, index, ...torch]);
+    expect(modelPath(folder)).toBe(join(folder, index));
+    const old = folderOf('old', torch);
+    expect(modelPath(old)).toBe(join(old, 'pytorch_model.bin.index.json'));
+  });
+
+  it('means a whole file where there is one', () => {
+    const folder = folderOf('whole', [shard, index, 'model.safetensors']);
+    expect(modelPath(folder)).toBe(join(folder, 'model.safetensors'));
+  });
+
+  it('is named where one of the files is given', () => {
+    const folder = folderOf('one', [shard, index]);
+    expect(() => modelPath(join(folder, shard))).toThrow(
+      `${join(folder, shard)} is one of several files that weights are split over. Give the folder, ${folder}, or their index, ${join(folder, index)}.`,
+    );
+  });
+});
+
+it('a folder of torch.distributed.checkpoint is named, with how to make a file of it', () => {
+  const folder = folderOf('dcp', ['.metadata', '__0_0.distcp']);
+  expect(() => modelPath(folder)).toThrow(
+    /is a checkpoint of torch\.distributed\.checkpoint.*python -m torch\.distributed\.checkpoint\.format_utils dcp_to_torch/s,
+  );
+});
+
+it('what has the form of a repository of the hub is told how to be one, unless it is a path', () => {
+  expect(() => modelPath('timm/vit_tiny_patch16_224.augreg_in21k')).toThrow(
+    / A repository of the hub is written hf:timm\/vit_tiny_patch16_224\.augreg_in21k\.$/,
+  );
+  const here = folderOf('here', []);
+  for (const path of [join(here, 'vit.pth'), './timm/vit', 'vit', 'a/b/c']) {
+    expect(() => modelPath(path)).toThrow(/does not exist, .*\(see 'mamba-prune models'\)\.$/s);
+  }
+});

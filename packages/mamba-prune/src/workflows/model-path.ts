@@ -1,0 +1,174 @@
+// The file that a path to a model means: a file, the folder of a run, or one that another program has written.
+import { closeSync, existsSync, openSync, readFileSync, readSync } from 'node:fs';
+import { type Stats, readdirSync, statSync } from 'node:fs';
+import { dirname, extname, join } from 'node:path';
+import { UsageError } from '../errors.js';
+import { chooseWeights } from '../hub/choose-file.js';
+import { printableLine } from '../printable.js';
+import { isShard, shardIndexAmong } from '../shard-names.js';
+import { shellCommand } from '../shell.js';
+
+/** The model's file in a run folder. */
+export const modelFileName = 'model.safetensors';
+
+/**
+ * Whether a file is a model for onnxruntime, which only some commands take: by its content, and by its name
+ * where it has none that could be told apart.
+ */
+export function isOnnx(path: string): boolean {
+  const isNamed = extname(path).toLowerCase() === '.onnx';
+  const head = firstBytes(path);
+  // A zip archive or a pickle of torch.save; '{' begins the header of a safetensors file.
+  const isOther = head.toString('latin1', 0, 2) === 'PK' || head[0] === 0x80 || head[8] === 0x7b;
+  if (isOther) return false;
+  // The version of the format, the first entry of every ONNX file that exporters write, then the next entry.
+  return (
+    isNamed || (head[0] === 0x08 && (head[1] ?? 0) < 0x20 && [0x12, 0x3a].includes(head[2] ?? 0))
+  );
+}
+
+/** None of a pipe, say, which would be waited for. */
+function firstBytes(path: string): Buffer {
+  const head = Buffer.alloc(9);
+  if (statSync(path, { throwIfNoEntry: false })?.isFile() !== true) return head;
+  try {
+    const file = openSync(path, 'r');
+    try {
+      readSync(file, head, 0, head.length, 0);
+    } finally {
+      closeSync(file);
+    }
+  } catch {
+    // Whoever reads all of it says what is wrong.
+  }
+  return head;
+}
+
+export interface ModelPathOptions {
+  /** Whether the command takes ONNX files too. By default it does not. */
+  readonly takesOnnx?: boolean;
+  /** Is told which file was taken of several. */
+  readonly onNote?: (note: string) => void;
+}
+
+const weightsFile = 'a file of weights (.safetensors, or as torch.save writes it)';
+const otherModels =
+  "a run folder, hf:owner/name, pretrained:NAME or models:NAME (see 'mamba-prune models')";
+
+/**
+ * The file that a MODEL|RUN argument means on this machine.
+ * @throws UsageError if there is none, or it is an ONNX file that the command does not take
+ */
+export function modelPath(argument: string, options: ModelPathOptions = {}): string {
+  const stat = statOf(argument);
+  if (!stat) {
+    const onnx = options.takesOnnx === true ? ', an .onnx file' : '';
+    throw new UsageError(
+      `${argument} does not exist, expected ${weightsFile}${onnx}, ${otherModels}.${onHub(argument)}`,
+    );
+  }
+  return stat.isDirectory() ? inFolder(argument, options) : checkedFile(argument, options);
+}
+
+/** What is no path here and has the form of a repository's name may be meant as one. */
+function onHub(argument: string): string {
+  const isName = /^[\w-][\w.-]*\/[\w-][\w.-]*$/.test(argument);
+  return isName && statOf(dirname(argument)) === undefined
+    ? ` A repository of the hub is written hf:${argument}.`
+    : '';
+}
+
+/** @throws UsageError for a path that nothing can have, such as a ring of links */
+function statOf(path: string): Stats | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    // A file where the path has a folder.
+    if (code === 'ENOTDIR') return undefined;
+    throw new UsageError(
+      `${path} cannot be opened (${(error as Error).message}), expected ${weightsFile}, ${otherModels}.`,
+      { cause: error },
+    );
+  }
+}
+
+export function checkedFile(path: string, { takesOnnx = false }: ModelPathOptions): string {
+  refuseShard(path);
+  if (takesOnnx || !isOnnx(path)) return path;
+  throw new UsageError(
+    `${path} is an ONNX file, which only eval, predict and bench take. ` +
+      'Give the .safetensors file or the run that it was made from.',
+  );
+}
+
+/** @throws UsageError for one of the files that weights are split over, where the index of all lies beside it */
+function refuseShard(path: string): void {
+  if (!isShard(path)) return;
+  const folder = dirname(path);
+  const index = shardIndexAmong(readdirSync(folder).sort());
+  if (index === undefined) return;
+  throw new UsageError(
+    `${path} is one of several files that weights are split over. Give the folder, ${folder}, or their index, ${join(folder, index)}.`,
+  );
+}
+
+/** Of a run, or of a repository of the hub that was downloaded by other means. */
+function inFolder(folder: string, { onNote }: ModelPathOptions): string {
+  const file = join(folder, modelFileName);
+  if (existsSync(file)) return file;
+  if (isRun(folder)) {
+    throw new UsageError(
+      `${folder} has no ${modelFileName} yet: its training is not finished. Resume it with --resume.`,
+    );
+  }
+  const files = readdirSync(folder).sort();
+  const { file: chosen, candidates } = chooseWeights(files);
+  const [first, another] = candidates;
+  if (chosen !== undefined) {
+    if (another !== undefined) {
+      const others = candidates.filter((name) => name !== chosen).map(printableLine);
+      onNote?.(
+        `${folder} has several files of weights: ${chosen} was taken, not ${others.join(', ')}. ` +
+          'Another one is taken where its own path is given.',
+      );
+    }
+    return join(folder, chosen);
+  }
+  // The index of split weights stands for all of them.
+  const index = shardIndexAmong(files);
+  if (first === undefined && index !== undefined) return join(folder, index);
+  if (first === undefined && files.some((name) => name.endsWith('.distcp'))) {
+    throw new UsageError(
+      `${folder} is a checkpoint of torch.distributed.checkpoint, expected one file of weights. Make it once with Python: ` +
+        shellCommand([
+          'python',
+          '-m',
+          'torch.distributed.checkpoint.format_utils',
+          'dcp_to_torch',
+          folder,
+          'weights.pt',
+        ]),
+    );
+  }
+  throw new UsageError(
+    first === undefined
+      ? `${folder} is a folder without ${modelFileName}, expected a run folder or ${weightsFile}.`
+      : `${folder} has several files of weights (${candidates.slice(0, 6).map(printableLine).join(', ')}), expected one. ` +
+          `Give its path, such as ${join(folder, first)}.`,
+  );
+}
+
+/** Whether a config.json is that of a run, and not that of another program. */
+function isRun(folder: string): boolean {
+  try {
+    const path = join(folder, 'config.json');
+    if (statSync(path).size > 2 ** 24 || !statSync(path).isFile()) return false;
+    const config: unknown = JSON.parse(readFileSync(path, 'utf8'));
+    const kind =
+      typeof config === 'object' && config !== null && 'kind' in config ? config.kind : '';
+    return typeof kind === 'string' && kind.startsWith('mamba-prune');
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,44 @@
+// A model from wherever it is and whoever wrote it, as every command opens its MODEL.
+import { isBoxedName } from '../boxed-models.js';
+import { isHubSpec } from '../hub/spec.js';
+import type { ImportOptions } from '../models/import/model.js';
+import { requirePath } from '../option-checks.js';
+import { modelPath } from './model-path.js';
+import { type OpenedModelFile, openModelFile } from './open-model-file.js';
+
+export interface OpenedModel extends OpenedModelFile {
+  /** The file that it was read from. */
+  readonly path: string;
+}
+
+/**
+ * Opens a model of ours or of another program, with what the config.json and preprocessor_config.json beside it say:
+ * architecture, heads, names of the classes, mean and deviation. `importModel` reads a file alone.
+ *
+ * @param source - a file of weights, the index of weights that are split over several files, a folder with one of them
+ *   (of a run, or of `save_pretrained`), `hf:owner/name`, which is downloaded as `fetchFromHub` does it, or `models:NAME`
+ * @param options - as for `importModel`; they go before what the files say
+ * @returns the model in evaluation mode, which the caller disposes, and what was taken from where
+ * @throws UsageError if there is no such file, the architecture is not certain, or an option contradicts the file;
+ *   FormatError if the file is damaged or of no known layout; HubError if it cannot be downloaded
+ */
+export async function openModel(source: string, options: ImportOptions = {}): Promise<OpenedModel> {
+  requirePath('openModel', source, 'a model');
+  const notes: string[] = [];
+  const onNote = (note: string): void => {
+    notes.push(note);
+  };
+  const path = isBoxedName(source)
+    ? source
+    : isHubSpec(source)
+      ? await fetched(source, onNote)
+      : modelPath(source, { onNote });
+  const opened = await openModelFile(path, options);
+  return { ...opened, path, notes: [...notes, ...opened.notes] };
+}
+
+async function fetched(spec: string, onNote: (note: string) => void): Promise<string> {
+  const { fetchFromHub } = await import('../hub/fetch.js');
+  const { path } = await fetchFromHub(spec, { onNote });
+  return path;
+}
