@@ -3,6 +3,7 @@
 // part of the products; in float32 the exact GELU is computed between them.
 #include <torch/library.h>
 
+#include "gradient_batch.h"
 #include "launch.h"
 #include "mlp_block.h"
 
@@ -11,12 +12,15 @@ namespace mamba_prune::cuda::mlp_block_op {
 Mlp Mlp::read(const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bias, double eps,
               const variable_list& weights, const variable_list& packed) {
   const char* op = kName;
-  TORCH_CHECK(weights.size() == kWeights && packed.size() == kWeights, op, ": got ", weights.size(), " weights and ",
-              packed.size(), " packed weights, expected 4 of each: fc1, its bias, fc2, its bias.");
+  TORCH_CHECK(weights.size() == kWeights && (packed.size() == kWeights || packed.size() == kWeights + 1), op, ": got ",
+              weights.size(), " weights and ", packed.size(),
+              " packed weights, expected 4 of each: fc1, its bias, fc2, its bias; or the units of the packed ones "
+              "behind them.");
   check_rows(op, x);
   Mlp m;
   m.norm_weight = norm_weight, m.norm_bias = norm_bias, m.eps = eps;
   m.master_bias1 = weights[1], m.master_bias2 = weights[3];
+  if (packed.size() > kWeights) m.units = packed[kWeights];
   m.fc1 = packed[0], m.bias1 = packed[1], m.fc2 = packed[2], m.bias2 = packed[3];
   TORCH_CHECK(weights[0].dim() == 2 && m.fc1.dim() == 2, op, ": got fc1 of shape ", weights[0].sizes(),
               ", expected [neurons, d_model].");
@@ -42,7 +46,7 @@ Tensor Mlp::forward(const Tensor& x, const Tensor& scale, Kept* keep) const {
   const auto like = [&](int64_t columns) { return at::empty({x.size(0), x.size(1), columns}, x.options()); };
   Kept kept;
   if (keep && mlp_train_runs(model, width, type)) {
-    kept.units = mlp_train_units(fused(scale));
+    kept.units = units.defined() ? units : mlp_train_units(fused(scale));
     const Tensor out = like(model);
     mlp_train_forward(fused(scale), kept.units, x, out);
     *keep = kept;
@@ -77,11 +81,28 @@ Tensor Mlp::forward(const Tensor& x, const Tensor& scale, Kept* keep) const {
   return out;
 }
 
+namespace {
+// The residual's gradient is the branch's too, so that the normalisation has already summed it.
+Tensor bias2_gradient(const Tensor& scale, const MlpTrainGradients& g, const Tensor& dout) {
+  if (!scale.defined()) return g.norm.select(0, 2);
+  return at::sum(dout * scale.view({-1, 1, 1}).to(dout.scalar_type()), at::IntArrayRef({0, 1}), false, at::kFloat);
+}
+}  // namespace
+
 // Gradients of x, norm weight, norm bias, then of the four weights.
 variable_list Mlp::backward(const Tensor& x, const Tensor& scale, const Kept& kept, const Tensor& dout) const {
   const auto type = x.scalar_type();
   const auto like = [&](int64_t columns) { return at::empty({x.size(0), x.size(1), columns}, x.options()); };
   const auto gradient = [&](at::IntArrayRef shape) { return at::empty(shape, x.options().dtype(at::kFloat)); };
+  if (kept.units.defined() && GradientBatch::fits(width, type)) {
+    GradientBatch batch;
+    const MlpTrainGradients g = mlp_train_backward(fused(scale), kept.units, x, dout);
+    const Tensor d_fc1 = batch.product(g.dbefore, g.normed, first_of(neurons), first_of(model)),
+                 d_fc2 = batch.product(g.hidden, dout, first_of(neurons), first_of(model), true);
+    batch.run();
+    return {g.dx,  g.norm.select(0, 0),           g.norm.select(0, 1), d_fc1, g.dbias1.narrow(0, 0, neurons),
+            d_fc2, bias2_gradient(scale, g, dout)};
+  }
   if (kept.units.defined()) {
     Aside beside;
     const MlpTrainGradients g = mlp_train_backward(fused(scale), kept.units, x, dout);
@@ -96,9 +117,7 @@ variable_list Mlp::backward(const Tensor& x, const Tensor& scale, const Kept& ke
             d_fc1.narrow(0, 0, neurons),
             g.dbias1.narrow(0, 0, neurons),
             d_fc2,
-            scale.defined()
-                ? at::sum(dout * scale.view({-1, 1, 1}).to(type), at::IntArrayRef({0, 1}), false, at::kFloat)
-                : g.norm.select(0, 2)};
+            bias2_gradient(scale, g, dout)};
   }
   const Tensor dbranch = scale.defined() ? dout * scale.view({-1, 1, 1}).to(type) : dout;
   Tensor d_fc2 = gradient({model, width});

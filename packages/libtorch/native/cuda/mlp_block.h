@@ -33,6 +33,7 @@ struct Mlp {
   Tensor master_bias1, master_bias2;
   // The products' weights and biases in the type of the activations, padded.
   Tensor fc1, bias1, fc2, bias2;
+  Tensor units;  // of the kernels of mlp_train.h, where somebody keeps them
   int64_t neurons = 0, width = 0, model = 0;
 };
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "gradient_batch.h"
 #include "launch.h"
 #include "mlp_train.h"
 #include "norm_in_proj.h"
@@ -20,12 +21,15 @@ Block Block::read(const Tensor& x, const Tensor& norm_weight, const Tensor& norm
               weights.size(), " weights, expected ", kShared + kPerDirection, ", or ", kShared + 2 * kPerDirection,
               " for two directions.");
   const size_t directions = (weights.size() - kShared) / kPerDirection;
-  TORCH_CHECK(packed.size() == kShared + directions * kPackedPerDirection, op, ": got ", packed.size(),
-              " packed weights, expected ", kShared + directions * kPackedPerDirection, ".");
+  const size_t matrices = kShared + directions * kPackedPerDirection;
+  TORCH_CHECK(packed.size() == matrices || packed.size() == matrices + 1 + directions, op, ": got ", packed.size(),
+              " packed weights, expected ", matrices, ", or ", matrices + 1 + directions, " with their units.");
+  const bool has_units = packed.size() > matrices;
   check_rows(op, x);
   Block b;
   b.norm_weight = norm_weight, b.norm_bias = norm_bias, b.eps = eps;
   b.in_proj = weights[0], b.out_proj = weights[1], b.packed_in = packed[0], b.packed_out = packed[1];
+  if (has_units) b.units = packed[matrices];
   b.model = x.size(2), b.type = x.scalar_type();
   check_shape(op, "norm weight", norm_weight, {b.model}, at::kFloat, x);
   if (norm_bias.defined()) {
@@ -47,7 +51,8 @@ Block Block::read(const Tensor& x, const Tensor& norm_weight, const Tensor& norm
   check_shape(op, "packed out_proj", b.packed_out, {b.model, b.width}, b.type, x);
   for (size_t i = 0; i < directions; i++) {
     const Tensor* w = &weights[kShared + i * kPerDirection];
-    Direction d{w[0], w[1], w[2], w[3], w[4], w[5], w[6], packed[kShared + 2 * i], packed[kShared + 2 * i + 1]};
+    Direction d{w[0], w[1], w[2], w[3], w[4], w[5], w[6], packed[kShared + 2 * i], packed[kShared + 2 * i + 1], {}};
+    if (has_units && packed[matrices + 1 + i].numel() > 0) d.panels = packed[matrices + 1 + i];
     TORCH_CHECK(d.dt_weight.dim() == 2 && d.A_log.dim() == 2 && d.conv_weight.dim() == 3 && d.packed_x.dim() == 2 &&
                     d.packed_dt.dim() == 2,
                 op,
@@ -112,7 +117,7 @@ void Block::begin(const Tensor& x, Kept& kept, bool keep) const {
   }
   if (keep && norm_bias.defined() && mlp_train_runs(model, width, type)) {
     kept.n = at::empty_like(x);
-    kept.units = in_proj_units(in_projection());
+    kept.units = units.defined() ? units : in_proj_units(in_projection());
     in_proj_forward(in_projection(), kept.units, x, kept.n, kept.xz);
     return;
   }
@@ -131,15 +136,17 @@ std::vector<Kept::Scanned> Block::inputs(const Tensor& xz, bool keep) const {
   const auto like = [&](int64_t count) { return at::empty({xz.size(0), xz.size(1), count}, xz.options()); };
   std::vector<Kept::Scanned> all;
   std::vector<Conv> convs;
+  const bool fused = keep && projections_run({width, rank_width, states, columns}, type);
   std::optional<Aside> beside;
-  if (keep && projections_run({width, rank_width, states, columns}, type)) beside.emplace();
   const bool tiles = scans_in_tiles(keep);
   for (size_t i = 0; i < directions.size(); i++) {
     const Direction& d = directions[i];
     all.push_back({like(width), like(columns), tiles ? Tensor() : like(width), Tensor(), Tensor()});
     convs.push_back(conv_of(*this, d, xz, i == 1));
-    if (!beside) continue;
-    all[i].panels = proj_panels(d.packed_x);
+    if (!fused) continue;
+    all[i].panels = d.panels.defined() ? d.panels : proj_panels(d.packed_x);
+    if (d.panels.defined()) continue;
+    if (!beside) beside.emplace();
     beside->run([&] { proj_pack(d.packed_x, d.packed_dt, all[i].panels); });
   }
   if (convs.size() == 2 && convs[0].weight.size(1) == convs[1].weight.size(1)) {
@@ -150,7 +157,7 @@ std::vector<Kept::Scanned> Block::inputs(const Tensor& xz, bool keep) const {
   if (beside) beside->join();
   for (size_t i = 0; i < all.size(); i++) {
     const Kept::Scanned& s = all[i];
-    if (beside) {
+    if (fused) {
       proj_forward(s.panels, s.u, s.projected, s.delta);
       continue;
     }
@@ -201,11 +208,20 @@ variable_list Block::backward(const Tensor& x, const Tensor& scale, const Kept& 
     return at::empty({rows, columns}, x.options().dtype(at::kFloat));
   };
   variable_list result(3 + kShared + directions.size() * kPerDirection);
-  Aside beside;
+  // Narrow, all gradients of weights wait for the last kernel, and are two launches; else they run beside the others.
+  std::optional<GradientBatch> batch;
+  std::optional<Aside> beside;
+  if (GradientBatch::fits(2 * width, type) && model % 8 == 0) batch.emplace();
+  else beside.emplace();
   const Tensor dy = like(width), dbranch = dout.to(type);
   gemm(mat(dbranch), false, mat(packed_out), false, mat(dy), type, type);
-  Tensor d_out_proj = gradient(model, width);
-  aside([&] { gemm(mat(dbranch), true, mat(kept.y), false, mat(d_out_proj), type, at::kFloat); });
+  Tensor d_out_proj;
+  if (batch) {
+    d_out_proj = batch->product(kept.y, dbranch, first_of(channels), first_of(model), true);
+  } else {
+    d_out_proj = gradient(model, width);
+    aside([&] { gemm(mat(dbranch), true, mat(kept.y), false, mat(d_out_proj), type, at::kFloat); });
+  }
   const Tensor dxz = like(2 * width);
   for (size_t i = 0; i < directions.size(); i++) {
     const Direction& d = directions[i];
@@ -219,15 +235,21 @@ variable_list Block::backward(const Tensor& x, const Tensor& scale, const Kept& 
     } else {
       aside([&] { reduce_states(g, states, dprojected, rank_width); });
       gemm(mat(g.ddelta), false, mat(d.packed_dt), false, mat(dprojected.narrow(2, 0, rank_width)), type, type);
-      beside.join();
+      if (beside) beside->join();
     }
-    const Tensor d_dt = gradient(width, rank_width);
-    aside([&] {
-      gemm(mat(g.ddelta), true, mat(scanned.projected.narrow(2, 0, rank_width)), false, mat(d_dt), type, at::kFloat);
-    });
-    const Tensor d_x_proj = gradient(columns, width);
-    aside([&] { gemm(mat(dprojected), true, mat(scanned.u), false, mat(d_x_proj), type, at::kFloat); });
-    for (const Tensor& t : {g.ddelta, dprojected}) beside.keep(t);
+    Tensor* to = &result[3 + kShared + i * kPerDirection];
+    const Tensor step_sizes = scanned.projected.narrow(2, 0, rank_width);
+    if (batch) {
+      to[3] = batch->product(g.ddelta, step_sizes, first_of(channels), first_of(rank));
+      to[2] = batch->product(scanned.u, dprojected, first_of(channels),
+                             around(rank, rank_width - rank, rank + 2 * states), true);
+    } else {
+      const Tensor d_dt = gradient(width, rank_width), d_x_proj = gradient(columns, width);
+      aside([&] { gemm(mat(g.ddelta), true, mat(step_sizes), false, mat(d_dt), type, at::kFloat); });
+      aside([&] { gemm(mat(dprojected), true, mat(scanned.u), false, mat(d_x_proj), type, at::kFloat); });
+      for (const Tensor& t : {g.ddelta, dprojected}) beside->keep(t);
+      to[2] = d_x_proj, to[3] = d_dt;
+    }
     if (!scanned.panels.defined()) {
       const Mat du = mat(g.du);
       Extra add;
@@ -236,13 +258,16 @@ variable_list Block::backward(const Tensor& x, const Tensor& scale, const Kept& 
     }
     const auto [d_conv, d_conv_bias] =
         conv_backward(conv_of(*this, d, kept.xz, i == 1), g.du, dxz.narrow(2, 0, width), i == 1);
-    Tensor* to = &result[3 + kShared + i * kPerDirection];
     to[0] = d_conv.view_as(d.conv_weight), to[1] = d_conv_bias;
-    to[2] = d_x_proj, to[3] = d_dt;
     to[4] = g.dbias, to[5] = g.dA, to[6] = g.dD;
   }
-  Tensor d_in_proj = gradient(2 * width, model);
-  aside([&] { gemm(mat(dxz), true, mat(kept.n), false, mat(d_in_proj), type, at::kFloat); });
+  Tensor d_in_proj;
+  if (batch) {
+    d_in_proj = batch->product(dxz, kept.n, around(channels, width - channels, 2 * channels), first_of(model));
+  } else {
+    d_in_proj = gradient(2 * width, model);
+    aside([&] { gemm(mat(dxz), true, mat(kept.n), false, mat(d_in_proj), type, at::kFloat); });
+  }
   const Tensor dx = at::empty_like(x, at::MemoryFormat::Contiguous);
   const Tensor dn = kept.units.defined() ? Tensor() : like(model);
   if (dn.defined()) gemm(mat(dxz), false, mat(packed_in), false, mat(dn), type, type);
@@ -255,7 +280,13 @@ variable_list Block::backward(const Tensor& x, const Tensor& scale, const Kept& 
   } else {
     result[1] = rms_norm_backward(x, norm_weight, eps, dn, dout, dx);
   }
-  beside.join();
+  result[0] = dx;
+  if (batch) {
+    batch->run();
+    result[3] = d_in_proj, result[4] = d_out_proj;
+    return result;
+  }
+  beside->join();
   // Without the padding.
   for (size_t i = 0; i < directions.size(); i++) {
     Tensor &d_x_proj = result[3 + kShared + i * kPerDirection + 2], &d_dt = result[3 + kShared + i * kPerDirection + 3];
@@ -269,7 +300,6 @@ variable_list Block::backward(const Tensor& x, const Tensor& scale, const Kept& 
     d_in_proj = at::cat({d_in_proj.narrow(0, 0, channels), d_in_proj.narrow(0, width, channels)});
     d_out_proj = d_out_proj.narrow(1, 0, channels).contiguous();
   }
-  result[0] = dx;
   result[3] = d_in_proj, result[4] = d_out_proj;
   return result;
 }

@@ -15,6 +15,7 @@ constexpr size_t kShared = 2, kPerDirection = 7, kPackedPerDirection = 2;
 struct Direction {
   Tensor conv_weight, conv_bias, x_proj, dt_weight, dt_bias, A_log, D;
   Tensor packed_x, packed_dt;
+  Tensor panels;  // of the kernels of projections.h, where somebody keeps them
 };
 
 // What the backward pass needs of the forward pass.
@@ -64,6 +65,7 @@ struct Block {
   double eps = 0;
   at::ScalarType type = at::kFloat;  // of the packed weights and of what the branch computes
   Tensor in_proj, out_proj, packed_in, packed_out;
+  Tensor units;  // of the kernels of in_proj_train.h, where somebody keeps them
   std::vector<Direction> directions;
   // channels and their padding; dt_rank and its padding; states; columns of x_proj's result
   int64_t channels = 0, width = 0, rank = 0, rank_width = 0, states = 0, columns = 0, model = 0;

@@ -23,7 +23,8 @@ export interface BranchWeights {
   readonly weights: readonly Tensor[];
   /**
    * What the matrix products read: of the branch's type, rows and columns padded with zeros as the
-   * branch describes. In float32 without padding the parameters themselves.
+   * branch describes. In float32 without padding the parameters themselves. Behind them there may be units
+   * (`makeBranchUnits`), which a training step then does not make again.
    */
   readonly packed: readonly Tensor[];
 }

@@ -12,6 +12,7 @@ export {
   hasClusterBlocks,
   packCluster,
 } from './cluster-blocks.js';
+export { type BranchUnits, makeBranchUnits, packBranchUnits } from './branch-units.js';
 export { type FusedBlock, hasFusedBlocks, mambaBlocks, packUnits } from './fused-blocks.js';
 export {
   type BranchNorm,
@@ -20,6 +21,8 @@ export {
   mlpBranch,
   ssmBranch,
 } from './fused-branches.js';
+export { embedPatches, hasEmbedPatches } from './embed-patches.js';
+export { normMean } from './norm-mean.js';
 export { mlpBranchOnCpu, ssmBranchOnCpu } from './cpu-branches.js';
 export {
   type MambaBlockWeights,

@@ -1,6 +1,7 @@
 // Momentum with orthogonalised updates of matrices.
 import * as ops from '../generated/ops.js';
 import type { Tensor } from '../tensor.js';
+import { callOperator, hasOperator } from '../dispatch.js';
 import { type OptionKinds, checkOptions } from '../check-options.js';
 import { AdamW, type AdamWOptions, adamWKinds, decay_ } from './adamw.js';
 import {
@@ -78,20 +79,24 @@ export class Muon extends AdamW {
     decay_(batch, group);
     const shapes = params.map((param): MatrixShape => [param.size(0), param.numel / param.size(0)]);
     const rate = scalars?.lr ?? lr;
-    for (const stack of this.#stacksOf(shapes, batch.device)) {
+    const stacks = this.#stacksOf(shapes, batch.device).map((stack) => {
+      const of = <T>(list: readonly T[]): T[] => stack.members.map((i) => list[i] as T);
       const { members } = stack;
-      const of = <T>(list: readonly T[]): T[] => members.map((i) => list[i] as T);
-      const own = { grads: of(grads), buffers: of(buffers), shapes: of(shapes) };
-      const changes = stack.isEven
-        ? this.#evenChanges(own, rate)
-        : this.#unevenChanges(stack, own, rate);
-      const changed = of(params);
+      const own = { members, grads: of(grads), buffers: of(buffers), shapes: of(shapes) };
+      return stack.isEven ? this.#evenStack(own) : this.#unevenStack(stack, own);
+    });
+    const directions = orthogonalizedStacks(stacks.map(({ ahead }) => ahead));
+    stacks.forEach(({ members, changesOf }, i) => {
+      const changed = members.map((member) => params[member] as Tensor);
+      // A stack at a time: changes that lie on their side send their list down libtorch's slow way.
       ops.foreachAdd_(
         changed,
-        changes.map((tensor, i) => tensor.reshape(...(changed[i] as Tensor).shape)),
+        changesOf(directions[i] as Tensor, rate).map((change, member) =>
+          change.reshape(...(changed[member] as Tensor).shape),
+        ),
         1,
       );
-    }
+    });
   }
 
   /** On a GPU a launch costs more than products with zeros do. */
@@ -99,24 +104,26 @@ export class Muon extends AdamW {
     return (this.padded ?? device.startsWith('cuda')) ? paddedStacks(shapes) : evenStacks(shapes);
   }
 
-  #evenChanges({ grads, buffers, shapes }: StackParts, rate: Tensor | number): Tensor[] {
+  #evenStack({ grads, buffers, shapes, members }: StackParts): Ahead {
     const ahead = stackOf(grads).mul(1 - this.momentum);
-    const direction = orthogonalized(ahead.add_(stackOf(buffers), { alpha: this.momentum }));
     const factor = factorOf(shapes[0] as MatrixShape);
-    const change = direction.mul(typeof rate === 'number' ? rate * factor : rate.mul(factor));
-    return ops.unbind(change);
+    return {
+      members,
+      ahead: ahead.add_(stackOf(buffers), { alpha: this.momentum }),
+      changesOf: (direction, rate) =>
+        ops.unbind(direction.mul(typeof rate === 'number' ? rate * factor : rate.mul(factor))),
+    };
   }
 
-  #unevenChanges(
-    stack: MatrixStack,
-    { grads, buffers, shapes }: StackParts,
-    rate: Tensor | number,
-  ): Tensor[] {
+  #unevenStack(stack: MatrixStack, { grads, buffers, shapes, members }: StackParts): Ahead {
     const places = this.#placesOf(stack, shapes, grads[0] as Tensor);
     const ahead = places.flat(grads).mul(1 - this.momentum);
     ahead.add_(places.flat(buffers), { alpha: this.momentum });
-    const direction = orthogonalized(places.stacked(ahead));
-    return places.unstacked(direction.mul_(places.factors).mul_(rate));
+    return {
+      members,
+      ahead: places.stacked(ahead),
+      changesOf: (direction, rate) => places.unstacked(direction.mul_(places.factors).mul_(rate)),
+    };
   }
 
   #placesOf(stack: MatrixStack, shapes: readonly MatrixShape[], like: Tensor): StackPlaces {
@@ -132,9 +139,19 @@ export class Muon extends AdamW {
 
 /** What the matrices of one stack bring along. */
 interface StackParts {
+  readonly members: readonly number[];
   readonly grads: readonly Tensor[];
   readonly buffers: readonly Tensor[];
   readonly shapes: readonly MatrixShape[];
+}
+
+/** A stack on its way to the step. */
+interface Ahead {
+  readonly members: readonly number[];
+  /** Nesterov momentum, shape [members, rows, columns]. */
+  readonly ahead: Tensor;
+  /** The changes of the members by the directions, which may be overwritten. */
+  readonly changesOf: (directions: Tensor, rate: Tensor | number) => Tensor[];
 }
 
 /** From a direction to a step of the size that AdamW's have. */
@@ -161,6 +178,15 @@ export function orthogonalized(matrices: Tensor): Tensor {
     x = ops.baddbmm(x, polynomial, x, A, 1);
   }
   return (tall ? x.transpose(1, 2) : x).to(dtype);
+}
+
+/** `orthogonalized` of each, on a GPU side by side. */
+function orthogonalizedStacks(stacks: readonly Tensor[]): Tensor[] {
+  const operator = 'mamba_prune::orthogonalize';
+  if (!stacks[0]?.device.startsWith('cuda') || !hasOperator(operator)) {
+    return stacks.map((stack) => orthogonalized(stack));
+  }
+  return callOperator(operator, stacks, [A, B, C], newtonSchulzSteps, eps) as Tensor[];
 }
 
 const stackOf = (tensors: readonly Tensor[]): Tensor =>

@@ -58,6 +58,8 @@ export interface PackedWeights {
   readonly parts: readonly CopyPart[];
   /** Parameters whose other copies nothing reads. */
   readonly masters: readonly Tensor[];
+  /** What is made of the copies; to be called whenever they have been refreshed. */
+  finish?(): void;
   dispose(): void;
 }
 

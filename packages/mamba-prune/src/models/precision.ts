@@ -53,9 +53,11 @@ export function weightCopies(
   const masters = new Set(packed?.masters);
   const others = parameters.filter((parameter) => !masters.has(parameter));
   const copies = new WeightCopies(others, 'bfloat16', packed?.parts);
+  packed?.finish?.();
   return {
     refresh: () => {
       copies.refresh();
+      packed?.finish?.();
     },
     dispose: () => {
       copies.dispose();

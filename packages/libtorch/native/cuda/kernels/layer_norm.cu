@@ -2,35 +2,11 @@
 // the row in registers. The backward pass also adds the gradient that reaches x past the layer (the residual's).
 //
 // Defined by the caller: WIDTH, VECTOR (neighbouring elements of a lane), HAS_SKIP, THREADS.
+#include "layer_norm_row.cuh"
 #include "norm_interface.h"
-#include "norm_row.cuh"
 
 using namespace mamba_prune::cuda::norm_kernel;
 using Args = NormArgs<scalar>;
-
-// Centres and scales a row in place.
-__device__ __forceinline__ float normalize(Row& x, float eps) {
-  float sum = 0.0f;
-#pragma unroll
-  for (int i = 0; i < kPer; i++)
-#pragma unroll
-    for (int k = 0; k < VECTOR; k++) sum += x.v[i][k];
-  const float mean = warp_sum(sum) * (1.0f / WIDTH);
-  float squares = 0.0f;
-#pragma unroll
-  for (int i = 0; i < kPer; i++)
-#pragma unroll
-    for (int k = 0; k < VECTOR; k++) {
-      x.v[i][k] = column(i) < WIDTH ? x.v[i][k] - mean : 0.0f;
-      squares += x.v[i][k] * x.v[i][k];
-    }
-  const float scale = rsqrtf(warp_sum(squares) * (1.0f / WIDTH) + eps);
-#pragma unroll
-  for (int i = 0; i < kPer; i++)
-#pragma unroll
-    for (int k = 0; k < VECTOR; k++) x.v[i][k] *= scale;
-  return scale;
-}
 
 extern "C" __global__ void __launch_bounds__(THREADS) norm_forward(const Args a) {
   const int warps = gridDim.x * (THREADS / 32);

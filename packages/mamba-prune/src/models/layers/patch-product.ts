@@ -3,7 +3,7 @@ import type { Tensor, nn } from '@mamba-prune/libtorch';
 import * as kernels from '@mamba-prune/libtorch/kernels';
 import type { UnitProbe } from '../image-model.js';
 import { type KeptProducts, LowProducts } from './low-products.js';
-import { embedPatches } from './patches.js';
+import { embedPatches, embedWithPositions } from './patches.js';
 import { infersOnCpu } from './running.js';
 
 /** The embedding of a model's patches, and the ways to compute it. */
@@ -17,10 +17,22 @@ export class PatchProduct {
 
   /** As `embedPatches`. */
   forward(images: Tensor, probe?: UnitProbe): Tensor {
+    return this.#inLow(images, probe) ?? embedPatches(images, this.#embedding);
+  }
+
+  /** As `embedWithPositions`. */
+  withPositions(images: Tensor, positions: Tensor, probe?: UnitProbe): Tensor {
+    const patches = this.#inLow(images, probe);
+    return patches
+      ? patches.add(positions)
+      : embedWithPositions(images, this.#embedding, positions);
+  }
+
+  #inLow(images: Tensor, probe: UnitProbe | undefined): Tensor | undefined {
     const { training, weight, stride, bias } = this.#embedding;
     const [packed] = this.#low.of(0) ?? [];
     if (!packed || training || !infersOnCpu(images, probe) || typeof stride !== 'number') {
-      return embedPatches(images, this.#embedding);
+      return undefined;
     }
     return kernels.lowPatches(images, packed, bias, { patch: weight.size(2), stride });
   }

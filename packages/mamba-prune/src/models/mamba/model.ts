@@ -33,7 +33,7 @@
 //
 // The parameter names are those of the PyTorch model, so state dicts cross over both ways.
 import { type DType, F, type Tensor, nn, noGrad, randn, scope } from '@mamba-prune/libtorch';
-import type { ProductPrecision } from '@mamba-prune/libtorch/kernels';
+import { type ProductPrecision, normMean } from '@mamba-prune/libtorch/kernels';
 import { checkImages, dropPathRate } from '../config-checks.js';
 import type { PruningGroup } from '../groups.js';
 import {
@@ -162,11 +162,10 @@ export class VisionMamba extends nn.Module implements ImageModel {
 
   override forward(images: Tensor, probe?: UnitProbe): Tensor {
     checkImages('VisionMamba', images, this.config);
-    const patches = this.#patches.forward(images, probe);
-    const embedded = patches.add(F.weightFor(this.#posEmbed, patches.dtype));
+    const embedded = this.#patches.withPositions(images, this.#posEmbed, probe);
     // All blocks, one after the other, by their own `forward` or by something faster.
     const x = this.#runner.forward(embedded, probe);
-    return this.#head.forward(F.meanFloat32(this.#norm.forward(x), 1));
+    return this.#head.forward(normMean(x, this.#norm));
   }
 
   packWeights(dtype: DType, fixed = false): PackedWeights | undefined {

@@ -1,5 +1,6 @@
 // The weights of a block as the GPU's matrix products want them; layers/packing.ts says how that is.
-import type { CopyPart, DType, Tensor } from '@mamba-prune/libtorch';
+import { type CopyPart, type DType, type Tensor, noGrad, scope } from '@mamba-prune/libtorch';
+import * as kernels from '@mamba-prune/libtorch/kernels';
 import type { Mlp } from '../layers/mlp.js';
 import { Packing, packSsm, padded } from '../layers/packing.js';
 import type { SelectiveSsm } from '../layers/ssm.js';
@@ -8,21 +9,32 @@ import type { SelectiveSsm } from '../layers/ssm.js';
 export class PackedBlock {
   readonly ssm: readonly Tensor[];
   readonly mlp: readonly Tensor[];
+  /** For a training step, where there are such kernels; whoever refreshes the parts packs them then. */
+  readonly units: kernels.BranchUnits | undefined;
   readonly #packing: Packing;
 
-  constructor(ssm: SelectiveSsm, mlp: Mlp, dtype: DType) {
+  /** @param trained - whether there are to be units */
+  constructor(ssm: SelectiveSsm, mlp: Mlp, dtype: DType, trained = false) {
     const packing = new Packing(dtype, ssm.inProj.weight.device);
     this.#packing = packing;
-    this.ssm = packSsm(packing, ssm);
+    const matrices = packSsm(packing, ssm);
     const { fc1, fc2 } = mlp;
-    const { dModel } = ssm.sizes;
+    const { dModel, dState } = ssm.sizes;
     const neurons = padded(fc1.weight.size(0));
-    this.mlp = [
-      packing.whole([neurons, dModel], fc1.weight),
-      packing.whole([neurons], fc1.bias as Tensor),
-      packing.whole([dModel, neurons], fc2.weight),
-      packing.whole([dModel], fc2.bias as Tensor),
-    ];
+    const first = packing.whole([neurons, dModel], fc1.weight);
+    const bias = packing.whole([neurons], fc1.bias as Tensor);
+    const second = packing.whole([dModel, neurons], fc2.weight);
+    const [inProj, , ...projections] = matrices as [Tensor, Tensor, ...Tensor[]];
+    if (trained) {
+      const ofMlp = [first, second, fc1.bias as Tensor];
+      this.units = scope(() =>
+        noGrad(() => kernels.makeBranchUnits([inProj, ...projections], ofMlp, dState)),
+      );
+    }
+    const units = this.units?.units ?? [];
+    this.ssm = [...matrices, ...units.slice(0, -1)];
+    const last = packing.whole([dModel], fc2.bias as Tensor);
+    this.mlp = [first, bias, second, last, ...units.slice(-1)];
   }
 
   get dtype(): DType {
@@ -43,6 +55,7 @@ export class PackedBlock {
   }
 
   dispose(): void {
+    for (const tensor of this.units?.units ?? []) tensor.dispose();
     this.#packing.dispose();
   }
 }

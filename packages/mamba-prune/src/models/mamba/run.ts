@@ -67,15 +67,19 @@ export class BlockRunner {
    */
   pack(dtype: DType, fixed: boolean): PackedWeights | undefined {
     if (!this.#blocks.every(({ ssm }) => fitsConvKernel(ssm))) return undefined;
-    const kept = this.#copies.keep(dtype);
+    const packed = this.#blocks.map(({ ssm, mlp }) => new PackedBlock(ssm, mlp, dtype, !fixed));
+    const units = packed.flatMap((block) => block.units ?? []);
+    const kept = this.#copies.keep(dtype, packed);
     const stack = fixed ? this.#stackOf(kept) : undefined;
-    if (!stack) return kept;
-    this.#stacks.set(kept, stack);
+    if (stack) this.#stacks.set(kept, stack);
     return {
       ...kept,
+      finish: () => {
+        kernels.packBranchUnits(units);
+      },
       dispose: () => {
         kept.dispose();
-        stack.dispose();
+        stack?.dispose();
       },
     };
   }

@@ -1,0 +1,59 @@
+// mamba_prune::copy_parts: copies of parts of float32 matrices into parts of others, all in a launch or a few. A pruned
+// model has a hundred of them, and each took a launch of its own where rows are padded.
+#include <c10/core/DeviceGuard.h>
+#include <torch/library.h>
+
+#include <algorithm>
+
+#include "kernel.h"
+#include "kernels/copy_parts_interface.h"
+#include "launch.h"
+#include "launch_util.h"
+
+namespace mamba_prune::cuda {
+namespace {
+
+using at::Tensor;
+using namespace copy_parts_kernel;
+
+void check(const Tensor& to, const Tensor& from, const Tensor& first) {
+  const char* op = "copy_parts";
+  TORCH_CHECK(to.sizes() == from.sizes() && to.dim() >= 1 && to.dim() <= 2, op, ": got parts of shapes ", to.sizes(),
+              " and ", from.sizes(), ", expected one shape of one or two dimensions.");
+  TORCH_CHECK(from.scalar_type() == at::kFloat && to.scalar_type() == first.scalar_type(), op, ": got parts of ",
+              from.scalar_type(), " for ", to.scalar_type(), ", expected float32 for ", first.scalar_type(), ".");
+  TORCH_CHECK(to.device() == first.device() && from.device() == first.device(), op, ": got parts on ", from.device(),
+              " for ", to.device(), ", expected all on ", first.device(), ".");
+  TORCH_CHECK(to.numel() < (int64_t{1} << 31) - kPerBlock, op, ": got a part of ", to.numel(), " elements.");
+}
+
+void copy_parts(at::TensorList to, at::TensorList from) {
+  TORCH_CHECK(to.size() == from.size(), "copy_parts: got ", to.size(), " parts and ", from.size(), " to copy.");
+  if (to.empty()) return;
+  const c10::DeviceGuard guard(to[0].device());
+  for (size_t begin = 0; begin < to.size(); begin += kMostParts) {
+    PartsArgs<void> a{};
+    int64_t blocks = 0;
+    for (size_t i = begin; i < std::min(to.size(), begin + kMostParts); i++) {
+      check(to[i], from[i], to[0]);
+      if (to[i].numel() == 0) continue;
+      const Mat target = mat(to[i]), source = mat(from[i]);
+      Part<void>& p = a.of[a.count++];
+      p.from = float_pointer(from[i]), p.to = pointer(to[i]);
+      p.rows = static_cast<int>(target.rows), p.columns = static_cast<int>(target.columns);
+      p.from_row = static_cast<int>(source.stride), p.to_row = static_cast<int>(target.stride);
+      p.first_block = static_cast<int>(blocks);
+      blocks += ceil_div(to[i].numel(), kPerBlock);
+    }
+    if (blocks == 0) continue;
+    find_kernel("copy_parts.cu", "copy_parts", {{"SCALAR", scalar_code(to[0].scalar_type())}})
+        .launch({u32(blocks)}, kThreads, 0, a);
+  }
+}
+
+}  // namespace
+
+TORCH_LIBRARY_FRAGMENT(mamba_prune, m) { m.def("copy_parts(Tensor(a!)[] to, Tensor[] from) -> ()"); }
+TORCH_LIBRARY_IMPL(mamba_prune, CUDA, m) { m.impl("copy_parts", copy_parts); }
+
+}  // namespace mamba_prune::cuda

@@ -1,0 +1,21 @@
+// Copies of many matrices in another type, with gaps between their rows, in one launch.
+//
+// Defined by the caller: SCALAR, the type of the copies.
+#include "copy_parts_interface.h"
+
+using namespace mamba_prune::cuda::copy_parts_kernel;
+
+extern "C" __global__ void __launch_bounds__(kThreads) copy_parts(const __grid_constant__ PartsArgs<scalar> a) {
+  int which = 0, behind = a.count;
+  while (behind - which > 1) {
+    const int middle = (which + behind) / 2;
+    if ((int)blockIdx.x >= a.of[middle].first_block) which = middle;
+    else behind = middle;
+  }
+  const Part<scalar>& p = a.of[which];
+  const int first = (blockIdx.x - p.first_block) * kPerBlock, end = min(first + kPerBlock, p.rows * p.columns);
+  for (int i = first + threadIdx.x; i < end; i += kThreads) {
+    const int row = i / p.columns, column = i - row * p.columns;
+    p.to[(i64)row * p.to_row + column] = down(p.from[(i64)row * p.from_row + column]);
+  }
+}
