@@ -1,11 +1,14 @@
 // out = x W^T in the tiles of AMX: 32 rows by a panel of 32 columns at a time, whose sums stay in four tiles for the
-// whole depth. Rows of activations and the panels of weights lie in memory as the tiles want them
-// (low_precision_args.h). While the tiles multiply, the other units finish the sums of the rows before.
-// Included by isa_amx_*.cc after low_finish.h, with MP_TILE_DOT(sums, activations, weights).
+// whole depth. Rows that fit into half of the first-level cache meet every panel before the next rows do: a tile that
+// comes from the second level takes longer than a product. Rows of activations and the panels of weights lie in
+// memory as the tiles want them (low_precision_args.h). While the tiles multiply, the other units finish the sums of
+// the rows before. Included by isa_amx_*.cc after low_finish.h, with MP_TILE_DOT(sums, activations, weights).
 namespace mamba_prune {
 namespace MP_ISA {
 
 constexpr int kTileRows = 16, kAmxRows = 2 * kTileRows;
+// Bytes of rows that stay in the first-level cache, and from a weight to those that are asked for when it is read.
+constexpr int64_t kNearBytes = 24 << 10, kAhead = 8 << 10;
 static_assert(kLowPanel == 32, "two tiles of weights");
 static_assert(kLowRowGroup % kAmxRows == 0, "whole tiles are read");
 
@@ -47,9 +50,10 @@ struct Unfinished {
   }
 };
 
-// Sums of 32 rows, or with Both = false of 16.
-template <bool Both>
-MP_INLINE void amx_rows(const uint8_t* x, int64_t stride, const uint8_t* panel, Sum* sums, Unfinished& before) {
+// Sums of 32 rows, or with Both = false of 16, to rows `out_stride` bytes apart. Ask: what comes next of the weights,
+// in the order in which they lie, is asked for.
+template <bool Both, bool Ask> MP_INLINE void amx_rows(const uint8_t* x, int64_t stride, const uint8_t* panel,
+                                                       uint8_t* out, int64_t out_stride, Unfinished& before) {
   const int64_t share = (kAmxRows * kDepthBytes + stride - 1) / stride;
   _tile_zero(0);
   _tile_zero(1);
@@ -62,6 +66,9 @@ MP_INLINE void amx_rows(const uint8_t* x, int64_t stride, const uint8_t* panel, 
     _tile_loadd(6, panel + k * kLowPanel, kLowPanel * kLaneBytes);
     _tile_loadd(7, panel + k * kLowPanel + 64, kLowPanel * kLaneBytes);
     if (Both) _tile_loadd(5, x + kTileRows * stride + k, stride);
+    if (Ask)
+      for (int64_t line = 0; line < kDepthBytes * kLowPanel; line += 64)
+        __builtin_prefetch(panel + k * kLowPanel + kAhead + line);
     MP_TILE_DOT(0, 4, 6);
     MP_TILE_DOT(1, 4, 7);
     if (Both) {
@@ -70,12 +77,18 @@ MP_INLINE void amx_rows(const uint8_t* x, int64_t stride, const uint8_t* panel, 
     }
     before.work(share);
   }
-  _tile_stored(0, sums, kLowPanel * 4);
-  _tile_stored(1, sums + 1, kLowPanel * 4);
+  _tile_stored(0, out, out_stride);
+  _tile_stored(1, out + 64, out_stride);
   if (Both) {
-    _tile_stored(2, sums + kTileRows * kHalves, kLowPanel * 4);
-    _tile_stored(3, sums + kTileRows * kHalves + 1, kLowPanel * 4);
+    _tile_stored(2, out + kTileRows * out_stride, out_stride);
+    _tile_stored(3, out + kTileRows * out_stride + 64, out_stride);
   }
+}
+
+template <bool Ask> MP_INLINE void amx_rows(int64_t count, const uint8_t* x, int64_t stride, const uint8_t* panel,
+                                            uint8_t* out, int64_t out_stride, Unfinished& before) {
+  if (count > kTileRows) amx_rows<true, Ask>(x, stride, panel, out, out_stride, before);
+  else amx_rows<false, Ask>(x, stride, panel, out, out_stride, before);
 }
 
 // The tiles are released at the end: a thread that keeps them has more to save when it is interrupted.
@@ -87,16 +100,23 @@ inline void amx_multiply(const LowProduct& g, const LowRows& rows, int64_t first
   int which = 0;
   Unfinished before(g, rows, first * kLowPanel);
   configure_tiles();
-  for (int64_t index = first; index < last; index++) {
-    const uint8_t* panel = g.weight.panels + index * kLowPanel * stride;
-    for (int64_t row = begin; row < end; row += kAmxRows, which ^= 1) {
-      const uint8_t* x = rows.values + row * stride;
-      const int64_t count = end - row < kAmxRows ? end - row : kAmxRows;
-      if (count > kTileRows) amx_rows<true>(x, stride, panel, sums[which], before);
-      else amx_rows<false>(x, stride, panel, sums[which], before);
-      before.take(sums[which], row, count, index * kLowPanel);
+  const int64_t near = kNearBytes / stride / kAmxRows, group = (near > 1 ? near : 1) * kAmxRows;
+  for (int64_t top = begin; top < end; top += group)
+    for (int64_t index = first; index < last; index++) {
+      const uint8_t* panel = g.weight.panels + index * kLowPanel * stride;
+      const int64_t past = top + group < end ? top + group : end;
+      for (int64_t row = top; row < past; row += kAmxRows, which ^= 1) {
+        const uint8_t* x = rows.values + row * stride;
+        const int64_t count = past - row < kAmxRows ? past - row : kAmxRows;
+        const bool straight = kPrecision == LowPrecision::bf16 && g.roomy;
+        uint8_t* out = reinterpret_cast<uint8_t*>(straight ? g.out + row * g.out_stride + index * kLowPanel
+                                                           : reinterpret_cast<float*>(sums[which]));
+        const int64_t out_stride = 4 * (straight ? g.out_stride : kLowPanel);
+        if (row == top) amx_rows<true>(count, x, stride, panel, out, out_stride, before);
+        else amx_rows<false>(count, x, stride, panel, out, out_stride, before);
+        if (!straight) before.take(sums[which], row, count, index * kLowPanel);
+      }
     }
-  }
   before.work(kAmxRows);
   _tile_release();
 }

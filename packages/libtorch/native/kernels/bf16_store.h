@@ -6,12 +6,16 @@ MP_INLINE __mmask16 lanes_below(int64_t count) {
   return count >= 16 ? 0xffff : count <= 0 ? 0 : static_cast<__mmask16>((1u << count) - 1);
 }
 
-// To the nearest, away from zero on a tie, without the instruction that not all have; NaN stays NaN.
+// To the nearest; NaN stays NaN. With MP_ROUNDS_BF16 by an instruction, even on a tie, else away from zero on a tie.
 MP_INLINE __m256i round_bf16(Vec<float> value) {
+#ifdef MP_ROUNDS_BF16
+  return (__m256i)_mm512_cvtneps_pbh(value);
+#else
   const __m512i bits = (__m512i)value;
   const __mmask16 number = _mm512_cmp_ps_mask(value, value, _CMP_ORD_Q);
   return _mm512_cvtepi32_epi16(
       _mm512_srli_epi32(_mm512_mask_add_epi32(bits, number, bits, _mm512_set1_epi32(0x8000)), 16));
+#endif
 }
 
 MP_INLINE Vec<float> load_bf16(const uint16_t* at) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kernel_table.h"
+#include "low_precision.h"
 #include "scratch.h"
 #include "stage_times.h"
 
@@ -47,7 +48,7 @@ int64_t multiply_adds(const BlockSizes& s) {
          (s.model * 3 * s.inner + s.directions * s.inner * (2 * s.rank + 5 * s.states) + 2 * s.model * s.hidden);
 }
 
-auto forward_of(const BlockArgs& a) { return a.low ? isa().low.block_forward : isa().block_forward; }
+auto forward_of(const BlockArgs& a) { return a.low ? low_blocks().block_forward : isa().block_forward; }
 
 double now_ms() {
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();

@@ -15,6 +15,8 @@
 #define MP_TILE_DOT _tile_dpbf16ps
 #include "simd.h"
 #include "bf16_store.h"
+#include "simd_math.h"
+#include "low_math.h"
 #include "low_gelu.h"
 #include "low_bf16.h"
 #include "low_finish.h"
@@ -22,6 +24,6 @@
 
 namespace mamba_prune::amx_bf16 {
 extern const LowKernels kernels;
-const LowKernels kernels = {"amx_bf16", kPrecision, convert, amx_multiply, kAmxRows};
+const LowKernels kernels = {"amx_bf16", kPrecision, convert, amx_multiply, kAmxRows, softmax, scale_rows};
 }  // namespace mamba_prune::amx_bf16
 #endif

@@ -9,10 +9,12 @@
 #include <immintrin.h>
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC target("avx512f,avx512dq,avx512vl,avx512bw,avx512vnni,amx-tile,amx-int8,avx2,fma,prefer-vector-width=512")
+#pragma GCC target( \
+    "avx512f,avx512dq,avx512vl,avx512bw,avx512vnni,avx512bf16,amx-tile,amx-int8,avx2,fma,prefer-vector-width=512")
 #define MP_ISA amx_int8
 #define MP_BYTES 64
 #define MP_TILE_DOT _tile_dpbusd
+#define MP_ROUNDS_BF16  // by an instruction that AMX's processors have
 #include "simd.h"
 #include "bf16_store.h"
 #include "low_gelu.h"

@@ -14,6 +14,8 @@
 #define MP_BYTES 64
 #include "simd.h"
 #include "bf16_store.h"
+#include "simd_math.h"
+#include "low_math.h"
 #include "low_gelu.h"
 #include "low_bf16.h"
 
@@ -31,6 +33,6 @@ MP_INLINE void dot(Sum& sum, __m512i weight, __m512i x) {
 
 namespace mamba_prune::avx512_bf16 {
 extern const LowKernels kernels;
-const LowKernels kernels = {"avx512_bf16", kPrecision, convert, low_multiply, kLowRows};
+const LowKernels kernels = {"avx512_bf16", kPrecision, convert, low_multiply, kLowRows, softmax, scale_rows};
 }  // namespace mamba_prune::avx512_bf16
 #endif

@@ -43,7 +43,7 @@ const LowKernels* choose(LowPrecision precision) {
   // The fastest first.
   const Candidate candidates[] = {
       {&amx_bf16::kernels, tiles && bf16 && has_amx(22)},
-      {&amx_int8::kernels, tiles && vnni && has_amx(25)},
+      {&amx_int8::kernels, tiles && vnni && bf16 && has_amx(25)},
       {&avx512_bf16::kernels, bf16},
       {&avx512_vnni::kernels, vnni},
   };
@@ -60,6 +60,13 @@ const LowKernels* low_kernels(LowPrecision precision) {
   static const LowKernels* const bf16 = low_precision_impl::choose(LowPrecision::bf16);
   static const LowKernels* const int8 = low_precision_impl::choose(LowPrecision::int8);
   return precision == LowPrecision::bf16 ? bf16 : int8;
+}
+
+const LowBlocks& low_blocks() {
+#ifdef MP_HAVE_AVX512
+  if (low_kernels(LowPrecision::bf16)) return low_blocks_bf16::blocks;
+#endif
+  return isa().low;
 }
 
 std::string low_kernels_missing(LowPrecision precision) {

@@ -20,10 +20,16 @@ extern const LowKernels kernels;
 namespace avx512_vnni {
 extern const LowKernels kernels;
 }
+namespace low_blocks_bf16 {
+extern const LowBlocks blocks;
+}
 #endif
 
 // The fastest kernels of a precision on this processor, chosen once; null if it has none.
 const LowKernels* low_kernels(LowPrecision precision);
+
+// The blocks for this processor, where it has products in low precision.
+const LowBlocks& low_blocks();
 
 // Why there are none, as the end of a sentence; empty if there are.
 std::string low_kernels_missing(LowPrecision precision);

@@ -66,6 +66,28 @@ struct LowProduct {
   // Where the results go in place of `out`, in bfloat16, as rows that another product may read; there is no residual
   // then.
   uint8_t* low_out = nullptr;
+  // Whether `out` has room for whole panels and groups of 16 rows, whose other numbers may be written; nothing is added
+  // or applied then.
+  bool roomy = false;
+};
+
+// Scores of some rows, and what their softmax is before it is divided by its sum: bfloat16 rows of
+// depth_bytes(bf16, count), which a product may read.
+struct LowSoftmax {
+  const float* scores;
+  int64_t stride, count;  // from row to row; numbers of a row, behind which there is room for a whole panel
+  float scale;            // of the scores
+  uint8_t* out;
+  float* inverse;  // of the sums, one for each row
+};
+
+// Results of attention for some rows and one head: out = x times the row's factor.
+struct LowScaled {
+  const float* x;
+  int64_t x_stride, columns;
+  const float* factors;
+  uint8_t* out;        // bfloat16
+  int64_t out_stride;  // bytes
 };
 
 // The kernels of one precision on one instruction set.
@@ -78,6 +100,9 @@ struct LowKernels {
   void (*multiply)(const LowProduct&, const LowRows&, int64_t first, int64_t last, int64_t begin, int64_t end);
   // Rows that it multiplies at a time.
   int64_t tile;
+  // Of bf16 alone: `rows` rows.
+  void (*softmax)(const LowSoftmax&, int64_t rows) = nullptr;
+  void (*scale)(const LowScaled&, int64_t rows) = nullptr;
 };
 
 // Whether the hidden layer of an MLP is kept in float32 before it is converted: an integer's step is known only when

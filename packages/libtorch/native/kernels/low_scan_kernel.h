@@ -19,24 +19,36 @@ struct LowScan {
   float sum_scale;  // and with this, if it adds
 };
 
-// softplus(W projected + bias) of `steps` steps of a tile, [steps, kPanel].
+// softplus(W projected + bias) of R steps of a tile, [R, kPanel], whose sums stay in registers.
+template <int R> MP_INLINE void low_some_sizes(const LowScan& a, int64_t sample, int64_t tile, int64_t step,
+                                               const float* panel, float* dt) {
+  const float* from[R];
+  VF sum[R][2];
+#pragma GCC unroll 8
+  for (int r = 0; r < R; r++) {
+    from[r] = a.projected.at(sample, step + r);
+#pragma GCC unroll 2
+    for (int v = 0; v < 2; v++) sum[r][v] = load(a.bias + tile * kPanel + v * kWidth);
+  }
+  for (int64_t k = 0; k < a.rank; k++) {
+    const VF weight[2] = {load(panel + k * kPanel), load(panel + k * kPanel + kWidth)};
+#pragma GCC unroll 8
+    for (int r = 0; r < R; r++)
+#pragma GCC unroll 2
+      for (int v = 0; v < 2; v++) sum[r][v] += weight[v] * from[r][k];
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < R; r++)
+#pragma GCC unroll 2
+    for (int v = 0; v < 2; v++) store<float>(dt + r * kPanel + v * kWidth, softplus_low(sum[r][v]));
+}
+
+// The same of `steps` steps.
 inline void low_step_sizes(const LowScan& a, int64_t sample, int64_t tile, int64_t first, int64_t steps,
                            const float* panel, float* dt) {
-  const Gemm g{a.projected.at(sample, first),
-               a.projected.step_stride,
-               steps,
-               a.rank,
-               nullptr,
-               kPanel,
-               dt,
-               kPanel,
-               a.bias + tile * kPanel,
-               nullptr,
-               false};
-  int64_t row = 0;
-  for (; row + 8 <= steps; row += 8) gemm_rows<8>(g, panel, row, 0, 0, a.rank);
-  for (; row < steps; row++) gemm_rows<1>(g, panel, row, 0, 0, a.rank);
-  for (int64_t i = 0; i < steps * kPanel; i += kWidth) store<float>(dt + i, softplus_low(load(dt + i)));
+  int64_t t = 0;
+  for (; t + 8 <= steps; t += 8) low_some_sizes<8>(a, sample, tile, first + t, panel, dt + t * kPanel);
+  for (; t < steps; t++) low_some_sizes<1>(a, sample, tile, first + t, panel, dt + t * kPanel);
 }
 
 // A tile of NV registers of channels, N states (0: known at run time only).

@@ -5,7 +5,7 @@ namespace mamba_prune {
 namespace MP_ISA {
 
 // Rows of bfloat16 [length, head_dim], `stride` bytes apart, as a matrix of head_dim columns: a lane holds two rows'
-// numbers. Lanes behind the last row, and columns behind the last, are zeros.
+// numbers. Lanes behind the last row are zeros; columns behind the last hold what lies beside the rows.
 inline void low_pack_values(const uint8_t* rows, int64_t stride, int64_t length, int64_t head_dim, uint8_t* panels) {
   const int64_t lanes = depth_bytes(LowPrecision::bf16, length) / kLaneBytes;
   for (int64_t c = 0; c < head_dim; c += kLowPanel)
@@ -21,70 +21,83 @@ inline void low_pack_values(const uint8_t* rows, int64_t stride, int64_t length,
       }
 }
 
-// exp(scale (row - its largest)) in bfloat16, zeros behind `count` up to `bytes`. Returns the sum of what was written.
-inline float low_softmax_row(const float* row, int64_t count, float scale, uint8_t* out, int64_t bytes) {
-  VF highest = splat<float>(-__builtin_inff());
-  for (int64_t i = 0; i < count; i += kWidth)
-    highest = _mm512_mask_max_ps(highest, lanes_below(count - i), highest, load(row + i));
-  const float most = _mm512_reduce_max_ps(highest), factor = scale * kLog2eFloat;
-  VF total{};
-  for (int64_t i = 0; 2 * i < bytes; i += kWidth) {
-    const VF e = exp2_low((load(row + i) - most) * factor);
-    // To the nearest: no number is negative.
-    const __m512i rounded = _mm512_maskz_add_epi32(lanes_below(count - i), (__m512i)e, _mm512_set1_epi32(0x8000));
-    const __m512i high = _mm512_srli_epi32(rounded, 16);
-    total += (VF)_mm512_slli_epi32(high, 16);
-    const __m256i half = _mm512_cvtepi32_epi16(high);
-    __builtin_memcpy(out + 2 * i, &half, sizeof half);
+// Rows of bfloat16 [length, head_dim], `stride` bytes apart, as a matrix of `length` columns. Lanes behind the last of
+// a row are zeros, and columns behind the last row.
+inline void low_pack_keys(const uint8_t* rows, int64_t stride, int64_t length, int64_t head_dim, uint8_t* panels) {
+  const int64_t lanes = depth_bytes(LowPrecision::bf16, head_dim) / kLaneBytes, used = (2 * head_dim + 3) / kLaneBytes;
+  for (int64_t j = 0; j < length; j += kLowPanel) {
+    float* panel = reinterpret_cast<float*>(panels) + j * lanes;
+    const int64_t valid = length - j < kLowPanel ? length - j : kLowPanel;
+    pack_panel(panel, reinterpret_cast<const float*>(rows + j * stride), stride / kLaneBytes, valid, used);
+    for (int64_t k = used * kLowPanel; k < lanes * kLowPanel; k += kWidth) store<float>(panel + k, VF{});
   }
-  return _mm512_reduce_add_ps(total);
 }
 
-// One head of one sample, queries [begin, end).
-inline void low_attend(const VitArgs& a, int64_t sample, int64_t head, int64_t begin, int64_t end, float* scratch) {
+// Zeros behind the columns of rows of bfloat16.
+inline void low_clear_tails(const Team& team, int64_t count, int64_t columns, uint8_t* rows) {
+  const int64_t bytes = depth_bytes(LowPrecision::bf16, columns);
+  for (int64_t r = team.first(count); r < team.last(count) && 2 * columns < bytes; r++)
+    __builtin_memset(rows + r * bytes + 2 * columns, 0, static_cast<size_t>(bytes - 2 * columns));
+}
+
+// Rows of bfloat16 with zeros behind their last column.
+inline void low_copy_rows(const uint8_t* from, int64_t stride, int64_t count, int64_t columns, uint8_t* to) {
+  const int64_t bytes = depth_bytes(LowPrecision::bf16, columns);
+  for (int64_t r = 0; r < count; r++) {
+    __builtin_memcpy(to + r * bytes, from + r * stride, static_cast<size_t>(2 * columns));
+    __builtin_memset(to + r * bytes + 2 * columns, 0, static_cast<size_t>(bytes - 2 * columns));
+  }
+}
+
+// One head of one sample, queries [begin, end). `seen`: where the result goes in bfloat16, as rows of the product that
+// follows; null for a.buffers.seen.
+inline void low_attend(const VitArgs& a, int64_t sample, int64_t head, int64_t begin, int64_t end, uint8_t* seen,
+                       float* scratch) {
   const VitSizes& s = a.sizes;
   const LowKernels& kernels = *a.attention;
-  const int64_t inner = s.inner(), stride = 3 * inner, d = s.head_dim, length = s.length;
-  const float* q = a.buffers.qkv + sample * length * stride + head * d;
+  const int64_t inner = s.inner(), d = s.head_dim, length = s.length;
+  const int64_t stride = depth_bytes(LowPrecision::bf16, 3 * inner),
+                seen_stride = depth_bytes(LowPrecision::bf16, inner);
+  const uint8_t* q = bytes_at(a.buffers.qkv) + sample * length * stride + 2 * head * d;
   const LowAttentionScratch layout(s);
-  const int64_t row_bytes = depth_bytes(LowPrecision::bf16, d), score_bytes = depth_bytes(LowPrecision::bf16, length);
   const LowRows rows{bytes_at(scratch + layout.rows), nullptr, nullptr},
       weights{bytes_at(scratch + layout.weights), nullptr, nullptr};
   uint8_t *keys = bytes_at(scratch + layout.keys), *values = bytes_at(scratch + layout.values);
-  float *scores = scratch + layout.scores, *sums = scratch + layout.sums;
-  kernels.convert(q + inner, stride, d, rows, 0, length);
-  const int64_t lanes = row_bytes / kLaneBytes;
-  for (int64_t j = 0; j < length; j += kLowPanel)
-    pack_panel(reinterpret_cast<float*>(keys) + j * lanes, reinterpret_cast<float*>(rows.values) + j * lanes, lanes,
-               length - j < kLowPanel ? length - j : kLowPanel, lanes);
-  kernels.convert(q + 2 * inner, stride, d, rows, 0, length);
-  low_pack_values(rows.values, row_bytes, length, d, values);
+  float *scores = scratch + layout.scores, *inverse = scratch + layout.sums, *found = scratch + layout.found;
+  low_pack_keys(q + 2 * inner, stride, length, d, keys);
+  low_pack_values(q + 4 * inner, stride, length, d, values);
   const float scale = 1.0f / __builtin_sqrtf(static_cast<float>(d));
   const Team alone{0, 1};
+  LowProduct compare{0, {keys, nullptr, nullptr, length, d}, scores, layout.score_stride},
+      gather{0, {values, nullptr, nullptr, d, length}, found, layout.found_stride};
+  compare.roomy = gather.roomy = true;
   for (int64_t row = begin; row < end; row += kAttentionRows) {
-    const int64_t count = end - row < kAttentionRows ? end - row : kAttentionRows;
-    kernels.convert(q + row * stride, stride, d, rows, 0, count);
-    low_multiply_stage(alone, kernels, {count, {keys, nullptr, nullptr, length, d}, scores, layout.score_stride}, rows);
+    const int64_t count = end - row < kAttentionRows ? end - row : kAttentionRows, first = sample * length + row;
+    compare.rows = gather.rows = count;
+    low_copy_rows(q + row * stride, stride, count, d, rows.values);
+    low_multiply_stage(alone, kernels, compare, rows);
+    kernels.softmax({scores, layout.score_stride, length, scale, weights.values, inverse}, count);
+    low_multiply_stage(alone, kernels, gather, weights);
+    if (seen) {
+      kernels.scale({found, layout.found_stride, d, inverse, seen + first * seen_stride + 2 * head * d, seen_stride},
+                    count);
+      continue;
+    }
     for (int64_t r = 0; r < count; r++)
-      sums[r] = low_softmax_row(scores + r * layout.score_stride, length, scale, weights.values + r * score_bytes,
-                                score_bytes);
-    float* seen = a.buffers.seen + (sample * length + row) * inner + head * d;
-    low_multiply_stage(alone, kernels, {count, {values, nullptr, nullptr, d, length}, seen, inner}, weights);
-    for (int64_t r = 0; r < count; r++)
-      for (int64_t c = 0; c < d; c += kWidth) {
-        float* at = seen + r * inner + c;
-        store_n<true>(at, load_n<true>(at, d - c) * (1.0f / sums[r]), d - c);
-      }
+      for (int64_t c = 0; c < d; c += kWidth)
+        store_n<true>(a.buffers.seen + (first + r) * inner + head * d + c,
+                      load(found + r * layout.found_stride + c) * inverse[r], d - c);
   }
 }
 
-inline void low_attention_stage(const VitArgs& a, const Team& team, float* scratch) {
+inline void low_attention_stage(const VitArgs& a, const Team& team, uint8_t* seen, float* scratch) {
   if (!a.attention) return attention_stage(a, team, scratch);
   const VitSizes& s = a.sizes;
   const int64_t pairs = a.batch * s.heads, slices = team.slices(pairs, s.length), tasks = pairs * slices;
   for (int64_t task = team.first(tasks); task < team.last(tasks); task++) {
     const int64_t pair = task / slices, slice = task % slices;
-    low_attend(a, pair / s.heads, pair % s.heads, s.length * slice / slices, s.length * (slice + 1) / slices, scratch);
+    low_attend(a, pair / s.heads, pair % s.heads, s.length * slice / slices, s.length * (slice + 1) / slices, seen,
+               scratch);
   }
 }
 
@@ -99,12 +112,19 @@ inline void low_vit_forward(const VitArgs& a, int64_t part, int64_t parts, float
                 seen = low_rows(kernels.precision, rows, inner, b.low[0]);
   low_norm_stage(team, kernels, rows, s.model, a.x, w.norm1_weight, w.norm1_bias, a.eps, normed, scratch);
   team.wait();
-  low_multiply_stage(team, kernels, {rows, w.qkv.low, b.qkv, 3 * inner, w.qkv_bias}, normed);
+  low_multiply_stage(team, kernels,
+                     {rows, w.qkv.low, b.qkv, 3 * inner, w.qkv_bias, nullptr, Activation::none,
+                      a.attention ? bytes_at(b.qkv) : nullptr},
+                     normed);
   team.wait();
-  low_attention_stage(a, team, scratch);
+  const bool direct = a.attention && kernels.precision == LowPrecision::bf16;
+  if (direct) low_clear_tails(team, rows, inner, seen.values);
+  low_attention_stage(a, team, direct ? seen.values : nullptr, scratch);
   team.wait();
-  low_convert_stage(team, kernels, b.seen, inner, rows, seen);
-  team.wait();
+  if (!direct) {
+    low_convert_stage(team, kernels, b.seen, inner, rows, seen);
+    team.wait();
+  }
   low_multiply_stage(team, kernels, {rows, w.proj.low, a.y, s.model, w.proj_bias, a.x}, seen);
   team.wait();
   low_norm_stage(team, kernels, rows, s.model, a.y, w.norm2_weight, w.norm2_bias, a.eps, normed, scratch);

@@ -35,7 +35,7 @@ struct Memory {
   float* data() const { return static_cast<float*>(tensor.data_ptr()); }
 };
 
-auto forward_of(const VitArgs& a) { return a.low ? isa().low.vit_forward : isa().vit_forward; }
+auto forward_of(const VitArgs& a) { return a.low ? low_blocks().vit_forward : isa().vit_forward; }
 
 // All threads on all rows.
 void run_together(VitArgs a, int threads, int64_t scratch) {

@@ -57,7 +57,8 @@ struct VitScratch : Layout {
   int64_t normed, qkv, seen, hidden, low[2];
   VitScratch(const VitSizes& s, int64_t rows, const LowKernels* kernels)
       : normed(take(kernels ? 0 : rows * s.model)),
-        qkv(take(rows * 3 * s.inner())),
+        // In low precision rows of bfloat16, of which the last may be read beyond its end.
+        qkv(take(std::max(rows * 3 * s.inner(), kernels ? rows * bf16_row(3 * s.inner()) + 16 : 0))),
         seen(take(rows * s.inner())),
         hidden(take(!keeps_hidden(kernels) ? 0 : rows * (kernels ? s.hidden : s.neurons()))),
         low{take(kernels ? LowScratch(kernels->precision, rows, std::max(s.model, s.inner())).total : 0),
@@ -84,19 +85,21 @@ struct AttentionScratch : Layout {
   static int64_t ceil(int64_t count, int64_t step) { return (count + step - 1) / step * step; }
 };
 
-// The same in bfloat16: rows of keys, then of values, then of queries; keys and values as matrices; scores, and what
-// the softmax makes of them.
+// The same in bfloat16: rows of queries; keys and values as matrices; scores, what the softmax makes of them, one over
+// its sums, and what the values make of that.
 struct LowAttentionScratch : Layout {
-  int64_t rows, keys, values, scores, weights, sums;
-  int64_t score_stride;
+  int64_t rows, keys, values, scores, weights, sums, found;
+  int64_t score_stride, found_stride;
   explicit LowAttentionScratch(const VitSizes& s)
-      : rows(take(round_up(std::max(s.length, kAttentionRows), kLowRowGroup) * row(s.head_dim))),
+      : rows(take(round_up(kAttentionRows, kLowRowGroup) * row(s.head_dim))),
         keys(take(round_up(s.length, kLowPanel) * row(s.head_dim))),
         values(take(round_up(s.head_dim, kLowPanel) * row(s.length))),
         scores(take(kAttentionRows * round_up(s.length, kLowPanel))),
         weights(take(round_up(kAttentionRows, kLowRowGroup) * row(s.length))),
         sums(take(kAttentionRows)),
-        score_stride(round_up(s.length, kLowPanel)) {}
+        found(take(kAttentionRows * round_up(s.head_dim, kLowPanel))),
+        score_stride(round_up(s.length, kLowPanel)),
+        found_stride(round_up(s.head_dim, kLowPanel)) {}
 
  private:
   static int64_t row(int64_t depth) { return bf16_row(depth); }

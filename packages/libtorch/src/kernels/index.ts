@@ -40,8 +40,10 @@ export { type VimBlockWeights, vimBlock } from './vim-block.js';
 export { type CrossScanInputs, crossScan, crossScanInParts } from './cross-scan.js';
 export {
   type LowLinearOptions,
+  type Patches,
   type ProductPrecision,
   lowLinear,
+  lowPatches,
   packProduct,
   productKernels,
   productsMissing,

@@ -172,6 +172,31 @@ for (const precision of ['bf16', 'int8'] as const) {
       });
     });
 
+    it('are near float32 for step sizes of every magnitude', () => {
+      // With steps of 0.001, 0.02 and 0.3 a factor's logarithm reaches from nearly 0 to beyond 4.
+      scope(() => {
+        noGrad(() => {
+          manualSeed(24);
+          const test = { ...(wide[2] as BlockCase), batch: 2 };
+          for (const shift of [-7, -4, -1]) {
+            const { x, weights } = blockInputs(test);
+            const shifted = { ...weights, dtBias: weights.dtBias.add(shift) };
+            const packed = inPrecision(shifted, precision, ['inProj', 'xProj', 'outProj']);
+            const branch = (of: MambaBlockWeights): Tensor => {
+              const { norm1Weight: norm, inProj, outProj } = of;
+              return vimBlock(
+                x,
+                { norm, inProj, scans: [...scanOf(of), ...scanOf(of)], outProj },
+                1e-5,
+              );
+            };
+            const error = errorOf(branch(packed), branch(shifted), x);
+            expect(error, `steps of about e^${shift}`).toBeLessThan(bounds[precision]);
+          }
+        });
+      });
+    });
+
     it('remember for a thousand steps', () => {
       // exp(dt A) is 0.999 here. An exponential that is off by 1e-4 of itself near 1 would forget a tenth of what it should
       // remember; here factors near 1 are off by 0.4% of what is missing to 1.

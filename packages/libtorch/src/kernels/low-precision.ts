@@ -54,3 +54,28 @@ export function lowLinear(
 ): Tensor {
   return callOperator('mamba_prune::low_linear', x, packed, bias, residual, gelu) as Tensor;
 }
+
+/** Patches of images. */
+export interface Patches {
+  /** Pixels of a side. */
+  readonly patch: number;
+  /** Pixels from one to the next. */
+  readonly stride: number;
+}
+
+/**
+ * A convolution of patches without padding, as a sequence.
+ * @param images - float32, shape [batch, channels, height, width]
+ * @param packed - `packProduct` of the convolution's weight, as a matrix [out, channels * patch * patch]
+ * @param bias - shape [out]
+ * @returns float32, shape [batch, patches, out], patches row by row
+ * @throws TorchError as `lowLinear`, and for a patch that does not fit into an image
+ */
+export function lowPatches(
+  images: Tensor,
+  packed: Tensor,
+  bias: Tensor | null,
+  { patch, stride }: Patches,
+): Tensor {
+  return callOperator('mamba_prune::low_patches', images, packed, bias, patch, stride) as Tensor;
+}

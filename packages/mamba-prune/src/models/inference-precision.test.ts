@@ -5,6 +5,7 @@ import {
   getNumThreads,
   manualSeed,
   noGrad,
+  profileOperators,
   randn,
   scope,
   setNumThreads,
@@ -69,6 +70,22 @@ for (const precision of ['bf16', 'int8'] as const) {
             expect(low.equal(exact)).toBe(false);
             expect(logitsOf(model, x).equal(exact), 'float32 again').toBe(true);
           }
+        });
+      });
+
+      it('multiplies its patches in bfloat16 within a task alone', () => {
+        scope(() => {
+          const model = create();
+          const x = images(2);
+          const names = (work: () => void): string[] =>
+            profileOperators(work).operators.map(({ name }) => name);
+          const low = within(model, precision, () => names(() => logitsOf(model, x)));
+          const exact = names(() => logitsOf(model.eval(), x));
+          const patches = 'mamba_prune::low_patches';
+          expect([low.includes(patches), low.some((name) => name.includes('conv2d'))]).toEqual(
+            productsMissing('bf16') === undefined ? [true, false] : [false, true],
+          );
+          expect(exact).not.toContain(patches);
         });
       });
 

@@ -19,7 +19,7 @@ export class LowProducts {
   /** Of the task that runs now. */
   #used: Kept | undefined;
 
-  /** @param matrices - of each block, float32 [out, in] */
+  /** @param matrices - of each block, float32 [out, in]; of more dimensions they are those of an input */
   keep(
     precision: kernels.ProductPrecision,
     matrices: readonly (readonly Tensor[])[],
@@ -28,7 +28,7 @@ export class LowProducts {
       blocks: matrices.map(
         (block) =>
           new DerivedWeights(block, () =>
-            block.map((matrix) => kernels.packProduct(matrix, precision)),
+            block.map((matrix) => kernels.packProduct(matrix.flatten(1), precision)),
           ),
       ),
     };

@@ -45,7 +45,7 @@ import {
 } from '../image-model.js';
 import type { KeptProducts } from '../layers/low-products.js';
 import { Mlp } from '../layers/mlp.js';
-import { embedWithPositions } from '../layers/patches.js';
+import { PatchProduct } from '../layers/patch-product.js';
 import { residual } from '../layers/residual.js';
 import {
   type MambaConfig,
@@ -119,6 +119,7 @@ export class Block extends nn.Module {
 export class VisionMamba extends nn.Module implements ImageModel {
   readonly config: MambaConfig;
   readonly #patchEmbed: nn.Conv2d;
+  readonly #patches: PatchProduct;
   readonly #posEmbed: Tensor;
   readonly #blocks: readonly Block[];
   readonly #norm: nn.LayerNorm;
@@ -133,6 +134,7 @@ export class VisionMamba extends nn.Module implements ImageModel {
       'patch_embed',
       new nn.Conv2d(channels, dModel, patchSize, { stride: patchSize }),
     );
+    this.#patches = new PatchProduct(this.#patchEmbed);
     this.#posEmbed = this.parameter(
       'pos_embed',
       noGrad(() => randn([1, this.length, dModel]).mul(0.02)),
@@ -160,7 +162,7 @@ export class VisionMamba extends nn.Module implements ImageModel {
 
   override forward(images: Tensor, probe?: UnitProbe): Tensor {
     checkImages('VisionMamba', images, this.config);
-    const embedded = embedWithPositions(images, this.#patchEmbed, this.#posEmbed);
+    const embedded = this.#patches.withPositions(images, this.#posEmbed, probe);
     // All blocks, one after the other, by their own `forward` or by something faster.
     const x = this.#runner.forward(embedded, probe);
     return this.#head.forward(normMean(x, this.#norm));
@@ -181,7 +183,7 @@ export class VisionMamba extends nn.Module implements ImageModel {
   }
 
   multiplyIn(precision: ProductPrecision): KeptProducts | undefined {
-    return this.#runner.multiplyIn(precision);
+    return this.#patches.along(this.#runner.multiplyIn(precision));
   }
 
   pruningGroups(): PruningGroup[] {

@@ -25,7 +25,7 @@ import {
   type UnitProbe,
   probeOf,
 } from '../image-model.js';
-import { embedPatches } from '../layers/patches.js';
+import { PatchProduct } from '../layers/patch-product.js';
 import { residual } from '../layers/residual.js';
 import { RmsNorm } from '../layers/rms-norm.js';
 import { SelectiveSsm } from '../layers/ssm.js';
@@ -45,15 +45,17 @@ import { LayerRunner } from './run.js';
 /** One child called `proj`, as in the state dict. */
 class PatchEmbed extends nn.Module {
   readonly proj: nn.Conv2d;
+  readonly product: PatchProduct;
 
   constructor({ channels, dModel, patchSize, stride }: VimConfig) {
     super();
     this.proj = this.child('proj', new nn.Conv2d(channels, dModel, patchSize, { stride }));
+    this.product = new PatchProduct(this.proj);
   }
 
   /** @returns shape [batch, patches, dModel] */
-  override forward(images: Tensor): Tensor {
-    return embedPatches(images, this.proj);
+  override forward(images: Tensor, probe?: UnitProbe): Tensor {
+    return this.product.forward(images, probe);
   }
 }
 
@@ -141,7 +143,7 @@ export class Vim extends nn.Module implements ImageModel {
 
   override forward(images: Tensor, probe?: UnitProbe): Tensor {
     checkImages('Vim', images, this.config);
-    const stream = F.atLeastFloat32(this.embed(images));
+    const stream = F.atLeastFloat32(this.embed(images, probe));
     const x = this.#runner.forward(stream, images.dtype, probe);
     // RMSNorm works token by token: only of the one that the classifier reads is it computed.
     return this.#head.forward(this.#norm.forward(x.select(1, middleOf(this.patches))));
@@ -152,9 +154,9 @@ export class Vim extends nn.Module implements ImageModel {
    * @param images - as for `forward`
    * @returns shape [batch, patches + 1, dModel]
    */
-  embed(images: Tensor): Tensor {
+  embed(images: Tensor, probe?: UnitProbe): Tensor {
     return scope(() => {
-      const patches = this.#patchEmbed.forward(images);
+      const patches = this.#patchEmbed.forward(images, probe);
       const middle = middleOf(this.patches);
       const [token, position] = [this.#clsToken, this.#posEmbed].map((weight) =>
         F.weightFor(weight, patches.dtype),
@@ -183,7 +185,7 @@ export class Vim extends nn.Module implements ImageModel {
   }
 
   multiplyIn(precision: ProductPrecision): KeptProducts | undefined {
-    return this.#runner.multiplyIn(precision);
+    return this.#patchEmbed.product.along(this.#runner.multiplyIn(precision));
   }
 
   pruningGroups(): PruningGroup[] {

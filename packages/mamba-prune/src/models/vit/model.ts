@@ -35,7 +35,7 @@ import {
   probeOf,
 } from '../image-model.js';
 import { Mlp } from '../layers/mlp.js';
-import { embedPatches } from '../layers/patches.js';
+import { PatchProduct } from '../layers/patch-product.js';
 import { Branch, residual } from '../layers/residual.js';
 import {
   type VitConfig,
@@ -53,6 +53,7 @@ import { BlockRunner } from './run.js';
 /** One child called `proj`, as timm names it. */
 class PatchEmbed extends nn.Module {
   readonly proj: nn.Conv2d;
+  readonly product: PatchProduct;
 
   constructor(channels: number, dModel: number, patchSize: number) {
     super();
@@ -60,11 +61,12 @@ class PatchEmbed extends nn.Module {
       'proj',
       new nn.Conv2d(channels, dModel, patchSize, { stride: patchSize }),
     );
+    this.product = new PatchProduct(this.proj);
   }
 
   /** @returns shape [batch, patches, dModel] */
-  override forward(images: Tensor): Tensor {
-    return embedPatches(images, this.proj);
+  override forward(images: Tensor, probe?: UnitProbe): Tensor {
+    return this.product.forward(images, probe);
   }
 }
 
@@ -208,7 +210,7 @@ export class VisionTransformer extends nn.Module implements ImageModel {
 
   override forward(images: Tensor, probe?: UnitProbe): Tensor {
     checkImages('VisionTransformer', images, this.config);
-    const patches = this.#patchEmbed.forward(images);
+    const patches = this.#patchEmbed.forward(images, probe);
     const batch = images.size(0);
     const [position, ...prefix] = [this.#posEmbed, ...this.#prefix].map((weight) =>
       F.weightFor(weight, patches.dtype),
@@ -247,7 +249,7 @@ export class VisionTransformer extends nn.Module implements ImageModel {
   }
 
   multiplyIn(precision: ProductPrecision): KeptProducts | undefined {
-    return this.#runner.multiplyIn(precision);
+    return this.#patchEmbed.product.along(this.#runner.multiplyIn(precision));
   }
 
   pruningGroups(): PruningGroup[] {
