@@ -1,5 +1,5 @@
-import { isGradEnabled, manualSeed } from '@mamba-prune/libtorch';
-import { describe, expect, it } from 'vitest';
+import { isGradEnabled, manualSeed, memoryStats } from '@mamba-prune/libtorch';
+import { describe, expect, it, vi } from 'vitest';
 import { createModel } from '../models/registry.js';
 import { type PassProfile, outsideOfOperators, profileModel } from './profile-model.js';
 
@@ -67,6 +67,17 @@ describe('profileModel', () => {
       before,
     );
     expect(model.parameters().filter(({ grad }) => grad !== null)).toEqual([]);
+  });
+
+  it('frees its images where the inference fails', () => {
+    const model = createModel('mamba_nano', sizes).train();
+    const { tensors } = memoryStats();
+    vi.spyOn(model, 'forward').mockImplementation(() => {
+      throw new Error('out of something');
+    });
+    expect(() => profileModel('tiny', model, { batch: 2 })).toThrow('out of something');
+    expect(memoryStats().tensors).toBe(tensors);
+    expect(model.training).toBe(true);
   });
 
   it('has no operators of the branches where two directions go layer by layer', () => {

@@ -86,8 +86,12 @@ export function profileModel(
   const restore = rememberModes(model);
   try {
     const inference = inferenceOf(model, { batch, precision, seed }, name);
-    const found = [average(inference, passes, { model: name, batch, pass: 'inference' })];
-    inference.end();
+    const found: PassProfile[] = [];
+    try {
+      found.push(average(inference, passes, { model: name, batch, pass: 'inference' }));
+    } finally {
+      inference.end();
+    }
     if (precision !== 'fp32') return found;
     const training = trainingOf(model, { batch, seed });
     try {

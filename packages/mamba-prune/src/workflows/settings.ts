@@ -161,7 +161,7 @@ function requireFamily(path: string, config: RunConfig): void {
 }
 
 /**
- * The settings that a run's config.json holds.
+ * The settings that a run's config.json holds; of a training that has grown, with the epochs that it has now.
  * @throws UsageError if the run is of another command, or the family of its model is not registered; RunFolderError if
  *   it is none; DataError if its data set is registered by a module that is not loaded
  */
@@ -186,7 +186,11 @@ export function storedSettings<C extends keyof SettingsOf>(
         'Put the file back, or start a new run.',
     );
   }
-  return todaysSettings(config['settings'] as SettingsOf[C]);
+  const settings = todaysSettings(config['settings'] as SettingsOf[C]);
+  // A pruning writes anew what it was asked for last; a training that grows writes the options alone.
+  const epochs = command === 'train' ? config.train?.epochs : undefined;
+  if (epochs === undefined || epochs <= settings.recipe.epochs) return settings;
+  return { ...settings, recipe: { ...settings.recipe, epochs } };
 }
 
 /** @throws UsageError naming what differs from the run's config.json */

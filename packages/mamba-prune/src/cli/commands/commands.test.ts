@@ -415,6 +415,9 @@ describe('train, prune, eval', () => {
   it('goes on to more epochs with nothing but the folder and --epochs', async () => {
     const result = await json(['train', '--resume', '--out', run(), '--epochs', '21']);
     expect(result).toMatchObject({ finished: true, epochs: 21 });
+    // With nothing but the folder: it is the longer training now.
+    const again = await json(['train', '--resume', '--out', run()]);
+    expect(again).toMatchObject({ finished: true, epochs: 21 });
   });
 
   it('refuses to resume with another model', async () => {
