@@ -96,6 +96,7 @@ describe('a classifier beside its backbone', () => {
   it.each<[string, [name: string, shape: number[]][]]>([
     ['a second layer', [['head2.weight', [5, 5]]]],
     ['a norm', [['norm.weight', [8]]]],
+    ['the exponent of a pooling', [['pool.p', [1]]]],
     ['a statistic', [['bn.running_mean', [8]]]],
     ['a matrix', [['prototypes', [5, 8]]]],
     ['a pooler', [['backbone.pooler.dense.weight', [8, 8]]]],
