@@ -163,8 +163,8 @@ function inFolder(folder: string, { onNote }: ModelPathOptions): string {
   );
 }
 
-/** Whether a config.json is that of a run, and not that of another program. */
-function isRun(folder: string): boolean {
+/** Whether the config.json of a folder is that of a run, and not that of another program. */
+export function isRun(folder: string): boolean {
   try {
     const path = join(folder, 'config.json');
     if (statSync(path).size > 2 ** 24 || !statSync(path).isFile()) return false;
