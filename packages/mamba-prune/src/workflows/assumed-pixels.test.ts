@@ -20,7 +20,7 @@ describe('a normalisation that was assumed', () => {
 
   it('is held against that of the data, whose flags are named', () => {
     expect(noted(imported(assumed), cifar)).toEqual([
-      "How the model's pixels are normalised was assumed, and is not as usual for cifar10: give --mean 0.4914,0.4822,0.4465 --std 0.247,0.2435,0.2616 if it was trained so.",
+      "How the model's pixels are normalised was assumed, and is not as usual for cifar10: give --mean 0.4914,0.4822,0.4465 --std 0.247,0.2435,0.2616 where its weights are imported if it was trained so.",
     ]);
     expect(noted(imported(assumed.slice(2)), cifar)[0]).toContain('give --std 0.247,');
   });

@@ -6,7 +6,8 @@ import { assumedIn } from './same-info.js';
 
 /**
  * Says what the data set has, where the model's were assumed and are others: a model of another program that was trained
- * on CIFAR-10 is seldom trained with ImageNet's, and loses a point or two with them.
+ * on CIFAR-10 is seldom trained with ImageNet's, and loses a point or two with them. A file of ours describes itself and
+ * takes no other ones: its weights are imported anew.
  */
 export function noteAssumedPixels(
   info: Pick<ModelInfo, 'history' | 'mean' | 'std'>,
@@ -22,6 +23,6 @@ export function noteAssumedPixels(
   if (others.length === 0) return;
   const own = others.map((entry) => `--${entry} ${(entry === 'mean' ? mean : std).join(',')}`);
   onNote?.(
-    `How the model's pixels are normalised was assumed, and is not as usual for ${name}: give ${own.join(' ')} if it was trained so.`,
+    `How the model's pixels are normalised was assumed, and is not as usual for ${name}: give ${own.join(' ')} where its weights are imported if it was trained so.`,
   );
 }

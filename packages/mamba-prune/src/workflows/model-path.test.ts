@@ -35,6 +35,16 @@ describe('a folder of weights that are split over several files', () => {
     expect(modelPath(folder)).toBe(join(folder, 'model.safetensors'));
   });
 
+  it('means the index beside another file that may be one of weights, which is named', () => {
+    const notes: string[] = [];
+    const onNote = (note: string): number => notes.push(note);
+    const folder = folderOf('beside', [shard, index, 'swa.pt']);
+    expect(modelPath(folder, { onNote })).toBe(join(folder, index));
+    expect(notes.join()).toContain(`${index} was taken, not swa.pt.`);
+    const whole = folderOf('usual', [...torch, 'pytorch_model.bin']);
+    expect(modelPath(whole)).toBe(join(whole, 'pytorch_model.bin'));
+  });
+
   it('is named where one of the files is given', () => {
     const folder = folderOf('one', [shard, index]);
     expect(() => modelPath(join(folder, shard))).toThrow(

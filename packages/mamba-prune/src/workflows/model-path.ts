@@ -11,6 +11,9 @@ import { shellCommand } from '../shell.js';
 /** The model's file in a run folder. */
 export const modelFileName = 'model.safetensors';
 
+/** What other programs call a whole file of torch.save. */
+const torchFileName = 'pytorch_model.bin';
+
 /**
  * Whether a file is a model for onnxruntime, which only some commands take: by its content, and by its name
  * where it has none that could be told apart.
@@ -93,7 +96,7 @@ function statOf(path: string): Stats | undefined {
   }
 }
 
-export function checkedFile(path: string, { takesOnnx = false }: ModelPathOptions): string {
+export function checkedFile(path: string, { takesOnnx = false }: ModelPathOptions = {}): string {
   refuseShard(path);
   if (takesOnnx || !isOnnx(path)) return path;
   throw new UsageError(
@@ -115,15 +118,19 @@ function refuseShard(path: string): void {
 
 /** Of a run, or of a repository of the hub that was downloaded by other means. */
 function inFolder(folder: string, { onNote }: ModelPathOptions): string {
-  const file = join(folder, modelFileName);
-  if (existsSync(file)) return file;
+  const usual = join(folder, modelFileName);
+  if (existsSync(usual)) return usual;
   if (isRun(folder)) {
     throw new UsageError(
       `${folder} has no ${modelFileName} yet: its training is not finished. Resume it with --resume.`,
     );
   }
   const files = readdirSync(folder).sort();
-  const { file: chosen, candidates } = chooseWeights(files);
+  const { file, candidates: whole } = chooseWeights(files);
+  // The index of split weights stands for all of them; only a whole file of the usual name goes before.
+  const index = shardIndexAmong(files);
+  const chosen = file === torchFileName ? file : (index ?? file);
+  const candidates = index === undefined ? whole : [index, ...whole];
   const [first, another] = candidates;
   if (chosen !== undefined) {
     if (another !== undefined) {
@@ -135,9 +142,6 @@ function inFolder(folder: string, { onNote }: ModelPathOptions): string {
     }
     return join(folder, chosen);
   }
-  // The index of split weights stands for all of them.
-  const index = shardIndexAmong(files);
-  if (first === undefined && index !== undefined) return join(folder, index);
   if (first === undefined && files.some((name) => name.endsWith('.distcp'))) {
     throw new UsageError(
       `${folder} is a checkpoint of torch.distributed.checkpoint, expected one file of weights. Make it once with Python: ` +
@@ -159,8 +163,8 @@ function inFolder(folder: string, { onNote }: ModelPathOptions): string {
   );
 }
 
-/** Whether a config.json is that of a run, and not that of another program. */
-function isRun(folder: string): boolean {
+/** Whether the config.json of a folder is that of a run, and not that of another program. */
+export function isRun(folder: string): boolean {
   try {
     const path = join(folder, 'config.json');
     if (statSync(path).size > 2 ** 24 || !statSync(path).isFile()) return false;

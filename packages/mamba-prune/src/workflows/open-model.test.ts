@@ -1,5 +1,5 @@
 // What a program gives to have a model: a file, a folder of this or of another program, a name.
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { manualSeed, saveSafetensors } from '@mamba-prune/libtorch';
@@ -79,6 +79,7 @@ describe('openModel', () => {
     try {
       const opened = await openModel('models:lab/small');
       expect(opened.model.config).toEqual(model.config);
+      expect(existsSync(opened.path)).toBe(true);
     } finally {
       delete process.env['MAMBA_PRUNE_MODELS'];
     }
@@ -90,6 +91,10 @@ describe('openModel', () => {
       /does not exist, expected a file of weights/,
     );
     await expect(openModel('hf:nothing')).rejects.toThrow(UsageError);
+    // By its name, and not as a path.
+    await expect(openModel('pretrained:nothing')).rejects.toThrow(
+      /got 'pretrained:nothing', expected one of .*pretrained:vim_tiny/,
+    );
     await expect(openModel('')).rejects.toThrow(/openModel: got an empty path/);
   });
 });

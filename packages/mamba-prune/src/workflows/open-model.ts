@@ -1,9 +1,10 @@
 // A model from wherever it is and whoever wrote it, as every command opens its MODEL.
-import { isBoxedName } from '../boxed-models.js';
+import { isBoxedName, modelFileOf } from '../boxed-models.js';
+import { isPublishedName } from '../hub-names.js';
 import { isHubSpec } from '../hub/spec.js';
 import type { ImportOptions } from '../models/import/model.js';
 import { requirePath } from '../option-checks.js';
-import { modelPath } from './model-path.js';
+import { checkedFile, modelPath } from './model-path.js';
 import { type OpenedModelFile, openModelFile } from './open-model-file.js';
 
 export interface OpenedModel extends OpenedModelFile {
@@ -16,7 +17,8 @@ export interface OpenedModel extends OpenedModelFile {
  * architecture, heads, names of the classes, mean and deviation. `importModel` reads a file alone.
  *
  * @param source - a file of weights, the index of weights that are split over several files, a folder with one of them
- *   (of a run, or of `save_pretrained`), `hf:owner/name`, which is downloaded as `fetchFromHub` does it, or `models:NAME`
+ *   (of a run, or of `save_pretrained`), `hf:owner/name`, which is downloaded as `fetchFromHub` does it, `pretrained:NAME`, which
+ *   `fetchPublished` downloads, or `models:NAME`
  * @param options - as for `importModel`; they go before what the files say
  * @returns the model in evaluation mode, which the caller disposes, and what was taken from where
  * @throws UsageError if there is no such file, the architecture is not certain, or an option contradicts the file;
@@ -29,16 +31,17 @@ export async function openModel(source: string, options: ImportOptions = {}): Pr
     notes.push(note);
   };
   const path = isBoxedName(source)
-    ? source
-    : isHubSpec(source)
+    ? modelFileOf(source)
+    : isHubSpec(source) || isPublishedName(source)
       ? await fetched(source, onNote)
       : modelPath(source, { onNote });
   const opened = await openModelFile(path, options);
   return { ...opened, path, notes: [...notes, ...opened.notes] };
 }
 
-async function fetched(spec: string, onNote: (note: string) => void): Promise<string> {
+async function fetched(name: string, onNote: (note: string) => void): Promise<string> {
   const { fetchFromHub } = await import('../hub/fetch.js');
-  const { path } = await fetchFromHub(spec, { onNote });
-  return path;
+  const { fetchPublished } = await import('../hub/fetch-published.js');
+  const { path } = await (isPublishedName(name) ? fetchPublished : fetchFromHub)(name, { onNote });
+  return checkedFile(path);
 }

@@ -1,5 +1,5 @@
 // Flags of compare for methods, learning rates, seeds and parts: what they are refused for, before any work.
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -66,6 +66,16 @@ describe('flags of compare', () => {
     expect(stderr.replaceAll(/\s+/g, ' ')).toMatch(message);
     expect(status).toBe(2);
     expect(existsSync(out)).toBe(false);
+  });
+
+  it('take no folder of another program for a run, which tells its epochs', async () => {
+    const dense = join(folder, 'other');
+    mkdirSync(dense);
+    writeFileSync(join(dense, 'config.json'), '{"model_type": "vit"}');
+    const flags = ['--quick', '--dense', dense, '--epochs', '1', '--out', join(folder, 'd')];
+    const { status, stderr } = await runCli(['compare', ...flags]);
+    expect(stderr.replaceAll(/\s+/g, ' ')).toMatch(/is a folder without model\.safetensors/);
+    expect(status).toBe(2);
   });
 });
 

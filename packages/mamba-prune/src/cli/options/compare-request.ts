@@ -1,11 +1,10 @@
 // What the flags of compare ask for.
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { UsageError } from '../../errors.js';
 import { rsstDefaults } from '../../pruning/rsst/choices.js';
 import { presetInterpolation } from '../../training/presets.js';
 import type { CompareBudget } from '../../workflows/compare/budget.js';
 import type { CompareRequest } from '../../workflows/compare/compare.js';
+import { isRun } from '../../workflows/model-path.js';
 import type { RecipeSettings } from '../../workflows/settings.js';
 import type { Context } from '../context.js';
 import { type CompareFlags, type CompareOptions, compareDefaults } from './compare.js';
@@ -131,7 +130,7 @@ function checkDenseFlags(given: Partial<CompareOptions>): void {
         'and that does not say them, make a model file first, and give that one: mamba-prune export FILE --arch NAME --out dense.safetensors.',
     );
   }
-  const areRuns = dense.every((model) => existsSync(join(model, 'config.json')));
+  const areRuns = dense.every(isRun);
   if (areRuns && epochs !== undefined) {
     throw new UsageError(
       'got --epochs with runs as --dense, which tell the epochs of the dense training themselves. Leave it out.',

@@ -71,8 +71,11 @@ describe('a classifier beside its backbone', () => {
     const found = read('resnet', tensors);
     expect(found.notes.join(' ')).toContain('"ema.head" was taken for the classifier');
     expect(found.model.stateDict().get('fc.bias')?.toNumbers()).toEqual([7, 7, 7, 7, 7]);
-    const other = importStateDict(tensors, { ...sizes.resnet, key: 'backbone' });
-    expect(other.notes.join(' ')).toContain('"model.head" was taken for the classifier');
+    // With the steps of wrappers, as the file has it, and without.
+    for (const key of ['backbone', 'model.backbone', 'model']) {
+      const other = importStateDict(tensors, { ...sizes.resnet, key });
+      expect(other.notes.join(' '), key).toContain('"model.head" was taken for the classifier');
+    }
   });
 
   it('may have no bias, as others may', () => {
@@ -96,6 +99,7 @@ describe('a classifier beside its backbone', () => {
   it.each<[string, [name: string, shape: number[]][]]>([
     ['a second layer', [['head2.weight', [5, 5]]]],
     ['a norm', [['norm.weight', [8]]]],
+    ['the exponent of a pooling', [['pool.p', [1]]]],
     ['a statistic', [['bn.running_mean', [8]]]],
     ['a matrix', [['prototypes', [5, 8]]]],
     ['a pooler', [['backbone.pooler.dense.weight', [8, 8]]]],

@@ -99,9 +99,12 @@ function apartClassifier(
   };
 }
 
-/** Such as the mean of the pixels; a parameter of a layer is called weight or bias, and one of a model has dimensions. */
+/**
+ * Such as the mean of the pixels; a parameter of a layer is called weight or bias, and one of a model has dimensions. The
+ * exponent p of a generalised mean (GeM) has none, and makes other features than the average.
+ */
 const isBuffer = (stored: string, shape: readonly number[]): boolean =>
-  !/\.(?:weight|bias|running_mean|running_var)$/.test(stored) && shape.length < 2;
+  !/\.(?:weight|bias|running_mean|running_var|p)$/.test(stored) && shape.length < 2;
 
 /** `a.b.` and `a.` and `` of `a.b.c.`; of nothing itself. */
 function above(prefix: string): string[] {

@@ -261,6 +261,7 @@ function named<D extends FoundDict>(
     models.find((model) => model.key === key) ??
     (dict && (models.find((model) => model.dict === dict) ?? whole(dict))) ??
     models.find((model) => under(model.key)) ??
+    models.find((model) => fullKey(model) === key || under(fullKey(model))) ??
     usualOf(dicts.filter((other) => under(other.key))) ??
     underPrefix(dicts, key);
   if (found) return found;
@@ -274,6 +275,10 @@ function named<D extends FoundDict>(
         : 'expected none: the tensors lie at the top of the file, which has no keys. Leave it out.'),
   );
 }
+
+/** The key of a model as the file has it, with the steps of wrappers: `model.backbone`. */
+const fullKey = ({ dict, prefix }: Candidate<FoundDict>): string =>
+  [dict.key, prefix.slice(0, -1)].filter((part) => part !== '').join('.');
 
 const usualOf = <D extends FoundDict>(dicts: readonly D[]): Candidate<D> | undefined =>
   dicts.length > 0 ? usual(dicts) : undefined;

@@ -13,10 +13,11 @@ import {
   readSafetensorsTensor,
 } from '@mamba-prune/libtorch/files';
 import { UsageError } from '../../errors.js';
+import { printableLine } from '../../printable.js';
 import { isShardIndex } from '../../shard-names.js';
 import type { FoundDict } from './choice.js';
 import type { ScriptArguments } from './layout.js';
-import { readShardIndex } from './shards.js';
+import { readShardIndex, shortened } from './shards.js';
 
 /** What a file is. @throws UsageError if it cannot be opened */
 export function fileKind(path: string): FileKind {
@@ -83,11 +84,13 @@ function safetensorsWeights(path: string): WeightsFile {
 /** One state dict, whose tensors lie in several files. */
 async function splitWeights(path: string): Promise<WeightsFile> {
   const parts: Part[] = [];
+  const index = readShardIndex(path);
+  const known = new Set([...index.values()].flat());
   const close = (): void => {
     for (const { file } of parts) file.close();
   };
   try {
-    for (const [name, tensors] of readShardIndex(path)) {
+    for (const [name, tensors] of index) {
       const at = join(dirname(path), name);
       const file = await openWeights(at, fileKind(at));
       const dict = file.dicts[0] as FoundDict;
@@ -95,7 +98,14 @@ async function splitWeights(path: string): Promise<WeightsFile> {
       const missing = tensors.find((tensor) => !dict.shapes.has(tensor));
       if (missing !== undefined) {
         throw new FormatError(
-          `${path}: says that '${missing}' lies in ${name}, which has no such tensor. Are these files of one model?`,
+          `${path}: says that '${shortened(missing)}' lies in ${printableLine(name)}, which has no such tensor. Are these files of one model?`,
+        );
+      }
+      // Without it another model would be read, such as one without a bias.
+      const unknown = [...dict.shapes.keys()].find((tensor) => !known.has(tensor));
+      if (unknown !== undefined) {
+        throw new FormatError(
+          `${path}: says nothing of '${shortened(unknown)}', which lies in ${printableLine(name)}, expected a file for every tensor. Are these files of one model?`,
         );
       }
     }

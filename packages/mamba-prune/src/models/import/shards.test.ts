@@ -1,7 +1,7 @@
 // Weights that are split over several files are read as those of one, and what does not fit together is refused.
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Tensor, loadTorchSave, saveSafetensors } from '@mamba-prune/libtorch';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -91,10 +91,53 @@ describe('split weights', () => {
     );
   });
 
-  it.each(['../out.safetensors', '/etc/out.safetensors', '..', 'a\\b.safetensors'])(
-    'are refused where the index leads out of the folder: %s',
+  it('are refused where a file has what the index does not name', async () => {
+    const index = await split('unnamed', (places) => {
+      delete places['fc.bias'];
+    });
+    await expect(importModel(index, sizes)).rejects.toThrow(
+      /says nothing of 'fc\.bias', which lies in model-00002-of-00002\.safetensors/,
+    );
+  });
+
+  it.each([
+    ['ring.safetensors', /are not beside it \(ring\.safetensors\)/],
+    [`${'x'.repeat(5000)}.safetensors`, /are not beside it \(x{120}\.\.\.\)/],
+  ])('are refused where a file cannot be looked at: %#', async (name, message) => {
+    const index = await split(`unreachable-${name.length}`, (places) => {
+      places['fc.bias'] = name;
+    });
+    const ring = 'ring.safetensors';
+    symlinkSync(ring, join(dirname(index), ring));
+    const reading = importModel(index, sizes);
+    await expect(reading).rejects.toThrow(UsageError);
+    await expect(reading).rejects.toThrow(message);
+  });
+
+  it('are refused in few printable characters, whatever the tensors are called', async () => {
+    const index = await split('long', (places) => {
+      places[`\u001b[2J${'x'.repeat(10_000)}`] = first;
+    });
+    const { message } = (await importModel(index, sizes).catch((error: unknown) => error)) as Error;
+    expect(message).toContain('which has no such tensor');
+    expect(message).not.toContain('\u001b');
+    expect(message.length).toBeLessThan(500 + index.length);
+  });
+
+  it.each([
+    '../out.safetensors',
+    '/etc/out.safetensors',
+    '..',
+    '.',
+    'a\\b.safetensors',
+    'a\0b.safetensors',
+    // It would be read again and again.
+    'model.safetensors.index.json',
+    'pytorch_model.bin.index.json',
+  ])(
+    'are refused where the index leads out of the folder, or to what is no file of weights: %j',
     async (place) => {
-      const index = await split(`out-${place.length}`, (places) => {
+      const index = await split(`out-${encodeURIComponent(place).slice(0, 40)}`, (places) => {
         places['fc.bias'] = place;
       });
       await expect(importModel(index, sizes)).rejects.toThrow(/expected the name of a file beside/);

@@ -5,6 +5,7 @@ import { basename, dirname, join } from 'node:path';
 import { FormatError } from '@mamba-prune/libtorch';
 import { z } from 'zod';
 import { UsageError } from '../../errors.js';
+import { printableLine } from '../../printable.js';
 import { isShardIndex } from '../../shard-names.js';
 import { listed } from '../config-checks.js';
 
@@ -22,10 +23,9 @@ export function readShardIndex(path: string): ReadonlyMap<string, readonly strin
   const { weight_map: places } = schemaOf(path);
   const files = new Map<string, string[]>();
   for (const [name, file] of Object.entries(places)) {
-    // What a downloaded file says must not lead out of its folder.
-    if (file !== basename(file) || file.includes('\\') || file === '' || file === '..') {
+    if (!isNameBeside(file)) {
       throw new FormatError(
-        `${path}: got ${listed([`'${file}'`])} as the file of '${name}', expected the name of a file beside it.`,
+        `${path}: got '${shortened(file)}' as the file of '${shortened(name)}', expected the name of a file beside it, of weights.`,
       );
     }
     const names = files.get(file) ?? [];
@@ -35,7 +35,7 @@ export function readShardIndex(path: string): ReadonlyMap<string, readonly strin
   const missing = [...files.keys()].filter((file) => !isFile(join(dirname(path), file)));
   if (missing.length > 0) {
     throw new UsageError(
-      `${path}: ${missing.length} of the ${files.size} files of its weights are not beside it (${listed(missing, 3)}), expected all. Copy or download them too.`,
+      `${path}: ${missing.length} of the ${files.size} files of its weights are not beside it (${listed(missing.map(shortened), 3)}), expected all. Copy or download them too.`,
     );
   }
   return files;
@@ -48,8 +48,28 @@ export function weightsBytes(path: string): number {
   return files.reduce((sum, file) => sum + statSync(join(dirname(path), file)).size, 0);
 }
 
-const isFile = (path: string): boolean =>
-  statSync(path, { throwIfNoEntry: false })?.isFile() === true;
+/**
+ * What a downloaded file says must not lead out of its folder, nor to an index again, which might be the same.
+ */
+const isNameBeside = (file: string): boolean =>
+  file === basename(file) &&
+  !/[\\\0]/.test(file) &&
+  !['', '.', '..'].includes(file) &&
+  !isShardIndex(file);
+
+/** For a message: what a file calls its tensors may be of any length, and hold what a terminal would obey. */
+export function shortened(name: string): string {
+  return printableLine(name.length > 120 ? `${name.slice(0, 120)}...` : name);
+}
+
+/** Of a ring of links neither. */
+function isFile(path: string): boolean {
+  try {
+    return statSync(path).isFile();
+  } catch {
+    return false;
+  }
+}
 
 function schemaOf(path: string): z.infer<typeof schema> {
   const expected =

@@ -9,7 +9,7 @@ export type ResNetNames = 'torchvision' | 'kuangliu' | 'weiaicunzai' | 'Hugging 
 const telling: Readonly<Record<ResNetNames, RegExp>> = {
   'Hugging Face': /^(?:resnet\.)?encoder\.stages\.0\.layers\.0\.layer\.0\.convolution\.weight$/,
   weiaicunzai: /^conv2_x\.0\.residual_function\.0\.weight$/,
-  kuangliu: /^linear\.weight$|^layer\d+\.\d+\.shortcut\./,
+  kuangliu: /^linear\.(?:\d+\.)?weight$|^layer\d+\.\d+\.shortcut\./,
   torchvision: /^layer1\.0\.conv1\.(?:conv\.)?weight$/,
 };
 
@@ -27,12 +27,13 @@ export function resnetNamesOf(shapes: Shapes): ResNetNames | undefined {
 const torchvision: readonly Rename[] = [[/^fc\.\d+\.(weight|bias)$/, 'fc.$1']];
 
 const kuangliu: readonly Rename[] = [
-  [/^linear\./, 'fc.'],
+  [/^linear\.(?:\d+\.)?/, 'fc.'],
   [/^(layer\d+\.\d+)\.shortcut\./, '$1.downsample.'],
 ];
 
 /** Of pytorch-cifar100: stages count from 2 there, and a branch is a Sequential with ReLUs between. */
 const weiaicunzai: readonly Rename[] = [
+  ...torchvision,
   [/^conv1\.0\./, 'conv1.'],
   [/^conv1\.1\./, 'bn1.'],
   ...[1, 2, 3, 4].flatMap((stage): Rename[] => {

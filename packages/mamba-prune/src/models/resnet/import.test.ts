@@ -84,6 +84,21 @@ describe('names of other programs', () => {
     );
   });
 
+  it.each([
+    ['kuangliu', asKuangliu, 'linear'],
+    ['weiaicunzai', asWeiaicunzai, 'fc'],
+  ] as const)('are read: a classifier with a number under the names of %s', (_, as, layer) => {
+    const model = made(basic, { stem: 'cifar' });
+    const given = as(model.stateDict());
+    for (const part of ['weight', 'bias']) {
+      given.set(`${layer}.1.${part}`, given.get(`${layer}.${part}`) as Tensor);
+      given.delete(`${layer}.${part}`);
+    }
+    expectSame(given, model, basic);
+    given.set(`${layer}.4.weight`, zeros([4, 16]));
+    expect(() => importStateDict(given, basic)).toThrow(/has several layers/);
+  });
+
   it('are read: a classifier with a number, as behind a dropout', () => {
     const model = made(basic);
     const given = model.stateDict();
