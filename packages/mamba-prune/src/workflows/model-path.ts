@@ -1,6 +1,14 @@
 // The file that a path to a model means: a file, the folder of a run, or one that another program has written.
-import { closeSync, existsSync, openSync, readFileSync, readSync } from 'node:fs';
-import { type Stats, readdirSync, statSync } from 'node:fs';
+import {
+  type Stats,
+  closeSync,
+  existsSync,
+  openSync,
+  readFileSync,
+  readSync,
+  readdirSync,
+  statSync,
+} from 'node:fs';
 import { dirname, extname, join } from 'node:path';
 import { UsageError } from '../errors.js';
 import { chooseWeights } from '../hub/choose-file.js';
