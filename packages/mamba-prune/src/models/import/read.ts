@@ -68,13 +68,12 @@ function checkReadingOptions(family: Family, options: LayoutOptions): ModelOptio
 
 /** Whether shapes are those of a family, by telling names only. */
 export function isKnownLayout(shapes: Shapes): boolean {
-  return families().some(({ layout }) => layout?.recognises(shapes) === true);
+  return recognised(shapes) !== undefined;
 }
 
 /** What the classifier of the family whose names these are is called; undefined if it does not say so. */
 export function classifierNames(shapes: Shapes): ClassifierNames | undefined {
-  const found = families().find(({ layout }) => layout?.recognises(shapes) === true);
-  return found?.layout?.classifier?.(shapes);
+  return recognised(shapes)?.layout.classifier?.(shapes);
 }
 
 interface ReadableFamily {
@@ -82,15 +81,19 @@ interface ReadableFamily {
   readonly layout: Layout;
 }
 
+const readableFamilies = (): ReadableFamily[] =>
+  families().flatMap((family) => (family.layout ? [{ family, layout: family.layout }] : []));
+
+/** The family whose telling names these are. */
+const recognised = (shapes: Shapes): ReadableFamily | undefined =>
+  readableFamilies().find(({ layout }) => layout.recognises(shapes));
+
 function familyFromShapes(shapes: Shapes): ReadableFamily {
-  const readable = families().flatMap((family): ReadableFamily[] =>
-    family.layout ? [{ family, layout: family.layout }] : [],
-  );
-  const found = readable.find(({ layout }) => layout.recognises(shapes));
+  const found = recognised(shapes);
   if (found) return found;
   throw new FormatError(
     `import: got tensors ${listed([...shapes.keys()]) || '(none)'}, expected the names of ` +
-      `${anyOf(readable.map(({ layout }) => layout.programs))}. An architecture of your own is read with a plugin that defines it (--plugin, docs/extend.md).`,
+      `${anyOf(readableFamilies().map(({ layout }) => layout.programs))}. An architecture of your own is read with a plugin that defines it (--plugin, docs/extend.md).`,
   );
 }
 
