@@ -10,18 +10,9 @@ __device__ __forceinline__ float normalize(Row& x, float eps) {
 #pragma unroll
     for (int k = 0; k < VECTOR; k++) sum += x.v[i][k];
   const float mean = warp_sum(sum) * (1.0f / WIDTH);
-  float squares = 0.0f;
 #pragma unroll
   for (int i = 0; i < kPer; i++)
 #pragma unroll
-    for (int k = 0; k < VECTOR; k++) {
-      x.v[i][k] = column(i) < WIDTH ? x.v[i][k] - mean : 0.0f;
-      squares += x.v[i][k] * x.v[i][k];
-    }
-  const float scale = rsqrtf(warp_sum(squares) * (1.0f / WIDTH) + eps);
-#pragma unroll
-  for (int i = 0; i < kPer; i++)
-#pragma unroll
-    for (int k = 0; k < VECTOR; k++) x.v[i][k] *= scale;
-  return scale;
+    for (int k = 0; k < VECTOR; k++) x.v[i][k] = column(i) < WIDTH ? x.v[i][k] - mean : 0.0f;
+  return scale_to_one(x, eps);
 }

@@ -69,3 +69,18 @@ struct Row {
     }
   }
 };
+
+// Scales a row in place to a root mean square of 1; gives the factor.
+__device__ __forceinline__ float scale_to_one(Row& x, float eps) {
+  float squares = 0.0f;
+#pragma unroll
+  for (int i = 0; i < kPer; i++)
+#pragma unroll
+    for (int k = 0; k < VECTOR; k++) squares += x.v[i][k] * x.v[i][k];
+  const float scale = rsqrtf(warp_sum(squares) * (1.0f / WIDTH) + eps);
+#pragma unroll
+  for (int i = 0; i < kPer; i++)
+#pragma unroll
+    for (int k = 0; k < VECTOR; k++) x.v[i][k] *= scale;
+  return scale;
+}

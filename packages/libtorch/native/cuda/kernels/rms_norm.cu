@@ -10,21 +10,6 @@
 using namespace mamba_prune::cuda::norm_kernel;
 using Args = RmsNormArgs<scalar>;
 
-// Scales a row in place.
-__device__ __forceinline__ float normalize(Row& x, float eps) {
-  float squares = 0.0f;
-#pragma unroll
-  for (int i = 0; i < kPer; i++)
-#pragma unroll
-    for (int k = 0; k < VECTOR; k++) squares += x.v[i][k] * x.v[i][k];
-  const float scale = rsqrtf(warp_sum(squares) * (1.0f / WIDTH) + eps);
-#pragma unroll
-  for (int i = 0; i < kPer; i++)
-#pragma unroll
-    for (int k = 0; k < VECTOR; k++) x.v[i][k] *= scale;
-  return scale;
-}
-
 extern "C" __global__ void __launch_bounds__(THREADS) rms_norm_forward(const Args a) {
   const int warps = gridDim.x * (THREADS / 32);
   Row weight;
@@ -32,7 +17,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) rms_norm_forward(const Arg
   for (int row = blockIdx.x * (THREADS / 32) + (threadIdx.x >> 5); row < a.rows; row += warps) {
     Row x;
     x.read_stream(a.x + row * a.x_row);
-    normalize(x, a.eps);
+    scale_to_one(x, a.eps);
 #pragma unroll
     for (int i = 0; i < kPer; i++)
 #pragma unroll
@@ -56,7 +41,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) rms_norm_backward(const Ar
     Row x, dy, skip;
     x.read_stream(a.x + row * a.x_row), dy.read(a.dy + row * a.dy_row);
     if (HAS_SKIP) skip.read_stream(a.dskip + row * a.dskip_row);
-    const float scale = normalize(x, a.eps);
+    const float scale = scale_to_one(x, a.eps);
     float along = 0.0f;
 #pragma unroll
     for (int i = 0; i < kPer; i++)
