@@ -31,6 +31,7 @@ export abstract class Module {
   readonly #parameters = new Map<string, Tensor>();
   readonly #buffers = new Map<string, Tensor>();
   readonly #children = new Map<string, Module>();
+  readonly #derived: { release(): void }[] = [];
 
   abstract forward(...inputs: never[]): unknown;
 
@@ -51,6 +52,7 @@ export abstract class Module {
 
   /** Switches this module and all below to training, or to evaluation. */
   train(on = true): this {
+    if (on) this.#releaseDerived();
     this.#training = on;
     for (const child of this.#children.values()) child.train(on);
     return this;
@@ -92,6 +94,19 @@ export abstract class Module {
     module.#name = name;
     module.#parent = this;
     return module;
+  }
+
+  /**
+   * Registers what is computed from the weights for inference, such as `DerivedWeights`: it is freed when the module is
+   * switched to training, and with the module.
+   */
+  protected derived<D extends { release(): void }>(derived: D): D {
+    this.#derived.push(derived);
+    return derived;
+  }
+
+  #releaseDerived(): void {
+    for (const derived of this.#derived) derived.release();
   }
 
   #checkName(name: string): void {
@@ -254,6 +269,7 @@ export abstract class Module {
 
   /** Frees all parameters and buffers; the module cannot be used any more. */
   dispose(): void {
+    this.#releaseDerived();
     for (const tensor of this.stateDict().values()) tensor.dispose();
   }
 }

@@ -141,7 +141,7 @@ export class VisionMamba extends nn.Module implements ImageModel {
     );
     const blocks = Array.from({ length: depth }, (_, index) => new Block(config, index));
     this.#blocks = this.child('blocks', new nn.ModuleList(blocks)).items;
-    this.#runner = new BlockRunner(this.#blocks);
+    this.#runner = this.derived(new BlockRunner(this.#blocks));
     this.#norm = this.child('norm', new nn.LayerNorm(dModel));
     this.#head = this.child('head', new nn.Linear(dModel, numClasses));
     noGrad(() => {
@@ -166,16 +166,6 @@ export class VisionMamba extends nn.Module implements ImageModel {
     // All blocks, one after the other, by their own `forward` or by something faster.
     const x = this.#runner.forward(embedded, probe);
     return this.#head.forward(normMean(x, this.#norm));
-  }
-
-  override train(on = true): this {
-    if (on) this.#runner.release();
-    return super.train(on);
-  }
-
-  override dispose(): void {
-    this.#runner.release();
-    super.dispose();
   }
 
   packWeights(dtype: DType, fixed = false): PackedWeights | undefined {

@@ -134,7 +134,9 @@ export class ResNet extends nn.Module implements ImageModel {
     );
     this.#blocks = stages.flatMap(({ items }) => items);
     this.#fc = this.child('fc', new nn.Linear(lastWidth(config), numClasses));
-    this.#fused = new FusedResNet({ stem: this.#stem, pools: this.#pools, blocks: this.#blocks });
+    this.#fused = this.derived(
+      new FusedResNet({ stem: this.#stem, pools: this.#pools, blocks: this.#blocks }),
+    );
     // torchvision's; like there after everything is made, so that a seed gives the same weights.
     for (const module of this.namedModules().values()) {
       if (!(module instanceof nn.Conv2d)) continue;
@@ -171,16 +173,6 @@ export class ResNet extends nn.Module implements ImageModel {
       [images, this.#stem.conv.weight].every((tensor) => infersOnCpu(tensor, probe)) &&
       this.isEvaluating
     );
-  }
-
-  override train(on = true): this {
-    if (on) this.#fused.release();
-    return super.train(on);
-  }
-
-  override dispose(): void {
-    this.#fused.release();
-    super.dispose();
   }
 
   pruningGroups(): PruningGroup[] {

@@ -118,7 +118,7 @@ export class Vim extends nn.Module implements ImageModel {
     this.#patchEmbed = this.child('patch_embed', new PatchEmbed(config));
     const layers = Array.from({ length: depth }, (_, index) => new Block(config, index));
     this.#layers = this.child('layers', new nn.ModuleList(layers)).items;
-    this.#runner = new LayerRunner(this.#layers);
+    this.#runner = this.derived(new LayerRunner(this.#layers));
     this.#norm = this.child('norm_f', new RmsNorm(dModel, normEps));
     this.#head = this.child('head', new nn.Linear(dModel, numClasses));
     noGrad(() => {
@@ -168,16 +168,6 @@ export class Vim extends nn.Module implements ImageModel {
       ];
       return cat(parts, 1).add(position);
     });
-  }
-
-  override train(on = true): this {
-    if (on) this.#runner.release();
-    return super.train(on);
-  }
-
-  override dispose(): void {
-    this.#runner.release();
-    super.dispose();
   }
 
   packWeights(dtype: DType): PackedWeights | undefined {

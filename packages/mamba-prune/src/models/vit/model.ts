@@ -186,7 +186,7 @@ export class VisionTransformer extends nn.Module implements ImageModel {
     this.#patchEmbed = this.child('patch_embed', new PatchEmbed(channels, dModel, patchSize));
     const blocks = Array.from({ length: depth }, (_, index) => new Block(config, index));
     this.#blocks = this.child('blocks', new nn.ModuleList(blocks)).items;
-    this.#runner = new BlockRunner(this.#blocks);
+    this.#runner = this.derived(new BlockRunner(this.#blocks));
     this.#norm = this.child('norm', new nn.LayerNorm(dModel, { eps }));
     const classifier = () => new nn.Linear(pooledWidth(config), numClasses);
     this.#head = this.child('head', classifier());
@@ -236,16 +236,6 @@ export class VisionTransformer extends nn.Module implements ImageModel {
     }
     const mean = this.#norm.forward(F.atLeastFloat32(patches)).mean([1]);
     return this.#head.forward(pooling === 'mean' ? mean : cat([token(0), mean], 1));
-  }
-
-  override train(on = true): this {
-    if (on) this.#runner.release();
-    return super.train(on);
-  }
-
-  override dispose(): void {
-    this.#runner.release();
-    super.dispose();
   }
 
   multiplyIn(precision: ProductPrecision): KeptProducts | undefined {
