@@ -1,0 +1,210 @@
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+// @ts-expect-error A script without types.
+import { cellJob, cellJobs, denseJob } from '../benchmarks/campaign/accuracy-table.mjs';
+// @ts-expect-error A script without types.
+import { runJobs as runUntypedJobs } from '../benchmarks/campaign/scheduler.mjs';
+
+interface Job {
+  name: string;
+  command: string[];
+  after?: string[];
+  gpu?: number;
+  slots?: number;
+  seconds?: number;
+  limit?: number;
+  environment?: Record<string, string>;
+  done?: () => void;
+}
+interface State {
+  status: 'waiting' | 'running' | 'done' | 'failed';
+  gpu?: number;
+  code?: number | string;
+  error?: string;
+}
+interface Options {
+  gpus: number[];
+  slots: number;
+  out: string;
+  deadline: number;
+}
+const runJobs = runUntypedJobs as (jobs: Job[], options: Options) => Promise<Record<string, State>>;
+const makeDense = denseJob as (set: string, options: object) => Job;
+const makeCell = cellJob as (set: string, options: object) => Job;
+const makeCells = cellJobs as (set: string, options: object) => Job[];
+
+const folder = mkdtempSync(join(tmpdir(), 'campaign-'));
+afterAll(() => {
+  rmSync(folder, { recursive: true });
+});
+
+let count = 0;
+const options = (rest: Partial<Options> = {}): Options => ({
+  gpus: [0],
+  slots: 2,
+  out: join(folder, String(count++)),
+  deadline: Date.now() + 600_000,
+  ...rest,
+});
+const node = (code: string) => [process.execPath, '-e', code];
+/** Waits until all of the files are there, and so proves that those who write them run at the same time. */
+const meet = (own: string, ...files: string[]) =>
+  node(`
+    const fs = require('node:fs');
+    fs.writeFileSync(${JSON.stringify(own)}, '');
+    setInterval(() => { if (${JSON.stringify(files)}.every((file) => fs.existsSync(file))) process.exit(); }, 5);
+  `);
+
+describe('the scheduler of the campaign', () => {
+  it('runs as many jobs side by side as there are slots, on their GPU', async () => {
+    const [a, b, c, d] = 'abcd'.split('').map((name) => join(folder, name));
+    if (!a || !b || !c || !d) throw new Error('no names');
+    const jobs: Job[] = [
+      { name: 'a', command: meet(a, b, c, d) },
+      { name: 'b', command: meet(b, a, c, d) },
+      { name: 'c', command: meet(c, a, b, d), gpu: 1 },
+      { name: 'd', command: meet(d, a, b, c), environment: { OTHER: 'x' } },
+    ];
+    const states = await runJobs(jobs, options({ gpus: [0, 1] }));
+    expect(states).toMatchObject({
+      a: { status: 'done', gpu: 0 },
+      b: { status: 'done', gpu: 0 },
+      c: { status: 'done', gpu: 1 },
+      d: { status: 'done', gpu: 1 },
+    });
+  });
+
+  it('lets a job that takes all slots run alone, and keeps later jobs from passing it', async () => {
+    const log = join(folder, 'order');
+    const note = (name: string) =>
+      node(`
+        const { appendFileSync } = require('node:fs');
+        appendFileSync(${JSON.stringify(log)}, '<${name}');
+        setTimeout(() => appendFileSync(${JSON.stringify(log)}, '${name}>'), 100);
+      `);
+    const jobs = [
+      { name: 'first', command: note('1') },
+      { name: 'alone', command: note('2'), slots: 5 },
+      { name: 'last', command: note('3') },
+    ];
+    await runJobs(jobs, options());
+    expect(readFileSync(log, 'utf8')).toBe('<11><22><33>');
+  });
+
+  it('begins no job whose needs failed, and goes on with the others', async () => {
+    const given = options();
+    const jobs = [
+      { name: 'set/bad', command: node('console.log("why"); process.exit(3)') },
+      { name: 'needs it', command: node(''), after: ['set/bad'] },
+      { name: 'other', command: node('') },
+      { name: 'missing', command: [join(folder, 'no such program')] },
+      {
+        name: 'unreadable',
+        command: node(''),
+        done: () => {
+          throw new Error('no results');
+        },
+      },
+    ];
+    const states = await runJobs(jobs, given);
+    expect(states).toMatchObject({
+      'set/bad': { status: 'failed', code: 3 },
+      'needs it': { status: 'waiting' },
+      other: { status: 'done' },
+      missing: { status: 'failed' },
+      unreadable: { status: 'failed', error: 'Error: no results' },
+    });
+    expect(readFileSync(join(given.out, 'logs', 'set-bad.txt'), 'utf8')).toBe('why\n');
+    const saved = JSON.parse(readFileSync(join(given.out, 'state.json'), 'utf8')) as {
+      jobs: object;
+    };
+    expect(saved.jobs).toEqual(states);
+  });
+
+  it('asks jobs to stop at their limit and at the deadline, and begins none that would not end', async () => {
+    const forever = node('setInterval(() => {}, 1000)');
+    const jobs = [
+      { name: 'limited', command: forever, limit: 0.05, seconds: 0 },
+      { name: 'late', command: forever, seconds: 0 },
+      { name: 'too long', command: node(''), seconds: 60 },
+    ];
+    const states = await runJobs(jobs, options({ deadline: Date.now() + 1000 }));
+    expect(states).toMatchObject({
+      limited: { status: 'failed', code: 'SIGINT' },
+      late: { status: 'failed', code: 'SIGINT' },
+      'too long': { status: 'waiting' },
+    });
+  });
+
+  it('refuses jobs of one name, and needs that are nowhere', () => {
+    const job = { name: 'a', command: node('') };
+    expect(() => runJobs([job, job], options())).toThrow('same name');
+    expect(() => runJobs([{ ...job, after: ['b'] }], options())).toThrow('a waits for b');
+  });
+});
+
+describe('the jobs of the accuracy table', () => {
+  const out = join(folder, 'table');
+  const folders = { data: join(folder, 'data'), out };
+
+  it('go seed by seed, each with the learning rate of its method', () => {
+    const jobs = makeCells('cifar100', {
+      ...folders,
+      rates: [50, 90],
+      methods: ['refill', 'rsst'],
+      seeds: [1, 2],
+    });
+    expect(jobs.map(({ name }) => name)).toEqual([
+      'cifar100/50/refill-seed-1',
+      'cifar100/50/rsst-seed-1',
+      'cifar100/90/refill-seed-1',
+      'cifar100/90/rsst-seed-1',
+      'cifar100/50/refill-seed-2',
+      'cifar100/50/rsst-seed-2',
+      'cifar100/90/refill-seed-2',
+      'cifar100/90/rsst-seed-2',
+    ]);
+    const rateOf = ({ command }: Job) => command[command.indexOf('--finetune-lr') + 1];
+    expect(jobs.slice(0, 2).map(rateOf)).toEqual(['0.008', '0.004']);
+    expect(jobs.every(({ after }) => after?.[0] === 'cifar100/dense')).toBe(true);
+  });
+
+  it('keep a log and a summary of each cell', () => {
+    const dense = makeDense('cifar10', folders);
+    const run = join(out, 'runs/cifar10/dense');
+    mkdirSync(run, { recursive: true });
+    writeFileSync(join(run, 'metrics.jsonl'), '{"epoch":1}\n');
+    writeFileSync(join(out, 'results/cifar10/dense.json'), '{"accuracy":0.94}');
+    dense.done?.();
+    expect(existsSync(join(out, 'results/cifar10/dense.jsonl'))).toBe(true);
+
+    const cell = makeCell('cifar10', { ...folders, method: 'rsst', percent: 95, seed: 2 });
+    const pruned = join(out, 'runs/cifar10/rsst-95-2/seed-2/rsst-95');
+    mkdirSync(pruned, { recursive: true });
+    writeFileSync(join(pruned, 'metrics.jsonl'), '{"epoch":40}\n');
+    writeFileSync(
+      join(pruned, 'pruning.json'),
+      JSON.stringify({
+        parameters: { before: 100, after: 6 },
+        macs: { before: 200, after: 11 },
+      }),
+    );
+    writeFileSync(
+      join(pruned, '../../results.json'),
+      JSON.stringify({
+        runs: [{ run: 'seed-2/rsst-95', accuracy: 0.88, beforeCut: 0.8, afterCut: 0.79 }],
+      }),
+    );
+    cell.done?.();
+    const file = join(out, 'results/cifar10/95/rsst-seed-2');
+    expect(readFileSync(`${file}.jsonl`, 'utf8')).toBe('{"epoch":40}\n');
+    expect(JSON.parse(readFileSync(`${file}.summary.json`, 'utf8'))).toEqual({
+      ...{ set: 'cifar10', rate: 0.95, method: 'rsst', seed: 2 },
+      ...{ denseAccuracy: 0.94, beforeCut: 0.8, afterCut: 0.79, accuracy: 0.88 },
+      ...{ params: 6, macs: 11, denseParams: 100, denseMacs: 200 },
+      ...{ learningRate: 0.002, epochs: 40 },
+    });
+  });
+});
