@@ -101,8 +101,8 @@ __device__ __forceinline__ void write_left(scalar* to, const Rows& rows, const u
     if (at < 0) continue;
     // `place` counts from the first of the columns and knows their number alone.
     const i64 row = rows.first + 8 * r;
-    *reinterpret_cast<uint4*>(to + row * width + first + 32 * i + 8 * (threadIdx.x & 3)) =
-        uint4{left[2 * i][r], left[2 * i][2 + r], left[2 * i + 1][r], left[2 * i + 1][2 + r]};
+    store16(to + row * width + first + 32 * i + 8 * (threadIdx.x & 3), left[2 * i][r], left[2 * i][2 + r],
+            left[2 * i + 1][r], left[2 * i + 1][2 + r]);
   }
 }
 

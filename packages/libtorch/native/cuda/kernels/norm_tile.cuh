@@ -61,9 +61,7 @@ __device__ __forceinline__ void write_normed(scalar* to, const Rows& rows, const
 #pragma unroll
     for (int r = 0; r < 2; r++) {
       const i64 at = rows.place(r, i, MODEL);
-      if (at >= 0)
-        *reinterpret_cast<uint4*>(to + at) =
-            uint4{left[2 * i][r], left[2 * i][2 + r], left[2 * i + 1][r], left[2 * i + 1][2 + r]};
+      if (at >= 0) store16(to + at, left[2 * i][r], left[2 * i][2 + r], left[2 * i + 1][r], left[2 * i + 1][2 + r]);
     }
 }
 

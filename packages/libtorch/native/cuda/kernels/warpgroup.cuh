@@ -60,6 +60,10 @@ __device__ __forceinline__ void apart(float (&v)[8], const uint4& from) {
 #pragma unroll
   for (int p = 0; p < 4; p++) v[2 * p] = low_of(parts[p]), v[2 * p + 1] = high_of(parts[p]);
 }
+// In one instruction: NVRTC may make four stores of 4 bytes of an assignment, which write each sector four times in part.
+__device__ __forceinline__ void store16(scalar* to, u32 a, u32 b, u32 c, u32 d) {
+  asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(to), "r"(a), "r"(b), "r"(c), "r"(d) : "memory");
+}
 // A lane's two rows: 8 numbers of every 32 columns of each, `i` counting the 32s.
 struct Rows {
   int first, rows;
@@ -78,9 +82,7 @@ struct Rows {
   __device__ __forceinline__ void write(scalar* to, int which, int i, int width, const float* v) const {
     const i64 at = place(which, i, width);
     v += 2 * which;
-    if (at >= 0)
-      *reinterpret_cast<uint4*>(to + at) =
-          uint4{pair(v[0], v[1]), pair(v[4], v[5]), pair(v[8], v[9]), pair(v[12], v[13])};
+    if (at >= 0) store16(to + at, pair(v[0], v[1]), pair(v[4], v[5]), pair(v[8], v[9]), pair(v[12], v[13]));
   }
 };
 
