@@ -142,6 +142,7 @@ __device__ __forceinline__ void backward_tile(const Args& a, Units& ring, const 
   const Scales scales(a, rows);
   float before[32], dhidden[32];
   const Sums sums(a.partial, tile, a.width);
+  const int lane = threadIdx.x & 31, first_column = column_of(lane / 4 * 8 + lane % 4 * 2);
   u32 left[4][4];
   u32 last = 0;
   for (int c = 0; c < a.neuron_units; c++) {
@@ -164,6 +165,8 @@ __device__ __forceinline__ void backward_tile(const Args& a, Units& ring, const 
                       k > 0);
     }
     products_end();
+    const int column = c * kTile + first_column;
+    const float2 held = column < a.width ? sums.held(column) : make_float2(0.0f, 0.0f);
     products_wait<0>();
     keep(before), keep(dhidden), keep(left);
     if (c > 0) ring.release(last);
@@ -193,8 +196,7 @@ __device__ __forceinline__ void backward_tile(const Args& a, Units& ring, const 
 #pragma unroll
     for (int i = 0; i < 2; i++) write_left(a.dbefore, rows, left, i, c * kTile, a.width);
     const float2 sum = sum_over_rows(dhidden);
-    const int lane = threadIdx.x & 31, column = c * kTile + column_of(lane / 4 * 8 + lane % 4 * 2);
-    if (column < a.width) sums.put(column, sum);
+    if (column < a.width) sums.put(column, sum, held);
   }
   products_wait<0>();
   keep(acc);
