@@ -60,7 +60,8 @@ __device__ __forceinline__ void apart(float (&v)[8], const uint4& from) {
 #pragma unroll
   for (int p = 0; p < 4; p++) v[2 * p] = low_of(parts[p]), v[2 * p + 1] = high_of(parts[p]);
 }
-// In one instruction: NVRTC may make four stores of 4 bytes of an assignment, which write each sector four times in part.
+// In one instruction: NVRTC may make four stores of 4 bytes of an assignment, which write each sector four times in
+// part.
 __device__ __forceinline__ void store16(scalar* to, u32 a, u32 b, u32 c, u32 d) {
   asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(to), "r"(a), "r"(b), "r"(c), "r"(d) : "memory");
 }
