@@ -146,6 +146,11 @@ __device__ __forceinline__ void backward_tile(const Args& a, Units& ring, const 
   u32 left[4][4];
   u32 last = 0;
   for (int c = 0; c < a.neuron_units; c++) {
+    if (c + 1 == a.neuron_units) {
+      // What is read behind the products, and what the next tile begins with.
+      const Rows next{rows.first + (int)gridDim.x * kTile * GROUPS, rows.rows};
+      rows.announce(a.x), rows.announce(a.dout), next.announce(a.x), next.announce(a.dout);
+    }
     const u32 first = ring.acquire(), first_stage = ring.stage;
     ring.step();
     const u32 second = ring.acquire(), second_stage = ring.stage;
