@@ -3,8 +3,9 @@
 // A thread owns VECTOR channels for RUN steps.
 //
 // Defined by the caller: TAPS, VECTOR, REVERSE (time runs backwards), HAS_BIAS, SILU, THREADS, RUN (steps whose
-// results are a thread's). For the forward pass DIRECTIONS (1, or 2: both at once, where REVERSE is 0); for the
-// backward pass ADD_DX (add to dx instead of writing it). Only the pass that has its own is compiled.
+// results are a thread's). For the forward pass DIRECTIONS (1, or 2: both at once, where REVERSE is 0) and WHOLE_RUNS
+// (whether RUN divides the length); for the backward pass ADD_DX (add to dx instead of writing it). Only the pass that
+// has its own is compiled.
 #include "conv_interface.h"
 
 using namespace mamba_prune::cuda::conv_kernel;
@@ -48,8 +49,9 @@ struct Run {
 #pragma unroll
     for (int i = 0; i < kInputs; i++) {
       const int step = first - kReach + i;
-      if (step >= 0 && step < a.length)
-        in[i] = *reinterpret_cast<const Pack<VECTOR>*>(x + i * (REVERSE ? -a.x_row : a.x_row));
+      // Of most no comparison is left.
+      const bool begun = i >= kReach || step >= 0, there = (WHOLE_RUNS && i < RUN + kReach) || step < a.length;
+      if (begun && there) in[i] = *reinterpret_cast<const Pack<VECTOR>*>(x + i * (REVERSE ? -a.x_row : a.x_row));
       else
 #pragma unroll
         for (int v = 0; v < VECTOR; v++) in[i].v[v] = down(0.0f);
@@ -61,7 +63,7 @@ struct Run {
     y += row_of(a, batch, first) * a.y_row + channel;
 #pragma unroll
     for (int t = 0; t < RUN; t++) {
-      if (first + t >= a.length) break;
+      if (!WHOLE_RUNS && first + t >= a.length) break;
       float result[VECTOR];
 #pragma unroll
       for (int v = 0; v < VECTOR; v++) {
