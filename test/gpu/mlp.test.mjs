@@ -89,6 +89,9 @@ describe('the MLP branch on a GPU', { skip }, () => {
     // Several tiles of rows for some blocks, with a last one that is not full.
     [300, 65, 192, 130, true],
     [300, 65, 192, 130, false],
+    // So wide that the gradients of the weights are products of large tiles, the last of which is full or is not.
+    [300, 65, 192, 768, false],
+    [149, 67, 192, 470, true],
     [40, 64, 128, 256, false],
     [2, 9, 128, 64, true],
     // No kernel of its own.

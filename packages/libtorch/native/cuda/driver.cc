@@ -46,6 +46,8 @@ const Driver& driver() {
     // Drivers that know of no clusters are older than any GPU that has them.
     d.max_active_clusters =
         reinterpret_cast<decltype(d.max_active_clusters)>(dlsym(library, "cuOccupancyMaxActiveClusters"));
+    // Nor of the copies that came with them.
+    d.encode_tensor_map = reinterpret_cast<decltype(d.encode_tensor_map)>(dlsym(library, "cuTensorMapEncodeTiled"));
     take(library, "cuGetErrorString", d.error_string);
     return d;
   }();

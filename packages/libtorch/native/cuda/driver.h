@@ -1,6 +1,7 @@
 // The CUDA driver and NVRTC, found in the process and beside libtorch: nothing has to be linked or installed for them.
 #pragma once
 #include <cstddef>
+#include <cstdint>
 
 namespace mamba_prune::cuda {
 
@@ -11,6 +12,9 @@ struct Driver {
                        unsigned shared_bytes, void* stream, void** arguments, void** extra);
   int (*set_attribute)(void* function, int attribute, int value);
   int (*max_active_clusters)(int* count, void* function, const void* config);
+  int (*encode_tensor_map)(void* map, int type, uint32_t rank, void* address, const uint64_t* sizes,
+                           const uint64_t* strides, const uint32_t* box, const uint32_t* element_strides,
+                           int interleave, int swizzle, int promotion, int fill);
   int (*error_string)(int code, const char** text);
 };
 

@@ -1,10 +1,13 @@
 #include "gradient_batch.h"
 
 #include <algorithm>
+#include <cstdlib>
+#include <string>
 
 #include "kernel.h"
 #include "launch.h"
 #include "launch_util.h"
+#include "wide_products.h"
 
 namespace mamba_prune::cuda {
 
@@ -15,7 +18,15 @@ using namespace row_products_kernel;
 
 thread_local GradientBatch* innermost_batch = nullptr;
 
-// Up to so many columns of the narrower factor. More give the large tiles of a library's kernels enough to do.
+// For measuring alone: with p in MAMBA_PRUNE_BEFORE a library multiplies wide factors, with w narrow ones are taken as
+// wide ones.
+bool asked_before(char letter) {
+  const char* given = std::getenv("MAMBA_PRUNE_BEFORE");
+  return given && std::string(given).find(letter) != std::string::npos;
+}
+
+// Up to so many columns of the widest factor the kernel for narrow ones is taken. More fill larger tiles: those of
+// wide_products.cu, or of a library's kernels.
 constexpr int64_t kMostColumns = 384;
 // Where there are many parts to add up, many threads share a sum; else neighbours read whole lines.
 constexpr int kManyParts = 256, kFewAcross = 8, kManyAcross = 64;
@@ -36,7 +47,8 @@ GradientBatch::~GradientBatch() { innermost_batch = outer_; }
 GradientBatch* GradientBatch::current() { return innermost_batch; }
 
 bool GradientBatch::fits(int64_t columns, at::ScalarType type) {
-  return columns <= kMostColumns && type != at::kFloat &&
+  if (columns > kMostColumns) return wide_products_run(type) && !asked_before('p');
+  return type != at::kFloat &&
          at::cuda::getCurrentDeviceProperties()->sharedMemPerBlockOptin >= row_products_kernel::kSharedBytes;
 }
 
@@ -65,11 +77,45 @@ Tensor GradientBatch::product(const Tensor& left, const Tensor& right, KeptRows 
 
 void GradientBatch::run() {
   TORCH_INTERNAL_ASSERT(products_.size() <= kMostProducts && sums_.size() <= kMostSums);
+  const auto is_wide = [](const Factors& f) { return f.left.size(-1) > (asked_before('w') ? 8 : kMostColumns); };
+  if (std::any_of(products_.begin(), products_.end(), is_wide)) run_wide();
+  else run_narrow();
+  run_sums();
+  sums_.clear(), products_.clear(), held_.clear();
+}
+
+int64_t GradientBatch::rows() const {
+  const int64_t rows = products_.empty() ? 0 : mat(products_[0].left).rows;
+  for (const Factors& f : products_) {
+    const int64_t left = mat(f.left).rows, right = mat(f.right).rows;
+    TORCH_CHECK(left == rows && right == rows, "CUDA: got factors of ", left, " and ", right, " rows, expected ", rows,
+                ".");
+  }
+  return rows;
+}
+
+// A product is the sum over the first dimension of `partial`.
+void GradientBatch::sum_parts(const Factors& f, const Tensor& partial) {
+  Sum& s = sums_[f.sum];
+  const Sum made = sum_of(partial, partial, f.right.size(-1));
+  s.partial = made.partial, s.parts = made.parts, s.size = made.size, s.columns = made.columns;
+  s.across = made.across;
+  held_.push_back(partial);
+}
+
+void GradientBatch::run_wide() {
+  std::vector<WideProduct> all;
+  for (const Factors& f : products_) all.push_back({mat(f.left), mat(f.right)});
+  const std::vector<Tensor> partials = wide_products(all, rows(), products_[0].left.scalar_type());
+  for (size_t i = 0; i < partials.size(); i++) sum_parts(products_[i], partials[i]);
+}
+
+void GradientBatch::run_narrow() {
   // One block for each multiprocessor; of them a product gets its share of all that is read.
-  int64_t rows = 0, read = 0;
+  const int64_t rows = this->rows();
+  int64_t read = 0;
   for (const Factors& f : products_) {
     const Mat left = mat(f.left), right = mat(f.right);
-    rows = left.rows;
     const int64_t tiles = ceil_div(left.columns, kTileRows) * ceil_div(right.columns, kTileColumns);
     read += tiles * (std::min<int64_t>(left.columns, kTileRows) + std::min<int64_t>(right.columns, kTileColumns));
   }
@@ -77,8 +123,6 @@ void GradientBatch::run() {
   int64_t blocks = 0;
   for (const Factors& f : products_) {
     const Mat left = mat(f.left), right = mat(f.right);
-    TORCH_CHECK(left.rows == rows && right.rows == rows, "CUDA: got factors of ", left.rows, " and ", right.rows,
-                " rows, expected ", rows, ".");
     Product<void>& p = products.of[products.count++];
     p.left = left.data, p.right = right.data;
     p.m = static_cast<int>(left.columns), p.n = static_cast<int>(right.columns);
@@ -92,29 +136,26 @@ void GradientBatch::run() {
     const Tensor partial = at::empty({used, int64_t{p.m} * p.n}, floats(f.left));
     p.partial = float_pointer(partial), p.first_block = static_cast<int>(blocks);
     blocks += used * p.tiles;
-    Sum& s = sums_[f.sum];
-    const Sum made = sum_of(partial, partial, p.n);
-    s.partial = made.partial, s.parts = made.parts, s.size = made.size, s.columns = made.columns;
-    s.across = made.across;
-    held_.push_back(partial);
+    sum_parts(f, partial);
   }
   products.rows = static_cast<int>(rows);
-  const Defines defines = {
-      {"SCALAR", scalar_code(products_.empty() ? at::kBFloat16 : products_[0].left.scalar_type())}};
   if (blocks > 0)
-    find_kernel("row_products.cu", "row_products", defines)
+    find_kernel("row_products.cu", "row_products", {{"SCALAR", scalar_code(products_[0].left.scalar_type())}})
         .launch({u32(blocks)}, row_products_kernel::kThreads, row_products_kernel::kSharedBytes, products);
+}
+
+void GradientBatch::run_sums() {
   SumsArgs sums{};
-  int64_t sum_blocks = 0;
+  int64_t blocks = 0;
   for (Sum s : sums_) {
-    s.first_block = static_cast<int>(sum_blocks);
-    sum_blocks += ceil_div(s.size, s.across);
+    s.first_block = static_cast<int>(blocks);
+    blocks += ceil_div(s.size, s.across);
     sums.of[sums.count++] = s;
   }
-  if (sum_blocks > 0)
-    find_kernel("row_products.cu", "row_sums", defines)
-        .launch({u32(sum_blocks)}, row_products_kernel::kThreads, 0, sums);
-  sums_.clear(), products_.clear(), held_.clear();
+  const auto type = products_.empty() ? at::kBFloat16 : products_[0].left.scalar_type();
+  if (blocks > 0)
+    find_kernel("row_products.cu", "row_sums", {{"SCALAR", scalar_code(type)}})
+        .launch({u32(blocks)}, row_products_kernel::kThreads, 0, sums);
 }
 
 }  // namespace mamba_prune::cuda

@@ -1,5 +1,6 @@
-// The gradients of a branch's weights in two launches (kernels/row_products.cu), for widths of which each would be a
-// launch or two that mostly wait: those of a pruned model.
+// The gradients of a branch's weights in two launches (kernels/row_products.cu, kernels/wide_products.cu). By a library
+// each is a launch or two: narrow ones, those of a pruned model, mostly wait; of wide ones more parts have to be
+// summed.
 #pragma once
 #include <ATen/ATen.h>
 
@@ -31,7 +32,7 @@ class GradientBatch {
   /** That of this thread; null where there is none. */
   static GradientBatch* current();
 
-  /** Whether it is the faster way for factors of a type, the narrower of which have so many columns at most. */
+  /** Whether it is the faster way for factors of a type, of which the widest `left` has so many columns. */
   static bool fits(int64_t columns, at::ScalarType type);
 
   /** The sum over the first dimension of a contiguous float32 tensor, [columns]. */
@@ -49,6 +50,11 @@ class GradientBatch {
     at::Tensor left, right;
     size_t sum;  // its place among the sums
   };
+  int64_t rows() const;
+  void sum_parts(const Factors& f, const at::Tensor& partial);
+  void run_wide();
+  void run_narrow();
+  void run_sums();
   std::vector<row_products_kernel::Sum> sums_;
   std::vector<Factors> products_;
   std::vector<at::Tensor> held_;

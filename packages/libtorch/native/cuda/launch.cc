@@ -236,6 +236,7 @@ template <class Args> void launch_conv_forward(const Conv& c, const Args& a, int
                                       {"SILU", c.silu},
                                       {"THREADS", threads},
                                       {"RUN", run},
+                                      {"WHOLE_RUNS", a.length % run == 0},
                                       {"DIRECTIONS", directions}});
   kernel.launch({u32(ceil_div(a.width / vector * ceil_div(a.length, run) * a.batch, threads))}, threads, 0, a);
 }

@@ -41,6 +41,8 @@ __device__ __forceinline__ void forward_tile(const Args& a, Units& ring, const R
 constexpr int kDeep = 3;  // groups of 64 columns of the gradient that are on their way
 
 __device__ __forceinline__ void backward_tile(const Args& a, Units& ring, const Rows& rows, int tile) {
+  // What the normalisation's pass back reads, behind all products.
+  rows.announce(a.x), rows.announce(a.dout);
   float acc[4 * kBlocks];
 #pragma unroll
   for (int i = 0; i < 4 * kBlocks; i++) acc[i] = 0.0f;

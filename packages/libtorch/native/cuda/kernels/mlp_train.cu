@@ -101,8 +101,8 @@ __device__ __forceinline__ void write_left(scalar* to, const Rows& rows, const u
     if (at < 0) continue;
     // `place` counts from the first of the columns and knows their number alone.
     const i64 row = rows.first + 8 * r;
-    *reinterpret_cast<uint4*>(to + row * width + first + 32 * i + 8 * (threadIdx.x & 3)) =
-        uint4{left[2 * i][r], left[2 * i][2 + r], left[2 * i + 1][r], left[2 * i + 1][2 + r]};
+    store16(to + row * width + first + 32 * i + 8 * (threadIdx.x & 3), left[2 * i][r], left[2 * i][2 + r],
+            left[2 * i + 1][r], left[2 * i + 1][2 + r]);
   }
 }
 
@@ -142,9 +142,15 @@ __device__ __forceinline__ void backward_tile(const Args& a, Units& ring, const 
   const Scales scales(a, rows);
   float before[32], dhidden[32];
   const Sums sums(a.partial, tile, a.width);
+  const int lane = threadIdx.x & 31, first_column = column_of(lane / 4 * 8 + lane % 4 * 2);
   u32 left[4][4];
   u32 last = 0;
   for (int c = 0; c < a.neuron_units; c++) {
+    if (c + 1 == a.neuron_units) {
+      // What is read behind the products, and what the next tile begins with.
+      const Rows next{rows.first + (int)gridDim.x * kTile * GROUPS, rows.rows};
+      rows.announce(a.x), rows.announce(a.dout), next.announce(a.x), next.announce(a.dout);
+    }
     const u32 first = ring.acquire(), first_stage = ring.stage;
     ring.step();
     const u32 second = ring.acquire(), second_stage = ring.stage;
@@ -164,6 +170,8 @@ __device__ __forceinline__ void backward_tile(const Args& a, Units& ring, const 
                       k > 0);
     }
     products_end();
+    const int column = c * kTile + first_column;
+    const float2 held = column < a.width ? sums.held(column) : make_float2(0.0f, 0.0f);
     products_wait<0>();
     keep(before), keep(dhidden), keep(left);
     if (c > 0) ring.release(last);
@@ -193,8 +201,7 @@ __device__ __forceinline__ void backward_tile(const Args& a, Units& ring, const 
 #pragma unroll
     for (int i = 0; i < 2; i++) write_left(a.dbefore, rows, left, i, c * kTile, a.width);
     const float2 sum = sum_over_rows(dhidden);
-    const int lane = threadIdx.x & 31, column = c * kTile + column_of(lane / 4 * 8 + lane % 4 * 2);
-    if (column < a.width) sums.put(column, sum);
+    if (column < a.width) sums.put(column, sum, held);
   }
   products_wait<0>();
   keep(acc);

@@ -61,9 +61,7 @@ __device__ __forceinline__ void write_normed(scalar* to, const Rows& rows, const
 #pragma unroll
     for (int r = 0; r < 2; r++) {
       const i64 at = rows.place(r, i, MODEL);
-      if (at >= 0)
-        *reinterpret_cast<uint4*>(to + at) =
-            uint4{left[2 * i][r], left[2 * i][2 + r], left[2 * i + 1][r], left[2 * i + 1][2 + r]};
+      if (at >= 0) store16(to + at, left[2 * i][r], left[2 * i][2 + r], left[2 * i + 1][r], left[2 * i + 1][2 + r]);
     }
 }
 
@@ -93,13 +91,12 @@ struct Sums {
   bool add;
   __device__ __forceinline__ Sums(float* partial, int tile, int width)
       : at(partial + (i64)(blockIdx.x * GROUPS * 4 + threadIdx.x / 32) * width), add(tile != blockIdx.x) {}
-  __device__ __forceinline__ void put(int column, float2 sum) const {
-    float2* to = reinterpret_cast<float2*>(at + column);
-    if (add) {
-      const float2 before = *to;
-      sum.x += before.x, sum.y += before.y;
-    }
-    *to = sum;
+  // What the tiles before have left, to be asked for well before it is used.
+  __device__ __forceinline__ float2 held(int column) const {
+    return add ? *reinterpret_cast<const float2*>(at + column) : make_float2(0.0f, 0.0f);
+  }
+  __device__ __forceinline__ void put(int column, float2 sum, float2 held) const {
+    *reinterpret_cast<float2*>(at + column) = make_float2(sum.x + held.x, sum.y + held.y);
   }
 };
 
@@ -126,7 +123,9 @@ __device__ __forceinline__ void norm_backward_rows(float (&dy)[4 * kBlocks], con
   float mean[2] = {0, 0}, along[2] = {0, 0};
   const int lane = threadIdx.x & 31, at = column_of(lane / 4 * 8 + lane % 4 * 2);
   const auto put_sums = [&](const float* of, int which, int block) {
-    sums.put(which * MODEL + 64 * block + at, sum_over_rows(*reinterpret_cast<const float (*)[32]>(of)));
+    const int column = which * MODEL + 64 * block + at;
+    const float2 sum = sum_over_rows(*reinterpret_cast<const float (*)[32]>(of));
+    sums.put(column, sum, sums.held(column));
   };
 #pragma unroll
   for (int block = 0; block < MODEL / 64; block++) {

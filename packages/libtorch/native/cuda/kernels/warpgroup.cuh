@@ -60,6 +60,11 @@ __device__ __forceinline__ void apart(float (&v)[8], const uint4& from) {
 #pragma unroll
   for (int p = 0; p < 4; p++) v[2 * p] = low_of(parts[p]), v[2 * p + 1] = high_of(parts[p]);
 }
+// In one instruction: NVRTC may make four stores of 4 bytes of an assignment, which write each sector four times in
+// part.
+__device__ __forceinline__ void store16(scalar* to, u32 a, u32 b, u32 c, u32 d) {
+  asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(to), "r"(a), "r"(b), "r"(c), "r"(d) : "memory");
+}
 // A lane's two rows: 8 numbers of every 32 columns of each, `i` counting the 32s.
 struct Rows {
   int first, rows;
@@ -74,13 +79,22 @@ struct Rows {
   __device__ __forceinline__ void take(float (&v)[8], const scalar* from, int which, int i) const {
     apart(v, read(from, which, i));
   }
+  // Has the L2 cache take rows of MODEL numbers that are read soon: a lane asks for 128 bytes of each.
+  __device__ __forceinline__ void announce(const scalar* from) const {
+    constexpr int kLine = 64;
+    static_assert(MODEL % kLine == 0 && MODEL / kLine <= 4, "four lanes ask for a row");
+    const int column = kLine * (threadIdx.x & 3);
+    if (column >= MODEL) return;
+#pragma unroll
+    for (int r = 0; r < 2; r++)
+      if (first + 8 * r < rows)
+        asm volatile("prefetch.global.L2 [%0];" ::"l"(from + (i64)(first + 8 * r) * MODEL + column));
+  }
   // v: results of a product, from the first of the 32 columns on.
   __device__ __forceinline__ void write(scalar* to, int which, int i, int width, const float* v) const {
     const i64 at = place(which, i, width);
     v += 2 * which;
-    if (at >= 0)
-      *reinterpret_cast<uint4*>(to + at) =
-          uint4{pair(v[0], v[1]), pair(v[4], v[5]), pair(v[8], v[9]), pair(v[12], v[13])};
+    if (at >= 0) store16(to + at, pair(v[0], v[1]), pair(v[4], v[5]), pair(v[8], v[9]), pair(v[12], v[13]));
   }
 };
 

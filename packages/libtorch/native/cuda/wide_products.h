@@ -1,0 +1,26 @@
+// Products over rows for the gradients of wide weights, all in one launch (Hopper, 16 bits; kernels/wide_products.cu).
+#pragma once
+#include <ATen/ATen.h>
+
+#include <vector>
+
+#include "gemm.h"
+
+namespace mamba_prune::cuda {
+
+/** Whether the kernel takes factors of this type on the current device. */
+bool wide_products_run(at::ScalarType type);
+
+/** left^T right; all rows of both begin at multiples of 16 bytes. */
+struct WideProduct {
+  Mat left, right;
+};
+/**
+ * What the products over some of the rows give, for each of the products: float32 [parts, left's columns times
+ * right's]. Their sums over the first dimension are the products.
+ *
+ * @param all of as many rows each, `rows`
+ */
+std::vector<at::Tensor> wide_products(const std::vector<WideProduct>& all, int64_t rows, at::ScalarType type);
+
+}  // namespace mamba_prune::cuda
