@@ -62,7 +62,10 @@ describe('the runner of the tests on a GPU', () => {
     const { status, lines } = run(
       file('hangs', `it('is right', () => { setInterval(() => {}, 1000); });`),
       file('crashes', `it('is right', () => { process.on('exit', () => process.abort()); });`),
-      file('errs', `it('is right', () => { process.on('exit', () => { process.exitCode = 9; }); });`),
+      file(
+        'errs',
+        `it('is right', () => { process.on('exit', () => { process.exitCode = 9; }); });`,
+      ),
       file('empty', ''),
     );
     expect(status).toBe(1);
@@ -91,7 +94,9 @@ describe('the runner of the tests on a GPU', () => {
     );
     expect(lines[1]).toMatch(/^stays +passed +1 passed, 0 failed, 0 skipped/);
     expect(lines[2]).toContain('did not end within 5 s after its last test');
-    expect(log('stays')).toMatch(/process \d+: .*stays\.test\.mjs *\n {2}\d+ node: S \(sleeping\); /);
+    expect(log('stays')).toMatch(
+      /process \d+: .*stays\.test\.mjs *\n {2}\d+ node: S \(sleeping\); /,
+    );
     expect(status).toBe(0);
   });
 

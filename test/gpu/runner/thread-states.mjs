@@ -22,7 +22,11 @@ const list = (path) => {
 const group = (leader) =>
   list('/proc').filter(
     // Behind the name, which may hold anything: state, parent, group.
-    (name) => /^\d+$/.test(name) && read(`/proc/${name}/stat`).replace(/^.*\) /s, '').split(' ')[2] === `${leader}`,
+    (name) =>
+      /^\d+$/.test(name) &&
+      read(`/proc/${name}/stat`)
+        .replace(/^.*\) /s, '')
+        .split(' ')[2] === `${leader}`,
   );
 
 /** @returns a line for each thread of all processes of a group: name, state, system call, place in the kernel, signals */
@@ -40,7 +44,9 @@ function thread(path, tid) {
       .split('\n')
       .map((line) => line.split(/:\s*/, 2)),
   );
-  const signals = ['SigPnd', 'ShdPnd', 'SigBlk'].map((name) => `${name} ${status.get(name) ?? '?'}`);
+  const signals = ['SigPnd', 'ShdPnd', 'SigBlk'].map(
+    (name) => `${name} ${status.get(name) ?? '?'}`,
+  );
   const place = read(`${path}/stack`).replaceAll(/\n/g, ' < ');
   return [
     `${tid} ${status.get('Name') ?? '?'}: ${status.get('State') ?? '?'}`,
