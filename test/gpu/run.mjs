@@ -7,7 +7,7 @@
 // --limit: seconds that a file may take, for all of them alike. Files that need more GPUs than there are are left out.
 // A file has failed if a test of it failed, if it was not done within its limit, or if it ended otherwise than a test file does.
 // One whose process does not end by itself is ended, and judged by its tests.
-import { execFileSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
@@ -19,7 +19,7 @@ const here = dirname(fileURLToPath(import.meta.url));
 const ending = '.test.mjs';
 
 /** Seconds: kernels are compiled at first use, some seconds for each, and what takes longer than this hangs. */
-const usualLimit = 90;
+const usualLimit = 120;
 const needs = {
   [`distributed${ending}`]: { limit: 240 },
   [`models${ending}`]: { limit: 180 },
@@ -69,9 +69,13 @@ function found(name) {
 function countGpus() {
   const module = import.meta.resolve('@mamba-prune/libtorch');
   const script = `import { cudaDeviceCount } from '${module}'; console.log(cudaDeviceCount());`;
-  return Number(
-    execFileSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' }),
-  );
+  const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
+    encoding: 'utf8',
+    timeout: 60_000,
+    killSignal: 'SIGKILL',
+  });
+  if (/^\d+$/.test(stdout.trim())) return Number(stdout);
+  return usage(`GPUs could not be counted:\n${stderr}`);
 }
 
 const seconds = (ms) => `${(ms / 1e3).toFixed(1)} s`;

@@ -97,6 +97,7 @@ export class TwoLaunches {
         NCCL_SHM_DISABLE: '1',
         NCCL_IB_DISABLE: '1',
         NCCL_DEBUG: 'INFO',
+        NCCL_DEBUG_SUBSYS: 'INIT,NET,P2P,SHM,ENV,BOOTSTRAP',
         NCCL_DEBUG_FILE: join(this.#folder, `nccl-${rank}.%p`),
       },
       stdio: ['ignore', 'pipe', 'pipe'],
