@@ -1,5 +1,4 @@
-// What the tests on a GPU share. They run with node's own test runner, which a server without npm has:
-//   node --test --test-concurrency=1 test/gpu
+// What the tests on a GPU share. They run with node's own test runner, which a server without npm has; run.mjs runs them all.
 import { cudaDeviceCount } from '@mamba-prune/libtorch';
 
 export const gpu = 'cuda:0';

@@ -7,7 +7,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Ended, ended } from '../../../../test/support/children.js';
 import { support, transpiledMambaPrune } from '../../../../test/support/transpiled.js';
-import { TwoMachines } from '../../../../test/support/two-machines.js';
+import { TwoMachines } from '../../../../test/support/two-machines.mjs';
 import { shadesTraining, writeShades } from './testing/shades.js';
 
 const problem = TwoMachines.problem();
@@ -25,6 +25,7 @@ beforeAll(async () => {
 });
 
 afterAll(() => {
+  if (problem === undefined) machines.remove();
   if (folder !== '') rmSync(folder, { recursive: true, force: true });
   built.remove();
 });
