@@ -4,6 +4,7 @@
  *     model.NAME       parameters and buffers
  *     optimizer.NAME   its state
  *     ema.NAME         averaged parameters
+ *     hooks.NAME       what hooks carry from step to step
  *     rng.DEVICE       state of the device's random generator, uint8
  *     digest           SHA-256 of the state and of all other tensors, uint8 [32]
  *
