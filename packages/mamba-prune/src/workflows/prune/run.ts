@@ -180,8 +180,8 @@ function fitBatch(
     if (!options) continue;
     const hooks = { ...composeHooks(control.hooks, own), onNote };
     fitted = fitBatchSize(model, dataset, { ...options, ...fitted }, { hooks }) ?? fitted;
+    for (const { name } of model.pruningGroups()) model.normOver?.(name)?.unweigh();
   }
-  for (const { name } of model.pruningGroups()) model.normOver?.(name)?.unweigh();
   return fitted;
 }
 
