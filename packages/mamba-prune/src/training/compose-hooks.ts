@@ -47,7 +47,10 @@ function inTurn<A extends unknown[]>(
 function joined(states: readonly HookState[]): HookState | undefined {
   if (states.length === 0) return undefined;
   return {
-    tensors: new Map(states.flatMap(({ tensors }) => [...tensors])),
+    // Asked for when the training begins: they are where the model is by then.
+    get tensors() {
+      return new Map(states.flatMap(({ tensors }) => [...tensors]));
+    },
     begin: () => {
       for (const state of states) state.begin();
     },
