@@ -77,7 +77,9 @@ describe('the state of hooks', () => {
     await expect(go(counter('others').hooks, { resume: true })).rejects.toThrow(
       /hooks\.others: got nothing, expected F32 \[2\]/,
     );
-    await expect(go({}, { resume: true })).rejects.toThrow(/does not fit the hooks: hooks\.steps: got a tensor, .* Give the hooks/);
+    await expect(go({}, { resume: true })).rejects.toThrow(
+      /does not fit the hooks: hooks\.steps: got a tensor, .* Give the hooks/,
+    );
   });
 
   it('stops the training before a value that is not finite is written', async () => {
