@@ -4,7 +4,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { RunFolder, pruneModel, trainModel } from 'mamba-prune';
+import { manualSeed, noGrad, randn } from '@mamba-prune/libtorch';
+import { RunFolder, createModel, pruneModel, trainModel } from 'mamba-prune';
 import { doomedUnits, readUnitNorms, rsstHooks, tensorCut } from 'mamba-prune/pruning';
 import { readCheckpointInfo } from 'mamba-prune/training';
 import { gpu, skip } from './support.mjs';
@@ -116,5 +117,45 @@ describe('a training through a cut', { skip }, () => {
     const weak = { ...given, strength: 1e-6 };
     const late = await regularised(weak, { untilEpoch: 2, cutsAtZero: true });
     assert.deepEqual([late.result.epochs, late.isAtZero], [2, false]);
+  });
+
+  it("takes doomed channels out of a VMamba's norm in replayed steps, so that the cut changes nothing", async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'mamba-prune-through-'));
+    const run = RunFolder.create(join(folder, 'run'), { command: 'prune', args: [], seed: 3 });
+    manualSeed(5);
+    const sizes = { baseWidth: 32, blocks: [1, 1], stemStride: 2, numClasses: 4 };
+    const model = createModel('vmamba_nano', sizes).to(gpu);
+    try {
+      const kept = halfOf(model);
+      const groups = model.pruningGroups();
+      const given = { apply: 'shrink', schedule: 'cosine', strength: 1, norm: 'group' };
+      const units = doomedUnits(groups, kept);
+      const hooks = rsstHooks(model, groups, { ...given, targets: ['ssm', 'mlp'], units });
+      const plain = { ...options, epochs: 2, emaDecay: null };
+      await trainModel(model, dataset(1280), plain, run, hooks, {});
+      assert.deepEqual(
+        run.readMetrics().map(({ graph }) => graph),
+        ['replayed', 'replayed'],
+      );
+      const shares = model.normOver('layers.0.blocks.0.ssm').weigh().toNumbers();
+      assert.deepEqual(
+        shares,
+        shares.map((_, unit) => 1 - (unit % 2)),
+      );
+      const cut = pruneModel(model, kept).to(gpu).eval();
+      model.eval();
+      const images = randn([8, 3, 32, 32]).to(gpu);
+      noGrad(() => {
+        const expected = cut.forward(images);
+        const worst = model.forward(images).sub(expected).abs().max().item();
+        // Sums of other lengths in float32.
+        assert.ok(worst < 1e-4 * expected.abs().max().item(), `${worst}`);
+      });
+      cut.dispose();
+    } finally {
+      model.dispose();
+      run.release();
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 });

@@ -30,6 +30,8 @@ export abstract class Module {
   #parent: Module | null = null;
   readonly #parameters = new Map<string, Tensor>();
   readonly #buffers = new Map<string, Tensor>();
+  /** Buffers that are in no file. */
+  readonly #transient = new Map<string, Tensor>();
   readonly #children = new Map<string, Module>();
   readonly #derived: { release(): void }[] = [];
 
@@ -81,10 +83,20 @@ export abstract class Module {
     return tensor;
   }
 
-  /** Registers a tensor that is saved with the model but not trained. */
-  protected buffer(name: string, tensor: Tensor): Tensor {
+  /**
+   * Registers a tensor that is not trained.
+   * @param options - `persistent: false` leaves it out of the state dict, and so of every file: it moves with the module and is
+   *   freed with it, and that is all. Default `true`.
+   */
+  protected buffer(
+    name: string,
+    tensor: Tensor,
+    options: { readonly persistent?: boolean } = {},
+  ): Tensor {
+    checkOptions(`${this.label}.buffer`, options, { persistent: 'boolean' });
     this.#checkName(name);
-    this.#buffers.set(name, tensor.keep());
+    const { persistent = true } = options;
+    (persistent ? this.#buffers : this.#transient).set(name, tensor.keep());
     return tensor;
   }
 
@@ -113,7 +125,8 @@ export abstract class Module {
     if (name === '' || name.includes('.')) {
       throw new TypeError(`${this.label}: got the name "${name}", expected one without points.`);
     }
-    if (this.#parameters.has(name) || this.#buffers.has(name) || this.#children.has(name)) {
+    const taken = [this.#parameters, this.#buffers, this.#transient, this.#children];
+    if (taken.some((names) => names.has(name))) {
       throw new TypeError(`${this.label}: the name "${name}" is registered already.`);
     }
   }
@@ -156,6 +169,7 @@ export abstract class Module {
     return [...this.namedParameters().values()];
   }
 
+  /** Those of the state dict. */
   namedBuffers(): Map<string, Tensor> {
     const found = new Map<string, Tensor>();
     this.#visit('', (prefix, module) => {
@@ -190,6 +204,13 @@ export abstract class Module {
       for (const [name, tensor] of module.#buffers) state.set(prefix + name, tensor);
     });
     return state;
+  }
+
+  /** Every tensor that is registered here or below. */
+  #tensors(): Tensor[] {
+    const found = [...this.stateDict().values()];
+    this.#visit('', (_prefix, module) => found.push(...module.#transient.values()));
+    return found;
   }
 
   /**
@@ -254,7 +275,7 @@ export abstract class Module {
    */
   to(target: DType | (string & {})): this {
     const toType = !/^(cpu|cuda|meta|mps|xpu)/.test(target);
-    for (const tensor of this.stateDict().values()) {
+    for (const tensor of this.#tensors()) {
       if (toType && !tensor.isFloat) continue;
       const { requiresGrad } = tensor;
       scope(() => {
@@ -270,7 +291,7 @@ export abstract class Module {
   /** Frees all parameters and buffers; the module cannot be used any more. */
   dispose(): void {
     this.#releaseDerived();
-    for (const tensor of this.stateDict().values()) tensor.dispose();
+    for (const tensor of this.#tensors()) tensor.dispose();
   }
 }
 

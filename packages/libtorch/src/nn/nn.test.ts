@@ -100,6 +100,28 @@ describe('Module', () => {
     expect(memoryStats().tensors).toBe(before);
   });
 
+  it('moves and frees a buffer that is not persistent, and has it in no state dict', () => {
+    class Counter extends nn.Module {
+      readonly seen = this.buffer('seen', zeros([2]), { persistent: false });
+      forward(x: Tensor): Tensor {
+        return x;
+      }
+      again(): void {
+        this.buffer('seen', zeros([2]));
+      }
+    }
+    const counter = new Counter();
+    const around = new nn.Sequential(counter);
+    expect([...around.stateDict().keys(), ...around.namedBuffers().keys()]).toEqual([]);
+    expect(around.to('float64')).toBe(around);
+    expect(counter.seen.dtype).toBe('float64');
+    expect(() => {
+      counter.again();
+    }).toThrow('the name "seen" is registered already');
+    around.dispose();
+    expect(counter.seen.disposed).toBe(true);
+  });
+
   it('copies a state dict in, converting types, and is then the same function', () => {
     const [a, b] = [new Block(), new Block()];
     noGrad(() => a.scale.fill_(3));

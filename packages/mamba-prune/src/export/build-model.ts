@@ -72,6 +72,7 @@ export function buildOnnxModel(
   checkInfo('ONNX export', model.config, info);
   const { input = 'uint8', scanOp = scanOpFor.cpu, dtype = 'float32', quantize } = options;
   checkQuantization(model, quantize);
+  checkNorms(model);
   const { arch, imageSize } = model.config;
   return scope(() => {
     const g = new GraphBuilder();
@@ -98,6 +99,16 @@ function checkQuantization({ config }: ImageModel, quantize: Quantization | unde
   throw new UsageError(
     `ONNX export: got int8-dynamic for ${config.arch}, whose layers are convolutions; it is for linear layers. ` +
       'Use int8, which keeps the weights of convolutions in a quarter of the bytes.',
+  );
+}
+
+/** A graph has what a file has: the weights, and not how much each unit counts in a norm. */
+function checkNorms(model: ImageModel): void {
+  const weighing = model.pruningGroups().find(({ name }) => model.normOver?.(name)?.isWeighing);
+  if (!weighing) return;
+  throw new UsageError(
+    `ONNX export: got a model in which a norm weighs the units of '${weighing.name}', since they are masked or RSST shrinks them, ` +
+      'expected one that normalises over all of its units. Cut the model (pruneModel) and export what that gives.',
   );
 }
 

@@ -1,6 +1,6 @@
 import type { CopyPart, DType, Tensor, nn } from '@mamba-prune/libtorch';
 import type { ProductPrecision } from '@mamba-prune/libtorch/kernels';
-import type { KeptUnits, PruningGroup } from './groups.js';
+import type { PruningGroup } from './groups.js';
 import type { KeptProducts } from './layers/low-products.js';
 
 /** Multiply-accumulates of one part of a model for one image. */
@@ -52,6 +52,20 @@ export function probeOf(probe: UnitProbe | undefined, group: string): GroupProbe
   );
 }
 
+/** How much each unit counts in the mean and variance of a norm over the units; `UnitNorm` is such a norm. */
+export interface UnitWeights {
+  /**
+   * Weighs the units from now on.
+   * @returns the share, 0 to 1, by which each unit counts, shape [units]: 1 for all at first. It belongs to the norm and is
+   *   to be changed in place; no file has it.
+   */
+  weigh(): Tensor;
+  /** Lets all units count alike again, as in a model that was read from a file. */
+  unweigh(): void;
+  /** Whether units may count differently. */
+  readonly isWeighing: boolean;
+}
+
 /** Copies of weights as a GPU's operators want them; a model uses them until they are disposed of. */
 export interface PackedWeights {
   /** What is to be copied whenever a weight has changed. */
@@ -94,10 +108,10 @@ export interface ImageModel extends nn.Module {
   pruningGroups(): PruningGroup[];
 
   /**
-   * Only of models in which removed units would count though they are zero, as in the mean and variance of a norm over
-   * them: from now on they do not. `maskModel` calls it once it has set them to zero. No file has it.
+   * Only of models in which units count in each other's normalisation, so that units which are zero would still count: the
+   * norm that takes mean and variance over the units of a group. Undefined for a group without one.
    */
-  maskUnits?(kept: KeptUnits): void;
+  normOver?(group: string): UnitWeights | undefined;
 
   /** Multiply-accumulates of one image, counted from the shapes the parameters really have. */
   macs(): MacsEntry[];

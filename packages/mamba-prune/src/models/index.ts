@@ -10,6 +10,7 @@ export {
   type ModelConfigBase,
   type PackedWeights,
   type UnitProbe,
+  type UnitWeights,
   probeOf,
 } from './image-model.js';
 export type { GroupMember, KeptUnits, PruningGroup } from './groups.js';
@@ -58,6 +59,7 @@ export { families, groupKinds, modelNames, modelOptionNames, registerFamily } fr
 export { checkPatches, checkWidths, configFields, parseConfig } from './config-checks.js';
 export * as commonOptions from './common-options.js';
 export { Mlp } from './layers/mlp.js';
+export { UnitNorm } from './layers/unit-norm.js';
 export type { ClassifierNames } from './import/apart-classifier.js';
 export type { Layout, LayoutOptions, LayoutResult, Reading, Shapes } from './import/layout.js';
 export {

@@ -64,8 +64,8 @@ export function tensorCut(model: ImageModel, kept: KeptUnits): TensorCut {
 }
 
 /**
- * Sets every member of the removed units to zero, in place. For tests, and to see what a cut does
- * without changing shapes.
+ * Sets every member of the removed units to zero, in place, and lets them count no more in a norm over the units. For tests, and
+ * to see what a cut does without changing shapes.
  */
 export function maskModel(model: ImageModel, kept: KeptUnits): void {
   requirePrunable('maskModel', model);
@@ -78,6 +78,8 @@ export function maskModel(model: ImageModel, kept: KeptUnits): void {
         const units = kept.get(group.name);
         if (!units) continue;
         const removed = complement(units, group.size);
+        const shares = removed.length > 0 ? model.normOver?.(group.name)?.weigh() : undefined;
+        for (const unit of removed) shares?.narrow(0, unit, 1).zero_();
         for (const member of group.members) {
           const unitSize = memberUnitSize(member);
           const tensor = parameterOf(state, member.parameter, group);
@@ -91,7 +93,6 @@ export function maskModel(model: ImageModel, kept: KeptUnits): void {
       }
     });
   });
-  model.maskUnits?.(kept);
 }
 
 function keptIndices(

@@ -147,6 +147,7 @@ function beginAnew(session: Session, before: CheckpointState | undefined): void 
   const keep = isRestart ? bytesBefore(folder.metricsPath, phase) : (before?.metricsBytes ?? 0);
   manualSeed(options.seed);
   session.log = new MetricsLog(folder.metricsPath, keep);
+  session.hooks.state?.begin();
   // Before any work is done, so that a full disk shows now.
   saveCheckpoint(session);
 }
@@ -167,6 +168,7 @@ function resume(session: Session, checkpoint: Checkpoint): void {
   checkData(session, state);
   restoreTensors(checkpoint, 'model.', model.stateDict());
   session.weightsChanged();
+  restoreHooks(session, checkpoint);
   restoreProgress(session, checkpoint);
   sums.restore(state.running);
   session.best = state.best;
@@ -190,7 +192,17 @@ function continueFrom(
   restoreProgress(session, checkpoint);
   if (note) hooks.onNote?.(note);
   noteSurroundings(session, state);
+  session.hooks.state?.begin();
   saveCheckpoint(session);
+}
+
+/** What hooks had at that step. A checkpoint without any is of a training that began before they had a state. */
+function restoreHooks({ hooks }: Session, checkpoint: Checkpoint): void {
+  const prefix = 'hooks.';
+  if ([...checkpoint.tensors.keys()].some((name) => name.startsWith(prefix))) {
+    restoreTensors(checkpoint, prefix, hooks.state?.tensors ?? new Map<string, Tensor>());
+  }
+  hooks.state?.begin();
 }
 
 /** All but the weights, and what was measured of them. */

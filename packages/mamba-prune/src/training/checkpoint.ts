@@ -4,6 +4,7 @@
  *     model.NAME       parameters and buffers
  *     optimizer.NAME   its state
  *     ema.NAME         averaged parameters
+ *     hooks.NAME       what hooks carry from step to step
  *     rng.DEVICE       state of the device's random generator, uint8
  *     digest           SHA-256 of the state and of all other tensors, uint8 [32]
  *
@@ -222,10 +223,13 @@ export function restoreTensors(
 }
 
 function unfit(path: string, name: string, got: string, expected: string): CheckpointError {
+  const [part, advice] = name.startsWith('hooks.')
+    ? ['hooks', 'Give the hooks']
+    : ['model or optimizer', 'Build the model'];
   return new CheckpointError(
     path,
-    `resume: the checkpoint ${path} does not fit the model or optimizer: ${name}: got ${got}, ` +
-      `expected ${expected}. Build the model that the run began with.`,
+    `resume: the checkpoint ${path} does not fit the ${part}: ${name}: got ${got}, ` +
+      `expected ${expected}. ${advice} that the run began with.`,
   );
 }
 

@@ -1,7 +1,7 @@
-import type { TrainHooks } from './types.js';
+import type { HookState, TrainHooks } from './types.js';
 
 /**
- * Several sets of hooks as one: calls go to each in turn, loss terms are joined, and the entries of
+ * Several sets of hooks as one: calls go to each in turn, loss terms and states are joined, and the entries of
  * `epochMetrics` merged (the later wins where two have one name). Of `taskLoss`, `distillation` and
  * `saveModel`, of which a training has one each, the last that is given counts.
  */
@@ -22,6 +22,7 @@ export function composeHooks(...parts: readonly (TrainHooks | undefined)[]): Tra
     epochMetrics: (...args) =>
       Object.assign({}, ...epochMetrics.map((hook) => hook(...args))) as Record<string, unknown>,
     taskLoss: last(given.map((part) => part.taskLoss)),
+    state: joined(given.flatMap((part) => part.state ?? [])),
     distillation: last(given.map((part) => part.distillation)),
     replayable: given.every((part) => part.replayable ?? !worksInSteps(part)),
     saveModel: last(given.map((part) => part.saveModel)),
@@ -39,6 +40,20 @@ function inTurn<A extends unknown[]>(
   if (given.length === 0) return undefined;
   return (...args) => {
     for (const hook of given) hook(...args);
+  };
+}
+
+/** The names of all must differ. */
+function joined(states: readonly HookState[]): HookState | undefined {
+  if (states.length === 0) return undefined;
+  return {
+    // Asked for when the training begins: they are where the model is by then.
+    get tensors() {
+      return new Map(states.flatMap(({ tensors }) => [...tensors]));
+    },
+    begin: () => {
+      for (const state of states) state.begin();
+    },
   };
 }
 

@@ -29,6 +29,7 @@ export type {
   Continuation,
   Distillation,
   EpochMetrics,
+  HookState,
   LossTerm,
   ResolvedTrainOptions,
   SavedModelInfo,

@@ -18,7 +18,7 @@ import type { Session } from './session.js';
  * @throws RunFolderError if it cannot be written; the old one is untouched then
  */
 export function saveCheckpoint(session: Session): void {
-  const { model, ema, optimizer, folder, sums, log } = session;
+  const { model, ema, optimizer, folder, sums, log, hooks } = session;
   const running = sums.state();
   const { loss } = sums.meansOf(running);
   if (!Number.isFinite(loss)) session.fail('loss', loss);
@@ -28,6 +28,7 @@ export function saveCheckpoint(session: Session): void {
     ...prefixed('model.', model.stateDict()),
     ...prefixed('optimizer.', slots),
     ...prefixed('ema.', ema?.averages ?? new Map<string, Tensor>()),
+    ...prefixed('hooks.', hooks.state?.tensors ?? new Map<string, Tensor>()),
     ...rngDevices(session.device).map((d) => [`rng.${d}`, getRngState(d)] as const),
   ]);
   session.checkFinite(tensors);
@@ -60,7 +61,7 @@ export function saveCheckpoint(session: Session): void {
     folder.keepPrevious();
     writeCheckpoint(folder.lastCheckpoint, state, tensors);
   });
-  session.hooks.onCheckpoint?.(folder.lastCheckpoint);
+  hooks.onCheckpoint?.(folder.lastCheckpoint);
 }
 
 /** Writes the weights that the model has now. */

@@ -236,7 +236,7 @@ export interface StepMetrics {
   readonly lr: number;
 }
 
-/** Where other code gets a say in a training. None of it is stored: give the same again on resume. */
+/** Where other code gets a say in a training. None of it but `state` is stored: give the same again on resume. */
 export interface TrainHooks {
   onStep?: ((info: StepInfo) => void) | undefined;
   /** After the epoch's line and checkpoint are on the disk. */
@@ -253,6 +253,8 @@ export interface TrainHooks {
   distillation?: Distillation | undefined;
   /** After every optimizer step, without gradients: masks are put back here, say. */
   afterStep?: ((context: StepContext) => void) | undefined;
+  /** What `afterStep` and the others carry from step to step beside the weights. */
+  state?: HookState | undefined;
   /**
    * Whether `taskLoss`, `extraLosses` and `afterStep` do the same work in every step, read nothing from
    * the device, and take every number that changes from `StepContext.scalar`: only then can a GPU be
@@ -266,6 +268,17 @@ export interface TrainHooks {
   epochMetrics?: ((epoch: number, epochs: number) => Record<string, unknown>) | undefined;
   /** Writes a model file (saveModel of models/). By default parameters and buffers alone. */
   saveModel?: ((path: string, model: Trainable, made: SavedModelInfo) => void) | undefined;
+}
+
+/** Part of the state of a training that hooks have: checkpoints hold it as they hold the optimizer's. */
+export interface HookState {
+  /** By name, the same names and shapes for the same hooks. They are written in place from a checkpoint. */
+  readonly tensors: ReadonlyMap<string, Tensor>;
+  /**
+   * Called once before the first step: the model has the weights that the training begins or goes on with, and `tensors` what
+   * the checkpoint holds, if the training goes on from one of the same phase that has them.
+   */
+  readonly begin: () => void;
 }
 
 /** What a model file is saved with: goes into its history. */

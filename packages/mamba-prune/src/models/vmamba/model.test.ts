@@ -119,6 +119,25 @@ describe('the norm over the units that pruning removes', () => {
     expect(relativeDifference(run(loadModel(path).model), pruned)).toBeGreaterThan(1e-2);
   });
 
+  it('is exported only where it counts all units alike, as a graph does', () => {
+    const model = trained();
+    maskModel(model, halfUnits(model));
+    const named = { ...info, classes: ['a', 'b', 'c', 'd', 'e'] };
+    expect(() => buildOnnxModel(model, named)).toThrow(
+      "ONNX export: got a model in which a norm weighs the units of 'layers.0.blocks.0.ssm'",
+    );
+    for (const { name } of model.pruningGroups()) model.normOver?.(name)?.unweigh();
+    expect(() => buildOnnxModel(model, named)).not.toThrow();
+  });
+
+  it('goes on leaving out units that were masked before others', () => {
+    const [model, apart] = [trained(), trained()];
+    const kept = halfUnits(model);
+    maskModel(model, kept);
+    for (const units of kept) maskModel(apart, new Map([units]));
+    expect(relativeDifference(run(apart), run(model))).toBe(0);
+  });
+
   it('sees a unit whose gate is 0 as if it were cut', () => {
     const kept = halfUnits(trained());
     const probe: UnitProbe = {

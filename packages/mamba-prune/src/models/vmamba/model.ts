@@ -17,8 +17,14 @@
 // The parameter names are VMamba's own, so state dicts cross over both ways.
 import { F, type Tensor, nn, noGrad, scope } from '@mamba-prune/libtorch';
 import { checkImages, dropPathRate } from '../config-checks.js';
-import type { KeptUnits, PruningGroup } from '../groups.js';
-import { type ImageModel, type MacsEntry, type UnitProbe, probeOf } from '../image-model.js';
+import type { PruningGroup } from '../groups.js';
+import {
+  type ImageModel,
+  type MacsEntry,
+  type UnitProbe,
+  type UnitWeights,
+  probeOf,
+} from '../image-model.js';
 import { Mlp } from '../layers/mlp.js';
 import { residual } from '../layers/residual.js';
 import {
@@ -195,12 +201,8 @@ export class VMamba extends nn.Module implements ImageModel {
     return this.#blocks.flatMap(blockGroups);
   }
 
-  /** The norms behind the scans take mean and variance over the units that stay. */
-  maskUnits(kept: KeptUnits): void {
-    for (const { name, op } of this.#blocks) {
-      const units = kept.get(ssmGroup(name));
-      if (units) op.outNorm.keep(units);
-    }
+  normOver(group: string): UnitWeights | undefined {
+    return this.#blocks.find(({ name }) => ssmGroup(name) === group)?.op.outNorm;
   }
 
   macs(): MacsEntry[] {

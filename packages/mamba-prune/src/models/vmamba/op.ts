@@ -9,7 +9,7 @@ import { F, type Tensor, nn, noGrad, ones, rand, zeros } from '@mamba-prune/libt
 import * as kernels from '@mamba-prune/libtorch/kernels';
 import type { GroupProbe } from '../image-model.js';
 import { Branch } from '../layers/residual.js';
-import { UnitNorm } from './unit-norm.js';
+import { UnitNorm } from '../layers/unit-norm.js';
 
 export interface OpSizes {
   readonly dModel: number;

@@ -3,9 +3,11 @@ import { type Tensor, type nn, noGrad, ops, scope, zerosLike } from '@mamba-prun
 import { UsageError } from '../../errors.js';
 import type { LossTerm, StepContext, StepNumbers, TrainHooks } from '../../training/types.js';
 import type { PruningGroup } from '../../models/groups.js';
+import type { ImageModel } from '../../models/image-model.js';
 import { type OptionKinds, requireOptions } from '../../option-checks.js';
 import { todaysStrength } from '../earlier-names.js';
 import { type RegApplication, regApplications } from './choices.js';
+import { NormShares } from './norm-shares.js';
 import { type RegularizerOptions, regularizedGroups, regularizerKinds } from './regularizer.js';
 import { type RsstSchedule, type RsstStrength, checkStrength, rsstLambda } from './schedule.js';
 import { type RsstSpan, checkSpan, shareAfter, shareAtEpoch, shareBefore } from './span.js';
@@ -236,7 +238,7 @@ function checkShrink({ schedule, strength }: RsstOptions): void {
 
 export interface RsstHooks extends Pick<
   TrainHooks,
-  'extraLosses' | 'afterStep' | 'epochMetrics' | 'replayable'
+  'extraLosses' | 'afterStep' | 'epochMetrics' | 'replayable' | 'state'
 > {
   /** Whether all units that are regularised are zero now; for `TrainControl.endsWhen`. */
   readonly isAtZero: () => boolean;
@@ -245,14 +247,18 @@ export interface RsstHooks extends Pick<
 /**
  * What a regularised training needs of RSST. Every epoch's line has `rsst: { lambda, value }`, with λ
  * and R (without λ) at the epoch's end, and `unitNorms`. Give the same again on resume.
+ *
+ * Where a norm of the model takes mean and variance over the units (`ImageModel.normOver`), a doomed unit counts in it as much
+ * as is left of the unit. The norm goes on like that after the training; `pruneModel` makes a model with a plain one.
  * @throws UsageError for options out of range, or that do not fit the groups
  */
 export function rsstHooks(
-  model: nn.Module,
+  model: nn.Module & Pick<ImageModel, 'normOver'>,
   groups: readonly PruningGroup[],
   options: RsstOptions,
 ): RsstHooks {
   const rsst = new Rsst(model, groups, options);
+  const shares = normShares(model, groups, options);
   const epochMetrics = (epoch: number, epochs: number) => ({
     rsst: {
       lambda: rsst.lambdaAfter(epoch, epochs),
@@ -260,23 +266,53 @@ export function rsstHooks(
     },
     unitNorms: summarizeUnitNorms(model, groups, options),
   });
-  const shared = { replayable: true, epochMetrics, isAtZero: () => rsst.isAtZero() };
-  switch (options.apply ?? 'loss') {
+  const { extraLosses, shrink } = application(rsst, options);
+  const afterStep = (context: StepContext): void => {
+    shrink?.(context);
+    shares?.update();
+  };
+  return {
+    replayable: true,
+    epochMetrics,
+    isAtZero: () => rsst.isAtZero(),
+    ...(extraLosses && { extraLosses }),
+    ...((shrink ?? shares) && { afterStep }),
+    ...(shares && { state: shares }),
+  };
+}
+
+/** How λ R comes to the weights: as terms of the loss, or after each step. */
+function application(
+  rsst: Rsst,
+  { apply = 'loss' }: RsstOptions,
+): Pick<TrainHooks, 'extraLosses'> & { readonly shrink?: NonNullable<TrainHooks['afterStep']> } {
+  switch (apply) {
     case 'loss':
-      return { ...shared, extraLosses: [new RsstTerm(rsst)] };
+      return { extraLosses: [new RsstTerm(rsst)] };
     case 'proximal':
       return {
-        ...shared,
-        afterStep: ({ scalar }) => {
+        shrink: ({ scalar }) => {
           rsst.pull(scalar((numbers) => numbers.lr * rsst.lambdaAt(numbers)));
         },
       };
     case 'shrink':
       return {
-        ...shared,
-        afterStep: ({ scalar }) => {
+        shrink: ({ scalar }) => {
           rsst.shrink(scalar((numbers) => rsst.shrinkAt(numbers)));
         },
       };
   }
+}
+
+/** Undefined where no norm is over the units, or where all are regularised: which of them will go is not known then. */
+function normShares(
+  model: nn.Module & Pick<ImageModel, 'normOver'>,
+  groups: readonly PruningGroup[],
+  { norm, targets, units }: RsstOptions,
+): NormShares | undefined {
+  if (!units) return undefined;
+  // All groups of the targets: another choice of units, in a later part of the training, may be of others.
+  const slices = sliceGroups(model, regularizedGroups(groups, { norm, targets }), norm);
+  const shares = new NormShares(model, slices, { norm, units });
+  return shares.isEmpty ? undefined : shares;
 }

@@ -35,6 +35,8 @@ export function beginTogether(session: Session, parallel: DataParallel): void {
   checkSame(session, shared, parallel.rank);
   parallel.shareTensors(session.model.stateDict().values());
   parallel.shareTensors(session.ema?.averages.values() ?? []);
+  const { state } = session.hooks;
+  parallel.shareTensors(state?.tensors.values() ?? []);
   scope(() => {
     const own = session.optimizer.stateDict().tensors;
     const slots = shared.slots.map(([name, dtype, shape]): [string, Tensor] => [
@@ -50,6 +52,7 @@ export function beginTogether(session: Session, parallel: DataParallel): void {
     Object.assign(session, { epoch, batch, steps, lr, best, last });
     session.ema?.restore(shared.emaUpdates);
     session.weightsChanged();
+    state?.begin();
   }
   parallel.joined();
 }

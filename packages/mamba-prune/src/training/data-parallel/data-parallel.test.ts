@@ -44,6 +44,8 @@ interface Ended {
     /** Captures, replays, and graphs that were not disposed. */
     readonly graphs: readonly number[];
     readonly notes: readonly string[];
+    /** What the state of the hooks was each time it began. */
+    readonly begun: readonly number[];
   };
 }
 
@@ -58,6 +60,8 @@ interface Plan {
   readonly onDevice?: boolean | 'steps';
   /** Of the first of two phases that are one training. */
   readonly untilEpoch?: number;
+  /** Whether hooks keep something. */
+  readonly hasState?: boolean;
 }
 
 async function trainTogether(
@@ -129,13 +133,15 @@ const tolerance = 1e-6;
 describe('workers that train together', () => {
   it('end with the weights of one process with the same batches, and rank 0 alone writes', async () => {
     const alone = await trainAlone(join(folder.path, 'one'));
-    const ends = await trainTogether(join(folder.path, 'two'), 2);
+    const ends = await trainTogether(join(folder.path, 'two'), 2, options, { hasState: true });
     for (const { code, result } of ends) {
       expect(result.message).toBeUndefined();
       expect(code).toBe(0);
       expect(largestDifference(result.weights, alone)).toBeLessThan(tolerance);
     }
     expect(ends[1]?.result.weights).toEqual(ends[0]?.result.weights);
+    // What hooks keep is rank 0's too.
+    expect(ends.map(({ result }) => result.begun)).toEqual([[0], [7]]);
     const [one, two] = ['one', 'two'].map((name) => RunFolder.open(join(folder.path, name)));
     const metrics = two?.readMetrics() ?? [];
     expect(metrics).toHaveLength(3);

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { manualSeed, zeros } from '@mamba-prune/libtorch';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import type { ImageModel } from '../../models/image-model.js';
 import { saveModel } from '../../models/model-file.js';
 import { createModel } from '../../models/registry.js';
 import { RunFolder } from '../../training/run-folder.js';
@@ -69,5 +70,36 @@ describe('the batch size of a pruning run', () => {
     ]);
     const stored = RunFolder.open(at('run')).config['settings'];
     expect(stored).toMatchObject({ recipe: { batchSize: 4, lr: 0.0015 } });
+  });
+
+  it('is one that a norm which weighs doomed units has memory for too, and the norm is plain again', async () => {
+    const weighing: (boolean | undefined)[] = [];
+    const sizes = { baseWidth: 8, blocks: [1], stemStride: 1, imageSize: side, channels: 3 };
+    const vmamba = createModel('vmamba_nano', { ...sizes, numClasses: 2 });
+    const { info } = await openData({ dataset: 'folder', data: at('images'), imageSize: side });
+    saveModel(at('vmamba.safetensors'), vmamba, modelInfoOf(info, []));
+    vmamba.dispose();
+    const settings = tinyPruning(at('vmamba.safetensors'), at('images'), {
+      method: 'rsst',
+      rsst: { units: 'doomed', epochs: 1 },
+      recipe: { ...tinyRecipe, epochs: 1 },
+    });
+    const seen: LossTerm = {
+      name: 'seen',
+      compute: ({ model }) => {
+        weighing.push((model as ImageModel).normOver?.('layers.0.blocks.0.ssm')?.isWeighing);
+        return zeros([]);
+      },
+    };
+    const { model } = await pruneRun(settings, {
+      out: at('weighed'),
+      autoBatch: true,
+      hooks: { extraLosses: [seen] },
+    });
+    model.dispose();
+    // Two steps of each training are tried: the second begins plain. Then come the four steps of each.
+    const tried = [true, true, false, false];
+    const trained = [true, true, true, true, false, false, false, false];
+    expect(weighing).toEqual([...tried, ...trained]);
   });
 });

@@ -30,6 +30,10 @@ beforeAll(async () => {
   await writeTinyImages(at('images'));
   const { model } = await trainRun(tinyTraining(at('images')), { out: at('dense') });
   model.dispose();
+  const sizes = { baseWidth: 8, blocks: [1, 1], stemStride: 1 };
+  const vmamba = { ...tinyTraining(at('images')), arch: 'vmamba_nano', model: sizes };
+  const normed = await trainRun({ ...vmamba, keepEpochs: [] }, { out: at('vmamba') });
+  normed.model.dispose();
 });
 
 afterAll(() => {
@@ -75,6 +79,24 @@ const cases: Record<string, Partial<PruneSettings>> = {
     scoreBatches: 1,
     rsst: { units: 'doomed', apply: 'shrink', epochs: 2, rechoose: 1, lrThrough: true },
     recipe: { ...recipe, epochs: 1, lr: 1e-2 },
+  },
+  'rsst of a model with a norm over its units, chosen anew, through the cut': {
+    get model() {
+      return at('vmamba', 'model.safetensors');
+    },
+    method: 'rsst',
+    importance: 'taylor',
+    scoreBatches: 1,
+    rsst: { units: 'doomed', apply: 'shrink', epochs: 3, rechoose: 1, lrThrough: true },
+    recipe: { ...recipe, epochs: 1, lr: 1e-2 },
+  },
+  'rsst of a model with a norm over its units, with several cuts': {
+    get model() {
+      return at('vmamba', 'model.safetensors');
+    },
+    method: 'rsst',
+    rsst: { units: 'doomed', apply: 'shrink', epochs: 2, lrThrough: true, cuts: 2 },
+    recipe: { ...recipe, emaDecay: 0.9, epochs: 1, lr: 1e-2 },
   },
   'refill by gradient with a teacher': {
     method: 'refill',

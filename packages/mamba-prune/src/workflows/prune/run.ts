@@ -9,6 +9,7 @@ import { familyNamed } from '../../models/families.js';
 import type { ImageModel } from '../../models/image-model.js';
 import type { ModelInfo } from '../../models/model-file.js';
 import { requireOptions } from '../../option-checks.js';
+import type { UnitSet } from '../../pruning/rsst/index.js';
 import { type FittedBatch, fitBatchSize } from '../../training/auto-batch.js';
 import { composeHooks } from '../../training/compose-hooks.js';
 import { resolveTrainOptions } from '../../training/options.js';
@@ -21,7 +22,12 @@ import { type PruneJob, openJob } from './job.js';
 import { usualBnBatches, withBnBatches } from './norm-batches.js';
 import { goOn } from './resume.js';
 import { type Standing, fileFacts, openSource } from './source.js';
-import { type PruneSettings, pruneSettingsKinds, resolvePruneSettings } from './settings.js';
+import {
+  type PruneSettings,
+  type ResolvedPruneSettings,
+  pruneSettingsKinds,
+  resolvePruneSettings,
+} from './settings.js';
 import { decideImportance, keepImportance } from './importance-choice.js';
 import { beginBudget } from './round-budget.js';
 import { pullingHooks } from './pulling.js';
@@ -166,7 +172,7 @@ function fitBatch(
   const onNote = control.data?.onNote ?? control.hooks?.onNote;
   const { distill } = settings;
   const trainings = [
-    { options: regularizing, hooks: pullingHooks(settings, model) },
+    { options: regularizing, hooks: pullingHooks(settings, model, someDoomed(settings, model)) },
     { options: tuning, hooks: teacher && distill && { distillation: { teacher, ...distill } } },
   ];
   let fitted: FittedBatch | undefined;
@@ -174,8 +180,19 @@ function fitBatch(
     if (!options) continue;
     const hooks = { ...composeHooks(control.hooks, own), onNote };
     fitted = fitBatchSize(model, dataset, { ...options, ...fitted }, { hooks }) ?? fitted;
+    for (const { name } of model.pruningGroups()) model.normOver?.(name)?.unweigh();
   }
   return fitted;
+}
+
+/** In place of the units that are to go, which are not chosen yet: they take as much memory, whichever they are. */
+function someDoomed(
+  { rsst, rates }: ResolvedPruneSettings,
+  model: ImageModel,
+): UnitSet | undefined {
+  if (rsst?.units !== 'doomed') return undefined;
+  const groups = model.pruningGroups().filter(({ kind }) => kind in rates);
+  return new Map(groups.map(({ name }) => [name, [0]]));
 }
 
 function createFolder(

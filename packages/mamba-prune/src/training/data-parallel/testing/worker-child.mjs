@@ -2,7 +2,7 @@
  * One worker of a training, for tests, with torchrun's variables: `node worker-child.mjs RUN OPTIONS
  * PLAN`. Rank 0 tells the port over IPC. Prints one JSON object.
  */
-import { distributed } from '../../../../../libtorch/src/index.js';
+import { distributed, zeros } from '../../../../../libtorch/src/index.js';
 import { RunFolder } from '../../index.js';
 import { train } from '../../trainer.js';
 import { FakeGraphs } from '../../testing/fake-graphs.js';
@@ -22,7 +22,18 @@ if (mine && plan.lr) options.lr = plan.lr;
 const stop = new AbortController();
 let steps = 0;
 const notes = [];
+/** What the state of the hooks is when it begins: 0 for the rank that the others have it from. */
+const begun = [];
+const kept = zeros([]);
+const state = {
+  tensors: new Map([['kept', kept]]),
+  begin() {
+    begun.push(kept.item());
+    kept.fill_(rank + 7);
+  },
+};
 const hooks = {
+  ...(plan.hasState && { state }),
   onNote: (note) => notes.push(note),
   onStep() {
     if (!mine || ++steps !== plan.steps) return;
@@ -56,7 +67,8 @@ try {
   const result = await train(model, toyDataset(), options, run, hooks, control);
   const weights = model.parameters().map((tensor) => tensor.toNumbers());
   group.close();
-  print({ ...result, weights, graphs: [graphs.captures, graphs.replays, graphs.live], notes });
+  const counts = [graphs.captures, graphs.replays, graphs.live];
+  print({ ...result, weights, graphs: counts, notes, begun });
 } catch (error) {
   if (error instanceof distributed.WorkerLostError) group.close();
   else group.fail(error.message);
