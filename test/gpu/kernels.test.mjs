@@ -49,6 +49,9 @@ describe('kernels on a GPU', { skip }, () => {
     [2, 33, 40, 20],
     [1, 1, 1, 1],
     [2, 48, 64, 32],
+    // In bfloat16 the backward pass goes by tiles of 16 channels, here with whole segments of 8 steps and without.
+    [3, 64, 120, 16],
+    [5, 21, 40, 16],
     // So many channels and sequences that fewer threads share a channel, or none.
     [300, 17, 64, 16],
     [600, 17, 64, 16],
@@ -84,6 +87,22 @@ describe('kernels on a GPU', { skip }, () => {
         [2],
         (u, delta, A, B, C) => [F.selectiveScan(u, delta, A, B, C, { deltaSoftplus: true }).y],
       );
+    });
+    it(`a second backward pass of ${size} gives the same numbers`, () => {
+      scope(() => {
+        const make = () => [
+          ...[randn([batch, length, channels]), randn([batch, length, channels])],
+          ...[rand([channels, states]).add(0.5).neg()],
+          ...[randn([batch, length, states]), randn([batch, length, states])],
+        ];
+        const compute = (u, delta, A, B, C) => [
+          F.selectiveScan(u, delta, A, B, C, { deltaSoftplus: true }).y,
+        ];
+        const [first, second] = [1, 2].map(() => evaluate(make, [2], compute, gpu, 'bfloat16'));
+        first.forEach((tensor, i) => {
+          assert.equal(distance(second[i], tensor), 0, `number ${i}`);
+        });
+      });
     });
     it(`the causal convolution of ${[batch, length, channels].join('x')} does too`, () => {
       compare(

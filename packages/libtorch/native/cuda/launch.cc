@@ -1,5 +1,7 @@
 #include "launch.h"
 
+#include <ATen/cuda/CUDAContext.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -30,7 +32,7 @@ using ScanGrads = scan_kernel::ScanGrads<void>;
 using ConvArgs = conv_kernel::ConvArgs<void>;
 
 constexpr unsigned kForwardThreads = 64, kBackwardThreads = 128;
-constexpr int64_t kBackwardBlocks = 4;  // of a multiprocessor
+constexpr int64_t kBackwardBlocks = 4;  // of a multiprocessor, in lanes or tiles
 
 int row(const Tensor& t) {
   if (!t.defined()) return 0;
@@ -71,6 +73,18 @@ int64_t backward_shared_bytes(int64_t groups) {
     case 2: return sizeof(BackwardShared<2, threads>);
     default: return sizeof(BackwardShared<kMaxGroups, threads>);
   }
+}
+
+constexpr unsigned kTilesShared = sizeof(scan_kernel::BackwardTilesShared<kBackwardThreads>);
+
+// Whether the tensor cores' kernel takes the backward pass: it moves eight numbers of a row at once, and two of B or C,
+// and is meant for multiprocessors whose shared memory holds as many blocks as their registers do.
+bool backward_in_tiles(const Scan& s, const Tensor& dy, const ScanGradients& out) {
+  const cudaDeviceProp& device = *at::cuda::getCurrentDeviceProperties();
+  return s.u.scalar_type() == at::kBFloat16 && s.A.size(1) == scan_kernel::kTileStates &&
+         device.sharedMemPerMultiprocessor >= kBackwardBlocks * (kTilesShared + device.reservedSharedMemPerBlock) &&
+         vector_of({s.u, s.delta, s.z, dy, out.du, out.ddelta, out.dz}, out.du.size(-1), 8) == 8 &&
+         vector_of({s.B, s.C}, scan_kernel::kTileStates) == 2;
 }
 
 }  // namespace
@@ -158,11 +172,17 @@ void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const T
                 length = s.u.size(1);
   TORCH_CHECK(states <= kMaxStates, "selective_scan: got ", states, " states, expected at most ", kMaxStates,
               " for gradients on a GPU. Prune the states, or use the CPU.");
+  // For measuring only: "lanes" is the kernel of before, else blocks of a multiprocessor, and how often the loops are
+  // unrolled, forward and back: "441" is what is used.
+  const char* asked = std::getenv("MAMBA_PRUNE_SCAN_BACKWARD");
+  const std::string variant = asked ? asked : "441";
+  const bool tiles = batch > 0 && variant != "lanes" && backward_in_tiles(s, dy, out);
+  const int64_t resident = tiles ? variant.at(0) - '0' : kBackwardBlocks;
   const int64_t width = out.du.size(-1), channels_per_block = kBackwardThreads / groups;
   const int64_t blocks = ceil_div(width, channels_per_block);
   // Several sequences a block where there are many: fewer partial sums of the parameters' gradients. The blocks still
   // fill the GPU twice, so that who is done early goes on.
-  const int64_t per = std::max<int64_t>(1, ceil_div(blocks * batch, int64_t{2} * kBackwardBlocks * multiprocessors()));
+  const int64_t per = std::max<int64_t>(1, ceil_div(blocks * batch, int64_t{2} * resident * multiprocessors()));
   const int64_t rows = ceil_div(std::max<int64_t>(batch, 1), per);
   out.padded = kOwn * groups;
   out.states = at::empty({blocks, batch, length, 2 * out.padded}, floats(s.u));
@@ -178,17 +198,20 @@ void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const T
     g.dinitial = float_pointer(out.dinitial);
     g.dy_row = row(dy), g.du_row = row(out.du), g.ddelta_row = row(out.ddelta), g.dz_row = row(out.dz);
     g.batches_per_block = static_cast<int>(per);
-    const int64_t vector = vector_of({s.u, s.delta, s.z, dy, out.du, out.ddelta, out.dz}, width);
-    const Kernel& kernel = find_kernel("scan.cu", "scan_backward",
-                                       scan_defines_of(s, {{"WHOLE_SEGMENTS", length % kSegment == 0},
-                                                           {"ADD_DU", out.add_du},
-                                                           {"ADD_DZ", add_dz},
-                                                           {"SAME_ROWS", same_rows(s, dy, out)},
-                                                           {"VECTOR", vector},
-                                                           {"BACKWARD_THREADS", kBackwardThreads},
-                                                           {"BACKWARD_BLOCKS", kBackwardBlocks}}));
+    Defines own = {{"WHOLE_SEGMENTS", length % kSegment == 0},
+                   {"ADD_DU", out.add_du},
+                   {"ADD_DZ", add_dz},
+                   {"SAME_ROWS", same_rows(s, dy, out)},
+                   {"BACKWARD_THREADS", kBackwardThreads},
+                   {"BACKWARD_BLOCKS", resident}};
+    if (tiles) {
+      own.push_back({"FWD_UNROLL", variant.at(1) - '0'}), own.push_back({"BWD_UNROLL", variant.at(2) - '0'});
+    }
+    if (!tiles) own.push_back({"VECTOR", vector_of({s.u, s.delta, s.z, dy, out.du, out.ddelta, out.dz}, width)});
+    const Kernel& kernel = tiles ? find_kernel("scan_backward_tiles.cu", "scan_backward_tiles", scan_defines_of(s, own))
+                                 : find_kernel("scan.cu", "scan_backward", scan_defines_of(s, own));
+    const unsigned bytes = tiles ? kTilesShared : u32(backward_shared_bytes(groups));
     const Grid grid{u32(blocks), u32(rows)};
-    const unsigned bytes = u32(backward_shared_bytes(groups));
     if (by_columns(s)) kernel.launch(grid, kBackwardThreads, bytes, column_args_of(s, a), g);
     else kernel.launch(grid, kBackwardThreads, bytes, a, g);
   }

@@ -8,7 +8,8 @@ constexpr int kSegment = 8;  // steps between two checkpoints, whose states the 
 constexpr int kStaged = 16;  // steps whose B and C the forward pass has in shared memory
 constexpr int kOwn = 8;      // states of a thread of the backward pass
 constexpr int kMaxGroups = 4;
-constexpr int kMaxSplit = 4;  // threads that share a channel in the forward pass, each with a multiple of 4 states
+constexpr int kTileStates = 16;  // of the backward pass in tiles
+constexpr int kMaxSplit = 4;     // threads that share a channel in the forward pass, each with a multiple of 4 states
 constexpr int kMaxStates = kOwn * kMaxGroups;  // of the backward pass
 
 /** Threads that share a channel in the backward pass. */
@@ -81,6 +82,25 @@ template <int Groups, int Threads> struct BackwardShared {
   // The state before each step, four numbers a lane. Behind a step that has been gone back over there are sums instead:
   // first those of dB and dC over lanes, then every lane's part of y and of the gradients of dt u and dt.
   alignas(16) float states[Threads / 32][kSegment][kOwn / 4][32][4];
+};
+
+/** Dynamic shared memory of a block of the backward pass in tiles. Rows are as long as keeps lanes in banks of their
+ * own. */
+template <int Threads> struct BackwardTilesShared {
+  static constexpr int kStepRow = 20, kSumsRow = 36, kBcRow = 20;
+  // Of a warp: the state before a step, [tile][lane], and of its channels dt, dt u, the gradient of y before its gate.
+  struct alignas(16) Step {
+    float states[2][32][4];
+    float dt[kStepRow], x[kStepRow], dy[kStepRow];
+  } steps[Threads / 32][kSegment];
+  // Of a warp: what comes next, in 16 bits. Of u, delta, z and the gradient of y the rows of even steps come first, of
+  // checkpoints the even channels.
+  struct alignas(16) Rows {
+    unsigned short inputs[4][kSegment][16], states[16][kTileStates];
+  } rows[Threads / 32];
+  // The gradients of B and C summed over a warp's channels, of two segments by turns.
+  alignas(16) float sums[2][Threads / 32][kSegment][kSumsRow];
+  alignas(16) unsigned bc[2][kSegment][kBcRow];  // B, then C, in pairs; of two segments by turns
 };
 
 }  // namespace mamba_prune::cuda::scan_kernel
