@@ -172,17 +172,11 @@ void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const T
                 length = s.u.size(1);
   TORCH_CHECK(states <= kMaxStates, "selective_scan: got ", states, " states, expected at most ", kMaxStates,
               " for gradients on a GPU. Prune the states, or use the CPU.");
-  // For measuring only: "lanes" is the kernel of before, else blocks of a multiprocessor, and how often the loops are
-  // unrolled, forward and back: "441" is what is used.
-  const char* asked = std::getenv("MAMBA_PRUNE_SCAN_BACKWARD");
-  const std::string variant = asked ? asked : "441";
-  const bool tiles = batch > 0 && variant != "lanes" && backward_in_tiles(s, dy, out);
-  const int64_t resident = tiles ? variant.at(0) - '0' : kBackwardBlocks;
   const int64_t width = out.du.size(-1), channels_per_block = kBackwardThreads / groups;
   const int64_t blocks = ceil_div(width, channels_per_block);
   // Several sequences a block where there are many: fewer partial sums of the parameters' gradients. The blocks still
   // fill the GPU twice, so that who is done early goes on.
-  const int64_t per = std::max<int64_t>(1, ceil_div(blocks * batch, int64_t{2} * resident * multiprocessors()));
+  const int64_t per = std::max<int64_t>(1, ceil_div(blocks * batch, int64_t{2} * kBackwardBlocks * multiprocessors()));
   const int64_t rows = ceil_div(std::max<int64_t>(batch, 1), per);
   out.padded = kOwn * groups;
   out.states = at::empty({blocks, batch, length, 2 * out.padded}, floats(s.u));
@@ -203,10 +197,8 @@ void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const T
                    {"ADD_DZ", add_dz},
                    {"SAME_ROWS", same_rows(s, dy, out)},
                    {"BACKWARD_THREADS", kBackwardThreads},
-                   {"BACKWARD_BLOCKS", resident}};
-    if (tiles) {
-      own.push_back({"FWD_UNROLL", variant.at(1) - '0'}), own.push_back({"BWD_UNROLL", variant.at(2) - '0'});
-    }
+                   {"BACKWARD_BLOCKS", kBackwardBlocks}};
+    const bool tiles = backward_in_tiles(s, dy, out);
     if (!tiles) own.push_back({"VECTOR", vector_of({s.u, s.delta, s.z, dy, out.du, out.ddelta, out.dz}, width)});
     const Kernel& kernel = tiles ? find_kernel("scan_backward_tiles.cu", "scan_backward_tiles", scan_defines_of(s, own))
                                  : find_kernel("scan.cu", "scan_backward", scan_defines_of(s, own));
