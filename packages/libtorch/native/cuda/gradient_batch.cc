@@ -1,8 +1,6 @@
 #include "gradient_batch.h"
 
 #include <algorithm>
-#include <cstdlib>
-#include <string>
 
 #include "kernel.h"
 #include "launch.h"
@@ -17,13 +15,6 @@ using at::Tensor;
 using namespace row_products_kernel;
 
 thread_local GradientBatch* innermost_batch = nullptr;
-
-// For measuring alone: with p in MAMBA_PRUNE_BEFORE a library multiplies wide factors, with w narrow ones are taken as
-// wide ones.
-bool asked_before(char letter) {
-  const char* given = std::getenv("MAMBA_PRUNE_BEFORE");
-  return given && std::string(given).find(letter) != std::string::npos;
-}
 
 // Up to so many columns of the widest factor the kernel for narrow ones is taken. More fill larger tiles: those of
 // wide_products.cu, or of a library's kernels.
@@ -47,7 +38,7 @@ GradientBatch::~GradientBatch() { innermost_batch = outer_; }
 GradientBatch* GradientBatch::current() { return innermost_batch; }
 
 bool GradientBatch::fits(int64_t columns, at::ScalarType type) {
-  if (columns > kMostColumns) return wide_products_run(type) && !asked_before('p');
+  if (columns > kMostColumns) return wide_products_run(type);
   return type != at::kFloat &&
          at::cuda::getCurrentDeviceProperties()->sharedMemPerBlockOptin >= row_products_kernel::kSharedBytes;
 }
@@ -77,7 +68,7 @@ Tensor GradientBatch::product(const Tensor& left, const Tensor& right, KeptRows 
 
 void GradientBatch::run() {
   TORCH_INTERNAL_ASSERT(products_.size() <= kMostProducts && sums_.size() <= kMostSums);
-  const auto is_wide = [](const Factors& f) { return f.left.size(-1) > (asked_before('w') ? 8 : kMostColumns); };
+  const auto is_wide = [](const Factors& f) { return f.left.size(-1) > kMostColumns; };
   if (std::any_of(products_.begin(), products_.end(), is_wide)) run_wide();
   else run_narrow();
   run_sums();

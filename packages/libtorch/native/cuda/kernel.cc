@@ -180,22 +180,7 @@ void* load_module(const char* file, const std::string& defines) {
 
 void set_kernel_folder(std::string folder) { kernel_folder() = std::move(folder); }
 
-namespace {
-// For measuring alone: the kernels as they were, chosen by letters of MAMBA_PRUNE_BEFORE.
-const char* as_before(const char* file) {
-  const char* given = std::getenv("MAMBA_PRUNE_BEFORE");
-  if (!given) return file;
-  const std::string letters = given, name = file;
-  const auto asks = [&](char letter) { return letters.find(letter) != std::string::npos; };
-  if (name == "mlp_train.cu" && asks('m')) return "mlp_train_before.cu";
-  if (name == "in_proj_train.cu" && asks('i')) return "in_proj_train_before.cu";
-  if (name == "conv.cu" && asks('c')) return "conv_before.cu";
-  return file;
-}
-}  // namespace
-
 const Kernel& find_kernel(const char* file, const char* function, const Defines& defines) {
-  file = as_before(file);
   static std::mutex mutex;
   static std::unordered_map<std::string, void*> modules;
   static std::unordered_map<std::string, Kernel> kernels;
