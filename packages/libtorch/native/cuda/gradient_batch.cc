@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+
 #include "kernel.h"
 #include "launch.h"
 #include "launch_util.h"
@@ -38,8 +39,7 @@ GradientBatch::~GradientBatch() { innermost_batch = outer_; }
 GradientBatch* GradientBatch::current() { return innermost_batch; }
 
 bool GradientBatch::fits(int64_t columns, at::ScalarType type) {
-  if (columns > kMostColumns) return wide_products_run(type);
-  return type != at::kFloat &&
+  return columns <= kMostColumns && type != at::kFloat &&
          at::cuda::getCurrentDeviceProperties()->sharedMemPerBlockOptin >= row_products_kernel::kSharedBytes;
 }
 
@@ -68,8 +68,7 @@ Tensor GradientBatch::product(const Tensor& left, const Tensor& right, KeptRows 
 
 void GradientBatch::run() {
   TORCH_INTERNAL_ASSERT(products_.size() <= kMostProducts && sums_.size() <= kMostSums);
-  const auto is_wide = [](const Factors& f) { return f.left.size(-1) > kMostColumns; };
-  if (std::any_of(products_.begin(), products_.end(), is_wide)) run_wide();
+  if (!products_.empty() && wide_products_run(products_[0].left.scalar_type())) run_wide();
   else run_narrow();
   run_sums();
   sums_.clear(), products_.clear(), held_.clear();

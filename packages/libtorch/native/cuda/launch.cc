@@ -32,7 +32,7 @@ using ScanGrads = scan_kernel::ScanGrads<void>;
 using ConvArgs = conv_kernel::ConvArgs<void>;
 
 constexpr unsigned kForwardThreads = 64, kBackwardThreads = 128;
-constexpr int64_t kBackwardBlocks = 4;  // of a multiprocessor, in lanes or tiles
+constexpr int64_t kBackwardBlocks = 4, kTileBlocks = 3;  // of a multiprocessor, in lanes and in tiles
 
 int row(const Tensor& t) {
   if (!t.defined()) return 0;
@@ -82,7 +82,7 @@ constexpr unsigned kTilesShared = sizeof(scan_kernel::BackwardTilesShared<kBackw
 bool backward_in_tiles(const Scan& s, const Tensor& dy, const ScanGradients& out) {
   const cudaDeviceProp& device = *at::cuda::getCurrentDeviceProperties();
   return s.u.scalar_type() == at::kBFloat16 && s.A.size(1) == scan_kernel::kTileStates &&
-         device.sharedMemPerMultiprocessor >= kBackwardBlocks * (kTilesShared + device.reservedSharedMemPerBlock) &&
+         device.sharedMemPerMultiprocessor >= kTileBlocks * (kTilesShared + device.reservedSharedMemPerBlock) &&
          vector_of({s.u, s.delta, s.z, dy, out.du, out.ddelta, out.dz}, out.du.size(-1), 8) == 8 &&
          vector_of({s.B, s.C}, scan_kernel::kTileStates) == 2;
 }
@@ -172,11 +172,13 @@ void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const T
                 length = s.u.size(1);
   TORCH_CHECK(states <= kMaxStates, "selective_scan: got ", states, " states, expected at most ", kMaxStates,
               " for gradients on a GPU. Prune the states, or use the CPU.");
+  const bool tiles = batch > 0 && backward_in_tiles(s, dy, out);
+  const int64_t resident = tiles ? kTileBlocks : kBackwardBlocks;
   const int64_t width = out.du.size(-1), channels_per_block = kBackwardThreads / groups;
   const int64_t blocks = ceil_div(width, channels_per_block);
   // Several sequences a block where there are many: fewer partial sums of the parameters' gradients. The blocks still
   // fill the GPU twice, so that who is done early goes on.
-  const int64_t per = std::max<int64_t>(1, ceil_div(blocks * batch, int64_t{2} * kBackwardBlocks * multiprocessors()));
+  const int64_t per = std::max<int64_t>(1, ceil_div(blocks * batch, int64_t{2} * resident * multiprocessors()));
   const int64_t rows = ceil_div(std::max<int64_t>(batch, 1), per);
   out.padded = kOwn * groups;
   out.states = at::empty({blocks, batch, length, 2 * out.padded}, floats(s.u));
@@ -197,8 +199,7 @@ void scan_backward(const Scan& s, const Tensor& dy, const Tensor& dlast, const T
                    {"ADD_DZ", add_dz},
                    {"SAME_ROWS", same_rows(s, dy, out)},
                    {"BACKWARD_THREADS", kBackwardThreads},
-                   {"BACKWARD_BLOCKS", kBackwardBlocks}};
-    const bool tiles = backward_in_tiles(s, dy, out);
+                   {"BACKWARD_BLOCKS", resident}};
     if (!tiles) own.push_back({"VECTOR", vector_of({s.u, s.delta, s.z, dy, out.du, out.ddelta, out.dz}, width)});
     const Kernel& kernel = tiles ? find_kernel("scan_backward_tiles.cu", "scan_backward_tiles", scan_defines_of(s, own))
                                  : find_kernel("scan.cu", "scan_backward", scan_defines_of(s, own));

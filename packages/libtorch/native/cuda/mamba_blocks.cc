@@ -65,7 +65,7 @@ Tensor mamba_blocks(const Tensor& x_, double eps, at::TensorList weights, at::Te
   const auto ordered = [&](const Tensor& tokens, size_t block) {
     return orders[block] < 0 ? tokens : reorder_tokens(tokens, orders[block]);
   };
-  Tensor x = ordered(x_.contiguous(), 0);
+  Tensor x = ordered(aligned(x_), 0);
   ssm_block_op::Kept kept;
   ssm[0].begin(x, kept, false);
   for (size_t i = 0; i < blocks; i++) {

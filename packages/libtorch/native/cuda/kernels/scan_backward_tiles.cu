@@ -264,7 +264,7 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
       u32 outer[2][2];
       outer_of(outer, 0);
       auto* of_steps = &steps[0];
-#pragma unroll
+#pragma unroll 4
       for (int k = 0; k < kSegment / 2; k++, of_steps += 2) {
         const bool mine = t == k;
 #pragma unroll
@@ -299,7 +299,7 @@ extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, BACKWARD_BLOCKS)
       // Of its steps: [channel][step], and the gradients of B and C [p][step].
       float y[2][2] = {}, dx[2][2] = {}, ddt[2][2] = {}, dB[2][2] = {}, dC[2][2] = {};
       float parts[4];  // of ddt, [step][channel]
-#pragma unroll 1
+#pragma unroll 2
       for (int k = kSegment / 2 - 1; k >= 0; k--) {
         const bool mine = t == k;
         of_steps -= 2;
