@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { openDataset } from '../../data/datasets.js';
 import { loadModel, saveModel } from '../../models/model-file.js';
 import { defaultCompensationTarget } from '../../pruning/compensation/choices.js';
 import { pruneModel } from '../../pruning/surgery.js';
@@ -149,6 +150,17 @@ describe('a measurement of sensitivity', () => {
       ['ssm', ['blocks.0.ssm', 'blocks.1.ssm']],
       ['state', ['blocks.0.state', 'blocks.1.state']],
     ]);
+  });
+
+  it('counts the images that there are, where more are asked for', async () => {
+    const out = at('all-images.json');
+    const { file } = await sensitivityRun(settings({ images: 1e6, rates: [0.5] }), { out });
+    const { train } = await openDataset('folder', { dir: at('images') });
+    expect(file.images.count).toBe(train.length);
+    // And goes on with what was asked for as well as with what there was.
+    for (const images of [1e6, train.length]) {
+      await sensitivityRun(settings({ images, rates: [0.5] }), { out, resume: true });
+    }
   });
 
   it('is refused over a file that is there, with other settings, and of another model', async () => {

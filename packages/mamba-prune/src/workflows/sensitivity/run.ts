@@ -103,12 +103,14 @@ export async function sensitivityRun(
     const norms = earlier
       ? (earlier.bnBatches ?? 0)
       : usualNormBatches(model, dataset.train.length);
-    const settings = { ...told, bnBatches: given.bnBatches ?? norms };
+    // As many as there are, where more were asked for.
+    const images = Math.min(told.images, dataset[told.split].length);
+    const settings = { ...told, images, bnBatches: given.bnBatches ?? norms };
     const precision = precisionOn(device, settings.precision);
     const kinds = settings.kinds ?? defaultKinds(model);
     const header = headerOf(settings, { arch: model.config.arch, precision, kinds });
     if (earlier) checkSame(out ?? '', earlier, header);
-    const { split, images } = settings;
+    const { split } = settings;
     const heldOut = await heldOutImages('sensitivity', dataset, { split, images, seed });
     model.to(device);
     const evaluate: Evaluate = async (cut) => {
