@@ -1,4 +1,5 @@
 // The rows of `bench.mjs` as one Markdown table, and one sentence for each group of them.
+import { markdownTable } from '../markdown-table.mjs';
 
 /** Three digits; thousands with a comma. */
 export function inMs(ms) {
@@ -39,16 +40,7 @@ const columns = (rows) => [
 
 /** @returns Markdown; the columns of onnxruntime are there where a row has it */
 export function tableOf(rows) {
-  const made = columns(rows);
-  const lines = [
-    made.map(({ title }) => title),
-    ...rows.map((row) => made.map(({ cell }) => cell(row))),
-  ];
-  const widths = made.map((_, i) => Math.max(...lines.map((line) => line[i].length)));
-  const padded = (cell, i) => (made[i].left ? cell.padEnd(widths[i]) : cell.padStart(widths[i]));
-  const [head, ...body] = lines.map((line) => `| ${line.map(padded).join(' | ')} |`);
-  const rule = widths.map((n, i) => (made[i].left ? '-'.repeat(n) : `${'-'.repeat(n - 1)}:`));
-  return [head, `| ${rule.join(' | ')} |`, ...body].join('\n');
+  return markdownTable(columns(rows), rows);
 }
 
 /** Such as `4.4 (training step, batch 32) to 12.4 (inference, batch 1)`. */

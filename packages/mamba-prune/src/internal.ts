@@ -27,5 +27,8 @@ export type {
   StudioOptions,
 } from './report-package.js';
 export { shellCommand } from './shell.js';
+export { compareMethods, methodLabel } from './workflows/compare/methods.js';
+export { methodResults, methodTests } from './workflows/compare/outcomes.js';
+export { pText, pointsText } from './workflows/compare/test-text.js';
 export { openDataFor, withModelInfo } from './workflows/fit.js';
 export { decodeUnits } from './workflows/prune/kept-units.js';

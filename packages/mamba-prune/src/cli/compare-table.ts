@@ -4,11 +4,8 @@ import { join } from 'node:path';
 import type { Comparison } from '../workflows/compare/compare.js';
 import { describe, remarks, removedText } from '../workflows/compare/describe.js';
 import { methodLabel } from '../workflows/compare/methods.js';
-import {
-  type CompareResults,
-  type MethodResult,
-  sizeSpread,
-} from '../workflows/compare/results.js';
+import type { MethodResult } from '../workflows/compare/outcomes.js';
+import { type CompareResults, sizeSpread } from '../workflows/compare/results.js';
 import { pointsText, testSections } from '../workflows/compare/test-text.js';
 import { toDense } from '../workflows/compare/to-dense.js';
 import { modelLabel } from '../models/model-label.js';

@@ -64,6 +64,13 @@ describe('a measurement in the terminal', () => {
     expect(text).toMatch(/least sensitive {2}blocks\.0\.ssm\n/);
   });
 
+  it('says nothing of bars where nothing was measured yet', () => {
+    const file = fileOf(short);
+    const text = printed({ ...file, parts: file.parts.map((part) => ({ ...part, points: [] })) });
+    expect(text).toContain('loses that share');
+    expect(text).not.toContain('Bars');
+  });
+
   it('says what is won, and leaves out what is not measured', () => {
     const file = fileOf(['a'], { rates: [0.5, 0.9] });
     const [part] = file.parts;

@@ -58,9 +58,12 @@ function printParts(context: Context, file: SensitivityFile): void {
     ];
   });
   context.table(columns, rows);
+  // Where time was over before the first point there are no bars.
+  const bars = Number.isFinite(highest)
+    ? ` Bars: its loss at ${rates.map((rate) => percent(rate, 0)).join(', ')}, from ${digits(dense.loss)} to ${digits(highest)}.`
+    : '';
   context.paragraph(
-    `Change of the accuracy in points when the ${by} alone loses that share of its units. Bars: its loss at ` +
-      `${rates.map((rate) => percent(rate, 0)).join(', ')}, from ${digits(dense.loss)} to ${digits(highest)}.`,
+    `Change of the accuracy in points when the ${by} alone loses that share of its units.${bars}`,
   );
   const worst = ranked(parts, dense.loss);
   // None is both.

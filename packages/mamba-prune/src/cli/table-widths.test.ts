@@ -8,7 +8,7 @@ import type { HubForm } from '../export/hub-folder/write-folder.js';
 import type { Verification } from '../export/verify.js';
 import { printForms } from './hub-export.js';
 import type { Comparison } from '../workflows/compare/compare.js';
-import type { MethodResult, MethodTest } from '../workflows/compare/results.js';
+import type { MethodResult, MethodTest } from '../workflows/compare/outcomes.js';
 import type { PruneRun } from '../workflows/prune/run.js';
 import type { PruningRecord, RoundRecord } from '../workflows/prune/record.js';
 import { rateLimits } from '../workflows/prune/reached-rates.js';

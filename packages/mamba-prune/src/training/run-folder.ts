@@ -23,11 +23,12 @@ import {
   linkSync,
   mkdirSync,
   readdirSync,
+  realpathSync,
   renameSync,
   rmSync,
   statSync,
 } from 'node:fs';
-import { basename, join, resolve } from 'node:path';
+import { basename, join, relative, resolve, sep } from 'node:path';
 import { z } from 'zod';
 import { checkFolder, isWrongName, makeFolder } from '../files/folder.js';
 import { FileLock, LockedError } from '../files/lock.js';
@@ -93,6 +94,8 @@ const contentsFile = [
 export interface CreateOptions {
   /** Deletes a run that is already there, and only a run; default false. */
   readonly overwrite?: boolean | undefined;
+  /** The file that the new run begins with: never deleted. */
+  readonly source?: string | undefined;
 }
 
 /** Of a run that begins now. */
@@ -126,7 +129,7 @@ export class RunFolder {
    * What `create` asks of a folder, for those who have long work to do before it. None there is as good as an empty one.
    * @throws RunFolderError if the folder has anything in it, or cannot be read, written or made
    */
-  static checkNew(path: string, { overwrite }: CreateOptions = {}): void {
+  static checkNew(path: string, { overwrite, source }: CreateOptions = {}): void {
     const folder = resolve(path);
     guarded(folder, () => {
       checkFolder(folder);
@@ -134,6 +137,14 @@ export class RunFolder {
       const found = contents(folder);
       const isRun = RunFolder.isRun(folder);
       if (found.length > 0 && !(isRun && overwrite === true)) throw notEmpty(folder, found, isRun);
+      if (source !== undefined && wouldBeDeleted(folder, source)) {
+        throw new RunFolderError(
+          folder,
+          `RunFolder: ${folder} holds ${source}, which the new run begins with and --overwrite would delete, expected another folder. ` +
+            'Choose one.',
+          { isUsage: true },
+        );
+      }
     });
   }
 
@@ -341,6 +352,13 @@ function contents(folder: string): string[] {
     if (RunFolder.isRun(join(folder, name))) return false;
     return !(name === 'checkpoints' && readdirSync(join(folder, name)).length === 0);
   });
+}
+
+/** Whether a file is among what `create` deletes of a folder. */
+function wouldBeDeleted(folder: string, file: string): boolean {
+  if (!existsSync(file)) return false;
+  const [first = ''] = relative(realpathSync(folder), realpathSync(file)).split(sep);
+  return contentsFile.includes(first);
 }
 
 function notEmpty(folder: string, found: readonly string[], isRun: boolean): RunFolderError {

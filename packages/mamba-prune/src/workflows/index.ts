@@ -40,7 +40,8 @@ export {
   type Comparison,
   compare,
 } from './compare/compare.js';
-export type { CompareResults, MethodResult, MethodTest, RunResult } from './compare/results.js';
+export type { CompareResults } from './compare/results.js';
+export type { MethodResult, MethodTest, RunResult } from './compare/outcomes.js';
 export type { CompareMethod } from './compare/methods.js';
 export type { RateSeeds } from './compare/seeds.js';
 export type { CompareSettings } from './compare/settings.js';

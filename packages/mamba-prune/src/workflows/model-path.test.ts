@@ -60,6 +60,12 @@ it('a folder of torch.distributed.checkpoint is named, with how to make a file o
   );
 });
 
+it('the name of a trained model without what stands before it is told how it is written', () => {
+  expect(() => modelPath('cifar10/mamba_tiny')).toThrow(
+    / The trained model of this name is written models:cifar10\/mamba_tiny\.$/,
+  );
+});
+
 it('what has the form of a repository of the hub is told how to be one, unless it is a path', () => {
   expect(() => modelPath('timm/vit_tiny_patch16_224.augreg_in21k')).toThrow(
     / A repository of the hub is written hf:timm\/vit_tiny_patch16_224\.augreg_in21k\.$/,

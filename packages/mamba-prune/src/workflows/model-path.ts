@@ -10,6 +10,7 @@ import {
   statSync,
 } from 'node:fs';
 import { dirname, extname, join } from 'node:path';
+import { boxedArgument, boxedModelsIfAny } from '../boxed-models.js';
 import { UsageError } from '../errors.js';
 import { chooseWeights } from '../hub/choose-file.js';
 import { printableLine } from '../printable.js';
@@ -75,14 +76,16 @@ export function modelPath(argument: string, options: ModelPathOptions = {}): str
   if (!stat) {
     const onnx = options.takesOnnx === true ? ', an .onnx file' : '';
     throw new UsageError(
-      `${argument} does not exist, expected ${weightsFile}${onnx}, ${otherModels}.${onHub(argument)}`,
+      `${argument} does not exist, expected ${weightsFile}${onnx}, ${otherModels}.${otherwiseMeant(argument)}`,
     );
   }
   return stat.isDirectory() ? inFolder(argument, options) : checkedFile(argument, options);
 }
 
-/** What is no path here and has the form of a repository's name may be meant as one. */
-function onHub(argument: string): string {
+/** What is no path here may be the name of a trained model, as `mamba-prune models` lists it, or of a repository. */
+function otherwiseMeant(argument: string): string {
+  const trained = boxedModelsIfAny().find(({ name }) => name === argument);
+  if (trained) return ` The trained model of this name is written ${boxedArgument(trained)}.`;
   const isName = /^[\w-][\w.-]*\/[\w-][\w.-]*$/.test(argument);
   return isName && statOf(dirname(argument)) === undefined
     ? ` A repository of the hub is written hf:${argument}.`

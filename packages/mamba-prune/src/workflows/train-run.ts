@@ -191,7 +191,10 @@ export async function trainRun(
       }
       return run;
     }
-    return RunFolder.create(control.out, description, { overwrite: control.overwrite });
+    return RunFolder.create(control.out, description, {
+      overwrite: control.overwrite,
+      source: settings.init,
+    });
   }
 }
 

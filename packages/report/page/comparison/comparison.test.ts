@@ -5,6 +5,7 @@ import { elementsIn, placeOf, readPicture } from '../../src/testing/read-picture
 import { guessedWidth } from '../charts/guessed-width.js';
 import { comparisonSvg } from './file.js';
 import { layOut, layOutLegend, nameSizes } from './layout.js';
+import { linearAxis, logAxis, logTicks } from './macs-axis.js';
 
 const heading = { title: 'Accuracy against cost', lines: ['3 seeds', '4 epochs'] };
 
@@ -88,6 +89,16 @@ describe('the picture of a comparison', () => {
     expect(texts('names')).toEqual(['70% removed', 'dense']);
     expect(texts('costs')).toEqual(['2.46 M', '7.95 M']);
     expect(texts('values')).toEqual(['88.53', '88.67', '88.77', '89.73']);
+  });
+
+  it('has a logarithmic axis where small sizes would crowd on a linear one', () => {
+    const svg = comparisonSvg(compared([dense, ...atRates([0.5, 0.7, 0.8, 0.9, 0.95])]), heading);
+    const picture = readPicture(svg);
+    const exact = [0.95, 0.9, 0.8, 0.7, 0.5].map((rate) => 7.95e6 * (1.03 - rate));
+    expect(picture.sizes).toEqual([...exact, 7.95e6].map((macs) => Number(macs.toPrecision(4))));
+    expect(picture.texts('names')).toEqual(['−95%', '−90%', '−80%', '−70%', '−50%', 'dense']);
+    const ticks = elementsIn(svg, 'aria-label="x-axis tick label"').map(({ text }) => text);
+    expect(ticks).toEqual(['1 M', '2 M', '5 M']);
   });
 
   it('stands on white, in colours that every viewer knows', () => {
@@ -186,6 +197,32 @@ describe('the layout of a comparison', () => {
     expect(second - first).toBeCloseTo(spread, 9);
     expect(third - second).toBeCloseTo(spread, 9);
     expect(first).toBeGreaterThan(0);
+  });
+
+  it('has the kind of axis that the sizes ask for, whatever the width', () => {
+    const kinds = (rates: readonly number[]): string[] =>
+      [300, 500, 700, 1200].map(
+        (width) => layOut(compared([dense, ...atRates(rates)]), width).axis.type,
+      );
+    expect(new Set(kinds([0.5, 0.7, 0.9]))).toEqual(new Set(['linear']));
+    expect(new Set(kinds([0.5, 0.7, 0.8, 0.9, 0.95]))).toEqual(new Set(['log']));
+    // Nothing else than one size: there is no ratio to show.
+    expect(layOut(compared([dense]), 700).axis.type).toBe('linear');
+  });
+
+  it('takes back what it has placed, on either axis', () => {
+    for (const axis of [linearAxis(8e6, 700, 50), logAxis(4e5, 8e6, 700, 50)]) {
+      expect(axis.toPixels(8e6)).toBeCloseTo(650, 9);
+      expect(axis.toMacs(axis.toPixels(2e6))).toBeCloseTo(2e6, 3);
+    }
+    const log = logAxis(4e5, 8e6, 700, 50);
+    expect(log.toPixels(4e5)).toBeCloseTo(50, 9);
+    // The same ratio, the same length.
+    expect(log.toPixels(8e5) - log.toPixels(4e5)).toBeCloseTo(
+      log.toPixels(8e6) - log.toPixels(4e6),
+      9,
+    );
+    expect(logTicks([3e6, 1.1e8])).toEqual([5e6, 1e7, 2e7, 5e7, 1e8]);
   });
 
   it('names all sizes whole or all in short, and leaves out what has no room', () => {

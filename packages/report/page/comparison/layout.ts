@@ -1,5 +1,6 @@
 // Where the parts of the picture of a comparison stand, in pixels. Computes alone: no page is needed.
 import type { PicturedComparison } from '../../src/data/types.js';
+import { type MacsAxis, linearAxis, logAxis } from './macs-axis.js';
 
 /** Of a text, in pixels. */
 export type Measure = (text: string, size: number, weight?: number) => number;
@@ -33,8 +34,7 @@ export interface Layout {
   readonly columns: readonly Column[];
   /** The smallest first. */
   readonly sizes: readonly Size[];
-  /** The largest number of MACs on the axis. */
-  readonly extent: number;
+  readonly axis: MacsAxis;
   /** Between the columns of one size. */
   readonly spread: number;
 }
@@ -46,13 +46,16 @@ const narrowest = 8;
 const single = 30;
 /** Between two bands, and between a band and the edge. */
 const gap = 4;
+/** Closer together than this, the methods of one size are hard to tell apart. */
+const roomy = 20;
+/** The kind of the axis is chosen for this width, so that it does not change with that of a window. */
+const usualWidth = 700;
 
 /** @param width - of the plot without its margins, in pixels */
 export function layOut({ methods, runs }: PicturedComparison, width: number): Layout {
   const groups = sizesOf(methods);
-  const largest = Math.max(...methods.map(({ macs }) => macs));
-  const extent = (largest * width) / (width - Math.max(single + gap, 0.074 * width));
-  const at = (macs: number): number => (macs / extent) * width;
+  const axis = axisOf(groups, width);
+  const at = axis.toPixels;
   const spread = spreadOf(groups, at);
   const columns = groups.flatMap(({ members }) =>
     members.map(({ method, rate, macs, accuracy, deviation }, i): Column => {
@@ -82,7 +85,7 @@ export function layOut({ methods, runs }: PicturedComparison, width: number): La
       right: Math.min(width, middle + half),
     };
   });
-  return { columns, sizes, extent, spread };
+  return { columns, sizes, axis, spread };
 }
 
 interface SizeGroup {
@@ -100,6 +103,20 @@ function sizesOf(methods: PicturedComparison['methods']): SizeGroup[] {
       return { rate, macs, members };
     })
     .sort((a, b) => a.macs - b.macs);
+}
+
+/** Linear, unless small sizes would crowd at its beginning and a logarithmic one gives them more room. */
+function axisOf(groups: readonly SizeGroup[], width: number): MacsAxis {
+  const sizes = groups.flatMap(({ members }) => members.map(({ macs }) => macs));
+  const [smallest, largest] = [Math.min(...sizes), Math.max(...sizes)];
+  const room = (of: number): number => Math.max(single + gap, 0.074 * of);
+  const linear = (of: number): MacsAxis => linearAxis(largest, of, room(of));
+  if (smallest === largest) return linear(width);
+  const log = (of: number): MacsAxis => logAxis(smallest, largest, of, room(of));
+  const [apart, apartInLog] = [linear, log].map((axis) =>
+    spreadOf(groups, axis(usualWidth).toPixels),
+  ) as [number, number];
+  return apart < roomy && apartInLog > apart ? log(width) : linear(width);
 }
 
 /** As much as keeps neighbouring bands apart, and the first one off the axis. */

@@ -18,6 +18,7 @@ import {
   legendIndent,
   nameSizes,
 } from './layout.js';
+import { logTicks } from './macs-axis.js';
 
 interface PictureOptions {
   readonly width: number;
@@ -48,7 +49,7 @@ const margin = { left: 56, right: 14, top: 28, axis: 44 };
 export function drawComparison(compared: PicturedComparison, options: PictureOptions): Element {
   const { width, plotHeight, t, measure, document, heading, hasTips = false } = options;
   const inner = width - margin.left - margin.right;
-  const { columns, sizes, extent, spread } = layOut(compared, inner);
+  const { columns, sizes, axis, spread } = layOut(compared, inner);
   const methods = [...new Set(compared.methods.map(({ method }) => method))];
   const legend = layOutLegend(
     methods.map((method) => ({ method, name: methodName(method, t) })),
@@ -78,8 +79,8 @@ export function drawComparison(compared: PicturedComparison, options: PictureOpt
     marginTop + plotHeight,
     marginTop + headroom,
   );
-  /** In the units of the axis. */
-  const macsAt = (pixels: number): number => (pixels / inner) * extent;
+  const macsAt = axis.toMacs;
+  const isLog = axis.type === 'log';
   const x = ({ x: pixels }: Column): number => macsAt(pixels);
   const colour = ({ method }: Column): string => methodColour(method);
   const seeds = columns.flatMap((column) =>
@@ -103,7 +104,7 @@ export function drawComparison(compared: PicturedComparison, options: PictureOpt
       fontSize: `${fontSize}px`,
       overflow: 'visible',
     },
-    x: { domain: [0, extent] },
+    x: { type: axis.type, domain: axis.domain },
     y,
     marks: [
       Plot.rectX(named, {
@@ -116,10 +117,10 @@ export function drawComparison(compared: PicturedComparison, options: PictureOpt
       }),
       Plot.gridY({ ...gridStyle, ticks: 6 }),
       Plot.axisX({
-        label: `${t('macsLong')} →`,
+        label: `${t(isLog ? 'macsLogarithmic' : 'macsLong')} →`,
         labelOffset: margin.axis - 6,
         tickSize: 0,
-        ticks: Math.max(2, inner / 90),
+        ticks: isLog ? logTicks(axis.domain) : Math.max(2, inner / 90),
         tickFormat: (macs: number) => tick(count(macs)),
       }),
       Plot.axisY({

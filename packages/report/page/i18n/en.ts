@@ -52,6 +52,7 @@ export const en = {
   parameters: 'Parameters',
   macs: 'MACs',
   macsLong: 'Multiply-accumulates per image',
+  macsLogarithmic: 'Multiply-accumulates per image, logarithmic',
   fileSize: 'File',
   latency: 'Latency',
   points: '{value} points',

@@ -50,6 +50,7 @@ export const zh: Readonly<Record<TextKey, string>> = {
   parameters: '参数量',
   macs: 'MACs',
   macsLong: '每张图像的乘加次数',
+  macsLogarithmic: '每张图像的乘加次数（对数坐标）',
   fileSize: '文件',
   latency: '延迟',
   points: '{value} 个百分点',

@@ -21,7 +21,10 @@ export interface ReadPicture {
 
 export function readPicture(svg: string): ReadPicture {
   const accuracy = axis(svg, 'y-axis tick label', 1, (text) => Number(text.replace('%', '')) / 100);
-  const macs = axis(svg, 'x-axis tick label', 0, macsOf);
+  const isLog = svg.includes('logarithmic →');
+  const [onAxis, offAxis] = isLog ? [Math.log, Math.exp] : [Number, Number];
+  const position = axis(svg, 'x-axis tick label', 0, (text) => onAxis(macsOf(text)));
+  const macs = (pixels: number): number => offAxis(position(pixels));
   const share = (pixels: number): number => Number(accuracy(pixels).toFixed(5));
   const of = (className: string): PictureElement[] => elementsIn(svg, `class="${className}"`);
   return {

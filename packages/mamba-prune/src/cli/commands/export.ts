@@ -1,5 +1,5 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
-import { basename, dirname, extname, resolve } from 'node:path';
+import { basename, dirname, extname, join, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { UsageError } from '../../errors.js';
 import { checkFolder, isWrongName, makeFolder } from '../../files/folder.js';
@@ -69,7 +69,7 @@ export function addExportCommand(program: Command, cli: Cli): void {
     if (format !== 'onnx') refuseOnnxOptions(context.given, format);
     if (format === 'hf') checkHubOptions(context.options);
     else refuseHubOptions(context.given, format);
-    checkIsFree(out, format, overwrite);
+    await checkIsFree(out, format, overwrite);
     checkFolderOf(out);
     await exportModel(context, argument, format);
   });
@@ -89,9 +89,16 @@ function checkKind(out: string, format: Format | undefined): void {
   }
 }
 
-/** @throws UsageError if something is there that nobody asked to replace */
-function checkIsFree(out: string, format: Format, overwrite: boolean): void {
-  if (overwrite || !existsSync(out)) return;
+/** @throws UsageError if something is there that nobody asked to replace, or a run, whose files have the same names */
+async function checkIsFree(out: string, format: Format, overwrite: boolean): Promise<void> {
+  if (!existsSync(out)) return;
+  const { RunFolder } = await import('../../training/run-folder.js');
+  if (format === 'hf' && RunFolder.isRun(out)) {
+    throw new UsageError(
+      `--out: ${out} is the folder of a run, whose config.json would be lost, expected another folder. Give a name such as ${join(out, 'hub')}.`,
+    );
+  }
+  if (overwrite) return;
   if (format === 'hf' && readdirSync(out).length === 0) return;
   throw new UsageError(
     `--out: ${out} exists, expected a new ${format === 'hf' ? 'folder' : 'file'}. Give another name, or --overwrite.`,

@@ -175,6 +175,19 @@ describe('export --format hf', () => {
     expect(card).not.toContain('## Pruning');
   });
 
+  it('is never written over a run, whose config.json has the same name', async () => {
+    const before = text('dense', 'config.json');
+    for (const more of [[], ['--overwrite']]) {
+      const { status, stderr } = await runCli(hf('dense', 'dense', ...more));
+      expect(status).toBe(2);
+      expect(stderr.replaceAll(/\s+/g, ' ')).toContain(
+        'is the folder of a run, whose config.json would be lost, expected another folder. Give a name such as',
+      );
+    }
+    expect(text('dense', 'config.json')).toBe(before);
+    expect(readdirSync(at('dense'))).not.toContain('onnx');
+  });
+
   it('replaces its own files with --overwrite, and none of the others', async () => {
     const again = await runCli(hf('dense', 'hub/dense'));
     expect(again.status).toBe(2);

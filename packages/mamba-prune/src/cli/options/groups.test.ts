@@ -39,7 +39,11 @@ describe('patterns of groups', () => {
       "--rate-of: got '*.state', which names groups of the kind state only, and these are not cut. Add the kind to --target",
     );
     expect(() => rates('--exclude', '*')).toThrow(
-      'got patterns for all groups of ssm and mlp, expected some left to cut',
+      '--exclude: got patterns that leave all groups of ssm and mlp whole, expected some left to cut.',
+    );
+    expect(() => rates('--rate-of', '*=0')).toThrow('--rate-of: got patterns that leave all');
+    expect(() => rates('--exclude', '*.ssm', '--rate-of', '*.mlp=0')).toThrow(
+      '--exclude and --rate-of: got patterns that leave all',
     );
   });
 });

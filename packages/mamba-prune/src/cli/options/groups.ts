@@ -90,8 +90,13 @@ export function rateOfGroups(
   for (const pattern of exclude) set('--exclude', pattern, 0);
   const cut = groups.filter(({ kind }) => kinds.includes(kind));
   if (cut.every(({ name }) => rates[name] === 0)) {
+    // Those at fault are named as they were given.
+    const flags = [
+      ...(exclude.length > 0 ? ['--exclude'] : []),
+      ...(rateOf.some(({ rate }) => rate === 0) ? [`--rate${mark}of`] : []),
+    ].join(' and ');
     throw new UsageError(
-      `--exclude: got patterns for all groups of ${kinds.join(' and ')}, expected some left to cut.`,
+      `${flags}: got patterns that leave all groups of ${kinds.join(' and ')} whole, expected some left to cut.`,
     );
   }
   return rates;

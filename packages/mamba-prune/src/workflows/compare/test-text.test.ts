@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { CompareResults, MethodTest } from './results.js';
+import type { MethodTest } from './outcomes.js';
+import type { CompareResults } from './results.js';
 import { testSections } from './test-text.js';
 
 const test = (rate: number, more: Partial<MethodTest> = {}): MethodTest => ({

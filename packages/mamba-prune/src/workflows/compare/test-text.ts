@@ -1,13 +1,16 @@
 // The tests of a comparison in words.
 import { methodLabel } from './methods.js';
-import type { CompareResults, MethodTest } from './results.js';
+import type { MethodTest } from './outcomes.js';
+import type { CompareResults } from './results.js';
 
 /** +0.12 or -0.12, in points of a percent. */
 export const pointsText = (value: number, digits = 2): string =>
   `${value < 0 ? '-' : '+'}${Math.abs(100 * value).toFixed(digits)}`;
 
-/** 0.034, or <0.001: more digits than that mean nothing. */
-const pText = (p: number): string => (p < 0.001 ? '< 0.001' : `= ${p.toFixed(3)}`);
+/** 0.034, or < 0.001: more digits than that mean nothing. */
+export const pText = (p: number): string => (p < 0.001 ? '< 0.001' : p.toFixed(3));
+
+const pEquals = (p: number): string => (p < 0.001 ? pText(p) : `= ${pText(p)}`);
 
 export interface TestSection {
   readonly title: string;
@@ -68,9 +71,9 @@ function testText(test: MethodTest, rates: number): string {
     (isCorrected ? pHolm : p) < 1 - confidence
       ? `${difference > 0 ? (a ?? '') : (b ?? '')} is better`
       : 'no difference shown';
-  const corrected = isCorrected ? `, Holm's over ${rates} rates p ${pText(pHolm)}` : '';
+  const corrected = isCorrected ? `, Holm's over ${rates} rates p ${pEquals(pHolm)}` : '';
   return (
     `${head} (${share} interval ${pointsText(interval[0])} to ${pointsText(interval[1])}), ` +
-    `t = ${t.toFixed(2)}, p ${pText(p)}${corrected}: ${verdict}`
+    `t = ${t.toFixed(2)}, p ${pEquals(p)}${corrected}: ${verdict}`
   );
 }

@@ -2,7 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { markdown } from './report.js';
-import { type CompareResults, type RunResult, readResults } from './results.js';
+import type { RunResult } from './outcomes.js';
+import { type CompareResults, readResults } from './results.js';
 import type { CompareSettings } from './settings.js';
 import { toDense } from './to-dense.js';
 

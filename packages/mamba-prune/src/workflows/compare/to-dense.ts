@@ -1,6 +1,7 @@
 // How far a method is from the dense model, over the seeds that both have: with --seeds-at, or before all runs are done, they
 // may have different ones, and means over different seeds have no difference that says anything.
-import type { CompareResults, MethodResult } from './results.js';
+import type { MethodResult } from './outcomes.js';
+import type { CompareResults } from './results.js';
 import { mean } from './statistics.js';
 
 /**

@@ -306,6 +306,22 @@ describe('a budget of latency', () => {
     expect(calls.slice(4).length).toBeLessThanOrEqual(3);
   });
 
+  it('that no model of these groups meets is refused, whatever the table promises', async () => {
+    // Either kind alone seems to take nearly all of the time, so that both together would save more than there is.
+    const msOf = (model: ImageModel): number =>
+      1 + 0.005 * unitsIn(model, 'ssm') * unitsIn(model, 'mlp');
+    const asked = prune(
+      'latency-unreached',
+      { latency: { ms: 0.5, batch: 1 } },
+      { ranking: 'global' },
+      { latencyTimer: fakeTimer(msOf).timer },
+    );
+    // No model takes less than the constant part.
+    await expect(asked).rejects.toThrow(
+      /the least that these groups can be cut to is 1\.0\d+ ms of latency \(the budget is 0\.5\)/,
+    );
+  });
+
   it('as a share is one of what the model took, and goes on with the table of before', async () => {
     const msOf = (model: ImageModel): number => 1 + unitsIn(model, 'ssm') + unitsIn(model, 'mlp');
     const changes = { rounds: 2, ranking: 'global', recipe: trained } as const;

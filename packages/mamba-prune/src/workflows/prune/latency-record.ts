@@ -26,6 +26,8 @@ export const latencyTableSchema = z.object({
   ),
   /** With all kinds at their base. */
   baseMs: z.number(),
+  /** Of the narrowest model that these kinds allow, below which no cut comes; older files have none. */
+  leastMs: z.number().optional(),
   /** What models that were built and measured took longer than the table says. */
   offsetMs: z.number(),
 });

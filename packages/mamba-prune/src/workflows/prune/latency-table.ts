@@ -98,12 +98,15 @@ export async function measureLatency(
     dense.push(timed[0]?.ms ?? NaN);
     return timed.slice(1).map(({ ratio }) => ratio);
   };
+  const narrowest = Object.fromEntries(kinds.map((kind) => [kind, 0]));
+  let shortest = Infinity;
   const around = async (base: Readonly<Record<string, number>>) => {
     const tables: [string, LatencyTable['kinds'][string]][] = [];
     let baseMs = NaN;
     for (const kind of kinds) {
       const shares = [...new Set([...measuredShares, base[kind] ?? 1])].sort((a, b) => a - b);
-      const times = await time(shares.map((share) => ({ ...base, [kind]: share })));
+      const times = await time([...shares.map((share) => ({ ...base, [kind]: share })), narrowest]);
+      shortest = Math.min(shortest, times.at(-1) as number);
       baseMs = times[shares.indexOf(base[kind] ?? 1)] as number;
       const points = rising(shares.map((share, i) => ({ share, ms: times[i] as number })));
       const names = groups.flatMap((group) => (group.kind === kind ? [group.name] : []));
@@ -127,6 +130,7 @@ export async function measureLatency(
       spread,
       sizes,
       weights,
+      leastMs: shortest * denseMs,
       offsetMs: 0,
       kinds: Object.fromEntries(Object.entries(tables).map(([kind, table]) => [kind, inMs(table)])),
       baseMs: baseMs * denseMs,
@@ -166,9 +170,13 @@ async function timeWidths(
   }
 }
 
-/** Milliseconds that the table says a model takes. @param widths - of all its groups */
+/**
+ * Milliseconds that the table says a model takes: never less than the narrowest one took, where the savings of several kinds
+ * together promise more than there is.
+ * @param widths - of all its groups
+ */
 export function latencyAt(table: LatencyTable, widths: Widths): number {
-  const { sizes, weights, kinds, baseMs, offsetMs } = table;
+  const { sizes, weights, kinds, baseMs, leastMs = 0, offsetMs } = table;
   let ms = baseMs + offsetMs;
   for (const { groups, base, points } of Object.values(kinds)) {
     const atBase = interpolated(points, base);
@@ -177,7 +185,7 @@ export function latencyAt(table: LatencyTable, widths: Widths): number {
       ms += (weights[name] ?? 0) * (interpolated(points, share) - atBase);
     }
   }
-  return ms;
+  return Math.max(leastMs, ms);
 }
 
 type Point = LatencyTable['kinds'][string]['points'][number];

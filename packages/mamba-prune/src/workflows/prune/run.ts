@@ -214,7 +214,7 @@ function createFolder(
       ...(tuning && dataset && { train: resolveTrainOptions(tuning, dataset.info) }),
       settings,
     },
-    { overwrite: control.overwrite },
+    { overwrite: control.overwrite, source: settings.model },
   );
 }
 

@@ -62,8 +62,10 @@ const search = z.object({
   evaluations: z.array(z.object({ widths: z.string(), ...modelMeasured })),
 });
 
+const ownKind = 'mamba-prune sensitivity';
+
 const fileSchema = z.object({
-  kind: z.literal('mamba-prune sensitivity'),
+  kind: z.literal(ownKind),
   format: z.literal(1),
   /** The file that was measured; by its digest it is known again. */
   model: z.object({ path: z.string(), sha256: z.string(), bytes: z.number(), arch: z.string() }),
@@ -111,6 +113,16 @@ export function writeSensitivity(path: string, file: SensitivityFile): void {
   writeFileAtomic(path, `${JSON.stringify(fileSchema.parse(file), null, 1)}\n`);
 }
 
+/** Whether a path is the file of a measurement, of this version or another one: nothing else is ever replaced. */
+export function isSensitivity(path: string): boolean {
+  try {
+    const json: unknown = JSON.parse(readTextFile(path));
+    return z.looseObject({ kind: z.literal(ownKind) }).safeParse(json).success;
+  } catch {
+    return false;
+  }
+}
+
 /** @throws DataError if there is no such file, or it is none of these */
 export function readSensitivity(path: string): SensitivityFile {
   if (!existsSync(path)) {
@@ -123,7 +135,7 @@ export function readSensitivity(path: string): SensitivityFile {
   try {
     const json: unknown = JSON.parse(readTextFile(path));
     const { kind, format } = z.looseObject({}).safeParse(json).data ?? {};
-    if (kind !== 'mamba-prune sensitivity') throw new Error('another program or command wrote it');
+    if (kind !== ownKind) throw new Error('another program or command wrote it');
     if (format !== 1) throw new Error('a newer version of mamba-prune wrote it');
     const parsed = fileSchema.safeParse(json);
     const wrong = parsed.success ? contradiction(parsed.data) : z.prettifyError(parsed.error);
@@ -133,7 +145,7 @@ export function readSensitivity(path: string): SensitivityFile {
     problem = (error as Error).message;
   }
   throw new DataError(
-    `${path} is no measurement of sensitivity: ${problem}. Make it anew with: mamba-prune sensitivity MODEL --out ${path} --overwrite`,
+    `${path} is no measurement of sensitivity: ${problem}. Make one with: mamba-prune sensitivity MODEL --out FILE`,
     { file: path },
   );
 }

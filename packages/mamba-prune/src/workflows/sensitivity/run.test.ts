@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { openDataset } from '../../data/datasets.js';
 import { loadModel, saveModel } from '../../models/model-file.js';
 import { defaultCompensationTarget } from '../../pruning/compensation/choices.js';
 import { pruneModel } from '../../pruning/surgery.js';
@@ -151,6 +152,17 @@ describe('a measurement of sensitivity', () => {
     ]);
   });
 
+  it('counts the images that there are, where more are asked for', async () => {
+    const out = at('all-images.json');
+    const { file } = await sensitivityRun(settings({ images: 1e6, rates: [0.5] }), { out });
+    const { train } = await openDataset('folder', { dir: at('images') });
+    expect(file.images.count).toBe(train.length);
+    // And goes on with what was asked for as well as with what there was.
+    for (const images of [1e6, train.length]) {
+      await sensitivityRun(settings({ images, rates: [0.5] }), { out, resume: true });
+    }
+  });
+
   it('is refused over a file that is there, with other settings, and of another model', async () => {
     const out = at('whole.json');
     await expect(sensitivityRun(settings(), { out })).rejects.toThrow(
@@ -179,6 +191,22 @@ describe('a measurement of sensitivity', () => {
 });
 
 describe('a file of a measurement', () => {
+  it('takes the place of an earlier one, and of nothing else', async () => {
+    const out = at('replaced.json');
+    const measure = () => sensitivityRun(settings({ rates: [0.5] }), { out, overwrite: true });
+    // Such as the model itself, or the config.json of its run.
+    for (const text of ['weights', '{"kind":"mamba-prune run"}']) {
+      writeFileSync(out, text);
+      await expect(measure()).rejects.toThrow(
+        `sensitivity: ${out} exists and is no measurement, expected a new file or an earlier measurement. Give another name.`,
+      );
+      expect(readFileSync(out, 'utf8')).toBe(text);
+    }
+    writeFileSync(out, '{"kind":"mamba-prune sensitivity","format":0}');
+    await measure();
+    expect(readSensitivity(out).rates).toEqual([0.5]);
+  });
+
   it('is refused if it is none, or damaged, in a sentence that says what to do', () => {
     const read = (text: string) => () => {
       writeFileSync(at('bad.json'), text);
@@ -188,7 +216,7 @@ describe('a file of a measurement', () => {
       `${at('none.json')} does not exist, expected the file of a measurement. Make it with: mamba-prune sensitivity`,
     );
     expect(read('{')).toThrow('bad.json is no measurement of sensitivity: ');
-    expect(read('[1]')).toThrow('another program or command wrote it. Make it anew');
+    expect(read('[1]')).toThrow('another program or command wrote it. Make one with');
     expect(read('{"kind":"mamba-prune scores"}')).toThrow('another program or command wrote it');
     const good = JSON.parse(readFileSync(at('whole.json'), 'utf8')) as {
       parts: { points: object[]; groups: Record<string, number> }[];

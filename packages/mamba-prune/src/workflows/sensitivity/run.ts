@@ -24,6 +24,7 @@ import { cutOf, usualNormBatches } from './cut.js';
 import {
   type SearchRecord,
   type SensitivityFile,
+  isSensitivity,
   readSensitivity,
   writeSensitivity,
 } from './file.js';
@@ -90,11 +91,7 @@ export async function sensitivityRun(
   if (resume && out === undefined) {
     throw new UsageError('sensitivity: got resume without out, expected the file to go on with.');
   }
-  if (out !== undefined && !resume && !overwrite && existsSync(out)) {
-    throw new UsageError(
-      `sensitivity: ${out} exists, expected a new file. Go on with it (--resume), replace it (--overwrite), or give another name.`,
-    );
-  }
+  if (out !== undefined && !resume) checkIsFree(out, overwrite);
   const earlier = resume && out !== undefined ? readSensitivity(out) : undefined;
   const { model, info } = await openModelFile(told.model, told.import);
   try {
@@ -106,12 +103,14 @@ export async function sensitivityRun(
     const norms = earlier
       ? (earlier.bnBatches ?? 0)
       : usualNormBatches(model, dataset.train.length);
-    const settings = { ...told, bnBatches: given.bnBatches ?? norms };
+    // As many as there are, where more were asked for.
+    const images = Math.min(told.images, dataset[told.split].length);
+    const settings = { ...told, images, bnBatches: given.bnBatches ?? norms };
     const precision = precisionOn(device, settings.precision);
     const kinds = settings.kinds ?? defaultKinds(model);
     const header = headerOf(settings, { arch: model.config.arch, precision, kinds });
     if (earlier) checkSame(out ?? '', earlier, header);
-    const { split, images } = settings;
+    const { split } = settings;
     const heldOut = await heldOutImages('sensitivity', dataset, { split, images, seed });
     model.to(device);
     const evaluate: Evaluate = async (cut) => {
@@ -237,6 +236,20 @@ function headerOf(
 }
 
 /** @throws UsageError naming what is other than in the file that is gone on with */
+/** @throws UsageError if something is there that nobody asked to replace, or that is no measurement */
+function checkIsFree(out: string, overwrite: boolean): void {
+  if (!existsSync(out)) return;
+  if (!isSensitivity(out)) {
+    throw new UsageError(
+      `sensitivity: ${out} exists and is no measurement, expected a new file or an earlier measurement. Give another name.`,
+    );
+  }
+  if (overwrite) return;
+  throw new UsageError(
+    `sensitivity: ${out} exists, expected a new file. Go on with it (--resume), replace it (--overwrite), or give another name.`,
+  );
+}
+
 function checkSame(out: string, earlier: SensitivityFile, header: Header): void {
   const facts = (of: Header): Record<string, unknown> => {
     const { model, images, import: said, ...rest } = of;

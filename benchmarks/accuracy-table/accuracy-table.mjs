@@ -1,0 +1,37 @@
+// The accuracy after pruning by set, rate, method and seed, from the logs and summaries of the runs:
+//
+//   node benchmarks/accuracy-table/accuracy-table.mjs [FOLDER]     prints the tables of FOLDER (docs/results)
+//   node benchmarks/accuracy-table/accuracy-table.mjs --write      writes them into docs/results.md, and the picture
+//                                                                  docs/images/accuracy-macs.png and .svg
+//
+// The README of the benchmarks says what FOLDER holds.
+import { readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { withBlock } from './page.mjs';
+import { pictureOf, pngOf } from './picture.mjs';
+import { readSummaries } from './summaries.mjs';
+import { tablesOf } from './tables.mjs';
+
+const docs = new URL('../../docs/', import.meta.url);
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { write: { type: 'boolean', default: false } },
+});
+const [folder = fileURLToPath(new URL('results', docs))] = positionals;
+
+try {
+  const runs = readSummaries(folder);
+  const tables = tablesOf(runs);
+  console.log(tables);
+  if (values.write) {
+    const page = new URL('results.md', docs);
+    writeFileSync(page, withBlock(readFileSync(page, 'utf8'), tables));
+    const svg = await pictureOf(runs);
+    writeFileSync(new URL('images/accuracy-macs.svg', docs), svg);
+    writeFileSync(new URL('images/accuracy-macs.png', docs), await pngOf(svg));
+  }
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 1;
+}

@@ -1,0 +1,160 @@
+// The tables of docs/results.md, from the runs that there are.
+import { count } from 'mamba-prune/format';
+import { methodLabel, methodResults, methodTests, pText, pointsText } from 'mamba-prune/internal';
+import { markdownTable } from '../markdown-table.mjs';
+
+/** What the table is to have; a cell without a run gets a dash. */
+const plannedRates = [0.5, 0.7, 0.8, 0.9, 0.95];
+const plannedMethods = ['oneshot', 'refill', 'rsst'];
+const pairs = [
+  ['rsst', 'refill'],
+  ['refill', 'oneshot'],
+];
+const setNames = { cifar10: 'CIFAR-10', cifar100: 'CIFAR-100' };
+const none = '–';
+
+/** @returns {string[]} in the order of the tables */
+export const setsOf = (runs) => [
+  ...new Set([...Object.keys(setNames), ...runs.map(({ set }) => set)]),
+];
+
+export const setName = (set) => setNames[set] ?? set;
+
+const removed = (rate) => `${Math.round(100 * rate)}%`;
+const points = (share) => (100 * share).toFixed(2);
+
+/** Two tables for every set, with a sentence before each. */
+export function tablesOf(runs) {
+  return setsOf(runs)
+    .flatMap((set) => {
+      const ofSet = runs.filter((run) => run.set === set);
+      return [accuracies(set, ofSet), ...differences(set, ofSet)];
+    })
+    .join('\n\n');
+}
+
+function accuracies(set, runs) {
+  const dense = denseResults(runs).map((result) => rowOf(runs, 0, 'dense', result));
+  const rates = ratesOf(runs);
+  const results = methodResults(rates, runs);
+  const pruned = rates.flatMap((rate) =>
+    methodsAt(rate, results).map((method) => {
+      const result = results.find((one) => one.method === method && one.rate === rate);
+      return rowOf(runs, rate, method, result);
+    }),
+  );
+  const rows = [...(dense.length > 0 ? dense : [rowOf([], 0, 'dense')]), ...pruned];
+  const known = (text) => (row) => (row.result === undefined ? none : text(row));
+  const ofRun = (text) => (row) => (row.members.length === 0 ? none : text(row.members));
+  const columns = [
+    {
+      title: 'removed',
+      cell: ({ rate, images }) => removed(rate) + (images === undefined ? '' : `, ${images}`),
+    },
+    { title: 'method', cell: ({ method }) => methodLabel(method), left: true },
+    { title: 'learning rate', cell: ofRun(([{ learningRate }]) => exponential(learningRate)) },
+    { title: 'epochs', cell: ofRun(([{ epochs }]) => String(epochs)) },
+    { title: 'began with', cell: ({ rate, members }) => (rate === 0 ? none : ofRun(denseOf)({ members })) }, // prettier-ignore
+    { title: 'right after the cut', cell: ofRun(afterCut) },
+    { title: 'seeds', cell: ofRun((members) => numbers(members.map(({ seed }) => seed))) },
+    { title: 'of each seed', cell: ofRun(each), left: true },
+    { title: 'n', cell: ({ result }) => String(result?.seeds.length ?? 0) },
+    { title: 'accuracy', cell: known(({ result }) => meanText(result)) },
+    { title: 'parameters', cell: known(({ result }) => count(result.parameters)) },
+    { title: 'MACs', cell: known(({ result }) => count(result.macs)) },
+  ];
+  return `**${setName(set)}.** Accuracies are in percent, means with the sample standard deviation.\n\n${markdownTable(columns, rows)}`;
+}
+
+function rowOf(runs, rate, method, result) {
+  const members = runs
+    .filter((run) => run.method === method && run.rate === rate)
+    .sort((a, b) => a.seed - b.seed);
+  return { rate, method, result, members, images: members[0]?.images ?? result?.images };
+}
+
+/** Of the dense runs; where there are none, of the models that the others began with. */
+export function denseResults(runs) {
+  const own = methodResults([0], runs);
+  if (own.length > 0) return own;
+  const models = new Map(
+    runs.map((run) => [`${run.denseAccuracy} ${run.denseMacs} ${run.images}`, run]),
+  );
+  return [...models.values()].map(({ denseAccuracy, denseParams, denseMacs, images }) => ({
+    ...{ method: 'dense', rate: 0, seeds: [0], accuracy: denseAccuracy, deviation: null },
+    ...{ beforeCut: null, afterCut: null, parameters: denseParams, macs: denseMacs, images },
+  }));
+}
+
+/** Of what was pruned. */
+const ratesOf = (runs) =>
+  [...new Set([...plannedRates, ...runs.map(({ rate }) => rate)])]
+    .filter((rate) => rate > 0)
+    .sort((a, b) => a - b);
+
+function methodsAt(rate, results) {
+  const others = results.filter((result) => result.rate === rate).map(({ method }) => method);
+  const extra = [...new Set(others)].filter((method) => !plannedMethods.includes(method));
+  return [...extra, ...plannedMethods];
+}
+
+/** 2e-3, 16e-3: rates of one column are read beside each other. */
+const exponential = (rate) => `${Number((1000 * rate).toPrecision(6))}e-3`;
+
+const denseOf = (members) => span(members.map(({ denseAccuracy }) => denseAccuracy));
+
+function afterCut(members) {
+  const values = members.flatMap((run) => run.afterCut ?? []);
+  return values.length === 0 ? none : span(values);
+}
+
+function span(values) {
+  const [low, high] = [Math.min(...values), Math.max(...values)].map(points);
+  return low === high ? low : `${low} to ${high}`;
+}
+
+/** 1 to 5, or 1, 3. */
+function numbers(seeds) {
+  const [first] = seeds;
+  const last = seeds.at(-1);
+  const isWhole = seeds.length > 2 && last - first === seeds.length - 1;
+  return isWhole ? `${first} to ${last}` : seeds.join(', ');
+}
+
+const each = (members) => members.map(({ accuracy }) => points(accuracy)).join(', ');
+
+const meanText = ({ accuracy, deviation }) =>
+  deviation === null ? points(accuracy) : `${points(accuracy)} ± ${points(deviation)}`;
+
+/** None where no two methods have a seed in common. */
+function differences(set, runs) {
+  const rates = ratesOf(runs);
+  const rows = pairs.flatMap((methods) => {
+    const tests = methodTests(methods, rates, runs);
+    const tested = tests.filter(({ p }) => p !== null).length;
+    return rates.map((rate) => ({
+      ...{ methods, rate, tested },
+      test: tests.find((one) => one.rate === rate),
+    }));
+  });
+  if (rows.every(({ test }) => test === undefined)) return [];
+  const known = (field, text) => (row) => row.test?.[field] == null ? none : text(row); // prettier-ignore
+  const columns = [
+    { title: 'difference of', cell: ({ methods }) => methods.map(methodLabel).join(' - '), left: true }, // prettier-ignore
+    { title: 'removed', cell: ({ rate }) => removed(rate) },
+    { title: 'pairs', cell: ({ test }) => String(test?.pairs ?? 0) },
+    { title: 'points', cell: known('difference', ({ test }) => pointsText(test.difference)) },
+    { title: '95% interval', cell: known('interval', ({ test }) => test.interval.map((end) => pointsText(end)).join(' to ')) }, // prettier-ignore
+    { title: 'p', cell: known('p', ({ test }) => pText(test.p)) },
+    { title: 'p by Holm', cell: known('pHolm', ({ test, tested }) => `${pText(test.pHolm)} of ${tested}`) }, // prettier-ignore
+    { title: 'ahead', cell: known('pHolm', ahead), left: true },
+  ];
+  return [
+    `The differences on ${setName(set)} are over the seeds that both methods have.\n\n${markdownTable(columns, rows)}`,
+  ];
+}
+
+function ahead({ methods, test }) {
+  if (test.pHolm >= 1 - test.confidence) return 'neither is shown to be';
+  return methodLabel(methods[test.difference > 0 ? 0 : 1]);
+}
