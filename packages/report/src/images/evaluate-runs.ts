@@ -58,9 +58,7 @@ export async function evaluateRuns(
   // The one that was trained alike, or the source: what the numbers on the page are compared with.
   const denseOf: DenseOf = (run) =>
     [baselineOf(run, runs)?.run?.id, run.source].find((id) => id !== undefined && ids.has(id));
-  const chosen = withSources(fitting, denseOf).flatMap((each) =>
-    readable(each, options.onLeftOut),
-  );
+  const chosen = withSources(fitting, denseOf).flatMap((each) => readable(each, options.onLeftOut));
   const [first] = chosen;
   if (!first || name === undefined) return undefined;
   if (chosen.length < fitting.length) {

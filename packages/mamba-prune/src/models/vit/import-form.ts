@@ -34,11 +34,7 @@ export interface VitSource {
  * @param state - under timm's names; is left with exactly the tensors of a model here
  * @throws FormatError if tensors are missing or do not fit together; UsageError for an option that the file contradicts
  */
-export function convertVit(
-  state: StateDict,
-  source: VitSource,
-  options: LayoutOptions,
-): VitTraits {
+export function convertVit(state: StateDict, source: VitSource, options: LayoutOptions): VitTraits {
   state.drop(/^mask_token$/, 'which only pretraining reads');
   const reader = new ShapeReader('vit', state.shapes);
   const depth = reader.count('blocks');

@@ -69,8 +69,7 @@ export const vitLayout: Layout = {
     checkActivation(options.activation);
     // DINOv2 of Hugging Face has another eps than its ViT; and only the ViT has this name.
     const isDinov2 =
-      names === 'Hugging Face' &&
-      !state.names().some((name) => name.includes('layernorm_before'));
+      names === 'Hugging Face' && !state.names().some((name) => name.includes('layernorm_before'));
     const renamed = state.rename(vitRenames(names, state.names()));
     if (names !== 'timm' && renamed > 0) {
       state.note(
