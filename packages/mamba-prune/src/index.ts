@@ -83,6 +83,7 @@ export {
   type HubFolder,
   type HubFolderOptions,
   type HubForm,
+  type LeftOutForm,
   exportHubFolder,
 } from './export/hub-folder/write-folder.js';
 export { VerificationError } from './export/verify.js';

@@ -106,7 +106,7 @@ async function evaluated(
       onProgress: (done, total) => onProgress?.('images', done, total),
       // What a data set says of itself stands in the runs already.
       onNote: (text) => onNote?.(text),
-      onDamaged: note,
+      onLeftOut: note,
     });
   } catch (error) {
     // Runs are often looked at on another machine than the one with the images.

@@ -27,6 +27,7 @@ export async function exportFolder(context: HubContext, opened: Opened): Promise
   const parameters = model.numParameters();
   try {
     const { written, verifiedOn } = await writeHubFolder(context, opened);
+    noteLeftOut(context, written);
     const fileBytes = written.files.reduce((sum, file) => sum + file.fileBytes, 0);
     const format = 'hf';
     const outcome = { license, ...written, verifiedOn, fileBytes };
@@ -87,6 +88,16 @@ async function writeHubFolder(
   return { written, verifiedOn: verify ? comparedOn(dataset) : null };
 }
 
+/** Says which ONNX files there are not. */
+export function noteLeftOut(context: Context, { leftOut }: Pick<HubFolder, 'leftOut'>): void {
+  for (const { file, dtype, tolerance } of leftOut) {
+    context.note(
+      `${file} (${dtype}) was left out: its logits differ from the model's by more than ${percent(tolerance, 0)} of the largest, ` +
+        'so that the model does not bear so few bits.',
+    );
+  }
+}
+
 function checkedText({ forms }: HubFolder, verifiedOn: string | null): string {
   const [first] = forms;
   if (verifiedOn === null || !first?.verification) return 'no: --no-verify was given';
@@ -94,7 +105,10 @@ function checkedText({ forms }: HubFolder, verifiedOn: string | null): string {
 }
 
 /** Each ONNX file, with what transformers.js calls it. */
-export function printForms(context: Context, { forms, accuracy }: HubFolder): void {
+export function printForms(
+  context: Context,
+  { forms, accuracy }: Pick<HubFolder, 'forms' | 'accuracy'>,
+): void {
   const measured = accuracy !== null;
   context.table(
     [

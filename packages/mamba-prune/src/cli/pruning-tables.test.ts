@@ -4,12 +4,12 @@ import type { PruneRun } from '../workflows/prune/run.js';
 import { trainingCommand } from './pruning-tables.js';
 
 /** What the command is made of. */
-const cut = (dataset: string, preprocessing?: Preprocessing): PruneRun =>
+const cut = (dataset?: string, preprocessing?: Preprocessing, imageSize = 64): PruneRun =>
   ({
     path: 'cut',
     record: { rounds: [], widthsBefore: { 'blocks.0.ssm': 4 }, widthsAfter: { 'blocks.0.ssm': 2 } },
     info: { dataset, preprocessing, history: [{ step: 'prune' }] },
-    model: { config: { imageSize: 64 } },
+    model: { config: { imageSize } },
   }) as unknown as PruneRun;
 const command = (run: PruneRun, data?: string): string =>
   trainingCommand(run, data)?.join(' ') ?? '';
@@ -30,6 +30,14 @@ describe('the command that trains a cut model on', () => {
     expect(command(cut('cifar10', { ...usual, cropShare: 1 }), 'data')).not.toMatch(
       /crop|interpolation/,
     );
+  });
+
+  it('resizes images as the model has them where no data set is known, but for those of CIFAR', () => {
+    const vim = { interpolation: 'bicubic', cropShare: 0.875 } as const;
+    expect(command(cut(undefined, vim, 224))).toContain(
+      '--dataset NAME --data DIR --image-size 224 --interpolation bicubic --epochs',
+    );
+    expect(command(cut(undefined, vim, 32))).toContain('--dataset NAME --data DIR --epochs');
   });
 
   it('names the folder of Fashion-MNIST where one was given: the files there are divided otherwise', () => {

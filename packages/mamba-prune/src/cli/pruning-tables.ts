@@ -110,6 +110,9 @@ export function trainingCommand(
   const { path, record, info, model } = run;
   if (info.history.at(-1)?.['step'] !== 'prune' || nothingRemoved(record)) return undefined;
   const dataset = record.measuredOn?.dataset ?? info.dataset;
+  const { imageSize } = model.config;
+  // Where nothing says which they are, images of up to 32 px may be those of CIFAR or MNIST, which are taken as they are.
+  const resized = dataset ?? (imageSize > 32 ? 'folder' : undefined);
   return [
     'mamba-prune',
     'train',
@@ -121,8 +124,8 @@ export function trainingCommand(
     ...(dataset !== undefined && !needsFolder(dataset) && data === undefined
       ? []
       : ['--data', data ?? 'DIR']),
-    ...(dataset !== undefined && isAnySize(dataset)
-      ? ['--image-size', String(model.config.imageSize), ...preparationFlags(dataset, run)]
+    ...(resized !== undefined && isAnySize(resized)
+      ? ['--image-size', String(imageSize), ...preparationFlags(resized, run)]
       : []),
     '--epochs',
     '10',

@@ -207,6 +207,17 @@ describe('imp --mamba_pretrained without a model', () => {
     expect(server.seen).toHaveLength(seen);
   });
 
+  it('takes those of the stride that was said', async () => {
+    const planned = async (...more: string[]): Promise<unknown> => {
+      vi.stubEnv('HF_HUB_CACHE', at('empty'));
+      const { stdout } = await runCli(imp('--exp_name', 'x', '--print_plan', ...more));
+      return (JSON.parse(stdout) as { prune: { model: unknown } }).prune.model;
+    };
+    expect(await planned('--stride', '8')).toBe('pretrained:vim_tiny_stride8');
+    expect(await planned('--stride', '16')).toBe('pretrained:vim_tiny');
+    expect(await planned('--stride', '4')).toBe('pretrained:vim_tiny');
+  });
+
   it('says how to fetch them by hand where there is no network', async () => {
     vi.stubEnv('HF_HUB_CACHE', at('empty'));
     vi.stubEnv('HF_HUB_OFFLINE', '1');

@@ -49,4 +49,13 @@ describe('inspect', () => {
     expect(said.status).toBe(0);
     expect(said.stderr).not.toContain('1e-12');
   });
+
+  it('names one range of --eps for every value that is outside of it', async () => {
+    const path = join(folder, 'none.safetensors');
+    for (const value of ['-1', '0', '1.5', 'nan']) {
+      const { status, stderr } = await runCli(['inspect', path, '--eps', value]);
+      expect(status).toBe(2);
+      expect(stderr).toContain(`'${value}' is invalid. Expected a number above 0 and at most 1.`);
+    }
+  });
 });

@@ -337,7 +337,7 @@ const printed: readonly (readonly [string, (context: Context) => void | Promise<
         verification,
         accuracy,
       }));
-      printForms(context, { files: [], forms, accuracy });
+      printForms(context, { forms, accuracy });
     },
   ],
   [

@@ -335,6 +335,13 @@ describe('findImages, of Tiny-ImageNet', () => {
     );
   });
 
+  it('says where the list of classes would be, and does not call the images a class', () => {
+    rmSync(join(dir, 'val/val_annotations.txt'));
+    expect(find).toThrow(
+      `${dir}/val/val_annotations.txt does not exist, expected the classes of the images in the folder images beside it.`,
+    );
+  });
+
   it('reads val from class folders where somebody has sorted it', () => {
     rmSync(join(dir, 'val/images'), { recursive: true });
     touch('val/n01/images/val_0.JPEG', 'val/n02/images/val_1.JPEG');

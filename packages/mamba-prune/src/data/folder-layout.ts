@@ -20,7 +20,7 @@ import type { FolderSpec } from './image-folder.js';
 import { printableLine } from '../printable.js';
 import { readList } from './read-whole.js';
 import { didYouMean } from './suggest.js';
-import { annotatedImages } from './tiny-annotations.js';
+import { annotatedImages, missingAnnotations } from './tiny-annotations.js';
 
 export interface FoundPart {
   /** Relative to the root. */
@@ -232,6 +232,7 @@ function testPart(search: Search, part: string, labelOf: ReadonlyMap<string, num
     const label = labelOf.get(folder);
     const paths = imagesBelow(where, root, spelled, findings);
     if (label === undefined && paths.length > 0) {
+      if (folder === 'images' && !isSorted) throw missingAnnotations(where, annotations);
       const meant = didYouMean(folder, [...labelOf.keys()]).map(printableLine);
       throw new DataError(
         `${where}: ${printableLine(join(root, part, folder))} is a class that train does not have. ` +

@@ -183,7 +183,8 @@ describe('openImageFolder', () => {
       expect([train.length, train.label(0), test.length, test.label(0)]).toEqual([2, 0, 1, 1]);
       const [red, green, blue] = first(await test.read([0]), 0, 64) as Rgb;
       expect(red < 3 && green < 3 && blue > 252).toBe(true);
-      expect(notes).toEqual([
+      // Where libjpeg-turbo is not installed, one more says so.
+      expect(notes.filter((note) => !note.includes('libjpeg-turbo'))).toEqual([
         'tiny-imagenet: val has no images of the class n01, so that its accuracy is not measured.',
       ]);
     });

@@ -53,6 +53,14 @@ export function annotatedImages(
   return found;
 }
 
+/** Of images in one folder, as Tiny-ImageNet has them, the classes stand in the list alone. */
+export const missingAnnotations = (where: string, file: string): DataError =>
+  new DataError(
+    `${where}: ${printableLine(file)} does not exist, expected the classes of the images in the folder images beside it. ` +
+      'Unpack the archive anew, or sort the images into one folder per class, named as in train.',
+    { file },
+  );
+
 function noteUnlisted(
   where: string,
   path: string,

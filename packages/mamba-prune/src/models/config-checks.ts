@@ -109,7 +109,7 @@ export function checkPatches(family: string, imageSize: number, patchSize: numbe
   );
   throw new UsageError(
     `${family} configuration: got patch size ${patchSize} for images of ${imageSize} px, expected a divisor. ` +
-      `Choose --patch from ${divisors.join(', ')}.`,
+      `Choose \`patchSize\` from ${divisors.join(', ')}.`,
   );
 }
 
@@ -126,7 +126,7 @@ export function checkImages(
   if (images.ndim === 4 && c === channels && h === imageSize && w === imageSize) return;
   throw new Error(
     `${model}: got images of shape [${images.shape.join(', ')}], expected [batch, ${channels}, ${imageSize}, ${imageSize}]. ` +
-      'Resize the images, or make the model with --image-size and --channels.',
+      'Resize the images, or make the model with `imageSize` and `channels`.',
   );
 }
 

@@ -38,6 +38,6 @@ export function checkModelNeed(config: ModelConfigBase, copies = 1): void {
     config.arch,
     `sizes that make a model of ${amount} parameters`,
     4 * copies * parameters,
-    'Choose smaller ones (--d-model, --depth, ...).',
+    'Choose smaller ones (`dModel`, `depth`, ...).',
   );
 }

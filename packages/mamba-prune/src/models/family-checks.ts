@@ -18,6 +18,7 @@ const option = z.object({
   values: z.union([
     z.object({ type: z.literal(['integer', 'integers']), min: z.number(), max: z.number() }),
     z.object({ type: z.literal('number'), min: z.number(), below: z.number() }),
+    z.object({ type: z.literal('number'), above: z.number(), max: z.number() }),
     z.object({ type: z.literal('choice'), choices: z.array(text).min(1) }),
     z.object({ type: z.literal('switch') }),
   ]),

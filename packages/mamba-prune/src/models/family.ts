@@ -20,6 +20,7 @@ export type Sizes = Readonly<Record<string, string | number | readonly number[]>
 export type OptionValues =
   | { readonly type: 'integer'; readonly min: number; readonly max: number }
   | { readonly type: 'number'; readonly min: number; readonly below: number }
+  | { readonly type: 'number'; readonly above: number; readonly max: number }
   /** A list such as 3,4,6,3. */
   | { readonly type: 'integers'; readonly min: number; readonly max: number }
   | { readonly type: 'choice'; readonly choices: readonly string[] }

@@ -13,10 +13,10 @@ export interface PublishedPreparation {
 
 /** Weights of an architecture that can be downloaded from a known address. */
 export interface PublishedWeights {
-  /** What is typed behind `pretrained:`; of the first ones of an architecture, which `imp --mamba_pretrained` takes, its name. */
+  /** What is typed behind `pretrained:`; of the first ones of an architecture its name. */
   readonly name: string;
   readonly arch: string;
-  /** What they have beside the sizes of the architecture, for readers: `{ stride: 8 }`. */
+  /** What they have beside the sizes of the architecture: `{ stride: 8 }`. `imp --mamba_pretrained` takes those that have what it was told. */
   readonly options?: Readonly<Record<string, string | number>>;
   /** `hf:owner/name:file`, or the http or https address of a file. */
   readonly address: string;

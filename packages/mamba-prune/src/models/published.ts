@@ -9,9 +9,21 @@ import type { PublishedWeights } from './published-weights.js';
 export const publishedWeights = (): PublishedWeights[] =>
   families().flatMap(({ published = [] }) => published);
 
-/** The first of an architecture; undefined where none are known. */
-export const publishedOf = (arch: string): PublishedWeights | undefined =>
-  publishedWeights().find((weights) => weights.arch === arch);
+/**
+ * Those of an architecture that have what was said of the model (`{ stride: 8 }`), or else the first of the architecture.
+ * @returns undefined where none are known
+ */
+export function publishedOf(
+  arch: string,
+  said: Readonly<Record<string, unknown>> = {},
+): PublishedWeights | undefined {
+  const all = publishedWeights().filter((weights) => weights.arch === arch);
+  const same = all.find(
+    ({ options }) =>
+      options && Object.entries(options).every(([name, value]) => said[name] === value),
+  );
+  return same ?? all[0];
+}
 
 /** @throws UsageError for a name that there is not, listing those that there are */
 export function publishedNamed(argument: string): PublishedWeights {

@@ -43,7 +43,7 @@ export function makeModel(family: Family, config: ModelConfigBase): ImageModel {
   } catch (error) {
     if (!isOutOfMemory(error)) throw error;
     throw new TooLargeError(
-      `${config.arch}: the memory of this machine does not suffice for a model of these sizes. Choose smaller ones (--d-model, --depth, ...).`,
+      `${config.arch}: the memory of this machine does not suffice for a model of these sizes. Choose smaller ones (\`dModel\`, \`depth\`, ...).`,
       { cause: error },
     );
   }

@@ -74,6 +74,14 @@ describe('surgery', () => {
     expect(total('dt_rank')).toBe(2);
   });
 
+  it.each(['float64', 'bfloat16'] as const)('keeps the element type: %s', (dtype) => {
+    const model = smallMamba().to(dtype);
+    const pruned = pruneModel(model, new Map([['blocks.0.ssm', [0, 2, 5]]]));
+    expect(new Set([...pruned.stateDict().values()].map((tensor) => tensor.dtype))).toEqual(
+      new Set([dtype]),
+    );
+  });
+
   it('removes exactly the rows and columns of a channel', () => {
     const model = smallMamba();
     const before = model.stateDict();

@@ -16,8 +16,8 @@ import {
 type KeptIndices = Map<string, Map<number, number[]>>;
 
 /**
- * A new model without the removed units; `model` is left as it is. The two give the same function
- * when the removed units of `model` are masked to zero.
+ * A new model without the removed units, of the element type and on the device of `model`, which is left as it is. The
+ * two give the same function when the removed units of `model` are masked to zero.
  *
  * @param kept - increasing unit indices per group name; groups not named stay whole
  * @throws UsageError for an unknown group, an empty one, or indices that are none of its units
@@ -28,6 +28,8 @@ export function pruneModel(model: ImageModel, kept: KeptUnits): ImageModel {
   const widths = Object.fromEntries(Array.from(kept, ([name, units]) => [name, units.length]));
   const pruned = model.withWidths(widths);
   requireModel('pruneModel: withWidths of the model', pruned);
+  const [like] = model.parameters();
+  if (like) pruned.to(like.dtype).to(like.device);
   scope(() => {
     noGrad(() => {
       pruned.loadStateDict(

@@ -47,6 +47,22 @@ afterAll(() => {
 });
 
 describe('openModel', () => {
+  it('names options as a program has them, and no flag', async () => {
+    const fixture = join(import.meta.dirname, '../models/vim/fixtures/checkpoint.pth');
+    const vim = { arch: 'vim_tiny', dModel: 48, depth: 4 };
+    const { notes } = await openModel(fixture, vim);
+    expect(notes).toContain(
+      'Took the weights at "model_ema"; the file holds others at "model": `key` chooses.',
+    );
+    const messages = await Promise.all(
+      [{ ...vim, key: 'teacher' }, { ...vim, imageSize: 60 }, { ...vim, stride: 17 }, {}].map(
+        (options) => openModel(fixture, options).catch(String),
+      ),
+    );
+    for (const text of [...notes, ...messages]) expect(text).not.toMatch(/--[a-z]/);
+    expect(messages[0]).toMatch(/import: `key`: got "teacher", expected one that holds tensors/);
+  });
+
   it.each([
     ['whole', 'model.safetensors'],
     ['split', index],

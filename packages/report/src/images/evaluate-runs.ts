@@ -1,14 +1,14 @@
 // Shows the same test images to the models of several runs.
 import { existsSync } from 'node:fs';
-import { join, resolve } from 'node:path';
-import { type Dataset, RunFolder, UsageError, loadModel } from 'mamba-prune';
+import { join } from 'node:path';
+import { type Dataset, type ModelConfigBase, UsageError } from 'mamba-prune';
 import type { NoteHandler } from 'mamba-prune/data';
-import { openDataFor, requireRecordedDataset } from 'mamba-prune/internal';
 import { baselineOf } from '../data/baseline.js';
 import type { DisagreementData, EvaluationData, RunData } from '../data/types.js';
 import { loadOrNote } from '../load-or-note.js';
 import { type Predictions, chooseImages, classify } from './classify.js';
 import { confusionOf, disagreements } from './compare-predictions.js';
+import { imagesOf } from './open-images.js';
 import { thumbnail } from './thumbnail.js';
 
 /** A comparison has dozens of models, and a reader looks at a few. */
@@ -25,13 +25,17 @@ export interface EvaluateRunsOptions {
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
   readonly onNote?: NoteHandler | undefined;
-  /** Told of models that cannot be read, which are left out. */
-  readonly onDamaged?: NoteHandler | undefined;
+  /** Told of models that cannot be read or do not fit the images, which are left out. */
+  readonly onLeftOut?: NoteHandler | undefined;
 }
 
 interface Chosen {
   readonly run: RunData;
   readonly model: string;
+}
+
+interface Readable extends Chosen {
+  readonly config: ModelConfigBase;
 }
 
 /**
@@ -54,29 +58,32 @@ export async function evaluateRuns(
   // The one that was trained alike, or the source: what the numbers on the page are compared with.
   const denseOf: DenseOf = (run) =>
     [baselineOf(run, runs)?.run?.id, run.source].find((id) => id !== undefined && ids.has(id));
-  const chosen = withSources(fitting, denseOf).filter(({ model: path }) => {
-    const model = loadOrNote(path, options.onDamaged);
-    model?.dispose();
-    return model !== undefined;
-  });
+  const chosen = withSources(fitting, denseOf).flatMap((each) => readable(each, options.onLeftOut));
   const [first] = chosen;
   if (!first || name === undefined) return undefined;
   if (chosen.length < fitting.length) {
     options.onNote?.(`The images were shown to ${chosen.length} of ${fitting.length} models.`);
   }
   const device = typeof options.device === 'string' ? options.device : options.device();
-  const dataset = await openFor(first, name, options);
+  // The same images for all, each at the size that its model takes.
+  const openFor = imagesOf(first.run, name, options);
+  const dataset = await openFor(first.config);
   const split = chooseImages(dataset, options.images);
   const labels = Int32Array.from({ length: split.length }, (_, i) => split.label(i));
   const { classes } = dataset.info;
   const predictions = new Map<string, Predictions>();
-  for (const [index, { run, model }] of chosen.entries()) {
-    const result = await classify(model, dataset, options.images, {
-      device,
-      signal: options.signal,
-      onProgress: (done, total) => options.onProgress?.(index + done / total, chosen.length),
-    });
-    predictions.set(run.id, result);
+  for (const [index, { run, model, config }] of chosen.entries()) {
+    try {
+      const result = await classify(model, await openFor(config), options.images, {
+        device,
+        signal: options.signal,
+        onProgress: (done, total) => options.onProgress?.(index + done / total, chosen.length),
+      });
+      predictions.set(run.id, result);
+    } catch (error) {
+      if (options.signal?.aborted === true || !(error instanceof UsageError)) throw error;
+      options.onLeftOut?.(`${run.id} was not shown the images: ${error.message}`);
+    }
   }
   return {
     dataset: name,
@@ -107,27 +114,13 @@ function withSources(fitting: readonly Chosen[], denseOf: DenseOf): Chosen[] {
   return fitting.filter(({ run }) => kept.has(run.id));
 }
 
-/** The folder that the run was told, unless another one is given. */
-async function openFor(
-  { run, model: path }: Chosen,
-  name: string,
-  { dataset, data, onNote }: EvaluateRunsOptions,
-): Promise<Dataset> {
-  if (dataset === undefined) {
-    requireRecordedDataset(run.path, RunFolder.open(run.path).config.dataset);
-  }
-  const { model } = loadModel(path);
+/** With what its file says, or nothing where it cannot be read. */
+function readable(chosen: Chosen, onLeftOut: NoteHandler | undefined): Readable[] {
+  const model = loadOrNote(chosen.model, onLeftOut);
+  if (!model) return [];
   const { config } = model;
   model.dispose();
-  return openDataFor({ config }, { dataset: name, data: data ?? dataFolderOf(run) }, { onNote });
-}
-
-export function dataFolderOf({ path, file }: Pick<RunData, 'path' | 'file'>): string | undefined {
-  // There is no run that would say it.
-  if (file !== undefined) return undefined;
-  const { dataset, cwd } = RunFolder.open(path).config;
-  const { dir } = (dataset ?? {}) as { dir?: unknown };
-  return typeof dir === 'string' ? resolve(cwd, dir) : undefined;
+  return [{ ...chosen, config }];
 }
 
 async function pairsOf(

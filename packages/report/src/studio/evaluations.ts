@@ -33,10 +33,10 @@ export class Evaluations {
 async function evaluate(runs: readonly RunData[]): Promise<StudioEvaluation> {
   try {
     const notes: string[] = [];
-    const onDamaged = (note: string): void => {
+    const onLeftOut = (note: string): void => {
       notes.push(note);
     };
-    const options = { images: imageCount, device: 'cpu', onDamaged };
+    const options = { images: imageCount, device: 'cpu', onLeftOut };
     return { evaluation: await evaluateRuns(runs, options), notes };
   } catch (error) {
     if (!isAboutData(error)) throw error;

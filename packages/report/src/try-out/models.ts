@@ -6,7 +6,7 @@ import { openDataFor, withModelInfo } from 'mamba-prune/internal';
 import { preprocessingOf } from 'mamba-prune/preparation';
 import type { RunData, TryOutModel, TryOutSample } from '../data/types.js';
 import { chooseImages } from '../images/classify.js';
-import { dataFolderOf } from '../images/evaluate-runs.js';
+import { dataFolderOf } from '../images/open-images.js';
 import { thumbnail } from '../images/thumbnail.js';
 
 /** A few of every class, more than fit one row. */

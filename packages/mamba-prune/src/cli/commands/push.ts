@@ -8,6 +8,7 @@ import type { PushResult } from '../../hub/push.js';
 import { checkRepo } from '../../hub-names.js';
 import { shellCommand } from '../../shell.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
+import { noteLeftOut } from '../hub-export.js';
 import { type ModelFacts, openModel } from '../open-model.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { checkHubOptions, licenseOption } from '../options/hub.js';
@@ -107,7 +108,7 @@ async function exportInto(
   const { model, info, facts } = await openModel(context, argument);
   try {
     const { exportHubFolder } = await import('../../export/hub-folder/write-folder.js');
-    await exportHubFolder(folder, model, info, { repo, license });
+    noteLeftOut(context, await exportHubFolder(folder, model, info, { repo, license }));
     return facts;
   } finally {
     model.dispose();

@@ -143,7 +143,7 @@ export function pretrainedOf(given: ImpFlags): string | undefined {
 
 /**
  * The dense model of the package of trained ones that is of the architecture and the data, else the published weights of
- * the architecture.
+ * the architecture, and of its stride where it has one.
  * @throws UsageError if there are neither
  */
 function trainedModel(flag: string, given: ImpFlags): string {
@@ -153,7 +153,7 @@ function trainedModel(flag: string, given: ImpFlags): string {
   const dense = trained.filter(({ pruning }) => pruning === null);
   const found = dense.find((model) => model.arch === arch && model.dataset === dataset);
   if (found) return boxedArgument(found);
-  const published = publishedOf(arch);
+  const published = publishedOf(arch, { stride: given.stride });
   if (published) return publishedArgument(published);
   const known = [...new Set(publishedWeights().map((weights) => weights.arch))];
   const names = dense.map(boxedArgument).join(', ');

@@ -16,8 +16,8 @@ import { type MeasuredAccuracy, measureAccuracy } from '../accuracy.js';
 import type { BuildOptions } from '../build-model.js';
 import { exportOnnx } from '../export-onnx.js';
 import { OnnxModel } from '../onnx-model.js';
-import { precisionName } from '../tolerance.js';
-import { type Verification, ownLogits } from '../verify.js';
+import { isRounded, precisionName, toleranceOf } from '../tolerance.js';
+import { type Verification, VerificationError, ownLogits } from '../verify.js';
 import { configJson, preprocessorJson } from './config-files.js';
 import { factsOf, published } from './facts.js';
 import { modelCard } from './model-card.js';
@@ -60,6 +60,8 @@ export interface HubFolder {
   /** Below the folder, with slashes. */
   readonly files: readonly { readonly file: string; readonly fileBytes: number }[];
   readonly forms: readonly HubForm[];
+  /** Those whose logits are too far from the model's, which does not bear so few bits: they are not in the folder. */
+  readonly leftOut: readonly LeftOutForm[];
   /** Of the model itself; null if no data set was given. */
   readonly accuracy: MeasuredAccuracy | null;
 }
@@ -73,6 +75,12 @@ export interface HubForm {
   readonly fileBytes: number;
   readonly verification: Verification | null;
   readonly accuracy: MeasuredAccuracy | null;
+}
+
+/** An ONNX file that the folder does not have, and why. */
+export interface LeftOutForm extends Pick<HubForm, 'file' | 'dtype' | 'precision'> {
+  /** By how much its logits may differ from the model's, as a share of the largest. */
+  readonly tolerance: number;
 }
 
 /**
@@ -90,8 +98,8 @@ const weightsFile = 'model.safetensors';
 /**
  * Writes a folder as the hub's libraries expect it: model.safetensors, config.json, preprocessor_config.json,
  * onnx/model.onnx with its forms in fewer bits, and README.md. The ONNX files go from `pixel_values` to `logits`, and
- * onnxruntime has computed the model's own logits with each before the folder is there. In a folder that exists, files of
- * these names are replaced and others stay.
+ * onnxruntime has computed the model's own logits with each before the folder is there; a form in fewer bits that does not
+ * give them is left out. In a folder that exists, files of these names are replaced and others stay.
  *
  * @param folder - may be there already
  * @throws UsageError for a license or name that the hub has none of; otherwise as `exportOnnx`, and then nothing is written
@@ -124,6 +132,8 @@ export async function exportHubFolder(
     const name = repo ?? `OWNER/${basename(target).replaceAll(/[^\w.-]/g, '-')}`;
     const written = await writeInto(draft, model, published(info), { ...options, repo: name });
     moveInto(draft, target);
+    // An earlier export's would be of another model.
+    for (const { file } of written.leftOut) rmSync(join(target, file), { force: true });
     return written;
   } finally {
     rmSync(draft, { recursive: true, force: true });
@@ -140,23 +150,30 @@ async function writeInto(
   const described = handedOn(info, model.config.imageSize);
   saveHandedOn(join(draft, weightsFile), model, described);
   makeFolder(join(draft, 'onnx'));
-  const exported = [];
+  const exported: Omit<HubForm, 'accuracy'>[] = [];
+  const leftOut: LeftOutForm[] = [];
   for (const { file, dtype, build } of onnxForms) {
-    const { fileBytes, verification = null } = await exportOnnx(
-      join(draft, file),
-      model,
-      described,
-      {
-        ...build,
-        input: 'pixel-values',
-        ...(scanOp && { scanOp }),
-        ...(verify !== undefined && { verify }),
-        ...(images && { images }),
-      },
-    );
-    exported.push({ file, dtype, precision: precisionName(build), fileBytes, verification });
+    const form = { file, dtype, precision: precisionName(build) };
+    try {
+      const { fileBytes, verification = null } = await exportOnnx(
+        join(draft, file),
+        model,
+        described,
+        {
+          ...build,
+          input: 'pixel-values',
+          ...(scanOp && { scanOp }),
+          ...(verify !== undefined && { verify }),
+          ...(images && { images }),
+        },
+      );
+      exported.push({ ...form, fileBytes, verification });
+    } catch (error) {
+      if (!(error instanceof VerificationError) || !isRounded(build)) throw error;
+      leftOut.push({ ...form, tolerance: toleranceOf(build) });
+    }
   }
-  const [own = null, ...measured] = await accuracies(draft, model, described, options);
+  const [own = null, ...measured] = await accuracies(draft, exported, model, described, options);
   const forms = exported.map((form, i): HubForm => ({ ...form, accuracy: measured[i] ?? null }));
   const weights = {
     file: weightsFile,
@@ -181,7 +198,7 @@ async function writeInto(
       }),
   });
   writeFileAtomic(join(draft, 'README.md'), card);
-  return { files: filesBelow(draft), forms, accuracy: own };
+  return { files: filesBelow(draft), forms, leftOut, accuracy: own };
 }
 
 const writeJson = (path: string, value: object): void => {
@@ -191,6 +208,7 @@ const writeJson = (path: string, value: object): void => {
 /** Of the model and the ONNX files, on the same images; empty without a data set. */
 async function accuracies(
   draft: string,
+  forms: readonly Pick<HubForm, 'file'>[],
   model: ImageModel,
   info: ModelInfo,
   { accuracy }: HubFolderOptions,
@@ -199,7 +217,7 @@ async function accuracies(
   const { dataset, images = 2000, ...more } = accuracy;
   const opened: OnnxModel[] = [];
   try {
-    for (const { file } of onnxForms) opened.push(await OnnxModel.open(join(draft, file)));
+    for (const { file } of forms) opened.push(await OnnxModel.open(join(draft, file)));
     return await measureAccuracy(
       [
         (pixels) => ownLogits(model, info, pixels),

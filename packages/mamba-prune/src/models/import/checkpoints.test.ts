@@ -102,7 +102,7 @@ describe('a checkpoint', () => {
     expect(await weights(path)).toEqual(await weights(fixture('plain.pt')));
     const { notes, info } = await read(path);
     expect(ofTheFile(notes)).toEqual([
-      'Took the weights at "state_dict.encoder_q"; the file holds others at "state_dict.encoder_k": --weights KEY chooses.',
+      'Took the weights at "state_dict.encoder_q"; the file holds others at "state_dict.encoder_k": `key` chooses.',
       "Left out 1 entry that is not the model's: loss.weight.",
     ]);
     expect(info.history).toMatchObject([{ key: 'state_dict.encoder_q' }]);
@@ -129,11 +129,11 @@ describe('a checkpoint', () => {
     const path = join(folder, 'both.safetensors');
     saveSafetensors(path, new Map(both));
     expect(ofTheFile((await read(path)).notes)).toEqual([
-      'Took the weights at "ema"; the file holds others at "student": --weights KEY chooses.',
+      'Took the weights at "ema"; the file holds others at "student": `key` chooses.',
     ]);
     expect(await weights(path, 'student')).toEqual(await weights(fixture('plain.pt')));
     await expect(read(path, 'teacher')).rejects.toThrow(
-      '--weights: got the key "teacher", expected one that holds tensors: "ema", "student"',
+      'import: `key`: got "teacher", expected one that holds tensors: "ema", "student"',
     );
   });
 
@@ -143,7 +143,7 @@ describe('a checkpoint', () => {
       const refused = read(fixture('several.pt'), key);
       await expect(refused).rejects.toThrow(UsageError);
       await expect(refused).rejects.toThrow(
-        `${fixture('several.pt')}: --weights: got the key "${key}", expected one that holds tensors: ` +
+        `${fixture('several.pt')}: import: \`key\`: got "${key}", expected one that holds tensors: ` +
           '"state_dict.encoder_q", "state_dict.encoder_k", "state_dict".',
       );
     },
@@ -309,13 +309,13 @@ describe.skipIf(python === undefined)(
       [
         'timm',
         [
-          'Took the weights at "state_dict_ema"; the file holds others at "state_dict": --weights KEY chooses.',
+          'Took the weights at "state_dict_ema"; the file holds others at "state_dict": `key` chooses.',
         ],
       ],
       [
         'ema-top',
         [
-          'Took the weights at "ema"; the file holds others at "." (the top of the file): --weights KEY chooses.',
+          'Took the weights at "ema"; the file holds others at "." (the top of the file): `key` chooses.',
         ],
       ],
       ['double', ['Converted 32 tensors from float64 to float32.']],

@@ -140,7 +140,7 @@ function refuseUnreadable({ dict, prefix, names }: Candidate<FoundDict>): void {
 function severalNote(chosen: string, others: readonly string[]): string {
   return (
     `Took the weights at ${place(chosen)}; the file holds others at ${listed(others.map(place))}: ` +
-    '--weights KEY chooses.'
+    '`key` chooses.'
   );
 }
 
@@ -269,7 +269,7 @@ function named<D extends FoundDict>(
     (k) => k !== '',
   );
   throw new UsageError(
-    `--weights: got the key "${listed([given])}", ` +
+    `import: \`key\`: got "${listed([given])}", ` +
       (keys.length > 0
         ? `expected one that holds tensors: ${listed(keys.map(place), 12)}.`
         : 'expected none: the tensors lie at the top of the file, which has no keys. Leave it out.'),

@@ -57,7 +57,7 @@ export interface Layout {
   readonly telling: readonly string[];
   /** What no shape tells and a new model is never asked: see `ReadingOptions`. */
   readonly options?: ModelOptionTable;
-  /** How the published models have their images resized; what a new training has where it is not said. */
+  /** How the published models have their images resized, which a file that does not say it is taken to be of. */
   readonly interpolation?: Interpolation;
   /** What a config.json beside the weights says of it. */
   readonly card?: FamilyCard;

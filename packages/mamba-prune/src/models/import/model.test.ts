@@ -117,7 +117,7 @@ describe.skipIf(reason !== undefined)(
       await expect(
         importModel(at('vit.safetensors'), { ...options['vit'], key: 'ema' }),
       ).rejects.toThrow(
-        /vit\.safetensors: --weights: got the key "ema", expected none: .* has no keys/,
+        /vit\.safetensors: import: `key`: got "ema", expected none: .* has no keys/,
       );
     });
   },

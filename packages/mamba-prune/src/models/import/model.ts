@@ -97,7 +97,7 @@ export async function importModel(
     const { key, allowNotFinite = false, ...said } = options;
     if (key !== undefined) {
       throw new UsageError(
-        `--weights: got the key "${key}" for ${path}, a model file of mamba-prune, which has no keys. Leave it out.`,
+        `import: \`key\`: got "${key}" for ${path}, a model file of mamba-prune, which has no keys. Leave it out.`,
       );
     }
     const { model, info } = loadModel(path, { allowNotFinite });

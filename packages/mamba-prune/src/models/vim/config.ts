@@ -154,12 +154,12 @@ function checkGrid({ imageSize, patchSize, stride }: Geometry): void {
   if (stride > patchSize) {
     throw new UsageError(
       `vim configuration: got stride ${stride} for patches of ${patchSize} px, expected at most the patch: pixels between patches would be lost. ` +
-        'Choose --stride and --patch together.',
+        'Choose `stride` and `patchSize` together.',
     );
   }
   if (imageSize >= patchSize && (imageSize - patchSize) % stride === 0) return;
   throw new UsageError(
     `vim configuration: got patches of ${patchSize} px at a stride of ${stride} for images of ${imageSize} px, expected a stride that divides ` +
-      `${imageSize} - ${patchSize}. Choose --patch, --stride and --image-size together.`,
+      `${imageSize} - ${patchSize}. Choose \`patchSize\`, \`stride\` and \`imageSize\` together.`,
   );
 }

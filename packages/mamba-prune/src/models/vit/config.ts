@@ -165,7 +165,7 @@ function headDimOf(dModel: number, heads: number): number {
   if (Number.isInteger(heads) && Number.isInteger(headDim) && headDim > 0) return headDim;
   throw new UsageError(
     `vit configuration: got ${heads} heads for a width of ${dModel}, expected a divisor of the width. ` +
-      'Choose --heads and --d-model together.',
+      'Choose `heads` and `dModel` together.',
   );
 }
 

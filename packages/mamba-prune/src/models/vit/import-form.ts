@@ -23,12 +23,18 @@ export interface VitTraits {
   readonly assumed: readonly string[];
 }
 
+/** Whose names the tensors had. */
+export interface VitSource {
+  readonly names: VitNames;
+  /** DINOv2 of Hugging Face, whose classifier reads the class token and the mean. */
+  readonly isDinov2: boolean;
+}
+
 /**
- * @param names - whose they were
  * @param state - under timm's names; is left with exactly the tensors of a model here
  * @throws FormatError if tensors are missing or do not fit together; UsageError for an option that the file contradicts
  */
-export function convertVit(state: StateDict, names: VitNames, options: LayoutOptions): VitTraits {
+export function convertVit(state: StateDict, source: VitSource, options: LayoutOptions): VitTraits {
   state.drop(/^mask_token$/, 'which only pretraining reads');
   const reader = new ShapeReader('vit', state.shapes);
   const depth = reader.count('blocks');
@@ -46,7 +52,7 @@ export function convertVit(state: StateDict, names: VitNames, options: LayoutOpt
   foldLayerScale(state, blocks);
   addBiases(state, blocks);
   const tokens = readTokens(state, dModel);
-  const pooling = readPooling(state, names, tokens, dModel, options.pooling);
+  const pooling = readPooling(state, source, tokens, dModel, options.pooling);
   const before = Number(tokens.classToken) + Number(tokens.distilled) + tokens.registers;
   const positions: PositionQuestion = {
     before,
@@ -195,7 +201,7 @@ interface Pooling {
 /** What the classifier reads: its width, the name of the last norm and the tokens tell it, or nearly so. */
 function readPooling(
   state: StateDict,
-  names: VitNames,
+  { names, isDinov2 }: VitSource,
   { classToken, distilled }: Tokens,
   dModel: number,
   said: VitPooling | undefined,
@@ -234,8 +240,10 @@ function readPooling(
   const only = possible.length === 1 ? possible[0] : undefined;
   const usual = only ?? (hasFcNorm ? 'mean' : 'token');
   const pooling = said ?? usual;
-  // torchvision and Hugging Face pool in no other way.
-  const isCertain = said !== undefined || possible.length === 1 || names !== 'timm';
+  // torchvision and Hugging Face pool in no other way. A classifier of twice the width may also read the class tokens of
+  // two blocks, but for DINOv2's.
+  const isCertain =
+    said !== undefined || (isWide ? isDinov2 : possible.length === 1 || names !== 'timm');
   if (pooling !== 'token') {
     state.note(
       pooling === 'mean'

@@ -84,6 +84,11 @@ describe('names of other programs', () => {
     });
     expect(other.model.config).not.toHaveProperty('eps');
     expect(other.assumed).not.toContain('eps 1e-12');
+    for (const eps of [-1, 0, 1.5]) {
+      expect(() => importStateDict(model.stateDict(), { ...said, eps })).toThrow(
+        `import: \`eps\`: got ${eps}, expected a number above 0 and at most 1.`,
+      );
+    }
   });
 
   it("are read: DeiT's with two classifiers of Hugging Face, and the plain one with its token", () => {
@@ -191,6 +196,29 @@ describe('forms of other programs', () => {
     );
     const both = trained({ pooling: 'token-and-mean' });
     expectSame(both.stateDict(), both);
+  });
+
+  it('are assumed of a classifier of twice the width, unless DINOv2 of Hugging Face has it', () => {
+    const both = trained({ pooling: 'token-and-mean' });
+    const assumed = (tensors: ReadonlyMap<string, Tensor>, options: object = {}): string[] =>
+      importStateDict(tensors, { ...said, ...options }).assumed.filter((text) =>
+        text.startsWith('pooling'),
+      );
+    // It may read the class tokens of two blocks.
+    expect(assumed(both.stateDict())).toEqual(['pooling token-and-mean']);
+    expect(assumed(both.stateDict(), { pooling: 'token-and-mean' })).toEqual([]);
+    const asVit = asHuggingFace(both.stateDict(), 'vit.', 4);
+    expect(assumed(asVit)).toEqual(['pooling token-and-mean']);
+    const asDinov2 = Array.from(asVit, ([name, tensor]) => {
+      const renamed = name
+        .replace('layernorm_before', 'norm1')
+        .replace('layernorm_after', 'norm2')
+        .replace('intermediate.dense', 'mlp.fc1')
+        .replace(/(layer\.\d+)\.output\.dense/, '$1.mlp.fc2')
+        .replace(/^vit\./, 'dinov2.');
+      return [renamed, tensor] as const;
+    });
+    expect(assumed(new Map(asDinov2))).toEqual([]);
   });
 
   it('say what was dropped', () => {

@@ -1,4 +1,5 @@
 // Vision transformers of timm, torchvision and Hugging Face, dense or pruned, in the one form that model.ts has.
+import { inRange, rangeWords } from '../../checks.js';
 import { UsageError } from '../../errors.js';
 import { modelLimits } from '../../limits.js';
 import { count, resamplePositions } from '../common-options.js';
@@ -24,6 +25,9 @@ import {
   vitPoolings,
 } from './config.js';
 
+/** As in a configuration. */
+const epsRange = { type: 'number', above: 0, max: 1 } as const;
+
 export const vitLayout: Layout = {
   programs: 'a VisionTransformer of timm or torchvision, of a ViT of Hugging Face',
 
@@ -43,7 +47,7 @@ export const vitLayout: Layout = {
       whenRead: 'as the file says',
     },
     eps: {
-      values: { type: 'number', min: 0, below: 1 },
+      values: epsRange,
       flag: '--eps <x>',
       help: 'added to the variance in every LayerNorm',
       whenRead: '1e-6; ViT and DeiT of Hugging Face 1e-12',
@@ -64,14 +68,15 @@ export const vitLayout: Layout = {
     state.refuse('ViT', vitRefusals);
     checkActivation(options.activation);
     // DINOv2 of Hugging Face has another eps than its ViT; and only the ViT has this name.
-    const isDinov2 = !state.names().some((name) => name.includes('layernorm_before'));
+    const isDinov2 =
+      names === 'Hugging Face' && !state.names().some((name) => name.includes('layernorm_before'));
     const renamed = state.rename(vitRenames(names, state.names()));
     if (names !== 'timm' && renamed > 0) {
       state.note(
         `The names of ${names} were turned into those of timm, which the models here have.`,
       );
     }
-    const traits = convertVit(state, names, options);
+    const traits = convertVit(state, { names, isDinov2 }, options);
     const reader = new ShapeReader('vit', state.shapes);
     const sizes = {
       dModel: traits.dModel,
@@ -144,8 +149,10 @@ function epsOf(
   said: number | undefined,
 ): { readonly eps: number; readonly assumed: string[]; readonly notes: string[] } {
   if (said !== undefined) {
-    if (said > 0 && said <= 1) return { eps: said, assumed: [], notes: [] };
-    throw new UsageError(`import: \`eps\`: got ${said}, expected a number above 0 and up to 1.`);
+    if (inRange(said, epsRange)) return { eps: said, assumed: [], notes: [] };
+    throw new UsageError(
+      `import: \`eps\`: got ${said}, expected ${rangeWords('a number', epsRange)}.`,
+    );
   }
   const eps = names === 'Hugging Face' && !isDinov2 ? 1e-12 : defaultEps;
   if (eps === defaultEps) return { eps, assumed: [], notes: [] };

@@ -38,6 +38,8 @@ export const vmambaLayout: Layout = {
 
   telling: ['baseWidth', 'blocks', 'dState', 'expand'],
 
+  interpolation: 'bicubic',
+
   recognises: (shapes) =>
     shapes.has('layers.0.blocks.0.op.x_proj_weight') ||
     shapes.has('layers.0.blocks.0.op.in_proj.weight') ||
