@@ -28,11 +28,12 @@ function headingOf(set, runs) {
   const copies = runs.filter(({ images }) => images !== undefined);
   const rates = [...new Set(copies.map(({ rate }) => `${Math.round(100 * rate)}%`))];
   const [first] = copies;
+  const where = copies.length === runs.length ? 'The' : `At ${rates.join(' and ')} the`;
   return {
     title: `Accuracy against cost: mamba_small on ${setName(set)}`,
     lines: [
       'Means over the seeds (small dots), one standard deviation. Methods of one size are side by side.',
-      ...(first ? [`At ${rates.join(' and ')} the images are a ${first.images} of the set.`] : []),
+      ...(first ? [`${where} images are a ${first.images} of the set.`] : []),
     ],
   };
 }

@@ -3,7 +3,7 @@ import { count } from 'mamba-prune/format';
 import { methodLabel, methodResults, methodTests, pText, pointsText } from 'mamba-prune/internal';
 import { markdownTable } from '../markdown-table.mjs';
 
-/** What the table is to have; a cell without a run gets a dash. */
+/** What the table is to have; what was not run is said below it. */
 const plannedRates = [0.5, 0.7, 0.8, 0.9, 0.95];
 const plannedMethods = ['oneshot', 'refill', 'rsst'];
 const pairs = [
@@ -28,7 +28,7 @@ export function tablesOf(runs) {
   return setsOf(runs)
     .flatMap((set) => {
       const ofSet = runs.filter((run) => run.set === set);
-      return [accuracies(set, ofSet), ...differences(set, ofSet)];
+      return [accuracies(set, ofSet), ...missing(ofSet), ...differences(set, ofSet)];
     })
     .join('\n\n');
 }
@@ -38,9 +38,9 @@ function accuracies(set, runs) {
   const rates = ratesOf(runs);
   const results = methodResults(rates, runs);
   const pruned = rates.flatMap((rate) =>
-    methodsAt(rate, results).map((method) => {
+    methodsAt(rate, results).flatMap((method) => {
       const result = results.find((one) => one.method === method && one.rate === rate);
-      return rowOf(runs, rate, method, result);
+      return result === undefined ? [] : [rowOf(runs, rate, method, result)];
     }),
   );
   const rows = [...(dense.length > 0 ? dense : [rowOf([], 0, 'dense')]), ...pruned];
@@ -65,6 +65,21 @@ function accuracies(set, runs) {
   ];
   return `**${setName(set)}.** Accuracies are in percent, means with the sample standard deviation.\n\n${markdownTable(columns, rows)}`;
 }
+
+/** A sentence on the planned cells without a run; none where all have one. */
+function missing(runs) {
+  const hasRun = (method, rate) => runs.some((run) => run.method === method && run.rate === rate);
+  const parts = plannedMethods.flatMap((method) => {
+    const rates = plannedRates.filter((rate) => !hasRun(method, rate)).map(removed);
+    if (rates.length === 0) return [];
+    const at = rates.length === plannedRates.length ? 'at any rate' : `at ${listOf(rates)}`;
+    return [`${methodLabel(method)} ${at}`];
+  });
+  return parts.length === 0 ? [] : [`Not run: ${parts.join('; ')}.`];
+}
+
+const listOf = (words) =>
+  words.length < 2 ? words.join() : `${words.slice(0, -1).join(', ')} and ${words.at(-1)}`;
 
 function rowOf(runs, rate, method, result) {
   const members = runs
@@ -132,12 +147,12 @@ function differences(set, runs) {
   const rows = pairs.flatMap((methods) => {
     const tests = methodTests(methods, rates, runs);
     const tested = tests.filter(({ p }) => p !== null).length;
-    return rates.map((rate) => ({
-      ...{ methods, rate, tested },
-      test: tests.find((one) => one.rate === rate),
-    }));
+    return rates.flatMap((rate) => {
+      const test = tests.find((one) => one.rate === rate);
+      return test === undefined ? [] : [{ methods, rate, tested, test }];
+    });
   });
-  if (rows.every(({ test }) => test === undefined)) return [];
+  if (rows.length === 0) return [];
   const known = (field, text) => (row) => row.test?.[field] == null ? none : text(row); // prettier-ignore
   const columns = [
     { title: 'difference of', cell: ({ methods }) => methods.map(methodLabel).join(' - '), left: true }, // prettier-ignore

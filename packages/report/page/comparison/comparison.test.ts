@@ -101,6 +101,15 @@ describe('the picture of a comparison', () => {
     expect(ticks).toEqual(['1 M', '2 M', '5 M']);
   });
 
+  it('joins the sizes of a method, but no two dense models', () => {
+    const another: Result = ['dense', 0, 7.95e6, [0.9]];
+    const svg = comparisonSvg(compared([dense, another, ...atRates([0.5, 0.9])]), heading);
+    const joined = elementsIn(svg, 'class="sizes-of-method"');
+    expect(joined.map(({ attributes }) => attributes['d']?.match(/[\d.]+,[\d.]+/g))).toEqual(
+      ['oneshot', 'refill', 'rsst'].map(() => [expect.any(String), expect.any(String)]),
+    );
+  });
+
   it('stands on white, in colours that every viewer knows', () => {
     const svg = comparisonSvg(compared(results), heading);
     expect(svg).toMatch(/^<svg [^>]*><rect width="\d+" height="\d+" fill="white"\/><svg /);

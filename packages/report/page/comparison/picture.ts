@@ -139,15 +139,19 @@ export function drawComparison(compared: PicturedComparison, options: PictureOpt
           strokeDasharray: '2 4',
         },
       ),
-      // Joins the sizes of a method.
-      Plot.line(columns, {
-        x,
-        y: 'accuracy',
-        z: 'method',
-        stroke: colour,
-        strokeWidth: 1.5,
-        strokeOpacity: 0.5,
-      }),
+      // Joins the sizes of a method; two dense models are no two sizes of one.
+      Plot.line(
+        columns.filter(({ rate }) => rate > 0),
+        {
+          className: 'sizes-of-method',
+          x,
+          y: 'accuracy',
+          z: 'method',
+          stroke: colour,
+          strokeWidth: 1.5,
+          strokeOpacity: 0.5,
+        },
+      ),
       Plot.ruleX(withBar, {
         className: 'deviations',
         x,
