@@ -39,7 +39,7 @@ describe('presetRecipe', () => {
     const best = presetRecipe('best', 'cifar10', 'train');
     // The options of the command in docs/results.md.
     expect(best).toEqual({
-      epochs: 205,
+      epochs: 245,
       batchSize: 512,
       optimizer: 'muon',
       lr: 4.5e-3,
