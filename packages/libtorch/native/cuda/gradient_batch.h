@@ -1,4 +1,4 @@
-// The gradients of a branch's weights in two launches (kernels/row_products.cu, kernels/wide_products.cu). By a library
+// The gradients of a branch's weights in two launches (kernels/row_products.cu, kernels/tile_products.cu). By a library
 // each is a launch or two: narrow ones, those of a pruned model, mostly wait; of wide ones more parts have to be
 // summed.
 #pragma once
@@ -52,8 +52,8 @@ class GradientBatch {
   };
   int64_t rows() const;
   void sum_parts(const Factors& f, const at::Tensor& partial);
-  void run_wide();
-  void run_narrow();
+  void run_tile_products();
+  void run_row_products();
   void run_sums();
   std::vector<row_products_kernel::Sum> sums_;
   std::vector<Factors> products_;

@@ -8,10 +8,10 @@
 // and begin where the kernel before has just written. Its sums are added to those of the other blocks in a fixed order.
 //
 // Defined by the caller: SCALAR, of 16 bits, and STAGES as the interface has it.
-#include "wide_products_interface.h"
+#include "tile_products_interface.h"
 #include "wgmma.cuh"
 
-using namespace mamba_prune::cuda::wide_products_kernel;
+using namespace mamba_prune::cuda::tile_products_kernel;
 static_assert(STAGES == kStages, "the ring is as deep as the host has room for");
 
 #define FIRST32                                                                                          \
@@ -133,7 +133,7 @@ __device__ __forceinline__ void multiply_steps(const ProductsArgs& a, const Tile
     }
 }
 
-extern "C" __global__ void __launch_bounds__(kThreads, 1) wide_products(const __grid_constant__ ProductsArgs a) {
+extern "C" __global__ void __launch_bounds__(kThreads, 1) tile_products(const __grid_constant__ ProductsArgs a) {
   extern __shared__ unsigned char memory[];
   __shared__ u64 barriers[2 * STAGES];
   Steps ring;
