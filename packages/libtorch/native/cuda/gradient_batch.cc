@@ -16,8 +16,7 @@ using namespace row_products_kernel;
 
 thread_local GradientBatch* innermost_batch = nullptr;
 
-// Up to so many columns of the widest factor the kernel for narrow ones is taken. More fill larger tiles: those of
-// tile_products.cu, or of a library's kernels.
+// Of the widest `left`, at most. More give a library's kernels enough to do, and those run beside others.
 constexpr int64_t kMostColumns = 384;
 // Where there are many parts to add up, many threads share a sum; else neighbours read whole lines.
 constexpr int kManyParts = 256, kFewAcross = 8, kManyAcross = 64;

@@ -1,6 +1,6 @@
-// The gradients of a branch's weights in two launches (kernels/row_products.cu, kernels/tile_products.cu). By a library
-// each is a launch or two: narrow ones, those of a pruned model, mostly wait; of wide ones more parts have to be
-// summed.
+// The gradients of a branch's weights in two launches, for widths of which each by a library would be a launch or two
+// that mostly wait: those of a pruned model. Hopper multiplies by kernels/tile_products.cu, other GPUs by
+// kernels/row_products.cu, which has the sums for both.
 #pragma once
 #include <ATen/ATen.h>
 

@@ -1,4 +1,5 @@
-// Products over rows for the gradients of wide weights, all in one launch (Hopper, 16 bits; kernels/tile_products.cu).
+// Products over rows for the gradients of narrow weights, all in one launch (Hopper, 16 bits;
+// kernels/tile_products.cu).
 #pragma once
 #include <ATen/ATen.h>
 

@@ -1,5 +1,6 @@
-// The gradients of a branch's weights whose widths fill the tiles of Hopper's wgmma (compute capability 9.0 alone): all
-// products over tokens, left^T right, in one launch. row_products.cu has what is narrower, and the sums of the parts.
+// The gradients of the weights of a branch whose widths are small, by Hopper's wgmma (compute capability 9.0 alone):
+// all products over tokens, left^T right, in one launch. row_products.cu does it on other GPUs, and has the sums of the
+// parts. Any width is right; of large ones a library's kernels are as fast.
 //
 // Both factors lie row by row, as tokens do, and the products run over rows: both are read transposed out of shared
 // memory, where one thread has the hardware copy them (PTX ISA, "Tensor copies" and "Asynchronous warpgroup level
