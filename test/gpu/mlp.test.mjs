@@ -89,7 +89,7 @@ describe('the MLP branch on a GPU', { skip }, () => {
     // Several tiles of rows for some blocks, with a last one that is not full.
     [300, 65, 192, 130, true],
     [300, 65, 192, 130, false],
-    // So wide that the gradients of the weights are products of large tiles, the last of which is full or is not.
+    // So wide that a library multiplies for the gradients of the weights, with neurons in whole tiles and not.
     [300, 65, 192, 768, false],
     [149, 67, 192, 470, true],
     [40, 64, 128, 256, false],

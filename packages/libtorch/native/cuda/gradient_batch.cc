@@ -2,11 +2,10 @@
 
 #include <algorithm>
 
-
 #include "kernel.h"
 #include "launch.h"
 #include "launch_util.h"
-#include "wide_products.h"
+#include "tile_products.h"
 
 namespace mamba_prune::cuda {
 
@@ -17,8 +16,7 @@ using namespace row_products_kernel;
 
 thread_local GradientBatch* innermost_batch = nullptr;
 
-// Up to so many columns of the widest factor the kernel for narrow ones is taken. More fill larger tiles: those of
-// wide_products.cu, or of a library's kernels.
+// Of the widest `left`, at most. More give a library's kernels enough to do, and those run beside others.
 constexpr int64_t kMostColumns = 384;
 // Where there are many parts to add up, many threads share a sum; else neighbours read whole lines.
 constexpr int kManyParts = 256, kFewAcross = 8, kManyAcross = 64;
@@ -68,8 +66,8 @@ Tensor GradientBatch::product(const Tensor& left, const Tensor& right, KeptRows 
 
 void GradientBatch::run() {
   TORCH_INTERNAL_ASSERT(products_.size() <= kMostProducts && sums_.size() <= kMostSums);
-  if (!products_.empty() && wide_products_run(products_[0].left.scalar_type())) run_wide();
-  else run_narrow();
+  if (!products_.empty() && tile_products_run(products_[0].left.scalar_type())) run_tile_products();
+  else run_row_products();
   run_sums();
   sums_.clear(), products_.clear(), held_.clear();
 }
@@ -93,14 +91,14 @@ void GradientBatch::sum_parts(const Factors& f, const Tensor& partial) {
   held_.push_back(partial);
 }
 
-void GradientBatch::run_wide() {
-  std::vector<WideProduct> all;
+void GradientBatch::run_tile_products() {
+  std::vector<TileProduct> all;
   for (const Factors& f : products_) all.push_back({mat(f.left), mat(f.right)});
-  const std::vector<Tensor> partials = wide_products(all, rows(), products_[0].left.scalar_type());
+  const std::vector<Tensor> partials = tile_products(all, rows(), products_[0].left.scalar_type());
   for (size_t i = 0; i < partials.size(); i++) sum_parts(products_[i], partials[i]);
 }
 
-void GradientBatch::run_narrow() {
+void GradientBatch::run_row_products() {
   // One block for each multiprocessor; of them a product gets its share of all that is read.
   const int64_t rows = this->rows();
   int64_t read = 0;

@@ -1,6 +1,6 @@
-// The gradients of a branch's weights in two launches (kernels/row_products.cu, kernels/wide_products.cu). By a library
-// each is a launch or two: narrow ones, those of a pruned model, mostly wait; of wide ones more parts have to be
-// summed.
+// The gradients of a branch's weights in two launches, for widths of which each by a library would be a launch or two
+// that mostly wait: those of a pruned model. Hopper multiplies by kernels/tile_products.cu, other GPUs by
+// kernels/row_products.cu, which has the sums for both.
 #pragma once
 #include <ATen/ATen.h>
 
@@ -52,8 +52,8 @@ class GradientBatch {
   };
   int64_t rows() const;
   void sum_parts(const Factors& f, const at::Tensor& partial);
-  void run_wide();
-  void run_narrow();
+  void run_tile_products();
+  void run_row_products();
   void run_sums();
   std::vector<row_products_kernel::Sum> sums_;
   std::vector<Factors> products_;

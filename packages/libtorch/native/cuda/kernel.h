@@ -19,12 +19,12 @@ class Kernel {
  public:
   explicit Kernel(void* function) : function_(function) {}
   /**
-   * Runs it on the current stream. The arguments are passed by value and must have exactly the types of the kernel's
-   * parameters.
+   * Runs it on the current stream. The arguments must have exactly the types of the kernel's parameters, which are
+   * given copies of them.
    * @param shared_bytes dynamic shared memory of a block
    */
-  template <class... Args> void launch(Grid grid, unsigned threads, unsigned shared_bytes, Args... args) const {
-    void* pointers[] = {static_cast<void*>(&args)...};
+  template <class... Args> void launch(Grid grid, unsigned threads, unsigned shared_bytes, const Args&... args) const {
+    void* pointers[] = {const_cast<void*>(static_cast<const void*>(&args))...};
     launch_with(grid, threads, shared_bytes, pointers);
   }
 

@@ -1,6 +1,6 @@
 // The gradients of the weights of a branch whose widths are small: all products over tokens, left^T right, in one
 // launch, and all sums of partial results in another. A library takes a launch or two for each, most of which is
-// waiting.
+// waiting. On Hopper tile_products.cu multiplies, and only the sums are of this file.
 //
 // A block multiplies a chunk of the rows for a tile of one result. Both factors lie row by row, as tokens do, so both
 // are read transposed out of shared memory (PTX ISA, ldmatrix .trans and mma.m16n8k16). The sums over the chunks are

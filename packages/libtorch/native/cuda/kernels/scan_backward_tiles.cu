@@ -6,8 +6,7 @@
 // of channel 2g + j. That is a tile's result in the tensor cores, with the channels in rows g + 8j, for each p. In
 // terms of what lanes hold, the products are:
 // - h += x B and grad += dy C, with the depth as steps: a lane's x = dt u is of step 2t + i, and meets B only in the
-// step
-//   whose turn it is. x is two bfloat16 numbers, whose sum has 16 bits.
+//   step whose turn it is. x is two bfloat16 numbers, whose sum has 16 bits.
 // - y = C h and dx = B grad, with the states as depth, in bfloat16. The columns of the result are all steps of the
 //   segment; only that of the step whose turn it is means something, and the lanes with it keep it.
 // - dC = sum over channels of dy h, dB that of x grad: h has channels in rows, and a product sums over columns. So a

@@ -1,8 +1,8 @@
-// What wide_products.cu and the host that launches it share.
+// What tile_products.cu and the host that launches it share.
 #pragma once
 #include "interface.h"
 
-namespace mamba_prune::cuda::wide_products_kernel {
+namespace mamba_prune::cuda::tile_products_kernel {
 
 constexpr int kMostProducts = 8;                  // of one launch
 constexpr int kPanel = 64;                        // columns that lie together in shared memory
@@ -38,4 +38,4 @@ struct ProductsArgs {
 };
 MAMBA_PRUNE_CHECK_LAYOUT(ProductsArgs, kMostProducts * (2 * 128 + 8 + 8 * 4) + 16 * 4);
 
-}  // namespace mamba_prune::cuda::wide_products_kernel
+}  // namespace mamba_prune::cuda::tile_products_kernel

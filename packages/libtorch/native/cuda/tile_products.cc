@@ -1,4 +1,4 @@
-#include "wide_products.h"
+#include "tile_products.h"
 
 #include <ATen/cuda/CUDAContext.h>
 
@@ -6,7 +6,7 @@
 
 #include "driver.h"
 #include "kernel.h"
-#include "kernels/wide_products_interface.h"
+#include "kernels/tile_products_interface.h"
 #include "launch.h"
 #include "launch_util.h"
 
@@ -15,18 +15,18 @@ namespace mamba_prune::cuda {
 namespace {
 
 using at::Tensor;
-namespace wide = wide_products_kernel;
+namespace tiles = tile_products_kernel;
 
 // Of cuda.h.
 enum { kMapFloat16 = 6, kMapBfloat16 = 9 };
 enum { kNoInterleave = 0, kSwizzle128Bytes = 3, kPromote256Bytes = 3, kZerosOutside = 0 };
 
 // By which a panel is copied: kStep rows of kPanel columns.
-wide::TensorMap map_of(const Mat& m, at::ScalarType type) {
-  wide::TensorMap map{};
+tiles::TensorMap map_of(const Mat& m, at::ScalarType type) {
+  tiles::TensorMap map{};
   const uint64_t sizes[] = {static_cast<uint64_t>(m.columns), static_cast<uint64_t>(m.rows)};
   const uint64_t strides[] = {static_cast<uint64_t>(m.stride * c10::elementSize(type))};
-  const uint32_t box[] = {wide::kPanel, wide::kStep}, element_strides[] = {1, 1};
+  const uint32_t box[] = {tiles::kPanel, tiles::kStep}, element_strides[] = {1, 1};
   const int code = driver().encode_tensor_map(&map, type == at::kHalf ? kMapFloat16 : kMapBfloat16, 2,
                                               const_cast<void*>(m.data), sizes, strides, box, element_strides,
                                               kNoInterleave, kSwizzle128Bytes, kPromote256Bytes, kZerosOutside);
@@ -36,23 +36,25 @@ wide::TensorMap map_of(const Mat& m, at::ScalarType type) {
 
 // How many panels of a tile, where no tile has more than `most` and all have as many.
 int panels_of(int64_t columns, int64_t most) {
-  const int64_t panels = std::max<int64_t>(1, ceil_div(columns, wide::kPanel));
+  const int64_t panels = std::max<int64_t>(1, ceil_div(columns, tiles::kPanel));
   return static_cast<int>(ceil_div(panels, ceil_div(panels, most)));
 }
-int tiles_along(int columns, int panels) { return static_cast<int>(ceil_div(columns, int64_t{panels} * wide::kPanel)); }
+int tiles_along(int columns, int panels) {
+  return static_cast<int>(ceil_div(columns, int64_t{panels} * tiles::kPanel));
+}
 
 // One block for each multiprocessor: as long as there is room, the product whose blocks copy most is cut into more
 // parts.
-void share_multiprocessors(wide::ProductsArgs& a) {
+void share_multiprocessors(tiles::ProductsArgs& a) {
   int blocks = 0;
   for (int i = 0; i < a.count; i++) blocks += a.of[i].chunks * a.of[i].tiles;
-  const auto copied = [](const wide::Product& p) {
+  const auto copied = [](const tiles::Product& p) {
     return static_cast<double>(p.left_panels + p.right_panels) / std::max(1, p.chunks);
   };
   while (a.count > 0) {
-    wide::Product& most = *std::max_element(
+    tiles::Product& most = *std::max_element(
         a.of, a.of + a.count,
-        [&](const wide::Product& one, const wide::Product& other) { return copied(one) < copied(other); });
+        [&](const tiles::Product& one, const tiles::Product& other) { return copied(one) < copied(other); });
     if (blocks + most.tiles > multiprocessors() || most.chunks >= a.steps) return;
     most.chunks++, blocks += most.tiles;
   }
@@ -60,19 +62,19 @@ void share_multiprocessors(wide::ProductsArgs& a) {
 
 }  // namespace
 
-bool wide_products_run(at::ScalarType type) {
+bool tile_products_run(at::ScalarType type) {
   const cudaDeviceProp* device = at::cuda::getCurrentDeviceProperties();
   return type != at::kFloat && device->major == 9 && device->minor == 0 && driver().encode_tensor_map;
 }
 
-std::vector<Tensor> wide_products(const std::vector<WideProduct>& all, int64_t rows, at::ScalarType type) {
-  TORCH_INTERNAL_ASSERT(all.size() <= wide::kMostProducts);
-  wide::ProductsArgs a{};
-  a.steps = static_cast<int>(ceil_div(rows, wide::kStep));
-  for (const WideProduct& w : all) {
-    wide::Product& p = a.of[a.count++];
-    p.m = static_cast<int>(w.left.columns), p.n = static_cast<int>(w.right.columns);
-    p.left_panels = panels_of(p.m, wide::kLeftPanels), p.right_panels = panels_of(p.n, wide::kRightPanels);
+std::vector<Tensor> tile_products(const std::vector<TileProduct>& all, int64_t rows, at::ScalarType type) {
+  TORCH_INTERNAL_ASSERT(all.size() <= tiles::kMostProducts);
+  tiles::ProductsArgs a{};
+  a.steps = static_cast<int>(ceil_div(rows, tiles::kStep));
+  for (const TileProduct& product : all) {
+    tiles::Product& p = a.of[a.count++];
+    p.m = static_cast<int>(product.left.columns), p.n = static_cast<int>(product.right.columns);
+    p.left_panels = panels_of(p.m, tiles::kLeftPanels), p.right_panels = panels_of(p.n, tiles::kRightPanels);
     p.row_tiles = tiles_along(p.m, p.left_panels), p.tiles = p.row_tiles * tiles_along(p.n, p.right_panels);
     p.chunks = std::min(a.steps, 1);
   }
@@ -81,15 +83,15 @@ std::vector<Tensor> wide_products(const std::vector<WideProduct>& all, int64_t r
   std::vector<Tensor> partials;
   int blocks = 0;
   for (size_t i = 0; i < all.size(); i++) {
-    wide::Product& p = a.of[i];
+    tiles::Product& p = a.of[i];
     partials.push_back(at::empty({p.chunks, int64_t{p.m} * p.n}, options));
     p.partial = float_pointer(partials.back()), p.first_block = blocks;
     blocks += p.chunks * p.tiles;
     if (rows > 0) a.left[i] = map_of(all[i].left, type), a.right[i] = map_of(all[i].right, type);
   }
   if (blocks > 0)
-    find_kernel("wide_products.cu", "wide_products", {{"SCALAR", scalar_code(type)}, {"STAGES", wide::kStages}})
-        .launch({u32(blocks)}, wide::kThreads, wide::kSharedBytes, a);
+    find_kernel("tile_products.cu", "tile_products", {{"SCALAR", scalar_code(type)}, {"STAGES", tiles::kStages}})
+        .launch({u32(blocks)}, tiles::kThreads, tiles::kSharedBytes, a);
   return partials;
 }
 

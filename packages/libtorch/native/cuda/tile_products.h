@@ -1,4 +1,5 @@
-// Products over rows for the gradients of wide weights, all in one launch (Hopper, 16 bits; kernels/wide_products.cu).
+// Products over rows for the gradients of narrow weights, all in one launch (Hopper, 16 bits;
+// kernels/tile_products.cu).
 #pragma once
 #include <ATen/ATen.h>
 
@@ -9,10 +10,10 @@
 namespace mamba_prune::cuda {
 
 /** Whether the kernel takes factors of this type on the current device. */
-bool wide_products_run(at::ScalarType type);
+bool tile_products_run(at::ScalarType type);
 
 /** left^T right; all rows of both begin at multiples of 16 bytes. */
-struct WideProduct {
+struct TileProduct {
   Mat left, right;
 };
 /**
@@ -21,6 +22,6 @@ struct WideProduct {
  *
  * @param all of as many rows each, `rows`
  */
-std::vector<at::Tensor> wide_products(const std::vector<WideProduct>& all, int64_t rows, at::ScalarType type);
+std::vector<at::Tensor> tile_products(const std::vector<TileProduct>& all, int64_t rows, at::ScalarType type);
 
 }  // namespace mamba_prune::cuda

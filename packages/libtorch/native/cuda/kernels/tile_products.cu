@@ -1,5 +1,6 @@
-// The gradients of a branch's weights whose widths fill the tiles of Hopper's wgmma (compute capability 9.0 alone): all
-// products over tokens, left^T right, in one launch. row_products.cu has what is narrower, and the sums of the parts.
+// The gradients of the weights of a branch whose widths are small, by Hopper's wgmma (compute capability 9.0 alone):
+// all products over tokens, left^T right, in one launch. row_products.cu does it on other GPUs, and has the sums of the
+// parts. Any width is right; of large ones a library's kernels are as fast.
 //
 // Both factors lie row by row, as tokens do, and the products run over rows: both are read transposed out of shared
 // memory, where one thread has the hardware copy them (PTX ISA, "Tensor copies" and "Asynchronous warpgroup level
@@ -8,10 +9,10 @@
 // and begin where the kernel before has just written. Its sums are added to those of the other blocks in a fixed order.
 //
 // Defined by the caller: SCALAR, of 16 bits, and STAGES as the interface has it.
-#include "wide_products_interface.h"
+#include "tile_products_interface.h"
 #include "wgmma.cuh"
 
-using namespace mamba_prune::cuda::wide_products_kernel;
+using namespace mamba_prune::cuda::tile_products_kernel;
 static_assert(STAGES == kStages, "the ring is as deep as the host has room for");
 
 #define FIRST32                                                                                          \
@@ -133,7 +134,7 @@ __device__ __forceinline__ void multiply_steps(const ProductsArgs& a, const Tile
     }
 }
 
-extern "C" __global__ void __launch_bounds__(kThreads, 1) wide_products(const __grid_constant__ ProductsArgs a) {
+extern "C" __global__ void __launch_bounds__(kThreads, 1) tile_products(const __grid_constant__ ProductsArgs a) {
   extern __shared__ unsigned char memory[];
   __shared__ u64 barriers[2 * STAGES];
   Steps ring;
