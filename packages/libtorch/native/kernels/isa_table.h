@@ -47,7 +47,8 @@ constexpr LowBlocks low_blocks = {};
 const Isa isa = {MP_STRING(MP_ISA),  table<float>(),      block_pack,    block_forward,   kPanel,
                  vit_forward,        conv_block_forward,  combine_lines, transpose_bytes, low_blocks,
                  layer_norm_forward, layer_norm_backward, panel_stride,  pack_panels,     pack_row_panels,
-                 packed_slice,       outer_product,       kGemmRows,     kOuterScratch,   MP_BYTES > 16};
+                 packed_slice,       outer_product,       kGemmRows,     kOuterScratch,   MP_BYTES > 16,
+                 MP_BYTES == 64};
 
 }  // namespace MP_ISA
 }  // namespace mamba_prune

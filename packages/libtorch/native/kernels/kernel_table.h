@@ -61,6 +61,9 @@ struct Isa {
   int64_t tile_rows;      // of a tile of the products
   int64_t outer_scratch;  // floats
   bool has_products;      // whether our products are as fast as those of oneDNN: with AVX2 and AVX-512
+  // Whether oneDNN adds up in the same order with any number of threads: with AVX-512. With AVX2 it divides sums among
+  // three threads and more.
+  bool library_keeps_order;
 };
 
 namespace baseline {

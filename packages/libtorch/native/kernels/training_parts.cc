@@ -121,11 +121,12 @@ void by_library(const Factor& a, const Factor& b, const Tensor& out, bool add) {
 
 // oneDNN was up to 7% faster than our products (two cores with AVX-512). MKL, which pip's libtorch has, took twice
 // their time on a processor of AMD; on one of Intel it was faster, but some of its sums depend on the number of
-// threads. The narrowest products, dt_proj's, take the same time either way; they go ours, so that every libtorch runs
-// this code.
+// threads, as oneDNN's do with AVX2. The narrowest products, dt_proj's, take the same time either way; they go ours, so
+// that every libtorch runs this code.
 constexpr int64_t kNarrow = 16;
 bool takes_own(int64_t one_side, int64_t other) {
-  return isa().has_products && (!has_fast_sgemm() || std::min(one_side, other) < kNarrow);
+  const bool library = has_fast_sgemm() && isa().library_keeps_order;
+  return isa().has_products && (!library || std::min(one_side, other) < kNarrow);
 }
 
 }  // namespace
