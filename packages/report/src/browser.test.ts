@@ -448,6 +448,10 @@ browserSuite(`the studio without runs${because}`, () => {
     await sharp(pixels, { raw: { width: 64, height: 64, channels: 1 } })
       .png()
       .toFile(file);
+    // No data set lies here whose test images could be chosen.
+    expect(await page.locator('#try-out .answers').innerText()).toBe(
+      'Drop an image of your own, or choose its file.',
+    );
     await page.locator('#try-out input[type=file]').setInputFiles(file);
     await page.locator('#try-out .pair:not(.busy)').waitFor();
     expect(await page.locator('#try-out li.top').allInnerTexts()).toEqual(

@@ -116,6 +116,57 @@ describe.skipIf(noBrowser !== undefined)(`texts in pictures${because}`, () => {
   });
 });
 
+describe.skipIf(noBrowser !== undefined)(`a confusion matrix of 100 classes${because}`, () => {
+  it('names none beside it, and says how to learn the names', async () => {
+    const classes = Array.from({ length: 100 }, (_, i) => `class-${i}`);
+    const confusion = classes.flatMap((_, row) => classes.map((__, at) => (row === at ? 9 : 0)));
+    const data = manyRuns(2);
+    const run = data.runs[1]?.id ?? '';
+    const evaluation = {
+      dataset: 'cifar100',
+      classes,
+      images: 900,
+      available: 10_000,
+      pairs: [],
+      runs: [{ run, accuracy: 1, confusion }],
+    };
+    const page = await open({ ...data, evaluation }, 1280);
+    const figure = page.locator('#images figure').first();
+    expect(await figure.locator('.plot > svg g[aria-label="cell"] rect').count()).toBe(10_000);
+    expect(await figure.locator('.plot > svg text').allTextContents()).toEqual([]);
+    expect(await figure.locator('.help').innerText()).toContain('Point at a square');
+  });
+});
+
+describe.skipIf(noBrowser !== undefined)(`the table of the runs${because}`, () => {
+  it('has room at 1280 px with latencies and two kinds, each on a line', async () => {
+    const data = manyRuns(2);
+    const runs = data.runs.map((run) => ({
+      ...run,
+      id: run.method === 'train' ? 'vmamba' : 'vmamba-oneshot',
+      ...(run.pruning && {
+        pruning: {
+          ...run.pruning,
+          rates: { ssm: 0.7, mlp: 0.7 },
+          reached: { ssm: 0.661, mlp: 0.692 },
+        },
+      }),
+    }));
+    const times = { batch: 1, medianMs: 35.7, p10Ms: 35, p90Ms: 36 };
+    const results = runs.map(({ id }) => ({ run: id, ...times }));
+    const latency = { device: 'cpu', machine: 'one', threads: 2, results };
+    const page = await open({ ...data, runs, latency }, 1280);
+    const table = page.locator('#overview .scroll');
+    expect(await table.innerText()).toContain('35.7 ms');
+    expect(await table.innerText()).toContain('ssm 66.1%, ');
+    const wider = await page.evaluate(`(() => {
+      const box = document.querySelector('#overview .scroll');
+      return box.scrollWidth - box.clientWidth;
+    })()`);
+    expect(wider).toBe(0);
+  });
+});
+
 describe.skipIf(noBrowser !== undefined)(`the width of a text${because}`, () => {
   it.each([400, 600])(
     'is guessed too large rather than too small, in weight %i',

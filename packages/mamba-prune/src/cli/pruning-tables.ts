@@ -279,7 +279,7 @@ function printCut(context: Context, record: PruningRecord): void {
     groups.map(([name, before]) => {
       const after = widthsAfter[name] ?? before;
       const share = after / before;
-      return [name, String(before), String(after), percent(share, 1), { share }];
+      return [name, grouped(before), grouped(after), percent(share, 1), { share }];
     }),
   );
 }

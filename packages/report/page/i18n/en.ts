@@ -193,7 +193,7 @@ export const en = {
     'Confusion matrices, and the images that dense and pruned models see differently. It keeps this machine busy for a while.',
   confusion: 'Confusion matrix',
   confusionHelp:
-    'Rows: the true class. Columns: what the model said. Numbers are percent of the row.',
+    'Rows: the true class. Columns: what the model said. A colour shows the share of the row, and a number the same in percent where it has room. Point at a square to see its classes.',
   trueClass: 'True class',
   predicted: 'Predicted',
   disagreements: 'Where dense and pruned disagree',
@@ -214,6 +214,7 @@ export const en = {
     'Both models run here in your browser, through onnxruntime-web. Nothing leaves this machine.',
   tryOutSamples: 'Test images',
   tryOutIdle: 'Choose a test image, or drop one of your own.',
+  tryOutIdleNoSamples: 'Drop an image of your own, or choose its file.',
   tryOutLoading: 'Loading the models ...',
   tryOutBusy: 'Computing anew; above is the last result ...',
   tryOutUnreadable: 'This file is no image that the browser can read. Choose a PNG, JPEG or WebP.',

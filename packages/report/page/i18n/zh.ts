@@ -184,7 +184,8 @@ export const zh: Readonly<Record<TextKey, string>> = {
   classifying: '正在分类……',
   classifyHelp: '混淆矩阵，以及稠密模型与剪枝模型判断不同的图像。这会让本机忙碌一会儿。',
   confusion: '混淆矩阵',
-  confusionHelp: '行：真实类别。列：模型的回答。数字为该行的百分比。',
+  confusionHelp:
+    '行：真实类别。列：模型的回答。颜色表示占该行的比例，空间足够时另以百分比数字标出。指向方格可查看其类别。',
   trueClass: '真实类别',
   predicted: '预测',
   disagreements: '稠密与剪枝模型的分歧',
@@ -204,6 +205,7 @@ export const zh: Readonly<Record<TextKey, string>> = {
   tryOutHelp: '两个模型都通过 onnxruntime-web 在您的浏览器中运行，数据不会离开这台机器。',
   tryOutSamples: '测试图像',
   tryOutIdle: '选择一张测试图像，或拖入您自己的图像。',
+  tryOutIdleNoSamples: '拖入您自己的图像，或选择图像文件。',
   tryOutLoading: '正在加载模型……',
   tryOutBusy: '正在重新计算，上面是上一次的结果……',
   tryOutUnreadable: '浏览器无法将该文件读作图像。请选择 PNG、JPEG 或 WebP。',

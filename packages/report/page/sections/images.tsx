@@ -138,13 +138,19 @@ function Confusion({ evaluation: { classes }, run }: ConfusionProps) {
     const cell = side / classes.length;
     // Side by side where they have room, else upright.
     const isUpright = longest + 4 > cell;
-    const below = few ? (isUpright ? longest : 12) + 26 : 30;
+    const below = few ? (isUpright ? longest : 12) + 26 : 8;
     return Plot.plot({
       ...plotStyle(left + side + 20, side + below + 8),
       marginLeft: left,
       marginBottom: below,
       marginTop: 8,
-      x: { domain: classes, label: t('predicted'), labelOffset: below - 4 },
+      // Of many classes a few names would stand for the wrong columns: pointing at a square names its two.
+      x: {
+        domain: classes,
+        label: t('predicted'),
+        labelOffset: below - 4,
+        ...(!few && { axis: null }),
+      },
       y: { domain: classes, label: null, ...(!named && { axis: null }) },
       marks: [
         few

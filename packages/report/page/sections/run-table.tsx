@@ -29,13 +29,22 @@ function removedOf({ pruning, removed = {} }: RunData): number | undefined {
   return rates.length === 0 ? undefined : rates.reduce((a, b) => a + b, 0) / rates.length;
 }
 
+/** In several lines, one for each kind, where the table is too wide otherwise. */
+function Removed({ text }: { readonly text: string }) {
+  return text.split(/(?<=, )/).map((part) => (
+    <span key={part} class="whole">
+      {part}
+    </span>
+  ));
+}
+
 function columnsOf(data: ReportData, t: Translate): Column[] {
   const latency = ({ id }: RunData) => latencyOf(data, id)?.medianMs;
   const optional = (value: number | undefined, text: (value: number) => string): string =>
     value === undefined ? '–' : text(value);
   return [
     { key: 'method', value: (run) => methodText(run, t), text: (run) => methodText(run, t) },
-    { key: 'removed', value: removedOf, text: removedText },
+    { key: 'removed', value: removedOf, text: (run) => <Removed text={removedText(run)} /> },
     {
       key: 'accuracy',
       largestFirst: true,

@@ -139,7 +139,12 @@ function Bench({ models }: { readonly models: Models }) {
             </div>
           )}
         </div>
-        <Answers outcome={outcome} pair={pair} label={picture?.label} />
+        <Answers
+          outcome={outcome}
+          pair={pair}
+          label={picture?.label}
+          hasSamples={samples.length > 0}
+        />
       </div>
     </Section>
   );
@@ -283,9 +288,11 @@ interface AnswersProps {
   readonly outcome: Outcome;
   readonly pair: readonly string[];
   readonly label: number | undefined;
+  /** Without the data set there are no test images to choose. */
+  readonly hasSamples: boolean;
 }
 
-function Answers({ outcome, pair, label }: AnswersProps) {
+function Answers({ outcome, pair, label, hasSamples }: AnswersProps) {
   const { t, data } = usePage();
   const done =
     outcome.state === 'done' ? outcome : outcome.state === 'busy' ? outcome.last : undefined;
@@ -296,7 +303,9 @@ function Answers({ outcome, pair, label }: AnswersProps) {
       {outcome.state === 'failed' && (
         <p class="note">{t('tryOutFailed', { message: outcome.message })}</p>
       )}
-      {outcome.state === 'idle' && <p class="help">{t('tryOutIdle')}</p>}
+      {outcome.state === 'idle' && (
+        <p class="help">{t(hasSamples ? 'tryOutIdle' : 'tryOutIdleNoSamples')}</p>
+      )}
       {outcome.state === 'busy' && !done && <p class="help">{t('tryOutLoading')}</p>}
       {done && first && second && (
         <>

@@ -10,7 +10,7 @@ import { studioCommand } from './facts.js';
 import { readComparison } from './read-comparison.js';
 import { type ReadRun, type Source, readRun } from './read-run.js';
 import { sensitivityData } from './sensitivity.js';
-import type { ReportData, RunData } from './types.js';
+import type { KindLabel, ReportData, RunData } from './types.js';
 
 /**
  * Everything that can be read. A damaged run or comparison is left out, and named in the notes.
@@ -38,9 +38,7 @@ export function collect(found: FoundRuns): ReportData {
     runs: linked(runs.read),
     comparisons: comparisons.read,
     ...(sensitivities.read.length > 0 && { sensitivities: sensitivities.read }),
-    kinds: Object.fromEntries(
-      Array.from(groupKinds(), ([kind, { label }]) => [kind, label] as const),
-    ),
+    kinds: kindLabels(),
     notes: [
       ...damaged.map(damagedNote),
       ...failed.map(({ path, error }) => `${path} was left out: ${error.message}`),
@@ -48,6 +46,10 @@ export function collect(found: FoundRuns): ReportData {
     ],
   };
 }
+
+/** What the units of every kind are called. */
+export const kindLabels = (): Record<string, KindLabel> =>
+  Object.fromEntries(Array.from(groupKinds(), ([kind, { label }]) => [kind, label] as const));
 
 /** Of a folder with a log whose config.json nobody can read. */
 export const damagedNote = (path: string): string =>

@@ -70,6 +70,8 @@ describe('the studio', () => {
   it('gives all runs as JSON, and a page that may load nothing from elsewhere', async () => {
     const report = (await (await get('/api/report')).json()) as ReportData;
     expect(report.runs.map(({ id }) => id)).toEqual(['dense', 'oneshot', 'refill', 'rsst']);
+    // As a report does: the page calls them by these names.
+    expect(report.kinds?.['ssm']?.en).toBe('SSM channels');
     const { headers } = await get('/');
     expect(headers.get('content-security-policy')).toContain("default-src 'none'");
     expect(headers.get('cross-origin-embedder-policy')).toBe('require-corp');

@@ -4,7 +4,7 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { RunFolder } from 'mamba-prune';
 import type { BoxedRuns } from '../data/boxed.js';
-import { damagedNote, linked, packageVersion } from '../data/collect.js';
+import { damagedNote, kindLabels, linked, packageVersion } from '../data/collect.js';
 import { studioCommand } from '../data/facts.js';
 import { findRunsBelow, idOf } from '../data/find-runs.js';
 import { readComparison } from '../data/read-comparison.js';
@@ -59,6 +59,7 @@ export class Watcher {
       studio: studioCommand(this.#folder),
       runs: this.#linkedRuns(),
       comparisons: values(this.#comparisons),
+      kinds: kindLabels(),
       notes: [
         ...this.#damaged.map(damagedNote),
         ...problems(this.#runs, this.#comparisons),

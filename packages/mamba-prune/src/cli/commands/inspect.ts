@@ -51,9 +51,11 @@ export function addInspectCommand(program: Command, cli: Cli): void {
     });
     printSummary(context, path, fileBytes, summary, info.dataset, label);
     if (stored) {
-      const formats = Object.entries(stored).map(([name, values]) => `${count(values)} in ${name}`);
+      const formats = Object.entries(stored).map(
+        ([name, values], i) => `${count(values)}${i === 0 ? ' weights' : ''} in ${name}`,
+      );
       context.note(
-        `Of the weights in the file ${formats.join(', ')}: they were read as float32, in which the model computes.`,
+        `The file has ${formats.join(' and ')}. They were read as float32, in which the model computes.`,
       );
     }
     if (broken.length > 0) {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { loadModel, saveModel } from '../../models/model-file.js';
+import { createModel } from '../../models/registry.js';
 import { pruneRun } from '../../workflows/prune/run.js';
 import { type PruningRecord, readPruningRecord } from '../../workflows/prune/record.js';
 import { tinyPruning, tinyTraining, writeTinyImages } from '../../workflows/testing/tiny.js';
@@ -161,6 +162,19 @@ describe('prune with images', () => {
 });
 
 describe('prune without images', () => {
+  it('writes widths of a thousand and more alike in every table', async () => {
+    const stored = loadModel(alone());
+    const { imageSize, channels, numClasses } = stored.model.config;
+    const sizes = { dModel: 512, depth: 1, dState: 3, imageSize, channels, numClasses };
+    const wide = createModel('mamba_nano', sizes);
+    saveModel(at('wide.safetensors'), wide, { ...stored.info, data: undefined });
+    stored.model.dispose();
+    wide.dispose();
+    const { stdout } = await prune(at('wide.safetensors'), '--rate', '0.5', '--ranking', 'layer');
+    expect(stdout).toMatch(/ssm +1,024 +512 +50\.0% +50\.0%/);
+    expect(stdout).toMatch(/blocks\.0\.ssm +1,024 +512 +50\.0%/);
+  });
+
   it('says that it cannot know the accuracy, and how to give them', async () => {
     const { stdout, stderr } = await prune(alone(), '--rate', '0.5');
     expect(stdout).not.toMatch(/accuracy after the cut/);
