@@ -171,6 +171,13 @@ describe('the jobs of the accuracy table', () => {
     expect(jobs.every(({ after }) => after?.[0] === 'cifar100/dense')).toBe(true);
   });
 
+  it('name folders to bash whatever is in their names', () => {
+    const { command } = makeDense('cifar10', { data: "/some data/it's", out: join(out, 'a b') });
+    expect(command.slice(0, 2)).toEqual(['bash', '-c']);
+    expect(command[2]).toContain(`'--data' '/some data/it'\\''s'`);
+    expect(command[2]).toContain(`>'${join(out, 'a b/results/cifar10/dense.json')}'`);
+  });
+
   it('keep a log and a summary of each cell', () => {
     const dense = makeDense('cifar10', folders);
     const run = join(out, 'runs/cifar10/dense');
