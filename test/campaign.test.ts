@@ -148,6 +148,7 @@ describe('the scheduler of the campaign', () => {
 describe('the jobs of the accuracy table', () => {
   const out = join(folder, 'table');
   const folders = { data: join(folder, 'data'), out };
+  const sizesBefore = '{"parameters":{"before":100},"macs":{"before":200}}';
 
   it('go seed by seed, each with the learning rate of its method', () => {
     const jobs = makeCells('cifar100', {
@@ -191,18 +192,12 @@ describe('the jobs of the accuracy table', () => {
     const pruned = join(out, 'runs/cifar10/rsst-95-2/seed-2/rsst-95');
     mkdirSync(pruned, { recursive: true });
     writeFileSync(join(pruned, 'metrics.jsonl'), '{"epoch":40}\n');
-    writeFileSync(
-      join(pruned, 'pruning.json'),
-      JSON.stringify({
-        parameters: { before: 100, after: 6 },
-        macs: { before: 200, after: 11 },
-      }),
-    );
+    writeFileSync(join(pruned, 'pruning.json'), sizesBefore);
+    const size = { parameters: 6, macs: 11 };
+    const result = { method: 'rsst', run: 'seed-2/rsst-95', accuracy: 0.88, ...size };
     writeFileSync(
       join(pruned, '../../results.json'),
-      JSON.stringify({
-        runs: [{ run: 'seed-2/rsst-95', accuracy: 0.88, beforeCut: 0.8, afterCut: 0.79 }],
-      }),
+      JSON.stringify({ runs: [{ ...result, beforeCut: 0.8, afterCut: 0.79 }] }),
     );
     cell.done?.();
     const file = join(out, 'results/cifar10/95/rsst-seed-2');
@@ -212,6 +207,65 @@ describe('the jobs of the accuracy table', () => {
       ...{ denseAccuracy: 0.94, beforeCut: 0.8, afterCut: 0.79, accuracy: 0.88 },
       ...{ params: 6, macs: 11, denseParams: 100, denseMacs: 200 },
       ...{ learningRate: 0.002, epochs: 40 },
+    });
+  });
+
+  it('begin with a model of an earlier campaign where one is given', () => {
+    const [earlier, later] = [join(folder, 'earlier'), join(folder, 'later')];
+    const given = { data: folders.data, out: later, dense: earlier };
+    const { command } = makeDense('cifar10', given);
+    expect(command[2]).not.toContain("'train'");
+    expect(command[2]).toContain(`'eval' '${earlier}'`);
+    const cell = makeCell('cifar10', { ...given, method: 'refill', percent: 70, seed: 1 });
+    expect(cell.command[cell.command.indexOf('--dense') + 1]).toBe(earlier);
+  });
+
+  it('train a fresh model beside the one-shot cut that has its widths', () => {
+    const jobs = makeCells('cifar10', {
+      ...folders,
+      ...{ rates: [70], methods: ['oneshot', 'refill', 'scratch'], seeds: [3] },
+    });
+    expect(jobs.map(({ name }) => name)).toEqual([
+      'cifar10/70/refill-seed-3',
+      'cifar10/70/scratch-seed-3',
+    ]);
+    const cell = jobs[1];
+    expect(cell?.command[cell.command.indexOf('--methods') + 1]).toBe('oneshot,scratch');
+
+    makeDense('cifar10', folders);
+    writeFileSync(join(out, 'results/cifar10/dense.json'), '{"accuracy":0.94}');
+    const compared = join(out, 'runs/cifar10/scratch-70-3');
+    const cut = { accuracy: 0.91, beforeCut: 0.94, afterCut: 0.5, parameters: 30, macs: 60 };
+    const fresh = { accuracy: 0.9, beforeCut: null, afterCut: null, parameters: 30, macs: 60 };
+    const runs = [
+      { method: 'oneshot', run: 'seed-3/oneshot-70', ...cut },
+      { method: 'scratch', run: 'seed-3/scratch-70', ...fresh },
+    ];
+    for (const { run } of runs) {
+      mkdirSync(join(compared, run), { recursive: true });
+      writeFileSync(join(compared, run, 'metrics.jsonl'), `{"run":"${run}"}\n`);
+    }
+    writeFileSync(join(compared, 'seed-3/oneshot-70/pruning.json'), sizesBefore);
+    writeFileSync(
+      join(compared, 'seed-3/scratch-70/config.json'),
+      '{"train":{"lr":0.0045,"epochs":285}}',
+    );
+    writeFileSync(join(compared, 'results.json'), JSON.stringify({ runs }));
+    cell?.done?.();
+    const summaryOf = (method: string) =>
+      JSON.parse(
+        readFileSync(join(out, `results/cifar10/70/${method}-seed-3.summary.json`), 'utf8'),
+      ) as object;
+    expect(summaryOf('oneshot')).toMatchObject({ learningRate: 0.004, epochs: 40, accuracy: 0.91 });
+    expect(summaryOf('scratch')).toMatchObject({
+      ...{
+        learningRate: 0.0045,
+        epochs: 285,
+        accuracy: 0.9,
+        beforeCut: null,
+        params: 30,
+        denseMacs: 200,
+      },
     });
   });
 });

@@ -26,54 +26,69 @@ const run = (...args) => [process.execPath, program, ...args.map(String)];
 const quoted = (words) => words.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ');
 const folderOf = (out, ...parts) => join(out, 'runs', ...parts);
 
-/** Trains a set's dense model and counts its accuracy. */
-export function denseJob(set, { data, out, ...job }) {
-  const folder = folderOf(out, set, 'dense');
+/**
+ * Trains a set's dense model and counts its accuracy.
+ * @param dense - folder of a model of an earlier campaign, whose accuracy is counted in place of a training
+ */
+export function denseJob(set, { data, out, dense, ...job }) {
+  const folder = dense ?? folderOf(out, set, 'dense');
   const images = ['--dataset', set, '--data', data];
   mkdirSync(join(out, 'results', set), { recursive: true });
   const train = run(
     ...['train', ...architecture, ...images, '--preset', 'best', '--eval-every', 35],
     ...['--out', folder],
   );
-  const dense = denseFile(out, set);
   const evaluate = run('eval', folder, ...images, '--json');
+  const commands = [
+    ...(dense === undefined ? [quoted(train)] : []),
+    `${quoted(evaluate)} >${quoted([denseFile(out, set)])}`,
+  ];
   return {
     name: `${set}/dense`,
-    command: ['bash', '-c', `${quoted(train)} && ${quoted(evaluate)} >${quoted([dense])}`],
+    command: ['bash', '-c', commands.join(' && ')],
     done: () =>
       copyFileSync(join(folder, 'metrics.jsonl'), join(out, 'results', set, 'dense.jsonl')),
     ...job,
   };
 }
 
-/** One cell: a method at a rate with a seed. Its log and its summary go to `out`/results/SET/PERCENT. */
-export function cellJob(set, { method, percent, seed, data, out, ...job }) {
-  const learningRate = learningRates[set][method];
+/**
+ * One cell: a method at a rate with a seed. Its log and its summary go to `out`/results/SET/PERCENT. A fresh model has the widths
+ * of a one-shot cut, so the cell of `scratch` is that of `oneshot` too.
+ * @param dense - folder of a model of an earlier campaign, in place of the one that `denseJob` trains
+ */
+export function cellJob(set, { method, percent, seed, data, out, dense, ...job }) {
+  const methods = method === 'scratch' ? ['oneshot', method] : [method];
+  const learningRate = learningRates[set][methods[0]];
   const folder = folderOf(out, set, `${method}-${percent}-${seed}`);
+  const model = dense ?? folderOf(out, set, 'dense');
   return {
     name: `${set}/${percent}/${method}-seed-${seed}`,
     after: [`${set}/dense`],
     seconds: 120,
     command: run(
-      ...['compare', '--dense', folderOf(out, set, 'dense'), '--dataset', set, '--data', data],
-      ...[...recipe, '--methods', method, '--rate', percent / 100, '--seeds', 1, '--seed', seed],
+      ...['compare', '--dense', model, '--dataset', set, '--data', data],
+      ...[...recipe, '--methods', methods, '--rate', percent / 100, '--seeds', 1, '--seed', seed],
       ...['--finetune-lr', learningRate, '--out', folder],
     ),
-    done: () => keepCell(folder, { set, method, percent, seed, learningRate, out }),
+    done: () => {
+      const { runs } = readJson(join(folder, 'results.json'));
+      const [cut] = runs.filter((result) => result.method !== 'scratch');
+      const { parameters, macs } = readJson(join(folder, cut.run, 'pruning.json'));
+      const before = { denseParams: parameters.before, denseMacs: macs.before };
+      for (const result of runs) keepRun(folder, result, { set, percent, seed, out, before });
+    },
     ...job,
   };
 }
 
-function keepCell(folder, { set, method, percent, seed, learningRate, out }) {
-  const [{ run, accuracy, beforeCut, afterCut }] = readJson(join(folder, 'results.json')).runs;
-  const { parameters, macs } = readJson(join(folder, run, 'pruning.json'));
+function keepRun(folder, result, { set, percent, seed, out, before }) {
+  const { method, run, accuracy, beforeCut, afterCut, parameters, macs } = result;
   const summary = {
     ...{ set, rate: percent / 100, method, seed },
     denseAccuracy: readJson(denseFile(out, set)).accuracy,
-    ...{ beforeCut, afterCut, accuracy },
-    ...{ params: parameters.after, macs: macs.after },
-    ...{ denseParams: parameters.before, denseMacs: macs.before },
-    ...{ learningRate, epochs: finetuneEpochs },
+    ...{ beforeCut, afterCut, accuracy, params: parameters, macs, ...before },
+    ...trainingOf(method, set, join(folder, run)),
   };
   const results = join(out, 'results', set, String(percent));
   mkdirSync(results, { recursive: true });
@@ -82,14 +97,25 @@ function keepCell(folder, { set, method, percent, seed, learningRate, out }) {
   copyFileSync(join(folder, run, 'metrics.jsonl'), `${file}.jsonl`);
 }
 
+/** The highest learning rate and the epochs of a run; a fresh model's are of the dense recipe, made longer. */
+function trainingOf(method, set, folder) {
+  if (method !== 'scratch')
+    return { learningRate: learningRates[set][method], epochs: finetuneEpochs };
+  const { lr, epochs } = readJson(join(folder, 'config.json')).train;
+  return { learningRate: lr, epochs };
+}
+
 const denseFile = (out, set) => join(out, 'results', set, 'dense.json');
 const readJson = (file) => JSON.parse(readFileSync(file, 'utf8'));
 
 /** All cells of a set, seed by seed, so that whatever is done when time is over is a table of fewer seeds. */
 export function cellJobs(set, { rates, methods, seeds, ...rest }) {
+  const jobMethods = methods.includes('scratch')
+    ? methods.filter((method) => method !== 'oneshot')
+    : methods;
   return seeds.flatMap((seed) =>
     rates.flatMap((percent) =>
-      methods.map((method) => cellJob(set, { method, percent, seed, ...rest })),
+      jobMethods.map((method) => cellJob(set, { method, percent, seed, ...rest })),
     ),
   );
 }
