@@ -85,6 +85,15 @@ describe('mamba-prune report', () => {
     const below = await runCli(['report', small.runs, '--out', join(file, 'r.html'), '--bench']);
     expect(below.status).toBe(2);
     expect(below.stderr).toContain(`nothing can be written in ${file} (it is no folder)`);
+    const named = (out: string) => runCli(['report', small.runs, '--images', '0', '--out', out]);
+    const pdf = join(small.folder, 'r.pdf');
+    const other = await named(pdf);
+    expect(other.status).toBe(2);
+    expect(other.stderr).toContain(
+      `--out: ${pdf} ends in .pdf, expected .html, which is what is written. Give such a name, such as ${join(small.folder, 'r.html')}.`,
+    );
+    expect((await named(join(small.folder, 'r'))).stderr).toContain('ends without a format');
+    expect((await named(join(small.folder, 'r.HTM'))).status).toBe(0);
   });
 
   it('replaces an earlier report, and nothing else', async () => {

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -181,6 +181,10 @@ describe('a measurement of sensitivity', () => {
     await expect(resumed({ model: at('other.safetensors') })).rejects.toThrow(
       `was measured on another file than ${at('other.safetensors')} is now`,
     );
+    await expect(sensitivityRun(settings(), { out: at('curves') })).rejects.toThrow(
+      `sensitivity: \`out\`: ${at('curves')} ends without a format, expected .json, which is what is written.`,
+    );
+    expect(existsSync(at('curves'))).toBe(false);
     await expect(sensitivityRun(settings(), { resume: true })).rejects.toThrow(
       'got resume without out',
     );
