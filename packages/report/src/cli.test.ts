@@ -155,6 +155,19 @@ describe('mamba-prune studio', () => {
     expect(stderr).toContain('is no folder, expected one that holds runs');
   });
 
+  it('takes the data set and its folder, as report does', async () => {
+    const studio = (...flags: string[]) =>
+      runCli(['studio', small.runs, '--port', '0', ...flags], {
+        onStdout: () => process.emit('SIGINT'),
+      });
+    const nowhere = join(small.folder, 'nowhere');
+    const { status, stderr } = await studio('--data', nowhere);
+    expect(status).toBe(2);
+    expect(stderr).toContain(`--data: ${nowhere} is no folder`);
+    expect((await studio('--dataset', 'nothing')).status).toBe(2);
+    expect((await studio('--dataset', 'folder', '--data', small.images)).status).toBe(0);
+  });
+
   it('serves until it is interrupted, and then ends in good order', async () => {
     const { status, stdout } = await runCli(['studio', small.runs, '--port', '0'], {
       // It listens when it says where.
