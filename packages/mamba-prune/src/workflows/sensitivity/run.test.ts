@@ -219,6 +219,9 @@ describe('a file of a measurement', () => {
     expect(() => readSensitivity(at('none.json'))).toThrow(
       `${at('none.json')} does not exist, expected the file of a measurement. Make it with: mamba-prune sensitivity`,
     );
+    expect(() => readSensitivity(at('images'))).toThrow(
+      `${at('images')} is a folder, expected the file of a measurement, such as ${at('images', 'sensitivity.json')}. Make one with`,
+    );
     expect(read('{')).toThrow('bad.json is no measurement of sensitivity: ');
     expect(read('[1]')).toThrow('another program or command wrote it. Make one with');
     expect(read('{"kind":"mamba-prune scores"}')).toThrow('another program or command wrote it');
