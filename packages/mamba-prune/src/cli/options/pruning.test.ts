@@ -46,7 +46,7 @@ describe('the flags of prune', () => {
   it('are of a training where there is one, after the cut or before it', () => {
     const { recipe } = tinyPruning('m', 'd');
     const trained = tinyPruning('m', 'd', { recipe: { ...recipe, epochs: 1 } });
-    const flags: RecipeOptions = { lr: 1e-3, augment: 'strong' };
+    const flags: PruningFlags & RecipeOptions = { lr: 1e-3, augment: 'strong' };
     expect(() => {
       checkPruningFlags(flags, trained);
       checkPruningFlags(flags, { ...tinyPruning('m', 'd'), method: 'rsst', rsst: { epochs: 2 } });
