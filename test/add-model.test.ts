@@ -96,6 +96,10 @@ describe('add-model.mjs', () => {
     model.dispose();
     original.model.dispose();
     const text = readFileSync(at('box', 'files', `${pruned}.json`), 'utf8');
+    // Of 100 images and of the rounded weights; the run measured its own on 20.
+    const boxed = loadModel(`models:${dense}`);
+    expect(boxed.info.history.at(-1)?.['accuracy']).toBe(boxedModels()[0]?.accuracy);
+    boxed.model.dispose();
     expect(text).not.toContain(folder);
     expect(JSON.parse(text)).toMatchObject({
       notes: expect.arrayContaining(['For a test.']) as string[],

@@ -9,6 +9,7 @@ import { SafetensorsFile, digestFile } from '@mamba-prune/libtorch/files';
 import { type Dataset, evaluateModel, inspectModel, loadModel, openDataset } from 'mamba-prune';
 import { boxedModels } from 'mamba-prune/models';
 import { describe, expect, it } from 'vitest';
+import { factsOf } from '../packages/mamba-prune/src/export/hub-folder/facts.js';
 import { runCli } from '../packages/mamba-prune/src/cli/testing/run-cli.js';
 
 const root = fileURLToPath(new URL('../', import.meta.url));
@@ -23,6 +24,7 @@ interface Card {
   readonly parameters: number;
   readonly macs: number;
   readonly classes: readonly string[];
+  readonly pruning: { readonly before: { readonly accuracy: number } } | null;
   readonly input: object;
   readonly formats: {
     readonly accuracy: Readonly<Record<string, number>>;
@@ -111,6 +113,14 @@ describe.each(models)('$name', (entry) => {
     const { mean, std, preprocessing } = info;
     expect(card.input).toEqual({ channels, imageSize, mean, std, preprocessing });
     expect(entry).toMatchObject({ ...facts, channels, imageSize, classes: info.classes.length });
+  });
+
+  it('says in its file what index and card say of its accuracy, and so does what is exported from it', () => {
+    const { model, info } = loadModel(`models:${entry.name}`);
+    const { accuracy, denseAccuracy } = factsOf(model, info);
+    model.dispose();
+    expect([card.accuracy, accuracy]).toEqual([entry.accuracy, entry.accuracy]);
+    expect(denseAccuracy).toBe(card.pruning?.before.accuracy);
   });
 
   it('has 16 bits for each weight of a matrix, and loses little by it', () => {

@@ -27,13 +27,13 @@ describe('loadPlugin', () => {
   it('says which file there is not', async () => {
     const path = join(folder, 'nowhere.mjs');
     await expect(loadPlugin(path)).rejects.toThrow(
-      `--plugin ${path}: ${path} does not exist, expected a module that registers`,
+      `loadPlugin: ${path}: ${path} does not exist, expected a module that registers`,
     );
   });
 
   it('says which package there is not', async () => {
     await expect(loadPlugin('no-such-package-anywhere')).rejects.toThrow(
-      /--plugin no-such-package-anywhere: there is no such file, and no package of that name in/,
+      /loadPlugin: no-such-package-anywhere: there is no such file, and no package of that name in/,
     );
   });
 
@@ -41,7 +41,7 @@ describe('loadPlugin', () => {
     const path = written('broken.mjs', "throw new Error('out of luck');\n");
     await expect(loadPlugin(path)).rejects.toMatchObject({
       name: 'UsageError',
-      message: `--plugin ${path}: it could not be loaded: out of luck`,
+      message: `loadPlugin: ${path}: it could not be loaded: out of luck`,
     });
   });
 
@@ -54,13 +54,13 @@ describe('loadPlugin', () => {
 describe('loadPlugin refuses', () => {
   it.each([undefined, 3, {}, ''])('%j in place of a module', async (name) => {
     await expect(loadPlugin(name as string)).rejects.toThrow(
-      /^--plugin: got .*, expected the path of a module, or the name of a package\.$/,
+      /^loadPlugin: got .*, expected the path of a module, or the name of a package\.$/,
     );
   });
 
   it('a folder', async () => {
     await expect(loadPlugin(folder)).rejects.toThrow(
-      `--plugin ${folder}: ${folder} is no file, expected`,
+      `loadPlugin: ${folder}: ${folder} is no file, expected`,
     );
     await expect(loadPlugin(`${folder}/.`)).rejects.toThrow(UsageError);
   });
@@ -108,6 +108,15 @@ describe('the modules of a command line', () => {
     const argv = ['train', '--plugin', 'a.js', '--plugin=b', '--', '--plugin', 'c'];
     expect(pluginsIn(argv)).toEqual(['a.js', 'b']);
     expect(pluginsIn(['train', '--plugin'])).toEqual([]);
+  });
+
+  it('are told of by the flag', async () => {
+    await expect(loadPlugins(['--plugin', 'no-such'], {}, () => new Set())).rejects.toThrow(
+      /^--plugin no-such: there is no such file/,
+    );
+    await expect(loadPlugins(['--plugin='], {}, () => new Set())).rejects.toThrow(
+      '--plugin: got an empty path, expected',
+    );
   });
 
   it('come from the environment too, and first', async () => {

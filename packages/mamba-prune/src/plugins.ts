@@ -67,6 +67,15 @@ export const environmentPlugins = (env: Readonly<Record<string, string | undefin
  * @throws UsageError if there is no such module, if it fails, or if it registers nothing
  */
 export async function loadPlugin(name: string): Promise<void> {
+  requirePath('loadPlugin', name, 'a module, or the name of a package');
+  await loadModule(name, `loadPlugin: ${name}`);
+}
+
+/**
+ * The modules that `--plugin` names.
+ * @throws UsageError as `loadPlugin`, naming the flag
+ */
+export async function loadFromFlag(name: string): Promise<void> {
   requirePath('--plugin', name, 'a module, or the name of a package');
   await loadModule(name, `--plugin ${name}`);
 }

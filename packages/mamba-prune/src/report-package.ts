@@ -64,6 +64,10 @@ export interface StudioOptions {
   readonly folder?: string | undefined;
   /** 0 for any that is free. */
   readonly port: number;
+  /** Data set to take test images of, in place of the one that each model was trained on. */
+  readonly dataset?: string | undefined;
+  /** Its folder, in place of the one that the runs name. */
+  readonly data?: string | undefined;
 }
 
 export interface Studio {

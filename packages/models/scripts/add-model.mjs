@@ -24,6 +24,7 @@ import {
 } from 'mamba-prune';
 import { readPruningRecord } from 'mamba-prune/workflows';
 import { cardOf } from './card.mjs';
+import { setMeasured } from './measured.mjs';
 import { cardPath, ownFolder, writeCard, writePages } from './pages.mjs';
 import { pixelsDigest, subsetImages } from './subset.mjs';
 
@@ -100,7 +101,12 @@ try {
   const dtype = values.dtype ?? formats.toSorted((a, b) => off(a) - off(b))[0];
   const path = join(values.into, 'files', `${name}.safetensors`);
   mkdirSync(dirname(path), { recursive: true });
-  saveModel(path, model, info, { dtype });
+  const record = readPruningRecord(run);
+  const history = setMeasured(info.history, {
+    accuracy: measured[dtype].accuracy,
+    before: record?.accuracy.before,
+  });
+  saveModel(path, model, { ...info, history }, { dtype });
   const subset = await measure(path, { images: subsetImages, device: 'cpu' });
   const card = cardOf({
     name,
@@ -109,7 +115,7 @@ try {
     info,
     summary: inspectModel(model, info),
     config: RunFolder.open(run).config,
-    record: readPruningRecord(run),
+    record,
     dense: values.dense === undefined ? undefined : RunFolder.open(values.dense).config,
     file: { ...digestFile(path) },
     subset: {

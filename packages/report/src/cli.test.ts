@@ -85,6 +85,15 @@ describe('mamba-prune report', () => {
     const below = await runCli(['report', small.runs, '--out', join(file, 'r.html'), '--bench']);
     expect(below.status).toBe(2);
     expect(below.stderr).toContain(`nothing can be written in ${file} (it is no folder)`);
+    const named = (out: string) => runCli(['report', small.runs, '--images', '0', '--out', out]);
+    const pdf = join(small.folder, 'r.pdf');
+    const other = await named(pdf);
+    expect(other.status).toBe(2);
+    expect(other.stderr).toContain(
+      `--out: ${pdf} ends in .pdf, expected .html, which is what is written. Give such a name, such as ${join(small.folder, 'r.html')}.`,
+    );
+    expect((await named(join(small.folder, 'r'))).stderr).toContain('ends without a format');
+    expect((await named(join(small.folder, 'r.HTM'))).status).toBe(0);
   });
 
   it('replaces an earlier report, and nothing else', async () => {
@@ -144,6 +153,19 @@ describe('mamba-prune studio', () => {
     const { status, stderr } = await runCli(['studio', join(small.runs, 'nowhere')]);
     expect(status).toBe(2);
     expect(stderr).toContain('is no folder, expected one that holds runs');
+  });
+
+  it('takes the data set and its folder, as report does', async () => {
+    const studio = (...flags: string[]) =>
+      runCli(['studio', small.runs, '--port', '0', ...flags], {
+        onStdout: () => process.emit('SIGINT'),
+      });
+    const nowhere = join(small.folder, 'nowhere');
+    const { status, stderr } = await studio('--data', nowhere);
+    expect(status).toBe(2);
+    expect(stderr).toContain(`--data: ${nowhere} is no folder`);
+    expect((await studio('--dataset', 'nothing')).status).toBe(2);
+    expect((await studio('--dataset', 'folder', '--data', small.images)).status).toBe(0);
   });
 
   it('serves until it is interrupted, and then ends in good order', async () => {

@@ -79,6 +79,29 @@ const problems = `(() => {
   return found;
 })()`;
 
+/** Texts over lines from top to bottom that stand on a curve. Both are looked at as they are drawn. */
+const flagsOnCurves = `(() => {
+  const found = [];
+  for (const flag of document.querySelectorAll('.flags text')) {
+    const svg = flag.closest('svg');
+    const box = flag.getBoundingClientRect();
+    if (box.width === 0) continue;
+    const curves = [...svg.querySelectorAll('g[aria-label="line"] path')];
+    for (const curve of curves) {
+      const matrix = curve.getScreenCTM();
+      const length = curve.getTotalLength();
+      for (let at = 0; at <= length; at += 0.5) {
+        const { x, y } = curve.getPointAtLength(at).matrixTransform(matrix);
+        if (x > box.left && x < box.right && y > box.top && y < box.bottom) {
+          found.push(svg.closest('.chart').querySelector('figcaption').textContent + ': ' + flag.textContent);
+          break;
+        }
+      }
+    }
+  }
+  return found;
+})()`;
+
 const names = (page: Page): Promise<string[]> =>
   page.locator('#tradeoff .plot text.name:not(.unplaced) title').allTextContents();
 
@@ -93,6 +116,18 @@ describe.skipIf(noBrowser !== undefined)(`texts in pictures${because}`, () => {
       expect(shown.length).toBeGreaterThanOrEqual(runs === 2 ? 2 : width > 400 ? 8 : 3);
       await page.locator('#tradeoff').getByLabel('Parameters').check({ force: true });
       expect(await page.evaluate(problems)).toEqual([]);
+    },
+  );
+
+  it.each(['light', 'dark'] as const)(
+    'stand on no curve where they name cuts: %s',
+    async (colorScheme) => {
+      for (const width of [1280, 390]) {
+        const page = await open(manyRuns(4), width, { colorScheme });
+        expect(await page.locator('.flags text').allTextContents()).toContain('cut 1');
+        expect(await page.evaluate(flagsOnCurves)).toEqual([]);
+        expect(await page.evaluate(problems)).toEqual([]);
+      }
     },
   );
 

@@ -1,6 +1,6 @@
 // Where a report may be written: nowhere, or over an earlier report, never over anything else.
 import { accessSync, closeSync, constants, existsSync, readSync, statSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, extname, join } from 'node:path';
 import { openRegularFile } from '@mamba-prune/libtorch/files';
 import { UsageError } from 'mamba-prune';
 
@@ -18,10 +18,11 @@ const headBytes = 4096;
 
 /**
  * Before models are timed for minutes.
- * @throws UsageError if no file can be written there, or one stands there that is no report
+ * @throws UsageError if no file can be written there, or one stands there that is no report, or its name is not that of a page
  */
 export function checkWritable(path: string): void {
   if (existsSync(path)) checkReplaceable(path);
+  checkIsPage(path);
   let folder = dirname(path);
   while (!existsSync(folder)) folder = dirname(folder);
   try {
@@ -34,6 +35,16 @@ export function checkWritable(path: string): void {
         `may write. Name another file (--out FILE).`,
     );
   }
+}
+
+/** A browser shows the text of a page whose name ends otherwise. */
+function checkIsPage(path: string): void {
+  const ending = extname(path);
+  if (/^\.html?$/i.test(ending)) return;
+  throw new UsageError(
+    `--out: ${path} ends ${ending === '' ? 'without a format' : `in ${ending}`}, expected .html, which is what is written. ` +
+      `Give such a name, such as ${path.slice(0, path.length - ending.length)}.html.`,
+  );
 }
 
 /** A slip in a name must not cost a model, or the measurements of a run. */

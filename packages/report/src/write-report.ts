@@ -65,14 +65,14 @@ export async function writeReport(
 
 async function modelsOf(
   runs: readonly RunData[],
-  { data, signal }: ReportOptions,
+  { dataset, data, signal }: ReportOptions,
   note: (text: string) => void,
 ): Promise<EmbeddedModel[]> {
   const models: EmbeddedModel[] = [];
   for (const run of runs.filter(canTry)) {
     signal?.throwIfAborted();
     try {
-      models.push({ model: await tryOutModel(run, data), file: onnxOf(run) });
+      models.push({ model: await tryOutModel(run, { dataset, data }), file: onnxOf(run) });
     } catch (error) {
       if (!isAboutFile(error)) throw error;
       note(`A model was left out: ${error.message}`);

@@ -7,7 +7,7 @@
 export { PickledArray, readArrayPickle } from '../torch-save/array-pickle.js';
 export type { PickleValue } from '../torch-save/values.js';
 export { TorchCheckpoint } from '../torch-save/checkpoint.js';
-export type { StoredStateDict } from '../torch-save/state-dicts.js';
+export type { StoredStateDict, UnreadableTensor } from '../torch-save/state-dicts.js';
 export type { TorchTensor } from '../torch-save/torch-tensor.js';
 export type { TorchSaveOptions } from '../torch-save/environment.js';
 export { rankOf as stateDictRank } from '../torch-save/choose.js';

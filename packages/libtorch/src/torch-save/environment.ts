@@ -5,10 +5,12 @@ import { TorchArchive } from './archive.js';
 import { NumpyArray } from './numpy-array.js';
 import { numpyGlobals, setArrayState } from './numpy-globals.js';
 import { type Call, NamespaceMap, pythonGlobals } from './python-globals.js';
+import { otherTensor } from './other-tensor.js';
 import type { StorageSource } from './source.js';
 import { TorchStorage } from './storage.js';
 import {
   dtypeNames,
+  dtypesHere,
   isOpaque,
   storageTypes,
   storageItemSize,
@@ -87,7 +89,7 @@ export class TorchEnvironment implements PickleEnvironment {
     }
     const make = callOf(callee.name);
     if (this.#placeholders && (!make || isOpaque(callee.name, args))) {
-      return new PythonObject(callee.name, args);
+      return otherTensor(callee.name, args) ?? new PythonObject(callee.name, args);
     }
     if (!make) machine.fail(`a call of "${callee.name}", which has no meaning in a checkpoint`);
     return make(args, machine);
@@ -185,7 +187,7 @@ export class TorchEnvironment implements PickleEnvironment {
 
   #unknown(name: string): FormatError {
     const advice = /^torch\.\w*Storage$/.test(name)
-      ? 'Its element type has no place here: convert such tensors before saving.'
+      ? `Its element type is none of ${dtypesHere}: convert such tensors before saving.`
       : 'Save plain data and model.state_dict() instead of Python objects, or read the file with ' +
         "onUnknownGlobal: 'placeholder', which leaves a placeholder for it.";
     return new FormatError(

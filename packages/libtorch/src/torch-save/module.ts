@@ -3,7 +3,7 @@ import { FormatError } from '../errors.js';
 import { tensorOf } from './tensor-of.js';
 import type { TorchTensor } from './torch-tensor.js';
 import { describe } from './unpickler.js';
-import { type PickleValue, PythonObject } from './values.js';
+import { OtherTensor, type PickleValue, PythonObject } from './values.js';
 
 /** Modules in modules; real ones have about ten levels. */
 const maxDepth = 200;
@@ -11,7 +11,8 @@ const maxDepth = 200;
 /** What was found under one module. */
 export interface ModuleTensors {
   readonly tensors: Map<string, TorchTensor>;
-  /** Parameters and buffers that are no tensors that can be read, with what they are. */
+  readonly unreadable: Map<string, OtherTensor>;
+  /** Parameters and buffers that are no tensors, with what they are. */
   readonly others: Map<string, string>;
 }
 
@@ -36,7 +37,11 @@ export function moduleTensors(
   where: string,
   budget: { left: number },
 ): ModuleTensors {
-  const result: ModuleTensors = { tensors: new Map(), others: new Map() };
+  const result: ModuleTensors = {
+    tensors: new Map(),
+    unreadable: new Map(),
+    others: new Map(),
+  };
   collect(module, '', [], result, budget, where);
   return result;
 }
@@ -68,8 +73,9 @@ function collect(
     count();
     if (value === null) continue; // registered, and not there: a layer without bias
     const tensor = tensorOf(value);
-    if (tensor === undefined) result.others.set(prefix + name, describe(value));
-    else result.tensors.set(prefix + name, tensor);
+    if (tensor !== undefined) result.tensors.set(prefix + name, tensor);
+    else if (value instanceof OtherTensor) result.unreadable.set(prefix + name, value);
+    else result.others.set(prefix + name, describe(value));
   }
   for (const [name, child] of entries(member(module, '_modules'))) {
     count();

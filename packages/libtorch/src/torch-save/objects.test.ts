@@ -3,6 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { FormatError, loadTorchSave } from '../index.js';
+import { otherTensor } from './other-tensor.js';
+import { collectStateDict } from './state-dict.js';
+import { type PickleValue, PythonObject } from './values.js';
 import { floats, int64, keys, start, structure, text } from './testing/write-legacy.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'objects-'));
@@ -54,6 +57,30 @@ describe('objects beside the tensors', () => {
     const path = fileWith(opcodes);
     const tensors = await loadTorchSave(path, { onUnknownGlobal: 'placeholder' });
     expect(tensors.get('w')?.toNumbers()).toEqual([1, 2]);
+  });
+
+  it('are named with their element type where they are tensors of another one', async () => {
+    const tensor = (type: string): string =>
+      `ctorch._utils\n_rebuild_tensor_v3\n(${storage('UntypedStorage').replace('K\x02tQ', 'K\x08tQ')}${dims}ctorch\n${type}\ntR`;
+    for (const type of ['float8_e4m3fn', 'float8_e8m0fnu', 'complex64']) {
+      await expect(loadTorchSave(fileWith(tensor(type)))).rejects.toThrow(
+        `: tensor "x": got the text "torch.${type}" as its dtype, expected one of float64, float32, float16, bfloat16, `,
+      );
+    }
+  });
+
+  it('are said to be what they are where there are no tensors beside them', () => {
+    const other = otherTensor('torch._utils._rebuild_tensor_v2', [
+      new PythonObject('torch.ComplexFloatStorage', []),
+      0,
+      [2, 3],
+      [3, 1],
+    ]);
+    expect(other).toMatchObject({ what: 'a tensor of complex64', shape: [2, 3] });
+    const value = new Map<PickleValue, PickleValue>([['a', new Map([['b', other ?? null]])]]);
+    expect(() => collectStateDict(value)).toThrow(
+      'collectStateDict: got "b", a tensor of complex64, expected a dense tensor of one of float64, ',
+    );
   });
 
   it.each(objects)('are refused where placeholders are not asked for: %s', async (_, opcodes) => {

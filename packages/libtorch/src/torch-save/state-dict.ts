@@ -3,6 +3,7 @@ import { FormatError } from '../errors.js';
 import { quoted } from '../safetensors/header.js';
 import { inUsualOrder, keyList, rankOf } from './choose.js';
 import { findStateDicts, type StoredStateDict } from './state-dicts.js';
+import { dtypesHere } from './torch-globals.js';
 import type { TorchTensor } from './torch-tensor.js';
 import { describe } from './unpickler.js';
 import type { PickleValue } from './values.js';
@@ -25,9 +26,21 @@ export function collectStateDict(
   value: PickleValue,
   options: { readonly key?: string } = {},
 ): Map<string, TorchTensor> {
-  const dicts = findStateDicts(value, 'collectStateDict');
+  const all = findStateDicts(value, 'collectStateDict');
+  const dicts = all.filter(({ tensors }) => tensors.size > 0);
+  if (dicts.length === 0) refuseUnreadable(all);
   const { key } = options;
   return stripPrefixes((key === undefined ? usual(dicts, value) : named(dicts, key)).tensors);
+}
+
+/** @throws FormatError naming the first tensor, where there are none but those that cannot be read */
+function refuseUnreadable(dicts: readonly StoredStateDict[]): void {
+  const [first] = dicts.flatMap(({ unreadable }) => [...unreadable]);
+  if (first === undefined) return;
+  const [name, { what, advice }] = first;
+  throw new FormatError(
+    `collectStateDict: got ${quoted(name)}, ${what}, expected a dense tensor of one of ${dtypesHere}. ${advice}`,
+  );
 }
 
 function usual(dicts: readonly StoredStateDict[], value: PickleValue): StoredStateDict {

@@ -3,7 +3,17 @@ import { isModule, moduleTensors } from './module.js';
 import { tensorOf } from './tensor-of.js';
 import type { TorchTensor } from './torch-tensor.js';
 import { describe } from './unpickler.js';
-import { type PickleValue, PythonObject } from './values.js';
+import { OtherTensor, type PickleValue, PythonObject } from './values.js';
+
+/** A tensor of a checkpoint that cannot be read: of another element type, quantised, sparse, or without values. */
+export interface UnreadableTensor {
+  /** `a tensor of float8_e4m3fn`. */
+  readonly what: string;
+  /** What to do, as a sentence. */
+  readonly advice: string;
+  /** Undefined where the file does not say it. */
+  readonly shape: readonly number[] | undefined;
+}
 
 /** Tensors by name, at one place of a checkpoint. */
 export interface StoredStateDict {
@@ -11,6 +21,8 @@ export interface StoredStateDict {
   readonly key: string;
   /** In the file's order, under the names that they have there. */
   readonly tensors: ReadonlyMap<string, TorchTensor>;
+  /** Tensors that only placeholders stand for. */
+  readonly unreadable: ReadonlyMap<string, UnreadableTensor>;
   /** What lies beside the tensors and is none, with what it is: `the number 3`. */
   readonly others: ReadonlyMap<string, string>;
   /** Of a whole module that was pickled: its class. */
@@ -29,7 +41,7 @@ const noModel =
   /^(?:.*_)?(?:optim|optimi[sz]ers?|opt|lr_?schedulers?|schedulers?|scaler|amp)(?:_.*)?$/i;
 
 /**
- * Every dict with tensors in it and every module, in the order of the file. State of optimizers is none:
+ * Every dict with tensors in it and every module, in the order of the file, those with unreadable tensors alone too. State of optimizers is none:
  * what lies under such a key, or beside `param_groups`.
  *
  * @param where - start of messages
@@ -54,8 +66,8 @@ function visit(
   if (found.length >= maxDicts) return;
   const key = path.join('.');
   if (isModule(value)) {
-    const { tensors, others } = moduleTensors(value, where, budget);
-    if (tensors.size > 0) found.push({ key, tensors, others, module: value.global });
+    const parts = moduleTensors(value, where, budget);
+    if (hasTensors(parts)) found.push({ key, ...parts, module: value.global });
     return;
   }
   const children = childrenOf(value);
@@ -64,26 +76,30 @@ function visit(
   // A list of tensors has no names: weights are looked for in dicts.
   if (!Array.isArray(value)) {
     const dict = stateDict(key, children);
-    if (dict.tensors.size > 0) found.push(dict);
+    if (hasTensors(dict)) found.push(dict);
   }
   for (const [name, child] of children) {
-    if (typeof child !== 'object' || child === null || tensorOf(child) || noModel.test(name)) {
-      continue;
-    }
+    if (typeof child !== 'object' || child === null || noModel.test(name)) continue;
+    if (tensorOf(child) !== undefined || child instanceof OtherTensor) continue;
     visit(child, [...path, name], [...above, value], found, budget, where);
   }
 }
 
+const hasTensors = ({ tensors, unreadable }: Omit<StoredStateDict, 'key'>): boolean =>
+  tensors.size + unreadable.size > 0;
+
 function stateDict(key: string, children: readonly [string, PickleValue][]): StoredStateDict {
   const tensors = new Map<string, TorchTensor>();
+  const unreadable = new Map<string, UnreadableTensor>();
   const others = new Map<string, string>();
   for (const [name, value] of children) {
     const tensor = tensorOf(value);
     if (tensor !== undefined) tensors.set(name, tensor);
+    else if (value instanceof OtherTensor) unreadable.set(name, value);
     // What modules keep beside their tensors (get_extra_state): no weights.
     else if (!name.endsWith('_extra_state')) others.set(name, describe(value));
   }
-  return { key, tensors, others };
+  return { key, tensors, unreadable, others };
 }
 
 /** What a value holds under names: entries of dicts, of lists by their index, attributes of objects. */

@@ -5,6 +5,9 @@ import {
   type SafetensorsDType,
   safetensorsDTypes,
 } from '../safetensors/dtype.js';
+import { FormatError } from '../errors.js';
+import { quoted } from '../safetensors/header.js';
+import { otherStorages } from './other-tensor.js';
 import type { Call } from './python-globals.js';
 import type { StorageBytes } from './storage.js';
 import { TorchTensor } from './torch-tensor.js';
@@ -13,6 +16,9 @@ import { type PickleValue, PythonGlobal, PythonObject } from './values.js';
 
 /** torch's names of the element types that we read. */
 const dtypesOfTorch: Readonly<Record<string, SafetensorsDType>> = safetensorsDTypes;
+
+/** The same as text, for messages. */
+export const dtypesHere = Object.keys(dtypesOfTorch).join(', ');
 
 /** Storage classes with their element type; null is bytes without a type (torch >= 2.1). */
 export const storageTypes: ReadonlyMap<string, SafetensorsDType | null> = new Map([
@@ -45,7 +51,11 @@ export const dtypeNames: ReadonlySet<string> = new Set(
     'quint8',
     'qint32',
     'float8_e4m3fn',
+    'float8_e4m3fnuz',
     'float8_e5m2',
+    'float8_e5m2fnuz',
+    'float8_e8m0fnu',
+    'float4_e2m1fn_x2',
   ].map((name) => `torch.${name}`),
 );
 
@@ -150,8 +160,10 @@ function rebuildFromType(args: readonly PickleValue[], m: Unpickler): PickleValu
 function dtypeOf(name: PickleValue, m: Unpickler): SafetensorsDType {
   const dtype = known(name);
   if (dtype === undefined) {
-    m.fail(
-      `a tensor of ${describe(name)}, expected one of ${Object.keys(dtypesOfTorch).join(', ')}`,
+    const tensor = m.key === undefined ? 'a tensor' : `tensor ${quoted(m.key)}`;
+    throw new FormatError(
+      `${m.where}: ${tensor}: got ${describe(name)} as its dtype, expected one of ${dtypesHere}. ` +
+        'Convert the tensor before saving it.',
     );
   }
   return dtype;
@@ -188,15 +200,6 @@ function naturals(value: PickleValue | undefined, what: string, m: Unpickler): n
   return value.map((item) => natural(item, what, m));
 }
 
-/** Sizes of elements that no tensor here has, but whose storages lie among others. */
-const otherItemSizes: Readonly<Record<string, number>> = {
-  'torch.ComplexDoubleStorage': 16,
-  'torch.ComplexFloatStorage': 8,
-  'torch.QInt32Storage': 4,
-  'torch.QInt8Storage': 1,
-  'torch.QUInt8Storage': 1,
-};
-
 /**
  * Bytes of an element of a class of storages.
  * @returns undefined for a class that is not known
@@ -205,7 +208,7 @@ export function storageItemSize(name: string): number | undefined {
   const dtype = storageTypes.get(name);
   if (dtype === null) return 1;
   if (dtype !== undefined) return safetensorsItemSize[dtype];
-  return Object.hasOwn(otherItemSizes, name) ? otherItemSizes[name] : undefined;
+  return otherStorages.get(name)?.bytes;
 }
 
 /**

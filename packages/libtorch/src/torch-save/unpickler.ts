@@ -10,7 +10,7 @@ import { isUtf8 } from 'node:buffer';
 import { FormatError } from '../errors.js';
 import { quoted } from '../safetensors/header.js';
 import { opcodes, stopOpcode } from './opcodes.js';
-import { type PickleValue, PythonGlobal, PythonObject } from './values.js';
+import { OtherTensor, type PickleValue, PythonGlobal, PythonObject } from './values.js';
 
 /**
  * Limits far above real checkpoints (100 000 tensors take 20 MB of pickle and 1 M objects). What takes memory
@@ -99,6 +99,12 @@ export class Unpickler {
   /** Bytes of the pickle that were read: what follows begins there. */
   get position(): number {
     return this.#at;
+  }
+
+  /** The name that the value being made is to have in a dict: what lies on top of the stack then. */
+  get key(): string | undefined {
+    const top = this.#stack.at(-1);
+    return typeof top === 'string' ? top : undefined;
   }
 
   /** Start of messages: which file. */
@@ -374,6 +380,7 @@ export function describe(value: PickleValue): string {
   if (value instanceof Set) return 'a set';
   if (value instanceof Uint8Array) return 'bytes';
   if (value instanceof PythonGlobal) return `the global "${value.name}"`;
+  if (value instanceof OtherTensor) return value.what;
   if (value instanceof PythonObject) return `an object of "${value.global}"`;
   if (typeof value === 'string') return `the text ${quoted(value)}`;
   return typeof value === 'object' ? 'a tensor' : `the ${typeof value} ${value}`;

@@ -52,3 +52,24 @@ export class PythonObject {
     this.args = args;
   }
 }
+
+/** A tensor that no tensor here can be: of another element type, quantised, sparse, or without values. */
+export class OtherTensor extends PythonObject {
+  /** `a tensor of float8_e4m3fn`. */
+  readonly what: string;
+  /** What to do, as a sentence. */
+  readonly advice: string;
+  /** Undefined where the file does not say it. */
+  readonly shape: readonly number[] | undefined;
+
+  constructor(
+    global: string,
+    args: PickleValue,
+    { what, advice, shape }: Pick<OtherTensor, 'what' | 'advice' | 'shape'>,
+  ) {
+    super(global, args);
+    this.what = what;
+    this.advice = advice;
+    this.shape = shape;
+  }
+}

@@ -23,6 +23,11 @@ describe('options in messages', () => {
       'collectStateDict: got --weights "a". Name it with the option --weights.',
     ],
     ['import: got 1 values for mean, expected 3', 'import: got 1 values for --mean, expected 3'],
+    ['Load it with `loadPlugin`, or import it.', 'Load it with --plugin, or import it.'],
+    [
+      "load it with loadPlugin('./a b.js'), or import it",
+      'load it with --plugin ./a b.js, or import it',
+    ],
     // Words, parts of paths and what stands in quotes are none.
     [
       '/data/imageSize.pth: no dModel.x, mean or heads',

@@ -19,6 +19,13 @@ const unmistakable =
 /** Settings of several words, as the library spells them in its messages. */
 const hyphenated = /(?<![\w./\\'"`-])[a-z]+(?:-[a-z]+)+(?![\w/\\'"`-]|\.\w)/g;
 
+/** What a program calls where the command line has a flag; every command has this one. */
+const pluginCall = /\bloadPlugin\('(.+?)'\)/g;
+
+/** What a message advises of `loadPlugin`, as the command line has it. */
+export const pluginsInFlags = (text: string): string =>
+  text.replaceAll(pluginCall, '--plugin $1').replaceAll('`loadPlugin`', '--plugin');
+
 const quotedNames = /`[a-zA-Z]\w*`(?:, `[a-zA-Z]\w*`)*/g;
 
 /** As options are refused that an architecture does not have. */
@@ -50,7 +57,7 @@ export function inFlags(
         return flag === undefined ? all : `${before.replace(/ the$/, '')} ${flag}`;
       })
     : message;
-  const shown = spoken
+  const shown = pluginsInFlags(spoken)
     .replaceAll(refused, (all, got: string, known: string) => {
       const inQuotes = got.replaceAll("'", '`');
       return flagOf(got.split("'")[1] ?? '') === undefined

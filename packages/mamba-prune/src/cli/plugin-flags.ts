@@ -3,7 +3,7 @@ import { UsageError } from '../errors.js';
 import { families } from '../models/families.js';
 import type { Family } from '../models/family.js';
 import { familyFlags } from '../models/family-checks.js';
-import { environmentPlugins, loadFromEnvironment, loadPlugin } from '../plugins.js';
+import { environmentPlugins, loadFromEnvironment, loadFromFlag } from '../plugins.js';
 
 /** The modules that --plugin names, wherever it stands. */
 export function pluginsIn(argv: readonly string[]): string[] {
@@ -27,7 +27,7 @@ export async function loadPlugins(
 ): Promise<void> {
   const modules = [
     ...environmentPlugins(env).map((name) => ({ name, load: loadFromEnvironment })),
-    ...pluginsIn(argv).map((name) => ({ name, load: loadPlugin })),
+    ...pluginsIn(argv).map((name) => ({ name, load: loadFromFlag })),
   ];
   if (modules.length === 0) return;
   const taken = flags();

@@ -42,7 +42,7 @@ describe('openDataset and verifyDataset', () => {
         'cifar100, tiny-imagenet, imagenet, folder. Did you mean "cifar10" or "cifar100"?',
     );
     await expect(verifyDataset('toString')).rejects.toThrow(
-      /^verifyDataset: got data set "toString".*folder\. If it is registered by a module, import that first \(--plugin FILE\)\.$/,
+      /^verifyDataset: got data set "toString".*folder\. If it is registered by a module, import that first \(`loadPlugin`\)\.$/,
     );
   });
 

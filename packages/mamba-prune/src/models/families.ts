@@ -71,8 +71,8 @@ export function familyNamed({
   throw new UsageError(
     typeof module === 'string'
       ? `${what}, which is not registered. It was written with the module ${printableLine(module)}: ` +
-          `load it with --plugin ${printableLine(module)}, or import it before.`
-      : `${what}, ${known}. A family of one's own has to be registered first: load its module with --plugin, or import it.`,
+          `load it with loadPlugin('${printableLine(module)}'), or import it before.`
+      : `${what}, ${known}. A family of one's own has to be registered first: load its module with \`loadPlugin\`, or import it.`,
   );
 }
 

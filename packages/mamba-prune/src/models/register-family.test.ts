@@ -309,11 +309,11 @@ it('names what has to be loaded for a file of a family that is not registered', 
   for (const read of [loadModel, checkModelFile]) {
     expect(() => read(known)).toThrow(
       "absent.safetensors: model: got family 'absent', which is not registered. It was written with the module ./absent.js: " +
-        'load it with --plugin ./absent.js, or import it before.',
+        "load it with loadPlugin('./absent.js'), or import it before.",
     );
   }
   expect(() => loadModel(written({}))).toThrow(
-    /got family 'absent', expected one of mamba, vit, resnet.*load its module with --plugin, or import it/,
+    /got family 'absent', expected one of mamba, vit, resnet.*load its module with `loadPlugin`, or import it/,
   );
 });
 

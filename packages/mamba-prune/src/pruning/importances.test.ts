@@ -133,7 +133,7 @@ describe('registerImportance', () => {
     const model = new TwoLayer({ units: 6 });
     const attempt = () => chooseUnits(model, { rates, ranking: 'global', importance: 'by-place' });
     await expect(attempt()).rejects.toThrow(
-      /importance: got 'by-place', expected one of l1, .*, or a name that registerImportance was told before \(--plugin FILE loads/,
+      /importance: got 'by-place', expected one of l1, .*, or a name that registerImportance was told before \(`loadPlugin` loads/,
     );
     registerImportance(own);
     expect(importanceNames().at(-1)).toBe('by-place');

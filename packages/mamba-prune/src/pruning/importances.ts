@@ -239,7 +239,7 @@ export function checkImportance(name: string): void {
   if (names.includes(name)) return;
   throw new UsageError(
     `importance: got '${printableLine(name)}', expected one of ${names.join(', ')}, ` +
-      'or a name that registerImportance was told before (--plugin FILE loads the module that does so).',
+      'or a name that registerImportance was told before (`loadPlugin` loads the module that does so).',
   );
 }
 

@@ -29,9 +29,9 @@ export interface DataSettings {
 
 /** How the images of a folder are prepared for a new model; those that there are bring their own way. Plain JSON. */
 export interface PreparationSettings {
-  /** Default `bilinear`. */
+  /** Default `bilinear`; of a training from weights, what is said of them. */
   readonly interpolation?: Interpolation | undefined;
-  /** Share of the shorter side that the crop leaves. By default what the data set's definition says. */
+  /** Share of the shorter side that the crop leaves. By default what the data set's definition says, or what is said of the weights. */
   readonly cropShare?: number | undefined;
 }
 

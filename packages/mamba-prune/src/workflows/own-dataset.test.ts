@@ -177,13 +177,20 @@ describe.each([
     const evaluated = await away('eval', file);
     const tuned = await away('prune', file, '--rate', '0.5', '--epochs', '1', '--out', at('never'));
     const cut = await away('prune', file, '--rate', '0.5', '--out', at(`${name}-unseen`));
-    const shown = await away('report', run.path, '--images', '4', '--out', at(`${name}-report`));
+    const shown = await away(
+      'report',
+      run.path,
+      '--images',
+      '4',
+      '--out',
+      at(`${name}-report.html`),
+    );
     writeFileSync(run.configPath, text);
     writeFileSync(file, bytes);
     const module = modules[`${name}.mjs`] ?? '';
     const told =
       `got data set "gone", expected one of: ${datasetNames().join(', ')}. It is registered by ` +
-      `${module}: import that first (--plugin ${module}).`;
+      `${module}: import that first, or load it with --plugin ${module}.`;
     expect(resumed.said).toContain(`resume: ${told}`);
     expect(evaluated.said).toContain(`${file}: ${told}`);
     expect(tuned.said).toContain(`${file}: ${told}`);

@@ -10,6 +10,7 @@ import { HubServer } from '../hub/testing/hub-server.js';
 import type { ImageModel } from '../models/image-model.js';
 import { loadModel, saveModel } from '../models/model-file.js';
 import { createModel } from '../models/registry.js';
+import { RunFolder } from '../training/run-folder.js';
 import { pruneModel } from '../pruning/surgery.js';
 import { modelFromWeights, startingWeights } from './starting-weights.js';
 import { side, tinyTraining, writeTinyImages } from './testing/tiny.js';
@@ -212,6 +213,48 @@ describe('a training from given weights', () => {
     expect(bytes(out)).toEqual(bytes(whole.path));
   });
 
+  it('prepares the images as those were that the weights have seen, and records it', async () => {
+    const given = loadModel(at('five.safetensors'));
+    const preprocessing = { interpolation: 'bicubic', cropShare: 0.5 } as const;
+    const init = at('bicubic.safetensors');
+    saveModel(init, given.model, { ...given.info, preprocessing });
+    given.model.dispose();
+    // Images of the model's own size would be taken as they are.
+    await writeTinyImages(at('larger'), 12);
+    const larger = { ...settings(), data: at('larger') };
+    const recorded = (path: string) => loadModel(join(path, 'model.safetensors')).info;
+    const losses = (path: string) =>
+      RunFolder.open(path)
+        .readMetrics()
+        .flatMap((line) => (line.type === 'epoch' ? [line.loss] : []));
+    const notes: string[] = [];
+    const stop = new AbortController();
+    const onEpoch = (): void => {
+      stop.abort();
+    };
+    const out = at('as-before');
+    const first = {
+      out,
+      signal: stop.signal,
+      hooks: { onEpoch, onNote: (note: string) => notes.push(note) },
+    };
+    await trainRun({ ...larger, init }, first);
+    expect(notes.at(-1)).toBe(
+      'The images are prepared as those were that the weights have seen: bicubic, with a crop share of 0.5. ' +
+        '`interpolation` and `cropShare` choose otherwise.',
+    );
+    await trainRun({ ...larger, init }, { out, resume: true });
+    expect(recorded(out).preprocessing).toEqual(preprocessing);
+    expect(RunFolder.open(out).config['settings']).toMatchObject(preprocessing);
+    // It is what the training saw.
+    const asked = await trainRun({ ...larger, ...preprocessing }, { out: at('asked') });
+    expect(losses(out)).toEqual(losses(asked.path));
+    const other = { interpolation: 'bilinear', cropShare: 1 } as const;
+    const otherwise = await trainRun({ ...larger, init, ...other }, { out: at('otherwise') });
+    expect(recorded(otherwise.path).preprocessing).toEqual(other);
+    expect(losses(otherwise.path)).not.toEqual(losses(out));
+  });
+
   it('says that what files beside weights say of images gives way to the data', async () => {
     manualSeed(4);
     const options = { dModel: 24, depth: 1, heads: 3, imageSize: side, patchSize: 4 };
@@ -249,7 +292,7 @@ describe('a training from given weights', () => {
     ]);
     expect(trained.status).toBe(0);
     const { from } = JSON.parse(trained.stdout) as { readonly from: { readonly notes: string[] } };
-    const ofTheData = /^In a training classes, mean, .* are those of the data/;
+    const ofTheData = /^In a training classes, mean and deviation are those of the data/;
     expect(from.notes[0]).toMatch(
       /^Taken from the config\.json beside it: --heads 6, the names of/,
     );
@@ -257,7 +300,10 @@ describe('a training from given weights', () => {
     const said = trained.stderr.replaceAll(/\s+/g, ' ');
     // Of the flags that train has, in their spelling.
     expect(said).toContain('mean 0.5,0.5,0.5, std 0.5,0.5,0.5, --crop-share 1.');
-    expect(said).toContain('In a training classes, mean, deviation and the preparation');
+    expect(said).toContain('In a training classes, mean and deviation are those of the data');
+    expect(said).toContain('bilinear, with a crop share of 1. --interpolation and --crop-share');
+    const { info } = loadModel(at('carded', 'model.safetensors'));
+    expect(info.preprocessing).toEqual({ interpolation: 'bilinear', cropShare: 1 });
   });
 
   it('is what train --from does, from a file, a run and the hub', async () => {

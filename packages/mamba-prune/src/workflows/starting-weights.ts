@@ -8,8 +8,9 @@ import type { ImageModel, ModelConfigBase } from '../models/image-model.js';
 import type { ImportOptions } from '../models/import/model.js';
 import type { ModelInfo } from '../models/model-file.js';
 import { createModelFromConfig } from '../models/registry.js';
+import { type Preprocessing, preprocessingOf } from '../preparation/preprocessing.js';
 import { checkSplit } from './fit.js';
-import { openModelFile } from './open-model-file.js';
+import { type OpenedModelFile, openModelFile } from './open-model-file.js';
 
 export interface StartingModel {
   readonly model: ImageModel;
@@ -17,19 +18,35 @@ export interface StartingModel {
   readonly notes: readonly string[];
   /** How the weights were imported and cut: the beginning of the model's history. */
   readonly origin: ModelInfo['history'];
+  /** How the images of the model were prepared, as far as its file, or one beside it, says so. */
+  readonly preparation: Partial<Preprocessing>;
 }
 
 /** What of an imported model is the data's in a training, whatever the file says. */
 const ofTheData = /^(imageSize|mean|std|classes|interpolation|cropShare)\b/;
 
+/** What nobody says of an imported model is not known of it: then the data decide. */
+function preparationOf(
+  { info, isOurs, assumed }: Pick<OpenedModelFile, 'info' | 'isOurs' | 'assumed'>,
+  imageSize: number,
+): Partial<Preprocessing> {
+  const said = preprocessingOf(info, imageSize);
+  if (isOurs) return said;
+  const isTold = (name: keyof Preprocessing): boolean =>
+    !assumed.some((text) => text.startsWith(`${name} `));
+  return {
+    ...(isTold('interpolation') && { interpolation: said.interpolation }),
+    ...(isTold('cropShare') && { cropShare: said.cropShare }),
+  };
+}
+
 /** What files beside weights say of images and classes is no lie, and not what a training takes. */
 function withData(notes: readonly string[]): readonly string[] {
-  const ofImages =
-    /^Taken from .*(?:`(?:mean|std|interpolation|cropShare|imageSize)`|the names of \d)/;
+  const ofImages = /^Taken from .*(?:`(?:mean|std|imageSize)`|the names of \d)/;
   return notes.some((note) => ofImages.test(note))
     ? [
         ...notes,
-        'In a training classes, mean, deviation and the preparation of images are those of the data, whatever these files say.',
+        'In a training classes, mean and deviation are those of the data, whatever these files say.',
       ]
     : notes;
 }
@@ -90,6 +107,7 @@ export async function modelFromWeights(
     const anew = copyMatching(path, given, model);
     return {
       model,
+      preparation: preparationOf(opened, config.imageSize),
       origin: originOf(givenInfo).map((step) =>
         step['step'] === 'import' ? { ...step, assumed: ofTheWeights } : step,
       ),

@@ -14,6 +14,7 @@ import type { ImageModel } from '../models/image-model.js';
 import { type ModelInfo, loadModel, saveModel } from '../models/model-file.js';
 import { createModelFromConfig, modelShapes } from '../models/registry.js';
 import { requireOptions } from '../option-checks.js';
+import type { Preprocessing } from '../preparation/preprocessing.js';
 import { tensorboardHooks, writeEventFile } from '../logging/tensorboard.js';
 import { fitBatchSize } from '../training/auto-batch.js';
 import { checkCheckpoints } from '../training/beginning.js';
@@ -70,7 +71,7 @@ export async function trainRun(
   const { init } = given;
   let settings = init === undefined ? given : { ...given, init: modelFileOf(init) };
   checkNewModel(settings, control.device);
-  const dataset = await openData(settings, control.data);
+  let dataset = await openData(settings, control.data);
   noteUnusedCopies(settings, settings.recipe, dataset.info, control.data);
   let options = trainOptionsOf(settings.recipe, dataset.info);
   let resolved = resolveTrainOptions(options, dataset.info);
@@ -78,8 +79,9 @@ export async function trainRun(
   checkShares(resolved.batchSize, control.group?.workers ?? 1);
   manualSeed(resolved.seed);
   const leads = (control.group?.rank ?? 0) === 0;
-  const { model, origin } = await startingModel(settings, control, dataset);
+  const { model, origin, preparation } = await startingModel(settings, control, dataset);
   try {
+    prepareAs(preparation);
     if (control.autoBatch !== true) checkBatch(model, dataset, resolved.batchSize, control.device);
     fitBatch(model);
     const run = openRun(model, dataset);
@@ -129,6 +131,21 @@ export async function trainRun(
   } catch (error) {
     model.dispose();
     throw error;
+  }
+
+  /** Images of folders are prepared as those were that the weights have seen, unless something else was asked for. */
+  function prepareAs(before: Partial<Preprocessing>): void {
+    const { preprocessing: usual } = dataset.info;
+    if (dataset.prepared === undefined || usual === undefined) return;
+    const { interpolation = before.interpolation ?? usual.interpolation } = settings;
+    const { cropShare = before.cropShare ?? usual.cropShare } = settings;
+    if (interpolation === usual.interpolation && cropShare === usual.cropShare) return;
+    dataset = dataset.prepared({ interpolation, cropShare });
+    settings = { ...settings, interpolation, cropShare };
+    control.hooks?.onNote?.(
+      `The images are prepared as those were that the weights have seen: ${interpolation}, with a crop share of ` +
+        `${cropShare}. \`interpolation\` and \`cropShare\` choose otherwise.`,
+    );
   }
 
   /** Once, before a run begins. */
@@ -218,12 +235,12 @@ async function startingModel(
   { arch, model: options, widths, init, import: said }: TrainSettings,
   { out, resume, hooks }: RunControl,
   dataset: Dataset,
-): Promise<Pick<StartingModel, 'model' | 'origin'>> {
+): Promise<Pick<StartingModel, 'model' | 'origin' | 'preparation'>> {
   if (init === undefined) {
     const dense = denseConfig(arch, modelOptionsFor(arch, options, dataset));
     const config = widths ? { ...dense, widths: { ...dense.widths, ...widths } } : dense;
     if (resume !== undefined && resume !== false) checkResumedSizes(out, modelShapes(config));
-    return { model: createModelFromConfig(config), origin: [] };
+    return { model: createModelFromConfig(config), origin: [], preparation: {} };
   }
   if (widths !== undefined) {
     throw new UsageError(
@@ -234,15 +251,21 @@ async function startingModel(
   const kept = keptWeightsPath(out, 0);
   if (resume !== undefined && resume !== false && existsSync(kept)) {
     const { model, info } = loadModel(kept);
-    return { model, origin: originOf(info) };
+    // What it records is what its images have gone through so far.
+    return { model, origin: originOf(info), preparation: info.preprocessing ?? {} };
   }
-  const { model, origin, notes } = await modelFromWeights(init, dataset, {
+  const { model, origin, preparation, notes } = await modelFromWeights(init, dataset, {
     arch,
     options,
     import: said,
   });
   for (const note of notes) hooks?.onNote?.(note);
-  return { model, origin };
+  // A run that has begun without a record of its start goes on with what its settings say.
+  return {
+    model,
+    origin,
+    preparation: resume === undefined || resume === false ? preparation : {},
+  };
 }
 
 /**

@@ -1,6 +1,7 @@
 // Texts in a plot that keep clear of each other, as marks of Observable Plot.
 import type { Markish } from '@observablehq/plot';
 import { type Box, intersects, placeLabels } from './place-labels.js';
+import { flagRoom } from './plot-style.js';
 import { commonBeginning, shortened, textWidth } from './text-width.js';
 
 const svg = 'http://www.w3.org/2000/svg';
@@ -96,16 +97,16 @@ interface Flag {
   readonly text: string;
 }
 
-/** Texts at the top, beside lines from top to bottom; those without room are left out. */
+/** Texts over lines from top to bottom, above the frame: `plotStyle` makes room. Those without room are left out. */
 export function flags(entries: readonly Flag[], colour: string): Markish {
   return (_index, scales, _values, { width, marginTop, marginLeft, marginRight }) => {
     const group = element('g', { fill: colour, class: 'flags' });
     const placed: Box[] = [];
     for (const { x, text } of entries) {
       const [line, length] = [Number(scales.x?.(x)), textWidth(text)];
-      const places = [line + 5, line - 5 - length].map((left) => ({
+      const places = [line - length / 2, line, line - length].map((left) => ({
         x: left,
-        y: marginTop,
+        y: marginTop - flagRoom,
         width: length,
         height: lineHeight,
       }));

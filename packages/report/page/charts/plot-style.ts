@@ -1,12 +1,18 @@
 // What all pictures have in common.
 import type { PlotOptions } from '@observablehq/plot';
 
-/** Spread into the options of a plot. Colours are those of the page's style sheet. */
-export function plotStyle(width: number, height: number): PlotOptions {
+/** Height that texts above the frame take, where no curve and no bar is. */
+export const flagRoom = 18;
+
+/**
+ * Spread into the options of a plot. Colours are those of the page's style sheet.
+ * @param room - above the frame: `flagRoom` where the plot has flags
+ */
+export function plotStyle(width: number, height: number, room = 0): PlotOptions {
   return {
     width,
-    height,
-    marginTop: 12,
+    height: height + room,
+    marginTop: 12 + room,
     marginRight: 14,
     marginBottom: 36,
     marginLeft: 48,

@@ -5,7 +5,7 @@ import type { EpochPoint, RoundData, RunData } from '../../src/data/types.js';
 import { Chart, type TableData } from '../charts/chart.js';
 import { markOf } from '../charts/highlight.js';
 import { flags } from '../charts/label-marks.js';
-import { gridStyle, heightFor, plotStyle, tipStyle } from '../charts/plot-style.js';
+import { flagRoom, gridStyle, heightFor, plotStyle, tipStyle } from '../charts/plot-style.js';
 import { usePage, useShownRuns } from '../context.js';
 import { Legend, Section, Switch } from '../controls.js';
 import { percent } from '../format.js';
@@ -61,7 +61,7 @@ function Curve({ value, runs, isLog }: CurveProps) {
   const cuts = runs.some(({ id }) => id === focus?.id) && focus ? cutsOf(focus) : [];
   const draw = (width: number): Element =>
     Plot.plot({
-      ...plotStyle(width, heightFor(width)),
+      ...plotStyle(width, heightFor(width), cuts.length > 0 ? flagRoom : 0),
       x: {
         label: t('epoch'),
         domain: [0, lastEpoch(dots)],

@@ -5,7 +5,7 @@ import type { RunData, ScoresData } from '../../src/data/types.js';
 import { Chart } from '../charts/chart.js';
 import { type Bin, binTable, stackedBars } from '../charts/histogram.js';
 import { flags } from '../charts/label-marks.js';
-import { gridStyle, heightFor, plotStyle } from '../charts/plot-style.js';
+import { flagRoom, gridStyle, heightFor, plotStyle } from '../charts/plot-style.js';
 import { usePage } from '../context.js';
 import { Legend, RunSelect, Section, Segments, Select } from '../controls.js';
 import { digits, grouped } from '../format.js';
@@ -123,7 +123,7 @@ function Histogram({ scores, kind }: { readonly scores: ScoresData; readonly kin
       : t('threshold', { value: digits(threshold) });
   const draw = (width: number): Element =>
     Plot.plot({
-      ...plotStyle(width, heightFor(width)),
+      ...plotStyle(width, heightFor(width), threshold === undefined ? 0 : flagRoom),
       x: { label: `${label} →`, nice: true },
       y: { label: null },
       marks: [

@@ -3,6 +3,7 @@
  * that the file a report is in and the studio show the same.
  */
 import type { Preprocessing } from 'mamba-prune/preparation';
+import type { MethodResult } from 'mamba-prune/workflows';
 
 export interface ReportData {
   readonly kind: 'mamba-prune report';
@@ -294,17 +295,9 @@ export interface ComparisonData {
   readonly tests: readonly ComparedTest[];
 }
 
-export interface ComparedMethod {
+/** Other versions may have other methods. */
+export interface ComparedMethod extends Omit<MethodResult, 'method'> {
   readonly method: string;
-  readonly rate: number;
-  readonly seeds: readonly number[];
-  readonly accuracy: number;
-  readonly deviation: number | null;
-  /** Null where nothing is cut, as in a training from scratch. */
-  readonly beforeCut: number | null;
-  readonly afterCut: number | null;
-  readonly parameters: number;
-  readonly macs: number;
 }
 
 export interface ComparedRun {

@@ -8,18 +8,15 @@ import type { DisagreementData, EvaluationData, RunData } from '../data/types.js
 import { loadOrNote } from '../load-or-note.js';
 import { type Predictions, chooseImages, classify } from './classify.js';
 import { confusionOf, disagreements } from './compare-predictions.js';
-import { imagesOf } from './open-images.js';
+import { type ImageSource, imagesOf } from './open-images.js';
 import { thumbnail } from './thumbnail.js';
 
 /** A comparison has dozens of models, and a reader looks at a few. */
 const maxRuns = 12;
 
-export interface EvaluateRunsOptions {
+export interface EvaluateRunsOptions extends ImageSource {
   /** At most so many, evenly over the classes. */
   readonly images: number;
-  /** In place of what the runs name. */
-  readonly dataset?: string | undefined;
-  readonly data?: string | undefined;
   /** Or what chooses it, once there is a model to run. */
   readonly device: string | (() => string);
   readonly signal?: AbortSignal | undefined;
@@ -48,7 +45,7 @@ export async function evaluateRuns(
   options: EvaluateRunsOptions,
 ): Promise<EvaluationData | undefined> {
   const finished = runs
-    .map((run): Chosen => ({ run, model: join(run.path, 'model.safetensors') }))
+    .map((run): Chosen => ({ run, model: run.file ?? join(run.path, 'model.safetensors') }))
     .filter(({ run, model }) => run.size?.bytes != null && existsSync(model));
   const name = options.dataset ?? finished.at(-1)?.run.dataset?.name;
   const fitting = finished.filter(

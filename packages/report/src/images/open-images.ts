@@ -5,10 +5,14 @@ import type { NoteHandler } from 'mamba-prune/data';
 import { openDataFor, requireRecordedDataset } from 'mamba-prune/internal';
 import type { RunData } from '../data/types.js';
 
-export interface ImagesOptions {
-  /** In place of what the run names. */
+/** Where test images are, in place of what runs name. */
+export interface ImageSource {
   readonly dataset?: string | undefined;
+  /** Its folder. */
   readonly data?: string | undefined;
+}
+
+export interface ImagesOptions extends ImageSource {
   readonly onNote?: NoteHandler | undefined;
 }
 
@@ -23,10 +27,10 @@ export function imagesOf(
   name: string,
   { dataset, data, onNote }: ImagesOptions,
 ): (config: ModelConfigBase) => Promise<Dataset> {
-  if (dataset === undefined) {
+  if (dataset === undefined && run.file === undefined) {
     requireRecordedDataset(run.path, RunFolder.open(run.path).config.dataset);
   }
-  const settings = { dataset: name, data: data ?? dataFolderOf(run) };
+  const settings = { dataset: name, data: data ?? dataFolderOf(run, name) };
   const opened = new Map<string, Promise<Dataset>>();
   return (config) => {
     const key = JSON.stringify([config.imageSize, config.channels, config.numClasses]);
@@ -38,9 +42,13 @@ export function imagesOf(
   };
 }
 
-export function dataFolderOf({ path, file }: Pick<RunData, 'path' | 'file'>): string | undefined {
-  // There is no run that would say it.
-  if (file !== undefined) return undefined;
+/** The folder in which a run had a data set. @param name - of the data set */
+export function dataFolderOf(
+  { path, file, dataset: own }: Pick<RunData, 'path' | 'file' | 'dataset'>,
+  name: string,
+): string | undefined {
+  // There is no run that would say it, or what it says is of other images.
+  if (file !== undefined || own?.name !== name) return undefined;
   const { dataset, cwd } = RunFolder.open(path).config;
   const { dir } = (dataset ?? {}) as { dir?: unknown };
   return typeof dir === 'string' ? resolve(cwd, dir) : undefined;

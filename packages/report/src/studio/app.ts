@@ -5,6 +5,7 @@ import { Readable } from 'node:stream';
 import { Hono } from 'hono';
 import { streamSSE } from 'hono/streaming';
 import { assetPath, page, runtimePath } from '../report-html.js';
+import type { ImageSource } from '../images/open-images.js';
 import { canTry, onnxOf, tryOutModel } from '../try-out/models.js';
 import { Evaluations } from './evaluations.js';
 import type { Watcher } from './watcher.js';
@@ -37,10 +38,17 @@ const runtime = new Set(
   ),
 );
 
-/** @param isHost - whether a Host header names this server */
-export function studioApp(watcher: Watcher, isHost: (host: string) => boolean): Hono {
+/**
+ * @param isHost - whether a Host header names this server
+ * @param source - of the test images, in place of what the runs name
+ */
+export function studioApp(
+  watcher: Watcher,
+  isHost: (host: string) => boolean,
+  source: ImageSource,
+): Hono {
   const app = new Hono();
-  const evaluations = new Evaluations();
+  const evaluations = new Evaluations(source);
   app.use(async (context, next) => {
     // Another site's name that was made to point here (DNS rebinding) gets nothing.
     if (!isHost(context.req.header('host') ?? '')) return context.text('wrong host', 403);
@@ -91,7 +99,7 @@ export function studioApp(watcher: Watcher, isHost: (host: string) => boolean): 
   });
   app.get('/api/try-out', async (context) => {
     const run = watcher.run(context.req.query('run') ?? '');
-    return run && canTry(run) ? context.json(await tryOutModel(run)) : notFound();
+    return run && canTry(run) ? context.json(await tryOutModel(run, source)) : notFound();
   });
   app.get('/api/evaluation', async (context) => {
     const { evaluation, notes } = await evaluations.of(watcher.report().runs);

@@ -1,6 +1,7 @@
 // Test images shown to all finished models, when a page asks for it: it keeps this machine busy for a while.
 import type { EvaluationData, RunData } from '../data/types.js';
 import { evaluateRuns, isAboutData } from '../images/evaluate-runs.js';
+import type { ImageSource } from '../images/open-images.js';
 
 /** As many as a report shows unless told otherwise. */
 const imageCount = 1000;
@@ -15,6 +16,11 @@ export class Evaluations {
   /** Of the models that `#key` names. */
   #last: Promise<StudioEvaluation> | undefined;
   #key = '';
+  readonly #source: ImageSource;
+
+  constructor(source: ImageSource) {
+    this.#source = source;
+  }
 
   /** The same models give the same answer, also to a page that asks while another one waits. */
   of(runs: readonly RunData[]): Promise<StudioEvaluation> {
@@ -24,19 +30,19 @@ export class Evaluations {
       this.#key = key;
       // One after the other: two at once would take twice as long.
       const before = this.#last ?? Promise.resolve();
-      this.#last = before.catch(() => undefined).then(() => evaluate(finished));
+      this.#last = before.catch(() => undefined).then(() => evaluate(finished, this.#source));
     }
     return this.#last;
   }
 }
 
-async function evaluate(runs: readonly RunData[]): Promise<StudioEvaluation> {
+async function evaluate(runs: readonly RunData[], source: ImageSource): Promise<StudioEvaluation> {
   try {
     const notes: string[] = [];
     const onLeftOut = (note: string): void => {
       notes.push(note);
     };
-    const options = { images: imageCount, device: 'cpu', onLeftOut };
+    const options = { ...source, images: imageCount, device: 'cpu', onLeftOut };
     return { evaluation: await evaluateRuns(runs, options), notes };
   } catch (error) {
     if (!isAboutData(error)) throw error;

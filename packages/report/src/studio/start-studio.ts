@@ -18,12 +18,15 @@ const usualFolder = 'runs';
  * @mamba-prune/models, where that is installed.
  * @throws UsageError if a folder that was given does not exist, or the port is taken
  */
-export async function startStudio({ folder, port }: StudioOptions): Promise<Studio> {
+export async function startStudio({ folder, port, dataset, data }: StudioOptions): Promise<Studio> {
   const path = resolve(folder ?? usualFolder);
-  if (folder !== undefined && (!existsSync(path) || !statSync(path).isDirectory())) {
+  if (folder !== undefined && !isFolder(path)) {
     throw new UsageError(
       `${folder} is no folder, expected one that holds runs, or will: make it first.`,
     );
+  }
+  if (data !== undefined && !isFolder(data)) {
+    throw new UsageError(`--data: ${data} is no folder, expected the one of the data set.`);
   }
   let own = port;
   const names = new Set([address, 'localhost']);
@@ -31,7 +34,7 @@ export async function startStudio({ folder, port }: StudioOptions): Promise<Stud
     const [, name = '', at = '80'] = /^(.*?)(?::(\d+))?$/.exec(host) ?? [];
     return names.has(name) && Number(at) === own;
   };
-  const app = studioApp(new Watcher(path, boxedRuns()), isHost);
+  const app = studioApp(new Watcher(path, boxedRuns()), isHost, { dataset, data });
   const server = await listen(app.fetch, port);
   own = (server.address() as AddressInfo).port;
   return {
@@ -46,6 +49,8 @@ export async function startStudio({ folder, port }: StudioOptions): Promise<Stud
       }),
   };
 }
+
+const isFolder = (path: string): boolean => existsSync(path) && statSync(path).isDirectory();
 
 function listen(fetch: Parameters<typeof serve>[0]['fetch'], port: number): Promise<ServerType> {
   return new Promise((done, fail) => {

@@ -96,6 +96,18 @@ describe('the studio', () => {
     expect(text).toContain('probabilities');
   });
 
+  it('has test images of another folder where it was told of one', async () => {
+    const empty = join(small.folder, 'no-images');
+    mkdirSync(empty);
+    const other = await startStudio({ folder: small.runs, port: 0, data: empty });
+    const answer = async (path: string): Promise<unknown> =>
+      (await fetch(new URL(path, other.url))).json();
+    expect(await answer('/api/try-out?run=oneshot')).toMatchObject({ samples: [] });
+    const { notes } = (await answer('/api/evaluation')) as { readonly notes: string[] };
+    expect(notes[0]).toContain(empty);
+    await other.close();
+  });
+
   it('has test images to try, of the size that the model takes', async () => {
     const tried = (await (await get('/api/try-out?run=oneshot')).json()) as TryOutModel;
     expect(tried).toMatchObject({ run: 'oneshot', side: 8, classes: ['left', 'right'] });
@@ -221,7 +233,28 @@ describe('a studio without runs', () => {
     const onnx = await fetch(new URL('/api/model?run=folder/oneshot-70', own.url));
     expect(Buffer.from(await onnx.arrayBuffer()).toString('latin1')).toContain('probabilities');
     const evaluated = await fetch(new URL('/api/evaluation', own.url));
-    expect(await evaluated.json()).toEqual({ evaluation: null, notes: [] });
+    // No run says where these images are.
+    expect(await evaluated.json()).toEqual({
+      evaluation: null,
+      notes: [expect.stringMatching(/^openDataset "folder": .*\(--data DIR\)/)],
+    });
+  });
+
+  it('has the images of the folder that it was told', async () => {
+    const told = await startStudio({ folder: at('runs'), port: 0, data: small.images });
+    const answer = async (path: string): Promise<unknown> =>
+      (await fetch(new URL(path, told.url))).json();
+    const tried = (await answer('/api/try-out?run=folder/oneshot-70')) as TryOutModel;
+    expect(tried.samples).toHaveLength(16);
+    expect(await answer('/api/evaluation')).toMatchObject({
+      evaluation: { images: 16, runs: [{ run: 'folder/dense' }, { run: 'folder/oneshot-70' }] },
+      notes: [],
+    });
+    await told.close();
+    const wrong = startStudio({ folder: at('runs'), port: 0, data: at('nowhere') });
+    await expect(wrong).rejects.toThrow(
+      `--data: ${at('nowhere')} is no folder, expected the one of the data set.`,
+    );
   });
 
   it('shows the runs and nothing else as soon as there is one', async () => {

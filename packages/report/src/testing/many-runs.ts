@@ -21,7 +21,7 @@ function epochsOf(i: number, count: number): EpochPoint[] {
     phase: 'round-1',
     epoch: epoch + 1,
     x: epoch + 1,
-    lr: 1e-3,
+    lr: 1e-3 * (1 - epoch / count),
     seconds: 10,
     loss: 2 / (epoch + 1),
     trainAccuracy: 0.8,

@@ -6,7 +6,7 @@ import { openDataFor, withModelInfo } from 'mamba-prune/internal';
 import { preprocessingOf } from 'mamba-prune/preparation';
 import type { RunData, TryOutModel, TryOutSample } from '../data/types.js';
 import { chooseImages } from '../images/classify.js';
-import { dataFolderOf } from '../images/open-images.js';
+import { type ImageSource, dataFolderOf } from '../images/open-images.js';
 import { thumbnail } from '../images/thumbnail.js';
 
 /** A few of every class, more than fit one row. */
@@ -37,8 +37,8 @@ export function onnxOf(
   }
 }
 
-/** @param data - folder of the data set, in place of the run's own */
-export async function tryOutModel(run: RunData, data?: string): Promise<TryOutModel> {
+/** @param source - of test images, in place of the run's own */
+export async function tryOutModel(run: RunData, source: ImageSource): Promise<TryOutModel> {
   const { model, info } = loadModel(modelFile(run));
   const { config } = model;
   model.dispose();
@@ -49,7 +49,7 @@ export async function tryOutModel(run: RunData, data?: string): Promise<TryOutMo
     channels,
     side,
     preprocessing: preprocessingOf(info, side),
-    samples: await samplesOf(run, { config }, info, data),
+    samples: await samplesOf(run, { config }, info, source),
   };
 }
 
@@ -57,12 +57,12 @@ async function samplesOf(
   run: RunData,
   model: Parameters<typeof openDataFor>[0],
   info: ModelInfo,
-  data: string | undefined,
+  source: ImageSource,
 ): Promise<TryOutSample[]> {
-  const name = run.dataset?.name;
+  const name = source.dataset ?? run.dataset?.name;
   if (name === undefined) return [];
   try {
-    const settings = { dataset: name, data: data ?? dataFolderOf(run) };
+    const settings = { dataset: name, data: source.data ?? dataFolderOf(run, name) };
     const dataset = withModelInfo(await openDataFor(model, settings), info);
     const split = chooseImages(dataset, sampleCount);
     return await Promise.all(

@@ -107,9 +107,14 @@ async function checkIsFree(out: string, format: Format, overwrite: boolean): Pro
 
 /** @throws UsageError for a name that ends as no format does, or as another one than was asked for */
 function formatOf(out: string, asked: Format | undefined): Format {
-  if (asked === 'hf') return asked;
   const ending = extname(out).toLowerCase();
   const named = endings.find((format) => ending === `.${format}`);
+  if (asked === 'hf') {
+    if (named === undefined || existsSync(out)) return asked;
+    throw new UsageError(
+      `--out: ${out} ends in ${ending}, but --format hf writes a folder. Give the name of one, or leave --format out.`,
+    );
+  }
   if (named === undefined && asked === undefined) {
     throw new UsageError(
       `--out: ${out} ends ${ending === '' ? 'without a format' : `in ${ending}`}, expected ` +

@@ -188,6 +188,15 @@ describe('export --format hf', () => {
     expect(readdirSync(at('dense'))).not.toContain('onnx');
   });
 
+  it('is no folder by the name of a file', async () => {
+    const { status, stderr } = await runCli(hf('dense', 'hub.safetensors'));
+    expect(status).toBe(2);
+    expect(stderr.replaceAll(/\s+/g, ' ')).toContain(
+      `--out: ${at('hub.safetensors')} ends in .safetensors, but --format hf writes a folder. Give the name of one`,
+    );
+    expect(existsSync(at('hub.safetensors'))).toBe(false);
+  });
+
   it('replaces its own files with --overwrite, and none of the others', async () => {
     const again = await runCli(hf('dense', 'hub/dense'));
     expect(again.status).toBe(2);
@@ -300,6 +309,7 @@ describe('push', () => {
     [['hub/pruned', 'lab/x', '--private'], '--private: is about a repository that push makes', 2],
     [['hub/pruned', 'lab/x', '--license', 'mit'], 'has its card already', 2],
     [['missing', 'lab/x'], 'missing does not exist', 2],
+    [['dense', 'lab/x', '--revision', ''], '--revision: got an empty name, expected', 2],
     [['hub/pruned', 'lab/x'], 'the hub answered 404: there is no such repository', 1],
   ] as const)('%s is refused', async ([model, ...rest], words, expected) => {
     const { status, stdout, stderr } = await runCli(['push', at(model), ...rest, '--json']);
@@ -316,6 +326,9 @@ describe('push', () => {
     const { status, stderr } = await runCli(['push', at('dense'), 'lab/there']);
     expect(status).toBe(1);
     expect(stderr).toContain('got no token, expected one that may write there');
+    const missing = await runCli(['push', at('missing'), 'lab/there']);
+    expect(missing.stderr).toContain('missing does not exist');
+    expect(missing.status).toBe(2);
     vi.stubEnv('HF_TOKEN', 'hf_reader');
     const refused = await runCli(['push', at('hub', 'pruned'), 'lab/there', '--json']);
     expect(refused.status).toBe(1);

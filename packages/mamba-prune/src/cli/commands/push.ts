@@ -5,10 +5,12 @@ import { type Command, Option } from 'commander';
 import { UsageError } from '../../errors.js';
 import { bytes, plural } from '../../format.js';
 import type { PushResult } from '../../hub/push.js';
-import { checkRepo } from '../../hub-names.js';
+import { checkRepo, isPublishedName } from '../../hub-names.js';
+import { isHubSpec } from '../../hub/spec.js';
 import { shellCommand } from '../../shell.js';
 import { type Cli, type Context, InterruptedError, action, addExamples } from '../context.js';
 import { noteLeftOut } from '../hub-export.js';
+import { findModel } from '../model-argument.js';
 import { type ModelFacts, openModel } from '../open-model.js';
 import { type CommonOptions, addCommonOptions } from '../options/common.js';
 import { checkHubOptions, licenseOption } from '../options/hub.js';
@@ -67,8 +69,13 @@ export function addPushCommand(program: Command, cli: Cli): void {
         '--private: is about a repository that push makes, expected --create beside it. Give both.',
       );
     }
+    if (options.revision === '') {
+      throw new UsageError('--revision: got an empty name, expected that of a branch.');
+    }
     const { isHubFolder } = await import('../../hub/folder.js');
     const isFolder = isHubFolder(argument);
+    // Before the token, which a slip in the name does not need; what has to be downloaded is looked for after it.
+    if (!isFolder && !isRemote(argument)) await findModel(context, argument);
     if (isFolder && options.license !== undefined) {
       throw new UsageError(
         `--license: ${argument} has its card already, expected a model or a run beside it. Edit the README.md in it.`,
@@ -77,6 +84,8 @@ export function addPushCommand(program: Command, cli: Cli): void {
     await push(context, argument, name, isFolder);
   });
 }
+
+const isRemote = (argument: string): boolean => isHubSpec(argument) || isPublishedName(argument);
 
 async function push(
   context: PushContext,

@@ -115,6 +115,9 @@ describe('sensitivity', () => {
     expect(await message(at('dense'), '--out', at('s.json'))).toContain(
       'exists, expected a new file',
     );
+    expect(await message(at('dense'), '--out', at('s.txt'))).toContain(
+      `--out: ${at('s.txt')} ends in .txt, expected .json, which is what is written. Give such a name, such as ${at('s.json')}.`,
+    );
     expect(await message('--resume', '--out', at('s.json'), '--rates', '0.5')).toContain(
       'was begun with rates [0.5,0.8], expected the same, got [0.5]',
     );

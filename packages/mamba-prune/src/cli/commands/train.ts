@@ -90,7 +90,7 @@ export function addTrainCommand(program: Command, cli: Cli): void {
   command.option(
     '--from <model>',
     'model to begin with: a file of this program or of PyTorch, a run, hf:owner/name, pretrained:NAME or models:NAME; architecture and ' +
-      'sizes are then its own, while image size, classes, mean and deviation are those of the data',
+      'sizes are then its own, and so is the preparation of images of folders, while image size, classes, mean and deviation are those of the data',
   );
   command.addOption(weightsOption());
   command.addOption(

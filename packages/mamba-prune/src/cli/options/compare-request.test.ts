@@ -65,3 +65,41 @@ describe('the images of a comparison', () => {
     expect(await asked({ ...given, out })).not.toHaveProperty('interpolation');
   });
 });
+
+describe('flags of a comparison that would change nothing', () => {
+  const refused = (given: Partial<CompareOptions>) =>
+    expect(asked({ dataset: 'cifar10', ...given })).rejects;
+
+  it('are refused, with the method or the models that they belong to', async () => {
+    const methods = ['oneshot'] as const;
+    await refused({ methods, regStrength: 3 }).toThrow(
+      'got --reg-strength, which belongs to the method rsst, but compared are oneshot. Leave it out, or add rsst to --methods.',
+    );
+    await refused({ methods, fillback: 0.3 }).toThrow(
+      'got --fillback, which belongs to the method refill',
+    );
+    const dense = ['m.safetensors'];
+    await refused({ methods, dense, lr: 1e-3 }).toThrow(
+      'got --lr, which is of the training of the dense models, with --dense, whose models are trained. Leave it out; ' +
+        '--finetune-lr is that of the methods.',
+    );
+    await refused({ methods, dense, epochs: 9, finetuneEpochs: 3 }).toThrow(
+      'got --epochs, which is of',
+    );
+  });
+
+  it('are taken where they say something', async () => {
+    expect(await asked({ dataset: 'cifar10', fillback: 0.3, regStrength: 3 })).toBeDefined();
+    const dense = ['m.safetensors'];
+    const given = { dataset: 'cifar10', dense } as const;
+    // Half of them are those of the methods.
+    expect(await asked({ ...given, epochs: 9 })).toMatchObject({ recipe: { epochs: 9 } });
+    const fresh = { ...given, methods: ['oneshot', 'scratch'] } as const;
+    expect(await asked({ ...fresh, epochs: 9, lr: 1e-3 })).toMatchObject({ recipe: { lr: 1e-3 } });
+    // As another method of it may have begun with them.
+    const out = begun('flags', { dataset: 'cifar10' });
+    expect(
+      await asked({ dataset: 'cifar10', out, methods: ['oneshot'], fillback: 0.3 }),
+    ).toBeDefined();
+  });
+});

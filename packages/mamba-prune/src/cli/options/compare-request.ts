@@ -4,6 +4,7 @@ import { rsstDefaults } from '../../pruning/rsst/choices.js';
 import { presetInterpolation } from '../../training/presets.js';
 import type { CompareBudget } from '../../workflows/compare/budget.js';
 import type { CompareRequest } from '../../workflows/compare/compare.js';
+import { usualMethods } from '../../workflows/compare/methods.js';
 import { isRun } from '../../workflows/model-path.js';
 import type { RecipeSettings } from '../../workflows/settings.js';
 import type { Context } from '../context.js';
@@ -58,6 +59,7 @@ export async function requestOf({
   const { apply, strength } = rsstDefaults(units === 'doomed', norm, regApply);
   const { dense } = given;
   if (dense) checkDenseFlags(given);
+  if (!(await hasBegun(given))) checkIgnored(given);
   const seeds = given.seeds ?? quick?.seeds.length ?? compareDefaults.seeds;
   return {
     train: {
@@ -143,6 +145,52 @@ function checkDenseFlags(given: Partial<CompareOptions>): void {
     );
   }
 }
+
+/** What has begun goes on with the flags that it began with, also for other methods. */
+async function hasBegun({ out, overwrite }: Partial<CompareOptions>): Promise<boolean> {
+  if (out === undefined) return false;
+  const { CompareFolder } = await import('../../workflows/compare/folder.js');
+  const { tuningFolder } = await import('../../workflows/compare/tuning-file.js');
+  const begun = CompareFolder.settingsOf(out, { overwrite });
+  return (begun ?? CompareFolder.settingsOf(tuningFolder(out), { overwrite })) !== undefined;
+}
+
+/** Flags that one method has and the others ignore. */
+const ownFlags = {
+  refill: ['fillback', 'refillScore'],
+  rsst: [
+    ...(['regEpochs', 'regSchedule', 'regStrength', 'exponents', 'regNorm'] as const),
+    ...(['regUnits', 'regApply', 'lrThrough'] as const),
+  ],
+} as const;
+
+/** @throws UsageError for a flag that would change nothing */
+function checkIgnored(given: Partial<CompareOptions>): void {
+  const { methods = usualMethods, dense, finetuneEpochs } = given;
+  for (const [method, flags] of Object.entries(ownFlags)) {
+    const typed = flags.find((flag) => given[flag] !== undefined);
+    if (typed === undefined || (methods as readonly string[]).includes(method)) continue;
+    throw new UsageError(
+      `got ${flagOf(typed)}, which belongs to the method ${method}, but compared are ${methods.join(', ')}. Leave it out, or add ` +
+        `${method} to --methods.`,
+    );
+  }
+  if (!dense || (methods.includes('scratch') && !dense.every(isRun))) return;
+  const ofDense = (['lr', 'warmupEpochs', 'epochs'] as const).find(
+    (flag) =>
+      given[flag] !== undefined &&
+      // Half of them are those of the methods, where nothing else says these.
+      (flag !== 'epochs' || finetuneEpochs !== undefined),
+  );
+  if (ofDense === undefined) return;
+  throw new UsageError(
+    `got ${flagOf(ofDense)}, which is of the training of the dense models, with --dense, whose models are trained. Leave it out` +
+      `${ofDense === 'lr' ? '; --finetune-lr is that of the methods' : ''}.`,
+  );
+}
+
+const flagOf = (name: string): string =>
+  `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 
 const targetsOf = (target: string): CompareRequest['targets'] =>
   target === 'all' ? target : targetKinds(target);

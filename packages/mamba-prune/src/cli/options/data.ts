@@ -85,13 +85,13 @@ export function addPreparationOptions(command: Command): void {
         '--interpolation <name>',
         'how images of folders are resized',
         interpolations,
-        'bilinear',
+        'bilinear, or as those of --from',
       ),
     )
     .addOption(
       numberOption(
         '--crop-share <x>',
-        `share of the shorter side that the centre crop keeps (default: ${cropShares()})`,
+        `share of the shorter side that the centre crop keeps (default: ${cropShares()}, or as that of --from)`,
         { min: leastCropShare, max: 1 },
       ),
     );

@@ -5,9 +5,18 @@ import { refillScores } from '../../pruning/refill-choices.js';
 import { defaultSchedule } from '../../pruning/rsst/schedule.js';
 import type { PruneMethod, PruneSettings } from '../../workflows/prune/settings.js';
 import { type PruningFlags, budgetFlags } from './pruning.js';
+import type { RecipeOptions } from './recipe.js';
 import { rateFlagNames } from './rates.js';
 
-type Flag = keyof PruningFlags;
+type Flags = PruningFlags & RecipeOptions;
+type Flag = keyof Flags;
+
+/** What only a training uses; batch size and numbers of images are those of other work too. */
+const ofTraining: readonly Flag[] = [
+  ...(['lr', 'optimizer', 'weightDecay', 'momentum', 'schedule', 'milestones', 'gamma'] as const),
+  ...(['warmupEpochs', 'labelSmoothing', 'clipGrad', 'ema', 'augment', 'mixup', 'cutmix'] as const),
+  ...(['plainEpochs', 'plainAugment', 'evalEvery', 'checkpointEvery'] as const),
+];
 
 /** Flags that one method has and the others ignore. */
 const ownFlags: Readonly<Record<Exclude<PruneMethod, 'oneshot'>, readonly Flag[]>> = {
@@ -25,7 +34,7 @@ const ownFlags: Readonly<Record<Exclude<PruneMethod, 'oneshot'>, readonly Flag[]
  * @param settings - what became of it
  * @throws UsageError naming the flag, and where it belongs
  */
-export function checkPruningFlags(given: PruningFlags, settings: PruneSettings): void {
+export function checkPruningFlags(given: Flags, settings: PruneSettings): void {
   const { method, rsst, refill } = settings;
   for (const [owner, flags] of Object.entries(ownFlags)) {
     if (owner !== method) refuse(given, flags, `belongs to --method ${owner}, not ${method}`);
@@ -49,6 +58,9 @@ export function checkPruningFlags(given: PruningFlags, settings: PruneSettings):
   }
   if (schedule !== 'exp' && schedule !== 'exp_custom_exponents') {
     refuse(given, ['exponents'], `has no effect under --reg-schedule ${schedule}`);
+  }
+  if (settings.recipe.epochs === 0 && method !== 'rsst') {
+    refuse(given, ofTraining, 'is of a training, and without --epochs there is none after the cut');
   }
   const { importance, score } = settings;
   if (needForImages({ importance, score, refillScore: refill?.score }) === undefined) {
@@ -84,7 +96,7 @@ function choicesWithImages(): string {
   return `${choices.slice(0, -1).join(', ')} or ${choices.at(-1) ?? ''}`;
 }
 
-function refuse(given: PruningFlags, flags: readonly Flag[], why: string): void {
+function refuse(given: Flags, flags: readonly Flag[], why: string): void {
   const typed = flags.find((flag) => given[flag] !== undefined);
   if (typed === undefined) return;
   const words = typed.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);

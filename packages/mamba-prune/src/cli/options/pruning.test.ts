@@ -43,6 +43,17 @@ describe('the flags of prune', () => {
     expect(settingsOf({ distill: 0 }).distill).toBeUndefined();
   });
 
+  it('are of a training where there is one, after the cut or before it', () => {
+    const { recipe } = tinyPruning('m', 'd');
+    const trained = tinyPruning('m', 'd', { recipe: { ...recipe, epochs: 1 } });
+    const flags: PruningFlags & RecipeOptions = { lr: 1e-3, augment: 'strong' };
+    expect(() => {
+      checkPruningFlags(flags, trained);
+      checkPruningFlags(flags, { ...tinyPruning('m', 'd'), method: 'rsst', rsst: { epochs: 2 } });
+      checkPruningFlags({ batchSize: 8, trainImages: 16 }, tinyPruning('m', 'd'));
+    }).not.toThrow();
+  });
+
   it('go over what a run has, which stays where nothing was typed', () => {
     const stored = settingsOf({ method: 'refill', fillback: 0.1, rounds: 4, distill: 0.3 });
     expect(settingsOf({}, stored)).toEqual(stored);
@@ -54,7 +65,13 @@ describe('the flags of prune', () => {
     expect(settingsOf({ regEpochs: 2 }, through).rsst).toEqual({ lrThrough: true, epochs: 2 });
   });
 
-  it.each<[PruningFlags, RegExp]>([
+  it.each<[PruningFlags & RecipeOptions, RegExp]>([
+    [
+      { lr: 1e-3 },
+      /got --lr, which is of a training, and without --epochs there is none after the cut\. Leave it out/,
+    ],
+    [{ method: 'refill', warmupEpochs: 1 }, /got --warmup-epochs, which is of a training/],
+    [{ augment: 'strong', batchSize: 8 }, /got --augment, which is of a training/],
     [{ fillback: 0.1 }, /got --fillback, which belongs to --method refill, not oneshot/],
     [
       { method: 'rsst', refillScore: 'gradient' },

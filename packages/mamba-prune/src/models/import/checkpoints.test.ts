@@ -61,7 +61,15 @@ describe('a checkpoint', () => {
   it.each([
     ['sparse-bias.pt', /'fc\.bias', a sparse tensor.*\.to_dense\(\)/],
     ['quantised-bias.pt', /'net\.fc\.bias', a quantised tensor.*\.dequantize\(\)/],
-    ['complex-bias.pt', /'fc\.bias', a tensor of a form or element type that is not known/],
+    [
+      'float8.pt',
+      /got 'conv1\.weight', a tensor of float8_e4m3fn, the first of 32 such tensors, expected a dense tensor of float64, float32, float16 or bfloat16\. Convert it where it was saved, with \.float\(\)/,
+    ],
+    ['float8-matrices.pt', /'conv1\.weight', a tensor of float8_e4m3fn, the first of 7 such/],
+    [
+      'complex-bias.pt',
+      /'fc\.bias', a tensor of complex64, expected a dense tensor of float64.*Only real numbers/,
+    ],
   ])(
     'with a parameter that cannot be read is refused, and not read without it: %s',
     async (name, message) => {

@@ -1,7 +1,7 @@
 // Which of the weights in a file are meant: a checkpoint may hold several state dicts, and a state dict
 // several models under prefixes of their own.
 import { FormatError } from '@mamba-prune/libtorch';
-import { stateDictRank } from '@mamba-prune/libtorch/files';
+import { type UnreadableTensor, stateDictRank } from '@mamba-prune/libtorch/files';
 import { UsageError } from '../../errors.js';
 import { listed } from '../config-checks.js';
 import { type ClassifierNames, withClassifier } from './apart-classifier.js';
@@ -14,6 +14,8 @@ export interface FoundDict {
   /** With points; '' for the top of the file. */
   readonly key: string;
   readonly shapes: Shapes;
+  /** Those of `shapes` that cannot be read. */
+  readonly unreadable?: ReadonlyMap<string, Pick<UnreadableTensor, 'what' | 'advice'>>;
   /** What lies among the tensors and is none, with what it is. */
   readonly others?: ReadonlyMap<string, string>;
   /** Of a whole module that was pickled: its class. */
@@ -74,7 +76,7 @@ export function chooseStateDict<D extends FoundDict>(
         ),
       )
     : chosen.names;
-  if (models.includes(chosen)) refuseUnreadable(chosen);
+  if (models.includes(chosen) || !hasReadable(chosen)) refuseUnreadable(chosen);
   const { names: used, notes: found } = models.includes(chosen)
     ? withClassifier({ shapes: chosen.dict.shapes, prefix: chosen.prefix, names: own }, (shapes) =>
         telling.classifierNames?.(shapes),
@@ -98,44 +100,45 @@ export function chooseStateDict<D extends FoundDict>(
   };
 }
 
-/** What torch rebuilds tensors by that are not plain numbers in memory, or of a type that is not known here. */
-const builders: Readonly<Record<string, readonly [what: string, advice: string]>> = {
-  _rebuild_qtensor: ['a quantised tensor', '.dequantize()'],
-  _rebuild_sparse_tensor: ['a sparse tensor', '.to_dense()'],
-  _rebuild_sparse_csr_tensor: ['a sparse tensor', '.to_dense()'],
-  _rebuild_meta_tensor_no_storage: ['a tensor without values (device meta)', ''],
-};
+const hasReadable = ({ dict, names }: Candidate<FoundDict>): boolean =>
+  [...names.values()].some((stored) => dict.unreadable?.has(stored) !== true);
 
 /**
- * A parameter of the model that is no tensor that can be read is no entry beside it: without it another model
- * would be made, such as one without a bias. None is how PyTorch says that there is no such parameter.
+ * A parameter of the model that cannot be read is no entry beside it: without it another model would be made, such as one
+ * without a bias. None is how PyTorch says that there is no such parameter.
  * @throws FormatError naming the first
  */
 function refuseUnreadable({ dict, prefix, names }: Candidate<FoundDict>): void {
+  const { shapes, unreadable, others } = dict;
+  const wanted = [...names].filter(
+    ([name, stored]) => unreadable?.has(stored) && !isNoWeight(name, shapes.get(stored) ?? []),
+  );
+  const [[, first] = []] = wanted;
+  const tensor = first === undefined ? undefined : unreadable?.get(first);
+  if (first !== undefined && tensor !== undefined) {
+    const more = wanted.length > 1 ? `, the first of ${wanted.length} such tensors` : '';
+    refuse(first, tensor.what + more, tensor.advice);
+  }
   const layers = new Set(Array.from(names.keys(), (name) => name.replace(/[^.]*$/, '')));
-  for (const [stored, what] of dict.others ?? []) {
+  for (const [stored, what] of others ?? []) {
     const name = cleanName(stored);
     if (!name.startsWith(prefix) || what === 'None') continue;
-    const builder = /"torch\._(?:utils|tensor)\.(_rebuild_\w+)"/.exec(what)?.[1];
     const own = name.slice(prefix.length);
     const isParameter =
       /\.(?:weight|bias|running_(?:mean|var))$/.test(own) && layers.has(own.replace(/[^.]*$/, ''));
-    if (isNoWeight(own, []) || (builder === undefined && !isParameter)) continue;
-    const [kind, advice] =
-      builder === undefined
-        ? [what, '']
-        : (builders[builder] ?? [
-            'a tensor of a form or element type that is not known here',
-            '.to_dense() or .float()',
-          ]);
-    throw new FormatError(
-      `import: got ${listed([`'${stored}'`])}, ${kind}, expected a dense tensor of floats. ` +
-        (advice === ''
-          ? 'Is the file complete? Save the model anew where it was trained.'
-          : `Convert it where it was saved, with ${advice}.`),
-    );
+    if (isNoWeight(own, []) || !isParameter) continue;
+    refuse(stored, what, 'Is the file complete? Save the model anew where it was trained.');
   }
 }
+
+function refuse(stored: string, what: string, advice: string): never {
+  throw new FormatError(
+    `import: got ${listed([`'${stored}'`])}, ${what}, expected a dense tensor of ${readableTypes}. ${advice}`,
+  );
+}
+
+/** Models compute in float32, and these convert. */
+const readableTypes = 'float64, float32, float16 or bfloat16';
 
 function severalNote(chosen: string, others: readonly string[]): string {
   return (

@@ -155,9 +155,11 @@ async function torchWeights(path: string): Promise<WeightsFile> {
   }
   const stored = new Map<FoundDict, StoredStateDict>(
     file.stateDicts.map((dict) => {
-      const { key, tensors, others, module } = dict;
-      const shapes = new Map(Array.from(tensors, ([name, { shape }]) => [name, shape]));
-      return [{ key, shapes, others, module }, dict];
+      const { key, tensors, unreadable, others, module } = dict;
+      const shapes = new Map(
+        [...tensors, ...unreadable].map(([name, { shape = [] }]) => [name, shape]),
+      );
+      return [{ key, shapes, unreadable, others, module }, dict];
     }),
   );
   return {

@@ -93,7 +93,7 @@ function familyFromShapes(shapes: Shapes): ReadableFamily {
   if (found) return found;
   throw new FormatError(
     `import: got tensors ${listed([...shapes.keys()]) || '(none)'}, expected the names of ` +
-      `${anyOf(readableFamilies().map(({ layout }) => layout.programs))}. An architecture of your own is read with a plugin that defines it (--plugin, docs/extend.md).`,
+      `${anyOf(readableFamilies().map(({ layout }) => layout.programs))}. An architecture of your own is read with a plugin that defines it (\`loadPlugin\`, docs/extend.md).`,
   );
 }
 

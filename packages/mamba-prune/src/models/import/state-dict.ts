@@ -179,5 +179,5 @@ function severalLayers(one: string, other: string): string {
   const sequential = stem(one);
   return sequential === undefined || sequential !== stem(other)
     ? ''
-    : ` The ${sequential} of the file has several layers: no architecture here has more than one there. A family of your own can (--plugin, docs/extend.md).`;
+    : ` The ${sequential} of the file has several layers: no architecture here has more than one there. A family of your own can (\`loadPlugin\`, docs/extend.md).`;
 }

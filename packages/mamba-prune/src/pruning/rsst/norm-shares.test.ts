@@ -1,36 +1,23 @@
 // RSST and the norms over the units that it shrinks: VMamba's.
 import { manualSeed, noGrad, randn, setNumThreads } from '@mamba-prune/libtorch';
-import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { ImageModel } from '../../models/image-model.js';
 import { createModel } from '../../models/registry.js';
 import { relativeDifference } from '../../models/testing/parity.js';
-import { RunFolder, type TrainControl, type TrainHooks } from '../../training/index.js';
 import { FakeGraphs } from '../../training/testing/fake-graphs.js';
-import { outcomeOf, temporaryFolder, toyDataset, toyRun } from '../../training/testing/toy.js';
-import { train } from '../../training/trainer.js';
+import { outcomeOf } from '../../training/testing/toy.js';
 import { pruneModel } from '../surgery.js';
 import { doomedUnits, measureUnitNorms, rsstHooks, type RsstOptions } from './index.js';
+import { type ToyTraining, toyTrainings } from './testing/toy-trainings.js';
 
 setNumThreads(1);
 
-let folder: ReturnType<typeof temporaryFolder>;
-beforeEach(() => (folder = temporaryFolder()));
-afterEach(() => {
-  folder.remove();
-  for (const model of made.splice(0)) model.dispose();
-});
-
-const made: ImageModel[] = [];
-
-/** For the toy task: 6 px, one channel, three classes. 8 channels in the first of two blocks, 16 in the second. */
-function toyVMamba(seed = 2): ImageModel {
-  manualSeed(seed);
+/** 8 channels in the first of two blocks, 16 in the second. */
+const toys = toyTrainings(() => {
   const sizes = { baseWidth: 8, blocks: [1, 1], stemStride: 1, imageSize: 6 };
-  const model = createModel('vmamba_nano', { ...sizes, channels: 1, numClasses: 3 });
-  made.push(model);
-  return model;
-}
+  return createModel('vmamba_nano', { ...sizes, channels: 1, numClasses: 3 });
+});
+const toyVMamba = toys.model;
 
 const first = 'layers.0.blocks.0.ssm';
 const second = 'layers.1.blocks.0.ssm';
@@ -50,33 +37,8 @@ const base: RsstOptions = {
   units,
 };
 
-interface ToyTraining {
-  readonly name?: string;
-  readonly model?: ImageModel;
-  readonly resume?: boolean;
-  readonly stopAfter?: number;
-  readonly control?: TrainControl;
-}
-
-/** 2 epochs of 7 steps. */
-async function trainToy(given: Partial<RsstOptions>, how: ToyTraining = {}) {
-  const { name = 'run', model = toyVMamba(), resume = false } = how;
-  const path = join(folder.path, name);
-  const run = resume ? RunFolder.open(path, { write: true }) : RunFolder.create(path, toyRun);
-  const controller = new AbortController();
-  const onStep: TrainHooks['onStep'] = ({ epoch, step, stepsPerEpoch }) => {
-    if ((epoch - 1) * stepsPerEpoch + step === how.stopAfter) controller.abort();
-  };
-  const hooks = { onStep, ...rsstHooks(model, model.pruningGroups(), { ...base, ...given }) };
-  const control = { resume, signal: controller.signal, ...how.control };
-  const options = { epochs: 2, batchSize: 16, lr: 0.01, seed: 4 };
-  try {
-    await train(model, toyDataset(), options, run, hooks, control);
-    return { run, model };
-  } finally {
-    run.release();
-  }
-}
+const trainToy = (given: Partial<RsstOptions>, how?: ToyTraining) =>
+  toys.train((model) => rsstHooks(model, model.pruningGroups(), { ...base, ...given }), how);
 
 /** How much the units of a group count in the norm over them. */
 const sharesOf = (model: ImageModel, group: string): number[] =>
@@ -84,8 +46,7 @@ const sharesOf = (model: ImageModel, group: string): number[] =>
 
 /** How much the logits change at the cut. */
 function changeAtTheCut(model: ImageModel): number {
-  const cut = pruneModel(model, kept).eval();
-  made.push(cut);
+  const cut = toys.keep(pruneModel(model, kept)).eval();
   model.eval();
   manualSeed(6);
   const images = randn([4, 1, 6, 6]);
@@ -184,14 +145,11 @@ describe('RSST of a model with a norm over its units', () => {
     const others = new Map([[first, [0, 2, 4, 6, 7]]]);
     const again = rsstHooks(model, model.pruningGroups(), { ...base, ...part, units: others });
     const shares = (): number[] => sharesOf(model, first);
-    const run = RunFolder.open(join(folder.path, 'run'), { write: true });
-    const options = { epochs: 2, batchSize: 16, lr: 0.01, seed: 4 };
     const seen: number[][] = [];
     const onStep = (): void => {
       seen.push(shares());
     };
-    await train(model, toyDataset(), options, run, { ...again, onStep }, { resume: true });
-    run.release();
+    await toys.train(() => ({ ...again, onStep }), { model, resume: true });
     const [firstStep = []] = seen;
     const share = (unit: number, chosen: ArrayLike<number>): number =>
       (atChoice[unit] ?? NaN) / (chosen[unit] ?? NaN);

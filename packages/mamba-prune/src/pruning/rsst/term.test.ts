@@ -1,19 +1,10 @@
-import { manualSeed, memoryStats, noGrad, scope, zeros } from '@mamba-prune/libtorch';
-import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { memoryStats, noGrad, scope, zeros } from '@mamba-prune/libtorch';
+import { describe, expect, it } from 'vitest';
 import type { ImageModel } from '../../models/image-model.js';
 import { createModel } from '../../models/registry.js';
-import {
-  type EpochMetrics,
-  type LossTerm,
-  RunFolder,
-  type TrainControl,
-  type TrainHooks,
-  type TrainOptions,
-} from '../../training/index.js';
-import { train } from '../../training/trainer.js';
+import type { EpochMetrics, LossTerm, TrainHooks } from '../../training/index.js';
 import { FakeGraphs } from '../../training/testing/fake-graphs.js';
-import { outcomeOf, temporaryFolder, toyDataset, toyRun } from '../../training/testing/toy.js';
+import { outcomeOf } from '../../training/testing/toy.js';
 import { pruneModel } from '../surgery.js';
 import {
   computeStructuredRegularization,
@@ -26,24 +17,15 @@ import {
   rsstLambda,
   type RsstOptions,
 } from './index.js';
+import { toyTrainings } from './testing/toy-trainings.js';
 
-let folder: ReturnType<typeof temporaryFolder>;
-beforeEach(() => (folder = temporaryFolder()));
-afterEach(() => {
-  folder.remove();
-  for (const model of made.splice(0)) model.dispose();
-});
-
-const made: ImageModel[] = [];
-
-/** For the toy task: 6 px, one channel, three classes. 16 channels and 32 neurons in one block. */
-function toyMamba(seed = 2): ImageModel {
-  manualSeed(seed);
+/** 16 channels and 32 neurons in one block. */
+const toys = toyTrainings(() => {
   const sizes = { dModel: 8, depth: 1, dState: 2, patchSize: 3, imageSize: 6 };
-  const model = createModel('mamba_nano', { ...sizes, channels: 1, numClasses: 3 });
-  made.push(model);
-  return model;
-}
+  return createModel('mamba_nano', { ...sizes, channels: 1, numClasses: 3 });
+});
+const toyMamba = toys.model;
+const trainToy = toys.train;
 
 const kept = new Map([
   ['blocks.0.ssm', [0, 3, 5, 8]],
@@ -57,36 +39,6 @@ const base: RsstOptions = {
   norm: 'group',
   targets: ['ssm', 'mlp'],
 };
-
-/** 2 epochs of 7 steps. */
-const options: TrainOptions = { epochs: 2, batchSize: 16, lr: 0.01, seed: 4 };
-
-interface ToyTraining {
-  readonly name?: string;
-  readonly model?: ImageModel;
-  readonly resume?: boolean;
-  readonly stopAfter?: number;
-  readonly options?: Partial<TrainOptions>;
-  readonly control?: TrainControl;
-}
-
-async function trainToy(hooksOf: (model: ImageModel) => TrainHooks, how: ToyTraining = {}) {
-  const { name = 'run', model = toyMamba(), resume = false } = how;
-  const path = join(folder.path, name);
-  const run = resume ? RunFolder.open(path, { write: true }) : RunFolder.create(path, toyRun);
-  const controller = new AbortController();
-  const onStep: TrainHooks['onStep'] = ({ epoch, step, stepsPerEpoch }) => {
-    if ((epoch - 1) * stepsPerEpoch + step === how.stopAfter) controller.abort();
-  };
-  try {
-    const hooks = { onStep, ...hooksOf(model) };
-    const control = { resume, signal: controller.signal, ...how.control };
-    await train(model, toyDataset(), { ...options, ...how.options }, run, hooks, control);
-    return { run, model, lines: run.readMetrics().filter((line) => line.type === 'epoch') };
-  } finally {
-    run.release();
-  }
-}
 
 const hooksFor =
   (given: Partial<RsstOptions>) =>
@@ -217,7 +169,7 @@ describe('rsstHooks, proximal', () => {
     }
     expect(lines.at(-1)?.terms).toBeUndefined();
     const pruned = pruneModel(model, kept);
-    made.push(pruned);
+    toys.keep(pruned);
     model.eval();
     pruned.eval();
     const images = zeros([2, 1, 6, 6]).add(0.5);
@@ -305,7 +257,7 @@ describe('rsstHooks, shrink', () => {
   it('leaves the cut nothing to change', async () => {
     const { model } = await trainToy(hooksFor(shrink));
     const pruned = pruneModel(model, kept);
-    made.push(pruned);
+    toys.keep(pruned);
     model.eval();
     pruned.eval();
     const images = zeros([2, 1, 6, 6]).add(0.5);

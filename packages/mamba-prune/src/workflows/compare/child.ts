@@ -1,7 +1,7 @@
 // The process of one run. It talks to its parent over the channel that fork makes, and when that is gone
 // stops after the step in progress, with a checkpoint.
 import { manualSeed, setNumThreads } from '@mamba-prune/libtorch';
-import { environmentPlugins, loadPlugin } from '../../plugins.js';
+import { environmentPlugins, loadFromEnvironment } from '../../plugins.js';
 import { perform, type RunOrder } from './perform.js';
 
 export type ToChild =
@@ -24,7 +24,7 @@ async function work(order: RunOrder): Promise<void> {
   manualSeed(order.run.seed);
   let told = 0;
   try {
-    for (const name of environmentPlugins(process.env)) await loadPlugin(name);
+    for (const name of environmentPlugins(process.env)) await loadFromEnvironment(name);
     const finished = await perform(order, {
       signal: stop.signal,
       onProgress: (epochs) => {

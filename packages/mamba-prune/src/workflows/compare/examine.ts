@@ -32,7 +32,7 @@ export async function examine(
   requireOptions('compare: train', train, trainSettingsKinds, ['arch', 'dataset', 'recipe']);
   const dataset = await openData(train, hooks);
   const { model, ...found } = paths
-    ? await openDense(paths, train, dataset)
+    ? await openDense(paths, train, dataset, hooks?.onNote)
     : { train, model: createModel(train.arch, modelOptionsFor(train.arch, train.model, dataset)) };
   try {
     if (paths && methodsOf(request).includes('scratch')) {

@@ -1,6 +1,6 @@
 // Dense models that are there already, in place of those that a comparison would train.
 import { dirname, join, resolve } from 'node:path';
-import type { Dataset } from '../../data/types.js';
+import type { Dataset, NoteHandler } from '../../data/types.js';
 import { defined } from '../../defined.js';
 import { UsageError } from '../../errors.js';
 import { denseConfig } from '../../models/dense-config.js';
@@ -32,12 +32,14 @@ export interface OpenedDense {
 
 /**
  * @param paths - of model files; one that lies in the folder of a training brings its recipe
+ * @param onNote - is told of one that has been pruned before
  * @throws UsageError if they do not fit the data, or differ in more than their weights; FormatError
  */
 export async function openDense(
   paths: readonly string[],
   train: TrainSettings,
   dataset: Dataset,
+  onNote?: NoteHandler,
 ): Promise<OpenedDense> {
   const files = paths.map((path) => resolve(path));
   let first: ImageModel | undefined;
@@ -47,6 +49,7 @@ export async function openDense(
       try {
         checkFits(model.config, dataset.info);
         withModelInfo(dataset, info);
+        if (info.history.some(({ step }) => step === 'prune')) onNote?.(prunedNote(path));
         checkAlike('models', files[0] ?? '', first?.config, path, model.config);
       } catch (error) {
         model.dispose();
@@ -68,6 +71,10 @@ export async function openDense(
     throw error;
   }
 }
+
+const prunedNote = (path: string): string =>
+  `${path} has been pruned before. What is compared as dense is this smaller model, and the rates are shares of the units that ` +
+  'it has left.';
 
 /** What makes a fresh model of the same sizes; widths aside, which scratch gets from the cut. */
 function optionsOf(config: ModelConfigBase, dataset: Dataset): ModelOptions {

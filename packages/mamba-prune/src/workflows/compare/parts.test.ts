@@ -251,6 +251,21 @@ describe('given dense models', () => {
     );
   });
 
+  it('are said to have been pruned where one has been', async () => {
+    const pruned = join(whole, 'seed-0/oneshot-50/model.safetensors');
+    const notes: string[] = [];
+    const onNote = (note: string): void => {
+      notes.push(note);
+    };
+    // Its recipe is not known: it stops before any work.
+    const told = { ...request, dense: [pruned, dense()], seeds: [0, 1] };
+    await expect(run(told, at('no'), { data: { onNote } })).rejects.toThrow(/different models/);
+    expect(notes).toEqual([
+      `${pruned} has been pruned before. What is compared as dense is this smaller model, and the rates are shares of the ` +
+        'units that it has left.',
+    ]);
+  });
+
   it('say so where all seeds share one', async () => {
     const out = at('shared');
     const told = { ...request, methods: ['oneshot', 'refill'] as const, seeds: [0, 1] };

@@ -1,7 +1,7 @@
 // sensitivity.json: what was measured of a model, and what a search found. It is written after every point, so
 // that a measurement that is stopped goes on where it was. There are no times in it: equal work gives equal files.
-import { existsSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { existsSync, statSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { readTextFile, writeFileAtomic } from '@mamba-prune/libtorch/files';
 import { z } from 'zod';
 import { DataError } from '../../data/errors.js';
@@ -131,6 +131,13 @@ export function readSensitivity(path: string): SensitivityFile {
       { file: path },
     );
   }
+  if (statSync(path).isDirectory()) {
+    throw new DataError(
+      `${path} is a folder, expected the file of a measurement, such as ${join(path, 'sensitivity.json')}. Make one with: ` +
+        'mamba-prune sensitivity MODEL --out FILE',
+      { file: path },
+    );
+  }
   let problem: string;
   try {
     const json: unknown = JSON.parse(readTextFile(path));
@@ -145,7 +152,7 @@ export function readSensitivity(path: string): SensitivityFile {
     problem = (error as Error).message;
   }
   throw new DataError(
-    `${path} is no measurement of sensitivity: ${problem}. Make one with: mamba-prune sensitivity MODEL --out FILE`,
+    `${path} is no measurement of sensitivity: ${problem.replace(/\.$/, '')}. Make one with: mamba-prune sensitivity MODEL --out FILE`,
     { file: path },
   );
 }

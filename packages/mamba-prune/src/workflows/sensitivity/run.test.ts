@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -181,6 +181,10 @@ describe('a measurement of sensitivity', () => {
     await expect(resumed({ model: at('other.safetensors') })).rejects.toThrow(
       `was measured on another file than ${at('other.safetensors')} is now`,
     );
+    await expect(sensitivityRun(settings(), { out: at('curves') })).rejects.toThrow(
+      `sensitivity: \`out\`: ${at('curves')} ends without a format, expected .json, which is what is written.`,
+    );
+    expect(existsSync(at('curves'))).toBe(false);
     await expect(sensitivityRun(settings(), { resume: true })).rejects.toThrow(
       'got resume without out',
     );
@@ -214,6 +218,9 @@ describe('a file of a measurement', () => {
     };
     expect(() => readSensitivity(at('none.json'))).toThrow(
       `${at('none.json')} does not exist, expected the file of a measurement. Make it with: mamba-prune sensitivity`,
+    );
+    expect(() => readSensitivity(at('images'))).toThrow(
+      `${at('images')} is a folder, expected the file of a measurement, such as ${at('images', 'sensitivity.json')}. Make one with`,
     );
     expect(read('{')).toThrow('bad.json is no measurement of sensitivity: ');
     expect(read('[1]')).toThrow('another program or command wrote it. Make one with');

@@ -1,6 +1,6 @@
 // Measures how sensitive the parts of a model are, and searches for rates: from a model's file to sensitivity.json.
 import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { extname, resolve } from 'node:path';
 import { digestFile } from '@mamba-prune/libtorch/files';
 import { UsageError } from '../../errors.js';
 import { evaluateModel } from '../../inference/evaluate-model.js';
@@ -39,7 +39,7 @@ import {
 
 /** How a measurement is carried out. */
 export interface SensitivityControl {
-  /** File to write, sensitivity.json. By default none. */
+  /** File to write, whose name ends in .json. By default none. */
   readonly out?: string | undefined;
   /** Go on with the measurement in `out`. */
   readonly resume?: boolean | undefined;
@@ -91,7 +91,10 @@ export async function sensitivityRun(
   if (resume && out === undefined) {
     throw new UsageError('sensitivity: got resume without out, expected the file to go on with.');
   }
-  if (out !== undefined && !resume) checkIsFree(out, overwrite);
+  if (out !== undefined && !resume) {
+    checkIsFree(out, overwrite);
+    checkIsJson(out);
+  }
   const earlier = resume && out !== undefined ? readSensitivity(out) : undefined;
   const { model, info } = await openModelFile(told.model, told.import);
   try {
@@ -237,6 +240,16 @@ function headerOf(
 
 /** @throws UsageError naming what is other than in the file that is gone on with */
 /** @throws UsageError if something is there that nobody asked to replace, or that is no measurement */
+/** `prune --rates-from` and `report` take such files by their content, and people by their name. */
+function checkIsJson(out: string): void {
+  const ending = extname(out);
+  if (ending.toLowerCase() === '.json') return;
+  throw new UsageError(
+    `sensitivity: \`out\`: ${out} ends ${ending === '' ? 'without a format' : `in ${ending}`}, expected .json, which is what is ` +
+      `written. Give such a name, such as ${out.slice(0, out.length - ending.length)}.json.`,
+  );
+}
+
 function checkIsFree(out: string, overwrite: boolean): void {
   if (!existsSync(out)) return;
   if (!isSensitivity(out)) {

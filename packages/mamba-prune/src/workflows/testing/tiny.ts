@@ -9,8 +9,11 @@ import type { RecipeSettings, TrainSettings } from '../settings.js';
 const classes = ['left', 'right'] as const;
 export const side = 8;
 
-/** Images whose left or right half is brighter, under noise; 32 to train on and 16 to test. */
-export async function writeTinyImages(folder: string): Promise<void> {
+/**
+ * Images whose left or right half is brighter, under noise; 32 to train on and 16 to test.
+ * @param size - in pixels, that of the model unless given
+ */
+export async function writeTinyImages(folder: string, size = side): Promise<void> {
   const random = new Random();
   for (const [part, count] of [
     ['train', 16],
@@ -20,11 +23,11 @@ export async function writeTinyImages(folder: string): Promise<void> {
       mkdirSync(join(folder, part, name), { recursive: true });
       for (let i = 0; i < count; i++) {
         random.seed(label, Stage.split, count, i);
-        const pixels = Uint8Array.from({ length: side * side }, (_, at) => {
-          const isBright = Math.floor((at % side) / (side / 2)) === label;
+        const pixels = Uint8Array.from({ length: size * size }, (_, at) => {
+          const isBright = Math.floor((at % size) / (size / 2)) === label;
           return random.between(0, 150) + (isBright ? 60 : 0);
         });
-        await sharp(pixels, { raw: { width: side, height: side, channels: 1 } })
+        await sharp(pixels, { raw: { width: size, height: size, channels: 1 } })
           .png()
           .toFile(join(folder, part, name, `${i}.png`));
       }
