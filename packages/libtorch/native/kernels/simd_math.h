@@ -98,8 +98,11 @@ template <class T> MP_INLINE Vec<T> log1p_unit(Vec<T> e) {
 template <class T> struct Softplus {
   Vec<T> value, slope;
 };
-template <class T> MP_INLINE Softplus<T> softplus(Vec<T> x) {
-  const Vec<T> e = exp<T>(-abs<T>(x)), one = splat<T>(1), zero{};
+// In two halves, for loops that take one after the other: as one chain of operations it would leave the multipliers
+// waiting.
+template <class T> MP_INLINE Vec<T> exp_for_softplus(Vec<T> x) { return exp<T>(-abs<T>(x)); }
+template <class T> MP_INLINE Softplus<T> softplus(Vec<T> x, Vec<T> e) {
+  const Vec<T> one = splat<T>(1), zero{};
   const Vec<T> value = max(zero, x) + log1p_unit<T>(e);
   const Vec<T> slope = (x < zero ? e : one) / (one + e);
   return {x > T(20) ? x : value, x > T(20) ? one : slope};
