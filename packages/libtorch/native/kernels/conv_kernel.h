@@ -16,9 +16,9 @@ template <class T> MP_INLINE void tap_rows(const ConvInputs<T>& a, int64_t b, in
 
 // Pre-activations of one register of channels in `Steps` steps, which share their loads. K taps (0: known at run time
 // only).
-template <int K, int Steps, bool Tail, class T>
-MP_INLINE void conv_at(const ConvInputs<T>& a, const T* const* rows, int64_t c0, int64_t c, int64_t left,
-                       Vec<T> (&sum)[Steps]) {
+template <int K, int Steps, bool Tail, class T> MP_INLINE void conv_at(const ConvInputs<T>& a, const T* const* rows,
+                                                                       int64_t c0, int64_t c, int64_t left,
+                                                                       Vec<T> (&sum)[Steps]) {
   const int64_t taps = K ? K : a.taps;
   const T* weight = a.weight + c0 + c;
 #pragma GCC unroll 2
@@ -43,8 +43,8 @@ template <bool Tail, class T> MP_INLINE void silu_in_place(T* y, int64_t left) {
 }
 
 // SiLU is a loop of its own: behind the sums it would be a chain of operations so long that the multipliers wait.
-template <int K, int Steps, class T> MP_INLINE void conv_steps(const ConvForward<T>& a, int64_t b, int64_t t,
-                                                               int64_t c0, int64_t width, const T* zeros) {
+template <int K, int Steps, class T>
+MP_INLINE void conv_steps(const ConvForward<T>& a, int64_t b, int64_t t, int64_t c0, int64_t width, const T* zeros) {
   constexpr int W = Simd<T>::width;
   const T* rows[kConvMaxTaps + 1];
   tap_rows<T>(a, b, t, Steps, c0, zeros, rows);
@@ -101,9 +101,9 @@ MP_INLINE void conv_back_register(const ConvBackward<T>& a, const T* const* rows
     store<T>(to, sum);
   }
 }
-template <int K, int Steps, class T>
-MP_INLINE void conv_back_pre(const ConvBackward<T>& a, int64_t b, int64_t t, int64_t c0, int64_t width, const T* zeros,
-                             T* ring, T* sums) {
+template <int K, int Steps, class T> MP_INLINE void conv_back_pre(const ConvBackward<T>& a, int64_t b, int64_t t,
+                                                                  int64_t c0, int64_t width, const T* zeros, T* ring,
+                                                                  T* sums) {
   constexpr int W = Simd<T>::width;
   const int64_t taps = K ? K : a.taps;
   const T *rows[kConvMaxTaps + 1], *grads[Steps];
@@ -128,8 +128,8 @@ MP_INLINE void conv_back_pre(const ConvBackward<T>& a, int64_t b, int64_t t, int
 }
 
 // The gradients of x in `Steps` steps from s on, whose ring rows are complete.
-template <int K, int Steps, class T> MP_INLINE void conv_back_x(const ConvBackward<T>& a, int64_t b, int64_t s,
-                                                                int64_t c0, int64_t width, const T* ring) {
+template <int K, int Steps, class T>
+MP_INLINE void conv_back_x(const ConvBackward<T>& a, int64_t b, int64_t s, int64_t c0, int64_t width, const T* ring) {
   const int64_t taps = K ? K : a.taps;
   const T* later[kConvMaxTaps + 1];  // steps s, s + 1, ..., of which tap k saw x at s in the step taps - 1 - k later
   for (int64_t j = 0; j < taps - 1 + Steps; j++) later[j] = ring + (s + j) % (taps + 1) * kConvBlock;
