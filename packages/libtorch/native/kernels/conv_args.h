@@ -33,6 +33,6 @@ template <class T> struct ConvBackward : ConvInputs<T> {
 };
 
 // Rows of kConvBlock elements: a zero row, the ring of gradients, the sums.
-constexpr int64_t conv_scratch(int64_t taps) { return (1 + taps + taps + 1) * kConvBlock; }
+constexpr int64_t conv_scratch(int64_t taps) { return (1 + 2 * (taps + 1)) * kConvBlock; }
 
 }  // namespace mamba_prune

@@ -6,11 +6,11 @@ namespace MP_ISA {
 // v Phi(v) = max(v, 0) - |v| Phi(-|v|): no cancellation on either side.
 template <class T> MP_INLINE Vec<T> gelu(Vec<T> v) {
   const Vec<T> a = abs<T>(v);
-  return max(v, Vec<T>{}) - a * normal_tail(a, exp<T>(v * v * T(-0.5)));
+  return max(v, Vec<T>{}) - a * normal_tail(a, exp_minus_half_square(v));
 }
 template <class T> MP_INLINE Vec<T> gelu_slope(Vec<T> v) {
   constexpr T inv_sqrt_2pi = static_cast<T>(0.39894228040143267794);
-  const Vec<T> e = exp<T>(v * v * T(-0.5)), tail = normal_tail(abs<T>(v), e);
+  const Vec<T> e = exp_minus_half_square(v), tail = normal_tail(abs<T>(v), e);
   return (v < Vec<T>{} ? tail : T(1) - tail) + v * (inv_sqrt_2pi * e);
 }
 

@@ -7,26 +7,54 @@ struct RowMoments {
   float mean, scale;  // 1 / sqrt(variance + eps)
 };
 
+// In pairs, and pairs of pairs: no addition waits for more than a few others.
 MP_INLINE double sum_exactly(VF v) {
-  double sum = 0;
-  for (int i = 0; i < kWidth; i++) sum += static_cast<double>(v[i]);
-  return sum;
+  double sums[kWidth];
+  for (int i = 0; i < kWidth; i++) sums[i] = static_cast<double>(v[i]);
+#pragma GCC unroll 4
+  for (int half = kWidth / 2; half > 0; half /= 2)
+    for (int i = 0; i < half; i++) sums[i] += sums[i + half];
+  return sums[0];
+}
+
+// Sums of a row that do not wait for each other.
+constexpr int64_t kRowSums = 4;
+MP_INLINE VF sum_of(const VF (&sums)[kRowSums]) { return (sums[0] + sums[1]) + (sums[2] + sums[3]); }
+MP_INLINE VF row_total(const float* x, int64_t columns) {
+  VF sums[kRowSums] = {};
+  int64_t c = 0;
+  for (; c + kRowSums * kWidth <= columns; c += kRowSums * kWidth)
+#pragma GCC unroll 4
+    for (int64_t i = 0; i < kRowSums; i++) sums[i] += load(x + c + i * kWidth);
+  for (; c < columns; c += kWidth) sums[0] += load_n<true>(x + c, columns - c);
+  return sum_of(sums);
+}
+// The squares around the mean.
+MP_INLINE VF row_squares(const float* x, float mean, int64_t columns) {
+  VF sums[kRowSums] = {};
+  int64_t c = 0;
+  for (; c + kRowSums * kWidth <= columns; c += kRowSums * kWidth)
+#pragma GCC unroll 4
+    for (int64_t i = 0; i < kRowSums; i++) {
+      const VF d = load(x + c + i * kWidth) - mean;
+      sums[i] += d * d;
+    }
+  for (; c < columns; c += kWidth) {
+    VF d = load_n<true>(x + c, columns - c) - mean;
+    if (columns - c < kWidth)
+      for (int i = 0; i < kWidth; i++) d[i] = i < columns - c ? d[i] : 0.0f;
+    sums[0] += d * d;
+  }
+  return sum_of(sums);
 }
 
 // The mean first, then the variance around it. In training (`Exact`) the last sums are of float64: AdamW's first steps
 // turn the error of a tiny gradient into one of a whole step.
 template <bool Exact> inline RowMoments row_moments(const float* x, float eps, int64_t columns) {
-  VF total{};
-  for (int64_t c = 0; c < columns; c += kWidth) total += load_n<true>(x + c, columns - c);
+  const VF total = row_total(x, columns);
   const float mean = Exact ? static_cast<float>(sum_exactly(total) / static_cast<double>(columns))
                            : sum_lanes<float>(total) / static_cast<float>(columns);
-  VF squares{};
-  for (int64_t c = 0; c < columns; c += kWidth) {
-    VF d = load_n<true>(x + c, columns - c) - mean;
-    if (columns - c < kWidth)
-      for (int i = 0; i < kWidth; i++) d[i] = i < columns - c ? d[i] : 0.0f;
-    squares += d * d;
-  }
+  const VF squares = row_squares(x, mean, columns);
   if (!Exact) return {mean, 1.0f / __builtin_sqrtf(sum_lanes<float>(squares) / static_cast<float>(columns) + eps)};
   const double variance = sum_exactly(squares) / static_cast<double>(columns);
   return {mean, static_cast<float>(1.0 / __builtin_sqrt(variance + static_cast<double>(eps)))};

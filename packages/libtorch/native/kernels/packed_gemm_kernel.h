@@ -105,6 +105,9 @@ inline void packed_rest(int64_t rows, const PackedProduct& g, const float* panel
   if constexpr (M > 1) packed_rest<M - 1, H>(rows, g, panel, row, column);
 }
 
+// Rows of a tile below which its sums are so few that each waits for the one before it.
+constexpr int64_t kFewRows = 4;
+
 // Weights come from far away, every one once: the rows share in asking for what lies behind this part of the panel.
 template <int H> inline void packed_part(const PackedProduct& g, const float* panel, int64_t column, int64_t begin,
                                          int64_t end, bool more) {
@@ -112,9 +115,15 @@ template <int H> inline void packed_part(const PackedProduct& g, const float* pa
                 advance = kPanel * (tiles > 0 && tiles < kStep ? (kStep + tiles - 1) / tiles : 1);
   const int64_t share = more && tiles > 0 ? (g.depth + tiles - 1) / tiles * kPanel : 0;
   const float* next = panel + g.depth * kPanel;
+  const int64_t rest = (end - begin) % kGemmRows;
+  // A few rows that are left over share with a whole tile.
+  const int64_t past = tiles > 0 && rest > 0 && rest < kFewRows ? end - rest - kGemmRows : end - rest;
   int64_t row = begin;
-  for (; row + kGemmRows <= end; row += kGemmRows, next += share)
+  for (; row < past; row += kGemmRows, next += share)
     packed_rows<kGemmRows, H>(g, panel, row, column, next, next + share, advance);
+  const int64_t half = end - row > kGemmRows ? (end - row) / 2 : 0;
+  if (half > 0) packed_rest<kGemmRows - 1, H>(half, g, panel, row, column);
+  row += half;
   if (row < end) packed_rest<kGemmRows - 1, H>(end - row, g, panel, row, column);
 }
 

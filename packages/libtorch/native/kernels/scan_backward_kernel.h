@@ -33,7 +33,8 @@ template <class T, int NV, bool Tail, int N> struct BackwardTile {
     T* slope() const { return dt() + kScanChunk * tile; }      // [chunk, tile]: its derivative by delta
     T* u() const { return slope() + kScanChunk * tile; }       // [chunk, tile]
     T* gy() const { return u() + kScanChunk * tile; }          // [chunk, tile]: gradient before the gate
-    T* g() const { return gy() + kScanChunk * tile; }          // [states, tile]: exp(dt_{t+1} A) g_{t+1}
+    T* gz() const { return gy() + kScanChunk * tile; }         // [chunk, tile]: factor of the gradient of z
+    T* g() const { return gz() + kScanChunk * tile; }          // [states, tile]: exp(dt_{t+1} A) g_{t+1}
     T* sums() const { return g() + states * tile; }            // [states + 2, tile]: dA, dD, dbias of the batch slice
     T* rows() const { return sums() + (states + 2) * tile; }   // [states rounded up, W]
   };
@@ -114,10 +115,53 @@ template <class T, int NV, bool Tail, int N> struct BackwardTile {
     }
   }
 
+  // The rows of a chunk's steps; returns the largest |dt| of each lane. In three loops, none of which has a chain of
+  // operations so long that the multipliers wait for it.
+  static MP_INLINE Vec<T> prepare(const ScanBackward<T>& a, int64_t b, int64_t t_index, int64_t first, int64_t steps,
+                                  const Scratch& s) {
+    const int64_t c0 = t_index * tile, valid = a.channels - c0;
+    const T* bias = a.delta_bias + c0;
+    for (int64_t t = 0; t < steps; t++) {
+      const int64_t step = a.place(first + t);
+      for (int v = 0; v < NV; v++) {
+        const int64_t at = t * tile + v * W, left = valid - v * W, c = c0 + v * W;
+        const Vec<T> d = load_n<Tail>(a.delta.at(b, step) + c, left) + load(bias + v * W);
+        store<T>(s.dt() + at, d);
+        store<T>(s.slope() + at, a.softplus ? exp_for_softplus<T>(d) : splat<T>(1));
+        store<T>(s.u() + at, load_n<Tail>(a.u.at(b, step) + c, left));
+      }
+    }
+    for (int64_t t = 0; t < steps; t++) {
+      const int64_t step = a.place(first + t);
+      for (int v = 0; v < NV; v++) {
+        const int64_t at = t * tile + v * W, left = valid - v * W, c = c0 + v * W;
+        const Vec<T> gy = a.grad_y.data ? load_n<Tail>(a.grad_y.at(b, step) + c, left) : Vec<T>{};
+        if (!a.z.data) {
+          store<T>(s.gy() + at, gy);
+          continue;
+        }
+        const Vec<T> z = load_n<Tail>(a.z.at(b, step) + c, left), gate = sigmoid<T>(z);
+        store<T>(s.gy() + at, gy * (z * gate));
+        store<T>(s.gz() + at, gy * (gate * (T(1) + z * (T(1) - gate))));
+      }
+    }
+    Vec<T> peak{};
+    for (int64_t at = 0; at < steps * tile; at += tile)
+      for (int v = 0; v < NV; v++) {
+        T *dt = s.dt() + at + v * W, *slope = s.slope() + at + v * W;
+        if (a.softplus) {
+          const Softplus<T> d = softplus<T>(load<T>(dt), load<T>(slope));
+          store<T>(dt, d.value), store<T>(slope, d.slope);
+        }
+        peak = max(peak, abs<T>(load<T>(dt)));
+      }
+    return peak;
+  }
+
   static void run(const ScanBackward<T>& a, int64_t b, int64_t t_index, T* scratch) {
     const int64_t states = N ? N : a.states, c0 = t_index * tile, width = a.channels - c0;
     const int64_t valid = width < tile ? width : tile, chunks = scan_chunks(a.length);
-    const T *A = a.A + t_index * states * tile, *skip = a.skip + c0, *bias = a.delta_bias + c0;
+    const T *A = a.A + t_index * states * tile, *skip = a.skip + c0;
     const int64_t state_at = (b * a.channels + c0) * states;
     const Scratch s{scratch, states};
     T *grad_skip = s.sums() + states * tile, *grad_bias = grad_skip + tile;
@@ -129,24 +173,7 @@ template <class T, int NV, bool Tail, int N> struct BackwardTile {
       if (chunk == 0) load_state<T>(s.h(), a.initial ? a.initial + state_at : nullptr, states, valid);
       else copy(s.h(), checkpoint(a, b, t_index, chunk, states), states * tile);
 
-      Vec<T> peak{};
-      for (int64_t t = 0; t < steps; t++) {
-        const int64_t step = a.place(first + t);
-        for (int v = 0; v < NV; v++) {
-          const int64_t at = t * tile + v * W, left = valid - v * W, c = c0 + v * W;
-          Softplus<T> d{load_n<Tail>(a.delta.at(b, step) + c, left) + load(bias + v * W), splat<T>(1)};
-          if (a.softplus) d = softplus<T>(d.value);
-          Vec<T> gy = a.grad_y.data ? load_n<Tail>(a.grad_y.at(b, step) + c, left) : Vec<T>{};
-          if (a.z.data) {
-            const Vec<T> z = load_n<Tail>(a.z.at(b, step) + c, left);
-            gy *= z * sigmoid<T>(z);
-          }
-          peak = max(peak, abs<T>(d.value));
-          store<T>(s.dt() + at, d.value), store<T>(s.slope() + at, d.slope), store<T>(s.gy() + at, gy);
-          store<T>(s.u() + at, load_n<Tail>(a.u.at(b, step) + c, left));
-        }
-      }
-
+      const Vec<T> peak = prepare(a, b, t_index, first, steps, s);
       const bool fast = in_range<T>(peak, a.A_peak[t_index]);
       // The next chunk is the one before in time, or the last one of the next sample.
       const int64_t next_b = chunk > 0 ? b : b + 1, next_chunk = chunk > 0 ? chunk - 1 : chunks - 1;
@@ -169,12 +196,9 @@ template <class T, int NV, bool Tail, int N> struct BackwardTile {
         add_row_sums(a.grad_C + ((a.group * a.batch + b) * a.length + step) * states, s.rows(), states);
         if (!a.z.data) continue;
         for (int v = 0; v < NV; v++) {
-          const int64_t left = valid - v * W, c = c0 + v * W;
-          const Vec<T> z = load_n<Tail>(a.z.at(b, step) + c, left), gate = sigmoid<T>(z);
-          const Vec<T> out = a.grad_y.data ? load_n<Tail>(a.grad_y.at(b, step) + c, left) : Vec<T>{};
-          const Vec<T> before = y[v] + load(skip + v * W) * load(s.u() + t * tile + v * W);
-          const Vec<T> slope = gate * (T(1) + z * (T(1) - gate));
-          store_n<Tail>(a.grad_z.at(b, step) + c, out * before * slope, left);
+          const int64_t at = t * tile + v * W, c = c0 + v * W;
+          const Vec<T> before = y[v] + load(skip + v * W) * load(s.u() + at);
+          store_n<Tail>(a.grad_z.at(b, step) + c, load(s.gz() + at) * before, valid - v * W);
         }
       }
 

@@ -68,32 +68,63 @@ template <class T, int NV, bool Tail, int N, bool Second> struct ScanTile {
     }
   }
 
+  // dt and dt u of a chunk's steps; returns the largest |dt| of each lane.
+  static MP_INLINE Vec<T> step_sizes(const ScanForward<T>& a, int64_t b, int64_t t_index, int64_t first, int64_t steps,
+                                     T* dt, T* du) {
+    const int64_t c0 = t_index * tile, valid = a.channels - c0;
+    const T* bias = a.delta_bias + c0;
+    for (int64_t t = 0; t < steps; t++) {
+      const T* delta = a.delta.at(b, a.place(first + t)) + c0;
+      for (int v = 0; v < NV; v++) {
+        const Vec<T> d = load_n<Tail>(delta + v * W, valid - v * W) + load(bias + v * W);
+        store<T>(dt + t * tile + v * W, d);
+        if (a.softplus) store<T>(du + t * tile + v * W, exp_for_softplus<T>(d));
+      }
+    }
+    Vec<T> peak{};
+    for (int64_t t = 0; t < steps; t++) {
+      const T* u = a.u.at(b, a.place(first + t)) + c0;
+      for (int v = 0; v < NV; v++) {
+        T *to = dt + t * tile + v * W, *to_u = du + t * tile + v * W;
+        Vec<T> d = load<T>(to);
+        if (a.softplus) d = softplus<T>(d, load<T>(to_u)).value;
+        peak = max(peak, abs<T>(d));
+        store<T>(to, d);
+        store<T>(to_u, d * load_n<Tail>(u + v * W, valid - v * W));
+      }
+    }
+    return peak;
+  }
+
+  // silu(z) of a chunk's steps.
+  static MP_INLINE void open_gates(const ScanForward<T>& a, int64_t b, int64_t t_index, int64_t first, int64_t steps,
+                                   T* gates) {
+    const int64_t c0 = t_index * tile, valid = a.channels - c0;
+    for (int64_t t = 0; t < steps; t++) {
+      const T* from = a.z.at(b, a.place(first + t)) + c0;
+      for (int v = 0; v < NV; v++) {
+        const Vec<T> z = load_n<Tail>(from + v * W, valid - v * W);
+        store<T>(gates + t * tile + v * W, z * sigmoid<T>(z));
+      }
+    }
+  }
+
   static void run(const ScanForward<T>& a, int64_t b, int64_t t_index, T* scratch) {
-    T *dt = scratch, *du = dt + kScanChunk * tile, *h = du + kScanChunk * tile;
+    T *dt = scratch, *du = dt + kScanChunk * tile, *gates = du + kScanChunk * tile, *h = gates + kScanChunk * tile;
     const int64_t states = N ? N : a.states, c0 = t_index * tile, width = a.channels - c0;
     const int64_t valid = width < tile ? width : tile;
     const int64_t chunks = scan_chunks(a.length);
-    const T *A = a.A + t_index * states * tile, *skip = a.skip + c0, *bias = a.delta_bias + c0;
+    const T *A = a.A + t_index * states * tile, *skip = a.skip + c0;
     load_state<T>(h, a.initial ? a.initial + (b * a.channels + c0) * states : nullptr, states, valid);
     for (int64_t chunk = 0; chunk < chunks; chunk++) {
       const int64_t first = chunk * kScanChunk;
       const int64_t steps = a.length - first < kScanChunk ? a.length - first : kScanChunk;
       if (chunk > 0 && a.checkpoints)
         copy(a.checkpoints + ((b * a.tiles + t_index) * (chunks - 1) + chunk - 1) * states * tile, h, states * tile);
-      // Step sizes first, for the whole chunk: independent loads and long divisions overlap here, and
-      // would stall the recurrence below.
-      Vec<T> peak{};
-      for (int64_t t = 0; t < steps; t++) {
-        const int64_t at = a.place(first + t);
-        const T *u = a.u.at(b, at) + c0, *delta = a.delta.at(b, at) + c0;
-        for (int v = 0; v < NV; v++) {
-          Vec<T> d = load_n<Tail>(delta + v * W, valid - v * W) + load(bias + v * W);
-          if (a.softplus) d = softplus<T>(d).value;
-          peak = max(peak, abs<T>(d));
-          store<T>(dt + t * tile + v * W, d);
-          store<T>(du + t * tile + v * W, d * load_n<Tail>(u + v * W, valid - v * W));
-        }
-      }
+      // Step sizes and gates first, for the whole chunk: independent loads and long divisions overlap here, and would
+      // stall the recurrence below.
+      const Vec<T> peak = step_sizes(a, b, t_index, first, steps, dt, du);
+      if (a.z.data) open_gates(a, b, t_index, first, steps, gates);
       const bool fast = in_range<T>(peak, a.A_peak[t_index]);
       for (int64_t t = 0; t < steps; t++) {
         const int64_t at = a.place(first + t);
@@ -106,10 +137,7 @@ template <class T, int NV, bool Tail, int N, bool Second> struct ScanTile {
         T* out = a.y + (b * a.length + (Second ? a.length - 1 - at : at)) * a.channels + c0;
         for (int v = 0; v < NV; v++) {
           y[v] += load(skip + v * W) * load_n<Tail>(u + v * W, valid - v * W);
-          if (a.z.data) {
-            const Vec<T> z = load_n<Tail>(a.z.at(b, at) + c0 + v * W, valid - v * W);
-            y[v] *= z * sigmoid<T>(z);
-          }
+          if (a.z.data) y[v] *= load(gates + t * tile + v * W);
           if (Second) y[v] = (load_n<Tail>(out + v * W, valid - v * W) + y[v]) * a.sum_scale;
           else if (a.adds) y[v] += load_n<Tail>(out + v * W, valid - v * W);
           store_n<Tail>(out + v * W, y[v], valid - v * W);

@@ -79,7 +79,19 @@ MP_INLINE __m256i lanes_below(int n, double) {
 }
 MP_INLINE Vec<float> load_part(const float* p, int n) { return _mm256_maskload_ps(p, lanes_below(n, 0.0f)); }
 MP_INLINE Vec<double> load_part(const double* p, int n) { return _mm256_maskload_pd(p, lanes_below(n, 0.0)); }
-MP_INLINE void store_part(float* p, Vec<float> v, int n) { _mm256_maskstore_ps(p, lanes_below(n, 0.0f), v); }
+// In pieces: a masked store takes 12 cycles on a processor of AMD (Zen 3).
+MP_INLINE void store_part(float* p, Vec<float> v, int n) {
+  __m128 piece = _mm256_castps256_ps128(v);
+  if (n & 4) {
+    _mm_storeu_ps(p, piece);
+    piece = _mm256_extractf128_ps(v, 1), p += 4;
+  }
+  if (n & 2) {
+    _mm_storel_pi(reinterpret_cast<__m64*>(p), piece);
+    piece = _mm_movehl_ps(piece, piece), p += 2;
+  }
+  if (n & 1) _mm_store_ss(p, piece);
+}
 MP_INLINE void store_part(double* p, Vec<double> v, int n) { _mm256_maskstore_pd(p, lanes_below(n, 0.0), v); }
 #else
 // `a > b ? a : b` and `a < b ? a : b` per lane: like the x86 instructions, b wins when a is NaN. On NEON this is a

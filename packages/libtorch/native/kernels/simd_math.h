@@ -65,17 +65,32 @@ constexpr double kLog2e = 1.44269504088896340736, kLn2 = 0.69314718055994530942;
 
 // e^x. Unlike exp2(x * log2(e)) this keeps its relative accuracy for large |x|: log2(e) is split in two
 // and the first product is exact under FMA. Clamped like exp2.
-template <class T> MP_INLINE Vec<T> exp(Vec<T> x) {
+// NotAbove: x is not above zero, and so needs no limit there.
+template <class T, bool NotAbove = false> MP_INLINE Vec<T> exp(Vec<T> x) {
   using E = Exp2<T>;
   constexpr T hi = static_cast<T>(kLog2e);
   constexpr T lo = sizeof(T) == 4 ? static_cast<T>(kLog2e - static_cast<double>(hi)) : T(2.0355273740931033e-17);
-  x = min(splat<T>(E::high * T(kLn2)), max(splat<T>(E::low * T(kLn2)), x));
+  x = max(splat<T>(E::low * T(kLn2)), x);
+  if constexpr (!NotAbove) x = min(splat<T>(E::high * T(kLn2)), x);
   constexpr T round = E::round + E::bias;
   const Vec<T> shifted = x * hi + round;
   const Vec<T> f = (x * hi - (shifted - round)) + x * lo;
   return polynomial<T>(f, E::c) * (Vec<T>)((Int<T>)shifted << E::shift);
 }
-template <class T> MP_INLINE Vec<T> abs(Vec<T> x) { return max(x, -x); }
+// By their bits: a comparison would take one of the units that multiply.
+template <class T> MP_INLINE Int<T> sign_bits() { return (Int<T>)splat<T>(T(-0.0)); }
+template <class T> MP_INLINE Vec<T> abs(Vec<T> x) { return (Vec<T>)((Int<T>)x & ~sign_bits<T>()); }
+template <class T> MP_INLINE Vec<T> minus_abs(Vec<T> x) { return (Vec<T>)((Int<T>)x | sign_bits<T>()); }
+
+// e^(-x^2 / 2). float: the rounding of x^2 is the larger error by far, so log2(e) is not split.
+MP_INLINE Vec<float> exp_minus_half_square(Vec<float> x) {
+  using E = Exp2<float>;
+  constexpr float scale = static_cast<float>(-0.5 * kLog2e), round = E::round + E::bias;
+  const Vec<float> square = min(splat<float>(E::low / scale), x * x), shifted = square * scale + round;
+  const Vec<float> f = square * scale - (shifted - round);
+  return polynomial<float>(f, E::c) * (Vec<float>)((Int<float>)shifted << E::shift);
+}
+MP_INLINE Vec<double> exp_minus_half_square(Vec<double> x) { return exp<double, true>(x * x * -0.5); }
 
 template <class T> MP_INLINE Vec<T> sigmoid(Vec<T> x) { return T(1) / (T(1) + exp<T>(-x)); }
 
@@ -98,8 +113,11 @@ template <class T> MP_INLINE Vec<T> log1p_unit(Vec<T> e) {
 template <class T> struct Softplus {
   Vec<T> value, slope;
 };
-template <class T> MP_INLINE Softplus<T> softplus(Vec<T> x) {
-  const Vec<T> e = exp<T>(-abs<T>(x)), one = splat<T>(1), zero{};
+// In two halves, for loops that take one after the other: as one chain of operations it would leave the multipliers
+// waiting.
+template <class T> MP_INLINE Vec<T> exp_for_softplus(Vec<T> x) { return exp<T, true>(minus_abs<T>(x)); }
+template <class T> MP_INLINE Softplus<T> softplus(Vec<T> x, Vec<T> e) {
+  const Vec<T> one = splat<T>(1), zero{};
   const Vec<T> value = max(zero, x) + log1p_unit<T>(e);
   const Vec<T> slope = (x < zero ? e : one) / (one + e);
   return {x > T(20) ? x : value, x > T(20) ? one : slope};

@@ -50,7 +50,10 @@ const mlpCases: readonly MlpSizes[] = [
   { batch: 3, length: 5, model: 7, hidden: 19 },
   { batch: 5, length: 64, model: 72, hidden: 130 },
   // Both factors of fc2's gradient are packed: the rows of one lie far apart, and the other has enough tiles.
-  { batch: 3, length: 90, model: 100, hidden: 270 },
+  // More tiles than are packed at a time, the last of which is not full.
+  { batch: 3, length: 90, model: 100, hidden: 275 },
+  // With one thread a factor of fc2's gradient is packed because its rows begin anywhere, with several it is not.
+  { batch: 3, length: 90, model: 100, hidden: 115 },
 ];
 
 const normOf = (width: number): [Tensor, Tensor] => [randn([width]).add(1), randn([width])];
